@@ -1,0 +1,147 @@
+import { randomUUID } from "node:crypto";
+import type { AgentLifecycle, AgentStatus, AgentSubsystem, LogLevel } from "coder-protocol/rest/agents";
+import type { Changes } from "./changes.ts";
+import type { WallClock } from "./clock.ts";
+import type { NewAgentLog } from "./db/agent-logs.ts";
+import type { AgentLogSourceRow, AgentRow, ConnectionReportRow } from "./db/schema.ts";
+import type { Store } from "./db/store.ts";
+
+/** An agent whose last sign of life is older counts as disconnected: two missed 15 s pings, and some slack. */
+export const AGENT_INACTIVE_AFTER_MS = 45_000;
+
+/** Where log lines go whose source the agent did not name. */
+export const DEFAULT_LOG_SOURCE_ID = "3b579bf4-1ed8-4b99-87a8-e9a1e3410410";
+
+/** The status a client sees. */
+export function agentStatus(agent: AgentRow, now: number): AgentStatus {
+  const { first_connected_at: first, last_connected_at: last, disconnected_at: gone } = agent;
+  if (first === null || last === null) {
+    const limit = agent.connection_timeout_seconds * 1000;
+    return limit > 0 && now - agent.created_at > limit ? "timeout" : "connecting";
+  }
+  if (gone !== null && gone >= last) return "disconnected";
+  return now - last > AGENT_INACTIVE_AFTER_MS ? "disconnected" : "connected";
+}
+
+/** Log line as the agent sends it. */
+export interface AgentLogLine {
+  readonly createdAt: number;
+  readonly output: string;
+  readonly level: LogLevel;
+}
+
+/**
+ * Writes what an agent says about itself and wakes whoever watches its workspace. The agent's session calls this;
+ * every promise resolves when the fact is durable.
+ */
+export class AgentState {
+  readonly #store: Store;
+  readonly #changes: Changes;
+  readonly #clock: WallClock;
+
+  constructor(options: { store: Store; changes: Changes; clock: WallClock }) {
+    this.#store = options.store;
+    this.#changes = options.changes;
+    this.#clock = options.clock;
+  }
+
+  /** A session begins. Call again every 15 s while it answers, with `heartbeat`. */
+  async connected(agentId: string, apiVersion: string): Promise<void> {
+    const agent = await this.#store.agents.byId(agentId);
+    if (agent === undefined) return;
+    const now = this.#clock.now();
+    await this.#store.agents.update(agentId, {
+      first_connected_at: agent.first_connected_at ?? now,
+      last_connected_at: now,
+      disconnected_at: null,
+      api_version: apiVersion,
+      updated_at: now,
+    });
+    this.#changed(agent);
+  }
+
+  /** The session still answers. Does not wake watchers. */
+  async heartbeat(agentId: string): Promise<void> {
+    await this.#store.agents.update(agentId, { last_connected_at: this.#clock.now() });
+  }
+
+  /** The session ended. */
+  async disconnected(agentId: string): Promise<void> {
+    const agent = await this.#store.agents.byId(agentId);
+    if (agent === undefined) return;
+    const now = this.#clock.now();
+    await this.#store.agents.update(agentId, { disconnected_at: now, updated_at: now });
+    this.#changed(agent);
+  }
+
+  async startup(
+    agentId: string,
+    startup: { version: string; expandedDirectory: string; subsystems: readonly AgentSubsystem[] },
+  ): Promise<void> {
+    const agent = await this.#store.agents.byId(agentId);
+    if (agent === undefined) return;
+    await this.#store.agents.update(agentId, {
+      version: startup.version.slice(0, 128),
+      expanded_directory: startup.expandedDirectory.slice(0, 4096),
+      subsystems: JSON.stringify([...new Set(startup.subsystems)]),
+      updated_at: this.#clock.now(),
+    });
+    this.#changed(agent);
+  }
+
+  /** `changedAt` is the agent's own clock, in ms. Entering `starting` begins a new run of the start scripts. */
+  async lifecycle(agentId: string, state: AgentLifecycle, changedAt: number): Promise<void> {
+    const agent = await this.#store.agents.byId(agentId);
+    if (agent === undefined) return;
+    const ready = state === "ready" || state === "start_error" || state === "start_timeout";
+    await this.#store.agents.update(agentId, {
+      lifecycle_state: state,
+      ...(state === "starting" ? { started_at: changedAt, ready_at: null } : {}),
+      ...(ready ? { ready_at: changedAt, started_at: agent.started_at ?? changedAt } : {}),
+      ...(state === "created" || state === "off" ? { started_at: null, ready_at: null } : {}),
+      updated_at: this.#clock.now(),
+    });
+    this.#changed(agent);
+  }
+
+  /** Returns whether the limit is reached and the agent should stop sending. */
+  async appendLogs(agentId: string, sourceId: string | undefined, lines: readonly AgentLogLine[]): Promise<boolean> {
+    const source = sourceId ?? DEFAULT_LOG_SOURCE_ID;
+    const logs: NewAgentLog[] = lines.map((line) => ({
+      sourceId: source,
+      level: line.level,
+      // PostgreSQL's text has no NUL, and no terminal needs one.
+      output: line.output.replaceAll("\0", "\u2400"),
+      createdAt: line.createdAt,
+    }));
+    const { stored, overflowed } = await this.#store.transaction(({ agentLogs }) => agentLogs.append(agentId, logs));
+    if (stored.length > 0) this.#changes.publish({ kind: "agent-logs", agentId, logs: stored });
+    return overflowed;
+  }
+
+  /** Undefined when the agent has too many log sources. */
+  async addLogSource(
+    agentId: string,
+    source: { id?: string | undefined; displayName: string; icon: string },
+  ): Promise<AgentLogSourceRow | undefined> {
+    const row: AgentLogSourceRow = {
+      agent_id: agentId,
+      id: source.id ?? randomUUID(),
+      display_name: source.displayName,
+      icon: source.icon,
+      created_at: this.#clock.now(),
+    };
+    const added = await this.#store.transaction(({ agentLogs }) => agentLogs.addSource(row));
+    return added ? row : undefined;
+  }
+
+  async reportConnection(report: Omit<ConnectionReportRow, "id">): Promise<void> {
+    await this.#store.transaction(({ connectionReports }) =>
+      connectionReports.append({ ...report, reason: report.reason.slice(0, 1024), ip: report.ip.slice(0, 64) }),
+    );
+  }
+
+  #changed(agent: AgentRow): void {
+    this.#changes.publish({ kind: "workspace", workspaceId: agent.workspace_id });
+  }
+}

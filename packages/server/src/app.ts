@@ -1,0 +1,264 @@
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { getRequestListener } from "@hono/node-server";
+import { AgentState } from "./agent-state.ts";
+import { AccessEvents } from "./auth/access-events.ts";
+import { Authenticator } from "./auth/authenticator.ts";
+import { Hosts } from "./auth/hosts.ts";
+import { DEFAULT_PASSWORD_COST, type PasswordCost, Passwords } from "./auth/passwords.ts";
+import { Sessions } from "./auth/sessions.ts";
+import { Changes } from "./changes.ts";
+import { systemClock, type WallClock } from "./clock.ts";
+import type { ServerConfig } from "./config-parse.ts";
+import { Store } from "./db/store.ts";
+import { clientAddressReader } from "./http/client-address.ts";
+import {
+  type ControlPlane,
+  DEFAULT_LIMITS,
+  type EmbeddedRelay,
+  type HttpLimits,
+  type RequestRoute,
+  type RouteContext,
+  type ServerContext,
+  type UpgradeRoute,
+} from "./http/context.ts";
+import { FrontDoor } from "./http/front-door.ts";
+import { buildRouter } from "./http/router.ts";
+import { restUpgradeRoutes } from "./http/upgrade-routes.ts";
+import { TextSockets } from "./http/websocket.ts";
+import { loadServerKeys } from "./key-file.ts";
+import { createListener, isLoopback, listen } from "./listeners.ts";
+import type { Logger } from "./log.ts";
+import { createMetrics, createMetricsServer } from "./metrics.ts";
+import { acquireStateDir } from "./state-dir.ts";
+import { WorkspaceService } from "./workspace-service.ts";
+
+/** Longest wait for answers under way when the server closes. */
+const CLOSE_GRACE_MS = 5_000;
+const EXPIRED_KEYS_EVERY_MS = 3_600_000;
+/** Expired keys stay listed for a while, so that their owner sees what became of them. */
+const KEEP_EXPIRED_KEYS_MS = 7 * 86_400_000;
+
+export interface ServerDeps {
+  readonly log: Logger;
+  readonly clock?: WallClock;
+  readonly limits?: Partial<HttpLimits>;
+  readonly passwordCost?: PasswordCost;
+  /** Builds the coordinator and the agent rpc. Without one, agents cannot connect. */
+  readonly controlPlane?: (
+    context: ServerContext,
+    relay: EmbeddedRelay | undefined,
+  ) => ControlPlane | Promise<ControlPlane>;
+  /** Builds the embedded relay; asked only when the configuration enables it. */
+  readonly relay?: (context: ServerContext) => EmbeddedRelay | Promise<EmbeddedRelay>;
+  /** Further parts, asked before the built-in ones. */
+  readonly upgradeRoutes?: readonly UpgradeRoute[];
+  readonly requestRoutes?: readonly RequestRoute[];
+}
+
+export interface CoderServer extends AsyncDisposable {
+  readonly context: RouteContext;
+  /** Binds every configured address. Throws ServerError. */
+  listen(): Promise<void>;
+  /** Where plain http is bound, once listening. */
+  readonly address: AddressInfo | undefined;
+  readonly tlsAddress: AddressInfo | undefined;
+  readonly metricsAddress: AddressInfo | undefined;
+  /** Ends sockets and answers under way, then the store; gives the state directory back. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Puts the server together: takes the state directory, opens the store, builds the parts. Owns all of them.
+ * Throws ServerError, after giving back what it had taken.
+ */
+export async function createServer(config: ServerConfig, deps: ServerDeps): Promise<CoderServer> {
+  const stateDir = acquireStateDir(config.stateDir);
+  let store: Store | undefined;
+  try {
+    const clock = deps.clock ?? systemClock;
+    const keys = loadServerKeys(stateDir);
+    store = await Store.open(stateDir.databasePath, clock.now());
+    const deployment = await store.deployment(keys.fingerprint, clock.now());
+    return await App.build(config, deps, { clock, keys, store, deployment, release: () => stateDir.release() });
+  } catch (error) {
+    await store?.close();
+    stateDir.release();
+    throw error;
+  }
+}
+
+type Foundations = Pick<ServerContext, "clock" | "keys" | "store" | "deployment"> & { release(): void };
+
+class App implements CoderServer {
+  readonly context: RouteContext;
+  readonly #config: ServerConfig;
+  readonly #foundations: Foundations;
+  readonly #sockets: TextSockets;
+  readonly #recordRequest: (method: string, status: number, seconds: number) => void;
+  readonly #rest: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  readonly #servers: Server[] = [];
+  #controlPlane: ControlPlane | undefined;
+  #relay: EmbeddedRelay | undefined;
+  #frontDoor: FrontDoor | undefined;
+  #address: AddressInfo | undefined;
+  #tlsAddress: AddressInfo | undefined;
+  #metricsAddress: AddressInfo | undefined;
+  #cleanup: NodeJS.Timeout | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(config: ServerConfig, deps: ServerDeps, foundations: Foundations) {
+    this.#config = config;
+    this.#foundations = foundations;
+    const limits = { ...DEFAULT_LIMITS, ...deps.limits };
+    this.#sockets = new TextSockets(limits.webSockets);
+    const metrics = createMetrics(() => this.#sockets.openCount);
+    this.#recordRequest = metrics.recordRequest;
+    const { clock, keys, store, deployment } = foundations;
+    const accessUrl = (): URL => config.accessUrl ?? this.#listeningUrl();
+    const accessEvents = new AccessEvents();
+    const changes = new Changes();
+    const hosts = new Hosts(accessUrl, config.allowedHosts);
+    const passwords = new Passwords(deps.passwordCost ?? DEFAULT_PASSWORD_COST);
+    this.context = {
+      config,
+      accessUrl,
+      store,
+      keys,
+      deployment,
+      passwords,
+      sessions: new Sessions({ store, passwords, events: accessEvents, config, clock }),
+      authenticator: new Authenticator({ store, keys, hosts, clock }),
+      accessEvents,
+      changes,
+      agentState: new AgentState({ store, changes, clock }),
+      workspaces: new WorkspaceService({ store, keys, deployment, events: accessEvents, changes, clock }),
+      hosts,
+      clock,
+      log: deps.log,
+      metrics: metrics.registry,
+      limits,
+      clientAddress: clientAddressReader(config),
+      controlPlane: () => this.#controlPlane,
+      relay: () => this.#relay,
+    };
+    const router = buildRouter(this.context);
+    this.#rest = getRequestListener((request, env) => router.fetch(request, env), { overrideGlobalObjects: false });
+  }
+
+  static async build(config: ServerConfig, deps: ServerDeps, foundations: Foundations): Promise<App> {
+    const app = new App(config, deps, foundations);
+    try {
+      if (config.derp.serverEnabled) app.#relay = await deps.relay?.(app.context);
+      app.#controlPlane = await deps.controlPlane?.(app.context, app.#relay);
+    } catch (error) {
+      await app.#relay?.close();
+      throw error;
+    }
+    app.#frontDoor = new FrontDoor(app.context, {
+      upgradeRoutes: [
+        ...(deps.upgradeRoutes ?? []),
+        ...(app.#relay?.upgradeRoutes ?? []),
+        ...(app.#controlPlane?.upgradeRoutes ?? []),
+        ...restUpgradeRoutes(app.context, app.#sockets),
+      ],
+      requestRoutes: [...(deps.requestRoutes ?? []), ...(app.#relay?.requestRoutes ?? [])],
+      rest: app.#rest,
+      recordRequest: app.#recordRequest,
+    });
+    return app;
+  }
+
+  get address(): AddressInfo | undefined {
+    return this.#address;
+  }
+  get tlsAddress(): AddressInfo | undefined {
+    return this.#tlsAddress;
+  }
+  get metricsAddress(): AddressInfo | undefined {
+    return this.#metricsAddress;
+  }
+
+  async listen(): Promise<void> {
+    const { http, tls, prometheus } = this.#config;
+    const { limits, log } = this.context;
+    const door = this.#frontDoor;
+    const handlers = {
+      request: (request: IncomingMessage, response: ServerResponse) => door?.request(request, response),
+      upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => door?.upgrade(request, socket, head),
+    };
+    if (tls !== undefined) {
+      this.#tlsAddress = await this.#bind(createListener(tls, limits, handlers), tls.address, "tls-address");
+    }
+    if (http !== undefined) {
+      this.#address = await this.#bind(createListener(undefined, limits, handlers), http, "http-address");
+      if (!isLoopback(this.#address.address)) {
+        log.warn("plain http is reachable from other machines: tokens and passwords cross the network unencrypted");
+      }
+    }
+    if (prometheus !== undefined) {
+      this.#metricsAddress = await this.#bind(
+        createMetricsServer(this.context.metrics),
+        prometheus,
+        "prometheus-address",
+      );
+      if (!isLoopback(this.#metricsAddress.address))
+        log.warn("metrics are reachable from other machines without a login");
+    }
+    this.#cleanup = setInterval(() => {
+      const { store, clock } = this.context;
+      store.apiKeys.removeExpiredBefore(clock.now() - KEEP_EXPIRED_KEYS_MS).catch((error: unknown) => {
+        log.error({ err: error }, "removing expired keys failed");
+      });
+    }, EXPIRED_KEYS_EVERY_MS);
+    this.#cleanup.unref();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #bind(server: Server, address: { host: string; port: number }, flag: string): Promise<AddressInfo> {
+    const bound = await listen(server, address, flag);
+    this.#servers.push(server);
+    return bound;
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#cleanup);
+    const stopped = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    this.#frontDoor?.startClosing();
+    this.#sockets.closeAll();
+    const grace = setTimeout(() => {
+      this.#sockets.terminateAll();
+      this.#frontDoor?.destroyUpgraded();
+      for (const server of this.#servers) server.closeAllConnections();
+    }, CLOSE_GRACE_MS);
+    await this.#controlPlane?.close();
+    await this.#relay?.close();
+    for (const server of this.#servers) server.closeIdleConnections();
+    await Promise.all(stopped);
+    clearTimeout(grace);
+    this.#frontDoor?.destroyUpgraded();
+    await this.#foundations.store.close();
+    this.#foundations.release();
+  }
+
+  #listeningUrl(): URL {
+    const { http, tls } = this.#config;
+    const secure = tls !== undefined;
+    const bound = secure ? this.#tlsAddress : this.#address;
+    const wanted = secure ? tls?.address : http;
+    const host = bound?.address ?? wanted?.host ?? "127.0.0.1";
+    // An address for "everywhere" is no address to dial.
+    const name = host === "" || host === "::" || host === "0.0.0.0" ? "127.0.0.1" : host;
+    const port = bound?.port ?? wanted?.port ?? 0;
+    return new URL(`${secure ? "https" : "http"}://${name.includes(":") ? `[${name}]` : name}:${port}`);
+  }
+}

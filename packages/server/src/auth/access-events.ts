@@ -1,0 +1,83 @@
+/** Something that ends access somebody had. Published after the change is durable. */
+export type AccessEvent =
+  | { readonly kind: "key-revoked"; readonly keyId: string; readonly userId: string }
+  | { readonly kind: "user-gone"; readonly userId: string }
+  | { readonly kind: "role-changed"; readonly userId: string }
+  | { readonly kind: "workspace-deleted"; readonly workspaceId: string; readonly agentIds: readonly string[] }
+  | { readonly kind: "workspace-stopped"; readonly workspaceId: string; readonly agentIds: readonly string[] }
+  | { readonly kind: "agent-token-rotated"; readonly agentId: string };
+
+/**
+ * Tells holders of open sockets when to close them. Listeners run synchronously in the order they were added; one
+ * that throws is a bug and does not keep the others from running.
+ */
+export class AccessEvents {
+  readonly #listeners = new Set<(event: AccessEvent) => void>();
+
+  /** Returns the function that stops listening. */
+  subscribe(listener: (event: AccessEvent) => void): () => void {
+    // A wrapper of its own, so that adding one function twice counts twice.
+    const entry = (event: AccessEvent): void => listener(event);
+    this.#listeners.add(entry);
+    return () => this.#listeners.delete(entry);
+  }
+
+  publish(event: AccessEvent): void {
+    const failures: unknown[] = [];
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(event);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, `${failures.length} listeners of ${event.kind} failed`);
+  }
+
+  get listenerCount(): number {
+    return this.#listeners.size;
+  }
+}
+
+/** Whose access an open socket rests on. */
+export interface AccessHolder {
+  readonly userId: string;
+  readonly keyId: string;
+  /** Set when the socket concerns one workspace or agent. */
+  readonly workspaceId?: string;
+  readonly agentId?: string;
+}
+
+/** Whether `event` takes away what a user's socket rests on. A stopped workspace keeps its watchers. */
+export function endsAccess(event: AccessEvent, holder: AccessHolder): boolean {
+  switch (event.kind) {
+    case "key-revoked":
+      return event.keyId === holder.keyId;
+    case "user-gone":
+    case "role-changed":
+      return event.userId === holder.userId;
+    case "workspace-deleted":
+      return (
+        event.workspaceId === holder.workspaceId ||
+        (holder.agentId !== undefined && event.agentIds.includes(holder.agentId))
+      );
+    case "workspace-stopped":
+    case "agent-token-rotated":
+      return false;
+  }
+}
+
+/** Whether `event` takes away an agent's own session. */
+export function endsAgentSession(event: AccessEvent, agentId: string): boolean {
+  switch (event.kind) {
+    case "workspace-deleted":
+    case "workspace-stopped":
+      return event.agentIds.includes(agentId);
+    case "agent-token-rotated":
+      return event.agentId === agentId;
+    case "key-revoked":
+    case "user-gone":
+    case "role-changed":
+      return false;
+  }
+}

@@ -1,0 +1,220 @@
+import type { IncomingMessage } from "node:http";
+import { CSRF_HEADER, SESSION_TOKEN_COOKIE, SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
+import type { WallClock } from "../clock.ts";
+import type { AgentRow, ApiKeyRow, UserRow, WorkspaceRow } from "../db/schema.ts";
+import type { Store } from "../db/store.ts";
+import { HttpFailure } from "../errors.ts";
+import type { ServerKeys } from "../key-file.ts";
+import type { AccessHolder } from "./access-events.ts";
+import { isCsrfProof } from "./csrf.ts";
+import type { Hosts } from "./hosts.ts";
+import { equalDigests, hashSecret, isAgentToken, parseUserToken } from "./tokens.ts";
+
+/** Shortest time between two writes of when a key was last used: a busy client does not cost a commit per request. */
+const RECORD_USE_EVERY_MS = 60_000;
+
+/** Where a request carried its token. */
+export type TokenSource = "cookie" | "header" | "query";
+
+export interface AuthenticatedUser {
+  readonly user: UserRow;
+  readonly key: ApiKeyRow;
+  readonly source: TokenSource;
+}
+
+export interface AuthenticatedAgent {
+  readonly agent: AgentRow;
+  readonly workspace: WorkspaceRow;
+  readonly owner: UserRow;
+}
+
+export interface AuthenticateOptions {
+  /**
+   * Allows a cookie without an Origin header on a WebSocket upgrade. Only for routes that stock Go clients follow
+   * with a cookie and that only read logs; browsers always send Origin on an upgrade.
+   */
+  readonly originOptional?: boolean;
+  /** The CSRF proof where a form carries it instead of the header. */
+  readonly csrfProof?: string;
+}
+
+/**
+ * Decides who sent a request. Fails closed: anything unexpected is a 401. Never says why a token was refused beyond
+ * its being invalid or expired.
+ */
+export class Authenticator {
+  readonly #store: Store;
+  readonly #keys: ServerKeys;
+  readonly #hosts: Hosts;
+  readonly #clock: WallClock;
+
+  constructor(options: { store: Store; keys: ServerKeys; hosts: Hosts; clock: WallClock }) {
+    this.#store = options.store;
+    this.#keys = options.keys;
+    this.#hosts = options.hosts;
+    this.#clock = options.clock;
+  }
+
+  /**
+   * The user behind a request. With a cookie this also checks Origin on a WebSocket upgrade and the CSRF proof on a
+   * request that changes state. A login's life begins anew with each use.
+   */
+  async authenticateUser(
+    request: IncomingMessage,
+    options: AuthenticateOptions = {},
+  ): Promise<AuthenticatedUser | HttpFailure> {
+    const found = requestToken(request);
+    if (found === undefined)
+      return unauthorized(`Cookie "${SESSION_TOKEN_COOKIE}" or header "${SESSION_TOKEN_HEADER}" must be provided`);
+    const token = parseUserToken(found.token);
+    if (token === undefined) return unauthorized("The session token is invalid");
+    if (found.source === "cookie") {
+      const refused = this.#refuseOrigin(request, options);
+      if (refused !== undefined) return refused;
+    }
+    const key = await this.#store.apiKeys.byId(token.id);
+    // Hash first, so that an unknown id costs the same as a wrong secret.
+    const digest = hashSecret(token.secret);
+    if (key === undefined || !equalDigests(digest, key.secret_hash))
+      return unauthorized("The session token is invalid");
+    const now = this.#clock.now();
+    if (key.expires_at <= now) return unauthorized("The session token has expired");
+    const user = await this.#store.users.byId(key.user_id);
+    if (user === undefined) return unauthorized("The session token is invalid");
+    if (user.status !== "active") return unauthorized("The account is suspended");
+    if (key.scope !== "all") return new HttpFailure(403, "This token may only be used for workspace apps");
+    const proof = options.csrfProof ?? header(request, CSRF_HEADER);
+    if (found.source === "cookie" && changesState(request) && !isCsrfProof(this.#keys.csrf, key.id, proof)) {
+      return new HttpFailure(403, `Header "${CSRF_HEADER}" must repeat the csrf_token cookie`);
+    }
+    await this.#recordUse(key, user, now);
+    return { user, key, source: found.source };
+  }
+
+  /**
+   * The agent behind a request. Its workspace must exist and not be stopped. Origin is not looked at: an agent token
+   * is never in a browser's cookie.
+   */
+  async authenticateAgent(request: IncomingMessage): Promise<AuthenticatedAgent | HttpFailure> {
+    const found = requestToken(request);
+    if (found === undefined) return unauthorized("An agent token must be provided");
+    if (!isAgentToken(found.token)) return unauthorized("The agent token is invalid");
+    const digest = hashSecret(found.token.toLowerCase());
+    const agent = await this.#store.agents.byTokenHash(digest);
+    if (agent === undefined || !equalDigests(digest, agent.token_hash))
+      return unauthorized("The agent token is invalid");
+    const workspace = await this.#store.workspaces.byId(agent.workspace_id);
+    if (workspace === undefined || workspace.deleted_at !== null) return unauthorized("The agent token is invalid");
+    const owner = await this.#store.users.byId(workspace.owner_id);
+    if (owner === undefined || owner.status !== "active") return unauthorized("The agent token is invalid");
+    const build = await this.#store.builds.latest(workspace.id);
+    if (build?.transition !== "start") return unauthorized("The workspace is stopped");
+    return { agent, workspace, owner };
+  }
+
+  /** Whether what an open socket rests on still holds. For checks now and then, besides the events. */
+  async stillHolds(holder: AccessHolder): Promise<boolean> {
+    const key = await this.#store.apiKeys.byId(holder.keyId);
+    if (key === undefined || key.expires_at <= this.#clock.now()) return false;
+    const user = await this.#store.users.byId(holder.userId);
+    if (user === undefined || user.status !== "active") return false;
+    if (holder.workspaceId !== undefined)
+      return (await this.reachableWorkspace(user, holder.workspaceId)) !== undefined;
+    if (holder.agentId !== undefined) return (await this.canReachAgent(user, holder.agentId)) !== undefined;
+    return true;
+  }
+
+  /** The workspace, if `user` may see and use it: its owner or an owner of the deployment. Not when it is deleted. */
+  async reachableWorkspace(user: UserRow, workspaceId: string): Promise<WorkspaceRow | undefined> {
+    const workspace = await this.#store.workspaces.byId(workspaceId);
+    if (workspace === undefined || workspace.deleted_at !== null) return undefined;
+    return mayUse(user, workspace) ? workspace : undefined;
+  }
+
+  /** The agent, if `user` may connect to it. Undefined says nothing about whether it exists. */
+  async canReachAgent(user: UserRow, agentId: string): Promise<AgentRow | undefined> {
+    const agent = await this.#store.agents.byId(agentId);
+    if (agent === undefined) return undefined;
+    return (await this.reachableWorkspace(user, agent.workspace_id)) === undefined ? undefined : agent;
+  }
+
+  #refuseOrigin(request: IncomingMessage, options: AuthenticateOptions): HttpFailure | undefined {
+    const origin = request.headers.origin;
+    const upgrade = request.headers.upgrade !== undefined;
+    if (origin === undefined) {
+      if (!upgrade || options.originOptional === true) return undefined;
+      return new HttpFailure(403, "A WebSocket with a cookie needs an Origin header");
+    }
+    if ((upgrade || changesState(request)) && !this.#hosts.isOurOrigin(origin, request)) {
+      return new HttpFailure(403, "Requests with a cookie are not accepted from other origins");
+    }
+    return undefined;
+  }
+
+  async #recordUse(key: ApiKeyRow, user: UserRow, now: number): Promise<void> {
+    const due = now - key.last_used >= Math.min(RECORD_USE_EVERY_MS, (key.lifetime_seconds * 1000) / 10);
+    if (!due) return;
+    // A login lives on with use; an API token ends when its owner said it would.
+    const expiresAt =
+      key.login_type === "password" ? Math.max(key.expires_at, now + key.lifetime_seconds * 1000) : key.expires_at;
+    await this.#store.transaction(async ({ apiKeys, users }) => {
+      await apiKeys.recordUse(key.id, { lastUsed: now, expiresAt });
+      await users.touch(user.id, now);
+    });
+  }
+}
+
+export function mayUse(user: UserRow, workspace: WorkspaceRow): boolean {
+  return user.role === "owner" || workspace.owner_id === user.id;
+}
+
+export function holderOf(
+  auth: AuthenticatedUser,
+  concerns: { workspaceId?: string; agentId?: string } = {},
+): AccessHolder {
+  return { userId: auth.user.id, keyId: auth.key.id, ...concerns };
+}
+
+/**
+ * The token of a request: cookie, query, Coder-Session-Token, Authorization, in Coder's order. The first that is
+ * present counts. The query forms count on WebSocket upgrades only, where a browser cannot set a header.
+ */
+export function requestToken(request: IncomingMessage): { token: string; source: TokenSource } | undefined {
+  const cookie = requestCookie(request, SESSION_TOKEN_COOKIE);
+  if (cookie !== undefined && cookie !== "") return { token: cookie, source: "cookie" };
+  const query =
+    request.headers.upgrade === undefined ? undefined : new URLSearchParams((request.url ?? "").split("?")[1] ?? "");
+  const named = query?.get(SESSION_TOKEN_COOKIE);
+  if (named !== undefined && named !== null && named !== "") return { token: named, source: "query" };
+  const own = header(request, SESSION_TOKEN_HEADER);
+  if (own !== undefined && own !== "") return { token: own, source: "header" };
+  const bearer = /^bearer +(.+)$/i.exec(request.headers.authorization ?? "")?.[1];
+  if (bearer !== undefined) return { token: bearer.trim(), source: "header" };
+  const access = query?.get("access_token");
+  if (access !== undefined && access !== null && access !== "") return { token: access, source: "query" };
+  return undefined;
+}
+
+export function requestCookie(request: IncomingMessage, name: string): string | undefined {
+  for (const part of (request.headers.cookie ?? "").split(";")) {
+    const equals = part.indexOf("=");
+    if (equals > 0 && part.slice(0, equals).trim() === name) {
+      const value = part.slice(equals + 1).trim();
+      return value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
+    }
+  }
+  return undefined;
+}
+
+function header(request: IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name.toLowerCase()];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+function changesState(request: IncomingMessage): boolean {
+  return request.method !== "GET" && request.method !== "HEAD" && request.method !== "OPTIONS";
+}
+
+function unauthorized(message: string): HttpFailure {
+  return new HttpFailure(401, message);
+}

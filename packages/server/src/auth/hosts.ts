@@ -1,0 +1,66 @@
+import type { IncomingMessage } from "node:http";
+import { isIP } from "node:net";
+
+/**
+ * Which Host and Origin values are ours. Against DNS rebinding: a page of another name that resolves to this server
+ * sends that name as Host, and is refused with 421.
+ */
+export class Hosts {
+  readonly #accessUrl: () => URL;
+  readonly #allowed: readonly string[];
+
+  /** The access URL is asked for each time: without a setting it is known only once the server listens. */
+  constructor(accessUrl: () => URL, allowed: readonly string[]) {
+    this.#accessUrl = accessUrl;
+    this.#allowed = allowed;
+  }
+
+  /**
+   * Ours are the access URL's host, the extra ones, the very address the connection came in on, and, for a
+   * connection over loopback, `localhost`. Any port: behind a proxy the outer port is unknown.
+   */
+  isOurs(request: IncomingMessage): boolean {
+    return this.isOurHost(request.headers.host, request.socket.localAddress);
+  }
+
+  isOurHost(host: string | undefined, localAddress: string | undefined): boolean {
+    const name = hostname(host);
+    if (name === undefined) return false;
+    if (name === this.#accessUrl().hostname.toLowerCase()) return true;
+    if (this.#allowed.some((pattern) => matches(pattern, name))) return true;
+    const local = plainAddress(localAddress ?? "");
+    if (isIP(unbracket(name)) !== 0) return unbracket(name) === local;
+    return name === "localhost" && (local === "::1" || local.startsWith("127."));
+  }
+
+  /** Whether a page of this origin is one of ours: the access URL's, or the one this very request addresses. */
+  isOurOrigin(origin: string, request: IncomingMessage): boolean {
+    if (!URL.canParse(origin)) return false;
+    const url = new URL(origin);
+    if (url.origin === this.#accessUrl().origin) return true;
+    const host = request.headers.host;
+    return host !== undefined && url.host === host.toLowerCase() && this.isOurs(request);
+  }
+}
+
+function matches(pattern: string, name: string): boolean {
+  if (pattern === "*") return true;
+  if (pattern.startsWith("*.")) return name.endsWith(pattern.slice(1)) && name.length > pattern.length - 1;
+  return name === pattern || name === `[${pattern}]`;
+}
+
+/** Lower-case name without the port; undefined for what is not a host. */
+function hostname(host: string | undefined): string | undefined {
+  if (host === undefined) return undefined;
+  const match = /^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9._-]+)(?::\d{1,5})?$/.exec(host);
+  return match?.[1]?.toLowerCase();
+}
+
+function unbracket(name: string): string {
+  return name.startsWith("[") ? name.slice(1, -1) : name;
+}
+
+/** ::ffff:192.0.2.1, which a dual-stack socket reports for IPv4, as 192.0.2.1. */
+export function plainAddress(address: string): string {
+  return address.startsWith("::ffff:") && address.includes(".") ? address.slice("::ffff:".length) : address;
+}

@@ -1,0 +1,144 @@
+import type { WallClock } from "../clock.ts";
+import type { ServerConfig } from "../config-parse.ts";
+import type { ApiKeyRow, UserRow } from "../db/schema.ts";
+import type { Store } from "../db/store.ts";
+import { HttpFailure } from "../errors.ts";
+import type { AccessEvents } from "./access-events.ts";
+import type { Passwords } from "./passwords.ts";
+import { RateLimit } from "./rate-limit.ts";
+import { formatUserToken, hashSecret, mintUserToken } from "./tokens.ts";
+
+/** Login attempts per client address. */
+const ATTEMPTS_PER_ADDRESS = { capacity: 60, periodMs: 60_000 };
+/** Login attempts per account, from wherever they come: a botnet does not get more guesses. */
+const ATTEMPTS_PER_ACCOUNT = { capacity: 10, periodMs: 60_000 };
+/** Keys one user may have; a login beyond that is refused rather than silently ending another. */
+export const MAX_KEYS_PER_USER = 1000;
+
+export interface IssuedKey {
+  readonly row: ApiKeyRow;
+  /** The whole token, to be shown this once. */
+  readonly token: string;
+}
+
+/** Issues and revokes users' tokens. */
+export class Sessions {
+  readonly #store: Store;
+  readonly #passwords: Passwords;
+  readonly #events: AccessEvents;
+  readonly #config: ServerConfig;
+  readonly #clock: WallClock;
+  readonly #perAddress = new RateLimit(ATTEMPTS_PER_ADDRESS);
+  readonly #perAccount = new RateLimit(ATTEMPTS_PER_ACCOUNT);
+
+  constructor(options: {
+    store: Store;
+    passwords: Passwords;
+    events: AccessEvents;
+    config: ServerConfig;
+    clock: WallClock;
+  }) {
+    this.#store = options.store;
+    this.#passwords = options.passwords;
+    this.#events = options.events;
+    this.#config = options.config;
+    this.#clock = options.clock;
+  }
+
+  /** Checks a password. Unknown e-mail, wrong password and suspended account: same text, same time. */
+  async login(
+    credentials: { email: string; password: string },
+    clientAddress: string,
+  ): Promise<{ user: UserRow; key: IssuedKey }> {
+    this.#takeAttempt(credentials.email, clientAddress);
+    const user = await this.#store.users.byEmail(credentials.email);
+    const valid = await this.#passwords.verify(credentials.password, user?.password_hash);
+    if (user === undefined || !valid || user.status !== "active")
+      throw new HttpFailure(401, "Incorrect email or password");
+    return { user, key: await this.issueSession(user) };
+  }
+
+  /** Whether this is the user's password. Counts as a login attempt, so a stolen session cannot be used to guess it. */
+  async confirmPassword(user: UserRow, password: string, clientAddress: string): Promise<boolean> {
+    this.#takeAttempt(user.email, clientAddress);
+    return await this.#passwords.verify(password, user.password_hash);
+  }
+
+  /** A login's key: lives for the session duration from its last use. */
+  async issueSession(user: UserRow): Promise<IssuedKey> {
+    return await this.#issue(user, {
+      loginType: "password",
+      tokenName: "",
+      lifetimeMs: this.#config.sessionDurationMs,
+    });
+  }
+
+  /** An API token. Throws HttpFailure for a lifetime over the limit or a name in use. */
+  async issueToken(user: UserRow, request: { name: string; lifetimeMs: number | undefined }): Promise<IssuedKey> {
+    const lifetimeMs = request.lifetimeMs ?? this.#config.defaultTokenLifetimeMs;
+    if (lifetimeMs > this.#config.maxTokenLifetimeMs) {
+      throw new HttpFailure(400, "Failed to validate create API key request.", {
+        detail: `lifetime must be less than ${this.#config.maxTokenLifetimeMs / 3_600_000}h`,
+      });
+    }
+    const name = request.name === "" ? `token-${mintUserToken().id.toLowerCase()}` : request.name;
+    if ((await this.#store.apiKeys.byName(user.id, name)) !== undefined) {
+      throw new HttpFailure(409, `A token with name "${name}" already exists.`, {
+        validations: [{ field: "name", detail: "This value is already in use and should be unique." }],
+      });
+    }
+    return await this.#issue(user, { loginType: "token", tokenName: name, lifetimeMs });
+  }
+
+  /** Ends a key at once, sockets included. False when there is none. */
+  async revoke(key: { id: string; user_id: string }): Promise<boolean> {
+    const removed = await this.#store.apiKeys.remove(key.id);
+    if (removed) this.#events.publish({ kind: "key-revoked", keyId: key.id, userId: key.user_id });
+    return removed;
+  }
+
+  /** As revoke, but the row stays for the record. */
+  async expire(key: { id: string; user_id: string }): Promise<void> {
+    await this.#store.apiKeys.expire(key.id, this.#clock.now());
+    this.#events.publish({ kind: "key-revoked", keyId: key.id, userId: key.user_id });
+  }
+
+  #takeAttempt(email: string, clientAddress: string): void {
+    const now = this.#clock.now();
+    const waitMs = Math.max(this.#perAddress.take(clientAddress, now), this.#perAccount.take(email.toLowerCase(), now));
+    if (waitMs > 0) {
+      throw new HttpFailure(429, "Too many login attempts", {
+        headers: { "Retry-After": String(Math.ceil(waitMs / 1000)) },
+      });
+    }
+  }
+
+  async #issue(
+    user: UserRow,
+    options: { loginType: "password" | "token"; tokenName: string; lifetimeMs: number },
+  ): Promise<IssuedKey> {
+    if ((await this.#store.apiKeys.countOf(user.id)) >= MAX_KEYS_PER_USER) {
+      await this.#store.apiKeys.removeExpiredBefore(this.#clock.now());
+      if ((await this.#store.apiKeys.countOf(user.id)) >= MAX_KEYS_PER_USER) {
+        throw new HttpFailure(409, `A user may have at most ${MAX_KEYS_PER_USER} tokens; remove one first`);
+      }
+    }
+    const now = this.#clock.now();
+    const token = mintUserToken();
+    const row: ApiKeyRow = {
+      id: token.id,
+      user_id: user.id,
+      secret_hash: hashSecret(token.secret),
+      login_type: options.loginType,
+      scope: "all",
+      token_name: options.tokenName,
+      lifetime_seconds: Math.max(1, Math.floor(options.lifetimeMs / 1000)),
+      created_at: now,
+      updated_at: now,
+      last_used: now,
+      expires_at: now + options.lifetimeMs,
+    };
+    await this.#store.apiKeys.insert(row);
+    return { row, token: formatUserToken(token) };
+  }
+}

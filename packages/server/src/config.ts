@@ -1,0 +1,333 @@
+/**
+ * Every setting of the server as one table. It has no effects: the command line turns it into flags, `configFromEnv`
+ * reads the environment through it, and `parseServerConfig` (config-parse.ts) makes a checked ServerConfig of the result.
+ */
+export type ServerFlagType = "string" | "strings" | "boolean" | "integer" | "duration";
+
+export interface ServerFlag {
+  /** Long flag without the dashes. */
+  readonly name: string;
+  readonly env: string;
+  readonly type: ServerFlagType;
+  /** As a person would type it; "" is unset. */
+  readonly default: string;
+  readonly description: string;
+  readonly group: "Networking" | "TLS" | "Relay" | "Sessions" | "Client" | "Observability" | "Storage";
+}
+
+/** What parseServerConfig takes: by flag name; texts as typed, or already of the flag's type. */
+export type ServerFlagValues = Readonly<Record<string, string | boolean | number | readonly string[] | undefined>>;
+
+const DAY_LIFETIME = "24h";
+
+export const serverFlags: readonly ServerFlag[] = [
+  {
+    name: "access-url",
+    env: "CODER_ACCESS_URL",
+    type: "string",
+    default: "",
+    description: "URL under which clients and agents reach this server; default: the address it listens on",
+    group: "Networking",
+  },
+  {
+    name: "wildcard-access-url",
+    env: "CODER_WILDCARD_ACCESS_URL",
+    type: "string",
+    default: "",
+    description: "Host pattern for workspace apps, with exactly one leading *",
+    group: "Networking",
+  },
+  {
+    name: "allowed-hosts",
+    env: "CODER_ALLOWED_HOSTS",
+    type: "strings",
+    default: "",
+    description: "Further host names this server answers to besides the access URL's; *.example.com matches subdomains",
+    group: "Networking",
+  },
+  {
+    name: "redirect-to-access-url",
+    env: "CODER_REDIRECT_TO_ACCESS_URL",
+    type: "boolean",
+    default: "false",
+    description: "Send requests for any other host name to the access URL",
+    group: "Networking",
+  },
+  {
+    name: "http-address",
+    env: "CODER_HTTP_ADDRESS",
+    type: "string",
+    default: "127.0.0.1:3000",
+    description: "Address for plain http; empty switches it off",
+    group: "Networking",
+  },
+  {
+    name: "proxy-trusted-headers",
+    env: "CODER_PROXY_TRUSTED_HEADERS",
+    type: "strings",
+    default: "",
+    description: "Headers that carry the client's address when a trusted proxy sent the request",
+    group: "Networking",
+  },
+  {
+    name: "proxy-trusted-origins",
+    env: "CODER_PROXY_TRUSTED_ORIGINS",
+    type: "strings",
+    default: "",
+    description: "Addresses or CIDR ranges of proxies whose headers are believed",
+    group: "Networking",
+  },
+  {
+    name: "tls-enable",
+    env: "CODER_TLS_ENABLE",
+    type: "boolean",
+    default: "false",
+    description: "Serve https",
+    group: "TLS",
+  },
+  {
+    name: "tls-address",
+    env: "CODER_TLS_ADDRESS",
+    type: "string",
+    default: "127.0.0.1:3443",
+    description: "Address for https",
+    group: "TLS",
+  },
+  {
+    name: "tls-cert-file",
+    env: "CODER_TLS_CERT_FILE",
+    type: "strings",
+    default: "",
+    description: "PEM certificate chains; the one that names the requested host is used, else the first",
+    group: "TLS",
+  },
+  {
+    name: "tls-key-file",
+    env: "CODER_TLS_KEY_FILE",
+    type: "strings",
+    default: "",
+    description: "PEM private keys, in the order of the certificates",
+    group: "TLS",
+  },
+  {
+    name: "tls-min-version",
+    env: "CODER_TLS_MIN_VERSION",
+    type: "string",
+    default: "tls12",
+    description: "Lowest TLS version: tls12 or tls13",
+    group: "TLS",
+  },
+  {
+    name: "strict-transport-security",
+    env: "CODER_STRICT_TRANSPORT_SECURITY",
+    type: "integer",
+    default: "0",
+    description: "max-age in seconds of the Strict-Transport-Security header on https; 0 leaves it out",
+    group: "TLS",
+  },
+  {
+    name: "secure-auth-cookie",
+    env: "CODER_SECURE_AUTH_COOKIE",
+    type: "boolean",
+    default: "false",
+    description: "Mark cookies Secure even when the access URL is http",
+    group: "TLS",
+  },
+  {
+    name: "derp-server-enable",
+    env: "CODER_DERP_SERVER_ENABLE",
+    type: "boolean",
+    default: "true",
+    description: "Run the embedded relay",
+    group: "Relay",
+  },
+  {
+    name: "derp-server-region-id",
+    env: "CODER_DERP_SERVER_REGION_ID",
+    type: "integer",
+    default: "999",
+    description: "Region id of the embedded relay",
+    group: "Relay",
+  },
+  {
+    name: "derp-server-region-code",
+    env: "CODER_DERP_SERVER_REGION_CODE",
+    type: "string",
+    default: "coder",
+    description: "Region code of the embedded relay",
+    group: "Relay",
+  },
+  {
+    name: "derp-server-region-name",
+    env: "CODER_DERP_SERVER_REGION_NAME",
+    type: "string",
+    default: "Coder Embedded Relay",
+    description: "Region name of the embedded relay",
+    group: "Relay",
+  },
+  {
+    name: "derp-server-relay-url",
+    env: "CODER_DERP_SERVER_RELAY_URL",
+    type: "string",
+    default: "",
+    description: "URL under which other replicas reach this one's relay",
+    group: "Relay",
+  },
+  {
+    name: "derp-server-stun-addresses",
+    env: "CODER_DERP_SERVER_STUN_ADDRESSES",
+    type: "strings",
+    default:
+      "stun.l.google.com:19302,stun1.l.google.com:19302,stun2.l.google.com:19302,stun3.l.google.com:19302,stun4.l.google.com:19302",
+    description: "STUN servers, each a region of its own; disable switches STUN off",
+    group: "Relay",
+  },
+  {
+    name: "derp-force-websockets",
+    env: "CODER_DERP_FORCE_WEBSOCKETS",
+    type: "boolean",
+    default: "false",
+    description: "Make clients and agents reach the relay by WebSocket only",
+    group: "Relay",
+  },
+  {
+    name: "derp-config-url",
+    env: "CODER_DERP_CONFIG_URL",
+    type: "string",
+    default: "",
+    description: "URL of a relay map to use in addition to the embedded relay; not together with derp-config-path",
+    group: "Relay",
+  },
+  {
+    name: "derp-config-path",
+    env: "CODER_DERP_CONFIG_PATH",
+    type: "string",
+    default: "",
+    description: "File with a relay map to use in addition to the embedded relay; not together with derp-config-url",
+    group: "Relay",
+  },
+  {
+    name: "block-direct-connections",
+    env: "CODER_BLOCK_DIRECT",
+    type: "boolean",
+    default: "false",
+    description: "Allow relayed connections only",
+    group: "Relay",
+  },
+  {
+    name: "session-duration",
+    env: "CODER_SESSION_DURATION",
+    type: "duration",
+    default: DAY_LIFETIME,
+    description: "Life of a login; every use begins it anew",
+    group: "Sessions",
+  },
+  {
+    name: "default-token-lifetime",
+    env: "CODER_DEFAULT_TOKEN_LIFETIME",
+    type: "duration",
+    default: "168h",
+    description: "Life of an API token created without a lifetime",
+    group: "Sessions",
+  },
+  {
+    name: "max-token-lifetime",
+    env: "CODER_MAX_TOKEN_LIFETIME",
+    type: "duration",
+    default: "876600h",
+    description: "Longest life of an API token",
+    group: "Sessions",
+  },
+  {
+    name: "ssh-hostname-prefix",
+    env: "CODER_SSH_HOSTNAME_PREFIX",
+    type: "string",
+    default: "coder.",
+    description: "Prefix of host names that config-ssh writes",
+    group: "Client",
+  },
+  {
+    name: "workspace-hostname-suffix",
+    env: "CODER_WORKSPACE_HOSTNAME_SUFFIX",
+    type: "string",
+    default: "coder",
+    description: "Suffix of workspace host names",
+    group: "Client",
+  },
+  {
+    name: "ssh-config-options",
+    env: "CODER_SSH_CONFIG_OPTIONS",
+    type: "strings",
+    default: "",
+    description: "SSH options for everybody's config-ssh, each Key=Value",
+    group: "Client",
+  },
+  {
+    name: "prometheus-enable",
+    env: "CODER_PROMETHEUS_ENABLE",
+    type: "boolean",
+    default: "false",
+    description: "Serve metrics on prometheus-address",
+    group: "Observability",
+  },
+  {
+    name: "prometheus-address",
+    env: "CODER_PROMETHEUS_ADDRESS",
+    type: "string",
+    default: "127.0.0.1:2112",
+    description: "Address for metrics; without authentication, so keep it private",
+    group: "Observability",
+  },
+  {
+    name: "log-format",
+    env: "CODER_LOG_FORMAT",
+    type: "string",
+    default: "human",
+    description: "Form of log lines on stderr: human or json",
+    group: "Observability",
+  },
+  {
+    name: "log-level",
+    env: "CODER_LOG_LEVEL",
+    type: "string",
+    default: "info",
+    description: "Lowest level to log: trace, debug, info, warn or error",
+    group: "Observability",
+  },
+  {
+    name: "verbose",
+    env: "CODER_VERBOSE",
+    type: "boolean",
+    default: "false",
+    description: "Log at debug level",
+    group: "Observability",
+  },
+  {
+    name: "state-dir",
+    env: "CODER_STATE_DIRECTORY",
+    type: "string",
+    default: "",
+    description:
+      "Directory of the database and the keys; default: cache-dir, else coder-server in the user's state directory",
+    group: "Storage",
+  },
+  {
+    name: "cache-dir",
+    env: "CODER_CACHE_DIRECTORY",
+    type: "string",
+    default: "",
+    description: "Older name of state-dir",
+    group: "Storage",
+  },
+];
+
+/** Values of the table's variables that are set and not empty; a name ending in _FILE is not looked at. */
+export function configFromEnv(env: Readonly<Record<string, string | undefined>>): ServerFlagValues {
+  const values: Record<string, string> = {};
+  for (const flag of serverFlags) {
+    const value = env[flag.env];
+    // An empty http-address means "off", so an empty variable counts for that one flag only.
+    if (value !== undefined && (value !== "" || flag.name === "http-address")) values[flag.name] = value;
+  }
+  return values;
+}

@@ -1,0 +1,105 @@
+import type { Kysely } from "kysely";
+import type { AgentLogRow, AgentLogSourceRow, Database } from "./schema.ts";
+
+/** Bytes of log text kept per agent; what comes after is dropped and the agent is told to stop (Coder's limit). */
+export const MAX_AGENT_LOG_BYTES = 1 << 20;
+/** Log sources kept per agent. */
+export const MAX_LOG_SOURCES = 64;
+
+export interface NewAgentLog {
+  readonly sourceId: string;
+  readonly level: string;
+  readonly output: string;
+  readonly createdAt: number;
+}
+
+export class AgentLogs {
+  readonly #db: Kysely<Database>;
+  constructor(db: Kysely<Database>) {
+    this.#db = db;
+  }
+
+  /**
+   * Appends as much as fits. Call inside a transaction.
+   * @returns the stored rows and whether the limit is reached.
+   */
+  async append(agentId: string, logs: readonly NewAgentLog[]): Promise<{ stored: AgentLogRow[]; overflowed: boolean }> {
+    const agent = await this.#db
+      .selectFrom("agents")
+      .select(["logs_length", "logs_overflowed"])
+      .where("id", "=", agentId)
+      .executeTakeFirst();
+    if (agent === undefined) return { stored: [], overflowed: false };
+    const last = await this.#db
+      .selectFrom("agent_logs")
+      .select("id")
+      .where("agent_id", "=", agentId)
+      .orderBy("id", "desc")
+      .limit(1)
+      .executeTakeFirst();
+    let id = last?.id ?? 0;
+    let length = agent.logs_length;
+    let overflowed = agent.logs_overflowed === 1;
+    const stored: AgentLogRow[] = [];
+    for (const log of logs) {
+      // Once full, full: a short line after a long dropped one would make the gap invisible.
+      if (overflowed || length + Buffer.byteLength(log.output) > MAX_AGENT_LOG_BYTES) {
+        overflowed = true;
+        break;
+      }
+      length += Buffer.byteLength(log.output);
+      id += 1;
+      stored.push({
+        agent_id: agentId,
+        id,
+        source_id: log.sourceId,
+        level: log.level,
+        output: log.output,
+        created_at: log.createdAt,
+      });
+    }
+    for (let start = 0; start < stored.length; start += 100) {
+      await this.#db
+        .insertInto("agent_logs")
+        .values(stored.slice(start, start + 100))
+        .execute();
+    }
+    await this.#db
+      .updateTable("agents")
+      .set({ logs_length: length, logs_overflowed: overflowed ? 1 : 0 })
+      .where("id", "=", agentId)
+      .execute();
+    return { stored, overflowed };
+  }
+
+  /** Oldest first, ids above `after`. */
+  async list(agentId: string, filter: { after: number; limit: number }): Promise<AgentLogRow[]> {
+    return await this.#db
+      .selectFrom("agent_logs")
+      .selectAll()
+      .where("agent_id", "=", agentId)
+      .where("id", ">", filter.after)
+      .orderBy("id")
+      .limit(filter.limit)
+      .execute();
+  }
+
+  /** False when the agent has too many sources. Naming a known id again changes nothing. */
+  async addSource(source: AgentLogSourceRow): Promise<boolean> {
+    const known = await this.sources(source.agent_id);
+    if (known.some((row) => row.id === source.id)) return true;
+    if (known.length >= MAX_LOG_SOURCES) return false;
+    await this.#db.insertInto("agent_log_sources").values(source).execute();
+    return true;
+  }
+
+  async sources(agentId: string): Promise<AgentLogSourceRow[]> {
+    return await this.#db
+      .selectFrom("agent_log_sources")
+      .selectAll()
+      .where("agent_id", "=", agentId)
+      .orderBy("created_at")
+      .orderBy("id")
+      .execute();
+  }
+}

@@ -1,0 +1,85 @@
+import type { Kysely } from "kysely";
+import type { ApiKeyRow, Database, NewApiKey } from "./schema.ts";
+
+export class ApiKeys {
+  readonly #db: Kysely<Database>;
+  constructor(db: Kysely<Database>) {
+    this.#db = db;
+  }
+
+  async insert(row: NewApiKey): Promise<void> {
+    await this.#db.insertInto("api_keys").values(row).execute();
+  }
+
+  async byId(id: string): Promise<ApiKeyRow | undefined> {
+    return await this.#db.selectFrom("api_keys").selectAll().where("id", "=", id).executeTakeFirst();
+  }
+
+  async byName(userId: string, name: string): Promise<ApiKeyRow | undefined> {
+    return await this.#db
+      .selectFrom("api_keys")
+      .selectAll()
+      .where("user_id", "=", userId)
+      .where("login_type", "=", "token")
+      .where("token_name", "=", name)
+      .executeTakeFirst();
+  }
+
+  /** API tokens, not logins; newest first. */
+  async listTokens(filter: {
+    userId: string | undefined;
+    notExpiredAt: number | undefined;
+    limit: number;
+  }): Promise<(ApiKeyRow & { username: string })[]> {
+    let query = this.#db
+      .selectFrom("api_keys")
+      .innerJoin("users", "users.id", "api_keys.user_id")
+      .selectAll("api_keys")
+      .select("users.username")
+      .where("api_keys.login_type", "=", "token");
+    if (filter.userId !== undefined) query = query.where("api_keys.user_id", "=", filter.userId);
+    if (filter.notExpiredAt !== undefined) query = query.where("api_keys.expires_at", ">", filter.notExpiredAt);
+    return await query.orderBy("api_keys.created_at", "desc").orderBy("api_keys.id").limit(filter.limit).execute();
+  }
+
+  async ids(userId: string): Promise<string[]> {
+    const rows = await this.#db.selectFrom("api_keys").select("id").where("user_id", "=", userId).execute();
+    return rows.map((row) => row.id);
+  }
+
+  async countOf(userId: string): Promise<number> {
+    const row = await this.#db
+      .selectFrom("api_keys")
+      .select((build) => build.fn.countAll<number>().as("count"))
+      .where("user_id", "=", userId)
+      .executeTakeFirst();
+    return Number(row?.count ?? 0);
+  }
+
+  async recordUse(id: string, use: { lastUsed: number; expiresAt: number }): Promise<void> {
+    await this.#db
+      .updateTable("api_keys")
+      .set({ last_used: use.lastUsed, expires_at: use.expiresAt, updated_at: use.lastUsed })
+      .where("id", "=", id)
+      .execute();
+  }
+
+  async expire(id: string, now: number): Promise<void> {
+    await this.#db.updateTable("api_keys").set({ expires_at: now, updated_at: now }).where("id", "=", id).execute();
+  }
+
+  async remove(id: string): Promise<boolean> {
+    const result = await this.#db.deleteFrom("api_keys").where("id", "=", id).executeTakeFirst();
+    return result.numDeletedRows > 0n;
+  }
+
+  async removeAllOf(userId: string): Promise<void> {
+    await this.#db.deleteFrom("api_keys").where("user_id", "=", userId).execute();
+  }
+
+  /** Keys that nobody can use any more and that nobody looks at: called now and then. */
+  async removeExpiredBefore(time: number): Promise<number> {
+    const result = await this.#db.deleteFrom("api_keys").where("expires_at", "<", time).executeTakeFirst();
+    return Number(result.numDeletedRows);
+  }
+}

@@ -1,0 +1,165 @@
+import type { Insertable, Selectable } from "kysely";
+
+/**
+ * Column types that mean the same in SQLite and PostgreSQL: text; integer for counts, 0/1 flags and milliseconds
+ * since 1970 (bigint in PostgreSQL). Ids are UUID text. Lists are JSON text.
+ */
+export interface Database {
+  schema_migrations: SchemaMigrationsTable;
+  settings: SettingsTable;
+  users: UsersTable;
+  api_keys: ApiKeysTable;
+  workspaces: WorkspacesTable;
+  workspace_builds: WorkspaceBuildsTable;
+  agents: AgentsTable;
+  agent_log_sources: AgentLogSourcesTable;
+  agent_logs: AgentLogsTable;
+  connection_reports: ConnectionReportsTable;
+}
+
+export interface SchemaMigrationsTable {
+  version: number;
+  name: string;
+  applied_at: number;
+}
+
+export interface SettingsTable {
+  key: string;
+  value: string;
+}
+
+export type Role = "owner" | "member";
+
+export interface UsersTable {
+  id: string;
+  email: string;
+  /** Lower-case e-mail, unique; `deleted:<id>` once the user is gone, so that the address is free again. */
+  email_key: string;
+  username: string;
+  username_key: string;
+  name: string;
+  password_hash: string;
+  role: Role;
+  status: "active" | "suspended";
+  created_at: number;
+  updated_at: number;
+  last_seen_at: number | null;
+  deleted_at: number | null;
+}
+
+export interface ApiKeysTable {
+  /** The public half of the token: ten letters and digits. */
+  id: string;
+  user_id: string;
+  /** SHA-256 of the secret half, hex. */
+  secret_hash: string;
+  /** "password" for a login, "token" for an API token. */
+  login_type: "password" | "token";
+  scope: "all" | "application_connect";
+  token_name: string;
+  lifetime_seconds: number;
+  created_at: number;
+  updated_at: number;
+  last_used: number;
+  expires_at: number;
+}
+
+export interface WorkspacesTable {
+  id: string;
+  owner_id: string;
+  name: string;
+  /** Lower-case name, unique per owner; `deleted:<id>` once the workspace is gone. */
+  name_key: string;
+  ttl_ms: number | null;
+  autostart_schedule: string | null;
+  created_at: number;
+  updated_at: number;
+  last_used_at: number;
+  deleted_at: number | null;
+}
+
+export interface WorkspaceBuildsTable {
+  id: string;
+  workspace_id: string;
+  build_number: number;
+  transition: "start" | "stop" | "delete";
+  reason: string;
+  initiator_id: string;
+  created_at: number;
+  completed_at: number;
+}
+
+export interface AgentsTable {
+  id: string;
+  workspace_id: string;
+  resource_id: string;
+  name: string;
+  /** Which token in the row of tokens derived for this agent is the valid one. */
+  token_generation: number;
+  /** SHA-256 of the valid token, hex. */
+  token_hash: string;
+  operating_system: string;
+  architecture: string;
+  directory: string;
+  created_at: number;
+  updated_at: number;
+  connection_timeout_seconds: number;
+  first_connected_at: number | null;
+  last_connected_at: number | null;
+  disconnected_at: number | null;
+  lifecycle_state: string;
+  started_at: number | null;
+  ready_at: number | null;
+  version: string;
+  api_version: string;
+  expanded_directory: string;
+  /** JSON array of texts. */
+  subsystems: string;
+  /** Bytes of log text kept; the limit is in agent-logs.ts. */
+  logs_length: number;
+  logs_overflowed: number;
+}
+
+export interface AgentLogSourcesTable {
+  agent_id: string;
+  id: string;
+  display_name: string;
+  icon: string;
+  created_at: number;
+}
+
+export interface AgentLogsTable {
+  agent_id: string;
+  /** 1, 2, 3 … per agent. */
+  id: number;
+  source_id: string;
+  level: string;
+  output: string;
+  created_at: number;
+}
+
+export interface ConnectionReportsTable {
+  agent_id: string;
+  /** 1, 2, 3 … per agent. */
+  id: number;
+  connection_id: string;
+  action: "connect" | "disconnect";
+  type: string;
+  ip: string;
+  status_code: number;
+  reason: string;
+  reported_at: number;
+}
+
+export type UserRow = Selectable<UsersTable>;
+export type ApiKeyRow = Selectable<ApiKeysTable>;
+export type WorkspaceRow = Selectable<WorkspacesTable>;
+export type WorkspaceBuildRow = Selectable<WorkspaceBuildsTable>;
+export type AgentRow = Selectable<AgentsTable>;
+export type AgentLogRow = Selectable<AgentLogsTable>;
+export type AgentLogSourceRow = Selectable<AgentLogSourcesTable>;
+export type ConnectionReportRow = Selectable<ConnectionReportsTable>;
+
+export type NewUser = Insertable<UsersTable>;
+export type NewApiKey = Insertable<ApiKeysTable>;
+export type NewAgent = Insertable<AgentsTable>;

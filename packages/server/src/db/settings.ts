@@ -1,0 +1,33 @@
+import type { Kysely } from "kysely";
+import type { Database } from "./schema.ts";
+
+/** Facts about the deployment that are decided once. Secrets are not among them: see key-file.ts. */
+export type SettingKey =
+  | "deployment_id"
+  | "organization_id"
+  | "template_id"
+  | "template_version_id"
+  | "created_at"
+  | "key_fingerprint";
+
+export class Settings {
+  readonly #db: Kysely<Database>;
+  constructor(db: Kysely<Database>) {
+    this.#db = db;
+  }
+
+  async read(key: SettingKey): Promise<string | undefined> {
+    const row = await this.#db.selectFrom("settings").select("value").where("key", "=", key).executeTakeFirst();
+    return row?.value;
+  }
+
+  /** Stores `value` if there is none yet. Returns the one that counts. */
+  async establish(key: SettingKey, value: string): Promise<string> {
+    await this.#db
+      .insertInto("settings")
+      .values({ key, value })
+      .onConflict((conflict) => conflict.column("key").doNothing())
+      .execute();
+    return (await this.read(key)) ?? value;
+  }
+}

@@ -1,0 +1,168 @@
+import { randomUUID } from "node:crypto";
+import { chmodSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import { Kysely, SqliteDialect } from "kysely";
+import { ServerError } from "../errors.ts";
+import { AgentLogs } from "./agent-logs.ts";
+import { Agents } from "./agents.ts";
+import { ApiKeys } from "./api-keys.ts";
+import { ConnectionReports } from "./connection-reports.ts";
+import { migrate } from "./migrate.ts";
+import { NodeSqliteDatabase } from "./node-sqlite.ts";
+import type { Database } from "./schema.ts";
+import { Settings } from "./settings.ts";
+import { Users } from "./users.ts";
+import { WorkspaceBuilds } from "./workspace-builds.ts";
+import { Workspaces } from "./workspaces.ts";
+
+/** The tables, each with its queries; the same inside and outside a transaction. */
+export interface Tables {
+  readonly settings: Settings;
+  readonly users: Users;
+  readonly apiKeys: ApiKeys;
+  readonly workspaces: Workspaces;
+  readonly builds: WorkspaceBuilds;
+  readonly agents: Agents;
+  readonly agentLogs: AgentLogs;
+  readonly connectionReports: ConnectionReports;
+}
+
+/** Ids that never change for the life of a deployment. */
+export interface DeploymentIds {
+  readonly deploymentId: string;
+  readonly organizationId: string;
+  readonly templateId: string;
+  readonly templateVersionId: string;
+  readonly createdAt: number;
+}
+
+/**
+ * The store. A promise that resolves is a write that survives kill -9 and power loss: WAL with synchronous=FULL
+ * flushes every commit. One connection, so queries run one after the other.
+ */
+export class Store implements Tables {
+  readonly settings: Settings;
+  readonly users: Users;
+  readonly apiKeys: ApiKeys;
+  readonly workspaces: Workspaces;
+  readonly builds: WorkspaceBuilds;
+  readonly agents: Agents;
+  readonly agentLogs: AgentLogs;
+  readonly connectionReports: ConnectionReports;
+  readonly #db: Kysely<Database>;
+  readonly #sqlite: DatabaseSync;
+  #closed = false;
+
+  private constructor(db: Kysely<Database>, sqlite: DatabaseSync) {
+    this.#db = db;
+    this.#sqlite = sqlite;
+    const tables = tablesOf(db);
+    this.settings = tables.settings;
+    this.users = tables.users;
+    this.apiKeys = tables.apiKeys;
+    this.workspaces = tables.workspaces;
+    this.builds = tables.builds;
+    this.agents = tables.agents;
+    this.agentLogs = tables.agentLogs;
+    this.connectionReports = tables.connectionReports;
+  }
+
+  /** Opens or creates the database file (0600) and brings its schema up to date. Throws ServerError. */
+  static async open(path: string, now: number): Promise<Store> {
+    let sqlite: DatabaseSync;
+    try {
+      sqlite = new DatabaseSync(path, { timeout: 5000, enableForeignKeyConstraints: true });
+    } catch (cause) {
+      throw damaged(path, "it cannot be opened", cause);
+    }
+    try {
+      chmodSync(path, 0o600);
+      sqlite.exec(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000",
+      );
+    } catch (cause) {
+      sqlite.close();
+      throw damaged(path, "it is not a database", cause);
+    }
+    const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: new NodeSqliteDatabase(sqlite) }) });
+    const store = new Store(db, sqlite);
+    try {
+      await migrate(db, now);
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+    return store;
+  }
+
+  /**
+   * Runs `work` in one transaction; a rejection undoes everything. Use only the tables it is given: the store's own
+   * would wait for this very transaction. Do nothing slow inside, such as hashing a password.
+   */
+  async transaction<T>(work: (tables: Tables) => Promise<T>): Promise<T> {
+    return await this.#db.transaction().execute((transaction) => work(tablesOf(transaction)));
+  }
+
+  /** Milliseconds that a small query takes. */
+  async ping(): Promise<number> {
+    const start = process.hrtime.bigint();
+    await this.settings.read("deployment_id");
+    return Number(process.hrtime.bigint() - start) / 1e6;
+  }
+
+  /** "ok", or what SQLite found. Reads the whole file. */
+  integrityCheck(): string {
+    const rows = this.#sqlite.prepare("PRAGMA integrity_check").all();
+    return rows.map((row) => String(row["integrity_check"])).join("; ");
+  }
+
+  /** Decides the deployment's ids on first use. Throws ServerError ERR_KEY_FILE when the key file is another one's. */
+  async deployment(keyFingerprint: string, now: number): Promise<DeploymentIds> {
+    return await this.transaction(async ({ settings }) => {
+      const fingerprint = await settings.establish("key_fingerprint", keyFingerprint);
+      if (fingerprint !== keyFingerprint) {
+        throw new ServerError("ERR_KEY_FILE", "The key file does not belong to this database", {
+          why: "the agent tokens in the database were made with another key",
+          nextSteps: ["restore keys.json and coder.db from the same backup"],
+        });
+      }
+      return {
+        deploymentId: await settings.establish("deployment_id", randomUUID()),
+        organizationId: await settings.establish("organization_id", randomUUID()),
+        templateId: await settings.establish("template_id", randomUUID()),
+        templateVersionId: await settings.establish("template_version_id", randomUUID()),
+        createdAt: Number(await settings.establish("created_at", String(now))),
+      };
+    });
+  }
+
+  /** Safe to call twice. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#db.destroy();
+    // Before the first query kysely has not taken the database over, and does not close it.
+    if (this.#sqlite.isOpen) this.#sqlite.close();
+  }
+}
+
+function tablesOf(db: Kysely<Database>): Tables {
+  return {
+    settings: new Settings(db),
+    users: new Users(db),
+    apiKeys: new ApiKeys(db),
+    workspaces: new Workspaces(db),
+    builds: new WorkspaceBuilds(db),
+    agents: new Agents(db),
+    agentLogs: new AgentLogs(db),
+    connectionReports: new ConnectionReports(db),
+  };
+}
+
+function damaged(path: string, why: string, cause: unknown): ServerError {
+  return new ServerError("ERR_STORE_DAMAGED", `Cannot use the database "${path}"`, {
+    why,
+    nextSteps: ["restore coder.db from a backup"],
+    cause,
+  });
+}

@@ -1,0 +1,52 @@
+import type { Kysely } from "kysely";
+import type { Database, WorkspaceBuildRow } from "./schema.ts";
+
+export class WorkspaceBuilds {
+  readonly #db: Kysely<Database>;
+  constructor(db: Kysely<Database>) {
+    this.#db = db;
+  }
+
+  /** Call inside a transaction: the number is the next free one. */
+  async append(build: Omit<WorkspaceBuildRow, "build_number">): Promise<WorkspaceBuildRow> {
+    const latest = await this.latest(build.workspace_id);
+    const row = { ...build, build_number: (latest?.build_number ?? 0) + 1 };
+    await this.#db.insertInto("workspace_builds").values(row).execute();
+    return row;
+  }
+
+  async latest(workspaceId: string): Promise<WorkspaceBuildRow | undefined> {
+    return await this.#db
+      .selectFrom("workspace_builds")
+      .selectAll()
+      .where("workspace_id", "=", workspaceId)
+      .orderBy("build_number", "desc")
+      .limit(1)
+      .executeTakeFirst();
+  }
+
+  async byId(id: string): Promise<WorkspaceBuildRow | undefined> {
+    return await this.#db.selectFrom("workspace_builds").selectAll().where("id", "=", id).executeTakeFirst();
+  }
+
+  async byNumber(workspaceId: string, number: number): Promise<WorkspaceBuildRow | undefined> {
+    return await this.#db
+      .selectFrom("workspace_builds")
+      .selectAll()
+      .where("workspace_id", "=", workspaceId)
+      .where("build_number", "=", number)
+      .executeTakeFirst();
+  }
+
+  /** Newest first. */
+  async list(workspaceId: string, page: { limit: number; offset: number }): Promise<WorkspaceBuildRow[]> {
+    return await this.#db
+      .selectFrom("workspace_builds")
+      .selectAll()
+      .where("workspace_id", "=", workspaceId)
+      .orderBy("build_number", "desc")
+      .limit(page.limit)
+      .offset(page.offset)
+      .execute();
+  }
+}

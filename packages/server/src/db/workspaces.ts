@@ -1,0 +1,89 @@
+import type { Kysely } from "kysely";
+import type { Database, WorkspaceRow } from "./schema.ts";
+
+export interface WorkspaceFilter {
+  /** Undefined: everybody's. */
+  readonly ownerId: string | undefined;
+  /** Part of the name, lower-case. */
+  readonly nameContains: string | undefined;
+}
+
+export class Workspaces {
+  readonly #db: Kysely<Database>;
+  constructor(db: Kysely<Database>) {
+    this.#db = db;
+  }
+
+  async insert(row: Omit<WorkspaceRow, "name_key" | "deleted_at">): Promise<void> {
+    await this.#db
+      .insertInto("workspaces")
+      .values({ ...row, name_key: row.name.toLowerCase(), deleted_at: null })
+      .execute();
+  }
+
+  /** Also finds deleted ones: the caller decides what they are worth. */
+  async byId(id: string): Promise<WorkspaceRow | undefined> {
+    return await this.#db.selectFrom("workspaces").selectAll().where("id", "=", id).executeTakeFirst();
+  }
+
+  async byOwnerAndName(ownerId: string, name: string): Promise<WorkspaceRow | undefined> {
+    return await this.#db
+      .selectFrom("workspaces")
+      .selectAll()
+      .where("owner_id", "=", ownerId)
+      .where("name_key", "=", name.toLowerCase())
+      .executeTakeFirst();
+  }
+
+  /** The one deleted last, when several of that name were. */
+  async deletedByOwnerAndName(ownerId: string, name: string): Promise<WorkspaceRow | undefined> {
+    const rows = await this.#db
+      .selectFrom("workspaces")
+      .selectAll()
+      .where("owner_id", "=", ownerId)
+      .where("deleted_at", "is not", null)
+      .orderBy("deleted_at", "desc")
+      .execute();
+    return rows.find((row) => row.name.toLowerCase() === name.toLowerCase());
+  }
+
+  /** Not deleted, by last use, then name. */
+  async list(filter: WorkspaceFilter): Promise<WorkspaceRow[]> {
+    let query = this.#db.selectFrom("workspaces").selectAll().where("deleted_at", "is", null);
+    if (filter.ownerId !== undefined) query = query.where("owner_id", "=", filter.ownerId);
+    if (filter.nameContains !== undefined) {
+      query = query.where("name_key", "like", `%${filter.nameContains.replace(/[\\%_]/g, "")}%`);
+    }
+    return await query.orderBy("last_used_at", "desc").orderBy("name_key").orderBy("id").execute();
+  }
+
+  async countOf(ownerId: string): Promise<number> {
+    const row = await this.#db
+      .selectFrom("workspaces")
+      .select((build) => build.fn.countAll<number>().as("count"))
+      .where("owner_id", "=", ownerId)
+      .where("deleted_at", "is", null)
+      .executeTakeFirst();
+    return Number(row?.count ?? 0);
+  }
+
+  async rename(id: string, name: string, now: number): Promise<void> {
+    await this.#db
+      .updateTable("workspaces")
+      .set({ name, name_key: name.toLowerCase(), updated_at: now })
+      .where("id", "=", id)
+      .execute();
+  }
+
+  async touch(id: string, now: number): Promise<void> {
+    await this.#db.updateTable("workspaces").set({ last_used_at: now }).where("id", "=", id).execute();
+  }
+
+  async markDeleted(id: string, now: number): Promise<void> {
+    await this.#db
+      .updateTable("workspaces")
+      .set({ deleted_at: now, updated_at: now, name_key: `deleted:${id}` })
+      .where("id", "=", id)
+      .execute();
+  }
+}

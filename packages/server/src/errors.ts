@@ -1,0 +1,83 @@
+import type { ErrorBody } from "coder-protocol/rest/common";
+
+/** The closed set of reasons why the server does not start or stops by itself. */
+export type ServerErrorCode =
+  | "ERR_CONFIG"
+  | "ERR_PORT_IN_USE"
+  | "ERR_LISTEN"
+  | "ERR_STATE_DIR"
+  | "ERR_STATE_DIR_IN_USE"
+  | "ERR_KEY_FILE"
+  | "ERR_STORE_DAMAGED"
+  | "ERR_STORE_TOO_NEW"
+  | "ERR_TLS_CERTIFICATE";
+
+/** Something a person must act on. Rendered once, as a sentence, a reason and next steps; never as a stack. */
+export class ServerError extends Error {
+  override readonly name = "ServerError";
+  readonly code: ServerErrorCode;
+  /** What failed, values quoted, no final stop. */
+  readonly title: string;
+  /** State found and state wanted; may be empty. */
+  readonly why: string;
+  readonly nextSteps: readonly string[];
+
+  constructor(
+    code: ServerErrorCode,
+    title: string,
+    options: { why?: string; nextSteps?: readonly string[]; cause?: unknown } = {},
+  ) {
+    super(title, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.title = title;
+    this.why = options.why ?? "";
+    this.nextSteps = options.nextSteps ?? [];
+  }
+}
+
+/** Text form for a terminal. */
+export function presentServerError(error: ServerError): string {
+  const lines = [error.why === "" ? error.title : `${error.title}: ${error.why}`];
+  for (const step of error.nextSteps) lines.push(`  Try: ${step}`);
+  return `${lines.join("\n")}\n  (${error.code})`;
+}
+
+/**
+ * An answer outside 2xx, decided by the server itself. Its words reach the client: they never hold a secret, a path
+ * of this machine or SQL. Thrown in routes, returned by the authenticators.
+ */
+export class HttpFailure extends Error {
+  override readonly name = "HttpFailure";
+  readonly status: number;
+  readonly body: ErrorBody;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(
+    status: number,
+    message: string,
+    options: {
+      detail?: string;
+      validations?: ErrorBody["validations"];
+      headers?: Readonly<Record<string, string>>;
+    } = {},
+  ) {
+    super(message);
+    this.status = status;
+    this.headers = options.headers ?? {};
+    this.body = {
+      message,
+      ...(options.detail === undefined ? {} : { detail: options.detail }),
+      ...(options.validations === undefined ? {} : { validations: options.validations }),
+    };
+  }
+}
+
+/** One text for everything a caller may not see and everything that does not exist. */
+export function notFound(): HttpFailure {
+  return new HttpFailure(404, "Resource not found or you do not have access to this resource");
+}
+
+export function nodeErrorCode(error: unknown): string | undefined {
+  if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
+  return typeof error.code === "string" ? error.code : undefined;
+}

@@ -1,0 +1,27 @@
+import type { IncomingMessage } from "node:http";
+import { BlockList, isIP } from "node:net";
+import { plainAddress } from "../auth/hosts.ts";
+import { addRange, type ServerConfig } from "../config-parse.ts";
+
+/** Finds a client's address. Headers count only from trusted proxies; anybody could send them. */
+export function clientAddressReader(config: ServerConfig): (request: IncomingMessage) => string {
+  const trusted = new BlockList();
+  for (const range of config.proxyTrustedOrigins) addRange(trusted, range);
+  const isTrusted = (address: string): boolean => {
+    const family = isIP(address);
+    return family !== 0 && trusted.check(address, family === 6 ? "ipv6" : "ipv4");
+  };
+  return (request) => {
+    const peer = plainAddress(request.socket.remoteAddress ?? "");
+    if (!isTrusted(peer)) return peer;
+    for (const name of config.proxyTrustedHeaders) {
+      const value = request.headers[name];
+      const text = Array.isArray(value) ? value.join(",") : value;
+      // Each proxy appends: from the right, the first that is not a proxy of ours is the client.
+      const hops = (text ?? "").split(",").map((hop) => plainAddress(hop.trim()));
+      const client = hops.findLast((hop) => isIP(hop) !== 0 && !isTrusted(hop));
+      if (client !== undefined) return client;
+    }
+    return peer;
+  };
+}

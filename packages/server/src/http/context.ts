@@ -1,0 +1,140 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { HttpBindings } from "@hono/node-server";
+import type {
+  ConnectionInfo,
+  ContainersResponse,
+  ListeningPortsResponse,
+  WorkspaceAgent,
+} from "coder-protocol/rest/agents";
+import type { DerpHealth } from "coder-protocol/rest/deployment";
+import type { Hono } from "hono";
+import type { Registry } from "prom-client";
+import type { AgentState } from "../agent-state.ts";
+import type { AccessEvents } from "../auth/access-events.ts";
+import type { AuthenticatedUser, Authenticator } from "../auth/authenticator.ts";
+import type { Hosts } from "../auth/hosts.ts";
+import type { Passwords } from "../auth/passwords.ts";
+import type { Sessions } from "../auth/sessions.ts";
+import type { Changes } from "../changes.ts";
+import type { WallClock } from "../clock.ts";
+import type { ServerConfig } from "../config-parse.ts";
+import type { DeploymentIds, Store } from "../db/store.ts";
+import type { ServerKeys } from "../key-file.ts";
+import type { Logger } from "../log.ts";
+import type { WorkspaceService } from "../workspace-service.ts";
+
+/** A WebSocket or other upgrade somebody serves. Asked in order; the first that matches handles. */
+export interface UpgradeRoute {
+  /** For logs and metrics; fixed text. */
+  readonly name: string;
+  /** `url` has the path and query; its host is meaningless. */
+  match(url: URL): boolean;
+  /**
+   * Owns the socket from here on, also after a rejection (use rejectUpgrade). Host has been checked; authentication
+   * and Origin have not. A promise that rejects is logged and the socket destroyed.
+   */
+  handle(request: IncomingMessage, socket: Duplex, head: Buffer): void | Promise<void>;
+}
+
+/** A plain request that is answered outside the REST router, such as a relay's latency probe. */
+export interface RequestRoute {
+  readonly name: string;
+  match(url: URL, method: string): boolean;
+  handle(request: IncomingMessage, response: ServerResponse): void | Promise<void>;
+}
+
+/** What the coordinator and the agent rpc bring to the server. */
+export interface ControlPlane {
+  readonly upgradeRoutes: readonly UpgradeRoute[];
+  /** Body of GET /workspaceagents/{id}/connection, the same for every agent. */
+  connectionInfo(): ConnectionInfo | Promise<ConnectionInfo>;
+  /** Latencies of a connected agent to each relay region. */
+  agentLatency?(agentId: string): WorkspaceAgent["latency"];
+  /** Asks a connected agent. Undefined when it cannot be asked. */
+  listeningPorts?(agentId: string): Promise<ListeningPortsResponse | undefined>;
+  containers?(agentId: string): Promise<ContainersResponse | undefined>;
+  /** Body of GET /debug/coordinator. */
+  debugCoordinator?(): unknown;
+  /** Ends every session; idempotent. */
+  close(): Promise<void>;
+}
+
+/** What the embedded relay brings to the server. */
+export interface EmbeddedRelay {
+  readonly upgradeRoutes: readonly UpgradeRoute[];
+  readonly requestRoutes: readonly RequestRoute[];
+  /** Section `derp` of GET /debug/health. */
+  health?(): DerpHealth | Promise<DerpHealth>;
+  close(): Promise<void>;
+}
+
+/** Bounds of every request. Bytes and milliseconds. */
+export interface HttpLimits {
+  readonly headerBytes: number;
+  readonly urlLength: number;
+  readonly bodyBytes: number;
+  /** Body of PATCH …/me/logs. */
+  readonly logBodyBytes: number;
+  /** From the first byte of a connection or request to the end of its headers. */
+  readonly headersTimeoutMs: number;
+  /** To the end of the whole request. */
+  readonly requestTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+  /** How often Node looks for connections over those times. */
+  readonly connectionsCheckMs: number;
+  /** How often an open watch or log follower is pinged and its access looked at again, besides the events. */
+  readonly recheckMs: number;
+  /** WebSockets of this module (watch, logs) at once; more get 503. */
+  readonly webSockets: number;
+}
+
+export const DEFAULT_LIMITS: HttpLimits = {
+  headerBytes: 16 * 1024,
+  urlLength: 8 * 1024,
+  bodyBytes: 256 * 1024,
+  logBodyBytes: 4 * 1024 * 1024,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
+  keepAliveTimeoutMs: 70_000,
+  connectionsCheckMs: 5_000,
+  recheckMs: 15_000,
+  webSockets: 5_000,
+};
+
+/** Everything a part of the server may use. Made once by createServer. */
+export interface ServerContext {
+  readonly config: ServerConfig;
+  /** Where clients and agents reach us; final once the server listens. */
+  accessUrl(): URL;
+  readonly store: Store;
+  readonly keys: ServerKeys;
+  readonly deployment: DeploymentIds;
+  readonly passwords: Passwords;
+  readonly sessions: Sessions;
+  readonly authenticator: Authenticator;
+  readonly accessEvents: AccessEvents;
+  readonly changes: Changes;
+  readonly agentState: AgentState;
+  readonly workspaces: WorkspaceService;
+  readonly hosts: Hosts;
+  readonly clock: WallClock;
+  readonly log: Logger;
+  readonly metrics: Registry;
+  readonly limits: HttpLimits;
+  /** The client's address; behind a trusted proxy the one that it names. */
+  clientAddress(request: IncomingMessage): string;
+}
+
+/** The context plus the parts that were built from it: what the REST routes see. */
+export interface RouteContext extends ServerContext {
+  controlPlane(): ControlPlane | undefined;
+  relay(): EmbeddedRelay | undefined;
+}
+
+export interface HttpEnv {
+  Bindings: HttpBindings;
+  Variables: { auth: AuthenticatedUser };
+}
+
+export type Router = Hono<HttpEnv>;

@@ -1,0 +1,126 @@
+import { type IncomingMessage, STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
+import { BUILD_VERSION_HEADER, type ErrorBody } from "coder-protocol/rest/common";
+import type { Context, MiddlewareHandler } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { z } from "zod";
+import { HttpFailure } from "../errors.ts";
+import { BUILD_VERSION } from "../version.ts";
+import type { HttpEnv, RouteContext } from "./context.ts";
+
+/** Lets only authenticated users through; the user is then in `c.get("auth")`. */
+export function requireUser(context: RouteContext): MiddlewareHandler<HttpEnv> {
+  return async (c, next) => {
+    const auth = await context.authenticator.authenticateUser(c.env.incoming);
+    if (auth instanceof HttpFailure) throw auth;
+    c.set("auth", auth);
+    await next();
+  };
+}
+
+/** Lets only owners of the deployment through. After requireUser. */
+export const requireOwner: MiddlewareHandler<HttpEnv> = async (c, next) => {
+  if (c.get("auth").user.role !== "owner") throw new HttpFailure(403, "Only an owner of this deployment may do that");
+  await next();
+};
+
+/** The checked JSON body of a request. Throws HttpFailure 400, 413 or 415. */
+export async function readJson<Schema extends z.ZodType>(
+  c: Context<HttpEnv>,
+  schema: Schema,
+  maxBytes: number,
+): Promise<z.infer<Schema>> {
+  const text = await readBody(c.env.incoming, maxBytes);
+  let value: unknown;
+  try {
+    value = text === "" ? {} : JSON.parse(text);
+  } catch {
+    throw new HttpFailure(400, "Request body must be valid JSON.");
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) {
+    throw new HttpFailure(400, "Validation failed.", {
+      validations: parsed.error.issues
+        .slice(0, 32)
+        .map((issue) => ({ field: issue.path.join("."), detail: issue.message })),
+    });
+  }
+  return parsed.data;
+}
+
+/** The body as text; stops reading at the limit. */
+export async function readBody(request: IncomingMessage, maxBytes: number): Promise<string> {
+  const declared = Number(request.headers["content-length"] ?? 0);
+  if (declared > maxBytes) throw tooLarge(maxBytes);
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request) {
+    const bytes: Buffer = chunk;
+    length += bytes.length;
+    if (length > maxBytes) throw tooLarge(maxBytes);
+    chunks.push(bytes);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function tooLarge(maxBytes: number): HttpFailure {
+  return new HttpFailure(413, `Request body must have at most ${maxBytes} bytes.`, {
+    headers: { Connection: "close" },
+  });
+}
+
+export function failureResponse(c: Context<HttpEnv>, failure: HttpFailure): Response {
+  for (const [name, value] of Object.entries(failure.headers)) c.header(name, value);
+  return c.json(failure.body, failure.status as ContentfulStatusCode);
+}
+
+/** Answers an upgrade with an error and closes the socket. */
+export function rejectUpgrade(socket: Duplex, failure: HttpFailure): void {
+  if (socket.destroyed || !socket.writable) return void socket.destroy();
+  const body = `${JSON.stringify(failure.body satisfies ErrorBody)}\n`;
+  const headers: Record<string, string> = {
+    "Content-Type": "application/json; charset=utf-8",
+    "Content-Length": String(Buffer.byteLength(body)),
+    Connection: "close",
+    [BUILD_VERSION_HEADER]: BUILD_VERSION,
+    ...failure.headers,
+  };
+  const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const status = `HTTP/1.1 ${failure.status} ${STATUS_CODES[failure.status] ?? "Error"}\r\n`;
+  socket.end(`${status}${head.join("")}\r\n${body}`);
+  // Read on until the client closes: bytes left unread would reset the connection and lose the answer.
+  socket.resume();
+  setTimeout(() => socket.destroy(), REJECT_LINGER_MS).unref();
+}
+
+/** Longest wait for a client to read a refusal. */
+const REJECT_LINGER_MS = 2_000;
+
+/** limit and offset of a listing; limit 0 or missing means `fallback`. Throws HttpFailure 400. */
+export function readPage(c: Context<HttpEnv>, fallback: number): { limit: number; offset: number } {
+  const read = (name: string): number => {
+    const text = c.req.query(name);
+    if (text === undefined || text === "") return 0;
+    if (!/^\d{1,9}$/.test(text)) {
+      throw new HttpFailure(400, "Query parameters have invalid values.", {
+        validations: [{ field: name, detail: `Query param "${name}" must be a whole number` }],
+      });
+    }
+    return Number(text);
+  };
+  const limit = read("limit");
+  return { limit: limit === 0 ? fallback : limit, offset: read("offset") };
+}
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+export function isUuid(text: string): boolean {
+  return UUID.test(text.toLowerCase());
+}
+
+/** A UUID of the path in lower case. Throws HttpFailure 400. */
+export function uuidParam(c: Context<HttpEnv>, name: string): string {
+  const value = (c.req.param(name) ?? "").toLowerCase();
+  if (!UUID.test(value)) throw new HttpFailure(400, `Invalid UUID "${value.slice(0, 64)}".`);
+  return value;
+}

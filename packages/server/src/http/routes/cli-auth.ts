@@ -1,0 +1,103 @@
+import { createHash } from "node:crypto";
+import type { Context } from "hono";
+import { csrfProof } from "../../auth/csrf.ts";
+import { HttpFailure } from "../../errors.ts";
+import type { HttpEnv, RouteContext, Router } from "../context.ts";
+import { readBody } from "../reply.ts";
+import { loginCookies } from "./users.ts";
+
+const STYLE = [
+  "body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem;color:#1b1f24;background:#fff}",
+  "label{display:block;margin:1rem 0 .25rem}input{font:inherit;width:100%;padding:.5rem;box-sizing:border-box}",
+  "button{font:inherit;margin-top:1rem;padding:.5rem 1rem}",
+  "code{display:block;padding:.75rem;background:#f0f2f5;overflow-wrap:anywhere;user-select:all}",
+  ".problem{color:#a40e26}",
+].join("");
+
+/** No script runs on this page, and no other page frames it or receives its form. */
+const POLICY = [
+  "default-src 'none'",
+  `style-src 'sha256-${createHash("sha256").update(STYLE).digest("base64")}'`,
+  "form-action 'self'",
+  "frame-ancestors 'none'",
+  "base-uri 'none'",
+].join("; ");
+
+const FORM_BYTES = 8 * 1024;
+
+/** The page that `coder login` opens: log in, get a token, paste it. Works without scripts. */
+export function cliAuthRoutes(router: Router, context: RouteContext): void {
+  router.get("/cli-auth", async (c) => {
+    const auth = await context.authenticator.authenticateUser(c.env.incoming);
+    if (auth instanceof HttpFailure) return page(c, loginForm());
+    return page(c, tokenForm(auth.user.username, csrfProof(context.keys.csrf, auth.key.id)));
+  });
+
+  router.post("/cli-auth", async (c) => {
+    const { origin } = c.env.incoming.headers;
+    if (origin === undefined || !context.hosts.isOurOrigin(origin, c.env.incoming)) {
+      throw new HttpFailure(403, "This form is not accepted from other origins");
+    }
+    const form = new URLSearchParams(await readBody(c.env.incoming, FORM_BYTES));
+    const proof = form.get("csrf");
+    if (proof !== null) {
+      const auth = await context.authenticator.authenticateUser(c.env.incoming, { csrfProof: proof });
+      if (auth instanceof HttpFailure) return page(c, loginForm("Please log in again."), 401);
+      return page(c, tokenShown((await context.sessions.issueSession(auth.user)).token));
+    }
+    const credentials = { email: form.get("email") ?? "", password: form.get("password") ?? "" };
+    try {
+      const { user, key } = await context.sessions.login(credentials, context.clientAddress(c.env.incoming));
+      for (const cookie of loginCookies(context, key)) c.header("Set-Cookie", cookie, { append: true });
+      return page(c, tokenShown((await context.sessions.issueSession(user)).token));
+    } catch (error) {
+      if (!(error instanceof HttpFailure)) throw error;
+      return page(c, loginForm(`${error.message}.`), error.status);
+    }
+  });
+}
+
+function page(c: Context<HttpEnv>, body: string, status = 200): Response {
+  c.header("Content-Security-Policy", POLICY);
+  c.header("Cache-Control", "no-store");
+  // Not no-referrer: browsers then send "Origin: null" with the form.
+  c.header("Referrer-Policy", "same-origin");
+  return c.html(
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +
+      `<title>Coder</title><style>${STYLE}</style></head><body>${body}</body></html>`,
+    status as 200,
+  );
+}
+
+function loginForm(problem = ""): string {
+  return (
+    `<h1>Log in</h1>${problem === "" ? "" : `<p class="problem" role="alert">${escapeHtml(problem)}</p>`}` +
+    `<form method="post" action="/cli-auth">` +
+    `<label for="email">E-mail</label><input id="email" name="email" type="email" autocomplete="username" required autofocus>` +
+    `<label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" required>` +
+    `<button type="submit">Log in</button></form>`
+  );
+}
+
+function tokenForm(username: string, proof: string): string {
+  return (
+    `<h1>Command line login</h1><p>You are logged in as ${escapeHtml(username)}.</p>` +
+    `<form method="post" action="/cli-auth"><input type="hidden" name="csrf" value="${escapeHtml(proof)}">` +
+    `<button type="submit">Show a token</button></form>`
+  );
+}
+
+function tokenShown(token: string): string {
+  return `<h1>Session token</h1><p>Paste this into your terminal:</p><code>${escapeHtml(token)}</code>`;
+}
+
+function escapeHtml(text: string): string {
+  const entities: Readonly<Record<string, string>> = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    '"': "&quot;",
+    "'": "&#39;",
+  };
+  return text.replace(/[&<>"']/g, (character) => entities[character] ?? "");
+}

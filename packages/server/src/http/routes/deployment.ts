@@ -1,0 +1,141 @@
+import {
+  type Appearance,
+  authorizationRequest,
+  type BuildInfo,
+  type Entitlements,
+  type RegionsResponse,
+  type SshConfig,
+  type UpdateCheck,
+} from "coder-protocol/rest/deployment";
+import { formatTime } from "../../clock.ts";
+import type { UserRow } from "../../db/schema.ts";
+import { HttpFailure } from "../../errors.ts";
+import { AGENT_API_VERSION, BUILD_VERSION, PROVISIONER_API_VERSION } from "../../version.ts";
+import { initScript, SCRIPT_ARCHITECTURES, SCRIPT_SYSTEMS } from "../agent-command.ts";
+import type { RouteContext, Router } from "../context.ts";
+import { readJson, requireOwner, requireUser } from "../reply.ts";
+
+export function deploymentRoutes(router: Router, context: RouteContext): void {
+  const { config, deployment, limits } = context;
+  const user = requireUser(context);
+
+  router.get("/", (c) => c.json({ message: "👋" }));
+
+  router.get("/buildinfo", (c) => {
+    const url = context.accessUrl().origin;
+    const body: BuildInfo = {
+      external_url: "",
+      version: BUILD_VERSION,
+      dashboard_url: url,
+      telemetry: false,
+      workspace_proxy: false,
+      agent_api_version: AGENT_API_VERSION,
+      provisioner_api_version: PROVISIONER_API_VERSION,
+      upgrade_message: "",
+      deployment_id: deployment.deploymentId,
+    };
+    return c.json(body);
+  });
+
+  router.get("/appearance", user, (c) => {
+    const body: Appearance = {
+      application_name: "",
+      logo_url: "",
+      docs_url: "",
+      service_banner: { enabled: false },
+      announcement_banners: [],
+      support_links: [],
+    };
+    return c.json(body);
+  });
+
+  router.get("/deployment/ssh", user, (c) => {
+    const body: SshConfig = {
+      hostname_prefix: config.sshHostnamePrefix,
+      hostname_suffix: config.workspaceHostnameSuffix,
+      ssh_config_options: { ...config.sshConfigOptions },
+    };
+    return c.json(body);
+  });
+
+  router.get("/deployment/stats", user, requireOwner, async (c) =>
+    c.json({ users: await context.store.users.count(), collected_at: formatTime(context.clock.now()) }),
+  );
+
+  router.get("/experiments", user, (c) => c.json([]));
+  router.get("/experiments/available", user, (c) => c.json({ safe: [] }));
+  router.get("/external-auth", user, (c) => c.json({ providers: [], links: [] }));
+  router.get("/applications/host", user, (c) => c.json({ host: config.wildcardAccessUrl ?? "" }));
+  router.get("/notifications/settings", user, (c) => c.json({ notifier_paused: false }));
+
+  router.get("/updatecheck", (c) => {
+    // This server asks nobody about updates.
+    const body: UpdateCheck = { current: true, version: BUILD_VERSION, url: "" };
+    return c.json(body);
+  });
+
+  router.get("/entitlements", user, (c) => {
+    const body: Entitlements = {
+      features: {
+        browser_only: { entitlement: "not_entitled", enabled: false },
+        workspace_external_agent: { entitlement: "entitled", enabled: true },
+      },
+      warnings: [],
+      errors: [],
+      has_license: false,
+      trial: false,
+      require_telemetry: false,
+      refreshed_at: formatTime(context.clock.now()),
+    };
+    return c.json(body);
+  });
+
+  router.get("/regions", user, (c) => {
+    const body: RegionsResponse = {
+      regions: [
+        {
+          id: deployment.deploymentId,
+          name: "primary",
+          display_name: "Default",
+          icon_url: "",
+          healthy: true,
+          path_app_url: context.accessUrl().origin,
+          wildcard_hostname: config.wildcardAccessUrl ?? "",
+        },
+      ],
+    };
+    return c.json(body);
+  });
+
+  router.post("/authcheck", user, async (c) => {
+    const { checks } = await readJson(c, authorizationRequest, limits.bodyBytes);
+    const answers: Record<string, boolean> = {};
+    for (const [name, check] of Object.entries(checks)) answers[name] = allows(c.get("auth").user, check);
+    return c.json(answers);
+  });
+
+  router.get("/init-script/:os/:arch", (c) => {
+    const system = c.req.param("os").toLowerCase();
+    const architecture = c.req.param("arch").toLowerCase();
+    if (
+      !SCRIPT_SYSTEMS.some((known) => known === system) ||
+      !SCRIPT_ARCHITECTURES.some((known) => known === architecture)
+    ) {
+      throw new HttpFailure(400, `Unknown os/arch: ${system.slice(0, 32)}/${architecture.slice(0, 32)}`);
+    }
+    return c.text(initScript(context.accessUrl(), system));
+  });
+}
+
+/** What a page may offer. An owner may do everything, a member what concerns their own things. */
+function allows(
+  user: UserRow,
+  check: { object: { resource_type: string; owner_id?: string | undefined }; action: string },
+): boolean {
+  if (user.role === "owner") return true;
+  const { resource_type: type, owner_id: owner } = check.object;
+  const own = owner === user.id || owner === "me";
+  if (type === "workspace" || type === "api_key") return own;
+  if (type === "user") return own && check.action === "read";
+  return (type === "template" || type === "organization") && check.action === "read";
+}

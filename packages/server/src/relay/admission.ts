@@ -1,0 +1,89 @@
+import type { Instant } from "wg-userspace/base/instant";
+import { TokenBucket } from "wg-userspace/derp/token-bucket";
+
+export interface AdmissionLimits {
+  /** Connections at a time, and those of one address. */
+  readonly connections: number;
+  readonly connectionsPerAddress: number;
+  /** New connections of one address. */
+  readonly handshakesPerSecond: number;
+  readonly handshakeBurst: number;
+}
+
+export type Refusal = "too-many-connections" | "too-many-from-address" | "handshake-rate";
+
+interface AddressState {
+  connections: number;
+  readonly rate: TokenBucket;
+}
+
+/** Addresses remembered beyond those with open connections. */
+const MAX_IDLE_ADDRESSES = 4096;
+
+/** Counts connections per source address and limits how fast new ones come. An IPv6 source is its /64. */
+export class Admission {
+  readonly #limits: AdmissionLimits;
+  readonly #addresses = new Map<string, AddressState>();
+  #connections = 0;
+
+  constructor(limits: AdmissionLimits) {
+    this.#limits = limits;
+  }
+
+  get connections(): number {
+    return this.#connections;
+  }
+
+  /** Addresses held in memory. */
+  get addresses(): number {
+    return this.#addresses.size;
+  }
+
+  /** Takes a place for a new connection, or says why there is none. Every place taken has to be left. */
+  enter(address: string, now: Instant): Refusal | undefined {
+    const { connections, connectionsPerAddress, handshakesPerSecond, handshakeBurst } = this.#limits;
+    if (this.#connections >= connections) return "too-many-connections";
+    const key = sourceOf(address);
+    let state = this.#addresses.get(key);
+    if (state === undefined) {
+      this.#makeRoom(now);
+      state = { connections: 0, rate: new TokenBucket(handshakesPerSecond, handshakeBurst, now) };
+      this.#addresses.set(key, state);
+    }
+    if (!state.rate.take(1, now)) return "handshake-rate";
+    if (state.connections >= connectionsPerAddress) return "too-many-from-address";
+    state.connections++;
+    this.#connections++;
+    return undefined;
+  }
+
+  leave(address: string): void {
+    const state = this.#addresses.get(sourceOf(address));
+    if (state === undefined || state.connections === 0) return;
+    state.connections--;
+    this.#connections--;
+  }
+
+  /** Oldest first: an address with a connection stays, one whose bucket is full again is the same as unknown. */
+  #makeRoom(now: Instant): void {
+    if (this.#addresses.size < MAX_IDLE_ADDRESSES + this.#connections) return;
+    for (const [key, state] of this.#addresses)
+      if (state.connections === 0 && state.rate.fullAt(now)) this.#addresses.delete(key);
+    for (const [key, state] of this.#addresses) {
+      if (this.#addresses.size < MAX_IDLE_ADDRESSES + this.#connections) return;
+      if (state.connections === 0) this.#addresses.delete(key);
+    }
+  }
+}
+
+function sourceOf(address: string): string {
+  if (address.startsWith("::ffff:") && address.includes(".")) return address.slice("::ffff:".length);
+  if (!address.includes(":")) return address;
+  const [head = "", tail] = address.split("%")[0]!.split("::");
+  const groups = head === "" ? [] : head.split(":");
+  if (tail !== undefined) while (groups.length < 4) groups.push("0");
+  return `${groups
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, ""))
+    .join(":")}::/64`;
+}

@@ -1,0 +1,434 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { hexEncode } from "wg-userspace/base/bytes";
+import type { Instant } from "wg-userspace/base/instant";
+import { type CryptoSuite, type Logger, type RandomSource, silentLogger } from "wg-userspace/base/ports";
+import { CLIENT_INFO_MAX_BYTES, PROTOCOL_VERSION } from "wg-userspace/derp/handshake";
+import { DerpRelay } from "wg-userspace/derp/relay";
+import type { ConnectionId, RelayLimits, RelayMetrics } from "wg-userspace/derp/relay-types";
+import { type WebSocket, WebSocketServer } from "ws";
+import { Admission, type AdmissionLimits, type Refusal } from "./admission.ts";
+import { RawRelaySocket, type RelaySocket, WebSocketRelaySocket } from "./relay-socket.ts";
+
+export const DERP_PATH = "/derp";
+export const LATENCY_PATH = "/derp/latency-check";
+
+export interface RelayListenerLimits extends RelayLimits, AdmissionLimits {}
+
+export interface RelayListenerOptions {
+  readonly privateKey: Uint8Array;
+  readonly crypto: CryptoSuite;
+  readonly random: RandomSource;
+  readonly clock: () => Instant;
+  /** Whether a client may use the relay; the key is borrowed. Absent: everybody may. */
+  readonly admit?: (publicKey: Uint8Array) => boolean;
+  readonly logger?: Logger;
+  readonly limits?: Partial<RelayListenerLimits>;
+  /** Refuse the raw upgrade: clients come back with WebSocket. */
+  readonly webSocketOnly?: boolean;
+  readonly meshKey?: string;
+  /** Source address for the limits; behind a trusted proxy, what that proxy says. Default: the peer of the socket. */
+  readonly addressOf?: (request: IncomingMessage) => string;
+}
+
+export interface RelayListenerMetrics {
+  readonly relay: Readonly<RelayMetrics>;
+  readonly rawConnections: number;
+  readonly webSocketConnections: number;
+  readonly stalled: number;
+  readonly refused: Readonly<Partial<Record<Refusal | "not-an-upgrade" | "shutting-down", number>>>;
+}
+
+const DEFAULT_ADMISSION: AdmissionLimits = {
+  connections: 20_000,
+  connectionsPerAddress: 2_000,
+  handshakesPerSecond: 50,
+  handshakeBurst: 500,
+};
+
+/** A write that the client's side does not take within this time ends the connection. */
+const WRITE_STALL_MS = 2_000;
+/** Output handed to a socket at once: grows while the reader keeps up, shrinks when it does not. */
+const MIN_CHUNK_BYTES = 4 * 1024;
+const FIRST_CHUNK_BYTES = 16 * 1024;
+const MAX_CHUNK_BYTES = 64 * 1024;
+const SLOW_DRAIN_MS = 250;
+/** One connection's share of a turn. */
+const TURN_BYTES = 512 * 1024;
+/** A WebSocket message is put together before we see it; the largest legal single frame is ClientInfo. */
+const MAX_MESSAGE_BYTES = CLIENT_INFO_MAX_BYTES + 1024;
+const TCP_KEEP_ALIVE_MS = 60_000;
+const SHUTDOWN_GRACE_MS = 1_000;
+const UPGRADE_TEXT = "DERP requires connection upgrade";
+
+interface Connection {
+  readonly id: ConnectionId;
+  readonly socket: RelaySocket;
+  readonly address: string;
+  blocked: boolean;
+  blockedAt: Instant;
+  chunkBytes: number;
+  stall: NodeJS.Timeout | undefined;
+}
+
+/**
+ * The relay on an existing HTTP server: give it the `upgrade` events and the plain requests of `/derp` and
+ * `/derp/latency-check`. Owns the connections it accepted until `shutdown`.
+ */
+export class RelayListener implements AsyncDisposable {
+  readonly #options: RelayListenerOptions;
+  readonly #logger: Logger;
+  readonly #relay: DerpRelay;
+  readonly #admission: Admission;
+  readonly #webSockets: WebSocketServer;
+  readonly #connections = new Map<ConnectionId, Connection>();
+  readonly #pending = new Set<ConnectionId>();
+  /** During shutdown: whom to tell that a connection is gone. */
+  readonly #ended = new Map<ConnectionId, () => void>();
+  readonly #refused: Partial<Record<Refusal | "not-an-upgrade" | "shutting-down", number>> = {};
+  readonly #flush = (): void => this.#flushPending();
+  #nextId = 1;
+  #flushScheduled = false;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt: Instant | undefined;
+  #rawConnections = 0;
+  #webSocketConnections = 0;
+  #stalled = 0;
+  #shutdown: Promise<void> | undefined;
+
+  constructor(options: RelayListenerOptions) {
+    this.#options = options;
+    this.#logger = options.logger ?? silentLogger;
+    this.#relay = new DerpRelay({
+      privateKey: options.privateKey,
+      publicKey: options.crypto.publicKey(options.privateKey),
+      crypto: options.crypto,
+      random: options.random,
+      logger: this.#logger,
+      ...(options.admit === undefined ? {} : { admit: options.admit }),
+      ...(options.meshKey === undefined ? {} : { meshKey: options.meshKey }),
+      ...(options.limits === undefined ? {} : { limits: options.limits }),
+    });
+    this.#admission = new Admission({ ...DEFAULT_ADMISSION, ...options.limits });
+    this.#webSockets = new WebSocketServer({
+      noServer: true,
+      perMessageDeflate: false,
+      clientTracking: false,
+      maxPayload: MAX_MESSAGE_BYTES,
+      handleProtocols: (offered) => (offered.has("derp") ? "derp" : false),
+    });
+  }
+
+  get publicKey(): Uint8Array {
+    return this.#relay.publicKey;
+  }
+
+  get metrics(): RelayListenerMetrics {
+    return {
+      relay: this.#relay.metrics,
+      rawConnections: this.#rawConnections,
+      webSocketConnections: this.#webSocketConnections,
+      stalled: this.#stalled,
+      refused: this.#refused,
+    };
+  }
+
+  isConnected(publicKey: Uint8Array): boolean {
+    return this.#relay.isConnected(publicKey);
+  }
+
+  /** Closes every connection of a key. Whether it may come back is up to `admit`. Returns how many there were. */
+  revoke(publicKey: Uint8Array): number {
+    const closed = this.#relay.revoke(publicKey, this.#options.clock());
+    this.#afterRelay();
+    return closed;
+  }
+
+  /** For `upgrade` events on `/derp`. Takes the socket over, whatever the outcome. */
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const upgrade = request.headers.upgrade?.toLowerCase();
+    const isWebSocket = upgrade === "websocket" && offersDerp(request);
+    const isRaw = upgrade === "derp" && !this.#options.webSocketOnly;
+    socket.on("error", () => socket.destroy());
+    if (!isWebSocket && !isRaw) {
+      this.#refuse(socket, 426, "Upgrade Required", UPGRADE_TEXT, "not-an-upgrade");
+      return;
+    }
+    if (this.#shutdown !== undefined) {
+      this.#refuse(socket, 503, "Service Unavailable", "relay is shutting down", "shutting-down");
+      return;
+    }
+    const address = this.#options.addressOf?.(request) ?? request.socket.remoteAddress ?? "";
+    const refusal = this.#admission.enter(address, this.#options.clock());
+    if (refusal !== undefined) {
+      // 503, not 429: a 4xx would make clients believe that a proxy refuses the raw upgrade.
+      this.#refuse(socket, 503, "Service Unavailable", `relay refuses connection: ${refusal}`, refusal);
+      return;
+    }
+    prepare(socket);
+    if (isRaw) this.#acceptRaw(request, socket, head, address);
+    else this.#acceptWebSocket(request, socket, head, address);
+  }
+
+  /** For the HTTP layer's tables of routes. */
+  readonly upgradeRoutes = [
+    {
+      name: "relay",
+      match: (url: URL): boolean => url.pathname === DERP_PATH,
+      handle: (request: IncomingMessage, socket: Duplex, head: Buffer): void =>
+        this.handleUpgrade(request, socket, head),
+    },
+  ];
+  readonly requestRoutes = [
+    {
+      name: "relay",
+      match: (url: URL, method: string): boolean =>
+        (method === "GET" || method === "HEAD") && relayAnswer(url.pathname) !== undefined,
+      handle: (request: IncomingMessage, response: ServerResponse): void => {
+        this.handleRequest(request, response);
+      },
+    },
+  ];
+
+  /** For plain requests. Returns false when the path is not the relay's. */
+  handleRequest(request: IncomingMessage, response: ServerResponse): boolean {
+    const answer = relayAnswer(new URL(request.url ?? "/", "http://relay.invalid").pathname);
+    if (answer === undefined) return false;
+    response.writeHead(answer.status, answer.headers);
+    response.end(request.method === "HEAD" ? "" : answer.body);
+    return true;
+  }
+
+  /** As handleRequest, for servers that speak fetch. Undefined when the path is not the relay's. */
+  fetch(request: Request): Response | undefined {
+    const answer = relayAnswer(new URL(request.url).pathname);
+    return answer === undefined
+      ? undefined
+      : new Response(request.method === "HEAD" ? null : answer.body, {
+          status: answer.status,
+          headers: answer.headers,
+        });
+  }
+
+  /** Tells every client to come back after `reconnectInMs` and closes all connections. Safe to call twice. */
+  async shutdown(reconnectInMs = 1_000, tryForMs = 60_000): Promise<void> {
+    this.#shutdown ??= this.#shutDown(reconnectInMs, tryForMs);
+    await this.#shutdown;
+  }
+
+  /** As shutdown. */
+  async close(): Promise<void> {
+    await this.shutdown();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+
+  async #shutDown(reconnectInMs: number, tryForMs: number): Promise<void> {
+    this.#relay.shutdown(reconnectInMs, tryForMs);
+    this.#afterRelay();
+    this.#flushPending();
+    clearTimeout(this.#timer);
+    const closed = [...this.#connections.values()].map(
+      (connection) => new Promise<void>((resolve) => this.#end(connection, resolve)),
+    );
+    await Promise.all(closed);
+    this.#webSockets.close();
+  }
+
+  #end(connection: Connection, done: () => void): void {
+    this.#ended.set(connection.id, done);
+    connection.socket.end(SHUTDOWN_GRACE_MS);
+  }
+
+  #acceptRaw(request: IncomingMessage, socket: Duplex, head: Buffer, address: string): void {
+    if (request.headers["derp-fast-start"] !== "1")
+      socket.write(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n" +
+          `Derp-Version: ${PROTOCOL_VERSION}\r\nDerp-Public-Key: ${hexEncode(this.publicKey)}\r\n\r\n`,
+      );
+    this.#add(new RawRelaySocket(socket, head), address);
+  }
+
+  #acceptWebSocket(request: IncomingMessage, socket: Duplex, head: Buffer, address: string): void {
+    let accepted = false;
+    const gone = (): void => {
+      if (!accepted) this.#admission.leave(address);
+      accepted = true;
+    };
+    socket.once("close", gone);
+    this.#webSockets.handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
+      accepted = true;
+      this.#add(new WebSocketRelaySocket(webSocket, socket), address);
+    });
+  }
+
+  #add(socket: RelaySocket, address: string): void {
+    const now = this.#options.clock();
+    const connection: Connection = {
+      id: this.#nextId++,
+      socket,
+      address,
+      blocked: false,
+      blockedAt: now,
+      chunkBytes: FIRST_CHUNK_BYTES,
+      stall: undefined,
+    };
+    this.#connections.set(connection.id, connection);
+    if (socket.kind === "raw") this.#rawConnections++;
+    else this.#webSocketConnections++;
+    this.#logger.log("debug", "relay connection", { id: connection.id, kind: socket.kind, from: address });
+    this.#relay.addConnection(connection.id, now);
+    socket.start({
+      onBytes: (chunk) => {
+        this.#relay.handleBytes(connection.id, chunk, this.#options.clock());
+        this.#afterRelay();
+      },
+      onDrain: () => this.#drained(connection),
+      onClosed: () => this.#remove(connection),
+    });
+    this.#afterRelay();
+  }
+
+  #remove(connection: Connection): void {
+    if (!this.#connections.delete(connection.id)) return;
+    clearTimeout(connection.stall);
+    this.#pending.delete(connection.id);
+    if (connection.socket.kind === "raw") this.#rawConnections--;
+    else this.#webSocketConnections--;
+    this.#admission.leave(connection.address);
+    this.#relay.connectionClosed(connection.id, this.#options.clock());
+    connection.socket.destroy();
+    this.#ended.get(connection.id)?.();
+    this.#ended.delete(connection.id);
+    this.#afterRelay();
+  }
+
+  /** Drains what the relay wants done. Output waits for the end of the turn, so that many packets become one write. */
+  #afterRelay(): void {
+    for (let closed = this.#relay.pollClosed(); closed !== undefined; closed = this.#relay.pollClosed()) {
+      const connection = this.#connections.get(closed.id);
+      if (connection === undefined) continue;
+      this.#logger.log("debug", "relay connection closed", { id: closed.id, reason: closed.reason });
+      this.#remove(connection);
+    }
+    for (let id = this.#relay.pollOutput(); id !== undefined; id = this.#relay.pollOutput()) this.#pending.add(id);
+    if (this.#pending.size > 0 && !this.#flushScheduled) {
+      this.#flushScheduled = true;
+      setImmediate(this.#flush);
+    }
+    this.#armTimer();
+  }
+
+  #flushPending(): void {
+    this.#flushScheduled = false;
+    for (const id of [...this.#pending]) {
+      const connection = this.#connections.get(id);
+      if (connection === undefined || connection.blocked || this.#write(connection)) this.#pending.delete(id);
+    }
+    if (this.#pending.size > 0 && !this.#flushScheduled) {
+      this.#flushScheduled = true;
+      setImmediate(this.#flush);
+    }
+  }
+
+  /** Returns false when there may be more to write in the next turn. */
+  #write(connection: Connection): boolean {
+    const { socket, id } = connection;
+    let left = TURN_BYTES;
+    socket.cork();
+    try {
+      while (left > 0 && !connection.blocked) {
+        const chunk = this.#relay.takeOutput(id, connection.chunkBytes);
+        if (chunk === undefined) return true;
+        left -= chunk.length;
+        if (!socket.write(chunk)) this.#block(connection);
+      }
+    } finally {
+      socket.uncork();
+    }
+    return connection.blocked;
+  }
+
+  #block(connection: Connection): void {
+    connection.blocked = true;
+    connection.blockedAt = this.#options.clock();
+    connection.stall = setTimeout(() => {
+      this.#stalled++;
+      this.#logger.log("debug", "relay client does not read", { id: connection.id });
+      this.#remove(connection);
+    }, WRITE_STALL_MS);
+  }
+
+  #drained(connection: Connection): void {
+    if (!connection.blocked || !this.#connections.has(connection.id)) return;
+    clearTimeout(connection.stall);
+    connection.stall = undefined;
+    connection.blocked = false;
+    const tookMs = this.#options.clock() - connection.blockedAt;
+    if (tookMs > SLOW_DRAIN_MS) connection.chunkBytes = Math.max(MIN_CHUNK_BYTES, connection.chunkBytes / 4);
+    else connection.chunkBytes = Math.min(MAX_CHUNK_BYTES, 2 * connection.chunkBytes);
+    if (!this.#write(connection)) {
+      this.#pending.add(connection.id);
+      this.#afterRelay();
+    }
+  }
+
+  #armTimer(): void {
+    const deadline = this.#relay.nextTimeout();
+    if (deadline === undefined || this.#shutdown !== undefined) return;
+    if (this.#timerAt !== undefined && this.#timerAt <= deadline) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = deadline;
+    this.#timer = setTimeout(
+      () => {
+        this.#timerAt = undefined;
+        this.#relay.handleTimeout(this.#options.clock());
+        this.#afterRelay();
+      },
+      Math.max(1, Math.ceil(deadline - this.#options.clock())),
+    );
+    this.#timer.unref();
+  }
+
+  #refuse(
+    socket: Duplex,
+    status: number,
+    reason: string,
+    text: string,
+    why: keyof RelayListenerMetrics["refused"],
+  ): void {
+    this.#refused[why] = (this.#refused[why] ?? 0) + 1;
+    this.#logger.log("debug", "relay upgrade refused", { status, why });
+    const upgrade = status === 426 ? "Upgrade: DERP\r\n" : "";
+    socket.end(
+      `HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\n${upgrade}Content-Type: text/plain; charset=utf-8\r\n` +
+        `Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
+    );
+  }
+}
+
+function relayAnswer(path: string): { status: number; body: string; headers: Record<string, string> } | undefined {
+  if (path === LATENCY_PATH) return { status: 200, body: "", headers: { "cache-control": "no-store" } };
+  if (path === DERP_PATH)
+    return {
+      status: 426,
+      body: UPGRADE_TEXT,
+      headers: { "content-type": "text/plain; charset=utf-8", upgrade: "DERP" },
+    };
+  return undefined;
+}
+
+function offersDerp(request: IncomingMessage): boolean {
+  const offered = request.headers["sec-websocket-protocol"] ?? "";
+  return offered.split(",").some((protocol) => protocol.trim() === "derp");
+}
+
+/** Sockets of plain HTTP and of TLS both have these; other streams need none of it. */
+function prepare(socket: Duplex): void {
+  const tcp = socket as Partial<import("node:net").Socket>;
+  tcp.setTimeout?.(0);
+  tcp.setNoDelay?.(true);
+  tcp.setKeepAlive?.(true, TCP_KEEP_ALIVE_MS);
+}

@@ -1,0 +1,127 @@
+/** One transport of the relay: an upgraded stream, raw or with WebSocket messages on it. */
+import type { Duplex } from "node:stream";
+import type { WebSocket } from "ws";
+
+export interface RelaySocketEvents {
+  /** Borrowed. */
+  onBytes(chunk: Uint8Array): void;
+  onDrain(): void;
+  /** At least once, at the latest when the stream is gone. */
+  onClosed(): void;
+}
+
+export interface RelaySocket {
+  readonly kind: "raw" | "websocket";
+  start(events: RelaySocketEvents): void;
+  /** False: the stream is full, wait for onDrain. */
+  write(chunk: Uint8Array): boolean;
+  /** Writes between the two leave together. */
+  cork(): void;
+  uncork(): void;
+  /** Ends in good order where the transport has one, and at the latest after `graceMs`. */
+  end(graceMs: number): void;
+  destroy(): void;
+}
+
+export class RawRelaySocket implements RelaySocket {
+  readonly kind = "raw";
+  readonly #stream: Duplex;
+  #head: Uint8Array | undefined;
+
+  /** @param head Bytes that arrived behind the upgrade request. */
+  constructor(stream: Duplex, head: Uint8Array) {
+    this.#stream = stream;
+    this.#head = head.length > 0 ? head : undefined;
+  }
+
+  start(events: RelaySocketEvents): void {
+    const stream = this.#stream;
+    stream.on("close", () => events.onClosed());
+    stream.on("end", () => events.onClosed());
+    stream.on("error", () => events.onClosed());
+    stream.on("drain", () => events.onDrain());
+    if (this.#head !== undefined) events.onBytes(this.#head);
+    this.#head = undefined;
+    stream.on("data", (chunk: Uint8Array) => events.onBytes(chunk));
+  }
+
+  write(chunk: Uint8Array): boolean {
+    return this.#stream.write(chunk);
+  }
+
+  cork(): void {
+    this.#stream.cork();
+  }
+
+  uncork(): void {
+    this.#stream.uncork();
+  }
+
+  end(graceMs: number): void {
+    this.#stream.end();
+    destroyLater(this.#stream, graceMs);
+  }
+
+  destroy(): void {
+    this.#stream.destroy();
+  }
+}
+
+const CLOSE_GOING_AWAY = 1001;
+/** Longer messages are cut: clients of Tailscale's own code close the connection on a message above 32 KiB. */
+const MAX_SENT_MESSAGE_BYTES = 32 * 1024;
+const CLOSE_UNSUPPORTED = 1003;
+
+export class WebSocketRelaySocket implements RelaySocket {
+  readonly kind = "websocket";
+  readonly #socket: WebSocket;
+  readonly #stream: Duplex;
+
+  constructor(socket: WebSocket, stream: Duplex) {
+    this.#socket = socket;
+    this.#stream = stream;
+  }
+
+  start(events: RelaySocketEvents): void {
+    const socket = this.#socket;
+    socket.on("message", (data: Buffer, isBinary: boolean) => {
+      if (isBinary) events.onBytes(data);
+      else {
+        socket.close(CLOSE_UNSUPPORTED);
+        events.onClosed();
+      }
+    });
+    socket.on("close", () => events.onClosed());
+    socket.on("error", () => events.onClosed());
+    this.#stream.on("drain", () => events.onDrain());
+  }
+
+  write(chunk: Uint8Array): boolean {
+    for (let at = 0; at < chunk.length; at += MAX_SENT_MESSAGE_BYTES)
+      this.#socket.send(chunk.subarray(at, at + MAX_SENT_MESSAGE_BYTES), { binary: true });
+    return !this.#stream.writableNeedDrain;
+  }
+
+  cork(): void {
+    this.#stream.cork();
+  }
+
+  uncork(): void {
+    this.#stream.uncork();
+  }
+
+  end(graceMs: number): void {
+    this.#socket.close(CLOSE_GOING_AWAY);
+    destroyLater(this.#stream, graceMs);
+  }
+
+  destroy(): void {
+    this.#socket.terminate();
+  }
+}
+
+function destroyLater(stream: Duplex, graceMs: number): void {
+  if (stream.destroyed) return;
+  const timer = setTimeout(() => stream.destroy(), graceMs);
+  stream.once("close", () => clearTimeout(timer));
+}

@@ -1,0 +1,83 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { parseServerConfig } from "../src/config-parse.ts";
+import { runServer } from "../src/main.ts";
+import { acquireStateDir } from "../src/state-dir.ts";
+import { firstUser, send, TextCollector, temporaryDirectory } from "./helpers.ts";
+
+let directory: string;
+beforeEach(() => {
+  directory = temporaryDirectory();
+});
+afterEach(() => {
+  rmSync(directory, { recursive: true, force: true });
+});
+
+test("it says where it listens, where its state is and what to do first, and stops on abort", async () => {
+  const config = parseServerConfig({ "http-address": "127.0.0.1:0", "state-dir": directory }, { homeDir: directory });
+  const stdout = new TextCollector();
+  const stop = new AbortController();
+  const signals = process.listenerCount("SIGTERM");
+  const running = runServer(config, { signal: stop.signal, stdout, stderr: new TextCollector() });
+  const url = await until(() => /Listening on (http:\S+)/.exec(stdout.text)?.[1]);
+  expect(stdout.text).toBe(
+    `Listening on ${url}\nAccess URL: ${url}\nState: ${directory}\n\n` +
+      `There is no user yet. Create the first one, an owner, with:\n  coder login ${url}\n`,
+  );
+  await firstUser(url);
+  stop.abort();
+  await running;
+  expect(process.listenerCount("SIGTERM")).toBe(signals);
+  await expect(send(url, "GET", "/healthz")).rejects.toThrow(/ECONNREFUSED/);
+  acquireStateDir(directory).release();
+});
+
+test("a second server on the same directory is refused with a sentence", async () => {
+  const held = acquireStateDir(directory);
+  const config = parseServerConfig({ "http-address": "127.0.0.1:0", "state-dir": directory }, { homeDir: directory });
+  await expect(runServer(config, { stdout: new TextCollector(), stderr: new TextCollector() })).rejects.toMatchObject({
+    name: "ServerError",
+    code: "ERR_STATE_DIR_IN_USE",
+  });
+  held.release();
+});
+
+test.each(["SIGTERM", "SIGINT"] as const)(
+  "the process ends cleanly on %s, in the middle of a watch",
+  async (signal) => {
+    const child = startProcess(directory);
+    const output = new TextCollector();
+    child.stdout?.on("data", (chunk: Buffer) => output.write(chunk.toString()));
+    child.stderr?.on("data", (chunk: Buffer) => output.write(chunk.toString()));
+    const exit = new Promise<number | null>((resolve) => child.once("exit", resolve));
+    const url = await until(() => /Listening on (http:\S+)/.exec(output.text)?.[1]);
+    const { token } = await firstUser(url);
+    const created = await send(url, "POST", "/api/v2/users/me/workspaces", { token, body: { name: "dev" } });
+    const watching = await fetch(`${url}/api/v2/workspaces/${created.json.id}/watch`, {
+      headers: { [SESSION_TOKEN_HEADER]: token },
+    });
+    child.kill(signal);
+    expect(await watching.text()).toContain("event: ping");
+    expect(await exit).toBe(0);
+    expect(output.text).toContain("stopping");
+    expect(output.text).not.toContain("ERRO");
+  },
+);
+
+function startProcess(stateDir: string): ChildProcess {
+  return spawn(process.execPath, [fileURLToPath(new URL("./durability/serve.ts", import.meta.url))], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { PATH: process.env["PATH"], CODER_HTTP_ADDRESS: "127.0.0.1:0", CODER_STATE_DIRECTORY: stateDir },
+  });
+}
+
+async function until<T>(read: () => T | undefined): Promise<T> {
+  for (;;) {
+    const value = read();
+    if (value !== undefined) return value;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}

@@ -1,0 +1,516 @@
+import { utf8 } from "../base/bytes.ts";
+import { addMs, type Instant } from "../base/instant.ts";
+import { type Logger, silentLogger } from "../base/ports.ts";
+import {
+  copyOf,
+  type FrameSink,
+  FrameType,
+  type FrameVerdict,
+  frame,
+  HEADER_BYTES,
+  KEY_BYTES,
+  looksLikeDisco,
+  MAX_FRAME_BYTES,
+  MAX_PACKET_BYTES,
+  PeerGoneReason,
+  peerGoneFrame,
+  restartingFrame,
+} from "./frame.ts";
+import {
+  CLIENT_INFO_MAX_BYTES,
+  CLIENT_INFO_MIN_BYTES,
+  type ClientInfo,
+  NONCE_BYTES,
+  openClientInfo,
+  PROTOCOL_VERSION,
+  serverInfoFrame,
+  serverKeyFrame,
+} from "./handshake.ts";
+import { KeyTable } from "./key-table.ts";
+import { RelayConnectionState } from "./relay-client.ts";
+import { RelayPeer } from "./relay-peers.ts";
+import {
+  type ConnectionId,
+  DEFAULT_RELAY_LIMITS,
+  newRelayMetrics,
+  type PacketForwarder,
+  type RelayCloseReason,
+  type RelayDropReason,
+  type RelayLimits,
+  type RelayMetrics,
+  type RelayOptions,
+} from "./relay-types.ts";
+import { TokenBucket } from "./token-bucket.ts";
+
+const KEEP_ALIVE_MS = 60_000;
+const KEEP_ALIVE_JITTER_MS = 5_000;
+/** Keepalives due this soon go out together: one look at all connections serves many. */
+const KEEP_ALIVE_COALESCE_MS = 500;
+const HANDSHAKE_DEADLINE_MS = 10_000;
+const NOT_HERE_BURST = 3;
+const NOT_HERE_PER_SECOND = 1;
+/** A client that keeps to the announced burst may still be seen in one piece with the burst after it. */
+const BURST_SLACK = 2;
+const PING_MIN_BYTES = 8;
+const PING_MAX_BYTES = 1000;
+const EMPTY = new Uint8Array(0);
+
+/**
+ * A DERP relay: many connections, each of one client that proved its key, and packets between them. Pure; the shell
+ * moves bytes:
+ *
+ *  - `addConnection` for each transport, `handleBytes` for what it reads, `connectionClosed` when it ended;
+ *  - after each call, `pollOutput` names connections with something to send (`takeOutput`, as far as the transport
+ *    takes it; one that is named stays named until its output is empty), and `pollClosed` those to be closed;
+ *  - `handleTimeout` at `nextTimeout`.
+ *
+ * A client that does not read loses its oldest packets and delays nobody. The source key of a packet is always the
+ * proven key of the connection it came in on.
+ */
+export class DerpRelay {
+  readonly metrics: RelayMetrics = newRelayMetrics();
+  readonly #options: RelayOptions;
+  readonly #limits: RelayLimits;
+  readonly #logger: Logger;
+  readonly #serverKeyFrame: Uint8Array;
+  readonly #meshKeyHash: Uint8Array | undefined;
+  readonly #connections = new Map<ConnectionId, RelayConnectionState>();
+  readonly #peers: KeyTable<RelayPeer>;
+  readonly #watchers = new Set<RelayConnectionState>();
+  readonly #sink: FrameSink;
+  readonly #withOutput: ConnectionId[] = [];
+  readonly #toClose: { readonly id: ConnectionId; readonly reason: RelayCloseReason }[] = [];
+  /** The connection whose bytes are being decoded. */
+  #current: RelayConnectionState | undefined;
+  #now: Instant = 0 as Instant;
+  /** Not later than the earliest deadline. */
+  #deadline: Instant | undefined;
+  #shuttingDown = false;
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+    this.#limits = { ...DEFAULT_RELAY_LIMITS, ...options.limits };
+    this.#logger = options.logger ?? silentLogger;
+    this.#serverKeyFrame = serverKeyFrame(options.publicKey);
+    this.#meshKeyHash = options.meshKey ? options.crypto.blake2s(utf8(options.meshKey)) : undefined;
+    this.#peers = new KeyTable(options.random.uint32());
+    this.#sink = {
+      frameHeader: (type, length) => this.#verdict(this.#current!, type, length),
+      frame: (type, bytes, offset, length) => this.#handleFrame(this.#current!, type, bytes, offset, length),
+    };
+  }
+
+  get publicKey(): Uint8Array {
+    return this.#options.publicKey;
+  }
+
+  /** A transport is open: the server key is sent, and the client has 10 s to say who it is. */
+  addConnection(id: ConnectionId, now: Instant): void {
+    if (this.#connections.has(id)) throw new RangeError(`relay connection ${id} exists already`);
+    this.metrics.accepts++;
+    if (this.#shuttingDown) {
+      this.#toClose.push({ id, reason: "shutdown" });
+      return;
+    }
+    const jitterMs = this.#options.random.uint32() % KEEP_ALIVE_JITTER_MS;
+    const deadline = addMs(now, HANDSHAKE_DEADLINE_MS);
+    const connection = new RelayConnectionState(id, this.#limits, KEEP_ALIVE_MS + jitterMs, deadline);
+    this.#connections.set(id, connection);
+    this.metrics.connections++;
+    this.#wakeBy(deadline);
+    this.#pushControl(connection, this.#serverKeyFrame);
+  }
+
+  handleBytes(id: ConnectionId, chunk: Uint8Array, now: Instant): void {
+    const connection = this.#connections.get(id);
+    if (connection === undefined) return;
+    this.#now = now;
+    const outer = this.#current; // set when a forwarder leads back to this relay
+    this.#current = connection;
+    connection.decoder.push(chunk, this.#sink);
+    this.#current = outer;
+  }
+
+  /** The transport ended. Safe to call for connections that are gone. */
+  connectionClosed(id: ConnectionId, now: Instant): void {
+    const connection = this.#connections.get(id);
+    if (connection === undefined) return;
+    this.#now = now;
+    this.#remove(connection);
+  }
+
+  nextTimeout(): Instant | undefined {
+    return this.#deadline;
+  }
+
+  handleTimeout(now: Instant): void {
+    if (this.#deadline === undefined || now < this.#deadline) return;
+    this.#now = now;
+    this.#deadline = undefined;
+    const soon = addMs(now, KEEP_ALIVE_COALESCE_MS);
+    for (const connection of [...this.#connections.values()]) {
+      if (connection.peer === undefined) {
+        if (connection.deadline <= now) {
+          this.#close(connection, "handshake-timeout");
+          continue;
+        }
+      } else if (connection.deadline <= soon) {
+        connection.deadline = addMs(now, connection.keepAliveMs);
+        this.#sendKeepAlive(connection);
+      }
+      this.#wakeBy(connection.deadline);
+    }
+  }
+
+  /** Next connection that has output and was not named since its output was last empty. */
+  pollOutput(): ConnectionId | undefined {
+    return this.#withOutput.shift();
+  }
+
+  /** Next connection that the shell has to close; it is forgotten here already. */
+  pollClosed(): { readonly id: ConnectionId; readonly reason: RelayCloseReason } | undefined {
+    return this.#toClose.shift();
+  }
+
+  /** Whole frames for a connection as one chunk of at most about `maxBytes`, owned by the caller. Call until undefined. */
+  takeOutput(id: ConnectionId, maxBytes: number): Uint8Array | undefined {
+    const connection = this.#connections.get(id);
+    if (connection === undefined) return undefined;
+    const control = connection.control.take(maxBytes);
+    if (control !== undefined) {
+      if (connection.control.frames === 0) {
+        connection.pongWaits = false;
+        connection.keepAliveWaits = false;
+      }
+      this.metrics.bytesSent += control.length;
+      return control;
+    }
+    const chunk = connection.disco.take(maxBytes) ?? connection.data.take(maxBytes);
+    if (chunk !== undefined) this.metrics.bytesSent += chunk.length;
+    else connection.announced = false;
+    return chunk;
+  }
+
+  /** Bytes waiting for a connection. */
+  queuedBytes(id: ConnectionId): number {
+    return this.#connections.get(id)?.queuedBytes ?? 0;
+  }
+
+  /** Whether a client with this key is connected here. */
+  isConnected(publicKey: Uint8Array): boolean {
+    return this.#peers.get(publicKey)?.active !== undefined;
+  }
+
+  /** The key of a connection; undefined before its handshake is done. */
+  keyOf(id: ConnectionId): Uint8Array | undefined {
+    return this.#connections.get(id)?.peer?.key;
+  }
+
+  /** Closes every connection of a key, now. Returns how many there were. New ones are up to `admit`. */
+  revoke(publicKey: Uint8Array, now: Instant): number {
+    this.#now = now;
+    return this.#closePeer(publicKey, "revoked");
+  }
+
+  /** Another relay of the mesh has this key. The one registered first is used. */
+  addForwarder(publicKey: Uint8Array, forwarder: PacketForwarder): void {
+    const peer = this.#peerFor(publicKey);
+    if (!peer.forwarders.includes(forwarder)) peer.forwarders.push(forwarder);
+  }
+
+  removeForwarder(publicKey: Uint8Array, forwarder: PacketForwarder): void {
+    const peer = this.#peers.get(publicKey);
+    const at = peer?.forwarders.indexOf(forwarder) ?? -1;
+    if (peer === undefined || at < 0) return;
+    peer.forwarders.splice(at, 1);
+    this.#dropIfUnused(peer);
+  }
+
+  /** Tells every client when to come back; accepts no connection from now on. The shell closes the transports. */
+  shutdown(reconnectInMs: number, tryForMs: number): void {
+    this.#shuttingDown = true;
+    const bytes = restartingFrame(reconnectInMs, tryForMs);
+    for (const connection of this.#connections.values())
+      if (connection.peer !== undefined) this.#pushControl(connection, bytes);
+  }
+
+  // --- frames in ---
+
+  #verdict(from: RelayConnectionState, type: number, length: number): FrameVerdict {
+    if (from.peer === undefined) {
+      const fits = length >= CLIENT_INFO_MIN_BYTES && length <= CLIENT_INFO_MAX_BYTES;
+      return type === FrameType.clientInfo && fits ? "take" : this.#refuse(from, "bad-client-info");
+    }
+    from.peer.noteActivity(from);
+    switch (type) {
+      case FrameType.sendPacket:
+        if (length < KEY_BYTES) return this.#refuse(from, "malformed-frame");
+        return length > KEY_BYTES + MAX_PACKET_BYTES ? this.#refuse(from, "frame-too-long") : "take";
+      case FrameType.forwardPacket:
+        if (!from.isMeshMember) return this.#refuse(from, "not-a-mesh-member");
+        if (length < 2 * KEY_BYTES) return this.#refuse(from, "malformed-frame");
+        return length > 2 * KEY_BYTES + MAX_PACKET_BYTES ? this.#refuse(from, "frame-too-long") : "take";
+      case FrameType.watchConns:
+        if (!from.isMeshMember) return this.#refuse(from, "not-a-mesh-member");
+        return length === 0 ? "take" : this.#refuse(from, "malformed-frame");
+      case FrameType.closePeer:
+        if (!from.isMeshMember) return this.#refuse(from, "not-a-mesh-member");
+        return length === KEY_BYTES ? "take" : this.#refuse(from, "malformed-frame");
+      case FrameType.notePreferred:
+        return length === 1 ? "take" : this.#refuse(from, "malformed-frame");
+      case FrameType.ping:
+        if (length >= PING_MIN_BYTES && length <= PING_MAX_BYTES) return "take";
+        return this.#refuse(from, "malformed-frame");
+      default:
+        if (length > MAX_FRAME_BYTES) return this.#refuse(from, "frame-too-long");
+        if (type !== FrameType.pong && type !== FrameType.keepAlive) this.metrics.unknownFrames++;
+        return "skip";
+    }
+  }
+
+  #handleFrame(from: RelayConnectionState, type: number, bytes: Uint8Array, offset: number, length: number): void {
+    switch (type) {
+      case FrameType.sendPacket:
+        this.#handleSendPacket(from, bytes, offset, length);
+        return;
+      case FrameType.clientInfo:
+        this.#handleClientInfo(from, bytes, offset, length);
+        return;
+      case FrameType.notePreferred:
+        this.#noteHome(from, bytes[offset] !== 0);
+        return;
+      case FrameType.ping:
+        if (from.pongWaits) return;
+        from.pongWaits = true;
+        this.#pushControl(from, frame(FrameType.pong, bytes.subarray(offset, offset + PING_MIN_BYTES)));
+        return;
+      case FrameType.watchConns:
+        this.#watch(from);
+        return;
+      case FrameType.closePeer:
+        this.#closePeer(bytes.subarray(offset, offset + KEY_BYTES), "closed-by-mesh");
+        return;
+      case FrameType.forwardPacket:
+        this.#handleForwardPacket(bytes, offset, length);
+        return;
+    }
+  }
+
+  #handleSendPacket(from: RelayConnectionState, bytes: Uint8Array, offset: number, length: number): void {
+    this.metrics.packetsReceived++;
+    this.metrics.bytesReceived += HEADER_BYTES + length;
+    from.packetsReceived++;
+    if (from.rate !== undefined && !from.rate.take(HEADER_BYTES + length, this.#now)) {
+      this.#drop("rate-limited");
+      return;
+    }
+    const source = from.peer!;
+    const destination = this.#peers.at(bytes, offset);
+    const packetAt = offset + KEY_BYTES;
+    const packetBytes = length - KEY_BYTES;
+    const to = destination?.active;
+    if (to !== undefined) {
+      source.noteSent(destination!, this.#limits.rememberedPeers);
+      this.#deliver(to, source.key, bytes, packetAt, packetBytes);
+      return;
+    }
+    const forwarder = destination?.forwarders[0];
+    if (forwarder !== undefined) {
+      this.metrics.packetsForwardedOut++;
+      forwarder.forwardPacket(source.key, destination!.key, bytes, packetAt, packetBytes);
+      return;
+    }
+    this.#drop("unknown-destination");
+    if (looksLikeDisco(bytes, packetAt, packetBytes)) this.#sayNotHere(from, bytes.subarray(offset, packetAt));
+  }
+
+  /** From a mesh member, for a client of ours: never forwarded again. */
+  #handleForwardPacket(bytes: Uint8Array, offset: number, length: number): void {
+    this.metrics.packetsForwardedIn++;
+    this.metrics.bytesReceived += HEADER_BYTES + length;
+    const to = this.#peers.at(bytes, offset + KEY_BYTES)?.active;
+    if (to === undefined) {
+      this.#drop("unknown-destination");
+      return;
+    }
+    const source = bytes.subarray(offset, offset + KEY_BYTES);
+    this.#deliver(to, source, bytes, offset + 2 * KEY_BYTES, length - 2 * KEY_BYTES);
+  }
+
+  #deliver(to: RelayConnectionState, source: Uint8Array, bytes: Uint8Array, offset: number, length: number): void {
+    const queue = looksLikeDisco(bytes, offset, length) ? to.disco : to.data;
+    const dropped = queue.pushPacket(FrameType.recvPacket, source, bytes, offset, length);
+    if (dropped < 0) {
+      this.#drop("queue-full");
+      return;
+    }
+    for (let i = 0; i < dropped; i++) this.#drop("queue-head");
+    this.metrics.packetsSent++;
+    to.packetsSent++;
+    this.#announce(to);
+  }
+
+  #sayNotHere(to: RelayConnectionState, key: Uint8Array): void {
+    to.notHereRate ??= new TokenBucket(NOT_HERE_PER_SECOND, NOT_HERE_BURST, this.#now);
+    if (to.notHereRate.take(1, this.#now)) this.#sendPeerGone(to, key, PeerGoneReason.notHere);
+  }
+
+  #handleClientInfo(from: RelayConnectionState, bytes: Uint8Array, offset: number, length: number): void {
+    const { crypto, privateKey, random, admit } = this.#options;
+    const opened = openClientInfo(crypto, privateKey, bytes, offset, length);
+    if (opened === undefined) {
+      this.#close(from, "bad-client-info");
+      return;
+    }
+    from.isMeshMember = this.#isMeshMember(opened.info);
+    if (!from.isMeshMember && admit !== undefined && !admit(opened.publicKey)) {
+      this.#close(from, "not-admitted");
+      return;
+    }
+    this.#register(from, opened.publicKey);
+    const { bytesPerSecond, bytesBurst } = this.#limits;
+    const limited = bytesPerSecond !== undefined && !from.isMeshMember;
+    if (limited) from.rate = new TokenBucket(bytesPerSecond, BURST_SLACK * bytesBurst, this.#now);
+    const info = serverInfoFrame(crypto, opened.boxKey, random.bytes(NONCE_BYTES), {
+      version: PROTOCOL_VERSION,
+      ...(limited ? { tokenBucketBytesPerSecond: bytesPerSecond, tokenBucketBytesBurst: bytesBurst } : {}),
+    });
+    opened.boxKey.fill(0);
+    this.#pushControl(from, info);
+  }
+
+  #isMeshMember(info: ClientInfo): boolean {
+    if (this.#meshKeyHash === undefined || info.meshKey === undefined) return false;
+    const { crypto } = this.#options;
+    return crypto.equal(this.#meshKeyHash, crypto.blake2s(utf8(info.meshKey)));
+  }
+
+  // --- who is here ---
+
+  #register(connection: RelayConnectionState, publicKey: Uint8Array): void {
+    const peer = this.#peerFor(publicKey);
+    connection.peer = peer;
+    connection.deadline = addMs(this.#now, connection.keepAliveMs);
+    this.#wakeBy(connection.deadline);
+    peer.connections.push(connection);
+    this.metrics.registrations++;
+    this.metrics.clients++;
+    if (peer.connections.length === 2) this.metrics.duplicateKeys++;
+    if (peer.connections.length > 1) return;
+    for (const watcher of this.#watchers) this.#sendPeerPresent(watcher, peer.key);
+  }
+
+  #remove(connection: RelayConnectionState): void {
+    this.#connections.delete(connection.id);
+    this.#watchers.delete(connection);
+    connection.decoder.stop();
+    const undelivered = connection.data.frames + connection.disco.frames;
+    for (let i = 0; i < undelivered; i++) this.#drop("connection-closed");
+    connection.data.clear();
+    connection.disco.clear();
+    connection.control.clear();
+    this.metrics.connections--;
+    if (connection.isHome) this.metrics.homeClients--;
+    const { peer } = connection;
+    if (peer === undefined) return;
+    this.metrics.clients--;
+    peer.connections.splice(peer.connections.indexOf(connection), 1);
+    if (peer.connections.length === 1) this.metrics.duplicateKeys--;
+    if (peer.connections.length > 0) return;
+    for (const other of peer.forgetLinks())
+      for (const to of other.connections) this.#sendPeerGone(to, peer.key, PeerGoneReason.disconnected);
+    for (const watcher of this.#watchers) this.#sendPeerGone(watcher, peer.key, PeerGoneReason.disconnected);
+    this.#dropIfUnused(peer);
+  }
+
+  #peerFor(publicKey: Uint8Array): RelayPeer {
+    let peer = this.#peers.get(publicKey);
+    if (peer === undefined) {
+      peer = new RelayPeer(copyOf(publicKey, 0, KEY_BYTES));
+      this.#peers.add(peer.key, peer);
+    }
+    return peer;
+  }
+
+  #dropIfUnused(peer: RelayPeer): void {
+    if (peer.connections.length === 0 && peer.forwarders.length === 0) this.#peers.delete(peer.key);
+  }
+
+  #closePeer(publicKey: Uint8Array, reason: RelayCloseReason): number {
+    const connections = [...(this.#peers.get(publicKey)?.connections ?? [])];
+    for (const connection of connections) this.#close(connection, reason);
+    return connections.length;
+  }
+
+  #watch(connection: RelayConnectionState): void {
+    if (this.#watchers.has(connection)) return;
+    this.#watchers.add(connection);
+    for (const peer of this.#peers.values())
+      if (peer.connections.length > 0) this.#sendPeerPresent(connection, peer.key);
+  }
+
+  #noteHome(connection: RelayConnectionState, home: boolean): void {
+    if (connection.isHome === home) return;
+    connection.isHome = home;
+    this.metrics.homeClients += home ? 1 : -1;
+  }
+
+  // --- frames out ---
+
+  #sendKeepAlive(to: RelayConnectionState): void {
+    to.data.trim();
+    to.disco.trim();
+    to.control.trim();
+    if (to.keepAliveWaits) return;
+    to.keepAliveWaits = true;
+    this.#pushControl(to, frame(FrameType.keepAlive, EMPTY));
+  }
+
+  #sendPeerGone(to: RelayConnectionState, key: Uint8Array, reason: number): void {
+    if (this.#pushControl(to, peerGoneFrame(key, reason))) this.metrics.peerGoneSent++;
+  }
+
+  #sendPeerPresent(to: RelayConnectionState, key: Uint8Array): void {
+    this.#pushControl(to, frame(FrameType.peerPresent, key));
+  }
+
+  /** An ordinary client that reads nothing loses control frames; a mesh member would be wrong for ever, so it has to start over. */
+  #pushControl(to: RelayConnectionState, bytes: Uint8Array): boolean {
+    const watching = this.#watchers.has(to);
+    const bound = watching ? this.#limits.meshControlBytes : this.#limits.controlBytes;
+    if (to.control.bytes + bytes.length <= bound && to.control.pushFrame(bytes)) {
+      this.#announce(to);
+      return true;
+    }
+    if (watching) this.#close(to, "mesh-overflow");
+    else this.#drop("control-full");
+    return false;
+  }
+
+  #announce(connection: RelayConnectionState): void {
+    if (connection.announced) return;
+    connection.announced = true;
+    this.#withOutput.push(connection.id);
+  }
+
+  #refuse(connection: RelayConnectionState, reason: RelayCloseReason): "refuse" {
+    this.#close(connection, reason);
+    return "refuse";
+  }
+
+  #close(connection: RelayConnectionState, reason: RelayCloseReason): void {
+    if (this.#connections.get(connection.id) !== connection) return;
+    this.metrics.closes[reason] = (this.metrics.closes[reason] ?? 0) + 1;
+    this.#logger.log("debug", "relay closes connection", { id: connection.id, reason });
+    this.#toClose.push({ id: connection.id, reason });
+    this.#remove(connection);
+  }
+
+  #drop(reason: RelayDropReason): void {
+    this.metrics.drops[reason] = (this.metrics.drops[reason] ?? 0) + 1;
+  }
+
+  #wakeBy(deadline: Instant): void {
+    if (this.#deadline === undefined || deadline < this.#deadline) this.#deadline = deadline;
+  }
+}

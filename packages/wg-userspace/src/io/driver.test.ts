@@ -1,0 +1,130 @@
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { afterEach, describe, expect, it } from "vitest";
+import { ip } from "../base/ip.ts";
+import { clampPrivateKey, nodePrivateKey } from "../base/keys.ts";
+import { nodeRandom } from "./crypto-suite.ts";
+import { Driver } from "./driver.ts";
+import { directRelayDialer } from "./relay-dialer.ts";
+import type { TcpStream } from "./tcp-stream.ts";
+
+const open: Driver[] = [];
+afterEach(async () => {
+  for (const driver of open.splice(0)) await driver.close();
+});
+
+async function openDriver(address: string): Promise<Driver> {
+  const driver = await Driver.open({
+    privateKey: nodePrivateKey(clampPrivateKey(nodeRandom.bytes(32))),
+    addresses: [ip(address)],
+    udpPort: 0,
+    relay: { dialer: directRelayDialer },
+  });
+  open.push(driver);
+  return driver;
+}
+
+/** Two drivers that know each other's loopback UDP address. */
+async function pair(a = "fd7a::1", b = "fd7a::2"): Promise<[Driver, Driver]> {
+  const [one, two] = [await openDriver(a), await openDriver(b)];
+  const bits = ip(a).length * 8;
+  one.setPeer({
+    publicKey: two.publicKey,
+    allowedIPs: [{ address: ip(b), bits }],
+    udpEndpoints: [{ address: ip("127.0.0.1"), port: two.udpPort! }],
+  });
+  two.setPeer({ publicKey: one.publicKey, allowedIPs: [{ address: ip(a), bits }] });
+  return [one, two];
+}
+
+function accepted(driver: Driver, port: number): Promise<TcpStream> {
+  return new Promise((resolve) => driver.listenTcp(port, resolve));
+}
+
+async function digest(stream: TcpStream): Promise<string> {
+  const hash = createHash("sha256");
+  // The iterator would destroy the stream, and its other direction, at the end.
+  for await (const chunk of stream.iterator({ destroyOnReturn: false })) hash.update(chunk as Buffer);
+  return hash.digest("hex");
+}
+
+describe("Driver over loopback UDP", () => {
+  it.each([
+    ["IPv6", "fd7a::1", "fd7a::2"],
+    ["IPv4", "10.9.0.1", "10.9.0.2"],
+  ])("carries a TCP connection over %s both ways, byte for byte, with half close", async (_family, a, b) => {
+    const [one, two] = await pair(a, b);
+    const serverSide = accepted(two, 8080);
+    const client = await one.connectTcp({ address: ip(b), port: 8080 }, { signal: AbortSignal.timeout(10_000) });
+    const server = await serverSide;
+    const up = randomBytes(8 * 1024 * 1024);
+    const down = randomBytes(4 * 1024 * 1024);
+    const results = Promise.all([digest(server), digest(client)]);
+    client.end(up);
+    server.end(down);
+    expect(await results).toEqual([up, down].map((data) => createHash("sha256").update(data).digest("hex")));
+    expect(two.engine.peers()[0]?.path).toMatchObject({ kind: "udp" });
+  });
+
+  it("refuses a connection to a port nobody listens on", async () => {
+    const [one] = await pair();
+    await expect(
+      one.connectTcp({ address: ip("fd7a::2"), port: 9 }, { signal: AbortSignal.timeout(10_000) }),
+    ).rejects.toMatchObject({
+      code: "ERR_CONNECTION_REFUSED",
+    });
+  });
+
+  it("answers TSMP and ICMP pings", async () => {
+    const [one] = await pair();
+    for (const kind of ["tsmp", "icmp"] as const) {
+      const signal = AbortSignal.timeout(10_000);
+      expect(await one.ping(kind, ip("fd7a::2"), { signal })).toBeGreaterThan(0);
+    }
+  });
+
+  it("closes the window on a reader that does not read, and keeps memory bounded", async () => {
+    const [one, two] = await pair();
+    const serverSide = accepted(two, 8080);
+    const client = await one.connectTcp(
+      { address: ip("fd7a::2"), port: 8080 },
+      { maxSendBufferBytes: 1 << 20, maxReceiveBufferBytes: 1 << 20 },
+    );
+    const server = await serverSide;
+    server.pause();
+    const chunk = randomBytes(64 * 1024);
+    let written = 0;
+    while (written < 64 * 1024 * 1024) {
+      written += chunk.length;
+      if (!client.write(chunk)) {
+        const drained = await Promise.race([
+          once(client, "drain").then(() => true),
+          new Promise<boolean>((r) => setTimeout(r, 500, false)),
+        ]);
+        if (!drained) break;
+      }
+    }
+    expect(written).toBeLessThan(40 * 1024 * 1024);
+    expect(server.readableLength).toBeLessThan(2 * 1024 * 1024);
+    let received = 0;
+    server.on("data", (data: Buffer) => {
+      received += data.length;
+    });
+    client.end();
+    server.resume();
+    await once(server, "end");
+    expect(received).toBe(written);
+  });
+
+  it("rejects with the signal's reason when connecting is given up", async () => {
+    const one = await openDriver("fd7a::1");
+    const reason = new Error("enough");
+    await expect(
+      one.connectTcp({ address: ip("fd7a::2"), port: 1 }, { signal: AbortSignal.abort(reason) }),
+    ).rejects.toBe(reason);
+    const cancel = new AbortController();
+    const connecting = one.connectTcp({ address: ip("fd7a::2"), port: 1 }, { signal: cancel.signal });
+    cancel.abort(reason);
+    await expect(connecting).rejects.toBe(reason);
+  });
+});

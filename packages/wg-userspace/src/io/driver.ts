@@ -1,0 +1,366 @@
+import { createPacketCipher } from "../aead/cipher.ts";
+import { EngineError } from "../base/errors.ts";
+import type { Instant } from "../base/instant.ts";
+import { type AddrPort, formatAddrPort, type IpAddress, parseIp } from "../base/ip.ts";
+import type { NodePublicKey } from "../base/keys.ts";
+import { type Logger, type PacketCipher, silentLogger } from "../base/ports.ts";
+import type { DerpMap } from "../derp/map.ts";
+import { Engine, type EngineConfig, type EngineEvent, type EnginePeer } from "../engine.ts";
+import type { UdpPath } from "../magicsock/path.ts";
+import type { TcpOptions, TcpRequest } from "../netstack/stack.ts";
+import { monotonicNow, unixMsAt, WakeDetector } from "./clock.ts";
+import { nodeCryptoSuite, nodeRandom } from "./crypto-suite.ts";
+import type { RelayDialer } from "./relay-dialer.ts";
+import type { RelayState } from "./relay-connection.ts";
+import { RelaySet } from "./relay-set.ts";
+import { TcpStream } from "./tcp-stream.ts";
+import { bindUdpSocket, type DatagramSocket } from "./udp-socket.ts";
+
+/** Datagrams handled before the batch is opened. */
+const RECEIVE_BATCH = 32;
+const WAKE_CHECK_MS = 1_000;
+
+export interface DriverOptions extends EngineConfig {
+  /** Local UDP port, 0 for any; absent: no UDP socket, relays only. */
+  readonly udpPort?: number;
+  readonly relay: {
+    readonly dialer: RelayDialer;
+    /** Extra headers of relay requests, asked for at every dial. */
+    readonly headers?: () => Promise<Readonly<Record<string, string>>>;
+    readonly forceWebSocket?: boolean;
+  };
+  readonly logger?: Logger;
+}
+
+export interface DriverEvents {
+  /** What the engine reports about peers. */
+  onEngineEvent?(event: EngineEvent): void;
+  onRelayState?(regionId: number, state: RelayState, error: EngineError | undefined): void;
+  /** The relay of a region could only be reached by WebSocket; `reason` says why. */
+  onForcedWebSocket?(regionId: number, reason: string): void;
+  /** The process or machine was away (sleep, suspend) for about this long. */
+  onWake?(awayMs: number): void;
+}
+
+/**
+ * Runs one {@link Engine} on Node: a UDP socket, connections to relays, one timer. Owns all of them until `close`.
+ * A turn is: hand over what arrived, flush once, re-arm the timer.
+ */
+export class Driver implements AsyncDisposable {
+  readonly cipher: PacketCipher;
+  readonly engine: Engine;
+  readonly #events: DriverEvents;
+  readonly #logger: Logger;
+  readonly #relays: RelaySet;
+  readonly #wakeDetector = new WakeDetector();
+  readonly #wakeTimer: NodeJS.Timeout;
+  readonly #turn = (): void => this.#runTurn();
+  readonly #wake = (): void => this.#schedule();
+  #udp: DatagramSocket | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
+  #scheduled = false;
+  #received = 0;
+  #closed = false;
+
+  /** Opens the sockets. Fails with ERR_ADDRESS_IN_USE when the wanted UDP port is taken. */
+  static async open(options: DriverOptions, events: DriverEvents = {}): Promise<Driver> {
+    const driver = new Driver(options, events);
+    if (options.udpPort !== undefined) {
+      try {
+        await driver.#bind(options.udpPort);
+      } catch (error) {
+        await driver.close();
+        throw error;
+      }
+    }
+    return driver;
+  }
+
+  private constructor(options: DriverOptions, events: DriverEvents) {
+    this.#events = events;
+    this.#logger = options.logger ?? silentLogger;
+    this.cipher = createPacketCipher({});
+    this.engine = new Engine(
+      options,
+      { crypto: nodeCryptoSuite, random: nodeRandom, cipher: this.cipher, unixMs: unixMsAt, logger: this.#logger },
+      {
+        sendDatagram: (to, slot, length) => this.#sendDatagram(to, slot, length),
+        sendRelay: (region, peer, bytes, offset, length) => this.#relays.send(region, peer, bytes, offset, length),
+        congested: () => (this.#udp !== undefined && this.#udp.waiting > 0) || this.#relays.congested,
+        event: (event) => this.#events.onEngineEvent?.(event),
+      },
+      monotonicNow(),
+    );
+    this.#relays = new RelaySet(
+      {
+        privateKey: options.privateKey,
+        publicKey: this.engine.publicKey,
+        dialer: options.relay.dialer,
+        headers: options.relay.headers ?? (async () => ({})),
+        forceWebSocket: options.relay.forceWebSocket ?? false,
+        logger: this.#logger,
+      },
+      {
+        onPacket: (region, source, bytes, offset, length) =>
+          this.engine.handleRelayPacket(region, source, bytes, offset, length, monotonicNow()),
+        onBatchEnd: this.#turn,
+        onPeerGone: (region, peer) => this.engine.handleRelayPeerGone(region, peer, monotonicNow()),
+        onDrain: this.#wake,
+        onState: (region, state, error) => this.#relayState(region, state, error),
+        onForcedWebSocket: (region, reason) => this.#events.onForcedWebSocket?.(region, reason),
+      },
+    );
+    this.#wakeTimer = setInterval(() => this.#checkWake(), WAKE_CHECK_MS);
+    this.#wakeTimer.unref();
+  }
+
+  get publicKey(): NodePublicKey {
+    return this.engine.publicKey;
+  }
+
+  /** Local UDP port; undefined without a UDP socket. */
+  get udpPort(): number | undefined {
+    return this.#udp?.port;
+  }
+
+  /** The relay map to use from now on. Connections to relays that are no longer in it are closed. */
+  setDerpMap(map: DerpMap): void {
+    this.#relays.setMap(map);
+  }
+
+  /** Our home relay: always connected, peers find us there. */
+  setHomeRegion(regionId: number): void {
+    this.#relays.setHome(regionId);
+  }
+
+  get relayState(): RelayState {
+    return this.#relays.homeState;
+  }
+
+  get relayError(): EngineError | undefined {
+    return this.#relays.homeError;
+  }
+
+  setPeer(peer: EnginePeer): void {
+    this.engine.setPeer(peer, monotonicNow());
+    this.#schedule();
+  }
+
+  removePeer(publicKey: NodePublicKey): void {
+    this.engine.removePeer(publicKey, monotonicNow());
+    this.#schedule();
+  }
+
+  startHandshake(publicKey: NodePublicKey): void {
+    this.engine.startHandshake(publicKey, monotonicNow());
+    this.#schedule();
+  }
+
+  /** Sends everything unacknowledged again now: call after the network below came back. */
+  networkChanged(): void {
+    this.#relays.reconnectNow();
+    this.engine.networkChanged(monotonicNow());
+    this.#schedule();
+  }
+
+  /** Connects to an address inside the tunnel. Rejects with an EngineError, or with `signal.reason`. */
+  async connectTcp(remote: AddrPort, options: TcpOptions & { readonly signal?: AbortSignal } = {}): Promise<TcpStream> {
+    options.signal?.throwIfAborted();
+    if (this.#closed) throw new EngineError("ERR_CLOSED", "the tunnel is closed");
+    const connection = this.engine.netstack.connectTcp(remote, options, monotonicNow());
+    const stream = new TcpStream(connection, this.#wake);
+    this.#schedule();
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        stream.off("connect", connected);
+        stream.off("error", failed);
+        stream.off("close", closed);
+        options.signal?.removeEventListener("abort", aborted);
+      };
+      const connected = (): void => {
+        settle();
+        resolve(stream);
+      };
+      const failed = (error: Error): void => {
+        settle();
+        reject(error);
+      };
+      const closed = (): void =>
+        failed(
+          new EngineError("ERR_CONNECTION_RESET", `connection to ${formatAddrPort(remote)} ended before it was open`),
+        );
+      const aborted = (): void => {
+        settle();
+        stream.on("error", () => undefined); // the abort below is ours
+        stream.destroy();
+        reject(options.signal!.reason);
+      };
+      stream.once("connect", connected);
+      stream.once("error", failed);
+      stream.once("close", closed);
+      options.signal?.addEventListener("abort", aborted);
+    });
+  }
+
+  /** Listens inside the tunnel; every accepted connection is the handler's. */
+  listenTcp(port: number, onConnection: (stream: TcpStream) => void, options: TcpOptions = {}): { close(): void } {
+    const listener = this.engine.netstack.listenTcp(
+      { port },
+      {
+        onRequest: (request) => {
+          const stream = this.accept(request, options);
+          if (stream !== undefined) onConnection(stream);
+        },
+      },
+    );
+    return listener;
+  }
+
+  /** Asked for every SYN to a port that nobody listens on: answer with {@link accept} or `request.reject`. */
+  setTcpFallback(onRequest: (request: TcpRequest) => void): void {
+    this.engine.netstack.setTcpFallback({ onRequest });
+  }
+
+  /** Answers a waiting SYN. Undefined when it is too late or there is no room. */
+  accept(request: TcpRequest, options: TcpOptions = {}): TcpStream | undefined {
+    const connection = request.accept(options, monotonicNow());
+    this.#schedule();
+    return connection === undefined ? undefined : new TcpStream(connection, this.#wake);
+  }
+
+  reject(request: TcpRequest): void {
+    request.reject(monotonicNow());
+    this.#schedule();
+  }
+
+  /** One echo inside the tunnel. Resolves with the round trip in ms; rejects with `signal.reason`. */
+  async ping(
+    kind: "tsmp" | "icmp",
+    destination: IpAddress,
+    options: { readonly signal: AbortSignal },
+  ): Promise<number> {
+    const { signal } = options;
+    signal.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      const aborted = (): void => {
+        handle.cancel();
+        reject(signal.reason);
+      };
+      const handle = this.engine.netstack.ping(
+        kind,
+        destination,
+        (rttMs) => {
+          signal.removeEventListener("abort", aborted);
+          resolve(rttMs);
+        },
+        monotonicNow(),
+      );
+      signal.addEventListener("abort", aborted);
+      this.#schedule();
+    });
+  }
+
+  /** Ends a turn soon. For callers that used `engine.netstack` directly. */
+  wake(): void {
+    this.#schedule();
+  }
+
+  /** Closes sockets and relays at once; connections inside the tunnel get no farewell. Safe to call twice. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearInterval(this.#wakeTimer);
+    clearTimeout(this.#timer);
+    this.#udp?.close();
+    this.#relays.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #bind(port: number): Promise<void> {
+    this.#udp = await bindUdpSocket(
+      { port, cipher: this.cipher },
+      {
+        onDatagram: (address, from, datagram) => this.#datagram(address, from, datagram),
+        onDrain: this.#wake,
+        onError: (error) => {
+          this.#udp = undefined;
+          this.#logger.log("warn", "UDP socket lost, binding again", { error: error.message });
+          if (!this.#closed) this.#bind(0).catch((again: unknown) => this.#bindFailed(again));
+        },
+      },
+    );
+  }
+
+  #bindFailed(error: unknown): void {
+    this.#logger.log("error", "no UDP socket: direct paths are off", { error: String(error) });
+  }
+
+  #datagram(address: string, port: number, datagram: Uint8Array): void {
+    const path = this.engine.udpPathFrom(address, port, parseIp);
+    if (path === undefined) return;
+    this.engine.handleDatagram(path, datagram, monotonicNow());
+    if (++this.#received >= RECEIVE_BATCH) this.#runTurn();
+    else this.#schedule();
+  }
+
+  #sendDatagram(to: UdpPath, slot: number, length: number): void {
+    if (this.#udp === undefined) {
+      this.engine.drops.count("no-path");
+      this.cipher.tx.release(slot);
+    } else this.#udp.send(to, slot, length);
+  }
+
+  #relayState(regionId: number, state: RelayState, error: EngineError | undefined): void {
+    this.#events.onRelayState?.(regionId, state, error);
+    if (state === "ready") {
+      this.engine.networkChanged(monotonicNow());
+      this.#schedule();
+    }
+  }
+
+  #checkWake(): void {
+    const away = this.#wakeDetector.tick();
+    if (away === 0) return;
+    this.#logger.log("info", "woke up", { awayMs: Math.round(away) });
+    this.#events.onWake?.(away);
+    this.networkChanged();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#closed) return;
+    this.#scheduled = true;
+    setImmediate(this.#turn);
+  }
+
+  #runTurn(): void {
+    this.#scheduled = false;
+    this.#received = 0;
+    if (this.#closed) return;
+    const now = monotonicNow();
+    const due = this.engine.nextTimeout();
+    if (due !== undefined && due <= now) this.engine.handleTimeout(now);
+    const more = this.engine.flush(now);
+    this.#relays.flush();
+    if (more && !this.#relays.congested && !(this.#udp !== undefined && this.#udp.waiting > 0)) this.#schedule();
+    this.#rearm(this.engine.nextTimeout(), now);
+  }
+
+  /** One timer for everything. A later deadline leaves it as it is: an early turn is harmless. */
+  #rearm(deadline: Instant | undefined, now: Instant): void {
+    if (deadline === undefined) return;
+    if (this.#timer !== undefined && this.#timerAt <= deadline && this.#timerAt > now) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = deadline;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#runTurn();
+      },
+      Math.max(1, Math.ceil(deadline - now)),
+    );
+  }
+}

@@ -1,0 +1,92 @@
+import { connect as connectTcp, isIP, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { checkServerIdentity, connect as connectTls, type TLSSocket } from "node:tls";
+import { EngineError } from "../base/errors.ts";
+import { toEngineError } from "./node-errors.ts";
+
+export interface RelayTarget {
+  /** Name or literal address to connect to. */
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+  /** Name in SNI and, unless certName says otherwise, in the certificate. */
+  readonly serverName: string;
+  /** Name to expect in the certificate instead of serverName. */
+  readonly certName?: string;
+  /** Do not verify the certificate: tests only. */
+  readonly insecure?: boolean;
+}
+
+/** Opens the byte stream to a relay. Implementations add proxies, authorities and client certificates. */
+export interface RelayDialer {
+  /** Rejects with an EngineError or with `signal.reason`. The stream is the caller's. */
+  connect(target: RelayTarget, options: { readonly signal: AbortSignal }): Promise<Duplex>;
+}
+
+/** Straight TCP or TLS, with Node's own list of authorities. */
+export const directRelayDialer: RelayDialer = {
+  async connect(target, { signal }) {
+    signal.throwIfAborted();
+    const where = `"${target.host}:${target.port}"`;
+    return new Promise<Duplex>((resolve, reject) => {
+      const socket = target.tls ? openTls(target) : connectTcp({ host: target.host, port: target.port, noDelay: true });
+      const settle = (): void => {
+        socket.off("error", failed);
+        socket.off(target.tls ? "secureConnect" : "connect", connected);
+        signal.removeEventListener("abort", aborted);
+      };
+      const failed = (error: Error): void => {
+        settle();
+        reject(toEngineError(error, `cannot connect to ${where}`));
+      };
+      const aborted = (): void => {
+        settle();
+        socket.on("error", () => undefined); // the outcome is decided
+        socket.destroy();
+        reject(signal.reason);
+      };
+      const connected = (): void => {
+        const refusal = target.tls && !target.insecure ? tlsRefusal(socket as TLSSocket, where) : undefined;
+        settle();
+        if (refusal !== undefined) {
+          socket.on("error", () => undefined); // the outcome is decided
+          socket.destroy();
+          reject(refusal);
+          return;
+        }
+        socket.setKeepAlive(true, 30_000);
+        resolve(socket);
+      };
+      socket.on("error", failed);
+      socket.on(target.tls ? "secureConnect" : "connect", connected);
+      signal.addEventListener("abort", aborted);
+    });
+  },
+};
+
+/**
+ * Verification is left to tlsRefusal, which runs before a byte is sent or read: that way the error can name the issuer,
+ * which Node no longer knows once it has destroyed the socket itself.
+ */
+function openTls(target: RelayTarget): Socket {
+  const expected = target.certName || target.serverName;
+  return connectTls({
+    host: target.host,
+    port: target.port,
+    ALPNProtocols: ["http/1.1"],
+    ...(isIP(target.serverName) === 0 ? { servername: target.serverName } : {}),
+    rejectUnauthorized: false,
+    checkServerIdentity: (_host, certificate) => checkServerIdentity(expected, certificate),
+  }).setNoDelay(true);
+}
+
+function tlsRefusal(socket: TLSSocket, where: string): EngineError | undefined {
+  if (socket.authorized) return undefined;
+  const reason: unknown = socket.authorizationError ?? "not authorized";
+  const issuer: unknown = socket.getPeerCertificate()?.issuer?.CN;
+  const signedBy = typeof issuer === "string" && issuer !== "" ? ` (issuer "${issuer}")` : "";
+  const cause = reason instanceof Error ? reason : Object.assign(new Error(String(reason)), { code: String(reason) });
+  const error = toEngineError(cause, `cannot trust ${where}${signedBy}`);
+  if (error.code !== "ERR_IO") return error;
+  return new EngineError("ERR_TLS_UNTRUSTED", error.message, { cause });
+}

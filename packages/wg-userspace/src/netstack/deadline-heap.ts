@@ -1,0 +1,99 @@
+import { type Instant, instant } from "../base/instant.ts";
+
+/** Something with a deadline that a DeadlineHeap orders. The two fields belong to the heap. */
+export interface HeapItem {
+  heapIndex: number;
+  heapAt: number;
+  /** Infinity: never. */
+  nextTimeout(): Instant;
+}
+
+/**
+ * A binary heap of deadlines with lazy updates: a deadline that moves back, as the retransmission timer does with every
+ * acknowledgment, leaves the heap alone; the item is looked at when its old deadline comes and put back. So thousands of
+ * connections cost nothing per packet.
+ */
+export class DeadlineHeap<T extends HeapItem> {
+  readonly #items: T[] = [];
+
+  get size(): number {
+    return this.#items.length;
+  }
+
+  /** May be early, never late. */
+  next(): Instant | undefined {
+    const first = this.#items[0];
+    return first === undefined ? undefined : instant(first.heapAt);
+  }
+
+  /** To be called whenever the item's deadline may have come closer. */
+  update(item: T): void {
+    const at = item.nextTimeout();
+    if (at >= item.heapAt) return;
+    item.heapAt = at;
+    if (item.heapIndex < 0) {
+      item.heapIndex = this.#items.length;
+      this.#items.push(item);
+    }
+    this.#up(item.heapIndex);
+  }
+
+  /** Takes one item out whose deadline has really come; update() puts it back. */
+  takeExpired(now: Instant): T | undefined {
+    for (;;) {
+      const first = this.#items[0];
+      if (first === undefined || first.heapAt > now) return undefined;
+      this.remove(first);
+      const at = first.nextTimeout();
+      if (at <= now) return first;
+      this.update(first);
+    }
+  }
+
+  remove(item: T): void {
+    const index = item.heapIndex;
+    if (index < 0) return;
+    item.heapIndex = -1;
+    item.heapAt = Number.POSITIVE_INFINITY;
+    const last = this.#items.pop()!;
+    if (last === item) return;
+    this.#items[index] = last;
+    last.heapIndex = index;
+    this.#up(index);
+    this.#down(last.heapIndex);
+  }
+
+  #up(start: number): void {
+    const items = this.#items;
+    let index = start;
+    const item = items[index]!;
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      const above = items[parent]!;
+      if (above.heapAt <= item.heapAt) break;
+      items[index] = above;
+      above.heapIndex = index;
+      index = parent;
+    }
+    items[index] = item;
+    item.heapIndex = index;
+  }
+
+  #down(start: number): void {
+    const items = this.#items;
+    let index = start;
+    const item = items[index]!;
+    for (;;) {
+      let child = 2 * index + 1;
+      if (child >= items.length) break;
+      if (child + 1 < items.length && items[child + 1]!.heapAt < items[child]!.heapAt) child++;
+      const below = items[child]!;
+      if (below.heapAt >= item.heapAt) break;
+      items[index] = below;
+      below.heapIndex = index;
+      index = child;
+    }
+    items[index] = item;
+    item.heapIndex = index;
+  }
+}

@@ -1,0 +1,1045 @@
+import { EngineError } from "../../base/errors.ts";
+import { type Instant, instant } from "../../base/instant.ts";
+import type { AddrPort } from "../../base/ip.ts";
+import type { ChecksumFunction, PacketMemory } from "../../base/ports.ts";
+import type { PacketOutput } from "../packet-output.ts";
+import { TokenBucket } from "../token-bucket.ts";
+import { foldChecksum } from "../wire/checksum.ts";
+import { emitIpHeader, ipHeaderBytes } from "../wire/ip.ts";
+import { PROTOCOL_TCP } from "../wire/ip-packet.ts";
+import {
+  ACK,
+  emitSynOptions,
+  emitTcp,
+  emitTimestamps,
+  FIN,
+  MAX_SACK_BLOCKS,
+  PSH,
+  RST,
+  SYN,
+  TCP_HEADER_BYTES,
+  type TcpSegment,
+  TIMESTAMPS_BYTES,
+} from "../wire/tcp.ts";
+import type { Backlog } from "./listener.ts";
+import type { TcpDefaults, TcpOptions } from "./options.ts";
+import { Receiver } from "./receiver.ts";
+import { type ChunkPool, SendBuffer } from "./send-buffer.ts";
+import { PLAN_NONE, Sender } from "./sender.ts";
+import { positionOf, wireSeq } from "./seq.ts";
+import {
+  DELAYED_ACK,
+  HOUSEKEEPING,
+  KEEPALIVE,
+  LIFETIME,
+  PERSIST,
+  REORDER,
+  RETRANSMIT,
+  TAIL_PROBE,
+  TcpTimers,
+} from "./timers.ts";
+
+export type { TcpOptions } from "./options.ts";
+
+/** RFC 9293 §3.3.2. LISTEN is a TcpListener. */
+export type TcpState =
+  | "SYN_SENT"
+  | "SYN_RECEIVED"
+  | "ESTABLISHED"
+  | "FIN_WAIT_1"
+  | "FIN_WAIT_2"
+  | "CLOSE_WAIT"
+  | "CLOSING"
+  | "LAST_ACK"
+  | "TIME_WAIT"
+  | "CLOSED";
+
+/** Called synchronously inside flush(). Every callback may call read, write, end and abort. */
+export interface TcpHandler {
+  onConnected?(): void;
+  /** read() has something. Once per turn, however many segments arrived. */
+  onReadable?(): void;
+  /** After a write() that was cut short: at least a third of the buffer is free again. */
+  onWritable?(): void;
+  /** The peer sent FIN and everything was read. */
+  onEnd?(): void;
+  /** Fully over; undefined means both sides ended in order. The last callback. */
+  onClosed?(error: EngineError | undefined): void;
+}
+
+/** Figures for status output and tests. */
+export interface TcpInfo {
+  readonly state: TcpState;
+  readonly congestion: string;
+  readonly srttMs: number | undefined;
+  readonly rttvarMs: number;
+  readonly minRttMs: number;
+  readonly rtoMs: number;
+  readonly cwnd: number;
+  readonly ssthresh: number;
+  readonly bytesInFlight: number;
+  readonly peerWindow: number;
+  readonly mss: number;
+  readonly recovery: "open" | "recovery" | "loss";
+  /** Segments. */
+  readonly retransmits: number;
+  readonly spuriousRecoveries: number;
+  /** Payload bytes sent in order so far (without retransmissions) and received in order. */
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly sendBuffer: { readonly limit: number; readonly used: number; readonly memory: number };
+  readonly receiveBuffer: { readonly limit: number; readonly used: number; readonly memory: number };
+}
+
+/** What a connection needs of the stack. */
+export interface TcpHost {
+  readonly output: PacketOutput;
+  readonly checksum: ChecksumFunction;
+  readonly tcp: TcpDefaults;
+  readonly chunks: ChunkPool;
+  /** Largest packet the path to this address carries, and the largest we can receive. */
+  pathMtu(remote: AddrPort): number;
+  readonly receiveMtu: number;
+  /** transmit() has something to do. */
+  markReady(connection: TcpConnection): void;
+  /** deliverEvents() has something to do. */
+  markEvents(connection: TcpConnection): void;
+  /** RFC 5961 §10: whether one more challenge ACK may be sent now. */
+  mayChallenge(now: Instant): boolean;
+  /** The handshake ended, well or not. */
+  handshakeOver(connection: TcpConnection): void;
+  /** The connection entered TIME-WAIT, or left the table. */
+  timeWait(connection: TcpConnection): void;
+  removed(connection: TcpConnection): void;
+}
+
+/** What the SYN of a passive open said. */
+export interface PassiveOpen {
+  readonly irs: number;
+  readonly window: number;
+  readonly mss: number;
+  readonly windowScale: number;
+  readonly sackPermitted: boolean;
+  readonly hasTimestamps: boolean;
+  readonly tsValue: number;
+}
+
+export const TRANSMIT_IDLE = 0;
+export const TRANSMIT_SENT = 1;
+export const TRANSMIT_NO_SLOT = 2;
+
+const EVENT_CONNECTED = 1;
+const EVENT_READABLE = 2;
+const EVENT_WRITABLE = 4;
+const EVENT_END = 8;
+const EVENT_CLOSED = 16;
+
+/** RFC 9293 §3.7.1. */
+const DEFAULT_MSS_IPV4 = 536;
+const DEFAULT_MSS_IPV6 = 1220;
+/** A peer that asks for less makes us send mostly headers. */
+const MINIMUM_MSS = 64;
+/** Sizes tried in turn when nothing of a larger packet is acknowledged (as in RFC 4821 §7.7). */
+const BLACK_HOLE_MTUS = [1280, 1024, 576];
+const BLACK_HOLE_TIMEOUTS = 2;
+/** Where such a segment got through before, loss is the likelier reason. */
+const BLACK_HOLE_TIMEOUTS_PROVEN = 4;
+/** Time until larger packets are tried again; doubles every time. */
+const FIRST_MTU_RETRY_MS = 30_000;
+const LAST_MTU_RETRY_MS = 600_000;
+/** Receive memory is given back after a pause. */
+const TRIM_AFTER_MS = 1000;
+/** Answers to segments without payload outside the window: enough for every probe, not enough for an ACK war. */
+const OUT_OF_WINDOW_ACK_BURST = 10;
+const OUT_OF_WINDOW_ACKS_PER_SECOND = 10;
+
+/**
+ * One TCP connection. Segments and timer ticks go in; transmit() writes segments into the stack's output one at a time;
+ * deliverEvents() calls the handler. Sequence arithmetic is in positions (see seq.ts). The user calls (read, write, end,
+ * abort) only change state: packets leave in the stack's next flush().
+ */
+export class TcpConnection {
+  handler: TcpHandler = {};
+  readonly local: AddrPort;
+  readonly remote: AddrPort;
+  readonly #host: TcpHost;
+  readonly #timers = new TcpTimers();
+  readonly #sender: Sender;
+  readonly #receiver: Receiver;
+  readonly #template: Uint8Array;
+  readonly #ipHeaderBytes: number;
+  readonly #ports: number;
+  readonly #tsOffset: number;
+  readonly #connectTimeoutMs: number;
+  readonly #keepaliveIdleMs: number;
+  readonly #keepaliveIntervalMs: number;
+  readonly #keepaliveCount: number;
+  readonly #maxSendBufferBytes: number;
+  /** Whether we opened. */
+  readonly active: boolean;
+
+  #state: TcpState;
+  #events = 0;
+  #error: EngineError | undefined;
+  #closedDelivered = false;
+  #endDelivered = false;
+  #resetPending = false;
+  /** The peer's MSS option. */
+  #peerMss: number;
+  #offerScaling: boolean;
+  #offerSack: boolean;
+  #offerTimestamps: boolean;
+  #pathMtu: number;
+  /** Smaller packets are being tried, and it is not known yet whether size is the reason. */
+  #blackHoleTrial = false;
+  /** A trial was answered: full-size packets that fail again prove a black hole. */
+  #blackHoleSuspected = false;
+  #mtuRetryMs = FIRST_MTU_RETRY_MS;
+  #mtuRetryAt = Number.POSITIVE_INFINITY;
+  #trimAt = Number.POSITIVE_INFINITY;
+  #sendLimit: number;
+  #wantsWritable = false;
+  #windowUpdatePending = false;
+  #challengePending = false;
+  #keepalivePending = false;
+  #keepaliveProbes = 0;
+  #lastHeardAt: Instant;
+  #lastDataAt: Instant = instant(Number.NEGATIVE_INFINITY);
+  readonly #outOfWindowAcks = new TokenBucket(OUT_OF_WINDOW_ACK_BURST, OUT_OF_WINDOW_ACKS_PER_SECOND);
+  readonly #sackScratch = new Float64Array(2 * MAX_SACK_BLOCKS);
+
+  // Bookkeeping of the stack: which of its lists the connection is on.
+  queuedReady = false;
+  queuedEvents = false;
+  heapIndex = -1;
+  heapAt = Number.POSITIVE_INFINITY;
+  handshakePending = true;
+  /** Of the listener, until the handshake is over. */
+  backlog: Backlog | undefined = undefined;
+
+  /** Only the stack creates connections. */
+  constructor(
+    host: TcpHost,
+    local: AddrPort,
+    remote: AddrPort,
+    identity: { readonly iss: number; readonly tsOffset: number },
+    options: TcpOptions,
+    passive: PassiveOpen | undefined,
+    now: Instant,
+  ) {
+    const { tcp } = host;
+    this.#host = host;
+    this.local = local;
+    this.remote = remote;
+    this.active = passive === undefined;
+    this.#tsOffset = identity.tsOffset;
+    this.#connectTimeoutMs = options.connectTimeoutMs ?? tcp.connectTimeoutMs;
+    this.#keepaliveIdleMs = options.keepaliveIdleMs ?? tcp.keepaliveIdleMs;
+    this.#keepaliveIntervalMs = options.keepaliveIntervalMs ?? tcp.keepaliveIntervalMs;
+    this.#keepaliveCount = options.keepaliveCount ?? tcp.keepaliveCount;
+    this.#maxSendBufferBytes = Math.max(options.maxSendBufferBytes ?? tcp.maxSendBufferBytes, 1);
+    this.#sendLimit = Math.min(tcp.initialSendBufferBytes, this.#maxSendBufferBytes);
+    this.#lastHeardAt = now;
+    this.#ipHeaderBytes = ipHeaderBytes(local.address);
+    this.#ports = ((local.port << 16) | remote.port) >>> 0;
+    this.#pathMtu = host.pathMtu(remote);
+    this.#peerMss = local.address.length === 4 ? DEFAULT_MSS_IPV4 : DEFAULT_MSS_IPV6;
+    this.#offerScaling = tcp.windowScaling && (passive === undefined || passive.windowScale >= 0);
+    this.#offerSack = tcp.sack && (passive === undefined || passive.sackPermitted);
+    this.#offerTimestamps = tcp.timestamps && (passive === undefined || passive.hasTimestamps);
+    this.#receiver = new Receiver(
+      tcp.initialReceiveBufferBytes,
+      Math.max(options.maxReceiveBufferBytes ?? tcp.maxReceiveBufferBytes, 1),
+    );
+    this.#sender = new Sender(identity.iss, 1, new SendBuffer(host.chunks), this.#timers, tcp, {
+      nagle: options.noDelay === false,
+      userTimeoutMs: options.userTimeoutMs ?? tcp.userTimeoutMs,
+    });
+    if (passive === undefined) {
+      this.#state = "SYN_SENT";
+    } else {
+      this.#state = "SYN_RECEIVED";
+      this.#receiver.synchronize(passive.irs);
+      this.#sender.startWindow(passive.window, 0);
+      if (passive.mss >= 0) this.#peerMss = passive.mss;
+      this.#negotiate(passive.windowScale, passive.tsValue, now);
+    }
+    this.#applyMss();
+    this.#sender.controller.reset(now);
+    this.#template = this.#buildTemplate();
+    this.#timers.set(LIFETIME, now + this.#connectTimeoutMs);
+    host.markReady(this);
+  }
+
+  get state(): TcpState {
+    return this.#state;
+  }
+  /** Whether anything can still be read from or written to the peer. */
+  get open(): boolean {
+    return this.#state !== "CLOSED" && this.#state !== "TIME_WAIT";
+  }
+  get readableLength(): number {
+    return this.#receiver.reassembly.readableLength;
+  }
+  /** Bytes write() would take now. */
+  get writableLength(): number {
+    if (!this.#mayWrite()) return 0;
+    return Math.max(0, this.#sendLimit - this.#sender.buffer.length);
+  }
+  get info(): TcpInfo {
+    const { rtt, board, controller, buffer } = this.#sender;
+    const { reassembly } = this.#receiver;
+    return {
+      state: this.#state,
+      congestion: controller.name,
+      srttMs: rtt.srttMs,
+      rttvarMs: rtt.rttvarMs,
+      minRttMs: rtt.minRttMs,
+      rtoMs: rtt.rtoMs,
+      cwnd: Math.floor(this.#sender.cwnd),
+      ssthresh: controller.ssthresh,
+      bytesInFlight: board.inFlight,
+      peerWindow: this.#sender.window,
+      mss: this.#sender.mss,
+      recovery: this.#sender.mode,
+      retransmits: this.#sender.retransmits,
+      spuriousRecoveries: this.#sender.spuriousRecoveries,
+      bytesSent: Math.max(0, Math.min(this.#sender.next, buffer.end) - 1),
+      bytesReceived: reassembly.next - 1,
+      sendBuffer: { limit: this.#sendLimit, used: buffer.length, memory: buffer.capacityBytes },
+      receiveBuffer: {
+        limit: this.#receiver.bufferBytes,
+        used: reassembly.readableLength,
+        memory: reassembly.capacityBytes,
+      },
+    };
+  }
+
+  /**
+   * The next in-order bytes, at most 64 KiB, removed from the receive buffer; owned by the caller. Undefined when there
+   * are none now.
+   */
+  read(): Uint8Array | undefined {
+    const receiver = this.#receiver;
+    const chunk = receiver.reassembly.read();
+    if (chunk === undefined) return undefined;
+    if (this.open && !this.#windowUpdatePending && receiver.windowUpdateDue()) {
+      this.#windowUpdatePending = true;
+      this.#host.markReady(this);
+    }
+    if (receiver.finished && receiver.reassembly.readableLength === 0) this.#raise(EVENT_END);
+    return chunk;
+  }
+
+  /** Copies into the send buffer. @returns bytes taken, 0 … length; after fewer than length, onWritable follows. */
+  write(bytes: Uint8Array): number {
+    const room = this.writableLength;
+    const taken = Math.min(room, bytes.length);
+    if (taken < bytes.length) this.#wantsWritable = true;
+    if (taken === 0) return 0;
+    this.#sender.buffer.write(taken === bytes.length ? bytes : bytes.subarray(0, taken));
+    if (this.#sender.synchronized) this.#host.markReady(this);
+    return taken;
+  }
+
+  /** Half close, after everything written was sent. Reading goes on. */
+  end(): void {
+    if (!this.#mayWrite()) return;
+    this.#sender.finPosition = this.#sender.buffer.end;
+    this.#wantsWritable = false;
+    if (this.#state === "ESTABLISHED") this.#state = "FIN_WAIT_1";
+    else if (this.#state === "CLOSE_WAIT") this.#state = "LAST_ACK";
+    // In the SYN states the FIN follows the handshake; see #established.
+    this.#host.markReady(this);
+  }
+
+  /** Drops everything and sends RST. */
+  abort(): void {
+    if (this.#state === "CLOSED") return;
+    this.#fail(new EngineError("ERR_ABORTED", "connection aborted"), this.#state !== "TIME_WAIT");
+  }
+
+  // What follows is called by the stack.
+
+  /** One segment for this connection; header and checksum are verified. */
+  handleSegment(segment: TcpSegment, memory: PacketMemory, now: Instant): void {
+    if (this.#state === "CLOSED") return;
+    if (this.#state === "SYN_SENT") this.#handleSynSent(segment, now);
+    else this.#handleSynchronized(segment, memory, now);
+    this.#host.markReady(this);
+  }
+
+  handleTimeout(now: Instant): void {
+    for (;;) {
+      const timer = this.#timers.takeExpired(now);
+      if (timer < 0) break;
+      this.#expire(timer, now);
+    }
+    if (this.#state !== "CLOSED") this.#host.markReady(this);
+  }
+
+  nextTimeout(): Instant {
+    return this.#timers.next();
+  }
+
+  /** Writes at most one packet into the output. */
+  transmit(now: Instant): number {
+    if (this.#resetPending) return this.#transmitReset(now);
+    if (this.#state === "CLOSED") return TRANSMIT_IDLE;
+    const sender = this.#sender;
+    if (this.#state !== "TIME_WAIT") {
+      const plan = sender.plan(now);
+      if (plan !== PLAN_NONE) {
+        if (!this.#transmitPlanned(now)) return TRANSMIT_NO_SLOT;
+        sender.sent(plan, now);
+        return TRANSMIT_SENT;
+      }
+    }
+    return this.#transmitAck(now);
+  }
+
+  deliverEvents(): void {
+    const events = this.#events;
+    this.#events = 0;
+    const { handler } = this;
+    if ((events & EVENT_CONNECTED) !== 0) handler.onConnected?.();
+    if ((events & EVENT_READABLE) !== 0 && this.readableLength > 0) handler.onReadable?.();
+    if ((events & EVENT_WRITABLE) !== 0 && this.writableLength > 0) handler.onWritable?.();
+    const drained = this.readableLength === 0;
+    if (this.#receiver.finished && drained && !this.#endDelivered && this.#error === undefined) {
+      this.#endDelivered = true;
+      handler.onEnd?.();
+    }
+    if (this.open || this.#closedDelivered) return;
+    // An orderly end waits for the reader; a failure does not.
+    if (this.#error === undefined && !this.#endDelivered && this.#receiver.finished) return;
+    this.#closedDelivered = true;
+    handler.onClosed?.(this.#error);
+  }
+
+  /** Retransmits at once instead of waiting for a backed-off timer. */
+  kick(now: Instant, pathChanged = false): void {
+    if (this.#state === "CLOSED" || this.#state === "TIME_WAIT") return;
+    this.#sender.kick(now, pathChanged);
+    if (pathChanged) this.#retryMtu();
+    this.#host.markReady(this);
+  }
+
+  /** The path turned out to carry another packet size. `reported`: by a packet-too-big message about one of ours. */
+  mtuChanged(mtu: number, reported: boolean, now: Instant): void {
+    if (this.#state === "CLOSED" || this.#state === "TIME_WAIT") return;
+    if (reported) {
+      if (mtu >= this.#pathMtu) return;
+      this.#pathMtu = mtu;
+      this.#applyMss(true);
+      this.#scheduleMtuRetry(now);
+    } else {
+      this.#pathMtu = mtu;
+      this.#mtuRetryAt = Number.POSITIVE_INFINITY;
+      this.#applyMss();
+    }
+    this.#host.markReady(this);
+  }
+
+  /** An ICMP error about one of our packets (RFC 5461: fatal only before the connection exists). */
+  unreachable(seq: number, error: EngineError): void {
+    if (this.#state !== "SYN_SENT" || !this.isOutstanding(seq)) return;
+    this.#fail(error, false);
+  }
+
+  /** Whether a sequence number quoted in an ICMP error belongs to something in flight (RFC 5927 §4.1). */
+  isOutstanding(seq: number): boolean {
+    const position = positionOf(this.#sender.iss, seq, this.#sender.una);
+    return position >= this.#sender.una && position < this.#sender.next;
+  }
+
+  /** RFC 6191 and RFC 9293 §3.10.7.4: whether a SYN may take over this TIME-WAIT connection. */
+  yieldsTo(segment: TcpSegment): boolean {
+    if (this.#state !== "TIME_WAIT") return false;
+    const receiver = this.#receiver;
+    if (receiver.timestamps && segment.hasTimestamps) return ((segment.tsValue - receiver.tsRecent) | 0) > 0;
+    return positionOf(receiver.irs, segment.seq, receiver.next) > receiver.next;
+  }
+
+  /** Ends TIME-WAIT early, or a connection whose stack has no room. */
+  forget(): void {
+    if (this.#state === "CLOSED") return;
+    this.#state = "CLOSED";
+    this.#timers.clearAll();
+    this.#host.removed(this);
+  }
+
+  #handleSynSent(segment: TcpSegment, now: Instant): void {
+    const sender = this.#sender;
+    const receiver = this.#receiver;
+    const { flags } = segment;
+    const acked = (flags & ACK) !== 0;
+    if (acked && positionOf(sender.iss, segment.ack, 0) !== 1) {
+      if ((flags & RST) === 0) this.#sendReset(segment.ack);
+      return;
+    }
+    if ((flags & RST) !== 0) {
+      if (acked) this.#fail(new EngineError("ERR_CONNECTION_REFUSED", "peer refused the connection"), false);
+      return;
+    }
+    if ((flags & SYN) === 0) return;
+    receiver.synchronize(segment.seq);
+    if (segment.mss >= 0) this.#peerMss = segment.mss;
+    this.#offerScaling = this.#offerScaling && segment.windowScale >= 0;
+    this.#offerSack = this.#offerSack && segment.sackPermitted;
+    this.#offerTimestamps = this.#offerTimestamps && segment.hasTimestamps;
+    this.#negotiate(segment.windowScale, segment.tsValue, now);
+    sender.startWindow(segment.window, 0);
+    this.#applyMss();
+    sender.controller.reset(now);
+    if (acked) {
+      sender.handleAck(segment, 1, 0, this.#echoedAt(segment, now), now);
+      // The SYN's window is never scaled (RFC 7323 §2.2).
+      sender.startWindow(segment.window, 0);
+      this.#established(now);
+      receiver.ackNow = true;
+    } else {
+      // Simultaneous open: our SYN becomes a SYN-ACK.
+      this.#state = "SYN_RECEIVED";
+      sender.kick(now, false);
+    }
+  }
+
+  #handleSynchronized(segment: TcpSegment, memory: PacketMemory, now: Instant): void {
+    const receiver = this.#receiver;
+    const { flags } = segment;
+    const position = positionOf(receiver.irs, segment.seq, receiver.next);
+    if (receiver.timestamps && (flags & RST) === 0) {
+      if (!segment.hasTimestamps) return; // RFC 7323 §3.2
+      if (receiver.failsPaws(segment.tsValue, now)) {
+        this.#answerOutOfWindow(segment, now);
+        return;
+      }
+    }
+    const length = segment.payloadLength + ((flags & SYN) !== 0 ? 1 : 0) + ((flags & FIN) !== 0 ? 1 : 0);
+    // Acceptable: overlaps the window (RFC 9293 §3.10.7.4). The left edge always is, so that a closed window hears ACKs.
+    const inWindow =
+      position === receiver.next ||
+      (position < receiver.advertisedEdge &&
+        (length === 0 ? position >= receiver.next : position + length > receiver.next));
+    if (!inWindow) {
+      if ((flags & RST) !== 0) return;
+      if (segment.payloadLength > 0 && position + length <= receiver.next && (flags & SYN) === 0)
+        receiver.receive(memory.bytes, segment.payloadOffset, segment.payloadLength, position, now);
+      this.#answerOutOfWindow(segment, now);
+      return;
+    }
+    if ((flags & RST) !== 0) {
+      this.#handleReset(position, now);
+      return;
+    }
+    if ((flags & SYN) !== 0) {
+      this.#challenge(now);
+      return;
+    }
+    if ((flags & ACK) === 0) return;
+    this.#lastHeardAt = now;
+    this.#keepaliveProbes = 0;
+    if (receiver.timestamps) receiver.noteTimestamp(segment.tsValue, position, now);
+    if (!this.#handleAck(segment, position, now)) return;
+    if (segment.payloadLength > 0 || (flags & FIN) !== 0) this.#handlePayload(segment, memory, position, now);
+    if (receiver.ackNow) this.#timers.clear(DELAYED_ACK);
+    else if (receiver.ackOwed && !this.#timers.armed(DELAYED_ACK))
+      this.#timers.set(DELAYED_ACK, now + this.#host.tcp.delayedAckMs);
+  }
+
+  /** RFC 5961 §3: only the exact next sequence number resets; anything else in the window is asked about. */
+  #handleReset(position: number, now: Instant): void {
+    if (this.#state === "TIME_WAIT") return; // RFC 1337
+    if (position !== this.#receiver.next) {
+      this.#challenge(now);
+      return;
+    }
+    const refused = this.#state === "SYN_RECEIVED";
+    this.#fail(
+      refused
+        ? new EngineError("ERR_CONNECTION_REFUSED", "peer refused the connection")
+        : new EngineError("ERR_CONNECTION_RESET", "connection reset by peer"),
+      false,
+    );
+  }
+
+  /** @returns whether the rest of the segment should be processed. */
+  #handleAck(segment: TcpSegment, position: number, now: Instant): boolean {
+    const sender = this.#sender;
+    const ack = positionOf(sender.iss, segment.ack, sender.una);
+    if (this.#state === "SYN_RECEIVED") {
+      if (ack !== 1 || sender.next < 1) {
+        this.#sendReset(segment.ack);
+        return false;
+      }
+    } else if (ack > sender.next || ack < sender.una - sender.maxWindow) {
+      this.#challenge(now); // RFC 5961 §5
+      return false;
+    }
+    sender.handleAck(segment, ack, position, this.#echoedAt(segment, now), now);
+    if (this.#state === "SYN_RECEIVED") this.#established(now);
+    if (sender.board.delivered > 0) {
+      this.#growSendBuffer();
+      if (this.#blackHoleTrial || this.#blackHoleSuspected) this.#endBlackHoleTrial();
+    }
+    if (this.#wantsWritable && this.writableLength >= this.#sendLimit / 3) {
+      this.#wantsWritable = false;
+      this.#raise(EVENT_WRITABLE);
+    }
+    if (sender.finAcknowledged) this.#finAcknowledged(now);
+    return this.#state !== "CLOSED";
+  }
+
+  #handlePayload(segment: TcpSegment, memory: PacketMemory, position: number, now: Instant): void {
+    const receiver = this.#receiver;
+    const end = position + segment.payloadLength;
+    const finBefore = receiver.finished;
+    if ((segment.flags & FIN) !== 0 && receiver.finPosition < 0 && end >= receiver.next) receiver.finPosition = end;
+    let askedForAck = false;
+    if (segment.payloadLength > 0) {
+      const readable = receiver.reassembly.readableLength;
+      if (receiver.next < end && now - this.#lastDataAt > 1000) receiver.restartQuickAcks();
+      this.#lastDataAt = now;
+      askedForAck = receiver.receive(memory.bytes, segment.payloadOffset, segment.payloadLength, position, now);
+      if (receiver.reassembly.readableLength > readable) this.#raise(EVENT_READABLE);
+      const echoedAt = this.#echoedAt(segment, now);
+      const rttMs = echoedAt >= 0 && segment.payloadLength >= this.#sender.mss / 2 ? now - echoedAt : 0;
+      receiver.tune(rttMs > 0 ? rttMs : (this.#sender.rtt.srttMs ?? 0), now);
+      this.#trimAt = now + TRIM_AFTER_MS;
+      if (!this.#timers.armed(HOUSEKEEPING)) this.#scheduleHousekeeping();
+    }
+    if (receiver.takeFin()) {
+      receiver.ackNow = true;
+      this.#finReceived(now);
+    } else if (finBefore) {
+      receiver.ackNow = true;
+      if (this.#state === "TIME_WAIT") this.#timers.set(LIFETIME, now + this.#host.tcp.timeWaitMs);
+    }
+    if (askedForAck) {
+      // Out of order: the sender counts these, so each gets its own acknowledgment (RFC 5681 §4.2). Later, at the next
+      // flush, when there is no slot.
+      receiver.ackNow = true;
+      this.#emitAck(this.#sender.next, now);
+    }
+  }
+
+  #established(now: Instant): void {
+    const sender = this.#sender;
+    sender.synchronized = true;
+    this.#state = sender.finPosition >= 0 ? "FIN_WAIT_1" : "ESTABLISHED";
+    this.#timers.clear(LIFETIME);
+    if (this.#keepaliveIdleMs > 0) this.#timers.set(KEEPALIVE, now + this.#keepaliveIdleMs);
+    this.#host.handshakeOver(this);
+    this.#raise(EVENT_CONNECTED);
+  }
+
+  #finReceived(now: Instant): void {
+    if (this.#state === "ESTABLISHED" || this.#state === "SYN_RECEIVED") this.#state = "CLOSE_WAIT";
+    else if (this.#state === "FIN_WAIT_1") this.#state = "CLOSING";
+    else if (this.#state === "FIN_WAIT_2") this.#enterTimeWait(now);
+    this.#raise(EVENT_END);
+  }
+
+  #finAcknowledged(now: Instant): void {
+    if (this.#state === "FIN_WAIT_1") this.#state = "FIN_WAIT_2";
+    else if (this.#state === "CLOSING") this.#enterTimeWait(now);
+    else if (this.#state === "LAST_ACK") this.#close();
+  }
+
+  #enterTimeWait(now: Instant): void {
+    this.#state = "TIME_WAIT";
+    this.#timers.clearAll();
+    this.#timers.set(LIFETIME, now + this.#host.tcp.timeWaitMs);
+    this.#sender.buffer.clear();
+    this.#sender.board.clear();
+    this.#host.timeWait(this);
+    this.#raise(EVENT_CLOSED);
+  }
+
+  #close(): void {
+    this.#state = "CLOSED";
+    this.#timers.clearAll();
+    this.#sender.buffer.clear();
+    this.#sender.board.clear();
+    this.#host.removed(this);
+    this.#raise(EVENT_CLOSED);
+  }
+
+  #fail(error: EngineError, withReset: boolean): void {
+    if (this.#state === "CLOSED") return;
+    if (this.#state !== "TIME_WAIT") this.#error = error;
+    if (withReset && this.#state !== "SYN_SENT") {
+      this.#resetPending = true;
+      this.#host.markReady(this);
+    }
+    if (this.handshakePending) this.#host.handshakeOver(this);
+    this.#close();
+  }
+
+  #expire(timer: number, now: Instant): void {
+    const sender = this.#sender;
+    switch (timer) {
+      case REORDER:
+        sender.onReorderTimeout(now);
+        return;
+      case TAIL_PROBE:
+        sender.onTailProbeTimeout(now);
+        return;
+      case RETRANSMIT:
+        if (!sender.onRetransmitTimeout(now)) {
+          this.#timedOut();
+          return;
+        }
+        this.#searchBlackHole(now);
+        return;
+      case PERSIST:
+        if (!sender.onPersistTimeout(now)) this.#timedOut();
+        return;
+      case DELAYED_ACK:
+        if (this.#receiver.ackOwed) this.#receiver.ackNow = true;
+        return;
+      case KEEPALIVE:
+        this.#onKeepalive(now);
+        return;
+      case LIFETIME:
+        if (this.#state === "TIME_WAIT") {
+          this.forget();
+          return;
+        }
+        this.#fail(
+          new EngineError("ERR_CONNECTION_TIMEOUT", "peer did not answer in time", { retryable: true }),
+          this.#state === "SYN_RECEIVED",
+        );
+        return;
+      case HOUSEKEEPING:
+        this.#keepHouse(now);
+        return;
+      default:
+        return;
+    }
+  }
+
+  #timedOut(): void {
+    this.#fail(new EngineError("ERR_CONNECTION_TIMEOUT", "peer stopped answering", { retryable: true }), true);
+  }
+
+  /** RFC 9293 §3.8.4. */
+  #onKeepalive(now: Instant): void {
+    if (!this.#sender.board.empty || this.#timers.armed(PERSIST)) {
+      // Something is outstanding: retransmission finds out whether the peer lives.
+      this.#timers.set(KEEPALIVE, now + this.#keepaliveIdleMs);
+      return;
+    }
+    const dueAt = this.#lastHeardAt + this.#keepaliveIdleMs;
+    if (this.#keepaliveProbes === 0 && now < dueAt) {
+      this.#timers.set(KEEPALIVE, dueAt);
+      return;
+    }
+    if (this.#keepaliveProbes >= this.#keepaliveCount) {
+      this.#timedOut();
+      return;
+    }
+    this.#keepaliveProbes++;
+    this.#keepalivePending = true;
+    this.#timers.set(KEEPALIVE, now + this.#keepaliveIntervalMs);
+  }
+
+  #keepHouse(now: Instant): void {
+    if (now >= this.#trimAt) {
+      this.#trimAt = Number.POSITIVE_INFINITY;
+      this.#receiver.reassembly.trim();
+    }
+    if (now >= this.#mtuRetryAt) this.#retryMtu();
+    this.#scheduleHousekeeping();
+  }
+
+  #scheduleHousekeeping(): void {
+    const at = Math.min(this.#trimAt, this.#mtuRetryAt);
+    if (at === Number.POSITIVE_INFINITY) this.#timers.clear(HOUSEKEEPING);
+    else this.#timers.set(HOUSEKEEPING, at);
+  }
+
+  /** Full-size segments that are never acknowledged, with no message about it, may be too big for the path. */
+  #searchBlackHole(now: Instant): void {
+    const sender = this.#sender;
+    const { board } = sender;
+    if (!sender.synchronized || board.empty) return;
+    const firstLength = board.end(board.first) - board.start(board.first);
+    const proven = board.largestDelivered >= firstLength;
+    if (sender.timeouts < (proven ? BLACK_HOLE_TIMEOUTS_PROVEN : BLACK_HOLE_TIMEOUTS)) return;
+    const overhead = this.#pathMtu - sender.mss;
+    const smaller = BLACK_HOLE_MTUS.find((mtu) => mtu < this.#pathMtu && firstLength > mtu - overhead);
+    if (smaller === undefined) return;
+    this.#pathMtu = smaller;
+    this.#applyMss();
+    if (this.#blackHoleSuspected) this.#scheduleMtuRetry(now);
+    else this.#blackHoleTrial = true;
+  }
+
+  /** Something was acknowledged after smaller packets were tried; maybe only because an outage ended: try large ones again. */
+  #endBlackHoleTrial(): void {
+    if (this.#blackHoleTrial) {
+      this.#blackHoleTrial = false;
+      this.#blackHoleSuspected = true;
+      this.#sender.board.largestDelivered = 0;
+      this.#retryMtu();
+    } else if (this.#blackHoleSuspected && this.#sender.board.largestDelivered >= this.#sender.mss) {
+      // Proven or disproved; a later retry that fails counts as a new suspicion.
+      this.#blackHoleSuspected = false;
+    }
+  }
+
+  #scheduleMtuRetry(now: Instant): void {
+    this.#mtuRetryAt = now + this.#mtuRetryMs;
+    this.#mtuRetryMs = Math.min(this.#mtuRetryMs * 2, LAST_MTU_RETRY_MS);
+    this.#scheduleHousekeeping();
+  }
+
+  #retryMtu(): void {
+    const mtu = this.#host.pathMtu(this.remote);
+    this.#mtuRetryAt = Number.POSITIVE_INFINITY;
+    if (mtu === this.#pathMtu) return;
+    this.#pathMtu = mtu;
+    this.#applyMss();
+  }
+
+  #negotiate(windowScale: number, tsValue: number, now: Instant): void {
+    const receiver = this.#receiver;
+    if (this.#offerScaling) {
+      receiver.windowScale = receiver.offeredScale();
+      this.#sender.windowScale = windowScale;
+    }
+    this.#sender.sackPermitted = this.#offerSack;
+    receiver.timestamps = this.#offerTimestamps;
+    if (this.#offerTimestamps) receiver.noteTimestamp(tsValue, 0, now);
+  }
+
+  /** Effective MSS: the smaller of what the peer takes and the path carries, less our options. */
+  #applyMss(lost = false): void {
+    const pathMss = this.#pathMtu - this.#ipHeaderBytes - TCP_HEADER_BYTES;
+    const mss = Math.min(pathMss, this.#peerMss) - (this.#offerTimestamps ? TIMESTAMPS_BYTES : 0);
+    this.#sender.setMss(Math.max(mss, MINIMUM_MSS), lost);
+  }
+
+  /** Twice the window: one in flight, one waiting, so that the writer's pauses do not show. */
+  #growSendBuffer(): void {
+    if (this.#sendLimit >= this.#maxSendBufferBytes) return;
+    const { controller } = this.#sender;
+    const wanted = Math.floor(2 * controller.cwnd);
+    if (wanted > this.#sendLimit) this.#sendLimit = Math.min(wanted, this.#maxSendBufferBytes);
+  }
+
+  #mayWrite(): boolean {
+    if (this.#sender.finPosition >= 0) return false;
+    switch (this.#state) {
+      case "SYN_SENT":
+      case "SYN_RECEIVED":
+      case "ESTABLISHED":
+      case "CLOSE_WAIT":
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #raise(event: number): void {
+    this.#events |= event;
+    this.#host.markEvents(this);
+  }
+
+  #timestamp(now: Instant): number {
+    return (Math.floor(now) + this.#tsOffset) >>> 0;
+  }
+
+  /** When we made the timestamp that a segment echoes; -1 when unknown. */
+  #echoedAt(segment: TcpSegment, now: Instant): number {
+    if (!this.#offerTimestamps || !segment.hasTimestamps || (segment.flags & ACK) === 0) return -1;
+    const ageMs = (this.#timestamp(now) - segment.tsEcho) | 0;
+    return ageMs < 0 ? -1 : Math.max(Math.floor(now) - ageMs, 0);
+  }
+
+  #answerOutOfWindow(segment: TcpSegment, now: Instant): void {
+    const receiver = this.#receiver;
+    if (this.#state === "SYN_RECEIVED" && (segment.flags & (SYN | ACK)) === SYN) {
+      // The peer's SYN again: our SYN-ACK was lost.
+      if (this.#outOfWindowAcks.take(now)) this.#sender.kick(now, false);
+      return;
+    }
+    // Unacceptable segments still say something about whether the peer lives: a keepalive or probe answered.
+    if ((segment.flags & FIN) !== 0 && this.#state === "TIME_WAIT")
+      this.#timers.set(LIFETIME, now + this.#host.tcp.timeWaitMs);
+    if (segment.payloadLength > 0 || this.#outOfWindowAcks.take(now)) receiver.ackNow = true;
+  }
+
+  #challenge(now: Instant): void {
+    if (this.#host.mayChallenge(now)) this.#challengePending = true;
+  }
+
+  #transmitPlanned(now: Instant): boolean {
+    const sender = this.#sender;
+    const { planStart, planEnd, buffer } = sender;
+    if (planStart === 0) {
+      const flags = this.#state === "SYN_SENT" ? SYN : SYN | ACK;
+      return this.#emit(0, flags, 1, 0, now);
+    }
+    const dataEnd = Math.min(planEnd, buffer.end);
+    const length = Math.max(0, dataEnd - planStart);
+    let flags = ACK;
+    if (sender.finPosition >= 0 && planEnd > sender.finPosition) flags |= FIN;
+    if (length > 0 && dataEnd === buffer.end) flags |= PSH;
+    return this.#emit(planStart, flags, planStart, length, now);
+  }
+
+  #transmitAck(now: Instant): number {
+    const sender = this.#sender;
+    const probing = sender.probeDue || this.#keepalivePending;
+    const owed =
+      this.#receiver.ackNow ||
+      this.#challengePending ||
+      (this.#windowUpdatePending && this.#receiver.windowUpdateDue());
+    if (!probing && !owed) {
+      this.#windowUpdatePending = false;
+      return TRANSMIT_IDLE;
+    }
+    if (this.#state === "SYN_SENT" || this.#state === "SYN_RECEIVED") {
+      this.#receiver.ackNow = this.#challengePending = false;
+      return TRANSMIT_IDLE;
+    }
+    // A probe carries a number the peer has acknowledged already, which obliges it to answer (RFC 9293 §3.8.4).
+    if (!this.#emitAck(probing ? sender.una - 1 : sender.next, now)) return TRANSMIT_NO_SLOT;
+    sender.probeDue = this.#keepalivePending = false;
+    return TRANSMIT_SENT;
+  }
+
+  #emitAck(position: number, now: Instant): boolean {
+    return this.#emit(position, ACK, 1, 0, now);
+  }
+
+  #transmitReset(now: Instant): number {
+    if (!this.#emit(this.#sender.next, RST | ACK, 1, 0, now)) return TRANSMIT_NO_SLOT;
+    this.#resetPending = false;
+    return TRANSMIT_SENT;
+  }
+
+  /** A reset for a segment whose acknowledgment makes no sense here (RFC 9293 §3.10.7.3). Dropped when there is no slot. */
+  #sendReset(seq: number): void {
+    const { output, checksum } = this.#host;
+    const offset = output.begin();
+    if (offset < 0) return;
+    output.memory.bytes.set(this.#template, offset);
+    const tcp = offset + this.#ipHeaderBytes;
+    emitTcp(output.memory, tcp, this.#ports, seq, 0, TCP_HEADER_BYTES, RST, 0);
+    this.#finish(offset, TCP_HEADER_BYTES, checksum);
+  }
+
+  #emit(position: number, flags: number, dataPosition: number, dataLength: number, now: Instant): boolean {
+    const { output, checksum } = this.#host;
+    const { memory } = output;
+    const offset = output.begin();
+    if (offset < 0) return false;
+    const sender = this.#sender;
+    const receiver = this.#receiver;
+    memory.bytes.set(this.#template, offset);
+    const tcp = offset + this.#ipHeaderBytes;
+    let headerLength = TCP_HEADER_BYTES;
+    const synchronizing = (flags & SYN) !== 0;
+    if (synchronizing) {
+      headerLength += this.#emitSynOptions(memory, tcp + headerLength, now);
+    } else {
+      if (receiver.timestamps) {
+        emitTimestamps(memory, tcp + headerLength, this.#timestamp(now), receiver.tsRecent);
+        headerLength += TIMESTAMPS_BYTES;
+      }
+      if (dataLength === 0 && sender.sackPermitted && (flags & RST) === 0)
+        headerLength += this.#emitSackBlocks(memory, tcp + headerLength);
+    }
+    const acknowledging = (flags & ACK) !== 0;
+    let window = receiver.advertise(synchronizing ? 0 : receiver.windowScale);
+    if ((flags & RST) !== 0) window = 0;
+    emitTcp(
+      memory,
+      tcp,
+      this.#ports,
+      wireSeq(sender.iss, position),
+      acknowledging ? wireSeq(receiver.irs, receiver.next) : 0,
+      headerLength,
+      flags,
+      window,
+    );
+    if (dataLength > 0) sender.buffer.copyTo(memory.bytes, tcp + headerLength, dataPosition, dataLength);
+    this.#finish(offset, headerLength + dataLength, checksum);
+    if (acknowledging) {
+      receiver.acknowledged();
+      this.#timers.clear(DELAYED_ACK);
+      this.#challengePending = false;
+      this.#windowUpdatePending = false;
+    }
+    return true;
+  }
+
+  #emitSynOptions(memory: PacketMemory, offset: number, now: Instant): number {
+    const receiver = this.#receiver;
+    return emitSynOptions(memory, offset, {
+      mss: Math.min(this.#host.receiveMtu - this.#ipHeaderBytes - TCP_HEADER_BYTES, 65535),
+      windowScale: this.#offerScaling ? receiver.offeredScale() : undefined,
+      sackPermitted: this.#offerSack,
+      timestamps: this.#offerTimestamps
+        ? [this.#timestamp(now), this.#state === "SYN_SENT" ? 0 : receiver.tsRecent]
+        : undefined,
+    });
+  }
+
+  #emitSackBlocks(memory: PacketMemory, offset: number): number {
+    const receiver = this.#receiver;
+    const { reassembly } = receiver;
+    const scratch = this.#sackScratch;
+    const limit = receiver.timestamps ? 3 : MAX_SACK_BLOCKS;
+    let count = 0;
+    const { view } = memory;
+    let at = offset + 4;
+    if (receiver.dsackEnd > receiver.dsackStart) {
+      view.setUint32(at, wireSeq(receiver.irs, receiver.dsackStart));
+      view.setUint32(at + 4, wireSeq(receiver.irs, receiver.dsackEnd));
+      at += 8;
+      count++;
+    }
+    if (reassembly.pieceCount > 0) {
+      let pieces = reassembly.sackBlocks(scratch, limit - count);
+      count += pieces;
+      for (let i = 0; pieces > 0; pieces--, i += 2, at += 8) {
+        view.setUint32(at, wireSeq(receiver.irs, scratch[i]!));
+        view.setUint32(at + 4, wireSeq(receiver.irs, scratch[i + 1]!));
+      }
+    }
+    if (count === 0) return 0;
+    view.setUint32(offset, 0x01010500 | (2 + 8 * count));
+    return 4 + 8 * count;
+  }
+
+  /** Lengths and checksums of a packet whose headers were written over the template. */
+  #finish(offset: number, segmentLength: number, checksum: ChecksumFunction): void {
+    const { output } = this.#host;
+    const { bytes, view } = output.memory;
+    const tcp = offset + this.#ipHeaderBytes;
+    let addresses = 32;
+    if (this.#ipHeaderBytes === 20) {
+      view.setUint16(offset + 2, 20 + segmentLength);
+      view.setUint16(offset + 10, ~checksum(bytes, offset, 20, 0) & 0xffff);
+      addresses = 8;
+    } else {
+      view.setUint16(offset + 4, segmentLength);
+    }
+    // The addresses lie directly before the segment, so one run covers the pseudo-header too.
+    const sum = checksum(bytes, tcp - addresses, addresses + segmentLength, foldChecksum(PROTOCOL_TCP + segmentLength));
+    view.setUint16(tcp + 16, ~sum & 0xffff);
+    output.commit(this.#ipHeaderBytes + segmentLength);
+  }
+
+  #buildTemplate(): Uint8Array {
+    const bytes = new Uint8Array(this.#ipHeaderBytes);
+    const memory = { bytes, view: new DataView(bytes.buffer) };
+    emitIpHeader(memory, 0, this.local.address, this.remote.address, PROTOCOL_TCP, 0, () => 0xffff);
+    return bytes;
+  }
+}

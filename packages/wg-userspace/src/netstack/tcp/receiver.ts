@@ -1,0 +1,210 @@
+import type { Instant } from "../../base/instant.ts";
+import { Reassembly } from "./reassembly.ts";
+import { before32 } from "./seq.ts";
+
+/** RFC 7323 §5.5: a timestamp older than this says nothing. */
+const TIMESTAMP_LIFE_MS = 24 * 24 * 3_600_000;
+/** Segments acknowledged at once after the start, so that the peer's slow start is not slowed. */
+const QUICK_ACKS = 16;
+const MAX_UNSCALED_WINDOW = 65535;
+
+/** The receiving half of a connection: what arrived, what the peer may send, when to acknowledge. */
+export class Receiver {
+  readonly reassembly = new Reassembly();
+  readonly #maxBufferBytes: number;
+  /** Undelivered in-order bytes plus window never exceed this. Grows with what the reader takes per round trip. */
+  bufferBytes: number;
+  /** Peer's initial sequence number. */
+  irs = 0;
+  /** Position after everything received in order, the FIN included. */
+  next = 0;
+  /** Of the peer's FIN, or -1 while none was seen. */
+  finPosition = -1;
+  windowScale = 0;
+  /** Right edge of the largest window ever advertised. */
+  advertisedEdge = 0;
+  /** `next` as of the last segment sent. */
+  lastAckSent = 0;
+
+  ackNow = false;
+  /** Position range for the next ACK's DSACK block (RFC 2883); start = end when none. */
+  dsackStart = 0;
+  dsackEnd = 0;
+  #unackedBytes = 0;
+  #quickAcks = QUICK_ACKS;
+  /** Largest payload seen: what counts as a full segment. */
+  #peerSegmentBytes = 536;
+
+  timestamps = false;
+  tsRecent = 0;
+  #tsRecentAt = Number.NEGATIVE_INFINITY;
+
+  // Receive buffer auto-tuning.
+  #rttMs = 0;
+  #measureStart = Number.NEGATIVE_INFINITY;
+  #measurePosition = 1;
+  #lastTaken = 0;
+
+  constructor(initialBufferBytes: number, maxBufferBytes: number) {
+    this.bufferBytes = Math.min(initialBufferBytes, maxBufferBytes);
+    this.#maxBufferBytes = maxBufferBytes;
+  }
+
+  /** The shift to offer in a SYN (RFC 7323 §2.2): the largest buffer must be expressible. */
+  offeredScale(): number {
+    let shift = 0;
+    while (MAX_UNSCALED_WINDOW * 2 ** shift < this.#maxBufferBytes && shift < 14) shift++;
+    return shift;
+  }
+
+  synchronize(irs: number): void {
+    this.irs = irs;
+    this.next = 1;
+    this.lastAckSent = 1;
+    this.advertisedEdge = Math.max(1, this.advertisedEdge);
+  }
+
+  /** Everything up to and including the peer's FIN was received. */
+  get finished(): boolean {
+    return this.finPosition >= 0 && this.next > this.finPosition;
+  }
+
+  /**
+   * Takes the payload of an acceptable segment.
+   * @param position Of the first byte; may lie before `next` or reach beyond the window.
+   * @returns whether the segment asks for an immediate acknowledgment of its own.
+   */
+  receive(source: Uint8Array, offset: number, length: number, position: number, now: Instant): boolean {
+    const { reassembly } = this;
+    let start = position;
+    let from = offset;
+    let end = position + length;
+    if (end <= this.next) {
+      this.#reportDuplicate(start, end);
+      return true;
+    }
+    let duplicate = false;
+    if (start < this.next) {
+      this.#reportDuplicate(start, this.next);
+      duplicate = true;
+      from += this.next - start;
+      start = this.next;
+    }
+    const limit = this.finPosition >= 0 ? Math.min(this.finPosition, this.advertisedEdge) : this.advertisedEdge;
+    if (end > limit) end = limit;
+    if (start >= end) return true;
+    if (length > this.#peerSegmentBytes) this.#peerSegmentBytes = length;
+    const inOrder = start === this.next;
+    const hadGaps = reassembly.pieceCount > 0;
+    if (!reassembly.insert(source, from, end - start, start, now)) return true;
+    if (reassembly.duplicateEnd > reassembly.duplicateStart) {
+      this.#reportDuplicate(reassembly.duplicateStart, reassembly.duplicateEnd);
+      duplicate = true;
+    }
+    if (!inOrder) return true;
+    this.next = reassembly.next;
+    this.#unackedBytes += end - start;
+    // RFC 5681 §4.2: at once when a gap is filled, and for every second full segment.
+    if (hadGaps || duplicate || this.#quickAcks > 0 || this.#unackedBytes >= 2 * this.#peerSegmentBytes)
+      this.ackNow = true;
+    if (this.#quickAcks > 0) this.#quickAcks--;
+    return false;
+  }
+
+  /** Whether in-order data waits for a (possibly delayed) acknowledgment. */
+  get ackOwed(): boolean {
+    return this.next > this.lastAckSent;
+  }
+
+  /** The FIN counts once everything before it has arrived. @returns whether that is now. */
+  takeFin(): boolean {
+    if (this.finPosition < 0 || this.next !== this.finPosition) return false;
+    this.next = this.finPosition + 1;
+    return true;
+  }
+
+  /**
+   * The window to advertise now; moves the right edge. Never takes back what was offered (RFC 9293 §3.8.6), and moves
+   * the edge only by steps worth sending for (RFC 1122 §4.2.3.3).
+   * @returns the value of the window field.
+   */
+  advertise(scale: number): number {
+    const unread = this.reassembly.readableLength;
+    const free = Math.max(0, this.bufferBytes - unread);
+    let edge = this.next + free;
+    const step = Math.min(this.bufferBytes / 2, this.#peerSegmentBytes);
+    if (edge < this.advertisedEdge + step) edge = this.advertisedEdge;
+    const unit = 2 ** scale;
+    let field = Math.floor((edge - this.next) / unit);
+    // Rounding down must not move the edge back.
+    if (this.next + field * unit < this.advertisedEdge) field = Math.ceil((this.advertisedEdge - this.next) / unit);
+    if (field > MAX_UNSCALED_WINDOW) field = MAX_UNSCALED_WINDOW;
+    if (field < 0) field = 0;
+    this.advertisedEdge = Math.max(this.advertisedEdge, this.next + field * unit);
+    return field;
+  }
+
+  /** After reading: whether the peer should hear of the larger window now. */
+  windowUpdateDue(): boolean {
+    if (this.finPosition >= 0) return false;
+    const edge = this.next + Math.max(0, this.bufferBytes - this.reassembly.readableLength);
+    const gained = edge - this.advertisedEdge;
+    if (gained < Math.min(this.bufferBytes / 2, 2 * this.#peerSegmentBytes)) return false;
+    const open = this.advertisedEdge - this.next;
+    return open < 2 * this.#peerSegmentBytes || gained >= this.bufferBytes / 4;
+  }
+
+  /** A segment with our current acknowledgment was sent. */
+  acknowledged(): void {
+    this.lastAckSent = this.next;
+    this.ackNow = false;
+    this.#unackedBytes = 0;
+    this.dsackStart = this.dsackEnd = 0;
+  }
+
+  /** RFC 7323 §5.3 (R1). */
+  failsPaws(tsValue: number, now: Instant): boolean {
+    return before32(tsValue, this.tsRecent) && now - this.#tsRecentAt < TIMESTAMP_LIFE_MS;
+  }
+
+  /** RFC 7323 §4.3 (2): only a segment that covers the last acknowledgment sent. */
+  noteTimestamp(tsValue: number, position: number, now: Instant): void {
+    if (position > this.lastAckSent) return;
+    if (before32(tsValue, this.tsRecent) && now - this.#tsRecentAt < TIMESTAMP_LIFE_MS) return;
+    this.tsRecent = tsValue;
+    this.#tsRecentAt = now;
+  }
+
+  /**
+   * Once per round trip: a reader that keeps up gets a buffer for twice what it took, four times while the rate still
+   * grows. So the window is never what limits a transfer, and a reader that does not read gets nothing more.
+   * @param rttMs Round trip as the receiver sees it, from the timestamp echo of a data segment; or our own estimate.
+   */
+  tune(rttMs: number, now: Instant): void {
+    if (rttMs > 0)
+      this.#rttMs = this.#rttMs === 0 || rttMs < this.#rttMs ? rttMs : this.#rttMs + (rttMs - this.#rttMs) / 8;
+    if (now - this.#measureStart < Math.max(this.#rttMs, 1)) return;
+    const read = this.reassembly.readPosition;
+    const taken = read - this.#measurePosition;
+    if (this.#measureStart !== Number.NEGATIVE_INFINITY && taken > 0) {
+      const growing = taken > 1.25 * this.#lastTaken;
+      const wanted = (growing ? 4 : 2) * taken + 16 * this.#peerSegmentBytes;
+      if (wanted > this.bufferBytes) this.bufferBytes = Math.min(wanted, this.#maxBufferBytes);
+      this.#lastTaken = taken;
+    }
+    this.#measureStart = now;
+    this.#measurePosition = read;
+  }
+
+  /** RFC 5681 §4.1: after a pause acknowledge at once again. */
+  restartQuickAcks(): void {
+    this.#quickAcks = QUICK_ACKS;
+  }
+
+  #reportDuplicate(start: number, end: number): void {
+    this.ackNow = true;
+    if (this.dsackEnd > this.dsackStart) return; // one per ACK: the first
+    this.dsackStart = Math.max(start, 0);
+    this.dsackEnd = end;
+  }
+}

@@ -1,0 +1,674 @@
+import type { Instant } from "../../base/instant.ts";
+import type { TcpSegment } from "../wire/tcp.ts";
+import { type CongestionController, INITIAL_WINDOW_SEGMENTS, type LossContext } from "./congestion.ts";
+import { Cubic } from "./cubic.ts";
+import type { TcpDefaults } from "./options.ts";
+import { Reno } from "./reno.ts";
+import { RttEstimator } from "./rtt.ts";
+import { Scoreboard } from "./scoreboard.ts";
+import type { SendBuffer } from "./send-buffer.ts";
+import { positionOf } from "./seq.ts";
+import { PACE, PERSIST, REORDER, RETRANSMIT, TAIL_PROBE, type TcpTimers } from "./timers.ts";
+
+/** RFC 8985 §7.2: a lone segment may be waiting for the peer's delayed acknowledgment. */
+const PROBE_ACK_DELAY_MS = 50;
+/** RFC 8985 §6.2 step 4: loss recoveries for which a widened reorder window is kept. */
+const REORDER_WINDOW_PERSIST = 16;
+const DUPLICATE_THRESHOLD = 3;
+/** Loss rate is measured over about this many segments. */
+const LOSS_WINDOW_SEGMENTS = 256;
+
+/** Timers are no finer than this, so a paced sender may run ahead by as much. */
+const PACE_AHEAD_MS = 1;
+const PACE_MIN_RTT_MS = 4;
+const PACE_MAX_RTT_MS = 1000;
+/** After more timeouts than this the path may be another one: what the window was before is no longer worth restoring. */
+const MAX_UNDONE_TIMEOUTS = 2;
+
+export const PLAN_NONE = 0;
+export const PLAN_NEW = 1;
+export const PLAN_RETRANSMIT = 2;
+
+/**
+ * The sending half of a connection: what to send when. RACK-TLP loss detection (RFC 8985), proportional rate reduction
+ * (RFC 6937), retransmission timeouts (RFC 6298) with Eifel detection of spurious ones (RFC 3522), the congestion
+ * controller, silly-window avoidance and window probes. It writes no packets: the connection asks plan(), emits, and
+ * confirms with sent().
+ */
+export class Sender {
+  readonly buffer: SendBuffer;
+  readonly board = new Scoreboard();
+  readonly rtt: RttEstimator;
+  readonly controller: CongestionController;
+  readonly #timers: TcpTimers;
+  readonly iss: number;
+  readonly #nagle: boolean;
+  readonly #userTimeoutMs: number;
+
+  /** First unacknowledged position, and the next to send. */
+  una = 0;
+  next = 0;
+  /** Position of our FIN once end() was called; -1 before. */
+  finPosition = -1;
+  /** The handshake is over: data may be sent. */
+  synchronized = false;
+  /** Peer's window in bytes, and the largest it ever was. */
+  window = 0;
+  maxWindow = 0;
+  windowScale = 0;
+  sackPermitted = false;
+  mss: number;
+  #windowSeq = -1;
+  #windowAck = -1;
+
+  // The plan.
+  planStart = 0;
+  planEnd = 0;
+  #planIndex = -1;
+
+  #mode: "open" | "recovery" | "loss" = "open";
+  /** Recovery ends when everything sent before it began is acknowledged. */
+  #recoverPoint = 0;
+  #recoveryCwnd = 0;
+  #prrDelivered = 0;
+  #prrOut = 0;
+  #recoverFlight = 1;
+
+  /** Send the left edge whatever the window says: after a timeout or a change of path. */
+  #forceFirst = false;
+  #forceTail = false;
+  #forceSmall = false;
+  /** A zero-window probe is due. */
+  probeDue = false;
+  #persistBackoff = 0;
+  #tailProbeEnd = -1;
+  #tailProbeIsRetransmission = false;
+
+  #reorderWindowMultiplier = 1;
+  #reorderWindowPersist = 0;
+  #dsackRoundEnd = -1;
+
+  #undoPossible = false;
+  #episodeRetransmitAt = -1;
+  /** Retransmissions of the last episode that no DSACK has shown to be needless; -1 when one was needed. */
+  #neededRetransmits = -1;
+  #timeoutUna = -1;
+  /** Timeouts since the last progress. */
+  timeouts = 0;
+  /** Since when nothing has been acknowledged although something is outstanding. */
+  #stalledSince = 0;
+
+  #roundEnd = 0;
+  #roundMinRttMs = Number.POSITIVE_INFINITY;
+  #lastRoundMinRttMs = Number.POSITIVE_INFINITY;
+  #cwndLimitedAt = -1;
+  /** When the next segment is due at the paced rate. */
+  #paceAt = 0;
+  #lastSendAt = 0;
+  #windowDelivered = 0;
+  #windowLost = 0;
+
+  /** Segments sent more than once. */
+  retransmits = 0;
+  spuriousRecoveries = 0;
+
+  constructor(
+    iss: number,
+    mss: number,
+    buffer: SendBuffer,
+    timers: TcpTimers,
+    defaults: TcpDefaults,
+    options: { readonly nagle: boolean; readonly userTimeoutMs: number },
+  ) {
+    this.iss = iss;
+    this.mss = mss;
+    this.buffer = buffer;
+    this.#timers = timers;
+    this.#nagle = options.nagle;
+    this.#userTimeoutMs = options.userTimeoutMs;
+    this.rtt = new RttEstimator(defaults.maxRtoMs);
+    this.controller =
+      defaults.congestion === "reno" ? new Reno(mss) : new Cubic(mss, defaults.congestion === "cubic-strict");
+  }
+
+  /** Bytes the congestion controller allows in flight. */
+  get cwnd(): number {
+    return this.#mode === "recovery" ? this.#recoveryCwnd : this.controller.cwnd;
+  }
+  get mode(): "open" | "recovery" | "loss" {
+    return this.#mode;
+  }
+  /** Everything up to our FIN was acknowledged. */
+  get finAcknowledged(): boolean {
+    return this.finPosition >= 0 && this.una > this.finPosition;
+  }
+
+  /** Decides what to send next and puts it into planStart and planEnd. */
+  plan(now: Instant): number {
+    const { board } = this;
+    if (this.#forceFirst) {
+      if (!board.empty) return this.#planRetransmit(board.first);
+      this.#forceFirst = false;
+    }
+    if (this.#forceTail) {
+      if (!board.empty) {
+        const plan = this.#planNew(now, true);
+        return plan === PLAN_NONE ? this.#planRetransmit(board.last) : plan;
+      }
+      this.#forceTail = false;
+    }
+    if (this.#paceAt > now + PACE_AHEAD_MS) {
+      if (this.#hasUnsent() || board.hasLost) this.#timers.set(PACE, this.#paceAt);
+      return PLAN_NONE;
+    }
+    if (board.hasLost) {
+      const index = board.nextLost();
+      if (board.inFlight > 0 && board.inFlight + board.end(index) - board.start(index) > this.cwnd) return PLAN_NONE;
+      return this.#planRetransmit(index);
+    }
+    return this.#planNew(now, false);
+  }
+
+  /** The planned segment was handed to the output. */
+  sent(plan: number, now: Instant): void {
+    const { board } = this;
+    const wasTail = this.#forceTail;
+    if (plan === PLAN_NEW) {
+      if (board.empty) this.#stalledSince = now;
+      board.append(this.planStart, this.planEnd, now);
+      this.next = this.planEnd;
+      this.#forceSmall = false;
+      this.#timers.clear(PERSIST);
+    } else {
+      if (this.#undoPossible && this.#episodeRetransmitAt < 0) {
+        this.#episodeRetransmitAt = now;
+        // Only the left edge tells: what answers it is either the original or this, its first retransmission.
+        this.#undoPossible = this.planStart === this.una && !board.wasRetransmitted(this.#planIndex);
+      }
+      board.retransmitted(this.#planIndex, now);
+      this.retransmits++;
+      if (this.#mode !== "open" && this.#neededRetransmits >= 0) this.#neededRetransmits++;
+    }
+    this.#pace(this.planEnd - this.planStart, now);
+    if (this.#forceFirst) this.#forceFirst = false;
+    else if (wasTail) {
+      this.#forceTail = false;
+      this.#tailProbeEnd = this.next;
+      this.#tailProbeIsRetransmission = plan === PLAN_RETRANSMIT;
+    }
+    if (this.#mode === "recovery") this.#prrOut += this.planEnd - this.planStart;
+    this.#lastSendAt = now;
+    if (!this.#timers.armed(RETRANSMIT)) this.#armRetransmit(now);
+    if (!wasTail) this.#armTailProbe(now);
+  }
+
+  /**
+   * Processes the acknowledgment of an acceptable segment.
+   * @param ack Position; between una - maxWindow and next.
+   * @param seqPosition Of the segment, for the window update rule.
+   * @param echoedAt When the timestamp it echoes was made; -1 without.
+   */
+  handleAck(segment: TcpSegment, ack: number, seqPosition: number, echoedAt: number, now: Instant): void {
+    // An acknowledgment that was overtaken says nothing new but for its SACK blocks, which no later one may repeat.
+    if (ack < this.una && segment.sackCount === 0) return;
+    const { board, rtt, controller } = this;
+    const before = this.una;
+    const flightBefore = board.inFlight;
+    const advanced = ack > before;
+    board.beginAck();
+    if (advanced) {
+      board.acknowledge(ack, now, echoedAt, this.#knownMinRttMs);
+      this.una = ack;
+      this.buffer.release(Math.min(ack, this.buffer.end));
+      this.#stalledSince = now;
+      if (this.timeouts > MAX_UNDONE_TIMEOUTS) this.#forbidUndo();
+      this.timeouts = 0;
+      rtt.backoff = 0;
+    }
+    const dsack = segment.sackCount > 0 && this.sackPermitted && this.#applySack(segment, ack, now, echoedAt);
+    this.#updateWindow(segment, ack, seqPosition, now);
+
+    if (board.delivered > 0 || advanced) {
+      this.#takeRttSample(echoedAt, flightBefore, now);
+      this.#windowDelivered += board.delivered;
+    }
+    if (ack >= this.#roundEnd && board.delivered > 0) {
+      this.#roundEnd = this.next;
+      this.#lastRoundMinRttMs = this.#roundMinRttMs;
+      this.#roundMinRttMs = Number.POSITIVE_INFINITY;
+      controller.onRoundStart(now);
+    }
+    if (dsack) {
+      this.#widenReorderWindow();
+      // Everything sent again had arrived before: the whole episode was a mistake.
+      if (this.#neededRetransmits > 0 && --this.#neededRetransmits === 0) this.#undo(now);
+    }
+    if (advanced) this.#detectSpurious(echoedAt, now);
+    if (board.delivered > 0) this.#detectLosses(now);
+    if (this.#tailProbeEnd >= 0 && ack >= this.#tailProbeEnd) this.#endTailProbe(ack, dsack, now);
+    this.#afterAck(before, flightBefore, advanced, now);
+    this.#armAfterAck(advanced, now);
+  }
+
+  /** RFC 6298 §5.4 to 5.7. @returns false when the user timeout is over. */
+  onRetransmitTimeout(now: Instant): boolean {
+    const { board, rtt, controller } = this;
+    if (board.empty) return true;
+    if (now - this.#stalledSince >= this.#userTimeoutMs) return false;
+    // Only the first timeout for the same data reduces ssthresh (RFC 5681 §3.1 (4)).
+    if (this.synchronized && (this.#mode !== "loss" || this.una > this.#timeoutUna)) {
+      this.#mode = "loss";
+      controller.onTimeout(this.#lossContext(), now);
+      this.#beginEpisode();
+    }
+    this.#recoverPoint = this.next;
+    this.#timeoutUna = this.una;
+    this.timeouts++;
+    rtt.backoff++;
+    board.beginAck();
+    board.markLostOnTimeout(now, board.rackRttMs + this.#reorderWindowMs());
+    this.#windowLost += board.newlyLost;
+    this.#forceFirst = true;
+    this.#forceTail = false;
+    this.#tailProbeEnd = -1;
+    this.#timers.clear(TAIL_PROBE);
+    this.#timers.clear(REORDER);
+    this.#armRetransmit(now);
+    return true;
+  }
+
+  /** RFC 8985 §7.3. */
+  onTailProbeTimeout(now: Instant): void {
+    if (this.board.empty || this.#tailProbeEnd >= 0) return;
+    this.#forceTail = true;
+    this.#armRetransmit(now);
+  }
+
+  onReorderTimeout(now: Instant): void {
+    this.board.beginAck();
+    this.#detectLosses(now);
+    this.#armAfterAck(false, now);
+  }
+
+  /** @returns false when the user timeout is over. */
+  onPersistTimeout(now: Instant): boolean {
+    if (!this.board.empty || !this.#hasUnsent()) return true;
+    if (now - this.#stalledSince >= this.#userTimeoutMs) return false;
+    this.#persistBackoff++;
+    if (this.una + this.window > this.next) this.#forceSmall = true;
+    else this.probeDue = true;
+    this.#armPersist(now);
+    return true;
+  }
+
+  /** The path works again or is another one: send at once instead of waiting for a timer that was backed off. */
+  kick(now: Instant, pathChanged: boolean): void {
+    this.rtt.backoff = 0;
+    this.#persistBackoff = 0;
+    if (pathChanged) {
+      this.rtt.pathChanged();
+      this.board.rackRttMs = 0;
+      this.board.largestDelivered = 0;
+      if (this.synchronized) this.controller.reset(now);
+      this.#roundMinRttMs = this.#lastRoundMinRttMs = Number.POSITIVE_INFINITY;
+      this.#forbidUndo();
+      if (this.#mode === "recovery") this.#mode = "open";
+    }
+    if (!this.board.empty) {
+      // The answer to this one segment lets RACK find everything else that was lost, one round trip from now.
+      this.#forceFirst = true;
+      this.#timers.clear(TAIL_PROBE);
+      this.#armRetransmit(now);
+    } else if (this.#timers.armed(PERSIST)) {
+      this.probeDue = true;
+      this.#armPersist(now);
+    }
+  }
+
+  /**
+   * The path carries only this much, or more than thought.
+   * @param lost Whether everything longer that is in flight is gone: it is sent again in pieces, and the congestion
+   *   controller hears nothing of it.
+   */
+  setMss(mss: number, lost = false): void {
+    if (mss === this.mss) return;
+    if (mss < this.mss) {
+      if (lost) this.board.markLongerLost(mss);
+      this.board.splitLongerThan(mss);
+      if (lost && this.board.hasLost) this.#forceFirst = true;
+    }
+    this.mss = mss;
+    this.controller.setMss(mss);
+  }
+
+  /** The handshake's segments count as the first window update. Scale and MSS are set by the caller. */
+  startWindow(window: number, seqPosition: number): void {
+    this.window = this.maxWindow = window;
+    this.#windowSeq = seqPosition;
+    this.#windowAck = 0;
+  }
+
+  /** The peer answered, whatever it said: it is alive. */
+  peerAlive(now: Instant): void {
+    if (this.board.empty) this.#stalledSince = now;
+  }
+
+  /** 0 before the first sample. */
+  get #knownMinRttMs(): number {
+    return this.rtt.minRttMs === Number.POSITIVE_INFINITY ? 0 : this.rtt.minRttMs;
+  }
+
+  #planRetransmit(index: number): number {
+    this.#planIndex = index;
+    this.planStart = this.board.start(index);
+    this.planEnd = this.board.end(index);
+    return PLAN_RETRANSMIT;
+  }
+
+  #planNew(now: Instant, ignoreCwnd: boolean): number {
+    const { board, buffer, next } = this;
+    this.planStart = next;
+    if (!this.synchronized) {
+      this.planEnd = 1;
+      return next === 0 ? PLAN_NEW : PLAN_NONE;
+    }
+    if (!this.#hasUnsent()) return PLAN_NONE;
+    if (board.empty && next > 1) this.#restartAfterIdle(now);
+    const usable = this.una + this.window - next;
+    const available = buffer.end - next;
+    let length = Math.min(available, this.mss);
+    if (length > usable) length = Math.max(usable, 0);
+    const fin = this.finPosition >= 0 && length === available && usable > length;
+    if (length === 0 && !fin) {
+      if (board.empty && !this.#timers.armed(PERSIST)) this.#startPersist(now);
+      return PLAN_NONE;
+    }
+    if (length < this.mss && !fin && !this.#forceSmall) {
+      if (length === available) {
+        if (this.#nagle && !board.empty && !ignoreCwnd) return PLAN_NONE;
+      } else if (length < this.maxWindow / 2) {
+        // Silly window avoidance (RFC 1122 §4.2.3.4): the peer will open more.
+        if (board.empty && !this.#timers.armed(PERSIST)) this.#startPersist(now);
+        return PLAN_NONE;
+      }
+    }
+    if (!ignoreCwnd && board.inFlight > 0 && board.inFlight + length > this.cwnd) {
+      this.#cwndLimitedAt = next;
+      return PLAN_NONE;
+    }
+    this.planEnd = next + length + (fin ? 1 : 0);
+    return PLAN_NEW;
+  }
+
+  /**
+   * Spreads a window over its round trip instead of sending it in bursts that overflow short queues: twice the rate that
+   * the window allows in slow start, 1.25 times after. Short paths are left to the acknowledgments, which are finer than timers.
+   */
+  #pace(length: number, now: Instant): void {
+    const { srttMs } = this.rtt;
+    if (srttMs === undefined || srttMs < PACE_MIN_RTT_MS || this.next <= INITIAL_WINDOW_SEGMENTS * this.mss) return;
+    const { controller } = this;
+    const gain = controller.cwnd < controller.ssthresh ? 2 : 1.25;
+    this.#paceAt =
+      Math.max(this.#paceAt, now) +
+      (length * Math.min(srttMs, PACE_MAX_RTT_MS)) / (gain * Math.max(this.cwnd, this.mss));
+  }
+
+  #hasUnsent(): boolean {
+    return this.next < this.buffer.end || (this.finPosition >= 0 && this.next <= this.finPosition);
+  }
+
+  #restartAfterIdle(now: Instant): void {
+    const idleMs = now - this.#lastSendAt;
+    const rtoMs = this.rtt.rtoMs;
+    if (idleMs < rtoMs) return;
+    this.controller.onIdle(idleMs, rtoMs, now);
+    this.#lastSendAt = now;
+  }
+
+  #applySack(segment: TcpSegment, ack: number, now: Instant, echoedAt: number): boolean {
+    const { board } = this;
+    let dsack = false;
+    let firstLeft = 0;
+    let firstRight = 0;
+    for (let i = 0; i < segment.sackCount; i++) {
+      const left = positionOf(this.iss, segment.sackEdges[2 * i]!, ack);
+      const right = positionOf(this.iss, segment.sackEdges[2 * i + 1]!, ack);
+      if (left >= right || right > this.next) continue;
+      if (i === 0) {
+        firstLeft = left;
+        firstRight = right;
+      }
+      // RFC 2883 §4: a duplicate is reported below the acknowledgment, or inside the second block.
+      if (right <= ack) {
+        if (i === 0) dsack = true;
+        continue;
+      }
+      if (right <= this.una) continue;
+      if (i === 1 && firstRight > firstLeft && firstLeft >= left && firstRight <= right) dsack = true;
+      board.addSackBlock(Math.max(left, this.una), right);
+    }
+    board.applySack(now, echoedAt, this.#knownMinRttMs);
+    return dsack;
+  }
+
+  /** RFC 9293 §3.10.7.4, fifth: only a newer segment may change the window. */
+  #updateWindow(segment: TcpSegment, ack: number, seqPosition: number, now: Instant): void {
+    if (seqPosition < this.#windowSeq || (seqPosition === this.#windowSeq && ack < this.#windowAck)) return;
+    const window = segment.window * 2 ** this.windowScale;
+    if (window > this.window || ack > this.#windowAck) this.#persistBackoff = 0;
+    this.window = window;
+    if (window > this.maxWindow) this.maxWindow = window;
+    this.#windowSeq = seqPosition;
+    this.#windowAck = ack;
+    if (window > 0 && this.#timers.armed(PERSIST)) this.#timers.clear(PERSIST); // plan() arms it again if it must
+    this.peerAlive(now);
+  }
+
+  /**
+   * Karn's rule: where a retransmission was acknowledged only the echoed timestamp tells which copy was answered, and
+   * then only when it is the last one. What was sent before an outage and acknowledged after it says nothing about the path.
+   */
+  #takeRttSample(echoedAt: number, flight: number, now: Instant): void {
+    const { board } = this;
+    let sentAt = board.cleanSentAt;
+    if (board.retransmittedSentAt >= 0) {
+      sentAt = board.retransmittedSentAt;
+      if (echoedAt < Math.floor(sentAt)) return;
+    }
+    if (sentAt < 0) return;
+    const rttMs = now - sentAt;
+    this.rtt.sample(rttMs, flight / (2 * this.mss));
+    if (rttMs < this.#roundMinRttMs) this.#roundMinRttMs = rttMs;
+  }
+
+  #detectLosses(now: Instant): void {
+    const { board } = this;
+    this.#timers.clear(REORDER);
+    const waitMs = board.detectLosses(now, this.#reorderWindowMs());
+    if (waitMs >= 0) this.#timers.set(REORDER, now + waitMs);
+    if (board.newlyLost === 0) return;
+    this.#windowLost += board.newlyLost;
+    if (this.#mode === "open") this.#respondToLoss(now);
+  }
+
+  #respondToLoss(now: Instant): void {
+    const { board } = this;
+    const reduced = this.controller.onLoss(this.#lossContext(), now);
+    if (!reduced) return;
+    this.#mode = "recovery";
+    this.#recoverPoint = this.next;
+    this.#recoverFlight = Math.max(this.next - this.una, this.mss);
+    this.#prrDelivered = this.#prrOut = 0;
+    // Room for the first retransmission, should no acknowledgment follow: the reorder timer may have brought us here.
+    this.#recoveryCwnd = board.inFlight + this.mss;
+    this.#beginEpisode();
+  }
+
+  #lossContext(): LossContext {
+    return {
+      inFlight: this.board.inFlight,
+      // Over at least a full measuring window: one lost segment of the first thirty is no rate.
+      lossRate: this.#windowLost / Math.max(this.#windowDelivered + this.#windowLost, LOSS_WINDOW_SEGMENTS * this.mss),
+      roundMinRttMs: Math.min(this.#roundMinRttMs, this.#lastRoundMinRttMs),
+      minRttMs: this.rtt.minRttMs,
+    };
+  }
+
+  #beginEpisode(): void {
+    this.#undoPossible = true;
+    this.#neededRetransmits = 0;
+    this.#episodeRetransmitAt = -1;
+    this.#tailProbeEnd = -1;
+    this.#forceTail = false;
+  }
+
+  /**
+   * Eifel (RFC 3522): the acknowledgment answers a transmission older than our retransmission, so nothing was lost. Nor
+   * was it when all that seemed lost arrived before we came to send it again.
+   */
+  #detectSpurious(echoedAt: number, now: Instant): void {
+    if (!this.#undoPossible || this.#mode === "open") return;
+    if (this.#episodeRetransmitAt < 0) {
+      if (!this.board.hasLost && this.#mode === "recovery") this.#undo(now);
+      return;
+    }
+    this.#undoPossible = false;
+    if (echoedAt >= 0 && echoedAt < Math.floor(this.#episodeRetransmitAt)) this.#undo(now);
+  }
+
+  #undo(now: Instant): void {
+    this.spuriousRecoveries++;
+    this.controller.undo(now);
+    this.board.restoreLost();
+    this.board.reorderingSeen = true;
+    this.#forceFirst = false;
+    this.#mode = "open";
+    this.#forbidUndo();
+  }
+
+  #forbidUndo(): void {
+    this.#undoPossible = false;
+    this.#neededRetransmits = -1;
+  }
+
+  /** RFC 8985 §6.2 step 4. */
+  #reorderWindowMs(): number {
+    const { board, rtt } = this;
+    if (!board.reorderingSeen && (this.#mode !== "open" || board.sackedCount >= DUPLICATE_THRESHOLD)) return 0;
+    if (rtt.srttMs === undefined) return 0;
+    return Math.min((this.#reorderWindowMultiplier * this.#knownMinRttMs) / 4, rtt.srttMs);
+  }
+
+  #widenReorderWindow(): void {
+    if (this.una < this.#dsackRoundEnd) return;
+    this.#dsackRoundEnd = this.next;
+    this.#reorderWindowMultiplier = Math.min(this.#reorderWindowMultiplier + 1, 64);
+    this.#reorderWindowPersist = REORDER_WINDOW_PERSIST;
+  }
+
+  /** RFC 8985 §7.4.2. */
+  #endTailProbe(ack: number, dsack: boolean, now: Instant): void {
+    const repairedLoss = this.#tailProbeIsRetransmission && !dsack && ack > this.#tailProbeEnd;
+    // An exact acknowledgment with nothing else outstanding leaves open which copy arrived: assume the original.
+    this.#tailProbeEnd = -1;
+    if (repairedLoss && this.#mode === "open") this.#respondToLoss(now);
+  }
+
+  #afterAck(unaBefore: number, flightBefore: number, advanced: boolean, now: Instant): void {
+    const { board, controller } = this;
+    if (this.#mode !== "open" && this.una >= this.#recoverPoint) {
+      if (this.#mode === "recovery") controller.onRecovered(now);
+      this.#mode = "open";
+      this.#undoPossible = false;
+      if (this.#reorderWindowPersist > 0 && --this.#reorderWindowPersist === 0) this.#reorderWindowMultiplier = 1;
+    }
+    if (this.#mode === "recovery") {
+      this.#reduceProportionally(advanced);
+      return;
+    }
+    if (board.delivered === 0) return;
+    const lossWindow = LOSS_WINDOW_SEGMENTS * this.mss;
+    if (this.#windowDelivered > 2 * lossWindow) {
+      this.#windowDelivered /= 2;
+      this.#windowLost /= 2;
+    }
+    // RFC 7661: a window that was not used has proved nothing.
+    const limited =
+      this.#cwndLimitedAt >= unaBefore ||
+      (controller.cwnd < controller.ssthresh && 2 * flightBefore >= controller.cwnd);
+    if (limited) controller.onAck(board.delivered, this.rtt.latestMs, now);
+  }
+
+  /** RFC 6937 §3 with the safe-ACK rule of its successor: how much may be sent for this acknowledgment. */
+  #reduceProportionally(advanced: boolean): void {
+    const { board, controller } = this;
+    this.#prrDelivered += board.delivered;
+    const flight = board.inFlight;
+    let allowed: number;
+    if (flight > controller.ssthresh) {
+      allowed = Math.ceil((this.#prrDelivered * controller.ssthresh) / this.#recoverFlight) - this.#prrOut;
+    } else {
+      let limit = this.#prrDelivered - this.#prrOut;
+      if (advanced && board.newlyLost === 0) limit = Math.max(limit, board.delivered) + this.mss;
+      allowed = Math.min(controller.ssthresh - flight, limit);
+    }
+    // The first retransmission always goes out (RFC 6937 §3: "force a fast retransmit").
+    if (this.#prrOut === 0) allowed = Math.max(allowed, this.mss);
+    this.#recoveryCwnd = flight + Math.max(allowed, 0);
+  }
+
+  #armAfterAck(advanced: boolean, now: Instant): void {
+    const timers = this.#timers;
+    if (this.board.empty) {
+      timers.clear(RETRANSMIT);
+      timers.clear(TAIL_PROBE);
+      timers.clear(REORDER);
+      return;
+    }
+    if (advanced || this.board.newlySacked > 0) this.#armRetransmit(now);
+    this.#armTailProbe(now);
+  }
+
+  #armRetransmit(now: Instant): void {
+    const giveUpAt = this.#stalledSince + this.#userTimeoutMs;
+    this.#timers.set(RETRANSMIT, Math.min(now + this.rtt.rtoMs, Math.max(giveUpAt, now)));
+  }
+
+  /** RFC 8985 §7.2. */
+  #armTailProbe(now: Instant): void {
+    const { board, rtt } = this;
+    const timers = this.#timers;
+    if (
+      !this.sackPermitted ||
+      !this.synchronized ||
+      this.#mode !== "open" ||
+      this.#tailProbeEnd >= 0 ||
+      board.sackedCount > 0 ||
+      board.hasLost ||
+      board.empty ||
+      this.timeouts > 0 ||
+      timers.armed(REORDER)
+    ) {
+      timers.clear(TAIL_PROBE);
+      return;
+    }
+    let waitMs = rtt.srttMs === undefined ? rtt.rtoMs : 2 * rtt.srttMs + 2;
+    if (board.length === 1) waitMs += PROBE_ACK_DELAY_MS;
+    timers.set(TAIL_PROBE, Math.min(now + waitMs, timers.at(RETRANSMIT)));
+  }
+
+  #startPersist(now: Instant): void {
+    this.#stalledSince = now;
+    this.#armPersist(now);
+  }
+
+  #armPersist(now: Instant): void {
+    const { rtt } = this;
+    const saved = rtt.backoff;
+    rtt.backoff = this.#persistBackoff;
+    const waitMs = rtt.rtoMs;
+    rtt.backoff = saved;
+    this.#timers.set(PERSIST, Math.min(now + waitMs, Math.max(this.#stalledSince + this.#userTimeoutMs, now)));
+  }
+}

@@ -1,0 +1,13 @@
+/*
+ * ICMPv6 (RFC 4443): as ICMP, but the checksum covers a pseudo-header too.
+ * Packet too big: 4 MTU (32 bits). Errors quote as much of the packet as fits into 1280 bytes.
+ */
+
+export const ICMPV6_UNREACHABLE = 1;
+export const ICMPV6_PACKET_TOO_BIG = 2;
+export const ICMPV6_TIME_EXCEEDED = 3;
+export const ICMPV6_ECHO_REQUEST = 128;
+export const ICMPV6_ECHO_REPLY = 129;
+
+export const ICMPV6_ADMINISTRATIVELY_PROHIBITED = 1;
+export const ICMPV6_PORT_UNREACHABLE = 4;

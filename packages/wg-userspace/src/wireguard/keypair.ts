@@ -1,0 +1,134 @@
+import { wipe } from "../base/bytes.ts";
+import type { Instant } from "../base/instant.ts";
+import { REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME, REKEY_AFTER_MESSAGES } from "./constants.ts";
+import type { TransportKeys } from "./handshake.ts";
+import { ReplayWindow } from "./replay-window.ts";
+
+/** How many messages a keypair may send. Tests lower them; nobody lives to see the real ones. */
+export interface MessageLimits {
+  readonly rekeyAfterMessages: number;
+  readonly rejectAfterMessages: number;
+}
+
+export const MESSAGE_LIMITS: MessageLimits = {
+  rekeyAfterMessages: REKEY_AFTER_MESSAGES,
+  rejectAfterMessages: REJECT_AFTER_MESSAGES,
+};
+
+/** The keys of one session and what was done with them. Owns the keys. */
+export class Keypair {
+  readonly sendKey: Uint8Array;
+  readonly receiveKey: Uint8Array;
+  /** Whether our side sent the initiation: only that side renews by age. */
+  readonly isInitiator: boolean;
+  readonly localIndex: number;
+  readonly remoteIndex: number;
+  readonly createdAt: Instant;
+  readonly window = new ReplayWindow();
+  /** Counter of the next message. */
+  sendCounter = 0;
+  /** Set with the wiping of the keys: nothing may be sealed or opened any more. */
+  wiped = false;
+
+  constructor(keys: TransportKeys, isInitiator: boolean, localIndex: number, remoteIndex: number, createdAt: Instant) {
+    this.sendKey = keys.send;
+    this.receiveKey = keys.receive;
+    this.isInitiator = isInitiator;
+    this.localIndex = localIndex;
+    this.remoteIndex = remoteIndex;
+    this.createdAt = createdAt;
+  }
+
+  isExpired(now: Instant): boolean {
+    return now - this.createdAt >= REJECT_AFTER_TIME;
+  }
+
+  canSend(now: Instant, limits: MessageLimits): boolean {
+    return !this.wiped && !this.isExpired(now) && this.sendCounter < limits.rejectAfterMessages;
+  }
+
+  wipe(): void {
+    this.wiped = true;
+    wipe(this.sendKey, this.receiveKey);
+  }
+}
+
+/**
+ * The three keypairs of a peer and how they follow each other. We send on `current` only. `next` is a session that we
+ * answered and whose first message is still to come; `previous` receives what was under way when `current` changed.
+ */
+export class Keypairs {
+  #previous: Keypair | undefined;
+  #current: Keypair | undefined;
+  #next: Keypair | undefined;
+  readonly #dropped: (keypair: Keypair) => void;
+
+  /** @param dropped Called with every keypair that lost its place, after it was wiped. */
+  constructor(dropped: (keypair: Keypair) => void) {
+    this.#dropped = dropped;
+  }
+
+  get previous(): Keypair | undefined {
+    return this.#previous;
+  }
+  get current(): Keypair | undefined {
+    return this.#current;
+  }
+  get next(): Keypair | undefined {
+    return this.#next;
+  }
+
+  /** Our initiation was answered. A session that the peer began meanwhile stays as `previous`, so both sides may differ. */
+  installInitiated(keypair: Keypair): void {
+    const { previous, current, next } = this.#slots();
+    if (next !== undefined) {
+      this.#drop(current);
+      this.#previous = next;
+    } else {
+      this.#previous = current;
+    }
+    this.#next = undefined;
+    this.#current = keypair;
+    this.#drop(previous);
+  }
+
+  /** We answered an initiation. */
+  installResponded(keypair: Keypair): void {
+    const { previous, next } = this.#slots();
+    this.#next = keypair;
+    this.#previous = undefined;
+    this.#drop(next);
+    this.#drop(previous);
+  }
+
+  /** An authenticated message came on `keypair`. Returns whether that made it `current`. */
+  promote(keypair: Keypair): boolean {
+    if (keypair !== this.#next) return false;
+    const previous = this.#previous;
+    this.#previous = this.#current;
+    this.#current = keypair;
+    this.#next = undefined;
+    this.#drop(previous);
+    return true;
+  }
+
+  wipeAll(): void {
+    const { previous, current, next } = this.#slots();
+    this.#previous = undefined;
+    this.#current = undefined;
+    this.#next = undefined;
+    this.#drop(previous);
+    this.#drop(current);
+    this.#drop(next);
+  }
+
+  #slots() {
+    return { previous: this.#previous, current: this.#current, next: this.#next };
+  }
+
+  #drop(keypair: Keypair | undefined): void {
+    if (keypair === undefined) return;
+    keypair.wipe();
+    this.#dropped(keypair);
+  }
+}

@@ -1,0 +1,134 @@
+import { wipe } from "../base/bytes.ts";
+import type { Instant } from "../base/instant.ts";
+import type { IpPrefix } from "../base/ip.ts";
+import { keyId, type NodePublicKey } from "../base/keys.ts";
+import type { CryptoSuite } from "../base/ports.ts";
+import { KEY_LENGTH, MIN_PERSISTENT_KEEPALIVE } from "./constants.ts";
+import { CookieJar } from "./cookie.ts";
+import type { Deadlined, DeadlineQueue } from "./deadline-queue.ts";
+import type { InitiatorHandshake } from "./handshake.ts";
+import { type Keypair, Keypairs, type MessageLimits } from "./keypair.ts";
+import { PeerTimers } from "./peer-timers.ts";
+import { type StagingBudget, StagingQueue } from "./staging-queue.ts";
+import { TimestampGuard, TimestampSource } from "./tai64n.ts";
+
+/** What a receiver index of ours names: first a handshake under way, then the keypair it became. */
+export interface Receiver {
+  readonly peer: Peer;
+  keypair: Keypair | undefined;
+}
+
+/** Initiation times in both directions. They outlive the peer: see Device.removePeer. */
+export interface PeerTimestamps {
+  readonly sent: TimestampSource;
+  readonly received: TimestampGuard;
+}
+
+export function newPeerTimestamps(): PeerTimestamps {
+  return { sent: new TimestampSource(), received: new TimestampGuard() };
+}
+
+/** What a device gives its peers. */
+export interface PeerContext {
+  readonly crypto: CryptoSuite;
+  readonly limits: MessageLimits;
+  readonly deadlines: DeadlineQueue<Peer>;
+  readonly stagingBudget: StagingBudget;
+  /** Forgets the index of a keypair that lost its place. */
+  readonly keypairDropped: (keypair: Keypair) => void;
+}
+
+/**
+ * One peer of a {@link Device}: what is known of it, its sessions, and what waits to be sent. The device acts on it; users
+ * read the first part and set `attachment`.
+ */
+export class Peer implements Deadlined {
+  readonly publicKey: NodePublicKey;
+  /** {@link keyId} of the public key. */
+  readonly keyId: string;
+  /** What it may send from and what is routed to it. A prefix that is given to another peer later disappears here. */
+  allowedIPs: readonly IpPrefix[] = [];
+  /** Bytes of inner packets, without padding. */
+  rxBytes = 0;
+  txBytes = 0;
+  /** When the last handshake completed, as seen by this side. */
+  lastHandshakeAt: Instant | undefined;
+  /** Last authenticated message of any kind. */
+  lastReceivedAt: Instant | undefined;
+  /** For the device's user; never touched here. */
+  attachment: unknown = undefined;
+
+  // The rest belongs to the device.
+  readonly keypairs: Keypairs;
+  readonly timers = new PeerTimers();
+  readonly staged: StagingQueue;
+  readonly cookies: CookieJar;
+  readonly timestamps: PeerTimestamps;
+  readonly presharedKey = new Uint8Array(KEY_LENGTH);
+  handshake: InitiatorHandshake | undefined;
+  handshakeAttempts = 0;
+  lastHandshakeSentAt: Instant | undefined;
+  sentLastMinuteHandshake = false;
+  removed = false;
+  queueIndex = -1;
+  queueAt: number = Number.POSITIVE_INFINITY;
+  /** Computed with the first handshake: undefined before, `secret` undefined when it came out all zero. */
+  #staticSecret: { readonly secret: Uint8Array | undefined } | undefined;
+  readonly #context: PeerContext;
+
+  constructor(publicKey: NodePublicKey, timestamps: PeerTimestamps, context: PeerContext) {
+    this.publicKey = publicKey.slice() as NodePublicKey;
+    this.keyId = keyId(publicKey);
+    this.timestamps = timestamps;
+    this.#context = context;
+    this.keypairs = new Keypairs(context.keypairDropped);
+    this.staged = new StagingQueue(context.stagingBudget);
+    this.cookies = new CookieJar(context.crypto, publicKey);
+  }
+
+  /** Whether data can be sent at once. */
+  hasSession(now: Instant): boolean {
+    return this.sendingKeypair(now) !== undefined;
+  }
+
+  /**
+   * @param ms Interval of keepalives that are sent whatever happens; undefined or 0 switches them off. Values below one
+   * second mean one second. Switching on makes the first one due at once.
+   */
+  setPersistentKeepalive(ms: number | undefined, now: Instant): void {
+    const interval = ms === undefined || ms <= 0 ? undefined : Math.max(ms, MIN_PERSISTENT_KEEPALIVE);
+    this.timers.setPersistentKeepalive(interval, now);
+    this.deadlinesChanged();
+  }
+
+  sendingKeypair(now: Instant): Keypair | undefined {
+    const { current } = this.keypairs;
+    return current?.canSend(now, this.#context.limits) ? current : undefined;
+  }
+
+  /** X25519 of both static keys, computed once. Undefined when all zero. */
+  staticSecret(privateKey: Uint8Array): Uint8Array | undefined {
+    this.#staticSecret ??= { secret: this.#context.crypto.sharedSecret(privateKey, this.publicKey) };
+    return this.#staticSecret.secret;
+  }
+
+  nextTimeout(): number {
+    return this.timers.nextTimeout();
+  }
+
+  /** To be called after arming a timer. */
+  deadlinesChanged(): void {
+    if (!this.removed) this.#context.deadlines.update(this);
+  }
+
+  /** Wipes every secret. The peer is dead afterwards. */
+  wipe(): void {
+    this.handshake?.wipe();
+    this.handshake = undefined;
+    this.keypairs.wipeAll();
+    this.cookies.wipe();
+    wipe(this.presharedKey);
+    if (this.#staticSecret?.secret !== undefined) wipe(this.#staticSecret.secret);
+    this.#staticSecret = { secret: undefined };
+  }
+}

@@ -1,0 +1,69 @@
+/** Bundles what ships: the `coder` launcher's entries. Skips the work when no source changed since the last build. */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+
+const root = join(import.meta.dirname, "..");
+const outdir = join(root, "packages/cli/dist");
+
+/** Each entry is one file, so that a start reads one file. `ssh --stdio` has its own: it is on the path of every git. */
+const ENTRIES = {
+  coder: "packages/cli/src/main.ts",
+  "ssh-stdio": "packages/cli/src/ssh-stdio.ts",
+  cli: "packages/cli/src/cli.ts",
+};
+
+export async function buildCli(): Promise<void> {
+  const fingerprint = sourceFingerprint();
+  const stamp = join(outdir, ".fingerprint");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === fingerprint) return;
+  mkdirSync(outdir, { recursive: true });
+  await build({
+    entryPoints: Object.entries(ENTRIES).map(([out, path]) => ({ in: join(root, path), out })),
+    outdir,
+    bundle: true,
+    platform: "node",
+    format: "cjs",
+    target: "node22",
+    outExtension: { ".js": ".cjs" },
+    minifySyntax: true,
+    legalComments: "none",
+    logLevel: "warning",
+    // Native or optional parts: resolved from node_modules at run time, and only when they are used.
+    external: [
+      "@lydell/node-pty",
+      "cpu-features",
+      "./crypto/build/Release/sshcrypto.node",
+      "./ssh-stdio.cjs",
+      "./cli.cjs",
+    ],
+    // import.meta.url does not exist in CommonJS output.
+    define: { "import.meta.url": "__bundleUrl" },
+    banner: { js: 'const __bundleUrl = require("node:url").pathToFileURL(__filename).href;' },
+  });
+  writeFileSync(stamp, fingerprint);
+}
+
+function sourceFingerprint(): string {
+  const hash = createHash("sha256");
+  hash.update(readFileSync(join(root, "pnpm-lock.yaml")));
+  hash.update(readFileSync(import.meta.filename));
+  for (const name of readdirSync(join(root, "packages")).sort()) {
+    for (const file of sourceFiles(join(root, "packages", name, "src"))) {
+      hash.update(file);
+      hash.update(readFileSync(file));
+    }
+  }
+  return hash.digest("hex");
+}
+
+function sourceFiles(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .map((name) => join(folder, name))
+    .filter((path) => statSync(path).isFile() && !path.endsWith(".test.ts"))
+    .sort();
+}
+
+if (process.argv[1] === import.meta.filename) await buildCli();

@@ -1,0 +1,17 @@
+// Adds up the counts of all tiers and prints them as the last line. Fails when a tier left no counts.
+import { readFileSync } from "node:fs";
+
+const sum = { passed: 0, failed: 0, skipped: 0 };
+let missing = 0;
+for (const tier of ["unit", "natlab", "interop"]) {
+  try {
+    const result = JSON.parse(readFileSync(new URL(`../.build/results/${tier}.json`, import.meta.url), "utf8"));
+    for (const key of Object.keys(sum)) sum[key] += result[key];
+  } catch (error) {
+    console.log(`tier ${tier} left no result: ${error.message}`);
+    missing++;
+  }
+}
+const failed = sum.failed + missing;
+console.log(`${sum.passed} passed, ${failed} failed, ${sum.skipped} skipped`);
+process.exit(failed === 0 ? 0 : 1);
