@@ -35,7 +35,8 @@ export class SlotRing implements SlotPool {
 
   release(slot: number): void {
     const index = (slot - this.#base) / this.stride;
-    if (!(index >= 0 && index < this.capacity) || this.#leased[index] !== 1) throw new Error(`slot ${slot} is not leased`);
+    if (!(index >= 0 && index < this.capacity) || this.#leased[index] !== 1)
+      throw new Error(`slot ${slot} is not leased`);
     this.#leased[index] = 0;
     this.#free[this.#count++] = slot;
   }

@@ -135,6 +135,7 @@ export class Device {
         this.#opened(receiver.peer, keypair, slot, length, source, now),
     });
     this.#peerContext = {
+      ownKeyId: keyId(this.publicKey),
       crypto,
       limits: this.#limits,
       deadlines: this.#deadlines,
@@ -501,6 +502,7 @@ export class Device {
       indices: this.#indices,
       unixMs,
       settle: (now) => this.flush(now),
+      sealQueued: () => this.#transport.runSeals(),
       authenticated: (peer, source, now) => this.#authenticated(peer, source, now),
       initiatedSession: (peer, now) => {
         this.#handshakeComplete(peer, now);

@@ -26,6 +26,7 @@ export interface HandshakerHost {
   readonly unixMs: (now: Instant) => number;
   /** Opens and seals everything queued: it belongs to keypairs that may be about to lose their place. */
   settle(now: Instant): void;
+  sealQueued(): void;
   authenticated(peer: Peer, source: MessageSource, now: Instant): void;
   /** Our initiation was answered and its keypair is `current`. */
   initiatedSession(peer: Peer, now: Instant): void;
@@ -59,6 +60,7 @@ export class Handshaker {
       return;
     }
     const { random, privateKey } = this.#identity;
+    this.#host.sealQueued(); // in order: the peer's answer may drop the keypair that these are for
     peer.lastHandshakeSentAt = now;
     peer.timers.handshakeInitiated(now, random.uint32());
     peer.timers.authenticatedSent(now);

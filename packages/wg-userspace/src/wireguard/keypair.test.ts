@@ -100,7 +100,7 @@ describe("Keypairs", () => {
     ],
   ])("%s", (_name, events, expectedSlots, expectedDropped) => {
     const dropped: Keypair[] = [];
-    const keypairs = new Keypairs((each) => dropped.push(each));
+    const keypairs = new Keypairs(false, (each) => dropped.push(each));
     const made = new Map<number, Keypair>();
     for (const [kind, name] of events) {
       const each = made.get(name) ?? keypair(name);
@@ -119,9 +119,24 @@ describe("Keypairs", () => {
     }
   });
 
+  test("after simultaneous handshakes the side that yields changes over once it hears the other's session", () => {
+    const dropped: Keypair[] = [];
+    for (const yields of [false, true]) {
+      const keypairs = new Keypairs(yields, (each) => dropped.push(each));
+      const [theirs, ours] = [keypair(1), keypair(2)];
+      keypairs.installResponded(theirs);
+      keypairs.installInitiated(ours);
+      expect(keypairs.promote(theirs)).toBe(false);
+      expect(slots(keypairs)).toEqual(yields ? [2, 1, undefined] : [1, 2, undefined]);
+      expect(keypairs.promote(ours)).toBe(false);
+      expect(slots(keypairs)).toEqual(yields ? [2, 1, undefined] : [1, 2, undefined]);
+    }
+    expect(dropped).toEqual([]);
+  });
+
   test("wiping all leaves no key behind", () => {
     const dropped: Keypair[] = [];
-    const keypairs = new Keypairs((each) => dropped.push(each));
+    const keypairs = new Keypairs(false, (each) => dropped.push(each));
     const all = [keypair(1), keypair(2), keypair(3)] as const;
     keypairs.installInitiated(all[0]);
     keypairs.installInitiated(all[1]);

@@ -56,15 +56,26 @@ export class Keypair {
 /**
  * The three keypairs of a peer and how they follow each other. We send on `current` only. `next` is a session that we
  * answered and whose first message is still to come; `previous` receives what was under way when `current` changed.
+ *
+ * When both sides begin at once, each ends with its own session as `current` and the other's as `previous`. Left at that,
+ * both would renew at the same time for ever, and each renewal drops the keypair that the other side is sending on. So one
+ * of the two yields: when it hears the other side use its session, it changes over to that one.
  */
 export class Keypairs {
   #previous: Keypair | undefined;
   #current: Keypair | undefined;
   #next: Keypair | undefined;
+  /** The peer's session that was made at the same time as our `current`; it is `previous`. */
+  #rival: Keypair | undefined;
+  readonly #yields: boolean;
   readonly #dropped: (keypair: Keypair) => void;
 
-  /** @param dropped Called with every keypair that lost its place, after it was wiped. */
-  constructor(dropped: (keypair: Keypair) => void) {
+  /**
+   * @param yields Whether our side is the one to change over after simultaneous handshakes; the peer's must be the other.
+   * @param dropped Called with every keypair that lost its place, after it was wiped.
+   */
+  constructor(yields: boolean, dropped: (keypair: Keypair) => void) {
+    this.#yields = yields;
     this.#dropped = dropped;
   }
 
@@ -87,6 +98,7 @@ export class Keypairs {
     } else {
       this.#previous = current;
     }
+    this.#rival = next;
     this.#next = undefined;
     this.#current = keypair;
     this.#drop(previous);
@@ -97,17 +109,25 @@ export class Keypairs {
     const { previous, next } = this.#slots();
     this.#next = keypair;
     this.#previous = undefined;
+    this.#rival = undefined;
     this.#drop(next);
     this.#drop(previous);
   }
 
-  /** An authenticated message came on `keypair`. Returns whether that made it `current`. */
+  /** An authenticated message came on `keypair`. Returns whether that confirmed the session, which is `current` now. */
   promote(keypair: Keypair): boolean {
+    if (keypair === this.#rival && this.#yields) {
+      this.#previous = this.#current;
+      this.#current = keypair;
+      this.#rival = undefined;
+      return false;
+    }
     if (keypair !== this.#next) return false;
     const previous = this.#previous;
     this.#previous = this.#current;
     this.#current = keypair;
     this.#next = undefined;
+    this.#rival = undefined;
     this.#drop(previous);
     return true;
   }
@@ -117,6 +137,7 @@ export class Keypairs {
     this.#previous = undefined;
     this.#current = undefined;
     this.#next = undefined;
+    this.#rival = undefined;
     this.#drop(previous);
     this.#drop(current);
     this.#drop(next);

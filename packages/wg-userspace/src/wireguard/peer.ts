@@ -30,6 +30,8 @@ export function newPeerTimestamps(): PeerTimestamps {
 
 /** What a device gives its peers. */
 export interface PeerContext {
+  /** {@link keyId} of the device. */
+  readonly ownKeyId: string;
   readonly crypto: CryptoSuite;
   readonly limits: MessageLimits;
   readonly deadlines: DeadlineQueue<Peer>;
@@ -81,7 +83,7 @@ export class Peer implements Deadlined {
     this.keyId = keyId(publicKey);
     this.timestamps = timestamps;
     this.#context = context;
-    this.keypairs = new Keypairs(context.keypairDropped);
+    this.keypairs = new Keypairs(context.ownKeyId < this.keyId, context.keypairDropped);
     this.staged = new StagingQueue(context.stagingBudget);
     this.cookies = new CookieJar(context.crypto, publicKey);
   }

@@ -237,6 +237,15 @@ describe("receiving", () => {
     expect(script.received).toBe("new");
   });
 
+  test("a segment that was overtaken within a quarter of a second is no old one", () => {
+    const script = Script.accepted();
+    script.send({ payload: "a" });
+    script.out();
+    script.send({ payload: "b", timestamps: [script.now - 250, 0] });
+    script.out();
+    expect(script.received).toBe("ab");
+  });
+
   test("a timestamp older than 24 days rejects nothing", () => {
     const script = Script.accepted();
     script.wait(25 * 24 * 3_600_000);
@@ -386,7 +395,7 @@ describe("sending", () => {
     script.now = (script.now + 40) as typeof script.now;
     script.send({ ack: 1 + MSS });
     script.send({ ack: 1, sack: [[1 + 2 * MSS, 1 + 5 * MSS]] });
-    expect(script.connection.info.bytesInFlight).toBe(6 * MSS);
+    expect(script.connection.info.bytesInFlight).toBe(5 * MSS); // three SACKed, the one before them lost
   });
 
   test("an acknowledgment of the original after a timeout undoes the reduction (Eifel)", () => {
@@ -480,6 +489,21 @@ describe("closing", () => {
     script.out();
     expect(script.events).toEqual(["connected", "end", "closed"]);
     expect(script.stack.connectionCount).toBe(0);
+  });
+
+  test("a reset in answer to our last FIN is no error, unless data is still unacknowledged", () => {
+    for (const acked of [true, false]) {
+      const script = Script.accepted();
+      script.send({ flags: "FA" });
+      script.write("last words");
+      script.out();
+      if (acked) script.send({ ack: 11 });
+      script.connection.end();
+      script.out();
+      script.send({ flags: "R", seq: 2 });
+      script.out();
+      expect(script.events.at(-1)).toBe(acked ? "closed" : "closed ERR_CONNECTION_RESET");
+    }
   });
 
   test("FINs that cross lead through CLOSING", () => {

@@ -1,19 +1,14 @@
 import { EngineError } from "../../base/errors.ts";
 import { type Instant, instant } from "../../base/instant.ts";
 import type { AddrPort } from "../../base/ip.ts";
-import type { ChecksumFunction, PacketMemory } from "../../base/ports.ts";
-import type { PacketOutput } from "../packet-output.ts";
+import type { PacketMemory } from "../../base/ports.ts";
 import { TokenBucket } from "../token-bucket.ts";
-import { foldChecksum } from "../wire/checksum.ts";
-import { emitIpHeader, ipHeaderBytes } from "../wire/ip.ts";
-import { PROTOCOL_TCP } from "../wire/ip-packet.ts";
 import {
   ACK,
   emitSynOptions,
   emitTcp,
   emitTimestamps,
   FIN,
-  MAX_SACK_BLOCKS,
   PSH,
   RST,
   SYN,
@@ -21,10 +16,13 @@ import {
   type TcpSegment,
   TIMESTAMPS_BYTES,
 } from "../wire/tcp.ts";
+import type { PassiveOpen, TcpHandler, TcpHost, TcpInfo, TcpState } from "./contract.ts";
 import type { Backlog } from "./listener.ts";
-import type { TcpDefaults, TcpOptions } from "./options.ts";
+import type { TcpOptions } from "./options.ts";
+import { PathMtuSearch } from "./path-mtu-search.ts";
 import { Receiver } from "./receiver.ts";
-import { type ChunkPool, SendBuffer } from "./send-buffer.ts";
+import { SegmentWriter } from "./segment-writer.ts";
+import { SendBuffer } from "./send-buffer.ts";
 import { PLAN_NONE, Sender } from "./sender.ts";
 import { positionOf, wireSeq } from "./seq.ts";
 import {
@@ -39,90 +37,8 @@ import {
   TcpTimers,
 } from "./timers.ts";
 
+export type { PassiveOpen, TcpHandler, TcpHost, TcpInfo, TcpState } from "./contract.ts";
 export type { TcpOptions } from "./options.ts";
-
-/** RFC 9293 §3.3.2. LISTEN is a TcpListener. */
-export type TcpState =
-  | "SYN_SENT"
-  | "SYN_RECEIVED"
-  | "ESTABLISHED"
-  | "FIN_WAIT_1"
-  | "FIN_WAIT_2"
-  | "CLOSE_WAIT"
-  | "CLOSING"
-  | "LAST_ACK"
-  | "TIME_WAIT"
-  | "CLOSED";
-
-/** Called synchronously inside flush(). Every callback may call read, write, end and abort. */
-export interface TcpHandler {
-  onConnected?(): void;
-  /** read() has something. Once per turn, however many segments arrived. */
-  onReadable?(): void;
-  /** After a write() that was cut short: at least a third of the buffer is free again. */
-  onWritable?(): void;
-  /** The peer sent FIN and everything was read. */
-  onEnd?(): void;
-  /** Fully over; undefined means both sides ended in order. The last callback. */
-  onClosed?(error: EngineError | undefined): void;
-}
-
-/** Figures for status output and tests. */
-export interface TcpInfo {
-  readonly state: TcpState;
-  readonly congestion: string;
-  readonly srttMs: number | undefined;
-  readonly rttvarMs: number;
-  readonly minRttMs: number;
-  readonly rtoMs: number;
-  readonly cwnd: number;
-  readonly ssthresh: number;
-  readonly bytesInFlight: number;
-  readonly peerWindow: number;
-  readonly mss: number;
-  readonly recovery: "open" | "recovery" | "loss";
-  /** Segments. */
-  readonly retransmits: number;
-  readonly spuriousRecoveries: number;
-  /** Payload bytes sent in order so far (without retransmissions) and received in order. */
-  readonly bytesSent: number;
-  readonly bytesReceived: number;
-  readonly sendBuffer: { readonly limit: number; readonly used: number; readonly memory: number };
-  readonly receiveBuffer: { readonly limit: number; readonly used: number; readonly memory: number };
-}
-
-/** What a connection needs of the stack. */
-export interface TcpHost {
-  readonly output: PacketOutput;
-  readonly checksum: ChecksumFunction;
-  readonly tcp: TcpDefaults;
-  readonly chunks: ChunkPool;
-  /** Largest packet the path to this address carries, and the largest we can receive. */
-  pathMtu(remote: AddrPort): number;
-  readonly receiveMtu: number;
-  /** transmit() has something to do. */
-  markReady(connection: TcpConnection): void;
-  /** deliverEvents() has something to do. */
-  markEvents(connection: TcpConnection): void;
-  /** RFC 5961 §10: whether one more challenge ACK may be sent now. */
-  mayChallenge(now: Instant): boolean;
-  /** The handshake ended, well or not. */
-  handshakeOver(connection: TcpConnection): void;
-  /** The connection entered TIME-WAIT, or left the table. */
-  timeWait(connection: TcpConnection): void;
-  removed(connection: TcpConnection): void;
-}
-
-/** What the SYN of a passive open said. */
-export interface PassiveOpen {
-  readonly irs: number;
-  readonly window: number;
-  readonly mss: number;
-  readonly windowScale: number;
-  readonly sackPermitted: boolean;
-  readonly hasTimestamps: boolean;
-  readonly tsValue: number;
-}
 
 export const TRANSMIT_IDLE = 0;
 export const TRANSMIT_SENT = 1;
@@ -139,14 +55,6 @@ const DEFAULT_MSS_IPV4 = 536;
 const DEFAULT_MSS_IPV6 = 1220;
 /** A peer that asks for less makes us send mostly headers. */
 const MINIMUM_MSS = 64;
-/** Sizes tried in turn when nothing of a larger packet is acknowledged (as in RFC 4821 §7.7). */
-const BLACK_HOLE_MTUS = [1280, 1024, 576];
-const BLACK_HOLE_TIMEOUTS = 2;
-/** Where such a segment got through before, loss is the likelier reason. */
-const BLACK_HOLE_TIMEOUTS_PROVEN = 4;
-/** Time until larger packets are tried again; doubles every time. */
-const FIRST_MTU_RETRY_MS = 30_000;
-const LAST_MTU_RETRY_MS = 600_000;
 /** Receive memory is given back after a pause. */
 const TRIM_AFTER_MS = 1000;
 /** Answers to segments without payload outside the window: enough for every probe, not enough for an ACK war. */
@@ -166,9 +74,7 @@ export class TcpConnection {
   readonly #timers = new TcpTimers();
   readonly #sender: Sender;
   readonly #receiver: Receiver;
-  readonly #template: Uint8Array;
-  readonly #ipHeaderBytes: number;
-  readonly #ports: number;
+  readonly #writer: SegmentWriter;
   readonly #tsOffset: number;
   readonly #connectTimeoutMs: number;
   readonly #keepaliveIdleMs: number;
@@ -189,13 +95,7 @@ export class TcpConnection {
   #offerScaling: boolean;
   #offerSack: boolean;
   #offerTimestamps: boolean;
-  #pathMtu: number;
-  /** Smaller packets are being tried, and it is not known yet whether size is the reason. */
-  #blackHoleTrial = false;
-  /** A trial was answered: full-size packets that fail again prove a black hole. */
-  #blackHoleSuspected = false;
-  #mtuRetryMs = FIRST_MTU_RETRY_MS;
-  #mtuRetryAt = Number.POSITIVE_INFINITY;
+  readonly #mtuSearch: PathMtuSearch;
   #trimAt = Number.POSITIVE_INFINITY;
   #sendLimit: number;
   #wantsWritable = false;
@@ -206,7 +106,6 @@ export class TcpConnection {
   #lastHeardAt: Instant;
   #lastDataAt: Instant = instant(Number.NEGATIVE_INFINITY);
   readonly #outOfWindowAcks = new TokenBucket(OUT_OF_WINDOW_ACK_BURST, OUT_OF_WINDOW_ACKS_PER_SECOND);
-  readonly #sackScratch = new Float64Array(2 * MAX_SACK_BLOCKS);
 
   // Bookkeeping of the stack: which of its lists the connection is on.
   queuedReady = false;
@@ -240,9 +139,8 @@ export class TcpConnection {
     this.#maxSendBufferBytes = Math.max(options.maxSendBufferBytes ?? tcp.maxSendBufferBytes, 1);
     this.#sendLimit = Math.min(tcp.initialSendBufferBytes, this.#maxSendBufferBytes);
     this.#lastHeardAt = now;
-    this.#ipHeaderBytes = ipHeaderBytes(local.address);
-    this.#ports = ((local.port << 16) | remote.port) >>> 0;
-    this.#pathMtu = host.pathMtu(remote);
+    this.#writer = new SegmentWriter(host.output, host.checksum, local, remote);
+    this.#mtuSearch = new PathMtuSearch(host.pathMtu(remote));
     this.#peerMss = local.address.length === 4 ? DEFAULT_MSS_IPV4 : DEFAULT_MSS_IPV6;
     this.#offerScaling = tcp.windowScaling && (passive === undefined || passive.windowScale >= 0);
     this.#offerSack = tcp.sack && (passive === undefined || passive.sackPermitted);
@@ -266,7 +164,6 @@ export class TcpConnection {
     }
     this.#applyMss();
     this.#sender.controller.reset(now);
-    this.#template = this.#buildTemplate();
     this.#timers.set(LIFETIME, now + this.#connectTimeoutMs);
     host.markReady(this);
   }
@@ -304,6 +201,7 @@ export class TcpConnection {
       recovery: this.#sender.mode,
       retransmits: this.#sender.retransmits,
       spuriousRecoveries: this.#sender.spuriousRecoveries,
+      reorderWindowMs: this.#sender.reorderWindowMs,
       bytesSent: Math.max(0, Math.min(this.#sender.next, buffer.end) - 1),
       bytesReceived: reassembly.next - 1,
       sendBuffer: { limit: this.#sendLimit, used: buffer.length, memory: buffer.capacityBytes },
@@ -428,16 +326,9 @@ export class TcpConnection {
   /** The path turned out to carry another packet size. `reported`: by a packet-too-big message about one of ours. */
   mtuChanged(mtu: number, reported: boolean, now: Instant): void {
     if (this.#state === "CLOSED" || this.#state === "TIME_WAIT") return;
-    if (reported) {
-      if (mtu >= this.#pathMtu) return;
-      this.#pathMtu = mtu;
-      this.#applyMss(true);
-      this.#scheduleMtuRetry(now);
-    } else {
-      this.#pathMtu = mtu;
-      this.#mtuRetryAt = Number.POSITIVE_INFINITY;
-      this.#applyMss();
-    }
+    const search = this.#mtuSearch;
+    if (reported ? search.reported(mtu, now) : search.restore(mtu)) this.#applyMss(reported);
+    this.#scheduleHousekeeping();
     this.#host.markReady(this);
   }
 
@@ -475,7 +366,7 @@ export class TcpConnection {
     const { flags } = segment;
     const acked = (flags & ACK) !== 0;
     if (acked && positionOf(sender.iss, segment.ack, 0) !== 1) {
-      if ((flags & RST) === 0) this.#sendReset(segment.ack);
+      if ((flags & RST) === 0) this.#writer.reset(segment.ack);
       return;
     }
     if ((flags & RST) !== 0) {
@@ -555,6 +446,13 @@ export class TcpConnection {
       this.#challenge(now);
       return;
     }
+    // Both sides have ended and all data arrived: the peer has only forgotten us before the last ACK reached it.
+    const over =
+      this.#receiver.finished && this.#sender.finPosition >= 0 && this.#sender.una >= this.#sender.finPosition;
+    if (over) {
+      this.#close();
+      return;
+    }
     const refused = this.#state === "SYN_RECEIVED";
     this.#fail(
       refused
@@ -570,7 +468,7 @@ export class TcpConnection {
     const ack = positionOf(sender.iss, segment.ack, sender.una);
     if (this.#state === "SYN_RECEIVED") {
       if (ack !== 1 || sender.next < 1) {
-        this.#sendReset(segment.ack);
+        this.#writer.reset(segment.ack);
         return false;
       }
     } else if (ack > sender.next || ack < sender.una - sender.maxWindow) {
@@ -581,7 +479,7 @@ export class TcpConnection {
     if (this.#state === "SYN_RECEIVED") this.#established(now);
     if (sender.board.delivered > 0) {
       this.#growSendBuffer();
-      if (this.#blackHoleTrial || this.#blackHoleSuspected) this.#endBlackHoleTrial();
+      if (this.#mtuSearch.curious && this.#mtuSearch.onProgress(sender)) this.#retryMtu();
     }
     if (this.#wantsWritable && this.writableLength >= this.#sendLimit / 3) {
       this.#wantsWritable = false;
@@ -691,7 +589,8 @@ export class TcpConnection {
           this.#timedOut();
           return;
         }
-        this.#searchBlackHole(now);
+        if (this.#mtuSearch.onTimeout(sender, now)) this.#applyMss();
+        this.#scheduleHousekeeping();
         return;
       case PERSIST:
         if (!sender.onPersistTimeout(now)) this.#timedOut();
@@ -750,58 +649,19 @@ export class TcpConnection {
       this.#trimAt = Number.POSITIVE_INFINITY;
       this.#receiver.reassembly.trim();
     }
-    if (now >= this.#mtuRetryAt) this.#retryMtu();
+    if (now >= this.#mtuSearch.retryAt) this.#retryMtu();
     this.#scheduleHousekeeping();
   }
 
   #scheduleHousekeeping(): void {
-    const at = Math.min(this.#trimAt, this.#mtuRetryAt);
+    const at = Math.min(this.#trimAt, this.#mtuSearch.retryAt);
     if (at === Number.POSITIVE_INFINITY) this.#timers.clear(HOUSEKEEPING);
     else this.#timers.set(HOUSEKEEPING, at);
   }
 
-  /** Full-size segments that are never acknowledged, with no message about it, may be too big for the path. */
-  #searchBlackHole(now: Instant): void {
-    const sender = this.#sender;
-    const { board } = sender;
-    if (!sender.synchronized || board.empty) return;
-    const firstLength = board.end(board.first) - board.start(board.first);
-    const proven = board.largestDelivered >= firstLength;
-    if (sender.timeouts < (proven ? BLACK_HOLE_TIMEOUTS_PROVEN : BLACK_HOLE_TIMEOUTS)) return;
-    const overhead = this.#pathMtu - sender.mss;
-    const smaller = BLACK_HOLE_MTUS.find((mtu) => mtu < this.#pathMtu && firstLength > mtu - overhead);
-    if (smaller === undefined) return;
-    this.#pathMtu = smaller;
-    this.#applyMss();
-    if (this.#blackHoleSuspected) this.#scheduleMtuRetry(now);
-    else this.#blackHoleTrial = true;
-  }
-
-  /** Something was acknowledged after smaller packets were tried; maybe only because an outage ended: try large ones again. */
-  #endBlackHoleTrial(): void {
-    if (this.#blackHoleTrial) {
-      this.#blackHoleTrial = false;
-      this.#blackHoleSuspected = true;
-      this.#sender.board.largestDelivered = 0;
-      this.#retryMtu();
-    } else if (this.#blackHoleSuspected && this.#sender.board.largestDelivered >= this.#sender.mss) {
-      // Proven or disproved; a later retry that fails counts as a new suspicion.
-      this.#blackHoleSuspected = false;
-    }
-  }
-
-  #scheduleMtuRetry(now: Instant): void {
-    this.#mtuRetryAt = now + this.#mtuRetryMs;
-    this.#mtuRetryMs = Math.min(this.#mtuRetryMs * 2, LAST_MTU_RETRY_MS);
-    this.#scheduleHousekeeping();
-  }
-
+  /** Tries what the stack holds for the path's packet size. */
   #retryMtu(): void {
-    const mtu = this.#host.pathMtu(this.remote);
-    this.#mtuRetryAt = Number.POSITIVE_INFINITY;
-    if (mtu === this.#pathMtu) return;
-    this.#pathMtu = mtu;
-    this.#applyMss();
+    if (this.#mtuSearch.restore(this.#host.pathMtu(this.remote))) this.#applyMss();
   }
 
   #negotiate(windowScale: number, tsValue: number, now: Instant): void {
@@ -817,7 +677,7 @@ export class TcpConnection {
 
   /** Effective MSS: the smaller of what the peer takes and the path carries, less our options. */
   #applyMss(lost = false): void {
-    const pathMss = this.#pathMtu - this.#ipHeaderBytes - TCP_HEADER_BYTES;
+    const pathMss = this.#mtuSearch.mtu - this.#writer.ipHeaderBytes - TCP_HEADER_BYTES;
     const mss = Math.min(pathMss, this.#peerMss) - (this.#offerTimestamps ? TIMESTAMPS_BYTES : 0);
     this.#sender.setMss(Math.max(mss, MINIMUM_MSS), lost);
   }
@@ -922,26 +782,13 @@ export class TcpConnection {
     return TRANSMIT_SENT;
   }
 
-  /** A reset for a segment whose acknowledgment makes no sense here (RFC 9293 §3.10.7.3). Dropped when there is no slot. */
-  #sendReset(seq: number): void {
-    const { output, checksum } = this.#host;
-    const offset = output.begin();
-    if (offset < 0) return;
-    output.memory.bytes.set(this.#template, offset);
-    const tcp = offset + this.#ipHeaderBytes;
-    emitTcp(output.memory, tcp, this.#ports, seq, 0, TCP_HEADER_BYTES, RST, 0);
-    this.#finish(offset, TCP_HEADER_BYTES, checksum);
-  }
-
   #emit(position: number, flags: number, dataPosition: number, dataLength: number, now: Instant): boolean {
-    const { output, checksum } = this.#host;
-    const { memory } = output;
-    const offset = output.begin();
-    if (offset < 0) return false;
+    const writer = this.#writer;
+    const tcp = writer.begin();
+    if (tcp < 0) return false;
+    const { memory } = writer;
     const sender = this.#sender;
     const receiver = this.#receiver;
-    memory.bytes.set(this.#template, offset);
-    const tcp = offset + this.#ipHeaderBytes;
     let headerLength = TCP_HEADER_BYTES;
     const synchronizing = (flags & SYN) !== 0;
     if (synchronizing) {
@@ -952,7 +799,7 @@ export class TcpConnection {
         headerLength += TIMESTAMPS_BYTES;
       }
       if (dataLength === 0 && sender.sackPermitted && (flags & RST) === 0)
-        headerLength += this.#emitSackBlocks(memory, tcp + headerLength);
+        headerLength += receiver.writeSackBlocks(memory, tcp + headerLength);
     }
     const acknowledging = (flags & ACK) !== 0;
     let window = receiver.advertise(synchronizing ? 0 : receiver.windowScale);
@@ -960,7 +807,7 @@ export class TcpConnection {
     emitTcp(
       memory,
       tcp,
-      this.#ports,
+      writer.ports,
       wireSeq(sender.iss, position),
       acknowledging ? wireSeq(receiver.irs, receiver.next) : 0,
       headerLength,
@@ -968,7 +815,7 @@ export class TcpConnection {
       window,
     );
     if (dataLength > 0) sender.buffer.copyTo(memory.bytes, tcp + headerLength, dataPosition, dataLength);
-    this.#finish(offset, headerLength + dataLength, checksum);
+    writer.commit(tcp, headerLength + dataLength);
     if (acknowledging) {
       receiver.acknowledged();
       this.#timers.clear(DELAYED_ACK);
@@ -981,65 +828,12 @@ export class TcpConnection {
   #emitSynOptions(memory: PacketMemory, offset: number, now: Instant): number {
     const receiver = this.#receiver;
     return emitSynOptions(memory, offset, {
-      mss: Math.min(this.#host.receiveMtu - this.#ipHeaderBytes - TCP_HEADER_BYTES, 65535),
+      mss: Math.min(this.#host.receiveMtu - this.#writer.ipHeaderBytes - TCP_HEADER_BYTES, 65535),
       windowScale: this.#offerScaling ? receiver.offeredScale() : undefined,
       sackPermitted: this.#offerSack,
       timestamps: this.#offerTimestamps
         ? [this.#timestamp(now), this.#state === "SYN_SENT" ? 0 : receiver.tsRecent]
         : undefined,
     });
-  }
-
-  #emitSackBlocks(memory: PacketMemory, offset: number): number {
-    const receiver = this.#receiver;
-    const { reassembly } = receiver;
-    const scratch = this.#sackScratch;
-    const limit = receiver.timestamps ? 3 : MAX_SACK_BLOCKS;
-    let count = 0;
-    const { view } = memory;
-    let at = offset + 4;
-    if (receiver.dsackEnd > receiver.dsackStart) {
-      view.setUint32(at, wireSeq(receiver.irs, receiver.dsackStart));
-      view.setUint32(at + 4, wireSeq(receiver.irs, receiver.dsackEnd));
-      at += 8;
-      count++;
-    }
-    if (reassembly.pieceCount > 0) {
-      let pieces = reassembly.sackBlocks(scratch, limit - count);
-      count += pieces;
-      for (let i = 0; pieces > 0; pieces--, i += 2, at += 8) {
-        view.setUint32(at, wireSeq(receiver.irs, scratch[i]!));
-        view.setUint32(at + 4, wireSeq(receiver.irs, scratch[i + 1]!));
-      }
-    }
-    if (count === 0) return 0;
-    view.setUint32(offset, 0x01010500 | (2 + 8 * count));
-    return 4 + 8 * count;
-  }
-
-  /** Lengths and checksums of a packet whose headers were written over the template. */
-  #finish(offset: number, segmentLength: number, checksum: ChecksumFunction): void {
-    const { output } = this.#host;
-    const { bytes, view } = output.memory;
-    const tcp = offset + this.#ipHeaderBytes;
-    let addresses = 32;
-    if (this.#ipHeaderBytes === 20) {
-      view.setUint16(offset + 2, 20 + segmentLength);
-      view.setUint16(offset + 10, ~checksum(bytes, offset, 20, 0) & 0xffff);
-      addresses = 8;
-    } else {
-      view.setUint16(offset + 4, segmentLength);
-    }
-    // The addresses lie directly before the segment, so one run covers the pseudo-header too.
-    const sum = checksum(bytes, tcp - addresses, addresses + segmentLength, foldChecksum(PROTOCOL_TCP + segmentLength));
-    view.setUint16(tcp + 16, ~sum & 0xffff);
-    output.commit(this.#ipHeaderBytes + segmentLength);
-  }
-
-  #buildTemplate(): Uint8Array {
-    const bytes = new Uint8Array(this.#ipHeaderBytes);
-    const memory = { bytes, view: new DataView(bytes.buffer) };
-    emitIpHeader(memory, 0, this.local.address, this.remote.address, PROTOCOL_TCP, 0, () => 0xffff);
-    return bytes;
   }
 }

@@ -219,6 +219,7 @@ describe("scoreboard", () => {
             for (let i = left; i <= right; i++) twin[i]!.state = "sacked";
           } else if (kind === "rto") {
             board.markLostOnTimeout(at(now), 0);
+            if (twin[0]?.state === "sacked") for (const t of twin) if (t.state === "sacked") t.state = "flight"; // reneged
             for (const t of twin) if (t.state === "flight") t.state = "lost";
           } else if (kind === "retransmit") {
             const index = board.nextLost();
@@ -344,9 +345,9 @@ describe("congestion control", () => {
   test("an idle window halves per timeout, but not below the initial one", () => {
     const cubic = new Cubic(1000, true);
     cubic.cwnd = 80_000;
-    cubic.onIdle(650, 300, at(0));
+    cubic.onIdle(650, 300);
     expect(cubic.cwnd).toBe(20_000);
-    cubic.onIdle(3_600_000, 300, at(0));
+    cubic.onIdle(3_600_000, 300);
     expect(cubic.cwnd).toBe(10_000);
   });
 

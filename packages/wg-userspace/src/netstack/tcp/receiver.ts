@@ -1,12 +1,20 @@
 import type { Instant } from "../../base/instant.ts";
+import type { PacketMemory } from "../../base/ports.ts";
+import { MAX_SACK_BLOCKS } from "../wire/tcp.ts";
 import { Reassembly } from "./reassembly.ts";
-import { before32 } from "./seq.ts";
+import { before32, wireSeq } from "./seq.ts";
 
 /** RFC 7323 §5.5: a timestamp older than this says nothing. */
 const TIMESTAMP_LIFE_MS = 24 * 24 * 3_600_000;
+/**
+ * Ticks by which a timestamp may lie behind the newest. RFC 7323 allows none and so discards whatever was merely
+ * overtaken, SACKs included. A quarter of a second (stacks tick every ms) is no danger: 4 GB take longer.
+ */
+const PAWS_TOLERANCE_TICKS = 256;
 /** Segments acknowledged at once after the start, so that the peer's slow start is not slowed. */
 const QUICK_ACKS = 16;
 const MAX_UNSCALED_WINDOW = 65535;
+const SACK_SCRATCH = new Float64Array(2 * MAX_SACK_BLOCKS);
 
 /** The receiving half of a connection: what arrived, what the peer may send, when to acknowledge. */
 export class Receiver {
@@ -162,9 +170,36 @@ export class Receiver {
     this.dsackStart = this.dsackEnd = 0;
   }
 
-  /** RFC 7323 §5.3 (R1). */
+  /** The SACK option with its padding, a duplicate's report first (RFC 2883). @returns bytes written, 0 without blocks. */
+  writeSackBlocks(memory: PacketMemory, offset: number): number {
+    const { reassembly } = this;
+    const scratch = SACK_SCRATCH;
+    const limit = this.timestamps ? 3 : MAX_SACK_BLOCKS;
+    let count = 0;
+    const { view } = memory;
+    let at = offset + 4;
+    if (this.dsackEnd > this.dsackStart) {
+      view.setUint32(at, wireSeq(this.irs, this.dsackStart));
+      view.setUint32(at + 4, wireSeq(this.irs, this.dsackEnd));
+      at += 8;
+      count++;
+    }
+    if (reassembly.pieceCount > 0) {
+      let pieces = reassembly.sackBlocks(scratch, limit - count);
+      count += pieces;
+      for (let i = 0; pieces > 0; pieces--, i += 2, at += 8) {
+        view.setUint32(at, wireSeq(this.irs, scratch[i]!));
+        view.setUint32(at + 4, wireSeq(this.irs, scratch[i + 1]!));
+      }
+    }
+    if (count === 0) return 0;
+    view.setUint32(offset, 0x01010500 | (2 + 8 * count));
+    return 4 + 8 * count;
+  }
+
+  /** RFC 7323 §5.3 (R1), with tolerance for reordering. */
   failsPaws(tsValue: number, now: Instant): boolean {
-    return before32(tsValue, this.tsRecent) && now - this.#tsRecentAt < TIMESTAMP_LIFE_MS;
+    return before32(tsValue + PAWS_TOLERANCE_TICKS, this.tsRecent) && now - this.#tsRecentAt < TIMESTAMP_LIFE_MS;
   }
 
   /** RFC 7323 §4.3 (2): only a segment that covers the last acknowledgment sent. */

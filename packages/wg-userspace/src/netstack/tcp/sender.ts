@@ -266,7 +266,7 @@ export class Sender {
     this.timeouts++;
     rtt.backoff++;
     board.beginAck();
-    board.markLostOnTimeout(now, board.rackRttMs + this.#reorderWindowMs());
+    board.markLostOnTimeout(now, board.rackRttMs + this.reorderWindowMs);
     this.#windowLost += board.newlyLost;
     this.#forceFirst = true;
     this.#forceTail = false;
@@ -485,7 +485,7 @@ export class Sender {
   #detectLosses(now: Instant): void {
     const { board } = this;
     this.#timers.clear(REORDER);
-    const waitMs = board.detectLosses(now, this.#reorderWindowMs());
+    const waitMs = board.detectLosses(now, this.reorderWindowMs);
     if (waitMs >= 0) this.#timers.set(REORDER, now + waitMs);
     if (board.newlyLost === 0) return;
     this.#windowLost += board.newlyLost;
@@ -553,7 +553,7 @@ export class Sender {
   }
 
   /** RFC 8985 §6.2 step 4. */
-  #reorderWindowMs(): number {
+  get reorderWindowMs(): number {
     const { board, rtt } = this;
     if (!board.reorderingSeen && (this.#mode !== "open" || board.sackedCount >= DUPLICATE_THRESHOLD)) return 0;
     if (rtt.srttMs === undefined) return 0;

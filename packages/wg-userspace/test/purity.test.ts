@@ -1,0 +1,105 @@
+/**
+ * What the type checker cannot say about the cores: they read no clock, draw no entropy, hold no promise, and import only
+ * downwards. `types: []` in tsconfig.core.json already takes Buffer, timers, console and node:* away from them.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize, relative } from "node:path";
+import { describe, expect, it } from "vitest";
+
+const packages = join(import.meta.dirname, "../..");
+const engine = join(packages, "wg-userspace/src");
+const protocol = join(packages, "protocol/src");
+
+function sources(folder: string, skip: (path: string) => boolean): { path: string; code: string }[] {
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts") && !skip(name))
+    .map((name) => ({ path: name, code: withoutComments(readFileSync(join(folder, name), "utf8")) }));
+}
+
+function withoutComments(code: string): string {
+  return code.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|[^:"'`])\/\/.*$/gm, "$1");
+}
+
+function importsOf(code: string): string[] {
+  return [...code.matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)].map((match) => match[1]!);
+}
+
+const cores = sources(engine, (name) => name.startsWith("io/"));
+const FORBIDDEN: readonly [string, RegExp][] = [
+  ["Date", /\bDate\b\s*[.(]/],
+  ["Math.random", /Math\.random/],
+  ["performance.now", /\bperformance\b/],
+  ["async", /\basync\b\s*(\(|function|[a-zA-Z_#])/],
+  ["await", /\bawait\b/],
+  ["Promise", /\bPromise\b/],
+  ["timers", /\bset(Timeout|Interval|Immediate)\b/],
+  ["Buffer", /\bBuffer\b\s*[.(]/],
+];
+
+describe("the engine's cores", () => {
+  it.each(FORBIDDEN)("contain no %s", (_name, pattern) => {
+    expect(cores.filter(({ code }) => pattern.test(code)).map(({ path }) => path)).toEqual([]);
+  });
+
+  it("import no Node module and no Node-only package", () => {
+    const wrong = cores.flatMap(({ path, code }) =>
+      importsOf(code)
+        .filter((name) => name.startsWith("node:") || ["ws", "net", "dgram"].includes(name))
+        .map((name) => `${path} imports ${name}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it("import only downwards: base ← wireguard, netstack, derp, aead ← magicsock ← engine ← io", () => {
+    const LAYERS: Readonly<Record<string, readonly string[]>> = {
+      base: [],
+      aead: ["base"],
+      wireguard: ["base"],
+      netstack: ["base"],
+      stun: ["base"],
+      disco: ["base"],
+      derp: ["base"],
+      netcheck: ["base", "stun", "derp"],
+      magicsock: ["base", "wireguard", "stun", "disco", "derp", "netcheck"],
+    };
+    const wrong = cores.flatMap(({ path, code }) => {
+      const layer = path.split("/")[0]!;
+      const allowed = LAYERS[layer];
+      if (allowed === undefined) return []; // engine.ts, index.ts and testing may use every core
+      return importsOf(code)
+        .filter((name) => name.startsWith("."))
+        .map((name) => normalize(join(dirname(path), name)))
+        .filter((target) => target.split("/")[0] !== layer && !allowed.includes(target.split("/")[0]!))
+        .map((target) => `${path} imports ${target}`);
+    });
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe("the wire contract", () => {
+  const contract = sources(protocol, (name) => name.startsWith("gen/") || name === "drpc/async.ts");
+  it.each(FORBIDDEN.filter(([name]) => name !== "Date"))("contains no %s", (_name, pattern) => {
+    expect(contract.filter(({ code }) => pattern.test(code)).map(({ path }) => path)).toEqual([]);
+  });
+});
+
+describe("the packages", () => {
+  const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+    "wg-userspace": [],
+    protocol: [],
+    client: ["wg-userspace", "coder-protocol"],
+    agent: ["wg-userspace", "coder-protocol", "coder-client"],
+    server: ["wg-userspace", "coder-protocol", "coder-client"],
+    cli: ["wg-userspace", "coder-protocol", "coder-client", "coder-agent", "coder-server"],
+  };
+  it.each(Object.entries(MAY_IMPORT))("%s imports no package it must not know", (name, allowed) => {
+    const known = ["wg-userspace", "coder-protocol", "coder-client", "coder-agent", "coder-server", "coder-cli"];
+    const wrong = sources(join(packages, name, "src"), () => false).flatMap(({ path, code }) =>
+      importsOf(code)
+        .map((target) => target.split("/")[0]!)
+        .filter((target) => known.includes(target) && !allowed.includes(target))
+        .map((target) => `${relative(packages, join(packages, name, "src", path))} imports ${target}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+});
