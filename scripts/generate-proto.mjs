@@ -61,7 +61,9 @@ function compare(generated) {
     return !existsSync(path) || readFileSync(path, "utf8") !== generated.get(name);
   });
   if (differing.length === 0) return;
-  process.stderr.write(`not what ${relative(root, protoDirectory)} generates: ${differing.join(", ")}; run node scripts/generate-proto.mjs\n`);
+  process.stderr.write(
+    `not what ${relative(root, protoDirectory)} generates: ${differing.join(", ")}; run node scripts/generate-proto.mjs\n`,
+  );
   process.exitCode = 1;
 }
 

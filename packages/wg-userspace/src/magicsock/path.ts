@@ -12,6 +12,8 @@ export interface UdpPath {
   readonly kind: "udp";
   /** Names the address in cookies: address bytes ‖ port, little-endian. */
   readonly id: Uint8Array;
+  /** The address alone: rate limits count hosts, not ports. */
+  readonly hostId: Uint8Array;
   readonly address: AddrPort;
 }
 
@@ -77,7 +79,7 @@ export function udpPath(address: AddrPort): UdpPath {
   id.set(address.address);
   id[address.address.length] = address.port & 255;
   id[address.address.length + 1] = address.port >> 8;
-  return { kind: "udp", id, address };
+  return { kind: "udp", id, hostId: address.address, address };
 }
 
 export function relayPath(regionId: number, peer: NodePublicKey): RelayPath {

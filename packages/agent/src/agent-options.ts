@@ -1,0 +1,17 @@
+import type { Logger } from "wg-userspace/base/ports";
+
+/** Settings of one agent process. */
+export interface AgentOptions {
+  /** Deployment to connect to. */
+  readonly url: URL;
+  /** The agent's token, a UUID. */
+  readonly token: string;
+  readonly extraHeaders?: () => Promise<Readonly<Record<string, string>>>;
+  /** UDP port of the tunnel, 0 for any; absent: relays only. */
+  readonly listenPort?: number;
+  /** How long a session outlives a client that does not answer, in ms. */
+  readonly sshMaxTimeoutMs: number;
+  readonly blockFileTransfer: boolean;
+  readonly logger: Logger;
+  readonly version: string;
+}

@@ -1,0 +1,167 @@
+/** One workspace's agent: the control session, the tunnel, and the services inside it. Owns all their lifetimes. */
+import { homedir } from "node:os";
+import { isAbsolute, join } from "node:path";
+import { Deployment } from "coder-client/api";
+import { TailnetNode } from "coder-client/tailnet-node";
+import { agentAddresses, nodeIdOfUuid, uuidFromBytes } from "coder-protocol/addresses";
+import type { Manifest } from "coder-protocol/gen/agent_pb.js";
+import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";
+import { formatIp } from "wg-userspace/base/ip";
+import { parseDerpMap } from "wg-userspace/derp/map";
+import type { TcpOptions } from "wg-userspace/netstack/stack";
+import type { AgentOptions } from "./agent-options.ts";
+import { ControlSession } from "./control-session.ts";
+import { PortRelay } from "./services/port-relay.ts";
+import { deriveHostKey } from "./services/ssh/host-key.ts";
+import { SshService } from "./services/ssh/ssh-service.ts";
+import { resolveUser } from "./services/ssh/user.ts";
+import { sessionEnvironment } from "./session-environment.ts";
+import { StatsCollector } from "./stats.ts";
+
+/** SSH: port 1 for the CLI, 22 for programs that dial the workspace's address themselves. */
+const SSH_PORTS = [1, 22] as const;
+/** Reserved for services inside the tunnel: never relayed to the host. */
+const RESERVED_PORTS_END = 8;
+const STOP_GRACE_MS = 5_000;
+const MAX_CLIENTS = 1024;
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #control: ControlSession;
+  #manifest: Manifest | undefined;
+  #banners: readonly string[] = [];
+  #node: TailnetNode | undefined;
+  #ssh: SshService | undefined;
+  #relay: PortRelay | undefined;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    const stats = new StatsCollector({
+      connections: () => this.#relay?.openConnections ?? 0,
+      traffic: () => this.#traffic(),
+      sessions: () => this.#ssh?.counts ?? { ssh: 0, vscode: 0, jetbrains: 0 },
+    });
+    const deployment = new Deployment({
+      url: options.url,
+      token: options.token,
+      ...(options.extraHeaders === undefined ? {} : { extraHeaders: options.extraHeaders }),
+    });
+    this.#control = new ControlSession({
+      deployment,
+      token: options.token,
+      version: options.version,
+      logger: options.logger,
+      expandDirectory,
+      takeStats: () => stats.take(),
+      onBanners: (banners) => {
+        this.#banners = banners;
+      },
+      onManifest: (manifest) => this.#configure(deployment, manifest),
+    });
+  }
+
+  /** Runs until aborted, then ends sessions and says goodbye. Rejects when the control plane refuses the agent for good. */
+  async run(signal: AbortSignal): Promise<void> {
+    const stopControl = new AbortController();
+    const running = this.#control.run(stopControl.signal);
+    this.#control.setLifecycle("starting");
+    this.#control.setLifecycle("ready");
+    const stopped = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    try {
+      await Promise.race([running, stopped]);
+      this.#options.logger.log("info", "shutting down");
+      this.#control.setLifecycle("shutting_down");
+      await this.#ssh?.close({ graceMs: STOP_GRACE_MS });
+      this.#control.setLifecycle("off");
+      await this.#control.leave(STOP_GRACE_MS);
+    } finally {
+      stopControl.abort();
+      this.#relay?.close();
+      await this.#ssh?.close({ graceMs: 0 });
+      await this.#node?.close();
+    }
+  }
+
+  /** The first manifest builds the network and its services; later ones update what may change. */
+  async #configure(deployment: Deployment, manifest: Manifest): Promise<TailnetNode> {
+    this.#manifest = manifest;
+    const node = this.#node ?? (await this.#start(deployment, manifest));
+    if (manifest.derpMap !== undefined) {
+      const parsed = parseDerpMap(derpMapFromProto(manifest.derpMap));
+      if ("error" in parsed) throw new Error(`the control plane's relay map cannot be used: ${parsed.error}`);
+      node.setDerpMap(parsed.map);
+    }
+    return node;
+  }
+
+  async #start(deployment: Deployment, manifest: Manifest): Promise<TailnetNode> {
+    const { logger } = this.#options;
+    const id = uuidFromBytes(manifest.agentId);
+    if (id === undefined) throw new Error("the control plane's manifest has no agent id");
+    const node = await TailnetNode.open({
+      deployment,
+      addresses: agentAddresses(id),
+      nodeId: nodeIdOfUuid(id),
+      forceWebSocket: manifest.derpForceWebsockets,
+      maxPeers: MAX_CLIENTS,
+      isDestination: () => false,
+      logger,
+      ...(this.#options.listenPort === undefined ? {} : { udpPort: this.#options.listenPort }),
+    });
+    this.#node = node;
+    this.#ssh = new SshService({
+      hostKey: deriveHostKey({
+        owner: manifest.ownerUsername,
+        workspace: manifest.workspaceName,
+        agent: manifest.agentName,
+      }),
+      environment: () => sessionEnvironment(this.#manifest!, this.#options),
+      directory: () => (this.#manifest?.directory ? expandDirectory(this.#manifest.directory) : undefined),
+      banners: () => this.#banners,
+      user: resolveUser(),
+      logger,
+      blockFileTransfer: this.#options.blockFileTransfer,
+      maxTimeoutMs: this.#options.sshMaxTimeoutMs,
+    });
+    this.#relay = new PortRelay(node.driver, logger);
+    this.#serve(node, this.#ssh, this.#relay);
+    return node;
+  }
+
+  #serve(node: TailnetNode, ssh: SshService, relay: PortRelay): void {
+    const options: TcpOptions = { userTimeoutMs: this.#options.sshMaxTimeoutMs };
+    for (const port of SSH_PORTS) {
+      node.driver.listenTcp(
+        port,
+        (stream) => {
+          ssh.handleConnection(stream, { address: formatIp(stream.remote.address), port: stream.remote.port });
+        },
+        options,
+      );
+    }
+    node.driver.setTcpFallback((request) => {
+      if (request.local.port <= RESERVED_PORTS_END) node.driver.reject(request);
+      else relay.handleRequest(request);
+    });
+  }
+
+  #traffic(): { rxBytes: number; txBytes: number } {
+    let rxBytes = 0;
+    let txBytes = 0;
+    for (const peer of this.#node?.driver.engine.peers() ?? []) {
+      rxBytes += peer.rxBytes;
+      txBytes += peer.txBytes;
+    }
+    return { rxBytes, txBytes };
+  }
+}
+
+/** `~` and relative directories are meant from the home directory. */
+function expandDirectory(directory: string): string {
+  if (directory === "" || directory === "~") return homedir();
+  if (directory.startsWith("~/")) return join(homedir(), directory.slice(2));
+  return isAbsolute(directory) ? directory : join(homedir(), directory);
+}

@@ -1,0 +1,191 @@
+/**
+ * The agent's side of the control plane: one connection that carries the Agent and the Tailnet service. Fetches the
+ * manifest, reports lifecycle and statistics, keeps the tunnel's peers current. Dials again for ever; the tunnel and the
+ * sessions in it do not notice.
+ */
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Deployment } from "coder-client/api";
+import { Backoff, sleep } from "coder-client/backoff";
+import { ClientError } from "coder-client/client-error";
+import { dialRpc, type RpcConnection } from "coder-client/rpc-connection";
+import type { TailnetNode } from "coder-client/tailnet-node";
+import { TailnetSession } from "coder-client/tailnet-session";
+import { Agent, Lifecycle_State, type Manifest, StatsSchema } from "coder-protocol/gen/agent_pb.js";
+import type { Logger } from "wg-userspace/base/ports";
+import type { StatsReport } from "./stats.ts";
+
+const RPC_PATH = "/api/v2/workspaceagents/me/rpc";
+/** The oldest version with everything that is called here: any server of that version or newer accepts it. */
+const NEEDED_API_VERSION = "2.1";
+const BANNER_INTERVAL_MS = 2 * 60_000;
+const MIN_REPORT_INTERVAL_MS = 1_000;
+
+export type LifecycleState = "starting" | "ready" | "shutting_down" | "off";
+
+const STATES: Readonly<Record<LifecycleState, Lifecycle_State>> = {
+  starting: Lifecycle_State.STARTING,
+  ready: Lifecycle_State.READY,
+  shutting_down: Lifecycle_State.SHUTTING_DOWN,
+  off: Lifecycle_State.OFF,
+};
+
+export interface ControlSessionOptions {
+  readonly deployment: Deployment;
+  readonly token: string;
+  readonly version: string;
+  readonly logger: Logger;
+  /** Called with every manifest; returns the node that its connection is about. */
+  readonly onManifest: (manifest: Manifest) => Promise<TailnetNode>;
+  readonly onBanners: (banners: readonly string[]) => void;
+  /** Directory of the manifest, expanded for this machine. */
+  readonly expandDirectory: (directory: string) => string;
+  /** What happened since the last call. */
+  readonly takeStats: () => StatsReport;
+}
+
+export class ControlSession {
+  readonly #options: ControlSessionOptions;
+  /** Lifecycle states not reported yet, oldest first: each is reported once, in order. */
+  readonly #lifecycle: { state: LifecycleState; atMs: number }[] = [];
+  #lifecycleAdded = Promise.withResolvers<void>();
+  #session: TailnetSession | undefined;
+  #connection: RpcConnection | undefined;
+
+  constructor(options: ControlSessionOptions) {
+    this.#options = options;
+  }
+
+  setLifecycle(state: LifecycleState): void {
+    this.#lifecycle.push({ state, atMs: Date.now() });
+    this.#lifecycleAdded.resolve();
+    this.#lifecycleAdded = Promise.withResolvers();
+  }
+
+  /** Runs until aborted. Rejects only when trying again cannot help: the token is refused or the version unsupported. */
+  async run(signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff({ firstMs: 100, limitMs: 10_000 });
+    let everConnected = false;
+    while (!signal.aborted) {
+      const startedAt = performance.now();
+      try {
+        await this.#connect(signal);
+        everConnected = true;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (isFinal(error) && !everConnected) throw error;
+        this.#options.logger.log("warn", "control plane connection failed, trying again", { error: messageOf(error) });
+      }
+      if (performance.now() - startedAt > 10_000) backoff.reset();
+      await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop's condition ends it
+    }
+  }
+
+  /** Reports that the agent is going and leaves the network, at most for a few seconds. */
+  async leave(limitMs: number): Promise<void> {
+    const limit = new Promise<void>((resolve) => setTimeout(resolve, limitMs).unref());
+    const goodbye = async (): Promise<void> => {
+      while (this.#lifecycle.length > 0 && this.#connection !== undefined)
+        await sleep(20, AbortSignal.timeout(limitMs));
+      await this.#session?.leave();
+      await this.#connection?.close();
+    };
+    await Promise.race([
+      limit,
+      goodbye().catch((error: unknown) =>
+        this.#options.logger.log("debug", "left in a hurry", { error: messageOf(error) }),
+      ),
+    ]);
+  }
+
+  async #connect(signal: AbortSignal): Promise<void> {
+    const { deployment, logger } = this.#options;
+    const connection = await dialRpc(deployment, RPC_PATH, {
+      query: { version: NEEDED_API_VERSION },
+      signal,
+      cookie: `coder_session_token=${this.#options.token}`,
+    });
+    const over = new AbortController();
+    const ended = AbortSignal.any([signal, over.signal]);
+    this.#connection = connection;
+    try {
+      const manifest = await connection.rpc.unary(Agent.method.getManifest, {});
+      const node = await this.#options.onManifest(manifest);
+      await connection.rpc.unary(Agent.method.updateStartup, {
+        startup: {
+          version: this.#options.version,
+          expandedDirectory: this.#options.expandDirectory(manifest.directory),
+          subsystems: [],
+        },
+      });
+      logger.log("info", "connected to the control plane", {
+        workspace: manifest.workspaceName,
+        agent: manifest.agentName,
+      });
+      this.#session = new TailnetSession({ rpc: connection.rpc, node, destinations: [], announcesReady: true, logger });
+      await Promise.race([
+        this.#session.run(),
+        connection.closed.then((reason) => {
+          throw reason ?? new Error("the control plane closed the connection");
+        }),
+        this.#reportLifecycle(connection, ended),
+        this.#reportStats(connection, ended),
+        this.#fetchBanners(connection, ended),
+      ]);
+      node.coordinationLost();
+    } finally {
+      over.abort();
+      this.#session = undefined;
+      this.#connection = undefined;
+      await connection.close();
+    }
+  }
+
+  async #reportLifecycle(connection: RpcConnection, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const next = this.#lifecycle[0];
+      if (next === undefined) {
+        await this.#lifecycleAdded.promise;
+        continue;
+      }
+      await connection.rpc.unary(Agent.method.updateLifecycle, {
+        lifecycle: { state: STATES[next.state], changedAt: timestampFromMs(next.atMs) },
+      });
+      this.#lifecycle.shift();
+    }
+  }
+
+  async #reportStats(connection: RpcConnection, signal: AbortSignal): Promise<void> {
+    // The first report carries nothing and only asks for the interval.
+    let answer = await connection.rpc.unary(Agent.method.updateStats, {});
+    while (!signal.aborted) {
+      const seconds = Number(answer.reportInterval?.seconds ?? 0n) + (answer.reportInterval?.nanos ?? 0) / 1e9;
+      await sleep(Math.max(MIN_REPORT_INTERVAL_MS, seconds * 1000), signal);
+      answer = await connection.rpc.unary(Agent.method.updateStats, {
+        stats: create(StatsSchema, this.#options.takeStats()),
+      });
+    }
+  }
+
+  async #fetchBanners(connection: RpcConnection, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const answer = await connection.rpc.unary(Agent.method.getAnnouncementBanners, {});
+      this.#options.onBanners(
+        answer.announcementBanners.filter((banner) => banner.enabled).map((banner) => banner.message),
+      );
+      await sleep(BANNER_INTERVAL_MS, signal);
+    }
+  }
+}
+
+/** Whether dialing again, unchanged, is pointless. */
+function isFinal(error: unknown): boolean {
+  return (
+    error instanceof ClientError &&
+    (error.code === "ERR_UNAUTHORIZED" || error.code === "ERR_BAD_REQUEST" || error.code === "ERR_NOT_FOUND")
+  );
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,100 @@
+import { connect, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { Logger } from "wg-userspace/base/ports";
+import type { TcpRequest } from "wg-userspace/netstack/stack";
+
+/** Loopback answers at once or never. */
+const DIAL_TIMEOUT_MS = 5_000;
+const LOOPBACKS = ["127.0.0.1", "::1"] as const;
+/** Connections relayed at once; further ones are refused. */
+const MAX_RELAYED = 4096;
+
+export interface PortRelayTunnel {
+  accept(request: TcpRequest): Duplex | undefined;
+  reject(request: TcpRequest): void;
+}
+
+/**
+ * Offers every TCP port that a program in the workspace listens on. The program is dialed before the SYN is answered, so
+ * a client sees "connection refused" exactly when it would on the workspace itself.
+ */
+export class PortRelay {
+  readonly #tunnel: PortRelayTunnel;
+  readonly #logger: Logger;
+  readonly #open = new Set<Socket>();
+  #dialing = 0;
+
+  constructor(tunnel: PortRelayTunnel, logger: Logger) {
+    this.#tunnel = tunnel;
+    this.#logger = logger;
+  }
+
+  get openConnections(): number {
+    return this.#open.size;
+  }
+
+  handleRequest(request: TcpRequest): void {
+    if (this.#open.size + this.#dialing >= MAX_RELAYED) {
+      this.#logger.log("warn", "too many relayed connections, refusing one", { port: request.local.port });
+      this.#tunnel.reject(request);
+      return;
+    }
+    this.#dialing++;
+    void this.#relay(request);
+  }
+
+  close(): void {
+    for (const socket of this.#open) socket.destroy();
+  }
+
+  async #relay(request: TcpRequest): Promise<void> {
+    const socket = await dialLoopback(request.local.port);
+    this.#dialing--;
+    if (socket === undefined) {
+      this.#tunnel.reject(request);
+      return;
+    }
+    const stream = this.#tunnel.accept(request);
+    if (stream === undefined) {
+      socket.destroy();
+      return;
+    }
+    this.#open.add(socket);
+    try {
+      await Promise.all([pipeline(socket, stream), pipeline(stream, socket)]);
+    } catch (error) {
+      this.#logger.log("debug", "relayed connection ended", { port: request.local.port, error: String(error) });
+    } finally {
+      socket.destroy();
+      stream.destroy();
+      this.#open.delete(socket);
+    }
+  }
+}
+
+/** IPv4 first, as most servers listen there; undefined when neither loopback answers. */
+async function dialLoopback(port: number): Promise<Socket | undefined> {
+  for (const host of LOOPBACKS) {
+    const socket = await dial(host, port);
+    if (socket !== undefined) return socket;
+  }
+  return undefined;
+}
+
+function dial(host: string, port: number): Promise<Socket | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
+    const timer = setTimeout(() => socket.destroy(new Error("timed out")), DIAL_TIMEOUT_MS);
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      socket.off("error", refused);
+      resolve(socket);
+    });
+    const refused = (): void => {
+      clearTimeout(timer);
+      resolve(undefined);
+    };
+    socket.once("error", refused);
+  });
+}

@@ -1,0 +1,201 @@
+import { Duplex, Writable } from "node:stream";
+
+/** What a client may send before we credit it again; also the most one channel can make us hold. */
+export const WINDOW_BYTES = 2 * 1024 * 1024;
+/** Largest data packet either side may send. Every implementation must accept this (RFC 4253 §6.1). */
+export const PACKET_BYTES = 32 * 1024;
+/** A client that asks for smaller packets would cost more in headers than it gets in data. */
+export const MIN_PACKET_BYTES = 256;
+const CREDIT_STEP_BYTES = WINDOW_BYTES / 8;
+const MAX_WINDOW = 0xffff_ffff;
+const STDERR = 1;
+
+/** How a session ended, as RFC 4254 §6.10 reports it. */
+export type ExitReport = { readonly status: number } | { readonly signal: string; readonly status: number };
+
+/** What a channel needs from its connection. Every call is ignored after the connection's end. */
+export interface ChannelHost {
+  /** Bulk data must wait; {@link waitForRoom} calls back. */
+  readonly full: boolean;
+  waitForRoom(channel: SshChannel): void;
+  sendData(peer: number, bytes: Buffer): void;
+  sendExtendedData(peer: number, bytes: Buffer, type: number): void;
+  sendCredit(peer: number, bytes: number): void;
+  sendEof(peer: number): void;
+  sendExit(peer: number, exit: ExitReport): void;
+  sendClose(peer: number): void;
+}
+
+interface PendingWrite {
+  bytes: Buffer;
+  readonly type: number | undefined;
+  readonly done: () => void;
+}
+
+/**
+ * One SSH channel (RFC 4254 §5) as a Duplex. Reading opens the client's window, writing waits for it and for the
+ * transport. Emits `peerclose` when the client closed the channel or vanished: what is written afterwards is dropped,
+ * what was received can still be read.
+ */
+export class SshChannel extends Duplex {
+  /** Extended data of type stderr; shares the window. */
+  readonly stderr: Writable;
+  readonly #host: ChannelHost;
+  readonly #peer: number;
+  readonly #packetBytes: number;
+  readonly #pending: PendingWrite[] = [];
+  #sendWindow: number;
+  #receiveWindow = WINDOW_BYTES;
+  #peerEnded = false;
+  #peerClosed = false;
+  #eofSent = false;
+  #closeSent = false;
+  #sending = false;
+
+  constructor(host: ChannelHost, peer: { sender: number; window: number; packetSize: number }) {
+    super({ readableHighWaterMark: CREDIT_STEP_BYTES, writableHighWaterMark: 4 * PACKET_BYTES, allowHalfOpen: true });
+    this.#host = host;
+    this.#peer = peer.sender;
+    this.#sendWindow = peer.window;
+    this.#packetBytes = Math.min(peer.packetSize, PACKET_BYTES);
+    this.stderr = new Writable({
+      highWaterMark: 4 * PACKET_BYTES,
+      write: (chunk: Buffer, _encoding, done) => this.#send(chunk, STDERR, done),
+    });
+  }
+
+  /** The client's number for this channel. */
+  get peer(): number {
+    return this.#peer;
+  }
+
+  get peerClosed(): boolean {
+    return this.#peerClosed;
+  }
+
+  /** @returns false when the client sent more than it was allowed to: the connection must end. */
+  receive(data: Buffer): boolean {
+    if (data.length > this.#receiveWindow || data.length > PACKET_BYTES || this.#peerEnded) return false;
+    this.#receiveWindow -= data.length;
+    if (this.destroyed) return true; // was under way when we closed
+    this.push(data);
+    this.#credit();
+    return true;
+  }
+
+  /** @returns false when the window would exceed 32 bits (RFC 4254 §5.2). */
+  addWindow(bytes: number): boolean {
+    if (this.#sendWindow + bytes > MAX_WINDOW) return false;
+    this.#sendWindow += bytes;
+    this.flush();
+    return true;
+  }
+
+  receiveEof(): void {
+    if (this.#peerEnded) return;
+    this.#peerEnded = true;
+    if (!this.destroyed) this.push(null);
+  }
+
+  /** The client closed the channel, or the connection is gone. */
+  receiveClose(): void {
+    if (this.#peerClosed) return;
+    this.#peerClosed = true;
+    this.#sendClose();
+    this.receiveEof();
+    this.#dropPending();
+    this.emit("peerclose");
+  }
+
+  /** Sends what remains of both streams, then end of file, the exit report and close. */
+  finish(exit: ExitReport): void {
+    if (this.destroyed) return;
+    this.resume(); // nobody is left to read it
+    const close = (): void => {
+      this.end(() => {
+        if (!this.#peerClosed) this.#host.sendExit(this.#peer, exit);
+        this.#sendClose();
+      });
+    };
+    if (this.stderr.writableFinished) close();
+    else this.stderr.end(close);
+  }
+
+  /** Continues writing after the window or the transport opened. */
+  flush(): void {
+    if (this.#sending) return;
+    this.#sending = true;
+    for (let head = this.#pending[0]; head !== undefined && this.#sendSome(head); head = this.#pending[0]) {
+      this.#pending.shift();
+      head.done();
+    }
+    this.#sending = false;
+  }
+
+  override _read(): void {
+    this.#credit();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.#send(chunk, undefined, done);
+  }
+
+  override _final(done: () => void): void {
+    if (!this.#eofSent && !this.#closeSent) {
+      this.#eofSent = true;
+      this.#host.sendEof(this.#peer);
+    }
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#sendClose();
+    this.#dropPending();
+    if (!this.stderr.destroyed) this.stderr.destroy();
+    done(error);
+  }
+
+  #send(bytes: Buffer, type: number | undefined, done: () => void): void {
+    if (this.#peerClosed || this.#closeSent) {
+      done();
+      return;
+    }
+    this.#pending.push({ bytes, type, done });
+    this.flush();
+  }
+
+  /** @returns whether the whole of it was sent. */
+  #sendSome(write: PendingWrite): boolean {
+    while (write.bytes.length > 0) {
+      if (this.#sendWindow === 0) return false;
+      if (this.#host.full) {
+        this.#host.waitForRoom(this);
+        return false;
+      }
+      const part = write.bytes.subarray(0, Math.min(this.#sendWindow, this.#packetBytes));
+      write.bytes = write.bytes.subarray(part.length);
+      this.#sendWindow -= part.length;
+      if (write.type === undefined) this.#host.sendData(this.#peer, part);
+      else this.#host.sendExtendedData(this.#peer, part, write.type);
+    }
+    return true;
+  }
+
+  /** Gives back the window of what was consumed, in steps, so that credits stay rare. */
+  #credit(): void {
+    const bytes = WINDOW_BYTES - this.#receiveWindow - this.readableLength;
+    if (bytes < CREDIT_STEP_BYTES || this.#peerEnded || this.#closeSent) return;
+    this.#receiveWindow += bytes;
+    this.#host.sendCredit(this.#peer, bytes);
+  }
+
+  #sendClose(): void {
+    if (this.#closeSent) return;
+    this.#closeSent = true;
+    this.#host.sendClose(this.#peer);
+  }
+
+  #dropPending(): void {
+    for (const write of this.#pending.splice(0)) write.done();
+  }
+}

@@ -1,0 +1,480 @@
+import type { Duplex } from "node:stream";
+import type { Logger } from "wg-userspace/base/ports";
+import {
+  type ChannelHost,
+  type ExitReport,
+  MIN_PACKET_BYTES,
+  PACKET_BYTES,
+  SshChannel,
+  WINDOW_BYTES,
+} from "./channel.ts";
+import { type ChannelOpener, type Dialer, dialSocket, dialTcp, Forwards, joinStreams } from "./forwarding.ts";
+import { type SessionContext, SshSession } from "./session.ts";
+import {
+  type ChannelConfirmation,
+  type ChannelOpenInfo,
+  createServerProtocol,
+  DISCONNECT,
+  type HostKeys,
+  isExchangingKeys,
+  type MessageHandlers,
+  OPEN_FAILURE,
+  protocolReady,
+  queuedMessages,
+  type ServerProtocol,
+} from "./ssh2-protocol.ts";
+import { Transport } from "./transport.ts";
+
+/** Unanswered keepalives end a connection after this many. */
+const MAX_MISSED = 3;
+/** After a disconnect message the peer has this long to read it. */
+const LINGER_MS = 2_000;
+/** Global requests waiting for their turn; replies must keep the order of the requests. */
+const MAX_WAITING_REQUESTS = 64;
+/** Replies queued behind a key exchange that the client started and does not finish. */
+const MAX_QUEUED_MESSAGES = 4096;
+/** The packet counter is part of a nonce and has 32 bits (RFC 4344 §3.1 asks for a new key well before). */
+const REKEY_PACKETS = 2 ** 30;
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+export interface ConnectionLimits {
+  readonly maxChannels: number;
+  readonly maxForwards: number;
+  readonly loginGraceMs: number;
+  /** The time after which a silent client counts as dead. */
+  readonly deadClientMs: number;
+  readonly rekeyBytes: number;
+}
+
+export interface ConnectionContext {
+  readonly hostKeys: HostKeys;
+  readonly logger: Logger;
+  readonly limits: ConnectionLimits;
+  readonly dial: Dialer;
+  readonly session: (forwardAgent: () => string | undefined) => SessionContext;
+  readonly onClose: () => void;
+}
+
+type Slot = SshChannel | ((channel: SshChannel | undefined) => void) | "dialing";
+
+/**
+ * One client: SSH transport over the given stream, no authentication (the tunnel was the authority), channels and
+ * global requests (RFC 4254). Whatever the client sends, nothing is thrown; a breach of protocol ends the connection.
+ */
+export class SshConnection implements ChannelHost, ChannelOpener {
+  readonly #context: ConnectionContext;
+  readonly #transport: Transport;
+  readonly #protocol: ServerProtocol;
+  readonly #forwards: Forwards;
+  /** By our number: an open channel, a call waiting for the client's answer, or a dial under way. */
+  readonly #slots = new Map<number, Slot>();
+  readonly #sessions = new Map<SshChannel, SshSession>();
+  /** Channels whose streams are not finished, including those the client has closed. */
+  readonly #alive = new Set<SshChannel>();
+  readonly #waiting = new Set<SshChannel>();
+  #nextChannel = 0;
+  #keysExchanged = false;
+  #authenticated = false;
+  #noMoreSessions = false;
+  #requests = Promise.resolve();
+  #waitingRequests = 0;
+  #heard = false;
+  #missed = 0;
+  #packets = 0;
+  #bytesSinceKey = 0;
+  #closed = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(context: ConnectionContext, stream: Duplex) {
+    this.#context = context;
+    this.#transport = new Transport(stream, {
+      onData: (chunk) => this.#receive(chunk),
+      onWritable: () => this.#room(),
+      onClose: (error) => this.#teardown(error),
+    });
+    this.#forwards = new Forwards({ opener: this, logger: context.logger, maxListeners: context.limits.maxForwards });
+    this.#protocol = createServerProtocol({
+      hostKeys: context.hostKeys,
+      handlers: this.#handlers(),
+      onWrite: (bytes) => {
+        this.#bytesSinceKey += bytes.length;
+        this.#transport.write(bytes);
+      },
+      onError: (error) => this.#fail(error),
+      onPacket: () => {
+        this.#heard = true;
+        this.#packets++;
+      },
+      onKeyExchanged: () => {
+        this.#keysExchanged = true;
+        this.#packets = 0;
+        this.#bytesSinceKey = 0;
+        queueMicrotask(() => this.#room());
+      },
+    });
+    this.#timer = setTimeout(() => this.#fail(new Error("login took too long")), context.limits.loginGraceMs);
+    this.#timer.unref();
+    void protocolReady.then(() => {
+      if (this.#closed) return;
+      this.#protocol.start();
+      this.#transport.start();
+    });
+  }
+
+  /** Says goodbye and ends the stream. Programs go on as after a lost connection. */
+  close(): void {
+    this.#disconnect(DISCONNECT.byApplication);
+  }
+
+  // ChannelHost
+
+  get full(): boolean {
+    return this.#closed || isExchangingKeys(this.#protocol) || this.#transport.full;
+  }
+
+  waitForRoom(channel: SshChannel): void {
+    this.#waiting.add(channel);
+  }
+
+  sendData(peer: number, bytes: Buffer): void {
+    if (this.#closed) return;
+    this.#packets++;
+    this.#protocol.channelData(peer, bytes);
+    this.#rekeyWhenDue();
+  }
+
+  sendExtendedData(peer: number, bytes: Buffer, type: number): void {
+    if (this.#closed) return;
+    this.#packets++;
+    this.#protocol.channelExtData(peer, bytes, type);
+    this.#rekeyWhenDue();
+  }
+
+  sendCredit(peer: number, bytes: number): void {
+    if (!this.#closed) this.#protocol.channelWindowAdjust(peer, bytes);
+  }
+
+  sendEof(peer: number): void {
+    if (!this.#closed) this.#protocol.channelEOF(peer);
+  }
+
+  sendClose(peer: number): void {
+    if (!this.#closed) this.#protocol.channelClose(peer);
+  }
+
+  /** The signal, then also the status: clients that do not know signals report the status. */
+  sendExit(peer: number, exit: ExitReport): void {
+    if (this.#closed) return;
+    if ("signal" in exit) this.#protocol.exitSignal(peer, exit.signal, false, "");
+    this.#protocol.exitStatus(peer, exit.status);
+  }
+
+  // ChannelOpener
+
+  openForwardedTcp(
+    bound: { address: string; port: number },
+    origin: { address: string; port: number },
+  ): Promise<SshChannel | undefined> {
+    return this.#open((local) =>
+      this.#protocol.forwardedTcpip(local, WINDOW_BYTES, PACKET_BYTES, {
+        boundAddr: bound.address,
+        boundPort: bound.port,
+        remoteAddr: origin.address,
+        remotePort: origin.port,
+      }),
+    );
+  }
+
+  openForwardedSocket(path: string): Promise<SshChannel | undefined> {
+    return this.#open((local) =>
+      this.#protocol.openssh_forwardedStreamLocal(local, WINDOW_BYTES, PACKET_BYTES, { socketPath: path }),
+    );
+  }
+
+  openAgent(): Promise<SshChannel | undefined> {
+    return this.#open((local) => this.#protocol.openssh_authAgent(local, WINDOW_BYTES, PACKET_BYTES));
+  }
+
+  #open(send: (local: number) => void): Promise<SshChannel | undefined> {
+    if (this.#closed || !this.#mayOpen()) return Promise.resolve(undefined);
+    const local = this.#takeNumber();
+    return new Promise((resolve) => {
+      this.#slots.set(local, resolve);
+      send(local);
+    });
+  }
+
+  // Messages of the client
+
+  #receive(chunk: Buffer): void {
+    if (this.#closed) return;
+    this.#bytesSinceKey += chunk.length;
+    try {
+      this.#protocol.parse(chunk, 0, chunk.length);
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    if (!this.#closed && queuedMessages(this.#protocol) > MAX_QUEUED_MESSAGES) {
+      this.#fail(new Error("the client does not finish its key exchange"));
+    }
+    this.#rekeyWhenDue();
+  }
+
+  #handlers(): MessageHandlers {
+    return {
+      DISCONNECT: (_, reason) => {
+        this.#context.logger.log("debug", "ssh client disconnected", { reason });
+        this.#transport.end();
+        this.#transport.destroy();
+      },
+      SERVICE_REQUEST: (_, service) => {
+        if (service === "ssh-userauth" && this.#keysExchanged) this.#protocol.serviceAccept(service);
+        else this.#fail(new Error("unknown service requested"));
+      },
+      USERAUTH_REQUEST: (_, _user, service) => this.#login(service),
+      GLOBAL_REQUEST: (_, name, wantReply, data) => this.#globalRequest(name, wantReply, data),
+      CHANNEL_OPEN: (_, info) => this.#channelOpen(info),
+      CHANNEL_OPEN_CONFIRMATION: (_, info) => this.#confirmed(info),
+      CHANNEL_OPEN_FAILURE: (_, recipient) => this.#refused(recipient),
+      CHANNEL_DATA: (_, recipient, data) => {
+        const channel = this.#channel(recipient);
+        if (channel?.receive(data) === false) this.#fail(new Error("the client sent more than the window allows"));
+      },
+      CHANNEL_WINDOW_ADJUST: (_, recipient, amount) => {
+        if (this.#channel(recipient)?.addWindow(amount) === false) this.#fail(new Error("channel window overflow"));
+      },
+      CHANNEL_EOF: (_, recipient) => this.#channel(recipient)?.receiveEof(),
+      CHANNEL_CLOSE: (_, recipient) => {
+        const channel = this.#channel(recipient);
+        if (channel === undefined) return;
+        this.#slots.delete(recipient);
+        channel.receiveClose();
+      },
+      CHANNEL_REQUEST: (_, recipient, type, wantReply, data) => {
+        const channel = this.#channel(recipient);
+        if (channel === undefined) return;
+        const succeeded = this.#sessions.get(channel)?.handleRequest(type, data) ?? false;
+        if (!wantReply || this.#closed) return;
+        if (succeeded) this.#protocol.channelSuccess(channel.peer);
+        else this.#protocol.channelFailure(channel.peer);
+      },
+    };
+  }
+
+  /** Every method and name is welcome: whoever reached this stream has been authenticated by the tunnel. */
+  #login(service: string): void {
+    if (service !== "ssh-connection" || !this.#keysExchanged) {
+      this.#fail(new Error("unknown service requested"));
+      return;
+    }
+    if (this.#authenticated) return;
+    this.#authenticated = true;
+    this.#protocol.authSuccess();
+    clearTimeout(this.#timer);
+    const everyMs = Math.min(this.#context.limits.deadClientMs / (MAX_MISSED + 1), MAX_TIMER_MS);
+    this.#timer = setInterval(() => this.#keepAlive(), Math.max(everyMs, 1));
+    this.#timer.unref();
+  }
+
+  #keepAlive(): void {
+    this.#missed = this.#heard ? 0 : this.#missed + 1;
+    this.#heard = false;
+    if (this.#missed >= MAX_MISSED) this.#fail(new Error("the client no longer answers"));
+    else if (!this.full) this.#protocol.ping();
+  }
+
+  #globalRequest(name: string, wantReply: boolean, data: unknown): void {
+    if (this.#waitingRequests >= MAX_WAITING_REQUESTS) {
+      this.#fail(new Error("too many global requests at once"));
+      return;
+    }
+    this.#waitingRequests++;
+    this.#requests = this.#requests.then(async () => {
+      const result = this.#authenticated ? await this.#answerGlobal(name, data) : false;
+      this.#waitingRequests--;
+      if (!wantReply || this.#closed) return;
+      if (result === false) this.#protocol.requestFailure();
+      else this.#protocol.requestSuccess(result === true ? undefined : result);
+    });
+  }
+
+  async #answerGlobal(name: string, data: unknown): Promise<boolean | Buffer> {
+    try {
+      switch (name) {
+        case "tcpip-forward": {
+          const { bindAddr, bindPort } = data as { bindAddr: string; bindPort: number };
+          const port = await this.#forwards.listenTcp(bindAddr, bindPort);
+          return port === undefined ? false : bindPort === 0 ? uint32(port) : true;
+        }
+        case "cancel-tcpip-forward": {
+          const { bindAddr, bindPort } = data as { bindAddr: string; bindPort: number };
+          return this.#forwards.cancelTcp(bindAddr, bindPort);
+        }
+        case "streamlocal-forward@openssh.com":
+          return this.#forwards.listenSocket((data as { socketPath: string }).socketPath);
+        case "cancel-streamlocal-forward@openssh.com":
+          return this.#forwards.cancelSocket((data as { socketPath: string }).socketPath);
+        case "no-more-sessions@openssh.com":
+          this.#noMoreSessions = true;
+          return true;
+        default:
+          return false; // also the answer to keepalive@openssh.com
+      }
+    } catch (error) {
+      this.#context.logger.log("warn", "a forward could not be set up", { error: String(error) });
+      return false;
+    }
+  }
+
+  #channelOpen(info: ChannelOpenInfo): void {
+    const refuse = (reason: number, text: string): void => {
+      if (!this.#closed) this.#protocol.channelOpenFail(info.sender, reason, text);
+    };
+    const { destIP = "", destPort = 0, socketPath = "" } = info.data;
+    if (!this.#authenticated) refuse(OPEN_FAILURE.prohibited, "not logged in");
+    else if (!this.#mayOpen()) refuse(OPEN_FAILURE.resourceShortage, "too many channels");
+    else if (info.packetSize < MIN_PACKET_BYTES) refuse(OPEN_FAILURE.prohibited, "maximum packet size is too small");
+    else if (info.type === "session" && this.#noMoreSessions) refuse(OPEN_FAILURE.prohibited, "no more sessions");
+    else if (info.type === "session") this.#acceptSession(info);
+    else if (info.type === "direct-tcpip") void this.#dial(info, dialTcp(this.#context.dial, destIP, destPort), refuse);
+    else if (info.type === "direct-streamlocal@openssh.com") {
+      void this.#dial(info, dialSocket(this.#context.dial, socketPath), refuse);
+    } else refuse(OPEN_FAILURE.unknownType, "unknown channel type");
+  }
+
+  #acceptSession(info: ChannelOpenInfo): void {
+    const channel = this.#accept(this.#takeNumber(), info);
+    const session = new SshSession(
+      this.#context.session(() => this.#forwards.agentSocket()),
+      channel,
+    );
+    this.#sessions.set(channel, session);
+    channel.once("close", () => this.#sessions.delete(channel));
+  }
+
+  /** The channel is confirmed when the connection exists, so that the client sees a refusal as one. */
+  async #dial(
+    info: ChannelOpenInfo,
+    dialed: ReturnType<typeof dialTcp>,
+    refuse: (reason: number, text: string) => void,
+  ): Promise<void> {
+    const local = this.#takeNumber();
+    this.#slots.set(local, "dialing");
+    try {
+      const socket = await dialed;
+      if (this.#closed) socket.destroy();
+      else joinStreams(this.#accept(local, info), socket);
+    } catch (error) {
+      this.#slots.delete(local);
+      refuse(OPEN_FAILURE.connectFailed, error instanceof Error ? error.message : "cannot connect");
+    }
+  }
+
+  #accept(local: number, info: ChannelOpenInfo): SshChannel {
+    this.#protocol.channelOpenConfirm(info.sender, local, WINDOW_BYTES, PACKET_BYTES);
+    return this.#add(local, info);
+  }
+
+  #add(local: number, peer: { sender: number; window: number; packetSize: number }): SshChannel {
+    const channel = new SshChannel(this, peer);
+    this.#slots.set(local, channel);
+    this.#alive.add(channel);
+    channel.on("close", () => {
+      this.#alive.delete(channel);
+      this.#waiting.delete(channel);
+    });
+    channel.on("error", (error) => this.#context.logger.log("debug", "ssh channel", { error: error.message }));
+    return channel;
+  }
+
+  #confirmed(info: ChannelConfirmation): void {
+    const resolve = this.#slots.get(info.recipient);
+    if (typeof resolve !== "function") return;
+    if (info.packetSize < MIN_PACKET_BYTES) {
+      this.#fail(new Error("maximum packet size is too small"));
+      return;
+    }
+    resolve(this.#add(info.recipient, info));
+  }
+
+  #refused(recipient: number): void {
+    const resolve = this.#slots.get(recipient);
+    if (typeof resolve !== "function") return;
+    this.#slots.delete(recipient);
+    resolve(undefined);
+  }
+
+  #channel(recipient: number): SshChannel | undefined {
+    const slot = this.#slots.get(recipient);
+    return slot instanceof SshChannel ? slot : undefined;
+  }
+
+  #mayOpen(): boolean {
+    const { maxChannels } = this.#context.limits;
+    return this.#slots.size < maxChannels && this.#alive.size < maxChannels;
+  }
+
+  #takeNumber(): number {
+    while (this.#slots.has(this.#nextChannel)) this.#nextChannel = (this.#nextChannel + 1) >>> 0;
+    const number = this.#nextChannel;
+    this.#nextChannel = (number + 1) >>> 0;
+    return number;
+  }
+
+  // Transport
+
+  #room(): void {
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const channel of waiting) channel.flush();
+  }
+
+  #rekeyWhenDue(): void {
+    if (this.#closed || !this.#authenticated || isExchangingKeys(this.#protocol)) return;
+    if (this.#packets < REKEY_PACKETS && this.#bytesSinceKey < this.#context.limits.rekeyBytes) return;
+    this.#protocol.rekey();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#closed) return;
+    this.#context.logger.log("info", "ssh connection ended", {
+      error: error instanceof Error ? error.message : String(error),
+    });
+    this.#disconnect(DISCONNECT.protocolError);
+  }
+
+  #disconnect(reason: number): void {
+    if (this.#closed) return;
+    try {
+      this.#protocol.disconnect(reason);
+    } catch (error) {
+      // ssh2 has already sent a disconnect of its own and refuses further messages.
+      this.#context.logger.log("debug", "no goodbye possible", { error: String(error) });
+    }
+    this.#transport.end();
+    const linger = setTimeout(() => this.#transport.destroy(), LINGER_MS);
+    linger.unref();
+    this.#teardown(undefined);
+  }
+
+  #teardown(error: Error | undefined): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (error !== undefined) this.#context.logger.log("debug", "ssh stream failed", { error: error.message });
+    clearTimeout(this.#timer);
+    this.#protocol.cleanup();
+    this.#forwards.close();
+    const slots = [...this.#slots.values()];
+    this.#slots.clear();
+    for (const slot of slots) if (typeof slot === "function") slot(undefined);
+    for (const channel of [...this.#alive]) channel.receiveClose();
+    this.#context.onClose();
+  }
+}
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}

@@ -1,0 +1,117 @@
+import type { SessionUser } from "./user.ts";
+
+/** Bounds on what one session may set; exceeding them fails the single request. */
+const MAX_NAME_BYTES = 256;
+const MAX_VARIABLES = 512;
+
+/**
+ * Names that are neither taken over from the agent's own environment nor accepted from a client: they make the next
+ * program load code, or are the agent's to set. Not a defence against the client, who runs commands anyway, but against
+ * accidents such as a laptop's NODE_OPTIONS or the agent's token ending up in every shell.
+ */
+const DENIED =
+  /^(?:LD_PRELOAD|LD_AUDIT|DYLD_INSERT_LIBRARIES|NODE_(?:OPTIONS|PATH|UNIQUE_ID|V8_COVERAGE|COMPILE_CACHE|CHANNEL_.*|PENDING_.*|REPL_.*)|ELECTRON_RUN_AS_NODE|BASH_ENV|BASH_FUNC_.*|BASHOPTS|SHELLOPTS|ENV|SSH_.*|CODER|CODER_.*|CS_.*)$/;
+/** Image authors set some of these for good reasons, so they are inherited; from a client they are accidents too. */
+const DENIED_FROM_CLIENT =
+  /^(?:LD_.*|DYLD_.*|GCONV_PATH|GLIBC_TUNABLES|IFS|PS4|PROMPT_COMMAND|ZDOTDIR|PYTHON(?:STARTUP|HOME|PATH)|PERL5?(?:LIB|OPT|DB)|RUBY(?:LIB|OPT)|_?JAVA(?:_TOOL)?_OPTIONS|GIT_SSH|GIT_SSH_COMMAND|GIT_PROXY_COMMAND|HOME|USER|LOGNAME|SHELL|PATH|MAIL|PWD|OLDPWD|SHLVL|_)$/;
+/** Of the agent's own surroundings: its terminal, its service manager, its package manager, its secrets. */
+const NOT_INHERITED =
+  /^(?:TERM|TERMCAP|COLUMNS|LINES|TMUX|TMUX_PANE|STY|WINDOW|WINDOWID|DISPLAY|XAUTHORITY|PWD|OLDPWD|SHLVL|_|INVOCATION_ID|JOURNAL_STREAM|NOTIFY_SOCKET|LISTEN_(?:FDS|PID|FDNAMES)|WATCHDOG_(?:PID|USEC)|MAINPID|INIT_CWD|npm_.*|NPM_.*|PNPM_.*|COREPACK_.*|.*_TOKEN|.*_TOKEN_FILE)$/;
+const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** Consumed by the agent, never passed on. */
+export const SESSION_TYPE_VARIABLE = "CODER_SSH_SESSION_TYPE";
+export const CONTAINER_VARIABLE = "CODER_CONTAINER";
+export const CONTAINER_USER_VARIABLE = "CODER_CONTAINER_USER";
+
+/** The variables a client asked for with `env` requests. */
+export class ClientEnvironment {
+  readonly #maxBytes: number;
+  readonly #variables = new Map<string, string>();
+  #bytes = 0;
+  sessionType: "ssh" | "vscode" | "jetbrains" = "ssh";
+  container = "";
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  get variables(): Readonly<Record<string, string>> {
+    return Object.fromEntries(this.#variables);
+  }
+
+  /** @returns whether the variable was taken. */
+  set(name: string, value: string): boolean {
+    if (name.length > MAX_NAME_BYTES || !NAME.test(name) || value.includes("\0")) return false;
+    if (name === SESSION_TYPE_VARIABLE) return this.#setSessionType(value);
+    if (name === CONTAINER_USER_VARIABLE) return true;
+    if (name === CONTAINER_VARIABLE) {
+      this.container = value.slice(0, MAX_NAME_BYTES);
+      return true;
+    }
+    if (DENIED.test(name) || DENIED_FROM_CLIENT.test(name)) return false;
+    const previous = this.#variables.get(name);
+    const bytes = this.#bytes - (previous === undefined ? 0 : cost(name, previous)) + cost(name, value);
+    if (bytes > this.#maxBytes || (previous === undefined && this.#variables.size >= MAX_VARIABLES)) return false;
+    this.#bytes = bytes;
+    this.#variables.set(name, value);
+    return true;
+  }
+
+  #setSessionType(value: string): boolean {
+    const type = value.toLowerCase();
+    if (type !== "vscode" && type !== "jetbrains" && type !== "ssh") return false;
+    this.sessionType = type;
+    return true;
+  }
+}
+
+export interface SessionEndpoints {
+  readonly remote: { readonly address: string; readonly port: number };
+  readonly local: { readonly address: string; readonly port: number };
+}
+
+/**
+ * Environment of a session, later entries winning: what the agent inherited (without its own and dangerous variables),
+ * the account, the client's variables, the workspace's, then what describes the connection.
+ */
+export function buildEnvironment(parts: {
+  readonly inherited: NodeJS.ProcessEnv;
+  readonly user: SessionUser;
+  readonly client: Readonly<Record<string, string>>;
+  readonly workspace: Readonly<Record<string, string>>;
+  readonly endpoints: SessionEndpoints;
+  readonly terminal?: { readonly type: string };
+  readonly agentSocket?: string | undefined;
+}): Record<string, string> {
+  const { user, endpoints } = parts;
+  const { remote, local } = endpoints;
+  return {
+    ...inheritable(parts.inherited),
+    PATH: parts.inherited["PATH"] || DEFAULT_PATH,
+    HOME: user.home,
+    USER: user.name,
+    LOGNAME: user.name,
+    SHELL: user.shell,
+    ...parts.client,
+    ...parts.workspace,
+    SSH_CLIENT: `${remote.address} ${remote.port} ${local.port}`,
+    SSH_CONNECTION: `${remote.address} ${remote.port} ${local.address} ${local.port}`,
+    ...(parts.terminal === undefined ? {} : { TERM: parts.terminal.type }),
+    ...(parts.agentSocket === undefined ? {} : { SSH_AUTH_SOCK: parts.agentSocket }),
+  };
+}
+
+function inheritable(inherited: NodeJS.ProcessEnv): Record<string, string> {
+  const result: Record<string, string> = {};
+  for (const [name, value] of Object.entries(inherited)) {
+    if (value === undefined || DENIED.test(name) || NOT_INHERITED.test(name)) continue;
+    result[name] = value;
+  }
+  return result;
+}
+
+function cost(name: string, value: string): number {
+  return Buffer.byteLength(name) + Buffer.byteLength(value) + 2;
+}

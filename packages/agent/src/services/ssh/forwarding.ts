@@ -1,0 +1,269 @@
+/** Port and socket forwarding of one connection (RFC 4254 §7, OpenSSH PROTOCOL §2.4), and the forwarded agent. */
+import { lstatSync, mkdtempSync, rmSync, unlinkSync } from "node:fs";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Logger } from "wg-userspace/base/ports";
+import type { SshChannel } from "./channel.ts";
+
+const DIAL_TIMEOUT_MS = 15_000;
+const MAX_HOST_LENGTH = 255;
+/** sun_path of Linux, with its NUL. */
+const MAX_SOCKET_PATH_BYTES = 107;
+/** What the accepted connection may still deliver after the client closed the channel. */
+const LINGER_MS = 10_000;
+const OWNER_ONLY_UMASK = 0o177;
+
+export type Dialer = (target: { host: string; port: number } | { path: string }) => Socket;
+
+/** Connections are half-closed as channels are. */
+export const dialHost: Dialer = (target) => connect({ ...target, allowHalfOpen: true, noDelay: true });
+
+/** How a listener reaches the client. Resolves with undefined when the client refuses the channel. */
+export interface ChannelOpener {
+  openForwardedTcp(
+    bound: { address: string; port: number },
+    origin: { address: string; port: number },
+  ): Promise<SshChannel | undefined>;
+  openForwardedSocket(path: string): Promise<SshChannel | undefined>;
+  openAgent(): Promise<SshChannel | undefined>;
+}
+
+/** Dials for `direct-tcpip`; the error's text goes to the client. */
+export function dialTcp(dial: Dialer, host: string, port: number): Promise<Socket> {
+  if (host === "" || host.length > MAX_HOST_LENGTH || host.includes("\0"))
+    return Promise.reject(new Error("bad host name"));
+  if (port < 1 || port > 0xffff) return Promise.reject(new Error("port out of range"));
+  return connected(dial({ host, port }));
+}
+
+/** Dials for `direct-streamlocal@openssh.com`. */
+export function dialSocket(dial: Dialer, path: string): Promise<Socket> {
+  if (!isSocketPath(path)) return Promise.reject(new Error("bad socket path"));
+  return connected(dial({ path }));
+}
+
+/** Joins a channel and a connection; each direction ends on its own, both are gone afterwards. */
+export function joinStreams(channel: SshChannel, socket: Socket): void {
+  channel.pipe(socket);
+  socket.pipe(channel);
+  socket.on("error", () => channel.destroy());
+  socket.on("close", () => {
+    if (socket.readableEnded && socket.writableFinished) return; // the channel ends by itself
+    channel.destroy();
+  });
+  channel.on("close", () => {
+    if (!socket.writableFinished) socket.end();
+    socket.resume();
+    const linger = setTimeout(() => socket.destroy(), LINGER_MS);
+    socket.once("close", () => clearTimeout(linger));
+  });
+  channel.once("peerclose", () => {
+    // Received data still goes out; what the other side sends has no receiver any more.
+    socket.unpipe(channel);
+    socket.resume();
+    if (!channel.writableEnded) channel.end();
+    socket.once("finish", () => socket.destroy());
+  });
+}
+
+export interface ForwardsOptions {
+  readonly opener: ChannelOpener;
+  readonly logger: Logger;
+  readonly maxListeners: number;
+}
+
+/** The listeners one client asked for. They listen on loopback or on sockets of the user alone, and end with the connection. */
+export class Forwards {
+  readonly #options: ForwardsOptions;
+  readonly #listeners = new Map<string, readonly Server[]>();
+  readonly #sockets = new Set<Socket>();
+  #agent: { readonly path: string; readonly directory: string } | undefined;
+  #closed = false;
+
+  constructor(options: ForwardsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * `tcpip-forward`. Any-address and empty bind addresses mean loopback, as OpenSSH without GatewayPorts; other
+   * addresses are refused.
+   * @returns the port, or undefined when it cannot be listened on.
+   */
+  async listenTcp(bindAddress: string, port: number): Promise<number | undefined> {
+    const hosts = LOOPBACK_FOR[bindAddress.toLowerCase()];
+    if (hosts === undefined || port > 0xffff || !this.#mayListen(`${bindAddress}:${port}`)) return undefined;
+    const servers: Server[] = [];
+    let chosen = port;
+    for (const host of hosts) {
+      const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
+      const error = await listening(server, { host, port: chosen });
+      if (error !== undefined) {
+        this.#options.logger.log("debug", "remote forward: cannot listen", { port: chosen, error: error.message });
+        if (servers.length === 0) return undefined;
+        continue; // no IPv6 here, or its port is taken: one loopback is enough
+      }
+      chosen = (server.address() as { port: number }).port;
+      servers.push(server);
+    }
+    const key = `${bindAddress}:${chosen}`;
+    if (this.#closed || this.#listeners.has(key)) {
+      for (const server of servers) server.close();
+      return undefined;
+    }
+    this.#listeners.set(key, servers);
+    const bound = { address: bindAddress, port: chosen };
+    for (const server of servers) {
+      server.on("connection", (socket) => {
+        const origin = { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 };
+        void this.#relay(socket, () => this.#options.opener.openForwardedTcp(bound, origin));
+      });
+    }
+    return chosen;
+  }
+
+  /** `streamlocal-forward@openssh.com`. A socket left over at the path is replaced, any other file is kept. */
+  listenSocket(path: string): boolean {
+    if (!isSocketPath(path) || !this.#mayListen(path) || !removeStaleSocket(path)) return false;
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+    if (!listenOwnerOnly(server, path, this.#options.logger)) return false;
+    this.#listeners.set(path, [server]);
+    server.on("connection", (socket) => void this.#relay(socket, () => this.#options.opener.openForwardedSocket(path)));
+    return true;
+  }
+
+  cancelTcp(bindAddress: string, port: number): boolean {
+    return this.#cancel(`${bindAddress}:${port}`);
+  }
+
+  cancelSocket(path: string): boolean {
+    return this.#cancel(path);
+  }
+
+  /** The socket of the client's authentication agent, in a directory of its own; one for the connection. */
+  agentSocket(): string | undefined {
+    if (this.#closed) return undefined;
+    if (this.#agent !== undefined) return this.#agent.path;
+    const directory = mkdtempSync(join(tmpdir(), "ssh-")); // 0700
+    const path = join(directory, `agent.${process.pid}`);
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+    if (!listenOwnerOnly(server, path, this.#options.logger)) {
+      rmSync(directory, { recursive: true, force: true });
+      return undefined;
+    }
+    server.on("connection", (socket) => void this.#relay(socket, () => this.#options.opener.openAgent()));
+    this.#listeners.set(path, [server]);
+    this.#agent = { path, directory };
+    return path;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const key of [...this.#listeners.keys()]) this.#cancel(key);
+    for (const socket of this.#sockets) socket.destroy();
+    if (this.#agent !== undefined) rmSync(this.#agent.directory, { recursive: true, force: true });
+    this.#agent = undefined;
+  }
+
+  #mayListen(key: string): boolean {
+    return !this.#closed && !this.#listeners.has(key) && this.#listeners.size < this.#options.maxListeners;
+  }
+
+  #cancel(key: string): boolean {
+    const servers = this.#listeners.get(key);
+    for (const server of servers ?? []) server.close();
+    return this.#listeners.delete(key);
+  }
+
+  async #relay(socket: Socket, open: () => Promise<SshChannel | undefined>): Promise<void> {
+    this.#sockets.add(socket);
+    socket.on("close", () => this.#sockets.delete(socket));
+    socket.on("error", (error) => this.#options.logger.log("debug", "forwarded connection", { error: error.message }));
+    const channel = await open();
+    if (channel === undefined || socket.destroyed) {
+      socket.destroy();
+      channel?.destroy();
+      return;
+    }
+    joinStreams(channel, socket);
+    socket.resume();
+  }
+}
+
+const BOTH_LOOPBACKS = ["127.0.0.1", "::1"] as const;
+const LOOPBACK_FOR: Readonly<Record<string, readonly string[]>> = {
+  "": BOTH_LOOPBACKS,
+  "*": BOTH_LOOPBACKS,
+  "0.0.0.0": BOTH_LOOPBACKS,
+  "::": BOTH_LOOPBACKS,
+  localhost: BOTH_LOOPBACKS,
+  "127.0.0.1": ["127.0.0.1"],
+  "::1": ["::1"],
+};
+
+function isSocketPath(path: string): boolean {
+  return path.startsWith("/") && !path.includes("\0") && Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES;
+}
+
+function connected(socket: Socket): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => socket.destroy(new Error("connection timed out")), DIAL_TIMEOUT_MS);
+    const failed = (error: NodeJS.ErrnoException): void => {
+      clearTimeout(timer);
+      reject(
+        new Error(error.code === undefined ? error.message : (DIAL_ERRORS[error.code] ?? "cannot connect"), {
+          cause: error,
+        }),
+      );
+    };
+    socket.once("error", failed);
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      socket.off("error", failed);
+      resolve(socket);
+    });
+  });
+}
+
+const DIAL_ERRORS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "Connection refused",
+  ENOTFOUND: "Name or service not known",
+  EAI_AGAIN: "Temporary failure in name resolution",
+  EHOSTUNREACH: "No route to host",
+  ENETUNREACH: "Network is unreachable",
+  ETIMEDOUT: "Connection timed out",
+  ENOENT: "No such file or directory",
+  EACCES: "Permission denied",
+};
+
+function listening(server: Server, options: { host: string; port: number }): Promise<Error | undefined> {
+  return new Promise((resolve) => {
+    server.once("error", resolve);
+    server.listen(options, () => {
+      server.off("error", resolve);
+      server.on("error", () => undefined); // accept failures, such as too many files, leave the listener as it is
+      resolve(undefined);
+    });
+  });
+}
+
+/** Binding a path is synchronous, so nobody sees the socket with wider permissions. */
+function listenOwnerOnly(server: Server, path: string, logger: Logger): boolean {
+  server.on("error", (error) => logger.log("debug", "socket listener", { error: error.message }));
+  const previous = process.umask(OWNER_ONLY_UMASK);
+  try {
+    server.listen(path);
+  } finally {
+    process.umask(previous);
+  }
+  return server.listening;
+}
+
+/** @returns whether the path is free now. */
+function removeStaleSocket(path: string): boolean {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return true;
+  if (!found.isSocket()) return false;
+  unlinkSync(path);
+  return true;
+}

@@ -1,0 +1,46 @@
+import type { FileFacts } from "./codec.ts";
+
+const TYPES: Readonly<Record<number, string>> = {
+  26411: "s",
+  21609: "l",
+  16807: "-",
+  14406: "b",
+  9604: "d",
+  4802: "c",
+  2401: "p",
+};
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const HALF_YEAR_MS = 182 * 24 * 60 * 60 * 1000;
+
+/** A line as `ls -l` prints it, with numeric owners; clients show it as it is. */
+export function longName(name: Buffer, facts: FileFacts, nowMs = Date.now()): Buffer {
+  const columns = [
+    `${TYPES[facts.mode & 0o170000] ?? "?"}${permissions(facts.mode)}`,
+    "   1",
+    String(facts.uid).padEnd(8),
+    String(facts.gid).padEnd(8),
+    String(facts.size).padStart(8),
+    date(facts.mtimeMs, nowMs),
+  ];
+  return Buffer.concat([Buffer.from(`${columns.join(" ")} `), name]);
+}
+
+function permissions(mode: number): string {
+  const triple = (bits: number, special: boolean, letter: string): string => {
+    const execute = (bits & 1) !== 0;
+    const last = special ? (execute ? letter : letter.toUpperCase()) : execute ? "x" : "-";
+    return `${bits & 4 ? "r" : "-"}${bits & 2 ? "w" : "-"}${last}`;
+  };
+  return (
+    triple(mode >> 6, (mode & 0o4000) !== 0, "s") +
+    triple(mode >> 3, (mode & 0o2000) !== 0, "s") +
+    triple(mode, (mode & 0o1000) !== 0, "t")
+  );
+}
+
+function date(ms: number, nowMs: number): string {
+  const time = new Date(ms);
+  const day = `${MONTHS[time.getMonth()]} ${String(time.getDate()).padStart(2)}`;
+  if (Math.abs(nowMs - ms) > HALF_YEAR_MS) return `${day}  ${time.getFullYear()}`;
+  return `${day} ${String(time.getHours()).padStart(2, "0")}:${String(time.getMinutes()).padStart(2, "0")}`;
+}

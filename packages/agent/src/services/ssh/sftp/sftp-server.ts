@@ -1,0 +1,462 @@
+import { once } from "node:events";
+import type { Dir } from "node:fs";
+import { constants } from "node:fs";
+import {
+  chmod,
+  chown,
+  type FileHandle,
+  link,
+  lstat,
+  lutimes,
+  mkdir,
+  open,
+  opendir,
+  readlink,
+  realpath,
+  rename,
+  rmdir,
+  stat,
+  symlink,
+  truncate,
+  unlink,
+  utimes,
+} from "node:fs/promises";
+import type { Duplex } from "node:stream";
+import type { Logger } from "wg-userspace/base/ports";
+import {
+  type Attributes,
+  encodeAttributes,
+  encodeFields,
+  encodePacket,
+  type Field,
+  FieldReader,
+  type FileFacts,
+  MAX_PACKET_BYTES,
+  OPEN,
+  REQUEST,
+  RESPONSE,
+  STATUS,
+  type Status,
+} from "./codec.ts";
+import { longName } from "./long-name.ts";
+
+export interface SftpOptions {
+  /** Relative paths start here. */
+  readonly home: string;
+  readonly logger: Logger;
+}
+
+const VERSION = 3;
+const MAX_HANDLES = 256;
+const MAX_READ_BYTES = 255 * 1024;
+const ENTRIES_PER_ANSWER = 100;
+const MAX_PATH_BYTES = 4096;
+const EXTENSIONS: readonly (readonly [string, string])[] = [
+  ["posix-rename@openssh.com", "1"],
+  ["hardlink@openssh.com", "1"],
+  ["fsync@openssh.com", "1"],
+];
+
+/**
+ * SFTP where the machine has no server of its own. Requests are handled one after the other, and the next is read only
+ * when the answer could be written, so a connection holds one packet and at most 256 open files.
+ * @returns the exit status: 0 when the client ended the stream, 1 when it broke the protocol. Open files are closed.
+ */
+export async function serveSftp(stream: Duplex, options: SftpOptions): Promise<number> {
+  const server = new SftpServer(options);
+  let buffered: Buffer = Buffer.alloc(0);
+  try {
+    for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      buffered = buffered.length === 0 ? chunk : Buffer.concat([buffered, chunk]);
+      while (buffered.length >= 4) {
+        const length = buffered.readUInt32BE();
+        if (length < 1 || length > MAX_PACKET_BYTES) {
+          options.logger.log("debug", "sftp: packet length out of bounds", { length });
+          return 1;
+        }
+        if (buffered.length < 4 + length) break;
+        const answer = await server.handle(buffered.subarray(4, 4 + length));
+        buffered = buffered.subarray(4 + length);
+        if (answer !== undefined && !stream.write(answer) && !stream.destroyed) {
+          await Promise.race([once(stream, "drain"), once(stream, "close")]);
+        }
+      }
+    }
+    return 0;
+  } finally {
+    await server.close();
+  }
+}
+
+type Handle =
+  | { readonly kind: "file"; readonly file: FileHandle; readonly append: boolean }
+  | { readonly kind: "directory"; readonly dir: Dir; readonly path: Buffer };
+
+class SftpFailure extends Error {
+  readonly status: Status;
+  constructor(status: Status, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+class SftpServer {
+  readonly #options: SftpOptions;
+  readonly #handles = new Map<number, Handle>();
+  #nextHandle = 0;
+
+  constructor(options: SftpOptions) {
+    this.#options = options;
+  }
+
+  async close(): Promise<void> {
+    for (const handle of this.#handles.values()) {
+      try {
+        await closeHandle(handle);
+      } catch (error) {
+        this.#options.logger.log("debug", "sftp: closing a file failed", { error: String(error) });
+      }
+    }
+    this.#handles.clear();
+  }
+
+  /** One request packet without its length; borrowed. */
+  async handle(packet: Buffer): Promise<Buffer | undefined> {
+    const reader = new FieldReader(packet);
+    const type = reader.u8();
+    if (type === REQUEST.init) return version();
+    const id = reader.u32();
+    if (reader.failed) return undefined;
+    try {
+      return await this.#dispatch(type, id, reader);
+    } catch (error) {
+      return statusOf(id, error);
+    }
+  }
+
+  async #dispatch(type: number, id: number, reader: FieldReader): Promise<Buffer> {
+    switch (type) {
+      case REQUEST.open:
+        return this.#open(id, reader);
+      case REQUEST.close:
+        return this.#close(id, reader);
+      case REQUEST.read:
+        return this.#read(id, reader);
+      case REQUEST.write:
+        return this.#write(id, reader);
+      case REQUEST.lstat:
+        return attributesOf(id, await lstat(this.#path(reader)));
+      case REQUEST.stat:
+        return attributesOf(id, await stat(this.#path(reader)));
+      case REQUEST.fstat:
+        return attributesOf(id, await this.#file(reader).file.stat());
+      case REQUEST.setstat:
+        return this.#setAttributes(id, reader);
+      case REQUEST.fsetstat:
+        return this.#setFileAttributes(id, reader);
+      case REQUEST.opendir:
+        return this.#openDirectory(id, reader);
+      case REQUEST.readdir:
+        return this.#readDirectory(id, reader);
+      case REQUEST.remove:
+        await unlink(this.#path(reader));
+        return status(id, STATUS.ok);
+      case REQUEST.mkdir: {
+        const path = this.#path(reader);
+        const { mode } = complete(reader, reader.attributes());
+        await mkdir(path, mode === undefined ? {} : { mode: mode & 0o7777 });
+        return status(id, STATUS.ok);
+      }
+      case REQUEST.rmdir:
+        await rmdir(this.#path(reader));
+        return status(id, STATUS.ok);
+      case REQUEST.realpath:
+        return name(id, await realPath(this.#path(reader)));
+      case REQUEST.rename:
+        return this.#rename(id, reader);
+      case REQUEST.readlink:
+        return name(id, await readlink(this.#path(reader), { encoding: "buffer" }));
+      case REQUEST.symlink: {
+        // OpenSSH sends the target first, against the draft; every client follows it.
+        const target = Buffer.from(pathBytes(reader));
+        await symlink(target, this.#path(reader));
+        return status(id, STATUS.ok);
+      }
+      case REQUEST.extended:
+        return this.#extended(id, reader);
+      default:
+        return status(id, STATUS.unsupported);
+    }
+  }
+
+  async #open(id: number, reader: FieldReader): Promise<Buffer> {
+    const path = this.#path(reader);
+    const flags = reader.u32();
+    const { mode } = complete(reader, reader.attributes());
+    this.#reserve();
+    const file = await open(path, openFlags(flags), mode === undefined ? 0o666 : mode & 0o7777);
+    return this.#handleAnswer(id, { kind: "file", file, append: (flags & OPEN.append) !== 0 });
+  }
+
+  async #openDirectory(id: number, reader: FieldReader): Promise<Buffer> {
+    const path = this.#path(reader);
+    this.#reserve();
+    // The types know names as text only; the encoding makes them bytes.
+    const dir = await opendir(path as unknown as string, { encoding: "buffer" as BufferEncoding });
+    return this.#handleAnswer(id, { kind: "directory", dir, path });
+  }
+
+  async #close(id: number, reader: FieldReader): Promise<Buffer> {
+    const number = handleNumber(reader);
+    const handle = this.#handles.get(number);
+    if (handle === undefined) throw new SftpFailure(STATUS.failure, "no such handle");
+    this.#handles.delete(number);
+    await closeHandle(handle);
+    return status(id, STATUS.ok);
+  }
+
+  async #read(id: number, reader: FieldReader): Promise<Buffer> {
+    const { file } = this.#file(reader);
+    const offset = reader.u64();
+    const length = complete(reader, Math.min(reader.u32(), MAX_READ_BYTES));
+    const packet = Buffer.allocUnsafe(DATA_HEAD_BYTES + length);
+    const { bytesRead } = await file.read(packet, DATA_HEAD_BYTES, length, offset);
+    if (bytesRead === 0 && length > 0) return status(id, STATUS.eof);
+    packet.writeUInt32BE(DATA_HEAD_BYTES - 4 + bytesRead, 0);
+    packet.writeUInt8(RESPONSE.data, 4);
+    packet.writeUInt32BE(id, 5);
+    packet.writeUInt32BE(bytesRead, 9);
+    return packet.subarray(0, DATA_HEAD_BYTES + bytesRead);
+  }
+
+  async #write(id: number, reader: FieldReader): Promise<Buffer> {
+    const { file, append } = this.#file(reader);
+    const offset = reader.u64();
+    const data = complete(reader, reader.string());
+    for (let written = 0; written < data.length; ) {
+      const position = append ? null : offset + written;
+      written += (await file.write(data, written, data.length - written, position)).bytesWritten;
+    }
+    return status(id, STATUS.ok);
+  }
+
+  async #setAttributes(id: number, reader: FieldReader): Promise<Buffer> {
+    const path = this.#path(reader);
+    const attributes = complete(reader, reader.attributes());
+    if (attributes.size !== undefined) await truncate(path, attributes.size);
+    if (attributes.mode !== undefined) await chmod(path, attributes.mode & 0o7777);
+    if (attributes.times !== undefined) await utimes(path, attributes.times.accessed, attributes.times.modified);
+    if (attributes.owner !== undefined) await chown(path, attributes.owner.uid, attributes.owner.gid);
+    return status(id, STATUS.ok);
+  }
+
+  async #setFileAttributes(id: number, reader: FieldReader): Promise<Buffer> {
+    const { file } = this.#file(reader);
+    const attributes: Attributes = complete(reader, reader.attributes());
+    if (attributes.size !== undefined) await file.truncate(attributes.size);
+    if (attributes.mode !== undefined) await file.chmod(attributes.mode & 0o7777);
+    if (attributes.times !== undefined) await file.utimes(attributes.times.accessed, attributes.times.modified);
+    if (attributes.owner !== undefined) await file.chown(attributes.owner.uid, attributes.owner.gid);
+    return status(id, STATUS.ok);
+  }
+
+  async #readDirectory(id: number, reader: FieldReader): Promise<Buffer> {
+    const handle = this.#handles.get(handleNumber(reader));
+    if (handle?.kind !== "directory") throw new SftpFailure(STATUS.failure, "not an open directory");
+    const entries: Field[] = [];
+    let count = 0;
+    while (count < ENTRIES_PER_ANSWER) {
+      const entry = await handle.dir.read();
+      if (entry === null) break;
+      const entryName = entry.name as unknown as Buffer;
+      const facts = await factsOrUndefined(join(handle.path, entryName));
+      if (facts === undefined) continue; // removed meanwhile
+      count++;
+      entries.push({ string: entryName }, { string: longName(entryName, facts) }, { raw: encodeAttributes(facts) });
+    }
+    if (count === 0) return status(id, STATUS.eof);
+    return encodePacket(RESPONSE.name, { u32: id }, { u32: count }, ...entries);
+  }
+
+  /** Version 3 forbids replacing: link, then unlink, as OpenSSH; file systems without links get a check first. */
+  async #rename(id: number, reader: FieldReader): Promise<Buffer> {
+    const from = this.#path(reader);
+    const to = this.#path(reader);
+    if ((await lstat(from)).isFile()) {
+      try {
+        await link(from, to);
+        await unlink(from);
+        return status(id, STATUS.ok);
+      } catch (error) {
+        if (!NO_HARD_LINKS.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
+      }
+    }
+    if ((await factsOrUndefined(to)) !== undefined) throw new SftpFailure(STATUS.failure, "the new name exists");
+    await rename(from, to);
+    return status(id, STATUS.ok);
+  }
+
+  async #extended(id: number, reader: FieldReader): Promise<Buffer> {
+    switch (reader.string().toString("latin1")) {
+      case "posix-rename@openssh.com":
+        await rename(this.#path(reader), this.#path(reader));
+        return status(id, STATUS.ok);
+      case "hardlink@openssh.com":
+        await link(this.#path(reader), this.#path(reader));
+        return status(id, STATUS.ok);
+      case "fsync@openssh.com":
+        await this.#file(reader).file.sync();
+        return status(id, STATUS.ok);
+      case "lsetstat@openssh.com": {
+        const path = this.#path(reader);
+        const { times } = complete(reader, reader.attributes());
+        if (times !== undefined) await lutimes(path, times.accessed, times.modified);
+        return status(id, STATUS.ok);
+      }
+      default:
+        return status(id, STATUS.unsupported);
+    }
+  }
+
+  #path(reader: FieldReader): Buffer {
+    const path = pathBytes(reader);
+    return path[0] === SLASH ? Buffer.from(path) : join(Buffer.from(this.#options.home), path);
+  }
+
+  #file(reader: FieldReader): Extract<Handle, { kind: "file" }> {
+    const handle = this.#handles.get(handleNumber(reader));
+    if (handle?.kind !== "file") throw new SftpFailure(STATUS.failure, "not an open file");
+    return handle;
+  }
+
+  #reserve(): void {
+    if (this.#handles.size >= MAX_HANDLES) throw new SftpFailure(STATUS.failure, "too many open files");
+  }
+
+  #handleAnswer(id: number, handle: Handle): Buffer {
+    const number = this.#nextHandle;
+    this.#nextHandle = (number + 1) >>> 0;
+    this.#handles.set(number, handle);
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32BE(number);
+    return encodePacket(RESPONSE.handle, { u32: id }, { string: bytes });
+  }
+}
+
+const SLASH = 0x2f;
+/** Length, type, id, data length. */
+const DATA_HEAD_BYTES = 13;
+const NO_HARD_LINKS = new Set(["EPERM", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EMLINK", "EXDEV"]);
+
+function version(): Buffer {
+  const extensions = EXTENSIONS.flatMap(([name, value]) => [{ string: name }, { string: value }]);
+  return encodePacket(RESPONSE.version, { u32: VERSION }, { raw: encodeFields(extensions) });
+}
+
+function status(id: number, code: Status, message = MESSAGES[code]): Buffer {
+  return encodePacket(RESPONSE.status, { u32: id }, { u32: code }, { string: message }, { string: "" });
+}
+
+const MESSAGES: Readonly<Record<Status, string>> = {
+  [STATUS.ok]: "Success",
+  [STATUS.eof]: "End of file",
+  [STATUS.noSuchFile]: "No such file",
+  [STATUS.permissionDenied]: "Permission denied",
+  [STATUS.failure]: "Failure",
+  [STATUS.badMessage]: "Bad message",
+  [STATUS.unsupported]: "Operation unsupported",
+};
+
+function statusOf(id: number, error: unknown): Buffer {
+  if (error instanceof SftpFailure) return status(id, error.status, error.message);
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === undefined) throw error;
+  if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP" || code === "EBADF")
+    return status(id, STATUS.noSuchFile);
+  if (code === "EACCES" || code === "EPERM" || code === "EROFS") return status(id, STATUS.permissionDenied);
+  return status(id, STATUS.failure, `Failure (${code})`);
+}
+
+function attributesOf(id: number, facts: FileFacts): Buffer {
+  return encodePacket(RESPONSE.attrs, { u32: id }, { raw: encodeAttributes(facts) });
+}
+
+const NO_FACTS: FileFacts = { size: 0, uid: 0, gid: 0, mode: 0, atimeMs: 0, mtimeMs: 0 };
+
+function name(id: number, path: Buffer): Buffer {
+  const attributes = encodeAttributes(NO_FACTS);
+  return encodePacket(RESPONSE.name, { u32: id }, { u32: 1 }, { string: path }, { string: path }, { raw: attributes });
+}
+
+/** Refuses a packet whose fields ran over its end before anything is done with them. */
+function complete<T>(reader: FieldReader, value: T): T {
+  if (reader.failed) throw new SftpFailure(STATUS.badMessage, MESSAGES[STATUS.badMessage]);
+  return value;
+}
+
+function pathBytes(reader: FieldReader): Buffer {
+  const path = complete(reader, reader.string());
+  if (path.length > MAX_PATH_BYTES || path.includes(0)) throw new SftpFailure(STATUS.failure, "bad path");
+  return path;
+}
+
+function handleNumber(reader: FieldReader): number {
+  const bytes = complete(reader, reader.string());
+  if (bytes.length !== 4) throw new SftpFailure(STATUS.failure, "no such handle");
+  return bytes.readUInt32BE();
+}
+
+function openFlags(flags: number): number {
+  const access =
+    flags & OPEN.read && flags & OPEN.write
+      ? constants.O_RDWR
+      : flags & OPEN.write
+        ? constants.O_WRONLY
+        : constants.O_RDONLY;
+  return (
+    access |
+    (flags & OPEN.append ? constants.O_APPEND : 0) |
+    (flags & OPEN.create ? constants.O_CREAT : 0) |
+    (flags & OPEN.truncate ? constants.O_TRUNC : 0) |
+    (flags & OPEN.exclusive ? constants.O_EXCL : 0)
+  );
+}
+
+async function closeHandle(handle: Handle): Promise<void> {
+  if (handle.kind === "file") await handle.file.close();
+  else await handle.dir.close();
+}
+
+async function factsOrUndefined(path: Buffer): Promise<FileFacts | undefined> {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Absolute path without links; the last name need not exist, as uploads ask for their target first. */
+async function realPath(path: Buffer): Promise<Buffer> {
+  try {
+    return await realpath(path, { encoding: "buffer" });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  const trimmed = trimSlashes(path);
+  const slash = trimmed.lastIndexOf(SLASH);
+  const parent = slash <= 0 ? Buffer.from("/") : trimmed.subarray(0, slash);
+  return join(await realpath(parent, { encoding: "buffer" }), trimmed.subarray(slash + 1));
+}
+
+function trimSlashes(path: Buffer): Buffer {
+  let end = path.length;
+  while (end > 1 && path[end - 1] === SLASH) end--;
+  return path.subarray(0, end);
+}
+
+function join(directory: Buffer, entry: Buffer): Buffer {
+  if (entry.length === 0) return directory;
+  const separator = directory.at(-1) === SLASH ? "" : "/";
+  return Buffer.concat([directory, Buffer.from(separator), entry]);
+}

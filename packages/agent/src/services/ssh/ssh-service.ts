@@ -1,0 +1,186 @@
+import type { Duplex } from "node:stream";
+import type { Logger } from "wg-userspace/base/ports";
+import { SshConnection } from "./connection.ts";
+import { type Dialer, dialHost } from "./forwarding.ts";
+import { ProcessSessions } from "./processes.ts";
+import type { Admission, SessionType } from "./session.ts";
+import { type HostKeys, parseHostKey } from "./ssh2-protocol.ts";
+import type { SessionUser } from "./user.ts";
+
+export interface SshLimits {
+  /** Clients at once; further streams are destroyed. */
+  readonly maxConnections: number;
+  /** Sessions running a program, over all clients. */
+  readonly maxSessions: number;
+  /** Channels of one client, forwarded connections included. */
+  readonly maxChannels: number;
+  /** Listeners of one client. */
+  readonly maxForwards: number;
+  /** Names and values of one session's `env` requests. */
+  readonly maxEnvBytes: number;
+  readonly loginGraceMs: number;
+  /** From the hang-up of a terminal to SIGKILL. */
+  readonly killGraceMs: number;
+  /** New keys after this much traffic. */
+  readonly rekeyBytes: number;
+}
+
+const DEFAULT_LIMITS: SshLimits = {
+  maxConnections: 512,
+  maxSessions: 1024,
+  maxChannels: 512,
+  maxForwards: 64,
+  maxEnvBytes: 64 * 1024,
+  loginGraceMs: 120_000,
+  killGraceMs: 5_000,
+  rekeyBytes: 32 * 2 ** 30, // RFC 4344 §3.2 for AES: at most 64 GiB under one key
+};
+
+const DEFAULT_MAX_TIMEOUT_MS = 72 * 60 * 60 * 1000;
+const DEFAULT_CLOSE_GRACE_MS = 5_000;
+
+export interface SessionEvent {
+  readonly kind: "open" | "close";
+  readonly id: string;
+  readonly type: SessionType;
+  /** Why it closed; empty when the program ended with status 0. */
+  readonly reason?: string;
+}
+
+export interface SshServiceOptions {
+  /** Private key, OpenSSH or PEM. */
+  readonly hostKey: string | Uint8Array;
+  /** Workspace variables, evaluated for every session. */
+  readonly environment: () => Readonly<Record<string, string>>;
+  /** Where sessions start; the home directory when undefined or missing. */
+  readonly directory: () => string | undefined;
+  readonly motd?: () => Promise<string | undefined>;
+  readonly banners?: () => readonly string[];
+  readonly user: SessionUser;
+  readonly logger: Logger;
+  readonly limits?: Partial<SshLimits>;
+  readonly blockFileTransfer?: boolean;
+  readonly onSession?: (event: SessionEvent) => void;
+  /** How long a client may be silent, keepalives unanswered, before its connection ends. Default 72 h. */
+  readonly maxTimeoutMs?: number;
+  /** `builtin`, or the path of an SFTP server; default: the system's, else the builtin one. */
+  readonly sftpServer?: string;
+  /** False acts as if no terminal could be made here. */
+  readonly terminals?: boolean;
+  /** Dials for clients' forwards; default: the host's network. */
+  readonly dial?: Dialer;
+}
+
+export interface RemoteAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+/**
+ * SSH inside the tunnel: the owner of the tunnel's listener hands every accepted stream over. The service itself never
+ * listens on an interface (except on loopback for a client's remote forwards) and asks for no authentication, because a
+ * stream comes only from a peer the tunnel has authenticated.
+ */
+export class SshService {
+  readonly #options: SshServiceOptions;
+  readonly #limits: SshLimits;
+  readonly #hostKeys: HostKeys;
+  readonly #processes: ProcessSessions;
+  readonly #connections = new Set<SshConnection>();
+  readonly #counts: Record<SessionType, number> = { ssh: 0, vscode: 0, jetbrains: 0 };
+  #nextSession = 1;
+  #running = 0;
+  #closing: Promise<void> | undefined;
+
+  /** Throws TypeError when the host key cannot be read. */
+  constructor(options: SshServiceOptions) {
+    this.#options = options;
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#hostKeys = parseHostKey(options.hostKey);
+    this.#processes = new ProcessSessions(options.logger);
+  }
+
+  /** Open sessions by the kind of program the client said it is. */
+  get counts(): Readonly<Record<SessionType, number>> {
+    return { ...this.#counts };
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** Takes ownership of the stream. `local` is where the client dialed, for SSH_CONNECTION. */
+  handleConnection(stream: Duplex, remote: RemoteAddress, local: RemoteAddress = { address: "::", port: 22 }): void {
+    if (this.#closing !== undefined || this.#connections.size >= this.#limits.maxConnections) {
+      stream.on("error", (error) => this.#options.logger.log("debug", "refused stream", { error: error.message }));
+      stream.destroy();
+      return;
+    }
+    const { logger } = this.#options;
+    const connection = new SshConnection(
+      {
+        hostKeys: this.#hostKeys,
+        logger,
+        limits: { ...this.#limits, deadClientMs: this.#options.maxTimeoutMs ?? DEFAULT_MAX_TIMEOUT_MS },
+        dial: this.#options.dial ?? dialHost,
+        session: (forwardAgent) => ({
+          user: this.#options.user,
+          logger,
+          endpoints: { remote, local },
+          processes: this.#processes,
+          maxEnvBytes: this.#limits.maxEnvBytes,
+          killGraceMs: this.#limits.killGraceMs,
+          blockFileTransfer: this.#options.blockFileTransfer ?? false,
+          sftpServer: this.#options.sftpServer,
+          terminals: this.#options.terminals ?? true,
+          environment: this.#options.environment,
+          directory: this.#options.directory,
+          motd: this.#options.motd ?? (() => Promise.resolve(undefined)),
+          banners: this.#options.banners ?? (() => []),
+          forwardAgent,
+          admit: (type) => this.#admit(type),
+        }),
+        onClose: () => this.#connections.delete(connection),
+      },
+      stream,
+    );
+    this.#connections.add(connection);
+  }
+
+  /**
+   * Hangs up on every program, kills what is left after the grace, then disconnects the clients: they see how their
+   * programs ended. Idempotent.
+   */
+  close(options: { readonly graceMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.graceMs ?? DEFAULT_CLOSE_GRACE_MS);
+    return this.#closing;
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    await this.#processes.terminateAll(graceMs);
+    for (const connection of [...this.#connections]) connection.close();
+    // A program that was starting meanwhile is found now: its connection is gone.
+    await this.#processes.terminateAll(0);
+  }
+
+  /** Open means the client is there; a program without a terminal may run on after that and keeps its place. */
+  #admit(type: SessionType): Admission | undefined {
+    if (this.#closing !== undefined || this.#running >= this.#limits.maxSessions) return undefined;
+    const id = String(this.#nextSession++);
+    this.#running++;
+    this.#counts[type]++;
+    this.#options.onSession?.({ kind: "open", id, type });
+    let open = true;
+    return {
+      closed: (reason) => {
+        if (!open) return;
+        open = false;
+        this.#counts[type]--;
+        this.#options.onSession?.({ kind: "close", id, type, reason });
+      },
+      ended: () => {
+        this.#running--;
+      },
+    };
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * ssh2's transport layer (RFC 4253), key exchange and message codecs, without its Server class. The channels are ours:
+ * ssh2's give every client a window without looking at the stream below, and lose or repeat data when stdout and stderr
+ * wait for window at the same time.
+ */
+import sshCrypto from "ssh2/lib/protocol/crypto.js";
+import kex from "ssh2/lib/protocol/kex.js";
+import keyParser from "ssh2/lib/protocol/keyParser.js";
+import Protocol from "ssh2/lib/protocol/Protocol.js";
+
+export const DISCONNECT = { protocolError: 2, byApplication: 11 } as const;
+export const OPEN_FAILURE = { prohibited: 1, connectFailed: 2, unknownType: 3, resourceShortage: 4 } as const;
+
+export interface ChannelOpenInfo {
+  readonly type: string;
+  readonly sender: number;
+  readonly window: number;
+  readonly packetSize: number;
+  readonly data: {
+    readonly destIP?: string;
+    readonly destPort?: number;
+    readonly srcIP?: string;
+    readonly srcPort?: number;
+    readonly socketPath?: string;
+  };
+}
+
+export interface ChannelConfirmation {
+  readonly recipient: number;
+  readonly sender: number;
+  readonly window: number;
+  readonly packetSize: number;
+}
+
+/** What the messages carry, as ssh2's codecs hand them over. `self` is always first. */
+export interface MessageHandlers {
+  DISCONNECT(self: unknown, reason: number, description: string): void;
+  SERVICE_REQUEST(self: unknown, service: string): void;
+  USERAUTH_REQUEST(self: unknown, user: string, service: string, method: string): void;
+  GLOBAL_REQUEST(self: unknown, name: string, wantReply: boolean, data: unknown): void;
+  CHANNEL_OPEN(self: unknown, info: ChannelOpenInfo): void;
+  CHANNEL_OPEN_CONFIRMATION(self: unknown, info: ChannelConfirmation): void;
+  CHANNEL_OPEN_FAILURE(self: unknown, recipient: number, reason: number, description: string): void;
+  CHANNEL_DATA(self: unknown, recipient: number, data: Buffer): void;
+  CHANNEL_WINDOW_ADJUST(self: unknown, recipient: number, amount: number): void;
+  CHANNEL_EOF(self: unknown, recipient: number): void;
+  CHANNEL_CLOSE(self: unknown, recipient: number): void;
+  CHANNEL_REQUEST(self: unknown, recipient: number, type: string, wantReply: boolean, data: unknown): void;
+}
+
+/** One server-side SSH transport. Methods throw after {@link cleanup}. */
+export interface ServerProtocol {
+  start(): void;
+  parse(chunk: Uint8Array, offset: number, length: number): void;
+  cleanup(): void;
+  rekey(): void;
+  ping(): void;
+  disconnect(reason: number): void;
+  serviceAccept(name: string): void;
+  authSuccess(): void;
+  requestSuccess(data?: Buffer): void;
+  requestFailure(): void;
+  channelSuccess(peer: number): void;
+  channelFailure(peer: number): void;
+  channelOpenConfirm(peer: number, local: number, window: number, maxPacket: number): void;
+  channelOpenFail(peer: number, reason: number, description: string): void;
+  channelData(peer: number, data: Buffer): void;
+  channelExtData(peer: number, data: Buffer, type: number): void;
+  channelWindowAdjust(peer: number, amount: number): void;
+  channelEOF(peer: number): void;
+  channelClose(peer: number): void;
+  exitStatus(peer: number, status: number): void;
+  exitSignal(peer: number, name: string, coreDumped: boolean, message: string): void;
+  forwardedTcpip(
+    local: number,
+    window: number,
+    maxPacket: number,
+    address: { boundAddr: string; boundPort: number; remoteAddr: string; remotePort: number },
+  ): void;
+  openssh_forwardedStreamLocal(local: number, window: number, maxPacket: number, address: { socketPath: string }): void;
+  openssh_authAgent(local: number, window: number, maxPacket: number): void;
+}
+
+/** ssh2's fields that tell whether a key exchange is going on and what waits for its end. */
+interface ProtocolState {
+  readonly _kexinit: unknown;
+  readonly _queue: readonly unknown[] | undefined;
+  readonly _destruct: unknown;
+  _offer: unknown;
+}
+
+export interface ProtocolOptions {
+  readonly hostKeys: HostKeys;
+  readonly handlers: MessageHandlers;
+  /** Bytes for the peer; owned by the callee. */
+  readonly onWrite: (bytes: Buffer) => void;
+  readonly onError: (error: Error) => void;
+  readonly onPacket: () => void;
+  /** After the first and after every later key exchange. */
+  readonly onKeyExchanged: () => void;
+}
+
+/** Parsed host keys by algorithm. */
+export type HostKeys = Readonly<Record<string, unknown>>;
+
+/** Resolves when ssh2's WebAssembly part is ready. */
+export const protocolReady: Promise<void> = sshCrypto.init;
+
+export function parseHostKey(key: string | Uint8Array): HostKeys {
+  const parsed = keyParser.parseKey(typeof key === "string" ? key : Buffer.from(key));
+  const first = Array.isArray(parsed) ? parsed[0] : parsed;
+  if (first === undefined || first instanceof Error || first.getPrivatePEM() === null) {
+    throw new TypeError("the SSH host key is not a private key that can be read", { cause: first });
+  }
+  return { [first.type]: first };
+}
+
+export function createServerProtocol(options: ProtocolOptions): ServerProtocol {
+  const hostKeyTypes = Object.keys(options.hostKeys);
+  const protocol = new Protocol({
+    server: true,
+    ident: "coder-agent",
+    hostKeys: options.hostKeys,
+    offer: offer(hostKeyTypes, CIPHERS),
+    onWrite: options.onWrite,
+    onError: options.onError,
+    onPacket: options.onPacket,
+    onHeader: (header: { versions: { software: string } }) => {
+      // OpenSSH picks by its own order, which has ChaCha20 first: several times slower than AES-GCM without native code.
+      if (OPENSSH_WITH_GCM.test(header.versions.software)) state(protocol)._offer = offer(hostKeyTypes, GCM_CIPHERS);
+    },
+    onHandshakeComplete: options.onKeyExchanged,
+    messageHandlers: options.handlers,
+  });
+  return protocol as ServerProtocol;
+}
+
+/** During a key exchange ssh2 queues every message: no bulk data may be sent then. */
+export function isExchangingKeys(protocol: ServerProtocol): boolean {
+  return state(protocol)._kexinit !== undefined;
+}
+
+/** Messages that wait for the end of a key exchange. */
+export function queuedMessages(protocol: ServerProtocol): number {
+  return state(protocol)._queue?.length ?? 0;
+}
+
+function state(protocol: unknown): ProtocolState {
+  return protocol as ProtocolState;
+}
+
+const GCM_CIPHERS = ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com"];
+const CIPHERS = [...GCM_CIPHERS, "chacha20-poly1305@openssh.com", "aes128-ctr", "aes256-ctr"];
+/** AES-GCM came with OpenSSH 6.2. */
+const OPENSSH_WITH_GCM = /^OpenSSH_(?:6\.[2-9]|[789]\.|\d{2,}\.)/;
+
+function offer(hostKeyTypes: readonly string[], ciphers: readonly string[]): unknown {
+  const direction = {
+    cipher: ciphers,
+    mac: ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"],
+    // The tunnel is no place for compression, and inflating a client's input has no useful bound.
+    compress: ["none"],
+    lang: [],
+  };
+  return new kex.KexInit({
+    kex: [
+      "curve25519-sha256",
+      "curve25519-sha256@libssh.org",
+      "ecdh-sha2-nistp256",
+      "ecdh-sha2-nistp384",
+      "ecdh-sha2-nistp521",
+      "diffie-hellman-group14-sha256",
+      "diffie-hellman-group16-sha512",
+      "kex-strict-s-v00@openssh.com",
+    ],
+    serverHostKey: hostKeyTypes,
+    cs: direction,
+    sc: direction,
+  });
+}

@@ -1,0 +1,49 @@
+import { accessSync, constants, statSync } from "node:fs";
+import { homedir, userInfo } from "node:os";
+import { basename } from "node:path";
+
+/** Whom sessions run as: always the user of the agent itself, whatever name the client gave. */
+export interface SessionUser {
+  readonly name: string;
+  readonly shell: string;
+  readonly home: string;
+  readonly uid: number;
+}
+
+/** Name and uid from the system, home from $HOME, shell from the passwd entry; containers may lack the entry. */
+export function resolveUser(environment: NodeJS.ProcessEnv = process.env): SessionUser {
+  const entry = passwdEntry();
+  const uid = entry?.uid ?? process.getuid?.() ?? -1;
+  return {
+    name: entry?.name ?? environment["USER"] ?? environment["LOGNAME"] ?? String(uid),
+    shell: [entry?.shell, environment["SHELL"], "/bin/bash"].find(isUsableShell) ?? "/bin/sh",
+    home: homedir() || "/",
+    uid,
+  };
+}
+
+export function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false; // missing or forbidden: either way it cannot be run
+  }
+}
+
+function isUsableShell(path: string | null | undefined): path is string {
+  if (path === undefined || path === null || path === "") return false;
+  return !REFUSING_SHELLS.has(basename(path)) && isExecutable(path);
+}
+
+/** Service accounts have these; somebody who reaches this agent is meant to log in. */
+const REFUSING_SHELLS = new Set(["nologin", "false"]);
+
+function passwdEntry(): { name: string; shell: string | null; uid: number } | undefined {
+  try {
+    const info = userInfo();
+    return { name: info.username, shell: info.shell, uid: info.uid };
+  } catch {
+    return undefined; // the uid has no passwd entry
+  }
+}

@@ -1,0 +1,50 @@
+import { ClientError } from "coder-client/client-error";
+import { parseWorkspaceName } from "coder-protocol/names";
+import type { Workspace } from "coder-protocol/rest/workspaces";
+import { BaseCommand, helpArgs, helpFlags } from "../base-command.ts";
+import type { ParsedLine } from "../flags/parse.ts";
+import { openDeployment } from "../services/deployment.ts";
+import { listeningPorts } from "../services/show.ts";
+import { ago, OUTPUT_FLAGS, printJson } from "../ui/output.ts";
+import { renderTable } from "../ui/table.ts";
+import { workspaceStatusText } from "../ui/workspace-table.ts";
+
+const FLAGS = OUTPUT_FLAGS.filter((flag) => flag.name === "output");
+const WORDS = [{ name: "workspace", summary: "[owner/]workspace", required: true }];
+
+export default class Show extends BaseCommand {
+  static override summary = "Show a workspace, its agents and how to reach them";
+  static override examples = ["<%= config.bin %> show demo"];
+  static override specs = FLAGS;
+  static override words = WORDS;
+  static override flags = helpFlags(FLAGS);
+  static override args = helpArgs(WORDS);
+
+  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
+    const deployment = openDeployment(line.values);
+    const name = parseWorkspaceName(line.words[0]!, {});
+    const body = await deployment.call(
+      `/api/v2/users/${encodeURIComponent(name.owner ?? "me")}/workspace/${encodeURIComponent(name.workspace)}`,
+      { signal },
+    );
+    const workspace = body as Workspace;
+    if (!Array.isArray(workspace.latest_build?.resources)) {
+      throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's answer is no workspace");
+    }
+    if (line.values["output"] === "json") return void printJson(workspace);
+    process.stdout.write(`${workspace.owner_name}/${workspace.name}: ${workspaceStatusText(workspace)}\n\n`);
+    const agents = workspace.latest_build.resources.flatMap((resource) => resource.agents ?? []);
+    const several = agents.length > 1;
+    const rows = await Promise.all(
+      agents.map(async (agent) => [
+        agent.name,
+        agent.status === "connected" ? `connected, ${agent.lifecycle_state}` : agent.status,
+        ago(agent.last_connected_at, Date.now()),
+        agent.version,
+        agent.status === "connected" ? (await listeningPorts(deployment, agent.id, signal)).join(" ") : "",
+        `coder ssh ${workspace.name}${several ? `.${agent.name}` : ""}`,
+      ]),
+    );
+    process.stdout.write(renderTable(["AGENT", "STATUS", "LAST SEEN", "VERSION", "PORTS", "ACCESS"], rows));
+  }
+}

@@ -1,0 +1,40 @@
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+/** Files of the stored login, shared with a stock CLI: each holds its bare value. */
+export type ConfigFile = "url" | "session" | "organization";
+
+/** The folder where logins live, by the rules of a stock CLI. */
+export function defaultConfigDir(environment: NodeJS.ProcessEnv, platform: NodeJS.Platform = process.platform): string {
+  const home = environment["HOME"] ?? homedir();
+  if (platform === "darwin") return join(home, "Library", "Application Support", "coderv2");
+  if (platform === "win32") return join(environment["APPDATA"] ?? join(home, "AppData", "Roaming"), "coderv2");
+  const base = environment["XDG_CONFIG_HOME"];
+  return join(base !== undefined && base !== "" ? base : join(home, ".config"), "coderv2");
+}
+
+/** The trimmed value; undefined when the file is missing or empty. Other errors are thrown. */
+export function readConfig(dir: string, file: ConfigFile): string | undefined {
+  try {
+    const text = readFileSync(join(dir, file), "utf8").trim();
+    return text === "" ? undefined : text;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Writes by rename, private from the first byte on: folder 0700, file 0600, wider modes are narrowed. */
+export function writeConfig(dir: string, file: ConfigFile, value: string): void {
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  if ((statSync(dir).mode & 0o077) !== 0) chmodSync(dir, 0o700);
+  const temporary = join(dir, `.${file}.${process.pid}.tmp`);
+  rmSync(temporary, { force: true });
+  writeFileSync(temporary, value, { mode: 0o600, flag: "wx" });
+  renameSync(temporary, join(dir, file));
+}
+
+export function removeConfig(dir: string, file: ConfigFile): void {
+  rmSync(join(dir, file), { force: true });
+}

@@ -1,0 +1,47 @@
+import { ClientError } from "coder-client/client-error";
+import { describe, expect, it } from "vitest";
+import { EngineError } from "wg-userspace/base/errors";
+import { UsageError } from "../flags/spec.ts";
+import { renderUserError, toUserError } from "./present.ts";
+import { UserError } from "./user-error.ts";
+
+const render = (error: unknown) => {
+  const known = toUserError(error);
+  return known === undefined ? undefined : { text: renderUserError(known), exit: known.exit };
+};
+
+describe("what a person reads when a command fails", () => {
+  it("names what, why and what next, with the code at the end of the first line", () => {
+    expect(
+      render(new UserError("Cannot reach it", { why: "it is off", next: ["turn it on"], code: "ERR_OFF" })),
+    ).toEqual({
+      text: "Cannot reach it: it is off   (ERR_OFF)\n  Try: turn it on",
+      exit: 1,
+    });
+  });
+
+  it.each([
+    [new ClientError("ERR_NOT_LOGGED_IN", "You are not logged in"), "coder login <url>"],
+    [new ClientError("ERR_UNAUTHORIZED", "x"), "wrong, expired or was removed"],
+    [new ClientError("ERR_NO_RELAY", "The deployment has no relay"), "administrator"],
+    [new EngineError("ERR_CONNECTION_REFUSED", "cannot reach http://h"), "check the URL and that the server runs"],
+    [new EngineError("ERR_NAME_NOT_FOUND", "cannot reach http://h"), "check the host name"],
+    [new EngineError("ERR_TLS_UNTRUSTED", "cannot reach https://h"), "--ca-file"],
+    [new EngineError("ERR_TLS_NAME_MISMATCH", "cannot reach https://h"), "host name that the certificate carries"],
+    [new EngineError("ERR_TLS_EXPIRED", "cannot reach https://h"), "clock"],
+    [new EngineError("ERR_PROXY_REFUSED", "proxy p refused"), "NO_PROXY"],
+  ])("tells what to do about %s", (error, words) => {
+    const rendered = render(error)!;
+    expect(rendered.exit).toBe(1);
+    expect(rendered.text).toContain(words);
+    expect(rendered.text).not.toMatch(/\n\s+at /);
+  });
+
+  it("exits with 2 for a wrong command line", () => {
+    expect(render(new UsageError("unknown flag --x"))).toEqual({ text: "unknown flag --x   (ERR_USAGE)", exit: 2 });
+  });
+
+  it("takes anything else for our own bug", () => {
+    expect(render(new TypeError("x is not a function"))).toBeUndefined();
+  });
+});

@@ -1,0 +1,120 @@
+import { ClientError } from "coder-client/client-error";
+import { NameError } from "coder-protocol/names";
+import { EngineError, type ErrorCode } from "wg-userspace/base/errors";
+import { UsageError } from "../flags/spec.ts";
+import { CancelledError, EXIT, UserError } from "./user-error.ts";
+
+/** Everything a command can fail with, as words for a person. Undefined: our own bug. */
+export function toUserError(error: unknown): UserError | undefined {
+  if (error instanceof UserError) return error;
+  if (error instanceof UsageError) return new UserError(error.message, { code: "ERR_USAGE", exit: EXIT.usage });
+  if (error instanceof NameError) return new UserError(error.message, { code: "ERR_BAD_NAME", exit: EXIT.usage });
+  if (error instanceof ClientError) return presentClientError(error);
+  if (error instanceof EngineError) return presentEngineError(error);
+  return undefined;
+}
+
+/** One to three lines: what failed and why, then what to try. */
+export function renderUserError(error: UserError): string {
+  const why = error.why === undefined ? "" : `: ${error.why}`;
+  const next = error.next.map((line) => `  Try: ${line}`);
+  return [`${error.message}${why}   (${error.code})`, ...next].join("\n");
+}
+
+export function isCancelled(error: unknown): boolean {
+  return error instanceof CancelledError || (error instanceof Error && error.name === "AbortError");
+}
+
+function presentClientError(error: ClientError): UserError {
+  const why = [error.detail, ...error.validations.map((one) => `${one.field}: ${one.detail}`)]
+    .filter((text) => text !== undefined && text !== "")
+    .join("; ");
+  const base = { why: why === "" ? undefined : why, code: error.code, cause: error };
+  switch (error.code) {
+    case "ERR_NOT_LOGGED_IN":
+      return new UserError("You are not logged in", { ...base, next: ["coder login <url>"] });
+    case "ERR_UNAUTHORIZED":
+      return new UserError("The deployment refused the session token: it is wrong, expired or was removed", {
+        code: error.code,
+        cause: error,
+        next: ["coder login"],
+      });
+    case "ERR_NOT_A_CODER_SERVER":
+      return new UserError(error.message, { ...base, next: ["check the URL: coder login <url>"] });
+    case "ERR_NO_RELAY":
+      return new UserError(error.message, {
+        ...base,
+        next: ["ask an administrator to enable the embedded relay or to give a relay map"],
+      });
+    case "ERR_VERSION_MISMATCH":
+      return new UserError(error.message, { ...base, next: ["install the client version that the deployment offers"] });
+    case "ERR_AGENT_UNREACHABLE":
+    case "ERR_FORBIDDEN":
+    case "ERR_NOT_FOUND":
+    case "ERR_CONFLICT":
+    case "ERR_RATE_LIMITED":
+    case "ERR_BAD_REQUEST":
+    case "ERR_SERVER":
+    case "ERR_RESUME_TOKEN":
+    case "ERR_BAD_CONFIGURATION":
+      return new UserError(error.message, base);
+  }
+}
+
+/** The next step for each failure of the network; undefined where the message says all there is. */
+function nextStep(code: ErrorCode): string | undefined {
+  switch (code) {
+    case "ERR_CONNECTION_REFUSED":
+      return "check the URL and that the server runs";
+    case "ERR_NAME_NOT_FOUND":
+      return "check the host name in the URL, and your DNS or VPN";
+    case "ERR_HOST_UNREACHABLE":
+    case "ERR_NETWORK_UNREACHABLE":
+    case "ERR_CONNECTION_TIMEOUT":
+    case "ERR_TIMEOUT":
+      return "check your network, VPN and firewall; a proxy is taken from HTTPS_PROXY";
+    case "ERR_TLS_UNTRUSTED":
+      return "trust its certificate authority with --ca-file <pem>, or ask an administrator for a public certificate";
+    case "ERR_TLS_NAME_MISMATCH":
+      return "use the host name that the certificate carries, or ask an administrator to fix the certificate";
+    case "ERR_TLS_EXPIRED":
+      return "check this machine's clock; if it is right, the server's administrator must renew the certificate";
+    case "ERR_PROXY_REFUSED":
+      return "ask whoever runs the proxy to allow this host, or name the host in NO_PROXY";
+    case "ERR_RELAY_REFUSED":
+      return "run with -v for details; an administrator can force WebSockets with --derp-force-websockets";
+    case "ERR_ADDRESS_IN_USE":
+      return "stop the other program or choose another port";
+    case "ERR_TLS":
+    case "ERR_CLOSED":
+    case "ERR_ABORTED":
+    case "ERR_CONNECTION_RESET":
+    case "ERR_ADDRESS_NOT_AVAILABLE":
+    case "ERR_PERMISSION_DENIED":
+    case "ERR_RELAY_PROTOCOL":
+    case "ERR_RELAY_GONE":
+    case "ERR_NO_PATH":
+    case "ERR_NO_PEER":
+    case "ERR_HANDSHAKE_TIMEOUT":
+    case "ERR_MESSAGE_TOO_LARGE":
+    case "ERR_LIMIT":
+    case "ERR_INVALID_ARGUMENT":
+    case "ERR_PROTOCOL":
+    case "ERR_UNSUPPORTED":
+    case "ERR_IO":
+      return undefined;
+  }
+}
+
+function presentEngineError(error: EngineError): UserError {
+  const next = nextStep(error.code);
+  return new UserError(capitalized(error.message), {
+    code: error.code,
+    cause: error,
+    ...(next === undefined ? {} : { next: [next] }),
+  });
+}
+
+function capitalized(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,22 @@
+/**
+ * Entry of the executable. `ssh --stdio` is started for every `ssh`, `git` and editor window: it goes to an entry of its
+ * own that loads nothing else. Everything else goes to the full command line.
+ */
+import { createRequire } from "node:module";
+import { rotateGlobalFlags } from "./flags/rotate.ts";
+
+const argv = rotateGlobalFlags(process.argv.slice(2));
+const load = createRequire(import.meta.url);
+
+if (argv[0] === "ssh" && wantsStdio(argv)) {
+  (load("./ssh-stdio.cjs") as typeof import("./ssh-stdio.ts")).runStdio(argv.slice(1));
+} else {
+  (load("./cli.cjs") as typeof import("./cli.ts")).runCli(argv);
+}
+
+function wantsStdio(words: readonly string[]): boolean {
+  if (words.includes("--help") || words.includes("-h") || words.includes("--debug-options")) return false;
+  const end = words.indexOf("--");
+  const flags = end < 0 ? words : words.slice(0, end);
+  return flags.includes("--stdio") || flags.includes("--stdio=true") || process.env["CODER_SSH_STDIO"] === "true";
+}

@@ -1,0 +1,126 @@
+import type { Deployment } from "coder-client/api";
+import { sleep } from "coder-client/backoff";
+import { ClientError } from "coder-client/client-error";
+import { WorkspaceConnection } from "coder-client/workspace-connection";
+import { type AgentRef, chooseAgent, findAgent, findWorkspace, type WorkspaceRef } from "coder-client/workspaces";
+import { parseWorkspaceName } from "coder-protocol/names";
+import type { Logger } from "wg-userspace/base/ports";
+import { UserError } from "../errors/user-error.ts";
+
+const POLL_MS = 500;
+
+export interface ConnectRequest {
+  readonly deployment: Deployment;
+  /** Host or workspace as typed. */
+  readonly name: string;
+  readonly hostPrefix?: string | undefined;
+  readonly hostnameSuffix?: string | undefined;
+  readonly wait: "yes" | "no" | "auto";
+  /** 0: no limit. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  /** Told which stage is being waited for. */
+  readonly onStage: (text: string) => void;
+}
+
+export interface ConnectedWorkspace {
+  readonly workspace: WorkspaceRef;
+  readonly agent: AgentRef;
+  readonly connection: WorkspaceConnection;
+}
+
+/** From a typed name to a connection that answers. Every wait says what it waits for, and ends at the limit. */
+export async function connectWorkspace(request: ConnectRequest): Promise<ConnectedWorkspace> {
+  const name = parseWorkspaceName(request.name, {
+    ...(request.hostPrefix === undefined ? {} : { hostPrefix: request.hostPrefix }),
+    ...(request.hostnameSuffix === undefined ? {} : { hostnameSuffix: request.hostnameSuffix }),
+  });
+  const started = performance.now();
+  const limit = request.timeoutMs === 0 ? undefined : AbortSignal.timeout(request.timeoutMs);
+  const signal = limit === undefined ? request.signal : AbortSignal.any([request.signal, limit]);
+  request.onStage("Asking the control plane");
+  let waitedFor = "the control plane did not answer";
+  try {
+    const workspace = await findWorkspace(request.deployment, name, { signal });
+    refuseStopped(workspace);
+    const chosen = chooseAgent(workspace, name.agent);
+    const agent = await waitForAgent(request, chosen, signal, (why) => {
+      waitedFor = why;
+    });
+    const connection = await WorkspaceConnection.open({
+      deployment: request.deployment,
+      agentId: agent.id,
+      signal: request.signal,
+      ...(request.timeoutMs === 0 ? {} : { timeoutMs: Math.max(1, request.timeoutMs - (performance.now() - started)) }),
+      logger: request.logger,
+      onStage: (stage) => request.onStage(`Connecting: ${stage}`),
+    });
+    return { workspace, agent, connection };
+  } catch (error) {
+    if (limit?.aborted === true && !request.signal.aborted && !(error instanceof ClientError)) {
+      const seconds = Math.round(request.timeoutMs / 1000);
+      throw new ClientError(
+        "ERR_AGENT_UNREACHABLE",
+        `Workspace "${name.workspace}" could not be reached within ${seconds} s`,
+        {
+          detail: waitedFor,
+          cause: error,
+        },
+      );
+    }
+    throw error;
+  }
+}
+
+function refuseStopped(workspace: WorkspaceRef): void {
+  if (workspace.buildStatus === "running") return;
+  throw new UserError(`Workspace "${workspace.name}" is not running`, {
+    why: `its status is "${workspace.buildStatus}"`,
+    next: [`coder start ${workspace.name}`],
+    code: "ERR_WORKSPACE_STOPPED",
+  });
+}
+
+/** Waits until the agent is connected and, where wanted, its startup scripts are done. */
+async function waitForAgent(
+  request: ConnectRequest,
+  first: AgentRef,
+  signal: AbortSignal,
+  waitingFor: (why: string) => void,
+): Promise<AgentRef> {
+  const wantsScripts =
+    request.wait === "yes" || (request.wait === "auto" && first.scripts.some((script) => script.startBlocksLogin));
+  for (let agent = first; ; agent = await findAgent(request.deployment, agent.id, { signal })) {
+    if (/^(shutting_down|shutdown_timeout|shutdown_error|off)$/.test(agent.lifecycleState)) {
+      throw new UserError(`The agent "${agent.name}" is shutting down`, {
+        why: `its state is "${agent.lifecycleState}"`,
+        code: "ERR_AGENT_OFF",
+      });
+    }
+    if (agent.status === "connected") {
+      if (!wantsScripts || !/^(created|starting)$/.test(agent.lifecycleState)) {
+        warnAboutStart(agent);
+        return agent;
+      }
+      waitingFor("its startup scripts are still running; --wait=no skips them");
+      request.onStage("Waiting for the startup scripts (skip with --wait=no)");
+    } else if (agent.status === "connecting" || agent.status === "timeout") {
+      waitingFor(
+        `its agent "${agent.name}" has never connected: start it on the workspace's machine, "coder external-workspaces agent-instructions" says how`,
+      );
+      request.onStage(`Waiting for agent "${agent.name}" to connect for the first time`);
+    } else {
+      waitingFor(`its agent "${agent.name}" is disconnected: is its machine up and able to reach the deployment?`);
+      request.onStage(`Waiting for agent "${agent.name}" to reconnect`);
+    }
+    await sleep(POLL_MS, signal);
+  }
+}
+
+function warnAboutStart(agent: AgentRef): void {
+  if (agent.lifecycleState === "start_error")
+    process.stderr.write("warning: a startup script of the workspace failed\n");
+  if (agent.lifecycleState === "start_timeout")
+    process.stderr.write("warning: a startup script of the workspace ran out of time\n");
+}

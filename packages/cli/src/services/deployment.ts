@@ -1,0 +1,130 @@
+import { exec } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { promisify } from "node:util";
+import { Deployment } from "coder-client/api";
+import { ClientError } from "coder-client/client-error";
+import { Dialer, type TlsSettings } from "coder-client/dialer";
+import { defaultConfigDir, readConfig } from "../config-dir.ts";
+import { UserError } from "../errors/user-error.ts";
+import { booleanFlag, type FlagValues, listFlag, stringFlag } from "../flags/spec.ts";
+import { VERSION } from "../version.ts";
+
+const HEADER_COMMAND_TIMEOUT_MS = 10_000;
+
+export function configDirOf(flags: FlagValues): string {
+  return stringFlag(flags, "global-config") ?? defaultConfigDir(process.env);
+}
+
+/** The deployment's URL by flag, variable or file. Throws when there is none. */
+export function deploymentUrl(flags: FlagValues): URL {
+  const text = stringFlag(flags, "url") ?? readConfig(configDirOf(flags), "url");
+  if (text === undefined) throw new ClientError("ERR_NOT_LOGGED_IN", "You are not logged in");
+  return parseDeploymentUrl(text);
+}
+
+/** A deployment URL as people type it: no scheme means https, or http for localhost. */
+export function parseDeploymentUrl(text: string): URL {
+  const withScheme = /^[a-z]+:\/\//i.test(text) ? text : `${text.startsWith("localhost") ? "http" : "https"}://${text}`;
+  const url = URL.canParse(withScheme) ? new URL(withScheme) : undefined;
+  if (url === undefined || (url.protocol !== "http:" && url.protocol !== "https:") || url.hostname === "") {
+    throw new UserError(`"${text}" is not the URL of a deployment`, {
+      next: ["give it as https://coder.example.com"],
+      code: "ERR_BAD_URL",
+    });
+  }
+  url.search = "";
+  url.hash = "";
+  return url;
+}
+
+/** The deployment with the stored or given login. Throws when not logged in. */
+export function openDeployment(flags: FlagValues): Deployment {
+  const url = deploymentUrl(flags);
+  const token = stringFlag(flags, "token") ?? readConfig(configDirOf(flags), "session");
+  return deploymentAt(url, token, flags);
+}
+
+export function deploymentAt(url: URL, token: string | undefined, flags: FlagValues): Deployment {
+  return new Deployment({
+    url,
+    ...(token === undefined ? {} : { token }),
+    dialer: new Dialer({ tls: tlsSettings(flags) }),
+    extraHeaders: headerSource(url, listFlag(flags, "header"), stringFlag(flags, "header-command")),
+    clientVersion: VERSION,
+    ...(booleanFlag(flags, "no-version-warning")
+      ? {}
+      : {
+          onVersionMismatch: (server: string) => {
+            process.stderr.write(
+              `version mismatch: this client is ${VERSION}, the deployment is ${server}; install the client it offers\n`,
+            );
+          },
+        }),
+  });
+}
+
+function tlsSettings(flags: FlagValues): TlsSettings {
+  const ca = readPem(flags, "ca-file");
+  const cert = readPem(flags, "client-cert");
+  const key = readPem(flags, "client-key");
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new UserError("--client-cert and --client-key belong together", { code: "ERR_USAGE", exit: 2 });
+  }
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  };
+}
+
+function readPem(flags: FlagValues, name: string): string | undefined {
+  const path = stringFlag(flags, name);
+  if (path === undefined) return undefined;
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new UserError(`Cannot read --${name} "${path}"`, {
+      why: (error as NodeJS.ErrnoException).code,
+      cause: error,
+    });
+  }
+  if (!text.includes("-----BEGIN "))
+    throw new UserError(`--${name} "${path}" is not a PEM file`, { code: "ERR_BAD_PEM" });
+  return text;
+}
+
+/** Headers of flags, then of the command, whose output is asked for anew each time. */
+export function headerSource(
+  url: URL,
+  pairs: readonly string[],
+  command: string | undefined,
+): () => Promise<Readonly<Record<string, string>>> {
+  const fixed = Object.fromEntries(pairs.map((pair) => headerOf(pair, "--header")));
+  if (command === undefined) return async () => fixed;
+  return async () => {
+    let output: string;
+    try {
+      const done = await promisify(exec)(command, {
+        env: { ...process.env, CODER_URL: url.href },
+        timeout: HEADER_COMMAND_TIMEOUT_MS,
+        maxBuffer: 64 * 1024,
+      });
+      output = done.stdout;
+    } catch (error) {
+      throw new UserError(`The header command failed: "${command}"`, { why: (error as Error).message, cause: error });
+    }
+    const lines = output.split("\n").filter((line) => line.trim() !== "");
+    return { ...fixed, ...Object.fromEntries(lines.map((line) => headerOf(line, "the header command"))) };
+  };
+}
+
+function headerOf(pair: string, from: string): [string, string] {
+  const equals = pair.indexOf("=");
+  const name = pair.slice(0, equals).trim();
+  const value = pair.slice(equals + 1).trim();
+  if (equals <= 0 || !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) || /[\r\n\0]/.test(value)) {
+    throw new UserError(`${from} gave "${pair}"; a header is written key=value`, { code: "ERR_USAGE", exit: 2 });
+  }
+  return [name, value];
+}

@@ -1,0 +1,68 @@
+import type { Deployment } from "coder-client/api";
+import { ClientError } from "coder-client/client-error";
+import { chooseAgent, findWorkspace } from "coder-client/workspaces";
+import { parseWorkspaceName } from "coder-protocol/names";
+
+/** How to start the agent of a workspace that runs on a machine of one's own. JSON keys as a stock CLI prints them. */
+export interface AgentInstructions {
+  readonly workspace_name: string;
+  readonly agent_name: string;
+  readonly auth_type: "token";
+  readonly auth_token: string;
+  readonly init_script: string;
+}
+
+export async function createExternalWorkspace(
+  deployment: Deployment,
+  owner: string,
+  name: string,
+  agentName: string | undefined,
+  signal: AbortSignal,
+): Promise<AgentInstructions> {
+  await deployment.call(`/api/v2/users/${encodeURIComponent(owner)}/workspaces`, {
+    method: "POST",
+    body: { name, ...(agentName === undefined ? {} : { agent_name: agentName }) },
+    signal,
+  });
+  return agentInstructions(deployment, owner === "me" ? name : `${owner}/${name}`, signal);
+}
+
+export async function agentInstructions(
+  deployment: Deployment,
+  name: string,
+  signal: AbortSignal,
+): Promise<AgentInstructions> {
+  const parsed = parseWorkspaceName(name, {});
+  const workspace = await findWorkspace(deployment, parsed, { signal });
+  const agent = chooseAgent(workspace, parsed.agent);
+  const body = (await deployment.call(
+    `/api/v2/workspaces/${workspace.id}/external-agent/${encodeURIComponent(agent.name)}/credentials`,
+    {
+      signal,
+    },
+  )) as { agent_token?: unknown; command?: unknown } | undefined;
+  if (typeof body?.agent_token !== "string") {
+    throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's answer has no agent token");
+  }
+  return {
+    workspace_name: workspace.name,
+    agent_name: agent.name,
+    auth_type: "token",
+    auth_token: body.agent_token,
+    init_script: typeof body.command === "string" ? body.command : "",
+  };
+}
+
+/** For people: the two lines that start the agent, and where. */
+export function renderInstructions(deployment: Deployment, instructions: AgentInstructions): string {
+  const url = deployment.url.href.replace(/\/$/, "");
+  return [
+    `Start the agent of workspace "${instructions.workspace_name}" on its machine with:`,
+    "",
+    `    export CODER_AGENT_URL=${url} CODER_AGENT_TOKEN=${instructions.auth_token}`,
+    "    coder agent",
+    "",
+    `Then reach it from here with: coder ssh ${instructions.workspace_name}`,
+    "",
+  ].join("\n");
+}

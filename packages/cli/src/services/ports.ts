@@ -1,0 +1,2 @@
+/** Where the agent serves SSH inside the tunnel. */
+export const SSH_PORT = 1;

@@ -1,0 +1,25 @@
+import { homedir } from "node:os";
+import { parseServerConfig, presentServerError, runServer, ServerError, type ServerFlagValues } from "coder-server";
+import { EXIT } from "../errors/user-error.ts";
+
+/** Runs the control plane until it is told to stop. Returns the exit code. */
+export async function runServerCommand(
+  values: ServerFlagValues,
+  verbose: boolean,
+  signal: AbortSignal,
+): Promise<number> {
+  try {
+    const config = parseServerConfig(verbose ? { ...values, verbose: true } : values, surroundings());
+    await runServer(config, { signal });
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof ServerError)) throw error;
+    process.stderr.write(`${presentServerError(error)}\n`);
+    return EXIT.failure;
+  }
+}
+
+function surroundings(): { homeDir: string; stateHome?: string } {
+  const stateHome = process.env["XDG_STATE_HOME"];
+  return { homeDir: homedir(), ...(stateHome === undefined || stateHome === "" ? {} : { stateHome }) };
+}

@@ -1,0 +1,18 @@
+import type { ParsedLine } from "../flags/parse.ts";
+import { booleanFlag, numberFlag, stringFlag, UsageError } from "../flags/spec.ts";
+import type { ConnectRequest } from "./connect.ts";
+
+/** The part of a `coder ssh` line that says where to and how to wait: the same for both starts. */
+export function connectOptions(
+  line: ParsedLine,
+): Pick<ConnectRequest, "name" | "hostPrefix" | "hostnameSuffix" | "wait" | "timeoutMs"> {
+  const name = line.words[0];
+  if (name === undefined) throw new UsageError("which workspace? usage: coder ssh <workspace> [command …]");
+  return {
+    name,
+    hostPrefix: stringFlag(line.values, "ssh-host-prefix"),
+    hostnameSuffix: stringFlag(line.values, "hostname-suffix"),
+    wait: booleanFlag(line.values, "no-wait") ? "no" : (stringFlag(line.values, "wait") as "yes" | "no" | "auto"),
+    timeoutMs: numberFlag(line.values, "connect-timeout") ?? 0,
+  };
+}

@@ -1,0 +1,77 @@
+/**
+ * The lean start of `ssh --stdio`: OpenSSH runs it for every ssh, scp, git and editor window, so it loads nothing but the
+ * engine and the client library. Copies bytes between standard input and output and the workspace's SSH server.
+ */
+import { pipeline } from "node:stream/promises";
+import { writeBugReport } from "./errors/bug-report.ts";
+import { isCancelled, renderUserError, toUserError } from "./errors/present.ts";
+import { CancelledError, EXIT } from "./errors/user-error.ts";
+import { GLOBAL_FLAGS } from "./flags/global.ts";
+import { parseLine } from "./flags/parse.ts";
+import { booleanFlag, stringFlag } from "./flags/spec.ts";
+import { SSH_FLAGS } from "./flags/ssh.ts";
+import { connectWorkspace } from "./services/connect.ts";
+import { openDeployment } from "./services/deployment.ts";
+import { SSH_PORT } from "./services/ports.ts";
+import { connectOptions } from "./services/ssh-options.ts";
+import { createLogger } from "./ui/logger.ts";
+
+export function runStdio(argv: readonly string[]): void {
+  const cancel = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.on(signal, () => cancel.abort(new CancelledError(signal)));
+  stdio(argv, cancel.signal)
+    .then(
+      () => EXIT.ok,
+      (error: unknown) => failed(error, cancel.signal),
+    )
+    .then((code) => process.exit(code))
+    .catch(() => process.exit(EXIT.bug));
+}
+
+async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void> {
+  const line = parseLine([...SSH_FLAGS, ...GLOBAL_FLAGS], argv, process.env);
+  const logger = createLogger({
+    verbose: booleanFlag(line.values, "verbose"),
+    logDir: stringFlag(line.values, "log-dir"),
+  });
+  const { connection } = await connectWorkspace({
+    ...connectOptions(line),
+    deployment: openDeployment(line.values),
+    signal,
+    logger,
+    onStage: (text) => logger.log("debug", text),
+  });
+  try {
+    const stream = await connection.dial(SSH_PORT, { signal });
+    logger.log("debug", "connected", { path: connection.describePath() });
+    // OpenSSH closes its end when the session is over; then this process has nothing left to do.
+    await Promise.race([
+      pipeline(process.stdin, stream, { signal, end: true }).then(() => drained(stream)),
+      pipeline(stream, process.stdout, { signal, end: false }),
+    ]);
+  } finally {
+    await connection.close();
+  }
+}
+
+/** After the local end closed, what the workspace still has to say is awaited by the other direction. */
+function drained(stream: NodeJS.ReadableStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream.once("end", resolve);
+    stream.once("close", resolve);
+  });
+}
+
+function failed(error: unknown, signal: AbortSignal): number {
+  if (isCancelled(error) || signal.aborted) return EXIT.cancelled;
+  // The reader of our output went away: the ordinary end of a ProxyCommand.
+  if ((error as NodeJS.ErrnoException).code === "EPIPE") return EXIT.ok;
+  const known = toUserError(error);
+  if (known !== undefined) {
+    process.stderr.write(`${renderUserError(known)}\n`);
+    return known.exit;
+  }
+  process.stderr.write(`Unexpected error: ${String(error)}; report ${writeBugReport(error)}\n`);
+  return EXIT.bug;
+}

@@ -1,0 +1,29 @@
+import { appendFileSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Logger, LogLevel } from "wg-userspace/base/ports";
+
+const ORDER: readonly LogLevel[] = ["trace", "debug", "info", "warn", "error"];
+
+/** Log lines for people: to stderr with --verbose, to a file with --log-dir, nowhere else. */
+export function createLogger(options: { readonly verbose: boolean; readonly logDir: string | undefined }): Logger {
+  const file = options.logDir === undefined ? undefined : logFile(options.logDir);
+  if (!options.verbose && file === undefined) return { level: "error", log: () => undefined };
+  return {
+    level: "debug",
+    log(level, message, fields) {
+      if (ORDER.indexOf(level) < 1) return;
+      const details = Object.entries(fields ?? {}).map(([key, value]) => ` ${key}=${JSON.stringify(value)}`);
+      const line = `${new Date().toISOString()} [${level}] ${message}${details.join("")}\n`;
+      if (options.verbose) process.stderr.write(line);
+      if (file !== undefined) appendFileSync(file, line, { mode: 0o600 });
+    },
+  };
+}
+
+/** `coder-ssh-<date>-<time>-<5 letters>-<parent pid>.log`: editors look for this name. */
+function logFile(dir: string): string {
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const stamp = new Date().toISOString().replace(/[-:]/g, "").replace("T", "-").slice(0, 15);
+  const letters = Array.from({ length: 5 }, () => String.fromCharCode(97 + Math.floor(Math.random() * 26))).join("");
+  return join(dir, `coder-ssh-${stamp}-${letters}-${process.ppid}.log`);
+}

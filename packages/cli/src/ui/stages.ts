@@ -1,0 +1,36 @@
+/** Says on stderr which stage of connecting is being waited for; quiet when it is quick, and gone when it is over. */
+const SHOW_AFTER_MS = 400;
+
+export class StageLine {
+  readonly #stream: NodeJS.WriteStream;
+  readonly #live: boolean;
+  #timer: NodeJS.Timeout | undefined;
+  #shown = false;
+  #last = "";
+
+  constructor(stream: NodeJS.WriteStream = process.stderr) {
+    this.#stream = stream;
+    this.#live = stream.isTTY === true;
+  }
+
+  set(text: string): void {
+    if (text === this.#last) return;
+    this.#last = text;
+    if (!this.#live) return;
+    if (this.#shown) return this.#draw();
+    this.#timer ??= setTimeout(() => this.#draw(), SHOW_AFTER_MS);
+  }
+
+  /** Removes the line. */
+  clear(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#shown) this.#stream.write("\r\u001b[K");
+    this.#shown = false;
+  }
+
+  #draw(): void {
+    this.#shown = true;
+    this.#stream.write(`\r\u001b[K${this.#last} …`);
+  }
+}

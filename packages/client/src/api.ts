@@ -1,0 +1,209 @@
+import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { EngineError } from "wg-userspace/base/errors";
+import { toEngineError } from "wg-userspace/io/node-errors";
+import { ClientError, type ClientErrorCode } from "./client-error.ts";
+import { Dialer } from "./dialer.ts";
+
+/** REST answers are small; a bigger one is not ours. */
+const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+const REQUEST_TIMEOUT_MS = 30_000;
+
+export interface DeploymentOptions {
+  /** The access URL, e.g. `https://coder.example.com`. */
+  readonly url: URL;
+  /** User session token, or an agent's token. Absent before login. */
+  readonly token?: string;
+  readonly dialer?: Dialer;
+  /** Headers added to every request, WebSocket and relay dial. Asked each time, so that short-lived ones stay fresh. */
+  readonly extraHeaders?: () => Promise<Readonly<Record<string, string>>>;
+  /** Called once when the server's major.minor differs from `clientVersion`. */
+  readonly onVersionMismatch?: (serverVersion: string) => void;
+  readonly clientVersion?: string;
+}
+
+export interface RequestOptions {
+  readonly method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
+  readonly body?: unknown;
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+  /** False for requests made before login. */
+  readonly authenticated?: boolean;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** Parsed JSON, or the text when it is not JSON, or undefined when empty. */
+  readonly body: unknown;
+}
+
+/** One deployment as seen by one identity: REST calls with its headers, proxy and certificates. */
+export class Deployment {
+  readonly url: URL;
+  readonly token: string | undefined;
+  readonly dialer: Dialer;
+  readonly #extraHeaders: () => Promise<Readonly<Record<string, string>>>;
+  readonly #onVersionMismatch: ((serverVersion: string) => void) | undefined;
+  readonly #clientVersion: string | undefined;
+  #versionChecked = false;
+
+  constructor(options: DeploymentOptions) {
+    this.url = options.url;
+    this.token = options.token;
+    this.dialer = options.dialer ?? new Dialer();
+    this.#extraHeaders = options.extraHeaders ?? (async () => ({}));
+    this.#onVersionMismatch = options.onVersionMismatch;
+    this.#clientVersion = options.clientVersion;
+  }
+
+  /** The URL of a path below the access URL, with query. */
+  resolve(path: string, query: RequestOptions["query"] = {}): URL {
+    const base = this.url.pathname.endsWith("/") ? this.url.pathname.slice(0, -1) : this.url.pathname;
+    const url = new URL(base + path, this.url);
+    for (const [name, value] of Object.entries(query))
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    return url;
+  }
+
+  /** Headers for any request to the deployment. The token goes to the deployment's own origin only. */
+  async headers(): Promise<Record<string, string>> {
+    const headers: Record<string, string> = { ...(await this.#extraHeaders()) };
+    if (this.token !== undefined) headers["Coder-Session-Token"] = this.token;
+    return headers;
+  }
+
+  /** Extra headers without the token: relays ask for no authentication. */
+  async extraHeaders(): Promise<Readonly<Record<string, string>>> {
+    return this.#extraHeaders();
+  }
+
+  /** Sends a request and returns the body of a 2xx answer. Rejects with ClientError or EngineError. */
+  async call(path: string, options: RequestOptions = {}): Promise<unknown> {
+    const answer = await this.send(path, options);
+    if (answer.status >= 200 && answer.status < 300) return answer.body;
+    throw failureOf(answer, `${options.method ?? "GET"} ${path}`);
+  }
+
+  /** Sends a request and returns whatever status comes. Redirects are not followed. */
+  async send(path: string, options: RequestOptions = {}): Promise<Answer> {
+    const url = this.resolve(path, options.query);
+    const headers = options.authenticated === false ? { ...(await this.#extraHeaders()) } : await this.headers();
+    headers["Accept"] = "application/json";
+    const body = options.body === undefined ? undefined : Buffer.from(JSON.stringify(options.body));
+    if (body !== undefined) {
+      headers["Content-Type"] = "application/json";
+      headers["Content-Length"] = String(body.length);
+    }
+    const deadline = AbortSignal.timeout(options.timeoutMs ?? REQUEST_TIMEOUT_MS);
+    const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
+    let answer: Answer;
+    try {
+      answer = await exchange(this.dialer, url, options.method ?? "GET", headers, body, signal);
+    } catch (error) {
+      if (options.signal?.aborted) throw options.signal.reason;
+      if (deadline.aborted) {
+        throw new EngineError("ERR_TIMEOUT", `${url.origin} did not answer ${path} in time`, {
+          retryable: true,
+          cause: error,
+        });
+      }
+      throw toEngineError(error, `cannot reach ${url.origin}`);
+    }
+    this.#checkVersion(answer.headers["x-coder-build-version"]);
+    return answer;
+  }
+
+  #checkVersion(header: string | string[] | undefined): void {
+    if (this.#versionChecked || typeof header !== "string" || this.#clientVersion === undefined) return;
+    this.#versionChecked = true;
+    if (majorMinor(header) !== majorMinor(this.#clientVersion)) this.#onVersionMismatch?.(header);
+  }
+}
+
+function majorMinor(version: string): string {
+  return /^v?([0-9]+\.[0-9]+)/.exec(version)?.[1] ?? version;
+}
+
+function exchange(
+  dialer: Dialer,
+  url: URL,
+  method: string,
+  headers: Record<string, string>,
+  body: Buffer | undefined,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const send = url.protocol === "https:" ? httpsRequest : httpRequest;
+  return new Promise((resolve, reject) => {
+    const request = send(url, { method, headers, agent: dialer.agentFor(url), signal }, (response) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      response.on("data", (chunk: Buffer) => {
+        size += chunk.length;
+        if (size > MAX_ANSWER_BYTES)
+          response.destroy(new Error(`answer of ${url.pathname} is over ${MAX_ANSWER_BYTES} bytes`));
+        else chunks.push(chunk);
+      });
+      response.on("error", reject);
+      response.on("end", () => {
+        const text = Buffer.concat(chunks).toString("utf8");
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: parseBody(text) });
+      });
+    });
+    request.on("error", reject);
+    request.end(body);
+  });
+}
+
+function parseBody(text: string): unknown {
+  if (text === "") return undefined;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text; // not JSON: an error page of something in between
+  }
+}
+
+const CODE_BY_STATUS: Readonly<Record<number, ClientErrorCode>> = {
+  400: "ERR_BAD_REQUEST",
+  401: "ERR_UNAUTHORIZED",
+  403: "ERR_FORBIDDEN",
+  404: "ERR_NOT_FOUND",
+  409: "ERR_CONFLICT",
+  429: "ERR_RATE_LIMITED",
+};
+
+/** The error that a non-2xx answer stands for, in the server's words where it has some. */
+export function failureOf(answer: Answer, what: string): ClientError {
+  const body = answer.body;
+  let message = `${what}: the server answered ${answer.status}`;
+  let detail: string | undefined;
+  let validations: { field: string; detail: string }[] = [];
+  if (typeof body === "object" && body !== null) {
+    const said = body as { message?: unknown; detail?: unknown; validations?: unknown };
+    if (typeof said.message === "string" && said.message !== "") message = said.message;
+    if (typeof said.detail === "string") detail = said.detail;
+    if (Array.isArray(said.validations)) validations = said.validations.filter(isValidation);
+  } else if (typeof body === "string") {
+    detail = body
+      .replace(/<[^>]*>/g, " ")
+      .replace(/\s+/g, " ")
+      .trim()
+      .slice(0, 200);
+  }
+  const location = answer.headers.location;
+  if (answer.status >= 300 && answer.status < 400 && location !== undefined) detail = `it redirects to ${location}`;
+  const code = CODE_BY_STATUS[answer.status] ?? (answer.status >= 500 ? "ERR_SERVER" : "ERR_BAD_REQUEST");
+  return new ClientError(code, message, {
+    status: answer.status,
+    detail,
+    validations,
+    retryable: answer.status >= 500,
+  });
+}
+
+function isValidation(value: unknown): value is { field: string; detail: string } {
+  const item = value as { field?: unknown; detail?: unknown } | null;
+  return typeof item?.field === "string" && typeof item.detail === "string";
+}

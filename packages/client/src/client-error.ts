@@ -1,0 +1,45 @@
+/** What can go wrong between a program and a deployment. Match on `code`. */
+export type ClientErrorCode =
+  | "ERR_NOT_LOGGED_IN"
+  | "ERR_UNAUTHORIZED"
+  | "ERR_FORBIDDEN"
+  | "ERR_NOT_FOUND"
+  | "ERR_CONFLICT"
+  | "ERR_RATE_LIMITED"
+  | "ERR_BAD_REQUEST"
+  | "ERR_SERVER"
+  | "ERR_NOT_A_CODER_SERVER"
+  | "ERR_VERSION_MISMATCH"
+  | "ERR_RESUME_TOKEN"
+  | "ERR_AGENT_UNREACHABLE"
+  | "ERR_NO_RELAY"
+  | "ERR_BAD_CONFIGURATION";
+
+/** A deployment refused or could not answer. `status` is the HTTP status when there was one. */
+export class ClientError extends Error {
+  override readonly name = "ClientError";
+  readonly code: ClientErrorCode;
+  readonly status: number | undefined;
+  readonly detail: string | undefined;
+  readonly validations: readonly { readonly field: string; readonly detail: string }[];
+  readonly retryable: boolean;
+
+  constructor(
+    code: ClientErrorCode,
+    message: string,
+    options: {
+      status?: number;
+      detail?: string | undefined;
+      validations?: readonly { readonly field: string; readonly detail: string }[];
+      retryable?: boolean;
+      cause?: unknown;
+    } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.status = options.status;
+    this.detail = options.detail;
+    this.validations = options.validations ?? [];
+    this.retryable = options.retryable ?? false;
+  }
+}

@@ -1,0 +1,38 @@
+import { type DerpMap, parseDerpMap } from "wg-userspace/derp/map";
+import type { Deployment } from "./api.ts";
+import { ClientError } from "./client-error.ts";
+
+export interface ConnectionInfo {
+  readonly derpMap: DerpMap;
+  readonly forceWebSocket: boolean;
+  readonly disableDirectConnections: boolean;
+  readonly hostnameSuffix: string | undefined;
+}
+
+/** How to reach agents of this deployment. Rejects with ERR_NO_RELAY when its relay map has none. */
+export async function fetchConnectionInfo(
+  deployment: Deployment,
+  agentId: string | undefined,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<ConnectionInfo> {
+  const path =
+    agentId === undefined ? "/api/v2/workspaceagents/connection" : `/api/v2/workspaceagents/${agentId}/connection`;
+  const body = (await deployment.call(path, options)) as Record<string, unknown> | null | undefined;
+  if (typeof body !== "object" || body === null) {
+    throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's answer has no connection information");
+  }
+  return {
+    derpMap: relayMapOf(body["derp_map"]),
+    forceWebSocket: body["derp_force_websockets"] === true,
+    disableDirectConnections: body["disable_direct_connections"] === true,
+    hostnameSuffix: typeof body["hostname_suffix"] === "string" ? body["hostname_suffix"] : undefined,
+  };
+}
+
+function relayMapOf(json: unknown): DerpMap {
+  if (json === null || json === undefined) throw new ClientError("ERR_NO_RELAY", "The deployment has no relay");
+  const parsed = parseDerpMap(json);
+  if ("error" in parsed)
+    throw new ClientError("ERR_NO_RELAY", `The deployment's relay map cannot be used: ${parsed.error}`);
+  return parsed.map;
+}

@@ -1,0 +1,159 @@
+/** Keeps one client in touch with the coordinator: dials, keeps its peer id across reconnects, dials again for ever. */
+
+import { DrpcError } from "coder-protocol/drpc/async";
+import { Tailnet } from "coder-protocol/gen/tailnet_pb.js";
+import { type Logger, silentLogger } from "wg-userspace/base/ports";
+import type { Deployment } from "./api.ts";
+import { Backoff, sleep } from "./backoff.ts";
+import { ClientError } from "./client-error.ts";
+import { dialRpc, type RpcConnection } from "./rpc-connection.ts";
+import type { TailnetNode } from "./tailnet-node.ts";
+import { TailnetSession } from "./tailnet-session.ts";
+
+/** What is asked for: resume tokens are tried on top and fail softly. */
+const TAILNET_API_VERSION = "2.0";
+const UNIMPLEMENTED = 12;
+const DEFAULT_REFRESH_MS = 30 * 60_000;
+/** A connection that lasted this long was a good one: the next wait is short again. */
+const GOOD_CONNECTION_MS = 10_000;
+/** Statuses of the first dial that trying again cannot change. */
+const FINAL_STATUSES: ReadonlySet<number> = new Set([400, 401, 403, 404, 409, 500]);
+
+export interface CoordinationOptions {
+  readonly deployment: Deployment;
+  readonly agentId: string;
+  readonly node: TailnetNode;
+  readonly logger?: Logger;
+}
+
+export class Coordination {
+  /** Rejects when the first dial is refused for a reason that will not go away. Never resolves. */
+  readonly failed: Promise<never>;
+  readonly #options: CoordinationOptions;
+  readonly #logger: Logger;
+  readonly #stop = new AbortController();
+  readonly #fail: (error: unknown) => void;
+  #running: Promise<void> = Promise.resolve();
+  #session: TailnetSession | undefined;
+  #connection: RpcConnection | undefined;
+  #resumeToken: string | undefined;
+  #lastError: Error | undefined;
+
+  constructor(options: CoordinationOptions) {
+    this.#options = options;
+    this.#logger = options.logger ?? silentLogger;
+    const { promise, reject } = Promise.withResolvers<never>();
+    promise.catch(() => undefined); // heard by whoever waits for the connection, if anybody does
+    this.failed = promise;
+    this.#fail = reject;
+  }
+
+  /** Why there is no control connection, as far as known. */
+  get lastError(): Error | undefined {
+    return this.#lastError;
+  }
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  /** Says goodbye and ends. */
+  async close(): Promise<void> {
+    if (this.#stop.signal.aborted) return this.#running;
+    await this.#session
+      ?.leave()
+      .catch((error: unknown) => this.#logger.log("debug", "left in a hurry", { error: String(error) }));
+    this.#stop.abort();
+    await this.#connection?.close();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    const backoff = new Backoff({ firstMs: 50, limitMs: 10_000 });
+    let connectedOnce = false;
+    while (!signal.aborted) {
+      const startedAt = performance.now();
+      try {
+        await this.#connect(signal, () => {
+          connectedOnce = true;
+          this.#lastError = undefined;
+        });
+      } catch (error) {
+        if (signal.aborted) break;
+        this.#lastError = error as Error;
+        if (isResumeTokenRefusal(error)) {
+          this.#resumeToken = undefined;
+          continue;
+        }
+        if (!connectedOnce && error instanceof ClientError && FINAL_STATUSES.has(error.status ?? 0)) {
+          this.#fail(error);
+          return;
+        }
+        this.#logger.log("debug", "control connection ended, dialing again", { error: (error as Error).message });
+      }
+      if (performance.now() - startedAt > GOOD_CONNECTION_MS) backoff.reset();
+      await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop's condition ends it
+    }
+  }
+
+  async #connect(signal: AbortSignal, onConnected: () => void): Promise<void> {
+    const { deployment, agentId, node } = this.#options;
+    const connection = await dialRpc(deployment, `/api/v2/workspaceagents/${agentId}/coordinate`, {
+      query: { version: TAILNET_API_VERSION, resume_token: this.#resumeToken },
+      signal,
+    });
+    this.#connection = connection;
+    const over = new AbortController();
+    try {
+      onConnected();
+      const session = new TailnetSession({
+        rpc: connection.rpc,
+        node,
+        destinations: [agentId],
+        announcesReady: false,
+        logger: this.#logger,
+      });
+      this.#session = session;
+      const refreshing = this.#refreshResumeToken(connection, AbortSignal.any([signal, over.signal]));
+      refreshing.catch((error: unknown) => this.#logger.log("debug", "no resume token", { error: String(error) }));
+      await Promise.race([
+        session.run(),
+        connection.closed.then((reason) => {
+          throw reason ?? new Error("the server closed the control connection");
+        }),
+      ]);
+    } finally {
+      over.abort();
+      this.#session = undefined;
+      this.#connection = undefined;
+      node.coordinationLost();
+      await connection.close();
+    }
+  }
+
+  /** Servers that know no resume tokens are fine: the next connection is then a new peer. */
+  async #refreshResumeToken(connection: RpcConnection, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      let waitMs = DEFAULT_REFRESH_MS;
+      try {
+        const answer = await connection.rpc.unary(Tailnet.method.refreshResumeToken, {});
+        if (answer.token !== "") this.#resumeToken = answer.token;
+        const refreshMs = Number(answer.refreshIn?.seconds ?? 0n) * 1000 + (answer.refreshIn?.nanos ?? 0) / 1e6;
+        if (refreshMs > 0) waitMs = refreshMs;
+      } catch (error) {
+        if (error instanceof DrpcError && error.code === UNIMPLEMENTED) return;
+        throw error;
+      }
+      await sleep(Math.min(waitMs, 2 ** 31 - 1), signal);
+    }
+  }
+}
+
+function isResumeTokenRefusal(error: unknown): boolean {
+  return (
+    error instanceof ClientError &&
+    error.status === 401 &&
+    error.validations.some((validation) => validation.field === "resume_token")
+  );
+}

@@ -1,0 +1,262 @@
+/**
+ * The one way this process reaches the network: every REST call, control WebSocket and relay connection is dialed here,
+ * so proxy, private CA and client certificate settings hold for all of them alike.
+ */
+import { Agent as HttpAgent } from "node:http";
+import { Agent as HttpsAgent } from "node:https";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { type ConnectionOptions, connect as connectTls, getCACertificates, rootCertificates } from "node:tls";
+import { getProxyForUrl } from "proxy-from-env";
+import { EngineError } from "wg-userspace/base/errors";
+import { toEngineError } from "wg-userspace/io/node-errors";
+import type { RelayDialer } from "wg-userspace/io/relay-dialer";
+
+export interface TlsSettings {
+  /** PEM certificates trusted besides the system's. */
+  readonly ca?: string;
+  /** PEM client certificate and key for mutual TLS. */
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+export interface DialerOptions {
+  readonly tls?: TlsSettings;
+  /** Where proxy settings come from; `process.env` by default through the usual variables. */
+  readonly proxyFor?: (url: string) => string;
+  /** Limit for one connection to be up, proxy and TLS included, in ms. */
+  readonly connectTimeoutMs?: number;
+}
+
+export interface DialTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+  /** Name the certificate must carry; the host unless it differs. */
+  readonly serverName?: string;
+  readonly insecure?: boolean;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+/** A proxy's answer to CONNECT: status line and headers. */
+const MAX_PROXY_ANSWER_BYTES = 16 * 1024;
+
+export class Dialer implements RelayDialer {
+  readonly #tls: TlsSettings;
+  readonly #proxyFor: (url: string) => string;
+  readonly #timeoutMs: number;
+  /** Keep-alive agents for node:http and node:https requests. */
+  readonly httpAgent: HttpAgent;
+  readonly httpsAgent: HttpsAgent;
+
+  constructor(options: DialerOptions = {}) {
+    this.#tls = options.tls ?? {};
+    this.#proxyFor = options.proxyFor ?? getProxyForUrl;
+    this.#timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+    this.httpAgent = new DialingHttpAgent(this);
+    this.httpsAgent = new DialingHttpsAgent(this);
+  }
+
+  /** The agent for requests to this URL. */
+  agentFor(url: URL): HttpAgent {
+    return url.protocol === "https:" || url.protocol === "wss:" ? this.httpsAgent : this.httpAgent;
+  }
+
+  /** Opens a TCP or TLS connection, through the configured proxy if there is one. Rejects with an EngineError. */
+  async connect(target: DialTarget, options: { readonly signal?: AbortSignal } = {}): Promise<Duplex> {
+    const deadline = AbortSignal.timeout(this.#timeoutMs);
+    const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
+    const name = `${target.host}:${target.port}`;
+    try {
+      return await this.#connect(target, signal);
+    } catch (error) {
+      if (options.signal?.aborted) throw options.signal.reason;
+      if (deadline.aborted) {
+        throw new EngineError("ERR_TIMEOUT", `no connection to ${name} within ${this.#timeoutMs / 1000} s`, {
+          retryable: true,
+          cause: error,
+        });
+      }
+      throw toEngineError(error, `cannot connect to ${name}`);
+    }
+  }
+
+  /** Closes idle keep-alive connections, so that the process can end. */
+  close(): void {
+    this.httpAgent.destroy();
+    this.httpsAgent.destroy();
+  }
+
+  async #connect(target: DialTarget, signal: AbortSignal): Promise<Duplex> {
+    const host = isIP(target.host) === 6 ? `[${target.host}]` : target.host;
+    const proxy = this.#proxyFor(`${target.tls ? "https" : "http"}://${host}:${target.port}`);
+    const socket =
+      proxy === ""
+        ? await openSocket(target.host, target.port, signal)
+        : await this.#throughProxy(proxy, target, signal);
+    return target.tls ? this.#secure(socket, target, signal) : socket;
+  }
+
+  async #throughProxy(proxyUrl: string, target: DialTarget, signal: AbortSignal): Promise<Socket> {
+    const proxy = parseProxy(proxyUrl);
+    const port = proxy.port === "" ? (proxy.protocol === "https:" ? 443 : 80) : Number(proxy.port);
+    const name = `${proxy.hostname}:${port}`;
+    let socket: Socket;
+    try {
+      socket = await openSocket(proxy.hostname.replace(/^\[|\]$/g, ""), port, signal);
+      if (proxy.protocol === "https:") {
+        socket = await this.#secure(socket, { host: proxy.hostname, port, tls: true }, signal);
+      }
+    } catch (error) {
+      throw toEngineError(error, `cannot reach proxy ${name}`);
+    }
+    const authority = `${isIP(target.host) === 6 ? `[${target.host}]` : target.host}:${target.port}`;
+    const credentials =
+      proxy.username === ""
+        ? ""
+        : `Proxy-Authorization: Basic ${Buffer.from(
+            `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`,
+          ).toString("base64")}\r\n`;
+    socket.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${credentials}\r\n`);
+    await readProxyAnswer(socket, name, authority, signal);
+    return socket;
+  }
+
+  async #secure(socket: Socket, target: DialTarget, signal: AbortSignal): Promise<Socket> {
+    const serverName = target.serverName ?? target.host;
+    const options: ConnectionOptions = { socket, ALPNProtocols: ["http/1.1"], minVersion: "TLSv1.2" };
+    if (isIP(serverName) === 0) options.servername = serverName;
+    else options.host = serverName;
+    if (target.insecure === true) options.rejectUnauthorized = false;
+    if (this.#tls.ca !== undefined) options.ca = [...trustedCertificates(), this.#tls.ca];
+    if (this.#tls.cert !== undefined) options.cert = this.#tls.cert;
+    if (this.#tls.key !== undefined) options.key = this.#tls.key;
+    const secure = connectTls(options);
+    await untilEvent(secure, "secureConnect", signal);
+    return secure;
+  }
+}
+
+class DialingHttpAgent extends HttpAgent {
+  readonly #dialer: Dialer;
+  constructor(dialer: Dialer) {
+    super({ keepAlive: true });
+    this.#dialer = dialer;
+  }
+  override createConnection(options: AgentTarget, done?: ConnectionCallback): undefined {
+    dialFor(this.#dialer, options, false, done!);
+  }
+}
+
+class DialingHttpsAgent extends HttpsAgent {
+  readonly #dialer: Dialer;
+  constructor(dialer: Dialer) {
+    super({ keepAlive: true });
+    this.#dialer = dialer;
+  }
+  override createConnection(options: AgentTarget, done?: ConnectionCallback): undefined {
+    dialFor(this.#dialer, options, true, done!);
+  }
+}
+
+interface AgentTarget {
+  readonly host?: string | null | undefined;
+  readonly port?: string | number | null | undefined;
+}
+type ConnectionCallback = (error: Error | null, stream: Duplex) => void;
+
+function dialFor(dialer: Dialer, options: AgentTarget, tls: boolean, done: ConnectionCallback): void {
+  const host = (options.host ?? "localhost").replace(/^\[|\]$/g, "");
+  dialer.connect({ host, port: Number(options.port ?? (tls ? 443 : 80)), tls }).then(
+    (stream) => done(null, stream),
+    (error: Error) => done(error, undefined as unknown as Duplex),
+  );
+}
+
+function parseProxy(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    throw new EngineError("ERR_INVALID_ARGUMENT", "the proxy variable is not an http:// or https:// URL");
+  }
+  return url;
+}
+
+async function openSocket(host: string, port: number, signal: AbortSignal): Promise<Socket> {
+  signal.throwIfAborted();
+  const socket = connectTcp({ host, port, autoSelectFamily: true, noDelay: true });
+  await untilEvent(socket, "connect", signal);
+  return socket;
+}
+
+/** Resolves on the event; destroys the socket and rejects on error, close or abort. */
+async function untilEvent(socket: Socket, event: "connect" | "secureConnect", signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const settle = (): void => {
+      socket.off(event, happened);
+      socket.off("error", failed);
+      socket.off("close", closed);
+      signal.removeEventListener("abort", aborted);
+    };
+    const happened = (): void => {
+      settle();
+      resolve();
+    };
+    const failed = (error: Error): void => {
+      settle();
+      socket.destroy();
+      reject(error);
+    };
+    const closed = (): void => failed(new Error("the connection was closed while it was being set up"));
+    const aborted = (): void => {
+      socket.on("error", () => undefined); // destroyed by us: nobody else listens any more
+      failed(signal.reason as Error);
+    };
+    socket.once(event, happened);
+    socket.once("error", failed);
+    socket.once("close", closed);
+    signal.addEventListener("abort", aborted);
+  });
+}
+
+async function readProxyAnswer(socket: Socket, proxy: string, authority: string, signal: AbortSignal): Promise<void> {
+  let answer = "";
+  const onAbort = (): void => {
+    socket.destroy(signal.reason as Error);
+  };
+  signal.addEventListener("abort", onAbort);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const onReadable = (): void => {
+        for (let chunk = socket.read(1) as Buffer | null; chunk !== null; chunk = socket.read(1) as Buffer | null) {
+          answer += chunk.toString("latin1");
+          if (answer.endsWith("\r\n\r\n")) {
+            socket.off("readable", onReadable);
+            return resolve();
+          }
+          if (answer.length > MAX_PROXY_ANSWER_BYTES) return reject(new Error(`proxy ${proxy} sent an endless answer`));
+        }
+      };
+      socket.on("readable", onReadable);
+      socket.once("error", reject);
+      socket.once("end", () => reject(new Error(`proxy ${proxy} closed the connection`)));
+    });
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    socket.removeAllListeners("end");
+    socket.removeAllListeners("error");
+  }
+  const status = /^HTTP\/1\.[01] ([0-9]{3}) ?([^\r\n]*)/.exec(answer);
+  if (status?.[1]?.startsWith("2")) return;
+  socket.destroy();
+  const said = status === null ? "something that is not HTTP" : `${status[1]} ${status[2]}`.trim();
+  const hint = status?.[1] === "407" ? ": put user and password into the proxy URL" : "";
+  throw new EngineError("ERR_PROXY_REFUSED", `proxy ${proxy} refused to connect to ${authority} with ${said}${hint}`);
+}
+
+let trusted: readonly string[] | undefined;
+
+/** What Node trusts by default; giving `ca` would otherwise replace it. */
+function trustedCertificates(): readonly string[] {
+  trusted ??= typeof getCACertificates === "function" ? getCACertificates("default") : rootCertificates;
+  return trusted;
+}

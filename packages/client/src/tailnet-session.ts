@@ -1,0 +1,103 @@
+/**
+ * One control connection's worth of the Tailnet service: tells the coordinator about our node, feeds its answers and the
+ * relay maps to a {@link TailnetNode}. Ends when either stream ends; whoever runs it dials again.
+ */
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { uuidToBytes } from "coder-protocol/addresses";
+import type { RpcDuplex, RpcReadable, RpcSession } from "coder-protocol/drpc/async";
+import {
+  type CoordinateRequestSchema,
+  type CoordinateResponseSchema,
+  type DERPMapSchema,
+  Tailnet,
+} from "coder-protocol/gen/tailnet_pb.js";
+import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";
+import { nodeToProto, peerUpdateFromProto } from "coder-protocol/tailnet/node";
+import type { Logger } from "wg-userspace/base/ports";
+import { parseDerpMap } from "wg-userspace/derp/map";
+import type { TailnetNode } from "./tailnet-node.ts";
+
+/** Said goodbye, the coordinator is given this long to hang up. */
+const GOODBYE_MS = 1_000;
+
+export interface TailnetSessionOptions {
+  readonly rpc: RpcSession;
+  readonly node: TailnetNode;
+  /** Agents we want tunnels to; none for an agent. */
+  readonly destinations: readonly string[];
+  /** Agents answer every programmed peer with "ready". */
+  readonly announcesReady: boolean;
+  readonly logger: Logger;
+  readonly onUnusableMap?: (error: string) => void;
+}
+
+export class TailnetSession {
+  readonly #options: TailnetSessionOptions;
+  readonly #coordinate: RpcDuplex<typeof CoordinateRequestSchema, typeof CoordinateResponseSchema>;
+  readonly #maps: RpcReadable<typeof DERPMapSchema>;
+  readonly #stopSelf: () => void;
+  #leaving = false;
+
+  constructor(options: TailnetSessionOptions) {
+    this.#options = options;
+    this.#coordinate = options.rpc.bidi(Tailnet.method.coordinate);
+    this.#maps = options.rpc.serverStream(Tailnet.method.streamDERPMaps, {});
+    for (const id of options.destinations) this.#send({ addTunnel: { id: uuidToBytes(id) } });
+    this.#stopSelf = options.node.onSelfChanged(() => this.#updateSelf());
+    this.#updateSelf();
+  }
+
+  /** Resolves when the coordinator ended the stream, rejects when the connection broke. */
+  async run(): Promise<void> {
+    try {
+      await Promise.race([this.#readUpdates(), this.#readMaps()]);
+    } finally {
+      this.#stopSelf();
+      this.#maps.cancel();
+      this.#coordinate.cancel();
+    }
+  }
+
+  /** Tells the coordinator that we leave, and waits a little for it to hang up. */
+  async leave(): Promise<void> {
+    this.#leaving = true;
+    this.#stopSelf();
+    this.#send({ disconnect: {} });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, GOODBYE_MS);
+    await Promise.race([promise, this.#options.rpc.closed, this.#coordinate.finished]);
+    clearTimeout(timer);
+  }
+
+  async #readUpdates(): Promise<void> {
+    for await (const response of this.#coordinate.messages) {
+      if (response.error !== "") this.#options.logger.log("warn", "coordinator", { error: response.error });
+      const updates = response.peerUpdates.flatMap((update) => peerUpdateFromProto(update) ?? []);
+      const programmed = this.#options.node.handlePeerUpdates(updates);
+      if (this.#options.announcesReady && programmed.length > 0) {
+        this.#send({ readyForHandshake: programmed.map((id) => ({ id: uuidToBytes(id) })) });
+      }
+    }
+  }
+
+  async #readMaps(): Promise<void> {
+    for await (const message of this.#maps.messages) {
+      const parsed = parseDerpMap(derpMapFromProto(message));
+      if ("error" in parsed) {
+        this.#options.logger.log("warn", "relay map refused", { error: parsed.error });
+        this.#options.onUnusableMap?.(parsed.error);
+      } else this.#options.node.setDerpMap(parsed.map);
+    }
+  }
+
+  #updateSelf(): void {
+    const self = this.#options.node.self();
+    if (self !== undefined && !this.#leaving) this.#send({ updateSelf: { node: nodeToProto(self) } });
+  }
+
+  /** Updates are few and the latest one matters: a slow control connection never makes them pile up beyond its bound. */
+  #send(request: MessageInitShape<typeof CoordinateRequestSchema>): void {
+    this.#coordinate.send(request);
+  }
+}

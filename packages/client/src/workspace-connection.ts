@@ -1,0 +1,231 @@
+/**
+ * The library's main entry: reach one agent of a workspace and open streams to its ports.
+ *
+ *     const connection = await WorkspaceConnection.open({ deployment, agentId });
+ *     const stream = await connection.dial(8080);
+ */
+import { agentAddress, randomClientAddress, randomNodeId } from "coder-protocol/addresses";
+import { EngineError } from "wg-userspace/base/errors";
+import { ip } from "wg-userspace/base/ip";
+import type { Logger } from "wg-userspace/base/ports";
+import { nodeRandom } from "wg-userspace/io/crypto-suite";
+import type { TcpStream } from "wg-userspace/io/tcp-stream";
+import { describePath, type Path } from "wg-userspace/magicsock/path";
+import type { TcpOptions } from "wg-userspace/netstack/stack";
+import type { Deployment } from "./api.ts";
+import { ClientError } from "./client-error.ts";
+import { fetchConnectionInfo } from "./connection-info.ts";
+import { Coordination } from "./coordination.ts";
+import { TailnetNode, type TailnetNodeEvent } from "./tailnet-node.ts";
+
+/** How far connecting has come. Each one is waited for after the ones before it. */
+export type ConnectStage =
+  /** The control plane is asked how to reach the agent. */
+  | "control plane"
+  /** Our relay is being connected. */
+  | "relay"
+  /** The agent has not told the control plane where it is. */
+  | "agent"
+  /** WireGuard: the agent does not answer our handshake yet. */
+  | "handshake"
+  /** The tunnel is up; the agent's network stack has not answered yet. */
+  | "reachability";
+
+const EXPLANATION: Readonly<Record<ConnectStage, string>> = {
+  "control plane": "the control plane did not answer",
+  relay: "no connection to a relay",
+  agent: "the agent has not told the control plane where it is: is it running and connected?",
+  handshake: "the agent did not answer through the relay: it may be gone or connected to another relay",
+  reachability: "the tunnel is up, but the agent's network stack does not answer",
+};
+
+/** First wait for an answer to a reachability ping; grows, as several are in flight. */
+const PING_FIRST_WAIT_MS = 250;
+const PING_MAX_WAIT_MS = 5_000;
+
+export interface WorkspaceConnectionOptions {
+  readonly deployment: Deployment;
+  readonly agentId: string;
+  /** Ends the attempt; the rejection is its reason. */
+  readonly signal?: AbortSignal;
+  /** Limit for the whole attempt in ms; absent or 0: none. */
+  readonly timeoutMs?: number;
+  readonly onStage?: (stage: ConnectStage) => void;
+  readonly logger?: Logger;
+}
+
+export class WorkspaceConnection implements AsyncDisposable {
+  readonly #node: TailnetNode;
+  readonly #coordination: Coordination;
+  readonly #agentId: string;
+  #path: Path | undefined;
+
+  /**
+   * Connects and waits until the agent answers inside the tunnel. Rejects with ERR_AGENT_UNREACHABLE naming the stage
+   * that was not passed when the time is up.
+   */
+  static async open(options: WorkspaceConnectionOptions): Promise<WorkspaceConnection> {
+    const limit =
+      options.timeoutMs === undefined || options.timeoutMs === 0 ? undefined : AbortSignal.timeout(options.timeoutMs);
+    const signals = [options.signal, limit].filter((signal) => signal !== undefined);
+    const signal = signals.length === 0 ? new AbortController().signal : AbortSignal.any(signals);
+    let stage: ConnectStage = "control plane";
+    const enter = (next: ConnectStage): void => {
+      stage = next;
+      options.onStage?.(next);
+    };
+    let connection: WorkspaceConnection | undefined;
+    try {
+      enter("control plane");
+      const info = await fetchConnectionInfo(options.deployment, options.agentId, { signal });
+      const node = await TailnetNode.open({
+        deployment: options.deployment,
+        addresses: [randomClientAddress(nodeRandom)],
+        nodeId: randomNodeId(nodeRandom),
+        forceWebSocket: info.forceWebSocket,
+        maxPeers: 4,
+        isDestination: (id) => id === options.agentId,
+        ...(options.logger === undefined ? {} : { logger: options.logger }),
+      });
+      node.setDerpMap(info.derpMap);
+      const coordination = new Coordination({
+        deployment: options.deployment,
+        agentId: options.agentId,
+        node,
+        ...(options.logger === undefined ? {} : { logger: options.logger }),
+      });
+      connection = new WorkspaceConnection(node, coordination, options.agentId);
+      await connection.#establish(enter, signal);
+      return connection;
+    } catch (error) {
+      await connection?.close();
+      if (limit?.aborted === true && options.signal?.aborted !== true) {
+        const seconds = Math.round(options.timeoutMs! / 1000);
+        const detail =
+          connection?.describeTrouble() ??
+          (error instanceof Error && error !== limit.reason ? error.message : undefined);
+        throw new ClientError(
+          "ERR_AGENT_UNREACHABLE",
+          `The workspace could not be reached within ${seconds} s: ${EXPLANATION[stage]}`,
+          {
+            detail: [`stage reached: ${stage}`, detail].filter((text) => text !== undefined).join("; "),
+            cause: error,
+          },
+        );
+      }
+      throw error;
+    }
+  }
+
+  private constructor(node: TailnetNode, coordination: Coordination, agentId: string) {
+    this.#node = node;
+    this.#coordination = coordination;
+    this.#agentId = agentId;
+    node.on((event) => {
+      if (event.kind === "path-changed" && event.id === agentId) this.#path = event.path;
+    });
+  }
+
+  /** Opens a TCP connection to a port of the workspace. */
+  async dial(port: number, options: TcpOptions & { readonly signal?: AbortSignal } = {}): Promise<TcpStream> {
+    return this.#node.driver.connectTcp({ address: ip(agentAddress(this.#agentId)), port }, options);
+  }
+
+  /** Round trip to the agent inside the tunnel, in ms. */
+  async ping(options: { readonly signal: AbortSignal }): Promise<number> {
+    return this.#node.driver.ping("tsmp", ip(agentAddress(this.#agentId)), options);
+  }
+
+  /** How traffic travels now. */
+  get path(): Path | undefined {
+    return this.#path;
+  }
+
+  /** Path changes, relay states, handshakes, wake-ups. Returns the way to stop listening. */
+  on(listener: (event: TailnetNodeEvent) => void): () => void {
+    return this.#node.on(listener);
+  }
+
+  /** One line for people: the path by its name. */
+  describePath(): string {
+    if (this.#path === undefined) return "no path to the workspace";
+    if (this.#path.kind === "udp") return `direct, ${describePath(this.#path)}`;
+    const region = this.#node.derpMap?.regions.get(this.#path.regionId);
+    return `relayed through "${region?.regionName ?? this.#path.regionId}"`;
+  }
+
+  /** What is known to be wrong, for an error message; undefined when nothing is. */
+  describeTrouble(): string | undefined {
+    return this.#coordination.lastError?.message ?? this.#node.driver.relayError?.message;
+  }
+
+  /** Says goodbye to the control plane, at most for a second, and closes everything. */
+  async close(): Promise<void> {
+    await this.#coordination.close();
+    await this.#node.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #establish(enter: (stage: ConnectStage) => void, signal: AbortSignal): Promise<void> {
+    this.#coordination.start();
+    const failed = this.#coordination.failed;
+    enter("relay");
+    await this.#until(() => this.#node.driver.relayState === "ready", failed, signal);
+    enter("agent");
+    await this.#until(() => this.#node.isProgrammed(this.#agentId), failed, signal);
+    enter("handshake");
+    await this.#reach(enter, failed, signal);
+  }
+
+  /** Waits for a condition that only events can make true. */
+  async #until(condition: () => boolean, failed: Promise<never>, signal: AbortSignal): Promise<void> {
+    if (condition()) return;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const stop = this.#node.on(() => {
+      if (condition()) resolve();
+    });
+    const aborted = (): void => reject(signal.reason);
+    signal.addEventListener("abort", aborted);
+    try {
+      if (signal.aborted) throw signal.reason;
+      await Promise.race([promise, failed]);
+    } finally {
+      stop();
+      signal.removeEventListener("abort", aborted);
+    }
+  }
+
+  /** Pings until one is answered. Several may be in flight: the first answer to any of them counts. */
+  async #reach(enter: (stage: ConnectStage) => void, failed: Promise<never>, signal: AbortSignal): Promise<void> {
+    const stop = this.#node.on((event) => {
+      if (event.kind === "session-established" && event.id === this.#agentId) enter("reachability");
+    });
+    const over = new AbortController();
+    const both = AbortSignal.any([signal, over.signal]);
+    const answered = Promise.withResolvers<void>();
+    let wait = PING_FIRST_WAIT_MS;
+    let timer: NodeJS.Timeout | undefined;
+    const send = (): void => {
+      this.ping({ signal: both }).then(
+        () => answered.resolve(),
+        (error: unknown) => {
+          if (signal.aborted) answered.reject(signal.reason);
+          else if (!over.signal.aborted && !(error instanceof EngineError && error.retryable)) answered.reject(error);
+        },
+      );
+      timer = setTimeout(send, wait);
+      wait = Math.min(PING_MAX_WAIT_MS, wait * 1.5);
+    };
+    try {
+      send();
+      await Promise.race([answered.promise, failed]);
+    } finally {
+      stop();
+      clearTimeout(timer);
+      over.abort();
+    }
+  }
+}

@@ -1,0 +1,102 @@
+/** Runs a yamux session over a WebSocket whose binary messages are one byte stream: boundaries mean nothing. */
+
+import type { YamuxSession } from "coder-protocol/yamux/session";
+import { EngineError } from "wg-userspace/base/errors";
+import type WebSocket from "ws";
+
+/** While more than this waits in the socket, the session keeps its output: its streams then feel the back-pressure. */
+const HIGH_WATER_BYTES = 256 * 1024;
+const DRAIN_CHECK_MS = 10;
+const NORMAL_CLOSE = 1000;
+const UNSUPPORTED_DATA = 1003;
+
+export interface RunningYamux {
+  /** Resolves when the transport is gone, with the reason when it was not our own close. Never rejects. */
+  readonly closed: Promise<Error | undefined>;
+  close(): void;
+}
+
+export function runYamux(socket: WebSocket, yamux: YamuxSession): RunningYamux {
+  const { promise: closed, resolve } = Promise.withResolvers<Error | undefined>();
+  let timer: NodeJS.Timeout | undefined;
+  let scheduled = false;
+  let byUs = false;
+  let failure: string | undefined;
+
+  const pump = (): void => {
+    scheduled = false;
+    while (socket.readyState === socket.OPEN) {
+      if (socket.bufferedAmount > HIGH_WATER_BYTES) {
+        setTimeout(schedule, DRAIN_CHECK_MS);
+        break;
+      }
+      const output = yamux.takeOutput();
+      if (output === undefined) break;
+      socket.send(output);
+    }
+    if (yamux.ended !== undefined && socket.readyState === socket.OPEN) {
+      failure ??= yamux.ended.failure;
+      socket.close(NORMAL_CLOSE);
+    }
+    rearm();
+  };
+  const schedule = (): void => {
+    if (scheduled) return;
+    scheduled = true;
+    setImmediate(pump);
+  };
+  const rearm = (): void => {
+    clearTimeout(timer);
+    const at = yamux.nextTimeout();
+    if (at === undefined || socket.readyState !== socket.OPEN) return;
+    timer = setTimeout(
+      () => {
+        yamux.handleTimeout(performance.now());
+        pump();
+      },
+      Math.max(1, at - performance.now()),
+    );
+  };
+
+  socket.binaryType = "nodebuffer";
+  socket.on("message", (data, isBinary) => {
+    if (!isBinary) {
+      failure ??= "the server sent a text message on the control connection";
+      socket.close(UNSUPPORTED_DATA);
+      return;
+    }
+    yamux.handleBytes(data as Buffer, performance.now());
+    pump();
+  });
+  socket.on("error", (error) => {
+    failure ??= error.message;
+  });
+  socket.on("close", (code, reason) => {
+    clearTimeout(timer);
+    if (code !== NORMAL_CLOSE)
+      failure ??= reason.length > 0 ? reason.toString("utf8") : `the connection closed (${code})`;
+    yamux.handleEnd(failure);
+    resolve(
+      byUs
+        ? undefined
+        : new EngineError("ERR_CLOSED", `control connection lost: ${failure ?? "closed by the server"}`, {
+            retryable: true,
+          }),
+    );
+  });
+  yamux.onOutput = schedule;
+  yamux.handleTimeout(performance.now());
+  pump();
+
+  return {
+    closed,
+    close: () => {
+      byUs = true;
+      yamux.close();
+      pump();
+      if (socket.readyState === socket.CONNECTING) socket.terminate();
+      // A peer that does not answer the close is not waited for.
+      setTimeout(() => socket.terminate(), 1_000).unref();
+    },
+  };
+}

@@ -1,0 +1,104 @@
+/** Calls over a yamux session, with callbacks: one yamux stream per call. */
+import type { YamuxSession } from "../yamux/session.ts";
+import { type DrpcCallOptions, DrpcClientCall, type DrpcFailure } from "./call.ts";
+import { CallPump } from "./pump.ts";
+
+export interface ClientCallHandlers {
+  /** @param bytes Owned by the handler. */
+  onMessage(bytes: Uint8Array): void;
+  /** The server has sent everything. The call is over, and nothing more is reported. */
+  onEnd(): void;
+  /** The call is over; nothing more is reported. Not after cancel(). */
+  onFailure(failure: DrpcFailure): void;
+  /** After a sendMessage that returned false: go on. */
+  onDrained?(): void;
+}
+
+/** Undefined when the session takes no more calls. */
+export function startCall(
+  session: YamuxSession,
+  path: string,
+  handlers: ClientCallHandlers,
+  options: DrpcCallOptions = {},
+): ClientCall | undefined {
+  const stream = session.openStream();
+  if (stream === undefined) return undefined;
+  const call = new DrpcClientCall(path, options);
+  const pump = new CallPump(stream, call, "client", {
+    onEvent: (event) => {
+      switch (event.kind) {
+        case "message":
+          return handlers.onMessage(event.bytes);
+        case "end":
+          // A server that has answered reads no more: what it did not take until now would wait for ever.
+          if (pump.bufferedBytes > 0) pump.cancel();
+          else {
+            call.close();
+            pump.flush();
+          }
+          return handlers.onEnd();
+        case "failed":
+          return handlers.onFailure(event.failure);
+        case "invoke":
+          return; // a client call reports none
+      }
+    },
+    ...(handlers.onDrained === undefined ? {} : { onDrained: handlers.onDrained }),
+  });
+  pump.attach();
+  return new ClientCall(call, pump);
+}
+
+export class ClientCall {
+  readonly #call: DrpcClientCall;
+  readonly #pump: CallPump;
+  #started = false;
+
+  constructor(call: DrpcClientCall, pump: CallPump) {
+    this.#call = call;
+    this.#pump = pump;
+  }
+
+  /** Invoke waits for the first message or for this, so that both travel together. Idempotent. */
+  start(): void {
+    if (this.#started) return;
+    this.#started = true;
+    this.#pump.start();
+  }
+
+  get over(): boolean {
+    return this.#call.over;
+  }
+  get bufferedBytes(): number {
+    return this.#pump.bufferedBytes;
+  }
+
+  /**
+   * @param bytes Borrowed.
+   * @returns false when more than SOFT_SEND_LIMIT_BYTES wait: the message was taken, but wait for onDrained before the next;
+   * above HARD_SEND_LIMIT_BYTES the call fails. Also false when nothing can be sent any more.
+   */
+  sendMessage(bytes: Uint8Array): boolean {
+    const more = this.#pump.sendMessage(bytes);
+    this.start();
+    return more;
+  }
+
+  closeSend(): void {
+    this.#call.closeSend();
+    this.start();
+    this.#pump.flush();
+  }
+
+  pause(): void {
+    this.#pump.pause();
+  }
+  resume(): void {
+    this.#pump.resume();
+  }
+
+  /** Gives the call up. The server learns it from the stream's reset. Idempotent. */
+  cancel(): void {
+    this.#pump.cancel();
+  }
+}

@@ -1,0 +1,43 @@
+/** Between messages and bytes, without throwing. */
+import {
+  create,
+  type DescMessage,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { LOCAL_CODE } from "./call.ts";
+import { DrpcError } from "./error.ts";
+import { MAX_PACKET_BYTES } from "./frame.ts";
+
+/** `/<package>.<Service>/<Method>`. */
+export function rpcPath(method: { readonly parent: { readonly typeName: string }; readonly name: string }): string {
+  return `/${method.parent.typeName}/${method.name}`;
+}
+
+/** Returns what went wrong: bytes of a peer must not throw through a state machine. */
+export function decode<D extends DescMessage>(schema: D, bytes: Uint8Array): MessageShape<D> | DrpcError {
+  try {
+    return fromBinary(schema, bytes, { readUnknownFields: false });
+  } catch (cause) {
+    return new DrpcError(LOCAL_CODE, `malformed ${schema.typeName}`, { reason: "protocol", cause });
+  }
+}
+
+/** A message that cannot be encoded, or is too large for any peer, is the sender's failure. */
+export function encode<D extends DescMessage>(schema: D, message: MessageInitShape<D>): Uint8Array | DrpcError {
+  try {
+    const bytes = toBinary(schema, create(schema, message));
+    if (bytes.length <= MAX_PACKET_BYTES) return bytes;
+    return new DrpcError(
+      LOCAL_CODE,
+      `${schema.typeName} has ${bytes.length} bytes, at most ${MAX_PACKET_BYTES} can be sent`,
+      {
+        reason: "overflow",
+      },
+    );
+  } catch (cause) {
+    return new DrpcError(LOCAL_CODE, `${schema.typeName} cannot be encoded`, { reason: "protocol", cause });
+  }
+}

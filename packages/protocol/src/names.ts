@@ -1,0 +1,108 @@
+/** Names of users, workspaces and agents, and the spellings of a workspace on a command line or as a host name. */
+
+/** The longest name of a user, workspace or agent. */
+export const MAX_NAME_LENGTH = 32;
+/** A host name with prefix and suffix is never longer. */
+const MAX_INPUT_LENGTH = 255;
+/** Letters, digits and single hyphens between them. */
+const NAME = /^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$/;
+
+export interface WorkspaceName {
+  /** Absent: the user who asks. */
+  readonly owner?: string;
+  readonly workspace: string;
+  /** Absent: the only agent. */
+  readonly agent?: string;
+}
+
+export interface NameOptions {
+  /** Taken off the front of host names, such as `coder.`. */
+  readonly hostPrefix?: string;
+  /** Taken off the end of host names as a whole label or several, such as `coder` of `dev.coder`. */
+  readonly hostnameSuffix?: string;
+}
+
+/** What a person typed is no name. The message is one sentence for them, without final stop. */
+export class NameError extends Error {
+  override readonly name = "NameError";
+  readonly code = "ERR_INVALID_NAME";
+}
+
+export function validateUserName(name: string): string | undefined {
+  return validateName("user", name);
+}
+export function validateWorkspaceName(name: string): string | undefined {
+  return validateName("workspace", name);
+}
+/** Undefined when the name is good, otherwise one sentence. */
+export function validateAgentName(name: string): string | undefined {
+  return validateName("agent", name);
+}
+
+/**
+ * Reads `ws`, `owner/ws`, `ws.agent`, `owner/ws.agent` and the host names made of them. `/`, `--` and `.` separate alike, but
+ * the number of parts and the dots decide:
+ *
+ *     1 part                  workspace
+ *     2 parts with `.`        workspace.agent
+ *     2 parts otherwise       owner/workspace
+ *     3 parts, only dots      agent.workspace.owner
+ *     3 parts otherwise       owner/workspace.agent
+ *
+ * Throws {@link NameError}.
+ */
+export function parseWorkspaceName(input: string, options: NameOptions = {}): WorkspaceName {
+  if (input.length > MAX_INPUT_LENGTH)
+    throw new NameError(`a workspace name has at most ${MAX_INPUT_LENGTH} characters`);
+  const bare = stripHostParts(input, options);
+  const [first = "", second, third, ...more] = bare.split(/--|[/.]/);
+  if (more.length > 0)
+    throw new NameError(`"${input}" has too many parts: want workspace, owner/workspace or owner/workspace.agent`);
+  const name = named(bare, first, second, third);
+  const wrong =
+    validateWorkspaceName(name.workspace) ??
+    (name.owner === undefined ? undefined : validateUserName(name.owner)) ??
+    (name.agent === undefined ? undefined : validateAgentName(name.agent));
+  if (wrong !== undefined) throw new NameError(bare === name.workspace ? wrong : `"${input}": ${wrong}`);
+  return name;
+}
+
+function named(bare: string, first: string, second: string | undefined, third: string | undefined): WorkspaceName {
+  if (second === undefined) return { workspace: first };
+  if (third === undefined)
+    return bare.includes(".") ? { workspace: first, agent: second } : { owner: first, workspace: second };
+  const onlyDots = bare === `${first}.${second}.${third}`;
+  return onlyDots
+    ? { owner: third, workspace: second, agent: first }
+    : { owner: first, workspace: second, agent: third };
+}
+
+/** Takes the prefix off, or else the suffix: a host name carries one of them. Names that carry neither stay. */
+function stripHostParts(input: string, options: NameOptions): string {
+  const prefix = options.hostPrefix ?? "";
+  if (prefix !== "" && input.length > prefix.length && startsWith(input, prefix)) return input.slice(prefix.length);
+  const suffix = (options.hostnameSuffix ?? "").replace(/^\.+/, "");
+  if (suffix !== "" && startsWith(reversed(input), reversed(`.${suffix}`)) && input.length > suffix.length + 1) {
+    return input.slice(0, -(suffix.length + 1));
+  }
+  return input;
+}
+
+/** Host names have no case. */
+function startsWith(text: string, start: string): boolean {
+  return text.slice(0, start.length).toLowerCase() === start.toLowerCase();
+}
+
+function reversed(text: string): string {
+  return [...text].reverse().join("");
+}
+
+function validateName(what: string, name: string): string | undefined {
+  if (name === "") return `the ${what} name is empty`;
+  if (name.length > MAX_NAME_LENGTH)
+    return `the ${what} name "${name.slice(0, MAX_NAME_LENGTH)}…" is longer than ${MAX_NAME_LENGTH} characters`;
+  if (!NAME.test(name)) {
+    return `the ${what} name "${name}" is not valid: use letters, digits and single hyphens between them`;
+  }
+  return undefined;
+}

@@ -1,0 +1,42 @@
+/** Versions of the Agent and Tailnet API, `major.minor` (docs/protocols/coordination.md). */
+
+/**
+ * What our control plane announces and our agent asks for. A server of 2.x must know everything up to x: what came after 2.6 is
+ * known by name and answered as unimplemented, which agents take for "do without".
+ */
+export const AGENT_API_VERSION = "2.10";
+/** What a client asks for when it needs nothing newer. */
+export const TAILNET_API_VERSION = "2.0";
+/** A request on `/coordinate` or `/tailnet` that names no version means this one, which nobody speaks any more. */
+export const MISSING_TAILNET_VERSION = "1.0";
+/** An agent that names no version means this one. */
+export const MISSING_AGENT_VERSION = "2.0";
+
+export interface ApiVersion {
+  readonly major: number;
+  readonly minor: number;
+}
+
+/** Undefined for anything but two decimal numbers. */
+export function parseVersion(text: string): ApiVersion | undefined {
+  const match = /^(\d{1,6})\.(\d{1,6})$/.exec(text);
+  return match === null ? undefined : { major: Number(match[1]), minor: Number(match[2]) };
+}
+
+/** Whether a server that speaks `own` serves a client that asks for `requested`; `detail` says in one sentence why not. */
+export function checkVersion(
+  requested: string,
+  own: string = AGENT_API_VERSION,
+): { readonly ok: true; readonly version: ApiVersion } | { readonly ok: false; readonly detail: string } {
+  const wanted = parseVersion(requested);
+  const served = parseVersion(own);
+  if (served === undefined) throw new TypeError(`not a version: "${own}"`);
+  if (wanted === undefined)
+    return { ok: false, detail: `"${requested.slice(0, 32)}" is no version: want major.minor, such as ${own}` };
+  if (wanted.major !== served.major) {
+    return { ok: false, detail: `version ${requested} is not served: this server speaks ${served.major}.0 to ${own}` };
+  }
+  if (wanted.minor > served.minor)
+    return { ok: false, detail: `version ${requested} is newer than this server's ${own}` };
+  return { ok: true, version: wanted };
+}
