@@ -70,18 +70,7 @@ function logIn(url: string): void {
   // Also renews an expired login of an earlier run, and follows a changed port.
   coderCommand(
     "log in",
-    [
-      "login",
-      url,
-      "--username",
-      USER.username,
-      "--email",
-      USER.email,
-      "--first-user-username",
-      USER.username,
-      "--first-user-email",
-      USER.email,
-    ],
+    ["login", url, "--email", USER.email, "--first-user-username", USER.username, "--first-user-email", USER.email],
     { CODER_FIRST_USER_PASSWORD: password, CODER_LOGIN_PASSWORD: password },
   );
 }

@@ -77,24 +77,16 @@ function named(bare: string, first: string, second: string | undefined, third: s
     : { owner: first, workspace: second, agent: third };
 }
 
-/** Takes the prefix off, or else the suffix: a host name carries one of them. Names that carry neither stay. */
+/** Takes the prefix off, or else the suffix: a host name carries one of them, in any case. Names that carry neither stay. */
 function stripHostParts(input: string, options: NameOptions): string {
-  const prefix = options.hostPrefix ?? "";
-  if (prefix !== "" && input.length > prefix.length && startsWith(input, prefix)) return input.slice(prefix.length);
-  const suffix = (options.hostnameSuffix ?? "").replace(/^\.+/, "");
-  if (suffix !== "" && startsWith(reversed(input), reversed(`.${suffix}`)) && input.length > suffix.length + 1) {
+  const host = input.toLowerCase();
+  const prefix = (options.hostPrefix ?? "").toLowerCase();
+  if (prefix !== "" && host.length > prefix.length && host.startsWith(prefix)) return input.slice(prefix.length);
+  const suffix = (options.hostnameSuffix ?? "").toLowerCase().replace(/^\.+/, "");
+  if (suffix !== "" && host.length > suffix.length + 1 && host.endsWith(`.${suffix}`)) {
     return input.slice(0, -(suffix.length + 1));
   }
   return input;
-}
-
-/** Host names have no case. */
-function startsWith(text: string, start: string): boolean {
-  return text.slice(0, start.length).toLowerCase() === start.toLowerCase();
-}
-
-function reversed(text: string): string {
-  return [...text].reverse().join("");
 }
 
 function validateName(what: string, name: string): string | undefined {

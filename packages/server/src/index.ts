@@ -16,6 +16,7 @@ export {
   Authenticator,
   holderOf,
 } from "./auth/authenticator.ts";
+export { standardParts } from "./compose.ts";
 export { configFromEnv, type ServerFlag, type ServerFlagType, type ServerFlagValues, serverFlags } from "./config.ts";
 export { type ConfigSurroundings, parseServerConfig, type ServerConfig } from "./config-parse.ts";
 export type { AgentRow, UserRow, WorkspaceRow } from "./db/schema.ts";

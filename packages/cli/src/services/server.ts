@@ -1,5 +1,12 @@
 import { homedir } from "node:os";
-import { parseServerConfig, presentServerError, runServer, ServerError, type ServerFlagValues } from "coder-server";
+import {
+  parseServerConfig,
+  presentServerError,
+  runServer,
+  ServerError,
+  type ServerFlagValues,
+  standardParts,
+} from "coder-server";
 import { EXIT } from "../errors/user-error.ts";
 
 /** Runs the control plane until it is told to stop. Returns the exit code. */
@@ -10,7 +17,7 @@ export async function runServerCommand(
 ): Promise<number> {
   try {
     const config = parseServerConfig(verbose ? { ...values, verbose: true } : values, surroundings());
-    await runServer(config, { signal });
+    await runServer(config, { signal, deps: standardParts() });
     return EXIT.ok;
   } catch (error) {
     if (!(error instanceof ServerError)) throw error;

@@ -28,7 +28,8 @@ export class Inbox<T> implements AsyncIterableIterator<T, undefined> {
     const reader = this.#reader;
     if (reader !== undefined) {
       this.#reader = undefined;
-      return reader.resolve({ value, done: false });
+      reader.resolve({ value, done: false });
+      return;
     }
     this.#items.push({ value, lengthBytes });
     this.#bytes += lengthBytes;

@@ -247,7 +247,8 @@ class CallContext implements RpcContext<DescMessage> {
     try {
       running = handle();
     } catch (error) {
-      return this.#fail(error, options);
+      this.#fail(error, options);
+      return;
     }
     running.then(
       () => this.#finish(),

@@ -187,7 +187,10 @@ export class PacketReader {
       return;
     }
     this.#varint += (byte & 0x7f) * 2 ** (7 * this.#varintBytes++);
-    if (this.#varint > Number.MAX_SAFE_INTEGER) return this.#fail(`${this.#field} is too large`);
+    if (this.#varint > Number.MAX_SAFE_INTEGER) {
+      this.#fail(`${this.#field} is too large`);
+      return;
+    }
     if (byte >= 0x80) {
       if (this.#varintBytes === MAX_VARINT_BYTES) this.#fail(`${this.#field} is no varint`);
       return;
@@ -212,14 +215,23 @@ export class PacketReader {
     const kind = (this.#control >> 1) & 0x3f;
     const messageId = this.#messageId;
     this.#onlyStreamId ??= this.#streamId;
-    if (this.#streamId === 0 || this.#streamId !== this.#onlyStreamId) return this.#fail(`stream id ${this.#streamId}`);
-    if (messageId < this.#nextMessageId) return this.#fail(`message id ${messageId} after ${this.#nextMessageId - 1}`);
+    if (this.#streamId === 0 || this.#streamId !== this.#onlyStreamId) {
+      this.#fail(`stream id ${this.#streamId}`);
+      return;
+    }
+    if (messageId < this.#nextMessageId) {
+      this.#fail(`message id ${messageId} after ${this.#nextMessageId - 1}`);
+      return;
+    }
     if (messageId !== this.#partialId) {
       this.#buffered = 0; // an unfinished packet is given up for a newer one
       this.#partialId = messageId;
       this.#partialKind = kind;
       this.#nextMessageId = messageId;
-    } else if (kind !== this.#partialKind) return this.#fail(`packet ${messageId} changes its kind`);
+    } else if (kind !== this.#partialKind) {
+      this.#fail(`packet ${messageId} changes its kind`);
+      return;
+    }
     this.#kind = isPacketKind(kind) ? kind : undefined;
     if (this.#kind === undefined) {
       if ((this.#control & CONTROL_PACKET) === 0) this.#fail(`packet of unknown kind ${kind}`);
@@ -259,10 +271,13 @@ export class PacketReader {
 
   #reserve(bytes: number): boolean {
     if (bytes <= this.#buffer.length) return true;
-    const size = Math.max(bytes, Math.min(2 * this.#buffer.length, this.#maxPacketBytes));
-    const more = size - this.#buffer.length;
-    if (this.#budget.usedBytes + more > this.#budget.limitBytes) return false;
-    this.#budget.usedBytes += more;
+    // Doubling keeps copying linear; what the packet cannot need any more, or what is not there, is not taken.
+    const ends = (this.#control & LAST_FRAME) !== 0;
+    const limit = ends ? this.#buffered + this.#frameLeft : this.#maxPacketBytes;
+    const available = this.#budget.limitBytes - this.#budget.usedBytes + this.#buffer.length;
+    const size = Math.max(bytes, Math.min(2 * this.#buffer.length, limit, available));
+    if (size > available) return false;
+    this.#budget.usedBytes += size - this.#buffer.length;
     const grown = new Uint8Array(size);
     grown.set(this.#buffer.subarray(0, this.#buffered));
     this.#buffer = grown;

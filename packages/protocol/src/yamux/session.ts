@@ -194,7 +194,10 @@ export class YamuxSession {
     this.#handlePingTimers(now);
     for (const [id, at] of this.#openDeadlines) {
       if (at === undefined) this.#openDeadlines.set(id, now + this.#openTimeoutMs);
-      else if (at <= now) return this.#fail(GoAwayCode.internalError, `stream ${id} was not accepted in time`);
+      else if (at <= now) {
+        this.#fail(GoAwayCode.internalError, `stream ${id} was not accepted in time`);
+        return;
+      }
     }
     for (const [id, at] of this.#closeDeadlines) {
       if (at === undefined) this.#closeDeadlines.set(id, now + this.#closeTimeoutMs);
@@ -216,17 +219,24 @@ export class YamuxSession {
   }
 
   #handleHeader(header: FrameHeader): void {
-    if (header.version !== 0) return this.#protocolError(`version ${header.version}`);
+    if (header.version !== 0) {
+      this.#protocolError(`version ${header.version}`);
+      return;
+    }
     switch (header.type) {
       case FrameType.data:
       case FrameType.windowUpdate:
-        return this.#handleStreamFrame(header);
+        this.#handleStreamFrame(header);
+        return;
       case FrameType.ping:
-        return this.#handlePing(header);
+        this.#handlePing(header);
+        return;
       case FrameType.goAway:
-        return this.#handleGoAway(header);
+        this.#handleGoAway(header);
+        return;
       default:
-        return this.#protocolError(`frame type ${header.type}`);
+        this.#protocolError(`frame type ${header.type}`);
+        return;
     }
   }
 
@@ -245,15 +255,25 @@ export class YamuxSession {
     if ((flags & Flag.ack) !== 0) this.#openDeadlines.delete(streamId);
     if ((flags & Flag.rst) !== 0) {
       if (header.type === FrameType.data) this.#payloadLeft = length;
-      return stream.close("reset");
+      stream.close("reset");
+      return;
     }
     if (header.type === FrameType.windowUpdate) {
-      if (!stream.growSendWindow(length)) return this.#protocolError(`window of stream ${streamId} overflows`);
+      if (!stream.growSendWindow(length)) {
+        this.#protocolError(`window of stream ${streamId} overflows`);
+        return;
+      }
       if ((flags & Flag.fin) !== 0) this.#handleFin(stream);
       return;
     }
-    if (length > 0 && stream.remoteEnded) return this.#protocolError(`data on stream ${streamId} after its end`);
-    if (!stream.grantPayload(length)) return this.#protocolError(`data on stream ${streamId} exceeds its window`);
+    if (length > 0 && stream.remoteEnded) {
+      this.#protocolError(`data on stream ${streamId} after its end`);
+      return;
+    }
+    if (!stream.grantPayload(length)) {
+      this.#protocolError(`data on stream ${streamId} exceeds its window`);
+      return;
+    }
     this.#payloadLeft = length;
     this.#payloadStream = stream;
     this.#finAfterPayload = (flags & Flag.fin) !== 0;
@@ -342,7 +362,8 @@ export class YamuxSession {
     if (this.#ended !== undefined) return;
     if (this.#output.length > this.#maxOutputBytes + CONTROL_SLACK_BYTES) {
       this.#output.clear();
-      return this.#end({ failure: "the peer does not read what it asks for" });
+      this.#end({ failure: "the peer does not read what it asks for" });
+      return;
     }
     this.#append(writeHeader(type, flags, streamId, length));
   }

@@ -22,6 +22,8 @@ export interface RelayListenerOptions {
   readonly clock: () => Instant;
   /** Whether a client may use the relay; the key is borrowed. Absent: everybody may. */
   readonly admit?: (publicKey: Uint8Array) => boolean;
+  /** Keep clients that are not admitted until the handshake's deadline, in case `admitHeld` comes. */
+  readonly holdUnknown?: boolean;
   readonly logger?: Logger;
   readonly limits?: Partial<RelayListenerLimits>;
   /** Refuse the raw upgrade: clients come back with WebSocket. */
@@ -106,6 +108,7 @@ export class RelayListener implements AsyncDisposable {
       random: options.random,
       logger: this.#logger,
       ...(options.admit === undefined ? {} : { admit: options.admit }),
+      holdUnknown: options.holdUnknown ?? false,
       ...(options.meshKey === undefined ? {} : { meshKey: options.meshKey }),
       ...(options.limits === undefined ? {} : { limits: options.limits }),
     });
@@ -142,6 +145,12 @@ export class RelayListener implements AsyncDisposable {
     const closed = this.#relay.revoke(publicKey, this.#options.clock());
     this.#afterRelay();
     return closed;
+  }
+
+  /** The key may use the relay from now on: clients that came before it was known go on. */
+  admitHeld(publicKey: Uint8Array): void {
+    this.#relay.admitHeld(publicKey, this.#options.clock());
+    this.#afterRelay();
   }
 
   /** For `upgrade` events on `/derp`. Takes the socket over, whatever the outcome. */

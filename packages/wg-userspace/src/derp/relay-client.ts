@@ -18,6 +18,8 @@ export class RelayConnectionState {
   readonly keepAliveMs: number;
   /** Who it is; undefined before the handshake is done. */
   peer: RelayPeer | undefined;
+  /** It proved a key that may not use the relay yet: everything it sends is skipped until the key is admitted. */
+  held: { readonly publicKey: Uint8Array; readonly boxKey: Uint8Array } | undefined;
   isMeshMember = false;
   isHome = false;
   rate: TokenBucket | undefined;

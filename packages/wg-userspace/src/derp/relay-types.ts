@@ -40,6 +40,11 @@ export interface RelayOptions {
   readonly random: RandomSource;
   /** Whether a client may use this relay; asked after it proved its key. The key is borrowed. Absent: everybody may. */
   readonly admit?: (publicKey: Uint8Array) => boolean;
+  /**
+   * Keep a client that is not admitted until the handshake's deadline, in case `admitHeld` comes: clients may reach the
+   * relay before whoever knows them has heard of them. Nothing of a held client is relayed.
+   */
+  readonly holdUnknown?: boolean;
   /** Shared secret of the relays of one region. Absent or empty: no mesh. */
   readonly meshKey?: string;
   readonly limits?: Partial<RelayLimits>;

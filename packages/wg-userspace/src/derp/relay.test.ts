@@ -302,6 +302,40 @@ describe("frame limits", () => {
 });
 
 describe("who may use the relay", () => {
+  it("[17] a key that becomes known while it is held goes on; nothing it sent before is relayed", () => {
+    let known = false;
+    const net = newRelay({ admit: (key) => hexEncode(key) !== carol || known, holdUnknown: true });
+    const b = connect(net, 1);
+    const late = net.connect(privateKeys[2]!);
+    for (let i = 0; i < 5; i++) late.send(b.publicKey, data(i), net.now);
+    net.pump();
+    expect(late.ready).toBe(false);
+    expect(net.relay.isConnected(late.publicKey)).toBe(false);
+    net.relay.admitHeld(b.publicKey, net.now);
+    net.pump();
+    expect(late.ready).toBe(false);
+    known = true;
+    net.relay.admitHeld(late.publicKey, net.now);
+    net.pump();
+    expect(late.ready).toBe(true);
+    expect(b.received).toEqual([]);
+    late.send(b.publicKey, data(9), net.now);
+    net.pump();
+    expect(b.received.length).toBe(1);
+  });
+
+  it("[17] a key that stays unknown is closed when the handshake's time is over", () => {
+    const net = newRelay({ admit: () => false, holdUnknown: true });
+    const stranger = net.connect(privateKeys[2]!);
+    net.pump();
+    expect(stranger.refusal).toBeUndefined();
+    net.advance(10_000);
+    expect(stranger.refusal).toBe("not-admitted");
+    net.relay.admitHeld(stranger.publicKey, net.now);
+    net.pump();
+    expect(stranger.ready).toBe(false);
+  });
+
   it("[17] an unknown key is closed before anything of it is relayed", () => {
     const asked: string[] = [];
     const net = newRelay({

@@ -1,4 +1,4 @@
-import { utf8 } from "../base/bytes.ts";
+import { bytesEqual, utf8 } from "../base/bytes.ts";
 import { addMs, type Instant } from "../base/instant.ts";
 import { type Logger, silentLogger } from "../base/ports.ts";
 import {
@@ -75,6 +75,7 @@ export class DerpRelay {
   readonly #serverKeyFrame: Uint8Array;
   readonly #meshKeyHash: Uint8Array | undefined;
   readonly #connections = new Map<ConnectionId, RelayConnectionState>();
+  readonly #held = new Set<RelayConnectionState>();
   readonly #peers: KeyTable<RelayPeer>;
   readonly #watchers = new Set<RelayConnectionState>();
   readonly #sink: FrameSink;
@@ -151,7 +152,7 @@ export class DerpRelay {
     for (const connection of [...this.#connections.values()]) {
       if (connection.peer === undefined) {
         if (connection.deadline <= now) {
-          this.#close(connection, "handshake-timeout");
+          this.#close(connection, connection.held === undefined ? "handshake-timeout" : "not-admitted");
           continue;
         }
       } else if (connection.deadline <= soon) {
@@ -212,6 +213,18 @@ export class DerpRelay {
     return this.#closePeer(publicKey, "revoked");
   }
 
+  /** A key may use the relay from now on: clients that were held for it go on. */
+  admitHeld(publicKey: Uint8Array, now: Instant): void {
+    this.#now = now;
+    for (const connection of this.#held) {
+      const { held } = connection;
+      if (held === undefined || !bytesEqual(held.publicKey, publicKey)) continue;
+      this.#held.delete(connection);
+      connection.held = undefined;
+      this.#welcome(connection, held.publicKey, held.boxKey);
+    }
+  }
+
   /** Another relay of the mesh has this key. The one registered first is used. */
   addForwarder(publicKey: Uint8Array, forwarder: PacketForwarder): void {
     const peer = this.#peerFor(publicKey);
@@ -237,6 +250,9 @@ export class DerpRelay {
   // --- frames in ---
 
   #verdict(from: RelayConnectionState, type: number, length: number): FrameVerdict {
+    if (from.held !== undefined) {
+      return length > MAX_FRAME_BYTES ? this.#refuse(from, "frame-too-long") : "skip";
+    }
     if (from.peer === undefined) {
       const fits = length >= CLIENT_INFO_MIN_BYTES && length <= CLIENT_INFO_MAX_BYTES;
       return type === FrameType.clientInfo && fits ? "take" : this.#refuse(from, "bad-client-info");
@@ -356,7 +372,7 @@ export class DerpRelay {
   }
 
   #handleClientInfo(from: RelayConnectionState, bytes: Uint8Array, offset: number, length: number): void {
-    const { crypto, privateKey, random, admit } = this.#options;
+    const { crypto, privateKey, admit, holdUnknown } = this.#options;
     const opened = openClientInfo(crypto, privateKey, bytes, offset, length);
     if (opened === undefined) {
       this.#close(from, "bad-client-info");
@@ -364,18 +380,29 @@ export class DerpRelay {
     }
     from.isMeshMember = this.#isMeshMember(opened.info);
     if (!from.isMeshMember && admit !== undefined && !admit(opened.publicKey)) {
-      this.#close(from, "not-admitted");
+      if (holdUnknown !== true) {
+        this.#close(from, "not-admitted");
+        return;
+      }
+      from.held = { publicKey: copyOf(opened.publicKey, 0, opened.publicKey.length), boxKey: opened.boxKey };
+      this.#held.add(from);
       return;
     }
-    this.#register(from, opened.publicKey);
+    this.#welcome(from, opened.publicKey, opened.boxKey);
+  }
+
+  /** Registers a client and tells it so. Wipes the box key. */
+  #welcome(from: RelayConnectionState, publicKey: Uint8Array, boxKey: Uint8Array): void {
+    const { crypto, random } = this.#options;
+    this.#register(from, publicKey);
     const { bytesPerSecond, bytesBurst } = this.#limits;
     const limited = bytesPerSecond !== undefined && !from.isMeshMember;
     if (limited) from.rate = new TokenBucket(bytesPerSecond, BURST_SLACK * bytesBurst, this.#now);
-    const info = serverInfoFrame(crypto, opened.boxKey, random.bytes(NONCE_BYTES), {
+    const info = serverInfoFrame(crypto, boxKey, random.bytes(NONCE_BYTES), {
       version: PROTOCOL_VERSION,
       ...(limited ? { tokenBucketBytesPerSecond: bytesPerSecond, tokenBucketBytesBurst: bytesBurst } : {}),
     });
-    opened.boxKey.fill(0);
+    boxKey.fill(0);
     this.#pushControl(from, info);
   }
 
@@ -403,6 +430,7 @@ export class DerpRelay {
   #remove(connection: RelayConnectionState): void {
     this.#connections.delete(connection.id);
     this.#watchers.delete(connection);
+    if (this.#held.delete(connection)) connection.held?.boxKey.fill(0);
     connection.decoder.stop();
     const undelivered = connection.data.frames + connection.disco.frames;
     for (let i = 0; i < undelivered; i++) this.#drop("connection-closed");

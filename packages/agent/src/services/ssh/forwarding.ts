@@ -227,6 +227,7 @@ function connected(socket: Socket): Promise<Socket> {
 
 const DIAL_ERRORS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "Connection refused",
+  ECONNRESET: "Connection reset by peer",
   ENOTFOUND: "Name or service not known",
   EAI_AGAIN: "Temporary failure in name resolution",
   EHOSTUNREACH: "No route to host",

@@ -4,7 +4,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Duplex } from "node:stream";
-import { Client, type ClientChannel, type ConnectConfig, type SFTPWrapper } from "ssh2";
+import {
+  Client,
+  type ClientChannel,
+  type ConnectConfig,
+  type ExecOptions,
+  type PseudoTtyOptions,
+  type SFTPWrapper,
+} from "ssh2";
 import type { Logger } from "wg-userspace/base/ports";
 import { deriveHostKey } from "./host-key.ts";
 import { SshService, type SshServiceOptions } from "./ssh-service.ts";
@@ -113,17 +120,15 @@ export class TestService implements AsyncDisposable {
 
 const TEST_HOST_KEY = deriveHostKey({ owner: "owner", workspace: "workspace", agent: "main" });
 
-export type ExecOptions = Parameters<Client["exec"]>[1];
-
 export function exec(client: Client, command: string, options: ExecOptions = {}): Promise<ClientChannel> {
   return new Promise((resolve, reject) => {
     client.exec(command, options, (error, channel) => (error === undefined ? resolve(channel) : reject(error)));
   });
 }
 
-export function shell(client: Client, pty: Parameters<Client["shell"]>[0]): Promise<ClientChannel> {
+export function shell(client: Client, pty: PseudoTtyOptions): Promise<ClientChannel> {
   return new Promise((resolve, reject) => {
-    client.shell(pty as never, (error, channel) => (error === undefined ? resolve(channel) : reject(error)));
+    client.shell(pty, (error, channel) => (error === undefined ? resolve(channel) : reject(error)));
   });
 }
 

@@ -1,0 +1,227 @@
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import type { Attributes, FileEntryWithStats, SFTPWrapper, Stats } from "ssh2";
+import { describe, expect, test } from "vitest";
+import { duplexPair, type exec, outcome, sftp, TestService } from "../testing.ts";
+import { encodeFields, encodePacket, REQUEST } from "./codec.ts";
+import { findSftpServer } from "./locate.ts";
+import { serveSftp } from "./sftp-server.ts";
+
+/** Turns ssh2's callbacks into promises; `call` gets the callback last. */
+function promise<T>(call: (done: (error: Error | null | undefined, value?: T) => void) => unknown): Promise<T> {
+  return new Promise((resolve, reject) => {
+    call((error, value) => (error ? reject(error) : resolve(value as T)));
+  });
+}
+
+const system = findSftpServer();
+const backends: readonly string[] = system === undefined ? ["builtin"] : ["builtin", system];
+
+describe.each(backends)("sftp with %s", (sftpServer) => {
+  async function open(): Promise<AsyncDisposable & { client: SFTPWrapper; home: string; service: TestService }> {
+    const service = new TestService({ sftpServer });
+    const client = await sftp(await service.connect());
+    return {
+      client,
+      home: realpathSync(service.home),
+      service,
+      [Symbol.asyncDispose]: () => service[Symbol.asyncDispose](),
+    };
+  }
+
+  test("16 MiB go up and come down unchanged", async () => {
+    await using t = await open();
+    const bytes = randomBytes(16 * 1024 * 1024);
+    writeFileSync(join(t.home, "source"), bytes);
+    await promise((done) => t.client.fastPut(join(t.home, "source"), "up", done));
+    expect(readFileSync(join(t.home, "up")).equals(bytes)).toBe(true);
+    await promise((done) => t.client.fastGet("up", join(t.home, "down"), done));
+    expect(sha256(readFileSync(join(t.home, "down")))).toBe(sha256(bytes));
+  });
+
+  test("files: create, append, truncate, exclusive, read past the end", async () => {
+    await using t = await open();
+    const { client } = t;
+    await promise((done) => client.writeFile("a", "hello", { mode: 0o640 }, done));
+    expect(statSync(join(t.home, "a")).mode & 0o777).toBe(0o640);
+    await promise((done) => client.appendFile("a", " world", done));
+    expect(readFileSync(join(t.home, "a"), "utf8")).toBe("hello world");
+    await promise((done) => client.writeFile("a", "x", done));
+    expect(readFileSync(join(t.home, "a"), "utf8")).toBe("x");
+    await expect(promise((done) => client.open("a", "wx", done))).rejects.toThrow("Failure");
+    await expect(promise((done) => client.readFile("missing", done))).rejects.toThrow("No such file");
+    const handle = await promise<Buffer>((done) => client.open("a", "r", done));
+    await expect(promise((done) => client.read(handle, Buffer.alloc(10), 0, 10, 100, done as never))).rejects.toThrow(
+      "EOF",
+    );
+    await promise((done) => client.close(handle, done));
+    await expect(promise((done) => client.close(handle, done))).rejects.toThrow("Failure");
+  });
+
+  test("attributes: stat, lstat, fstat, setstat, fsetstat", async () => {
+    await using t = await open();
+    const { client } = t;
+    writeFileSync(join(t.home, "f"), "12345");
+    await promise((done) => client.symlink("f", "l", done));
+    expect(readlinkSync(join(t.home, "l"))).toBe("f");
+    expect((await promise<Stats>((done) => client.stat("l", done))).size).toBe(5);
+    expect((await promise<Stats>((done) => client.lstat("l", done))).isSymbolicLink()).toBe(true);
+    const attributes: Partial<Attributes> = { mode: 0o600, atime: 1_000_000_000, mtime: 1_100_000_000, size: 3 };
+    await promise((done) => client.setstat("f", attributes as Attributes, done));
+    const file = statSync(join(t.home, "f"));
+    expect([file.mode & 0o777, file.size, file.atimeMs, file.mtimeMs]).toEqual([0o600, 3, 1e12, 1.1e12]);
+    const handle = await promise<Buffer>((done) => client.open("f", "r+", done));
+    await promise((done) => client.fsetstat(handle, { mode: 0o644, size: 9 } as never, done));
+    const stats = await promise<Stats>((done) => client.fstat(handle, done));
+    expect([stats.size, stats.mode & 0o777, stats.isFile()]).toEqual([9, 0o644, true]);
+    await promise((done) => client.close(handle, done));
+    await expect(promise((done) => client.stat("missing", done))).rejects.toThrow("No such file");
+  });
+
+  test("directories: mkdir, a long listing, rmdir refuses a full one", async () => {
+    await using t = await open();
+    const { client } = t;
+    await promise((done) => client.mkdir("d", done));
+    for (let i = 0; i < 250; i++) writeFileSync(join(t.home, "d", `file-${i}`), "x");
+    const list = await promise<FileEntryWithStats[]>((done) => client.readdir("d", done));
+    const names = list.map((entry) => entry.filename).filter((name) => name !== "." && name !== "..");
+    expect(names.sort()).toEqual(Array.from({ length: 250 }, (_, i) => `file-${i}`).sort());
+    expect(list.find((entry) => entry.filename === "file-7")?.longname).toMatch(/^-rw.* 1 .*file-7$/);
+    await expect(promise((done) => client.rmdir("d", done))).rejects.toThrow("Failure");
+    for (let i = 0; i < 250; i++) await promise((done) => client.unlink(`d/file-${i}`, done));
+    await promise((done) => client.rmdir("d", done));
+    expect(existsSync(join(t.home, "d"))).toBe(false);
+    await expect(promise((done) => client.readdir("d", done))).rejects.toThrow("No such file");
+  });
+
+  test("rename keeps an existing target, posix-rename replaces it, hard links share the file", async () => {
+    await using t = await open();
+    const { client } = t;
+    writeFileSync(join(t.home, "a"), "a");
+    writeFileSync(join(t.home, "b"), "b");
+    await expect(promise((done) => client.rename("a", "b", done))).rejects.toThrow("Failure");
+    expect(readFileSync(join(t.home, "b"), "utf8")).toBe("b");
+    await promise((done) => client.rename("a", "c", done));
+    await promise((done) => client.ext_openssh_rename("c", "b", done));
+    expect(readFileSync(join(t.home, "b"), "utf8")).toBe("a");
+    await promise((done) => client.ext_openssh_hardlink("b", "h", done));
+    expect(statSync(join(t.home, "h")).nlink).toBe(2);
+    mkdirSync(join(t.home, "dir"));
+    await promise((done) => client.rename("dir", "dir2", done));
+    expect(lstatSync(join(t.home, "dir2")).isDirectory()).toBe(true);
+    const handle = await promise<Buffer>((done) => client.open("b", "r+", done));
+    await promise((done) => client.ext_openssh_fsync(handle, done));
+  });
+
+  test("real paths start at home, resolve dots and links, and may end in a name that does not exist yet", async () => {
+    await using t = await open();
+    const { client, home } = t;
+    mkdirSync(join(home, "d"));
+    await promise((done) => client.symlink("d", "link", done));
+    const real = (path: string): Promise<string> => promise((done) => client.realpath(path, done));
+    expect(await real(".")).toBe(home);
+    expect(await real("link/../d/./new")).toBe(join(home, "d", "new"));
+    expect(await real("/")).toBe("/");
+    expect(await promise<string>((done) => client.readlink("link", done))).toBe("d");
+    await expect(promise((done) => client.readlink("d", done))).rejects.toThrow("Failure");
+  });
+
+  test.skipIf(process.getuid?.() === 0)("a file without permission is refused as such", async () => {
+    await using t = await open();
+    writeFileSync(join(t.home, "secret"), "x");
+    chmodSync(join(t.home, "secret"), 0);
+    await expect(promise((done) => t.client.readFile("secret", done))).rejects.toThrow("Permission denied");
+  });
+
+  test("the subsystem ends with status 0 when the client closes its side", async () => {
+    await using t = new TestService({ sftpServer });
+    const client = await t.connect();
+    const channel = await new Promise<Awaited<ReturnType<typeof exec>>>((resolve, reject) => {
+      client.subsys("sftp", (error, opened) => (error === undefined ? resolve(opened) : reject(error)));
+    });
+    channel.write(encodePacket(REQUEST.init, { u32: 3 }));
+    await once(channel, "data");
+    const done = outcome(channel);
+    channel.end();
+    expect((await done).status).toBe(0);
+  });
+});
+
+function sha256(bytes: Buffer): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+const logger = { level: "error", log: () => undefined } as const;
+
+async function answersTo(packets: readonly Buffer[]): Promise<{ status: number; answers: Buffer }> {
+  const [near, far] = duplexPair();
+  const done = serveSftp(far, { home: "/nonexistent", logger });
+  const chunks: Buffer[] = [];
+  near.on("data", (chunk: Buffer) => chunks.push(chunk));
+  near.end(Buffer.concat(packets));
+  const status = await done;
+  return { status, answers: Buffer.concat(chunks) };
+}
+
+test("packet lengths out of bounds end the subsystem with status 1", async () => {
+  for (const length of [0, 256 * 1024 + 1, 0xffff_ffff]) {
+    expect((await answersTo([encodeFields([{ u32: length }, { raw: Buffer.alloc(16) }])])).status).toBe(1);
+  }
+});
+
+test("any request bytes are answered or ignored, never thrown on, and touch no file", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.tuple(fc.constantFrom(...Object.values(REQUEST)), fc.uint8Array({ maxLength: 40 })), {
+        maxLength: 20,
+      }),
+      async (requests) => {
+        // Paths are absolute only with a leading slash; random ones are kept relative to a home that does not exist.
+        const packets = requests.map(([type, bytes]) =>
+          encodePacket(type, { raw: Buffer.from(bytes.map((byte) => (byte === 0x2f ? 0 : byte))) }),
+        );
+        expect((await answersTo(packets)).status).toBe(0);
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+test("open files are limited", async () => {
+  const open = (id: number): Buffer =>
+    encodePacket(REQUEST.open, { u32: id }, { string: process.execPath }, { u32: 1 }, { u32: 0 });
+  const { answers } = await answersTo(Array.from({ length: 300 }, (_, id) => open(id)));
+  const types: number[] = [];
+  for (let offset = 0; offset < answers.length; offset += 4 + answers.readUInt32BE(offset))
+    types.push(answers[offset + 4]!);
+  expect(types.filter((type) => type === 102)).toHaveLength(256);
+  expect(types.filter((type) => type === 101)).toHaveLength(44);
+});
+
+test("a file name that is not UTF-8 is listed and opened byte for byte", async () => {
+  await using t = new TestService({ sftpServer: "builtin" });
+  const name = Buffer.from([0x66, 0xff, 0xfe]);
+  writeFileSync(Buffer.concat([Buffer.from(`${t.home}/`), name]), "content");
+  const path = Buffer.concat([Buffer.from(`${t.home}/`), name]);
+  const { answers } = await answersTo([
+    encodePacket(REQUEST.opendir, { u32: 1 }, { string: t.home }),
+    encodePacket(REQUEST.readdir, { u32: 2 }, { string: Buffer.alloc(4) }),
+    encodePacket(REQUEST.open, { u32: 3 }, { string: path }, { u32: 1 }, { u32: 0 }),
+    encodePacket(REQUEST.read, { u32: 4 }, { string: Buffer.from([0, 0, 0, 1]) }, { u32: 0 }, { u32: 0 }, { u32: 100 }),
+  ]);
+  expect(answers.includes(name)).toBe(true);
+  expect(answers.includes("content")).toBe(true);
+});

@@ -1,0 +1,371 @@
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { SessionEvent } from "./ssh-service.ts";
+import { eventually, exec, isAlive, outcome, run, TestService } from "./testing.ts";
+
+test("stdout and stderr are separate and the exit status is the program's", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const result = await run(client, "echo out; echo err >&2; exit 3");
+  expect(result.stdout.toString()).toBe("out\n");
+  expect(result.stderr.toString()).toBe("err\n");
+  expect(result.status).toBe(3);
+});
+
+test.each(["HUP", "INT", "KILL", "TERM", "SEGV", "USR1"])(
+  "a program ended by SIG%s reports the signal",
+  async (name) => {
+    await using t = new TestService();
+    const result = await run(await t.connect(), `ulimit -c 0; kill -${name} $$; sleep 10`);
+    expect(result.signal).toBe(`SIG${name}`);
+  },
+);
+
+test("a signal the protocol has no name for is status 255", async () => {
+  await using t = new TestService();
+  expect((await run(await t.connect(), "kill -VTALRM $$; sleep 10")).status).toBe(255);
+});
+
+test("a shell that does not exist is status 229 with a reason on stderr", async () => {
+  await using t = new TestService({ user: { name: "x", shell: "/no/such/shell", home: "/", uid: 0 } });
+  const result = await run(await t.connect(), "true");
+  expect(result.status).toBe(229);
+  expect(result.stderr.toString()).toContain("the program does not exist");
+});
+
+test("end of input closes the program's stdin", async () => {
+  await using t = new TestService();
+  const result = await run(await t.connect(), "wc -c", {}, Buffer.alloc(100_000));
+  expect(result.stdout.toString().trim()).toBe("100000");
+});
+
+test("64 MiB go through a program unchanged in both directions", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const input = randomBytes(64 * 1024 * 1024);
+  const channel = await exec(client, "tee /dev/stderr 2> >(sha256sum > sum) | cat");
+  const hash = createHash("sha256");
+  let length = 0;
+  channel.on("data", (chunk: Buffer) => {
+    hash.update(chunk);
+    length += chunk.length;
+  });
+  channel.end(input);
+  await once(channel, "close");
+  const expected = createHash("sha256").update(input).digest("hex");
+  expect(length).toBe(input.length);
+  expect(hash.digest("hex")).toBe(expected);
+  expect(
+    (
+      await run(client, "for i in 1 2 3 4 5 6 7 8 9; do test -s sum && break; sleep 0.1; done; cat sum")
+    ).stdout.toString(),
+  ).toContain(expected);
+});
+
+test("large output on stdout and stderr at the same time is complete on both", async () => {
+  await using t = new TestService();
+  const result = await run(await t.connect(), "head -c 9000000 /dev/zero & head -c 8000000 /dev/zero >&2; wait");
+  expect(result.stdout.length).toBe(9_000_000);
+  expect(result.stderr.length).toBe(8_000_000);
+});
+
+test("a client that does not read stops the program, and everything arrives once it reads", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const channel = await exec(client, "for i in $(seq 1 64); do head -c 1048576 /dev/zero; echo $i > progress; done");
+  await eventually("the first blocks are written", () => progress(t.home) >= 1);
+  let before = -1;
+  await eventually("the program stands still", () => {
+    const same = progress(t.home) === before;
+    before = progress(t.home);
+    return same && before > 0;
+  });
+  expect(progress(t.home)).toBeLessThan(16);
+  expect((await outcome(channel)).stdout.length).toBe(64 * 1024 * 1024);
+});
+
+function progress(home: string): number {
+  try {
+    return Number(readFileSync(join(home, "progress"), "utf8")) || 0;
+  } catch {
+    return 0; // not written yet
+  }
+}
+
+test("a program that does not read stops the client at the window", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const channel = await exec(client, "sleep 60");
+  const block = Buffer.alloc(256 * 1024);
+  let accepted = 0;
+  channel.on("error", () => undefined);
+  for (let i = 0; i < 256; i++) channel.write(block, () => (accepted += block.length));
+  let before = -1;
+  await eventually("the client stands still", () => {
+    const same = accepted === before;
+    before = accepted;
+    return same && accepted > 0;
+  });
+  expect(accepted).toBeLessThanOrEqual(5 * 1024 * 1024);
+});
+
+test("input nobody wants does not keep the session open", async () => {
+  await using t = new TestService();
+  const result = await run(await t.connect(), "exec 0<&-; echo done", {}, Buffer.alloc(8 * 1024 * 1024));
+  expect(result.stdout.toString()).toBe("done\n");
+  expect(result.status).toBe(0);
+});
+
+test("a background job that holds stdout keeps the channel open, as with OpenSSH", async () => {
+  await using t = new TestService();
+  const result = await run(await t.connect(), "(sleep 0.4; echo late) & echo early");
+  expect(result.stdout.toString()).toBe("early\nlate\n");
+});
+
+test("sessions start in the configured directory, or at home when it is missing", async () => {
+  let directory: string | undefined = "/usr";
+  await using t = new TestService({ directory: () => directory });
+  const client = await t.connect();
+  expect((await run(client, "pwd")).stdout.toString()).toBe("/usr\n");
+  directory = "/does/not/exist";
+  expect((await run(client, "pwd -P")).stdout.toString()).toBe(`${realpathSync(t.home)}\n`);
+});
+
+test("the environment names the workspace and the account, and holds nothing of the agent's own", async () => {
+  process.env["CODER_AGENT_URL"] = "https://control.example";
+  process.env["npm_config_x"] = "1";
+  process.env["NODE_OPTIONS_BACKUP"] = "kept";
+  try {
+    await using t = new TestService();
+    const client = await t.connect();
+    const result = await run(client, "env", {
+      env: { LANG: "C", LD_PRELOAD: "/x.so", NODE_OPTIONS: "--x", PATH: "/tmp" },
+    });
+    const environment = Object.fromEntries(
+      result.stdout
+        .toString()
+        .trimEnd()
+        .split("\n")
+        .map((line) => line.split(/=(.*)/s).slice(0, 2)),
+    ) as Record<string, string>;
+    expect(environment).toMatchObject({
+      CODER: "true",
+      CODER_AGENT_TOKEN: "the-agents-token",
+      USER: "tester",
+      LOGNAME: "tester",
+      HOME: t.home,
+      SHELL: "/bin/bash",
+      LANG: "C",
+      NODE_OPTIONS_BACKUP: "kept",
+      SSH_CLIENT: "fd7a:115c:a1e0::1 4321 22",
+      SSH_CONNECTION: "fd7a:115c:a1e0::1 4321 :: 22",
+    });
+    expect(environment["PATH"]).toBe(process.env["PATH"]);
+    for (const name of [
+      "LD_PRELOAD",
+      "NODE_OPTIONS",
+      "npm_config_x",
+      "CODER_AGENT_URL",
+      "SSH_TTY",
+      "TERM",
+      "SSH_AUTH_SOCK",
+    ]) {
+      expect(environment).not.toHaveProperty(name);
+    }
+  } finally {
+    delete process.env["CODER_AGENT_URL"];
+    delete process.env["npm_config_x"];
+    delete process.env["NODE_OPTIONS_BACKUP"];
+  }
+});
+
+test("the environment is evaluated anew for every session", async () => {
+  let count = 0;
+  await using t = new TestService({ environment: () => ({ COUNT: String(++count) }) });
+  const client = await t.connect();
+  expect((await run(client, "echo $COUNT")).stdout.toString()).toBe("1\n");
+  expect((await run(client, "echo $COUNT")).stdout.toString()).toBe("2\n");
+});
+
+test("a script goes to the interpreter of its first line", async () => {
+  await using t = new TestService();
+  const result = await run(await t.connect(), "#!/usr/bin/env node\nconsole.log(process.version)");
+  expect(result.stdout.toString()).toMatch(/^v\d+\./);
+});
+
+test("without a command and terminal the login shell reads its input", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const channel = await new Promise<Awaited<ReturnType<typeof exec>>>((resolve, reject) => {
+    client.shell(false, (error, opened) => (error === undefined ? resolve(opened) : reject(error)));
+  });
+  channel.end("shopt -q login_shell && echo login; exit 7\n");
+  const result = await outcome(channel);
+  expect(result.stdout.toString()).toBe("login\n");
+  expect(result.status).toBe(7);
+});
+
+test("the client's signal request reaches the program's group, unknown names do not", async () => {
+  await using t = new TestService();
+  const channel = await exec(
+    await t.connect(),
+    "trap 'echo caught; exit 9' USR1; echo ready; while :; do sleep 0.05; done",
+  );
+  const done = outcome(channel);
+  await once(channel, "data");
+  (
+    channel as unknown as { _client: { _protocol: { signal(id: number, name: string): void } } }
+  )._client._protocol.signal(0, "USR1");
+  const result = await done;
+  expect(result.stdout.toString()).toContain("caught");
+  expect(result.status).toBe(9);
+});
+
+test("blocked file transfer is status 65 with the agreed bytes", async () => {
+  await using t = new TestService({ blockFileTransfer: true });
+  const client = await t.connect();
+  const result = await run(client, "scp -t /tmp");
+  expect(result.stdout.toString("latin1")).toBe("\x02File transfer has been disabled.\n");
+  expect(result.status).toBe(65);
+  expect((await run(client, "echo fine")).status).toBe(0);
+});
+
+test("an unknown subsystem is status 1", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const channel = await new Promise<Awaited<ReturnType<typeof exec>>>((resolve, reject) => {
+    client.subsys("netconf", (error, opened) => (error === undefined ? resolve(opened) : reject(error)));
+  });
+  expect((await outcome(channel)).status).toBe(1);
+});
+
+test("a session for a container is refused visibly rather than run in the wrong place", async () => {
+  await using t = new TestService();
+  const result = await run(await t.connect(), "echo here", { env: { CODER_CONTAINER: "db" } });
+  expect(result.status).toBe(229);
+  expect(result.stdout.toString()).toBe("");
+  expect(result.stderr.toString()).toContain("no containers");
+});
+
+test("sessions are counted by type and reported when they open and close", async () => {
+  const events: SessionEvent[] = [];
+  await using t = new TestService({ onSession: (event) => events.push(event) });
+  const client = await t.connect();
+  const editor = await exec(client, "cat", { env: { CODER_SSH_SESSION_TYPE: "vscode" } });
+  const plain = await exec(client, "cat");
+  expect(t.service.counts).toEqual({ ssh: 1, vscode: 1, jetbrains: 0 });
+  const done = [outcome(editor), outcome(plain)];
+  editor.end();
+  plain.end();
+  await Promise.all(done);
+  await eventually("both are closed", () => events.length === 4);
+  expect(t.service.counts).toEqual({ ssh: 0, vscode: 0, jetbrains: 0 });
+  expect(events.map(({ kind, type }) => `${kind} ${type}`).sort()).toEqual([
+    "close ssh",
+    "close vscode",
+    "open ssh",
+    "open vscode",
+  ]);
+});
+
+test("without a terminal the program outlives its client, until it writes", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const channel = await exec(client, "echo $$; sleep 0.5; touch survived; echo x; echo x; touch wrote");
+  const pid = Number((await once(channel, "data"))[0]);
+  client.destroy();
+  await eventually("the client is gone", () => t.service.connections === 0);
+  expect(t.service.counts.ssh).toBe(0);
+  expect(isAlive(pid)).toBe(true);
+  await eventually("the program ended", () => !isAlive(pid));
+  expect(existsSync(join(t.home, "survived"))).toBe(true);
+  expect(existsSync(join(t.home, "wrote"))).toBe(false);
+});
+
+test("closing the service hangs up, kills what ignores it, and leaves no process, background jobs included", async () => {
+  const t = new TestService();
+  const client = await t.connect();
+  const polite = await exec(client, "trap 'exit 4' HUP; echo $$; while :; do sleep 0.02; done");
+  const stubborn = await exec(client, "trap '' HUP; sleep 1000 & echo $$ $!; wait; wait; sleep 1000");
+  const orphan = await exec(client, "sleep 1000 >/dev/null 2>&1 </dev/null & echo $!");
+  const politeDone = outcome(polite);
+  const pids = (await Promise.all([once(polite, "data"), once(stubborn, "data"), once(orphan, "data")]))
+    .flatMap(([chunk]) => String(chunk).trim().split(" "))
+    .map(Number);
+  expect(pids).toHaveLength(4);
+  await eventually("the orphan's shell ended", () => t.service.counts.ssh === 2);
+  expect(pids.every(isAlive)).toBe(true);
+  const stubbornDone = outcome(stubborn);
+  await t.service.close({ graceMs: 200 });
+  expect((await politeDone).status).toBe(4);
+  await stubbornDone;
+  await eventually("no process is left", () => !pids.some(isAlive));
+  await t[Symbol.asyncDispose]();
+});
+
+test("a closed service takes no more streams", async () => {
+  await using t = new TestService();
+  await t.service.close();
+  const failed = t.connect().catch((error: Error) => error.message);
+  expect(await failed).toMatch(/lost|closed|ended|end|hang/i);
+});
+
+test("fifty clients with four sessions each get their own answers", async () => {
+  await using t = new TestService();
+  const clients = await Promise.all(Array.from({ length: 50 }, () => t.connect()));
+  const answers = await Promise.all(
+    clients.flatMap((client, i) =>
+      [0, 1, 2, 3].map(async (k) => (await run(client, `echo ${i}-${k}`)).stdout.toString()),
+    ),
+  );
+  expect(answers).toEqual(clients.flatMap((_, i) => [0, 1, 2, 3].map((k) => `${i}-${k}\n`)));
+  expect(t.service.counts.ssh).toBe(0);
+});
+
+test("the connection works on under new keys, whichever side asks for them", async () => {
+  await using t = new TestService({ limits: { rekeyBytes: 3_000_000 } });
+  const client = await t.connect();
+  let exchanges = 0;
+  const { _protocol: protocol } = client as unknown as { _protocol: { rekey(): void } };
+  client.on("handshake", () => {
+    exchanges++;
+  });
+  const result = await run(client, "cat", {}, Buffer.alloc(10_000_000, 7));
+  expect(result.stdout.equals(Buffer.alloc(10_000_000, 7))).toBe(true);
+  expect(exchanges).toBeGreaterThan(2);
+  const before = exchanges;
+  protocol.rekey();
+  await eventually("the client's exchange is complete", () => exchanges > before);
+  expect((await run(client, "echo still here")).stdout.toString()).toBe("still here\n");
+});
+
+test("a client that no longer answers is dropped after the dead-client limit, one that answers is kept", async () => {
+  await using t = new TestService({ maxTimeoutMs: 400 });
+  const alive = await t.connect();
+  const dead = await t.connect();
+  // A client whose machine sleeps: the stream stays open and nothing comes back.
+  const protocol = (dead as unknown as { _protocol: { _handlers: Record<string, unknown>; _onWrite: () => void } })
+    ._protocol;
+  protocol._handlers = {};
+  (dead as unknown as { _sock: { write: () => boolean } })._sock.write = () => true;
+  await eventually("the dead one is dropped", () => t.service.connections === 1);
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  expect(t.service.connections).toBe(1);
+  expect((await run(alive, "echo yes")).stdout.toString()).toBe("yes\n");
+});
+
+test("a host key that cannot be read is refused at once", () => {
+  expect(() => new TestService({ hostKey: "not a key" })).toThrow("host key");
+});
+
+test("login text and secrets stay out of the log", async () => {
+  await using t = new TestService();
+  mkdirSync(join(t.home, "d"));
+  writeFileSync(join(t.home, "d", "f"), "x");
+  await run(await t.connect(), "cat d/f", { env: { MY_SECRET: "value-of-my-secret", LD_PRELOAD: "other-secret" } });
+  const text = JSON.stringify(t.log);
+  for (const secret of ["the-agents-token", "value-of-my-secret", "other-secret"]) expect(text).not.toContain(secret);
+});

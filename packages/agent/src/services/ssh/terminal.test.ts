@@ -1,0 +1,183 @@
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { ClientChannel } from "ssh2";
+import { expect, test } from "vitest";
+import { clampSize, Pty } from "../pty.ts";
+import { eventually, exec, isAlive, outcome, run, shell, TestService } from "./testing.ts";
+
+const PTY = { pty: { rows: 33, cols: 101, term: "xterm-256color" } };
+
+async function until(channel: ClientChannel, text: string): Promise<string> {
+  let seen = "";
+  while (!seen.includes(text)) {
+    const [chunk] = (await once(channel, "data")) as [Buffer];
+    seen += chunk.toString();
+  }
+  return seen;
+}
+
+test("a program on a terminal has its size and type, and SSH_TTY names it", async () => {
+  await using t = new TestService();
+  const result = await run(
+    await t.connect(),
+    'stty size; echo $TERM; [ "$SSH_TTY" = "$(tty)" ] && echo same; exit 5',
+    PTY,
+  );
+  expect(result.stdout.toString().replaceAll("\r", "")).toBe("33 101\nxterm-256color\nsame\n");
+  expect(result.status).toBe(5);
+});
+
+test("a window change reaches the program", async () => {
+  await using t = new TestService();
+  const channel = await exec(
+    await t.connect(),
+    "trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.05; done",
+    PTY,
+  );
+  const done = outcome(channel);
+  await once(channel, "data");
+  channel.setWindow(50, 160, 0, 0);
+  expect((await done).stdout.toString()).toContain("50 160");
+});
+
+test("hostile window sizes are clamped and end nothing", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const channel = await exec(client, "cat", { pty: { rows: 4_294_967_295, cols: 0 } });
+  const done = outcome(channel);
+  for (const [rows, cols] of [
+    [0, 0],
+    [4_294_967_295, 4_294_967_295],
+    [65_536, 1],
+  ] as const) {
+    channel.setWindow(rows, cols, 4_294_967_295, 4_294_967_295);
+  }
+  channel.write("\x04");
+  expect((await done).status).toBe(0);
+  expect(clampSize({ columns: 0, rows: 4_294_967_295 })).toEqual({ columns: 80, rows: 10_000 });
+  expect(clampSize({ columns: -5, rows: 1.5 })).toEqual({ columns: 1, rows: 1 });
+});
+
+test("a hostile terminal name becomes xterm", async () => {
+  await using t = new TestService();
+  const result = await run(await t.connect(), "echo $TERM", { pty: { term: "x\n$(reboot)/../../etc" } });
+  expect(result.stdout.toString()).toBe("xterm\r\n");
+});
+
+test("a login shell greets with banners and the message of the day, unless .hushlogin exists", async () => {
+  await using t = new TestService({
+    banners: () => ["Maintenance tonight", ""],
+    motd: () => Promise.resolve("Welcome\nto the workspace\n"),
+  });
+  const client = await t.connect();
+  const login = async (): Promise<string> => {
+    const channel = await shell(client, PTY.pty);
+    channel.write("shopt -q login_shell && echo IS-LOGIN; exit\n");
+    return (await outcome(channel)).stdout.toString();
+  };
+  const greeted = await login();
+  expect(greeted.startsWith("Maintenance tonight\r\nWelcome\r\nto the workspace\r\n")).toBe(true);
+  expect(greeted).toContain("IS-LOGIN\r\n");
+  writeFileSync(join(t.home, ".hushlogin"), "");
+  expect(await login()).not.toContain("Welcome");
+});
+
+test("control-C interrupts the foreground program", async () => {
+  await using t = new TestService();
+  const channel = await exec(await t.connect(), "echo ready; sleep 100; echo not reached", PTY);
+  const done = outcome(channel);
+  await until(channel, "ready");
+  channel.write("\x03");
+  const result = await done;
+  expect(result.stdout.toString()).not.toContain("not reached");
+  expect(result.signal ?? result.status).toBe("SIGINT");
+});
+
+test("output written just before the exit arrives completely, however slowly the client reads", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const channel = await exec(client, "stty -opost; head -c 6000000 /dev/zero | tr '\\0' x; echo END", PTY);
+  await new Promise((resolve) => setTimeout(resolve, 700)); // longer than any timer between exit and close
+  const result = await outcome(channel);
+  expect(result.stdout.length).toBe(6_000_004);
+  expect(result.stdout.subarray(-4).toString()).toBe("END\n");
+});
+
+test("input that the program does not read waits instead of piling up", async () => {
+  await using t = new TestService();
+  const channel = await exec(
+    await t.connect(),
+    "stty raw -echo; echo ready; sleep 0.5; head -c 3000000 | sha256sum",
+    PTY,
+  );
+  const done = outcome(channel);
+  await until(channel, "ready");
+  channel.write(Buffer.alloc(3_000_000, "a"));
+  const expected = (
+    await run(await t.connect(), "head -c 3000000 /dev/zero | tr '\\0' a | sha256sum")
+  ).stdout.toString();
+  expect((await done).stdout.toString()).toContain(expected.slice(0, 64));
+});
+
+test("the channel closes when the shell exits, although a background job holds the terminal", async () => {
+  await using t = new TestService();
+  const result = await run(await t.connect(), "trap '' HUP; sleep 30 & echo $!", PTY);
+  const pid = Number(result.stdout.toString());
+  expect(isAlive(pid)).toBe(true);
+  process.kill(pid, "SIGKILL");
+});
+
+test("a client that vanishes leaves no process: hang-up, then SIGKILL after the grace", async () => {
+  await using t = new TestService({ limits: { killGraceMs: 150 } });
+  const client = await t.connect();
+  const polite = await exec(client, "echo $$; sleep 1000", PTY);
+  const stubborn = await exec(client, "trap '' HUP TERM; echo $$; while :; do sleep 0.02; done", PTY);
+  const interactive = await shell(client, PTY.pty);
+  interactive.write("trap '' HUP; echo pid=$$; (trap '' HUP; echo job=$BASHPID.; exec sleep 1000)\n");
+  const pids = (await Promise.all([once(polite, "data"), once(stubborn, "data")])).map(([chunk]) => Number(chunk));
+  const seen = await until(interactive, ".\r\n");
+  pids.push(Number(/pid=(\d+)\r/.exec(seen)?.[1]), Number(/job=(\d+)\./.exec(seen)?.[1]));
+  expect(pids.every((pid) => pid > 1 && isAlive(pid))).toBe(true);
+  client.destroy();
+  await eventually("no process is left", () => !pids.some(isAlive));
+  expect(t.service.counts.ssh).toBe(0);
+});
+
+test("closing only the channel hangs up as well", async () => {
+  await using t = new TestService({ limits: { killGraceMs: 100 } });
+  const channel = await exec(await t.connect(), "echo $$; sleep 1000", PTY);
+  const pid = Number((await once(channel, "data"))[0]);
+  channel.close();
+  await eventually("the program ended", () => !isAlive(pid));
+});
+
+test("where no terminal can be made the request is refused and the shell says so", async () => {
+  await using t = new TestService({ terminals: false });
+  const client = await t.connect();
+  await expect(shell(client, PTY.pty)).rejects.toThrow("pseudo");
+  // Clients such as OpenSSH go on after the refusal.
+  const channel = await exec(client, "echo works; exit 2");
+  expect(await outcome(channel)).toMatchObject({ status: 2 });
+});
+
+test("a hundred terminals open and close without leaving one behind", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  for (let round = 0; round < 5; round++) {
+    const results = await Promise.all(Array.from({ length: 20 }, () => run(client, "tty", PTY)));
+    expect(new Set(results.map((result) => result.stdout.toString())).size).toBe(20);
+  }
+});
+
+test("a terminal reports a program that cannot be executed by its exit code", async () => {
+  const pty = new Pty({
+    file: "/no/such/program",
+    args: [],
+    directory: "/",
+    environment: {},
+    size: { columns: 80, rows: 24 },
+  });
+  pty.stream.resume();
+  expect((await pty.exited).code).not.toBe(0);
+});

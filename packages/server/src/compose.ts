@@ -1,0 +1,36 @@
+/** Joins the parts into the server that `coder server` runs: REST and store, coordinator, relay. */
+
+import { monotonicNow } from "wg-userspace/io/clock";
+import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/crypto-suite";
+import type { ServerDeps } from "./app.ts";
+import { CoordinatingControlPlane } from "./control/control-plane.ts";
+import type { EmbeddedRelay, ServerContext } from "./http/context.ts";
+import { RelayListener } from "./relay/relay-listener.ts";
+import { relayMetrics } from "./relay/relay-metrics.ts";
+
+export function standardParts(): Pick<ServerDeps, "relay" | "controlPlane"> {
+  let control: CoordinatingControlPlane | undefined;
+  let gate: RelayListener | undefined;
+  return {
+    relay: (context: ServerContext): EmbeddedRelay => {
+      const listener = new RelayListener({
+        privateKey: context.keys.derpPrivate,
+        crypto: nodeCryptoSuite,
+        random: nodeRandom,
+        clock: monotonicNow,
+        admit: (key) => control?.coordinator.knowsKey(key, context.clock.now()) ?? false,
+        // Clients dial the relay and the coordinator at the same time, in any order.
+        holdUnknown: true,
+        addressOf: (request) => context.clientAddress(request),
+      });
+      relayMetrics(listener, context.metrics);
+      gate = listener;
+      return listener;
+    },
+    controlPlane: (context) => {
+      control = new CoordinatingControlPlane(context);
+      if (gate !== undefined) control.guard(gate);
+      return control;
+    },
+  };
+}

@@ -1,0 +1,143 @@
+import { randomUUID } from "node:crypto";
+import { durationFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
+import { implement, type RpcServiceImpl } from "coder-protocol/drpc/async";
+import {
+  Agent,
+  Connection_Action,
+  Connection_Type,
+  Lifecycle_State,
+  Log_Level,
+  Startup_Subsystem,
+  type Stats,
+} from "coder-protocol/gen/agent_pb.js";
+import { derpMapToProto } from "coder-protocol/tailnet/derp-map";
+import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
+import type { AgentState } from "../agent-state.ts";
+import type { AuthenticatedAgent } from "../auth/authenticator.ts";
+
+const STATS_INTERVAL_MS = 30_000;
+
+export interface AgentServiceDeps {
+  readonly agentState: AgentState;
+  readonly now: () => number;
+  readonly relayMap: () => DerpMap;
+  readonly disableDirectConnections: boolean;
+  readonly forceWebSockets: boolean;
+  readonly onStats: (agentId: string, stats: Stats) => void;
+}
+
+const LIFECYCLE = {
+  [Lifecycle_State.CREATED]: "created",
+  [Lifecycle_State.STARTING]: "starting",
+  [Lifecycle_State.START_TIMEOUT]: "start_timeout",
+  [Lifecycle_State.START_ERROR]: "start_error",
+  [Lifecycle_State.READY]: "ready",
+  [Lifecycle_State.SHUTTING_DOWN]: "shutting_down",
+  [Lifecycle_State.SHUTDOWN_TIMEOUT]: "shutdown_timeout",
+  [Lifecycle_State.SHUTDOWN_ERROR]: "shutdown_error",
+  [Lifecycle_State.OFF]: "off",
+} as const;
+
+const SUBSYSTEMS = {
+  [Startup_Subsystem.ENVBOX]: "envbox",
+  [Startup_Subsystem.ENVBUILDER]: "envbuilder",
+  [Startup_Subsystem.EXECTRACE]: "exectrace",
+} as const;
+
+const CONNECTION_TYPES = {
+  [Connection_Type.TYPE_UNSPECIFIED]: "unspecified",
+  [Connection_Type.SSH]: "ssh",
+  [Connection_Type.VSCODE]: "vscode",
+  [Connection_Type.JETBRAINS]: "jetbrains",
+  [Connection_Type.RECONNECTING_PTY]: "reconnecting_pty",
+} as const;
+
+const LEVELS = {
+  [Log_Level.LEVEL_UNSPECIFIED]: "info",
+  [Log_Level.TRACE]: "trace",
+  [Log_Level.DEBUG]: "debug",
+  [Log_Level.INFO]: "info",
+  [Log_Level.WARN]: "warn",
+  [Log_Level.ERROR]: "error",
+} as const;
+
+/** The Agent service for one agent's session. What is not listed is answered as unimplemented. */
+export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDeps): RpcServiceImpl {
+  const { agent, workspace, owner } = identity;
+  const { agentState } = deps;
+  return implement(Agent, {
+    getManifest: () => ({
+      agentId: uuidToBytes(agent.id),
+      agentName: agent.name,
+      ownerUsername: owner.username,
+      workspaceId: uuidToBytes(workspace.id),
+      workspaceName: workspace.name,
+      directory: agent.directory,
+      disableDirectConnections: deps.disableDirectConnections,
+      derpForceWebsockets: deps.forceWebSockets,
+      derpMap: derpMapToProto(derpMapToJson(deps.relayMap()) as unknown as Parameters<typeof derpMapToProto>[0]),
+    }),
+    getServiceBanner: () => ({}),
+    getAnnouncementBanners: () => ({}),
+    updateStats: (request) => {
+      if (request.stats !== undefined) deps.onStats(agent.id, request.stats);
+      return { reportInterval: durationFromMs(STATS_INTERVAL_MS) };
+    },
+    updateLifecycle: async (request) => {
+      const lifecycle = request.lifecycle;
+      const state = LIFECYCLE[(lifecycle?.state ?? 0) as keyof typeof LIFECYCLE];
+      if (lifecycle !== undefined && state !== undefined) {
+        await agentState.lifecycle(
+          agent.id,
+          state,
+          lifecycle.changedAt === undefined ? deps.now() : timestampMs(lifecycle.changedAt),
+        );
+      }
+      return lifecycle ?? {};
+    },
+    updateStartup: async (request) => {
+      const startup = request.startup;
+      await agentState.startup(agent.id, {
+        version: startup?.version ?? "",
+        expandedDirectory: startup?.expandedDirectory ?? "",
+        subsystems: (startup?.subsystems ?? []).flatMap(
+          (subsystem) => SUBSYSTEMS[subsystem as keyof typeof SUBSYSTEMS] ?? [],
+        ),
+      });
+      return startup ?? {};
+    },
+    batchUpdateAppHealths: () => ({}),
+    batchUpdateMetadata: () => ({}),
+    batchCreateLogs: async (request) => {
+      const overflowed = await agentState.appendLogs(
+        agent.id,
+        uuidFromBytes(request.logSourceId),
+        request.logs.map((log) => ({
+          createdAt: log.createdAt === undefined ? deps.now() : timestampMs(log.createdAt),
+          output: log.output,
+          level: LEVELS[log.level] ?? "info",
+        })),
+      );
+      return { logLimitExceeded: overflowed };
+    },
+    scriptCompleted: () => ({}),
+    getResourcesMonitoringConfiguration: () => ({ config: { numDatapoints: 0, collectionIntervalSeconds: 0 } }),
+    pushResourcesMonitoringUsage: () => ({}),
+    reportConnection: async (request) => {
+      const connection = request.connection;
+      if (connection === undefined) return {};
+      await agentState.reportConnection({
+        connection_id: uuidFromBytes(connection.id) ?? randomUUID(),
+        agent_id: agent.id,
+        action: connection.action === Connection_Action.DISCONNECT ? "disconnect" : "connect",
+        type: CONNECTION_TYPES[connection.type] ?? "unspecified",
+        ip: connection.ip.slice(0, 64),
+        status_code: connection.statusCode,
+        reason: (connection.reason ?? "").slice(0, 256),
+        reported_at: connection.timestamp === undefined ? deps.now() : timestampMs(connection.timestamp),
+      });
+      return {};
+    },
+  });
+}

@@ -1,0 +1,50 @@
+/** What a peer of the coordinator may do, by what it is. Refusals are texts; undefined means yes. */
+import { isAgentAddress } from "coder-protocol/addresses";
+import type { NodeInfo } from "coder-protocol/tailnet/node";
+import { parsePrefix } from "wg-userspace/base/ip";
+
+export interface PeerAuth {
+  readonly kind: "client" | "agent";
+  checkNode(node: NodeInfo): string | undefined;
+  checkTunnel(to: string): string | undefined;
+  checkReady(): string | undefined;
+}
+
+const HOST_BITS = 128;
+
+/** A user's client: tunnels only to agents it may reach; any addresses, as long as they are single ones. */
+export function clientAuth(mayReach: (agentId: string) => boolean): PeerAuth {
+  return {
+    kind: "client",
+    checkNode: (node) => notSingle(node.addresses) ?? notSingle(node.allowedIps),
+    checkTunnel: (to) => (mayReach(to) ? undefined : `agent ${to} is not yours to reach`),
+    checkReady: () => "clients do not announce readiness",
+  };
+}
+
+/** An agent: no tunnels of its own, and only the addresses that follow from its id, also as allowed IPs. */
+export function agentAuth(agentId: string): PeerAuth {
+  return {
+    kind: "agent",
+    checkNode: (node) =>
+      notSingle(node.addresses) ??
+      notSingle(node.allowedIps) ??
+      foreign(node.addresses, agentId) ??
+      foreign(node.allowedIps, agentId),
+    checkTunnel: () => "agents open no tunnels",
+    checkReady: () => undefined,
+  };
+}
+
+function notSingle(prefixes: readonly string[]): string | undefined {
+  const wrong = prefixes.find((prefix) => parsePrefix(prefix)?.bits !== HOST_BITS);
+  return wrong === undefined ? undefined : `"${wrong}" is not a single IPv6 address`;
+}
+
+function foreign(prefixes: readonly string[], agentId: string): string | undefined {
+  const wrong = prefixes.find((prefix) => {
+    const address = parsePrefix(prefix)?.address;
+    return address === undefined || !isAgentAddress(address, agentId);
+  });
+  return wrong === undefined ? undefined : `"${wrong}" does not belong to agent ${agentId}`;
+}

@@ -1,0 +1,86 @@
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { implement, type RpcServiceImpl } from "coder-protocol/drpc/async";
+import { type CoordinateRequest, Tailnet, type TelemetryEvent } from "coder-protocol/gen/tailnet_pb.js";
+import { derpMapToProto } from "coder-protocol/tailnet/derp-map";
+import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
+import type { Coordinator, PeerSink } from "./coordinator.ts";
+import type { PeerAuth } from "./peer-auth.ts";
+import type { ResumeTokens } from "./resume-token.ts";
+
+/** A peer that leaves this many answers unread is given up. */
+const MAX_WAITING_RESPONSES = 512;
+
+export interface TailnetPeer {
+  readonly id: string;
+  readonly auth: PeerAuth;
+}
+
+export interface TailnetServiceDeps {
+  readonly coordinator: Coordinator;
+  readonly resumeTokens: ResumeTokens;
+  readonly now: () => number;
+  readonly relayMap: () => DerpMap;
+  /** Calls back whenever the relay map changed. Returns the way to stop. */
+  readonly onRelayMapChange: (listener: () => void) => () => void;
+  readonly onTelemetry: (peerId: string, events: readonly TelemetryEvent[]) => void;
+}
+
+/** The Tailnet service as one connected peer sees it. */
+export function tailnetService(peer: TailnetPeer, deps: TailnetServiceDeps): RpcServiceImpl {
+  return implement(Tailnet, {
+    postTelemetry: (request) => {
+      deps.onTelemetry(peer.id, request.events);
+      return {};
+    },
+
+    refreshResumeToken: () => {
+      const issued = deps.resumeTokens.issue(peer.id, deps.now());
+      return {
+        token: issued.token,
+        refreshIn: durationFromMs(issued.refreshInMs),
+        expiresAt: timestampFromMs(issued.expiresAtMs),
+      };
+    },
+
+    streamDERPMaps: async (_request, context) => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const send = (): void => {
+        context.send(derpMapToProto(derpMapToJson(deps.relayMap()) as unknown as Parameters<typeof derpMapToProto>[0]));
+      };
+      const stop = deps.onRelayMapChange(send);
+      context.onCancel(resolve);
+      send();
+      await promise;
+      stop();
+    },
+
+    coordinate: async (requests, context) => {
+      const { promise: ended, resolve } = Promise.withResolvers<void>();
+      let waiting = 0;
+      const sink: PeerSink = {
+        send: (response) => {
+          if (context.send(response) || context.cancelled) return true;
+          if (waiting++ === 0) {
+            void context.drained().then(() => {
+              waiting = 0;
+            });
+          }
+          return waiting < MAX_WAITING_RESPONSES;
+        },
+        end: resolve,
+      };
+      const handle = deps.coordinator.connect(peer.id, peer.auth, sink, deps.now());
+      context.onCancel(resolve);
+      const reading = (async (): Promise<void> => {
+        for await (const request of requests as AsyncIterable<CoordinateRequest>) handle.handle(request, deps.now());
+        resolve();
+      })();
+      try {
+        await Promise.race([ended, reading]);
+      } finally {
+        handle.lost(deps.now());
+        reading.catch(() => undefined); // the caller went away: "lost" has said so
+      }
+    },
+  });
+}

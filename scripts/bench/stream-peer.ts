@@ -1,0 +1,121 @@
+/**
+ * One end of a throughput measurement, in a process of its own: the engine over UDP or a relay, or plain sockets of the
+ * operating system. Driven by JSON lines, see processes.ts.
+ */
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { hexDecode, hexEncode } from "../../packages/wg-userspace/src/base/bytes.ts";
+import { ip } from "../../packages/wg-userspace/src/base/ip.ts";
+import { clampPrivateKey, nodePrivateKey, nodePublicKey } from "../../packages/wg-userspace/src/base/keys.ts";
+import { derpMapOf, relayNode } from "../../packages/wg-userspace/src/derp/map.ts";
+import { nodeRandom } from "../../packages/wg-userspace/src/io/crypto-suite.ts";
+import { Driver } from "../../packages/wg-userspace/src/io/driver.ts";
+import { directRelayDialer } from "../../packages/wg-userspace/src/io/relay-dialer.ts";
+import { answerRequests } from "./processes.ts";
+import { drainRate, pour } from "./pump.ts";
+
+const TUNNEL_PORT = 7000;
+const REGION = 1;
+
+let driver: Driver | undefined;
+let incoming = Promise.withResolvers<Duplex>();
+/** The stream that is being measured, and what comes of it. */
+let stream: Duplex | undefined;
+let pumping: Promise<number | undefined> = Promise.resolve(undefined);
+
+await answerRequests({
+  async openEngine(request) {
+    driver = await Driver.open({
+      privateKey: nodePrivateKey(clampPrivateKey(nodeRandom.bytes(32))),
+      addresses: [ip(String(request["address"]))],
+      relay: { dialer: directRelayDialer, forceWebSocket: request["webSocket"] === true },
+      ...(request["relayPort"] === undefined ? { udpPort: 0 } : {}),
+      ...(request["mtu"] === undefined ? {} : { mtu: Number(request["mtu"]) }),
+    });
+    if (request["relayPort"] !== undefined) await useRelay(driver, Number(request["relayPort"]));
+    driver.listenTcp(TUNNEL_PORT, (accepted) => incoming.resolve(accepted));
+    return { publicKey: hexEncode(driver.publicKey), udpPort: driver.udpPort };
+  },
+
+  async peer(request) {
+    const udpPort = request["udpPort"];
+    driver!.setPeer({
+      publicKey: nodePublicKey(hexDecode(String(request["publicKey"]))),
+      allowedIPs: [{ address: ip(String(request["address"])), bits: 128 }],
+      ...(udpPort === undefined
+        ? { homeRegion: REGION }
+        : { udpEndpoints: [{ address: ip("127.0.0.1"), port: Number(udpPort) }] }),
+    });
+    return {};
+  },
+
+  /** A plain TCP listener; answers with its port. */
+  async listen(request) {
+    const server = createServer({ allowHalfOpen: true }, (socket) => incoming.resolve(socket));
+    server.listen(Number(request["port"] ?? 0), String(request["host"]));
+    await once(server, "listening");
+    server.unref();
+    return { port: (server.address() as AddressInfo).port };
+  },
+
+  async connectTunnel(request) {
+    const remote = { address: ip(String(request["to"])), port: TUNNEL_PORT };
+    stream = await driver!.connectTcp(remote, { signal: AbortSignal.timeout(10_000) });
+    return {};
+  },
+
+  async connectPlain(request) {
+    const socket = connect({ host: String(request["host"]), port: Number(request["port"]), allowHalfOpen: true });
+    await once(socket, "connect");
+    stream = socket;
+    return {};
+  },
+
+  async accepted() {
+    stream = await incoming.promise;
+    incoming = Promise.withResolvers();
+    return {};
+  },
+
+  /** Begins to send for `seconds`, or to receive until the other side ends. */
+  async begin(request) {
+    const current = stream!;
+    const seconds = Number(request["seconds"]);
+    pumping =
+      request["role"] === "send"
+        ? Promise.all([pour(current, seconds), discard(current)]).then(() => undefined)
+        : drainRate(current).then((rate) => {
+            current.end();
+            return rate;
+          });
+    return {};
+  },
+
+  async finish() {
+    const gbitPerSecond = await pumping;
+    return { gbitPerSecond, drops: driver?.engine.dropCounts() ?? {} };
+  },
+});
+await driver?.close();
+process.exit(0);
+
+/** The other side says at the end that it has everything. */
+async function discard(from: Duplex): Promise<void> {
+  from.resume();
+  await once(from, "end");
+}
+
+async function useRelay(opened: Driver, port: number): Promise<void> {
+  const node = relayNode({ name: "1a", regionId: REGION, hostName: "127.0.0.1", derpPort: port, forceHttp: true });
+  opened.setDerpMap(
+    derpMapOf([
+      { regionId: REGION, regionCode: "b", regionName: "Bench", embeddedRelay: false, avoid: false, nodes: [node] },
+    ]),
+  );
+  opened.setHomeRegion(REGION);
+  for (const end = performance.now() + 10_000; opened.relayState !== "ready"; ) {
+    if (performance.now() > end) throw new Error(`the relay is ${opened.relayState}: ${opened.relayError?.message ?? ""}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}

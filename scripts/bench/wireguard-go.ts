@@ -1,0 +1,66 @@
+/** wireguard-go at both ends of a veth pair, between our two plain peers: needs root, its namespaces are its own. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Host, HostPair } from "../../packages/wg-userspace/test/interop/namespaces.ts";
+import { plainPair, type StreamPair } from "./streams.ts";
+
+const PORT = 51820;
+const MTU = 1280;
+const INNER = { near: "fd00:77::1", far: "fd00:77::2" };
+const READY_WITHIN_MS = 5_000;
+
+export async function wireguardGoPair(): Promise<StreamPair> {
+  await using owned = new AsyncDisposableStack();
+  const folder = mkdtempSync(join(tmpdir(), "bench-wg-"));
+  owned.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const hosts = new HostPair();
+  owned.defer(() => hosts.close());
+  const [near, far] = [await startDevice(hosts.left, folder), await startDevice(hosts.right, folder)];
+  configure(hosts.left, near, { publicKey: far.publicKey, inner: INNER.far, outer: hosts.right.address }, INNER.near);
+  configure(hosts.right, far, { publicKey: near.publicKey, inner: INNER.near, outer: hosts.left.address }, INNER.far);
+  const pair = await plainPair(
+    { listenHost: "::", namespaces: [hosts.left.name, hosts.right.name] },
+    async (farPort) => ({ host: INNER.far, port: farPort }),
+  );
+  owned.use(pair);
+  const moved = owned.move();
+  return { measure: pair.measure, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+}
+
+interface DeviceKeys {
+  readonly keyFile: string;
+  readonly publicKey: string;
+}
+
+async function startDevice(host: Host, folder: string): Promise<DeviceKeys> {
+  const privateKey = execFileSync("wg", ["genkey"], { encoding: "utf8" });
+  const keyFile = join(folder, host.name);
+  writeFileSync(keyFile, privateKey, { mode: 0o600 });
+  host.start("wireguard-go", "-f", "wg0").stdout!.resume();
+  for (const end = performance.now() + READY_WITHIN_MS; ; await sleep(50)) {
+    try {
+      host.run("wg", "show", "wg0");
+      break;
+    } catch (error) {
+      if (performance.now() > end) throw error;
+    }
+  }
+  return { keyFile, publicKey: execFileSync("wg", ["pubkey"], { input: privateKey, encoding: "utf8" }).trim() };
+}
+
+function configure(
+  host: Host,
+  own: DeviceKeys,
+  peer: { readonly publicKey: string; readonly inner: string; readonly outer: string },
+  inner: string,
+): void {
+  host.run(
+    ...(["wg", "set", "wg0", "listen-port", String(PORT), "private-key", own.keyFile] as const),
+    ...["peer", peer.publicKey, "allowed-ips", `${peer.inner}/128`, "endpoint", `${peer.outer}:${PORT}`],
+  );
+  host.run("ip", "addr", "add", `${inner}/64`, "dev", "wg0", "nodad");
+  host.run("ip", "link", "set", "wg0", "mtu", String(MTU), "up");
+}
