@@ -1,7 +1,7 @@
 /** `ssh -L` between our two plain peers: a stock sshd on loopback with keys and configuration of its own. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, connect } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -95,18 +95,16 @@ async function listening(what: string, port: number, child: ChildProcess): Promi
   });
   for (const end = performance.now() + READY_WITHIN_MS; performance.now() < end; await sleep(30)) {
     if (child.exitCode !== null) break;
-    if (await accepts(port)) return;
+    if (await isTaken(port)) return;
   }
   throw new Error(`${what} did not listen on port ${port}: ${said.trim() || `exit ${child.exitCode}`}`);
 }
 
-function accepts(port: number): Promise<boolean> {
+/** Found out by trying to listen there: a connection would go through to the peer. */
+function isTaken(port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.once("error", () => resolve(false));
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
+    const server = createServer();
+    server.once("error", () => resolve(true));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(false)));
   });
 }

@@ -22,7 +22,7 @@ let driver: Driver | undefined;
 let incoming = Promise.withResolvers<Duplex>();
 /** The stream that is being measured, and what comes of it. */
 let stream: Duplex | undefined;
-let pumping: Promise<number | undefined> = Promise.resolve(undefined);
+let pumping: Promise<object> = Promise.resolve({});
 
 await answerRequests({
   async openEngine(request) {
@@ -82,19 +82,23 @@ await answerRequests({
   async begin(request) {
     const current = stream!;
     const seconds = Number(request["seconds"]);
+    const before = process.cpuUsage();
+    const cpuSeconds = (): number => {
+      const { user, system } = process.cpuUsage(before);
+      return (user + system) / 1e6;
+    };
     pumping =
       request["role"] === "send"
-        ? Promise.all([pour(current, seconds), discard(current)]).then(() => undefined)
-        : drainRate(current).then((rate) => {
+        ? Promise.all([pour(current, seconds), discard(current)]).then(([bytes]) => ({ bytes, cpuSeconds: cpuSeconds() }))
+        : drainRate(current).then((received) => {
             current.end();
-            return rate;
+            return { ...received, cpuSeconds: cpuSeconds() };
           });
     return {};
   },
 
   async finish() {
-    const gbitPerSecond = await pumping;
-    return { gbitPerSecond, drops: driver?.engine.dropCounts() ?? {} };
+    return { ...(await pumping), drops: driver?.engine.dropCounts() ?? {} };
   },
 });
 await driver?.close();

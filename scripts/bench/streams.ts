@@ -4,8 +4,22 @@ import { Worker } from "./processes.ts";
 const [NEAR, FAR] = ["fd7a::1", "fd7a::2"];
 
 export interface StreamPair extends AsyncDisposable {
-  /** One bulk stream, opened by the near side; Gbit/s as the receiver counts. */
-  measure(direction: "up" | "down", seconds: number): Promise<number>;
+  /** One bulk stream, opened by the near side. */
+  measure(direction: "up" | "down", seconds: number): Promise<StreamRate>;
+}
+
+export interface StreamRate {
+  /** Payload, as the receiver counts. */
+  readonly gbitPerSecond: number;
+  /** CPU time of each process for a gigabyte of payload: hardly moved by what else the machine does. */
+  readonly sender: number;
+  readonly receiver: number;
+}
+
+interface Finished {
+  readonly gbitPerSecond: number;
+  readonly bytes: number;
+  readonly cpuSeconds: number;
 }
 
 export interface EnginePairOptions {
@@ -58,9 +72,15 @@ function pairOf(near: Worker, far: Worker, owned: AsyncDisposableStack, connect:
       const [sender, receiver] = direction === "up" ? [near, far] : [far, near];
       await receiver.ask({ do: "begin", role: "receive" });
       await sender.ask({ do: "begin", role: "send", seconds });
-      const { gbitPerSecond } = await receiver.ask<{ gbitPerSecond: number }>({ do: "finish" });
-      await sender.ask({ do: "finish" });
-      return gbitPerSecond;
+      const received = await receiver.ask<Finished>({ do: "finish" });
+      const sent = await sender.ask<Finished>({ do: "finish" });
+      if (received.bytes !== sent.bytes) throw new Error(`${received.bytes} of ${sent.bytes} bytes arrived`);
+      const cpuPerGigabyte = ({ cpuSeconds }: Finished): number => (cpuSeconds * 1e9) / sent.bytes;
+      return {
+        gbitPerSecond: received.gbitPerSecond,
+        sender: cpuPerGigabyte(sent),
+        receiver: cpuPerGigabyte(received),
+      };
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -35,14 +35,15 @@ interface DeviceKeys {
   readonly publicKey: string;
 }
 
+/** The interface is named as its host: control sockets of all namespaces lie in one folder. */
 async function startDevice(host: Host, folder: string): Promise<DeviceKeys> {
   const privateKey = execFileSync("wg", ["genkey"], { encoding: "utf8" });
   const keyFile = join(folder, host.name);
   writeFileSync(keyFile, privateKey, { mode: 0o600 });
-  host.start("wireguard-go", "-f", "wg0").stdout!.resume();
+  host.start("wireguard-go", "-f", host.name).stdout!.resume();
   for (const end = performance.now() + READY_WITHIN_MS; ; await sleep(50)) {
     try {
-      host.run("wg", "show", "wg0");
+      host.run("wg", "show", host.name);
       break;
     } catch (error) {
       if (performance.now() > end) throw error;
@@ -58,9 +59,9 @@ function configure(
   inner: string,
 ): void {
   host.run(
-    ...(["wg", "set", "wg0", "listen-port", String(PORT), "private-key", own.keyFile] as const),
+    ...(["wg", "set", host.name, "listen-port", String(PORT), "private-key", own.keyFile] as const),
     ...["peer", peer.publicKey, "allowed-ips", `${peer.inner}/128`, "endpoint", `${peer.outer}:${PORT}`],
   );
-  host.run("ip", "addr", "add", `${inner}/64`, "dev", "wg0", "nodad");
-  host.run("ip", "link", "set", "wg0", "mtu", String(MTU), "up");
+  host.run("ip", "addr", "add", `${inner}/64`, "dev", host.name, "nodad");
+  host.run("ip", "link", "set", host.name, "mtu", String(MTU), "up");
 }

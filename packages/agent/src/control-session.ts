@@ -51,6 +51,7 @@ export class ControlSession {
   #lifecycleAdded = Promise.withResolvers<void>();
   #session: TailnetSession | undefined;
   #connection: RpcConnection | undefined;
+  #leaving = false;
 
   constructor(options: ControlSessionOptions) {
     this.#options = options;
@@ -72,7 +73,7 @@ export class ControlSession {
         await this.#connect(signal);
         everConnected = true;
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted || this.#leaving) return;
         if (isFinal(error) && !everConnected) throw error;
         this.#options.logger.log("warn", "control plane connection failed, trying again", { error: messageOf(error) });
       }
@@ -83,6 +84,7 @@ export class ControlSession {
 
   /** Reports that the agent is going and leaves the network, at most for a few seconds. */
   async leave(limitMs: number): Promise<void> {
+    this.#leaving = true;
     const limit = new Promise<void>((resolve) => setTimeout(resolve, limitMs).unref());
     const goodbye = async (): Promise<void> => {
       while (this.#lifecycle.length > 0 && this.#connection !== undefined)

@@ -2,10 +2,10 @@
  * Programs on a pseudo-terminal. Uses the native part of node-pty directly: its JavaScript part throws buffered output
  * away 200 ms after the program's exit and takes input without telling when to stop.
  */
-import { existsSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { SocketConstructorOpts } from "node:net";
-import { constants } from "node:os";
+import { constants as system } from "node:os";
 import { ReadStream } from "node:tty";
 
 /** Node-pty's binding of the pinned version. */
@@ -105,6 +105,12 @@ export class Pty {
     this.pid = forked.pid;
     this.name = forked.pty;
     this.#fd = forked.fd;
+    // A program may close its terminal a moment before it exits. Were ours the only end left, the kernel would end our
+    // reading, closing would hang up, and the program's exit status would be a SIGHUP.
+    const held = openProgramSide(forked.pty);
+    void exit.promise.then(() => {
+      if (held !== undefined) closeSync(held);
+    });
     // No read-ahead: the kernel reports the end of a terminal as an error, which discards what a paused stream holds.
     const noReadAhead: SocketConstructorOpts & { readableHighWaterMark: number } = { readableHighWaterMark: 0 };
     this.stream = new ReadStream(forked.fd, noReadAhead);
@@ -150,6 +156,14 @@ export class Pty {
   }
 }
 
+function openProgramSide(device: string): number | undefined {
+  try {
+    return openSync(device, constants.O_RDWR | constants.O_NOCTTY);
+  } catch {
+    return undefined; // /dev/pts is not mounted here: the terminal works, only an early close is taken for a hang-up
+  }
+}
+
 /** The device is known only on the terminal itself: a shell asks for it, then becomes the program. */
 function nameTerminal(options: PtyOptions): { readonly file: string; readonly args: readonly string[] } {
   if (options.ttyVariable === undefined || !existsSync("/bin/sh")) return options;
@@ -186,7 +200,7 @@ function spawnHelper(): string {
 
 function signalName(signal: number): string | undefined {
   if (signal === 0) return undefined;
-  return Object.entries(constants.signals).find(([, number]) => number === signal)?.[0] ?? `SIG${signal}`;
+  return Object.entries(system.signals).find(([, number]) => number === signal)?.[0] ?? `SIG${signal}`;
 }
 
 function clamp(cells: number, unknown: number): number {

@@ -5,6 +5,7 @@ import { Link, type LinkOptions, seededCut } from "../../test/link.ts";
 import { Agent, Lifecycle_State } from "../gen/agent_pb.ts";
 import { CoordinateResponse_PeerUpdate_Kind, CoordinateResponseSchema, Tailnet } from "../gen/tailnet_pb.ts";
 import { ByteQueue } from "../yamux/byte-queue.ts";
+import type { YamuxStream } from "../yamux/stream.ts";
 import { createRpcSession, DrpcError, implement, type RpcServiceImpl, type RpcSession, serveRpc } from "./async.ts";
 import { startCall } from "./client.ts";
 import { encodeText, PacketKind, writePacket } from "./frame.ts";
@@ -434,16 +435,34 @@ describe("calls that stream both ways", () => {
     expect(seen).toEqual(Array.from({ length: 500 }, (_, i) => i));
   });
 
-  /** As Go's client gives a call up: it ends its side of the stream. */
-  function callLikeGo(link: Link, requests: number): void {
+  /** As Go's client calls: the stream's end is left to the test. */
+  function callLikeGo(link: Link, requests: number): YamuxStream {
     const bytes = new ByteQueue();
     writePacket(bytes, PacketKind.invoke, 1, 1, encodeText("/coder.tailnet.v2.Tailnet/Coordinate"));
     for (let i = 0; i < requests; i++) writePacket(bytes, PacketKind.message, 1, 2 + i, Uint8Array.of());
     const stream = link.client.openStream()!;
     const wire = bytes.take(100_000)!;
     expect(stream.write(wire)).toBe(wire.length);
-    stream.end();
+    return stream;
   }
+
+  test("the server leaves the stream's end to the caller, whatever the answer is", async () => {
+    const { link } = serve([implement(Tailnet, { coordinate: async () => undefined })]);
+    const { link: other } = serve([]);
+    for (const [one, control] of [
+      [link, 0x0d],
+      [other, 0x07],
+    ] as const) {
+      const stream = callLikeGo(one, 1);
+      await until(() => stream.readableBytes > 0);
+      await turns();
+      expect(stream.read()?.[0]).toBe(control);
+      expect(stream.remoteEnded).toBe(false);
+      stream.end();
+      await until(() => stream.closed === "finished");
+      expect(one.server.streamCount).toBe(0);
+    }
+  });
 
   test("a caller that ends its stream has gone away, after what it said before", async () => {
     const trace: string[] = [];
@@ -456,7 +475,7 @@ describe("calls that stream both ways", () => {
         },
       }),
     ]);
-    callLikeGo(link, 3);
+    callLikeGo(link, 3).end();
     await until(() => trace.includes("end"));
     expect(trace.filter((word) => word === "request")).toHaveLength(3);
     expect(trace.at(-1)).toBe("end");
@@ -469,10 +488,16 @@ describe("calls that stream both ways", () => {
     let cancelled = false;
     const { link } = serve([
       implement(Tailnet, {
-        coordinate: (_, context) => new Promise((resolve) => context.onCancel(() => resolve(void (cancelled = true)))),
+        coordinate: (_, context) =>
+          new Promise((resolve) =>
+            context.onCancel(() => {
+              cancelled = true;
+              resolve();
+            }),
+          ),
       }),
     ]);
-    callLikeGo(link, 1_000);
+    callLikeGo(link, 1_000).end();
     await until(() => cancelled);
     await turns();
     expect(link.server.streamCount).toBe(0);

@@ -72,7 +72,7 @@ export class CallPump {
     return false;
   }
 
-  /** Sends what the call has to say; once it is over and everything is said, ends our side of the stream. */
+  /** Sends what the call has to say; once it is over and everything is said, sees to the stream's end. */
   flush(): void {
     if (this.#flushing) return;
     this.#flushing = true;
@@ -163,7 +163,7 @@ export class CallPump {
       this.#stream.reset();
       return;
     }
-    // Over but unsent: the peer that has ended its side will not read it.
+    // Over but not all sent, or the stream would end by itself: a caller that has ended its side does not read the rest.
     if (this.#call.over && !this.#stream.localEnded && this.#side === "server") this.#stream.reset();
     this.#receive();
   }
@@ -186,7 +186,9 @@ export class CallPump {
   }
 
   #finishStream(): void {
-    this.#stream.end();
+    // Go's caller takes the end of the stream for a cancellation until it has returned from its call, so it has to end first.
+    if (this.#side === "server") this.#stream.linger();
+    else this.#stream.end();
     this.#discard();
   }
 

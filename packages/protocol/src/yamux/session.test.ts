@@ -474,4 +474,27 @@ describe("time", () => {
     expect(output(session)).toBe("000100080000000100000000");
     expect(session.ended).toBeUndefined();
   });
+
+  test("a stream that lingers ends when the peer ends it, or is reset after 5 min", () => {
+    const reasons: string[] = [];
+    const session = alone("server");
+    feed(
+      session,
+      writeHeader(FrameType.windowUpdate, Flag.syn, 1, 0),
+      writeHeader(FrameType.windowUpdate, Flag.syn, 3, 0),
+    );
+    for (const stream of [session.accept()!, session.accept()!]) {
+      stream.handlers = { onEnd: () => reasons.push("end"), onClosed: (reason) => reasons.push(reason) };
+      stream.linger();
+      stream.linger();
+    }
+    output(session);
+    session.handleTimeout(10);
+    feed(session, writeHeader(FrameType.windowUpdate, Flag.fin, 1, 0));
+    expect(output(session)).toBe("000100040000000100000000");
+    session.handleTimeout(300_010);
+    expect(output(session)).toBe("000100080000000300000000");
+    expect(reasons).toEqual(["finished", "timeout"]);
+    expect(session.streamCount).toBe(0);
+  });
 });

@@ -22,7 +22,7 @@ export interface YamuxSessionOptions {
   readonly maxOutputBytes?: number;
   /** A stream that we opened must be accepted within this, or the session fails. */
   readonly openTimeoutMs?: number;
-  /** A stream that we ended must be ended by the peer within this, or it is reset. */
+  /** A stream that we ended, or that lingers, must be ended by the peer within this, or it is reset. */
   readonly closeTimeoutMs?: number;
 }
 
@@ -56,7 +56,7 @@ export class YamuxSession {
   readonly #output = new ByteQueue();
   readonly #closeListeners: ((end: YamuxEnd) => void)[] = [];
   readonly #host: StreamHost;
-  /** Streams we opened and the peer has not accepted, and streams we ended and the peer has not; undefined: not armed yet. */
+  /** Streams we opened and the peer has not accepted, and streams whose end by the peer we wait for; undefined: not armed yet. */
   readonly #openDeadlines = new Map<number, number | undefined>();
   readonly #closeDeadlines = new Map<number, number | undefined>();
 
@@ -398,11 +398,11 @@ export class YamuxSession {
       waitForRoom: (stream) => this.#waitingForRoom.add(stream),
       sendData: (stream, payload) => this.#append(writeHeader(FrameType.data, 0, stream.id, payload.length), payload),
       sendWindowUpdate: (stream, delta) => this.#control(FrameType.windowUpdate, 0, stream.id, delta),
-      sendFin: (stream) => {
-        this.#control(FrameType.windowUpdate, Flag.fin, stream.id, 0);
-        if (!stream.remoteEnded && this.#streams.has(stream.id)) this.#closeDeadlines.set(stream.id, undefined);
-      },
+      sendFin: (stream) => this.#control(FrameType.windowUpdate, Flag.fin, stream.id, 0),
       sendReset: (stream) => this.#control(FrameType.windowUpdate, Flag.rst, stream.id, 0),
+      waitForPeersEnd: (stream) => {
+        if (this.#streams.has(stream.id)) this.#closeDeadlines.set(stream.id, undefined);
+      },
       streamClosed: (stream) => {
         this.#streams.delete(stream.id);
         this.#openDeadlines.delete(stream.id);

@@ -29,6 +29,8 @@ export interface StreamHost {
   sendWindowUpdate(stream: YamuxStream, deltaBytes: number): void;
   sendFin(stream: YamuxStream): void;
   sendReset(stream: YamuxStream): void;
+  /** The peer has a limited time to end its side. */
+  waitForPeersEnd(stream: YamuxStream): void;
   streamClosed(stream: YamuxStream): void;
 }
 
@@ -44,6 +46,7 @@ export class YamuxStream {
   #sendWindow = INITIAL_WINDOW_BYTES;
   #writerWaits = false;
   #localEnded = false;
+  #lingers = false;
   #remoteEnded = false;
   #closed: StreamCloseReason | undefined;
 
@@ -104,6 +107,15 @@ export class YamuxStream {
     this.#writerWaits = false;
     this.#host.sendFin(this);
     if (this.#remoteEnded) this.close("finished");
+    else this.#host.waitForPeersEnd(this);
+  }
+
+  /** We have said everything, but the peer is to end its side first: then ours ends by itself. Idempotent. */
+  linger(): void {
+    if (this.#lingers || this.#localEnded || this.#closed !== undefined) return;
+    this.#lingers = true;
+    if (this.#remoteEnded) this.end();
+    else this.#host.waitForPeersEnd(this);
   }
 
   /** Ends both sides at once and forgets what was received. Idempotent. */
@@ -147,7 +159,8 @@ export class YamuxStream {
   receiveFin(): boolean {
     if (this.#remoteEnded) return false;
     this.#remoteEnded = true;
-    this.handlers.onEnd?.();
+    if (this.#lingers) this.end();
+    else this.handlers.onEnd?.();
     if (this.#localEnded) this.close("finished");
     return true;
   }

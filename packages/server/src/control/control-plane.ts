@@ -196,6 +196,7 @@ export class CoordinatingControlPlane implements ControlPlane {
     const { agent } = identity;
     const { agentState, config, clock } = this.#context;
     const auth: PeerAuth = agentAuth(agent.id);
+    let heartbeat: NodeJS.Timeout | undefined;
     const open = this.#serve(request, socket, head, {
       id: agent.id,
       services: (deps) => [
@@ -211,18 +212,19 @@ export class CoordinatingControlPlane implements ControlPlane {
       ],
       endedBy: (event) => endsAgentSession(event, agent.id),
       pingsSocket: false,
+      onClosed: async () => {
+        clearInterval(heartbeat);
+        const replaced = [...this.#open].some((other) => other.id === agent.id);
+        if (!replaced) await agentState.disconnected(agent.id);
+      },
     });
     if (open === undefined) return;
     await agentState.connected(agent.id, url.searchParams.get("version") ?? MISSING_AGENT_VERSION);
-    const heartbeat = setInterval(() => {
+    heartbeat = setInterval(() => {
       agentState
         .heartbeat(agent.id)
         .catch((error: unknown) => this.#context.log.error({ err: error }, "heartbeat not stored"));
     }, PING_INTERVAL_MS);
-    await open.closed;
-    clearInterval(heartbeat);
-    const replaced = [...this.#open].some((other) => other.id === agent.id);
-    if (!replaced) await agentState.disconnected(agent.id);
   }
 
   async #legacyMap(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
@@ -267,9 +269,14 @@ export class CoordinatingControlPlane implements ControlPlane {
         webSocket.close(CLOSE_INTERNAL_ERROR, Buffer.from(reason).subarray(0, MAX_CLOSE_REASON_BYTES));
         running.close();
       },
-      closed: running.closed.then(() => {
+      closed: running.closed.then(async () => {
         clearInterval(pings);
         this.#open.delete(open);
+        try {
+          await session.onClosed?.();
+        } catch (error) {
+          this.#context.log.error({ err: error }, "end of a session not stored");
+        }
       }),
     };
     this.#open.add(open);
@@ -321,6 +328,8 @@ interface SessionPlan {
   readonly endedBy: OpenSocket["endedBy"];
   /** Clients are pinged by WebSocket, agents inside yamux. */
   readonly pingsSocket: boolean;
+  /** Runs when the connection is over; the server waits for it before it closes its store. */
+  readonly onClosed?: () => Promise<void>;
 }
 
 interface OpenSocket {

@@ -114,11 +114,14 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     });
     this.#timer = setTimeout(() => this.#fail(new Error("login took too long")), context.limits.loginGraceMs);
     this.#timer.unref();
-    void protocolReady.then(() => {
-      if (this.#closed) return;
-      this.#protocol.start();
-      this.#transport.start();
-    });
+    protocolReady.then(
+      () => {
+        if (this.#closed) return;
+        this.#protocol.start();
+        this.#transport.start();
+      },
+      (error: unknown) => this.#fail(error),
+    );
   }
 
   /** Says goodbye and ends the stream. Programs go on as after a lost connection. */

@@ -90,6 +90,29 @@ test("when the service behind a forward resets, the client's channel closes", as
   await once(channel, "close");
 });
 
+test("a forward whose far side never reads is gone soon after the client left", async () => {
+  await using t = new TestService();
+  const accepted: Socket[] = [];
+  const server = createServer((socket) => {
+    socket.pause();
+    socket.on("error", () => undefined);
+    accepted.push(socket);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  cleanup.push(() => server.close());
+  const client = await t.connect();
+  const channel = await forwardOut(client, "127.0.0.1", portOf(server));
+  channel.on("error", () => undefined);
+  for (let i = 0; i < 40; i++) channel.write(Buffer.alloc(256 * 1024));
+  await eventually("the connection is made", () => accepted.length === 1);
+  client.destroy();
+  await eventually("the connection is closed", () => {
+    accepted[0]!.resume();
+    return accepted[0]!.closed;
+  });
+});
+
 test("direct-streamlocal reaches a unix socket", async () => {
   await using t = new TestService();
   const path = join(temporaryDirectory(), "s");
@@ -183,7 +206,7 @@ test("streamlocal-forward makes a socket of the user alone, replaces a stale one
     client,
     `node -e 'require("net").createServer().listen("${path}", () => process.kill(process.pid, 9))'`,
   );
-  expect(stale.signal).toBe("SIGKILL");
+  expect(stale.signal ?? stale.status).not.toBe(0);
   expect(statSync(path).isSocket()).toBe(true);
   await listen(path);
 

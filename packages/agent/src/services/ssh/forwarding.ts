@@ -49,22 +49,32 @@ export function joinStreams(channel: SshChannel, socket: Socket): void {
   socket.pipe(channel);
   socket.on("error", () => channel.destroy());
   socket.on("close", () => {
-    if (socket.readableEnded && socket.writableFinished) return; // the channel ends by itself
-    channel.destroy();
+    // After a clean end the channel still has data on its way to the client, and ends by itself.
+    if (!socket.readableEnded || !socket.writableFinished) channel.destroy();
   });
   channel.on("close", () => {
-    if (!socket.writableFinished) socket.end();
+    socket.end();
     socket.resume();
-    const linger = setTimeout(() => socket.destroy(), LINGER_MS);
-    socket.once("close", () => clearTimeout(linger));
+    destroyLater(socket, channel);
   });
   channel.once("peerclose", () => {
     // Received data still goes out; what the other side sends has no receiver any more.
     socket.unpipe(channel);
     socket.resume();
-    if (!channel.writableEnded) channel.end();
+    channel.end();
     socket.once("finish", () => socket.destroy());
+    destroyLater(socket, channel);
   });
+}
+
+function destroyLater(socket: Socket, channel: SshChannel): void {
+  if (socket.closed) return;
+  const linger = setTimeout(() => {
+    socket.destroy();
+    channel.destroy();
+  }, LINGER_MS);
+  linger.unref();
+  socket.once("close", () => clearTimeout(linger));
 }
 
 export interface ForwardsOptions {

@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { SessionEvent } from "./ssh-service.ts";
+import { silentLogger } from "wg-userspace/base/ports";
+import { type SessionEvent, SshService } from "./ssh-service.ts";
 import { eventually, exec, isAlive, outcome, run, TestService } from "./testing.ts";
 
 test("stdout and stderr are separate and the exit status is the program's", async () => {
@@ -358,7 +359,14 @@ test("a client that no longer answers is dropped after the dead-client limit, on
 });
 
 test("a host key that cannot be read is refused at once", () => {
-  expect(() => new TestService({ hostKey: "not a key" })).toThrow("host key");
+  const options = {
+    hostKey: "not a key",
+    environment: () => ({}),
+    directory: () => undefined,
+    user: { name: "x", shell: "/bin/sh", home: "/", uid: 0 },
+    logger: silentLogger,
+  };
+  expect(() => new SshService(options)).toThrow("host key");
 });
 
 test("login text and secrets stay out of the log", async () => {
@@ -368,4 +376,24 @@ test("login text and secrets stay out of the log", async () => {
   await run(await t.connect(), "cat d/f", { env: { MY_SECRET: "value-of-my-secret", LD_PRELOAD: "other-secret" } });
   const text = JSON.stringify(t.log);
   for (const secret of ["the-agents-token", "value-of-my-secret", "other-secret"]) expect(text).not.toContain(secret);
+});
+
+test("the service listens nowhere, before and after clients have come", async () => {
+  const listeners = (): number =>
+    process.getActiveResourcesInfo().filter((name) => /ServerWrap|UDPWrap/.test(name)).length;
+  const before = listeners();
+  await using t = new TestService();
+  const client = await t.connect();
+  await run(client, "true");
+  expect(listeners()).toBe(before);
+});
+
+test("programs have default signal dispositions: a broken pipe ends them silently", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  for (const options of [{}, { pty: true }]) {
+    const result = await run(client, "yes | head -1; echo $PIPESTATUS", options);
+    expect(result.stdout.toString().replaceAll("\r", "")).toBe("y\n141\n");
+    expect(result.stderr.toString()).toBe("");
+  }
 });

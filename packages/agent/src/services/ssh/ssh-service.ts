@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "wg-userspace/base/ports";
 import { SshConnection } from "./connection.ts";
 import { type Dialer, dialHost } from "./forwarding.ts";
@@ -38,6 +39,9 @@ const DEFAULT_LIMITS: SshLimits = {
 
 const DEFAULT_MAX_TIMEOUT_MS = 72 * 60 * 60 * 1000;
 const DEFAULT_CLOSE_GRACE_MS = 5_000;
+/** Programs have ended when this starts; their exit reports need a few turns of the event loop. */
+const REPORT_WAIT_MS = 500;
+const REPORT_POLL_MS = 10;
 
 export interface SessionEvent {
   readonly kind: "open" | "close";
@@ -158,6 +162,8 @@ export class SshService {
 
   async #close(graceMs: number): Promise<void> {
     await this.#processes.terminateAll(graceMs);
+    for (let waited = 0; this.#running > 0 && waited < REPORT_WAIT_MS; waited += REPORT_POLL_MS)
+      await sleep(REPORT_POLL_MS);
     for (const connection of [...this.#connections]) connection.close();
     // A program that was starting meanwhile is found now: its connection is gone.
     await this.#processes.terminateAll(0);

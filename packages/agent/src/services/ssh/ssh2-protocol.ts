@@ -86,7 +86,6 @@ interface ProtocolState {
   readonly _kexinit: unknown;
   readonly _queue: readonly unknown[] | undefined;
   readonly _destruct: unknown;
-  _offer: unknown;
 }
 
 export interface ProtocolOptions {
@@ -121,14 +120,10 @@ export function createServerProtocol(options: ProtocolOptions): ServerProtocol {
     server: true,
     ident: "coder-agent",
     hostKeys: options.hostKeys,
-    offer: offer(hostKeyTypes, CIPHERS),
+    offer: offer(hostKeyTypes),
     onWrite: options.onWrite,
     onError: options.onError,
     onPacket: options.onPacket,
-    onHeader: (header: { versions: { software: string } }) => {
-      // OpenSSH picks by its own order, which has ChaCha20 first: several times slower than AES-GCM without native code.
-      if (OPENSSH_WITH_GCM.test(header.versions.software)) state(protocol)._offer = offer(hostKeyTypes, GCM_CIPHERS);
-    },
     onHandshakeComplete: options.onKeyExchanged,
     messageHandlers: options.handlers,
   });
@@ -149,14 +144,19 @@ function state(protocol: unknown): ProtocolState {
   return protocol as ProtocolState;
 }
 
-const GCM_CIPHERS = ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com"];
-const CIPHERS = [...GCM_CIPHERS, "chacha20-poly1305@openssh.com", "aes128-ctr", "aes256-ctr"];
-/** AES-GCM came with OpenSSH 6.2. */
-const OPENSSH_WITH_GCM = /^OpenSSH_(?:6\.[2-9]|[789]\.|\d{2,}\.)/;
+/** The client's order decides. Without native code AES-GCM costs about 60 % of ChaCha20 here. */
+const CIPHERS = [
+  "aes128-gcm@openssh.com",
+  "aes256-gcm@openssh.com",
+  "chacha20-poly1305@openssh.com",
+  "aes128-ctr",
+  "aes192-ctr",
+  "aes256-ctr",
+];
 
-function offer(hostKeyTypes: readonly string[], ciphers: readonly string[]): unknown {
+function offer(hostKeyTypes: readonly string[]): unknown {
   const direction = {
-    cipher: ciphers,
+    cipher: CIPHERS,
     mac: ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"],
     // The tunnel is no place for compression, and inflating a client's input has no useful bound.
     compress: ["none"],

@@ -83,6 +83,15 @@ test("a login shell greets with banners and the message of the day, unless .hush
   expect(await login()).not.toContain("Welcome");
 });
 
+test("a program that closes the terminal before it exits keeps its exit status", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const statuses = await Promise.all(
+    Array.from({ length: 20 }, async () => (await run(client, "exec 0<&- 1>&- 2>&-; sleep 0.1; exit 7", PTY)).status),
+  );
+  expect(statuses).toEqual(Array.from({ length: 20 }, () => 7));
+});
+
 test("control-C interrupts the foreground program", async () => {
   await using t = new TestService();
   const channel = await exec(await t.connect(), "echo ready; sleep 100; echo not reached", PTY);

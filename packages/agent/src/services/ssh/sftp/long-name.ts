@@ -1,21 +1,22 @@
+import { constants } from "node:fs";
 import type { FileFacts } from "./codec.ts";
 
-const TYPES: Readonly<Record<number, string>> = {
-  26411: "s",
-  21609: "l",
-  16807: "-",
-  14406: "b",
-  9604: "d",
-  4802: "c",
-  2401: "p",
-};
+const TYPES: ReadonlyMap<number, string> = new Map([
+  [constants.S_IFSOCK, "s"],
+  [constants.S_IFLNK, "l"],
+  [constants.S_IFREG, "-"],
+  [constants.S_IFBLK, "b"],
+  [constants.S_IFDIR, "d"],
+  [constants.S_IFCHR, "c"],
+  [constants.S_IFIFO, "p"],
+]);
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const HALF_YEAR_MS = 182 * 24 * 60 * 60 * 1000;
 
 /** A line as `ls -l` prints it, with numeric owners; clients show it as it is. */
 export function longName(name: Buffer, facts: FileFacts, nowMs = Date.now()): Buffer {
   const columns = [
-    `${TYPES[facts.mode & 0o170000] ?? "?"}${permissions(facts.mode)}`,
+    `${TYPES.get(facts.mode & constants.S_IFMT) ?? "?"}${permissions(facts.mode)}`,
     "   1",
     String(facts.uid).padEnd(8),
     String(facts.gid).padEnd(8),

@@ -27,6 +27,11 @@ function promise<T>(call: (done: (error: Error | null | undefined, value?: T) =>
   });
 }
 
+/** OpenSSH's servers take the target first. ssh2's client does so only for servers that call themselves OpenSSH. */
+function symlink(client: SFTPWrapper, target: string, path: string, done: (error?: Error | null) => void): void {
+  client.symlink(path, target, done);
+}
+
 const system = findSftpServer();
 const backends: readonly string[] = system === undefined ? ["builtin"] : ["builtin", system];
 
@@ -64,18 +69,16 @@ describe.each(backends)("sftp with %s", (sftpServer) => {
     await expect(promise((done) => client.open("a", "wx", done))).rejects.toThrow("Failure");
     await expect(promise((done) => client.readFile("missing", done))).rejects.toThrow("No such file");
     const handle = await promise<Buffer>((done) => client.open("a", "r", done));
-    await expect(promise((done) => client.read(handle, Buffer.alloc(10), 0, 10, 100, done as never))).rejects.toThrow(
-      "EOF",
-    );
+    expect(await promise<number>((done) => client.read(handle, Buffer.alloc(10), 0, 10, 100, done))).toBe(0);
     await promise((done) => client.close(handle, done));
-    await expect(promise((done) => client.close(handle, done))).rejects.toThrow("Failure");
+    await expect(promise((done) => client.close(handle, done))).rejects.toThrow();
   });
 
   test("attributes: stat, lstat, fstat, setstat, fsetstat", async () => {
     await using t = await open();
     const { client } = t;
     writeFileSync(join(t.home, "f"), "12345");
-    await promise((done) => client.symlink("f", "l", done));
+    await promise((done) => symlink(client, "f", "l", done));
     expect(readlinkSync(join(t.home, "l"))).toBe("f");
     expect((await promise<Stats>((done) => client.stat("l", done))).size).toBe(5);
     expect((await promise<Stats>((done) => client.lstat("l", done))).isSymbolicLink()).toBe(true);
@@ -130,13 +133,13 @@ describe.each(backends)("sftp with %s", (sftpServer) => {
     await using t = await open();
     const { client, home } = t;
     mkdirSync(join(home, "d"));
-    await promise((done) => client.symlink("d", "link", done));
+    await promise((done) => symlink(client, "d", "link", done));
     const real = (path: string): Promise<string> => promise((done) => client.realpath(path, done));
     expect(await real(".")).toBe(home);
     expect(await real("link/../d/./new")).toBe(join(home, "d", "new"));
     expect(await real("/")).toBe("/");
     expect(await promise<string>((done) => client.readlink("link", done))).toBe("d");
-    await expect(promise((done) => client.readlink("d", done))).rejects.toThrow("Failure");
+    await expect(promise((done) => client.readlink("d", done))).rejects.toThrow("Bad message");
   });
 
   test.skipIf(process.getuid?.() === 0)("a file without permission is refused as such", async () => {

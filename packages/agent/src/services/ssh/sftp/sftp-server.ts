@@ -374,6 +374,8 @@ function statusOf(id: number, error: unknown): Buffer {
   if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP" || code === "EBADF")
     return status(id, STATUS.noSuchFile);
   if (code === "EACCES" || code === "EPERM" || code === "EROFS") return status(id, STATUS.permissionDenied);
+  if (code === "EINVAL" || code === "ENAMETOOLONG") return status(id, STATUS.badMessage);
+  if (code === "ENOSYS") return status(id, STATUS.unsupported);
   return status(id, STATUS.failure, `Failure (${code})`);
 }
 

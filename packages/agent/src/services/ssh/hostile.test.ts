@@ -1,0 +1,246 @@
+import { once } from "node:events";
+import type { Duplex } from "node:stream";
+import fc from "fast-check";
+import type { Client, ClientChannel } from "ssh2";
+import { expect, test } from "vitest";
+import { duplexPair, eventually, exec, outcome, run, TestService } from "./testing.ts";
+
+/** ssh2's message writers, to send what its Client would not. */
+interface RawProtocol {
+  _handlers: Record<string, (...args: never[]) => void>;
+  session(local: number, window: number, packetSize: number): void;
+  channelData(peer: number, data: Buffer): void;
+  channelEOF(peer: number): void;
+  channelClose(peer: number): void;
+  channelWindowAdjust(peer: number, bytes: number): void;
+  signal(peer: number, name: string): void;
+  subsystem(peer: number, name: string, wantReply: boolean): void;
+  exec(peer: number, command: string, wantReply: boolean): void;
+  env(peer: number, name: string, value: string, wantReply: boolean): void;
+  ping(): void;
+  rekey(): void;
+  _packetRW: { write: { alloc(bytes: number): Buffer; allocStart: number; finalize(packet: Buffer): Buffer } };
+  _cipher: { encrypt(packet: Buffer): void };
+}
+
+const raw = (client: Client): RawProtocol => (client as unknown as { _protocol: RawProtocol })._protocol;
+const numberOf = (channel: ClientChannel): number => (channel as unknown as { outgoing: { id: number } }).outgoing.id;
+
+function sendPayload(client: Client, payload: Uint8Array): void {
+  const { write } = raw(client)._packetRW;
+  const packet = write.alloc(payload.length);
+  packet.set(payload, write.allocStart);
+  raw(client)._cipher.encrypt(write.finalize(packet));
+}
+
+async function dropped(t: TestService): Promise<void> {
+  await eventually("the connection is dropped", () => t.service.connections === 0);
+}
+
+test("sending beyond the window ends the connection", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const channel = await exec(client, "sleep 5");
+  const block = Buffer.alloc(32 * 1024);
+  for (let i = 0; i < 70; i++) raw(client).channelData(numberOf(channel), block);
+  await dropped(t);
+  expect(t.log.some((line) => String(line.fields?.["error"]).includes("window"))).toBe(true);
+});
+
+test("a window beyond 32 bits ends the connection", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const channel = await exec(client, "sleep 5");
+  raw(client).channelWindowAdjust(numberOf(channel), 0xffff_ffff);
+  await dropped(t);
+});
+
+test("a huge window of a client that does not read does not make the service hold the output", async () => {
+  await using t = new TestService();
+  const [near, far] = duplexPair();
+  t.service.handleConnection(far, { address: "::1", port: 1 });
+  const client = await t.connectOver(near);
+  const channel = await exec(client, "head -c 300000000 /dev/zero");
+  raw(client).channelWindowAdjust(numberOf(channel), 0xf000_0000);
+  near.pause();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(far.writableLength).toBeLessThan(2 * 1024 * 1024);
+  near.resume();
+  let length = 0;
+  channel.on("data", (chunk: Buffer) => (length += chunk.length));
+  await once(channel, "close");
+  expect(length).toBe(300_000_000);
+});
+
+test("packet sizes too small to carry data are refused when the channel is opened", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const failures: number[] = [];
+  raw(client)._handlers["CHANNEL_OPEN_FAILURE"] = ((_self: unknown, recipient: number) =>
+    failures.push(recipient)) as never;
+  raw(client).session(1000, 1 << 20, 0);
+  raw(client).session(1001, 1 << 20, 255);
+  await eventually("both are refused", () => failures.length === 2);
+  expect(failures).toEqual([1000, 1001]);
+  expect((await run(client, "echo on")).stdout.toString()).toBe("on\n");
+});
+
+test("channels of one client are limited", async () => {
+  await using t = new TestService({ limits: { maxChannels: 5 } });
+  const client = await t.connect();
+  const open = await Promise.all(Array.from({ length: 5 }, () => exec(client, "cat")));
+  await expect(exec(client, "cat")).rejects.toThrow("too many channels");
+  const first = open[0]!;
+  const done = outcome(first);
+  first.end();
+  await done;
+  expect((await run(client, "echo again")).stdout.toString()).toBe("again\n");
+});
+
+test("sessions over all clients are limited", async () => {
+  await using t = new TestService({ limits: { maxSessions: 2 } });
+  const client = await t.connect();
+  await Promise.all([exec(client, "cat"), exec(client, "cat")]);
+  await expect(exec(await t.connect(), "cat")).rejects.toThrow("Unable to exec");
+});
+
+test("connections are limited", async () => {
+  await using t = new TestService({ limits: { maxConnections: 2 } });
+  await t.connect();
+  await t.connect();
+  await expect(t.connect()).rejects.toThrow();
+  expect(t.service.connections).toBe(2);
+});
+
+test("a client that does not log in is dropped after the grace", async () => {
+  await using t = new TestService({ limits: { loginGraceMs: 60 } });
+  const [near, far] = duplexPair();
+  t.service.handleConnection(far, { address: "::1", port: 1 });
+  near.resume();
+  await dropped(t);
+});
+
+test("hostile names of signals, subsystems and terminals, and long commands, fail only themselves", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const channel = await exec(client, "cat");
+  const number = numberOf(channel);
+  // ssh2's client refuses unknown signal names, so the request is written by hand.
+  for (const name of ["", "KILL\0", "SIGKILL", "STOP", "x".repeat(20_000), "__proto__"]) {
+    sendPayload(client, signalRequest(number, name));
+  }
+  await expect(exec(client, "x".repeat(32 * 1024 + 1))).rejects.toThrow("Unable to exec");
+  await expect(exec(client, "echo a\0b")).rejects.toThrow("Unable to exec");
+  const subsystem = await new Promise<ClientChannel>((resolve, reject) => {
+    client.subsys("../../bin/sh\0".repeat(1000), (error, opened) =>
+      error === undefined ? resolve(opened) : reject(error),
+    );
+  });
+  expect((await outcome(subsystem)).status).toBe(1);
+  const done = outcome(channel);
+  channel.end("still alive");
+  expect((await done).stdout.toString()).toBe("still alive");
+});
+
+function signalRequest(channel: number, name: string): Buffer {
+  const text = (value: string): Buffer => {
+    const bytes = Buffer.from(value);
+    return Buffer.concat([uint32(bytes.length), bytes]);
+  };
+  return Buffer.concat([Buffer.from([98]), uint32(channel), text("signal"), Buffer.from([0]), text(name)]);
+}
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}
+
+test("environment floods are bounded and the session still starts", async () => {
+  await using t = new TestService({ limits: { maxEnvBytes: 5_000 } });
+  const env = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`V${i}`, "x".repeat(100)]));
+  const result = await run(await t.connect(), "env | grep -c '^V[0-9]'", { env });
+  expect(Number(result.stdout)).toBeGreaterThan(10);
+  expect(Number(result.stdout)).toBeLessThan(50);
+});
+
+test("a flood of requests whose answers are not read stops being read, and is answered later", async () => {
+  await using t = new TestService();
+  const [near, far] = duplexPair();
+  t.service.handleConnection(far, { address: "::1", port: 1 });
+  const client = await t.connectOver(near);
+  const channel = await exec(client, "cat");
+  near.pause();
+  for (let i = 0; i < 200_000; i++) raw(client).env(numberOf(channel), "A", "b", true);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(far.writableLength).toBeLessThan(8 * 1024 * 1024);
+  near.resume();
+  const done = outcome(channel);
+  channel.end("through");
+  expect((await done).stdout.toString()).toBe("through");
+});
+
+test("a flood of global requests ends the connection instead of growing a queue", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  for (let i = 0; i < 5_000; i++) raw(client).ping();
+  await dropped(t);
+});
+
+test("messages for channels that do not exist, twice-closed ones, or after end of file are survived", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  for (const number of [7, 4_294_967_294]) {
+    raw(client).channelData(number, Buffer.from("x"));
+    raw(client).channelEOF(number);
+    raw(client).channelWindowAdjust(number, 1);
+    raw(client).channelClose(number);
+  }
+  const channel = await exec(client, "true");
+  const number = numberOf(channel);
+  await once(channel.resume(), "close");
+  raw(client).channelClose(number);
+  raw(client).channelEOF(number);
+  expect((await run(client, "echo on")).stdout.toString()).toBe("on\n");
+});
+
+test("any message after login is answered, ignored or ends the connection; nothing is thrown and others are not affected", async () => {
+  await using t = new TestService();
+  const bystander = await t.connect();
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.tuple(fc.integer({ min: 1, max: 127 }), fc.uint8Array({ maxLength: 60 })), {
+        minLength: 1,
+        maxLength: 8,
+      }),
+      async (messages) => {
+        const client = await t.connect();
+        client.on("error", () => undefined);
+        for (const [type, bytes] of messages) sendPayload(client, Buffer.from([type, ...bytes]));
+        await new Promise((resolve) => setImmediate(resolve));
+        client.destroy();
+      },
+    ),
+    { numRuns: 60 },
+  );
+  expect((await run(bystander, "echo unharmed")).stdout.toString()).toBe("unharmed\n");
+  await eventually("only the bystander is left", () => t.service.connections === 1);
+});
+
+test("any bytes instead of SSH end only their own connection", async () => {
+  await using t = new TestService({ limits: { loginGraceMs: 300 } });
+  const streams: Duplex[] = [];
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), fc.boolean(), (bytes, greeted) => {
+      const [near, far] = duplexPair();
+      t.service.handleConnection(far, { address: "::1", port: 1 });
+      near.resume();
+      if (greeted) near.write("SSH-2.0-fuzz\r\n");
+      near.write(Buffer.from(bytes));
+      streams.push(near);
+    }),
+    { numRuns: 100 },
+  );
+  await dropped(t);
+  for (const stream of streams) stream.destroy();
+});

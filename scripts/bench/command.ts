@@ -1,0 +1,142 @@
+/** How long the command takes to start, and to bring the first byte from a workspace on this machine. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buildCli } from "../build.ts";
+import { endProcess } from "./processes.ts";
+import { type Bench, Rounds } from "./report.ts";
+import { cleanEnvironment, coder, type LocalSystem, startSystem } from "./system.ts";
+
+/** Starts are short: more rounds than for throughput. */
+const STARTS_PER_ROUND = 5;
+const FIRST_REQUEST_TARGET_MS = 100;
+const WITHIN_MS = 15_000;
+
+export const commandBench: Bench = async ({ rounds, progress }) => {
+  const measured = new Rounds();
+  const missing: string[] = [];
+  await buildCli();
+  await using owned = new AsyncDisposableStack();
+  const deployment = owned.use(await fakeDeployment());
+  const system = await startSystem().then(
+    (started) => owned.use(started),
+    (error: unknown) => void missing.push(`ssh to a workspace: ${(error as Error).message.trim()}`),
+  );
+  const lower = { better: "lower" } as const;
+  const cases: [name: string, goal: typeof lower & { target?: number }, measure: () => Promise<number>][] = [
+    ["node -e 0", lower, () => untilExit(["-e", "0"], deployment.environment)],
+    ["coder version", lower, () => untilExit([coder, "version"], deployment.environment)],
+    ["coder ssh --help", lower, () => untilExit([coder, "ssh", "--help"], deployment.environment)],
+    [
+      "coder ssh --stdio, first packet to the deployment",
+      { ...lower, target: FIRST_REQUEST_TARGET_MS },
+      () => deployment.untilFirstRequest(["ssh", "--stdio", "demo"]),
+    ],
+    ...systemCases(system || undefined).map(([name, measure]): (typeof cases)[number] => [name, lower, measure]),
+  ];
+  for (let round = 0; round < rounds; round++) {
+    progress(`start of the command, round ${round + 1} of ${rounds}`);
+    for (const [name, goal, measure] of cases) {
+      if (missing.some((line) => line.startsWith(`${name}:`))) continue;
+      try {
+        for (let i = 0; i < STARTS_PER_ROUND; i++) measured.add(name, await measure(), "ms", goal);
+      } catch (error) {
+        missing.push(`${name}: ${(error as Error).message}`);
+      }
+    }
+  }
+  return {
+    figures: measured.figures(),
+    ratios: measured.ratio("coder version / node -e 0", "coder version", "node -e 0"),
+    missing,
+    notes: ["from spawn in another process; NODE_EXTRA_CA_CERTS and NODE_OPTIONS are unset"],
+  };
+};
+
+function systemCases(system: LocalSystem | undefined): [name: string, measure: () => Promise<number>][] {
+  if (system === undefined) return [];
+  const { environment } = system;
+  return [
+    ["coder ssh --stdio, first byte of the workspace's SSH", () => untilOutput(["ssh", "--stdio", "demo"], environment)],
+    ["coder ssh demo -- echo, first byte", () => untilOutput(["ssh", "demo", "--", "echo", "x"], environment)],
+  ];
+}
+
+async function untilExit(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const started = performance.now();
+  const child = spawn(process.execPath, args, { env, stdio: ["ignore", "ignore", "pipe"], timeout: WITHIN_MS });
+  let said = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    said += chunk.toString("utf8");
+  });
+  const [code] = (await once(child, "close")) as [number | null];
+  if (code !== 0) throw new Error(`exit ${code}: ${said.trim().slice(0, 300)}`);
+  return performance.now() - started;
+}
+
+async function untilOutput(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const started = performance.now();
+  const child = spawn(process.execPath, [coder, ...args], { env, stdio: ["pipe", "pipe", "ignore"] });
+  try {
+    await once(child.stdout, "readable", { signal: AbortSignal.timeout(WITHIN_MS) });
+    if (child.stdout.readableLength === 0) throw new Error(`"coder ${args[0]}" ended without output`);
+    return performance.now() - started;
+  } finally {
+    child.stdin.on("error", () => undefined).end();
+    await endProcess(child);
+  }
+}
+
+interface FakeDeployment extends AsyncDisposable {
+  readonly environment: NodeJS.ProcessEnv;
+  untilFirstRequest(args: readonly string[]): Promise<number>;
+}
+
+/** A server that only notes when it is asked for something, and a login to it. */
+async function fakeDeployment(): Promise<FakeDeployment> {
+  const folder = mkdtempSync(join(tmpdir(), "bench-login-"));
+  let asked = Promise.withResolvers<number>();
+  const server = createServer((_request, response) => {
+    asked.resolve(performance.now());
+    response.writeHead(503).end();
+  });
+  server.on("upgrade", (_request, socket) => {
+    asked.resolve(performance.now());
+    socket.destroy();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const config = join(folder, "config");
+  mkdirSync(config, { recursive: true });
+  writeFileSync(join(config, "url"), `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  writeFileSync(join(config, "session"), "benchbench-0000000000000000000000", { mode: 0o600 });
+  const environment = cleanEnvironment(config);
+  return {
+    environment,
+    async untilFirstRequest(args) {
+      asked = Promise.withResolvers();
+      const started = performance.now();
+      const child = spawn(process.execPath, [coder, ...args], { env: environment, stdio: ["pipe", "ignore", "pipe"] });
+      let said = "";
+      child.stderr.on("data", (chunk: Buffer) => {
+        said += chunk.toString("utf8");
+      });
+      child.once("close", (code) => asked.reject(new Error(`exit ${code} before any request: ${said.trim()}`)));
+      try {
+        return (await asked.promise) - started;
+      } finally {
+        child.stdin.on("error", () => undefined).end();
+        await endProcess(child);
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}

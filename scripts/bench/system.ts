@@ -1,0 +1,86 @@
+/** A whole deployment for a bench: control plane, workspace "demo" with its agent, a login. In a folder of its own. */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { endProcess } from "./processes.ts";
+
+export const coder = join(import.meta.dirname, "../../packages/cli/dist/coder.cjs");
+const PASSWORD = "bench-only-password-1";
+const READY_WITHIN_MS = 20_000;
+
+/** The person's own settings stay out; reading extra authorities would add to every start. */
+export function cleanEnvironment(configFolder: string): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith("CODER_") && name !== "NODE_EXTRA_CA_CERTS" && name !== "NODE_OPTIONS",
+  );
+  return { ...Object.fromEntries(kept), CODER_CONFIG_DIR: configFolder };
+}
+
+export interface LocalSystem extends AsyncDisposable {
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+export async function startSystem(): Promise<LocalSystem> {
+  await using owned = new AsyncDisposableStack();
+  const folder = mkdtempSync(join(tmpdir(), "bench-system-"));
+  owned.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const environment = cleanEnvironment(join(folder, "config"));
+  const start = (args: readonly string[], extra: NodeJS.ProcessEnv = {}): Background => {
+    const background = new Background(args, { ...environment, ...extra });
+    owned.defer(() => background.end());
+    return background;
+  };
+  const run = async (args: readonly string[], extra: NodeJS.ProcessEnv = {}): Promise<string> => {
+    const options = { env: { ...environment, ...extra }, timeout: READY_WITHIN_MS };
+    return (await promisify(execFile)(process.execPath, [coder, ...args], options)).stdout;
+  };
+
+  const port = 20_000 + (process.pid % 20_000);
+  const url = `http://127.0.0.1:${port}`;
+  const at = ["--http-address", `127.0.0.1:${port}`, "--access-url", url, "--cache-dir", join(folder, "server")];
+  const server = start(["server", ...at]);
+  await until("the control plane", server, async () => (await fetch(`${url}/healthz`)).ok);
+  const who = ["--username", "bench", "--email", "bench@example.com"];
+  const first = ["--first-user-username", "bench", "--first-user-email", "bench@example.com"];
+  await run(["login", url, ...who, ...first], { CODER_FIRST_USER_PASSWORD: PASSWORD, CODER_LOGIN_PASSWORD: PASSWORD });
+  const created = await run(["external-workspaces", "create", "demo", "--output", "json"]);
+  const { auth_token: token } = JSON.parse(created) as { auth_token: string };
+  const agent = start(["agent"], { CODER_AGENT_URL: url, CODER_AGENT_TOKEN: token });
+  await until("the agent", agent, async () => (await run(["ssh", "demo", "--", "echo", "ready"])).includes("ready"));
+  const moved = owned.move();
+  return { environment, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+}
+
+class Background {
+  readonly child: ChildProcess;
+  said = "";
+
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv) {
+    this.child = spawn(process.execPath, [coder, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+    const keep = (chunk: Buffer): void => {
+      this.said = (this.said + chunk.toString("utf8")).slice(-2_000);
+    };
+    this.child.stdout!.on("data", keep);
+    this.child.stderr!.on("data", keep);
+  }
+
+  async end(): Promise<void> {
+    await endProcess(this.child);
+  }
+}
+
+async function until(what: string, background: Background, ready: () => Promise<boolean>): Promise<void> {
+  let last: unknown;
+  for (const end = performance.now() + READY_WITHIN_MS; performance.now() < end; await sleep(100)) {
+    if (background.child.exitCode !== null) break;
+    try {
+      if (await ready()) return;
+    } catch (error) {
+      last = error; // not up yet: the reason counts only when time is over
+    }
+  }
+  throw new Error(`${what} did not become ready: ${String(last)}\n${background.said}`);
+}
