@@ -35,7 +35,9 @@ const names = BENCHES.map(([name]) => name);
 const unknown = (values.only ?? []).filter((name) => !names.includes(name));
 const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
 if (unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1 || !(seconds >= 1 && seconds <= 20)) {
-  process.stderr.write(`usage: bench [--json] [--only ${names.join("|")}] [--rounds 1…] [--seconds 1…20] [--profile FOLDER]\n`);
+  process.stderr.write(
+    `usage: bench [--json] [--only ${names.join("|")}] [--rounds 1…] [--seconds 1…20] [--profile FOLDER]\n`,
+  );
   process.exit(2);
 }
 

@@ -19,7 +19,12 @@ export const aeadBench: Bench = async ({ rounds, progress }) => {
   if (wasm !== undefined) contestants.push(["WASM", ...batches(wasm)]);
   contestants.push(["node:crypto", ...opensslBatches()], ["plain JavaScript", ...batches(twin)]);
   // Before the first round: compilers warm up.
-  for (const [, seal, open] of contestants) for (let i = 0; i < 100; i++) (seal(), open());
+  for (const [, seal, open] of contestants) {
+    for (let i = 0; i < 100; i++) {
+      seal();
+      open();
+    }
+  }
   for (let round = 0; round < rounds; round++) {
     progress(`AEAD, round ${round + 1} of ${rounds}`);
     for (const [name, seal, open] of contestants) {

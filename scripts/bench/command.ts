@@ -61,7 +61,10 @@ function systemCases(system: LocalSystem | undefined): [name: string, measure: (
   if (system === undefined) return [];
   const { environment } = system;
   return [
-    ["coder ssh --stdio, first byte of the workspace's SSH", () => untilOutput(["ssh", "--stdio", "demo"], environment)],
+    [
+      "coder ssh --stdio, first byte of the workspace's SSH",
+      () => untilOutput(["ssh", "--stdio", "demo"], environment),
+    ],
     ["coder ssh demo -- echo, first byte", () => untilOutput(["ssh", "demo", "--", "echo", "x"], environment)],
   ];
 }

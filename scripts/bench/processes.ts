@@ -39,7 +39,8 @@ export class Worker implements AsyncDisposable {
     const deadline = setTimeout(() => this.#child.kill("SIGKILL"), ANSWER_WITHIN_MS);
     const line = await this.#lines.next();
     clearTimeout(deadline);
-    if (line.done === true) throw new Error(`${this.#name} ended, or was ended, instead of answering "${request["do"]}"`);
+    if (line.done === true)
+      throw new Error(`${this.#name} ended, or was ended, instead of answering "${request["do"]}"`);
     const answer = JSON.parse(line.value) as { error?: string };
     if (answer.error !== undefined) throw new Error(`${this.#name}: ${answer.error}`);
     return answer as Answer;

@@ -18,7 +18,10 @@ function selfTimes(profile: CpuProfile): { readonly name: string; readonly ms: n
   const names = new Map(
     profile.nodes.map(({ id, callFrame }) => {
       const file = callFrame.url.split("/").slice(-2).join("/");
-      return [id, `${callFrame.functionName || "(anonymous)"} ${file}${file === "" ? "" : `:${callFrame.lineNumber + 1}`}`];
+      return [
+        id,
+        `${callFrame.functionName || "(anonymous)"} ${file}${file === "" ? "" : `:${callFrame.lineNumber + 1}`}`,
+      ];
     }),
   );
   const times = new Map<string, number>();

@@ -38,7 +38,10 @@ export type Bench = (options: BenchOptions) => Promise<BenchResult>;
 
 /** Collects the rounds of interleaved measurements, in the order in which the figures first appeared. */
 export class Rounds {
-  readonly #figures = new Map<string, { unit: string; better: "higher" | "lower"; target?: number; rounds: number[] }>();
+  readonly #figures = new Map<
+    string,
+    { unit: string; better: "higher" | "lower"; target?: number; rounds: number[] }
+  >();
 
   add(name: string, value: number, unit: string, goal: { better: "higher" | "lower"; target?: number }): void {
     let figure = this.#figures.get(name);
@@ -70,10 +73,16 @@ export function median(values: readonly number[]): number {
 
 export function formatResult(title: string, result: BenchResult): string {
   const lines = [`── ${title}`];
-  const width = Math.max(0, ...result.figures.map(({ name }) => name.length), ...result.ratios.map((r) => r.name.length));
+  const width = Math.max(
+    0,
+    ...result.figures.map(({ name }) => name.length),
+    ...result.ratios.map((r) => r.name.length),
+  );
   for (const figure of result.figures) {
     const spread = `(${number(Math.min(...figure.rounds))} … ${number(Math.max(...figure.rounds))}, ${figure.rounds.length} rounds)`;
-    lines.push(`  ${figure.name.padEnd(width)}  ${number(figure.value).padStart(7)} ${figure.unit} ${spread}${verdict(figure)}`);
+    lines.push(
+      `  ${figure.name.padEnd(width)}  ${number(figure.value).padStart(7)} ${figure.unit} ${spread}${verdict(figure)}`,
+    );
   }
   for (const ratio of result.ratios) lines.push(`  ${ratio.name.padEnd(width)}  ${number(ratio.value).padStart(7)} ×`);
   for (const missing of result.missing) lines.push(`  not measured: ${missing}`);

@@ -3,7 +3,7 @@
  * operating system. Driven by JSON lines, see processes.ts.
  */
 import { once } from "node:events";
-import { connect, createServer, type AddressInfo } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import type { Duplex } from "node:stream";
 import { hexDecode, hexEncode } from "../../packages/wg-userspace/src/base/bytes.ts";
 import { ip } from "../../packages/wg-userspace/src/base/ip.ts";
@@ -89,7 +89,10 @@ await answerRequests({
     };
     pumping =
       request["role"] === "send"
-        ? Promise.all([pour(current, seconds), discard(current)]).then(([bytes]) => ({ bytes, cpuSeconds: cpuSeconds() }))
+        ? Promise.all([pour(current, seconds), discard(current)]).then(([bytes]) => ({
+            bytes,
+            cpuSeconds: cpuSeconds(),
+          }))
         : drainRate(current).then((received) => {
             current.end();
             return { ...received, cpuSeconds: cpuSeconds() };
@@ -119,7 +122,8 @@ async function useRelay(opened: Driver, port: number): Promise<void> {
   );
   opened.setHomeRegion(REGION);
   for (const end = performance.now() + 10_000; opened.relayState !== "ready"; ) {
-    if (performance.now() > end) throw new Error(`the relay is ${opened.relayState}: ${opened.relayError?.message ?? ""}`);
+    if (performance.now() > end)
+      throw new Error(`the relay is ${opened.relayState}: ${opened.relayError?.message ?? ""}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

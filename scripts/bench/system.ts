@@ -43,7 +43,7 @@ export async function startSystem(): Promise<LocalSystem> {
   const at = ["--http-address", `127.0.0.1:${port}`, "--access-url", url, "--cache-dir", join(folder, "server")];
   const server = start(["server", ...at]);
   await until("the control plane", server, async () => (await fetch(`${url}/healthz`)).ok);
-  const who = ["--username", "bench", "--email", "bench@example.com"];
+  const who = ["--email", "bench@example.com"];
   const first = ["--first-user-username", "bench", "--first-user-email", "bench@example.com"];
   await run(["login", url, ...who, ...first], { CODER_FIRST_USER_PASSWORD: PASSWORD, CODER_LOGIN_PASSWORD: PASSWORD });
   const created = await run(["external-workspaces", "create", "demo", "--output", "json"]);

@@ -6,7 +6,7 @@ import { TailnetNode } from "coder-client/tailnet-node";
 import { agentAddresses, nodeIdOfUuid, uuidFromBytes } from "coder-protocol/addresses";
 import type { Manifest } from "coder-protocol/gen/agent_pb.js";
 import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";
-import { formatIp } from "wg-userspace/base/ip";
+import { type AddrPort, formatIp } from "wg-userspace/base/ip";
 import { parseDerpMap } from "wg-userspace/derp/map";
 import type { TcpOptions } from "wg-userspace/netstack/stack";
 import type { AgentOptions } from "./agent-options.ts";
@@ -137,7 +137,7 @@ export class Agent {
       node.driver.listenTcp(
         port,
         (stream) => {
-          ssh.handleConnection(stream, { address: formatIp(stream.remote.address), port: stream.remote.port });
+          ssh.handleConnection(stream, endpointOf(stream.remote), endpointOf(stream.local));
         },
         options,
       );
@@ -157,6 +157,10 @@ export class Agent {
     }
     return { rxBytes, txBytes };
   }
+}
+
+function endpointOf(at: AddrPort): { address: string; port: number } {
+  return { address: formatIp(at.address), port: at.port };
 }
 
 /** `~` and relative directories are meant from the home directory. */

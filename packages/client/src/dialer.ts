@@ -231,9 +231,13 @@ async function readProxyAnswer(socket: Socket, proxy: string, authority: string,
           answer += chunk.toString("latin1");
           if (answer.endsWith("\r\n\r\n")) {
             socket.off("readable", onReadable);
-            return resolve();
+            resolve();
+            return;
           }
-          if (answer.length > MAX_PROXY_ANSWER_BYTES) return reject(new Error(`proxy ${proxy} sent an endless answer`));
+          if (answer.length > MAX_PROXY_ANSWER_BYTES) {
+            reject(new Error(`proxy ${proxy} sent an endless answer`));
+            return;
+          }
         }
       };
       socket.on("readable", onReadable);

@@ -83,6 +83,9 @@ export class TailnetNode implements AsyncDisposable {
   static async open(options: TailnetNodeOptions): Promise<TailnetNode> {
     // The driver reports events only after open returned: nothing runs before the next turn.
     let node: TailnetNode | undefined;
+    const route = (use: (to: TailnetNode) => void): void => {
+      if (node !== undefined) use(node);
+    };
     const driver = await Driver.open(
       {
         privateKey: nodePrivateKey(clampPrivateKey(nodeRandom.bytes(32))),
@@ -97,11 +100,10 @@ export class TailnetNode implements AsyncDisposable {
         },
       },
       {
-        onEngineEvent: (event) => node !== undefined && node.#engineEvent(event),
-        onRelayState: (regionId, state, error) =>
-          node !== undefined && node.#emit({ kind: "relay", regionId, state, error }),
-        onForcedWebSocket: (regionId, reason) => node !== undefined && node.#forced(regionId, reason),
-        onWake: (awayMs) => node !== undefined && node.#emit({ kind: "woke", awayMs }),
+        onEngineEvent: (event) => route((to) => to.#engineEvent(event)),
+        onRelayState: (regionId, state, error) => route((to) => to.#emit({ kind: "relay", regionId, state, error })),
+        onForcedWebSocket: (regionId, reason) => route((to) => to.#forced(regionId, reason)),
+        onWake: (awayMs) => route((to) => to.#emit({ kind: "woke", awayMs })),
       },
     );
     node = new TailnetNode(driver, options);

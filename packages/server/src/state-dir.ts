@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import {
   chmodSync,
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -10,7 +11,7 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { nodeErrorCode, ServerError } from "./errors.ts";
 
@@ -29,7 +30,7 @@ export interface StateDir {
 /** Creates the directory (mode 0700) and takes it. Throws ServerError ERR_STATE_DIR or ERR_STATE_DIR_IN_USE. */
 export function acquireStateDir(path: string): StateDir {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectories(path);
     // A directory from before with a wider mode is narrowed; so is one made under a permissive umask.
     chmodSync(path, 0o700);
   } catch (error) {
@@ -44,6 +45,23 @@ export function acquireStateDir(path: string): StateDir {
       if (lock.isOpen) lock.close();
     },
   };
+}
+
+/**
+ * As mkdir -p. Node's own recursive form never returns where the file system answers ENOENT for a new directory in an
+ * existing one, as procfs does.
+ */
+function makeDirectories(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    const code = nodeErrorCode(error);
+    if (code === "EEXIST") return;
+    const parent = dirname(path);
+    if (code !== "ENOENT" || parent === path || existsSync(parent)) throw error;
+    makeDirectories(parent);
+    mkdirSync(path, { mode: 0o700 });
+  }
 }
 
 /**

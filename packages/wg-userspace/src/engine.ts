@@ -249,12 +249,18 @@ export class Engine {
   #receive(path: Path, bytes: Uint8Array, offset: number, length: number, now: Instant): void {
     this.#now = now;
     const { rx, memory } = this.#cipher;
-    if (length > rx.stride) return this.drops.count("too-long");
+    if (length > rx.stride) {
+      this.drops.count("too-long");
+      return;
+    }
     let slot = rx.lease();
     if (slot < 0) {
       this.#device.flush(now);
       slot = rx.lease();
-      if (slot < 0) return this.drops.count("no-slot");
+      if (slot < 0) {
+        this.drops.count("no-slot");
+        return;
+      }
     }
     copyInto(memory.bytes, slot, bytes, offset, length);
     this.#device.decapsulate(slot, length, path, now);

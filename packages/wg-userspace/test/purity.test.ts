@@ -77,7 +77,7 @@ describe("the engine's cores", () => {
 });
 
 /** dRPC for code that awaits: documented as the exception. */
-const PROMISED = ["drpc/async.ts", "drpc/async-server.ts", "drpc/inbox.ts"];
+const PROMISED = ["drpc/async.ts", "drpc/async-server.ts", "drpc/async-inbox.ts"];
 
 describe("the wire contract", () => {
   const contract = sources(protocol, (name) => name.startsWith("gen/") || PROMISED.includes(name));

@@ -38,14 +38,14 @@ export function parseLine(
     const texts = given.get(spec.name);
     const variable = spec.env === undefined ? undefined : environment[spec.env];
     if (texts !== undefined) {
-      values[spec.name] = valueOf(spec, texts, `--${spec.name}`);
+      values[spec.name] = flagValueOf(spec, texts, `--${spec.name}`);
       origins[spec.name] = "flag";
     } else if (variable !== undefined && variable !== "") {
       const items = spec.kind === "list" ? splitList(variable) : [variable];
-      values[spec.name] = valueOf(spec, items, spec.env!);
+      values[spec.name] = flagValueOf(spec, items, spec.env!);
       origins[spec.name] = "environment";
     } else if (spec.default !== undefined) {
-      values[spec.name] = valueOf(spec, [spec.default], `--${spec.name}`);
+      values[spec.name] = flagValueOf(spec, [spec.default], `--${spec.name}`);
       origins[spec.name] = "default";
     } else {
       origins[spec.name] = "unset";
@@ -54,7 +54,7 @@ export function parseLine(
   return { values, origins, words };
 }
 
-function valueOf(spec: FlagSpec, texts: readonly string[], from: string): FlagValue {
+function flagValueOf(spec: FlagSpec, texts: readonly string[], from: string): FlagValue {
   if (spec.kind === "list") return texts.map((text) => parseFlagValue(spec, text, from) as string);
   return parseFlagValue(spec, texts[texts.length - 1]!, from);
 }

@@ -52,7 +52,9 @@ export async function connectWorkspace(request: ConnectRequest): Promise<Connect
       deployment: request.deployment,
       agentId: agent.id,
       signal: request.signal,
-      ...(request.timeoutMs === 0 ? {} : { timeoutMs: Math.max(1, Math.ceil(request.timeoutMs - (performance.now() - started))) }),
+      ...(request.timeoutMs === 0
+        ? {}
+        : { timeoutMs: Math.max(1, Math.ceil(request.timeoutMs - (performance.now() - started))) }),
       logger: request.logger,
       onStage: (stage) => request.onStage(`Connecting: ${stage}`),
     });

@@ -52,6 +52,8 @@ function connect(client: Client, options: SshSessionOptions): Promise<void> {
     hostVerifier: () => true,
     readyTimeout: SSH_READY_TIMEOUT_MS,
     keepaliveInterval: 0,
+    // About half the cost of the default, where both ends are the same program.
+    algorithms: { cipher: { prepend: ["aes128-gcm@openssh.com"], append: [], remove: [] } },
   };
   if (options.agentSocket !== undefined) {
     config.agent = options.agentSocket;

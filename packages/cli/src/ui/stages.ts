@@ -17,8 +17,8 @@ export class StageLine {
     if (text === this.#last) return;
     this.#last = text;
     if (!this.#live) return;
-    if (this.#shown) return this.#draw();
-    this.#timer ??= setTimeout(() => this.#draw(), SHOW_AFTER_MS);
+    if (this.#shown) this.#draw();
+    else this.#timer ??= setTimeout(() => this.#draw(), SHOW_AFTER_MS);
   }
 
   /** Removes the line. */

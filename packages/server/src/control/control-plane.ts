@@ -64,6 +64,8 @@ export class CoordinatingControlPlane implements ControlPlane {
   constructor(context: ServerContext) {
     this.#context = context;
     this.#resumeTokens = new ResumeTokens(context.keys.signing);
+    // An unusable map ends the start, rather than the first connection. The final one is built when the address is known.
+    deploymentRelayMap(context.config.derp, context.accessUrl());
     this.coordinator = new Coordinator({
       onKey: (key) => this.#gate?.admitHeld(key),
       onKeyGone: (key) => this.#gate?.revoke(key),

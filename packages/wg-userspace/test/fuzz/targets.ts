@@ -1,0 +1,20 @@
+import type { FuzzTargetFactory } from "../../src/testing/fuzz.ts";
+import { derpClient, derpFrames, derpHandshake, derpMap, derpRelay, upgradeAnswer } from "./derp-targets.ts";
+import { addressText, ipHeaders, netstackPackets } from "./netstack-targets.ts";
+import { wireguardDevice, wireguardInner, wireguardMessages } from "./wireguard-targets.ts";
+
+/** Every parser of the engine. */
+export const ENGINE_TARGETS: readonly FuzzTargetFactory[] = [
+  wireguardMessages,
+  wireguardDevice,
+  wireguardInner,
+  ipHeaders,
+  netstackPackets,
+  addressText,
+  derpFrames,
+  derpRelay,
+  derpClient,
+  derpHandshake,
+  derpMap,
+  upgradeAnswer,
+];
