@@ -67,6 +67,7 @@ export default class Ssh extends BaseCommand {
           stdin: process.stdin,
           stdout: process.stdout,
           stderr: process.stderr,
+          signal,
           describeConnection: () => `${workspace.ownerName}/${workspace.name}: ${connection.describePath()}`,
         });
         signal.throwIfAborted();

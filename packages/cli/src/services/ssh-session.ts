@@ -24,6 +24,8 @@ export interface SshSessionOptions {
   readonly stderr: Writable;
   /** Words for `~#`. */
   readonly describeConnection: () => string;
+  /** Aborted when the person ends it: then nothing is said about a lost connection. */
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -187,7 +189,8 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
       code = status ?? EXIT.connectionLost;
     });
     channel.on("close", () => {
-      if (code === undefined && !left) stderr.write("Connection to the workspace was lost\r\n");
+      if (code === undefined && !left && !options.signal.aborted)
+        stderr.write("Connection to the workspace was lost\r\n");
       void flushed(stdout, stderr).then(() => finish(code ?? EXIT.connectionLost));
     });
     client.on("error", () => channel.destroy());

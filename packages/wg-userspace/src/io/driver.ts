@@ -10,6 +10,7 @@ import type { UdpPath } from "../magicsock/path.ts";
 import type { TcpOptions, TcpRequest } from "../netstack/stack.ts";
 import { monotonicNow, unixMsAt, WakeDetector } from "./clock.ts";
 import { nodeCryptoSuite, nodeRandom } from "./crypto-suite.ts";
+import { interfaceFingerprint } from "./interfaces.ts";
 import type { RelayState } from "./relay-connection.ts";
 import type { RelayDialer } from "./relay-dialer.ts";
 import { RelaySet } from "./relay-set.ts";
@@ -18,7 +19,7 @@ import { bindUdpSocket, type DatagramSocket } from "./udp-socket.ts";
 
 /** Datagrams handled before the batch is opened. */
 const RECEIVE_BATCH = 32;
-const WAKE_CHECK_MS = 1_000;
+const CHECK_MS = 1_000;
 
 export interface DriverOptions extends EngineConfig {
   /** Local UDP port, 0 for any; absent: no UDP socket, relays only. */
@@ -62,6 +63,7 @@ export class Driver implements AsyncDisposable {
   #scheduled = false;
   #received = 0;
   #closed = false;
+  #interfaces = interfaceFingerprint();
 
   /** Opens the sockets. Fails with ERR_ADDRESS_IN_USE when the wanted UDP port is taken. */
   static async open(options: DriverOptions, events: DriverEvents = {}): Promise<Driver> {
@@ -111,7 +113,7 @@ export class Driver implements AsyncDisposable {
         onForcedWebSocket: (region, reason) => this.#events.onForcedWebSocket?.(region, reason),
       },
     );
-    this.#wakeTimer = setInterval(() => this.#checkWake(), WAKE_CHECK_MS);
+    this.#wakeTimer = setInterval(() => this.#checkSurroundings(), CHECK_MS);
     this.#wakeTimer.unref();
   }
 
@@ -322,7 +324,15 @@ export class Driver implements AsyncDisposable {
     }
   }
 
-  #checkWake(): void {
+  /** Once a second: did we sleep, did the network change, is a relay silent. */
+  #checkSurroundings(): void {
+    this.#relays.checkSilence();
+    const interfaces = interfaceFingerprint();
+    if (interfaces !== this.#interfaces) {
+      this.#interfaces = interfaces;
+      this.#logger.log("info", "network interfaces changed");
+      this.networkChanged();
+    }
     const away = this.#wakeDetector.tick();
     if (away === 0) return;
     this.#logger.log("info", "woke up", { awayMs: Math.round(away) });

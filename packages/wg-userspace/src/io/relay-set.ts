@@ -11,6 +11,11 @@ import type { RelayDialer } from "./relay-dialer.ts";
 /** A connection to a region that is not our home is closed when nothing was sent to it for this long. */
 const IDLE_CLOSE_MS = 60_000;
 const IDLE_CHECK_MS = 15_000;
+/**
+ * A connection on which we sent, but heard nothing for this long, has to prove that it is alive. The kernel would retransmit
+ * into a dead path for minutes.
+ */
+const SILENCE_MS = 5_000;
 
 export interface RelaySetOptions {
   readonly privateKey: NodePrivateKey;
@@ -38,7 +43,7 @@ export interface RelaySetHandler {
 export class RelaySet {
   readonly #options: RelaySetOptions;
   readonly #handler: RelaySetHandler;
-  readonly #open = new Map<number, { connection: RelayConnection; lastSentAt: Instant }>();
+  readonly #open = new Map<number, Entry>();
   readonly #idleTimer: NodeJS.Timeout;
   #map: DerpMap | undefined;
   #home = 0;
@@ -100,16 +105,27 @@ export class RelaySet {
     for (const { connection } of this.#open.values()) connection.reconnectNow();
   }
 
+  /** Call about once a second: finds connections that are dead without having said so. */
+  checkSilence(): void {
+    const now = monotonicNow();
+    for (const entry of this.#open.values()) {
+      if (entry.lastSentAt <= entry.lastHeardAt || now - entry.lastHeardAt < SILENCE_MS) continue;
+      entry.lastHeardAt = now; // one question at a time
+      entry.connection.reconnectNow();
+    }
+  }
+
   close(): void {
     this.#closed = true;
     clearInterval(this.#idleTimer);
     for (const regionId of [...this.#open.keys()]) this.#close(regionId);
   }
 
-  #connect(regionId: number): { connection: RelayConnection; lastSentAt: Instant } | undefined {
+  #connect(regionId: number): Entry | undefined {
     const known = this.#open.get(regionId);
     const region = this.#map?.regions.get(regionId);
     if (known !== undefined || region === undefined || !hasRelay(region) || this.#closed) return known;
+    let entry: Entry | undefined;
     const connection = new RelayConnection({
       region,
       privateKey: this.#options.privateKey,
@@ -124,14 +140,17 @@ export class RelaySet {
       logger: this.#options.logger,
       handler: {
         onPacket: this.#handler.onPacket,
-        onBatchEnd: this.#handler.onBatchEnd,
+        onBatchEnd: () => {
+          if (entry !== undefined) entry.lastHeardAt = monotonicNow();
+          this.#handler.onBatchEnd();
+        },
         onPeerGone: (peer) => this.#handler.onPeerGone(regionId, peer),
         onDrain: this.#handler.onDrain,
         onStateChange: (state, error) => this.#handler.onState(regionId, state, error),
       },
     });
     connection.notePreferred(regionId === this.#home);
-    const entry = { connection, lastSentAt: monotonicNow() };
+    entry = { connection, lastSentAt: monotonicNow(), lastHeardAt: monotonicNow() };
     this.#open.set(regionId, entry);
     return entry;
   }
@@ -151,4 +170,10 @@ export class RelaySet {
       if (regionId !== this.#home && addMs(lastSentAt, IDLE_CLOSE_MS) < now) this.#close(regionId);
     }
   }
+}
+
+interface Entry {
+  readonly connection: RelayConnection;
+  lastSentAt: Instant;
+  lastHeardAt: Instant;
 }
