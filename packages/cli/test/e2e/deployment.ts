@@ -1,0 +1,177 @@
+/** A whole deployment on loopback, of real processes of the built CLI: server, agent, commands. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+const coder = join(import.meta.dirname, "../../dist/coder.cjs");
+const PASSWORD = "a password for tests";
+
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export class TestDeployment {
+  readonly folder = mkdtempSync(join(tmpdir(), "coder-e2e-"));
+  readonly url: string;
+  readonly #port: number;
+  readonly #children = new Set<ChildProcess>();
+
+  static async start(): Promise<TestDeployment> {
+    if (!existsSync(coder)) throw new Error("the CLI is not built: run npm run build");
+    const deployment = new TestDeployment(await freePort());
+    await deployment.startServer();
+    await deployment.logIn("owner", true);
+    return deployment;
+  }
+
+  private constructor(port: number) {
+    this.#port = port;
+    this.url = `http://127.0.0.1:${port}`;
+    mkdirSync(join(this.folder, "home"));
+  }
+
+  /** Environment of a person's commands: their own configuration, nothing of the tester's. */
+  environment(user = "owner", extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
+    return {
+      PATH: process.env["PATH"],
+      HOME: join(this.folder, "home"),
+      TERM: "xterm-256color",
+      CODER_CONFIG_DIR: join(this.folder, "config", user),
+      ...extra,
+    };
+  }
+
+  async startServer(): Promise<ChildProcess> {
+    const server = this.spawn(
+      [
+        "server",
+        "--http-address",
+        `127.0.0.1:${this.#port}`,
+        "--access-url",
+        this.url,
+        "--cache-dir",
+        join(this.folder, "server"),
+      ],
+      {},
+    );
+    let log = "";
+    server.stderr!.on("data", (chunk) => {
+      log += String(chunk);
+    });
+    for (let tries = 0; tries < 200; tries++) {
+      const up = await fetch(`${this.url}/healthz`).then(
+        (answer) => answer.ok,
+        () => false, // not listening yet
+      );
+      if (up) return server;
+      if (server.exitCode !== null) break;
+      await sleep(50);
+    }
+    throw new Error(`the server did not start: ${log}`);
+  }
+
+  async logIn(user: string, first = false): Promise<void> {
+    const done = await this.run(
+      [
+        "login",
+        this.url,
+        "--email",
+        `${user}@example.com`,
+        ...(first ? ["--first-user-username", user, "--first-user-email", `${user}@example.com`] : []),
+      ],
+      { user, environment: { CODER_FIRST_USER_PASSWORD: PASSWORD, CODER_LOGIN_PASSWORD: PASSWORD } },
+    );
+    if (done.code !== 0) throw new Error(done.stderr);
+  }
+
+  /** Creates a member and logs it in. */
+  async addMember(user: string): Promise<void> {
+    const answer = await this.api("POST", "/api/v2/users", {
+      email: `${user}@example.com`,
+      username: user,
+      password: PASSWORD,
+      login_type: "password",
+      user_status: "active",
+    });
+    if (answer.status !== 201) throw new Error(await answer.text());
+    await this.logIn(user);
+  }
+
+  async api(method: string, path: string, body?: unknown): Promise<Response> {
+    const token = (await this.run(["tokens", "create"])).stdout.trim();
+    return fetch(`${this.url}${path}`, {
+      method,
+      headers: { "Coder-Session-Token": token, "Content-Type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  }
+
+  /** Registers a workspace and returns its agent's token. */
+  async createWorkspace(name: string, user = "owner"): Promise<string> {
+    const made = await this.run(["external-workspaces", "create", name, "--output", "json"], { user });
+    if (made.code !== 0) throw new Error(made.stderr);
+    return (JSON.parse(made.stdout) as { auth_token: string }).auth_token;
+  }
+
+  startAgent(token: string): ChildProcess {
+    return this.spawn(["agent"], { CODER_AGENT_URL: this.url, CODER_AGENT_TOKEN: token, CODER_CONFIG_DIR: undefined });
+  }
+
+  spawn(args: readonly string[], extra: NodeJS.ProcessEnv, user = "owner"): ChildProcess {
+    const child = spawn(process.execPath, [coder, ...args], {
+      env: this.environment(user, extra),
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    this.#children.add(child);
+    child.once("exit", () => this.#children.delete(child));
+    return child;
+  }
+
+  /** Runs a command to its end. */
+  async run(
+    args: readonly string[],
+    options: { user?: string; environment?: NodeJS.ProcessEnv; input?: string | Buffer } = {},
+  ): Promise<Finished> {
+    const child = this.spawn(args, options.environment ?? {}, options.user);
+    const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
+    child.stdout!.on("data", (chunk: Buffer) => stdout.push(chunk));
+    child.stderr!.on("data", (chunk: Buffer) => stderr.push(chunk));
+    child.stdin!.on("error", () => undefined); // a command that reads nothing closes it
+    child.stdin!.end(options.input ?? "");
+    const [code] = (await once(child, "close")) as [number | null];
+    return { code, stdout: Buffer.concat(stdout).toString("utf8"), stderr: Buffer.concat(stderr).toString("utf8") };
+  }
+
+  write(name: string, content: string): string {
+    const path = join(this.folder, name);
+    writeFileSync(path, content);
+    return path;
+  }
+
+  async close(): Promise<void> {
+    for (const child of [...this.#children]) {
+      child.kill("SIGTERM");
+      const late = setTimeout(() => child.kill("SIGKILL"), 8_000);
+      if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+      clearTimeout(late);
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+}
