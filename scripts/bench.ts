@@ -4,7 +4,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
+import { cpus, loadavg, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { aeadBench } from "./bench/aead.ts";
@@ -42,6 +42,12 @@ if (unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1 || !(seconds >
 }
 
 const results: Record<string, BenchResult> = {};
+const loadBefore = loadavg()[0]!;
+if (loadBefore > cpus().length / 2) {
+  process.stderr.write(
+    `This machine is busy (load ${loadBefore.toFixed(1)}, ${cpus().length} cores): only ratios mean something.\n`,
+  );
+}
 let failed = false;
 for (const [name, title, bench] of BENCHES) {
   if (values.only !== undefined && !values.only.includes(name)) continue;
@@ -75,6 +81,7 @@ function machine(): Record<string, unknown> {
     cores: cpus().length,
     cpu: cpus()[0]?.model,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
+    loadBefore,
     commit: execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim(),
   };
 }

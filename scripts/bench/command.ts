@@ -121,16 +121,17 @@ async function fakeDeployment(): Promise<FakeDeployment> {
   return {
     environment,
     async untilFirstRequest(args) {
-      asked = Promise.withResolvers();
+      const first = Promise.withResolvers<number>();
+      asked = first;
       const started = performance.now();
       const child = spawn(process.execPath, [coder, ...args], { env: environment, stdio: ["pipe", "ignore", "pipe"] });
       let said = "";
       child.stderr.on("data", (chunk: Buffer) => {
         said += chunk.toString("utf8");
       });
-      child.once("close", (code) => asked.reject(new Error(`exit ${code} before any request: ${said.trim()}`)));
+      child.once("close", (code) => first.reject(new Error(`exit ${code} before any request: ${said.trim()}`)));
       try {
-        return (await asked.promise) - started;
+        return (await first.promise) - started;
       } finally {
         child.stdin.on("error", () => undefined).end();
         await endProcess(child);

@@ -206,9 +206,5 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
 
 /** Output that a slow reader has not taken yet must not be cut off by the end of the process. */
 async function flushed(...streams: readonly Writable[]): Promise<void> {
-  await Promise.all(
-    streams.map((stream) =>
-      stream.writableLength === 0 ? undefined : new Promise<void>((done) => stream.once("drain", done)),
-    ),
-  );
+  await Promise.all(streams.map((stream) => new Promise<void>((done) => stream.write("", () => done()))));
 }

