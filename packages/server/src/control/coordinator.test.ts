@@ -87,6 +87,11 @@ class Peer {
   }
 }
 
+function did(peer: Peer, act: () => void): Peer {
+  act();
+  return peer;
+}
+
 function words(response: Response): string[] {
   const updates = (response.peerUpdates ?? []).map((update) => {
     const id = uuidFromBytes(update.id!)!;
@@ -244,47 +249,47 @@ describe("Coordinator", () => {
     const refusals: [string, (peers: ReturnType<typeof setup>) => Peer, RegExp][] = [
       [
         "security 11: a client's tunnel to an agent that is not its own",
-        ({ client }) => (client.tunnel(OTHER_AGENT), client),
+        ({ client }) => did(client, () => client.tunnel(OTHER_AGENT)),
         /^error: authorization: agent/,
       ],
       [
         "a tunnel opened by an agent",
-        ({ agent }) => (agent.tunnel(CLIENT), agent),
+        ({ agent }) => did(agent, () => agent.tunnel(CLIENT)),
         /^error: authorization: agents open no tunnels/,
       ],
       [
         "readiness announced by a client",
-        ({ client }) => (client.send({ readyForHandshake: [{ id: uuidToBytes(AGENT) }] }), client),
+        ({ client }) => did(client, () => client.send({ readyForHandshake: [{ id: uuidToBytes(AGENT) }] })),
         /^error: authorization: clients/,
       ],
       [
         "security 12: an agent with another agent's address",
-        ({ agent }) => (agent.node(agentNode(10, OTHER_AGENT)), agent),
+        ({ agent }) => did(agent, () => agent.node(agentNode(10, OTHER_AGENT))),
         /^error: authorization: .* does not belong/,
       ],
       [
         "security 12: an agent with foreign allowed IPs",
-        ({ agent }) => (agent.node({ ...agentNode(10), allowedIps: ["fd7a:115c:a1e0::1/128"] }), agent),
+        ({ agent }) => did(agent, () => agent.node({ ...agentNode(10), allowedIps: ["fd7a:115c:a1e0::1/128"] })),
         /^error: authorization: .* does not belong/,
       ],
       [
         "security 12: an agent that wants a whole network",
-        ({ agent }) => (agent.node({ ...agentNode(10), allowedIps: ["fd7a:115c:a1e0::/48"] }), agent),
+        ({ agent }) => did(agent, () => agent.node({ ...agentNode(10), allowedIps: ["fd7a:115c:a1e0::/48"] })),
         /^error: authorization: .* not a single/,
       ],
       [
         "a client that wants a whole network",
-        ({ client }) => (client.node({ ...clientNode(1), allowedIps: ["::/0"] }), client),
+        ({ client }) => did(client, () => client.node({ ...clientNode(1), allowedIps: ["::/0"] })),
         /^error: authorization: .* not a single/,
       ],
       [
         "a malformed peer id",
-        ({ client }) => (client.send({ addTunnel: { id: new Uint8Array(3) } }), client),
+        ({ client }) => did(client, () => client.send({ addTunnel: { id: new Uint8Array(3) } })),
         /^error: a peer id has 16 bytes/,
       ],
       [
         "a malformed node",
-        ({ client }) => (client.node({ ...clientNode(1), key: new Uint8Array(5) }), client),
+        ({ client }) => did(client, () => client.node({ ...clientNode(1), key: new Uint8Array(5) })),
         /^error: invalid node/,
       ],
     ];

@@ -5,7 +5,7 @@ import { type AddrPort, formatAddrPort, type IpAddress, parseIp } from "../base/
 import type { NodePublicKey } from "../base/keys.ts";
 import { type Logger, type PacketCipher, silentLogger } from "../base/ports.ts";
 import type { DerpMap } from "../derp/map.ts";
-import { Engine, type EngineConfig, type EngineEvent, type EnginePeer } from "../engine.ts";
+import { DEFAULT_MTU, Engine, type EngineConfig, type EngineEvent, type EnginePeer } from "../engine.ts";
 import type { UdpPath } from "../magicsock/path.ts";
 import type { TcpOptions, TcpRequest } from "../netstack/stack.ts";
 import { monotonicNow, unixMsAt, WakeDetector } from "./clock.ts";
@@ -20,6 +20,11 @@ import { bindUdpSocket, type DatagramSocket } from "./udp-socket.ts";
 /** Datagrams handled before the batch is opened. */
 const RECEIVE_BATCH = 32;
 const CHECK_MS = 1_000;
+/** Header and tag of a transport message. */
+const WIREGUARD_OVERHEAD_BYTES = 32;
+/** Slots for packets of Ethernet paths, and of jumbo ones. */
+const STANDARD_STRIDE = 1536;
+const JUMBO_STRIDE = 9216;
 
 export interface DriverOptions extends EngineConfig {
   /** Local UDP port, 0 for any; absent: no UDP socket, relays only. */
@@ -82,7 +87,8 @@ export class Driver implements AsyncDisposable {
   private constructor(options: DriverOptions, events: DriverEvents) {
     this.#events = events;
     this.#logger = options.logger ?? silentLogger;
-    this.cipher = createPacketCipher({});
+    const largest = (options.mtu ?? DEFAULT_MTU) + WIREGUARD_OVERHEAD_BYTES;
+    this.cipher = createPacketCipher({ stride: largest > STANDARD_STRIDE ? JUMBO_STRIDE : STANDARD_STRIDE });
     this.engine = new Engine(
       options,
       { crypto: nodeCryptoSuite, random: nodeRandom, cipher: this.cipher, unixMs: unixMsAt, logger: this.#logger },

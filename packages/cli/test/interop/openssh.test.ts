@@ -1,0 +1,131 @@
+/** OpenSSH's own tools, through `coder ssh --stdio` as ProxyCommand. */
+import { execFile, execFileSync } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { TestDeployment } from "../e2e/deployment.ts";
+import { missingTools } from "../natlab/lab.ts";
+
+const missing = missingTools("ssh", "scp", "sftp", "rsync", "git").filter((name) => name !== "root");
+const coder = join(import.meta.dirname, "../../dist/coder.cjs");
+
+describe.skipIf(missing.length > 0)(
+  `OpenSSH through coder ssh --stdio (missing here: ${missing.join(", ") || "nothing"})`,
+  () => {
+    let deployment: TestDeployment;
+    let config: string;
+
+    beforeAll(async () => {
+      deployment = await TestDeployment.start();
+      deployment.startAgent(await deployment.createWorkspace("demo"));
+      config = deployment.write(
+        "ssh_config",
+        [
+          "Host coder.*",
+          "  StrictHostKeyChecking no",
+          "  UserKnownHostsFile /dev/null",
+          "  LogLevel ERROR",
+          `  ControlPath ${join(deployment.folder, "control")}`,
+          `  ProxyCommand "${process.execPath}" "${coder}" ssh --stdio --ssh-host-prefix coder. %h`,
+          "",
+        ].join("\n"),
+      );
+      expect((await run("ssh", "coder.demo", "echo hello")).stdout).toBe("hello\n");
+    });
+
+    afterAll(async () => {
+      await deployment?.close();
+    });
+
+    function run(
+      command: string,
+      ...args: readonly string[]
+    ): Promise<{ code: number; stdout: string; stderr: string }> {
+      return new Promise((resolve) => {
+        execFile(
+          command,
+          ["-F", config, ...args],
+          { env: deployment.environment(), encoding: "utf8", maxBuffer: 64 * 1024 * 1024 },
+          (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
+        );
+      });
+    }
+
+    const digest = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
+
+    it.each([
+      ["exit 0", 0],
+      ["exit 42", 42],
+      ["kill -9 $$", 255],
+      ["no-such-command", 127],
+    ])("ssh ends %j with %i", async (command, code) => {
+      expect((await run("ssh", "coder.demo", command)).code).toBe(code);
+    });
+
+    it("ssh keeps the streams apart, and gives a terminal of its size with -tt", async () => {
+      expect(await run("ssh", "coder.demo", "echo out; echo err >&2")).toEqual({
+        code: 0,
+        stdout: "out\n",
+        stderr: "err\n",
+      });
+      expect((await run("ssh", "-tt", "coder.demo", "test -t 0 && echo terminal")).stdout).toContain("terminal");
+    });
+
+    it("scp, sftp and rsync carry files both ways unchanged", async () => {
+      const there = join(deployment.folder, "there");
+      mkdirSync(there);
+      const file = join(deployment.folder, "data");
+      writeFileSync(file, randomBytes(16 * 1024 * 1024));
+      expect((await run("scp", file, `coder.demo:${there}/scp`)).code).toBe(0);
+      expect((await run("scp", `coder.demo:${there}/scp`, join(deployment.folder, "scp-back"))).code).toBe(0);
+      const batch = deployment.write(
+        "batch",
+        `put ${file} ${there}/sftp\nget ${there}/sftp ${deployment.folder}/sftp-back\n`,
+      );
+      expect((await run("sftp", "-b", batch, "coder.demo")).code).toBe(0);
+      execFileSync("rsync", ["-e", `ssh -F ${config}`, file, `coder.demo:${there}/rsync`], {
+        env: deployment.environment(),
+      });
+      const names = [
+        join(there, "scp"),
+        join(there, "sftp"),
+        join(there, "rsync"),
+        ...["scp-back", "sftp-back"].map((name) => join(deployment.folder, name)),
+      ];
+      expect(new Set(names.map(digest))).toEqual(new Set([digest(file)]));
+    });
+
+    it("git clones from and pushes to the workspace", () => {
+      const git = (...args: string[]): string =>
+        execFileSync(
+          "git",
+          ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main", ...args],
+          {
+            encoding: "utf8",
+            stdio: ["ignore", "pipe", "pipe"],
+            env: deployment.environment("owner", { GIT_SSH_COMMAND: `ssh -F ${config}` }),
+          },
+        );
+      const bare = join(deployment.folder, "bare.git");
+      const clone = join(deployment.folder, "clone");
+      git("init", "--bare", bare);
+      git("clone", `coder.demo:${bare}`, clone);
+      writeFileSync(join(clone, "file"), "content");
+      git("-C", clone, "add", "file");
+      git("-C", clone, "commit", "-m", "first");
+      git("-C", clone, "push", "origin", "HEAD:main");
+      expect(git("-C", bare, "show", "main:file")).toBe("content");
+    });
+
+    it("five sessions at once, and several over one master connection", async () => {
+      const five = await Promise.all([1, 2, 3, 4, 5].map((n) => run("ssh", "coder.demo", `sleep 0.2; echo ${n}`)));
+      expect(five.map((done) => done.stdout.trim())).toEqual(["1", "2", "3", "4", "5"]);
+      expect(
+        (await run("ssh", "-o", "ControlMaster=yes", "-o", "ControlPersist=10", "coder.demo", "echo master")).stdout,
+      ).toBe("master\n");
+      expect((await run("ssh", "-o", "ControlMaster=no", "coder.demo", "echo shared")).stdout).toBe("shared\n");
+      await run("ssh", "-O", "exit", "coder.demo");
+    });
+  },
+);

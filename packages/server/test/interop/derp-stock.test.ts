@@ -1,0 +1,157 @@
+/** Stock DERP programs of tailscale.com: its relay carries our clients, its client speaks through our relay. */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { createServer } from "node:http";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { hexDecode, hexEncode } from "wg-userspace/base/bytes";
+import { relayNode } from "wg-userspace/derp/map";
+import { monotonicNow } from "wg-userspace/io/clock";
+import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/crypto-suite";
+import { RelayConnection } from "wg-userspace/io/relay-connection";
+import { directRelayDialer } from "wg-userspace/io/relay-dialer";
+import { RelayListener } from "../../src/relay/relay-listener.ts";
+
+const source = join(import.meta.dirname, "go");
+const built = join(import.meta.dirname, "../../../../.build/interop");
+const hasGo = ((): boolean => {
+  try {
+    execFileSync("go", ["version"], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+})();
+
+interface Peer {
+  readonly connection: RelayConnection;
+  readonly publicKey: Uint8Array;
+  readonly received: { from: string; length: number }[];
+  readonly gone: string[];
+}
+
+describe.skipIf(!hasGo)(`stock DERP programs (missing here: ${hasGo ? "nothing" : "go"})`, () => {
+  const children: ChildProcess[] = [];
+  const closing: (() => Promise<unknown>)[] = [];
+
+  beforeAll(() => {
+    mkdirSync(built, { recursive: true });
+    const build = (out: string, ...args: string[]): void => {
+      execFileSync("go", ["build", "-o", join(built, out), ...args], {
+        cwd: source,
+        stdio: ["ignore", "ignore", "inherit"],
+      });
+    };
+    build("derpecho", "-tags", "ts_debug_websockets", ".");
+    build("derper", "tailscale.com/cmd/derper");
+  }, 600_000);
+
+  afterEach(async () => {
+    for (const close of closing.splice(0)) await close();
+    for (const child of children.splice(0)) child.kill("SIGKILL");
+  });
+  afterAll(() => {
+    for (const child of children) child.kill("SIGKILL");
+  });
+
+  function peer(port: number, forceWebSocket: boolean): Peer {
+    const privateKey = random.bytes(32);
+    const received: Peer["received"] = [];
+    const gone: string[] = [];
+    const connection = new RelayConnection({
+      region: {
+        regionId: 1,
+        regionCode: "t",
+        regionName: "test",
+        embeddedRelay: false,
+        avoid: false,
+        nodes: [relayNode({ name: "1a", regionId: 1, hostName: "127.0.0.1", derpPort: port, forceHttp: true })],
+      },
+      privateKey,
+      publicKey: crypto.publicKey(privateKey),
+      crypto,
+      random,
+      clock: monotonicNow,
+      dial: directRelayDialer,
+      forceWebSocket,
+      handler: {
+        onPacket: (_region, from, _bytes, _offset, length) => received.push({ from: hexEncode(from), length }),
+        onPeerGone: (key) => gone.push(hexEncode(key)),
+      },
+    });
+    closing.push(() => connection.close());
+    return { connection, publicKey: crypto.publicKey(privateKey), received, gone };
+  }
+
+  async function freePort(): Promise<number> {
+    const probe = createTcpServer();
+    await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
+    const { port } = probe.address() as AddressInfo;
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
+
+  it("the stock relay carries our clients' packets, and says when one is gone", async () => {
+    const port = await freePort();
+    const args = [
+      "-a",
+      `127.0.0.1:${port}`,
+      "-http-port",
+      "-1",
+      "-stun=false",
+      "-hostname",
+      "127.0.0.1",
+      "-c",
+      join(built, `derper-${process.pid}.json`),
+    ];
+    children.push(spawn(join(built, "derper"), args, { stdio: "ignore" }));
+    const [a, b] = [peer(port, false), peer(port, false)];
+    await until("both ready", () => a.connection.state === "ready" && b.connection.state === "ready");
+    for (let i = 0; i < 30; i++) a.connection.send(b.publicKey, new Uint8Array(1000 + i), 0, 1000 + i);
+    b.connection.send(a.publicKey, new Uint8Array(65_536), 0, 65_536);
+    await until("packets", () => b.received.length === 30 && a.received.length === 1);
+    expect(b.received.map(({ length }) => length)).toEqual(Array.from({ length: 30 }, (_, i) => 1000 + i));
+    expect(a.received).toEqual([{ from: hexEncode(b.publicKey), length: 65_536 }]);
+    await a.connection.close();
+    await until("gone", () => b.gone.includes(hexEncode(a.publicKey)));
+  });
+
+  it.each([
+    ["the raw upgrade", false],
+    ["WebSocket", true],
+  ])("our relay carries the stock client's packets over %s", async (_name, webSocket) => {
+    const listener = new RelayListener({ privateKey: random.bytes(32), crypto, random, clock: monotonicNow });
+    const server = createServer((request, response) => listener.handleRequest(request, response));
+    server.on("upgrade", (request, socket, head) => listener.handleUpgrade(request, socket, head));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    closing.push(async () => {
+      await listener.shutdown();
+      server.close();
+    });
+    const echo = spawn(join(built, "derpecho"), ["-url", `http://127.0.0.1:${port}/derp`], {
+      stdio: ["ignore", "pipe", "ignore"],
+      env: { ...process.env, ...(webSocket ? { TS_DEBUG_DERP_WS_CLIENT: "1" } : {}) },
+    });
+    children.push(echo);
+    const [line] = await new Promise<string[]>((resolve) =>
+      createInterface({ input: echo.stdout }).once("line", (text) => resolve([text])),
+    );
+    const echoKey = hexDecode(line!.replace("ready ", ""));
+    const ours = peer(port, false);
+    await until("ready", () => ours.connection.state === "ready");
+    const lengths = [1, 62, 1200, 65_535, 65_536];
+    for (const length of lengths) ours.connection.send(echoKey, new Uint8Array(length), 0, length);
+    await until("echoes", () => ours.received.length === lengths.length);
+    expect(ours.received).toEqual(lengths.map((length) => ({ from: hexEncode(echoKey), length })));
+    expect(listener.metrics.webSocketConnections).toBe(webSocket ? 1 : 0);
+  });
+});
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  for (const end = performance.now() + 15_000; performance.now() < end; await sleep(10)) if (condition()) return;
+  throw new Error(`${what}: not within 15 s`);
+}
