@@ -1,10 +1,10 @@
 import { createCipheriv, randomBytes } from "node:crypto";
+import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { hexDecode, hexEncode } from "../base/bytes.ts";
+import { describe, expect, it, vi } from "vitest";
+import { hexEncode } from "../base/bytes.ts";
 import { CIPHER_BATCH, type PacketCipher } from "../base/ports.ts";
 import { base64Decode } from "./base64.ts";
-import { checksum } from "./checksum.ts";
 import { createPacketCipher } from "./cipher.ts";
 import { DEFAULT_CIPHER_OPTIONS } from "./cipher-options.ts";
 import { createJsCipher } from "./js-cipher.ts";
@@ -151,52 +151,139 @@ describe.each(both)("PacketCipher in %s", (_name, cipher) => {
     expect(Buffer.from(cipher.memory.bytes).includes(key)).toBe(false);
   });
 
-  it("hands out slots once, keeps the last ones for control, and refuses a double release", () => {
-    const leased: number[] = [];
-    for (let slot = cipher.tx.lease(); slot >= 0; slot = cipher.tx.lease()) leased.push(slot);
-    expect(new Set(leased).size).toBe(leased.length);
-    expect(cipher.tx.free).toBe(cipher.tx.capacity - leased.length);
-    expect(cipher.tx.free).toBeGreaterThan(0);
-    const control = cipher.tx.leaseForControl();
-    expect(leased).not.toContain(control);
-    for (const slot of [...leased, control]) cipher.tx.release(slot);
-    expect(cipher.tx.free).toBe(cipher.tx.capacity);
-    expect(() => cipher.tx.release(control)).toThrow("is not leased");
-    expect(() => cipher.tx.release(control + 1)).toThrow("is not leased");
+  it("gives -1 for a thirty-third job, and works again after a run", () => {
+    const slots = Array.from({ length: CIPHER_BATCH }, () => cipher.rx.lease());
+    const key = randomBytes(32);
+    for (const [i, slot] of slots.entries()) expect(cipher.queueSeal(key, i, 0, slot + 16, 64)).toBe(i);
+    expect(cipher.queueSeal(key, 32, 0, slots[0]! + 16, 64)).toBe(-1);
+    cipher.runSeal();
+    expect(cipher.queueSeal(key, 33, 0, slots[0]! + 16, 64)).toBe(0);
+    cipher.runSeal();
+    for (const slot of slots) cipher.rx.release(slot);
+  });
+
+  it("wipes the packet of a wrong tag, and touches no neighbour in the batch nor around it", () => {
+    const slots = Array.from({ length: 5 }, () => cipher.rx.lease());
+    const { bytes } = cipher.memory;
+    const { stride } = cipher.rx;
+    const key = randomBytes(32);
+    // One bit in the first block, between calls of the cipher, in the partial block, and in each word of the tag.
+    const length = 1391;
+    const plaintext = randomBytes(length);
+    for (const at of [0, 191, 192, 255, 256, 447, 1023, 1024, 1376, 1390, 1391, 1395, 1399, 1403, 1406]) {
+      const snapshot = bytes.slice();
+      for (const [i, slot] of slots.entries()) {
+        bytes.fill(0xa5, slot, slot + stride);
+        bytes.set(nodeSeal(key, i, 9, plaintext), slot + 16);
+        cipher.queueOpen(key, i, 9, slot + 16, length);
+      }
+      const bad = slots[2]! + 16;
+      bytes[bad + at] = bytes[bad + at]! ^ 0x10;
+      cipher.runOpen();
+      for (const [i, slot] of slots.entries()) {
+        const expected = Buffer.alloc(stride, 0xa5);
+        if (i === 2) expected.fill(0, 16, 32 + length);
+        else expected.set(plaintext, 16);
+        // The tag of an opened packet may stay or go: nobody reads it.
+        const got = Buffer.from(bytes.slice(slot, slot + stride));
+        if (i !== 2) got.fill(0xa5, 16 + length, 32 + length);
+        expect(cipher.verdict(i)).toBe(i !== 2);
+        if (!got.equals(expected)) expect.fail(`bit in byte ${at}: slot ${i} is not as it should be`);
+        snapshot.set(bytes.subarray(slot, slot + stride), slot);
+      }
+      const slotsAt = Math.min(...slots) - (Math.min(...slots) % stride);
+      if (Buffer.compare(bytes.subarray(slotsAt), snapshot.subarray(slotsAt)) !== 0)
+        expect.fail(`bit in byte ${at}: something outside of the slots changed`);
+    }
+    expect(cipher.verdict(5)).toBe(false);
+    expect(cipher.verdict(-1)).toBe(false);
+    for (const slot of slots) cipher.rx.release(slot);
+  });
+
+  it("refuses a key, counter or tag of another packet", () => {
+    const [key, other] = [randomBytes(32), randomBytes(32)];
+    const sealed = nodeSeal(key, 7, 1, randomBytes(80));
+    expect(open(cipher, other, 7, 1, sealed)).toBeUndefined();
+    expect(open(cipher, key, 8, 1, sealed)).toBeUndefined();
+    expect(open(cipher, key, 7, 0, sealed)).toBeUndefined();
+    sealed.set(nodeSeal(key, 7, 1, randomBytes(80)).subarray(80), 80);
+    expect(open(cipher, key, 7, 1, sealed)).toBeUndefined();
+  });
+
+  it("throws at jobs that only a bug can make", () => {
+    const slot = cipher.tx.lease();
+    const key = randomBytes(32);
+    const most = cipher.tx.stride - 32;
+    expect(() => cipher.queueSeal(randomBytes(31), 0, 0, slot + 16, 16)).toThrow("a key has 32 bytes, not 31");
+    expect(() => cipher.queueSeal(key, 0, 0, slot + 16, most + 1)).toThrow("not within one slot");
+    expect(() => cipher.queueSeal(key, 0, 0, cipher.memory.bytes.length, 0)).toThrow("not within one slot");
+    expect(() => cipher.queueSeal(key, 0, 0, -16, 16)).toThrow("not within one slot");
+    expect(() => cipher.queueSeal(key, 0, 0, slot + 16, -1)).toThrow("not within one slot");
+    expect(cipher.queueSeal(key, 0, 0, slot + 16, most)).toBe(0);
+    expect(() => cipher.queueOpen(key, 0, 0, slot + 16, 16)).toThrow("either sealing or opening");
+    expect(() => cipher.runOpen()).toThrow("either sealing or opening");
+    cipher.runSeal();
+    cipher.tx.release(slot);
+  });
+
+  it("does nothing for an empty batch", () => {
+    cipher.runSeal();
+    cipher.runOpen();
+    expect(cipher.verdict(0)).toBe(false);
   });
 });
 
-describe("the checksum", () => {
-  function naive(bytes: Uint8Array, offset: number, length: number, initial: number): number {
-    let sum = BigInt(initial);
-    for (let i = 0; i < length; i++) sum += BigInt(bytes[offset + i]!) << (i % 2 === 0 ? 8n : 0n);
-    while (sum > 0xffffn) sum = (sum & 0xffffn) + (sum >> 16n);
-    return Number(sum);
-  }
-
-  it("is the sum of RFC 1071 §3's example", () => {
-    expect(checksum(hexDecode("0001f203f4f5f6f7"), 0, 8, 0)).toBe(0xddf2);
+it("WASM, JavaScript, node:crypto and @noble/ciphers agree on random batches", () => {
+  const job = fc.record({
+    key: fc.uint8Array({ minLength: 32, maxLength: 32 }),
+    low: fc.oneof(fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0xffff_fffc, max: 0xffff_ffff }), fc.nat()),
+    high: fc.oneof(fc.constantFrom(0, 1, 0xffff_ffff), fc.nat()),
+    length: fc.oneof(fc.nat(1488), fc.constantFrom(0, 192, 193, 256, 448, 1280, 1424)),
+    fill: fc.nat(255),
+    flip: fc.option(fc.nat(), { freq: 5 }),
   });
-
-  it("is the same in WASM, JavaScript and a naive loop for every alignment and length", () => {
-    const slot = wasm.rx.lease();
-    for (const fill of [() => randomBytes(1536), () => Buffer.alloc(1536, 0xff), () => Buffer.alloc(1536)]) {
-      wasm.memory.bytes.set(fill(), slot);
-      for (let length = 0; length < 1500; length += length < 140 ? 1 : 37) {
-        for (let shift = 0; shift < 8; shift++) {
-          const initial = (length * 4099 + shift) % 0x1_ffff;
-          const expected = naive(wasm.memory.bytes, slot + shift, length, initial);
-          expect(checksum(wasm.memory.bytes, slot + shift, length, initial)).toBe(expected);
-          expect(wasm.checksum(wasm.memory.bytes, slot + shift, length, initial)).toBe(expected);
+  fc.assert(
+    fc.property(fc.array(job, { minLength: 1, maxLength: CIPHER_BATCH }), (jobs) => {
+      const slots = jobs.map(() => ({ wasm: wasm.tx.lease(), slow: slow.tx.lease() }));
+      const sealed = jobs.map(({ key, low, high, length, fill }, i) => {
+        const plaintext = Buffer.alloc(length, fill);
+        for (const [name, cipher] of [["wasm", wasm] as const, ["slow", slow] as const]) {
+          cipher.memory.bytes.set(plaintext, slots[i]![name] + 16);
+          cipher.queueSeal(key, low, high, slots[i]![name] + 16, length);
+        }
+        return nodeSeal(key, low, high, plaintext);
+      });
+      wasm.runSeal();
+      slow.runSeal();
+      for (const [i, { key, low, high, length, fill, flip }] of jobs.entries()) {
+        const nonce = Buffer.alloc(12);
+        nonce.writeUInt32LE(low, 4);
+        nonce.writeUInt32LE(high, 8);
+        expect(Buffer.from(chacha20poly1305(key, nonce).encrypt(Buffer.alloc(length, fill)))).toEqual(sealed[i]);
+        for (const [name, cipher] of [["wasm", wasm] as const, ["slow", slow] as const]) {
+          const at = slots[i]![name] + 16;
+          expect(Buffer.from(cipher.memory.bytes.slice(at, at + length + 16))).toEqual(sealed[i]);
+          if (flip !== null) {
+            const byte = at + (flip % (length + 16));
+            cipher.memory.bytes[byte] = cipher.memory.bytes[byte]! ^ 1;
+          }
+          cipher.queueOpen(key, low, high, at, length);
         }
       }
-    }
-    wasm.rx.release(slot);
-  });
-
-  it("works on buffers that are not the cipher's", () => {
-    expect(wasm.checksum(hexDecode("0001f203f4f5f6f7"), 0, 8, 0)).toBe(0xddf2);
-  });
+      wasm.runOpen();
+      slow.runOpen();
+      for (const [i, { length, fill, flip }] of jobs.entries()) {
+        for (const [name, cipher] of [["wasm", wasm] as const, ["slow", slow] as const]) {
+          const at = slots[i]![name] + 16;
+          expect(cipher.verdict(i)).toBe(flip === null);
+          const opened = Buffer.from(cipher.memory.bytes.slice(at, at + length));
+          expect(opened).toEqual(Buffer.alloc(length, flip === null ? fill : 0));
+          cipher.tx.release(slots[i]![name]);
+        }
+      }
+    }),
+    { numRuns: 60 },
+  );
 });
 
 describe("the WASM module", () => {
@@ -217,6 +304,30 @@ describe("the WASM module", () => {
       const data = randomBytes(length);
       expect(hexEncode(base64Decode(data.toString("base64")))).toBe(data.toString("hex"));
     }
-    expect(() => base64Decode("a*==")).toThrow("not base64");
+    for (const wrong of ["a*==", "abc", "ab=c", "é123"]) expect(() => base64Decode(wrong)).toThrow("not base64");
+  });
+
+  it("is left out where there is no WebAssembly, and the slow twin takes its place", async () => {
+    vi.resetModules();
+    vi.stubGlobal("WebAssembly", undefined);
+    try {
+      const fresh = await import("./cipher.ts");
+      const cipher = fresh.createPacketCipher({ txSlots: 32, rxSlots: 32 });
+      expect(cipher.constructor.name).toBe("Object");
+      const [key, plaintext] = [randomBytes(32), randomBytes(100)];
+      expect(seal(cipher, key, 5, 6, plaintext)).toEqual(nodeSeal(key, 5, 6, plaintext));
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
+
+  it.each([
+    [{ stride: 1500 }, "stride 1500"],
+    [{ txSlots: 0 }, "slots of a cipher are counted"],
+    [{ rxSlots: 1.5 }, "slots of a cipher are counted"],
+    [{ stride: 9216, txSlots: 8000 }, "are more than"],
+  ])("refuses the sizes %o", (options, message) => {
+    expect(() => createPacketCipher(options)).toThrow(message);
+    expect(() => createJsCipher(options)).toThrow(message);
   });
 });

@@ -1,11 +1,11 @@
-/** PacketCipher without WASM: @noble's ChaCha20-Poly1305, one packet after the other. The slow twin, and the fallback. */
-import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
+/** PacketCipher in plain JavaScript, one packet after the other: the oracle of the fast one, and the fallback. */
 import { CIPHER_BATCH, type PacketCipher } from "../base/ports.ts";
+import { openChaCha20Poly1305, sealChaCha20Poly1305 } from "./chacha20-poly1305.ts";
 import { checksum } from "./checksum.ts";
-import type { CipherOptions } from "./cipher-options.ts";
+import { assertJob, type CipherOptions, completeOptions, TAG_BYTES } from "./cipher-options.ts";
 import { SlotRing } from "./slot-ring.ts";
 
-const TAG_BYTES = 16;
+const NO_DATA = new Uint8Array(0);
 
 interface Job {
   readonly key: Uint8Array;
@@ -13,43 +13,65 @@ interface Job {
   readonly offset: number;
   readonly length: number;
 }
+type Kind = "seal" | "open";
 
-export function createJsCipher({ stride, txSlots, rxSlots }: CipherOptions): PacketCipher {
+/** @throws RangeError on sizes that no memory can be made of. */
+export function createJsCipher(options: Partial<CipherOptions> = {}): PacketCipher {
+  const { stride, txSlots, rxSlots } = completeOptions(options);
   const bytes = new Uint8Array((txSlots + rxSlots) * stride);
   const jobs: Job[] = [];
-  const verdicts = new Uint8Array(CIPHER_BATCH);
-  const queue = (key: Uint8Array, counterLow: number, counterHigh: number, offset: number, length: number): number => {
+  let kind: Kind = "seal";
+  let verdicts: boolean[] = [];
+
+  function queue(
+    as: Kind,
+    key: Uint8Array,
+    counterLow: number,
+    counterHigh: number,
+    offset: number,
+    length: number,
+  ): number {
+    assertKind(as);
     if (jobs.length === CIPHER_BATCH) return -1;
+    assertJob(key, offset, length, 0, bytes.length, stride);
+    kind = as;
     const nonce = new Uint8Array(12);
     const view = new DataView(nonce.buffer);
     view.setUint32(4, counterLow, true);
     view.setUint32(8, counterHigh, true);
-    return jobs.push({ key: key.slice(), nonce, offset, length }) - 1;
-  };
+    return jobs.push({ key: new Uint8Array(key), nonce, offset, length }) - 1;
+  }
+  function assertKind(wanted: Kind): void {
+    if (jobs.length > 0 && kind !== wanted) throw new Error("a batch is either sealing or opening");
+  }
+  function run({ key, nonce, offset, length }: Job): boolean {
+    const data = bytes.subarray(offset, offset + length);
+    const sealed = bytes.subarray(offset, offset + length + TAG_BYTES);
+    const result =
+      kind === "seal"
+        ? sealChaCha20Poly1305(key, nonce, data, NO_DATA)
+        : openChaCha20Poly1305(key, nonce, sealed, NO_DATA);
+    if (result === undefined) sealed.fill(0);
+    else sealed.set(result);
+    key.fill(0);
+    return result !== undefined;
+  }
+
   return {
     memory: { bytes, view: new DataView(bytes.buffer) },
     tx: new SlotRing(0, stride, txSlots),
     rx: new SlotRing(txSlots * stride, stride, rxSlots),
     checksum,
-    queueSeal: queue,
-    queueOpen: queue,
+    queueSeal: (key, low, high, offset, length) => queue("seal", key, low, high, offset, length),
+    queueOpen: (key, low, high, offset, length) => queue("open", key, low, high, offset, length),
     runSeal() {
-      for (const { key, nonce, offset, length } of jobs.splice(0)) {
-        bytes.set(chacha20poly1305(key, nonce).encrypt(bytes.slice(offset, offset + length)), offset);
-      }
+      assertKind("seal");
+      for (const job of jobs.splice(0)) run(job);
     },
     runOpen() {
-      jobs.splice(0).forEach(({ key, nonce, offset, length }, index) => {
-        const end = offset + length + TAG_BYTES;
-        try {
-          bytes.set(chacha20poly1305(key, nonce).decrypt(bytes.slice(offset, end)), offset);
-          verdicts[index] = 1;
-        } catch {
-          bytes.fill(0, offset, end); // wrong tag
-          verdicts[index] = 0;
-        }
-      });
+      assertKind("open");
+      verdicts = jobs.splice(0).map(run);
     },
-    verdict: (index) => verdicts[index] === 1,
+    verdict: (index) => verdicts[index] === true,
   };
 }

@@ -3,7 +3,7 @@ import type { SlotPool } from "../base/ports.ts";
 /** Slots that data may not take: handshakes and keepalives must get through when data fills the ring. */
 const RESERVED_FOR_CONTROL = 16;
 
-/** Free list of equal slots in one memory. */
+/** Free list of equal slots in one memory, the last released first. */
 export class SlotRing implements SlotPool {
   readonly stride: number;
   readonly capacity: number;
@@ -12,6 +12,7 @@ export class SlotRing implements SlotPool {
   readonly #leased: Uint8Array;
   #count: number;
 
+  /** `capacity` slots of `stride` bytes from byte `base` on. */
   constructor(base: number, stride: number, capacity: number) {
     this.#base = base;
     this.stride = stride;
@@ -22,7 +23,7 @@ export class SlotRing implements SlotPool {
   }
 
   get free(): number {
-    return this.#count;
+    return Math.max(0, this.#count - RESERVED_FOR_CONTROL);
   }
 
   lease(): number {
@@ -34,9 +35,9 @@ export class SlotRing implements SlotPool {
   }
 
   release(slot: number): void {
+    // A slot of another pool or within a slot gives no index of a leased one either.
     const index = (slot - this.#base) / this.stride;
-    if (!(index >= 0 && index < this.capacity) || this.#leased[index] !== 1)
-      throw new Error(`slot ${slot} is not leased`);
+    if (this.#leased[index] !== 1) throw new Error(`slot ${slot} is not leased`);
     this.#leased[index] = 0;
     this.#free[this.#count++] = slot;
   }

@@ -1,59 +1,79 @@
 /**
- * PacketCipher on WASM SIMD. One memory holds the job records, the packet slots of both directions, and nothing else:
+ * PacketCipher on WASM SIMD. One memory, which never grows, holds everything:
  *
- *   0      32 job records of 64 bytes: key(32) counterLow(4) counterHigh(4) offset(4) length(4) verdict(4)
- *   4096   scratch of the module
+ *   0      32 job records of 64 bytes: key(32) counterLow(4) counterHigh(4) offset(4) length(4)
+ *   2048   scratch of the module
  *   8192   TX slots, then RX slots
  *
- * Keys lie in memory only between queue and run; the module wipes them.
+ * Keys lie in memory only between queue and run; the module wipes all below the slots. Verdicts are the bits of a number.
  */
 import { type ChecksumFunction, CIPHER_BATCH, type PacketCipher, type PacketMemory } from "../base/ports.ts";
 import { AEAD_WASM } from "./aead.wasm.ts";
 import { base64Decode } from "./base64.ts";
 import { checksum as scalarChecksum } from "./checksum.ts";
-import type { CipherOptions } from "./cipher-options.ts";
+import { assertJob, type CipherOptions, completeOptions } from "./cipher-options.ts";
 import { SlotRing } from "./slot-ring.ts";
 
 const JOB_BYTES = 64;
 const JOB_WORDS = JOB_BYTES / 4;
-const SLOTS_AT = 8192;
-const PAGE_BYTES = 65_536;
-/** Jobs' verdicts, in words from the start of a record. */
+/** Fields of a job, in words. */
 const COUNTER_LOW = 8;
 const COUNTER_HIGH = 9;
 const OFFSET = 10;
 const LENGTH = 11;
-const VERDICT = 12;
+const SLOTS_AT = 8192;
+const PAGE_BYTES = 65_536;
 
-interface WasmMemory {
-  readonly buffer: ArrayBuffer;
-}
-interface AeadExports {
-  seal(count: number): void;
-  open(count: number): void;
-  checksum(offset: number, length: number, initial: number): number;
-}
 /** The little of the WebAssembly API that is used here; cores know no DOM and no Node types. */
 interface WasmApi {
   Module: new (bytes: Uint8Array) => object;
   Instance: new (module: object, imports: object) => { readonly exports: unknown };
-  Memory: new (limits: { initial: number; maximum: number }) => WasmMemory;
+  Memory: new (limits: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer };
   validate(bytes: Uint8Array): boolean;
+}
+
+/** What assembly/index.ts exports. Offsets and lengths in bytes of the memory; nothing is checked there. */
+interface AeadExports {
+  seal(jobs: number): void;
+  /** Bit i: the tag of job i was right. */
+  open(jobs: number): number;
+  checksum(offset: number, length: number, initial: number): number;
+  /** Poly1305 alone, `length` a multiple of 16; `stitched` as between the rounds of ChaCha20. For test vectors. */
+  poly1305(key: number, offset: number, length: number, tag: number, stitched: boolean): void;
+}
+
+interface Aead {
+  readonly exports: AeadExports;
+  readonly buffer: ArrayBuffer;
 }
 
 let compiled: { readonly api: WasmApi; readonly module: object } | undefined;
 
-/** Undefined where WASM SIMD is missing. */
-export function createWasmCipher(options: CipherOptions): PacketCipher | undefined {
+/**
+ * Undefined where WASM SIMD is missing.
+ * @throws RangeError on sizes that no memory can be made of.
+ */
+export function createWasmCipher(options: Partial<CipherOptions> = {}): PacketCipher | undefined {
+  const complete = completeOptions(options);
+  const aead = instantiateAead(SLOTS_AT + (complete.txSlots + complete.rxSlots) * complete.stride);
+  return aead === undefined ? undefined : new WasmCipher(aead, complete);
+}
+
+/** The bare module over a memory of its own, of at least `memoryBytes`. Undefined where WASM SIMD is missing. */
+export function instantiateAead(memoryBytes: number): Aead | undefined {
   compiled ??= compile();
-  return compiled === undefined ? undefined : new WasmCipher(compiled.api, compiled.module, options);
+  if (compiled === undefined) return undefined;
+  const pages = Math.ceil(memoryBytes / PAGE_BYTES);
+  const memory = new compiled.api.Memory({ initial: pages, maximum: pages });
+  const instance = new compiled.api.Instance(compiled.module, { env: { memory } });
+  return { exports: instance.exports as AeadExports, buffer: memory.buffer };
 }
 
 function compile(): { api: WasmApi; module: object } | undefined {
   const api = (globalThis as { WebAssembly?: WasmApi }).WebAssembly;
+  if (api === undefined) return undefined;
   const bytes = base64Decode(AEAD_WASM);
-  if (api === undefined || !api.validate(bytes)) return undefined;
-  return { api, module: new api.Module(bytes) };
+  return api.validate(bytes) ? { api, module: new api.Module(bytes) } : undefined;
 }
 
 class WasmCipher implements PacketCipher {
@@ -64,27 +84,64 @@ class WasmCipher implements PacketCipher {
   readonly #exports: AeadExports;
   readonly #bytes: Uint8Array;
   readonly #words: Uint32Array;
-  readonly #verdicts = new Uint8Array(CIPHER_BATCH);
+  readonly #slotBytes: number;
+  readonly #stride: number;
   #count = 0;
+  #opening = false;
+  #verdicts = 0;
+  #verdictCount = 0;
 
-  constructor(api: WasmApi, module: object, options: CipherOptions) {
-    const { stride, txSlots, rxSlots } = options;
-    const pages = Math.ceil((SLOTS_AT + (txSlots + rxSlots) * stride) / PAGE_BYTES);
-    const memory = new api.Memory({ initial: pages, maximum: pages });
-    this.#exports = new api.Instance(module, { env: { memory } }).exports as AeadExports;
-    this.#bytes = new Uint8Array(memory.buffer);
-    this.#words = new Uint32Array(memory.buffer);
-    this.memory = { bytes: this.#bytes, view: new DataView(memory.buffer) };
+  constructor({ exports, buffer }: Aead, { stride, txSlots, rxSlots }: CipherOptions) {
+    this.#exports = exports;
+    this.#bytes = new Uint8Array(buffer);
+    this.#words = new Uint32Array(buffer);
+    this.#slotBytes = (txSlots + rxSlots) * stride;
+    this.#stride = stride;
+    this.memory = { bytes: this.#bytes, view: new DataView(buffer) };
     this.tx = new SlotRing(SLOTS_AT, stride, txSlots);
     this.rx = new SlotRing(SLOTS_AT + txSlots * stride, stride, rxSlots);
+    const own = this.#bytes;
     this.checksum = (bytes, offset, length, initial) =>
-      bytes === this.#bytes
-        ? this.#exports.checksum(offset, length, initial)
-        : scalarChecksum(bytes, offset, length, initial);
+      bytes === own ? exports.checksum(offset, length, initial) : scalarChecksum(bytes, offset, length, initial);
   }
 
   queueSeal(key: Uint8Array, counterLow: number, counterHigh: number, offset: number, length: number): number {
+    return this.#queue(false, key, counterLow, counterHigh, offset, length);
+  }
+
+  queueOpen(key: Uint8Array, counterLow: number, counterHigh: number, offset: number, length: number): number {
+    return this.#queue(true, key, counterLow, counterHigh, offset, length);
+  }
+
+  runSeal(): void {
+    this.#assertKind(false);
+    if (this.#count > 0) this.#exports.seal(this.#count);
+    this.#count = 0;
+  }
+
+  runOpen(): void {
+    this.#assertKind(true);
+    this.#verdicts = this.#count > 0 ? this.#exports.open(this.#count) : 0;
+    this.#verdictCount = this.#count;
+    this.#count = 0;
+  }
+
+  verdict(index: number): boolean {
+    return index >= 0 && index < this.#verdictCount && ((this.#verdicts >>> index) & 1) === 1;
+  }
+
+  #queue(
+    opening: boolean,
+    key: Uint8Array,
+    counterLow: number,
+    counterHigh: number,
+    offset: number,
+    length: number,
+  ): number {
+    this.#assertKind(opening);
     if (this.#count === CIPHER_BATCH) return -1;
+    assertJob(key, offset, length, SLOTS_AT, this.#slotBytes, this.#stride);
+    this.#opening = opening;
     const job = this.#count++;
     const words = this.#words;
     const at = job * JOB_WORDS;
@@ -96,22 +153,7 @@ class WasmCipher implements PacketCipher {
     return job;
   }
 
-  queueOpen(key: Uint8Array, counterLow: number, counterHigh: number, offset: number, length: number): number {
-    return this.queueSeal(key, counterLow, counterHigh, offset, length);
-  }
-
-  runSeal(): void {
-    this.#exports.seal(this.#count);
-    this.#count = 0;
-  }
-
-  runOpen(): void {
-    this.#exports.open(this.#count);
-    for (let job = 0; job < this.#count; job++) this.#verdicts[job] = this.#words[job * JOB_WORDS + VERDICT]!;
-    this.#count = 0;
-  }
-
-  verdict(index: number): boolean {
-    return this.#verdicts[index] === 1;
+  #assertKind(opening: boolean): void {
+    if (this.#count > 0 && this.#opening !== opening) throw new Error("a batch is either sealing or opening");
   }
 }
