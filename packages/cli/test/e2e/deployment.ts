@@ -18,13 +18,15 @@ export interface Finished {
 
 export class TestDeployment {
   readonly folder = mkdtempSync(join(tmpdir(), "coder-e2e-"));
-  readonly url: string;
+  url: string;
   readonly #port: number;
   readonly #children = new Set<ChildProcess>();
 
-  static async start(): Promise<TestDeployment> {
+  /** @param front Puts something in front of the server, which listens on `port`; returns the URL that everybody uses. */
+  static async start(front?: (port: number, folder: string) => Promise<string>): Promise<TestDeployment> {
     if (!existsSync(coder)) throw new Error("the CLI is not built: run npm run build");
     const deployment = new TestDeployment(await freePort());
+    if (front !== undefined) deployment.url = await front(deployment.#port, deployment.folder);
     await deployment.startServer();
     await deployment.logIn("owner", true);
     return deployment;
@@ -65,7 +67,7 @@ export class TestDeployment {
       log += String(chunk);
     });
     for (let tries = 0; tries < 200; tries++) {
-      const up = await fetch(`${this.url}/healthz`).then(
+      const up = await fetch(`http://127.0.0.1:${this.#port}/healthz`).then(
         (answer) => answer.ok,
         () => false, // not listening yet
       );
