@@ -40,3 +40,9 @@ export function checkVersion(
     return { ok: false, detail: `version ${requested} is newer than this server's ${own}` };
   return { ok: true, version: wanted };
 }
+
+/**
+ * What every part of this build calls itself: the release whose REST and agent API it speaks, which stock counterparts
+ * compare by major.minor, and our own version as build metadata.
+ */
+export const BUILD_VERSION = "v2.26.0+network.0.1.0";

@@ -1,7 +1,7 @@
 /** ChaCha20 (RFC 8439 §2.3, §2.4), written to be read: the slow twin of the one in assembly/. */
 import { viewOf } from "../base/bytes.ts";
 
-/** "expand 32-byte k" as little-endian words. Words are signed throughout, which is what V8 adds fastest. */
+/** "expand 32-byte k" as little-endian words. Words are signed, so that sums stay 32-bit integers. */
 const CONSTANTS = [0x61707865, 0x3320646e, 0x79622d32, 0x6b206574];
 const BLOCK_BYTES = 64;
 
