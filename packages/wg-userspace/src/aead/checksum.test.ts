@@ -51,10 +51,15 @@ describe("the checksum", () => {
       for (const length of [0, 3, 200]) compare(own, base, length, initial);
   });
 
-  it("does not overflow over a large run of ones", () => {
-    const length = 9216 * 31 - 1;
-    own.fill(0xff, 8192);
-    compare(own, 8192 + 1, length, 0xffff);
+  it("does not overflow over more than a megabyte of ones, where a 32-bit sum would", () => {
+    const large = createWasmCipher({ txSlots: 16, rxSlots: 112, stride: 9216 })!;
+    const { bytes } = large.memory;
+    const length = 128 * 9216 - 3;
+    bytes.fill(0xff, 8192);
+    bytes[8192 + 5000] = 0x12;
+    const expected = naive(bytes, 8193, length, 0xffff);
+    expect(large.checksum(bytes, 8193, length, 0xffff)).toBe(expected);
+    expect(checksum(bytes, 8193, length, 0xffff)).toBe(expected);
   });
 
   it("works on buffers that are not the cipher's, and on views into larger ones", () => {
