@@ -62,7 +62,7 @@ http {
     afterAll(async () => {
       await deployment?.close();
       // The master ends its workers; killed, it would leave them.
-    nginx?.kill("SIGTERM");
+      nginx?.kill("SIGTERM");
     });
 
     it("reaches the workspace: the relay connection falls back to WebSocket by itself", async () => {
