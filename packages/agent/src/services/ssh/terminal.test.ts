@@ -8,13 +8,16 @@ import { eventually, exec, isAlive, outcome, run, shell, TestService } from "./t
 
 const PTY = { pty: { rows: 33, cols: 101, term: "xterm-256color" } };
 
-async function until(channel: ClientChannel, text: string): Promise<string> {
-  let seen = "";
-  while (!seen.includes(text)) {
-    const [chunk] = (await once(channel, "data")) as [Buffer];
-    seen += chunk.toString();
-  }
-  return seen;
+/** One listener for the whole wait: a flowing stream drops what arrives between two one-shot listeners. */
+function until(channel: ClientChannel, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let seen = "";
+    channel.on("data", (chunk: Buffer) => {
+      seen += chunk.toString();
+      if (seen.includes(text)) resolve(seen);
+    });
+    channel.once("close", () => reject(new Error(`the channel closed before ${JSON.stringify(text)}: ${seen}`)));
+  });
 }
 
 test("a program on a terminal has its size and type, and SSH_TTY names it", async () => {
