@@ -2,16 +2,38 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 
 const root = join(import.meta.dirname, "..");
 const outdir = join(root, "packages/cli/dist");
 
-/** Each entry is one file, so that a start reads one file. `ssh --stdio` has its own: it is on the path of every git. */
+/**
+ * Each entry is one file, so that a start reads one or two. `ssh --stdio` has its own: it is on the path of every git.
+ * The rest is cut where most commands need nothing of the other side.
+ */
 const ENTRIES = {
   coder: "packages/cli/src/main.ts",
   "ssh-stdio": "packages/cli/src/ssh-stdio.ts",
   cli: "packages/cli/src/cli.ts",
+  network: "packages/cli/src/network-commands.ts",
+  help: "packages/cli/src/help.ts",
+  server: "packages/cli/src/services/server.ts",
+  agent: "packages/cli/src/services/agent.ts",
+};
+
+/** Modules that are bundles when they are imported by `import()`; a static import takes them in as usual. */
+const LAZY: ReadonlyMap<string, string> = new Map(
+  (["network", "help", "server", "agent"] as const).map((name) => [join(root, ENTRIES[name]), `./${name}.cjs`]),
+);
+
+const lazyBundles: Plugin = {
+  name: "lazy-bundles",
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.{1,2}\// }, ({ path, kind, resolveDir }) => {
+      const bundle = kind === "dynamic-import" ? LAZY.get(join(resolveDir, path)) : undefined;
+      return bundle === undefined ? undefined : { path: bundle, external: true };
+    });
+  },
 };
 
 export async function buildCli(): Promise<void> {
@@ -30,6 +52,7 @@ export async function buildCli(): Promise<void> {
     minifySyntax: true,
     legalComments: "none",
     logLevel: "warning",
+    plugins: [lazyBundles],
     // Native or optional parts: resolved from node_modules at run time, and only when they are used.
     external: [
       "@lydell/node-pty",

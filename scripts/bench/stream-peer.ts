@@ -35,7 +35,7 @@ await answerRequests({
     });
     if (request["relayPort"] !== undefined) await useRelay(driver, Number(request["relayPort"]));
     driver.listenTcp(TUNNEL_PORT, (accepted) => incoming.resolve(accepted));
-    return { publicKey: hexEncode(driver.publicKey), udpPort: driver.udpPort };
+    return { publicKey: hexEncode(driver.publicKey), udpPort: driver.udpPorts.ipv4 };
   },
 
   async peer(request) {

@@ -7,7 +7,7 @@ export interface AgentOptions {
   /** The agent's token, a UUID. */
   readonly token: string;
   readonly extraHeaders?: () => Promise<Readonly<Record<string, string>>>;
-  /** UDP port of the tunnel, 0 for any; absent: relays only. */
+  /** UDP port of the tunnel; absent or 0: any. */
   readonly listenPort?: number;
   /** How long a session outlives a client that does not answer, in ms. */
   readonly sshMaxTimeoutMs: number;

@@ -8,6 +8,8 @@ import type { Manifest } from "coder-protocol/gen/agent_pb.js";
 import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";
 import { type AddrPort, formatIp } from "wg-userspace/base/ip";
 import { parseDerpMap } from "wg-userspace/derp/map";
+import { monotonicNow } from "wg-userspace/io/clock";
+import { setTunnelUdpFallback, type TunnelUdpFallback } from "wg-userspace/io/udp-tunnel-socket";
 import type { TcpOptions } from "wg-userspace/netstack/stack";
 import type { AgentOptions } from "./agent-options.ts";
 import { ControlSession } from "./control-session.ts";
@@ -15,8 +17,9 @@ import { PortRelay } from "./services/port-relay.ts";
 import { deriveHostKey } from "./services/ssh/host-key.ts";
 import { SshService } from "./services/ssh/ssh-service.ts";
 import { resolveUser } from "./services/ssh/user.ts";
+import { UdpRelay } from "./services/udp-relay.ts";
 import { sessionEnvironment } from "./session-environment.ts";
-import { StatsCollector } from "./stats.ts";
+import { type PeerOnPath, StatsCollector } from "./stats.ts";
 
 /** SSH: port 1 for the CLI, 22 for programs that dial the workspace's address themselves. */
 const SSH_PORTS = [1, 22] as const;
@@ -24,6 +27,8 @@ const SSH_PORTS = [1, 22] as const;
 const RESERVED_PORTS_END = 8;
 const STOP_GRACE_MS = 5_000;
 const MAX_CLIENTS = 1024;
+/** A client heard this recently counts as reachable: WireGuard's own limit for a session. */
+const REACHABLE_MS = 180_000;
 
 export class Agent {
   readonly #options: AgentOptions;
@@ -33,12 +38,14 @@ export class Agent {
   #node: TailnetNode | undefined;
   #ssh: SshService | undefined;
   #relay: PortRelay | undefined;
+  #udpRelay: UdpRelay | undefined;
 
   constructor(options: AgentOptions) {
     this.#options = options;
     const stats = new StatsCollector({
-      connections: () => this.#relay?.openConnections ?? 0,
+      connections: () => ({ tcp: this.#relay?.openConnections ?? 0, udp: this.#udpRelay?.openFlows ?? 0 }),
       traffic: () => this.#traffic(),
+      peers: () => this.#peersOnPaths(),
       sessions: () => this.#ssh?.counts ?? { ssh: 0, vscode: 0, jetbrains: 0 },
     });
     const deployment = new Deployment({
@@ -80,6 +87,7 @@ export class Agent {
     } finally {
       stopControl.abort();
       this.#relay?.close();
+      this.#udpRelay?.close();
       await this.#ssh?.close({ graceMs: 0 });
       await this.#node?.close();
     }
@@ -110,6 +118,7 @@ export class Agent {
       isDestination: () => false,
       logger,
       ...(this.#options.listenPort === undefined ? {} : { udpPort: this.#options.listenPort }),
+      ...(manifest.disableDirectConnections ? { directBlocked: "deployment" } : {}),
     });
     this.#node = node;
     this.#ssh = new SshService({
@@ -128,6 +137,7 @@ export class Agent {
     });
     this.#relay = new PortRelay(node.driver, logger);
     this.#serve(node, this.#ssh, this.#relay);
+    this.#udpRelay = this.#relayUdp(node);
     return node;
   }
 
@@ -148,6 +158,25 @@ export class Agent {
     });
   }
 
+  #relayUdp(node: TailnetNode): UdpRelay {
+    const relay: UdpRelay = new UdpRelay(
+      {
+        send: (payload, from, to) => tunnel.send(payload, from, to),
+        refuse: (local, remote, payloadLength) => tunnel.refuse(local, remote, payloadLength),
+      },
+      this.#options.logger,
+    );
+    const tunnel: TunnelUdpFallback = setTunnelUdpFallback(node.driver, {
+      onDatagram: (datagram) => {
+        if (datagram.local.port <= RESERVED_PORTS_END) return false;
+        relay.handleDatagram(datagram);
+        return true;
+      },
+      onUnreachable: (local, remote) => relay.handleUnreachable(local, remote),
+    });
+    return relay;
+  }
+
   #traffic(): { rxBytes: number; txBytes: number } {
     let rxBytes = 0;
     let txBytes = 0;
@@ -156,6 +185,17 @@ export class Agent {
       txBytes += peer.txBytes;
     }
     return { rxBytes, txBytes };
+  }
+
+  #peersOnPaths(): PeerOnPath[] {
+    const now = monotonicNow();
+    return (this.#node?.driver.engine.peers() ?? []).flatMap((peer): PeerOnPath[] => {
+      const { path, lastReceivedAt, endpoint } = peer;
+      if (path === undefined || lastReceivedAt === undefined || now - lastReceivedAt > REACHABLE_MS) return [];
+      if (path.kind === "relay") return [{ path: "relayed" }];
+      const rttMs = endpoint.finder?.best?.rttMs;
+      return [{ path: "direct", ...(rttMs === undefined ? {} : { rttMs }) }];
+    });
   }
 }
 

@@ -11,18 +11,39 @@ export interface StatsReport {
   readonly sessionCountJetbrains: bigint;
   readonly sessionCountReconnectingPty: bigint;
   readonly sessionCountSsh: bigint;
+  readonly metrics: StatsMetric[];
+}
+
+/** As in the protobuf Stats message. */
+export interface StatsMetric {
+  readonly name: string;
+  /** 2: gauge. */
+  readonly type: 2;
+  readonly value: number;
+  readonly labels: { readonly name: string; readonly value: string }[];
+}
+
+/** One client that was heard of lately. */
+export interface PeerOnPath {
+  readonly path: "direct" | "relayed";
+  /** Round trip, ms; absent when it was not measured. */
+  readonly rttMs?: number;
 }
 
 export interface StatsSources {
-  /** Open connections inside the tunnel. */
-  readonly connections: () => number;
+  /** Relayed to programs of the workspace and open now. */
+  readonly connections: () => { readonly tcp: number; readonly udp: number };
   /** Bytes of all peers since the start. */
   readonly traffic: () => { readonly rxBytes: number; readonly txBytes: number };
+  /** Clients that can be reached now. */
+  readonly peers: () => readonly PeerOnPath[];
   readonly sessions: () => { readonly ssh: number; readonly vscode: number; readonly jetbrains: number };
 }
 
 /** Nobody could be pinged. */
 const NO_LATENCY = -0.001;
+/** The name under which agents of this family count their peers by path; control planes look for it. */
+const PEERS_METRIC = "coderd_agentstats_currently_reachable_peers";
 
 export class StatsCollector {
   readonly #sources: StatsSources;
@@ -40,11 +61,12 @@ export class StatsCollector {
     const rxBytes = BigInt(Math.max(0, traffic.rxBytes - since.rxBytes));
     const txBytes = BigInt(Math.max(0, traffic.txBytes - since.txBytes));
     const sessions = this.#sources.sessions();
-    const connections = BigInt(this.#sources.connections());
+    const { tcp, udp } = this.#sources.connections();
+    const peers = this.#sources.peers();
     return {
-      connectionsByProto: { TCP: connections },
-      connectionCount: connections,
-      connectionMedianLatencyMs: NO_LATENCY,
+      connectionsByProto: { TCP: BigInt(tcp), UDP: BigInt(udp) },
+      connectionCount: BigInt(tcp + udp),
+      connectionMedianLatencyMs: median(peers.flatMap((peer) => peer.rttMs ?? [])) ?? NO_LATENCY,
       rxPackets: 0n,
       rxBytes,
       txPackets: 0n,
@@ -53,6 +75,21 @@ export class StatsCollector {
       sessionCountJetbrains: BigInt(sessions.jetbrains),
       sessionCountReconnectingPty: 0n,
       sessionCountSsh: BigInt(sessions.ssh),
+      metrics: [
+        peersMetric("p2p", peers.filter((peer) => peer.path === "direct").length),
+        peersMetric("derp", peers.filter((peer) => peer.path === "relayed").length),
+      ],
     };
   }
+}
+
+function peersMetric(connectionType: "p2p" | "derp", value: number): StatsMetric {
+  return { name: PEERS_METRIC, type: 2, value, labels: [{ name: "connection_type", value: connectionType }] };
+}
+
+function median(values: readonly number[]): number | undefined {
+  const sorted = [...values].sort((a, b) => a - b);
+  const upper = sorted[sorted.length >> 1];
+  const lower = sorted[(sorted.length - 1) >> 1];
+  return upper === undefined || lower === undefined ? undefined : (upper + lower) / 2;
 }

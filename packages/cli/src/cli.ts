@@ -1,48 +1,31 @@
-/** The full command line: finds the command and runs it; help and unknown words are oclif's. */
-
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { Config, run } from "@oclif/core";
+/** The full command line: finds the command, loads it and runs it. */
 import type { BaseCommand } from "./base-command.ts";
-import { exitWith, reportFailure } from "./base-command.ts";
-import Agent from "./commands/agent.ts";
-import Completion from "./commands/completion.ts";
-import ExternalWorkspacesInstructions from "./commands/external-workspaces/agent-instructions.ts";
-import ExternalWorkspacesCreate from "./commands/external-workspaces/create.ts";
-import ExternalWorkspacesList from "./commands/external-workspaces/list.ts";
-import List from "./commands/list.ts";
-import Login from "./commands/login.ts";
-import Logout from "./commands/logout.ts";
-import Server from "./commands/server.ts";
-import Show from "./commands/show.ts";
-import Ssh from "./commands/ssh.ts";
-import TokensCreate from "./commands/tokens/create.ts";
-import TokensList from "./commands/tokens/list.ts";
-import TokensRemove from "./commands/tokens/remove.ts";
-import Version from "./commands/version.ts";
-import Whoami from "./commands/whoami.ts";
+import { exitWith } from "./base-command.ts";
+import { reportFailure } from "./errors/report.ts";
 import { UserError } from "./errors/user-error.ts";
 import { rotateGlobalFlags } from "./flags/rotate.ts";
 
-type CommandClass = new (argv: string[], config: Config) => BaseCommand;
+type CommandClass = Omit<typeof BaseCommand, "prototype"> & (new (id: string, argv: readonly string[]) => BaseCommand);
 
-export const COMMANDS = {
-  agent: Agent,
-  completion: Completion,
-  "external-workspaces:agent-instructions": ExternalWorkspacesInstructions,
-  "external-workspaces:create": ExternalWorkspacesCreate,
-  "external-workspaces:list": ExternalWorkspacesList,
-  list: List,
-  login: Login,
-  logout: Logout,
-  server: Server,
-  show: Show,
-  ssh: Ssh,
-  "tokens:create": TokensCreate,
-  "tokens:list": TokensList,
-  "tokens:remove": TokensRemove,
-  version: Version,
-  whoami: Whoami,
+/** Loaded when they are wanted: a start pays for one command. */
+const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
+  agent: async () => (await import("./commands/agent.ts")).default,
+  completion: async () => (await import("./commands/completion.ts")).default,
+  "external-workspaces:agent-instructions": async () =>
+    (await import("./commands/external-workspaces/agent-instructions.ts")).default,
+  "external-workspaces:create": async () => (await import("./commands/external-workspaces/create.ts")).default,
+  "external-workspaces:list": async () => (await import("./commands/external-workspaces/list.ts")).default,
+  list: async () => (await import("./commands/list.ts")).default,
+  login: async () => (await import("./commands/login.ts")).default,
+  logout: async () => (await import("./commands/logout.ts")).default,
+  server: async () => (await import("./commands/server.ts")).default,
+  show: async () => (await import("./commands/show.ts")).default,
+  ssh: async () => (await import("./network-commands.ts")).Ssh,
+  "tokens:create": async () => (await import("./commands/tokens/create.ts")).default,
+  "tokens:list": async () => (await import("./commands/tokens/list.ts")).default,
+  "tokens:remove": async () => (await import("./commands/tokens/remove.ts")).default,
+  version: async () => (await import("./commands/version.ts")).default,
+  whoami: async () => (await import("./commands/whoami.ts")).default,
 };
 
 /** Other names of commands. */
@@ -59,40 +42,35 @@ export function runCli(argv: readonly string[]): void {
 }
 
 async function main(argv: readonly string[]): Promise<void> {
-  const config = await Config.load({ root: join(dirname(fileURLToPath(import.meta.url)), "..") });
   const found = findCommand(argv);
   if (found !== undefined) {
-    const command = new found.Class([...found.argv], config);
-    command.id = found.id;
-    await command.run();
+    const Command = await COMMANDS[found.id]!();
+    await new Command(found.id, found.argv).run();
     return;
   }
-  const [first] = argv;
-  const isTopic = first !== undefined && Object.keys(COMMANDS).some((id) => id.startsWith(`${first}:`));
-  const wantsHelp =
-    argv.length === 0 ||
-    argv.includes("--help") ||
-    argv.includes("-h") ||
-    first === "help" ||
-    (isTopic && argv.length === 1);
-  if (!wantsHelp) {
-    const name = isTopic ? argv.slice(0, 2).join(" ") : first;
+  const words = (argv[0] === "help" ? argv.slice(1) : argv).filter((word) => !word.startsWith("-"));
+  const isTopic = Object.keys(COMMANDS).some((id) => id.startsWith(`${words[0]}:`));
+  const asked = argv[0] === "help" || argv.includes("--help") || argv.includes("-h");
+  const named = findCommand(words);
+  const known = words.length === 0 || named !== undefined || (isTopic && (asked || words.length === 1));
+  if (!known || (!asked && words.length === 0 && argv.length > 0)) {
+    const name = words.length === 0 ? argv[0] : isTopic ? words.slice(0, 2).join(" ") : words[0];
     throw new UserError(`There is no command "${name}"`, { next: ["coder --help"], code: "ERR_USAGE", exit: 2 });
   }
-  await run(
-    first === "help"
-      ? [...argv.slice(1), "--help"]
-      : argv.length === 0 || isTopic
-        ? [...argv.slice(0, 1), "--help"]
-        : [...argv],
-    config,
-  );
+  const { showHelp } = await import("./help.ts");
+  const subject = named?.id.split(":") ?? words.slice(0, 1);
+  await showHelp(await allCommands(), subject);
   await exitWith(0);
+}
+
+async function allCommands(): Promise<Record<string, CommandClass>> {
+  const commands: Record<string, CommandClass> = {};
+  for (const [id, load] of Object.entries(COMMANDS)) commands[id] = await load();
+  return commands;
 }
 
 interface FoundCommand {
   readonly id: string;
-  readonly Class: CommandClass;
   readonly argv: readonly string[];
 }
 
@@ -100,15 +78,14 @@ interface FoundCommand {
 export function findCommand(argv: readonly string[]): FoundCommand | undefined {
   const [first, ...rest] = argv;
   if (first === undefined) return undefined;
-  const single = classOf(first);
-  if (single !== undefined) return { ...single, argv: rest };
+  const single = idOf(first);
+  if (single !== undefined) return { id: single, argv: rest };
   const [second, ...behind] = rotateGlobalFlags(rest);
-  const double = second === undefined ? undefined : classOf(`${first}:${second}`);
-  return double === undefined ? undefined : { ...double, argv: behind };
+  const double = second === undefined ? undefined : idOf(`${first}:${second}`);
+  return double === undefined ? undefined : { id: double, argv: behind };
 }
 
-function classOf(name: string): { id: string; Class: CommandClass } | undefined {
+function idOf(name: string): string | undefined {
   const id = ALIASES[name] ?? name;
-  const Class = (COMMANDS as Readonly<Record<string, unknown>>)[id] as CommandClass | undefined;
-  return Class === undefined ? undefined : { id, Class };
+  return Object.hasOwn(COMMANDS, id) ? id : undefined;
 }

@@ -1,6 +1,7 @@
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { makeDirectories } from "./make-directories.ts";
 
 /** Files of the stored login, shared with a stock CLI: each holds its bare value. */
 export type ConfigFile = "url" | "session" | "organization";
@@ -27,7 +28,7 @@ export function readConfig(dir: string, file: ConfigFile): string | undefined {
 
 /** Writes by rename, private from the first byte on: folder 0700, file 0600, wider modes are narrowed. */
 export function writeConfig(dir: string, file: ConfigFile, value: string): void {
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  makeDirectories(dir);
   if ((statSync(dir).mode & 0o077) !== 0) chmodSync(dir, 0o700);
   const temporary = join(dir, `.${file}.${process.pid}.tmp`);
   rmSync(temporary, { force: true });

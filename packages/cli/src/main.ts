@@ -2,13 +2,11 @@
  * Entry of the executable. `ssh --stdio` is started for every `ssh`, `git` and editor window: it goes to an entry of its
  * own that loads nothing else. Everything else goes to the full command line.
  */
-import { createRequire, enableCompileCache } from "node:module";
-import { join } from "node:path";
+import { createRequire } from "node:module";
+import { keepCompiledCode } from "./compile-cache.ts";
 import { rotateGlobalFlags } from "./flags/rotate.ts";
 
-// Compiled code is kept between starts, in a folder of this person's own.
-const home = process.env["XDG_CACHE_HOME"] ?? (process.env["HOME"] && join(process.env["HOME"], ".cache"));
-if (home) enableCompileCache?.(join(home, "coder", "compiled"));
+keepCompiledCode(process.env);
 
 const argv = rotateGlobalFlags(process.argv.slice(2));
 const load = createRequire(import.meta.url);

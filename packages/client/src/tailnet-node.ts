@@ -4,32 +4,40 @@
  * connections.
  */
 import type { NodeInfo } from "coder-protocol/tailnet/node";
-import type { EngineError } from "wg-userspace/base/errors";
+import { EngineError } from "wg-userspace/base/errors";
 import type { Instant } from "wg-userspace/base/instant";
-import { parseIp, parsePrefix } from "wg-userspace/base/ip";
+import { type AddrPort, parseAddrPort, parseIp, parsePrefix } from "wg-userspace/base/ip";
 import {
   clampPrivateKey,
-  discoPublicKey,
+  discoPrivateKey,
   formatDiscoKey,
   keyId,
   nodePrivateKey,
   nodePublicKey,
+  parseDiscoKey,
 } from "wg-userspace/base/keys";
 import type { Logger } from "wg-userspace/base/ports";
 import { HomeChooser } from "wg-userspace/derp/home";
-import { type DerpMap, hasRelay, rewriteEmbedded } from "wg-userspace/derp/map";
+import { type DerpMap, rewriteEmbedded } from "wg-userspace/derp/map";
 import type { EngineEvent } from "wg-userspace/engine";
 import { monotonicNow } from "wg-userspace/io/clock";
-import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/crypto-suite";
+import { nodeRandom } from "wg-userspace/io/crypto-suite";
 import { Driver } from "wg-userspace/io/driver";
 import type { RelayState } from "wg-userspace/io/relay-connection";
-import { measureLatency } from "wg-userspace/io/relay-latency";
 import type { Path } from "wg-userspace/magicsock/path";
+import { PortChangePolicy } from "wg-userspace/magicsock/port-change";
+import type { NetReport } from "wg-userspace/netcheck/report";
 import type { Deployment } from "./api.ts";
+import { NetworkWatch } from "./network-watch.ts";
+import type { DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
+import { candidateReports, endpointTexts, pathRef, regionRef } from "./peer-paths.ts";
 import { type PeerAction, PeerProgramming, type PeerUpdate } from "./peer-programming.ts";
 
-/** Measured again this often: networks change, and a home that became slow should not stay home. */
-const LATENCY_INTERVAL_MS = 5 * 60_000;
+/**
+ * Largest inner packet: what a path over plain Ethernet carries inside WireGuard over IPv6. A peer gets more than 1280 only
+ * after its path was seen to carry it.
+ */
+const MAX_MTU = 1420;
 /** Keepalive of a peer whose tunnel must stay usable through idle NATs and relays. */
 const PERSISTENT_KEEPALIVE_MS = 25_000;
 
@@ -39,8 +47,10 @@ export interface TailnetNodeOptions {
   readonly addresses: readonly string[];
   /** Unique number of this node on the control plane. */
   readonly nodeId: bigint;
-  /** Local UDP port, 0 for any; absent: relays only. */
+  /** Local UDP port; absent or 0: any. */
   readonly udpPort?: number;
+  /** Who forbids direct connections, if anybody does: then everything goes by relay. */
+  readonly directBlocked?: "this-client" | "deployment";
   readonly forceWebSocket?: boolean;
   readonly maxPeers?: number;
   /** Peers that we asked for, as opposed to peers that asked for us. */
@@ -66,18 +76,22 @@ export class TailnetNode implements AsyncDisposable {
   readonly driver: Driver;
   readonly #options: TailnetNodeOptions;
   readonly #programming: PeerProgramming;
-  readonly #disco = formatDiscoKey(discoPublicKey(nodeCryptoSuite.publicKey(clampPrivateKey(nodeRandom.bytes(32)))));
+  readonly #watch: NetworkWatch;
   readonly #home = new HomeChooser(nodeRandom);
   readonly #idByKey = new Map<string, string>();
   readonly #listeners = new Set<(event: TailnetNodeEvent) => void>();
   readonly #selfListeners = new Set<() => void>();
   readonly #forcedWebSocket = new Map<number, string>();
-  #latencyMs = new Map<number, number>();
+  /** Time of the first direct path to each peer, by id, since the peer came. */
+  readonly #directAfterMs = new Map<string, number>();
+  readonly #programmedAt = new Map<string, Instant>();
+  #endpoints: readonly AddrPort[] = [];
+  #sentNode = false;
+  readonly #portChanges = new PortChangePolicy();
+  #latencyMs: ReadonlyMap<number, number> = new Map();
   #map: DerpMap | undefined;
   #homeRegion = 0;
   #timer: NodeJS.Timeout | undefined;
-  #latencyTimer: NodeJS.Timeout | undefined;
-  #measuring = new AbortController();
   #closed = false;
 
   static async open(options: TailnetNodeOptions): Promise<TailnetNode> {
@@ -91,7 +105,12 @@ export class TailnetNode implements AsyncDisposable {
         privateKey: nodePrivateKey(clampPrivateKey(nodeRandom.bytes(32))),
         addresses: options.addresses.map(addressOf),
         ...(options.maxPeers === undefined ? {} : { maxPeers: options.maxPeers }),
-        ...(options.udpPort === undefined ? {} : { udpPort: options.udpPort }),
+        ...(options.directBlocked === undefined ? { udpPort: options.udpPort ?? 0 } : {}),
+        mtu: MAX_MTU,
+        disco: {
+          privateKey: discoPrivateKey(clampPrivateKey(nodeRandom.bytes(32))),
+          blockDirect: options.directBlocked !== undefined,
+        },
         ...(options.logger === undefined ? {} : { logger: options.logger }),
         relay: {
           dialer: options.deployment.dialer,
@@ -104,6 +123,7 @@ export class TailnetNode implements AsyncDisposable {
         onRelayState: (regionId, state, error) => route((to) => to.#emit({ kind: "relay", regionId, state, error })),
         onForcedWebSocket: (regionId, reason) => route((to) => to.#forced(regionId, reason)),
         onWake: (awayMs) => route((to) => to.#emit({ kind: "woke", awayMs })),
+        onNetworkChange: (moved) => route((to) => to.#watch.networkChanged(moved)),
       },
     );
     node = new TailnetNode(driver, options);
@@ -118,6 +138,16 @@ export class TailnetNode implements AsyncDisposable {
       lastHandshakeAt: (peer) => this.driver.engine.peerStatus(nodePublicKey(peer.key))?.lastHandshakeAt,
       maxPeers: options.maxPeers ?? 1024,
     });
+    this.#watch = new NetworkWatch({
+      driver,
+      deployment: options.deployment,
+      blockDirect: options.directBlocked !== undefined,
+      fixedPort: options.udpPort !== undefined && options.udpPort !== 0,
+      inUse: () => this.#programming.programmed().length > 0,
+      onEndpoints: (endpoints) => this.#setEndpoints(endpoints),
+      onLatencies: (latencyMs) => this.#chooseHome(latencyMs),
+      ...(options.logger === undefined ? {} : { logger: options.logger }),
+    });
   }
 
   /** What the coordinator is told about us; undefined while we have no home relay and nobody could reach us. */
@@ -128,13 +158,13 @@ export class TailnetNode implements AsyncDisposable {
       id: this.#options.nodeId,
       asOfUnixMs: Date.now(),
       key: this.driver.publicKey,
-      disco: this.#disco,
+      disco: formatDiscoKey(this.driver.discoKey!),
       preferredDerp: this.#homeRegion,
       derpLatency: new Map([...this.#latencyMs].map(([region, ms]) => [`${region}-v4`, ms / 1000])),
       derpForcedWebsocket: new Map(this.#forcedWebSocket),
       addresses: prefixes,
       allowedIps: prefixes,
-      endpoints: [],
+      endpoints: endpointTexts(this.#endpoints),
     };
   }
 
@@ -162,11 +192,9 @@ export class TailnetNode implements AsyncDisposable {
     if (this.#closed) return;
     this.#map = rewriteEmbedded(map, this.#options.deployment.url.href);
     this.driver.setDerpMap(this.#map);
-    this.#measuring.abort();
-    this.#measuring = new AbortController();
-    // One relay needs no choice; with several the first answer decides, and the home may move when all are measured.
+    // One relay needs no choice; of several one is taken at once, and the home may move when all are measured.
     this.#chooseHome(new Map());
-    void this.#measure(this.#measuring.signal);
+    this.#watch.setMap(this.#map);
   }
 
   /** Updates from the coordinator. Returns the ids that were programmed now: an agent answers those with "ready". */
@@ -198,12 +226,63 @@ export class TailnetNode implements AsyncDisposable {
     return this.#programming.node(id);
   }
 
+  /** Our last network report; undefined before the first. */
+  get netReport(): NetReport | undefined {
+    return this.#watch.report;
+  }
+
+  /** One disco ping to a peer: by relay and directly, the first pong wins. Rejects with ERR_NO_PEER or `signal.reason`. */
+  async discoPing(id: string, options: { readonly signal: AbortSignal }): Promise<DiscoPong> {
+    const node = this.peerNode(id);
+    if (node === undefined || !this.isProgrammed(id))
+      throw new EngineError("ERR_NO_PEER", "the peer is not known yet", { retryable: true });
+    const { rttMs, path } = await this.driver.pingPeer(nodePublicKey(node.key), options);
+    return { rttMs, path: this.pathRef(path)! };
+  }
+
+  /** A path with the names of the relay map. */
+  pathRef(path: Path | undefined): PathRef | undefined {
+    return pathRef(path, this.#map);
+  }
+
+  /** Everything known about the way to a peer. */
+  pathReport(id: string): PeerPathReport {
+    const now = monotonicNow();
+    const node = this.peerNode(id);
+    const status =
+      node !== undefined && this.isProgrammed(id) ? this.driver.engine.peerStatus(nodePublicKey(node.key)) : undefined;
+    const relayRttMs = status?.endpoint.relayRttMs;
+    const timeToDirectMs = this.#directAfterMs.get(id);
+    return {
+      peerId: id,
+      path: this.pathRef(status?.path),
+      candidates: candidateReports(status?.endpoint.finder, now),
+      peerRegion: node === undefined || node.preferredDerp === 0 ? undefined : regionRef(node.preferredDerp, this.#map),
+      ...(relayRttMs === undefined ? {} : { relayRttMs }),
+      peerEndpoints: node?.endpoints ?? [],
+      ownRegion: this.#homeRegion === 0 ? undefined : regionRef(this.#homeRegion, this.#map),
+      ownEndpoints: endpointTexts(this.#endpoints),
+      sentNode: this.#sentNode,
+      receivedNode: node !== undefined,
+      ...(status?.lastHandshakeAt === undefined ? {} : { lastHandshakeAgeMs: now - status.lastHandshakeAt }),
+      ...(timeToDirectMs === undefined ? {} : { timeToDirectMs }),
+      directBlocked: this.#options.directBlocked,
+      mtu: status?.endpoint.finder?.mtu ?? MAX_MTU,
+      rxBytes: status?.rxBytes ?? 0,
+      txBytes: status?.txBytes ?? 0,
+    };
+  }
+
+  /** The control plane took what {@link self} said. */
+  selfSent(): void {
+    this.#sentNode = true;
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timer);
-    clearTimeout(this.#latencyTimer);
-    this.#measuring.abort();
+    this.#watch.close();
     await this.driver.close();
   }
 
@@ -215,15 +294,20 @@ export class TailnetNode implements AsyncDisposable {
     const key = nodePublicKey(action.node.key);
     if (action.kind === "remove") {
       this.#idByKey.delete(keyId(key));
+      this.#programmedAt.delete(action.id);
+      this.#directAfterMs.delete(action.id);
       this.driver.removePeer(key);
       this.#emit({ kind: "peer-removed", id: action.id });
       return;
     }
     this.#idByKey.set(keyId(key), action.id);
+    if (!this.#programmedAt.has(action.id)) this.#programmedAt.set(action.id, monotonicNow());
     this.driver.setPeer({
       publicKey: key,
       allowedIPs: action.node.allowedIps.flatMap((text) => parsePrefix(text) ?? []),
       homeRegion: action.node.preferredDerp,
+      udpEndpoints: action.node.endpoints.flatMap((text) => parseAddrPort(text) ?? []),
+      ...discoOf(action.node.disco),
       ...(this.#options.isDestination(action.id) ? { persistentKeepaliveMs: PERSISTENT_KEEPALIVE_MS } : {}),
     });
     this.#emit({ kind: "peer-programmed", id: action.id });
@@ -243,33 +327,13 @@ export class TailnetNode implements AsyncDisposable {
     this.#timer.unref();
   }
 
-  async #measure(signal: AbortSignal): Promise<void> {
-    const map = this.#map;
-    if (map === undefined) return;
-    const relays = [...map.regions.values()].filter(hasRelay);
-    if (relays.length > 1) {
-      const measured = new Map<number, number>();
-      await Promise.all(
-        relays.map(async (region) => {
-          try {
-            const headers = await this.#options.deployment.extraHeaders();
-            measured.set(
-              region.regionId,
-              await measureLatency(region, { dialer: this.#options.deployment.dialer, headers, signal }),
-            );
-          } catch (error) {
-            this.#options.logger?.log("debug", "relay not measured", { region: region.regionId, error: String(error) });
-          }
-        }),
-      );
-      if (signal.aborted) return;
-      this.#chooseHome(measured);
-    }
-    this.#latencyTimer = setTimeout(() => void this.#measure(signal), LATENCY_INTERVAL_MS);
-    this.#latencyTimer.unref();
+  #setEndpoints(endpoints: readonly AddrPort[]): void {
+    this.#endpoints = endpoints;
+    this.driver.setOwnEndpoints(endpoints);
+    if (this.#homeRegion !== 0) this.#selfChanged();
   }
 
-  #chooseHome(latencyMs: Map<number, number>): void {
+  #chooseHome(latencyMs: ReadonlyMap<number, number>): void {
     const home = this.#home.report(this.#map!, latencyMs, monotonicNow()) ?? 0;
     const changed = home !== this.#homeRegion || latencyMs.size > 0;
     this.#latencyMs = latencyMs;
@@ -290,8 +354,28 @@ export class TailnetNode implements AsyncDisposable {
   #engineEvent(event: EngineEvent): void {
     const id = this.#idByKey.get(keyId(event.peer));
     if (id === undefined) return;
-    if (event.kind === "path-changed") this.#emit({ kind: "path-changed", id, path: event.path });
-    else this.#emit({ kind: event.kind, id });
+    if (event.kind === "direct-path-stuck") {
+      this.#takeAnotherPort();
+      return;
+    }
+    if (event.kind !== "path-changed") {
+      this.#emit({ kind: event.kind, id });
+      return;
+    }
+    if (event.path?.kind === "udp") this.#portChanges.reset();
+    if (event.path?.kind === "udp" && !this.#directAfterMs.has(id))
+      this.#directAfterMs.set(id, monotonicNow() - this.#programmedAt.get(id)!);
+    this.#emit({ kind: "path-changed", id, path: event.path });
+  }
+
+  /** Another local port starts afresh with routers that were confused by early packets. Never at a working path's cost. */
+  #takeAnotherPort(): void {
+    const fixed = this.#options.udpPort !== undefined && this.#options.udpPort !== 0;
+    const inUse = this.driver.engine.peers().some(({ path }) => path?.kind === "udp");
+    if (fixed || inUse || this.#closed || !this.#portChanges.take(monotonicNow())) return;
+    this.driver.rebind().catch((error: unknown) => {
+      this.#options.logger?.log("warn", "no other UDP port could be bound", { error: String(error) });
+    });
   }
 
   #emit(event: TailnetNodeEvent): void {
@@ -303,4 +387,9 @@ function addressOf(text: string) {
   const address = parseIp(text);
   if (address === undefined) throw new TypeError(`not an IP address: "${text}"`);
   return address;
+}
+
+function discoOf(text: string) {
+  const discoKey = parseDiscoKey(text.toLowerCase());
+  return discoKey === undefined ? {} : { discoKey };
 }

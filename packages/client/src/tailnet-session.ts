@@ -93,7 +93,9 @@ export class TailnetSession {
 
   #updateSelf(): void {
     const self = this.#options.node.self();
-    if (self !== undefined && !this.#leaving) this.#send({ updateSelf: { node: nodeToProto(self) } });
+    if (self === undefined || this.#leaving) return;
+    this.#send({ updateSelf: { node: nodeToProto(self) } });
+    this.#options.node.selfSent();
   }
 
   /** Updates are few and the latest one matters: a slow control connection never makes them pile up beyond its bound. */

@@ -8,14 +8,17 @@ import { agentAddress, randomClientAddress, randomNodeId } from "coder-protocol/
 import { EngineError } from "wg-userspace/base/errors";
 import { ip } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
+import type { DerpMap } from "wg-userspace/derp/map";
 import { nodeRandom } from "wg-userspace/io/crypto-suite";
 import type { TcpStream } from "wg-userspace/io/tcp-stream";
-import { describePath, type Path } from "wg-userspace/magicsock/path";
+import type { Path } from "wg-userspace/magicsock/path";
+import type { NetReport } from "wg-userspace/netcheck/report";
 import type { TcpOptions } from "wg-userspace/netstack/stack";
 import type { Deployment } from "./api.ts";
 import { ClientError } from "./client-error.ts";
 import { fetchConnectionInfo } from "./connection-info.ts";
 import { Coordination } from "./coordination.ts";
+import type { DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
 import { TailnetNode, type TailnetNodeEvent } from "./tailnet-node.ts";
 
 /** How far connecting has come. Each one is waited for after the ones before it. */
@@ -50,6 +53,8 @@ export interface WorkspaceConnectionOptions {
   readonly signal?: AbortSignal;
   /** Limit for the whole attempt in ms; absent or 0: none. */
   readonly timeoutMs?: number;
+  /** Never connect directly, although the deployment allows it. */
+  readonly disableDirect?: boolean;
   readonly onStage?: (stage: ConnectStage) => void;
   readonly logger?: Logger;
 }
@@ -84,6 +89,7 @@ export class WorkspaceConnection implements AsyncDisposable {
         nodeId: randomNodeId(nodeRandom),
         forceWebSocket: info.forceWebSocket,
         maxPeers: 4,
+        ...blockOf(options.disableDirect ?? false, info.disableDirectConnections),
         isDestination: (id) => id === options.agentId,
         ...(options.logger === undefined ? {} : { logger: options.logger }),
       });
@@ -136,9 +142,39 @@ export class WorkspaceConnection implements AsyncDisposable {
     return this.#node.driver.ping("tsmp", ip(agentAddress(this.#agentId)), options);
   }
 
+  /**
+   * One disco ping: sent through the relay and over the best direct path, or all candidates; the first pong wins. Rejects
+   * with `signal.reason`, or ERR_NO_PEER while the agent is not known.
+   */
+  async discoPing(options: { readonly signal: AbortSignal }): Promise<DiscoPong> {
+    return this.#node.discoPing(this.#agentId, options);
+  }
+
   /** How traffic travels now. */
-  get path(): Path | undefined {
-    return this.#path;
+  get path(): PathRef | undefined {
+    return this.#node.pathRef(this.#path);
+  }
+
+  /** Everything known about the way to the agent now. */
+  pathReport(): PeerPathReport {
+    return this.#node.pathReport(this.#agentId);
+  }
+
+  /** What this machine found out about its own network; undefined before the first report. */
+  netReport(): NetReport | undefined {
+    return this.#node.netReport;
+  }
+
+  /** The relay map in use. */
+  get derpMap(): DerpMap | undefined {
+    return this.#node.derpMap;
+  }
+
+  /** Calls back when the path to the agent changes. Returns the way to stop that. */
+  onPathChange(listener: (path: PathRef | undefined) => void): () => void {
+    return this.#node.on((event) => {
+      if (event.kind === "path-changed" && event.id === this.#agentId) listener(this.#node.pathRef(event.path));
+    });
   }
 
   /** Path changes, relay states, handshakes, wake-ups. Returns the way to stop listening. */
@@ -148,10 +184,9 @@ export class WorkspaceConnection implements AsyncDisposable {
 
   /** One line for people: the path by its name. */
   describePath(): string {
-    if (this.#path === undefined) return "no path to the workspace";
-    if (this.#path.kind === "udp") return `direct, ${describePath(this.#path)}`;
-    const region = this.#node.derpMap?.regions.get(this.#path.regionId);
-    return `relayed through "${region?.regionName ?? this.#path.regionId}"`;
+    const { path } = this;
+    if (path === undefined) return "no path to the workspace";
+    return path.kind === "direct" ? `direct, ${path.endpoint}` : `relayed through "${path.region.name}"`;
   }
 
   /** What is known to be wrong, for an error message; undefined when nothing is. */
@@ -228,4 +263,9 @@ export class WorkspaceConnection implements AsyncDisposable {
       over.abort();
     }
   }
+}
+
+function blockOf(byThisClient: boolean, byDeployment: boolean) {
+  if (byThisClient) return { directBlocked: "this-client" } as const;
+  return byDeployment ? ({ directBlocked: "deployment" } as const) : {};
 }

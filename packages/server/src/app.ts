@@ -10,7 +10,7 @@ import { DEFAULT_PASSWORD_COST, type PasswordCost, Passwords } from "./auth/pass
 import { Sessions } from "./auth/sessions.ts";
 import { Changes } from "./changes.ts";
 import { systemClock, type WallClock } from "./clock.ts";
-import type { ServerConfig } from "./config-parse.ts";
+import type { ListenAddress, ServerConfig } from "./config-parse.ts";
 import { Store } from "./db/store.ts";
 import { clientAddressReader } from "./http/client-address.ts";
 import {
@@ -21,6 +21,7 @@ import {
   type RequestRoute,
   type RouteContext,
   type ServerContext,
+  type StunPart,
   type UpgradeRoute,
 } from "./http/context.ts";
 import { FrontDoor } from "./http/front-door.ts";
@@ -31,6 +32,7 @@ import { loadServerKeys } from "./key-file.ts";
 import { createListener, isLoopback, listen } from "./listeners.ts";
 import type { Logger } from "./log.ts";
 import { createMetrics, createMetricsServer } from "./metrics.ts";
+import { ProbeKeys } from "./probe-keys.ts";
 import { acquireStateDir } from "./state-dir.ts";
 import { WorkspaceService } from "./workspace-service.ts";
 
@@ -52,6 +54,8 @@ export interface ServerDeps {
   ) => ControlPlane | Promise<ControlPlane>;
   /** Builds the embedded relay; asked only when the configuration enables it. */
   readonly relay?: (context: ServerContext) => EmbeddedRelay | Promise<EmbeddedRelay>;
+  /** Starts our own STUN server; asked only when the configuration wants one. Undefined: it could not be had. */
+  readonly stun?: (context: ServerContext, address: ListenAddress) => Promise<StunPart | undefined>;
   /** Further parts, asked before the built-in ones. */
   readonly upgradeRoutes?: readonly UpgradeRoute[];
   readonly requestRoutes?: readonly RequestRoute[];
@@ -65,6 +69,8 @@ export interface CoderServer extends AsyncDisposable {
   readonly address: AddressInfo | undefined;
   readonly tlsAddress: AddressInfo | undefined;
   readonly metricsAddress: AddressInfo | undefined;
+  /** UDP port of our own STUN server, when there is one. */
+  readonly stunPort: number | undefined;
   /** Ends sockets and answers under way, then the store; gives the state directory back. Idempotent. */
   close(): Promise<void>;
 }
@@ -94,6 +100,7 @@ type Foundations = Pick<ServerContext, "clock" | "keys" | "store" | "deployment"
 class App implements CoderServer {
   readonly context: RouteContext;
   readonly #config: ServerConfig;
+  readonly #startStun: ServerDeps["stun"];
   readonly #foundations: Foundations;
   readonly #sockets: TextSockets;
   readonly #recordRequest: (method: string, status: number, seconds: number) => void;
@@ -101,6 +108,7 @@ class App implements CoderServer {
   readonly #servers: Server[] = [];
   #controlPlane: ControlPlane | undefined;
   #relay: EmbeddedRelay | undefined;
+  #stun: StunPart | undefined;
   #frontDoor: FrontDoor | undefined;
   #address: AddressInfo | undefined;
   #tlsAddress: AddressInfo | undefined;
@@ -110,6 +118,7 @@ class App implements CoderServer {
 
   private constructor(config: ServerConfig, deps: ServerDeps, foundations: Foundations) {
     this.#config = config;
+    this.#startStun = deps.stun;
     this.#foundations = foundations;
     const limits = { ...DEFAULT_LIMITS, ...deps.limits };
     this.#sockets = new TextSockets(limits.webSockets);
@@ -138,6 +147,8 @@ class App implements CoderServer {
       clock,
       log: deps.log,
       metrics: metrics.registry,
+      probeKeys: new ProbeKeys(),
+      stunPort: () => this.#stun?.port,
       limits,
       clientAddress: clientAddressReader(config),
       controlPlane: () => this.#controlPlane,
@@ -179,10 +190,15 @@ class App implements CoderServer {
   get metricsAddress(): AddressInfo | undefined {
     return this.#metricsAddress;
   }
+  get stunPort(): number | undefined {
+    return this.#stun?.port;
+  }
 
   async listen(): Promise<void> {
-    const { http, tls, prometheus } = this.#config;
+    const { http, tls, prometheus, derp } = this.#config;
     const { limits, log } = this.context;
+    // First: the relay map names its port, and the first client may come as soon as http is bound.
+    if (derp.stunServer !== undefined) this.#stun = await this.#startStun?.(this.context, derp.stunServer);
     const door = this.#frontDoor;
     const handlers = {
       request: (request: IncomingMessage, response: ServerResponse) => door?.request(request, response),
@@ -242,6 +258,7 @@ class App implements CoderServer {
     }, CLOSE_GRACE_MS);
     await this.#controlPlane?.close();
     await this.#relay?.close();
+    await this.#stun?.close();
     for (const server of this.#servers) server.closeIdleConnections();
     await Promise.all(stopped);
     clearTimeout(grace);

@@ -9,7 +9,10 @@ export type Change =
 export class Changes {
   readonly #listeners = new Map<string, Set<(change: Change) => void>>();
 
-  /** Listens for one workspace (`workspace:<id>`) or one agent's logs (`agent-logs:<id>`). Returns the way out. */
+  /**
+   * Listens for one workspace (`workspace:<id>`), all of them (`workspaces`) or one agent's logs (`agent-logs:<id>`).
+   * Returns the way out.
+   */
   subscribe(topic: string, listener: (change: Change) => void): () => void {
     const entry = (change: Change): void => listener(change);
     const listeners = this.#listeners.get(topic) ?? new Set();
@@ -22,8 +25,11 @@ export class Changes {
   }
 
   publish(change: Change): void {
-    const topic = change.kind === "workspace" ? `workspace:${change.workspaceId}` : `agent-logs:${change.agentId}`;
-    for (const listener of [...(this.#listeners.get(topic) ?? [])]) listener(change);
+    const topics =
+      change.kind === "workspace"
+        ? [`workspace:${change.workspaceId}`, "workspaces"]
+        : [`agent-logs:${change.agentId}`];
+    for (const topic of topics) for (const listener of [...(this.#listeners.get(topic) ?? [])]) listener(change);
   }
 
   get topicCount(): number {

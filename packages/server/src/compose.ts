@@ -1,4 +1,4 @@
-/** Joins the parts into the server that `coder server` runs: REST and store, coordinator, relay. */
+/** Joins the parts into the server that `coder server` runs: REST and store, coordinator, relay, STUN. */
 
 import { monotonicNow } from "wg-userspace/io/clock";
 import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/crypto-suite";
@@ -7,8 +7,9 @@ import { CoordinatingControlPlane } from "./control/control-plane.ts";
 import type { EmbeddedRelay, ServerContext } from "./http/context.ts";
 import { RelayListener } from "./relay/relay-listener.ts";
 import { relayMetrics } from "./relay/relay-metrics.ts";
+import { startStun } from "./stun-part.ts";
 
-export function standardParts(): Pick<ServerDeps, "relay" | "controlPlane"> {
+export function standardParts(): Required<Pick<ServerDeps, "relay" | "controlPlane" | "stun">> {
   let control: CoordinatingControlPlane | undefined;
   let gate: RelayListener | undefined;
   return {
@@ -18,7 +19,8 @@ export function standardParts(): Pick<ServerDeps, "relay" | "controlPlane"> {
         crypto: nodeCryptoSuite,
         random: nodeRandom,
         clock: monotonicNow,
-        admit: (key) => control?.coordinator.knowsKey(key, context.clock.now()) ?? false,
+        admit: (key) =>
+          context.probeKeys.admits(key) || (control?.coordinator.knowsKey(key, context.clock.now()) ?? false),
         // Clients dial the relay and the coordinator at the same time, in any order.
         holdUnknown: true,
         addressOf: (request) => context.clientAddress(request),
@@ -27,10 +29,11 @@ export function standardParts(): Pick<ServerDeps, "relay" | "controlPlane"> {
       gate = listener;
       return listener;
     },
-    controlPlane: (context) => {
-      control = new CoordinatingControlPlane(context);
+    controlPlane: async (context) => {
+      control = await CoordinatingControlPlane.open(context);
       if (gate !== undefined) control.guard(gate);
       return control;
     },
+    stun: (context, address) => startStun(address, context.log, context.metrics),
   };
 }

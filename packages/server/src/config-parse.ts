@@ -27,8 +27,10 @@ export interface DerpConfig {
   readonly regionCode: string;
   readonly regionName: string;
   readonly relayUrl: URL | undefined;
-  /** host:port each; empty when STUN is disabled. */
+  /** host:port each, of others; empty when disabled. */
   readonly stunAddresses: readonly string[];
+  /** Where our own STUN server listens; undefined when it is switched off, or would be announced by no region. */
+  readonly stunServer: ListenAddress | undefined;
   readonly forceWebsockets: boolean;
   readonly configUrl: URL | undefined;
   readonly configPath: string | undefined;
@@ -56,6 +58,7 @@ export interface ServerConfig {
   readonly workspaceHostnameSuffix: string;
   readonly sshConfigOptions: Readonly<Record<string, string>>;
   readonly prometheus: ListenAddress | undefined;
+  readonly healthCheckRefreshMs: number;
   readonly logFormat: "human" | "json";
   readonly logLevel: ServerLogLevel;
   readonly stateDir: string;
@@ -107,6 +110,7 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
     workspaceHostnameSuffix: hostPart(read, "workspace-hostname-suffix"),
     sshConfigOptions: sshOptions(read.list("ssh-config-options")),
     prometheus: read.boolean("prometheus-enable") ? read.listenAddress("prometheus-address") : undefined,
+    healthCheckRefreshMs: read.duration("health-check-refresh"),
     logFormat: read.choice("log-format", ["human", "json"]),
     logLevel: read.boolean("verbose") ? "debug" : read.choice("log-level", ["trace", "debug", "info", "warn", "error"]),
     stateDir: stateDirectory(read, surroundings),
@@ -139,12 +143,14 @@ function derpConfig(read: FlagReader): DerpConfig {
     throw invalid("derp-config-path", "and --derp-config-url exclude each other");
   }
   const stun = read.list("derp-server-stun-addresses");
-  const stunAddresses = stun.length === 1 && stun[0] === "disable" ? [] : stun;
+  const stunAddresses = stun.includes("disable") ? [] : stun;
   for (const address of stunAddresses) {
     if (!/^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5}$/.test(address)) {
       throw invalid("derp-server-stun-addresses", `must hold host:port or be "disable", got "${address}"`);
     }
   }
+  const stunServer = read.text("stun-address") === "disable" ? undefined : read.listenAddress("stun-address");
+  const blockDirect = read.boolean("block-direct-connections");
   const serverEnabled = read.boolean("derp-server-enable");
   if (!serverEnabled && configUrl === undefined && path === "") {
     throw invalid(
@@ -159,10 +165,11 @@ function derpConfig(read: FlagReader): DerpConfig {
     regionName: read.text("derp-server-region-name"),
     relayUrl: read.url("derp-server-relay-url"),
     stunAddresses,
+    stunServer: serverEnabled && !blockDirect ? stunServer : undefined,
     forceWebsockets: read.boolean("derp-force-websockets"),
     configUrl,
     configPath: path === "" ? undefined : path,
-    blockDirect: read.boolean("block-direct-connections"),
+    blockDirect,
   };
 }
 

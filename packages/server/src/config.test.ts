@@ -38,6 +38,7 @@ test("the table of settings: names, variables, types and defaults", () => {
       "derp-server-region-name CODER_DERP_SERVER_REGION_NAME string Coder Embedded Relay",
       "derp-server-relay-url CODER_DERP_SERVER_RELAY_URL string ",
       "derp-server-stun-addresses CODER_DERP_SERVER_STUN_ADDRESSES strings stun.l.google.com:19302,stun1.l.google.com:19302,stun2.l.google.com:19302,stun3.l.google.com:19302,stun4.l.google.com:19302",
+      "stun-address CODER_STUN_ADDRESS string :3478",
       "derp-force-websockets CODER_DERP_FORCE_WEBSOCKETS boolean false",
       "derp-config-url CODER_DERP_CONFIG_URL string ",
       "derp-config-path CODER_DERP_CONFIG_PATH string ",
@@ -50,6 +51,7 @@ test("the table of settings: names, variables, types and defaults", () => {
       "ssh-config-options CODER_SSH_CONFIG_OPTIONS strings ",
       "prometheus-enable CODER_PROMETHEUS_ENABLE boolean false",
       "prometheus-address CODER_PROMETHEUS_ADDRESS string 127.0.0.1:2112",
+      "health-check-refresh CODER_HEALTH_CHECK_REFRESH duration 10m",
       "log-format CODER_LOG_FORMAT string human",
       "log-level CODER_LOG_LEVEL string info",
       "verbose CODER_VERBOSE boolean false",
@@ -92,7 +94,12 @@ test("defaults alone are a working configuration", () => {
           "stun3.l.google.com:19302",
           "stun4.l.google.com:19302",
         ],
+        "stunServer": {
+          "host": "",
+          "port": 3478,
+        },
       },
+      "healthCheckRefreshMs": 600000,
       "hstsMaxAgeSeconds": 0,
       "http": {
         "host": "127.0.0.1",

@@ -179,7 +179,15 @@ export const serverFlags: readonly ServerFlag[] = [
     type: "strings",
     default:
       "stun.l.google.com:19302,stun1.l.google.com:19302,stun2.l.google.com:19302,stun3.l.google.com:19302,stun4.l.google.com:19302",
-    description: "STUN servers, each a region of its own; disable switches STUN off",
+    description: "STUN servers of others, each a region of its own; disable leaves them out",
+    group: "Relay",
+  },
+  {
+    name: "stun-address",
+    env: "CODER_STUN_ADDRESS",
+    type: "string",
+    default: ":3478",
+    description: "UDP address of the own STUN server, announced with the embedded relay; disable switches it off",
     group: "Relay",
   },
   {
@@ -276,6 +284,14 @@ export const serverFlags: readonly ServerFlag[] = [
     type: "string",
     default: "127.0.0.1:2112",
     description: "Address for metrics; without authentication, so keep it private",
+    group: "Observability",
+  },
+  {
+    name: "health-check-refresh",
+    env: "CODER_HEALTH_CHECK_REFRESH",
+    type: "duration",
+    default: "10m",
+    description: "How long a health report is given out again before the checks run anew",
     group: "Observability",
   },
   {

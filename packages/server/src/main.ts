@@ -55,6 +55,7 @@ async function greeting(server: Awaited<ReturnType<typeof createServer>>, config
   if (server.address !== undefined) lines.push(`Listening on http://${hostPort(server.address)}`);
   if (server.tlsAddress !== undefined) lines.push(`Listening on https://${hostPort(server.tlsAddress)}`);
   if (server.metricsAddress !== undefined) lines.push(`Metrics on http://${hostPort(server.metricsAddress)}/metrics`);
+  if (server.stunPort !== undefined) lines.push(`STUN on UDP port ${server.stunPort}`);
   const url = server.context.accessUrl().origin;
   lines.push(`Access URL: ${url}`, `State: ${config.stateDir}`);
   if ((await server.context.store.users.count()) === 0) {

@@ -93,6 +93,7 @@ export class WorkspaceService {
     });
     const workspace = await this.#store.workspaces.byId(workspaceId);
     if (workspace === undefined) throw new Error("a workspace vanished right after it was stored");
+    this.#changes.publish({ kind: "workspace", workspaceId });
     return workspace;
   }
 

@@ -1,9 +1,11 @@
 import { type DropCounts, Drops, EngineError } from "./base/errors.ts";
 import { earliest, type Instant } from "./base/instant.ts";
 import type { AddrPort, IpAddress, IpPrefix } from "./base/ip.ts";
-import type { NodePrivateKey, NodePublicKey } from "./base/keys.ts";
+import type { DiscoPrivateKey, DiscoPublicKey, NodePrivateKey, NodePublicKey } from "./base/keys.ts";
 import type { CryptoSuite, Logger, PacketCipher, RandomSource } from "./base/ports.ts";
 import { logs, silentLogger } from "./base/ports.ts";
+import { looksLikeDisco } from "./disco/box.ts";
+import { Discovery, type PongResult } from "./magicsock/discovery.ts";
 import type { Endpoint } from "./magicsock/endpoint.ts";
 import { describePath, type Path, PathTable, type UdpPath, udpPath } from "./magicsock/path.ts";
 import { PeerMap } from "./magicsock/peer-map.ts";
@@ -16,6 +18,8 @@ import type { Peer } from "./wireguard/peer.ts";
 export const DEFAULT_MTU = 1280;
 /** Bytes a WireGuard message has in front of the inner packet. */
 const WIREGUARD_HEADER_BYTES = 16;
+/** Header and tag of a transport message: the length of an empty one, a keepalive. */
+const WIREGUARD_OVERHEAD_BYTES = 32;
 /** Packets sent in one turn before other work gets its chance: about 1.5 ms at full speed. */
 const TURN_PACKETS = 256;
 
@@ -23,8 +27,17 @@ export interface EngineConfig {
   readonly privateKey: NodePrivateKey;
   /** Our addresses inside the tunnel. */
   readonly addresses: readonly IpAddress[];
-  /** Inner MTU in bytes; {@link DEFAULT_MTU} unless all peers are known to carry more. */
+  /**
+   * Largest inner packet in bytes, {@link DEFAULT_MTU} by default. With more, a peer that speaks disco gets larger packets
+   * once its path was seen to carry them, and one that does not gets them at once.
+   */
   readonly mtu?: number;
+  /** Finds direct paths by disco. Absent: peers are reached by relay, or where they are configured. */
+  readonly disco?: {
+    readonly privateKey: DiscoPrivateKey;
+    /** Forbids direct paths; pings by relay still work. */
+    readonly blockDirect?: boolean;
+  };
   readonly maxPeers?: number;
   readonly tcp?: Partial<TcpDefaults>;
   readonly maxConnections?: number;
@@ -48,14 +61,20 @@ export interface EngineOutput {
   sendDatagram(to: UdpPath, slot: number, length: number): void;
   /** Hands `bytes[offset, offset + length)` to the relay of a region; borrowed for the call. */
   sendRelay(regionId: number, destination: NodePublicKey, bytes: Uint8Array, offset: number, length: number): void;
-  /** True while the carrier below holds so much that new data should wait: the netstack then sends nothing. */
+  /** Sends a disco packet; borrowed. `ttl`: hop limit of this one packet, undefined for the usual. */
+  sendProbe(to: UdpPath, packet: Uint8Array, ttl: number | undefined): void;
+  /** True while the socket holds so many datagrams that new data should wait: the netstack then sends nothing. */
   congested(): boolean;
+  /** True while the connection to that relay is full: data for peers reached through it waits, other data does not. */
+  relayCongested(regionId: number): boolean;
   event(event: EngineEvent): void;
 }
 
 export type EngineEvent =
   | { readonly kind: "session-established"; readonly peer: NodePublicKey }
   | { readonly kind: "handshake-gave-up"; readonly peer: NodePublicKey }
+  /** No direct path for several seconds although there are candidates: another local port may help. */
+  | { readonly kind: "direct-path-stuck"; readonly peer: NodePublicKey }
   | { readonly kind: "path-changed"; readonly peer: NodePublicKey; readonly path: Path | undefined };
 
 export interface EnginePeer {
@@ -66,13 +85,19 @@ export interface EnginePeer {
   readonly persistentKeepaliveMs?: number;
   /** Relay region the peer listens on; absent for none. */
   readonly homeRegion?: number;
-  /** UDP addresses where the peer may be reached without negotiation. */
+  /**
+   * UDP addresses where the peer may be. Of a peer with a disco key they are candidates, used once they answered; of any
+   * other the first is used at once.
+   */
   readonly udpEndpoints?: readonly AddrPort[];
+  readonly discoKey?: DiscoPublicKey;
 }
 
 export interface PeerStatus {
   readonly publicKey: NodePublicKey;
   readonly path: Path | undefined;
+  /** Paths, candidates and measurements; live, to be read at once. */
+  readonly endpoint: Endpoint;
   readonly lastHandshakeAt: Instant | undefined;
   readonly lastReceivedAt: Instant | undefined;
   readonly rxBytes: number;
@@ -89,6 +114,7 @@ export class Engine {
   readonly drops = new Drops();
   readonly #device: Device;
   readonly #peers = new PeerMap();
+  readonly #discovery: Discovery | undefined;
   readonly #paths = new PathTable();
   readonly #cipher: PacketCipher;
   readonly #output: EngineOutput;
@@ -121,9 +147,30 @@ export class Engine {
       },
       this.#deviceOutput(),
     );
+    if (config.disco !== undefined) {
+      this.#discovery = new Discovery(
+        {
+          privateKey: config.disco.privateKey,
+          nodeKey: this.#device.publicKey,
+          blockDirect: config.disco.blockDirect ?? false,
+          maxMtu: mtu,
+          crypto: ports.crypto,
+          random: ports.random,
+        },
+        {
+          sendProbe: (to, packet, ttl) => output.sendProbe(to, packet, ttl),
+          sendByRelay: (endpoint, packet) => this.#sendByRelay(endpoint, packet),
+          pathChanged: (endpoint) => this.#foundPath(endpoint),
+          stuck: ({ peer }) => this.#output.event({ kind: "direct-path-stuck", peer }),
+        },
+        this.drops,
+        now,
+      );
+    }
     this.netstack = new Netstack({
       addresses: config.addresses,
       mtu,
+      routeMtu: (remote) => this.#endpointFor(remote)?.finder?.mtu ?? mtu,
       random: ports.random,
       output: this.#packetOutput(),
       checksum: ports.cipher.checksum,
@@ -151,13 +198,42 @@ export class Engine {
     );
     const endpoint = this.#peers.add(config.publicKey);
     peer.attachment = endpoint;
-    let changed = endpoint.setUdpPaths((config.udpEndpoints ?? []).map(udpPath));
-    changed = endpoint.setHomeRegion(config.homeRegion) || changed;
-    if (changed) this.#pathChanged(endpoint);
+    const before = endpoint.current;
+    endpoint.setHomeRegion(config.homeRegion);
+    const addresses = config.udpEndpoints ?? [];
+    const discovery = config.discoKey === undefined ? undefined : this.#discovery;
+    if (discovery === undefined || !discovery.setPeer(endpoint, config.discoKey!, addresses, now)) {
+      this.#discovery?.removePeer(endpoint);
+      endpoint.setUdpPaths(this.#discovery?.blockDirect ? [] : addresses.map(udpPath));
+    }
+    if (endpoint.current !== before) this.#pathChanged(endpoint);
+  }
+
+  /** Our disco key; undefined without disco. */
+  get discoKey(): DiscoPublicKey | undefined {
+    return this.#discovery?.publicKey;
+  }
+
+  /** Addresses where we believe to be reachable, best first: what peers are told when a path to them is looked for. */
+  setOwnEndpoints(endpoints: readonly AddrPort[], now: Instant): void {
+    this.#now = now;
+    this.#discovery?.setOwnEndpoints(endpoints, now);
+  }
+
+  /**
+   * Pings a peer by disco: through its relay and over the direct path, or all candidates while there is none. Calls back with
+   * the first answer, or never. False when the peer is unknown, has no disco key, or nothing could be sent.
+   */
+  pingPeer(publicKey: NodePublicKey, onPong: (result: PongResult) => void, now: Instant): boolean {
+    this.#now = now;
+    const endpoint = this.#peers.find(publicKey);
+    return endpoint !== undefined && (this.#discovery?.ping(endpoint, onPong, now) ?? false);
   }
 
   /** Forgets the peer and wipes its keys. Its connections stay until they time out or are closed. */
   removePeer(publicKey: NodePublicKey, now: Instant): boolean {
+    const endpoint = this.#peers.find(publicKey);
+    if (endpoint !== undefined) this.#discovery?.removePeer(endpoint);
     this.#peers.remove(publicKey);
     return this.#device.removePeer(publicKey, now);
   }
@@ -191,9 +267,15 @@ export class Engine {
     return this.#paths.udp(address, port, parse);
   }
 
-  /** One received datagram; borrowed. */
+  /** One received datagram that is not STUN; borrowed. */
   handleDatagram(from: UdpPath, datagram: Uint8Array, now: Instant): void {
-    this.#receive(from, datagram, 0, datagram.length, now);
+    // Whoever cannot take a WireGuard message of that size must not answer a probe of it either.
+    if (datagram.length > this.#cipher.rx.stride) this.drops.count("too-long");
+    else if (looksLikeDisco(datagram, 0, datagram.length)) {
+      this.#now = now;
+      this.#discovery?.handleDatagram(from, datagram, now);
+    } else if (this.#discovery?.blockDirect) this.drops.count("no-path");
+    else this.#receive(from, datagram, 0, datagram.length, now);
   }
 
   /** One packet that the relay of `regionId` delivered from `source` (32-byte key); everything borrowed. */
@@ -207,7 +289,11 @@ export class Engine {
   ): void {
     const path = this.#peers.relayPath(regionId, source);
     if (path === undefined) this.drops.count("unknown-peer");
-    else this.#receive(path, bytes, offset, length, now);
+    else if (looksLikeDisco(bytes, offset, length)) {
+      this.#now = now;
+      const packet = bytes.subarray(offset, offset + length);
+      this.#discovery?.handleRelayPacket(this.#peers.find(source)!, path, regionId, packet, now);
+    } else this.#receive(path, bytes, offset, length, now);
   }
 
   /** The relay of a region says that a peer is not connected to it. */
@@ -217,10 +303,21 @@ export class Engine {
     if (endpoint?.relayLost(regionId)) this.#pathChanged(endpoint);
   }
 
-  /** The network below came back or changed: everything unacknowledged is sent again at once, not at the next time-out. */
-  networkChanged(now: Instant): void {
+  /**
+   * The network below came back or changed: everything unacknowledged is sent again at once, not at the next time-out.
+   * @param moved We lost an address, changed the local port, or slept: direct paths are searched anew. Otherwise they are
+   * only checked.
+   */
+  networkChanged(moved: boolean, now: Instant): void {
     this.#now = now;
+    this.#discovery?.networkChanged(moved, now);
     this.netstack.networkChanged(now);
+  }
+
+  /** A relay is connected again: what waits for it is sent at once. Direct paths are not concerned. */
+  relayReady(now: Instant): void {
+    this.#now = now;
+    this.netstack.networkChanged(now, (remote) => this.#endpointFor(remote)?.current?.kind === "relay");
   }
 
   /**
@@ -238,12 +335,14 @@ export class Engine {
 
   handleTimeout(now: Instant): void {
     this.#now = now;
+    this.#discovery?.handleTimeout(now);
     this.#device.handleTimeout(now);
     this.netstack.handleTimeout(now);
   }
 
   nextTimeout(): Instant | undefined {
-    return earliest(this.#device.nextTimeout(), this.netstack.nextTimeout());
+    const below = earliest(this.#device.nextTimeout(), this.#discovery?.nextTimeout());
+    return earliest(below, this.netstack.nextTimeout());
   }
 
   #receive(path: Path, bytes: Uint8Array, offset: number, length: number, now: Instant): void {
@@ -277,6 +376,10 @@ export class Engine {
         }
         return this.#begun + WIREGUARD_HEADER_BYTES;
       },
+      blocked: (remote) => {
+        const path = this.#endpointFor(remote)?.current;
+        return path?.kind === "relay" && this.#output.relayCongested(path.regionId);
+      },
       commit: (length) => {
         const slot = this.#begun;
         this.#begun = -1;
@@ -305,7 +408,16 @@ export class Engine {
 
   #send(peer: Peer | undefined, slot: number, length: number, replyTo: MessageSource | undefined): void {
     const { tx, memory } = this.#cipher;
-    const path = peer === undefined ? (replyTo as Path | undefined) : endpointOf(peer).current;
+    let path = replyTo as Path | undefined;
+    if (peer !== undefined) {
+      const endpoint = endpointOf(peer);
+      endpoint.noteSent(length > WIREGUARD_OVERHEAD_BYTES, this.#now);
+      path = endpoint.current;
+      if (path?.kind === "relay" && endpoint.copyTo !== undefined) {
+        this.#output.sendRelay(path.regionId, path.peer, memory.bytes, slot, length);
+        path = endpoint.copyTo;
+      }
+    }
     if (path === undefined) {
       this.drops.count("no-path");
       tx.release(slot);
@@ -315,6 +427,28 @@ export class Engine {
       this.#output.sendRelay(path.regionId, path.peer, memory.bytes, slot, length);
       tx.release(slot);
     }
+  }
+
+  #sendByRelay({ relay }: Endpoint, packet: Uint8Array): boolean {
+    if (relay === undefined) return false;
+    this.#output.sendRelay(relay.regionId, relay.peer, packet, 0, packet.length);
+    return true;
+  }
+
+  #endpointFor(remote: IpAddress): Endpoint | undefined {
+    const peer = this.#device.peerFor(remote, 0, remote.length);
+    return peer === undefined ? undefined : endpointOf(peer);
+  }
+
+  /** The disco layer found, lost or measured something. */
+  #foundPath(endpoint: Endpoint): void {
+    const before = endpoint.current;
+    const concerns = (remote: IpAddress): boolean => this.#endpointFor(remote) === endpoint;
+    this.netstack.routeMtuChanged(concerns);
+    if (!endpoint.choose()) return;
+    this.#pathChanged(endpoint);
+    // What was on its way over a path that died is lost: do not wait for time-outs.
+    if (before?.kind === "udp") this.netstack.networkChanged(this.#now, concerns);
   }
 
   #pathChanged(endpoint: Endpoint): void {
@@ -334,6 +468,7 @@ function statusOf(peer: Peer): PeerStatus {
   return {
     publicKey: peer.publicKey,
     path: endpointOf(peer).current,
+    endpoint: endpointOf(peer),
     lastHandshakeAt: peer.lastHandshakeAt,
     lastReceivedAt: peer.lastReceivedAt,
     rxBytes: peer.rxBytes,

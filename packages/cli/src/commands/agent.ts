@@ -1,4 +1,4 @@
-import { BaseCommand, helpFlags } from "../base-command.ts";
+import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import type { FlagSpec } from "../flags/spec.ts";
 
@@ -80,10 +80,9 @@ export default class Agent extends BaseCommand {
   static override summary = "Run the agent of a workspace, on the workspace's machine";
   static override examples = ["CODER_AGENT_URL=https://coder.example.com CODER_AGENT_TOKEN=… <%= config.bin %> agent"];
   static override specs = FLAGS;
-  static override flags = helpFlags(FLAGS);
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
-    const { startAgent } = await import("../services/agent.ts");
-    await startAgent(line.values, signal);
+  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<number> {
+    const { runAgentCommand } = await import("../services/agent.ts");
+    return runAgentCommand(line.values, signal);
   }
 }

@@ -1,4 +1,4 @@
-import { BaseCommand, helpArgs, helpFlags } from "../base-command.ts";
+import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { UsageError } from "../flags/spec.ts";
 import { completionScript, SHELLS } from "../services/completion.ts";
@@ -13,8 +13,6 @@ export default class Completion extends BaseCommand {
     "<%= config.bin %> completion fish > ~/.config/fish/completions/coder.fish",
   ];
   static override words = WORDS;
-  static override flags = helpFlags([]);
-  static override args = helpArgs(WORDS);
 
   protected override async execute(line: ParsedLine): Promise<undefined> {
     const shell = line.words[0] ?? process.env["SHELL"]?.split("/").pop() ?? "bash";

@@ -1,4 +1,4 @@
-import { BaseCommand, helpFlags } from "../base-command.ts";
+import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { openDeployment } from "../services/deployment.ts";
 import { listWorkspaces } from "../services/list.ts";
@@ -11,7 +11,6 @@ export default class List extends BaseCommand {
   static override summary = "List workspaces";
   static override examples = ["<%= config.bin %> list", "<%= config.bin %> list --all --output json"];
   static override specs = FLAGS;
-  static override flags = helpFlags(FLAGS);
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
     const workspaces = await listWorkspaces(openDeployment(line.values), listQuery(line.values), signal);

@@ -1,4 +1,4 @@
-import { BaseCommand, helpArgs, helpFlags } from "../base-command.ts";
+import { BaseCommand } from "../base-command.ts";
 import { readConfig, writeConfig } from "../config-dir.ts";
 import { UserError } from "../errors/user-error.ts";
 import type { ParsedLine } from "../flags/parse.ts";
@@ -76,8 +76,6 @@ export default class Login extends BaseCommand {
   ];
   static override specs = FLAGS;
   static override words = WORDS;
-  static override flags = helpFlags(FLAGS);
-  static override args = helpArgs(WORDS);
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
     const dir = configDirOf(line.values);

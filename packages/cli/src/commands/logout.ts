@@ -1,5 +1,5 @@
 import { ClientError } from "coder-client/client-error";
-import { BaseCommand, helpFlags } from "../base-command.ts";
+import { BaseCommand } from "../base-command.ts";
 import { readConfig, removeConfig } from "../config-dir.ts";
 import { CancelledError } from "../errors/user-error.ts";
 import type { ParsedLine } from "../flags/parse.ts";
@@ -13,7 +13,6 @@ export default class Logout extends BaseCommand {
   static override summary = "Log out and forget the stored login";
   static override examples = ["<%= config.bin %> logout --yes"];
   static override specs = FLAGS;
-  static override flags = helpFlags(FLAGS);
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<number | undefined> {
     const dir = configDirOf(line.values);

@@ -1,5 +1,5 @@
 import { serverFlags } from "coder-server/config";
-import { BaseCommand, helpFlags } from "../base-command.ts";
+import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import type { FlagSpec } from "../flags/spec.ts";
 
@@ -20,7 +20,6 @@ export default class Server extends BaseCommand {
     "<%= config.bin %> server --tls-enable --tls-address 0.0.0.0:443 --tls-cert-file cert.pem --tls-key-file key.pem",
   ];
   static override specs = FLAGS;
-  static override flags = helpFlags(FLAGS);
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<number | undefined> {
     const { runServerCommand } = await import("../services/server.ts");

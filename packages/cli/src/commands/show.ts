@@ -1,10 +1,10 @@
 import { ClientError } from "coder-client/client-error";
 import { parseWorkspaceName } from "coder-protocol/names";
 import type { Workspace } from "coder-protocol/rest/workspaces";
-import { BaseCommand, helpArgs, helpFlags } from "../base-command.ts";
+import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { openDeployment } from "../services/deployment.ts";
-import { listeningPorts } from "../services/show.ts";
+import { agentNetworkText, listeningPorts } from "../services/show.ts";
 import { ago, OUTPUT_FLAGS, printJson } from "../ui/output.ts";
 import { renderTable } from "../ui/table.ts";
 import { workspaceStatusText } from "../ui/workspace-table.ts";
@@ -17,8 +17,6 @@ export default class Show extends BaseCommand {
   static override examples = ["<%= config.bin %> show demo"];
   static override specs = FLAGS;
   static override words = WORDS;
-  static override flags = helpFlags(FLAGS);
-  static override args = helpArgs(WORDS);
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
     const deployment = openDeployment(line.values);
@@ -46,5 +44,14 @@ export default class Show extends BaseCommand {
       ]),
     );
     process.stdout.write(renderTable(["AGENT", "STATUS", "LAST SEEN", "VERSION", "PORTS", "ACCESS"], rows));
+    const connected = agents.filter((agent) => agent.status === "connected");
+    const paths = await Promise.all(
+      connected.map(async (agent) => {
+        const { home, connections } = await agentNetworkText(deployment, agent, signal);
+        return [agent.name, home, connections];
+      }),
+    );
+    if (paths.some(([, home, connections]) => home !== "" || connections !== ""))
+      process.stdout.write(`\n${renderTable(["AGENT", "HOME RELAY", "CONNECTIONS"], paths)}`);
   }
 }

@@ -1,4 +1,4 @@
-import { BaseCommand, helpArgs, helpFlags } from "../base-command.ts";
+import { BaseCommand } from "../base-command.ts";
 import { UserError } from "../errors/user-error.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag, listFlag, stringFlag, UsageError } from "../flags/spec.ts";
@@ -27,8 +27,6 @@ export default class Ssh extends BaseCommand {
   static override specs = SSH_FLAGS;
   static override words = WORDS;
   static override takesRest = true;
-  static override flags = helpFlags(SSH_FLAGS);
-  static override args = helpArgs(WORDS);
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<number> {
     const command = line.words.length > 1 ? line.words.slice(1).join(" ") : undefined;

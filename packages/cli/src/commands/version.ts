@@ -1,4 +1,4 @@
-import { BaseCommand, helpFlags } from "../base-command.ts";
+import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import type { FlagSpec } from "../flags/spec.ts";
 import { printJson } from "../ui/output.ts";
@@ -19,7 +19,6 @@ export default class Version extends BaseCommand {
   static override summary = "Print the version of this client";
   static override examples = ["<%= config.bin %> version", "<%= config.bin %> version --output json"];
   static override specs = FLAGS;
-  static override flags = helpFlags(FLAGS);
 
   protected override async execute(line: ParsedLine): Promise<undefined> {
     if (line.values["output"] === "json") {

@@ -1,4 +1,4 @@
-import { BaseCommand, helpFlags } from "../base-command.ts";
+import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { openDeployment } from "../services/deployment.ts";
 import { currentUser } from "../services/login.ts";
@@ -10,7 +10,6 @@ export default class Whoami extends BaseCommand {
   static override summary = "Print which deployment and user this login is for";
   static override examples = ["<%= config.bin %> whoami"];
   static override specs = FLAGS;
-  static override flags = helpFlags(FLAGS);
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
     const deployment = openDeployment(line.values);

@@ -107,12 +107,24 @@ function nextStep(code: ErrorCode): string | undefined {
 }
 
 function presentEngineError(error: EngineError): UserError {
-  const next = nextStep(error.code);
+  const next = wantsClientCertificate(error)
+    ? "give a client certificate that the other side knows: --client-cert <pem> --client-key <pem>"
+    : nextStep(error.code);
   return new UserError(capitalized(error.message), {
     code: error.code,
     cause: error,
     ...(next === undefined ? {} : { next: [next] }),
   });
+}
+
+/** The alerts with which the other side of TLS asks for a certificate or refuses ours (RFC 8446 §6.2). */
+function wantsClientCertificate(error: EngineError): boolean {
+  return (
+    error.code === "ERR_TLS" &&
+    /ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(REVOKED|EXPIRED|UNKNOWN)|UNKNOWN_CA|HANDSHAKE_FAILURE)/.test(
+      error.message,
+    )
+  );
 }
 
 function capitalized(text: string): string {

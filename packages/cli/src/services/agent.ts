@@ -3,15 +3,28 @@ import { join } from "node:path";
 import { createAgentLogger } from "coder-agent/logger";
 import { runAgent } from "coder-agent/main";
 import { ClientError } from "coder-client/client-error";
-import { UserError } from "../errors/user-error.ts";
+import { reportFailure } from "../errors/report.ts";
+import { EXIT, UserError } from "../errors/user-error.ts";
 import { booleanFlag, type FlagValues, listFlag, numberFlag, stringFlag } from "../flags/spec.ts";
 import { VERSION } from "../version.ts";
 import { headerSource, parseDeploymentUrl } from "./deployment.ts";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
-/** Runs the agent until the signal ends it. */
-export async function startAgent(flags: FlagValues, signal: AbortSignal): Promise<void> {
+/**
+ * Runs the agent until the signal ends it. Returns the exit code, after saying what went wrong: this is a bundle of its
+ * own, whose error classes the caller does not know.
+ */
+export async function runAgentCommand(flags: FlagValues, signal: AbortSignal): Promise<number> {
+  try {
+    await startAgent(flags, signal);
+    return EXIT.ok;
+  } catch (error) {
+    return reportFailure(error, signal);
+  }
+}
+
+async function startAgent(flags: FlagValues, signal: AbortSignal): Promise<void> {
   const text = stringFlag(flags, "agent-url");
   if (text === undefined) {
     throw new UserError("The agent needs to know its deployment", {
@@ -31,6 +44,7 @@ export async function startAgent(flags: FlagValues, signal: AbortSignal): Promis
         token: agentToken(flags),
         extraHeaders: headerSource(url, listFlag(flags, "agent-header"), stringFlag(flags, "agent-header-command")),
         sshMaxTimeoutMs: numberFlag(flags, "ssh-max-timeout") ?? 72 * 3_600_000,
+        listenPort: numberFlag(flags, "tailnet-listen-port") ?? 0,
         blockFileTransfer: booleanFlag(flags, "block-file-transfer"),
         logger: createAgentLogger(
           logDir === undefined ? undefined : join(logDir, "coder-agent.log"),

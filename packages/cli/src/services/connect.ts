@@ -1,7 +1,8 @@
+import { setImmediate } from "node:timers/promises";
 import type { Deployment } from "coder-client/api";
 import { sleep } from "coder-client/backoff";
 import { ClientError } from "coder-client/client-error";
-import { WorkspaceConnection } from "coder-client/workspace-connection";
+import type { WorkspaceConnection } from "coder-client/workspace-connection";
 import { type AgentRef, chooseAgent, findAgent, findWorkspace, type WorkspaceRef } from "coder-client/workspaces";
 import { parseWorkspaceName } from "coder-protocol/names";
 import type { Logger } from "wg-userspace/base/ports";
@@ -18,6 +19,8 @@ export interface ConnectRequest {
   readonly wait: "yes" | "no" | "auto";
   /** 0: no limit. */
   readonly timeoutMs: number;
+  /** Relays only. */
+  readonly disableDirect?: boolean;
   readonly signal: AbortSignal;
   readonly logger: Logger;
   /** Told which stage is being waited for. */
@@ -42,16 +45,21 @@ export async function connectWorkspace(request: ConnectRequest): Promise<Connect
   request.onStage("Asking the control plane");
   let waitedFor = "the control plane did not answer";
   try {
-    const workspace = await findWorkspace(request.deployment, name, { signal });
+    const looking = findWorkspace(request.deployment, name, { signal });
+    const loading = loadEngine();
+    loading.catch(() => undefined); // heard below, unless looking fails first
+    const workspace = await looking;
     refuseStopped(workspace);
     const chosen = chooseAgent(workspace, name.agent);
     const agent = await waitForAgent(request, chosen, signal, (why) => {
       waitedFor = why;
     });
-    const connection = await WorkspaceConnection.open({
+    const engine = await loading;
+    const connection = await engine.WorkspaceConnection.open({
       deployment: request.deployment,
       agentId: agent.id,
       signal: request.signal,
+      disableDirect: request.disableDirect ?? false,
       ...(request.timeoutMs === 0
         ? {}
         : { timeoutMs: Math.max(1, Math.ceil(request.timeoutMs - (performance.now() - started))) }),
@@ -73,6 +81,19 @@ export async function connectWorkspace(request: ConnectRequest): Promise<Connect
     }
     throw error;
   }
+}
+
+/**
+ * The engine and the control protocol are half of what a start costs. They are loaded while the first answer is on its way:
+ * two turns later the connection is being made, or on a near network the question is out.
+ */
+async function loadEngine(): Promise<typeof import("coder-client/workspace-connection")> {
+  await setImmediate();
+  await setImmediate();
+  const engine = await import("coder-client/workspace-connection");
+  const { prepareWasmCipher } = await import("wg-userspace/aead/wasm-cipher");
+  prepareWasmCipher();
+  return engine;
 }
 
 function refuseStopped(workspace: WorkspaceRef): void {

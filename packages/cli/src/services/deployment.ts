@@ -1,5 +1,6 @@
 import { exec } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import { promisify } from "node:util";
 import { Deployment } from "coder-client/api";
 import { ClientError } from "coder-client/client-error";
@@ -70,11 +71,29 @@ function tlsSettings(flags: FlagValues): TlsSettings {
   if ((cert === undefined) !== (key === undefined)) {
     throw new UserError("--client-cert and --client-key belong together", { code: "ERR_USAGE", exit: 2 });
   }
+  if (cert !== undefined && key !== undefined) refuseMismatch(flags, cert, key);
   return {
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
   };
+}
+
+/** Found now, with the files' names; in the middle of a connection it would be a riddle. */
+function refuseMismatch(flags: FlagValues, cert: string, key: string): void {
+  try {
+    createSecureContext({ cert, key });
+  } catch (error) {
+    throw new UserError(
+      `--client-key "${stringFlag(flags, "client-key")}" cannot be used with --client-cert "${stringFlag(flags, "client-cert")}"`,
+      {
+        why: (error as Error).message,
+        next: ["give the certificate's own key, as PEM and without a passphrase"],
+        code: "ERR_BAD_PEM",
+        cause: error,
+      },
+    );
+  }
 }
 
 function readPem(flags: FlagValues, name: string): string | undefined {

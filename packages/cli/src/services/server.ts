@@ -7,9 +7,13 @@ import {
   type ServerFlagValues,
   standardParts,
 } from "coder-server";
+import { reportFailure } from "../errors/report.ts";
 import { EXIT } from "../errors/user-error.ts";
 
-/** Runs the control plane until it is told to stop. Returns the exit code. */
+/**
+ * Runs the control plane until it is told to stop. Returns the exit code, after saying what went wrong: this is a bundle of
+ * its own, whose error classes the caller does not know.
+ */
 export async function runServerCommand(
   values: ServerFlagValues,
   verbose: boolean,
@@ -20,7 +24,7 @@ export async function runServerCommand(
     await runServer(config, { signal, deps: standardParts() });
     return EXIT.ok;
   } catch (error) {
-    if (!(error instanceof ServerError)) throw error;
+    if (!(error instanceof ServerError)) return reportFailure(error, signal);
     process.stderr.write(`${presentServerError(error)}\n`);
     return EXIT.failure;
   }

@@ -5,7 +5,7 @@ import type { ConnectRequest } from "./connect.ts";
 /** The part of a `coder ssh` line that says where to and how to wait: the same for both starts. */
 export function connectOptions(
   line: ParsedLine,
-): Pick<ConnectRequest, "name" | "hostPrefix" | "hostnameSuffix" | "wait" | "timeoutMs"> {
+): Pick<ConnectRequest, "name" | "hostPrefix" | "hostnameSuffix" | "wait" | "timeoutMs" | "disableDirect"> {
   const name = line.words[0];
   if (name === undefined) throw new UsageError("which workspace? usage: coder ssh <workspace> [command …]");
   return {
@@ -14,5 +14,6 @@ export function connectOptions(
     hostnameSuffix: stringFlag(line.values, "hostname-suffix"),
     wait: booleanFlag(line.values, "no-wait") ? "no" : (stringFlag(line.values, "wait") as "yes" | "no" | "auto"),
     timeoutMs: numberFlag(line.values, "connect-timeout") ?? 0,
+    disableDirect: booleanFlag(line.values, "disable-direct-connections"),
   };
 }

@@ -37,8 +37,7 @@ export async function runSshSession(options: SshSessionOptions): Promise<number>
   try {
     await connect(client, options);
     await requestForwards(client, options);
-    const channel = await openChannel(client, options);
-    return await attach(client, channel, options);
+    return await runChannel(client, options);
   } finally {
     client.end();
     options.stream.destroy();
@@ -53,6 +52,8 @@ function connect(client: Client, options: SshSessionOptions): Promise<void> {
     // The tunnel has authenticated the workspace; its host key adds nothing.
     hostVerifier: () => true,
     readyTimeout: SSH_READY_TIMEOUT_MS,
+    // Socket forwarding is an extension of OpenSSH's that our server speaks without calling itself OpenSSH.
+    strictVendor: false,
     keepaliveInterval: 0,
     // About half the cost of the default, where both ends are the same program.
     algorithms: { cipher: { prepend: ["aes128-gcm@openssh.com"], append: [], remove: [] } },
@@ -118,7 +119,7 @@ function bridge(forward: RemoteForward | undefined, accept: AcceptConnection, st
   socket.pipe(channel).pipe(socket);
 }
 
-function openChannel(client: Client, options: SshSessionOptions): Promise<ClientChannel> {
+function runChannel(client: Client, options: SshSessionOptions): Promise<number> {
   const pty = options.pty
     ? {
         term: process.env["TERM"] ?? "xterm-256color",
@@ -129,7 +130,8 @@ function openChannel(client: Client, options: SshSessionOptions): Promise<Client
   const env = { ...options.environment };
   return new Promise((resolve, reject) => {
     const done = (error: Error | undefined, channel: ClientChannel): void => {
-      if (error === undefined || error === null) resolve(channel);
+      // At once: the whole life of a short command may be in the bytes that are being read.
+      if (error === undefined || error === null) resolve(attach(client, channel, options));
       else reject(new UserError("The workspace refused the session", { why: error.message, cause: error }));
     };
     const agentForward = options.agentSocket === undefined ? {} : { agentForward: true };

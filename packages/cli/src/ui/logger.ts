@@ -1,6 +1,7 @@
-import { appendFileSync, mkdirSync } from "node:fs";
+import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger, LogLevel } from "wg-userspace/base/ports";
+import { makeDirectories } from "../make-directories.ts";
 
 const ORDER: readonly LogLevel[] = ["trace", "debug", "info", "warn", "error"];
 
@@ -22,7 +23,7 @@ export function createLogger(options: { readonly verbose: boolean; readonly logD
 
 /** `coder-ssh-<date>-<time>-<5 letters>-<parent pid>.log`: editors look for this name. */
 function logFile(dir: string): string {
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  makeDirectories(dir);
   const stamp = new Date().toISOString().replace(/[-:]/g, "").replace("T", "-").slice(0, 15);
   const letters = Array.from({ length: 5 }, () => String.fromCharCode(97 + Math.floor(Math.random() * 26))).join("");
   return join(dir, `coder-ssh-${stamp}-${letters}-${process.ppid}.log`);

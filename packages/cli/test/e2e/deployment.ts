@@ -21,12 +21,22 @@ export class TestDeployment {
   url: string;
   readonly #port: number;
   readonly #children = new Set<ChildProcess>();
+  #everybodys: NodeJS.ProcessEnv = {};
 
-  /** @param front Puts something in front of the server, which listens on `port`; returns the URL that everybody uses. */
-  static async start(front?: (port: number, folder: string) => Promise<string>): Promise<TestDeployment> {
+  /**
+   * @param front Puts something in front of the server, which listens on `port`; returns the URL that everybody uses, and
+   * variables that everybody's commands need to pass.
+   */
+  static async start(
+    front?: (port: number, folder: string) => Promise<string | { url: string; environment: NodeJS.ProcessEnv }>,
+  ): Promise<TestDeployment> {
     if (!existsSync(coder)) throw new Error("the CLI is not built: run npm run build");
     const deployment = new TestDeployment(await freePort());
-    if (front !== undefined) deployment.url = await front(deployment.#port, deployment.folder);
+    if (front !== undefined) {
+      const made = await front(deployment.#port, deployment.folder);
+      deployment.url = typeof made === "string" ? made : made.url;
+      deployment.#everybodys = typeof made === "string" ? {} : made.environment;
+    }
     await deployment.startServer();
     await deployment.logIn("owner", true);
     return deployment;
@@ -45,6 +55,7 @@ export class TestDeployment {
       HOME: join(this.folder, "home"),
       TERM: "xterm-256color",
       CODER_CONFIG_DIR: join(this.folder, "config", user),
+      ...this.#everybodys,
       ...extra,
     };
   }
@@ -121,8 +132,18 @@ export class TestDeployment {
     return (JSON.parse(made.stdout) as { auth_token: string }).auth_token;
   }
 
-  startAgent(token: string): ChildProcess {
-    return this.spawn(["agent"], { CODER_AGENT_URL: this.url, CODER_AGENT_TOKEN: token, CODER_CONFIG_DIR: undefined });
+  startAgent(token: string, extra: NodeJS.ProcessEnv = {}): ChildProcess {
+    return this.spawn(["agent"], {
+      CODER_AGENT_URL: this.url,
+      CODER_AGENT_TOKEN: token,
+      CODER_CONFIG_DIR: undefined,
+      ...extra,
+    });
+  }
+
+  /** The server itself, without what is in front of it. */
+  get directUrl(): string {
+    return `http://127.0.0.1:${this.#port}`;
   }
 
   spawn(args: readonly string[], extra: NodeJS.ProcessEnv, user = "owner"): ChildProcess {

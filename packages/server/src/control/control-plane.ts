@@ -4,12 +4,11 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { runYamux } from "coder-client/yamux-websocket";
 import { type RpcServiceImpl, serveRpc } from "coder-protocol/drpc/async";
-import type { Stats } from "coder-protocol/gen/agent_pb.js";
 import type { TelemetryEvent } from "coder-protocol/gen/tailnet_pb.js";
-import type { ConnectionInfo } from "coder-protocol/rest/agents";
+import type { ConnectionInfo, WorkspaceAgent } from "coder-protocol/rest/agents";
 import { checkVersion, MISSING_AGENT_VERSION, MISSING_TAILNET_VERSION } from "coder-protocol/version";
 import { YamuxSession } from "coder-protocol/yamux/session";
-import { Counter, Gauge } from "prom-client";
+import { Counter } from "prom-client";
 import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
 import { type WebSocket, WebSocketServer } from "ws";
 import { endsAccess, endsAgentSession } from "../auth/access-events.ts";
@@ -17,12 +16,23 @@ import { holderOf } from "../auth/authenticator.ts";
 import { HttpFailure, notFound } from "../errors.ts";
 import type { ControlPlane, ServerContext, UpgradeRoute } from "../http/context.ts";
 import { isUuid, rejectUpgrade } from "../http/reply.ts";
+import { type AgentNetwork, agentLatency, agentNetwork } from "./agent-network.ts";
 import { agentService } from "./agent-service.ts";
+import { controlMetrics } from "./control-metrics.ts";
 import { Coordinator } from "./coordinator.ts";
-import { agentAuth, clientAuth, type PeerAuth } from "./peer-auth.ts";
-import { deploymentRelayMap } from "./relay-map.ts";
+import {
+  type CoordinatorDebug,
+  coordinatorDebug,
+  type DebugSources,
+  type TailnetDebug,
+  tailnetDebug,
+} from "./debug.ts";
+import { agentAuth, lookedUpClientAuth, type PeerAuth } from "./peer-auth.ts";
+import { PeerReports } from "./peer-reports.ts";
+import { RelayMaps } from "./relay-map.ts";
 import { ResumeTokens } from "./resume-token.ts";
 import { type TailnetServiceDeps, tailnetService } from "./tailnet-service.ts";
+import { WorkspaceUpdates } from "./workspace-updates.ts";
 
 /** An agent's control message is at most 4 MiB; a WebSocket message may hold several. */
 const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024;
@@ -33,16 +43,13 @@ const SWEEP_MS = 60_000;
 const CLOSE_INTERNAL_ERROR = 1011;
 const MAX_CLOSE_REASON_BYTES = 123;
 const MAX_SOCKETS = 20_000;
+/** Followers of the relay map alone, who need no login. */
+const MAX_MAP_SOCKETS = 1_000;
 
 /** What the relay is told about keys. */
 export interface RelayGate {
   admitHeld(publicKey: Uint8Array): void;
   revoke(publicKey: Uint8Array): number;
-}
-
-export interface AgentReport {
-  readonly stats: Stats;
-  readonly at: number;
 }
 
 export class CoordinatingControlPlane implements ControlPlane {
@@ -52,20 +59,32 @@ export class CoordinatingControlPlane implements ControlPlane {
   readonly #resumeTokens: ResumeTokens;
   readonly #sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_PAYLOAD_BYTES });
   readonly #open = new Set<OpenSocket>();
-  readonly #stats = new Map<string, AgentReport>();
-  readonly #mapListeners = new Set<() => void>();
+  readonly #mapSockets = new Set<WebSocket>();
+  readonly #reports = new PeerReports();
+  readonly #relayMaps: RelayMaps;
+  readonly #workspaceUpdates: WorkspaceUpdates;
   readonly #timer: NodeJS.Timeout;
   readonly #stopEvents: () => void;
   readonly #telemetry: Counter<"status">;
-  #relayMap: DerpMap | undefined;
   #gate: RelayGate | undefined;
   #closing = false;
 
-  constructor(context: ServerContext) {
+  /** Reads the relay map that the settings name. Throws ServerError when there is none that can be used. */
+  static async open(context: ServerContext): Promise<CoordinatingControlPlane> {
+    const relayMaps = await RelayMaps.open({
+      config: context.config.derp,
+      accessUrl: () => context.accessUrl(),
+      stunPort: () => context.stunPort(),
+      log: context.log,
+    });
+    return new CoordinatingControlPlane(context, relayMaps);
+  }
+
+  private constructor(context: ServerContext, relayMaps: RelayMaps) {
     this.#context = context;
+    this.#relayMaps = relayMaps;
     this.#resumeTokens = new ResumeTokens(context.keys.signing);
-    // An unusable map ends the start, rather than the first connection. The final one is built when the address is known.
-    deploymentRelayMap(context.config.derp, context.accessUrl());
+    this.#workspaceUpdates = new WorkspaceUpdates(context.store, context.changes);
     this.coordinator = new Coordinator({
       onKey: (key) => this.#gate?.admitHeld(key),
       onKeyGone: (key) => this.#gate?.revoke(key),
@@ -103,12 +122,11 @@ export class CoordinatingControlPlane implements ControlPlane {
       labelNames: ["status"],
       registers: [context.metrics],
     });
-    this.#gaugeOf(
-      "coder_coordinator_peers",
-      "Clients and agents connected to the coordinator",
-      () => this.coordinator.peerCount,
-    );
-    this.#gaugeOf("coder_control_sockets_open", "Open control connections", () => this.#open.size);
+    controlMetrics(context.metrics, {
+      coordinator: this.coordinator,
+      reports: this.#reports,
+      openSockets: () => this.#open.size,
+    });
   }
 
   /** The relay that asks this coordinator about keys. */
@@ -127,17 +145,23 @@ export class CoordinatingControlPlane implements ControlPlane {
   }
 
   relayMap(): DerpMap {
-    this.#relayMap ??= deploymentRelayMap(this.#context.config.derp, this.#context.accessUrl());
-    return this.#relayMap;
+    return this.#relayMaps.current();
   }
 
-  /** What an agent last reported about its traffic. */
-  agentReport(agentId: string): AgentReport | undefined {
-    return this.#stats.get(agentId);
+  agentLatency(agentId: string): WorkspaceAgent["latency"] {
+    return agentLatency(agentId, this.coordinator, this.relayMap());
   }
 
-  debugCoordinator(): unknown {
-    return { peers: this.coordinator.describe(), sockets: this.#open.size };
+  agentNetwork(agentId: string): AgentNetwork | undefined {
+    return agentNetwork(agentId, this.#debugSources());
+  }
+
+  debugCoordinator(): Promise<CoordinatorDebug> {
+    return coordinatorDebug(this.#debugSources());
+  }
+
+  debugTailnet(): Promise<TailnetDebug> {
+    return tailnetDebug(this.#debugSources());
   }
 
   async close(): Promise<void> {
@@ -145,20 +169,22 @@ export class CoordinatingControlPlane implements ControlPlane {
     this.#closing = true;
     clearInterval(this.#timer);
     this.#stopEvents();
+    this.#relayMaps.close();
+    for (const socket of this.#mapSockets) socket.terminate();
     const closed = [...this.#open].map((open) => open.closed);
     for (const open of [...this.#open]) open.end("server is shutting down");
     await Promise.all(closed);
   }
 
-  #gaugeOf(name: string, help: string, value: () => number): void {
-    new Gauge({
-      name,
-      help,
-      registers: [this.#context.metrics],
-      collect(this: Gauge) {
-        this.set(value());
-      },
-    });
+  #debugSources(): DebugSources {
+    return {
+      coordinator: this.coordinator,
+      reports: this.#reports,
+      map: this.relayMap(),
+      nowMs: this.#context.clock.now(),
+      store: this.#context.store,
+      sockets: this.#open.size,
+    };
   }
 
   /** `/workspaceagents/{id}/coordinate` for one agent, `/tailnet` for all that the user may reach. */
@@ -168,7 +194,7 @@ export class CoordinatingControlPlane implements ControlPlane {
     const identity = await this.#context.authenticator.authenticateUser(request);
     if (identity instanceof HttpFailure) return rejectUpgrade(socket, identity);
     const { user } = identity;
-    const { authenticator } = this.#context;
+    const { authenticator, store } = this.#context;
     if (only !== undefined && (!isUuid(only) || (await authenticator.canReachAgent(user, only)) === undefined)) {
       return rejectUpgrade(socket, notFound());
     }
@@ -177,15 +203,21 @@ export class CoordinatingControlPlane implements ControlPlane {
     const resumed = this.#resumedPeer(url);
     if (resumed instanceof HttpFailure) return rejectUpgrade(socket, resumed);
 
-    const reachable = only === undefined ? await this.#reachableAgents(user.id) : new Set([only]);
     const id = resumed ?? randomUUID();
     const holder = holderOf(identity, only === undefined ? {} : { agentId: only });
-    const auth = clientAuth((agentId) => reachable.has(agentId));
+    // Rights are looked up at every request: what a user may reach changes while the connection lasts.
+    const auth = lookedUpClientAuth(async (agentId) => {
+      if (only !== undefined && agentId !== only) return false;
+      const current = await store.users.byId(user.id);
+      return current !== undefined && (await authenticator.canReachAgent(current, agentId)) !== undefined;
+    });
+    const mayFollow = (ownerId: string): boolean => only === undefined && ownerId === user.id;
     this.#serve(request, socket, head, {
       id,
-      services: (deps) => [tailnetService({ id, auth }, deps)],
+      services: (deps) => [tailnetService({ id, auth, mayFollow }, deps)],
       endedBy: (event) => endsAccess(event, holder),
       pingsSocket: true,
+      onClosed: async () => void this.#forget(id),
     });
   }
 
@@ -209,15 +241,14 @@ export class CoordinatingControlPlane implements ControlPlane {
           relayMap: () => this.relayMap(),
           disableDirectConnections: config.derp.blockDirect,
           forceWebSockets: config.derp.forceWebsockets,
-          onStats: (agentId, stats) => this.#stats.set(agentId, { stats, at: clock.now() }),
+          onStats: (agentId, stats) => this.#reports.stats(agentId, stats, clock.now()),
         }),
       ],
       endedBy: (event) => endsAgentSession(event, agent.id),
       pingsSocket: false,
       onClosed: async () => {
         clearInterval(heartbeat);
-        const replaced = [...this.#open].some((other) => other.id === agent.id);
-        if (!replaced) await agentState.disconnected(agent.id);
+        if (this.#forget(agent.id)) await agentState.disconnected(agent.id);
       },
     });
     if (open === undefined) return;
@@ -230,12 +261,19 @@ export class CoordinatingControlPlane implements ControlPlane {
   }
 
   async #legacyMap(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    if (this.#closing || this.#mapSockets.size >= MAX_MAP_SOCKETS) {
+      return rejectUpgrade(socket, new HttpFailure(503, "The server takes no more followers of the relay map now."));
+    }
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
       const send = (): void => webSocket.send(Buffer.from(JSON.stringify(derpMapToJson(this.relayMap()))));
-      send();
-      this.#mapListeners.add(send);
+      const stop = this.#relayMaps.onChange(send);
+      this.#mapSockets.add(webSocket);
       webSocket.on("error", () => webSocket.terminate());
-      webSocket.on("close", () => this.#mapListeners.delete(send));
+      webSocket.on("close", () => {
+        this.#mapSockets.delete(webSocket);
+        stop();
+      });
+      send();
     });
   }
 
@@ -291,15 +329,21 @@ export class CoordinatingControlPlane implements ControlPlane {
       resumeTokens: this.#resumeTokens,
       now: () => this.#context.clock.now(),
       relayMap: () => this.relayMap(),
-      onRelayMapChange: (listener) => {
-        this.#mapListeners.add(listener);
-        return () => this.#mapListeners.delete(listener);
-      },
-      onTelemetry: (_peerId, events) => this.#countTelemetry(events),
+      onRelayMapChange: (listener) => this.#relayMaps.onChange(listener),
+      workspaceUpdates: this.#workspaceUpdates,
+      onTelemetry: (peerId, events) => this.#telemetryOf(peerId, events),
     };
   }
 
-  #countTelemetry(events: readonly TelemetryEvent[]): void {
+  /** Whether nobody else is connected under this id: then what it reported is forgotten. */
+  #forget(id: string): boolean {
+    if ([...this.#open].some((other) => other.id === id)) return false;
+    this.#reports.forget(id);
+    return true;
+  }
+
+  #telemetryOf(peerId: string, events: readonly TelemetryEvent[]): void {
+    this.#reports.telemetry(peerId, events, this.#context.clock.now());
     for (const event of events) this.#telemetry.inc({ status: event.status === 0 ? "connected" : "disconnected" });
   }
 
@@ -314,13 +358,6 @@ export class CoordinatingControlPlane implements ControlPlane {
         validations: [{ field: "resume_token", detail: "the token is malformed, expired or not this deployment's" }],
       })
     );
-  }
-
-  async #reachableAgents(userId: string): Promise<Set<string>> {
-    const { store } = this.#context;
-    const workspaces = await store.workspaces.list({ ownerId: userId, nameContains: undefined });
-    const agents = await Promise.all(workspaces.map((workspace) => store.agents.ofWorkspace(workspace.id)));
-    return new Set(agents.flat().map((agent) => agent.id));
   }
 }
 

@@ -40,12 +40,26 @@ interface PeerState {
   readonly id: string;
   readonly auth: PeerAuth;
   readonly sink: PeerSink;
+  readonly connectedAtMs: number;
   node: Node | undefined;
+  /** When it last told us its node. */
+  nodeAtMs: number;
   /** What this peer was last told about each other peer. */
   readonly told: Map<string, Told>;
 }
 
 type Told = { readonly node: Node } | "gone";
+
+/** One connected peer as debug pages show it. */
+export interface PeerDescription {
+  readonly id: string;
+  readonly kind: PeerAuth["kind"];
+  readonly connectedAtMs: number;
+  readonly node: Node | undefined;
+  readonly nodeAtMs: number;
+  /** Destinations, connected or not. */
+  readonly tunnelsTo: readonly string[];
+}
 
 /** One connected peer, as its service holds it. */
 export interface PeerHandle {
@@ -72,14 +86,31 @@ export class Coordinator {
     return this.#peers.size;
   }
 
-  /** For debug pages: ids, tunnels, whether a node is known. */
-  describe(): { id: string; kind: string; hasNode: boolean; tunnelsTo: string[] }[] {
+  get tunnelCount(): number {
+    let count = 0;
+    for (const destinations of this.#tunnels.values()) count += destinations.size;
+    return count;
+  }
+
+  describe(): PeerDescription[] {
     return [...this.#peers.values()].map((peer) => ({
       id: peer.id,
       kind: peer.auth.kind,
-      hasNode: peer.node !== undefined,
-      tunnelsTo: [...(this.#tunnels.get(peer.id) ?? [])],
+      connectedAtMs: peer.connectedAtMs,
+      node: peer.node,
+      nodeAtMs: peer.nodeAtMs,
+      tunnelsTo: this.tunnelsOf(peer.id),
     }));
+  }
+
+  /** Where a peer has tunnels to. */
+  tunnelsOf(id: string): string[] {
+    return [...(this.#tunnels.get(id) ?? [])];
+  }
+
+  /** Connected peers that have a tunnel to `id`. */
+  sourcesOf(id: string): string[] {
+    return [...(this.#incoming.get(id) ?? [])].filter((source) => this.#peers.has(source));
   }
 
   isConnected(id: string): boolean {
@@ -104,7 +135,15 @@ export class Coordinator {
       old.sink.end();
       this.#releaseKey(old, nowMs);
     }
-    const peer: PeerState = { id, auth, sink, node: undefined, told: new Map() };
+    const peer: PeerState = {
+      id,
+      auth,
+      sink,
+      connectedAtMs: nowMs,
+      node: undefined,
+      nodeAtMs: nowMs,
+      told: new Map(),
+    };
     this.#peers.set(id, peer);
     this.#tell(
       peer,
@@ -169,6 +208,7 @@ export class Coordinator {
     if (refusal !== undefined) throw new RequestError(`authorization: ${refusal}`);
     const before = peer.node;
     peer.node = node;
+    peer.nodeAtMs = nowMs;
     if (before === undefined || keyText(rawKey(before)) !== keyText(rawKey(node))) {
       if (before !== undefined) this.#countKey(rawKey(before), -1, nowMs);
       this.#countKey(rawKey(node), +1, nowMs);

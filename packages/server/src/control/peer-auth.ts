@@ -6,6 +6,8 @@ import { parsePrefix } from "wg-userspace/base/ip";
 export interface PeerAuth {
   readonly kind: "client" | "agent";
   checkNode(node: NodeInfo): string | undefined;
+  /** Finds out what checkTunnel has to say about `to`; awaited before every request for a tunnel. */
+  beforeTunnel?(to: string): Promise<void>;
   checkTunnel(to: string): string | undefined;
   checkReady(): string | undefined;
 }
@@ -19,6 +21,18 @@ export function clientAuth(mayReach: (agentId: string) => boolean): PeerAuth {
     checkNode: (node) => notSingle(node.addresses) ?? notSingle(node.allowedIps),
     checkTunnel: (to) => (mayReach(to) ? undefined : `agent ${to} is not yours to reach`),
     checkReady: () => "clients do not announce readiness",
+  };
+}
+
+/** As clientAuth, for a right that is looked up whenever the client asks for a tunnel. */
+export function lookedUpClientAuth(mayReach: (agentId: string) => Promise<boolean>): PeerAuth {
+  let reachable: string | undefined;
+  return {
+    ...clientAuth((to) => to === reachable),
+    beforeTunnel: async (to) => {
+      reachable = undefined;
+      if (await mayReach(to)) reachable = to;
+    },
   };
 }
 

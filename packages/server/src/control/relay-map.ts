@@ -1,7 +1,9 @@
-import { readFileSync } from "node:fs";
+/** The relay map of this deployment: made of the settings, of a file or URL that is read again, and of where we listen. */
+import { readFile, stat } from "node:fs/promises";
 import {
   type DerpMap,
   defaultEmbeddedMap,
+  derpMapEqual,
   derpMapOf,
   hasRelay,
   mergeDerpMaps,
@@ -9,47 +11,241 @@ import {
   withoutStun,
 } from "wg-userspace/derp/map";
 import type { DerpConfig } from "../config-parse.ts";
-import { ServerError } from "../errors.ts";
+import { nodeErrorCode, ServerError } from "../errors.ts";
+import type { Logger } from "../log.ts";
 
-/** The relay map of this deployment by its settings. Throws ServerError when it cannot be used. */
-export function deploymentRelayMap(config: DerpConfig, accessUrl: URL): DerpMap {
-  const own = config.serverEnabled
-    ? defaultEmbeddedMap({
-        accessUrl: accessUrl.href,
-        regionId: config.regionId,
-        code: config.regionCode,
-        name: config.regionName,
-        stunAddresses: config.stunAddresses,
-      })
-    : derpMapOf([]);
-  const extra = config.configPath === undefined ? derpMapOf([]) : readMap(config.configPath);
-  const merged = mergeDerpMaps(own, extra);
-  if ("error" in merged) throw unusable(config.configPath, merged.error);
-  if (![...merged.map.regions.values()].some(hasRelay)) {
-    throw unusable(config.configPath, "no relay: the embedded one is off and no other is configured");
-  }
-  return config.blockDirect ? withoutStun(merged.map) : merged.map;
+/** A file is looked at this often; a URL is asked less often. */
+const FILE_INTERVAL_MS = 5_000;
+const URL_INTERVAL_MS = 5 * 60_000;
+const FETCH_TIMEOUT_MS = 10_000;
+/** Tailscale's own map has about 30 KiB. */
+const MAX_MAP_BYTES = 1024 * 1024;
+
+export interface RelayMapOptions {
+  readonly config: DerpConfig;
+  /** Final once the server listens. */
+  readonly accessUrl: () => URL;
+  /** Port of our own STUN server; undefined while there is none. */
+  readonly stunPort: () => number | undefined;
+  readonly log: Logger;
+  readonly intervalMs?: number;
+  readonly fetchTimeoutMs?: number;
 }
 
-function readMap(path: string): DerpMap {
-  let json: unknown;
+export class RelayMaps {
+  readonly #options: RelayMapOptions;
+  readonly #listeners = new Set<() => void>();
+  #extra: DerpMap;
+  #current: DerpMap | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #lastProblem = "";
+  #closed = false;
+
+  /** Reads the file or URL once. Throws ServerError when that fails, or when the map that results has no relay. */
+  static async open(options: RelayMapOptions): Promise<RelayMaps> {
+    const extra = await readExtra(options);
+    if ("error" in extra) throw unusable(options.config, extra.error);
+    // An unusable map ends the start, rather than the first connection. The final one is built when the address is known.
+    const built = build({ ...options, accessUrl: () => withSomePort(options.accessUrl()) }, extra.map);
+    if ("error" in built) throw unusable(options.config, built.error);
+    return new RelayMaps(options, extra.map);
+  }
+
+  private constructor(options: RelayMapOptions, extra: DerpMap) {
+    this.#options = options;
+    this.#extra = extra;
+    if (sourceOf(options.config) !== undefined) this.#schedule();
+  }
+
+  current(): DerpMap {
+    if (this.#current === undefined) {
+      const built = build(this.#options, this.#extra);
+      if ("error" in built) throw unusable(this.#options.config, built.error);
+      this.#current = built.map;
+    }
+    return this.#current;
+  }
+
+  /** Calls back whenever the map leads to other relays or STUN servers than before. Returns the way to stop. */
+  onChange(listener: () => void): () => void {
+    const entry = (): void => listener();
+    this.#listeners.add(entry);
+    return () => this.#listeners.delete(entry);
+  }
+
+  /** Reads file or URL again. A failure keeps the map as it is, with a warning; never rejects. */
+  async refresh(): Promise<void> {
+    const before = this.current();
+    const extra = await readExtra(this.#options);
+    if (this.#closed) return;
+    const built = "error" in extra ? extra : build(this.#options, extra.map);
+    if ("error" in built) {
+      this.#warn(built.error);
+      return;
+    }
+    this.#lastProblem = "";
+    if ("map" in extra) this.#extra = extra.map;
+    if (derpMapEqual(before, built.map)) return;
+    this.#current = built.map;
+    this.#options.log.info({ regions: [...built.map.regions.keys()] }, "relay map changed");
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#listeners.clear();
+  }
+
+  #schedule(): void {
+    const { config, intervalMs } = this.#options;
+    const wait = intervalMs ?? (config.configUrl === undefined ? FILE_INTERVAL_MS : URL_INTERVAL_MS);
+    this.#timer = setTimeout(() => {
+      void this.refresh().then(() => {
+        if (!this.#closed) this.#schedule();
+      });
+    }, wait);
+    this.#timer.unref();
+  }
+
+  /** The same problem is reported once, not at every look. */
+  #warn(problem: string): void {
+    if (problem === this.#lastProblem) return;
+    this.#lastProblem = problem;
+    this.#options.log.warn(
+      { source: sourceOf(this.#options.config), why: problem },
+      "the relay map cannot be read again, the old one stays",
+    );
+  }
+}
+
+type MapOrError = { readonly map: DerpMap } | { readonly error: string };
+
+function build(options: RelayMapOptions, extra: DerpMap): MapOrError {
+  const { config } = options;
+  let own: DerpMap;
   try {
-    json = JSON.parse(readFileSync(path, "utf8"));
+    own = config.serverEnabled ? ownMap(config, options.accessUrl(), options.stunPort()) : stunOnly(config);
   } catch (error) {
-    throw unusable(path, (error as Error).message);
+    return { error: (error as Error).message };
   }
-  const parsed = parseDerpMap(json);
-  if ("error" in parsed) throw unusable(path, parsed.error);
-  return parsed.map;
+  for (const id of extra.regions.keys()) {
+    if (own.regions.has(id)) {
+      return { error: `region ${id} is already ${roleOf(config, id)}: give one of them another id` };
+    }
+  }
+  const merged = mergeDerpMaps(own, extra);
+  if (![...own.regions.values(), ...extra.regions.values()].some(hasRelay)) {
+    return { error: "it has no relay, and the embedded one is switched off" };
+  }
+  if ("error" in merged) return merged;
+  return { map: config.blockDirect ? withoutStun(merged.map) : merged.map };
 }
 
-function unusable(path: string | undefined, why: string): ServerError {
+function ownMap(config: DerpConfig, accessUrl: URL, stunPort: number | undefined): DerpMap {
+  const map = defaultEmbeddedMap({
+    accessUrl: accessUrl.href,
+    regionId: config.regionId,
+    code: config.regionCode,
+    name: config.regionName,
+    stunAddresses: config.stunAddresses,
+  });
+  if (stunPort === undefined) return map;
+  // Whoever reaches the relay can ask the same host for its address: that works without the Internet.
+  const regions = [...map.regions.values()].map((region) =>
+    region.embeddedRelay ? { ...region, nodes: region.nodes.map((node) => ({ ...node, stunPort })) } : region,
+  );
+  return derpMapOf(regions, map.regionScore);
+}
+
+/** The STUN regions alone, with the ids they have beside an embedded relay. */
+function stunOnly(config: DerpConfig): DerpMap {
+  const map = ownMap(config, new URL("http://unused.invalid"), undefined);
+  return derpMapOf([...map.regions.values()].filter((region) => !region.embeddedRelay));
+}
+
+function roleOf(config: DerpConfig, id: number): string {
+  return id === config.regionId && config.serverEnabled ? "the embedded relay" : "a STUN server of this deployment";
+}
+
+async function readExtra(options: RelayMapOptions): Promise<MapOrError> {
+  const { config } = options;
+  if (sourceOf(config) === undefined) return { map: derpMapOf([]) };
+  try {
+    const text =
+      config.configUrl === undefined
+        ? await readMapFile(config.configPath ?? "")
+        : await fetchMap(config.configUrl, options.fetchTimeoutMs ?? FETCH_TIMEOUT_MS);
+    // A map of STUN servers alone is fine here: the embedded relay may be the one that relays.
+    return parseDerpMap(JSON.parse(text), { allowNoRelay: true });
+  } catch (error) {
+    if (error instanceof SyntaxError) return { error: `it is not JSON: ${error.message}` };
+    return { error: (error as Error).message };
+  }
+}
+
+async function readMapFile(path: string): Promise<string> {
+  try {
+    const { size } = await stat(path);
+    if (size > MAX_MAP_BYTES) throw new Error(`it has ${size} bytes, at most ${MAX_MAP_BYTES} are read`);
+    return await readFile(path, "utf8");
+  } catch (error) {
+    const reasons: Readonly<Record<string, string>> = {
+      ENOENT: "there is no such file",
+      EACCES: "this user may not read it",
+      EISDIR: "it is a directory",
+    };
+    throw new Error(reasons[nodeErrorCode(error) ?? ""] ?? (error as Error).message, { cause: error });
+  }
+}
+
+async function fetchMap(url: URL, timeoutMs: number): Promise<string> {
+  const signal = AbortSignal.timeout(timeoutMs);
+  try {
+    const response = await fetch(url, { signal, headers: { Accept: "application/json" } });
+    if (response.status !== 200) throw new Error(`it answered HTTP ${response.status}`);
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    for await (const chunk of response.body ?? []) {
+      length += chunk.length;
+      if (length > MAX_MAP_BYTES) throw new Error(`it sent more than ${MAX_MAP_BYTES} bytes`);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks).toString("utf8");
+  } catch (error) {
+    if (signal.aborted) throw new Error(`no complete answer within ${timeoutMs / 1000} s`, { cause: error });
+    const cause = (error as Error).cause;
+    throw new Error(cause instanceof Error ? cause.message : (error as Error).message, { cause: error });
+  }
+}
+
+/** Port 0 is not known yet: any free one is taken when the server listens. */
+function withSomePort(url: URL): URL {
+  if (url.port !== "0") return url;
+  const known = new URL(url);
+  known.port = "1";
+  return known;
+}
+
+function sourceOf(config: DerpConfig): string | undefined {
+  return config.configUrl?.href ?? config.configPath;
+}
+
+function unusable(config: DerpConfig, why: string): ServerError {
+  const source = sourceOf(config);
+  const setting = config.configUrl === undefined ? "--derp-config-path" : "--derp-config-url";
   return new ServerError(
     "ERR_CONFIG",
-    path === undefined ? "The relay map cannot be used" : `The relay map "${path}" cannot be used`,
+    source === undefined ? "The relay map cannot be used" : `The relay map "${source}" cannot be used`,
     {
       why,
-      nextSteps: ["correct --derp-config-path, or switch the embedded relay on with --derp-server-enable"],
+      nextSteps: [
+        source === undefined
+          ? "change --derp-server-stun-addresses or --derp-server-region-id"
+          : config.serverEnabled
+            ? `correct ${setting}, or leave it out and keep the embedded relay`
+            : `correct ${setting}, or switch the embedded relay on with --derp-server-enable`,
+      ],
     },
   );
 }

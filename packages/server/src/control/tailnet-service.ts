@@ -1,11 +1,13 @@
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { implement, type RpcServiceImpl } from "coder-protocol/drpc/async";
+import { uuidFromBytes } from "coder-protocol/addresses";
+import { DrpcError, implement, type RpcServiceImpl } from "coder-protocol/drpc/async";
 import { type CoordinateRequest, Tailnet, type TelemetryEvent } from "coder-protocol/gen/tailnet_pb.js";
 import { derpMapToProto } from "coder-protocol/tailnet/derp-map";
 import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
 import type { Coordinator, PeerSink } from "./coordinator.ts";
 import type { PeerAuth } from "./peer-auth.ts";
 import type { ResumeTokens } from "./resume-token.ts";
+import type { WorkspaceUpdates } from "./workspace-updates.ts";
 
 /** A peer that leaves this many answers unread is given up. */
 const MAX_WAITING_RESPONSES = 512;
@@ -13,6 +15,8 @@ const MAX_WAITING_RESPONSES = 512;
 export interface TailnetPeer {
   readonly id: string;
   readonly auth: PeerAuth;
+  /** Whether the peer may follow that user's workspaces; absent: nobody's. */
+  readonly mayFollow?: (ownerId: string) => boolean;
 }
 
 export interface TailnetServiceDeps {
@@ -22,6 +26,7 @@ export interface TailnetServiceDeps {
   readonly relayMap: () => DerpMap;
   /** Calls back whenever the relay map changed. Returns the way to stop. */
   readonly onRelayMapChange: (listener: () => void) => () => void;
+  readonly workspaceUpdates: WorkspaceUpdates;
   readonly onTelemetry: (peerId: string, events: readonly TelemetryEvent[]) => void;
 }
 
@@ -54,6 +59,25 @@ export function tailnetService(peer: TailnetPeer, deps: TailnetServiceDeps): Rpc
       stop();
     },
 
+    workspaceUpdates: async (request, context) => {
+      const ownerId = uuidFromBytes(request.workspaceOwnerId);
+      if (ownerId === undefined) throw new DrpcError(0, "workspace_owner_id has to be a UUID of 16 bytes");
+      if (peer.mayFollow?.(ownerId) !== true) throw new DrpcError(0, "authorization: those workspaces are not yours");
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      const stop = deps.workspaceUpdates.follow(ownerId, {
+        send: async (update) => {
+          if (!context.send(update)) await context.drained();
+        },
+        failed: reject,
+      });
+      context.onCancel(resolve);
+      try {
+        await promise;
+      } finally {
+        stop();
+      }
+    },
+
     coordinate: async (requests, context) => {
       const { promise: ended, resolve } = Promise.withResolvers<void>();
       let waiting = 0;
@@ -72,7 +96,11 @@ export function tailnetService(peer: TailnetPeer, deps: TailnetServiceDeps): Rpc
       const handle = deps.coordinator.connect(peer.id, peer.auth, sink, deps.now());
       context.onCancel(resolve);
       const reading = (async (): Promise<void> => {
-        for await (const request of requests as AsyncIterable<CoordinateRequest>) handle.handle(request, deps.now());
+        for await (const request of requests as AsyncIterable<CoordinateRequest>) {
+          const destination = request.addTunnel === undefined ? undefined : uuidFromBytes(request.addTunnel.id);
+          if (destination !== undefined) await peer.auth.beforeTunnel?.(destination);
+          handle.handle(request, deps.now());
+        }
         resolve();
       })();
       try {

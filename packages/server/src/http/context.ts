@@ -7,9 +7,9 @@ import type {
   ListeningPortsResponse,
   WorkspaceAgent,
 } from "coder-protocol/rest/agents";
-import type { DerpHealth } from "coder-protocol/rest/deployment";
 import type { Hono } from "hono";
 import type { Registry } from "prom-client";
+import type { DerpMap } from "wg-userspace/derp/map";
 import type { AgentState } from "../agent-state.ts";
 import type { AccessEvents } from "../auth/access-events.ts";
 import type { AuthenticatedUser, Authenticator } from "../auth/authenticator.ts";
@@ -19,9 +19,12 @@ import type { Sessions } from "../auth/sessions.ts";
 import type { Changes } from "../changes.ts";
 import type { WallClock } from "../clock.ts";
 import type { ServerConfig } from "../config-parse.ts";
+import type { AgentNetwork } from "../control/agent-network.ts";
+import type { CoordinatorDebug, TailnetDebug } from "../control/debug.ts";
 import type { DeploymentIds, Store } from "../db/store.ts";
 import type { ServerKeys } from "../key-file.ts";
 import type { Logger } from "../log.ts";
+import type { ProbeKeys } from "../probe-keys.ts";
 import type { WorkspaceService } from "../workspace-service.ts";
 
 /** A WebSocket or other upgrade somebody serves. Asked in order; the first that matches handles. */
@@ -54,8 +57,13 @@ export interface ControlPlane {
   /** Asks a connected agent. Undefined when it cannot be asked. */
   listeningPorts?(agentId: string): Promise<ListeningPortsResponse | undefined>;
   containers?(agentId: string): Promise<ContainersResponse | undefined>;
-  /** Body of GET /debug/coordinator. */
-  debugCoordinator?(): unknown;
+  /** How clients reach a connected agent: directly or through a relay. Undefined when it is not connected. */
+  agentNetwork?(agentId: string): AgentNetwork | undefined;
+  /** The map that clients and agents are given. */
+  relayMap?(): DerpMap;
+  /** What the debug pages show. Holds addresses of peers: for administrators only. */
+  debugCoordinator?(): Promise<CoordinatorDebug>;
+  debugTailnet?(): Promise<TailnetDebug>;
   /** Ends every session; idempotent. */
   close(): Promise<void>;
 }
@@ -64,8 +72,13 @@ export interface ControlPlane {
 export interface EmbeddedRelay {
   readonly upgradeRoutes: readonly UpgradeRoute[];
   readonly requestRoutes: readonly RequestRoute[];
-  /** Section `derp` of GET /debug/health. */
-  health?(): DerpHealth | Promise<DerpHealth>;
+  close(): Promise<void>;
+}
+
+/** A running STUN server. */
+export interface StunPart {
+  /** UDP port it is bound to. */
+  readonly port: number;
   close(): Promise<void>;
 }
 
@@ -121,6 +134,10 @@ export interface ServerContext {
   readonly clock: WallClock;
   readonly log: Logger;
   readonly metrics: Registry;
+  /** Keys of our own checks, which the relay lets in. */
+  readonly probeKeys: ProbeKeys;
+  /** Port of our own STUN server; undefined while there is none. Final once the server listens. */
+  stunPort(): number | undefined;
   readonly limits: HttpLimits;
   /** The client's address; behind a trusted proxy the one that it names. */
   clientAddress(request: IncomingMessage): string;

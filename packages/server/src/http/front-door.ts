@@ -130,11 +130,15 @@ export class FrontDoor {
     }
   }
 
-  /** With --redirect-to-access-url: where a request under another name belongs. Relay and probes stay. */
+  /**
+   * With --redirect-to-access-url: where a request under another name belongs. Relay and probes stay, and so do agents:
+   * some reach us by an address of their own (CODER_AGENT_URL) because they cannot reach the access URL.
+   */
   #redirectTarget(request: IncomingMessage, url: URL): string | undefined {
     const { redirectToAccessUrl, accessUrl } = this.#context.config;
     if (!redirectToAccessUrl || accessUrl === undefined) return undefined;
     const { pathname } = url;
+    if (pathname.startsWith("/api/v2/workspaceagents/me/")) return undefined;
     if (pathname === "/healthz" || pathname === "/latency-check" || pathname.startsWith("/derp")) return undefined;
     if (request.headers.host?.toLowerCase() === accessUrl.host) return undefined;
     return `${accessUrl.origin}${pathname}${url.search}`;

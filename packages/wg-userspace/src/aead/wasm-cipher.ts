@@ -59,6 +59,11 @@ export function createWasmCipher(options: Partial<CipherOptions> = {}): PacketCi
   return aead === undefined ? undefined : new WasmCipher(aead, complete);
 }
 
+/** Compiles the module now rather than with the first cipher: for a start that has nothing else to do yet. */
+export function prepareWasmCipher(): void {
+  compiled ??= compile();
+}
+
 /** The bare module over a memory of its own, of at least `memoryBytes`. Undefined where WASM SIMD is missing. */
 export function instantiateAead(memoryBytes: number): Aead | undefined {
   compiled ??= compile();

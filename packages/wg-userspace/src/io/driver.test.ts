@@ -31,7 +31,7 @@ async function pair(a = "fd7a::1", b = "fd7a::2"): Promise<[Driver, Driver]> {
   one.setPeer({
     publicKey: two.publicKey,
     allowedIPs: [{ address: ip(b), bits }],
-    udpEndpoints: [{ address: ip("127.0.0.1"), port: two.udpPort! }],
+    udpEndpoints: [{ address: ip("127.0.0.1"), port: two.udpPorts.ipv4! }],
   });
   two.setPeer({ publicKey: one.publicKey, allowedIPs: [{ address: ip(a), bits }] });
   return [one, two];

@@ -2,15 +2,17 @@ import { createPacketCipher } from "../aead/cipher.ts";
 import { EngineError } from "../base/errors.ts";
 import type { Instant } from "../base/instant.ts";
 import { type AddrPort, formatAddrPort, type IpAddress, parseIp } from "../base/ip.ts";
-import type { NodePublicKey } from "../base/keys.ts";
+import type { DiscoPublicKey, NodePublicKey } from "../base/keys.ts";
 import { type Logger, type PacketCipher, silentLogger } from "../base/ports.ts";
 import type { DerpMap } from "../derp/map.ts";
 import { DEFAULT_MTU, Engine, type EngineConfig, type EngineEvent, type EnginePeer } from "../engine.ts";
-import type { UdpPath } from "../magicsock/path.ts";
+import type { PongResult } from "../magicsock/discovery.ts";
+import { type UdpPath, udpPath } from "../magicsock/path.ts";
 import type { TcpOptions, TcpRequest } from "../netstack/stack.ts";
+import { looksLikeStun } from "../stun/message.ts";
 import { monotonicNow, unixMsAt, WakeDetector } from "./clock.ts";
 import { nodeCryptoSuite, nodeRandom } from "./crypto-suite.ts";
-import { interfaceFingerprint } from "./interfaces.ts";
+import { addressesLost, interfaceFingerprint } from "./interfaces.ts";
 import type { RelayState } from "./relay-connection.ts";
 import type { RelayDialer } from "./relay-dialer.ts";
 import { RelaySet } from "./relay-set.ts";
@@ -38,6 +40,8 @@ export interface DriverOptions extends EngineConfig {
   readonly logger?: Logger;
 }
 
+export type StunListener = (datagram: Uint8Array, address: string, port: number) => void;
+
 export interface DriverEvents {
   /** What the engine reports about peers. */
   onEngineEvent?(event: EngineEvent): void;
@@ -46,6 +50,11 @@ export interface DriverEvents {
   onForcedWebSocket?(regionId: number, reason: string): void;
   /** The process or machine was away (sleep, suspend) for about this long. */
   onWake?(awayMs: number): void;
+  /**
+   * What was known about the network is stale.
+   * @param moved Void rather than incomplete: we lost an address, took another port, or were away.
+   */
+  onNetworkChange?(moved: boolean): void;
 }
 
 /**
@@ -60,6 +69,7 @@ export class Driver implements AsyncDisposable {
   readonly #relays: RelaySet;
   readonly #wakeDetector = new WakeDetector();
   readonly #wakeTimer: NodeJS.Timeout;
+  readonly #stunListeners = new Set<StunListener>();
   readonly #turn = (): void => this.#runTurn();
   readonly #wake = (): void => this.#schedule();
   #udp: DatagramSocket | undefined;
@@ -95,7 +105,9 @@ export class Driver implements AsyncDisposable {
       {
         sendDatagram: (to, slot, length) => this.#sendDatagram(to, slot, length),
         sendRelay: (region, peer, bytes, offset, length) => this.#relays.send(region, peer, bytes, offset, length),
-        congested: () => (this.#udp !== undefined && this.#udp.waiting > 0) || this.#relays.congested,
+        sendProbe: (to, packet, ttl) => this.#udp?.sendProbe(to, packet, ttl),
+        congested: () => this.#udp !== undefined && this.#udp.waiting > 0,
+        relayCongested: (region) => this.#relays.isCongested(region),
         event: (event) => this.#events.onEngineEvent?.(event),
       },
       monotonicNow(),
@@ -127,9 +139,52 @@ export class Driver implements AsyncDisposable {
     return this.engine.publicKey;
   }
 
-  /** Local UDP port; undefined without a UDP socket. */
-  get udpPort(): number | undefined {
-    return this.#udp?.port;
+  /** Local UDP ports by family; undefined without a socket of that family. */
+  get udpPorts(): { readonly ipv4: number | undefined; readonly ipv6: number | undefined } {
+    return this.#udp?.ports ?? { ipv4: undefined, ipv6: undefined };
+  }
+
+  get discoKey(): DiscoPublicKey | undefined {
+    return this.engine.discoKey;
+  }
+
+  /** {@link Engine.setOwnEndpoints} */
+  setOwnEndpoints(endpoints: readonly AddrPort[]): void {
+    this.engine.setOwnEndpoints(endpoints, monotonicNow());
+    this.#schedule();
+  }
+
+  /** Sends STUN from the socket that carries WireGuard: only there the mapping it learns is worth something. */
+  sendStun(to: AddrPort, packet: Uint8Array): void {
+    this.#udp?.sendProbe(udpPath(to), packet, undefined);
+  }
+
+  /** Hears every STUN message that arrives, until the returned function is called. `datagram` is borrowed. */
+  onStun(listener: StunListener): () => void {
+    this.#stunListeners.add(listener);
+    return () => this.#stunListeners.delete(listener);
+  }
+
+  /**
+   * One disco ping, through the relay and directly; the first pong wins. Rejects with ERR_NO_PEER when nothing could be sent,
+   * or with `signal.reason`.
+   */
+  async pingPeer(peer: NodePublicKey, options: { readonly signal: AbortSignal }): Promise<PongResult> {
+    const { signal } = options;
+    signal.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      const aborted = (): void => reject(signal.reason);
+      const answered = (result: PongResult): void => {
+        signal.removeEventListener("abort", aborted);
+        resolve(result);
+      };
+      if (!this.engine.pingPeer(peer, answered, monotonicNow())) {
+        reject(new EngineError("ERR_NO_PEER", "the peer is not known yet, or cannot be reached", { retryable: true }));
+        return;
+      }
+      signal.addEventListener("abort", aborted, { once: true });
+      this.#schedule();
+    });
   }
 
   /** The relay map to use from now on. Connections to relays that are no longer in it are closed. */
@@ -165,11 +220,21 @@ export class Driver implements AsyncDisposable {
     this.#schedule();
   }
 
-  /** Sends everything unacknowledged again now: call after the network below came back. */
-  networkChanged(): void {
+  /** Sends everything unacknowledged again now, and looks at all paths: {@link Engine.networkChanged}. */
+  networkChanged(moved = false): void {
     this.#relays.reconnectNow();
-    this.engine.networkChanged(monotonicNow());
+    this.engine.networkChanged(moved, monotonicNow());
     this.#schedule();
+  }
+
+  /** Takes another UDP port. The caller tells peers of the new endpoints after `onNetworkChange`. */
+  async rebind(): Promise<void> {
+    if (this.#udp === undefined || this.#closed) return;
+    this.#udp.close();
+    await this.#bind(0);
+    this.engine.networkChanged(true, monotonicNow());
+    this.#schedule();
+    this.#events.onNetworkChange?.(true);
   }
 
   /** Connects to an address inside the tunnel. Rejects with an EngineError, or with `signal.reason`. */
@@ -297,7 +362,11 @@ export class Driver implements AsyncDisposable {
         onError: (error) => {
           this.#udp = undefined;
           this.#logger.log("warn", "UDP socket lost, binding again", { error: error.message });
-          if (!this.#closed) this.#bind(0).catch((again: unknown) => this.#bindFailed(again));
+          if (this.#closed) return;
+          this.#bind(0).then(
+            () => this.#events.onNetworkChange?.(true),
+            (again: unknown) => this.#bindFailed(again),
+          );
         },
       },
     );
@@ -308,6 +377,10 @@ export class Driver implements AsyncDisposable {
   }
 
   #datagram(address: string, port: number, datagram: Uint8Array): void {
+    if (looksLikeStun(datagram)) {
+      for (const listener of this.#stunListeners) listener(datagram, address, port);
+      return;
+    }
     const path = this.engine.udpPathFrom(address, port, parseIp);
     if (path === undefined) return;
     this.engine.handleDatagram(path, datagram, monotonicNow());
@@ -325,7 +398,7 @@ export class Driver implements AsyncDisposable {
   #relayState(regionId: number, state: RelayState, error: EngineError | undefined): void {
     this.#events.onRelayState?.(regionId, state, error);
     if (state === "ready") {
-      this.engine.networkChanged(monotonicNow());
+      this.engine.relayReady(monotonicNow());
       this.#schedule();
     }
   }
@@ -335,15 +408,18 @@ export class Driver implements AsyncDisposable {
     this.#relays.checkSilence();
     const interfaces = interfaceFingerprint();
     if (interfaces !== this.#interfaces) {
+      const moved = addressesLost(this.#interfaces, interfaces);
       this.#interfaces = interfaces;
-      this.#logger.log("info", "network interfaces changed");
-      this.networkChanged();
+      this.#logger.log("info", "network interfaces changed", { moved });
+      this.networkChanged(moved);
+      this.#events.onNetworkChange?.(moved);
     }
     const away = this.#wakeDetector.tick();
     if (away === 0) return;
     this.#logger.log("info", "woke up", { awayMs: Math.round(away) });
     this.#events.onWake?.(away);
-    this.networkChanged();
+    this.networkChanged(true);
+    this.#events.onNetworkChange?.(true);
   }
 
   #schedule(): void {
@@ -361,7 +437,8 @@ export class Driver implements AsyncDisposable {
     if (due !== undefined && due <= now) this.engine.handleTimeout(now);
     const more = this.engine.flush(now);
     this.#relays.flush();
-    if (more && !this.#relays.congested && !(this.#udp !== undefined && this.#udp.waiting > 0)) this.#schedule();
+    // Where a carrier is full, its drain starts the next turn.
+    if (more && !(this.#udp !== undefined && this.#udp.waiting > 0)) this.#schedule();
     this.#rearm(this.engine.nextTimeout(), now);
   }
 

@@ -82,10 +82,9 @@ export class RelaySet {
     return this.#open.get(this.#home)?.connection.lastError;
   }
 
-  /** True while any connection is full: senders should wait rather than lose packets. */
-  get congested(): boolean {
-    for (const { connection } of this.#open.values()) if (connection.congested) return true;
-    return false;
+  /** True while the connection to that region is full: senders should wait rather than lose packets. */
+  isCongested(regionId: number): boolean {
+    return this.#open.get(regionId)?.connection.congested ?? false;
   }
 
   send(regionId: number, peer: NodePublicKey, bytes: Uint8Array, offset: number, length: number): void {

@@ -1,25 +1,28 @@
 import type { Instant } from "../base/instant.ts";
-import { addrPortEqual } from "../base/ip.ts";
 import type { NodePublicKey } from "../base/keys.ts";
-import { type Path, type PathObservation, type RelayPath, relayPath, type UdpPath } from "./path.ts";
-
-/** Most UDP candidates kept for one peer (security statement 23). */
-const MAX_UDP_PATHS = 32;
+import { type Path, type RelayPath, relayPath, type UdpPath } from "./path.ts";
+import type { PathFinder } from "./path-finder.ts";
+import { RoamingPaths } from "./roaming-paths.ts";
 
 /**
- * Everything known about reaching one peer: its relay region, the UDP paths it may be at, and which of them carries
- * traffic now. Lives below WireGuard, which sees only that messages come and go.
+ * Everything known about reaching one peer: its relay region and its UDP paths. Lives below WireGuard, which sees only that
+ * messages come and go.
  *
- * Choice today: a UDP path that was configured, or on which authenticated traffic arrived, wins over the relay; among UDP
- * paths the one most recently heard (plain WireGuard roaming). Measured choice by disco replaces `#choose` alone.
+ * A peer with a disco key is reached by what its {@link PathFinder} measured, else by relay. A peer without one is a plain
+ * WireGuard peer: it is reached where it was configured or last heard.
  */
 export class Endpoint {
   readonly peer: NodePublicKey;
-  readonly #udp = new Map<UdpPath, PathObservation>();
+  /** Last measured round trip through the relay. */
+  relayRttMs: number | undefined;
+  #discoId: string | undefined;
+  #finder: PathFinder | undefined;
+  readonly #roaming = new RoamingPaths();
   #relay: RelayPath | undefined;
   /** A region where the peer was last heard that is not its home: used while no home is known. */
   #heardAt: RelayPath | undefined;
   #current: Path | undefined;
+  #copy: UdpPath | undefined;
 
   constructor(peer: NodePublicKey) {
     this.peer = peer;
@@ -29,87 +32,76 @@ export class Endpoint {
   get current(): Path | undefined {
     return this.#current;
   }
-
+  /** A second path that gets a copy: WireGuard's replay window drops the one that comes later. */
+  get copyTo(): UdpPath | undefined {
+    return this.#copy;
+  }
+  get relay(): RelayPath | undefined {
+    return this.#relay ?? this.#heardAt;
+  }
   get homeRegion(): number | undefined {
     return this.#relay?.regionId;
   }
+  get finder(): PathFinder | undefined {
+    return this.#finder;
+  }
+  /** Text form of the disco key. */
+  get discoId(): string | undefined {
+    return this.#discoId;
+  }
 
-  paths(): Path[] {
-    return this.#relay === undefined ? [...this.#udp.keys()] : [...this.#udp.keys(), this.#relay];
+  /** For {@link Discovery} alone. */
+  setFinder(discoId: string | undefined, finder: PathFinder | undefined): void {
+    this.#discoId = discoId;
+    this.#finder = finder;
+    this.choose();
   }
 
   /** The peer's home relay region, 0 or undefined when it has none. Returns whether the current path changed. */
   setHomeRegion(regionId: number | undefined): boolean {
     if (regionId === undefined || regionId === 0) this.#relay = undefined;
-    else if (this.#relay?.regionId !== regionId) this.#relay = relayPath(regionId, this.peer);
-    return this.#choose();
+    else if (this.#relay?.regionId !== regionId) {
+      this.#relay = relayPath(regionId, this.peer);
+      this.relayRttMs = undefined;
+    }
+    return this.choose();
   }
 
-  /** Replaces the configured UDP addresses. Paths on which the peer was heard stay. */
+  /** Replaces the configured addresses of a plain WireGuard peer. */
   setUdpPaths(configured: readonly UdpPath[]): boolean {
-    for (const [path, seen] of this.#udp) {
-      const kept = configured.some((other) => addrPortEqual(other.address, path.address));
-      if (!kept && seen.lastHeardAt === undefined) this.#udp.delete(path);
-    }
-    for (const path of configured.slice(0, MAX_UDP_PATHS)) {
-      const known = [...this.#udp.keys()].some((other) => addrPortEqual(other.address, path.address));
-      if (!known) this.#udp.set(path, { lastHeardAt: undefined });
-    }
-    return this.#choose();
+    this.#roaming.configure(configured);
+    return this.choose();
   }
 
   /** An authenticated message arrived on `path`. Returns whether the current path changed. */
   heard(path: Path, now: Instant): boolean {
-    if (path === this.#current) {
-      if (path.kind === "udp") this.#udp.get(path)!.lastHeardAt = now;
-      return false;
-    }
-    if (path.kind === "relay") {
-      if (this.#relay !== undefined) return false;
-      this.#heardAt = path;
-      return this.#choose();
-    }
-    const seen = this.#udp.get(path);
-    if (seen !== undefined) seen.lastHeardAt = now;
-    else {
-      if (this.#udp.size >= MAX_UDP_PATHS) this.#forgetStalest();
-      this.#udp.set(path, { lastHeardAt: now });
-    }
-    return this.#choose();
+    // Only a pong moves a measured path; a message that came another way is reason to look.
+    if (this.#finder !== undefined && this.#current?.kind === "udp" && path !== this.#current) this.#finder.doubt(now);
+    if (path.kind === "udp") return this.#finder === undefined && this.#roaming.heard(path, now) && this.choose();
+    if (this.#relay !== undefined || path === this.#heardAt) return false;
+    this.#heardAt = path;
+    return this.choose();
   }
 
   /** The relay says the peer is not connected there: a region learned by hearing is forgotten, the home is kept. */
   relayLost(regionId: number): boolean {
     if (this.#heardAt?.regionId === regionId) this.#heardAt = undefined;
-    return this.#choose();
+    return this.choose();
   }
 
-  #choose(): boolean {
-    let best: UdpPath | undefined;
-    let bestHeard = Number.NEGATIVE_INFINITY;
-    for (const [path, seen] of this.#udp) {
-      const heard = seen.lastHeardAt ?? Number.NEGATIVE_INFINITY;
-      if (best === undefined || heard > bestHeard) {
-        best = path;
-        bestHeard = heard;
-      }
-    }
-    const next = best ?? this.#relay ?? this.#heardAt;
+  /** A message was handed to {@link current}. Called per packet. */
+  noteSent(data: boolean, now: Instant): void {
+    this.#finder?.noteSent(data, now);
+  }
+
+  /** Decides again. Returns whether the current path changed. */
+  choose(): boolean {
+    const finder = this.#finder;
+    const direct = finder === undefined ? this.#roaming.current : finder.trusted;
+    const next = direct ?? this.relay ?? finder?.spare;
+    this.#copy = next?.kind === "relay" ? finder?.spare : undefined;
     if (next === this.#current) return false;
     this.#current = next;
     return true;
-  }
-
-  #forgetStalest(): void {
-    let stalest: UdpPath | undefined;
-    let at = Number.POSITIVE_INFINITY;
-    for (const [path, seen] of this.#udp) {
-      const heard = seen.lastHeardAt ?? Number.NEGATIVE_INFINITY;
-      if (path !== this.#current && heard < at) {
-        stalest = path;
-        at = heard;
-      }
-    }
-    if (stalest !== undefined) this.#udp.delete(stalest);
   }
 }

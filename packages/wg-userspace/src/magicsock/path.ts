@@ -1,4 +1,3 @@
-import type { Instant } from "../base/instant.ts";
 import { type AddrPort, formatAddrPort } from "../base/ip.ts";
 import type { NodePublicKey } from "../base/keys.ts";
 
@@ -28,11 +27,6 @@ export interface RelayPath {
 /** What an engine tells its user about a peer's path. */
 export function describePath(path: Path): string {
   return path.kind === "udp" ? formatAddrPort(path.address) : `relay ${path.regionId}`;
-}
-
-export interface PathObservation {
-  /** Last authenticated message received on it. */
-  lastHeardAt: Instant | undefined;
 }
 
 /** UDP paths seen before a peer is known to use them: bounded, oldest forgotten first. */

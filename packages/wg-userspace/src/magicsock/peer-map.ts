@@ -26,6 +26,10 @@ export class PeerMap {
     return this.#entry(peer)?.endpoint;
   }
 
+  *[Symbol.iterator](): IterableIterator<Endpoint> {
+    for (const { endpoint } of this.#byKey.values()) yield endpoint;
+  }
+
   /** The path of messages that a relay region delivers from this peer; undefined for a peer we do not know. */
   relayPath(regionId: number, peer: Uint8Array): RelayPath | undefined {
     const entry = this.#entry(peer);

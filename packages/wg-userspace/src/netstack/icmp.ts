@@ -1,6 +1,6 @@
 import type { DropReason } from "../base/errors.ts";
 import type { Instant } from "../base/instant.ts";
-import { type IpAddress, ipFromBytes } from "../base/ip.ts";
+import { type AddrPort, type IpAddress, ipFromBytes } from "../base/ip.ts";
 import type { ChecksumFunction, PacketMemory } from "../base/ports.ts";
 import type { PacketOutput } from "./packet-output.ts";
 import type { Pinger } from "./pinger.ts";
@@ -21,9 +21,10 @@ import {
   ICMPV6_UNREACHABLE,
 } from "./wire/icmpv6.ts";
 import { emitIpHeader, ipHeaderBytes, transportChecksum, transportSum } from "./wire/ip.ts";
-import { type IpPacket, PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "./wire/ip-packet.ts";
+import { type IpPacket, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP } from "./wire/ip-packet.ts";
 import { IPV4_HEADER_BYTES, IPV4_MINIMUM_MTU } from "./wire/ipv4.ts";
 import { IPV6_HEADER_BYTES, IPV6_MINIMUM_MTU } from "./wire/ipv6.ts";
+import { emitUdp, UDP_HEADER_BYTES } from "./wire/udp.ts";
 
 /** RFC 4443 §2.4 (f): errors must be limited. */
 const ERRORS_PER_SECOND = 100;
@@ -39,6 +40,8 @@ export interface IcmpError {
   /** Of the smallest link; only for too-big. */
   readonly mtu: number;
   readonly protocol: number;
+  /** Who says so. */
+  readonly sourceOffset: number;
   readonly localOffset: number;
   readonly remoteOffset: number;
   readonly addressLength: number;
@@ -129,6 +132,27 @@ export class Icmp {
     this.#finish(offset, source, destination, ICMP_HEADER_BYTES + quoted);
   }
 
+  /** As {@link sendPortUnreachable}, about a datagram that is gone: quotes the headers it had (RFC 792; RFC 4443 §3.1). */
+  sendUdpPortUnreachable(local: AddrPort, remote: AddrPort, payloadLength: number, now: Instant): void {
+    if (!this.#errors.take(now)) return;
+    const { output, checksum } = this.#host;
+    const offset = output.begin();
+    if (offset < 0) return;
+    const { memory } = output;
+    const v6 = local.address.length === 16;
+    const message = offset + ipHeaderBytes(local.address);
+    const [type, code] = v6
+      ? [ICMPV6_UNREACHABLE, ICMPV6_PORT_UNREACHABLE]
+      : [ICMPV4_UNREACHABLE, ICMPV4_PORT_UNREACHABLE];
+    memory.view.setUint32(message, (type << 24) | (code << 16));
+    memory.view.setUint32(message + 4, 0);
+    const quote = message + ICMP_HEADER_BYTES;
+    const length = UDP_HEADER_BYTES + payloadLength;
+    const header = emitIpHeader(memory, quote, remote.address, local.address, PROTOCOL_UDP, length, checksum);
+    emitUdp(memory, quote + header, remote.port, local.port, payloadLength);
+    this.#finish(offset, local.address, remote.address, ICMP_HEADER_BYTES + header + UDP_HEADER_BYTES);
+  }
+
   #answerEcho(memory: PacketMemory, packet: IpPacket): DropReason | undefined {
     const { output, mtu } = this.#host;
     const source = addressAt(memory, packet.destinationOffset, packet.addressLength);
@@ -178,6 +202,7 @@ export class Icmp {
         portUnreachable: !tooBig && code === (v6 ? ICMPV6_PORT_UNREACHABLE : ICMPV4_PORT_UNREACHABLE),
         mtu,
         protocol: v6 ? bytes[quote + 6]! : bytes[quote + 9]!,
+        sourceOffset: packet.sourceOffset,
         localOffset: quote + (v6 ? 8 : 12),
         remoteOffset: quote + (v6 ? 24 : 16),
         addressLength: packet.addressLength,

@@ -1,3 +1,4 @@
+import type { IpAddress } from "../base/ip.ts";
 import type { PacketMemory } from "../base/ports.ts";
 
 /** Where the stack writes packets. Offsets and bytes are the engine's slot memory. */
@@ -8,6 +9,8 @@ export interface PacketOutput {
    * next flush(). A begin() that is not followed by commit() may be repeated and yields the same or an equal slot.
    */
   begin(): number;
+  /** True while the carrier to that address is full: its connections wait, others go on. Absent: never. */
+  blocked?(remote: IpAddress): boolean;
   /** Sends memory.bytes[begin, begin+length). Ownership passes. */
   commit(length: number): void;
 }

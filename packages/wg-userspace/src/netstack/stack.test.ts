@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Host, memoryOf, Pair } from "../../test/scenarios/tcp-harness.ts";
 import { instant } from "../base/instant.ts";
-import { formatAddrPort, type IpAddress, ip } from "../base/ip.ts";
+import { formatAddrPort, formatIp, type IpAddress, ip } from "../base/ip.ts";
 import { LinkRandom } from "../testing/link.ts";
 import { MAX_OUTSTANDING_PINGS } from "./pinger.ts";
 import { scalarChecksum } from "./wire/checksum.ts";
@@ -89,6 +89,27 @@ describe("udp", () => {
     give(host, datagram);
     expect(ports).toEqual([256]);
     expect(host.output.take()).toEqual([]);
+  });
+
+  test("a queue refuses datagrams to a peer whose carrier is full and serves the others", () => {
+    const host = new Host("fd00::1", { slots: 1 });
+    const full = new Set<string>();
+    Object.assign(host.output, { blocked: (remote: IpAddress) => full.has(formatIp(remote)) });
+    const queue = host.stack.createUdpQueue();
+    const send = (to: string) =>
+      queue.send({ address: host.address, port: 7 }, { address: ip(to), port: 9 }, new Uint8Array(1), now);
+    full.add("fd00::3");
+    expect([send("fd00::3"), send("fd00::2"), send("fd00::2"), send("fd00::4")]).toEqual([
+      "queue-full",
+      "sent",
+      "queued",
+      "queued",
+    ]);
+    full.add("fd00::2");
+    host.output.take();
+    expect(host.stack.flush(now)).toBe(false);
+    expect(host.output.take().map((sent) => sent[39])).toEqual([4]);
+    expect(queue.length).toBe(0);
   });
 
   test("a wrong checksum is dropped; none at all is right on IPv4 and wrong on IPv6", () => {

@@ -1,3 +1,4 @@
+import { DeadlineHeap } from "../base/deadline-heap.ts";
 import { type DropReason, Drops, EngineError } from "../base/errors.ts";
 import { earliest, type Instant, instant } from "../base/instant.ts";
 import { type AddrPort, type IpAddress, ipEqual } from "../base/ip.ts";
@@ -10,7 +11,6 @@ import {
   silentLogger,
 } from "../base/ports.ts";
 import { ConnectionTable } from "./connection-table.ts";
-import { DeadlineHeap } from "./deadline-heap.ts";
 import { addressAt, Icmp, type IcmpError } from "./icmp.ts";
 import type { PacketOutput } from "./packet-output.ts";
 import { PathMtuCache } from "./path-mtu.ts";
@@ -21,7 +21,7 @@ import { Backlog, PendingRequest, TcpListener, type TcpRequestHandler } from "./
 import { TCP_DEFAULTS, type TcpDefaults, type TcpOptions } from "./tcp/options.ts";
 import { ChunkPool } from "./tcp/send-buffer.ts";
 import { TokenBucket } from "./token-bucket.ts";
-import { type UdpHandler, type UdpSendResult, UdpSocket } from "./udp.ts";
+import { type UdpHandler, UdpSendQueue, type UdpSendResult, UdpSocket } from "./udp.ts";
 import { emitIpHeader, ipHeaderBytes, parseIpPacket, transportChecksum, transportSum } from "./wire/ip.ts";
 import {
   IpPacket,
@@ -39,13 +39,15 @@ export type { PacketOutput } from "./packet-output.ts";
 export { TcpConnection, type TcpHandler, type TcpInfo, type TcpState } from "./tcp/connection.ts";
 export { TcpListener, type TcpRequest, type TcpRequestHandler } from "./tcp/listener.ts";
 export type { TcpDefaults, TcpOptions } from "./tcp/options.ts";
-export { type UdpHandler, type UdpSendResult, UdpSocket } from "./udp.ts";
+export { type UdpHandler, type UdpQueueResult, UdpSendQueue, type UdpSendResult, UdpSocket } from "./udp.ts";
 
 export interface NetstackConfig {
   /** Ours. Packets to any other destination are dropped. */
   readonly addresses: readonly IpAddress[];
-  /** Largest IP packet to send. */
+  /** Largest IP packet to send to anybody. */
   readonly mtu: number;
+  /** Largest IP packet to send to that address; asked often. Absent: mtu. See {@link Netstack.routeMtuChanged}. */
+  readonly routeMtu?: (remote: IpAddress) => number;
   /** Largest IP packet the tunnel can deliver to us, for the MSS we announce; default: mtu. */
   readonly receiveMtu?: number;
   readonly random: RandomSource;
@@ -65,10 +67,20 @@ export interface StrayDatagram {
   readonly payload: Uint8Array;
 }
 
+/** Whoever takes the datagrams of all ports without socket. */
+export interface UdpFallback {
+  /** False: nobody is there, the sender is told so (ICMP port unreachable). */
+  onDatagram(datagram: StrayDatagram): boolean;
+  /** An ICMP error answered a datagram that was sent from a port without socket. */
+  onUnreachable?(local: AddrPort, remote: AddrPort): void;
+}
+
 const DEFAULT_MAX_CONNECTIONS = 16384;
 const MAX_UDP_SOCKETS = 16384;
 /** Segments a connection may send before the next one's turn. */
 const QUANTUM = 4;
+/** Datagrams a waiting queue may send before the next one's turn, and before that of the connections. */
+const UDP_QUANTUM = 8;
 /** RFC 6056 §3.2 prefers the whole range; the registered part below is left to listeners. */
 const EPHEMERAL_FIRST = 32768;
 const EPHEMERAL_COUNT = 65536 - EPHEMERAL_FIRST;
@@ -99,7 +111,10 @@ export class Netstack {
   readonly #listeners = new Map<number, TcpListener[]>();
   readonly #udpSockets = new Map<number, UdpSocket[]>();
   #udpSocketCount = 0;
-  #udpFallback: ((datagram: StrayDatagram) => boolean) | undefined;
+  #udpFallback: UdpFallback | undefined;
+  /** Queues whose datagrams found no slot, in the order of their turns. */
+  readonly #udpQueues = new Set<UdpSendQueue>();
+  #udpFirst = true;
   #tcpFallback: Backlog | undefined;
   /** Undecided, oldest first; all wait equally long. */
   readonly #requests = new Set<PendingRequest>();
@@ -111,10 +126,13 @@ export class Netstack {
   readonly #challenges = new TokenBucket(CHALLENGES_PER_SECOND, CHALLENGES_PER_SECOND);
   readonly #isnHash: SipHash;
   readonly #host: TcpHost;
+  readonly #routeMtu: (remote: IpAddress) => number;
   #mtu: number;
   #now: Instant = instant(0);
   #ready: TcpConnection[] = [];
   #readyHead = 0;
+  /** Ready, but the carrier to their peer is full: they wait for the next flush without holding up the others. */
+  readonly #blocked: TcpConnection[] = [];
   #eventful: TcpConnection[] = [];
   #eventfulHead = 0;
   readonly #packet = new IpPacket();
@@ -124,6 +142,7 @@ export class Netstack {
   constructor(config: NetstackConfig) {
     this.#addresses = config.addresses;
     this.#mtu = config.mtu;
+    this.#routeMtu = config.routeMtu ?? (() => this.#mtu);
     this.#receiveMtu = config.receiveMtu ?? config.mtu;
     this.#output = config.output;
     this.#checksum = config.checksum;
@@ -161,7 +180,15 @@ export class Netstack {
   setMtu(mtu: number): void {
     if (mtu === this.#mtu) return;
     this.#mtu = mtu;
-    this.#forEachConnection((connection) => connection.mtuChanged(this.#pathMtu(connection.remote), false, this.#now));
+    this.routeMtuChanged(() => true);
+  }
+
+  /** What `routeMtu` says about these addresses is new. */
+  routeMtuChanged(concerns: (remote: IpAddress) => boolean): void {
+    this.#forEachConnection((connection) => {
+      if (!concerns(connection.remote.address)) return;
+      connection.mtuChanged(this.#pathMtu(connection.remote), false, this.#now);
+    });
   }
 
   /** One received IP packet at memory.bytes[offset, offset+length); borrowed. Verifies checksums. Never throws on its content. */
@@ -179,10 +206,40 @@ export class Netstack {
    */
   flush(now: Instant): boolean {
     this.#now = now;
+    for (const connection of this.#blocked) this.#markReady(connection);
+    this.#blocked.length = 0;
     this.#deliverEvents();
+    // Whoever comes second may find no slot, so they change places.
+    let udpToo = this.#udpFirst;
+    this.#udpFirst = !this.#udpFirst;
+    do {
+      if ((udpToo && !this.#drainUdp(now)) || !this.#transmitTcp(now)) return true;
+      udpToo = true;
+    } while (this.#udpQueues.size > 0);
+    return false;
+  }
+
+  /** One turn for every waiting queue. False: no slot. */
+  #drainUdp(now: Instant): boolean {
+    if (this.#udpQueues.size === 0) return true;
+    for (const queue of Array.from(this.#udpQueues)) {
+      const enough = queue.drain(UDP_QUANTUM, now);
+      this.#udpQueues.delete(queue);
+      if (queue.length > 0) this.#udpQueues.add(queue); // to the end: the others' turn
+      if (!enough) return false;
+    }
+    return true;
+  }
+
+  /** False: no slot. */
+  #transmitTcp(now: Instant): boolean {
     while (this.#readyHead < this.#ready.length) {
       const connection = this.#ready[this.#readyHead++]!;
       connection.queuedReady = false;
+      if (this.#output.blocked?.(connection.remote.address) === true) {
+        this.#blocked.push(connection);
+        continue;
+      }
       let result = TRANSMIT_IDLE;
       for (let i = 0; i < QUANTUM; i++) {
         result = connection.transmit(now);
@@ -193,12 +250,12 @@ export class Netstack {
       if (result === TRANSMIT_NO_SLOT) {
         connection.queuedReady = true;
         this.#ready[--this.#readyHead] = connection;
-        return true;
+        return false;
       }
       this.#markReady(connection);
     }
     this.#ready.length = this.#readyHead = 0;
-    return false;
+    return true;
   }
 
   /** Safe to call early or twice. */
@@ -225,11 +282,15 @@ export class Netstack {
     return earliest(this.#heap.next(), requestDeadline);
   }
 
-  /** The path works again or is another one: every connection with something outstanding sends at once. */
-  networkChanged(now: Instant): void {
+  /**
+   * The path works again or is another one: every connection with something outstanding sends at once.
+   * @param concerns Which remote addresses are meant; all by default.
+   */
+  networkChanged(now: Instant, concerns: (remote: IpAddress) => boolean = () => true): void {
     this.#now = now;
     this.#pathMtus.clear();
     this.#forEachConnection((connection) => {
+      if (!concerns(connection.remote.address)) return;
       connection.kick(now, true);
       this.#heap.update(connection);
     });
@@ -308,9 +369,29 @@ export class Netstack {
     return socket;
   }
 
-  /** Called for datagrams to ports without socket; false: ICMP port unreachable. */
-  setUdpFallback(handler: ((datagram: StrayDatagram) => boolean) | undefined): void {
-    this.#udpFallback = handler;
+  /** Asked for datagrams to ports without socket; a bare function is its onDatagram. */
+  setUdpFallback(fallback: UdpFallback | UdpFallback["onDatagram"] | undefined): void {
+    this.#udpFallback = typeof fallback === "function" ? { onDatagram: fallback } : fallback;
+  }
+
+  /** A queue for datagrams that must not be lost merely because a turn's slots are used up. */
+  createUdpQueue(): UdpSendQueue {
+    return new UdpSendQueue({
+      sendUdp: (local, remote, payload, now) =>
+        this.#output.blocked?.(remote.address) === true ? "carrier-full" : this.sendUdp(local, remote, payload, now),
+      udpWaiting: (queue) => void this.#udpQueues.add(queue),
+    });
+  }
+
+  /** Tells the sender of a datagram that was already taken that nobody is on the port after all. Silently limited. */
+  refuseUdp(local: AddrPort, remote: AddrPort, payloadLength: number, now: Instant): void {
+    this.#now = now;
+    this.#icmp.sendUdpPortUnreachable(local, remote, payloadLength, now);
+  }
+
+  /** Longest payload that {@link sendUdp} takes towards this address now. */
+  maxUdpPayload(remote: AddrPort): number {
+    return this.#pathMtu(remote) - ipHeaderBytes(remote.address) - UDP_HEADER_BYTES;
   }
 
   /** Sends at once, whether the port is bound or not. */
@@ -534,7 +615,7 @@ export class Netstack {
       socket.handler.onDatagram(payload, remote, local, now);
       return undefined;
     }
-    if (this.#udpFallback?.({ local, remote, payload }) === true) return undefined;
+    if (this.#udpFallback?.onDatagram({ local, remote, payload }) === true) return undefined;
     this.#icmp.sendPortUnreachable(memory, packet, now);
     return "no-socket";
   }
@@ -609,8 +690,13 @@ export class Netstack {
     if (error.protocol !== PROTOCOL_UDP) return;
     const local = addressAt(memory, error.localOffset, error.addressLength);
     const socket = select(this.#udpSockets.get(localPort), local);
-    if (error.kind === "unreachable") socket?.handler.onUnreachable?.({ address: remote, port: remotePort });
-    else if (socket !== undefined || this.#udpFallback !== undefined) {
+    if (error.kind === "unreachable") {
+      const to = { address: remote, port: remotePort };
+      if (socket !== undefined) socket.handler.onUnreachable?.(to);
+      // Many peers are behind a fallback: none may speak for another.
+      else if (matches(remote, memory, error.sourceOffset, error.addressLength))
+        this.#udpFallback?.onUnreachable?.({ address: local, port: localPort }, to);
+    } else if (socket !== undefined || this.#udpFallback !== undefined) {
       if (error.mtu < this.#mtu) this.#pathMtus.set(remote, error.mtu, now);
     }
   }
@@ -678,7 +764,8 @@ export class Netstack {
   }
 
   #pathMtu(remote: AddrPort): number {
-    return Math.min(this.#mtu, this.#pathMtus.get(remote.address, this.#now) ?? this.#mtu);
+    const mtu = Math.min(this.#mtu, this.#routeMtu(remote.address));
+    return Math.min(mtu, this.#pathMtus.get(remote.address, this.#now) ?? mtu);
   }
 
   #backlogFor(local: AddrPort): Backlog | undefined {

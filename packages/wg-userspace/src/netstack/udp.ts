@@ -40,14 +40,95 @@ export class UdpSocket {
   /** Nothing is queued: a datagram that finds no slot is the caller's to send again, as UDP loses datagrams anyway. */
   send(remote: AddrPort, payload: Uint8Array, now: Instant): UdpSendResult | "no-address" | "closed" {
     if (this.#closed) return "closed";
-    const address = this.address ?? this.#host.ownAddressFor(remote.address);
-    if (address === undefined || address.length !== remote.address.length) return "no-address";
-    return this.#host.sendUdp({ address, port: this.port }, remote, payload, now);
+    const local = this.localFor(remote.address);
+    return local === undefined ? "no-address" : this.#host.sendUdp(local, remote, payload, now);
+  }
+
+  /** Where datagrams to this address come from; undefined when we have no address of its family. */
+  localFor(remote: IpAddress): AddrPort | undefined {
+    const address = this.address ?? this.#host.ownAddressFor(remote);
+    return address === undefined || address.length !== remote.length ? undefined : { address, port: this.port };
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#host.closeUdp(this);
+  }
+}
+
+/** Datagrams and bytes that one queue holds. */
+export const UDP_QUEUE_DATAGRAMS = 256;
+export const UDP_QUEUE_BYTES = 512 * 1024;
+
+/** Why a datagram was not taken: over the path's MTU; no room left, here or in the carrier to that peer. */
+export type UdpQueueResult = "sent" | "queued" | "too-large" | "queue-full";
+
+/** What a queue needs of the stack. */
+export interface UdpQueueHost {
+  /** `carrier-full`: what is below holds enough for that peer, others go on. */
+  sendUdp(local: AddrPort, remote: AddrPort, payload: Uint8Array, now: Instant): UdpSendResult | "carrier-full";
+  /** The queue has something to send as soon as there is a slot. */
+  udpWaiting(queue: UdpSendQueue): void;
+}
+
+interface QueuedDatagram {
+  readonly local: AddrPort;
+  readonly remote: AddrPort;
+  readonly payload: Uint8Array;
+}
+
+/**
+ * Holds datagrams that found no slot until the stack's next flush, in order and within bounds. When it is full the newest
+ * is refused: what waits is already paid for, and the caller can tell. Nothing waits for a single peer whose carrier is
+ * full, for it would hold up everybody else's.
+ */
+export class UdpSendQueue {
+  readonly #host: UdpQueueHost;
+  #waiting: QueuedDatagram[] = [];
+  #head = 0;
+  #bytes = 0;
+
+  constructor(host: UdpQueueHost) {
+    this.#host = host;
+  }
+
+  /** Datagrams that wait. */
+  get length(): number {
+    return this.#waiting.length - this.#head;
+  }
+
+  /** @param payload Borrowed; copied if it must wait. */
+  send(local: AddrPort, remote: AddrPort, payload: Uint8Array, now: Instant): UdpQueueResult {
+    if (this.length === 0) {
+      const result = this.#host.sendUdp(local, remote, payload, now);
+      if (result === "carrier-full") return "queue-full";
+      if (result !== "no-slot") return result;
+    }
+    if (this.length >= UDP_QUEUE_DATAGRAMS || this.#bytes + payload.length > UDP_QUEUE_BYTES) return "queue-full";
+    this.#waiting.push({ local, remote, payload: payload.slice() });
+    this.#bytes += payload.length;
+    if (this.length === 1) this.#host.udpWaiting(this);
+    return "queued";
+  }
+
+  /** For the stack: sends up to `limit` datagrams. Returns false when it stopped for lack of a slot. */
+  drain(limit: number, now: Instant): boolean {
+    for (let i = 0; i < limit && this.length > 0; i++) {
+      const { local, remote, payload } = this.#waiting[this.#head]!;
+      // Too large by now, or its carrier is full: it is lost, as on any such path.
+      if (this.#host.sendUdp(local, remote, payload, now) === "no-slot") return false;
+      this.#head++;
+      this.#bytes -= payload.length;
+    }
+    this.#waiting.splice(0, this.#head);
+    this.#head = 0;
+    return true;
+  }
+
+  /** Forgets what waits. */
+  clear(): void {
+    this.#waiting = [];
+    this.#head = this.#bytes = 0;
   }
 }

@@ -1,4 +1,5 @@
 import { bytesEqual } from "../base/bytes.ts";
+import { DeadlineHeap } from "../base/deadline-heap.ts";
 import { type DropReason, Drops, EngineError } from "../base/errors.ts";
 import type { Instant } from "../base/instant.ts";
 import { formatPrefix, type IpPrefix } from "../base/ip.ts";
@@ -31,7 +32,6 @@ import {
   TRANSPORT_HEADER_LENGTH,
   TRANSPORT_OVERHEAD,
 } from "./constants.ts";
-import { DeadlineQueue } from "./deadline-queue.ts";
 import { Handshaker, type HandshakerHost } from "./handshaker.ts";
 import { IndexTable } from "./index-table.ts";
 import { addressLength, declaredLength, destinationOffset, paddedLength, sourceOffset } from "./inner-packet.ts";
@@ -110,7 +110,7 @@ export class Device {
   readonly #retired = new Map<string, PeerTimestamps>();
   readonly #allowedIPs = new AllowedIPs<Peer>();
   readonly #indices: IndexTable<Receiver>;
-  readonly #deadlines = new DeadlineQueue<Peer>();
+  readonly #deadlines = new DeadlineHeap<Peer>();
   readonly #handshaker: Handshaker;
   readonly #transport: Transport;
   readonly #peerContext: PeerContext;

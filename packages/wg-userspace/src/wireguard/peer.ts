@@ -1,11 +1,11 @@
 import { wipe } from "../base/bytes.ts";
+import type { Deadlined, DeadlineHeap } from "../base/deadline-heap.ts";
 import type { Instant } from "../base/instant.ts";
 import type { IpPrefix } from "../base/ip.ts";
 import { keyId, type NodePublicKey } from "../base/keys.ts";
 import type { CryptoSuite } from "../base/ports.ts";
 import { KEY_LENGTH, MIN_PERSISTENT_KEEPALIVE } from "./constants.ts";
 import { CookieJar } from "./cookie.ts";
-import type { Deadlined, DeadlineQueue } from "./deadline-queue.ts";
 import type { InitiatorHandshake } from "./handshake.ts";
 import { type Keypair, Keypairs, type MessageLimits } from "./keypair.ts";
 import { PeerTimers } from "./peer-timers.ts";
@@ -34,7 +34,7 @@ export interface PeerContext {
   readonly ownKeyId: string;
   readonly crypto: CryptoSuite;
   readonly limits: MessageLimits;
-  readonly deadlines: DeadlineQueue<Peer>;
+  readonly deadlines: DeadlineHeap<Peer>;
   readonly stagingBudget: StagingBudget;
   /** Forgets the index of a keypair that lost its place. */
   readonly keypairDropped: (keypair: Keypair) => void;
@@ -72,8 +72,8 @@ export class Peer implements Deadlined {
   lastHandshakeSentAt: Instant | undefined;
   sentLastMinuteHandshake = false;
   removed = false;
-  queueIndex = -1;
-  queueAt: number = Number.POSITIVE_INFINITY;
+  heapIndex = -1;
+  heapAt: number = Number.POSITIVE_INFINITY;
   /** Computed with the first handshake: undefined before, `secret` undefined when it came out all zero. */
   #staticSecret: { readonly secret: Uint8Array | undefined } | undefined;
   readonly #context: PeerContext;

@@ -1,9 +1,7 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { instant } from "../base/instant.ts";
 import { seededRandom } from "../testing/wireguard-link.ts";
 import { STAGED_PACKETS_PER_PEER } from "./constants.ts";
-import { type Deadlined, DeadlineQueue } from "./deadline-queue.ts";
 import { IndexTable } from "./index-table.ts";
 import { addressLength, declaredLength, paddedLength } from "./inner-packet.ts";
 import { LoadMeter, SourceRateLimiter, TokenBucket } from "./rate-limiter.ts";
@@ -44,57 +42,6 @@ describe("inner packets", () => {
     expect(declaredLength(v6, 0, 16, 47)).toBe(0);
     expect(addressLength(new Uint8Array(64).fill(0x50), 0, 64)).toBe(0);
     expect(addressLength(v6, 0, 0)).toBe(0);
-  });
-});
-
-describe("DeadlineQueue", () => {
-  class Item implements Deadlined {
-    queueIndex = -1;
-    queueAt: number = Number.POSITIVE_INFINITY;
-    at: number = Number.POSITIVE_INFINITY;
-    nextTimeout(): number {
-      return this.at;
-    }
-  }
-
-  test("yields exactly the items that are due, whatever was moved before", () => {
-    const step = fc.record({
-      item: fc.nat(9),
-      at: fc.oneof(fc.nat(100), fc.constant(Number.POSITIVE_INFINITY)),
-      gone: fc.boolean(),
-    });
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), fc.nat(110), (steps, until) => {
-        const queue = new DeadlineQueue<Item>();
-        const items = Array.from({ length: 10 }, () => new Item());
-        for (const { item, at, gone } of steps) {
-          const target = items[item]!;
-          target.at = at;
-          if (gone) {
-            target.at = Number.POSITIVE_INFINITY;
-            queue.remove(target);
-          } else {
-            queue.update(target);
-          }
-        }
-        const earliestAt = Math.min(...items.map((item) => item.at));
-        expect(queue.next() ?? Number.POSITIVE_INFINITY).toBeLessThanOrEqual(earliestAt);
-        const expected = items.filter((item) => item.at <= until);
-        const taken: Item[] = [];
-        for (;;) {
-          const item = queue.takeExpired(instant(until));
-          if (item === undefined) break;
-          taken.push(item);
-        }
-        expect(new Set(taken)).toEqual(new Set(expected));
-        expect(taken.length).toBe(expected.length);
-        const rest = items.filter((item) => item.at > until && Number.isFinite(item.at)).map((item) => item.at);
-        const next = queue.next() ?? Number.POSITIVE_INFINITY;
-        expect(next).toBeGreaterThan(until);
-        expect(next).toBeLessThanOrEqual(Math.min(...rest));
-      }),
-      { numRuns: 300 },
-    );
   });
 });
 

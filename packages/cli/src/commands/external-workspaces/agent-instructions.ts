@@ -1,4 +1,4 @@
-import { BaseCommand, helpArgs, helpFlags } from "../../base-command.ts";
+import { BaseCommand } from "../../base-command.ts";
 import type { ParsedLine } from "../../flags/parse.ts";
 import { openDeployment } from "../../services/deployment.ts";
 import { agentInstructions, renderInstructions } from "../../services/external-workspaces.ts";
@@ -12,8 +12,6 @@ export default class ExternalWorkspacesInstructions extends BaseCommand {
   static override examples = ["<%= config.bin %> external-workspaces agent-instructions build-box"];
   static override specs = FLAGS;
   static override words = WORDS;
-  static override flags = helpFlags(FLAGS);
-  static override args = helpArgs(WORDS);
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
     const deployment = openDeployment(line.values);

@@ -1,5 +1,5 @@
 import { parseWorkspaceName } from "coder-protocol/names";
-import { BaseCommand, helpArgs, helpFlags } from "../../base-command.ts";
+import { BaseCommand } from "../../base-command.ts";
 import type { ParsedLine } from "../../flags/parse.ts";
 import { type FlagSpec, stringFlag } from "../../flags/spec.ts";
 import { openDeployment } from "../../services/deployment.ts";
@@ -21,8 +21,6 @@ export default class ExternalWorkspacesCreate extends BaseCommand {
   ];
   static override specs = FLAGS;
   static override words = WORDS;
-  static override flags = helpFlags(FLAGS);
-  static override args = helpArgs(WORDS);
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
     const name = parseWorkspaceName(line.words[0]!, {});

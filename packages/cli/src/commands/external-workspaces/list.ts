@@ -1,4 +1,4 @@
-import { BaseCommand, helpFlags } from "../../base-command.ts";
+import { BaseCommand } from "../../base-command.ts";
 import type { ParsedLine } from "../../flags/parse.ts";
 import { openDeployment } from "../../services/deployment.ts";
 import { listWorkspaces } from "../../services/list.ts";
@@ -11,7 +11,6 @@ export default class ExternalWorkspacesList extends BaseCommand {
   static override summary = "List the workspaces that run on machines of your own";
   static override examples = ["<%= config.bin %> external-workspaces list"];
   static override specs = FLAGS;
-  static override flags = helpFlags(FLAGS);
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
     const all = await listWorkspaces(openDeployment(line.values), listQuery(line.values), signal);

@@ -1,4 +1,4 @@
-import { BaseCommand, helpFlags } from "../../base-command.ts";
+import { BaseCommand } from "../../base-command.ts";
 import type { ParsedLine } from "../../flags/parse.ts";
 import { type FlagSpec, numberFlag, stringFlag } from "../../flags/spec.ts";
 import { openDeployment } from "../../services/deployment.ts";
@@ -34,7 +34,6 @@ export default class TokensCreate extends BaseCommand {
   static override summary = "Create an API token and print it, this once";
   static override examples = ["<%= config.bin %> tokens create --name ci --lifetime 720h"];
   static override specs = FLAGS;
-  static override flags = helpFlags(FLAGS);
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
     const key = await createToken(

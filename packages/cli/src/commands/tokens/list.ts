@@ -1,4 +1,4 @@
-import { BaseCommand, helpFlags } from "../../base-command.ts";
+import { BaseCommand } from "../../base-command.ts";
 import type { ParsedLine } from "../../flags/parse.ts";
 import { booleanFlag, type FlagSpec } from "../../flags/spec.ts";
 import { openDeployment } from "../../services/deployment.ts";
@@ -23,7 +23,6 @@ export default class TokensList extends BaseCommand {
   static override summary = "List API tokens";
   static override examples = ["<%= config.bin %> tokens list"];
   static override specs = FLAGS;
-  static override flags = helpFlags(FLAGS);
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
     const tokens = await listTokens(openDeployment(line.values), booleanFlag(line.values, "all"), signal);

@@ -1,4 +1,4 @@
-import { BaseCommand, helpArgs } from "../../base-command.ts";
+import { BaseCommand } from "../../base-command.ts";
 import type { ParsedLine } from "../../flags/parse.ts";
 import { openDeployment } from "../../services/deployment.ts";
 import { removeToken } from "../../services/tokens.ts";
@@ -9,7 +9,6 @@ export default class TokensRemove extends BaseCommand {
   static override summary = "Remove an API token: it is refused from then on";
   static override examples = ["<%= config.bin %> tokens remove ci"];
   static override words = WORDS;
-  static override args = helpArgs(WORDS);
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
     await removeToken(openDeployment(line.values), line.words[0]!, signal);

@@ -85,6 +85,14 @@ export function agentRoutes(router: Router, context: RouteContext): void {
     return c.json(body);
   });
 
+  // Ours: stock servers have no such route, so clients take a 404 for "not known".
+  router.get("/workspaceagents/:agent/network", user, async (c) => {
+    const agent = await pathAgent(c, context);
+    const network = context.controlPlane()?.agentNetwork?.(agent.id);
+    if (network === undefined) throw new HttpFailure(409, "The agent is not connected");
+    return c.json(network);
+  });
+
   router.get("/workspaceagents/:agent/containers", user, async (c) => {
     const agent = await pathAgent(c, context);
     const body: ContainersResponse = (await context.controlPlane()?.containers?.(agent.id)) ?? {

@@ -315,11 +315,17 @@ export class TcpConnection {
     handler.onClosed?.(this.#error);
   }
 
-  /** Retransmits at once instead of waiting for a backed-off timer. */
+  /**
+   * Retransmits at once instead of waiting for a backed-off timer. On another path it also repeats the last ACK: the peer may
+   * have sent as much as it may without one, and the ACKs for that went the old way.
+   */
   kick(now: Instant, pathChanged = false): void {
     if (this.#state === "CLOSED" || this.#state === "TIME_WAIT") return;
     this.#sender.kick(now, pathChanged);
-    if (pathChanged) this.#retryMtu();
+    if (pathChanged) {
+      this.#retryMtu();
+      if (this.#state !== "SYN_SENT" && this.#state !== "SYN_RECEIVED") this.#receiver.ackNow = true;
+    }
     this.#host.markReady(this);
   }
 

@@ -1,19 +1,19 @@
-import { type Instant, instant } from "../base/instant.ts";
+import { type Instant, instant } from "./instant.ts";
 
-/** Something with a deadline that a DeadlineHeap orders. The two fields belong to the heap. */
-export interface HeapItem {
+/** Something with a deadline that a DeadlineHeap orders. The two fields belong to the heap and start as -1 and Infinity. */
+export interface Deadlined {
   heapIndex: number;
   heapAt: number;
   /** Infinity: never. */
-  nextTimeout(): Instant;
+  nextTimeout(): number;
 }
 
 /**
- * A binary heap of deadlines with lazy updates: a deadline that moves back, as the retransmission timer does with every
- * acknowledgment, leaves the heap alone; the item is looked at when its old deadline comes and put back. So thousands of
- * connections cost nothing per packet.
+ * A binary heap of deadlines with lazy updates: a deadline that moves back, as retransmission and session timers do with
+ * every packet, leaves the heap alone; the item is looked at when its old deadline comes and put back. So thousands of
+ * connections or peers cost one comparison per packet.
  */
-export class DeadlineHeap<T extends HeapItem> {
+export class DeadlineHeap<T extends Deadlined> {
   readonly #items: T[] = [];
 
   get size(): number {
@@ -44,8 +44,7 @@ export class DeadlineHeap<T extends HeapItem> {
       const first = this.#items[0];
       if (first === undefined || first.heapAt > now) return undefined;
       this.remove(first);
-      const at = first.nextTimeout();
-      if (at <= now) return first;
+      if (first.nextTimeout() <= now) return first;
       this.update(first);
     }
   }

@@ -1,0 +1,210 @@
+import { createSocket, type Socket } from "node:dgram";
+import { EngineError } from "wg-userspace/base/errors";
+import { type AddrPort, formatAddrPort } from "wg-userspace/base/ip";
+import type { Logger } from "wg-userspace/base/ports";
+import type { StrayDatagram } from "wg-userspace/netstack/stack";
+
+const LOOPBACK = "127.0.0.1";
+/** A flow without datagrams either way for this long is over. RFC 4787 §4.3 asks NATs for more, but programs behind this
+ * one start a new flow at no cost: nothing in between remembers the old one. */
+const IDLE_MS = 60_000;
+/** Flows at once: each is a socket of the workspace. */
+const MAX_FLOWS = 1024;
+/** Datagrams of one flow that the host's socket has not taken yet. */
+const MAX_UNSENT = 64;
+
+export interface UdpRelayTunnel {
+  /** False: dropped, the tunnel is busy. Throws EngineError ERR_MESSAGE_TOO_LARGE. */
+  send(payload: Uint8Array, from: AddrPort, to: AddrPort): boolean;
+  /** Tells the sender that nobody is on the port. */
+  refuse(local: AddrPort, remote: AddrPort, payloadLength: number): void;
+}
+
+export interface UdpRelayOptions {
+  readonly idleMs?: number;
+  readonly maxFlows?: number;
+}
+
+/**
+ * Offers every UDP port that a program in the workspace listens on at 127.0.0.1. What one client address and port sends to
+ * one port is a flow with a host socket of its own, so that the program sees different clients as different senders and
+ * its answers find the way back. A flow ends when it was idle for 60 s, when nobody is on the port (the client is then told
+ * so), when the client no longer listens, or when there are too many: the one that was idle longest goes.
+ */
+export class UdpRelay {
+  readonly #tunnel: UdpRelayTunnel;
+  readonly #logger: Logger;
+  readonly #idleMs: number;
+  readonly #maxFlows: number;
+  /** The one used longest ago first. */
+  readonly #flows = new Map<string, Flow>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(tunnel: UdpRelayTunnel, logger: Logger, options: UdpRelayOptions = {}) {
+    this.#tunnel = tunnel;
+    this.#logger = logger;
+    this.#idleMs = options.idleMs ?? IDLE_MS;
+    this.#maxFlows = options.maxFlows ?? MAX_FLOWS;
+  }
+
+  get openFlows(): number {
+    return this.#flows.size;
+  }
+
+  /** One datagram from the tunnel; borrowed. */
+  handleDatagram(datagram: StrayDatagram): void {
+    const { local, remote } = datagram;
+    const key = keyOf(local, remote);
+    const flow = this.#flows.get(key) ?? this.#open(key, local, remote);
+    this.#touch(key, flow);
+    if (!flow.send(datagram.payload)) this.#logger.log("debug", "datagram dropped, its program is slow", names(flow));
+  }
+
+  /** The client says that it no longer listens. */
+  handleUnreachable(local: AddrPort, remote: AddrPort): void {
+    this.#end(keyOf(local, remote), "its client is gone");
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    for (const key of [...this.#flows.keys()]) this.#end(key, "the agent ends");
+  }
+
+  #open(key: string, local: AddrPort, remote: AddrPort): Flow {
+    for (const oldest of this.#flows.keys()) {
+      if (this.#flows.size < this.#maxFlows) break;
+      this.#end(oldest, "too many flows");
+    }
+    const flow: Flow = new Flow(local, remote, {
+      onMessage: (payload) => {
+        this.#touch(key, flow);
+        this.#answer(flow, payload);
+      },
+      onError: (error, lastLength) => {
+        // Another flow may have taken the place meanwhile.
+        if (this.#flows.get(key) === flow) this.#end(key, error.message);
+        else flow.close();
+        if ((error as NodeJS.ErrnoException).code === "ECONNREFUSED") this.#tunnel.refuse(local, remote, lastLength);
+      },
+    });
+    this.#logger.log("debug", "UDP flow opened", names(flow));
+    return flow;
+  }
+
+  #answer(flow: Flow, payload: Uint8Array): void {
+    try {
+      if (!this.#tunnel.send(payload, flow.local, flow.remote))
+        this.#logger.log("debug", "answer dropped, the tunnel is busy", names(flow));
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      // A program on a real interface would be told the MTU; on loopback it sends what it likes.
+      this.#logger.log("debug", "answer dropped", { ...names(flow), error: error.message });
+    }
+  }
+
+  #touch(key: string, flow: Flow): void {
+    flow.usedAt = performance.now();
+    this.#flows.delete(key);
+    this.#flows.set(key, flow);
+    if (this.#timer === undefined) this.#arm(this.#idleMs);
+  }
+
+  #arm(ms: number): void {
+    this.#timer = setTimeout(() => this.#expire(), Math.max(1, Math.ceil(ms)));
+    this.#timer.unref();
+  }
+
+  #expire(): void {
+    this.#timer = undefined;
+    const now = performance.now();
+    for (const [key, flow] of this.#flows) {
+      const leftMs = flow.usedAt + this.#idleMs - now;
+      if (leftMs > 0) {
+        this.#arm(leftMs);
+        return;
+      }
+      this.#end(key, "idle");
+    }
+  }
+
+  #end(key: string, reason: string): void {
+    const flow = this.#flows.get(key);
+    if (flow === undefined) return;
+    this.#flows.delete(key);
+    flow.close();
+    this.#logger.log("debug", "UDP flow ended", { ...names(flow), reason });
+  }
+}
+
+interface FlowEvents {
+  onMessage(payload: Uint8Array): void;
+  /** @param lastLength Bytes of the last datagram that was sent. */
+  onError(error: Error, lastLength: number): void;
+}
+
+/** One client's datagrams to one port: a connected host socket, which hears only that port and hears refusals. */
+class Flow {
+  readonly local: AddrPort;
+  readonly remote: AddrPort;
+  usedAt = 0;
+  readonly #socket: Socket;
+  /** Until the socket is connected. */
+  #waiting: Uint8Array[] | undefined = [];
+  #unsent = 0;
+  #lastLength = 0;
+  #closed = false;
+  readonly #events: FlowEvents;
+
+  constructor(local: AddrPort, remote: AddrPort, events: FlowEvents) {
+    this.local = local;
+    this.remote = remote;
+    this.#events = events;
+    this.#socket = createSocket("udp4");
+    this.#socket.on("message", (payload) => events.onMessage(payload));
+    this.#socket.on("error", (error) => this.#failed(error));
+    this.#socket.on("connect", () => {
+      const waiting = this.#waiting ?? [];
+      this.#waiting = undefined;
+      for (const payload of waiting) this.#transmit(payload);
+    });
+    this.#socket.connect(local.port, LOOPBACK);
+  }
+
+  /** @param payload Borrowed. @returns false when it was dropped. */
+  send(payload: Uint8Array): boolean {
+    if ((this.#waiting?.length ?? this.#unsent) >= MAX_UNSENT) return false;
+    const copy = payload.slice();
+    if (this.#waiting !== undefined) this.#waiting.push(copy);
+    else this.#transmit(copy);
+    return true;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#waiting = [];
+    this.#socket.close();
+  }
+
+  #transmit(payload: Uint8Array): void {
+    if (this.#closed) return;
+    this.#lastLength = payload.length;
+    this.#unsent++;
+    this.#socket.send(payload, (error) => {
+      this.#unsent--;
+      if (error !== null) this.#failed(error);
+    });
+  }
+
+  #failed(error: Error): void {
+    if (!this.#closed) this.#events.onError(error, this.#lastLength);
+  }
+}
+
+function keyOf(local: AddrPort, remote: AddrPort): string {
+  return `${formatAddrPort(local)} ${formatAddrPort(remote)}`;
+}
+
+function names(flow: Flow): { port: number; client: string } {
+  return { port: flow.local.port, client: formatAddrPort(flow.remote) };
+}

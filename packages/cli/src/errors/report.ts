@@ -1,0 +1,17 @@
+import { writeBugReport } from "./bug-report.ts";
+import { isCancelled, renderUserError, toUserError } from "./present.ts";
+import { EXIT } from "./user-error.ts";
+
+/** Prints what went wrong, once, to stderr. Returns the exit code. */
+export function reportFailure(error: unknown, signal: AbortSignal): number {
+  if (isCancelled(error) || (signal.aborted && error === signal.reason)) return EXIT.cancelled;
+  const known = toUserError(error);
+  if (known !== undefined) {
+    process.stderr.write(`${renderUserError(known)}\n`);
+    return known.exit;
+  }
+  const report = writeBugReport(error);
+  process.stderr.write(`Unexpected error: ${error instanceof Error ? error.message : String(error)}   (ERR_BUG)\n`);
+  process.stderr.write(`  This is a mistake in coder. Please report it with the file ${report}\n`);
+  return EXIT.bug;
+}

@@ -1,0 +1,19 @@
+import { existsSync, mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+
+/**
+ * As `mkdir -p`, for this person only (mode 0700 for what is made). Node's own recursive form never returns where the file
+ * system answers ENOENT for a new directory in an existing one, as procfs does.
+ */
+export function makeDirectories(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return;
+    const parent = dirname(path);
+    if (code !== "ENOENT" || parent === path || existsSync(parent)) throw error;
+    makeDirectories(parent);
+    makeDirectories(path);
+  }
+}

@@ -1,0 +1,2 @@
+/** Commands that need the engine: a bundle of their own, so that the others start without it. */
+export { default as Ssh } from "./commands/ssh.ts";

@@ -1,0 +1,94 @@
+/** The built command itself: what a start loads, and its help. Needs no deployment. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+const dist = join(import.meta.dirname, "../../dist");
+
+describe("the built command", () => {
+  let home: string;
+  beforeAll(() => {
+    home = mkdtempSync(join(tmpdir(), "coder-cli-"));
+  });
+  afterAll(() => rmSync(home, { recursive: true, force: true }));
+
+  function coder(...args: string[]): { code: number | null; stdout: string; stderr: string } {
+    const done = spawnSync(process.execPath, [join(dist, "coder.cjs"), ...args], {
+      env: { PATH: process.env["PATH"], HOME: home },
+      encoding: "utf8",
+    });
+    return { code: done.status, stdout: done.stdout, stderr: done.stderr };
+  }
+
+  /** Source files in a bundle, by the comments that the bundler leaves. */
+  function sources(bundle: string): string[] {
+    return readFileSync(join(dist, bundle), "utf8")
+      .split("\n")
+      .filter((line) => /^\/\/ .*\.[cm]?[jt]s$/.test(line));
+  }
+
+  it.each([
+    ["coder.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "@oclif/core", "server/src/app.ts", "agent/src/agent.ts"]],
+    ["cli.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "@oclif/core", "server/src/app.ts", "agent/src/agent.ts"]],
+    ["ssh-stdio.cjs", ["ssh2/lib", "@oclif/core", "server/src/app.ts", "agent/src/agent.ts"]],
+    ["network.cjs", ["@oclif/core", "server/src/app.ts", "agent/src/agent.ts"]],
+    ["help.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "server/src/app.ts", "agent/src/agent.ts"]],
+    ["agent.cjs", ["@oclif/core", "server/src/app.ts"]],
+    ["server.cjs", ["@oclif/core", "ssh2/lib", "agent/src/agent.ts"]],
+  ])("%s holds nothing of what it does not need", (bundle, unwanted) => {
+    const found = sources(bundle);
+    expect(found.length).toBeGreaterThan(1);
+    for (const name of unwanted) expect(found.filter((source) => source.includes(name))).toEqual([]);
+  });
+
+  it("says its version by every name of that command", () => {
+    const done = coder("version");
+    expect([done.code, done.stdout]).toEqual([0, expect.stringMatching(/^Coder v[0-9]+\.[0-9]+\.[0-9]+/)]);
+    expect(coder("--version")).toEqual(done);
+  });
+
+  it("lists its commands, and topics their commands", () => {
+    for (const done of [coder(), coder("--help"), coder("help")]) {
+      expect([done.code, done.stderr]).toEqual([0, ""]);
+      for (const name of ["agent", "list", "login", "server", "ssh", "tokens"])
+        expect(done.stdout).toMatch(new RegExp(`^  ${name} +\\S`, "m"));
+    }
+    for (const done of [coder("tokens"), coder("tokens", "--help"), coder("help", "tokens")]) {
+      expect(done.code).toBe(0);
+      expect(done.stdout).toContain("tokens create");
+    }
+  });
+
+  it.each([
+    ["ssh", "--forward-agent"],
+    ["server", "--http-address"],
+    ["agent", "--tailnet-listen-port"],
+    ["tokens create", "--lifetime"],
+  ])("explains %s and its flags, asked either way, and runs nothing", (command, flag) => {
+    const words = command.split(" ");
+    const done = coder(...words, "--help");
+    expect([done.code, done.stderr]).toEqual([0, ""]);
+    expect(done.stdout).toContain(`$ coder ${command}`);
+    expect(done.stdout).toContain(flag);
+    expect(coder("help", ...words).stdout).toBe(done.stdout);
+  });
+
+  it.each([["frobnicate"], ["frobnicate --help"], ["help frobnicate"], ["tokens frobnicate"], ["--frobnicate"]])(
+    "knows no %j",
+    (line) => {
+      const done = coder(...line.split(" "));
+      expect([done.code, done.stdout]).toEqual([2, ""]);
+      expect(done.stderr).toMatch(/^There is no command ".*frobnicate" {3}\(ERR_USAGE\)\n {2}Try: coder --help\n$/);
+    },
+  );
+
+  it("server and agent say what is wrong from their own bundles, in the same form", () => {
+    const agent = coder("agent");
+    expect([agent.code, agent.stderr]).toEqual([2, expect.stringContaining("(ERR_USAGE)\n  Try: set CODER_AGENT_URL")]);
+    const server = coder("server", "--http-address", "nonsense", "--cache-dir", join(home, "server"));
+    expect(server.code).toBe(1);
+    expect(server.stderr).not.toMatch(/ERR_BUG|\n\s+at /);
+  });
+});

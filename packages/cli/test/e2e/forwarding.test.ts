@@ -1,0 +1,238 @@
+/** What travels beside the session: the SSH agent, ports and sockets of this machine, UDP; and how a missing path is named. */
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { existsSync, mkdirSync } from "node:fs";
+import { type AddressInfo, createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Deployment } from "coder-client/api";
+import { fetchConnectionInfo } from "coder-client/connection-info";
+import { Coordination } from "coder-client/coordination";
+import { TailnetNode } from "coder-client/tailnet-node";
+import { findWorkspace } from "coder-client/workspaces";
+import { agentAddress, randomClientAddress, randomNodeId } from "coder-protocol/addresses";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ip } from "wg-userspace/base/ip";
+import { nodeRandom } from "wg-userspace/io/crypto-suite";
+import { bindTunnelUdp } from "wg-userspace/io/udp-tunnel-socket";
+import { freePort, TestDeployment } from "./deployment.ts";
+
+const hasSshAgent = ["ssh-agent", "ssh-add", "ssh-keygen"].every(
+  (program) => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0,
+);
+
+describe("forwarding through a deployment of real processes", () => {
+  let deployment: TestDeployment;
+  let agent: ChildProcess;
+  let sockets: string;
+
+  beforeAll(async () => {
+    deployment = await TestDeployment.start();
+    agent = deployment.startAgent(await deployment.createWorkspace("demo"));
+    sockets = join(deployment.folder, "sockets");
+    mkdirSync(sockets, { mode: 0o700 });
+    expect((await deployment.run(["ssh", "demo", "--", "true"])).code).toBe(0);
+  });
+
+  afterAll(async () => {
+    await deployment?.close();
+  });
+
+  describe.runIf(hasSshAgent)("ssh -A (needs ssh-agent, ssh-add and ssh-keygen)", () => {
+    let sshAgent: ChildProcess;
+    let socket: string;
+    let fingerprint: string;
+
+    beforeAll(async () => {
+      socket = join(sockets, "agent");
+      sshAgent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
+      for (let tries = 0; !existsSync(socket) && tries < 200; tries++) await sleep(20);
+      const key = join(deployment.folder, "key");
+      execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "a key of the laptop", "-f", key]);
+      execFileSync("ssh-add", ["-q", key], { env: { ...process.env, SSH_AUTH_SOCK: socket }, stdio: "ignore" });
+      fingerprint = execFileSync("ssh-keygen", ["-l", "-f", `${key}.pub`], { encoding: "utf8" }).split(" ")[1]!;
+    });
+
+    afterAll(() => {
+      sshAgent?.kill("SIGTERM");
+    });
+
+    it("lists the laptop's key in the workspace, with the agent of SSH_AUTH_SOCK or of --identity-agent", async () => {
+      const environment = { SSH_AUTH_SOCK: socket };
+      const done = await deployment.run(["ssh", "-A", "demo", "--", "ssh-add", "-l"], { environment });
+      expect([done.code, done.stdout], done.stderr).toEqual([0, expect.stringContaining(fingerprint)]);
+      expect(done.stdout).toContain("a key of the laptop");
+      const named = await deployment.run(["ssh", "-A", "--identity-agent", socket, "demo", "--", "ssh-add", "-l"]);
+      expect(named.stdout).toBe(done.stdout);
+    });
+
+    it("signs in the workspace with a key that stays on the laptop, and leaves no socket behind", async () => {
+      const environment = { SSH_AUTH_SOCK: socket };
+      const script =
+        'echo "$SSH_AUTH_SOCK"; ssh-add -L > signer.pub; echo text > file; ssh-keygen -q -Y sign -f signer.pub -n test file && cat file.sig';
+      const done = await deployment.run(["ssh", "-A", "demo", "--", script], { environment });
+      expect(done.stdout, done.stderr).toContain("BEGIN SSH SIGNATURE");
+      const forwarded = done.stdout.split("\n")[0]!;
+      expect(forwarded).not.toBe(socket);
+      for (let tries = 0; existsSync(forwarded) && tries < 200; tries++) await sleep(20);
+      expect(existsSync(forwarded)).toBe(false);
+    });
+
+    it("forwards nothing without -A", async () => {
+      const done = await deployment.run(["ssh", "demo", "--", 'echo "[$SSH_AUTH_SOCK]"'], {
+        environment: { SSH_AUTH_SOCK: socket },
+      });
+      expect(done.stdout).toBe("[]\n");
+    });
+  });
+
+  it("ssh -A without an agent says what to start", async () => {
+    const done = await deployment.run(["ssh", "-A", "demo", "--", "true"]);
+    expect([done.code, done.stderr]).toEqual([1, expect.stringContaining("(ERR_NO_SSH_AGENT)")]);
+    expect(done.stderr).toContain("ssh-agent");
+  });
+
+  describe("ssh -R", () => {
+    let local: Server;
+    let localSocket: Server;
+    let client: string;
+
+    beforeAll(async () => {
+      const greet = (name: string): Server =>
+        createServer((socket) => {
+          socket.on("data", (chunk) => socket.end(`${name} heard ${chunk}`));
+        });
+      local = greet("the laptop's port").listen(0, "127.0.0.1");
+      localSocket = greet("the laptop's socket").listen(join(sockets, "local"));
+      await Promise.all([once(local, "listening"), once(localSocket, "listening")]);
+      client = deployment.write(
+        "client.cjs",
+        'const at = process.argv[2]; require("node:net").connect(/^[0-9]+$/.test(at) ? { port: Number(at), host: "127.0.0.1" } : { path: at }, function () { this.write("hello"); this.pipe(process.stdout); }).on("error", (error) => { console.error(error.code); process.exitCode = 3; });',
+      );
+    });
+
+    afterAll(() => {
+      local?.close();
+      localSocket?.close();
+    });
+
+    it("leads a port and a socket of the workspace to this machine, several at once, and ends with the session", async () => {
+      const port = await freePort();
+      const remote = join(sockets, "remote");
+      const { port: localPort } = local.address() as AddressInfo;
+      const node = process.execPath;
+      const done = await deployment.run([
+        "ssh",
+        "-R",
+        `${port}:127.0.0.1:${localPort}`,
+        "-R",
+        `${remote}:${join(sockets, "local")}`,
+        "demo",
+        "--",
+        `${node} ${client} ${port}; echo; ${node} ${client} ${remote}`,
+      ]);
+      expect([done.code, done.stdout], done.stderr).toEqual([
+        0,
+        "the laptop's port heard hello\nthe laptop's socket heard hello",
+      ]);
+      const after = await deployment.run(["ssh", "demo", "--", `${node} ${client} ${port}`]);
+      expect([after.code, after.stderr]).toEqual([3, "ECONNREFUSED\n"]);
+    });
+
+    it("goes on when nobody answers on this machine, and says so", async () => {
+      const [port, nobody] = [await freePort(), await freePort()];
+      const done = await deployment.run([
+        "ssh",
+        "-R",
+        `${port}:127.0.0.1:${nobody}`,
+        "demo",
+        "--",
+        `${process.execPath} ${client} ${port}; echo still here`,
+      ]);
+      expect([done.code, done.stdout]).toEqual([0, "still here\n"]);
+      expect(done.stderr).toContain(`cannot forward to ${port}:127.0.0.1:${nobody}`);
+    });
+
+    it("names the forward that the workspace refused", async () => {
+      const taken = createServer().listen(0, "127.0.0.1");
+      await once(taken, "listening");
+      const { port } = taken.address() as AddressInfo;
+      const done = await deployment.run(["ssh", "-R", `${port}:127.0.0.1:1`, "demo", "--", "true"]);
+      taken.close();
+      expect([done.code, done.stderr]).toEqual([
+        1,
+        expect.stringContaining(`The workspace refused to forward ${port}:127.0.0.1:1`),
+      ]);
+    });
+  });
+
+  it("UDP to a port of the workspace reaches its program and back; a port nobody is on is refused", async () => {
+    const program = createSocket("udp4", (payload, from) => {
+      program.send(`echo:${payload}`, from.port, from.address);
+    }).bind(0, "127.0.0.1");
+    await once(program, "listening");
+    const closed = createSocket("udp4").bind(0, "127.0.0.1");
+    await once(closed, "listening");
+    const closedPort = closed.address().port;
+    closed.close();
+
+    const token = (await deployment.run(["tokens", "create"])).stdout.trim();
+    const control = new Deployment({ url: new URL(deployment.url), token });
+    const workspace = await findWorkspace(control, { workspace: "demo" });
+    const agentId = workspace.agents[0]!.id;
+    const node = await TailnetNode.open({
+      deployment: control,
+      addresses: [randomClientAddress(nodeRandom)],
+      nodeId: randomNodeId(nodeRandom),
+      maxPeers: 4,
+      isDestination: (id) => id === agentId,
+    });
+    const coordination = new Coordination({ deployment: control, agentId, node });
+    try {
+      node.setDerpMap((await fetchConnectionInfo(control, agentId)).derpMap);
+      coordination.start();
+      const heard = Promise.withResolvers<string>();
+      const refused = Promise.withResolvers<number>();
+      const socket = bindTunnelUdp(node.driver, 0, {
+        onMessage: (payload) => heard.resolve(Buffer.from(payload).toString()),
+        onUnreachable: (remote) => refused.resolve(remote.port),
+      });
+      while (!node.isProgrammed(agentId)) await sleep(20);
+      const address = ip(agentAddress(agentId));
+      socket.send(Buffer.from("over the tunnel"), { address, port: program.address().port });
+      expect(await heard.promise).toBe("echo:over the tunnel");
+      socket.send(Buffer.from("anybody?"), { address, port: closedPort });
+      expect(await refused.promise).toBe(closedPort);
+    } finally {
+      await coordination.close();
+      await node.close();
+      control.dialer.close();
+      program.close();
+    }
+  });
+
+  describe("--connect-timeout names the stage", () => {
+    it("when the control plane takes the connection and says nothing", async () => {
+      const silent = createServer().listen(0, "127.0.0.1");
+      await once(silent, "listening");
+      const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+      const done = await deployment.run(["--url", url, "ssh", "--connect-timeout", "1s", "demo"]);
+      silent.close();
+      expect([done.code, done.stderr]).toEqual([
+        1,
+        expect.stringContaining("could not be reached within 1 s: the control plane did not answer"),
+      ]);
+    });
+
+    // Last: it ends the agent of the tests above.
+    it("when the agent went away", async () => {
+      agent.kill("SIGKILL");
+      await once(agent, "exit");
+      const done = await deployment.run(["ssh", "--connect-timeout", "2s", "demo", "--", "true"]);
+      expect(done.code).toBe(1);
+      expect(done.stderr).toMatch(/could not be reached within 2 s: .*agent/);
+      expect(done.stderr).toContain("(ERR_AGENT_UNREACHABLE)");
+    });
+  });
+});

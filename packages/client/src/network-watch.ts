@@ -1,0 +1,159 @@
+/**
+ * Keeps a node's picture of its own network fresh: public addresses by STUN, port mappings, the latency of relays. Measures
+ * at start, when the network or the relay map changes, and while somebody is connected.
+ */
+import { networkInterfaces } from "node:os";
+import { type AddrPort, formatAddrPort } from "wg-userspace/base/ip";
+import { type Logger, silentLogger } from "wg-userspace/base/ports";
+import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
+import { monotonicNow } from "wg-userspace/io/clock";
+import type { Driver } from "wg-userspace/io/driver";
+import type { NetReport } from "wg-userspace/netcheck/report";
+import type { Deployment } from "./api.ts";
+import { runNetcheck } from "./netcheck-interim.ts";
+import { OwnEndpoints } from "./own-endpoints.ts";
+
+/** While the node is in use; spread, so that many nodes do not ask at once. */
+const ACTIVE_INTERVAL_MS = 20_000;
+const ACTIVE_SPREAD_MS = 6_000;
+const IDLE_INTERVAL_MS = 5 * 60_000;
+/** Relays are measured again this often: networks change, and a home that became slow should not stay home. */
+const FULL_INTERVAL_MS = 5 * 60_000;
+
+export interface NetworkWatchOptions {
+  readonly driver: Driver;
+  readonly deployment: Deployment;
+  /** No direct paths: STUN is not asked and no endpoint is named. */
+  readonly blockDirect: boolean;
+  readonly fixedPort: boolean;
+  /** Whether peers are in the tunnel: then mappings are looked at more often. */
+  readonly inUse: () => boolean;
+  readonly onEndpoints: (endpoints: readonly AddrPort[]) => void;
+  /** Latencies are empty when nothing could be measured. */
+  readonly onLatencies: (latencyMs: ReadonlyMap<number, number>) => void;
+  readonly logger?: Logger;
+}
+
+export class NetworkWatch {
+  readonly #options: NetworkWatchOptions;
+  readonly #logger: Logger;
+  readonly #endpoints = new OwnEndpoints();
+  #map: DerpMap | undefined;
+  #mapText = "";
+  #report: NetReport | undefined;
+  #published = "";
+  #mapped: readonly AddrPort[] = [];
+  #running = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+  #fullAt = Number.NEGATIVE_INFINITY;
+  #closed = false;
+
+  constructor(options: NetworkWatchOptions) {
+    this.#options = options;
+    this.#logger = options.logger ?? silentLogger;
+  }
+
+  /** The last finished report. */
+  get report(): NetReport | undefined {
+    return this.#report;
+  }
+
+  setMap(map: DerpMap): void {
+    const text = JSON.stringify(derpMapToJson(map));
+    if (text === this.#mapText) return;
+    this.#mapText = text;
+    this.#map = map;
+    this.#fullAt = Number.NEGATIVE_INFINITY;
+    this.#publish();
+    this.#start();
+  }
+
+  /** @param moved What was known is void, not only incomplete: addresses went, or the machine slept. */
+  networkChanged(moved: boolean): void {
+    if (moved) {
+      this.#endpoints.forget();
+      this.#mapped = [];
+      this.#report = undefined;
+    }
+    this.#fullAt = Number.NEGATIVE_INFINITY;
+    this.#publish();
+    this.#start();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#running.abort();
+  }
+
+  #start(): void {
+    clearTimeout(this.#timer);
+    this.#running.abort();
+    if (this.#closed || this.#map === undefined) return;
+    this.#running = new AbortController();
+    this.#run(this.#map, this.#running.signal).catch((error: unknown) => {
+      if (!this.#running.signal.aborted) this.#logger.log("warn", "network check failed", { error: String(error) });
+    });
+  }
+
+  async #run(map: DerpMap, signal: AbortSignal): Promise<void> {
+    const { deployment, driver, blockDirect } = this.#options;
+    const { ipv4, ipv6 } = driver.udpPorts;
+    const full = monotonicNow() - this.#fullAt > FULL_INTERVAL_MS;
+    const seen: AddrPort[] = [];
+    const previous = this.#report;
+    const report = await runNetcheck({
+      map,
+      socket: blockDirect
+        ? undefined
+        : {
+            families: { ipv4: ipv4 !== undefined, ipv6: ipv6 !== undefined },
+            send: (to, bytes) => driver.sendStun(to, bytes),
+            onStun: (listener) => driver.onStun(listener),
+          },
+      ...(previous === undefined ? {} : { previous }),
+      full,
+      dialer: deployment.dialer,
+      headers: await deployment.extraHeaders(),
+      measureRelays: full,
+      onMapped: (mapped) => {
+        seen.push(mapped);
+        // The first answer is worth telling at once; what it replaces is told when the run is over.
+        this.#mapped = [...seen, ...this.#mapped];
+        this.#publish();
+      },
+      signal,
+      logger: this.#logger,
+    });
+    if (signal.aborted) return;
+    this.#report = report;
+    this.#mapped = seen;
+    this.#publish();
+    if (full) {
+      this.#fullAt = monotonicNow();
+      this.#options.onLatencies(report.regionLatencyMs);
+    }
+    const wait = this.#options.inUse() ? ACTIVE_INTERVAL_MS + Math.random() * ACTIVE_SPREAD_MS : IDLE_INTERVAL_MS;
+    this.#timer = setTimeout(() => this.#start(), wait);
+    this.#timer.unref();
+  }
+
+  #publish(): void {
+    if (this.#options.blockDirect || this.#closed) return;
+    const endpoints = this.#endpoints.list(
+      {
+        ports: this.#options.driver.udpPorts,
+        local: Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []),
+        mapped: this.#mapped,
+        portMapped: undefined,
+        hardNat: this.#report?.mappingVariesByDestIp ?? false,
+        fixedPort: this.#options.fixedPort,
+      },
+      monotonicNow(),
+    );
+    const text = endpoints.map(formatAddrPort).join();
+    if (text === this.#published) return;
+    this.#published = text;
+    this.#options.onEndpoints(endpoints);
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * What a node can tell about its way to one peer, in the words that commands print and JSON carries. Addresses are text,
+ * times are milliseconds, regions carry their names: nothing here needs the relay map to be understood.
+ */
+
+export interface RegionRef {
+  readonly id: number;
+  /** From the relay map; "unknown" when the map does not have it. */
+  readonly name: string;
+}
+
+export type PathRef =
+  | { readonly kind: "direct"; readonly endpoint: string }
+  | { readonly kind: "relayed"; readonly region: RegionRef };
+
+/** Answer to one disco ping: the first that came, and the way it came. */
+export interface DiscoPong {
+  readonly rttMs: number;
+  readonly path: PathRef;
+}
+
+/** Where a candidate address came from. One address may have several sources. */
+export type CandidateSource = "coordinator" | "call-me-maybe" | "heard";
+
+export type CandidateState =
+  /** Traffic goes here. */
+  | "in-use"
+  /** Answers, but another one is better. */
+  | "usable"
+  /** Answered once, not any more. */
+  | "lost"
+  /** Probed, never answered. */
+  | "no-answer"
+  /** Not probed yet. */
+  | "untried";
+
+export interface CandidateReport {
+  readonly endpoint: string;
+  readonly sources: readonly CandidateSource[];
+  readonly state: CandidateState;
+  readonly pingsSent: number;
+  readonly pongsReceived: number;
+  /** Last measured; absent when it never answered. */
+  readonly rttMs?: number;
+  /** Share of recent pings without an answer, 0 … 1; absent before the first verdict. */
+  readonly loss?: number;
+  /** Largest inner packet (bytes) that this path was seen to carry; absent when unknown. */
+  readonly mtu?: number;
+  /** One sentence: why it is used, or why not. */
+  readonly reason: string;
+}
+
+/** Who forbade direct connections, if anybody did. */
+export type DirectBlock = "this-client" | "deployment" | undefined;
+
+export interface PeerPathReport {
+  /** Id on the control plane: for a workspace, its agent's id. */
+  readonly peerId: string;
+  /** Undefined: there is no way to the peer at present. */
+  readonly path: PathRef | undefined;
+  readonly candidates: readonly CandidateReport[];
+  /** The peer's home relay; undefined when it has none or nothing was heard of it. */
+  readonly peerRegion: RegionRef | undefined;
+  /** Round trip through the peer's relay, when it was measured. */
+  readonly relayRttMs?: number;
+  /** Endpoints the coordinator named for the peer. */
+  readonly peerEndpoints: readonly string[];
+  /** Our home relay; undefined when we have none. */
+  readonly ownRegion: RegionRef | undefined;
+  /** Endpoints we publish. */
+  readonly ownEndpoints: readonly string[];
+  /** Whether the coordinator took our node, and whether it told us the peer's. */
+  readonly sentNode: boolean;
+  readonly receivedNode: boolean;
+  readonly lastHandshakeAgeMs?: number;
+  /** From the start of the connection to the first direct path; absent while there was none. */
+  readonly timeToDirectMs?: number;
+  readonly directBlocked: DirectBlock;
+  /** Inner MTU in use towards the peer, bytes. */
+  readonly mtu: number;
+  readonly rxBytes: number;
+  readonly txBytes: number;
+}

@@ -1,0 +1,127 @@
+/** How an agent is reached, put together from the coordinator, the agent's statistics and its clients' telemetry. */
+import type { WorkspaceAgent } from "coder-protocol/rest/agents";
+import type { DerpMap } from "wg-userspace/derp/map";
+import type { Coordinator } from "./coordinator.ts";
+import type { EndpointClass, PathKind, PeerReports } from "./peer-reports.ts";
+
+/** Body of GET /workspaceagents/{id}/network. It holds no address. */
+export interface AgentNetwork {
+  readonly home: HomeRelay | null;
+  /** Clients by the way they take. */
+  readonly connections: { readonly direct: number; readonly relayed: number; readonly unknown: number };
+  /** Who counted them: the agent itself, or we from what clients say. */
+  readonly counted_by: "agent" | "clients";
+  /** Of the agent to its clients; absent when it could not tell. */
+  readonly median_latency_ms?: number;
+  /** Clients that the coordinator knows of; the first {@link MAX_CLIENTS}. */
+  readonly clients: readonly ClientPath[];
+}
+
+export interface HomeRelay {
+  readonly region_id: number;
+  readonly region_name: string;
+  /** Absent when the agent did not measure it. */
+  readonly latency_ms?: number;
+}
+
+export interface ClientPath {
+  readonly path: PathKind;
+  readonly endpoint?: EndpointClass;
+  readonly latency_ms?: number;
+  readonly home_region_name?: string;
+}
+
+const MAX_CLIENTS = 100;
+/** An agent reports every 30 s; a report this old says nothing about now. */
+const STALE_REPORT_MS = 90_000;
+
+export interface NetworkSources {
+  readonly coordinator: Coordinator;
+  readonly reports: PeerReports;
+  readonly map: DerpMap;
+  readonly nowMs: number;
+}
+
+/** Undefined when the agent is not connected. */
+export function agentNetwork(agentId: string, sources: NetworkSources): AgentNetwork | undefined {
+  const { coordinator, reports, map } = sources;
+  if (!coordinator.isConnected(agentId)) return undefined;
+  const node = coordinator.node(agentId);
+  const clients = coordinator.sourcesOf(agentId).map((id): ClientPath => {
+    const report = reports.client(id, node?.id);
+    if (report === undefined) return { path: "unknown" };
+    return {
+      path: report.path,
+      ...(report.endpoint === undefined ? {} : { endpoint: report.endpoint }),
+      ...(report.latencyMs === undefined ? {} : { latency_ms: report.latencyMs }),
+      ...(report.homeRegion === 0 ? {} : { home_region_name: regionName(map, report.homeRegion) }),
+    };
+  });
+  const report = reports.agent(agentId);
+  const fresh = report !== undefined && sources.nowMs - report.atMs <= STALE_REPORT_MS ? report : undefined;
+  return {
+    home: homeRelay(node, map),
+    connections: fresh?.peers === undefined ? countPaths(clients) : { ...fresh.peers, unknown: 0 },
+    counted_by: fresh?.peers === undefined ? "clients" : "agent",
+    ...(fresh?.medianLatencyMs === undefined ? {} : { median_latency_ms: fresh.medianLatencyMs }),
+    clients: clients.slice(0, MAX_CLIENTS),
+  };
+}
+
+/** The agent's `latency` of the REST surface, by region name. Undefined when no node of it is known. */
+export function agentLatency(agentId: string, coordinator: Coordinator, map: DerpMap): WorkspaceAgent["latency"] {
+  const node = coordinator.node(agentId);
+  if (node === undefined) return undefined;
+  const latency: Record<string, { preferred: boolean; latency_ms: number }> = {};
+  for (const [regionId, seconds] of measured(node.derpLatency)) {
+    latency[regionName(map, regionId)] = { preferred: regionId === node.preferredDerp, latency_ms: seconds * 1000 };
+  }
+  return latency;
+}
+
+/** Clients of all agents by path, for the metrics. */
+export function clientPaths(coordinator: Coordinator, reports: PeerReports): Record<PathKind, number> {
+  const counts: Record<PathKind, number> = { direct: 0, relayed: 0, unknown: 0 };
+  for (const peer of coordinator.describe()) {
+    if (peer.kind !== "client") continue;
+    for (const to of peer.tunnelsTo) {
+      if (coordinator.isConnected(to)) counts[reports.client(peer.id, coordinator.node(to)?.id)?.path ?? "unknown"]++;
+    }
+  }
+  return counts;
+}
+
+/** An agent may still use a map of before: its region then has no name here. */
+export function regionName(map: DerpMap, regionId: number): string {
+  return map.regions.get(regionId)?.regionName ?? `Unnamed ${regionId}`;
+}
+
+function homeRelay(
+  node: { readonly preferredDerp: number; readonly derpLatency: Readonly<Record<string, number>> } | undefined,
+  map: DerpMap,
+): HomeRelay | null {
+  if (node === undefined || node.preferredDerp === 0) return null;
+  const seconds = measured(node.derpLatency).get(node.preferredDerp);
+  return {
+    region_id: node.preferredDerp,
+    region_name: regionName(map, node.preferredDerp),
+    ...(seconds === undefined ? {} : { latency_ms: seconds * 1000 }),
+  };
+}
+
+/** Seconds by region, of both families the smaller. */
+function measured(latency: Readonly<Record<string, number>>): Map<number, number> {
+  const regions = new Map<number, number>();
+  for (const [key, seconds] of Object.entries(latency)) {
+    const id = Number(/^(\d{1,5})(?:-v[46])?$/.exec(key)?.[1] ?? 0);
+    if (id === 0 || !Number.isFinite(seconds) || seconds < 0) continue;
+    regions.set(id, Math.min(seconds, regions.get(id) ?? Number.POSITIVE_INFINITY));
+  }
+  return regions;
+}
+
+function countPaths(clients: readonly ClientPath[]): AgentNetwork["connections"] {
+  const counts = { direct: 0, relayed: 0, unknown: 0 };
+  for (const client of clients) counts[client.path]++;
+  return counts;
+}

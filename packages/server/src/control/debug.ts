@@ -1,0 +1,161 @@
+/** What the coordinator and its peers look like, for administrators: these bodies hold addresses. */
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Node } from "coder-protocol/gen/tailnet_pb.js";
+import { derpMapToJson } from "wg-userspace/derp/map";
+import type { Store } from "../db/store.ts";
+import { type NetworkSources, regionName } from "./agent-network.ts";
+import type { PeerDescription } from "./coordinator.ts";
+
+export interface CoordinatorDebug {
+  readonly agents: readonly PeerDebug[];
+  readonly clients: readonly PeerDebug[];
+  readonly tunnels: readonly { readonly from: string; readonly to: string; readonly connected: boolean }[];
+  /** Open control connections. */
+  readonly sockets: number;
+}
+
+export interface PeerDebug {
+  readonly id: string;
+  /** owner/workspace.agent; absent for clients. */
+  readonly name?: string;
+  readonly connected_for_ms: number;
+  /** Since the peer last told its node; absent while it told none. */
+  readonly node_age_ms?: number;
+  readonly node?: NodeDebug;
+}
+
+export interface NodeDebug {
+  readonly node_id: string;
+  readonly as_of: string | null;
+  readonly key: string;
+  readonly disco: string;
+  readonly home_region: number;
+  readonly home_region_name: string;
+  readonly latency_seconds: Readonly<Record<string, number>>;
+  readonly forced_websocket: Readonly<Record<string, string>>;
+  readonly addresses: readonly string[];
+  readonly endpoints: readonly string[];
+}
+
+export interface TailnetDebug {
+  readonly relay_map: unknown;
+  readonly agents: readonly {
+    readonly id: string;
+    readonly name?: string;
+    readonly connections: number | null;
+    readonly direct: number | null;
+    readonly relayed: number | null;
+    readonly median_latency_ms: number | null;
+    readonly report_age_ms: number | null;
+  }[];
+  readonly connections: readonly {
+    readonly client: string;
+    readonly agent: string;
+    readonly path: string;
+    readonly endpoint: string | null;
+    readonly latency_ms: number | null;
+    readonly home_region_name: string | null;
+    readonly application: string | null;
+    readonly client_version: string | null;
+    readonly report_age_ms: number | null;
+  }[];
+}
+
+export interface DebugSources extends NetworkSources {
+  readonly store: Store;
+  readonly sockets: number;
+}
+
+export async function coordinatorDebug(sources: DebugSources): Promise<CoordinatorDebug> {
+  const peers = sources.coordinator.describe();
+  const agents: PeerDebug[] = [];
+  const clients: PeerDebug[] = [];
+  for (const peer of peers) {
+    if (peer.kind === "agent") agents.push(peerDebug(peer, sources, await nameOf(peer.id, sources.store)));
+    else clients.push(peerDebug(peer, sources, undefined));
+  }
+  return {
+    agents,
+    clients,
+    tunnels: peers.flatMap((peer) =>
+      peer.tunnelsTo.map((to) => ({ from: peer.id, to, connected: sources.coordinator.isConnected(to) })),
+    ),
+    sockets: sources.sockets,
+  };
+}
+
+export async function tailnetDebug(sources: DebugSources): Promise<TailnetDebug> {
+  const { coordinator, reports, map, nowMs } = sources;
+  const agents: TailnetDebug["agents"][number][] = [];
+  const connections: TailnetDebug["connections"][number][] = [];
+  for (const peer of coordinator.describe()) {
+    if (peer.kind === "agent") {
+      const report = reports.agent(peer.id);
+      const name = await nameOf(peer.id, sources.store);
+      agents.push({
+        id: peer.id,
+        ...(name === undefined ? {} : { name }),
+        connections: report?.connectionCount ?? null,
+        direct: report?.peers?.direct ?? null,
+        relayed: report?.peers?.relayed ?? null,
+        median_latency_ms: report?.medianLatencyMs ?? null,
+        report_age_ms: report === undefined ? null : nowMs - report.atMs,
+      });
+    }
+    for (const to of peer.tunnelsTo) {
+      const report = reports.client(peer.id, coordinator.node(to)?.id);
+      connections.push({
+        client: peer.id,
+        agent: to,
+        path: report?.path ?? "unknown",
+        endpoint: report?.endpoint ?? null,
+        latency_ms: report?.latencyMs ?? null,
+        home_region_name: report === undefined || report.homeRegion === 0 ? null : regionName(map, report.homeRegion),
+        application: report?.application ?? null,
+        client_version: report?.clientVersion ?? null,
+        report_age_ms: report === undefined ? null : nowMs - report.atMs,
+      });
+    }
+  }
+  return { relay_map: derpMapToJson(map), agents, connections };
+}
+
+function peerDebug(peer: PeerDescription, sources: DebugSources, name: string | undefined): PeerDebug {
+  return {
+    id: peer.id,
+    ...(name === undefined ? {} : { name }),
+    connected_for_ms: sources.nowMs - peer.connectedAtMs,
+    ...(peer.node === undefined
+      ? {}
+      : { node_age_ms: sources.nowMs - peer.nodeAtMs, node: nodeDebug(peer.node, sources) }),
+  };
+}
+
+function nodeDebug(node: Node, sources: DebugSources): NodeDebug {
+  return {
+    node_id: String(node.id),
+    as_of: node.asOf === undefined ? null : timeText(timestampMs(node.asOf)),
+    key: `nodekey:${Buffer.from(node.key.subarray(2)).toString("hex")}`,
+    disco: node.disco,
+    home_region: node.preferredDerp,
+    home_region_name: node.preferredDerp === 0 ? "none" : regionName(sources.map, node.preferredDerp),
+    latency_seconds: node.derpLatency,
+    forced_websocket: node.derpForcedWebsocket,
+    addresses: node.addresses,
+    endpoints: node.endpoints,
+  };
+}
+
+/** A peer may claim any time. */
+function timeText(ms: number): string | null {
+  const date = new Date(ms);
+  return Number.isNaN(date.getTime()) ? null : date.toISOString();
+}
+
+async function nameOf(agentId: string, store: Store): Promise<string | undefined> {
+  const agent = await store.agents.byId(agentId);
+  const workspace = agent === undefined ? undefined : await store.workspaces.byId(agent.workspace_id);
+  const owner = workspace === undefined ? undefined : await store.users.byIdWithDeleted(workspace.owner_id);
+  if (agent === undefined || workspace === undefined || owner === undefined) return undefined;
+  return `${owner.username}/${workspace.name}.${agent.name}`;
+}

@@ -1,0 +1,144 @@
+/** The stream of one user's workspaces and agents: everything first, then what changed. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { uuidToBytes } from "coder-protocol/addresses";
+import { Workspace_Status, type WorkspaceUpdateSchema } from "coder-protocol/gen/tailnet_pb.js";
+import type { Changes } from "../changes.ts";
+import type { WorkspaceBuildRow } from "../db/schema.ts";
+import type { Store } from "../db/store.ts";
+
+export type WorkspaceUpdateMessage = MessageInitShape<typeof WorkspaceUpdateSchema>;
+
+export interface UpdateSink {
+  /** Resolves when there is room for another one. */
+  send(update: WorkspaceUpdateMessage): Promise<void>;
+  /** Nothing more comes. */
+  failed(error: unknown): void;
+}
+
+interface WorkspaceState {
+  readonly name: string;
+  readonly status: Workspace_Status;
+  readonly agents: ReadonlyMap<string, string>;
+}
+
+/** A workspace without a provisioner is never in between. */
+const STATUS: Readonly<Record<WorkspaceBuildRow["transition"], Workspace_Status>> = {
+  start: Workspace_Status.RUNNING,
+  stop: Workspace_Status.STOPPED,
+  delete: Workspace_Status.DELETED,
+};
+
+export class WorkspaceUpdates {
+  readonly #store: Store;
+  readonly #changes: Changes;
+
+  constructor(store: Store, changes: Changes) {
+    this.#store = store;
+    this.#changes = changes;
+  }
+
+  /**
+   * Sends the state of all workspaces of a user now, and the differences after each change, until the returned function
+   * is called. Changes that come while one is read or sent count as one: a slow reader gets fewer updates, not later ones.
+   */
+  follow(ownerId: string, sink: UpdateSink): () => void {
+    let known: ReadonlyMap<string, WorkspaceState> = new Map();
+    let first = true;
+    let dirty = true;
+    let running = false;
+    let stopped = false;
+
+    const run = async (): Promise<void> => {
+      while (dirty && !stopped) {
+        dirty = false;
+        const state = await this.#read(ownerId);
+        const update = difference(known, state);
+        known = state;
+        if (stopped || (update === undefined && !first)) continue;
+        first = false;
+        await sink.send(update ?? {});
+      }
+    };
+    const trigger = (): void => {
+      dirty = true;
+      if (running || stopped) return;
+      running = true;
+      run().then(
+        () => {
+          running = false;
+          if (dirty) trigger();
+        },
+        (error: unknown) => sink.failed(error),
+      );
+    };
+    const leave = this.#changes.subscribe("workspaces", (change) => {
+      if (change.kind !== "workspace" || stopped) return;
+      // Of the many changes of other people's workspaces, most are agents' signs of life.
+      if (known.has(change.workspaceId)) trigger();
+      else {
+        this.#store.workspaces.byId(change.workspaceId).then(
+          (workspace) => {
+            if (workspace?.owner_id === ownerId) trigger();
+          },
+          (error: unknown) => sink.failed(error),
+        );
+      }
+    });
+    trigger();
+    return () => {
+      stopped = true;
+      leave();
+    };
+  }
+
+  async #read(ownerId: string): Promise<Map<string, WorkspaceState>> {
+    const { workspaces, builds, agents } = this.#store;
+    const state = new Map<string, WorkspaceState>();
+    for (const workspace of await workspaces.list({ ownerId, nameContains: undefined })) {
+      const build = await builds.latest(workspace.id);
+      if (build === undefined) continue;
+      const rows = build.transition === "start" ? await agents.ofWorkspace(workspace.id) : [];
+      state.set(workspace.id, {
+        name: workspace.name,
+        status: STATUS[build.transition],
+        agents: new Map(rows.map((agent) => [agent.id, agent.name])),
+      });
+    }
+    return state;
+  }
+}
+
+/** What leads from one state to the other; undefined when they are the same. */
+function difference(
+  from: ReadonlyMap<string, WorkspaceState>,
+  to: ReadonlyMap<string, WorkspaceState>,
+): WorkspaceUpdateMessage | undefined {
+  const upsertedWorkspaces = [];
+  const upsertedAgents = [];
+  const deletedWorkspaces = [];
+  const deletedAgents = [];
+  for (const [id, workspace] of to) {
+    const before = from.get(id);
+    if (before?.name !== workspace.name || before.status !== workspace.status) {
+      upsertedWorkspaces.push({ id: uuidToBytes(id), name: workspace.name, status: workspace.status });
+    }
+    for (const [agentId, name] of workspace.agents) {
+      if (before?.agents.get(agentId) !== name) upsertedAgents.push(agentMessage(agentId, name, id));
+    }
+  }
+  for (const [id, before] of from) {
+    const workspace = to.get(id);
+    if (workspace === undefined) {
+      deletedWorkspaces.push({ id: uuidToBytes(id), name: before.name, status: Workspace_Status.DELETED });
+    }
+    for (const [agentId, name] of before.agents) {
+      if (workspace?.agents.has(agentId) !== true) deletedAgents.push(agentMessage(agentId, name, id));
+    }
+  }
+  const count = upsertedWorkspaces.length + upsertedAgents.length + deletedWorkspaces.length + deletedAgents.length;
+  return count === 0 ? undefined : { upsertedWorkspaces, upsertedAgents, deletedWorkspaces, deletedAgents };
+}
+
+function agentMessage(id: string, name: string, workspaceId: string) {
+  return { id: uuidToBytes(id), name, workspaceId: uuidToBytes(workspaceId) };
+}

@@ -1,0 +1,162 @@
+/** The health report: each part looked at from the outside, the way a client would; kept for a while. */
+import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
+import type { DerpHealth, HealthReport } from "coder-protocol/rest/deployment";
+import { rewriteEmbedded } from "wg-userspace/derp/map";
+import { WebSocket } from "ws";
+import { formatTime } from "../clock.ts";
+import type { RouteContext } from "../http/context.ts";
+import { BUILD_VERSION } from "../version.ts";
+import { checkDerp } from "./derp.ts";
+import { checkInterfaces, type InterfacesSection } from "./interfaces.ts";
+import { fails, type HealthCode, message, reasonOf, works, worst } from "./section.ts";
+
+const CHECK_TIMEOUT_MS = 5_000;
+const DATABASE_THRESHOLD_MS = 15;
+const MAX_BODY = 256;
+
+/** Coder's report, and a section that it lacks. */
+export type FullHealthReport = HealthReport & { readonly interfaces: InterfacesSection };
+
+export class HealthChecks {
+  readonly #context: RouteContext;
+  #last: { readonly report: FullHealthReport; readonly atMs: number } | undefined;
+  #running: Promise<FullHealthReport> | undefined;
+
+  constructor(context: RouteContext) {
+    this.#context = context;
+  }
+
+  /**
+   * The last report, or a new one when that is too old or `force` is set. Askers at the same time share one run.
+   * @param token Session token of an administrator, for the WebSocket that the checks open.
+   */
+  async report(token: string, force: boolean): Promise<FullHealthReport> {
+    const { clock, config } = this.#context;
+    const last = this.#last;
+    if (!force && last !== undefined && clock.now() - last.atMs < config.healthCheckRefreshMs) return last.report;
+    this.#running ??= this.#run(token).finally(() => {
+      this.#running = undefined;
+    });
+    return await this.#running;
+  }
+
+  async #run(token: string): Promise<FullHealthReport> {
+    const context = this.#context;
+    const [accessUrl, database, websocket, derp, interfaces] = await Promise.all([
+      checkAccessUrl(context),
+      checkDatabase(context),
+      checkWebSocket(context, token),
+      checkRelays(context),
+      checkInterfaces(),
+    ]);
+    const sections = [accessUrl, database, websocket, derp, interfaces];
+    const atMs = context.clock.now();
+    const report: FullHealthReport = {
+      time: formatTime(atMs),
+      healthy: sections.every((section) => section.healthy),
+      severity: worst(sections.map((section) => section.severity)),
+      derp,
+      access_url: accessUrl,
+      websocket,
+      database,
+      interfaces,
+      coder_version: BUILD_VERSION,
+    };
+    this.#last = { report, atMs };
+    return report;
+  }
+}
+
+async function checkAccessUrl(context: RouteContext): Promise<HealthReport["access_url"]> {
+  const url = context.accessUrl();
+  const unknown = { access_url: url.href, reachable: false, status_code: 0, healthz_response: "" };
+  try {
+    const response = await fetch(new URL("/healthz", url), {
+      redirect: "manual",
+      signal: AbortSignal.timeout(CHECK_TIMEOUT_MS),
+    });
+    const text = (await response.text()).slice(0, MAX_BODY);
+    const found = { ...unknown, reachable: true, status_code: response.status, healthz_response: text };
+    if (response.status === 200 && text === "OK") return { ...works(), ...found };
+    return { ...fails("EACS04", `${url.origin}/healthz answered ${response.status} and not "OK"`), ...found };
+  } catch (error) {
+    return { ...fails("EACS03", `cannot fetch ${url.origin}/healthz: ${reasonOf(error)}`), ...unknown };
+  }
+}
+
+async function checkDatabase(context: RouteContext): Promise<HealthReport["database"]> {
+  try {
+    const latencies = [await context.store.ping(), await context.store.ping(), await context.store.ping()].sort(
+      (a, b) => a - b,
+    );
+    const latencyMs = latencies[1] ?? 0;
+    return {
+      ...works(
+        latencyMs > DATABASE_THRESHOLD_MS ? [message("EDB02", `median latency ${latencyMs.toFixed(1)} ms`)] : [],
+      ),
+      reachable: true,
+      latency: `${latencyMs.toFixed(3)}ms`,
+      latency_ms: latencyMs,
+      threshold_ms: DATABASE_THRESHOLD_MS,
+    };
+  } catch (error) {
+    context.log.error({ err: error }, "the database does not answer");
+    return {
+      ...fails("EDB01", "the database does not answer"),
+      reachable: false,
+      latency: "",
+      latency_ms: 0,
+      threshold_ms: DATABASE_THRESHOLD_MS,
+    };
+  }
+}
+
+/** Sends a text through the echo route under the access URL and waits for it to come back. */
+async function checkWebSocket(context: RouteContext, token: string): Promise<HealthReport["websocket"]> {
+  const url = new URL("/api/v2/debug/ws", context.accessUrl());
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  let status = 0;
+  const failure = await new Promise<[HealthCode, string] | undefined>((resolve) => {
+    const socket = new WebSocket(url, {
+      headers: { [SESSION_TOKEN_HEADER]: token },
+      handshakeTimeout: CHECK_TIMEOUT_MS,
+      followRedirects: false,
+      perMessageDeflate: false,
+    });
+    const timer = setTimeout(() => finish(["EWS02", "no echo in time"]), CHECK_TIMEOUT_MS);
+    const finish = (problem: [HealthCode, string] | undefined): void => {
+      clearTimeout(timer);
+      socket.terminate();
+      resolve(problem);
+    };
+    socket.on("unexpected-response", (_request, response) => {
+      status = response.statusCode ?? 0;
+      finish(["EWS01", `the upgrade was answered with HTTP ${status}`]);
+    });
+    socket.on("open", () => {
+      status = 101;
+      socket.send("echo");
+    });
+    socket.on("message", (data) =>
+      finish(String(data) === "echo" ? undefined : ["EWS03", "the echo was changed on the way"]),
+    );
+    socket.on("error", (error) => finish(["EWS01", reasonOf(error)]));
+    socket.on("close", () => finish(["EWS02", "closed before the echo"]));
+  });
+  return { ...(failure === undefined ? works() : fails(...failure)), body: "", code: status };
+}
+
+async function checkRelays(context: RouteContext): Promise<DerpHealth> {
+  const map = context.controlPlane()?.relayMap?.();
+  const { derp } = context.config;
+  if (map !== undefined) {
+    return await checkDerp({
+      map: rewriteEmbedded(map, context.accessUrl().href),
+      keys: context.probeKeys,
+      forceWebSocket: derp.forceWebsockets,
+      blockDirect: derp.blockDirect,
+    });
+  }
+  const warnings = derp.serverEnabled ? [message("EDERP02", "the embedded relay is not running")] : [];
+  return { ...works(warnings), regions: {}, netcheck_logs: [] };
+}

@@ -1,0 +1,54 @@
+import type { HealthMessage, HealthSeverity } from "coder-protocol/rest/deployment";
+
+/**
+ * Codes of the health report, those of Coder: stock dashboards and support tools look them up.
+ * EACS access URL, EDB database, EWS WebSocket, EDERP relay, ESTUN STUN, EIF network interface.
+ */
+export type HealthCode =
+  | "EUNKNOWN"
+  | "EACS02"
+  | "EACS03"
+  | "EACS04"
+  | "EDB01"
+  | "EDB02"
+  | "EWS01"
+  | "EWS02"
+  | "EWS03"
+  | "EDERP01"
+  | "EDERP02"
+  | "ESTUN01"
+  | "ESTUN02"
+  | "EIF01";
+
+/** What every section of the report begins with. */
+export interface Section {
+  readonly healthy: boolean;
+  readonly severity: HealthSeverity;
+  readonly warnings: HealthMessage[];
+  readonly error?: string;
+  readonly dismissed: boolean;
+}
+
+export function message(code: HealthCode, text: string): HealthMessage {
+  return { code, message: text };
+}
+
+/** Fine, apart from the warnings. */
+export function works(warnings: HealthMessage[] = []): Section {
+  return { healthy: true, severity: warnings.length === 0 ? "ok" : "warning", warnings, dismissed: false };
+}
+
+export function fails(code: HealthCode, text: string): Section {
+  return { healthy: false, severity: "error", warnings: [], error: `${code}: ${text}`, dismissed: false };
+}
+
+export function worst(severities: readonly HealthSeverity[]): HealthSeverity {
+  if (severities.includes("error")) return "error";
+  return severities.includes("warning") ? "warning" : "ok";
+}
+
+/** The innermost words of an error: what a person can act on. */
+export function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return cause instanceof Error ? cause.message : "unknown";
+}

@@ -1,0 +1,45 @@
+/** What kind of network an address belongs to, as far as that decides how to use it as a path. */
+import { type IpAddress, ip, isIpv4, parsePrefix, prefixContains } from "../base/ip.ts";
+
+export type AddressClass = "loopback" | "link-local" | "private" | "public";
+
+const PREFIXES: readonly [AddressClass, string][] = [
+  ["loopback", "127.0.0.0/8"],
+  ["loopback", "::1/128"],
+  ["link-local", "169.254.0.0/16"],
+  ["link-local", "fe80::/10"],
+  ["private", "10.0.0.0/8"],
+  ["private", "172.16.0.0/12"],
+  ["private", "192.168.0.0/16"],
+  ["private", "fc00::/7"],
+];
+const CLASSES = PREFIXES.map(([kind, text]) => ({ kind, prefix: parsePrefix(text)! }));
+/** Addresses inside tunnels of Coder and Tailscale: a path there would run through the tunnel itself. */
+const TUNNEL_PREFIXES = ["fd60:627a:a42b::/48", "fd7a:115c:a1e0::/48"].map((text) => parsePrefix(text)!);
+const UNSPECIFIED_V4 = ip("0.0.0.0");
+const UNSPECIFIED_V6 = ip("::");
+
+export function addressClass(address: IpAddress): AddressClass {
+  for (const { kind, prefix } of CLASSES) if (prefixContains(prefix, address)) return kind;
+  return "public";
+}
+
+/** Whether an address that a peer names may be probed at all (security statement 23). */
+export function mayProbe(address: IpAddress): boolean {
+  if (isIpv4(address)) return address[0]! < 224 && address[0] !== 0 && !sameBytes(address, UNSPECIFIED_V4);
+  if (address[0] === 0xff || sameBytes(address, UNSPECIFIED_V6)) return false;
+  if (addressClass(address) === "link-local") return false; // means nothing without the interface it belongs to
+  return !TUNNEL_PREFIXES.some((prefix) => prefixContains(prefix, address));
+}
+
+/**
+ * Whether a router between us and the address may confuse an early probe with local traffic: then our own router is opened
+ * before anything is let through to the other one.
+ */
+export function needsOpening(address: IpAddress): boolean {
+  return isIpv4(address) && addressClass(address) === "public";
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.every((byte, i) => byte === b[i]);
+}

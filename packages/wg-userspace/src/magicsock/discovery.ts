@@ -1,0 +1,393 @@
+import { bytesEqual, hexEncode } from "../base/bytes.ts";
+import type { Drops } from "../base/errors.ts";
+import type { Instant } from "../base/instant.ts";
+import type { AddrPort } from "../base/ip.ts";
+import { type DiscoPrivateKey, type DiscoPublicKey, discoPublicKey, keyId, type NodePublicKey } from "../base/keys.ts";
+import type { CryptoSuite, RandomSource } from "../base/ports.ts";
+import { DISCO_NONCE_BYTES, discoSender, openDisco, sealDisco } from "../disco/box.ts";
+import {
+  DISCO_PADDED_BYTES,
+  DISCO_TX_ID_BYTES,
+  type DiscoMessage,
+  encodeCallMeMaybe,
+  encodePing,
+  encodePong,
+  parseDiscoMessage,
+  relayPseudoAddress,
+} from "../disco/message.ts";
+import type { Candidate } from "./candidate.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { type Path, type UdpPath, udpPath } from "./path.ts";
+import { PathFinder, type Prober } from "./path-finder.ts";
+import { ProbeBudget } from "./probe-budget.ts";
+
+const PING_TIMEOUT_MS = 5_000;
+/** An address that answered this recently may be probed without limit. */
+const PROVEN_MS = 30_000;
+/** Own endpoints named to a peer; it would keep no more either. */
+const MAX_OWN_ENDPOINTS = 32;
+/** Pings waiting for their pong, of all peers; the oldest is forgotten first. */
+const MAX_PENDING_PINGS = 4_096;
+/** Boxes opened per second for senders that are not in use as a path: opening costs tens of microseconds. */
+const STRANGER_OPENS_PER_SECOND = 500;
+
+export interface DiscoveryConfig {
+  readonly privateKey: DiscoPrivateKey;
+  readonly nodeKey: NodePublicKey;
+  /** Direct paths are forbidden: everything goes by relay, disco over UDP is ignored. */
+  readonly blockDirect: boolean;
+  readonly maxMtu: number;
+  readonly crypto: CryptoSuite;
+  readonly random: RandomSource;
+}
+
+export interface DiscoveryOutput {
+  /** Sends a disco packet by UDP; borrowed. `ttl`: hop limit of this one packet, undefined for the usual. */
+  sendProbe(to: UdpPath, packet: Uint8Array, ttl: number | undefined): void;
+  /** Sends a disco packet through the peer's relay; false when the peer has none. Borrowed. */
+  sendByRelay(endpoint: Endpoint, packet: Uint8Array): boolean;
+  /** See {@link Prober.stuck}. */
+  stuck(endpoint: Endpoint): void;
+  /** The choice of an endpoint's finder changed. */
+  pathChanged(endpoint: Endpoint): void;
+}
+
+/** The first answer to a ping that the user asked for. */
+export interface PongResult {
+  readonly rttMs: number;
+  readonly path: Path;
+}
+
+interface PendingPing {
+  readonly sentAt: Instant;
+  readonly endpoint: Endpoint;
+  /** Undefined: sent by relay. */
+  readonly candidate: Candidate | undefined;
+  readonly payloadBytes: number;
+  readonly onPong: ((result: PongResult) => void) | undefined;
+}
+
+/** Endpoints that use one disco key, and the secret shared with it. Several nodes of one process could share a key. */
+interface DiscoPeer {
+  readonly key: DiscoPublicKey;
+  readonly boxKey: Uint8Array;
+  readonly endpoints: Set<Endpoint>;
+}
+
+/**
+ * The disco layer of one node: seals and opens its messages, answers pings, matches pongs, and runs the {@link PathFinder}s
+ * of all peers. Nothing here trusts an address: only what opens under the key of a known peer has any effect (security
+ * statement 28).
+ */
+export class Discovery implements Prober {
+  readonly publicKey: DiscoPublicKey;
+  readonly #config: DiscoveryConfig;
+  readonly #output: DiscoveryOutput;
+  readonly #drops: Drops;
+  readonly #peers = new Map<string, DiscoPeer>();
+  readonly #finders = new Set<PathFinder>();
+  readonly #pending = new Map<string, PendingPing>();
+  readonly #budget = new ProbeBudget();
+  #ownEndpoints: readonly AddrPort[] = [];
+  #wakeAt = Number.POSITIVE_INFINITY;
+  #strangerTokens = STRANGER_OPENS_PER_SECOND;
+  #strangerAt = 0;
+  #now: Instant;
+
+  constructor(config: DiscoveryConfig, output: DiscoveryOutput, drops: Drops, now: Instant) {
+    this.#config = config;
+    this.#output = output;
+    this.#drops = drops;
+    this.#now = now;
+    this.publicKey = discoPublicKey(config.crypto.publicKey(config.privateKey));
+  }
+
+  get blockDirect(): boolean {
+    return this.#config.blockDirect;
+  }
+  get ownEndpoints(): readonly AddrPort[] {
+    return this.#ownEndpoints;
+  }
+
+  /** Where we believe to be reachable. Peers that we are looking for a path to are told at once. */
+  setOwnEndpoints(endpoints: readonly AddrPort[], now: Instant): void {
+    this.#now = now;
+    this.#ownEndpoints = this.#config.blockDirect ? [] : endpoints.slice(0, MAX_OWN_ENDPOINTS);
+    for (const finder of this.#finders)
+      if (finder.attempts > 0 && finder.trusted === undefined) this.callMeMaybe(finder);
+  }
+
+  /**
+   * Gives an endpoint its disco key and the addresses that the coordinator names; another key than before means another
+   * process, of which nothing is known yet. False for a key that cannot be used (its shared secret is zero).
+   */
+  setPeer(endpoint: Endpoint, key: DiscoPublicKey, addresses: readonly AddrPort[], now: Instant): boolean {
+    this.#now = now;
+    const id = keyId(key);
+    if (endpoint.discoId !== id) {
+      this.removePeer(endpoint);
+      const peer = this.#peers.get(id) ?? this.#newPeer(key);
+      if (peer === undefined) return false;
+      this.#peers.set(id, peer);
+      peer.endpoints.add(endpoint);
+      const turn = keyId(this.#config.nodeKey) < keyId(endpoint.peer) ? "earlier" : "later";
+      const finder = new PathFinder(endpoint, this.#config.maxMtu, turn, this);
+      this.#finders.add(finder);
+      endpoint.setFinder(id, finder);
+    }
+    if (!this.#config.blockDirect) endpoint.finder!.setCoordinatorEndpoints(addresses.map(udpPath), now);
+    return true;
+  }
+
+  removePeer(endpoint: Endpoint): void {
+    if (endpoint.discoId === undefined) return;
+    const peer = this.#peers.get(endpoint.discoId);
+    peer?.endpoints.delete(endpoint);
+    if (peer?.endpoints.size === 0) this.#peers.delete(endpoint.discoId);
+    this.#finders.delete(endpoint.finder!);
+    endpoint.setFinder(undefined, undefined);
+    for (const [id, ping] of this.#pending) if (ping.endpoint === endpoint) this.#pending.delete(id);
+  }
+
+  /** A datagram that looks like disco; borrowed. */
+  handleDatagram(from: UdpPath, packet: Uint8Array, now: Instant): void {
+    this.#now = now;
+    if (this.#config.blockDirect) return;
+    const peer = this.#peers.get(keyId(discoSender(packet)));
+    if (peer === undefined) {
+      this.#drops.count("unknown-peer");
+      return;
+    }
+    if (!this.#inUse(peer, from) && !this.#strangerMay(now)) {
+      this.#drops.count("rate-limited");
+      return;
+    }
+    const message = this.#open(peer, packet);
+    if (message === undefined) return;
+    if (message.kind === "ping") this.#pingByUdp(peer, message, from);
+    else if (message.kind === "pong") this.#pong(peer, message.txId, from);
+    // A CallMeMaybe counts only when it came by relay.
+  }
+
+  /** A disco packet that a relay delivered from the node of `endpoint`; borrowed. */
+  handleRelayPacket(endpoint: Endpoint, from: Path, regionId: number, packet: Uint8Array, now: Instant): void {
+    this.#now = now;
+    const peer = this.#peers.get(keyId(discoSender(packet)));
+    if (peer === undefined || !peer.endpoints.has(endpoint)) {
+      this.#drops.count("unknown-peer");
+      return;
+    }
+    const message = this.#open(peer, packet);
+    if (message === undefined) return;
+    if (message.kind === "ping") {
+      const pong = encodePong(message.txId, relayPseudoAddress(regionId));
+      this.#output.sendByRelay(endpoint, this.#seal(peer, pong));
+    } else if (message.kind === "pong") this.#pong(peer, message.txId, from);
+    else if (!this.#config.blockDirect) endpoint.finder!.calledBy(message.endpoints.map(udpPath), now);
+  }
+
+  /**
+   * Pings a peer for the user: through its relay, and by UDP on the path in use or else on all candidates. The first pong is
+   * reported; without any within 5 s nothing is.
+   * @returns whether anything could be sent.
+   */
+  ping(endpoint: Endpoint, onPong: (result: PongResult) => void, now: Instant): boolean {
+    this.#now = now;
+    const peer = endpoint.discoId === undefined ? undefined : this.#peers.get(endpoint.discoId);
+    if (peer === undefined) return false;
+    let answered = false;
+    const first = (result: PongResult): void => {
+      if (!answered) onPong(result);
+      answered = true;
+    };
+    const finder = endpoint.finder!;
+    const targets = finder.trusted === undefined ? finder.candidates : [finder.best!];
+    let sent = false;
+    for (const candidate of this.#config.blockDirect ? [] : targets) {
+      if (!this.#budget.take(candidate.path.address.address, now)) continue;
+      this.#sendPing(peer, endpoint, candidate, DISCO_PADDED_BYTES, undefined, first);
+      sent = true;
+    }
+    return this.pingByRelay(endpoint, first, now) || sent;
+  }
+
+  /** Pings a peer through its relay only. */
+  pingByRelay(endpoint: Endpoint, onPong: ((result: PongResult) => void) | undefined, now: Instant): boolean {
+    this.#now = now;
+    const peer = endpoint.discoId === undefined ? undefined : this.#peers.get(endpoint.discoId);
+    if (peer === undefined) return false;
+    const txId = this.#remember(endpoint, undefined, DISCO_PADDED_BYTES, onPong);
+    const plaintext = encodePing(txId, this.#config.nodeKey, undefined);
+    return this.#output.sendByRelay(endpoint, this.#seal(peer, plaintext));
+  }
+
+  /** @param moved See {@link PathFinder.networkChanged}. */
+  networkChanged(moved: boolean, now: Instant): void {
+    this.#now = now;
+    for (const finder of this.#finders) finder.networkChanged(moved, now);
+  }
+
+  nextTimeout(): Instant | undefined {
+    return this.#wakeAt === Number.POSITIVE_INFINITY ? undefined : (this.#wakeAt as Instant);
+  }
+
+  handleTimeout(now: Instant): void {
+    this.#now = now;
+    if (now < this.#wakeAt) return;
+    this.#forgetLostPings(now);
+    this.#wakeAt = Number.POSITIVE_INFINITY;
+    for (const finder of this.#finders) {
+      if (finder.deadline <= now) finder.handleTimeout(now);
+      else this.wakeAt(finder.deadline);
+    }
+    for (const { sentAt } of this.#pending.values()) {
+      this.wakeAt(sentAt + PING_TIMEOUT_MS);
+      break; // insertion order is time order
+    }
+  }
+
+  /** {@link Prober} */
+  probe(finder: PathFinder, candidate: Candidate, payloadBytes: number | undefined, ttl: number | undefined): boolean {
+    const endpoint = finder.owner as Endpoint;
+    const peer = this.#peers.get(endpoint.discoId!);
+    if (peer === undefined) return false;
+    // An address that answered is nobody's victim.
+    const proven = candidate.lastPongAt !== undefined && this.#now - candidate.lastPongAt < PROVEN_MS;
+    if (!proven && !this.#budget.take(candidate.path.address.address, this.#now)) return false;
+    this.#sendPing(peer, endpoint, candidate, payloadBytes, ttl, undefined);
+    return true;
+  }
+
+  /** {@link Prober} */
+  callMeMaybe(finder: PathFinder): void {
+    const endpoint = finder.owner as Endpoint;
+    const peer = this.#peers.get(endpoint.discoId!);
+    if (peer === undefined || this.#config.blockDirect || this.#ownEndpoints.length === 0) return;
+    this.#output.sendByRelay(endpoint, this.#seal(peer, encodeCallMeMaybe(this.#ownEndpoints)));
+  }
+
+  /** {@link Prober} */
+  wakeAt(at: number): void {
+    if (at < this.#wakeAt) this.#wakeAt = at;
+  }
+
+  /** {@link Prober} */
+  stuck(finder: PathFinder): void {
+    this.#output.stuck(finder.owner as Endpoint);
+  }
+
+  /** {@link Prober} */
+  pathChanged(finder: PathFinder): void {
+    this.#output.pathChanged(finder.owner as Endpoint);
+  }
+
+  #newPeer(key: DiscoPublicKey): DiscoPeer | undefined {
+    const boxKey = this.#config.crypto.boxKey(this.#config.privateKey, key);
+    return boxKey === undefined ? undefined : { key, boxKey, endpoints: new Set() };
+  }
+
+  #pingByUdp(peer: DiscoPeer, ping: DiscoMessage & { kind: "ping" }, from: UdpPath): void {
+    const endpoint = senderOf(peer, ping.nodeKey);
+    if (endpoint === undefined) {
+      this.#drops.count("unknown-peer");
+      return;
+    }
+    this.#output.sendProbe(from, this.#seal(peer, encodePong(ping.txId, from.address)), undefined);
+    endpoint.finder!.pingReceived(from, this.#now);
+  }
+
+  #pong(peer: DiscoPeer, txId: Uint8Array, from: Path): void {
+    const id = hexEncode(txId);
+    const ping = this.#pending.get(id);
+    if (ping === undefined || !peer.endpoints.has(ping.endpoint)) {
+      this.#drops.count("out-of-window");
+      return;
+    }
+    this.#pending.delete(id);
+    const rttMs = this.#now - ping.sentAt;
+    if (ping.candidate !== undefined && from.kind === "udp") {
+      ping.endpoint.finder!.pongReceived(ping.candidate, rttMs, ping.payloadBytes, this.#now);
+      ping.onPong?.({ rttMs, path: ping.candidate.path });
+    } else if (ping.candidate === undefined && from.kind === "relay") {
+      ping.endpoint.relayRttMs = rttMs;
+      ping.onPong?.({ rttMs, path: from });
+    }
+  }
+
+  #sendPing(
+    peer: DiscoPeer,
+    endpoint: Endpoint,
+    candidate: Candidate,
+    payloadBytes: number | undefined,
+    ttl: number | undefined,
+    onPong: ((result: PongResult) => void) | undefined,
+  ): void {
+    const txId = this.#remember(endpoint, candidate, payloadBytes ?? 0, onPong);
+    const packet = this.#seal(peer, encodePing(txId, this.#config.nodeKey, payloadBytes));
+    this.#output.sendProbe(candidate.path, packet, ttl);
+  }
+
+  #remember(
+    endpoint: Endpoint,
+    candidate: Candidate | undefined,
+    payloadBytes: number,
+    onPong: ((result: PongResult) => void) | undefined,
+  ): Uint8Array {
+    const txId = this.#config.random.bytes(DISCO_TX_ID_BYTES);
+    if (this.#pending.size >= MAX_PENDING_PINGS)
+      for (const oldest of this.#pending.keys()) {
+        this.#pending.delete(oldest);
+        break;
+      }
+    this.#pending.set(hexEncode(txId), { sentAt: this.#now, endpoint, candidate, payloadBytes, onPong });
+    this.wakeAt(this.#now + PING_TIMEOUT_MS);
+    return txId;
+  }
+
+  #forgetLostPings(now: Instant): void {
+    for (const [id, ping] of this.#pending) {
+      if (now - ping.sentAt < PING_TIMEOUT_MS) break; // insertion order is time order
+      this.#pending.delete(id);
+      if (ping.payloadBytes === DISCO_PADDED_BYTES && ping.candidate !== undefined)
+        ping.endpoint.finder?.pingLost(ping.candidate);
+    }
+  }
+
+  #seal(peer: DiscoPeer, plaintext: Uint8Array): Uint8Array {
+    const { crypto, random } = this.#config;
+    return sealDisco(crypto, this.publicKey, peer.boxKey, random.bytes(DISCO_NONCE_BYTES), plaintext);
+  }
+
+  #open(peer: DiscoPeer, packet: Uint8Array): DiscoMessage | undefined {
+    const plaintext = openDisco(this.#config.crypto, peer.boxKey, packet);
+    if (plaintext === undefined) {
+      this.#drops.count("bad-tag");
+      return undefined;
+    }
+    const message = parseDiscoMessage(plaintext);
+    if (message === undefined) this.#drops.count("unknown-type");
+    return message;
+  }
+
+  #inUse(peer: DiscoPeer, from: UdpPath): boolean {
+    for (const endpoint of peer.endpoints) if (endpoint.finder!.best?.path === from) return true;
+    return false;
+  }
+
+  #strangerMay(now: Instant): boolean {
+    const refill = ((now - this.#strangerAt) / 1000) * STRANGER_OPENS_PER_SECOND;
+    this.#strangerTokens = Math.min(STRANGER_OPENS_PER_SECOND, this.#strangerTokens + refill);
+    this.#strangerAt = now;
+    if (this.#strangerTokens < 1) return false;
+    this.#strangerTokens--;
+    return true;
+  }
+}
+
+/** Which endpoint a ping speaks for: the one whose node key it names, or the only one with that disco key. */
+function senderOf(peer: DiscoPeer, nodeKey: NodePublicKey | undefined): Endpoint | undefined {
+  for (const endpoint of peer.endpoints) {
+    if (nodeKey === undefined ? peer.endpoints.size === 1 : bytesEqual(endpoint.peer, nodeKey)) return endpoint;
+  }
+  return undefined;
+}

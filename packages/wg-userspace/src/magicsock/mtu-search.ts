@@ -1,0 +1,120 @@
+import type { Instant } from "../base/instant.ts";
+import { DISCO_PADDED_BYTES } from "../disco/message.ts";
+
+/** Inner packet size that every usable path carries. */
+export const BASE_MTU = 1280;
+/** Header and tag of a transport message: what a full inner packet has around it inside its datagram. */
+const WIREGUARD_BYTES = 32;
+/** Sizes worth trying, largest first: jumbo Ethernet, Ethernet, PPPoE and common tunnels. */
+const SIZES = [8920, 1420, 1400, 1340];
+const PROBE_TIMEOUT_MS = 1_000;
+const TRIES = 2;
+/** A path is measured again after this. */
+const AGAIN_MS = 10 * 60_000;
+/** After larger packets were lost on a path that had carried them. */
+const AFTER_LOSS_MS = 60_000;
+/** Larger confirmation pings lost in a row, with ordinary ones answered, that end their use. */
+const MAX_MISSES = 2;
+
+/**
+ * Looks for the largest inner packet that the path in use carries, by padded pings, and notices when it stops carrying it.
+ * Starts at 1280; a size counts only after a ping of that size was answered.
+ */
+export class MtuSearch {
+  readonly #sizes: readonly number[];
+  #mtu = BASE_MTU;
+  #index = 0;
+  #tries = 0;
+  #probeBytes = 0;
+  #misses = 0;
+  /** A heartbeat of the large size is under way. */
+  #largeBeat = false;
+  nextProbeAt = Number.POSITIVE_INFINITY;
+
+  constructor(maxMtu: number) {
+    this.#sizes = SIZES.filter((size) => size <= maxMtu);
+  }
+
+  get mtu(): number {
+    return this.#mtu;
+  }
+  /** 0 when nothing beyond the base was confirmed. */
+  get confirmed(): number {
+    return this.#mtu === BASE_MTU ? 0 : this.#mtu;
+  }
+  /** Length of the next confirmation ping. */
+  get heartbeatBytes(): number {
+    if (this.#mtu === BASE_MTU) return DISCO_PADDED_BYTES;
+    this.#largeBeat = true;
+    return this.#mtu + WIREGUARD_BYTES;
+  }
+
+  reset(): void {
+    this.#mtu = BASE_MTU;
+    this.#misses = 0;
+    this.#largeBeat = false;
+    this.nextProbeAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** Another path is in use. @param known What it was seen to carry; 0 for unknown. */
+  pathChanged(known: number, now: Instant): void {
+    this.#mtu = Math.max(BASE_MTU, known);
+    this.#misses = 0;
+    this.#largeBeat = false;
+    this.#start(now);
+  }
+
+  /** Bytes of the ping to send now; undefined when there is nothing to try. Moves to the next size after enough tries. */
+  probe(now: Instant): number | undefined {
+    if (this.#tries >= TRIES) {
+      this.#index++;
+      this.#tries = 0;
+    }
+    const size = this.#sizes[this.#index];
+    if (size === undefined || size <= this.#mtu) {
+      this.#rest(now, AGAIN_MS);
+      return undefined;
+    }
+    this.#tries++;
+    this.#probeBytes = size + WIREGUARD_BYTES;
+    this.nextProbeAt = now + PROBE_TIMEOUT_MS;
+    return this.#probeBytes;
+  }
+
+  /** A ping of `payloadBytes` was answered. @returns whether the MTU changed. */
+  answered(payloadBytes: number, now: Instant): boolean {
+    const size = payloadBytes - WIREGUARD_BYTES;
+    if (size > this.#mtu) {
+      if (payloadBytes !== this.#probeBytes) return false;
+      this.#mtu = size;
+      this.#misses = 0;
+      this.#rest(now, AGAIN_MS);
+      return true;
+    }
+    if (this.#mtu === BASE_MTU) return false;
+    if (size === this.#mtu) {
+      this.#misses = 0;
+      this.#largeBeat = false;
+      return false;
+    }
+    if (!this.#largeBeat) return false;
+    this.#largeBeat = false;
+    if (++this.#misses < MAX_MISSES) return false;
+    this.#mtu = BASE_MTU;
+    this.#misses = 0;
+    this.#rest(now, AFTER_LOSS_MS);
+    return true;
+  }
+
+  #start(now: Instant): void {
+    this.#index = 0;
+    this.#tries = 0;
+    this.#probeBytes = 0;
+    this.nextProbeAt = this.#sizes.length === 0 ? Number.POSITIVE_INFINITY : now;
+  }
+
+  #rest(now: Instant, ms: number): void {
+    this.#start(now);
+    this.nextProbeAt = this.#sizes.length === 0 ? Number.POSITIVE_INFINITY : now + ms;
+  }
+}

@@ -1,0 +1,482 @@
+import { addMs, type Instant } from "../base/instant.ts";
+import { addrPortEqual } from "../base/ip.ts";
+import { DISCO_PADDED_BYTES } from "../disco/message.ts";
+import { mayProbe, needsOpening } from "./address-class.ts";
+import { Candidate, isBetter } from "./candidate.ts";
+import { MtuSearch } from "./mtu-search.ts";
+import type { UdpPath } from "./path.ts";
+
+/** Most UDP candidates kept for one peer (security statement 23). */
+export const MAX_CANDIDATES = 32;
+/** A peer is active this long after the last message to it. */
+const ACTIVE_MS = 45_000;
+/** Confirmation pings of the path in use: while data flows, and otherwise. */
+const BUSY_HEARTBEAT_MS = 1_000;
+const HEARTBEAT_MS = 3_000;
+/** Data this recent counts as flowing. */
+const BUSY_MS = 5_000;
+/** How long a pong vouches for its path. */
+const TRUST_MS = 6_500;
+/** The same, when the peer gave reason to doubt the path; and no such doubt this soon after a pong. */
+const DOUBTED_SUSPECT_MS = 250;
+const NO_DOUBT_MS = 150;
+/** A confirmation ping without an answer is repeated after this, plus two round trips … */
+const RETRY_MS = 300;
+/** … and the path is under suspicion after this, plus four. */
+const SUSPECT_MS = 1_100;
+/** After a suspicion of this length the path is given up. */
+const GIVE_UP_MS = 8_000;
+/** A path this fast is not worth looking for a better one. */
+const GOOD_ENOUGH_MS = 5;
+const UPGRADE_MS = 60_000;
+/** Waits between attempts to find a path; the last one repeats. */
+const ATTEMPT_GAPS_MS = [400, 600, 1_000, 2_000, 3_000, 3_000, 3_000, 5_000, 5_000, 5_000, 10_000];
+/**
+ * The attempts (after 7 and 38 s, or 18 and 68 s) at which a search counts as stuck: never the same ones on both sides, since
+ * two that change their ports at once would confuse the routers again.
+ */
+const STUCK_ATTEMPTS = { earlier: [5, 11], later: [8, 14] } as const;
+/** No second probe to the same candidate before this, whatever asks for one. */
+const PROBE_GAP_MS = 350;
+/** A candidate known only from pings of the peer is forgotten this long after the last one. */
+const HEARD_LIFE_MS = 45_000;
+/** Hops of an opening packet: enough to pass one's own router, too few to arrive at the peer's. */
+const OPENING_TTL = 2;
+
+/** What a finder needs of the disco layer. */
+export interface Prober {
+  /** Sends one disco ping; false when the budget of that address is used up. */
+  probe(finder: PathFinder, candidate: Candidate, payloadBytes: number | undefined, ttl: number | undefined): boolean;
+  /** Asks the peer through its relay to probe our endpoints. */
+  callMeMaybe(finder: PathFinder): void;
+  /** The finder's deadline moved to an earlier time. */
+  wakeAt(at: number): void;
+  /**
+   * The search has been in vain for a while although there is something to find. A router that took early packets for its own
+   * traffic stays confused for as long as they come: another local port starts afresh.
+   */
+  stuck(finder: PathFinder): void;
+  /** What {@link PathFinder.trusted}, `spare` or `mtu` says has changed. */
+  pathChanged(finder: PathFinder): void;
+}
+
+/**
+ * Finds and keeps the direct path to one peer: probes candidates, chooses the best that answers, watches it while it is in
+ * use, and gives it up quickly when it dies. Knows nothing of keys or packets; see {@link Prober}.
+ *
+ * A path is used only after a pong, and only for as long as pongs come: a silent path is suspected after about a second,
+ * traffic then goes by relay and, in case it still works, by the old path too.
+ */
+export class PathFinder {
+  /** The endpoint this finder belongs to; for the prober. */
+  readonly owner: unknown;
+  readonly #prober: Prober;
+  readonly #candidates: Candidate[] = [];
+  readonly #mtu: MtuSearch;
+  readonly #stuckAttempts: readonly number[];
+  #best: Candidate | undefined;
+  #suspectSince: number | undefined;
+  /** First ping to the best candidate that no pong followed. */
+  #unansweredSince: number | undefined;
+  #retries = 0;
+  #doubted = false;
+  #lastSentAt = Number.NEGATIVE_INFINITY;
+  #lastDataAt = Number.NEGATIVE_INFINITY;
+  #lastAttemptAt = Number.NEGATIVE_INFINITY;
+  #attempt = 0;
+  /** Until then, candidates behind routers get no probe that could arrive: the peer opens its own router first. */
+  #holdUntil = Number.NEGATIVE_INFINITY;
+  #beatAt = Number.POSITIVE_INFINITY;
+  #retryAt = Number.POSITIVE_INFINITY;
+  #attemptAt = Number.POSITIVE_INFINITY;
+  #mtuAt = Number.POSITIVE_INFINITY;
+  /** Earliest of the four. */
+  deadline = Number.POSITIVE_INFINITY;
+
+  /**
+   * @param maxMtu Largest inner packet this node can send.
+   * @param turn Which of the two sides gives up first; the sides have to differ.
+   */
+  constructor(owner: unknown, maxMtu: number, turn: keyof typeof STUCK_ATTEMPTS, prober: Prober) {
+    this.owner = owner;
+    this.#prober = prober;
+    this.#stuckAttempts = STUCK_ATTEMPTS[turn];
+    this.#mtu = new MtuSearch(maxMtu);
+  }
+
+  get candidates(): readonly Candidate[] {
+    return this.#candidates;
+  }
+  /** The candidate in use or under suspicion. */
+  get best(): Candidate | undefined {
+    return this.#best;
+  }
+  /** The path that carries traffic alone. */
+  get trusted(): UdpPath | undefined {
+    return this.#suspectSince === undefined ? this.#best?.path : undefined;
+  }
+  /** A path that stopped answering a moment ago: worth a copy of what goes by relay. */
+  get spare(): UdpPath | undefined {
+    return this.#suspectSince === undefined ? undefined : this.#best?.path;
+  }
+  /** Largest inner packet for this peer, whichever path it takes now. */
+  get mtu(): number {
+    return this.#mtu.mtu;
+  }
+  /** Attempts since the last success: how long the search has been in vain. */
+  get attempts(): number {
+    return this.#attempt;
+  }
+
+  /** A message leaves for the peer, by whatever path. Called per packet. */
+  noteSent(data: boolean, now: Instant): void {
+    this.#lastSentAt = now;
+    if (data) {
+      const wasIdle = now - this.#lastDataAt > BUSY_MS;
+      this.#lastDataAt = now;
+      if (wasIdle && this.#beatAt > now + BUSY_HEARTBEAT_MS && this.#beatAt !== Number.POSITIVE_INFINITY)
+        this.#arm("beat", this.#sinceLastPong(now) > BUSY_HEARTBEAT_MS ? now : addMs(now, BUSY_HEARTBEAT_MS));
+    }
+    if (this.#beatAt === Number.POSITIVE_INFINITY) this.#wakeUp(now);
+  }
+
+  /** Replaces the endpoints that the coordinator names. */
+  setCoordinatorEndpoints(paths: readonly UdpPath[], now: Instant): void {
+    for (const candidate of this.#candidates) candidate.fromCoordinator = false;
+    let fresh = false;
+    for (const path of paths) {
+      const known = this.#find(path);
+      const candidate = known ?? this.#add(path);
+      if (candidate === undefined) break;
+      candidate.fromCoordinator = true;
+      fresh ||= known === undefined;
+    }
+    this.#dropUnnamed(now);
+    if (fresh && this.#isActive(now)) this.#restart(now);
+  }
+
+  /** The peer asks to be probed at these endpoints, now. They replace the ones of its earlier call. */
+  calledBy(paths: readonly UdpPath[], now: Instant): void {
+    for (const candidate of this.#candidates) candidate.fromCallMeMaybe = false;
+    for (const path of paths) {
+      const candidate = this.#find(path) ?? this.#add(path);
+      if (candidate === undefined) break;
+      candidate.fromCallMeMaybe = true;
+    }
+    this.#dropUnnamed(now);
+    if (this.#best?.fromCallMeMaybe === false) this.#verify(now);
+    // It opened its own router before calling, if it is one of ours; open ours, then let a probe through at once.
+    this.#holdUntil = Number.NEGATIVE_INFINITY;
+    for (const candidate of this.#candidates)
+      if (candidate.fromCallMeMaybe && this.#mayPing(candidate, now)) {
+        if (this.trusted === undefined) this.#open(candidate);
+        this.#ping(candidate, now);
+      }
+  }
+
+  /** An authenticated ping of the peer arrived on `path`. */
+  pingReceived(path: UdpPath, now: Instant): void {
+    const known = this.#find(path);
+    const candidate = known ?? this.#add(path);
+    if (candidate === undefined) return;
+    candidate.heardAt = now;
+    if (known === undefined) this.#verify(now); // the peer is somewhere new
+    // What came through shows that the way is open: answer with a probe of our own instead of waiting for the next round.
+    const worthIt = this.trusted === undefined || candidate.lastPongAt === undefined;
+    if (worthIt && this.#mayPing(candidate, now)) this.#ping(candidate, now);
+  }
+
+  /**
+   * A pong answers a ping to `candidate`.
+   * @param payloadBytes Length of that ping.
+   */
+  pongReceived(candidate: Candidate, rttMs: number, payloadBytes: number, now: Instant): void {
+    if (!this.#candidates.includes(candidate)) return;
+    if (payloadBytes < DISCO_PADDED_BYTES) {
+      // An opening packet that arrived shows an open way, but proves nothing about full-size packets.
+      if (this.trusted === undefined && this.#mayPing(candidate, now)) this.#ping(candidate, now);
+      return;
+    }
+    candidate.lastPongAt = now;
+    candidate.rttMs = rttMs;
+    candidate.pongsReceived++;
+    candidate.recordOutcome(true);
+    const best = this.#best;
+    if (candidate === best) this.#confirmed(payloadBytes, now);
+    else if (best === undefined || this.#suspectSince !== undefined || isBetter(candidate, best))
+      this.#use(candidate, now);
+    this.#schedule();
+  }
+
+  /** A ping to `candidate` was not answered in time. */
+  pingLost(candidate: Candidate): void {
+    candidate.recordOutcome(false);
+  }
+
+  /**
+   * The peer sent a message another way than by the path in use: it may have moved, or lost the path before we noticed.
+   * Called per packet.
+   */
+  doubt(now: Instant): void {
+    if (this.#doubted || this.#sinceLastPong(now) < NO_DOUBT_MS) return;
+    if (this.#best !== undefined && this.#mayPing(this.#best, now)) this.#verify(now);
+  }
+
+  /** Asks the path in use for a sign of life, with little patience. */
+  #verify(now: Instant): void {
+    const best = this.#best;
+    if (best === undefined || this.#suspectSince !== undefined || this.#doubted) return;
+    this.#doubted = true;
+    this.#ping(best, now);
+    this.#unansweredSince ??= now;
+    this.#retryAt = Math.min(this.#retryAt, this.#suspectAt());
+    this.#schedule();
+  }
+
+  /**
+   * The local network changed.
+   * @param moved We lost an address or slept: what worked before would now be stray packets for the peer's router. Otherwise
+   * something was added, and the path in use is only asked for a sign of life.
+   */
+  networkChanged(moved: boolean, now: Instant): void {
+    for (const candidate of this.#candidates) {
+      candidate.lastPingAt = undefined;
+      if (moved) candidate.heardAt = undefined;
+    }
+    if (!moved) this.#verify(now);
+    else if (this.#best !== undefined) this.#giveUp(now);
+    if (this.#isActive(now)) this.#restart(now);
+  }
+
+  /** The peer is another process now, or direct paths are forbidden: forget everything. */
+  reset(): void {
+    this.#candidates.length = 0;
+    this.#best = undefined;
+    this.#suspectSince = undefined;
+    this.#unansweredSince = undefined;
+    this.#mtu.reset();
+    this.#beatAt = this.#retryAt = this.#attemptAt = this.#mtuAt = Number.POSITIVE_INFINITY;
+    this.#attempt = 0;
+    this.#schedule();
+    this.#prober.pathChanged(this);
+  }
+
+  handleTimeout(now: Instant): void {
+    if (now >= this.#beatAt) this.#beat(now);
+    if (now >= this.#retryAt) this.#retry(now);
+    if (now >= this.#attemptAt) this.#tryAgain(now);
+    if (now >= this.#mtuAt) this.#probeMtu(now);
+    this.#schedule();
+  }
+
+  #isActive(now: Instant): boolean {
+    return now - this.#lastSentAt < ACTIVE_MS;
+  }
+
+  #sinceLastPong(now: Instant): number {
+    return now - (this.#best?.lastPongAt ?? Number.NEGATIVE_INFINITY);
+  }
+
+  /** First message after a pause. */
+  #wakeUp(now: Instant): void {
+    this.#arm("beat", now);
+    if (this.#best === undefined) {
+      this.#attempt = 0;
+      this.#arm("attempt", now);
+    } else if (this.#sinceLastPong(now) > TRUST_MS && this.#suspectSince === undefined) this.#suspect(now);
+  }
+
+  #restart(now: Instant): void {
+    this.#attempt = 0;
+    this.#arm("attempt", now);
+    if (this.#beatAt === Number.POSITIVE_INFINITY) this.#arm("beat", now);
+  }
+
+  #beat(now: Instant): void {
+    if (!this.#isActive(now)) {
+      this.#beatAt = this.#retryAt = this.#attemptAt = this.#mtuAt = Number.POSITIVE_INFINITY;
+      return;
+    }
+    this.#beatAt = now + (now - this.#lastDataAt < BUSY_MS ? BUSY_HEARTBEAT_MS : HEARTBEAT_MS);
+    this.#expire(now);
+    const best = this.#best;
+    if (best === undefined) {
+      if (this.#attemptAt === Number.POSITIVE_INFINITY) this.#attemptAt = now;
+      return;
+    }
+    this.#ping(best, now, this.#mtu.heartbeatBytes);
+    if (this.#unansweredSince === undefined) {
+      this.#unansweredSince = now;
+      this.#retries = 0;
+    }
+    this.#retryAt = Math.min(this.#retryAt, now + RETRY_MS + 2 * (best.rttMs ?? 0));
+    if (best.rttMs !== undefined && best.rttMs > GOOD_ENOUGH_MS && now - this.#lastAttemptAt >= UPGRADE_MS) {
+      this.#attempt = 0;
+      this.#attemptAt = now;
+    }
+  }
+
+  /** No pong followed the last confirmation ping soon enough. */
+  #retry(now: Instant): void {
+    this.#retryAt = Number.POSITIVE_INFINITY;
+    const best = this.#best;
+    if (best === undefined || this.#unansweredSince === undefined) return;
+    if (this.#suspectSince === undefined && now >= this.#suspectAt()) this.#suspect(now);
+    if (this.#suspectSince !== undefined && now - this.#suspectSince >= GIVE_UP_MS) {
+      this.#giveUp(now);
+      return;
+    }
+    // The size every path must carry: a path that only lost its larger packets answers this one.
+    if (this.#ping(best, now)) this.#retries++;
+    this.#retryAt = now + Math.min(1_000, RETRY_MS * (1 + this.#retries)) + (best.rttMs ?? 0);
+    if (this.#suspectSince === undefined) this.#retryAt = Math.min(this.#retryAt, this.#suspectAt());
+  }
+
+  /** When the silence of the path in use becomes suspicious. */
+  #suspectAt(): number {
+    const roundTrip = this.#best?.rttMs ?? 0;
+    return this.#unansweredSince! + (this.#doubted ? DOUBTED_SUSPECT_MS + 2 * roundTrip : SUSPECT_MS + 4 * roundTrip);
+  }
+
+  #confirmed(payloadBytes: number, now: Instant): void {
+    this.#unansweredSince = undefined;
+    this.#doubted = false;
+    this.#retryAt = Number.POSITIVE_INFINITY;
+    const recovered = this.#suspectSince !== undefined;
+    this.#suspectSince = undefined;
+    const mtuChanged = this.#mtu.answered(payloadBytes, now);
+    this.#best!.carries = this.#mtu.confirmed;
+    this.#mtuAt = this.#mtu.nextProbeAt;
+    if (recovered) this.#settled();
+    if (recovered || mtuChanged) this.#prober.pathChanged(this);
+  }
+
+  #use(candidate: Candidate, now: Instant): void {
+    this.#best = candidate;
+    this.#doubted = false;
+    this.#suspectSince = undefined;
+    this.#unansweredSince = undefined;
+    this.#retryAt = Number.POSITIVE_INFINITY;
+    this.#mtu.pathChanged(candidate.carries, now);
+    this.#mtuAt = this.#mtu.nextProbeAt;
+    this.#settled();
+    if (this.#isActive(now) && this.#beatAt === Number.POSITIVE_INFINITY) this.#beatAt = now + BUSY_HEARTBEAT_MS;
+    this.#prober.pathChanged(this);
+  }
+
+  /** A path works: one more round soon, in case a better one answers late, then rest. */
+  #settled(): void {
+    this.#attempt = 0;
+    this.#attemptAt = Number.POSITIVE_INFINITY;
+  }
+
+  #suspect(now: Instant): void {
+    this.#suspectSince = now;
+    this.#unansweredSince ??= now;
+    this.#retryAt = Math.min(this.#retryAt, now + RETRY_MS);
+    this.#attempt = 0;
+    this.#attemptAt = now;
+    this.#schedule();
+    this.#prober.pathChanged(this);
+  }
+
+  #giveUp(now: Instant): void {
+    this.#best = undefined;
+    this.#suspectSince = undefined;
+    this.#unansweredSince = undefined;
+    this.#mtuAt = Number.POSITIVE_INFINITY;
+    if (this.#attemptAt === Number.POSITIVE_INFINITY) this.#attemptAt = now;
+    this.#prober.pathChanged(this);
+  }
+
+  /** One round of the search: probe every candidate, and have the peer do the same. */
+  #tryAgain(now: Instant): void {
+    const attempt = this.#attempt++;
+    this.#lastAttemptAt = now;
+    const gap = ATTEMPT_GAPS_MS[Math.min(attempt, ATTEMPT_GAPS_MS.length - 1)]!;
+    this.#attemptAt = this.trusted === undefined && this.#isActive(now) ? now + gap : Number.POSITIVE_INFINITY;
+    if (attempt === 0 && this.trusted === undefined) this.#holdUntil = now + ATTEMPT_GAPS_MS[0]!;
+    for (const candidate of this.#candidates) {
+      if (!this.#mayPing(candidate, now)) continue;
+      if (now < this.#holdUntil && candidate.heardAt === undefined && needsOpening(candidate.path.address.address))
+        this.#open(candidate);
+      else this.#ping(candidate, now);
+    }
+    if (attempt % 2 === 0) this.#prober.callMeMaybe(this);
+    if (this.#stuckAttempts.includes(attempt) && this.trusted === undefined && this.#candidates.length > 0)
+      this.#prober.stuck(this);
+  }
+
+  /** Lets our own router learn the flow by a packet that never reaches the peer's. */
+  #open(candidate: Candidate): void {
+    if (needsOpening(candidate.path.address.address)) this.#prober.probe(this, candidate, undefined, OPENING_TTL);
+  }
+
+  #mayPing(candidate: Candidate, now: Instant): boolean {
+    return candidate.lastPingAt === undefined || now - candidate.lastPingAt >= PROBE_GAP_MS;
+  }
+
+  #ping(candidate: Candidate, now: Instant, payloadBytes = DISCO_PADDED_BYTES): boolean {
+    if (!this.#prober.probe(this, candidate, payloadBytes, undefined)) return false;
+    candidate.lastPingAt = now;
+    candidate.pingsSent++;
+    return true;
+  }
+
+  #probeMtu(now: Instant): void {
+    this.#mtuAt = Number.POSITIVE_INFINITY; // the next pong of a trusted path arms it again
+    if (this.trusted === undefined) return;
+    const bytes = this.#mtu.probe(now);
+    this.#mtuAt = this.#mtu.nextProbeAt;
+    if (bytes !== undefined) this.#prober.probe(this, this.#best!, bytes, undefined);
+  }
+
+  #find(path: UdpPath): Candidate | undefined {
+    return this.#candidates.find((known) => known.path === path || addrPortEqual(known.path.address, path.address));
+  }
+
+  /** Undefined when the address may not be probed or there is no room: the stalest unnamed candidate makes room. */
+  #add(path: UdpPath): Candidate | undefined {
+    if (!mayProbe(path.address.address) || path.address.port === 0) return undefined;
+    if (this.#candidates.length >= MAX_CANDIDATES) {
+      const victim = this.#candidates.findIndex((known) => known !== this.#best && !isNamed(known));
+      if (victim < 0) return undefined;
+      this.#candidates.splice(victim, 1);
+    }
+    const candidate = new Candidate(path);
+    this.#candidates.push(candidate);
+    return candidate;
+  }
+
+  #dropUnnamed(now: Instant): void {
+    this.#remove((one) => !isNamed(one) && (one.heardAt === undefined || now - one.heardAt > HEARD_LIFE_MS));
+  }
+
+  /** Candidates learned only from pings are forgotten when the pings stop. */
+  #expire(now: Instant): void {
+    this.#remove((one) => !isNamed(one) && one.heardAt !== undefined && now - one.heardAt > HEARD_LIFE_MS);
+  }
+
+  /** A path that answers stays, whatever else is said about it. */
+  #remove(unwanted: (candidate: Candidate) => boolean): void {
+    for (let i = this.#candidates.length - 1; i >= 0; i--) {
+      const candidate = this.#candidates[i]!;
+      if (candidate !== this.#best && unwanted(candidate)) this.#candidates.splice(i, 1);
+    }
+  }
+
+  #arm(timer: "beat" | "attempt", at: number): void {
+    if (timer === "beat") this.#beatAt = at;
+    else this.#attemptAt = at;
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    this.deadline = Math.min(this.#beatAt, this.#retryAt, this.#attemptAt, this.#mtuAt);
+    if (this.deadline !== Number.POSITIVE_INFINITY) this.#prober.wakeAt(this.deadline);
+  }
+}
+
+function isNamed(candidate: Candidate): boolean {
+  return candidate.fromCoordinator || candidate.fromCallMeMaybe;
+}

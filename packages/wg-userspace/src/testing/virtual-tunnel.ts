@@ -1,0 +1,297 @@
+/**
+ * Whole engines on a {@link VirtualInternet}, with relays, STUN servers and a coordinator that tells peers of each other:
+ * what the shells of a client and an agent do, in virtual time.
+ */
+import { hexEncode } from "../base/bytes.ts";
+import { addMs, type Instant, instant } from "../base/instant.ts";
+import { type AddrPort, addrPortEqual, formatAddrPort, type IpAddress, parseIp } from "../base/ip.ts";
+import { clampPrivateKey, discoPrivateKey, type NodePublicKey, nodePrivateKey } from "../base/keys.ts";
+import type { CryptoSuite, RandomSource } from "../base/ports.ts";
+import { Engine, type EngineEvent } from "../engine.ts";
+import { describePath, udpPath } from "../magicsock/path.ts";
+import { PortChangePolicy } from "../magicsock/port-change.ts";
+import {
+  encodeBindingRequest,
+  encodeBindingResponse,
+  looksLikeStun,
+  parseBindingRequest,
+  parseBindingResponse,
+} from "../stun/message.ts";
+import { type Segment, UdpHost, type VirtualInternet } from "./internet.ts";
+import { suiteCipher } from "./suite-cipher.ts";
+
+const EPOCH_UNIX_MS = 1_700_000_000_000;
+const MAX_STEPS = 2_000_000;
+/** As the shells do: while somebody is connected, mappings are looked at again this often. */
+const STUN_INTERVAL_MS = 23_000;
+
+export interface NodeOptions {
+  readonly addresses: readonly IpAddress[];
+  readonly segment: Segment;
+  readonly region?: number;
+  readonly blockDirect?: boolean;
+  readonly publishEndpoints?: boolean;
+  readonly mtu?: number;
+  readonly port?: number;
+}
+
+/** Nodes, relays and STUN servers, and the clock that moves them. */
+export class VirtualTunnel {
+  readonly internet: VirtualInternet;
+  readonly crypto: CryptoSuite;
+  readonly random: RandomSource;
+  readonly nodes: VirtualNode[] = [];
+  readonly stunServers: AddrPort[] = [];
+  /** One way through a relay, ms; by region. Absent: 15. */
+  readonly relayDelayMs = new Map<number, number>();
+  readonly relaysDown = new Set<number>();
+  relayedPackets = 0;
+
+  constructor(internet: VirtualInternet, crypto: CryptoSuite) {
+    this.internet = internet;
+    this.crypto = crypto;
+    this.random = internet.random;
+  }
+
+  get now(): Instant {
+    return this.internet.now;
+  }
+
+  addStunServer(address: IpAddress, port = 3478): void {
+    const host = new UdpHost(this.internet.core, [address], port);
+    host.onDatagram = (payload, from) => {
+      const request = parseBindingRequest(payload);
+      if (request !== undefined) host.send(from, encodeBindingResponse(request.transactionId, from));
+    };
+    this.stunServers.push({ address, port });
+  }
+
+  addNode(options: NodeOptions): VirtualNode {
+    const node = new VirtualNode(this, options, this.nodes.length);
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** Tells two nodes of each other, and of every change from now on, with the delay of a coordinator. */
+  introduce(a: VirtualNode, b: VirtualNode, delayMs = 20): void {
+    for (const [one, other] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      one.knownBy.push(() => this.internet.at(this.now + delayMs, () => other.program(one)));
+      other.program(one);
+    }
+  }
+
+  relay(region: number, from: VirtualNode, destination: NodePublicKey, bytes: Uint8Array): void {
+    if (this.relaysDown.has(region) || from.relayCut) return;
+    this.relayedPackets++;
+    const key = hexEncode(destination);
+    this.internet.at(this.now + (this.relayDelayMs.get(region) ?? 15), () => {
+      const target = this.nodes.find((node) => hexEncode(node.engine.publicKey) === key);
+      if (target === undefined || target.relayCut || target.host.frozen || this.relaysDown.has(region)) return;
+      target.engine.handleRelayPacket(region, from.engine.publicKey, bytes, 0, bytes.length, this.now);
+    });
+  }
+
+  /** Lets `ms` of virtual time pass, or less when `until` holds earlier. Returns whether it held. */
+  run(ms: number, until: () => boolean = () => false): boolean {
+    const end = addMs(this.now, ms);
+    for (let step = 0; step < MAX_STEPS; step++) {
+      for (const node of this.nodes) node.turn();
+      if (until()) return true;
+      let next = this.internet.nextEvent();
+      for (const node of this.nodes) next = Math.min(next, node.nextTimeout());
+      if (next > end) break;
+      this.internet.now = instant(Math.max(next, this.now));
+      this.internet.runDue();
+    }
+    if (this.internet.nextEvent() <= end) {
+      const waits = this.nodes.map((node) => `${node.name} ${node.nextTimeout() - this.now}`).join(", ");
+      throw new Error(
+        `the simulation does not come to rest: event in ${this.internet.nextEvent() - this.now}, ${waits}`,
+      );
+    }
+    this.internet.now = end;
+    return until();
+  }
+}
+
+export class VirtualNode {
+  readonly engine: Engine;
+  readonly host: UdpHost;
+  readonly name: string;
+  readonly events: string[] = [];
+  /** Told when what this node publishes changed. */
+  readonly knownBy: (() => void)[] = [];
+  /** Its connection to every relay is broken. */
+  relayCut = false;
+  region: number;
+  sentDatagrams = 0;
+  readonly #net: VirtualTunnel;
+  readonly #options: NodeOptions;
+  readonly #stunPending = new Map<string, AddrPort>();
+  readonly #mapped = new Map<string, AddrPort>();
+  #stunAt: number;
+  #wasFrozen = false;
+  readonly #portChanges = new PortChangePolicy();
+
+  constructor(net: VirtualTunnel, options: NodeOptions, index: number) {
+    this.#net = net;
+    this.#options = options;
+    this.name = `node${index}`;
+    this.region = options.region ?? 1;
+    this.#stunAt = net.now;
+    this.host = new UdpHost(options.segment, options.addresses, options.port ?? 41_000 + index);
+    const cipher = suiteCipher(net.crypto, 128);
+    this.engine = new Engine(
+      {
+        privateKey: nodePrivateKey(clampPrivateKey(net.random.bytes(32))),
+        addresses: [this.tunnelAddressOf(index)],
+        mtu: options.mtu ?? 1420,
+        disco: {
+          privateKey: discoPrivateKey(clampPrivateKey(net.random.bytes(32))),
+          blockDirect: options.blockDirect ?? false,
+        },
+      },
+      { crypto: net.crypto, random: net.random, cipher, unixMs: (now) => EPOCH_UNIX_MS + now },
+      {
+        sendDatagram: (to, slot, length) => {
+          this.sentDatagrams++;
+          if (!this.host.frozen) this.host.send(to.address, cipher.memory.bytes.subarray(slot, slot + length));
+          cipher.tx.release(slot);
+        },
+        sendProbe: (to, packet, ttl) => {
+          if (!this.host.frozen) this.host.send(to.address, packet, ttl);
+        },
+        sendRelay: (region, destination, bytes, offset, length) =>
+          net.relay(region, this, destination, bytes.slice(offset, offset + length)),
+        congested: () => false,
+        relayCongested: () => false,
+        event: (event) => this.#event(event),
+      },
+      net.now,
+    );
+    this.host.onDatagram = (payload, from) => this.#datagram(payload, from);
+  }
+
+  tunnelAddressOf(index: number): IpAddress {
+    return parseIp(`fd7a:115c:a1e0::${(index + 1).toString(16)}`)!;
+  }
+  get tunnelAddress(): IpAddress {
+    return this.tunnelAddressOf(this.#net.nodes.indexOf(this));
+  }
+
+  /** What is published: STUN results first, then the local addresses. */
+  get endpoints(): AddrPort[] {
+    if (this.#options.blockDirect || this.#options.publishEndpoints === false) return [];
+    const local = this.host.addresses.map((address) => ({ address, port: this.host.port }));
+    const all = [...this.#mapped.values(), ...local];
+    return all.filter((one, i) => all.findIndex((other) => addrPortEqual(one, other)) === i);
+  }
+
+  /** "direct <address>", "relay <region>" or "none". */
+  pathTo(peer: VirtualNode): string {
+    const path = this.engine.peerStatus(peer.engine.publicKey)?.path;
+    return path === undefined ? "none" : path.kind === "udp" ? `direct ${describePath(path)}` : describePath(path);
+  }
+  isDirectTo(peer: VirtualNode): boolean {
+    return this.pathTo(peer).startsWith("direct");
+  }
+
+  program(peer: VirtualNode): void {
+    this.engine.setPeer(
+      {
+        publicKey: peer.engine.publicKey,
+        allowedIPs: [{ address: peer.tunnelAddress, bits: 128 }],
+        homeRegion: peer.region,
+        udpEndpoints: peer.endpoints,
+        discoKey: peer.engine.discoKey!,
+      },
+      this.#net.now,
+    );
+  }
+
+  /** Looks at its mappings now, as after a change of network. */
+  restun(): void {
+    this.#stunAt = this.#net.now;
+  }
+
+  /** What the shell does when the host's addresses changed. */
+  networkChanged(): void {
+    this.#mapped.clear();
+    this.publish();
+    this.engine.networkChanged(true, this.#net.now);
+    this.restun();
+  }
+
+  publish(): void {
+    this.engine.setOwnEndpoints(this.endpoints, this.#net.now);
+    for (const tell of this.knownBy) tell();
+  }
+
+  nextTimeout(): number {
+    if (this.host.frozen) return Number.POSITIVE_INFINITY;
+    return Math.min(this.#stunAt, this.engine.nextTimeout() ?? Number.POSITIVE_INFINITY);
+  }
+
+  turn(): void {
+    if (this.host.frozen) {
+      this.#wasFrozen = true;
+      return;
+    }
+    const { now } = this.#net;
+    if (this.#wasFrozen) {
+      this.#wasFrozen = false;
+      this.#portChanges.reset();
+      this.networkChanged();
+    }
+    if (now >= this.#stunAt) this.#stun();
+    if ((this.engine.nextTimeout() ?? Number.POSITIVE_INFINITY) <= now) this.engine.handleTimeout(now);
+    while (this.engine.flush(now));
+  }
+
+  #stun(): void {
+    this.#stunAt = this.#net.now + STUN_INTERVAL_MS;
+    this.#stunPending.clear();
+    for (const server of this.#net.stunServers) {
+      const id = this.#net.random.bytes(12);
+      this.#stunPending.set(hexEncode(id), server);
+      this.host.send(server, encodeBindingRequest(id));
+    }
+    if (this.#mapped.size === 0) this.publish();
+  }
+
+  #datagram(payload: Uint8Array, from: AddrPort): void {
+    const { now } = this.#net;
+    if (!looksLikeStun(payload)) {
+      this.engine.handleDatagram(this.#pathFrom(from), payload, now);
+      return;
+    }
+    const response = parseBindingResponse(payload);
+    const server = response === undefined ? undefined : this.#stunPending.get(hexEncode(response.transactionId));
+    if (server === undefined) return;
+    const before = this.endpoints.map(formatAddrPort).join();
+    this.#mapped.set(formatAddrPort(server), response!.mapped);
+    if (this.endpoints.map(formatAddrPort).join() !== before) this.publish();
+  }
+
+  #pathFrom(from: AddrPort) {
+    const text = formatAddrPort(from);
+    return this.engine.udpPathFrom(text, from.port, () => from.address) ?? udpPath(from);
+  }
+
+  #event(event: EngineEvent): void {
+    if (event.kind === "direct-path-stuck") {
+      const connected = this.#net.nodes.some((peer) => peer !== this && this.isDirectTo(peer));
+      if (connected || !this.#portChanges.take(this.#net.now)) return;
+      this.host.port = 20_000 + (this.#net.random.uint32() % 40_000);
+      this.networkChanged();
+      return;
+    }
+    if (event.kind !== "path-changed") return;
+    if (event.path?.kind === "udp") this.#portChanges.reset();
+    const path = event.path === undefined ? "none" : describePath(event.path);
+    this.events.push(`${Math.round(this.#net.now)} ${path}`);
+  }
+}

@@ -1,0 +1,274 @@
+/** Whole engines behind simulated routers: which path they take, and what happens when it changes under a transfer. */
+import { describe, expect, it } from "vitest";
+import { ip } from "../../src/base/ip.ts";
+import type { VirtualNode, VirtualTunnel } from "../../src/testing/virtual-tunnel.ts";
+import { canBeDirect, SITE_KINDS, Sites, Ticker, Transfer } from "./sites.ts";
+
+const REGION = 1;
+
+/** One datagram's worth of interest in the peer, as a session at rest shows it. */
+function talk(net: VirtualTunnel, from: VirtualNode, to: VirtualNode): () => void {
+  let over = false;
+  const again = (): void => {
+    if (over) return;
+    from.engine.netstack.ping("tsmp", to.tunnelAddress, () => undefined, net.now);
+    net.internet.at(net.now + 500, again);
+  };
+  again();
+  return () => {
+    over = true;
+  };
+}
+
+function bothDirect(a: VirtualNode, b: VirtualNode): boolean {
+  return a.isDirectTo(b) && b.isDirectTo(a);
+}
+
+describe("every pair of sites", () => {
+  for (const [i, left] of SITE_KINDS.entries()) {
+    for (const right of SITE_KINDS.slice(i)) {
+      const expected = canBeDirect(left, right);
+      it(`${left} and ${right}: ${expected ? "direct" : "relayed"}`, () => {
+        const sites = new Sites(7);
+        const a = sites.node(sites.add(left));
+        const b = sites.node(sites.add(right));
+        sites.net.run(500);
+        sites.net.introduce(a, b);
+        const stop = talk(sites.net, a, b);
+        const direct = sites.net.run(12_000, () => bothDirect(a, b));
+        expect({ direct, a: a.pathTo(b), b: b.pathTo(a) }).toMatchObject({ direct: expected });
+        if (!expected) expect([a.pathTo(b), b.pathTo(a)]).toEqual([`relay ${REGION}`, `relay ${REGION}`]);
+        stop();
+      });
+    }
+  }
+});
+
+describe("sites that share something", () => {
+  it("two nodes on one LAN meet there, without STUN", () => {
+    const sites = new Sites(3);
+    const home = sites.add("symmetric");
+    sites.net.stunServers.length = 0;
+    const a = sites.node(home);
+    const b = sites.node(home);
+    sites.net.run(500);
+    sites.net.introduce(a, b);
+    talk(sites.net, a, b);
+    expect(sites.net.run(3_000, () => bothDirect(a, b))).toBe(true);
+    expect(a.pathTo(b)).toContain("192.168.1.11");
+  });
+
+  it.each([true, false])("two homes behind one carrier router: hairpin %s decides", (hairpin) => {
+    const sites = new Sites(5);
+    const first = sites.add("carrier");
+    first.carrier!.options = { ...first.carrier!.options, hairpin };
+    const second = sites.add("home");
+    // The second home's router hangs on the first one's carrier network.
+    sites.internet.core.detach(second.router!.outsideAddress);
+    const moved = new (Object.getPrototypeOf(second.router).constructor)(
+      second.lan,
+      first.router!.outside,
+      ip("192.168.2.1"),
+      ip("100.64.1.3"),
+      { ...second.router!.options },
+    );
+    expect(moved.outside).toBe(first.router!.outside);
+    const a = sites.node(first);
+    const b = sites.node(second);
+    sites.net.run(500);
+    sites.net.introduce(a, b);
+    talk(sites.net, a, b);
+    expect(sites.net.run(12_000, () => bothDirect(a, b))).toBe(hairpin);
+  });
+});
+
+describe("a transfer", () => {
+  const pair = (seed: number) => {
+    const sites = new Sites(seed);
+    const a = sites.node(sites.add("home"));
+    const b = sites.node(sites.add("home"));
+    const { net } = sites;
+    net.run(500);
+    net.introduce(a, b);
+    return { sites, net, a, b };
+  };
+
+  it("starts by relay and moves to the direct path without losing a byte", () => {
+    const { net, a, b } = pair(11);
+    const transfer = new Transfer(net, a, b, 2_000_000, 1);
+    expect(net.run(60_000, () => transfer.done)).toBe(true);
+    expect(transfer.sink.wrongAt).toBe(-1);
+    expect(a.events[0]).toContain("relay");
+    expect(bothDirect(a, b)).toBe(true);
+  });
+});
+
+describe("a session", () => {
+  const session = (seed: number, from: "client" | "agent" = "client") => {
+    const sites = new Sites(seed);
+    const a = sites.node(sites.add("home"));
+    const b = sites.node(sites.add("home"));
+    const { net } = sites;
+    net.run(500);
+    net.introduce(a, b);
+    const ticker = from === "client" ? new Ticker(net, a, b) : new Ticker(net, b, a);
+    expect(net.run(5_000, () => bothDirect(a, b))).toBe(true);
+    net.run(2_000);
+    ticker.resetGap();
+    return { sites, net, a, b, ticker };
+  };
+
+  it("goes on by relay within 3 s when UDP dies, and comes back", () => {
+    for (const phase of [0, 200, 400, 600, 800]) {
+      const { sites, net, a, b, ticker } = session(12);
+      net.run(phase);
+      const router = sites.sites[0]!.router!;
+      router.options = { ...router.options, udpBlocked: true };
+      net.run(5_000);
+      expect(ticker.longestGapMs).toBeLessThan(3_000);
+      expect([a.pathTo(b), b.pathTo(a)]).toEqual([`relay ${REGION}`, `relay ${REGION}`]);
+      router.options = { ...router.options, udpBlocked: false };
+      ticker.resetGap();
+      expect(net.run(15_000, () => bothDirect(a, b))).toBe(true);
+      expect(ticker.longestGapMs).toBeLessThan(200);
+      expect(ticker.intact).toBe(true);
+    }
+  });
+
+  it("goes on when only one direction of the path dies", () => {
+    const { sites, net, a, b, ticker } = session(17);
+    // Packets towards b vanish on its access line; b's own still get out.
+    sites.sites[1]!.lan.options = { delayMs: 0.2, loss: 0 };
+    sites.sites[1]!.router!.outside.detach(sites.sites[1]!.router!.outsideAddress);
+    net.run(5_000);
+    expect(ticker.longestGapMs).toBeLessThan(3_000);
+    expect(a.pathTo(b)).toBe(`relay ${REGION}`);
+    expect(ticker.intact).toBe(true);
+  });
+
+  it("survives a router that forgot its mappings", () => {
+    const { sites, net, a, b, ticker } = session(13);
+    const router = sites.sites[0]!.router!;
+    router.options = { ...router.options, ports: "random" };
+    router.flush();
+    net.run(5_000);
+    expect(ticker.longestGapMs).toBeLessThan(3_000);
+    expect(net.run(30_000, () => bothDirect(a, b))).toBe(true);
+    expect(ticker.intact).toBe(true);
+  });
+
+  it.each(["client", "agent"] as const)("follows the client to another network within 2 s, the %s sending", (from) => {
+    const { sites, net, a, b, ticker } = session(14, from);
+    const elsewhere = sites.add("home");
+    a.host.move(elsewhere.lan, elsewhere.newAddresses());
+    a.networkChanged();
+    net.run(5_000);
+    expect(ticker.longestGapMs).toBeLessThan(2_000);
+    expect(net.run(10_000, () => bothDirect(a, b))).toBe(true);
+    expect(ticker.intact).toBe(true);
+  });
+
+  it.each([90_000, 600_000])("goes on within 2 s after the client slept for %d ms", (asleepMs) => {
+    const { net, a, b, ticker } = session(15, "agent");
+    a.host.frozen = true;
+    net.run(asleepMs);
+    a.host.frozen = false;
+    ticker.resetGap();
+    net.run(4_000);
+    expect(ticker.longestGapMs).toBeLessThan(2_000);
+    expect(net.run(15_000, () => bothDirect(a, b))).toBe(true);
+    expect(ticker.intact).toBe(true);
+  });
+
+  it("does not notice that the relay is gone while the path is direct", () => {
+    const { net, a, b, ticker } = session(16);
+    net.relaysDown.add(REGION);
+    net.run(30_000);
+    expect(ticker.longestGapMs).toBeLessThan(200);
+    expect(bothDirect(a, b)).toBe(true);
+  });
+
+  it("keeps a quiet path for as long as it is wanted, and finds it again after a pause", () => {
+    const { net, a, b, ticker } = session(18);
+    ticker.stop();
+    net.run(10 * 60_000);
+    const again = new Ticker(net, a, b, 98);
+    net.run(3_000);
+    expect(again.longestGapMs).toBeLessThan(500);
+    expect(bothDirect(a, b)).toBe(true);
+  });
+});
+
+describe("packet sizes", () => {
+  const overLink = (mtu: number) => {
+    const sites = new Sites(21, { delayMs: 5, hops: 1, mtu });
+    const a = sites.node(sites.add("home"));
+    const b = sites.node(sites.add("home"));
+    sites.net.run(500);
+    sites.net.introduce(a, b);
+    return { sites, net: sites.net, a, b };
+  };
+  const mtuOf = (a: VirtualNode, b: VirtualNode) => a.engine.peerStatus(b.engine.publicKey)!.endpoint.finder!.mtu;
+
+  it("grow to what the path carries", () => {
+    const { net, a, b } = overLink(1500);
+    const transfer = new Transfer(net, a, b, 3_000_000, 1);
+    expect(net.run(60_000, () => transfer.done)).toBe(true);
+    expect(mtuOf(a, b)).toBe(1420);
+    expect(transfer.sink.wrongAt).toBe(-1);
+  });
+
+  it("stay at 1280 on a path that carries no more", () => {
+    const { net, a, b } = overLink(1345);
+    const transfer = new Transfer(net, a, b, 3_000_000, 1);
+    expect(net.run(60_000, () => transfer.done && bothDirect(a, b))).toBe(true);
+    net.run(5_000);
+    expect(mtuOf(a, b)).toBe(1280);
+  });
+
+  it("decide against a path that cannot carry full-size packets", () => {
+    const { net, a, b } = overLink(1280);
+    const transfer = new Transfer(net, a, b, 1_000_000, 1);
+    expect(net.run(60_000, () => transfer.done)).toBe(true);
+    expect([a.pathTo(b), b.pathTo(a)]).toEqual([`relay ${REGION}`, `relay ${REGION}`]);
+    expect(transfer.sink.wrongAt).toBe(-1);
+  });
+
+  it("shrink within seconds when a path stops carrying them", () => {
+    const { sites, net, a, b } = overLink(1500);
+    const transfer = new Transfer(net, a, b, 100_000_000, 1);
+    expect(net.run(10_000, () => bothDirect(a, b) && mtuOf(a, b) === 1420)).toBe(true);
+    sites.internet.core.options = { ...sites.internet.core.options, mtu: 1360 };
+    net.run(50);
+    const received = transfer.sink.received;
+    expect(net.run(6_000, () => transfer.sink.received > received + 1_000_000)).toBe(true);
+    expect(mtuOf(a, b)).toBe(1280);
+    expect(transfer.sink.wrongAt).toBe(-1);
+  });
+});
+
+describe("routers that take early probes for their own traffic", () => {
+  it.each([
+    ["both open", true, true],
+    ["one open", true, false],
+  ])("%s: the opening packets keep the flow intact", (_name, left, right) => {
+    for (const lead of [0, 50, 300]) {
+      const sites = new Sites(31);
+      const a = sites.node(sites.add("home", { openInput: left }));
+      const b = sites.node(sites.add("home", { openInput: right }));
+      const { net } = sites;
+      net.run(500);
+      net.introduce(a, b);
+      net.run(200);
+      const stop = talk(net, a, b);
+      net.run(lead);
+      const stopToo = talk(net, b, a);
+      expect(
+        net.run(5_000, () => bothDirect(a, b)),
+        `lead ${lead} ms`,
+      ).toBe(true);
+      stop();
+      stopToo();
+    }
+  });
+});
