@@ -33,7 +33,9 @@ export class OwnEndpoints {
 
   /** The list to publish now. */
   list(sources: EndpointSources, now: Instant): AddrPort[] {
-    const { ports, mapped, portMapped } = sources;
+    const { ports, portMapped } = sources;
+    // A STUN server on this very machine sees an address that means nothing elsewhere.
+    const mapped = sources.mapped.filter(({ address }) => addressClass(address) !== "loopback");
     const publicOnes: AddrPort[] = [];
     if (portMapped !== undefined) publicOnes.push(portMapped);
     for (const endpoint of mapped) {

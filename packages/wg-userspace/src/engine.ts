@@ -214,10 +214,13 @@ export class Engine {
     return this.#discovery?.publicKey;
   }
 
-  /** Addresses where we believe to be reachable, best first: what peers are told when a path to them is looked for. */
-  setOwnEndpoints(endpoints: readonly AddrPort[], now: Instant): void {
+  /**
+   * Addresses where we believe to be reachable, best first: what peers are told when a path to them is looked for.
+   * @param guesses See {@link Discovery.setOwnEndpoints}.
+   */
+  setOwnEndpoints(endpoints: readonly AddrPort[], guesses: readonly AddrPort[], now: Instant): void {
     this.#now = now;
-    this.#discovery?.setOwnEndpoints(endpoints, now);
+    this.#discovery?.setOwnEndpoints(endpoints, guesses, now);
   }
 
   /**

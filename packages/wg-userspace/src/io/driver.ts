@@ -149,8 +149,8 @@ export class Driver implements AsyncDisposable {
   }
 
   /** {@link Engine.setOwnEndpoints} */
-  setOwnEndpoints(endpoints: readonly AddrPort[]): void {
-    this.engine.setOwnEndpoints(endpoints, monotonicNow());
+  setOwnEndpoints(endpoints: readonly AddrPort[], guesses: readonly AddrPort[] = []): void {
+    this.engine.setOwnEndpoints(endpoints, guesses, monotonicNow());
     this.#schedule();
   }
 

@@ -26,6 +26,8 @@ const PING_TIMEOUT_MS = 5_000;
 const PROVEN_MS = 30_000;
 /** Own endpoints named to a peer; it would keep no more either. */
 const MAX_OWN_ENDPOINTS = 32;
+/** Guessed endpoints named in one CallMeMaybe; the next one names the next. */
+const GUESSES_PER_CALL = 20;
 /** Pings waiting for their pong, of all peers; the oldest is forgotten first. */
 const MAX_PENDING_PINGS = 4_096;
 /** Boxes opened per second for senders that are not in use as a path: opening costs tens of microseconds. */
@@ -89,6 +91,8 @@ export class Discovery implements Prober {
   readonly #pending = new Map<string, PendingPing>();
   readonly #budget = new ProbeBudget();
   #ownEndpoints: readonly AddrPort[] = [];
+  #guesses: readonly AddrPort[] = [];
+  #nextGuess = 0;
   #wakeAt = Number.POSITIVE_INFINITY;
   #strangerTokens = STRANGER_OPENS_PER_SECOND;
   #strangerAt = 0;
@@ -109,10 +113,15 @@ export class Discovery implements Prober {
     return this.#ownEndpoints;
   }
 
-  /** Where we believe to be reachable. Peers that we are looking for a path to are told at once. */
-  setOwnEndpoints(endpoints: readonly AddrPort[], now: Instant): void {
+  /**
+   * Where we believe to be reachable. Peers that we are looking for a path to are told at once.
+   * @param guesses Endpoints that a hard NAT may use for the next peer; named a few at a time while a search goes on.
+   */
+  setOwnEndpoints(endpoints: readonly AddrPort[], guesses: readonly AddrPort[], now: Instant): void {
     this.#now = now;
     this.#ownEndpoints = this.#config.blockDirect ? [] : endpoints.slice(0, MAX_OWN_ENDPOINTS);
+    this.#guesses = this.#config.blockDirect ? [] : guesses;
+    this.#nextGuess = 0;
     for (const finder of this.#finders)
       if (finder.attempts > 0 && finder.trusted === undefined) this.callMeMaybe(finder);
   }
@@ -259,11 +268,24 @@ export class Discovery implements Prober {
   }
 
   /** {@link Prober} */
+  pingRelay(finder: PathFinder): void {
+    this.pingByRelay(finder.owner as Endpoint, undefined, this.#now);
+  }
+
+  /** {@link Prober} */
   callMeMaybe(finder: PathFinder): void {
     const endpoint = finder.owner as Endpoint;
     const peer = this.#peers.get(endpoint.discoId!);
     if (peer === undefined || this.#config.blockDirect || this.#ownEndpoints.length === 0) return;
-    this.#output.sendByRelay(endpoint, this.#seal(peer, encodeCallMeMaybe(this.#ownEndpoints)));
+    const named = [...this.#ownEndpoints.slice(0, MAX_OWN_ENDPOINTS - GUESSES_PER_CALL), ...this.#someGuesses()];
+    this.#output.sendByRelay(endpoint, this.#seal(peer, encodeCallMeMaybe(named)));
+  }
+
+  #someGuesses(): AddrPort[] {
+    const some = this.#guesses.slice(this.#nextGuess, this.#nextGuess + GUESSES_PER_CALL);
+    this.#nextGuess =
+      this.#nextGuess + GUESSES_PER_CALL >= this.#guesses.length ? 0 : this.#nextGuess + GUESSES_PER_CALL;
+    return some;
   }
 
   /** {@link Prober} */

@@ -13,6 +13,8 @@ const ACTIVE_MS = 45_000;
 /** Confirmation pings of the path in use: while data flows, and otherwise. */
 const BUSY_HEARTBEAT_MS = 1_000;
 const HEARTBEAT_MS = 3_000;
+/** The relay is kept warm while the peer is active: it is where traffic goes when the direct path dies. */
+const RELAY_BEAT_MS = 25_000;
 /** Data this recent counts as flowing. */
 const BUSY_MS = 5_000;
 /** How long a pong vouches for its path. */
@@ -47,6 +49,8 @@ const OPENING_TTL = 2;
 export interface Prober {
   /** Sends one disco ping; false when the budget of that address is used up. */
   probe(finder: PathFinder, candidate: Candidate, payloadBytes: number | undefined, ttl: number | undefined): boolean;
+  /** Pings through the peer's relay: keeps that connection warm, and its round trip known. */
+  pingRelay(finder: PathFinder): void;
   /** Asks the peer through its relay to probe our endpoints. */
   callMeMaybe(finder: PathFinder): void;
   /** The finder's deadline moved to an earlier time. */
@@ -83,6 +87,7 @@ export class PathFinder {
   #lastSentAt = Number.NEGATIVE_INFINITY;
   #lastDataAt = Number.NEGATIVE_INFINITY;
   #lastAttemptAt = Number.NEGATIVE_INFINITY;
+  #relayBeatAt = Number.NEGATIVE_INFINITY;
   #attempt = 0;
   /** Until then, candidates behind routers get no probe that could arrive: the peer opens its own router first. */
   #holdUntil = Number.NEGATIVE_INFINITY;
@@ -299,6 +304,10 @@ export class PathFinder {
     }
     this.#beatAt = now + (now - this.#lastDataAt < BUSY_MS ? BUSY_HEARTBEAT_MS : HEARTBEAT_MS);
     this.#expire(now);
+    if (now >= this.#relayBeatAt) {
+      this.#relayBeatAt = addMs(now, RELAY_BEAT_MS);
+      this.#prober.pingRelay(this);
+    }
     const best = this.#best;
     if (best === undefined) {
       if (this.#attemptAt === Number.POSITIVE_INFINITY) this.#attemptAt = now;

@@ -27,6 +27,8 @@ export interface RouterOptions {
   readonly filtering?: Mapping;
   /** Outside ports: the inside one if free, the next one, or any. */
   readonly ports?: "preserved" | "sequential" | "random";
+  /** Outside ports are drawn from this many, starting at 40000. */
+  readonly pool?: number;
   readonly expiryMs?: number;
   readonly hairpin?: boolean;
   readonly udpBlocked?: boolean;
@@ -266,7 +268,11 @@ export class Router implements Attached {
     const policy = this.options.ports ?? "preserved";
     if (policy === "preserved" && free(wanted)) return wanted;
     for (;;) {
-      const port = policy === "sequential" ? this.#nextPort++ : 1024 + (this.#internet.random.uint32() % 60_000);
+      const port =
+        policy === "sequential"
+          ? this.#nextPort++
+          : (this.options.pool === undefined ? 1024 : 40_000) +
+            (this.#internet.random.uint32() % (this.options.pool ?? 60_000));
       if (free(port)) return port;
     }
   }

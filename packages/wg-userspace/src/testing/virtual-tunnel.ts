@@ -10,6 +10,7 @@ import type { CryptoSuite, RandomSource } from "../base/ports.ts";
 import { Engine, type EngineEvent } from "../engine.ts";
 import { describePath, udpPath } from "../magicsock/path.ts";
 import { PortChangePolicy } from "../magicsock/port-change.ts";
+import { predictPorts } from "../netcheck/port-prediction.ts";
 import {
   encodeBindingRequest,
   encodeBindingResponse,
@@ -226,8 +227,13 @@ export class VirtualNode {
   }
 
   publish(): void {
-    this.engine.setOwnEndpoints(this.endpoints, this.#net.now);
+    this.engine.setOwnEndpoints(this.endpoints, this.#guesses(), this.#net.now);
     for (const tell of this.knownBy) tell();
+  }
+
+  #guesses(): AddrPort[] {
+    const v4 = [...this.#mapped.values()].filter(({ address }) => address.length === 4);
+    return predictPorts(v4.map(({ port }) => port)).map((port) => ({ address: v4[0]!.address, port }));
   }
 
   nextTimeout(): number {

@@ -44,6 +44,26 @@ describe("every pair of sites", () => {
   }
 });
 
+describe("a router with another port per destination that has a habit", () => {
+  it.each([
+    ["counts up", { ports: "sequential" }],
+    ["draws from 64 ports", { ports: "random", pool: 64 }],
+  ] as const)("%s: its ports are guessed", (_habit, options) => {
+    for (const seed of [1, 2, 3, 4, 5]) {
+      const sites = new Sites(seed);
+      const a = sites.node(sites.add("symmetric", options));
+      const b = sites.node(sites.add("home"));
+      sites.net.run(500);
+      sites.net.introduce(a, b);
+      talk(sites.net, a, b);
+      expect(
+        sites.net.run(20_000, () => bothDirect(a, b)),
+        `seed ${seed}`,
+      ).toBe(true);
+    }
+  });
+});
+
 describe("sites that share something", () => {
   it("two nodes on one LAN meet there, without STUN", () => {
     const sites = new Sites(3);

@@ -63,6 +63,7 @@ export class Sites {
     this.net = new VirtualTunnel(this.internet, nodeCryptoSuite);
     this.net.addStunServer(ip("203.0.113.1"));
     this.net.addStunServer(ip("203.0.113.2"));
+    this.net.addStunServer(ip("203.0.113.3"));
     this.net.addStunServer(ip("2001:db8:ffff::1"));
   }
 

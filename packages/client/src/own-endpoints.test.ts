@@ -1,0 +1,76 @@
+import { expect, it } from "vitest";
+import { instant } from "wg-userspace/base/instant";
+import { formatAddrPort, parseAddrPort } from "wg-userspace/base/ip";
+import { type EndpointSources, OwnEndpoints } from "./own-endpoints.ts";
+
+const at = (text: string) => parseAddrPort(text)!;
+const local = (address: string, internal = false) => ({ address, internal });
+
+function sources(overrides: Partial<EndpointSources> = {}): EndpointSources {
+  return {
+    ports: { ipv4: 4000, ipv6: 6000 },
+    local: [
+      local("127.0.0.1", true),
+      local("10.0.0.5"),
+      local("fe80::1%eth0"),
+      local("2001:db8::5"),
+      local("::1", true),
+    ],
+    mapped: [],
+    portMapped: undefined,
+    hardNat: false,
+    fixedPort: false,
+    ...overrides,
+  };
+}
+const list = (given: EndpointSources, endpoints = new OwnEndpoints(), now = 0) =>
+  endpoints.list(given, instant(now)).map(formatAddrPort);
+
+it("names the port mapping first, then what STUN saw, then the interfaces", () => {
+  const given = sources({
+    portMapped: at("203.0.113.1:77"),
+    mapped: [at("203.0.113.1:4001"), at("[2001:db8::9]:6000")],
+  });
+  expect(list(given)).toEqual([
+    "203.0.113.1:77",
+    "203.0.113.1:4001",
+    "[2001:db8::9]:6000",
+    "10.0.0.5:4000",
+    "[2001:db8::5]:6000",
+  ]);
+});
+
+it("names loopback only where there is nothing else, and never what a peer may not probe", () => {
+  const lonely = sources({ local: [local("127.0.0.1", true), local("::1", true), local("fe80::1%eth0")] });
+  expect(list(lonely)).toEqual(["127.0.0.1:4000", "[::1]:6000"]);
+  const tunnelled = sources({ local: [local("10.0.0.5"), local("fd7a:115c:a1e0::3")] });
+  expect(list(tunnelled)).toEqual(["10.0.0.5:4000"]);
+});
+
+it("does not name what a STUN server on this machine saw, unless this machine is all there is", () => {
+  expect(list(sources({ mapped: [at("127.0.0.1:4000")] }))).not.toContain("127.0.0.1:4000");
+  expect(list(sources({ mapped: [at("127.0.0.1:4000")], local: [local("127.0.0.1", true)] }))).toEqual([
+    "127.0.0.1:4000",
+  ]);
+});
+
+it("behind a hard NAT a fixed port is offered on the public address, in case it is forwarded", () => {
+  const hard = { mapped: [at("203.0.113.1:9999")], hardNat: true };
+  expect(list(sources({ ...hard, fixedPort: true }))).toContain("203.0.113.1:4000");
+  expect(list(sources(hard))).not.toContain("203.0.113.1:4000");
+});
+
+it("remembers public endpoints for five minutes, unless the network changed", () => {
+  const endpoints = new OwnEndpoints();
+  list(sources({ mapped: [at("203.0.113.1:4001")] }), endpoints, 0);
+  expect(list(sources(), endpoints, 300_000)).toContain("203.0.113.1:4001");
+  expect(list(sources(), endpoints, 320_000)).not.toContain("203.0.113.1:4001");
+  list(sources({ mapped: [at("203.0.113.1:4001")] }), endpoints, 330_000);
+  endpoints.forget();
+  expect(list(sources(), endpoints, 330_001)).not.toContain("203.0.113.1:4001");
+});
+
+it("names at most 32", () => {
+  const many = Array.from({ length: 100 }, (_, i) => local(`10.0.1.${i + 1}`));
+  expect(list(sources({ local: many }))).toHaveLength(32);
+});
