@@ -69,13 +69,13 @@ describe("PeerProgramming", () => {
     let handshake: Instant | undefined;
     const peers = setup(() => handshake);
     peers.handle({ kind: "node", id: CLIENT, node: node(1) }, at(0));
-    expect(kinds(peers.handle({ kind: "disconnected", id: CLIENT }, at(1)))).toEqual(["remove"]);
+    expect(peers.handle({ kind: "disconnected", id: CLIENT }, at(1))).toMatchObject([{ kind: "remove", over: true }]);
     peers.handle({ kind: "node", id: CLIENT, node: node(1) }, at(0));
     peers.handle({ kind: "lost", id: CLIENT }, at(0));
     expect(peers.handleTimeout(at(15 * MINUTE - 1))).toEqual([]);
     handshake = at(10 * MINUTE);
     expect(peers.handleTimeout(at(20 * MINUTE))).toEqual([]);
-    expect(kinds(peers.handleTimeout(at(25 * MINUTE)))).toEqual(["remove"]);
+    expect(peers.handleTimeout(at(25 * MINUTE))).toMatchObject([{ kind: "remove", over: false }]);
   });
 
   it("keeps a lost peer that is heard of again, and counts all as lost with the control connection", () => {

@@ -20,7 +20,13 @@ export type PeerUpdate =
 export type PeerAction =
   /** Add the peer to the tunnel, or change it. */
   | { readonly kind: "program"; readonly id: string; readonly node: NodeInfo }
-  | { readonly kind: "remove"; readonly id: string; readonly node: NodeInfo };
+  | {
+      readonly kind: "remove";
+      readonly id: string;
+      readonly node: NodeInfo;
+      /** The process behind it is over: its connections can never go on. */
+      readonly over: boolean;
+    };
 
 interface PeerState {
   node: NodeInfo | undefined;
@@ -63,7 +69,7 @@ export class PeerProgramming {
       case "ready":
         return this.#handleReady(update.id);
       case "disconnected":
-        return this.#remove(update.id);
+        return this.#remove(update.id, true);
       case "lost":
         this.#lose(update.id, now);
         return [];
@@ -80,7 +86,7 @@ export class PeerProgramming {
     for (const [id, peer] of this.#peers) {
       if (peer.programAt !== undefined && peer.programAt <= now) actions.push(...this.#program(id, peer));
       const removeAt = this.#removeAt(peer);
-      if (removeAt !== undefined && removeAt <= now) actions.push(...this.#remove(id));
+      if (removeAt !== undefined && removeAt <= now) actions.push(...this.#remove(id, false));
     }
     return actions;
   }
@@ -96,7 +102,7 @@ export class PeerProgramming {
     const peer = this.#peer(id);
     if (peer === undefined) return [];
     const restarted = peer.programmed !== undefined && !sameBytes(peer.programmed.key, node.key);
-    const actions: PeerAction[] = restarted ? [{ kind: "remove", id, node: peer.programmed! }] : [];
+    const actions: PeerAction[] = restarted ? [{ kind: "remove", id, node: peer.programmed!, over: true }] : [];
     if (restarted) {
       peer.programmed = undefined;
       peer.ready = false;
@@ -137,10 +143,10 @@ export class PeerProgramming {
     return addMs(handshake !== undefined && handshake > peer.lostAt ? handshake : peer.lostAt, LOST_KEEP_MS);
   }
 
-  #remove(id: string): PeerAction[] {
+  #remove(id: string, over: boolean): PeerAction[] {
     const peer = this.#peers.get(id);
     this.#peers.delete(id);
-    return peer?.programmed === undefined ? [] : [{ kind: "remove", id, node: peer.programmed }];
+    return peer?.programmed === undefined ? [] : [{ kind: "remove", id, node: peer.programmed, over }];
   }
 
   #peer(id: string): PeerState | undefined {

@@ -297,6 +297,7 @@ export class TailnetNode implements AsyncDisposable {
       this.#programmedAt.delete(action.id);
       this.#directAfterMs.delete(action.id);
       this.driver.removePeer(key);
+      if (action.over) this.driver.abortConnections(action.node.allowedIps.flatMap((text) => parsePrefix(text) ?? []));
       this.#emit({ kind: "peer-removed", id: action.id });
       return;
     }

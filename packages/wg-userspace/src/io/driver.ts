@@ -1,7 +1,7 @@
 import { createPacketCipher } from "../aead/cipher.ts";
 import { EngineError } from "../base/errors.ts";
 import type { Instant } from "../base/instant.ts";
-import { type AddrPort, formatAddrPort, type IpAddress, parseIp } from "../base/ip.ts";
+import { type AddrPort, formatAddrPort, type IpAddress, type IpPrefix, parseIp, prefixContains } from "../base/ip.ts";
 import type { DiscoPublicKey, NodePublicKey } from "../base/keys.ts";
 import { type Logger, type PacketCipher, silentLogger } from "../base/ports.ts";
 import type { DerpMap } from "../derp/map.ts";
@@ -215,6 +215,12 @@ export class Driver implements AsyncDisposable {
     this.#schedule();
   }
 
+  /** Ends every connection to these addresses with a reset: whoever had them is known to be gone. */
+  abortConnections(prefixes: readonly IpPrefix[]): void {
+    this.engine.netstack.abortConnections((remote) => prefixes.some((prefix) => prefixContains(prefix, remote)));
+    this.#schedule();
+  }
+
   startHandshake(publicKey: NodePublicKey): void {
     this.engine.startHandshake(publicKey, monotonicNow());
     this.#schedule();
@@ -339,9 +345,10 @@ export class Driver implements AsyncDisposable {
     this.#schedule();
   }
 
-  /** Closes sockets and relays at once; connections inside the tunnel get no farewell. Safe to call twice. */
+  /** Sends what is due, resets included, and closes sockets and relays. Answers are not waited for. Safe to call twice. */
   async close(): Promise<void> {
     if (this.#closed) return;
+    if (this.#scheduled) this.#runTurn();
     this.#closed = true;
     clearInterval(this.#wakeTimer);
     clearTimeout(this.#timer);

@@ -301,3 +301,32 @@ describe("limits", () => {
     expect(replies).toEqual([2]);
   });
 });
+
+describe("connections by remote address", () => {
+  test("those of an address can be aborted: both ends learn it, others live on", () => {
+    const pair = new Pair({ delayMs: 5 });
+    const [client, server] = pair.connect();
+    pair.b.stack.abortConnections((remote) => formatIp(remote) === "fd00::77");
+    expect(server.state).toBe("ESTABLISHED");
+    pair.b.stack.abortConnections((remote) => formatIp(remote) === formatIp(pair.a.address));
+    pair.runFor(100);
+    expect([client.state, server.state]).toEqual(["CLOSED", "CLOSED"]);
+  });
+
+  test("one whose carrier is full waits, and others do not", () => {
+    const pair = new Pair({ delayMs: 5 });
+    const [slow] = pair.connect({ port: 80 });
+    const [fast] = pair.connect({ port: 81 });
+    let blocked = true;
+    pair.a.output.blocked = () => blocked;
+    const sent = (): number => pair.ab.sentPackets;
+    const before = sent();
+    slow.write(new Uint8Array(100));
+    pair.flush();
+    expect(sent()).toBe(before);
+    blocked = false;
+    fast.write(new Uint8Array(100));
+    pair.flush();
+    expect(sent()).toBe(before + 2);
+  });
+});

