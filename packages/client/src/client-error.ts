@@ -13,6 +13,7 @@ export type ClientErrorCode =
   | "ERR_RESUME_TOKEN"
   | "ERR_AGENT_UNREACHABLE"
   | "ERR_NO_RELAY"
+  | "ERR_UNKNOWN_RELAY"
   | "ERR_BAD_CONFIGURATION";
 
 /** A deployment refused or could not answer. `status` is the HTTP status when there was one. */

@@ -32,6 +32,7 @@ import { NetworkWatch } from "./network-watch.ts";
 import type { DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
 import { candidateReports, endpointTexts, pathRef, regionRef } from "./peer-paths.ts";
 import { type PeerAction, PeerProgramming, type PeerUpdate } from "./peer-programming.ts";
+import { findRegion, routeLatencies } from "./relay-choice.ts";
 
 /**
  * Largest inner packet: what a path over plain Ethernet carries inside WireGuard over IPv6. A peer gets more than 1280 only
@@ -49,6 +50,8 @@ export interface TailnetNodeOptions {
   readonly nodeId: bigint;
   /** Local UDP port; absent or 0: any. */
   readonly udpPort?: number;
+  /** Home relay by id, code or name, instead of the nearest; ignored while the map does not have it. */
+  readonly region?: string;
   /** Who forbids direct connections, if anybody does: then everything goes by relay. */
   readonly directBlocked?: "this-client" | "deployment";
   readonly forceWebSocket?: boolean;
@@ -311,6 +314,8 @@ export class TailnetNode implements AsyncDisposable {
       ...discoOf(action.node.disco),
       ...(this.#options.isDestination(action.id) ? { persistentKeepaliveMs: PERSISTENT_KEEPALIVE_MS } : {}),
     });
+    // The route to a workspace has two legs: with the second one known, another relay may be the better home.
+    if (this.#options.isDestination(action.id) && this.#latencyMs.size > 1) this.#chooseHome(this.#latencyMs);
     this.#emit({ kind: "peer-programmed", id: action.id });
   }
 
@@ -335,12 +340,23 @@ export class TailnetNode implements AsyncDisposable {
   }
 
   #chooseHome(latencyMs: ReadonlyMap<number, number>): void {
-    const home = this.#home.report(this.#map!, latencyMs, monotonicNow()) ?? 0;
+    const map = this.#map;
+    if (map === undefined) return;
+    const { region } = this.#options;
+    const named = region === undefined ? undefined : findRegion(map, region)?.regionId;
+    const measured = this.#home.report(map, routeLatencies(latencyMs, this.#destinationLatency()), monotonicNow());
+    const home = named ?? measured ?? 0;
     const changed = home !== this.#homeRegion || latencyMs.size > 0;
     this.#latencyMs = latencyMs;
     this.#homeRegion = home;
     if (home !== 0) this.driver.setHomeRegion(home);
     if (changed) this.#selfChanged();
+  }
+
+  /** What the only peer that we asked for says about its way to the relays; an agent has many peers and asks for none. */
+  #destinationLatency(): ReadonlyMap<string, number> | undefined {
+    const destinations = this.#programming.programmed().filter((id) => this.#options.isDestination(id));
+    return destinations.length === 1 ? this.peerNode(destinations[0]!)?.derpLatency : undefined;
   }
 
   #forced(regionId: number, reason: string): void {

@@ -19,6 +19,7 @@ import { ClientError } from "./client-error.ts";
 import { fetchConnectionInfo } from "./connection-info.ts";
 import { Coordination } from "./coordination.ts";
 import type { DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
+import { describeRegions, findRegion } from "./relay-choice.ts";
 import { TailnetNode, type TailnetNodeEvent } from "./tailnet-node.ts";
 
 /** How far connecting has come. Each one is waited for after the ones before it. */
@@ -55,6 +56,8 @@ export interface WorkspaceConnectionOptions {
   readonly timeoutMs?: number;
   /** Never connect directly, although the deployment allows it. */
   readonly disableDirect?: boolean;
+  /** Home relay by id, code or name, instead of the one with the shortest route. */
+  readonly region?: string;
   readonly onStage?: (stage: ConnectStage) => void;
   readonly logger?: Logger;
 }
@@ -90,6 +93,7 @@ export class WorkspaceConnection implements AsyncDisposable {
         forceWebSocket: info.forceWebSocket,
         maxPeers: 4,
         ...blockOf(options.disableDirect ?? false, info.disableDirectConnections),
+        ...regionOf(options.region, info.derpMap),
         isDestination: (id) => id === options.agentId,
         ...(options.logger === undefined ? {} : { logger: options.logger }),
       });
@@ -268,4 +272,14 @@ export class WorkspaceConnection implements AsyncDisposable {
 function blockOf(byThisClient: boolean, byDeployment: boolean) {
   if (byThisClient) return { directBlocked: "this-client" } as const;
   return byDeployment ? ({ directBlocked: "deployment" } as const) : {};
+}
+
+function regionOf(region: string | undefined, map: DerpMap) {
+  if (region === undefined) return {};
+  if (findRegion(map, region) === undefined)
+    throw new ClientError(
+      "ERR_UNKNOWN_RELAY",
+      `The deployment has no relay "${region}"; it has: ${describeRegions(map)}`,
+    );
+  return { region };
 }

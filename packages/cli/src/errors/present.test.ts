@@ -24,6 +24,7 @@ describe("what a person reads when a command fails", () => {
     [new ClientError("ERR_NOT_LOGGED_IN", "You are not logged in"), "coder login <url>"],
     [new ClientError("ERR_UNAUTHORIZED", "x"), "wrong, expired or was removed"],
     [new ClientError("ERR_NO_RELAY", "The deployment has no relay"), "administrator"],
+    [new ClientError("ERR_UNKNOWN_RELAY", 'The deployment has no relay "mars"; it has: 1 a "A"'), "--region"],
     [new EngineError("ERR_CONNECTION_REFUSED", "cannot reach http://h"), "check the URL and that the server runs"],
     [new EngineError("ERR_NAME_NOT_FOUND", "cannot reach http://h"), "check the host name"],
     [new EngineError("ERR_TLS_UNTRUSTED", "cannot reach https://h"), "--ca-file"],

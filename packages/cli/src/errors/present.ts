@@ -46,6 +46,11 @@ function presentClientError(error: ClientError): UserError {
         ...base,
         next: ["ask an administrator to enable the embedded relay or to give a relay map"],
       });
+    case "ERR_UNKNOWN_RELAY":
+      return new UserError(error.message, {
+        ...base,
+        next: ["give one of these with --region, or leave the flag out"],
+      });
     case "ERR_VERSION_MISMATCH":
       return new UserError(error.message, { ...base, next: ["install the client version that the deployment offers"] });
     case "ERR_AGENT_UNREACHABLE":

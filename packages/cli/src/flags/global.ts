@@ -59,6 +59,13 @@ export const GLOBAL_FLAGS: readonly FlagSpec[] = [
     summary: "Use relays only, never a direct path",
   },
   {
+    name: "region",
+    env: "CODER_REGION",
+    kind: "string",
+    value: "relay",
+    summary: "Relay to use, by id, code or name, instead of the one with the shortest route",
+  },
+  {
     name: "disable-network-telemetry",
     env: "CODER_DISABLE_NETWORK_TELEMETRY",
     kind: "boolean",

@@ -21,6 +21,8 @@ export interface ConnectRequest {
   readonly timeoutMs: number;
   /** Relays only. */
   readonly disableDirect?: boolean;
+  /** Home relay by id, code or name. */
+  readonly region?: string | undefined;
   readonly signal: AbortSignal;
   readonly logger: Logger;
   /** Told which stage is being waited for. */
@@ -60,6 +62,7 @@ export async function connectWorkspace(request: ConnectRequest): Promise<Connect
       agentId: agent.id,
       signal: request.signal,
       disableDirect: request.disableDirect ?? false,
+      ...(request.region === undefined ? {} : { region: request.region }),
       ...(request.timeoutMs === 0
         ? {}
         : { timeoutMs: Math.max(1, Math.ceil(request.timeoutMs - (performance.now() - started))) }),

@@ -5,7 +5,7 @@ import type { ConnectRequest } from "./connect.ts";
 /** The part of a `coder ssh` line that says where to and how to wait: the same for both starts. */
 export function connectOptions(
   line: ParsedLine,
-): Pick<ConnectRequest, "name" | "hostPrefix" | "hostnameSuffix" | "wait" | "timeoutMs" | "disableDirect"> {
+): Pick<ConnectRequest, "name" | "hostPrefix" | "hostnameSuffix" | "wait" | "timeoutMs" | "disableDirect" | "region"> {
   const name = line.words[0];
   if (name === undefined) throw new UsageError("which workspace? usage: coder ssh <workspace> [command …]");
   return {
@@ -15,5 +15,6 @@ export function connectOptions(
     wait: booleanFlag(line.values, "no-wait") ? "no" : (stringFlag(line.values, "wait") as "yes" | "no" | "auto"),
     timeoutMs: numberFlag(line.values, "connect-timeout") ?? 0,
     disableDirect: booleanFlag(line.values, "disable-direct-connections"),
+    region: stringFlag(line.values, "region"),
   };
 }

@@ -1,0 +1,39 @@
+/** Which relay a client makes its home: the one with the shortest whole route, or the one the user names. */
+import { type DerpMap, hasRelay, type Region } from "wg-userspace/derp/map";
+
+/**
+ * What homes are compared by: our own leg, plus the peer's where both are known. A relay near us and far from the workspace
+ * is no gain.
+ * @param ownMs Our latency by region.
+ * @param peerSeconds What the peer published: seconds by `<region>-v4` and `<region>-v6`.
+ */
+export function routeLatencies(
+  ownMs: ReadonlyMap<number, number>,
+  peerSeconds: ReadonlyMap<string, number> | undefined,
+): ReadonlyMap<number, number> {
+  const both = new Map<number, number>();
+  for (const [region, ms] of ownMs) {
+    const legs = ["v4", "v6"].flatMap((family) => peerSeconds?.get(`${region}-${family}`) ?? []);
+    if (legs.length > 0) both.set(region, ms + 1000 * Math.min(...legs));
+  }
+  return both.size > 0 ? both : ownMs;
+}
+
+/** The relay region that a user means by its id, code or name; undefined when there is none. */
+export function findRegion(map: DerpMap, text: string): Region | undefined {
+  const wanted = text.toLowerCase();
+  const relays = [...map.regions.values()].filter(hasRelay);
+  return (
+    relays.find(({ regionId }) => String(regionId) === wanted) ??
+    relays.find(({ regionCode }) => regionCode.toLowerCase() === wanted) ??
+    relays.find(({ regionName }) => regionName.toLowerCase() === wanted)
+  );
+}
+
+/** The choices, for an error message: `999 coder "Coder Embedded Relay"`. */
+export function describeRegions(map: DerpMap): string {
+  return [...map.regions.values()]
+    .filter(hasRelay)
+    .map(({ regionId, regionCode, regionName }) => `${regionId} ${regionCode} "${regionName}"`)
+    .join(", ");
+}
