@@ -109,6 +109,10 @@ export class Discovery implements Prober {
   get blockDirect(): boolean {
     return this.#config.blockDirect;
   }
+  /** Pings that wait for their pong. */
+  get pendingPings(): number {
+    return this.#pending.size;
+  }
   get ownEndpoints(): readonly AddrPort[] {
     return this.#ownEndpoints;
   }
@@ -244,11 +248,10 @@ export class Discovery implements Prober {
     this.#now = now;
     if (now < this.#wakeAt) return;
     this.#forgetLostPings(now);
+    for (const finder of this.#finders) if (finder.deadline <= now) finder.handleTimeout(now);
+    // What the finders announced on the way is out of date: ask each for the outcome.
     this.#wakeAt = Number.POSITIVE_INFINITY;
-    for (const finder of this.#finders) {
-      if (finder.deadline <= now) finder.handleTimeout(now);
-      else this.wakeAt(finder.deadline);
-    }
+    for (const finder of this.#finders) this.wakeAt(finder.deadline);
     for (const { sentAt } of this.#pending.values()) {
       this.wakeAt(sentAt + PING_TIMEOUT_MS);
       break; // insertion order is time order

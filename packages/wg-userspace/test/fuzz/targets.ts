@@ -1,5 +1,6 @@
 import type { FuzzTargetFactory } from "../../src/testing/fuzz.ts";
 import { derpClient, derpFrames, derpHandshake, derpMap, derpRelay, upgradeAnswer } from "./derp-targets.ts";
+import { discoMessages, discoPeer, stunMessages } from "./disco-targets.ts";
 import { addressText, ipHeaders, netstackPackets } from "./netstack-targets.ts";
 import { wireguardDevice, wireguardInner, wireguardMessages } from "./wireguard-targets.ts";
 
@@ -17,4 +18,7 @@ export const ENGINE_TARGETS: readonly FuzzTargetFactory[] = [
   derpHandshake,
   derpMap,
   upgradeAnswer,
+  discoMessages,
+  discoPeer,
+  stunMessages,
 ];
