@@ -17,6 +17,8 @@ import { OwnEndpoints } from "./own-endpoints.ts";
 const ACTIVE_INTERVAL_MS = 20_000;
 const ACTIVE_SPREAD_MS = 6_000;
 const IDLE_INTERVAL_MS = 5 * 60_000;
+/** Mappings older than this may be gone from the router: looked at again before a peer is met. */
+const FRESH_MS = 27_000;
 /** Relays are measured again this often: networks change, and a home that became slow should not stay home. */
 const FULL_INTERVAL_MS = 5 * 60_000;
 
@@ -45,6 +47,7 @@ export class NetworkWatch {
   #mapped: readonly AddrPort[] = [];
   #running = new AbortController();
   #timer: NodeJS.Timeout | undefined;
+  #startedAt = Number.NEGATIVE_INFINITY;
   #fullAt = Number.NEGATIVE_INFINITY;
   #closed = false;
 
@@ -80,6 +83,11 @@ export class NetworkWatch {
     this.#start();
   }
 
+  /** A peer is about to look for us: what it is told should be true now. */
+  freshen(): void {
+    if (monotonicNow() - this.#startedAt > FRESH_MS) this.#start();
+  }
+
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -91,6 +99,7 @@ export class NetworkWatch {
     this.#running.abort();
     if (this.#closed || this.#map === undefined) return;
     this.#running = new AbortController();
+    this.#startedAt = monotonicNow();
     this.#run(this.#map, this.#running.signal).catch((error: unknown) => {
       if (!this.#running.signal.aborted) this.#logger.log("warn", "network check failed", { error: String(error) });
     });

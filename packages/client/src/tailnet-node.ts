@@ -305,7 +305,10 @@ export class TailnetNode implements AsyncDisposable {
       return;
     }
     this.#idByKey.set(keyId(key), action.id);
-    if (!this.#programmedAt.has(action.id)) this.#programmedAt.set(action.id, monotonicNow());
+    if (!this.#programmedAt.has(action.id)) {
+      this.#programmedAt.set(action.id, monotonicNow());
+      this.#watch.freshen();
+    }
     this.driver.setPeer({
       publicKey: key,
       allowedIPs: action.node.allowedIps.flatMap((text) => parsePrefix(text) ?? []),

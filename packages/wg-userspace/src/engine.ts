@@ -320,6 +320,7 @@ export class Engine {
   /** A relay is connected again: what waits for it is sent at once. Direct paths are not concerned. */
   relayReady(now: Instant): void {
     this.#now = now;
+    this.#discovery?.relayReady(now);
     this.netstack.networkChanged(now, (remote) => this.#endpointFor(remote)?.current?.kind === "relay");
   }
 

@@ -228,7 +228,8 @@ export class Driver implements AsyncDisposable {
 
   /** Sends everything unacknowledged again now, and looks at all paths: {@link Engine.networkChanged}. */
   networkChanged(moved = false): void {
-    this.#relays.reconnectNow();
+    if (moved) this.#relays.redial();
+    else this.#relays.reconnectNow();
     this.engine.networkChanged(moved, monotonicNow());
     this.#schedule();
   }

@@ -81,6 +81,8 @@ export class RelayConnection implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined;
   #timerAt: Instant | undefined;
   #endConnection: ((error: EngineError) => void) | undefined;
+  /** Ends the attempt or connection under way. */
+  #abandon: ((error: EngineError) => void) | undefined;
   #skipWait: (() => void) | undefined;
   #preferred = false;
   #latencyMs: number | undefined;
@@ -179,6 +181,13 @@ export class RelayConnection implements AsyncDisposable {
     }
   }
 
+  /** Our address is gone or we slept: whatever there is of a connection is dead. Dials again at once. */
+  redial(): void {
+    this.#retryAtOnce = true;
+    this.#skipWait?.();
+    this.#abandon?.(new EngineError("ERR_NETWORK_UNREACHABLE", "the network changed", { retryable: true }));
+  }
+
   /** One DERP round trip in ms. Rejects with `signal.reason`, or ERR_RELAY_GONE when there is no connection. */
   async ping(options: { readonly signal: AbortSignal }): Promise<number> {
     const { signal } = options;
@@ -258,6 +267,7 @@ export class RelayConnection implements AsyncDisposable {
     const { promise: ended, resolve: endConnection } = Promise.withResolvers<EngineError>();
     const aborted = (): void => endConnection(toEngineError(signal.reason, `region ${this.regionId}`));
     this.#endConnection = endConnection;
+    this.#abandon = (error) => deadline.abort(error);
     this.#client = this.#newClient(() => clearTimeout(deadlineTimer));
     try {
       signal.addEventListener("abort", aborted);
@@ -415,6 +425,7 @@ export class RelayConnection implements AsyncDisposable {
     this.#timer = undefined;
     this.#timerAt = undefined;
     this.#endConnection = undefined;
+    this.#abandon = undefined;
     this.#transport?.destroy();
     this.#transport = undefined;
     this.#client?.close();

@@ -104,6 +104,11 @@ export class RelaySet {
     for (const { connection } of this.#open.values()) connection.reconnectNow();
   }
 
+  /** Our address is gone or we slept: every connection is dead, whether it knows it or not. */
+  redial(): void {
+    for (const { connection } of this.#open.values()) connection.redial();
+  }
+
   /** Call about once a second: finds connections that are dead without having said so. */
   checkSilence(): void {
     const now = monotonicNow();

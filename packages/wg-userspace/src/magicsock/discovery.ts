@@ -126,6 +126,16 @@ export class Discovery implements Prober {
     this.#ownEndpoints = this.#config.blockDirect ? [] : endpoints.slice(0, MAX_OWN_ENDPOINTS);
     this.#guesses = this.#config.blockDirect ? [] : guesses;
     this.#nextGuess = 0;
+    this.#callAgain();
+  }
+
+  /** A relay is connected again: calls that were made meanwhile may be lost. */
+  relayReady(now: Instant): void {
+    this.#now = now;
+    this.#callAgain();
+  }
+
+  #callAgain(): void {
     for (const finder of this.#finders)
       if (finder.attempts > 0 && finder.trusted === undefined) this.callMeMaybe(finder);
   }
