@@ -3,14 +3,16 @@
  * at start, when the network or the relay map changes, and while somebody is connected.
  */
 import { networkInterfaces } from "node:os";
-import { type AddrPort, formatAddrPort } from "wg-userspace/base/ip";
+import { type AddrPort, formatAddrPort, isIpv4 } from "wg-userspace/base/ip";
 import { type Logger, silentLogger } from "wg-userspace/base/ports";
 import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
 import { monotonicNow } from "wg-userspace/io/clock";
 import type { Driver } from "wg-userspace/io/driver";
+import { runNetcheck } from "wg-userspace/io/netcheck";
+import { predictPorts } from "wg-userspace/netcheck/port-prediction";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import type { Deployment } from "./api.ts";
-import { runNetcheck } from "./netcheck-interim.ts";
+
 import { OwnEndpoints } from "./own-endpoints.ts";
 
 /** While the node is in use; spread, so that many nodes do not ask at once. */
@@ -30,7 +32,8 @@ export interface NetworkWatchOptions {
   readonly fixedPort: boolean;
   /** Whether peers are in the tunnel: then mappings are looked at more often. */
   readonly inUse: () => boolean;
-  readonly onEndpoints: (endpoints: readonly AddrPort[]) => void;
+  /** `guesses`: what a hard NAT with a habit may use for the next peer. */
+  readonly onEndpoints: (endpoints: readonly AddrPort[], guesses: readonly AddrPort[]) => void;
   /** Latencies are empty when nothing could be measured. */
   readonly onLatencies: (latencyMs: ReadonlyMap<number, number>) => void;
   readonly logger?: Logger;
@@ -122,6 +125,7 @@ export class NetworkWatch {
           },
       ...(previous === undefined ? {} : { previous }),
       full,
+      hairpin: full,
       dialer: deployment.dialer,
       headers: await deployment.extraHeaders(),
       measureRelays: full,
@@ -160,9 +164,15 @@ export class NetworkWatch {
       },
       monotonicNow(),
     );
-    const text = endpoints.map(formatAddrPort).join();
+    const guesses = this.#guesses();
+    const text = [...endpoints, ...guesses].map(formatAddrPort).join();
     if (text === this.#published) return;
     this.#published = text;
-    this.#options.onEndpoints(endpoints);
+    this.#options.onEndpoints(endpoints, guesses);
+  }
+
+  #guesses(): AddrPort[] {
+    const v4 = (this.#report?.observations ?? []).flatMap(({ mapped }) => (isIpv4(mapped.address) ? [mapped] : []));
+    return predictPorts(v4.map(({ port }) => port)).map((port) => ({ address: v4[0]!.address, port }));
   }
 }

@@ -147,7 +147,7 @@ export class TailnetNode implements AsyncDisposable {
       blockDirect: options.directBlocked !== undefined,
       fixedPort: options.udpPort !== undefined && options.udpPort !== 0,
       inUse: () => this.#programming.programmed().length > 0,
-      onEndpoints: (endpoints) => this.#setEndpoints(endpoints),
+      onEndpoints: (endpoints, guesses) => this.#setEndpoints(endpoints, guesses),
       onLatencies: (latencyMs) => this.#chooseHome(latencyMs),
       ...(options.logger === undefined ? {} : { logger: options.logger }),
     });
@@ -336,9 +336,9 @@ export class TailnetNode implements AsyncDisposable {
     this.#timer.unref();
   }
 
-  #setEndpoints(endpoints: readonly AddrPort[]): void {
+  #setEndpoints(endpoints: readonly AddrPort[], guesses: readonly AddrPort[]): void {
     this.#endpoints = endpoints;
-    this.driver.setOwnEndpoints(endpoints);
+    this.driver.setOwnEndpoints(endpoints, guesses);
     if (this.#homeRegion !== 0) this.#selfChanged();
   }
 
