@@ -13,6 +13,7 @@ import { setTunnelUdpFallback, type TunnelUdpFallback } from "wg-userspace/io/ud
 import type { TcpOptions } from "wg-userspace/netstack/stack";
 import type { AgentOptions } from "./agent-options.ts";
 import { ControlSession } from "./control-session.ts";
+import { HttpApi } from "./services/http-api.ts";
 import { PortRelay } from "./services/port-relay.ts";
 import { deriveHostKey } from "./services/ssh/host-key.ts";
 import { SshService } from "./services/ssh/ssh-service.ts";
@@ -23,6 +24,7 @@ import { type PeerOnPath, StatsCollector } from "./stats.ts";
 
 /** SSH: port 1 for the CLI, 22 for programs that dial the workspace's address themselves. */
 const SSH_PORTS = [1, 22] as const;
+const HTTP_API_PORT = 4;
 /** Reserved for services inside the tunnel: never relayed to the host. */
 const RESERVED_PORTS_END = 8;
 const STOP_GRACE_MS = 5_000;
@@ -152,6 +154,8 @@ export class Agent {
         options,
       );
     }
+    const api = new HttpApi({ netcheck: (signal) => node.checkNetwork(signal), logger: this.#options.logger });
+    node.driver.listenTcp(HTTP_API_PORT, (stream) => api.handleConnection(stream));
     node.driver.setTcpFallback((request) => {
       if (request.local.port <= RESERVED_PORTS_END) node.driver.reject(request);
       else relay.handleRequest(request);

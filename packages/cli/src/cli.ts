@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   list: async () => (await import("./commands/list.ts")).default,
   login: async () => (await import("./commands/login.ts")).default,
   logout: async () => (await import("./commands/logout.ts")).default,
+  ping: async () => (await import("./network-commands.ts")).Ping,
   server: async () => (await import("./commands/server.ts")).default,
   show: async () => (await import("./commands/show.ts")).default,
   ssh: async () => (await import("./network-commands.ts")).Ssh,

@@ -1,2 +1,4 @@
 /** Commands that need the engine: a bundle of their own, so that the others start without it. */
+
+export { default as Ping } from "./commands/ping.ts";
 export { default as Ssh } from "./commands/ssh.ts";

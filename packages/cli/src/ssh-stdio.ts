@@ -12,8 +12,9 @@ import { booleanFlag, stringFlag } from "./flags/spec.ts";
 import { SSH_FLAGS } from "./flags/ssh.ts";
 import { connectWorkspace } from "./services/connect.ts";
 import { openDeployment } from "./services/deployment.ts";
+import { reportConnection } from "./services/network-info.ts";
 import { SSH_PORT } from "./services/ports.ts";
-import { connectOptions } from "./services/ssh-options.ts";
+import { connectOptions, reportOptions } from "./services/ssh-options.ts";
 import { createLogger } from "./ui/logger.ts";
 
 export function runStdio(argv: readonly string[]): void {
@@ -35,12 +36,19 @@ async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void
     verbose: booleanFlag(line.values, "verbose"),
     logDir: stringFlag(line.values, "log-dir"),
   });
-  const { connection } = await connectWorkspace({
+  const { connection, workspace } = await connectWorkspace({
     ...connectOptions(line),
     deployment: openDeployment(line.values),
     signal,
     logger,
     onStage: (text) => logger.log("debug", text),
+  });
+  const stopReporting = reportConnection({
+    ...reportOptions(line),
+    connection,
+    workspace: workspace.name,
+    command: "ssh --stdio",
+    logger,
   });
   try {
     const stream = await connection.dial(SSH_PORT, { signal });
@@ -51,6 +59,7 @@ async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void
       pipeline(stream, process.stdout, { signal, end: false }),
     ]);
   } finally {
+    stopReporting();
     await connection.close();
   }
 }

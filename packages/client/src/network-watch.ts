@@ -108,26 +108,45 @@ export class NetworkWatch {
     });
   }
 
-  async #run(map: DerpMap, signal: AbortSignal): Promise<void> {
+  /** A complete run for whoever asks. Rejects with `signal.reason`, or when there is no relay map yet. */
+  async check(signal: AbortSignal): Promise<NetReport> {
+    if (this.#map === undefined) throw new Error("there is no relay map yet");
+    return runNetcheck({
+      ...(await this.#netcheckOptions(this.#map, signal)),
+      full: true,
+      measureRelays: true,
+      hairpin: true,
+    });
+  }
+
+  async #netcheckOptions(map: DerpMap, signal: AbortSignal) {
     const { deployment, driver, blockDirect } = this.#options;
     const { ipv4, ipv6 } = driver.udpPorts;
-    const full = monotonicNow() - this.#fullAt > FULL_INTERVAL_MS;
-    const seen: AddrPort[] = [];
-    const previous = this.#report;
-    const report = await runNetcheck({
+    return {
       map,
       socket: blockDirect
         ? undefined
         : {
             families: { ipv4: ipv4 !== undefined, ipv6: ipv6 !== undefined },
-            send: (to, bytes) => driver.sendStun(to, bytes),
-            onStun: (listener) => driver.onStun(listener),
+            send: (to: AddrPort, bytes: Uint8Array) => driver.sendStun(to, bytes),
+            onStun: (listener: (datagram: Uint8Array) => void) => driver.onStun(listener),
           },
+      dialer: deployment.dialer,
+      headers: await deployment.extraHeaders(),
+      signal,
+      logger: this.#logger,
+    };
+  }
+
+  async #run(map: DerpMap, signal: AbortSignal): Promise<void> {
+    const full = monotonicNow() - this.#fullAt > FULL_INTERVAL_MS;
+    const seen: AddrPort[] = [];
+    const previous = this.#report;
+    const report = await runNetcheck({
+      ...(await this.#netcheckOptions(map, signal)),
       ...(previous === undefined ? {} : { previous }),
       full,
       hairpin: full,
-      dialer: deployment.dialer,
-      headers: await deployment.extraHeaders(),
       measureRelays: full,
       onMapped: (mapped) => {
         seen.push(mapped);
@@ -135,8 +154,6 @@ export class NetworkWatch {
         this.#mapped = [...seen, ...this.#mapped];
         this.#publish();
       },
-      signal,
-      logger: this.#logger,
     });
     if (signal.aborted) return;
     this.#report = report;

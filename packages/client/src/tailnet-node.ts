@@ -234,6 +234,11 @@ export class TailnetNode implements AsyncDisposable {
     return this.#watch.report;
   }
 
+  /** A fresh and complete look at our network; the picture that is kept is not touched. */
+  async checkNetwork(signal: AbortSignal): Promise<NetReport> {
+    return this.#watch.check(signal);
+  }
+
   /** One disco ping to a peer: by relay and directly, the first pong wins. Rejects with ERR_NO_PEER or `signal.reason`. */
   async discoPing(id: string, options: { readonly signal: AbortSignal }): Promise<DiscoPong> {
     const node = this.peerNode(id);
@@ -337,9 +342,10 @@ export class TailnetNode implements AsyncDisposable {
   }
 
   #setEndpoints(endpoints: readonly AddrPort[], guesses: readonly AddrPort[]): void {
+    const changed = endpointTexts(endpoints).join() !== endpointTexts(this.#endpoints).join();
     this.#endpoints = endpoints;
     this.driver.setOwnEndpoints(endpoints, guesses);
-    if (this.#homeRegion !== 0) this.#selfChanged();
+    if (changed && this.#homeRegion !== 0) this.#selfChanged();
   }
 
   #chooseHome(latencyMs: ReadonlyMap<number, number>): void {

@@ -5,9 +5,10 @@ import { booleanFlag, listFlag, stringFlag, UsageError } from "../flags/spec.ts"
 import { SSH_FLAGS } from "../flags/ssh.ts";
 import { connectWorkspace } from "../services/connect.ts";
 import { openDeployment } from "../services/deployment.ts";
+import { reportConnection } from "../services/network-info.ts";
 import { SSH_PORT } from "../services/ports.ts";
 import { parseRemoteForward } from "../services/remote-forward.ts";
-import { connectOptions } from "../services/ssh-options.ts";
+import { connectOptions, reportOptions } from "../services/ssh-options.ts";
 import { runSshSession } from "../services/ssh-session.ts";
 import { createLogger } from "../ui/logger.ts";
 import { StageLine } from "../ui/stages.ts";
@@ -36,16 +37,24 @@ export default class Ssh extends BaseCommand {
     const interactive = process.stdin.isTTY === true && process.stdout.isTTY === true;
     const pty = command === undefined ? interactive : booleanFlag(line.values, "tty");
     const stages = new StageLine();
+    const logger = createLogger({
+      verbose: booleanFlag(line.values, "verbose"),
+      logDir: stringFlag(line.values, "log-dir"),
+    });
     try {
       const { connection, workspace } = await connectWorkspace({
         ...connectOptions(line),
         deployment: openDeployment(line.values),
         signal,
-        logger: createLogger({
-          verbose: booleanFlag(line.values, "verbose"),
-          logDir: stringFlag(line.values, "log-dir"),
-        }),
+        logger,
         onStage: (text) => stages.set(text),
+      });
+      const stopReporting = reportConnection({
+        ...reportOptions(line),
+        connection,
+        workspace: workspace.name,
+        command: "ssh",
+        logger,
       });
       try {
         stages.set("Opening the session");
@@ -71,6 +80,7 @@ export default class Ssh extends BaseCommand {
         signal.throwIfAborted();
         return code;
       } finally {
+        stopReporting();
         await connection.close();
       }
     } finally {

@@ -1,6 +1,8 @@
 import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag, numberFlag, stringFlag, UsageError } from "../flags/spec.ts";
 import type { ConnectRequest } from "./connect.ts";
+import { configDirOf } from "./deployment.ts";
+import type { ReportOptions } from "./network-info.ts";
 
 /** The part of a `coder ssh` line that says where to and how to wait: the same for both starts. */
 export function connectOptions(
@@ -16,5 +18,14 @@ export function connectOptions(
     timeoutMs: numberFlag(line.values, "connect-timeout") ?? 0,
     disableDirect: booleanFlag(line.values, "disable-direct-connections"),
     region: stringFlag(line.values, "region"),
+  };
+}
+
+/** Where the connection is told about: the status file of this machine, and the file that editors ask for. */
+export function reportOptions(line: ParsedLine): Pick<ReportOptions, "networkInfoDir" | "intervalMs" | "configDir"> {
+  return {
+    networkInfoDir: stringFlag(line.values, "network-info-dir"),
+    intervalMs: numberFlag(line.values, "network-info-interval") ?? 5_000,
+    configDir: configDirOf(line.values),
   };
 }

@@ -228,6 +228,7 @@ export class Discovery implements Prober {
     let sent = false;
     for (const candidate of this.#config.blockDirect ? [] : targets) {
       if (!this.#budget.take(candidate.path.address.address, now)) continue;
+      candidate.pingsSent++;
       this.#sendPing(peer, endpoint, candidate, DISCO_PADDED_BYTES, undefined, first);
       sent = true;
     }

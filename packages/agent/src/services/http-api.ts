@@ -1,0 +1,152 @@
+/**
+ * The agent's HTTP API inside the tunnel (port 4): what a client asks about the workspace's side. Served on streams of the
+ * tunnel alone; nothing listens on an interface of the host.
+ */
+import { readFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { networkInterfaces } from "node:os";
+import type { Duplex } from "node:stream";
+import { formatAddrPort } from "wg-userspace/base/ip";
+import type { Logger } from "wg-userspace/base/ports";
+import type { NetReport } from "wg-userspace/netcheck/report";
+import { netReportToJson } from "wg-userspace/netcheck/report-json";
+import { listeningPorts } from "./listening-ports.ts";
+
+const IO_LIMIT_MS = 20_000;
+const MAX_CONNECTIONS = 64;
+const PORTS_FRESH_MS = 1_000;
+/** Below this an interface cannot carry full-size packets of the tunnel. */
+const LEAST_MTU = 1378;
+
+export interface HttpApiOptions {
+  /** A fresh look at the workspace's network. */
+  readonly netcheck: (signal: AbortSignal) => Promise<NetReport>;
+  readonly logger: Logger;
+}
+
+export class HttpApi {
+  readonly #options: HttpApiOptions;
+  readonly #server: Server;
+  #open = 0;
+  #ports: { readonly at: number; readonly body: unknown } | undefined;
+
+  constructor(options: HttpApiOptions) {
+    this.#options = options;
+    this.#server = createServer((request, response) => {
+      this.#answer(request, response).catch((error: unknown) => {
+        options.logger.log("warn", "request inside the tunnel failed", { path: request.url, error: String(error) });
+        if (!response.headersSent) reply(response, 500, { message: "Internal error.", detail: String(error) });
+        else response.destroy();
+      });
+    });
+    this.#server.requestTimeout = IO_LIMIT_MS;
+    this.#server.headersTimeout = IO_LIMIT_MS;
+  }
+
+  /** Serves one connection of the tunnel; owns the stream. */
+  handleConnection(stream: Duplex): void {
+    if (this.#open >= MAX_CONNECTIONS) {
+      stream.destroy();
+      return;
+    }
+    this.#open++;
+    stream.on("error", () => undefined); // the client went away
+    stream.once("close", () => this.#open--);
+    this.#server.emit("connection", stream);
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = (request.url ?? "/").split("?")[0];
+    if (request.method !== "GET") return reply(response, 405, { message: "Only GET is answered here." });
+    if (path === "/") return reply(response, 200, { message: "Hello from the agent!" });
+    if (path === "/api/v0/listening-ports") return reply(response, 200, this.#listeningPorts());
+    if (path === "/api/v0/netcheck") return reply(response, 200, await this.#netcheck());
+    reply(response, 404, { message: "Route not found." });
+  }
+
+  #listeningPorts(): unknown {
+    const now = performance.now();
+    if (this.#ports === undefined || now - this.#ports.at > PORTS_FRESH_MS)
+      this.#ports = { at: now, body: { ports: listeningPorts() } };
+    return this.#ports.body;
+  }
+
+  async #netcheck(): Promise<unknown> {
+    const interfaces = interfacesReport();
+    try {
+      const report = await this.#options.netcheck(AbortSignal.timeout(IO_LIMIT_MS / 2));
+      return {
+        severity: "ok",
+        warnings: [],
+        dismissed: false,
+        net_info: netInfo(report),
+        interfaces,
+        // Beyond what stock agents say: the whole report, and what each server saw.
+        report: netReportToJson(report),
+        observations: report.observations.map(({ node, server, mapped, rttMs }) => ({
+          node,
+          server: formatAddrPort(server),
+          mapped: formatAddrPort(mapped),
+          rtt_ms: rttMs,
+        })),
+      };
+    } catch (error) {
+      return { error: String(error), severity: "error", warnings: [], dismissed: false, net_info: null, interfaces };
+    }
+  }
+}
+
+/** The part of a report that nodes publish about themselves, with the names of Go's tailcfg.NetInfo. */
+function netInfo(report: NetReport): Record<string, unknown> {
+  return {
+    MappingVariesByDestIP: report.mappingVariesByDestIp ?? null,
+    HairPinning: report.hairPinning ?? null,
+    WorkingIPv6: report.ipv6,
+    OSHasIPv6: report.osHasIpv6,
+    WorkingUDP: report.udp,
+    WorkingICMPv4: report.icmpv4,
+    UPnP: report.upnp ?? null,
+    PMP: report.pmp ?? null,
+    PCP: report.pcp ?? null,
+    PreferredDERP: report.preferredDerp,
+    DERPLatency: Object.fromEntries([...report.regionLatencyMs].map(([region, ms]) => [`${region}-v4`, ms / 1000])),
+  };
+}
+
+function interfacesReport(): unknown {
+  const interfaces = Object.entries(networkInterfaces())
+    .filter(([, addresses]) => addresses?.some(({ internal }) => !internal))
+    .map(([name, addresses]) => ({
+      name,
+      mtu: mtuOf(name),
+      addresses: (addresses ?? []).map(({ cidr, address }) => cidr ?? address),
+    }));
+  const low = interfaces.filter(({ mtu }) => mtu > 0 && mtu < LEAST_MTU);
+  return {
+    severity: low.length > 0 ? "warning" : "ok",
+    warnings: low.map(({ name, mtu }) => ({
+      code: "EIF01",
+      message: `network interface ${name} has MTU ${mtu} (less than ${LEAST_MTU}), which may degrade the quality of direct connections`,
+    })),
+    dismissed: false,
+    interfaces,
+  };
+}
+
+function mtuOf(name: string): number {
+  try {
+    return Number(readFileSync(`/sys/class/net/${name}/mtu`, "utf8")) || 0;
+  } catch {
+    return 0; // no Linux: Node cannot tell
+  }
+}
+
+function reply(response: ServerResponse, status: number, body: unknown): void {
+  const text = JSON.stringify(body);
+  response.writeHead(status, {
+    "Content-Type": "application/json; charset=utf-8",
+    "Content-Length": Buffer.byteLength(text),
+    Connection: "close",
+  });
+  response.end(text);
+}

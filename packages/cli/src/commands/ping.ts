@@ -1,0 +1,190 @@
+import { BaseCommand } from "../base-command.ts";
+import { findCauses } from "../diagnosis/causes.ts";
+import { formatDuration } from "../diagnosis/durations.ts";
+import {
+  causeLines,
+  type Paint,
+  type PingOutcome,
+  PLAIN,
+  peerBlock,
+  pingLine,
+  summarize,
+  summaryTable,
+  timestamp,
+  verdictLine,
+  verdictOf,
+} from "../diagnosis/ping-text.ts";
+import { EXIT } from "../errors/user-error.ts";
+import type { ParsedLine } from "../flags/parse.ts";
+import { booleanFlag, type FlagSpec, numberFlag, stringFlag, UsageError } from "../flags/spec.ts";
+import { connectWorkspace } from "../services/connect.ts";
+import { openDeployment } from "../services/deployment.ts";
+import { collectFacts } from "../services/facts.ts";
+import { pingOnce, runPings } from "../services/ping.ts";
+import { createLogger } from "../ui/logger.ts";
+import { OUTPUT_FLAGS, printJson } from "../ui/output.ts";
+import { StageLine } from "../ui/stages.ts";
+
+/** Collecting what may be wrong ends after this, whatever is still missing. */
+const DIAGNOSIS_MS = 30_000;
+const TROUBLESHOOTING = "See docs/troubleshooting.md#not-direct";
+
+export const PING_FLAGS: readonly FlagSpec[] = [
+  {
+    name: "num",
+    char: "n",
+    kind: "integer",
+    default: "0",
+    value: "count",
+    summary: "Stop after this many pings; 0 goes on until Ctrl-C",
+  },
+  { name: "wait", kind: "duration", default: "1s", value: "duration", summary: "Time from one ping to the next" },
+  {
+    name: "timeout",
+    char: "t",
+    kind: "duration",
+    default: "5s",
+    value: "duration",
+    summary: "How long one ping may take",
+  },
+  { name: "time", kind: "boolean", summary: "Print the local time before each line" },
+  { name: "utc", kind: "boolean", summary: "Print the time in UTC before each line" },
+  {
+    name: "connect-timeout",
+    kind: "duration",
+    default: "30s",
+    value: "duration",
+    summary: "Give up when the workspace cannot be reached within this time; 0 waits for ever",
+  },
+  ...OUTPUT_FLAGS.filter((flag) => flag.name === "output"),
+];
+
+export default class Ping extends BaseCommand {
+  static override summary = "Ping a workspace: which path it takes, how long it needs, and why it is not direct";
+  static override description =
+    "Says for every answer whether it came directly (p2p) or through a relay (DERP). When it is not direct, the causes on both sides are named with their evidence. A stopped workspace is not started. Exit code 1 when no ping was answered.";
+  static override examples = [
+    "<%= config.bin %> ping dev",
+    "<%= config.bin %> ping -n 5 --time dev",
+    "<%= config.bin %> ping -n 1 --output json dev",
+  ];
+  static override specs = PING_FLAGS;
+  static override words = [{ name: "workspace", summary: "[owner/]workspace[.agent]", required: true }];
+
+  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<number> {
+    const json = line.values["output"] === "json";
+    const verbose = booleanFlag(line.values, "verbose");
+    const options = pingOptions(line);
+    const stages = new StageLine();
+    const say = (text: string): void => void process.stderr.write(`${text}\n`);
+    const { connection, workspace } = await connectWorkspace({
+      name: line.words[0]!,
+      wait: "no",
+      timeoutMs: numberFlag(line.values, "connect-timeout") ?? 0,
+      disableDirect: booleanFlag(line.values, "disable-direct-connections"),
+      region: stringFlag(line.values, "region"),
+      deployment: openDeployment(line.values),
+      signal,
+      logger: createLogger({ verbose, logDir: undefined }),
+      onStage: (text) => stages.set(text),
+    }).finally(() => stages.clear());
+    try {
+      if (!json && !verbose) stages.set("Collecting diagnostics");
+      const silent = await pingOnce(connection, options.timeoutMs, signal);
+      const wasDirect = silent?.ok === true && silent.pong.path.kind === "direct";
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(DIAGNOSIS_MS)]);
+      const causes = findCauses(await collectFacts(connection, limit));
+      stages.clear();
+      if (!json) {
+        for (const text of peerBlock(connection.pathReport(), paintFor(process.stderr))) say(text);
+        const worth = wasDirect && !verbose ? causes.filter(({ code }) => code === "low-mtu") : causes;
+        const lines = causeLines(worth, verbose, paintFor(process.stderr));
+        if (lines.length > 0) for (const text of ["", ...lines]) say(text);
+        say("");
+      }
+      let relayedBefore = false;
+      let told = false;
+      const outcomes = await runPings({
+        target: connection,
+        ...options,
+        signal,
+        onOutcome: (outcome) => {
+          if (json) return;
+          const stamp = options.stamp === undefined ? "" : timestamp(outcome.atUnixMs, options.stamp === "utc");
+          const direct = outcome.ok && outcome.pong.path.kind === "direct";
+          if (direct && relayedBefore && !told) {
+            told = true;
+            const after = connection.pathReport().timeToDirectMs ?? 0;
+            process.stdout.write(`p2p connection established in ${formatDuration(Math.round(after))}\n`);
+          }
+          relayedBefore ||= outcome.ok && !direct;
+          process.stdout.write(`${stamp}${pingLine(workspace.name, outcome, paintFor(process.stdout))}\n`);
+        },
+      });
+      this.#conclude(outcomes, workspace.name, json, connection, causes);
+      return outcomes.some(({ ok }) => ok) || (outcomes.length === 0 && silent?.ok === true) ? EXIT.ok : EXIT.failure;
+    } finally {
+      stages.clear();
+      await connection.close();
+    }
+  }
+
+  #conclude(
+    outcomes: readonly PingOutcome[],
+    workspace: string,
+    json: boolean,
+    connection: Awaited<ReturnType<typeof connectWorkspace>>["connection"],
+    causes: ReturnType<typeof findCauses>,
+  ): void {
+    const summary = summarize(outcomes);
+    if (!json) {
+      process.stderr.write(`${verdictLine(outcomes, TROUBLESHOOTING, paintFor(process.stderr))}\n`);
+      process.stdout.write(summaryTable(workspace, summary));
+      return;
+    }
+    const peer = connection.pathReport();
+    printJson({
+      workspace,
+      pings: outcomes.map((outcome) =>
+        outcome.ok
+          ? {
+              ok: true,
+              at: new Date(outcome.atUnixMs).toISOString(),
+              rttMs: outcome.pong.rttMs,
+              path: outcome.pong.path,
+            }
+          : {
+              ok: false,
+              at: new Date(outcome.atUnixMs).toISOString(),
+              timedOut: outcome.timedOut,
+              error: outcome.error,
+            },
+      ),
+      summary,
+      verdict: verdictOf(outcomes),
+      ...(peer.timeToDirectMs === undefined ? {} : { timeToDirectMs: peer.timeToDirectMs }),
+      peer,
+      causes,
+    });
+  }
+}
+
+function pingOptions(line: ParsedLine) {
+  const count = numberFlag(line.values, "num") ?? 0;
+  if (count < 0) throw new UsageError(`--num is ${count}; it takes 0 or more`);
+  const timeoutMs = numberFlag(line.values, "timeout") ?? 5_000;
+  if (timeoutMs <= 0) throw new UsageError("--timeout takes more than 0");
+  const utc = booleanFlag(line.values, "utc");
+  return {
+    count,
+    everyMs: numberFlag(line.values, "wait") ?? 1_000,
+    timeoutMs,
+    stamp: utc ? ("utc" as const) : booleanFlag(line.values, "time") ? ("local" as const) : undefined,
+  };
+}
+
+function paintFor(stream: NodeJS.WriteStream): Paint {
+  if (stream.isTTY !== true || (process.env["NO_COLOR"] ?? "") !== "") return PLAIN;
+  const wrap = (code: string) => (text: string) => `\u001b[${code}m${text}\u001b[0m`;
+  return { keyword: wrap("1;36"), good: wrap("32"), bad: wrap("33") };
+}

@@ -1,0 +1,267 @@
+/**
+ * Why a connection is not direct, or slow: causes with their evidence, what to change, and who must change it. Pure: facts in,
+ * causes out, the weightiest first.
+ */
+import type { CandidateReport, PeerPathReport } from "coder-client/path-report";
+import { formatAddrPort } from "wg-userspace/base/ip";
+import type { NetReport } from "wg-userspace/netcheck/report";
+
+export type Side = "this machine" | "workspace" | "network between" | "administrator";
+
+export interface Cause {
+  readonly code: string;
+  /** Who must act. */
+  readonly side: Side;
+  /** Where it was found. */
+  readonly scope: "general" | "client" | "agent";
+  readonly severity: "blocks-direct" | "slows" | "note";
+  /** One sentence. */
+  readonly what: string;
+  readonly evidence: readonly string[];
+  /** What to change, one sentence. */
+  readonly fix: string;
+  /** Where it is explained. */
+  readonly link: string;
+}
+
+export interface InterfaceFact {
+  readonly name: string;
+  readonly mtu: number;
+  readonly addresses: readonly string[];
+}
+
+export interface Facts {
+  readonly report: PeerPathReport;
+  readonly own: NetReport | undefined;
+  readonly agent: NetReport | undefined;
+  /** Why there is no report of the agent. */
+  readonly agentMissing?: string;
+  readonly ownInterfaces: readonly InterfaceFact[];
+  readonly agentInterfaces: readonly InterfaceFact[] | undefined;
+  /** Whether the relay map names any STUN server. */
+  readonly mapHasStun: boolean;
+}
+
+/** An interface below this cannot carry a full-size packet of the tunnel (health code EIF01). */
+export const LEAST_MTU = 1378;
+const HIGH_LOSS = 0.05;
+const HIGH_RELAY_RTT_MS = 300;
+const DOCUMENT = "docs/troubleshooting.md";
+const SEVERITIES: readonly Cause["severity"][] = ["blocks-direct", "slows", "note"];
+
+/** Ranked: what blocks first, then what slows; within that as listed here. */
+export function findCauses(facts: Facts): Cause[] {
+  const isDirect = facts.report.path?.kind === "direct";
+  const causes = [
+    ...(isDirect ? [] : blocked(facts)),
+    ...(isDirect ? [] : natCauses(facts)),
+    ...lowMtu(facts),
+    ...(isDirect ? [] : silentCandidates(facts)),
+    ...slowness(facts),
+    ...missingReport(facts),
+  ];
+  return causes
+    .map((cause, index) => ({ cause, index }))
+    .sort((a, b) => rank(a.cause) - rank(b.cause) || a.index - b.index)
+    .map(({ cause }) => cause);
+}
+
+function rank({ severity }: Cause): number {
+  return SEVERITIES.indexOf(severity);
+}
+
+function blocked({ report, mapHasStun }: Facts): Cause[] {
+  const causes: Cause[] = [];
+  if (report.directBlocked === "this-client") {
+    causes.push({
+      code: "direct-disabled",
+      side: "this machine",
+      scope: "general",
+      severity: "blocks-direct",
+      what: "Direct connections are disabled for this command.",
+      evidence: ["--disable-direct-connections or CODER_DISABLE_DIRECT_CONNECTIONS is set"],
+      fix: "leave the flag and the variable out",
+      link: `${DOCUMENT}#direct-disabled`,
+    });
+  }
+  if (report.directBlocked === "deployment") {
+    causes.push({
+      code: "direct-blocked",
+      side: "administrator",
+      scope: "general",
+      severity: "blocks-direct",
+      what: "The deployment forbids direct connections.",
+      evidence: ["the server runs with --block-direct-connections (CODER_BLOCK_DIRECT)"],
+      fix: "ask an administrator whether they may be allowed",
+      link: `${DOCUMENT}#direct-blocked`,
+    });
+  }
+  if (report.directBlocked === undefined && !mapHasStun) {
+    causes.push({
+      code: "no-stun",
+      side: "administrator",
+      scope: "general",
+      severity: "blocks-direct",
+      what: "The deployment names no STUN server, so nobody behind a NAT learns its public address.",
+      evidence: ["the relay map has no node with a STUN port"],
+      fix: "let the server answer STUN (--stun-address) or name servers (--derp-server-stun-addresses)",
+      link: `${DOCUMENT}#no-stun`,
+    });
+  }
+  return causes;
+}
+
+function natCauses({ report, own, agent, mapHasStun }: Facts): Cause[] {
+  if (report.directBlocked !== undefined) return [];
+  const causes: Cause[] = [];
+  const sides = [["client", "this machine", own] as const, ["agent", "workspace", agent] as const];
+  for (const [scope, side, net] of sides) {
+    if (net === undefined) continue;
+    if (mapHasStun && !net.udp) {
+      causes.push({
+        code: "udp-blocked",
+        side,
+        scope,
+        severity: "blocks-direct",
+        what: `No STUN server answers ${scope === "client" ? "this machine" : "the workspace"} over UDP.`,
+        evidence: [
+          net.ipv4CanSend || net.ipv6CanSend ? "requests were sent, no answer came" : "no request could be sent",
+        ],
+        fix: "let UDP out in the firewall there: to port 3478 and to any port, with answers coming back",
+        link: `${DOCUMENT}#udp-blocked`,
+      });
+    }
+    if (net.mappingVariesByDestIp === true) {
+      const other = scope === "client" ? agent : own;
+      const both = other?.mappingVariesByDestIp === true;
+      causes.push({
+        code: "hard-nat",
+        side,
+        scope,
+        severity: "blocks-direct",
+        what: `The NAT in front of ${scope === "client" ? "this machine" : "the workspace"} uses another port for every destination (hard NAT).`,
+        evidence: mappings(net),
+        fix: both
+          ? "one of the two NATs must change: use endpoint-independent mapping, allow port mapping (UPnP, NAT-PMP, PCP), or forward a UDP port"
+          : "use endpoint-independent mapping there, allow port mapping (UPnP, NAT-PMP, PCP), or forward a UDP port",
+        link: `${DOCUMENT}#hard-nat`,
+      });
+    }
+  }
+  if (report.receivedNode && report.peerEndpoints.length === 0) {
+    causes.push({
+      code: "peer-without-endpoints",
+      side: "workspace",
+      scope: "agent",
+      severity: "blocks-direct",
+      what: "The workspace names no address of its own.",
+      evidence: ["its node message has an empty list of endpoints"],
+      fix: "check that the agent may use UDP and that it was not started without direct connections",
+      link: `${DOCUMENT}#peer-without-endpoints`,
+    });
+  }
+  return causes;
+}
+
+/** What each server saw, while servers are known; otherwise the verdict alone. */
+function mappings(net: NetReport): string[] {
+  const seen = net.observations.filter(({ mapped }) => mapped.address.length === 4);
+  if (seen.length === 0) return ["its STUN servers saw different public ports"];
+  return seen.map(
+    ({ node, server, mapped }) => `STUN server ${node} (${formatAddrPort(server)}) saw ${formatAddrPort(mapped)}`,
+  );
+}
+
+function lowMtu({ ownInterfaces, agentInterfaces }: Facts): Cause[] {
+  const found = (interfaces: readonly InterfaceFact[] | undefined, scope: "client" | "agent", side: Side): Cause[] => {
+    const low = (interfaces ?? []).filter(({ mtu }) => mtu > 0 && mtu < LEAST_MTU);
+    if (low.length === 0) return [];
+    return [
+      {
+        code: "low-mtu",
+        side,
+        scope,
+        severity: "slows",
+        what: `A network interface of ${scope === "client" ? "this machine" : "the workspace"} takes packets of less than ${LEAST_MTU} bytes.`,
+        evidence: low.map(({ name, mtu }) => `${name}: MTU ${mtu}`),
+        fix: "raise its MTU, or take that VPN off the way to the other side; until then traffic is relayed where the path is too narrow",
+        link: `${DOCUMENT}#low-mtu`,
+      },
+    ];
+  };
+  return [...found(ownInterfaces, "client", "this machine"), ...found(agentInterfaces, "agent", "workspace")];
+}
+
+function silentCandidates({ report }: Facts): Cause[] {
+  const probed = report.candidates.filter(({ pingsSent }) => pingsSent > 0);
+  if (
+    report.directBlocked !== undefined ||
+    probed.length === 0 ||
+    probed.some(({ pongsReceived }) => pongsReceived > 0)
+  )
+    return [];
+  return [
+    {
+      code: "no-answer",
+      side: "network between",
+      scope: "general",
+      severity: "blocks-direct",
+      what: "None of the workspace's addresses answered our probes.",
+      evidence: probed.map(probeLine),
+      fix: "allow UDP between the two networks, or behind one of them an inbound UDP port (agent: --tailnet-listen-port)",
+      link: `${DOCUMENT}#no-answer`,
+    },
+  ];
+}
+
+function probeLine({ endpoint, pingsSent, sources }: CandidateReport): string {
+  return `${endpoint} (from ${sources.join(", ") || "nowhere"}): ${pingsSent} probes, no answer`;
+}
+
+function slowness({ report }: Facts): Cause[] {
+  const causes: Cause[] = [];
+  const inUse = report.candidates.find(({ state }) => state === "in-use");
+  if (inUse?.loss !== undefined && inUse.loss > HIGH_LOSS) {
+    causes.push({
+      code: "loss",
+      side: "network between",
+      scope: "general",
+      severity: "slows",
+      what: `The direct path loses ${Math.round(100 * inUse.loss)} % of the probes.`,
+      evidence: [`${inUse.endpoint}: ${inUse.pongsReceived} of ${inUse.pingsSent} answered`],
+      fix: "look for a weak wireless link or an overloaded line on the way",
+      link: `${DOCUMENT}#loss`,
+    });
+  }
+  if (report.path?.kind === "relayed" && report.relayRttMs !== undefined && report.relayRttMs > HIGH_RELAY_RTT_MS) {
+    causes.push({
+      code: "slow-relay",
+      side: "administrator",
+      scope: "general",
+      severity: "slows",
+      what: `The way through relay "${report.path.region.name}" takes ${Math.round(report.relayRttMs)} ms.`,
+      evidence: [
+        `our home relay: ${report.ownRegion?.name ?? "none"}, the workspace's: ${report.peerRegion?.name ?? "none"}`,
+      ],
+      fix: "try another one with --region, or have a relay set up nearer to both ends",
+      link: `${DOCUMENT}#slow-relay`,
+    });
+  }
+  return causes;
+}
+
+function missingReport({ agent, agentMissing }: Facts): Cause[] {
+  if (agent !== undefined || agentMissing === undefined) return [];
+  return [
+    {
+      code: "agent-report-missing",
+      side: "workspace",
+      scope: "agent",
+      severity: "note",
+      what: "The agent gave no report of its network, so its side is not judged.",
+      evidence: [agentMissing],
+      fix: "update the agent if it is an old one",
+      link: `${DOCUMENT}#agent-report-missing`,
+    },
+  ];
+}

@@ -1,0 +1,105 @@
+/** What the agent says about its own network: its HTTP API inside the tunnel. */
+import { request } from "node:http";
+import type { Duplex } from "node:stream";
+import { parseAddrPort } from "wg-userspace/base/ip";
+import type { NetReport, StunObservation } from "wg-userspace/netcheck/report";
+import { netReportFromJson } from "wg-userspace/netcheck/report-json";
+import type { InterfaceFact } from "../diagnosis/causes.ts";
+
+const HTTP_API_PORT = 4;
+const MAX_ANSWER_BYTES = 1024 * 1024;
+const MAX_LIST = 64;
+
+export interface Dialable {
+  dial(port: number, options: { readonly signal: AbortSignal }): Promise<Duplex>;
+}
+
+export interface AgentNetwork {
+  readonly report: NetReport | undefined;
+  readonly interfaces: readonly InterfaceFact[] | undefined;
+}
+
+/** Asks the agent to look at its network. Rejects with what went wrong, or `signal.reason`. */
+export async function agentNetwork(connection: Dialable, signal: AbortSignal): Promise<AgentNetwork> {
+  const { status, body } = await get(connection, "/api/v0/netcheck", signal);
+  if (status === 404) throw new Error("this agent cannot look at its network: it is an old one");
+  if (status !== 200) throw new Error(`the agent answered with HTTP ${status}`);
+  return agentNetworkFromJson(body);
+}
+
+/** Tolerant: whatever is missing is unknown. Reads a stock agent's answer as well as ours. */
+export function agentNetworkFromJson(body: unknown): AgentNetwork {
+  const fields = record(body);
+  const report = netReportFromJson(fields["report"]) ?? fromNetInfo(record(fields["net_info"]));
+  const listed = record(fields["interfaces"])["interfaces"];
+  return {
+    report: report && { ...report, observations: observationsFrom(fields["observations"]) },
+    interfaces: Array.isArray(listed) ? listed.slice(0, MAX_LIST).map(interfaceFrom) : undefined,
+  };
+}
+
+function fromNetInfo(info: Record<string, unknown>): NetReport | undefined {
+  if (Object.keys(info).length === 0) return undefined;
+  const udp = info["WorkingUDP"] === true;
+  return netReportFromJson({
+    ...info,
+    UDP: udp,
+    IPv4: udp,
+    IPv4CanSend: udp,
+    IPv6: info["WorkingIPv6"],
+    ICMPv4: info["WorkingICMPv4"],
+  });
+}
+
+function observationsFrom(json: unknown): StunObservation[] {
+  if (!Array.isArray(json)) return [];
+  return json.slice(0, MAX_LIST).flatMap((item) => {
+    const { node, server, mapped } = record(item);
+    const from = typeof server === "string" ? parseAddrPort(server) : undefined;
+    const seen = typeof mapped === "string" ? parseAddrPort(mapped) : undefined;
+    if (from === undefined || seen === undefined) return [];
+    return [{ regionId: 0, node: String(node).slice(0, 64), server: from, mapped: seen, rttMs: 0 }];
+  });
+}
+
+function interfaceFrom(json: unknown): InterfaceFact {
+  const { name, mtu, addresses } = record(json);
+  return {
+    name: String(name).slice(0, 64),
+    mtu: typeof mtu === "number" ? mtu : 0,
+    addresses: Array.isArray(addresses) ? addresses.slice(0, MAX_LIST).map(String) : [],
+  };
+}
+
+function record(json: unknown): Record<string, unknown> {
+  return typeof json === "object" && json !== null ? (json as Record<string, unknown>) : {};
+}
+
+async function get(
+  connection: Dialable,
+  path: string,
+  signal: AbortSignal,
+): Promise<{ status: number; body: unknown }> {
+  const stream = await connection.dial(HTTP_API_PORT, { signal });
+  return new Promise((resolve, reject) => {
+    const asked = request({ path, host: "agent", createConnection: () => stream as never, signal }, (response) => {
+      const chunks: Buffer[] = [];
+      let length = 0;
+      response.on("data", (chunk: Buffer) => {
+        length += chunk.length;
+        if (length > MAX_ANSWER_BYTES) asked.destroy(new Error("the agent's answer is too long"));
+        else chunks.push(chunk);
+      });
+      response.on("error", reject);
+      response.on("end", () => {
+        try {
+          resolve({ status: response.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString("utf8")) });
+        } catch {
+          resolve({ status: response.statusCode ?? 0, body: undefined });
+        }
+      });
+    });
+    asked.on("error", reject);
+    asked.end();
+  });
+}

@@ -1,0 +1,22 @@
+import { readFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+import type { InterfaceFact } from "../diagnosis/causes.ts";
+
+/** The machine's network interfaces but loopback. MTU 0 where the system does not tell it. */
+export function localInterfaces(): InterfaceFact[] {
+  return Object.entries(networkInterfaces())
+    .filter(([, addresses]) => addresses?.some(({ internal }) => !internal))
+    .map(([name, addresses]) => ({
+      name,
+      mtu: mtuOf(name),
+      addresses: (addresses ?? []).map(({ cidr, address }) => cidr ?? address),
+    }));
+}
+
+function mtuOf(name: string): number {
+  try {
+    return Number(readFileSync(`/sys/class/net/${name}/mtu`, "utf8")) || 0;
+  } catch {
+    return 0; // no Linux: Node cannot tell
+  }
+}
