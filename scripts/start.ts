@@ -47,6 +47,11 @@ async function main(): Promise<number> {
     url,
     "--cache-dir",
     join(stateDir, "server"),
+    // Both ends are on this machine: nobody needs to be told a public address.
+    "--stun-address",
+    "disable",
+    "--derp-server-stun-addresses",
+    "disable",
   ]);
   await until("the control plane", () => healthy(port));
   logIn(url);

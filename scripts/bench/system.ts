@@ -41,6 +41,7 @@ export async function startSystem(): Promise<LocalSystem> {
   const port = 20_000 + (process.pid % 20_000);
   const url = `http://127.0.0.1:${port}`;
   const at = ["--http-address", `127.0.0.1:${port}`, "--access-url", url, "--cache-dir", join(folder, "server")];
+  at.push("--stun-address", "disable", "--derp-server-stun-addresses", "disable");
   const server = start(["server", ...at]);
   await until("the control plane", server, async () => (await fetch(`${url}/healthz`)).ok);
   const who = ["--email", "bench@example.com"];

@@ -1,5 +1,5 @@
 /** What `coder ping` prints, line by line: pure, so that every line is tested. */
-import type { DiscoPong, PathRef, PeerPathReport } from "coder-client/path-report";
+import type { DiscoPong, PeerPathReport } from "coder-client/path-report";
 import { renderTable } from "../ui/table.ts";
 import type { Cause } from "./causes.ts";
 import { formatDuration } from "./durations.ts";
@@ -19,10 +19,6 @@ export interface Paint {
   bad(text: string): string;
 }
 export const PLAIN: Paint = { keyword: (text) => text, good: (text) => text, bad: (text) => text };
-
-export function pathWords(path: PathRef): string {
-  return path.kind === "direct" ? `p2p via ${path.endpoint}` : `proxied via DERP(${path.region.name})`;
-}
 
 export function timestamp(atUnixMs: number, utc: boolean): string {
   const date = new Date(atUnixMs);

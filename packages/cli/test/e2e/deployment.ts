@@ -70,6 +70,11 @@ export class TestDeployment {
         this.url,
         "--cache-dir",
         join(this.folder, "server"),
+        // Nothing is asked outside this machine, and parallel deployments need no port in common.
+        "--stun-address",
+        "disable",
+        "--derp-server-stun-addresses",
+        "disable",
       ],
       {},
     );

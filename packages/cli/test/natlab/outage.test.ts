@@ -40,6 +40,10 @@ describe.skipIf(missing.length > 0)(
           url,
           "--cache-dir",
           join(folder, "server"),
+          // Outages of relay and server: nothing may take a shorter way.
+          "--block-direct-connections",
+          "--stun-address",
+          "disable",
         ],
         { stdio: ["ignore", "ignore", "pipe"], env: environment },
       );

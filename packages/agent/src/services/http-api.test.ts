@@ -1,0 +1,93 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Server } from "node:net";
+import { type Duplex, duplexPair } from "node:stream";
+import { afterEach, expect, it } from "vitest";
+import { parseAddrPort } from "wg-userspace/base/ip";
+import type { NetReport } from "wg-userspace/netcheck/report";
+import { HttpApi } from "./http-api.ts";
+import { listeningPorts, parseProcNetTcp } from "./listening-ports.ts";
+
+const REPORT = {
+  udp: true,
+  mappingVariesByDestIp: true,
+  preferredDerp: 7,
+  regionLatencyMs: new Map([[7, 20]]),
+  regionV4LatencyMs: new Map(),
+  regionV6LatencyMs: new Map(),
+  observations: [
+    {
+      regionId: 7,
+      node: "7a",
+      server: parseAddrPort("192.0.2.1:3478")!,
+      mapped: parseAddrPort("203.0.113.9:5")!,
+      rttMs: 3,
+    },
+  ],
+} as unknown as NetReport;
+const silent = { level: "error", log: () => undefined } as const;
+const servers: Server[] = [];
+afterEach(() => {
+  for (const server of servers.splice(0)) server.close();
+});
+
+async function ask(path: string, netcheck = async () => REPORT, method = "GET") {
+  const api = new HttpApi({ netcheck, logger: silent });
+  const [client, served] = duplexPair() as [Duplex, Duplex];
+  api.handleConnection(served);
+  client.end(`${method} ${path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n`);
+  let text = "";
+  for await (const chunk of client) text += String(chunk);
+  const [head, body] = text.split("\r\n\r\n");
+  return { status: Number(head!.split(" ")[1]), body: JSON.parse(body!) };
+}
+
+it("greets", async () => {
+  expect(await ask("/")).toEqual({ status: 200, body: { message: "Hello from the agent!" } });
+});
+
+it("tells about its network in the form stock clients read, with the evidence on top", async () => {
+  const { status, body } = await ask("/api/v0/netcheck");
+  expect(status).toBe(200);
+  expect(body).toMatchObject({
+    severity: "ok",
+    warnings: [],
+    dismissed: false,
+    net_info: { WorkingUDP: true, MappingVariesByDestIP: true, PreferredDERP: 7, DERPLatency: { "7-v4": 0.02 } },
+    report: { UDP: true, RegionLatency: { "7": 20_000_000 } },
+    observations: [{ node: "7a", server: "192.0.2.1:3478", mapped: "203.0.113.9:5", rtt_ms: 3 }],
+  });
+  expect(Array.isArray(body.interfaces.interfaces)).toBe(true);
+});
+
+it("a check that fails is an answer with the reason", async () => {
+  const { status, body } = await ask("/api/v0/netcheck", async () => {
+    throw new Error("there is no relay map yet");
+  });
+  expect(status).toBe(200);
+  expect(body).toMatchObject({ severity: "error", net_info: null, error: "Error: there is no relay map yet" });
+});
+
+it("refuses other methods and routes", async () => {
+  expect((await ask("/nothing")).status).toBe(404);
+  expect((await ask("/", undefined, "POST")).status).toBe(405);
+});
+
+it("reads the kernel's table of listening sockets", () => {
+  const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 12345 1 0 100 0 0 10 0
+   1: 0100007F:1F91 0100007F:C350 01 00000000:00000000 00:00000000 00000000  1000        0 12346 1 0 100 0 0 10 0
+   2: garbage`;
+  expect(parseProcNetTcp(table)).toEqual([{ port: 8080, inode: "12345" }]);
+  expect(parseProcNetTcp("")).toEqual([]);
+});
+
+it.runIf(process.platform === "linux")("lists a port that is listened on, with the program's name", async () => {
+  const server = createServer();
+  servers.push(server);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const found = listeningPorts().find((one) => one.port === port);
+  expect(found).toMatchObject({ network: "tcp" });
+  expect(found!.process_name.length).toBeGreaterThan(0);
+});

@@ -1,0 +1,57 @@
+import { createServer, type Server } from "node:http";
+import { duplexPair } from "node:stream";
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { agentNetwork, agentNetworkFromJson, type Dialable } from "./agent-api.ts";
+
+/** An agent whose port 4 answers with this. */
+function agentWith(status: number, body: string): Dialable {
+  const server: Server = createServer((_request, response) => {
+    response.writeHead(status);
+    response.end(body);
+  });
+  return {
+    dial: async (port) => {
+      expect(port).toBe(4);
+      const [client, served] = duplexPair();
+      server.emit("connection", served);
+      return client;
+    },
+  };
+}
+const signal = (): AbortSignal => AbortSignal.timeout(5_000);
+
+it("reads a stock agent's answer", async () => {
+  const body = {
+    severity: "ok",
+    net_info: { WorkingUDP: true, MappingVariesByDestIP: true, PreferredDERP: 999 },
+    interfaces: { interfaces: [{ name: "eth0", mtu: 1280, addresses: ["10.0.0.1/24"] }] },
+  };
+  const { report, interfaces } = await agentNetwork(agentWith(200, JSON.stringify(body)), signal());
+  expect(report).toMatchObject({ udp: true, mappingVariesByDestIp: true, preferredDerp: 999 });
+  expect(interfaces).toEqual([{ name: "eth0", mtu: 1280, addresses: ["10.0.0.1/24"] }]);
+});
+
+it("reads what our agents say on top: what each server saw", () => {
+  const { report } = agentNetworkFromJson({
+    report: { UDP: true },
+    observations: [
+      { node: "a", server: "192.0.2.1:3478", mapped: "203.0.113.9:5" },
+      { node: "b", server: "bad" },
+    ],
+  });
+  expect(report?.observations).toMatchObject([{ node: "a" }]);
+});
+
+it("an old agent, or one that fails, is told apart", async () => {
+  await expect(agentNetwork(agentWith(404, ""), signal())).rejects.toThrow("an old one");
+  await expect(agentNetwork(agentWith(500, "x"), signal())).rejects.toThrow("HTTP 500");
+});
+
+it("an endless answer is cut off", async () => {
+  await expect(agentNetwork(agentWith(200, "x".repeat(2 << 20)), signal())).rejects.toThrow("too long");
+});
+
+it("reads anything without a throw", () => {
+  fc.assert(fc.property(fc.jsonValue(), (json) => void agentNetworkFromJson(json)));
+});

@@ -1,0 +1,86 @@
+/** Which path a connection takes, and what the command says about it: real processes on one machine, which reach each other directly. */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { TestDeployment } from "./deployment.ts";
+
+describe("the path of a connection", () => {
+  let deployment: TestDeployment;
+  let folder: string;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "coder-path-"));
+    deployment = await TestDeployment.start();
+    deployment.startAgent(await deployment.createWorkspace("demo"));
+    await deployment.createWorkspace("empty");
+    expect((await deployment.run(["ssh", "demo", "--", "true"])).code).toBe(0);
+  });
+
+  afterAll(async () => {
+    await deployment?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it("is direct between processes of one machine, and ping says so", async () => {
+    const ping = await deployment.run(["ping", "demo", "-n", "3"]);
+    expect(ping.code).toBe(0);
+    const lines = ping.stdout.split("\n");
+    expect(lines.filter((line) => line.startsWith("pong from demo "))).toHaveLength(3);
+    expect(lines[2]).toMatch(/^pong from demo p2p via \S+:\d+ in \d+ms$/);
+    expect(ping.stdout).toMatch(/WORKSPACE +TOTAL +SUCCESSFUL +MIN +AVG +MAX +VARIANCE\ndemo +3 +3 +\S/);
+    expect(ping.stderr).toContain("✔ preferred DERP region: 999 (Coder Embedded Relay)");
+    expect(ping.stderr).toContain("✔ You are connected directly (p2p)");
+  });
+
+  it("is relayed where this client says so, with the cause named", async () => {
+    const ping = await deployment.run(["ping", "demo", "-n", "2", "--disable-direct-connections"]);
+    expect(ping.code).toBe(0);
+    expect(ping.stdout).toContain("pong from demo proxied via DERP(Coder Embedded Relay) in ");
+    expect(ping.stdout).not.toContain("p2p");
+    expect(ping.stderr).toContain("Direct connections are disabled for this command.");
+  });
+
+  it("is told as JSON, the causes of both sides included", async () => {
+    const ping = await deployment.run(["ping", "demo", "-n", "2", "--output", "json"]);
+    const told = JSON.parse(ping.stdout);
+    expect(told).toMatchObject({ workspace: "demo", verdict: "direct", summary: { total: 2, successful: 2 } });
+    expect(told.pings.at(-1)).toMatchObject({ ok: true, path: { kind: "direct" } });
+    expect(told.timeToDirectMs).toBeGreaterThan(0);
+    expect(told.peer.candidates.some((candidate: { state: string }) => candidate.state === "in-use")).toBe(true);
+    expect(told.causes.map((cause: { code: string }) => cause.code)).not.toContain("agent-report-missing");
+    expect(ping.stderr).toBe("");
+  });
+
+  it("a workspace without an agent is not pinged, and the reason said", async () => {
+    const ping = await deployment.run(["ping", "empty", "-n", "1", "--connect-timeout", "2s"]);
+    expect(ping.code).toBe(1);
+    expect(ping.stdout).toBe("");
+    expect(ping.stderr).toContain("empty");
+  });
+
+  it("is written where editors look for it, and where this machine's connections are listed", async () => {
+    const dir = join(folder, "info");
+    const ssh = deployment.run([
+      ...["ssh", "--network-info-dir", dir, "--network-info-interval", "1s"],
+      ...["demo", "--", "sleep 3"],
+    ]);
+    for (let tries = 0; !existsSync(join(dir, `${process.pid}.json`)) && tries < 200; tries++) await sleep(25);
+    const info = JSON.parse(readFileSync(join(dir, `${process.pid}.json`), "utf8"));
+    expect(info).toMatchObject({ preferred_derp: "Coder Embedded Relay", using_coder_connect: false });
+    expect(Object.keys(info).sort()).toEqual([
+      "derp_latency",
+      "download_bytes_sec",
+      "latency",
+      "p2p",
+      "preferred_derp",
+      "upload_bytes_sec",
+      "using_coder_connect",
+    ]);
+    const listed = join(deployment.environment()["CODER_CONFIG_DIR"]!, "connections");
+    expect(readdirSync(listed).filter((name) => name.endsWith(".json"))).toHaveLength(1);
+    expect((await ssh).code).toBe(0);
+    expect(readdirSync(listed)).toEqual([]);
+  });
+});
