@@ -34,7 +34,7 @@ async function ask(path: string, netcheck = async () => REPORT, method = "GET") 
   const api = new HttpApi({ netcheck, logger: silent });
   const [client, served] = duplexPair() as [Duplex, Duplex];
   api.handleConnection(served);
-  client.end(`${method} ${path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n`);
+  client.write(`${method} ${path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n`);
   let text = "";
   for await (const chunk of client) text += String(chunk);
   const [head, body] = text.split("\r\n\r\n");
