@@ -42,6 +42,10 @@ export abstract class BaseCommand {
     process.on("SIGINT", onSignal);
     process.on("SIGTERM", onSignal);
     process.on("SIGHUP", onSignal);
+    // The reader of our output went away (`… | head`): nobody wants the rest.
+    process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+      cancel.abort(error.code === "EPIPE" ? new CancelledError("nobody reads the output") : error);
+    });
     let exit: number;
     try {
       const specs = [...command.specs, ...GLOBAL_FLAGS, HELP_FLAG];

@@ -11,6 +11,7 @@ type CommandClass = Omit<typeof BaseCommand, "prototype"> & (new (id: string, ar
 const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   agent: async () => (await import("./commands/agent.ts")).default,
   completion: async () => (await import("./commands/completion.ts")).default,
+  doctor: async () => (await import("./network-commands.ts")).Doctor,
   "external-workspaces:agent-instructions": async () =>
     (await import("./commands/external-workspaces/agent-instructions.ts")).default,
   "external-workspaces:create": async () => (await import("./commands/external-workspaces/create.ts")).default,
@@ -18,6 +19,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   list: async () => (await import("./commands/list.ts")).default,
   login: async () => (await import("./commands/login.ts")).default,
   logout: async () => (await import("./commands/logout.ts")).default,
+  netcheck: async () => (await import("./network-commands.ts")).Netcheck,
   ping: async () => (await import("./network-commands.ts")).Ping,
   server: async () => (await import("./commands/server.ts")).default,
   show: async () => (await import("./commands/show.ts")).default,

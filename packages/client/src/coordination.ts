@@ -21,7 +21,8 @@ const FINAL_STATUSES: ReadonlySet<number> = new Set([400, 401, 403, 404, 409, 50
 
 export interface CoordinationOptions {
   readonly deployment: Deployment;
-  readonly agentId: string;
+  /** The agent to reach; absent: none, and the coordinator only learns of us (our key is then welcome at its relays). */
+  readonly agentId?: string;
   readonly node: TailnetNode;
   readonly logger?: Logger;
 }
@@ -99,7 +100,9 @@ export class Coordination {
 
   async #connect(signal: AbortSignal, onConnected: () => void): Promise<void> {
     const { deployment, agentId, node } = this.#options;
-    const connection = await dialRpc(deployment, `/api/v2/workspaceagents/${agentId}/coordinate`, {
+    const path =
+      agentId === undefined ? "/api/v2/tailnet" : `/api/v2/workspaceagents/${encodeURIComponent(agentId)}/coordinate`;
+    const connection = await dialRpc(deployment, path, {
       query: { version: TAILNET_API_VERSION, resume_token: this.#resumeToken },
       signal,
     });
@@ -110,7 +113,7 @@ export class Coordination {
       const session = new TailnetSession({
         rpc: connection.rpc,
         node,
-        destinations: [agentId],
+        destinations: agentId === undefined ? [] : [agentId],
         announcesReady: false,
         logger: this.#logger,
       });

@@ -229,6 +229,11 @@ export class TailnetNode implements AsyncDisposable {
     return this.#programming.node(id);
   }
 
+  /** Regions that could only be reached by WebSocket, and why. */
+  get forcedWebSocket(): ReadonlyMap<number, string> {
+    return this.#forcedWebSocket;
+  }
+
   /** Our last network report; undefined before the first. */
   get netReport(): NetReport | undefined {
     return this.#watch.report;

@@ -16,10 +16,11 @@ import {
 } from "../diagnosis/ping-text.ts";
 import { EXIT } from "../errors/user-error.ts";
 import type { ParsedLine } from "../flags/parse.ts";
-import { booleanFlag, type FlagSpec, numberFlag, stringFlag, UsageError } from "../flags/spec.ts";
+import { booleanFlag, type FlagSpec, numberFlag, UsageError } from "../flags/spec.ts";
 import { connectWorkspace } from "../services/connect.ts";
 import { openDeployment } from "../services/deployment.ts";
 import { collectFacts } from "../services/facts.ts";
+import { PATH_FLAGS, pathConnectOptions } from "../services/path-options.ts";
 import { pingOnce, runPings } from "../services/ping.ts";
 import { createLogger } from "../ui/logger.ts";
 import { OUTPUT_FLAGS, printJson } from "../ui/output.ts";
@@ -49,13 +50,7 @@ export const PING_FLAGS: readonly FlagSpec[] = [
   },
   { name: "time", kind: "boolean", summary: "Print the local time before each line" },
   { name: "utc", kind: "boolean", summary: "Print the time in UTC before each line" },
-  {
-    name: "connect-timeout",
-    kind: "duration",
-    default: "30s",
-    value: "duration",
-    summary: "Give up when the workspace cannot be reached within this time; 0 waits for ever",
-  },
+  ...PATH_FLAGS,
   ...OUTPUT_FLAGS.filter((flag) => flag.name === "output"),
 ];
 
@@ -78,11 +73,7 @@ export default class Ping extends BaseCommand {
     const stages = new StageLine();
     const say = (text: string): void => void process.stderr.write(`${text}\n`);
     const { connection, workspace } = await connectWorkspace({
-      name: line.words[0]!,
-      wait: "no",
-      timeoutMs: numberFlag(line.values, "connect-timeout") ?? 0,
-      disableDirect: booleanFlag(line.values, "disable-direct-connections"),
-      region: stringFlag(line.values, "region"),
+      ...pathConnectOptions(line),
       deployment: openDeployment(line.values),
       signal,
       logger: createLogger({ verbose, logDir: undefined }),

@@ -53,6 +53,25 @@ describe("the path of a connection", () => {
     expect(ping.stderr).toBe("");
   });
 
+  it("is judged by doctor: healthy when direct, with the cause when not", async () => {
+    const well = await deployment.run(["doctor", "demo"]);
+    expect(well.stdout).toContain("The connection is direct");
+    expect(well.code).toBe(0);
+    const ill = await deployment.run(["doctor", "demo", "--disable-direct-connections", "--output", "json"]);
+    expect(ill.code).toBe(1);
+    expect(JSON.parse(ill.stdout)).toMatchObject({ healthy: false, causes: [{ code: "direct-disabled" }] });
+  });
+
+  it("netcheck sends a packet through the relay, and prints JSON for editors", async () => {
+    const text = await deployment.run(["netcheck"]);
+    expect(text.code).toBe(0);
+    expect(text.stdout).toContain("Relayed connections will work.");
+    const json = await deployment.run(["netcheck", "--output", "json"]);
+    const { derp } = JSON.parse(json.stdout);
+    expect(derp.regions["999"].node_reports[0]).toMatchObject({ can_exchange_messages: true, uses_websocket: false });
+    expect(derp.netcheck).toMatchObject({ UDP: false, PreferredDERP: 999 });
+  });
+
   it("a workspace without an agent is not pinged, and the reason said", async () => {
     const ping = await deployment.run(["ping", "empty", "-n", "1", "--connect-timeout", "2s"]);
     expect(ping.code).toBe(1);

@@ -15,6 +15,14 @@ export function hexDecode(text: string): Uint8Array {
   return bytes;
 }
 
+/**
+ * A copy of bytes[start, end). Not `slice`: Node's Buffer, which is a Uint8Array to the types, returns a view from it, and
+ * whoever changes that changes the sender's bytes.
+ */
+export function copyBytes(bytes: Uint8Array, start = 0, end = bytes.length): Uint8Array {
+  return new Uint8Array(bytes.subarray(start, end));
+}
+
 /** Not constant-time: for public values only. Secrets are compared with CryptoSuite.equal. */
 export function bytesEqual(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;

@@ -2,6 +2,7 @@
  * What disco messages say, inside their box: `type(1) ‖ version(1) ‖ body`, integers big-endian. Lengths are those of
  * Coder's fork: pings and pongs are padded so that an answer proves that the path carries full-size packets.
  */
+import { copyBytes } from "../base/bytes.ts";
 import { type AddrPort, ipFromBytes, isIpv4 } from "../base/ip.ts";
 import { KEY_BYTES, type NodePublicKey, nodePublicKey } from "../base/keys.ts";
 
@@ -80,13 +81,13 @@ export function parseDiscoMessage(plaintext: Uint8Array): DiscoMessage | undefin
       const hasKey = body >= DISCO_TX_ID_BYTES + KEY_BYTES;
       return {
         kind: "ping",
-        txId: plaintext.slice(2, 14),
-        nodeKey: hasKey ? nodePublicKey(plaintext.slice(14, 14 + KEY_BYTES)) : undefined,
+        txId: copyBytes(plaintext, 2, 14),
+        nodeKey: hasKey ? nodePublicKey(copyBytes(plaintext, 14, 14 + KEY_BYTES)) : undefined,
       };
     }
     case TYPE_PONG:
       if (body < DISCO_TX_ID_BYTES + ENDPOINT_BYTES) return undefined;
-      return { kind: "pong", txId: plaintext.slice(2, 14), source: readEndpoint(plaintext, 14) };
+      return { kind: "pong", txId: copyBytes(plaintext, 2, 14), source: readEndpoint(plaintext, 14) };
     case TYPE_CALL_ME_MAYBE: {
       // A body we cannot read still means something: the sender withdraws what it named before.
       if (plaintext[1] !== 0 || body % ENDPOINT_BYTES !== 0) return { kind: "call-me-maybe", endpoints: [] };
@@ -120,5 +121,5 @@ function readEndpoint(bytes: Uint8Array, at: number): AddrPort {
   const port = (bytes[at + 16]! << 8) | bytes[at + 17]!;
   let mapped = bytes[at + 10] === 0xff && bytes[at + 11] === 0xff;
   for (let i = 0; i < 10; i++) mapped &&= bytes[at + i] === 0;
-  return { address: ipFromBytes(bytes.slice(mapped ? at + 12 : at, at + 16)), port };
+  return { address: ipFromBytes(copyBytes(bytes, mapped ? at + 12 : at, at + 16)), port };
 }

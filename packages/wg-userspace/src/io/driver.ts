@@ -205,6 +205,16 @@ export class Driver implements AsyncDisposable {
     return this.#relays.homeError;
   }
 
+  /** Round trip through the relay of a region in ms: {@link RelaySet.ping}. */
+  async pingRelay(regionId: number, options: { readonly signal: AbortSignal }): Promise<number> {
+    return this.#relays.ping(regionId, options.signal);
+  }
+
+  /** Why there is no connection to the relay of a region, as far as known. */
+  relayErrorOf(regionId: number): EngineError | undefined {
+    return this.#relays.errorOf(regionId);
+  }
+
   setPeer(peer: EnginePeer): void {
     this.engine.setPeer(peer, monotonicNow());
     this.#schedule();

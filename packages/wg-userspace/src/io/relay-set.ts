@@ -1,4 +1,5 @@
-import type { EngineError } from "../base/errors.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { EngineError } from "../base/errors.ts";
 import { addMs, type Instant } from "../base/instant.ts";
 import type { NodePrivateKey, NodePublicKey } from "../base/keys.ts";
 import type { Logger } from "../base/ports.ts";
@@ -11,6 +12,7 @@ import type { RelayDialer } from "./relay-dialer.ts";
 /** A connection to a region that is not our home is closed when nothing was sent to it for this long. */
 const IDLE_CLOSE_MS = 60_000;
 const IDLE_CHECK_MS = 15_000;
+const READY_POLL_MS = 10;
 /**
  * A connection on which we sent, but heard nothing for this long, has to prove that it is alive. The kernel would retransmit
  * into a dead path for minutes.
@@ -92,6 +94,23 @@ export class RelaySet {
     if (entry === undefined) return;
     entry.lastSentAt = monotonicNow();
     entry.connection.send(peer, bytes, offset, length);
+  }
+
+  /**
+   * One round trip through the relay of a region, connecting to it first if need be. Rejects with ERR_INVALID_ARGUMENT for a
+   * region without relay, ERR_RELAY_GONE, or `signal.reason`.
+   */
+  async ping(regionId: number, signal: AbortSignal): Promise<number> {
+    const entry = this.#connect(regionId);
+    if (entry === undefined) throw new EngineError("ERR_INVALID_ARGUMENT", `region ${regionId} has no relay`);
+    while (entry.connection.state !== "ready") await sleep(READY_POLL_MS, undefined, { signal });
+    entry.lastSentAt = monotonicNow();
+    return entry.connection.ping({ signal });
+  }
+
+  /** Why the connection to a region is not there, as far as known. */
+  errorOf(regionId: number): EngineError | undefined {
+    return this.#open.get(regionId)?.connection.lastError;
   }
 
   /** Writes what this turn queued. */

@@ -1,3 +1,4 @@
+import { copyBytes } from "../base/bytes.ts";
 import type { Instant } from "../base/instant.ts";
 import type { AddrPort, IpAddress } from "../base/ip.ts";
 
@@ -106,7 +107,7 @@ export class UdpSendQueue {
       if (result !== "no-slot") return result;
     }
     if (this.length >= UDP_QUEUE_DATAGRAMS || this.#bytes + payload.length > UDP_QUEUE_BYTES) return "queue-full";
-    this.#waiting.push({ local, remote, payload: payload.slice() });
+    this.#waiting.push({ local, remote, payload: copyBytes(payload) });
     this.#bytes += payload.length;
     if (this.length === 1) this.#host.udpWaiting(this);
     return "queued";

@@ -103,3 +103,8 @@ it("no bytes make a parser throw", () => {
     }),
   );
 });
+
+it("reading leaves a Buffer as it was, so that two listeners read the same", () => {
+  const buffer = Buffer.from(encodeBindingResponse(ID, parseAddrPort("198.18.0.2:41641")!));
+  for (let i = 0; i < 2; i++) expect(formatAddrPort(parseBindingResponse(buffer)!.mapped)).toBe("198.18.0.2:41641");
+});

@@ -2,7 +2,7 @@
  * STUN Binding messages (RFC 8489), the only method used here: UDP, no authentication. The request has the exact shape
  * that the servers of the Tailscale family answer: SOFTWARE "tailnode", then FINGERPRINT, 40 bytes.
  */
-import { bytesEqual } from "../base/bytes.ts";
+import { bytesEqual, copyBytes } from "../base/bytes.ts";
 import { type AddrPort, ipFromBytes, isIpv4 } from "../base/ip.ts";
 
 export const TRANSACTION_ID_BYTES = 12;
@@ -74,7 +74,7 @@ export function parseBindingRequest(datagram: Uint8Array): BindingRequest | unde
     fingerprinted = length === 4 && at + 4 === end && view.getUint32(at) === fingerprint(datagram, at - 4);
     return fingerprinted;
   });
-  return wellFormed ? { transactionId: datagram.slice(8, HEADER_BYTES), fingerprinted } : undefined;
+  return wellFormed ? { transactionId: copyBytes(datagram, 8, HEADER_BYTES), fingerprinted } : undefined;
 }
 
 export interface BindingResponse {
@@ -99,7 +99,7 @@ export function parseBindingResponse(datagram: Uint8Array): BindingResponse | un
   });
   const mapped = exact ?? plain;
   if (!wellFormed || mapped === undefined) return undefined;
-  return { transactionId: datagram.slice(8, HEADER_BYTES), mapped };
+  return { transactionId: copyBytes(datagram, 8, HEADER_BYTES), mapped };
 }
 
 /** The transaction id of any STUN message, borrowed. */
@@ -126,7 +126,7 @@ function eachAttribute(
 function addressAt(bytes: Uint8Array, at: number, length: number, xored: boolean): AddrPort | undefined {
   const size = bytes[at + 1] === 1 ? 4 : bytes[at + 1] === 2 ? 16 : 0;
   if (size === 0 || length !== 4 + size) return undefined;
-  const address = bytes.slice(at + 4, at + 4 + size);
+  const address = copyBytes(bytes, at + 4, at + 4 + size);
   let port = (bytes[at + 2]! << 8) | bytes[at + 3]!;
   if (xored) {
     port ^= 0x2112;

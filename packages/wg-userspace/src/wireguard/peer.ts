@@ -1,4 +1,4 @@
-import { wipe } from "../base/bytes.ts";
+import { copyBytes, wipe } from "../base/bytes.ts";
 import type { Deadlined, DeadlineHeap } from "../base/deadline-heap.ts";
 import type { Instant } from "../base/instant.ts";
 import type { IpPrefix } from "../base/ip.ts";
@@ -79,7 +79,7 @@ export class Peer implements Deadlined {
   readonly #context: PeerContext;
 
   constructor(publicKey: NodePublicKey, timestamps: PeerTimestamps, context: PeerContext) {
-    this.publicKey = publicKey.slice() as NodePublicKey;
+    this.publicKey = copyBytes(publicKey) as NodePublicKey;
     this.keyId = keyId(publicKey);
     this.timestamps = timestamps;
     this.#context = context;

@@ -1,0 +1,38 @@
+/** What `coder doctor` prints. Pure. */
+import type { PeerPathReport } from "coder-client/path-report";
+import type { Cause } from "./causes.ts";
+import { formatDuration } from "./durations.ts";
+
+export function pathSentence({ path, candidates, relayRttMs }: PeerPathReport): string {
+  if (path === undefined) return "There is no way to the workspace at present.";
+  if (path.kind === "direct") {
+    const inUse = candidates.find(({ endpoint }) => endpoint === path.endpoint);
+    return `The connection is direct, to ${path.endpoint}${inUse?.rttMs === undefined ? "" : `, ${formatDuration(inUse.rttMs)} there and back`}.`;
+  }
+  const rtt = relayRttMs === undefined ? "" : `, ${formatDuration(relayRttMs)} there and back`;
+  return `The connection is relayed through "${path.region.name}"${rtt}.`;
+}
+
+/** A numbered list: what, its evidence, who must change what. */
+export function doctorLines(report: PeerPathReport, causes: readonly Cause[]): string[] {
+  const lines = [pathSentence(report)];
+  const problems = causes.filter(({ severity }) => severity !== "note");
+  if (problems.length === 0) {
+    lines.push(
+      report.path?.kind === "direct"
+        ? "Nothing is wrong that could be seen from here."
+        : "No cause was found; the search for a direct path goes on while a session runs.",
+    );
+  }
+  causes.forEach((cause, index) => {
+    lines.push("", `${index + 1}. ${cause.what}`);
+    for (const evidence of cause.evidence) lines.push(`   Seen: ${evidence}`);
+    lines.push(`   Who: ${cause.side}`, `   Fix: ${cause.fix}`, `   More: ${cause.link}`);
+  });
+  return lines;
+}
+
+/** Healthy: direct, and nothing that blocks or slows. */
+export function isHealthy(report: PeerPathReport, causes: readonly Cause[]): boolean {
+  return report.path?.kind === "direct" && causes.every(({ severity }) => severity === "note");
+}

@@ -1,0 +1,168 @@
+/** What `coder netcheck` prints: the JSON that editors read, and a report for people. Pure. */
+import type { NetworkProbe } from "coder-client/network-probe";
+import { formatAddrPort } from "wg-userspace/base/ip";
+import { hasRelay, type Region } from "wg-userspace/derp/map";
+import { netReportToJson } from "wg-userspace/netcheck/report-json";
+import { type InterfaceFact, LEAST_MTU } from "./causes.ts";
+import { formatDuration } from "./durations.ts";
+
+interface Warning {
+  readonly code: string;
+  readonly message: string;
+}
+
+const BAR_WIDTH = 24;
+/** Latencies in words, as the dashboard colours them. */
+const GOOD_MS = 150;
+const FAIR_MS = 300;
+
+/** The JSON of a stock `coder netcheck`. */
+export function netcheckJson(probe: NetworkProbe, interfaces: readonly InterfaceFact[]): Record<string, unknown> {
+  const regions = [...probe.map.regions.values()];
+  const reports = regions.map((region) => [String(region.regionId), regionJson(probe, region)] as const);
+  const warnings = derpWarnings(probe);
+  const unhealthy = reports.some(([, report]) => report["healthy"] === false);
+  const low = interfaces.filter(({ mtu }) => mtu > 0 && mtu < LEAST_MTU);
+  return {
+    derp: {
+      healthy: !unhealthy,
+      severity: unhealthy ? "error" : warnings.length > 0 ? "warning" : "ok",
+      warnings,
+      dismissed: false,
+      regions: Object.fromEntries(reports),
+      netcheck: netReportToJson(probe.report),
+      netcheck_logs: [],
+    },
+    interfaces: {
+      severity: low.length > 0 ? "warning" : "ok",
+      warnings: low.map(({ name, mtu }) => ({
+        code: "EIF01",
+        message: `Network interface ${name} has MTU ${mtu} (less than ${LEAST_MTU}), which may degrade the quality of direct connections`,
+      })),
+      dismissed: false,
+      interfaces,
+    },
+  };
+}
+
+function derpWarnings({ report, relays, directBlocked, map }: NetworkProbe): Warning[] {
+  const warnings: Warning[] = [];
+  for (const { regionId, usesWebSocket } of relays) {
+    const name = map.regions.get(regionId)?.regionName ?? String(regionId);
+    if (usesWebSocket)
+      warnings.push({ code: "EDERP01", message: `The relay "${name}" could only be reached by WebSocket` });
+  }
+  if (directBlocked !== undefined) return warnings;
+  const hasStun = [...map.regions.values()].some(({ nodes }) => nodes.some((node) => node.stunPort >= 0));
+  if (hasStun && !report.udp) warnings.push({ code: "ESTUN01", message: "No STUN server answered over UDP" });
+  if (report.mappingVariesByDestIp === true)
+    warnings.push({ code: "ESTUN02", message: "STUN servers saw different public ports: a hard NAT" });
+  return warnings;
+}
+
+function regionJson(probe: NetworkProbe, region: Region): Record<string, unknown> {
+  const relay = probe.relays.find(({ regionId }) => regionId === region.regionId);
+  const failed = relay?.error !== undefined;
+  const stunSeen = probe.report.observations.some(({ regionId }) => regionId === region.regionId);
+  return {
+    healthy: !failed,
+    severity: failed ? "error" : relay?.usesWebSocket ? "warning" : "ok",
+    warnings: relay?.usesWebSocket ? [{ code: "EDERP01", message: "reached by WebSocket only" }] : [],
+    ...(failed ? { error: relay.error } : {}),
+    region: { RegionID: region.regionId, RegionCode: region.regionCode, RegionName: region.regionName },
+    node_reports: region.nodes.map((node) => ({
+      healthy: node.stunOnly ? true : !failed,
+      severity: node.stunOnly || !failed ? "ok" : "error",
+      warnings: [],
+      node: {
+        Name: node.name,
+        RegionID: node.regionId,
+        HostName: node.hostName,
+        STUNPort: node.stunPort,
+        STUNOnly: node.stunOnly,
+      },
+      node_info: { TokenBucketBytesPerSecond: 0, TokenBucketBytesBurst: 0 },
+      can_exchange_messages: !node.stunOnly && relay?.roundTripMs !== undefined,
+      round_trip_ping: relay?.roundTripMs === undefined ? "" : formatDuration(relay.roundTripMs),
+      round_trip_ping_ms: relay?.roundTripMs === undefined ? 0 : Math.round(relay.roundTripMs),
+      uses_websocket: relay?.usesWebSocket ?? false,
+      client_logs: [],
+      client_errs: failed ? [[relay.error]] : [],
+      stun: {
+        Enabled: node.stunPort >= 0,
+        CanSTUN: stunSeen,
+        Error: node.stunPort >= 0 && !stunSeen ? "no answer" : null,
+      },
+    })),
+  };
+}
+
+/** The report for people, a line each. */
+export function netcheckLines(probe: NetworkProbe, interfaces: readonly InterfaceFact[]): string[] {
+  const { report } = probe;
+  return [
+    "Your network",
+    ...networkLines(probe).map((line) => `  ${line}`),
+    "",
+    "Relays",
+    ...relayLines(probe).map((line) => `  ${line}`),
+    "",
+    "Interfaces",
+    ...interfaces.map(
+      ({ name, mtu, addresses }) =>
+        `  ${name}  MTU ${mtu || "unknown"}${mtu > 0 && mtu < LEAST_MTU ? ` (below ${LEAST_MTU}: too small for direct connections)` : ""}  ${addresses.join(", ")}`,
+    ),
+    "",
+    "What this means",
+    ...expectations(probe, report.mappingVariesByDestIp).map((line) => `  ${line}`),
+  ];
+}
+
+function networkLines({ report, directBlocked }: NetworkProbe): string[] {
+  if (directBlocked !== undefined) return ["UDP: not tried, direct connections are not allowed"];
+  const lines = [`UDP: ${report.udp ? "works" : "no STUN server answered"}`];
+  if (report.globalV4 !== undefined) lines.push(`Public IPv4 address: ${formatAddrPort(report.globalV4)}`);
+  if (report.globalV6 !== undefined) lines.push(`Public IPv6 address: ${formatAddrPort(report.globalV6)}`);
+  lines.push(`IPv6: ${report.ipv6 ? "works" : report.osHasIpv6 ? "this machine has it, no server answered" : "none"}`);
+  lines.push(`NAT: ${natWords(report.mappingVariesByDestIp, report.udp)}`);
+  for (const { node, server, mapped } of report.observations)
+    lines.push(`  ${node} (${formatAddrPort(server)}) sees ${formatAddrPort(mapped)}`);
+  return lines;
+}
+
+function natWords(varies: boolean | undefined, udp: boolean): string {
+  if (varies === true) return "hard: another public port for every destination";
+  if (varies === false) return "easy: one public port for all destinations";
+  return udp ? "unknown: it takes two STUN servers to tell" : "unknown: no answer over UDP";
+}
+
+function relayLines({ relays, map, report }: NetworkProbe): string[] {
+  const longest = Math.max(0, ...[...map.regions.values()].filter(hasRelay).map(({ regionName }) => regionName.length));
+  const slowest = Math.max(1, ...relays.map(({ roundTripMs }) => roundTripMs ?? 0));
+  return [...relays]
+    .sort((a, b) => (a.roundTripMs ?? Number.POSITIVE_INFINITY) - (b.roundTripMs ?? Number.POSITIVE_INFINITY))
+    .map(({ regionId, roundTripMs, error, usesWebSocket }) => {
+      const name = (map.regions.get(regionId)?.regionName ?? String(regionId)).padEnd(longest);
+      if (roundTripMs === undefined) return `${name}  not reachable: ${error}`;
+      const bar = "▇".repeat(Math.max(1, Math.round((BAR_WIDTH * roundTripMs) / slowest)));
+      const words = roundTripMs < GOOD_MS ? "good" : roundTripMs < FAIR_MS ? "fair" : "slow";
+      const http = report.regionLatencyMs.get(regionId);
+      const home = regionId === report.preferredDerp ? "  (nearest)" : "";
+      return `${name}  ${bar} ${formatDuration(roundTripMs)} ${words}${usesWebSocket ? ", by WebSocket" : ""}${http === undefined ? "" : `, HTTP ${formatDuration(http)}`}${home}`;
+    });
+}
+
+function expectations({ report, relays, directBlocked }: NetworkProbe, varies: boolean | undefined): string[] {
+  const relayed = relays.some(({ roundTripMs }) => roundTripMs !== undefined);
+  const lines = [relayed ? "Relayed connections will work." : "Relayed connections will NOT work: no relay answers."];
+  if (directBlocked === "deployment") lines.push("Direct connections: the administrator does not allow them.");
+  else if (directBlocked === "this-client") lines.push("Direct connections: you switched them off.");
+  else if (!report.udp)
+    lines.push("Direct connections: only to workspaces on the same network; UDP gets no answer from outside.");
+  else if (varies === true)
+    lines.push(
+      "Direct connections: to workspaces whose side is open or filters by address alone; not where both NATs are hard.",
+    );
+  else lines.push("Direct connections: to most workspaces; not to those behind a hard NAT that also filters by port.");
+  return lines;
+}

@@ -1,0 +1,85 @@
+/**
+ * A look at the network between this machine and a deployment, without a workspace: STUN, relay latencies, and a packet
+ * through every relay. The coordinator is told of our key, since relays carry only those that it knows.
+ */
+import { randomClientAddress, randomNodeId } from "coder-protocol/addresses";
+import type { Logger } from "wg-userspace/base/ports";
+import { type DerpMap, hasRelay } from "wg-userspace/derp/map";
+import { nodeRandom } from "wg-userspace/io/crypto-suite";
+import type { NetReport } from "wg-userspace/netcheck/report";
+import type { Deployment } from "./api.ts";
+import { fetchConnectionInfo } from "./connection-info.ts";
+import { Coordination } from "./coordination.ts";
+import { TailnetNode } from "./tailnet-node.ts";
+
+const RELAY_LIMIT_MS = 8_000;
+
+export interface RelayProbe {
+  readonly regionId: number;
+  /** Round trip of a packet through the relay; absent when there was none. */
+  readonly roundTripMs?: number;
+  readonly error?: string;
+  readonly usesWebSocket: boolean;
+}
+
+export interface NetworkProbe {
+  readonly map: DerpMap;
+  readonly report: NetReport;
+  readonly relays: readonly RelayProbe[];
+  readonly directBlocked: "this-client" | "deployment" | undefined;
+}
+
+export interface ProbeOptions {
+  readonly deployment: Deployment;
+  readonly disableDirect: boolean;
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+}
+
+/** Rejects when the deployment cannot be asked, or with `signal.reason`. What the network refuses is in the result. */
+export async function probeNetwork(options: ProbeOptions): Promise<NetworkProbe> {
+  const { deployment, signal, logger } = options;
+  const info = await fetchConnectionInfo(deployment, undefined, { signal });
+  const directBlocked = options.disableDirect
+    ? ("this-client" as const)
+    : info.disableDirectConnections
+      ? ("deployment" as const)
+      : undefined;
+  await using node = await TailnetNode.open({
+    deployment,
+    addresses: [randomClientAddress(nodeRandom)],
+    nodeId: randomNodeId(nodeRandom),
+    forceWebSocket: info.forceWebSocket,
+    maxPeers: 1,
+    isDestination: () => false,
+    ...(directBlocked === undefined ? {} : { directBlocked }),
+    logger,
+  });
+  node.setDerpMap(info.derpMap);
+  const coordination = new Coordination({ deployment, node, logger });
+  coordination.start();
+  try {
+    const [report, relays] = await Promise.all([node.checkNetwork(signal), probeRelays(node, signal)]);
+    return { map: node.derpMap ?? info.derpMap, report, relays, directBlocked };
+  } finally {
+    await coordination.close();
+  }
+}
+
+async function probeRelays(node: TailnetNode, signal: AbortSignal): Promise<RelayProbe[]> {
+  const regions = [...(node.derpMap?.regions.values() ?? [])].filter(hasRelay);
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(RELAY_LIMIT_MS)]);
+  return Promise.all(
+    regions.map(async ({ regionId }) => {
+      try {
+        const roundTripMs = await node.driver.pingRelay(regionId, { signal: limit });
+        return { regionId, roundTripMs, usesWebSocket: node.forcedWebSocket.has(regionId) };
+      } catch (error) {
+        signal.throwIfAborted();
+        const why =
+          node.driver.relayErrorOf(regionId)?.message ?? (limit.aborted ? "no answer in time" : String(error));
+        return { regionId, error: why, usesWebSocket: node.forcedWebSocket.has(regionId) };
+      }
+    }),
+  );
+}
