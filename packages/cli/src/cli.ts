@@ -24,6 +24,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   server: async () => (await import("./commands/server.ts")).default,
   show: async () => (await import("./commands/show.ts")).default,
   ssh: async () => (await import("./network-commands.ts")).Ssh,
+  status: async () => (await import("./network-commands.ts")).Status,
   "tokens:create": async () => (await import("./commands/tokens/create.ts")).default,
   "tokens:list": async () => (await import("./commands/tokens/list.ts")).default,
   "tokens:remove": async () => (await import("./commands/tokens/remove.ts")).default,

@@ -4,3 +4,4 @@ export { default as Doctor } from "./commands/doctor.ts";
 export { default as Netcheck } from "./commands/netcheck.ts";
 export { default as Ping } from "./commands/ping.ts";
 export { default as Ssh } from "./commands/ssh.ts";
+export { default as Status } from "./commands/status.ts";

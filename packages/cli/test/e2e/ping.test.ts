@@ -62,6 +62,14 @@ describe("the path of a connection", () => {
     expect(JSON.parse(ill.stdout)).toMatchObject({ healthy: false, causes: [{ code: "direct-disabled" }] });
   });
 
+  it("status shows every address of the workspace and why it is used or not", async () => {
+    const status = await deployment.run(["status", "demo"]);
+    expect(status.code).toBe(0);
+    expect(status.stdout).toMatch(/^The connection is direct, to /);
+    expect(status.stdout).toMatch(/\n\S+ +in-use +\S+/);
+    expect((await deployment.run(["status"])).stdout).toBe("No connection is open on this machine.\n");
+  });
+
   it("netcheck sends a packet through the relay, and prints JSON for editors", async () => {
     const text = await deployment.run(["netcheck"]);
     expect(text.code).toBe(0);
@@ -99,6 +107,8 @@ describe("the path of a connection", () => {
     ]);
     const listed = join(deployment.environment()["CODER_CONFIG_DIR"]!, "connections");
     expect(readdirSync(listed).filter((name) => name.endsWith(".json"))).toHaveLength(1);
+    const status = JSON.parse((await deployment.run(["status", "--output", "json"])).stdout);
+    expect(status).toMatchObject([{ workspace: "demo", command: "ssh" }]);
     expect((await ssh).code).toBe(0);
     expect(readdirSync(listed)).toEqual([]);
   });

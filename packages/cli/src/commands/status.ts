@@ -1,0 +1,83 @@
+import { sleep } from "coder-client/backoff";
+import { BaseCommand } from "../base-command.ts";
+import { connectionsTable, workspaceStatus } from "../diagnosis/status-text.ts";
+import { EXIT } from "../errors/user-error.ts";
+import type { ParsedLine } from "../flags/parse.ts";
+import { booleanFlag } from "../flags/spec.ts";
+import { connectWorkspace } from "../services/connect.ts";
+import { configDirOf, openDeployment } from "../services/deployment.ts";
+import { openConnections } from "../services/open-connections.ts";
+import { PATH_FLAGS, pathConnectOptions } from "../services/path-options.ts";
+import { pingOnce } from "../services/ping.ts";
+import { LiveScreen } from "../ui/live-screen.ts";
+import { createLogger } from "../ui/logger.ts";
+import { OUTPUT_FLAGS, printJson } from "../ui/output.ts";
+import { StageLine } from "../ui/stages.ts";
+
+const EVERY_MS = 1_000;
+/** Printed once, the search for paths gets this long first. */
+const SETTLE_MS = 3_000;
+
+export default class Status extends BaseCommand {
+  static override summary = "Show the paths of open connections, or every path to one workspace";
+  static override description =
+    "Without a workspace: the connections of this machine. With one: connects, and shows each address of the workspace with its round trip, loss and packet size, and why it is used or not. On a terminal the view is live until Ctrl-C; otherwise, and with --output json, it is printed once.";
+  static override examples = [
+    "<%= config.bin %> status",
+    "<%= config.bin %> status dev",
+    "<%= config.bin %> status --output json",
+  ];
+  static override specs = [...PATH_FLAGS, ...OUTPUT_FLAGS.filter((flag) => flag.name === "output")];
+  static override words = [{ name: "workspace", summary: "[owner/]workspace[.agent]" }];
+
+  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<number> {
+    const json = line.values["output"] === "json";
+    const live = !json && process.stdout.isTTY === true;
+    return line.words[0] === undefined
+      ? await this.#machine(configDirOf(line.values), json, live, signal)
+      : await this.#workspace(line, json, live, signal);
+  }
+
+  async #machine(configDir: string, json: boolean, live: boolean, signal: AbortSignal): Promise<number> {
+    if (json) printJson(openConnections(configDir));
+    else if (live) await this.#watch(() => connectionsTable(openConnections(configDir), Date.now()), signal);
+    else process.stdout.write(connectionsTable(openConnections(configDir), Date.now()));
+    return EXIT.ok;
+  }
+
+  async #workspace(line: ParsedLine, json: boolean, live: boolean, signal: AbortSignal): Promise<number> {
+    const stages = new StageLine();
+    const { connection } = await connectWorkspace({
+      ...pathConnectOptions(line),
+      deployment: openDeployment(line.values),
+      signal,
+      logger: createLogger({ verbose: booleanFlag(line.values, "verbose"), logDir: undefined }),
+      onStage: (text) => stages.set(text),
+    }).finally(() => stages.clear());
+    try {
+      if (live) {
+        await this.#watch(() => {
+          // A path that nobody uses is not watched: the ping keeps it in use.
+          void pingOnce(connection, EVERY_MS, signal);
+          return workspaceStatus(connection.pathReport());
+        }, signal);
+        return EXIT.ok;
+      }
+      await pingOnce(connection, SETTLE_MS, signal);
+      await sleep(SETTLE_MS, signal);
+      if (json) printJson(connection.pathReport());
+      else process.stdout.write(workspaceStatus(connection.pathReport()));
+      return EXIT.ok;
+    } finally {
+      await connection.close();
+    }
+  }
+
+  async #watch(render: () => string, signal: AbortSignal): Promise<void> {
+    using screen = new LiveScreen(process.stdout);
+    while (!signal.aborted) {
+      screen.draw(render());
+      await sleep(EVERY_MS, signal).catch(() => undefined); // Ctrl-C is the way to end it
+    }
+  }
+}

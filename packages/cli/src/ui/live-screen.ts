@@ -1,0 +1,23 @@
+/** A text that is drawn again and again in place, on the terminal's alternate screen, which leaves no trace behind. */
+export class LiveScreen implements Disposable {
+  readonly #stream: NodeJS.WriteStream;
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream;
+    stream.write("\u001b[?1049h\u001b[?25l");
+  }
+
+  /** Lines beyond the window are left out. */
+  draw(text: string): void {
+    const rows = this.#stream.rows ?? 24;
+    const columns = this.#stream.columns ?? 80;
+    const lines = text.split("\n").slice(0, rows - 1);
+    const clipped = lines.map((line) => `${[...line].slice(0, columns).join("")}\u001b[K`);
+    // One write, home first and the rest cleared last: no flicker.
+    this.#stream.write(`\u001b[H${clipped.join("\n")}\u001b[J`);
+  }
+
+  [Symbol.dispose](): void {
+    this.#stream.write("\u001b[?25h\u001b[?1049l");
+  }
+}
