@@ -110,9 +110,11 @@ export class ControlSession {
     const over = new AbortController();
     const ended = AbortSignal.any([signal, over.signal]);
     this.#connection = connection;
+    let node: TailnetNode | undefined;
+    let stopListening = (): void => undefined;
     try {
       const manifest = await connection.rpc.unary(Agent.method.getManifest, {});
-      const node = await this.#options.onManifest(manifest);
+      node = await this.#options.onManifest(manifest);
       await connection.rpc.unary(Agent.method.updateStartup, {
         startup: {
           version: this.#options.version,
@@ -124,6 +126,9 @@ export class ControlSession {
         workspace: manifest.workspaceName,
         agent: manifest.agentName,
       });
+      stopListening = node.on((event) => {
+        if (event.kind === "moved") connection.abandon();
+      });
       this.#session = new TailnetSession({ rpc: connection.rpc, node, destinations: [], announcesReady: true, logger });
       await Promise.race([
         this.#session.run(),
@@ -134,8 +139,9 @@ export class ControlSession {
         this.#reportStats(connection, ended),
         this.#fetchBanners(connection, ended),
       ]);
-      node.coordinationLost();
     } finally {
+      stopListening();
+      node?.coordinationLost();
       over.abort();
       this.#session = undefined;
       this.#connection = undefined;

@@ -108,6 +108,9 @@ export class Coordination {
     });
     this.#connection = connection;
     const over = new AbortController();
+    const stopListening = node.on((event) => {
+      if (event.kind === "moved") connection.abandon();
+    });
     try {
       onConnected();
       const session = new TailnetSession({
@@ -127,6 +130,7 @@ export class Coordination {
         }),
       ]);
     } finally {
+      stopListening();
       over.abort();
       this.#session = undefined;
       this.#connection = undefined;

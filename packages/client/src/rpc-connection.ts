@@ -17,6 +17,8 @@ export interface RpcConnection {
   /** Resolves when the connection is over, with the reason when it was not our own close. */
   readonly closed: Promise<Error | undefined>;
   close(): Promise<void>;
+  /** Ends it at once, without a word to the other side: the network below is gone. */
+  abandon(): void;
 }
 
 /** Opens a control connection. Rejects with ClientError when the server refuses, EngineError when it cannot be reached. */
@@ -50,6 +52,7 @@ export async function dialRpc(
       running.close();
       await running.closed;
     },
+    abandon: () => socket.terminate(),
   };
 }
 

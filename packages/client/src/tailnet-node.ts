@@ -73,7 +73,9 @@ export type TailnetNodeEvent =
       readonly state: RelayState;
       readonly error: EngineError | undefined;
     }
-  | { readonly kind: "woke"; readonly awayMs: number };
+  | { readonly kind: "woke"; readonly awayMs: number }
+  /** Our address is another one, or we slept: connections made before are dead, whether they know it or not. */
+  | { readonly kind: "moved" };
 
 export class TailnetNode implements AsyncDisposable {
   readonly driver: Driver;
@@ -126,7 +128,7 @@ export class TailnetNode implements AsyncDisposable {
         onRelayState: (regionId, state, error) => route((to) => to.#emit({ kind: "relay", regionId, state, error })),
         onForcedWebSocket: (regionId, reason) => route((to) => to.#forced(regionId, reason)),
         onWake: (awayMs) => route((to) => to.#emit({ kind: "woke", awayMs })),
-        onNetworkChange: (moved) => route((to) => to.#watch.networkChanged(moved)),
+        onNetworkChange: (moved) => route((to) => to.#networkChanged(moved)),
       },
     );
     node = new TailnetNode(driver, options);
@@ -344,6 +346,11 @@ export class TailnetNode implements AsyncDisposable {
       Math.max(1, at - monotonicNow()),
     );
     this.#timer.unref();
+  }
+
+  #networkChanged(moved: boolean): void {
+    this.#watch.networkChanged(moved);
+    if (moved) this.#emit({ kind: "moved" });
   }
 
   #setEndpoints(endpoints: readonly AddrPort[], guesses: readonly AddrPort[]): void {

@@ -192,7 +192,7 @@ describe.skipIf(!goFound)(`a Go peer (Go is ${goFound ? "here" : "missing here"}
     expect(await exited, stderr()).toBe(0);
     expect(stderr()).not.toContain("[ERR]");
     const lines = stderr().trim().split("\n");
-    expect(JSON.parse(lines.at(-1)!)).toEqual({
+    expect(JSON.parse(lines.find((line) => line.startsWith("{"))!)).toEqual({
       echoed: [0, 1, 70_000, 3_000_000],
       failCode: 12,
       failText: "not today",
