@@ -9,6 +9,7 @@ import { ClientError } from "./client-error.ts";
 import { dialRpc, type RpcConnection } from "./rpc-connection.ts";
 import type { TailnetNode } from "./tailnet-node.ts";
 import { TailnetSession } from "./tailnet-session.ts";
+import type { TelemetryEventInit } from "./telemetry.ts";
 
 /** What is asked for: resume tokens are tried on top and fail softly. */
 const TAILNET_API_VERSION = "2.0";
@@ -39,6 +40,7 @@ export class Coordination {
   #connection: RpcConnection | undefined;
   #resumeToken: string | undefined;
   #lastError: Error | undefined;
+  #telemetryUnwanted = false;
 
   constructor(options: CoordinationOptions) {
     this.#options = options;
@@ -56,6 +58,18 @@ export class Coordination {
 
   start(): void {
     this.#running = this.#run();
+  }
+
+  /** Sends one telemetry event, if there is a connection and the server wants any. Never rejects: a report is not worth it. */
+  async report(event: TelemetryEventInit): Promise<void> {
+    const connection = this.#connection;
+    if (connection === undefined || this.#telemetryUnwanted) return;
+    try {
+      await connection.rpc.unary(Tailnet.method.postTelemetry, { events: [event] });
+    } catch (error) {
+      if (error instanceof DrpcError && error.code === UNIMPLEMENTED) this.#telemetryUnwanted = true;
+      else this.#logger.log("debug", "telemetry not sent", { error: String(error) });
+    }
   }
 
   /** Says goodbye and ends. */

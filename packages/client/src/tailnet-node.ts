@@ -184,6 +184,10 @@ export class TailnetNode implements AsyncDisposable {
     return () => this.#listeners.delete(listener);
   }
 
+  get nodeId(): bigint {
+    return this.#options.nodeId;
+  }
+
   get derpMap(): DerpMap | undefined {
     return this.#map;
   }

@@ -21,6 +21,7 @@ import { Coordination } from "./coordination.ts";
 import type { DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
 import { describeRegions, findRegion } from "./relay-choice.ts";
 import { TailnetNode, type TailnetNodeEvent } from "./tailnet-node.ts";
+import { telemetryEvent } from "./telemetry.ts";
 
 /** How far connecting has come. Each one is waited for after the ones before it. */
 export type ConnectStage =
@@ -46,6 +47,8 @@ const EXPLANATION: Readonly<Record<ConnectStage, string>> = {
 /** First wait for an answer to a reachability ping; grows, as several are in flight. */
 const PING_FIRST_WAIT_MS = 250;
 const PING_MAX_WAIT_MS = 5_000;
+/** A path that changed is reported after this, unless it changes again. */
+const TELEMETRY_DELAY_MS = 1_000;
 
 export interface WorkspaceConnectionOptions {
   readonly deployment: Deployment;
@@ -58,6 +61,8 @@ export interface WorkspaceConnectionOptions {
   readonly disableDirect?: boolean;
   /** Home relay by id, code or name, instead of the one with the shortest route. */
   readonly region?: string;
+  /** What the control plane is told about the quality of the connection; absent: nothing. */
+  readonly telemetry?: { readonly application: string; readonly clientVersion: string };
   readonly onStage?: (stage: ConnectStage) => void;
   readonly logger?: Logger;
 }
@@ -66,6 +71,11 @@ export class WorkspaceConnection implements AsyncDisposable {
   readonly #node: TailnetNode;
   readonly #coordination: Coordination;
   readonly #agentId: string;
+  readonly #startedAt = performance.now();
+  readonly #connectionId = nodeRandom.bytes(16);
+  readonly #telemetry: WorkspaceConnectionOptions["telemetry"];
+  #setupMs: number | undefined;
+  #telemetryTimer: NodeJS.Timeout | undefined;
   #path: Path | undefined;
 
   /**
@@ -104,8 +114,10 @@ export class WorkspaceConnection implements AsyncDisposable {
         node,
         ...(options.logger === undefined ? {} : { logger: options.logger }),
       });
-      connection = new WorkspaceConnection(node, coordination, options.agentId);
+      connection = new WorkspaceConnection(node, coordination, options);
       await connection.#establish(enter, signal);
+      connection.#setupMs = performance.now() - connection.#startedAt;
+      connection.#reportSoon();
       return connection;
     } catch (error) {
       await connection?.close();
@@ -127,12 +139,15 @@ export class WorkspaceConnection implements AsyncDisposable {
     }
   }
 
-  private constructor(node: TailnetNode, coordination: Coordination, agentId: string) {
+  private constructor(node: TailnetNode, coordination: Coordination, options: WorkspaceConnectionOptions) {
     this.#node = node;
     this.#coordination = coordination;
-    this.#agentId = agentId;
+    this.#agentId = options.agentId;
+    this.#telemetry = options.telemetry;
     node.on((event) => {
-      if (event.kind === "path-changed" && event.id === agentId) this.#path = event.path;
+      if (event.kind !== "path-changed" || event.id !== this.#agentId) return;
+      this.#path = event.path;
+      this.#reportSoon();
     });
   }
 
@@ -200,12 +215,38 @@ export class WorkspaceConnection implements AsyncDisposable {
 
   /** Says goodbye to the control plane, at most for a second, and closes everything. */
   async close(): Promise<void> {
+    clearTimeout(this.#telemetryTimer);
+    // Sent before the goodbye on the same connection; its answer is not waited for.
+    if (this.#setupMs !== undefined) void this.#report("disconnected");
     await this.#coordination.close();
     await this.#node.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Paths change in bursts: what is told is how it is a moment later. */
+  #reportSoon(): void {
+    if (this.#telemetry === undefined || this.#setupMs === undefined) return;
+    clearTimeout(this.#telemetryTimer);
+    this.#telemetryTimer = setTimeout(() => void this.#report("connected"), TELEMETRY_DELAY_MS);
+    this.#telemetryTimer.unref();
+  }
+
+  async #report(status: "connected" | "disconnected"): Promise<void> {
+    if (this.#telemetry === undefined) return;
+    const event = telemetryEvent(this.pathReport(), {
+      ...this.#telemetry,
+      connectionId: this.#connectionId,
+      nodeIdSelf: this.#node.nodeId,
+      nodeIdRemote: this.#node.peerNode(this.#agentId)?.id ?? 0n,
+      connectedForMs: performance.now() - this.#startedAt,
+      setupMs: this.#setupMs,
+      status,
+      atUnixMs: Date.now(),
+    });
+    await this.#coordination.report(event);
   }
 
   async #establish(enter: (stage: ConnectStage) => void, signal: AbortSignal): Promise<void> {

@@ -59,6 +59,7 @@ describe("the engine's cores", () => {
       stun: ["base"],
       disco: ["base"],
       derp: ["base"],
+      portmap: ["base"],
       netcheck: ["base", "stun", "derp"],
       magicsock: ["base", "wireguard", "stun", "disco", "derp", "netcheck"],
     };

@@ -21,6 +21,8 @@ export interface ConnectRequest {
   readonly timeoutMs: number;
   /** Relays only. */
   readonly disableDirect?: boolean;
+  /** What the control plane is told about the connection; absent: nothing. */
+  readonly telemetry?: { readonly application: string; readonly clientVersion: string } | undefined;
   /** Home relay by id, code or name. */
   readonly region?: string | undefined;
   readonly signal: AbortSignal;
@@ -62,6 +64,7 @@ export async function connectWorkspace(request: ConnectRequest): Promise<Connect
       agentId: agent.id,
       signal: request.signal,
       disableDirect: request.disableDirect ?? false,
+      ...(request.telemetry === undefined ? {} : { telemetry: request.telemetry }),
       ...(request.region === undefined ? {} : { region: request.region }),
       ...(request.timeoutMs === 0
         ? {}

@@ -1,5 +1,6 @@
 import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag, numberFlag, stringFlag, UsageError } from "../flags/spec.ts";
+import { VERSION } from "../version.ts";
 import type { ConnectRequest } from "./connect.ts";
 import { configDirOf } from "./deployment.ts";
 import type { ReportOptions } from "./network-info.ts";
@@ -7,7 +8,10 @@ import type { ReportOptions } from "./network-info.ts";
 /** The part of a `coder ssh` line that says where to and how to wait: the same for both starts. */
 export function connectOptions(
   line: ParsedLine,
-): Pick<ConnectRequest, "name" | "hostPrefix" | "hostnameSuffix" | "wait" | "timeoutMs" | "disableDirect" | "region"> {
+): Pick<
+  ConnectRequest,
+  "name" | "hostPrefix" | "hostnameSuffix" | "wait" | "timeoutMs" | "disableDirect" | "region" | "telemetry"
+> {
   const name = line.words[0];
   if (name === undefined) throw new UsageError("which workspace? usage: coder ssh <workspace> [command …]");
   return {
@@ -18,6 +22,9 @@ export function connectOptions(
     timeoutMs: numberFlag(line.values, "connect-timeout") ?? 0,
     disableDirect: booleanFlag(line.values, "disable-direct-connections"),
     region: stringFlag(line.values, "region"),
+    telemetry: booleanFlag(line.values, "disable-network-telemetry")
+      ? undefined
+      : { application: "ssh", clientVersion: VERSION },
   };
 }
 

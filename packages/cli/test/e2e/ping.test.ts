@@ -87,6 +87,27 @@ describe("the path of a connection", () => {
     expect(ping.stderr).toContain("empty");
   });
 
+  it("is known to the control plane while it lasts, unless telemetry is switched off", async () => {
+    const ssh = deployment.run(["ssh", "demo", "--", "sleep 4"]);
+    let show = "";
+    for (let tries = 0; !/direct/.test(show) && tries < 8; tries++) {
+      await sleep(400);
+      show = (await deployment.run(["show", "demo"])).stdout;
+    }
+    expect(show).toMatch(/\nmain +Coder Embedded Relay \(\d+ ms\) +1 direct/);
+    expect((await ssh).code).toBe(0);
+    const quiet = deployment.run(["ssh", "--disable-network-telemetry", "demo", "--", "sleep 3"]);
+    await sleep(2_200);
+    const workspace = JSON.parse((await deployment.run(["show", "demo", "--output", "json"])).stdout);
+    const agent = workspace.latest_build.resources[0].agents[0].id;
+    const token = readFileSync(join(deployment.environment()["CODER_CONFIG_DIR"]!, "session"), "utf8").trim();
+    const answer = await fetch(`${deployment.url}/api/v2/workspaceagents/${agent}/network`, {
+      headers: { "Coder-Session-Token": token },
+    });
+    expect(await answer.json()).toMatchObject({ clients: [{ path: "unknown" }] });
+    expect((await quiet).code).toBe(0);
+  });
+
   it("is written where editors look for it, and where this machine's connections are listed", async () => {
     const dir = join(folder, "info");
     const ssh = deployment.run([

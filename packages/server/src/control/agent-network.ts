@@ -59,10 +59,13 @@ export function agentNetwork(agentId: string, sources: NetworkSources): AgentNet
   });
   const report = reports.agent(agentId);
   const fresh = report !== undefined && sources.nowMs - report.atMs <= STALE_REPORT_MS ? report : undefined;
+  // Clients tell at once, the agent every 30 s: it is asked only where a client did not tell.
+  const allTold = clients.length > 0 && clients.every(({ path }) => path !== "unknown");
+  const counted = allTold ? undefined : fresh?.peers;
   return {
     home: homeRelay(node, map),
-    connections: fresh?.peers === undefined ? countPaths(clients) : { ...fresh.peers, unknown: 0 },
-    counted_by: fresh?.peers === undefined ? "clients" : "agent",
+    connections: counted === undefined ? countPaths(clients) : { ...counted, unknown: 0 },
+    counted_by: counted === undefined ? "clients" : "agent",
     ...(fresh?.medianLatencyMs === undefined ? {} : { median_latency_ms: fresh.medianLatencyMs }),
     clients: clients.slice(0, MAX_CLIENTS),
   };

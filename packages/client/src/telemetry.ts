@@ -1,0 +1,79 @@
+/**
+ * What a client tells the control plane about the quality of its connection: direct or relayed, how long that took, how fast
+ * it is. Of addresses only the class and a hash leave the machine.
+ */
+import { createHash } from "node:crypto";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  IPFields_IPClass,
+  TelemetryEvent_ClientType,
+  TelemetryEvent_Status,
+  type TelemetryEventSchema,
+} from "coder-protocol/gen/tailnet_pb.js";
+import { parseAddrPort } from "wg-userspace/base/ip";
+import { addressClass } from "wg-userspace/magicsock/address-class";
+import type { PeerPathReport } from "./path-report.ts";
+
+export type TelemetryEventInit = MessageInitShape<typeof TelemetryEventSchema>;
+
+export interface TelemetryContext {
+  /** 16 bytes, the same for all events of one connection. */
+  readonly connectionId: Uint8Array;
+  readonly application: string;
+  readonly clientVersion: string;
+  readonly nodeIdSelf: bigint;
+  /** 0 while the peer's node is unknown. */
+  readonly nodeIdRemote: bigint;
+  readonly connectedForMs: number;
+  /** From the start of the connection to the first answer through the tunnel. */
+  readonly setupMs: number | undefined;
+  readonly status: "connected" | "disconnected";
+  readonly atUnixMs: number;
+}
+
+const CLASSES = {
+  public: IPFields_IPClass.PUBLIC,
+  private: IPFields_IPClass.PRIVATE,
+  "link-local": IPFields_IPClass.LINK_LOCAL,
+  loopback: IPFields_IPClass.LOOPBACK,
+} as const;
+
+/** One event. Pure but for the hash. */
+export function telemetryEvent(report: PeerPathReport, context: TelemetryContext): TelemetryEventInit {
+  const { path } = report;
+  const inUse = report.candidates.find(({ state }) => state === "in-use");
+  return {
+    id: context.connectionId,
+    time: timestampFromMs(context.atUnixMs),
+    application: context.application,
+    status: context.status === "connected" ? TelemetryEvent_Status.CONNECTED : TelemetryEvent_Status.DISCONNECTED,
+    clientType: TelemetryEvent_ClientType.CLI,
+    clientVersion: context.clientVersion,
+    nodeIdSelf: context.nodeIdSelf,
+    nodeIdRemote: context.nodeIdRemote,
+    homeDerp: report.ownRegion?.id ?? 0,
+    connectionAge: durationFromMs(Math.round(context.connectedForMs)),
+    ...(context.setupMs === undefined ? {} : { connectionSetup: durationFromMs(Math.round(context.setupMs)) }),
+    ...(report.timeToDirectMs === undefined ? {} : { p2pSetup: durationFromMs(Math.round(report.timeToDirectMs)) }),
+    ...(path?.kind === "direct"
+      ? {
+          p2pEndpoint: endpointOf(path.endpoint),
+          ...(inUse?.rttMs === undefined ? {} : { p2pLatency: durationFromMs(Math.max(1, Math.round(inUse.rttMs))) }),
+        }
+      : {}),
+    ...(path?.kind === "relayed"
+      ? { derpLatency: durationFromMs(Math.max(1, Math.round(report.relayRttMs ?? 0))) }
+      : {}),
+  };
+}
+
+function endpointOf(text: string) {
+  const at = parseAddrPort(text);
+  if (at === undefined) return { hash: "", port: 0 };
+  return {
+    hash: createHash("sha256").update(at.address).digest("hex"),
+    port: at.port,
+    fields: { version: at.address.length === 4 ? 4 : 6, class: CLASSES[addressClass(at.address)] },
+  };
+}
