@@ -32,7 +32,7 @@ const GIVE_UP_MS = 8_000;
 const GOOD_ENOUGH_MS = 5;
 const UPGRADE_MS = 60_000;
 /** Waits between attempts to find a path; the last one repeats. */
-const ATTEMPT_GAPS_MS = [400, 600, 1_000, 2_000, 3_000, 3_000, 3_000, 5_000, 5_000, 5_000, 10_000];
+const ATTEMPT_GAPS_MS = [400, 600, 1_000, 2_000, 3_000, 3_000, 3_000, 5_000, 5_000, 5_000, 8_000];
 /**
  * The attempts (after 7 and 38 s, or 18 and 68 s) at which a search counts as stuck: never the same ones on both sides, since
  * two that change their ports at once would confuse the routers again.
@@ -40,6 +40,8 @@ const ATTEMPT_GAPS_MS = [400, 600, 1_000, 2_000, 3_000, 3_000, 3_000, 5_000, 5_0
 const STUCK_ATTEMPTS = { earlier: [5, 11], later: [8, 14] } as const;
 /** No second probe to the same candidate before this, whatever asks for one. */
 const PROBE_GAP_MS = 350;
+/** The same, when a ping of the peer shows that the way is open now. */
+const ANSWER_GAP_MS = 20;
 /** A candidate known only from pings of the peer is forgotten this long after the last one. */
 const HEARD_LIFE_MS = 45_000;
 /** Hops of an opening packet: enough to pass one's own router, too few to arrive at the peer's. */
@@ -187,8 +189,10 @@ export class PathFinder {
     candidate.heardAt = now;
     if (known === undefined) this.#verify(now); // the peer is somewhere new
     // What came through shows that the way is open: answer with a probe of our own instead of waiting for the next round.
+    // The one sent a moment ago may have come too early to pass.
     const worthIt = this.trusted === undefined || candidate.lastPongAt === undefined;
-    if (worthIt && this.#mayPing(candidate, now)) this.#ping(candidate, now);
+    if (worthIt && now - (candidate.lastPingAt ?? Number.NEGATIVE_INFINITY) >= ANSWER_GAP_MS)
+      this.#ping(candidate, now);
   }
 
   /**
@@ -411,7 +415,8 @@ export class PathFinder {
         this.#open(candidate);
       else this.#ping(candidate, now);
     }
-    if (attempt % 2 === 0) this.#prober.callMeMaybe(this);
+    // The second attempt comes right behind the first: the peer is at it already.
+    if (attempt !== 1) this.#prober.callMeMaybe(this);
     if (this.#stuckAttempts.includes(attempt) && this.trusted === undefined && this.#candidates.length > 0)
       this.#prober.stuck(this);
   }

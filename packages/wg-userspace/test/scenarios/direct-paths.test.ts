@@ -44,6 +44,16 @@ describe("every pair of sites", () => {
   }
 });
 
+it("stateful firewalls without translation cost no more than one round trip", () => {
+  const sites = new Sites(41);
+  const a = sites.node(sites.add("ipv6-only"));
+  const b = sites.node(sites.add("ipv6-only"));
+  sites.net.run(500);
+  sites.net.introduce(a, b);
+  talk(sites.net, a, b);
+  expect(sites.net.run(200, () => bothDirect(a, b))).toBe(true);
+});
+
 describe("a router with another port per destination that has a habit", () => {
   it.each([
     ["counts up", { ports: "sequential" }],

@@ -1,0 +1,186 @@
+/** One session that lives through everything: each blow, how long the session was silent, and not a line lost. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Agent, Deployment, PORT, type Session, until } from "./deployment.ts";
+import { missingTools } from "./lab.ts";
+import { type Site, Topology } from "./topology.ts";
+
+const missing = missingTools("ip", "nft", "conntrack");
+/** A line every 50 ms: a gap is seen to within that. */
+const COUNT = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done";
+/** Generous: a healthy build needs a tenth of it. */
+const BACK_WITHIN_MS = 20_000;
+/** How long the session is watched after a blow; a later gap would be seen with the next one. */
+const WATCH_MS = 5_000;
+const FROZEN_MS = 90_000;
+
+/** Reads the numbers of `COUNT` and throws at the first that is not its predecessor's successor. */
+class Counter {
+  last = 0;
+  /** Longest silence since `markGap`, also the one that goes on. */
+  #gap = 0;
+  #heardAt = performance.now();
+  #rest = "";
+  #failure: Error | undefined;
+
+  constructor(session: Session) {
+    session.child.stdout!.on("data", (chunk: Buffer) => {
+      const now = performance.now();
+      this.#gap = Math.max(this.#gap, now - this.#heardAt);
+      this.#heardAt = now;
+      const lines = (this.#rest + chunk.toString("latin1")).split("\n");
+      this.#rest = lines.pop()!;
+      for (const line of lines) {
+        if (line !== String(this.last + 1)) this.#failure ??= new Error(`after ${this.last} came "${line}"`);
+        this.last++;
+      }
+    });
+    session.child.once("exit", (code, signal) => {
+      this.#failure ??= new Error(`the session ended with ${code ?? signal} after ${this.last}: ${session.log}`);
+    });
+  }
+
+  check(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  get gapMs(): number {
+    return Math.round(Math.max(this.#gap, performance.now() - this.#heardAt));
+  }
+
+  markGap(): void {
+    this.#gap = 0;
+    this.#heardAt = performance.now();
+  }
+
+  /** Lines still come: `more` of them. */
+  async goesOn(what: string, more = 20): Promise<void> {
+    const from = this.last;
+    await until(`${what}: the next lines after ${from}`, BACK_WITHIN_MS, () => {
+      this.check();
+      return this.last >= from + more;
+    });
+  }
+}
+
+describe.skipIf(missing.length > 0)(`one session (missing here: ${missing.join(", ") || "nothing"})`, () => {
+  let folder: string;
+  let topology: Topology | undefined;
+  let deployment: Deployment;
+  let home: Site;
+  let office: Site;
+  let agent: Agent;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "coder-survival-"));
+    topology = new Topology();
+    const host = topology.addServer();
+    deployment = new Deployment({ host, folder, flags: ["--derp-server-stun-addresses", "disable"] });
+    await deployment.start();
+    home = topology.addSite({ nat: "easy" });
+    office = topology.addSite({ nat: "easy" });
+    agent = deployment.startAgent(office.host);
+  });
+
+  afterAll(async () => {
+    await topology?.close();
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+  });
+
+  it("survives every cut, reset, flush, move, freeze and restart, with no line missing and none twice", {
+    timeout: 400_000,
+  }, async () => {
+    const session = deployment.openSession(home.host, agent, COUNT);
+    const counter = new Counter(session);
+    await until("the session", 30_000, () => counter.last > 0);
+    await session.untilDirect(20_000);
+    await counter.goesOn("before the first blow");
+    const report: string[] = [];
+
+    /** One blow: what happens, how long it was silent, which way the session goes afterwards. */
+    async function blow(what: string, strike: () => void | Promise<void>, deliberateMs = 0): Promise<void> {
+      const knownPaths = session.paths.length;
+      counter.markGap();
+      const struck = performance.now();
+      try {
+        await strike();
+        await counter.goesOn(what);
+        await sleep(WATCH_MS);
+        counter.check();
+      } catch (error) {
+        throw new Error(
+          `${what}: ${(error as Error).message}\n${report.join("\n")}\n--- ssh\n${session.log}\n--- agent\n${agent.log}`,
+          { cause: error },
+        );
+      } finally {
+        const after = (atMs: number): number => Math.round(session.started + atMs - struck);
+        const ways = session.paths.slice(knownPaths).map(({ atMs, path }) => `${path} after ${after(atMs)} ms`);
+        report.push(`${what}: silent for ${counter.gapMs - deliberateMs} ms; ${ways.join(", ") || "same path"}`);
+      }
+      expect(counter.gapMs - deliberateMs, report.join("\n")).toBeLessThan(BACK_WITHIN_MS);
+    }
+
+    /** Direct again some time after what was cut is whole. */
+    async function directAgain(what: string): Promise<void> {
+      const ms = await until(`${what}: a direct path again`, 60_000, () => session.direct);
+      report.push(`${what}: direct again ${Math.round(ms)} ms after the watch`);
+    }
+
+    let heal = (): void => {};
+    try {
+      await blow("relay connections of both sides reset", async () => {
+        const restores = [home.host.resetConnections(PORT), office.host.resetConnections(PORT)];
+        await sleep(500);
+        for (const restore of restores) restore();
+      });
+      await blow("UDP cut at the client's router", () => {
+        heal = home.cutUdp();
+      });
+      expect(session.direct).toBe(false);
+      await blow("relay connections reset while the session is relayed", async () => {
+        const restores = [home.host.resetConnections(PORT), office.host.resetConnections(PORT)];
+        await sleep(500);
+        for (const restore of restores) restore();
+      });
+      await blow("UDP healed", () => heal());
+      await directAgain("UDP healed");
+      await blow("mappings of the client's router flushed", () => home.flushMappings());
+      await blow("mappings of both routers flushed", () => {
+        home.flushMappings();
+        office.flushMappings();
+      });
+      await directAgain("mappings flushed");
+      await blow("client's address changed", () => home.host.changeAddress(home.host.address.replace(/\d+$/, "77")));
+      await directAgain("client's address changed");
+      await blow("agent's address changed", () => office.host.changeAddress(office.host.address.replace(/\d+$/, "77")));
+      await directAgain("agent's address changed");
+      await blow("server killed and started again 2 s later", async () => {
+        await deployment.kill();
+        await sleep(2_000);
+        await deployment.start();
+      });
+      await blow("UDP cut after the restart", () => {
+        heal = home.cutUdp();
+      });
+      await blow("UDP healed after the restart", () => heal());
+      await directAgain("UDP healed after the restart");
+      await blow(
+        `client frozen for ${FROZEN_MS / 1_000} s`,
+        async () => {
+          const thaw = home.host.freeze();
+          await sleep(FROZEN_MS);
+          thaw();
+        },
+        FROZEN_MS,
+      );
+      await directAgain("client frozen");
+      await session.stop();
+    } finally {
+      console.log(report.join("\n"));
+    }
+    expect(counter.last).toBeGreaterThan(1_000);
+  });
+});
