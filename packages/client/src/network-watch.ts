@@ -9,6 +9,7 @@ import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
 import { monotonicNow } from "wg-userspace/io/clock";
 import type { Driver } from "wg-userspace/io/driver";
 import { runNetcheck } from "wg-userspace/io/netcheck";
+import { PortMapper } from "wg-userspace/io/port-mapper";
 import { predictPorts } from "wg-userspace/netcheck/port-prediction";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import type { Deployment } from "./api.ts";
@@ -49,6 +50,8 @@ export class NetworkWatch {
   #published = "";
   #mapped: readonly AddrPort[] = [];
   #running = new AbortController();
+  /** Exists from the moment that a port mapping was wanted. */
+  #portMapper: PortMapper | undefined;
   #timer: NodeJS.Timeout | undefined;
   #startedAt = Number.NEGATIVE_INFINITY;
   #fullAt = Number.NEGATIVE_INFINITY;
@@ -61,7 +64,24 @@ export class NetworkWatch {
 
   /** The last finished report. */
   get report(): NetReport | undefined {
-    return this.#report;
+    return this.#report && { ...this.#report, ...this.#portMapper?.seen };
+  }
+
+  /**
+   * Direct paths are hard to find: the router is asked to forward our port. Not where nobody asks for public addresses at
+   * all, that is, where the relay map has no STUN server.
+   */
+  wantPortMapping(): void {
+    const hasStun = [...(this.#map?.regions.values() ?? [])].some(({ nodes }) =>
+      nodes.some((node) => node.stunPort >= 0),
+    );
+    if (this.#portMapper !== undefined || this.#options.blockDirect || !hasStun || this.#closed) return;
+    this.#portMapper = new PortMapper({
+      localPort: () => this.#options.driver.udpPorts.ipv4,
+      logger: this.#logger,
+      onChange: () => this.#publish(),
+    });
+    void this.#portMapper.refresh(); // never rejects
   }
 
   setMap(map: DerpMap): void {
@@ -82,6 +102,7 @@ export class NetworkWatch {
       this.#report = undefined;
     }
     this.#fullAt = Number.NEGATIVE_INFINITY;
+    void this.#portMapper?.refresh(); // never rejects
     this.#publish();
     this.#start();
   }
@@ -91,10 +112,12 @@ export class NetworkWatch {
     if (monotonicNow() - this.#startedAt > FRESH_MS) this.#start();
   }
 
-  close(): void {
+  /** Takes a port mapping back, for which the router gets half a second. */
+  async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#running.abort();
+    await this.#portMapper?.[Symbol.asyncDispose]();
   }
 
   #start(): void {
@@ -157,6 +180,7 @@ export class NetworkWatch {
     });
     if (signal.aborted) return;
     this.#report = report;
+    if (report.mappingVariesByDestIp === true) this.wantPortMapping();
     this.#mapped = seen;
     this.#publish();
     if (full) {
@@ -175,7 +199,7 @@ export class NetworkWatch {
         ports: this.#options.driver.udpPorts,
         local: Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []),
         mapped: this.#mapped,
-        portMapped: undefined,
+        portMapped: this.#portMapper?.external,
         hardNat: this.#report?.mappingVariesByDestIp ?? false,
         fixedPort: this.#options.fixedPort,
       },

@@ -301,7 +301,7 @@ export class TailnetNode implements AsyncDisposable {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#watch.close();
+    await this.#watch.close();
     await this.driver.close();
   }
 
@@ -397,6 +397,7 @@ export class TailnetNode implements AsyncDisposable {
     const id = this.#idByKey.get(keyId(event.peer));
     if (id === undefined) return;
     if (event.kind === "direct-path-stuck") {
+      this.#watch.wantPortMapping();
       this.#takeAnotherPort();
       return;
     }
