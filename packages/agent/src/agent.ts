@@ -13,17 +13,23 @@ import { setTunnelUdpFallback, type TunnelUdpFallback } from "wg-userspace/io/ud
 import type { TcpOptions } from "wg-userspace/netstack/stack";
 import type { AgentOptions } from "./agent-options.ts";
 import { ControlSession } from "./control-session.ts";
+import { manifestView, metricsText, networkView } from "./debug-views.ts";
+import { RecentLog } from "./recent-log.ts";
 import { HttpApi } from "./services/http-api.ts";
 import { PortRelay } from "./services/port-relay.ts";
+import { SpeedtestService } from "./services/speedtest.ts";
 import { deriveHostKey } from "./services/ssh/host-key.ts";
 import { SshService } from "./services/ssh/ssh-service.ts";
 import { resolveUser } from "./services/ssh/user.ts";
+import { TerminalService } from "./services/terminal/terminal-service.ts";
 import { UdpRelay } from "./services/udp-relay.ts";
 import { sessionEnvironment } from "./session-environment.ts";
 import { type PeerOnPath, StatsCollector } from "./stats.ts";
 
 /** SSH: port 1 for the CLI, 22 for programs that dial the workspace's address themselves. */
 const SSH_PORTS = [1, 22] as const;
+const TERMINAL_PORT = 2;
+const SPEEDTEST_PORT = 3;
 const HTTP_API_PORT = 4;
 /** Reserved for services inside the tunnel: never relayed to the host. */
 const RESERVED_PORTS_END = 8;
@@ -34,21 +40,25 @@ const REACHABLE_MS = 180_000;
 
 export class Agent {
   readonly #options: AgentOptions;
+  readonly #log: RecentLog;
   readonly #control: ControlSession;
   #manifest: Manifest | undefined;
   #banners: readonly string[] = [];
   #node: TailnetNode | undefined;
   #ssh: SshService | undefined;
+  #terminals: TerminalService | undefined;
   #relay: PortRelay | undefined;
   #udpRelay: UdpRelay | undefined;
 
-  constructor(options: AgentOptions) {
+  constructor(given: AgentOptions) {
+    this.#log = new RecentLog(given.logger);
+    const options = { ...given, logger: this.#log };
     this.#options = options;
     const stats = new StatsCollector({
-      connections: () => ({ tcp: this.#relay?.openConnections ?? 0, udp: this.#udpRelay?.openFlows ?? 0 }),
+      connections: () => this.#connections(),
       traffic: () => this.#traffic(),
       peers: () => this.#peersOnPaths(),
-      sessions: () => this.#ssh?.counts ?? { ssh: 0, vscode: 0, jetbrains: 0 },
+      sessions: () => this.#sessions(),
     });
     const deployment = new Deployment({
       url: options.url,
@@ -83,7 +93,10 @@ export class Agent {
       await Promise.race([running, stopped]);
       this.#options.logger.log("info", "shutting down");
       this.#control.setLifecycle("shutting_down");
-      await this.#ssh?.close({ graceMs: STOP_GRACE_MS });
+      await Promise.all([
+        this.#ssh?.close({ graceMs: STOP_GRACE_MS }),
+        this.#terminals?.close({ graceMs: STOP_GRACE_MS }),
+      ]);
       this.#control.setLifecycle("off");
       await this.#control.leave(STOP_GRACE_MS);
     } finally {
@@ -91,6 +104,7 @@ export class Agent {
       this.#relay?.close();
       this.#udpRelay?.close();
       await this.#ssh?.close({ graceMs: 0 });
+      await this.#terminals?.close({ graceMs: 0 });
       await this.#node?.close();
     }
   }
@@ -123,27 +137,31 @@ export class Agent {
       ...(manifest.disableDirectConnections ? { directBlocked: "deployment" } : {}),
     });
     this.#node = node;
+    const user = resolveUser();
+    const environment = () => sessionEnvironment(this.#manifest!, this.#options);
+    const directory = () => (this.#manifest?.directory ? expandDirectory(this.#manifest.directory) : undefined);
+    this.#terminals = new TerminalService({ environment, directory, user, logger });
     this.#ssh = new SshService({
       hostKey: deriveHostKey({
         owner: manifest.ownerUsername,
         workspace: manifest.workspaceName,
         agent: manifest.agentName,
       }),
-      environment: () => sessionEnvironment(this.#manifest!, this.#options),
-      directory: () => (this.#manifest?.directory ? expandDirectory(this.#manifest.directory) : undefined),
+      environment,
+      directory,
       banners: () => this.#banners,
-      user: resolveUser(),
+      user,
       logger,
       blockFileTransfer: this.#options.blockFileTransfer,
       maxTimeoutMs: this.#options.sshMaxTimeoutMs,
     });
     this.#relay = new PortRelay(node.driver, logger);
-    this.#serve(node, this.#ssh, this.#relay);
+    this.#serve(node, this.#ssh, this.#terminals, this.#relay);
     this.#udpRelay = this.#relayUdp(node);
     return node;
   }
 
-  #serve(node: TailnetNode, ssh: SshService, relay: PortRelay): void {
+  #serve(node: TailnetNode, ssh: SshService, terminals: TerminalService, relay: PortRelay): void {
     const options: TcpOptions = { userTimeoutMs: this.#options.sshMaxTimeoutMs };
     for (const port of SSH_PORTS) {
       node.driver.listenTcp(
@@ -154,7 +172,31 @@ export class Agent {
         options,
       );
     }
-    const api = new HttpApi({ netcheck: (signal) => node.checkNetwork(signal), logger: this.#options.logger });
+    node.driver.listenTcp(
+      TERMINAL_PORT,
+      (stream) => {
+        terminals.handleConnection(stream, { remote: endpointOf(stream.remote), local: endpointOf(stream.local) });
+      },
+      options,
+    );
+    const speedtest = new SpeedtestService({ logger: this.#options.logger });
+    node.driver.listenTcp(SPEEDTEST_PORT, (stream) => speedtest.handleConnection(stream));
+    const api = new HttpApi({
+      netcheck: (signal) => node.checkNetwork(signal),
+      logger: this.#options.logger,
+      debug: {
+        logs: () => this.#log.text(),
+        magicsock: () => networkView(node),
+        manifest: () => manifestView(this.#manifest),
+        prometheus: () =>
+          metricsText({
+            connections: this.#connections(),
+            sessions: this.#sessions(),
+            traffic: this.#traffic(),
+            peers: this.#peersOnPaths(),
+          }),
+      },
+    });
     node.driver.listenTcp(HTTP_API_PORT, (stream) => api.handleConnection(stream));
     node.driver.setTcpFallback((request) => {
       if (request.local.port <= RESERVED_PORTS_END) node.driver.reject(request);
@@ -179,6 +221,15 @@ export class Agent {
       onUnreachable: (local, remote) => relay.handleUnreachable(local, remote),
     });
     return relay;
+  }
+
+  #connections(): { tcp: number; udp: number } {
+    return { tcp: this.#relay?.openConnections ?? 0, udp: this.#udpRelay?.openFlows ?? 0 };
+  }
+
+  #sessions(): { ssh: number; vscode: number; jetbrains: number; terminals: number } {
+    const ssh = this.#ssh?.counts ?? { ssh: 0, vscode: 0, jetbrains: 0 };
+    return { ...ssh, terminals: this.#terminals?.viewers ?? 0 };
   }
 
   #traffic(): { rxBytes: number; txBytes: number } {

@@ -37,7 +37,12 @@ export interface StatsSources {
   readonly traffic: () => { readonly rxBytes: number; readonly txBytes: number };
   /** Clients that can be reached now. */
   readonly peers: () => readonly PeerOnPath[];
-  readonly sessions: () => { readonly ssh: number; readonly vscode: number; readonly jetbrains: number };
+  readonly sessions: () => {
+    readonly ssh: number;
+    readonly vscode: number;
+    readonly jetbrains: number;
+    readonly terminals?: number;
+  };
 }
 
 /** Nobody could be pinged. */
@@ -73,7 +78,7 @@ export class StatsCollector {
       txBytes,
       sessionCountVscode: BigInt(sessions.vscode),
       sessionCountJetbrains: BigInt(sessions.jetbrains),
-      sessionCountReconnectingPty: 0n,
+      sessionCountReconnectingPty: BigInt(sessions.terminals ?? 0),
       sessionCountSsh: BigInt(sessions.ssh),
       metrics: [
         peersMetric("p2p", peers.filter((peer) => peer.path === "direct").length),

@@ -73,6 +73,8 @@ export interface PeerPathReport {
   readonly sentNode: boolean;
   readonly receivedNode: boolean;
   readonly lastHandshakeAgeMs?: number;
+  /** Since the peer's last authenticated packet; absent before the first. */
+  readonly lastHeardAgeMs?: number;
   /** From the start of the connection to the first direct path; absent while there was none. */
   readonly timeToDirectMs?: number;
   readonly directBlocked: DirectBlock;

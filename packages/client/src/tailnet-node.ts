@@ -284,6 +284,7 @@ export class TailnetNode implements AsyncDisposable {
       sentNode: this.#sentNode,
       receivedNode: node !== undefined,
       ...(status?.lastHandshakeAt === undefined ? {} : { lastHandshakeAgeMs: now - status.lastHandshakeAt }),
+      ...(status?.lastReceivedAt === undefined ? {} : { lastHeardAgeMs: now - status.lastReceivedAt }),
       ...(timeToDirectMs === undefined ? {} : { timeToDirectMs }),
       directBlocked: this.#options.directBlocked,
       mtu: status?.endpoint.finder?.mtu ?? MAX_MTU,

@@ -9,8 +9,10 @@ import { EngineError } from "wg-userspace/base/errors";
 import { ip } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
 import type { DerpMap } from "wg-userspace/derp/map";
+import type { PacketTap } from "wg-userspace/engine";
 import { nodeRandom } from "wg-userspace/io/crypto-suite";
 import type { TcpStream } from "wg-userspace/io/tcp-stream";
+import { bindTunnelUdp } from "wg-userspace/io/udp-tunnel-socket";
 import type { Path } from "wg-userspace/magicsock/path";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import type { TcpOptions } from "wg-userspace/netstack/stack";
@@ -65,6 +67,21 @@ export interface WorkspaceConnectionOptions {
   readonly telemetry?: { readonly application: string; readonly clientVersion: string };
   readonly onStage?: (stage: ConnectStage) => void;
   readonly logger?: Logger;
+}
+
+export interface WorkspaceUdpHandler {
+  /** @param payload Borrowed: it is overwritten once the call returns. */
+  onMessage(payload: Uint8Array): void;
+  /** Nobody listens on the workspace's port. */
+  onUnreachable?(): void;
+}
+
+export interface WorkspaceUdp {
+  /** @param payload Borrowed for the call. False: dropped, the tunnel is busy. Throws ERR_MESSAGE_TOO_LARGE, ERR_CLOSED. */
+  send(payload: Uint8Array): boolean;
+  /** Longest payload, in bytes. */
+  maxPayload(): number;
+  close(): void;
 }
 
 export class WorkspaceConnection implements AsyncDisposable {
@@ -156,6 +173,25 @@ export class WorkspaceConnection implements AsyncDisposable {
     return this.#node.driver.connectTcp({ address: ip(agentAddress(this.#agentId)), port }, options);
   }
 
+  /**
+   * Opens a UDP port towards one port of the workspace, from a free port of this end. Nothing is sent before the first
+   * datagram, and nothing tells whether somebody listens there but `onUnreachable`.
+   */
+  openUdp(port: number, handler: WorkspaceUdpHandler): WorkspaceUdp {
+    const to = { address: ip(agentAddress(this.#agentId)), port };
+    const socket = bindTunnelUdp(this.#node.driver, 0, {
+      onMessage: (payload, from) => {
+        if (from.port === port) handler.onMessage(payload);
+      },
+      onUnreachable: () => handler.onUnreachable?.(),
+    });
+    return {
+      send: (payload) => socket.send(payload, to),
+      maxPayload: () => socket.maxPayload(to),
+      close: () => socket.close(),
+    };
+  }
+
   /** Round trip to the agent inside the tunnel, in ms. */
   async ping(options: { readonly signal: AbortSignal }): Promise<number> {
     return this.#node.driver.ping("tsmp", ip(agentAddress(this.#agentId)), options);
@@ -167,6 +203,11 @@ export class WorkspaceConnection implements AsyncDisposable {
    */
   async discoPing(options: { readonly signal: AbortSignal }): Promise<DiscoPong> {
     return this.#node.discoPing(this.#agentId, options);
+  }
+
+  /** Hears every IP packet inside the tunnel, in and out, while it lasts; one listener at a time. */
+  tapPackets(tap: PacketTap): void {
+    this.#node.driver.engine.packetTap = tap;
   }
 
   /** How traffic travels now. */

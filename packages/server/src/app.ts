@@ -26,6 +26,7 @@ import {
 } from "./http/context.ts";
 import { FrontDoor } from "./http/front-door.ts";
 import { buildRouter } from "./http/router.ts";
+import { BrowserTerminals } from "./http/terminal.ts";
 import { restUpgradeRoutes } from "./http/upgrade-routes.ts";
 import { TextSockets } from "./http/websocket.ts";
 import { loadServerKeys } from "./key-file.ts";
@@ -103,6 +104,7 @@ class App implements CoderServer {
   readonly #startStun: ServerDeps["stun"];
   readonly #foundations: Foundations;
   readonly #sockets: TextSockets;
+  readonly #terminals: BrowserTerminals;
   readonly #recordRequest: (method: string, status: number, seconds: number) => void;
   readonly #rest: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   readonly #servers: Server[] = [];
@@ -154,6 +156,7 @@ class App implements CoderServer {
       controlPlane: () => this.#controlPlane,
       relay: () => this.#relay,
     };
+    this.#terminals = new BrowserTerminals(this.context, () => this.#ownUrl());
     const router = buildRouter(this.context);
     this.#rest = getRequestListener((request, env) => router.fetch(request, env), { overrideGlobalObjects: false });
   }
@@ -172,6 +175,7 @@ class App implements CoderServer {
         ...(deps.upgradeRoutes ?? []),
         ...(app.#relay?.upgradeRoutes ?? []),
         ...(app.#controlPlane?.upgradeRoutes ?? []),
+        app.#terminals.route,
         ...restUpgradeRoutes(app.context, app.#sockets),
       ],
       requestRoutes: [...(deps.requestRoutes ?? []), ...(app.#relay?.requestRoutes ?? [])],
@@ -256,6 +260,7 @@ class App implements CoderServer {
       this.#frontDoor?.destroyUpgraded();
       for (const server of this.#servers) server.closeAllConnections();
     }, CLOSE_GRACE_MS);
+    await this.#terminals.close();
     await this.#controlPlane?.close();
     await this.#relay?.close();
     await this.#stun?.close();
@@ -267,9 +272,14 @@ class App implements CoderServer {
     this.#foundations.release();
   }
 
-  #listeningUrl(): URL {
+  /** Where we reach ourselves: plain http while it is bound, as no certificate names a loopback address. */
+  #ownUrl(): URL {
+    const elsewhere = this.#address === undefined || this.#config.redirectToAccessUrl;
+    return elsewhere ? this.context.accessUrl() : this.#listeningUrl(false);
+  }
+
+  #listeningUrl(secure = this.#config.tls !== undefined): URL {
     const { http, tls } = this.#config;
-    const secure = tls !== undefined;
     const bound = secure ? this.#tlsAddress : this.#address;
     const wanted = secure ? tls?.address : http;
     const host = bound?.address ?? wanted?.host ?? "127.0.0.1";

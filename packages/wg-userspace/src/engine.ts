@@ -93,6 +93,8 @@ export interface EnginePeer {
   readonly discoKey?: DiscoPublicKey;
 }
 
+export type PacketTap = (bytes: Uint8Array, offset: number, length: number) => void;
+
 export interface PeerStatus {
   readonly publicKey: NodePublicKey;
   readonly path: Path | undefined;
@@ -122,6 +124,8 @@ export class Engine {
   #now: Instant;
   /** Packets the netstack may still send before other work gets its turn. */
   #budget = TURN_PACKETS;
+  /** Hears every inner packet that arrives or leaves, as `bytes[offset, offset + length)`; borrowed for the call. */
+  packetTap: PacketTap | undefined;
   /** TX slot that the netstack has begun and not yet committed. */
   #begun = -1;
 
@@ -388,6 +392,7 @@ export class Engine {
         const slot = this.#begun;
         this.#begun = -1;
         this.#budget--;
+        this.packetTap?.(this.#cipher.memory.bytes, slot + WIREGUARD_HEADER_BYTES, length);
         this.#device.encapsulate(slot, length, this.#now);
       },
     };
@@ -396,8 +401,10 @@ export class Engine {
   #deviceOutput(): DeviceOutput {
     return {
       sendMessage: (peer, slot, length, replyTo) => this.#send(peer, slot, length, replyTo),
-      deliverPacket: (_peer, offset, length) =>
-        this.netstack.handlePacket(this.#cipher.memory, offset, length, this.#now),
+      deliverPacket: (_peer, offset, length) => {
+        this.packetTap?.(this.#cipher.memory.bytes, offset, length);
+        this.netstack.handlePacket(this.#cipher.memory, offset, length, this.#now);
+      },
       authenticated: (peer, source) => {
         const endpoint = endpointOf(peer);
         if (endpoint.heard(source as Path, this.#now)) this.#pathChanged(endpoint);

@@ -4,17 +4,19 @@
  */
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { networkInterfaces } from "node:os";
+import { homedir, networkInterfaces } from "node:os";
 import type { Duplex } from "node:stream";
 import { formatAddrPort } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { netReportToJson } from "wg-userspace/netcheck/report-json";
+import { listDirectory } from "./list-directory.ts";
 import { listeningPorts } from "./listening-ports.ts";
 
 const IO_LIMIT_MS = 20_000;
 const MAX_CONNECTIONS = 64;
 const PORTS_FRESH_MS = 1_000;
+const MAX_BODY_BYTES = 64 * 1024;
 /** Below this an interface cannot carry full-size packets of the tunnel. */
 const LEAST_MTU = 1378;
 
@@ -22,6 +24,17 @@ export interface HttpApiOptions {
   /** A fresh look at the workspace's network. */
   readonly netcheck: (signal: AbortSignal) => Promise<NetReport>;
   readonly logger: Logger;
+  readonly debug?: DebugSources;
+}
+
+/** What `/debug/…` shows; without secrets. */
+export interface DebugSources {
+  /** Recent log lines, 10 MiB at most. */
+  readonly logs: () => string;
+  readonly magicsock: () => unknown;
+  readonly manifest: () => unknown;
+  /** Prometheus' text format. */
+  readonly prometheus: () => string;
 }
 
 export class HttpApi {
@@ -57,11 +70,33 @@ export class HttpApi {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = (request.url ?? "/").split("?")[0];
+    if (request.method === "POST" && path === "/api/v0/list-directory") return this.#listDirectory(request, response);
     if (request.method !== "GET") return reply(response, 405, { message: "Only GET is answered here." });
     if (path === "/") return reply(response, 200, { message: "Hello from the agent!" });
     if (path === "/api/v0/listening-ports") return reply(response, 200, this.#listeningPorts());
     if (path === "/api/v0/netcheck") return reply(response, 200, await this.#netcheck());
+    const { debug } = this.#options;
+    if (debug !== undefined) {
+      if (path === "/debug/logs") return replyText(response, 200, debug.logs());
+      if (path === "/debug/prometheus") return replyText(response, 200, debug.prometheus());
+      if (path === "/debug/magicsock") return reply(response, 200, debug.magicsock());
+      if (path === "/debug/manifest") return reply(response, 200, debug.manifest());
+    }
     reply(response, 404, { message: "Route not found." });
+  }
+
+  async #listDirectory(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const text = await readBody(request);
+    if (text === undefined)
+      return reply(response, 413, { message: `The body is longer than ${MAX_BODY_BYTES} bytes.` });
+    let body: unknown;
+    try {
+      body = JSON.parse(text);
+    } catch {
+      return reply(response, 400, { message: "The body is not JSON." });
+    }
+    const answer = await listDirectory(body, homedir());
+    reply(response, answer.status, answer.body);
   }
 
   #listeningPorts(): unknown {
@@ -141,10 +176,29 @@ function mtuOf(name: string): number {
   }
 }
 
+/** Undefined when it is too long. */
+async function readBody(request: IncomingMessage): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > MAX_BODY_BYTES) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
 function reply(response: ServerResponse, status: number, body: unknown): void {
-  const text = JSON.stringify(body);
+  send(response, status, "application/json; charset=utf-8", JSON.stringify(body));
+}
+
+function replyText(response: ServerResponse, status: number, text: string): void {
+  send(response, status, "text/plain; charset=utf-8", text);
+}
+
+function send(response: ServerResponse, status: number, type: string, text: string): void {
   response.writeHead(status, {
-    "Content-Type": "application/json; charset=utf-8",
+    "Content-Type": type,
     "Content-Length": Buffer.byteLength(text),
     Connection: "close",
   });

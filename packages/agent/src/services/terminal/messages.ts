@@ -1,0 +1,162 @@
+/**
+ * What a terminal's client sends. First u16 little-endian length ‖ JSON:
+ *
+ *     {"ID":"<uuid>","Height":24,"Width":80,"Command":"","Container":"","ContainerUser":"","BackendType":""}
+ *
+ * then JSON objects one after the other, nothing between them: {"data":"…","height":24,"width":80}. Field names are taken
+ * in any case, unknown fields are ignored.
+ */
+
+/** What the client asks for when it connects. */
+export interface TerminalInit {
+  /** Lower-case UUID: the same one again means the same terminal. */
+  readonly id: string;
+  /** 0: unknown. */
+  readonly rows: number;
+  readonly columns: number;
+  /** Empty: the login shell. */
+  readonly command: string;
+  readonly container: string;
+  readonly backend: string;
+}
+
+export interface TerminalInput {
+  readonly data: string;
+  /** 0 in either: no resize. */
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** One paste is one object. */
+const MAX_OBJECT_BYTES = 1024 * 1024;
+/** Objects are flat; what nests deeper than this is no client of ours. */
+const MAX_NESTING = 8;
+const MAX_CELLS = 65_535;
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Collects the first message, however it is cut into pieces. */
+export class InitReader {
+  #bytes: Uint8Array = new Uint8Array(0);
+
+  /** @returns undefined while more is needed; `rest` aliases what came after the message. */
+  push(chunk: Uint8Array): { init: TerminalInit; rest: Uint8Array } | { error: string } | undefined {
+    // At most 64 KiB wait here: whatever is longer completes the message.
+    this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
+    if (this.#bytes.length < 2) return undefined;
+    const end = 2 + (this.#bytes[0]! | (this.#bytes[1]! << 8));
+    if (this.#bytes.length < end) return undefined;
+    const init = parseInit(this.#bytes.subarray(2, end));
+    return "error" in init ? init : { init, rest: this.#bytes.subarray(end) };
+  }
+}
+
+/** Cuts a stream of concatenated JSON objects into inputs. Never throws; after an error it must not be used again. */
+export class InputReader {
+  /** Pieces of the object that is not complete yet. */
+  #pieces: Uint8Array[] = [];
+  #length = 0;
+  #depth = 0;
+  #inString = false;
+  #escaped = false;
+
+  /** @param chunk Kept until its last object is complete: the caller must not reuse it. */
+  push(chunk: Uint8Array): { inputs: readonly TerminalInput[]; error?: string } {
+    const inputs: TerminalInput[] = [];
+    let start = this.#depth > 0 ? 0 : -1;
+    for (let at = 0; at < chunk.length; at++) {
+      const byte = chunk[at]!;
+      if (this.#inString) {
+        if (this.#escaped) this.#escaped = false;
+        else if (byte === BACKSLASH) this.#escaped = true;
+        else if (byte === QUOTE) this.#inString = false;
+        continue;
+      }
+      if (this.#depth === 0) {
+        if (isSpace(byte)) continue;
+        if (byte !== OPEN_BRACE) return { inputs, error: "input that is no JSON object" };
+        start = at;
+      }
+      if (byte === QUOTE) this.#inString = true;
+      else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+        if (++this.#depth > MAX_NESTING) return { inputs, error: "input that nests too deep" };
+      } else if ((byte === CLOSE_BRACE || byte === CLOSE_BRACKET) && --this.#depth === 0) {
+        if (this.#length + at + 1 - start > MAX_OBJECT_BYTES) return { inputs, error: TOO_LONG };
+        this.#pieces.push(chunk.subarray(start, at + 1));
+        const input = parseInput(this.#pieces);
+        this.#pieces = [];
+        this.#length = 0;
+        if ("error" in input) return { inputs, error: input.error };
+        inputs.push(input);
+        start = -1;
+      }
+    }
+    if (this.#depth > 0) {
+      this.#length += chunk.length - start;
+      if (this.#length > MAX_OBJECT_BYTES) return { inputs, error: TOO_LONG };
+      this.#pieces.push(chunk.subarray(start));
+    }
+    return { inputs };
+  }
+}
+
+const TOO_LONG = `an input object longer than ${MAX_OBJECT_BYTES} bytes`;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}
+
+function parseInit(bytes: Uint8Array): TerminalInit | { error: string } {
+  const fields = parseObject([bytes]);
+  if (fields === undefined) return { error: "the first message is no JSON object" };
+  const id = text(fields, "id")?.toLowerCase();
+  const rows = cells(fields, "height");
+  const columns = cells(fields, "width");
+  const command = text(fields, "command");
+  const container = text(fields, "container");
+  const backend = text(fields, "backendtype");
+  if (id === undefined || !UUID.test(id)) return { error: "the first message has no UUID in ID" };
+  if (rows === undefined || columns === undefined) return { error: "Height or Width is not between 0 and 65535" };
+  if (command === undefined || command.includes("\0")) return { error: "Command is no text" };
+  if (container === undefined || backend === undefined) return { error: "Container or BackendType is no text" };
+  return { id, rows, columns, command, container, backend };
+}
+
+function parseInput(pieces: readonly Uint8Array[]): TerminalInput | { error: string } {
+  const fields = parseObject(pieces);
+  if (fields === undefined) return { error: "input that is no JSON object" };
+  const data = text(fields, "data");
+  const rows = cells(fields, "height");
+  const columns = cells(fields, "width");
+  if (data === undefined) return { error: "input whose data is no text" };
+  if (rows === undefined || columns === undefined) return { error: "a size that is not between 0 and 65535" };
+  return { data, rows, columns };
+}
+
+/** By lower-case name: the protocol's other implementations match names in any case. */
+function parseObject(pieces: readonly Uint8Array[]): ReadonlyMap<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(Buffer.concat(pieces).toString("utf8"));
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+    return new Map(Object.entries(value).map(([name, field]) => [name.toLowerCase(), field]));
+  } catch {
+    return undefined; // not JSON: the caller says what was wanted
+  }
+}
+
+/** Absent and null are the empty text. */
+function text(fields: ReadonlyMap<string, unknown>, name: string): string | undefined {
+  const value = fields.get(name) ?? "";
+  return typeof value === "string" ? value : undefined;
+}
+
+function cells(fields: ReadonlyMap<string, unknown>, name: string): number | undefined {
+  const value = fields.get(name) ?? 0;
+  if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > MAX_CELLS) return undefined;
+  return value;
+}

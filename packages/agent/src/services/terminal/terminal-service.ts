@@ -1,0 +1,188 @@
+/**
+ * Terminals that outlive their connection (port 2 of the tunnel): whoever connects again with the same id finds the
+ * program as it was left. Buffered here; there is no other kind, so clients that ask for `screen` get this one.
+ */
+import type { Duplex } from "node:stream";
+import type { Logger } from "wg-userspace/base/ports";
+import { Pty, type PtyOptions, ptyAvailability } from "../pty.ts";
+import { existingDirectory, resolveCommand } from "../ssh/command.ts";
+import { buildEnvironment, type SessionEndpoints } from "../ssh/environment.ts";
+import { ProcessSessions } from "../ssh/processes.ts";
+import type { SessionUser } from "../ssh/user.ts";
+import { InitReader, type TerminalInit } from "./messages.ts";
+import { type Schedule, Terminal, type TerminalProgram } from "./terminal.ts";
+
+/** What browsers' terminals understand. */
+const TERM = "xterm-256color";
+/** A program nobody looks at is hung up after this. */
+const UNATTENDED_MS = 5 * 60_000;
+/** From the hang-up to SIGKILL. */
+const KILL_GRACE_MS = 5_000;
+const INIT_TIMEOUT_MS = 15_000;
+const MAX_TERMINALS = 128;
+/** Connections that have not said yet what they want. */
+const MAX_UNDECIDED = 64;
+const BACKENDS = new Set(["", "buffered", "screen"]);
+
+export interface TerminalServiceOptions {
+  /** Workspace variables, evaluated for every program. */
+  readonly environment: () => Readonly<Record<string, string>>;
+  /** Where programs start; the home directory when undefined or missing. */
+  readonly directory: () => string | undefined;
+  readonly user: SessionUser;
+  readonly logger: Logger;
+  /** Default: the process's timers. */
+  readonly schedule?: Schedule;
+  /** Default: a pseudo-terminal of this machine. Throws when the program cannot be started. */
+  readonly start?: (options: PtyOptions) => TerminalProgram;
+  readonly maxTerminals?: number;
+}
+
+export class TerminalService {
+  readonly #options: TerminalServiceOptions;
+  readonly #schedule: Schedule;
+  readonly #processes: ProcessSessions;
+  readonly #terminals = new Map<string, Terminal>();
+  readonly #undecided = new Set<Duplex>();
+  #closed = false;
+
+  constructor(options: TerminalServiceOptions) {
+    this.#options = options;
+    this.#schedule = options.schedule ?? processTimer;
+    this.#processes = new ProcessSessions(options.logger);
+  }
+
+  /** Viewers connected now. */
+  get viewers(): number {
+    return [...this.#terminals.values()].reduce((sum, terminal) => sum + terminal.viewers, 0);
+  }
+
+  /** Programs running, attended or not. */
+  get terminals(): number {
+    return this.#terminals.size;
+  }
+
+  /** Serves one connection of the tunnel; owns the stream. */
+  handleConnection(stream: Duplex, endpoints: SessionEndpoints): void {
+    if (this.#closed || this.#undecided.size >= MAX_UNDECIDED) {
+      stream.destroy();
+      return;
+    }
+    stream.on("error", () => undefined); // "close" follows
+    this.#undecided.add(stream);
+    const reader = new InitReader();
+    const forget = this.#schedule(() => stream.destroy(), INIT_TIMEOUT_MS);
+    const decided = (): void => {
+      forget();
+      this.#undecided.delete(stream);
+      stream.off("data", read);
+      stream.off("end", over);
+      stream.off("close", decided);
+    };
+    const over = (): void => {
+      decided();
+      stream.destroy();
+    };
+    const read = (chunk: Uint8Array): void => {
+      const message = reader.push(chunk);
+      if (message === undefined) return;
+      decided();
+      if ("error" in message) {
+        this.#options.logger.log("warn", "terminal refused", { error: message.error });
+        stream.destroy();
+      } else this.#open(stream, message.init, message.rest, endpoints);
+    };
+    stream.on("data", read);
+    stream.on("end", over);
+    stream.on("close", decided);
+  }
+
+  /** Ends the programs: a hang-up, and after the grace SIGKILL. */
+  async close(options: { readonly graceMs: number }): Promise<void> {
+    this.#closed = true;
+    for (const stream of this.#undecided) stream.destroy();
+    const ending = this.#processes.terminateAll(options.graceMs);
+    for (const terminal of this.#terminals.values()) terminal.close();
+    await ending;
+  }
+
+  #open(stream: Duplex, init: TerminalInit, rest: Uint8Array, endpoints: SessionEndpoints): void {
+    const known = this.#terminals.get(init.id);
+    if (known !== undefined) {
+      if (!known.attach(stream, init, rest)) refuse(stream, "too many viewers of this terminal");
+      return;
+    }
+    const problem = this.#problemWith(init);
+    if (problem !== undefined) {
+      refuse(stream, problem);
+      return;
+    }
+    try {
+      this.#start(init, endpoints).attach(stream, init, rest);
+    } catch (error) {
+      this.#options.logger.log("warn", "a terminal's program could not be started", { error: String(error) });
+      refuse(stream, `the program could not be started: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  #problemWith(init: TerminalInit): string | undefined {
+    if (init.container !== "") return "this agent has no containers";
+    if (!BACKENDS.has(init.backend)) return `there is no backend "${init.backend.slice(0, 64)}"; there is "buffered"`;
+    if (this.#terminals.size >= (this.#options.maxTerminals ?? MAX_TERMINALS))
+      return "too many terminals are open in this workspace: end one, or wait until one that nobody uses is closed";
+    if (this.#options.start !== undefined) return undefined;
+    const availability = ptyAvailability();
+    return availability.available ? undefined : `no terminal can be made here: ${availability.reason}`;
+  }
+
+  #start(init: TerminalInit, endpoints: SessionEndpoints): Terminal {
+    const { user, logger } = this.#options;
+    const start = this.#options.start ?? ((options: PtyOptions) => new Pty(options));
+    const program = start({
+      ...resolveCommand(user, init.command),
+      directory: existingDirectory([this.#options.directory(), user.home]),
+      environment: buildEnvironment({
+        inherited: process.env,
+        user,
+        client: {},
+        workspace: this.#options.environment(),
+        endpoints,
+        terminal: { type: TERM },
+      }),
+      size: init,
+    });
+    let forget = (): void => undefined;
+    this.#processes.add(program.pid);
+    const terminal: Terminal = new Terminal(program, this.#schedule, {
+      onAttended: (attended) => {
+        forget();
+        if (attended) return;
+        forget = this.#schedule(() => {
+          logger.log("info", "hanging up a terminal that nobody came back to");
+          this.#processes.hangUp(terminal.pid, KILL_GRACE_MS);
+          terminal.close();
+        }, UNATTENDED_MS);
+      },
+      onViewerError: (error) => logger.log("warn", "terminal viewer dropped", { error }),
+      onEnded: () => {
+        forget();
+        this.#processes.ended(program.pid);
+        this.#terminals.delete(init.id);
+      },
+    });
+    this.#terminals.set(init.id, terminal);
+    return terminal;
+  }
+}
+
+/** In the terminal's own words: its user sees nothing else. */
+function refuse(stream: Duplex, why: string): void {
+  stream.resume();
+  stream.end(`coder agent: ${why}\r\n`);
+}
+
+function processTimer(run: () => void, afterMs: number): () => void {
+  const timer = setTimeout(run, afterMs);
+  timer.unref();
+  return () => clearTimeout(timer);
+}

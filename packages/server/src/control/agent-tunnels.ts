@@ -1,0 +1,101 @@
+/**
+ * The server's own way into workspaces, for what browsers cannot reach themselves. A tunnel is made as any client makes
+ * one, against our own listener and with the credentials of the person it is for: it can reach nothing that they cannot.
+ */
+import { Deployment } from "coder-client/api";
+import { Dialer } from "coder-client/dialer";
+import type { WorkspaceConnection } from "coder-client/workspace-connection";
+import { BUILD_VERSION } from "../version.ts";
+
+const CONNECT_TIMEOUT_MS = 20_000;
+const MAX_TUNNELS = 256;
+
+/** For whom a tunnel is, and with what. */
+export interface TunnelRequest {
+  readonly agentId: string;
+  /** The key the token belongs to: terminals of one login share a tunnel, those of different ones never do. */
+  readonly keyId: string;
+  readonly token: string;
+}
+
+export interface Tunnel {
+  readonly connection: WorkspaceConnection;
+  /** Gives it back; the last user's return closes it. Call once. */
+  release(): void;
+}
+
+interface Entry {
+  readonly opening: Promise<WorkspaceConnection>;
+  users: number;
+}
+
+export class AgentTunnels {
+  readonly #ownUrl: () => URL;
+  readonly #onError: (error: unknown) => void;
+  readonly #entries = new Map<string, Entry>();
+  readonly #closing = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
+
+  /** @param ownUrl Where this very server listens; asked for each time. */
+  constructor(ownUrl: () => URL, onError: (error: unknown) => void) {
+    this.#ownUrl = ownUrl;
+    this.#onError = onError;
+  }
+
+  /** Rejects as {@link WorkspaceConnection.open} does, or when there are too many. */
+  async acquire(request: TunnelRequest): Promise<Tunnel> {
+    this.#stop.signal.throwIfAborted();
+    const key = `${request.keyId} ${request.agentId}`;
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      if (this.#entries.size >= MAX_TUNNELS) throw new Error("the server has too many open tunnels, try again later");
+      entry = { opening: this.#open(request), users: 0 };
+      this.#entries.set(key, entry);
+    }
+    entry.users++;
+    try {
+      const connection = await entry.opening;
+      return { connection, release: () => this.#release(key, entry) };
+    } catch (error) {
+      this.#release(key, entry);
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort(new Error("the server is shutting down"));
+    for (const [key, entry] of this.#entries) this.#end(key, entry);
+    await Promise.all(this.#closing);
+  }
+
+  async #open({ agentId, token }: TunnelRequest): Promise<WorkspaceConnection> {
+    // Half of the network engine: loaded when the first browser wants it.
+    const { WorkspaceConnection } = await import("coder-client/workspace-connection");
+    return WorkspaceConnection.open({
+      deployment: new Deployment({
+        url: this.#ownUrl(),
+        token,
+        dialer: new Dialer({ proxyFor: () => "" }), // to ourselves, never by way of a proxy
+        clientVersion: BUILD_VERSION,
+      }),
+      agentId,
+      signal: this.#stop.signal,
+      timeoutMs: CONNECT_TIMEOUT_MS,
+    });
+  }
+
+  #release(key: string, entry: Entry): void {
+    if (--entry.users === 0) this.#end(key, entry);
+  }
+
+  #end(key: string, entry: Entry): void {
+    if (this.#entries.get(key) !== entry) return;
+    this.#entries.delete(key);
+    const closing = entry.opening.then(
+      (connection) => connection.close().catch(this.#onError),
+      () => undefined, // never came to be: who asked for it was told
+    );
+    this.#closing.add(closing);
+    void closing.then(() => this.#closing.delete(closing));
+  }
+}
