@@ -21,9 +21,11 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   logout: async () => (await import("./commands/logout.ts")).default,
   netcheck: async () => (await import("./network-commands.ts")).Netcheck,
   ping: async () => (await import("./network-commands.ts")).Ping,
+  "port-forward": async () => (await import("./network-commands.ts")).PortForward,
   server: async () => (await import("./commands/server.ts")).default,
   show: async () => (await import("./commands/show.ts")).default,
   ssh: async () => (await import("./network-commands.ts")).Ssh,
+  speedtest: async () => (await import("./network-commands.ts")).Speedtest,
   status: async () => (await import("./network-commands.ts")).Status,
   "tokens:create": async () => (await import("./commands/tokens/create.ts")).default,
   "tokens:list": async () => (await import("./commands/tokens/list.ts")).default,
@@ -35,6 +37,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
 /** Other names of commands. */
 const ALIASES: Readonly<Record<string, string>> = {
   ls: "list",
+  tunnel: "port-forward",
   "tokens:ls": "tokens:list",
   "tokens:rm": "tokens:remove",
   "external-workspaces:ls": "external-workspaces:list",

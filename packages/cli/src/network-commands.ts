@@ -3,5 +3,7 @@
 export { default as Doctor } from "./commands/doctor.ts";
 export { default as Netcheck } from "./commands/netcheck.ts";
 export { default as Ping } from "./commands/ping.ts";
+export { default as PortForward } from "./commands/port-forward.ts";
+export { default as Speedtest } from "./commands/speedtest.ts";
 export { default as Ssh } from "./commands/ssh.ts";
 export { default as Status } from "./commands/status.ts";

@@ -1,4 +1,4 @@
-import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { EngineError } from "wg-userspace/base/errors";
 import { toEngineError } from "wg-userspace/io/node-errors";
@@ -115,6 +115,28 @@ export class Deployment {
     return answer;
   }
 
+  /**
+   * Opens a request whose answer has no end, such as an event stream. The answer is the caller's to read and destroy; only
+   * its beginning has a time limit. Rejects with ClientError or EngineError.
+   */
+  async stream(
+    path: string,
+    options: Pick<RequestOptions, "query" | "signal"> & { accept: string },
+  ): Promise<IncomingMessage> {
+    const url = this.resolve(path, options.query);
+    const headers = { ...(await this.headers()), Accept: options.accept };
+    try {
+      const response = await beginning(this.dialer, url, headers, options.signal);
+      if (response.statusCode === 200) return response;
+      const body = parseBody(await textOf(response));
+      throw failureOf({ status: response.statusCode ?? 0, headers: response.headers, body }, `GET ${path}`);
+    } catch (error) {
+      if (options.signal?.aborted) throw options.signal.reason;
+      if (error instanceof ClientError) throw error;
+      throw toEngineError(error, `cannot reach ${url.origin}`);
+    }
+  }
+
   #checkVersion(header: string | string[] | undefined): void {
     if (this.#versionChecked || typeof header !== "string" || this.#clientVersion === undefined) return;
     this.#versionChecked = true;
@@ -137,22 +159,54 @@ function exchange(
   const send = url.protocol === "https:" ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
     const request = send(url, { method, headers, agent: dialer.agentFor(url), signal }, (response) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      response.on("data", (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > MAX_ANSWER_BYTES)
-          response.destroy(new Error(`answer of ${url.pathname} is over ${MAX_ANSWER_BYTES} bytes`));
-        else chunks.push(chunk);
-      });
-      response.on("error", reject);
-      response.on("end", () => {
-        const text = Buffer.concat(chunks).toString("utf8");
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: parseBody(text) });
-      });
+      textOf(response).then(
+        (text) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: parseBody(text) }),
+        reject,
+      );
     });
     request.on("error", reject);
     request.end(body);
+  });
+}
+
+/** Sends a GET and resolves with the answer once its header is there. */
+function beginning(
+  dialer: Dialer,
+  url: URL,
+  headers: Record<string, string>,
+  signal: AbortSignal | undefined,
+): Promise<IncomingMessage> {
+  const send = url.protocol === "https:" ? httpsRequest : httpRequest;
+  return new Promise((resolve, reject) => {
+    const request = send(
+      url,
+      { headers, agent: dialer.agentFor(url), ...(signal === undefined ? {} : { signal }) },
+      (response) => {
+        clearTimeout(late);
+        resolve(response);
+      },
+    );
+    const late = setTimeout(() => request.destroy(new Error("no answer in time")), REQUEST_TIMEOUT_MS);
+    request.on("error", (error) => {
+      clearTimeout(late);
+      reject(error);
+    });
+    request.end();
+  });
+}
+
+/** The whole body, at most {@link MAX_ANSWER_BYTES}. */
+function textOf(response: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    response.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > MAX_ANSWER_BYTES) response.destroy(new Error(`the answer is over ${MAX_ANSWER_BYTES} bytes`));
+      else chunks.push(chunk);
+    });
+    response.on("error", reject);
+    response.on("end", () => resolve(Buffer.concat(chunks).toString("utf8")));
   });
 }
 

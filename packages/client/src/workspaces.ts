@@ -75,7 +75,8 @@ export function chooseAgent(workspace: WorkspaceRef, name: string | undefined): 
   });
 }
 
-function workspaceOf(body: unknown): WorkspaceRef {
+/** Reads a workspace as REST and event streams give it. Rejects what is none. */
+export function workspaceOf(body: unknown): WorkspaceRef {
   const workspace = record(body, "workspace");
   const build = record(workspace["latest_build"], "latest_build");
   const resources = Array.isArray(build["resources"]) ? build["resources"] : [];

@@ -9,6 +9,7 @@ import type { InterfaceFact } from "../diagnosis/causes.ts";
 const HTTP_API_PORT = 4;
 const MAX_ANSWER_BYTES = 1024 * 1024;
 const MAX_LIST = 64;
+const MAX_PORTS = 1024;
 
 export interface Dialable {
   dial(port: number, options: { readonly signal: AbortSignal }): Promise<Duplex>;
@@ -25,6 +26,34 @@ export async function agentNetwork(connection: Dialable, signal: AbortSignal): P
   if (status === 404) throw new Error("this agent cannot look at its network: it is an old one");
   if (status !== 200) throw new Error(`the agent answered with HTTP ${status}`);
   return agentNetworkFromJson(body);
+}
+
+export interface ListeningPort {
+  readonly port: number;
+  /** Empty when the agent may not know. */
+  readonly processName: string;
+}
+
+/** TCP ports that programs of the workspace listen on, without those of system services. */
+export async function listeningPorts(connection: Dialable, signal: AbortSignal): Promise<ListeningPort[]> {
+  const { status, body } = await get(connection, "/api/v0/listening-ports", signal);
+  if (status !== 200) throw new Error(`the agent answered with HTTP ${status}`);
+  const { ports } = record(body);
+  if (!Array.isArray(ports)) return [];
+  return ports.slice(0, MAX_PORTS).flatMap((item) => {
+    const { port, process_name, network } = record(item);
+    if (typeof port !== "number" || !Number.isInteger(port) || port < 1 || port > 65535) return [];
+    if (network !== "tcp") return [];
+    // Shown on a terminal: nothing in a program's name may speak to it.
+    return [
+      {
+        port,
+        processName: String(process_name ?? "")
+          .replace(/[^\x20-\x7e]/g, "?")
+          .slice(0, 64),
+      },
+    ];
+  });
 }
 
 /** Tolerant: whatever is missing is unknown. Reads a stock agent's answer as well as ours. */

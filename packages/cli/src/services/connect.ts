@@ -17,6 +17,8 @@ export interface ConnectRequest {
   readonly hostPrefix?: string | undefined;
   readonly hostnameSuffix?: string | undefined;
   readonly wait: "yes" | "no" | "auto";
+  /** Start the workspace when it is stopped; otherwise that is an error. */
+  readonly autostart?: boolean;
   /** 0: no limit. */
   readonly timeoutMs: number;
   /** Relays only. */
@@ -52,7 +54,11 @@ export async function connectWorkspace(request: ConnectRequest): Promise<Connect
     const looking = findWorkspace(request.deployment, name, { signal });
     const loading = loadEngine();
     loading.catch(() => undefined); // heard below, unless looking fails first
-    const workspace = await looking;
+    let workspace = await looking;
+    if (workspace.buildStatus !== "running" && request.autostart === true) {
+      const { startWorkspace } = await import("./autostart.ts");
+      workspace = await startWorkspace(workspace, { ...request, signal });
+    }
     refuseStopped(workspace);
     const chosen = chooseAgent(workspace, name.agent);
     const agent = await waitForAgent(request, chosen, signal, (why) => {

@@ -10,7 +10,15 @@ export function connectOptions(
   line: ParsedLine,
 ): Pick<
   ConnectRequest,
-  "name" | "hostPrefix" | "hostnameSuffix" | "wait" | "timeoutMs" | "disableDirect" | "region" | "telemetry"
+  | "name"
+  | "hostPrefix"
+  | "hostnameSuffix"
+  | "wait"
+  | "timeoutMs"
+  | "autostart"
+  | "disableDirect"
+  | "region"
+  | "telemetry"
 > {
   const name = line.words[0];
   if (name === undefined) throw new UsageError("which workspace? usage: coder ssh <workspace> [command …]");
@@ -20,6 +28,7 @@ export function connectOptions(
     hostnameSuffix: stringFlag(line.values, "hostname-suffix"),
     wait: booleanFlag(line.values, "no-wait") ? "no" : (stringFlag(line.values, "wait") as "yes" | "no" | "auto"),
     timeoutMs: numberFlag(line.values, "connect-timeout") ?? 0,
+    autostart: !booleanFlag(line.values, "disable-autostart"),
     disableDirect: booleanFlag(line.values, "disable-direct-connections"),
     region: stringFlag(line.values, "region"),
     telemetry: booleanFlag(line.values, "disable-network-telemetry")

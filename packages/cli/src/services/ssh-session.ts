@@ -1,12 +1,10 @@
 import { connect as connectSocket } from "node:net";
 import type { Duplex, Readable, Writable } from "node:stream";
-import { type AcceptConnection, Client, type ClientChannel, type ConnectConfig } from "ssh2";
+import type { AcceptConnection, Client, ClientChannel } from "ssh2";
 import { EXIT, UserError } from "../errors/user-error.ts";
 import { ESCAPE_HELP, EscapeFilter } from "./escape-filter.ts";
 import type { RemoteForward } from "./remote-forward.ts";
-
-/** An SSH server inside the tunnel answers at once; only a broken one takes longer. */
-const SSH_READY_TIMEOUT_MS = 60_000;
+import { connectSsh } from "./ssh-client.ts";
 
 export interface SshSessionOptions {
   /** A connection to the workspace's SSH port; owned by the session. */
@@ -33,45 +31,14 @@ export interface SshSessionOptions {
  * connection was lost (then with one line on stderr). The terminal is as before when this returns.
  */
 export async function runSshSession(options: SshSessionOptions): Promise<number> {
-  const client = new Client();
+  const client = await connectSsh(options.stream, options.agentSocket);
   try {
-    await connect(client, options);
     await requestForwards(client, options);
     return await runChannel(client, options);
   } finally {
     client.end();
     options.stream.destroy();
   }
-}
-
-function connect(client: Client, options: SshSessionOptions): Promise<void> {
-  const config: ConnectConfig = {
-    sock: options.stream,
-    username: "coder",
-    authHandler: ["none"],
-    // The tunnel has authenticated the workspace; its host key adds nothing.
-    hostVerifier: () => true,
-    readyTimeout: SSH_READY_TIMEOUT_MS,
-    // Socket forwarding is an extension of OpenSSH's that our server speaks without calling itself OpenSSH.
-    strictVendor: false,
-    keepaliveInterval: 0,
-    // About half the cost of the default, where both ends are the same program.
-    algorithms: { cipher: { prepend: ["aes128-gcm@openssh.com"], append: [], remove: [] } },
-  };
-  if (options.agentSocket !== undefined) {
-    config.agent = options.agentSocket;
-    config.agentForward = true;
-  }
-  return new Promise((resolve, reject) => {
-    client.once("ready", resolve);
-    client.once("error", (error) =>
-      reject(
-        new UserError("The workspace's SSH server did not accept the connection", { why: error.message, cause: error }),
-      ),
-    );
-    client.once("close", () => reject(new UserError("The workspace closed the connection", { code: "ERR_CLOSED" })));
-    client.connect(config);
-  });
 }
 
 async function requestForwards(client: Client, options: SshSessionOptions): Promise<void> {

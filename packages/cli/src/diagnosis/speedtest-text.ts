@@ -1,0 +1,58 @@
+/** The words, table and JSON of `coder speedtest`. */
+import { UsageError } from "../flags/spec.ts";
+import type { SpeedtestInterval, SpeedtestResult } from "../services/speedtest.ts";
+import { renderTable } from "../ui/table.ts";
+
+const COLUMNS: Readonly<Record<string, (interval: SpeedtestInterval) => string>> = {
+  Interval: ({ startSeconds, endSeconds }) => `${startSeconds.toFixed(2)}-${endSeconds.toFixed(2)} sec`,
+  Throughput: (interval) => `${megabits(interval).toFixed(4)} Mbits/sec`,
+};
+
+/** Columns by their names in any case, several in one word separated by commas; none: all. Throws UsageError. */
+export function speedtestColumns(wanted: readonly string[]): readonly string[] {
+  const all = Object.keys(COLUMNS);
+  const names = wanted.flatMap((text) => text.split(",")).map((name) => name.trim());
+  if (names.length === 0) return all;
+  return names.map((name) => {
+    const found = all.find((column) => column.toLowerCase() === name.toLowerCase());
+    if (found === undefined) throw new UsageError(`there is no column "${name}"; there are: ${all.join(", ")}`);
+    return found;
+  });
+}
+
+/** A row for every interval, a line, and the whole test. */
+export function speedtestTable(result: SpeedtestResult, columns: readonly string[]): string {
+  const rows = [...result.intervals, result.overall].map((interval) => columns.map((name) => COLUMNS[name]!(interval)));
+  const lines = renderTable(
+    columns.map((name) => name.toUpperCase()),
+    rows,
+  )
+    .trimEnd()
+    .split("\n");
+  const width = Math.max(...lines.map((line) => line.length));
+  return `${[...lines.slice(0, -1), "-".repeat(width), ...lines.slice(-1)].join("\n")}\n`;
+}
+
+export function speedtestJson({ overall, intervals }: SpeedtestResult): unknown {
+  return { overall: intervalJson(overall), intervals: intervals.map(intervalJson) };
+}
+
+/** What is shown while the test runs. */
+export function progressLine(interval: SpeedtestInterval, durationMs: number, path: string): string {
+  const seconds = Math.min(interval.endSeconds, durationMs / 1000);
+  return `${seconds.toFixed(0)} of ${durationMs / 1000} s  ${megabits(interval).toFixed(1)} Mbits/sec  ${path}`;
+}
+
+/** 10^6 bits a second; 0 for no time at all. */
+export function megabits({ startSeconds, endSeconds, bytes }: SpeedtestInterval): number {
+  const seconds = endSeconds - startSeconds;
+  return seconds > 0 ? (bytes * 8) / 1e6 / seconds : 0;
+}
+
+function intervalJson(interval: SpeedtestInterval): unknown {
+  return {
+    start_time_seconds: interval.startSeconds,
+    end_time_seconds: interval.endSeconds,
+    throughput_mbits: megabits(interval),
+  };
+}

@@ -1,0 +1,109 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { Logger } from "wg-userspace/base/ports";
+import { listenAddresses, listenFailure } from "./listen.ts";
+import { type ForwardSpec, type ForwardTarget, formatEnd } from "./spec.ts";
+
+/** Connections of one forward at once; further ones are closed. */
+const MAX_CONNECTIONS = 4096;
+
+export interface TcpForwardOptions {
+  readonly spec: ForwardSpec;
+  /** Connects in the workspace. Rejects with words for a person, or when the signal aborts. */
+  readonly dial: (target: ForwardTarget, signal: AbortSignal) => Promise<Duplex>;
+  readonly say: (line: string) => void;
+  readonly logger: Logger;
+}
+
+/** Listens on this machine and leads every connection to the workspace. */
+export class TcpForward {
+  readonly #options: TcpForwardOptions;
+  readonly #servers: Server[] = [];
+  readonly #sockets = new Set<Socket>();
+  readonly #stop = new AbortController();
+
+  constructor(options: TcpForwardOptions) {
+    this.#options = options;
+  }
+
+  get openConnections(): number {
+    return this.#sockets.size;
+  }
+
+  /** Where it listens, once it does. */
+  get port(): number {
+    const address = this.#servers[0]?.address();
+    return typeof address === "object" && address !== null ? address.port : this.#options.spec.port;
+  }
+
+  /** The addresses it listens on, once it does. */
+  get hosts(): readonly string[] {
+    return this.#servers.map((server) => (server.address() as AddressInfo).address);
+  }
+
+  /** Resolves when it listens. Rejects with UserError naming the address; then nothing listens. */
+  async start(): Promise<void> {
+    const { spec, say } = this.#options;
+    for (const { host, required } of listenAddresses(spec.bind)) {
+      const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
+      server.maxConnections = MAX_CONNECTIONS;
+      server.listen({ host, port: spec.port });
+      try {
+        await once(server, "listening");
+      } catch (error) {
+        if (!required) {
+          this.#options.logger.log("debug", "not listening", { host, port: spec.port, error: String(error) });
+          continue;
+        }
+        this.close();
+        throw listenFailure("tcp", host, spec.port, error as Error);
+      }
+      this.#servers.push(server);
+      server.on("connection", (socket) => void this.#relay(socket));
+      server.on("error", (error) => {
+        say(`Accepting on ${formatEnd("tcp", host, spec.port)} failed, the listener is closed: ${error.message}`);
+        server.close();
+      });
+    }
+  }
+
+  /** Closes the listeners and all connections. */
+  close(): void {
+    this.#stop.abort();
+    for (const server of this.#servers) server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async #relay(socket: Socket): Promise<void> {
+    const { spec, dial, say, logger } = this.#options;
+    this.#sockets.add(socket);
+    const gone = new AbortController();
+    socket.once("close", () => gone.abort());
+    socket.on("error", () => undefined); // "close" follows; the pipeline below hears it too
+    try {
+      const stream = await dial(spec.target, AbortSignal.any([gone.signal, this.#stop.signal]));
+      await joined(socket, stream).catch((error: unknown) => {
+        logger.log("debug", "forwarded connection ended", { port: spec.target.port, error: String(error) });
+      });
+      stream.destroy();
+    } catch (error) {
+      if (gone.signal.aborted || this.#stop.signal.aborted) return;
+      const { host, port } = spec.target;
+      say(`Cannot connect to ${formatEnd("tcp", host ?? "127.0.0.1", port)} in the workspace: ${reasonOf(error)}`);
+    } finally {
+      socket.destroy();
+      this.#sockets.delete(socket);
+    }
+  }
+}
+
+/** Each direction ends on its own, as in TCP. */
+export async function joined(a: Duplex, b: Duplex): Promise<void> {
+  await Promise.all([pipeline(a, b), pipeline(b, a)]);
+}
+
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,169 @@
+import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { once } from "node:events";
+import { EngineError } from "wg-userspace/base/errors";
+import type { Logger } from "wg-userspace/base/ports";
+import { listenAddresses, listenFailure } from "./listen.ts";
+import { type ForwardSpec, formatEnd } from "./spec.ts";
+
+/** A sender that is silent both ways for this long is forgotten; its next datagram starts a new flow. */
+const IDLE_MS = 120_000;
+/** Senders at once; the one that was idle longest makes room. */
+const MAX_FLOWS = 512;
+
+export interface UdpFlow {
+  /** False: dropped. Throws EngineError. */
+  send(payload: Uint8Array): boolean;
+  close(): void;
+}
+
+export interface UdpForwardOptions {
+  readonly spec: ForwardSpec;
+  /**
+   * Opens a flow to the port in the workspace; undefined while there is no connection: the datagram is dropped, as a
+   * network would. Payloads given to `onMessage` are borrowed.
+   */
+  readonly open: (
+    port: number,
+    handler: { onMessage(payload: Uint8Array): void; onUnreachable(): void },
+  ) => UdpFlow | undefined;
+  readonly say: (line: string) => void;
+  readonly logger: Logger;
+  readonly idleMs?: number;
+}
+
+interface Sender {
+  readonly flow: UdpFlow;
+  lastUsedAt: number;
+}
+
+/** Listens on this machine; every sender is a flow of its own, so that answers find their way back. */
+export class UdpForward {
+  readonly #options: UdpForwardOptions;
+  readonly #sockets: Socket[] = [];
+  /** The one used longest ago first. */
+  readonly #senders = new Map<string, Sender>();
+  readonly #idleMs: number;
+  #timer: NodeJS.Timeout | undefined;
+  #toldUnreachable = false;
+  #toldTooLong = false;
+
+  constructor(options: UdpForwardOptions) {
+    this.#options = options;
+    this.#idleMs = options.idleMs ?? IDLE_MS;
+  }
+
+  get openConnections(): number {
+    return this.#senders.size;
+  }
+
+  /** The addresses it listens on, once it does. */
+  get hosts(): readonly string[] {
+    return this.#sockets.map((socket) => socket.address().address);
+  }
+
+  /** Resolves when it listens. Rejects with UserError naming the address; then nothing listens. */
+  async start(): Promise<void> {
+    const { spec } = this.#options;
+    for (const { host, required } of listenAddresses(spec.bind)) {
+      const socket = createSocket({ type: host.includes(":") ? "udp6" : "udp4", ipv6Only: true });
+      socket.bind({ address: host, port: spec.port });
+      try {
+        await once(socket, "listening");
+      } catch (error) {
+        socket.close();
+        if (!required) {
+          this.#options.logger.log("debug", "not listening", { host, port: spec.port, error: String(error) });
+          continue;
+        }
+        this.close();
+        throw listenFailure("udp", host, spec.port, error as Error);
+      }
+      this.#sockets.push(socket);
+      socket.on("message", (payload, from) => this.#handleDatagram(socket, payload, from));
+      socket.on("error", (error) => {
+        this.#options.logger.log("debug", "UDP socket", { port: spec.port, error: error.message });
+      });
+    }
+    this.#timer = setInterval(() => this.#forgetIdle(), this.#idleMs / 4);
+    this.#timer.unref();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    for (const socket of this.#sockets) socket.close();
+    this.#sockets.length = 0;
+    this.endFlows();
+  }
+
+  /** The connection they belong to is over. New datagrams open new ones. */
+  endFlows(): void {
+    for (const { flow } of this.#senders.values()) flow.close();
+    this.#senders.clear();
+  }
+
+  #handleDatagram(socket: Socket, payload: Uint8Array, from: RemoteInfo): void {
+    const key = `${from.address} ${from.port}`;
+    const sender = this.#senders.get(key) ?? this.#open(socket, from);
+    if (sender === undefined) return;
+    this.#senders.delete(key);
+    this.#senders.set(key, sender);
+    sender.lastUsedAt = performance.now();
+    try {
+      sender.flow.send(payload);
+    } catch (error) {
+      this.#sendFailed(key, sender, payload.length, error);
+    }
+  }
+
+  #open(socket: Socket, from: RemoteInfo): Sender | undefined {
+    const { spec, open } = this.#options;
+    for (const [key, { flow }] of this.#senders) {
+      if (this.#senders.size < MAX_FLOWS) break;
+      flow.close();
+      this.#senders.delete(key);
+    }
+    const flow = open(spec.target.port, {
+      onMessage: (payload) => {
+        if (sender !== undefined) sender.lastUsedAt = performance.now();
+        // The socket keeps the bytes until they are sent; these are borrowed.
+        if (this.#sockets.includes(socket)) socket.send(Buffer.from(payload), from.port, from.address);
+      },
+      onUnreachable: () => this.#unreachable(),
+    });
+    const sender: Sender | undefined = flow === undefined ? undefined : { flow, lastUsedAt: performance.now() };
+    return sender;
+  }
+
+  #unreachable(): void {
+    if (this.#toldUnreachable) return;
+    this.#toldUnreachable = true;
+    const { spec, say } = this.#options;
+    say(`Nobody listens on ${formatEnd("udp", "127.0.0.1", spec.target.port)} in the workspace yet`);
+  }
+
+  #sendFailed(key: string, sender: Sender, length: number, error: unknown): void {
+    if (!(error instanceof EngineError)) throw error;
+    if (error.code === "ERR_MESSAGE_TOO_LARGE") {
+      if (!this.#toldTooLong) {
+        const { spec, say } = this.#options;
+        say(
+          `A datagram of ${length} bytes for UDP port ${spec.target.port} is too long for the tunnel and was dropped`,
+        );
+      }
+      this.#toldTooLong = true;
+      return;
+    }
+    this.#options.logger.log("debug", "UDP flow ended", { error: error.message });
+    sender.flow.close();
+    this.#senders.delete(key);
+  }
+
+  #forgetIdle(): void {
+    const oldest = performance.now() - this.#idleMs;
+    for (const [key, { flow, lastUsedAt }] of this.#senders) {
+      if (lastUsedAt > oldest) continue;
+      flow.close();
+      this.#senders.delete(key);
+    }
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * A connection to a workspace that outlives the agent it was made to: when the workspace is built anew, or was stopped and
+ * is started again, it connects to the agent that is there now. What happens in between is told, so that a person knows
+ * why nothing moves.
+ */
+import type { Deployment } from "coder-client/api";
+import { Backoff, sleep } from "coder-client/backoff";
+import { ClientError } from "coder-client/client-error";
+import { watchLiveness } from "coder-client/liveness";
+import type { WorkspaceConnection } from "coder-client/workspace-connection";
+import { watchWorkspace } from "coder-client/workspace-watch";
+import { chooseAgent, type WorkspaceRef } from "coder-client/workspaces";
+import type { Logger } from "wg-userspace/base/ports";
+import { UserError } from "../errors/user-error.ts";
+import type { ConnectedWorkspace } from "./connect.ts";
+
+/** A dial that finds no connection waits this long for one. */
+const DIAL_WAIT_MS = 30_000;
+const ASK_AFTER_MS = 5_000;
+const SILENT_AFTER_MS = 10_000;
+/** Reasons that connecting again cannot change. */
+const FINAL_CODES: ReadonlySet<string> = new Set([
+  "ERR_UNAUTHORIZED",
+  "ERR_FORBIDDEN",
+  "ERR_NOT_FOUND",
+  "ERR_NOT_LOGGED_IN",
+]);
+
+export type LinkEvent =
+  /** The agent has not answered for this long. Its connections are kept. */
+  | { readonly kind: "silent"; readonly forMs: number }
+  | { readonly kind: "heard"; readonly afterMs: number }
+  /** The workspace was stopped. */
+  | { readonly kind: "stopped" }
+  /** The workspace has another agent now; connections to the old one are over. */
+  | { readonly kind: "replaced" }
+  | { readonly kind: "connected"; readonly connection: WorkspaceConnection };
+
+export interface LastingConnectionOptions {
+  readonly first: ConnectedWorkspace;
+  /** Name of the wanted agent; undefined: the only one. */
+  readonly agentName: string | undefined;
+  readonly deployment: Deployment;
+  /** Looks the workspace up and connects; waits for its agent as long as it takes. */
+  readonly connect: (signal: AbortSignal) => Promise<ConnectedWorkspace>;
+  readonly onEvent: (event: LinkEvent) => void;
+  readonly logger: Logger;
+}
+
+export class LastingConnection implements AsyncDisposable {
+  /** Rejects when there will be no connection any more: the workspace or the right to use it is gone. Never resolves. */
+  readonly failed: Promise<never>;
+  readonly #options: LastingConnectionOptions;
+  readonly #stop = new AbortController();
+  readonly #fail: (error: unknown) => void;
+  readonly #running: Promise<unknown>;
+  #agentId: string;
+  #current: WorkspaceConnection | undefined;
+  #stopLiveness: () => void = () => undefined;
+  #waiting: PromiseWithResolvers<WorkspaceConnection> = Promise.withResolvers();
+  #reconnecting = false;
+  #stopped = false;
+
+  constructor(options: LastingConnectionOptions) {
+    this.#options = options;
+    const failed = Promise.withResolvers<never>();
+    failed.promise.catch(() => undefined); // heard by whoever waits, if anybody does
+    this.failed = failed.promise;
+    this.#fail = (error) => {
+      failed.reject(error);
+      this.#waiting.promise.catch(() => undefined);
+      this.#waiting.reject(error);
+    };
+    this.#agentId = options.first.agent.id;
+    this.#use(options.first);
+    this.#running = watchWorkspace({
+      deployment: options.deployment,
+      workspaceId: options.first.workspace.id,
+      signal: this.#stop.signal,
+      logger: options.logger,
+      onWorkspace: (workspace) => this.#workspaceChanged(workspace),
+    }).catch((error: unknown) => this.#fail(error));
+  }
+
+  /** The connection of the moment; undefined while there is none. */
+  get current(): WorkspaceConnection | undefined {
+    return this.#current;
+  }
+
+  /** The connection, waiting for one up to 30 s. Rejects with ERR_NO_WORKSPACE_CONNECTION or the reason of `failed`. */
+  async connection(signal: AbortSignal): Promise<WorkspaceConnection> {
+    if (this.#current !== undefined) return this.#current;
+    const limit = Promise.withResolvers<never>();
+    const late = setTimeout(
+      () =>
+        limit.reject(
+          new UserError(this.#stopped ? "The workspace is stopped" : "The workspace is not connected at present", {
+            code: "ERR_NO_WORKSPACE_CONNECTION",
+          }),
+        ),
+      DIAL_WAIT_MS,
+    );
+    const onAbort = (): void => limit.reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await Promise.race([this.#waiting.promise, limit.promise]);
+    } finally {
+      clearTimeout(late);
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    this.#stopLiveness();
+    await this.#running;
+    await this.#current?.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #use({ connection, agent }: ConnectedWorkspace): void {
+    this.#agentId = agent.id;
+    this.#current = connection;
+    this.#waiting.resolve(connection);
+    this.#stopLiveness = watchLiveness({
+      target: {
+        heardAgeMs: () => connection.pathReport().lastHeardAgeMs,
+        ping: (options) => connection.ping(options),
+      },
+      askAfterMs: ASK_AFTER_MS,
+      silentAfterMs: SILENT_AFTER_MS,
+      onSilent: (forMs) => this.#options.onEvent({ kind: "silent", forMs }),
+      onHeard: (afterMs) => this.#options.onEvent({ kind: "heard", afterMs }),
+    });
+  }
+
+  #workspaceChanged(workspace: WorkspaceRef): void {
+    if (this.#stop.signal.aborted) return;
+    if (workspace.buildStatus === "deleted") {
+      this.#fail(new UserError(`Workspace "${workspace.name}" was deleted`, { code: "ERR_WORKSPACE_DELETED" }));
+      return;
+    }
+    if (workspace.buildStatus === "stopped") {
+      if (!this.#stopped) this.#options.onEvent({ kind: "stopped" });
+      this.#stopped = true;
+      return;
+    }
+    if (workspace.buildStatus !== "running") return;
+    const agentId = agentIdOf(workspace, this.#options.agentName);
+    this.#stopped = false;
+    // The same agent started again is followed by the connection itself: its address is the same.
+    if (agentId === undefined || agentId === this.#agentId || this.#reconnecting) return;
+    this.#reconnecting = true;
+    this.#options.onEvent({ kind: "replaced" });
+    this.#reconnect().catch((error: unknown) => {
+      if (!this.#stop.signal.aborted) this.#fail(error);
+    });
+  }
+
+  async #reconnect(): Promise<void> {
+    const { signal } = this.#stop;
+    const old = this.#current;
+    this.#stopLiveness();
+    this.#current = undefined;
+    this.#waiting = Promise.withResolvers();
+    this.#waiting.promise.catch(() => undefined); // nobody may be waiting when it fails
+    await old?.close();
+    const backoff = new Backoff({ firstMs: 500, limitMs: 10_000 });
+    for (;;) {
+      try {
+        const connected = await this.#options.connect(signal);
+        if (signal.aborted) {
+          await connected.connection.close();
+          return;
+        }
+        this.#reconnecting = false;
+        this.#use(connected);
+        this.#options.onEvent({ kind: "connected", connection: connected.connection });
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof ClientError && FINAL_CODES.has(error.code)) throw error;
+        this.#options.logger.log("info", "not connected yet, trying again", { error: String(error) });
+      }
+      await sleep(backoff.next(), signal);
+    }
+  }
+}
+
+function agentIdOf(workspace: WorkspaceRef, name: string | undefined): string | undefined {
+  try {
+    return chooseAgent(workspace, name).id;
+  } catch {
+    return undefined; // a build that has no agents yet; the next event has them
+  }
+}

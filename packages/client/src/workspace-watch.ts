@@ -1,0 +1,63 @@
+/** Follows a workspace: what it is now and after each change, for as long as somebody wants to know. */
+import { type Logger, silentLogger } from "wg-userspace/base/ports";
+import type { Deployment } from "./api.ts";
+import { Backoff, sleep } from "./backoff.ts";
+import { ClientError } from "./client-error.ts";
+import { EventStreamParser } from "./event-stream.ts";
+import { type WorkspaceRef, workspaceOf } from "./workspaces.ts";
+
+/** Servers say something every 15 s; a stream that is silent for this long is dead. */
+const SILENCE_MS = 60_000;
+const GOOD_STREAM_MS = 30_000;
+/** Statuses that asking again cannot change. */
+const FINAL_STATUSES: ReadonlySet<number> = new Set([401, 403, 404, 410]);
+
+export interface WorkspaceWatchOptions {
+  readonly deployment: Deployment;
+  readonly workspaceId: string;
+  readonly onWorkspace: (workspace: WorkspaceRef) => void;
+  readonly signal: AbortSignal;
+  readonly logger?: Logger;
+}
+
+/**
+ * Runs until aborted, through any number of connections. Rejects with ClientError when the workspace may not be seen any
+ * more, or is gone; resolves when aborted.
+ */
+export async function watchWorkspace(options: WorkspaceWatchOptions): Promise<void> {
+  const { signal } = options;
+  const logger = options.logger ?? silentLogger;
+  const backoff = new Backoff({ firstMs: 1_000, limitMs: 15_000 });
+  while (!signal.aborted) {
+    const startedAt = performance.now();
+    try {
+      await followOnce(options);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof ClientError && FINAL_STATUSES.has(error.status ?? 0)) throw error;
+      logger.log("debug", "the workspace is not watched, trying again", { error: String(error) });
+    }
+    if (performance.now() - startedAt > GOOD_STREAM_MS) backoff.reset();
+    await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop's condition ends it
+  }
+}
+
+async function followOnce(options: WorkspaceWatchOptions): Promise<void> {
+  const path = `/api/v2/workspaces/${encodeURIComponent(options.workspaceId)}/watch`;
+  const stream = await options.deployment.stream(path, { accept: "text/event-stream", signal: options.signal });
+  const silence = setTimeout(() => stream.destroy(new Error("the event stream fell silent")), SILENCE_MS);
+  silence.unref();
+  const parser = new EventStreamParser();
+  try {
+    for await (const chunk of stream) {
+      silence.refresh();
+      for (const { type, data } of parser.feed(chunk as Buffer)) {
+        if (type === "data") options.onWorkspace(workspaceOf(JSON.parse(data)));
+        else if (type === "error") throw new Error(`the server says: ${data.slice(0, 200)}`);
+      }
+    }
+  } finally {
+    clearTimeout(silence);
+    stream.destroy();
+  }
+}
