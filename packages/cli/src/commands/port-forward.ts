@@ -120,6 +120,8 @@ export default class PortForward extends BaseCommand {
     });
     try {
       await forwarding.run(lasting, signal);
+    } catch (error) {
+      if (!signal.aborted) throw error; // Ctrl-C is how it is meant to end
     } finally {
       forwarding.close();
       await lasting.close();

@@ -36,8 +36,8 @@ export class ReverseForwards {
     const { say, logger } = this.#options;
     let client = first;
     for (;;) {
-      const closed = await once(client, "close", { signal }).catch(() => undefined);
-      if (closed === undefined) return; // aborted
+      await closed(client, signal);
+      if (signal.aborted) return;
       const backoff = new Backoff({ firstMs: 250, limitMs: 5_000 });
       for (let told = false; ; ) {
         try {
@@ -100,4 +100,13 @@ export class ReverseForwards {
     socket.destroy();
     channel.close();
   }
+}
+
+/** Resolves when the connection is over, however it ended, or the signal aborts. */
+function closed(client: Client, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+    client.once("close", () => resolve());
+  });
 }

@@ -65,7 +65,7 @@ export class UdpForward {
   async start(): Promise<void> {
     const { spec } = this.#options;
     for (const { host, required } of listenAddresses(spec.bind)) {
-      const socket = createSocket({ type: host.includes(":") ? "udp6" : "udp4", ipv6Only: true });
+      const socket = createSocket(host.includes(":") ? { type: "udp6", ipv6Only: true } : { type: "udp4" });
       socket.bind({ address: host, port: spec.port });
       try {
         await once(socket, "listening");

@@ -152,13 +152,17 @@ export class TestDeployment {
   }
 
   spawn(args: readonly string[], extra: NodeJS.ProcessEnv, user = "owner"): ChildProcess {
-    const child = spawn(process.execPath, [coder, ...args], {
-      env: this.environment(user, extra),
-      stdio: ["pipe", "pipe", "pipe"],
-    });
-    this.#children.add(child);
-    child.once("exit", () => this.#children.delete(child));
-    return child;
+    return this.#own(
+      spawn(process.execPath, [coder, ...args], {
+        env: this.environment(user, extra),
+        stdio: ["pipe", "pipe", "pipe"],
+      }),
+    );
+  }
+
+  /** A program of this machine that ends with the deployment. */
+  spawnProgram(script: string): ChildProcess {
+    return this.#own(spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] }));
   }
 
   /** Runs a command to its end. */
@@ -174,6 +178,12 @@ export class TestDeployment {
     child.stdin!.end(options.input ?? "");
     const [code] = (await once(child, "close")) as [number | null];
     return { code, stdout: Buffer.concat(stdout).toString("utf8"), stderr: Buffer.concat(stderr).toString("utf8") };
+  }
+
+  #own(child: ChildProcess): ChildProcess {
+    this.#children.add(child);
+    child.once("exit", () => this.#children.delete(child));
+    return child;
   }
 
   write(name: string, content: string): string {

@@ -23,6 +23,7 @@ export type DropReason =
   | "no-path"
   | "bad-checksum"
   | "unsupported-protocol"
+  /** A fragment whose others did not come in time, or had to make room. */
   | "fragmented"
   | "no-socket"
   | "out-of-window"

@@ -36,32 +36,35 @@ function codeOf(action: () => unknown): unknown {
 }
 
 describe("UDP sockets of the tunnel over an in-memory link", () => {
-  it.each([4, 6] as const)("carry datagrams both ways over IPv%i, from none to all the MTU allows", (family) => {
-    const pair = new Pair({ delayMs: 5 }, { family });
-    const [a, b] = [driverOf(pair.a), driverOf(pair.b)];
-    const heard: { bytes: Uint8Array; from: string }[] = [];
-    const echo = bindTunnelUdp(b, 7, { onMessage: (payload, from) => void echo.send(payload, from) });
-    const client = bindTunnelUdp(a, 0, {
-      onMessage: (payload, from) => void heard.push({ bytes: payload.slice(), from: formatAddrPort(from) }),
-    });
-    const to = { address: pair.b.address, port: 7 };
-    const most = 1280 - (family === 4 ? 20 : 40) - 8;
-    expect(client.maxPayload(to)).toBe(most);
-    const sent = [0, 1, 500, most].map((length) => Uint8Array.from({ length }, (_, i) => i & 255));
-    for (const payload of sent) expect(client.send(payload, to)).toBe(true);
-    expect(a.wakes).toBe(sent.length);
-    pair.runFor(100);
-    expect(heard.map(({ bytes }) => bytes)).toEqual(sent);
-    expect(new Set(heard.map(({ from }) => from))).toEqual(new Set([formatAddrPort(to)]));
-  });
+  it.each([4, 6] as const)(
+    "carry datagrams both ways over IPv%i, from none to all that eight packets carry",
+    (family) => {
+      const pair = new Pair({ delayMs: 5 }, { family });
+      const [a, b] = [driverOf(pair.a), driverOf(pair.b)];
+      const heard: { bytes: Uint8Array; from: string }[] = [];
+      const echo = bindTunnelUdp(b, 7, { onMessage: (payload, from) => void echo.send(payload, from) });
+      const client = bindTunnelUdp(a, 0, {
+        onMessage: (payload, from) => void heard.push({ bytes: payload.slice(), from: formatAddrPort(from) }),
+      });
+      const to = { address: pair.b.address, port: 7 };
+      const most = 8 * ((1280 - (family === 4 ? 20 : 48)) & ~7) - 8;
+      expect(client.maxPayload(to)).toBe(most);
+      const sent = [0, 1, 500, most].map((length) => Uint8Array.from({ length }, (_, i) => i & 255));
+      for (const payload of sent) expect(client.send(payload, to)).toBe(true);
+      expect(a.wakes).toBe(sent.length);
+      pair.runFor(100);
+      expect(heard.map(({ bytes }) => bytes)).toEqual(sent);
+      expect(new Set(heard.map(({ from }) => from))).toEqual(new Set([formatAddrPort(to)]));
+    },
+  );
 
-  it("refuse a datagram over the MTU with its size and the limit", () => {
+  it("refuse a datagram over that with its size and the limit", () => {
     const pair = new Pair({ delayMs: 5 });
     using client = bindTunnelUdp(driverOf(pair.a), 0, deaf);
     const to = { address: pair.b.address, port: 7 };
-    expect(codeOf(() => client.send(new Uint8Array(1233), to))).toBe("ERR_MESSAGE_TOO_LARGE");
+    expect(codeOf(() => client.send(new Uint8Array(9849), to))).toBe("ERR_MESSAGE_TOO_LARGE");
     expect(() => client.send(new Uint8Array(65507), to)).toThrow(
-      "a datagram of 65507 bytes to [fd00::2]:7 is over the 1232 bytes that the tunnel carries",
+      "a datagram of 65507 bytes to [fd00::2]:7 is over the 9848 bytes that the tunnel carries",
     );
   });
 

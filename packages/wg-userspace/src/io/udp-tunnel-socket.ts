@@ -78,7 +78,7 @@ export class TunnelUdpSocket implements Disposable {
     return this.#queue.length;
   }
 
-  /** Longest payload towards an address, in bytes: IP packets inside the tunnel are never cut into pieces. */
+  /** Longest payload towards an address, in bytes. What one packet does not carry goes in a few fragments. */
   maxPayload(to: AddrPort): number {
     return this.#driver.engine.netstack.maxUdpPayload(to);
   }

@@ -15,6 +15,7 @@ import { addressAt, Icmp, type IcmpError } from "./icmp.ts";
 import type { PacketOutput } from "./packet-output.ts";
 import { PathMtuCache } from "./path-mtu.ts";
 import { Pinger, type PingKind } from "./pinger.ts";
+import { Reassembly } from "./reassembly.ts";
 import { SipHash } from "./siphash.ts";
 import { type PassiveOpen, TcpConnection, type TcpHost, TRANSMIT_IDLE, TRANSMIT_NO_SLOT } from "./tcp/connection.ts";
 import { Backlog, PendingRequest, TcpListener, type TcpRequestHandler } from "./tcp/listener.ts";
@@ -22,7 +23,16 @@ import { TCP_DEFAULTS, type TcpDefaults, type TcpOptions } from "./tcp/options.t
 import { ChunkPool } from "./tcp/send-buffer.ts";
 import { TokenBucket } from "./token-bucket.ts";
 import { type UdpHandler, UdpSendQueue, type UdpSendResult, UdpSocket } from "./udp.ts";
-import { emitIpHeader, ipHeaderBytes, parseIpPacket, transportChecksum, transportSum } from "./wire/ip.ts";
+import {
+  emitFragmentHeader,
+  emitIpHeader,
+  fragmentHeaderBytes,
+  ipHeaderBytes,
+  parseIpPacket,
+  pseudoHeaderSum,
+  transportChecksum,
+  transportSum,
+} from "./wire/ip.ts";
 import {
   IpPacket,
   PROTOCOL_ICMP,
@@ -77,6 +87,8 @@ export interface UdpFallback {
 
 const DEFAULT_MAX_CONNECTIONS = 16384;
 const MAX_UDP_SOCKETS = 16384;
+/** A datagram that one packet does not carry goes in at most this many; a longer one is refused. */
+const MAX_UDP_FRAGMENTS = 8;
 /** Segments a connection may send before the next one's turn. */
 const QUANTUM = 4;
 /** Datagrams a waiting queue may send before the next one's turn, and before that of the connections. */
@@ -123,6 +135,8 @@ export class Netstack {
   readonly #pinger = new Pinger();
   readonly #icmp: Icmp;
   readonly #pathMtus = new PathMtuCache();
+  readonly #reassembly = new Reassembly((reason) => this.#drop(reason));
+  #identification: number;
   readonly #challenges = new TokenBucket(CHALLENGES_PER_SECOND, CHALLENGES_PER_SECOND);
   readonly #isnHash: SipHash;
   readonly #host: TcpHost;
@@ -151,6 +165,7 @@ export class Netstack {
     this.#tcp = { ...TCP_DEFAULTS, ...config.tcp };
     this.#maxConnections = config.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
     this.#table = new ConnectionTable(config.random.uint32());
+    this.#identification = config.random.uint32();
     this.#isnHash = new SipHash(config.random.bytes(16));
     this.#host = this.#makeHost(config);
     const stack = this;
@@ -398,16 +413,16 @@ export class Netstack {
     this.#icmp.sendUdpPortUnreachable(local, remote, payloadLength, now);
   }
 
-  /** Longest payload that {@link sendUdp} takes towards this address now. */
+  /** Longest payload that {@link sendUdp} takes towards this address now; the longer ones go in fragments. */
   maxUdpPayload(remote: AddrPort): number {
-    return this.#pathMtu(remote) - ipHeaderBytes(remote.address) - UDP_HEADER_BYTES;
+    return MAX_UDP_FRAGMENTS * this.#fragmentBytes(remote) - UDP_HEADER_BYTES;
   }
 
-  /** Sends at once, whether the port is bound or not. */
+  /** Sends at once, whether the port is bound or not. A datagram that one packet does not carry goes in fragments. */
   sendUdp(local: AddrPort, remote: AddrPort, payload: Uint8Array, now: Instant): UdpSendResult {
     this.#now = now;
     const headers = ipHeaderBytes(local.address) + UDP_HEADER_BYTES;
-    if (headers + payload.length > this.#pathMtu(remote)) return "too-large";
+    if (headers + payload.length > this.#pathMtu(remote)) return this.#sendUdpInFragments(local, remote, payload);
     const { memory } = this.#output;
     const offset = this.#output.begin();
     if (offset < 0) return "no-slot";
@@ -418,6 +433,48 @@ export class Netstack {
     const sum = transportChecksum(memory, offset, header, PROTOCOL_UDP, length, this.#checksum);
     memory.view.setUint16(offset + header + 6, sum === 0 ? 0xffff : sum);
     this.#output.commit(header + length);
+    return "sent";
+  }
+
+  #fragmentBytes(remote: AddrPort): number {
+    return (this.#pathMtu(remote) - fragmentHeaderBytes(remote.address)) & ~7;
+  }
+
+  /** "no-slot" when there is none for one of them: the caller sends the datagram again, as another one. */
+  #sendUdpInFragments(local: AddrPort, remote: AddrPort, payload: Uint8Array): UdpSendResult {
+    const most = this.#fragmentBytes(remote);
+    const total = UDP_HEADER_BYTES + payload.length;
+    if (total > MAX_UDP_FRAGMENTS * most) return "too-large";
+    const { memory } = this.#output;
+    this.#identification = (this.#identification + 1) >>> 0;
+    for (let at = 0; at < total; at += most) {
+      const offset = this.#output.begin();
+      if (offset < 0) return "no-slot";
+      const length = Math.min(most, total - at);
+      const header = emitFragmentHeader(
+        memory,
+        offset,
+        local.address,
+        remote.address,
+        PROTOCOL_UDP,
+        length,
+        this.#identification,
+        at,
+        at + length < total,
+        this.#checksum,
+      );
+      if (at === 0) {
+        emitUdp(memory, offset + header, local.port, remote.port, payload.length);
+        const pseudo = pseudoHeaderSum(local.address, remote.address, PROTOCOL_UDP, total, this.#checksum);
+        const udp = this.#checksum(memory.bytes, offset + header, UDP_HEADER_BYTES, pseudo);
+        const sum = ~this.#checksum(payload, 0, payload.length, udp) & 0xffff;
+        memory.view.setUint16(offset + header + 6, sum === 0 ? 0xffff : sum);
+        memory.bytes.set(payload.subarray(0, length - UDP_HEADER_BYTES), offset + header + UDP_HEADER_BYTES);
+      } else {
+        memory.bytes.set(payload.subarray(at - UDP_HEADER_BYTES, at - UDP_HEADER_BYTES + length), offset + header);
+      }
+      this.#output.commit(header + length);
+    }
     return "sent";
   }
 
@@ -443,6 +500,7 @@ export class Netstack {
   #dispatch(memory: PacketMemory, packet: IpPacket, now: Instant): DropReason | undefined {
     if (!this.#isOwn(memory, packet.destinationOffset, packet.addressLength)) return "not-for-us";
     if (!isUnicast(memory, packet)) return "malformed";
+    if (packet.isFragment) return this.#handleFragment(memory, packet, now);
     switch (packet.protocol) {
       case PROTOCOL_TCP:
         return this.#handleTcp(memory, packet, now);
@@ -457,6 +515,14 @@ export class Netstack {
       default:
         return "unsupported-protocol";
     }
+  }
+
+  #handleFragment(memory: PacketMemory, packet: IpPacket, now: Instant): DropReason | undefined {
+    const whole = this.#reassembly.handle(memory, packet, this.#checksum, now);
+    if (whole === undefined || typeof whole === "string") return whole;
+    const reason = parseIpPacket(whole, 0, whole.bytes.length, this.#checksum, packet);
+    if (reason !== undefined) return reason;
+    return packet.isFragment ? "malformed" : this.#dispatch(whole, packet, now);
   }
 
   #handleTcp(memory: PacketMemory, packet: IpPacket, now: Instant): DropReason | undefined {

@@ -2,9 +2,9 @@ import type { DropReason } from "../../base/errors.ts";
 import type { IpAddress } from "../../base/ip.ts";
 import type { ChecksumFunction, PacketMemory } from "../../base/ports.ts";
 import { foldChecksum } from "./checksum.ts";
-import type { IpPacket } from "./ip-packet.ts";
-import { emitIpv4, IPV4_HEADER_BYTES, parseIpv4 } from "./ipv4.ts";
-import { emitIpv6, IPV6_HEADER_BYTES, parseIpv6 } from "./ipv6.ts";
+import { type IpPacket, PROTOCOL_FRAGMENT } from "./ip-packet.ts";
+import { emitIpv4, IPV4_HEADER_BYTES, makeIpv4Fragment, parseIpv4 } from "./ipv4.ts";
+import { emitIpv6, emitIpv6Fragment, IPV6_FRAGMENT_HEADER_BYTES, IPV6_HEADER_BYTES, parseIpv6 } from "./ipv6.ts";
 
 /** Either family, by the version nibble. */
 export function parseIpPacket(
@@ -41,6 +41,46 @@ export function emitIpHeader(
   }
   emitIpv6(memory, offset, source, destination, protocol, payloadLength);
   return IPV6_HEADER_BYTES;
+}
+
+/** Bytes before the payload of a fragment. */
+export function fragmentHeaderBytes(address: Uint8Array): number {
+  return address.length === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES + IPV6_FRAGMENT_HEADER_BYTES;
+}
+
+/** As emitIpHeader, for one fragment of a packet. @param at Where its payload belongs: a multiple of 8. */
+export function emitFragmentHeader(
+  memory: PacketMemory,
+  offset: number,
+  source: IpAddress,
+  destination: IpAddress,
+  protocol: number,
+  payloadLength: number,
+  identification: number,
+  at: number,
+  more: boolean,
+  checksum: ChecksumFunction,
+): number {
+  if (source.length === 4) {
+    emitIpv4(memory, offset, source, destination, protocol, payloadLength, checksum);
+    makeIpv4Fragment(memory, offset, identification, at, more, checksum);
+    return IPV4_HEADER_BYTES;
+  }
+  emitIpv6(memory, offset, source, destination, PROTOCOL_FRAGMENT, IPV6_FRAGMENT_HEADER_BYTES + payloadLength);
+  emitIpv6Fragment(memory, offset + IPV6_HEADER_BYTES, protocol, identification, at, more);
+  return IPV6_HEADER_BYTES + IPV6_FRAGMENT_HEADER_BYTES;
+}
+
+/** The sum that the checksum of a transport payload of that length begins with. */
+export function pseudoHeaderSum(
+  source: IpAddress,
+  destination: IpAddress,
+  protocol: number,
+  payloadLength: number,
+  checksum: ChecksumFunction,
+): number {
+  const addresses = checksum(destination, 0, destination.length, checksum(source, 0, source.length, 0));
+  return foldChecksum(addresses + protocol + payloadLength);
 }
 
 /**

@@ -14,6 +14,9 @@ export const IPV4_HEADER_BYTES = 20;
 /** RFC 1191 §3: no path is smaller than 68, but nothing below 576 is met in practice and tiny values are an attack. */
 export const IPV4_MINIMUM_MTU = 576;
 
+const DONT_FRAGMENT = 0x4000;
+const MORE_FRAGMENTS = 0x2000;
+
 /** Bytes after the total length are ignored. @returns why the packet is not usable, or undefined when `out` was filled. */
 export function parseIpv4(
   memory: PacketMemory,
@@ -29,7 +32,7 @@ export function parseIpv4(
   if (headerLength < IPV4_HEADER_BYTES || totalLength < headerLength) return "malformed";
   if (totalLength > length) return "too-short";
   if (checksum(bytes, offset, headerLength, 0) !== 0xffff) return "bad-checksum";
-  if ((view.getUint16(offset + 6) & 0x3fff) !== 0) return "fragmented";
+  const fragment = view.getUint16(offset + 6);
   out.version = 4;
   out.protocol = bytes[offset + 9]!;
   out.headerOffset = offset;
@@ -39,6 +42,9 @@ export function parseIpv4(
   out.payloadOffset = offset + headerLength;
   out.payloadLength = totalLength - headerLength;
   out.hopLimit = bytes[offset + 8]!;
+  out.fragmentOffset = (fragment & 0x1fff) * 8;
+  out.moreFragments = (fragment & MORE_FRAGMENTS) !== 0;
+  out.identification = view.getUint16(offset + 4);
   return undefined;
 }
 
@@ -56,12 +62,28 @@ export function emitIpv4(
   view.setUint16(offset, 0x4500);
   view.setUint16(offset + 2, IPV4_HEADER_BYTES + payloadLength);
   // An atomic datagram needs no identification (RFC 6864 §4.1).
-  view.setUint32(offset + 4, 0x00004000);
+  view.setUint32(offset + 4, DONT_FRAGMENT);
   view.setUint16(offset + 8, (DEFAULT_HOP_LIMIT << 8) | protocol);
   view.setUint16(offset + 10, 0);
   for (let i = 0; i < 4; i++) {
     bytes[offset + 12 + i] = source[i]!;
     bytes[offset + 16 + i] = destination[i]!;
   }
+  view.setUint16(offset + 10, ~checksum(bytes, offset, IPV4_HEADER_BYTES, 0) & 0xffff);
+}
+
+/** Turns the header that emitIpv4 wrote into that of a fragment. `at` is a multiple of 8. */
+export function makeIpv4Fragment(
+  memory: PacketMemory,
+  offset: number,
+  identification: number,
+  at: number,
+  more: boolean,
+  checksum: ChecksumFunction,
+): void {
+  const { bytes, view } = memory;
+  view.setUint16(offset + 4, identification & 0xffff);
+  view.setUint16(offset + 6, (more ? MORE_FRAGMENTS : 0) | (at / 8));
+  view.setUint16(offset + 10, 0);
   view.setUint16(offset + 10, ~checksum(bytes, offset, IPV4_HEADER_BYTES, 0) & 0xffff);
 }

@@ -61,7 +61,7 @@ describe("ip", () => {
     expect(memory.bytes.slice(destinationOffset, destinationOffset + addressLength)).toEqual(new Uint8Array(ip(to)));
   });
 
-  test("a wrong IPv4 header checksum, a fragment and a lying length are dropped by name", () => {
+  test("a wrong IPv4 header checksum and a lying length are dropped by name", () => {
     const packet = new IpPacket();
     const make = () => {
       const memory = blank(40);
@@ -78,7 +78,8 @@ describe("ip", () => {
     const fragment = make();
     fragment.view.setUint16(6, 0x2000);
     reseal(fragment);
-    expect(parseIpPacket(fragment, 0, 40, scalarChecksum, packet)).toBe("fragmented");
+    expect(parseIpPacket(fragment, 0, 40, scalarChecksum, packet)).toBeUndefined();
+    expect(packet).toMatchObject({ fragmentOffset: 0, moreFragments: true, isFragment: true });
     expect(parseIpPacket(make(), 0, 39, scalarChecksum, packet)).toBe("too-short");
     const tiny = make();
     tiny.bytes[0] = 0x44;
@@ -106,7 +107,11 @@ describe("ip", () => {
     long.bytes[41] = 1;
     expect(parseIpPacket(long, 0, long.bytes.length, scalarChecksum, packet)).toBe("malformed");
     const fragment = make([44]);
-    expect(parseIpPacket(fragment, 0, fragment.bytes.length, scalarChecksum, packet)).toBe("fragmented");
+    fragment.view.setUint32(42, 0x00090000);
+    expect(parseIpPacket(fragment, 0, fragment.bytes.length, scalarChecksum, packet)).toBeUndefined();
+    expect(packet).toMatchObject({ protocol: 17, payloadOffset: 48, fragmentOffset: 8, moreFragments: true });
+    fragment.view.setUint16(4, 4);
+    expect(parseIpPacket(fragment, 0, fragment.bytes.length, scalarChecksum, packet)).toBe("malformed");
   });
 
   test("no bytes make a parser throw or read beyond the packet", () => {
