@@ -11,6 +11,8 @@ type CommandClass = Omit<typeof BaseCommand, "prototype"> & (new (id: string, ar
 const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   agent: async () => (await import("./commands/agent.ts")).default,
   completion: async () => (await import("./commands/completion.ts")).default,
+  "config-ssh": async () => (await import("./commands/config-ssh.ts")).default,
+  "connect:exists": async () => (await import("./commands/connect/exists.ts")).default,
   doctor: async () => (await import("./network-commands.ts")).Doctor,
   "external-workspaces:agent-instructions": async () =>
     (await import("./commands/external-workspaces/agent-instructions.ts")).default,

@@ -28,7 +28,10 @@ async function readAll(stream: Duplex): Promise<{ answer: string; bytes: number 
     answer = chunk.toString("utf8", 0, end);
     bytes = chunk.length - end - 1;
   });
-  await once(stream, "end");
+  const cut = once(stream, "close").then(() => {
+    if (!stream.readableEnded) throw new Error("the connection was cut");
+  });
+  await Promise.race([once(stream, "end"), cut]);
   return { answer: answer ?? "", bytes };
 }
 

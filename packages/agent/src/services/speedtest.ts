@@ -15,8 +15,9 @@ const SLICE_BYTES = 64 * 1024;
 const MAX_DURATION_MS = 30_000;
 const MAX_REQUEST_BYTES = 4096;
 const REQUEST_TIMEOUT_MS = 15_000;
-/** A test takes at most this many times what was asked for, then it is cut off. */
+/** A test takes at most this many times what was asked for, and a little for the last block; then it is cut off. */
 const PATIENCE = 4;
+const LAST_BLOCK_MS = 30_000;
 /** Several at once would measure each other. */
 const MAX_TESTS = 4;
 /** Those that are being told that there are too many included. */
@@ -69,7 +70,7 @@ export class SpeedtestService {
       return;
     }
     const { durationMs, download } = request;
-    const cutOff = setTimeout(() => stream.destroy(), durationMs * PATIENCE).unref();
+    const cutOff = setTimeout(() => stream.destroy(), durationMs * PATIENCE + LAST_BLOCK_MS).unref();
     stream.once("close", () => clearTimeout(cutOff));
     stream.write("{}\n");
     stream.resume(); // what an uploading client sends is counted on its side; here it only has to be taken

@@ -1,17 +1,18 @@
-/** OpenSSH's own tools, through `coder ssh --stdio` as ProxyCommand. */
-import { execFile, execFileSync } from "node:child_process";
+/** OpenSSH's own tools, with what `coder config-ssh` wrote. */
+import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
 import { missingTools } from "../natlab/lab.ts";
 
 const missing = missingTools("ssh", "scp", "sftp", "rsync", "git").filter((name) => name !== "root");
-const coder = join(import.meta.dirname, "../../dist/coder.cjs");
+const canMount =
+  spawnSync("sh", ["-c", "command -v sshfs && command -v fusermount3 && test -w /dev/fuse"]).status === 0;
 
 describe.skipIf(missing.length > 0)(
-  `OpenSSH through coder ssh --stdio (missing here: ${missing.join(", ") || "nothing"})`,
+  `OpenSSH with coder config-ssh (missing here: ${missing.join(", ") || "nothing"})`,
   () => {
     let deployment: TestDeployment;
     let config: string;
@@ -19,18 +20,12 @@ describe.skipIf(missing.length > 0)(
     beforeAll(async () => {
       deployment = await TestDeployment.start();
       deployment.startAgent(await deployment.createWorkspace("demo"));
-      config = deployment.write(
-        "ssh_config",
-        [
-          "Host coder.*",
-          "  StrictHostKeyChecking no",
-          "  UserKnownHostsFile /dev/null",
-          "  LogLevel ERROR",
-          `  ControlPath ${join(deployment.folder, "control")}`,
-          `  ProxyCommand "${process.execPath}" "${coder}" ssh --stdio --ssh-host-prefix coder. %h`,
-          "",
-        ].join("\n"),
-      );
+      config = join(deployment.folder, "ssh config");
+      const made = await deployment.run([
+        ...["config-ssh", "--yes", "--ssh-config-file", config],
+        ...["--ssh-option", `ControlPath="${join(deployment.folder, "control")}"`],
+      ]);
+      expect(made.code, made.stderr).toBe(0);
       expect((await run("ssh", "coder.demo", "echo hello")).stdout).toBe("hello\n");
     });
 
@@ -53,6 +48,23 @@ describe.skipIf(missing.length > 0)(
     }
 
     const digest = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
+
+    it.each(["coder.demo", "demo.coder", "coder.owner--demo", "main.demo.owner.coder"])(
+      "%s is the workspace's shell",
+      async (host) => {
+        expect(await run("ssh", host, "echo $CODER_WORKSPACE_NAME")).toEqual({ code: 0, stdout: "demo\n", stderr: "" });
+      },
+    );
+
+    it("a host name that no workspace has says so and runs nothing", async () => {
+      const pwned = join(deployment.folder, "pwned");
+      for (const host of ["coder.no-such", "no-such.coder", `coder.$(touch ${pwned})`, `coder.a;touch ${pwned}`]) {
+        const done = await run("ssh", "--", host, "true");
+        expect([done.code, done.stdout]).toEqual([255, ""]);
+        expect(done.stderr).toMatch(/There is no workspace "no-such"|hostname contains invalid characters|not found/);
+      }
+      expect(existsSync(pwned)).toBe(false);
+    });
 
     it.each([
       ["exit 0", 0],
@@ -84,7 +96,7 @@ describe.skipIf(missing.length > 0)(
         `put ${file} ${there}/sftp\nget ${there}/sftp ${deployment.folder}/sftp-back\n`,
       );
       expect((await run("sftp", "-b", batch, "coder.demo")).code).toBe(0);
-      execFileSync("rsync", ["-e", `ssh -F ${config}`, file, `coder.demo:${there}/rsync`], {
+      execFileSync("rsync", ["-e", `ssh -F '${config}'`, file, `coder.demo:${there}/rsync`], {
         env: deployment.environment(),
       });
       const names = [
@@ -104,7 +116,7 @@ describe.skipIf(missing.length > 0)(
           {
             encoding: "utf8",
             stdio: ["ignore", "pipe", "pipe"],
-            env: deployment.environment("owner", { GIT_SSH_COMMAND: `ssh -F ${config}` }),
+            env: deployment.environment("owner", { GIT_SSH_COMMAND: `ssh -F '${config}'` }),
           },
         );
       const bare = join(deployment.folder, "bare.git");
@@ -118,9 +130,25 @@ describe.skipIf(missing.length > 0)(
       expect(git("-C", bare, "show", "main:file")).toBe("content");
     });
 
-    it("five sessions at once, and several over one master connection", async () => {
-      const five = await Promise.all([1, 2, 3, 4, 5].map((n) => run("ssh", "coder.demo", `sleep 0.2; echo ${n}`)));
-      expect(five.map((done) => done.stdout.trim())).toEqual(["1", "2", "3", "4", "5"]);
+    it.skipIf(!canMount)("sshfs mounts the workspace (needs sshfs and /dev/fuse)", async () => {
+      const [there, here] = [join(deployment.folder, "shared"), join(deployment.folder, "mount")];
+      for (const folder of [there, here]) mkdirSync(folder);
+      writeFileSync(join(there, "file"), randomBytes(1 << 20));
+      const mounted = await run("sshfs", "-o", "reconnect", `demo.coder:${there}`, here);
+      expect(mounted.code, mounted.stderr).toBe(0);
+      try {
+        expect(digest(join(here, "file"))).toBe(digest(join(there, "file")));
+        writeFileSync(join(here, "back"), "written through the mount");
+        expect(readFileSync(join(there, "back"), "utf8")).toBe("written through the mount");
+      } finally {
+        execFileSync("fusermount3", ["-u", here]);
+      }
+    });
+
+    it("ten sessions at once, and several over one master connection", async () => {
+      const numbers = Array.from({ length: 10 }, (_, n) => n);
+      const ten = await Promise.all(numbers.map((n) => run("ssh", "coder.demo", `sleep 0.2; echo ${n}`)));
+      expect(ten.map((done) => Number(done.stdout))).toEqual(numbers);
       expect(
         (await run("ssh", "-o", "ControlMaster=yes", "-o", "ControlPersist=10", "coder.demo", "echo master")).stdout,
       ).toBe("master\n");

@@ -8,7 +8,10 @@ declare module "ssh2/lib/protocol/Protocol.js" {
 }
 
 declare module "ssh2/lib/protocol/kex.js" {
-  const kex: { readonly KexInit: new (lists: unknown) => unknown };
+  interface KexInit {
+    readonly lists: { readonly kex: { array: readonly string[] } };
+  }
+  const kex: { readonly KexInit: new (lists: unknown) => KexInit };
   export = kex;
 }
 

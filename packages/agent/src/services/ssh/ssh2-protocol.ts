@@ -7,6 +7,7 @@ import sshCrypto from "ssh2/lib/protocol/crypto.js";
 import kex from "ssh2/lib/protocol/kex.js";
 import keyParser from "ssh2/lib/protocol/keyParser.js";
 import Protocol from "ssh2/lib/protocol/Protocol.js";
+import { HYBRID_KEX, hybridKexSupported, OFFERED_KEX, useHybridKex } from "./post-quantum-kex.ts";
 
 export const DISCONNECT = { protocolError: 2, byApplication: 11 } as const;
 export const OPEN_FAILURE = { prohibited: 1, connectFailed: 2, unknownType: 3, resourceShortage: 4 } as const;
@@ -127,6 +128,7 @@ export function createServerProtocol(options: ProtocolOptions): ServerProtocol {
     onHandshakeComplete: options.onKeyExchanged,
     messageHandlers: options.handlers,
   });
+  if (hybridKexSupported) useHybridKex(protocol);
   return protocol as ServerProtocol;
 }
 
@@ -162,19 +164,13 @@ function offer(hostKeyTypes: readonly string[]): unknown {
     compress: ["none"],
     lang: [],
   };
-  return new kex.KexInit({
-    kex: [
-      "curve25519-sha256",
-      "curve25519-sha256@libssh.org",
-      "ecdh-sha2-nistp256",
-      "ecdh-sha2-nistp384",
-      "ecdh-sha2-nistp521",
-      "diffie-hellman-group14-sha256",
-      "diffie-hellman-group16-sha512",
-      "kex-strict-s-v00@openssh.com",
-    ],
+  const made = new kex.KexInit({
+    kex: [...OFFERED_KEX, "kex-strict-s-v00@openssh.com"],
     serverHostKey: hostKeyTypes,
     cs: direction,
     sc: direction,
   });
+  // What is sent is made by now. ssh2 may choose among its own; the hybrid exchange is put in the place of its choice.
+  made.lists.kex.array = made.lists.kex.array.filter((name) => name !== HYBRID_KEX);
+  return made;
 }
