@@ -3,6 +3,7 @@
  * engine and the client library. Copies bytes between standard input and output and the workspace's SSH server.
  */
 import { pipeline } from "node:stream/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { writeBugReport } from "./errors/bug-report.ts";
 import { isCancelled, renderUserError, toUserError } from "./errors/present.ts";
 import { CancelledError, EXIT } from "./errors/user-error.ts";
@@ -15,7 +16,11 @@ import { openDeployment } from "./services/deployment.ts";
 import { reportConnection } from "./services/network-info.ts";
 import { SSH_PORT } from "./services/ports.ts";
 import { connectOptions, reportOptions } from "./services/ssh-options.ts";
+import { workspaceStopped } from "./services/stop-watch.ts";
 import { createLogger } from "./ui/logger.ts";
+
+/** How long the reason of a connection's end is waited for. */
+const REASON_WAIT_MS = 1_000;
 
 export function runStdio(argv: readonly string[]): void {
   const cancel = new AbortController();
@@ -36,12 +41,14 @@ async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void
     verbose: booleanFlag(line.values, "verbose"),
     logDir: stringFlag(line.values, "log-dir"),
   });
+  const deployment = openDeployment(line.values);
   const { connection, workspace } = await connectWorkspace({
     ...connectOptions(line),
-    deployment: openDeployment(line.values),
+    deployment,
     signal,
     logger,
     onStage: (text) => logger.log("debug", text),
+    onStartupLog: (text) => void process.stderr.write(`${text}\n`),
   });
   const stopReporting = reportConnection({
     ...reportOptions(line),
@@ -50,15 +57,24 @@ async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void
     command: "ssh --stdio",
     logger,
   });
+  const over = new AbortController();
   try {
     const stream = await connection.dial(SSH_PORT, { signal });
     logger.log("debug", "connected", { path: connection.describePath() });
+    const stopped = workspaceStopped({ deployment, workspace, signal: over.signal, logger }).then((reason) => {
+      throw reason;
+    });
     // OpenSSH closes its end when the session is over; then this process has nothing left to do.
     await Promise.race([
+      stopped,
       pipeline(process.stdin, stream, { signal, end: true }).then(() => drained(stream)),
-      pipeline(stream, process.stdout, { signal, end: false }),
+      pipeline(stream, process.stdout, { signal, end: false }).then(async () => {
+        // When the workspace ends it first, there is a reason, and it may come a moment later.
+        if (!process.stdin.readableEnded) await sleep(REASON_WAIT_MS);
+      }),
     ]);
   } finally {
+    over.abort();
     stopReporting();
     await connection.close();
   }

@@ -1,28 +1,56 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { BaseCommand } from "../base-command.ts";
+import { formatDuration } from "../diagnosis/durations.ts";
 import { UserError } from "../errors/user-error.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag, listFlag, stringFlag, UsageError } from "../flags/spec.ts";
 import { SSH_FLAGS } from "../flags/ssh.ts";
-import { connectWorkspace } from "../services/connect.ts";
-import { openDeployment } from "../services/deployment.ts";
+import { parseDynamicForward, parseLocalForward } from "../forwarding/local-forward.ts";
+import { type ConnectedWorkspace, connectWorkspace } from "../services/connect.ts";
+import { configDirOf, openDeployment } from "../services/deployment.ts";
 import { reportConnection } from "../services/network-info.ts";
-import { SSH_PORT } from "../services/ports.ts";
+import { SSH_PORT, TERMINAL_PORT } from "../services/ports.ts";
 import { parseRemoteForward } from "../services/remote-forward.ts";
+import { SHELL_EXIT, showShell } from "../services/resumable-shell.ts";
+import { KEEP_MS, ResumeStore } from "../services/resume-store.ts";
+import { noticeSilence } from "../services/silence-notice.ts";
+import { connectSsh } from "../services/ssh-client.ts";
+import { type SshForwardsOptions, startForwards } from "../services/ssh-forwards.ts";
 import { connectOptions, reportOptions } from "../services/ssh-options.ts";
-import { runSshSession } from "../services/ssh-session.ts";
+import { runSshSession, type SessionEnd } from "../services/ssh-session.ts";
+import { workspaceStopped } from "../services/stop-watch.ts";
+import { isRaw, type LocalTerminal } from "../services/terminal-input.ts";
 import { createLogger } from "../ui/logger.ts";
 import { StageLine } from "../ui/stages.ts";
 
 const WORDS = [{ name: "workspace", summary: "[owner/]workspace[.agent]", required: true }];
+/** How long the reason of a session's end is waited for. */
+const REASON_WAIT_MS = 1_000;
+/** How often a shell that is being looked at says so. */
+const TOUCH_MS = 60_000;
+
+/** What the line asks for, checked before anything is connected. */
+interface SshPlan {
+  readonly command: string | undefined;
+  /** Undefined: no shell at all. */
+  readonly pty: boolean | undefined;
+  readonly resume: boolean;
+  readonly agentSocket: string | undefined;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly forwards: Pick<SshForwardsOptions, "local" | "dynamic" | "remote">;
+}
 
 export default class Ssh extends BaseCommand {
   static override summary = "Open a shell in a workspace, or run a command there";
   static override description =
-    "Flags stand before or right after the workspace; everything behind it is the remote command. With --stdio it serves OpenSSH as ProxyCommand.";
+    "Flags stand before or right after the workspace; everything behind it is the remote command. With --stdio it serves OpenSSH as ProxyCommand. In a shell, Enter ~ ? lists the escapes.";
   static override examples = [
     "<%= config.bin %> ssh dev",
     "<%= config.bin %> ssh dev -- make -j8 test",
     "<%= config.bin %> ssh -A alice/dev.main",
+    "<%= config.bin %> ssh --resume dev",
+    "<%= config.bin %> ssh -N -L 5432:db.internal:5432 -D 1080 dev",
     'ssh -o ProxyCommand="<%= config.bin %> ssh --stdio dev" dev',
   ];
   static override specs = SSH_FLAGS;
@@ -30,25 +58,27 @@ export default class Ssh extends BaseCommand {
   static override takesRest = true;
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<number> {
-    const command = line.words.length > 1 ? line.words.slice(1).join(" ") : undefined;
-    const forwards = listFlag(line.values, "remote-forward").map(parseRemoteForward);
-    const environment = Object.fromEntries(listFlag(line.values, "env").map(variableOf));
-    const agentSocket = booleanFlag(line.values, "forward-agent") ? agentSocketOf(line) : undefined;
-    const interactive = process.stdin.isTTY === true && process.stdout.isTTY === true;
-    const pty = command === undefined ? interactive : booleanFlag(line.values, "tty");
+    const plan = planOf(line);
     const stages = new StageLine();
     const logger = createLogger({
       verbose: booleanFlag(line.values, "verbose"),
       logDir: stringFlag(line.values, "log-dir"),
     });
+    const deployment = openDeployment(line.values);
+    const over = new AbortController();
     try {
-      const { connection, workspace } = await connectWorkspace({
+      const connected = await connectWorkspace({
         ...connectOptions(line),
-        deployment: openDeployment(line.values),
+        deployment,
         signal,
         logger,
         onStage: (text) => stages.set(text),
+        onStartupLog: (text) => {
+          stages.clear();
+          process.stderr.write(`${text}\n`);
+        },
       });
+      const { connection, workspace } = connected;
       const stopReporting = reportConnection({
         ...reportOptions(line),
         connection,
@@ -58,34 +88,181 @@ export default class Ssh extends BaseCommand {
       });
       try {
         stages.set("Opening the session");
-        const stream = await connection.dial(SSH_PORT, { signal });
-        const onAbort = (): void => {
-          stream.destroy();
-        };
-        signal.addEventListener("abort", onAbort);
-        stages.clear();
-        const code = await runSshSession({
-          stream,
-          ...(command === undefined ? {} : { command }),
-          pty,
-          environment,
-          ...(agentSocket === undefined ? {} : { agentSocket }),
-          remoteForwards: forwards,
-          stdin: process.stdin,
-          stdout: process.stdout,
-          stderr: process.stderr,
-          signal,
-          describeConnection: () => `${workspace.ownerName}/${workspace.name}: ${connection.describePath()}`,
-        });
+        const ended = AbortSignal.any([signal, over.signal]);
+        const session = runPlan(plan, connected, line, { stages, logger, signal: ended });
+        const stopped = workspaceStopped({ deployment, workspace, signal: over.signal, logger }).then(
+          async (reason) => {
+            over.abort(reason);
+            await session.catch(() => undefined); // it gives the terminal back; the reason is what counts
+            throw reason;
+          },
+        );
+        const { code, orderly } = await Promise.race([session, stopped]);
+        // A workspace that is stopped takes its programs along: the reason may be a moment later than the end.
+        if (!orderly && !signal.aborted)
+          await Promise.race([stopped, sleep(REASON_WAIT_MS, undefined, { ref: false })]);
         signal.throwIfAborted();
         return code;
       } finally {
+        over.abort();
         stopReporting();
         await connection.close();
       }
     } finally {
       stages.clear();
     }
+  }
+}
+
+function planOf(line: ParsedLine): SshPlan {
+  const { values } = line;
+  const command = line.words.length > 1 ? line.words.slice(1).join(" ") : undefined;
+  const interactive = process.stdin.isTTY === true && process.stdout.isTTY === true;
+  const [tty, noTty] = [booleanFlag(values, "tty"), booleanFlag(values, "no-tty")];
+  if (tty && noTty) throw new UsageError("-t and -T exclude each other");
+  const noCommand = booleanFlag(values, "no-command");
+  if (noCommand && command !== undefined) throw new UsageError(`-N runs no command, and there is one: ${command}`);
+  const pty = noCommand ? undefined : noTty ? false : command === undefined ? interactive || tty : tty;
+  const resume = booleanFlag(values, "resume");
+  const forwardAgent = booleanFlag(values, "forward-agent");
+  if (resume && (noCommand || noTty)) throw new UsageError("--resume keeps a shell on a terminal; -N and -T have none");
+  if (resume && forwardAgent)
+    throw new UsageError("--resume and -A exclude each other: the shell outlives the connection that the agent needs");
+  if (resume && !interactive) {
+    throw new UserError("--resume needs a terminal", {
+      why: "standard input or output is none",
+      next: ["run it in a terminal window, or leave --resume out"],
+      code: "ERR_NO_TERMINAL",
+    });
+  }
+  return {
+    command,
+    pty,
+    resume,
+    agentSocket: forwardAgent ? agentSocketOf(line) : undefined,
+    environment: Object.fromEntries(listFlag(values, "env").map(variableOf)),
+    forwards: {
+      local: listFlag(values, "local-forward").map(parseLocalForward),
+      dynamic: listFlag(values, "dynamic-forward").map(parseDynamicForward),
+      remote: listFlag(values, "remote-forward").map(parseRemoteForward),
+    },
+  };
+}
+
+interface Surroundings {
+  readonly stages: StageLine;
+  readonly logger: SshForwardsOptions["logger"];
+  readonly signal: AbortSignal;
+}
+
+async function runPlan(
+  plan: SshPlan,
+  connected: ConnectedWorkspace,
+  line: ParsedLine,
+  { stages, logger, signal }: Surroundings,
+): Promise<SessionEnd> {
+  const { connection, workspace } = connected;
+  const terminal: LocalTerminal = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
+  const describeConnection = (): string => `${workspace.ownerName}/${workspace.name}: ${connection.describePath()}`;
+  const { local, dynamic, remote } = plan.forwards;
+  const wantsSsh = !plan.resume || local.length + dynamic.length + remote.length > 0;
+  const stream = wantsSsh ? await connection.dial(SSH_PORT, { signal }) : undefined;
+  signal.addEventListener("abort", () => stream?.destroy(), { once: true });
+  const client = stream === undefined ? undefined : await connectSsh(stream, plan.agentSocket);
+  let endForwards = (): void => undefined;
+  let redraw = (): void => undefined;
+  let stopNoticing = (): void => undefined;
+  try {
+    if (client !== undefined)
+      endForwards = await startForwards(client, { ...plan.forwards, stderr: process.stderr, logger });
+    stages.clear();
+    const onRedrawable = (how: () => void): void => {
+      redraw = how;
+    };
+    if (process.stderr.isTTY === true) {
+      stopNoticing = noticeSilence({
+        connection,
+        terminal,
+        raw: isRaw(terminal, plan.pty === true),
+        redraw: () => redraw(),
+      });
+    }
+    if (plan.resume)
+      return await resumeShell(plan, connected, line, { ...terminal, describeConnection, onRedrawable, signal });
+    if (plan.pty === undefined) return await untilClosed(client!, signal);
+    return await runSshSession({
+      ...terminal,
+      client: client!,
+      ...(plan.command === undefined ? {} : { command: plan.command }),
+      pty: plan.pty,
+      environment: plan.environment,
+      agentForward: plan.agentSocket !== undefined,
+      describeConnection,
+      onRedrawable,
+      signal,
+    });
+  } finally {
+    stopNoticing();
+    endForwards();
+    client?.end();
+    stream?.destroy();
+  }
+}
+
+/** `-N`: the forwards run until somebody ends them. */
+function untilClosed(client: Awaited<ReturnType<typeof connectSsh>>, signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    client.on("error", () => undefined); // "close" follows
+    client.once("close", () => {
+      if (!signal.aborted)
+        reject(new UserError("Connection to the workspace was lost", { code: "ERR_CLOSED", exit: 255 }));
+    });
+  });
+}
+
+async function resumeShell(
+  plan: SshPlan,
+  { connection, workspace, agent }: ConnectedWorkspace,
+  line: ParsedLine,
+  around: LocalTerminal & {
+    readonly describeConnection: () => string;
+    readonly onRedrawable: (redraw: () => void) => void;
+    readonly signal: AbortSignal;
+  },
+): Promise<SessionEnd> {
+  const store = new ResumeStore(configDirOf(line.values), agent.id);
+  const kept = plan.command === undefined ? store.claim() : undefined;
+  const id = kept?.id ?? randomUUID();
+  if (kept === undefined) store.add(id);
+  else {
+    const others = kept.more === 0 ? "" : `; ${kept.more} more to resume, each in a terminal of its own`;
+    const ago = formatDuration(Math.max(0, Math.round((Date.now() - kept.seenAt) / 1000) * 1000));
+    around.stderr.write(`Back in the shell that was left ${ago} ago${others}\n`);
+  }
+  const touching = setInterval(() => store.touch(id), TOUCH_MS);
+  touching.unref();
+  try {
+    store.touch(id);
+    const stream = await connection.dial(TERMINAL_PORT, { signal: around.signal });
+    around.signal.addEventListener("abort", () => stream.destroy(), { once: true });
+    const outcome = await showShell({
+      ...around,
+      stream,
+      id,
+      keepMs: KEEP_MS,
+      command: plan.command ?? "",
+    });
+    if (outcome === "ended") store.remove(id);
+    else if (!around.signal.aborted) {
+      const how = outcome === "left" ? "You left the shell" : "Connection to the workspace was lost";
+      around.stderr.write(
+        `\r\n${how}; it goes on for ${KEEP_MS / 3_600_000} h: coder ssh --resume ${workspace.name}\r\n`,
+      );
+    }
+    return { code: SHELL_EXIT[outcome], orderly: outcome !== "lost" };
+  } finally {
+    clearInterval(touching);
   }
 }
 

@@ -45,6 +45,23 @@ export const SSH_FLAGS: readonly FlagSpec[] = [
     summary: "Forward a port, or unix socket, of the workspace to this machine; may be given several times",
   },
   {
+    name: "local-forward",
+    char: "L",
+    env: "CODER_SSH_LOCAL_FORWARD",
+    kind: "list",
+    value: "port:host:port",
+    summary: "Forward a port of this machine to a host, or unix socket, that the workspace reaches; several times",
+  },
+  {
+    name: "dynamic-forward",
+    char: "D",
+    env: "CODER_SSH_DYNAMIC_FORWARD",
+    kind: "list",
+    value: "port",
+    summary: "Serve SOCKS on a port of this machine; the workspace connects; may be given several times",
+  },
+  { name: "no-command", char: "N", kind: "boolean", summary: "Open no shell: forwards only, until Ctrl-C" },
+  {
     name: "env",
     char: "e",
     env: "CODER_SSH_ENV",
@@ -53,6 +70,13 @@ export const SSH_FLAGS: readonly FlagSpec[] = [
     summary: "Set a variable in the workspace; may be given several times",
   },
   { name: "tty", char: "t", kind: "boolean", summary: "Ask for a terminal even with a command" },
+  { name: "no-tty", char: "T", kind: "boolean", summary: "Ask for no terminal, not even for a shell" },
+  {
+    name: "resume",
+    env: "CODER_SSH_RESUME",
+    kind: "boolean",
+    summary: "Open a shell that goes on when this command is lost, or come back to the one that was left",
+  },
   {
     name: "wait",
     env: "CODER_SSH_WAIT",

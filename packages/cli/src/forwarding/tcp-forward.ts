@@ -11,6 +11,8 @@ const MAX_CONNECTIONS = 4096;
 
 export interface TcpForwardOptions {
   readonly spec: ForwardSpec;
+  /** How messages call the target; default: by its address. */
+  readonly targetName?: string;
   /** Connects in the workspace. Rejects with words for a person, or when the signal aborts. */
   readonly dial: (target: ForwardTarget, signal: AbortSignal) => Promise<Duplex>;
   readonly say: (line: string) => void;
@@ -90,8 +92,10 @@ export class TcpForward {
       stream.destroy();
     } catch (error) {
       if (gone.signal.aborted || this.#stop.signal.aborted) return;
-      const { host, port } = spec.target;
-      say(`Cannot connect to ${formatEnd("tcp", host ?? "127.0.0.1", port)} in the workspace: ${reasonOf(error)}`);
+      const { host = "127.0.0.1", port } = spec.target;
+      say(
+        `Cannot connect to ${this.#options.targetName ?? formatEnd("tcp", host, port)} in the workspace: ${reasonOf(error)}`,
+      );
     } finally {
       socket.destroy();
       this.#sockets.delete(socket);

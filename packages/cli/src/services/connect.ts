@@ -7,6 +7,7 @@ import { type AgentRef, chooseAgent, findAgent, findWorkspace, type WorkspaceRef
 import { parseWorkspaceName } from "coder-protocol/names";
 import type { Logger } from "wg-userspace/base/ports";
 import { UserError } from "../errors/user-error.ts";
+import { StartupLog } from "./startup-log.ts";
 
 const POLL_MS = 500;
 
@@ -31,6 +32,8 @@ export interface ConnectRequest {
   readonly logger: Logger;
   /** Told which stage is being waited for. */
   readonly onStage: (text: string) => void;
+  /** Given what startup scripts print while they are waited for. */
+  readonly onStartupLog?: (line: string) => void;
 }
 
 export interface ConnectedWorkspace {
@@ -126,6 +129,11 @@ async function waitForAgent(
 ): Promise<AgentRef> {
   const wantsScripts =
     request.wait === "yes" || (request.wait === "auto" && first.scripts.some((script) => script.startBlocksLogin));
+  const log = request.onStartupLog === undefined ? undefined : new StartupLog(request.deployment, first.id);
+  const showLog = async (): Promise<void> => {
+    for (const text of (await log?.next(signal)) ?? []) request.onStartupLog?.(text);
+  };
+  let waited = false;
   for (let agent = first; ; agent = await findAgent(request.deployment, agent.id, { signal })) {
     if (/^(shutting_down|shutdown_timeout|shutdown_error|off)$/.test(agent.lifecycleState)) {
       throw new UserError(`The agent "${agent.name}" is shutting down`, {
@@ -135,11 +143,14 @@ async function waitForAgent(
     }
     if (agent.status === "connected") {
       if (!wantsScripts || !/^(created|starting)$/.test(agent.lifecycleState)) {
+        if (waited) await showLog();
         warnAboutStart(agent);
         return agent;
       }
       waitingFor("its startup scripts are still running; --wait=no skips them");
       request.onStage("Waiting for the startup scripts (skip with --wait=no)");
+      waited = true;
+      await showLog();
     } else if (agent.status === "connecting" || agent.status === "timeout") {
       waitingFor(
         `its agent "${agent.name}" has never connected: start it on the workspace's machine, "coder external-workspaces agent-instructions" says how`,

@@ -61,6 +61,16 @@ export function dialThrough(client: Client, host: string, port: number): Promise
   });
 }
 
+/** As {@link dialThrough}, for a Unix socket of the workspace. */
+export function dialSocketThrough(client: Client, path: string): Promise<ClientChannel> {
+  return new Promise((resolve, reject) => {
+    client.openssh_forwardOutStreamLocal(path, (error, channel) => {
+      if (error === undefined || error === null) resolve(channel);
+      else reject(new Error(plainReason(error.message), { cause: error }));
+    });
+  });
+}
+
 /** `(SSH) Channel open failure: connect ECONNREFUSED …` without its head. */
 function plainReason(message: string): string {
   return message.replace(/^\(SSH\) Channel open failure:\s*/, "");

@@ -1,11 +1,13 @@
 /** What travels beside the session: the SSH agent, ports and sockets of this machine, UDP; and how a missing path is named. */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { existsSync, mkdirSync } from "node:fs";
-import { type AddressInfo, createServer, type Server } from "node:net";
+import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
+import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
 import { Deployment } from "coder-client/api";
 import { fetchConnectionInfo } from "coder-client/connection-info";
 import { Coordination } from "coder-client/coordination";
@@ -167,6 +169,61 @@ describe("forwarding through a deployment of real processes", () => {
     });
   });
 
+  describe("ssh -L, -D and -N", () => {
+    let web: HttpServer;
+    let webSocket: HttpServer;
+    let forwarding: ChildProcess | undefined;
+
+    beforeAll(async () => {
+      const serve = (words: string): HttpServer => createHttpServer((_, response) => response.end(words));
+      web = serve("the workspace's page").listen(0, "127.0.0.1");
+      webSocket = serve("the workspace's socket").listen(join(sockets, "web"));
+      await Promise.all([once(web, "listening"), once(webSocket, "listening")]);
+    });
+
+    afterAll(() => {
+      forwarding?.kill("SIGKILL");
+      web?.close();
+      webSocket?.close();
+    });
+
+    it("lead ports of this machine to hosts and sockets of the workspace, without a shell", async () => {
+      const [direct, socket, proxy] = [await freePort(), await freePort(), await freePort()];
+      const { port } = web.address() as AddressInfo;
+      forwarding = deployment.spawn(
+        [
+          ...["ssh", "-N", "-L", `${direct}:localhost:${port}`, "-L", `127.0.0.1:${socket}:${join(sockets, "web")}`],
+          ...["-D", `${proxy}`, "demo"],
+        ],
+        {},
+      );
+      for (let tries = 0; tries < 400 && !(await isListening(proxy)); tries++) await sleep(20);
+      const page = async (url: string): Promise<string> => (await fetch(url)).text();
+      expect(await page(`http://127.0.0.1:${direct}/`)).toBe("the workspace's page");
+      expect(await page(`http://[::1]:${direct}/`)).toBe("the workspace's page");
+      expect(await page(`http://127.0.0.1:${socket}/`)).toBe("the workspace's socket");
+      for (const kind of ["--socks5-hostname", "--socks5", "--socks4", "--socks4a"]) {
+        const url = `http://localhost:${port}/`;
+        const said = await promisify(execFile)("curl", ["-sS", "-4", kind, `127.0.0.1:${proxy}`, url]);
+        expect(said.stdout, kind).toBe("the workspace's page");
+      }
+      forwarding.kill("SIGINT");
+      const [code] = (await once(forwarding, "close")) as [number];
+      expect(code).toBe(130);
+      expect(await isListening(direct)).toBe(false);
+    });
+
+    it("name what cannot be listened on, and what does not go together", async () => {
+      const { port } = web.address() as AddressInfo;
+      const taken = await deployment.run(["ssh", "-L", `${port}:localhost:80`, "demo", "--", "true"]);
+      expect([taken.code, taken.stderr]).toEqual([1, expect.stringContaining("(ERR_ADDRESS_IN_USE)")]);
+      const both = await deployment.run(["ssh", "-N", "demo", "--", "true"]);
+      expect([both.code, both.stderr]).toEqual([2, expect.stringContaining("-N runs no command")]);
+      const bad = await deployment.run(["ssh", "-L", "8080", "demo"]);
+      expect([bad.code, bad.stderr]).toEqual([2, expect.stringContaining('-L "8080" is not')]);
+    });
+  });
+
   it("UDP to a port of the workspace reaches its program and back; a port nobody is on is refused", async () => {
     const program = createSocket("udp4", (payload, from) => {
       program.send(`echo:${payload}`, from.port, from.address);
@@ -236,3 +293,13 @@ describe("forwarding through a deployment of real processes", () => {
     });
   });
 });
+
+async function isListening(port: number): Promise<boolean> {
+  const socket = connect({ port, host: "127.0.0.1" });
+  const open = await once(socket, "connect").then(
+    () => true,
+    () => false,
+  );
+  socket.destroy();
+  return open;
+}

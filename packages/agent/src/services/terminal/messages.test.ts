@@ -41,7 +41,15 @@ test("the first message is read however it is split, and what follows it is hand
         init = message.init;
         rest.push(message.rest);
       }
-      expect(init).toEqual({ id: ID, rows: 24, columns: 80, command: "top", container: "", backend: "" });
+      expect(init).toEqual({
+        id: ID,
+        rows: 24,
+        columns: 80,
+        command: "top",
+        container: "",
+        backend: "",
+        keepSeconds: 0,
+      });
       expect(Buffer.concat(rest).toString()).toBe('{"data":"x"}');
     }),
   );
@@ -53,6 +61,11 @@ test("a first message of the full 64 KiB is read", () => {
   expect(message).toMatchObject({ init: { id: ID, rows: 0, columns: 0 }, rest: { length: 0 } });
 });
 
+test("a terminal is kept for three days at most", () => {
+  const message = new InitReader().push(framed(JSON.stringify({ ID, KeepSeconds: 1e9 })));
+  expect(message).toMatchObject({ init: { keepSeconds: 72 * 3600 } });
+});
+
 test.each([
   ["no JSON", "{", "JSON"],
   ["an array", "[]", "JSON"],
@@ -62,6 +75,7 @@ test.each([
   ["a width of 17 bits", `{"ID":"${ID}","Width":65536}`, "Width"],
   ["a command that is a number", `{"ID":"${ID}","Command":1}`, "Command"],
   ["a command with a NUL", `{"ID":"${ID}","Command":"a\\u0000b"}`, "Command"],
+  ["half a second to keep", `{"ID":"${ID}","KeepSeconds":0.5}`, "KeepSeconds"],
   ["a container that is an object", `{"ID":"${ID}","Container":{}}`, "Container"],
 ])("a first message with %s is refused", (_, json, why) => {
   expect(new InitReader().push(framed(json))).toMatchObject({ error: expect.stringContaining(why) });

@@ -1,10 +1,10 @@
 /**
  * What a terminal's client sends. First u16 little-endian length ‖ JSON:
  *
- *     {"ID":"<uuid>","Height":24,"Width":80,"Command":"","Container":"","ContainerUser":"","BackendType":""}
+ *     {"ID":"<uuid>","Height":24,"Width":80,"Command":"","Container":"","ContainerUser":"","BackendType":"","KeepSeconds":300}
  *
  * then JSON objects one after the other, nothing between them: {"data":"…","height":24,"width":80}. Field names are taken
- * in any case, unknown fields are ignored.
+ * in any case, unknown fields are ignored. KeepSeconds is ours: how long the terminal is kept when nobody looks at it.
  */
 
 /** What the client asks for when it connects. */
@@ -18,6 +18,8 @@ export interface TerminalInit {
   readonly command: string;
   readonly container: string;
   readonly backend: string;
+  /** 0: as long as the agent thinks right. At most {@link MAX_KEEP_SECONDS}. */
+  readonly keepSeconds: number;
 }
 
 export interface TerminalInput {
@@ -32,6 +34,8 @@ const MAX_OBJECT_BYTES = 1024 * 1024;
 /** Objects are flat; what nests deeper than this is no client of ours. */
 const MAX_NESTING = 8;
 const MAX_CELLS = 65_535;
+/** Three days: as long as connections are kept that say nothing. */
+export const MAX_KEEP_SECONDS = 72 * 3_600;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Collects the first message, however it is cut into pieces. */
@@ -123,8 +127,10 @@ function parseInit(bytes: Uint8Array): TerminalInit | { error: string } {
   if (id === undefined || !UUID.test(id)) return { error: "the first message has no UUID in ID" };
   if (rows === undefined || columns === undefined) return { error: "Height or Width is not between 0 and 65535" };
   if (command === undefined || command.includes("\0")) return { error: "Command is no text" };
+  const keepSeconds = numberOf(fields, "keepseconds", Number.MAX_SAFE_INTEGER);
+  if (keepSeconds === undefined) return { error: "KeepSeconds is no whole number from 0 on" };
   if (container === undefined || backend === undefined) return { error: "Container or BackendType is no text" };
-  return { id, rows, columns, command, container, backend };
+  return { id, rows, columns, command, container, backend, keepSeconds: Math.min(keepSeconds, MAX_KEEP_SECONDS) };
 }
 
 function parseInput(pieces: readonly Uint8Array[]): TerminalInput | { error: string } {
@@ -156,7 +162,11 @@ function text(fields: ReadonlyMap<string, unknown>, name: string): string | unde
 }
 
 function cells(fields: ReadonlyMap<string, unknown>, name: string): number | undefined {
+  return numberOf(fields, name, MAX_CELLS);
+}
+
+function numberOf(fields: ReadonlyMap<string, unknown>, name: string, most: number): number | undefined {
   const value = fields.get(name) ?? 0;
-  if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > MAX_CELLS) return undefined;
+  if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > most) return undefined;
   return value;
 }

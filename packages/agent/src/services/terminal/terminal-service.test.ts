@@ -217,6 +217,19 @@ test("the program outlives its connections for five minutes, counted from the la
   await eventually("forgotten", () => t.service.terminals === 0);
 });
 
+test("a client may ask for more than the five minutes", async () => {
+  const t = new Fixture();
+  const first = t.view({ KeepSeconds: 3_600 });
+  await eventually("attached", () => t.service.viewers === 1);
+  const program = t.programs[0]!;
+  first.stream.destroy();
+  await eventually("left", () => t.service.viewers === 0);
+  t.time.advance(60 * MINUTE - 1);
+  expect(program.closed).toBe(false);
+  t.time.advance(1);
+  expect(program.closed).toBe(true);
+});
+
 test("the program's end closes all viewers after its last output, and the id is free again", async () => {
   const t = new Fixture();
   const viewers = [t.view(), t.view()];

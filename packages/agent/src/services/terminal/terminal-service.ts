@@ -14,7 +14,7 @@ import { type Schedule, Terminal, type TerminalProgram } from "./terminal.ts";
 
 /** What browsers' terminals understand. */
 const TERM = "xterm-256color";
-/** A program nobody looks at is hung up after this. */
+/** A program nobody looks at is hung up after this, unless its client asked for more. */
 const UNATTENDED_MS = 5 * 60_000;
 /** From the hang-up to SIGKILL. */
 const KILL_GRACE_MS = 5_000;
@@ -151,6 +151,7 @@ export class TerminalService {
       }),
       size: init,
     });
+    const keepMs = Math.max(UNATTENDED_MS, init.keepSeconds * 1_000);
     let forget = (): void => undefined;
     this.#processes.add(program.pid);
     const terminal: Terminal = new Terminal(program, this.#schedule, {
@@ -161,7 +162,7 @@ export class TerminalService {
           logger.log("info", "hanging up a terminal that nobody came back to");
           this.#processes.hangUp(terminal.pid, KILL_GRACE_MS);
           terminal.close();
-        }, UNATTENDED_MS);
+        }, keepMs);
       },
       onViewerError: (error) => logger.log("warn", "terminal viewer dropped", { error }),
       onEnded: () => {

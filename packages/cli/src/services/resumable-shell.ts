@@ -1,0 +1,96 @@
+/**
+ * A shell on a terminal of the workspace that goes on when this process is lost (port 2 of the tunnel). A stock agent keeps
+ * it for five minutes, ours for as long as it is asked to.
+ */
+import type { Duplex } from "node:stream";
+import { StringDecoder } from "node:string_decoder";
+import { EXIT } from "../errors/user-error.ts";
+import { flushed, type LocalTerminal, readTerminal, windowSize } from "./terminal-input.ts";
+
+export interface ResumableShellOptions extends LocalTerminal {
+  /** A connection to the terminal port; owned. */
+  readonly stream: Duplex;
+  /** Names the shell: the same id means the same shell. */
+  readonly id: string;
+  /** How long it shall be kept when nobody looks at it. */
+  readonly keepMs: number;
+  /** Empty: the login shell. */
+  readonly command: string;
+  readonly describeConnection: () => string;
+  readonly onRedrawable?: (redraw: () => void) => void;
+  readonly signal: AbortSignal;
+}
+
+/** `ended`: the program is over. `left`: the person left it. `lost`: the connection is gone; the program may live on. */
+export type ShellOutcome = "ended" | "left" | "lost";
+
+export function showShell(options: ResumableShellOptions): Promise<ShellOutcome> {
+  const { stream, stdout, stderr } = options;
+  stream.write(firstMessage(options));
+  // Input is text on the wire: a character that arrives in two pieces waits for its end.
+  const decoder = new StringDecoder("utf8");
+  const send = (fields: object): boolean => stream.write(JSON.stringify(fields));
+  const resize = (rows: number, columns: number): void => void send({ height: rows, width: columns });
+  return new Promise((resolve) => {
+    const stopReading = readTerminal({
+      terminal: options,
+      pty: true,
+      describeConnection: options.describeConnection,
+      onLeave: () => finish("left"),
+      target: {
+        write: (bytes) => {
+          const data = decoder.write(Buffer.from(bytes));
+          return data === "" || send({ data });
+        },
+        onceDrained: (listener) => stream.once("drain", listener),
+        // Ctrl-D is a key; the end of our input leaves the shell as it is.
+        end: () => finish("left"),
+        resize,
+      },
+    });
+    let finished = false;
+    const finish = (outcome: ShellOutcome): void => {
+      if (finished) return;
+      finished = true;
+      stopReading();
+      stream.destroy();
+      void flushed(stdout, stderr).then(() => resolve(outcome));
+    };
+    options.onRedrawable?.(() => {
+      const { rows, columns } = windowSize(stdout);
+      resize(rows - 1, columns);
+      resize(rows, columns);
+    });
+    stream.once("end", () => finish("ended"));
+    stream.on("error", () => finish("lost"));
+    stream.once("close", () => finish("lost"));
+    stream.pipe(stdout, { end: false });
+  });
+}
+
+/** Length as u16, little-endian, and JSON. */
+function firstMessage({ id, keepMs, command, stdout }: ResumableShellOptions): Buffer {
+  const { rows, columns } = windowSize(stdout);
+  const json = Buffer.from(
+    JSON.stringify({
+      ID: id,
+      Height: rows,
+      Width: columns,
+      Command: command,
+      Container: "",
+      ContainerUser: "",
+      BackendType: "",
+      KeepSeconds: Math.ceil(keepMs / 1000),
+    }),
+  );
+  if (json.length > 0xffff) throw new RangeError("the command is too long");
+  const length = Buffer.alloc(2);
+  length.writeUInt16LE(json.length);
+  return Buffer.concat([length, json]);
+}
+
+export const SHELL_EXIT: Readonly<Record<ShellOutcome, number>> = {
+  ended: EXIT.ok,
+  left: EXIT.connectionLost,
+  lost: EXIT.connectionLost,
+};

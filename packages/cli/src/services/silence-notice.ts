@@ -1,0 +1,68 @@
+/** Tells the person of an interactive session that the workspace is not heard, without harming what is on the screen. */
+import { watchLiveness } from "coder-client/liveness";
+import type { WorkspaceConnection } from "coder-client/workspace-connection";
+import type { LocalTerminal } from "./terminal-input.ts";
+
+/** After this long without a word from the workspace it is asked, and after this long the person is told. */
+const ASK_AFTER_MS = 3_000;
+const TELL_AFTER_MS = 5_000;
+const SAVE_CURSOR = "\x1b7";
+const RESTORE_CURSOR = "\x1b8";
+const FIRST_LINE = "\x1b[1;1H";
+
+export interface SilenceNoticeOptions {
+  readonly connection: Pick<WorkspaceConnection, "pathReport" | "ping">;
+  readonly terminal: LocalTerminal;
+  /** The screen belongs to the far side: one line of it is borrowed. Otherwise lines are added. */
+  readonly raw: boolean;
+  /** Has the far side draw again what the notice covered. */
+  readonly redraw: () => void;
+}
+
+/** Watches until the returned function is called. */
+export function noticeSilence(options: SilenceNoticeOptions): () => void {
+  const { connection, raw, redraw } = options;
+  const { stderr } = options.terminal;
+  let timer: NodeJS.Timeout | undefined;
+  const hide = (): void => {
+    if (timer === undefined) return;
+    clearInterval(timer);
+    timer = undefined;
+    stderr.write(`${SAVE_CURSOR}${FIRST_LINE}\x1b[2K${RESTORE_CURSOR}`);
+  };
+  const stop = watchLiveness({
+    target: {
+      heardAgeMs: () => connection.pathReport().lastHeardAgeMs,
+      ping: (asked) => connection.ping(asked),
+    },
+    askAfterMs: ASK_AFTER_MS,
+    silentAfterMs: TELL_AFTER_MS,
+    onSilent: (forMs) => {
+      const since = performance.now() - forMs;
+      if (!raw) {
+        stderr.write(`coder: no answer from the workspace for ${seconds(forMs)}; still trying, Ctrl-C ends it\n`);
+        return;
+      }
+      const draw = (): void => {
+        const text = ` No answer from the workspace for ${seconds(performance.now() - since)} - still trying, Enter ~ . leaves `;
+        stderr.write(`${SAVE_CURSOR}${FIRST_LINE}\x1b[7m${text}\x1b[0m\x1b[K${RESTORE_CURSOR}`);
+      };
+      draw();
+      timer = setInterval(draw, 1_000);
+    },
+    onHeard: (afterMs) => {
+      if (raw) {
+        hide();
+        redraw();
+      } else stderr.write(`coder: the workspace answers again, after ${seconds(afterMs)}\n`);
+    },
+  });
+  return () => {
+    stop();
+    hide();
+  };
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 1000)} s`;
+}
