@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   "external-workspaces:list": async () => (await import("./commands/external-workspaces/list.ts")).default,
   list: async () => (await import("./commands/list.ts")).default,
   login: async () => (await import("./commands/login.ts")).default,
+  "login:token": async () => (await import("./commands/login-token.ts")).default,
   logout: async () => (await import("./commands/logout.ts")).default,
   netcheck: async () => (await import("./network-commands.ts")).Netcheck,
   ping: async () => (await import("./network-commands.ts")).Ping,
@@ -87,11 +88,12 @@ interface FoundCommand {
 export function findCommand(argv: readonly string[]): FoundCommand | undefined {
   const [first, ...rest] = argv;
   if (first === undefined) return undefined;
-  const single = idOf(first);
-  if (single !== undefined) return { id: single, argv: rest };
+  // The longer name first: `login` is a command, and `login token` another.
   const [second, ...behind] = rotateGlobalFlags(rest);
   const double = second === undefined ? undefined : idOf(`${first}:${second}`);
-  return double === undefined ? undefined : { id: double, argv: behind };
+  if (double !== undefined) return { id: double, argv: behind };
+  const single = idOf(first);
+  return single === undefined ? undefined : { id: single, argv: rest };
 }
 
 function idOf(name: string): string | undefined {
