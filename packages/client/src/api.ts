@@ -2,7 +2,8 @@ import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage 
 import { request as httpsRequest } from "node:https";
 import { EngineError } from "wg-userspace/base/errors";
 import { toEngineError } from "wg-userspace/io/node-errors";
-import { ClientError, type ClientErrorCode } from "./client-error.ts";
+import { failureOf } from "./api-failure.ts";
+import { ClientError } from "./client-error.ts";
 import { Dialer } from "./dialer.ts";
 
 /** REST answers are small; a bigger one is not ours. */
@@ -217,47 +218,4 @@ function parseBody(text: string): unknown {
   } catch {
     return text; // not JSON: an error page of something in between
   }
-}
-
-const CODE_BY_STATUS: Readonly<Record<number, ClientErrorCode>> = {
-  400: "ERR_BAD_REQUEST",
-  401: "ERR_UNAUTHORIZED",
-  403: "ERR_FORBIDDEN",
-  404: "ERR_NOT_FOUND",
-  409: "ERR_CONFLICT",
-  429: "ERR_RATE_LIMITED",
-};
-
-/** The error that a non-2xx answer stands for, in the server's words where it has some. */
-export function failureOf(answer: Answer, what: string): ClientError {
-  const body = answer.body;
-  let message = `${what}: the server answered ${answer.status}`;
-  let detail: string | undefined;
-  let validations: { field: string; detail: string }[] = [];
-  if (typeof body === "object" && body !== null) {
-    const said = body as { message?: unknown; detail?: unknown; validations?: unknown };
-    if (typeof said.message === "string" && said.message !== "") message = said.message;
-    if (typeof said.detail === "string") detail = said.detail;
-    if (Array.isArray(said.validations)) validations = said.validations.filter(isValidation);
-  } else if (typeof body === "string") {
-    detail = body
-      .replace(/<[^>]*>/g, " ")
-      .replace(/\s+/g, " ")
-      .trim()
-      .slice(0, 200);
-  }
-  const location = answer.headers.location;
-  if (answer.status >= 300 && answer.status < 400 && location !== undefined) detail = `it redirects to ${location}`;
-  const code = CODE_BY_STATUS[answer.status] ?? (answer.status >= 500 ? "ERR_SERVER" : "ERR_BAD_REQUEST");
-  return new ClientError(code, message, {
-    status: answer.status,
-    detail,
-    validations,
-    retryable: answer.status >= 500,
-  });
-}
-
-function isValidation(value: unknown): value is { field: string; detail: string } {
-  const item = value as { field?: unknown; detail?: unknown } | null;
-  return typeof item?.field === "string" && typeof item.detail === "string";
 }

@@ -11,7 +11,7 @@ export interface ConnectionInfo {
 
 /** How to reach agents of this deployment. Rejects with ERR_NO_RELAY when its relay map has none. */
 export async function fetchConnectionInfo(
-  deployment: Deployment,
+  deployment: Pick<Deployment, "call">,
   agentId: string | undefined,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<ConnectionInfo> {

@@ -4,7 +4,8 @@ import { createRpcSession, type RpcSession } from "coder-protocol/drpc/async";
 import { YamuxSession } from "coder-protocol/yamux/session";
 import { toEngineError } from "wg-userspace/io/node-errors";
 import WebSocket from "ws";
-import { type Deployment, failureOf, type RequestOptions } from "./api.ts";
+import type { Deployment, RequestOptions } from "./api.ts";
+import { failureOf } from "./api-failure.ts";
 import { runYamux } from "./yamux-websocket.ts";
 
 /** A control message is at most 4 MiB; a WebSocket message may hold several pieces of the stream. */

@@ -13,17 +13,32 @@ import {
   Tailnet,
 } from "coder-protocol/gen/tailnet_pb.js";
 import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";
+import type { NodeInfo } from "coder-protocol/tailnet/node";
 import { nodeToProto, peerUpdateFromProto } from "coder-protocol/tailnet/node";
 import type { Logger } from "wg-userspace/base/ports";
+import type { DerpMap } from "wg-userspace/derp/map";
 import { parseDerpMap } from "wg-userspace/derp/map";
-import type { TailnetNode } from "./tailnet-node.ts";
+import type { PeerUpdate } from "./peer-programming.ts";
 
 /** Said goodbye, the coordinator is given this long to hang up. */
 const GOODBYE_MS = 1_000;
 
+/** What the coordinator is told about and tells. */
+export interface CoordinatedNode {
+  /** Undefined while nobody could reach us. */
+  self(): NodeInfo | undefined;
+  /** Called whenever {@link self} would say something new. Returns the way to stop that. */
+  onSelfChanged(listener: () => void): () => void;
+  /** The control plane took what {@link self} said. */
+  selfSent(): void;
+  /** Returns the ids that were programmed now. */
+  handlePeerUpdates(updates: readonly PeerUpdate[]): string[];
+  setDerpMap(map: DerpMap): void;
+}
+
 export interface TailnetSessionOptions {
   readonly rpc: RpcSession;
-  readonly node: TailnetNode;
+  readonly node: CoordinatedNode;
   /** Agents we want tunnels to; none for an agent. */
   readonly destinations: readonly string[];
   /** Agents answer every programmed peer with "ready". */

@@ -4,6 +4,7 @@
  *     const connection = await WorkspaceConnection.open({ deployment, agentId });
  *     const stream = await connection.dial(8080);
  */
+import { Duplex } from "node:stream";
 import { agentAddress, randomClientAddress, randomNodeId } from "coder-protocol/addresses";
 import { EngineError } from "wg-userspace/base/errors";
 import { ip } from "wg-userspace/base/ip";
@@ -20,6 +21,7 @@ import type { Deployment } from "./api.ts";
 import { ClientError } from "./client-error.ts";
 import { fetchConnectionInfo } from "./connection-info.ts";
 import { Coordination } from "./coordination.ts";
+import { exchange } from "./http.ts";
 import type { DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
 import { describeRegions, findRegion } from "./relay-choice.ts";
 import { TailnetNode, type TailnetNodeEvent } from "./tailnet-node.ts";
@@ -171,6 +173,16 @@ export class WorkspaceConnection implements AsyncDisposable {
   /** Opens a TCP connection to a port of the workspace. */
   async dial(port: number, options: TcpOptions & { readonly signal?: AbortSignal } = {}): Promise<TcpStream> {
     return this.#node.driver.connectTcp({ address: ip(agentAddress(this.#agentId)), port }, options);
+  }
+
+  /** As the global fetch, to a program of the workspace that speaks plain HTTP on that port. Follows no redirects. */
+  async fetch(port: number, path: string, init: RequestInit = {}): Promise<Response> {
+    const host = `localhost:${port}`;
+    const request = new Request(new URL(path, `http://${host}`), init);
+    const stream = await this.dial(port, { signal: request.signal });
+    stream.on("error", () => undefined); // its streams reject with it
+    const { readable, writable } = Duplex.toWeb(stream);
+    return exchange({ readable, writable, abort: () => stream.destroy() }, host, request);
   }
 
   /**

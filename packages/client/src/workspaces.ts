@@ -26,7 +26,7 @@ export interface WorkspaceRef {
 
 /** Looks a workspace up by name. Rejects with ERR_NOT_FOUND naming it. */
 export async function findWorkspace(
-  deployment: Deployment,
+  deployment: Pick<Deployment, "call">,
   name: Pick<WorkspaceName, "owner" | "workspace">,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<WorkspaceRef> {
@@ -46,7 +46,7 @@ export async function findWorkspace(
 }
 
 export async function findAgent(
-  deployment: Deployment,
+  deployment: Pick<Deployment, "call">,
   agentId: string,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<AgentRef> {

@@ -1,8 +1,13 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { hexDecode as h, hexEncode, utf8 } from "../base/bytes.ts";
-import { nodeCryptoSuite as suite } from "./crypto-suite.ts";
+import { browserCrypto, browserRandom } from "./browser-crypto.ts";
+import { nodeCryptoSuite } from "./crypto-suite.ts";
 
-describe("CryptoSuite on node:crypto", () => {
+describe.each([
+  ["node:crypto", nodeCryptoSuite],
+  ["what browsers have", browserCrypto],
+])("CryptoSuite on %s", (_, suite) => {
   it("derives the public key of RFC 7748 §6.1 and agrees on a secret from both sides", () => {
     const bob = h("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb");
     const alice = Uint8Array.from({ length: 32 }, (_, i) => i + 1);
@@ -36,5 +41,42 @@ describe("CryptoSuite on node:crypto", () => {
     expect(suite.open(key, 7, sealed, utf8("ad"))).toEqual(utf8("hello"));
     expect(suite.open(key, 8, sealed, utf8("ad"))).toBeUndefined();
     expect(suite.open(key, 7, sealed.subarray(0, 3), utf8("ad"))).toBeUndefined();
+  });
+});
+
+describe("the two suites", () => {
+  const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
+  const text = fc.uint8Array({ maxLength: 200 });
+
+  it("compute the same, and open what the other sealed", () => {
+    const [node, page] = [nodeCryptoSuite, browserCrypto];
+    fc.assert(
+      fc.property(bytes(32), bytes(32), bytes(24), fc.nat(), text, text, (key, other, nonce, counter, plain, ad) => {
+        const theirs = node.publicKey(other);
+        expect(page.publicKey(other)).toEqual(theirs);
+        expect(page.sharedSecret(key, theirs)).toEqual(node.sharedSecret(key, theirs));
+        expect(page.boxKey(key, theirs)).toEqual(node.boxKey(key, theirs));
+        expect(page.blake2s(plain, ad)).toEqual(node.blake2s(plain, ad));
+        expect(page.hmacBlake2s(key, plain, ad)).toEqual(node.hmacBlake2s(key, plain, ad));
+        expect(page.macBlake2s(key, plain, ad)).toEqual(node.macBlake2s(key, plain, ad));
+        for (const [a, b] of [
+          [node, page],
+          [page, node],
+        ] as const) {
+          expect(b.open(key, counter, a.seal(key, counter, plain, ad), ad)).toEqual(plain);
+          expect(b.openX(key, nonce, a.sealX(key, nonce, plain, ad), ad)).toEqual(plain);
+          expect(b.openBox(key, nonce, a.sealBox(key, nonce, plain))).toEqual(plain);
+        }
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it("compare all bytes, and draw fresh ones", () => {
+    expect(browserCrypto.equal(Uint8Array.of(1, 2), Uint8Array.of(1, 2))).toBe(true);
+    expect(browserCrypto.equal(Uint8Array.of(1, 2), Uint8Array.of(1, 3))).toBe(false);
+    expect(browserCrypto.equal(Uint8Array.of(1, 2), Uint8Array.of(1, 2, 3))).toBe(false);
+    expect(browserRandom.bytes(32)).not.toEqual(browserRandom.bytes(32));
+    expect(new Set(Array.from({ length: 8 }, () => browserRandom.uint32())).size).toBeGreaterThan(1);
   });
 });

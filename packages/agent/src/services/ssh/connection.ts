@@ -27,8 +27,6 @@ import { Transport } from "./transport.ts";
 
 /** Unanswered keepalives end a connection after this many. */
 const MAX_MISSED = 3;
-/** After a disconnect message the peer has this long to read it. */
-const LINGER_MS = 2_000;
 /** Global requests waiting for their turn; replies must keep the order of the requests. */
 const MAX_WAITING_REQUESTS = 64;
 /** Replies queued behind a key exchange that the client started and does not finish. */
@@ -228,8 +226,8 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     return {
       DISCONNECT: (_, reason) => {
         this.#context.logger.log("debug", "ssh client disconnected", { reason });
-        this.#transport.end();
-        this.#transport.destroy();
+        this.#transport.finish();
+        this.#teardown(undefined);
       },
       SERVICE_REQUEST: (_, service) => {
         if (service === "ssh-userauth" && this.#keysExchanged) this.#protocol.serviceAccept(service);
@@ -455,9 +453,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
       // ssh2 has already sent a disconnect of its own and refuses further messages.
       this.#context.logger.log("debug", "no goodbye possible", { error: String(error) });
     }
-    this.#transport.end();
-    const linger = setTimeout(() => this.#transport.destroy(), LINGER_MS);
-    linger.unref();
+    this.#transport.finish();
     this.#teardown(undefined);
   }
 

@@ -4,6 +4,8 @@ import type { Duplex } from "node:stream";
 const HIGH_WATER_BYTES = 512 * 1024;
 /** Replies alone never come this far unless the client floods requests without reading: then it is no longer read. */
 const FLOOD_BYTES = 4 * 1024 * 1024;
+/** After the end, or a disconnect message, the peer has this long to read it. */
+const LINGER_MS = 2_000;
 /** Pieces of one packet are joined up to this size before they are written. */
 const JOIN_BYTES = 128 * 1024;
 
@@ -34,7 +36,7 @@ export class Transport {
       this.#error = error;
     });
     stream.on("close", () => this.#close());
-    stream.on("end", () => this.destroy());
+    stream.on("end", () => this.finish());
     stream.on("drain", () => this.#drained());
   }
 
@@ -68,10 +70,13 @@ export class Transport {
     }
   }
 
-  /** Ends after everything written so far. */
-  end(): void {
+  /** Ends after everything written so far; a client that does not end its half then is cut off. */
+  finish(): void {
     this.#flush();
     this.#stream.end();
+    const linger = setTimeout(() => this.#stream.destroy(), LINGER_MS);
+    linger.unref();
+    this.#stream.once("close", () => clearTimeout(linger));
   }
 
   destroy(): void {

@@ -1,0 +1,77 @@
+/** REST calls of a page, by fetch. The token goes to the deployment's own origin only. */
+import { EngineError } from "wg-userspace/base/errors";
+import type { RequestOptions } from "../api.ts";
+import { failureOf } from "../api-failure.ts";
+
+const REQUEST_TIMEOUT_MS = 30_000;
+
+export interface BrowserApiOptions {
+  /** The access URL; a page's own origin, or one that lets the page in (CORS). */
+  readonly url: URL;
+  readonly token: string;
+}
+
+export class BrowserApi {
+  readonly url: URL;
+  readonly #token: string;
+
+  constructor(options: BrowserApiOptions) {
+    this.url = options.url;
+    this.#token = options.token;
+  }
+
+  /** Sends a request and returns the body of a 2xx answer. Rejects with ClientError or EngineError. */
+  async call(path: string, options: RequestOptions = {}): Promise<unknown> {
+    const url = this.#resolve(path, options.query);
+    const deadline = AbortSignal.timeout(options.timeoutMs ?? REQUEST_TIMEOUT_MS);
+    const headers: Record<string, string> = { Accept: "application/json", "Coder-Session-Token": this.#token };
+    if (options.body !== undefined) headers["Content-Type"] = "application/json";
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(url, {
+        method: options.method ?? "GET",
+        headers,
+        redirect: "error",
+        credentials: "omit",
+        signal: options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]),
+        ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+      });
+      text = await response.text();
+    } catch (error) {
+      if (options.signal?.aborted) throw options.signal.reason;
+      throw new EngineError("ERR_NETWORK_UNREACHABLE", `cannot reach ${url.origin}, or it does not let this page in`, {
+        retryable: true,
+        cause: error,
+      });
+    }
+    const body = parse(text);
+    if (response.ok) return body;
+    const location = response.headers.get("location") ?? undefined;
+    throw failureOf(
+      { status: response.status, headers: location === undefined ? {} : { location }, body },
+      `${options.method ?? "GET"} ${path}`,
+    );
+  }
+
+  /** A WebSocket's URL. Pages cannot set headers there: the token is in the query, which our server keeps out of its log. */
+  webSocketUrl(path: string, query: RequestOptions["query"] = {}): URL {
+    return this.#resolve(path, { ...query, coder_session_token: this.#token });
+  }
+
+  #resolve(path: string, query: RequestOptions["query"] = {}): URL {
+    const url = new URL(this.url.pathname.replace(/\/$/, "") + path, this.url);
+    for (const [name, value] of Object.entries(query))
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    return url;
+  }
+}
+
+function parse(text: string): unknown {
+  if (text === "") return undefined;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text; // not JSON: an error page of something in between
+  }
+}

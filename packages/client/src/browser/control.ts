@@ -1,0 +1,99 @@
+/** The control connection of a page: WebSocket → yamux → dRPC, dialed again for as long as it is wanted. */
+import { createRpcSession } from "coder-protocol/drpc/async";
+import { YamuxSession } from "coder-protocol/yamux/session";
+import { silentLogger } from "wg-userspace/base/ports";
+import { Backoff, sleep } from "../backoff.ts";
+import { type CoordinatedNode, TailnetSession } from "../tailnet-session.ts";
+import type { BrowserApi } from "./api.ts";
+import { openPipe } from "./web-socket.ts";
+
+const TAILNET_API_VERSION = "2.0";
+const DRAIN_CHECK_MS = 10;
+const GOOD_CONNECTION_MS = 10_000;
+
+export interface ControlOptions {
+  readonly api: BrowserApi;
+  readonly agentId: string;
+  readonly node: CoordinatedNode & { coordinationLost(): void };
+  readonly signal: AbortSignal;
+  readonly onLost: (reason: string) => void;
+}
+
+/** Runs until aborted. Never rejects. */
+export async function coordinate(options: ControlOptions): Promise<void> {
+  const { signal } = options;
+  const backoff = new Backoff({ firstMs: 100, limitMs: 10_000 });
+  while (!signal.aborted) {
+    const startedAt = performance.now();
+    const reason = await coordinateOnce(options).then(
+      () => "the server closed the control connection",
+      (error: unknown) => (error instanceof Error ? error.message : String(error)),
+    );
+    if (signal.aborted) return;
+    options.onLost(reason);
+    if (performance.now() - startedAt > GOOD_CONNECTION_MS) backoff.reset();
+    await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop's condition ends it
+  }
+}
+
+async function coordinateOnce({ api, agentId, node, signal }: ControlOptions): Promise<void> {
+  const path = `/api/v2/workspaceagents/${encodeURIComponent(agentId)}/coordinate`;
+  const start = await openPipe(api.webSocketUrl(path, { version: TAILNET_API_VERSION }), [], signal);
+  const yamux = new YamuxSession({ role: "client" });
+  const rpc = createRpcSession(yamux);
+  const { promise: closed, reject: ended } = Promise.withResolvers<never>();
+  closed.catch(() => undefined); // heard by the race below
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const pump = (): void => {
+    clearTimeout(timer);
+    for (;;) {
+      if (!pipe.writable) {
+        timer = setTimeout(pump, DRAIN_CHECK_MS);
+        return;
+      }
+      const output = yamux.takeOutput();
+      if (output === undefined) break;
+      pipe.send(output);
+    }
+    const at = yamux.nextTimeout();
+    if (at === undefined) return;
+    timer = setTimeout(
+      () => {
+        yamux.handleTimeout(performance.now());
+        pump();
+      },
+      Math.max(1, at - performance.now()),
+    );
+  };
+  const pipe = start({
+    onBytes: (bytes) => {
+      yamux.handleBytes(bytes, performance.now());
+      pump();
+    },
+    onClosed: (reason) => {
+      yamux.handleEnd(reason);
+      ended(new Error(reason));
+    },
+  });
+  yamux.onOutput = () => queueMicrotask(pump);
+  yamux.handleTimeout(performance.now());
+  pump();
+  const session = new TailnetSession({
+    rpc,
+    node,
+    destinations: [agentId],
+    announcesReady: false,
+    logger: silentLogger,
+  });
+  const leave = (): void => void session.leave().finally(() => ended(signal.reason));
+  signal.addEventListener("abort", leave, { once: true });
+  try {
+    await Promise.race([session.run(), closed]);
+  } finally {
+    signal.removeEventListener("abort", leave);
+    clearTimeout(timer);
+    yamux.onOutput = undefined;
+    pipe.close();
+    node.coordinationLost();
+  }
+}

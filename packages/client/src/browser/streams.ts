@@ -1,0 +1,88 @@
+/** A connection of the engine as a pair of web streams, with back-pressure both ways. */
+import type { EngineError } from "wg-userspace/base/errors";
+import type { TcpConnection } from "wg-userspace/netstack/stack";
+import type { DuplexStream } from "../http.ts";
+
+/** Resolves when the far end accepted. Rejects with EngineError, or `signal.reason`. */
+export function openStream(connection: TcpConnection, wake: () => void, signal?: AbortSignal): Promise<DuplexStream> {
+  const { promise, resolve, reject } = Promise.withResolvers<DuplexStream>();
+  let pulled: (() => void) | undefined;
+  let drained: ((error?: unknown) => void) | undefined;
+  let over: { readonly error: EngineError | undefined } | undefined;
+  let peerEnded = false;
+
+  const abort = (): void => {
+    if (connection.open) connection.abort();
+    wake();
+  };
+  const readable = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      for (;;) {
+        const chunk = connection.read();
+        if (chunk !== undefined) {
+          // The engine's memory is its own.
+          controller.enqueue(Uint8Array.from(chunk));
+          wake();
+          return;
+        }
+        if (peerEnded || over !== undefined) {
+          if (over?.error === undefined) controller.close();
+          else controller.error(over.error);
+          return;
+        }
+        await new Promise<void>((done) => {
+          pulled = done;
+        });
+      }
+    },
+    cancel: abort,
+  });
+  const writable = new WritableStream<Uint8Array>({
+    async write(chunk) {
+      for (let rest = chunk; rest.length > 0; ) {
+        if (over !== undefined) throw over.error ?? new Error("the connection is closed");
+        const accepted = connection.write(rest);
+        wake();
+        rest = rest.subarray(accepted);
+        if (rest.length === 0) return;
+        await new Promise<void>((done) => {
+          drained = () => done();
+        });
+      }
+    },
+    close() {
+      connection.end();
+      wake();
+    },
+    abort,
+  });
+  const advance = (): void => {
+    pulled?.();
+    pulled = undefined;
+    drained?.();
+    drained = undefined;
+  };
+  const aborted = (): void => {
+    abort();
+    reject(signal?.reason);
+  };
+  signal?.addEventListener("abort", aborted, { once: true });
+  connection.handler = {
+    onConnected: () => {
+      signal?.removeEventListener("abort", aborted);
+      resolve({ readable, writable, abort });
+    },
+    onReadable: advance,
+    onWritable: advance,
+    onEnd: () => {
+      peerEnded = true;
+      advance();
+    },
+    onClosed: (error) => {
+      over = { error };
+      reject(error ?? new Error("the connection ended before it was open"));
+      advance();
+    },
+  };
+  return promise;
+}
