@@ -12,6 +12,11 @@ export interface AgentOptions {
   /** How long a session outlives a client that does not answer, in ms. */
   readonly sshMaxTimeoutMs: number;
   readonly blockFileTransfer: boolean;
+  /** Where the output of scripts goes; default: the system's directory for temporary files. */
+  readonly logDirectory?: string;
+  /** Addresses of the host, `host:port`, where debug pages and metrics are served besides the tunnel; absent: nowhere. */
+  readonly debugAddress?: string;
+  readonly prometheusAddress?: string;
   readonly logger: Logger;
   readonly version: string;
 }

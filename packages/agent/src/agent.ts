@@ -1,5 +1,5 @@
 /** One workspace's agent: the control session, the tunnel, and the services inside it. Owns all their lifetimes. */
-import { homedir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { Deployment } from "coder-client/api";
 import { TailnetNode } from "coder-client/tailnet-node";
@@ -15,8 +15,11 @@ import type { AgentOptions } from "./agent-options.ts";
 import { ControlSession } from "./control-session.ts";
 import { manifestView, metricsText, networkView } from "./debug-views.ts";
 import { RecentLog } from "./recent-log.ts";
-import { HttpApi } from "./services/http-api.ts";
+import { DebugServers } from "./services/debug-servers.ts";
+import { type DebugSources, HttpApi } from "./services/http-api.ts";
+import { readMotd } from "./services/motd.ts";
 import { PortRelay } from "./services/port-relay.ts";
+import { makeScriptDirectories, type ScriptDirectories, scriptVariables } from "./services/script-directories.ts";
 import { SpeedtestService } from "./services/speedtest.ts";
 import { deriveHostKey } from "./services/ssh/host-key.ts";
 import { SshService } from "./services/ssh/ssh-service.ts";
@@ -25,6 +28,7 @@ import { TerminalService } from "./services/terminal/terminal-service.ts";
 import { UdpRelay } from "./services/udp-relay.ts";
 import { sessionEnvironment } from "./session-environment.ts";
 import { type PeerOnPath, StatsCollector } from "./stats.ts";
+import { WorkspaceScripts } from "./workspace-scripts.ts";
 
 /** SSH: port 1 for the CLI, 22 for programs that dial the workspace's address themselves. */
 const SSH_PORTS = [1, 22] as const;
@@ -42,6 +46,9 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #log: RecentLog;
   readonly #control: ControlSession;
+  readonly #scripts: WorkspaceScripts;
+  readonly #user = resolveUser();
+  #scriptDirectories: ScriptDirectories | undefined;
   #manifest: Manifest | undefined;
   #banners: readonly string[] = [];
   #node: TailnetNode | undefined;
@@ -65,6 +72,13 @@ export class Agent {
       token: options.token,
       ...(options.extraHeaders === undefined ? {} : { extraHeaders: options.extraHeaders }),
     });
+    this.#scripts = new WorkspaceScripts({
+      user: this.#user,
+      environment: () => this.#environment(),
+      logDirectory: options.logDirectory ?? tmpdir(),
+      logger: options.logger,
+      onLifecycle: (state) => this.#control.setLifecycle(state),
+    });
     this.#control = new ControlSession({
       deployment,
       token: options.token,
@@ -72,6 +86,7 @@ export class Agent {
       logger: options.logger,
       expandDirectory,
       takeStats: () => stats.take(),
+      reports: this.#scripts.reports,
       onBanners: (banners) => {
         this.#banners = banners;
       },
@@ -81,10 +96,9 @@ export class Agent {
 
   /** Runs until aborted, then ends sessions and says goodbye. Rejects when the control plane refuses the agent for good. */
   async run(signal: AbortSignal): Promise<void> {
+    const debug = await DebugServers.open(this.#options, this.#debugSources());
     const stopControl = new AbortController();
     const running = this.#control.run(stopControl.signal);
-    this.#control.setLifecycle("starting");
-    this.#control.setLifecycle("ready");
     const stopped = new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
       signal.addEventListener("abort", () => resolve(), { once: true });
@@ -92,15 +106,14 @@ export class Agent {
     try {
       await Promise.race([running, stopped]);
       this.#options.logger.log("info", "shutting down");
-      this.#control.setLifecycle("shutting_down");
-      await Promise.all([
-        this.#ssh?.close({ graceMs: STOP_GRACE_MS }),
-        this.#terminals?.close({ graceMs: STOP_GRACE_MS }),
-      ]);
-      this.#control.setLifecycle("off");
+      await this.#scripts.stop(() =>
+        Promise.all([this.#ssh?.close({ graceMs: STOP_GRACE_MS }), this.#terminals?.close({ graceMs: STOP_GRACE_MS })]),
+      );
       await this.#control.leave(STOP_GRACE_MS);
     } finally {
       stopControl.abort();
+      debug.close();
+      await this.#scripts.abandon();
       this.#relay?.close();
       this.#udpRelay?.close();
       await this.#ssh?.close({ graceMs: 0 });
@@ -118,6 +131,7 @@ export class Agent {
       if ("error" in parsed) throw new Error(`the control plane's relay map cannot be used: ${parsed.error}`);
       node.setDerpMap(parsed.map);
     }
+    this.#scripts.update(manifest);
     return node;
   }
 
@@ -137,8 +151,9 @@ export class Agent {
       ...(manifest.disableDirectConnections ? { directBlocked: "deployment" } : {}),
     });
     this.#node = node;
-    const user = resolveUser();
-    const environment = () => sessionEnvironment(this.#manifest!, this.#options);
+    if (manifest.scripts.length > 0) this.#scriptDirectories = makeScriptDirectories(tmpdir(), id, logger);
+    const user = this.#user;
+    const environment = () => this.#environment();
     const directory = () => (this.#manifest?.directory ? expandDirectory(this.#manifest.directory) : undefined);
     this.#terminals = new TerminalService({ environment, directory, user, logger });
     this.#ssh = new SshService({
@@ -150,6 +165,7 @@ export class Agent {
       environment,
       directory,
       banners: () => this.#banners,
+      motd: () => readMotd(this.#manifest?.motdPath ?? "", user.home, logger),
       user,
       logger,
       blockFileTransfer: this.#options.blockFileTransfer,
@@ -184,18 +200,7 @@ export class Agent {
     const api = new HttpApi({
       netcheck: (signal) => node.checkNetwork(signal),
       logger: this.#options.logger,
-      debug: {
-        logs: () => this.#log.text(),
-        magicsock: () => networkView(node),
-        manifest: () => manifestView(this.#manifest),
-        prometheus: () =>
-          metricsText({
-            connections: this.#connections(),
-            sessions: this.#sessions(),
-            traffic: this.#traffic(),
-            peers: this.#peersOnPaths(),
-          }),
-      },
+      debug: this.#debugSources(),
     });
     node.driver.listenTcp(HTTP_API_PORT, (stream) => api.handleConnection(stream));
     node.driver.setTcpFallback((request) => {
@@ -221,6 +226,25 @@ export class Agent {
       onUnreachable: (local, remote) => relay.handleUnreachable(local, remote),
     });
     return relay;
+  }
+
+  #environment(): Record<string, string> {
+    return scriptVariables(this.#scriptDirectories, sessionEnvironment(this.#manifest!, this.#options));
+  }
+
+  #debugSources(): DebugSources {
+    return {
+      logs: () => this.#log.text(),
+      magicsock: () => (this.#node === undefined ? null : networkView(this.#node)),
+      manifest: () => manifestView(this.#manifest),
+      prometheus: () =>
+        metricsText({
+          connections: this.#connections(),
+          sessions: this.#sessions(),
+          traffic: this.#traffic(),
+          peers: this.#peersOnPaths(),
+        }),
+    };
   }
 
   #connections(): { tcp: number; udp: number } {

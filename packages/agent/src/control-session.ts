@@ -11,6 +11,7 @@ import { ClientError } from "coder-client/client-error";
 import { dialRpc, type RpcConnection } from "coder-client/rpc-connection";
 import type { TailnetNode } from "coder-client/tailnet-node";
 import { TailnetSession } from "coder-client/tailnet-session";
+import type { RpcSession } from "coder-protocol/drpc/async";
 import { Agent, Lifecycle_State, type Manifest, StatsSchema } from "coder-protocol/gen/agent_pb.js";
 import type { Logger } from "wg-userspace/base/ports";
 import type { StatsReport } from "./stats.ts";
@@ -21,14 +22,19 @@ const NEEDED_API_VERSION = "2.1";
 const BANNER_INTERVAL_MS = 2 * 60_000;
 const MIN_REPORT_INTERVAL_MS = 1_000;
 
-export type LifecycleState = "starting" | "ready" | "shutting_down" | "off";
-
-const STATES: Readonly<Record<LifecycleState, Lifecycle_State>> = {
+const STATES = {
   starting: Lifecycle_State.STARTING,
+  start_timeout: Lifecycle_State.START_TIMEOUT,
+  start_error: Lifecycle_State.START_ERROR,
   ready: Lifecycle_State.READY,
   shutting_down: Lifecycle_State.SHUTTING_DOWN,
+  shutdown_timeout: Lifecycle_State.SHUTDOWN_TIMEOUT,
+  shutdown_error: Lifecycle_State.SHUTDOWN_ERROR,
   off: Lifecycle_State.OFF,
-};
+} as const;
+
+/** "created" is not among them: it is where every agent begins. */
+export type LifecycleState = keyof typeof STATES;
 
 export interface ControlSessionOptions {
   readonly deployment: Deployment;
@@ -42,6 +48,15 @@ export interface ControlSessionOptions {
   readonly expandDirectory: (directory: string) => string;
   /** What happened since the last call. */
   readonly takeStats: () => StatsReport;
+  /** What else is reported over each connection. */
+  readonly reports: Reports;
+}
+
+interface Reports {
+  /** Whether something should still be sent before the agent goes. */
+  readonly unsent: boolean;
+  /** Reports until the signal; a rejection ends the connection. */
+  send(rpc: RpcSession, signal: AbortSignal): readonly Promise<void>[];
 }
 
 export class ControlSession {
@@ -87,7 +102,7 @@ export class ControlSession {
     this.#leaving = true;
     const limit = new Promise<void>((resolve) => setTimeout(resolve, limitMs).unref());
     const goodbye = async (): Promise<void> => {
-      while (this.#lifecycle.length > 0 && this.#connection !== undefined)
+      while ((this.#lifecycle.length > 0 || this.#options.reports.unsent) && this.#connection !== undefined)
         await sleep(20, AbortSignal.timeout(limitMs));
       await this.#session?.leave();
       await this.#connection?.close();
@@ -138,6 +153,7 @@ export class ControlSession {
         this.#reportLifecycle(connection, ended),
         this.#reportStats(connection, ended),
         this.#fetchBanners(connection, ended),
+        ...this.#options.reports.send(connection.rpc, ended),
       ]);
     } finally {
       stopListening();

@@ -3,11 +3,21 @@ import type { AgentLifecycle, AgentStatus, AgentSubsystem, LogLevel } from "code
 import type { Changes } from "./changes.ts";
 import type { WallClock } from "./clock.ts";
 import type { NewAgentLog } from "./db/agent-logs.ts";
-import type { AgentLogSourceRow, AgentRow, ConnectionReportRow } from "./db/schema.ts";
+import type { ScriptRun } from "./db/agent-scripts.ts";
+import type {
+  AgentLogSourceRow,
+  AgentMetadataRow,
+  AgentRow,
+  AgentScriptRow,
+  ConnectionReportRow,
+} from "./db/schema.ts";
 import type { Store } from "./db/store.ts";
 
 /** An agent whose last sign of life is older counts as disconnected: two missed 15 s pings, and some slack. */
 export const AGENT_INACTIVE_AFTER_MS = 45_000;
+
+/** More than anybody may describe. */
+const MAX_METADATA_PER_UPDATE = 256;
 
 /** Where log lines go whose source the agent did not name. */
 export const DEFAULT_LOG_SOURCE_ID = "3b579bf4-1ed8-4b99-87a8-e9a1e3410410";
@@ -93,6 +103,7 @@ export class AgentState {
   async lifecycle(agentId: string, state: AgentLifecycle, changedAt: number): Promise<void> {
     const agent = await this.#store.agents.byId(agentId);
     if (agent === undefined) return;
+    if (state === "starting") await this.#store.transaction(({ agentLogs }) => agentLogs.beginRun(agentId, changedAt));
     const ready = state === "ready" || state === "start_error" || state === "start_timeout";
     await this.#store.agents.update(agentId, {
       lifecycle_state: state,
@@ -133,6 +144,29 @@ export class AgentState {
     };
     const added = await this.#store.transaction(({ agentLogs }) => agentLogs.addSource(row));
     return added ? row : undefined;
+  }
+
+  /** What the agent is to run, for its manifest. */
+  async scripts(agentId: string): Promise<{ scripts: AgentScriptRow[]; metadata: AgentMetadataRow[] }> {
+    const { agentScripts } = this.#store;
+    return { scripts: await agentScripts.list(agentId), metadata: await agentScripts.metadata(agentId) };
+  }
+
+  async scriptCompleted(agentId: string, scriptId: string, run: ScriptRun): Promise<void> {
+    const agent = await this.#store.agents.byId(agentId);
+    if (agent === undefined) return;
+    await this.#store.agentScripts.completed(agentId, scriptId, run);
+    this.#changed(agent);
+  }
+
+  async updateMetadata(
+    agentId: string,
+    results: readonly Pick<AgentMetadataRow, "key" | "value" | "error" | "collected_at">[],
+  ): Promise<void> {
+    await this.#store.transaction(async ({ agentScripts }) => {
+      for (const result of results.slice(0, MAX_METADATA_PER_UPDATE)) await agentScripts.setMetadata(agentId, result);
+    });
+    this.#changes.publish({ kind: "agent-metadata", agentId });
   }
 
   async reportConnection(report: Omit<ConnectionReportRow, "id">): Promise<void> {

@@ -1,10 +1,22 @@
 import { randomUUID } from "node:crypto";
-import type { CreateWorkspaceRequest, Transition } from "coder-protocol/rest/workspaces";
+import type {
+  CreateWorkspaceRequest,
+  NewAgentMetadata,
+  NewAgentScript,
+  Transition,
+} from "coder-protocol/rest/workspaces";
 import type { AccessEvents } from "./auth/access-events.ts";
 import { deriveAgentToken, hashSecret } from "./auth/tokens.ts";
 import type { Changes } from "./changes.ts";
 import type { WallClock } from "./clock.ts";
-import type { AgentRow, UserRow, WorkspaceBuildRow, WorkspaceRow } from "./db/schema.ts";
+import type {
+  AgentMetadataRow,
+  AgentRow,
+  AgentScriptRow,
+  UserRow,
+  WorkspaceBuildRow,
+  WorkspaceRow,
+} from "./db/schema.ts";
 import type { DeploymentIds, Store } from "./db/store.ts";
 import { HttpFailure } from "./errors.ts";
 import type { ServerKeys } from "./key-file.ts";
@@ -48,7 +60,7 @@ export class WorkspaceService {
     const now = this.#clock.now();
     const workspaceId = randomUUID();
     const agentId = randomUUID();
-    await this.#store.transaction(async ({ workspaces, builds, agents }) => {
+    await this.#store.transaction(async ({ workspaces, builds, agents, agentLogs, agentScripts }) => {
       if ((await workspaces.byOwnerAndName(owner.id, request.name)) !== undefined) throw nameTaken(request.name);
       if ((await workspaces.countOf(owner.id)) >= MAX_WORKSPACES_PER_USER) {
         throw new HttpFailure(409, `A user may have at most ${MAX_WORKSPACES_PER_USER} workspaces`);
@@ -74,6 +86,7 @@ export class WorkspaceService {
         operating_system: request.agent_os ?? "linux",
         architecture: request.agent_arch ?? "amd64",
         directory: request.agent_directory ?? "",
+        motd_file: request.agent_motd_file ?? "",
         created_at: now,
         updated_at: now,
         connection_timeout_seconds: CONNECTION_TIMEOUT_SECONDS,
@@ -90,6 +103,20 @@ export class WorkspaceService {
         logs_length: 0,
         logs_overflowed: 0,
       });
+      const scripts = (request.agent_scripts ?? []).map((script, position) => scriptRow(agentId, position, script));
+      await agentScripts.insert(scripts);
+      for (const script of scripts) {
+        await agentLogs.addSource({
+          agent_id: agentId,
+          id: script.log_source_id,
+          display_name: script.display_name,
+          icon: "",
+          created_at: now,
+        });
+      }
+      await agentScripts.insertMetadata(
+        (request.agent_metadata ?? []).map((described, position) => metadataRow(agentId, position, described)),
+      );
     });
     const workspace = await this.#store.workspaces.byId(workspaceId);
     if (workspace === undefined) throw new Error("a workspace vanished right after it was stored");
@@ -183,6 +210,43 @@ function build(
     initiator_id: initiatorId,
     created_at: now,
     completed_at: now,
+  };
+}
+
+function scriptRow(agentId: string, position: number, script: NewAgentScript): AgentScriptRow {
+  return {
+    id: randomUUID(),
+    agent_id: agentId,
+    position,
+    log_source_id: randomUUID(),
+    display_name: script.display_name,
+    log_path: script.log_path,
+    script: script.script,
+    cron: script.cron,
+    run_on_start: script.run_on_start ? 1 : 0,
+    run_on_stop: script.run_on_stop ? 1 : 0,
+    start_blocks_login: script.start_blocks_login ? 1 : 0,
+    timeout_seconds: script.timeout_seconds,
+    last_started_at: null,
+    last_ended_at: null,
+    last_exit_code: null,
+    last_stage: null,
+    last_status: null,
+  };
+}
+
+function metadataRow(agentId: string, position: number, described: NewAgentMetadata): AgentMetadataRow {
+  return {
+    agent_id: agentId,
+    key: described.key,
+    position,
+    display_name: described.display_name || described.key,
+    script: described.script,
+    interval_seconds: described.interval_seconds,
+    timeout_seconds: described.timeout_seconds,
+    value: "",
+    error: "",
+    collected_at: null,
   };
 }
 

@@ -72,7 +72,33 @@ const FLAGS: readonly FlagSpec[] = [
     env: "CODER_AGENT_LOG_DIR",
     kind: "string",
     value: "folder",
-    summary: "Folder for the agent's log file; its log goes to stderr without",
+    summary: "Folder for the log files of the agent and of scripts; without, the agent's log goes to stderr",
+  },
+  {
+    name: "debug-address",
+    env: "CODER_AGENT_DEBUG_ADDRESS",
+    kind: "string",
+    value: "host:port",
+    summary: "Serve the debug pages on this address as well, such as 127.0.0.1:2113",
+  },
+  {
+    name: "prometheus-address",
+    env: "CODER_AGENT_PROMETHEUS_ADDRESS",
+    kind: "string",
+    value: "host:port",
+    summary: "Serve metrics on this address, such as 127.0.0.1:2112",
+  },
+  {
+    name: "pprof-address",
+    env: "CODER_AGENT_PPROF_ADDRESS",
+    kind: "string",
+    value: "host:port",
+    summary: "Accepted for compatibility: this agent has no pprof profiles",
+  },
+  {
+    name: "no-reap",
+    kind: "boolean",
+    summary: "As process 1 of a container, do not reap processes that lost their parent",
   },
 ];
 

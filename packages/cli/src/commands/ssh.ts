@@ -9,6 +9,7 @@ import { SSH_FLAGS } from "../flags/ssh.ts";
 import { parseDynamicForward, parseLocalForward } from "../forwarding/local-forward.ts";
 import { type ConnectedWorkspace, connectWorkspace } from "../services/connect.ts";
 import { configDirOf, openDeployment } from "../services/deployment.ts";
+import { forwardGpg } from "../services/gpg-forward.ts";
 import { reportConnection } from "../services/network-info.ts";
 import { SSH_PORT, TERMINAL_PORT } from "../services/ports.ts";
 import { parseRemoteForward } from "../services/remote-forward.ts";
@@ -37,6 +38,7 @@ interface SshPlan {
   readonly pty: boolean | undefined;
   readonly resume: boolean;
   readonly agentSocket: string | undefined;
+  readonly forwardGpg: boolean;
   readonly environment: Readonly<Record<string, string>>;
   readonly forwards: Pick<SshForwardsOptions, "local" | "dynamic" | "remote">;
 }
@@ -140,6 +142,7 @@ function planOf(line: ParsedLine): SshPlan {
     pty,
     resume,
     agentSocket: forwardAgent ? agentSocketOf(line) : undefined,
+    forwardGpg: booleanFlag(values, "forward-gpg"),
     environment: Object.fromEntries(listFlag(values, "env").map(variableOf)),
     forwards: {
       local: listFlag(values, "local-forward").map(parseLocalForward),
@@ -165,7 +168,7 @@ async function runPlan(
   const terminal: LocalTerminal = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
   const describeConnection = (): string => `${workspace.ownerName}/${workspace.name}: ${connection.describePath()}`;
   const { local, dynamic, remote } = plan.forwards;
-  const wantsSsh = !plan.resume || local.length + dynamic.length + remote.length > 0;
+  const wantsSsh = !plan.resume || plan.forwardGpg || local.length + dynamic.length + remote.length > 0;
   const stream = wantsSsh ? await connection.dial(SSH_PORT, { signal }) : undefined;
   signal.addEventListener("abort", () => stream?.destroy(), { once: true });
   const client = stream === undefined ? undefined : await connectSsh(stream, plan.agentSocket);
@@ -175,6 +178,7 @@ async function runPlan(
   try {
     if (client !== undefined)
       endForwards = await startForwards(client, { ...plan.forwards, stderr: process.stderr, logger });
+    if (client !== undefined && plan.forwardGpg) await forwardGpg(client, process.stderr);
     stages.clear();
     const onRedrawable = (how: () => void): void => {
       redraw = how;

@@ -37,6 +37,13 @@ export const SSH_FLAGS: readonly FlagSpec[] = [
     summary: "SSH agent to forward, instead of SSH_AUTH_SOCK",
   },
   {
+    name: "forward-gpg",
+    char: "G",
+    env: "CODER_SSH_FORWARD_GPG",
+    kind: "boolean",
+    summary: "Forward the local GPG agent: the workspace signs with keys that stay here",
+  },
+  {
     name: "remote-forward",
     char: "R",
     env: "CODER_SSH_REMOTE_FORWARD",

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createAgentLogger } from "coder-agent/logger";
 import { runAgent } from "coder-agent/main";
+import { becomeReaper } from "coder-agent/services/reaper";
 import { ClientError } from "coder-client/client-error";
 import { reportFailure } from "../errors/report.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";
@@ -36,7 +37,20 @@ async function startAgent(flags: FlagValues, signal: AbortSignal): Promise<void>
     });
   }
   const url = parseDeploymentUrl(text);
+  const zombies = booleanFlag(flags, "no-reap") ? undefined : becomeReaper();
   const logDir = stringFlag(flags, "log-dir");
+  const logger = createAgentLogger(
+    logDir === undefined ? undefined : join(logDir, "coder-agent.log"),
+    booleanFlag(flags, "verbose"),
+  );
+  if (zombies !== undefined)
+    logger.log("warn", "processes that lost their parent will stay as zombies; start the container with an init", {
+      why: zombies,
+    });
+  if (stringFlag(flags, "pprof-address") !== undefined)
+    logger.log("warn", "pprof profiles are not served: this agent has none");
+  const debugAddress = stringFlag(flags, "debug-address");
+  const prometheusAddress = stringFlag(flags, "prometheus-address");
   try {
     await runAgent(
       {
@@ -46,10 +60,10 @@ async function startAgent(flags: FlagValues, signal: AbortSignal): Promise<void>
         sshMaxTimeoutMs: numberFlag(flags, "ssh-max-timeout") ?? 72 * 3_600_000,
         listenPort: numberFlag(flags, "tailnet-listen-port") ?? 0,
         blockFileTransfer: booleanFlag(flags, "block-file-transfer"),
-        logger: createAgentLogger(
-          logDir === undefined ? undefined : join(logDir, "coder-agent.log"),
-          booleanFlag(flags, "verbose"),
-        ),
+        logger,
+        ...(logDir === undefined ? {} : { logDirectory: resolve(logDir) }),
+        ...(debugAddress === undefined ? {} : { debugAddress }),
+        ...(prometheusAddress === undefined ? {} : { prometheusAddress }),
         version: VERSION,
       },
       signal,

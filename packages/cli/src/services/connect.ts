@@ -10,6 +10,8 @@ import { UserError } from "../errors/user-error.ts";
 import { StartupLog } from "./startup-log.ts";
 
 const POLL_MS = 500;
+/** So often may an agent be found shutting down before that is believed. */
+const OFF_LOOKS = 6;
 
 export interface ConnectRequest {
   readonly deployment: Deployment;
@@ -134,14 +136,20 @@ async function waitForAgent(
     for (const text of (await log?.next(signal)) ?? []) request.onStartupLog?.(text);
   };
   let waited = false;
+  let looksWhileOff = 0;
   for (let agent = first; ; agent = await findAgent(request.deployment, agent.id, { signal })) {
-    if (/^(shutting_down|shutdown_timeout|shutdown_error|off)$/.test(agent.lifecycleState)) {
+    const isOff = /^(shutting_down|shutdown_timeout|shutdown_error|off)$/.test(agent.lifecycleState);
+    // An agent that has just come back says so a moment after it connected.
+    if (isOff && agent.status === "connected" && ++looksWhileOff > OFF_LOOKS) {
       throw new UserError(`The agent "${agent.name}" is shutting down`, {
         why: `its state is "${agent.lifecycleState}"`,
         code: "ERR_AGENT_OFF",
       });
     }
-    if (agent.status === "connected") {
+    if (isOff && agent.status === "connected") {
+      waitingFor(`its agent "${agent.name}" is shutting down`);
+      request.onStage(`Waiting for agent "${agent.name}" to start again`);
+    } else if (agent.status === "connected") {
       if (!wantsScripts || !/^(created|starting)$/.test(agent.lifecycleState)) {
         if (waited) await showLog();
         warnAboutStart(agent);

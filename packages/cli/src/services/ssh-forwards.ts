@@ -106,7 +106,9 @@ async function requestRemote(
     bridge(byOrigin.get(`tcp:${details.destPort}`), accept, say);
   });
   client.on("unix connection", (details, accept) => {
-    bridge(byOrigin.get(`unix:${details.socketPath}`), accept, say);
+    const forward = byOrigin.get(`unix:${details.socketPath}`);
+    // Another forward of this connection may have asked for it.
+    if (forward !== undefined) bridge(forward, accept, say);
   });
   for (const forward of forwards) {
     await new Promise<void>((resolve, reject) => {

@@ -2,7 +2,7 @@
 import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, symlinkSync } from "node:fs";
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
@@ -21,6 +21,10 @@ import { bindTunnelUdp } from "wg-userspace/io/udp-tunnel-socket";
 import { freePort, TestDeployment } from "./deployment.ts";
 
 const hasSshAgent = ["ssh-agent", "ssh-add", "ssh-keygen"].every(
+  (program) => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0,
+);
+
+const hasGpg = ["gpg", "gpgconf", "gpg-agent"].every(
   (program) => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0,
 );
 
@@ -93,6 +97,54 @@ describe("forwarding through a deployment of real processes", () => {
     const done = await deployment.run(["ssh", "-A", "demo", "--", "true"]);
     expect([done.code, done.stderr]).toEqual([1, expect.stringContaining("(ERR_NO_SSH_AGENT)")]);
     expect(done.stderr).toContain("ssh-agent");
+  });
+
+  describe.runIf(hasGpg)("ssh -G (needs gpg, gpgconf and gpg-agent)", () => {
+    let home: string;
+    let workspaceHome: string;
+
+    beforeAll(async () => {
+      home = join(deployment.folder, "gpg");
+      workspaceHome = join(deployment.folder, "wgpg");
+      for (const folder of [home, workspaceHome]) mkdirSync(folder, { mode: 0o700 });
+      const gpg = (...args: string[]): string =>
+        execFileSync("gpg", ["--batch", ...args], {
+          env: { ...process.env, GNUPGHOME: home },
+          encoding: "utf8",
+          stdio: ["ignore", "pipe", "ignore"],
+        });
+      gpg("--passphrase", "", "--quick-generate-key", "Laptop <laptop@example.com>", "ed25519", "sign", "never");
+      deployment.startAgent(await deployment.createWorkspace("signs"), { GNUPGHOME: workspaceHome });
+    });
+
+    afterAll(() => {
+      for (const folder of [home, workspaceHome])
+        spawnSync("gpgconf", ["--kill", "all"], { env: { ...process.env, GNUPGHOME: folder } });
+    });
+
+    it("signs in the workspace with a key that stays on the laptop", async () => {
+      const environment = { GNUPGHOME: home };
+      const script =
+        "echo text | gpg --batch --clearsign | tee signed | gpg --batch --verify 2>&1; gpg -K | wc -l; cat signed";
+      const done = await deployment.run(["ssh", "-G", "signs", "--", script], { environment });
+      expect(done.stdout, done.stderr).toContain('Good signature from "Laptop <laptop@example.com>"');
+      const signed = deployment.write("signed", done.stdout.slice(done.stdout.indexOf("-----BEGIN PGP SIGNED")));
+      const checked = spawnSync("gpg", ["--batch", "--verify", signed], { env: { ...process.env, GNUPGHOME: home } });
+      expect(checked.status, String(checked.stderr)).toBe(0);
+      const keys = join(workspaceHome, "private-keys-v1.d");
+      expect(existsSync(keys) ? readdirSync(keys) : []).toEqual([]);
+    });
+
+    it("says on which side GnuPG is missing", async () => {
+      const bare = join(deployment.folder, "bare");
+      mkdirSync(bare);
+      symlinkSync(process.execPath, join(bare, "node"));
+      const here = await deployment.run(["ssh", "-G", "signs", "--", "true"], { environment: { PATH: bare } });
+      expect([here.code, here.stderr]).toEqual([1, expect.stringContaining("is not installed on this machine")]);
+      deployment.startAgent(await deployment.createWorkspace("bare"), { PATH: bare, SHELL: "/bin/sh" });
+      const there = await deployment.run(["ssh", "-G", "bare", "--", "true"], { environment: { GNUPGHOME: home } });
+      expect([there.code, there.stderr]).toEqual([1, expect.stringContaining("not installed in the workspace")]);
+    });
   });
 
   describe("ssh -R", () => {

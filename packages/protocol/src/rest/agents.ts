@@ -40,6 +40,9 @@ export const agentScript = z.object({
   start_blocks_login: z.boolean(),
   timeout: z.number(),
   display_name: z.string(),
+  /** How its latest run ended; absent while it has not. Ours. */
+  status: z.enum(["ok", "exit_failure", "timed_out", "pipes_left_open"]).optional(),
+  exit_code: z.number().int().optional(),
 });
 export type AgentScript = z.infer<typeof agentScript>;
 
@@ -118,6 +121,25 @@ export const postLogSourceRequest = z.object({
   icon: z.string().max(1024).default(""),
 });
 export type PostLogSourceRequest = z.infer<typeof postLogSourceRequest>;
+
+/** One fact of an agent, as the watch-metadata routes send all of them at once. Intervals and ages in seconds. */
+export const agentMetadata = z.object({
+  result: z.object({
+    /** Go's zero time while there is no value yet. */
+    collected_at: timestamp,
+    age: z.number().int(),
+    value: z.string(),
+    error: z.string(),
+  }),
+  description: z.object({
+    display_name: z.string(),
+    key: z.string(),
+    script: z.string(),
+    interval: z.number().int(),
+    timeout: z.number().int(),
+  }),
+});
+export type AgentMetadata = z.infer<typeof agentMetadata>;
 
 export const listeningPortsResponse = z.object({
   ports: z.array(z.object({ process_name: z.string(), network: z.string(), port: z.number().int() })),

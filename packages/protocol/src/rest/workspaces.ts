@@ -110,6 +110,32 @@ const agentPlatform = z
   .max(32)
   .regex(/^[a-z0-9_]*$/);
 
+const MAX_SCRIPT_BYTES = 64 * 1024;
+const MAX_SECONDS = 7 * 24 * 3600;
+
+/** A script of the agent. Times in seconds; 0: no limit. */
+export const newAgentScript = z.object({
+  display_name: z.string().min(1).max(127),
+  script: z.string().min(1).max(MAX_SCRIPT_BYTES),
+  log_path: z.string().max(4096).default(""),
+  cron: z.string().max(256).default(""),
+  run_on_start: z.boolean().default(false),
+  run_on_stop: z.boolean().default(false),
+  start_blocks_login: z.boolean().default(false),
+  timeout_seconds: z.number().int().min(0).max(MAX_SECONDS).default(0),
+});
+export type NewAgentScript = z.infer<typeof newAgentScript>;
+
+/** A fact that the agent collects again and again. Times in seconds; interval 0: once, timeout 0: the agent's choice. */
+export const newAgentMetadata = z.object({
+  key: z.string().min(1).max(127),
+  display_name: z.string().max(127).default(""),
+  script: z.string().min(1).max(MAX_SCRIPT_BYTES),
+  interval_seconds: z.number().int().min(0).max(MAX_SECONDS),
+  timeout_seconds: z.number().int().min(0).max(MAX_SECONDS).default(0),
+});
+export type NewAgentMetadata = z.infer<typeof newAgentMetadata>;
+
 /**
  * POST /users/{user}/workspaces. Exactly one of template_id and template_version_id, or neither: then the built-in
  * template for external workspaces. The agent_* fields are our addition.
@@ -126,6 +152,13 @@ export const createWorkspaceRequest = z.object({
   agent_os: agentPlatform.optional(),
   agent_arch: agentPlatform.optional(),
   agent_directory: z.string().max(4096).optional(),
+  agent_motd_file: z.string().max(4096).optional(),
+  agent_scripts: z.array(newAgentScript).max(32).optional(),
+  agent_metadata: z
+    .array(newAgentMetadata)
+    .max(64)
+    .refine((all) => new Set(all.map(({ key }) => key)).size === all.length, "the keys must differ")
+    .optional(),
 });
 export type CreateWorkspaceRequest = z.infer<typeof createWorkspaceRequest>;
 

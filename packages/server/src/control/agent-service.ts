@@ -10,6 +10,8 @@ import {
   Log_Level,
   Startup_Subsystem,
   type Stats,
+  Timing_Stage,
+  Timing_Status,
 } from "coder-protocol/gen/agent_pb.js";
 import { derpMapToProto } from "coder-protocol/tailnet/derp-map";
 import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
@@ -62,12 +64,27 @@ const LEVELS = {
   [Log_Level.ERROR]: "error",
 } as const;
 
+const STAGES = {
+  [Timing_Stage.START]: "start",
+  [Timing_Stage.STOP]: "stop",
+  [Timing_Stage.CRON]: "cron",
+} as const;
+
+const SCRIPT_STATUSES = {
+  [Timing_Status.OK]: "ok",
+  [Timing_Status.EXIT_FAILURE]: "exit_failure",
+  [Timing_Status.TIMED_OUT]: "timed_out",
+  [Timing_Status.PIPES_LEFT_OPEN]: "pipes_left_open",
+} as const;
+
 /** The Agent service for one agent's session. What is not listed is answered as unimplemented. */
 export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDeps): RpcServiceImpl {
   const { agent, workspace, owner } = identity;
   const { agentState } = deps;
   return implement(Agent, {
-    getManifest: () => ({
+    getManifest: async () => ({
+      ...scriptsForManifest(await agentState.scripts(agent.id)),
+      motdPath: agent.motd_file,
       agentId: uuidToBytes(agent.id),
       agentName: agent.name,
       ownerUsername: owner.username,
@@ -108,7 +125,18 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
       return startup ?? {};
     },
     batchUpdateAppHealths: () => ({}),
-    batchUpdateMetadata: () => ({}),
+    batchUpdateMetadata: async (request) => {
+      await agentState.updateMetadata(
+        agent.id,
+        request.metadata.map(({ key, result }) => ({
+          key,
+          value: result?.value ?? "",
+          error: result?.error ?? "",
+          collected_at: result?.collectedAt === undefined ? deps.now() : timestampMs(result.collectedAt),
+        })),
+      );
+      return {};
+    },
     batchCreateLogs: async (request) => {
       const overflowed = await agentState.appendLogs(
         agent.id,
@@ -121,7 +149,18 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
       );
       return { logLimitExceeded: overflowed };
     },
-    scriptCompleted: () => ({}),
+    scriptCompleted: async ({ timing }) => {
+      const id = uuidFromBytes(timing?.scriptId ?? new Uint8Array());
+      if (timing === undefined || id === undefined) return {};
+      await agentState.scriptCompleted(agent.id, id, {
+        last_started_at: timing.start === undefined ? deps.now() : timestampMs(timing.start),
+        last_ended_at: timing.end === undefined ? deps.now() : timestampMs(timing.end),
+        last_exit_code: timing.exitCode,
+        last_stage: STAGES[timing.stage] ?? "start",
+        last_status: SCRIPT_STATUSES[timing.status] ?? "exit_failure",
+      });
+      return {};
+    },
     getResourcesMonitoringConfiguration: () => ({ config: { numDatapoints: 0, collectionIntervalSeconds: 0 } }),
     pushResourcesMonitoringUsage: () => ({}),
     reportConnection: async (request) => {
@@ -140,4 +179,28 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
       return {};
     },
   });
+}
+
+function scriptsForManifest({ scripts, metadata }: Awaited<ReturnType<AgentState["scripts"]>>) {
+  return {
+    scripts: scripts.map((script) => ({
+      id: uuidToBytes(script.id),
+      logSourceId: uuidToBytes(script.log_source_id),
+      logPath: script.log_path,
+      script: script.script,
+      cron: script.cron,
+      runOnStart: script.run_on_start === 1,
+      runOnStop: script.run_on_stop === 1,
+      startBlocksLogin: script.start_blocks_login === 1,
+      timeout: durationFromMs(script.timeout_seconds * 1000),
+      displayName: script.display_name,
+    })),
+    metadata: metadata.map((described) => ({
+      displayName: described.display_name,
+      key: described.key,
+      script: described.script,
+      interval: durationFromMs(described.interval_seconds * 1000),
+      timeout: durationFromMs(described.timeout_seconds * 1000),
+    })),
+  };
 }

@@ -26,7 +26,7 @@ export class AgentLogs {
   async append(agentId: string, logs: readonly NewAgentLog[]): Promise<{ stored: AgentLogRow[]; overflowed: boolean }> {
     const agent = await this.#db
       .selectFrom("agents")
-      .select(["logs_length", "logs_overflowed"])
+      .select(["logs_length", "logs_overflowed", "last_log_id"])
       .where("id", "=", agentId)
       .executeTakeFirst();
     if (agent === undefined) return { stored: [], overflowed: false };
@@ -37,7 +37,7 @@ export class AgentLogs {
       .orderBy("id", "desc")
       .limit(1)
       .executeTakeFirst();
-    let id = last?.id ?? 0;
+    let id = Math.max(last?.id ?? 0, agent.last_log_id);
     let length = agent.logs_length;
     let overflowed = agent.logs_overflowed === 1;
     const stored: AgentLogRow[] = [];
@@ -66,10 +66,29 @@ export class AgentLogs {
     }
     await this.#db
       .updateTable("agents")
-      .set({ logs_length: length, logs_overflowed: overflowed ? 1 : 0 })
+      .set({ logs_length: length, logs_overflowed: overflowed ? 1 : 0, last_log_id: id })
       .where("id", "=", agentId)
       .execute();
     return { stored, overflowed };
+  }
+
+  /**
+   * A new run of the agent: forgets the lines from before `startedAt` (both by the agent's clock), so that every run has the
+   * whole limit for itself. Call inside a transaction.
+   */
+  async beginRun(agentId: string, startedAt: number): Promise<void> {
+    await this.#db
+      .deleteFrom("agent_logs")
+      .where("agent_id", "=", agentId)
+      .where("created_at", "<", startedAt)
+      .execute();
+    const kept = await this.#db.selectFrom("agent_logs").select("output").where("agent_id", "=", agentId).execute();
+    const length = kept.reduce((sum, { output }) => sum + Buffer.byteLength(output), 0);
+    await this.#db
+      .updateTable("agents")
+      .set({ logs_length: length, logs_overflowed: 0 })
+      .where("id", "=", agentId)
+      .execute();
   }
 
   /** Oldest first, ids above `after`. */

@@ -1,4 +1,4 @@
-import type { Insertable, Selectable } from "kysely";
+import type { Generated, Insertable, Selectable } from "kysely";
 
 /**
  * Column types that mean the same in SQLite and PostgreSQL: text; integer for counts, 0/1 flags and milliseconds
@@ -15,6 +15,8 @@ export interface Database {
   agent_log_sources: AgentLogSourcesTable;
   agent_logs: AgentLogsTable;
   connection_reports: ConnectionReportsTable;
+  agent_scripts: AgentScriptsTable;
+  agent_metadata: AgentMetadataTable;
 }
 
 export interface SchemaMigrationsTable {
@@ -118,6 +120,9 @@ export interface AgentsTable {
   /** Bytes of log text kept; the limit is in agent-logs.ts. */
   logs_length: number;
   logs_overflowed: number;
+  motd_file: Generated<string>;
+  /** Ids of log lines never come again, also when the lines are gone; 0 until the first one after an update. */
+  last_log_id: Generated<number>;
 }
 
 export interface AgentLogSourcesTable {
@@ -151,6 +156,42 @@ export interface ConnectionReportsTable {
   reported_at: number;
 }
 
+export interface AgentScriptsTable {
+  id: string;
+  agent_id: string;
+  /** Order in the manifest. */
+  position: number;
+  log_source_id: string;
+  display_name: string;
+  log_path: string;
+  script: string;
+  cron: string;
+  run_on_start: number;
+  run_on_stop: number;
+  start_blocks_login: number;
+  timeout_seconds: number;
+  /** Of the latest run; null before it. Times by the agent's clock. */
+  last_started_at: number | null;
+  last_ended_at: number | null;
+  last_exit_code: number | null;
+  last_stage: string | null;
+  last_status: string | null;
+}
+
+export interface AgentMetadataTable {
+  agent_id: string;
+  key: string;
+  position: number;
+  display_name: string;
+  script: string;
+  interval_seconds: number;
+  timeout_seconds: number;
+  value: string;
+  error: string;
+  /** Null before the first result. */
+  collected_at: number | null;
+}
+
 export type UserRow = Selectable<UsersTable>;
 export type ApiKeyRow = Selectable<ApiKeysTable>;
 export type WorkspaceRow = Selectable<WorkspacesTable>;
@@ -158,6 +199,8 @@ export type WorkspaceBuildRow = Selectable<WorkspaceBuildsTable>;
 export type AgentRow = Selectable<AgentsTable>;
 export type AgentLogRow = Selectable<AgentLogsTable>;
 export type AgentLogSourceRow = Selectable<AgentLogSourcesTable>;
+export type AgentScriptRow = Selectable<AgentScriptsTable>;
+export type AgentMetadataRow = Selectable<AgentMetadataTable>;
 export type ConnectionReportRow = Selectable<ConnectionReportsTable>;
 
 export type NewUser = Insertable<UsersTable>;

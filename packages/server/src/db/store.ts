@@ -4,6 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { Kysely, SqliteDialect } from "kysely";
 import { ServerError } from "../errors.ts";
 import { AgentLogs } from "./agent-logs.ts";
+import { AgentScripts } from "./agent-scripts.ts";
 import { Agents } from "./agents.ts";
 import { ApiKeys } from "./api-keys.ts";
 import { ConnectionReports } from "./connection-reports.ts";
@@ -24,6 +25,7 @@ export interface Tables {
   readonly builds: WorkspaceBuilds;
   readonly agents: Agents;
   readonly agentLogs: AgentLogs;
+  readonly agentScripts: AgentScripts;
   readonly connectionReports: ConnectionReports;
 }
 
@@ -48,6 +50,7 @@ export class Store implements Tables {
   readonly builds: WorkspaceBuilds;
   readonly agents: Agents;
   readonly agentLogs: AgentLogs;
+  readonly agentScripts: AgentScripts;
   readonly connectionReports: ConnectionReports;
   readonly #db: Kysely<Database>;
   readonly #sqlite: DatabaseSync;
@@ -64,6 +67,7 @@ export class Store implements Tables {
     this.builds = tables.builds;
     this.agents = tables.agents;
     this.agentLogs = tables.agentLogs;
+    this.agentScripts = tables.agentScripts;
     this.connectionReports = tables.connectionReports;
   }
 
@@ -155,6 +159,7 @@ function tablesOf(db: Kysely<Database>): Tables {
     builds: new WorkspaceBuilds(db),
     agents: new Agents(db),
     agentLogs: new AgentLogs(db),
+    agentScripts: new AgentScripts(db),
     connectionReports: new ConnectionReports(db),
   };
 }

@@ -8,7 +8,7 @@ import { rejectUpgrade } from "./reply.ts";
 import { logsAfter } from "./routes/agents.ts";
 import { visibleBuild } from "./routes/workspaces.ts";
 import { buildLogView } from "./views.ts";
-import { watchByWebSocket } from "./watch.ts";
+import { watchByWebSocket, watchedMetadata, watchedWorkspace } from "./watch.ts";
 import { CLOSE_NORMAL, CLOSE_POLICY, type TextSocket, type TextSockets } from "./websocket.ts";
 
 const ID = "([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})";
@@ -50,7 +50,16 @@ export function restUpgradeRoutes(context: RouteContext, sockets: TextSockets): 
       const workspace = await context.authenticator.reachableWorkspace(auth.user, id);
       if (workspace === undefined) throw notFound();
       const socket = await accept();
-      if (socket !== undefined) watchByWebSocket(context, socket, holderOf(auth, { workspaceId: id }), id);
+      if (socket !== undefined)
+        watchByWebSocket(context, socket, holderOf(auth, { workspaceId: id }), watchedWorkspace(context, id));
+    }),
+
+    route("watch-metadata", `/workspaceagents/${ID}/watch-metadata-ws`, {}, async ({ id, auth, accept }) => {
+      if ((await context.authenticator.canReachAgent(auth.user, id)) === undefined) throw notFound();
+      const socket = await accept();
+      if (socket !== undefined) {
+        watchByWebSocket(context, socket, holderOf(auth, { agentId: id }), watchedMetadata(context, id));
+      }
     }),
 
     route("follow-agent-logs", `/workspaceagents/${ID}/logs`, logs, async ({ id, url, auth, accept }) => {

@@ -1,4 +1,4 @@
-import type { AgentLog, WorkspaceAgent } from "coder-protocol/rest/agents";
+import type { AgentLog, AgentMetadata, AgentScript, WorkspaceAgent } from "coder-protocol/rest/agents";
 import type { ApiKey } from "coder-protocol/rest/api-keys";
 import { NIL_UUID, ZERO_TIME } from "coder-protocol/rest/common";
 import type { Organization } from "coder-protocol/rest/organizations";
@@ -17,7 +17,9 @@ import { formatTime } from "../clock.ts";
 import type {
   AgentLogRow,
   AgentLogSourceRow,
+  AgentMetadataRow,
   AgentRow,
+  AgentScriptRow,
   ApiKeyRow,
   UserRow,
   WorkspaceBuildRow,
@@ -201,6 +203,7 @@ export function completedJob(context: RouteContext, id: string, initiatorId: str
 
 export async function agentView(context: RouteContext, agent: AgentRow): Promise<WorkspaceAgent> {
   const sources = await context.store.agentLogs.sources(agent.id);
+  const scripts = await context.store.agentScripts.list(agent.id);
   const status = agentStatus(agent, context.clock.now());
   const latency = status === "connected" ? context.controlPlane()?.agentLatency?.(agent.id) : undefined;
   const reason = unhealthyReason(status, agent.lifecycle_state);
@@ -242,8 +245,44 @@ export async function agentView(context: RouteContext, agent: AgentRow): Promise
       display_name: source.display_name,
       icon: source.icon,
     })),
-    scripts: [],
-    startup_script_behavior: "non-blocking",
+    scripts: scripts.map(scriptView),
+    startup_script_behavior: scripts.some((script) => script.start_blocks_login === 1) ? "blocking" : "non-blocking",
+  };
+}
+
+function scriptView(script: AgentScriptRow): AgentScript {
+  return {
+    id: script.id,
+    log_source_id: script.log_source_id,
+    log_path: script.log_path,
+    script: script.script,
+    cron: script.cron,
+    run_on_start: script.run_on_start === 1,
+    run_on_stop: script.run_on_stop === 1,
+    start_blocks_login: script.start_blocks_login === 1,
+    timeout: script.timeout_seconds * 1e9,
+    display_name: script.display_name,
+    ...(script.last_status === null ? {} : { status: script.last_status as NonNullable<AgentScript["status"]> }),
+    ...(script.last_exit_code === null ? {} : { exit_code: script.last_exit_code }),
+  };
+}
+
+export function agentMetadataView(metadata: AgentMetadataRow, now: number): AgentMetadata {
+  const { collected_at: collected } = metadata;
+  return {
+    result: {
+      collected_at: collected === null ? ZERO_TIME : formatTime(collected),
+      age: collected === null ? 0 : Math.max(0, Math.round((now - collected) / 1000)),
+      value: metadata.value,
+      error: metadata.error,
+    },
+    description: {
+      display_name: metadata.display_name,
+      key: metadata.key,
+      script: metadata.script,
+      interval: metadata.interval_seconds,
+      timeout: metadata.timeout_seconds,
+    },
   };
 }
 

@@ -2,7 +2,7 @@ import type { ServerResponse } from "node:http";
 import { formatServerSentEvent, type ServerSentEvent } from "coder-protocol/rest/events";
 import { type AccessHolder, endsAccess } from "../auth/access-events.ts";
 import type { RouteContext } from "./context.ts";
-import { workspaceView } from "./views.ts";
+import { agentMetadataView, workspaceView } from "./views.ts";
 import { CLOSE_NORMAL, CLOSE_POLICY, CLOSE_PROTOCOL_ERROR, type TextSocket } from "./websocket.ts";
 
 /** Unsent bytes after which a watcher that does not read is cut off. */
@@ -16,11 +16,49 @@ interface EventSink {
   onClose(listener: () => void): void;
 }
 
+/** What is watched: read again after every change of the topic. */
+interface Watched {
+  /** Of `Changes`. */
+  readonly topic: string;
+  /** For the log and the error event. */
+  readonly name: string;
+  /** `last`: nothing will follow. Undefined: it is gone. */
+  readonly read: () => Promise<{ readonly data: unknown; readonly last: boolean } | undefined>;
+  /** A deleted workspace is shown once more, as deleted, and not cut off before. */
+  readonly showsDeletion: boolean;
+}
+
+export function watchedWorkspace(context: RouteContext, workspaceId: string): Watched {
+  return {
+    topic: `workspace:${workspaceId}`,
+    name: "workspace",
+    showsDeletion: true,
+    read: async () => {
+      const workspace = await context.store.workspaces.byId(workspaceId);
+      if (workspace === undefined) return undefined;
+      return { data: await workspaceView(context, workspace), last: workspace.deleted_at !== null };
+    },
+  };
+}
+
+export function watchedMetadata(context: RouteContext, agentId: string): Watched {
+  return {
+    topic: `agent-metadata:${agentId}`,
+    name: "agent metadata",
+    showsDeletion: false,
+    read: async () => {
+      const now = context.clock.now();
+      const rows = await context.store.agentScripts.metadata(agentId);
+      return { data: rows.map((row) => agentMetadataView(row, now)), last: false };
+    },
+  };
+}
+
 export function watchBySse(
   context: RouteContext,
   response: ServerResponse,
   holder: AccessHolder,
-  workspaceId: string,
+  watched: Watched,
 ): void {
   response.writeHead(200, {
     "Content-Type": "text/event-stream",
@@ -28,7 +66,7 @@ export function watchBySse(
     Connection: "keep-alive",
     "X-Accel-Buffering": "no",
   });
-  watch(context, holder, workspaceId, {
+  watch(context, holder, watched, {
     send: (event) => {
       if (response.writableLength > MAX_BUFFERED_BYTES) response.destroy();
       else response.write(formatServerSentEvent(event));
@@ -42,10 +80,10 @@ export function watchByWebSocket(
   context: RouteContext,
   socket: TextSocket,
   holder: AccessHolder,
-  workspaceId: string,
+  watched: Watched,
 ): void {
   socket.onMessage(() => socket.close(CLOSE_PROTOCOL_ERROR, "nothing may be sent here"));
-  watch(context, holder, workspaceId, {
+  watch(context, holder, watched, {
     send: (event) => socket.send(JSON.stringify(event)),
     close: (denied) => (denied ? socket.close(CLOSE_POLICY, "access ended") : socket.close(CLOSE_NORMAL, "")),
     onClose: (listener) => socket.onClose(listener),
@@ -53,23 +91,22 @@ export function watchByWebSocket(
 }
 
 /**
- * Sends the workspace now and after each change. Changes that arrive while one is being read count as one, so there
+ * Sends what is watched now and after each change. Changes that arrive while one is being read count as one, so there
  * is no queue. Every ping also looks whether access still holds and whether time alone changed the status.
  */
-function watch(context: RouteContext, holder: AccessHolder, workspaceId: string, sink: EventSink): void {
+function watch(context: RouteContext, holder: AccessHolder, watched: Watched, sink: EventSink): void {
   let running = false;
   let dirty = false;
   let ended = false;
   let last = "";
 
   const refresh = async (): Promise<void> => {
-    const workspace = await context.store.workspaces.byId(workspaceId);
-    if (workspace === undefined || ended) return;
-    const view = await workspaceView(context, workspace);
-    const text = JSON.stringify(view);
-    if (text !== last && !ended) sink.send({ type: "data", data: view });
+    const current = await watched.read();
+    if (current === undefined || ended) return;
+    const text = JSON.stringify(current.data);
+    if (text !== last && !ended) sink.send({ type: "data", data: current.data });
     last = text;
-    if (workspace.deleted_at !== null) end(false);
+    if (current.last) end(false);
   };
   const trigger = (): void => {
     dirty = true;
@@ -82,8 +119,8 @@ function watch(context: RouteContext, holder: AccessHolder, workspaceId: string,
           await refresh();
         }
       } catch (error) {
-        context.log.error({ err: error }, "watching a workspace failed");
-        sink.send({ type: "error", data: { message: "Internal error fetching workspace." } });
+        context.log.error({ err: error, watched: watched.name }, "watching failed");
+        sink.send({ type: "error", data: { message: `Internal error fetching ${watched.name}.` } });
         end(false);
       } finally {
         running = false;
@@ -98,16 +135,16 @@ function watch(context: RouteContext, holder: AccessHolder, workspaceId: string,
   };
   const timer = setInterval(() => {
     tick().catch((error: unknown) => {
-      context.log.error({ err: error }, "watching a workspace failed");
+      context.log.error({ err: error, watched: watched.name }, "watching failed");
       end(false);
     });
   }, context.limits.recheckMs);
   timer.unref();
 
-  const leaveChanges = context.changes.subscribe(`workspace:${workspaceId}`, trigger);
+  const leaveChanges = context.changes.subscribe(watched.topic, trigger);
   const leaveAccess = context.accessEvents.subscribe((event) => {
-    // A deleted workspace is shown once more, as deleted; refresh then ends the watch.
-    if (event.kind !== "workspace-deleted" && endsAccess(event, holder)) end(true);
+    if (watched.showsDeletion && event.kind === "workspace-deleted") return; // refresh then ends the watch
+    if (endsAccess(event, holder)) end(true);
   });
   const stop = (): void => {
     ended = true;

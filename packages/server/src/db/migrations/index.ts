@@ -1,5 +1,6 @@
 import type { Kysely } from "kysely";
 import { initial } from "./001-initial.ts";
+import { agentScripts } from "./002-agent-scripts.ts";
 
 export interface Migration {
   /** 1, 2, 3 … without gaps. A released migration never changes. */
@@ -8,4 +9,7 @@ export interface Migration {
   up(db: Kysely<unknown>): Promise<void>;
 }
 
-export const migrations: readonly Migration[] = [{ version: 1, name: "initial", up: initial }];
+export const migrations: readonly Migration[] = [
+  { version: 1, name: "initial", up: initial },
+  { version: 2, name: "agent scripts", up: agentScripts },
+];

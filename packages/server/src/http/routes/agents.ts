@@ -1,3 +1,4 @@
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import {
   type ConnectionInfo,
   type ContainersResponse,
@@ -6,13 +7,14 @@ import {
   postLogSourceRequest,
 } from "coder-protocol/rest/agents";
 import type { Context } from "hono";
-import type { AuthenticatedAgent } from "../../auth/authenticator.ts";
+import { type AuthenticatedAgent, holderOf } from "../../auth/authenticator.ts";
 import { formatTime } from "../../clock.ts";
 import type { AgentRow } from "../../db/schema.ts";
 import { HttpFailure, notFound } from "../../errors.ts";
 import type { HttpEnv, RouteContext, Router } from "../context.ts";
 import { readJson, requireUser, uuidParam } from "../reply.ts";
 import { agentLogView, agentView } from "../views.ts";
+import { watchBySse, watchedMetadata } from "../watch.ts";
 
 const MAX_LOGS_PER_ANSWER = 50_000;
 
@@ -83,6 +85,13 @@ export function agentRoutes(router: Router, context: RouteContext): void {
     const agent = await pathAgent(c, context);
     const body: ListeningPortsResponse = (await context.controlPlane()?.listeningPorts?.(agent.id)) ?? { ports: [] };
     return c.json(body);
+  });
+
+  router.get("/workspaceagents/:agent/watch-metadata", user, async (c) => {
+    const agent = await pathAgent(c, context);
+    const holder = holderOf(c.get("auth"), { agentId: agent.id });
+    watchBySse(context, c.env.outgoing, holder, watchedMetadata(context, agent.id));
+    return RESPONSE_ALREADY_SENT;
   });
 
   // Ours: stock servers have no such route, so clients take a 404 for "not known".

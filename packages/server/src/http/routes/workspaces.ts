@@ -17,7 +17,7 @@ import { agentCommand } from "../agent-command.ts";
 import type { HttpEnv, RouteContext, Router } from "../context.ts";
 import { isUuid, readJson, readPage, requireUser, uuidParam } from "../reply.ts";
 import { buildLogView, buildStatus, buildView, TEMPLATE_NAME, workspaceView } from "../views.ts";
-import { watchBySse } from "../watch.ts";
+import { watchBySse, watchedWorkspace } from "../watch.ts";
 import { pathUser } from "./users.ts";
 
 const DEFAULT_PAGE = 10_000;
@@ -81,7 +81,12 @@ export function workspaceRoutes(router: Router, context: RouteContext): void {
 
   router.get("/workspaces/:workspace/watch", user, async (c) => {
     const workspace = await pathWorkspace(c, context);
-    watchBySse(context, c.env.outgoing, holderOf(c.get("auth"), { workspaceId: workspace.id }), workspace.id);
+    watchBySse(
+      context,
+      c.env.outgoing,
+      holderOf(c.get("auth"), { workspaceId: workspace.id }),
+      watchedWorkspace(context, workspace.id),
+    );
     return RESPONSE_ALREADY_SENT;
   });
 

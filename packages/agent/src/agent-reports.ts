@@ -1,0 +1,161 @@
+/** What scripts give the deployment: their output, how they ended, and the workspace's metadata. Outlives connections. */
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { sleep } from "coder-client/backoff";
+import { uuidToBytes } from "coder-protocol/addresses";
+import { DrpcError, type RpcSession, UNIMPLEMENTED_CODE } from "coder-protocol/drpc/async";
+import { Agent, Log_Level, Timing_Stage, Timing_Status } from "coder-protocol/gen/agent_pb.js";
+import type { Logger, LogLevel } from "wg-userspace/base/ports";
+import type { MetadataCollector } from "./services/metadata.ts";
+import { ScriptLogs } from "./services/script-logs.ts";
+import type { ScriptTiming } from "./services/startup-scripts.ts";
+
+/** Lines and results that come within this time go together. */
+const GATHER_MS = 100;
+/** Oldest go first: nobody can have that many runs waiting but after a long time without a connection. */
+const MAX_TIMINGS = 256;
+
+const LEVELS: Readonly<Record<LogLevel, Log_Level>> = {
+  trace: Log_Level.TRACE,
+  debug: Log_Level.DEBUG,
+  info: Log_Level.INFO,
+  warn: Log_Level.WARN,
+  error: Log_Level.ERROR,
+};
+
+const STAGES = { start: Timing_Stage.START, stop: Timing_Stage.STOP } as const;
+
+const STATUSES: Readonly<Record<ScriptTiming["status"], Timing_Status>> = {
+  ok: Timing_Status.OK,
+  failed: Timing_Status.EXIT_FAILURE,
+  "timed out": Timing_Status.TIMED_OUT,
+  "pipes left open": Timing_Status.PIPES_LEFT_OPEN,
+};
+
+export class AgentReports {
+  readonly logs = new ScriptLogs();
+  readonly #metadata: MetadataCollector;
+  readonly #logger: Logger;
+  readonly #now: () => number;
+  readonly #timings: ScriptTiming[] = [];
+  #timingAdded = Promise.withResolvers<void>();
+  /** Servers before version 2.3 do not know how scripts end. */
+  #timingsUnknown = false;
+
+  constructor(options: { readonly metadata: MetadataCollector; readonly logger: Logger; readonly now: () => number }) {
+    this.#metadata = options.metadata;
+    this.#logger = options.logger;
+    this.#now = options.now;
+  }
+
+  /** Whether something waits that should still be said before the agent goes. */
+  get unsent(): boolean {
+    return !this.logs.isEmpty || this.#timings.length > 0;
+  }
+
+  scriptCompleted(timing: ScriptTiming): void {
+    if (this.#timingsUnknown) return;
+    this.#timings.push(timing);
+    if (this.#timings.length > MAX_TIMINGS) this.#timings.shift();
+    this.#timingAdded.resolve();
+    this.#timingAdded = Promise.withResolvers();
+  }
+
+  /** Reports over one connection until the signal; rejects when a report fails, which is then made again on the next. */
+  send(rpc: RpcSession, signal: AbortSignal): readonly Promise<void>[] {
+    return [this.#sendLogs(rpc, signal), this.#sendTimings(rpc, signal), this.#sendMetadata(rpc, signal)];
+  }
+
+  async #sendLogs(rpc: RpcSession, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      if (this.logs.isEmpty) {
+        await this.logs.changed;
+        await sleep(GATHER_MS, signal);
+      }
+      const batch = this.logs.next();
+      if (batch === undefined) continue;
+      const answer = await rpc.unary(
+        Agent.method.batchCreateLogs,
+        {
+          logSourceId: uuidToBytes(batch.sourceId),
+          logs: batch.lines.map(({ atMs, level, output }) => ({
+            createdAt: timestampFromMs(atMs),
+            output,
+            level: LEVELS[level],
+          })),
+        },
+        { signal },
+      );
+      this.logs.confirm(batch, { limitExceeded: answer.logLimitExceeded, nowMs: this.#now() });
+      if (answer.logLimitExceeded)
+        this.#logger.log("warn", "the deployment keeps no more script output; the log files have it");
+    }
+  }
+
+  async #sendTimings(rpc: RpcSession, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const timing = this.#timings[0];
+      if (timing === undefined) {
+        await this.#timingAdded.promise;
+        continue;
+      }
+      try {
+        await rpc.unary(
+          Agent.method.scriptCompleted,
+          {
+            timing: {
+              scriptId: uuidToBytes(timing.id),
+              start: timestampFromMs(timing.startedAtMs),
+              end: timestampFromMs(timing.endedAtMs),
+              exitCode: timing.exitCode,
+              stage: STAGES[timing.stage],
+              status: STATUSES[timing.status],
+            },
+          },
+          { signal },
+        );
+      } catch (error) {
+        if (!isUnknownRpc(error)) throw error;
+        this.#timingsUnknown = true;
+        this.#timings.length = 0;
+        continue;
+      }
+      if (this.#timings[0] === timing) this.#timings.shift();
+    }
+  }
+
+  async #sendMetadata(rpc: RpcSession, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      if (this.#metadata.unreported().length === 0) {
+        await this.#metadata.changed;
+        await sleep(GATHER_MS, signal);
+      }
+      const results = this.#metadata.unreported();
+      if (results.length === 0) continue;
+      await rpc.unary(
+        Agent.method.batchUpdateMetadata,
+        {
+          metadata: results.map(({ key, collectedAtMs, value, error }) => ({
+            key,
+            result: {
+              collectedAt: timestampFromMs(collectedAtMs),
+              age: BigInt(Math.max(0, Math.round((this.#now() - collectedAtMs) / 1000))),
+              value,
+              error,
+            },
+          })),
+        },
+        { signal },
+      );
+      this.#metadata.confirm(results);
+    }
+  }
+}
+
+/** A server that does not have the call says so in one of two ways. */
+function isUnknownRpc(error: unknown): boolean {
+  return (
+    error instanceof DrpcError &&
+    error.reason === "remote" &&
+    (error.code === UNIMPLEMENTED_CODE || error.message.includes("unknown rpc"))
+  );
+}

@@ -1,0 +1,25 @@
+/** The message of the day, as the deployment's manifest names its file. Shown by the SSH service to login shells. */
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
+import { isAbsolute, join } from "node:path";
+import type { Logger } from "wg-userspace/base/ports";
+
+const MAX_MOTD_BYTES = 64 * 1024;
+
+/** The file's text, at most 64 KiB of it; undefined when there is none, or nothing that can be read like a file. */
+export async function readMotd(path: string, home: string, logger: Logger): Promise<string | undefined> {
+  if (path === "") return undefined;
+  const expanded = path.replace(/^~(?=$|\/)/, home);
+  const file = isAbsolute(expanded) ? expanded : join(home, expanded);
+  try {
+    // Opening a FIFO would wait for its writer.
+    await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    if (!(await handle.stat()).isFile()) return undefined;
+    const { bytesRead, buffer } = await handle.read(Buffer.alloc(MAX_MOTD_BYTES), 0, MAX_MOTD_BYTES, 0);
+    return new TextDecoder().decode(buffer.subarray(0, bytesRead), { stream: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT")
+      logger.log("warn", "the message of the day cannot be read", { file, error: String(error) });
+    return undefined;
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * An init for containers whose first process is the agent. The kernel gives every orphan to process 1, whose duty is to
+ * wait for it; Node waits only for its own children, so that orphans would stay as zombies until no process can be made any
+ * more. A shell's `wait` takes any child: process 1 becomes one, and the agent its child.
+ */
+import { existsSync } from "node:fs";
+
+const SHELL = "/bin/sh";
+
+/**
+ * POSIX sh, as process 1: starts "$@", passes signals on, reaps whatever ends, exits as the child does (128 + n when signal
+ * n ended it). A trap interrupts `wait`, hence the loop; 127 means that the shell has told the status before. One signal at
+ * most can come before the child is there: it is kept.
+ */
+const INIT_SCRIPT = `
+pending= child=
+for signal in HUP INT QUIT TERM USR1 USR2; do
+  trap "pending=$signal; [ -z \\"\\$child\\" ] || kill -$signal \\"\\$child\\" 2>/dev/null" "$signal"
+done
+exec 3<&0
+"$@" <&3 3<&- &
+child=$!
+exec 3<&-
+[ -z "$pending" ] || kill -"$pending" "$child" 2>/dev/null
+while :; do
+  wait "$child"
+  code=$?
+  kill -0 "$child" 2>/dev/null || break
+done
+wait "$child" 2>/dev/null
+last=$?
+[ "$last" -eq 127 ] || code=$last
+exit "$code"
+`;
+
+/** What runs the program in `argv` as the child of an init. */
+export function initCommand(argv: readonly string[]): { readonly file: string; readonly args: readonly string[] } {
+  return { file: SHELL, args: ["sh", "-c", INIT_SCRIPT, "coder-init", ...argv] };
+}
+
+/**
+ * As process 1, replaces this process by an init that starts the same program again, and does not return. Otherwise, and
+ * where that cannot be done, returns: with the reason if zombies will stay.
+ */
+export function becomeReaper(): string | undefined {
+  if (process.pid !== 1) return undefined;
+  if (process.execve === undefined) return "this release of Node cannot replace its process";
+  if (!existsSync(SHELL)) return `there is no ${SHELL}`;
+  const { file, args } = initCommand([process.execPath, ...process.execArgv, ...process.argv.slice(1)]);
+  try {
+    return process.execve(file, args, process.env);
+  } catch (error) {
+    return `${SHELL} cannot be executed: ${String(error)}`;
+  }
+}

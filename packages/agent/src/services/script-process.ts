@@ -1,0 +1,155 @@
+/** One script of the deployment as a process of its own session: its output, its time limit, its end. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import type { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { resolveCommand } from "./ssh/command.ts";
+import { buildEnvironment } from "./ssh/environment.ts";
+import type { SessionUser } from "./ssh/user.ts";
+
+/** From the request to end to SIGKILL. */
+const KILL_GRACE_MS = 5_000;
+/** How long output is awaited once the script has ended: programs it left behind may hold it open for ever. */
+const PIPES_GRACE_MS = 10_000;
+const POLL_MS = 20;
+/** Ended by a signal, or unknown; as in SSH sessions. */
+const KILLED_CODE = 255;
+/** The script could not be started; as in SSH sessions. */
+const START_FAILED_CODE = 229;
+
+export interface ScriptProcess {
+  readonly script: string;
+  readonly user: SessionUser;
+  readonly environment: Readonly<Record<string, string>>;
+  /** 0: no limit. */
+  readonly timeoutMs: number;
+  /** Ends the script early. */
+  readonly signal: AbortSignal;
+  readonly onOutput: (stream: "stdout" | "stderr", chunk: Buffer) => void;
+  readonly killGraceMs?: number;
+  readonly pipesGraceMs?: number;
+}
+
+export interface ScriptEnd {
+  readonly exitCode: number;
+  readonly how: "exited" | "timed out" | "stopped" | "not started";
+  /** Why it could not be started. */
+  readonly error?: string;
+  /** Programs that the script left behind still held its output. They run on, without an output. */
+  readonly pipesLeftOpen: boolean;
+}
+
+/**
+ * Runs a script with the user's shell, or the interpreter it names, in the home directory. Never rejects. At the time limit
+ * and when stopped, its process group is asked to end and after a grace killed.
+ */
+export async function runScript(run: ScriptProcess): Promise<ScriptEnd> {
+  if (run.signal.aborted) return { exitCode: KILLED_CODE, how: "stopped", pipesLeftOpen: false };
+  let child: ReturnType<typeof start>;
+  try {
+    child = start(run);
+    await spawned(child);
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    return { exitCode: START_FAILED_CODE, how: "not started", error: text, pipesLeftOpen: false };
+  }
+  let how: ScriptEnd["how"] = "exited";
+  let ending: Promise<void> | undefined;
+  const cut = (why: "timed out" | "stopped"): void => {
+    if (ending !== undefined) return;
+    how = why;
+    ending = endGroup(-child.pid!, run.killGraceMs ?? KILL_GRACE_MS);
+  };
+  const onAbort = (): void => cut("stopped");
+  run.signal.addEventListener("abort", onAbort, { once: true });
+  const timer = run.timeoutMs > 0 ? setTimeout(() => cut("timed out"), run.timeoutMs) : undefined;
+  const outputs = [readAll(child.stdout, "stdout", run), readAll(child.stderr, "stderr", run)];
+  const [code] = (await exited(child)) as [number | null];
+  await ending;
+  clearTimeout(timer);
+  run.signal.removeEventListener("abort", onAbort);
+  const pipesLeftOpen = await stillOpen(outputs, how === "exited" ? (run.pipesGraceMs ?? PIPES_GRACE_MS) : 0, run);
+  child.stdout.destroy();
+  child.stderr.destroy();
+  return { exitCode: code ?? KILLED_CODE, how, pipesLeftOpen };
+}
+
+/** Variables of a script: those of sessions, without what describes a connection. */
+export function scriptEnvironment(
+  user: SessionUser,
+  workspace: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const nowhere = { address: "", port: 0 };
+  const { SSH_CLIENT, SSH_CONNECTION, ...environment } = buildEnvironment({
+    inherited: process.env,
+    user,
+    client: {},
+    workspace,
+    endpoints: { remote: nowhere, local: nowhere },
+  });
+  return environment;
+}
+
+function start(run: ScriptProcess): ChildProcess & { stdout: Readable; stderr: Readable } {
+  const { file, args } = resolveCommand(run.user, run.script);
+  return spawn(file, args, {
+    cwd: run.user.home,
+    env: run.environment,
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+  }) as ChildProcess & { stdout: Readable; stderr: Readable };
+}
+
+function spawned(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.once("spawn", resolve);
+    child.once("error", reject);
+  });
+}
+
+async function exited(child: ChildProcess): Promise<unknown[]> {
+  if (child.exitCode !== null || child.signalCode !== null) return [child.exitCode];
+  return once(child, "exit");
+}
+
+/** Asks the group to end, kills what is left of it after the grace. */
+async function endGroup(group: number, graceMs: number): Promise<void> {
+  send(group, "SIGTERM");
+  send(group, "SIGCONT"); // a stopped program cannot act on it
+  for (let waited = 0; waited < graceMs; waited += POLL_MS) {
+    await sleep(POLL_MS);
+    if (!send(group, 0)) return;
+  }
+  send(group, "SIGKILL");
+}
+
+/** @returns whether the group has members. */
+function send(group: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(group, signal);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ESRCH" && code !== "EPERM") throw error; // ended, or changed its user
+    return code === "EPERM";
+  }
+}
+
+function readAll(stream: Readable, name: "stdout" | "stderr", run: ScriptProcess): Promise<void> {
+  return new Promise((resolve) => {
+    stream.on("data", (chunk: Buffer) => run.onOutput(name, chunk));
+    stream.on("error", () => stream.destroy()); // "close" follows
+    stream.once("close", resolve);
+  });
+}
+
+async function stillOpen(outputs: readonly Promise<void>[], graceMs: number, run: ScriptProcess): Promise<boolean> {
+  const { promise: over, resolve } = Promise.withResolvers<true>();
+  const giveUp = (): void => resolve(true);
+  const timer = setTimeout(giveUp, graceMs);
+  run.signal.addEventListener("abort", giveUp, { once: true });
+  if (run.signal.aborted) giveUp();
+  const left = await Promise.race([Promise.all(outputs).then(() => false), over]);
+  clearTimeout(timer);
+  run.signal.removeEventListener("abort", giveUp);
+  return left;
+}

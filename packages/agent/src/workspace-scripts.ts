@@ -1,0 +1,133 @@
+/** The manifest's scripts, from the agent's start to its end: lifecycle, output, metadata. */
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
+import { uuidFromBytes } from "coder-protocol/addresses";
+import type { Manifest } from "coder-protocol/gen/agent_pb.js";
+import type { Logger } from "wg-userspace/base/ports";
+import { AgentReports } from "./agent-reports.ts";
+import type { LifecycleState } from "./control-session.ts";
+import { collectMetadata, MetadataCollector, type MetadataDescription } from "./services/metadata.ts";
+import type { SessionUser } from "./services/ssh/user.ts";
+import { type StageOutcome, StartupScripts, type WorkspaceScript } from "./services/startup-scripts.ts";
+
+/** Output of scripts that the deployment gave no source for. */
+const NIL_SOURCE = "00000000-0000-0000-0000-000000000000";
+
+const AFTER_START: Readonly<Record<Exclude<StageOutcome, "stopped">, LifecycleState>> = {
+  ok: "ready",
+  failed: "start_error",
+  "timed out": "start_timeout",
+};
+
+const AFTER_STOP: Readonly<Record<StageOutcome, LifecycleState>> = {
+  ok: "off",
+  failed: "shutdown_error",
+  "timed out": "shutdown_timeout",
+  stopped: "off",
+};
+
+export interface WorkspaceScriptsOptions {
+  readonly user: SessionUser;
+  readonly environment: () => Readonly<Record<string, string>>;
+  readonly logDirectory: string;
+  readonly logger: Logger;
+  readonly onLifecycle: (state: LifecycleState) => void;
+}
+
+export class WorkspaceScripts {
+  readonly reports: AgentReports;
+  readonly #options: WorkspaceScriptsOptions;
+  readonly #scripts: StartupScripts;
+  readonly #metadata: MetadataCollector;
+  #manifest: Manifest | undefined;
+  #stopping = false;
+
+  constructor(options: WorkspaceScriptsOptions) {
+    const { user, environment, logger } = options;
+    const now = (): number => Date.now();
+    this.#options = options;
+    this.#metadata = new MetadataCollector({
+      collect: (description, signal) => collectMetadata(description, { user, environment, signal }),
+      schedule,
+      now,
+      logger,
+    });
+    this.reports = new AgentReports({ metadata: this.#metadata, logger, now });
+    this.#scripts = new StartupScripts({
+      user,
+      environment,
+      logDirectory: options.logDirectory,
+      logs: this.reports.logs,
+      logger,
+      now,
+      onCompleted: (timing) => this.reports.scriptCompleted(timing),
+    });
+  }
+
+  /** Every manifest. The first one starts the workspace; later ones change what is collected and what runs at the end. */
+  update(manifest: Manifest): void {
+    const first = this.#manifest === undefined;
+    this.#manifest = manifest;
+    if (this.#stopping) return;
+    this.#metadata.update(manifest.metadata.map(descriptionOf));
+    if (first) void this.#start(manifest);
+  }
+
+  /** Runs the scripts for the end, once those for the start have ended. `closing` ends what people have open. */
+  async stop(closing: () => Promise<unknown>): Promise<void> {
+    this.#stopping = true;
+    this.#options.onLifecycle("shutting_down");
+    this.#metadata.close();
+    await Promise.all([closing(), this.#scripts.stop()]);
+    const outcome = await this.#scripts.run("stop", (this.#manifest?.scripts ?? []).map(scriptOf));
+    this.#options.onLifecycle(AFTER_STOP[outcome]);
+  }
+
+  /** When there is no time for that: ends what runs. */
+  async abandon(): Promise<void> {
+    this.#stopping = true;
+    this.#metadata.close();
+    await this.#scripts.stop();
+  }
+
+  async #start(manifest: Manifest): Promise<void> {
+    this.#options.onLifecycle("starting");
+    const outcome = await this.#scripts.run("start", manifest.scripts.map(scriptOf));
+    if (outcome !== "stopped" && !this.#stopping) this.#options.onLifecycle(AFTER_START[outcome]);
+  }
+}
+
+function scriptOf(script: Manifest["scripts"][number]): WorkspaceScript {
+  return {
+    id: uuidFromBytes(script.id) ?? "",
+    logSourceId: uuidFromBytes(script.logSourceId) ?? NIL_SOURCE,
+    displayName: script.displayName,
+    script: script.script,
+    logPath: script.logPath,
+    cron: script.cron,
+    runOnStart: script.runOnStart,
+    runOnStop: script.runOnStop,
+    timeoutMs: millis(script.timeout),
+  };
+}
+
+function descriptionOf(description: Manifest["metadata"][number]): MetadataDescription {
+  return {
+    key: description.key,
+    script: description.script,
+    intervalMs: millis(description.interval),
+    timeoutMs: millis(description.timeout),
+  };
+}
+
+function schedule(run: () => void, afterMs: number): () => void {
+  const timer = setTimeout(run, afterMs);
+  timer.unref();
+  return () => clearTimeout(timer);
+}
+
+/** Longest delay of a timer. */
+const MAX_DELAY_MS = 2 ** 31 - 1;
+
+function millis(duration: Duration | undefined): number {
+  return duration === undefined ? 0 : Math.min(Math.max(0, durationMs(duration)), MAX_DELAY_MS);
+}

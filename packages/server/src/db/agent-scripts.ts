@@ -1,0 +1,76 @@
+import type { Kysely } from "kysely";
+import type { AgentMetadataRow, AgentScriptRow, Database } from "./schema.ts";
+
+/** Bytes kept of a metadata value and of its error. */
+const MAX_VALUE_BYTES = 2048;
+
+export type ScriptRun = Pick<
+  AgentScriptRow,
+  "last_started_at" | "last_ended_at" | "last_exit_code" | "last_stage" | "last_status"
+>;
+
+/** What an agent is to run, and what it said about the runs. */
+export class AgentScripts {
+  readonly #db: Kysely<Database>;
+  constructor(db: Kysely<Database>) {
+    this.#db = db;
+  }
+
+  async insert(rows: readonly AgentScriptRow[]): Promise<void> {
+    if (rows.length > 0) await this.#db.insertInto("agent_scripts").values(rows).execute();
+  }
+
+  /** In the order they were given. */
+  async list(agentId: string): Promise<AgentScriptRow[]> {
+    return await this.#db
+      .selectFrom("agent_scripts")
+      .selectAll()
+      .where("agent_id", "=", agentId)
+      .orderBy("position")
+      .execute();
+  }
+
+  /** A script of another agent is left alone. */
+  async completed(agentId: string, scriptId: string, run: ScriptRun): Promise<void> {
+    await this.#db
+      .updateTable("agent_scripts")
+      .set(run)
+      .where("agent_id", "=", agentId)
+      .where("id", "=", scriptId)
+      .execute();
+  }
+
+  async insertMetadata(rows: readonly AgentMetadataRow[]): Promise<void> {
+    if (rows.length > 0) await this.#db.insertInto("agent_metadata").values(rows).execute();
+  }
+
+  /** In the order they were given. */
+  async metadata(agentId: string): Promise<AgentMetadataRow[]> {
+    return await this.#db
+      .selectFrom("agent_metadata")
+      .selectAll()
+      .where("agent_id", "=", agentId)
+      .orderBy("position")
+      .execute();
+  }
+
+  /** Keys that nobody described are ignored. */
+  async setMetadata(
+    agentId: string,
+    result: Pick<AgentMetadataRow, "key" | "value" | "error" | "collected_at">,
+  ): Promise<void> {
+    await this.#db
+      .updateTable("agent_metadata")
+      .set({ value: cut(result.value), error: cut(result.error), collected_at: result.collected_at })
+      .where("agent_id", "=", agentId)
+      .where("key", "=", result.key)
+      .execute();
+  }
+}
+
+function cut(text: string): string {
+  const bytes = Buffer.from(text.replaceAll("\0", "\u2400"));
+  return bytes.length <= MAX_VALUE_BYTES
+    ? bytes.toString("utf8")
+    : new TextDecoder().decode(bytes.subarray(0, MAX_VALUE_BYTES), { stream: true });
+}
