@@ -67,6 +67,7 @@ export class ControlSession {
   #session: TailnetSession | undefined;
   #connection: RpcConnection | undefined;
   #leaving = false;
+  #everConnected = false;
 
   constructor(options: ControlSessionOptions) {
     this.#options = options;
@@ -81,15 +82,14 @@ export class ControlSession {
   /** Runs until aborted. Rejects only when trying again cannot help: the token is refused or the version unsupported. */
   async run(signal: AbortSignal): Promise<void> {
     const backoff = new Backoff({ firstMs: 100, limitMs: 10_000 });
-    let everConnected = false;
     while (!signal.aborted) {
       const startedAt = performance.now();
       try {
         await this.#connect(signal);
-        everConnected = true;
       } catch (error) {
         if (signal.aborted || this.#leaving) return;
-        if (isFinal(error) && !everConnected) throw error;
+        // A token that was right once may be right again: its workspace is stopped, and will be started.
+        if (isFinal(error) && !this.#everConnected) throw error;
         this.#options.logger.log("warn", "control plane connection failed, trying again", { error: messageOf(error) });
       }
       if (performance.now() - startedAt > 10_000) backoff.reset();
@@ -137,6 +137,7 @@ export class ControlSession {
           subsystems: [],
         },
       });
+      this.#everConnected = true;
       logger.log("info", "connected to the control plane", {
         workspace: manifest.workspaceName,
         agent: manifest.agentName,

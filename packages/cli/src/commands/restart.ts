@@ -1,0 +1,27 @@
+import { parseWorkspaceName } from "coder-protocol/names";
+import { BaseCommand } from "../base-command.ts";
+import type { ParsedLine } from "../flags/parse.ts";
+import { booleanFlag } from "../flags/spec.ts";
+import { openDeployment } from "../services/deployment.ts";
+import { startWorkspace, stopWorkspace } from "../services/workspace-builds.ts";
+import { confirm } from "../ui/prompt.ts";
+import { WORKSPACE_WORD } from "./start.ts";
+
+export default class Restart extends BaseCommand {
+  static override summary = "Stop a workspace and start it again";
+  static override examples = ["<%= config.bin %> restart dev", "<%= config.bin %> restart --yes dev"];
+  static override specs = [{ name: "yes", char: "y", kind: "boolean", summary: "Ask nothing" } as const];
+  static override words = WORKSPACE_WORD;
+
+  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
+    const name = parseWorkspaceName(line.words[0]!);
+    const say = (text: string): void => void process.stderr.write(`${text}\n`);
+    if (!booleanFlag(line.values, "yes") && !(await confirm(`Restart workspace "${name.workspace}"?`, signal))) {
+      say("Nothing was restarted");
+      return;
+    }
+    const request = { deployment: openDeployment(line.values), name, signal, say };
+    await stopWorkspace(request);
+    await startWorkspace(request, { reason: "cli", noWait: false, update: false });
+  }
+}

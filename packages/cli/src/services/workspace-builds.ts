@@ -1,0 +1,120 @@
+/** Starting and stopping a workspace, and what that means where a person powers its machine. */
+import type { Deployment } from "coder-client/api";
+import { sleep } from "coder-client/backoff";
+import { ClientError } from "coder-client/client-error";
+import type { WorkspaceName } from "coder-protocol/names";
+import type { Workspace } from "coder-protocol/rest/workspaces";
+import { UserError } from "../errors/user-error.ts";
+
+const POLL_MS = 500;
+/** Statuses of a build that is under way. */
+const MOVING = /^(pending|starting|stopping|canceling|deleting)$/;
+
+export interface BuildRequest {
+  readonly deployment: Deployment;
+  readonly name: WorkspaceName;
+  readonly signal: AbortSignal;
+  readonly say: (line: string) => void;
+}
+
+export async function fetchWorkspace({ deployment, name, signal }: BuildRequest): Promise<Workspace> {
+  const path = `/api/v2/users/${encodeURIComponent(name.owner ?? "me")}/workspace/${encodeURIComponent(name.workspace)}`;
+  const body = (await deployment.call(path, { signal })) as Workspace;
+  if (typeof body?.latest_build?.status !== "string")
+    throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's answer is no workspace");
+  return body;
+}
+
+export interface StartOptions {
+  readonly reason: string;
+  /** Return once the start was asked for. */
+  readonly noWait: boolean;
+  /** Use the template's active version. */
+  readonly update: boolean;
+}
+
+/** Starts it and waits until it runs. A workspace that runs already is fine. */
+export async function startWorkspace(request: BuildRequest, options: StartOptions): Promise<void> {
+  const { say } = request;
+  const workspace = await settled(request);
+  if (workspace.latest_build.status === "running" && !(options.update && workspace.outdated)) {
+    say(`Workspace "${workspace.name}" is running already`);
+    return;
+  }
+  await build(request, workspace, {
+    transition: "start",
+    reason: options.reason,
+    ...(options.update ? { template_version_id: workspace.template_active_version_id } : {}),
+  });
+  if (options.noWait) {
+    say(`The start of workspace "${workspace.name}" was asked for`);
+    return;
+  }
+  const started = await settled(request);
+  expectStatus(started, "running");
+  say(`Workspace "${started.name}" is started`);
+  if (isExternal(started)) {
+    say(
+      `Its machine is not the deployment's: an agent that runs there comes back by itself, otherwise start it there ("coder external-workspaces agent-instructions ${started.name}" says how)`,
+    );
+  }
+}
+
+/** Stops it and waits until it is stopped. A workspace that is stopped already is fine. */
+export async function stopWorkspace(request: BuildRequest): Promise<void> {
+  const { say } = request;
+  const workspace = await settled(request);
+  if (workspace.latest_build.status === "stopped") {
+    say(`Workspace "${workspace.name}" is stopped already`);
+    return;
+  }
+  await build(request, workspace, { transition: "stop" });
+  const stopped = await settled(request);
+  expectStatus(stopped, "stopped");
+  say(`Workspace "${stopped.name}" is stopped`);
+  if (isExternal(stopped))
+    say("Its agent is cut off until the workspace is started again; its machine runs on, that is not the deployment's");
+}
+
+function isExternal(workspace: Workspace): boolean {
+  return workspace.latest_build.has_external_agent === true;
+}
+
+async function build(request: BuildRequest, workspace: Workspace, body: object): Promise<void> {
+  const { deployment, signal } = request;
+  try {
+    await deployment.call(`/api/v2/workspaces/${workspace.id}/builds`, { method: "POST", body, signal });
+  } catch (error) {
+    if (!(error instanceof ClientError) || error.status !== 409) throw error;
+    throw new UserError(`Workspace "${workspace.name}" is being changed by somebody else`, {
+      why: error.message,
+      next: ["wait until that is done, then run this again"],
+      code: "ERR_CONFLICT",
+      cause: error,
+    });
+  }
+}
+
+/** The workspace once no build is under way. */
+async function settled(request: BuildRequest): Promise<Workspace> {
+  let told = "";
+  for (;;) {
+    const workspace = await fetchWorkspace(request);
+    const { status } = workspace.latest_build;
+    if (!MOVING.test(status)) return workspace;
+    if (status !== told) request.say(`Workspace "${workspace.name}" is ${status}`);
+    told = status;
+    await sleep(POLL_MS, request.signal);
+  }
+}
+
+function expectStatus(workspace: Workspace, wanted: string): void {
+  const { status, job } = workspace.latest_build;
+  if (status === wanted) return;
+  const why = typeof job?.error === "string" && job.error !== "" ? job.error : `its status is "${status}"`;
+  throw new UserError(`Workspace "${workspace.name}" is not ${wanted}`, {
+    why,
+    next: [`coder show ${workspace.name}`],
+    code: "ERR_BUILD_FAILED",
+  });
+}
