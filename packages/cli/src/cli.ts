@@ -33,6 +33,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   start: async () => (await import("./commands/start.ts")).default,
   status: async () => (await import("./network-commands.ts")).Status,
   stop: async () => (await import("./commands/stop.ts")).default,
+  "support:bundle": async () => (await import("./network-commands.ts")).SupportBundle,
   "tokens:create": async () => (await import("./commands/tokens/create.ts")).default,
   "tokens:list": async () => (await import("./commands/tokens/list.ts")).default,
   "tokens:remove": async () => (await import("./commands/tokens/remove.ts")).default,

@@ -7,3 +7,4 @@ export { default as PortForward } from "./commands/port-forward.ts";
 export { default as Speedtest } from "./commands/speedtest.ts";
 export { default as Ssh } from "./commands/ssh.ts";
 export { default as Status } from "./commands/status.ts";
+export { default as SupportBundle } from "./commands/support/bundle.ts";

@@ -13,11 +13,33 @@ export function createLogger(options: { readonly verbose: boolean; readonly logD
     level: "debug",
     log(level, message, fields) {
       if (ORDER.indexOf(level) < 1) return;
-      const details = Object.entries(fields ?? {}).map(([key, value]) => ` ${key}=${JSON.stringify(value)}`);
-      const line = `${new Date().toISOString()} [${level}] ${message}${details.join("")}\n`;
+      const line = logLine(level, message, fields);
       if (options.verbose) process.stderr.write(line);
       if (file !== undefined) appendFileSync(file, line, { mode: 0o600 });
     },
+  };
+}
+
+function logLine(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> | undefined): string {
+  const details = Object.entries(fields ?? {}).map(([key, value]) => ` ${key}=${JSON.stringify(value)}`);
+  return `${new Date().toISOString()} [${level}] ${message}${details.join("")}\n`;
+}
+
+const MAX_KEPT_LINES = 10_000;
+
+/** Keeps what is logged, the last lines of it. */
+export function memoryLogger(): { readonly logger: Logger; text(): string } {
+  const lines: string[] = [];
+  return {
+    logger: {
+      level: "debug",
+      log(level, message, fields) {
+        if (ORDER.indexOf(level) < 1) return;
+        lines.push(logLine(level, message, fields));
+        if (lines.length > MAX_KEPT_LINES) lines.shift();
+      },
+    },
+    text: () => lines.join(""),
   };
 }
 
