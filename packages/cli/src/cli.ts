@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   completion: async () => (await import("./commands/completion.ts")).default,
   "config-ssh": async () => (await import("./commands/config-ssh.ts")).default,
   "connect:exists": async () => (await import("./commands/connect/exists.ts")).default,
+  cp: async () => (await import("./network-commands.ts")).Copy,
   doctor: async () => (await import("./network-commands.ts")).Doctor,
   "external-workspaces:agent-instructions": async () =>
     (await import("./commands/external-workspaces/agent-instructions.ts")).default,

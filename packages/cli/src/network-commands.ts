@@ -1,5 +1,6 @@
 /** Commands that need the engine: a bundle of their own, so that the others start without it. */
 
+export { default as Copy } from "./commands/cp.ts";
 export { default as Doctor } from "./commands/doctor.ts";
 export { default as Netcheck } from "./commands/netcheck.ts";
 export { default as Ping } from "./commands/ping.ts";

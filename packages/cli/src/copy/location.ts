@@ -1,0 +1,61 @@
+import { UsageError } from "../flags/spec.ts";
+
+/** One end of a copy. */
+export interface Location {
+  /** As typed; absent: this machine. */
+  readonly workspace?: string;
+  readonly path: string;
+}
+
+/**
+ * `path`, or `workspace:path`; `workspace:` alone is its home directory. A colon behind a slash belongs to the path, and so
+ * does one behind a single letter on Windows.
+ */
+export function parseLocation(text: string, platform: NodeJS.Platform = process.platform): Location {
+  if (text === "" || text.includes("\0")) throw new UsageError(`${JSON.stringify(text)} names no file`);
+  const colon = text.indexOf(":");
+  const slash = text.search(platform === "win32" ? /[/\\]/ : /\//);
+  const isDrive = platform === "win32" && /^[A-Za-z]:([/\\]|$)/.test(text);
+  if (colon <= 0 || isDrive || (slash >= 0 && slash < colon)) return { path: text };
+  // OpenSSH's tools take host:path; a workspace with its owner has a slash, which is written -- there.
+  return { workspace: text.slice(0, colon), path: text.slice(colon + 1) || "." };
+}
+
+export interface CopyPlan {
+  readonly workspace: string;
+  readonly direction: "up" | "down";
+  readonly sources: readonly string[];
+  readonly destination: string;
+}
+
+/** What is copied where. Throws UsageError. */
+export function planCopy(words: readonly string[]): CopyPlan {
+  if (words.length < 2) throw new UsageError("name a source and a destination: coder cp notes.txt dev:notes.txt");
+  const locations = words.map((word) => parseLocation(word));
+  const [sources, destination] = [locations.slice(0, -1), locations.at(-1)!];
+  const remote = destination.workspace === undefined ? sources : [destination];
+  const local = destination.workspace === undefined ? [destination] : sources;
+  const workspaces = new Set(remote.map(({ workspace }) => workspace));
+  const [workspace] = workspaces;
+  if (local.some((location) => location.workspace !== undefined))
+    throw new UsageError("one side of a copy is this machine: copy from a workspace to here, then to the other one");
+  if (workspace === undefined || workspaces.has(undefined))
+    throw new UsageError("neither side names a workspace: write workspace:path");
+  if (workspaces.size > 1) throw new UsageError("the sources are in several workspaces: copy from one at a time");
+  return {
+    workspace,
+    direction: destination.workspace === undefined ? "down" : "up",
+    sources: sources.map(({ path }) => path),
+    destination: destination.path,
+  };
+}
+
+/** A name in a directory, as the other side gave it: nothing that leads elsewhere. */
+export function isPlainName(name: string): boolean {
+  return name !== "" && name !== "." && name !== ".." && !/[/\\\0]/.test(name) && name.length <= 255;
+}
+
+/** For messages: names come from the other side, and may hold anything. */
+export function printable(name: string): string {
+  return /^[\x20-\x7e\u00a0-\ud7ff\ue000-\uffff]*$/.test(name) ? name : JSON.stringify(name);
+}
