@@ -24,6 +24,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   "login:token": async () => (await import("./commands/login-token.ts")).default,
   logout: async () => (await import("./commands/logout.ts")).default,
   netcheck: async () => (await import("./network-commands.ts")).Netcheck,
+  "open:app": async () => (await import("./commands/open/app.ts")).default,
+  "open:vscode": async () => (await import("./commands/open/vscode.ts")).default,
   ping: async () => (await import("./network-commands.ts")).Ping,
   "port-forward": async () => (await import("./network-commands.ts")).PortForward,
   restart: async () => (await import("./commands/restart.ts")).default,
@@ -79,7 +81,8 @@ async function main(argv: readonly string[]): Promise<void> {
   await exitWith(0);
 }
 
-async function allCommands(): Promise<Record<string, CommandClass>> {
+/** Every command by id: its words joined by colons. */
+export async function allCommands(): Promise<Record<string, CommandClass>> {
   const commands: Record<string, CommandClass> = {};
   for (const [id, load] of Object.entries(COMMANDS)) commands[id] = await load();
   return commands;

@@ -16,7 +16,8 @@ export default class Completion extends BaseCommand {
 
   protected override async execute(line: ParsedLine): Promise<undefined> {
     const shell = line.words[0] ?? process.env["SHELL"]?.split("/").pop() ?? "bash";
-    const script = completionScript(shell);
+    const { allCommands } = await import("../cli.ts");
+    const script = completionScript(shell, await allCommands());
     if (script === undefined)
       throw new UsageError(`no completion for "${shell}"; there is one for: ${SHELLS.join(", ")}`);
     process.stdout.write(script);

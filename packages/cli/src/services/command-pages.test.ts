@@ -1,0 +1,28 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { allCommands } from "../cli.ts";
+import { commandPages } from "./command-pages.ts";
+
+const folder = join(import.meta.dirname, "../../../../docs/cli");
+
+test("docs/cli says what the commands say: node scripts/generate-docs.ts", async () => {
+  const pages = commandPages(await allCommands());
+  expect(readdirSync(folder).sort()).toEqual(Object.keys(pages).sort());
+  for (const [name, text] of Object.entries(pages)) expect(readFileSync(join(folder, name), "utf8"), name).toBe(text);
+});
+
+test("every command has a summary and an example that begins with its name", async () => {
+  for (const [id, command] of Object.entries(await allCommands())) {
+    expect(command.summary, id).toMatch(/^[A-Z].*[^.]$/);
+    const name = `<%= config.bin %> ${id.replaceAll(":", " ")}`;
+    expect(
+      command.examples.some((example) => example.includes(name)),
+      `${id} has no example`,
+    ).toBe(true);
+    const names = command.specs.map((spec) => spec.name);
+    expect(new Set(names).size, id).toBe(names.length);
+    const letters = command.specs.flatMap((spec) => spec.char ?? []);
+    expect(new Set(letters).size, id).toBe(letters.length);
+  }
+});
