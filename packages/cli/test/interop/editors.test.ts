@@ -175,6 +175,11 @@ describe.skipIf(missing.length > 0)(`editors (missing here: ${missing.join(", ")
     const netcheck = JSON.parse((await coder("netcheck", "--output", "json")).stdout);
     expect(Object.keys(netcheck.derp.regions).length).toBeGreaterThan(0);
     expect(netcheck.interfaces.interfaces.length).toBeGreaterThan(0);
+    const bundle = join(deployment.folder, "editor bundle.zip");
+    expect((await coder("support", "bundle", "--output-file", bundle, "--yes", "owner/demo")).code).toBe(0);
+    expect(readFileSync(bundle).subarray(0, 2).toString()).toBe("PK");
+    for (const command of [["start", "--reason", "vscode_connection"], ["update"]])
+      expect((await coder(...command, "owner/demo")).code).toBe(0);
     const ping = await coder("ping", "-n", "2", "owner/demo");
     expect(ping.code).toBe(0);
     expect(ping.stdout).toMatch(/pong from demo (p2p via|proxied via DERP)/);
