@@ -5,7 +5,7 @@ import { afterEach, expect, it } from "vitest";
 import { parseAddrPort } from "wg-userspace/base/ip";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { HttpApi } from "./http-api.ts";
-import { listeningPorts, parseProcNetTcp } from "./listening-ports.ts";
+import { listeningPorts, parseLsof, parseProcNetTcp } from "./listening-ports.ts";
 
 const REPORT = {
   udp: true,
@@ -81,13 +81,28 @@ it("reads the kernel's table of listening sockets", () => {
   expect(parseProcNetTcp("")).toEqual([]);
 });
 
+it("reads what lsof prints on macOS", () => {
+  const text = [
+    ...["p501", "cnode", "f23", "n*:3000", "f24", "n[::1]:3000", "f25", "n127.0.0.1:9229"],
+    ...["p502", "cControlCe", "f9", "n*:7000", "f10", "n*:22"],
+    ...["p503", "f3", "n*:8080", "f4", "n127.0.0.1:50000->1.2.3.4:443", "f5", "n*:*", "f6", "n*:99999", ""],
+  ].join("\n");
+  expect(parseLsof(text)).toEqual([
+    { process_name: "node", network: "tcp", port: 3000 },
+    { process_name: "ControlCe", network: "tcp", port: 7000 },
+    { process_name: "", network: "tcp", port: 8080 },
+    { process_name: "node", network: "tcp", port: 9229 },
+  ]);
+  expect(parseLsof("")).toEqual([]);
+});
+
 it.runIf(process.platform === "linux")("lists a port that is listened on, with the program's name", async () => {
   const server = createServer();
   servers.push(server);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  const found = listeningPorts().find((one) => one.port === port);
+  const found = (await listeningPorts()).find((one) => one.port === port);
   expect(found).toMatchObject({ network: "tcp" });
   expect(found!.process_name.length).toBeGreaterThan(0);
 });

@@ -11,7 +11,7 @@ import type { Logger } from "wg-userspace/base/ports";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { netReportToJson } from "wg-userspace/netcheck/report-json";
 import { listDirectory } from "./list-directory.ts";
-import { listeningPorts } from "./listening-ports.ts";
+import { type ListeningPort, listeningPorts } from "./listening-ports.ts";
 
 const IO_LIMIT_MS = 20_000;
 const MAX_CONNECTIONS = 64;
@@ -41,7 +41,7 @@ export class HttpApi {
   readonly #options: HttpApiOptions;
   readonly #server: Server;
   #open = 0;
-  #ports: { readonly at: number; readonly body: unknown } | undefined;
+  #ports: { readonly at: number; readonly looking: Promise<readonly ListeningPort[]> } | undefined;
 
   constructor(options: HttpApiOptions) {
     this.#options = options;
@@ -73,7 +73,7 @@ export class HttpApi {
     if (request.method === "POST" && path === "/api/v0/list-directory") return this.#listDirectory(request, response);
     if (request.method !== "GET") return reply(response, 405, { message: "Only GET is answered here." });
     if (path === "/") return reply(response, 200, { message: "Hello from the agent!" });
-    if (path === "/api/v0/listening-ports") return reply(response, 200, this.#listeningPorts());
+    if (path === "/api/v0/listening-ports") return reply(response, 200, { ports: await this.#listeningPorts() });
     if (path === "/api/v0/netcheck") return reply(response, 200, await this.#netcheck());
     const { debug } = this.#options;
     if (debug !== undefined) {
@@ -99,11 +99,17 @@ export class HttpApi {
     reply(response, answer.status, answer.body);
   }
 
-  #listeningPorts(): unknown {
+  /** Several questions at once are answered by one look. */
+  #listeningPorts(): Promise<readonly ListeningPort[]> {
     const now = performance.now();
-    if (this.#ports === undefined || now - this.#ports.at > PORTS_FRESH_MS)
-      this.#ports = { at: now, body: { ports: listeningPorts() } };
-    return this.#ports.body;
+    if (this.#ports === undefined || now - this.#ports.at > PORTS_FRESH_MS) {
+      const looking = listeningPorts();
+      looking.catch(() => {
+        this.#ports = undefined; // whoever asked hears it
+      });
+      this.#ports = { at: now, looking };
+    }
+    return this.#ports.looking;
   }
 
   async #netcheck(): Promise<unknown> {

@@ -1,4 +1,8 @@
-/** Which TCP ports of the workspace are listened on, and by which program: Linux, from /proc. Empty elsewhere. */
+/**
+ * Which TCP ports of the workspace are listened on, and by which program: on Linux from /proc, on macOS from lsof. Empty
+ * elsewhere.
+ */
+import { execFile } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 export interface ListeningPort {
@@ -29,7 +33,49 @@ export function parseProcNetTcp(table: string): { readonly port: number; readonl
     });
 }
 
-export function listeningPorts(): ListeningPort[] {
+export async function listeningPorts(platform: NodeJS.Platform = process.platform): Promise<ListeningPort[]> {
+  return platform === "darwin" ? fromLsof() : fromProc();
+}
+
+/** `-F pcn`: a line for each field, its kind first: process, command, and the address of each socket. */
+const LSOF_ARGS = ["-nP", "-iTCP", "-sTCP:LISTEN", "-F", "pcn"];
+const LSOF_TIMEOUT_MS = 5_000;
+const MAX_LSOF_BYTES = 4 * 1024 * 1024;
+
+function fromLsof(): Promise<ListeningPort[]> {
+  return new Promise((resolve, reject) => {
+    const limits = { timeout: LSOF_TIMEOUT_MS, maxBuffer: MAX_LSOF_BYTES };
+    execFile("lsof", LSOF_ARGS, limits, (error, stdout) => {
+      // It ends with 1 when it found nothing, or may not look at everything.
+      if (error !== null && error.code !== 1) reject(error);
+      else resolve(parseLsof(stdout));
+    });
+  });
+}
+
+/** Pure. */
+export function parseLsof(text: string): ListeningPort[] {
+  const ports = new Map<number, string>();
+  let command = "";
+  for (const line of text.split("\n")) {
+    const [kind, value] = [line[0], line.slice(1)];
+    if (kind === "p") command = "";
+    else if (kind === "c") command = value;
+    else if (kind === "n") {
+      // `*:8080`, `127.0.0.1:8080`, `[::1]:8080`
+      const port = Number(/^[^>]*:([0-9]{1,5})$/.exec(value)?.[1] ?? Number.NaN);
+      if (port > 0 && port < 65536 && !IGNORED.has(port) && !ports.get(port) && ports.size < MAX_PORTS)
+        ports.set(port, command);
+    }
+  }
+  return sorted(ports);
+}
+
+function sorted(ports: ReadonlyMap<number, string>): ListeningPort[] {
+  return [...ports].sort(([a], [b]) => a - b).map(([port, process_name]) => ({ process_name, network: "tcp", port }));
+}
+
+function fromProc(): ListeningPort[] {
   const sockets = ["/proc/net/tcp", "/proc/net/tcp6"].flatMap((path) => {
     try {
       return parseProcNetTcp(readFileSync(path, "utf8"));
@@ -42,7 +88,7 @@ export function listeningPorts(): ListeningPort[] {
   const names = processNames(wanted);
   const ports = new Map<number, string>();
   for (const [inode, port] of wanted) if (!ports.get(port)) ports.set(port, names.get(inode) ?? "");
-  return [...ports].sort(([a], [b]) => a - b).map(([port, process_name]) => ({ process_name, network: "tcp", port }));
+  return sorted(ports);
 }
 
 /** Program by socket inode, as far as we may look. */

@@ -10,6 +10,7 @@ import { parseDynamicForward, parseLocalForward } from "../forwarding/local-forw
 import { type ConnectedWorkspace, connectWorkspace } from "../services/connect.ts";
 import { configDirOf, openDeployment } from "../services/deployment.ts";
 import { forwardGpg } from "../services/gpg-forward.ts";
+import { localAgentSocket } from "../services/local-agent.ts";
 import { reportConnection } from "../services/network-info.ts";
 import { SSH_PORT, TERMINAL_PORT } from "../services/ports.ts";
 import { parseRemoteForward } from "../services/remote-forward.ts";
@@ -277,8 +278,8 @@ function variableOf(pair: string): [string, string] {
 }
 
 function agentSocketOf(line: ParsedLine): string {
-  const socket = stringFlag(line.values, "identity-agent") ?? process.env["SSH_AUTH_SOCK"];
-  if (socket !== undefined && socket !== "") return socket;
+  const socket = stringFlag(line.values, "identity-agent") ?? localAgentSocket(process.env, process.platform);
+  if (socket !== undefined) return socket;
   throw new UserError("There is no SSH agent to forward", {
     why: "SSH_AUTH_SOCK is not set",
     next: ["start one: eval $(ssh-agent); ssh-add", "or name its socket: --identity-agent <socket>"],

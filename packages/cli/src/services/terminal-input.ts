@@ -60,6 +60,7 @@ export function readTerminal(options: TerminalInputOptions): () => void {
     target.resize(rows, columns);
   };
   const suspend = (): void => {
+    if (process.platform === "win32") return; // it has no job control
     stdin.setRawMode?.(false);
     process.once("SIGCONT", () => stdin.setRawMode?.(true));
     process.kill(process.pid, "SIGTSTP");
