@@ -23,6 +23,7 @@ import { connectOptions, reportOptions } from "../services/ssh-options.ts";
 import { runSshSession, type SessionEnd } from "../services/ssh-session.ts";
 import { workspaceStopped } from "../services/stop-watch.ts";
 import { isRaw, type LocalTerminal } from "../services/terminal-input.ts";
+import { X11Forward } from "../services/x11-forward.ts";
 import { createLogger } from "../ui/logger.ts";
 import { StageLine } from "../ui/stages.ts";
 
@@ -40,6 +41,7 @@ interface SshPlan {
   readonly resume: boolean;
   readonly agentSocket: string | undefined;
   readonly forwardGpg: boolean;
+  readonly forwardX11: boolean;
   readonly environment: Readonly<Record<string, string>>;
   readonly forwards: Pick<SshForwardsOptions, "local" | "dynamic" | "remote">;
 }
@@ -131,6 +133,10 @@ function planOf(line: ParsedLine): SshPlan {
   if (resume && (noCommand || noTty)) throw new UsageError("--resume keeps a shell on a terminal; -N and -T have none");
   if (resume && forwardAgent)
     throw new UsageError("--resume and -A exclude each other: the shell outlives the connection that the agent needs");
+  if (resume && booleanFlag(values, "forward-x11"))
+    throw new UsageError(
+      "--resume and -X exclude each other: the shell outlives the connection that the display needs",
+    );
   if (resume && !interactive) {
     throw new UserError("--resume needs a terminal", {
       why: "standard input or output is none",
@@ -144,6 +150,7 @@ function planOf(line: ParsedLine): SshPlan {
     resume,
     agentSocket: forwardAgent ? agentSocketOf(line) : undefined,
     forwardGpg: booleanFlag(values, "forward-gpg"),
+    forwardX11: booleanFlag(values, "forward-x11"),
     environment: Object.fromEntries(listFlag(values, "env").map(variableOf)),
     forwards: {
       local: listFlag(values, "local-forward").map(parseLocalForward),
@@ -195,6 +202,8 @@ async function runPlan(
     if (plan.resume)
       return await resumeShell(plan, connected, line, { ...terminal, describeConnection, onRedrawable, signal });
     if (plan.pty === undefined) return await untilClosed(client!, signal);
+    const x11 = plan.forwardX11 ? await X11Forward.open(process.env) : undefined;
+    x11?.serve(client!, process.stderr);
     return await runSshSession({
       ...terminal,
       client: client!,
@@ -202,6 +211,7 @@ async function runPlan(
       pty: plan.pty,
       environment: plan.environment,
       agentForward: plan.agentSocket !== undefined,
+      ...(x11 === undefined ? {} : { x11: x11.request }),
       describeConnection,
       onRedrawable,
       signal,
@@ -259,7 +269,8 @@ async function resumeShell(
       command: plan.command ?? "",
     });
     if (outcome === "ended") store.remove(id);
-    else if (!around.signal.aborted) {
+    else store.touch(id);
+    if (outcome !== "ended" && !around.signal.aborted) {
       const how = outcome === "left" ? "You left the shell" : "Connection to the workspace was lost";
       around.stderr.write(
         `\r\n${how}; it goes on for ${KEEP_MS / 3_600_000} h: coder ssh --resume ${workspace.name}\r\n`,

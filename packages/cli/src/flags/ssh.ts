@@ -44,6 +44,13 @@ export const SSH_FLAGS: readonly FlagSpec[] = [
     summary: "Forward the local GPG agent: the workspace signs with keys that stay here",
   },
   {
+    name: "forward-x11",
+    char: "X",
+    env: "CODER_SSH_FORWARD_X11",
+    kind: "boolean",
+    summary: "Show windows of programs in the workspace on this machine's display",
+  },
+  {
     name: "remote-forward",
     char: "R",
     env: "CODER_SSH_REMOTE_FORWARD",

@@ -1,4 +1,4 @@
-import type { Client, ClientChannel } from "ssh2";
+import type { Client, ClientChannel, X11Options } from "ssh2";
 import { EXIT, UserError } from "../errors/user-error.ts";
 import { flushed, type LocalTerminal, readTerminal, windowSize } from "./terminal-input.ts";
 
@@ -11,6 +11,8 @@ export interface SshSessionOptions extends LocalTerminal {
   readonly environment: Readonly<Record<string, string>>;
   /** The client has an agent to forward. */
   readonly agentForward: boolean;
+  /** Asks for a display whose windows appear here. */
+  readonly x11?: X11Options;
   /** Words for `~#`. */
   readonly describeConnection: () => string;
   /** Given the way to have full-screen programs draw themselves anew. */
@@ -39,9 +41,21 @@ export function runSshSession(options: SshSessionOptions): Promise<SessionEnd> {
     const done = (error: Error | undefined, channel: ClientChannel): void => {
       // At once: the whole life of a short command may be in the bytes that are being read.
       if (error === undefined || error === null) resolve(attach(client, channel, options));
-      else reject(new UserError("The workspace refused the session", { why: error.message, cause: error }));
+      else if (options.x11 !== undefined && /X11/.test(error.message)) {
+        reject(
+          new UserError("The workspace refused to forward X11", {
+            why: "it has no xauth, or its agent does not forward X11",
+            next: ["install xauth in the workspace"],
+            code: "ERR_X11_REFUSED",
+            cause: error,
+          }),
+        );
+      } else reject(new UserError("The workspace refused the session", { why: error.message, cause: error }));
     };
-    const agentForward = options.agentForward ? { agentForward: true } : {};
+    const agentForward = {
+      ...(options.agentForward ? { agentForward: true } : {}),
+      ...(options.x11 === undefined ? {} : { x11: options.x11 }),
+    };
     if (options.command === undefined) client.shell(pty, { env, ...agentForward }, done);
     else client.exec(options.command, { ...(pty === false ? {} : { pty }), env, ...agentForward }, done);
   });

@@ -24,6 +24,7 @@ const hasSshAgent = ["ssh-agent", "ssh-add", "ssh-keygen"].every(
   (program) => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0,
 );
 
+const hasXauth = spawnSync("sh", ["-c", "command -v xauth"]).status === 0;
 const hasGpg = ["gpg", "gpgconf", "gpg-agent"].every(
   (program) => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0,
 );
@@ -144,6 +145,44 @@ describe("forwarding through a deployment of real processes", () => {
       deployment.startAgent(await deployment.createWorkspace("bare"), { PATH: bare, SHELL: "/bin/sh" });
       const there = await deployment.run(["ssh", "-G", "bare", "--", "true"], { environment: { GNUPGHOME: home } });
       expect([there.code, there.stderr]).toEqual([1, expect.stringContaining("not installed in the workspace")]);
+    });
+  });
+
+  describe.runIf(hasXauth)("ssh -X (needs xauth)", () => {
+    it("leads a program of the workspace to this machine's display, with the display's own cookie", async () => {
+      const real = "0123456789abcdef0123456789abcdef";
+      const setups: Buffer[] = [];
+      const display = createServer((socket) => {
+        socket.on("data", (chunk: Buffer) => {
+          setups.push(chunk);
+          socket.end("drawn");
+        });
+      }).listen(join(sockets, "x11:0"));
+      await once(display, "listening");
+      const authority = join(deployment.folder, "authority");
+      const environment = { DISPLAY: `${join(sockets, "x11:0")}`, XAUTHORITY: authority };
+      execFileSync("xauth", ["-q", "-f", authority, "add", environment.DISPLAY, "MIT-MAGIC-COOKIE-1", real]);
+      const client = deployment.write(
+        "x11.cjs",
+        `const { execFileSync } = require("node:child_process");
+         const cookie = /MIT-MAGIC-COOKIE-1\\s+([0-9a-f]+)/.exec(execFileSync("xauth", ["-q", "list", process.env.DISPLAY]))[1];
+         const head = Buffer.from("6c000b0000001200100000004d49542d4d414749432d434f4f4b49452d310000", "hex");
+         const port = 6000 + Number(/:(\\d+)/.exec(process.env.DISPLAY)[1]);
+         require("node:net").connect(port, "127.0.0.1", function () { this.write(Buffer.concat([head, Buffer.from(cookie, "hex")])); })
+           .on("data", (data) => console.log(cookie + " " + data));`,
+      );
+      const done = await deployment.run(["ssh", "-X", "demo", "--", `${process.execPath} ${client}`], { environment });
+      display.close();
+      const [cookie, answer] = done.stdout.trim().split(" ");
+      expect([done.code, answer], done.stderr).toEqual([0, "drawn"]);
+      expect(cookie).toMatch(/^[0-9a-f]{32}$/);
+      expect(cookie).not.toBe(real);
+      expect(setups[0]!.subarray(-16).toString("hex")).toBe(real);
+    });
+
+    it("says that there is no display", async () => {
+      const done = await deployment.run(["ssh", "-X", "demo", "--", "true"]);
+      expect([done.code, done.stderr]).toEqual([1, expect.stringContaining("(ERR_NO_DISPLAY)")]);
     });
   });
 

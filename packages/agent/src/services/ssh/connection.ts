@@ -49,7 +49,7 @@ export interface ConnectionContext {
   readonly logger: Logger;
   readonly limits: ConnectionLimits;
   readonly dial: Dialer;
-  readonly session: (forwardAgent: () => string | undefined) => SessionContext;
+  readonly session: (forwardAgent: () => string | undefined, opener: ChannelOpener) => SessionContext;
   readonly onClose: () => void;
 }
 
@@ -194,6 +194,11 @@ export class SshConnection implements ChannelHost, ChannelOpener {
 
   openAgent(): Promise<SshChannel | undefined> {
     return this.#open((local) => this.#protocol.openssh_authAgent(local, WINDOW_BYTES, PACKET_BYTES));
+  }
+
+  openX11(origin: { address: string; port: number }): Promise<SshChannel | undefined> {
+    const cfg = { originAddr: origin.address, originPort: origin.port };
+    return this.#open((local) => this.#protocol.x11(local, WINDOW_BYTES, PACKET_BYTES, cfg));
   }
 
   #open(send: (local: number) => void): Promise<SshChannel | undefined> {
@@ -347,7 +352,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
   #acceptSession(info: ChannelOpenInfo): void {
     const channel = this.#accept(this.#takeNumber(), info);
     const session = new SshSession(
-      this.#context.session(() => this.#forwards.agentSocket()),
+      this.#context.session(() => this.#forwards.agentSocket(), this),
       channel,
     );
     this.#sessions.set(channel, session);

@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { BaseAgent, type Client, type ClientChannel, type ParsedKey } from "ssh2";
 import { afterEach, expect, test } from "vitest";
 import { eventually, exec, outcome, run, TestService } from "./testing.ts";
+import { findXauth, parseX11Request } from "./x11.ts";
 
 const cleanup: (() => void)[] = [];
 afterEach(() => {
@@ -257,9 +258,51 @@ test("without agent forwarding there is no SSH_AUTH_SOCK", async () => {
   expect((await run(await t.connect(), "echo [$SSH_AUTH_SOCK]")).stdout.toString()).toBe("[]\n");
 });
 
-test("X11 forwarding is refused and the session goes on", async () => {
+const hasXauth = findXauth(process.env["PATH"]) !== undefined;
+const cookie = "00112233445566778899aabbccddeeff";
+
+test.runIf(hasXauth)(
+  "X11: programs find a display and its cookie, reach the client, and both are gone afterwards (needs xauth)",
+  async () => {
+    await using t = new TestService();
+    const client = await t.connect();
+    const heard: string[] = [];
+    client.on("x11", (_, accept) => {
+      const channel = accept();
+      channel.on("data", (chunk: Buffer) => {
+        heard.push(chunk.toString());
+        channel.end("a window");
+      });
+    });
+    const script = `
+    const port = 6000 + Number(/^localhost:(\\d+)\\.2$/.exec(process.env.DISPLAY)[1]);
+    const s = require("net").connect(port, "127.0.0.1", () => s.write("draw"));
+    s.on("data", (d) => { console.log(port + " " + d); s.end(); });`;
+    const x11 = { single: false, screen: 2, protocol: "MIT-MAGIC-COOKIE-1", cookie };
+    const result = await outcome(await exec(client, `xauth -q list "$DISPLAY"; node -e '${script}'`, { x11 } as never));
+    const said = result.stdout.toString();
+    expect(said).toContain(`MIT-MAGIC-COOKIE-1  ${cookie}`);
+    const port = Number(/^(\d+) a window$/m.exec(said)![1]);
+    expect(port).toBeGreaterThanOrEqual(6010);
+    expect(heard).toEqual(["draw"]);
+    for (let tries = 0; tries < 100; tries++) {
+      const left = await outcome(await exec(client, "xauth -q list"));
+      if (!left.stdout.toString().includes(cookie)) return;
+    }
+    throw new Error("the cookie stays");
+  },
+);
+
+test("X11: what must not reach xauth is refused, and the session goes on", async () => {
   await using t = new TestService();
   const client = await t.connect();
-  await expect(exec(client, "true", { x11: true })).rejects.toThrow("X11");
-  expect((await outcome(await exec(client, "echo on"))).stdout.toString()).toBe("on\n");
+  for (const wrong of [
+    { protocol: "MIT; rm", cookie, screen: 0 },
+    { protocol: "MIT-MAGIC-COOKIE-1", cookie: "zz", screen: 0 },
+    { protocol: "MIT-MAGIC-COOKIE-1", cookie, screen: 4096 },
+  ]) {
+    expect(parseX11Request({ single: false, ...wrong })).toBeUndefined();
+    await expect(exec(client, "true", { x11: { single: false, ...wrong } } as never)).rejects.toThrow("X11");
+  }
+  expect((await outcome(await exec(client, "echo on [$DISPLAY]"))).stdout.toString()).toMatch(/^on \[/);
 });

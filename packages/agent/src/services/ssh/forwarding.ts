@@ -27,6 +27,7 @@ export interface ChannelOpener {
   ): Promise<SshChannel | undefined>;
   openForwardedSocket(path: string): Promise<SshChannel | undefined>;
   openAgent(): Promise<SshChannel | undefined>;
+  openX11(origin: { address: string; port: number }): Promise<SshChannel | undefined>;
 }
 
 /** Dials for `direct-tcpip`; the error's text goes to the client. */

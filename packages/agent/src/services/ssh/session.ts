@@ -13,10 +13,12 @@ import {
   TRANSFER_BLOCKED_STATUS,
 } from "./command.ts";
 import { buildEnvironment, ClientEnvironment, type SessionEndpoints } from "./environment.ts";
+import type { ChannelOpener } from "./forwarding.ts";
 import type { ProcessSessions } from "./processes.ts";
 import { findSftpServer } from "./sftp/locate.ts";
 import { serveSftp } from "./sftp/sftp-server.ts";
 import type { SessionUser } from "./user.ts";
+import { findXauth, parseX11Request, X11Display, type X11Request } from "./x11.ts";
 
 /** Our own failures, told apart from the program's. */
 export const START_FAILED_STATUS = 229;
@@ -60,6 +62,8 @@ export interface SessionContext {
   readonly directory: () => string | undefined;
   readonly motd: () => Promise<string | undefined>;
   readonly banners: () => readonly string[];
+  /** For channels of the agent's making. */
+  readonly opener: ChannelOpener;
   /** Socket of the forwarded authentication agent; undefined when it cannot be made. */
   readonly forwardAgent: () => string | undefined;
   /** Counts the session, or refuses it. */
@@ -96,6 +100,7 @@ export class SshSession {
   #terminal: Terminal | undefined;
   #terminalMissing: string | undefined;
   #agentSocket: string | undefined;
+  #x11: { readonly request: X11Request; readonly xauth: string } | undefined;
   #started = false;
   #running: Running | undefined;
 
@@ -117,6 +122,8 @@ export class SshSession {
       case "auth-agent-req@openssh.com":
         this.#agentSocket ??= this.#started ? undefined : this.#context.forwardAgent();
         return this.#agentSocket !== undefined;
+      case "x11-req":
+        return this.#requestX11(data);
       case "window-change":
         return this.#resize(data as { cols: number; rows: number });
       case "signal":
@@ -136,6 +143,15 @@ export class SshSession {
       default:
         return false;
     }
+  }
+
+  /** Without xauth no program would be let in: that is refused here, where the client can still say so. */
+  #requestX11(data: unknown): boolean {
+    const request = parseX11Request(data);
+    const xauth = findXauth(process.env["PATH"]);
+    if (request === undefined || xauth === undefined || this.#started || this.#x11 !== undefined) return false;
+    this.#x11 = { request, xauth };
+    return true;
   }
 
   #requestTerminal(request: { term: string; cols: number; rows: number } | undefined): boolean {
@@ -188,10 +204,29 @@ export class SshSession {
     await Promise.resolve(); // the request is answered first
     try {
       if (this.#client.container !== "") return this.#refuse("this agent has no containers", START_FAILED_STATUS);
-      return await run(this.#environment());
+      const environment = this.#environment();
+      const display = await this.#openDisplay(environment);
+      if (display === undefined) return await run(environment);
+      try {
+        return await run({ ...environment, DISPLAY: display.name });
+      } finally {
+        display.close();
+      }
     } catch (error) {
       this.#context.logger.log("warn", "a session could not start", { error: String(error) });
       return this.#refuse(`cannot start the session: ${describe(error)}`, START_FAILED_STATUS);
+    }
+  }
+
+  async #openDisplay(environment: Record<string, string>): Promise<X11Display | undefined> {
+    if (this.#x11 === undefined) return undefined;
+    const { opener, logger } = this.#context;
+    try {
+      return await X11Display.open({ ...this.#x11, environment, opener, logger });
+    } catch (error) {
+      if (!this.#channel.peerClosed)
+        this.#channel.stderr.write(`coder agent: no X11 display here (${describe(error)}), continuing without one\n`);
+      return undefined;
     }
   }
 

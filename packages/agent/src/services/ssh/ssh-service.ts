@@ -127,7 +127,8 @@ export class SshService {
         logger,
         limits: { ...this.#limits, deadClientMs: this.#options.maxTimeoutMs ?? DEFAULT_MAX_TIMEOUT_MS },
         dial: this.#options.dial ?? dialHost,
-        session: (forwardAgent) => ({
+        session: (forwardAgent, opener) => ({
+          opener,
           user: this.#options.user,
           logger,
           endpoints: { remote, local },

@@ -80,6 +80,7 @@ export interface ServerProtocol {
   ): void;
   openssh_forwardedStreamLocal(local: number, window: number, maxPacket: number, address: { socketPath: string }): void;
   openssh_authAgent(local: number, window: number, maxPacket: number): void;
+  x11(local: number, window: number, maxPacket: number, origin: { originAddr: string; originPort: number }): void;
 }
 
 /** ssh2's fields that tell whether a key exchange is going on and what waits for its end. */

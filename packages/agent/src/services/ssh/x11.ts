@@ -1,0 +1,134 @@
+/**
+ * X11 forwarding (RFC 4254 §6.3): a display of this machine whose windows appear on the client's. Programs find it by
+ * DISPLAY and are let in by the cookie that xauth stores; the client exchanges that for its own.
+ */
+import { spawn } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import type { Logger } from "wg-userspace/base/ports";
+import { type ChannelOpener, joinStreams } from "./forwarding.ts";
+
+/** Display 0 is TCP port 6000. Lower ones are left to servers of this machine. */
+const FIRST_PORT = 6000;
+const FIRST_DISPLAY = 10;
+const MAX_DISPLAYS = 500;
+const MAX_CLIENTS = 256;
+const XAUTH_TIMEOUT_MS = 10_000;
+
+export interface X11Request {
+  /** One program only. */
+  readonly single: boolean;
+  readonly protocol: string;
+  /** In hex. */
+  readonly cookie: string;
+  readonly screen: number;
+}
+
+/** Undefined for anything that must not reach xauth. */
+export function parseX11Request(data: unknown): X11Request | undefined {
+  const { single, protocol, cookie, screen } = (data ?? {}) as Record<string, unknown>;
+  const hex = Buffer.isBuffer(cookie) ? cookie.toString("latin1") : cookie;
+  if (typeof protocol !== "string" || !/^[A-Za-z0-9-]{1,64}$/.test(protocol)) return undefined;
+  if (typeof hex !== "string" || !/^([0-9a-fA-F]{2}){1,256}$/.test(hex)) return undefined;
+  if (typeof screen !== "number" || !Number.isInteger(screen) || screen < 0 || screen > 255) return undefined;
+  return { single: single === true, protocol, cookie: hex, screen };
+}
+
+/** Where xauth is; undefined: nowhere, and nothing would be let in. */
+export function findXauth(path: string | undefined): string | undefined {
+  for (const folder of (path ?? "").split(":").filter((name) => name.startsWith("/"))) {
+    const file = join(folder, "xauth");
+    try {
+      accessSync(file, constants.X_OK);
+      return file;
+    } catch {
+      // not in this one
+    }
+  }
+  return undefined;
+}
+
+export interface X11Options {
+  readonly request: X11Request;
+  readonly xauth: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly opener: ChannelOpener;
+  readonly logger: Logger;
+}
+
+export class X11Display {
+  /** For DISPLAY. */
+  readonly name: string;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #forget: () => void;
+
+  /** Rejects when there is no free display, or xauth fails. */
+  static async open(options: X11Options): Promise<X11Display> {
+    const { request, xauth, environment } = options;
+    for (let number = FIRST_DISPLAY; number < FIRST_DISPLAY + MAX_DISPLAYS; number++) {
+      const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
+      if (!(await listens(server, FIRST_PORT + number))) continue;
+      // As sshd does: a display of this host, whatever name DISPLAY has.
+      const key = `unix:${number}.${request.screen}`;
+      try {
+        await runXauth(xauth, environment, `remove ${key}\nadd ${key} ${request.protocol} ${request.cookie}\n`);
+      } catch (error) {
+        server.close();
+        throw error;
+      }
+      return new X11Display(options, server, `localhost:${number}.${request.screen}`, () => {
+        runXauth(xauth, environment, `remove ${key}\n`).catch((error: unknown) => {
+          options.logger.log("debug", "a display's cookie stays", { error: String(error) });
+        });
+      });
+    }
+    throw new Error(`the displays ${FIRST_DISPLAY} to ${FIRST_DISPLAY + MAX_DISPLAYS - 1} are all taken`);
+  }
+
+  private constructor(options: X11Options, server: Server, name: string, forget: () => void) {
+    this.name = name;
+    this.#server = server;
+    this.#forget = forget;
+    server.maxConnections = MAX_CLIENTS;
+    server.on("connection", (socket) => {
+      if (options.request.single) server.close();
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+      socket.on("error", () => socket.destroy());
+      const origin = { address: "127.0.0.1", port: socket.remotePort ?? 0 };
+      void options.opener.openX11(origin).then((channel) => {
+        if (channel === undefined) socket.destroy();
+        else joinStreams(channel, socket);
+      });
+    });
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    this.#forget();
+  }
+}
+
+function listens(server: Server, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen({ host: "127.0.0.1", port }, () => resolve(true));
+  });
+}
+
+function runXauth(file: string, environment: Readonly<Record<string, string>>, commands: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, ["-q", "-"], {
+      env: environment,
+      stdio: ["pipe", "ignore", "ignore"],
+      timeout: XAUTH_TIMEOUT_MS,
+    });
+    child.once("error", reject);
+    child.once("close", (code) => (code === 0 ? resolve() : reject(new Error(`xauth ended with ${code}`))));
+    child.stdin.on("error", () => undefined); // its exit code says what was wrong
+    child.stdin.end(commands);
+  });
+}
