@@ -109,6 +109,21 @@ async function get(
   path: string,
   signal: AbortSignal,
 ): Promise<{ status: number; body: unknown }> {
+  const { status, text } = await agentPage(connection, path, signal, MAX_ANSWER_BYTES);
+  try {
+    return { status, body: JSON.parse(text) };
+  } catch {
+    return { status, body: undefined };
+  }
+}
+
+/** A page of the agent's HTTP API as it is. Rejects when it is longer than `limitBytes`. */
+export async function agentPage(
+  connection: Dialable,
+  path: string,
+  signal: AbortSignal,
+  limitBytes: number,
+): Promise<{ status: number; text: string }> {
   const stream = await connection.dial(HTTP_API_PORT, { signal });
   return new Promise((resolve, reject) => {
     const asked = request({ path, host: "agent", createConnection: () => stream as never, signal }, (response) => {
@@ -116,17 +131,13 @@ async function get(
       let length = 0;
       response.on("data", (chunk: Buffer) => {
         length += chunk.length;
-        if (length > MAX_ANSWER_BYTES) asked.destroy(new Error("the agent's answer is too long"));
+        if (length > limitBytes) asked.destroy(new Error("the agent's answer is too long"));
         else chunks.push(chunk);
       });
       response.on("error", reject);
-      response.on("end", () => {
-        try {
-          resolve({ status: response.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString("utf8")) });
-        } catch {
-          resolve({ status: response.statusCode ?? 0, body: undefined });
-        }
-      });
+      response.on("end", () =>
+        resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") }),
+      );
     });
     asked.on("error", reject);
     asked.end();

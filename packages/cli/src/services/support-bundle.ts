@@ -1,5 +1,4 @@
 /** What a support bundle holds: each part is collected on its own, and a part that fails says so in its place. */
-import { request } from "node:http";
 import { release, totalmem } from "node:os";
 import type { Deployment } from "coder-client/api";
 import { probeNetwork } from "coder-client/network-probe";
@@ -8,6 +7,7 @@ import { strToU8, zipSync } from "fflate";
 import type { Logger } from "wg-userspace/base/ports";
 import { netcheckJson, netcheckLines } from "../diagnosis/netcheck-text.ts";
 import { VERSION } from "../version.ts";
+import { agentPage } from "./agent-api.ts";
 import { type ConnectedWorkspace, connectWorkspace } from "./connect.ts";
 import { localInterfaces } from "./interfaces.ts";
 import { runPings } from "./ping.ts";
@@ -15,7 +15,6 @@ import type { Redactor } from "./redaction.ts";
 
 const PART_TIMEOUT_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 20_000;
-const AGENT_HTTP_PORT = 4;
 const MAX_PART_BYTES = 16 * 1024 * 1024;
 
 export interface BundleRequest {
@@ -178,34 +177,17 @@ async function addWorkspace(
       ["manifest.json", "/debug/manifest"],
       ["metrics.txt", "/debug/prometheus"],
     ] as const)
-      await add(`agent/${file}`, (limit) => agentPage(connected!, page, limit));
+      await add(`agent/${file}`, (limit) => pageOf(connected!, page, limit));
   } finally {
     await connection.close();
   }
 }
 
-/** A page of the agent's HTTP API: JSON as such, everything else as text. */
-async function agentPage({ connection }: ConnectedWorkspace, path: string, signal: AbortSignal): Promise<unknown> {
-  const stream = await connection.dial(AGENT_HTTP_PORT, { signal });
-  return new Promise((resolve, reject) => {
-    const asked = request({ path, host: "agent", createConnection: () => stream as never, signal }, (response) => {
-      const chunks: Buffer[] = [];
-      let length = 0;
-      response.on("data", (chunk: Buffer) => {
-        length += chunk.length;
-        if (length <= MAX_PART_BYTES) chunks.push(chunk);
-      });
-      response.on("error", reject);
-      response.on("end", () => {
-        const text = Buffer.concat(chunks).toString("utf8");
-        if (response.statusCode !== 200)
-          reject(new Error(`the agent answered ${path} with HTTP ${response.statusCode}`));
-        else resolve(parsed(text));
-      });
-    });
-    asked.on("error", reject);
-    asked.end();
-  });
+/** JSON as such, everything else as text. */
+async function pageOf({ connection }: ConnectedWorkspace, path: string, signal: AbortSignal): Promise<unknown> {
+  const { status, text } = await agentPage(connection, path, signal, MAX_PART_BYTES);
+  if (status !== 200) throw new Error(`the agent answered ${path} with HTTP ${status}`);
+  return parsed(text);
 }
 
 function parsed(text: string): unknown {

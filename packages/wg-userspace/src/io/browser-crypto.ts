@@ -1,14 +1,13 @@
 /** CryptoSuite and RandomSource of a browser: @noble for the handshakes, the browser's own entropy. */
 import { chacha20poly1305, xchacha20poly1305 } from "@noble/ciphers/chacha.js";
-import { hsalsa, xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
+import { xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import { x25519 } from "@noble/curves/ed25519.js";
 import { blake2s } from "@noble/hashes/blake2.js";
 import { hmac } from "@noble/hashes/hmac.js";
 import type { CryptoSuite, RandomSource } from "../base/ports.ts";
+import { boxKeyOf } from "./box-key.ts";
 
 const TAG_BYTES = 16;
-/** "expand 32-byte k" as little-endian words. */
-const SIGMA = Uint32Array.of(0x61707865, 0x3320646e, 0x79622d32, 0x6b206574);
 
 export const browserRandom: RandomSource = {
   bytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
@@ -39,10 +38,7 @@ export const browserCrypto: CryptoSuite = {
   openX: (key, nonce, sealed, ad) => opened(sealed, () => xchacha20poly1305(key, nonce, ad).decrypt(sealed)),
   boxKey(privateKey, publicKey) {
     const shared = sharedSecret(privateKey, publicKey);
-    if (shared === undefined) return undefined;
-    const out = new Uint32Array(8);
-    hsalsa(SIGMA, words(shared), new Uint32Array(4), out);
-    return bytesOf(out);
+    return shared === undefined ? undefined : boxKeyOf(shared);
   },
   sealBox: (boxKey, nonce, plaintext) => xsalsa20poly1305(boxKey, nonce).encrypt(plaintext),
   openBox: (boxKey, nonce, sealed) => opened(sealed, () => xsalsa20poly1305(boxKey, nonce).decrypt(sealed)),
@@ -78,18 +74,4 @@ function nonceOf(counter: number): Uint8Array {
   view.setUint32(4, counter % 0x1_0000_0000, true);
   view.setUint32(8, Math.floor(counter / 0x1_0000_0000), true);
   return nonce;
-}
-
-function words(bytes: Uint8Array): Uint32Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Uint32Array.from({ length: bytes.length / 4 }, (_, i) => view.getUint32(4 * i, true));
-}
-
-function bytesOf(from: Uint32Array): Uint8Array {
-  const out = new Uint8Array(from.length * 4);
-  const view = new DataView(out.buffer);
-  from.forEach((word, i) => {
-    view.setUint32(4 * i, word, true);
-  });
-  return out;
 }

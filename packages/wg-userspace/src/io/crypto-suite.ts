@@ -14,9 +14,10 @@ import {
   timingSafeEqual,
 } from "node:crypto";
 import { xchacha20poly1305 } from "@noble/ciphers/chacha.js";
-import { hsalsa, xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
+import { xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import { blake2s } from "@noble/hashes/blake2.js";
 import type { CryptoSuite, RandomSource } from "../base/ports.ts";
+import { boxKeyOf } from "./box-key.ts";
 
 const PKCS8_X25519 = Buffer.from("302e020100300506032b656e04220420", "hex");
 const SPKI_X25519 = Buffer.from("302a300506032b656e032100", "hex");
@@ -81,10 +82,7 @@ export const nodeCryptoSuite: CryptoSuite = {
   },
   boxKey(privateKey, publicKey) {
     const shared = x25519(privateKey, publicKey);
-    if (shared === undefined) return undefined;
-    const out = new Uint32Array(8);
-    hsalsa(SIGMA, words(shared), new Uint32Array(4), out);
-    return bytesOf(out);
+    return shared === undefined ? undefined : boxKeyOf(shared);
   },
   sealBox: (boxKey, nonce, plaintext) => xsalsa20poly1305(boxKey, nonce).encrypt(plaintext),
   openBox(boxKey, nonce, sealed) {
@@ -97,9 +95,6 @@ export const nodeCryptoSuite: CryptoSuite = {
   },
   equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
 };
-
-/** "expand 32-byte k" as little-endian words. */
-const SIGMA = Uint32Array.of(0x61707865, 0x3320646e, 0x79622d32, 0x6b206574);
 
 function importPrivate(privateKey: Uint8Array) {
   return createPrivateKey({ key: Buffer.concat([PKCS8_X25519, privateKey]), format: "der", type: "pkcs8" });
@@ -120,18 +115,4 @@ function nonceOf(counter: number): Buffer {
   nonce.writeUInt32LE(counter % 0x1_0000_0000, 4);
   nonce.writeUInt32LE(Math.floor(counter / 0x1_0000_0000), 8);
   return nonce;
-}
-
-function words(bytes: Uint8Array): Uint32Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Uint32Array.from({ length: bytes.length / 4 }, (_, i) => view.getUint32(4 * i, true));
-}
-
-function bytesOf(from: Uint32Array): Uint8Array {
-  const out = new Uint8Array(from.length * 4);
-  const view = new DataView(out.buffer);
-  from.forEach((word, i) => {
-    view.setUint32(4 * i, word, true);
-  });
-  return out;
 }
