@@ -24,6 +24,7 @@ const hasSshAgent = ["ssh-agent", "ssh-add", "ssh-keygen"].every(
   (program) => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0,
 );
 
+const hasCurl = spawnSync("sh", ["-c", "command -v curl"]).status === 0;
 const hasXauth = spawnSync("sh", ["-c", "command -v xauth"]).status === 0;
 const hasGpg = ["gpg", "gpgconf", "gpg-agent"].every(
   (program) => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0,
@@ -293,7 +294,8 @@ describe("forwarding through a deployment of real processes", () => {
       expect(await page(`http://127.0.0.1:${direct}/`)).toBe("the workspace's page");
       expect(await page(`http://[::1]:${direct}/`)).toBe("the workspace's page");
       expect(await page(`http://127.0.0.1:${socket}/`)).toBe("the workspace's socket");
-      for (const kind of ["--socks5-hostname", "--socks5", "--socks4", "--socks4a"]) {
+      // Without curl nobody here speaks SOCKS; the units do.
+      for (const kind of hasCurl ? ["--socks5-hostname", "--socks5", "--socks4", "--socks4a"] : []) {
         const url = `http://localhost:${port}/`;
         const said = await promisify(execFile)("curl", ["-sS", "-4", kind, `127.0.0.1:${proxy}`, url]);
         expect(said.stdout, kind).toBe("the workspace's page");
