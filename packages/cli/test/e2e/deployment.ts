@@ -19,6 +19,8 @@ export interface Finished {
 export class TestDeployment {
   readonly folder = mkdtempSync(join(tmpdir(), "coder-e2e-"));
   url: string;
+  /** The one that was started last. */
+  server: ChildProcess | undefined;
   readonly #port: number;
   readonly #children = new Set<ChildProcess>();
   #everybodys: NodeJS.ProcessEnv = {};
@@ -78,6 +80,7 @@ export class TestDeployment {
       ],
       {},
     );
+    this.server = server;
     let log = "";
     server.stderr!.on("data", (chunk) => {
       log += String(chunk);

@@ -3,6 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -171,6 +172,30 @@ describe("port-forward", () => {
       expect(done.code).toBe(1);
       expect(done.stderr).toContain(`The workspace cannot listen on tcp://127.0.0.1:${hashingPort}`);
     });
+  });
+
+  it("relayed connections and an sftp transfer go on over a server that was killed and started again", async () => {
+    const local = await freePort();
+    await forward("--tcp", `${local}:${hashingPort}`, "--disable-direct-connections");
+    const socket = connect({ port: local, host: "127.0.0.1", allowHalfOpen: true });
+    const heard: Buffer[] = [];
+    socket.on("data", (chunk: Buffer) => heard.push(chunk));
+    const sent = randomBytes(2 << 20);
+    socket.write(sent.subarray(0, 1 << 20));
+    const file = deployment.write("large", "x".repeat(64 << 20));
+    const copied = `${file}.copy`;
+    const copying = deployment.run(["cp", "--disable-direct-connections", file, `demo:${copied}`]);
+    while (!existsSync(`${copied}.coder-part`)) await sleep(5);
+    deployment.server!.kill("SIGKILL");
+    await once(deployment.server!, "exit");
+    await sleep(500);
+    await deployment.startServer();
+    socket.end(sent.subarray(1 << 20));
+    await once(socket, "close");
+    expect(Buffer.concat(heard).subarray(ANSWER.length)).toEqual(createHash("sha256").update(sent).digest());
+    const done = await copying;
+    expect(done.code, done.stderr).toBe(0);
+    expect(readFileSync(copied).equals(readFileSync(file))).toBe(true);
   });
 
   // Last: the agent of the tests above ends.
