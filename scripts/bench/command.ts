@@ -51,7 +51,7 @@ export const commandBench: Bench = async ({ rounds, progress }) => {
   }
   return {
     figures: measured.figures(),
-    ratios: measured.ratio("coder version / node -e 0", "coder version", "node -e 0"),
+    ratios: measured.against("coder version", "node -e 0"),
     missing,
     notes: ["from spawn in another process; NODE_EXTRA_CA_CERTS and NODE_OPTIONS are unset"],
   };

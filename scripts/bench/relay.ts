@@ -30,7 +30,7 @@ export const relayBench: Bench = async ({ rounds, seconds, profileFolder, progre
   }
   return {
     figures: measured.figures(),
-    ratios: measured.ratio("WebSocket / raw", "through our relay, WebSocket", "through our relay"),
+    ratios: measured.against("through our relay, WebSocket", "through our relay"),
     missing: [],
     notes: ["MTU 1280; both engines and the relay share the cores of this machine"],
   };

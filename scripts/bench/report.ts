@@ -13,8 +13,12 @@ export interface Figure {
 
 /** Two figures of the same run and unit, one divided by the other. */
 export interface Ratio {
-  readonly name: string;
+  readonly of: string;
+  readonly to: string;
+  /** Median of the rounds. */
   readonly value: number;
+  /** The quotient of every round: its two measurements were taken next to each other. */
+  readonly rounds: readonly number[];
 }
 
 export interface BenchResult {
@@ -56,11 +60,15 @@ export class Rounds {
     return Array.from(this.#figures, ([name, figure]) => ({ name, value: median(figure.rounds), ...figure }));
   }
 
-  /** The ratio of two medians; none when either was not measured. */
-  ratio(name: string, of: string, to: string): Ratio[] {
-    const [dividend, divisor] = [this.#figures.get(of), this.#figures.get(to)];
-    if (dividend === undefined || divisor === undefined) return [];
-    return [{ name, value: median(dividend.rounds) / median(divisor.rounds) }];
+  /** The figure divided by each of the others, round by round. Those that were not measured as often are left out. */
+  against(of: string, ...others: readonly string[]): Ratio[] {
+    const dividends = this.#figures.get(of)?.rounds ?? [];
+    return others.flatMap((to) => {
+      const divisors = this.#figures.get(to)?.rounds ?? [];
+      if (dividends.length === 0 || dividends.length !== divisors.length) return [];
+      const rounds = dividends.map((dividend, i) => dividend / divisors[i]!);
+      return [{ of, to, value: median(rounds), rounds }];
+    });
   }
 }
 
@@ -73,30 +81,44 @@ export function median(values: readonly number[]): number {
 
 export function formatResult(title: string, result: BenchResult): string {
   const lines = [`── ${title}`];
-  const width = Math.max(
-    0,
-    ...result.figures.map(({ name }) => name.length),
-    ...result.ratios.map((r) => r.name.length),
-  );
+  const width = Math.max(0, ...result.figures.map(({ name }) => name.length));
   for (const figure of result.figures) {
-    const spread = `(${number(Math.min(...figure.rounds))} … ${number(Math.max(...figure.rounds))}, ${figure.rounds.length} rounds)`;
-    lines.push(
-      `  ${figure.name.padEnd(width)}  ${number(figure.value).padStart(7)} ${figure.unit} ${spread}${verdict(figure)}`,
-    );
+    const { name, value, unit, rounds } = figure;
+    lines.push(`  ${name.padEnd(width)}  ${digits(value).padStart(7)} ${unit}  (${spread(rounds)})${verdict(figure)}`);
+    for (const ratio of result.ratios.filter(({ of }) => of === name)) {
+      lines.push(`  ${"".padEnd(width)}  ${digits(ratio.value).padStart(7)} × ${ratio.to}  (${spread(ratio.rounds)})`);
+    }
   }
-  for (const ratio of result.ratios) lines.push(`  ${ratio.name.padEnd(width)}  ${number(ratio.value).padStart(7)} ×`);
   for (const missing of result.missing) lines.push(`  not measured: ${missing}`);
   for (const note of result.notes) lines.push(`  note: ${note}`);
   return `${lines.join("\n")}\n`;
 }
 
-function verdict({ value, target, better }: Figure): string {
-  if (target === undefined) return "";
-  const met = better === "higher" ? value >= target : value <= target;
-  return ` target ${better === "higher" ? "≥" : "≤"} ${target}: ${met ? "met" : "MISSED"}`;
+/** Smallest and largest round, and how many there were. */
+export function spread(rounds: readonly number[]): string {
+  return rounds.length === 1
+    ? "1 round"
+    : `${digits(Math.min(...rounds))} … ${digits(Math.max(...rounds))}, ${rounds.length} rounds`;
 }
 
-function number(value: number): string {
+/** Whether a figure reaches its target; undefined without one. */
+export function meetsTarget({ value, target, better }: Figure): boolean | undefined {
+  if (target === undefined) return undefined;
+  return better === "higher" ? value >= target : value <= target;
+}
+
+/** "≥ 1" */
+export function targetText({ target, better }: Figure): string {
+  return target === undefined ? "" : `${better === "higher" ? "≥" : "≤"} ${target}`;
+}
+
+function verdict(figure: Figure): string {
+  const met = meetsTarget(figure);
+  return met === undefined ? "" : `  target ${targetText(figure)}: ${met ? "met" : "MISSED"}`;
+}
+
+/** Three significant digits. */
+export function digits(value: number): string {
   if (!Number.isFinite(value)) return String(value);
-  return value >= 1000 ? Math.round(value).toString() : value.toPrecision(3);
+  return Math.abs(value) >= 1000 ? Math.round(value).toString() : value.toPrecision(3);
 }
