@@ -8,7 +8,7 @@ import { DerpRelay } from "wg-userspace/derp/relay";
 import type { ConnectionId, RelayLimits, RelayMetrics } from "wg-userspace/derp/relay-types";
 import { type WebSocket, WebSocketServer } from "ws";
 import { Admission, type AdmissionLimits, type Refusal } from "./admission.ts";
-import { RawRelaySocket, type RelaySocket, WebSocketRelaySocket } from "./relay-socket.ts";
+import { RawRelaySocket, type RelaySocket, WebSocketRelaySocket, type WriteDone } from "./relay-socket.ts";
 
 export const DERP_PATH = "/derp";
 export const LATENCY_PATH = "/derp/latency-check";
@@ -71,6 +71,10 @@ interface Connection {
   blockedAt: Instant;
   chunkBytes: number;
   stall: NodeJS.Timeout | undefined;
+  /** Chunks that the socket still reads, oldest first. */
+  readonly writing: Uint8Array[];
+  /** The socket's word that it is done with the oldest of them. */
+  readonly written: WriteDone;
 }
 
 /**
@@ -283,6 +287,12 @@ export class RelayListener implements AsyncDisposable {
       blockedAt: now,
       chunkBytes: FIRST_CHUNK_BYTES,
       stall: undefined,
+      writing: [],
+      written: (error) => {
+        const chunk = connection.writing.shift();
+        // A stream that broke may not have let go of it yet: that memory is left to the garbage collector.
+        if (chunk !== undefined && !error) this.#relay.releaseOutput(chunk);
+      },
     };
     this.#connections.set(connection.id, connection);
     if (socket.kind === "raw") this.#rawConnections++;
@@ -352,7 +362,8 @@ export class RelayListener implements AsyncDisposable {
         const chunk = this.#relay.takeOutput(id, connection.chunkBytes);
         if (chunk === undefined) return true;
         left -= chunk.length;
-        if (!socket.write(chunk)) this.#block(connection);
+        connection.writing.push(chunk);
+        if (!socket.write(chunk, connection.written)) this.#block(connection);
       }
     } finally {
       socket.uncork();

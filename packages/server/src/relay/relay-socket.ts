@@ -10,11 +10,16 @@ export interface RelaySocketEvents {
   onClosed(): void;
 }
 
+export type WriteDone = (error?: Error | null) => void;
+
 export interface RelaySocket {
   readonly kind: "raw" | "websocket";
   start(events: RelaySocketEvents): void;
-  /** False: the stream is full, wait for onDrain. */
-  write(chunk: Uint8Array): boolean;
+  /**
+   * False: the stream is full, wait for onDrain. `done` is called once, when the chunk is not read any more: chunks in the
+   * order in which they were written, `error` set when the stream broke first.
+   */
+  write(chunk: Uint8Array, done: WriteDone): boolean;
   /** Writes between the two leave together. */
   cork(): void;
   uncork(): void;
@@ -45,8 +50,8 @@ export class RawRelaySocket implements RelaySocket {
     stream.on("data", (chunk: Uint8Array) => events.onBytes(chunk));
   }
 
-  write(chunk: Uint8Array): boolean {
-    return this.#stream.write(chunk);
+  write(chunk: Uint8Array, done: WriteDone): boolean {
+    return this.#stream.write(chunk, done);
   }
 
   cork(): void {
@@ -71,6 +76,7 @@ const CLOSE_GOING_AWAY = 1001;
 /** Longer messages are cut: clients of Tailscale's own code close the connection on a message above 32 KiB. */
 const MAX_SENT_MESSAGE_BYTES = 32 * 1024;
 const CLOSE_UNSUPPORTED = 1003;
+const BINARY = { binary: true } as const;
 
 export class WebSocketRelaySocket implements RelaySocket {
   readonly kind = "websocket";
@@ -96,9 +102,11 @@ export class WebSocketRelaySocket implements RelaySocket {
     this.#stream.on("drain", () => events.onDrain());
   }
 
-  write(chunk: Uint8Array): boolean {
-    for (let at = 0; at < chunk.length; at += MAX_SENT_MESSAGE_BYTES)
-      this.#socket.send(chunk.subarray(at, at + MAX_SENT_MESSAGE_BYTES), { binary: true });
+  write(chunk: Uint8Array, done: WriteDone): boolean {
+    for (let at = 0; at < chunk.length; at += MAX_SENT_MESSAGE_BYTES) {
+      const isLast = at + MAX_SENT_MESSAGE_BYTES >= chunk.length;
+      this.#socket.send(chunk.subarray(at, at + MAX_SENT_MESSAGE_BYTES), BINARY, isLast ? done : undefined);
+    }
     return !this.#stream.writableNeedDrain;
   }
 

@@ -13,7 +13,7 @@ import {
   peerGoneFrame,
   restartingFrame,
 } from "./frame.ts";
-import { FrameQueue } from "./frame-queue.ts";
+import { FrameQueue, SegmentPool } from "./frame-queue.ts";
 import { GatherBuffer } from "./gather-buffer.ts";
 import { serverKeyFrame } from "./handshake.ts";
 import { KeyTable } from "./key-table.ts";
@@ -173,7 +173,7 @@ describe("FrameQueue", () => {
   };
 
   it("drops the oldest when it is full", () => {
-    const queue = new FrameQueue(3, 1 << 20);
+    const queue = new FrameQueue(3, 1 << 20, new SegmentPool());
     expect([1, 2, 3].map((n) => push(queue, n))).toEqual([0, 0, 0]);
     expect(push(queue, 4)).toBe(1);
     expect(push(queue, 5)).toBe(1);
@@ -181,7 +181,7 @@ describe("FrameQueue", () => {
   });
 
   it("gives up at most three old packets for one new one, then the new one", () => {
-    const queue = new FrameQueue(100, 41 * 10);
+    const queue = new FrameQueue(100, 41 * 10, new SegmentPool());
     for (let n = 0; n < 10; n++) push(queue, n);
     expect(push(queue, 99, 4 + 2 * 41)).toBe(3);
     expect(push(queue, 98, 4 + 5 * 41)).toBe(-1);
@@ -193,11 +193,14 @@ describe("FrameQueue", () => {
     const step = fc.oneof(
       fc.record({ push: fc.integer({ min: 1, max: 3000 }) }),
       fc.record({ take: fc.integer({ min: 1, max: 9000 }) }),
+      fc.record({ giveBack: fc.nat({ max: 20 }) }),
     );
+    const pool = new SegmentPool(); // shared by all the queues of this property: memory goes from one to the next
     fc.assert(
       fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
-        const queue = new FrameQueue(20, 20_000);
+        const queue = new FrameQueue(20, 20_000, pool);
         let model: { n: number; bytes: number }[] = [];
+        const lent: { chunk: Uint8Array; copy: Uint8Array }[] = [];
         let n = 0;
         for (const action of steps) {
           if ("push" in action) {
@@ -205,8 +208,14 @@ describe("FrameQueue", () => {
             const dropped = push(queue, n, action.push);
             model = model.slice(dropped < 0 ? 3 : dropped);
             if (dropped >= 0) model.push({ n, bytes: 37 + action.push });
+          } else if ("giveBack" in action) {
+            for (const { chunk, copy } of lent.splice(0, action.giveBack)) {
+              expect(chunk).toEqual(copy);
+              pool.giveBack(chunk);
+            }
           } else {
             const chunk = queue.take(action.take);
+            if (chunk !== undefined) lent.push({ chunk, copy: chunk.slice() });
             const seen: number[] = [];
             if (chunk !== undefined)
               new FrameDecoder().push(chunk, {
@@ -224,13 +233,48 @@ describe("FrameQueue", () => {
           expect(queue.bytes).toBeLessThanOrEqual(20_000);
         }
         expect(drain(queue)).toEqual(model.map((entry) => entry.n));
+        for (const { chunk, copy } of lent) expect(chunk).toEqual(copy);
+        queue.clear();
+        for (const { chunk } of lent) pool.giveBack(chunk);
       }),
       { numRuns: 100 },
     );
   });
 
+  it("fills the same memory again once a chunk was given back, and only then", () => {
+    const pool = new SegmentPool();
+    const queue = new FrameQueue(100, 1 << 20, pool);
+    push(queue, 1);
+    const first = queue.take(1 << 20)!;
+    push(queue, 2);
+    const second = queue.take(1 << 20)!;
+    expect(second.byteOffset).toBe(first.byteOffset + first.length);
+    pool.giveBack(first);
+    pool.giveBack(second);
+    push(queue, 3);
+    const third = queue.take(1 << 20)!;
+    expect([third.buffer === first.buffer, third.byteOffset]).toEqual([true, 0]);
+  });
+
+  it("hands full segments of one connection to the next", () => {
+    const pool = new SegmentPool();
+    const fill = (queue: FrameQueue): Set<ArrayBufferLike> => {
+      for (let n = 0; n < 400; n++) push(queue, n % 256, 1_000);
+      const seen = new Set<ArrayBufferLike>();
+      for (let chunk = queue.take(1 << 16); chunk !== undefined; chunk = queue.take(1 << 16)) {
+        seen.add(chunk.buffer);
+        pool.giveBack(chunk);
+      }
+      queue.trim();
+      return seen;
+    };
+    const first = fill(new FrameQueue(500, 1 << 20, pool));
+    const second = fill(new FrameQueue(500, 1 << 20, pool));
+    expect([...second].filter((buffer) => first.has(buffer)).length).toBeGreaterThan(2);
+  });
+
   it("never changes a chunk that was handed out", () => {
-    const queue = new FrameQueue(100, 1 << 20);
+    const queue = new FrameQueue(100, 1 << 20, new SegmentPool());
     push(queue, 1);
     const chunk = queue.take(1 << 20)!;
     const copy = chunk.slice();

@@ -1,6 +1,6 @@
 import type { Instant } from "../base/instant.ts";
 import { FrameDecoder } from "./frame.ts";
-import { FrameQueue } from "./frame-queue.ts";
+import { FrameQueue, type SegmentPool } from "./frame-queue.ts";
 import type { RelayPeer } from "./relay-peers.ts";
 import type { ConnectionId, RelayLimits } from "./relay-types.ts";
 import type { TokenBucket } from "./token-bucket.ts";
@@ -35,11 +35,11 @@ export class RelayConnectionState {
   packetsReceived = 0;
   packetsSent = 0;
 
-  constructor(id: ConnectionId, limits: RelayLimits, keepAliveMs: number, deadline: Instant) {
+  constructor(id: ConnectionId, limits: RelayLimits, keepAliveMs: number, deadline: Instant, pool: SegmentPool) {
     this.id = id;
-    this.control = new FrameQueue(MAX_CONTROL_FRAMES, limits.meshControlBytes);
-    this.disco = new FrameQueue(limits.discoPackets, limits.discoBytes);
-    this.data = new FrameQueue(limits.dataPackets, limits.dataBytes);
+    this.control = new FrameQueue(MAX_CONTROL_FRAMES, limits.meshControlBytes, pool);
+    this.disco = new FrameQueue(limits.discoPackets, limits.discoBytes, pool);
+    this.data = new FrameQueue(limits.dataPackets, limits.dataBytes, pool);
     this.keepAliveMs = keepAliveMs;
     this.deadline = deadline;
   }

@@ -16,6 +16,7 @@ import {
   peerGoneFrame,
   restartingFrame,
 } from "./frame.ts";
+import { SegmentPool } from "./frame-queue.ts";
 import {
   CLIENT_INFO_MAX_BYTES,
   CLIENT_INFO_MIN_BYTES,
@@ -80,6 +81,7 @@ export class DerpRelay {
   readonly #watchers = new Set<RelayConnectionState>();
   readonly #sink: FrameSink;
   readonly #withOutput: ConnectionId[] = [];
+  readonly #segments = new SegmentPool();
   readonly #toClose: { readonly id: ConnectionId; readonly reason: RelayCloseReason }[] = [];
   /** The connection whose bytes are being decoded. */
   #current: RelayConnectionState | undefined;
@@ -115,7 +117,7 @@ export class DerpRelay {
     }
     const jitterMs = this.#options.random.uint32() % KEEP_ALIVE_JITTER_MS;
     const deadline = addMs(now, HANDSHAKE_DEADLINE_MS);
-    const connection = new RelayConnectionState(id, this.#limits, KEEP_ALIVE_MS + jitterMs, deadline);
+    const connection = new RelayConnectionState(id, this.#limits, KEEP_ALIVE_MS + jitterMs, deadline, this.#segments);
     this.#connections.set(id, connection);
     this.metrics.connections++;
     this.#wakeBy(deadline);
@@ -173,7 +175,10 @@ export class DerpRelay {
     return this.#toClose.shift();
   }
 
-  /** Whole frames for a connection as one chunk of at most about `maxBytes`, owned by the caller. Call until undefined. */
+  /**
+   * Whole frames for a connection as one chunk of at most about `maxBytes`; call until undefined. The chunk stays as it is
+   * until it is given back with {@link releaseOutput}, which lets its memory be used again.
+   */
   takeOutput(id: ConnectionId, maxBytes: number): Uint8Array | undefined {
     const connection = this.#connections.get(id);
     if (connection === undefined) return undefined;
@@ -190,6 +195,11 @@ export class DerpRelay {
     if (chunk !== undefined) this.metrics.bytesSent += chunk.length;
     else connection.announced = false;
     return chunk;
+  }
+
+  /** Nobody reads this chunk of {@link takeOutput} any more. */
+  releaseOutput(chunk: Uint8Array): void {
+    this.#segments.giveBack(chunk);
   }
 
   /** Bytes waiting for a connection. */
