@@ -8,5 +8,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     pool: "forks",
     maxWorkers: 2,
+    // What every platform has; the other tiers run with the native module.
+    env: { CODER_NO_NATIVE: "1" },
   },
 });

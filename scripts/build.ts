@@ -56,6 +56,7 @@ export async function buildCli(): Promise<void> {
     // Native or optional parts: resolved from node_modules at run time, and only when they are used.
     external: [
       "@lydell/node-pty",
+      "udp-batch",
       "cpu-features",
       "./crypto/build/Release/sshcrypto.node",
       "./ssh-stdio.cjs",

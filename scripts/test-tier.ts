@@ -1,5 +1,6 @@
 /** `npm run test:interop`, `npm run test:natlab`: the tiers that need root and more than Node. */
 import { buildCli } from "./build.ts";
+import { buildNative } from "./build-native.ts";
 import { runVitest } from "./run-vitest.ts";
 
 const tier = process.argv[2];
@@ -8,4 +9,10 @@ if (tier !== "interop" && tier !== "natlab") {
   process.exit(2);
 }
 await buildCli();
+try {
+  await buildNative();
+} catch (error) {
+  if (tier === "interop") throw error;
+  process.stderr.write(`without the native module: ${(error as Error).message}\n`);
+}
 process.exit(await runVitest(`vitest.${tier}.config.ts`, tier, process.argv.slice(3)));

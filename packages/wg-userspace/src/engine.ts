@@ -285,6 +285,15 @@ export class Engine {
     else this.#receive(from, datagram, 0, datagram.length, now);
   }
 
+  /** As handleDatagram, of a WireGuard data packet that lies in an RX slot already; takes the slot. */
+  handleTransportSlot(from: UdpPath, slot: number, length: number, now: Instant): void {
+    this.#now = now;
+    if (this.#discovery?.blockDirect) {
+      this.#cipher.rx.release(slot);
+      this.drops.count("no-path");
+    } else this.#device.decapsulate(slot, length, from, now);
+  }
+
   /** One packet that the relay of `regionId` delivered from `source` (32-byte key); everything borrowed. */
   handleRelayPacket(
     regionId: number,

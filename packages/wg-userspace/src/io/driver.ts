@@ -17,6 +17,7 @@ import type { RelayState } from "./relay-connection.ts";
 import type { RelayDialer } from "./relay-dialer.ts";
 import { RelaySet } from "./relay-set.ts";
 import { TcpStream } from "./tcp-stream.ts";
+import { nativeAead } from "./udp-batch.ts";
 import { bindUdpSocket, type DatagramSocket } from "./udp-socket.ts";
 
 /** Datagrams handled before the batch is opened. */
@@ -77,6 +78,8 @@ export class Driver implements AsyncDisposable {
   #timerAt = Number.POSITIVE_INFINITY;
   #scheduled = false;
   #received = 0;
+  /** Defined while a batch is handed over, which nothing interrupts: the clock is not read for each of its packets. */
+  #turnAt: Instant | undefined;
   #closed = false;
   #interfaces = interfaceFingerprint();
 
@@ -98,7 +101,8 @@ export class Driver implements AsyncDisposable {
     this.#events = events;
     this.#logger = options.logger ?? silentLogger;
     const largest = (options.mtu ?? DEFAULT_MTU) + WIREGUARD_OVERHEAD_BYTES;
-    this.cipher = createPacketCipher({ stride: largest > STANDARD_STRIDE ? JUMBO_STRIDE : STANDARD_STRIDE });
+    const stride = largest > STANDARD_STRIDE ? JUMBO_STRIDE : STANDARD_STRIDE;
+    this.cipher = createPacketCipher({ stride }, nativeAead());
     this.engine = new Engine(
       options,
       { crypto: nodeCryptoSuite, random: nodeRandom, cipher: this.cipher, unixMs: unixMsAt, logger: this.#logger },
@@ -122,8 +126,10 @@ export class Driver implements AsyncDisposable {
         logger: this.#logger,
       },
       {
-        onPacket: (region, source, bytes, offset, length) =>
-          this.engine.handleRelayPacket(region, source, bytes, offset, length, monotonicNow()),
+        onPacket: (region, source, bytes, offset, length) => {
+          this.#turnAt ??= monotonicNow();
+          this.engine.handleRelayPacket(region, source, bytes, offset, length, this.#turnAt);
+        },
         onBatchEnd: this.#turn,
         onPeerGone: (region, peer) => this.engine.handleRelayPeerGone(region, peer, monotonicNow()),
         onDrain: this.#wake,
@@ -376,6 +382,13 @@ export class Driver implements AsyncDisposable {
       { port, cipher: this.cipher },
       {
         onDatagram: (address, from, datagram) => this.#datagram(address, from, datagram),
+        onTransport: (from, slot, length) => {
+          this.#turnAt ??= monotonicNow();
+          this.engine.handleTransportSlot(from, slot, length, this.#turnAt);
+        },
+        pathOf: (address, from) => this.engine.udpPathFrom(address, from, parseIp),
+        onTooLong: () => this.engine.drops.count("too-long"),
+        onBatchEnd: this.#turn,
         onDrain: this.#wake,
         onError: (error) => {
           this.#udp = undefined;
@@ -401,7 +414,9 @@ export class Driver implements AsyncDisposable {
     }
     const path = this.engine.udpPathFrom(address, port, parseIp);
     if (path === undefined) return;
-    this.engine.handleDatagram(path, datagram, monotonicNow());
+    const now = monotonicNow();
+    if (this.#turnAt !== undefined) this.#turnAt = now; // in the middle of a batch: time must not go back after it
+    this.engine.handleDatagram(path, datagram, now);
     if (++this.#received >= RECEIVE_BATCH) this.#runTurn();
     else this.#schedule();
   }
@@ -449,12 +464,14 @@ export class Driver implements AsyncDisposable {
   #runTurn(): void {
     this.#scheduled = false;
     this.#received = 0;
+    this.#turnAt = undefined;
     if (this.#closed) return;
     const now = monotonicNow();
     const due = this.engine.nextTimeout();
     if (due !== undefined && due <= now) this.engine.handleTimeout(now);
     const more = this.engine.flush(now);
     this.#relays.flush();
+    this.#udp?.flush();
     // Where a carrier is full, its drain starts the next turn.
     if (more && !(this.#udp !== undefined && this.#udp.waiting > 0)) this.#schedule();
     this.#rearm(this.engine.nextTimeout(), now);

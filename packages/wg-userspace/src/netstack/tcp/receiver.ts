@@ -142,7 +142,7 @@ export class Receiver {
     let edge = this.next + free;
     const step = Math.min(this.bufferBytes / 2, this.#peerSegmentBytes);
     if (edge < this.advertisedEdge + step) edge = this.advertisedEdge;
-    const unit = 2 ** scale;
+    const unit = 1 << scale;
     let field = Math.floor((edge - this.next) / unit);
     // Rounding down must not move the edge back.
     if (this.next + field * unit < this.advertisedEdge) field = Math.ceil((this.advertisedEdge - this.next) / unit);

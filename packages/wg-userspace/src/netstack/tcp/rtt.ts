@@ -43,7 +43,7 @@ export class RttEstimator {
 
   /** The timeout with its exponential back-off, capped. */
   get rtoMs(): number {
-    return Math.min(this.#baseRtoMs * 2 ** Math.min(this.backoff, 16), this.#maxRtoMs);
+    return Math.min(this.#baseRtoMs * (1 << Math.min(this.backoff, 16)), this.#maxRtoMs);
   }
 
   /** The path is another one: keep the timeout, forget what was the best. */

@@ -455,7 +455,7 @@ export class Sender {
   /** RFC 9293 §3.10.7.4, fifth: only a newer segment may change the window. */
   #updateWindow(segment: TcpSegment, ack: number, seqPosition: number, now: Instant): void {
     if (seqPosition < this.#windowSeq || (seqPosition === this.#windowSeq && ack < this.#windowAck)) return;
-    const window = segment.window * 2 ** this.windowScale;
+    const window = segment.window << this.windowScale; // at most 65535 << 14
     if (window > this.window || ack > this.#windowAck) this.#persistBackoff = 0;
     this.window = window;
     if (window > this.maxWindow) this.maxWindow = window;

@@ -1,0 +1,65 @@
+/** Made by {@link bind}; one per address family. */
+export interface UdpBatchSocket {
+  readonly __udpBatchSocket: never;
+}
+
+/** Whether ChaCha20-Poly1305 is offered: this Node exports its OpenSSL, and a known answer came out right. */
+export const hasAead: boolean;
+
+/**
+ * Seals the first `jobs` of the 32 job records at the start of `memory`, each of 64 bytes: key(32) counterLow(4)
+ * counterHigh(4) offset(4) length(4), little-endian; the tag is written behind the text. Wipes the records.
+ * @throws RangeError when a job does not lie within the memory.
+ */
+export function seal(memory: ArrayBuffer, jobs: number): void;
+/** As seal; the text of a wrong tag is zeroed. Returns the verdicts, bit i for job i, as a signed 32-bit number. */
+export function open(memory: ArrayBuffer, jobs: number): number;
+
+export interface BindOptions {
+  readonly family: 4 | 6;
+  /** 0 for any. */
+  readonly port: number;
+  /** Bytes asked for the kernel's buffers. */
+  readonly bufferBytes: number;
+  /** Where datagrams are received to and sent from; never detached while the socket is open. */
+  readonly memory: ArrayBuffer;
+  readonly onReadable: () => void;
+  /** Once after {@link watchWritable}. */
+  readonly onWritable: () => void;
+}
+
+/** Throws an Error whose `code` is that of the system call, such as "EADDRINUSE". */
+export function bind(options: BindOptions): UdpBatchSocket;
+export function port(socket: UdpBatchSocket): number;
+/** Safe to call twice. Afterwards the other functions throw, but for this one. */
+export function close(socket: UdpBatchSocket): void;
+
+/** Bytes of one address: family (4 or 6), 0, port (2, big-endian), address (4 or 16). */
+export const ADDRESS_BYTES: 20;
+/** Words of one record: slot, length, index of the address. */
+export const RECORD_WORDS: 3;
+/** Set in what `receive` returns when more is there that found no slot. */
+export const MORE: number;
+
+/**
+ * Receives into `slots`, offsets of free slots of `stride` bytes. Fills one record per datagram, in order of arrival; a datagram
+ * longer than a slot takes none and has slot -1. An address is written when it differs from that of the record before.
+ * @returns the number of records, with {@link MORE} when something is left.
+ */
+export function receive(
+  socket: UdpBatchSocket,
+  slots: Int32Array,
+  stride: number,
+  records: Int32Array,
+  addresses: Uint8Array,
+): number;
+
+/**
+ * Sends `count` records from the memory. Neighbours of equal length to one address leave as one system call.
+ * @returns how many the kernel took or refused for good, which counts as loss; less than `count`: its buffer is full.
+ */
+export function send(socket: UdpBatchSocket, records: Int32Array, count: number, addresses: Uint8Array): number;
+/** One datagram that is not in the memory. `hopLimit` 0: the usual one. False: not sent. */
+export function sendOne(socket: UdpBatchSocket, datagram: Uint8Array, address: Uint8Array, hopLimit: number): boolean;
+/** Calls `onWritable` once the kernel takes datagrams again. */
+export function watchWritable(socket: UdpBatchSocket): void;

@@ -1,0 +1,221 @@
+/**
+ * Throws hostile arguments at the native module: `node udp-batch-fuzz.ts MODULE SEED ROUNDS`. Run on a build with address checks,
+ * a read or write outside what was given ends the process. Every call must return or throw a JavaScript error.
+ */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { createRequire } from "node:module";
+import { setImmediate as turn } from "node:timers/promises";
+
+const [modulePath, seedText, roundsText] = process.argv.slice(2);
+const native = createRequire(import.meta.url)(modulePath!) as typeof import("udp-batch");
+let state = Number(seedText) >>> 0;
+/** xorshift32: the same seed gives the same run. */
+function random(below: number): number {
+  state ^= state << 13;
+  state ^= state >>> 17;
+  state ^= state << 5;
+  state >>>= 0;
+  return state % below;
+}
+
+const MEMORY_BYTES = 256 * 1024;
+const memory = new ArrayBuffer(MEMORY_BYTES);
+const words = new Int32Array(memory);
+const EDGES = [0, 1, -1, 15, 16, 17, 2047, 2048, 65_535, 65_536, MEMORY_BYTES, MEMORY_BYTES - 1, MEMORY_BYTES - 16];
+const ODD = [
+  undefined,
+  null,
+  "x",
+  {},
+  [],
+  () => 0,
+  1.5,
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  2 ** 40,
+  -1,
+  1n,
+  Symbol("s"),
+];
+
+function pick<T>(values: readonly T[]): T {
+  return values[random(values.length)]!;
+}
+
+function number(): number {
+  return random(3) === 0 ? pick(EDGES) : random(3) === 0 ? (random(2 ** 31) - 2 ** 30) * 2 : random(MEMORY_BYTES);
+}
+
+function ints(): Int32Array {
+  const out = new Int32Array(random(4) === 0 ? random(4_000) * 3 : random(80) * 3);
+  for (let i = 0; i < out.length; i++)
+    out[i] =
+      random(150) === 0
+        ? number()
+        : i % 3 === 1
+          ? random(1_500)
+          : i % 3 === 2
+            ? random(4)
+            : random(MEMORY_BYTES - 1_500);
+  return out;
+}
+
+function addresses(port: number): Uint8Array {
+  const out = new Uint8Array(random(5) === 0 ? random(60) : 20 * 80);
+  for (let at = 0; at + 20 <= out.length; at += 20) {
+    out.set([pick([4, 4, 4, 6, 0, 255]), random(256), port >> 8, port & 255, 127, 0, 0, 1], at);
+    if (random(4) === 0) out[at + 4 + random(16)] = random(256);
+  }
+  return out;
+}
+
+/** Mostly right, so that what lies behind the first check is reached as well. */
+function maybe<T>(value: T): T {
+  return random(12) === 0 ? (pick(ODD) as T) : value;
+}
+
+const counts = new Map<string, { returned: number; threw: number }>();
+function attempt(name: string, call: () => unknown): void {
+  const count = counts.get(name) ?? { returned: 0, threw: 0 };
+  counts.set(name, count);
+  try {
+    call();
+    count.returned++;
+  } catch (error) {
+    if (!(error instanceof Error) || error.message === "") throw error;
+    count.threw++;
+  }
+}
+
+function jobs(): void {
+  for (let i = 0; i < 32 * 16; i++) words[i] = random(2 ** 31);
+  for (let job = 0; job < 32; job++) {
+    words[job * 16 + 10] = random(20) === 0 ? number() : 2_048 + random(MEMORY_BYTES - 10_000);
+    words[job * 16 + 11] = random(20) === 0 ? number() : random(4) === 0 ? random(64) : random(4_000);
+  }
+}
+
+const sink = createSocket("udp4");
+sink.bind(0, "127.0.0.1");
+await once(sink, "listening");
+const sinkPort = sink.address().port;
+let heard = 0;
+sink.on("message", () => void heard++);
+
+type Socket = ReturnType<typeof native.bind>;
+const open: Socket[] = [];
+function bind(): void {
+  const options = {
+    family: pick([4, 6] as const),
+    port: 0,
+    bufferBytes: 1 << 20,
+    memory,
+    onReadable: () => undefined,
+    onWritable: () => undefined,
+  };
+  const bad = random(3) === 0 ? { ...options, [pick(Object.keys(options))]: pick(ODD) } : options;
+  attempt("bind", () => open.push(native.bind(random(10) === 0 ? (pick(ODD) as typeof options) : bad)));
+}
+
+const rounds = Number(roundsText);
+for (let round = 0; round < rounds; round++) {
+  if (open.length === 0 || (random(20) === 0 && open.length < 8)) bind();
+  const socket = random(30) === 0 ? (pick([...ODD, sink]) as Socket) : pick(open);
+  const ports = open.flatMap((each) => {
+    try {
+      return [native.port(each)];
+    } catch {
+      return []; // closed
+    }
+  });
+  const port = random(2) === 0 ? sinkPort : (pick(ports) ?? sinkPort);
+  switch (random(9)) {
+    case 0:
+      jobs();
+      attempt("seal", () =>
+        native.seal(
+          maybe(random(20) === 0 ? new ArrayBuffer(random(4_000)) : memory),
+          maybe(random(10) === 0 ? number() : random(33)),
+        ),
+      );
+      break;
+    case 1:
+      jobs();
+      attempt("open", () =>
+        native.open(
+          maybe(random(20) === 0 ? new ArrayBuffer(random(4_000)) : memory),
+          maybe(random(10) === 0 ? number() : random(33)),
+        ),
+      );
+      break;
+    case 2:
+    case 3: {
+      const records = ints();
+      attempt("send", () =>
+        native.send(
+          socket,
+          maybe(records),
+          maybe(random(8) === 0 ? number() : Math.floor(records.length / 3)),
+          maybe(addresses(port)),
+        ),
+      );
+      break;
+    }
+    case 4:
+    case 5: {
+      const slots = Int32Array.from({ length: random(6) === 0 ? random(5_000) : random(80) }, () =>
+        random(40) === 0 ? number() : random(MEMORY_BYTES - 1_600),
+      );
+      const room = random(8) === 0 ? random(200) : slots.length;
+      attempt("receive", () =>
+        native.receive(
+          socket,
+          maybe(slots),
+          maybe(random(10) === 0 ? number() : pick([0, 1, 64, 1_536])),
+          maybe(new Int32Array(room * 3)),
+          maybe(new Uint8Array(room * 20)),
+        ),
+      );
+      break;
+    }
+    case 6:
+      attempt("sendOne", () =>
+        native.sendOne(
+          socket,
+          maybe(new Uint8Array(random(3) === 0 ? random(70_000) : random(1_500))),
+          maybe(addresses(port)),
+          maybe(random(4) === 0 ? number() : random(256)),
+        ),
+      );
+      break;
+    case 7:
+      attempt("watchWritable", () => native.watchWritable(socket));
+      break;
+    case 8:
+      if (random(6) === 0) {
+        attempt("close", () => native.close(socket));
+        if (random(2) === 0) open.splice(open.indexOf(socket), open.includes(socket) ? 1 : 0);
+        attempt("close twice", () => native.close(socket));
+      }
+      break;
+  }
+  if (round % 50 === 0) await turn();
+}
+for (const socket of open) native.close(socket);
+// A buffer that goes away while a socket holds it.
+const gone = new ArrayBuffer(64 * 1024);
+const last = native.bind({
+  family: 4,
+  port: 0,
+  bufferBytes: 1 << 16,
+  memory: gone,
+  onReadable: () => undefined,
+  onWritable: () => undefined,
+});
+structuredClone(gone, { transfer: [gone] });
+attempt("detached", () => native.send(last, Int32Array.of(0, 100, 0), 1, addresses(sinkPort)));
+native.close(last);
+sink.close();
+await turn();
+process.stdout.write(`${JSON.stringify({ heard, ...Object.fromEntries(counts) })}\n`);
