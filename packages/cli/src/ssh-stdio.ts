@@ -4,6 +4,7 @@
  */
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { drainInto } from "wg-userspace/io/drain-into";
 import { writeBugReport } from "./errors/bug-report.ts";
 import { isCancelled, renderUserError, toUserError } from "./errors/present.ts";
 import { CancelledError, EXIT } from "./errors/user-error.ts";
@@ -68,7 +69,7 @@ async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void
     await Promise.race([
       stopped,
       pipeline(process.stdin, stream, { signal, end: true }).then(() => drained(stream)),
-      pipeline(stream, process.stdout, { signal, end: false }).then(async () => {
+      drainInto(stream, process.stdout, { signal, end: false }).then(async () => {
         // When the workspace ends it first, there is a reason, and it may come a moment later.
         if (!process.stdin.readableEnded) await sleep(REASON_WAIT_MS);
       }),

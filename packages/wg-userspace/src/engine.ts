@@ -1,3 +1,4 @@
+import { copyInto } from "./base/bytes.ts";
 import { type DropCounts, Drops, EngineError } from "./base/errors.ts";
 import { earliest, type Instant } from "./base/instant.ts";
 import type { AddrPort, IpAddress, IpPrefix } from "./base/ip.ts";
@@ -378,7 +379,7 @@ export class Engine {
         return;
       }
     }
-    copyInto(memory.bytes, slot, bytes, offset, length);
+    copyInto(bytes, offset, length, memory.bytes, slot);
     this.#device.decapsulate(slot, length, path, now);
   }
 
@@ -494,10 +495,4 @@ function statusOf(peer: Peer): PeerStatus {
     rxBytes: peer.rxBytes,
     txBytes: peer.txBytes,
   };
-}
-
-/** Copies one received message into its slot. */
-function copyInto(target: Uint8Array, at: number, bytes: Uint8Array, offset: number, length: number): void {
-  if (offset === 0 && length === bytes.length) target.set(bytes, at);
-  else target.set(bytes.subarray(offset, offset + length), at);
 }

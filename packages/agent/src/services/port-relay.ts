@@ -2,6 +2,7 @@ import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Logger } from "wg-userspace/base/ports";
+import { drainInto } from "wg-userspace/io/drain-into";
 import type { TcpRequest } from "wg-userspace/netstack/stack";
 
 /** Loopback answers at once or never. */
@@ -62,7 +63,7 @@ export class PortRelay {
     }
     this.#open.add(socket);
     try {
-      await Promise.all([pipeline(socket, stream), pipeline(stream, socket)]);
+      await Promise.all([pipeline(socket, stream), drainInto(stream, socket)]);
     } catch (error) {
       this.#logger.log("debug", "relayed connection ended", { port: request.local.port, error: String(error) });
     } finally {

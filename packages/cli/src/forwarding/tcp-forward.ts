@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import type { Logger } from "wg-userspace/base/ports";
+import { drainInto } from "wg-userspace/io/drain-into";
 import { listenAddresses, listenFailure } from "./listen.ts";
 import { type ForwardSpec, type ForwardTarget, formatEnd } from "./spec.ts";
 
@@ -105,7 +105,7 @@ export class TcpForward {
 
 /** Each direction ends on its own, as in TCP. */
 export async function joined(a: Duplex, b: Duplex): Promise<void> {
-  await Promise.all([pipeline(a, b), pipeline(b, a)]);
+  await Promise.all([drainInto(a, b), drainInto(b, a)]);
 }
 
 export function reasonOf(error: unknown): string {

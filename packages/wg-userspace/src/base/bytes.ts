@@ -23,6 +23,26 @@ export function copyBytes(bytes: Uint8Array, start = 0, end = bytes.length): Uin
   return new Uint8Array(bytes.subarray(start, end));
 }
 
+/** Node's own Uint8Array copies from one array to another without a view in between; cores know no Node types. */
+const nativeCopy = (
+  globalThis as {
+    readonly Buffer?: {
+      readonly prototype: {
+        copy(this: Uint8Array, target: Uint8Array, at: number, start: number, end: number): number;
+      };
+    };
+  }
+).Buffer?.prototype.copy;
+
+/**
+ * Copies source[offset, offset + length) to `target`, from `at` on. For every packet: allocates nothing on Node, where it
+ * takes half the time of `target.set(source.subarray(…), at)`, which is what it does elsewhere.
+ */
+export const copyInto: (source: Uint8Array, offset: number, length: number, target: Uint8Array, at: number) => void =
+  nativeCopy === undefined
+    ? (source, offset, length, target, at) => target.set(source.subarray(offset, offset + length), at)
+    : (source, offset, length, target, at) => void nativeCopy.call(source, target, at, offset, offset + length);
+
 /** Not constant-time: for public values only. Secrets are compared with CryptoSuite.equal. */
 export function bytesEqual(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;

@@ -1,3 +1,4 @@
+import { copyInto } from "../base/bytes.ts";
 import { HEADER_BYTES, payloadLengthAt, writeHeader } from "./frame.ts";
 
 const FIRST_SEGMENT_BYTES = 2 * 1024;
@@ -99,7 +100,7 @@ export class FrameQueue {
     const segment = this.#segmentFor(HEADER_BYTES + payload);
     const keyAt = writeHeader(segment.bytes, segment.end, type, payload);
     segment.bytes.set(key, keyAt);
-    segment.bytes.set(bytes.subarray(offset, offset + length), keyAt + key.length);
+    copyInto(bytes, offset, length, segment.bytes, keyAt + key.length);
     this.#added(segment, HEADER_BYTES + payload);
     return dropped;
   }

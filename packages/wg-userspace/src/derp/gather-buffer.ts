@@ -1,3 +1,4 @@
+import { copyInto } from "../base/bytes.ts";
 import { writeHeader } from "./frame.ts";
 
 const FIRST_CAPACITY = 4096;
@@ -42,7 +43,7 @@ export class GatherBuffer {
       this.#bytes.set(secondKey, at);
       at += secondKey.length;
     }
-    this.#bytes.set(bytes.subarray(offset, offset + length), at);
+    copyInto(bytes, offset, length, this.#bytes, at);
     this.#length = at + length;
   }
 

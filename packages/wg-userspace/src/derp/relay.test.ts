@@ -324,6 +324,20 @@ describe("who may use the relay", () => {
     expect(b.received.length).toBe(1);
   });
 
+  it("[17] of several connections that are held with one key, those still there go on together", () => {
+    let known = false;
+    const net = newRelay({ admit: () => known, holdUnknown: true });
+    const [first, gone, second] = [1, 1, 1].map((who) => net.connect(privateKeys[who]!));
+    const other = net.connect(privateKeys[2]!);
+    net.pump();
+    net.relay.connectionClosed(gone!.id, net.now);
+    known = true;
+    net.relay.admitHeld(first!.publicKey, net.now);
+    net.pump();
+    expect([first!.ready, second!.ready, gone!.ready, other.ready]).toEqual([true, true, false, false]);
+    expect(net.relay.metrics.clients).toBe(2);
+  });
+
   it("[17] a key that stays unknown is closed when the handshake's time is over", () => {
     const net = newRelay({ admit: () => false, holdUnknown: true });
     const stranger = net.connect(privateKeys[2]!);

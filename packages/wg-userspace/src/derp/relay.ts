@@ -1,4 +1,4 @@
-import { bytesEqual, utf8 } from "../base/bytes.ts";
+import { hexEncode, utf8 } from "../base/bytes.ts";
 import { addMs, type Instant } from "../base/instant.ts";
 import { type Logger, silentLogger } from "../base/ports.ts";
 import {
@@ -76,7 +76,8 @@ export class DerpRelay {
   readonly #serverKeyFrame: Uint8Array;
   readonly #meshKeyHash: Uint8Array | undefined;
   readonly #connections = new Map<ConnectionId, RelayConnectionState>();
-  readonly #held = new Set<RelayConnectionState>();
+  /** By key in hexadecimal: after a restart everybody is held, and everybody's key becomes known. */
+  readonly #held = new Map<string, Set<RelayConnectionState>>();
   readonly #peers: KeyTable<RelayPeer>;
   readonly #watchers = new Set<RelayConnectionState>();
   readonly #sink: FrameSink;
@@ -226,10 +227,11 @@ export class DerpRelay {
   /** A key may use the relay from now on: clients that were held for it go on. */
   admitHeld(publicKey: Uint8Array, now: Instant): void {
     this.#now = now;
-    for (const connection of this.#held) {
+    const connections = this.#held.get(hexEncode(publicKey)) ?? [];
+    this.#held.delete(hexEncode(publicKey));
+    for (const connection of connections) {
       const { held } = connection;
-      if (held === undefined || !bytesEqual(held.publicKey, publicKey)) continue;
-      this.#held.delete(connection);
+      if (held === undefined) continue;
       connection.held = undefined;
       this.#welcome(connection, held.publicKey, held.boxKey);
     }
@@ -395,7 +397,7 @@ export class DerpRelay {
         return;
       }
       from.held = { publicKey: copyOf(opened.publicKey, 0, opened.publicKey.length), boxKey: opened.boxKey };
-      this.#held.add(from);
+      this.#hold(from, hexEncode(from.held.publicKey));
       return;
     }
     this.#welcome(from, opened.publicKey, opened.boxKey);
@@ -440,7 +442,7 @@ export class DerpRelay {
   #remove(connection: RelayConnectionState): void {
     this.#connections.delete(connection.id);
     this.#watchers.delete(connection);
-    if (this.#held.delete(connection)) connection.held?.boxKey.fill(0);
+    if (connection.held !== undefined) this.#letGo(connection, connection.held);
     connection.decoder.stop();
     const undelivered = connection.data.frames + connection.disco.frames;
     for (let i = 0; i < undelivered; i++) this.#drop("connection-closed");
@@ -459,6 +461,20 @@ export class DerpRelay {
       for (const to of other.connections) this.#sendPeerGone(to, peer.key, PeerGoneReason.disconnected);
     for (const watcher of this.#watchers) this.#sendPeerGone(watcher, peer.key, PeerGoneReason.disconnected);
     this.#dropIfUnused(peer);
+  }
+
+  #hold(connection: RelayConnectionState, key: string): void {
+    const others = this.#held.get(key);
+    if (others === undefined) this.#held.set(key, new Set([connection]));
+    else others.add(connection);
+  }
+
+  #letGo(connection: RelayConnectionState, held: NonNullable<RelayConnectionState["held"]>): void {
+    const key = hexEncode(held.publicKey);
+    const others = this.#held.get(key);
+    others?.delete(connection);
+    if (others?.size === 0) this.#held.delete(key);
+    held.boxKey.fill(0);
   }
 
   #peerFor(publicKey: Uint8Array): RelayPeer {

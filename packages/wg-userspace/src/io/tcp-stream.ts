@@ -63,6 +63,11 @@ export class TcpStream extends Duplex {
     return this;
   }
 
+  /** {@link TcpConnection.giveBack}, for consumers that know when they are done with a chunk: it is used for what comes next. */
+  giveBack(chunk: Uint8Array): void {
+    this.#connection.giveBack(chunk);
+  }
+
   override _read(): void {
     this.#wanted = true;
     this.#pull();

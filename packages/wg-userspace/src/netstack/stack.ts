@@ -17,10 +17,10 @@ import { PathMtuCache } from "./path-mtu.ts";
 import { Pinger, type PingKind } from "./pinger.ts";
 import { Reassembly } from "./reassembly.ts";
 import { SipHash } from "./siphash.ts";
+import { ChunkPool } from "./tcp/chunk-pool.ts";
 import { type PassiveOpen, TcpConnection, type TcpHost, TRANSMIT_IDLE, TRANSMIT_NO_SLOT } from "./tcp/connection.ts";
 import { Backlog, PendingRequest, TcpListener, type TcpRequestHandler } from "./tcp/listener.ts";
 import { TCP_DEFAULTS, type TcpDefaults, type TcpOptions } from "./tcp/options.ts";
-import { ChunkPool } from "./tcp/send-buffer.ts";
 import { TokenBucket } from "./token-bucket.ts";
 import { type UdpHandler, UdpSendQueue, type UdpSendResult, UdpSocket } from "./udp.ts";
 import {
@@ -98,8 +98,8 @@ const EPHEMERAL_FIRST = 32768;
 const EPHEMERAL_COUNT = 65536 - EPHEMERAL_FIRST;
 /** RFC 5961 §7. */
 const CHALLENGES_PER_SECOND = 100;
-/** Full send chunks kept for reuse: 4 MB. */
-const POOLED_CHUNKS = 64;
+/** Full chunks of stream buffers kept for reuse while streams run: 16 MB, what one fast stream may need. */
+const POOLED_CHUNKS = 256;
 
 type TableValue = TcpConnection | PendingRequest;
 
@@ -828,6 +828,7 @@ export class Netstack {
         this.#timeWaits.delete(connection);
         this.#heap.remove(connection);
         this.#table.delete(connection, connection.local, connection.remote);
+        this.#host.chunks.clear();
       },
     };
   }

@@ -148,6 +148,7 @@ export class TcpConnection {
     this.#receiver = new Receiver(
       tcp.initialReceiveBufferBytes,
       Math.max(options.maxReceiveBufferBytes ?? tcp.maxReceiveBufferBytes, 1),
+      host.chunks,
     );
     this.#sender = new Sender(identity.iss, 1, new SendBuffer(host.chunks), this.#timers, tcp, {
       nagle: options.noDelay === false,
@@ -215,7 +216,7 @@ export class TcpConnection {
 
   /**
    * The next in-order bytes, at most 64 KiB, removed from the receive buffer; owned by the caller. Undefined when there
-   * are none now.
+   * are none now. Whoever has no more use for them gives them to {@link giveBack}, or to the collector.
    */
   read(): Uint8Array | undefined {
     const receiver = this.#receiver;
@@ -227,6 +228,11 @@ export class TcpConnection {
     }
     if (receiver.finished && receiver.reassembly.readableLength === 0) this.#raise(EVENT_END);
     return chunk;
+  }
+
+  /** Bytes that came from read() are not used any more, in the order in which they were read; nobody touches them again. */
+  giveBack(chunk: Uint8Array): void {
+    this.#host.chunks.giveBack(chunk);
   }
 
   /** Copies into the send buffer. @returns bytes taken, 0 … length; after fewer than length, onWritable follows. */
@@ -507,9 +513,8 @@ export class TcpConnection {
       this.#lastDataAt = now;
       askedForAck = receiver.receive(memory.bytes, segment.payloadOffset, segment.payloadLength, position, now);
       if (receiver.reassembly.readableLength > readable) this.#raise(EVENT_READABLE);
-      const echoedAt = this.#echoedAt(segment, now);
-      const rttMs = echoedAt >= 0 && segment.payloadLength >= this.#sender.mss / 2 ? now - echoedAt : 0;
-      receiver.tune(rttMs > 0 ? rttMs : (this.#sender.rtt.srttMs ?? 0), now);
+      const ageMs = segment.payloadLength >= this.#sender.mss / 2 ? this.#echoAgeMs(segment, now) : -1;
+      receiver.tune(ageMs, this.#sender.rtt, now);
       this.#trimAt = now + TRIM_AFTER_MS;
       if (!this.#timers.armed(HOUSEKEEPING)) this.#scheduleHousekeeping();
     }
@@ -654,6 +659,7 @@ export class TcpConnection {
     if (now >= this.#trimAt) {
       this.#trimAt = Number.POSITIVE_INFINITY;
       this.#receiver.reassembly.trim();
+      this.#host.chunks.clear();
     }
     if (now >= this.#mtuSearch.retryAt) this.#retryMtu();
     this.#scheduleHousekeeping();
@@ -720,9 +726,14 @@ export class TcpConnection {
 
   /** When we made the timestamp that a segment echoes; -1 when unknown. */
   #echoedAt(segment: TcpSegment, now: Instant): number {
-    if (!this.#offerTimestamps || !segment.hasTimestamps || (segment.flags & ACK) === 0) return -1;
-    const ageMs = (this.#timestamp(now) - segment.tsEcho) | 0;
+    const ageMs = this.#echoAgeMs(segment, now);
     return ageMs < 0 ? -1 : Math.max(Math.floor(now) - ageMs, 0);
+  }
+
+  /** How many whole ms ago that was; -1 when unknown. */
+  #echoAgeMs(segment: TcpSegment, now: Instant): number {
+    if (!this.#offerTimestamps || !segment.hasTimestamps || (segment.flags & ACK) === 0) return -1;
+    return Math.max((this.#timestamp(now) - segment.tsEcho) | 0, -1);
   }
 
   #answerOutOfWindow(segment: TcpSegment, now: Instant): void {

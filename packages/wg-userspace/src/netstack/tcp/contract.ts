@@ -3,9 +3,9 @@ import type { Instant } from "../../base/instant.ts";
 import type { AddrPort } from "../../base/ip.ts";
 import type { ChecksumFunction } from "../../base/ports.ts";
 import type { PacketOutput } from "../packet-output.ts";
+import type { ChunkPool } from "./chunk-pool.ts";
 import type { TcpConnection } from "./connection.ts";
 import type { TcpDefaults } from "./options.ts";
-import type { ChunkPool } from "./send-buffer.ts";
 
 /** RFC 9293 §3.3.2. LISTEN is a TcpListener. */
 export type TcpState =

@@ -1,13 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { instant } from "../../base/instant.ts";
+import { ChunkPool, FULL_CHUNK_BYTES } from "./chunk-pool.ts";
 import { Cubic } from "./cubic.ts";
 import { HyStart } from "./hystart.ts";
 import { MAX_PIECES, Reassembly } from "./reassembly.ts";
 import { Reno } from "./reno.ts";
 import { RttEstimator } from "./rtt.ts";
 import { Scoreboard } from "./scoreboard.ts";
-import { ChunkPool, SendBuffer } from "./send-buffer.ts";
+import { SendBuffer } from "./send-buffer.ts";
 import { before32, positionOf, wireSeq } from "./seq.ts";
 import { TcpTimers } from "./timers.ts";
 
@@ -116,12 +117,68 @@ class SlowReassembly {
   }
 }
 
+describe("chunks given back", () => {
+  const received = (pool: ChunkPool, fill: number): { reassembly: Reassembly; read: () => Uint8Array } => {
+    const reassembly = new Reassembly(pool);
+    const packet = new Uint8Array(1200).fill(fill);
+    let position = 1;
+    return {
+      reassembly,
+      // Packets until a whole chunk is full, then all of it.
+      read: () => {
+        for (;;) {
+          reassembly.insert(packet, 0, packet.length, position, 0);
+          position += packet.length;
+          if (reassembly.readableLength < FULL_CHUNK_BYTES) continue;
+          const chunk = reassembly.read()!;
+          if (chunk.length === FULL_CHUNK_BYTES) return chunk;
+        }
+      },
+    };
+  };
+
+  test("are used again, once all of them came back", () => {
+    const pool = new ChunkPool(4);
+    const chunk = received(pool, 1).read();
+    pool.giveBack(chunk.subarray(0, 1000));
+    expect(pool.lease().buffer).not.toBe(chunk.buffer);
+    pool.giveBack(chunk.subarray(1000));
+    expect(pool.lease().buffer).toBe(chunk.buffer);
+    expect(pool.lease().buffer).not.toBe(chunk.buffer);
+  });
+
+  test("are left alone when a piece was kept, comes twice, or never was ours", () => {
+    const pool = new ChunkPool(4);
+    const chunk = received(pool, 2).read();
+    pool.giveBack(chunk.subarray(1000)); // the reader kept what is before
+    pool.giveBack(chunk.subarray(0, 40_000));
+    pool.giveBack(chunk.subarray(0, 40_000));
+    pool.giveBack(new Uint8Array(FULL_CHUNK_BYTES));
+    for (let i = 0; i < 4; i++) expect(pool.lease().buffer).not.toBe(chunk.buffer);
+  });
+
+  test("never show one stream what another one received", () => {
+    const pool = new ChunkPool(4);
+    const [one, other] = [received(pool, 3), received(pool, 4)];
+    for (let i = 0; i < 20; i++) {
+      for (const [stream, fill] of [
+        [one, 3],
+        [other, 4],
+      ] as const) {
+        const chunk = stream.read();
+        expect(chunk.every((byte) => byte === fill)).toBe(true);
+        pool.giveBack(chunk);
+      }
+    }
+  });
+});
+
 describe("reassembly", () => {
   test("any order of overlapping segments yields the stream, and SACK blocks name exactly the pieces", () => {
     const segments = fc.array(fc.tuple(fc.nat(300), fc.integer({ min: 1, max: 60 }), fc.boolean()), { maxLength: 60 });
     fc.assert(
       fc.property(segments, (list) => {
-        const fast = new Reassembly();
+        const fast = new Reassembly(new ChunkPool(4));
         const slow = new SlowReassembly();
         const blocks = new Float64Array(8);
         let read = 1;
@@ -159,14 +216,14 @@ describe("reassembly", () => {
     );
   });
   test("keeps a bounded number of pieces and says when it drops one", () => {
-    const reassembly = new Reassembly();
+    const reassembly = new Reassembly(new ChunkPool(4));
     const byte = Uint8Array.of(1);
     for (let i = 0; i < MAX_PIECES; i++) expect(reassembly.insert(byte, 0, 1, 3 + 2 * i, 0)).toBe(true);
     expect(reassembly.insert(byte, 0, 1, 3 + 2 * MAX_PIECES, 0)).toBe(false);
     expect(reassembly.pieceCount).toBe(MAX_PIECES);
   });
   test("lets go of its memory when everything was read", () => {
-    const reassembly = new Reassembly();
+    const reassembly = new Reassembly(new ChunkPool(4));
     reassembly.insert(new Uint8Array(100), 0, 100, 1, 0);
     reassembly.trim();
     expect(reassembly.capacityBytes).toBeGreaterThan(0);

@@ -1,6 +1,8 @@
+import { copyInto } from "../../base/bytes.ts";
+import { type ChunkPool, FULL_CHUNK_BYTES } from "./chunk-pool.ts";
+
 /** Out-of-order pieces one connection keeps track of. More are dropped: the peer sends them again. */
 export const MAX_PIECES = 4096;
-const MAX_CHUNK_BYTES = 65536;
 const MIN_CHUNK_BYTES = 2048;
 /** A chunk filled faster than this is followed by one of twice the size, slower by one of half. */
 const FAST_FILL_MS = 100;
@@ -10,6 +12,7 @@ const FAST_FILL_MS = 100;
  * [readPosition, next) is readable, beyond `next` lie the out-of-order pieces. The first byte of the stream is position 1.
  */
 export class Reassembly {
+  readonly #pool: ChunkPool;
   #chunks: Uint8Array[] = [];
   #starts: number[] = [];
   #chunkBytes = MIN_CHUNK_BYTES;
@@ -24,6 +27,10 @@ export class Reassembly {
   /** The part of the last insert that had been received before; start = end when none. */
   duplicateStart = 0;
   duplicateEnd = 0;
+
+  constructor(pool: ChunkPool) {
+    this.#pool = pool;
+  }
 
   get readableLength(): number {
     return this.next - this.readPosition;
@@ -57,7 +64,8 @@ export class Reassembly {
   }
 
   /**
-   * The next readable bytes, at most one chunk's worth; owned by the caller. Undefined when there are none.
+   * The next readable bytes, at most one chunk's worth; owned by the caller, who may give them to {@link ChunkPool.giveBack}.
+   * Undefined when there are none.
    */
   read(): Uint8Array | undefined {
     if (this.readPosition >= this.next) return undefined;
@@ -199,7 +207,7 @@ export class Reassembly {
       const chunk = this.#chunks[index]!;
       const inChunk = at - this.#starts[index]!;
       const take = Math.min(end - at, chunk.length - inChunk);
-      chunk.set(source.subarray(from, from + take), inChunk);
+      copyInto(source, from, take, chunk, inChunk);
       at += take;
       from += take;
       index++;
@@ -214,12 +222,19 @@ export class Reassembly {
     while (covered < end) {
       const fast = nowMs - this.#chunkMadeAt < FAST_FILL_MS;
       this.#chunkBytes = fast
-        ? Math.min(this.#chunkBytes * 2, MAX_CHUNK_BYTES)
+        ? Math.min(this.#chunkBytes * 2, FULL_CHUNK_BYTES)
         : Math.max(this.#chunkBytes / 2, MIN_CHUNK_BYTES);
       this.#chunkMadeAt = nowMs;
-      this.#chunks.push(new Uint8Array(this.#chunkBytes));
+      this.#chunks.push(this.#newChunk());
       this.#starts.push(covered);
       covered += this.#chunkBytes;
     }
+  }
+
+  #newChunk(): Uint8Array {
+    if (this.#chunkBytes < FULL_CHUNK_BYTES) return new Uint8Array(this.#chunkBytes);
+    const chunk = this.#pool.lease();
+    this.#pool.lend(chunk);
+    return chunk;
   }
 }

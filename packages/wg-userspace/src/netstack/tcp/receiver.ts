@@ -1,7 +1,9 @@
 import type { Instant } from "../../base/instant.ts";
 import type { PacketMemory } from "../../base/ports.ts";
 import { MAX_SACK_BLOCKS } from "../wire/tcp.ts";
+import type { ChunkPool } from "./chunk-pool.ts";
 import { Reassembly } from "./reassembly.ts";
+import type { RttEstimator } from "./rtt.ts";
 import { before32, wireSeq } from "./seq.ts";
 
 /** RFC 7323 §5.5: a timestamp older than this says nothing. */
@@ -18,7 +20,7 @@ const SACK_SCRATCH = new Float64Array(2 * MAX_SACK_BLOCKS);
 
 /** The receiving half of a connection: what arrived, what the peer may send, when to acknowledge. */
 export class Receiver {
-  readonly reassembly = new Reassembly();
+  readonly reassembly: Reassembly;
   readonly #maxBufferBytes: number;
   /** Undelivered in-order bytes plus window never exceed this. Grows with what the reader takes per round trip. */
   bufferBytes: number;
@@ -53,7 +55,8 @@ export class Receiver {
   #measurePosition = 1;
   #lastTaken = 0;
 
-  constructor(initialBufferBytes: number, maxBufferBytes: number) {
+  constructor(initialBufferBytes: number, maxBufferBytes: number, pool: ChunkPool) {
+    this.reassembly = new Reassembly(pool);
     this.bufferBytes = Math.min(initialBufferBytes, maxBufferBytes);
     this.#maxBufferBytes = maxBufferBytes;
   }
@@ -213,11 +216,14 @@ export class Receiver {
   /**
    * Once per round trip: a reader that keeps up gets a buffer for twice what it took, four times while the rate still
    * grows. So the window is never what limits a transfer, and a reader that does not read gets nothing more.
-   * @param rttMs Round trip as the receiver sees it, from the timestamp echo of a data segment; or our own estimate.
+   * @param ageMs Whole ms since we made the timestamp that a data segment echoes, negative when it echoes none: the round trip as
+   *   the receiver sees it. (Whole, since fractions would be boxed for every packet.)
+   * @param rtt Our own estimate, for when there is no such segment.
    */
-  tune(rttMs: number, now: Instant): void {
-    if (rttMs > 0)
-      this.#rttMs = this.#rttMs === 0 || rttMs < this.#rttMs ? rttMs : this.#rttMs + (rttMs - this.#rttMs) / 8;
+  tune(ageMs: number, rtt: RttEstimator, now: Instant): void {
+    const seenMs = ageMs < 0 ? 0 : now - Math.floor(now) + ageMs;
+    if (seenMs > 0) this.#noteRtt(seenMs);
+    else if (rtt.srttMs !== undefined) this.#noteRtt(rtt.srttMs);
     if (now - this.#measureStart < Math.max(this.#rttMs, 1)) return;
     const read = this.reassembly.readPosition;
     const taken = read - this.#measurePosition;
@@ -229,6 +235,10 @@ export class Receiver {
     }
     this.#measureStart = now;
     this.#measurePosition = read;
+  }
+
+  #noteRtt(rttMs: number): void {
+    this.#rttMs = this.#rttMs === 0 || rttMs < this.#rttMs ? rttMs : this.#rttMs + (rttMs - this.#rttMs) / 8;
   }
 
   /** RFC 5681 §4.1: after a pause acknowledge at once again. */

@@ -1,21 +1,6 @@
-/** Chunks that were acknowledged, for the next write. Shared by all connections of a stack. */
-export class ChunkPool {
-  readonly #free: Uint8Array[] = [];
-  readonly #limit: number;
+import { copyInto } from "../../base/bytes.ts";
+import type { ChunkPool } from "./chunk-pool.ts";
 
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-  /** A chunk of exactly FULL_CHUNK_BYTES; its content is whatever was there. */
-  lease(): Uint8Array {
-    return this.#free.pop() ?? new Uint8Array(FULL_CHUNK_BYTES);
-  }
-  release(chunk: Uint8Array): void {
-    if (chunk.length === FULL_CHUNK_BYTES && this.#free.length < this.#limit) this.#free.push(chunk);
-  }
-}
-
-export const FULL_CHUNK_BYTES = 65536;
 const FIRST_CHUNK_BYTES = 2048;
 
 /**
@@ -60,7 +45,7 @@ export class SendBuffer {
       const chunk = this.#chunks[this.#chunks.length - 1]!;
       const take = Math.min(this.#tailFree, bytes.length - from);
       const at = chunk.length - this.#tailFree;
-      chunk.set(from === 0 && take === bytes.length ? bytes : bytes.subarray(from, from + take), at);
+      copyInto(bytes, from, take, chunk, at);
       this.#tailFree -= take;
       from += take;
       this.#end += take;
@@ -77,7 +62,7 @@ export class SendBuffer {
       const chunk = this.#chunks[index]!;
       const inChunk = from - this.#starts[index]!;
       const take = Math.min(left, chunk.length - inChunk);
-      out.set(chunk.subarray(inChunk, inChunk + take), at);
+      copyInto(chunk, inChunk, take, out, at);
       left -= take;
       at += take;
       from += take;
