@@ -41,8 +41,19 @@ export async function buildCli(): Promise<void> {
   const stamp = join(outdir, ".fingerprint");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === fingerprint) return;
   mkdirSync(outdir, { recursive: true });
+  const { "ssh-stdio": sshStdio, ...others } = ENTRIES;
+  await bundle(others);
+  // A native module takes milliseconds to load, and what it speeds up is the relay by WebSocket.
+  await bundle({ "ssh-stdio": sshStdio }, { "process.env.WS_NO_BUFFER_UTIL": '"1"' });
+  writeFileSync(stamp, fingerprint);
+}
+
+async function bundle(
+  entries: Readonly<Record<string, string>>,
+  define: Readonly<Record<string, string>> = {},
+): Promise<void> {
   await build({
-    entryPoints: Object.entries(ENTRIES).map(([out, path]) => ({ in: join(root, path), out })),
+    entryPoints: Object.entries(entries).map(([out, path]) => ({ in: join(root, path), out })),
     outdir,
     bundle: true,
     platform: "node",
@@ -57,16 +68,16 @@ export async function buildCli(): Promise<void> {
     external: [
       "@lydell/node-pty",
       "udp-batch",
+      "bufferutil",
       "cpu-features",
       "./crypto/build/Release/sshcrypto.node",
       "./ssh-stdio.cjs",
       "./cli.cjs",
     ],
     // import.meta.url does not exist in CommonJS output.
-    define: { "import.meta.url": "__bundleUrl" },
+    define: { "import.meta.url": "__bundleUrl", ...define },
     banner: { js: 'const __bundleUrl = require("node:url").pathToFileURL(__filename).href;' },
   });
-  writeFileSync(stamp, fingerprint);
 }
 
 function sourceFingerprint(): string {
