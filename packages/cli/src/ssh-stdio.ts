@@ -46,6 +46,7 @@ async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void
   const { connection, workspace } = await connectWorkspace({
     ...connectOptions(line),
     deployment,
+    firstPort: SSH_PORT,
     signal,
     logger,
     onStage: (text) => logger.log("debug", text),

@@ -8,9 +8,9 @@ import { parseWorkspaceName } from "coder-protocol/names";
 import { Deployment } from "./api.ts";
 import { ClientError } from "./client-error.ts";
 import { WorkspaceConnection, type WorkspaceConnectionOptions } from "./workspace-connection.ts";
-import { chooseAgent, findWorkspace } from "./workspaces.ts";
+import { askConnectionInfo, chooseAgent, findWorkspace } from "./workspaces.ts";
 
-export interface ConnectOptions extends Omit<WorkspaceConnectionOptions, "deployment" | "agentId"> {
+export interface ConnectOptions extends Omit<WorkspaceConnectionOptions, "deployment" | "agentId" | "connectionInfo"> {
   /** The deployment's access URL. */
   readonly url: string | URL;
   /** A user's session token: "coder tokens create" makes one. */
@@ -29,11 +29,13 @@ export async function connectWorkspace(options: ConnectOptions): Promise<Workspa
   const name = parseWorkspaceName(workspace);
   const deployment = new Deployment({ url: new URL(url), token });
   const request = options.signal === undefined ? {} : { signal: options.signal };
+  const connectionInfo = askConnectionInfo(deployment, request);
+  connectionInfo.catch(() => undefined); // heard below, unless there is no such workspace
   const found = await findWorkspace(deployment, name, request);
   if (found.buildStatus !== "running") {
     throw new ClientError("ERR_AGENT_UNREACHABLE", `Workspace "${found.name}" is not running`, {
       detail: `its status is "${found.buildStatus}"`,
     });
   }
-  return WorkspaceConnection.open({ ...rest, deployment, agentId: chooseAgent(found, name.agent).id });
+  return WorkspaceConnection.open({ ...rest, deployment, connectionInfo, agentId: chooseAgent(found, name.agent).id });
 }

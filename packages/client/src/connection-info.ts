@@ -1,6 +1,7 @@
 import { type DerpMap, parseDerpMap } from "wg-userspace/derp/map";
 import type { Deployment } from "./api.ts";
 import { ClientError } from "./client-error.ts";
+import { askConnectionInfo } from "./workspaces.ts";
 
 export interface ConnectionInfo {
   readonly derpMap: DerpMap;
@@ -12,12 +13,14 @@ export interface ConnectionInfo {
 /** How to reach agents of this deployment. Rejects with ERR_NO_RELAY when its relay map has none. */
 export async function fetchConnectionInfo(
   deployment: Pick<Deployment, "call">,
-  agentId: string | undefined,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<ConnectionInfo> {
-  const path =
-    agentId === undefined ? "/api/v2/workspaceagents/connection" : `/api/v2/workspaceagents/${agentId}/connection`;
-  const body = (await deployment.call(path, options)) as Record<string, unknown> | null | undefined;
+  return connectionInfoOf(await askConnectionInfo(deployment, options));
+}
+
+/** Reads what {@link askConnectionInfo} was answered. Throws ERR_NO_RELAY or ERR_NOT_A_CODER_SERVER. */
+export function connectionInfoOf(answer: unknown): ConnectionInfo {
+  const body = answer as Record<string, unknown> | null | undefined;
   if (typeof body !== "object" || body === null) {
     throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's answer has no connection information");
   }

@@ -39,7 +39,7 @@ export interface ProbeOptions {
 /** Rejects when the deployment cannot be asked, or with `signal.reason`. What the network refuses is in the result. */
 export async function probeNetwork(options: ProbeOptions): Promise<NetworkProbe> {
   const { deployment, signal, logger } = options;
-  const info = await fetchConnectionInfo(deployment, undefined, { signal });
+  const info = await fetchConnectionInfo(deployment, { signal });
   const directBlocked = options.disableDirect
     ? ("this-client" as const)
     : info.disableDirectConnections

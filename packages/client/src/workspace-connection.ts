@@ -5,10 +5,9 @@
  *     const stream = await connection.dial(8080);
  */
 import { Duplex } from "node:stream";
-import { agentAddress, randomClientAddress, randomNodeId } from "coder-protocol/addresses";
+import { agentAddress } from "coder-protocol/addresses";
 import { EngineError } from "wg-userspace/base/errors";
 import { ip } from "wg-userspace/base/ip";
-import type { Logger } from "wg-userspace/base/ports";
 import type { DerpMap } from "wg-userspace/derp/map";
 import type { PacketTap } from "wg-userspace/engine";
 import { nodeRandom } from "wg-userspace/io/crypto-suite";
@@ -17,15 +16,13 @@ import { bindTunnelUdp } from "wg-userspace/io/udp-tunnel-socket";
 import type { Path } from "wg-userspace/magicsock/path";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import type { TcpOptions } from "wg-userspace/netstack/stack";
-import type { Deployment } from "./api.ts";
 import { ClientError } from "./client-error.ts";
-import { fetchConnectionInfo } from "./connection-info.ts";
 import { Coordination } from "./coordination.ts";
 import { exchange } from "./http.ts";
 import type { DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
-import { describeRegions, findRegion } from "./relay-choice.ts";
-import { TailnetNode, type TailnetNodeEvent } from "./tailnet-node.ts";
+import type { TailnetNode, TailnetNodeEvent } from "./tailnet-node.ts";
 import { telemetryEvent } from "./telemetry.ts";
+import { openTunnel, type Tunnel, type TunnelOptions } from "./tunnel.ts";
 
 /** How far connecting has come. Each one is waited for after the ones before it. */
 export type ConnectStage =
@@ -54,21 +51,17 @@ const PING_MAX_WAIT_MS = 5_000;
 /** A path that changed is reported after this, unless it changes again. */
 const TELEMETRY_DELAY_MS = 1_000;
 
-export interface WorkspaceConnectionOptions {
-  readonly deployment: Deployment;
+export interface WorkspaceConnectionOptions extends TunnelOptions {
   readonly agentId: string;
   /** Ends the attempt; the rejection is its reason. */
   readonly signal?: AbortSignal;
   /** Limit for the whole attempt in ms; absent or 0: none. */
   readonly timeoutMs?: number;
-  /** Never connect directly, although the deployment allows it. */
-  readonly disableDirect?: boolean;
-  /** Home relay by id, code or name, instead of the one with the shortest route. */
-  readonly region?: string;
+  /** The port that will be dialled first: its SYN leaves with the handshake, without waiting for the agent's first answer. */
+  readonly firstPort?: number;
   /** What the control plane is told about the quality of the connection; absent: nothing. */
   readonly telemetry?: { readonly application: string; readonly clientVersion: string };
   readonly onStage?: (stage: ConnectStage) => void;
-  readonly logger?: Logger;
 }
 
 export interface WorkspaceUdpHandler {
@@ -93,6 +86,8 @@ export class WorkspaceConnection implements AsyncDisposable {
   readonly #startedAt = performance.now();
   readonly #connectionId = nodeRandom.bytes(16);
   readonly #telemetry: WorkspaceConnectionOptions["telemetry"];
+  /** Dialled ahead, for the first {@link dial} of that port. */
+  #ahead: { readonly port: number; readonly stream: Promise<TcpStream> } | undefined;
   #setupMs: number | undefined;
   #telemetryTimer: NodeJS.Timeout | undefined;
   #path: Path | undefined;
@@ -100,8 +95,9 @@ export class WorkspaceConnection implements AsyncDisposable {
   /**
    * Connects and waits until the agent answers inside the tunnel. Rejects with ERR_AGENT_UNREACHABLE naming the stage
    * that was not passed when the time is up.
+   * @param options `tunnel`: one that was begun before the agent was known, with the same options; owned from now on.
    */
-  static async open(options: WorkspaceConnectionOptions): Promise<WorkspaceConnection> {
+  static async open(options: WorkspaceConnectionOptions & { readonly tunnel?: Tunnel }): Promise<WorkspaceConnection> {
     const limit =
       options.timeoutMs === undefined || options.timeoutMs === 0 ? undefined : AbortSignal.timeout(options.timeoutMs);
     const signals = [options.signal, limit].filter((signal) => signal !== undefined);
@@ -112,21 +108,12 @@ export class WorkspaceConnection implements AsyncDisposable {
       options.onStage?.(next);
     };
     let connection: WorkspaceConnection | undefined;
+    let tunnel: Tunnel | undefined;
     try {
       enter("control plane");
-      const info = await fetchConnectionInfo(options.deployment, options.agentId, { signal });
-      const node = await TailnetNode.open({
-        deployment: options.deployment,
-        addresses: [randomClientAddress(nodeRandom)],
-        nodeId: randomNodeId(nodeRandom),
-        forceWebSocket: info.forceWebSocket,
-        maxPeers: 4,
-        ...blockOf(options.disableDirect ?? false, info.disableDirectConnections),
-        ...regionOf(options.region, info.derpMap),
-        isDestination: (id) => id === options.agentId,
-        ...(options.logger === undefined ? {} : { logger: options.logger }),
-      });
-      node.setDerpMap(info.derpMap);
+      tunnel = options.tunnel ?? (await openTunnel(options, signal));
+      const { node } = tunnel;
+      tunnel.destination = options.agentId;
       const coordination = new Coordination({
         deployment: options.deployment,
         agentId: options.agentId,
@@ -134,12 +121,12 @@ export class WorkspaceConnection implements AsyncDisposable {
         ...(options.logger === undefined ? {} : { logger: options.logger }),
       });
       connection = new WorkspaceConnection(node, coordination, options);
-      await connection.#establish(enter, signal);
+      await connection.#establish(enter, signal, options.firstPort);
       connection.#setupMs = performance.now() - connection.#startedAt;
       connection.#reportSoon();
       return connection;
     } catch (error) {
-      await connection?.close();
+      await (connection ?? tunnel?.node)?.close();
       if (limit?.aborted === true && options.signal?.aborted !== true) {
         const seconds = Math.round(options.timeoutMs! / 1000);
         const detail =
@@ -172,6 +159,13 @@ export class WorkspaceConnection implements AsyncDisposable {
 
   /** Opens a TCP connection to a port of the workspace. */
   async dial(port: number, options: TcpOptions & { readonly signal?: AbortSignal } = {}): Promise<TcpStream> {
+    const ahead = this.#ahead;
+    if (ahead?.port === port) {
+      this.#ahead = undefined;
+      const stream = await unlessAborted(ahead.stream, options.signal);
+      // One that failed may have been too early: what a dial of now finds is what counts.
+      if (stream !== undefined) return stream;
+    }
     return this.#node.driver.connectTcp({ address: ip(agentAddress(this.#agentId)), port }, options);
   }
 
@@ -302,14 +296,26 @@ export class WorkspaceConnection implements AsyncDisposable {
     await this.#coordination.report(event);
   }
 
-  async #establish(enter: (stage: ConnectStage) => void, signal: AbortSignal): Promise<void> {
+  async #establish(enter: (stage: ConnectStage) => void, signal: AbortSignal, firstPort?: number): Promise<void> {
     this.#coordination.start();
     const failed = this.#coordination.failed;
+    const { driver } = this.#node;
+    const relayReady = (): boolean => driver.relayState === "ready";
+    const programmed = (): boolean => this.#node.isProgrammed(this.#agentId);
+    // The tunnel may have been begun long before, and its relay turned away while nobody vouched for us.
+    driver.networkChanged();
     enter("relay");
-    await this.#until(() => this.#node.driver.relayState === "ready", failed, signal);
-    enter("agent");
-    await this.#until(() => this.#node.isProgrammed(this.#agentId), failed, signal);
+    await this.#until(() => relayReady() || programmed(), failed, signal);
+    if (!programmed()) enter("agent");
+    await this.#until(programmed, failed, signal);
+    if (!relayReady()) enter("relay");
+    // Where a direct path was found, nothing waits for a relay.
+    await this.#until(() => relayReady() || this.#path?.kind === "udp", failed, signal);
     enter("handshake");
+    if (firstPort !== undefined) {
+      this.#ahead = { port: firstPort, stream: this.dial(firstPort) };
+      this.#ahead.stream.catch(() => undefined); // heard by whoever dials
+    }
     await this.#reach(enter, failed, signal);
   }
 
@@ -363,17 +369,21 @@ export class WorkspaceConnection implements AsyncDisposable {
   }
 }
 
-function blockOf(byThisClient: boolean, byDeployment: boolean) {
-  if (byThisClient) return { directBlocked: "this-client" } as const;
-  return byDeployment ? ({ directBlocked: "deployment" } as const) : {};
-}
-
-function regionOf(region: string | undefined, map: DerpMap) {
-  if (region === undefined) return {};
-  if (findRegion(map, region) === undefined)
-    throw new ClientError(
-      "ERR_UNKNOWN_RELAY",
-      `The deployment has no relay "${region}"; it has: ${describeRegions(map)}`,
-    );
-  return { region };
+/** What was dialled ahead, undefined when that failed. Rejects with `signal.reason`. */
+async function unlessAborted(
+  ahead: Promise<TcpStream>,
+  signal: AbortSignal | undefined,
+): Promise<TcpStream | undefined> {
+  signal?.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => {
+    void ahead.then((stream) => stream.destroy()).catch(() => undefined); // failed: nothing to end
+    reject(signal!.reason);
+  };
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([ahead.catch(() => undefined), aborted]);
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+  }
 }

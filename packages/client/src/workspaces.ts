@@ -53,6 +53,14 @@ export async function findAgent(
   return agentOf(await deployment.call(`/api/v2/workspaceagents/${agentId}`, options));
 }
 
+/** Asks how agents are reached: the same for all of a deployment, so it can be asked before one is known. */
+export async function askConnectionInfo(
+  deployment: Pick<Deployment, "call">,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<unknown> {
+  return deployment.call("/api/v2/workspaceagents/connection", options);
+}
+
 /** The agent by name, or the only one. Rejects naming the choices. */
 export function chooseAgent(workspace: WorkspaceRef, name: string | undefined): AgentRef {
   const names = workspace.agents.map((agent) => agent.name).join(", ");

@@ -44,6 +44,7 @@ export default class Copy extends BaseCommand {
       deployment: openDeployment(line.values),
       autostart: true,
       telemetry: undefined,
+      firstPort: SSH_PORT,
       signal,
       logger,
       onStage: (text) => stages.set(text),

@@ -74,6 +74,7 @@ export default class Ssh extends BaseCommand {
     try {
       const connected = await connectWorkspace({
         ...connectOptions(line),
+        ...(plan.resume ? {} : { firstPort: SSH_PORT }),
         deployment,
         signal,
         logger,

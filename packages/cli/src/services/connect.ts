@@ -2,8 +2,16 @@ import { setImmediate } from "node:timers/promises";
 import type { Deployment } from "coder-client/api";
 import { sleep } from "coder-client/backoff";
 import { ClientError } from "coder-client/client-error";
+import type { Tunnel, TunnelOptions } from "coder-client/tunnel";
 import type { WorkspaceConnection } from "coder-client/workspace-connection";
-import { type AgentRef, chooseAgent, findAgent, findWorkspace, type WorkspaceRef } from "coder-client/workspaces";
+import {
+  type AgentRef,
+  askConnectionInfo,
+  chooseAgent,
+  findAgent,
+  findWorkspace,
+  type WorkspaceRef,
+} from "coder-client/workspaces";
 import { parseWorkspaceName } from "coder-protocol/names";
 import type { Logger } from "wg-userspace/base/ports";
 import { UserError } from "../errors/user-error.ts";
@@ -28,6 +36,8 @@ export interface ConnectRequest {
   readonly disableDirect?: boolean;
   /** What the control plane is told about the connection; absent: nothing. */
   readonly telemetry?: { readonly application: string; readonly clientVersion: string } | undefined;
+  /** {@link WorkspaceConnection}: the port that is dialled first. */
+  readonly firstPort?: number;
   /** Home relay by id, code or name. */
   readonly region?: string | undefined;
   readonly signal: AbortSignal;
@@ -55,10 +65,11 @@ export async function connectWorkspace(request: ConnectRequest): Promise<Connect
   const signal = limit === undefined ? request.signal : AbortSignal.any([request.signal, limit]);
   request.onStage("Asking the control plane");
   let waitedFor = "the control plane did not answer";
+  let beginning: Promise<Begun> | undefined;
   try {
     const looking = findWorkspace(request.deployment, name, { signal });
-    const loading = loadEngine();
-    loading.catch(() => undefined); // heard below, unless looking fails first
+    beginning = begin(request, signal);
+    beginning.catch(() => undefined); // heard below, unless looking fails first
     let workspace = await looking;
     if (workspace.buildStatus !== "running" && request.autostart === true) {
       const { startWorkspace } = await import("./autostart.ts");
@@ -69,22 +80,23 @@ export async function connectWorkspace(request: ConnectRequest): Promise<Connect
     const agent = await waitForAgent(request, chosen, signal, (why) => {
       waitedFor = why;
     });
-    const engine = await loading;
-    const connection = await engine.WorkspaceConnection.open({
-      deployment: request.deployment,
+    const { open, options, tunnel } = await beginning;
+    beginning = undefined; // the connection's from now on
+    const connection = await open({
+      ...options,
+      tunnel,
       agentId: agent.id,
       signal: request.signal,
-      disableDirect: request.disableDirect ?? false,
+      ...(request.firstPort === undefined ? {} : { firstPort: request.firstPort }),
       ...(request.telemetry === undefined ? {} : { telemetry: request.telemetry }),
-      ...(request.region === undefined ? {} : { region: request.region }),
       ...(request.timeoutMs === 0
         ? {}
         : { timeoutMs: Math.max(1, Math.ceil(request.timeoutMs - (performance.now() - started))) }),
-      logger: request.logger,
       onStage: (stage) => request.onStage(`Connecting: ${stage}`),
     });
     return { workspace, agent, connection };
   } catch (error) {
+    beginning?.then(({ tunnel }) => tunnel.node.close()).catch(() => undefined); // whatever it was: that other failure counts
     if (limit?.aborted === true && !request.signal.aborted && !(error instanceof ClientError)) {
       const seconds = Math.round(request.timeoutMs / 1000);
       throw new ClientError(
@@ -100,17 +112,34 @@ export async function connectWorkspace(request: ConnectRequest): Promise<Connect
   }
 }
 
+interface Begun {
+  readonly open: typeof WorkspaceConnection.open;
+  readonly options: TunnelOptions;
+  readonly tunnel: Tunnel;
+}
+
 /**
- * The engine and the control protocol are half of what a start costs. They are loaded while the first answer is on its way:
- * two turns later the connection is being made, or on a near network the question is out.
+ * What does not depend on the workspace, while it is being looked for: how agents are reached is asked for, the engine is
+ * loaded, a relay is dialled and STUN servers are asked. The engine and the control protocol are half of what a start costs:
+ * they are loaded two turns later, when the questions are out or on a far network their connections are being made.
  */
-async function loadEngine(): Promise<typeof import("coder-client/workspace-connection")> {
+async function begin(request: ConnectRequest, signal: AbortSignal): Promise<Begun> {
+  const connectionInfo = askConnectionInfo(request.deployment, { signal });
+  connectionInfo.catch(() => undefined); // heard by openTunnel
   await setImmediate();
   await setImmediate();
-  const engine = await import("coder-client/workspace-connection");
+  const { WorkspaceConnection } = await import("coder-client/workspace-connection");
+  const { openTunnel } = await import("coder-client/tunnel");
   const { prepareWasmCipher } = await import("wg-userspace/aead/wasm-cipher");
   prepareWasmCipher();
-  return engine;
+  const options: TunnelOptions = {
+    deployment: request.deployment,
+    connectionInfo,
+    disableDirect: request.disableDirect ?? false,
+    ...(request.region === undefined ? {} : { region: request.region }),
+    logger: request.logger,
+  };
+  return { open: WorkspaceConnection.open, options, tunnel: await openTunnel(options, signal) };
 }
 
 function refuseStopped(workspace: WorkspaceRef): void {

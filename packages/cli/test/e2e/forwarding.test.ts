@@ -340,7 +340,7 @@ describe("forwarding through a deployment of real processes", () => {
     });
     const coordination = new Coordination({ deployment: control, agentId, node });
     try {
-      node.setDerpMap((await fetchConnectionInfo(control, agentId)).derpMap);
+      node.setDerpMap((await fetchConnectionInfo(control)).derpMap);
       coordination.start();
       const heard = Promise.withResolvers<string>();
       const refused = Promise.withResolvers<number>();

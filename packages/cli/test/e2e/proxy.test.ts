@@ -17,6 +17,7 @@ describe("an HTTP proxy with a password between client and deployment", () => {
     proxy.on("connect", (request, client, head) => {
       if (request.headers["proxy-authorization"] !== wanted) {
         refused++;
+        client.on("error", () => undefined); // a command that heard enough is gone
         client.end("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
         return;
       }

@@ -39,7 +39,7 @@ export async function connectWorkspace(options: BrowserConnectOptions): Promise<
   const name = parseWorkspaceName(options.workspace);
   const workspace = await findWorkspace(api, name, { signal });
   const agent = chooseAgent(workspace, name.agent);
-  const info = await fetchConnectionInfo(api, agent.id, { signal });
+  const info = await fetchConnectionInfo(api, { signal });
   const node = new BrowserNode({
     url: options.url,
     address: randomClientAddress(browserRandom),
