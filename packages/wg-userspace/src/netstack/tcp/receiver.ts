@@ -15,6 +15,10 @@ const TIMESTAMP_LIFE_MS = 24 * 24 * 3_600_000;
 const PAWS_TOLERANCE_TICKS = 256;
 /** Segments acknowledged at once after the start, so that the peer's slow start is not slowed. */
 const QUICK_ACKS = 16;
+/** What the window holds beyond round trips. Sets how long a packet waits behind a bulk stream whose reader is the bottleneck. */
+const WINDOW_SLACK_MS = 8;
+/** A path may get longer: after twice this at the latest, its old length no longer counts. */
+const SHORTEST_KEPT_MS = 5_000;
 const MAX_UNSCALED_WINDOW = 65535;
 const SACK_SCRATCH = new Float64Array(2 * MAX_SACK_BLOCKS);
 
@@ -53,7 +57,12 @@ export class Receiver {
   #rttMs = 0;
   #measureStart = Number.NEGATIVE_INFINITY;
   #measurePosition = 1;
-  #lastTaken = 0;
+  /** Bytes per ms that the reader took in the last round. */
+  #lastRate = 0;
+  /** Shortest round trip of this period and of the one before. */
+  #shortestMs = Number.POSITIVE_INFINITY;
+  #shortestBeforeMs = Number.POSITIVE_INFINITY;
+  #shortestUntil = Number.NEGATIVE_INFINITY;
 
   constructor(initialBufferBytes: number, maxBufferBytes: number, pool: ChunkPool) {
     this.reassembly = new Reassembly(pool);
@@ -214,8 +223,11 @@ export class Receiver {
   }
 
   /**
-   * Once per round trip: a reader that keeps up gets a buffer for twice what it took, four times while the rate still
-   * grows. So the window is never what limits a transfer, and a reader that does not read gets nothing more.
+   * Once per round trip: a reader that keeps up gets a buffer for what it takes in three of the shortest round trips seen lately,
+   * so that the window survives a loss and its repair, and some more for pauses of either side; twice that while the rate
+   * still grows. Measured by the shortest, because a larger window on a full path makes nothing but a longer round trip: what
+   * stands in queues behind a bulk stream is bounded by the slack, and others beside it stay quick. A reader that does not
+   * read gets nothing more.
    * @param ageMs Whole ms since we made the timestamp that a data segment echoes, negative when it echoes none: the round trip as
    *   the receiver sees it. (Whole, since fractions would be boxed for every packet.)
    * @param rtt Our own estimate, for when there is no such segment.
@@ -224,21 +236,29 @@ export class Receiver {
     const seenMs = ageMs < 0 ? 0 : now - Math.floor(now) + ageMs;
     if (seenMs > 0) this.#noteRtt(seenMs);
     else if (rtt.srttMs !== undefined) this.#noteRtt(rtt.srttMs);
-    if (now - this.#measureStart < Math.max(this.#rttMs, 1)) return;
+    const elapsedMs = now - this.#measureStart;
+    if (elapsedMs < Math.max(this.#rttMs, 1)) return;
     const read = this.reassembly.readPosition;
     const taken = read - this.#measurePosition;
     if (this.#measureStart !== Number.NEGATIVE_INFINITY && taken > 0) {
-      const growing = taken > 1.25 * this.#lastTaken;
-      const wanted = (growing ? 4 : 2) * taken + 16 * this.#peerSegmentBytes;
-      if (wanted > this.bufferBytes) this.bufferBytes = Math.min(wanted, this.#maxBufferBytes);
-      this.#lastTaken = taken;
+      const rate = taken / elapsedMs;
+      const growing = rate > 1.25 * this.#lastRate;
+      const shortestMs = Math.min(this.#shortestMs, this.#shortestBeforeMs);
+      const wanted = (growing ? 2 : 1) * rate * (3 * shortestMs + WINDOW_SLACK_MS) + 16 * this.#peerSegmentBytes;
+      if (wanted > this.bufferBytes) this.bufferBytes = Math.min(Math.ceil(wanted), this.#maxBufferBytes);
+      this.#lastRate = rate;
     }
     this.#measureStart = now;
     this.#measurePosition = read;
+    if (now < this.#shortestUntil) return;
+    this.#shortestBeforeMs = this.#shortestMs;
+    this.#shortestMs = this.#rttMs;
+    this.#shortestUntil = now + SHORTEST_KEPT_MS;
   }
 
   #noteRtt(rttMs: number): void {
     this.#rttMs = this.#rttMs === 0 || rttMs < this.#rttMs ? rttMs : this.#rttMs + (rttMs - this.#rttMs) / 8;
+    if (rttMs < this.#shortestMs) this.#shortestMs = rttMs;
   }
 
   /** RFC 5681 §4.1: after a pause acknowledge at once again. */
