@@ -11,10 +11,13 @@ import type {
   AgentScriptRow,
   ConnectionReportRow,
 } from "./db/schema.ts";
-import type { Store } from "./db/store.ts";
+import type { Store, Tables } from "./db/store.ts";
 
 /** An agent whose last sign of life is older counts as disconnected: two missed 15 s pings, and some slack. */
 export const AGENT_INACTIVE_AFTER_MS = 45_000;
+
+/** Signs of life of many agents are written together: with thousands of agents, a commit for each stalls everybody. */
+const GATHER_HEARTBEATS_MS = 500;
 
 /** More than anybody may describe. */
 const MAX_METADATA_PER_UPDATE = 256;
@@ -40,6 +43,11 @@ export interface AgentLogLine {
   readonly level: LogLevel;
 }
 
+interface Heartbeats {
+  readonly agentIds: Set<string>;
+  readonly written: Promise<void>;
+}
+
 /**
  * Writes what an agent says about itself and wakes whoever watches its workspace. The agent's session calls this;
  * every promise resolves when the fact is durable.
@@ -48,6 +56,7 @@ export class AgentState {
   readonly #store: Store;
   readonly #changes: Changes;
   readonly #clock: WallClock;
+  #heartbeats: Heartbeats | undefined;
 
   constructor(options: { store: Store; changes: Changes; clock: WallClock }) {
     this.#store = options.store;
@@ -57,62 +66,61 @@ export class AgentState {
 
   /** A session begins. Call again every 15 s while it answers, with `heartbeat`. */
   async connected(agentId: string, apiVersion: string): Promise<void> {
-    const agent = await this.#store.agents.byId(agentId);
-    if (agent === undefined) return;
-    const now = this.#clock.now();
-    await this.#store.agents.update(agentId, {
-      first_connected_at: agent.first_connected_at ?? now,
-      last_connected_at: now,
-      disconnected_at: null,
-      api_version: apiVersion,
-      updated_at: now,
+    await this.#update(agentId, async (agent, { agents }) => {
+      const now = this.#clock.now();
+      await agents.update(agentId, {
+        first_connected_at: agent.first_connected_at ?? now,
+        last_connected_at: now,
+        disconnected_at: null,
+        api_version: apiVersion,
+        updated_at: now,
+      });
     });
-    this.#changed(agent);
   }
 
   /** The session still answers. Does not wake watchers. */
   async heartbeat(agentId: string): Promise<void> {
-    await this.#store.agents.update(agentId, { last_connected_at: this.#clock.now() });
+    this.#heartbeats ??= this.#gatherHeartbeats();
+    this.#heartbeats.agentIds.add(agentId);
+    await this.#heartbeats.written;
   }
 
   /** The session ended. */
   async disconnected(agentId: string): Promise<void> {
-    const agent = await this.#store.agents.byId(agentId);
-    if (agent === undefined) return;
-    const now = this.#clock.now();
-    await this.#store.agents.update(agentId, { disconnected_at: now, updated_at: now });
-    this.#changed(agent);
+    this.#heartbeats?.agentIds.delete(agentId);
+    await this.#update(agentId, async (_agent, { agents }) => {
+      const now = this.#clock.now();
+      await agents.update(agentId, { disconnected_at: now, updated_at: now });
+    });
   }
 
   async startup(
     agentId: string,
     startup: { version: string; expandedDirectory: string; subsystems: readonly AgentSubsystem[] },
   ): Promise<void> {
-    const agent = await this.#store.agents.byId(agentId);
-    if (agent === undefined) return;
-    await this.#store.agents.update(agentId, {
-      version: startup.version.slice(0, 128),
-      expanded_directory: startup.expandedDirectory.slice(0, 4096),
-      subsystems: JSON.stringify([...new Set(startup.subsystems)]),
-      updated_at: this.#clock.now(),
+    await this.#update(agentId, async (_agent, { agents }) => {
+      await agents.update(agentId, {
+        version: startup.version.slice(0, 128),
+        expanded_directory: startup.expandedDirectory.slice(0, 4096),
+        subsystems: JSON.stringify([...new Set(startup.subsystems)]),
+        updated_at: this.#clock.now(),
+      });
     });
-    this.#changed(agent);
   }
 
   /** `changedAt` is the agent's own clock, in ms. Entering `starting` begins a new run of the start scripts. */
   async lifecycle(agentId: string, state: AgentLifecycle, changedAt: number): Promise<void> {
-    const agent = await this.#store.agents.byId(agentId);
-    if (agent === undefined) return;
-    if (state === "starting") await this.#store.transaction(({ agentLogs }) => agentLogs.beginRun(agentId, changedAt));
     const ready = state === "ready" || state === "start_error" || state === "start_timeout";
-    await this.#store.agents.update(agentId, {
-      lifecycle_state: state,
-      ...(state === "starting" ? { started_at: changedAt, ready_at: null } : {}),
-      ...(ready ? { ready_at: changedAt, started_at: agent.started_at ?? changedAt } : {}),
-      ...(state === "created" || state === "off" ? { started_at: null, ready_at: null } : {}),
-      updated_at: this.#clock.now(),
+    await this.#update(agentId, async (agent, { agents, agentLogs }) => {
+      if (state === "starting") await agentLogs.beginRun(agentId, changedAt);
+      await agents.update(agentId, {
+        lifecycle_state: state,
+        ...(state === "starting" ? { started_at: changedAt, ready_at: null } : {}),
+        ...(ready ? { ready_at: changedAt, started_at: agent.started_at ?? changedAt } : {}),
+        ...(state === "created" || state === "off" ? { started_at: null, ready_at: null } : {}),
+        updated_at: this.#clock.now(),
+      });
     });
-    this.#changed(agent);
   }
 
   /** Returns whether the limit is reached and the agent should stop sending. */
@@ -153,29 +161,43 @@ export class AgentState {
   }
 
   async scriptCompleted(agentId: string, scriptId: string, run: ScriptRun): Promise<void> {
-    const agent = await this.#store.agents.byId(agentId);
-    if (agent === undefined) return;
-    await this.#store.agentScripts.completed(agentId, scriptId, run);
-    this.#changed(agent);
+    await this.#update(agentId, (_agent, { agentScripts }) => agentScripts.completed(agentId, scriptId, run));
   }
 
   async updateMetadata(
     agentId: string,
     results: readonly Pick<AgentMetadataRow, "key" | "value" | "error" | "collected_at">[],
   ): Promise<void> {
-    await this.#store.transaction(async ({ agentScripts }) => {
+    await this.#store.commits.add(async ({ agentScripts }) => {
       for (const result of results.slice(0, MAX_METADATA_PER_UPDATE)) await agentScripts.setMetadata(agentId, result);
     });
     this.#changes.publish({ kind: "agent-metadata", agentId });
   }
 
   async reportConnection(report: Omit<ConnectionReportRow, "id">): Promise<void> {
-    await this.#store.transaction(({ connectionReports }) =>
+    await this.#store.commits.add(({ connectionReports }) =>
       connectionReports.append({ ...report, reason: report.reason.slice(0, 1024), ip: report.ip.slice(0, 64) }),
     );
   }
 
-  #changed(agent: AgentRow): void {
-    this.#changes.publish({ kind: "workspace", workspaceId: agent.workspace_id });
+  #gatherHeartbeats(): Heartbeats {
+    const agentIds = new Set<string>();
+    // That of the first one: an agent never counts as heard later than it was.
+    const at = this.#clock.now();
+    const written = new Promise<void>((resolve) => setTimeout(resolve, GATHER_HEARTBEATS_MS).unref()).then(async () => {
+      this.#heartbeats = undefined;
+      if (agentIds.size > 0) await this.#store.commits.add(({ agents }) => agents.heard([...agentIds], at));
+    });
+    return { agentIds, written };
+  }
+
+  /** Does nothing for an agent that is gone. */
+  async #update(agentId: string, work: (agent: AgentRow, tables: Tables) => Promise<void>): Promise<void> {
+    const agent = await this.#store.commits.add(async (tables) => {
+      const found = await tables.agents.byId(agentId);
+      if (found !== undefined) await work(found, tables);
+      return found;
+    });
+    if (agent !== undefined) this.#changes.publish({ kind: "workspace", workspaceId: agent.workspace_id });
   }
 }

@@ -13,6 +13,12 @@ import { nodeErrorCode, ServerError } from "./errors.ts";
 import type { HttpLimits } from "./http/context.ts";
 import { tlsOptions } from "./tls.ts";
 
+/**
+ * Connections that the system accepts ahead of us, as far as it lets us. After a restart everybody comes at once; who finds no
+ * room tries again only after seconds.
+ */
+const BACKLOG = 8_192;
+
 export interface ListenerHandlers {
   request(request: IncomingMessage, response: ServerResponse): void;
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
@@ -48,7 +54,8 @@ export async function listen(server: Server, address: ListenAddress, flag: strin
       reject(listenError(error, text, flag));
     };
     server.once("error", fail);
-    server.listen({ host: address.host === "" ? "::" : address.host, port: address.port }, () => {
+    const host = address.host === "" ? "::" : address.host;
+    server.listen({ host, port: address.port, backlog: BACKLOG }, () => {
       server.removeListener("error", fail);
       resolve();
     });

@@ -1,5 +1,6 @@
 import { createServer, type ServerDeps } from "./app.ts";
 import type { ServerConfig } from "./config-parse.ts";
+import { markOnMainThread } from "./garbage-collection.ts";
 import { createLogger, type TextSink } from "./log.ts";
 
 export interface RunServerOptions {
@@ -18,6 +19,7 @@ export interface RunServerOptions {
  * A second SIGINT or SIGTERM ends the process at once.
  */
 export async function runServer(config: ServerConfig, options: RunServerOptions = {}): Promise<void> {
+  markOnMainThread();
   const stdout = options.stdout ?? process.stdout;
   const log = createLogger({
     sink: options.stderr ?? process.stderr,

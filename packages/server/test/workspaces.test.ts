@@ -313,6 +313,29 @@ test("listing filters and pages", async () => {
   }
 });
 
+test("signs of life of many agents are written together, and bring nobody back who left", async () => {
+  await using test = await startServer();
+  const { token } = await firstUser(test.url);
+  const { agentState, store } = test.server.context;
+  const ids: string[] = [];
+  for (const name of ["a", "b", "c", "d", "e"]) {
+    const workspace = await addWorkspace(test.url, token, name);
+    ids.push(workspace.latest_build.resources[0].agents[0].id);
+  }
+  const connectedAt = test.clock.now();
+  await Promise.all(ids.map((id) => agentState.connected(id, "2.6")));
+  test.clock.advance(15_000);
+  const heartbeats = Promise.all(ids.slice(0, 4).map((id) => agentState.heartbeat(id)));
+  test.clock.advance(100);
+  await agentState.disconnected(ids[1]!);
+  await heartbeats;
+  await agentState.disconnected(ids[2]!);
+  await agentState.heartbeat(ids[2]!);
+  const rows = await Promise.all(ids.map((id) => store.agents.byId(id)));
+  expect(rows.map((row) => (row?.last_connected_at ?? 0) - connectedAt)).toEqual([15_000, 0, 15_000, 15_000, 0]);
+  expect(rows.map((row) => row?.disconnected_at !== null)).toEqual([false, true, true, false, false]);
+});
+
 test("the agent's reports become its status", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);

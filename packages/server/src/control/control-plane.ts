@@ -59,6 +59,8 @@ export class CoordinatingControlPlane implements ControlPlane {
   readonly #resumeTokens: ResumeTokens;
   readonly #sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_PAYLOAD_BYTES });
   readonly #open = new Set<OpenSocket>();
+  /** How many open connections there are under an id: two while one replaces the other. */
+  readonly #openById = new Map<string, number>();
   readonly #mapSockets = new Set<WebSocket>();
   readonly #reports = new PeerReports();
   readonly #relayMaps: RelayMaps;
@@ -302,7 +304,6 @@ export class CoordinatingControlPlane implements ControlPlane {
     const running = runYamux(webSocket, yamux);
     const pings = session.pingsSocket ? setInterval(() => webSocket.ping(), PING_INTERVAL_MS) : undefined;
     const open: OpenSocket = {
-      id: session.id,
       endedBy: session.endedBy,
       end: (reason) => {
         this.coordinator.expel(session.id, reason, this.#context.clock.now());
@@ -312,6 +313,7 @@ export class CoordinatingControlPlane implements ControlPlane {
       closed: running.closed.then(async () => {
         clearInterval(pings);
         this.#open.delete(open);
+        this.#countOpen(session.id, -1);
         try {
           await session.onClosed?.();
         } catch (error) {
@@ -320,6 +322,7 @@ export class CoordinatingControlPlane implements ControlPlane {
       }),
     };
     this.#open.add(open);
+    this.#countOpen(session.id, +1);
     return open;
   }
 
@@ -337,9 +340,15 @@ export class CoordinatingControlPlane implements ControlPlane {
 
   /** Whether nobody else is connected under this id: then what it reported is forgotten. */
   #forget(id: string): boolean {
-    if ([...this.#open].some((other) => other.id === id)) return false;
+    if (this.#openById.has(id)) return false;
     this.#reports.forget(id);
     return true;
+  }
+
+  #countOpen(id: string, change: 1 | -1): void {
+    const count = (this.#openById.get(id) ?? 0) + change;
+    if (count === 0) this.#openById.delete(id);
+    else this.#openById.set(id, count);
   }
 
   #telemetryOf(peerId: string, events: readonly TelemetryEvent[]): void {
@@ -372,7 +381,6 @@ interface SessionPlan {
 }
 
 interface OpenSocket {
-  readonly id: string;
   endedBy(event: Parameters<typeof endsAccess>[0]): boolean;
   end(reason: string): void;
   readonly closed: Promise<void>;

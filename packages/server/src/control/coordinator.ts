@@ -170,16 +170,12 @@ export class Coordinator {
     peer.sink.end();
     this.#remove(peer, Kind.DISCONNECTED, reason, nowMs);
     // Its tunnels are over for good: the relay must not carry them on.
-    this.#expireKey(peer, nowMs);
+    this.#expireKey(peer);
   }
 
   /** Forgets keys whose time is over. Call now and then. */
   sweep(nowMs: number): void {
-    for (const [text, entry] of this.#keys) {
-      if (entry.users > 0 || entry.until > nowMs) continue;
-      this.#keys.delete(text);
-      this.#events.onKeyGone?.(Buffer.from(text, "hex"));
-    }
+    for (const [text, entry] of this.#keys) if (entry.users === 0 && entry.until <= nowMs) this.#forgetKey(text);
   }
 
   #handle(peer: PeerState, request: CoordinateRequest, nowMs: number): void {
@@ -319,11 +315,15 @@ export class Coordinator {
     if (peer.node !== undefined) this.#countKey(rawKey(peer.node), -1, nowMs);
   }
 
-  #expireKey(peer: PeerState, nowMs: number): void {
-    const entry = peer.node === undefined ? undefined : this.#keys.get(keyText(rawKey(peer.node)));
-    if (entry === undefined || entry.users > 0) return;
-    entry.until = nowMs;
-    this.sweep(nowMs);
+  #expireKey(peer: PeerState): void {
+    if (peer.node === undefined) return;
+    const text = keyText(rawKey(peer.node));
+    if (this.#keys.get(text)?.users === 0) this.#forgetKey(text);
+  }
+
+  #forgetKey(text: string): void {
+    this.#keys.delete(text);
+    this.#events.onKeyGone?.(Buffer.from(text, "hex"));
   }
 
   #countKey(key: Uint8Array, change: 1 | -1, nowMs: number): void {

@@ -31,6 +31,8 @@ const STATUS: Readonly<Record<WorkspaceBuildRow["transition"], Workspace_Status>
 export class WorkspaceUpdates {
   readonly #store: Store;
   readonly #changes: Changes;
+  /** Look-ups under way: every follower asks about the same change at the same time. */
+  readonly #owners = new Map<string, Promise<string | undefined>>();
 
   constructor(store: Store, changes: Changes) {
     this.#store = store;
@@ -76,9 +78,9 @@ export class WorkspaceUpdates {
       // Of the many changes of other people's workspaces, most are agents' signs of life.
       if (known.has(change.workspaceId)) trigger();
       else {
-        this.#store.workspaces.byId(change.workspaceId).then(
-          (workspace) => {
-            if (workspace?.owner_id === ownerId) trigger();
+        this.#ownerOf(change.workspaceId).then(
+          (owner) => {
+            if (owner === ownerId) trigger();
           },
           (error: unknown) => sink.failed(error),
         );
@@ -89,6 +91,18 @@ export class WorkspaceUpdates {
       stopped = true;
       leave();
     };
+  }
+
+  #ownerOf(workspaceId: string): Promise<string | undefined> {
+    let owner = this.#owners.get(workspaceId);
+    if (owner === undefined) {
+      owner = this.#store.workspaces
+        .byId(workspaceId)
+        .then((workspace) => workspace?.owner_id)
+        .finally(() => this.#owners.delete(workspaceId));
+      this.#owners.set(workspaceId, owner);
+    }
+    return owner;
   }
 
   async #read(ownerId: string): Promise<Map<string, WorkspaceState>> {

@@ -1,6 +1,8 @@
 import type { Kysely, Updateable } from "kysely";
 import type { AgentRow, AgentsTable, Database, NewAgent } from "./schema.ts";
 
+const MAX_IDS = 256;
+
 export class Agents {
   readonly #db: Kysely<Database>;
   constructor(db: Kysely<Database>) {
@@ -38,4 +40,22 @@ export class Agents {
   async update(id: string, fields: Updateable<AgentsTable>): Promise<void> {
     await this.#db.updateTable("agents").set(fields).where("id", "=", id).execute();
   }
+
+  /** Those of them that are connected gave a sign of life. */
+  async heard(ids: readonly string[], at: number): Promise<void> {
+    for (let from = 0; from < ids.length; from += MAX_IDS) {
+      await this.#db
+        .updateTable("agents")
+        .set({ last_connected_at: at })
+        .where("id", "in", padded(ids.slice(from, from + MAX_IDS)))
+        .where("disconnected_at", "is", null)
+        .execute();
+    }
+  }
+}
+
+/** To a power of two by repetition: prepared statements are kept by their text, which should not be another for every number. */
+function padded(ids: readonly string[]): string[] {
+  const length = 2 ** Math.ceil(Math.log2(ids.length));
+  return Array.from({ length }, (_, i) => ids[Math.min(i, ids.length - 1)]!);
 }

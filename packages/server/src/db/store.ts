@@ -8,6 +8,7 @@ import { AgentScripts } from "./agent-scripts.ts";
 import { Agents } from "./agents.ts";
 import { ApiKeys } from "./api-keys.ts";
 import { ConnectionReports } from "./connection-reports.ts";
+import { GroupCommit } from "./group-commit.ts";
 import { migrate } from "./migrate.ts";
 import { NodeSqliteDatabase } from "./node-sqlite.ts";
 import type { Database } from "./schema.ts";
@@ -52,6 +53,8 @@ export class Store implements Tables {
   readonly agentLogs: AgentLogs;
   readonly agentScripts: AgentScripts;
   readonly connectionReports: ConnectionReports;
+  /** For small writes that many may ask for at the same time. */
+  readonly commits = new GroupCommit((work) => this.transaction(work));
   readonly #db: Kysely<Database>;
   readonly #sqlite: DatabaseSync;
   #closed = false;

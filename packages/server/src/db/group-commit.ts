@@ -1,0 +1,68 @@
+import type { Tables } from "./store.ts";
+
+type Transaction = <T>(work: (tables: Tables) => Promise<T>) => Promise<T>;
+
+interface Waiting {
+  /** The work, whose result `settle` passes on. */
+  run(tables: Tables): Promise<void>;
+  settle(): void;
+  reject(error: unknown): void;
+}
+
+/** Others want the event loop and the database, too. */
+const MAX_PER_TRANSACTION = 64;
+
+/**
+ * Puts the small writes that are asked for in one turn of the event loop into one transaction: a commit waits for the disk, and
+ * after a power cut thousands of agents write at the same time. Each promise resolves when its write is durable, and rejects
+ * for its own failure only: of a transaction that fails, every part is tried again alone.
+ */
+export class GroupCommit {
+  readonly #transaction: Transaction;
+  #waiting: Waiting[] = [];
+  #scheduled = false;
+
+  constructor(transaction: Transaction) {
+    this.#transaction = transaction;
+  }
+
+  /** @param work May run twice, the first time without effect. Same rules as for a transaction of its own. */
+  add<T>(work: (tables: Tables) => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let outcome: T;
+      this.#waiting.push({
+        run: async (tables) => {
+          outcome = await work(tables);
+        },
+        settle: () => resolve(outcome),
+        reject,
+      });
+      this.#schedule();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#waiting.length === 0) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      const group = this.#waiting.splice(0, MAX_PER_TRANSACTION);
+      void this.#commit(group).finally(() => {
+        this.#scheduled = false;
+        this.#schedule();
+      });
+    });
+  }
+
+  /** Never rejects. */
+  async #commit(group: readonly Waiting[]): Promise<void> {
+    try {
+      await this.#transaction(async (tables) => {
+        for (const part of group) await part.run(tables);
+      });
+      for (const part of group) part.settle();
+    } catch (error) {
+      if (group.length === 1) group[0]!.reject(error);
+      else for (const part of group) await this.#commit([part]);
+    }
+  }
+}
