@@ -10,17 +10,30 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { aeadBench } from "./bench/aead.ts";
 import { commandBench } from "./bench/command.ts";
-import { relayBench, relayMemoryBench } from "./bench/relay.ts";
+import { concurrencyBench } from "./bench/concurrency.ts";
+import { controlPlaneBench } from "./bench/control-plane.ts";
+import { idleBench } from "./bench/idle.ts";
+import { latencyBench } from "./bench/latency.ts";
+import { linksBench } from "./bench/links.ts";
+import { relayBench } from "./bench/relay.ts";
+import { relayLoadBench } from "./bench/relay-load.ts";
 import { type Bench, formatResult } from "./bench/report.ts";
 import { type KeptResult, keep, withTable } from "./bench/results.ts";
 import { tunnelBench } from "./bench/tunnel.ts";
+import { vethBench } from "./bench/veth.ts";
 
 const root = join(import.meta.dirname, "..");
 const BENCHES: readonly (readonly [name: string, title: string, bench: Bench])[] = [
   ["aead", "AEAD of one data packet", aeadBench],
   ["tunnel", "Tunnel, straight over UDP on loopback", tunnelBench],
-  ["relay", "Tunnel through our relay", relayBench],
-  ["relay-memory", "Memory of idle relay connections", relayMemoryBench],
+  ["veth", "Tunnel between two network namespaces, veth of MTU 1500", vethBench],
+  ["concurrency", "Many streams, many peers", concurrencyBench],
+  ["latency", "Small packets beside bulk", latencyBench],
+  ["links", "Long and lossy links of 100 Mbit/s", linksBench],
+  ["relay", "Tunnel through a relay", relayBench],
+  ["relay-load", "One relay under load, and what its connections cost", relayLoadBench],
+  ["control-plane", "One control plane with thousands of agents and clients", controlPlaneBench],
+  ["idle", "An agent that has nothing to do", idleBench],
   ["command", "Start of the command", commandBench],
 ];
 

@@ -7,14 +7,18 @@ import { createInterface } from "node:readline";
 const ANSWER_WITHIN_MS = 60_000;
 
 export interface WorkerOptions {
+  /** Another program instead of Node, at this path: the script is only its name then. */
+  readonly program?: string;
   /** Runs inside this network namespace. */
   readonly namespace?: string;
   /** Writes a CPU profile there when the worker ends. */
   readonly profileFolder?: string | undefined;
   readonly nodeFlags?: readonly string[];
+  /** Added to our own environment. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** A Node script of this folder that answers one JSON line per request. */
+/** A Node script of this folder, or another program, that answers one JSON line per request. */
 export class Worker implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
@@ -26,12 +30,21 @@ export class Worker implements AsyncDisposable {
     if (options.profileFolder !== undefined) {
       flags.push("--cpu-prof", `--cpu-prof-dir=${options.profileFolder}`, "--cpu-prof-interval=500");
     }
-    const command = [process.execPath, ...flags, `${import.meta.dirname}/${script}`];
+    const command =
+      options.program === undefined
+        ? [process.execPath, ...flags, `${import.meta.dirname}/${script}`]
+        : [options.program];
     const [program, ...args] =
       options.namespace === undefined ? command : ["ip", "netns", "exec", options.namespace, ...command];
-    this.#child = spawn(program!, args, { stdio: ["pipe", "pipe", "inherit"] });
+    const env = { ...process.env, ...options.environment };
+    this.#child = spawn(program!, args, { stdio: ["pipe", "pipe", "inherit"], env });
     this.#child.stdin!.on("error", () => undefined); // a worker that is gone shows in the missing answer
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
+  }
+
+  /** Undefined when it could not be started. */
+  get pid(): number | undefined {
+    return this.#child.pid;
   }
 
   async ask<Answer>(request: Readonly<Record<string, unknown>>): Promise<Answer> {

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
+import { markOnMainThread } from "../../packages/server/src/garbage-collection.ts";
 import { RelayListener } from "../../packages/server/src/relay/relay-listener.ts";
 import { clampPrivateKey } from "../../packages/wg-userspace/src/base/keys.ts";
 import { monotonicNow } from "../../packages/wg-userspace/src/io/clock.ts";
@@ -11,7 +11,8 @@ import { answerRequests } from "./processes.ts";
 
 /** All clients of a bench come from one address, as fast as they can. */
 const UNLIMITED = { connections: 1e6, connectionsPerAddress: 1e6, handshakesPerSecond: 1e6, handshakeBurst: 1e6 };
-const SETTLE_MS = 500;
+
+markOnMainThread(); // as "coder server" does
 
 const listener = new RelayListener({
   privateKey: clampPrivateKey(nodeRandom.bytes(32)),
@@ -32,18 +33,6 @@ await answerRequests({
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     return { port: (server.address() as AddressInfo).port };
-  },
-  /** After a garbage collection: needs --expose-gc. */
-  async memory() {
-    for (let i = 0; i < 3; i++) {
-      globalThis.gc!();
-      await sleep(SETTLE_MS);
-    }
-    const { rss, heapUsed, external } = process.memoryUsage();
-    return { rss, heapUsed, external, clients: listener.metrics.relay.clients };
-  },
-  async counts() {
-    return { relay: listener.metrics.relay };
   },
 });
 await listener.shutdown(0, 0);

@@ -1,68 +1,70 @@
-/** The relayed tunnel: throughput of engine ↔ relay ↔ engine in three processes, and what an idle connection costs. */
-import { Worker } from "./processes.ts";
-import { type Bench, type BenchOptions, Rounds } from "./report.ts";
-import { enginePair } from "./streams.ts";
+/**
+ * The relayed tunnel: throughput of engine ↔ relay ↔ engine in three processes, ours and those that Go has, in all
+ * combinations.
+ */
+import { missingPrograms } from "./processes.ts";
+import { goProgram, nativeMissing } from "./programs.ts";
+import { type Bench, Rounds } from "./report.ts";
+import { buildRelayPrograms, ourRelay, stockRelay } from "./stock-relay.ts";
+import { type EnginePairOptions, enginePair, type StreamPair } from "./streams.ts";
 
-const IDLE = [
-  { name: "raw", webSocket: false, count: 2_000 },
-  { name: "WebSocket", webSocket: true, count: 500 },
-];
-/** Connections before the first measurement, so that code and pools are not counted. */
-const WARM_UP_CONNECTIONS = 100;
 const TARGET_GBIT = 1;
-const TARGET_KIB = 32;
+
+const OURS = "our engines through our relay";
+const OURS_PLAIN = "our engines through our relay, plain npm";
+const OURS_WEB_SOCKET = "our engines through our relay, WebSocket";
+const OURS_STOCK = "our engines through derper";
+const OURS_PLAIN_STOCK = "our engines through derper, plain npm";
+const GO = "Go engines through our relay";
+const GO_STOCK = "Go engines through derper";
 
 export const relayBench: Bench = async ({ rounds, seconds, profileFolder, progress }) => {
   const measured = new Rounds();
-  await using relay = new Worker("relay-process.ts", { profileFolder });
-  const { port: relayPort } = await relay.ask<{ port: number }>({ do: "open" });
-  await using raw = await enginePair({ relayPort, profileFolder });
-  await using webSocket = await enginePair({ relayPort, webSocket: true });
+  const missing: string[] = [];
+  await using owned = new AsyncDisposableStack();
+  const pairs = new Map<string, StreamPair>();
+  const contestant = async (name: string, needs: readonly string[], options: EnginePairOptions): Promise<void> => {
+    if (needs.length > 0) missing.push(`${name}: needs ${needs.join(", ")}`);
+    else pairs.set(name, owned.use(await enginePair(options)));
+  };
+  const noNative = await nativeMissing();
+  const noGo = missingPrograms("go");
+  const { port: relayPort } = owned.use(await ourRelay(profileFolder));
+  await contestant(OURS, noNative, { relayPort, native: true, profileFolder });
+  await contestant(OURS_PLAIN, [], { relayPort, native: false, profileFolder });
+  await contestant(OURS_WEB_SOCKET, noNative, { relayPort, native: true, webSocket: true });
+  if (noGo.length > 0) missing.push(`${OURS_STOCK}, ${GO}, ${GO_STOCK}: need ${noGo.join(", ")}`);
+  else {
+    buildRelayPrograms();
+    const { port: stockPort } = owned.use(await stockRelay());
+    await contestant(OURS_STOCK, noNative, { relayPort: stockPort, native: true });
+    await contestant(OURS_PLAIN_STOCK, [], { relayPort: stockPort, native: false });
+    const peer = await goProgram("relaypeer", "./relaypeer");
+    const [needs, program] = "path" in peer ? [[], peer.path] : [[peer.missing], ""];
+    await contestant(GO, needs, { relayPort, program });
+    await contestant(GO_STOCK, needs, { relayPort: stockPort, program });
+  }
   for (let round = 0; round < rounds; round++) {
     progress(`relayed tunnel, round ${round + 1} of ${rounds}`);
     for (const direction of ["up", "down"] as const) {
-      const goal = { better: "higher", target: TARGET_GBIT } as const;
-      const viaRaw = await raw.measure(direction, seconds);
-      const viaWebSocket = await webSocket.measure(direction, seconds);
-      measured.add("through our relay", viaRaw.gbitPerSecond, "Gbit/s", goal);
-      measured.add("through our relay, WebSocket", viaWebSocket.gbitPerSecond, "Gbit/s", goal);
+      for (const [name, pair] of pairs) {
+        const { gbitPerSecond } = await pair.measure(direction, seconds);
+        const target = name === OURS_PLAIN ? { target: TARGET_GBIT } : {};
+        measured.add(name, gbitPerSecond, "Gbit/s", { better: "higher", ...target });
+      }
     }
   }
   return {
     figures: measured.figures(),
-    ratios: measured.against("through our relay, WebSocket", "through our relay"),
-    missing: [],
-    notes: ["MTU 1280; both engines and the relay share the cores of this machine"],
+    ratios: [
+      ...measured.against(OURS, GO_STOCK, GO, OURS_STOCK),
+      ...measured.against(OURS_PLAIN, GO_STOCK, GO, OURS_PLAIN_STOCK),
+      ...measured.against(OURS_WEB_SOCKET, OURS),
+    ],
+    missing,
+    notes: [
+      "MTU 1280; both engines and the relay share the cores of this machine",
+      "derper is the relay of tailscale.com; Go engines are wireguard-go and gVisor's TCP on the relay client of tailscale.com",
+    ],
   };
 };
-
-export const relayMemoryBench: Bench = async ({ progress }: BenchOptions) => {
-  const measured = new Rounds();
-  for (const { name, webSocket, count } of IDLE) {
-    progress(`relay memory, ${count} idle ${name} connections`);
-    await using relay = new Worker("relay-process.ts", { nodeFlags: ["--expose-gc"] });
-    await using clients = new Worker("idle-clients.ts");
-    const { port } = await relay.ask<{ port: number }>({ do: "open" });
-    await clients.ask({ do: "open", port, webSocket, count: WARM_UP_CONNECTIONS });
-    const before = await relay.ask<Memory>({ do: "memory" });
-    await clients.ask({ do: "open", port, webSocket, count });
-    const after = await relay.ask<Memory>({ do: "memory" });
-    if (after.clients - before.clients !== count) throw new Error(`${after.clients} clients, ${count} were opened`);
-    const kibOf = (field: keyof Memory): number => (after[field] - before[field]) / count / 1024;
-    const goal = { better: "lower", target: TARGET_KIB } as const;
-    measured.add(`idle ${name} connection, resident`, kibOf("rss"), "KiB", goal);
-    measured.add(`idle ${name} connection, heap`, kibOf("heapUsed"), "KiB", { better: "lower" });
-  }
-  return {
-    figures: measured.figures(),
-    ratios: [],
-    missing: [],
-    notes: ["memory of the kernel for a socket is not in it"],
-  };
-};
-
-interface Memory {
-  readonly rss: number;
-  readonly heapUsed: number;
-  readonly clients: number;
-}

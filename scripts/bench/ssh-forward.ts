@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { endProcess } from "./processes.ts";
+import { endProcess, missingPrograms } from "./processes.ts";
 import { plainPair, type StreamPair } from "./streams.ts";
 
 /** Where sshd locks its unprivileged half in; it refuses to start as root without it. */
@@ -14,6 +14,23 @@ const READY_WITHIN_MS = 10_000;
 
 /** @param cipher As OpenSSH names it. */
 export async function sshForwardPair(cipher: string): Promise<StreamPair> {
+  await using owned = new AsyncDisposableStack();
+  const pair = await plainPair({ listenHost: "127.0.0.1" }, async (farPort) =>
+    owned.use(await openSshForward(cipher, farPort)),
+  );
+  owned.use(pair);
+  const moved = owned.move();
+  return { ...pair, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+}
+
+export interface SshForward extends AsyncDisposable {
+  /** Where streams to the other side's port are taken. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** sshd and `ssh -L` to a port of this machine. */
+export async function openSshForward(cipher: string, farPort: number): Promise<SshForward> {
   await using owned = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), "bench-ssh-"));
   owned.defer(() => rmSync(folder, { recursive: true, force: true }));
@@ -31,20 +48,25 @@ export async function sshForwardPair(cipher: string): Promise<StreamPair> {
   };
   const sshd = run(sshdPath(), ["-D", "-e", "-f", join(folder, "sshd_config")]);
   await listening("sshd", sshPort, sshd);
-  const pair = await plainPair({ listenHost: "127.0.0.1" }, async (farPort) => {
-    const client = run("ssh", [
-      ...["-F", "none", "-N", "-T", "-c", cipher, "-p", String(sshPort), "-i", join(folder, "user")],
-      ...["-o", `UserKnownHostsFile=${join(folder, "known_hosts")}`, "-o", "GlobalKnownHostsFile=/dev/null"],
-      ...["-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"],
-      ...["-o", "ExitOnForwardFailure=yes", "-L", `127.0.0.1:${forwardPort}:127.0.0.1:${farPort}`],
-      `${userInfo().username}@127.0.0.1`,
-    ]);
-    await listening("ssh -L", forwardPort, client);
-    return { host: "127.0.0.1", port: forwardPort };
-  });
-  owned.use(pair);
+  const client = run("ssh", [
+    ...["-F", "none", "-N", "-T", "-c", cipher, "-p", String(sshPort), "-i", join(folder, "user")],
+    ...["-o", `UserKnownHostsFile=${join(folder, "known_hosts")}`, "-o", "GlobalKnownHostsFile=/dev/null"],
+    ...["-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"],
+    ...["-o", "ExitOnForwardFailure=yes", "-L", `127.0.0.1:${forwardPort}:127.0.0.1:${farPort}`],
+    `${userInfo().username}@127.0.0.1`,
+  ]);
+  await listening("ssh -L", forwardPort, client);
   const moved = owned.move();
-  return { measure: pair.measure, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+  return { host: "127.0.0.1", port: forwardPort, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+}
+
+/** sshd, where it is not installed: it lies where only root looks. */
+export function sshdMissing(): string[] {
+  const path = process.env["PATH"];
+  process.env["PATH"] = `${path}:/usr/sbin:/sbin`;
+  const missing = missingPrograms("sshd");
+  process.env["PATH"] = path;
+  return missing;
 }
 
 /** sshd wants to be started by its whole path. */

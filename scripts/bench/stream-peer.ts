@@ -12,8 +12,9 @@ import { derpMapOf, relayNode } from "../../packages/wg-userspace/src/derp/map.t
 import { nodeRandom } from "../../packages/wg-userspace/src/io/crypto-suite.ts";
 import { Driver } from "../../packages/wg-userspace/src/io/driver.ts";
 import { directRelayDialer } from "../../packages/wg-userspace/src/io/relay-dialer.ts";
+import { loadUdpBatch } from "../../packages/wg-userspace/src/io/udp-batch.ts";
 import { answerRequests } from "./processes.ts";
-import { drainRate, pour } from "./pump.ts";
+import { drainRate, flood, pour, sampleRate } from "./pump.ts";
 
 const TUNNEL_PORT = 7000;
 const REGION = 1;
@@ -35,7 +36,8 @@ await answerRequests({
     });
     if (request["relayPort"] !== undefined) await useRelay(driver, Number(request["relayPort"]));
     driver.listenTcp(TUNNEL_PORT, (accepted) => incoming.resolve(accepted));
-    return { publicKey: hexEncode(driver.publicKey), udpPort: driver.udpPorts.ipv4 };
+    const native = loadUdpBatch() !== undefined;
+    return { publicKey: hexEncode(driver.publicKey), udpPort: driver.udpPorts.ipv4, native };
   },
 
   async peer(request) {
@@ -45,7 +47,7 @@ await answerRequests({
       allowedIPs: [{ address: ip(String(request["address"])), bits: 128 }],
       ...(udpPort === undefined
         ? { homeRegion: REGION }
-        : { udpEndpoints: [{ address: ip("127.0.0.1"), port: Number(udpPort) }] }),
+        : { udpEndpoints: [{ address: ip(String(request["udpHost"])), port: Number(udpPort) }] }),
     });
     return {};
   },
@@ -97,6 +99,20 @@ await answerRequests({
             current.end();
             return { ...received, cpuSeconds: cpuSeconds() };
           });
+    return {};
+  },
+
+  /** The sender's side of `sample`. */
+  async flood() {
+    flood(stream!);
+    return {};
+  },
+  async sample(request) {
+    return { gbitPerSecond: await sampleRate(stream!, Number(request["warmUpSeconds"]), Number(request["seconds"])) };
+  },
+  /** Ends what `flood` began. */
+  async cut() {
+    stream!.destroy();
     return {};
   },
 

@@ -1,12 +1,18 @@
 /** Pairs of stream-peer processes: over UDP, over a relay, or over whatever the operating system routes. */
+import type { Host } from "../../packages/wg-userspace/test/interop/namespaces.ts";
 import { Worker } from "./processes.ts";
 
 const [NEAR, FAR] = ["fd7a::1", "fd7a::2"];
+const LOOPBACK = "127.0.0.1";
 
 export interface StreamPair extends AsyncDisposable {
   /** One bulk stream, opened by the near side. */
-  measure(direction: "up" | "down", seconds: number): Promise<StreamRate>;
+  measure(direction: Direction, seconds: number): Promise<StreamRate>;
+  /** Gbit/s of payload from `warmUpSeconds` to `seconds` after the first byte, of a stream that is cut off then. */
+  sample(direction: Direction, warmUpSeconds: number, seconds: number): Promise<number>;
 }
+
+export type Direction = "up" | "down";
 
 export interface StreamRate {
   /** Payload, as the receiver counts. */
@@ -28,48 +34,81 @@ export interface EnginePairOptions {
   readonly relayPort?: number;
   readonly webSocket?: boolean;
   readonly profileFolder?: string | undefined;
+  /** Where the two run; absent: both here, UDP over loopback. */
+  readonly hosts?: Hosts;
+  /** With the native module, or as plain npm has it; absent: with what there is. */
+  readonly native?: boolean;
+  /** Program of another implementation that answers as stream-peer.ts does. */
+  readonly program?: string;
+}
+
+export interface Hosts {
+  readonly left: Host;
+  readonly right: Host;
 }
 
 /** Two engines in two processes. */
-export async function enginePair({ profileFolder, ...options }: EnginePairOptions = {}): Promise<StreamPair> {
+export async function enginePair(options: EnginePairOptions = {}): Promise<StreamPair> {
+  const { profileFolder, hosts, native, program, ...engine } = options;
   await using opened = new AsyncDisposableStack();
-  const near = opened.use(new Worker("stream-peer.ts", { profileFolder }));
-  const far = opened.use(new Worker("stream-peer.ts", { profileFolder }));
-  const nearKey = await near.ask<PublicSide>({ do: "openEngine", address: NEAR, ...options });
-  const farKey = await far.ask<PublicSide>({ do: "openEngine", address: FAR, ...options });
-  await near.ask({ do: "peer", address: FAR, ...farKey });
-  await far.ask({ do: "peer", address: NEAR, ...nearKey });
+  const start = (host: Host | undefined): Worker =>
+    opened.use(
+      new Worker("stream-peer.ts", {
+        profileFolder,
+        ...(host === undefined ? {} : { namespace: host.name }),
+        ...(native === undefined ? {} : { environment: { CODER_NO_NATIVE: native ? "" : "1" } }),
+        ...(program === undefined ? {} : { program }),
+      }),
+    );
+  const [near, far] = [start(hosts?.left), start(hosts?.right)];
+  const [nearHost, farHost] = [hosts?.left.address ?? LOOPBACK, hosts?.right.address ?? LOOPBACK];
+  const nearSide = await near.ask<PublicSide>({ do: "openEngine", address: NEAR, ...engine });
+  const farSide = await far.ask<PublicSide>({ do: "openEngine", address: FAR, ...engine });
+  if (native === true && nearSide.native !== true) throw new Error("the native module does not load");
+  await near.ask({ do: "peer", address: FAR, udpHost: farHost, ...farSide });
+  await far.ask({ do: "peer", address: NEAR, udpHost: nearHost, ...nearSide });
   return pairOf(near, far, opened.move(), () => near.ask({ do: "connectTunnel", to: FAR }));
 }
 
 interface PublicSide {
   readonly publicKey: string;
   readonly udpPort?: number;
+  readonly native?: boolean;
 }
 
 /** Two plain sockets; `through` is where the near side connects to, given the port on which the far side listens. */
 export async function plainPair(
   options: {
     readonly listenHost: string;
-    readonly namespaces?: readonly [near: string, far: string];
+    readonly hosts?: Hosts;
   },
   through: (farPort: number) => Promise<{ readonly host: string; readonly port: number }>,
 ): Promise<StreamPair> {
   await using opened = new AsyncDisposableStack();
-  const [nearSpace, farSpace] = options.namespaces ?? [];
-  const near = opened.use(new Worker("stream-peer.ts", nearSpace === undefined ? {} : { namespace: nearSpace }));
-  const far = opened.use(new Worker("stream-peer.ts", farSpace === undefined ? {} : { namespace: farSpace }));
+  const start = (host: Host | undefined): Worker =>
+    opened.use(new Worker("stream-peer.ts", host === undefined ? {} : { namespace: host.name }));
+  const [near, far] = [start(options.hosts?.left), start(options.hosts?.right)];
   const { port } = await far.ask<{ port: number }>({ do: "listen", host: options.listenHost });
   const target = await through(port);
   return pairOf(near, far, opened.move(), () => near.ask({ do: "connectPlain", ...target }));
 }
 
 function pairOf(near: Worker, far: Worker, owned: AsyncDisposableStack, connect: () => Promise<unknown>): StreamPair {
+  const open = async (direction: Direction): Promise<[sender: Worker, receiver: Worker]> => {
+    await connect();
+    await far.ask({ do: "accepted" });
+    return direction === "up" ? [near, far] : [far, near];
+  };
   return {
+    async sample(direction, warmUpSeconds, seconds) {
+      const [sender, receiver] = await open(direction);
+      await sender.ask({ do: "flood" });
+      const { gbitPerSecond } = await receiver.ask<Finished>({ do: "sample", warmUpSeconds, seconds });
+      await sender.ask({ do: "cut" });
+      return gbitPerSecond;
+    },
     async measure(direction, seconds) {
-      await connect();
-      await far.ask({ do: "accepted" });
-      const [sender, receiver] = direction === "up" ? [near, far] : [far, near];
+      const [sender, receiver] = await open(direction);
       await receiver.ask({ do: "begin", role: "receive" });
       await sender.ask({ do: "begin", role: "send", seconds });
       const received = await receiver.ask<Finished>({ do: "finish" });

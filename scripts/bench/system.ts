@@ -21,6 +21,7 @@ export function cleanEnvironment(configFolder: string): NodeJS.ProcessEnv {
 
 export interface LocalSystem extends AsyncDisposable {
   readonly environment: NodeJS.ProcessEnv;
+  readonly agentPid: number;
 }
 
 export async function startSystem(): Promise<LocalSystem> {
@@ -52,7 +53,7 @@ export async function startSystem(): Promise<LocalSystem> {
   const agent = start(["agent"], { CODER_AGENT_URL: url, CODER_AGENT_TOKEN: token });
   await until("the agent", agent, async () => (await run(["ssh", "demo", "--", "echo", "ready"])).includes("ready"));
   const moved = owned.move();
-  return { environment, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+  return { environment, agentPid: agent.child.pid!, [Symbol.asyncDispose]: () => moved.disposeAsync() };
 }
 
 class Background {

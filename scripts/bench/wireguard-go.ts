@@ -4,30 +4,50 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Host, HostPair } from "../../packages/wg-userspace/test/interop/namespaces.ts";
-import { plainPair, type StreamPair } from "./streams.ts";
+import type { Host } from "../../packages/wg-userspace/test/interop/namespaces.ts";
+import { hostsNeeds, openHosts, routeByCubic } from "./hosts.ts";
+import { endProcess, missingPrograms } from "./processes.ts";
+import { type Hosts, plainPair, type StreamPair } from "./streams.ts";
 
 const PORT = 51820;
 const MTU = 1280;
 const INNER = { near: "fd00:77::1", far: "fd00:77::2" };
+const INNER_SUBNET = "fd00:77::/64";
 const READY_WITHIN_MS = 5_000;
 
-export async function wireguardGoPair(): Promise<StreamPair> {
+export interface WireguardPair extends StreamPair {
+  readonly hosts: Hosts;
+  /** Of the far side, inside the tunnel. */
+  readonly farAddress: string;
+  setMtu(mtu: number): void;
+}
+
+export function wireguardNeeds(): string[] {
+  return [...hostsNeeds(), ...missingPrograms("wg")];
+}
+
+/** @param program The one of the system, or another version of it. MTU 1280 until told otherwise. */
+export async function wireguardGoPair(program = "wireguard-go"): Promise<WireguardPair> {
   await using owned = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), "bench-wg-"));
   owned.defer(() => rmSync(folder, { recursive: true, force: true }));
-  const hosts = new HostPair();
-  owned.defer(() => hosts.close());
-  const [near, far] = [await startDevice(hosts.left, folder), await startDevice(hosts.right, folder)];
+  const hosts = openHosts(owned);
+  const start = (host: Host): Promise<DeviceKeys> => startDevice(host, program, folder, owned);
+  const [near, far] = [await start(hosts.left), await start(hosts.right)];
   configure(hosts.left, near, { publicKey: far.publicKey, inner: INNER.far, outer: hosts.right.address }, INNER.near);
   configure(hosts.right, far, { publicKey: near.publicKey, inner: INNER.near, outer: hosts.left.address }, INNER.far);
-  const pair = await plainPair(
-    { listenHost: "::", namespaces: [hosts.left.name, hosts.right.name] },
-    async (farPort) => ({ host: INNER.far, port: farPort }),
-  );
+  const pair = await plainPair({ listenHost: "::", hosts }, async (farPort) => ({ host: INNER.far, port: farPort }));
   owned.use(pair);
   const moved = owned.move();
-  return { measure: pair.measure, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+  return {
+    ...pair,
+    hosts,
+    farAddress: INNER.far,
+    setMtu(mtu) {
+      for (const host of [hosts.left, hosts.right]) host.run("ip", "link", "set", host.name, "mtu", String(mtu));
+    },
+    [Symbol.asyncDispose]: () => moved.disposeAsync(),
+  };
 }
 
 interface DeviceKeys {
@@ -36,11 +56,18 @@ interface DeviceKeys {
 }
 
 /** The interface is named as its host: control sockets of all namespaces lie in one folder. */
-async function startDevice(host: Host, folder: string): Promise<DeviceKeys> {
+async function startDevice(
+  host: Host,
+  program: string,
+  folder: string,
+  owned: AsyncDisposableStack,
+): Promise<DeviceKeys> {
   const privateKey = execFileSync("wg", ["genkey"], { encoding: "utf8" });
   const keyFile = join(folder, host.name);
   writeFileSync(keyFile, privateKey, { mode: 0o600 });
-  host.start("wireguard-go", "-f", host.name).stdout!.resume();
+  const device = host.start(program, "-f", host.name);
+  device.stdout!.resume();
+  owned.defer(() => endProcess(device)); // by SIGTERM it removes its control socket
   for (const end = performance.now() + READY_WITHIN_MS; ; await sleep(50)) {
     try {
       host.run("wg", "show", host.name);
@@ -64,4 +91,5 @@ function configure(
   );
   host.run("ip", "addr", "add", `${inner}/64`, "dev", host.name, "nodad");
   host.run("ip", "link", "set", host.name, "mtu", String(MTU), "up");
+  routeByCubic(host, INNER_SUBNET, host.name);
 }

@@ -1,0 +1,201 @@
+/** One agent or client as the control plane sees it: what the real ones say on their control connection, and no more. */
+import { Deployment } from "../../packages/client/src/api.ts";
+import { Backoff, sleep } from "../../packages/client/src/backoff.ts";
+import { dialRpc, type RpcConnection } from "../../packages/client/src/rpc-connection.ts";
+import { agentAddresses, uuidFromBytes, uuidToBytes } from "../../packages/protocol/src/addresses.ts";
+import type { RpcDuplex } from "../../packages/protocol/src/drpc/async.ts";
+import { Agent, Lifecycle_State } from "../../packages/protocol/src/gen/agent_pb.ts";
+import {
+  type CoordinateRequestSchema,
+  type CoordinateResponseSchema,
+  CoordinateResponse_PeerUpdate_Kind as Kind,
+  Tailnet,
+} from "../../packages/protocol/src/gen/tailnet_pb.ts";
+import { nodeToProto } from "../../packages/protocol/src/tailnet/node.ts";
+import { nodeRandom } from "../../packages/wg-userspace/src/io/crypto-suite.ts";
+import type { AgentLogin } from "./control-server.ts";
+
+const STATS_EVERY_MS = 30_000;
+
+export interface Site {
+  readonly url: string;
+  readonly signal: AbortSignal;
+}
+
+export class SimulatedPeer {
+  static #errors = new Map<string, number>();
+  /** Of the agent, also when this is a client. */
+  readonly id: string;
+  readonly #site: Site;
+  readonly #kind: "agent" | "client";
+  readonly #token: string;
+  readonly #deployment: Deployment;
+  readonly #key = nodeRandom.bytes(32);
+  readonly #heard = new Map<string, (at: number) => void>();
+  #coordinate: RpcDuplex<typeof CoordinateRequestSchema, typeof CoordinateResponseSchema> | undefined;
+  #resumeToken: string | undefined;
+  #version = 0;
+  /** When the other side's node arrived on this connection; 0: not yet. */
+  #pairedAt = 0;
+
+  static agent(site: Site, { agentId, token }: AgentLogin): SimulatedPeer {
+    return new SimulatedPeer(site, agentId, "agent", token);
+  }
+
+  static client(site: Site, { agentId, ownerToken }: AgentLogin): SimulatedPeer {
+    return new SimulatedPeer(site, agentId, "client", ownerToken);
+  }
+
+  /** Failed dials and lost connections of all peers since the last call, by what was said. */
+  static takeErrors(): Record<string, number> {
+    const taken = Object.fromEntries(SimulatedPeer.#errors);
+    SimulatedPeer.#errors.clear();
+    return taken;
+  }
+
+  private constructor(site: Site, id: string, kind: "agent" | "client", token: string) {
+    this.id = id;
+    this.#site = site;
+    this.#kind = kind;
+    this.#token = token;
+    this.#deployment = new Deployment({ url: new URL(site.url), token });
+  }
+
+  get paired(): boolean {
+    return this.#pairedAt > 0;
+  }
+
+  get pairedAt(): number {
+    return this.#pairedAt;
+  }
+
+  /** Connects, and connects again for ever. */
+  start(): void {
+    void this.#run();
+  }
+
+  changeNode(addresses: readonly string[]): void {
+    const prefixes = addresses.map((address) => `${address}/128`);
+    const node = nodeToProto({
+      id: 1n,
+      asOfUnixMs: Date.now(),
+      key: this.#key,
+      disco: `discokey:${"5a".repeat(32)}`,
+      preferredDerp: 999,
+      derpLatency: new Map([["999-v4", 0.001 * (1 + (this.#version++ % 50))]]),
+      derpForcedWebsocket: new Map(),
+      addresses: prefixes,
+      allowedIps: prefixes,
+      endpoints: ["203.0.113.9:4321", "192.0.2.17:4321", "[2001:db8::17]:4321"],
+    });
+    this.#coordinate?.send({ updateSelf: { node } });
+  }
+
+  /** When the next node of that peer arrives. */
+  nextNode(id: string, signal: AbortSignal): Promise<number> {
+    return new Promise((resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      this.#heard.set(id, resolve);
+    });
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#site;
+    const backoff = new Backoff({ firstMs: this.#kind === "client" ? 50 : 100, limitMs: 10_000 });
+    while (!signal.aborted) {
+      const startedAt = performance.now();
+      try {
+        await this.#connect(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        const text = String((error as Error).message).replace(/127\.0\.0\.1:\d+/, "the server");
+        SimulatedPeer.#errors.set(text, (SimulatedPeer.#errors.get(text) ?? 0) + 1);
+      }
+      this.#pairedAt = 0;
+      if (performance.now() - startedAt > 10_000) backoff.reset();
+      await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop's condition ends it
+    }
+  }
+
+  async #connect(signal: AbortSignal): Promise<void> {
+    const isAgent = this.#kind === "agent";
+    const path = isAgent ? "/api/v2/workspaceagents/me/rpc" : `/api/v2/workspaceagents/${this.id}/coordinate`;
+    const connection = await dialRpc(this.#deployment, path, {
+      query: { version: isAgent ? "2.1" : "2.0", ...(isAgent ? {} : { resume_token: this.#resumeToken }) },
+      signal,
+      ...(isAgent ? { cookie: `coder_session_token=${this.#token}` } : {}),
+    });
+    const over = new AbortController();
+    try {
+      if (isAgent) await greet(connection);
+      const coordinate = connection.rpc.bidi(Tailnet.method.coordinate);
+      const maps = connection.rpc.serverStream(Tailnet.method.streamDERPMaps, {});
+      this.#coordinate = coordinate;
+      if (!isAgent) coordinate.send({ addTunnel: { id: uuidToBytes(this.id) } });
+      this.changeNode(isAgent ? agentAddresses(this.id) : [clientAddress(this.#key)]);
+      const beside = isAgent ? report(connection, over.signal) : this.#fetchResumeToken(connection);
+      await Promise.race([
+        this.#read(isAgent),
+        (async () => {
+          for await (const _map of maps);
+        })(),
+        connection.closed.then((reason) => {
+          throw reason ?? new Error("closed");
+        }),
+        beside.then(() => new Promise<never>(() => undefined)),
+        rejectionOf(AbortSignal.any([signal, over.signal])),
+      ]);
+    } finally {
+      over.abort();
+      this.#coordinate = undefined;
+      await connection.close();
+    }
+  }
+
+  async #read(isAgent: boolean): Promise<void> {
+    for await (const response of this.#coordinate!.messages) {
+      if (response.error !== "") throw new Error(`coordinator: ${response.error}`);
+      for (const update of response.peerUpdates) {
+        if (update.kind !== Kind.NODE) continue;
+        const at = performance.now();
+        if (this.#pairedAt === 0) this.#pairedAt = at;
+        if (isAgent) this.#coordinate?.send({ readyForHandshake: [{ id: update.id }] });
+        const id = uuidFromBytes(update.id)!;
+        this.#heard.get(id)?.(at);
+        this.#heard.delete(id);
+      }
+    }
+  }
+
+  async #fetchResumeToken(connection: RpcConnection): Promise<void> {
+    this.#resumeToken = (await connection.rpc.unary(Tailnet.method.refreshResumeToken, {})).token;
+  }
+}
+
+/** What an agent says before it may be reached. */
+async function greet(connection: RpcConnection): Promise<void> {
+  await connection.rpc.unary(Agent.method.getManifest, {});
+  await connection.rpc.unary(Agent.method.updateStartup, {
+    startup: { version: "v2.99.0", expandedDirectory: "/home/bench", subsystems: [] },
+  });
+}
+
+async function report(connection: RpcConnection, signal: AbortSignal): Promise<void> {
+  for (const state of [Lifecycle_State.STARTING, Lifecycle_State.READY])
+    await connection.rpc.unary(Agent.method.updateLifecycle, { lifecycle: { state } });
+  await connection.rpc.unary(Agent.method.getAnnouncementBanners, {});
+  while (!signal.aborted) {
+    await connection.rpc.unary(Agent.method.updateStats, { stats: { connectionCount: 1n, rxBytes: 1n, txBytes: 1n } });
+    await sleep(STATS_EVERY_MS, signal).catch(() => undefined); // the connection is over
+  }
+}
+
+function rejectionOf(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+}
+
+/** Any single address will do for a client. */
+function clientAddress(key: Uint8Array): string {
+  const hex = Buffer.from(key.subarray(0, 10)).toString("hex");
+  return `fd7a:115c:a1e0:${hex.match(/.{4}/g)!.join(":")}`;
+}

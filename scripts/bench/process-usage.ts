@@ -1,0 +1,43 @@
+/** What a process has used so far, as Linux counts it. */
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+
+/** What the figures of this file need. */
+export const usageMissing: readonly string[] = process.platform === "linux" ? [] : ["Linux (/proc)"];
+
+let pageBytes: number | undefined;
+
+/** User and system time of all threads, in steps of 10 ms. */
+export function cpuSeconds(pid: number): number {
+  const fields = afterName(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  const [utime, stime] = [Number(fields[11]), Number(fields[12])];
+  return (utime + stime) / 100; // USER_HZ is 100 on every architecture that Node runs on
+}
+
+/** As cpuSeconds, in nanosecond steps; threads that have ended are not in it. */
+export function scheduledSeconds(pid: number): number {
+  let sum = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`))
+    sum += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]);
+  return sum / 1e9;
+}
+
+export function residentBytes(pid: number): number {
+  pageBytes ??= Number(execFileSync("getconf", ["PAGESIZE"], { encoding: "utf8" }));
+  return Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]) * pageBytes;
+}
+
+/** How often its threads went to sleep by themselves: each time, something woke them up again. */
+export function voluntarySwitches(pid: number): { readonly all: number; readonly main: number } {
+  const of = (thread: string): number =>
+    Number(
+      /^voluntary_ctxt_switches:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8"))?.[1] ?? 0,
+    );
+  const all = readdirSync(`/proc/${pid}/task`).reduce((sum, thread) => sum + of(thread), 0);
+  return { all, main: of(String(pid)) };
+}
+
+/** The fields of /proc/PID/stat behind the name, which may hold spaces and brackets. */
+function afterName(stat: string): string[] {
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+}
