@@ -257,6 +257,10 @@ export class Engine {
     return peer === undefined ? undefined : statusOf(peer);
   }
 
+  get peerCount(): number {
+    return this.#peers.size;
+  }
+
   peers(): PeerStatus[] {
     return Array.from(this.#device.peers, statusOf);
   }

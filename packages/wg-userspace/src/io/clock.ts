@@ -10,8 +10,8 @@ export function unixMsAt(now: Instant): number {
   return Date.now() - (performance.now() - now);
 }
 
-/** A pause longer than this between two ticks of a timer that should tick every second is a sleep, not a busy machine. */
-const SLEEP_THRESHOLD_MS = 5_000;
+/** A tick that comes this much too late was not held up by a busy machine, but by a sleep. */
+const SLEEP_THRESHOLD_MS = 4_000;
 
 /**
  * Notices that the machine slept or the process was stopped. Linux stops the monotonic clock during suspend, so both
@@ -21,13 +21,13 @@ export class WakeDetector {
   #monotonic = performance.now();
   #wall = Date.now();
 
-  /** Call about once a second. Returns how long the process was away in ms, 0 when it was not. */
-  tick(): number {
+  /** @param expectedMs Since the last tick, or the start. Returns how long the process was away in ms, 0 when it was not. */
+  tick(expectedMs: number): number {
     const monotonic = performance.now();
     const wall = Date.now();
     const away = Math.max(monotonic - this.#monotonic, wall - this.#wall);
     this.#monotonic = monotonic;
     this.#wall = wall;
-    return away > SLEEP_THRESHOLD_MS ? away : 0;
+    return away > expectedMs + SLEEP_THRESHOLD_MS ? away : 0;
   }
 }

@@ -22,7 +22,11 @@ import { bindUdpSocket, type DatagramSocket } from "./udp-socket.ts";
 
 /** Datagrams handled before the batch is opened. */
 const RECEIVE_BATCH = 32;
+/** How often surroundings are looked at: with peers, and while there is nobody to be cut off from. */
 const CHECK_MS = 1_000;
+const CHECK_ALONE_MS = 5_000;
+/** A timer that fires this much too early costs less than setting it anew after every turn. */
+const EARLY_MS = 500;
 /** Header and tag of a transport message. */
 const WIREGUARD_OVERHEAD_BYTES = 32;
 /** Slots for packets of Ethernet paths, and of jumbo ones. */
@@ -69,7 +73,7 @@ export class Driver implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #relays: RelaySet;
   readonly #wakeDetector = new WakeDetector();
-  readonly #wakeTimer: NodeJS.Timeout;
+  #checkTimer: NodeJS.Timeout | undefined;
   readonly #stunListeners = new Set<StunListener>();
   readonly #turn = (): void => this.#runTurn();
   readonly #wake = (): void => this.#schedule();
@@ -137,8 +141,7 @@ export class Driver implements AsyncDisposable {
         onForcedWebSocket: (region, reason) => this.#events.onForcedWebSocket?.(region, reason),
       },
     );
-    this.#wakeTimer = setInterval(() => this.#checkSurroundings(), CHECK_MS);
-    this.#wakeTimer.unref();
+    this.#checkLater();
   }
 
   get publicKey(): NodePublicKey {
@@ -367,7 +370,7 @@ export class Driver implements AsyncDisposable {
     if (this.#closed) return;
     if (this.#scheduled) this.#runTurn();
     this.#closed = true;
-    clearInterval(this.#wakeTimer);
+    clearTimeout(this.#checkTimer);
     clearTimeout(this.#timer);
     this.#udp?.close();
     this.#relays.close();
@@ -437,7 +440,16 @@ export class Driver implements AsyncDisposable {
   }
 
   /** Once a second: did we sleep, did the network change, is a relay silent. */
-  #checkSurroundings(): void {
+  #checkLater(): void {
+    const waitMs = this.engine.peerCount > 0 ? CHECK_MS : CHECK_ALONE_MS;
+    this.#checkTimer = setTimeout(() => {
+      this.#checkSurroundings(waitMs);
+      if (!this.#closed) this.#checkLater();
+    }, waitMs);
+    this.#checkTimer.unref();
+  }
+
+  #checkSurroundings(waitedMs: number): void {
     this.#relays.checkSilence();
     const interfaces = interfaceFingerprint();
     if (interfaces !== this.#interfaces) {
@@ -447,7 +459,7 @@ export class Driver implements AsyncDisposable {
       this.networkChanged(moved);
       this.#events.onNetworkChange?.(moved);
     }
-    const away = this.#wakeDetector.tick();
+    const away = this.#wakeDetector.tick(waitedMs);
     if (away === 0) return;
     this.#logger.log("info", "woke up", { awayMs: Math.round(away) });
     this.#events.onWake?.(away);
@@ -477,10 +489,11 @@ export class Driver implements AsyncDisposable {
     this.#rearm(this.engine.nextTimeout(), now);
   }
 
-  /** One timer for everything. A later deadline leaves it as it is: an early turn is harmless. */
+  /** One timer for everything. A deadline that is a little later leaves it as it is: an early turn is harmless. */
   #rearm(deadline: Instant | undefined, now: Instant): void {
     if (deadline === undefined) return;
-    if (this.#timer !== undefined && this.#timerAt <= deadline && this.#timerAt > now) return;
+    const at = this.#timerAt;
+    if (this.#timer !== undefined && at > now && at <= deadline && deadline < at + EARLY_MS) return;
     clearTimeout(this.#timer);
     this.#timerAt = deadline;
     this.#timer = setTimeout(

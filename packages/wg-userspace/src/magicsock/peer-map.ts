@@ -7,6 +7,10 @@ export class PeerMap {
   readonly #byKey = new Map<string, Entry>();
   #last: Entry | undefined;
 
+  get size(): number {
+    return this.#byKey.size;
+  }
+
   add(peer: NodePublicKey): Endpoint {
     const id = keyId(peer);
     let entry = this.#byKey.get(id);

@@ -1,0 +1,36 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { WakeDetector } from "./clock.ts";
+
+describe("WakeDetector", () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ["Date", "performance"] }));
+  afterEach(() => void vi.useRealTimers());
+
+  it("takes a busy machine for what it is, at either pace", () => {
+    const detector = new WakeDetector();
+    for (const [expected, passed] of [
+      [1_000, 1_000],
+      [1_000, 4_900],
+      [5_000, 5_000],
+      [5_000, 8_900],
+    ] as const) {
+      vi.advanceTimersByTime(passed);
+      expect(detector.tick(expected)).toBe(0);
+    }
+  });
+
+  it("notices a sleep, and that it is over", () => {
+    const detector = new WakeDetector();
+    vi.advanceTimersByTime(5_100);
+    expect(detector.tick(1_000)).toBe(5_100);
+    vi.advanceTimersByTime(90_000);
+    expect(detector.tick(5_000)).toBe(90_000);
+    vi.advanceTimersByTime(5_000);
+    expect(detector.tick(5_000)).toBe(0);
+  });
+
+  it("notices a suspend that stopped the monotonic clock", () => {
+    const detector = new WakeDetector();
+    vi.setSystemTime(Date.now() + 60_000);
+    expect(detector.tick(1_000)).toBe(60_000);
+  });
+});
