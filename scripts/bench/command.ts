@@ -13,7 +13,14 @@ import { cleanEnvironment, coder, type LocalSystem, startSystem } from "./system
 
 /** Starts are short: more rounds than for throughput. */
 const STARTS_PER_ROUND = 5;
-const FIRST_REQUEST_TARGET_MS = 100;
+const VERSION_TARGET_MS = 80;
+const FIRST_REQUEST_TARGET_MS = 60;
+const AT_ONCE = 10;
+const BARE = "node -e 0";
+const VERSION = "coder version";
+const STDIO_PACKET = "coder ssh --stdio, first packet to the deployment";
+const STDIO_BYTE = "coder ssh --stdio, first byte of the workspace's SSH";
+const ALL_AT_ONCE = `coder ssh --stdio, ${AT_ONCE} at once, first byte of the last`;
 const WITHIN_MS = 15_000;
 
 export const commandBench: Bench = async ({ rounds, progress }) => {
@@ -28,11 +35,11 @@ export const commandBench: Bench = async ({ rounds, progress }) => {
   );
   const lower = { better: "lower" } as const;
   const cases: [name: string, goal: typeof lower & { target?: number }, measure: () => Promise<number>][] = [
-    ["node -e 0", lower, () => untilExit(["-e", "0"], deployment.environment)],
-    ["coder version", lower, () => untilExit([coder, "version"], deployment.environment)],
+    [BARE, lower, () => untilExit(["-e", "0"], deployment.environment)],
+    [VERSION, { ...lower, target: VERSION_TARGET_MS }, () => untilExit([coder, "version"], deployment.environment)],
     ["coder ssh --help", lower, () => untilExit([coder, "ssh", "--help"], deployment.environment)],
     [
-      "coder ssh --stdio, first packet to the deployment",
+      STDIO_PACKET,
       { ...lower, target: FIRST_REQUEST_TARGET_MS },
       () => deployment.untilFirstRequest(["ssh", "--stdio", "demo"]),
     ],
@@ -51,7 +58,10 @@ export const commandBench: Bench = async ({ rounds, progress }) => {
   }
   return {
     figures: measured.figures(),
-    ratios: measured.against("coder version", "node -e 0"),
+    ratios: [
+      ...[VERSION, STDIO_PACKET, STDIO_BYTE].flatMap((name) => measured.against(name, BARE)),
+      ...measured.against(ALL_AT_ONCE, STDIO_BYTE),
+    ],
     missing,
     notes: ["from spawn in another process; NODE_EXTRA_CA_CERTS and NODE_OPTIONS are unset"],
   };
@@ -61,11 +71,16 @@ function systemCases(system: LocalSystem | undefined): [name: string, measure: (
   if (system === undefined) return [];
   const { environment } = system;
   return [
-    [
-      "coder ssh --stdio, first byte of the workspace's SSH",
-      () => untilOutput(["ssh", "--stdio", "demo"], environment),
-    ],
+    [STDIO_BYTE, () => untilOutput(["ssh", "--stdio", "demo"], environment)],
     ["coder ssh demo -- echo, first byte", () => untilOutput(["ssh", "demo", "--", "echo", "x"], environment)],
+    ["coder ssh --stdio, until the path is direct", () => untilDirect(environment)],
+    [
+      ALL_AT_ONCE,
+      async () => {
+        const all = Array.from({ length: AT_ONCE }, () => untilOutput(["ssh", "--stdio", "demo"], environment));
+        return Math.max(...(await Promise.all(all)));
+      },
+    ],
   ];
 }
 
@@ -87,6 +102,27 @@ async function untilOutput(args: readonly string[], env: NodeJS.ProcessEnv): Pro
   try {
     await once(child.stdout, "readable", { signal: AbortSignal.timeout(WITHIN_MS) });
     if (child.stdout.readableLength === 0) throw new Error(`"coder ${args[0]}" ended without output`);
+    return performance.now() - started;
+  } finally {
+    child.stdin.on("error", () => undefined).end();
+    await endProcess(child);
+  }
+}
+
+/** As its own log tells it. */
+async function untilDirect(env: NodeJS.ProcessEnv): Promise<number> {
+  const started = performance.now();
+  const child = spawn(process.execPath, [coder, "ssh", "--stdio", "-v", "demo"], {
+    env,
+    stdio: ["pipe", "ignore", "pipe"],
+  });
+  try {
+    let said = "";
+    const signal = AbortSignal.timeout(WITHIN_MS);
+    while (!/path changed path="[0-9[]/.test(said)) {
+      const [chunk] = (await once(child.stderr, "data", { signal })) as [Buffer];
+      said += chunk.toString("utf8");
+    }
     return performance.now() - started;
   } finally {
     child.stdin.on("error", () => undefined).end();

@@ -1,5 +1,5 @@
 /** How the tunnel does with many streams, and an agent with many peers: all of them together against one alone. */
-import { type Direction, idlePeerKib, type Many, manyByWireguardGo, manyEngines } from "./many.ts";
+import { type Direction, idlePeerKib, idleStreamKib, type Many, manyByWireguardGo, manyEngines } from "./many.ts";
 import { missingPrograms } from "./processes.ts";
 import { nativeMissing } from "./programs.ts";
 import { type Bench, Rounds } from "./report.ts";
@@ -9,7 +9,7 @@ const COUNTS = [1, 10, 100];
 const HUNDRED = 100;
 /** Together they should get what one gets. */
 const TARGET_SHARE = 0.8;
-const IDLE_PEERS = 1_000;
+const THOUSAND = 1_000;
 const DIRECTIONS: readonly Direction[] = ["up", "down"];
 
 export const concurrencyBench: Bench = async ({ rounds, seconds, progress }) => {
@@ -45,10 +45,14 @@ export const concurrencyBench: Bench = async ({ rounds, seconds, progress }) => 
         measured.add(peersOf(count), await many.rate(count, direction, seconds), "Gbit/s", goal);
     }
   }
-  progress("idle peers");
-  const idle = await idlePeerKib(HUNDRED, IDLE_PEERS);
-  measured.add(`an idle peer, of ${HUNDRED}`, idle.few, "KiB", { better: "lower" });
-  measured.add(`an idle peer, of ${IDLE_PEERS}`, idle.many, "KiB", { better: "lower" });
+  progress("idle peers and streams");
+  for (const [what, { few, many }] of [
+    ["an idle peer", await idlePeerKib(HUNDRED, THOUSAND)],
+    ["an idle stream", await idleStreamKib(HUNDRED, THOUSAND)],
+  ] as const) {
+    measured.add(`${what}, of ${HUNDRED}`, few, "KiB", { better: "lower" });
+    measured.add(`${what}, of ${THOUSAND}`, many, "KiB", { better: "lower" });
+  }
   return {
     figures: measured.figures(),
     ratios: [
@@ -59,13 +63,15 @@ export const concurrencyBench: Bench = async ({ rounds, seconds, progress }) => 
       ...COUNTS.flatMap((count) => measured.against(streamsOf("our engine", count), streamsOf("wireguard-go", count))),
       ...measured.against(peersOf(10), peersOf(1)),
       ...measured.against(peersOf(HUNDRED), peersOf(1)),
-      ...measured.against(`an idle peer, of ${IDLE_PEERS}`, `an idle peer, of ${HUNDRED}`),
+      ...["an idle peer", "an idle stream"].flatMap((what) =>
+        measured.against(`${what}, of ${THOUSAND}`, `${what}, of ${HUNDRED}`),
+      ),
     ],
     missing,
     notes: [
       "Gbit/s of all streams together; a ratio of 1 to one stream or peer is flat growth",
       `all clients of an agent are engines in one other process, so ${HUNDRED} of them cost that process more than one`,
-      `an idle peer: heap and packet memory after a collection, once per run; 100 streams should get ${TARGET_SHARE} of what one gets`,
+      `idle: heap and packet memory of the far process after a collection, once per run; 100 streams should get ${TARGET_SHARE} of what one gets`,
     ],
   };
 };

@@ -31,6 +31,7 @@ let next = 0;
 /** Bytes of all bulk streams that arrived here. */
 let received = 0;
 let strangers = 1;
+const quiet: Duplex[] = [];
 
 await answerRequests({
   /** `addresses`: one engine for each. */
@@ -128,7 +129,7 @@ await answerRequests({
     return { p50: at(0.5), p99: at(0.99), count: roundTrips.length };
   },
 
-  /** Peers that never say anything. Answers with resident memory after a collection: needs --expose-gc. */
+  /** Peers that never say anything. */
   async strangers(request) {
     for (let i = 0; i < Number(request["count"]); i++) {
       drivers[0]!.setPeer({
@@ -137,12 +138,25 @@ await answerRequests({
         udpEndpoints: [{ address: ip("127.0.0.1"), port: 9 }],
       });
     }
+    return {};
+  },
+  /** Streams that never say anything. */
+  async quiet(request) {
+    for (let i = 0; i < Number(request["count"]); i++) {
+      const stream = await dial!();
+      stream.write(Uint8Array.of(ECHO));
+      quiet.push(stream);
+    }
+    return {};
+  },
+  /** Bytes of heap and packet memory after a collection: needs --expose-gc. */
+  async held() {
     for (let i = 0; i < 3; i++) {
       globalThis.gc!();
-      await sleep(200);
+      await sleep(600); // buffers of streams that paused are given up after a second
     }
-    const { rss, heapUsed, external } = process.memoryUsage();
-    return { rss, held: heapUsed + external };
+    const { heapUsed, external } = process.memoryUsage();
+    return { held: heapUsed + external };
   },
 });
 for (const driver of drivers) await driver.close();

@@ -22,29 +22,40 @@ export async function manyEngines(
 ): Promise<Many> {
   await using owned = new AsyncDisposableStack();
   const { near, far } = workers(owned, options);
-  const addresses = Array.from({ length: options.clients ?? 1 }, (_, i) => `fd7a::1:${(i + 1).toString(16)}`);
-  interface Opened {
-    readonly engines: readonly { readonly key: string; readonly port: number }[];
-  }
-  const clients = await near.ask<Opened>({ do: "openEngines", addresses });
-  const server = await far.ask<Opened>({ do: "openEngines", addresses: [SERVER] });
-  await near.ask({ do: "peers", peers: server.engines.map((engine) => ({ address: SERVER, ...engine })) });
-  await far.ask({ do: "peers", peers: clients.engines.map((engine, i) => ({ address: addresses[i], ...engine })) });
-  await near.ask({ do: "target", tunnel: SERVER });
+  await introduce(near, far, options.clients ?? 1);
   return manyOf(near, far, owned.move());
 }
 
-/** KiB that each peer of one engine keeps, of the first `few` and of all `many`. */
-export async function idlePeerKib(few: number, many: number): Promise<{ readonly few: number; readonly many: number }> {
-  await using worker = new Worker("many-peer.ts", { nodeFlags: ["--expose-gc"] });
-  await worker.ask({ do: "openEngines", addresses: [SERVER] });
-  const held = async (count: number): Promise<number> =>
-    (await worker.ask<{ held: number }>({ do: "strangers", count })).held;
-  await held(10); // what the first ones load and compile
-  const none = await held(0);
-  const some = await held(few);
-  const all = await held(many - few);
-  return { few: (some - none) / few / 1024, many: (all - none) / many / 1024 };
+/** KiB of the far engine that each of the first `few` and of all `many` keeps. */
+export interface Kept {
+  readonly few: number;
+  readonly many: number;
+}
+
+/** What a peer costs that never says anything. */
+export async function idlePeerKib(few: number, many: number): Promise<Kept> {
+  await using owned = new AsyncDisposableStack();
+  const { far } = workers(owned, { collect: true });
+  await far.ask({ do: "openEngines", addresses: [SERVER] });
+  return await kept(far, few, many, (count) => far.ask({ do: "strangers", count }));
+}
+
+/** What a stream costs that is open and silent. */
+export async function idleStreamKib(few: number, many: number): Promise<Kept> {
+  await using owned = new AsyncDisposableStack();
+  const { near, far } = workers(owned, { collect: true });
+  await introduce(near, far, 1);
+  return await kept(far, few, many, (count) => near.ask({ do: "quiet", count }));
+}
+
+async function kept(far: Worker, few: number, many: number, add: (count: number) => Promise<unknown>): Promise<Kept> {
+  const held = async (): Promise<number> => (await far.ask<{ held: number }>({ do: "held" })).held;
+  await add(10); // what the first ones load and compile
+  const none = await held();
+  await add(few);
+  const some = await held();
+  await add(many - few);
+  return { few: (some - none) / few / 1024, many: ((await held()) - none) / many / 1024 };
 }
 
 /** One TCP connection of OpenSSH for all streams. */
@@ -68,10 +79,24 @@ export async function manyByWireguardGo(): Promise<Many> {
 
 const SERVER = "fd7a::2";
 
+/** Opens `clients` engines in the near process and one in the far one, and tells them of each other. */
+async function introduce(near: Worker, far: Worker, count: number): Promise<void> {
+  const addresses = Array.from({ length: count }, (_, i) => `fd7a::1:${(i + 1).toString(16)}`);
+  interface Opened {
+    readonly engines: readonly { readonly key: string; readonly port: number }[];
+  }
+  const clients = await near.ask<Opened>({ do: "openEngines", addresses });
+  const server = await far.ask<Opened>({ do: "openEngines", addresses: [SERVER] });
+  await near.ask({ do: "peers", peers: server.engines.map((engine) => ({ address: SERVER, ...engine })) });
+  await far.ask({ do: "peers", peers: clients.engines.map((engine, i) => ({ address: addresses[i], ...engine })) });
+  await near.ask({ do: "target", tunnel: SERVER });
+}
+
 function workers(
   owned: AsyncDisposableStack,
   options: {
     readonly native?: boolean;
+    readonly collect?: boolean;
     readonly namespaces?: readonly [string, string];
   } = {},
 ): { near: Worker; far: Worker } {
@@ -79,6 +104,7 @@ function workers(
     owned.use(
       new Worker("many-peer.ts", {
         ...(options.native === false ? { environment: { CODER_NO_NATIVE: "1" } } : {}),
+        ...(options.collect === true ? { nodeFlags: ["--expose-gc"] } : {}),
         ...(options.namespaces === undefined ? {} : { namespace: options.namespaces[index] }),
       }),
     );

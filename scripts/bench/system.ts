@@ -2,7 +2,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { endProcess } from "./processes.ts";
@@ -11,12 +11,12 @@ export const coder = join(import.meta.dirname, "../../packages/cli/dist/coder.cj
 const PASSWORD = "bench-only-password-1";
 const READY_WITHIN_MS = 20_000;
 
-/** The person's own settings stay out; reading extra authorities would add to every start. */
+/** The person's own settings stay out, those of the shell too; reading extra authorities would add to every start. */
 export function cleanEnvironment(configFolder: string): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
     ([name]) => !name.startsWith("CODER_") && name !== "NODE_EXTRA_CA_CERTS" && name !== "NODE_OPTIONS",
   );
-  return { ...Object.fromEntries(kept), CODER_CONFIG_DIR: configFolder };
+  return { ...Object.fromEntries(kept), HOME: dirname(configFolder), CODER_CONFIG_DIR: configFolder };
 }
 
 export interface LocalSystem extends AsyncDisposable {
