@@ -5,6 +5,7 @@ import { TcpStream } from "./tcp-stream.ts";
 /**
  * As `pipeline(source, sink)` of node:stream/promises: everything in order, with back-pressure; an error or early end of either destroys both
  * and rejects. Chunks of a stream of the tunnel go back to it when the sink has written them, so that a fast stream makes no garbage.
+ * @param sink A socket, a pipe, a file: something that keeps no chunk after its write callback. A PassThrough does.
  * @param options `end: false` leaves the sink open; `signal` destroys both.
  */
 export async function drainInto(
@@ -16,7 +17,9 @@ export async function drainInto(
   const signal = options.signal === undefined ? over.signal : AbortSignal.any([over.signal, options.signal]);
   const tunnel = source instanceof TcpStream ? source : undefined;
   const take = (chunk: Uint8Array): void => {
-    const written = tunnel && ((error?: Error | null) => void (error ?? tunnel.giveBack(chunk)));
+    const written = (error?: Error | null): void => {
+      if (!error) tunnel?.giveBack(chunk);
+    };
     if (!sink.write(chunk, written)) source.pause();
   };
   const resume = (): void => void source.resume();
