@@ -1,17 +1,18 @@
 /**
  * `node scripts/build-native.ts [--asan] [--prebuild]`: builds packages/udp-batch with node-gyp against the headers of the
- * Node that runs this; nothing is fetched. `--asan`: with address and undefined-behaviour checks, into a folder of its own.
+ * Node that runs this. `--asan`: with address and undefined-behaviour checks, into a folder of its own.
  * `--prebuild`: copies the result to where a release has it.
  */
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, existsSync, mkdirSync, realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { parseArgs } from "node:util";
+import { parseArgs, promisify } from "node:util";
 
 const root = join(import.meta.dirname, "..");
 const sources = join(root, "packages/udp-batch");
+const FETCHED_WITHIN_MS = 300_000;
 
 /** @returns the folder of the package that was built: the package itself, or a copy of it for `asan`. */
 export async function buildNative(options: { readonly asan?: boolean } = {}): Promise<string> {
@@ -24,7 +25,7 @@ export async function buildNative(options: { readonly asan?: boolean } = {}): Pr
     }
   }
   const nodeGyp = join(dirname(createRequire(import.meta.url).resolve("node-gyp/package.json")), "bin/node-gyp.js");
-  const headers = nodeFolder();
+  const headers = await nodeFolder();
   const args = [nodeGyp, "rebuild", "--directory", join(folder, "native"), "--nodedir", headers, "--loglevel", "error"];
   const child = spawn(process.execPath, asan ? [...args, "--", "-Dasan=1"] : args, {
     stdio: ["ignore", "pipe", "pipe"],
@@ -40,11 +41,25 @@ export async function buildNative(options: { readonly asan?: boolean } = {}): Pr
   return folder;
 }
 
-/** Where this Node keeps its headers: beside itself, or in the package that the npm package `node` brings it in. */
-function nodeFolder(): string {
+/**
+ * Where the headers of this Node are: beside it, in the package that the npm package `node` brings it in, or, since a package
+ * manager may keep no more of that than the executable, in that package as it is published.
+ */
+async function nodeFolder(): Promise<string> {
   const own = dirname(dirname(realpathSync(process.execPath)));
-  const places = [own, join(own, `node_modules/node-${process.platform}-${process.arch}`)];
-  const found = places.find((place) => existsSync(join(place, "include/node/node_api.h")));
+  const name = `node-${process.platform}-${process.arch}`;
+  const fetched = join(root, ".build/node-headers");
+  const places = [own, join(own, "node_modules", name), join(fetched, "node_modules", name)];
+  const find = (): string | undefined => places.find((place) => existsSync(join(place, "include/node/node_api.h")));
+  const there = find();
+  if (there !== undefined) return there;
+  const npm = process.platform === "win32" ? "npm.cmd" : "npm";
+  const flags = ["--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", fetched];
+  mkdirSync(fetched, { recursive: true });
+  await promisify(execFile)(npm, ["install", ...flags, `${name}@${process.versions.node}`], {
+    timeout: FETCHED_WITHIN_MS,
+  });
+  const found = find();
   if (found === undefined) throw new Error(`no headers of Node in any include/node of ${places.join(", ")}`);
   return found;
 }
