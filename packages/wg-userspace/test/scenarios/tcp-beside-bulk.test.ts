@@ -47,7 +47,7 @@ test.each([1, 5, 20])("a small write overtakes what %i bulk streams have ready",
 });
 
 test("beside bulk in front of a bottleneck with an endless queue, small packets wait 20 ms at most", () => {
-  const pair = new Pair([{ rateBps: 200e6, delayMs: 0.1, queueBytes: 64e6 }, { delayMs: 0.1 }]);
+  const pair = new Pair([{ rateBps: 400e6, delayMs: 0.1, queueBytes: 64e6 }, { delayMs: 0.1 }]);
   const [a, b] = pair.connect({ port: 9 });
   bulk(pair, 100);
   pair.runFor(5_000);

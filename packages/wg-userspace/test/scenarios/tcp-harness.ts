@@ -79,15 +79,15 @@ export class Pair {
   observe: ((from: "a" | "b", packet: Uint8Array, now: Instant) => void) | undefined;
 
   constructor(
-    link: LinkOptions | readonly [ab: LinkOptions, ba: LinkOptions],
+    link: LinkOptions | readonly [ab: LinkOptions | Link, ba: LinkOptions],
     options: HostOptions & { readonly family?: 4 | 6; readonly b?: HostOptions } = {},
   ) {
     const seed = options.seed ?? 1;
     const v4 = options.family === 4;
     this.a = new Host(v4 ? "10.0.0.1" : "fd00::1", { ...options, seed });
     this.b = new Host(v4 ? "10.0.0.2" : "fd00::2", { ...options, seed: seed + 1000, ...options.b });
-    const [ab, ba] = Array.isArray(link) ? (link as readonly [LinkOptions, LinkOptions]) : [link, link];
-    this.ab = new Link(ab as LinkOptions, seed + 1);
+    const [ab, ba] = Array.isArray(link) ? (link as readonly [LinkOptions | Link, LinkOptions]) : [link, link];
+    this.ab = ab instanceof Link ? ab : new Link(ab as LinkOptions, seed + 1);
     this.ba = new Link(ba as LinkOptions, seed + 2);
   }
 
@@ -110,8 +110,8 @@ export class Pair {
     }
   }
 
-  /** Jumps to the next event. @returns false when nothing will ever happen. */
-  step(until = Number.POSITIVE_INFINITY): boolean {
+  /** When something will happen next; Infinity when nothing ever will. */
+  nextEvent(): number {
     let next = Number.POSITIVE_INFINITY;
     for (const at of [
       this.ab.nextTimeout(),
@@ -120,6 +120,12 @@ export class Pair {
       this.b.stack.nextTimeout(),
     ])
       if (at !== undefined && at < next) next = at;
+    return next;
+  }
+
+  /** Jumps to the next event. @returns false when nothing will happen until then. */
+  step(until = Number.POSITIVE_INFINITY): boolean {
+    const next = this.nextEvent();
     if (next > until) return false;
     if (next > this.now) this.now = instant(next);
     this.#receive(this.ab, this.b);

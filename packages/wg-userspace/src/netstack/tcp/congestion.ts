@@ -1,10 +1,14 @@
 import type { Instant } from "../../base/instant.ts";
 
-/** What a controller may want to know when something was lost. All counts in bytes. */
+/** What a controller may want to know when something was lost. Sizes in bytes. */
 export interface LossContext {
   readonly inFlight: number;
-  /** Share of the recently sent bytes that was lost, 0 … 1. */
+  /** Share of the bytes sent lately, and since the last reduction, that was lost, 0 … 1. */
   readonly lossRate: number;
+  /** The highest rate that the path was seen to carry, bytes per ms. */
+  readonly pathRate: number;
+  /** The last round trip measured. */
+  readonly rttMs: number;
   /** Smallest round trip of the current or last full round, and of the whole path. */
   readonly roundMinRttMs: number;
   readonly minRttMs: number;

@@ -59,7 +59,10 @@ export class Cubic implements CongestionController {
   onAck(delivered: number, rttMs: number, now: Instant): void {
     if (this.cwnd < this.ssthresh) {
       // HyStart++ is for the first slow start; after a timeout ssthresh is the better guide (RFC 9406 §4.3).
-      const growth = this.ssthresh === Number.POSITIVE_INFINITY ? this.#hystart.growth(delivered, rttMs) : delivered;
+      const growth =
+        this.ssthresh === Number.POSITIVE_INFINITY
+          ? this.#hystart.growth(delivered, delivered / this.#mss, rttMs)
+          : delivered;
       this.cwnd = Math.min(this.cwnd + growth, MAX_CWND_BYTES);
       if (this.#hystart.done && this.ssthresh === Number.POSITIVE_INFINITY) this.ssthresh = this.cwnd;
       return;
@@ -93,9 +96,13 @@ export class Cubic implements CongestionController {
 
   onLoss(context: LossContext, _now: Instant): boolean {
     this.#save();
-    const random = !this.#strict && !hasQueue(context);
+    const first = this.ssthresh === Number.POSITIVE_INFINITY;
+    // In slow start the queue of a round is gone when the next begins: its minimum says nothing.
+    const queued = hasQueue(context) || (first && this.#hystart.conservative);
+    const random = !this.#strict && !queued;
     if (random && context.lossRate < RANDOM_LOSS_LIMIT) return false;
     this.#reduce(random);
+    if (queued && first) this.#limitToPath(context);
     return true;
   }
 
@@ -148,6 +155,20 @@ export class Cubic implements CongestionController {
     this.#wMax = this.cwnd < this.#wMax ? (this.cwnd * (1 + BETA)) / 2 : this.cwnd;
     const floor = noQueue ? INITIAL_WINDOW_SEGMENTS : 2;
     this.ssthresh = Math.max(this.cwnd * BETA, floor * this.#mss);
+  }
+
+  /**
+   * The first slow start overflowed a queue. Its window is up to twice what path and queue hold, so 0.7 of it overflows
+   * them again (RFC 9438 §4.6: "packet loss can happen for more than one RTT"). What they hold is known: as much as
+   * arrived in the last round trip. From there to 0.7 of that, but not below what fills the path without a queue.
+   */
+  #limitToPath(context: LossContext): void {
+    const held = context.pathRate * context.rttMs;
+    const path = context.pathRate * context.minRttMs;
+    const target = Math.max(held * BETA, path, INITIAL_WINDOW_SEGMENTS * this.#mss);
+    if (target >= this.ssthresh) return;
+    this.ssthresh = target;
+    this.#wMax = Math.max(Math.min(held, this.cwnd), target);
   }
 
   #save(): void {

@@ -32,7 +32,7 @@ export interface TcpDefaults {
 const HOUR_MS = 3_600_000;
 
 export const TCP_DEFAULTS: TcpDefaults = {
-  initialReceiveBufferBytes: 256 * 1024,
+  initialReceiveBufferBytes: 512 * 1024,
   maxReceiveBufferBytes: 16 * 1024 * 1024,
   initialSendBufferBytes: 256 * 1024,
   maxSendBufferBytes: 16 * 1024 * 1024,

@@ -3,7 +3,6 @@ import { describe, expect, test } from "vitest";
 import { instant } from "../../base/instant.ts";
 import { ChunkPool, FULL_CHUNK_BYTES } from "./chunk-pool.ts";
 import { Cubic } from "./cubic.ts";
-import { HyStart } from "./hystart.ts";
 import { MAX_PIECES, Reassembly } from "./reassembly.ts";
 import { Reno } from "./reno.ts";
 import { RttEstimator } from "./rtt.ts";
@@ -339,7 +338,7 @@ describe("scoreboard", () => {
 });
 
 describe("congestion control", () => {
-  const context = { inFlight: 0, lossRate: 0.5, roundMinRttMs: 100, minRttMs: 50 };
+  const context = { inFlight: 0, lossRate: 0.5, pathRate: 1e6, rttMs: 100, roundMinRttMs: 100, minRttMs: 50 };
 
   test("Reno doubles per round trip, halves on loss, then adds one segment per round trip", () => {
     const reno = new Reno(1000);
@@ -392,11 +391,37 @@ describe("congestion control", () => {
   });
 
   test("rare loss on a path without queue keeps the window; with a queue, or often, or strict, it does not", () => {
-    const rare = { inFlight: 0, lossRate: 0.001, roundMinRttMs: 101, minRttMs: 100 };
+    const rare = { ...context, lossRate: 0.001, roundMinRttMs: 101, minRttMs: 100 };
     expect(new Cubic(1000, false).onLoss(rare, at(0))).toBe(false);
     expect(new Cubic(1000, false).onLoss({ ...rare, roundMinRttMs: 140 }, at(0))).toBe(true);
     expect(new Cubic(1000, false).onLoss({ ...rare, lossRate: 0.03 }, at(0))).toBe(true);
     expect(new Cubic(1000, true).onLoss(rare, at(0))).toBe(true);
+  });
+
+  test("a loss of the first slow start falls back to what the path was seen to carry", () => {
+    const cubic = new Cubic(1000, false);
+    cubic.cwnd = 400_000;
+    // 1000 bytes per ms: the path holds 100 kB, and with its queue 180 kB.
+    cubic.onLoss({ ...context, pathRate: 1000, rttMs: 180, roundMinRttMs: 150, minRttMs: 100 }, at(0));
+    expect(cubic.ssthresh).toBeCloseTo(126_000);
+    cubic.onRecovered();
+    // Later ones go by the window (RFC 9438 §4.6).
+    cubic.onLoss({ ...context, pathRate: 100 }, at(1000));
+    expect(cubic.ssthresh).toBeCloseTo(88_200);
+    cubic.undo();
+    expect(cubic.ssthresh).toBeCloseTo(126_000);
+  });
+
+  test("a short queue is no reason to fall below what fills the path, and no loss one to fall below a start", () => {
+    const loss = { ...context, pathRate: 1000, rttMs: 113, roundMinRttMs: 113, minRttMs: 100 };
+    const cubic = new Cubic(1000, false);
+    cubic.cwnd = 200_000;
+    cubic.onLoss(loss, at(0));
+    expect(cubic.ssthresh).toBeCloseTo(100_000);
+    const young = new Cubic(1000, false);
+    young.cwnd = 20_000;
+    young.onLoss({ ...loss, pathRate: 10 }, at(0));
+    expect(young.ssthresh).toBeCloseTo(10_000);
   });
 
   test("an idle window halves per timeout, but not below the initial one", () => {
@@ -406,37 +431,6 @@ describe("congestion control", () => {
     expect(cubic.cwnd).toBe(20_000);
     cubic.onIdle(3_600_000, 300);
     expect(cubic.cwnd).toBe(10_000);
-  });
-
-  test("HyStart++ slows down when the round trip grows by an eighth, and ends slow start five rounds later", () => {
-    const hystart = new HyStart();
-    const round = (rttMs: number) => {
-      hystart.onRoundStart();
-      let growth = 0;
-      for (let i = 0; i < 10; i++) growth = hystart.growth(1000, rttMs);
-      return growth;
-    };
-    expect(round(100)).toBe(1000);
-    expect(round(101)).toBe(1000);
-    expect(round(120)).toBe(250);
-    for (let i = 0; i < 5; i++) {
-      expect(hystart.done).toBe(false);
-      round(125);
-    }
-    expect(hystart.done).toBe(true);
-  });
-
-  test("HyStart++ goes back to slow start when the growth was only jitter", () => {
-    const hystart = new HyStart();
-    const round = (rttMs: number) => {
-      hystart.onRoundStart();
-      let growth = 0;
-      for (let i = 0; i < 10; i++) growth = hystart.growth(1000, rttMs);
-      return growth;
-    };
-    round(100);
-    expect(round(120)).toBe(250);
-    expect(round(100)).toBe(1000);
   });
 });
 

@@ -2,11 +2,13 @@ import type { Instant } from "../../base/instant.ts";
 import type { TcpSegment } from "../wire/tcp.ts";
 import { type CongestionController, INITIAL_WINDOW_SEGMENTS, type LossContext } from "./congestion.ts";
 import { Cubic } from "./cubic.ts";
+import { LossRate } from "./loss-rate.ts";
 import type { TcpDefaults } from "./options.ts";
 import { Reno } from "./reno.ts";
 import { RttEstimator } from "./rtt.ts";
 import { Scoreboard } from "./scoreboard.ts";
 import type { SendBuffer } from "./send-buffer.ts";
+import { PathRate } from "./path-rate.ts";
 import { positionOf } from "./seq.ts";
 import { PACE, PERSIST, REORDER, RETRANSMIT, TAIL_PROBE, type TcpTimers } from "./timers.ts";
 
@@ -15,8 +17,6 @@ const PROBE_ACK_DELAY_MS = 50;
 /** RFC 8985 §6.2 step 4: loss recoveries for which a widened reorder window is kept. */
 const REORDER_WINDOW_PERSIST = 16;
 const DUPLICATE_THRESHOLD = 3;
-/** Loss rate is measured over about this many segments. */
-const LOSS_WINDOW_SEGMENTS = 256;
 
 /** Timers are no finer than this, so a paced sender may run ahead by as much. */
 const PACE_AHEAD_MS = 1;
@@ -105,8 +105,8 @@ export class Sender {
   /** When the next segment is due at the paced rate. */
   #paceAt = 0;
   #lastSendAt = 0;
-  #windowDelivered = 0;
-  #windowLost = 0;
+  readonly #lossRate = new LossRate();
+  readonly #pathRate = new PathRate();
 
   /** Segments sent more than once. */
   retransmits = 0;
@@ -230,7 +230,8 @@ export class Sender {
 
     if (board.delivered > 0 || advanced) {
       this.#takeRttSample(echoedAt, flightBefore, now);
-      this.#windowDelivered += board.delivered;
+      this.#lossRate.onDelivered(board.delivered, controller.cwnd, this.mss);
+      this.#pathRate.onDelivered(board.delivered, this.#knownMinRttMs, now);
     }
     if (ack >= this.#roundEnd && board.delivered > 0) {
       this.#roundEnd = this.next;
@@ -240,6 +241,7 @@ export class Sender {
     }
     if (dsack) {
       this.#widenReorderWindow();
+      this.#lossRate.onNeedless(this.mss);
       // Everything sent again had arrived before: the whole episode was a mistake.
       if (this.#neededRetransmits > 0 && --this.#neededRetransmits === 0) this.#undo(now);
     }
@@ -267,7 +269,7 @@ export class Sender {
     rtt.backoff++;
     board.beginAck();
     board.markLostOnTimeout(now, board.rackRttMs + this.reorderWindowMs);
-    this.#windowLost += board.newlyLost;
+    this.#lossRate.onLost(board.newlyLost);
     this.#forceFirst = true;
     this.#forceTail = false;
     this.#tailProbeEnd = -1;
@@ -310,6 +312,8 @@ export class Sender {
       this.board.rackRttMs = 0;
       this.board.largestDelivered = 0;
       if (this.synchronized) this.controller.reset(now);
+      this.#lossRate.clear();
+      this.#pathRate.reset();
       this.#roundMinRttMs = this.#lastRoundMinRttMs = Number.POSITIVE_INFINITY;
       this.#forbidUndo();
       if (this.#mode === "recovery") this.#mode = "open";
@@ -488,7 +492,7 @@ export class Sender {
     const waitMs = board.detectLosses(now, this.reorderWindowMs);
     if (waitMs >= 0) this.#timers.set(REORDER, now + waitMs);
     if (board.newlyLost === 0) return;
-    this.#windowLost += board.newlyLost;
+    this.#lossRate.onLost(board.newlyLost);
     if (this.#mode === "open") this.#respondToLoss(now);
   }
 
@@ -508,8 +512,9 @@ export class Sender {
   #lossContext(): LossContext {
     return {
       inFlight: this.board.inFlight,
-      // Over at least a full measuring window: one lost segment of the first thirty is no rate.
-      lossRate: this.#windowLost / Math.max(this.#windowDelivered + this.#windowLost, LOSS_WINDOW_SEGMENTS * this.mss),
+      lossRate: this.#lossRate.value(this.controller.cwnd, this.mss),
+      pathRate: this.#pathRate.highest,
+      rttMs: this.rtt.latestMs,
       roundMinRttMs: Math.min(this.#roundMinRttMs, this.#lastRoundMinRttMs),
       minRttMs: this.rtt.minRttMs,
     };
@@ -581,6 +586,7 @@ export class Sender {
       if (this.#mode === "recovery") controller.onRecovered(now);
       this.#mode = "open";
       this.#undoPossible = false;
+      this.#lossRate.clear();
       if (this.#reorderWindowPersist > 0 && --this.#reorderWindowPersist === 0) this.#reorderWindowMultiplier = 1;
     }
     if (this.#mode === "recovery") {
@@ -588,11 +594,6 @@ export class Sender {
       return;
     }
     if (board.delivered === 0) return;
-    const lossWindow = LOSS_WINDOW_SEGMENTS * this.mss;
-    if (this.#windowDelivered > 2 * lossWindow) {
-      this.#windowDelivered /= 2;
-      this.#windowLost /= 2;
-    }
     // RFC 7661: a window that was not used has proved nothing.
     const limited =
       this.#cwndLimitedAt >= unaBefore ||
