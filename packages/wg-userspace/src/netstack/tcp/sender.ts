@@ -4,11 +4,11 @@ import { type CongestionController, INITIAL_WINDOW_SEGMENTS, type LossContext } 
 import { Cubic } from "./cubic.ts";
 import { LossRate } from "./loss-rate.ts";
 import type { TcpDefaults } from "./options.ts";
+import { PathRate } from "./path-rate.ts";
 import { Reno } from "./reno.ts";
 import { RttEstimator } from "./rtt.ts";
 import { Scoreboard } from "./scoreboard.ts";
 import type { SendBuffer } from "./send-buffer.ts";
-import { PathRate } from "./path-rate.ts";
 import { positionOf } from "./seq.ts";
 import { PACE, PERSIST, REORDER, RETRANSMIT, TAIL_PROBE, type TcpTimers } from "./timers.ts";
 
