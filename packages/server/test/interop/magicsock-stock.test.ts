@@ -13,6 +13,7 @@ import { type AddrPort, formatAddrPort, ip, isIpv4, parseAddrPort } from "wg-use
 import { parseDiscoMessage } from "wg-userspace/disco/message";
 import { monotonicNow } from "wg-userspace/io/clock";
 import { nodeCryptoSuite } from "wg-userspace/io/crypto-suite";
+import { loadUdpBatch } from "wg-userspace/io/udp-batch";
 import type { UdpSocket } from "wg-userspace/netstack/stack";
 import { buildMagicPeer, MagicPeer, REGION, TestNetwork, until } from "./magic-peer.ts";
 
@@ -371,15 +372,33 @@ function ourSide({ driver }: TailnetNode, remote: AddrPort): AddrPort {
 /** Drops what our UDP sockets send and receive, as a firewall would. Returns the way to stop that. */
 function cutDirectPath({ driver }: TailnetNode): () => void {
   const ports = new Set([driver.udpPorts.ipv4, driver.udpPorts.ipv6]);
-  const deaf = vi.spyOn(driver.engine, "handleDatagram").mockImplementation(() => undefined);
   const send = Socket.prototype.send as (this: Socket, ...args: unknown[]) => void;
-  const mute = vi.spyOn(Socket.prototype, "send").mockImplementation(function (this: Socket, ...args: unknown[]) {
-    const callback = args.at(-1);
-    if (!ports.has(this.address().port)) send.apply(this, args);
-    else if (typeof callback === "function") setImmediate(() => callback(null, 0));
-  });
+  const spies: { mockRestore(): void }[] = [
+    vi.spyOn(driver.engine, "handleDatagram").mockImplementation(() => undefined),
+    vi.spyOn(driver.engine, "handleTransportSlot").mockImplementation((_from, slot) => driver.cipher.rx.release(slot)),
+    vi.spyOn(Socket.prototype, "send").mockImplementation(function (this: Socket, ...args: unknown[]) {
+      const callback = args.at(-1);
+      if (!ports.has(this.address().port)) send.apply(this, args);
+      else if (typeof callback === "function") setImmediate(() => callback(null, 0));
+    }),
+  ];
+  const native = loadUdpBatch();
+  if (native !== undefined) {
+    const { send: sendBatch, sendOne } = native;
+    spies.push(
+      vi
+        .spyOn(native, "send")
+        .mockImplementation((socket, records, count, addresses) =>
+          ports.has(native.port(socket)) ? count : sendBatch(socket, records, count, addresses),
+        ),
+      vi
+        .spyOn(native, "sendOne")
+        .mockImplementation((socket, datagram, address, hopLimit) =>
+          ports.has(native.port(socket)) ? true : sendOne(socket, datagram, address, hopLimit),
+        ),
+    );
+  }
   return () => {
-    deaf.mockRestore();
-    mute.mockRestore();
+    for (const spy of spies) spy.mockRestore();
   };
 }
