@@ -1,7 +1,8 @@
 /** `ssh -L` between our two plain peers: a stock sshd on loopback with keys and configuration of its own. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -38,8 +39,7 @@ export async function openSshForward(cipher: string, farPort: number): Promise<S
     mkdirSync(PRIVILEGE_SEPARATION_FOLDER, { mode: 0o755 });
     owned.defer(() => rmdirSync(PRIVILEGE_SEPARATION_FOLDER));
   }
-  const sshPort = await freePort();
-  const forwardPort = await freePort();
+  const [sshPort, forwardPort] = await twoFreePorts();
   writeKeys(folder, sshPort);
   const run = (program: string, args: readonly string[]): ChildProcess => {
     const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"] });
@@ -99,15 +99,19 @@ function writeKeys(folder: string, port: number): void {
   );
 }
 
-async function freePort(): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const server = createServer();
-  server.once("error", reject);
-  server.listen(0, "127.0.0.1", () => {
-    const address = server.address();
-    server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-  });
-  return promise;
+/** Both are held until both are known: they differ. */
+async function twoFreePorts(): Promise<[number, number]> {
+  const servers = [createServer(), createServer()] as const;
+  for (const server of servers) {
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+  }
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  for (const server of servers) {
+    server.close();
+    await once(server, "close");
+  }
+  return ports as [number, number];
 }
 
 async function listening(what: string, port: number, child: ChildProcess): Promise<void> {
