@@ -1,5 +1,5 @@
 /**
- * `node scripts/build-native.ts [--asan] [--prebuild]`: builds packages/udp-batch with node-gyp against the headers of the
+ * `npm run build:native [-- --asan | --prebuild]`: builds packages/udp-batch with node-gyp against the headers of the
  * Node that runs this. `--asan`: with address and undefined-behaviour checks, into a folder of its own.
  * `--prebuild`: copies the result to where a release has it.
  */

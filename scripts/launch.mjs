@@ -15,6 +15,7 @@ const scripts = {
   "test:interop": "scripts/test-tier.ts interop",
   bench: "scripts/bench.ts",
   build: "scripts/build.ts",
+  "build:native": "scripts/build-native.ts",
   ok: "scripts/ok.ts",
   fuzz: "scripts/fuzz.ts",
 };
