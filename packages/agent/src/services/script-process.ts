@@ -62,6 +62,7 @@ export async function runScript(run: ScriptProcess): Promise<ScriptEnd> {
   };
   const onAbort = (): void => cut("stopped");
   run.signal.addEventListener("abort", onAbort, { once: true });
+  if (run.signal.aborted) onAbort(); // while the process was being made
   const timer = run.timeoutMs > 0 ? setTimeout(() => cut("timed out"), run.timeoutMs) : undefined;
   const outputs = [readAll(child.stdout, "stdout", run), readAll(child.stderr, "stderr", run)];
   const [code] = (await exited(child)) as [number | null];

@@ -140,6 +140,13 @@ describe("scripts of a stage", () => {
     expect(setup.lines()).toEqual(["warn The script was ended, because the workspace stops."]);
   });
 
+  it("that are stopped while their process is being made are ended too", async () => {
+    const setup = new Setup();
+    const running = setup.scripts.run("start", [script("sleep 30")]);
+    await setup.scripts.stop();
+    expect(await running).toBe("stopped");
+  });
+
   it("that cannot be started fail with the reason; empty ones do nothing", async () => {
     const setup = new Setup();
     expect(await setup.scripts.run("start", [script("#!/nonexistent/interpreter\nx")])).toBe("failed");
