@@ -24,7 +24,7 @@ import type { TailnetNode, TailnetNodeEvent } from "./tailnet-node.ts";
 import { telemetryEvent } from "./telemetry.ts";
 import { openTunnel, type Tunnel, type TunnelOptions } from "./tunnel.ts";
 
-/** How far connecting has come. Each one is waited for after the ones before it. */
+/** What is waited for. In this order, but that relay and agent come as they come: whichever is missing is named. */
 export type ConnectStage =
   /** The control plane is asked how to reach the agent. */
   | "control plane"

@@ -130,12 +130,10 @@ export class Driver implements AsyncDisposable {
         logger: this.#logger,
       },
       {
-        onPacket: (region, source, bytes, offset, length) => {
-          this.#turnAt ??= monotonicNow();
-          this.engine.handleRelayPacket(region, source, bytes, offset, length, this.#turnAt);
-        },
+        onPacket: (region, source, bytes, offset, length) =>
+          this.engine.handleRelayPacket(region, source, bytes, offset, length, this.#batchTime()),
         onBatchEnd: this.#turn,
-        onPeerGone: (region, peer) => this.engine.handleRelayPeerGone(region, peer, monotonicNow()),
+        onPeerGone: (region, peer) => this.engine.handleRelayPeerGone(region, peer, this.#batchTime()),
         onDrain: this.#wake,
         onState: (region, state, error) => this.#relayState(region, state, error),
         onForcedWebSocket: (region, reason) => this.#events.onForcedWebSocket?.(region, reason),
@@ -385,10 +383,7 @@ export class Driver implements AsyncDisposable {
       { port, cipher: this.cipher },
       {
         onDatagram: (address, from, datagram) => this.#datagram(address, from, datagram),
-        onTransport: (from, slot, length) => {
-          this.#turnAt ??= monotonicNow();
-          this.engine.handleTransportSlot(from, slot, length, this.#turnAt);
-        },
+        onTransport: (from, slot, length) => this.engine.handleTransportSlot(from, slot, length, this.#batchTime()),
         pathOf: (address, from) => this.engine.udpPathFrom(address, from, parseIp),
         onTooLong: () => this.engine.drops.count("too-long"),
         onBatchEnd: this.#turn,
@@ -439,7 +434,12 @@ export class Driver implements AsyncDisposable {
     }
   }
 
-  /** Once a second: did we sleep, did the network change, is a relay silent. */
+  /** Of a batch that ends with its own turn. */
+  #batchTime(): Instant {
+    this.#turnAt ??= monotonicNow();
+    return this.#turnAt;
+  }
+
   #checkLater(): void {
     const waitMs = this.engine.peerCount > 0 ? CHECK_MS : CHECK_ALONE_MS;
     this.#checkTimer = setTimeout(() => {
@@ -449,6 +449,7 @@ export class Driver implements AsyncDisposable {
     this.#checkTimer.unref();
   }
 
+  /** Did we sleep, did the network change, is a relay silent. */
   #checkSurroundings(waitedMs: number): void {
     this.#relays.checkSilence();
     const interfaces = interfaceFingerprint();
