@@ -3,17 +3,17 @@
  * at start, when the network or the relay map changes, and while somebody is connected.
  */
 import { networkInterfaces } from "node:os";
-import { type AddrPort, formatAddrPort, isIpv4 } from "wg-userspace/base/ip";
+import { type AddrPort, formatAddrPort, formatIp, type IpAddress, ip, isIpv4 } from "wg-userspace/base/ip";
 import { type Logger, silentLogger } from "wg-userspace/base/ports";
 import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
 import { monotonicNow } from "wg-userspace/io/clock";
 import type { Driver } from "wg-userspace/io/driver";
 import { runNetcheck } from "wg-userspace/io/netcheck";
 import { PortMapper } from "wg-userspace/io/port-mapper";
+import { sourceAddressTowards } from "wg-userspace/io/source-address";
 import { predictPorts } from "wg-userspace/netcheck/port-prediction";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import type { Deployment } from "./api.ts";
-
 import { OwnEndpoints } from "./own-endpoints.ts";
 
 /** While the node is in use; spread, so that many nodes do not ask at once. */
@@ -24,6 +24,9 @@ const IDLE_INTERVAL_MS = 5 * 60_000;
 const FRESH_MS = 27_000;
 /** Relays are measured again this often: networks change, and a home that became slow should not stay home. */
 const FULL_INTERVAL_MS = 5 * 60_000;
+/** No route is more special than the default one (RFC 5737, RFC 3849): packets there would leave by it. */
+const ANYWHERE = [ip("192.0.2.1"), ip("2001:db8::1")];
+const MAX_ROUTED_SERVERS = 6;
 
 export interface NetworkWatchOptions {
   readonly driver: Driver;
@@ -49,6 +52,8 @@ export class NetworkWatch {
   #report: NetReport | undefined;
   #published = "";
   #mapped: readonly AddrPort[] = [];
+  /** See {@link EndpointSources.routed}. */
+  #routed: readonly IpAddress[] = [];
   #running = new AbortController();
   /** Exists from the moment that a port mapping was wanted. */
   #portMapper: PortMapper | undefined;
@@ -94,7 +99,7 @@ export class NetworkWatch {
     this.#start();
   }
 
-  /** @param moved What was known is void, not only incomplete: addresses went, or the machine slept. */
+  /** @param moved What was known is void, not only incomplete: addresses went, the port is another one, or the machine slept. */
   networkChanged(moved: boolean): void {
     if (moved) {
       this.#endpoints.forget();
@@ -163,6 +168,7 @@ export class NetworkWatch {
 
   async #run(map: DerpMap, signal: AbortSignal): Promise<void> {
     const full = monotonicNow() - this.#fullAt > FULL_INTERVAL_MS;
+    await this.#findRoutes();
     const seen: AddrPort[] = [];
     const previous = this.#report;
     const report = await runNetcheck({
@@ -180,6 +186,8 @@ export class NetworkWatch {
     });
     if (signal.aborted) return;
     this.#report = report;
+    await this.#findRoutes();
+    if (signal.aborted) return;
     if (report.mappingVariesByDestIp === true) this.wantPortMapping();
     this.#mapped = seen;
     this.#publish();
@@ -192,12 +200,23 @@ export class NetworkWatch {
     this.#timer.unref();
   }
 
+  /** By which of our addresses packets leave: for anywhere, and for the servers that answered the last run. */
+  async #findRoutes(): Promise<void> {
+    const servers = (this.#report?.observations ?? []).slice(0, MAX_ROUTED_SERVERS).map(({ server }) => server.address);
+    const found = await Promise.all([...ANYWHERE, ...servers].map(sourceAddressTowards));
+    const byText = new Map(found.flatMap((address) => (address === undefined ? [] : [[formatIp(address), address]])));
+    this.#routed = [...byText.values()];
+  }
+
   #publish(): void {
     if (this.#options.blockDirect || this.#closed) return;
     const endpoints = this.#endpoints.list(
       {
         ports: this.#options.driver.udpPorts,
-        local: Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []),
+        local: Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
+          (addresses ?? []).map(({ address, internal }) => ({ interface: name, address, internal })),
+        ),
+        routed: this.#routed,
         mapped: this.#mapped,
         portMapped: this.#portMapper?.external,
         hardNat: this.#report?.mappingVariesByDestIp ?? false,

@@ -1,10 +1,10 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { instant } from "wg-userspace/base/instant";
-import { formatAddrPort, parseAddrPort } from "wg-userspace/base/ip";
+import { formatAddrPort, ip, parseAddrPort } from "wg-userspace/base/ip";
 import { type EndpointSources, OwnEndpoints } from "./own-endpoints.ts";
 
 const at = (text: string) => parseAddrPort(text)!;
-const local = (address: string, internal = false) => ({ address, internal });
+const local = (address: string, internal = false, name = "eth0") => ({ interface: name, address, internal });
 
 function sources(overrides: Partial<EndpointSources> = {}): EndpointSources {
   return {
@@ -16,6 +16,7 @@ function sources(overrides: Partial<EndpointSources> = {}): EndpointSources {
       local("2001:db8::5"),
       local("::1", true),
     ],
+    routed: [],
     mapped: [],
     portMapped: undefined,
     hardNat: false,
@@ -73,4 +74,43 @@ it("remembers public endpoints for five minutes, unless the network changed", ()
 it("names at most 32", () => {
   const many = Array.from({ length: 100 }, (_, i) => local(`10.0.1.${i + 1}`));
   expect(list(sources({ local: many }))).toHaveLength(32);
+});
+
+describe("where there are more addresses than may be named", () => {
+  const bridges = Array.from({ length: 60 }, (_, i) => local(`172.${17 + (i >> 8)}.${i}.1`, false, `br-${i}`));
+
+  it("the default route's goes first, bridges of containers last", () => {
+    const crowded = sources({
+      local: [...bridges, local("10.0.0.5", false, "wlan0"), local("192.168.7.2", false, "eth1")],
+      routed: [ip("192.168.7.2")],
+    });
+    const named = list(crowded);
+    expect(named).toHaveLength(32);
+    expect(named.slice(0, 2)).toEqual(["192.168.7.2:4000", "10.0.0.5:4000"]);
+  });
+
+  it("a bridge that the default route leads over counts as a route", () => {
+    const bridged = sources({
+      local: [...bridges, local("192.168.7.2", false, "br-lan")],
+      routed: [ip("192.168.7.2")],
+    });
+    expect(list(bridged)[0]).toBe("192.168.7.2:4000");
+  });
+
+  it("an interface with many addresses does not push out another one, nor one family the other", () => {
+    const many = Array.from({ length: 40 }, (_, i) => local(`2001:db8::1:${i + 1}`));
+    const named = list(sources({ local: [...many, local("10.0.0.5"), local("10.8.0.2", false, "tun0")] }));
+    expect(named).toHaveLength(32);
+    expect(named).toEqual(expect.arrayContaining(["10.0.0.5:4000", "10.8.0.2:4000"]));
+  });
+
+  it("ports that a hard NAT used earlier do not push out the interfaces", () => {
+    const endpoints = new OwnEndpoints();
+    let named: string[] = [];
+    for (let i = 0; i < 60; i++)
+      named = list(sources({ mapped: [at(`203.0.113.1:${5000 + i}`)] }), endpoints, 1000 * i);
+    expect(named).toContain("10.0.0.5:4000");
+    expect(named.slice(0, 2)).toEqual(["203.0.113.1:5059", "203.0.113.1:5058"]);
+    expect(named.length).toBeLessThan(16);
+  });
 });

@@ -1,15 +1,30 @@
 /** Which addresses a node publishes, best first: where a peer may reach it. */
 
 import type { Instant } from "wg-userspace/base/instant";
-import { type AddrPort, addrPortEqual, formatAddrPort, isIpv4, parseIp } from "wg-userspace/base/ip";
+import {
+  type AddrPort,
+  addrPortEqual,
+  formatAddrPort,
+  formatIp,
+  type IpAddress,
+  isIpv4,
+  parseIp,
+} from "wg-userspace/base/ip";
 import { addressClass, mayProbe } from "wg-userspace/magicsock/address-class";
 
 /** A public endpoint that was not seen again is named this much longer. */
 const REMEMBERED_MS = 310_000;
 const MAX_ENDPOINTS = 32;
+/** Public endpoints of earlier that are named beside the present ones: a NAT that changes them often fills no list. */
+const MAX_REMEMBERED = 8;
+/** Bridges and pairs of container engines and hypervisors: nobody outside this machine is behind them. */
+const VIRTUAL_INTERFACE =
+  /^(docker|br-|virbr|veth|vnet|cni|cbr|flannel|cali|cilium|kube|lxc|lxd|podman|nerdctl|vmnet|vboxnet|vEthernet|bridge1\d\d)/;
 
 /** One local interface address, as `os.networkInterfaces` reports it. */
 export interface LocalAddress {
+  /** Name of its interface. */
+  readonly interface: string;
   readonly address: string;
   readonly internal: boolean;
 }
@@ -17,6 +32,8 @@ export interface LocalAddress {
 export interface EndpointSources {
   readonly ports: { readonly ipv4: number | undefined; readonly ipv6: number | undefined };
   readonly local: readonly LocalAddress[];
+  /** Our addresses on the default routes and on the routes to the servers we know, the most important first. */
+  readonly routed: readonly IpAddress[];
   /** What STUN servers saw, IPv4 first. */
   readonly mapped: readonly AddrPort[];
   /** A port that the router forwards to us. */
@@ -43,9 +60,15 @@ export class OwnEndpoints {
       if (sources.hardNat && sources.fixedPort && isIpv4(endpoint.address) && ports.ipv4 !== undefined)
         publicOnes.push({ address: endpoint.address, port: ports.ipv4 });
     }
-    for (const endpoint of publicOnes) this.#seen.set(formatAddrPort(endpoint), { endpoint, at: now });
+    for (const endpoint of publicOnes) {
+      const text = formatAddrPort(endpoint);
+      this.#seen.delete(text);
+      this.#seen.set(text, { endpoint, at: now }); // the order of the map is that of the last sight
+    }
     for (const [text, { at }] of this.#seen) if (now - at > REMEMBERED_MS) this.#seen.delete(text);
-    const earlier = [...this.#seen.values()].map(({ endpoint }) => endpoint);
+    const earlier = [...this.#seen.values()].map(({ endpoint }) => endpoint).reverse();
+    const present = unique(publicOnes).length;
+    earlier.length = Math.min(earlier.length, present + MAX_REMEMBERED);
     return unique([...publicOnes, ...earlier, ...localEndpoints(sources)]).slice(0, MAX_ENDPOINTS);
   }
 
@@ -56,16 +79,32 @@ export class OwnEndpoints {
 }
 
 /** Loopback addresses only where there is nothing else: two processes on a machine without network. */
-function localEndpoints({ local, ports }: EndpointSources): AddrPort[] {
-  const all = local.flatMap(({ address, internal }) => {
-    const parsed = parseIp(address.split("%")[0]!);
-    if (parsed === undefined || !mayProbe(parsed)) return [];
-    const port = isIpv4(parsed) ? ports.ipv4 : ports.ipv6;
+function localEndpoints({ local, ports, routed }: EndpointSources): AddrPort[] {
+  const all = local.flatMap((one) => {
+    const address = parseIp(one.address.split("%")[0]!);
+    if (address === undefined || !mayProbe(address)) return [];
+    const port = isIpv4(address) ? ports.ipv4 : ports.ipv6;
     if (port === undefined) return [];
-    return [{ endpoint: { address: parsed, port }, loopback: internal || addressClass(parsed) === "loopback" }];
+    const loopback = one.internal || addressClass(address) === "loopback";
+    return [{ endpoint: { address, port }, interface: one.interface, loopback }];
   });
   const outside = all.filter(({ loopback }) => !loopback);
-  return (outside.length > 0 ? outside : all).map(({ endpoint }) => endpoint);
+  const usable = outside.length > 0 ? outside : all;
+  // The list is cut: what leads somewhere goes first, the machine's own bridges last. Between equals every interface names
+  // one address of each family before any names a second one.
+  const onRoute = routed.map(formatIp);
+  const count = new Map<string, number>();
+  return usable
+    .map((one, index) => {
+      const route = onRoute.indexOf(formatIp(one.endpoint.address));
+      const kind = `${one.interface} ${one.endpoint.address.length}`;
+      const nth = count.get(kind) ?? 0;
+      count.set(kind, nth + 1);
+      const rank = route >= 0 ? 0 : VIRTUAL_INTERFACE.test(one.interface) ? 2 : 1;
+      return { endpoint: one.endpoint, rank, order: route >= 0 ? route : nth, index };
+    })
+    .sort((a, b) => a.rank - b.rank || a.order - b.order || a.index - b.index)
+    .map(({ endpoint }) => endpoint);
 }
 
 function unique(endpoints: readonly AddrPort[]): AddrPort[] {

@@ -22,7 +22,7 @@ import { type DerpMap, rewriteEmbedded } from "wg-userspace/derp/map";
 import type { EngineEvent } from "wg-userspace/engine";
 import { monotonicNow } from "wg-userspace/io/clock";
 import { nodeRandom } from "wg-userspace/io/crypto-suite";
-import { Driver } from "wg-userspace/io/driver";
+import { Driver, type NetworkChange } from "wg-userspace/io/driver";
 import type { RelayState } from "wg-userspace/io/relay-connection";
 import type { Path } from "wg-userspace/magicsock/path";
 import { PortChangePolicy } from "wg-userspace/magicsock/port-change";
@@ -128,7 +128,7 @@ export class TailnetNode implements AsyncDisposable {
         onRelayState: (regionId, state, error) => route((to) => to.#emit({ kind: "relay", regionId, state, error })),
         onForcedWebSocket: (regionId, reason) => route((to) => to.#forced(regionId, reason)),
         onWake: (awayMs) => route((to) => to.#emit({ kind: "woke", awayMs })),
-        onNetworkChange: (moved) => route((to) => to.#networkChanged(moved)),
+        onNetworkChange: (change) => route((to) => to.#networkChanged(change)),
       },
     );
     node = new TailnetNode(driver, options);
@@ -353,9 +353,9 @@ export class TailnetNode implements AsyncDisposable {
     this.#timer.unref();
   }
 
-  #networkChanged(moved: boolean): void {
-    this.#watch.networkChanged(moved);
-    if (moved) this.#emit({ kind: "moved" });
+  #networkChanged(change: NetworkChange): void {
+    this.#watch.networkChanged(change !== "added");
+    if (change === "moved") this.#emit({ kind: "moved" });
   }
 
   #setEndpoints(endpoints: readonly AddrPort[], guesses: readonly AddrPort[]): void {

@@ -326,13 +326,18 @@ export class Engine {
 
   /**
    * The network below came back or changed: everything unacknowledged is sent again at once, not at the next time-out.
-   * @param moved We lost an address, changed the local port, or slept: direct paths are searched anew. Otherwise they are
-   * only checked.
+   * @param moved We lost an address or slept: direct paths are searched anew. Otherwise they are only checked.
    */
   networkChanged(moved: boolean, now: Instant): void {
     this.#now = now;
     this.#discovery?.networkChanged(moved, now);
     this.netstack.networkChanged(now);
+  }
+
+  /** Our UDP port is another one: direct paths are searched anew, what goes by relay is not concerned. */
+  portChanged(now: Instant): void {
+    this.#now = now;
+    this.#discovery?.networkChanged(true, now);
   }
 
   /** A relay is connected again: what waits for it is sent at once. Direct paths are not concerned. */

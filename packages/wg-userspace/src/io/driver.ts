@@ -55,12 +55,18 @@ export interface DriverEvents {
   onForcedWebSocket?(regionId: number, reason: string): void;
   /** The process or machine was away (sleep, suspend) for about this long. */
   onWake?(awayMs: number): void;
-  /**
-   * What was known about the network is stale.
-   * @param moved Void rather than incomplete: we lost an address, took another port, or were away.
-   */
-  onNetworkChange?(moved: boolean): void;
+  /** What was known about the network is stale. */
+  onNetworkChange?(change: NetworkChange): void;
 }
+
+/**
+ * What happened to our network.
+ *
+ * - `moved`: an address of ours is gone, or we were away. What was known is void, connections of the host are dead.
+ * - `added`: there is an address more. What was known is true, but not everything.
+ * - `new-port`: the same addresses with another UDP port. Endpoints and mappings are void; TCP connections of the host go on.
+ */
+export type NetworkChange = "moved" | "added" | "new-port";
 
 /**
  * Runs one {@link Engine} on Node: a UDP socket, connections to relays, one timer. Owns all of them until `close`.
@@ -256,9 +262,13 @@ export class Driver implements AsyncDisposable {
     if (this.#udp === undefined || this.#closed) return;
     this.#udp.close();
     await this.#bind(0);
-    this.engine.networkChanged(true, monotonicNow());
+    this.#portChanged();
+  }
+
+  #portChanged(): void {
+    this.engine.portChanged(monotonicNow());
     this.#schedule();
-    this.#events.onNetworkChange?.(true);
+    this.#events.onNetworkChange?.("new-port");
   }
 
   /** Connects to an address inside the tunnel. Rejects with an EngineError, or with `signal.reason`. */
@@ -393,7 +403,7 @@ export class Driver implements AsyncDisposable {
           this.#logger.log("warn", "UDP socket lost, binding again", { error: error.message });
           if (this.#closed) return;
           this.#bind(0).then(
-            () => this.#events.onNetworkChange?.(true),
+            () => this.#portChanged(),
             (again: unknown) => this.#bindFailed(again),
           );
         },
@@ -458,14 +468,14 @@ export class Driver implements AsyncDisposable {
       this.#interfaces = interfaces;
       this.#logger.log("info", "network interfaces changed", { moved });
       this.networkChanged(moved);
-      this.#events.onNetworkChange?.(moved);
+      this.#events.onNetworkChange?.(moved ? "moved" : "added");
     }
     const away = this.#wakeDetector.tick(waitedMs);
     if (away === 0) return;
     this.#logger.log("info", "woke up", { awayMs: Math.round(away) });
     this.#events.onWake?.(away);
     this.networkChanged(true);
-    this.#events.onNetworkChange?.(true);
+    this.#events.onNetworkChange?.("moved");
   }
 
   #schedule(): void {

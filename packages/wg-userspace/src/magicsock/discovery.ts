@@ -291,7 +291,8 @@ export class Discovery implements Prober {
     const endpoint = finder.owner as Endpoint;
     const peer = this.#peers.get(endpoint.discoId!);
     if (peer === undefined || this.#config.blockDirect || this.#ownEndpoints.length === 0) return;
-    const named = [...this.#ownEndpoints.slice(0, MAX_OWN_ENDPOINTS - GUESSES_PER_CALL), ...this.#someGuesses()];
+    const guesses = this.#someGuesses();
+    const named = [...this.#ownEndpoints.slice(0, MAX_OWN_ENDPOINTS - guesses.length), ...guesses];
     this.#output.sendByRelay(endpoint, this.#seal(peer, encodeCallMeMaybe(named)));
   }
 

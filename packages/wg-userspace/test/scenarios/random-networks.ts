@@ -1,5 +1,5 @@
 /**
- * Five hundred random networks per run: two nodes behind random routers, over random links, with something happening to
+ * Five hundred random networks per run, in several test files: two nodes behind random routers, over random links, with something happening to
  * them in the middle. An oracle knows which pairs can be direct. The same networks every time, so that a gate never fails by
  * luck; SIMULATION_BASE=random draws new ones, SIMULATION_BASE=<n> another five hundred. A failing seed is printed, leaves a
  * capture in .build/, and is repeated with SIMULATION_SEED=<seed>. Seeds that once failed stay in the list.
@@ -16,6 +16,8 @@ import type { VirtualNode } from "../../src/testing/virtual-tunnel.ts";
 import { canBeDirect, SITE_KINDS, type Site, Sites, Ticker } from "./sites.ts";
 
 const RUNS = 500;
+const CASE = 25;
+/** Per file. */
 const MAX_CAPTURES = 5;
 const FAILED_ONCE: readonly number[] = [
   1935369435, // a timer of the packet size search that stayed due while the path was under suspicion
@@ -141,28 +143,45 @@ function seeds(): number[] {
   return [...FAILED_ONCE, ...Array.from({ length: RUNS }, () => base.uint32())];
 }
 
-it(`${RUNS} random networks: direct where it can be, relayed where not, and not a byte lost`, () => {
-  const failures: string[] = [];
-  for (const seed of seeds()) {
-    const plan = planOf(seed);
-    let failure: string | undefined;
-    try {
-      failure = run(plan);
-    } catch (error) {
-      failure = String(error);
-    }
-    if (failure === undefined) continue;
-    failures.push(`${JSON.stringify(plan)}: ${failure}`);
-    if (failures.length > MAX_CAPTURES) continue;
-    const pcap = new Pcap();
-    try {
-      run(plan, (datagram, now) => pcap.add(datagram, now));
-    } catch {
-      // The failure itself; the capture ends there.
-    }
-    const folder = join(import.meta.dirname, "../../../../.build/simulation");
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, `${seed}.pcap`), pcap.bytes());
+function failureOf(plan: Plan): string | undefined {
+  try {
+    return run(plan);
+  } catch (error) {
+    return String(error);
   }
-  expect(failures.slice(0, MAX_CAPTURES), `${failures.length} failed`).toEqual([]);
-});
+}
+
+function capture(plan: Plan): void {
+  const pcap = new Pcap();
+  try {
+    run(plan, (datagram, now) => pcap.add(datagram, now));
+  } catch {
+    // The failure itself; the capture ends there.
+  }
+  const folder = join(import.meta.dirname, "../../../../.build/simulation");
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, `${plan.seed}.pcap`), pcap.bytes());
+}
+
+/**
+ * The networks of one test file: the `part`th of `parts`, several per case, so that a machine with other work has time enough
+ * for each.
+ */
+export function testNetworks(part: number, parts: number): void {
+  const mine = seeds().filter((_, index) => index % parts === part - 1);
+  if (mine.length === 0) it.skip("SIMULATION_SEED chose a network of another file");
+  let captures = 0;
+  for (let first = 0; first < mine.length; first += CASE) {
+    const some = mine.slice(first, first + CASE);
+    it(`networks ${first + 1} to ${first + some.length}`, () => {
+      const failures: string[] = [];
+      for (const plan of some.map(planOf)) {
+        const failure = failureOf(plan);
+        if (failure === undefined) continue;
+        failures.push(`${JSON.stringify(plan)}: ${failure}`);
+        if (captures++ < MAX_CAPTURES) capture(plan);
+      }
+      expect(failures).toEqual([]);
+    });
+  }
+}

@@ -1,0 +1,45 @@
+import { afterEach, expect, it } from "vitest";
+import { derpMapOf, relayNode } from "wg-userspace/derp/map";
+import { Deployment } from "./api.ts";
+import { TailnetNode, type TailnetNodeEvent } from "./tailnet-node.ts";
+
+let node: TailnetNode;
+afterEach(async () => node.close());
+
+it("a new UDP port is told to the control plane, and is no move: connections of the host go on", async () => {
+  node = await TailnetNode.open({
+    deployment: new Deployment({ url: new URL("http://127.0.0.1:9"), token: "t" }),
+    addresses: ["fd7a:115c:a1e0::7"],
+    nodeId: 7n,
+    isDestination: () => false,
+  });
+  // Nobody listens there: what counts is that the node has a home and publishes itself.
+  const relay = relayNode({
+    name: "1a",
+    regionId: 1,
+    hostName: "127.0.0.1",
+    ipv4: "127.0.0.1",
+    derpPort: 9,
+    stunPort: -1,
+  });
+  node.setDerpMap(
+    derpMapOf([
+      { regionId: 1, regionCode: "one", regionName: "One", embeddedRelay: false, avoid: false, nodes: [relay] },
+    ]),
+  );
+  const before = node.driver.udpPorts.ipv4!;
+  expect(node.self()!.endpoints.some((text) => text.endsWith(`:${before}`))).toBe(true);
+  const events: TailnetNodeEvent["kind"][] = [];
+  node.on(({ kind }) => events.push(kind));
+  let told = 0;
+  node.onSelfChanged(() => told++);
+
+  await node.driver.rebind();
+
+  const after = node.driver.udpPorts.ipv4!;
+  expect(after).not.toBe(before);
+  expect(told).toBeGreaterThan(0);
+  expect(node.self()!.endpoints.every((text) => !text.endsWith(`:${before}`))).toBe(true);
+  expect(node.self()!.endpoints.some((text) => text.endsWith(`:${after}`))).toBe(true);
+  expect(events).not.toContain("moved");
+});
