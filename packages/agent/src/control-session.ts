@@ -66,6 +66,8 @@ export class ControlSession {
   #lifecycleAdded = Promise.withResolvers<void>();
   #session: TailnetSession | undefined;
   #connection: RpcConnection | undefined;
+  /** The node of the last manifest. */
+  #node: TailnetNode | undefined;
   #leaving = false;
   #everConnected = false;
 
@@ -121,15 +123,18 @@ export class ControlSession {
       query: { version: NEEDED_API_VERSION },
       signal,
       cookie: `coder_session_token=${this.#options.token}`,
+      onDoubt: () => this.#node?.doubt(),
     });
     const over = new AbortController();
     const ended = AbortSignal.any([signal, over.signal]);
     this.#connection = connection;
+    this.#node?.doubt();
     let node: TailnetNode | undefined;
     let stopListening = (): void => undefined;
     try {
       const manifest = await connection.rpc.unary(Agent.method.getManifest, {});
       node = await this.#options.onManifest(manifest);
+      this.#node = node;
       await connection.rpc.unary(Agent.method.updateStartup, {
         startup: {
           version: this.#options.version,

@@ -119,8 +119,10 @@ export class Coordination {
     const connection = await dialRpc(deployment, path, {
       query: { version: TAILNET_API_VERSION, resume_token: this.#resumeToken },
       signal,
+      onDoubt: () => node.doubt(),
     });
     this.#connection = connection;
+    node.doubt();
     const over = new AbortController();
     const stopListening = node.on((event) => {
       if (event.kind === "moved") connection.abandon();

@@ -26,7 +26,13 @@ export interface RpcConnection {
 export async function dialRpc(
   deployment: Deployment,
   path: string,
-  options: { readonly query?: RequestOptions["query"]; readonly signal: AbortSignal; readonly cookie?: string },
+  options: {
+    readonly query?: RequestOptions["query"];
+    readonly signal: AbortSignal;
+    readonly cookie?: string;
+    /** The connection may be dead: it was silent for longer than a server that is well. */
+    readonly onDoubt?: () => void;
+  },
 ): Promise<RpcConnection> {
   const url = deployment.resolve(path, options.query);
   const headers = await deployment.headers();
@@ -45,7 +51,7 @@ export async function dialRpc(
   await opened(socket, url, options.signal);
   const yamux = new YamuxSession({ role: "client" });
   const rpc = createRpcSession(yamux);
-  const running = runYamux(socket, yamux);
+  const running = runYamux(socket, yamux, options.onDoubt);
   return {
     rpc,
     closed: running.closed,

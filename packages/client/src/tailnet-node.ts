@@ -41,6 +41,8 @@ import { findRegion, routeLatencies } from "./relay-choice.ts";
 const MAX_MTU = 1420;
 /** Keepalive of a peer whose tunnel must stay usable through idle NATs and relays. */
 const PERSISTENT_KEEPALIVE_MS = 25_000;
+/** A peer that came this long ago may still be trying its first handshake. */
+const NEWCOMER_MS = 30_000;
 
 export interface TailnetNodeOptions {
   readonly deployment: Deployment;
@@ -125,7 +127,7 @@ export class TailnetNode implements AsyncDisposable {
       },
       {
         onEngineEvent: (event) => route((to) => to.#engineEvent(event)),
-        onRelayState: (regionId, state, error) => route((to) => to.#emit({ kind: "relay", regionId, state, error })),
+        onRelayState: (regionId, state, error) => route((to) => to.#relayState(regionId, state, error)),
         onForcedWebSocket: (regionId, reason) => route((to) => to.#forced(regionId, reason)),
         onWake: (awayMs) => route((to) => to.#emit({ kind: "woke", awayMs })),
         onNetworkChange: (change) => route((to) => to.#networkChanged(change)),
@@ -224,6 +226,15 @@ export class TailnetNode implements AsyncDisposable {
   coordinationLost(): void {
     this.#programming.connectionLost(monotonicNow());
     this.#rearm();
+    this.doubt();
+  }
+
+  /**
+   * Something hints that connections may be dead without having said so, as after a router forgot its flows: relays have to
+   * give a sign of life within seconds, or are dialled again. Cheap where they were heard a moment ago.
+   */
+  doubt(): void {
+    this.driver.proveRelays();
   }
 
   isProgrammed(id: string): boolean {
@@ -325,6 +336,8 @@ export class TailnetNode implements AsyncDisposable {
     if (!this.#programmedAt.has(action.id)) {
       this.#programmedAt.set(action.id, monotonicNow());
       this.#watch.freshen();
+      // It will call us by relay, and an idle one may have died long ago.
+      this.doubt();
     }
     this.driver.setPeer({
       publicKey: key,
@@ -383,6 +396,22 @@ export class TailnetNode implements AsyncDisposable {
   #destinationLatency(): ReadonlyMap<string, number> | undefined {
     const destinations = this.#programming.programmed().filter((id) => this.#options.isDestination(id));
     return destinations.length === 1 ? this.peerNode(destinations[0]!)?.derpLatency : undefined;
+  }
+
+  #relayState(regionId: number, state: RelayState, error: EngineError | undefined): void {
+    if (state === "ready" && regionId === this.#homeRegion) this.#callNewcomers();
+    this.#emit({ kind: "relay", regionId, state, error });
+  }
+
+  /** Peers that were announced lately and not heard yet: what they sent may have gone into a relay connection that was dead. */
+  #callNewcomers(): void {
+    const since = monotonicNow() - NEWCOMER_MS;
+    for (const [id, at] of this.#programmedAt) {
+      const node = at < since ? undefined : this.#programming.node(id);
+      if (node === undefined) continue;
+      const key = nodePublicKey(node.key);
+      if (this.driver.engine.peerStatus(key)?.lastReceivedAt === undefined) this.driver.startHandshake(key);
+    }
   }
 
   #forced(regionId: number, reason: string): void {

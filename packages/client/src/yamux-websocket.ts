@@ -2,7 +2,9 @@
 
 import type { YamuxSession } from "coder-protocol/yamux/session";
 import { EngineError } from "wg-userspace/base/errors";
+import { monotonicNow } from "wg-userspace/io/clock";
 import type WebSocket from "ws";
+import { SilenceAlarm } from "./silence-alarm.ts";
 
 /** While more than this waits in the socket, the session keeps its output: its streams then feel the back-pressure. */
 const HIGH_WATER_BYTES = 256 * 1024;
@@ -16,12 +18,38 @@ export interface RunningYamux {
   close(): void;
 }
 
-export function runYamux(socket: WebSocket, yamux: YamuxSession): RunningYamux {
+/** @param onDoubt The other side was silent for longer than it should be: whatever shares its way may be dead, too. */
+export function runYamux(socket: WebSocket, yamux: YamuxSession, onDoubt?: () => void): RunningYamux {
   const { promise: closed, resolve } = Promise.withResolvers<Error | undefined>();
   let timer: NodeJS.Timeout | undefined;
   let scheduled = false;
   let byUs = false;
   let failure: string | undefined;
+  const alarm = new SilenceAlarm(monotonicNow());
+  let alarmTimer: NodeJS.Timeout | undefined;
+  const heard = (): void => alarm.heard(monotonicNow());
+  const listen = (): void => {
+    alarmTimer = setTimeout(
+      // What arrived while this process was busy is read first.
+      () => setImmediate(judgeSilence),
+      Math.max(1, alarm.nextTimeout() - monotonicNow()),
+    );
+    alarmTimer.unref();
+  };
+  const judgeSilence = (): void => {
+    if (socket.readyState !== socket.OPEN) return;
+    const verdict = alarm.handleTimeout(monotonicNow());
+    if (verdict === "dead") {
+      failure ??= "the control plane fell silent";
+      socket.terminate();
+      return;
+    }
+    if (verdict === "ask") {
+      socket.ping();
+      onDoubt?.();
+    }
+    listen();
+  };
 
   const pump = (): void => {
     scheduled = false;
@@ -59,7 +87,10 @@ export function runYamux(socket: WebSocket, yamux: YamuxSession): RunningYamux {
   };
 
   socket.binaryType = "nodebuffer";
+  socket.on("ping", heard);
+  socket.on("pong", heard);
   socket.on("message", (data, isBinary) => {
+    heard();
     if (!isBinary) {
       failure ??= "the server sent a text message on the control connection";
       socket.close(UNSUPPORTED_DATA);
@@ -73,6 +104,7 @@ export function runYamux(socket: WebSocket, yamux: YamuxSession): RunningYamux {
   });
   socket.on("close", (code, reason) => {
     clearTimeout(timer);
+    clearTimeout(alarmTimer);
     if (code !== NORMAL_CLOSE)
       failure ??= reason.length > 0 ? reason.toString("utf8") : `the connection closed (${code})`;
     yamux.handleEnd(failure);
@@ -87,6 +119,7 @@ export function runYamux(socket: WebSocket, yamux: YamuxSession): RunningYamux {
   yamux.onOutput = schedule;
   yamux.handleTimeout(performance.now());
   pump();
+  listen();
 
   return {
     closed,

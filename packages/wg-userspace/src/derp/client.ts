@@ -179,7 +179,8 @@ export class DerpClient {
         this.close("handshake-timeout");
         return;
       }
-      const mustAnswer = this.#ping?.mustAnswer ?? false;
+      // Behind a long queue the answer may take its time; anything that came since is a sign of life as well.
+      const mustAnswer = this.#ping?.mustAnswer === true && this.#lastFrameAt <= this.#ping.sentAt;
       this.#ping = undefined;
       if (mustAnswer) {
         this.close("ping-timeout");
@@ -257,10 +258,11 @@ export class DerpClient {
       this.#control(frame(FrameType.ping, this.#ping.payload));
       this.#timers.set("ping", addMs(now, PING_TIMEOUT_MS));
     }
-    if (deadlineMs !== undefined) {
-      this.#ping.mustAnswer = true;
-      this.#timers.set("ping", addMs(now, deadlineMs));
-    }
+    if (deadlineMs === undefined) return;
+    // Asked again and again, it still has to answer by the earliest of the deadlines.
+    const answerBy = addMs(now, deadlineMs);
+    this.#timers.set("ping", this.#ping.mustAnswer ? earliest(this.#timers.at("ping"), answerBy)! : answerBy);
+    this.#ping.mustAnswer = true;
   }
 
   /** Everything queued as one chunk, owned by the caller; undefined when there is nothing to send. */

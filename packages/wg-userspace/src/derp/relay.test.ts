@@ -205,6 +205,21 @@ describe("time", () => {
     expect(a.closed).toBe("ping-timeout");
   });
 
+  it("closes by the first deadline, however often it is asked again", () => {
+    const net = newRelay();
+    const a = connect(net, 0);
+    a.reading = false;
+    a.client.ping(net.now, 3_000);
+    for (let asked = 0; asked < 5; asked++) {
+      net.advance(500);
+      a.client.ping(net.now, 3_000);
+    }
+    net.advance(499);
+    expect(a.closed).toBeUndefined();
+    net.advance(1);
+    expect(a.closed).toBe("ping-timeout");
+  });
+
   it("announces a restart and takes no connection afterwards", () => {
     const net = newRelay();
     const a = connect(net, 0);

@@ -257,6 +257,11 @@ export class Driver implements AsyncDisposable {
     this.#schedule();
   }
 
+  /** {@link RelaySet.prove} */
+  proveRelays(): void {
+    this.#relays.prove();
+  }
+
   /** Takes another UDP port. The caller tells peers of the new endpoints after `onNetworkChange`. */
   async rebind(): Promise<void> {
     if (this.#udp === undefined || this.#closed) return;

@@ -20,6 +20,11 @@ const GOOD_CONNECTION_MS = 10_000;
 const MAX_RESTART_WAIT_MS = 30_000;
 /** After a change of the network below, a relay that does not answer within this time is given up. */
 const REBIND_PING_MS = 3_000;
+/** In doubt a relay gets five round trips to answer, within these bounds: time for a retransmission. */
+const DOUBT_MIN_MS = 1_500;
+const DOUBT_MAX_MS = 3_000;
+/** Dialling for longer than this may hang in a SYN that went nowhere: a fresh one is quicker. */
+const STUCK_DIAL_MS = 4_000;
 /** Queued bytes that are sent without waiting for the end of the turn. */
 const EARLY_FLUSH_BYTES = 64 * 1024;
 /** So often must WebSocket work where the raw upgrade just failed oddly, until WebSocket is preferred for good. */
@@ -90,6 +95,7 @@ export class RelayConnection implements AsyncDisposable {
   #probeWebSocket: string | undefined;
   #probesWon = 0;
   #retryAtOnce = false;
+  #diallingSince: Instant | undefined;
   #restartWaitMs: number | undefined;
 
   constructor(options: RelayConnectionOptions) {
@@ -178,6 +184,25 @@ export class RelayConnection implements AsyncDisposable {
       this.#client.ping(this.#options.clock(), REBIND_PING_MS);
       this.#scheduleFlush();
       this.#armTimer();
+    }
+  }
+
+  /**
+   * Something casts doubt on the connection: an open one must answer within seconds, an attempt that hangs begins anew, a
+   * waiting one tries at once.
+   */
+  prove(): void {
+    this.#skipWait?.();
+    if (this.#client?.ready) {
+      const patienceMs = Math.min(DOUBT_MAX_MS, Math.max(DOUBT_MIN_MS, 5 * (this.#latencyMs ?? 0)));
+      this.#client.ping(this.#options.clock(), patienceMs);
+      this.#scheduleFlush();
+      this.#armTimer();
+    } else if (this.#diallingSince !== undefined && this.#options.clock() - this.#diallingSince > STUCK_DIAL_MS) {
+      this.#retryAtOnce = true;
+      this.#abandon?.(
+        new EngineError("ERR_TIMEOUT", `region ${this.regionId}: no relay answered yet`, { retryable: true }),
+      );
     }
   }
 
@@ -318,10 +343,13 @@ export class RelayConnection implements AsyncDisposable {
     const context = `cannot reach relay "${candidate.label}"`;
     const dialSignal = isLast ? signal : AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]);
     let stream: Awaited<ReturnType<RelayDialer["connect"]>>;
+    this.#diallingSince = this.#options.clock();
     try {
       stream = await this.#options.dial.connect(candidate.target, { signal: dialSignal });
     } catch (error) {
       throw toEngineError(error, context);
+    } finally {
+      this.#diallingSince = undefined;
     }
     const request = { host: candidate.hostHeader, headers, context, signal };
     try {

@@ -18,6 +18,7 @@ const READY_POLL_MS = 10;
  * into a dead path for minutes.
  */
 const SILENCE_MS = 5_000;
+const HEARD_LATELY_MS = 1_000;
 
 export interface RelaySetOptions {
   readonly privateKey: NodePrivateKey;
@@ -121,6 +122,16 @@ export class RelaySet {
   /** The network below changed: waiting connections try now, open ones prove that they are alive. */
   reconnectNow(): void {
     for (const { connection } of this.#open.values()) connection.reconnectNow();
+  }
+
+  /**
+   * Something casts doubt on what we take for connections: each gives a sign of life within seconds, or is dialled again.
+   * Those that were heard a moment ago are not asked.
+   */
+  prove(): void {
+    const heardSince = monotonicNow() - HEARD_LATELY_MS;
+    for (const { connection, lastHeardAt } of this.#open.values())
+      if (connection.state !== "ready" || lastHeardAt < heardSince) connection.prove();
   }
 
   /** Our address is gone or we slept: every connection is dead, whether it knows it or not. */
