@@ -45,7 +45,7 @@ export async function probeNetwork(options: ProbeOptions): Promise<NetworkProbe>
     : info.disableDirectConnections
       ? ("deployment" as const)
       : undefined;
-  await using node = await TailnetNode.open({
+  const node = await TailnetNode.open({
     deployment,
     addresses: [randomClientAddress(nodeRandom)],
     nodeId: randomNodeId(nodeRandom),
@@ -63,6 +63,7 @@ export async function probeNetwork(options: ProbeOptions): Promise<NetworkProbe>
     return { map: node.derpMap ?? info.derpMap, report, relays, directBlocked };
   } finally {
     await coordination.close();
+    await node.close();
   }
 }
 

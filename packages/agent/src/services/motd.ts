@@ -13,10 +13,14 @@ export async function readMotd(path: string, home: string, logger: Logger): Prom
   const file = isAbsolute(expanded) ? expanded : join(home, expanded);
   try {
     // Opening a FIFO would wait for its writer.
-    await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
-    if (!(await handle.stat()).isFile()) return undefined;
-    const { bytesRead, buffer } = await handle.read(Buffer.alloc(MAX_MOTD_BYTES), 0, MAX_MOTD_BYTES, 0);
-    return new TextDecoder().decode(buffer.subarray(0, bytesRead), { stream: true });
+    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      if (!(await handle.stat()).isFile()) return undefined;
+      const { bytesRead, buffer } = await handle.read(Buffer.alloc(MAX_MOTD_BYTES), 0, MAX_MOTD_BYTES, 0);
+      return new TextDecoder().decode(buffer.subarray(0, bytesRead), { stream: true });
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT")
       logger.log("warn", "the message of the day cannot be read", { file, error: String(error) });

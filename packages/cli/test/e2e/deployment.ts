@@ -22,18 +22,21 @@ export class TestDeployment {
   /** The one that was started last. */
   server: ChildProcess | undefined;
   readonly #port: number;
+  readonly #node: string;
   readonly #children = new Set<ChildProcess>();
   #everybodys: NodeJS.ProcessEnv = {};
 
   /**
    * @param front Puts something in front of the server, which listens on `port`; returns the URL that everybody uses, and
    * variables that everybody's commands need to pass.
+   * @param node What runs the command.
    */
   static async start(
     front?: (port: number, folder: string) => Promise<string | { url: string; environment: NodeJS.ProcessEnv }>,
+    node = process.execPath,
   ): Promise<TestDeployment> {
     if (!existsSync(coder)) throw new Error("the CLI is not built: run npm run build");
-    const deployment = new TestDeployment(await freePort());
+    const deployment = new TestDeployment(await freePort(), node);
     if (front !== undefined) {
       const made = await front(deployment.#port, deployment.folder);
       deployment.url = typeof made === "string" ? made : made.url;
@@ -44,8 +47,9 @@ export class TestDeployment {
     return deployment;
   }
 
-  private constructor(port: number) {
+  private constructor(port: number, node: string) {
     this.#port = port;
+    this.#node = node;
     this.url = `http://127.0.0.1:${port}`;
     mkdirSync(join(this.folder, "home"));
   }
@@ -156,7 +160,7 @@ export class TestDeployment {
 
   spawn(args: readonly string[], extra: NodeJS.ProcessEnv, user = "owner"): ChildProcess {
     return this.#own(
-      spawn(process.execPath, [coder, ...args], {
+      spawn(this.#node, [coder, ...args], {
         env: this.environment(user, extra),
         stdio: ["pipe", "pipe", "pipe"],
       }),

@@ -1,0 +1,63 @@
+/** Everything that names a floor in `engines` runs on it: sources as they are published, and the bundles of the command. */
+import { execFile } from "node:child_process";
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import { TestDeployment } from "./deployment.ts";
+
+const root = join(import.meta.dirname, "../../../..");
+const floor = join(root, "node_modules/node-floor/bin/node");
+const coder = join(root, "packages/cli/dist/coder.cjs");
+const LIBRARIES = ["protocol", "wg-userspace", "client", "agent", "server"];
+/** Modules that begin to work when they are imported. */
+const PROGRAMS = /\/(main|cli)\.ts$/;
+
+const run = (...args: readonly string[]) =>
+  promisify(execFile)(floor, [...args], {
+    env: { PATH: process.env["PATH"], CODER_CONFIG_DIR: join(root, "no-such-folder") },
+    maxBuffer: 16 * 1024 * 1024,
+  });
+
+/** `22.13` of `>=22.13`. */
+function floorOf(name: string): string | undefined {
+  const { engines } = JSON.parse(readFileSync(join(root, "packages", name, "package.json"), "utf8")) as {
+    engines?: { node?: string };
+  };
+  return engines?.node?.replace(/^>=/, "");
+}
+
+describe("the oldest Node that is promised", () => {
+  it("is the one that is tried", async () => {
+    const { stdout } = await run("--version");
+    for (const name of [...LIBRARIES, "cli", "udp-batch"]) expect(stdout).toContain(`v${floorOf(name)}.`);
+  });
+
+  it.each(LIBRARIES)("imports every module of %s", async (name) => {
+    const modules = globSync(`packages/${name}/src/**/*.ts`, { cwd: root }).filter(
+      (path) => !/\.(test|d)\.ts$/.test(path) && !PROGRAMS.test(path),
+    );
+    expect(modules.length).toBeGreaterThan(3);
+    // One after the other, so that each failure is that of the module that is named.
+    const script = `
+      const failures = [];
+      for (const url of ${JSON.stringify(modules.map((path) => pathToFileURL(join(root, path)).href))})
+        await import(url).catch((error) => failures.push(url + ": " + error.message));
+      process.stdout.write(JSON.stringify(failures));
+      process.exit(0);`;
+    const { stdout } = await run("--no-warnings", "--experimental-strip-types", "--input-type=module", "-e", script);
+    expect(JSON.parse(stdout)).toEqual([]);
+  });
+
+  it("runs server, agent and ssh of the command", async () => {
+    const deployment = await TestDeployment.start(undefined, floor);
+    try {
+      deployment.startAgent(await deployment.createWorkspace("demo"));
+      expect(await deployment.run(["ssh", "demo", "--", "echo there"])).toMatchObject({ code: 0, stdout: "there\n" });
+      expect((await run(coder, "version")).stdout).toContain("Node v22.13");
+    } finally {
+      await deployment.close();
+    }
+  });
+});
