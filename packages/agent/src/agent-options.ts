@@ -1,3 +1,4 @@
+import type { Dialer } from "coder-client/dialer";
 import type { Logger } from "wg-userspace/base/ports";
 
 /** Settings of one agent process. */
@@ -7,6 +8,8 @@ export interface AgentOptions {
   /** The agent's token, a UUID. */
   readonly token: string;
   readonly extraHeaders?: () => Promise<Readonly<Record<string, string>>>;
+  /** How the deployment and its relays are reached: authorities, client certificate, proxy; absent: by the environment. */
+  readonly dialer?: Dialer;
   /** UDP port of the tunnel; absent or 0: any. */
   readonly listenPort?: number;
   /** How long a session outlives a client that does not answer, in ms. */

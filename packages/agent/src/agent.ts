@@ -70,6 +70,7 @@ export class Agent {
     const deployment = new Deployment({
       url: options.url,
       token: options.token,
+      ...(options.dialer === undefined ? {} : { dialer: options.dialer }),
       ...(options.extraHeaders === undefined ? {} : { extraHeaders: options.extraHeaders }),
     });
     this.#scripts = new WorkspaceScripts({

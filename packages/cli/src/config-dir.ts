@@ -3,8 +3,11 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { makeDirectories } from "./make-directories.ts";
 
-/** Files of the stored login, shared with a stock CLI: each holds its bare value. */
-export type ConfigFile = "url" | "session" | "organization";
+/**
+ * Files of the stored login: each holds its bare value. The first three are shared with a stock CLI; the others hold the
+ * paths of the files that TLS to this deployment takes.
+ */
+export type ConfigFile = "url" | "session" | "organization" | "ca-file" | "client-cert" | "client-key";
 
 /** The folder where logins live, by the rules of a stock CLI. */
 export function defaultConfigDir(environment: NodeJS.ProcessEnv, platform: NodeJS.Platform = process.platform): string {

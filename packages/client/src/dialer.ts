@@ -6,14 +6,17 @@ import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { type ConnectionOptions, connect as connectTls, getCACertificates, rootCertificates } from "node:tls";
+import { type ConnectionOptions, connect as connectTls, createSecureContext, type SecureContext } from "node:tls";
 import { getProxyForUrl } from "proxy-from-env";
 import { EngineError } from "wg-userspace/base/errors";
 import { toEngineError } from "wg-userspace/io/node-errors";
 import type { RelayDialer } from "wg-userspace/io/relay-dialer";
+import { judgedLater, tlsRefusal } from "wg-userspace/io/tls-refusal";
+import { proxyRefusal } from "./proxy-refusal.ts";
+import { namesAuthorities, type TrustedAuthorities, trustedAuthorities } from "./trusted-authorities.ts";
 
 export interface TlsSettings {
-  /** PEM certificates trusted besides the system's. */
+  /** PEM certificates trusted besides Node's, the system's and those of SSL_CERT_FILE and SSL_CERT_DIR. */
   readonly ca?: string;
   /** PEM client certificate and key for mutual TLS. */
   readonly cert?: string;
@@ -24,6 +27,8 @@ export interface DialerOptions {
   readonly tls?: TlsSettings;
   /** Where proxy settings come from; `process.env` by default through the usual variables. */
   readonly proxyFor?: (url: string) => string;
+  /** Where SSL_CERT_FILE and SSL_CERT_DIR come from; `process.env` by default. */
+  readonly environment?: NodeJS.ProcessEnv;
   /** Limit for one connection to be up, proxy and TLS included, in ms. */
   readonly connectTimeoutMs?: number;
 }
@@ -34,6 +39,8 @@ export interface DialTarget {
   readonly tls: boolean;
   /** Name the certificate must carry; the host unless it differs. */
   readonly serverName?: string;
+  /** Name to expect in the certificate instead of serverName. */
+  readonly certName?: string;
   readonly insecure?: boolean;
 }
 
@@ -45,6 +52,10 @@ export class Dialer implements RelayDialer {
   readonly #tls: TlsSettings;
   readonly #proxyFor: (url: string) => string;
   readonly #timeoutMs: number;
+  readonly #environment: NodeJS.ProcessEnv;
+  /** Everything that may be trusted; read only where Node's own authorities do not suffice, since that takes its time. */
+  #authorities: TrustedAuthorities | undefined;
+  #secureContext: SecureContext | undefined;
   /** Keep-alive agents for node:http and node:https requests. */
   readonly httpAgent: HttpAgent;
   readonly httpsAgent: HttpsAgent;
@@ -53,6 +64,8 @@ export class Dialer implements RelayDialer {
     this.#tls = options.tls ?? {};
     this.#proxyFor = options.proxyFor ?? getProxyForUrl;
     this.#timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+    this.#environment = options.environment ?? process.env;
+    if (this.#tls.ca !== undefined || namesAuthorities(this.#environment)) this.#trustAll();
     this.httpAgent = new DialingHttpAgent(this);
     this.httpsAgent = new DialingHttpsAgent(this);
   }
@@ -88,6 +101,16 @@ export class Dialer implements RelayDialer {
   }
 
   async #connect(target: DialTarget, signal: AbortSignal): Promise<Duplex> {
+    try {
+      return await this.#connectOnce(target, signal);
+    } catch (error) {
+      if (this.#authorities !== undefined || !isUntrusted(error)) throw error;
+      this.#trustAll();
+      return this.#connectOnce(target, signal);
+    }
+  }
+
+  async #connectOnce(target: DialTarget, signal: AbortSignal): Promise<Duplex> {
     const host = isIP(target.host) === 6 ? `[${target.host}]` : target.host;
     const proxy = this.#proxyFor(`${target.tls ? "https" : "http"}://${host}:${target.port}`);
     const socket =
@@ -95,6 +118,11 @@ export class Dialer implements RelayDialer {
         ? await openSocket(target.host, target.port, signal)
         : await this.#throughProxy(proxy, target, signal);
     return target.tls ? this.#secure(socket, target, signal) : socket;
+  }
+
+  #trustAll(): void {
+    this.#authorities = trustedAuthorities(this.#environment);
+    this.#secureContext = undefined;
   }
 
   async #throughProxy(proxyUrl: string, target: DialTarget, signal: AbortSignal): Promise<Socket> {
@@ -124,17 +152,46 @@ export class Dialer implements RelayDialer {
 
   async #secure(socket: Socket, target: DialTarget, signal: AbortSignal): Promise<Socket> {
     const serverName = target.serverName ?? target.host;
-    const options: ConnectionOptions = { socket, ALPNProtocols: ["http/1.1"], minVersion: "TLSv1.2" };
+    const options: ConnectionOptions = {
+      socket,
+      ALPNProtocols: ["http/1.1"],
+      secureContext: this.#context(),
+      ...judgedLater(target.certName || serverName),
+    };
     if (isIP(serverName) === 0) options.servername = serverName;
-    else options.host = serverName;
-    if (target.insecure === true) options.rejectUnauthorized = false;
-    if (this.#tls.ca !== undefined) options.ca = [...trustedCertificates(), this.#tls.ca];
-    if (this.#tls.cert !== undefined) options.cert = this.#tls.cert;
-    if (this.#tls.key !== undefined) options.key = this.#tls.key;
     const secure = connectTls(options);
     await untilEvent(secure, "secureConnect", signal);
-    return secure;
+    const refusal = target.insecure === true ? undefined : tlsRefusal(secure, `"${target.host}:${target.port}"`);
+    if (refusal === undefined) return secure;
+    secure.on("error", () => undefined); // the outcome is decided
+    secure.destroy();
+    throw this.#explained(refusal);
   }
+
+  #context(): SecureContext {
+    const { ca, cert, key } = this.#tls;
+    const trusted = this.#authorities?.pem;
+    this.#secureContext ??= createSecureContext({
+      minVersion: "TLSv1.2",
+      ...(trusted === undefined ? {} : { ca: ca === undefined ? [...trusted] : [...trusted, ca] }),
+      // Whoever names an authority that is itself signed by another one means that one.
+      ...(trusted === undefined ? {} : { allowPartialTrustChain: true }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key }),
+    });
+    return this.#secureContext;
+  }
+
+  /** An authority was named, but in a file that cannot be read: that is the reason, then. */
+  #explained(refusal: EngineError): EngineError {
+    const problems = this.#authorities?.problems ?? [];
+    if (problems.length === 0 || !isUntrusted(refusal)) return refusal;
+    return new EngineError(refusal.code, `${refusal.message}; ${problems.join("; ")}`, { cause: refusal.cause });
+  }
+}
+
+function isUntrusted(error: unknown): boolean {
+  return error instanceof EngineError && error.code === "ERR_TLS_UNTRUSTED";
 }
 
 class DialingHttpAgent extends HttpAgent {
@@ -249,18 +306,7 @@ async function readProxyAnswer(socket: Socket, proxy: string, authority: string,
     socket.removeAllListeners("end");
     socket.removeAllListeners("error");
   }
-  const status = /^HTTP\/1\.[01] ([0-9]{3}) ?([^\r\n]*)/.exec(answer);
-  if (status?.[1]?.startsWith("2")) return;
+  if (/^HTTP\/1\.[01] 2[0-9]{2}/.test(answer)) return;
   socket.destroy();
-  const said = status === null ? "something that is not HTTP" : `${status[1]} ${status[2]}`.trim();
-  const hint = status?.[1] === "407" ? ": put user and password into the proxy URL" : "";
-  throw new EngineError("ERR_PROXY_REFUSED", `proxy ${proxy} refused to connect to ${authority} with ${said}${hint}`);
-}
-
-let trusted: readonly string[] | undefined;
-
-/** What Node trusts by default; giving `ca` would otherwise replace it. */
-function trustedCertificates(): readonly string[] {
-  trusted ??= typeof getCACertificates === "function" ? getCACertificates("default") : rootCertificates;
-  return trusted;
+  throw proxyRefusal(answer, proxy, authority);
 }

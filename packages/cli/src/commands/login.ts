@@ -3,7 +3,7 @@ import { readConfig, writeConfig } from "../config-dir.ts";
 import { UserError } from "../errors/user-error.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag, type FlagSpec, type FlagValues, stringFlag } from "../flags/spec.ts";
-import { configDirOf, deploymentAt, parseDeploymentUrl } from "../services/deployment.ts";
+import { configDirOf, deploymentAt, parseDeploymentUrl, rememberTlsFiles } from "../services/deployment.ts";
 import { createFirstUser, currentUser, hasFirstUser, logInWithPassword, mintSessionToken } from "../services/login.ts";
 import { ask } from "../ui/prompt.ts";
 
@@ -93,6 +93,7 @@ export default class Login extends BaseCommand {
       ? await this.#existing(url, line.values, signal)
       : await this.#firstUser(url, line.values, signal);
     const user = await currentUser(deploymentAt(url, token, line.values), signal);
+    rememberTlsFiles(line, url);
     writeConfig(dir, "session", token);
     writeConfig(dir, "url", url.href.replace(/\/$/, ""));
     process.stderr.write(`Welcome to Coder, ${user.username}! You're authenticated.\n`);

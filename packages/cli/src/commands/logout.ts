@@ -26,7 +26,8 @@ export default class Logout extends BaseCommand {
       // The files go in any case; the person is told that the server may still know the token.
       process.stderr.write(`The deployment could not be told: ${(error as Error).message}\n`);
     }
-    for (const file of ["url", "session", "organization"] as const) removeConfig(dir, file);
+    for (const file of ["url", "session", "organization", "ca-file", "client-cert", "client-key"] as const)
+      removeConfig(dir, file);
     process.stderr.write("You are no longer logged in.\n");
     return undefined;
   }

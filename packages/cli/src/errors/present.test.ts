@@ -31,7 +31,6 @@ describe("what a person reads when a command fails", () => {
     [new EngineError("ERR_TLS_NAME_MISMATCH", "cannot reach https://h"), "host name that the certificate carries"],
     [new EngineError("ERR_TLS_EXPIRED", "cannot reach https://h"), "clock"],
     [new EngineError("ERR_TLS", "TLS failed (ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED)"), "--client-cert"],
-    [new EngineError("ERR_PROXY_REFUSED", "proxy p refused"), "NO_PROXY"],
   ])("tells what to do about %s", (error, words) => {
     const rendered = render(error)!;
     expect(rendered.exit).toBe(1);

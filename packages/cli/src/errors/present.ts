@@ -79,17 +79,16 @@ function nextStep(code: ErrorCode): string | undefined {
     case "ERR_TIMEOUT":
       return "check your network, VPN and firewall; a proxy is taken from HTTPS_PROXY";
     case "ERR_TLS_UNTRUSTED":
-      return "trust its certificate authority with --ca-file <pem>, or ask an administrator for a public certificate";
+      return "if that authority is your organisation's, save it as a PEM file and name it with --ca-file or CODER_CA_FILE, or add it to the system's store";
     case "ERR_TLS_NAME_MISMATCH":
       return "use the host name that the certificate carries, or ask an administrator to fix the certificate";
     case "ERR_TLS_EXPIRED":
       return "check this machine's clock; if it is right, the server's administrator must renew the certificate";
-    case "ERR_PROXY_REFUSED":
-      return "ask whoever runs the proxy to allow this host, or name the host in NO_PROXY";
     case "ERR_RELAY_REFUSED":
       return "run with -v for details; an administrator can force WebSockets with --derp-force-websockets";
     case "ERR_ADDRESS_IN_USE":
       return "stop the other program or choose another port";
+    case "ERR_PROXY_REFUSED": // its message says what to do about which refusal
     case "ERR_TLS":
     case "ERR_CLOSED":
     case "ERR_ABORTED":

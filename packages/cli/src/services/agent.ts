@@ -8,7 +8,7 @@ import { reportFailure } from "../errors/report.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";
 import { booleanFlag, type FlagValues, listFlag, numberFlag, stringFlag } from "../flags/spec.ts";
 import { VERSION } from "../version.ts";
-import { headerSource, parseDeploymentUrl } from "./deployment.ts";
+import { dialerOf, headerSource, parseDeploymentUrl } from "./deployment.ts";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
@@ -56,6 +56,7 @@ async function startAgent(flags: FlagValues, signal: AbortSignal): Promise<void>
       {
         url,
         token: agentToken(flags),
+        dialer: dialerOf(flags),
         extraHeaders: headerSource(url, listFlag(flags, "agent-header"), stringFlag(flags, "agent-header-command")),
         sshMaxTimeoutMs: numberFlag(flags, "ssh-max-timeout") ?? 72 * 3_600_000,
         listenPort: numberFlag(flags, "tailnet-listen-port") ?? 0,

@@ -1,12 +1,14 @@
 import { exec } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { createSecureContext } from "node:tls";
 import { promisify } from "node:util";
 import { Deployment } from "coder-client/api";
 import { ClientError } from "coder-client/client-error";
 import { Dialer, type TlsSettings } from "coder-client/dialer";
-import { defaultConfigDir, readConfig } from "../config-dir.ts";
+import { defaultConfigDir, readConfig, removeConfig, writeConfig } from "../config-dir.ts";
 import { UserError } from "../errors/user-error.ts";
+import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag, type FlagValues, listFlag, stringFlag } from "../flags/spec.ts";
 import { VERSION } from "../version.ts";
 
@@ -49,7 +51,7 @@ export function deploymentAt(url: URL, token: string | undefined, flags: FlagVal
   return new Deployment({
     url,
     ...(token === undefined ? {} : { token }),
-    dialer: new Dialer({ tls: tlsSettings(flags) }),
+    dialer: dialerOf(withRemembered(flags, url)),
     extraHeaders: headerSource(url, listFlag(flags, "header"), stringFlag(flags, "header-command")),
     clientVersion: VERSION,
     ...(booleanFlag(flags, "no-version-warning")
@@ -62,6 +64,44 @@ export function deploymentAt(url: URL, token: string | undefined, flags: FlagVal
           },
         }),
   });
+}
+
+/** Flags that name files of TLS; a login remembers them for its deployment. */
+const TLS_FILES = ["ca-file", "client-cert", "client-key"] as const;
+
+/** How everything is dialled by these flags. */
+export function dialerOf(flags: FlagValues): Dialer {
+  return new Dialer({ tls: tlsSettings(flags) });
+}
+
+/** The flags, with what was remembered at the login to this deployment where they say nothing. */
+function withRemembered(flags: FlagValues, url: URL): FlagValues {
+  const dir = configDirOf(flags);
+  const stored = readConfig(dir, "url");
+  if (stored === undefined || parseDeploymentUrl(stored).href !== url.href) return flags;
+  // A pair belongs together: one from here and one from there would fit nothing.
+  const names = ["client-cert", "client-key"].some((name) => stringFlag(flags, name) !== undefined)
+    ? (["ca-file"] as const)
+    : TLS_FILES;
+  const remembered = names.flatMap((name) => {
+    const path = stringFlag(flags, name) === undefined ? readConfig(dir, name) : undefined;
+    return path === undefined ? [] : [[name, path]];
+  });
+  return remembered.length === 0 ? flags : { ...flags, ...Object.fromEntries(remembered) };
+}
+
+/**
+ * Stores beside the login which files of TLS it took, as far as flags named them: variables speak for themselves next time.
+ * Call before the URL is stored.
+ */
+export function rememberTlsFiles(line: Pick<ParsedLine, "values" | "origins">, url: URL): void {
+  const dir = configDirOf(line.values);
+  const used = withRemembered(line.values, url);
+  for (const name of TLS_FILES) {
+    const path = line.origins[name] === "environment" ? undefined : stringFlag(used, name);
+    if (path === undefined) removeConfig(dir, name);
+    else writeConfig(dir, name, resolve(path));
+  }
 }
 
 function tlsSettings(flags: FlagValues): TlsSettings {

@@ -7,7 +7,7 @@ interface Meaning {
   readonly retryable: boolean;
 }
 
-const UNTRUSTED = "its certificate is not signed by a known authority; add the authority with a CA file if it is yours";
+const UNTRUSTED = "its certificate is not signed by an authority that this machine knows";
 
 const MEANINGS: Readonly<Record<string, Meaning>> = {
   ECONNREFUSED: { code: "ERR_CONNECTION_REFUSED", words: "connection refused", retryable: true },

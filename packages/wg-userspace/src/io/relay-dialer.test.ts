@@ -132,7 +132,7 @@ describe("directRelayDialer", () => {
     const target = { host: "127.0.0.1", port, tls: true, serverName: "relay.example.com" };
     await expect(directRelayDialer.connect(target, { signal })).rejects.toMatchObject({
       code: "ERR_TLS_UNTRUSTED",
-      message: `cannot trust "127.0.0.1:${port}" (issuer "Inspecting Proxy"): its certificate is self-signed`,
+      message: `cannot trust "127.0.0.1:${port}": its certificate is self-signed, in the name of "Inspecting Proxy"`,
     });
     expect(seen).toEqual([]);
     const stream = await directRelayDialer.connect({ ...target, insecure: true }, { signal });

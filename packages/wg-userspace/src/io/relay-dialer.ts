@@ -1,8 +1,8 @@
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { checkServerIdentity, connect as connectTls, type TLSSocket } from "node:tls";
-import { EngineError } from "../base/errors.ts";
+import { connect as connectTls, type TLSSocket } from "node:tls";
 import { toEngineError } from "./node-errors.ts";
+import { judgedLater, tlsRefusal } from "./tls-refusal.ts";
 
 export interface RelayTarget {
   /** Name or literal address to connect to. */
@@ -64,29 +64,12 @@ export const directRelayDialer: RelayDialer = {
   },
 };
 
-/**
- * Verification is left to tlsRefusal, which runs before a byte is sent or read: that way the error can name the issuer,
- * which Node no longer knows once it has destroyed the socket itself.
- */
 function openTls(target: RelayTarget): Socket {
-  const expected = target.certName || target.serverName;
   return connectTls({
     host: target.host,
     port: target.port,
     ALPNProtocols: ["http/1.1"],
     ...(isIP(target.serverName) === 0 ? { servername: target.serverName } : {}),
-    rejectUnauthorized: false,
-    checkServerIdentity: (_host, certificate) => checkServerIdentity(expected, certificate),
+    ...judgedLater(target.certName || target.serverName),
   }).setNoDelay(true);
-}
-
-function tlsRefusal(socket: TLSSocket, where: string): EngineError | undefined {
-  if (socket.authorized) return undefined;
-  const reason: unknown = socket.authorizationError ?? "not authorized";
-  const issuer: unknown = socket.getPeerCertificate()?.issuer?.CN;
-  const signedBy = typeof issuer === "string" && issuer !== "" ? ` (issuer "${issuer}")` : "";
-  const cause = reason instanceof Error ? reason : Object.assign(new Error(String(reason)), { code: String(reason) });
-  const error = toEngineError(cause, `cannot trust ${where}${signedBy}`);
-  if (error.code !== "ERR_IO") return error;
-  return new EngineError("ERR_TLS_UNTRUSTED", error.message, { cause });
 }

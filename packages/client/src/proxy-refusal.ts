@@ -1,0 +1,56 @@
+/** What a proxy means that does not connect us, in words with a next step. */
+import { EngineError } from "wg-userspace/base/errors";
+
+const MAX_REASON_CHARS = 80;
+
+/**
+ * @param head What the proxy answered to CONNECT: status line and headers.
+ * @param proxy `host:port`
+ * @param authority Where it should have connected to, `host:port`.
+ */
+export function proxyRefusal(head: string, proxy: string, authority: string): EngineError {
+  const status = /^HTTP\/1\.[01] ([0-9]{3}) ?([^\r\n]*)/.exec(head);
+  if (status === null)
+    return new EngineError(
+      "ERR_PROXY_REFUSED",
+      `${proxy} is no HTTP proxy: it answered CONNECT with something that is not HTTP. Check the proxy variable`,
+    );
+  const code = Number(status[1]);
+  const reason = (status[2] ?? "").replace(/[^\x20-\x7e]/g, "").slice(0, MAX_REASON_CHARS);
+  const answer = `${code} ${reason}`.trim();
+  const [words, retryable] = meaningOf(code, authority);
+  return new EngineError(
+    "ERR_PROXY_REFUSED",
+    `proxy ${proxy} refused to connect to ${authority} with ${answer}: ${words}${challengeOf(head, code)}`,
+    { retryable },
+  );
+}
+
+function meaningOf(code: number, authority: string): [words: string, retryable: boolean] {
+  // Some say 401 where the standard says 407 (RFC 9110 §15.5.8); CONNECT never reached anybody else who could have.
+  if (code === 401 || code === 407)
+    return [
+      "it wants a name and password, or other ones; put them into the proxy URL, as http://name:password@host",
+      false,
+    ];
+  if (code === 403)
+    return [
+      `it does not allow ${authority}; ask whoever runs it to allow this host, or name the host in NO_PROXY`,
+      false,
+    ];
+  if (code === 404 || code === 405 || code === 501)
+    return ["it is no proxy, or does not carry HTTPS and WebSockets; check the proxy variable", false];
+  if (code === 429) return ["it limits how often connections are made; try again later", true];
+  if (code === 502 || code === 504)
+    return ["it cannot reach the host itself; check the host name, or name the host in NO_PROXY", true];
+  if (code >= 500) return ["it is overloaded or broken; try again later, or ask whoever runs it", true];
+  return ["ask whoever runs it to allow this host, or name the host in NO_PROXY", false];
+}
+
+/** The proxy may want a scheme that nothing here speaks. */
+function challengeOf(head: string, code: number): string {
+  if (code !== 401 && code !== 407) return "";
+  const schemes = [...head.matchAll(/^(?:proxy|www)-authenticate:\s*([A-Za-z]+)/gim)].map((match) => match[1]!);
+  if (schemes.length === 0 || schemes.some((scheme) => scheme.toLowerCase() === "basic")) return "";
+  return `. It asks for ${[...new Set(schemes)].join(" or ")}, and only Basic is spoken here: run a local proxy that speaks it, such as cntlm`;
+}

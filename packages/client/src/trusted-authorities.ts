@@ -1,0 +1,97 @@
+/** Which certificate authorities are trusted: Node's bundled ones, the system's, and what the environment names. */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import * as tls from "node:tls";
+
+export interface TrustedAuthorities {
+  /** PEM texts, each with any number of certificates. */
+  readonly pem: readonly string[];
+  /** What was named and cannot be used, as sentences without a full stop. */
+  readonly problems: readonly string[];
+}
+
+/** Where distributions keep their store as one file; the first that exists is theirs. */
+const SYSTEM_BUNDLES = [
+  "/etc/ssl/certs/ca-certificates.crt",
+  "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+  "/etc/pki/tls/certs/ca-bundle.crt",
+  "/etc/ssl/ca-bundle.pem",
+  "/etc/ssl/cert.pem",
+];
+const MAX_FILE_BYTES = 8 * 1024 * 1024;
+const MAX_FILES = 2048;
+const CERTIFICATE = "-----BEGIN ";
+
+/** Whether the environment asks for authorities besides those of Node. */
+export function namesAuthorities(environment: NodeJS.ProcessEnv): boolean {
+  return filled(environment["SSL_CERT_FILE"]) || filled(environment["SSL_CERT_DIR"]);
+}
+
+/**
+ * Everything that is trusted on this machine. Variables as OpenSSL and Go have them: SSL_CERT_FILE, SSL_CERT_DIR with folders
+ * separated as in PATH; they add to the rest.
+ * @param bundles Files of which the first that exists is the system's store, where the system has files for it.
+ */
+export function trustedAuthorities(
+  environment: NodeJS.ProcessEnv,
+  bundles: readonly string[] = SYSTEM_BUNDLES,
+): TrustedAuthorities {
+  const problems: string[] = [];
+  const named = (variable: string, read: (path: string) => string[], separator?: string): string[] => {
+    const value = environment[variable] ?? "";
+    const paths = separator === undefined ? [value] : value.split(separator);
+    return paths.filter(filled).flatMap((path) => {
+      try {
+        return read(path);
+      } catch (error) {
+        problems.push(`${variable} "${path}" cannot be read: ${(error as Error).message}`);
+        return [];
+      }
+    });
+  };
+  const pem = [
+    ...tls.rootCertificates,
+    ...systemAuthorities(bundles),
+    ...named("NODE_EXTRA_CA_CERTS", (path) => [readPem(path)]),
+    ...named("SSL_CERT_FILE", (path) => [readPem(path)]),
+    ...named("SSL_CERT_DIR", readFolder, delimiter),
+  ];
+  return { pem, problems };
+}
+
+function systemAuthorities(bundles: readonly string[]): readonly string[] {
+  for (const path of bundles) {
+    try {
+      return [readPem(path)];
+    } catch {
+      // Not this distribution's place, or nothing in it.
+    }
+  }
+  // Windows and macOS keep theirs in a database; Node reads it from 22.15 on.
+  return typeof tls.getCACertificates === "function" ? tls.getCACertificates("system") : [];
+}
+
+/** Throws when the file cannot be read or has no certificate. */
+function readPem(path: string): string {
+  if (statSync(path).size > MAX_FILE_BYTES) throw new Error(`it is longer than ${MAX_FILE_BYTES} bytes`);
+  const text = readFileSync(path, "utf8");
+  if (!text.includes(CERTIFICATE)) throw new Error("it is no PEM file");
+  return text;
+}
+
+/** Certificates of a folder; what is none is passed over, as OpenSSL does. */
+function readFolder(folder: string): string[] {
+  return readdirSync(folder)
+    .slice(0, MAX_FILES)
+    .flatMap((name) => {
+      try {
+        return [readPem(join(folder, name))];
+      } catch {
+        return [];
+      }
+    });
+}
+
+function filled(text: string | undefined): boolean {
+  return text !== undefined && text !== "";
+}
