@@ -18,6 +18,7 @@ const scripts = {
   "build:native": "scripts/build-native.ts",
   ok: "scripts/ok.ts",
   fuzz: "scripts/fuzz.ts",
+  mutate: "scripts/mutate.ts",
 };
 const script = scripts[name ?? ""];
 if (script === undefined) fail(`unknown script "${name}"; there are: ${Object.keys(scripts).join(", ")}`);

@@ -76,6 +76,116 @@ it("a request with any bit changed is refused, or at least no longer passes as f
   }
 });
 
+/** A message of `type` with these attributes, each `[type, value]`, padded to words; `over` is added to the length field. */
+function message(type: number, attributes: readonly (readonly [number, string])[], over = 0): Uint8Array {
+  const body = attributes.flatMap(([attribute, value]) => {
+    const bytes = [...hexDecode(value)];
+    const padding = new Array<number>((4 - (bytes.length % 4)) % 4).fill(0);
+    return [attribute >> 8, attribute & 255, bytes.length >> 8, bytes.length & 255, ...bytes, ...padding];
+  });
+  const length = body.length + over;
+  return Uint8Array.of(type >> 8, type & 255, length >> 8, length & 255, 0x21, 0x12, 0xa4, 0x42, ...ID, ...body);
+}
+const PLAIN = [0x0001, "000104d2c0000201"] as const;
+const FILLER = [0x8022, "61"] as const;
+const mappedOf = (bytes: Uint8Array): string | undefined => {
+  const read = parseBindingResponse(bytes);
+  return read && formatAddrPort(read.mapped);
+};
+
+it("STUN is told from what shares the socket by length, first two bits and cookie, each by itself", () => {
+  const good = message(0x0001, []);
+  expect(looksLikeStun(good)).toBe(true);
+  expect(looksLikeStun(good.subarray(0, 19))).toBe(false);
+  for (const first of [0x40, 0x80, 0xc0]) expect(looksLikeStun(Uint8Array.of(first, ...good.subarray(1)))).toBe(false);
+  for (let at = 4; at < 8; at++) expect(looksLikeStun(good.with(at, good[at]! ^ 1)), `byte ${at}`).toBe(false);
+});
+
+it("a FINGERPRINT counts only as the last attribute, with the length it must have", () => {
+  const good = encodeBindingRequest(ID);
+  const withLength = (length: number): Uint8Array => good.with(35, length);
+  expect(parseBindingRequest(withLength(3))).toBeUndefined();
+  expect(parseBindingRequest(withLength(5))).toBeUndefined();
+  const followed = Uint8Array.of(...good, ...message(0x0001, [FILLER]).subarray(20));
+  followed[3] = followed.length - 20;
+  expect(parseBindingRequest(followed)).toBeUndefined();
+});
+
+it("a length that is not a whole number of words is malformed, and so is another message type", () => {
+  const odd = Uint8Array.of(...message(0x0001, [FILLER]), 0x80, 0x22);
+  odd[3] = odd.length - 20;
+  expect(parseBindingRequest(odd)).toBeUndefined();
+  for (const type of [0x0101, 0x0111, 0x0003, 0x0011]) expect(parseBindingRequest(message(type, []))).toBeUndefined();
+  for (const type of [0x0001, 0x0111, 0x0103, 0x0011]) expect(mappedOf(message(type, [PLAIN]))).toBeUndefined();
+});
+
+it("a response may be followed by other bytes, but not be cut off", () => {
+  const good = message(0x0101, [PLAIN]);
+  expect(mappedOf(Uint8Array.of(...good, 1, 2, 3))).toBe("192.0.2.1:1234");
+  expect(mappedOf(good.subarray(0, good.length - 1))).toBeUndefined();
+  expect(mappedOf(message(0x0101, [PLAIN], 4))).toBeUndefined();
+  expect(mappedOf(message(0x0101, [FILLER]))).toBeUndefined();
+});
+
+it("an attribute that reaches beyond the message is malformed, also by its header alone", () => {
+  const long = message(0x0101, [PLAIN, FILLER]);
+  long[long.length - 5] = 5; // the value is 4 bytes with its padding
+  expect(mappedOf(long)).toBeUndefined();
+  const header = Uint8Array.of(...message(0x0101, [PLAIN]), 0x80, 0x22);
+  header[3] = header.length - 20;
+  expect(mappedOf(header)).toBeUndefined();
+});
+
+it("at most 32 attributes are looked at, and one more makes the message malformed", () => {
+  const fillers = (count: number): (readonly [number, string])[] => new Array(count).fill(FILLER);
+  expect(mappedOf(message(0x0101, [...fillers(31), PLAIN]))).toBe("192.0.2.1:1234");
+  expect(mappedOf(message(0x0101, [PLAIN, ...fillers(32)]))).toBeUndefined();
+  expect(parseBindingRequest(message(0x0001, fillers(32)))).toBeDefined();
+  expect(parseBindingRequest(message(0x0001, fillers(33)))).toBeUndefined();
+});
+
+it("an address needs a known family and exactly its length; the first good one of a kind counts", () => {
+  for (const value of [
+    "000004d2c0000201",
+    "000304d2c0000201",
+    "000104d2c00002",
+    "000104d2c000020100",
+    "000204d2c0000201",
+  ])
+    expect(mappedOf(message(0x0101, [[0x0001, value]])), value).toBeUndefined();
+  const unknownFamily = [0x0001, "000304d2c0000201"] as const;
+  expect(mappedOf(message(0x0101, [unknownFamily, PLAIN]))).toBe("192.0.2.1:1234");
+  expect(mappedOf(message(0x0101, [PLAIN, [0x0001, "000104d2c0000203"]]))).toBe("192.0.2.1:1234");
+});
+
+it("the XORed address wins over the plain one wherever it stands, also under its draft number", () => {
+  for (const type of [0x0020, 0x8020]) {
+    const exact = [type, "0001a147e112a643"] as const;
+    for (const attributes of [
+      [PLAIN, exact],
+      [exact, PLAIN],
+    ])
+      expect(mappedOf(message(0x0101, attributes))).toBe("192.0.2.1:32853");
+  }
+  // Other attributes are no addresses, whatever they hold.
+  expect(mappedOf(message(0x0101, [[0x8023, "0001a147e112a643"]]))).toBeUndefined();
+});
+
+it("only ::ffff:0:0/96 is an IPv4 address in IPv6 clothes", () => {
+  const prefix = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+  for (let at = 0; at < 12; at++) {
+    const address = Uint8Array.of(...prefix, 192, 0, 2, 7);
+    address[at]! ^= 1;
+    const read = parseBindingResponse(encodeBindingResponse(ID, { address: address as never, port: 9 }))!;
+    expect([...read.mapped.address], `byte ${at}`).toEqual([...address]);
+  }
+});
+
+it("a transaction id of another length is refused before anything is written", () => {
+  for (const length of [11, 13])
+    expect(() => encodeBindingRequest(new Uint8Array(length))).toThrow(/12 bytes, got 1[13]/);
+});
+
 it("every address and port survives the way there and back", () => {
   const bytes = fc.oneof(
     fc.uint8Array({ minLength: 4, maxLength: 4 }),

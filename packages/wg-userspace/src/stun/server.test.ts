@@ -44,6 +44,20 @@ describe("StunServer", () => {
     expect(server.handle(request(software(3)), V6, NOW)).toHaveLength(44);
   });
 
+  it("refuses a table whose size is no power of two, and takes the smallest that is", () => {
+    for (const slots of [0, -1, 3, 6])
+      expect(() => new StunServer({ seed: 1, limits: { slots } })).toThrow(/power of two/);
+    expect(new StunServer({ seed: 1, limits: { slots: 1 } }).handle(encodeBindingRequest(TX), V4, NOW)).toBeDefined();
+  });
+
+  it("ignores attributes from 0x8000 on and drops requests with one below it, also when it is the last and empty", () => {
+    const server = new StunServer({ seed: 1 });
+    expect(server.handle(request(software(3), [0x8000, new Uint8Array()]), V4, NOW)).toBeDefined();
+    expect(server.handle(request(software(3), [0x7fff, new Uint8Array()]), V4, NOW)).toBeUndefined();
+    expect(server.handle(request(software(3), [0x0103, new Uint8Array(4)]), V4, NOW)).toBeUndefined();
+    expect(server.counts.dropped.demanding).toBe(2);
+  });
+
   it("security 22: an answer has at most 1.6 times the bytes of its request", () => {
     const server = new StunServer({ seed: 1, limits: { burst: 1e9 } });
     expect(server.handle(request(), V6, NOW)).toBeUndefined(); // 44 for 20 would be 2.2 times

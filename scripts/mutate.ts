@@ -1,0 +1,130 @@
+/**
+ * `npm run mutate [-- CORE…] [--file PATTERN] [--concurrency N]`: changes the engine's cores in one small place at a time, and
+ * counts how many of these mutants the tests kill. Fails below THRESHOLD. The whole takes hours: it is for the night, or for
+ * the core that one works on. Survivors are listed by .build/mutation/CORE.json and printed.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { CORE_VARIABLE, CORES } from "./mutate/cores.ts";
+
+/** Percent of mutants that must be killed in each core. */
+const THRESHOLD = 85;
+/** A mutant that loops is ended after this long beyond what its tests usually take; generous, because time-outs count as kills. */
+const LOOP_MS = 15_000;
+
+const root = join(import.meta.dirname, "..");
+const tools = join(import.meta.dirname, "mutate");
+const results = join(root, ".build/mutation");
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { file: { type: "string" }, concurrency: { type: "string", default: "2" } },
+});
+const unknown = positionals.filter((name) => !(name in CORES));
+const concurrency = Number(values.concurrency);
+if (unknown.length > 0 || !Number.isInteger(concurrency) || concurrency < 1) {
+  process.stderr.write(`usage: mutate [${Object.keys(CORES).join("|")}]… [--file PATTERN] [--concurrency 1…]\n`);
+  process.exit(2);
+}
+
+run(
+  "npx",
+  ["--yes", packageManager(), "install", "--ignore-workspace", "--frozen-lockfile", "--reporter=silent"],
+  tools,
+);
+mkdirSync(results, { recursive: true });
+let failed = false;
+for (const core of positionals.length > 0 ? positionals : Object.keys(CORES)) {
+  mutate(core);
+  const { score, survivors } = read(core);
+  for (const line of survivors) process.stdout.write(`${line}\n`);
+  process.stdout.write(`${core}: ${score.killed} of ${score.total} mutants killed, ${score.percent.toFixed(1)} %\n`);
+  if (score.percent < THRESHOLD) failed = true;
+}
+process.exit(failed ? 1 : 0);
+
+function mutate(core: string): void {
+  const folder = `packages/wg-userspace/src/${core}`;
+  const pattern = `${folder}/${values.file ?? "**/*.ts"}`;
+  const options = {
+    testRunner: "vitest",
+    vitest: { configFile: "scripts/mutate/vitest.config.ts", related: false },
+    plugins: [join(tools, "node_modules/@stryker-mutator/vitest-runner/dist/src/index.js")],
+    mutate: [pattern, `!${folder}/**/*.test.ts`, `!${folder}/**/testing.ts`, `!${folder}/**/virtual-*.ts`],
+    // The words of an error are for people; tests that repeat them would only be written twice.
+    mutator: { excludedMutations: ["StringLiteral"] },
+    ignorePatterns: ["docs", "bench", "**/dist", "scripts/mutate/node_modules"],
+    // Stryker reads tsconfig.json with a TypeScript older than the project's; nothing here needs it to.
+    tsconfigFile: "none.json",
+    coverageAnalysis: "perTest",
+    ignoreStatic: true,
+    concurrency,
+    timeoutMS: LOOP_MS,
+    tempDirName: ".build/mutating",
+    incremental: true,
+    incrementalFile: join(results, `${core}.incremental.json`),
+    reporters: ["json", "progress-append-only"],
+    jsonReporter: { fileName: join(results, `${core}.json`) },
+  };
+  const file = join(results, `${core}.options.json`);
+  writeFileSync(file, JSON.stringify(options));
+  run(process.execPath, [join(tools, "node_modules/@stryker-mutator/core/bin/stryker.js"), "run", file], root, {
+    [CORE_VARIABLE]: core,
+  });
+}
+
+interface Report {
+  readonly files: Readonly<Record<string, { readonly source: string; readonly mutants: readonly Mutant[] }>>;
+}
+interface Mutant {
+  readonly status: string;
+  readonly mutatorName: string;
+  readonly replacement: string;
+  readonly location: { readonly start: Position; readonly end: Position };
+}
+interface Position {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** Mutants that no test reaches count as survivors; those that do not compile or never run count not at all. */
+function read(core: string) {
+  const report = JSON.parse(readFileSync(join(results, `${core}.json`), "utf8")) as Report;
+  const survivors: string[] = [];
+  let killed = 0;
+  for (const [file, { source, mutants }] of Object.entries(report.files)) {
+    const lines = source.split("\n");
+    for (const mutant of mutants) {
+      if (mutant.status === "Killed" || mutant.status === "Timeout") killed++;
+      if (mutant.status !== "Survived" && mutant.status !== "NoCoverage") continue;
+      const { start, end } = mutant.location;
+      const line = lines[start.line - 1]!;
+      const was =
+        start.line === end.line ? line.slice(start.column - 1, end.column - 1) : `${line.slice(start.column - 1)} …`;
+      const reached = mutant.status === "NoCoverage" ? " (no test reaches it)" : "";
+      survivors.push(
+        `${file}:${start.line} ${mutant.mutatorName}: ${short(was)} → ${short(mutant.replacement)}${reached}`,
+      );
+    }
+  }
+  const total = killed + survivors.length;
+  return { survivors, score: { killed, total, percent: total === 0 ? 100 : (100 * killed) / total } };
+}
+
+function short(code: string): string {
+  return code.replace(/\s+/g, " ").slice(0, 80);
+}
+
+function packageManager(): string {
+  return (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { packageManager: string }).packageManager;
+}
+
+function run(command: string, args: readonly string[], cwd: string, env: Readonly<Record<string, string>> = {}): void {
+  const done = spawnSync(command, args, { cwd, stdio: "inherit", env: { ...process.env, ...env } });
+  if (done.status !== 0) {
+    process.stderr.write(`${command} ended with ${done.status ?? done.signal}\n`);
+    process.exit(1);
+  }
+}
