@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["packages/*/src/**/*.test.ts", "packages/*/test/**/*.test.ts"],
+    include: ["packages/*/src/**/*.test.ts", "packages/*/test/**/*.test.ts", "scripts/**/*.test.ts"],
     exclude: ["**/node_modules/**", "packages/*/test/interop/**", "packages/*/test/natlab/**"],
     testTimeout: 120_000,
     hookTimeout: 120_000,

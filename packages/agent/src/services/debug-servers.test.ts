@@ -32,7 +32,7 @@ class Lines implements Logger {
   }
 }
 
-it("serves each kind on its own address, for loopback names only", async () => {
+it("security 15: serves each kind on its own address, for loopback names only", async () => {
   const addresses = { debugAddress: "127.0.0.1:0", prometheusAddress: ":0", logger: new Lines() };
   const servers = await DebugServers.open(addresses, sources);
   try {

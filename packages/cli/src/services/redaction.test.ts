@@ -50,7 +50,7 @@ test("secret fields are replaced whatever they hold, and texts everywhere", () =
   expect(input.auth_token).toBe("short");
 });
 
-test("a known secret never gets through, wherever it stands", () => {
+test("security 37: a known secret never gets through, wherever it stands", () => {
   fc.assert(
     fc.property(fc.string(), fc.string(), fc.string({ minLength: 8, maxLength: 40 }), (before, after, secret) => {
       fc.pre(!"[redacted]".includes(secret));

@@ -81,7 +81,7 @@ describe("the section", () => {
     }
   });
 
-  it("comes back out of any file as it was put in, byte for byte around it", () => {
+  it("security 32: comes back out of any file as it was put in, byte for byte around it", () => {
     const line = fc.oneof(fc.string({ unit: "binary" }), fc.constant("Host *"), fc.constant("# ---"));
     fc.assert(
       fc.property(fc.array(line), fc.array(line), (before, after) => {
@@ -165,7 +165,7 @@ describe("host options", () => {
     });
   });
 
-  it("of a hostile deployment run nothing here, read nothing and add no line", () => {
+  it("security 32: of a hostile deployment run nothing here, read nothing and add no line", () => {
     const { options, refused } = mergeHostOptions([], {
       ProxyCommand: "evil",
       LocalCommand: "evil",
@@ -244,12 +244,12 @@ describe("the block", () => {
     );
   });
 
-  it("cannot hold a path with a line break", () => {
+  it("security 32: cannot hold a path with a line break", () => {
     expect(() => renderBlock({ ...base, configDir: "/a\nProxyCommand evil" })).toThrow("cannot be written");
   });
 });
 
-describe("words of a ProxyCommand", () => {
+describe("security 32: words of a ProxyCommand", () => {
   const nasty = fc.string({ unit: "grapheme" }).filter((text) => !/[\r\n\0]/.test(text) && text.isWellFormed());
 
   it("reach the program as they are, through the expansion of % and a shell", () => {

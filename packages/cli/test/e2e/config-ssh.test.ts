@@ -54,7 +54,7 @@ describe("config-ssh", () => {
     expect(readFileSync(join(home, "config"), "utf8")).toMatch(new RegExp(`^${START}\n[^]*\n${END}\n$`));
   });
 
-  it("keeps every other byte, the mode and a symbolic link, and changes nothing the second time", async () => {
+  it("security 32: keeps every other byte, the mode and a symbolic link, and changes nothing the second time", async () => {
     const real = join(deployment.folder, "dotfiles-config");
     const before = Buffer.concat([
       Buffer.from("Host a\n  User \xe4\xff"),
@@ -157,7 +157,7 @@ describe("config-ssh", () => {
     expect((await config("--yes")).stderr).toContain("Cannot read");
   });
 
-  describe("with a hostile server", () => {
+  describe("security 32: with a hostile server", () => {
     let server: Server;
     let answer: unknown;
 

@@ -4,7 +4,7 @@ import { Admission } from "./admission.ts";
 
 const limits = { connections: 1_000_000, connectionsPerAddress: 3, handshakesPerSecond: 1, handshakeBurst: 10 };
 
-describe("Admission", () => {
+describe("security 20: Admission", () => {
   it("gives a place back when a connection leaves", () => {
     const admission = new Admission(limits);
     const enter = () => admission.enter("192.0.2.1", instant(0));

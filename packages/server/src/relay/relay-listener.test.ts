@@ -486,7 +486,7 @@ describe("the listener on HTTP", () => {
 });
 
 describe("who gets in", () => {
-  it("[17] an unknown key is closed before any of its frames is relayed", async () => {
+  it("security 17: an unknown key is closed before any of its frames is relayed", async () => {
     const known = hexEncode(publicKeys[0]!);
     const { port, listener } = await startRelay({ admit: (key) => hexEncode(key) === known });
     const a = connectPeer(0, regionAt(port));
@@ -500,7 +500,7 @@ describe("who gets in", () => {
     expect(listener.metrics.relay).toMatchObject({ packetsReceived: 0, closes: { "not-admitted": 1 } });
   });
 
-  it("[16] revoke closes the open connections of a key", async () => {
+  it("security 16: revoke closes the open connections of a key", async () => {
     let allowed = true;
     const { port, listener } = await startRelay({ admit: () => allowed });
     const a = connectPeer(0, regionAt(port));
@@ -514,7 +514,7 @@ describe("who gets in", () => {
     expect(a.connection.state).not.toBe("ready");
   });
 
-  it("[20] bounds connections in all, connections per address, and new connections per second", async () => {
+  it("security 20: bounds connections in all, connections per address, and new connections per second", async () => {
     const over = async (limits: RelayListenerOptions["limits"], allowed: number, refusal: string): Promise<void> => {
       // Time stands still, so that no place in the rate limit comes back.
       const relay = await startRelay({ limits: limits!, clock: () => instant(1) });
@@ -534,7 +534,7 @@ describe("who gets in", () => {
     await over({ handshakesPerSecond: 1, handshakeBurst: 6 }, 6, "handshake-rate");
   });
 
-  it("[20] a flood of ten times the rate leaves the honest client its packets", async () => {
+  it("security 20: a flood of ten times the rate leaves the honest client its packets", async () => {
     const { port, listener } = await startRelay({ limits: { bytesPerSecond: 200_000, bytesBurst: 50_000 } });
     const honest = connectPeer(0, regionAt(port));
     const receiver = connectPeer(1, regionAt(port));
@@ -560,7 +560,7 @@ describe("who gets in", () => {
 });
 
 describe("hostile clients", () => {
-  it("[19] 64 KiB + 1 closes the connection, one that sends it and no other", async () => {
+  it("security 19: 64 KiB + 1 closes the connection, one that sends it and no other", async () => {
     const { port, listener } = await startRelay();
     const a = connectPeer(0, regionAt(port));
     await ready(a);
@@ -573,7 +573,7 @@ describe("hostile clients", () => {
     expect(a.connection.state).toBe("ready");
   });
 
-  it("[19] one that never reads is cut off, while others get everything", async () => {
+  it("security 19: one that never reads is cut off, while others get everything", async () => {
     const { port, listener } = await startRelay();
     const a = connectPeer(0, regionAt(port));
     const b = connectPeer(1, regionAt(port));
@@ -593,7 +593,7 @@ describe("hostile clients", () => {
     expect([a.connection.state, b.connection.state]).toEqual(["ready", "ready"]);
   });
 
-  it("[42] random bytes end their own connection and nothing else", async () => {
+  it("security 42: random bytes end their own connection and nothing else", async () => {
     const { port, listener } = await startRelay();
     const a = connectPeer(0, regionAt(port));
     const b = connectPeer(1, regionAt(port));

@@ -6,7 +6,7 @@ import { PROTOCOL_TARGETS } from "./targets.ts";
 const INPUTS = 4_000;
 const SEED = 1;
 
-describe("parsers of the control plane's protocols", () => {
+describe("security 42: parsers of the control plane's protocols", () => {
   it.each(PROTOCOL_TARGETS)("$name takes any input without a throw, within its bounds", (factory) => {
     const failure = new FuzzRun(factory, SEED).run(INPUTS);
     expect(failure === undefined ? "" : `input ${failure.index} ${hexEncode(failure.input)}: ${failure.what}`).toBe("");

@@ -21,7 +21,7 @@ interface Vectors {
 const vectors: Vectors = JSON.parse(readFileSync(join(import.meta.dirname, "../../test/vectors/aead.json"), "utf8"));
 const wasm = createWasmCipher({ txSlots: 32, rxSlots: 32, stride: 9216 })!;
 
-describe("ChaCha20 in JavaScript", () => {
+describe("security 30: ChaCha20 in JavaScript", () => {
   it.each(vectors.chacha20)("gives RFC 8439 $name", ({ key, nonce, counter, input, output }) => {
     const bytes = hexDecode(input);
     chacha20Xor(hexDecode(key), counter, hexDecode(nonce), bytes);
@@ -37,7 +37,7 @@ describe("ChaCha20 in JavaScript", () => {
   });
 });
 
-describe("ChaCha20 in WASM", () => {
+describe("security 30: ChaCha20 in WASM", () => {
   // A packet's bytes begin at block 1.
   const expressible = vectors.chacha20.filter(({ nonce, counter }) => nonce.startsWith("00000000") && counter >= 1);
 
@@ -64,7 +64,7 @@ describe("ChaCha20 in WASM", () => {
   }
 });
 
-describe("the AEAD in JavaScript", () => {
+describe("security 30: the AEAD in JavaScript", () => {
   it.each(vectors.aead)("seals and opens RFC 8439 $name", ({ key, nonce, ad, plaintext, sealed }) => {
     const [k, n, a] = [hexDecode(key), hexDecode(nonce), hexDecode(ad)];
     expect(hexEncode(sealChaCha20Poly1305(k, n, hexDecode(plaintext), a))).toBe(sealed);

@@ -96,7 +96,7 @@ describe("FrameDecoder", () => {
     expect(decoder.heldBytes).toBe(0);
   });
 
-  it("[19] keeps no memory for a length that is only announced", () => {
+  it("security 19: keeps no memory for a length that is only announced", () => {
     const decoder = new FrameDecoder();
     const { sink } = collect();
     decoder.push(hex("04 00100000"), sink);
@@ -137,7 +137,7 @@ describe("FrameDecoder", () => {
     expect(count).toBe(1);
   });
 
-  it("never throws and never holds more than arrived, whatever the bytes", () => {
+  it("security 42: never throws and never holds more than arrived, whatever the bytes", () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 20 }), (chunks) => {
         const decoder = new FrameDecoder();

@@ -166,7 +166,7 @@ describe("time", () => {
     expect(keepAlives).toBeLessThanOrEqual(61);
   });
 
-  it("[40] closes a connection that has not said who it is after 10 s, and no other", () => {
+  it("security 40: closes a connection that has not said who it is after 10 s, and no other", () => {
     const net = newRelay();
     const known = connect(net, 0);
     const silent = net.connectRaw();
@@ -235,16 +235,16 @@ describe("time", () => {
 describe("frame limits", () => {
   const key = publicKeys[1]!;
   it.each([
-    ["[19] a packet of 64 KiB + 1", header(FrameType.sendPacket, 32 + MAX_PACKET_BYTES + 1), "frame-too-long"],
+    ["security 19: a packet of 64 KiB + 1", header(FrameType.sendPacket, 32 + MAX_PACKET_BYTES + 1), "frame-too-long"],
     ["a packet without a whole key", header(FrameType.sendPacket, 31), "malformed-frame"],
     ["an unknown frame above 1 MiB", header(0x66, MAX_FRAME_BYTES + 1), "frame-too-long"],
     ["NotePreferred with 2 bytes", header(FrameType.notePreferred, 2), "malformed-frame"],
     ["NotePreferred with 0 bytes", header(FrameType.notePreferred, 0), "malformed-frame"],
     ["a ping of 7 bytes", header(FrameType.ping, 7), "malformed-frame"],
     ["a ping of 1001 bytes", header(FrameType.ping, 1001), "malformed-frame"],
-    ["[21] WatchConns from an ordinary client", header(FrameType.watchConns, 0), "not-a-mesh-member"],
-    ["[21] ClosePeer from an ordinary client", frame(FrameType.closePeer, key), "not-a-mesh-member"],
-    ["[21] ForwardPacket from an ordinary client", header(FrameType.forwardPacket, 80), "not-a-mesh-member"],
+    ["security 21: WatchConns from an ordinary client", header(FrameType.watchConns, 0), "not-a-mesh-member"],
+    ["security 21: ClosePeer from an ordinary client", frame(FrameType.closePeer, key), "not-a-mesh-member"],
+    ["security 21: ForwardPacket from an ordinary client", header(FrameType.forwardPacket, 80), "not-a-mesh-member"],
   ])("%s closes the connection on its header alone", (_name, bytes, reason) => {
     const net = newRelay({ meshKey });
     const bystander = connect(net, 1);
@@ -317,7 +317,7 @@ describe("frame limits", () => {
 });
 
 describe("who may use the relay", () => {
-  it("[17] a key that becomes known while it is held goes on; nothing it sent before is relayed", () => {
+  it("security 17: a key that becomes known while it is held goes on; nothing it sent before is relayed", () => {
     let known = false;
     const net = newRelay({ admit: (key) => hexEncode(key) !== carol || known, holdUnknown: true });
     const b = connect(net, 1);
@@ -339,7 +339,7 @@ describe("who may use the relay", () => {
     expect(b.received.length).toBe(1);
   });
 
-  it("[17] of several connections that are held with one key, those still there go on together", () => {
+  it("security 17: of several connections that are held with one key, those still there go on together", () => {
     let known = false;
     const net = newRelay({ admit: () => known, holdUnknown: true });
     const [first, gone, second] = [1, 1, 1].map((who) => net.connect(privateKeys[who]!));
@@ -353,7 +353,7 @@ describe("who may use the relay", () => {
     expect(net.relay.metrics.clients).toBe(2);
   });
 
-  it("[17] a key that stays unknown is closed when the handshake's time is over", () => {
+  it("security 17: a key that stays unknown is closed when the handshake's time is over", () => {
     const net = newRelay({ admit: () => false, holdUnknown: true });
     const stranger = net.connect(privateKeys[2]!);
     net.pump();
@@ -365,7 +365,7 @@ describe("who may use the relay", () => {
     expect(stranger.ready).toBe(false);
   });
 
-  it("[17] an unknown key is closed before anything of it is relayed", () => {
+  it("security 17: an unknown key is closed before anything of it is relayed", () => {
     const asked: string[] = [];
     const net = newRelay({
       admit: (key) => {
@@ -395,7 +395,7 @@ describe("who may use the relay", () => {
     expect(net.relay.revoke(publicKeys[0]!, net.now)).toBe(0);
   });
 
-  it("[18] the source key is the proven one, whatever a client writes", () => {
+  it("security 18: the source key is the proven one, whatever a client writes", () => {
     const net = newRelay();
     const b = connect(net, 1);
     const raw = connectByHand(net, 2);
@@ -405,7 +405,7 @@ describe("who may use the relay", () => {
     expect(b.received.map(({ source }) => source)).toEqual([carol]);
   });
 
-  it("[3] only the right mesh key gives mesh rights", () => {
+  it("security 3: only the right mesh key gives mesh rights", () => {
     const net = newRelay({ meshKey });
     for (const [given, allowed] of [
       [meshKey, true],
@@ -427,7 +427,7 @@ describe("who may use the relay", () => {
   });
 });
 
-describe("[18] one key, several connections", () => {
+describe("security 18: one key, several connections", () => {
   /** Who of three connections of alice gets what bob sends, after some events. */
   it.each([
     ["the last to connect", [], 2],
@@ -525,7 +525,7 @@ describe("peers that are gone or unknown", () => {
 });
 
 describe("a reader that does not read", () => {
-  it("[19] loses its oldest packets, while others get theirs in the same turn", () => {
+  it("security 19: loses its oldest packets, while others get theirs in the same turn", () => {
     const net = newRelay({ limits: { dataPackets: 512 } });
     const a = connect(net, 0);
     const slow = connect(net, 1);
@@ -594,7 +594,7 @@ describe("a reader that does not read", () => {
   });
 });
 
-describe("[20] a client above its rate", () => {
+describe("security 20: a client above its rate", () => {
   it("leaves an honest client at least 90 % of its packets on a shared receiver, at ten times the rate", () => {
     const net = newRelay({ limits: { bytesPerSecond: 100_000, bytesBurst: 20_000, dataPackets: 64 } });
     const honest = connect(net, 0);
@@ -727,7 +727,7 @@ describe("mesh", () => {
   });
 });
 
-describe("[42] hostile bytes", () => {
+describe("security 42: hostile bytes", () => {
   it("never throw out of the relay, and disturb nobody else", () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 120 }), { maxLength: 12 }), fc.boolean(), (chunks, known) => {

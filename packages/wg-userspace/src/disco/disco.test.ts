@@ -22,7 +22,7 @@ const RECEIVER = range(0x81, 0xa0);
 const NODE_KEY = nodePublicKey(crypto.publicKey(SENDER));
 const at = (text: string) => parseAddrPort(text)!;
 
-it("seals the packet of the specification's vector", () => {
+it("security 30: seals the packet of the specification's vector", () => {
   const boxKey = crypto.boxKey(SENDER, crypto.publicKey(RECEIVER))!;
   const sender = discoPublicKey(crypto.publicKey(SENDER));
   const packet = sealDisco(crypto, sender, boxKey, range(0, 23), encodePing(TX_ID, NODE_KEY));
@@ -84,7 +84,7 @@ it("messages of other types are ignored", () => {
     expect(parseDiscoMessage(Uint8Array.of(type, 0, ...range(0, 99)))).toBeUndefined();
 });
 
-it("no bytes make the parser throw, and what it reads can be written", () => {
+it("security 42: no bytes make the parser throw, and what it reads can be written", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 120 }), fc.integer({ min: 0, max: 4 }), (bytes, type) => {
       if (bytes.length > 0) bytes[0] = type;
@@ -94,7 +94,7 @@ it("no bytes make the parser throw, and what it reads can be written", () => {
   );
 });
 
-it("a box with any bit changed does not open", () => {
+it("security 28: a box with any bit changed does not open", () => {
   const boxKey = crypto.boxKey(SENDER, crypto.publicKey(RECEIVER))!;
   const packet = sealDisco(
     crypto,

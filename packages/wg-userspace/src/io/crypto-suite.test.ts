@@ -8,18 +8,18 @@ describe.each([
   ["node:crypto", nodeCryptoSuite],
   ["what browsers have", browserCrypto],
 ])("CryptoSuite on %s", (_, suite) => {
-  it("derives the public key of RFC 7748 §6.1 and agrees on a secret from both sides", () => {
+  it("security 30: derives the public key of RFC 7748 §6.1 and agrees on a secret from both sides", () => {
     const bob = h("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb");
     const alice = Uint8Array.from({ length: 32 }, (_, i) => i + 1);
     expect(hexEncode(suite.publicKey(bob))).toBe("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f");
     expect(suite.sharedSecret(alice, suite.publicKey(bob))).toEqual(suite.sharedSecret(bob, suite.publicKey(alice)));
   });
 
-  it("refuses a public key that gives an all-zero secret", () => {
+  it("security 29: refuses a public key that gives an all-zero secret", () => {
     expect(suite.sharedSecret(new Uint8Array(32).fill(7), new Uint8Array(32))).toBeUndefined();
   });
 
-  it("derives the box key of the DERP notes", () => {
+  it("security 30: derives the box key of the DERP notes", () => {
     const client = Uint8Array.from({ length: 32 }, (_, i) => i + 1);
     const server = Uint8Array.from({ length: 32 }, (_, i) => 0x81 + i);
     expect(hexEncode(suite.publicKey(server))).toBe("883186b800b41d5cf0429695da9b3cc4f328ebcd184a6e482fa578c103f06c77");

@@ -187,7 +187,7 @@ describe("ping", () => {
   });
 });
 
-describe("what is not for us", () => {
+describe("security 13: what is not for us", () => {
   test("is dropped and counted by reason", () => {
     const host = new Host("fd00::1");
     give(host, packet(peer, ip("fd00::2"), 17, new Uint8Array(8)));

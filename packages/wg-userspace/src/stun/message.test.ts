@@ -25,7 +25,7 @@ it("writes and reads the response of the specification's vector", () => {
 });
 
 // RFC 5769 §2.2 and §2.3: their attributes SOFTWARE, XOR-MAPPED-ADDRESS, MESSAGE-INTEGRITY, FINGERPRINT.
-it("reads the responses of RFC 5769", () => {
+it("security 30: reads the responses of RFC 5769", () => {
   const v4 = hexDecode(
     "0101003c2112a442b7e7a701bc34d686fa87dfae8022000b7465737420766563746f7220002000080001a147e112a643000800142b91f599fd9e90c38c7489f92af9ba53f06be7d780280004c07d4c96",
   );
@@ -200,7 +200,7 @@ it("every address and port survives the way there and back", () => {
   );
 });
 
-it("no bytes make a parser throw", () => {
+it("security 42: no bytes make a parser throw", () => {
   const noise = fc
     .uint8Array({ maxLength: 200 })
     .map((tail) => Uint8Array.of(...encodeBindingRequest(ID).subarray(0, 20), ...tail));

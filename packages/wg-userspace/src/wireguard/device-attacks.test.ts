@@ -62,7 +62,7 @@ function establishedPair() {
 }
 
 describe("replays", () => {
-  test("a captured initiation is refused, also after the peer was removed and added again", () => {
+  test("security 24: a captured initiation is refused, also after the peer was removed and added again", () => {
     const { link, a, b } = establishedPair();
     const initiation = link.sent.find(isType(INITIATION))!.bytes;
     link.run(1_000);
@@ -77,7 +77,7 @@ describe("replays", () => {
     expect(b.sources).not.toContain(attacker);
   });
 
-  test("a captured response is refused", () => {
+  test("security 25: a captured response is refused", () => {
     const { link, a, b } = establishedPair();
     const before = stateOf(a, b);
     a.receive(link.sent.find(isType(RESPONSE))!.bytes, attacker);
@@ -85,7 +85,7 @@ describe("replays", () => {
     expect(stateOf(a, b)).toEqual(before);
   });
 
-  test("transport messages are delivered once, also when the copies share a batch", () => {
+  test("security 25: transport messages are delivered once, also when the copies share a batch", () => {
     const { link, a, b } = establishedPair();
     a.send(ipv6Packet(1, 2, 20));
     const message = link.sent.at(-1)!.bytes;
@@ -96,7 +96,7 @@ describe("replays", () => {
     expect(b.device.drops.counts).toEqual({ replayed: 5 });
   });
 
-  test("reordered messages within the window are delivered, older ones are not", () => {
+  test("security 25: reordered messages within the window are delivered, older ones are not", () => {
     const { link, a, b } = establishedPair();
     link.passes = () => false;
     link.sent.length = 0;
@@ -114,7 +114,7 @@ describe("replays", () => {
 });
 
 describe("forgeries", () => {
-  test("a wrong mac1 costs no key agreement", () => {
+  test("security 26: a wrong mac1 costs no key agreement", () => {
     const { suite, agreements } = countingSuite();
     const { link, a, b } = joinedPair(crypto, { b: { crypto: suite } });
     a.send(ipv6Packet(1, 2, 10));
@@ -149,7 +149,7 @@ describe("forgeries", () => {
     expect(link.sent.length).toBe(1);
   });
 
-  test("a peer whose key makes an all-zero shared secret gets nothing and never a session", () => {
+  test("security 29: a peer whose key makes an all-zero shared secret gets nothing and never a session", () => {
     const link = new WireguardLink(crypto);
     const a = link.addHost("a");
     const lowOrder = new Uint8Array(32);
@@ -162,7 +162,7 @@ describe("forgeries", () => {
     expect(a.device.drops.counts["handshake-failed"]).toBe(20);
   });
 
-  test("the path follows authenticated messages only", () => {
+  test("security 28: the path follows authenticated messages only", () => {
     const { link, a, b } = establishedPair();
     b.sources.length = 0;
     a.send(ipv6Packet(1, 2, 20));
@@ -179,7 +179,7 @@ describe("forgeries", () => {
     expect(b.device.drops.counts).toEqual({ "bad-tag": 1, replayed: 1 });
   });
 
-  test("random bytes change nothing and make nothing throw", () => {
+  test("security 42: random bytes change nothing and make nothing throw", () => {
     const { link, a, b } = establishedPair();
     const index = b.peer(a).keypairs.current!.localIndex;
     const before = stateOf(b, a);
@@ -211,7 +211,7 @@ describe("forgeries", () => {
     expect(b.delivered.length).toBe(2);
   });
 
-  test("real messages with bytes changed, cut or added change nothing", () => {
+  test("security 42: real messages with bytes changed, cut or added change nothing", () => {
     const { link, a, b } = joinedPair(crypto);
     a.send(ipv6Packet(1, 2, 10));
     link.run(121_000);
@@ -242,7 +242,7 @@ describe("forgeries", () => {
   });
 });
 
-describe("under load", () => {
+describe("security 26: under load", () => {
   /** Floods `victim` with valid initiations of strangers until it is under load. */
   function flood(link: WireguardLink, victim: WireguardHost, count: number): void {
     for (let i = 0; i < count; i++) {

@@ -193,7 +193,7 @@ describe("persistentKeepalive", () => {
   });
 });
 
-describe("key lifetimes", () => {
+describe("security 29: key lifetimes", () => {
   test("the initiator renews when it sends after 120 s, the responder does not", () => {
     const { link, a, b, until } = settledPair();
     until(120_000);

@@ -114,7 +114,7 @@ describe("sending and receiving", () => {
     expectNoLeaks(a, b);
   });
 
-  test("an inner packet from an address that is not the peer's is dropped", () => {
+  test("security 13: an inner packet from an address that is not the peer's is dropped", () => {
     const { link, a, b } = joinedPair(crypto);
     a.send(ipv6Packet(1, 2, 10));
     a.send(ipv6Packet(77, 2, 10));

@@ -134,7 +134,7 @@ describe("Keypairs", () => {
     expect(dropped).toEqual([]);
   });
 
-  test("wiping all leaves no key behind", () => {
+  test("security 29: wiping all leaves no key behind", () => {
     const dropped: Keypair[] = [];
     const keypairs = new Keypairs(false, (each) => dropped.push(each));
     const all = [keypair(1), keypair(2), keypair(3)] as const;
@@ -148,7 +148,7 @@ describe("Keypairs", () => {
 });
 
 describe("Keypair", () => {
-  test("may send until it is 180 s old or its counter is used up", () => {
+  test("security 29: may send until it is 180 s old or its counter is used up", () => {
     const each = keypair(1);
     expect(each.canSend(instant(179_999), MESSAGE_LIMITS)).toBe(true);
     expect(each.canSend(instant(180_000), MESSAGE_LIMITS)).toBe(false);

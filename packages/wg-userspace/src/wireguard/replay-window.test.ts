@@ -20,7 +20,7 @@ function accept(window: ReplayWindow, counter: bigint): boolean {
   return window.accept(Number(counter & 0xffff_ffffn), Number(counter >> 32n));
 }
 
-describe("ReplayWindow", () => {
+describe("security 25: ReplayWindow", () => {
   test("spans 8128 counters", () => {
     expect(WINDOW_SIZE).toBe(8128);
   });

@@ -82,7 +82,7 @@ describe("IndexTable", () => {
   });
 });
 
-describe("rate limits", () => {
+describe("security 26: rate limits", () => {
   test("a bucket allows its burst at once and its rate over time", () => {
     const bucket = new TokenBucket(20, 5, instant(0));
     const takes = (at: number, times: number) =>

@@ -25,7 +25,7 @@ describe("tai64n", () => {
 });
 
 describe("TimestampSource", () => {
-  test("only ever goes up, whatever the clock does", () => {
+  test("security 24: only ever goes up, whatever the clock does", () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 1e6 }), { maxLength: 50 }), (clock) => {
         const source = new TimestampSource();
@@ -41,7 +41,7 @@ describe("TimestampSource", () => {
 });
 
 describe("TimestampGuard", () => {
-  test("accepts greater timestamps that are more than 20 ms apart", () => {
+  test("security 24: accepts greater timestamps that are more than 20 ms apart", () => {
     const guard = new TimestampGuard();
     expect(guard.accept(tai64n(1000), instant(0))).toBeUndefined();
     expect(guard.accept(tai64n(1000), instant(5000))).toBe("replayed");

@@ -71,7 +71,7 @@ function identity(privateKey: string, ephemeral: string): LocalIdentity {
   return { crypto, random: scripted([ephemeral]), privateKey: key, publicKey: nodePublicKey(crypto.publicKey(key)) };
 }
 
-describe("published and computed vectors", () => {
+describe("security 30: published and computed vectors", () => {
   test("the initial chaining key and hash are the hashes of the two strings", () => {
     expect(hexEncode(crypto.blake2s(text(CONSTRUCTION)))).toBe(vectors.construction.chainingKey);
     expect(hexEncode(INITIAL_CHAINING_KEY)).toBe(vectors.construction.chainingKey);
@@ -163,7 +163,7 @@ describe("published and computed vectors", () => {
     expect(checker.checkMac2(parseInitiation(again, 0, again.length)!, elsewhere, now)).toBe(false);
   });
 
-  test("a handshake with a low-order key is refused on both sides", () => {
+  test("security 29: a handshake with a low-order key is refused on both sides", () => {
     const lowOrder = new Uint8Array(32);
     const remote = { publicKey: nodePublicKey(lowOrder), staticSecret: undefined };
     const us: LocalIdentity = { ...identity(handshake.initiatorPrivate, ""), random: seededRandom(1) };

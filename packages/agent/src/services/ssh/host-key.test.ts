@@ -22,7 +22,7 @@ test("the key is ed25519, in a format ssh2 reads, and signs", () => {
   expect(verify(null, data, createPublicKey(key.getPublicPEM()), key.sign(data))).toBe(true);
 });
 
-test("the same names give the same key, different names or another split of the same text give another", () => {
+test("security 31: the same names give the same key, different names or another split of the same text give another", () => {
   const publicKey = (owner: string, workspace: string, agent: string): string =>
     parse(deriveHostKey({ owner, workspace, agent })).getPublicSSH().toString("hex");
   expect(publicKey("alice", "dev", "main")).toBe(publicKey("alice", "dev", "main"));

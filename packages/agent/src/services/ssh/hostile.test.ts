@@ -204,7 +204,7 @@ test("messages for channels that do not exist, twice-closed ones, or after end o
   expect((await run(client, "echo on")).stdout.toString()).toBe("on\n");
 });
 
-test("any message after login is answered, ignored or ends the connection; nothing is thrown and others are not affected", async () => {
+test("security 42: any message after login is answered, ignored or ends the connection; nothing is thrown and others are not affected", async () => {
   await using t = new TestService();
   const bystander = await t.connect();
   await fc.assert(
@@ -227,7 +227,7 @@ test("any message after login is answered, ignored or ends the connection; nothi
   await eventually("only the bystander is left", () => t.service.connections === 1);
 });
 
-test("any bytes instead of SSH end only their own connection", async () => {
+test("security 42: any bytes instead of SSH end only their own connection", async () => {
   await using t = new TestService({ limits: { loginGraceMs: 300 } });
   const streams: Duplex[] = [];
   fc.assert(

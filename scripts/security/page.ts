@@ -1,0 +1,34 @@
+/** Writes docs/security.md: each statement and the tests that prove it. */
+import type { Proof } from "./proofs.ts";
+import { CHAPTERS, OPEN } from "./statements.ts";
+
+const HEAD = `# Security
+
+What the system promises, and the tests that prove it. A test proves statement N when its title, or the title of its group,
+begins with \`security N:\`. This page is written from the sources by \`node scripts/generate-docs.ts\`; a test fails when it is
+out of date, and when a statement has no test and is not marked as open.
+
+Tests below \`test/interop\` and \`test/natlab\` need programs or rights that not every machine has, and name what they miss.
+`;
+
+export function securityPage(proofs: readonly Proof[]): string {
+  const chapters = CHAPTERS.map(({ title, statements }) => {
+    const parts = statements.map(({ number, text, note }) => {
+      const own = proofs.filter((proof) => proof.numbers.includes(number));
+      const files = [...new Set(own.map((proof) => proof.file))];
+      const list = files.map((file) => {
+        const titles = own.filter((proof) => proof.file === file).map((proof) => `  - ${plain(proof.title)}`);
+        return [`- [${file}](../${file})`, ...titles].join("\n");
+      });
+      const tests = OPEN.includes(number) ? ["Open: no test proves this yet.", ...list] : list;
+      return [`### ${number}`, text, ...(note === undefined ? [] : [note]), tests.join("\n")].join("\n\n");
+    });
+    return [`## ${title}`, ...parts].join("\n\n");
+  });
+  return `${[HEAD.trimEnd(), ...chapters].join("\n\n")}\n`;
+}
+
+/** Text that Markdown shows as it is. */
+function plain(text: string): string {
+  return text.replaceAll(/[\\`*_{}[\]<>#|]/g, "\\$&");
+}

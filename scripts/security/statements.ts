@@ -1,0 +1,224 @@
+/** What the system promises about its security. The numbers are part of test titles and of comments: they never change. */
+
+export interface Statement {
+  readonly number: number;
+  readonly text: string;
+  /** What of it arrives later, or is shown by something else than a test. */
+  readonly note?: string;
+}
+
+export interface Chapter {
+  readonly title: string;
+  readonly statements: readonly Statement[];
+}
+
+/** Statements that no test proves yet. A number leaves the list with its first test. */
+export const OPEN: readonly number[] = [6, 14, 27, 33, 34, 35, 36, 41];
+
+export const CHAPTERS: readonly Chapter[] = [
+  {
+    title: "Tokens and storage",
+    statements: [
+      {
+        number: 1,
+        text: "The session file has mode 0600 in a directory of mode 0700, also under umask 000. It is written to a temporary file and renamed; a wider mode that is found is narrowed.",
+      },
+      {
+        number: 2,
+        text: "The database holds only hashes of session and agent tokens: a copy of it contains no token that works.",
+      },
+      {
+        number: 3,
+        text: "Tokens, MACs and mesh keys are compared by digests of equal length in constant time. No package compares a secret with `===`.",
+      },
+      {
+        number: 4,
+        text: "After a token was rotated or deleted, its workspace stopped, or its login ended, the token is answered with 401 on every route, and its open connections end within 5 s.",
+      },
+      {
+        number: 5,
+        text: "A token in a query string counts on WebSocket upgrades only, where a web page cannot set headers. No token appears in a URL that is logged.",
+      },
+      {
+        number: 6,
+        text: "A client sends its token to the deployment it is configured for and to nobody else: a redirect to another origin is not followed with the token.",
+      },
+    ],
+  },
+  {
+    title: "Browsers",
+    statements: [
+      {
+        number: 7,
+        text: "A WebSocket upgrade with a cookie and a foreign or missing `Origin` is refused with 403. Logins by header pass.",
+      },
+      {
+        number: 8,
+        text: "A request that changes something by cookie without a CSRF proof is refused with 403. Cookies are HttpOnly and SameSite=Lax, and Secure on https.",
+      },
+      {
+        number: 9,
+        text: "A request with an unknown `Host` is answered with 421, also by a server on the loopback interface (DNS rebinding).",
+      },
+      {
+        number: 10,
+        text: "Every HTML page has a content security policy without `unsafe-inline` and with `frame-ancestors 'none'`. Output of a program that is shown in a page is inert: no HTML, no `javascript:` links by OSC 8, no reads of the clipboard by OSC 52.",
+        note: "The part about programs' output comes with the web terminal; today no page of the server shows any.",
+      },
+    ],
+  },
+  {
+    title: "Who may talk to whom",
+    statements: [
+      {
+        number: 11,
+        text: "A client that asks the coordinator for an agent it may not use receives no node, no key and no endpoint, and the agent learns nothing about the client.",
+      },
+      {
+        number: 12,
+        text: "Addresses and allowed IPs that a peer publishes and that are not derived from its own id are refused and logged.",
+      },
+      {
+        number: 13,
+        text: "A packet inside the tunnel whose source is not among its peer's allowed IPs is dropped, and so is one whose destination is not our own address.",
+      },
+      {
+        number: 14,
+        text: "The server's HTTP requests to an agent follow no redirect, and go to the address of the agent that was meant.",
+      },
+      {
+        number: 15,
+        text: "The agent's internal services can be reached by the server and by users who may use the workspace, through the tunnel only. A forwarded port listens on the address that was asked for, by default on loopback.",
+      },
+      {
+        number: 16,
+        text: "When a user loses the right to a workspace, a tunnel that exists ends within 5 s: both sides drop the peer, and the relay drops the key.",
+      },
+    ],
+  },
+  {
+    title: "Relay (DERP) and STUN",
+    statements: [
+      {
+        number: 17,
+        text: "The relay serves keys that the coordinator knows. A connection with an unknown key is closed before any frame of it is forwarded.",
+      },
+      {
+        number: 18,
+        text: "A client cannot send with another's source key. Two connections with one key follow a fixed rule, and neither reads what is meant for another key.",
+      },
+      {
+        number: 19,
+        text: "The length of a frame is checked before memory is taken; 64 KiB + 1 closes the connection. A slow reader loses packets at a bound of its queue, and others notice nothing.",
+      },
+      {
+        number: 20,
+        text: "Rates are limited per client, connections and handshakes per address. Under a flood of ten times the limit an honest client keeps at least 90 % of its packets.",
+      },
+      {
+        number: 21,
+        text: "Frames of mesh members (watching peers, closing them, forwarding) are refused from ordinary clients.",
+      },
+      {
+        number: 22,
+        text: "The STUN server answers well-formed binding requests with the magic cookie only, with at most 1.6 times their bytes, to where they came from, up to a limit per source. Spoofed sources do not grow its memory.",
+      },
+      {
+        number: 23,
+        text: "A peer may name at most 32 endpoints, and probes to one address are limited, so that no peer can aim our probes at somebody. Loopback, multicast, broadcast and metadata addresses are never probed.",
+      },
+    ],
+  },
+  {
+    title: "WireGuard and disco",
+    statements: [
+      {
+        number: 24,
+        text: "A captured initiation is refused later: timestamps of a peer increase strictly. The memory of them lasts while the process runs; a restarted responder may answer a replay once, with a session that nobody can use.",
+      },
+      {
+        number: 25,
+        text: "A transport message that was seen, or whose counter is older than the window, is refused.",
+      },
+      {
+        number: 26,
+        text: "A wrong mac1 costs no X25519. Under load only initiations with a valid mac2 are worked on; a cookie belongs to an address and lasts 120 s; proven sources are limited by host.",
+      },
+      {
+        number: 27,
+        text: "Under 50,000 junk datagrams per second a live tunnel stays up, the work per datagram is bounded, and memory stays flat.",
+      },
+      {
+        number: 28,
+        text: "A peer's address changes by an authenticated message only. Disco messages need the box key; an unauthenticated pong never moves a path.",
+      },
+      {
+        number: 29,
+        text: "Keys are renewed after 120 s or 2^60 messages and not used after 180 s or the last counter; then they are overwritten. A key agreement that gives all zeros is refused. Private keys on disk have mode 0600.",
+      },
+      {
+        number: 30,
+        text: "The cryptography gives the published vectors: Noise IKpsk2, RFC 8439, RFC 7693 (keyed), RFC 7748, NaCl box, RFC 5769; and it works with wireguard-go and coturn.",
+      },
+    ],
+  },
+  {
+    title: "SSH, terminals, files",
+    statements: [
+      {
+        number: 31,
+        text: "An agent's host key is stable. The SSH service listens inside the tunnel only, never on an interface of the machine: the tunnel has authenticated both ends before SSH begins.",
+      },
+      {
+        number: 32,
+        text: "`config-ssh` keeps what is not its own byte for byte, writes atomically and keeps the mode. No name of a workspace, path or option of a deployment can add an ssh option or a shell command.",
+      },
+      {
+        number: 33,
+        text: "Variables that a client sends pass an allow-list. The agent's tokens and variables of the loader are not inherited by a user's programs.",
+      },
+      {
+        number: 34,
+        text: "The id of a reconnecting terminal cannot be guessed and belongs to a user: another user who knows it gets 403.",
+      },
+      {
+        number: 35,
+        text: "Paths with `..`, encoded, absolute, through symbolic links or with NUL get 404 from whatever serves files; downloads carry `nosniff`.",
+      },
+      {
+        number: 36,
+        text: "Sizes of windows, names of signals and subsystems and lengths of commands are bounded. A client that was killed leaves no process behind after the time of grace.",
+      },
+    ],
+  },
+  {
+    title: "Operation",
+    statements: [
+      {
+        number: 37,
+        text: "Logs at debug level contain neither a secret that was issued nor the value of an environment variable.",
+      },
+      {
+        number: 38,
+        text: "Errors that reach a client carry no stack, path or SQL. An unknown user and a wrong password take the same time and get the same text. Logins are limited.",
+      },
+      {
+        number: 39,
+        text: "The server does not start with a default secret. Plain http on an address that is not loopback prints a warning. TLS is 1.2 or later.",
+      },
+      {
+        number: 40,
+        text: "URL, headers, body, WebSocket messages and nested protobuf have limits. A client that sends one byte at a time is cut off.",
+      },
+      {
+        number: 41,
+        text: "The lockfile is frozen, install scripts are on an allow-list, and the CLI has at most 25 packages at run time, of which none downloads anything later. Releases carry an SBOM and provenance, and can be made again from their tag.",
+        note: "SBOM, provenance and reproducible executables come with the release work. `.ci/run` asks the registry for the packages' signatures.",
+      },
+      {
+        number: 42,
+        text: "No input from the network ends the process by an exception or an unhandled rejection, and none silently switches a check off.",
+      },
+    ],
+  },
+];
