@@ -66,7 +66,7 @@ async function bundle(
     plugins: [lazyBundles],
     // Native or optional parts: resolved from node_modules at run time, and only when they are used.
     external: [
-      "@lydell/node-pty",
+      "koffi",
       "udp-batch",
       "bufferutil",
       "cpu-features",

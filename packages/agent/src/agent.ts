@@ -1,5 +1,5 @@
 /** One workspace's agent: the control session, the tunnel, and the services inside it. Owns all their lifetimes. */
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { Deployment } from "coder-client/api";
 import { TailnetNode } from "coder-client/tailnet-node";
@@ -23,7 +23,7 @@ import { makeScriptDirectories, type ScriptDirectories, scriptVariables } from "
 import { SpeedtestService } from "./services/speedtest.ts";
 import { deriveHostKey } from "./services/ssh/host-key.ts";
 import { SshService } from "./services/ssh/ssh-service.ts";
-import { resolveUser } from "./services/ssh/user.ts";
+import { homeDirectory, resolveUser } from "./services/ssh/user.ts";
 import { TerminalService } from "./services/terminal/terminal-service.ts";
 import { UdpRelay } from "./services/udp-relay.ts";
 import { sessionEnvironment } from "./session-environment.ts";
@@ -47,7 +47,6 @@ export class Agent {
   readonly #log: RecentLog;
   readonly #control: ControlSession;
   readonly #scripts: WorkspaceScripts;
-  readonly #user = resolveUser();
   #scriptDirectories: ScriptDirectories | undefined;
   #manifest: Manifest | undefined;
   #banners: readonly string[] = [];
@@ -74,7 +73,7 @@ export class Agent {
       ...(options.extraHeaders === undefined ? {} : { extraHeaders: options.extraHeaders }),
     });
     this.#scripts = new WorkspaceScripts({
-      user: this.#user,
+      user: resolveUser,
       environment: () => this.#environment(),
       logDirectory: options.logDirectory ?? tmpdir(),
       logger: options.logger,
@@ -153,10 +152,9 @@ export class Agent {
     });
     this.#node = node;
     if (manifest.scripts.length > 0) this.#scriptDirectories = makeScriptDirectories(tmpdir(), id, logger);
-    const user = this.#user;
     const environment = () => this.#environment();
     const directory = () => (this.#manifest?.directory ? expandDirectory(this.#manifest.directory) : undefined);
-    this.#terminals = new TerminalService({ environment, directory, user, logger });
+    this.#terminals = new TerminalService({ environment, directory, user: resolveUser, logger });
     this.#ssh = new SshService({
       hostKey: deriveHostKey({
         owner: manifest.ownerUsername,
@@ -166,8 +164,8 @@ export class Agent {
       environment,
       directory,
       banners: () => this.#banners,
-      motd: () => readMotd(this.#manifest?.motdPath ?? "", user.home, logger),
-      user,
+      motd: () => readMotd(this.#manifest?.motdPath ?? "", resolveUser().home, logger),
+      user: resolveUser,
       logger,
       blockFileTransfer: this.#options.blockFileTransfer,
       maxTimeoutMs: this.#options.sshMaxTimeoutMs,
@@ -285,7 +283,7 @@ function endpointOf(at: AddrPort): { address: string; port: number } {
 
 /** `~` and relative directories are meant from the home directory. */
 function expandDirectory(directory: string): string {
-  if (directory === "" || directory === "~") return homedir();
-  if (directory.startsWith("~/")) return join(homedir(), directory.slice(2));
-  return isAbsolute(directory) ? directory : join(homedir(), directory);
+  if (directory === "" || directory === "~") return homeDirectory();
+  if (directory.startsWith("~/")) return join(homeDirectory(), directory.slice(2));
+  return isAbsolute(directory) ? directory : join(homeDirectory(), directory);
 }

@@ -26,7 +26,7 @@ const AFTER_STOP: Readonly<Record<StageOutcome, LifecycleState>> = {
 };
 
 export interface WorkspaceScriptsOptions {
-  readonly user: SessionUser;
+  readonly user: () => SessionUser;
   readonly environment: () => Readonly<Record<string, string>>;
   readonly logDirectory: string;
   readonly logger: Logger;
@@ -46,7 +46,7 @@ export class WorkspaceScripts {
     const now = (): number => Date.now();
     this.#options = options;
     this.#metadata = new MetadataCollector({
-      collect: (description, signal) => collectMetadata(description, { user, environment, signal }),
+      collect: (description, signal) => collectMetadata(description, { user: user(), environment, signal }),
       schedule,
       now,
       logger,

@@ -11,11 +11,20 @@ export type ConfigFile = "url" | "session" | "organization" | "ca-file" | "clien
 
 /** The folder where logins live, by the rules of a stock CLI. */
 export function defaultConfigDir(environment: NodeJS.ProcessEnv, platform: NodeJS.Platform = process.platform): string {
-  const home = environment["HOME"] ?? homedir();
+  const home = environment["HOME"] ?? accountHome();
   if (platform === "darwin") return join(home, "Library", "Application Support", "coderv2");
   if (platform === "win32") return join(environment["APPDATA"] ?? join(home, "AppData", "Roaming"), "coderv2");
   const base = environment["XDG_CONFIG_HOME"];
   return join(base !== undefined && base !== "" ? base : join(home, ".config"), "coderv2");
+}
+
+/** A uid without an account has no home: its files are then where the root is, and writing there says why it fails. */
+export function accountHome(): string {
+  try {
+    return homedir();
+  } catch {
+    return "/";
+  }
 }
 
 /** The trimmed value; undefined when the file is missing or empty. Other errors are thrown. */

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { homedir, networkInterfaces } from "node:os";
+import { networkInterfaces } from "node:os";
 import type { Duplex } from "node:stream";
 import { formatAddrPort } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
@@ -12,6 +12,7 @@ import type { NetReport } from "wg-userspace/netcheck/report";
 import { netReportToJson } from "wg-userspace/netcheck/report-json";
 import { listDirectory } from "./list-directory.ts";
 import { type ListeningPort, listeningPorts } from "./listening-ports.ts";
+import { homeDirectory } from "./ssh/user.ts";
 
 const IO_LIMIT_MS = 20_000;
 const MAX_CONNECTIONS = 64;
@@ -95,7 +96,7 @@ export class HttpApi {
     } catch {
       return reply(response, 400, { message: "The body is not JSON." });
     }
-    const answer = await listDirectory(body, homedir());
+    const answer = await listDirectory(body, homeDirectory());
     reply(response, answer.status, answer.body);
   }
 

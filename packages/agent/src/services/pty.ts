@@ -1,55 +1,25 @@
-/**
- * Programs on a pseudo-terminal. Uses the native part of node-pty directly: its JavaScript part throws buffered output
- * away 200 ms after the program's exit and takes input without telling when to stop.
- */
-import { closeSync, constants, existsSync, openSync } from "node:fs";
-import { createRequire } from "node:module";
+/** Programs on a pseudo-terminal, which outlives none of its output. */
+import type { ChildProcess } from "node:child_process";
+import { existsSync } from "node:fs";
 import type { SocketConstructorOpts } from "node:net";
-import { constants as system } from "node:os";
 import { ReadStream } from "node:tty";
+import { libc } from "../os/libc.ts";
+import { type ProgramStart, startProgram } from "../os/spawn.ts";
+import { TerminalDevice, type WindowSize } from "../os/terminal-device.ts";
 
-/** Node-pty's binding of the pinned version. */
-interface NativePty {
-  fork(
-    file: string,
-    args: readonly string[],
-    environment: readonly string[],
-    directory: string,
-    columns: number,
-    rows: number,
-    uid: number,
-    gid: number,
-    utf8: boolean,
-    helper: string,
-    onExit: (code: number, signal: number) => void,
-  ): { readonly fd: number; readonly pid: number; readonly pty: string };
-  resize(fd: number, columns: number, rows: number): void;
-}
-
-export interface WindowSize {
-  readonly columns: number;
-  readonly rows: number;
-}
-
-export interface PtyOptions {
-  readonly file: string;
-  readonly args: readonly string[];
-  readonly directory: string;
-  readonly environment: Readonly<Record<string, string>>;
+export interface PtyOptions extends ProgramStart {
   readonly size: WindowSize;
   /** Variable that is to hold the terminal's device name. */
   readonly ttyVariable?: string;
 }
 
 export interface PtyExit {
-  readonly code: number;
-  /** Name as in `SIGTERM` when a signal ended the program. */
+  /** Undefined when a signal ended the program. */
+  readonly code: number | undefined;
+  /** Name as in `SIGTERM`. */
   readonly signal: string | undefined;
 }
 
-const DEFAULT_SIZE: WindowSize = { columns: 80, rows: 24 };
-/** The kernel keeps 16 bits; nothing sensible is larger than this. */
-const MAX_CELLS = 10_000;
 /** After the exit, output of background programs that hold the terminal is awaited this long at most. */
 const QUIET_AFTER_EXIT_MS = 50;
 
@@ -57,16 +27,11 @@ const QUIET_AFTER_EXIT_MS = 50;
 export function ptyAvailability():
   | { readonly available: true }
   | { readonly available: false; readonly reason: string } {
-  const native = loadNative();
-  return native instanceof Error ? { available: false, reason: native.message } : { available: true };
+  const library = libc();
+  return library instanceof Error ? { available: false, reason: library.message } : { available: true };
 }
 
-/** Cells out of range become the nearest sensible size; zero means unknown. */
-export function clampSize(size: WindowSize): WindowSize {
-  return { columns: clamp(size.columns, DEFAULT_SIZE.columns), rows: clamp(size.rows, DEFAULT_SIZE.rows) };
-}
-
-/** A program that leads its own kernel session on a new terminal. */
+/** A program that leads its own kernel session on a terminal. */
 export class Pty {
   readonly pid: number;
   /** Device of the program's side, such as `/dev/pts/3`. */
@@ -77,61 +42,45 @@ export class Pty {
   readonly exited: Promise<PtyExit>;
   /** Master side: program output to read, keystrokes to write; honours back-pressure both ways. Never emits `error`. */
   readonly stream: ReadStream;
-  readonly #native: NativePty;
-  readonly #fd: number;
-  #open = true;
+  readonly #device: TerminalDevice;
 
-  /** Throws when terminals are unavailable or the program cannot be started. */
-  constructor(options: PtyOptions) {
-    const native = loadNative();
-    if (native instanceof Error) throw native;
-    this.#native = native;
-    const size = clampSize(options.size);
-    const exit = Promise.withResolvers<PtyExit>();
-    const command = nameTerminal(options);
-    const forked = native.fork(
-      command.file,
-      command.args,
-      Object.entries({ ...options.environment, PWD: options.directory }).map(([name, value]) => `${name}=${value}`),
-      options.directory,
-      size.columns,
-      size.rows,
-      -1,
-      -1,
-      true,
-      spawnHelper(),
-      (code, signal) => exit.resolve({ code, signal: signalName(signal) }),
-    );
-    this.pid = forked.pid;
-    this.name = forked.pty;
-    this.#fd = forked.fd;
+  /**
+   * Throws when no terminal can be made or the program cannot be started.
+   * @param device Owned; a new one when absent.
+   */
+  constructor(options: PtyOptions, device: TerminalDevice = new TerminalDevice()) {
+    let child: ChildProcess;
+    try {
+      device.resize(options.size);
+      child = start(options, device);
+    } catch (error) {
+      device.close();
+      throw error;
+    }
+    this.#device = device;
+    this.pid = child.pid!;
+    this.name = device.name;
+    this.ended = new Promise((resolve) => {
+      child.once("exit", (code, signal) => resolve({ code: code ?? undefined, signal: signal ?? undefined }));
+    });
     // A program may close its terminal a moment before it exits. Were ours the only end left, the kernel would end our
     // reading, closing would hang up, and the program's exit status would be a SIGHUP.
-    const held = openProgramSide(forked.pty);
-    void exit.promise.then(() => {
-      if (held !== undefined) closeSync(held);
-    });
+    void this.ended.then(() => device.closeProgramSide());
     // No read-ahead: the kernel reports the end of a terminal as an error, which discards what a paused stream holds.
     const noReadAhead: SocketConstructorOpts & { readableHighWaterMark: number } = { readableHighWaterMark: 0 };
-    this.stream = new ReadStream(forked.fd, noReadAhead);
-    const ended = new Promise<void>((resolve) => {
-      this.stream.on("close", () => {
-        this.#open = false;
-        resolve();
-      });
-    });
+    this.stream = new ReadStream(device.master, noReadAhead);
+    device.releaseMaster();
+    const closed = new Promise<void>((resolve) => this.stream.on("close", resolve));
     this.stream.on("error", () => this.stream.destroy()); // EIO: no program has the terminal open any more
     this.stream.on("end", () => this.stream.destroy());
-    this.ended = exit.promise;
-    this.exited = exit.promise.then(async (result) => {
-      await this.#readRest(ended);
+    this.exited = this.ended.then(async (result) => {
+      await this.#readRest(closed);
       return result;
     });
   }
 
   resize(size: WindowSize): void {
-    const { columns, rows } = clampSize(size);
-    if (this.#open) this.#native.resize(this.#fd, columns, rows);
+    if (!this.stream.destroyed) this.#device.resize(size);
   }
 
   /** Hangs up: the kernel sends SIGHUP to the session's leader and foreground job. */
@@ -156,53 +105,18 @@ export class Pty {
   }
 }
 
-function openProgramSide(device: string): number | undefined {
-  try {
-    return openSync(device, constants.O_RDWR | constants.O_NOCTTY);
-  } catch {
-    return undefined; // /dev/pts is not mounted here: the terminal works, only an early close is taken for a hang-up
-  }
+/** The program's terminal is its controlling one when it is opened by the leader of a session: a shell does it, then becomes the program. */
+function start(options: PtyOptions, device: TerminalDevice): ChildProcess {
+  const { file, args, directory } = options;
+  const named = options.ttyVariable === undefined ? {} : { [options.ttyVariable]: device.name };
+  const environment = { ...options.environment, PWD: directory, ...named };
+  const program = existsSync(SHELL)
+    ? { file: SHELL, args: ["-c", 'exec <>"$0" >&0 2>&0 && exec "$@"', device.name, file, ...args] }
+    : { file, args };
+  const child = startProgram({ ...program, directory, environment }, [device.program, device.program, device.program]);
+  if (child.pid !== undefined) return child;
+  child.once("error", () => undefined); // comes later, and says no more
+  throw Object.assign(new Error("the program could not be started"), { code: "EAGAIN" });
 }
 
-/** The device is known only on the terminal itself: a shell asks for it, then becomes the program. */
-function nameTerminal(options: PtyOptions): { readonly file: string; readonly args: readonly string[] } {
-  if (options.ttyVariable === undefined || !existsSync("/bin/sh")) return options;
-  const script = `${options.ttyVariable}=$(tty) && export ${options.ttyVariable}; exec "$0" "$@"`;
-  return { file: "/bin/sh", args: ["-c", script, options.file, ...options.args] };
-}
-
-let loaded: NativePty | Error | undefined;
-
-function loadNative(): NativePty | Error {
-  loaded ??= requireNative();
-  return loaded;
-}
-
-function requireNative(): NativePty | Error {
-  try {
-    const { requireBinary } = createRequire(import.meta.url)("@lydell/node-pty/requireBinary.js") as {
-      requireBinary: (file: string) => NativePty;
-    };
-    return requireBinary("pty.node");
-  } catch (error) {
-    const [line] = (error instanceof Error ? error.message : String(error)).split("\n", 1);
-    return new Error(line ?? "unknown reason", { cause: error });
-  }
-}
-
-/** macOS starts programs through a small executable of the package. */
-function spawnHelper(): string {
-  if (process.platform !== "darwin") return "";
-  const name = `@lydell/node-pty-${process.platform}-${process.arch}/spawn-helper`;
-  const require = createRequire(import.meta.url);
-  return createRequire(require.resolve("@lydell/node-pty/requireBinary.js")).resolve(name);
-}
-
-function signalName(signal: number): string | undefined {
-  if (signal === 0) return undefined;
-  return Object.entries(system.signals).find(([, number]) => number === signal)?.[0] ?? `SIG${signal}`;
-}
-
-function clamp(cells: number, unknown: number): number {
-  return cells === 0 ? unknown : Math.min(Math.max(Math.trunc(cells), 1), MAX_CELLS);
-}
+const SHELL = "/bin/sh";

@@ -1,8 +1,9 @@
 /** One script of the deployment as a process of its own session: its output, its time limit, its end. */
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type PipedProgram, spawned, startOnPipes } from "../os/spawn.ts";
 import { resolveCommand } from "./ssh/command.ts";
 import { buildEnvironment } from "./ssh/environment.ts";
 import type { SessionUser } from "./ssh/user.ts";
@@ -45,14 +46,17 @@ export interface ScriptEnd {
  */
 export async function runScript(run: ScriptProcess): Promise<ScriptEnd> {
   if (run.signal.aborted) return { exitCode: KILLED_CODE, how: "stopped", pipesLeftOpen: false };
-  let child: ReturnType<typeof start>;
+  let program: PipedProgram | undefined;
   try {
-    child = start(run);
-    await spawned(child);
+    program = start(run);
+    await spawned(program.process);
   } catch (error) {
+    program?.stdout.destroy();
+    program?.stderr.destroy();
     const text = error instanceof Error ? error.message : String(error);
     return { exitCode: START_FAILED_CODE, how: "not started", error: text, pipesLeftOpen: false };
   }
+  const { process: child, stdout, stderr } = program;
   let how: ScriptEnd["how"] = "exited";
   let ending: Promise<void> | undefined;
   const cut = (why: "timed out" | "stopped"): void => {
@@ -64,14 +68,14 @@ export async function runScript(run: ScriptProcess): Promise<ScriptEnd> {
   run.signal.addEventListener("abort", onAbort, { once: true });
   if (run.signal.aborted) onAbort(); // while the process was being made
   const timer = run.timeoutMs > 0 ? setTimeout(() => cut("timed out"), run.timeoutMs) : undefined;
-  const outputs = [readAll(child.stdout, "stdout", run), readAll(child.stderr, "stderr", run)];
+  const outputs = [readAll(stdout, "stdout", run), readAll(stderr, "stderr", run)];
   const [code] = (await exited(child)) as [number | null];
   await ending;
   clearTimeout(timer);
   run.signal.removeEventListener("abort", onAbort);
   const pipesLeftOpen = await stillOpen(outputs, how === "exited" ? (run.pipesGraceMs ?? PIPES_GRACE_MS) : 0, run);
-  child.stdout.destroy();
-  child.stderr.destroy();
+  stdout.destroy();
+  stderr.destroy();
   return { exitCode: code ?? KILLED_CODE, how, pipesLeftOpen };
 }
 
@@ -91,21 +95,13 @@ export function scriptEnvironment(
   return environment;
 }
 
-function start(run: ScriptProcess): ChildProcess & { stdout: Readable; stderr: Readable } {
-  const { file, args } = resolveCommand(run.user, run.script);
-  return spawn(file, args, {
-    cwd: run.user.home,
-    env: run.environment,
-    detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
-  }) as ChildProcess & { stdout: Readable; stderr: Readable };
-}
-
-function spawned(child: ChildProcess): Promise<void> {
-  return new Promise((resolve, reject) => {
-    child.once("spawn", resolve);
-    child.once("error", reject);
-  });
+/** With an empty input. */
+function start(run: ScriptProcess): PipedProgram {
+  const { user, environment } = run;
+  const program = startOnPipes({ ...resolveCommand(user, run.script), directory: user.home, environment });
+  program.stdin.on("error", () => undefined); // it has ended already
+  program.stdin.end();
+  return program;
 }
 
 async function exited(child: ChildProcess): Promise<unknown[]> {

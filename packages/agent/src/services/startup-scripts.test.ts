@@ -10,7 +10,7 @@ import { type ScriptTiming, StartupScripts, type WorkspaceScript } from "./start
 
 const SOURCE = "11111111-1111-1111-1111-111111111111";
 const folder = mkdtempSync(join(tmpdir(), "scripts-"));
-const user = { name: "me", shell: "/bin/sh", home: folder, uid: 0 };
+const user = () => ({ name: "me", shell: "/bin/sh", home: folder, uid: 0 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
 function script(text: string, more: Partial<WorkspaceScript> = {}): WorkspaceScript {

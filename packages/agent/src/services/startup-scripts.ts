@@ -42,7 +42,7 @@ export interface ScriptTiming {
 }
 
 export interface StartupScriptsOptions {
-  readonly user: SessionUser;
+  readonly user: () => SessionUser;
   /** Workspace variables, evaluated for every script. */
   readonly environment: () => Readonly<Record<string, string>>;
   readonly logDirectory: string;
@@ -97,7 +97,8 @@ export class StartupScripts {
   }
 
   async #run(stage: ScriptStage, script: WorkspaceScript, signal: AbortSignal): Promise<StageOutcome> {
-    const { user, environment, logs, logger, now, limits } = this.#options;
+    const { environment, logs, logger, now, limits } = this.#options;
+    const user = this.#options.user();
     if (script.script.trim() === "") return "ok"; // the shell would take no command for a login
     const name = script.displayName || script.id || "script";
     const variables = scriptEnvironment(user, environment());
@@ -167,7 +168,7 @@ export class StartupScripts {
     const { user, logDirectory } = this.#options;
     if (script.logPath === "") return join(logDirectory, `coder-script-${script.logSourceId || script.id}.log`);
     const expanded = script.logPath
-      .replace(/^~(?=$|\/)/, user.home)
+      .replace(/^~(?=$|\/)/, user().home)
       .replace(/\$(?:\{(\w+)\}|(\w+))/g, (_, braced?: string, bare?: string) => variables[braced ?? bare ?? ""] ?? "");
     return isAbsolute(expanded) ? expanded : join(logDirectory, expanded);
   }

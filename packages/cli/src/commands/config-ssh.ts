@@ -1,6 +1,6 @@
-import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { BaseCommand } from "../base-command.ts";
+import { accountHome } from "../config-dir.ts";
 import { UserError } from "../errors/user-error.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag, type FlagSpec, listFlag, stringFlag, UsageError } from "../flags/spec.ts";
@@ -263,7 +263,7 @@ function launcherOf(program: string | undefined): string[] {
 }
 
 function expandHome(path: string): string {
-  const home = process.env["HOME"] ?? homedir();
+  const home = process.env["HOME"] ?? accountHome();
   return path === "~" || path.startsWith("~/") || path.startsWith("~\\") ? join(home, path.slice(1)) : resolve(path);
 }
 

@@ -1,4 +1,3 @@
-import { homedir } from "node:os";
 import {
   parseServerConfig,
   presentServerError,
@@ -7,6 +6,7 @@ import {
   type ServerFlagValues,
   standardParts,
 } from "coder-server";
+import { accountHome } from "../config-dir.ts";
 import { reportFailure } from "../errors/report.ts";
 import { EXIT } from "../errors/user-error.ts";
 
@@ -32,5 +32,5 @@ export async function runServerCommand(
 
 function surroundings(): { homeDir: string; stateHome?: string } {
   const stateHome = process.env["XDG_STATE_HOME"];
-  return { homeDir: homedir(), ...(stateHome === undefined || stateHome === "" ? {} : { stateHome }) };
+  return { homeDir: accountHome(), ...(stateHome === undefined || stateHome === "" ? {} : { stateHome }) };
 }

@@ -1,12 +1,13 @@
 /** A command of the built CLI on a terminal of its own, as a person has it. */
+import { constants } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { spawn } from "@lydell/node-pty";
+import { Pty } from "coder-agent/services/pty";
 
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");
 
 export class PtyCommand {
-  readonly #pty: ReturnType<typeof spawn>;
+  readonly #pty: Pty;
   /** Everything on the screen so far, escape sequences included. */
   screen = "";
   /** The exit code; undefined while it runs. */
@@ -14,12 +15,19 @@ export class PtyCommand {
 
   constructor(args: readonly string[], env: NodeJS.ProcessEnv, size = { rows: 24, cols: 80 }) {
     const defined = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
-    this.#pty = spawn(process.execPath, [coder, ...args], { ...size, env: defined as Record<string, string> });
-    this.#pty.onData((data) => {
-      this.screen += data;
+    this.#pty = new Pty({
+      file: process.execPath,
+      args: [coder, ...args],
+      directory: process.cwd(),
+      environment: defined as Record<string, string>,
+      size: { rows: size.rows, columns: size.cols },
     });
-    this.#pty.onExit(({ exitCode }) => {
-      this.code = exitCode;
+    const decoder = new TextDecoder();
+    this.#pty.stream.on("data", (data: Buffer) => {
+      this.screen += decoder.decode(data, { stream: true });
+    });
+    void this.#pty.exited.then(({ code, signal }) => {
+      this.code = code ?? 128 + (signal === undefined ? 0 : constants.signals[signal as NodeJS.Signals]);
     });
   }
 
@@ -28,15 +36,15 @@ export class PtyCommand {
   }
 
   type(keys: string): void {
-    this.#pty.write(keys);
+    this.#pty.stream.write(keys);
   }
 
   resize(rows: number, cols: number): void {
-    this.#pty.resize(cols, rows);
+    this.#pty.resize({ rows, columns: cols });
   }
 
   kill(signal: NodeJS.Signals): void {
-    if (this.code === undefined) this.#pty.kill(signal);
+    if (this.code === undefined) process.kill(this.#pty.pid, signal);
   }
 
   /** Waits for it on the screen. */

@@ -11,7 +11,7 @@ const MAX_WINDOW = 0xffff_ffff;
 const STDERR = 1;
 
 /** How a session ended, as RFC 4254 §6.10 reports it. */
-export type ExitReport = { readonly status: number } | { readonly signal: string; readonly status: number };
+export type ExitReport = { readonly status: number } | { readonly signal: string };
 
 /** What a channel needs from its connection. Every call is ignored after the connection's end. */
 export interface ChannelHost {

@@ -53,6 +53,9 @@ export interface ConnectionContext {
   readonly onClose: () => void;
 }
 
+/** What a message's handler returns when it threw. */
+const FAILED = Symbol("failed");
+
 type Slot = SshChannel | ((channel: SshChannel | undefined) => void) | "dialing";
 
 /**
@@ -163,11 +166,10 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     if (!this.#closed) this.#protocol.channelClose(peer);
   }
 
-  /** The signal, then also the status: clients that do not know signals report the status. */
   sendExit(peer: number, exit: ExitReport): void {
     if (this.#closed) return;
     if ("signal" in exit) this.#protocol.exitSignal(peer, exit.signal, false, "");
-    this.#protocol.exitStatus(peer, exit.status);
+    else this.#protocol.exitStatus(peer, exit.status);
   }
 
   // ChannelOpener
@@ -240,32 +242,49 @@ export class SshConnection implements ChannelHost, ChannelOpener {
       },
       USERAUTH_REQUEST: (_, _user, service) => this.#login(service),
       GLOBAL_REQUEST: (_, name, wantReply, data) => this.#globalRequest(name, wantReply, data),
-      CHANNEL_OPEN: (_, info) => this.#channelOpen(info),
-      CHANNEL_OPEN_CONFIRMATION: (_, info) => this.#confirmed(info),
-      CHANNEL_OPEN_FAILURE: (_, recipient) => this.#refused(recipient),
+      CHANNEL_OPEN: (_, info) => {
+        if (this.#attempt(() => this.#channelOpen(info)) === FAILED) {
+          this.#refuseChannel(info, OPEN_FAILURE.resourceShortage, "internal error");
+        }
+      },
+      CHANNEL_OPEN_CONFIRMATION: (_, info) => void this.#attempt(() => this.#confirmed(info)),
+      CHANNEL_OPEN_FAILURE: (_, recipient) => void this.#attempt(() => this.#refused(recipient)),
       CHANNEL_DATA: (_, recipient, data) => {
         const channel = this.#channel(recipient);
-        if (channel?.receive(data) === false) this.#fail(new Error("the client sent more than the window allows"));
+        if (this.#attempt(() => channel?.receive(data)) === false)
+          this.#fail(new Error("the client sent more than the window allows"));
       },
       CHANNEL_WINDOW_ADJUST: (_, recipient, amount) => {
-        if (this.#channel(recipient)?.addWindow(amount) === false) this.#fail(new Error("channel window overflow"));
+        if (this.#attempt(() => this.#channel(recipient)?.addWindow(amount)) === false)
+          this.#fail(new Error("channel window overflow"));
       },
-      CHANNEL_EOF: (_, recipient) => this.#channel(recipient)?.receiveEof(),
+      CHANNEL_EOF: (_, recipient) => void this.#attempt(() => this.#channel(recipient)?.receiveEof()),
       CHANNEL_CLOSE: (_, recipient) => {
         const channel = this.#channel(recipient);
         if (channel === undefined) return;
         this.#slots.delete(recipient);
-        channel.receiveClose();
+        this.#attempt(() => channel.receiveClose());
       },
       CHANNEL_REQUEST: (_, recipient, type, wantReply, data) => {
         const channel = this.#channel(recipient);
         if (channel === undefined) return;
-        const succeeded = this.#sessions.get(channel)?.handleRequest(type, data) ?? false;
+        const session = this.#sessions.get(channel);
+        const succeeded = this.#attempt(() => session?.handleRequest(type, data)) === true;
         if (!wantReply || this.#closed) return;
         if (succeeded) this.#protocol.channelSuccess(channel.peer);
         else this.#protocol.channelFailure(channel.peer);
       },
     };
+  }
+
+  /** A message that cannot be served, for whatever reason, is no breach of protocol: only it fails, the connection goes on. */
+  #attempt<T>(serve: () => T): T | typeof FAILED {
+    try {
+      return serve();
+    } catch (error) {
+      this.#context.logger.log("warn", "an ssh request failed", { error: String(error) });
+      return FAILED;
+    }
   }
 
   /** Every method and name is welcome: whoever reached this stream has been authenticated by the tunnel. */
@@ -334,9 +353,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
   }
 
   #channelOpen(info: ChannelOpenInfo): void {
-    const refuse = (reason: number, text: string): void => {
-      if (!this.#closed) this.#protocol.channelOpenFail(info.sender, reason, text);
-    };
+    const refuse = (reason: number, text: string): void => this.#refuseChannel(info, reason, text);
     const { destIP = "", destPort = 0, socketPath = "" } = info.data;
     if (!this.#authenticated) refuse(OPEN_FAILURE.prohibited, "not logged in");
     else if (!this.#mayOpen()) refuse(OPEN_FAILURE.resourceShortage, "too many channels");
@@ -347,6 +364,10 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     else if (info.type === "direct-streamlocal@openssh.com") {
       void this.#dial(info, dialSocket(this.#context.dial, socketPath), refuse);
     } else refuse(OPEN_FAILURE.unknownType, "unknown channel type");
+  }
+
+  #refuseChannel(info: ChannelOpenInfo, reason: number, text: string): void {
+    if (!this.#closed) this.#protocol.channelOpenFail(info.sender, reason, text);
   }
 
   #acceptSession(info: ChannelOpenInfo): void {

@@ -31,16 +31,15 @@ export interface ChannelOpener {
 }
 
 /** Dials for `direct-tcpip`; the error's text goes to the client. */
-export function dialTcp(dial: Dialer, host: string, port: number): Promise<Socket> {
-  if (host === "" || host.length > MAX_HOST_LENGTH || host.includes("\0"))
-    return Promise.reject(new Error("bad host name"));
-  if (port < 1 || port > 0xffff) return Promise.reject(new Error("port out of range"));
+export async function dialTcp(dial: Dialer, host: string, port: number): Promise<Socket> {
+  if (host === "" || host.length > MAX_HOST_LENGTH || host.includes("\0")) throw new Error("bad host name");
+  if (port < 1 || port > 0xffff) throw new Error("port out of range");
   return connected(dial({ host, port }));
 }
 
 /** Dials for `direct-streamlocal@openssh.com`. */
-export function dialSocket(dial: Dialer, path: string): Promise<Socket> {
-  if (!isSocketPath(path)) return Promise.reject(new Error("bad socket path"));
+export async function dialSocket(dial: Dialer, path: string): Promise<Socket> {
+  if (!isSocketPath(path)) throw new Error("bad socket path");
   return connected(dial({ path }));
 }
 
@@ -155,11 +154,12 @@ export class Forwards {
   agentSocket(): string | undefined {
     if (this.#closed) return undefined;
     if (this.#agent !== undefined) return this.#agent.path;
-    const directory = mkdtempSync(join(tmpdir(), "ssh-")); // 0700
+    const directory = this.#makeDirectory();
+    if (directory === undefined) return undefined;
     const path = join(directory, `agent.${process.pid}`);
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
     if (!listenOwnerOnly(server, path, this.#options.logger)) {
-      rmSync(directory, { recursive: true, force: true });
+      removeDirectory(directory, this.#options.logger);
       return undefined;
     }
     server.on("connection", (socket) => void this.#relay(socket, () => this.#options.opener.openAgent()));
@@ -168,11 +168,23 @@ export class Forwards {
     return path;
   }
 
+  /** Private to the user; undefined when the folder for temporary files is full, read-only or missing, as /tmp may be too. */
+  #makeDirectory(): string | undefined {
+    for (const folder of new Set([tmpdir(), "/tmp"])) {
+      try {
+        return mkdtempSync(join(folder, "ssh-")); // 0700
+      } catch (error) {
+        this.#options.logger.log("warn", "no folder for the agent's socket", { folder, error: String(error) });
+      }
+    }
+    return undefined;
+  }
+
   close(): void {
     this.#closed = true;
     for (const key of [...this.#listeners.keys()]) this.#cancel(key);
     for (const socket of this.#sockets) socket.destroy();
-    if (this.#agent !== undefined) rmSync(this.#agent.directory, { recursive: true, force: true });
+    if (this.#agent !== undefined) removeDirectory(this.#agent.directory, this.#options.logger);
     this.#agent = undefined;
   }
 
@@ -257,6 +269,15 @@ function listening(server: Server, options: { host: string; port: number }): Pro
       resolve(undefined);
     });
   });
+}
+
+/** A folder that cannot be removed any more, on a disk that became read-only, stops nothing. */
+function removeDirectory(directory: string, logger: Logger): void {
+  try {
+    rmSync(directory, { recursive: true, force: true });
+  } catch (error) {
+    logger.log("warn", "the folder of the agent's socket stays", { directory, error: String(error) });
+  }
 }
 
 /** Binding a path is synchronous, so nobody sees the socket with wider permissions. */

@@ -1,8 +1,11 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import type { Logger } from "wg-userspace/base/ports";
-import { Pty, type PtyExit, ptyAvailability } from "../pty.ts";
+import { spawned, startOnPipes } from "../../os/spawn.ts";
+import { TerminalDevice, type WindowSize } from "../../os/terminal-device.ts";
+import type { TerminalModes } from "../../os/termios.ts";
+import { Pty, ptyAvailability } from "../pty.ts";
 import type { ExitReport, SshChannel } from "./channel.ts";
 import {
   existingDirectory,
@@ -22,9 +25,11 @@ import { findXauth, parseX11Request, X11Display, type X11Request } from "./x11.t
 
 /** Our own failures, told apart from the program's. */
 export const START_FAILED_STATUS = 229;
-/** Ended by a signal, as `ssh` reports it. */
-const KILLED_STATUS = 255;
-const MAX_COMMAND_BYTES = 32 * 1024;
+/** For nobody: the client has left. */
+const ABANDONED: ExitReport = { status: 255 };
+/** What Linux takes as one argument, with its NUL (execve(2), MAX_ARG_STRLEN). */
+const MAX_COMMAND_BYTES = 128 * 1024 - 1;
+const MAX_SUBSYSTEM_LENGTH = 64;
 const MAX_TERM_LENGTH = 64;
 const MAX_LOGIN_TEXT = 64 * 1024;
 /** RFC 4254 §6.10. */
@@ -43,6 +48,9 @@ const SIGNALS = new Set([
   "USR1",
   "USR2",
 ]);
+
+/** Signals that the RFC does not name, as sshd reports them. */
+const OTHER_SIGNAL = "SIG@openssh.com";
 
 export type SessionType = "ssh" | "vscode" | "jetbrains";
 
@@ -78,16 +86,25 @@ export interface Admission {
   ended(): void;
 }
 
+interface PtyRequest {
+  readonly term: string;
+  readonly cols: number;
+  readonly rows: number;
+  readonly width: number;
+  readonly height: number;
+  readonly modes: TerminalModes;
+}
+
 interface Terminal {
   readonly type: string;
-  columns: number;
-  rows: number;
+  readonly device: TerminalDevice;
+  size: WindowSize;
 }
 
 /** What a running program lets the client do to it. */
 interface Running {
   readonly pid: number;
-  resize(columns: number, rows: number): void;
+  resize(size: WindowSize): void;
   /** The client no longer reads the output. */
   stopOutput(): void;
 }
@@ -114,7 +131,7 @@ export class SshSession {
   handleRequest(type: string, data: unknown): boolean {
     switch (type) {
       case "pty-req":
-        return this.#requestTerminal(data as { term: string; cols: number; rows: number } | undefined);
+        return this.#requestTerminal(data as PtyRequest | undefined);
       case "env": {
         const { name, value } = data as { name: string; value: string };
         return !this.#started && this.#client.set(name, value);
@@ -125,7 +142,7 @@ export class SshSession {
       case "x11-req":
         return this.#requestX11(data);
       case "window-change":
-        return this.#resize(data as { cols: number; rows: number });
+        return this.#resize(data as Omit<PtyRequest, "term" | "modes">);
       case "signal":
         return this.#signal(data as string);
       case "eow@openssh.com":
@@ -138,8 +155,12 @@ export class SshSession {
         if (Buffer.byteLength(command) > MAX_COMMAND_BYTES || command.includes("\0")) return false;
         return this.#start((environment) => this.#runShell(environment, command));
       }
-      case "subsystem":
-        return this.#start((environment) => this.#runSubsystem(environment, data as string));
+      case "subsystem": {
+        const name = data as string;
+        if (name === "sftp") return this.#start((environment) => this.#runSftp(environment));
+        this.#context.logger.log("info", "unknown subsystem refused", { name: name.slice(0, MAX_SUBSYSTEM_LENGTH) });
+        return false;
+      }
       default:
         return false;
     }
@@ -154,8 +175,10 @@ export class SshSession {
     return true;
   }
 
-  #requestTerminal(request: { term: string; cols: number; rows: number } | undefined): boolean {
-    if (request === undefined || this.#started || this.#terminal !== undefined) return false;
+  /** The terminal is made here, where the client can still be told that there is none. */
+  #requestTerminal(request: PtyRequest | undefined): boolean {
+    if (request === undefined || this.#started || this.#terminal !== undefined || this.#channel.peerClosed)
+      return false;
     const availability = this.#context.terminals
       ? ptyAvailability()
       : ({ available: false, reason: "switched off" } as const);
@@ -164,15 +187,39 @@ export class SshSession {
       return false;
     }
     const type = TERM_NAME.test(request.term) ? request.term.slice(0, MAX_TERM_LENGTH) : "xterm";
-    this.#terminal = { type, columns: request.cols, rows: request.rows };
+    const device = this.#makeTerminal(request.modes);
+    if (device === undefined) return false;
+    this.#terminal = { type, device, size: sizeOf(request) };
+    // A program takes it over; without one it ends with the channel.
+    this.#channel.once("peerclose", () => this.#releaseTerminal());
     return true;
   }
 
-  #resize(size: { cols: number; rows: number }): boolean {
+  #makeTerminal(modes: TerminalModes): TerminalDevice | undefined {
+    let device: TerminalDevice;
+    try {
+      device = new TerminalDevice();
+    } catch (error) {
+      this.#terminalMissing = describe(error);
+      this.#context.logger.log("warn", "no terminal could be made", { error: String(error) });
+      return undefined;
+    }
+    try {
+      device.setModes(modes);
+    } catch (error) {
+      this.#context.logger.log("debug", "terminal modes refused", { error: String(error) });
+    }
+    return device;
+  }
+
+  #releaseTerminal(): void {
+    if (this.#running === undefined) this.#terminal?.device.close();
+  }
+
+  #resize(request: Omit<PtyRequest, "term" | "modes">): boolean {
     if (this.#terminal === undefined) return false;
-    this.#terminal.columns = size.cols;
-    this.#terminal.rows = size.rows;
-    this.#running?.resize(size.cols, size.rows);
+    this.#terminal.size = sizeOf(request);
+    this.#running?.resize(this.#terminal.size);
     return true;
   }
 
@@ -192,7 +239,7 @@ export class SshSession {
       this.#running = undefined;
       admission.ended();
       admission.closed(
-        exit.status === 0 ? "" : "signal" in exit ? `signal ${exit.signal}` : `exit status ${exit.status}`,
+        "signal" in exit ? `signal ${exit.signal}` : exit.status === 0 ? "" : `exit status ${exit.status}`,
       );
       if (this.#channel.peerClosed) this.#channel.destroy();
       else this.#channel.finish(exit);
@@ -258,11 +305,7 @@ export class SshSession {
     return this.#runOnPipes(resolved, directory, environment);
   }
 
-  async #runSubsystem(environment: Record<string, string>, name: string): Promise<ExitReport> {
-    if (name !== "sftp") {
-      this.#context.logger.log("debug", "unknown subsystem requested", { length: name.length });
-      return { status: 1 };
-    }
+  async #runSftp(environment: Record<string, string>): Promise<ExitReport> {
     if (this.#context.blockFileTransfer) return this.#blockTransfer();
     const program = this.#context.sftpServer ?? findSftpServer() ?? "builtin";
     const { home } = this.#context.user;
@@ -283,36 +326,51 @@ export class SshSession {
   }
 
   /** Separate streams, as OpenSSH: the program is not killed when the client leaves, but its next write fails. */
-  async #runOnPipes(command: ResolvedCommand, directory: string, env: Record<string, string>): Promise<ExitReport> {
+  async #runOnPipes(
+    command: ResolvedCommand,
+    directory: string,
+    environment: Record<string, string>,
+  ): Promise<ExitReport> {
     const channel = this.#channel;
-    if (channel.peerClosed) return { status: KILLED_STATUS };
-    const child = spawn(command.file, command.args, { cwd: directory, env, detached: true, stdio: "pipe" });
-    const closed = new Promise<ExitReport>((resolve) => {
-      child.once("close", (code, signal) => resolve(report(code, signal ?? undefined)));
-    });
-    await spawned(child);
-    const pid = child.pid!;
-    this.#context.processes.add(pid);
-    child.once("exit", () => this.#context.processes.ended(pid));
-    const stopOutput = (): void => {
-      child.stdout.destroy();
-    };
-    this.#running = { pid, resize: () => undefined, stopOutput };
-    child.stdout.pipe(channel, { end: false });
-    child.stderr.pipe(channel.stderr, { end: false });
-    channel.pipe(child.stdin);
-    // What the program does not want is read all the same, or the client would wait for window for ever.
-    child.stdin.on("close", () => channel.resume());
-    for (const stream of [child.stdin, child.stdout, child.stderr]) {
+    if (channel.peerClosed) return ABANDONED;
+    const program = startOnPipes({ ...command, directory, environment });
+    const { process: child, stdin, stdout, stderr } = program;
+    for (const stream of [stdin, stdout, stderr]) {
       stream.on("error", (error) => this.#context.logger.log("debug", "program stream", { error: error.message }));
     }
+    const ended = new Promise<ExitReport>((resolve) => {
+      child.once("exit", (code, signal) => resolve(report(code ?? undefined, signal ?? undefined)));
+    });
+    const read = Promise.all([closed(stdout), closed(stderr)]);
+    try {
+      await spawned(child);
+    } catch (error) {
+      for (const stream of [stdin, stdout, stderr]) stream.destroy();
+      throw error;
+    }
+    const pid = child.pid!;
+    this.#context.processes.add(pid);
+    void ended.then(() => {
+      this.#context.processes.ended(pid);
+      stdin.destroy(); // a program it left behind reads an end, as behind sshd
+    });
+    const stopOutput = (): void => {
+      stdout.destroy();
+    };
+    this.#running = { pid, resize: () => undefined, stopOutput };
+    stdout.pipe(channel, { end: false });
+    stderr.pipe(channel.stderr, { end: false });
+    channel.pipe(stdin);
+    // What the program does not want is read all the same, or the client would wait for window for ever.
+    stdin.on("close", () => channel.resume());
     const abandon = (): void => {
       stopOutput();
-      child.stderr.destroy();
+      stderr.destroy();
     };
     channel.once("peerclose", abandon);
     if (channel.peerClosed) abandon();
-    return closed;
+    await read;
+    return ended;
   }
 
   /** On a terminal the client's leaving is a hang-up. */
@@ -324,26 +382,22 @@ export class SshSession {
   ): Promise<ExitReport> {
     const channel = this.#channel;
     const { processes, killGraceMs } = this.#context;
-    if (channel.peerClosed) return { status: KILLED_STATUS };
-    const pty = new Pty({
-      ...command,
-      directory,
-      environment,
-      size: { columns: terminal.columns, rows: terminal.rows },
-      ttyVariable: "SSH_TTY",
-    });
+    if (channel.peerClosed) return ABANDONED;
+    const { device, size } = terminal;
+    const pty = new Pty({ ...command, directory, environment, size, ttyVariable: "SSH_TTY" }, device);
     processes.add(pty.pid);
     const hangUp = (): void => {
       processes.hangUp(pty.pid, killGraceMs);
       pty.close();
     };
-    this.#running = { pid: pty.pid, resize: (columns, rows) => pty.resize({ columns, rows }), stopOutput: hangUp };
+    this.#running = { pid: pty.pid, resize: (changed) => pty.resize(changed), stopOutput: hangUp };
     pty.stream.pipe(channel, { end: false });
     channel.pipe(pty.stream, { end: false });
     pty.stream.on("close", () => channel.resume());
     channel.once("peerclose", hangUp);
     void pty.ended.then(() => processes.ended(pty.pid));
-    return terminalReport(await pty.exited);
+    const { code, signal } = await pty.exited;
+    return report(code, signal);
   }
 
   #blockTransfer(): ExitReport {
@@ -359,21 +413,19 @@ export class SshSession {
 
 const TERM_NAME = /^[A-Za-z0-9][A-Za-z0-9+._-]*$/;
 
-function spawned(child: ChildProcess): Promise<void> {
-  return new Promise((resolve, reject) => {
-    child.once("spawn", resolve);
-    child.once("error", reject);
-  });
+function sizeOf(request: Omit<PtyRequest, "term" | "modes">): WindowSize {
+  return { columns: request.cols, rows: request.rows, pixelWidth: request.width, pixelHeight: request.height };
 }
 
-function terminalReport(exit: PtyExit): ExitReport {
-  return report(exit.signal === undefined ? exit.code : null, exit.signal);
+function closed(stream: Readable): Promise<void> {
+  return new Promise((resolve) => stream.once("close", resolve));
 }
 
-function report(code: number | null, signal: string | undefined): ExitReport {
-  if (code !== null && code >= 0) return { status: code };
+/** One of status and signal (RFC 4254 §6.10). */
+function report(code: number | undefined, signal: string | undefined): ExitReport {
+  if (code !== undefined && code >= 0) return { status: code };
   const name = signal?.replace(/^SIG/, "") ?? "";
-  return SIGNALS.has(name) ? { signal: name, status: KILLED_STATUS } : { status: KILLED_STATUS };
+  return { signal: SIGNALS.has(name) ? name : OTHER_SIGNAL };
 }
 
 /** The reason without the stack; the path of the program is the user's own. */

@@ -60,7 +60,8 @@ export interface SshServiceOptions {
   readonly directory: () => string | undefined;
   readonly motd?: () => Promise<string | undefined>;
   readonly banners?: () => readonly string[];
-  readonly user: SessionUser;
+  /** Asked for every session: an account may get another shell while the agent runs. */
+  readonly user: () => SessionUser;
   readonly logger: Logger;
   readonly limits?: Partial<SshLimits>;
   readonly blockFileTransfer?: boolean;
@@ -129,7 +130,7 @@ export class SshService {
         dial: this.#options.dial ?? dialHost,
         session: (forwardAgent, opener) => ({
           opener,
-          user: this.#options.user,
+          user: this.#options.user(),
           logger,
           endpoints: { remote, local },
           processes: this.#processes,

@@ -1,9 +1,10 @@
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ClientChannel } from "ssh2";
+import type { ClientChannel, PseudoTtyOptions } from "ssh2";
 import { expect, test } from "vitest";
-import { clampSize, Pty } from "../pty.ts";
+import { clampSize } from "../../os/terminal-device.ts";
+import { Pty } from "../pty.ts";
 import { eventually, exec, isAlive, outcome, run, shell, TestService } from "./testing.ts";
 
 const PTY = { pty: { rows: 33, cols: 101, term: "xterm-256color" } };
@@ -58,8 +59,8 @@ test("hostile window sizes are clamped and end nothing", async () => {
   }
   channel.write("\x04");
   expect((await done).status).toBe(0);
-  expect(clampSize({ columns: 0, rows: 4_294_967_295 })).toEqual({ columns: 80, rows: 10_000 });
-  expect(clampSize({ columns: -5, rows: 1.5 })).toEqual({ columns: 1, rows: 1 });
+  expect(clampSize({ columns: 0, rows: 4_294_967_295 })).toMatchObject({ columns: 80, rows: 10_000 });
+  expect(clampSize({ columns: -5, rows: 1.5 })).toMatchObject({ columns: 1, rows: 1 });
 });
 
 test("a hostile terminal name becomes xterm", async () => {
@@ -193,3 +194,51 @@ test("a terminal reports a program that cannot be executed by its exit code", as
   pty.stream.resume();
   expect((await pty.exited).code).not.toBe(0);
 });
+
+test("the client's terminal modes are set before the program starts", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const modes = {
+    ECHO: 0,
+    VERASE: 8,
+    VINTR: 255,
+    ONLCR: 0,
+    IXON: 0,
+    IUTF8: 1,
+    TTY_OP_ISPEED: 9600,
+    TTY_OP_OSPEED: 9600,
+  };
+  const { stdout } = await run(client, "stty -a", { pty: { ...PTY.pty, modes } as PseudoTtyOptions });
+  const seen = stdout.toString();
+  expect(seen).toMatch(/speed 9600 baud/);
+  expect(seen).toMatch(/intr = <undef>; .*erase = \^H;/);
+  for (const word of ["-echo", "-onlcr", "-ixon", "iutf8", "icanon"]) expect(seen.split(/[\s;]+/)).toContain(word);
+});
+
+test("where no terminal can be made, that request fails and the program runs without one", async () => {
+  await using t = new TestService({ terminals: false });
+  const client = await t.connect();
+  await expect(run(client, "true", PTY)).rejects.toThrow("pseudo-terminal");
+  expect((await run(client, "test -t 0 || echo none")).stdout.toString()).toBe("none\n");
+});
+
+test.runIf(process.platform === "linux")("a terminal that is asked for and never used is given back", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const masters = (): number => readdirSync("/proc/self/fd").filter((fd) => linkOf(fd).endsWith("ptmx")).length;
+  const before = masters();
+  for (let round = 0; round < 5; round++) {
+    await expect(exec(client, "x".repeat(128 * 1024), PTY)).rejects.toThrow("Unable to exec");
+  }
+  expect(masters()).toBe(before + 5);
+  client.end();
+  await eventually("all closed", () => masters() === before);
+});
+
+function linkOf(descriptor: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`);
+  } catch {
+    return ""; // the listing's own
+  }
+}

@@ -89,7 +89,7 @@ export class TestService implements AsyncDisposable {
       hostKey: TEST_HOST_KEY,
       environment: () => ({ CODER: "true", CODER_AGENT_TOKEN: "the-agents-token" }),
       directory: () => undefined,
-      user: { name: "tester", shell: "/bin/bash", home: this.home, uid: process.getuid?.() ?? 0 },
+      user: () => ({ name: "tester", shell: "/bin/bash", home: this.home, uid: process.getuid?.() ?? 0 }),
       logger,
       ...options,
     });

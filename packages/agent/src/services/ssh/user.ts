@@ -1,5 +1,5 @@
 import { accessSync, constants, statSync } from "node:fs";
-import { homedir, userInfo } from "node:os";
+import { userInfo } from "node:os";
 import { basename } from "node:path";
 
 /** Whom sessions run as: always the user of the agent itself, whatever name the client gave. */
@@ -11,15 +11,21 @@ export interface SessionUser {
 }
 
 /** Name and uid from the system, home from $HOME, shell from the passwd entry; containers may lack the entry. */
-export function resolveUser(environment: NodeJS.ProcessEnv = process.env): SessionUser {
+export function resolveUser(): SessionUser {
+  const environment = process.env;
   const entry = passwdEntry();
   const uid = entry?.uid ?? process.getuid?.() ?? -1;
   return {
     name: entry?.name ?? environment["USER"] ?? environment["LOGNAME"] ?? String(uid),
     shell: [entry?.shell, environment["SHELL"], "/bin/bash"].find(isUsableShell) ?? "/bin/sh",
-    home: homedir() || "/",
+    home: homeDirectory(environment),
     uid,
   };
+}
+
+/** $HOME, else what the passwd entry says, else the root: a uid without an entry need not have any. */
+export function homeDirectory(environment: NodeJS.ProcessEnv = process.env): string {
+  return environment["HOME"] || passwdEntry()?.home || "/";
 }
 
 export function isExecutable(path: string): boolean {
@@ -39,10 +45,10 @@ function isUsableShell(path: string | null | undefined): path is string {
 /** Service accounts have these; somebody who reaches this agent is meant to log in. */
 const REFUSING_SHELLS = new Set(["nologin", "false"]);
 
-function passwdEntry(): { name: string; shell: string | null; uid: number } | undefined {
+function passwdEntry(): { name: string; shell: string | null; home: string; uid: number } | undefined {
   try {
     const info = userInfo();
-    return { name: info.username, shell: info.shell, uid: info.uid };
+    return { name: info.username, shell: info.shell, home: info.homedir, uid: info.uid };
   } catch {
     return undefined; // the uid has no passwd entry
   }

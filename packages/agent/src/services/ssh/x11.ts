@@ -2,11 +2,12 @@
  * X11 forwarding (RFC 4254 §6.3): a display of this machine whose windows appear on the client's. Programs find it by
  * DISPLAY and are let in by the cookie that xauth stores; the client exchanges that for its own.
  */
-import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Logger } from "wg-userspace/base/ports";
+import { spawned, startOnPipes } from "../../os/spawn.ts";
 import { type ChannelOpener, joinStreams } from "./forwarding.ts";
 
 /** Display 0 is TCP port 6000. Lower ones are left to servers of this machine. */
@@ -119,16 +120,29 @@ function listens(server: Server, port: number): Promise<boolean> {
   });
 }
 
-function runXauth(file: string, environment: Readonly<Record<string, string>>, commands: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(file, ["-q", "-"], {
-      env: environment,
-      stdio: ["pipe", "ignore", "ignore"],
-      timeout: XAUTH_TIMEOUT_MS,
-    });
-    child.once("error", reject);
-    child.once("close", (code) => (code === 0 ? resolve() : reject(new Error(`xauth ended with ${code}`))));
-    child.stdin.on("error", () => undefined); // its exit code says what was wrong
-    child.stdin.end(commands);
+async function runXauth(file: string, environment: Readonly<Record<string, string>>, commands: string): Promise<void> {
+  const {
+    process: child,
+    stdin,
+    stdout,
+    stderr,
+  } = startOnPipes({
+    file,
+    args: ["-q", "-"],
+    directory: "/",
+    environment,
   });
+  for (const output of [stdout, stderr]) output.on("error", () => output.destroy()).resume();
+  stdin.on("error", () => undefined); // its exit code says what was wrong
+  const ended = once(child, "exit");
+  const timer = setTimeout(() => child.kill("SIGKILL"), XAUTH_TIMEOUT_MS);
+  try {
+    await spawned(child);
+    stdin.end(commands);
+    const [code] = (await ended) as [number | null];
+    if (code !== 0) throw new Error(`xauth ended with ${code ?? "a signal"}`);
+  } finally {
+    clearTimeout(timer);
+    for (const stream of [stdin, stdout, stderr]) stream.destroy();
+  }
 }

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { afterEach, expect, test } from "vitest";
 import type { Logger } from "wg-userspace/base/ports";
-import type { PtyExit, PtyOptions, WindowSize } from "../pty.ts";
+import type { WindowSize } from "../../os/terminal-device.ts";
+import type { PtyExit, PtyOptions } from "../pty.ts";
 import { duplexPair, eventually, isAlive } from "../ssh/testing.ts";
 import type { TerminalProgram } from "./terminal.ts";
 import { TerminalService, type TerminalServiceOptions } from "./terminal-service.ts";
@@ -87,7 +88,7 @@ class Fixture {
     this.service = new TerminalService({
       environment: () => ({ CODER: "true", CODER_WORKSPACE_NAME: "dev" }),
       directory: () => undefined,
-      user: { name: "tester", shell: "/bin/bash", home: "/", uid: process.getuid?.() ?? 0 },
+      user: () => ({ name: "tester", shell: "/bin/bash", home: "/", uid: process.getuid?.() ?? 0 }),
       logger,
       schedule: this.time.schedule,
       start: (options) => {
@@ -338,7 +339,7 @@ test("on a real terminal: resize, reconnect to the running shell, and its exit",
   const service = new TerminalService({
     environment: () => ({ CODER: "true" }),
     directory: () => undefined,
-    user: { name: "tester", shell: "/bin/bash", home, uid: process.getuid?.() ?? 0 },
+    user: () => ({ name: "tester", shell: "/bin/bash", home, uid: process.getuid?.() ?? 0 }),
     logger: { level: "error", log: () => undefined },
   });
   cleanups.push(async () => {
@@ -367,13 +368,13 @@ test("closing the service hangs up what runs", async () => {
   const service = new TerminalService({
     environment: () => ({}),
     directory: () => undefined,
-    user: { name: "tester", shell: "/bin/bash", home: "/", uid: process.getuid?.() ?? 0 },
+    user: () => ({ name: "tester", shell: "/bin/bash", home: "/", uid: process.getuid?.() ?? 0 }),
     logger: { level: "error", log: () => undefined },
   });
   const viewer = new Viewer(service, { ID, Command: "echo pid=$$.; sleep 1000" });
   await eventually("the pid", () => /pid=\d+\./.test(viewer.seen));
   const pid = Number(/pid=(\d+)\./.exec(viewer.seen)![1]);
   await service.close({ graceMs: 2_000 });
-  expect(isAlive(pid)).toBe(false);
+  await eventually("the program is gone", () => !isAlive(pid));
   await eventually("closed", () => viewer.ended || viewer.stream.destroyed);
 });

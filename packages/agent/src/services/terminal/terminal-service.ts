@@ -29,7 +29,8 @@ export interface TerminalServiceOptions {
   readonly environment: () => Readonly<Record<string, string>>;
   /** Where programs start; the home directory when undefined or missing. */
   readonly directory: () => string | undefined;
-  readonly user: SessionUser;
+  /** Asked for every terminal. */
+  readonly user: () => SessionUser;
   readonly logger: Logger;
   /** Default: the process's timers. */
   readonly schedule?: Schedule;
@@ -136,7 +137,8 @@ export class TerminalService {
   }
 
   #start(init: TerminalInit, endpoints: SessionEndpoints): Terminal {
-    const { user, logger } = this.#options;
+    const { logger } = this.#options;
+    const user = this.#options.user();
     const start = this.#options.start ?? ((options: PtyOptions) => new Pty(options));
     const program = start({
       ...resolveCommand(user, init.command),

@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
-import type { Pty, WindowSize } from "../pty.ts";
+import type { WindowSize } from "../../os/terminal-device.ts";
+import type { Pty } from "../pty.ts";
 import { InputReader } from "./messages.ts";
 import { Scrollback } from "./scrollback.ts";
 

@@ -1,0 +1,134 @@
+/**
+ * The calls of the C library that Node does not offer: terminals, pipes, and flags of descriptors. By koffi, whose
+ * prebuilt binaries need no compiler. Every descriptor made here is closed in other programs from its first moment on.
+ */
+import { readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { getSystemErrorName } from "node:util";
+
+type LibraryFunction = (...args: readonly unknown[]) => number;
+
+interface Koffi {
+  load(path: null): { func(declaration: string): LibraryFunction };
+  errno(): number;
+}
+
+export interface Libc {
+  /** Opens a new terminal's master side and returns its descriptor and the device of the other side. */
+  openTerminal(): { readonly master: number; readonly device: string };
+  /** @param argument Read, or written to, by the kernel. */
+  ioctl(descriptor: number, request: number, argument: Uint8Array): void;
+  /** Descriptors of the reading and the writing end. */
+  pipe(): readonly [reader: number, writer: number];
+  /** Marks every descriptor above 2 to be closed when a program starts, whoever opened it. */
+  sealDescriptors(): void;
+}
+
+const NAME_BYTES = 128;
+const FIRST_UNSEALED = 3;
+const LAST_DESCRIPTOR = 0xffff_ffff;
+
+/** Values of <fcntl.h> and <linux/close_range.h>. */
+const CONSTANTS: Readonly<Record<string, { readWrite: number; noControl: number; closeOnExec: number }>> = {
+  linux: { readWrite: 0o2, noControl: 0o400, closeOnExec: 0o2000000 },
+  darwin: { readWrite: 0x2, noControl: 0x20000, closeOnExec: 0x1000000 },
+};
+const CLOSE_RANGE_CLOEXEC = 4;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+
+let loaded: Libc | Error | undefined;
+
+/** The library, or why it cannot be used here. */
+export function libc(): Libc | Error {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Libc | Error {
+  const constants = CONSTANTS[process.platform];
+  if (constants === undefined) return new Error(`there is no support for ${process.platform}`);
+  try {
+    const require = createRequire(import.meta.url);
+    return bind(require("koffi") as Koffi, constants);
+  } catch (error) {
+    const [line] = (error instanceof Error ? error.message : String(error)).split("\n", 1);
+    return new Error(line ?? "unknown reason", { cause: error });
+  }
+}
+
+function bind(koffi: Koffi, { readWrite, noControl, closeOnExec }: (typeof CONSTANTS)[string] & object): Libc {
+  const library = koffi.load(null);
+  const posixOpenpt = library.func("int posix_openpt(int flags)");
+  const grantpt = library.func("int grantpt(int fd)");
+  const unlockpt = library.func("int unlockpt(int fd)");
+  const ptsname = library.func("int ptsname_r(int fd, uint8_t *name, size_t length)");
+  const ioctl = library.func("int ioctl(int fd, unsigned long request, ...)");
+  const fcntl = library.func("int fcntl(int fd, int command, ...)");
+  const linux = process.platform === "linux";
+  // macOS has no pipe2, and its spawn closes what is not named.
+  const pipe = linux ? library.func("int pipe2(int *ends, int flags)") : library.func("int pipe(int *ends)");
+  const close = library.func("int close(int fd)");
+  const closeRange = linux
+    ? optional(() => library.func("int close_range(unsigned first, unsigned last, int flags)"))
+    : undefined;
+
+  const check = (result: number, call: string): number => {
+    if (result >= 0) return result;
+    throw systemError(koffi.errno(), call);
+  };
+  const seal = (descriptor: number): void => {
+    fcntl(descriptor, F_SETFD, "int", FD_CLOEXEC);
+  };
+  return {
+    openTerminal() {
+      const flags = readWrite | noControl | (linux ? closeOnExec : 0);
+      const master = check(posixOpenpt(flags), "open a terminal");
+      try {
+        if (!linux) seal(master);
+        check(grantpt(master), "grant a terminal");
+        check(unlockpt(master), "unlock a terminal");
+        const name = new Uint8Array(NAME_BYTES);
+        const error = ptsname(master, name, NAME_BYTES);
+        if (error !== 0) throw systemError(error, "name a terminal");
+        return { master, device: Buffer.from(name.subarray(0, name.indexOf(0))).toString("latin1") };
+      } catch (error) {
+        close(master);
+        throw error;
+      }
+    },
+    ioctl(descriptor, request, argument) {
+      check(ioctl(descriptor, request, "uint8_t *", argument), "ioctl");
+    },
+    pipe() {
+      const ends = new Int32Array(2);
+      check(linux ? pipe(ends, closeOnExec) : pipe(ends), "make a pipe");
+      const [reader = -1, writer = -1] = ends;
+      if (!linux) for (const end of [reader, writer]) seal(end);
+      return [reader, writer];
+    },
+    sealDescriptors() {
+      if (!linux) return;
+      if (closeRange !== undefined && closeRange(FIRST_UNSEALED, LAST_DESCRIPTOR, CLOSE_RANGE_CLOEXEC) === 0) return;
+      for (const descriptor of openDescriptors()) if (descriptor >= FIRST_UNSEALED) seal(descriptor);
+    },
+  };
+}
+
+/** Kernels before 5.11 have no range to close. */
+function openDescriptors(): readonly number[] {
+  return readdirSync("/proc/self/fd").map(Number);
+}
+
+function optional(find: () => LibraryFunction): LibraryFunction | undefined {
+  try {
+    return find();
+  } catch {
+    return undefined; // an older C library
+  }
+}
+
+function systemError(errno: number, call: string): NodeJS.ErrnoException {
+  const code = getSystemErrorName(-errno);
+  return Object.assign(new Error(`cannot ${call}: ${code}`), { code, errno: -errno });
+}

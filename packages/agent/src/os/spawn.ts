@@ -1,0 +1,81 @@
+/** How programs are started: with the descriptors they are given and no others, and on pipes that are pipes. */
+import { type ChildProcess, type IOType, spawn } from "node:child_process";
+import { closeSync } from "node:fs";
+import { Socket } from "node:net";
+import type { Readable, Writable } from "node:stream";
+import { libc } from "./libc.ts";
+
+export interface ProgramStart {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly directory: string;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** Descriptors 0, 1, 2; `pipe` is a stream of ours. */
+type Stdio<In extends IOType | number, Out extends IOType | number> = readonly [stdin: In, stdout: Out, stderr: Out];
+
+/** Starts a program that leads its own kernel session. Failures are its `error` event, as with Node's spawn. */
+export function startProgram(start: ProgramStart, stdio: Stdio<IOType | number, IOType | number>): ChildProcess {
+  const library = libc();
+  // Whatever another part of the process, or who started it, left open is not for programs.
+  if (!(library instanceof Error)) library.sealDescriptors();
+  return spawn(start.file, start.args, {
+    cwd: start.directory,
+    env: start.environment,
+    detached: true,
+    stdio: [...stdio],
+  });
+}
+
+export interface PipedProgram {
+  readonly process: ChildProcess;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+}
+
+/**
+ * Starts a program on three pipes. Node's own "pipes" are socket pairs, which no program can open again as
+ * `/dev/stdin` or `/proc/self/fd/1`. Throws a system error when there are no descriptors left.
+ */
+export function startOnPipes(start: ProgramStart): PipedProgram {
+  const library = libc();
+  if (library instanceof Error) {
+    const child = startProgram(start, ["pipe", "pipe", "pipe"]);
+    return { process: child, stdin: child.stdin!, stdout: child.stdout!, stderr: child.stderr! };
+  }
+  /** Ours to close. */
+  const held = new Set<number>();
+  const pipe = (): readonly [reader: number, writer: number] => {
+    const ends = library.pipe();
+    for (const end of ends) held.add(end);
+    return ends;
+  };
+  const own = (fd: number, direction: { readable: boolean; writable: boolean }): Socket => {
+    const socket = new Socket({ fd, ...direction });
+    held.delete(fd);
+    return socket;
+  };
+  try {
+    const [[input, stdin], [stdout, output], [stderr, errors]] = [pipe(), pipe(), pipe()];
+    const child = startProgram(start, [input, output, errors]);
+    return {
+      process: child,
+      stdin: own(stdin, { readable: false, writable: true }),
+      stdout: own(stdout, { readable: true, writable: false }),
+      stderr: own(stderr, { readable: true, writable: false }),
+    };
+  } finally {
+    // The program has its ends, or could not be started.
+    for (const end of held) closeSync(end);
+  }
+}
+
+/** Resolves when the program runs, rejects with the reason when it could not be started. */
+export function spawned(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.once("spawn", resolve);
+    child.once("error", reject);
+  });
+}

@@ -1,0 +1,107 @@
+/** A terminal of this machine, by its descriptor: both ends of a new one, or the one a program already has. */
+import { closeSync, constants, openSync } from "node:fs";
+import { libc } from "./libc.ts";
+import { applyModes, attributeLayout, modesOf, type TerminalModes } from "./termios.ts";
+
+export interface WindowSize {
+  readonly columns: number;
+  readonly rows: number;
+  /** Of the whole window; 0 or absent: unknown. */
+  readonly pixelWidth?: number;
+  readonly pixelHeight?: number;
+}
+
+const DEFAULT_SIZE = { columns: 80, rows: 24 };
+/** The kernel keeps 16 bits; nothing sensible is larger than this. */
+const MAX_CELLS = 10_000;
+const MAX_PIXELS = 0xffff;
+const layout = attributeLayout(process.platform, process.arch);
+
+/** Cells out of range become the nearest sensible size; zero means unknown. */
+export function clampSize(size: WindowSize): WindowSize {
+  const { pixelWidth = 0, pixelHeight = 0 } = size;
+  return {
+    columns: clampCells(size.columns, DEFAULT_SIZE.columns),
+    rows: clampCells(size.rows, DEFAULT_SIZE.rows),
+    pixelWidth: pixelWidth > MAX_PIXELS ? 0 : pixelWidth,
+    pixelHeight: pixelHeight > MAX_PIXELS ? 0 : pixelHeight,
+  };
+}
+
+/** A new terminal: a master end for us, a device for programs. */
+export class TerminalDevice {
+  /** Such as `/dev/pts/3`. */
+  readonly name: string;
+  readonly master: number;
+  /** The programs' side, without becoming our controlling terminal. */
+  readonly program: number;
+  #ownsMaster = true;
+  #programOpen = true;
+
+  /** Throws a system error when this machine makes no terminal now. */
+  constructor() {
+    const library = libc();
+    if (library instanceof Error) throw library;
+    const { master, device } = library.openTerminal();
+    this.master = master;
+    this.name = device;
+    try {
+      this.program = openSync(device, constants.O_RDWR | constants.O_NOCTTY);
+    } catch (error) {
+      closeSync(master);
+      throw error;
+    }
+  }
+
+  /** Only while the master is open. */
+  resize(size: WindowSize): void {
+    const library = libc();
+    if (library instanceof Error || layout === undefined) return;
+    const { columns, rows, pixelWidth = 0, pixelHeight = 0 } = clampSize(size);
+    const window = Uint16Array.of(rows, columns, pixelWidth, pixelHeight);
+    library.ioctl(this.master, layout.writeWindow, new Uint8Array(window.buffer));
+  }
+
+  /** Throws when the kernel refuses them. */
+  setModes(modes: TerminalModes): void {
+    const library = libc();
+    if (library instanceof Error || layout === undefined) return;
+    const record = new Uint8Array(layout.bytes);
+    library.ioctl(this.program, layout.read, record);
+    applyModes(record, modes, layout);
+    library.ioctl(this.program, layout.write, record);
+  }
+
+  /** Somebody else closes the master's descriptor from now on. */
+  releaseMaster(): void {
+    this.#ownsMaster = false;
+  }
+
+  closeProgramSide(): void {
+    if (this.#programOpen) closeSync(this.program);
+    this.#programOpen = false;
+  }
+
+  close(): void {
+    this.closeProgramSide();
+    if (this.#ownsMaster) closeSync(this.master);
+    this.#ownsMaster = false;
+  }
+}
+
+/** Modes of a terminal that is open here; undefined when the descriptor is none, or this platform is not known. */
+export function terminalModes(descriptor: number): TerminalModes | undefined {
+  const library = libc();
+  if (library instanceof Error || layout === undefined) return undefined;
+  const record = new Uint8Array(layout.bytes);
+  try {
+    library.ioctl(descriptor, layout.read, record);
+  } catch {
+    return undefined; // ENOTTY
+  }
+  return modesOf(record, layout);
+}
+
+function clampCells(cells: number, unknown: number): number {
+  return cells === 0 ? unknown : Math.min(Math.max(Math.trunc(cells), 1), MAX_CELLS);
+}
