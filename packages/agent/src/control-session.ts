@@ -33,6 +33,8 @@ const STATES = {
   off: Lifecycle_State.OFF,
 } as const;
 
+const FINAL_STATUSES: ReadonlySet<number> = new Set([400, 401, 404]);
+
 /** "created" is not among them: it is where every agent begins. */
 export type LifecycleState = keyof typeof STATES;
 
@@ -69,6 +71,7 @@ export class ControlSession {
   /** The node of the last manifest. */
   #node: TailnetNode | undefined;
   #leaving = false;
+  #toldFailure: string | undefined;
   #everConnected = false;
 
   constructor(options: ControlSessionOptions) {
@@ -92,11 +95,20 @@ export class ControlSession {
         if (signal.aborted || this.#leaving) return;
         // A token that was right once may be right again: its workspace is stopped, and will be started.
         if (isFinal(error) && !this.#everConnected) throw error;
-        this.#options.logger.log("warn", "control plane connection failed, trying again", { error: messageOf(error) });
+        this.#tellFailure(messageOf(error));
+        if (error instanceof ClientError && error.retryAfterMs !== undefined)
+          await sleep(error.retryAfterMs, signal).catch(() => undefined); // aborted: the loop's condition ends it
       }
       if (performance.now() - startedAt > 10_000) backoff.reset();
       await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop's condition ends it
     }
+  }
+
+  /** One warning for each reason; while it stays the same there is nothing new to say. */
+  #tellFailure(error: string): void {
+    const level = error === this.#toldFailure ? "debug" : "warn";
+    this.#toldFailure = error;
+    this.#options.logger.log(level, "control plane connection failed, trying again", { error });
   }
 
   /** Reports that the agent is going and leaves the network, at most for a few seconds. */
@@ -143,6 +155,7 @@ export class ControlSession {
         },
       });
       this.#everConnected = true;
+      this.#toldFailure = undefined;
       logger.log("info", "connected to the control plane", {
         workspace: manifest.workspaceName,
         agent: manifest.agentName,
@@ -208,14 +221,16 @@ export class ControlSession {
   }
 }
 
-/** Whether dialing again, unchanged, is pointless. */
+/**
+ * Whether dialing again, unchanged, is pointless: the control plane itself said so. What stands before it, and may be a load
+ * balancer in a rollout or a captive portal, has no say; its answers carry no status.
+ */
 function isFinal(error: unknown): boolean {
-  return (
-    error instanceof ClientError &&
-    (error.code === "ERR_UNAUTHORIZED" || error.code === "ERR_BAD_REQUEST" || error.code === "ERR_NOT_FOUND")
-  );
+  return error instanceof ClientError && FINAL_STATUSES.has(error.status ?? 0);
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  const detail = error instanceof ClientError && error.detail !== undefined ? `: ${error.detail}` : "";
+  return `${error.message}${detail}`;
 }

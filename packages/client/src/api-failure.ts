@@ -1,12 +1,6 @@
 /** What an answer that is no success means, in the server's words where it has some. */
+import { foreignAnswer, type HttpAnswer } from "./answerer.ts";
 import { ClientError, type ClientErrorCode } from "./client-error.ts";
-
-export interface FailedAnswer {
-  readonly status: number;
-  readonly headers: { readonly location?: string | undefined };
-  /** Parsed JSON, or text. */
-  readonly body: unknown;
-}
 
 const CODE_BY_STATUS: Readonly<Record<number, ClientErrorCode>> = {
   400: "ERR_BAD_REQUEST",
@@ -17,8 +11,13 @@ const CODE_BY_STATUS: Readonly<Record<number, ClientErrorCode>> = {
   429: "ERR_RATE_LIMITED",
 };
 
-/** The error that a non-2xx answer stands for, in the server's words where it has some. */
-export function failureOf(answer: FailedAnswer, what: string): ClientError {
+/**
+ * The error that a non-2xx answer stands for, in the server's words where it has some. An answer that is not the
+ * deployment's is ERR_NOT_A_CODER_SERVER without a status, and worth another try.
+ */
+export function failureOf(answer: HttpAnswer, what: string, host: string): ClientError {
+  const foreign = foreignAnswer(answer, host);
+  if (foreign !== undefined) return foreign;
   const body = answer.body;
   let message = `${what}: the server answered ${answer.status}`;
   let detail: string | undefined;
@@ -35,8 +34,9 @@ export function failureOf(answer: FailedAnswer, what: string): ClientError {
       .trim()
       .slice(0, 200);
   }
-  const location = answer.headers.location;
-  if (answer.status >= 300 && answer.status < 400 && location !== undefined) detail = `it redirects to ${location}`;
+  const location = answer.headers["location"];
+  if (answer.status >= 300 && answer.status < 400 && typeof location === "string")
+    detail = `it redirects to ${location}`;
   const code = CODE_BY_STATUS[answer.status] ?? (answer.status >= 500 ? "ERR_SERVER" : "ERR_BAD_REQUEST");
   return new ClientError(code, message, {
     status: answer.status,

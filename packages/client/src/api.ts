@@ -2,7 +2,9 @@ import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage 
 import { request as httpsRequest } from "node:https";
 import { EngineError } from "wg-userspace/base/errors";
 import { toEngineError } from "wg-userspace/io/node-errors";
+import { foreignAnswer, isDeployments } from "./answerer.ts";
 import { failureOf } from "./api-failure.ts";
+import { Backoff, sleep } from "./backoff.ts";
 import { ClientError } from "./client-error.ts";
 import { Dialer } from "./dialer.ts";
 
@@ -21,6 +23,11 @@ export interface DeploymentOptions {
   /** Called once when the server's major.minor differs from `clientVersion`. */
   readonly onVersionMismatch?: (serverVersion: string) => void;
   readonly clientVersion?: string;
+  /**
+   * For how long a GET is asked again that a load balancer, a maintenance page or a captive portal answered; absent: not at
+   * all. `onWait` is told once who it was.
+   */
+  readonly patience?: { readonly limitMs: number; readonly onWait: (error: ClientError) => void };
 }
 
 export interface RequestOptions {
@@ -48,6 +55,8 @@ export class Deployment {
   readonly #extraHeaders: () => Promise<Readonly<Record<string, string>>>;
   readonly #onVersionMismatch: ((serverVersion: string) => void) | undefined;
   readonly #clientVersion: string | undefined;
+  readonly #patience: DeploymentOptions["patience"];
+  #warned: string | undefined;
   #versionChecked = false;
 
   constructor(options: DeploymentOptions) {
@@ -57,6 +66,7 @@ export class Deployment {
     this.#extraHeaders = options.extraHeaders ?? (async () => ({}));
     this.#onVersionMismatch = options.onVersionMismatch;
     this.#clientVersion = options.clientVersion;
+    this.#patience = options.patience;
   }
 
   /** The URL of a path below the access URL, with query. */
@@ -83,12 +93,39 @@ export class Deployment {
   /** Sends a request and returns the body of a 2xx answer. Rejects with ClientError or EngineError. */
   async call(path: string, options: RequestOptions = {}): Promise<unknown> {
     const answer = await this.send(path, options);
-    if (answer.status >= 200 && answer.status < 300) return answer.body;
-    throw failureOf(answer, `${options.method ?? "GET"} ${path}`);
+    const ok = answer.status >= 200 && answer.status < 300;
+    if (!ok) throw failureOf(answer, `${options.method ?? "GET"} ${path}`, this.url.host);
+    const foreign = foreignAnswer(answer, this.url.host);
+    if (foreign !== undefined) throw foreign;
+    return answer.body;
   }
 
-  /** Sends a request and returns whatever status comes. Redirects are not followed. */
+  /**
+   * Sends a request and returns whatever status comes. Redirects are not followed. A question that something else than the
+   * deployment answered is asked again for as long as {@link DeploymentOptions.patience} says.
+   */
   async send(path: string, options: RequestOptions = {}): Promise<Answer> {
+    const until = performance.now() + (this.#patience?.limitMs ?? 0);
+    const backoff = new Backoff({ firstMs: 300, limitMs: 3_000 });
+    for (;;) {
+      const answer = await this.#sendOnce(path, options);
+      const foreign = (options.method ?? "GET") === "GET" ? foreignAnswer(answer, this.url.host) : undefined;
+      if (foreign === undefined) return answer;
+      const waitMs = Math.max(backoff.next(), foreign.retryAfterMs ?? 0);
+      if (performance.now() + waitMs > until) return answer;
+      this.warn(foreign);
+      await sleep(waitMs, options.signal ?? new AbortController().signal);
+    }
+  }
+
+  /** Says once, through {@link DeploymentOptions.patience}, who answers in the deployment's place and is waited for. */
+  warn(error: ClientError): void {
+    if (this.#warned === error.message) return;
+    this.#warned = error.message;
+    this.#patience?.onWait(error);
+  }
+
+  async #sendOnce(path: string, options: RequestOptions): Promise<Answer> {
     const url = this.resolve(path, options.query);
     const headers = options.authenticated === false ? { ...(await this.#extraHeaders()) } : await this.headers();
     headers["Accept"] = "application/json";
@@ -128,9 +165,10 @@ export class Deployment {
     const headers = { ...(await this.headers()), Accept: options.accept };
     try {
       const response = await beginning(this.dialer, url, headers, options.signal);
-      if (response.statusCode === 200) return response;
+      const { statusCode: status = 0, headers: answered } = response;
+      if (status === 200 && isWanted(answered, options.accept)) return response;
       const body = parseBody(await textOf(response));
-      throw failureOf({ status: response.statusCode ?? 0, headers: response.headers, body }, `GET ${path}`);
+      throw failureOf({ status, headers: answered, body }, `GET ${path}`, url.host);
     } catch (error) {
       if (options.signal?.aborted) throw options.signal.reason;
       if (error instanceof ClientError) throw error;
@@ -143,6 +181,12 @@ export class Deployment {
     this.#versionChecked = true;
     if (majorMinor(header) !== majorMinor(this.#clientVersion)) this.#onVersionMismatch?.(header);
   }
+}
+
+/** A page with status 200 in place of what was asked for comes from somebody else. */
+function isWanted(headers: IncomingHttpHeaders, accept: string): boolean {
+  const ofDeployment = isDeployments({ status: 0, headers, body: undefined });
+  return ofDeployment || (headers["content-type"] ?? "").startsWith(accept);
 }
 
 function majorMinor(version: string): string {

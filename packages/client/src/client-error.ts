@@ -8,7 +8,9 @@ export type ClientErrorCode =
   | "ERR_RATE_LIMITED"
   | "ERR_BAD_REQUEST"
   | "ERR_SERVER"
+  /** Something else answered: `retryable` when it stands between here and the deployment, or took its place for a while. */
   | "ERR_NOT_A_CODER_SERVER"
+  | "ERR_UPGRADE_STRIPPED"
   | "ERR_VERSION_MISMATCH"
   | "ERR_RESUME_TOKEN"
   | "ERR_AGENT_UNREACHABLE"
@@ -24,6 +26,8 @@ export class ClientError extends Error {
   readonly detail: string | undefined;
   readonly validations: readonly { readonly field: string; readonly detail: string }[];
   readonly retryable: boolean;
+  /** How long whoever answered wants to be left alone. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(
     code: ClientErrorCode,
@@ -33,6 +37,7 @@ export class ClientError extends Error {
       detail?: string | undefined;
       validations?: readonly { readonly field: string; readonly detail: string }[];
       retryable?: boolean;
+      retryAfterMs?: number | undefined;
       cause?: unknown;
     } = {},
   ) {
@@ -42,5 +47,6 @@ export class ClientError extends Error {
     this.detail = options.detail;
     this.validations = options.validations ?? [];
     this.retryable = options.retryable ?? false;
+    this.retryAfterMs = options.retryAfterMs;
   }
 }

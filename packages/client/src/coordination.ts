@@ -101,11 +101,13 @@ export class Coordination {
           this.#resumeToken = undefined;
           continue;
         }
-        if (!connectedOnce && error instanceof ClientError && FINAL_STATUSES.has(error.status ?? 0)) {
+        if (!connectedOnce && isFinal(error)) {
           this.#fail(error);
           return;
         }
         this.#logger.log("debug", "control connection ended, dialing again", { error: (error as Error).message });
+        if (error instanceof ClientError && error.retryable) this.#options.deployment.warn(error);
+        await sleep(retryAfterOf(error), signal).catch(() => undefined);
       }
       if (performance.now() - startedAt > GOOD_CONNECTION_MS) backoff.reset();
       await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop's condition ends it
@@ -171,6 +173,18 @@ export class Coordination {
       await sleep(Math.min(waitMs, 2 ** 31 - 1), signal);
     }
   }
+}
+
+/** What the deployment itself said, and a way that carries no WebSockets at all. */
+function isFinal(error: unknown): boolean {
+  return (
+    error instanceof ClientError && (FINAL_STATUSES.has(error.status ?? 0) || error.code === "ERR_UPGRADE_STRIPPED")
+  );
+}
+
+/** Whoever stands before the deployment may ask to be left alone for a while. */
+function retryAfterOf(error: unknown): number {
+  return error instanceof ClientError ? (error.retryAfterMs ?? 0) : 0;
 }
 
 function isResumeTokenRefusal(error: unknown): boolean {

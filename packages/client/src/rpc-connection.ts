@@ -4,6 +4,7 @@ import { createRpcSession, type RpcSession } from "coder-protocol/drpc/async";
 import { YamuxSession } from "coder-protocol/yamux/session";
 import { toEngineError } from "wg-userspace/io/node-errors";
 import WebSocket from "ws";
+import { strippedUpgrade } from "./answerer.ts";
 import type { Deployment, RequestOptions } from "./api.ts";
 import { failureOf } from "./api-failure.ts";
 import { runYamux } from "./yamux-websocket.ts";
@@ -80,10 +81,10 @@ function opened(socket: WebSocket, url: URL, signal: AbortSignal): Promise<void>
     const onAbort = (): void => fail(signal.reason);
     const onRefused = (_request: unknown, response: IncomingMessage): void => {
       readRefusal(response).then(
-        (body) =>
-          fail(
-            failureOf({ status: response.statusCode ?? 0, headers: response.headers, body }, "the control connection"),
-          ),
+        (body) => {
+          const answer = { status: response.statusCode ?? 0, headers: response.headers, body };
+          fail(strippedUpgrade(answer, url.host) ?? failureOf(answer, "the control connection", url.host));
+        },
         (error: unknown) => fail(toEngineError(error, `cannot open the control connection to ${url.host}`)),
       );
     };

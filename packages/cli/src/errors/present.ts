@@ -40,7 +40,21 @@ function presentClientError(error: ClientError): UserError {
         next: ["coder login"],
       });
     case "ERR_NOT_A_CODER_SERVER":
-      return new UserError(error.message, { ...base, next: ["check the URL: coder login <url>"] });
+      return new UserError(error.message, {
+        ...base,
+        next: [
+          error.retryable
+            ? "try again in a moment; if it stays, open the URL in a browser: a login page of the network, a load balancer or a maintenance page may stand before it"
+            : "check the URL: coder login <url>",
+        ],
+      });
+    case "ERR_UPGRADE_STRIPPED":
+      return new UserError(error.message, {
+        ...base,
+        next: [
+          "have the reverse proxy before the deployment pass the headers Upgrade and Connection on, with HTTP/1.1",
+        ],
+      });
     case "ERR_NO_RELAY":
       return new UserError(error.message, {
         ...base,

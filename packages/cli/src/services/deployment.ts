@@ -13,6 +13,11 @@ import { booleanFlag, type FlagValues, listFlag, stringFlag } from "../flags/spe
 import { VERSION } from "../version.ts";
 
 const HEADER_COMMAND_TIMEOUT_MS = 10_000;
+/** A rollout behind a load balancer takes seconds. Before a login nobody knows whether the URL is one of a deployment at all. */
+const PATIENCE = {
+  limitMs: 8_000,
+  onWait: (error: ClientError): void => void process.stderr.write(`warning: ${error.message}; trying again\n`),
+};
 
 export function configDirOf(flags: FlagValues): string {
   return stringFlag(flags, "global-config") ?? defaultConfigDir(process.env);
@@ -54,6 +59,7 @@ export function deploymentAt(url: URL, token: string | undefined, flags: FlagVal
     dialer: dialerOf(withRemembered(flags, url)),
     extraHeaders: headerSource(url, listFlag(flags, "header"), stringFlag(flags, "header-command")),
     clientVersion: VERSION,
+    ...(token === undefined ? {} : { patience: PATIENCE }),
     ...(booleanFlag(flags, "no-version-warning")
       ? {}
       : {

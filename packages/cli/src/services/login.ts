@@ -1,3 +1,4 @@
+import { foreignAnswer } from "coder-client/answerer";
 import type { Deployment } from "coder-client/api";
 import { ClientError } from "coder-client/client-error";
 import { UserError } from "../errors/user-error.ts";
@@ -27,13 +28,13 @@ export async function currentUser(deployment: Deployment, signal: AbortSignal): 
 /** Whether the deployment has its first user yet. Rejects when the server is not a Coder deployment. */
 export async function hasFirstUser(deployment: Deployment, signal: AbortSignal): Promise<boolean> {
   const answer = await deployment.send("/api/v2/users/first", { signal, authenticated: false });
-  if (answer.headers["x-coder-build-version"] === undefined) {
-    const location = answer.headers.location;
+  const foreign = foreignAnswer(answer, deployment.url.host);
+  if (foreign !== undefined) throw foreign;
+  if (answer.headers["x-coder-build-version"] === undefined)
     throw new ClientError("ERR_NOT_A_CODER_SERVER", `${deployment.url.origin} is not a Coder deployment`, {
       status: answer.status,
-      detail: location === undefined ? `it answered ${answer.status}` : `it redirects to ${location}`,
+      detail: `it answered ${answer.status}`,
     });
-  }
   if (answer.status === 404) return false;
   if (answer.status === 200) return true;
   throw new ClientError("ERR_SERVER", `the deployment answered ${answer.status} when asked for its first user`, {

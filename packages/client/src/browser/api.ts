@@ -1,5 +1,6 @@
 /** REST calls of a page, by fetch. The token goes to the deployment's own origin only. */
 import { EngineError } from "wg-userspace/base/errors";
+import { foreignAnswer } from "../answerer.ts";
 import type { RequestOptions } from "../api.ts";
 import { failureOf } from "../api-failure.ts";
 
@@ -46,12 +47,11 @@ export class BrowserApi {
       });
     }
     const body = parse(text);
-    if (response.ok) return body;
-    const location = response.headers.get("location") ?? undefined;
-    throw failureOf(
-      { status: response.status, headers: location === undefined ? {} : { location }, body },
-      `${options.method ?? "GET"} ${path}`,
-    );
+    const answer = { status: response.status, headers: Object.fromEntries(response.headers), body };
+    if (!response.ok) throw failureOf(answer, `${options.method ?? "GET"} ${path}`, url.host);
+    const foreign = foreignAnswer(answer, url.host);
+    if (foreign !== undefined) throw foreign;
+    return body;
   }
 
   /** A WebSocket's URL. Pages cannot set headers there: the token is in the query, which our server keeps out of its log. */

@@ -94,16 +94,19 @@ export class CoordinatingControlPlane implements ControlPlane {
     this.upgradeRoutes = [
       {
         name: "coordinate",
+        upgradeOnly: true,
         match: ({ pathname }) => agentOfPath(pathname) !== undefined,
         handle: (...args) => this.#client(...args),
       },
       {
         name: "tailnet",
+        upgradeOnly: true,
         match: ({ pathname }) => pathname === "/api/v2/tailnet",
         handle: (...args) => this.#client(...args),
       },
       {
         name: "agent rpc",
+        upgradeOnly: true,
         match: ({ pathname }) => pathname === "/api/v2/workspaceagents/me/rpc",
         handle: (...args) => this.#agent(...args),
       },

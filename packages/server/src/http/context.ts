@@ -38,6 +38,8 @@ export interface UpgradeRoute {
    * and Origin have not. A promise that rejects is logged and the socket destroyed.
    */
   handle(request: IncomingMessage, socket: Duplex, head: Buffer): void | Promise<void>;
+  /** Nothing else is at these paths: a plain request lost its Upgrade header on the way, and is told so. */
+  readonly upgradeOnly?: boolean;
 }
 
 /** A plain request that is answered outside the REST router, such as a relay's latency probe. */

@@ -56,6 +56,10 @@ export class FrontDoor {
       return;
     }
     const route = this.#parts.requestRoutes.find((candidate) => candidate.match(url, method));
+    if (route === undefined && this.#parts.upgradeRoutes.some((other) => other.upgradeOnly && other.match(url))) {
+      answerFailure(response, upgradeRequired());
+      return;
+    }
     if (route === undefined && /^\/api\/v2\/workspaces\/[^/]+\/watch$/.test(url.pathname)) {
       this.#eventStreams.add(response);
     }
@@ -154,5 +158,12 @@ function unknownHost(request: IncomingMessage): HttpFailure {
   const host = (request.headers.host ?? "").slice(0, 128);
   return new HttpFailure(421, `This server does not answer for the host ${JSON.stringify(host)}`, {
     detail: "An administrator can allow it with --access-url or --allowed-hosts",
+  });
+}
+
+function upgradeRequired(): HttpFailure {
+  return new HttpFailure(426, "This path takes WebSockets only.", {
+    detail: "The request has no Upgrade header; a proxy on the way may have removed it.",
+    headers: { Upgrade: "websocket", Connection: "Upgrade" },
   });
 }

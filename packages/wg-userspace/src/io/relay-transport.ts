@@ -27,14 +27,18 @@ export interface RelayTransport {
 /** The relay, or something before it, answered the raw upgrade with this status. */
 export class UpgradeRefused extends EngineError {
   readonly status: number;
-  constructor(status: number, context: string, reason: string) {
+  constructor(status: number, context: string, reason: string, server: string | undefined) {
     const words = reason === "" ? `HTTP ${status}` : `HTTP ${status} ${reason}`;
-    super("ERR_RELAY_REFUSED", `${context}: refused with ${words}`, { retryable: true });
+    const from = server === undefined ? "" : ` by "${server.replace(/[^\x20-\x7e]/g, "").slice(0, MAX_SERVER_CHARS)}"`;
+    const why = status === UPGRADE_REQUIRED ? ': something on the way removes the "Upgrade" header' : "";
+    super("ERR_RELAY_REFUSED", `${context}: refused with ${words}${from}${why}`, { retryable: true });
     this.status = status;
   }
 }
 
 const DERP_PATH = "/derp";
+const UPGRADE_REQUIRED = 426;
+const MAX_SERVER_CHARS = 40;
 /** Longer messages are cut: relays of Tailscale's own code close a connection on a message above 32 KiB. */
 const MAX_MESSAGE_BYTES = 32 * 1024;
 /** Relays send what gathered in one turn, which may be many frames. */
@@ -43,7 +47,8 @@ const MAX_RECEIVED_MESSAGE_BYTES = 4 << 20;
 export async function openRawTransport(stream: Duplex, request: Omit<RequestOptions, "path">): Promise<RelayTransport> {
   const headers = { ...request.headers, Upgrade: "DERP", Connection: "Upgrade" };
   const head = await requestHead(stream, { ...request, path: DERP_PATH, headers });
-  if (head.status !== 101) throw new UpgradeRefused(head.status, request.context, head.reason);
+  if (head.status !== 101)
+    throw new UpgradeRefused(head.status, request.context, head.reason, head.headers.get("server"));
   if (head.headers.get("upgrade")?.toLowerCase() !== "derp")
     throw new EngineError("ERR_RELAY_PROTOCOL", `${request.context}: upgraded to something else than DERP`, {
       retryable: true,
@@ -127,7 +132,14 @@ export async function openWebSocketTransport(
     });
     socket.on("error", (error) => fail(toEngineError(error, context)));
     socket.on("unexpected-response", (_request, response: IncomingMessage) =>
-      fail(new UpgradeRefused(response.statusCode ?? 0, context, response.statusMessage ?? "")),
+      fail(
+        new UpgradeRefused(
+          response.statusCode ?? 0,
+          context,
+          response.statusMessage ?? "",
+          [response.headers["server"]].flat()[0],
+        ),
+      ),
     );
     signal.addEventListener("abort", aborted);
   });
