@@ -56,6 +56,7 @@ function mutate(core: string): void {
     // The words of an error are for people; tests that repeat them would only be written twice.
     mutator: { excludedMutations: ["StringLiteral"] },
     ignorePatterns: ["docs", "bench", "**/dist", "scripts/mutate/node_modules"],
+    disableTypeChecks: false,
     // Stryker reads tsconfig.json with a TypeScript older than the project's; nothing here needs it to.
     tsconfigFile: "none.json",
     coverageAnalysis: "perTest",

@@ -69,7 +69,7 @@ it("a CallMeMaybe of another version or odd length withdraws all endpoints", () 
   const good = encodeCallMeMaybe([at("1.2.3.4:5")]);
   const newer = good.slice();
   newer[1] = 1;
-  for (const bytes of [newer, good.subarray(0, 19)])
+  for (const bytes of [newer, good.subarray(0, 19), Uint8Array.of(...good, 0)])
     expect(parseDiscoMessage(bytes)).toEqual({ kind: "call-me-maybe", endpoints: [] });
 });
 
@@ -77,6 +77,48 @@ it("a CallMeMaybe is read up to its limit", () => {
   const many = encodeCallMeMaybe(Array.from({ length: 200 }, (_, i) => at(`10.0.0.1:${i + 1}`)));
   const read = parseDiscoMessage(many);
   expect(read?.kind === "call-me-maybe" && read.endpoints.length).toBe(MAX_CALL_ME_MAYBE_ENDPOINTS);
+});
+
+it("disco is told from what shares its path by the whole magic and by length", () => {
+  const least = new Uint8Array(62 + 3);
+  least.set(hexDecode("5453f09f92ac"), 3);
+  expect(looksLikeDisco(least, 3, 62)).toBe(true);
+  expect(looksLikeDisco(least, 3, 61)).toBe(false);
+  expect(looksLikeDisco(least, 0, 62)).toBe(false);
+  for (let i = 3; i < 9; i++) expect(looksLikeDisco(least.with(i, least[i]! ^ 1), 3, 62), `byte ${i - 3}`).toBe(false);
+});
+
+it("pings have the padding that is asked for, and never less than their content", () => {
+  const ping = { kind: "ping", txId: TX_ID, nodeKey: NODE_KEY };
+  for (const [payload, length] of [
+    [undefined, 1310 - 78],
+    [0, 46],
+    [126, 48],
+    [1000, 1000 - 78],
+  ] as const) {
+    const bytes = encodePing(TX_ID, NODE_KEY, payload);
+    expect(bytes).toHaveLength(length);
+    expect(parseDiscoMessage(bytes)).toEqual(ping);
+  }
+});
+
+it("a message that is cut off is none, and a ping's key counts when all of it is there", () => {
+  const ping = encodePing(TX_ID, NODE_KEY, 0);
+  expect(parseDiscoMessage(ping.subarray(0, 45))).toEqual({ kind: "ping", txId: TX_ID, nodeKey: undefined });
+  for (const length of [0, 1, 2, 13]) expect(parseDiscoMessage(ping.subarray(0, length)), `${length}`).toBeUndefined();
+  const pong = encodePong(TX_ID, at("1.2.3.4:5"));
+  expect(parseDiscoMessage(pong.subarray(0, 32))).toEqual({ kind: "pong", txId: TX_ID, source: at("1.2.3.4:5") });
+  expect(parseDiscoMessage(pong.subarray(0, 31))).toBeUndefined();
+  expect(parseDiscoMessage(Uint8Array.of(3))).toBeUndefined();
+});
+
+it("only ::ffff:0:0/96 is an IPv4 endpoint", () => {
+  const bytes = encodeCallMeMaybe([at("1.2.3.4:567")]);
+  for (let i = 0; i < 12; i++) {
+    const message = parseDiscoMessage(bytes.with(2 + i, bytes[2 + i]! ^ 1));
+    const [endpoint] = message?.kind === "call-me-maybe" ? message.endpoints : [];
+    expect(endpoint?.address, `byte ${i}`).toHaveLength(16);
+  }
 });
 
 it("messages of other types are ignored", () => {
