@@ -19,6 +19,7 @@ const scripts = {
   ok: "scripts/ok.ts",
   fuzz: "scripts/fuzz.ts",
   mutate: "scripts/mutate.ts",
+  soak: "scripts/soak.ts",
 };
 const script = scripts[name ?? ""];
 if (script === undefined) fail(`unknown script "${name}"; there are: ${Object.keys(scripts).join(", ")}`);

@@ -21,6 +21,7 @@ export function cleanEnvironment(configFolder: string): NodeJS.ProcessEnv {
 
 export interface LocalSystem extends AsyncDisposable {
   readonly environment: NodeJS.ProcessEnv;
+  readonly serverPid: number;
   readonly agentPid: number;
 }
 
@@ -53,7 +54,8 @@ export async function startSystem(): Promise<LocalSystem> {
   const agent = start(["agent"], { CODER_AGENT_URL: url, CODER_AGENT_TOKEN: token });
   await until("the agent", agent, async () => (await run(["ssh", "demo", "--", "echo", "ready"])).includes("ready"));
   const moved = owned.move();
-  return { environment, agentPid: agent.child.pid!, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+  const pids = { serverPid: server.child.pid!, agentPid: agent.child.pid! };
+  return { environment, ...pids, [Symbol.asyncDispose]: () => moved.disposeAsync() };
 }
 
 class Background {
