@@ -12,12 +12,16 @@ import type {
   ConnectionReportRow,
 } from "./db/schema.ts";
 import type { Store, Tables } from "./db/store.ts";
+import type { Logger } from "./log.ts";
 
 /** An agent whose last sign of life is older counts as disconnected: two missed 15 s pings, and some slack. */
 export const AGENT_INACTIVE_AFTER_MS = 45_000;
 
 /** Signs of life of many agents are written together: with thousands of agents, a commit for each stalls everybody. */
 const GATHER_HEARTBEATS_MS = 500;
+
+/** An agent that begins says "starting" right after its startup. One that says nothing for this long has begun before. */
+const UNSTATED_LIFECYCLE_MS = 10_000;
 
 /** More than anybody may describe. */
 const MAX_METADATA_PER_UPDATE = 256;
@@ -56,12 +60,23 @@ export class AgentState {
   readonly #store: Store;
   readonly #changes: Changes;
   readonly #clock: WallClock;
+  readonly #log: Logger;
+  readonly #unstatedLifecycleMs: number;
+  readonly #unstated = new Map<string, NodeJS.Timeout>();
   #heartbeats: Heartbeats | undefined;
 
-  constructor(options: { store: Store; changes: Changes; clock: WallClock }) {
+  constructor(options: {
+    store: Store;
+    changes: Changes;
+    clock: WallClock;
+    log: Logger;
+    unstatedLifecycleMs?: number | undefined;
+  }) {
+    this.#log = options.log;
     this.#store = options.store;
     this.#changes = options.changes;
     this.#clock = options.clock;
+    this.#unstatedLifecycleMs = options.unstatedLifecycleMs ?? UNSTATED_LIFECYCLE_MS;
   }
 
   /** A session begins. Call again every 15 s while it answers, with `heartbeat`. */
@@ -88,7 +103,9 @@ export class AgentState {
   /** The session ended. */
   async disconnected(agentId: string): Promise<void> {
     this.#heartbeats?.agentIds.delete(agentId);
-    await this.#update(agentId, async (_agent, { agents }) => {
+    this.#lifecycleStated(agentId);
+    await this.#update(agentId, async (agent, { agents }) => {
+      if (agent.first_connected_at === null) return; // a session of before the build
       const now = this.#clock.now();
       await agents.update(agentId, { disconnected_at: now, updated_at: now });
     });
@@ -106,11 +123,13 @@ export class AgentState {
         updated_at: this.#clock.now(),
       });
     });
+    this.#expectLifecycle(agentId);
   }
 
   /** `changedAt` is the agent's own clock, in ms. Entering `starting` begins a new run of the start scripts. */
   async lifecycle(agentId: string, state: AgentLifecycle, changedAt: number): Promise<void> {
     const ready = state === "ready" || state === "start_error" || state === "start_timeout";
+    this.#lifecycleStated(agentId);
     await this.#update(agentId, async (agent, { agents, agentLogs }) => {
       if (state === "starting") await agentLogs.beginRun(agentId, changedAt);
       await agents.update(agentId, {
@@ -178,6 +197,34 @@ export class AgentState {
     await this.#store.commits.add(({ connectionReports }) =>
       connectionReports.append({ ...report, reason: report.reason.slice(0, 1024), ip: report.ip.slice(0, 64) }),
     );
+  }
+
+  /** Ends what still waits. */
+  close(): void {
+    for (const timer of this.#unstated.values()) clearTimeout(timer);
+    this.#unstated.clear();
+  }
+
+  /**
+   * An agent whose process outlived a stop and a start of its workspace states no lifecycle again: it did before. It runs,
+   * so it is ready; as long as it stayed "created", clients would wait for it.
+   */
+  #expectLifecycle(agentId: string): void {
+    this.#lifecycleStated(agentId);
+    const timer = setTimeout(() => {
+      this.#unstated.delete(agentId);
+      this.#update(agentId, async (agent, { agents }) => {
+        if (agent.lifecycle_state !== "created") return;
+        const now = this.#clock.now();
+        await agents.update(agentId, { lifecycle_state: "ready", started_at: now, ready_at: now, updated_at: now });
+      }).catch((error: unknown) => this.#log.error({ err: error, agent: agentId }, "lifecycle not stored"));
+    }, this.#unstatedLifecycleMs);
+    this.#unstated.set(agentId, timer.unref());
+  }
+
+  #lifecycleStated(agentId: string): void {
+    clearTimeout(this.#unstated.get(agentId));
+    this.#unstated.delete(agentId);
   }
 
   #gatherHeartbeats(): Heartbeats {

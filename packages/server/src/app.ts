@@ -24,6 +24,7 @@ import {
   type StunPart,
   type UpgradeRoute,
 } from "./http/context.ts";
+import { EventStreams } from "./http/event-streams.ts";
 import { FrontDoor } from "./http/front-door.ts";
 import { buildRouter } from "./http/router.ts";
 import { BrowserTerminals } from "./http/terminal.ts";
@@ -48,6 +49,8 @@ export interface ServerDeps {
   readonly clock?: WallClock;
   readonly limits?: Partial<HttpLimits>;
   readonly passwordCost?: PasswordCost;
+  /** How long a connected agent may leave its lifecycle unsaid. */
+  readonly unstatedLifecycleMs?: number;
   /** Builds the coordinator and the agent rpc. Without one, agents cannot connect. */
   readonly controlPlane?: (
     context: ServerContext,
@@ -123,7 +126,7 @@ class App implements CoderServer {
     this.#startStun = deps.stun;
     this.#foundations = foundations;
     const limits = { ...DEFAULT_LIMITS, ...deps.limits };
-    this.#sockets = new TextSockets(limits.webSockets);
+    this.#sockets = new TextSockets(limits);
     const metrics = createMetrics(() => this.#sockets.openCount);
     this.#recordRequest = metrics.recordRequest;
     const { clock, keys, store, deployment } = foundations;
@@ -143,7 +146,13 @@ class App implements CoderServer {
       authenticator: new Authenticator({ store, keys, hosts, clock }),
       accessEvents,
       changes,
-      agentState: new AgentState({ store, changes, clock }),
+      agentState: new AgentState({
+        store,
+        changes,
+        clock,
+        log: deps.log,
+        unstatedLifecycleMs: deps.unstatedLifecycleMs,
+      }),
       workspaces: new WorkspaceService({ store, keys, deployment, events: accessEvents, changes, clock }),
       hosts,
       clock,
@@ -155,6 +164,7 @@ class App implements CoderServer {
       clientAddress: clientAddressReader(config),
       controlPlane: () => this.#controlPlane,
       relay: () => this.#relay,
+      eventStreams: new EventStreams(limits.eventStreams),
     };
     this.#terminals = new BrowserTerminals(this.context, () => this.#ownUrl());
     const router = buildRouter(this.context);
@@ -206,6 +216,7 @@ class App implements CoderServer {
     const door = this.#frontDoor;
     const handlers = {
       request: (request: IncomingMessage, response: ServerResponse) => door?.request(request, response),
+      upgrades: (request: IncomingMessage) => door?.upgrades(request) ?? false,
       upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => door?.upgrade(request, socket, head),
     };
     if (tls !== undefined) {
@@ -254,6 +265,7 @@ class App implements CoderServer {
     clearInterval(this.#cleanup);
     const stopped = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
     this.#frontDoor?.startClosing();
+    this.context.eventStreams.closeAll();
     this.#sockets.closeAll();
     const grace = setTimeout(() => {
       this.#sockets.terminateAll();
@@ -262,6 +274,7 @@ class App implements CoderServer {
     }, CLOSE_GRACE_MS);
     await this.#terminals.close();
     await this.#controlPlane?.close();
+    this.context.agentState.close();
     await this.#relay?.close();
     await this.#stun?.close();
     for (const server of this.#servers) server.closeIdleConnections();

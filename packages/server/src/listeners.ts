@@ -21,6 +21,8 @@ const BACKLOG = 8_192;
 
 export interface ListenerHandlers {
   request(request: IncomingMessage, response: ServerResponse): void;
+  /** Whether `upgrade` takes it; otherwise its `Upgrade` header is ignored. */
+  upgrades(request: IncomingMessage): boolean;
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
@@ -33,6 +35,7 @@ export function createListener(tls: TlsConfig | undefined, limits: HttpLimits, h
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     connectionsCheckingInterval: limits.connectionsCheckMs,
     requireHostHeader: true,
+    shouldUpgradeCallback: (request) => handlers.upgrades(request),
   };
   const server = tls === undefined ? createHttpServer(options) : createHttpsServer({ ...options, ...tlsOptions(tls) });
   server.on("request", handlers.request);

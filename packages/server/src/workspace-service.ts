@@ -5,6 +5,7 @@ import type {
   NewAgentScript,
   Transition,
 } from "coder-protocol/rest/workspaces";
+import { agentStatus } from "./agent-state.ts";
 import type { AccessEvents } from "./auth/access-events.ts";
 import { deriveAgentToken, hashSecret } from "./auth/tokens.ts";
 import type { Changes } from "./changes.ts";
@@ -87,15 +88,8 @@ export class WorkspaceService {
         architecture: request.agent_arch ?? "amd64",
         directory: request.agent_directory ?? "",
         motd_file: request.agent_motd_file ?? "",
-        created_at: now,
-        updated_at: now,
         connection_timeout_seconds: CONNECTION_TIMEOUT_SECONDS,
-        first_connected_at: null,
-        last_connected_at: null,
-        disconnected_at: null,
-        lifecycle_state: "created",
-        started_at: null,
-        ready_at: null,
+        ...awaited(now),
         version: "",
         api_version: "",
         expanded_directory: "",
@@ -142,6 +136,10 @@ export class WorkspaceService {
         for (const agent of rows) {
           if (agent.last_connected_at !== null)
             await agents.update(agent.id, { disconnected_at: now, updated_at: now });
+        }
+      } else {
+        for (const agent of rows) {
+          if (agentStatus(agent, now) !== "connected") await agents.update(agent.id, awaited(now));
         }
       }
       if (request.transition === "delete") await workspaces.markDeleted(workspace.id, now);
@@ -193,6 +191,23 @@ export class WorkspaceService {
       throw unknownTemplate("template_version_id", version);
     }
   }
+}
+
+/**
+ * An agent that a start build waits for: stock servers make a new agent with every build, and clients wait for that one to
+ * connect. What the last run said is no news of this one; the connection time-out begins now.
+ */
+function awaited(now: number) {
+  return {
+    created_at: now,
+    updated_at: now,
+    first_connected_at: null,
+    last_connected_at: null,
+    disconnected_at: null,
+    lifecycle_state: "created",
+    started_at: null,
+    ready_at: null,
+  };
 }
 
 function build(

@@ -49,6 +49,7 @@ export class Agents {
         .set({ last_connected_at: at })
         .where("id", "in", padded(ids.slice(from, from + MAX_IDS)))
         .where("disconnected_at", "is", null)
+        .where("first_connected_at", "is not", null)
         .execute();
     }
   }

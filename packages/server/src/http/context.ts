@@ -26,11 +26,14 @@ import type { ServerKeys } from "../key-file.ts";
 import type { Logger } from "../log.ts";
 import type { ProbeKeys } from "../probe-keys.ts";
 import type { WorkspaceService } from "../workspace-service.ts";
+import type { EventStreams } from "./event-streams.ts";
 
 /** A WebSocket or other upgrade somebody serves. Asked in order; the first that matches handles. */
 export interface UpgradeRoute {
   /** For logs and metrics; fixed text. */
   readonly name: string;
+  /** Upgrade protocols it speaks, in lower case; "websocket" when absent. Any other is served as if it were not asked for. */
+  readonly protocols?: readonly string[];
   /** `url` has the path and query; its host is meaningless. */
   match(url: URL): boolean;
   /**
@@ -98,10 +101,16 @@ export interface HttpLimits {
   readonly keepAliveTimeoutMs: number;
   /** How often Node looks for connections over those times. */
   readonly connectionsCheckMs: number;
-  /** How often an open watch or log follower is pinged and its access looked at again, besides the events. */
+  /** How often an open WebSocket is pinged, by a frame of its protocol. */
+  readonly heartbeatMs: number;
+  /** How often an open event stream is pinged and the access of any follower looked at again, besides the events. */
   readonly recheckMs: number;
+  /** How often watchers of metadata get it again: clients show its age and give up on a silent stream. */
+  readonly repeatMetadataMs: number;
   /** WebSockets of this module (watch, logs) at once; more get 503. */
   readonly webSockets: number;
+  /** Event streams at once; more get 503. */
+  readonly eventStreams: number;
 }
 
 export const DEFAULT_LIMITS: HttpLimits = {
@@ -113,8 +122,11 @@ export const DEFAULT_LIMITS: HttpLimits = {
   requestTimeoutMs: 60_000,
   keepAliveTimeoutMs: 70_000,
   connectionsCheckMs: 5_000,
+  heartbeatMs: 15_000,
   recheckMs: 15_000,
+  repeatMetadataMs: 5_000,
   webSockets: 5_000,
+  eventStreams: 5_000,
 };
 
 /** Everything a part of the server may use. Made once by createServer. */
@@ -149,6 +161,7 @@ export interface ServerContext {
 export interface RouteContext extends ServerContext {
   controlPlane(): ControlPlane | undefined;
   relay(): EmbeddedRelay | undefined;
+  readonly eventStreams: EventStreams;
 }
 
 export interface HttpEnv {

@@ -6,7 +6,10 @@ import { CLOSE_POLICY, type TextSocket } from "./websocket.ts";
 
 const LOGS_PER_MESSAGE = 500;
 
-/** Sends an agent's logs after id `after`, then each batch as it is stored, as JSON arrays, until the socket closes. */
+/**
+ * Sends an agent's logs after id `after`, then each batch as it is stored, as JSON arrays, until the socket closes. The
+ * first message comes at once; it is an empty array when there are none.
+ */
 export async function followAgentLogs(
   context: RouteContext,
   socket: TextSocket,
@@ -53,6 +56,7 @@ export async function followAgentLogs(
 
   for (;;) {
     const page = await context.store.agentLogs.list(agentId, { after: sent, limit: LOGS_PER_MESSAGE });
+    if (page.length === 0 && sent === after) socket.send("[]");
     send(page);
     if (page.length < LOGS_PER_MESSAGE) break;
   }

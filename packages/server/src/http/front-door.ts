@@ -6,6 +6,8 @@ import { BUILD_VERSION } from "../version.ts";
 import type { RequestRoute, ServerContext, UpgradeRoute } from "./context.ts";
 import { rejectUpgrade } from "./reply.ts";
 
+const WEBSOCKET: readonly string[] = ["websocket"];
+
 export interface FrontDoorParts {
   readonly requestRoutes: readonly RequestRoute[];
   readonly upgradeRoutes: readonly UpgradeRoute[];
@@ -22,7 +24,6 @@ export class FrontDoor {
   readonly #context: ServerContext;
   readonly #parts: FrontDoorParts;
   readonly #upgraded = new Set<Duplex>();
-  readonly #eventStreams = new Set<ServerResponse>();
   #closing = false;
 
   constructor(context: ServerContext, parts: FrontDoorParts) {
@@ -36,7 +37,6 @@ export class FrontDoor {
     this.#commonHeaders(request, response);
     const url = this.#admit(request);
     response.once("close", () => {
-      this.#eventStreams.delete(response);
       const seconds = Number(process.hrtime.bigint() - started) / 1e9;
       this.#parts.recordRequest(method, response.statusCode, seconds);
       const path = url instanceof URL ? url.pathname : undefined;
@@ -60,9 +60,6 @@ export class FrontDoor {
       answerFailure(response, upgradeRequired());
       return;
     }
-    if (route === undefined && /^\/api\/v2\/workspaces\/[^/]+\/watch$/.test(url.pathname)) {
-      this.#eventStreams.add(response);
-    }
     const work =
       route === undefined
         ? this.#parts.rest(request, response)
@@ -72,6 +69,17 @@ export class FrontDoor {
       if (response.headersSent) response.destroy();
       else answerFailure(response, new HttpFailure(500, "An internal server error occurred."));
     });
+  }
+
+  /**
+   * Whether a route speaks a protocol that the request offers to change to. Any other `Upgrade` is ignored and the request
+   * served as it is (RFC 9110 §7.8): HTTP clients offer h2c with their first request.
+   */
+  upgrades(request: IncomingMessage): boolean {
+    const text = request.url ?? "/";
+    return (
+      URL.canParse(`http://unused${text}`) && this.#upgradeRoute(request, new URL(`http://unused${text}`)) !== undefined
+    );
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -88,7 +96,7 @@ export class FrontDoor {
       rejectUpgrade(socket, unknownHost(request));
       return;
     }
-    const route = this.#parts.upgradeRoutes.find((candidate) => candidate.match(url));
+    const route = this.#upgradeRoute(request, url);
     if (route === undefined) {
       rejectUpgrade(socket, new HttpFailure(404, "Route not found."));
       return;
@@ -102,14 +110,20 @@ export class FrontDoor {
       });
   }
 
-  /** From here on new requests get 503, and event streams, which would never end by themselves, end. */
+  /** From here on new requests get 503. */
   startClosing(): void {
     this.#closing = true;
-    for (const response of this.#eventStreams) response.end();
   }
 
   destroyUpgraded(): void {
     for (const socket of this.#upgraded) socket.destroy();
+  }
+
+  #upgradeRoute(request: IncomingMessage, url: URL): UpgradeRoute | undefined {
+    const offered = (request.headers.upgrade ?? "").split(",").map((protocol) => protocol.trim().toLowerCase());
+    return this.#parts.upgradeRoutes.find(
+      (route) => (route.protocols ?? WEBSOCKET).some((protocol) => offered.includes(protocol)) && route.match(url),
+    );
   }
 
   /** The path and query of a request, or why it goes no further. */

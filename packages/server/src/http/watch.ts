@@ -11,6 +11,8 @@ const MAX_BUFFERED_BYTES = 1024 * 1024;
 /** Where events go; SSE and WebSocket differ only here. */
 interface EventSink {
   send(event: ServerSentEvent): void;
+  /** Keeps the connection alive. Absent where the transport does that by itself. */
+  ping?(): void;
   /** `denied`: access was taken away. */
   close(denied: boolean): void;
   onClose(listener: () => void): void;
@@ -26,6 +28,10 @@ interface Watched {
   readonly read: () => Promise<{ readonly data: unknown; readonly last: boolean } | undefined>;
   /** A deleted workspace is shown once more, as deleted, and not cut off before. */
   readonly showsDeletion: boolean;
+  /** Whether a ping event comes before the first data. */
+  readonly pingsFirst: boolean;
+  /** Data is sent again after this long, also when it is the same: it tells its own age. */
+  readonly repeatMs?: number;
 }
 
 export function watchedWorkspace(context: RouteContext, workspaceId: string): Watched {
@@ -33,6 +39,7 @@ export function watchedWorkspace(context: RouteContext, workspaceId: string): Wa
     topic: `workspace:${workspaceId}`,
     name: "workspace",
     showsDeletion: true,
+    pingsFirst: true,
     read: async () => {
       const workspace = await context.store.workspaces.byId(workspaceId);
       if (workspace === undefined) return undefined;
@@ -46,6 +53,8 @@ export function watchedMetadata(context: RouteContext, agentId: string): Watched
     topic: `agent-metadata:${agentId}`,
     name: "agent metadata",
     showsDeletion: false,
+    pingsFirst: false,
+    repeatMs: context.limits.repeatMetadataMs,
     read: async () => {
       const now = context.clock.now();
       const rows = await context.store.agentScripts.metadata(agentId);
@@ -60,17 +69,14 @@ export function watchBySse(
   holder: AccessHolder,
   watched: Watched,
 ): void {
-  response.writeHead(200, {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-cache",
-    Connection: "keep-alive",
-    "X-Accel-Buffering": "no",
-  });
+  context.eventStreams.begin(response);
+  const send = (event: ServerSentEvent): void => {
+    if (response.writableLength > MAX_BUFFERED_BYTES) response.destroy();
+    else response.write(formatServerSentEvent(event));
+  };
   watch(context, holder, watched, {
-    send: (event) => {
-      if (response.writableLength > MAX_BUFFERED_BYTES) response.destroy();
-      else response.write(formatServerSentEvent(event));
-    },
+    send,
+    ping: () => send({ type: "ping" }),
     close: () => void response.end(),
     onClose: (listener) => void response.once("close", listener),
   });
@@ -92,7 +98,7 @@ export function watchByWebSocket(
 
 /**
  * Sends what is watched now and after each change. Changes that arrive while one is being read count as one, so there
- * is no queue. Every ping also looks whether access still holds and whether time alone changed the status.
+ * is no queue. From time to time it looks whether access still holds and whether time alone changed the status.
  */
 function watch(context: RouteContext, holder: AccessHolder, watched: Watched, sink: EventSink): void {
   let running = false;
@@ -130,7 +136,7 @@ function watch(context: RouteContext, holder: AccessHolder, watched: Watched, si
   const tick = async (): Promise<void> => {
     if (!(await context.authenticator.stillHolds(holder))) return end(true);
     if (ended) return;
-    sink.send({ type: "ping" });
+    sink.ping?.();
     trigger();
   };
   const timer = setInterval(() => {
@@ -140,6 +146,13 @@ function watch(context: RouteContext, holder: AccessHolder, watched: Watched, si
     });
   }, context.limits.recheckMs);
   timer.unref();
+  const repeating =
+    watched.repeatMs === undefined
+      ? undefined
+      : setInterval(() => {
+          last = "";
+          trigger();
+        }, watched.repeatMs).unref();
 
   const leaveChanges = context.changes.subscribe(watched.topic, trigger);
   const leaveAccess = context.accessEvents.subscribe((event) => {
@@ -149,6 +162,7 @@ function watch(context: RouteContext, holder: AccessHolder, watched: Watched, si
   const stop = (): void => {
     ended = true;
     clearInterval(timer);
+    clearInterval(repeating);
     leaveChanges();
     leaveAccess();
   };
@@ -158,6 +172,6 @@ function watch(context: RouteContext, holder: AccessHolder, watched: Watched, si
     sink.close(denied);
   };
   sink.onClose(stop);
-  sink.send({ type: "ping" });
+  if (watched.pingsFirst) sink.send({ type: "ping" });
   trigger();
 }

@@ -13,7 +13,6 @@ export const CLOSE_PROTOCOL_ERROR = 1002;
 /** Access was taken away while the socket was open. */
 export const CLOSE_POLICY = 1008;
 
-const PING_EVERY_MS = 15_000;
 /** Bytes a slow reader may leave unsent before it is cut off. */
 const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
 /** What clients may send on sockets that only we write to. */
@@ -24,9 +23,11 @@ export class TextSockets {
   readonly #server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_MESSAGE_BYTES });
   readonly #open = new Set<TextSocket>();
   readonly #limit: number;
+  readonly #heartbeatMs: number;
 
-  constructor(limit: number) {
-    this.#limit = limit;
+  constructor(limits: { readonly webSockets: number; readonly heartbeatMs: number }) {
+    this.#limit = limits.webSockets;
+    this.#heartbeatMs = limits.heartbeatMs;
     this.#server.on("headers", (headers) => headers.push(`${BUILD_VERSION_HEADER}: ${BUILD_VERSION}`));
   }
 
@@ -46,7 +47,7 @@ export class TextSockets {
       // ws answers a malformed handshake itself and then never calls back; the socket closes.
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
         socket.removeListener("close", gone);
-        const text = new TextSocket(webSocket, () => this.#open.delete(text));
+        const text = new TextSocket(webSocket, this.#heartbeatMs, () => this.#open.delete(text));
         this.#open.add(text);
         resolve(text);
       });
@@ -71,9 +72,9 @@ export class TextSocket {
   #answered = true;
   #closed = false;
 
-  constructor(socket: WebSocket, onClosed: () => void) {
+  constructor(socket: WebSocket, heartbeatMs: number, onClosed: () => void) {
     this.#socket = socket;
-    this.#timer = setInterval(() => this.#ping(), PING_EVERY_MS);
+    this.#timer = setInterval(() => this.#ping(), heartbeatMs);
     this.#timer.unref();
     socket.on("pong", () => {
       this.#answered = true;

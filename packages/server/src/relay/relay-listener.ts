@@ -187,6 +187,7 @@ export class RelayListener implements AsyncDisposable {
   readonly upgradeRoutes = [
     {
       name: "relay",
+      protocols: ["websocket", "derp"],
       match: (url: URL): boolean => url.pathname === DERP_PATH,
       handle: (request: IncomingMessage, socket: Duplex, head: Buffer): void =>
         this.handleUpgrade(request, socket, head),
