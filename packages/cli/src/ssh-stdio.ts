@@ -63,9 +63,11 @@ async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void
   try {
     const stream = await connection.dial(SSH_PORT, { signal });
     logger.log("debug", "connected", { path: connection.describePath() });
-    const stopped = workspaceStopped({ deployment, workspace, signal: over.signal, logger }).then((reason) => {
-      throw reason;
-    });
+    const stopped = workspaceStopped({ deployment, workspace, connection, signal: over.signal, logger }).then(
+      (reason) => {
+        throw reason;
+      },
+    );
     // OpenSSH closes its end when the session is over; then this process has nothing left to do.
     await Promise.race([
       stopped,

@@ -14,6 +14,8 @@ export type ClientErrorCode =
   | "ERR_VERSION_MISMATCH"
   | "ERR_RESUME_TOKEN"
   | "ERR_AGENT_UNREACHABLE"
+  /** A connection that was made may not go on: the login, the right or the workspace is gone. */
+  | "ERR_ACCESS_ENDED"
   | "ERR_NO_RELAY"
   | "ERR_UNKNOWN_RELAY"
   | "ERR_BAD_CONFIGURATION";

@@ -20,11 +20,18 @@ const GOOD_CONNECTION_MS = 10_000;
 /** Statuses of the first dial that trying again cannot change. */
 const FINAL_STATUSES: ReadonlySet<number> = new Set([400, 401, 403, 404, 409, 500]);
 
+const REFUSALS: ReadonlySet<number> = new Set([401, 403, 404]);
+
 export interface CoordinationOptions {
   readonly deployment: Deployment;
   /** The agent to reach; absent: none, and the coordinator only learns of us (our key is then welcome at its relays). */
   readonly agentId?: string;
   readonly node: TailnetNode;
+  /**
+   * The deployment does not let us in any more, after it did. Resolves with true when that is the end; a tunnel that works
+   * without the coordinator goes on, and so do we.
+   */
+  readonly onRefused?: (error: ClientError) => Promise<boolean>;
   readonly logger?: Logger;
 }
 
@@ -105,6 +112,7 @@ export class Coordination {
           this.#fail(error);
           return;
         }
+        if (connectedOnce && isRefusal(error) && (await this.#options.onRefused?.(error)) === true) return;
         this.#logger.log("debug", "control connection ended, dialing again", { error: (error as Error).message });
         if (error instanceof ClientError && error.retryable) this.#options.deployment.warn(error);
         await sleep(retryAfterOf(error), signal).catch(() => undefined);
@@ -180,6 +188,11 @@ function isFinal(error: unknown): boolean {
   return (
     error instanceof ClientError && (FINAL_STATUSES.has(error.status ?? 0) || error.code === "ERR_UPGRADE_STRIPPED")
   );
+}
+
+/** The right to be here is gone, or the agent. */
+function isRefusal(error: unknown): error is ClientError {
+  return error instanceof ClientError && REFUSALS.has(error.status ?? 0);
 }
 
 /** Whoever stands before the deployment may ask to be left alone for a while. */

@@ -16,6 +16,7 @@ import { bindTunnelUdp } from "wg-userspace/io/udp-tunnel-socket";
 import type { Path } from "wg-userspace/magicsock/path";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import type { TcpOptions } from "wg-userspace/netstack/stack";
+import { accessEnd } from "./access-end.ts";
 import { ClientError } from "./client-error.ts";
 import { Coordination } from "./coordination.ts";
 import { exchange } from "./http.ts";
@@ -50,6 +51,7 @@ const PING_FIRST_WAIT_MS = 250;
 const PING_MAX_WAIT_MS = 5_000;
 /** A path that changed is reported after this, unless it changes again. */
 const TELEMETRY_DELAY_MS = 1_000;
+const ADDRESS_BITS = 128;
 
 export interface WorkspaceConnectionOptions extends TunnelOptions {
   readonly agentId: string;
@@ -91,6 +93,7 @@ export class WorkspaceConnection implements AsyncDisposable {
   #setupMs: number | undefined;
   #telemetryTimer: NodeJS.Timeout | undefined;
   #path: Path | undefined;
+  readonly #access = new AbortController();
 
   /**
    * Connects and waits until the agent answers inside the tunnel. Rejects with ERR_AGENT_UNREACHABLE naming the stage
@@ -118,6 +121,7 @@ export class WorkspaceConnection implements AsyncDisposable {
         deployment: options.deployment,
         agentId: options.agentId,
         node,
+        onRefused: async (refusal) => connection !== undefined && (await connection.#checkAccess(refusal)),
         ...(options.logger === undefined ? {} : { logger: options.logger }),
       });
       connection = new WorkspaceConnection(node, coordination, options);
@@ -155,6 +159,14 @@ export class WorkspaceConnection implements AsyncDisposable {
       this.#path = event.path;
       this.#reportSoon();
     });
+  }
+
+  /**
+   * Aborts with ERR_ACCESS_ENDED when the connection can never go on: the login was revoked, its user suspended or the
+   * workspace deleted. Its streams end with it. Losing the control connection alone, or a token that expires, ends nothing.
+   */
+  get accessSignal(): AbortSignal {
+    return this.#access.signal;
   }
 
   /** Opens a TCP connection to a port of the workspace. */
@@ -271,6 +283,15 @@ export class WorkspaceConnection implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** True when the refusal is the end of this connection. */
+  async #checkAccess(refusal: ClientError): Promise<boolean> {
+    const reason = await accessEnd(refusal, (options) => this.ping(options));
+    if (reason === undefined) return false;
+    this.#access.abort(reason);
+    this.#node.driver.abortConnections([{ address: ip(agentAddress(this.#agentId)), bits: ADDRESS_BITS }]);
+    return true;
   }
 
   /** Paths change in bursts: what is told is how it is a moment later. */

@@ -9,6 +9,7 @@ import { openDeployment } from "../services/deployment.ts";
 import { PATH_FLAGS, pathConnectOptions } from "../services/path-options.ts";
 import { SSH_PORT } from "../services/ports.ts";
 import { connectSsh } from "../services/ssh-client.ts";
+import { watchConnection } from "../services/stop-watch.ts";
 import { createLogger } from "../ui/logger.ts";
 import { StageLine } from "../ui/stages.ts";
 
@@ -35,17 +36,18 @@ export default class Copy extends BaseCommand {
   ];
   static override takesRest = true;
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
+  protected override async execute(line: ParsedLine, cancel: AbortSignal): Promise<undefined> {
     const plan = planCopy(line.words);
     const logger = createLogger({ verbose: booleanFlag(line.values, "verbose"), logDir: undefined });
     const stages = new StageLine();
-    const { connection } = await connectWorkspace({
+    const deployment = openDeployment(line.values);
+    const { connection, workspace } = await connectWorkspace({
       ...pathConnectOptions({ ...line, words: [plan.workspace] }),
-      deployment: openDeployment(line.values),
+      deployment,
       autostart: true,
       telemetry: undefined,
       firstPort: SSH_PORT,
-      signal,
+      signal: cancel,
       logger,
       onStage: (text) => stages.set(text),
     }).finally(() => stages.clear());
@@ -53,6 +55,8 @@ export default class Copy extends BaseCommand {
       stages.clear();
       process.stderr.write(`${text}\n`);
     };
+    const watch = watchConnection({ deployment, workspace, connection, signal: cancel, logger });
+    const { signal } = watch;
     try {
       const stream = await connection.dial(SSH_PORT, { signal });
       // What is under way is finished and closed; where nothing answers any more, that is not waited for.
@@ -85,6 +89,7 @@ export default class Copy extends BaseCommand {
       throw error;
     } finally {
       stages.clear();
+      watch.stop();
       await connection.close();
     }
     return;

@@ -22,6 +22,7 @@ import { openDeployment } from "../services/deployment.ts";
 import { collectFacts } from "../services/facts.ts";
 import { PATH_FLAGS, pathConnectOptions } from "../services/path-options.ts";
 import { pingOnce, runPings } from "../services/ping.ts";
+import { watchConnection } from "../services/stop-watch.ts";
 import { createLogger } from "../ui/logger.ts";
 import { OUTPUT_FLAGS, printJson } from "../ui/output.ts";
 import { StageLine } from "../ui/stages.ts";
@@ -66,19 +67,23 @@ export default class Ping extends BaseCommand {
   static override specs = PING_FLAGS;
   static override words = [{ name: "workspace", summary: "[owner/]workspace[.agent]", required: true }];
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<number> {
+  protected override async execute(line: ParsedLine, cancel: AbortSignal): Promise<number> {
     const json = line.values["output"] === "json";
     const verbose = booleanFlag(line.values, "verbose");
     const options = pingOptions(line);
     const stages = new StageLine();
     const say = (text: string): void => void process.stderr.write(`${text}\n`);
+    const deployment = openDeployment(line.values);
+    const logger = createLogger({ verbose, logDir: undefined });
     const { connection, workspace } = await connectWorkspace({
       ...pathConnectOptions(line),
-      deployment: openDeployment(line.values),
-      signal,
-      logger: createLogger({ verbose, logDir: undefined }),
+      deployment,
+      signal: cancel,
+      logger,
       onStage: (text) => stages.set(text),
     }).finally(() => stages.clear());
+    const watch = watchConnection({ deployment, workspace, connection, signal: cancel, logger });
+    const { signal } = watch;
     try {
       if (!json && !verbose) stages.set("Collecting diagnostics");
       const silent = await pingOnce(connection, options.timeoutMs, signal);
@@ -113,9 +118,11 @@ export default class Ping extends BaseCommand {
         },
       });
       this.#conclude(outcomes, workspace.name, json, connection, causes);
+      watch.throwIfOver();
       return outcomes.some(({ ok }) => ok) || (outcomes.length === 0 && silent?.ok === true) ? EXIT.ok : EXIT.failure;
     } finally {
       stages.clear();
+      watch.stop();
       await connection.close();
     }
   }

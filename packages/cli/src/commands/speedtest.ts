@@ -11,6 +11,7 @@ import { PacketCapture } from "../services/packet-capture.ts";
 import { PATH_FLAGS, pathConnectOptions } from "../services/path-options.ts";
 import { pingOnce } from "../services/ping.ts";
 import { runSpeedtest, SPEEDTEST_PORT } from "../services/speedtest.ts";
+import { watchConnection } from "../services/stop-watch.ts";
 import { createLogger } from "../ui/logger.ts";
 import { OUTPUT_FLAGS, printJson } from "../ui/output.ts";
 import { StageLine } from "../ui/stages.ts";
@@ -66,7 +67,7 @@ export default class Speedtest extends BaseCommand {
   static override specs = SPEEDTEST_FLAGS;
   static override words = [{ name: "workspace", summary: "[owner/]workspace[.agent]", required: true }];
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<number> {
+  protected override async execute(line: ParsedLine, cancel: AbortSignal): Promise<number> {
     const durationMs = numberFlag(line.values, "time") ?? 5_000;
     if (durationMs < MIN_MS || durationMs > MAX_MS)
       throw new UsageError(
@@ -81,14 +82,18 @@ export default class Speedtest extends BaseCommand {
     const capture = pcapFile === undefined ? undefined : await PacketCapture.create(pcapFile);
     const stages = new StageLine();
     try {
+      const deployment = openDeployment(line.values);
+      const logger = createLogger({ verbose: booleanFlag(line.values, "verbose"), logDir: undefined });
       const { connection, workspace } = await connectWorkspace({
         ...pathConnectOptions(line),
-        deployment: openDeployment(line.values),
-        signal,
-        logger: createLogger({ verbose: booleanFlag(line.values, "verbose"), logDir: undefined }),
+        deployment,
+        signal: cancel,
+        logger,
         onStage: (text) => stages.set(text),
       }).finally(() => stages.clear());
       await using _closing = connection;
+      const watch = watchConnection({ deployment, workspace, connection, signal: cancel, logger });
+      const { signal } = watch;
       if (capture !== undefined) connection.tapPackets((bytes, offset, length) => capture.add(bytes, offset, length));
       if (direct && connection.pathReport().directBlocked === "deployment") {
         throw new UserError("The connection cannot become direct", {
@@ -108,7 +113,11 @@ export default class Speedtest extends BaseCommand {
         direction,
         signal,
         onInterval: (interval) => progress.set(progressLine(interval, durationMs, connection.describePath())),
-      }).finally(() => progress.clear());
+      }).finally(() => {
+        progress.clear();
+        watch.stop();
+      });
+      watch.throwIfOver();
       if (line.values["output"] === "json") printJson(speedtestJson(result));
       else process.stdout.write(speedtestTable(result, columns));
       return EXIT.ok;

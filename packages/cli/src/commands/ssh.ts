@@ -96,7 +96,7 @@ export default class Ssh extends BaseCommand {
         stages.set("Opening the session");
         const ended = AbortSignal.any([signal, over.signal]);
         const session = runPlan(plan, connected, line, { stages, logger, signal: ended });
-        const stopped = workspaceStopped({ deployment, workspace, signal: over.signal, logger }).then(
+        const stopped = workspaceStopped({ deployment, workspace, connection, signal: over.signal, logger }).then(
           async (reason) => {
             over.abort(reason);
             await session.catch(() => undefined); // it gives the terminal back; the reason is what counts

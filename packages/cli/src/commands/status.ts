@@ -9,6 +9,7 @@ import { configDirOf, openDeployment } from "../services/deployment.ts";
 import { openConnections } from "../services/open-connections.ts";
 import { PATH_FLAGS, pathConnectOptions } from "../services/path-options.ts";
 import { pingOnce } from "../services/ping.ts";
+import { watchConnection } from "../services/stop-watch.ts";
 import { LiveScreen } from "../ui/live-screen.ts";
 import { createLogger } from "../ui/logger.ts";
 import { OUTPUT_FLAGS, printJson } from "../ui/output.ts";
@@ -45,15 +46,19 @@ export default class Status extends BaseCommand {
     return EXIT.ok;
   }
 
-  async #workspace(line: ParsedLine, json: boolean, live: boolean, signal: AbortSignal): Promise<number> {
+  async #workspace(line: ParsedLine, json: boolean, live: boolean, cancel: AbortSignal): Promise<number> {
     const stages = new StageLine();
-    const { connection } = await connectWorkspace({
+    const deployment = openDeployment(line.values);
+    const logger = createLogger({ verbose: booleanFlag(line.values, "verbose"), logDir: undefined });
+    const { connection, workspace } = await connectWorkspace({
       ...pathConnectOptions(line),
-      deployment: openDeployment(line.values),
-      signal,
-      logger: createLogger({ verbose: booleanFlag(line.values, "verbose"), logDir: undefined }),
+      deployment,
+      signal: cancel,
+      logger,
       onStage: (text) => stages.set(text),
     }).finally(() => stages.clear());
+    const watch = watchConnection({ deployment, workspace, connection, signal: cancel, logger });
+    const { signal } = watch;
     try {
       if (live) {
         await this.#watch(() => {
@@ -61,6 +66,7 @@ export default class Status extends BaseCommand {
           void pingOnce(connection, EVERY_MS, signal);
           return workspaceStatus(connection.pathReport());
         }, signal);
+        watch.throwIfOver();
         return EXIT.ok;
       }
       await pingOnce(connection, SETTLE_MS, signal);
@@ -69,6 +75,7 @@ export default class Status extends BaseCommand {
       else process.stdout.write(workspaceStatus(connection.pathReport()));
       return EXIT.ok;
     } finally {
+      watch.stop();
       await connection.close();
     }
   }

@@ -55,6 +55,12 @@ function presentClientError(error: ClientError): UserError {
           "have the reverse proxy before the deployment pass the headers Upgrade and Connection on, with HTTP/1.1",
         ],
       });
+    case "ERR_ACCESS_ENDED":
+      return new UserError(error.message, {
+        ...base,
+        exit: EXIT.connectionLost,
+        next: [error.status === 401 ? "coder login" : "coder list"],
+      });
     case "ERR_NO_RELAY":
       return new UserError(error.message, {
         ...base,

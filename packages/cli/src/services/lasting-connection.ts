@@ -79,7 +79,12 @@ export class LastingConnection implements AsyncDisposable {
       signal: this.#stop.signal,
       logger: options.logger,
       onWorkspace: (workspace) => this.#workspaceChanged(workspace),
-    }).catch((error: unknown) => this.#fail(error));
+    }).catch((error: unknown) => {
+      // Who may not ask any more may still be connected; the connection says when that is over.
+      if (error instanceof ClientError && (error.status === 401 || error.status === 403))
+        options.logger.log("warn", "the workspace is not watched any more", { error: error.message });
+      else this.#fail(error);
+    });
   }
 
   /** The connection of the moment; undefined while there is none. */
@@ -125,6 +130,8 @@ export class LastingConnection implements AsyncDisposable {
     this.#agentId = agent.id;
     this.#current = connection;
     this.#waiting.resolve(connection);
+    const { accessSignal } = connection;
+    accessSignal.addEventListener("abort", () => this.#fail(accessSignal.reason), { once: true });
     this.#stopLiveness = watchLiveness({
       target: {
         heardAgeMs: () => connection.pathReport().lastHeardAgeMs,

@@ -1,5 +1,6 @@
-/** Notices that a workspace is stopped or built anew while somebody is connected to it. */
+/** Notices that a connection has no future: its workspace is stopped or built anew, or the right to use it is gone. */
 import type { Deployment } from "coder-client/api";
+import type { WorkspaceConnection } from "coder-client/workspace-connection";
 import { watchWorkspace } from "coder-client/workspace-watch";
 import type { WorkspaceRef } from "coder-client/workspaces";
 import type { Logger } from "wg-userspace/base/ports";
@@ -9,14 +10,17 @@ export interface StopWatchOptions {
   readonly deployment: Deployment;
   /** As it was when the connection was made. */
   readonly workspace: WorkspaceRef;
+  readonly connection: Pick<WorkspaceConnection, "accessSignal">;
   readonly signal: AbortSignal;
   readonly logger: Logger;
 }
 
 /** Resolves with the reason when the connection has no future; never when the signal aborts first. Never rejects. */
-export function workspaceStopped(options: StopWatchOptions): Promise<UserError> {
+export function workspaceStopped(options: StopWatchOptions): Promise<Error> {
   const { deployment, workspace, signal, logger } = options;
+  const { accessSignal } = options.connection;
   return new Promise((resolve) => {
+    accessSignal.addEventListener("abort", () => resolve(accessSignal.reason as Error), { once: true });
     watchWorkspace({
       deployment,
       workspaceId: workspace.id,
@@ -27,10 +31,32 @@ export function workspaceStopped(options: StopWatchOptions): Promise<UserError> 
         if (reason !== undefined) resolve(reason);
       },
     }).catch((error: unknown) => {
-      // Whoever may not see the workspace any more is not told what becomes of it; the tunnel is closed by the server.
+      // Whoever may not see the workspace any more is not told what becomes of it; whether the tunnel goes on is seen there.
       logger.log("debug", "the workspace is not watched any more", { error: String(error) });
     });
   });
+}
+
+export interface ConnectionWatch {
+  /** Aborts with the given signal, or with the reason why there is no connection any more. */
+  readonly signal: AbortSignal;
+  /** Throws that reason, where work took the abort for an ordinary end. */
+  throwIfOver(): void;
+  stop(): void;
+}
+
+/** For work over a connection that should end when the connection has no future. */
+export function watchConnection(options: StopWatchOptions): ConnectionWatch {
+  const stopped = new AbortController();
+  const over = new AbortController();
+  void workspaceStopped({ ...options, signal: stopped.signal }).then((reason) => over.abort(reason));
+  return {
+    signal: AbortSignal.any([options.signal, over.signal]),
+    throwIfOver: () => {
+      if (!options.signal.aborted) over.signal.throwIfAborted();
+    },
+    stop: () => stopped.abort(),
+  };
 }
 
 /** A build that is merely stopping still answers. */
