@@ -22,6 +22,8 @@ const ACTIVE_SPREAD_MS = 6_000;
 const IDLE_INTERVAL_MS = 5 * 60_000;
 /** Mappings older than this may be gone from the router: looked at again before a peer is met. */
 const FRESH_MS = 27_000;
+/** The same, when a path went silent. Of many paths that do at once the first asks for all. */
+const DOUBT_GAP_MS = 3_000;
 /** Relays are measured again this often: networks change, and a home that became slow should not stay home. */
 const FULL_INTERVAL_MS = 5 * 60_000;
 /** No route is more special than the default one (RFC 5737, RFC 3849): packets there would leave by it. */
@@ -115,6 +117,11 @@ export class NetworkWatch {
   /** A peer is about to look for us: what it is told should be true now. */
   freshen(): void {
     if (monotonicNow() - this.#startedAt > FRESH_MS) this.#start();
+  }
+
+  /** A direct path went silent. If a router restarted, our public endpoints are others now: peers are to know at once. */
+  doubtMappings(): void {
+    if (monotonicNow() - this.#startedAt > DOUBT_GAP_MS) this.#start();
   }
 
   /** Takes a port mapping back, for which the router gets half a second. */

@@ -431,6 +431,10 @@ export class TailnetNode implements AsyncDisposable {
       this.#takeAnotherPort();
       return;
     }
+    if (event.kind === "direct-path-suspected") {
+      this.#watch.doubtMappings();
+      return;
+    }
     if (event.kind !== "path-changed") {
       this.#emit({ kind: event.kind, id });
       return;
@@ -444,7 +448,9 @@ export class TailnetNode implements AsyncDisposable {
   /** Another local port starts afresh with routers that were confused by early packets. Never at a working path's cost. */
   #takeAnotherPort(): void {
     const fixed = this.#options.udpPort !== undefined && this.#options.udpPort !== 0;
-    const inUse = this.driver.engine.peers().some(({ path }) => path?.kind === "udp");
+    const inUse = this.driver.engine
+      .peers()
+      .some(({ path, endpoint }) => path?.kind === "udp" || endpoint.finder?.trusted !== undefined);
     if (fixed || inUse || this.#closed || !this.#portChanges.take(monotonicNow())) return;
     this.driver.rebind().catch((error: unknown) => {
       this.#options.logger?.log("warn", "no other UDP port could be bound", { error: String(error) });

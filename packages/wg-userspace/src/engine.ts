@@ -76,6 +76,8 @@ export type EngineEvent =
   | { readonly kind: "handshake-gave-up"; readonly peer: NodePublicKey }
   /** No direct path for several seconds although there are candidates: another local port may help. */
   | { readonly kind: "direct-path-stuck"; readonly peer: NodePublicKey }
+  /** A direct path in use went silent: our mapping on a router may be another one now. */
+  | { readonly kind: "direct-path-suspected"; readonly peer: NodePublicKey }
   | { readonly kind: "path-changed"; readonly peer: NodePublicKey; readonly path: Path | undefined };
 
 export interface EnginePeer {
@@ -165,7 +167,8 @@ export class Engine {
         {
           sendProbe: (to, packet, ttl) => output.sendProbe(to, packet, ttl),
           sendByRelay: (endpoint, packet) => this.#sendByRelay(endpoint, packet),
-          pathChanged: (endpoint) => this.#foundPath(endpoint),
+          pathChanged: (endpoint, chosen) => this.#foundPath(endpoint, chosen),
+          suspected: ({ peer }) => this.#output.event({ kind: "direct-path-suspected", peer }),
           stuck: ({ peer }) => this.#output.event({ kind: "direct-path-stuck", peer }),
         },
         this.drops,
@@ -176,6 +179,7 @@ export class Engine {
       addresses: config.addresses,
       mtu,
       routeMtu: (remote) => this.#endpointFor(remote)?.finder?.mtu ?? mtu,
+      tallyOf: (remote) => this.#endpointFor(remote)?.finder?.tally,
       random: ports.random,
       output: this.#packetOutput(),
       checksum: ports.cipher.checksum,
@@ -337,7 +341,7 @@ export class Engine {
   /** Our UDP port is another one: direct paths are searched anew, what goes by relay is not concerned. */
   portChanged(now: Instant): void {
     this.#now = now;
-    this.#discovery?.networkChanged(true, now);
+    this.#discovery?.portChanged(now);
   }
 
   /** A relay is connected again: what waits for it is sent at once. Direct paths are not concerned. */
@@ -471,14 +475,15 @@ export class Engine {
   }
 
   /** The disco layer found, lost or measured something. */
-  #foundPath(endpoint: Endpoint): void {
+  #foundPath(endpoint: Endpoint, chosen: boolean): void {
     const before = endpoint.current;
     const concerns = (remote: IpAddress): boolean => this.#endpointFor(remote) === endpoint;
     this.netstack.routeMtuChanged(concerns);
     if (!endpoint.choose()) return;
     this.#pathChanged(endpoint);
     // What was on its way over a path that died is lost: do not wait for time-outs.
-    if (before?.kind === "udp") this.netstack.networkChanged(this.#now, concerns);
+    if (chosen) this.netstack.pathMoved(this.#now, concerns);
+    else if (before?.kind === "udp") this.netstack.networkChanged(this.#now, concerns);
   }
 
   #pathChanged(endpoint: Endpoint): void {

@@ -3,8 +3,14 @@ import { isIpv4 } from "../base/ip.ts";
 import { addressClass } from "./address-class.ts";
 import type { UdpPath } from "./path.ts";
 
-/** Pings whose fate is remembered, for the loss figure. */
+/** Sample pings whose fate is remembered, for the loss figure. */
 const HISTORY = 32;
+/** Round trips remembered: the smallest of them is what the path needs without a queue of our own making. */
+const ROUND_TRIPS = 8;
+/** From so many outcomes on a loss figure is compared. */
+const MIN_COMPARED = 8;
+/** A path that loses this much more than another one is worse, however fast it is. */
+const LOSS_GAP = 0.15;
 
 /** One UDP address where a peer may be, and how it answered so far. */
 export class Candidate {
@@ -18,12 +24,19 @@ export class Candidate {
   lastPingAt: Instant | undefined;
   lastPongAt: Instant | undefined;
   rttMs: number | undefined;
+  /** Pings of the size that every path must carry, and their answers. */
   pingsSent = 0;
   pongsReceived = 0;
+  /** Answers to small pings: the way is open for packets of some size. */
+  smallPongsReceived = 0;
+  /** Answers that came after their ping was given up. */
+  latePongs = 0;
   /** Largest inner packet it was seen to carry beyond what every usable path carries; 0 for unknown. */
   carries = 0;
   #outcomes = 0;
   #outcomeCount = 0;
+  readonly #roundTrips = new Float64Array(ROUND_TRIPS).fill(Number.POSITIVE_INFINITY);
+  #nextRoundTrip = 0;
 
   constructor(path: UdpPath) {
     this.path = path;
@@ -34,21 +47,51 @@ export class Candidate {
     if (this.#outcomeCount < HISTORY) this.#outcomeCount++;
   }
 
-  /** Share of the last pings (32 at most) that had no answer; undefined before the first verdict. */
+  recordRoundTrip(rttMs: number): void {
+    this.rttMs = rttMs;
+    this.#roundTrips[this.#nextRoundTrip] = rttMs;
+    this.#nextRoundTrip = (this.#nextRoundTrip + 1) % ROUND_TRIPS;
+  }
+
+  /** Smallest of the latest round trips; infinite before the first. */
+  get minRttMs(): number {
+    let min = Number.POSITIVE_INFINITY;
+    for (const rtt of this.#roundTrips) if (rtt < min) min = rtt;
+    return min;
+  }
+
+  /** Sample pings with a verdict, 32 at most. */
+  get outcomes(): number {
+    return this.#outcomeCount;
+  }
+
+  /** Share of the last sample pings (32 at most) that had no answer; undefined before the first verdict. */
   get loss(): number | undefined {
-    if (this.#outcomeCount === 0) return undefined;
+    return this.#outcomeCount === 0 ? undefined : 1 - this.answeredOf(this.#outcomeCount) / this.#outcomeCount;
+  }
+
+  /** How many of the last `count` sample pings were answered. */
+  answeredOf(count: number): number {
+    const mask = count >= 32 ? 0xffffffff : 2 ** count - 1;
     let answered = 0;
-    for (let bits = this.#outcomes; bits !== 0; bits &= bits - 1) answered++;
-    return 1 - answered / this.#outcomeCount;
+    for (let bits = (this.#outcomes & mask) >>> 0; bits !== 0; bits = (bits & (bits - 1)) >>> 0) answered++;
+    return answered;
+  }
+
+  /** For comparison: 0 until enough is known. */
+  get knownLoss(): number {
+    return this.#outcomeCount < MIN_COMPARED ? 0 : this.loss!;
   }
 }
 
 /**
- * Whether `a` should take traffic from `b`: the faster one gains its percentage of advantage, and paths that are likely to
- * stay cheap and stable gain points. Nearly equal paths never alternate.
+ * Whether `a` should take traffic from `b`: one that loses far less, else the faster one gains its percentage of advantage, and
+ * paths that are likely to stay cheap and stable gain points. Nearly equal paths never alternate.
  */
 export function isBetter(a: Candidate, b: Candidate): boolean {
   if (a === b) return false;
+  const lossGap = b.knownLoss - a.knownLoss;
+  if (Math.abs(lossGap) > LOSS_GAP) return lossGap > 0;
   const [fast, slow] = a.rttMs! <= b.rttMs! ? [a, b] : [b, a];
   const advantage = slow.rttMs === 0 ? 0 : 100 - Math.floor((100 * fast.rttMs!) / slow.rttMs!);
   const pointsA = kindPoints(a) + (fast === a ? advantage : 0);

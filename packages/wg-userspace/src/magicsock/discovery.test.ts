@@ -72,6 +72,7 @@ class Bench {
         sendProbe: (to, packet, ttl) =>
           this.probes.push({ to: formatAddrPort(to.address), ttl, bytes: packet.length, at: this.now }),
         sendByRelay: (_endpoint, packet) => this.relayed.push(packet) > 0,
+        suspected: () => undefined,
         stuck: () => undefined,
         pathChanged: (endpoint) => endpoint.choose(),
       },

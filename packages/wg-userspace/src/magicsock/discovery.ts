@@ -50,8 +50,10 @@ export interface DiscoveryOutput {
   sendByRelay(endpoint: Endpoint, packet: Uint8Array): boolean;
   /** See {@link Prober.stuck}. */
   stuck(endpoint: Endpoint): void;
-  /** The choice of an endpoint's finder changed. */
-  pathChanged(endpoint: Endpoint): void;
+  /** See {@link Prober.suspected}. */
+  suspected(endpoint: Endpoint): void;
+  /** The choice of an endpoint's finder changed. See {@link Prober.pathChanged}. */
+  pathChanged(endpoint: Endpoint, chosen: boolean): void;
 }
 
 /** The first answer to a ping that the user asked for. */
@@ -66,6 +68,7 @@ interface PendingPing {
   /** Undefined: sent by relay. */
   readonly candidate: Candidate | undefined;
   readonly payloadBytes: number;
+  readonly sample: boolean;
   readonly onPong: ((result: PongResult) => void) | undefined;
 }
 
@@ -229,7 +232,7 @@ export class Discovery implements Prober {
     for (const candidate of this.#config.blockDirect ? [] : targets) {
       if (!this.#budget.take(candidate.path.address.address, now)) continue;
       candidate.pingsSent++;
-      this.#sendPing(peer, endpoint, candidate, DISCO_PADDED_BYTES, undefined, first);
+      this.#sendPing(peer, endpoint, candidate, DISCO_PADDED_BYTES, undefined, finder.trusted !== undefined, first);
       sent = true;
     }
     return this.pingByRelay(endpoint, first, now) || sent;
@@ -240,7 +243,7 @@ export class Discovery implements Prober {
     this.#now = now;
     const peer = endpoint.discoId === undefined ? undefined : this.#peers.get(endpoint.discoId);
     if (peer === undefined) return false;
-    const txId = this.#remember(endpoint, undefined, DISCO_PADDED_BYTES, onPong);
+    const txId = this.#remember(endpoint, undefined, DISCO_PADDED_BYTES, false, onPong);
     const plaintext = encodePing(txId, this.#config.nodeKey, undefined);
     return this.#output.sendByRelay(endpoint, this.#seal(peer, plaintext));
   }
@@ -249,6 +252,11 @@ export class Discovery implements Prober {
   networkChanged(moved: boolean, now: Instant): void {
     this.#now = now;
     for (const finder of this.#finders) finder.networkChanged(moved, now);
+  }
+
+  portChanged(now: Instant): void {
+    this.#now = now;
+    for (const finder of this.#finders) finder.portChanged(now);
   }
 
   nextTimeout(): Instant | undefined {
@@ -270,20 +278,26 @@ export class Discovery implements Prober {
   }
 
   /** {@link Prober} */
-  probe(finder: PathFinder, candidate: Candidate, payloadBytes: number | undefined, ttl: number | undefined): boolean {
+  probe(
+    finder: PathFinder,
+    candidate: Candidate,
+    payloadBytes: number | undefined,
+    ttl: number | undefined,
+    sample: boolean,
+  ): boolean {
     const endpoint = finder.owner as Endpoint;
     const peer = this.#peers.get(endpoint.discoId!);
     if (peer === undefined) return false;
     // An address that answered is nobody's victim.
     const proven = candidate.lastPongAt !== undefined && this.#now - candidate.lastPongAt < PROVEN_MS;
     if (!proven && !this.#budget.take(candidate.path.address.address, this.#now)) return false;
-    this.#sendPing(peer, endpoint, candidate, payloadBytes, ttl, undefined);
+    this.#sendPing(peer, endpoint, candidate, payloadBytes, ttl, sample, undefined);
     return true;
   }
 
   /** {@link Prober} */
-  pingRelay(finder: PathFinder): void {
-    this.pingByRelay(finder.owner as Endpoint, undefined, this.#now);
+  pingRelay(finder: PathFinder): boolean {
+    return this.pingByRelay(finder.owner as Endpoint, undefined, this.#now);
   }
 
   /** {@link Prober} */
@@ -314,8 +328,13 @@ export class Discovery implements Prober {
   }
 
   /** {@link Prober} */
-  pathChanged(finder: PathFinder): void {
-    this.#output.pathChanged(finder.owner as Endpoint);
+  suspected(finder: PathFinder): void {
+    this.#output.suspected(finder.owner as Endpoint);
+  }
+
+  /** {@link Prober} */
+  pathChanged(finder: PathFinder, chosen: boolean): void {
+    this.#output.pathChanged(finder.owner as Endpoint, chosen);
   }
 
   #newPeer(key: DiscoPublicKey): DiscoPeer | undefined {
@@ -343,10 +362,11 @@ export class Discovery implements Prober {
     this.#pending.delete(id);
     const rttMs = this.#now - ping.sentAt;
     if (ping.candidate !== undefined && from.kind === "udp") {
-      ping.endpoint.finder!.pongReceived(ping.candidate, rttMs, ping.payloadBytes, this.#now);
+      ping.endpoint.finder!.pongReceived(ping.candidate, rttMs, ping.payloadBytes, ping.sample, this.#now);
       ping.onPong?.({ rttMs, path: ping.candidate.path });
     } else if (ping.candidate === undefined && from.kind === "relay") {
       ping.endpoint.relayRttMs = rttMs;
+      ping.endpoint.finder!.relayPong(rttMs, this.#now);
       ping.onPong?.({ rttMs, path: from });
     }
   }
@@ -357,9 +377,10 @@ export class Discovery implements Prober {
     candidate: Candidate,
     payloadBytes: number | undefined,
     ttl: number | undefined,
+    sample: boolean,
     onPong: ((result: PongResult) => void) | undefined,
   ): void {
-    const txId = this.#remember(endpoint, candidate, payloadBytes ?? 0, onPong);
+    const txId = this.#remember(endpoint, candidate, payloadBytes ?? 0, sample, onPong);
     const packet = this.#seal(peer, encodePing(txId, this.#config.nodeKey, payloadBytes));
     this.#output.sendProbe(candidate.path, packet, ttl);
   }
@@ -368,6 +389,7 @@ export class Discovery implements Prober {
     endpoint: Endpoint,
     candidate: Candidate | undefined,
     payloadBytes: number,
+    sample: boolean,
     onPong: ((result: PongResult) => void) | undefined,
   ): Uint8Array {
     const txId = this.#config.random.bytes(DISCO_TX_ID_BYTES);
@@ -376,17 +398,18 @@ export class Discovery implements Prober {
         this.#pending.delete(oldest);
         break;
       }
-    this.#pending.set(hexEncode(txId), { sentAt: this.#now, endpoint, candidate, payloadBytes, onPong });
+    this.#pending.set(hexEncode(txId), { sentAt: this.#now, endpoint, candidate, payloadBytes, sample, onPong });
     this.wakeAt(this.#now + PING_TIMEOUT_MS);
     return txId;
   }
 
   #forgetLostPings(now: Instant): void {
     for (const [id, ping] of this.#pending) {
-      if (now - ping.sentAt < PING_TIMEOUT_MS) break; // insertion order is time order
+      // As the deadline was computed: the difference of the two times may be a rounding error smaller.
+      if (now < ping.sentAt + PING_TIMEOUT_MS) break; // insertion order is time order
       this.#pending.delete(id);
-      if (ping.payloadBytes === DISCO_PADDED_BYTES && ping.candidate !== undefined)
-        ping.endpoint.finder?.pingLost(ping.candidate);
+      if (ping.sample && ping.candidate !== undefined)
+        ping.endpoint.finder?.sampleLost(ping.candidate, ping.payloadBytes);
     }
   }
 

@@ -63,6 +63,7 @@ export class Endpoint {
     else if (this.#relay?.regionId !== regionId) {
       this.#relay = relayPath(regionId, this.peer);
       this.relayRttMs = undefined;
+      this.#finder?.relayChanged();
     }
     return this.choose();
   }
@@ -97,8 +98,8 @@ export class Endpoint {
   /** Decides again. Returns whether the current path changed. */
   choose(): boolean {
     const finder = this.#finder;
-    const direct = finder === undefined ? this.#roaming.current : finder.trusted;
-    const next = direct ?? this.relay ?? finder?.spare;
+    const direct = finder === undefined ? this.#roaming.current : finder.carrying;
+    const next = direct ?? this.relay ?? finder?.trusted ?? finder?.spare;
     this.#copy = next?.kind === "relay" ? finder?.spare : undefined;
     if (next === this.#current) return false;
     this.#current = next;

@@ -49,6 +49,13 @@ export class MtuSearch {
     return this.#mtu + WIREGUARD_BYTES;
   }
 
+  /** Whether a ping of that length is of a size that the path in use is taken to carry. */
+  isOrdinary(payloadBytes: number): boolean {
+    return (
+      payloadBytes >= DISCO_PADDED_BYTES && payloadBytes <= Math.max(DISCO_PADDED_BYTES, this.#mtu + WIREGUARD_BYTES)
+    );
+  }
+
   reset(): void {
     this.#mtu = BASE_MTU;
     this.#misses = 0;

@@ -1,10 +1,13 @@
 import { addMs, type Instant } from "../base/instant.ts";
 import { addrPortEqual } from "../base/ip.ts";
+import { SegmentTally } from "../base/segment-tally.ts";
 import { DISCO_PADDED_BYTES } from "../disco/message.ts";
 import { mayProbe, needsOpening } from "./address-class.ts";
 import { Candidate, isBetter } from "./candidate.ts";
 import { MtuSearch } from "./mtu-search.ts";
 import type { UdpPath } from "./path.ts";
+import { type FailureSummary, PathFailures } from "./path-failures.ts";
+import { PathQuality } from "./path-quality.ts";
 
 /** Most UDP candidates kept for one peer (security statement 23). */
 export const MAX_CANDIDATES = 32;
@@ -22,6 +25,8 @@ const TRUST_MS = 6_500;
 /** The same, when the peer gave reason to doubt the path; and no such doubt this soon after a pong. */
 const DOUBTED_SUSPECT_MS = 250;
 const NO_DOUBT_MS = 150;
+/** A doubt that was dispelled is raised again after twice as long, up to this: the peer may send another way on purpose. */
+const MAX_DOUBT_GAP_MS = 10_000;
 /** A confirmation ping without an answer is repeated after this, plus two round trips … */
 const RETRY_MS = 300;
 /** … and the path is under suspicion after this, plus four. */
@@ -38,21 +43,34 @@ const ATTEMPT_GAPS_MS = [400, 600, 1_000, 2_000, 3_000, 3_000, 3_000, 5_000, 5_0
  * two that change their ports at once would confuse the routers again.
  */
 const STUCK_ATTEMPTS = { earlier: [5, 11], later: [8, 14] } as const;
+/** A candidate that answered this recently is not blocked for good. */
+const LATELY_MS = 5_000;
 /** No second probe to the same candidate before this, whatever asks for one. */
 const PROBE_GAP_MS = 350;
 /** The same, when a ping of the peer shows that the way is open now. */
 const ANSWER_GAP_MS = 20;
 /** A candidate known only from pings of the peer is forgotten this long after the last one. */
 const HEARD_LIFE_MS = 45_000;
+/** The attempts that try a small packet too: it tells a path that carries only those from one that carries nothing. */
+const SMALL_PROBE_ATTEMPTS = [3, 6];
 /** Hops of an opening packet: enough to pass one's own router, too few to arrive at the peer's. */
 const OPENING_TTL = 2;
 
 /** What a finder needs of the disco layer. */
 export interface Prober {
-  /** Sends one disco ping; false when the budget of that address is used up. */
-  probe(finder: PathFinder, candidate: Candidate, payloadBytes: number | undefined, ttl: number | undefined): boolean;
-  /** Pings through the peer's relay: keeps that connection warm, and its round trip known. */
-  pingRelay(finder: PathFinder): void;
+  /**
+   * Sends one disco ping; false when the budget of that address is used up.
+   * @param sample The outcome counts for the loss figure of the path.
+   */
+  probe(
+    finder: PathFinder,
+    candidate: Candidate,
+    payloadBytes: number | undefined,
+    ttl: number | undefined,
+    sample: boolean,
+  ): boolean;
+  /** Pings through the peer's relay: keeps that connection warm, and its round trip known. False: there is none. */
+  pingRelay(finder: PathFinder): boolean;
   /** Asks the peer through its relay to probe our endpoints. */
   callMeMaybe(finder: PathFinder): void;
   /** The finder's deadline moved to an earlier time. */
@@ -62,8 +80,13 @@ export interface Prober {
    * traffic stays confused for as long as they come: another local port starts afresh.
    */
   stuck(finder: PathFinder): void;
-  /** What {@link PathFinder.trusted}, `spare` or `mtu` says has changed. */
-  pathChanged(finder: PathFinder): void;
+  /** The path in use went silent: what the routers on the way remembered may be gone. */
+  suspected(finder: PathFinder): void;
+  /**
+   * What {@link PathFinder.carrying}, `spare` or `mtu` says has changed.
+   * @param chosen The path left still works: nothing that is under way is lost.
+   */
+  pathChanged(finder: PathFinder, chosen: boolean): void;
 }
 
 /**
@@ -71,7 +94,9 @@ export interface Prober {
  * use, and gives it up quickly when it dies. Knows nothing of keys or packets; see {@link Prober}.
  *
  * A path is used only after a pong, and only for as long as pongs come: a silent path is suspected after about a second,
- * traffic then goes by relay and, in case it still works, by the old path too.
+ * traffic then goes by relay and, in case it still works, by the old path too. One that goes silent again and again is left
+ * alone for a while ({@link PathFailures}); one that answers but serves worse than the relay does not carry
+ * ({@link PathQuality}).
  */
 export class PathFinder {
   /** The endpoint this finder belongs to; for the prober. */
@@ -80,12 +105,22 @@ export class PathFinder {
   readonly #candidates: Candidate[] = [];
   readonly #mtu: MtuSearch;
   readonly #stuckAttempts: readonly number[];
+  readonly #failures = new PathFailures();
+  readonly quality = new PathQuality();
+  /** Counted by the netstack. */
+  readonly tally = new SegmentTally();
+  /** Since when the best candidate has been in use without a suspicion. */
+  #usedSince = Number.NEGATIVE_INFINITY;
+  /** A suspicion that is a failure of the path if the peer turns out to be there: how long the path had lasted. */
+  #failedAfterMs: number | undefined;
   #best: Candidate | undefined;
   #suspectSince: number | undefined;
   /** First ping to the best candidate that no pong followed. */
   #unansweredSince: number | undefined;
   #retries = 0;
   #doubted = false;
+  #doubtAllowedAt = Number.NEGATIVE_INFINITY;
+  #doubtGapMs = NO_DOUBT_MS;
   #lastSentAt = Number.NEGATIVE_INFINITY;
   #lastDataAt = Number.NEGATIVE_INFINITY;
   #lastAttemptAt = Number.NEGATIVE_INFINITY;
@@ -118,13 +153,17 @@ export class PathFinder {
   get best(): Candidate | undefined {
     return this.#best;
   }
-  /** The path that carries traffic alone. */
+  /** The path that answers and carries traffic alone, unless the relay serves better. */
+  get carrying(): UdpPath | undefined {
+    return this.quality.prefersRelay ? undefined : this.trusted;
+  }
+  /** The path that answers. */
   get trusted(): UdpPath | undefined {
     return this.#suspectSince === undefined ? this.#best?.path : undefined;
   }
   /** A path that stopped answering a moment ago: worth a copy of what goes by relay. */
   get spare(): UdpPath | undefined {
-    return this.#suspectSince === undefined ? undefined : this.#best?.path;
+    return this.#suspectSince === undefined || this.quality.prefersRelay ? undefined : this.#best?.path;
   }
   /** Largest inner packet for this peer, whichever path it takes now. */
   get mtu(): number {
@@ -133,6 +172,11 @@ export class PathFinder {
   /** Attempts since the last success: how long the search has been in vain. */
   get attempts(): number {
     return this.#attempt;
+  }
+
+  /** How often the address of a candidate went silent in use; undefined when it never did, or long ago. */
+  failuresOf(candidate: Candidate, now: Instant): FailureSummary | undefined {
+    return this.#failures.summary(candidate.path.address.address, now);
   }
 
   /** A message leaves for the peer, by whatever path. Called per packet. */
@@ -175,7 +219,7 @@ export class PathFinder {
     // It opened its own router before calling, if it is one of ours; open ours, then let a probe through at once.
     this.#holdUntil = Number.NEGATIVE_INFINITY;
     for (const candidate of this.#candidates)
-      if (candidate.fromCallMeMaybe && this.#mayPing(candidate, now)) {
+      if (candidate.fromCallMeMaybe && this.#mayPing(candidate, now) && !this.#isHeld(candidate, now)) {
         if (this.trusted === undefined) this.#open(candidate);
         this.#ping(candidate, now);
       }
@@ -190,7 +234,7 @@ export class PathFinder {
     if (known === undefined) this.#verify(now); // the peer is somewhere new
     // What came through shows that the way is open: answer with a probe of our own instead of waiting for the next round.
     // The one sent a moment ago may have come too early to pass.
-    const worthIt = this.trusted === undefined || candidate.lastPongAt === undefined;
+    const worthIt = (this.trusted === undefined || candidate.lastPongAt === undefined) && !this.#isHeld(candidate, now);
     if (worthIt && now - (candidate.lastPingAt ?? Number.NEGATIVE_INFINITY) >= ANSWER_GAP_MS)
       this.#ping(candidate, now);
   }
@@ -198,28 +242,47 @@ export class PathFinder {
   /**
    * A pong answers a ping to `candidate`.
    * @param payloadBytes Length of that ping.
+   * @param sample It was sent as one, see {@link Prober.probe}.
    */
-  pongReceived(candidate: Candidate, rttMs: number, payloadBytes: number, now: Instant): void {
+  pongReceived(candidate: Candidate, rttMs: number, payloadBytes: number, sample: boolean, now: Instant): void {
     if (!this.#candidates.includes(candidate)) return;
     if (payloadBytes < DISCO_PADDED_BYTES) {
+      candidate.smallPongsReceived++;
       // An opening packet that arrived shows an open way, but proves nothing about full-size packets.
       if (this.trusted === undefined && this.#mayPing(candidate, now)) this.#ping(candidate, now);
       return;
     }
     candidate.lastPongAt = now;
-    candidate.rttMs = rttMs;
+    candidate.recordRoundTrip(rttMs);
     candidate.pongsReceived++;
-    candidate.recordOutcome(true);
+    if (sample) candidate.recordOutcome(true);
     const best = this.#best;
-    if (candidate === best) this.#confirmed(payloadBytes, now);
+    if (candidate === best) {
+      this.quality.directPong(rttMs, now);
+      this.#confirmed(payloadBytes, now);
+    } else if (this.#isHeld(candidate, now)) return;
     else if (best === undefined || this.#suspectSince !== undefined || isBetter(candidate, best))
       this.#use(candidate, now);
     this.#schedule();
   }
 
-  /** A ping to `candidate` was not answered in time. */
-  pingLost(candidate: Candidate): void {
-    candidate.recordOutcome(false);
+  /** A sample ping to `candidate` was not answered in time. */
+  sampleLost(candidate: Candidate, payloadBytes: number): void {
+    // One that was too long for the path says nothing about loss.
+    if (this.#mtu.isOrdinary(payloadBytes)) candidate.recordOutcome(false);
+  }
+
+  /** The peer answered a ping through its relay. */
+  relayPong(rttMs: number, now: Instant): void {
+    this.quality.relayPong(rttMs, now);
+    this.#countFailure(now);
+  }
+
+  /** The peer is reached by another relay. */
+  relayChanged(): void {
+    const before = this.carrying;
+    this.quality.relayChanged();
+    if (this.carrying !== before) this.#prober.pathChanged(this, true);
   }
 
   /**
@@ -227,8 +290,13 @@ export class PathFinder {
    * Called per packet.
    */
   doubt(now: Instant): void {
-    if (this.#doubted || this.#sinceLastPong(now) < NO_DOUBT_MS) return;
-    if (this.#best !== undefined && this.#mayPing(this.#best, now)) this.#verify(now);
+    if (this.#doubted || now < this.#doubtAllowedAt || this.#sinceLastPong(now) < NO_DOUBT_MS) return;
+    if (this.#best === undefined || this.#suspectSince !== undefined || !this.#mayPing(this.#best, now)) return;
+    // A peer that sends by relay on purpose gives no new reason with every packet.
+    this.#doubtGapMs =
+      now - this.#doubtAllowedAt > this.#doubtGapMs ? NO_DOUBT_MS : Math.min(2 * this.#doubtGapMs, MAX_DOUBT_GAP_MS);
+    this.#doubtAllowedAt = now + this.#doubtGapMs;
+    this.#verify(now);
   }
 
   /** Asks the path in use for a sign of life, with little patience. */
@@ -253,7 +321,18 @@ export class PathFinder {
       if (moved) candidate.heardAt = undefined;
     }
     if (!moved) this.#verify(now);
-    else if (this.#best !== undefined) this.#giveUp(now);
+    else {
+      this.#failures.clear();
+      this.quality.reset();
+      if (this.#best !== undefined) this.#giveUp(now);
+    }
+    if (this.#isActive(now)) this.#restart(now);
+  }
+
+  /** Our UDP port is another one: every path is new to the routers, but leads through the same network. */
+  portChanged(now: Instant): void {
+    for (const candidate of this.#candidates) candidate.lastPingAt = candidate.heardAt = undefined;
+    if (this.#best !== undefined) this.#giveUp(now);
     if (this.#isActive(now)) this.#restart(now);
   }
 
@@ -264,10 +343,13 @@ export class PathFinder {
     this.#suspectSince = undefined;
     this.#unansweredSince = undefined;
     this.#mtu.reset();
+    this.#failures.clear();
+    this.#failedAfterMs = undefined;
+    this.quality.reset();
     this.#beatAt = this.#retryAt = this.#attemptAt = this.#mtuAt = Number.POSITIVE_INFINITY;
     this.#attempt = 0;
     this.#schedule();
-    this.#prober.pathChanged(this);
+    this.#prober.pathChanged(this, false);
   }
 
   handleTimeout(now: Instant): void {
@@ -306,18 +388,21 @@ export class PathFinder {
       this.#beatAt = this.#retryAt = this.#attemptAt = this.#mtuAt = Number.POSITIVE_INFINITY;
       return;
     }
-    this.#beatAt = now + (now - this.#lastDataAt < BUSY_MS ? BUSY_HEARTBEAT_MS : HEARTBEAT_MS);
+    const busy = now - this.#lastDataAt < BUSY_MS;
+    this.#beatAt = now + (busy ? BUSY_HEARTBEAT_MS : HEARTBEAT_MS);
     this.#expire(now);
-    if (now >= this.#relayBeatAt) {
-      this.#relayBeatAt = addMs(now, RELAY_BEAT_MS);
-      this.#prober.pingRelay(this);
-    }
+    if (now >= this.#relayBeatAt || this.quality.wantsRelayPing(now, busy)) this.#pingRelay(now);
     const best = this.#best;
     if (best === undefined) {
       if (this.#attemptAt === Number.POSITIVE_INFINITY) this.#attemptAt = now;
       return;
     }
-    this.#ping(best, now, this.#mtu.heartbeatBytes);
+    if (this.trusted !== undefined && this.quality.beat(this.tally, now)) {
+      // Before traffic stays on the relay: another direct path may be better than this one.
+      if (this.quality.prefersRelay) this.#restart(now);
+      this.#prober.pathChanged(this, true);
+    }
+    this.#ping(best, now, this.#mtu.heartbeatBytes, this.#suspectSince === undefined);
     if (this.#unansweredSince === undefined) {
       this.#unansweredSince = now;
       this.#retries = 0;
@@ -334,7 +419,10 @@ export class PathFinder {
     this.#retryAt = Number.POSITIVE_INFINITY;
     const best = this.#best;
     if (best === undefined || this.#unansweredSince === undefined) return;
-    if (this.#suspectSince === undefined && now >= this.#suspectAt()) this.#suspect(now);
+    if (this.#suspectSince === undefined && now >= this.#suspectAt()) {
+      if (!this.quality.prefersRelay) this.#failedAfterMs = Math.max(0, this.#unansweredSince - this.#usedSince);
+      this.#suspect(now);
+    }
     if (this.#suspectSince !== undefined && now - this.#suspectSince >= GIVE_UP_MS) {
       this.#giveUp(now);
       return;
@@ -360,12 +448,20 @@ export class PathFinder {
     const mtuChanged = this.#mtu.answered(payloadBytes, now);
     this.#best!.carries = this.#mtu.confirmed;
     this.#mtuAt = this.#mtu.nextProbeAt;
-    if (recovered) this.#settled();
-    if (recovered || mtuChanged) this.#prober.pathChanged(this);
+    if (recovered) {
+      this.#usedSince = now;
+      this.#failedAfterMs = undefined;
+      this.quality.pathChanged(this.#best!, this.tally, now);
+      this.#settled();
+    }
+    if (recovered || mtuChanged) this.#prober.pathChanged(this, false);
   }
 
   #use(candidate: Candidate, now: Instant): void {
     this.#best = candidate;
+    this.#usedSince = now;
+    this.#failedAfterMs = undefined;
+    this.quality.pathChanged(candidate, this.tally, now);
     this.#doubted = false;
     this.#suspectSince = undefined;
     this.#unansweredSince = undefined;
@@ -374,7 +470,7 @@ export class PathFinder {
     this.#mtuAt = this.#mtu.nextProbeAt;
     this.#settled();
     if (this.#isActive(now) && this.#beatAt === Number.POSITIVE_INFINITY) this.#beatAt = now + BUSY_HEARTBEAT_MS;
-    this.#prober.pathChanged(this);
+    this.#prober.pathChanged(this, false);
   }
 
   /** A path works: one more round soon, in case a better one answers late, then rest. */
@@ -390,7 +486,29 @@ export class PathFinder {
     this.#attempt = 0;
     this.#attemptAt = now;
     this.#schedule();
-    this.#prober.pathChanged(this);
+    this.#prober.pathChanged(this, false);
+    this.#prober.suspected(this);
+    // Whether the peer is there at all: otherwise its silence is no fault of the path.
+    if (this.#failedAfterMs !== undefined) this.#pingRelay(now);
+  }
+
+  /** The path in question is silent and the peer is there: remember it. */
+  #countFailure(now: Instant): void {
+    const best = this.#best;
+    if (this.#failedAfterMs === undefined || this.#suspectSince === undefined || best === undefined) return;
+    this.#failures.add(best.path.address.address, this.#failedAfterMs, now);
+    this.#failedAfterMs = undefined;
+    if (this.#isHeld(best, now)) this.#giveUp(now);
+    this.#schedule();
+  }
+
+  #isHeld(candidate: Candidate, now: Instant): boolean {
+    return now < this.#failures.heldUntil(candidate.path.address.address, now);
+  }
+
+  #pingRelay(now: Instant): void {
+    this.#relayBeatAt = addMs(now, RELAY_BEAT_MS);
+    if (this.#prober.pingRelay(this)) this.quality.relayPinged(now);
   }
 
   #giveUp(now: Instant): void {
@@ -398,8 +516,9 @@ export class PathFinder {
     this.#suspectSince = undefined;
     this.#unansweredSince = undefined;
     this.#mtuAt = Number.POSITIVE_INFINITY;
+    this.#failedAfterMs = undefined;
     if (this.#attemptAt === Number.POSITIVE_INFINITY) this.#attemptAt = now;
-    this.#prober.pathChanged(this);
+    this.#prober.pathChanged(this, false);
   }
 
   /** One round of the search: probe every candidate, and have the peer do the same. */
@@ -409,29 +528,53 @@ export class PathFinder {
     const gap = ATTEMPT_GAPS_MS[Math.min(attempt, ATTEMPT_GAPS_MS.length - 1)]!;
     this.#attemptAt = this.trusted === undefined && this.#isActive(now) ? now + gap : Number.POSITIVE_INFINITY;
     if (attempt === 0 && this.trusted === undefined) this.#holdUntil = now + ATTEMPT_GAPS_MS[0]!;
+    let heldUntil = Number.POSITIVE_INFINITY;
+    let free = 0;
     for (const candidate of this.#candidates) {
+      if (this.#isHeld(candidate, now)) {
+        heldUntil = Math.min(heldUntil, this.#failures.heldUntil(candidate.path.address.address, now));
+        continue;
+      }
+      free++;
       if (!this.#mayPing(candidate, now)) continue;
       if (now < this.#holdUntil && candidate.heardAt === undefined && needsOpening(candidate.path.address.address))
         this.#open(candidate);
-      else this.#ping(candidate, now);
+      else {
+        this.#ping(candidate, now);
+        if (SMALL_PROBE_ATTEMPTS.includes(attempt) && candidate.fromCoordinator && candidate.pongsReceived === 0)
+          this.#prober.probe(this, candidate, undefined, undefined, false);
+      }
+    }
+    if (free === 0 && this.#candidates.length > 0) {
+      // There is nothing to look for before one of them may be used again.
+      this.#attempt = 0;
+      if (this.#attemptAt !== Number.POSITIVE_INFINITY) this.#attemptAt = heldUntil;
+      return;
     }
     // The second attempt comes right behind the first: the peer is at it already.
     if (attempt !== 1) this.#prober.callMeMaybe(this);
-    if (this.#stuckAttempts.includes(attempt) && this.trusted === undefined && this.#candidates.length > 0)
+    if (this.#stuckAttempts.includes(attempt) && this.trusted === undefined && this.#neverAnswers(now))
       this.#prober.stuck(this);
+  }
+
+  /** There are candidates, and none answered lately: not even by chance, as on a path that loses many packets. */
+  #neverAnswers(now: Instant): boolean {
+    const answered = ({ lastPongAt }: Candidate): boolean => lastPongAt !== undefined && now - lastPongAt < LATELY_MS;
+    return this.#candidates.length > 0 && !this.#candidates.some(answered);
   }
 
   /** Lets our own router learn the flow by a packet that never reaches the peer's. */
   #open(candidate: Candidate): void {
-    if (needsOpening(candidate.path.address.address)) this.#prober.probe(this, candidate, undefined, OPENING_TTL);
+    if (needsOpening(candidate.path.address.address))
+      this.#prober.probe(this, candidate, undefined, OPENING_TTL, false);
   }
 
   #mayPing(candidate: Candidate, now: Instant): boolean {
     return candidate.lastPingAt === undefined || now - candidate.lastPingAt >= PROBE_GAP_MS;
   }
 
-  #ping(candidate: Candidate, now: Instant, payloadBytes = DISCO_PADDED_BYTES): boolean {
-    if (!this.#prober.probe(this, candidate, payloadBytes, undefined)) return false;
+  #ping(candidate: Candidate, now: Instant, payloadBytes = DISCO_PADDED_BYTES, sample = false): boolean {
+    if (!this.#prober.probe(this, candidate, payloadBytes, undefined, sample)) return false;
     candidate.lastPingAt = now;
     candidate.pingsSent++;
     return true;
@@ -442,7 +585,7 @@ export class PathFinder {
     if (this.trusted === undefined) return;
     const bytes = this.#mtu.probe(now);
     this.#mtuAt = this.#mtu.nextProbeAt;
-    if (bytes !== undefined) this.#prober.probe(this, this.#best!, bytes, undefined);
+    if (bytes !== undefined) this.#prober.probe(this, this.#best!, bytes, undefined, false);
   }
 
   #find(path: UdpPath): Candidate | undefined {

@@ -10,6 +10,7 @@ import {
   type RandomSource,
   silentLogger,
 } from "../base/ports.ts";
+import { SegmentTally } from "../base/segment-tally.ts";
 import { ConnectionTable } from "./connection-table.ts";
 import { addressAt, Icmp, type IcmpError } from "./icmp.ts";
 import type { PacketOutput } from "./packet-output.ts";
@@ -58,6 +59,8 @@ export interface NetstackConfig {
   readonly mtu: number;
   /** Largest IP packet to send to that address; asked often. Absent: mtu. See {@link Netstack.routeMtuChanged}. */
   readonly routeMtu?: (remote: IpAddress) => number;
+  /** Where the fate of TCP segments to that address is counted; asked once per connection. Absent: nowhere. */
+  readonly tallyOf?: (remote: IpAddress) => SegmentTally | undefined;
   /** Largest IP packet the tunnel can deliver to us, for the MSS we announce; default: mtu. */
   readonly receiveMtu?: number;
   readonly random: RandomSource;
@@ -307,6 +310,19 @@ export class Netstack {
     this.#forEachConnection((connection) => {
       if (!concerns(connection.remote.address)) return;
       connection.kick(now, true);
+      this.#heap.update(connection);
+    });
+  }
+
+  /**
+   * Packets to these addresses take another path from now on; those under way are not lost. Connections learn anew what it
+   * carries.
+   */
+  pathMoved(now: Instant, concerns: (remote: IpAddress) => boolean): void {
+    this.#now = now;
+    this.#forEachConnection((connection) => {
+      if (!concerns(connection.remote.address)) return;
+      connection.moved(now);
       this.#heap.update(connection);
     });
   }
@@ -797,6 +813,7 @@ export class Netstack {
   }
 
   #makeHost(config: NetstackConfig): TcpHost {
+    const unread = new SegmentTally();
     return {
       output: config.output,
       checksum: config.checksum,
@@ -804,6 +821,7 @@ export class Netstack {
       chunks: new ChunkPool(POOLED_CHUNKS),
       receiveMtu: this.#receiveMtu,
       pathMtu: (remote) => this.#pathMtu(remote),
+      tallyOf: (remote) => config.tallyOf?.(remote.address) ?? unread,
       markReady: (connection) => this.#markReady(connection),
       markEvents: (connection) => {
         if (connection.queuedEvents) return;

@@ -129,6 +129,18 @@ export class Segment {
   }
 }
 
+/** A token bucket that drops what is beyond it: what operators do to UDP. */
+export interface Policer {
+  readonly bitsPerSecond: number;
+  readonly burstBytes: number;
+}
+
+/** After so much of a flow a firewall silences it, for as long as it is used. */
+export interface FlowLimit {
+  readonly packets?: number;
+  readonly ms?: number;
+}
+
 interface NatEntry {
   readonly inside: AddrPort;
   readonly outsidePort: number;
@@ -137,12 +149,24 @@ interface NatEntry {
   lastUsedAt: number;
 }
 
+/** A flow that is not used this long is a new one to a {@link FlowLimit}. */
+const FLOW_IDLE_MS = 1_000;
+
 /** A NAT for IPv4 and a stateful firewall for IPv6 between one inside and one outside segment. */
 export class Router implements Attached {
   options: RouterOptions;
   readonly inside: Segment;
   readonly outside: Segment;
   outsideAddress: IpAddress;
+  /** Share of what comes from outside that vanishes. */
+  inboundLoss = 0;
+  /** Of what comes from outside. */
+  policer: Policer | undefined;
+  /** Of flows between an inside port and an outside endpoint. */
+  flowLimit: FlowLimit | undefined;
+  #policerTokens = 0;
+  #policerAt = Number.NEGATIVE_INFINITY;
+  readonly #flows = new Map<string, { readonly since: number; packets: number; usedAt: number }>();
   readonly #internet: VirtualInternet;
   /** By inside endpoint and whatever of the destination the mapping depends on. */
   readonly #mappings = new Map<string, NatEntry>();
@@ -191,10 +215,43 @@ export class Router implements Attached {
   }
 
   receive(datagram: Datagram, via: Segment): void {
-    if (this.options.udpBlocked) return;
+    if (this.options.udpBlocked || this.#drops(datagram, via)) return;
     if (!isIpv4(datagram.to.address)) this.#forward6(datagram, via);
     else if (via === this.inside) this.#outward(datagram);
     else this.#inward(datagram);
+  }
+
+  #drops(datagram: Datagram, via: Segment): boolean {
+    const inward = via !== this.inside;
+    if (inward && this.inboundLoss > 0 && this.#internet.random.fraction() < this.inboundLoss) return true;
+    if (inward && this.policer !== undefined && !this.#conforms(this.policer, datagram)) return true;
+    return this.flowLimit !== undefined && this.#isSilenced(this.flowLimit, inward ? datagram.from : datagram.to);
+  }
+
+  #conforms({ bitsPerSecond, burstBytes }: Policer, datagram: Datagram): boolean {
+    const { now } = this.#internet;
+    const refill = ((now - this.#policerAt) * bitsPerSecond) / 8000;
+    this.#policerTokens = Math.min(burstBytes, this.#policerTokens + refill);
+    this.#policerAt = now;
+    if (datagram.payload.length > this.#policerTokens) return false;
+    this.#policerTokens -= datagram.payload.length;
+    return true;
+  }
+
+  #isSilenced(limit: FlowLimit, remote: AddrPort): boolean {
+    const { now } = this.#internet;
+    const key = formatAddrPort(remote);
+    let flow = this.#flows.get(key);
+    if (flow === undefined || now - flow.usedAt > FLOW_IDLE_MS) {
+      flow = { since: now, packets: 0, usedAt: now };
+      this.#flows.set(key, flow);
+    }
+    flow.usedAt = now;
+    flow.packets++;
+    return (
+      flow.packets > (limit.packets ?? Number.POSITIVE_INFINITY) ||
+      now - flow.since > (limit.ms ?? Number.POSITIVE_INFINITY)
+    );
   }
 
   #outward(datagram: Datagram): void {

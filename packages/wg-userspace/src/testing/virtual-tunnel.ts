@@ -22,6 +22,8 @@ import { type Segment, UdpHost, type VirtualInternet } from "./internet.ts";
 import { suiteCipher } from "./suite-cipher.ts";
 
 const EPOCH_UNIX_MS = 1_700_000_000_000;
+/** A relay connection with more than this waiting is full. */
+const RELAY_QUEUE_MS = 200;
 const MAX_STEPS = 2_000_000;
 /** As the shells do: while somebody is connected, mappings are looked at again this often. */
 const STUN_INTERVAL_MS = 23_000;
@@ -47,6 +49,9 @@ export class VirtualTunnel {
   readonly relayDelayMs = new Map<number, number>();
   readonly relaysDown = new Set<number>();
   relayedPackets = 0;
+  /** Of all relays together, as one queue; it holds back and loses nothing, as TCP does. */
+  relayBitsPerSecond = Number.POSITIVE_INFINITY;
+  #relayFreeAt = 0;
 
   constructor(internet: VirtualInternet, crypto: CryptoSuite) {
     this.internet = internet;
@@ -56,6 +61,11 @@ export class VirtualTunnel {
 
   get now(): Instant {
     return this.internet.now;
+  }
+
+  /** How long a packet waits that is handed to the relay now. */
+  get relayQueueMs(): number {
+    return Math.max(0, this.#relayFreeAt - this.now);
   }
 
   addStunServer(address: IpAddress, port = 3478): void {
@@ -88,7 +98,8 @@ export class VirtualTunnel {
     if (this.relaysDown.has(region) || from.relayCut) return;
     this.relayedPackets++;
     const key = hexEncode(destination);
-    this.internet.at(this.now + (this.relayDelayMs.get(region) ?? 15), () => {
+    this.#relayFreeAt = Math.max(this.#relayFreeAt, this.now) + (bytes.length * 8000) / this.relayBitsPerSecond;
+    this.internet.at(this.#relayFreeAt + (this.relayDelayMs.get(region) ?? 15), () => {
       const target = this.nodes.find((node) => hexEncode(node.engine.publicKey) === key);
       if (target === undefined || target.relayCut || target.host.frozen || this.relaysDown.has(region)) return;
       target.engine.handleRelayPacket(region, from.engine.publicKey, bytes, 0, bytes.length, this.now);
@@ -168,7 +179,7 @@ export class VirtualNode {
         sendRelay: (region, destination, bytes, offset, length) =>
           net.relay(region, this, destination, bytes.slice(offset, offset + length)),
         congested: () => false,
-        relayCongested: () => false,
+        relayCongested: () => net.relayQueueMs > RELAY_QUEUE_MS,
         event: (event) => this.#event(event),
       },
       net.now,
@@ -288,11 +299,15 @@ export class VirtualNode {
   }
 
   #event(event: EngineEvent): void {
+    if (event.kind === "direct-path-suspected") this.#stunAt = Math.min(this.#stunAt, this.#net.now);
     if (event.kind === "direct-path-stuck") {
-      const connected = this.#net.nodes.some((peer) => peer !== this && this.isDirectTo(peer));
+      const connected = this.engine.peers().some(({ endpoint }) => endpoint.finder?.trusted !== undefined);
       if (connected || !this.#portChanges.take(this.#net.now)) return;
       this.host.port = 20_000 + (this.#net.random.uint32() % 40_000);
-      this.networkChanged();
+      this.#mapped.clear();
+      this.publish();
+      this.engine.portChanged(this.#net.now);
+      this.restun();
       return;
     }
     if (event.kind !== "path-changed") return;

@@ -86,6 +86,7 @@ class FuzzedPeer implements FuzzTarget {
       {
         sendProbe: () => undefined,
         sendByRelay: () => true,
+        suspected: () => undefined,
         stuck: () => undefined,
         pathChanged: (endpoint) => endpoint.choose(),
       },

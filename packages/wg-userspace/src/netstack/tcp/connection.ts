@@ -150,7 +150,8 @@ export class TcpConnection {
       Math.max(options.maxReceiveBufferBytes ?? tcp.maxReceiveBufferBytes, 1),
       host.chunks,
     );
-    this.#sender = new Sender(identity.iss, 1, new SendBuffer(host.chunks), this.#timers, tcp, {
+    const tally = host.tallyOf(this.remote);
+    this.#sender = new Sender(identity.iss, 1, new SendBuffer(host.chunks), this.#timers, tcp, tally, {
       nagle: options.noDelay === false,
       userTimeoutMs: options.userTimeoutMs ?? tcp.userTimeoutMs,
     });
@@ -329,9 +330,17 @@ export class TcpConnection {
     if (this.#state === "CLOSED" || this.#state === "TIME_WAIT") return;
     this.#sender.kick(now, pathChanged);
     if (pathChanged) {
+      this.#sender.tally = this.#host.tallyOf(this.remote); // the peer may have been added anew
       this.#retryMtu();
       if (this.#state !== "SYN_SENT" && this.#state !== "SYN_RECEIVED") this.#receiver.ackNow = true;
     }
+    this.#host.markReady(this);
+  }
+
+  /** Segments take another path from now on, and nothing was lost by it: {@link Sender.moved}. */
+  moved(now: Instant): void {
+    if (this.#state === "CLOSED" || this.#state === "TIME_WAIT") return;
+    this.#sender.moved(now);
     this.#host.markReady(this);
   }
 

@@ -2,6 +2,7 @@ import type { EngineError } from "../../base/errors.ts";
 import type { Instant } from "../../base/instant.ts";
 import type { AddrPort } from "../../base/ip.ts";
 import type { ChecksumFunction } from "../../base/ports.ts";
+import type { SegmentTally } from "../../base/segment-tally.ts";
 import type { PacketOutput } from "../packet-output.ts";
 import type { ChunkPool } from "./chunk-pool.ts";
 import type { TcpConnection } from "./connection.ts";
@@ -68,6 +69,8 @@ export interface TcpHost {
   /** Largest packet the path to this address carries, and the largest we can receive. */
   pathMtu(remote: AddrPort): number;
   readonly receiveMtu: number;
+  /** Where the fate of segments to this address is counted. */
+  tallyOf(remote: AddrPort): SegmentTally;
   /** transmit() has something to do. */
   markReady(connection: TcpConnection): void;
   /** deliverEvents() has something to do. */

@@ -1,4 +1,5 @@
 import type { Instant } from "../../base/instant.ts";
+import type { SegmentTally } from "../../base/segment-tally.ts";
 import type { TcpSegment } from "../wire/tcp.ts";
 import { type CongestionController, INITIAL_WINDOW_SEGMENTS, type LossContext } from "./congestion.ts";
 import { Cubic } from "./cubic.ts";
@@ -105,6 +106,8 @@ export class Sender {
   /** When the next segment is due at the paced rate. */
   #paceAt = 0;
   #lastSendAt = 0;
+  /** Of the peer that the connection leads to. */
+  tally: SegmentTally;
   readonly #lossRate = new LossRate();
   readonly #pathRate = new PathRate();
 
@@ -118,9 +121,11 @@ export class Sender {
     buffer: SendBuffer,
     timers: TcpTimers,
     defaults: TcpDefaults,
+    tally: SegmentTally,
     options: { readonly nagle: boolean; readonly userTimeoutMs: number },
   ) {
     this.iss = iss;
+    this.tally = tally;
     this.mss = mss;
     this.buffer = buffer;
     this.#timers = timers;
@@ -173,6 +178,7 @@ export class Sender {
   sent(plan: number, now: Instant): void {
     const { board } = this;
     const wasTail = this.#forceTail;
+    this.tally.sent++;
     if (plan === PLAN_NEW) {
       if (board.empty) this.#stalledSince = now;
       board.append(this.planStart, this.planEnd, now);
@@ -187,6 +193,7 @@ export class Sender {
       }
       board.retransmitted(this.#planIndex, now);
       this.retransmits++;
+      this.tally.resent++;
       if (this.#mode !== "open" && this.#neededRetransmits >= 0) this.#neededRetransmits++;
     }
     this.#pace(this.planEnd - this.planStart, now);
@@ -229,6 +236,7 @@ export class Sender {
     this.#updateWindow(segment, ack, seqPosition, now);
 
     if (board.delivered > 0 || advanced) {
+      this.tally.delivered += board.delivered;
       this.#takeRttSample(echoedAt, flightBefore, now);
       this.#lossRate.onDelivered(board.delivered, controller.cwnd, this.mss);
       this.#pathRate.onDelivered(board.delivered, this.#knownMinRttMs, now);
@@ -242,6 +250,7 @@ export class Sender {
     if (dsack) {
       this.#widenReorderWindow();
       this.#lossRate.onNeedless(this.mss);
+      this.tally.resent--;
       // Everything sent again had arrived before: the whole episode was a mistake.
       if (this.#neededRetransmits > 0 && --this.#neededRetransmits === 0) this.#undo(now);
     }
@@ -303,20 +312,28 @@ export class Sender {
     return true;
   }
 
+  /**
+   * New segments take another path; those under way still arrive by the old one, later than their successors perhaps. What is
+   * known about window, rate and round trip is of the old path.
+   */
+  moved(now: Instant): void {
+    this.rtt.pathChanged();
+    if (this.synchronized) this.controller.reset(now);
+    this.#lossRate.clear();
+    this.#pathRate.reset();
+    this.#roundMinRttMs = this.#lastRoundMinRttMs = Number.POSITIVE_INFINITY;
+    this.#forbidUndo();
+    if (this.#mode === "recovery") this.#mode = "open";
+  }
+
   /** The path works again or is another one: send at once instead of waiting for a timer that was backed off. */
   kick(now: Instant, pathChanged: boolean): void {
     this.rtt.backoff = 0;
     this.#persistBackoff = 0;
     if (pathChanged) {
-      this.rtt.pathChanged();
       this.board.rackRttMs = 0;
       this.board.largestDelivered = 0;
-      if (this.synchronized) this.controller.reset(now);
-      this.#lossRate.clear();
-      this.#pathRate.reset();
-      this.#roundMinRttMs = this.#lastRoundMinRttMs = Number.POSITIVE_INFINITY;
-      this.#forbidUndo();
-      if (this.#mode === "recovery") this.#mode = "open";
+      this.moved(now);
     }
     if (!this.board.empty) {
       // The answer to this one segment lets RACK find everything else that was lost, one round trip from now.
@@ -398,6 +415,7 @@ export class Sender {
     }
     if (!ignoreCwnd && board.inFlight > 0 && board.inFlight + length > this.cwnd) {
       this.#cwndLimitedAt = next;
+      this.tally.limitedAt = now;
       return PLAN_NONE;
     }
     this.planEnd = next + length + (fin ? 1 : 0);

@@ -1,0 +1,22 @@
+/** Two homes that know each other, and what is asked about their path. */
+import type { VirtualNode } from "../../src/testing/virtual-tunnel.ts";
+import { Sites } from "./sites.ts";
+
+export const REGION = 1;
+export const RELAY = `relay ${REGION}`;
+
+export function homePair(seed: number) {
+  const sites = new Sites(seed);
+  const a = sites.node(sites.add("home"));
+  const b = sites.node(sites.add("home"));
+  const { net } = sites;
+  net.run(500);
+  net.introduce(a, b);
+  return { sites, net, a, b, core: sites.internet.core };
+}
+
+export const bothDirect = (a: VirtualNode, b: VirtualNode) => a.isDirectTo(b) && b.isDirectTo(a);
+export const qualityOf = (a: VirtualNode, b: VirtualNode) =>
+  a.engine.peerStatus(b.engine.publicKey)!.endpoint.finder!.quality;
+/** How often the path to `peer` changed between two moments. */
+export const changesSince = (node: VirtualNode, count: number) => node.events.length - count;
