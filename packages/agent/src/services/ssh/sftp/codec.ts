@@ -25,7 +25,15 @@ export const REQUEST = {
   extended: 200,
 } as const;
 
-export const RESPONSE = { version: 2, status: 101, handle: 102, data: 103, name: 104, attrs: 105 } as const;
+export const RESPONSE = {
+  version: 2,
+  status: 101,
+  handle: 102,
+  data: 103,
+  name: 104,
+  attrs: 105,
+  extended: 201,
+} as const;
 
 export const STATUS = {
   ok: 0,

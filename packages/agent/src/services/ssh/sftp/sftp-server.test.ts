@@ -4,12 +4,17 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   readFileSync,
   readlinkSync,
   realpathSync,
+  rmSync,
+  statfsSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import type { Attributes, FileEntryWithStats, SFTPWrapper, Stats } from "ssh2";
@@ -29,6 +34,15 @@ function promise<T>(call: (done: (error: Error | null | undefined, value?: T) =>
 /** OpenSSH's servers take the target first. ssh2's client does so only for servers that call themselves OpenSSH. */
 function symlink(client: SFTPWrapper, target: string, path: string, done: (error?: Error | null) => void): void {
   client.symlink(path, target, done);
+}
+
+/** ssh2's client leaves "." and ".." out unless it is asked not to, which its types do not know. */
+interface FullListing {
+  readdir(
+    path: string,
+    options: { full: boolean },
+    done: (error: Error | null | undefined, list?: FileEntryWithStats[]) => void,
+  ): void;
 }
 
 const system = findSftpServer();
@@ -54,6 +68,24 @@ describe.each(backends)("sftp with %s", (sftpServer) => {
     expect(readFileSync(join(t.home, "up")).equals(bytes)).toBe(true);
     await promise((done) => t.client.fastGet("up", join(t.home, "down"), done));
     expect(sha256(readFileSync(join(t.home, "down")))).toBe(sha256(bytes));
+  });
+
+  test("lists a directory with itself and its parent", async () => {
+    await using t = await open();
+    mkdirSync(join(t.home, "d"));
+    writeFileSync(join(t.home, "d", "file"), "");
+    const list = await promise<FileEntryWithStats[]>((done) =>
+      (t.client as unknown as FullListing).readdir("d", { full: true }, done),
+    );
+    expect(list.map((entry) => entry.filename).sort()).toEqual([".", "..", "file"]);
+    expect(list.find((entry) => entry.filename === ".")?.longname).toMatch(/^d/);
+  });
+
+  test("a thousand files are open at once", async () => {
+    await using t = await open();
+    writeFileSync(join(t.home, "file"), "");
+    const opened = Array.from({ length: 1000 }, () => promise<Buffer>((done) => t.client.open("file", "r", done)));
+    expect(new Set((await Promise.all(opened)).map((handle) => handle.toString("hex"))).size).toBe(1000);
   });
 
   test("files: create, append, truncate, exclusive, read past the end", async () => {
@@ -166,9 +198,12 @@ function sha256(bytes: Buffer): string {
 
 const logger = { level: "error", log: () => undefined } as const;
 
-async function answersTo(packets: readonly Buffer[]): Promise<{ status: number; answers: Buffer }> {
+async function answersTo(
+  packets: readonly Buffer[],
+  home = "/nonexistent",
+): Promise<{ status: number; answers: Buffer }> {
   const [near, far] = duplexPair();
-  const done = serveSftp(far, { home: "/nonexistent", logger });
+  const done = serveSftp(far, { home, logger });
   const chunks: Buffer[] = [];
   near.on("data", (chunk: Buffer) => chunks.push(chunk));
   near.end(Buffer.concat(packets));
@@ -203,12 +238,12 @@ test("any request bytes are answered or ignored, never thrown on, and touch no f
 test("open files are limited", async () => {
   const open = (id: number): Buffer =>
     encodePacket(REQUEST.open, { u32: id }, { string: process.execPath }, { u32: 1 }, { u32: 0 });
-  const { answers } = await answersTo(Array.from({ length: 300 }, (_, id) => open(id)));
+  const { answers } = await answersTo(Array.from({ length: 1100 }, (_, id) => open(id)));
   const types: number[] = [];
   for (let offset = 0; offset < answers.length; offset += 4 + answers.readUInt32BE(offset))
     types.push(answers[offset + 4]!);
-  expect(types.filter((type) => type === 102)).toHaveLength(256);
-  expect(types.filter((type) => type === 101)).toHaveLength(44);
+  expect(types.filter((type) => type === 102)).toHaveLength(1019);
+  expect(types.filter((type) => type === 101)).toHaveLength(81);
 });
 
 test("a file name that is not UTF-8 is listed and opened byte for byte", async () => {
@@ -224,4 +259,61 @@ test("a file name that is not UTF-8 is listed and opened byte for byte", async (
   ]);
   expect(answers.includes(name)).toBe(true);
   expect(answers.includes("content")).toBe(true);
+});
+
+/** Each without its length. */
+function split(answers: Buffer): Buffer[] {
+  const all: Buffer[] = [];
+  for (let rest = answers; rest.length > 0; rest = rest.subarray(4 + rest.readUInt32BE()))
+    all.push(rest.subarray(4, 4 + rest.readUInt32BE()));
+  return all;
+}
+
+test("the built-in server knows the extensions of OpenSSH that it announces, and announces those it knows", async () => {
+  const home = realpathSync(mkdtempSync(join(tmpdir(), "sftp-")));
+  try {
+    writeFileSync(join(home, "file"), "content");
+    symlinkSync("file", join(home, "link"));
+    const text = (value: string) => ({ string: Buffer.from(value) });
+    const extended = (name: string, ...fields: Parameters<typeof encodePacket>[1][]): Buffer =>
+      encodePacket(REQUEST.extended, { u32: 7 }, text(`${name}@openssh.com`), ...fields);
+    const handle = { string: Buffer.alloc(4) };
+    const times = [{ u32: 8 }, { u32: 1 }, { u32: 2 }];
+    const requests = [
+      encodePacket(REQUEST.init, { u32: 3 }),
+      encodePacket(REQUEST.open, { u32: 1 }, text("file"), { u32: 3 }, { u32: 0 }),
+      extended("statvfs", text("file")),
+      extended("fstatvfs", handle),
+      extended("fsync", handle),
+      extended("lsetstat", text("link"), ...times),
+      extended("limits"),
+      extended("expand-path", text("~/file")),
+    ];
+    const { answers } = await answersTo(requests, home);
+    const [init, , statvfs, fstatvfs, fsync, lsetstat, limits, expanded] = split(answers);
+    for (const name of [
+      "statvfs",
+      "fstatvfs",
+      "fsync",
+      "lsetstat",
+      "limits",
+      "expand-path",
+      "hardlink",
+      "posix-rename",
+    ])
+      expect(init!.toString("latin1")).toContain(`${name}@openssh.com`);
+    const facts = statfsSync(home);
+    for (const answer of [statvfs!, fstatvfs!]) {
+      expect([answer[0], answer.readUInt32BE(1), answer.length]).toEqual([201, 7, 5 + 11 * 8]);
+      const number = (index: number): number => Number(answer.readBigUInt64BE(5 + 8 * index));
+      expect([number(0), number(2), number(10)]).toEqual([facts.bsize, facts.blocks, 255]);
+    }
+    for (const answer of [fsync!, lsetstat!]) expect([answer[0], answer.readUInt32BE(5)]).toEqual([101, 0]);
+    expect(lstatSync(join(home, "link")).mtimeMs).toBe(2000);
+    expect(statSync(join(home, "file")).mtimeMs).not.toBe(2000);
+    expect([5, 13, 21, 29].map((at) => Number(limits!.readBigUInt64BE(at)))).toEqual([262_144, 261_120, 261_120, 1019]);
+    expect(expanded!.toString("latin1")).toContain(join(home, "file"));
+  } finally {
+    rmSync(home, { recursive: true });
+  }
 });

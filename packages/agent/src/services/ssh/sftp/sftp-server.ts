@@ -1,10 +1,11 @@
 import { once } from "node:events";
-import type { Dir } from "node:fs";
+import type { Dir, StatsFs } from "node:fs";
 import { constants } from "node:fs";
 import {
   chmod,
   chown,
   type FileHandle,
+  lchown,
   link,
   lstat,
   lutimes,
@@ -16,6 +17,7 @@ import {
   rename,
   rmdir,
   stat,
+  statfs,
   symlink,
   truncate,
   unlink,
@@ -47,19 +49,25 @@ export interface SftpOptions {
 }
 
 const VERSION = 3;
-const MAX_HANDLES = 256;
+/** What sshd has with the usual limit of descriptors. */
+const MAX_HANDLES = 1019;
 const MAX_READ_BYTES = 255 * 1024;
 const ENTRIES_PER_ANSWER = 100;
 const MAX_PATH_BYTES = 4096;
 const EXTENSIONS: readonly (readonly [string, string])[] = [
   ["posix-rename@openssh.com", "1"],
+  ["statvfs@openssh.com", "2"],
+  ["fstatvfs@openssh.com", "2"],
   ["hardlink@openssh.com", "1"],
   ["fsync@openssh.com", "1"],
+  ["lsetstat@openssh.com", "1"],
+  ["limits@openssh.com", "1"],
+  ["expand-path@openssh.com", "1"],
 ];
 
 /**
  * SFTP where the machine has no server of its own. Requests are handled one after the other, and the next is read only
- * when the answer could be written, so a connection holds one packet and at most 256 open files.
+ * when the answer could be written, so a connection holds one packet and at most 1019 open files.
  * @returns the exit status: 0 when the client ended the stream, 1 when it broke the protocol. Open files are closed.
  */
 export async function serveSftp(stream: Duplex, options: SftpOptions): Promise<number> {
@@ -90,7 +98,7 @@ export async function serveSftp(stream: Duplex, options: SftpOptions): Promise<n
 
 type Handle =
   | { readonly kind: "file"; readonly file: FileHandle; readonly append: boolean }
-  | { readonly kind: "directory"; readonly dir: Dir; readonly path: Buffer };
+  | { readonly kind: "directory"; readonly dir: Dir; readonly path: Buffer; readonly own: Buffer[] };
 
 class SftpFailure extends Error {
   readonly status: Status;
@@ -203,7 +211,7 @@ class SftpServer {
     this.#reserve();
     // The types know names as text only; the encoding makes them bytes.
     const dir = await opendir(path as unknown as string, { encoding: "buffer" as BufferEncoding });
-    return this.#handleAnswer(id, { kind: "directory", dir, path });
+    return this.#handleAnswer(id, { kind: "directory", dir, path, own: [Buffer.from("."), Buffer.from("..")] });
   }
 
   async #close(id: number, reader: FieldReader): Promise<Buffer> {
@@ -266,9 +274,8 @@ class SftpServer {
     const entries: Field[] = [];
     let count = 0;
     while (count < ENTRIES_PER_ANSWER) {
-      const entry = await handle.dir.read();
-      if (entry === null) break;
-      const entryName = entry.name as unknown as Buffer;
+      const entryName = handle.own.shift() ?? (await nextEntry(handle.dir));
+      if (entryName === undefined) break;
       const facts = await factsOrUndefined(join(handle.path, entryName));
       if (facts === undefined) continue; // removed meanwhile
       count++;
@@ -309,10 +316,22 @@ class SftpServer {
         return status(id, STATUS.ok);
       case "lsetstat@openssh.com": {
         const path = this.#path(reader);
-        const { times } = complete(reader, reader.attributes());
+        const { times, owner } = complete(reader, reader.attributes());
         if (times !== undefined) await lutimes(path, times.accessed, times.modified);
+        if (owner !== undefined) await lchown(path, owner.uid, owner.gid);
         return status(id, STATUS.ok);
       }
+      case "statvfs@openssh.com":
+        return volume(id, await statfs(this.#path(reader)));
+      case "fstatvfs@openssh.com":
+        // Node asks by name only; this name is the open file, also when its own is gone.
+        return volume(id, await statfs(`/proc/self/fd/${this.#file(reader).file.fd}`));
+      case "limits@openssh.com": {
+        const limits = [MAX_PACKET_BYTES, MAX_READ_BYTES, MAX_READ_BYTES, MAX_HANDLES];
+        return encodePacket(RESPONSE.extended, { u32: id }, { raw: u64s(limits) });
+      }
+      case "expand-path@openssh.com":
+        return name(id, await realPath(this.#expand(reader)));
       default:
         return status(id, STATUS.unsupported);
     }
@@ -321,6 +340,15 @@ class SftpServer {
   #path(reader: FieldReader): Buffer {
     const path = pathBytes(reader);
     return path[0] === SLASH ? Buffer.from(path) : join(Buffer.from(this.#options.home), path);
+  }
+
+  /** `~` and `~/…` are the home directory; other users' are not looked up. */
+  #expand(reader: FieldReader): Buffer {
+    const path = pathBytes(reader);
+    if (path[0] === SLASH) return Buffer.from(path);
+    if (path[0] !== TILDE) return join(Buffer.from(this.#options.home), path);
+    if (path.length > 1 && path[1] !== SLASH) throw new SftpFailure(STATUS.noSuchFile, "only ~ itself is expanded");
+    return join(Buffer.from(this.#options.home), path.subarray(2));
   }
 
   #file(reader: FieldReader): Extract<Handle, { kind: "file" }> {
@@ -344,6 +372,9 @@ class SftpServer {
 }
 
 const SLASH = 0x2f;
+const TILDE = 0x7e;
+/** The longest name of a file; Node does not say. */
+const NAME_MAX = 255;
 /** Length, type, id, data length. */
 const DATA_HEAD_BYTES = 13;
 const NO_HARD_LINKS = new Set(["EPERM", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EMLINK", "EXDEV"]);
@@ -377,6 +408,21 @@ function statusOf(id: number, error: unknown): Buffer {
   if (code === "EINVAL" || code === "ENAMETOOLONG") return status(id, STATUS.badMessage);
   if (code === "ENOSYS") return status(id, STATUS.unsupported);
   return status(id, STATUS.failure, `Failure (${code})`);
+}
+
+/** OpenSSH PROTOCOL §4.5: block sizes, counts, serial number, flags, longest name. */
+function volume(id: number, facts: StatsFs): Buffer {
+  const { bsize, blocks, bfree, bavail, files, ffree } = facts;
+  const fields = u64s([bsize, bsize, blocks, bfree, bavail, files, ffree, ffree, 0, 0, NAME_MAX]);
+  return encodePacket(RESPONSE.extended, { u32: id }, { raw: fields });
+}
+
+function u64s(values: readonly number[]): Buffer {
+  const bytes = Buffer.alloc(8 * values.length);
+  values.forEach((value, index) => {
+    bytes.writeBigUInt64BE(BigInt(Math.max(0, value)), 8 * index);
+  });
+  return bytes;
 }
 
 function attributesOf(id: number, facts: FileFacts): Buffer {
@@ -422,6 +468,11 @@ function openFlags(flags: number): number {
     (flags & OPEN.truncate ? constants.O_TRUNC : 0) |
     (flags & OPEN.exclusive ? constants.O_EXCL : 0)
   );
+}
+
+/** Node leaves "." and ".." out. */
+async function nextEntry(dir: Dir): Promise<Buffer | undefined> {
+  return (await dir.read())?.name as unknown as Buffer | undefined;
 }
 
 async function closeHandle(handle: Handle): Promise<void> {
