@@ -2,6 +2,8 @@
  * The last output of a terminal, for who attaches later. What was pushed out is followed by a small parser of terminal
  * output, so that a replay starts between characters and between escape sequences, not inside of one.
  */
+import { passive } from "./passive.ts";
+
 const SCROLLBACK_BYTES = 64 * 1024;
 /** A sequence longer than this (an image, a program that never ends one) is shown cut rather than the rest hidden. */
 const MAX_SKIPPED_BYTES = 8 * 1024;
@@ -34,13 +36,13 @@ export class Scrollback {
     this.#length += kept.length;
   }
 
-  /** A copy of what is kept, from the first byte at which a terminal may start. */
+  /** What is kept, from the first byte at which a terminal may start, and without what makes a terminal answer. */
   replay(): Uint8Array {
     const all = new Uint8Array(this.#length);
     const first = this.#ring.subarray(this.#start, this.#start + this.#length);
     all.set(first, 0);
     all.set(this.#ring.subarray(0, this.#length - first.length), first.length);
-    return all.subarray(this.#unfinished(all));
+    return passive(all.subarray(this.#unfinished(all)));
   }
 
   /** Bytes at the start that finish what was pushed out. */
