@@ -48,3 +48,20 @@ test("what fails after the upgrade is said in the terminal", async () => {
   expect(await page.closed).toBe(1011);
   expect(test.log.text).not.toContain(token);
 });
+
+test("security 34: a terminal's id joins nobody but the user who opened it", async () => {
+  await using test = await startServer();
+  const { token } = await firstUser(test.url);
+  const member = await addMember(test.url, token, "member");
+  const workspace = await addWorkspace(test.url, member.token, "dev");
+  const agentId: string = workspace.latest_build.resources[0].agents[0].id;
+  const terminal = `/api/v2/workspaceagents/${agentId}/pty?reconnect=${randomUUID()}`;
+  const page = await openSocketOrFail(test.url, terminal, { [SESSION_TOKEN_HEADER]: member.token });
+  await page.closed; // without a control plane there is no way to any agent
+  // The deployment's owner may use this workspace, and a terminal of their own in it.
+  const refused = await openSocket(test.url, terminal, { [SESSION_TOKEN_HEADER]: token });
+  expect(refused).toMatchObject({ status: 403 });
+  const own = `/api/v2/workspaceagents/${agentId}/pty?reconnect=${randomUUID()}`;
+  await (await openSocketOrFail(test.url, own, { [SESSION_TOKEN_HEADER]: token })).closed;
+  await (await openSocketOrFail(test.url, terminal, { [SESSION_TOKEN_HEADER]: member.token })).closed;
+});

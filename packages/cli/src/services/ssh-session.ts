@@ -1,4 +1,5 @@
-import type { Client, ClientChannel, X11Options } from "ssh2";
+import { terminalModes } from "coder-agent/os/terminal-device";
+import type { Client, ClientChannel, PseudoTtyOptions, X11Options } from "ssh2";
 import { EXIT, UserError } from "../errors/user-error.ts";
 import { flushed, type LocalTerminal, readTerminal, windowSize } from "./terminal-input.ts";
 
@@ -35,7 +36,7 @@ export interface SessionEnd {
 export function runSshSession(options: SshSessionOptions): Promise<SessionEnd> {
   const { client } = options;
   const { rows, columns } = windowSize(options.stdout);
-  const pty = options.pty ? { term: process.env["TERM"] ?? "xterm-256color", rows, cols: columns } : false;
+  const pty = options.pty ? { ...ptyRequest(options), rows, cols: columns } : false;
   const env = { ...options.environment };
   return new Promise((resolve, reject) => {
     const done = (error: Error | undefined, channel: ClientChannel): void => {
@@ -59,6 +60,13 @@ export function runSshSession(options: SshSessionOptions): Promise<SessionEnd> {
     if (options.command === undefined) client.shell(pty, { env, ...agentForward }, done);
     else client.exec(options.command, { ...(pty === false ? {} : { pty }), env, ...agentForward }, done);
   });
+}
+
+/** The terminal there behaves as the one here: keys for erase and interrupt, echo, line ends, flow control, UTF-8. */
+function ptyRequest({ stdin }: LocalTerminal): Partial<PseudoTtyOptions> {
+  const modes = stdin.isTTY === true && stdin.fd !== undefined ? terminalModes(stdin.fd) : undefined;
+  const request = { term: process.env["TERM"] ?? "xterm-256color", width: 0, height: 0 };
+  return modes === undefined ? request : { ...request, modes };
 }
 
 function attach(client: Client, channel: ClientChannel, options: SshSessionOptions): Promise<SessionEnd> {

@@ -3,7 +3,7 @@ import type { Readable, Writable } from "node:stream";
 import { ESCAPE_HELP, EscapeFilter } from "./escape-filter.ts";
 
 export interface LocalTerminal {
-  readonly stdin: Readable & { setRawMode?: (raw: boolean) => unknown; isTTY?: boolean };
+  readonly stdin: Readable & { setRawMode?: (raw: boolean) => unknown; isTTY?: boolean; fd?: number };
   readonly stdout: Writable & { columns?: number; rows?: number };
   readonly stderr: Writable;
 }

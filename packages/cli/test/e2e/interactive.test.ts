@@ -3,6 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import type { TerminalModes } from "coder-agent/os/termios";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { TestDeployment } from "./deployment.ts";
 import { PtyCommand } from "./pty.ts";
@@ -28,8 +29,10 @@ describe("coder ssh on a terminal", () => {
     await deployment?.close();
   });
 
-  function start(...args: string[]): PtyCommand {
-    const command = new PtyCommand(args, deployment.environment(), { rows: 33, cols: 101 });
+  const start = (...args: string[]): PtyCommand => startWith({}, ...args);
+
+  function startWith(modes: TerminalModes, ...args: string[]): PtyCommand {
+    const command = new PtyCommand(args, deployment.environment(), { rows: 33, cols: 101 }, modes);
     open.push(command);
     return command;
   }
@@ -51,6 +54,17 @@ describe("coder ssh on a terminal", () => {
     await shell.sees(/resized=42/);
     shell.type("exit 7\r");
     expect(await shell.ended()).toBe(7);
+  });
+
+  it("gives the program a terminal with the modes of the one here", async () => {
+    const modes = { VERASE: 8, VINTR: 5, VQUIT: 255, IXON: 0, IXANY: 1, ECHOCTL: 0, IUTF8: 1, TTY_OP_OSPEED: 9600 };
+    const command = startWith(modes, "ssh", "-t", "demo", "--", "stty -a");
+    expect(await command.ended()).toBe(0);
+    expect(command.screen).toMatch(/speed 9600 baud; rows 33; columns 101/);
+    expect(command.screen).toMatch(/intr = \^E; quit = <undef>; erase = \^H;/);
+    const words = command.screen.split(/[\s;]+/);
+    for (const word of ["-ixon", "ixany", "-echoctl", "iutf8", "echo", "icanon", "onlcr"])
+      expect(words).toContain(word);
   });
 
   it("gives a command a terminal with -t only, and a shell none with -T", async () => {

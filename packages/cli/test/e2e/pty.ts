@@ -2,6 +2,8 @@
 import { constants } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { TerminalDevice } from "coder-agent/os/terminal-device";
+import type { TerminalModes } from "coder-agent/os/termios";
 import { Pty } from "coder-agent/services/pty";
 
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");
@@ -13,15 +15,23 @@ export class PtyCommand {
   /** The exit code; undefined while it runs. */
   code: number | undefined;
 
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv, size = { rows: 24, cols: 80 }) {
+  constructor(
+    args: readonly string[],
+    env: NodeJS.ProcessEnv,
+    size = { rows: 24, cols: 80 },
+    modes: TerminalModes = {},
+  ) {
+    const device = new TerminalDevice();
+    device.setModes(modes);
     const defined = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
-    this.#pty = new Pty({
+    const options = {
       file: process.execPath,
       args: [coder, ...args],
       directory: process.cwd(),
       environment: defined as Record<string, string>,
       size: { rows: size.rows, columns: size.cols },
-    });
+    };
+    this.#pty = new Pty(options, device);
     const decoder = new TextDecoder();
     this.#pty.stream.on("data", (data: Buffer) => {
       this.screen += decoder.decode(data, { stream: true });

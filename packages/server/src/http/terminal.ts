@@ -13,6 +13,7 @@ import { HttpFailure, notFound } from "../errors.ts";
 import { BUILD_VERSION } from "../version.ts";
 import type { RouteContext, UpgradeRoute } from "./context.ts";
 import { isUuid, rejectUpgrade } from "./reply.ts";
+import { TerminalOwners } from "./terminal-owners.ts";
 import { CLOSE_GOING_AWAY, CLOSE_NORMAL, CLOSE_POLICY } from "./websocket.ts";
 
 const PATH = /^\/api\/v2\/workspaceagents\/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\/pty$/;
@@ -38,12 +39,15 @@ interface Init {
   readonly Container: string;
   readonly ContainerUser: string;
   readonly BackendType: string;
+  /** Ours: a terminal that one user opened is refused to others. Agents that do not know it ignore it. */
+  readonly User: string;
 }
 
 export class BrowserTerminals {
   readonly #context: RouteContext;
   readonly #tunnels: AgentTunnels;
   readonly #open = new Set<WebSocket>();
+  readonly #owners = new TerminalOwners();
   readonly #server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_MESSAGE_BYTES });
 
   /** @param ownUrl Where this very server listens; asked for each time. */
@@ -80,11 +84,13 @@ export class BrowserTerminals {
     const url = new URL(request.url ?? "/", "http://unused");
     const agentId = (PATH.exec(url.pathname)?.[1] ?? "").toLowerCase();
     if ((await authenticator.canReachAgent(auth.user, agentId)) === undefined) throw notFound();
-    const init = readInit(url.searchParams);
+    const init = readInit(url.searchParams, auth.user.id);
     const token = requestToken(request)?.token;
     if (token === undefined) throw new HttpFailure(401, "The session token is invalid");
     if (this.#open.size >= MAX_TERMINALS)
       throw new HttpFailure(503, "Too many open terminals", { headers: { "Retry-After": "10" } });
+    if (!this.#owners.claim(agentId, init.ID, auth.user.id))
+      throw new HttpFailure(403, "This terminal belongs to another user");
     // A malformed handshake is answered by ws itself, which then never calls back; the socket closes.
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
       void this.#serve(webSocket, init, { agentId, keyId: auth.key.id, token }, holderOf(auth, { agentId }));
@@ -189,7 +195,7 @@ function asBuffer(message: RawData): Buffer {
 }
 
 /** Throws HttpFailure 400. */
-function readInit(query: URLSearchParams): Init {
+function readInit(query: URLSearchParams, userId: string): Init {
   const problems: { field: string; detail: string }[] = [];
   const id = (query.get("reconnect") ?? "").toLowerCase();
   if (!isUuid(id)) problems.push({ field: "reconnect", detail: 'Query param "reconnect" must be a UUID' });
@@ -214,6 +220,7 @@ function readInit(query: URLSearchParams): Init {
     Container: text("container"),
     ContainerUser: text("container_user"),
     BackendType: text("backend_type"),
+    User: userId,
   };
   if (problems.length > 0)
     throw new HttpFailure(400, "Query parameters have invalid values.", { validations: problems });

@@ -49,6 +49,7 @@ test("the first message is read however it is split, and what follows it is hand
         container: "",
         backend: "",
         keepSeconds: 0,
+        user: "",
       });
       expect(Buffer.concat(rest).toString()).toBe('{"data":"x"}');
     }),

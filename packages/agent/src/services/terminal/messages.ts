@@ -1,10 +1,11 @@
 /**
  * What a terminal's client sends. First u16 little-endian length ‖ JSON:
  *
- *     {"ID":"<uuid>","Height":24,"Width":80,"Command":"","Container":"","ContainerUser":"","BackendType":"","KeepSeconds":300}
+ *     {"ID":"<uuid>","Height":24,"Width":80,"Command":"","Container":"","ContainerUser":"","BackendType":"","KeepSeconds":300,"User":""}
  *
  * then JSON objects one after the other, nothing between them: {"data":"…","height":24,"width":80}. Field names are taken
- * in any case, unknown fields are ignored. KeepSeconds is ours: how long the terminal is kept when nobody looks at it.
+ * in any case, unknown fields are ignored. Two are ours: KeepSeconds, how long the terminal is kept when nobody looks at it, and
+ * User, whom the server connects.
  */
 
 /** What the client asks for when it connects. */
@@ -20,6 +21,8 @@ export interface TerminalInit {
   readonly backend: string;
   /** 0: as long as the agent thinks right. At most {@link MAX_KEEP_SECONDS}. */
   readonly keepSeconds: number;
+  /** Empty: who reached the agent by a tunnel of their own. */
+  readonly user: string;
 }
 
 export interface TerminalInput {
@@ -36,6 +39,7 @@ const MAX_NESTING = 8;
 const MAX_CELLS = 65_535;
 /** Three days: as long as connections are kept that say nothing. */
 export const MAX_KEEP_SECONDS = 72 * 3_600;
+const MAX_USER_LENGTH = 64;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Collects the first message, however it is cut into pieces. */
@@ -130,7 +134,10 @@ function parseInit(bytes: Uint8Array): TerminalInit | { error: string } {
   const keepSeconds = numberOf(fields, "keepseconds", Number.MAX_SAFE_INTEGER);
   if (keepSeconds === undefined) return { error: "KeepSeconds is no whole number from 0 on" };
   if (container === undefined || backend === undefined) return { error: "Container or BackendType is no text" };
-  return { id, rows, columns, command, container, backend, keepSeconds: Math.min(keepSeconds, MAX_KEEP_SECONDS) };
+  const user = text(fields, "user");
+  if (user === undefined || user.length > MAX_USER_LENGTH) return { error: "User is no short text" };
+  const keep = Math.min(keepSeconds, MAX_KEEP_SECONDS);
+  return { id, rows, columns, command, container, backend, keepSeconds: keep, user };
 }
 
 function parseInput(pieces: readonly Uint8Array[]): TerminalInput | { error: string } {

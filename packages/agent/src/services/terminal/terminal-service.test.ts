@@ -364,6 +364,28 @@ test("on a real terminal: resize, reconnect to the running shell, and its exit",
   expect(isAlive(pid)).toBe(false);
 });
 
+test("security 34: a terminal of one user is shown to nobody else, though they know its id", async () => {
+  const t = new Fixture();
+  const ann = t.view({ User: "ann" });
+  await eventually("attached", () => t.service.viewers === 1);
+  const other = t.view({ User: "bob" });
+  await other.sees("belongs to another user");
+  await eventually("closed", () => other.ended);
+  t.view({ User: "ann" });
+  await eventually("attached again", () => t.service.viewers === 2);
+  expect(ann.seen).not.toContain("another user");
+});
+
+test("a terminal made by a tunnel of one's own becomes the first user's who comes through the server", async () => {
+  const t = new Fixture();
+  t.view({});
+  await eventually("attached", () => t.service.viewers === 1);
+  t.view({ User: "ann" });
+  await eventually("in the browser as well", () => t.service.viewers === 2);
+  const other = t.view({ User: "bob" });
+  await other.sees("belongs to another user");
+});
+
 test("closing the service hangs up what runs", async () => {
   const service = new TerminalService({
     environment: () => ({}),

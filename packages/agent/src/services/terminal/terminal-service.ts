@@ -4,6 +4,7 @@
  */
 import type { Duplex } from "node:stream";
 import type { Logger } from "wg-userspace/base/ports";
+import { TerminalDevice } from "../../os/terminal-device.ts";
 import { Pty, type PtyOptions, ptyAvailability } from "../pty.ts";
 import { existingDirectory, resolveCommand } from "../ssh/command.ts";
 import { buildEnvironment, type SessionEndpoints } from "../ssh/environment.ts";
@@ -110,7 +111,8 @@ export class TerminalService {
   #open(stream: Duplex, init: TerminalInit, rest: Uint8Array, endpoints: SessionEndpoints): void {
     const known = this.#terminals.get(init.id);
     if (known !== undefined) {
-      if (!known.attach(stream, init, rest)) refuse(stream, "too many viewers of this terminal");
+      if (!known.belongsTo(init.user)) refuse(stream, "this terminal belongs to another user");
+      else if (!known.attach(stream, init, rest)) refuse(stream, "too many viewers of this terminal");
       return;
     }
     const problem = this.#problemWith(init);
@@ -139,7 +141,7 @@ export class TerminalService {
   #start(init: TerminalInit, endpoints: SessionEndpoints): Terminal {
     const { logger } = this.#options;
     const user = this.#options.user();
-    const start = this.#options.start ?? ((options: PtyOptions) => new Pty(options));
+    const start = this.#options.start ?? startOnTerminal;
     const program = start({
       ...resolveCommand(user, init.command),
       directory: existingDirectory([this.#options.directory(), user.home]),
@@ -156,7 +158,7 @@ export class TerminalService {
     const keepMs = Math.max(UNATTENDED_MS, init.keepSeconds * 1_000);
     let forget = (): void => undefined;
     this.#processes.add(program.pid);
-    const terminal: Terminal = new Terminal(program, this.#schedule, {
+    const terminal: Terminal = new Terminal(program, init.user, this.#schedule, {
       onAttended: (attended) => {
         forget();
         if (attended) return;
@@ -176,6 +178,13 @@ export class TerminalService {
     this.#terminals.set(init.id, terminal);
     return terminal;
   }
+}
+
+/** Erasing takes whole characters: every client of this service is in UTF-8. */
+function startOnTerminal(options: PtyOptions): Pty {
+  const device = new TerminalDevice();
+  device.setModes({ IUTF8: 1 });
+  return new Pty(options, device);
 }
 
 /** In the terminal's own words: its user sees nothing else. */

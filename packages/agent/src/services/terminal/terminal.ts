@@ -40,10 +40,13 @@ export class Terminal {
   readonly #schedule: Schedule;
   readonly #scrollback = new Scrollback();
   readonly #viewers = new Set<Viewer>();
+  #user: string;
   #ended = false;
 
-  constructor(program: TerminalProgram, schedule: Schedule, events: TerminalEvents) {
+  /** @param user Whose it is; empty: of whoever made it by a tunnel of their own. */
+  constructor(program: TerminalProgram, user: string, schedule: Schedule, events: TerminalEvents) {
     this.#program = program;
+    this.#user = user;
     this.#events = events;
     this.#schedule = schedule;
     program.stream.on("data", (output: Uint8Array) => this.#output(output));
@@ -55,6 +58,15 @@ export class Terminal {
 
   get pid(): number {
     return this.#program.pid;
+  }
+
+  /**
+   * A terminal belongs to the first user whom the server connects, and is shown to no other. Who comes by a tunnel of their
+   * own has no name here, and a shell of the same account by SSH anyway: for them the id is enough.
+   */
+  belongsTo(user: string): boolean {
+    if (this.#user === "") this.#user = user;
+    return user === "" || this.#user === user;
   }
 
   get viewers(): number {
