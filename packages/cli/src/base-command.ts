@@ -1,11 +1,11 @@
+import { usageOf } from "./command-groups.ts";
+import { Ending } from "./ending.ts";
 import { reportFailure } from "./errors/report.ts";
-import { CancelledError, EXIT, UserError } from "./errors/user-error.ts";
-import { GLOBAL_FLAGS } from "./flags/global.ts";
+import { EXIT, UserError } from "./errors/user-error.ts";
+import { GLOBAL_FLAGS, HELP_FLAG } from "./flags/global.ts";
 import { type ParsedLine, parseLine } from "./flags/parse.ts";
 import type { FlagSpec } from "./flags/spec.ts";
 import { optionTable } from "./ui/options.ts";
-
-const HELP_FLAG: FlagSpec = { name: "help", char: "h", kind: "boolean", summary: "Show this help" };
 
 /**
  * A command: its words, flags and help texts, all in tables. The line is parsed the same way as in the lean start; help is
@@ -22,6 +22,9 @@ export abstract class BaseCommand {
   /** Whether further words belong to the command, as with a remote command line. */
   static takesRest = false;
 
+  /** Runs until it is told to stop, and takes the time that it needs for that. */
+  static isService = false;
+
   /** Words of its name, joined by colons. */
   readonly id: string;
   readonly argv: readonly string[];
@@ -37,15 +40,7 @@ export abstract class BaseCommand {
   /** Runs it and ends the process. */
   async run(): Promise<never> {
     const command = this.constructor as typeof BaseCommand;
-    const cancel = new AbortController();
-    const onSignal = (): void => cancel.abort(new CancelledError("interrupted"));
-    process.on("SIGINT", onSignal);
-    process.on("SIGTERM", onSignal);
-    process.on("SIGHUP", onSignal);
-    // The reader of our output went away (`… | head`): nobody wants the rest.
-    process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-      cancel.abort(error.code === "EPIPE" ? new CancelledError("nobody reads the output") : error);
-    });
+    const ending = new Ending({ service: command.isService });
     let exit: number;
     try {
       const specs = [...command.specs, ...GLOBAL_FLAGS, HELP_FLAG];
@@ -56,24 +51,20 @@ export abstract class BaseCommand {
         command.takesRest ? { wordsBeforeRest: command.words.length } : {},
       );
       if (line.values["help"] === true) {
-        const { showHelp } = await import("./help.ts");
-        await showHelp({ [this.id]: command }, this.id.split(":"));
+        const { renderHelp } = await import("./help.ts");
+        process.stdout.write(renderHelp({ [this.id]: command }, this.id.split(":")));
         exit = EXIT.ok;
       } else if (line.values["debug-options"] === true) {
         process.stdout.write(optionTable(specs, line));
         exit = EXIT.ok;
       } else {
         this.#checkWords(command, line);
-        exit = (await this.execute(line, cancel.signal)) ?? EXIT.ok;
+        exit = (await this.execute(line, ending.signal)) ?? EXIT.ok;
       }
     } catch (error) {
-      exit = reportFailure(error, cancel.signal);
-    } finally {
-      process.off("SIGINT", onSignal);
-      process.off("SIGTERM", onSignal);
-      process.off("SIGHUP", onSignal);
+      exit = reportFailure(error, ending.signal);
     }
-    return exitWith(exit);
+    return ending.end(exit);
   }
 
   #checkWords(command: typeof BaseCommand, line: ParsedLine): void {
@@ -90,17 +81,4 @@ class UsageErrorWithHint extends UserError {
   constructor(message: string, usage: string) {
     super(message, { why: usage, code: "ERR_USAGE", exit: EXIT.usage });
   }
-}
-
-/** Ends the process once everything printed has left it. */
-export async function exitWith(code: number): Promise<never> {
-  await Promise.all(
-    [process.stdout, process.stderr].map((stream) => new Promise<void>((done) => stream.write("", () => done()))),
-  );
-  process.exit(code);
-}
-
-function usageOf(command: typeof BaseCommand, id: string): string {
-  const words = command.words.map((word) => (word.required === true ? `<${word.name}>` : `[${word.name}]`));
-  return [id.replaceAll(":", " "), ...words, ...(command.takesRest ? ["[command …]"] : [])].join(" ");
 }

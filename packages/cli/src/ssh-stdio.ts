@@ -5,9 +5,10 @@
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { drainInto } from "wg-userspace/io/drain-into";
+import { Ending } from "./ending.ts";
 import { writeBugReport } from "./errors/bug-report.ts";
 import { isCancelled, renderUserError, toUserError } from "./errors/present.ts";
-import { CancelledError, EXIT } from "./errors/user-error.ts";
+import { EXIT } from "./errors/user-error.ts";
 import { GLOBAL_FLAGS } from "./flags/global.ts";
 import { parseLine } from "./flags/parse.ts";
 import { booleanFlag, stringFlag } from "./flags/spec.ts";
@@ -24,15 +25,13 @@ import { createLogger } from "./ui/logger.ts";
 const REASON_WAIT_MS = 1_000;
 
 export function runStdio(argv: readonly string[]): void {
-  const cancel = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
-    process.on(signal, () => cancel.abort(new CancelledError(signal)));
-  stdio(argv, cancel.signal)
+  const ending = new Ending({ service: false });
+  stdio(argv, ending.signal)
     .then(
       () => EXIT.ok,
-      (error: unknown) => failed(error, cancel.signal),
+      (error: unknown) => failed(error, ending.signal),
     )
-    .then((code) => process.exit(code))
+    .then((code) => ending.end(code))
     .catch(() => process.exit(EXIT.bug));
 }
 

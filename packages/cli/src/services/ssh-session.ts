@@ -95,10 +95,18 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
     const finish = (exit: number): void => {
       if (finished) return;
       finished = true;
+      options.signal.removeEventListener("abort", hangUp);
       stopReading();
       if (left) stderr.write("\r\nConnection to the workspace closed by ~.\r\n");
       resolve({ code: exit, orderly: left || (code !== undefined && !killed) });
     };
+    // Output that nobody takes must not hold the end up, nor a workspace that does not answer any more.
+    const hangUp = (): void => {
+      channel.close();
+      finish(EXIT.connectionLost);
+    };
+    options.signal.addEventListener("abort", hangUp, { once: true });
+    if (options.signal.aborted) hangUp();
     options.onRedrawable?.(() => {
       // A program is told only of a size that changed.
       const { rows, columns } = windowSize(stdout);

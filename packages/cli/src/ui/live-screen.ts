@@ -1,9 +1,15 @@
+import { whenEndedAtOnce } from "../ending.ts";
+
+const LEAVE = "\u001b[?25h\u001b[?1049l";
+
 /** A text that is drawn again and again in place, on the terminal's alternate screen, which leaves no trace behind. */
 export class LiveScreen implements Disposable {
   readonly #stream: NodeJS.WriteStream;
+  readonly #leaving: Disposable;
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream;
+    this.#leaving = whenEndedAtOnce(() => stream.write(LEAVE));
     stream.write("\u001b[?1049h\u001b[?25l");
   }
 
@@ -18,6 +24,7 @@ export class LiveScreen implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#stream.write("\u001b[?25h\u001b[?1049l");
+    this.#leaving[Symbol.dispose]();
+    this.#stream.write(LEAVE);
   }
 }
