@@ -22,7 +22,7 @@ export abstract class BaseCommand {
   /** Whether further words belong to the command, as with a remote command line. */
   static takesRest = false;
 
-  /** Runs until it is told to stop, and takes the time that it needs for that. */
+  /** Runs until it is told to stop: a termination that is asked for is a success, and takes its time. */
   static isService = false;
 
   /** Words of its name, joined by colons. */

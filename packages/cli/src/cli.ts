@@ -1,9 +1,13 @@
 /** The full command line: finds the command, loads it and runs it. */
 import type { BaseCommand } from "./base-command.ts";
-import { exitWith } from "./base-command.ts";
+import { TOPICS } from "./command-groups.ts";
+import { Ending } from "./ending.ts";
 import { reportFailure } from "./errors/report.ts";
-import { UserError } from "./errors/user-error.ts";
+import { EXIT, UserError } from "./errors/user-error.ts";
+import { GLOBAL_FLAGS, HELP_FLAG } from "./flags/global.ts";
+import { parseLine } from "./flags/parse.ts";
 import { rotateGlobalFlags } from "./flags/rotate.ts";
+import { nearest } from "./suggest.ts";
 
 type CommandClass = Omit<typeof BaseCommand, "prototype"> & (new (id: string, argv: readonly string[]) => BaseCommand);
 
@@ -14,6 +18,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   "config-ssh": async () => (await import("./commands/config-ssh.ts")).default,
   "connect:exists": async () => (await import("./commands/connect/exists.ts")).default,
   cp: async () => (await import("./network-commands.ts")).Copy,
+  delete: async () => (await import("./commands/delete.ts")).default,
   doctor: async () => (await import("./network-commands.ts")).Doctor,
   "external-workspaces:agent-instructions": async () =>
     (await import("./commands/external-workspaces/agent-instructions.ts")).default,
@@ -28,6 +33,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   "open:vscode": async () => (await import("./commands/open/vscode.ts")).default,
   ping: async () => (await import("./network-commands.ts")).Ping,
   "port-forward": async () => (await import("./network-commands.ts")).PortForward,
+  rename: async () => (await import("./commands/rename.ts")).default,
+  "reset-password": async () => (await import("./commands/reset-password.ts")).default,
   restart: async () => (await import("./commands/restart.ts")).default,
   server: async () => (await import("./commands/server.ts")).default,
   show: async () => (await import("./commands/show.ts")).default,
@@ -41,6 +48,13 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   "tokens:list": async () => (await import("./commands/tokens/list.ts")).default,
   "tokens:remove": async () => (await import("./commands/tokens/remove.ts")).default,
   update: async () => (await import("./commands/update.ts")).default,
+  "users:activate": async () => (await import("./commands/users/activate.ts")).default,
+  "users:create": async () => (await import("./commands/users/create.ts")).default,
+  "users:delete": async () => (await import("./commands/users/delete.ts")).default,
+  "users:edit-roles": async () => (await import("./commands/users/edit-roles.ts")).default,
+  "users:list": async () => (await import("./commands/users/list.ts")).default,
+  "users:show": async () => (await import("./commands/users/show.ts")).default,
+  "users:suspend": async () => (await import("./commands/users/suspend.ts")).default,
   version: async () => (await import("./commands/version.ts")).default,
   whoami: async () => (await import("./commands/whoami.ts")).default,
 };
@@ -49,6 +63,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
 const ALIASES: Readonly<Record<string, string>> = {
   ls: "list",
   tunnel: "port-forward",
+  rm: "delete",
+  "users:ls": "users:list",
+  "users:rm": "users:delete",
   "tokens:ls": "tokens:list",
   "tokens:rm": "tokens:remove",
   "external-workspaces:ls": "external-workspaces:list",
@@ -56,7 +73,10 @@ const ALIASES: Readonly<Record<string, string>> = {
 };
 
 export function runCli(argv: readonly string[]): void {
-  main(argv).catch((error: unknown) => exitWith(reportFailure(error, new AbortController().signal)));
+  main(argv).catch(async (error: unknown) => {
+    const ending = new Ending({ service: false });
+    await ending.end(reportFailure(error, ending.signal));
+  });
 }
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -66,19 +86,36 @@ async function main(argv: readonly string[]): Promise<void> {
     await new Command(found.id, found.argv).run();
     return;
   }
-  const words = (argv[0] === "help" ? argv.slice(1) : argv).filter((word) => !word.startsWith("-"));
-  const isTopic = Object.keys(COMMANDS).some((id) => id.startsWith(`${words[0]}:`));
-  const asked = argv[0] === "help" || argv.includes("--help") || argv.includes("-h");
+  const [first, ...rest] = argv[0] === "help" ? rotateGlobalFlags(argv.slice(1)) : argv;
+  // Only flags stand in front of the command: help, or global ones. Anything else is a mistake.
+  const front = first?.startsWith("-") === true ? parseLine([HELP_FLAG, ...GLOBAL_FLAGS], argv, {}).words : undefined;
+  const words = (front ?? [first ?? "", ...rest]).filter((word) => word !== "" && !word.startsWith("-"));
   const named = findCommand(words);
-  const known = words.length === 0 || named !== undefined || (isTopic && (asked || words.length === 1));
-  if (!known || (!asked && words.length === 0 && argv.length > 0)) {
-    const name = words.length === 0 ? argv[0] : isTopic ? words.slice(0, 2).join(" ") : words[0];
-    throw new UserError(`There is no command "${name}"`, { next: ["coder --help"], code: "ERR_USAGE", exit: 2 });
-  }
-  const { showHelp } = await import("./help.ts");
+  const isTopic = words[0] !== undefined && words[0] in TOPICS;
+  const asked = argv[0] === "help" || argv.includes("--help") || argv.includes("-h");
+  if (words.length > 0 && named === undefined && !(isTopic && (asked || words.length === 1)))
+    throw unknownCommand(words);
+  const ending = new Ending({ service: false });
+  const { renderHelp } = await import("./help.ts");
   const subject = named?.id.split(":") ?? words.slice(0, 1);
-  await showHelp(await allCommands(), subject);
-  await exitWith(0);
+  process.stdout.write(renderHelp(await allCommands(), subject));
+  await ending.end(EXIT.ok);
+}
+
+function unknownCommand(words: readonly string[]): UserError {
+  const [topic, verb] = words;
+  const ids = [...Object.keys(COMMANDS), ...Object.keys(ALIASES)].filter((id) => !id.startsWith("-"));
+  const below = ids.filter((id) => id.startsWith(`${topic}:`)).map((id) => id.slice(id.indexOf(":") + 1));
+  const inTopic = below.length > 0 && verb !== undefined;
+  const meant = inTopic
+    ? nearest(verb, below)
+    : nearest(topic!, new Set(ids.map((id) => id.slice(0, (id.indexOf(":") + 1 || id.length + 1) - 1))));
+  const prefix = inTopic ? `${topic} ` : "";
+  return new UserError(`There is no command "${prefix}${inTopic ? verb : topic}"`, {
+    next: [...(meant === undefined ? [] : [`coder ${prefix}${meant}`]), `coder ${prefix}--help`],
+    code: "ERR_USAGE",
+    exit: EXIT.usage,
+  });
 }
 
 /** Every command by id: its words joined by colons. */

@@ -30,10 +30,19 @@ export async function findWorkspace(
   name: Pick<WorkspaceName, "owner" | "workspace">,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<WorkspaceRef> {
+  return workspaceOf(await fetchByName(deployment, name, options));
+}
+
+/** As {@link findWorkspace}, all that the deployment answers. */
+export async function fetchByName(
+  deployment: Pick<Deployment, "call">,
+  name: Pick<WorkspaceName, "owner" | "workspace">,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<unknown> {
   const owner = name.owner ?? "me";
   const path = `/api/v2/users/${encodeURIComponent(owner)}/workspace/${encodeURIComponent(name.workspace)}`;
   try {
-    return workspaceOf(await deployment.call(path, options));
+    return await deployment.call(path, options);
   } catch (error) {
     if (!(error instanceof ClientError) || error.code !== "ERR_NOT_FOUND") throw error;
     const full = name.owner === undefined ? name.workspace : `${name.owner}/${name.workspace}`;

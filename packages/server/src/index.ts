@@ -31,4 +31,5 @@ export type {
 export { rejectUpgrade } from "./http/reply.ts";
 export { createLogger, type Logger } from "./log.ts";
 export { type RunServerOptions, runServer } from "./main.ts";
+export { resetPassword } from "./reset-password.ts";
 export { AGENT_API_VERSION, BUILD_VERSION } from "./version.ts";

@@ -106,6 +106,7 @@ export default class Agent extends BaseCommand {
   static override summary = "Run the agent of a workspace, on the workspace's machine";
   static override examples = ["CODER_AGENT_URL=https://coder.example.com CODER_AGENT_TOKEN=… <%= config.bin %> agent"];
   static override specs = FLAGS;
+  static override isService = true;
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<number> {
     const { runAgentCommand } = await import("../services/agent.ts");

@@ -4,8 +4,17 @@ import { UserError } from "../errors/user-error.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag, type FlagSpec, type FlagValues, stringFlag } from "../flags/spec.ts";
 import { configDirOf, deploymentAt, parseDeploymentUrl, rememberTlsFiles } from "../services/deployment.ts";
-import { createFirstUser, currentUser, hasFirstUser, logInWithPassword, mintSessionToken } from "../services/login.ts";
-import { ask } from "../ui/prompt.ts";
+import {
+  createFirstUser,
+  currentUser,
+  emailProblem,
+  hasFirstUser,
+  logInWithPassword,
+  mintSessionToken,
+  passwordProblem,
+  userNameProblem,
+} from "../services/login.ts";
+import { ask, askNewPassword } from "../ui/prompt.ts";
 
 const FLAGS: readonly FlagSpec[] = [
   {
@@ -103,9 +112,13 @@ export default class Login extends BaseCommand {
     const anonymous = deploymentAt(url, undefined, flags);
     process.stderr.write(`${url.origin} has no users yet: this creates the first one, an owner.\n`);
     const instead = "give --first-user-email, --first-user-username and CODER_FIRST_USER_PASSWORD";
-    const username = stringFlag(flags, "first-user-username") ?? (await ask("Username: ", { signal, instead }));
-    const email = stringFlag(flags, "first-user-email") ?? (await ask("Email: ", { signal, instead }));
-    const password = stringFlag(flags, "first-user-password") ?? (await this.#newPassword(signal, instead));
+    const username =
+      stringFlag(flags, "first-user-username") ??
+      (await ask("Username: ", { signal, instead, check: userNameProblem }));
+    const email =
+      stringFlag(flags, "first-user-email") ?? (await ask("Email: ", { signal, instead, check: emailProblem }));
+    const password =
+      stringFlag(flags, "first-user-password") ?? (await askNewPassword({ signal, instead, check: passwordProblem }));
     await createFirstUser(
       anonymous,
       {
@@ -118,14 +131,6 @@ export default class Login extends BaseCommand {
       signal,
     );
     return logInWithPassword(anonymous, email, password, signal);
-  }
-
-  async #newPassword(signal: AbortSignal, instead: string): Promise<string> {
-    const password = await ask("Password: ", { hidden: true, signal, instead });
-    if ((await ask("Password again: ", { hidden: true, signal, instead })) !== password) {
-      throw new UserError("The two passwords differ", { code: "ERR_USAGE", exit: 2 });
-    }
-    return password;
   }
 
   async #existing(url: URL, flags: FlagValues, signal: AbortSignal): Promise<string> {

@@ -64,6 +64,7 @@ export default class PortForward extends BaseCommand {
     "<%= config.bin %> port-forward dev --auto",
   ];
   static override specs = PORT_FORWARD_FLAGS;
+  static override isService = true;
   static override words = [{ name: "workspace", summary: "[owner/]workspace[.agent]", required: true }];
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {

@@ -20,6 +20,7 @@ export default class Server extends BaseCommand {
     "<%= config.bin %> server --tls-enable --tls-address 0.0.0.0:443 --tls-cert-file cert.pem --tls-key-file key.pem",
   ];
   static override specs = FLAGS;
+  static override isService = true;
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<number | undefined> {
     const { runServerCommand } = await import("../services/server.ts");

@@ -1,10 +1,9 @@
-import { ClientError } from "coder-client/client-error";
 import { parseWorkspaceName } from "coder-protocol/names";
-import type { Workspace } from "coder-protocol/rest/workspaces";
 import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { openDeployment } from "../services/deployment.ts";
 import { agentNetworkText, listeningPorts } from "../services/show.ts";
+import { fetchWorkspace } from "../services/workspace-builds.ts";
 import { ago, OUTPUT_FLAGS, printJson } from "../ui/output.ts";
 import { renderTable } from "../ui/table.ts";
 import { workspaceStatusText } from "../ui/workspace-table.ts";
@@ -21,14 +20,7 @@ export default class Show extends BaseCommand {
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
     const deployment = openDeployment(line.values);
     const name = parseWorkspaceName(line.words[0]!, {});
-    const body = await deployment.call(
-      `/api/v2/users/${encodeURIComponent(name.owner ?? "me")}/workspace/${encodeURIComponent(name.workspace)}`,
-      { signal },
-    );
-    const workspace = body as Workspace;
-    if (!Array.isArray(workspace.latest_build?.resources)) {
-      throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's answer is no workspace");
-    }
+    const workspace = await fetchWorkspace({ deployment, name, signal });
     if (line.values["output"] === "json") return void printJson(workspace);
     process.stdout.write(`${workspace.owner_name}/${workspace.name}: ${workspaceStatusText(workspace)}\n\n`);
     const agents = workspace.latest_build.resources.flatMap((resource) => resource.agents ?? []);

@@ -39,7 +39,7 @@ describe("what a person reads when a command fails", () => {
   });
 
   it("exits with 2 for a wrong command line", () => {
-    expect(render(new UsageError("unknown flag --x"))).toEqual({ text: "unknown flag --x   (ERR_USAGE)", exit: 2 });
+    expect(render(new UsageError("unknown flag --x"))).toEqual({ text: "Unknown flag --x   (ERR_USAGE)", exit: 2 });
   });
 
   it("takes anything else for our own bug", () => {

@@ -7,7 +7,8 @@ import { CancelledError, EXIT, UserError } from "./user-error.ts";
 /** Everything a command can fail with, as words for a person. Undefined: our own bug. */
 export function toUserError(error: unknown): UserError | undefined {
   if (error instanceof UserError) return error;
-  if (error instanceof UsageError) return new UserError(error.message, { code: "ERR_USAGE", exit: EXIT.usage });
+  if (error instanceof UsageError)
+    return new UserError(capitalized(error.message), { code: "ERR_USAGE", exit: EXIT.usage });
   if (error instanceof NameError) return new UserError(error.message, { code: "ERR_BAD_NAME", exit: EXIT.usage });
   if (error instanceof ClientError) return presentClientError(error);
   if (error instanceof EngineError) return presentEngineError(error);
@@ -18,7 +19,8 @@ export function toUserError(error: unknown): UserError | undefined {
 export function renderUserError(error: UserError): string {
   const why = error.why === undefined ? "" : `: ${error.why}`;
   const next = error.next.map((line) => `  Try: ${line}`);
-  return [`${error.message}${why}   (${error.code})`, ...next].join("\n");
+  const what = why === "" ? error.message : error.message.replace(/[.!]$/, "");
+  return [`${what}${why}   (${error.code})`, ...next].join("\n");
 }
 
 export function isCancelled(error: unknown): boolean {
@@ -26,7 +28,8 @@ export function isCancelled(error: unknown): boolean {
 }
 
 function presentClientError(error: ClientError): UserError {
-  const why = [error.detail, ...error.validations.map((one) => `${one.field}: ${one.detail}`)]
+  const message = capitalized(error.message);
+  const why = [error.detail, ...error.validations.map(validationText)]
     .filter((text) => text !== undefined && text !== "")
     .join("; ");
   const base = { why: why === "" ? undefined : why, code: error.code, cause: error };
@@ -40,7 +43,7 @@ function presentClientError(error: ClientError): UserError {
         next: ["coder login"],
       });
     case "ERR_NOT_A_CODER_SERVER":
-      return new UserError(error.message, {
+      return new UserError(message, {
         ...base,
         next: [
           error.retryable
@@ -49,30 +52,30 @@ function presentClientError(error: ClientError): UserError {
         ],
       });
     case "ERR_UPGRADE_STRIPPED":
-      return new UserError(error.message, {
+      return new UserError(message, {
         ...base,
         next: [
           "have the reverse proxy before the deployment pass the headers Upgrade and Connection on, with HTTP/1.1",
         ],
       });
     case "ERR_ACCESS_ENDED":
-      return new UserError(error.message, {
+      return new UserError(message, {
         ...base,
         exit: EXIT.connectionLost,
         next: [error.status === 401 ? "coder login" : "coder list"],
       });
     case "ERR_NO_RELAY":
-      return new UserError(error.message, {
+      return new UserError(message, {
         ...base,
         next: ["ask an administrator to enable the embedded relay or to give a relay map"],
       });
     case "ERR_UNKNOWN_RELAY":
-      return new UserError(error.message, {
+      return new UserError(message, {
         ...base,
         next: ["give one of these with --region, or leave the flag out"],
       });
     case "ERR_VERSION_MISMATCH":
-      return new UserError(error.message, { ...base, next: ["install the client version that the deployment offers"] });
+      return new UserError(message, { ...base, next: ["install the client version that the deployment offers"] });
     case "ERR_AGENT_UNREACHABLE":
     case "ERR_FORBIDDEN":
     case "ERR_NOT_FOUND":
@@ -82,8 +85,12 @@ function presentClientError(error: ClientError): UserError {
     case "ERR_SERVER":
     case "ERR_RESUME_TOKEN":
     case "ERR_BAD_CONFIGURATION":
-      return new UserError(error.message, base);
+      return new UserError(message, base);
   }
+}
+
+function validationText({ field, detail }: ClientError["validations"][number]): string {
+  return detail === "" ? `${field} is not valid` : `${field}: ${detail}`;
 }
 
 /** The next step for each failure of the network; undefined where the message says all there is. */
@@ -151,6 +158,7 @@ function wantsClientCertificate(error: EngineError): boolean {
   );
 }
 
+/** As a sentence begins; an address or a flag at its beginning stays as it is. */
 function capitalized(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  return /^[a-z]+(?![a-z]*:\/\/)\b/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
 }

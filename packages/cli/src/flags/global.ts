@@ -85,6 +85,21 @@ export const GLOBAL_FLAGS: readonly FlagSpec[] = [
     summary: "Accepted for compatibility",
     hidden: true,
   },
+  {
+    name: "use-keyring",
+    env: "CODER_USE_KEYRING",
+    kind: "boolean",
+    summary: "Accepted for compatibility: the login is kept in files of its owner",
+    hidden: true,
+  },
+  {
+    name: "no-open",
+    env: "CODER_NO_OPEN",
+    kind: "boolean",
+    summary: "Accepted for compatibility: no browser is opened",
+    hidden: true,
+  },
+  { name: "debug-http", kind: "boolean", summary: "Accepted for compatibility: see --verbose", hidden: true },
   { name: "force-tty", env: "CODER_FORCE_TTY", kind: "boolean", summary: "Behave as on a terminal", hidden: true },
   {
     name: "debug-options",
@@ -92,3 +107,5 @@ export const GLOBAL_FLAGS: readonly FlagSpec[] = [
     summary: "Print every option, its value and where it came from, then exit",
   },
 ];
+
+export const HELP_FLAG: FlagSpec = { name: "help", char: "h", kind: "boolean", summary: "Show this help" };

@@ -1,3 +1,4 @@
+import { nearest } from "../suggest.ts";
 import {
   type FlagOrigin,
   type FlagSpec,
@@ -22,7 +23,7 @@ export interface ParseOptions {
 
 /**
  * Parses a command line by a table of flags. `--` ends the flags. Precedence: flag, environment, default.
- * Throws UsageError. This is the lean twin of oclif's parser: it costs no start-up time.
+ * Throws UsageError. It costs no start-up time.
  */
 export function parseLine(
   specs: readonly FlagSpec[],
@@ -105,7 +106,7 @@ function readArguments(
       }
       if (word.length > 2) inline = word[2] === "=" ? word.slice(3) : word.slice(2);
     }
-    if (spec === undefined) throw new UsageError(`unknown flag ${head}`);
+    if (spec === undefined) throw unknownFlag(head, specs);
     if (spec.kind === "boolean") note(spec, inline ?? "true");
     else if (inline !== undefined) note(spec, inline);
     else {
@@ -115,4 +116,10 @@ function readArguments(
     }
   }
   return given;
+}
+
+function unknownFlag(head: string, specs: readonly FlagSpec[]): UsageError {
+  const names = specs.filter(({ hidden }) => hidden !== true).map(({ name }) => name);
+  const meant = head.startsWith("--") ? nearest(head.slice(2), names) : undefined;
+  return new UsageError(`unknown flag ${head}${meant === undefined ? "" : `; did you mean --${meant}?`}`);
 }

@@ -11,7 +11,9 @@ export function rotateGlobalFlags(argv: readonly string[]): string[] {
     const word = argv[i]!;
     const spec = GLOBAL_FLAGS.find((flag) =>
       word.startsWith("--")
-        ? word === `--${flag.name}` || word.startsWith(`--${flag.name}=`)
+        ? word === `--${flag.name}` ||
+          word.startsWith(`--${flag.name}=`) ||
+          (flag.kind === "boolean" && word === `--no-${flag.name}`)
         : word === `-${flag.char}`,
     );
     if (spec === undefined) break;

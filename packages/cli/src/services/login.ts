@@ -1,6 +1,7 @@
 import { foreignAnswer } from "coder-client/answerer";
 import type { Deployment } from "coder-client/api";
 import { ClientError } from "coder-client/client-error";
+import { validateUserName } from "coder-protocol/names";
 import { UserError } from "../errors/user-error.ts";
 
 export interface SignedInUser {
@@ -86,4 +87,19 @@ export async function mintSessionToken(deployment: Deployment, signal: AbortSign
   const body = (await deployment.call("/api/v2/users/me/keys", { method: "POST", signal })) as { key?: unknown };
   if (typeof body.key === "string") return body.key;
   throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's answer has no key");
+}
+
+const MIN_PASSWORD_LENGTH = 8;
+
+/** What is wrong with an answer, before the deployment is asked. Undefined: nothing that could be seen from here. */
+export function userNameProblem(text: string): string | undefined {
+  return validateUserName(text);
+}
+
+export function emailProblem(text: string): string | undefined {
+  return /^[^\s@]+@[^\s@]+$/.test(text) ? undefined : "An email address has the form name@example.com.";
+}
+
+export function passwordProblem(text: string): string | undefined {
+  return text.length >= MIN_PASSWORD_LENGTH ? undefined : `A password has at least ${MIN_PASSWORD_LENGTH} characters.`;
 }

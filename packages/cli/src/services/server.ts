@@ -1,6 +1,7 @@
 import {
   parseServerConfig,
   presentServerError,
+  resetPassword,
   runServer,
   ServerError,
   type ServerFlagValues,
@@ -19,9 +20,29 @@ export async function runServerCommand(
   verbose: boolean,
   signal: AbortSignal,
 ): Promise<number> {
-  try {
+  return reported(signal, async () => {
     const config = parseServerConfig(verbose ? { ...values, verbose: true } : values, surroundings());
     await runServer(config, { signal, deps: standardParts() });
+  });
+}
+
+/** Changes a password in the store of the server that is started with the same values. Returns the exit code. */
+export async function runResetPassword(
+  values: ServerFlagValues,
+  username: string,
+  password: () => Promise<string>,
+  signal: AbortSignal,
+): Promise<number> {
+  return reported(signal, async () => {
+    const { stateDir } = parseServerConfig(values, surroundings());
+    await resetPassword(stateDir, username, password);
+    process.stderr.write(`Password has been reset for user ${username}!\n`);
+  });
+}
+
+async function reported(signal: AbortSignal, work: () => Promise<void>): Promise<number> {
+  try {
+    await work();
     return EXIT.ok;
   } catch (error) {
     if (!(error instanceof ServerError)) return reportFailure(error, signal);

@@ -2,6 +2,7 @@
 import type { Deployment } from "coder-client/api";
 import { sleep } from "coder-client/backoff";
 import { ClientError } from "coder-client/client-error";
+import { fetchByName } from "coder-client/workspaces";
 import type { WorkspaceName } from "coder-protocol/names";
 import type { Workspace } from "coder-protocol/rest/workspaces";
 import { UserError } from "../errors/user-error.ts";
@@ -17,11 +18,10 @@ export interface BuildRequest {
   readonly say: (line: string) => void;
 }
 
-export async function fetchWorkspace({ deployment, name, signal }: BuildRequest): Promise<Workspace> {
-  const path = `/api/v2/users/${encodeURIComponent(name.owner ?? "me")}/workspace/${encodeURIComponent(name.workspace)}`;
-  const body = (await deployment.call(path, { signal })) as Workspace;
-  if (typeof body?.latest_build?.status !== "string")
-    throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's answer is no workspace");
+export async function fetchWorkspace({ deployment, name, signal }: Omit<BuildRequest, "say">): Promise<Workspace> {
+  const body = (await fetchByName(deployment, name, { signal })) as Workspace;
+  if (typeof body?.latest_build?.status !== "string" || !Array.isArray(body.latest_build.resources))
+    throw new ClientError("ERR_NOT_A_CODER_SERVER", "unexpected answer: expected a workspace");
   return body;
 }
 
@@ -74,6 +74,22 @@ export async function stopWorkspace(request: BuildRequest): Promise<void> {
   say(`Workspace "${stopped.name}" is stopped`);
   if (isExternal(stopped))
     say("Its agent is cut off until the workspace is started again; its machine runs on, that is not the deployment's");
+}
+
+/** Ends everything that is connected to it and frees its name. */
+export async function deleteWorkspace(request: BuildRequest): Promise<void> {
+  const workspace = await settled(request);
+  await build(request, workspace, { transition: "delete" });
+  request.say(`Workspace "${workspace.name}" is deleted`);
+  if (isExternal(workspace))
+    request.say("Its machine is not the deployment's: it runs on, and an agent that is left there is refused");
+}
+
+export async function renameWorkspace(request: BuildRequest, newName: string): Promise<void> {
+  const { deployment, signal, say } = request;
+  const workspace = await fetchWorkspace(request);
+  await deployment.call(`/api/v2/workspaces/${workspace.id}`, { method: "PATCH", body: { name: newName }, signal });
+  say(`Workspace "${workspace.name}" is now "${newName}"`);
 }
 
 function isExternal(workspace: Workspace): boolean {

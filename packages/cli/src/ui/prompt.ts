@@ -1,18 +1,54 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
-import { UserError } from "../errors/user-error.ts";
+import { CancelledError, UserError } from "../errors/user-error.ts";
 
-/** Asks on stderr, so that stdout stays clean. Refuses when nobody can answer. */
-export async function ask(
-  question: string,
-  options: { hidden?: boolean; signal: AbortSignal; instead: string },
-): Promise<string> {
+export interface Question {
+  /** What is typed is not shown. */
+  readonly hidden?: boolean;
+  readonly signal: AbortSignal;
+  /** What to do where there is no terminal to ask on. */
+  readonly instead: string;
+  /** What is wrong with an answer: said, and asked again. Undefined: nothing. */
+  readonly check?: (answer: string) => string | undefined;
+}
+
+/** Asks on stderr, so that stdout stays clean, until the answer will do. Refuses when nobody can answer. */
+export async function ask(question: string, options: Question): Promise<string> {
   if (!process.stdin.isTTY) {
     throw new UserError(`Cannot ask "${question.trim()}": there is no terminal`, {
       next: [options.instead],
       code: "ERR_NO_TERMINAL",
     });
   }
+  for (;;) {
+    const answer = await askOnce(question, options.hidden === true, options.signal);
+    const problem = options.check?.(answer);
+    if (problem === undefined) return answer;
+    process.stderr.write(`  ${problem}\n`);
+  }
+}
+
+/** A new password, twice. */
+export async function askNewPassword(options: Question): Promise<string> {
+  for (;;) {
+    const password = await ask("Password: ", { ...options, hidden: true });
+    if ((await ask("Password again: ", { ...options, hidden: true, check: () => undefined })) === password)
+      return password;
+    process.stderr.write("  The two differ. Once more:\n");
+  }
+}
+
+/** A yes/no question with a default of yes. */
+export async function confirm(question: string, signal: AbortSignal): Promise<boolean> {
+  const answer = await ask(`${question} (Y/n) `, {
+    signal,
+    instead: "answer with --yes",
+    check: (text) => (/^(y(es)?|no?|)$/i.test(text) ? undefined : "Please answer yes or no."),
+  });
+  return !/^n/i.test(answer);
+}
+
+async function askOnce(question: string, hidden: boolean, signal: AbortSignal): Promise<string> {
   let muted = false;
   const output = new Writable({
     write(chunk: Buffer, _encoding, done) {
@@ -21,18 +57,18 @@ export async function ask(
     },
   });
   const line = createInterface({ input: process.stdin, output, terminal: true });
+  // In raw mode the terminal makes no signal of Ctrl-C.
+  line.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
+  const closed = new Promise<never>((_, reject) => {
+    line.once("close", () => reject(new CancelledError("end of input")));
+  });
+  closed.catch(() => undefined); // closed by us, after the answer
   try {
-    const answer = line.question(question, { signal: options.signal });
-    muted = options.hidden === true;
-    return (await answer).trim();
+    const answer = line.question(question, { signal });
+    muted = hidden;
+    return (await Promise.race([answer, closed])).trim();
   } finally {
     line.close();
     if (muted) process.stderr.write("\n");
   }
-}
-
-/** A yes/no question with a default of yes. */
-export async function confirm(question: string, signal: AbortSignal): Promise<boolean> {
-  const answer = await ask(`${question} (Y/n) `, { signal, instead: "answer with --yes" });
-  return answer === "" || /^y(es)?$/i.test(answer);
 }

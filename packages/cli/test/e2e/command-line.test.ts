@@ -52,7 +52,7 @@ describe("the built command", () => {
   it("lists its commands, and topics their commands", () => {
     for (const done of [coder(), coder("--help"), coder("help")]) {
       expect([done.code, done.stderr]).toEqual([0, ""]);
-      for (const name of ["agent", "list", "login", "server", "ssh", "tokens"])
+      for (const name of ["agent", "list", "login", "server", "ssh", "tokens", "users"])
         expect(done.stdout).toMatch(new RegExp(`^  ${name} +\\S`, "m"));
     }
     for (const done of [coder("tokens"), coder("tokens", "--help"), coder("help", "tokens")]) {
@@ -75,14 +75,60 @@ describe("the built command", () => {
     expect(coder("help", ...words).stdout).toBe(done.stdout);
   });
 
-  it.each([["frobnicate"], ["frobnicate --help"], ["help frobnicate"], ["tokens frobnicate"], ["--frobnicate"]])(
-    "knows no %j",
-    (line) => {
-      const done = coder(...line.split(" "));
-      expect([done.code, done.stdout]).toEqual([2, ""]);
-      expect(done.stderr).toMatch(/^There is no command ".*frobnicate" {3}\(ERR_USAGE\)\n {2}Try: coder --help\n$/);
-    },
-  );
+  it.each([
+    ["frobnicate", "frobnicate", []],
+    ["frobnicate --help", "frobnicate", []],
+    ["help frobnicate", "frobnicate", []],
+    ["-v frobnicate", "frobnicate", []],
+    ["lsit", "lsit", ["coder list"]],
+    ["tokens crate", "tokens crate", ["coder tokens create"]],
+    ["tunel dev", "tunel", ["coder tunnel"]],
+  ])("knows no %j", (line, name, meant) => {
+    const done = coder(...line.split(" "));
+    expect([done.code, done.stdout]).toEqual([2, ""]);
+    const [first, ...next] = done.stderr.trimEnd().split("\n");
+    expect(first).toBe(`There is no command "${name}"   (ERR_USAGE)`);
+    const topic = name.startsWith("tokens ") ? "tokens " : "";
+    expect(next).toEqual([...meant, `coder ${topic}--help`].map((command) => `  Try: ${command}`));
+  });
+
+  it.each([
+    ["--nosuch ssh dev -- x", "Unknown flag --nosuch"],
+    ["--nosuch", "Unknown flag --nosuch"],
+    ["-q list", "Unknown flag -q"],
+    ["--verbos list", "Unknown flag --verbos; did you mean --verbose?"],
+    ["list --serach x", "Unknown flag --serach; did you mean --search?"],
+    ["ssh --forward-agnet dev", "Unknown flag --forward-agnet; did you mean --forward-agent?"],
+    ["--url", "--url needs a value"],
+  ])("runs nothing after a flag that it does not know: %s", (line, message) => {
+    const done = coder(...line.split(" "));
+    expect([done.code, done.stdout, done.stderr]).toEqual([2, "", `${message}   (ERR_USAGE)\n`]);
+  });
+
+  it.each([
+    ["--use-keyring"],
+    ["--use-keyring=false"],
+    ["--use-keyring=true --no-feature-warning --no-version-warning"],
+    ["--force-tty --no-open --debug-http"],
+    ["--disable-direct-connections --disable-network-telemetry -v"],
+    ["--header a=b --header-command true --token x --url http://127.0.0.1:9"],
+  ])("takes every global flag of a stock client before and behind the command: %s", (flags) => {
+    for (const args of [
+      [...flags.split(" "), "version"],
+      ["version", ...flags.split(" ")],
+    ])
+      expect(coder(...args)).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Coder v/), stderr: "" });
+  });
+
+  it("explains the global flags on every page", () => {
+    for (const args of [["--help"], ["tokens"], ["tokens", "list", "--help"], ["ssh", "--help"]]) {
+      const { stdout } = coder(...args);
+      expect(stdout).toMatch(/\nGLOBAL FLAGS\n/);
+      for (const flag of ["--url=", "--token=", "--ca-file=", "--header=", "-v, --verbose", "--region="])
+        expect(stdout).toContain(flag);
+    }
+    expect(coder("--verbose")).toEqual(coder("--help"));
+  });
 
   it("server and agent say what is wrong from their own bundles, in the same form", () => {
     const agent = coder("agent");

@@ -153,7 +153,7 @@ describe("port-forward", () => {
       [["--tcp", "8080:70000"], 2, "--tcp"],
       [["--tcp", "8000-8010:9000-9005"], 2, "--tcp"],
       [["--udp", "53:dns.internal:53"], 2, "--udp leads to the workspace itself"],
-      [[], 2, "nothing to forward"],
+      [[], 2, "Nothing to forward"],
     ])("%j", async (args, code, words) => {
       const done = await deployment.run(["port-forward", "demo", ...args]);
       expect([done.code, done.stdout]).toEqual([code, ""]);

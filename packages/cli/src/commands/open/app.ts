@@ -26,7 +26,7 @@ export default class OpenApp extends BaseCommand {
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
     const name = parseWorkspaceName(line.words[0]!);
     const deployment = openDeployment(line.values);
-    const workspace = await fetchWorkspace({ deployment, name, signal, say: () => undefined });
+    const workspace = await fetchWorkspace({ deployment, name, signal });
     const agents = workspace.latest_build.resources?.flatMap((resource) => resource.agents ?? []) ?? [];
     const apps = agents
       .filter((agent) => name.agent === undefined || agent.name === name.agent)

@@ -1,0 +1,38 @@
+/** What help pages say beside the commands' own tables. */
+import type { BaseCommand } from "./base-command.ts";
+
+export type CommandTexts = Pick<
+  typeof BaseCommand,
+  "summary" | "description" | "examples" | "specs" | "words" | "takesRest"
+>;
+
+/** First words that several commands share. */
+export const TOPICS: Readonly<Record<string, string>> = {
+  connect: "Answer the questions that the SSH configuration asks",
+  "external-workspaces": "Register machines of your own as workspaces",
+  login: "Log in to a deployment",
+  open: "Open a workspace in VS Code, or one of its apps in the browser",
+  support: "Collect what somebody needs to help you",
+  tokens: "Create, list and remove API tokens",
+  users: "Create, list, suspend and delete users",
+};
+
+/** The root page: every command and topic once. */
+export const GROUPS: readonly { readonly title: string; readonly names: readonly string[] }[] = [
+  { title: "CONNECT", names: ["ssh", "port-forward", "cp", "open", "config-ssh"] },
+  {
+    title: "WORKSPACES",
+    names: ["list", "show", "start", "stop", "restart", "update", "rename", "delete", "external-workspaces"],
+  },
+  { title: "NETWORK", names: ["ping", "status", "doctor", "netcheck", "speedtest", "support"] },
+  { title: "ACCOUNT", names: ["login", "logout", "whoami", "tokens"] },
+  { title: "ADMINISTRATION", names: ["users", "reset-password"] },
+  { title: "RUN A DEPLOYMENT", names: ["server", "agent"] },
+  { title: "OTHER", names: ["completion", "connect", "version"] },
+];
+
+/** The words of a command line: `ssh [flags] <workspace> [command …]`. */
+export function usageOf(command: Pick<CommandTexts, "words" | "takesRest">, id: string): string {
+  const words = command.words.map((word) => (word.required === true ? `<${word.name}>` : `[${word.name}]`));
+  return [id.replaceAll(":", " "), "[flags]", ...words, ...(command.takesRest ? ["[command …]"] : [])].join(" ");
+}
