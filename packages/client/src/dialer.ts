@@ -10,6 +10,7 @@ import { type ConnectionOptions, connect as connectTls, createSecureContext, typ
 import { getProxyForUrl } from "proxy-from-env";
 import { EngineError } from "wg-userspace/base/errors";
 import { toEngineError } from "wg-userspace/io/node-errors";
+import { optionalLookup } from "wg-userspace/io/optional-names";
 import type { RelayDialer } from "wg-userspace/io/relay-dialer";
 import { judgedLater, tlsRefusal } from "wg-userspace/io/tls-refusal";
 import { proxyRefusal } from "./proxy-refusal.ts";
@@ -42,11 +43,14 @@ export interface DialTarget {
   /** Name to expect in the certificate instead of serverName. */
   readonly certName?: string;
   readonly insecure?: boolean;
+  /** Nothing waits for it: resolving its name keeps out of the way of what is needed. */
+  readonly optional?: boolean;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A proxy's answer to CONNECT: status line and headers. */
 const MAX_PROXY_ANSWER_BYTES = 16 * 1024;
+const MAX_REACHED = 64;
 
 export class Dialer implements RelayDialer {
   readonly #tls: TlsSettings;
@@ -56,6 +60,8 @@ export class Dialer implements RelayDialer {
   /** Everything that may be trusted; read only where Node's own authorities do not suffice, since that takes its time. */
   #authorities: TrustedAuthorities | undefined;
   #secureContext: SecureContext | undefined;
+  /** By host, the last {@link MAX_REACHED}. */
+  readonly #reached = new Map<string, string>();
   /** Keep-alive agents for node:http and node:https requests. */
   readonly httpAgent: HttpAgent;
   readonly httpsAgent: HttpsAgent;
@@ -114,10 +120,27 @@ export class Dialer implements RelayDialer {
     const host = isIP(target.host) === 6 ? `[${target.host}]` : target.host;
     const proxy = this.#proxyFor(`${target.tls ? "https" : "http"}://${host}:${target.port}`);
     const socket =
-      proxy === ""
-        ? await openSocket(target.host, target.port, signal)
-        : await this.#throughProxy(proxy, target, signal);
+      proxy === "" ? await this.#straight(target, signal) : await this.#throughProxy(proxy, target, signal);
     return target.tls ? this.#secure(socket, target, signal) : socket;
+  }
+
+  async #straight({ host, port, optional }: DialTarget, signal: AbortSignal): Promise<Socket> {
+    const socket = await openSocket(host, port, signal, optional);
+    const { remoteAddress } = socket;
+    if (isIP(host) === 0 && remoteAddress !== undefined) this.#remember(host, remoteAddress);
+    return socket;
+  }
+
+  /** Addresses at which this host was reached lately, without a proxy: good for whoever else has to reach it now. */
+  addressesOf(host: string): readonly string[] {
+    const address = this.#reached.get(host);
+    return address === undefined ? [] : [address];
+  }
+
+  #remember(host: string, address: string): void {
+    this.#reached.delete(host);
+    this.#reached.set(host, address);
+    if (this.#reached.size > MAX_REACHED) this.#reached.delete(this.#reached.keys().next().value!);
   }
 
   #trustAll(): void {
@@ -238,9 +261,10 @@ function parseProxy(text: string): URL {
   return url;
 }
 
-async function openSocket(host: string, port: number, signal: AbortSignal): Promise<Socket> {
+async function openSocket(host: string, port: number, signal: AbortSignal, optional = false): Promise<Socket> {
   signal.throwIfAborted();
-  const socket = connectTcp({ host, port, autoSelectFamily: true, noDelay: true });
+  const lookup = optional ? { lookup: optionalLookup(signal) } : {};
+  const socket = connectTcp({ host, port, autoSelectFamily: true, noDelay: true, ...lookup });
   await untilEvent(socket, "connect", signal);
   return socket;
 }

@@ -25,6 +25,7 @@ const NET: NetReport = {
   globalV4: undefined,
   globalV6: undefined,
   observations: [],
+  unresolvedNames: [],
 };
 const REPORT: PeerPathReport = {
   peerId: "a",
@@ -85,6 +86,12 @@ it.each<[string, Partial<Facts>, Partial<PeerPathReport>, string[]]>([
   ["forbidden by the deployment", {}, { directBlocked: "deployment" }, ["direct-blocked: administrator"]],
   ["no STUN in the map", { mapHasStun: false }, {}, ["no-stun: administrator"]],
   ["UDP blocked here", { own: { ...NET, udp: false } }, {}, ["udp-blocked: this machine"]],
+  [
+    "names of STUN servers not resolved",
+    { own: { ...NET, udp: false, ipv4CanSend: false, unresolvedNames: ["stun.example.com"] } },
+    {},
+    ["names-not-resolved: this machine"],
+  ],
   ["UDP blocked there", { agent: { ...NET, udp: false } }, {}, ["udp-blocked: workspace"]],
   ["a hard NAT here", { own: HARD }, {}, ["hard-nat: this machine"]],
   ["a hard NAT on both sides", { own: HARD, agent: HARD }, {}, ["hard-nat: this machine", "hard-nat: workspace"]],

@@ -45,6 +45,8 @@ export interface Facts {
 /** An interface below this cannot carry a full-size packet of the tunnel (health code EIF01). */
 export const LEAST_MTU = 1378;
 const HIGH_LOSS = 0.05;
+/** Names that are shown. */
+const MAX_EVIDENCE = 4;
 const HIGH_RELAY_RTT_MS = 300;
 const DOCUMENT = "docs/troubleshooting.md";
 const SEVERITIES: readonly Cause["severity"][] = ["blocks-direct", "slows", "note"];
@@ -117,7 +119,19 @@ function natCauses({ report, own, agent, mapHasStun }: Facts): Cause[] {
   const sides = [["client", "this machine", own] as const, ["agent", "workspace", agent] as const];
   for (const [scope, side, net] of sides) {
     if (net === undefined) continue;
-    if (mapHasStun && !net.udp) {
+    const askedNobody = !net.ipv4CanSend && !net.ipv6CanSend && net.unresolvedNames.length > 0;
+    if (mapHasStun && !net.udp && askedNobody) {
+      causes.push({
+        code: "names-not-resolved",
+        side,
+        scope,
+        severity: "blocks-direct",
+        what: `The names of the STUN servers are not resolved on ${scope === "client" ? "this machine" : "the workspace's machine"}, so its public address is not known.`,
+        evidence: [`no address for ${net.unresolvedNames.slice(0, MAX_EVIDENCE).join(", ")}`],
+        fix: "look at DNS there: whether its name servers answer, and quickly",
+        link: `${DOCUMENT}#names-not-resolved`,
+      });
+    } else if (mapHasStun && !net.udp) {
       causes.push({
         code: "udp-blocked",
         side,

@@ -35,6 +35,7 @@ const REPORT = {
       rttMs: 1,
     },
   ],
+  unresolvedNames: [],
 } as unknown as NetReport;
 const PROBE: NetworkProbe = {
   map: derpMapOf([region(1, "Frankfurt"), region(2, "New York"), region(3, "STUN", true)]),
@@ -86,6 +87,27 @@ it("the JSON that editors read: regions, nodes, codes", () => {
     stun: { Enabled: true, CanSTUN: true },
   });
   expect(json.interfaces).toMatchObject({ severity: "warning", warnings: [{ code: "EIF01" }] });
+});
+
+it("blames DNS and not UDP where no STUN server could be asked", () => {
+  const report = {
+    ...REPORT,
+    udp: false,
+    ipv4CanSend: false,
+    ipv6CanSend: false,
+    mappingVariesByDestIp: undefined,
+    observations: [],
+    unresolvedNames: ["stun.example.com"],
+  } as NetReport;
+  const lines = netcheckLines({ ...PROBE, report }, []);
+  expect(lines).toContain("  UDP: not tried: no name of a STUN server was resolved, see DNS");
+  expect(lines).toContain("  Names without an address: stun.example.com");
+  expect(lines).toContain("  NAT: unknown: no STUN server could be asked");
+  expect(lines.join("\n")).not.toContain("no answer");
+  const { derp } = netcheckJson({ ...PROBE, report }, []) as { derp: { warnings: { message: string }[] } };
+  expect(derp.warnings.map(({ message }) => message)).toContain(
+    "Not tried: no name of a STUN server was resolved, see DNS",
+  );
 });
 
 it("says when nothing can work, and when direct connections are not allowed", () => {

@@ -2,6 +2,7 @@
 import type { NetworkProbe } from "coder-client/network-probe";
 import { formatAddrPort } from "wg-userspace/base/ip";
 import { hasRelay, type Region } from "wg-userspace/derp/map";
+import type { NetReport } from "wg-userspace/netcheck/report";
 import { netReportToJson } from "wg-userspace/netcheck/report-json";
 import { type InterfaceFact, LEAST_MTU } from "./causes.ts";
 import { formatDuration } from "./durations.ts";
@@ -54,7 +55,7 @@ function derpWarnings({ report, relays, directBlocked, map }: NetworkProbe): War
   }
   if (directBlocked !== undefined) return warnings;
   const hasStun = [...map.regions.values()].some(({ nodes }) => nodes.some((node) => node.stunPort >= 0));
-  if (hasStun && !report.udp) warnings.push({ code: "ESTUN01", message: "No STUN server answered over UDP" });
+  if (hasStun && !report.udp) warnings.push({ code: "ESTUN01", message: stunSilence(report) });
   if (report.mappingVariesByDestIp === true)
     warnings.push({ code: "ESTUN02", message: "STUN servers saw different public ports: a hard NAT" });
   return warnings;
@@ -120,20 +121,37 @@ export function netcheckLines(probe: NetworkProbe, interfaces: readonly Interfac
 
 function networkLines({ report, directBlocked }: NetworkProbe): string[] {
   if (directBlocked !== undefined) return ["UDP: not tried, direct connections are not allowed"];
-  const lines = [`UDP: ${report.udp ? "works" : "no STUN server answered"}`];
+  const lines = [`UDP: ${report.udp ? "works" : lowered(stunSilence(report))}`];
+  if (report.unresolvedNames.length > 0) lines.push(`Names without an address: ${report.unresolvedNames.join(", ")}`);
   if (report.globalV4 !== undefined) lines.push(`Public IPv4 address: ${formatAddrPort(report.globalV4)}`);
   if (report.globalV6 !== undefined) lines.push(`Public IPv6 address: ${formatAddrPort(report.globalV6)}`);
   lines.push(`IPv6: ${report.ipv6 ? "works" : report.osHasIpv6 ? "this machine has it, no server answered" : "none"}`);
-  lines.push(`NAT: ${natWords(report.mappingVariesByDestIp, report.udp)}`);
+  lines.push(`NAT: ${natWords(report)}`);
   for (const { node, server, mapped } of report.observations)
     lines.push(`  ${node} (${formatAddrPort(server)}) sees ${formatAddrPort(mapped)}`);
   return lines;
 }
 
-function natWords(varies: boolean | undefined, udp: boolean): string {
-  if (varies === true) return "hard: another public port for every destination";
-  if (varies === false) return "easy: one public port for all destinations";
-  return udp ? "unknown: it takes two STUN servers to tell" : "unknown: no answer over UDP";
+function natWords(report: NetReport): string {
+  if (report.mappingVariesByDestIp === true) return "hard: another public port for every destination";
+  if (report.mappingVariesByDestIp === false) return "easy: one public port for all destinations";
+  if (report.udp) return "unknown: it takes two STUN servers to tell";
+  return askedNobody(report) ? "unknown: no STUN server could be asked" : "unknown: no answer over UDP";
+}
+
+/** Names were the problem, and UDP was never tried. */
+function askedNobody({ unresolvedNames, ipv4CanSend, ipv6CanSend }: NetReport): boolean {
+  return unresolvedNames.length > 0 && !ipv4CanSend && !ipv6CanSend;
+}
+
+function stunSilence(report: NetReport): string {
+  return askedNobody(report)
+    ? "Not tried: no name of a STUN server was resolved, see DNS"
+    : "No STUN server answered over UDP";
+}
+
+function lowered(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1);
 }
 
 function relayLines({ relays, map, report }: NetworkProbe): string[] {
@@ -157,6 +175,10 @@ function expectations({ report, relays, directBlocked }: NetworkProbe, varies: b
   const lines = [relayed ? "Relayed connections will work." : "Relayed connections will NOT work: no relay answers."];
   if (directBlocked === "deployment") lines.push("Direct connections: the administrator does not allow them.");
   else if (directBlocked === "this-client") lines.push("Direct connections: you switched them off.");
+  else if (askedNobody(report))
+    lines.push(
+      "Direct connections: only to workspaces on the same network, until the names of STUN servers are resolved.",
+    );
   else if (!report.udp)
     lines.push("Direct connections: only to workspaces on the same network; UDP gets no answer from outside.");
   else if (varies === true)

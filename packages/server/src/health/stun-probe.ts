@@ -1,11 +1,12 @@
 /** Asks STUN servers for our address, all from one socket per family: only so do their answers say something about a NAT. */
 import { createSocket, type Socket } from "node:dgram";
-import { lookup, Resolver } from "node:dns/promises";
+import { Resolver } from "node:dns/promises";
 import { isIP, isIPv4, isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
 import type { AddrPort } from "wg-userspace/base/ip";
 import { DEFAULT_STUN_PORT, type Node } from "wg-userspace/derp/map";
 import { nodeRandom } from "wg-userspace/io/crypto-suite";
+import { optionalNames } from "wg-userspace/io/optional-names";
 import {
   encodeBindingRequest,
   parseBindingResponse,
@@ -15,6 +16,8 @@ import {
 import { nodeErrorCode } from "../errors.ts";
 
 /** Sends of one request, ms after the first: UDP loses some. */
+/** For a name that is not in DNS: what the hosts file says is there at once. */
+const HOSTS_FILE_MS = 1_000;
 const SEND_AT_MS = [0, 300, 1_000];
 
 export interface StunAnswer {
@@ -93,11 +96,8 @@ async function addressOf(family: 4 | 6, node: Node, resolver: Resolver): Promise
     if (code === "ETIMEOUT" || code === "ECANCELLED") return undefined;
   }
   // Not in DNS: perhaps in the hosts file, which only getaddrinfo reads. It blocks a thread, so it is asked second.
-  try {
-    return (await lookup(node.hostName, { family })).address;
-  } catch {
-    return undefined; // has no address, which is what the caller reports
-  }
+  // Without an address it is what the caller reports.
+  return (await optionalNames.resolve(node.hostName, AbortSignal.timeout(HOSTS_FILE_MS))).find(fits);
 }
 
 interface Waiting {

@@ -85,6 +85,48 @@ it("names that nobody resolves cost nothing but themselves", async () => {
   expect(report.udp).toBe(true);
 });
 
+/** Our own server under a name, and public ones; nothing is ever resolved. */
+async function checkWithoutDns(addressesOf: (host: string) => readonly string[]) {
+  const ours = await stunServer(() => 4321);
+  const map = derpMapOf(
+    ["public-a.test", "public-b.test", "own.test"].map((hostName, i) => ({
+      regionId: i + 1,
+      regionCode: "r",
+      regionName: "R",
+      embeddedRelay: false,
+      avoid: false,
+      nodes: [relayNode({ name: `${i + 1}s`, regionId: i + 1, hostName, stunOnly: i < 2, stunPort: ours })],
+    })),
+  );
+  const asked: string[] = [];
+  await using socket = await bindStunSocket();
+  const report = await runNetcheck({
+    map,
+    socket,
+    dialer: { connect: () => Promise.reject(new Error("not measured")), addressesOf },
+    measureRelays: false,
+    resolveName: (name) => {
+      asked.push(name);
+      return new Promise(() => undefined);
+    },
+    signal: new AbortController().signal,
+  });
+  return { report, asked };
+}
+
+it("our own STUN server is asked where the deployment was reached, however slow names are", async () => {
+  const { report, asked } = await checkWithoutDns((host) => (host === "own.test" ? ["127.0.0.1"] : []));
+  expect(report).toMatchObject({ udp: true, ipv4CanSend: true, unresolvedNames: ["public-a.test", "public-b.test"] });
+  expect(formatAddrPort(report.globalV4!)).toBe("203.0.113.9:4321");
+  expect(asked[0]).toBe("own.test");
+});
+
+it("names that are not resolved are said to be that, and nothing was sent", async () => {
+  const { report } = await checkWithoutDns(() => []);
+  expect(report).toMatchObject({ udp: false, ipv4CanSend: false, ipv6CanSend: false });
+  expect(report.unresolvedNames).toEqual(["own.test", "public-a.test", "public-b.test"]);
+});
+
 it("an aborted run rejects with the reason", async () => {
   const abort = new AbortController();
   await using socket = await bindStunSocket();

@@ -10,9 +10,10 @@ import { mappingVaries, StunRun } from "../netcheck/stun-run.ts";
 import { encodeBindingRequest, looksLikeStun } from "../stun/message.ts";
 import { monotonicNow } from "./clock.ts";
 import { nodeRandom } from "./crypto-suite.ts";
+import { optionalNames } from "./optional-names.ts";
 import type { RelayDialer } from "./relay-dialer.ts";
 import { measureLatency } from "./relay-latency.ts";
-import { findStunServers } from "./stun-targets.ts";
+import { findStunServers, type StunNames } from "./stun-targets.ts";
 
 const DEFAULT_LIMIT_MS = 5_000;
 const HAIRPIN_MS = 100;
@@ -40,6 +41,8 @@ export interface NetcheckOptions {
   readonly measureRelays: boolean;
   /** Whether our own public address can be reached from inside. */
   readonly hairpin?: boolean;
+  /** How names of STUN servers are resolved; default: by {@link optionalNames}. */
+  readonly resolveName?: StunNames["resolve"];
   /** For the whole run, ms. */
   readonly limitMs?: number;
   /** Called as soon as a mapping is known, long before the run ends. */
@@ -79,6 +82,7 @@ export async function runNetcheck(options: NetcheckOptions): Promise<NetReport> 
     globalV4: v4[0]?.mapped,
     globalV6: v6[0]?.mapped,
     observations: stun.observations,
+    unresolvedNames: stun.unresolvedNames,
   };
 }
 
@@ -86,11 +90,13 @@ interface StunResult {
   readonly observations: readonly StunObservation[];
   readonly sent: { readonly ipv4: boolean; readonly ipv6: boolean };
   readonly hairPinning: boolean | undefined;
+  readonly unresolvedNames: readonly string[];
 }
 
 async function askStun(options: NetcheckOptions, signal: AbortSignal): Promise<StunResult> {
   const { map, socket, previous, full = true } = options;
-  if (socket === undefined) return { observations: [], sent: { ipv4: false, ipv6: false }, hairPinning: undefined };
+  if (socket === undefined)
+    return { observations: [], sent: { ipv4: false, ipv6: false }, hairPinning: undefined, unresolvedNames: [] };
   const plan = probePlan(map, {
     families: { ipv4: socket.families.ipv4, ipv6: socket.families.ipv6 && hasIpv6() },
     full: full || previous === undefined,
@@ -126,26 +132,31 @@ async function askStun(options: NetcheckOptions, signal: AbortSignal): Promise<S
   });
   signal.addEventListener("abort", step, { once: true });
   const resolving = new AbortController();
+  const names: StunNames = {
+    knownAddresses: (host) => options.dialer.addressesOf?.(host) ?? [],
+    resolve: options.resolveName ?? ((name, until) => optionalNames.resolve(name, until)),
+  };
   try {
-    findStunServers(
+    const finding = findStunServers(
       map,
       (server) => {
         run.addServer(server, monotonicNow());
         step();
       },
       AbortSignal.any([signal, resolving.signal]),
-    ).then(
-      () => {
-        run.allServersKnown(monotonicNow());
-        step();
-      },
-      (error: unknown) => options.logger?.log("debug", "STUN servers not resolved", { error: String(error) }),
-    );
+      names,
+    ).then((unresolved) => {
+      run.allServersKnown(monotonicNow());
+      step();
+      return unresolved;
+    });
     step();
     await progress;
+    resolving.abort();
+    const unresolvedNames = await finding;
     const first = observations.find(({ mapped }) => isIpv4(mapped.address));
     const hairPinning = options.hairpin && first !== undefined ? await tryHairpin(socket, first.mapped) : undefined;
-    return { observations, sent: run.sent, hairPinning };
+    return { observations, sent: run.sent, hairPinning, unresolvedNames };
   } finally {
     resolving.abort();
     clearTimeout(timer);

@@ -1,7 +1,8 @@
-import { connect as connectTcp, isIP, type Socket } from "node:net";
+import { connect as connectTcp, isIP, type Socket, type TcpNetConnectOpts } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { toEngineError } from "./node-errors.ts";
+import { optionalLookup } from "./optional-names.ts";
 import { judgedLater, tlsRefusal } from "./tls-refusal.ts";
 
 export interface RelayTarget {
@@ -15,12 +16,16 @@ export interface RelayTarget {
   readonly certName?: string;
   /** Do not verify the certificate: tests only. */
   readonly insecure?: boolean;
+  /** Nothing waits for it: resolving its name keeps out of the way of what is needed. */
+  readonly optional?: boolean;
 }
 
 /** Opens the byte stream to a relay. Implementations add proxies, authorities and client certificates. */
 export interface RelayDialer {
   /** Rejects with an EngineError or with `signal.reason`. The stream is the caller's. */
   connect(target: RelayTarget, options: { readonly signal: AbortSignal }): Promise<Duplex>;
+  /** Addresses at which this host was reached lately, without anything in between. */
+  addressesOf?(host: string): readonly string[];
 }
 
 /** Straight TCP or TLS, with Node's own list of authorities. */
@@ -29,7 +34,7 @@ export const directRelayDialer: RelayDialer = {
     signal.throwIfAborted();
     const where = `"${target.host}:${target.port}"`;
     return new Promise<Duplex>((resolve, reject) => {
-      const socket = target.tls ? openTls(target) : connectTcp({ host: target.host, port: target.port, noDelay: true });
+      const socket = target.tls ? openTls(target, signal) : connectTcp(tcpOptions(target, signal));
       const settle = (): void => {
         socket.off("error", failed);
         socket.off(target.tls ? "secureConnect" : "connect", connected);
@@ -64,10 +69,13 @@ export const directRelayDialer: RelayDialer = {
   },
 };
 
-function openTls(target: RelayTarget): Socket {
+function tcpOptions({ host, port, optional }: RelayTarget, signal: AbortSignal): TcpNetConnectOpts {
+  return { host, port, noDelay: true, ...(optional === true ? { lookup: optionalLookup(signal) } : {}) };
+}
+
+function openTls(target: RelayTarget, signal: AbortSignal): Socket {
   return connectTls({
-    host: target.host,
-    port: target.port,
+    ...tcpOptions(target, signal),
     ALPNProtocols: ["http/1.1"],
     ...(isIP(target.serverName) === 0 ? { servername: target.serverName } : {}),
     ...judgedLater(target.certName || target.serverName),

@@ -28,7 +28,7 @@ export async function measureLatency(region: Region, options: MeasureOptions): P
     signal.throwIfAborted();
     const context = `cannot measure relay "${candidate.label}"`;
     try {
-      const stream = await dialer.connect(candidate.target, { signal });
+      const stream = await dialer.connect({ ...candidate.target, optional: true }, { signal });
       try {
         const sentAt = clock();
         const head = await requestHead(stream, {

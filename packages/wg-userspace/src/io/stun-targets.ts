@@ -1,60 +1,83 @@
-import { lookup } from "node:dns/promises";
 import { isIP, isIPv4, isIPv6 } from "node:net";
 import { parseIp } from "../base/ip.ts";
-import { DEFAULT_STUN_PORT, type DerpMap, type Node } from "../derp/map.ts";
+import { DEFAULT_STUN_PORT, type DerpMap, type Node, type RegionId } from "../derp/map.ts";
 import type { StunServer } from "../netcheck/stun-run.ts";
+import { optionalNames } from "./optional-names.ts";
 
 const MAX_PORT = 65_535;
-/** Addresses of one name that are asked. */
-const MAX_PER_NAME = 2;
+
+export interface StunNames {
+  /** Addresses at which a host was reached lately; asked at once, while its name may still be looked up for others. */
+  readonly knownAddresses: (host: string) => readonly string[];
+  readonly resolve: (name: string, signal: AbortSignal) => Promise<readonly string[]>;
+}
+
+const SYSTEM_NAMES: StunNames = {
+  knownAddresses: () => [],
+  resolve: (name, signal) => optionalNames.resolve(name, signal),
+};
 
 /**
- * Finds the addresses of a map's STUN servers and reports each as soon as it is known: literals at once, names when DNS
- * answers. Resolves when all are known or given up, or at `signal`; a machine without DNS loses nothing but the names.
+ * Finds the addresses of a map's STUN servers and reports each as soon as it is known: literals and hosts that were reached
+ * already at once, names when they are resolved, those of regions with a relay first. Resolves when all are known or given
+ * up, or at `signal`, with the names that have no address yet; a machine without DNS loses nothing but the names.
  */
 export async function findStunServers(
   map: DerpMap,
   found: (server: StunServer) => void,
   signal: AbortSignal,
-): Promise<void> {
+  names: StunNames = SYSTEM_NAMES,
+): Promise<readonly string[]> {
+  if (signal.aborted) return [];
   const { promise: aborted, resolve: abort } = Promise.withResolvers<void>();
-  if (signal.aborted) return;
   signal.addEventListener("abort", () => abort(), { once: true });
-  const lookups = [...map.regions.values()].flatMap((region) =>
-    region.nodes.map(async (node) => {
-      for (const address of await addressesOf(node)) {
-        const parsed = parseIp(address);
-        if (parsed === undefined || signal.aborted) continue;
+  const unresolved = new Set<string>();
+  const lookups: Promise<void>[] = [];
+  for (const { regionId, node } of ownFirst(map)) {
+    const report = (addresses: readonly string[]): void => {
+      for (const text of addresses) {
+        const address = parseIp(text);
+        if (address === undefined || !isWanted(node, text) || signal.aborted) continue;
         const port = node.stunPort === 0 ? DEFAULT_STUN_PORT : node.stunPort;
-        found({ regionId: region.regionId, node: node.name, address: { address: parsed, port } });
+        found({ regionId, node: node.name, address: { address, port } });
+        unresolved.delete(node.hostName);
       }
-    }),
-  );
+    };
+    const literals = literalsOf(node);
+    if (literals.length > 0) {
+      report(literals);
+      continue;
+    }
+    unresolved.add(node.hostName);
+    report(names.knownAddresses(node.hostName));
+    lookups.push(names.resolve(node.hostName, signal).then(report));
+  }
   await Promise.race([Promise.all(lookups), aborted]);
+  return [...unresolved];
 }
 
-/** Empty when the node has no STUN or its name means nothing here. */
-async function addressesOf(node: Node): Promise<string[]> {
-  if (node.stunPort < 0 || node.stunPort > MAX_PORT) return [];
+/** Nodes that have STUN: of regions with a relay first, which are the deployment's own; public servers tell more, later. */
+function ownFirst(map: DerpMap): { readonly regionId: RegionId; readonly node: Node }[] {
+  const regions = [...map.regions.values()];
+  const own = regions.filter(({ nodes }) => nodes.some(({ stunOnly }) => !stunOnly));
+  const others = regions.filter((region) => !own.includes(region));
+  return [...own, ...others].flatMap(({ regionId, nodes }) =>
+    nodes.filter(({ stunPort }) => stunPort >= 0 && stunPort <= MAX_PORT).map((node) => ({ regionId, node })),
+  );
+}
+
+/** Addresses that need no name server; a family is a literal, switched off by anything else that is not empty, or asked of DNS. */
+function literalsOf(node: Node): string[] {
   if (isIP(node.stunTestIp) !== 0) return [node.stunTestIp];
-  // A family is a literal, switched off by anything else that is not empty, or asked of DNS.
   const literals = [isIPv4(node.ipv4) ? node.ipv4 : "", isIPv6(node.ipv6) ? node.ipv6 : ""].filter(
     (text) => text !== "",
   );
   if (literals.length > 0) return literals;
-  if (isIP(node.hostName) !== 0) return [node.hostName];
-  const families = [node.ipv4 === "" ? 4 : 0, node.ipv6 === "" ? 6 : 0].filter((family) => family !== 0);
-  const answers = await Promise.all(families.map((family) => resolveName(node.hostName, family as 4 | 6)));
-  return answers.flat();
+  return isIP(node.hostName) === 0 ? [] : [node.hostName];
 }
 
-async function resolveName(name: string, family: 4 | 6): Promise<string[]> {
-  try {
-    // The system's resolver first: it knows /etc/hosts and what the organisation set up.
-    const addresses = await lookup(name, { family, all: true });
-    return addresses.slice(0, MAX_PER_NAME).map(({ address }) => address);
-  } catch {
-    // Not resolvable in this family: there is simply no such server.
-    return [];
-  }
+function isWanted(node: Node, address: string): boolean {
+  if (isIP(node.stunTestIp) !== 0 || isIP(node.hostName) !== 0) return true;
+  const family = isIPv4(address) ? node.ipv4 : node.ipv6;
+  return family === "" || isIP(family) !== 0;
 }

@@ -5,6 +5,8 @@ import type { NetReport } from "./report.ts";
 
 const NS_PER_MS = 1e6;
 const MAX_REGIONS = 1024;
+const MAX_NAMES = 16;
+const MAX_NAME_CHARS = 253;
 
 /** What JSON.stringify is to be given: durations in whole nanoseconds, unknown as null. */
 export function netReportToJson(report: NetReport): Record<string, unknown> {
@@ -28,6 +30,8 @@ export function netReportToJson(report: NetReport): Record<string, unknown> {
     GlobalV4: text(report.globalV4),
     GlobalV6: text(report.globalV6),
     CaptivePortal: report.captivePortal ?? null,
+    // Not in Go's report, whose readers pass over it.
+    ...(report.unresolvedNames.length === 0 ? {} : { UnresolvedNames: report.unresolvedNames.slice(0, MAX_NAMES) }),
   };
 }
 
@@ -60,7 +64,16 @@ export function netReportFromJson(json: unknown): NetReport | undefined {
     globalV4: address(fields["GlobalV4"]),
     globalV6: address(fields["GlobalV6"]),
     observations: [],
+    unresolvedNames: names(fields["UnresolvedNames"]),
   };
+}
+
+/** Host names only: they are shown to people. */
+function names(json: unknown): readonly string[] {
+  if (!Array.isArray(json)) return [];
+  return json
+    .slice(0, MAX_NAMES)
+    .filter((name) => typeof name === "string" && name.length <= MAX_NAME_CHARS && /^[A-Za-z0-9._-]+$/.test(name));
 }
 
 function nanoseconds(latencyMs: ReadonlyMap<RegionId, number>): Record<string, number> {

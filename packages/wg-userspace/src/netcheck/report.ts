@@ -31,6 +31,8 @@ export interface NetReport {
   readonly globalV6: AddrPort | undefined;
   /** Every mapping seen, by server: the evidence for the verdicts above. */
   readonly observations: readonly StunObservation[];
+  /** Names of STUN servers that had no address when the run was over: those were not asked. */
+  readonly unresolvedNames: readonly string[];
 }
 
 export interface StunObservation {
