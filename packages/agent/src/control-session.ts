@@ -13,12 +13,11 @@ import type { TailnetNode } from "coder-client/tailnet-node";
 import { TailnetSession } from "coder-client/tailnet-session";
 import type { RpcSession } from "coder-protocol/drpc/async";
 import { Agent, Lifecycle_State, type Manifest, StatsSchema } from "coder-protocol/gen/agent_pb.js";
+import { AGENT_NEEDED_VERSION } from "coder-protocol/version";
 import type { Logger } from "wg-userspace/base/ports";
 import type { StatsReport } from "./stats.ts";
 
 const RPC_PATH = "/api/v2/workspaceagents/me/rpc";
-/** The oldest version with everything that is called here: any server of that version or newer accepts it. */
-const NEEDED_API_VERSION = "2.1";
 const BANNER_INTERVAL_MS = 2 * 60_000;
 const MIN_REPORT_INTERVAL_MS = 1_000;
 
@@ -132,7 +131,7 @@ export class ControlSession {
   async #connect(signal: AbortSignal): Promise<void> {
     const { deployment, logger } = this.#options;
     const connection = await dialRpc(deployment, RPC_PATH, {
-      query: { version: NEEDED_API_VERSION },
+      query: { version: AGENT_NEEDED_VERSION },
       signal,
       cookie: `coder_session_token=${this.#options.token}`,
       onDoubt: () => this.#node?.doubt(),

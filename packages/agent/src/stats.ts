@@ -11,6 +11,8 @@ export interface StatsReport {
   readonly sessionCountJetbrains: bigint;
   readonly sessionCountReconnectingPty: bigint;
   readonly sessionCountSsh: bigint;
+  /** The same by name, for servers that know it. */
+  readonly sessionCounts: { [name: string]: bigint };
   readonly metrics: StatsMetric[];
 }
 
@@ -80,6 +82,12 @@ export class StatsCollector {
       sessionCountJetbrains: BigInt(sessions.jetbrains),
       sessionCountReconnectingPty: BigInt(sessions.terminals ?? 0),
       sessionCountSsh: BigInt(sessions.ssh),
+      sessionCounts: {
+        vscode: BigInt(sessions.vscode),
+        jetbrains: BigInt(sessions.jetbrains),
+        reconnecting_pty: BigInt(sessions.terminals ?? 0),
+        ssh: BigInt(sessions.ssh),
+      },
       metrics: [
         peersMetric("p2p", peers.filter((peer) => peer.path === "direct").length),
         peersMetric("derp", peers.filter((peer) => peer.path === "relayed").length),

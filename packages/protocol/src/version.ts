@@ -1,10 +1,15 @@
 /** Versions of the Agent and Tailnet API, `major.minor` (docs/protocols/coordination.md). */
 
 /**
- * What our control plane announces and our agent asks for. A server of 2.x must know everything up to x: what came after 2.6 is
- * known by name and answered as unimplemented, which agents take for "do without".
+ * The newest version, and what our control plane announces. What came after 2.6 is known by name or not at all, and answered as
+ * unimplemented, which agents take for "do without".
  */
-export const AGENT_API_VERSION = "2.10";
+export const AGENT_API_VERSION = "2.14";
+/**
+ * What our agent asks for: the oldest version with everything that it cannot do without, so that any server of that version or
+ * newer accepts it. What came later is tried, and done without where it is unimplemented.
+ */
+export const AGENT_NEEDED_VERSION = "2.1";
 /** What a client asks for when it needs nothing newer. */
 export const TAILNET_API_VERSION = "2.0";
 /** A request on `/coordinate` or `/tailnet` that names no version means this one, which nobody speaks any more. */
@@ -23,7 +28,11 @@ export function parseVersion(text: string): ApiVersion | undefined {
   return match === null ? undefined : { major: Number(match[1]), minor: Number(match[2]) };
 }
 
-/** Whether a server that speaks `own` serves a client that asks for `requested`; `detail` says in one sentence why not. */
+/**
+ * Whether a server that speaks `own` serves a client that asks for `requested`; `detail` says in one sentence why not. A later
+ * minor only adds calls and fields. Agents and clients ask for the newest that they know and do not fall back, so they are served
+ * as far as `own` goes.
+ */
 export function checkVersion(
   requested: string,
   own: string = AGENT_API_VERSION,
@@ -36,9 +45,7 @@ export function checkVersion(
   if (wanted.major !== served.major) {
     return { ok: false, detail: `version ${requested} is not served: this server speaks ${served.major}.0 to ${own}` };
   }
-  if (wanted.minor > served.minor)
-    return { ok: false, detail: `version ${requested} is newer than this server's ${own}` };
-  return { ok: true, version: wanted };
+  return { ok: true, version: wanted.minor > served.minor ? served : wanted };
 }
 
 /**

@@ -20,7 +20,7 @@ test("paths of the Tailnet service", () => {
   ]);
 });
 
-test("paths of the Agent service, all unary, up to 2.10", () => {
+test("paths of the Agent service, all unary, up to 2.14", () => {
   expect(Agent.methods.every((method) => method.methodKind === "unary")).toBe(true);
   expect(Agent.methods.map((method) => rpcPath(method).replace("/coder.agent.v2.Agent/", ""))).toEqual([
     "GetManifest",

@@ -193,6 +193,12 @@ export class AgentState {
     this.#changes.publish({ kind: "agent-metadata", agentId });
   }
 
+  /** Somebody works in the workspace. Does not wake watchers. */
+  async used(workspaceId: string): Promise<void> {
+    const now = this.#clock.now();
+    await this.#store.commits.add(({ workspaces }) => workspaces.touch(workspaceId, now));
+  }
+
   async reportConnection(report: Omit<ConnectionReportRow, "id">): Promise<void> {
     await this.#store.commits.add(({ connectionReports }) =>
       connectionReports.append({ ...report, reason: report.reason.slice(0, 1024), ip: report.ip.slice(0, 64) }),

@@ -12,7 +12,7 @@ test("terms, quotes, bare words and owner/name", () => {
   expect(parseWorkspaceQuery("ada/dev has-external-agent:true")).toMatchObject({
     owner: "ada",
     name: "dev",
-    hasExternalAgent: true,
+    nothing: false,
   });
   expect(parseWorkspaceQuery("")).toMatchObject({ owner: undefined, name: undefined });
 });
@@ -21,8 +21,29 @@ test("what cannot be used is said", () => {
   expect(parseWorkspaceQuery("color:blue")).toEqual({ problem: '"color" is not a valid query param' });
   expect(parseWorkspaceQuery("owner:")).toEqual({ problem: '"owner" needs a value' });
   expect(parseWorkspaceQuery("a/b/c")).toEqual({ problem: '"a/b/c" has more than one "/"' });
-  expect(parseWorkspaceQuery("has-external-agent:maybe")).toHaveProperty("problem");
+  for (const bad of ["has-external-agent:maybe", "shared:yes", "id:dev", "last_used_after:yesterday", "healthy:"]) {
+    expect(parseWorkspaceQuery(bad)).toHaveProperty("problem");
+  }
   expect(parseWorkspaceQuery("x".repeat(3000))).toHaveProperty("problem");
+});
+
+test.each(["shared", "dormant", "is-dormant", "outdated", "has-ai-task"])("%s: none here is", (key) => {
+  expect(parseWorkspaceQuery(`${key}:true`)).toMatchObject({ nothing: true });
+  expect(parseWorkspaceQuery(`${key}:false`)).toMatchObject({ nothing: false });
+});
+
+test("what stock clients ask besides", () => {
+  expect(parseWorkspaceQuery("has-external-agent:false")).toMatchObject({ nothing: true });
+  expect(parseWorkspaceQuery('param:"region=eu"')).toMatchObject({ nothing: true });
+  expect(parseWorkspaceQuery("healthy:TRUE")).toMatchObject({ hasAgent: ["connected"] });
+  expect(parseWorkspaceQuery("healthy:false")).toMatchObject({ hasAgent: ["disconnected", "timeout"] });
+  expect(parseWorkspaceQuery("has-agent:connecting,connected")).toMatchObject({
+    hasAgent: ["connecting", "connected"],
+  });
+  expect(parseWorkspaceQuery('last_used_before:"2026-01-31T23:59:59+01:00" organization:Coder')).toMatchObject({
+    lastUsedBefore: Date.UTC(2026, 0, 31, 22, 59, 59),
+    organization: "coder",
+  });
 });
 
 test("no text makes the parser throw", () => {

@@ -119,6 +119,27 @@ test("metadata is watched by who may reach the agent: all of it now, and again a
   expect((await send(at.url, "GET", stream)).status).toBe(401);
 });
 
+test("last_used_at moves with sessions and connections, not with an idle agent", async () => {
+  await using at = await deployment();
+  const lastUsed = async () =>
+    Date.parse(
+      (await send(at.url, "GET", `${api}/users/me/workspace/dev`, { token: at.owner.token })).json.last_used_at,
+    );
+  const created = await lastUsed();
+  at.clock.advance(60_000);
+  await at.rpc.unary(Agent.method.updateStats, {});
+  await at.rpc.unary(Agent.method.updateStats, { stats: { rxBytes: 100n } });
+  expect(await lastUsed()).toBe(created);
+  for (const stats of [{ sessionCountSsh: 1n }, { sessionCounts: { cursor: 1n } }, { connectionCount: 2n }]) {
+    at.clock.advance(60_000);
+    await at.rpc.unary(Agent.method.updateStats, { stats });
+    expect(await lastUsed()).toBe(at.clock.now());
+  }
+  at.clock.advance(60_000);
+  await at.rpc.unary(Agent.method.reportConnection, { connection: { ip: "fd7a:115c:a1e0::1" } });
+  expect(await lastUsed()).toBe(at.clock.now());
+});
+
 test("every run of the agent has the log limit for itself, and ids never come again", async () => {
   await using at = await deployment();
   const base = at.clock.now();

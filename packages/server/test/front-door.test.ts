@@ -10,6 +10,7 @@ import {
   sshConfig,
   updateCheck,
 } from "coder-protocol/rest/deployment";
+import { AGENT_API_VERSION } from "coder-protocol/version";
 import { expect, test } from "vitest";
 import { addMember, addWorkspace, agentToken, firstUser, openSocket, PASSWORD, send, startServer } from "./helpers.ts";
 
@@ -20,7 +21,7 @@ test("deployment facts have their shapes", async () => {
   const { token } = await firstUser(test.url);
   const read = async (path: string) => (await send(test.url, "GET", `${api}${path}`, { token })).json;
   const info = buildInfo.parse(await read("/buildinfo"));
-  expect(info).toMatchObject({ agent_api_version: "2.6", dashboard_url: test.url });
+  expect(info).toMatchObject({ agent_api_version: AGENT_API_VERSION, dashboard_url: test.url });
   expect(info.version).toMatch(/^v\d+\.\d+\.\d+\+/);
   appearance.parse(await read("/appearance"));
   expect(sshConfig.parse(await read("/deployment/ssh"))).toEqual({

@@ -42,7 +42,7 @@ test("an unsupported version is refused with 400 on every control WebSocket", as
     return "status" in answer ? [answer.status, JSON.parse(answer.text)] : "opened";
   };
   const coordinate = `/api/v2/workspaceagents/${workspace.agentId}/coordinate`;
-  for (const version of ["?version=3.0", "?version=2.99", "?version=x", "?version=1.0", ""]) {
+  for (const version of ["?version=3.0", "?version=1.99", "?version=x", "?version=1.0", ""]) {
     for (const path of [coordinate, TAILNET]) {
       expect(await asked(`${path}${version}`, test.owner.token)).toEqual([
         400,
@@ -56,6 +56,9 @@ test("an unsupported version is refused with 400 on every control WebSocket", as
   expect(await asked(`${AGENT_RPC}?version=3.0`, workspace.agentToken)).toEqual([400, expect.anything()]);
   expect(await asked(AGENT_RPC, workspace.agentToken)).toBe("opened"); // an agent that says nothing speaks 2.0
   expect(await asked(`${coordinate}?version=2.0`, test.owner.token)).toBe("opened");
+  // A later minor is served as the newest that is known.
+  expect(await asked(`${coordinate}?version=2.999`, test.owner.token)).toBe("opened");
+  expect(await asked(`${AGENT_RPC}?version=2.999`, workspace.agentToken)).toBe("opened");
 });
 
 test("a wrong resume token gets 401, a right one the same peer id again", async () => {

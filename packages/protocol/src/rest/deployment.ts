@@ -126,6 +126,14 @@ export const derpReport = reportBase.extend({
   netcheck_logs: z.array(z.string()),
 });
 
+/** Sections of the report whose warnings somebody does not want to see. */
+export const healthSettings = z.object({
+  dismissed_healthchecks: z
+    .array(z.enum(["DERP", "AccessURL", "Websocket", "Database", "WorkspaceProxy", "ProvisionerDaemons"]))
+    .max(16),
+});
+export type HealthSettings = z.infer<typeof healthSettings>;
+
 export const healthReport = z.object({
   time: timestamp,
   healthy: z.boolean(),

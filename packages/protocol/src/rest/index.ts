@@ -3,6 +3,7 @@ export * from "./api-keys.ts";
 export * from "./common.ts";
 export * from "./deployment.ts";
 export * from "./events.ts";
+export * from "./notifications.ts";
 export * from "./organizations.ts";
 export * from "./templates.ts";
 export * from "./users.ts";

@@ -97,8 +97,11 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
     }),
     getServiceBanner: () => ({}),
     getAnnouncementBanners: () => ({}),
-    updateStats: (request) => {
-      if (request.stats !== undefined) deps.onStats(agent.id, request.stats);
+    updateStats: async (request) => {
+      if (request.stats !== undefined) {
+        deps.onStats(agent.id, request.stats);
+        if (inUse(request.stats)) await agentState.used(workspace.id);
+      }
       return { reportInterval: durationFromMs(STATS_INTERVAL_MS) };
     },
     updateLifecycle: async (request) => {
@@ -176,9 +179,22 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
         reason: (connection.reason ?? "").slice(0, 256),
         reported_at: connection.timestamp === undefined ? deps.now() : timestampMs(connection.timestamp),
       });
+      await agentState.used(workspace.id);
       return {};
     },
   });
+}
+
+/** Whether anybody has a session or a connection to a program: then the workspace counts as used. */
+function inUse(stats: Stats): boolean {
+  return (
+    stats.connectionCount > 0n ||
+    stats.sessionCountSsh > 0n ||
+    stats.sessionCountVscode > 0n ||
+    stats.sessionCountJetbrains > 0n ||
+    stats.sessionCountReconnectingPty > 0n ||
+    Object.values(stats.sessionCounts).some((count) => count > 0n)
+  );
 }
 
 function scriptsForManifest({ scripts, metadata }: Awaited<ReturnType<AgentState["scripts"]>>) {

@@ -1,5 +1,5 @@
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { uuidFromBytes } from "coder-protocol/addresses";
+import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import { DrpcError, implement, type RpcServiceImpl } from "coder-protocol/drpc/async";
 import { type CoordinateRequest, Tailnet, type TelemetryEvent } from "coder-protocol/gen/tailnet_pb.js";
 import { derpMapToProto } from "coder-protocol/tailnet/derp-map";
@@ -44,6 +44,7 @@ export function tailnetService(peer: TailnetPeer, deps: TailnetServiceDeps): Rpc
         token: issued.token,
         refreshIn: durationFromMs(issued.refreshInMs),
         expiresAt: timestampFromMs(issued.expiresAtMs),
+        peerId: uuidToBytes(peer.id),
       };
     },
 

@@ -42,6 +42,17 @@ export class ApiKeys {
     return await query.orderBy("api_keys.created_at", "desc").orderBy("api_keys.id").limit(filter.limit).execute();
   }
 
+  /** Logins and API tokens; newest first. */
+  async listAll(userId: string): Promise<ApiKeyRow[]> {
+    return await this.#db
+      .selectFrom("api_keys")
+      .selectAll()
+      .where("user_id", "=", userId)
+      .orderBy("created_at", "desc")
+      .orderBy("id")
+      .execute();
+  }
+
   async ids(userId: string): Promise<string[]> {
     const rows = await this.#db.selectFrom("api_keys").select("id").where("user_id", "=", userId).execute();
     return rows.map((row) => row.id);

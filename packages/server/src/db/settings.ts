@@ -1,14 +1,15 @@
 import type { Kysely } from "kysely";
 import type { Database } from "./schema.ts";
 
-/** Facts about the deployment that are decided once. Secrets are not among them: see key-file.ts. */
+/** Facts about the deployment, most of them decided once. Secrets are not among them: see key-file.ts. */
 export type SettingKey =
   | "deployment_id"
   | "organization_id"
   | "template_id"
   | "template_version_id"
   | "created_at"
-  | "key_fingerprint";
+  | "key_fingerprint"
+  | "dismissed_healthchecks";
 
 export class Settings {
   readonly #db: Kysely<Database>;
@@ -19,6 +20,14 @@ export class Settings {
   async read(key: SettingKey): Promise<string | undefined> {
     const row = await this.#db.selectFrom("settings").select("value").where("key", "=", key).executeTakeFirst();
     return row?.value;
+  }
+
+  async replace(key: SettingKey, value: string): Promise<void> {
+    await this.#db
+      .insertInto("settings")
+      .values({ key, value })
+      .onConflict((conflict) => conflict.column("key").doUpdateSet({ value }))
+      .execute();
   }
 
   /** Stores `value` if there is none yet. Returns the one that counts. */

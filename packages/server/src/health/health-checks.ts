@@ -1,6 +1,6 @@
 /** The health report: each part looked at from the outside, the way a client would; kept for a while. */
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
-import type { DerpHealth, HealthReport } from "coder-protocol/rest/deployment";
+import type { DerpHealth, HealthReport, HealthSettings } from "coder-protocol/rest/deployment";
 import { rewriteEmbedded } from "wg-userspace/derp/map";
 import { WebSocket } from "ws";
 import { formatTime } from "../clock.ts";
@@ -65,6 +65,20 @@ export class HealthChecks {
     this.#last = { report, atMs };
     return report;
   }
+}
+
+/** The report with the sections marked that an administrator dismissed. */
+export function withDismissals(
+  report: FullHealthReport,
+  dismissed: HealthSettings["dismissed_healthchecks"],
+): FullHealthReport {
+  return {
+    ...report,
+    derp: { ...report.derp, dismissed: dismissed.includes("DERP") },
+    access_url: { ...report.access_url, dismissed: dismissed.includes("AccessURL") },
+    websocket: { ...report.websocket, dismissed: dismissed.includes("Websocket") },
+    database: { ...report.database, dismissed: dismissed.includes("Database") },
+  };
 }
 
 async function checkAccessUrl(context: RouteContext): Promise<HealthReport["access_url"]> {

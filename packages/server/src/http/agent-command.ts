@@ -68,6 +68,24 @@ export function installHelp(accessUrl: URL): string {
   ].join("\n");
 }
 
+/** GET /install.ps1: the same for PowerShell. */
+export function installHelpForWindows(accessUrl: URL): string {
+  const next = `coder login ${accessUrl.origin}`;
+  return [
+    "# This server hands out no programs. With the coder command installed:",
+    `#   ${next}`,
+    "# and, on a machine that is to become a workspace, the line that",
+    "#   coder external-workspaces create NAME",
+    "# prints.",
+    "if (Get-Command coder -ErrorAction SilentlyContinue) {",
+    `  Write-Output ${powershellQuote(`coder is installed. Next: ${next}`)}`,
+    "} else {",
+    `  throw ${powershellQuote(`Install the coder command, then run: ${next}`)}`,
+    "}",
+    "",
+  ].join("\r\n");
+}
+
 function shellQuote(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }

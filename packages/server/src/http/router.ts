@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { Hono } from "hono";
 import { HttpFailure, notFound } from "../errors.ts";
-import { installHelp } from "./agent-command.ts";
+import { installHelp, installHelpForWindows } from "./agent-command.ts";
 import type { HttpEnv, RouteContext, Router } from "./context.ts";
 import { failureResponse } from "./reply.ts";
 import { agentRoutes } from "./routes/agents.ts";
@@ -9,6 +9,7 @@ import { apiKeyRoutes } from "./routes/api-keys.ts";
 import { cliAuthRoutes } from "./routes/cli-auth.ts";
 import { debugRoutes } from "./routes/debug.ts";
 import { deploymentRoutes } from "./routes/deployment.ts";
+import { notificationRoutes } from "./routes/notifications.ts";
 import { templateRoutes } from "./routes/templates.ts";
 import { userRoutes } from "./routes/users.ts";
 import { workspaceRoutes } from "./routes/workspaces.ts";
@@ -29,9 +30,11 @@ export function buildRouter(context: RouteContext): Router {
   templateRoutes(api, context);
   workspaceRoutes(api, context);
   agentRoutes(api, context);
+  notificationRoutes(api, context);
   debugRoutes(api, context);
 
   root.route("/api/v2", api);
+  root.get("/api/v2/", (c) => root.fetch(new Request(new URL("/api/v2", c.req.url)), c.env));
   cliAuthRoutes(root, context);
 
   root.get("/healthz", (c) => c.text("OK"));
@@ -42,6 +45,7 @@ export function buildRouter(context: RouteContext): Router {
     return c.text("OK");
   });
   root.get("/install.sh", (c) => c.text(installHelp(context.accessUrl())));
+  root.get("/install.ps1", (c) => c.text(installHelpForWindows(context.accessUrl())));
   root.get("/", (c) => c.redirect("/cli-auth", 302));
 
   root.notFound((c) => failureResponse(c, isApi(c.req.path) ? new HttpFailure(404, "Route not found.") : notFound()));

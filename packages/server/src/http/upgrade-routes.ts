@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
+import { type AccessHolder, endsAccess } from "../auth/access-events.ts";
 import { type AuthenticatedUser, type AuthenticateOptions, holderOf } from "../auth/authenticator.ts";
 import { HttpFailure, notFound } from "../errors.ts";
 import type { RouteContext, UpgradeRoute } from "./context.ts";
@@ -84,15 +85,26 @@ export function restUpgradeRoutes(context: RouteContext, sockets: TextSockets): 
       socket?.close(CLOSE_NORMAL, "");
     }),
 
+    // Nobody is notified of anything here: the socket stays open and silent.
+    route("watch-inbox", "/notifications/inbox/watch", {}, async ({ auth, accept }) => {
+      const socket = await accept();
+      if (socket !== undefined) endWithAccess(context, socket, holderOf(auth, {}));
+    }),
+
     route("echo", "/debug/ws", {}, async ({ auth, accept }) => {
       if (auth.user.role !== "owner") throw notFound();
       const socket = await accept();
       if (socket === undefined) return;
-      const leave = context.accessEvents.subscribe((event) => {
-        if (event.kind === "key-revoked" && event.keyId === auth.key.id) socket.close(CLOSE_POLICY, "access ended");
-      });
-      socket.onClose(leave);
+      endWithAccess(context, socket, holderOf(auth, {}));
       socket.onMessage((text) => socket.send(text));
     }),
   ];
+}
+
+/** Closes the socket when the login that it rests on ends. */
+function endWithAccess(context: RouteContext, socket: TextSocket, holder: AccessHolder): void {
+  const leave = context.accessEvents.subscribe((event) => {
+    if (endsAccess(event, holder)) socket.close(CLOSE_POLICY, "access ended");
+  });
+  socket.onClose(leave);
 }

@@ -1,4 +1,5 @@
 import {
+  type ApiKey,
   type ApiKeyWithOwner,
   createTokenRequest,
   type GenerateApiKeyResponse,
@@ -25,6 +26,12 @@ export function apiKeyRoutes(router: Router, context: RouteContext): void {
     if (target.id !== c.get("auth").user.id) throw new HttpFailure(403, "You may only create a session for yourself");
     const body: GenerateApiKeyResponse = { key: (await sessions.issueSession(target)).token };
     return c.json(body, 201);
+  });
+
+  router.get("/users/:user/keys", user, async (c) => {
+    const target = await pathUser(c, context);
+    const body: ApiKey[] = (await store.apiKeys.listAll(target.id)).map(apiKeyView);
+    return c.json(body);
   });
 
   router.post("/users/:user/keys/tokens", user, async (c) => {

@@ -13,6 +13,7 @@ import { HttpFailure } from "../../errors.ts";
 import { AGENT_API_VERSION, BUILD_VERSION, PROVISIONER_API_VERSION } from "../../version.ts";
 import { initScript, SCRIPT_ARCHITECTURES, SCRIPT_SYSTEMS } from "../agent-command.ts";
 import type { RouteContext, Router } from "../context.ts";
+import { deploymentConfig } from "../deployment-config.ts";
 import { readJson, requireOwner, requireUser } from "../reply.ts";
 
 export function deploymentRoutes(router: Router, context: RouteContext): void {
@@ -58,6 +59,11 @@ export function deploymentRoutes(router: Router, context: RouteContext): void {
     return c.json(body);
   });
 
+  // Stock servers describe each option as well; here `coder server --help` does.
+  router.get("/deployment/config", user, requireOwner, (c) =>
+    c.json({ config: deploymentConfig(config), options: [] }),
+  );
+
   router.get("/deployment/stats", user, requireOwner, async (c) =>
     c.json({ users: await context.store.users.count(), collected_at: formatTime(context.clock.now()) }),
   );
@@ -66,7 +72,6 @@ export function deploymentRoutes(router: Router, context: RouteContext): void {
   router.get("/experiments/available", user, (c) => c.json({ safe: [] }));
   router.get("/external-auth", user, (c) => c.json({ providers: [], links: [] }));
   router.get("/applications/host", user, (c) => c.json({ host: config.wildcardAccessUrl ?? "" }));
-  router.get("/notifications/settings", user, (c) => c.json({ notifier_paused: false }));
 
   router.get("/updatecheck", (c) => {
     // This server asks nobody about updates.

@@ -16,7 +16,7 @@ import { parseWorkspaceQuery, type WorkspaceQuery } from "../../workspace-search
 import { agentCommand } from "../agent-command.ts";
 import type { HttpEnv, RouteContext, Router } from "../context.ts";
 import { isUuid, readJson, readPage, requireUser, uuidParam } from "../reply.ts";
-import { buildLogView, buildStatus, buildView, TEMPLATE_NAME, workspaceView } from "../views.ts";
+import { buildLogView, buildStatus, buildView, ORGANIZATION_NAME, TEMPLATE_NAME, workspaceView } from "../views.ts";
 import { watchBySse, watchedWorkspace } from "../watch.ts";
 import { pathUser } from "./users.ts";
 
@@ -228,16 +228,29 @@ async function searchWorkspaces(c: Context<HttpEnv>, context: RouteContext): Pro
   }
   const { user } = c.get("auth");
   const owner = await queriedOwner(context, user, query);
-  if (owner === "nobody") return [];
-  if (query.template !== undefined && query.template.toLowerCase() !== TEMPLATE_NAME) return [];
-  if (query.hasExternalAgent === false) return [];
+  if (owner === "nobody" || query.nothing || !matchesDeployment(context, query)) return [];
   const rows = await context.store.workspaces.list({ ownerId: owner, nameContains: query.name?.toLowerCase() });
-  if (query.status === undefined && query.hasAgent === undefined) return rows;
   const matching: WorkspaceRow[] = [];
   for (const row of rows) {
-    if (await matchesStatus(context, row, query)) matching.push(row);
+    if (matchesRow(row, query) && (await matchesStatus(context, row, query))) matching.push(row);
   }
   return matching;
+}
+
+/** There is one template, and one organization. */
+function matchesDeployment({ deployment }: RouteContext, { template, organization }: WorkspaceQuery): boolean {
+  return (
+    (template === undefined || template.toLowerCase() === TEMPLATE_NAME) &&
+    (organization === undefined || [ORGANIZATION_NAME, "default", deployment.organizationId].includes(organization))
+  );
+}
+
+function matchesRow(row: WorkspaceRow, { id, lastUsedBefore, lastUsedAfter }: WorkspaceQuery): boolean {
+  return (
+    (id === undefined || row.id === id) &&
+    (lastUsedBefore === undefined || row.last_used_at <= lastUsedBefore) &&
+    (lastUsedAfter === undefined || row.last_used_at >= lastUsedAfter)
+  );
 }
 
 /** Whose workspaces: an id, undefined for everybody's, or "nobody". */
@@ -260,10 +273,11 @@ async function matchesStatus(context: RouteContext, row: WorkspaceRow, query: Wo
     const build = await context.store.builds.latest(row.id);
     if (build === undefined || buildStatus(build) !== query.status) return false;
   }
-  if (query.hasAgent !== undefined) {
+  const { hasAgent } = query;
+  if (hasAgent !== undefined) {
     const now = context.clock.now();
     const agents = await context.store.agents.ofWorkspace(row.id);
-    if (!agents.some((agent) => agentStatus(agent, now) === query.hasAgent)) return false;
+    if (!agents.some((agent) => hasAgent.includes(agentStatus(agent, now)))) return false;
   }
   return true;
 }
