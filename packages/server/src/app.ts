@@ -6,6 +6,7 @@ import { AgentState } from "./agent-state.ts";
 import { AccessEvents } from "./auth/access-events.ts";
 import { Authenticator } from "./auth/authenticator.ts";
 import { Hosts } from "./auth/hosts.ts";
+import { KeyExpiry } from "./auth/key-expiry.ts";
 import { DEFAULT_PASSWORD_COST, type PasswordCost, Passwords } from "./auth/passwords.ts";
 import { Sessions } from "./auth/sessions.ts";
 import { Changes } from "./changes.ts";
@@ -108,6 +109,7 @@ class App implements CoderServer {
   readonly #foundations: Foundations;
   readonly #sockets: TextSockets;
   readonly #terminals: BrowserTerminals;
+  readonly #keyExpiry: KeyExpiry;
   readonly #recordRequest: (method: string, status: number, seconds: number) => void;
   readonly #rest: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   readonly #servers: Server[] = [];
@@ -166,6 +168,7 @@ class App implements CoderServer {
       relay: () => this.#relay,
       eventStreams: new EventStreams(limits.eventStreams),
     };
+    this.#keyExpiry = new KeyExpiry({ store, events: accessEvents, clock, log: deps.log });
     this.#terminals = new BrowserTerminals(this.context, () => this.#ownUrl());
     const router = buildRouter(this.context);
     this.#rest = getRequestListener((request, env) => router.fetch(request, env), { overrideGlobalObjects: false });
@@ -263,6 +266,7 @@ class App implements CoderServer {
 
   async #close(): Promise<void> {
     clearInterval(this.#cleanup);
+    await this.#keyExpiry.close();
     const stopped = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
     this.#frontDoor?.startClosing();
     this.context.eventStreams.closeAll();

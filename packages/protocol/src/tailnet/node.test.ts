@@ -98,7 +98,7 @@ describe("nodes", () => {
     expect(node.endpoints).toHaveLength(MAX_ENDPOINTS);
     expect(node.endpoints[0]).toBe("10.0.0.1:1");
     expect([...node.derpLatency]).toEqual([["1-v6", 2]]);
-    expect([...node.derpForcedWebsocket].map(([region, reason]) => [region, reason.length])).toEqual([[5, 1024]]);
+    expect([...node.derpForcedWebsocket].map(([region, reason]) => [region, reason.length])).toEqual([[5, 64]]);
   });
 
   test("addresses are judged as node judges them", () => {

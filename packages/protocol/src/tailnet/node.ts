@@ -43,8 +43,8 @@ export type PeerUpdateInfo =
 export const MAX_ENDPOINTS = 32;
 /** More addresses or prefixes make a node malformed: a part of them would be another node. */
 export const MAX_PREFIXES = 64;
-const MAX_REGIONS = 1024;
-const MAX_REASON_LENGTH = 1024;
+const MAX_REGIONS = 256;
+const MAX_REASON_LENGTH = 64;
 const MAX_REGION_ID = 65535;
 
 const KEY_BYTES = 32;

@@ -67,16 +67,17 @@ export function endsAccess(event: AccessEvent, holder: AccessHolder): boolean {
   }
 }
 
-/** Whether `event` takes away an agent's own session. */
-export function endsAgentSession(event: AccessEvent, agentId: string): boolean {
+/** Whether `event` takes away an agent's own session, which goes with its owner's account. */
+export function endsAgentSession(event: AccessEvent, holder: { agentId: string; ownerId: string }): boolean {
   switch (event.kind) {
     case "workspace-deleted":
     case "workspace-stopped":
-      return event.agentIds.includes(agentId);
+      return event.agentIds.includes(holder.agentId);
     case "agent-token-rotated":
-      return event.agentId === agentId;
-    case "key-revoked":
+      return event.agentId === holder.agentId;
     case "user-gone":
+      return event.userId === holder.ownerId;
+    case "key-revoked":
     case "role-changed":
       return false;
   }

@@ -120,8 +120,11 @@ test("access events reach every listener, and say what they end", () => {
   expect(endsAccess({ kind: "user-gone", userId: "u" }, holder)).toBe(true);
   expect(endsAccess({ kind: "workspace-deleted", workspaceId: "w2", agentIds: ["a"] }, holder)).toBe(true);
   expect(endsAccess({ kind: "workspace-stopped", workspaceId: "w", agentIds: ["a"] }, holder)).toBe(false);
-  expect(endsAgentSession({ kind: "workspace-stopped", workspaceId: "w", agentIds: ["a"] }, "a")).toBe(true);
-  expect(endsAgentSession({ kind: "agent-token-rotated", agentId: "a" }, "a")).toBe(true);
-  expect(endsAgentSession({ kind: "agent-token-rotated", agentId: "b" }, "a")).toBe(false);
-  expect(endsAgentSession({ kind: "user-gone", userId: "u" }, "a")).toBe(false);
+  const agent = { agentId: "a", ownerId: "u" };
+  expect(endsAgentSession({ kind: "workspace-stopped", workspaceId: "w", agentIds: ["a"] }, agent)).toBe(true);
+  expect(endsAgentSession({ kind: "agent-token-rotated", agentId: "a" }, agent)).toBe(true);
+  expect(endsAgentSession({ kind: "agent-token-rotated", agentId: "b" }, agent)).toBe(false);
+  expect(endsAgentSession({ kind: "user-gone", userId: "u" }, agent)).toBe(true);
+  expect(endsAgentSession({ kind: "user-gone", userId: "v" }, agent)).toBe(false);
+  expect(endsAgentSession({ kind: "role-changed", userId: "u" }, agent)).toBe(false);
 });

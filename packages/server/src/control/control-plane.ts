@@ -30,7 +30,7 @@ import {
 import { agentAuth, lookedUpClientAuth, type PeerAuth } from "./peer-auth.ts";
 import { PeerReports } from "./peer-reports.ts";
 import { RelayMaps } from "./relay-map.ts";
-import { ResumeTokens } from "./resume-token.ts";
+import { type ResumeHolder, ResumeTokens } from "./resume-token.ts";
 import { type TailnetServiceDeps, tailnetService } from "./tailnet-service.ts";
 import { WorkspaceUpdates } from "./workspace-updates.ts";
 
@@ -42,6 +42,7 @@ const AGENT_PING_TIMEOUT_MS = 30_000;
 const SWEEP_MS = 60_000;
 const CLOSE_INTERNAL_ERROR = 1011;
 const MAX_CLOSE_REASON_BYTES = 123;
+const ACCESS_REVOKED = "access revoked";
 const MAX_SOCKETS = 20_000;
 /** Followers of the relay map alone, who need no login. */
 const MAX_MAP_SOCKETS = 1_000;
@@ -117,7 +118,8 @@ export class CoordinatingControlPlane implements ControlPlane {
       },
     ];
     this.#stopEvents = context.accessEvents.subscribe((event) => {
-      for (const open of [...this.#open]) if (open.endedBy(event)) open.end("access revoked");
+      for (const open of [...this.#open]) if (open.auth.endedBy(event)) open.end(ACCESS_REVOKED);
+      this.coordinator.revoke((auth) => auth.endedBy(event), ACCESS_REVOKED, context.clock.now());
     });
     this.#timer = setInterval(() => this.coordinator.sweep(context.clock.now()), SWEEP_MS);
     this.#timer.unref();
@@ -205,25 +207,31 @@ export class CoordinatingControlPlane implements ControlPlane {
     }
     const refusal = versionFailure(url, MISSING_TAILNET_VERSION);
     if (refusal !== undefined) return rejectUpgrade(socket, refusal);
-    const resumed = this.#resumedPeer(url);
+    const holder = holderOf(identity, only === undefined ? {} : { agentId: only });
+    const resume: ResumeHolder = { kind: "client", ...holder };
+    const resumed = this.#resumedPeer(url, resume);
     if (resumed instanceof HttpFailure) return rejectUpgrade(socket, resumed);
 
     const id = resumed ?? randomUUID();
-    const holder = holderOf(identity, only === undefined ? {} : { agentId: only });
     // Rights are looked up at every request: what a user may reach changes while the connection lasts.
-    const auth = lookedUpClientAuth(async (agentId) => {
-      if (only !== undefined && agentId !== only) return false;
-      const current = await store.users.byId(user.id);
-      return current !== undefined && (await authenticator.canReachAgent(current, agentId)) !== undefined;
-    });
+    const auth = lookedUpClientAuth(
+      async (agentId) => {
+        if (only !== undefined && agentId !== only) return false;
+        const current = await store.users.byId(user.id);
+        return current !== undefined && (await authenticator.canReachAgent(current, agentId)) !== undefined;
+      },
+      { holder: `user ${user.id}`, endedBy: (event) => endsAccess(event, holder) },
+    );
     const mayFollow = (ownerId: string): boolean => only === undefined && ownerId === user.id;
-    this.#serve(request, socket, head, {
+    const open = this.#serve(request, socket, head, {
       id,
-      services: (deps) => [tailnetService({ id, auth, mayFollow }, deps)],
-      endedBy: (event) => endsAccess(event, holder),
+      auth,
+      services: (deps) => [tailnetService({ id, auth, resume, mayFollow }, deps)],
       pingsSocket: true,
       onClosed: async () => void this.#forget(id),
     });
+    // What was revoked between the look at it and now told nobody.
+    if (open !== undefined && !(await authenticator.stillHolds(holder))) open.end(ACCESS_REVOKED);
   }
 
   async #agent(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
@@ -232,14 +240,21 @@ export class CoordinatingControlPlane implements ControlPlane {
     if (identity instanceof HttpFailure) return rejectUpgrade(socket, identity);
     const refusal = versionFailure(url, MISSING_AGENT_VERSION);
     if (refusal !== undefined) return rejectUpgrade(socket, refusal);
-    const { agent } = identity;
-    const { agentState, config, clock } = this.#context;
-    const auth: PeerAuth = agentAuth(agent.id);
+    const { agent, owner } = identity;
+    const { agentState, authenticator, config, clock } = this.#context;
+    const auth = agentAuth(agent.id, (event) => endsAgentSession(event, { agentId: agent.id, ownerId: owner.id }));
+    const resume: ResumeHolder = {
+      kind: "agent",
+      userId: owner.id,
+      keyId: String(agent.token_generation),
+      agentId: agent.id,
+    };
     let heartbeat: NodeJS.Timeout | undefined;
     const open = this.#serve(request, socket, head, {
       id: agent.id,
+      auth,
       services: (deps) => [
-        tailnetService({ id: agent.id, auth }, deps),
+        tailnetService({ id: agent.id, auth, resume }, deps),
         agentService(identity, {
           agentState,
           now: () => clock.now(),
@@ -249,7 +264,6 @@ export class CoordinatingControlPlane implements ControlPlane {
           onStats: (agentId, stats) => this.#reports.stats(agentId, stats, clock.now()),
         }),
       ],
-      endedBy: (event) => endsAgentSession(event, agent.id),
       pingsSocket: false,
       onClosed: async () => {
         clearInterval(heartbeat);
@@ -257,6 +271,7 @@ export class CoordinatingControlPlane implements ControlPlane {
       },
     });
     if (open === undefined) return;
+    if ((await authenticator.authenticateAgent(request)) instanceof HttpFailure) return open.end(ACCESS_REVOKED);
     await agentState.connected(agent.id, url.searchParams.get("version") ?? MISSING_AGENT_VERSION);
     heartbeat = setInterval(() => {
       agentState
@@ -307,7 +322,7 @@ export class CoordinatingControlPlane implements ControlPlane {
     const running = runYamux(webSocket, yamux);
     const pings = session.pingsSocket ? setInterval(() => webSocket.ping(), PING_INTERVAL_MS) : undefined;
     const open: OpenSocket = {
-      endedBy: session.endedBy,
+      auth: session.auth,
       end: (reason) => {
         this.coordinator.expel(session.id, reason, this.#context.clock.now());
         webSocket.close(CLOSE_INTERNAL_ERROR, Buffer.from(reason).subarray(0, MAX_CLOSE_REASON_BYTES));
@@ -359,15 +374,15 @@ export class CoordinatingControlPlane implements ControlPlane {
     for (const event of events) this.#telemetry.inc({ status: event.status === 0 ? "connected" : "disconnected" });
   }
 
-  #resumedPeer(url: URL): string | HttpFailure | undefined {
+  #resumedPeer(url: URL, holder: ResumeHolder): string | HttpFailure | undefined {
     const token = url.searchParams.get("resume_token");
     if (token === null || token === "") return undefined;
-    const peer = this.#resumeTokens.verify(token, this.#context.clock.now());
+    const peer = this.#resumeTokens.verify(token, holder, this.#context.clock.now());
     if (peer === "ignored") return undefined;
     return (
       peer ??
       new HttpFailure(401, "Invalid resume token", {
-        validations: [{ field: "resume_token", detail: "the token is malformed, expired or not this deployment's" }],
+        validations: [{ field: "resume_token", detail: "the token is malformed, expired or of another login" }],
       })
     );
   }
@@ -375,8 +390,8 @@ export class CoordinatingControlPlane implements ControlPlane {
 
 interface SessionPlan {
   readonly id: string;
+  readonly auth: PeerAuth;
   readonly services: (deps: TailnetServiceDeps) => RpcServiceImpl[];
-  readonly endedBy: OpenSocket["endedBy"];
   /** Clients are pinged by WebSocket, agents inside yamux. */
   readonly pingsSocket: boolean;
   /** Runs when the connection is over; the server waits for it before it closes its store. */
@@ -384,7 +399,7 @@ interface SessionPlan {
 }
 
 interface OpenSocket {
-  endedBy(event: Parameters<typeof endsAccess>[0]): boolean;
+  readonly auth: PeerAuth;
   end(reason: string): void;
   readonly closed: Promise<void>;
 }

@@ -1,16 +1,19 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { agentAddresses, uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import {
   CoordinateRequestSchema,
   type CoordinateResponseSchema,
   CoordinateResponse_PeerUpdate_Kind as Kind,
+  NodeSchema,
 } from "coder-protocol/gen/tailnet_pb.js";
 import { nodeToProto } from "coder-protocol/tailnet/node";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Coordinator, type PeerHandle } from "./coordinator.ts";
-import { agentAuth, clientAuth, type PeerAuth } from "./peer-auth.ts";
+import { MAX_FORMER_PER_HOLDER } from "./former-peers.ts";
+import { MAX_GRACE_KEYS_PER_HOLDER } from "./known-keys.ts";
+import { agentAuth as agentAuthOf, clientAuth as clientAuthOf, type PeerAuth } from "./peer-auth.ts";
 
 type Response = MessageInitShape<typeof CoordinateResponseSchema>;
 
@@ -20,12 +23,26 @@ const CLIENT = uuid(1);
 const CLIENT_2 = uuid(2);
 const MINUTE = 60_000;
 
+const agentAuth = (id: string) => agentAuthOf(id, (event) => event.kind === "user-gone" && event.userId === id);
+const clientAuth = (mayReach: (id: string) => boolean, user = "ada") =>
+  clientAuthOf(mayReach, {
+    holder: `user ${user}`,
+    endedBy: (event) => event.kind === "user-gone" && event.userId === user,
+  });
+
 function uuid(n: number): string {
   return `00000000-0000-4000-8000-${n.toString(16).padStart(12, "0")}`;
 }
 
 function keyOf(n: number): Uint8Array {
   return new Uint8Array(32).fill(n);
+}
+
+/** As keyOf, for more than 255 of them. */
+function keyOfNumber(n: number): Uint8Array {
+  const key = new Uint8Array(32).fill(255);
+  new DataView(key.buffer).setUint32(0, n);
+  return key;
 }
 
 function nodeOf(n: number, addresses: readonly string[], region = 999) {
@@ -53,7 +70,7 @@ class Peer {
   keepsUp = true;
   readonly #handle: PeerHandle;
 
-  constructor(coordinator: Coordinator, id: string, auth: PeerAuth, now = 0) {
+  constructor(coordinator: Coordinator, id: string, auth: PeerAuth, now = 0, authorised?: ReadonlySet<string>) {
     this.#handle = coordinator.connect(
       id,
       auth,
@@ -67,6 +84,7 @@ class Peer {
         },
       },
       now,
+      authorised,
     );
   }
 
@@ -337,6 +355,44 @@ describe("Coordinator", () => {
       expect(gone.sort()).toEqual([1, 3]);
     });
 
+    it("keeps few keys of a peer that announces one after the other, and few of a user who comes back as others", () => {
+      const gone: Uint8Array[] = [];
+      const coordinator = new Coordinator({ onKeyGone: (key) => gone.push(key) });
+      const client = new Peer(
+        coordinator,
+        CLIENT,
+        clientAuth(() => true),
+      );
+      for (let n = 1; n <= 200; n++) client.node(clientNode(n), n);
+      expect(coordinator.remembered.keys).toBe(3);
+      expect(gone).toHaveLength(197);
+      expect([197, 198, 199, 200].map((n) => coordinator.knowsKey(keyOf(n), 200))).toEqual([false, true, true, true]);
+
+      for (let n = 0; n < 3_000; n++) {
+        const again = new Peer(
+          coordinator,
+          uuid(1_000 + n),
+          clientAuth(() => true),
+        );
+        again.node({ ...clientNode(1), key: Buffer.concat([Buffer.from("np"), keyOfNumber(n)]) }, n);
+        again.lost(n);
+      }
+      expect(coordinator.remembered.keys).toBe(MAX_GRACE_KEYS_PER_HOLDER + 1);
+      expect(coordinator.remembered.lostPeers).toBe(MAX_FORMER_PER_HOLDER);
+      expect(coordinator.knowsKey(keyOfNumber(2_999), 3_000)).toBe(true);
+    });
+
+    it("a key that two hold stays while one of them has it", () => {
+      const { coordinator, agent, client } = setup();
+      agent.node(agentNode(10));
+      client.node(clientNode(10));
+      coordinator.expel(CLIENT, "access revoked", 5);
+      expect(coordinator.knowsKey(keyOf(10), 5)).toBe(true);
+      coordinator.expel(AGENT, "access revoked", 5);
+      expect(coordinator.knowsKey(keyOf(10), 5)).toBe(false);
+      expect(coordinator.remembered).toEqual({ keys: 0, lostPeers: 0 });
+    });
+
     it("security 16: takes the key of an expelled peer away at once, and tells its partners", () => {
       const gone: number[] = [];
       const coordinator = new Coordinator({ onKeyGone: (key) => gone.push(key[0]!) });
@@ -355,6 +411,171 @@ describe("Coordinator", () => {
       expect(client.take().at(-1)).toBe("error: access revoked");
       expect(coordinator.knowsKey(keyOf(1), 5)).toBe(false);
       expect(gone).toEqual([1]);
+    });
+  });
+
+  it("stores and passes on nothing of a node that it does not know", () => {
+    const { agent, client, coordinator } = setup();
+    const node = agentNode(10);
+    const unknown = { no: 99, wireType: 2, data: new Uint8Array(100_000) };
+    agent.send({ updateSelf: { node: { ...node, $unknown: [unknown] } as typeof node } });
+    client.tunnel(AGENT);
+    expect(client.take()).toEqual(["node agent 10"]);
+    expect(toBinary(NodeSchema, coordinator.node(AGENT)!).length).toBeLessThan(500);
+  });
+
+  describe("an id that is connected already", () => {
+    it("security 11: is not given to another kind or holder, who learns nothing", () => {
+      const { coordinator, agent, client } = setup();
+      agent.node(agentNode(10));
+      client.node(clientNode(1));
+      client.tunnel(AGENT);
+      client.take();
+      const [asAgent, asMallory] = [AGENT, CLIENT].map(
+        (id) =>
+          new Peer(
+            coordinator,
+            id,
+            clientAuth(() => true, "mallory"),
+          ),
+      );
+      for (const peer of [asAgent!, asMallory!]) {
+        peer.node(clientNode(66));
+        peer.tunnel(OTHER_AGENT);
+        expect(peer.take()).toEqual(["error: peer ID belongs to somebody else"]);
+        expect(peer.ended).toBe(true);
+        peer.lost();
+      }
+      expect([agent.ended, client.ended]).toEqual([false, false]);
+      agent.node(agentNode(11));
+      expect(client.take()).toEqual(["node agent 11"]);
+    });
+
+    it("keeps, of its tunnels, those that the new connection may have", () => {
+      const coordinator = new Coordinator();
+      const [agent, other] = [AGENT, OTHER_AGENT].map((id) => new Peer(coordinator, id, agentAuth(id)));
+      const auth = clientAuth(() => true);
+      const client = new Peer(coordinator, CLIENT, auth);
+      agent!.node(agentNode(10));
+      other!.node(agentNode(11, OTHER_AGENT));
+      client.node(clientNode(1));
+      client.tunnel(AGENT);
+      client.tunnel(OTHER_AGENT);
+      for (const peer of [agent!, other!]) expect(peer.take()).toEqual(["node client1 1"]);
+
+      const again = new Peer(coordinator, CLIENT, auth, 0, new Set([AGENT]));
+      expect(again.take()).toEqual(["node agent 10"]);
+      expect(other!.take()).toEqual(["disconnected client1"]);
+      again.node(clientNode(2));
+      expect(agent!.take()).toEqual(["node client1 2"]);
+      expect(other!.take()).toEqual([]);
+      expect(coordinator.tunnelsOf(CLIENT)).toEqual([AGENT]);
+    });
+  });
+
+  describe("security 16: the end of a right", () => {
+    const ends = (user: string) => (auth: PeerAuth) => auth.endedBy({ kind: "user-gone", userId: user });
+
+    function lostTunnel() {
+      const gone: number[] = [];
+      const coordinator = new Coordinator({ onKeyGone: (key) => gone.push(key[0]!) });
+      const agent = new Peer(coordinator, AGENT, agentAuth(AGENT));
+      const client = new Peer(
+        coordinator,
+        CLIENT,
+        clientAuth(() => true),
+      );
+      agent.node(agentNode(10));
+      client.node(clientNode(1));
+      client.tunnel(AGENT);
+      client.take();
+      agent.take();
+      return { coordinator, agent, client, gone };
+    }
+
+    it("reaches the agent and the relay when the client's control connection was lost before", () => {
+      const { coordinator, agent, client, gone } = lostTunnel();
+      client.lost(MINUTE);
+      expect(agent.take()).toEqual(["lost client1"]);
+      coordinator.revoke(ends("bob"), "access revoked", 2 * MINUTE);
+      expect(agent.take()).toEqual([]);
+      coordinator.revoke(ends("ada"), "access revoked", 2 * MINUTE);
+      expect(agent.take()).toEqual(["disconnected client1"]);
+      expect(coordinator.knowsKey(keyOf(1), 2 * MINUTE)).toBe(false);
+      expect(gone).toEqual([1]);
+      expect(coordinator.remembered.lostPeers).toBe(0);
+    });
+
+    it("reaches it hours after the loss, when the relay has long forgotten the key", () => {
+      const { coordinator, agent, client } = lostTunnel();
+      client.lost(0);
+      for (let minute = 1; minute < 600; minute += 30) coordinator.sweep(minute * MINUTE);
+      agent.take();
+      coordinator.revoke(ends("ada"), "access revoked", 600 * MINUTE);
+      expect(agent.take()).toEqual(["disconnected client1"]);
+    });
+
+    it("reaches an agent that was away itself, once it is back, until the peer is back too", () => {
+      const { coordinator, agent, client } = lostTunnel();
+      client.lost(0);
+      agent.lost(0);
+      coordinator.revoke(ends("ada"), "access revoked", MINUTE);
+      const back = new Peer(coordinator, AGENT, agentAuth(AGENT), 2 * MINUTE);
+      expect(back.take()).toEqual(["disconnected client1"]);
+      const again = new Peer(
+        coordinator,
+        CLIENT,
+        clientAuth(() => true),
+        3 * MINUTE,
+      );
+      again.node(clientNode(1));
+      again.tunnel(AGENT);
+      expect(back.take()).toEqual(["node client1 1"]);
+      back.lost(4 * MINUTE);
+      expect(new Peer(coordinator, AGENT, agentAuth(AGENT), 5 * MINUTE).take()).toEqual(["node client1 1"]);
+    });
+
+    it("is repeated to an agent that may not have heard it: its connection was dying", () => {
+      const { coordinator, agent } = lostTunnel();
+      coordinator.revoke(ends("ada"), "access revoked", MINUTE);
+      expect(agent.take()).toEqual(["disconnected client1"]);
+      agent.lost(MINUTE);
+      expect(new Peer(coordinator, AGENT, agentAuth(AGENT), 2 * MINUTE).take()).toEqual(["disconnected client1"]);
+    });
+
+    it("reaches the clients of an agent that was lost before", () => {
+      const { coordinator, agent, client, gone } = lostTunnel();
+      agent.lost(0);
+      expect(client.take()).toEqual(["lost agent"]);
+      coordinator.revoke(ends(AGENT), "access revoked", MINUTE);
+      expect(client.take()).toEqual(["disconnected agent"]);
+      expect(gone).toEqual([10]);
+    });
+
+    it("ends tunnels of a lost peer that came back without them", () => {
+      const { coordinator, agent, client } = lostTunnel();
+      client.lost(0);
+      const again = new Peer(
+        coordinator,
+        CLIENT,
+        clientAuth(() => true),
+        MINUTE,
+      );
+      again.node(clientNode(2));
+      expect(agent.take()).toEqual(["lost client1"]);
+      coordinator.revoke(ends("ada"), "access revoked", 2 * MINUTE);
+      expect(agent.take()).toEqual(["disconnected client1"]);
+      expect([1, 2].map((n) => coordinator.knowsKey(keyOf(n), 2 * MINUTE))).toEqual([false, false]);
+    });
+
+    it("comes by itself when a peer is lost for longer than a connection inside the tunnel may last", () => {
+      const { coordinator, agent, client } = lostTunnel();
+      client.lost(0);
+      coordinator.sweep(71 * 60 * MINUTE);
+      expect(agent.take()).toEqual(["lost client1"]);
+      coordinator.sweep(73 * 60 * MINUTE);
+      expect(agent.take()).toEqual(["disconnected client1"]);
+      expect(coordinator.remembered).toEqual({ keys: 1, lostPeers: 0 });
     });
   });
 

@@ -3,7 +3,7 @@
  * tunnel. A state machine without I/O; answers leave through each peer's sink, synchronously. Semantics:
  * docs/protocols/coordination.md and docs/decisions/004-coordinator.md.
  */
-import { equals, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
 import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import {
   type CoordinateRequest,
@@ -12,7 +12,9 @@ import {
   type Node,
   NodeSchema,
 } from "coder-protocol/gen/tailnet_pb.js";
-import { nodeFromProto } from "coder-protocol/tailnet/node";
+import { nodeFromProto, nodeToProto } from "coder-protocol/tailnet/node";
+import { FormerPeers, type Over } from "./former-peers.ts";
+import { KnownKeys } from "./known-keys.ts";
 import type { PeerAuth } from "./peer-auth.ts";
 
 type Response = MessageInitShape<typeof CoordinateResponseSchema>;
@@ -32,9 +34,13 @@ export interface CoordinatorEvents {
   onKeyGone?(publicKey: Uint8Array): void;
 }
 
-/** A key may go on using the relay this long after its control connection was lost: tunnels outlive it. */
-const LOST_KEY_GRACE_MS = 15 * 60_000;
 const MAX_TUNNELS_PER_PEER = 1024;
+/** Keys that a connected peer had before its present one; packets of theirs may be under way. */
+const MAX_OLD_KEYS_PER_PEER = 2;
+/** Why a peer that ended while its partner was away is gone. */
+const ACCESS_ENDED = "access ended";
+/** What a peer is told whose id somebody else has. */
+const NOT_YOUR_ID = "peer ID belongs to somebody else";
 
 interface PeerState {
   readonly id: string;
@@ -44,11 +50,14 @@ interface PeerState {
   node: Node | undefined;
   /** When it last told us its node. */
   nodeAtMs: number;
+  /** Of the keys before that of `node`, the latest. */
+  readonly oldKeys: Uint8Array[];
   /** What this peer was last told about each other peer. */
   readonly told: Map<string, Told>;
 }
 
-type Told = { readonly node: Node } | "gone";
+/** A lost peer may still be in the tunnel, one that is gone is not. */
+type Told = { readonly node: Node } | "lost" | "gone";
 
 /** One connected peer as debug pages show it. */
 export interface PeerDescription {
@@ -75,11 +84,12 @@ export class Coordinator {
   /** Source to destinations. A destination may be absent; tunnels to it outlive its connection. */
   readonly #tunnels = new Map<string, Set<string>>();
   readonly #incoming = new Map<string, Set<string>>();
-  /** Node keys in use: how many peers use one, or until when a lost one may. */
-  readonly #keys = new Map<string, { users: number; until: number }>();
+  readonly #keys: KnownKeys;
+  readonly #former = new FormerPeers();
 
   constructor(events: CoordinatorEvents = {}) {
     this.#events = events;
+    this.#keys = new KnownKeys((key) => this.#events.onKeyGone?.(key));
   }
 
   get peerCount(): number {
@@ -90,6 +100,11 @@ export class Coordinator {
     let count = 0;
     for (const destinations of this.#tunnels.values()) count += destinations.size;
     return count;
+  }
+
+  /** Keys that may use the relay, and lost peers whose tunnels are watched over. */
+  get remembered(): { readonly keys: number; readonly lostPeers: number } {
+    return { keys: this.#keys.size, lostPeers: this.#former.size };
   }
 
   describe(): PeerDescription[] {
@@ -124,17 +139,27 @@ export class Coordinator {
 
   /** Whether a relay client with this key is one of ours. */
   knowsKey(publicKey: Uint8Array, nowMs: number): boolean {
-    const entry = this.#keys.get(keyText(publicKey));
-    return entry !== undefined && (entry.users > 0 || entry.until > nowMs);
+    return this.#keys.knows(publicKey, nowMs);
   }
 
-  connect(id: string, auth: PeerAuth, sink: PeerSink, nowMs: number): PeerHandle {
+  /**
+   * A peer is connected. One that is connected under this id already has to be of the same holder and is replaced; of its
+   * tunnels those in `authorised` stay.
+   */
+  connect(
+    id: string,
+    auth: PeerAuth,
+    sink: PeerSink,
+    nowMs: number,
+    authorised: ReadonlySet<string> = new Set(),
+  ): PeerHandle {
     const old = this.#peers.get(id);
-    if (old !== undefined) {
-      old.sink.send({ error: "peer ID overwritten by new connection" });
-      old.sink.end();
-      this.#releaseKey(old, nowMs);
+    if (old !== undefined && (old.auth.kind !== auth.kind || old.auth.holder !== auth.holder)) {
+      sink.send({ error: NOT_YOUR_ID });
+      sink.end();
+      return { handle: () => undefined, lost: () => undefined };
     }
+    if (old !== undefined) this.#replace(old, authorised, nowMs);
     const peer: PeerState = {
       id,
       auth,
@@ -142,9 +167,12 @@ export class Coordinator {
       connectedAtMs: nowMs,
       node: undefined,
       nodeAtMs: nowMs,
+      oldKeys: [],
       told: new Map(),
     };
     this.#peers.set(id, peer);
+    const over = this.#former.reminders(id);
+    if (over.length > 0) this.#send(peer, { peerUpdates: over.map((other) => goneUpdate(other, ACCESS_ENDED)) }, nowMs);
     this.#tell(
       peer,
       [...this.#partners(id)]
@@ -162,20 +190,29 @@ export class Coordinator {
     };
   }
 
-  /** Takes the right to a tunnel away: both sides are told, the stream of `source` ends. */
+  /** Takes the right to its tunnels away from a connected peer: all sides are told, its stream ends. */
   expel(id: string, reason: string, nowMs: number): void {
     const peer = this.#peers.get(id);
     if (peer === undefined) return;
     peer.sink.send({ error: reason });
     peer.sink.end();
+    const keys = keysOf(peer);
+    // Whoever does not hear it now hears it later: the right is over for good.
+    for (const other of this.#partners(id)) this.#former.remind(other, id, nowMs);
     this.#remove(peer, Kind.DISCONNECTED, reason, nowMs);
-    // Its tunnels are over for good: the relay must not carry them on.
-    this.#expireKey(peer);
+    for (const key of keys) this.#keys.forget(key, peer.auth.holder);
   }
 
-  /** Forgets keys whose time is over. Call now and then. */
+  /** As expel, for every peer whose right is over, the lost ones among them. */
+  revoke(isOver: (auth: PeerAuth) => boolean, reason: string, nowMs: number): void {
+    for (const peer of [...this.#peers.values()]) if (isOver(peer.auth)) this.expel(peer.id, reason, nowMs);
+    this.#end(this.#former.endAll(isOver), reason, nowMs);
+  }
+
+  /** Forgets what its time is over for. Call now and then. */
   sweep(nowMs: number): void {
-    for (const [text, entry] of this.#keys) if (entry.users === 0 && entry.until <= nowMs) this.#forgetKey(text);
+    this.#keys.sweep(nowMs);
+    this.#end(this.#former.sweep(nowMs), "lost for too long", nowMs);
   }
 
   #handle(peer: PeerState, request: CoordinateRequest, nowMs: number): void {
@@ -203,12 +240,13 @@ export class Coordinator {
     const refusal = peer.auth.checkNode(checked);
     if (refusal !== undefined) throw new RequestError(`authorization: ${refusal}`);
     const before = peer.node;
-    peer.node = node;
+    // Built anew: fields that are unknown here would be kept and passed on without a bound.
+    peer.node = create(NodeSchema, nodeToProto(checked));
     peer.nodeAtMs = nowMs;
-    if (before === undefined || keyText(rawKey(before)) !== keyText(rawKey(node))) {
-      if (before !== undefined) this.#countKey(rawKey(before), -1, nowMs);
-      this.#countKey(rawKey(node), +1, nowMs);
-      this.#events.onKey?.(rawKey(node));
+    if (before === undefined || !sameBytes(before.key, node.key)) {
+      if (before !== undefined) this.#retireKey(peer, rawKey(before), nowMs);
+      this.#keys.use(rawKey(peer.node));
+      this.#events.onKey?.(rawKey(peer.node));
     }
     for (const other of this.#partners(peer.id)) {
       const partner = this.#peers.get(other);
@@ -223,6 +261,8 @@ export class Coordinator {
     if (tunnels.size >= MAX_TUNNELS_PER_PEER) throw new RequestError(`more than ${MAX_TUNNELS_PER_PEER} tunnels`);
     tunnels.add(to);
     setOf(this.#incoming, to).add(peer.id);
+    this.#former.rejoined(peer.id, to);
+    this.#former.rejoined(to, peer.id);
     const destination = this.#peers.get(to);
     if (destination === undefined) return;
     if (destination.node !== undefined) this.#tell(peer, [destination], nowMs);
@@ -246,15 +286,43 @@ export class Coordinator {
     this.#peers.get(to)?.sink.send({ peerUpdates: [{ id: uuidToBytes(peer.id), kind: Kind.READY_FOR_HANDSHAKE }] });
   }
 
+  /** Another connection takes this one's id. */
+  #replace(old: PeerState, authorised: ReadonlySet<string>, nowMs: number): void {
+    old.sink.send({ error: "peer ID overwritten by new connection" });
+    old.sink.end();
+    this.#releaseKeys(old, nowMs);
+    for (const to of this.tunnelsOf(old.id)) {
+      if (authorised.has(to) || !this.#dropTunnel(old.id, to) || this.#partners(old.id).has(to)) continue;
+      const partner = this.#peers.get(to);
+      if (partner !== undefined) this.#tellGone(partner, old.id, Kind.DISCONNECTED, "tunnel removed", nowMs);
+    }
+  }
+
   /** The peer is no longer connected: partners hear of it, its own tunnels go; tunnels to it stay for its return. */
   #remove(peer: PeerState, kind: typeof Kind.LOST | typeof Kind.DISCONNECTED, reason: string, nowMs: number): void {
     this.#peers.delete(peer.id);
-    this.#releaseKey(peer, nowMs);
+    const keys = keysOf(peer);
+    this.#releaseKeys(peer, nowMs);
     const partners = [...this.#partners(peer.id)];
     for (const to of [...(this.#tunnels.get(peer.id) ?? [])]) this.#dropTunnel(peer.id, to);
     for (const other of partners) {
       const partner = this.#peers.get(other);
       if (partner !== undefined) this.#tellGone(partner, peer.id, kind, reason, nowMs);
+    }
+    if (kind === Kind.DISCONNECTED) this.#end(this.#former.end(peer.id), reason, nowMs);
+    else if (peer.node !== undefined)
+      this.#end(this.#former.lost(peer.id, peer.auth, partners, keys, nowMs), "too many lost peers", nowMs);
+  }
+
+  /** Tells everybody who may still have a tunnel with them that these peers are over. */
+  #end(peers: readonly Over[], reason: string, nowMs: number): void {
+    for (const { id, auth, partners, keys } of peers) {
+      for (const key of keys) this.#keys.forget(key, auth.holder);
+      for (const other of new Set([...partners, ...this.#partners(id)])) {
+        this.#former.remind(other, id, nowMs);
+        const partner = this.#peers.get(other);
+        if (partner !== undefined) this.#tellGone(partner, id, Kind.DISCONNECTED, reason, nowMs);
+      }
     }
   }
 
@@ -262,10 +330,13 @@ export class Coordinator {
   #tell(peer: PeerState, others: readonly PeerState[], nowMs: number): void {
     const news = others.filter((other) => {
       const told = peer.told.get(other.id);
-      return told === undefined || told === "gone" || !equals(NodeSchema, told.node, other.node!);
+      return told === undefined || typeof told === "string" || !equals(NodeSchema, told.node, other.node!);
     });
     if (news.length === 0) return;
-    for (const other of news) peer.told.set(other.id, { node: other.node! });
+    for (const other of news) {
+      peer.told.set(other.id, { node: other.node! });
+      this.#former.isBack(peer.id, other.id);
+    }
     this.#send(
       peer,
       {
@@ -288,8 +359,8 @@ export class Coordinator {
     nowMs: number,
   ): void {
     const told = peer.told.get(other);
-    if (told === undefined || told === "gone") return;
-    peer.told.set(other, "gone");
+    if (told === undefined || told === "gone" || (told === "lost" && kind === Kind.LOST)) return;
+    peer.told.set(other, kind === Kind.LOST ? "lost" : "gone");
     this.#send(peer, { peerUpdates: [{ id: uuidToBytes(other), kind, reason }] }, nowMs);
   }
 
@@ -311,27 +382,14 @@ export class Coordinator {
     return removed;
   }
 
-  #releaseKey(peer: PeerState, nowMs: number): void {
-    if (peer.node !== undefined) this.#countKey(rawKey(peer.node), -1, nowMs);
+  #retireKey(peer: PeerState, key: Uint8Array, nowMs: number): void {
+    this.#keys.release(key, peer.auth.holder, nowMs);
+    peer.oldKeys.push(key);
+    if (peer.oldKeys.length > MAX_OLD_KEYS_PER_PEER) this.#keys.forget(peer.oldKeys.shift()!, peer.auth.holder);
   }
 
-  #expireKey(peer: PeerState): void {
-    if (peer.node === undefined) return;
-    const text = keyText(rawKey(peer.node));
-    if (this.#keys.get(text)?.users === 0) this.#forgetKey(text);
-  }
-
-  #forgetKey(text: string): void {
-    this.#keys.delete(text);
-    this.#events.onKeyGone?.(Buffer.from(text, "hex"));
-  }
-
-  #countKey(key: Uint8Array, change: 1 | -1, nowMs: number): void {
-    const text = keyText(key);
-    const entry = this.#keys.get(text) ?? { users: 0, until: 0 };
-    entry.users += change;
-    entry.until = nowMs + LOST_KEY_GRACE_MS;
-    this.#keys.set(text, entry);
+  #releaseKeys(peer: PeerState, nowMs: number): void {
+    if (peer.node !== undefined) this.#keys.release(rawKey(peer.node), peer.auth.holder, nowMs);
   }
 }
 
@@ -349,8 +407,17 @@ function rawKey(node: Node): Uint8Array {
   return node.key.subarray(2);
 }
 
-function keyText(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("hex");
+/** All keys a peer may still use the relay with. */
+function keysOf(peer: PeerState): Uint8Array[] {
+  return peer.node === undefined ? peer.oldKeys : [...peer.oldKeys, rawKey(peer.node)];
+}
+
+function goneUpdate(id: string, reason: string) {
+  return { id: uuidToBytes(id), kind: Kind.DISCONNECTED, reason };
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 function setOf(map: Map<string, Set<string>>, key: string): Set<string> {

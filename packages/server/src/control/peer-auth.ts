@@ -2,9 +2,14 @@
 import { isAgentAddress } from "coder-protocol/addresses";
 import type { NodeInfo } from "coder-protocol/tailnet/node";
 import { parsePrefix } from "wg-userspace/base/ip";
+import type { AccessEvent } from "../auth/access-events.ts";
 
 export interface PeerAuth {
   readonly kind: "client" | "agent";
+  /** The user or the agent behind it, who answers for what its peers leave behind. */
+  readonly holder: string;
+  /** Whether this takes away what the peer's tunnels rest on. */
+  endedBy(event: AccessEvent): boolean;
   checkNode(node: NodeInfo): string | undefined;
   /** Finds out what checkTunnel has to say about `to`; awaited before every request for a tunnel. */
   beforeTunnel?(to: string): Promise<void>;
@@ -14,10 +19,14 @@ export interface PeerAuth {
 
 const HOST_BITS = 128;
 
+/** Whose a client is, and what ends its rights. */
+export type ClientRights = Pick<PeerAuth, "holder" | "endedBy">;
+
 /** A user's client: tunnels only to agents it may reach; any addresses, as long as they are single ones. */
-export function clientAuth(mayReach: (agentId: string) => boolean): PeerAuth {
+export function clientAuth(mayReach: (agentId: string) => boolean, rights: ClientRights): PeerAuth {
   return {
     kind: "client",
+    ...rights,
     checkNode: (node) => notSingle(node.addresses) ?? notSingle(node.allowedIps),
     checkTunnel: (to) => (mayReach(to) ? undefined : `agent ${to} is not yours to reach`),
     checkReady: () => "clients do not announce readiness",
@@ -25,10 +34,10 @@ export function clientAuth(mayReach: (agentId: string) => boolean): PeerAuth {
 }
 
 /** As clientAuth, for a right that is looked up whenever the client asks for a tunnel. */
-export function lookedUpClientAuth(mayReach: (agentId: string) => Promise<boolean>): PeerAuth {
+export function lookedUpClientAuth(mayReach: (agentId: string) => Promise<boolean>, rights: ClientRights): PeerAuth {
   let reachable: string | undefined;
   return {
-    ...clientAuth((to) => to === reachable),
+    ...clientAuth((to) => to === reachable, rights),
     beforeTunnel: async (to) => {
       reachable = undefined;
       if (await mayReach(to)) reachable = to;
@@ -37,9 +46,11 @@ export function lookedUpClientAuth(mayReach: (agentId: string) => Promise<boolea
 }
 
 /** An agent: no tunnels of its own, and only the addresses that follow from its id, also as allowed IPs. */
-export function agentAuth(agentId: string): PeerAuth {
+export function agentAuth(agentId: string, endedBy: PeerAuth["endedBy"]): PeerAuth {
   return {
     kind: "agent",
+    holder: `agent ${agentId}`,
+    endedBy,
     checkNode: (node) =>
       notSingle(node.addresses) ??
       notSingle(node.allowedIps) ??

@@ -32,7 +32,12 @@ function setup(clients: readonly string[] = [CLIENT]) {
   const coordinator = new Coordinator();
   const reports = new PeerReports();
   const sink = { send: () => true, end: () => undefined };
-  const agent = coordinator.connect(AGENT, agentAuth(AGENT), sink, 0);
+  const agent = coordinator.connect(
+    AGENT,
+    agentAuth(AGENT, () => false),
+    sink,
+    0,
+  );
   const addresses = agentAddresses(AGENT).map((address) => `${address}/128`);
   agent.handle(
     create(CoordinateRequestSchema, {
@@ -60,7 +65,7 @@ function setup(clients: readonly string[] = [CLIENT]) {
   for (const id of clients) {
     const client = coordinator.connect(
       id,
-      clientAuth(() => true),
+      clientAuth(() => true, { holder: "user ada", endedBy: () => false }),
       sink,
       0,
     );

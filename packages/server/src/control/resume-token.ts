@@ -1,4 +1,7 @@
-/** Resume tokens: JWTs (RFC 7519, HS256) that let a client come back as the same peer. */
+/**
+ * Resume tokens: JWTs (RFC 7519, HS256) that let a client come back as the same peer. One is worth nothing by itself: it counts
+ * only together with the login that it was issued to, on the route that it was issued on, and ends with that login.
+ */
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 
 const LIFE_MS = 24 * 3_600_000;
@@ -10,6 +13,16 @@ export interface ResumeToken {
   readonly expiresAtMs: number;
 }
 
+/** What a token is bound to. */
+export interface ResumeHolder {
+  readonly kind: "client" | "agent";
+  readonly userId: string;
+  /** The login; of an agent, its token's generation. */
+  readonly keyId: string;
+  /** Of a connection that is for one agent only. */
+  readonly agentId?: string;
+}
+
 export class ResumeTokens {
   readonly #key: Uint8Array;
   readonly #keyId: string;
@@ -19,35 +32,48 @@ export class ResumeTokens {
     this.#keyId = createHash("sha256").update(this.#key).digest("hex").slice(0, 16);
   }
 
-  issue(peerId: string, nowMs: number): ResumeToken {
+  issue(peerId: string, holder: ResumeHolder, nowMs: number): ResumeToken {
     const expiresAtMs = nowMs + LIFE_MS;
     const head = encode({ alg: "HS256", typ: "JWT", kid: this.#keyId });
-    const body = encode({ sub: peerId, iat: Math.floor(nowMs / 1000), exp: Math.floor(expiresAtMs / 1000) });
+    const body = encode({
+      sub: peerId,
+      aud: this.#audience(peerId, holder),
+      iat: Math.floor(nowMs / 1000),
+      exp: Math.floor(expiresAtMs / 1000),
+    });
     return { token: `${head}.${body}.${this.#sign(`${head}.${body}`)}`, refreshInMs: LIFE_MS / 2, expiresAtMs };
   }
 
-  /** The peer id of a valid token; "ignored" for one without a key id, which counts as none; undefined when refused. */
-  verify(token: string, nowMs: number): string | "ignored" | undefined {
+  /** The peer id of a token that `holder` may use; "ignored" for one without a key id, which counts as none; undefined: refused. */
+  verify(token: string, holder: ResumeHolder, nowMs: number): string | "ignored" | undefined {
     const parts = token.split(".");
     if (token.length > MAX_LENGTH || parts.length !== 3) return undefined;
     const [head, body, signature] = parts as [string, string, string];
     const header = decode(head);
     if (header === undefined) return undefined;
     if (header["kid"] === undefined) return "ignored";
-    const wanted = createHash("sha256")
-      .update(this.#sign(`${head}.${body}`))
-      .digest();
-    const given = createHash("sha256").update(signature).digest();
-    if (!timingSafeEqual(wanted, given)) return undefined;
+    if (!sameText(this.#sign(`${head}.${body}`), signature)) return undefined;
     const claims = decode(body);
     if (header["alg"] !== "HS256" || header["kid"] !== this.#keyId || claims === undefined) return undefined;
-    const { sub, exp } = claims;
-    return typeof sub === "string" && typeof exp === "number" && exp * 1000 > nowMs ? sub : undefined;
+    const { sub, aud, exp } = claims;
+    if (typeof sub !== "string" || typeof aud !== "string" || typeof exp !== "number" || exp * 1000 <= nowMs)
+      return undefined;
+    return sameText(aud, this.#audience(sub, holder)) ? sub : undefined;
+  }
+
+  /** Names the holder without telling whoever finds the token who that is. */
+  #audience(peerId: string, { kind, userId, keyId, agentId }: ResumeHolder): string {
+    return this.#sign(JSON.stringify(["holder", peerId, kind, userId, keyId, agentId ?? ""]));
   }
 
   #sign(text: string): string {
     return createHmac("sha256", this.#key).update(text).digest("base64url");
   }
+}
+
+function sameText(wanted: string, given: string): boolean {
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(digest(wanted), digest(given));
 }
 
 function encode(value: unknown): string {

@@ -6,7 +6,7 @@ import { derpMapToProto } from "coder-protocol/tailnet/derp-map";
 import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
 import type { Coordinator, PeerSink } from "./coordinator.ts";
 import type { PeerAuth } from "./peer-auth.ts";
-import type { ResumeTokens } from "./resume-token.ts";
+import type { ResumeHolder, ResumeTokens } from "./resume-token.ts";
 import type { WorkspaceUpdates } from "./workspace-updates.ts";
 
 /** A peer that leaves this many answers unread is given up. */
@@ -15,6 +15,8 @@ const MAX_WAITING_RESPONSES = 512;
 export interface TailnetPeer {
   readonly id: string;
   readonly auth: PeerAuth;
+  /** What its resume tokens are bound to. */
+  readonly resume: ResumeHolder;
   /** Whether the peer may follow that user's workspaces; absent: nobody's. */
   readonly mayFollow?: (ownerId: string) => boolean;
 }
@@ -39,7 +41,7 @@ export function tailnetService(peer: TailnetPeer, deps: TailnetServiceDeps): Rpc
     },
 
     refreshResumeToken: () => {
-      const issued = deps.resumeTokens.issue(peer.id, deps.now());
+      const issued = deps.resumeTokens.issue(peer.id, peer.resume, deps.now());
       return {
         token: issued.token,
         refreshIn: durationFromMs(issued.refreshInMs),
@@ -94,8 +96,10 @@ export function tailnetService(peer: TailnetPeer, deps: TailnetServiceDeps): Rpc
         },
         end: resolve,
       };
-      const handle = deps.coordinator.connect(peer.id, peer.auth, sink, deps.now());
       context.onCancel(resolve);
+      const authorised = await stillAuthorised(peer, deps.coordinator);
+      if (context.cancelled) return;
+      const handle = deps.coordinator.connect(peer.id, peer.auth, sink, deps.now(), authorised);
       const reading = (async (): Promise<void> => {
         for await (const request of requests as AsyncIterable<CoordinateRequest>) {
           const destination = request.addTunnel === undefined ? undefined : uuidFromBytes(request.addTunnel.id);
@@ -112,4 +116,14 @@ export function tailnetService(peer: TailnetPeer, deps: TailnetServiceDeps): Rpc
       }
     },
   });
+}
+
+/** Of the tunnels that an earlier connection under this id left, those that this one may have. */
+async function stillAuthorised(peer: TailnetPeer, coordinator: Coordinator): Promise<Set<string>> {
+  const authorised = new Set<string>();
+  for (const to of coordinator.tunnelsOf(peer.id)) {
+    await peer.auth.beforeTunnel?.(to);
+    if (peer.auth.checkTunnel(to) === undefined) authorised.add(to);
+  }
+  return authorised;
 }

@@ -79,6 +79,22 @@ export class ApiKeys {
     await this.#db.updateTable("api_keys").set({ expires_at: now, updated_at: now }).where("id", "=", id).execute();
   }
 
+  /** Keys whose time ended after `after` and not after `until`, earliest first. */
+  async expiredBetween(
+    after: number,
+    until: number,
+    limit: number,
+  ): Promise<Pick<ApiKeyRow, "id" | "user_id" | "expires_at">[]> {
+    return await this.#db
+      .selectFrom("api_keys")
+      .select(["id", "user_id", "expires_at"])
+      .where("expires_at", ">", after)
+      .where("expires_at", "<=", until)
+      .orderBy("expires_at")
+      .limit(limit)
+      .execute();
+  }
+
   async remove(id: string): Promise<boolean> {
     const result = await this.#db.deleteFrom("api_keys").where("id", "=", id).executeTakeFirst();
     return result.numDeletedRows > 0n;

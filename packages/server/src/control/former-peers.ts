@@ -1,0 +1,124 @@
+/**
+ * Peers whose control connection was lost while others had a tunnel with them. Such a tunnel goes on by itself, so somebody
+ * has to remember whom to tell when the right to it ends: this does. It also remembers who has to hear that a peer is over when
+ * it connects the next time, since what is said into a connection that is dying may never arrive.
+ */
+import type { PeerAuth } from "./peer-auth.ts";
+
+/** As long as a connection inside a tunnel lasts without a word. */
+const KEEP_MS = 72 * 3_600_000;
+/** Lost peers remembered for one user or agent; the tunnels of further ones end, oldest first. */
+export const MAX_FORMER_PER_HOLDER = 1024;
+/** Endings that wait for one receiver, and receivers. */
+const MAX_ENDINGS = 256;
+const MAX_RECEIVERS = 20_000;
+/** Of one lost peer; more than a connected one may have. */
+const MAX_KEYS = 4;
+
+/** A peer that is over, and who has to know. */
+export interface Over {
+  readonly id: string;
+  readonly auth: PeerAuth;
+  readonly partners: readonly string[];
+  /** Keys it had lately. */
+  readonly keys: readonly Uint8Array[];
+}
+
+interface Former {
+  readonly auth: PeerAuth;
+  readonly partners: Set<string>;
+  readonly keys: readonly Uint8Array[];
+  readonly until: number;
+}
+
+export class FormerPeers {
+  readonly #former = new Map<string, Former>();
+  readonly #holders = new Map<string, Set<string>>();
+  readonly #endings = new Map<string, Map<string, number>>();
+
+  get size(): number {
+    return this.#former.size;
+  }
+
+  /** A peer was lost. Returns whose turn it is to be over because there are too many. */
+  lost(id: string, auth: PeerAuth, partners: readonly string[], keys: readonly Uint8Array[], nowMs: number): Over[] {
+    const before = this.#former.get(id);
+    const olderKeys = before?.keys.filter((key) => !keys.some((other) => Buffer.compare(key, other) === 0)) ?? [];
+    this.#forget(id);
+    this.#former.set(id, {
+      auth,
+      partners: new Set([...(before?.partners ?? []), ...partners]),
+      keys: [...olderKeys, ...keys].slice(-MAX_KEYS),
+      until: nowMs + KEEP_MS,
+    });
+    const ids = this.#holders.get(auth.holder) ?? new Set<string>();
+    this.#holders.set(auth.holder, ids);
+    ids.add(id);
+    if (ids.size <= MAX_FORMER_PER_HOLDER) return [];
+    const [oldest] = ids;
+    return this.end(oldest!);
+  }
+
+  /** A tunnel between the two is known to the coordinator again. */
+  rejoined(id: string, partner: string): void {
+    this.#former.get(id)?.partners.delete(partner);
+  }
+
+  /** Takes a peer out; empty when it is not here. */
+  end(id: string): Over[] {
+    const former = this.#former.get(id);
+    if (former === undefined) return [];
+    this.#forget(id);
+    return [{ id, auth: former.auth, partners: [...former.partners], keys: former.keys }];
+  }
+
+  /** Takes out the peers whose right is over. */
+  endAll(isOver: (auth: PeerAuth) => boolean): Over[] {
+    return [...this.#former].filter(([, { auth }]) => isOver(auth)).flatMap(([id]) => this.end(id));
+  }
+
+  /** Takes out those that were away too long. */
+  sweep(nowMs: number): Over[] {
+    for (const [receiver, endings] of this.#endings) {
+      for (const [id, until] of endings) if (until <= nowMs) endings.delete(id);
+      if (endings.size === 0) this.#endings.delete(receiver);
+    }
+    return [...this.#former].filter(([, { until }]) => until <= nowMs).flatMap(([id]) => this.end(id));
+  }
+
+  /** `receiver` has to hear that `id` is over, now and when it connects the next time. */
+  remind(receiver: string, id: string, nowMs: number): void {
+    const endings = this.#endings.get(receiver) ?? new Map<string, number>();
+    this.#endings.delete(receiver);
+    this.#endings.set(receiver, endings);
+    endings.delete(id);
+    endings.set(id, nowMs + KEEP_MS);
+    dropOldest(endings, MAX_ENDINGS);
+    dropOldest(this.#endings, MAX_RECEIVERS);
+  }
+
+  /** Peers that `receiver` has to hear the end of. */
+  reminders(receiver: string): string[] {
+    return [...(this.#endings.get(receiver)?.keys() ?? [])];
+  }
+
+  /** `id` is there again, for `receiver` too. */
+  isBack(receiver: string, id: string): void {
+    const endings = this.#endings.get(receiver);
+    if (endings?.delete(id) === true && endings.size === 0) this.#endings.delete(receiver);
+  }
+
+  #forget(id: string): void {
+    const former = this.#former.get(id);
+    if (former === undefined) return;
+    this.#former.delete(id);
+    const ids = this.#holders.get(former.auth.holder);
+    ids?.delete(id);
+    if (ids?.size === 0) this.#holders.delete(former.auth.holder);
+  }
+}
+
+function dropOldest<Key>(map: Map<Key, unknown>, limit: number): void {
+  const [oldest] = map.keys();
+  if (map.size > limit && oldest !== undefined) map.delete(oldest);
+}
