@@ -1,7 +1,8 @@
 /** Bundles what ships: the `coder` launcher's entries. Skips the work when no source changed since the last build. */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { isBuiltin } from "node:module";
+import { basename, join } from "node:path";
 import { build, type Plugin } from "esbuild";
 
 const root = join(import.meta.dirname, "..");
@@ -42,17 +43,19 @@ export async function buildCli(): Promise<void> {
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === fingerprint) return;
   mkdirSync(outdir, { recursive: true });
   const { "ssh-stdio": sshStdio, ...others } = ENTRIES;
-  await bundle(others);
+  const packages = await bundle(others);
   // A native module takes milliseconds to load, and what it speeds up is the relay by WebSocket.
-  await bundle({ "ssh-stdio": sshStdio }, { "process.env.WS_NO_BUFFER_UTIL": '"1"' });
+  const lean = await bundle({ "ssh-stdio": sshStdio }, { "process.env.WS_NO_BUFFER_UTIL": '"1"' });
+  writeFileSync(join(outdir, "packages.json"), `${JSON.stringify({ ...packages, ...lean }, null, 1)}\n`);
   writeFileSync(stamp, fingerprint);
 }
 
+/** Returns the packages of others that each entry holds. */
 async function bundle(
   entries: Readonly<Record<string, string>>,
   define: Readonly<Record<string, string>> = {},
-): Promise<void> {
-  await build({
+): Promise<Record<string, string[]>> {
+  const { metafile } = await build({
     entryPoints: Object.entries(entries).map(([out, path]) => ({ in: join(root, path), out })),
     outdir,
     bundle: true,
@@ -77,7 +80,19 @@ async function bundle(
     // import.meta.url does not exist in CommonJS output.
     define: { "import.meta.url": "__bundleUrl", ...define },
     banner: { js: 'const __bundleUrl = require("node:url").pathToFileURL(__filename).href;' },
+    metafile: true,
   });
+  return Object.fromEntries(
+    Object.entries(metafile.outputs).map(([path, { inputs, imports }]) => {
+      const outside = imports.filter(({ external }) => external === true).map(({ path }) => `node_modules/${path}`);
+      return [basename(path, ".cjs"), packagesOf([...Object.keys(inputs), ...outside])];
+    }),
+  );
+}
+
+function packagesOf(paths: readonly string[]): string[] {
+  const names = paths.flatMap((path) => /.*node_modules\/((?:@[^/]+\/)?[^/.:][^/:]*)(?:\/|$)/.exec(path)?.[1] ?? []);
+  return [...new Set(names)].filter((name) => !isBuiltin(name)).sort();
 }
 
 function sourceFingerprint(): string {

@@ -3,7 +3,7 @@
  * the session; what comes with it is let through with the display's own.
  */
 import { execFile } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { randomBytes, timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import type { Duplex, Writable } from "node:stream";
@@ -133,7 +133,8 @@ export function replaceCookie(setup: Buffer, fake: Buffer, real: Buffer | undefi
   const [nameLength, dataLength] = [read(6), read(8)];
   const name = setup.toString("latin1", SETUP_BYTES, SETUP_BYTES + nameLength);
   const at = SETUP_BYTES + padded(nameLength);
-  if (name !== PROTOCOL || !setup.subarray(at, at + dataLength).equals(fake)) return undefined;
+  const shown = setup.subarray(at, at + dataLength);
+  if (name !== PROTOCOL || shown.length !== fake.length || !timingSafeEqual(shown, fake)) return undefined;
   const head = Buffer.from(setup.subarray(0, SETUP_BYTES));
   const write = setup[0] === 0x42 ? "writeUInt16BE" : "writeUInt16LE";
   if (real === undefined) {

@@ -1,5 +1,5 @@
 /** What kind of network an address belongs to, as far as that decides how to use it as a path. */
-import { type IpAddress, ip, isIpv4, parsePrefix, prefixContains } from "../base/ip.ts";
+import { type IpAddress, ip, ipEqual, isIpv4, parsePrefix, prefixContains } from "../base/ip.ts";
 
 export type AddressClass = "loopback" | "link-local" | "private" | "public";
 
@@ -16,6 +16,8 @@ const PREFIXES: readonly [AddressClass, string][] = [
 const CLASSES = PREFIXES.map(([kind, text]) => ({ kind, prefix: parsePrefix(text)! }));
 /** Addresses inside tunnels of Coder and Tailscale: a path there would run through the tunnel itself. */
 const TUNNEL_PREFIXES = ["fd60:627a:a42b::/48", "fd7a:115c:a1e0::/48"].map((text) => parsePrefix(text)!);
+/** Where clouds tell a machine its credentials: nobody's endpoint. */
+const METADATA_ADDRESSES = ["169.254.169.254", "fd00:ec2::254"].map((text) => ip(text));
 const UNSPECIFIED_V4 = ip("0.0.0.0");
 const UNSPECIFIED_V6 = ip("::");
 
@@ -26,6 +28,7 @@ export function addressClass(address: IpAddress): AddressClass {
 
 /** Whether an address that a peer names may be probed at all (security statement 23). */
 export function mayProbe(address: IpAddress): boolean {
+  if (METADATA_ADDRESSES.some((metadata) => ipEqual(metadata, address))) return false;
   if (isIpv4(address)) return address[0]! < 224 && address[0] !== 0 && !sameBytes(address, UNSPECIFIED_V4);
   if (address[0] === 0xff || sameBytes(address, UNSPECIFIED_V6)) return false;
   if (addressClass(address) === "link-local") return false; // means nothing without the interface it belongs to

@@ -212,7 +212,8 @@ describe("security 23: probes cannot be aimed at a third party", () => {
   it("addresses that cannot be a peer's are never probed", () => {
     const candidates = ["224.0.0.1:5", "0.0.0.0:5", "255.255.255.255:5", "[ff02::1]:5", "[fe80::1]:5", "10.0.0.1:0"];
     const tunnel = ["[fd7a:115c:a1e0::1]:5", "[fd60:627a:a42b::1]:5"];
-    const bench = new Bench({ candidates: [...candidates, ...tunnel] });
+    const metadata = ["169.254.169.254:80", "[::ffff:169.254.169.254]:80", "[fd00:ec2::254]:80"];
+    const bench = new Bench({ candidates: [...candidates, ...tunnel, ...metadata] });
     bench.pass(5_000);
     expect(bench.probes).toEqual([]);
   });

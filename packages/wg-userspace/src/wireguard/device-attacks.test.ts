@@ -77,6 +77,35 @@ describe("replays", () => {
     expect(b.sources).not.toContain(attacker);
   });
 
+  test("security 24: a responder that restarted takes a replay once, gives it nothing, and the peer's next one rules", () => {
+    const { link, a, b } = establishedPair();
+    const initiation = link.sent.find(isType(INITIATION))!.bytes;
+    const privateKey = nodePrivateKey(clampPrivateKey(seededRandom(2).bytes(32)));
+    const restarted = link.addHost("b again", { privateKey });
+    expect(restarted.key).toEqual(b.key);
+    restarted.device.addPeer({ publicKey: a.key, allowedIPs: prefixesOf(1) }, link.now);
+    link.sent.length = 0;
+    for (let times = 0; times < 3; times++) restarted.receive(initiation, attacker);
+    expect(restarted.device.drops.counts).toEqual({ replayed: 2 });
+    // The response is of no use to whoever has not the peer's private key: no session is confirmed, nothing delivered.
+    expect(restarted.peer(a).keypairs.current).toBeUndefined();
+    expect(restarted.delivered).toEqual([]);
+    // The real peer is not kept out by what the replay left behind.
+    link.run(5_100);
+    link.passes = () => false;
+    link.sent.length = 0;
+    a.device.startHandshake(a.peer(b), link.now);
+    restarted.receive(link.sent.find(isType(INITIATION))!.bytes, a.source);
+    expect(restarted.sources.at(-1)).toBe(a.source);
+    a.receive(link.sent.find((message) => message.from === restarted && isType(RESPONSE)(message))!.bytes, b.source);
+    a.send(ipv6Packet(1, 2, 20));
+    restarted.receive(link.sent.findLast((message) => message.from === a)!.bytes, a.source);
+    expect(restarted.delivered.length).toBeGreaterThan(0);
+    restarted.receive(initiation, attacker);
+    expect(restarted.device.drops.counts).toEqual({ replayed: 3 });
+    expect(restarted.sources.at(-1)).toBe(a.source);
+  });
+
   test("security 25: a captured response is refused", () => {
     const { link, a, b } = establishedPair();
     const before = stateOf(a, b);

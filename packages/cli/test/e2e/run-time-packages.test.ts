@@ -1,0 +1,20 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+
+const dist = join(import.meta.dirname, "../../dist");
+/** What a process of each kind loads: the launcher, the table of commands, and its own bundle. */
+const PROCESSES = {
+  "a command": ["coder", "cli", "network"],
+  "ssh --stdio": ["coder", "ssh-stdio"],
+  "the agent": ["coder", "cli", "agent"],
+  "the server": ["coder", "cli", "server"],
+} as const;
+
+it.each(Object.entries(PROCESSES))("security 41: %s loads at most 25 packages of others", (_name, bundles) => {
+  const packages = JSON.parse(readFileSync(join(dist, "packages.json"), "utf8")) as Record<string, string[]>;
+  const loaded = new Set(bundles.flatMap((bundle) => packages[bundle]!));
+  expect(loaded).toContain("@noble/hashes");
+  expect(loaded.size, [...loaded].join(" ")).toBeLessThanOrEqual(25);
+  expect(packages["help"]).toContain("@oclif/core"); // and what it brings, which only help and errors of the line load
+});
