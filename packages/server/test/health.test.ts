@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -9,6 +10,7 @@ import { expect, test } from "vitest";
 import { type AddrPort, ip } from "wg-userspace/base/ip";
 import { derpMapOf, relayNode } from "wg-userspace/derp/map";
 import { nodeRandom } from "wg-userspace/io/crypto-suite";
+import { directRelayDialer } from "wg-userspace/io/relay-dialer";
 import { StunListener } from "wg-userspace/io/stun-server";
 import { encodeBindingResponse, parseBindingRequest } from "wg-userspace/stun/message";
 import type { ServerFlagValues } from "../src/config.ts";
@@ -56,6 +58,35 @@ test("a healthy deployment: packets cross the relay, STUN answers, the WebSocket
   });
   expect(body.derp.netcheck).toMatchObject({ UDP: true, IPv4: true, MappingVariesByDestIP: null });
   expect(body.interfaces.interfaces.length).toBeGreaterThan(0);
+});
+
+test("a deployment with a certificate of its own reaches itself: access URL, WebSocket, relay", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "health-tls-"));
+  try {
+    const [cert, key] = [join(directory, "cert.pem"), join(directory, "key.pem")];
+    execFileSync(
+      "openssl",
+      // biome-ignore format: one option and its value a pair
+      ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+      { stdio: "ignore" },
+    );
+    await using test = await start({
+      "tls-enable": true,
+      "tls-address": "127.0.0.1:0",
+      "tls-cert-file": [cert],
+      "tls-key-file": [key],
+    });
+    expect(test.server.context.accessUrl().protocol).toBe("https:");
+    const { token } = await firstUser(test.url);
+    const report = await health(test.url, token);
+    expect(report).toMatchObject({
+      access_url: { healthy: true },
+      websocket: { healthy: true },
+      derp: { healthy: true },
+    });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 });
 
 test("the checks' keys are admitted by the relay only while they run", async () => {
@@ -149,7 +180,14 @@ async function lyingStun(mapped: AddrPort) {
 }
 
 const check = (map: ReturnType<typeof stunMap>, blockDirect = false) =>
-  checkDerp({ map, keys: new ProbeKeys(), forceWebSocket: false, blockDirect, stunTimeoutMs: 400 });
+  checkDerp({
+    map,
+    keys: new ProbeKeys(),
+    dialer: directRelayDialer,
+    forceWebSocket: false,
+    blockDirect,
+    stunTimeoutMs: 400,
+  });
 
 test("STUN servers that see different public ports mean a hard NAT: ESTUN02", async () => {
   using one = await lyingStun({ address: ip("203.0.113.5"), port: 1000 });
@@ -220,13 +258,13 @@ test("a relay behind something that refuses the raw upgrade is EDERP01, not brok
     nodes: [node],
   };
   const options = { map: derpMapOf([region]), keys: test.server.context.probeKeys, blockDirect: true };
-  const report = await checkDerp({ ...options, forceWebSocket: false });
+  const report = await checkDerp({ ...options, dialer: directRelayDialer, forceWebSocket: false });
   expect(report).toMatchObject({ healthy: true, severity: "warning", warnings: [{ code: "EDERP01" }] });
   expect(report.regions["999"]).toMatchObject({
     node_reports: [{ uses_websocket: true, can_exchange_messages: true }],
   });
   // Where WebSocket is what the administrator ordered, it is no news.
-  expect((await checkDerp({ ...options, forceWebSocket: true })).warnings).toEqual([]);
+  expect((await checkDerp({ ...options, dialer: directRelayDialer, forceWebSocket: true })).warnings).toEqual([]);
   proxy.closeAllConnections();
   await new Promise((resolve) => proxy.close(resolve));
 }, 30_000);
@@ -250,6 +288,7 @@ test("the relay does not carry a probe whose keys nobody lent", async () => {
     nodes: [node],
   };
   const report = await checkDerp({
+    dialer: directRelayDialer,
     map: derpMapOf([region]),
     keys: new ProbeKeys(), // not the server's
     blockDirect: true,

@@ -3,8 +3,8 @@
  * one, against our own listener and with the credentials of the person it is for: it can reach nothing that they cannot.
  */
 import { Deployment } from "coder-client/api";
-import { Dialer } from "coder-client/dialer";
 import type { WorkspaceConnection } from "coder-client/workspace-connection";
+import { dialerToOurselves } from "../outgoing.ts";
 import { BUILD_VERSION } from "../version.ts";
 
 const CONNECT_TIMEOUT_MS = 20_000;
@@ -31,14 +31,19 @@ interface Entry {
 
 export class AgentTunnels {
   readonly #ownUrl: () => URL;
+  readonly #certFiles: readonly string[];
   readonly #onError: (error: unknown) => void;
   readonly #entries = new Map<string, Entry>();
   readonly #closing = new Set<Promise<void>>();
   readonly #stop = new AbortController();
 
-  /** @param ownUrl Where this very server listens; asked for each time. */
-  constructor(ownUrl: () => URL, onError: (error: unknown) => void) {
+  /**
+   * @param ownUrl Where this very server listens; asked for each time.
+   * @param certFiles The certificates that it presents there.
+   */
+  constructor(ownUrl: () => URL, certFiles: readonly string[], onError: (error: unknown) => void) {
     this.#ownUrl = ownUrl;
+    this.#certFiles = certFiles;
     this.#onError = onError;
   }
 
@@ -75,7 +80,7 @@ export class AgentTunnels {
       deployment: new Deployment({
         url: this.#ownUrl(),
         token,
-        dialer: new Dialer({ proxyFor: () => "" }), // to ourselves, never by way of a proxy
+        dialer: dialerToOurselves(this.#certFiles),
         clientVersion: BUILD_VERSION,
       }),
       agentId,

@@ -231,7 +231,7 @@ describe("RelayMaps", () => {
     expect(await why()).toBe("no complete answer within 0.3 s");
     expect(await failure({ "derp-config-url": "http://127.0.0.1:1/" })).toMatchObject({
       title: 'The relay map "http://127.0.0.1:1/" cannot be used',
-      why: expect.stringMatching(/ECONNREFUSED|bad port/),
+      why: expect.stringMatching(/connection refused/),
     });
     await opened.maps.refresh(); // fails now, and the map stays
     expect(opened.maps.current().regions.get(1)?.regionCode).toBe("nyc");

@@ -1,4 +1,5 @@
 /** The relay map of this deployment: made of the settings, of a file or URL that is read again, and of where we listen. */
+
 import { readFile, stat } from "node:fs/promises";
 import {
   type DerpMap,
@@ -13,6 +14,7 @@ import {
 import type { DerpConfig } from "../config-parse.ts";
 import { nodeErrorCode, ServerError } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import { dialerToOthers, fetchText } from "../outgoing.ts";
 
 /** A file is looked at this often; a URL is asked less often. */
 const FILE_INTERVAL_MS = 5_000;
@@ -20,6 +22,7 @@ const URL_INTERVAL_MS = 5 * 60_000;
 const FETCH_TIMEOUT_MS = 10_000;
 /** Tailscale's own map has about 30 KiB. */
 const MAX_MAP_BYTES = 1024 * 1024;
+const MAP_REDIRECTS = 3;
 
 export interface RelayMapOptions {
   readonly config: DerpConfig;
@@ -201,21 +204,20 @@ async function readMapFile(path: string): Promise<string> {
 
 async function fetchMap(url: URL, timeoutMs: number): Promise<string> {
   const signal = AbortSignal.timeout(timeoutMs);
+  const dialer = dialerToOthers();
   try {
-    const response = await fetch(url, { signal, headers: { Accept: "application/json" } });
-    if (response.status !== 200) throw new Error(`it answered HTTP ${response.status}`);
-    const chunks: Uint8Array[] = [];
-    let length = 0;
-    for await (const chunk of response.body ?? []) {
-      length += chunk.length;
-      if (length > MAX_MAP_BYTES) throw new Error(`it sent more than ${MAX_MAP_BYTES} bytes`);
-      chunks.push(chunk);
-    }
-    return Buffer.concat(chunks).toString("utf8");
+    const { status, text } = await fetchText(dialer, url, {
+      signal,
+      maxBytes: MAX_MAP_BYTES,
+      redirects: MAP_REDIRECTS,
+    });
+    if (status !== 200) throw new Error(`it answered HTTP ${status}`);
+    return text;
   } catch (error) {
     if (signal.aborted) throw new Error(`no complete answer within ${timeoutMs / 1000} s`, { cause: error });
-    const cause = (error as Error).cause;
-    throw new Error(cause instanceof Error ? cause.message : (error as Error).message, { cause: error });
+    throw error;
+  } finally {
+    dialer.close();
   }
 }
 

@@ -2,6 +2,7 @@
 import type { DerpHealth, HealthMessage } from "coder-protocol/rest/deployment";
 import { type AddrPort, formatAddrPort, type IpAddress, ip, isIpv4, prefixContains } from "wg-userspace/base/ip";
 import { type DerpMap, derpMapToJson, hasRelay, type Node, type Region } from "wg-userspace/derp/map";
+import type { RelayDialer } from "wg-userspace/io/relay-dialer";
 import type { ProbeKeys } from "../probe-keys.ts";
 import { probeRelay } from "./relay-probe.ts";
 import { fails, message, type Section, works, worst } from "./section.ts";
@@ -18,6 +19,7 @@ export interface DerpCheckOptions {
   /** With the embedded relay where we reach ourselves. */
   readonly map: DerpMap;
   readonly keys: ProbeKeys;
+  readonly dialer: RelayDialer;
   readonly forceWebSocket: boolean;
   /** Direct connections are forbidden, so that STUN is not missed. */
   readonly blockDirect: boolean;
@@ -87,6 +89,7 @@ async function checkNode(region: Region, node: Node, options: DerpCheckOptions):
   if (node.stunOnly) return { ...works(), ...nothing };
   const probe = await probeRelay(region, node, {
     keys: options.keys,
+    dialer: options.dialer,
     forceWebSocket: options.forceWebSocket,
     timeoutMs: options.nodeTimeoutMs ?? NODE_TIMEOUT_MS,
   });

@@ -1,10 +1,12 @@
 /** The health report: each part looked at from the outside, the way a client would; kept for a while. */
+import type { Dialer } from "coder-client/dialer";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import type { DerpHealth, HealthReport, HealthSettings } from "coder-protocol/rest/deployment";
 import { rewriteEmbedded } from "wg-userspace/derp/map";
 import { WebSocket } from "ws";
 import { formatTime } from "../clock.ts";
 import type { RouteContext } from "../http/context.ts";
+import { dialerToOurselves, fetchText } from "../outgoing.ts";
 import { BUILD_VERSION } from "../version.ts";
 import { checkDerp } from "./derp.ts";
 import { checkInterfaces, type InterfacesSection } from "./interfaces.ts";
@@ -13,6 +15,8 @@ import { fails, type HealthCode, message, reasonOf, works, worst } from "./secti
 const CHECK_TIMEOUT_MS = 5_000;
 const DATABASE_THRESHOLD_MS = 15;
 const MAX_BODY = 256;
+/** Whatever answers there, no more of it is read. */
+const MAX_PAGE_BYTES = 1024 * 1024;
 
 /** Coder's report, and a section that it lacks. */
 export type FullHealthReport = HealthReport & { readonly interfaces: InterfacesSection };
@@ -42,13 +46,14 @@ export class HealthChecks {
 
   async #run(token: string): Promise<FullHealthReport> {
     const context = this.#context;
+    const dialer = dialerToOurselves(context.config.tls?.certFiles ?? []);
     const [accessUrl, database, websocket, derp, interfaces] = await Promise.all([
-      checkAccessUrl(context),
+      checkAccessUrl(context, dialer),
       checkDatabase(context),
-      checkWebSocket(context, token),
-      checkRelays(context),
+      checkWebSocket(context, dialer, token),
+      checkRelays(context, dialer),
       checkInterfaces(),
-    ]);
+    ]).finally(() => dialer.close());
     const sections = [accessUrl, database, websocket, derp, interfaces];
     const atMs = context.clock.now();
     const report: FullHealthReport = {
@@ -81,18 +86,17 @@ export function withDismissals(
   };
 }
 
-async function checkAccessUrl(context: RouteContext): Promise<HealthReport["access_url"]> {
+async function checkAccessUrl(context: RouteContext, dialer: Dialer): Promise<HealthReport["access_url"]> {
   const url = context.accessUrl();
   const unknown = { access_url: url.href, reachable: false, status_code: 0, healthz_response: "" };
   try {
-    const response = await fetch(new URL("/healthz", url), {
-      redirect: "manual",
+    const { status, text } = await fetchText(dialer, new URL("/healthz", url), {
+      maxBytes: MAX_PAGE_BYTES,
       signal: AbortSignal.timeout(CHECK_TIMEOUT_MS),
     });
-    const text = (await response.text()).slice(0, MAX_BODY);
-    const found = { ...unknown, reachable: true, status_code: response.status, healthz_response: text };
-    if (response.status === 200 && text === "OK") return { ...works(), ...found };
-    return { ...fails("EACS04", `${url.origin}/healthz answered ${response.status} and not "OK"`), ...found };
+    const found = { ...unknown, reachable: true, status_code: status, healthz_response: text.slice(0, MAX_BODY) };
+    if (status === 200 && text === "OK") return { ...works(), ...found };
+    return { ...fails("EACS04", `${url.origin}/healthz answered ${status} and not "OK"`), ...found };
   } catch (error) {
     return { ...fails("EACS03", `cannot fetch ${url.origin}/healthz: ${reasonOf(error)}`), ...unknown };
   }
@@ -126,13 +130,19 @@ async function checkDatabase(context: RouteContext): Promise<HealthReport["datab
 }
 
 /** Sends a text through the echo route under the access URL and waits for it to come back. */
-async function checkWebSocket(context: RouteContext, token: string): Promise<HealthReport["websocket"]> {
+async function checkWebSocket(
+  context: RouteContext,
+  dialer: Dialer,
+  token: string,
+): Promise<HealthReport["websocket"]> {
   const url = new URL("/api/v2/debug/ws", context.accessUrl());
+  const agent = dialer.agentFor(url);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   let status = 0;
   const failure = await new Promise<[HealthCode, string] | undefined>((resolve) => {
     const socket = new WebSocket(url, {
       headers: { [SESSION_TOKEN_HEADER]: token },
+      agent,
       handshakeTimeout: CHECK_TIMEOUT_MS,
       followRedirects: false,
       perMessageDeflate: false,
@@ -160,13 +170,14 @@ async function checkWebSocket(context: RouteContext, token: string): Promise<Hea
   return { ...(failure === undefined ? works() : fails(...failure)), body: "", code: status };
 }
 
-async function checkRelays(context: RouteContext): Promise<DerpHealth> {
+async function checkRelays(context: RouteContext, dialer: Dialer): Promise<DerpHealth> {
   const map = context.controlPlane()?.relayMap?.();
   const { derp } = context.config;
   if (map !== undefined) {
     return await checkDerp({
       map: rewriteEmbedded(map, context.accessUrl().href),
       keys: context.probeKeys,
+      dialer,
       forceWebSocket: derp.forceWebsockets,
       blockDirect: derp.blockDirect,
     });

@@ -4,7 +4,7 @@ import type { Node, Region } from "wg-userspace/derp/map";
 import { monotonicNow } from "wg-userspace/io/clock";
 import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/crypto-suite";
 import { RelayConnection } from "wg-userspace/io/relay-connection";
-import { directRelayDialer } from "wg-userspace/io/relay-dialer";
+import type { RelayDialer } from "wg-userspace/io/relay-dialer";
 import type { ProbeKey, ProbeKeys } from "../probe-keys.ts";
 
 export interface RelayProbe {
@@ -24,7 +24,12 @@ const PAYLOAD_BYTES = 32;
 export async function probeRelay(
   region: Region,
   node: Node,
-  options: { readonly keys: ProbeKeys; readonly forceWebSocket: boolean; readonly timeoutMs: number },
+  options: {
+    readonly keys: ProbeKeys;
+    readonly dialer: RelayDialer;
+    readonly forceWebSocket: boolean;
+    readonly timeoutMs: number;
+  },
 ): Promise<RelayProbe> {
   const senderKey = options.keys.lend();
   const receiverKey = options.keys.lend();
@@ -41,7 +46,7 @@ export async function probeRelay(
       crypto: nodeCryptoSuite,
       random: nodeRandom,
       clock: monotonicNow,
-      dial: directRelayDialer,
+      dial: options.dialer,
       forceWebSocket: options.forceWebSocket,
       handler: {
         onPacket: (_region, _source, bytes, offset, length) => onPacket(bytes.subarray(offset, offset + length)),

@@ -53,7 +53,9 @@ export class BrowserTerminals {
   /** @param ownUrl Where this very server listens; asked for each time. */
   constructor(context: RouteContext, ownUrl: () => URL) {
     this.#context = context;
-    this.#tunnels = new AgentTunnels(ownUrl, (error) => context.log.warn({ err: error }, "closing a tunnel failed"));
+    this.#tunnels = new AgentTunnels(ownUrl, context.config.tls?.certFiles ?? [], (error) =>
+      context.log.warn({ err: error }, "closing a tunnel failed"),
+    );
     this.#server.on("headers", (headers) => headers.push(`${BUILD_VERSION_HEADER}: ${BUILD_VERSION}`));
   }
 
