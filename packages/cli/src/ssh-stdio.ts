@@ -20,6 +20,7 @@ import { SSH_PORT } from "./services/ports.ts";
 import { connectOptions, reportOptions } from "./services/ssh-options.ts";
 import { workspaceStopped } from "./services/stop-watch.ts";
 import { createLogger } from "./ui/logger.ts";
+import { say } from "./ui/say.ts";
 
 /** How long the reason of a connection's end is waited for. */
 const REASON_WAIT_MS = 1_000;
@@ -100,6 +101,6 @@ function failed(error: unknown, signal: AbortSignal): number {
     process.stderr.write(`${renderUserError(known)}\n`);
     return known.exit;
   }
-  process.stderr.write(`Unexpected error: ${String(error)}; report ${writeBugReport(error)}\n`);
+  say(`Unexpected error: ${String(error)}; report ${writeBugReport(error)}`);
   return EXIT.bug;
 }

@@ -13,6 +13,7 @@ import { mergeHostOptions, parseHostOption } from "../ssh-config/host-options.ts
 import { shellKindOf } from "../ssh-config/quoting.ts";
 import { describeStored, parseStored, type StoredOptions, sameStored } from "../ssh-config/stored-options.ts";
 import { confirm } from "../ui/prompt.ts";
+import { say } from "../ui/say.ts";
 
 const FLAGS: readonly FlagSpec[] = [
   {
@@ -290,8 +291,4 @@ function coloured(lines: readonly string[]): readonly string[] {
     const code = codes[line[0] ?? ""];
     return code === undefined ? line : `\x1b[${code}m${line}\x1b[0m`;
   });
-}
-
-function say(text: string): void {
-  process.stderr.write(`${text}\n`);
 }

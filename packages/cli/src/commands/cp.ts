@@ -11,6 +11,7 @@ import { SSH_PORT } from "../services/ports.ts";
 import { connectSsh } from "../services/ssh-client.ts";
 import { watchConnection } from "../services/stop-watch.ts";
 import { createLogger } from "../ui/logger.ts";
+import { say } from "../ui/say.ts";
 import { StageLine } from "../ui/stages.ts";
 
 const FLAGS: readonly FlagSpec[] = [
@@ -51,9 +52,9 @@ export default class Copy extends BaseCommand {
       logger,
       onStage: (text) => stages.set(text),
     }).finally(() => stages.clear());
-    const say = (text: string): void => {
+    const sayAboveStage = (text: string): void => {
       stages.clear();
-      process.stderr.write(`${text}\n`);
+      say(text);
     };
     const watch = watchConnection({ deployment, workspace, connection, signal: cancel, logger });
     const { signal } = watch;
@@ -71,7 +72,7 @@ export default class Copy extends BaseCommand {
         recursive: booleanFlag(line.values, "recursive"),
         signal,
         onProgress: progressLine(stages),
-        say,
+        say: sayAboveStage,
       });
       await copier.copy(plan.sources, plan.destination);
       client.end();
@@ -79,11 +80,13 @@ export default class Copy extends BaseCommand {
       const seconds = (performance.now() - startedAt) / 1000;
       if (process.stderr.isTTY === true) {
         const resumed = resumedBytes === 0 ? "" : `, ${size(resumedBytes)} of it were there already`;
-        say(`${files} ${files === 1 ? "file" : "files"}, ${size(bytes)} in ${seconds.toFixed(1)} s${resumed}`);
+        sayAboveStage(
+          `${files} ${files === 1 ? "file" : "files"}, ${size(bytes)} in ${seconds.toFixed(1)} s${resumed}`,
+        );
       }
     } catch (error) {
       if (signal.aborted) {
-        say("Stopped; the same command goes on where this one was");
+        sayAboveStage("Stopped; the same command goes on where this one was");
         throw signal.reason;
       }
       throw error;

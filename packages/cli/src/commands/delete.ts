@@ -5,6 +5,7 @@ import { booleanFlag, type FlagSpec } from "../flags/spec.ts";
 import { openDeployment } from "../services/deployment.ts";
 import { deleteWorkspace, fetchWorkspace } from "../services/workspace-builds.ts";
 import { confirm } from "../ui/prompt.ts";
+import { say } from "../ui/say.ts";
 import { WORKSPACE_WORD } from "./start.ts";
 
 const FLAGS: readonly FlagSpec[] = [
@@ -26,7 +27,6 @@ export default class Delete extends BaseCommand {
   static override words = WORKSPACE_WORD;
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
-    const say = (text: string): void => void process.stderr.write(`${text}\n`);
     const request = { deployment: openDeployment(line.values), name: parseWorkspaceName(line.words[0]!), signal, say };
     const workspace = await fetchWorkspace(request);
     const question = `Delete workspace "${workspace.owner_name}/${workspace.name}"?`;

@@ -13,6 +13,7 @@ import { pingOnce } from "../services/ping.ts";
 import { createLogger } from "../ui/logger.ts";
 import { OUTPUT_FLAGS, printJson } from "../ui/output.ts";
 import { StageLine } from "../ui/stages.ts";
+import { printable } from "../ui/text.ts";
 
 /** The search for a direct path gets this long before it is judged. */
 const SEARCH_MS = 6_000;
@@ -49,7 +50,7 @@ export default class Doctor extends BaseCommand {
         stages.clear();
         if (line.values["output"] === "json")
           printJson({ healthy: isHealthy(facts.report, causes), peer: facts.report, causes });
-        else for (const text of doctorLines(facts.report, causes)) process.stdout.write(`${text}\n`);
+        else for (const text of doctorLines(facts.report, causes)) process.stdout.write(`${printable(text)}\n`);
         return isHealthy(facts.report, causes) ? EXIT.ok : EXIT.failure;
       } finally {
         await connection.close();

@@ -15,6 +15,7 @@ import {
   userNameProblem,
 } from "../services/login.ts";
 import { ask, askNewPassword } from "../ui/prompt.ts";
+import { say } from "../ui/say.ts";
 
 const FLAGS: readonly FlagSpec[] = [
   {
@@ -105,12 +106,12 @@ export default class Login extends BaseCommand {
     rememberTlsFiles(line, url);
     writeConfig(dir, "session", token);
     writeConfig(dir, "url", url.href.replace(/\/$/, ""));
-    process.stderr.write(`Welcome to Coder, ${user.username}! You're authenticated.\n`);
+    say(`Welcome to Coder, ${user.username}! You're authenticated.`);
   }
 
   async #firstUser(url: URL, flags: FlagValues, signal: AbortSignal): Promise<string> {
     const anonymous = deploymentAt(url, undefined, flags);
-    process.stderr.write(`${url.origin} has no users yet: this creates the first one, an owner.\n`);
+    say(`${url.origin} has no users yet: this creates the first one, an owner.`);
     const instead = "give --first-user-email, --first-user-username and CODER_FIRST_USER_PASSWORD";
     const username =
       stringFlag(flags, "first-user-username") ??

@@ -6,6 +6,7 @@ import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag, type FlagSpec } from "../flags/spec.ts";
 import { configDirOf, openDeployment } from "../services/deployment.ts";
 import { confirm } from "../ui/prompt.ts";
+import { say } from "../ui/say.ts";
 
 const FLAGS: readonly FlagSpec[] = [{ name: "yes", char: "y", kind: "boolean", summary: "Do not ask" }];
 
@@ -24,11 +25,11 @@ export default class Logout extends BaseCommand {
       await openDeployment(line.values).call("/api/v2/users/logout", { method: "POST", signal });
     } catch (error) {
       // The files go in any case; the person is told that the server may still know the token.
-      process.stderr.write(`The deployment could not be told: ${(error as Error).message}\n`);
+      say(`The deployment could not be told: ${(error as Error).message}`);
     }
     for (const file of ["url", "session", "organization", "ca-file", "client-cert", "client-key"] as const)
       removeConfig(dir, file);
-    process.stderr.write("You are no longer logged in.\n");
+    say("You are no longer logged in.");
     return undefined;
   }
 }

@@ -9,18 +9,22 @@ import { localInterfaces } from "../services/interfaces.ts";
 import { createLogger } from "../ui/logger.ts";
 import { OUTPUT_FLAGS, printJson } from "../ui/output.ts";
 import { StageLine } from "../ui/stages.ts";
+import { printable } from "../ui/text.ts";
 
 const LIMIT_MS = 30_000;
 
 export default class Netcheck extends BaseCommand {
   static override summary = "Check this machine's network: relays, NAT, STUN, interfaces";
   static override description =
-    "Asks the deployment's STUN servers, sends a packet through each of its relays, and says which connections will work. Takes a few seconds, 30 at most. Exit code 1 when no relay can be reached.";
+    "Asks the deployment's STUN servers, sends a packet through each of its relays, and says which connections will work. Takes a few seconds, 30 at most. JSON where standard output is no terminal, unless --output says otherwise. Exit code 1 when no relay can be reached.";
   static override examples = ["<%= config.bin %> netcheck", "<%= config.bin %> netcheck --output json"];
   static override specs = OUTPUT_FLAGS.filter((flag) => flag.name === "output");
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<number> {
-    const json = line.values["output"] === "json";
+    // Editors read the JSON of a stock client without asking for it.
+    const chosen =
+      line.origins["output"] === "default" && process.stdout.isTTY !== true ? "json" : line.values["output"];
+    const json = chosen === "json";
     const stages = new StageLine();
     stages.set("Checking the network");
     const limit = AbortSignal.timeout(LIMIT_MS);
@@ -34,7 +38,7 @@ export default class Netcheck extends BaseCommand {
       stages.clear();
       const interfaces = localInterfaces();
       if (json) printJson(netcheckJson(probe, interfaces));
-      else for (const text of netcheckLines(probe, interfaces)) process.stdout.write(`${text}\n`);
+      else for (const text of netcheckLines(probe, interfaces)) process.stdout.write(`${printable(text)}\n`);
       return probe.relays.some(({ roundTripMs }) => roundTripMs !== undefined) ? EXIT.ok : EXIT.failure;
     } catch (error) {
       if (!limit.aborted || signal.aborted) throw error;

@@ -3,9 +3,7 @@ import { findCauses } from "../diagnosis/causes.ts";
 import { formatDuration } from "../diagnosis/durations.ts";
 import {
   causeLines,
-  type Paint,
   type PingOutcome,
-  PLAIN,
   peerBlock,
   pingLine,
   summarize,
@@ -25,6 +23,8 @@ import { pingOnce, runPings } from "../services/ping.ts";
 import { watchConnection } from "../services/stop-watch.ts";
 import { createLogger } from "../ui/logger.ts";
 import { OUTPUT_FLAGS, printJson } from "../ui/output.ts";
+import { paintFor } from "../ui/paint.ts";
+import { say } from "../ui/say.ts";
 import { StageLine } from "../ui/stages.ts";
 
 /** Collecting what may be wrong ends after this, whatever is still missing. */
@@ -72,7 +72,6 @@ export default class Ping extends BaseCommand {
     const verbose = booleanFlag(line.values, "verbose");
     const options = pingOptions(line);
     const stages = new StageLine();
-    const say = (text: string): void => void process.stderr.write(`${text}\n`);
     const deployment = openDeployment(line.values);
     const logger = createLogger({ verbose, logDir: undefined });
     const { connection, workspace } = await connectWorkspace({
@@ -179,10 +178,4 @@ function pingOptions(line: ParsedLine) {
     timeoutMs,
     stamp: utc ? ("utc" as const) : booleanFlag(line.values, "time") ? ("local" as const) : undefined,
   };
-}
-
-function paintFor(stream: NodeJS.WriteStream): Paint {
-  if (stream.isTTY !== true || (process.env["NO_COLOR"] ?? "") !== "") return PLAIN;
-  const wrap = (code: string) => (text: string) => `\u001b[${code}m${text}\u001b[0m`;
-  return { keyword: wrap("1;36"), good: wrap("32"), bad: wrap("33") };
 }

@@ -9,6 +9,7 @@ import { LastingConnection } from "../services/lasting-connection.ts";
 import { PATH_FLAGS, pathConnectOptions } from "../services/path-options.ts";
 import { PortForwarding } from "../services/port-forwarding.ts";
 import { createLogger } from "../ui/logger.ts";
+import { say } from "../ui/say.ts";
 import { StageLine } from "../ui/stages.ts";
 import { VERSION } from "../version.ts";
 
@@ -85,7 +86,6 @@ export default class PortForward extends BaseCommand {
     }
     const deployment = openDeployment(line.values);
     const logger = createLogger({ verbose: booleanFlag(line.values, "verbose"), logDir: undefined });
-    const say = (text: string): void => void process.stderr.write(`${text}\n`);
     const stages = new StageLine();
     const connect = (timeoutMs: number, until: AbortSignal) =>
       connectWorkspace({

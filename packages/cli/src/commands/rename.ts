@@ -3,6 +3,7 @@ import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { openDeployment } from "../services/deployment.ts";
 import { renameWorkspace } from "../services/workspace-builds.ts";
+import { say } from "../ui/say.ts";
 import { WORKSPACE_WORD, YES_FLAG } from "./start.ts";
 
 export default class Rename extends BaseCommand {
@@ -13,7 +14,6 @@ export default class Rename extends BaseCommand {
   static override words = [...WORKSPACE_WORD, { name: "new-name", summary: "Its name from then on", required: true }];
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
-    const say = (text: string): void => void process.stderr.write(`${text}\n`);
     const name = parseWorkspaceName(line.words[0]!);
     await renameWorkspace({ deployment: openDeployment(line.values), name, signal, say }, line.words[1]!);
   }

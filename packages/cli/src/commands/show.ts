@@ -6,6 +6,7 @@ import { agentNetworkText, listeningPorts } from "../services/show.ts";
 import { fetchWorkspace } from "../services/workspace-builds.ts";
 import { ago, OUTPUT_FLAGS, printJson } from "../ui/output.ts";
 import { renderTable } from "../ui/table.ts";
+import { printable } from "../ui/text.ts";
 import { workspaceStatusText } from "../ui/workspace-table.ts";
 
 const FLAGS = OUTPUT_FLAGS.filter((flag) => flag.name === "output");
@@ -22,7 +23,9 @@ export default class Show extends BaseCommand {
     const name = parseWorkspaceName(line.words[0]!, {});
     const workspace = await fetchWorkspace({ deployment, name, signal });
     if (line.values["output"] === "json") return void printJson(workspace);
-    process.stdout.write(`${workspace.owner_name}/${workspace.name}: ${workspaceStatusText(workspace)}\n\n`);
+    process.stdout.write(
+      `${printable(`${workspace.owner_name}/${workspace.name}: ${workspaceStatusText(workspace)}`)}\n\n`,
+    );
     const agents = workspace.latest_build.resources.flatMap((resource) => resource.agents ?? []);
     const several = agents.length > 1;
     const rows = await Promise.all(

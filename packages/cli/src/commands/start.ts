@@ -4,6 +4,7 @@ import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag, type FlagSpec, stringFlag } from "../flags/spec.ts";
 import { openDeployment } from "../services/deployment.ts";
 import { startWorkspace } from "../services/workspace-builds.ts";
+import { say } from "../ui/say.ts";
 
 export const YES_FLAG: FlagSpec = {
   name: "yes",
@@ -39,7 +40,7 @@ export default class Start extends BaseCommand {
         deployment: openDeployment(line.values),
         name: parseWorkspaceName(line.words[0]!),
         signal,
-        say: (text) => void process.stderr.write(`${text}\n`),
+        say,
       },
       {
         reason: stringFlag(line.values, "reason") ?? "cli",

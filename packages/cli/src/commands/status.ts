@@ -1,6 +1,6 @@
 import { sleep } from "coder-client/backoff";
 import { BaseCommand } from "../base-command.ts";
-import { connectionsTable, workspaceStatus } from "../diagnosis/status-text.ts";
+import { connectionsTable, type View, workspaceStatus } from "../diagnosis/status-text.ts";
 import { EXIT } from "../errors/user-error.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag } from "../flags/spec.ts";
@@ -13,7 +13,9 @@ import { watchConnection } from "../services/stop-watch.ts";
 import { LiveScreen } from "../ui/live-screen.ts";
 import { createLogger } from "../ui/logger.ts";
 import { OUTPUT_FLAGS, printJson } from "../ui/output.ts";
+import { paintFor } from "../ui/paint.ts";
 import { StageLine } from "../ui/stages.ts";
+import { displayWidth } from "../ui/text.ts";
 
 const EVERY_MS = 1_000;
 /** Printed once, the search for paths gets this long first. */
@@ -41,8 +43,11 @@ export default class Status extends BaseCommand {
 
   async #machine(configDir: string, json: boolean, live: boolean, signal: AbortSignal): Promise<number> {
     if (json) printJson(openConnections(configDir));
-    else if (live) await this.#watch(() => connectionsTable(openConnections(configDir), Date.now()), signal);
-    else process.stdout.write(connectionsTable(openConnections(configDir), Date.now()));
+    else if (live)
+      await this.#watch("Connections of this machine", signal, () =>
+        connectionsTable(openConnections(configDir), Date.now(), view()),
+      );
+    else process.stdout.write(connectionsTable(openConnections(configDir), Date.now(), view()));
     return EXIT.ok;
   }
 
@@ -61,18 +66,18 @@ export default class Status extends BaseCommand {
     const { signal } = watch;
     try {
       if (live) {
-        await this.#watch(() => {
+        await this.#watch(`Paths to ${workspace.ownerName}/${workspace.name}`, signal, () => {
           // A path that nobody uses is not watched: the ping keeps it in use.
           void pingOnce(connection, EVERY_MS, signal);
-          return workspaceStatus(connection.pathReport());
-        }, signal);
+          return workspaceStatus(connection.pathReport(), view());
+        });
         watch.throwIfOver();
         return EXIT.ok;
       }
       await pingOnce(connection, SETTLE_MS, signal);
       await sleep(SETTLE_MS, signal);
       if (json) printJson(connection.pathReport());
-      else process.stdout.write(workspaceStatus(connection.pathReport()));
+      else process.stdout.write(workspaceStatus(connection.pathReport(), view()));
       return EXIT.ok;
     } finally {
       watch.stop();
@@ -80,11 +85,21 @@ export default class Status extends BaseCommand {
     }
   }
 
-  async #watch(render: () => string, signal: AbortSignal): Promise<void> {
+  async #watch(title: string, signal: AbortSignal, render: () => string): Promise<void> {
     using screen = new LiveScreen(process.stdout);
     while (!signal.aborted) {
-      screen.draw(render());
+      const { columns, paint } = view();
+      const now = new Date().toLocaleTimeString("en-GB");
+      const hint = `${now}, Ctrl-C to quit`;
+      const gap = columns - displayWidth(title) - displayWidth(hint);
+      const head = gap < 2 ? [title, paint.faint(hint)] : [paint.keyword(title) + " ".repeat(gap) + paint.faint(hint)];
+      screen.draw([...head, "", render()].join("\n"));
       await sleep(EVERY_MS, signal).catch(() => undefined); // Ctrl-C is the way to end it
     }
   }
+}
+
+/** A pipe is as wide as it needs to be for every column. */
+function view(): View {
+  return { columns: process.stdout.columns ?? Number.POSITIVE_INFINITY, paint: paintFor(process.stdout) };
 }

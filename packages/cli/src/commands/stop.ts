@@ -5,6 +5,7 @@ import { booleanFlag } from "../flags/spec.ts";
 import { openDeployment } from "../services/deployment.ts";
 import { stopWorkspace } from "../services/workspace-builds.ts";
 import { confirm } from "../ui/prompt.ts";
+import { say } from "../ui/say.ts";
 import { WORKSPACE_WORD } from "./start.ts";
 
 export default class Stop extends BaseCommand {
@@ -17,7 +18,6 @@ export default class Stop extends BaseCommand {
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
     const name = parseWorkspaceName(line.words[0]!);
-    const say = (text: string): void => void process.stderr.write(`${text}\n`);
     if (!booleanFlag(line.values, "yes") && !(await confirm(`Stop workspace "${name.workspace}"?`, signal))) {
       say("Nothing was stopped");
       return;

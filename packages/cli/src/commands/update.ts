@@ -3,6 +3,7 @@ import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { openDeployment } from "../services/deployment.ts";
 import { startWorkspace } from "../services/workspace-builds.ts";
+import { say } from "../ui/say.ts";
 import { WORKSPACE_WORD, YES_FLAG } from "./start.ts";
 
 export default class Update extends BaseCommand {
@@ -18,7 +19,7 @@ export default class Update extends BaseCommand {
         deployment: openDeployment(line.values),
         name: parseWorkspaceName(line.words[0]!),
         signal,
-        say: (text) => void process.stderr.write(`${text}\n`),
+        say,
       },
       { reason: "cli", noWait: false, update: true },
     );

@@ -3,6 +3,7 @@ import type { ParsedLine } from "../flags/parse.ts";
 import { openDeployment } from "../services/deployment.ts";
 import { currentUser } from "../services/login.ts";
 import { OUTPUT_FLAGS, printJson } from "../ui/output.ts";
+import { printable } from "../ui/text.ts";
 
 const FLAGS = OUTPUT_FLAGS.filter((flag) => flag.name === "output");
 
@@ -20,7 +21,7 @@ export default class Whoami extends BaseCommand {
         { url, username: user.username, user_id: user.id, organization_ids: user.organizationIds, roles: user.roles },
       ]);
     } else {
-      process.stdout.write(`Coder is running at ${url}, You're authenticated as ${user.username} !\n`);
+      process.stdout.write(`Coder is running at ${url}, You're authenticated as ${printable(user.username)} !\n`);
     }
   }
 }

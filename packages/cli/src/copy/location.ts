@@ -1,4 +1,5 @@
 import { UsageError } from "../flags/spec.ts";
+import { printableJson, printable as printableText } from "../ui/text.ts";
 
 /** One end of a copy. */
 export interface Location {
@@ -57,5 +58,6 @@ export function isPlainName(name: string): boolean {
 
 /** For messages: names come from the other side, and may hold anything. */
 export function printable(name: string): string {
-  return /^[\x20-\x7e\u00a0-\ud7ff\ue000-\uffff]*$/.test(name) ? name : JSON.stringify(name);
+  const plain = name.isWellFormed() && printableText(name) === name;
+  return plain ? name : printableJson(JSON.stringify(name));
 }

@@ -15,6 +15,13 @@ const region = (regionId: number, regionName: string, stunOnly = false) => ({
     relayNode({ name: `${regionId}a`, regionId, hostName: "relay.example", stunOnly, stunPort: stunOnly ? 3478 : -1 }),
   ],
 });
+const embedded = {
+  ...region(1, "Frankfurt"),
+  embeddedRelay: true,
+  nodes: [
+    relayNode({ name: "1a", regionId: 1, hostName: "relay.example", stunPort: -1, derpPort: 8080, forceHttp: true }),
+  ],
+};
 const REPORT = {
   udp: true,
   ipv4: true,
@@ -38,7 +45,7 @@ const REPORT = {
   unresolvedNames: [],
 } as unknown as NetReport;
 const PROBE: NetworkProbe = {
-  map: derpMapOf([region(1, "Frankfurt"), region(2, "New York"), region(3, "STUN", true)]),
+  map: derpMapOf([embedded, region(2, "New York"), region(3, "STUN", true)]),
   report: REPORT,
   relays: [
     { regionId: 2, error: "connection refused", usesWebSocket: false },
@@ -81,6 +88,15 @@ it("the JSON that editors read: regions, nodes, codes", () => {
     uses_websocket: true,
     stun: { Enabled: false, CanSTUN: false, Error: null },
   });
+  expect(json.derp.regions["1"].region).toEqual({
+    EmbeddedRelay: true,
+    RegionID: 1,
+    RegionCode: "x",
+    RegionName: "Frankfurt",
+    Nodes: [{ Name: "1a", RegionID: 1, HostName: "relay.example", STUNPort: -1, DERPPort: 8080, ForceHTTP: true }],
+  });
+  expect(json.derp.regions["1"].node_reports[0].node).toEqual(json.derp.regions["1"].region.Nodes[0]);
+  expect(json.derp.regions["3"].node_reports[0].node).toMatchObject({ STUNPort: 3478, STUNOnly: true });
   expect(json.derp.regions["2"]).toMatchObject({ healthy: false, error: "connection refused" });
   expect(json.derp.regions["3"].node_reports[0]).toMatchObject({
     healthy: true,

@@ -1,7 +1,7 @@
 /** What `coder netcheck` prints: the JSON that editors read, and a report for people. Pure. */
 import type { NetworkProbe } from "coder-client/network-probe";
 import { formatAddrPort } from "wg-userspace/base/ip";
-import { hasRelay, type Region } from "wg-userspace/derp/map";
+import { derpMapToJson, hasRelay, type Region } from "wg-userspace/derp/map";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { netReportToJson } from "wg-userspace/netcheck/report-json";
 import { type InterfaceFact, LEAST_MTU } from "./causes.ts";
@@ -64,24 +64,24 @@ function derpWarnings({ report, relays, directBlocked, map }: NetworkProbe): War
 function regionJson(probe: NetworkProbe, region: Region): Record<string, unknown> {
   const relay = probe.relays.find(({ regionId }) => regionId === region.regionId);
   const failed = relay?.error !== undefined;
+  // As the map itself has them, with every field.
+  const regions = derpMapToJson(probe.map)["Regions"] as Readonly<
+    Record<string, { readonly Nodes: readonly unknown[] }>
+  >;
+  const described = regions[String(region.regionId)]!;
+  const nodes = described.Nodes;
   const stunSeen = probe.report.observations.some(({ regionId }) => regionId === region.regionId);
   return {
     healthy: !failed,
     severity: failed ? "error" : relay?.usesWebSocket ? "warning" : "ok",
     warnings: relay?.usesWebSocket ? [{ code: "EDERP01", message: "reached by WebSocket only" }] : [],
     ...(failed ? { error: relay.error } : {}),
-    region: { RegionID: region.regionId, RegionCode: region.regionCode, RegionName: region.regionName },
-    node_reports: region.nodes.map((node) => ({
+    region: described,
+    node_reports: region.nodes.map((node, index) => ({
       healthy: node.stunOnly ? true : !failed,
       severity: node.stunOnly || !failed ? "ok" : "error",
       warnings: [],
-      node: {
-        Name: node.name,
-        RegionID: node.regionId,
-        HostName: node.hostName,
-        STUNPort: node.stunPort,
-        STUNOnly: node.stunOnly,
-      },
+      node: nodes[index],
       node_info: { TokenBucketBytesPerSecond: 0, TokenBucketBytesBurst: 0 },
       can_exchange_messages: !node.stunOnly && relay?.roundTripMs !== undefined,
       round_trip_ping: relay?.roundTripMs === undefined ? "" : formatDuration(relay.roundTripMs),
@@ -135,8 +135,8 @@ function networkLines({ report, directBlocked }: NetworkProbe): string[] {
 function natWords(report: NetReport): string {
   if (report.mappingVariesByDestIp === true) return "hard: another public port for every destination";
   if (report.mappingVariesByDestIp === false) return "easy: one public port for all destinations";
-  if (report.udp) return "unknown: it takes two STUN servers to tell";
-  return askedNobody(report) ? "unknown: no STUN server could be asked" : "unknown: no answer over UDP";
+  if (report.udp) return "unknown: it takes two STUN servers to tell; an administrator adds them with --derp-server-stun-addresses";
+  return askedNobody(report) ? "unknown: no STUN server could be asked" : "unknown: no answer over UDP; a firewall that lets UDP out makes direct connections possible";
 }
 
 /** Names were the problem, and UDP was never tried. */

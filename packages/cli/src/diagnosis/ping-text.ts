@@ -1,6 +1,8 @@
 /** What `coder ping` prints, line by line: pure, so that every line is tested. */
 import type { DiscoPong, PeerPathReport } from "coder-client/path-report";
+import { type Paint, PLAIN } from "../ui/paint.ts";
 import { renderTable } from "../ui/table.ts";
+import { printable } from "../ui/text.ts";
 import type { Cause } from "./causes.ts";
 import { formatDuration } from "./durations.ts";
 
@@ -11,14 +13,6 @@ const OLD_HANDSHAKE_MS = 5 * 60_000;
 export type PingOutcome =
   | { readonly ok: true; readonly atUnixMs: number; readonly pong: DiscoPong }
   | { readonly ok: false; readonly atUnixMs: number; readonly timedOut: boolean; readonly error: string };
-
-/** Colours of a terminal, or none. */
-export interface Paint {
-  keyword(text: string): string;
-  good(text: string): string;
-  bad(text: string): string;
-}
-export const PLAIN: Paint = { keyword: (text) => text, good: (text) => text, bad: (text) => text };
 
 export function timestamp(atUnixMs: number, utc: boolean): string {
   const date = new Date(atUnixMs);
@@ -33,13 +27,15 @@ export function timestamp(atUnixMs: number, utc: boolean): string {
 
 export function pingLine(workspace: string, outcome: PingOutcome, paint: Paint = PLAIN): string {
   if (!outcome.ok) {
-    return outcome.timedOut ? `ping to "${workspace}" timed out` : `ping to "${workspace}" failed: ${outcome.error}`;
+    return outcome.timedOut
+      ? `ping to "${workspace}" timed out`
+      : `ping to "${workspace}" failed: ${printable(outcome.error)}`;
   }
   const { path, rttMs } = outcome.pong;
   const way =
     path.kind === "direct"
       ? `${paint.good("p2p")} via ${paint.keyword(path.endpoint)}`
-      : `${paint.bad("proxied")} via ${paint.keyword(`DERP(${path.region.name})`)}`;
+      : `${paint.bad("proxied")} via ${paint.keyword(printable(`DERP(${path.region.name})`))}`;
   return `pong from ${paint.keyword(workspace)} ${way} in ${paint.keyword(`${Math.round(rttMs)}ms`)}`;
 }
 
@@ -52,7 +48,7 @@ export function peerBlock(report: PeerPathReport, paint: Paint = PLAIN): string[
   lines.push(
     ownRegion === undefined
       ? no("not connected to a relay (DERP)")
-      : yes(`preferred DERP region: ${ownRegion.id} (${ownRegion.name})`),
+      : yes(printable(`preferred DERP region: ${ownRegion.id} (${ownRegion.name})`)),
   );
   lines.push(
     report.sentNode ? yes("sent local data to the coordinator") : no("have not sent local data to the coordinator"),
@@ -61,7 +57,9 @@ export function peerBlock(report: PeerPathReport, paint: Paint = PLAIN): string[
   else {
     lines.push(yes("received the agent's data from the coordinator"));
     lines.push(
-      `    preferred DERP region: ${peerRegion === undefined ? "none" : `${peerRegion.id} (${peerRegion.name})`}`,
+      printable(
+        `    preferred DERP region: ${peerRegion === undefined ? "none" : `${peerRegion.id} (${peerRegion.name})`}`,
+      ),
     );
     lines.push(`    endpoints: ${report.peerEndpoints.length === 0 ? "none" : report.peerEndpoints.join(", ")}`);
   }

@@ -1,6 +1,8 @@
 /** What `coder status` prints. Pure. */
 import type { CandidateReport, PathRef, PeerPathReport } from "coder-client/path-report";
+import type { Paint } from "../ui/paint.ts";
 import { renderTable } from "../ui/table.ts";
+import { displayWidth, printable, wrapWords } from "../ui/text.ts";
 import { pathSentence } from "./doctor-text.ts";
 import { formatDuration } from "./durations.ts";
 
@@ -17,22 +19,61 @@ export interface OpenConnection {
   readonly txBytes: number;
 }
 
-export function connectionsTable(connections: readonly OpenConnection[], nowMs: number): string {
-  if (connections.length === 0) return "No connection is open on this machine.\n";
-  return renderTable(
-    ["WORKSPACE", "PATH", "ROUND TRIP", "PACKETS", "RECEIVED", "SENT", "SINCE", "COMMAND", "PID"],
-    connections.map((one) => [
-      one.workspace,
-      pathText(one.path),
-      one.rttMs === null ? "" : formatDuration(one.rttMs),
-      String(one.mtu),
-      bytesText(one.rxBytes),
-      bytesText(one.txBytes),
-      formatDuration(1000 * Math.max(0, Math.round((nowMs - Date.parse(one.startedAt)) / 1000))),
-      one.command,
-      String(one.pid),
-    ]),
-  );
+/** How the view is drawn: as wide as the terminal, in its colours. */
+export interface View {
+  readonly columns: number;
+  readonly paint: Paint;
+}
+
+export function connectionsTable(connections: readonly OpenConnection[], nowMs: number, view: View): string {
+  if (connections.length === 0) {
+    return "No connection is open on this machine.\nOne to a workspace is looked at with: coder status <workspace>\n";
+  }
+  const rows = connections.map((one) => [
+    one.workspace,
+    pathText(one.path),
+    one.rttMs === null ? "" : formatDuration(one.rttMs),
+    String(one.mtu),
+    bytesText(one.rxBytes),
+    bytesText(one.txBytes),
+    formatDuration(1000 * Math.max(0, Math.round((nowMs - Date.parse(one.startedAt)) / 1000))),
+    one.command,
+    String(one.pid),
+  ]);
+  const headers = ["WORKSPACE", "PATH", "ROUND TRIP", "PACKETS", "RECEIVED", "SENT", "SINCE", "COMMAND", "PID"];
+  const paint = (cell: string, column: number): string =>
+    column === 1 ? (cell.startsWith("direct") ? view.paint.good : view.paint.bad)(cell) : cell;
+  return fitted(headers, rows, FIRST_TO_GO, view, paint);
+}
+
+/** What matters least goes first where the terminal is narrow. */
+const FIRST_TO_GO = ["PACKETS", "PID", "SINCE", "SENT", "RECEIVED", "COMMAND"];
+
+/** A table that is no wider than the view: whole columns go, no cell is cut. */
+function fitted(
+  headers: readonly string[],
+  rows: readonly (readonly string[])[],
+  firstToGo: readonly string[],
+  view: View,
+  paint: (cell: string, column: number) => string,
+): string {
+  let kept = headers.map((_, column) => column);
+  const draw = (): string =>
+    renderTable(
+      kept.map((column) => headers[column]!),
+      rows.map((row) => kept.map((column) => row[column]!)),
+      { paint: (cell, index) => paint(cell, kept[index]!) },
+    );
+  for (const name of firstToGo) {
+    if (
+      draw()
+        .split("\n")
+        .every((line) => displayWidth(line) <= view.columns)
+    )
+      break;
+    kept = kept.filter((column) => headers[column] !== name);
+  }
+  return draw();
 }
 
 function pathText(path: PathRef | null): string {
@@ -51,22 +92,43 @@ function bytesText(bytes: number): string {
 
 const ORDER = ["in-use", "usable", "lost", "no-answer", "untried"];
 
-/** One workspace: the path, both relays, every candidate and why it is used or not. */
-export function workspaceStatus(report: PeerPathReport): string {
+/** One workspace: the path, both relays, every candidate and, below each, why it is used or not. */
+export function workspaceStatus(report: PeerPathReport, view: View): string {
   const region = (one: PeerPathReport["ownRegion"]): string => (one === undefined ? "none" : `${one.name} (${one.id})`);
   const candidates = [...report.candidates].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state));
-  const lines = [
-    pathSentence(report),
+  const sentence = pathSentence(report);
+  const [first = "", ...more] = wrapWords(printable(sentence), view.columns);
+  const facts = [
     `Relays: ours ${region(report.ownRegion)}, the workspace's ${region(report.peerRegion)}${report.relayRttMs === undefined ? "" : `, ${formatDuration(report.relayRttMs)} there and back`}`,
     `Packets: up to ${report.mtu} bytes; received ${bytesText(report.rxBytes)}, sent ${bytesText(report.txBytes)}`,
     `Our addresses: ${report.ownEndpoints.join(", ") || "none"}`,
-    "",
   ];
-  const table =
-    candidates.length === 0
-      ? "No address of the workspace is known.\n"
-      : renderTable(["ADDRESS", "STATE", "ROUND TRIP", "LOSS", "CARRIES", "FROM", "WHY"], candidates.map(candidateRow));
-  return `${lines.join("\n")}\n${table}`;
+  const colour = report.path?.kind === "direct" ? view.paint.good : view.paint.bad;
+  const head = [...[first, ...more].map(colour), ...facts.flatMap((fact) => indented(printable(fact), view.columns))];
+  if (candidates.length === 0) return `${head.join("\n")}\n\nNo address of the workspace is known.\n`;
+  const headers = ["ADDRESS", "STATE", "ROUND TRIP", "LOSS", "CARRIES", "FROM"];
+  const table = fitted(headers, candidates.map(candidateRow), ["FROM", "CARRIES", "LOSS"], view, (cell, column) =>
+    column === 1 ? stateColour(cell, view.paint)(cell) : cell,
+  );
+  const [titles, ...rows] = table.trimEnd().split("\n");
+  const lines = rows.flatMap((row, index) => [
+    row,
+    ...wrapWords(printable(candidates[index]!.reason), view.columns - 2)
+      .filter((text) => text !== "")
+      .map((text) => view.paint.faint(`  ${text}`)),
+  ]);
+  return `${[...head, "", titles, ...lines].join("\n")}\n`;
+}
+
+/** Further lines of a fact stand below its first words. */
+function indented(text: string, columns: number): string[] {
+  const [first = "", ...more] = wrapWords(text, columns);
+  return [first, ...wrapWords(more.join(" "), columns - 2).flatMap((line) => (line === "" ? [] : [`  ${line}`]))];
+}
+
+function stateColour(state: string, paint: Paint): (text: string) => string {
+  if (state === "in-use" || state === "usable") return paint.good;
+  return state === "untried" ? paint.faint : paint.bad;
 }
 
 function candidateRow(one: CandidateReport): string[] {
@@ -77,6 +139,5 @@ function candidateRow(one: CandidateReport): string[] {
     one.loss === undefined ? "" : `${Math.round(100 * one.loss)} %`,
     one.mtu === undefined ? "" : String(one.mtu),
     one.sources.join(", "),
-    one.reason,
   ];
 }

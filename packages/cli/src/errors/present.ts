@@ -2,6 +2,7 @@ import { ClientError } from "coder-client/client-error";
 import { NameError } from "coder-protocol/names";
 import { EngineError, type ErrorCode } from "wg-userspace/base/errors";
 import { UsageError } from "../flags/spec.ts";
+import { printable } from "../ui/text.ts";
 import { CancelledError, EXIT, UserError } from "./user-error.ts";
 
 /** Everything a command can fail with, as words for a person. Undefined: our own bug. */
@@ -20,7 +21,7 @@ export function renderUserError(error: UserError): string {
   const why = error.why === undefined ? "" : `: ${error.why}`;
   const next = error.next.map((line) => `  Try: ${line}`);
   const what = why === "" ? error.message : error.message.replace(/[.!]$/, "");
-  return [`${what}${why}   (${error.code})`, ...next].join("\n");
+  return [`${what}${why}   (${error.code})`, ...next].map(printable).join("\n");
 }
 
 export function isCancelled(error: unknown): boolean {

@@ -1,3 +1,4 @@
+import { say } from "../ui/say.ts";
 import { writeBugReport } from "./bug-report.ts";
 import { isCancelled, renderUserError, toUserError } from "./present.ts";
 import { EXIT } from "./user-error.ts";
@@ -11,7 +12,7 @@ export function reportFailure(error: unknown, signal: AbortSignal): number {
     return known.exit;
   }
   const report = writeBugReport(error);
-  process.stderr.write(`Unexpected error: ${error instanceof Error ? error.message : String(error)}   (ERR_BUG)\n`);
-  process.stderr.write(`  This is a mistake in coder. Please report it with the file ${report}\n`);
+  say(`Unexpected error: ${error instanceof Error ? error.message : String(error)}   (ERR_BUG)`);
+  say(`  This is a bug in coder. Please report it with the file ${report}`);
   return EXIT.bug;
 }

@@ -15,6 +15,7 @@ import {
 import { parseWorkspaceName } from "coder-protocol/names";
 import type { Logger } from "wg-userspace/base/ports";
 import { UserError } from "../errors/user-error.ts";
+import { say } from "../ui/say.ts";
 import { StartupLog } from "./startup-log.ts";
 
 const POLL_MS = 500;
@@ -202,8 +203,6 @@ async function waitForAgent(
 }
 
 function warnAboutStart(agent: AgentRef): void {
-  if (agent.lifecycleState === "start_error")
-    process.stderr.write("warning: a startup script of the workspace failed\n");
-  if (agent.lifecycleState === "start_timeout")
-    process.stderr.write("warning: a startup script of the workspace ran out of time\n");
+  if (agent.lifecycleState === "start_error") say("warning: a startup script of the workspace failed");
+  if (agent.lifecycleState === "start_timeout") say("warning: a startup script of the workspace ran out of time");
 }

@@ -10,13 +10,14 @@ import { defaultConfigDir, readConfig, removeConfig, writeConfig } from "../conf
 import { UserError } from "../errors/user-error.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag, type FlagValues, listFlag, stringFlag } from "../flags/spec.ts";
+import { say } from "../ui/say.ts";
 import { VERSION } from "../version.ts";
 
 const HEADER_COMMAND_TIMEOUT_MS = 10_000;
 /** A rollout behind a load balancer takes seconds. Before a login nobody knows whether the URL is one of a deployment at all. */
 const PATIENCE = {
   limitMs: 8_000,
-  onWait: (error: ClientError): void => void process.stderr.write(`warning: ${error.message}; trying again\n`),
+  onWait: (error: ClientError): void => say(`warning: ${error.message}; trying again`),
 };
 
 export function configDirOf(flags: FlagValues): string {
@@ -64,8 +65,8 @@ export function deploymentAt(url: URL, token: string | undefined, flags: FlagVal
       ? {}
       : {
           onVersionMismatch: (server: string) => {
-            process.stderr.write(
-              `version mismatch: this client is ${VERSION}, the deployment is ${server}; install the client it offers\n`,
+            say(
+              `version mismatch: this client is ${VERSION}, the deployment is ${server}; install the client it offers`,
             );
           },
         }),

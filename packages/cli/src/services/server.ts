@@ -10,6 +10,7 @@ import {
 import { accountHome } from "../config-dir.ts";
 import { reportFailure } from "../errors/report.ts";
 import { EXIT } from "../errors/user-error.ts";
+import { say } from "../ui/say.ts";
 
 /**
  * Runs the control plane until it is told to stop. Returns the exit code, after saying what went wrong: this is a bundle of
@@ -36,7 +37,7 @@ export async function runResetPassword(
   return reported(signal, async () => {
     const { stateDir } = parseServerConfig(values, surroundings());
     await resetPassword(stateDir, username, password);
-    process.stderr.write(`Password has been reset for user ${username}!\n`);
+    say(`Password has been reset for user ${username}!`);
   });
 }
 
@@ -46,7 +47,7 @@ async function reported(signal: AbortSignal, work: () => Promise<void>): Promise
     return EXIT.ok;
   } catch (error) {
     if (!(error instanceof ServerError)) return reportFailure(error, signal);
-    process.stderr.write(`${presentServerError(error)}\n`);
+    say(`${presentServerError(error)}`);
     return EXIT.failure;
   }
 }

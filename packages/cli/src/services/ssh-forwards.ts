@@ -10,6 +10,7 @@ import { listenAddresses, listenFailure } from "../forwarding/listen.ts";
 import type { DynamicForward, LocalForward } from "../forwarding/local-forward.ts";
 import { serveSocks } from "../forwarding/socks.ts";
 import { reasonOf, TcpForward } from "../forwarding/tcp-forward.ts";
+import { printable } from "../ui/text.ts";
 import type { RemoteForward } from "./remote-forward.ts";
 import { dialSocketThrough, dialThrough } from "./ssh-client.ts";
 
@@ -33,7 +34,7 @@ export async function startForwards(client: Client, options: SshForwardsOptions)
   const close = (): void => {
     for (const closer of closers) closer();
   };
-  const say = (line: string): void => void options.stderr.write(`coder: ${line}\r\n`);
+  const say = (line: string): void => void options.stderr.write(`coder: ${printable(line)}\r\n`);
   try {
     for (const { bind, port, target } of options.local) {
       const to = target.kind === "unix" ? { port: 0 } : target;

@@ -1,5 +1,7 @@
 /** The lines that startup scripts print, as they come. */
+
 import type { Deployment } from "coder-client/api";
+import { printableLog } from "../ui/text.ts";
 
 const MAX_LINE_CHARS = 4096;
 
@@ -24,26 +26,8 @@ export class StartupLog {
     for (const { id, output } of logs as { id?: unknown; output?: unknown }[]) {
       if (typeof id !== "number" || typeof output !== "string" || id <= this.#after) continue;
       this.#after = id;
-      lines.push(printable(output).slice(0, MAX_LINE_CHARS));
+      lines.push(printableLog(output).slice(0, MAX_LINE_CHARS));
     }
     return lines;
   }
-}
-
-/** Colours pass; what moves the cursor or changes the terminal does not. */
-export function printable(text: string): string {
-  const colours = /\u001b\[[0-9;]*m/g;
-  let result = "";
-  let last = 0;
-  for (const match of text.matchAll(colours)) {
-    result += plain(text.slice(last, match.index)) + match[0];
-    last = match.index + match[0].length;
-  }
-  return result + plain(text.slice(last));
-}
-
-function plain(text: string): string {
-  return [...text]
-    .filter((character) => character === "\t" || !/[\u0000-\u001f\u007f-\u009f]/.test(character))
-    .join("");
 }

@@ -1,5 +1,6 @@
 /** The person's side of an interactive session: raw keys, escapes, window size, and the terminal as before at the end. */
 import type { Readable, Writable } from "node:stream";
+import { printable } from "../ui/text.ts";
 import { ESCAPE_HELP, EscapeFilter } from "./escape-filter.ts";
 
 export interface LocalTerminal {
@@ -43,7 +44,7 @@ export function readTerminal(options: TerminalInputOptions): () => void {
   const raw = isRaw(options.terminal, pty);
   const escapes = new EscapeFilter((action) => {
     if (action === "help") stderr.write(`\r\n${ESCAPE_HELP}\r\n`);
-    else if (action === "status") stderr.write(`\r\n${options.describeConnection()}\r\n`);
+    else if (action === "status") stderr.write(`\r\n${printable(options.describeConnection())}\r\n`);
     else if (action === "suspend") suspend();
     else options.onLeave();
   });

@@ -1,4 +1,5 @@
 import { whenEndedAtOnce } from "../ending.ts";
+import { cut } from "./text.ts";
 
 const LEAVE = "\u001b[?25h\u001b[?1049l";
 
@@ -18,7 +19,7 @@ export class LiveScreen implements Disposable {
     const rows = this.#stream.rows ?? 24;
     const columns = this.#stream.columns ?? 80;
     const lines = text.split("\n").slice(0, rows - 1);
-    const clipped = lines.map((line) => `${[...line].slice(0, columns).join("")}\u001b[K`);
+    const clipped = lines.map((line) => `${cut(line, columns)[0]}\u001b[0m\u001b[K`);
     // One write, home first and the rest cleared last: no flicker.
     this.#stream.write(`\u001b[H${clipped.join("\n")}\u001b[J`);
   }

@@ -2,6 +2,7 @@ import type { ParsedLine } from "../flags/parse.ts";
 import type { FlagSpec } from "../flags/spec.ts";
 import { UsageError } from "../flags/spec.ts";
 import { renderTable } from "./table.ts";
+import { printableJson } from "./text.ts";
 
 /** `--output table|json`, `--column a,b` of every listing command. */
 export const OUTPUT_FLAGS: readonly FlagSpec[] = [
@@ -57,7 +58,7 @@ export function printListing<Row>(
 }
 
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  process.stdout.write(`${printableJson(JSON.stringify(value, null, 2))}\n`);
 }
 
 function missing<Row>(name: string, columns: readonly Column<Row>[]): never {

@@ -1,3 +1,5 @@
+import { printable } from "./text.ts";
+
 /** Says on stderr which stage of connecting is being waited for; quiet when it is quick, and gone when it is over. */
 const SHOW_AFTER_MS = 400;
 
@@ -31,6 +33,6 @@ export class StageLine {
 
   #draw(): void {
     this.#shown = true;
-    this.#stream.write(`\r\u001b[K${this.#last} …`);
+    this.#stream.write(`\r\u001b[K${printable(this.#last)} …`);
   }
 }

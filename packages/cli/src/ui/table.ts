@@ -1,23 +1,29 @@
+import { displayWidth, printable } from "./text.ts";
+
+export interface TableOptions {
+  /** Changes how a cell looks, not how wide it is. */
+  readonly paint?: (cell: string, column: number) => string;
+}
+
 /** A plain table: columns padded with blanks, two between them, nothing else a script would have to strip. */
-export function renderTable(headers: readonly string[], rows: readonly (readonly string[])[]): string {
+export function renderTable(
+  headers: readonly string[],
+  rows: readonly (readonly string[])[],
+  options: TableOptions = {},
+): string {
   const lines = [headers, ...rows].map((row) => row.map(printable));
-  const widths = headers.map((_, column) => Math.max(...lines.map((line) => widthOf(line[column] ?? ""))));
+  const widths = headers.map((_, column) => Math.max(...lines.map((line) => displayWidth(line[column] ?? ""))));
   return lines
-    .map((line) =>
-      line
-        .map((cell, column) => cell + " ".repeat(widths[column]! - widthOf(cell)))
-        .join("  ")
-        .trimEnd(),
-    )
-    .map((line) => `${line}\n`)
+    .map((line, index) => {
+      const last = line.findLastIndex((cell) => cell !== "");
+      return line
+        .slice(0, last + 1)
+        .map((cell, column) => {
+          const shown = index === 0 || options.paint === undefined ? cell : options.paint(cell, column);
+          return column === last ? shown : shown + " ".repeat(widths[column]! - displayWidth(cell));
+        })
+        .join("  ");
+    })
+    .map((line) => `${line.trimEnd()}\n`)
     .join("");
-}
-
-/** Control characters in a name must not drive the terminal. */
-function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
-}
-
-function widthOf(text: string): number {
-  return [...text].length;
 }

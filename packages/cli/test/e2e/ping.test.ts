@@ -67,11 +67,11 @@ describe("the path of a connection", () => {
     expect(status.code).toBe(0);
     expect(status.stdout).toMatch(/^The connection is direct, to /);
     expect(status.stdout).toMatch(/\n\S+ +in-use +\S+/);
-    expect((await deployment.run(["status"])).stdout).toBe("No connection is open on this machine.\n");
+    expect((await deployment.run(["status"])).stdout).toMatch(/^No connection is open on this machine\.\n/);
   });
 
   it("netcheck sends a packet through the relay, and prints JSON for editors", async () => {
-    const text = await deployment.run(["netcheck"]);
+    const text = await deployment.run(["netcheck", "--output", "table"]);
     expect(text.code).toBe(0);
     expect(text.stdout).toContain("Relayed connections will work.");
     const json = await deployment.run(["netcheck", "--output", "json"]);

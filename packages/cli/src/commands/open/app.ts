@@ -7,6 +7,7 @@ import type { ParsedLine } from "../../flags/parse.ts";
 import { openDeployment } from "../../services/deployment.ts";
 import { openAddress } from "../../services/open-editor.ts";
 import { fetchWorkspace } from "../../services/workspace-builds.ts";
+import { say } from "../../ui/say.ts";
 
 interface App {
   readonly slug: string;
@@ -54,7 +55,7 @@ export default class OpenApp extends BaseCommand {
         `the app's address is no web page: ${printable(address.slice(0, 80))}`,
       );
     await openAddress(address).catch(() => {
-      process.stderr.write("Nothing here opens addresses; open this one in a browser:\n");
+      say("Nothing here opens addresses; open this one in a browser:");
       process.stdout.write(`${address}\n`);
     });
   }

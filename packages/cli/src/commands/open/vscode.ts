@@ -6,6 +6,7 @@ import { booleanFlag } from "../../flags/spec.ts";
 import { openDeployment } from "../../services/deployment.ts";
 import { mintSessionToken } from "../../services/login.ts";
 import { openAddress, vscodeUri } from "../../services/open-editor.ts";
+import { say } from "../../ui/say.ts";
 
 export default class OpenVscode extends BaseCommand {
   static override summary = "Open a workspace in VS Code";
@@ -45,9 +46,9 @@ export default class OpenVscode extends BaseCommand {
     });
     try {
       await openAddress(uri);
-      process.stderr.write(`Opening ${workspace.ownerName}/${workspace.name} in VS Code\n`);
+      say(`Opening ${workspace.ownerName}/${workspace.name} in VS Code`);
     } catch {
-      process.stderr.write("Nothing here opens addresses; open this one where VS Code is:\n");
+      say("Nothing here opens addresses; open this one where VS Code is:");
       process.stdout.write(`${uri}\n`);
     }
   }

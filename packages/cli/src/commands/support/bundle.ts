@@ -10,6 +10,7 @@ import { Redactor } from "../../services/redaction.ts";
 import { collectBundle, zipBundle } from "../../services/support-bundle.ts";
 import { memoryLogger } from "../../ui/logger.ts";
 import { confirm } from "../../ui/prompt.ts";
+import { say } from "../../ui/say.ts";
 import { StageLine } from "../../ui/stages.ts";
 
 const FLAGS: readonly FlagSpec[] = [
@@ -47,7 +48,7 @@ export default class SupportBundle extends BaseCommand {
       const about =
         workspace === undefined ? "this machine and the deployment" : `this machine, the deployment and "${workspace}"`;
       if (!(await confirm(`Write what there is to know about ${about} to ${file}?`, signal))) {
-        process.stderr.write("Nothing was collected\n");
+        say("Nothing was collected");
         return;
       }
     }
@@ -76,6 +77,6 @@ export default class SupportBundle extends BaseCommand {
         cause: error,
       });
     }
-    process.stderr.write(`${bundle.summary}\nWrote ${file}\n`);
+    say(`${bundle.summary}\nWrote ${file}`);
   }
 }

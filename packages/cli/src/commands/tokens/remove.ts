@@ -2,6 +2,7 @@ import { BaseCommand } from "../../base-command.ts";
 import type { ParsedLine } from "../../flags/parse.ts";
 import { openDeployment } from "../../services/deployment.ts";
 import { removeToken } from "../../services/tokens.ts";
+import { say } from "../../ui/say.ts";
 
 const WORDS = [{ name: "token", summary: "Name, id, or the token itself", required: true }];
 
@@ -12,6 +13,6 @@ export default class TokensRemove extends BaseCommand {
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
     await removeToken(openDeployment(line.values), line.words[0]!, signal);
-    process.stderr.write("Token has been removed.\n");
+    say("Token has been removed.");
   }
 }

@@ -5,6 +5,7 @@ import { openDeployment } from "../../services/deployment.ts";
 import { emailProblem, userNameProblem } from "../../services/login.ts";
 import { createUser, generatePassword } from "../../services/users.ts";
 import { ask } from "../../ui/prompt.ts";
+import { say } from "../../ui/say.ts";
 
 const FLAGS: readonly FlagSpec[] = [
   { name: "email", char: "e", kind: "string", value: "email", summary: "Email address of the new user" },
@@ -59,7 +60,7 @@ export default class UsersCreate extends BaseCommand {
     const password = given ?? generatePassword();
     const name = stringFlag(line.values, "full-name") ?? "";
     const user = await createUser(deployment, { username, email, name, password }, signal);
-    process.stderr.write(`A new user has been created!\nShare the instructions below to get them started.\n`);
+    say(`A new user has been created!\nShare the instructions below to get them started.`);
     process.stdout.write(
       [
         "",

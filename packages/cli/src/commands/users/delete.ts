@@ -2,6 +2,7 @@ import { BaseCommand } from "../../base-command.ts";
 import type { ParsedLine } from "../../flags/parse.ts";
 import { openDeployment } from "../../services/deployment.ts";
 import { deleteUser, findUser } from "../../services/users.ts";
+import { say } from "../../ui/say.ts";
 import { USER_WORD } from "../../ui/user-table.ts";
 
 export default class UsersDelete extends BaseCommand {
@@ -15,6 +16,6 @@ export default class UsersDelete extends BaseCommand {
     const deployment = openDeployment(line.values);
     const user = await findUser(deployment, line.words[0]!, signal);
     await deleteUser(deployment, user.id, signal);
-    process.stderr.write(`Successfully deleted ${user.username}.\n`);
+    say(`Successfully deleted ${user.username}.`);
   }
 }

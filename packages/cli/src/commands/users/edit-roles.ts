@@ -4,6 +4,7 @@ import { booleanFlag, type FlagSpec, listFlag, splitList } from "../../flags/spe
 import { openDeployment } from "../../services/deployment.ts";
 import { findUser, setUserRoles } from "../../services/users.ts";
 import { ask, confirm } from "../../ui/prompt.ts";
+import { say } from "../../ui/say.ts";
 import { rolesText, USER_WORD } from "../../ui/user-table.ts";
 
 const FLAGS: readonly FlagSpec[] = [
@@ -37,10 +38,10 @@ export default class UsersEditRoles extends BaseCommand {
       process.stdin.isTTY &&
       !(await confirm(`Set the roles of ${user.username} to ${wanted.join(", ") || "member"}?`, signal))
     ) {
-      process.stderr.write("Nothing was changed.\n");
+      say("Nothing was changed.");
       return;
     }
     const changed = await setUserRoles(deployment, user.id, wanted, signal);
-    process.stderr.write(`Roles of ${changed.username}: ${rolesText(changed)}\n`);
+    say(`Roles of ${changed.username}: ${rolesText(changed)}`);
   }
 }

@@ -5,6 +5,7 @@ import { openDeployment } from "../../services/deployment.ts";
 import { findUser, setUserStatus } from "../../services/users.ts";
 import { printListing } from "../../ui/output.ts";
 import { confirm } from "../../ui/prompt.ts";
+import { say } from "../../ui/say.ts";
 import { COLUMN_FLAG, USER_COLUMNS, USER_WORD } from "../../ui/user-table.ts";
 
 export const STATUS_FLAGS: readonly FlagSpec[] = [
@@ -33,9 +34,9 @@ export async function changeStatus(
   const user = await findUser(deployment, line.words[0]!, signal);
   printListing(line, USER_COLUMNS, [user], [user]);
   if (!booleanFlag(line.values, "yes") && !(await confirm(`Are you sure you want to ${how.verb} this user?`, signal))) {
-    process.stderr.write("Nothing was changed.\n");
+    say("Nothing was changed.");
     return;
   }
   await setUserStatus(deployment, user.id, how.verb, signal);
-  process.stderr.write(`User ${user.username} has been ${how.done}!\n`);
+  say(`User ${user.username} has been ${how.done}!`);
 }
