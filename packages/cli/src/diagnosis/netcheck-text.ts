@@ -135,8 +135,11 @@ function networkLines({ report, directBlocked }: NetworkProbe): string[] {
 function natWords(report: NetReport): string {
   if (report.mappingVariesByDestIp === true) return "hard: another public port for every destination";
   if (report.mappingVariesByDestIp === false) return "easy: one public port for all destinations";
-  if (report.udp) return "unknown: it takes two STUN servers to tell; an administrator adds them with --derp-server-stun-addresses";
-  return askedNobody(report) ? "unknown: no STUN server could be asked" : "unknown: no answer over UDP; a firewall that lets UDP out makes direct connections possible";
+  if (report.udp)
+    return "unknown: it takes two STUN servers to tell; an administrator adds them with --derp-server-stun-addresses";
+  return askedNobody(report)
+    ? "unknown: no STUN server could be asked"
+    : "unknown: no answer over UDP; a firewall that lets UDP out makes direct connections possible";
 }
 
 /** Names were the problem, and UDP was never tried. */
