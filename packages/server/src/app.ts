@@ -12,7 +12,9 @@ import { Sessions } from "./auth/sessions.ts";
 import { Changes } from "./changes.ts";
 import { systemClock, type WallClock } from "./clock.ts";
 import type { ListenAddress, ServerConfig } from "./config-parse.ts";
+import { AgentTunnels } from "./control/agent-tunnels.ts";
 import { Store } from "./db/store.ts";
+import { AgentHttp } from "./http/agent-http.ts";
 import { clientAddressReader } from "./http/client-address.ts";
 import {
   type ControlPlane,
@@ -35,8 +37,10 @@ import { loadServerKeys } from "./key-file.ts";
 import { createListener, isLoopback, listen } from "./listeners.ts";
 import type { Logger } from "./log.ts";
 import { createMetrics, createMetricsServer } from "./metrics.ts";
+import { dialerToOurselves } from "./outgoing.ts";
 import { ProbeKeys } from "./probe-keys.ts";
 import { acquireStateDir } from "./state-dir.ts";
+import { Certificates } from "./tls.ts";
 import { WorkspaceService } from "./workspace-service.ts";
 
 /** Longest wait for answers under way when the server closes. */
@@ -50,6 +54,8 @@ export interface ServerDeps {
   readonly clock?: WallClock;
   readonly limits?: Partial<HttpLimits>;
   readonly passwordCost?: PasswordCost;
+  /** How often the files of the TLS certificates are looked at. */
+  readonly certificateCheckMs?: number;
   /** How long a connected agent may leave its lifecycle unsaid. */
   readonly unstatedLifecycleMs?: number;
   /** Builds the coordinator and the agent rpc. Without one, agents cannot connect. */
@@ -76,6 +82,8 @@ export interface CoderServer extends AsyncDisposable {
   readonly metricsAddress: AddressInfo | undefined;
   /** UDP port of our own STUN server, when there is one. */
   readonly stunPort: number | undefined;
+  /** Reads the TLS certificates again; the log says what came of it. */
+  reloadCertificates(reason: string): void;
   /** Ends sockets and answers under way, then the store; gives the state directory back. Idempotent. */
   close(): Promise<void>;
 }
@@ -110,9 +118,13 @@ class App implements CoderServer {
   readonly #sockets: TextSockets;
   readonly #terminals: BrowserTerminals;
   readonly #keyExpiry: KeyExpiry;
+  readonly #tunnels: AgentTunnels;
   readonly #recordRequest: (method: string, status: number, seconds: number) => void;
   readonly #rest: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   readonly #servers: Server[] = [];
+  readonly #certificates: Certificates | undefined;
+  readonly #certificateCheckMs: number | undefined;
+  #stopWatchingCertificates: () => void = () => undefined;
   #controlPlane: ControlPlane | undefined;
   #relay: EmbeddedRelay | undefined;
   #stun: StunPart | undefined;
@@ -126,6 +138,8 @@ class App implements CoderServer {
   private constructor(config: ServerConfig, deps: ServerDeps, foundations: Foundations) {
     this.#config = config;
     this.#startStun = deps.stun;
+    this.#certificates = config.tls === undefined ? undefined : new Certificates(config.tls, deps.log);
+    this.#certificateCheckMs = deps.certificateCheckMs;
     this.#foundations = foundations;
     const limits = { ...DEFAULT_LIMITS, ...deps.limits };
     this.#sockets = new TextSockets(limits);
@@ -137,6 +151,11 @@ class App implements CoderServer {
     const changes = new Changes();
     const hosts = new Hosts(accessUrl, config.allowedHosts);
     const passwords = new Passwords(deps.passwordCost ?? DEFAULT_PASSWORD_COST);
+    this.#tunnels = new AgentTunnels({
+      ownUrl: () => this.#ownUrl(),
+      dialer: () => dialerToOurselves(config.tls?.certFiles ?? []),
+      onError: (error) => deps.log.warn({ err: error }, "closing a tunnel failed"),
+    });
     this.context = {
       config,
       accessUrl,
@@ -167,9 +186,10 @@ class App implements CoderServer {
       controlPlane: () => this.#controlPlane,
       relay: () => this.#relay,
       eventStreams: new EventStreams(limits.eventStreams),
+      agentHttp: new AgentHttp(this.#tunnels, deps.log),
     };
     this.#keyExpiry = new KeyExpiry({ store, events: accessEvents, clock, log: deps.log });
-    this.#terminals = new BrowserTerminals(this.context, () => this.#ownUrl());
+    this.#terminals = new BrowserTerminals(this.context, this.#tunnels);
     const router = buildRouter(this.context);
     this.#rest = getRequestListener((request, env) => router.fetch(request, env), { overrideGlobalObjects: false });
   }
@@ -223,8 +243,13 @@ class App implements CoderServer {
       upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => door?.upgrade(request, socket, head),
     };
     if (tls !== undefined) {
-      this.#tlsAddress = await this.#bind(createListener(tls, limits, handlers), tls.address, "tls-address");
+      this.#tlsAddress = await this.#bind(
+        createListener(this.#certificates, limits, handlers),
+        tls.address,
+        "tls-address",
+      );
     }
+    this.#stopWatchingCertificates = this.#certificates?.watch(this.#certificateCheckMs) ?? (() => undefined);
     if (http !== undefined) {
       this.#address = await this.#bind(createListener(undefined, limits, handlers), http, "http-address");
       if (!isLoopback(this.#address.address)) {
@@ -249,6 +274,14 @@ class App implements CoderServer {
     this.#cleanup.unref();
   }
 
+  reloadCertificates(reason: string): void {
+    if (this.#certificates === undefined) {
+      this.context.log.info({ reason }, "there are no TLS certificates to reload");
+    } else {
+      this.#certificates.reload(reason);
+    }
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -267,6 +300,7 @@ class App implements CoderServer {
   async #close(): Promise<void> {
     clearInterval(this.#cleanup);
     await this.#keyExpiry.close();
+    this.#stopWatchingCertificates();
     const stopped = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
     this.#frontDoor?.startClosing();
     this.context.eventStreams.closeAll();
@@ -276,7 +310,8 @@ class App implements CoderServer {
       this.#frontDoor?.destroyUpgraded();
       for (const server of this.#servers) server.closeAllConnections();
     }, CLOSE_GRACE_MS);
-    await this.#terminals.close();
+    this.#terminals.close();
+    await this.#tunnels.close();
     await this.#controlPlane?.close();
     this.context.agentState.close();
     await this.#relay?.close();

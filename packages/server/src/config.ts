@@ -98,7 +98,8 @@ export const serverFlags: readonly ServerFlag[] = [
     env: "CODER_TLS_CERT_FILE",
     type: "strings",
     default: "",
-    description: "PEM certificate chains; the one that names the requested host is used, else the first",
+    description:
+      "PEM certificate chains; the one that names the requested host is used, else the first. Read again when a file changes and on SIGHUP",
     group: "TLS",
   },
   {

@@ -8,10 +8,10 @@ import {
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import type { ListenAddress, TlsConfig } from "./config-parse.ts";
+import type { ListenAddress } from "./config-parse.ts";
 import { nodeErrorCode, ServerError } from "./errors.ts";
 import type { HttpLimits } from "./http/context.ts";
-import { tlsOptions } from "./tls.ts";
+import type { Certificates } from "./tls.ts";
 
 /**
  * Connections that the system accepts ahead of us, as far as it lets us. After a restart everybody comes at once; who finds no
@@ -27,7 +27,11 @@ export interface ListenerHandlers {
 }
 
 /** An http or https server with our limits on what a client may take its time with. */
-export function createListener(tls: TlsConfig | undefined, limits: HttpLimits, handlers: ListenerHandlers): Server {
+export function createListener(
+  certificates: Certificates | undefined,
+  limits: HttpLimits,
+  handlers: ListenerHandlers,
+): Server {
   const options: ServerOptions = {
     maxHeaderSize: limits.headerBytes,
     headersTimeout: limits.headersTimeoutMs,
@@ -37,7 +41,7 @@ export function createListener(tls: TlsConfig | undefined, limits: HttpLimits, h
     requireHostHeader: true,
     shouldUpgradeCallback: (request) => handlers.upgrades(request),
   };
-  const server = tls === undefined ? createHttpServer(options) : createHttpsServer({ ...options, ...tlsOptions(tls) });
+  const server = certificates === undefined ? createHttpServer(options) : createTlsServer(options, certificates);
   server.on("request", handlers.request);
   server.on("upgrade", handlers.upgrade);
   server.on("clientError", (_error, socket) => {
@@ -46,6 +50,12 @@ export function createListener(tls: TlsConfig | undefined, limits: HttpLimits, h
     // Half-closing keeps the line from being lost; the timer ends a client that stays.
     setTimeout(() => socket.destroy(), 1_000).unref();
   });
+  return server;
+}
+
+function createTlsServer(options: ServerOptions, certificates: Certificates): Server {
+  const server = createHttpsServer({ ...options, ...certificates.options() });
+  certificates.serve(server);
   return server;
 }
 

@@ -16,7 +16,7 @@ export interface RunServerOptions {
 
 /**
  * Runs the control plane until a signal ends it. Resolves after a clean stop; throws ServerError when it cannot start.
- * A second SIGINT or SIGTERM ends the process at once.
+ * A second SIGINT or SIGTERM ends the process at once. SIGHUP reads the TLS certificates again.
  */
 export async function runServer(config: ServerConfig, options: RunServerOptions = {}): Promise<void> {
   markOnMainThread();
@@ -32,11 +32,15 @@ export async function runServer(config: ServerConfig, options: RunServerOptions 
     log.info({ signal: name }, "stopping");
     stop.abort();
   };
+  let reload = (): void => undefined;
+  const onHangUp = (): void => reload();
+  process.on("SIGHUP", onHangUp);
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
   const ended = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
   try {
     const server = await createServer(config, { ...options.deps, log });
+    reload = () => server.reloadCertificates("SIGHUP");
     try {
       if (!ended.aborted) {
         await server.listen();
@@ -47,6 +51,7 @@ export async function runServer(config: ServerConfig, options: RunServerOptions 
       await server.close();
     }
   } finally {
+    process.off("SIGHUP", onHangUp);
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);
   }

@@ -38,7 +38,7 @@ export interface FetchedText {
  * @param redirects Followed at most; 0: the redirect itself is the answer.
  */
 export async function fetchText(
-  dialer: Dialer,
+  dialer: Pick<Dialer, "agentFor">,
   url: URL,
   options: { readonly maxBytes: number; readonly signal: AbortSignal; readonly redirects?: number },
 ): Promise<FetchedText> {
@@ -56,7 +56,7 @@ export async function fetchText(
   }
 }
 
-function answerOf(dialer: Dialer, url: URL, signal: AbortSignal): Promise<IncomingMessage> {
+function answerOf(dialer: Pick<Dialer, "agentFor">, url: URL, signal: AbortSignal): Promise<IncomingMessage> {
   const send = url.protocol === "https:" ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
     const request = send(

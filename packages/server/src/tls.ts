@@ -1,30 +1,91 @@
 import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, unwatchFile, watchFile } from "node:fs";
+import type { Server } from "node:https";
 import { createSecureContext, type SecureContext, type TlsOptions } from "node:tls";
 import type { TlsConfig } from "./config-parse.ts";
 import { nodeErrorCode, ServerError } from "./errors.ts";
+import type { Logger } from "./log.ts";
 
-/**
- * Reads the certificates and picks one by SNI: the first that names the host, else the first of all.
- * Throws ServerError ERR_TLS_CERTIFICATE.
- */
-export function tlsOptions(config: TlsConfig): TlsOptions {
-  const identities = config.certFiles.map((certFile, index) =>
-    loadIdentity(config, certFile, config.keyFiles[index] ?? ""),
-  );
-  const first = identities[0];
-  if (first === undefined) throw new ServerError("ERR_TLS_CERTIFICATE", "There is no TLS certificate");
-  return {
-    cert: first.cert,
-    key: first.key,
-    minVersion: config.minVersion,
-    // Slow handshakes are cut like slow headers.
-    handshakeTimeout: 10_000,
-    SNICallback: (name, done) => {
-      const match = identities.find((identity) => identity.certificate.checkHost(name) !== undefined);
-      done(null, (match ?? first).context);
-    },
-  };
+/** How often the files are looked at. */
+const DEFAULT_CHECK_MS = 5_000;
+/** A certificate and its key are rarely replaced at the same moment. */
+const SETTLE_MS = 250;
+
+/** The certificates of the server: read at the start, and again when somebody asks or a file changes. */
+export class Certificates {
+  readonly #config: TlsConfig;
+  readonly #log: Logger;
+  readonly #servers = new Set<Server>();
+  #identities: readonly Identity[];
+  #settling: NodeJS.Timeout | undefined;
+
+  /** Throws ServerError ERR_TLS_CERTIFICATE. */
+  constructor(config: TlsConfig, log: Logger) {
+    this.#config = config;
+    this.#log = log;
+    this.#identities = loadIdentities(config);
+  }
+
+  /** Options of a listener. The certificate is picked by SNI: the first that names the host, else the first of all. */
+  options(): TlsOptions {
+    return {
+      ...this.#defaultIdentity(),
+      minVersion: this.#config.minVersion,
+      // Slow handshakes are cut like slow headers.
+      handshakeTimeout: 10_000,
+      SNICallback: (name, done) => {
+        const match = this.#identities.find(({ certificate }) => certificate.checkHost(name) !== undefined);
+        done(null, (match ?? this.#identities[0])?.context);
+      },
+    };
+  }
+
+  /** New handshakes of this listener use what is read from now on. */
+  serve(server: Server): void {
+    this.#servers.add(server);
+  }
+
+  /** Reads the files again and says so in the log. Files that cannot be used change nothing. */
+  reload(reason: string): void {
+    let identities: readonly Identity[];
+    try {
+      identities = loadIdentities(this.#config);
+    } catch (error) {
+      const why = error instanceof ServerError ? [error.message, error.why].filter(Boolean).join(": ") : String(error);
+      this.#log.error({ reason, why }, "TLS certificates not reloaded: the ones of before stay in use");
+      return;
+    }
+    this.#identities = identities;
+    for (const server of this.#servers) {
+      server.setSecureContext({ ...this.#defaultIdentity(), minVersion: this.#config.minVersion });
+    }
+    const certificates = identities.map(({ certificate }) => ({
+      names: certificate.subjectAltName ?? certificate.subject,
+      until: certificate.validTo,
+    }));
+    this.#log.info({ reason, certificates }, "TLS certificates reloaded");
+  }
+
+  /** Reloads whenever a file changes, until the returned function is called. */
+  watch(checkMs = DEFAULT_CHECK_MS): () => void {
+    const files = [...new Set([...this.#config.certFiles, ...this.#config.keyFiles])];
+    const changed = (): void => {
+      clearTimeout(this.#settling);
+      this.#settling = setTimeout(() => this.reload("a file changed"), Math.min(SETTLE_MS, checkMs)).unref();
+    };
+    // Not fs.watch: files that are swapped by a symbolic link, or lie on a network, would be missed.
+    for (const file of files) watchFile(file, { interval: checkMs, persistent: false }, changed);
+    return () => {
+      clearTimeout(this.#settling);
+      for (const file of files) unwatchFile(file, changed);
+    };
+  }
+
+  #defaultIdentity(): { cert: Buffer; key: Buffer } {
+    const first = this.#identities[0];
+    if (first === undefined) throw new ServerError("ERR_TLS_CERTIFICATE", "There is no TLS certificate");
+    return { cert: first.cert, key: first.key };
+  }
 }
 
 interface Identity {
@@ -32,6 +93,10 @@ interface Identity {
   readonly key: Buffer;
   readonly certificate: X509Certificate;
   readonly context: SecureContext;
+}
+
+function loadIdentities(config: TlsConfig): Identity[] {
+  return config.certFiles.map((certFile, index) => loadIdentity(config, certFile, config.keyFiles[index] ?? ""));
 }
 
 function loadIdentity(config: TlsConfig, certFile: string, keyFile: string): Identity {

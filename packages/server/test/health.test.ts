@@ -144,6 +144,7 @@ test("what does not work carries Coder's code: access URL, WebSocket, relay, STU
   });
   expect(report.websocket).toMatchObject({ healthy: false, code: 503, error: expect.stringMatching(/^EWS01: /) });
   expect(report.derp).toMatchObject({ healthy: false, severity: "error" });
+  expect(report.derp.error).toMatch(/^EDERP02: no relay node of region 999 \(.*\) works: relay node \S+: .*503/);
   expect(report.derp.warnings.map((warning) => warning.code)).toEqual(["ESTUN01", "EDERP02"]);
   await new Promise((resolve) => elsewhere.close(resolve));
 }, 30_000);
@@ -257,8 +258,13 @@ test("a relay behind something that refuses the raw upgrade is EDERP01, not brok
     avoid: false,
     nodes: [node],
   };
-  const options = { map: derpMapOf([region]), keys: test.server.context.probeKeys, blockDirect: true };
-  const report = await checkDerp({ ...options, dialer: directRelayDialer, forceWebSocket: false });
+  const options = {
+    map: derpMapOf([region]),
+    keys: test.server.context.probeKeys,
+    dialer: directRelayDialer,
+    blockDirect: true,
+  };
+  const report = await checkDerp({ ...options, forceWebSocket: false });
   expect(report).toMatchObject({ healthy: true, severity: "warning", warnings: [{ code: "EDERP01" }] });
   expect(report.regions["999"]).toMatchObject({
     node_reports: [{ uses_websocket: true, can_exchange_messages: true }],

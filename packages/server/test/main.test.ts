@@ -46,7 +46,7 @@ test("a second server on the same directory is refused with a sentence", async (
 });
 
 test.each(["SIGTERM", "SIGINT"] as const)(
-  "the process ends cleanly on %s, in the middle of a watch",
+  "the process ends cleanly on %s, in the middle of a watch, and not on SIGHUP",
   async (signal) => {
     const child = startProcess(directory);
     const output = new TextCollector();
@@ -59,6 +59,8 @@ test.each(["SIGTERM", "SIGINT"] as const)(
     const watching = await fetch(`${url}/api/v2/workspaces/${created.json.id}/watch`, {
       headers: { [SESSION_TOKEN_HEADER]: token },
     });
+    child.kill("SIGHUP");
+    await until(() => /no TLS certificates to reload/.exec(output.text)?.[0]);
     child.kill(signal);
     expect(await watching.text()).toContain("event: ping");
     expect(await exit).toBe(0);

@@ -1,10 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
 import { connect } from "node:tls";
+import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startServer, temporaryDirectory } from "./helpers.ts";
+import { standardParts } from "../src/compose.ts";
+import { PASSWORD, startServer, temporaryDirectory } from "./helpers.ts";
 
 let directory: string;
 beforeAll(() => {
@@ -128,3 +130,116 @@ test("a certificate and a key that do not belong together are refused", async ()
     why: "they do not belong together",
   });
 });
+
+/** Name in the certificate that a new handshake gets. */
+function certificateName(port: number, servername?: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port, host: "127.0.0.1", servername, rejectUnauthorized: false }, () => {
+      resolve(String(socket.getPeerCertificate().subject?.CN ?? ""));
+      socket.destroy();
+    });
+    socket.on("error", reject);
+  });
+}
+
+/** Waits for a line of the log. */
+async function logged(log: { text: string }, pattern: RegExp): Promise<void> {
+  while (!pattern.test(log.text)) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+function single() {
+  const own = temporaryDirectory();
+  const put = (name: string, part: "pem" | "key" = "pem") =>
+    writeFileSync(join(own, `cert.${part}`), readFileSync(file(`${name}.${part}`)));
+  put("one.example");
+  put("one.example", "key");
+  const tlsFlags = {
+    "tls-enable": true,
+    "tls-address": "127.0.0.1:0",
+    "tls-cert-file": join(own, "cert.pem"),
+    "tls-key-file": join(own, "cert.key"),
+  };
+  return { own, put, tlsFlags, [Symbol.dispose]: () => rmSync(own, { recursive: true, force: true }) };
+}
+
+test("certificates are read again when asked; files that cannot be used change nothing, and the log says why", async () => {
+  using files = single();
+  await using test = await startServer({ flags: files.tlsFlags, deps: { certificateCheckMs: 3_600_000 } });
+  const port = test.server.tlsAddress?.port ?? 0;
+  expect(await certificateName(port)).toBe("one.example");
+  files.put("two.example");
+  test.server.reloadCertificates("SIGHUP"); // the key is still the old one
+  expect(test.log.text).toMatch(/not reloaded.*stay in use/);
+  expect(test.log.text).toContain("they do not belong together");
+  expect(await certificateName(port)).toBe("one.example");
+  files.put("two.example", "key");
+  test.server.reloadCertificates("SIGHUP");
+  expect(test.log.text).toContain("TLS certificates reloaded");
+  expect(await certificateName(port)).toBe("two.example");
+  expect(await certificateName(port, "two.example")).toBe("two.example");
+  rmSync(join(files.own, "cert.pem"));
+  test.server.reloadCertificates("SIGHUP");
+  expect(test.log.text).toContain("there is no such file");
+  expect(await certificateName(port)).toBe("two.example");
+});
+
+test("a file that changes is noticed", async () => {
+  using files = single();
+  await using test = await startServer({ flags: files.tlsFlags, deps: { certificateCheckMs: 20 } });
+  const port = test.server.tlsAddress?.port ?? 0;
+  expect(await certificateName(port)).toBe("one.example");
+  files.put("two.example");
+  files.put("two.example", "key");
+  await logged(test.log, /"TLS certificates reloaded"/);
+  expect(await certificateName(port)).toBe("two.example");
+});
+
+test("SIGHUP without TLS ends nothing", async () => {
+  await using test = await startServer();
+  test.server.reloadCertificates("SIGHUP");
+  expect(test.log.text).toContain("there are no TLS certificates to reload");
+});
+
+test("the health report trusts the server's own certificate, self-signed or not", async () => {
+  using files = single();
+  execFileSync(
+    "openssl",
+    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout cert.key -out cert.pem".split(
+      " ",
+    ),
+    { cwd: files.own, stdio: "ignore" },
+  );
+  await using test = await startServer({
+    flags: {
+      ...files.tlsFlags,
+      "http-address": "",
+      "stun-address": "disable",
+      "derp-server-stun-addresses": "disable",
+      "block-direct-connections": true,
+    },
+    deps: standardParts(),
+  });
+  const { port } = test.server.tlsAddress!;
+  const ca = readFileSync(join(files.own, "cert.pem"));
+  const ask = (method: string, path: string, token: string, body?: object) =>
+    // biome-ignore lint/suspicious/noExplicitAny: a test looks into whatever came back
+    new Promise<any>((resolve, reject) => {
+      const headers = { [SESSION_TOKEN_HEADER]: token, "Content-Type": "application/json" };
+      const outgoing = request({ port, host: "localhost", method, path, ca, headers, agent: false }, (response) => {
+        let text = "";
+        response.on("data", (chunk) => {
+          text += String(chunk);
+        });
+        response.on("end", () => resolve(text === "" ? undefined : JSON.parse(text)));
+      });
+      outgoing.on("error", reject);
+      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  const user = { email: "ada@example.com", username: "ada", password: PASSWORD };
+  await ask("POST", "/api/v2/users/first", "", user);
+  const { session_token: token } = await ask("POST", "/api/v2/users/login", "", user);
+  const report = await ask("GET", "/api/v2/debug/health", token);
+  expect(report.access_url).toMatchObject({ healthy: true, reachable: true });
+  expect(report.websocket).toMatchObject({ healthy: true });
+  expect(report.derp).toMatchObject({ healthy: true });
+}, 30_000);

@@ -3,12 +3,14 @@
  * one, against our own listener and with the credentials of the person it is for: it can reach nothing that they cannot.
  */
 import { Deployment } from "coder-client/api";
+import type { Dialer } from "coder-client/dialer";
 import type { WorkspaceConnection } from "coder-client/workspace-connection";
-import { dialerToOurselves } from "../outgoing.ts";
 import { BUILD_VERSION } from "../version.ts";
 
 const CONNECT_TIMEOUT_MS = 20_000;
 const MAX_TUNNELS = 256;
+/** A tunnel that nobody uses is kept for the next one: pages ask every few seconds. */
+const DEFAULT_LINGER_MS = 30_000;
 
 /** For whom a tunnel is, and with what. */
 export interface TunnelRequest {
@@ -20,31 +22,34 @@ export interface TunnelRequest {
 
 export interface Tunnel {
   readonly connection: WorkspaceConnection;
-  /** Gives it back; the last user's return closes it. Call once. */
+  /** Gives it back; some time after the last user's return it is closed. Call once. */
   release(): void;
+}
+
+export interface AgentTunnelsOptions {
+  /** Where this very server listens; asked for each time. */
+  readonly ownUrl: () => URL;
+  /** Leads there; asked for each time. */
+  readonly dialer: () => Dialer;
+  readonly onError: (error: unknown) => void;
+  readonly lingerMs?: number;
 }
 
 interface Entry {
   readonly opening: Promise<WorkspaceConnection>;
   users: number;
+  /** Set while nobody uses it. */
+  lingering: NodeJS.Timeout | undefined;
 }
 
 export class AgentTunnels {
-  readonly #ownUrl: () => URL;
-  readonly #certFiles: readonly string[];
-  readonly #onError: (error: unknown) => void;
+  readonly #options: AgentTunnelsOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #closing = new Set<Promise<void>>();
   readonly #stop = new AbortController();
 
-  /**
-   * @param ownUrl Where this very server listens; asked for each time.
-   * @param certFiles The certificates that it presents there.
-   */
-  constructor(ownUrl: () => URL, certFiles: readonly string[], onError: (error: unknown) => void) {
-    this.#ownUrl = ownUrl;
-    this.#certFiles = certFiles;
-    this.#onError = onError;
+  constructor(options: AgentTunnelsOptions) {
+    this.#options = options;
   }
 
   /** Rejects as {@link WorkspaceConnection.open} does, or when there are too many. */
@@ -53,16 +58,19 @@ export class AgentTunnels {
     const key = `${request.keyId} ${request.agentId}`;
     let entry = this.#entries.get(key);
     if (entry === undefined) {
+      if (this.#entries.size >= MAX_TUNNELS) this.#endUnused();
       if (this.#entries.size >= MAX_TUNNELS) throw new Error("the server has too many open tunnels, try again later");
-      entry = { opening: this.#open(request), users: 0 };
+      entry = { opening: this.#open(request), users: 0, lingering: undefined };
       this.#entries.set(key, entry);
     }
     entry.users++;
+    clearTimeout(entry.lingering);
+    entry.lingering = undefined;
     try {
       const connection = await entry.opening;
       return { connection, release: () => this.#release(key, entry) };
     } catch (error) {
-      this.#release(key, entry);
+      this.#end(key, entry); // the next one tries again
       throw error;
     }
   }
@@ -78,9 +86,9 @@ export class AgentTunnels {
     const { WorkspaceConnection } = await import("coder-client/workspace-connection");
     return WorkspaceConnection.open({
       deployment: new Deployment({
-        url: this.#ownUrl(),
+        url: this.#options.ownUrl(),
         token,
-        dialer: dialerToOurselves(this.#certFiles),
+        dialer: this.#options.dialer(),
         clientVersion: BUILD_VERSION,
       }),
       agentId,
@@ -90,14 +98,20 @@ export class AgentTunnels {
   }
 
   #release(key: string, entry: Entry): void {
-    if (--entry.users === 0) this.#end(key, entry);
+    if (--entry.users > 0) return;
+    entry.lingering = setTimeout(() => this.#end(key, entry), this.#options.lingerMs ?? DEFAULT_LINGER_MS).unref();
+  }
+
+  #endUnused(): void {
+    for (const [key, entry] of this.#entries) if (entry.users === 0) this.#end(key, entry);
   }
 
   #end(key: string, entry: Entry): void {
+    clearTimeout(entry.lingering);
     if (this.#entries.get(key) !== entry) return;
     this.#entries.delete(key);
     const closing = entry.opening.then(
-      (connection) => connection.close().catch(this.#onError),
+      (connection) => connection.close().catch(this.#options.onError),
       () => undefined, // never came to be: who asked for it was told
     );
     this.#closing.add(closing);

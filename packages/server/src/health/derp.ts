@@ -53,18 +53,19 @@ export async function checkDerp(options: DerpCheckOptions): Promise<DerpHealth> 
   const json = derpMapToJson(options.map)["Regions"] as Record<string, unknown>;
   const sections: Record<string, unknown> = {};
   const warnings: HealthMessage[] = stunWarnings(answers, options.blockDirect);
-  let healthy = true;
+  let broken: Section | undefined;
   const severities = [worst(warnings.map(() => "warning" as const))];
   for (const region of regions) {
     const found = region.nodes.flatMap((node) => byName.get(node.name) ?? []);
     const section = regionSection(region, found);
     severities.push(section.severity);
-    healthy &&= section.healthy;
+    if (!section.healthy) broken ??= section;
     warnings.push(...section.warnings);
     sections[String(region.regionId)] = { ...section, region: json[String(region.regionId)], node_reports: found };
   }
   return {
-    healthy,
+    healthy: broken === undefined,
+    ...(broken?.error === undefined ? {} : { error: broken.error }),
     severity: worst(severities),
     warnings,
     dismissed: false,
@@ -139,11 +140,19 @@ function regionSection(region: Region, reports: readonly NodeReport[]): Section 
   for (const report of broken) warnings.push(message("EDERP02", report.error ?? "a relay node is unhealthy"));
   if (broken.length > 0 && broken.length === relays.length) {
     return {
-      ...fails("EDERP02", `no relay node of region ${region.regionId} (${region.regionName}) works`),
+      ...fails(
+        "EDERP02",
+        `no relay node of region ${region.regionId} (${region.regionName}) works: ${reasonIn(broken)}`,
+      ),
       warnings,
     };
   }
   return works(warnings);
+}
+
+/** What the first of them says, without its code: that of the region comes first. */
+function reasonIn(broken: readonly NodeReport[]): string {
+  return (broken[0]?.error ?? "no reason given").replace(/^E[A-Z]+\d\d: /, "");
 }
 
 function stunWarnings(answers: ReadonlyMap<string, StunAnswer>, blockDirect: boolean): HealthMessage[] {

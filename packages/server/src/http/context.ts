@@ -1,12 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { HttpBindings } from "@hono/node-server";
-import type {
-  ConnectionInfo,
-  ContainersResponse,
-  ListeningPortsResponse,
-  WorkspaceAgent,
-} from "coder-protocol/rest/agents";
+import type { ConnectionInfo, WorkspaceAgent } from "coder-protocol/rest/agents";
 import type { Hono } from "hono";
 import type { Registry } from "prom-client";
 import type { DerpMap } from "wg-userspace/derp/map";
@@ -26,6 +21,7 @@ import type { ServerKeys } from "../key-file.ts";
 import type { Logger } from "../log.ts";
 import type { ProbeKeys } from "../probe-keys.ts";
 import type { WorkspaceService } from "../workspace-service.ts";
+import type { AgentHttp } from "./agent-http.ts";
 import type { EventStreams } from "./event-streams.ts";
 
 /** A WebSocket or other upgrade somebody serves. Asked in order; the first that matches handles. */
@@ -59,9 +55,6 @@ export interface ControlPlane {
   connectionInfo(): ConnectionInfo | Promise<ConnectionInfo>;
   /** Latencies of a connected agent to each relay region. */
   agentLatency?(agentId: string): WorkspaceAgent["latency"];
-  /** Asks a connected agent. Undefined when it cannot be asked. */
-  listeningPorts?(agentId: string): Promise<ListeningPortsResponse | undefined>;
-  containers?(agentId: string): Promise<ContainersResponse | undefined>;
   /** How clients reach a connected agent: directly or through a relay. Undefined when it is not connected. */
   agentNetwork?(agentId: string): AgentNetwork | undefined;
   /** The map that clients and agents are given. */
@@ -162,6 +155,7 @@ export interface RouteContext extends ServerContext {
   controlPlane(): ControlPlane | undefined;
   relay(): EmbeddedRelay | undefined;
   readonly eventStreams: EventStreams;
+  readonly agentHttp: AgentHttp;
 }
 
 export interface HttpEnv {

@@ -8,7 +8,7 @@ import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import { type AccessHolder, endsAccess } from "../auth/access-events.ts";
 import { holderOf, requestToken } from "../auth/authenticator.ts";
-import { AgentTunnels } from "../control/agent-tunnels.ts";
+import type { AgentTunnels } from "../control/agent-tunnels.ts";
 import { HttpFailure, notFound } from "../errors.ts";
 import { BUILD_VERSION } from "../version.ts";
 import type { RouteContext, UpgradeRoute } from "./context.ts";
@@ -50,12 +50,9 @@ export class BrowserTerminals {
   readonly #owners = new TerminalOwners();
   readonly #server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_MESSAGE_BYTES });
 
-  /** @param ownUrl Where this very server listens; asked for each time. */
-  constructor(context: RouteContext, ownUrl: () => URL) {
+  constructor(context: RouteContext, tunnels: AgentTunnels) {
     this.#context = context;
-    this.#tunnels = new AgentTunnels(ownUrl, context.config.tls?.certFiles ?? [], (error) =>
-      context.log.warn({ err: error }, "closing a tunnel failed"),
-    );
+    this.#tunnels = tunnels;
     this.#server.on("headers", (headers) => headers.push(`${BUILD_VERSION_HEADER}: ${BUILD_VERSION}`));
   }
 
@@ -74,9 +71,8 @@ export class BrowserTerminals {
     };
   }
 
-  async close(): Promise<void> {
+  close(): void {
     for (const socket of this.#open) socket.close(CLOSE_GOING_AWAY, "server is shutting down");
-    await this.#tunnels.close();
   }
 
   async #handle(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {

@@ -7,7 +7,8 @@ import {
   postLogSourceRequest,
 } from "coder-protocol/rest/agents";
 import type { Context } from "hono";
-import { type AuthenticatedAgent, holderOf } from "../../auth/authenticator.ts";
+import { agentStatus } from "../../agent-state.ts";
+import { type AuthenticatedAgent, holderOf, requestToken } from "../../auth/authenticator.ts";
 import { formatTime } from "../../clock.ts";
 import type { AgentRow } from "../../db/schema.ts";
 import { HttpFailure, notFound } from "../../errors.ts";
@@ -83,7 +84,12 @@ export function agentRoutes(router: Router, context: RouteContext): void {
 
   router.get("/workspaceagents/:agent/listening-ports", user, async (c) => {
     const agent = await pathAgent(c, context);
-    const body: ListeningPortsResponse = (await context.controlPlane()?.listeningPorts?.(agent.id)) ?? { ports: [] };
+    const auth = c.get("auth");
+    const token = requestToken(c.env.incoming)?.token;
+    const askable = token !== undefined && agentStatus(agent, context.clock.now()) === "connected";
+    const body: ListeningPortsResponse = askable
+      ? await context.agentHttp.listeningPorts({ agentId: agent.id, keyId: auth.key.id, token })
+      : { ports: [] };
     return c.json(body);
   });
 
@@ -103,12 +109,9 @@ export function agentRoutes(router: Router, context: RouteContext): void {
   });
 
   router.get("/workspaceagents/:agent/containers", user, async (c) => {
-    const agent = await pathAgent(c, context);
-    const body: ContainersResponse = (await context.controlPlane()?.containers?.(agent.id)) ?? {
-      devcontainers: [],
-      containers: [],
-      warnings: [],
-    };
+    await pathAgent(c, context);
+    // Agents here run no containers.
+    const body: ContainersResponse = { devcontainers: [], containers: [], warnings: [] };
     return c.json(body);
   });
 }
