@@ -46,7 +46,7 @@ function sources(): { name: string; text: string }[] {
 function offencesIn(text: string): string[] {
   const left = new RegExp(String.raw`\b${SECRET_NAME}\s*[!=]==(.*)$`, "i");
   const right = new RegExp(String.raw`^(.*?)[!=]==\s*${SECRET_NAME}\b(?![.(])`, "i");
-  const bytes = new RegExp(String.raw`\.(equals|compare)\(|bytesEqual\(.*${SECRET_NAME}\b`, "i");
+  const bytes = new RegExp(String.raw`\.equals\(|(bytesEqual|compare)\(.*${SECRET_NAME}\b`, "i");
   return text
     .split("\n")
     .map((line) => line.trim())

@@ -12,8 +12,8 @@ export interface Chapter {
   readonly statements: readonly Statement[];
 }
 
-/** Statements that no test proves yet. A number leaves the list with its first test. */
-export const OPEN: readonly number[] = [14, 33, 35, 36];
+/** Statements that no test proves yet. A number leaves the list when it has one. */
+export const OPEN: readonly number[] = [33, 35, 36];
 
 export const CHAPTERS: readonly Chapter[] = [
   {

@@ -194,13 +194,18 @@ test("a rejected transaction undoes everything, and others wait for it instead o
     last_seen_at: null,
     deleted_at: null,
   });
+  const opened = Promise.withResolvers<void>();
+  const sent = Promise.withResolvers<void>();
   const failing = store.transaction(async ({ users }) => {
     await users.insert(user("a"));
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    opened.resolve();
+    await sent.promise;
     throw new Error("no");
   });
+  await opened.promise;
   // Sent while the transaction is open: must not be rolled back with it.
   const outside = store.users.insert(user("b"));
+  sent.resolve();
   await expect(failing).rejects.toThrow("no");
   await outside;
   expect((await store.users.list({ search: "", limit: 10, offset: 0 })).users.map((row) => row.id)).toEqual(["b"]);

@@ -1,8 +1,8 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { PathRef, PeerPathReport } from "coder-client/path-report";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { derpMapOf, relayNode } from "wg-userspace/derp/map";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { networkInfo, type ReportedConnection, reportConnection } from "./network-info.ts";
@@ -75,6 +75,7 @@ function connectionWith(discoPing: ReportedConnection["discoPing"]): ReportedCon
   };
 }
 const silent = { level: "error", log: () => undefined } as const;
+const eventually = { timeout: 10_000, interval: 5 };
 
 it("writes privately and by rename, at once; the status file goes, the network-info file stays", async () => {
   const dir = join(folder, "info", "deep");
@@ -87,8 +88,8 @@ it("writes privately and by rename, at once; the status file goes, the network-i
     command: "ssh",
     logger: silent,
   });
-  await new Promise((resolve) => setTimeout(resolve, 50));
   const file = join(dir, `${process.ppid}.json`);
+  await vi.waitFor(() => expect(existsSync(file)).toBe(true), eventually);
   expect(JSON.parse(readFileSync(file, "utf8"))).toMatchObject({ p2p: true, latency: 3 });
   expect([statSync(file).mode & 0o777, statSync(dir).mode & 0o777]).toEqual([0o600, 0o700]);
   expect(readdirSync(dir)).toHaveLength(1);
@@ -99,18 +100,46 @@ it("writes privately and by rename, at once; the status file goes, the network-i
   expect(readdirSync(dir)).toHaveLength(1);
 });
 
-it("a ping that fails, or a folder that cannot be made, ends nothing", async () => {
+it.each([
+  ["a ping that fails", "a folder", new Error("no answer")],
+  ["a folder that cannot be made", "/proc/nowhere", undefined],
+])("%s ends nothing: it is tried again, said at level debug, and over when stopped", async (_name, dir, failure) => {
+  let pings = 0;
+  const said: string[] = [];
   const stop = reportConnection({
     connection: connectionWith(async () => {
+      pings++;
+      if (failure !== undefined) throw failure;
+      return { rttMs: 3, path: DIRECT };
+    }),
+    networkInfoDir: dir === "a folder" ? folder : dir,
+    intervalMs: 10,
+    configDir: dir === "a folder" ? folder : dir,
+    workspace: "demo",
+    command: "ssh",
+    logger: { level: "debug", log: (level, message) => void said.push(`${level} ${message}`) },
+  });
+  const missed = () => said.filter((line) => line === "debug network information not written").length;
+  await vi.waitFor(() => expect(missed()).toBeGreaterThanOrEqual(3), eventually);
+  expect(pings).toBeGreaterThanOrEqual(3);
+  expect(said.filter((line) => line.startsWith("warn"))).toEqual([]);
+  stop();
+  const after = [pings, said.length];
+  // Another one that was started later is at its third try: the first would have been, too.
+  let others = 0;
+  const stopOther = reportConnection({
+    connection: connectionWith(async () => {
+      others++;
       throw new Error("no answer");
     }),
-    networkInfoDir: "/proc/nowhere",
+    networkInfoDir: folder,
     intervalMs: 10,
-    configDir: "/proc/nowhere",
+    configDir: folder,
     workspace: "demo",
     command: "ssh",
     logger: silent,
   });
-  await new Promise((resolve) => setTimeout(resolve, 60));
-  stop();
+  await vi.waitFor(() => expect(others).toBeGreaterThanOrEqual(3), eventually);
+  stopOther();
+  expect([pings, said.length]).toEqual(after);
 });

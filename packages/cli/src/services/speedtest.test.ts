@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, connect as dial, type Server, type Socket } from "node:net";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { IntervalCounter, runSpeedtest, type SpeedtestInterval } from "./speedtest.ts";
 
 const BLOCK_BYTES = 2 * 1024 * 1024;
@@ -93,10 +93,15 @@ test.each([
 
 test("a connection that breaks off is reported, whatever the direction", async () => {
   for (const direction of ["down", "up"] as const) {
+    let far: Socket | undefined;
     const stream = await agent((socket) => {
-      socket.once("data", () => socket.write("{}\n", () => setTimeout(() => socket.resetAndDestroy(), 20)));
+      far = socket;
+      socket.once("data", () => socket.write("{}\n"));
     });
-    const running = runSpeedtest({ stream, durationMs: 5_000, direction, signal: never });
+    const running = runSpeedtest({ stream, durationMs: 60_000, direction, signal: never });
+    running.catch(() => undefined); // looked at below
+    await vi.waitFor(() => expect(stream.bytesRead).toBe(3), { timeout: 10_000, interval: 5 });
+    far!.resetAndDestroy();
     await expect(running).rejects.toMatchObject({ code: "ERR_SPEEDTEST_INTERRUPTED" });
     server?.close();
   }
@@ -105,8 +110,10 @@ test("a connection that breaks off is reported, whatever the direction", async (
 test("a signal ends it with its reason", async () => {
   const cancel = new AbortController();
   const stream = await agent((socket) => void socket.write("{}\n"));
-  const running = runSpeedtest({ stream, durationMs: 5_000, direction: "down", signal: cancel.signal });
-  setTimeout(() => cancel.abort(new Error("enough")), 20);
+  const running = runSpeedtest({ stream, durationMs: 60_000, direction: "down", signal: cancel.signal });
+  running.catch(() => undefined); // looked at below
+  await vi.waitFor(() => expect(stream.bytesRead).toBe(3), { timeout: 10_000, interval: 5 });
+  cancel.abort(new Error("enough"));
   await expect(running).rejects.toThrow("enough");
   expect(stream.destroyed).toBe(true);
 });

@@ -206,6 +206,7 @@ describe("scripts of a workspace", () => {
   it("run once, however often the server restarts, and their output is not lost", async () => {
     const runs = join(deployment.folder, "runs");
     const gate = join(deployment.folder, "gate-restart");
+    const ended = join(deployment.folder, "ended-without-server");
     const own = await TestDeployment.start();
     try {
       const made = await own.api("POST", "/api/v2/users/me/workspaces", {
@@ -213,7 +214,7 @@ describe("scripts of a workspace", () => {
         agent_scripts: [
           {
             display_name: "Once",
-            script: `echo run >> ${runs}; echo before; until [ -e ${gate} ]; do sleep 0.1; done; echo after`,
+            script: `echo run >> ${runs}; echo before; until [ -e ${gate} ]; do sleep 0.1; done; echo after; touch ${ended}`,
             run_on_start: true,
           },
         ],
@@ -225,7 +226,7 @@ describe("scripts of a workspace", () => {
       expect((await own.run(["ssh", "steady", "--wait=no", "--", "true"])).code).toBe(0);
       await endServer(own);
       writeFileSync(gate, "");
-      await sleep(500);
+      await expect.poll(() => existsSync(ended), { timeout: DEADLINE_MS }).toBe(true);
       await own.startServer();
       const outputs = async (): Promise<string[]> => {
         const shown = JSON.parse((await own.run(["show", "steady", "--output", "json"])).stdout);

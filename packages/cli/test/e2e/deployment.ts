@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");
-const PASSWORD = "a password for tests";
+export const PASSWORD = "a password for tests";
 
 export interface Finished {
   readonly code: number | null;

@@ -1,8 +1,9 @@
 /** Which path a connection takes, and what the command says about it: real processes on one machine, which reach each other directly. */
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestDeployment } from "./deployment.ts";
 
@@ -88,33 +89,36 @@ describe("the path of a connection", () => {
   });
 
   it("is known to the control plane while it lasts, unless telemetry is switched off", async () => {
-    const ssh = deployment.run(["ssh", "demo", "--", "sleep 4"]);
-    let show = "";
-    for (let tries = 0; !/direct/.test(show) && tries < 8; tries++) {
-      await sleep(400);
-      show = (await deployment.run(["show", "demo"])).stdout;
-    }
-    expect(show).toMatch(/\nmain +Coder Embedded Relay \(\d+ ms\) +1 direct/);
-    expect((await ssh).code).toBe(0);
-    const quiet = deployment.run(["ssh", "--disable-network-telemetry", "demo", "--", "sleep 3"]);
-    await sleep(2_200);
+    const told = deployment.spawn(["ssh", "demo", "--", "cat"], {});
+    await expect
+      .poll(async () => (await deployment.run(["show", "demo"])).stdout, { timeout: 30_000 })
+      .toMatch(/\nmain +Coder Embedded Relay \(\d+ ms\) +1 direct/);
+    await ended(told);
+    const quiet = deployment.spawn(["ssh", "--disable-network-telemetry", "demo", "--", "echo up; cat"], {});
+    await once(quiet.stdout!, "data");
     const workspace = JSON.parse((await deployment.run(["show", "demo", "--output", "json"])).stdout);
     const agent = workspace.latest_build.resources[0].agents[0].id;
     const token = readFileSync(join(deployment.environment()["CODER_CONFIG_DIR"]!, "session"), "utf8").trim();
-    const answer = await fetch(`${deployment.url}/api/v2/workspaceagents/${agent}/network`, {
-      headers: { "Coder-Session-Token": token },
-    });
-    expect(await answer.json()).toMatchObject({ clients: [{ path: "unknown" }] });
-    expect((await quiet).code).toBe(0);
+    const paths = async (): Promise<string[]> => {
+      const answer = await fetch(`${deployment.url}/api/v2/workspaceagents/${agent}/network`, {
+        headers: { "Coder-Session-Token": token },
+      });
+      return ((await answer.json()) as { clients: { path: string }[] }).clients.map(({ path }) => path).sort();
+    };
+    // One that came later was told of: the quiet one had its time.
+    const later = deployment.spawn(["ssh", "demo", "--", "cat"], {});
+    await expect.poll(paths, { timeout: 30_000 }).toEqual(["direct", "unknown"]);
+    await ended(later);
+    await ended(quiet);
   });
 
   it("is written where editors look for it, and where this machine's connections are listed", async () => {
     const dir = join(folder, "info");
-    const ssh = deployment.run([
-      ...["ssh", "--network-info-dir", dir, "--network-info-interval", "1s"],
-      ...["demo", "--", "sleep 3"],
-    ]);
-    for (let tries = 0; !existsSync(join(dir, `${process.pid}.json`)) && tries < 200; tries++) await sleep(25);
+    const ssh = deployment.spawn(
+      [...["ssh", "--network-info-dir", dir, "--network-info-interval", "1s"], ...["demo", "--", "cat"]],
+      {},
+    );
+    await expect.poll(() => existsSync(join(dir, `${process.pid}.json`)), { timeout: 30_000 }).toBe(true);
     const info = JSON.parse(readFileSync(join(dir, `${process.pid}.json`), "utf8"));
     expect(info).toMatchObject({ preferred_derp: "Coder Embedded Relay", using_coder_connect: false });
     expect(Object.keys(info).sort()).toEqual([
@@ -130,7 +134,14 @@ describe("the path of a connection", () => {
     expect(readdirSync(listed).filter((name) => name.endsWith(".json"))).toHaveLength(1);
     const status = JSON.parse((await deployment.run(["status", "--output", "json"])).stdout);
     expect(status).toMatchObject([{ workspace: "demo", command: "ssh" }]);
-    expect((await ssh).code).toBe(0);
+    await ended(ssh);
     expect(readdirSync(listed)).toEqual([]);
   });
 });
+
+/** Ends the input of `ssh … cat`. */
+async function ended(ssh: ChildProcess): Promise<void> {
+  const over = once(ssh, "close");
+  ssh.stdin!.end();
+  expect((await over)[0]).toBe(0);
+}

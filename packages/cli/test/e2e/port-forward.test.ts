@@ -181,14 +181,14 @@ describe("port-forward", () => {
     const heard: Buffer[] = [];
     socket.on("data", (chunk: Buffer) => heard.push(chunk));
     const sent = randomBytes(2 << 20);
-    socket.write(sent.subarray(0, 1 << 20));
+    socket.write(sent.subarray(0, 1 << 19));
     const file = deployment.write("large", "x".repeat(64 << 20));
     const copied = `${file}.copy`;
     const copying = deployment.run(["cp", "--disable-direct-connections", file, `demo:${copied}`]);
     while (!existsSync(`${copied}.coder-part`)) await sleep(5);
     deployment.server!.kill("SIGKILL");
     await once(deployment.server!, "exit");
-    await sleep(500);
+    socket.write(sent.subarray(1 << 19, 1 << 20)); // nothing can carry it now
     await deployment.startServer();
     socket.end(sent.subarray(1 << 20));
     await once(socket, "close");

@@ -3,7 +3,6 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { freePort, TestDeployment } from "../e2e/deployment.ts";
 import { missingTools } from "../natlab/lab.ts";
@@ -50,7 +49,12 @@ http {
 `,
       );
       nginx = spawn("nginx", ["-p", folder, "-c", config], { stdio: "ignore" });
-      await sleep(500);
+      // It listens before there is a server behind it: whoever asks then gets 502.
+      await expect
+        .poll(() => fetch(`http://127.0.0.1:${publicPort}/`).then((answer) => answer.status, String), {
+          timeout: 10_000,
+        })
+        .toBe(502);
       return `http://127.0.0.1:${publicPort}`;
     }
 

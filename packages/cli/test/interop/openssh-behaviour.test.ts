@@ -70,7 +70,12 @@ const CASES: readonly Case[] = [
     command: "test -t 0 && test -t 1 && echo terminal",
   },
   { name: "joins the streams on a terminal", options: ["-tt"], command: "echo out; echo err >&2" },
-  { name: "ends a terminal by Ctrl-D", options: ["-tt"], command: "cat >/dev/null; echo ended", input: "\u0004" },
+  {
+    name: "ends a terminal by Ctrl-D",
+    options: ["-tt"],
+    command: "echo ready; cat >/dev/null; echo ended",
+    input: "\u0004",
+  },
   {
     name: "interrupts by Ctrl-C on a terminal",
     options: ["-tt"],
@@ -148,12 +153,9 @@ describe.skipIf(missing.length > 0)(`as OpenSSH does (missing here: ${missing.jo
     child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
     child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
     child.stdin.on("error", () => undefined); // a program that leaves input unread
-    if (input === "\u0003") {
+    if (input === "\u0003" || input === "\u0004") {
       // A key is pressed when somebody sees the program.
       await once(child.stdout, "data");
-      child.stdin.write(input);
-    } else if (input === "\u0004") {
-      await sleep(500);
       child.stdin.write(input);
     } else child.stdin.end(input);
     const limit = setTimeout(() => child.kill("SIGKILL"), 30_000);

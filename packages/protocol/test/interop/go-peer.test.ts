@@ -131,7 +131,7 @@ describe.skipIf(!goFound)(`a Go peer (Go is ${goFound ? "here" : "missing here"}
       onFailure: () => undefined,
     })!;
     hanging.sendMessage(new Uint8Array(1));
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await call(session, "/echo", [new Uint8Array(1)]); // the other side has seen what was sent before
     hanging.cancel();
     await expect.poll(stderr, { timeout: 5_000 }).toContain("cancelled");
 

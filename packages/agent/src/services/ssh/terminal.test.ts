@@ -111,7 +111,10 @@ test("output written just before the exit arrives completely, however slowly the
   await using t = new TestService();
   const client = await t.connect();
   const channel = await exec(client, "stty -opost; head -c 6000000 /dev/zero | tr '\\0' x; echo END", PTY);
-  await new Promise((resolve) => setTimeout(resolve, 700)); // longer than any timer between exit and close
+  // Nobody reads until everything on the way is full, and other commands have come and gone.
+  await eventually("the channel is full", () => channel.readableLength >= channel.readableHighWaterMark);
+  const other = await t.connect();
+  for (let times = 0; times < 10; times++) await run(other, "true");
   const result = await outcome(channel);
   expect(result.stdout.length).toBe(6_000_004);
   expect(result.stdout.subarray(-4).toString()).toBe("END\n");

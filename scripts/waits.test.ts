@@ -1,0 +1,57 @@
+/** A test waits for what it waits for, not for a time. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { testFilesOf } from "./security/proofs.ts";
+
+const root = join(import.meta.dirname, "..");
+const WAIT = /await sleep\(|new Promise\S*\(\(?\w+\)? => setTimeout\(/;
+/** `test/natlab`: an outage lasts as long as it lasts. Elsewhere a wait needs a reason here. */
+const FAULTS_OF_A_LENGTH = /^packages\/cli\/test\/natlab\//;
+const EXCEPTIONS: Readonly<Record<string, string>> = {
+  "packages/wg-userspace/test/interop/wireguard-go.test.ts":
+    "the stock peer answers no second handshake within five seconds of the first",
+  "scripts/waits.test.ts": "samples of what is looked for",
+};
+
+test("no test waits for a time and takes what it then finds for a proof", () => {
+  const found = testFilesOf(root)
+    .filter((file) => !FAULTS_OF_A_LENGTH.test(file))
+    .flatMap((file) => fixedWaitsIn(readFileSync(join(root, file), "utf8")).map((line) => ({ file, line })));
+  expect(found.filter(({ file }) => !(file in EXCEPTIONS))).toEqual([]);
+  expect([...new Set(found.map(({ file }) => file))].sort()).toEqual(Object.keys(EXCEPTIONS).sort());
+});
+
+test("polls are told from waits", () => {
+  const [poll, wait] = ["while (!done()) await sleep(5);", "await sleep(5);"];
+  expect(fixedWaitsIn(`test("a", async () => {\n  ${poll}\n});`)).toEqual([]);
+  expect(fixedWaitsIn(`test("a", async () => {\n  for (;;) {\n    if (done()) break;\n    ${wait}\n  }\n});`)).toEqual(
+    [],
+  );
+  expect(fixedWaitsIn(`test("a", async () => {\n  for (;;) {\n    ask();\n  }\n  ${wait}\n});`)).toEqual([wait]);
+  expect(fixedWaitsIn("  await new Promise((resolve) => setTimeout(resolve, 50));")).toHaveLength(1);
+});
+
+/** Lines that wait outside of a loop. */
+function fixedWaitsIn(text: string): string[] {
+  const lines = text.split("\n");
+  return lines.flatMap((line, at) => (WAIT.test(line) && !isInLoop(lines, at) ? [line.trim()] : []));
+}
+
+/** By indentation, which the formatter keeps: whether the line, or a block around it, is a loop. */
+function isInLoop(lines: readonly string[], at: number): boolean {
+  const LOOP = /^\s*(for|while|do)\b/;
+  let indent = indentOf(lines[at]!);
+  if (LOOP.test(lines[at]!)) return true;
+  for (let above = at - 1; above >= 0 && indent > 0; above--) {
+    const line = lines[above]!;
+    if (line.trim() === "" || indentOf(line) >= indent) continue;
+    if (LOOP.test(line)) return true;
+    indent = indentOf(line);
+  }
+  return false;
+}
+
+function indentOf(line: string): number {
+  return line.length - line.trimStart().length;
+}
