@@ -38,6 +38,7 @@ import { createListener, isLoopback, listen } from "./listeners.ts";
 import type { Logger } from "./log.ts";
 import { createMetrics, createMetricsServer } from "./metrics.ts";
 import { dialerToOurselves } from "./outgoing.ts";
+import { Places } from "./places.ts";
 import { ProbeKeys } from "./probe-keys.ts";
 import { acquireStateDir } from "./state-dir.ts";
 import { Certificates } from "./tls.ts";
@@ -142,7 +143,10 @@ class App implements CoderServer {
     this.#certificateCheckMs = deps.certificateCheckMs;
     this.#foundations = foundations;
     const limits = { ...DEFAULT_LIMITS, ...deps.limits };
-    this.#sockets = new TextSockets(limits);
+    this.#sockets = new TextSockets({
+      places: new Places("WebSockets", limits.webSockets),
+      heartbeatMs: limits.heartbeatMs,
+    });
     const metrics = createMetrics(() => this.#sockets.openCount);
     this.#recordRequest = metrics.recordRequest;
     const { clock, keys, store, deployment } = foundations;
@@ -185,8 +189,9 @@ class App implements CoderServer {
       clientAddress: clientAddressReader(config),
       controlPlane: () => this.#controlPlane,
       relay: () => this.#relay,
-      eventStreams: new EventStreams(limits.eventStreams),
       agentHttp: new AgentHttp(this.#tunnels, deps.log),
+      requestsOfUsers: new Places("requests", limits.requests),
+      eventStreams: new EventStreams(new Places("event streams", limits.eventStreams)),
     };
     this.#keyExpiry = new KeyExpiry({ store, events: accessEvents, clock, log: deps.log });
     this.#terminals = new BrowserTerminals(this.context, this.#tunnels);

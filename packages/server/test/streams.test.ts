@@ -2,11 +2,12 @@
 import { get, type IncomingMessage } from "node:http";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
+import type { HttpLimits } from "../src/http/context.ts";
 import { addWorkspace, firstUser, openSocketOrFail, type SocketReader, send, startServer } from "./helpers.ts";
 
 const api = "/api/v2";
 
-async function deployment(limits: Record<string, number> = {}) {
+async function deployment(limits: Partial<HttpLimits> = {}) {
   const test = await startServer({ deps: { limits } });
   const { token } = await firstUser(test.url);
   const created = await send(test.url, "POST", `${api}/users/me/workspaces`, {
@@ -109,7 +110,7 @@ test.each(["workspaces/W/watch", "workspaceagents/A/watch-metadata"])(
 );
 
 test("more event streams than the limit get 503", async () => {
-  await using at = await deployment({ eventStreams: 1 });
+  await using at = await deployment({ eventStreams: { total: 1 } });
   const path = `${api}/workspaces/${at.workspaceId}/watch`;
   const first = await openEvents(`${at.url}${path}`, at.headers);
   const second = await send(at.url, "GET", path, { token: at.token });

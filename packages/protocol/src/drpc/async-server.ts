@@ -12,6 +12,7 @@ import type {
 import type { YamuxSession } from "../yamux/session.ts";
 import { Inbox } from "./async-inbox.ts";
 import { DrpcError } from "./error.ts";
+import type { ReassemblyBudget } from "./frame.ts";
 import { decode, encode, rpcPath } from "./message.ts";
 import { SOFT_SEND_LIMIT_BYTES } from "./pump.ts";
 import { type RouteHandler, type ServerCall, type ServerCallHandlers, serveDrpc } from "./server.ts";
@@ -77,6 +78,8 @@ export function implement<S extends DescService>(
 export interface ServeRpcOptions {
   /** Told of what a handler threw that is no DrpcError: the caller only hears "internal error". */
   readonly onError?: (error: unknown, path: string) => void;
+  /** Memory for unfinished messages, which sessions may share; default: one of this session's own. */
+  readonly budget?: ReassemblyBudget;
 }
 
 /** Answers all calls of the session. A handler answers with an error by throwing DrpcError; its code and message are sent. */
@@ -92,7 +95,7 @@ export function serveRpc(
       routes.set(rpcPath(method), handler === undefined ? "unimplemented" : route(method, handler, options));
     }
   }
-  serveDrpc(yamux, { find: (path) => routes.get(path) });
+  serveDrpc(yamux, { find: (path) => routes.get(path) }, options.budget);
 }
 
 /** implement() has checked that the handler is one for this kind of method. */

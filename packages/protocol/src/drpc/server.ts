@@ -27,9 +27,15 @@ export interface DrpcRoutes {
   find(path: string): RouteHandler | "unimplemented" | undefined;
 }
 
-/** Answers all calls of the session, from those that wait already on. */
-export function serveDrpc(session: YamuxSession, routes: DrpcRoutes): void {
-  const budget: ReassemblyBudget = { usedBytes: 0, limitBytes: SESSION_REASSEMBLY_BYTES };
+/**
+ * Answers all calls of the session, from those that wait already on.
+ * @param budget Memory for unfinished messages; sessions may share one.
+ */
+export function serveDrpc(
+  session: YamuxSession,
+  routes: DrpcRoutes,
+  budget: ReassemblyBudget = { usedBytes: 0, limitBytes: SESSION_REASSEMBLY_BYTES },
+): void {
   const acceptAll = (): void => {
     for (let stream = session.accept(); stream !== undefined; stream = session.accept())
       serveCall(stream, routes, { budget });

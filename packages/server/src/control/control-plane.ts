@@ -16,6 +16,8 @@ import { holderOf } from "../auth/authenticator.ts";
 import { HttpFailure, notFound } from "../errors.ts";
 import type { ControlPlane, ServerContext, UpgradeRoute } from "../http/context.ts";
 import { isUuid, rejectUpgrade } from "../http/reply.ts";
+import { CLOSE_PROTOCOL_ERROR, TextSockets } from "../http/websocket.ts";
+import { Places } from "../places.ts";
 import { type AgentNetwork, agentLatency, agentNetwork } from "./agent-network.ts";
 import { agentService } from "./agent-service.ts";
 import { controlMetrics } from "./control-metrics.ts";
@@ -31,11 +33,18 @@ import { agentAuth, lookedUpClientAuth, type PeerAuth } from "./peer-auth.ts";
 import { PeerReports } from "./peer-reports.ts";
 import { RelayMaps } from "./relay-map.ts";
 import { type ResumeHolder, ResumeTokens } from "./resume-token.ts";
+import { SharedBudgets } from "./shared-budgets.ts";
 import { type TailnetServiceDeps, tailnetService } from "./tailnet-service.ts";
 import { WorkspaceUpdates } from "./workspace-updates.ts";
 
-/** An agent's control message is at most 4 MiB; a WebSocket message may hold several. */
-const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024;
+/** Stock peers send at most a stream's window, 256 KiB, as one message. An unfinished one waits in memory. */
+const MAX_PAYLOAD_BYTES = 256 * 1024 + 1024;
+/** Calls at once; stock peers have about ten. Each may hold a window of bytes. */
+const MAX_STREAMS = 64;
+/** Unfinished messages of all connections of one user, their agents' included; the longest has 4 MiB. */
+const UNFINISHED_BYTES_PER_USER = 16 * 1024 * 1024;
+/** The first while one replaces the other; more are attempts of one token used twice. */
+const MAX_SOCKETS_PER_AGENT = 4;
 const PING_INTERVAL_MS = 15_000;
 /** An agent that answered no ping for this long is gone. */
 const AGENT_PING_TIMEOUT_MS = 30_000;
@@ -43,9 +52,6 @@ const SWEEP_MS = 60_000;
 const CLOSE_INTERNAL_ERROR = 1011;
 const MAX_CLOSE_REASON_BYTES = 123;
 const ACCESS_REVOKED = "access revoked";
-const MAX_SOCKETS = 20_000;
-/** Followers of the relay map alone, who need no login. */
-const MAX_MAP_SOCKETS = 1_000;
 
 /** What the relay is told about keys. */
 export interface RelayGate {
@@ -62,7 +68,10 @@ export class CoordinatingControlPlane implements ControlPlane {
   readonly #open = new Set<OpenSocket>();
   /** How many open connections there are under an id: two while one replaces the other. */
   readonly #openById = new Map<string, number>();
-  readonly #mapSockets = new Set<WebSocket>();
+  readonly #unfinished = new SharedBudgets(UNFINISHED_BYTES_PER_USER);
+  readonly #clientPlaces: Places;
+  readonly #agentPlaces: Places;
+  readonly #mapSockets: TextSockets;
   readonly #reports = new PeerReports();
   readonly #relayMaps: RelayMaps;
   readonly #workspaceUpdates: WorkspaceUpdates;
@@ -88,6 +97,13 @@ export class CoordinatingControlPlane implements ControlPlane {
     this.#relayMaps = relayMaps;
     this.#resumeTokens = new ResumeTokens(context.keys.signing);
     this.#workspaceUpdates = new WorkspaceUpdates(context.store, context.changes);
+    const { limits } = context;
+    this.#clientPlaces = new Places("control connections", limits.clientSockets);
+    this.#agentPlaces = new Places("control connections of agents", limits.agentSockets);
+    this.#mapSockets = new TextSockets({
+      places: new Places("followers of the relay map", limits.mapSockets),
+      heartbeatMs: limits.heartbeatMs,
+    });
     this.coordinator = new Coordinator({
       onKey: (key) => this.#gate?.admitHeld(key),
       onKeyGone: (key) => this.#gate?.revoke(key),
@@ -177,7 +193,7 @@ export class CoordinatingControlPlane implements ControlPlane {
     clearInterval(this.#timer);
     this.#stopEvents();
     this.#relayMaps.close();
-    for (const socket of this.#mapSockets) socket.terminate();
+    this.#mapSockets.terminateAll();
     const closed = [...this.#open].map((open) => open.closed);
     for (const open of [...this.#open]) open.end("server is shutting down");
     await Promise.all(closed);
@@ -226,6 +242,7 @@ export class CoordinatingControlPlane implements ControlPlane {
     const open = this.#serve(request, socket, head, {
       id,
       auth,
+      userId: user.id,
       services: (deps) => [tailnetService({ id, auth, resume, mayFollow }, deps)],
       pingsSocket: true,
       onClosed: async () => void this.#forget(id),
@@ -253,6 +270,7 @@ export class CoordinatingControlPlane implements ControlPlane {
     const open = this.#serve(request, socket, head, {
       id: agent.id,
       auth,
+      userId: owner.id,
       services: (deps) => [
         tailnetService({ id: agent.id, auth, resume }, deps),
         agentService(identity, {
@@ -281,25 +299,28 @@ export class CoordinatingControlPlane implements ControlPlane {
   }
 
   async #legacyMap(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    if (this.#closing || this.#mapSockets.size >= MAX_MAP_SOCKETS) {
-      return rejectUpgrade(socket, new HttpFailure(503, "The server takes no more followers of the relay map now."));
-    }
-    this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      const send = (): void => webSocket.send(Buffer.from(JSON.stringify(derpMapToJson(this.relayMap()))));
-      const stop = this.#relayMaps.onChange(send);
-      this.#mapSockets.add(webSocket);
-      webSocket.on("error", () => webSocket.terminate());
-      webSocket.on("close", () => {
-        this.#mapSockets.delete(webSocket);
-        stop();
-      });
-      send();
+    if (this.#closing) return rejectUpgrade(socket, shuttingDown());
+    const follower = await this.#mapSockets.accept(request, socket, head, {
+      address: this.#context.clientAddress(request),
     });
+    if (follower === undefined) return;
+    const send = (): void => follower.send(Buffer.from(JSON.stringify(derpMapToJson(this.relayMap()))));
+    follower.onMessage(() => follower.close(CLOSE_PROTOCOL_ERROR, "nothing may be sent here"));
+    follower.onClose(this.#relayMaps.onChange(send));
+    send();
   }
 
   #serve(request: IncomingMessage, socket: Duplex, head: Buffer, session: SessionPlan): OpenSocket | undefined {
-    if (this.#closing || this.#open.size >= MAX_SOCKETS) {
-      rejectUpgrade(socket, new HttpFailure(503, "The server takes no more control connections now."));
+    const agentSockets = session.auth.kind === "agent" ? (this.#openById.get(session.id) ?? 0) : 0;
+    try {
+      if (this.#closing) throw shuttingDown();
+      if (agentSockets >= MAX_SOCKETS_PER_AGENT)
+        throw new HttpFailure(429, "Too many connections with this agent's token are open.");
+      const places = session.auth.kind === "agent" ? this.#agentPlaces : this.#clientPlaces;
+      socket.once("close", places.take({ userId: session.userId, address: this.#context.clientAddress(request) }));
+    } catch (error) {
+      if (!(error instanceof HttpFailure)) throw error;
+      rejectUpgrade(socket, error);
       return undefined;
     }
     let open: OpenSocket | undefined;
@@ -312,11 +333,14 @@ export class CoordinatingControlPlane implements ControlPlane {
   #run(webSocket: WebSocket, session: SessionPlan): OpenSocket {
     const yamux = new YamuxSession({
       role: "server",
+      maxStreams: MAX_STREAMS,
       ...(session.pingsSocket
         ? {}
         : { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: AGENT_PING_TIMEOUT_MS - PING_INTERVAL_MS }),
     });
+    const unfinished = this.#unfinished.of(session.userId);
     serveRpc(yamux, session.services(this.#tailnetDeps()), {
+      budget: unfinished.budget,
       onError: (error, path) => this.#context.log.error({ err: error, rpc: path }, "rpc failed"),
     });
     const running = runYamux(webSocket, yamux);
@@ -330,6 +354,7 @@ export class CoordinatingControlPlane implements ControlPlane {
       },
       closed: running.closed.then(async () => {
         clearInterval(pings);
+        unfinished.leave();
         this.#open.delete(open);
         this.#countOpen(session.id, -1);
         try {
@@ -391,6 +416,8 @@ export class CoordinatingControlPlane implements ControlPlane {
 interface SessionPlan {
   readonly id: string;
   readonly auth: PeerAuth;
+  /** Whose share of the connections it takes. */
+  readonly userId: string;
   readonly services: (deps: TailnetServiceDeps) => RpcServiceImpl[];
   /** Clients are pinged by WebSocket, agents inside yamux. */
   readonly pingsSocket: boolean;
@@ -402,6 +429,10 @@ interface OpenSocket {
   readonly auth: PeerAuth;
   end(reason: string): void;
   readonly closed: Promise<void>;
+}
+
+function shuttingDown(): HttpFailure {
+  return new HttpFailure(503, "The server is shutting down", { headers: { "Retry-After": "10" } });
 }
 
 function agentOfPath(pathname: string): string | undefined {

@@ -56,8 +56,8 @@ interface PeerState {
   readonly told: Map<string, Told>;
 }
 
-/** A lost peer may still be in the tunnel, one that is gone is not. */
-type Told = { readonly node: Node } | "lost" | "gone";
+/** A lost peer may still be in the tunnel. Of those that are gone nothing is kept. */
+type Told = { readonly node: Node } | "lost";
 
 /** One connected peer as debug pages show it. */
 export interface PeerDescription {
@@ -198,7 +198,7 @@ export class Coordinator {
     peer.sink.end();
     const keys = keysOf(peer);
     // Whoever does not hear it now hears it later: the right is over for good.
-    for (const other of this.#partners(id)) this.#former.remind(other, id, nowMs);
+    for (const other of this.#partners(id)) if (this.#mayKnow(other, id)) this.#former.remind(other, id, nowMs);
     this.#remove(peer, Kind.DISCONNECTED, reason, nowMs);
     for (const key of keys) this.#keys.forget(key, peer.auth.holder);
   }
@@ -304,6 +304,7 @@ export class Coordinator {
     const keys = keysOf(peer);
     this.#releaseKeys(peer, nowMs);
     const partners = [...this.#partners(peer.id)];
+    const knowing = partners.filter((other) => this.#mayKnow(other, peer.id));
     for (const to of [...(this.#tunnels.get(peer.id) ?? [])]) this.#dropTunnel(peer.id, to);
     for (const other of partners) {
       const partner = this.#peers.get(other);
@@ -311,7 +312,7 @@ export class Coordinator {
     }
     if (kind === Kind.DISCONNECTED) this.#end(this.#former.end(peer.id), reason, nowMs);
     else if (peer.node !== undefined)
-      this.#end(this.#former.lost(peer.id, peer.auth, partners, keys, nowMs), "too many lost peers", nowMs);
+      this.#end(this.#former.lost(peer.id, peer.auth, knowing, keys, nowMs), "too many lost peers", nowMs);
   }
 
   /** Tells everybody who may still have a tunnel with them that these peers are over. */
@@ -319,7 +320,7 @@ export class Coordinator {
     for (const { id, auth, partners, keys } of peers) {
       for (const key of keys) this.#keys.forget(key, auth.holder);
       for (const other of new Set([...partners, ...this.#partners(id)])) {
-        this.#former.remind(other, id, nowMs);
+        if (partners.includes(other) || this.#mayKnow(other, id)) this.#former.remind(other, id, nowMs);
         const partner = this.#peers.get(other);
         if (partner !== undefined) this.#tellGone(partner, id, Kind.DISCONNECTED, reason, nowMs);
       }
@@ -330,7 +331,7 @@ export class Coordinator {
   #tell(peer: PeerState, others: readonly PeerState[], nowMs: number): void {
     const news = others.filter((other) => {
       const told = peer.told.get(other.id);
-      return told === undefined || typeof told === "string" || !equals(NodeSchema, told.node, other.node!);
+      return told === undefined || told === "lost" || !equals(NodeSchema, told.node, other.node!);
     });
     if (news.length === 0) return;
     for (const other of news) {
@@ -359,8 +360,9 @@ export class Coordinator {
     nowMs: number,
   ): void {
     const told = peer.told.get(other);
-    if (told === undefined || told === "gone" || (told === "lost" && kind === Kind.LOST)) return;
-    peer.told.set(other, kind === Kind.LOST ? "lost" : "gone");
+    if (told === undefined || (told === "lost" && kind === Kind.LOST)) return;
+    if (kind === Kind.LOST) peer.told.set(other, "lost");
+    else peer.told.delete(other);
     this.#send(peer, { peerUpdates: [{ id: uuidToBytes(other), kind, reason }] }, nowMs);
   }
 
@@ -368,6 +370,12 @@ export class Coordinator {
     if (peer.sink.send(response) || this.#peers.get(peer.id) !== peer) return;
     peer.sink.end();
     this.#remove(peer, Kind.DISCONNECTED, "does not keep up with updates", nowMs);
+  }
+
+  /** Whether `other` was told of `id`, as far as we know: of one that is away nothing else is kept. */
+  #mayKnow(other: string, id: string): boolean {
+    const peer = this.#peers.get(other);
+    return peer === undefined ? this.#former.has(other) : peer.told.has(id);
   }
 
   #partners(id: string): Set<string> {

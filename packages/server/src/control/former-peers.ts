@@ -40,6 +40,10 @@ export class FormerPeers {
     return this.#former.size;
   }
 
+  has(id: string): boolean {
+    return this.#former.has(id);
+  }
+
   /** A peer was lost. Returns whose turn it is to be over because there are too many. */
   lost(id: string, auth: PeerAuth, partners: readonly string[], keys: readonly Uint8Array[], nowMs: number): Over[] {
     const before = this.#former.get(id);

@@ -19,6 +19,7 @@ import type { CoordinatorDebug, TailnetDebug } from "../control/debug.ts";
 import type { DeploymentIds, Store } from "../db/store.ts";
 import type { ServerKeys } from "../key-file.ts";
 import type { Logger } from "../log.ts";
+import type { PlaceLimits, Places } from "../places.ts";
 import type { ProbeKeys } from "../probe-keys.ts";
 import type { WorkspaceService } from "../workspace-service.ts";
 import type { AgentHttp } from "./agent-http.ts";
@@ -100,10 +101,18 @@ export interface HttpLimits {
   readonly recheckMs: number;
   /** How often watchers of metadata get it again: clients show its age and give up on a silent stream. */
   readonly repeatMetadataMs: number;
-  /** WebSockets of this module (watch, logs) at once; more get 503. */
-  readonly webSockets: number;
-  /** Event streams at once; more get 503. */
-  readonly eventStreams: number;
+  /** WebSockets of this module (watch, logs). */
+  readonly webSockets: PlaceLimits;
+  readonly eventStreams: PlaceLimits;
+  readonly terminals: PlaceLimits;
+  /** Control connections of clients. */
+  readonly clientSockets: PlaceLimits;
+  /** Control connections of agents; the user is the owner. An agent's own share is MAX_SOCKETS_PER_AGENT. */
+  readonly agentSockets: PlaceLimits;
+  /** Followers of the relay map alone, who need no login. */
+  readonly mapSockets: PlaceLimits;
+  /** Requests that are being answered. */
+  readonly requests: PlaceLimits;
 }
 
 export const DEFAULT_LIMITS: HttpLimits = {
@@ -118,8 +127,13 @@ export const DEFAULT_LIMITS: HttpLimits = {
   heartbeatMs: 15_000,
   recheckMs: 15_000,
   repeatMetadataMs: 5_000,
-  webSockets: 5_000,
-  eventStreams: 5_000,
+  webSockets: { total: 5_000, perUser: 500, perAddress: 1_250 },
+  eventStreams: { total: 5_000, perUser: 500, perAddress: 1_250 },
+  terminals: { total: 512, perUser: 64, perAddress: 128 },
+  clientSockets: { total: 10_000, perUser: 256, perAddress: 2_500 },
+  agentSockets: { total: 20_000, perUser: 5_000 },
+  mapSockets: { total: 500, perAddress: 16 },
+  requests: { total: 4_096, perUser: 256, perAddress: 1_024 },
 };
 
 /** Everything a part of the server may use. Made once by createServer. */
@@ -156,6 +170,8 @@ export interface RouteContext extends ServerContext {
   relay(): EmbeddedRelay | undefined;
   readonly eventStreams: EventStreams;
   readonly agentHttp: AgentHttp;
+  /** Requests that are being answered, by user. */
+  readonly requestsOfUsers: Places;
 }
 
 export interface HttpEnv {

@@ -1,27 +1,30 @@
 import type { ServerResponse } from "node:http";
 import { HttpFailure } from "../errors.ts";
+import type { PlaceHolder, Places } from "../places.ts";
 
 /** The event streams (text/event-stream) that are open. They never end by themselves: who opens one registers it here. */
 export class EventStreams {
   readonly #open = new Set<ServerResponse>();
-  readonly #limit: number;
+  readonly #places: Places;
   #closing = false;
 
-  constructor(limit: number) {
-    this.#limit = limit;
+  constructor(places: Places) {
+    this.#places = places;
   }
 
   get openCount(): number {
     return this.#open.size;
   }
 
-  /** Begins the stream. Throws HttpFailure 503 when there are too many. */
-  begin(response: ServerResponse): void {
-    if (this.#closing || this.#open.size >= this.#limit) {
-      throw new HttpFailure(503, "Too many open event streams", { headers: { "Retry-After": "10" } });
-    }
+  /** Begins the stream. Throws HttpFailure 429 or 503 when there are too many. */
+  begin(response: ServerResponse, holder: PlaceHolder): void {
+    if (this.#closing) throw new HttpFailure(503, "The server is shutting down", { headers: { "Retry-After": "10" } });
+    const leave = this.#places.take(holder);
     this.#open.add(response);
-    response.once("close", () => this.#open.delete(response));
+    response.once("close", () => {
+      this.#open.delete(response);
+      leave();
+    });
     response.writeHead(200, {
       "Content-Type": "text/event-stream",
       "Cache-Control": "no-cache",

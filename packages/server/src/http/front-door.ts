@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
 import { HttpFailure } from "../errors.ts";
+import { Places } from "../places.ts";
 import { BUILD_VERSION } from "../version.ts";
 import type { RequestRoute, ServerContext, UpgradeRoute } from "./context.ts";
 import { rejectUpgrade } from "./reply.ts";
@@ -24,11 +25,13 @@ export class FrontDoor {
   readonly #context: ServerContext;
   readonly #parts: FrontDoorParts;
   readonly #upgraded = new Set<Duplex>();
+  readonly #requests: Places;
   #closing = false;
 
   constructor(context: ServerContext, parts: FrontDoorParts) {
     this.#context = context;
     this.#parts = parts;
+    this.#requests = new Places("requests", context.limits.requests);
   }
 
   request(request: IncomingMessage, response: ServerResponse): void {
@@ -60,6 +63,15 @@ export class FrontDoor {
       answerFailure(response, upgradeRequired());
       return;
     }
+    let leave: () => void;
+    try {
+      leave = this.#requests.take({ address: this.#context.clientAddress(request) });
+    } catch (error) {
+      if (!(error instanceof HttpFailure)) throw error;
+      answerFailure(response, error);
+      return;
+    }
+    response.once("close", leave);
     const work =
       route === undefined
         ? this.#parts.rest(request, response)

@@ -13,6 +13,7 @@ export function requireUser(context: RouteContext): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
     const auth = await context.authenticator.authenticateUser(c.env.incoming);
     if (auth instanceof HttpFailure) throw auth;
+    c.env.outgoing.once("close", context.requestsOfUsers.take({ userId: auth.user.id }));
     c.set("auth", auth);
     await next();
   };

@@ -10,6 +10,7 @@ import { type AccessHolder, endsAccess } from "../auth/access-events.ts";
 import { holderOf, requestToken } from "../auth/authenticator.ts";
 import type { AgentTunnels } from "../control/agent-tunnels.ts";
 import { HttpFailure, notFound } from "../errors.ts";
+import { Places } from "../places.ts";
 import { BUILD_VERSION } from "../version.ts";
 import type { RouteContext, UpgradeRoute } from "./context.ts";
 import { isUuid, rejectUpgrade } from "./reply.ts";
@@ -20,7 +21,6 @@ const PATH = /^\/api\/v2\/workspaceagents\/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}
 const TERMINAL_PORT = 2;
 /** RFC 6455 §7.4.1: something here did not work. */
 const CLOSE_INTERNAL_ERROR = 1011;
-const MAX_TERMINALS = 512;
 /** One message is one input object; the agent takes no longer ones. */
 const MAX_MESSAGE_BYTES = 1024 * 1024;
 /** Unsent output at which the agent is told to wait. */
@@ -47,12 +47,14 @@ export class BrowserTerminals {
   readonly #context: RouteContext;
   readonly #tunnels: AgentTunnels;
   readonly #open = new Set<WebSocket>();
+  readonly #places: Places;
   readonly #owners = new TerminalOwners();
   readonly #server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_MESSAGE_BYTES });
 
   constructor(context: RouteContext, tunnels: AgentTunnels) {
     this.#context = context;
     this.#tunnels = tunnels;
+    this.#places = new Places("terminals", context.limits.terminals);
     this.#server.on("headers", (headers) => headers.push(`${BUILD_VERSION_HEADER}: ${BUILD_VERSION}`));
   }
 
@@ -85,10 +87,9 @@ export class BrowserTerminals {
     const init = readInit(url.searchParams, auth.user.id);
     const token = requestToken(request)?.token;
     if (token === undefined) throw new HttpFailure(401, "The session token is invalid");
-    if (this.#open.size >= MAX_TERMINALS)
-      throw new HttpFailure(503, "Too many open terminals", { headers: { "Retry-After": "10" } });
     if (!this.#owners.claim(agentId, init.ID, auth.user.id))
       throw new HttpFailure(403, "This terminal belongs to another user");
+    socket.once("close", this.#places.take({ userId: auth.user.id, address: this.#context.clientAddress(request) }));
     // A malformed handshake is answered by ws itself, which then never calls back; the socket closes.
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
       void this.#serve(webSocket, init, { agentId, keyId: auth.key.id, token }, holderOf(auth, { agentId }));

@@ -35,7 +35,16 @@ export function restUpgradeRoutes(context: RouteContext, sockets: TextSockets): 
           const auth = await context.authenticator.authenticateUser(request, options);
           if (auth instanceof HttpFailure) throw auth;
           const id = (path.exec(url.pathname)?.[1] ?? "").toLowerCase();
-          await serve({ id, url, auth, accept: () => sockets.accept(request, socket, head) });
+          await serve({
+            id,
+            url,
+            auth,
+            accept: () =>
+              sockets.accept(request, socket, head, {
+                userId: auth.user.id,
+                address: context.clientAddress(request),
+              }),
+          });
         } catch (error) {
           if (!(error instanceof HttpFailure)) throw error;
           rejectUpgrade(socket, error);

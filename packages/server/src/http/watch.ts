@@ -69,7 +69,7 @@ export function watchBySse(
   holder: AccessHolder,
   watched: Watched,
 ): void {
-  context.eventStreams.begin(response);
+  context.eventStreams.begin(response, { userId: holder.userId, address: context.clientAddress(response.req) });
   const send = (event: ServerSentEvent): void => {
     if (response.writableLength > MAX_BUFFERED_BYTES) response.destroy();
     else response.write(formatServerSentEvent(event));

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
 import { type WebSocket, WebSocketServer } from "ws";
 import { HttpFailure } from "../errors.ts";
+import type { PlaceHolder, Places } from "../places.ts";
 import { BUILD_VERSION } from "../version.ts";
 import { rejectUpgrade } from "./reply.ts";
 
@@ -15,19 +16,19 @@ export const CLOSE_POLICY = 1008;
 
 /** Bytes a slow reader may leave unsent before it is cut off. */
 const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
-/** What clients may send on sockets that only we write to. */
-const MAX_MESSAGE_BYTES = 64 * 1024;
+/** What clients may send on sockets that only we write to: an echo, or nothing. Every unfinished message waits in memory. */
+const MAX_MESSAGE_BYTES = 1024;
 
-/** The WebSockets of the REST surface: text messages from us, pings, a bound on how many and how far behind. */
+/** The WebSockets that only we write to: pings, a bound on how many and how far behind. */
 export class TextSockets {
   readonly #server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_MESSAGE_BYTES });
   readonly #open = new Set<TextSocket>();
-  readonly #limit: number;
+  readonly #places: Places;
   readonly #heartbeatMs: number;
 
-  constructor(limits: { readonly webSockets: number; readonly heartbeatMs: number }) {
-    this.#limit = limits.webSockets;
-    this.#heartbeatMs = limits.heartbeatMs;
+  constructor(options: { readonly places: Places; readonly heartbeatMs: number }) {
+    this.#places = options.places;
+    this.#heartbeatMs = options.heartbeatMs;
     this.#server.on("headers", (headers) => headers.push(`${BUILD_VERSION_HEADER}: ${BUILD_VERSION}`));
   }
 
@@ -36,18 +37,33 @@ export class TextSockets {
   }
 
   /** Completes the upgrade. Undefined when it was refused; the socket is then dealt with. */
-  async accept(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<TextSocket | undefined> {
-    if (this.#open.size >= this.#limit) {
-      rejectUpgrade(socket, new HttpFailure(503, "Too many open WebSockets", { headers: { "Retry-After": "10" } }));
+  async accept(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    holder: PlaceHolder,
+  ): Promise<TextSocket | undefined> {
+    let leave: () => void;
+    try {
+      leave = this.#places.take(holder);
+    } catch (error) {
+      if (!(error instanceof HttpFailure)) throw error;
+      rejectUpgrade(socket, error);
       return undefined;
     }
     return await new Promise((resolve) => {
-      const gone = (): void => resolve(undefined);
+      const gone = (): void => {
+        leave();
+        resolve(undefined);
+      };
       socket.once("close", gone);
       // ws answers a malformed handshake itself and then never calls back; the socket closes.
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
         socket.removeListener("close", gone);
-        const text = new TextSocket(webSocket, this.#heartbeatMs, () => this.#open.delete(text));
+        const text = new TextSocket(webSocket, this.#heartbeatMs, () => {
+          this.#open.delete(text);
+          leave();
+        });
         this.#open.add(text);
         resolve(text);
       });
@@ -100,10 +116,10 @@ export class TextSocket {
   }
 
   /** Does nothing on a closed socket; cuts off a reader that is too far behind. */
-  send(text: string): void {
+  send(message: string | Uint8Array): void {
     if (this.#closed) return;
     if (this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) this.terminate();
-    else this.#socket.send(text);
+    else this.#socket.send(message);
   }
 
   close(code: number, reason: string): void {

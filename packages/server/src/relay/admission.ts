@@ -1,5 +1,6 @@
 import type { Instant } from "wg-userspace/base/instant";
 import { TokenBucket } from "wg-userspace/derp/token-bucket";
+import { addressBlock } from "../address-block.ts";
 
 export interface AdmissionLimits {
   /** Connections at a time, and those of one address. */
@@ -19,6 +20,7 @@ interface AddressState {
 
 /** Addresses remembered beyond those with open connections. */
 const MAX_IDLE_ADDRESSES = 4096;
+const KEPT_SHARE = 7 / 8;
 
 /** Counts connections per source address and limits how fast new ones come. An IPv6 source is its /64. */
 export class Admission {
@@ -43,7 +45,7 @@ export class Admission {
   enter(address: string, now: Instant): Refusal | undefined {
     const { connections, connectionsPerAddress, handshakesPerSecond, handshakeBurst } = this.#limits;
     if (this.#connections >= connections) return "too-many-connections";
-    const key = sourceOf(address);
+    const key = addressBlock(address);
     let state = this.#addresses.get(key);
     if (state === undefined) {
       this.#makeRoom(now);
@@ -58,32 +60,23 @@ export class Admission {
   }
 
   leave(address: string): void {
-    const state = this.#addresses.get(sourceOf(address));
+    const state = this.#addresses.get(addressBlock(address));
     if (state === undefined || state.connections === 0) return;
     state.connections--;
     this.#connections--;
   }
 
-  /** Oldest first: an address with a connection stays, one whose bucket is full again is the same as unknown. */
+  /**
+   * Oldest first: an address with a connection stays, one whose bucket is full again is the same as unknown. Makes room for
+   * many at a time, as each look is at all of them.
+   */
   #makeRoom(now: Instant): void {
     if (this.#addresses.size < MAX_IDLE_ADDRESSES + this.#connections) return;
     for (const [key, state] of this.#addresses)
       if (state.connections === 0 && state.rate.fullAt(now)) this.#addresses.delete(key);
     for (const [key, state] of this.#addresses) {
-      if (this.#addresses.size < MAX_IDLE_ADDRESSES + this.#connections) return;
+      if (this.#addresses.size <= MAX_IDLE_ADDRESSES * KEPT_SHARE + this.#connections) return;
       if (state.connections === 0) this.#addresses.delete(key);
     }
   }
-}
-
-function sourceOf(address: string): string {
-  if (address.startsWith("::ffff:") && address.includes(".")) return address.slice("::ffff:".length);
-  if (!address.includes(":")) return address;
-  const [head = "", tail] = address.split("%")[0]!.split("::");
-  const groups = head === "" ? [] : head.split(":");
-  if (tail !== undefined) while (groups.length < 4) groups.push("0");
-  return `${groups
-    .slice(0, 4)
-    .map((group) => group.replace(/^0+(?=.)/, ""))
-    .join(":")}::/64`;
 }

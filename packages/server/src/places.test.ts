@@ -1,0 +1,29 @@
+import { expect, test } from "vitest";
+import { Places } from "./places.ts";
+
+const limits = { total: 5, perUser: 2, perAddress: 3 };
+
+test("one user, one address and everybody together have so many places, and get them back", () => {
+  const places = new Places("terminals", limits);
+  const leave = places.take({ userId: "ada", address: "192.0.2.1" });
+  places.take({ userId: "ada", address: "192.0.2.1" });
+  expect(() => places.take({ userId: "ada", address: "192.0.2.2" })).toThrow(
+    "Too many open terminals from this account, at most 2.",
+  );
+  places.take({ userId: "bob", address: "192.0.2.1" });
+  expect(() => places.take({ userId: "eve", address: "::ffff:192.0.2.1" })).toThrow("from this address, at most 3");
+  places.take({ userId: "eve", address: "2001:db8::1" });
+  places.take({ userId: "joe", address: "2001:db8::2" });
+  expect(() => places.take({ userId: "zoe", address: "198.51.100.1" })).toThrow("at this server");
+  leave();
+  leave();
+  expect(places.taken).toBe(4);
+  places.take({ userId: "ada", address: "198.51.100.1" });
+});
+
+test("an IPv6 customer has one share, however many addresses of the /64 they use", () => {
+  const places = new Places("terminals", { total: 100, perAddress: 3 });
+  for (let n = 1; n <= 3; n++) places.take({ address: `2001:db8:1:2::${n}` });
+  expect(() => places.take({ address: "2001:db8:1:2:ffff::1" })).toThrow("from this address");
+  places.take({ address: "2001:db8:1:3::1" });
+});

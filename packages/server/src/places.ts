@@ -1,0 +1,73 @@
+import { addressBlock } from "./address-block.ts";
+import { HttpFailure } from "./errors.ts";
+
+export interface PlaceLimits {
+  /** At once, of everybody. */
+  readonly total: number;
+  /** Of one user; absent: no share. */
+  readonly perUser?: number;
+  /** Of one client address, in IPv6 of one /64; absent: no share. */
+  readonly perAddress?: number;
+}
+
+/** Who takes a place. What is not known does not count. */
+export interface PlaceHolder {
+  readonly userId?: string;
+  readonly address?: string;
+}
+
+/** Places for what stays open, such as WebSockets. Everybody has a share: nobody can take all of them. */
+export class Places {
+  readonly #what: string;
+  readonly #limits: PlaceLimits;
+  readonly #shares = new Map<string, number>();
+  #taken = 0;
+
+  /** @param what In the plural, for refusals. */
+  constructor(what: string, limits: PlaceLimits) {
+    this.#what = what;
+    this.#limits = limits;
+  }
+
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** Takes a place, which the returned function gives back; call it once. Throws HttpFailure 429 or 503. */
+  take(holder: PlaceHolder): () => void {
+    const { total, perUser, perAddress } = this.#limits;
+    const keys: string[] = [];
+    if (perUser !== undefined && holder.userId !== undefined) {
+      const key = `user ${holder.userId}`;
+      if (this.#of(key) >= perUser) throw this.#full(429, `from this account, at most ${perUser}`);
+      keys.push(key);
+    }
+    if (perAddress !== undefined && holder.address !== undefined) {
+      const key = `address ${addressBlock(holder.address)}`;
+      if (this.#of(key) >= perAddress) throw this.#full(429, `from this address, at most ${perAddress}`);
+      keys.push(key);
+    }
+    if (this.#taken >= total) throw this.#full(503, "at this server");
+    this.#taken++;
+    for (const key of keys) this.#shares.set(key, this.#of(key) + 1);
+    let left = false;
+    return () => {
+      if (left) return;
+      left = true;
+      this.#taken--;
+      for (const key of keys) {
+        const count = this.#of(key) - 1;
+        if (count === 0) this.#shares.delete(key);
+        else this.#shares.set(key, count);
+      }
+    };
+  }
+
+  #of(key: string): number {
+    return this.#shares.get(key) ?? 0;
+  }
+
+  #full(status: 429 | 503, where: string): HttpFailure {
+    return new HttpFailure(status, `Too many open ${this.#what} ${where}.`, { headers: { "Retry-After": "10" } });
+  }
+}

@@ -1,0 +1,172 @@
+/** Every WebSocket of the server: how long a message may be, whom pings end, and that nobody has all places. */
+import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
+import { expect, test } from "vitest";
+import { WebSocket } from "ws";
+import type { HttpLimits } from "../src/http/context.ts";
+import { standardParts } from "../src/index.ts";
+import {
+  addMember,
+  addWorkspace,
+  agentToken,
+  firstUser,
+  openSocket,
+  openSocketOrFail,
+  send,
+  startServer,
+} from "./helpers.ts";
+
+const TOO_LARGE = 1009;
+
+async function scene(limits: Partial<HttpLimits> = {}) {
+  const server = await startServer({
+    flags: {
+      "stun-address": "disable",
+      "derp-server-stun-addresses": "disable",
+      "proxy-trusted-origins": "127.0.0.1/32",
+      "proxy-trusted-headers": "X-Forwarded-For",
+    },
+    deps: { ...standardParts(), limits },
+  });
+  const ada = await firstUser(server.url);
+  const bob = await addMember(server.url, ada.token, "bob");
+  const workspace = await addWorkspace(server.url, ada.token, "dev");
+  const bobs = await addWorkspace(server.url, bob.token, "dev");
+  const agentOf = (of: typeof workspace): string => of.latest_build.resources[0].agents[0].id;
+  const agents = await agentToken(server.url, ada.token, workspace.id);
+  const as = (token: string, from = "192.0.2.1") => ({ [SESSION_TOKEN_HEADER]: token, "X-Forwarded-For": from });
+  return {
+    ...server,
+    ada,
+    bob,
+    workspace,
+    bobs,
+    agentOf,
+    agents,
+    as,
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
+
+type Scene = Awaited<ReturnType<typeof scene>>;
+
+const SOCKETS: [name: string, longest: number, open: (at: Scene) => [path: string, headers: Record<string, string>]][] =
+  [
+    ["the relay map", 1024, () => ["/derp-map", {}]],
+    ["a workspace's watch", 1024, (at) => [`/workspaces/${at.workspace.id}/watch-ws`, at.as(at.ada.token)]],
+    ["metadata", 1024, (at) => [`/workspaceagents/${at.agentOf(at.workspace)}/watch-metadata-ws`, at.as(at.ada.token)]],
+    ["logs", 1024, (at) => [`/workspaceagents/${at.agentOf(at.workspace)}/logs?follow`, at.as(at.ada.token)]],
+    ["the echo", 1024, (at) => ["/debug/ws", at.as(at.ada.token)]],
+    ["a client's control connection", 257 * 1024, (at) => ["/tailnet?version=2.0", at.as(at.ada.token)]],
+    [
+      "a client's, for one agent",
+      257 * 1024,
+      (at) => [`/workspaceagents/${at.agentOf(at.workspace)}/coordinate?version=2.0`, at.as(at.ada.token)],
+    ],
+    ["an agent's control connection", 257 * 1024, (at) => ["/workspaceagents/me/rpc?version=2.0", at.as(at.agents)]],
+  ];
+
+test.each(SOCKETS)(
+  "security 40: %s is closed by the first byte of a message over %i bytes",
+  async (_name, longest, open) => {
+    await using at = await scene();
+    const [path, headers] = open(at);
+    const reader = await openSocketOrFail(at.url, `/api/v2${path}`, headers);
+    reader.socket.on("error", () => undefined);
+    // The head of a masked frame that announces one byte more; none of it follows.
+    const head = Buffer.alloc(14);
+    head[0] = 0x82;
+    head[1] = 0x80 | 127;
+    head.writeBigUInt64BE(BigInt(longest + 1), 2);
+    (reader.socket as unknown as { _socket: { write(bytes: Buffer): void } })._socket.write(head);
+    expect(await reader.closed).toBe(TOO_LARGE);
+  },
+);
+
+test.each(SOCKETS.slice(0, 5))("%s ends when its reader answers no ping", async (_name, _longest, open) => {
+  await using at = await scene({ heartbeatMs: 50 });
+  const [path, headers] = open(at);
+  const url = new URL(`/api/v2${path}`, at.url);
+  url.protocol = "ws:";
+  const socket = new WebSocket(url, { headers, autoPong: false });
+  const closed = new Promise<number>((resolve) => socket.on("close", resolve));
+  expect(await closed).toBe(1006);
+});
+
+test("the relay map's followers are read from only to be closed, and few of one address", async () => {
+  await using at = await scene({ mapSockets: { total: 4, perAddress: 2 } });
+  const follow = (from: string) => openSocket(at.url, "/api/v2/derp-map", { "X-Forwarded-For": from });
+  const first = await openSocketOrFail(at.url, "/api/v2/derp-map", { "X-Forwarded-For": "2001:db8::1" });
+  expect(JSON.parse((await first.next())!)).toHaveProperty("Regions");
+  await openSocketOrFail(at.url, "/api/v2/derp-map", { "X-Forwarded-For": "2001:db8::2" });
+  expect(await follow("2001:db8::3")).toMatchObject({ status: 429 });
+  await openSocketOrFail(at.url, "/api/v2/derp-map", { "X-Forwarded-For": "192.0.2.7" });
+  first.socket.send("hello");
+  expect(await first.closed).toBe(1002);
+  expect("reader" in (await follow("2001:db8::3"))).toBe(true);
+});
+
+const SHARES: [name: keyof HttpLimits, path: (at: Scene, whose: "workspace" | "bobs") => string, isAgents?: boolean][] =
+  [
+    ["webSockets", (at, whose) => `/workspaces/${at[whose].id}/watch-ws`],
+    ["terminals", (at, whose) => `/workspaceagents/${at.agentOf(at[whose])}/pty?reconnect=${crypto.randomUUID()}`],
+    ["clientSockets", () => "/tailnet?version=2.0"],
+    ["agentSockets", () => "/workspaceagents/me/rpc?version=2.0", true],
+  ];
+
+test.each(SHARES)("one user has a share of %s, and others have theirs", async (name, path, isAgents) => {
+  await using at = await scene({ [name]: { total: 10, perUser: 2 } });
+  const bobs = await agentToken(at.url, at.bob.token, at.bobs.id);
+  const of = (whose: "workspace" | "bobs") => {
+    if (isAgents === true) return at.as(whose === "workspace" ? at.agents : bobs);
+    return at.as(whose === "workspace" ? at.ada.token : at.bob.token);
+  };
+  const open = (whose: "workspace" | "bobs") => openSocket(at.url, `/api/v2${path(at, whose)}`, of(whose));
+  const first = await open("workspace");
+  await open("workspace");
+  expect(await open("workspace")).toMatchObject({ status: 429, text: expect.stringContaining("from this account") });
+  expect("reader" in (await open("bobs"))).toBe(true);
+  if (!("reader" in first)) throw new Error("the first was refused");
+  first.reader.socket.terminate();
+  await expect.poll(async () => "reader" in (await open("workspace"))).toBe(true);
+});
+
+test("one token opens few control connections at a time", async () => {
+  await using at = await scene();
+  const open = () => openSocket(at.url, "/api/v2/workspaceagents/me/rpc?version=2.0", at.as(at.agents));
+  const answers = await Promise.all(Array.from({ length: 8 }, open));
+  expect(
+    answers.filter((answer) => "status" in answer && (answer.status === 429 || answer.status === 409)),
+  ).not.toEqual([]);
+});
+
+test("one user, and one address, have a share of the requests under way", async () => {
+  await using at = await scene({ requests: { total: 100, perUser: 2, perAddress: 3 } });
+  const watch = (token: string, from: string) => {
+    const abort = new AbortController();
+    const whose = token === at.ada.token ? at.workspace : at.bobs;
+    const answer = fetch(`${at.url}/api/v2/workspaces/${whose.id}/watch`, {
+      headers: at.as(token, from),
+      signal: abort.signal,
+    });
+    return answer.then((response) => ({ status: response.status, abort }));
+  };
+  const open = [await watch(at.ada.token, "192.0.2.1"), await watch(at.ada.token, "192.0.2.1")];
+  expect(open.map(({ status }) => status)).toEqual([200, 200]);
+  expect((await send(at.url, "GET", "/api/v2/users/me", { headers: at.as(at.ada.token, "192.0.2.2") })).status).toBe(
+    429,
+  );
+  expect((await send(at.url, "GET", "/api/v2/users/me", { headers: at.as(at.bob.token, "192.0.2.1") })).status).toBe(
+    200,
+  );
+  open.push(await watch(at.bob.token, "192.0.2.1"));
+  expect((await send(at.url, "GET", "/api/v2/buildinfo", { headers: { "X-Forwarded-For": "192.0.2.1" } })).status).toBe(
+    429,
+  );
+  expect((await send(at.url, "GET", "/api/v2/buildinfo", { headers: { "X-Forwarded-For": "192.0.2.9" } })).status).toBe(
+    200,
+  );
+  for (const { abort } of open) abort.abort();
+  await expect
+    .poll(async () => (await send(at.url, "GET", "/api/v2/users/me", { headers: at.as(at.ada.token) })).status)
+    .toBe(200);
+});
