@@ -1,17 +1,18 @@
 /** The same commands by ssh to a real sshd, by ssh through our ProxyCommand, and by coder ssh: all have to end alike. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdirSync } from "node:fs";
-import { connect } from "node:net";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { TerminalDevice } from "coder-agent/os/terminal-device";
+import type { TerminalModes } from "coder-agent/os/termios";
+import { Pty } from "coder-agent/services/pty";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { freePort, TestDeployment } from "../e2e/deployment.ts";
+import { TestDeployment } from "../e2e/deployment.ts";
 import { missingTools } from "../natlab/lab.ts";
+import { SSHD, type StockServer, startSshd } from "./sshd.ts";
 
-const SSHD = "/usr/sbin/sshd";
 const missing = missingTools("ssh", "ssh-keygen", SSHD).filter((name) => name !== "root");
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");
 
@@ -64,6 +65,29 @@ const CASES: readonly Case[] = [
   { name: "passes the code after standard output was closed", command: "exec >&-; exit 6" },
   { name: "passes the code after both were closed", command: "exec >&- 2>&-; exit 7" },
   { name: "brings all of both streams before the code", command: "seq 1 20000; seq 1 20000 >&2; exit 8", bulk: true },
+  { name: "reads a script from /dev/stdin", command: "bash /dev/stdin x", input: 'echo "$1"; echo err > /dev/stderr' },
+  {
+    name: "opens its streams again by name",
+    command: "echo out > /dev/stdout; echo err > /dev/stderr; echo more > /proc/self/fd/1; cat /proc/self/fd/0",
+    input: "in",
+  },
+  { name: "has pipes for streams", command: "readlink /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 | tr -d 0-9" },
+  { name: "has three descriptors", command: "ls /proc/$$/fd" },
+  { name: "takes a command of 100 KiB", command: `echo ${"x".repeat(100 * 1024)} | wc -c` },
+  { name: "says 255 for a signal without a name in SSH", command: "kill -VTALRM $$; sleep 5" },
+  { name: "says that it has no such subsystem", options: ["-s"], command: "nosuch" },
+  {
+    name: "changes keys each MiB of 16, in",
+    options: ["-o", "RekeyLimit=1M"],
+    command: "head -c 16777216 | sha256sum",
+    input: Buffer.alloc(16 << 20, 7),
+  },
+  {
+    name: "changes keys each MiB of 16, out",
+    options: ["-o", "RekeyLimit=1M"],
+    command: "head -c 16777216 /dev/zero; exit 3",
+    bulk: true,
+  },
   {
     name: "gives a terminal with -tt, and its line ends",
     options: ["-tt"],
@@ -84,11 +108,11 @@ const CASES: readonly Case[] = [
   },
 ];
 /** `coder ssh` has one -t, and asks for a terminal only when it has one itself. */
-const ONLY_SSH = new Set(["-tt"]);
+const ONLY_SSH = new Set(["-tt", "-s", "-o"]);
 
 describe.skipIf(missing.length > 0)(`as OpenSSH does (missing here: ${missing.join(", ") || "nothing"})`, () => {
   let deployment: TestDeployment;
-  let sshd: ChildProcess | undefined;
+  let sshd: StockServer | undefined;
   let config: string;
 
   beforeAll(async () => {
@@ -97,55 +121,18 @@ describe.skipIf(missing.length > 0)(`as OpenSSH does (missing here: ${missing.jo
     config = join(deployment.folder, "ssh_config");
     const made = await deployment.run(["config-ssh", "--yes", "--ssh-config-file", config]);
     expect(made.code, made.stderr).toBe(0);
-    const port = await startSshd();
+    sshd = await startSshd(deployment.folder);
     execFileSync("sh", [
       "-c",
-      `printf '%s\\n' 'Host stock' ' HostName 127.0.0.1' ' Port ${port}' ' IdentityFile ${deployment.folder}/key' ' IdentitiesOnly yes' ' StrictHostKeyChecking no' ' UserKnownHostsFile /dev/null' ' LogLevel ERROR' >> '${config}'`,
+      `printf '%s\\n' 'Host stock' ' HostName 127.0.0.1' ' Port ${sshd.port}' ' IdentityFile ${deployment.folder}/key' ' IdentitiesOnly yes' ' StrictHostKeyChecking no' ' UserKnownHostsFile /dev/null' ' LogLevel ERROR' >> '${config}'`,
     ]);
     expect(await run("ssh", ["-F", config, "stock", "echo up"])).toEqual({ code: 0, stdout: "up\n", stderr: "" });
   });
 
   afterAll(async () => {
-    sshd?.kill("SIGTERM");
+    sshd?.process.kill("SIGTERM");
     await deployment?.close();
   });
-
-  async function startSshd(): Promise<number> {
-    const folder = deployment.folder;
-    for (const key of ["host", "key"])
-      execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(folder, key)]);
-    execFileSync("cp", [join(folder, "key.pub"), join(folder, "authorized")]);
-    // It wants the folder of its unprivileged part, and makes none itself.
-    if (userInfo().uid === 0) mkdirSync("/run/sshd", { recursive: true });
-    const port = await freePort();
-    const settings = {
-      Port: port,
-      ListenAddress: "127.0.0.1",
-      HostKey: join(folder, "host"),
-      PidFile: "none",
-      AuthorizedKeysFile: join(folder, "authorized"),
-      StrictModes: "no",
-      UsePAM: "no",
-      PermitRootLogin: "yes",
-      PasswordAuthentication: "no",
-      PrintMotd: "no",
-      PrintLastLog: "no",
-      MaxStartups: "100",
-    };
-    const options = Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
-    sshd = spawn(SSHD, ["-D", "-e", "-f", "/dev/null", ...options], { stdio: "ignore" });
-    for (let tries = 0; tries < 200; tries++) {
-      const socket = connect({ port, host: "127.0.0.1" });
-      const up = await once(socket, "connect").then(
-        () => true,
-        () => false,
-      );
-      socket.destroy();
-      if (up) return port;
-      await sleep(25);
-    }
-    throw new Error("sshd does not listen");
-  }
 
   async function run(program: string, args: readonly string[], input: string | Buffer = ""): Promise<Outcome> {
     const child = spawn(program, args, { env: deployment.environment(), stdio: ["pipe", "pipe", "pipe"] });
@@ -172,6 +159,37 @@ describe.skipIf(missing.length > 0)(`as OpenSSH does (missing here: ${missing.jo
       ? { code: outcome.code, stdout: digest(outcome.stdout), stderr: digest(stderr) }
       : { ...outcome, stderr };
   };
+
+  const MODES: readonly TerminalModes[] = [
+    {},
+    { ECHO: 0, ICANON: 0, ISIG: 0 },
+    { VINTR: 5, VQUIT: 255, VERASE: 8, VKILL: 11, VEOF: 24, VSTART: 255, VSTOP: 255, VSUSP: 255, VWERASE: 2 },
+    { VREPRINT: 255, VLNEXT: 255, VDISCARD: 1, VEOL: 2, VEOL2: 4 },
+    { IXON: 0, IXOFF: 1, IXANY: 1, INLCR: 1, IGNCR: 1, ICRNL: 0, ISTRIP: 1, IUTF8: 1, IMAXBEL: 1, IGNPAR: 1, INPCK: 1 },
+    { OPOST: 1, ONLCR: 0, OCRNL: 1, ONOCR: 1, ONLRET: 1, OLCUC: 1 },
+    { ECHOE: 0, ECHOK: 0, ECHONL: 1, ECHOCTL: 0, ECHOKE: 0, NOFLSH: 1, TOSTOP: 1, IEXTEN: 0 },
+    { TTY_OP_ISPEED: 9600, TTY_OP_OSPEED: 9600 },
+  ];
+
+  it.each(MODES)("gives the terminal the modes of the one here: %o", async (modes) => {
+    const seen = async (host: string): Promise<string> => {
+      const device = new TerminalDevice();
+      device.setModes(modes);
+      const environment = deployment.environment() as Record<string, string>;
+      const args = ["-F", config, "-t", host, "stty -a"];
+      const size = { columns: 100, rows: 30 };
+      const terminal = new Pty({ file: "ssh", args, directory: deployment.folder, environment, size }, device);
+      let screen = "";
+      terminal.stream.on("data", (data: Buffer) => {
+        screen += data.toString("latin1");
+      });
+      expect((await terminal.exited).code).toBe(0);
+      return screen.replace(/(Shared c|C)onnection to .* closed\./i, "");
+    };
+    const stock = await seen("stock");
+    expect(stock).toMatch(/baud/i);
+    expect(await seen("coder.demo")).toBe(stock);
+  });
 
   it.each(CASES)("$name", async ({ command, options = [], input, bulk = false }) => {
     const words = command === undefined ? [] : [command];

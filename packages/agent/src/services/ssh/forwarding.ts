@@ -96,13 +96,13 @@ export class Forwards {
   }
 
   /**
-   * `tcpip-forward`. Any-address and empty bind addresses mean loopback, as OpenSSH without GatewayPorts; other
-   * addresses are refused.
+   * `tcpip-forward`. Whatever the bind address, it listens on loopback, as OpenSSH without GatewayPorts.
    * @returns the port, or undefined when it cannot be listened on.
    */
   async listenTcp(bindAddress: string, port: number): Promise<number | undefined> {
-    const hosts = LOOPBACK_FOR[bindAddress.toLowerCase()];
-    if (hosts === undefined || port > 0xffff || !this.#mayListen(`${bindAddress}:${port}`)) return undefined;
+    const hosts = LOOPBACK_FOR[bindAddress.toLowerCase()] ?? BOTH_LOOPBACKS;
+    if (port > 0xffff || bindAddress.length > MAX_HOST_LENGTH || !this.#mayListen(`${bindAddress}:${port}`))
+      return undefined;
     const servers: Server[] = [];
     let chosen = port;
     for (const host of hosts) {
@@ -214,12 +214,8 @@ export class Forwards {
 }
 
 const BOTH_LOOPBACKS = ["127.0.0.1", "::1"] as const;
+/** Those that name one of the two. */
 const LOOPBACK_FOR: Readonly<Record<string, readonly string[]>> = {
-  "": BOTH_LOOPBACKS,
-  "*": BOTH_LOOPBACKS,
-  "0.0.0.0": BOTH_LOOPBACKS,
-  "::": BOTH_LOOPBACKS,
-  localhost: BOTH_LOOPBACKS,
   "127.0.0.1": ["127.0.0.1"],
   "::1": ["::1"],
 };

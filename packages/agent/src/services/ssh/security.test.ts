@@ -1,0 +1,132 @@
+/** Statements about SSH sessions that hold whatever a client sends. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createAgent } from "ssh2";
+import { expect, test } from "vitest";
+import { eventually, exec, isAlive, outcome, run, TestService } from "./testing.ts";
+
+const CODE = ["LD_PRELOAD", "NODE_OPTIONS", "BASH_ENV", "NODE_PATH"];
+const PTY = { pty: { rows: 24, cols: 80, term: "xterm" } };
+
+test("security 33: what makes programs load code does not pass from the client, nor from the agent, nor do the agent's tokens", async () => {
+  const names = [...CODE, "CODER_AGENT_TOKEN_FILE", "GITHUB_TOKEN"];
+  const before = Object.fromEntries(names.map((name) => [name, process.env[name]]));
+  for (const name of names) process.env[name] = "of-the-agent";
+  // Read by this process itself when it starts something.
+  process.env["LD_PRELOAD"] = "";
+  process.env["NODE_OPTIONS"] = "--no-warnings";
+  try {
+    await using t = new TestService();
+    const client = await t.connect();
+    const sent = {
+      ...Object.fromEntries(CODE.map((name) => [name, "of-the-client"])),
+      LANG: "C.UTF-8",
+      LC_TIME: "C",
+      ...{
+        PATH: "/evil",
+        HOME: "/evil",
+        SHELL: "/evil",
+        IFS: "x",
+        PROMPT_COMMAND: "evil",
+        "BASH_FUNC_ls%%": "() { evil; }",
+      },
+      ...{ SSH_AUTH_SOCK: "/evil", CODER: "evil", GIT_SSH_COMMAND: "evil", LD_LIBRARY_PATH: "/evil", "A=B": "evil" },
+    };
+    for (const options of [{ env: sent }, { env: sent, ...PTY }]) {
+      const seen = (await run(client, "env", options)).stdout.toString().replaceAll("\r", "");
+      expect(seen).not.toMatch(/evil|of-the-client|of-the-agent|no-warnings/);
+      for (const name of names) expect(seen).not.toMatch(new RegExp(`^${name}=`, "m"));
+      expect(seen).toMatch(/^LC_TIME=C$/m);
+    }
+  } finally {
+    for (const [name, value] of Object.entries(before)) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  }
+});
+
+test("security 36: what is too large fails alone: windows, terminal names, commands, variables, subsystems", async () => {
+  await using t = new TestService();
+  const client = await t.connect();
+  const beside = await exec(client, "cat");
+  const large = 0xffff_ffff;
+  const size = { rows: large, cols: large, width: large, height: large, term: "x".repeat(30_000) };
+  expect((await run(client, "stty size; echo $TERM", { pty: size })).stdout.toString()).toBe(
+    `10000 10000\r\n${"x".repeat(64)}\r\n`,
+  );
+  const longest = ": ".padEnd(128 * 1024 - 1, "x");
+  expect((await run(client, longest)).status).toBe(0);
+  expect((await run(client, longest, PTY)).status).toBe(0);
+  for (const length of [128 * 1024, 200 * 1024]) {
+    await expect(exec(client, "x".repeat(length))).rejects.toThrow("Unable to exec");
+  }
+  const env = { LANG: "C", LC_ALL: "x".repeat(100 * 1024) };
+  expect((await run(client, "echo $LANG; printenv LC_ALL | wc -c", { env })).stdout.toString()).toBe("C\n0\n");
+  const subsystem = new Promise((resolve, reject) => {
+    client.subsys("x".repeat(100_000), (error, channel) => (error === undefined ? resolve(channel) : reject(error)));
+  });
+  await expect(subsystem).rejects.toThrow("Unable to start subsystem");
+  const done = outcome(beside);
+  beside.end("beside");
+  expect((await done).stdout.toString()).toBe("beside");
+});
+
+test("security 36: a client that is gone leaves nothing on a terminal after the grace period", async () => {
+  await using t = new TestService({ limits: { killGraceMs: 200 } });
+  const client = await t.connect();
+  const channel = await exec(client, "trap '' HUP TERM; echo pid=$$.; while :; do sleep 0.1; done", PTY);
+  let seen = "";
+  channel.on("data", (chunk: Buffer) => {
+    seen += chunk.toString();
+  });
+  await eventually("the pid", () => /pid=\d+\./.test(seen));
+  const pid = Number(/pid=(\d+)\./.exec(seen)![1]);
+  client.destroy();
+  await eventually("it is gone", () => !isAlive(pid));
+});
+
+test("where no folder takes the agent's socket, only that request fails", async () => {
+  await using t = new TestService();
+  const before = process.env["TMPDIR"];
+  process.env["TMPDIR"] = join(tmpdir(), "no", "such", "folder");
+  try {
+    const client = await t.connect({ agent: createAgent("/no/such/agent"), agentForward: true });
+    // /tmp is there.
+    const forwarded = await run(client, 'test -S "$SSH_AUTH_SOCK" && echo forwarded', { agentForward: true } as never);
+    expect(forwarded.stdout.toString()).toBe("forwarded\n");
+    expect((await run(client, "echo alive")).stdout.toString()).toBe("alive\n");
+  } finally {
+    if (before === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = before;
+  }
+});
+
+test("a handler that throws fails its request, and the connection goes on", async () => {
+  let broken = true;
+  await using t = new TestService({
+    user: () => {
+      if (broken) throw new Error("the directory service is away");
+      return { name: "tester", shell: "/bin/sh", home: "/", uid: 0 };
+    },
+  });
+  const client = await t.connect();
+  await expect(exec(client, "true")).rejects.toThrow();
+  broken = false;
+  expect((await run(client, "echo alive")).stdout.toString()).toBe("alive\n");
+});
+
+test("an account's new shell is used by the next session", async () => {
+  const home = mkdtempSync(join(tmpdir(), "chsh-"));
+  const shell = { path: "/bin/sh" };
+  try {
+    await using t = new TestService({ user: () => ({ name: "tester", shell: shell.path, home, uid: 0 }) });
+    const client = await t.connect();
+    expect((await run(client, "echo $SHELL")).stdout.toString()).toBe("/bin/sh\n");
+    shell.path = "/bin/bash";
+    expect((await run(client, "echo $SHELL $0")).stdout.toString()).toBe("/bin/bash /bin/bash\n");
+  } finally {
+    rmSync(home, { recursive: true });
+  }
+});
