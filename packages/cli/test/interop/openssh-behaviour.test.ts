@@ -4,7 +4,6 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { userInfo } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { TerminalDevice } from "coder-agent/os/terminal-device";
 import type { TerminalModes } from "coder-agent/os/termios";
 import { Pty } from "coder-agent/services/pty";
