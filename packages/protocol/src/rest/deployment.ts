@@ -126,6 +126,10 @@ export const derpReport = reportBase.extend({
   netcheck_logs: z.array(z.string()),
 });
 
+/** Ours. The address, with its credentials, that an external relay asks about its clients: `derper --verify-client-url`. */
+export const relayAdmission = z.object({ url: z.string() });
+export type RelayAdmission = z.infer<typeof relayAdmission>;
+
 /** Sections of the report whose warnings somebody does not want to see. */
 export const healthSettings = z.object({
   dismissed_healthchecks: z

@@ -29,6 +29,7 @@ import {
   type TailnetDebug,
   tailnetDebug,
 } from "./debug.ts";
+import { KeyWaits } from "./key-waits.ts";
 import { agentAuth, lookedUpClientAuth, type PeerAuth } from "./peer-auth.ts";
 import { PeerReports } from "./peer-reports.ts";
 import { RelayMaps } from "./relay-map.ts";
@@ -78,6 +79,7 @@ export class CoordinatingControlPlane implements ControlPlane {
   readonly #timer: NodeJS.Timeout;
   readonly #stopEvents: () => void;
   readonly #telemetry: Counter<"status">;
+  readonly #keyWaits = new KeyWaits();
   #gate: RelayGate | undefined;
   #closing = false;
 
@@ -105,7 +107,10 @@ export class CoordinatingControlPlane implements ControlPlane {
       heartbeatMs: limits.heartbeatMs,
     });
     this.coordinator = new Coordinator({
-      onKey: (key) => this.#gate?.admitHeld(key),
+      onKey: (key) => {
+        this.#gate?.admitHeld(key);
+        this.#keyWaits.came(key);
+      },
       onKeyGone: (key) => this.#gate?.revoke(key),
     });
     this.upgradeRoutes = [
@@ -157,6 +162,12 @@ export class CoordinatingControlPlane implements ControlPlane {
     this.#gate = gate;
   }
 
+  async admitsKey(publicKey: Uint8Array, waitMs: number): Promise<boolean> {
+    return (
+      this.coordinator.knowsKey(publicKey, this.#context.clock.now()) || (await this.#keyWaits.wait(publicKey, waitMs))
+    );
+  }
+
   connectionInfo(): ConnectionInfo {
     const { config } = this.#context;
     return {
@@ -194,6 +205,7 @@ export class CoordinatingControlPlane implements ControlPlane {
     this.#stopEvents();
     this.#relayMaps.close();
     this.#mapSockets.terminateAll();
+    this.#keyWaits.close();
     const closed = [...this.#open].map((open) => open.closed);
     for (const open of [...this.#open]) open.end("server is shutting down");
     await Promise.all(closed);

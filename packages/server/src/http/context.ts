@@ -58,6 +58,8 @@ export interface ControlPlane {
   agentLatency?(agentId: string): WorkspaceAgent["latency"];
   /** How clients reach a connected agent: directly or through a relay. Undefined when it is not connected. */
   agentNetwork?(agentId: string): AgentNetwork | undefined;
+  /** Whether a peer has this key, or announces it within `waitMs`. */
+  admitsKey?(publicKey: Uint8Array, waitMs: number): Promise<boolean>;
   /** The map that clients and agents are given. */
   relayMap?(): DerpMap;
   /** What the debug pages show. Holds addresses of peers: for administrators only. */

@@ -10,6 +10,7 @@ import { cliAuthRoutes } from "./routes/cli-auth.ts";
 import { debugRoutes } from "./routes/debug.ts";
 import { deploymentRoutes } from "./routes/deployment.ts";
 import { notificationRoutes } from "./routes/notifications.ts";
+import { relayAdmissionRoutes } from "./routes/relay-admission.ts";
 import { templateRoutes } from "./routes/templates.ts";
 import { userRoutes } from "./routes/users.ts";
 import { workspaceRoutes } from "./routes/workspaces.ts";
@@ -32,6 +33,7 @@ export function buildRouter(context: RouteContext): Router {
   agentRoutes(api, context);
   notificationRoutes(api, context);
   debugRoutes(api, context);
+  relayAdmissionRoutes(root, api, context);
 
   root.route("/api/v2", api);
   root.get("/api/v2/", (c) => root.fetch(new Request(new URL("/api/v2", c.req.url)), c.env));

@@ -13,7 +13,10 @@ import { monotonicNow } from "wg-userspace/io/clock";
 import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/crypto-suite";
 import { RelayConnection } from "wg-userspace/io/relay-connection";
 import { directRelayDialer } from "wg-userspace/io/relay-dialer";
+import { standardParts } from "../../src/compose.ts";
 import { RelayListener } from "../../src/relay/relay-listener.ts";
+import { firstUser, send, startServer } from "../helpers.ts";
+import { nodeOf, TestPeer } from "../peers.ts";
 
 const source = join(import.meta.dirname, "go");
 const built = join(import.meta.dirname, "../../../../.build/interop");
@@ -119,6 +122,32 @@ describe.skipIf(!hasGo)(`stock DERP programs (missing here: ${hasGo ? "nothing" 
     await until("gone", () => b.gone.includes(hexEncode(a.publicKey)));
   });
 
+  it("the stock relay asks the control plane whom it may serve", async () => {
+    const control = await startServer({
+      flags: { "stun-address": "disable", "derp-server-stun-addresses": "disable" },
+      deps: standardParts(),
+    });
+    closing.push(async () => control[Symbol.asyncDispose]());
+    const { token } = await firstUser(control.url);
+    const { url } = (await send(control.url, "GET", "/api/v2/deployment/relay-admission", { token })).json;
+    const port = await freePort();
+    const args = [
+      ["-a", `127.0.0.1:${port}`],
+      ["-http-port", "-1"],
+      ["-stun=false", "-hostname", "127.0.0.1"],
+      ["-c", join(built, `derper-${process.pid}.json`)],
+      ["-verify-client-url", url, "-verify-client-url-fail-open=false"],
+    ];
+    children.push(spawn(join(built, "derper"), args.flat(), { stdio: "ignore" }));
+    const [known, stranger] = [peer(port, false), peer(port, false)];
+    await using client = await TestPeer.open(control.url, token, "/api/v2/tailnet");
+    // Of what the coordinator takes: an address of a client.
+    const node = nodeOf({ id: 5n, fill: 1, addresses: ["fd7a:115c:a1e0:1::5"] });
+    client.send({ updateSelf: { node: { ...node, key: nodeKeyBytes(known.publicKey) } } });
+    await until("the known one is served", () => known.connection.state === "ready");
+    expect(stranger.connection.state).not.toBe("ready");
+  });
+
   it.each([
     ["the raw upgrade", false],
     ["WebSocket", true],
@@ -150,6 +179,11 @@ describe.skipIf(!hasGo)(`stock DERP programs (missing here: ${hasGo ? "nothing" 
     expect(listener.metrics.webSocketConnections).toBe(webSocket ? 1 : 0);
   });
 });
+
+/** As the Node message has it: "np" before the key. */
+function nodeKeyBytes(publicKey: Uint8Array): Uint8Array {
+  return Uint8Array.of(0x6e, 0x70, ...publicKey);
+}
 
 async function until(what: string, condition: () => boolean): Promise<void> {
   for (const end = performance.now() + 15_000; performance.now() < end; await sleep(10)) if (condition()) return;
