@@ -4,6 +4,7 @@
  * more. A shell's `wait` takes any child: process 1 becomes one, and the agent its child.
  */
 import { existsSync } from "node:fs";
+import { ownArguments, selfCommand } from "coder-client/self-command";
 
 const SHELL = "/bin/sh";
 
@@ -46,7 +47,7 @@ export function becomeReaper(): string | undefined {
   if (process.pid !== 1) return undefined;
   if (process.execve === undefined) return "this release of Node cannot replace its process";
   if (!existsSync(SHELL)) return `there is no ${SHELL}`;
-  const { file, args } = initCommand([process.execPath, ...process.execArgv, ...process.argv.slice(1)]);
+  const { file, args } = initCommand([...selfCommand(), ...ownArguments()]);
   try {
     return process.execve(file, args, process.env);
   } catch (error) {

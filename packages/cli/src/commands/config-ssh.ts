@@ -1,4 +1,5 @@
 import { isAbsolute, join, resolve } from "node:path";
+import { isVersioned, lastingSelfCommand } from "coder-client/self-command";
 import { BaseCommand } from "../base-command.ts";
 import { accountHome } from "../config-dir.ts";
 import { UserError } from "../errors/user-error.ts";
@@ -257,7 +258,14 @@ function globalFlagsOf({ values }: ParsedLine, stored: StoredOptions): string[] 
 
 /** What ssh has to run to run us. */
 function launcherOf(program: string | undefined): string[] {
-  if (program === undefined) return [process.execPath, resolve(process.argv[1]!)];
+  if (program === undefined) {
+    const command = lastingSelfCommand(process.env["PATH"]);
+    if (isVersioned(command[0]))
+      say(
+        `note: ${command[0]} is gone once Node is upgraded; run this again then, or name a link with --coder-binary-path`,
+      );
+    return [...command];
+  }
   if (process.platform !== "win32" && !isAbsolute(program))
     throw new UsageError(`--coder-binary-path is "${program}"; it takes an absolute path`);
   return [program];

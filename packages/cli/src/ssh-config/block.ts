@@ -46,12 +46,10 @@ export function renderBlock(options: BlockOptions): string {
     if (hostPrefix !== "") lines.push("");
     lines.push(`Host *.${hostnameSuffix}`, ...settings);
     if (options.proxyCommand) {
-      const exists = [...launcherWords(options), "connect", "exists", "%h"];
-      lines.push(
-        "",
-        `Match host *.${hostnameSuffix} !exec ${matchExecArgument(exists)}`,
-        proxyLine(options, ["--hostname-suffix", hostnameSuffix]),
-      );
+      const exists = matchExecArgument([...launcherWords(options), "connect", "exists", "%h"]);
+      // Without the question: a host that a running Coder Desktop serves is reached through us as well.
+      if (exists !== undefined) lines.push("", `Match host *.${hostnameSuffix} !exec ${exists}`);
+      lines.push(proxyLine(options, ["--hostname-suffix", hostnameSuffix]));
     }
   }
   lines.push(markers.end);

@@ -20,9 +20,13 @@ export function proxyWord(word: string, shell: ShellKind): string {
   return quoted(word, shell).replaceAll("%", "%%");
 }
 
-/** A whole command as the argument of `Match … exec`: quoted once more, for the parser of the configuration file. */
-export function matchExecArgument(words: readonly string[]): string {
-  return `"${words.join(" ").replace(/["\\]/g, (found) => `\\${found}`)}"`;
+/**
+ * A whole command as the argument of `Match … exec`. Undefined where it cannot be written: within the quotes that it needs
+ * OpenSSH up to 9.8 knows no escapes, and later releases take backslashes away.
+ */
+export function matchExecArgument(words: readonly string[]): string | undefined {
+  const command = words.join(" ");
+  return /["\\]/.test(command) ? undefined : `"${command}"`;
 }
 
 function quoted(word: string, shell: ShellKind): string {
@@ -32,8 +36,9 @@ function quoted(word: string, shell: ShellKind): string {
     return `"${word.replace(/(\\*)"/g, '$1$1\\"').replace(/(\\+)$/, "$1$1")}"`;
   }
   if (PLAIN_POSIX.test(word)) return word;
-  // Single quotes hold in every Unix shell, csh and fish included. A lone ' is put between them with a backslash.
-  return `'${word.replaceAll("'", `'\\''`)}'`;
+  // Single quotes hold in every Unix shell, csh and fish included. OpenSSH looks whether quotes are balanced, and within
+  // them it takes a backslash for an escape: both stand outside, behind one.
+  return `'${word.replace(/['\\]/g, (found) => `'\\${found}'`)}'`;
 }
 
 function refuseLineBreaks(word: string): void {

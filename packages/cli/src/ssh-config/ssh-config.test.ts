@@ -1,4 +1,7 @@
 import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type BlockOptions, renderBlock } from "./block.ts";
@@ -239,9 +242,9 @@ describe("the block", () => {
     expect(text).toContain(
       '\tProxyCommand "C:/Program Files/nodejs/node.exe" C:/coder/coder.cjs --global-config "C:/Users/Jörg Ä/AppData/Roaming/coderv2" ssh',
     );
-    expect(text).toContain(
-      'Match host *.coder !exec "\\"C:/Program Files/nodejs/node.exe\\" C:/coder/coder.cjs connect exists %h"\n',
-    );
+    // A quote within quotes has no spelling that every OpenSSH reads: no question is asked.
+    expect(text).not.toContain("Match");
+    expect(text).toMatch(/Host \*\.coder\n(\t.*\n)+\tProxyCommand "C:/);
   });
 
   it("security 32: cannot hold a path with a line break", () => {
@@ -284,8 +287,48 @@ describe("security 32: words of a ProxyCommand", () => {
     );
   });
 
-  it("are one argument of Match exec, backslashes and quotes included", () => {
-    expect(matchExecArgument(["'a b'", '"c\\d"', "connect"])).toBe('"\'a b\' \\"c\\\\d\\" connect"');
+  it("are one argument of Match exec, unless they hold what has no spelling there", () => {
+    expect(matchExecArgument(["'a b'", "connect"])).toBe("\"'a b' connect\"");
+    expect(matchExecArgument(['"c d"', "connect"])).toBeUndefined();
+    expect(matchExecArgument(["c\\d", "connect"])).toBeUndefined();
+  });
+
+  // Whether the file is still one: a section that ssh cannot read stops every connection to every host.
+  it.each([
+    "/opt/plain",
+    "/opt/a b",
+    "/opt/it's",
+    '/opt/say "x"',
+    "/opt/back\\slash",
+    "/opt/end\\",
+    "/opt/%h",
+    "/opt/'\"\\ %%",
+    "/opt/$(id)`id`",
+    "/opt/ä",
+  ])("are read by ssh as they are: %s", (folder) => {
+    const dir = mkdtempSync(join(tmpdir(), "coder-quoting-"));
+    try {
+      const file = join(dir, "config");
+      const launcher = [`${folder}/node`, `${folder}/coder.cjs`];
+      writeFileSync(file, `${renderBlock({ ...base, launcher, configDir: folder })}Host other\n\tUser somebody\n`);
+      const setting = (host: string, name: string): string => {
+        const all = execFileSync("ssh", ["-G", "-F", file, host], {
+          encoding: "utf8",
+          stdio: ["ignore", "pipe", "pipe"],
+        });
+        return new RegExp(`^${name} (.*)$`, "m").exec(all)?.[1] ?? "";
+      };
+      expect(setting("other", "user")).toBe("somebody");
+      for (const host of ["coder.dev", "dev.coder"]) {
+        const command = setting(host, "proxycommand").replaceAll("%%", "%").replaceAll("%h", host);
+        const words = execFileSync("/bin/sh", ["-c", `printf '%s\\n' ${command}`], { encoding: "utf8" }).split("\n");
+        expect(words.slice(0, 4)).toEqual(
+          [...launcher, "--global-config", folder].map((word) => word.replaceAll("%h", host)),
+        );
+      }
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
   });
 });
 
