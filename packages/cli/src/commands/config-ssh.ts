@@ -88,7 +88,7 @@ const FLAGS: readonly FlagSpec[] = [
     kind: "boolean",
     summary: "Print what would change as a diff and change nothing",
   },
-  { name: "yes", char: "y", kind: "boolean", summary: "Ask nothing" },
+  { name: "yes", char: "y", kind: "boolean", summary: "Skip confirmation prompts" },
   {
     name: "force-unix-filepaths",
     env: "CODER_CONFIGSSH_UNIX_FILEPATHS",

@@ -11,7 +11,8 @@ import { collectFacts } from "../services/facts.ts";
 import { PATH_FLAGS, pathConnectOptions } from "../services/path-options.ts";
 import { pingOnce } from "../services/ping.ts";
 import { createLogger } from "../ui/logger.ts";
-import { OUTPUT_FLAGS, printJson } from "../ui/output.ts";
+import { OUTPUT_FLAGS } from "../ui/output.ts";
+import { printOwnJson } from "../ui/own-json.ts";
 import { StageLine } from "../ui/stages.ts";
 import { printable } from "../ui/text.ts";
 
@@ -49,7 +50,7 @@ export default class Doctor extends BaseCommand {
         const causes = findCauses(facts);
         stages.clear();
         if (line.values["output"] === "json")
-          printJson({ healthy: isHealthy(facts.report, causes), peer: facts.report, causes });
+          printOwnJson({ healthy: isHealthy(facts.report, causes), peer: facts.report, causes });
         else for (const text of doctorLines(facts.report, causes)) process.stdout.write(`${printable(text)}\n`);
         return isHealthy(facts.report, causes) ? EXIT.ok : EXIT.failure;
       } finally {

@@ -8,7 +8,7 @@ import { configDirOf, openDeployment } from "../services/deployment.ts";
 import { confirm } from "../ui/prompt.ts";
 import { say } from "../ui/say.ts";
 
-const FLAGS: readonly FlagSpec[] = [{ name: "yes", char: "y", kind: "boolean", summary: "Do not ask" }];
+const FLAGS: readonly FlagSpec[] = [{ name: "yes", char: "y", kind: "boolean", summary: "Skip confirmation prompts" }];
 
 export default class Logout extends BaseCommand {
   static override summary = "Log out and forget the stored login";

@@ -1,3 +1,4 @@
+import type { WorkspaceConnection } from "coder-client/workspace-connection";
 import { BaseCommand } from "../base-command.ts";
 import { findCauses } from "../diagnosis/causes.ts";
 import { formatDuration } from "../diagnosis/durations.ts";
@@ -22,7 +23,7 @@ import { PATH_FLAGS, pathConnectOptions } from "../services/path-options.ts";
 import { pingOnce, runPings } from "../services/ping.ts";
 import { watchConnection } from "../services/stop-watch.ts";
 import { createLogger } from "../ui/logger.ts";
-import { OUTPUT_FLAGS, printJson } from "../ui/output.ts";
+import { ownJson, printOwnJson } from "../ui/own-json.ts";
 import { paintFor } from "../ui/paint.ts";
 import { say } from "../ui/say.ts";
 import { StageLine } from "../ui/stages.ts";
@@ -52,7 +53,14 @@ export const PING_FLAGS: readonly FlagSpec[] = [
   { name: "time", kind: "boolean", summary: "Print the local time before each line" },
   { name: "utc", kind: "boolean", summary: "Print the time in UTC before each line" },
   ...PATH_FLAGS,
-  ...OUTPUT_FLAGS.filter((flag) => flag.name === "output"),
+  {
+    name: "output",
+    char: "o",
+    kind: "string",
+    options: ["table", "json", "jsonl"],
+    default: "table",
+    summary: "Print lines for people, one JSON document at the end, or a JSON line for every ping as it comes",
+  },
 ];
 
 export default class Ping extends BaseCommand {
@@ -63,14 +71,17 @@ export default class Ping extends BaseCommand {
     "<%= config.bin %> ping dev",
     "<%= config.bin %> ping -n 5 --time dev",
     "<%= config.bin %> ping -n 1 --output json dev",
+    "<%= config.bin %> ping --output jsonl dev",
   ];
   static override specs = PING_FLAGS;
   static override words = [{ name: "workspace", summary: "[owner/]workspace[.agent]", required: true }];
 
   protected override async execute(line: ParsedLine, cancel: AbortSignal): Promise<number> {
-    const json = line.values["output"] === "json";
-    const verbose = booleanFlag(line.values, "verbose");
     const options = pingOptions(line);
+    // A run without an end has no document at its end.
+    const streams = line.values["output"] === "jsonl" || (line.values["output"] === "json" && options.count === 0);
+    const json = streams || line.values["output"] === "json";
+    const verbose = booleanFlag(line.values, "verbose");
     const stages = new StageLine();
     const deployment = openDeployment(line.values);
     const logger = createLogger({ verbose, logDir: undefined });
@@ -104,6 +115,7 @@ export default class Ping extends BaseCommand {
         ...options,
         signal,
         onOutcome: (outcome) => {
+          if (streams) process.stdout.write(`${ownJson({ type: "ping", ...pingDocument(outcome) })}\n`);
           if (json) return;
           const stamp = options.stamp === undefined ? "" : timestamp(outcome.atUnixMs, options.stamp === "utc");
           const direct = outcome.ok && outcome.pong.path.kind === "direct";
@@ -116,8 +128,15 @@ export default class Ping extends BaseCommand {
           process.stdout.write(`${stamp}${pingLine(workspace.name, outcome, paintFor(process.stdout))}\n`);
         },
       });
-      this.#conclude(outcomes, workspace.name, json, connection, causes);
-      watch.throwIfOver();
+      if (json) {
+        const pings = streams ? {} : { pings: outcomes.map(pingDocument) };
+        const document = conclusion(outcomes, workspace.name, connection.pathReport(), causes);
+        if (streams) process.stdout.write(`${ownJson({ type: "summary", ...document })}\n`);
+        else printOwnJson({ ...pings, ...document });
+      } else {
+        process.stderr.write(`${verdictLine(outcomes, TROUBLESHOOTING, paintFor(process.stderr))}\n`);
+        process.stdout.write(summaryTable(workspace.name, summarize(outcomes)));
+      }
       return outcomes.some(({ ok }) => ok) || (outcomes.length === 0 && silent?.ok === true) ? EXIT.ok : EXIT.failure;
     } finally {
       stages.clear();
@@ -125,45 +144,30 @@ export default class Ping extends BaseCommand {
       await connection.close();
     }
   }
+}
 
-  #conclude(
-    outcomes: readonly PingOutcome[],
-    workspace: string,
-    json: boolean,
-    connection: Awaited<ReturnType<typeof connectWorkspace>>["connection"],
-    causes: ReturnType<typeof findCauses>,
-  ): void {
-    const summary = summarize(outcomes);
-    if (!json) {
-      process.stderr.write(`${verdictLine(outcomes, TROUBLESHOOTING, paintFor(process.stderr))}\n`);
-      process.stdout.write(summaryTable(workspace, summary));
-      return;
-    }
-    const peer = connection.pathReport();
-    printJson({
-      workspace,
-      pings: outcomes.map((outcome) =>
-        outcome.ok
-          ? {
-              ok: true,
-              at: new Date(outcome.atUnixMs).toISOString(),
-              rttMs: outcome.pong.rttMs,
-              path: outcome.pong.path,
-            }
-          : {
-              ok: false,
-              at: new Date(outcome.atUnixMs).toISOString(),
-              timedOut: outcome.timedOut,
-              error: outcome.error,
-            },
-      ),
-      summary,
-      verdict: verdictOf(outcomes),
-      ...(peer.timeToDirectMs === undefined ? {} : { timeToDirectMs: peer.timeToDirectMs }),
-      peer,
-      causes,
-    });
-  }
+function pingDocument(outcome: PingOutcome): object {
+  const at = new Date(outcome.atUnixMs).toISOString();
+  return outcome.ok
+    ? { ok: true, at, rttMs: outcome.pong.rttMs, path: outcome.pong.path }
+    : { ok: false, at, timedOut: outcome.timedOut, error: outcome.error };
+}
+
+function conclusion(
+  outcomes: readonly PingOutcome[],
+  workspace: string,
+  peer: ReturnType<WorkspaceConnection["pathReport"]>,
+  causes: ReturnType<typeof findCauses>,
+): object {
+  const { timeToDirectMs } = peer;
+  return {
+    workspace,
+    summary: summarize(outcomes),
+    verdict: verdictOf(outcomes),
+    ...(timeToDirectMs === undefined ? {} : { timeToDirectMs }),
+    peer,
+    causes,
+  };
 }
 
 function pingOptions(line: ParsedLine) {

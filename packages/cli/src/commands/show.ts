@@ -1,20 +1,24 @@
 import { parseWorkspaceName } from "coder-protocol/names";
 import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
+import { booleanFlag, type FlagSpec } from "../flags/spec.ts";
 import { openDeployment } from "../services/deployment.ts";
 import { agentNetworkText, listeningPorts } from "../services/show.ts";
 import { fetchWorkspace } from "../services/workspace-builds.ts";
 import { ago, OUTPUT_FLAGS, printJson } from "../ui/output.ts";
-import { renderTable } from "../ui/table.ts";
+import { renderFitting } from "../ui/table.ts";
 import { printable } from "../ui/text.ts";
 import { workspaceStatusText } from "../ui/workspace-table.ts";
 
-const FLAGS = OUTPUT_FLAGS.filter((flag) => flag.name === "output");
+const FLAGS: readonly FlagSpec[] = [
+  { name: "details", kind: "boolean", summary: "Show ids, platform, directory, scripts and apps as well" },
+  ...OUTPUT_FLAGS.filter((flag) => flag.name === "output"),
+];
 const WORDS = [{ name: "workspace", summary: "[owner/]workspace", required: true }];
 
 export default class Show extends BaseCommand {
   static override summary = "Show a workspace, its agents and how to reach them";
-  static override examples = ["<%= config.bin %> show demo"];
+  static override examples = ["<%= config.bin %> show demo", "<%= config.bin %> show --details demo"];
   static override specs = FLAGS;
   static override words = WORDS;
 
@@ -34,11 +38,11 @@ export default class Show extends BaseCommand {
         agent.status === "connected" ? `connected, ${agent.lifecycle_state}` : agent.status,
         ago(agent.last_connected_at, Date.now()),
         agent.version,
-        agent.status === "connected" ? (await listeningPorts(deployment, agent.id, signal)).join(" ") : "",
+        agent.status === "connected" ? (await listeningPorts(deployment, agent.id, signal)).join(", ") : "",
         `coder ssh ${workspace.name}${several ? `.${agent.name}` : ""}`,
       ]),
     );
-    process.stdout.write(renderTable(["AGENT", "STATUS", "LAST SEEN", "VERSION", "PORTS", "ACCESS"], rows));
+    process.stdout.write(renderFitting(["AGENT", "STATUS", "LAST SEEN", "VERSION", "PORTS", "ACCESS"], rows));
     const connected = agents.filter((agent) => agent.status === "connected");
     const paths = await Promise.all(
       connected.map(async (agent) => {
@@ -47,6 +51,23 @@ export default class Show extends BaseCommand {
       }),
     );
     if (paths.some(([, home, connections]) => home !== "" || connections !== ""))
-      process.stdout.write(`\n${renderTable(["AGENT", "HOME RELAY", "CONNECTIONS"], paths)}`);
+      process.stdout.write(`\n${renderFitting(["AGENT", "HOME RELAY", "CONNECTIONS"], paths)}`);
+    if (booleanFlag(line.values, "details")) {
+      const details = agents.map((agent) => [
+        agent.name,
+        agent.id,
+        `${agent.operating_system}/${agent.architecture}`,
+        agent.expanded_directory || agent.directory || "",
+        agent.scripts.map((script) => script.display_name).join(", "),
+        agent.apps.flatMap((app) => appSlug(app)).join(", "),
+      ]);
+      const headers = ["AGENT", "ID", "PLATFORM", "DIRECTORY", "SCRIPTS", "APPS"];
+      process.stdout.write(`\nWorkspace id: ${printable(workspace.id)}\n\n${renderFitting(headers, details)}`);
+    }
   }
+}
+
+function appSlug(app: unknown): string[] {
+  const slug = (app as { slug?: unknown } | null)?.slug;
+  return typeof slug === "string" ? [slug] : [];
 }

@@ -12,6 +12,28 @@ export const YES_FLAG: FlagSpec = {
   kind: "boolean",
   summary: "Accepted for scripts: this command asks nothing",
 };
+/** Parameters belong to templates with a provisioner; scripts that give some anyway are told once. */
+export const PARAMETER_FLAGS: readonly FlagSpec[] = [
+  ["parameter", "list", "name=value"],
+  ["parameter-default", "list", "name=value"],
+  ["ephemeral-parameter", "list", "name=value"],
+  ["build-option", "list", "name=value"],
+  ["rich-parameter-file", "string", "file"],
+].map(([name, kind, value]) => ({
+  name: name!,
+  kind: kind as "list" | "string",
+  value: value!,
+  summary: "Accepted for compatibility: workspaces of this deployment have no parameters",
+  hidden: true,
+}));
+
+/** Says that what was given changes nothing. */
+export function noteParameters(line: ParsedLine): void {
+  const given = PARAMETER_FLAGS.filter(({ name }) => line.origins[name] === "flag");
+  if (given.length > 0)
+    say(`note: ${given.map(({ name }) => `--${name}`).join(", ")}: workspaces of this deployment have no parameters`);
+}
+
 export const WORKSPACE_WORD = [{ name: "workspace", summary: "[owner/]workspace", required: true }];
 
 export default class Start extends BaseCommand {
@@ -30,11 +52,13 @@ export default class Start extends BaseCommand {
       summary: "What the start is recorded as",
       hidden: true,
     },
+    ...PARAMETER_FLAGS,
     YES_FLAG,
   ];
   static override words = WORKSPACE_WORD;
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
+    noteParameters(line);
     await startWorkspace(
       {
         deployment: openDeployment(line.values),

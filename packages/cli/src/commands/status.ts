@@ -12,7 +12,8 @@ import { pingOnce } from "../services/ping.ts";
 import { watchConnection } from "../services/stop-watch.ts";
 import { LiveScreen } from "../ui/live-screen.ts";
 import { createLogger } from "../ui/logger.ts";
-import { OUTPUT_FLAGS, printJson } from "../ui/output.ts";
+import { OUTPUT_FLAGS } from "../ui/output.ts";
+import { printOwnJson } from "../ui/own-json.ts";
 import { paintFor } from "../ui/paint.ts";
 import { StageLine } from "../ui/stages.ts";
 import { displayWidth } from "../ui/text.ts";
@@ -42,7 +43,7 @@ export default class Status extends BaseCommand {
   }
 
   async #machine(configDir: string, json: boolean, live: boolean, signal: AbortSignal): Promise<number> {
-    if (json) printJson(openConnections(configDir));
+    if (json) printOwnJson(openConnections(configDir));
     else if (live)
       await this.#watch("Connections of this machine", signal, () =>
         connectionsTable(openConnections(configDir), Date.now(), view()),
@@ -76,7 +77,7 @@ export default class Status extends BaseCommand {
       }
       await pingOnce(connection, SETTLE_MS, signal);
       await sleep(SETTLE_MS, signal);
-      if (json) printJson(connection.pathReport());
+      if (json) printOwnJson(connection.pathReport());
       else process.stdout.write(workspaceStatus(connection.pathReport(), view()));
       return EXIT.ok;
     } finally {

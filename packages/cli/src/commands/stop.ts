@@ -13,7 +13,7 @@ export default class Stop extends BaseCommand {
   static override description =
     "Ends its connections. Of an external workspace this closes the deployment to its agent; the machine itself runs on.";
   static override examples = ["<%= config.bin %> stop dev", "<%= config.bin %> stop --yes dev"];
-  static override specs = [{ name: "yes", char: "y", kind: "boolean", summary: "Ask nothing" } as const];
+  static override specs = [{ name: "yes", char: "y", kind: "boolean", summary: "Skip confirmation prompts" } as const];
   static override words = WORKSPACE_WORD;
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {

@@ -4,16 +4,17 @@ import type { ParsedLine } from "../flags/parse.ts";
 import { openDeployment } from "../services/deployment.ts";
 import { startWorkspace } from "../services/workspace-builds.ts";
 import { say } from "../ui/say.ts";
-import { WORKSPACE_WORD, YES_FLAG } from "./start.ts";
+import { noteParameters, PARAMETER_FLAGS, WORKSPACE_WORD, YES_FLAG } from "./start.ts";
 
 export default class Update extends BaseCommand {
   static override summary = "Start a workspace with the active version of its template";
   static override description = "A workspace that runs the active version already is left alone.";
   static override examples = ["<%= config.bin %> update dev"];
-  static override specs = [YES_FLAG];
+  static override specs = [...PARAMETER_FLAGS, YES_FLAG];
   static override words = WORKSPACE_WORD;
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
+    noteParameters(line);
     await startWorkspace(
       {
         deployment: openDeployment(line.values),

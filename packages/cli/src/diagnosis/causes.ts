@@ -229,7 +229,7 @@ function silentCandidates({ report }: Facts): Cause[] {
 }
 
 function probeLine({ endpoint, pingsSent, sources }: CandidateReport): string {
-  return `${endpoint} (from ${sources.join(", ") || "nowhere"}): ${pingsSent} probes, no answer`;
+  return `${endpoint} (from ${sources.join(", ") || "nowhere"}): ${pingsSent} ${pingsSent === 1 ? "probe" : "probes"}, no answer`;
 }
 
 function slowness({ report }: Facts): Cause[] {

@@ -126,7 +126,7 @@ export function summarize(outcomes: readonly PingOutcome[]): PingSummary {
 
 export function summaryTable(workspace: string, summary: PingSummary): string {
   const duration = (ms: number | undefined): string => (ms === undefined ? "" : formatDuration(ms));
-  const variance = summary.varianceMs2 === undefined ? "" : `${formatDuration(Math.sqrt(summary.varianceMs2))}²`;
+  const variance = summary.varianceMs2 === undefined ? "" : `${Number(summary.varianceMs2.toPrecision(3))}ms²`;
   const table = renderTable(
     ["WORKSPACE", "TOTAL", "SUCCESSFUL", "MIN", "AVG", "MAX", "VARIANCE"],
     [

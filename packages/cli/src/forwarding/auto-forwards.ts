@@ -28,6 +28,8 @@ export class AutoForwards {
   readonly #options: AutoForwardsOptions;
   readonly #followed = new Map<number, Followed>();
   readonly #refused = new Set<number>();
+  /** Ports of ours that were closed in the last look. */
+  readonly #closing = new Set<number>();
   #toldFailure = false;
 
   constructor(options: AutoForwardsOptions) {
@@ -62,16 +64,19 @@ export class AutoForwards {
   async look(signal: AbortSignal): Promise<void> {
     const listed = await this.#options.list(signal);
     const ports = new Map(listed.map(({ port, processName }) => [port, processName]));
+    // Where client and workspace are one machine, our own listeners are in the list, and those that were closed lately: it
+    // may be a second old.
+    const ours = new Set([...this.#closing, ...[...this.#followed.values()].map(({ forward }) => forward.port)]);
+    this.#closing.clear();
     for (const [port, entry] of this.#followed) {
       entry.missing = ports.has(port) ? 0 : entry.missing + 1;
       if (entry.missing < MISSING_LIMIT) continue;
+      this.#closing.add(entry.forward.port);
       entry.forward.close();
       this.#followed.delete(port);
       this.#options.say(`Port ${port} of the workspace is closed`);
     }
     for (const port of this.#refused) if (!ports.has(port)) this.#refused.delete(port);
-    // Where client and workspace are one machine, our own listeners are in the list.
-    const ours = new Set([...this.#followed.values()].map(({ forward }) => forward.port));
     for (const [port, processName] of ports) {
       if (this.#followed.has(port) || this.#refused.has(port) || this.#options.taken.has(port) || ours.has(port))
         continue;

@@ -6,7 +6,7 @@ import { drainInto } from "wg-userspace/io/drain-into";
 import { listenAddresses, listenFailure } from "./listen.ts";
 import { type ForwardSpec, type ForwardTarget, formatEnd } from "./spec.ts";
 
-/** Connections of one forward at once; further ones are closed. */
+/** Connections of one forward at once: as many as an agent relays. */
 const MAX_CONNECTIONS = 4096;
 
 export interface TcpForwardOptions {
@@ -17,6 +17,8 @@ export interface TcpForwardOptions {
   readonly dial: (target: ForwardTarget, signal: AbortSignal) => Promise<Duplex>;
   readonly say: (line: string) => void;
   readonly logger: Logger;
+  /** Connections at once; further ones are closed. */
+  readonly maxConnections?: number;
 }
 
 /** Listens on this machine and leads every connection to the workspace. */
@@ -25,9 +27,12 @@ export class TcpForward {
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
   readonly #stop = new AbortController();
+  readonly #limit: number;
+  #toldLimit = false;
 
   constructor(options: TcpForwardOptions) {
     this.#options = options;
+    this.#limit = options.maxConnections ?? MAX_CONNECTIONS;
   }
 
   get openConnections(): number {
@@ -50,7 +55,6 @@ export class TcpForward {
     const { spec, say } = this.#options;
     for (const { host, required } of listenAddresses(spec.bind)) {
       const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
-      server.maxConnections = MAX_CONNECTIONS;
       server.listen({ host, port: spec.port });
       try {
         await once(server, "listening");
@@ -80,6 +84,15 @@ export class TcpForward {
 
   async #relay(socket: Socket): Promise<void> {
     const { spec, dial, say, logger } = this.#options;
+    if (this.#sockets.size >= this.#limit) {
+      if (!this.#toldLimit)
+        say(
+          `Port ${this.port}: ${this.#limit} connections are open, the most that one forward holds; further ones are closed`,
+        );
+      this.#toldLimit = true;
+      socket.destroy();
+      return;
+    }
     this.#sockets.add(socket);
     const gone = new AbortController();
     socket.once("close", () => gone.abort());
@@ -99,6 +112,8 @@ export class TcpForward {
     } finally {
       socket.destroy();
       this.#sockets.delete(socket);
+      // Said again when it is reached again, not for every connection beyond it.
+      if (this.#sockets.size < this.#limit / 2) this.#toldLimit = false;
     }
   }
 }

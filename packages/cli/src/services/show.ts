@@ -88,6 +88,9 @@ export async function listeningPorts(deployment: Deployment, agentId: string, si
   const answer = await deployment.send(`/api/v2/workspaceagents/${agentId}/listening-ports`, { signal });
   const ports = (answer.body as { ports?: unknown } | undefined)?.ports;
   return answer.status === 200 && Array.isArray(ports)
-    ? ports.map((port) => String((port as { port?: unknown }).port))
+    ? ports.map((port) => {
+        const { port: number, process_name: program } = (port ?? {}) as { port?: unknown; process_name?: unknown };
+        return typeof program === "string" && program !== "" ? `${number} (${program})` : String(number);
+      })
     : [];
 }

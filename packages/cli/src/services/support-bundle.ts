@@ -1,7 +1,10 @@
 /** What a support bundle holds: each part is collected on its own, and a part that fails says so in its place. */
 import { release, totalmem } from "node:os";
 import type { Deployment } from "coder-client/api";
+import { ClientError } from "coder-client/client-error";
 import { probeNetwork } from "coder-client/network-probe";
+import { findWorkspace } from "coder-client/workspaces";
+import { parseWorkspaceName } from "coder-protocol/names";
 import type { Workspace } from "coder-protocol/rest/workspaces";
 import { strToU8, zipSync } from "fflate";
 import type { Logger } from "wg-userspace/base/ports";
@@ -117,6 +120,12 @@ async function addWorkspace(
   get: (path: string) => Collect,
   findings: string[],
 ): Promise<void> {
+  // A name that is wrong is no part that cannot be had: the person meant another one.
+  await findWorkspace(bundle.deployment, parseWorkspaceName(typed), { signal: bundle.signal }).catch(
+    (error: unknown) => {
+      if (error instanceof ClientError && error.code === "ERR_NOT_FOUND") throw error;
+    },
+  );
   const connecting = connectWorkspace({
     deployment: bundle.deployment,
     name: typed,

@@ -1,4 +1,4 @@
-import { displayWidth, printable } from "./text.ts";
+import { displayWidth, printable, wrapWords } from "./text.ts";
 
 export interface TableOptions {
   /** Changes how a cell looks, not how wide it is. */
@@ -26,4 +26,27 @@ export function renderTable(
     })
     .map((line) => `${line.trimEnd()}\n`)
     .join("");
+}
+
+/** A table, or where it would be wider than the terminal, each row as a block with a line for every cell. */
+export function renderFitting(
+  headers: readonly string[],
+  rows: readonly (readonly string[])[],
+  columns: number = process.stdout.columns ?? Number.POSITIVE_INFINITY,
+): string {
+  const table = renderTable(headers, rows);
+  if (table.split("\n").every((line) => displayWidth(line) <= columns)) return table;
+  const indent = Math.max(...headers.map(displayWidth)) + 2;
+  const blocks = rows.map((row) =>
+    headers
+      .flatMap((header, column) => {
+        const cell = printable(row[column] ?? "");
+        if (cell === "") return [];
+        const [first = "", ...more] = wrapWords(cell, columns - indent);
+        return [header.padEnd(indent) + first, ...more.map((line) => " ".repeat(indent) + line)];
+      })
+      .map((line) => `${line}\n`)
+      .join(""),
+  );
+  return blocks.join("\n");
 }

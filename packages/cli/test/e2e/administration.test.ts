@@ -84,6 +84,33 @@ describe("administration", () => {
     expect(await run("users", "delete", "alice")).toMatchObject({ code: 0, stderr: "Successfully deleted alice.\n" });
   }, 60_000);
 
+  it("takes the flags of a stock client that mean nothing here, and refuses to hand out more than was asked for", async () => {
+    await deployment.createWorkspace("flags");
+    for (const command of ["start", "update"]) {
+      const done = await run(command, "flags", "--parameter", "size=big", "--rich-parameter-file", "none.yaml");
+      expect([done.code, done.stderr]).toEqual([
+        0,
+        expect.stringMatching(
+          /^note: --parameter, --rich-parameter-file: workspaces of this deployment have no parameters\n/,
+        ),
+      ]);
+    }
+    const details = await run("show", "--details", "flags");
+    expect([details.code, details.stdout]).toEqual([0, expect.stringMatching(/\nAGENT +ID +PLATFORM +DIRECTORY/)]);
+    expect((await run("tokens", "create", "--scope", "all")).code).toBe(0);
+    const less = await run("tokens", "create", "--scope", "workspace:read");
+    expect([less.code, less.stdout, less.stderr]).toEqual([
+      2,
+      "",
+      expect.stringContaining('--scope is "workspace:read"'),
+    ]);
+    const bundle = ["support", "bundle", "--yes", "--output-file", join(deployment.folder, "b.zip")];
+    const unknown = await run(...bundle, "nosuch");
+    expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining('There is no workspace "nosuch"')]);
+    const elsewhere = await run(...bundle, "--url-override", "http://127.0.0.1:9");
+    expect(elsewhere.stderr).toContain("http://127.0.0.1:9");
+  }, 60_000);
+
   it("resets a password in the store, beside the running server", async () => {
     const stateDir = join(deployment.folder, "server");
     const args = ["reset-password", "owner", "--cache-dir", stateDir];

@@ -48,10 +48,20 @@ describe("the path of a connection", () => {
     const told = JSON.parse(ping.stdout);
     expect(told).toMatchObject({ workspace: "demo", verdict: "direct", summary: { total: 2, successful: 2 } });
     expect(told.pings.at(-1)).toMatchObject({ ok: true, path: { kind: "direct" } });
-    expect(told.timeToDirectMs).toBeGreaterThan(0);
+    expect(told.time_to_direct_ms).toBeGreaterThan(0);
     expect(told.peer.candidates.some((candidate: { state: string }) => candidate.state === "in-use")).toBe(true);
     expect(told.causes.map((cause: { code: string }) => cause.code)).not.toContain("agent-report-missing");
     expect(ping.stderr).toBe("");
+    const lines = await deployment.run(["ping", "demo", "-n", "2", "--output", "jsonl"]);
+    const documents = lines.stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(documents.map(({ type }) => type)).toEqual(["ping", "ping", "summary"]);
+    expect(documents[0]).toMatchObject({ ok: true, rtt_ms: expect.any(Number) });
+    expect(documents[2]).toMatchObject({ verdict: "direct", summary: { successful: 2 } });
+    const { pings: _, ...same } = told;
+    expect(Object.keys(documents[2])).toEqual(expect.arrayContaining(Object.keys(same)));
   });
 
   it("is judged by doctor: healthy when direct, with the cause when not", async () => {

@@ -22,7 +22,14 @@ const FLAGS: readonly FlagSpec[] = [
     value: "file",
     summary: "File to write; default: coder-support-<time>.zip here",
   },
-  { name: "yes", char: "y", kind: "boolean", summary: "Ask nothing" },
+  {
+    name: "url-override",
+    env: "CODER_SUPPORT_BUNDLE_URL_OVERRIDE",
+    kind: "string",
+    value: "url",
+    summary: "Reach the deployment at this URL, when its own is not the one that works here",
+  },
+  { name: "yes", char: "y", kind: "boolean", summary: "Skip confirmation prompts" },
 ];
 
 export default class SupportBundle extends BaseCommand {
@@ -41,7 +48,8 @@ export default class SupportBundle extends BaseCommand {
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
     const { values } = line;
-    const deployment = openDeployment(values);
+    const override = stringFlag(values, "url-override");
+    const deployment = openDeployment(override === undefined ? values : { ...values, url: override });
     const file = resolve(stringFlag(values, "output-file") ?? `coder-support-${Math.floor(Date.now() / 1000)}.zip`);
     const [workspace, agent] = line.words;
     if (!booleanFlag(values, "yes")) {

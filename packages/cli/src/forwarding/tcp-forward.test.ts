@@ -1,0 +1,27 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { PassThrough } from "node:stream";
+import { expect, it } from "vitest";
+import { TcpForward } from "./tcp-forward.ts";
+
+it("says what the limit is when it is reached, once", async () => {
+  const said: string[] = [];
+  const forward = new TcpForward({
+    spec: { protocol: "tcp", bind: "127.0.0.1", port: 0, target: { port: 80 } },
+    dial: async () => new PassThrough(),
+    say: (line) => void said.push(line),
+    logger: { level: "error", log: () => undefined },
+    maxConnections: 2,
+  });
+  await forward.start();
+  const open = () => connect(forward.port, "127.0.0.1").on("error", () => undefined);
+  const held = [open(), open()];
+  await expect.poll(() => forward.openConnections).toBe(2);
+  for (let more = 0; more < 3; more++) await once(open(), "close");
+  expect(said).toEqual([
+    `Port ${forward.port}: 2 connections are open, the most that one forward holds; further ones are closed`,
+  ]);
+  for (const socket of held) socket.destroy();
+  await expect.poll(() => forward.openConnections).toBe(0);
+  forward.close();
+});

@@ -1,0 +1,25 @@
+import { printableJson } from "./text.ts";
+
+/**
+ * A document of our own as JSON: keys in snake_case, as everywhere in the deployment's answers, and measured numbers
+ * without digits that mean nothing. Answers of the deployment are printed as they are, by printJson.
+ */
+export function ownJson(document: unknown, indent?: number): string {
+  return printableJson(JSON.stringify(snakeCased(document), null, indent));
+}
+
+export function printOwnJson(document: unknown): void {
+  process.stdout.write(`${ownJson(document, 2)}\n`);
+}
+
+function snakeCased(value: unknown): unknown {
+  if (typeof value === "number") return Math.round(value * 1000) / 1000;
+  if (Array.isArray(value)) return value.map(snakeCased);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [snakeKey(key), snakeCased(one)]));
+}
+
+/** Names that are data, such as those of regions, hold more than letters and digits, or begin with a capital. */
+function snakeKey(key: string): string {
+  return /^[a-z][A-Za-z0-9]*$/.test(key) ? key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) : key;
+}
