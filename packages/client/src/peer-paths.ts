@@ -68,5 +68,8 @@ function verdict(
   }
   if (candidate.pingsSent === 0) return { state: "untried", reason: "Not probed yet." };
   const heard = candidate.heardAt === undefined ? "" : " although a probe of the peer came from there";
-  return { state: "no-answer", reason: `${candidate.pingsSent} ${candidate.pingsSent === 1 ? "probe" : "probes"} sent, no answer came back${heard}.` };
+  return {
+    state: "no-answer",
+    reason: `${candidate.pingsSent} ${candidate.pingsSent === 1 ? "probe" : "probes"} sent, no answer came back${heard}.`,
+  };
 }
