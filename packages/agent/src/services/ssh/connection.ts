@@ -488,6 +488,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     this.#closed = true;
     if (error !== undefined) this.#context.logger.log("debug", "ssh stream failed", { error: error.message });
     clearTimeout(this.#timer);
+    if (isOver(error)) for (const session of this.#sessions.values()) session.hangUp();
     this.#protocol.cleanup();
     this.#forwards.close();
     const slots = [...this.#slots.values()];
@@ -496,6 +497,11 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     for (const channel of [...this.#alive]) channel.receiveClose();
     this.#context.onClose();
   }
+}
+
+/** The tunnel aborted the stream: the coordinator said that its peer left, or the peer is another process by now. */
+function isOver(error: Error | undefined): boolean {
+  return (error as { code?: unknown } | undefined)?.code === "ERR_ABORTED";
 }
 
 function uint32(value: number): Buffer {

@@ -1,10 +1,11 @@
 /** Statements about SSH sessions that hold whatever a client sends. */
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createAgent } from "ssh2";
 import { expect, test } from "vitest";
-import { eventually, exec, isAlive, outcome, run, TestService } from "./testing.ts";
+import { duplexPair, eventually, exec, isAlive, outcome, run, TestService } from "./testing.ts";
 
 const CODE = ["LD_PRELOAD", "NODE_OPTIONS", "BASH_ENV", "NODE_PATH"];
 const PTY = { pty: { rows: 24, cols: 80, term: "xterm" } };
@@ -85,6 +86,22 @@ test("security 36: a client that is gone leaves nothing on a terminal after the 
   const pid = Number(/pid=(\d+)\./.exec(seen)![1]);
   client.destroy();
   await eventually("it is gone", () => !isAlive(pid));
+});
+
+test("a client that is known to be over leaves no program without a terminal either", async () => {
+  await using t = new TestService({ limits: { killGraceMs: 200 } });
+  const [near, far] = duplexPair();
+  t.service.handleConnection(far, { address: "::1", port: 1 });
+  const client = await t.connectOver(near);
+  const started = ["while :; do sleep 0.1; done", "trap '' HUP; while :; do sleep 0.1; done"].map(async (loop) => {
+    const channel = await exec(client, `echo $$; ${loop}`);
+    return Number((await once(channel, "data"))[0]);
+  });
+  const pids = await Promise.all(started);
+  expect(pids.every(isAlive)).toBe(true);
+  // What the tunnel does with the streams of a peer that the coordinator takes out.
+  far.destroy(Object.assign(new Error("connection aborted"), { code: "ERR_ABORTED" }));
+  await eventually("all are gone", () => !pids.some(isAlive));
 });
 
 test("where no folder takes the agent's socket, only that request fails", async () => {

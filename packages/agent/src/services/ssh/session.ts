@@ -166,6 +166,11 @@ export class SshSession {
     }
   }
 
+  /** The client's process is known to be over: its program hears of it, with a terminal or without. */
+  hangUp(): void {
+    if (this.#running !== undefined) this.#context.processes.hangUp(this.#running.pid, this.#context.killGraceMs);
+  }
+
   /** Without xauth no program would be let in: that is refused here, where the client can still say so. */
   #requestX11(data: unknown): boolean {
     const request = parseX11Request(data);
