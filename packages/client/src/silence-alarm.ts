@@ -20,6 +20,11 @@ export class SilenceAlarm {
     this.#heardAt = now;
   }
 
+  /** The other side was asked and has not answered yet. */
+  get asking(): boolean {
+    return this.#askedAt !== undefined;
+  }
+
   /** Anything at all came from the other side. */
   heard(now: Instant): void {
     this.#heardAt = now;

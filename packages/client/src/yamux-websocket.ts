@@ -27,8 +27,15 @@ export function runYamux(socket: WebSocket, yamux: YamuxSession, onDoubt?: () =>
   let failure: string | undefined;
   const alarm = new SilenceAlarm(monotonicNow());
   let alarmTimer: NodeJS.Timeout | undefined;
-  const heard = (): void => alarm.heard(monotonicNow());
+  const heard = (): void => {
+    const { asking } = alarm;
+    alarm.heard(monotonicNow());
+    // Moved rather than left to fire: an idle process is not woken for it.
+    if (asking) listen();
+    else alarmTimer?.refresh();
+  };
   const listen = (): void => {
+    clearTimeout(alarmTimer);
     alarmTimer = setTimeout(
       // What arrived while this process was busy is read first.
       () => setImmediate(judgeSilence),
