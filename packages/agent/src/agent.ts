@@ -18,6 +18,7 @@ import { RecentLog } from "./recent-log.ts";
 import { DebugServers } from "./services/debug-servers.ts";
 import { type DebugSources, HttpApi } from "./services/http-api.ts";
 import { readMotd } from "./services/motd.ts";
+import { PeerShares } from "./services/peer-shares.ts";
 import { PortRelay } from "./services/port-relay.ts";
 import { makeScriptDirectories, type ScriptDirectories, scriptVariables } from "./services/script-directories.ts";
 import { SpeedtestService } from "./services/speedtest.ts";
@@ -37,6 +38,10 @@ const SPEEDTEST_PORT = 3;
 const HTTP_API_PORT = 4;
 /** Reserved for services inside the tunnel: never relayed to the host. */
 const RESERVED_PORTS_END = 8;
+/** Connections of each service, and one client's share: nobody shuts the others out. */
+const SSH_CONNECTIONS = { total: 512, perPeer: 128 };
+const TERMINAL_VIEWERS = { total: 512, perPeer: 128 };
+const SPEEDTESTS = { total: 32, perPeer: 2 };
 const STOP_GRACE_MS = 5_000;
 const MAX_CLIENTS = 1024;
 /** A client heard this recently counts as reachable: WireGuard's own limit for a session. */
@@ -178,10 +183,13 @@ export class Agent {
 
   #serve(node: TailnetNode, ssh: SshService, terminals: TerminalService, relay: PortRelay): void {
     const options: TcpOptions = { userTimeoutMs: this.#options.sshMaxTimeoutMs };
+    const sshShares = new PeerShares(SSH_CONNECTIONS);
+    const terminalShares = new PeerShares(TERMINAL_VIEWERS);
     for (const port of SSH_PORTS) {
       node.driver.listenTcp(
         port,
         (stream) => {
+          if (!sshShares.admit(stream, formatIp(stream.remote.address))) return;
           ssh.handleConnection(stream, endpointOf(stream.remote), endpointOf(stream.local));
         },
         options,
@@ -190,18 +198,22 @@ export class Agent {
     node.driver.listenTcp(
       TERMINAL_PORT,
       (stream) => {
+        if (!terminalShares.admit(stream, formatIp(stream.remote.address))) return;
         terminals.handleConnection(stream, { remote: endpointOf(stream.remote), local: endpointOf(stream.local) });
       },
       options,
     );
     const speedtest = new SpeedtestService({ logger: this.#options.logger });
-    node.driver.listenTcp(SPEEDTEST_PORT, (stream) => speedtest.handleConnection(stream));
+    const speedtestShares = new PeerShares(SPEEDTESTS);
+    node.driver.listenTcp(SPEEDTEST_PORT, (stream) => {
+      if (speedtestShares.admit(stream, formatIp(stream.remote.address))) speedtest.handleConnection(stream);
+    });
     const api = new HttpApi({
       netcheck: (signal) => node.checkNetwork(signal),
       logger: this.#options.logger,
       debug: this.#debugSources(),
     });
-    node.driver.listenTcp(HTTP_API_PORT, (stream) => api.handleConnection(stream));
+    node.driver.listenTcp(HTTP_API_PORT, (stream) => api.handleConnection(stream, formatIp(stream.remote.address)));
     node.driver.setTcpFallback((request) => {
       if (request.local.port <= RESERVED_PORTS_END) node.driver.reject(request);
       else relay.handleRequest(request);

@@ -37,6 +37,11 @@ const FINAL_STATUSES: ReadonlySet<number> = new Set([400, 401, 404]);
 /** "created" is not among them: it is where every agent begins. */
 export type LifecycleState = keyof typeof STATES;
 
+interface Lifecycle {
+  readonly state: LifecycleState;
+  readonly atMs: number;
+}
+
 export interface ControlSessionOptions {
   readonly deployment: Deployment;
   readonly token: string;
@@ -63,7 +68,9 @@ interface Reports {
 export class ControlSession {
   readonly #options: ControlSessionOptions;
   /** Lifecycle states not reported yet, oldest first: each is reported once, in order. */
-  readonly #lifecycle: { state: LifecycleState; atMs: number }[] = [];
+  readonly #lifecycle: Lifecycle[] = [];
+  /** The last one that was reported: every connection begins with it. */
+  #lifecycleStated: Lifecycle | undefined;
   #lifecycleAdded = Promise.withResolvers<void>();
   #session: TailnetSession | undefined;
   #connection: RpcConnection | undefined;
@@ -184,15 +191,20 @@ export class ControlSession {
   }
 
   async #reportLifecycle(connection: RpcConnection, signal: AbortSignal): Promise<void> {
+    const report = ({ state, atMs }: Lifecycle) =>
+      connection.rpc.unary(Agent.method.updateLifecycle, {
+        lifecycle: { state: STATES[state], changedAt: timestampFromMs(atMs) },
+      });
+    // Somebody with the same token may have been there meanwhile and said that it is off.
+    if (this.#lifecycleStated !== undefined) await report(this.#lifecycleStated);
     while (!signal.aborted) {
       const next = this.#lifecycle[0];
       if (next === undefined) {
         await this.#lifecycleAdded.promise;
         continue;
       }
-      await connection.rpc.unary(Agent.method.updateLifecycle, {
-        lifecycle: { state: STATES[next.state], changedAt: timestampFromMs(next.atMs) },
-      });
+      await report(next);
+      this.#lifecycleStated = next;
       this.#lifecycle.shift();
     }
   }

@@ -14,6 +14,7 @@ const REPORT = {
   regionLatencyMs: new Map([[7, 20]]),
   regionV4LatencyMs: new Map(),
   regionV6LatencyMs: new Map(),
+  unresolvedNames: [],
   observations: [
     {
       regionId: 7,
@@ -33,7 +34,7 @@ afterEach(() => {
 async function ask(path: string, netcheck = async () => REPORT, method = "GET") {
   const api = new HttpApi({ netcheck, logger: silent });
   const [client, served] = duplexPair() as [Duplex, Duplex];
-  api.handleConnection(served);
+  api.handleConnection(served, "fd7a::1");
   client.write(`${method} ${path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n`);
   let text = "";
   for await (const chunk of client) text += String(chunk);
@@ -105,4 +106,25 @@ it.runIf(process.platform === "linux")("lists a port that is listened on, with t
   const found = (await listeningPorts()).find((one) => one.port === port);
   expect(found).toMatchObject({ network: "tcp" });
   expect(found!.process_name.length).toBeGreaterThan(0);
+});
+
+it("a client that crashed with all its streams open is in nobody's way, and its streams end", async () => {
+  const api = new HttpApi({ netcheck: async () => REPORT, logger: silent, connectionLimitMs: 300 });
+  const open = (peer: string) => {
+    const [client, served] = duplexPair() as [Duplex, Duplex];
+    client.on("error", () => undefined);
+    const closed = once(served, "close");
+    api.handleConnection(served, peer);
+    return { client, served, closed };
+  };
+  const dead = Array.from({ length: 64 }, () => open("fd7a::dead"));
+  dead[0]!.client.write("POST /api/v0/list-directory HTTP/1.1\r\nContent-Length: 10\r\n\r\n{");
+  dead[1]!.client.write("GET / HTT");
+  expect(dead.filter(({ served }) => !served.destroyed)).toHaveLength(16);
+  const { client } = open("fd7a::2");
+  client.write("GET / HTTP/1.1\r\nHost: agent\r\n\r\n");
+  expect(String((await once(client, "data"))[0])).toContain("200 OK");
+  await Promise.all(dead.map(({ closed }) => closed));
+  client.destroy();
+  await expect.poll(() => api.openConnections).toBe(0);
 });

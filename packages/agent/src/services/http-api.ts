@@ -12,10 +12,13 @@ import type { NetReport } from "wg-userspace/netcheck/report";
 import { netReportToJson } from "wg-userspace/netcheck/report-json";
 import { listDirectory } from "./list-directory.ts";
 import { type ListeningPort, listeningPorts } from "./listening-ports.ts";
+import { PeerShares } from "./peer-shares.ts";
 import { homeDirectory } from "./ssh/user.ts";
 
 const IO_LIMIT_MS = 20_000;
-const MAX_CONNECTIONS = 64;
+/** Whatever a connection waits for, it is over by then: the longest answer, 10 MiB of log, goes at 2 Mbit/s. */
+const CONNECTION_LIMIT_MS = 60_000;
+const CONNECTIONS = { total: 128, perPeer: 16 };
 const PORTS_FRESH_MS = 1_000;
 const MAX_BODY_BYTES = 64 * 1024;
 /** Below this an interface cannot carry full-size packets of the tunnel. */
@@ -26,6 +29,8 @@ export interface HttpApiOptions {
   readonly netcheck: (signal: AbortSignal) => Promise<NetReport>;
   readonly logger: Logger;
   readonly debug?: DebugSources;
+  /** Longest life of a connection. */
+  readonly connectionLimitMs?: number;
 }
 
 /** What `/debug/…` shows; without secrets. */
@@ -41,7 +46,7 @@ export interface DebugSources {
 export class HttpApi {
   readonly #options: HttpApiOptions;
   readonly #server: Server;
-  #open = 0;
+  readonly #shares = new PeerShares(CONNECTIONS);
   #ports: { readonly at: number; readonly looking: Promise<readonly ListeningPort[]> } | undefined;
 
   constructor(options: HttpApiOptions) {
@@ -53,19 +58,21 @@ export class HttpApi {
         else response.destroy();
       });
     });
-    this.#server.requestTimeout = IO_LIMIT_MS;
-    this.#server.headersTimeout = IO_LIMIT_MS;
   }
 
-  /** Serves one connection of the tunnel; owns the stream. */
-  handleConnection(stream: Duplex): void {
-    if (this.#open >= MAX_CONNECTIONS) {
-      stream.destroy();
-      return;
-    }
-    this.#open++;
+  get openConnections(): number {
+    return this.#shares.open;
+  }
+
+  /** Serves one connection of the tunnel; owns the stream. `peer` is whose share it takes. */
+  handleConnection(stream: Duplex, peer: string): void {
+    if (!this.#shares.admit(stream, peer)) return;
     stream.on("error", () => undefined); // the client went away
-    stream.once("close", () => this.#open--);
+    // Node's own time limits are looked after by a server that listens, which this one does not: and a client that is gone
+    // without a word never ends its streams.
+    const limit = setTimeout(() => stream.destroy(), this.#options.connectionLimitMs ?? CONNECTION_LIMIT_MS);
+    limit.unref();
+    stream.once("close", () => clearTimeout(limit));
     this.#server.emit("connection", stream);
   }
 

@@ -12,7 +12,7 @@ import { Counter } from "prom-client";
 import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
 import { type WebSocket, WebSocketServer } from "ws";
 import { endsAccess, endsAgentSession } from "../auth/access-events.ts";
-import { holderOf } from "../auth/authenticator.ts";
+import { type AuthenticatedAgent, holderOf } from "../auth/authenticator.ts";
 import { HttpFailure, notFound } from "../errors.ts";
 import type { ControlPlane, ServerContext, UpgradeRoute } from "../http/context.ts";
 import { isUuid, rejectUpgrade } from "../http/reply.ts";
@@ -36,6 +36,7 @@ import { RelayMaps } from "./relay-map.ts";
 import { type ResumeHolder, ResumeTokens } from "./resume-token.ts";
 import { SharedBudgets } from "./shared-budgets.ts";
 import { type TailnetServiceDeps, tailnetService } from "./tailnet-service.ts";
+import { TokenContests } from "./token-contests.ts";
 import { WorkspaceUpdates } from "./workspace-updates.ts";
 
 /** Stock peers send at most a stream's window, 256 KiB, as one message. An unfinished one waits in memory. */
@@ -73,6 +74,7 @@ export class CoordinatingControlPlane implements ControlPlane {
   readonly #clientPlaces: Places;
   readonly #agentPlaces: Places;
   readonly #mapSockets: TextSockets;
+  readonly #contests = new TokenContests();
   readonly #reports = new PeerReports();
   readonly #relayMaps: RelayMaps;
   readonly #workspaceUpdates: WorkspaceUpdates;
@@ -142,7 +144,10 @@ export class CoordinatingControlPlane implements ControlPlane {
       for (const open of [...this.#open]) if (open.auth.endedBy(event)) open.end(ACCESS_REVOKED);
       this.coordinator.revoke((auth) => auth.endedBy(event), ACCESS_REVOKED, context.clock.now());
     });
-    this.#timer = setInterval(() => this.coordinator.sweep(context.clock.now()), SWEEP_MS);
+    this.#timer = setInterval(() => {
+      this.coordinator.sweep(context.clock.now());
+      this.#contests.sweep(context.clock.now());
+    }, SWEEP_MS);
     this.#timer.unref();
     this.#telemetry = new Counter({
       name: "coder_tailnet_telemetry_events_total",
@@ -188,6 +193,11 @@ export class CoordinatingControlPlane implements ControlPlane {
 
   agentNetwork(agentId: string): AgentNetwork | undefined {
     return agentNetwork(agentId, this.#debugSources());
+  }
+
+  /** Where the agents are that contest one token; undefined when none do. */
+  agentContest(agentId: string): readonly string[] | undefined {
+    return this.#contests.addresses(agentId, this.#context.clock.now());
   }
 
   debugCoordinator(): Promise<CoordinatorDebug> {
@@ -255,6 +265,7 @@ export class CoordinatingControlPlane implements ControlPlane {
       id,
       auth,
       userId: user.id,
+      address: this.#context.clientAddress(request),
       services: (deps) => [tailnetService({ id, auth, resume, mayFollow }, deps)],
       pingsSocket: true,
       onClosed: async () => void this.#forget(id),
@@ -271,6 +282,9 @@ export class CoordinatingControlPlane implements ControlPlane {
     if (refusal !== undefined) return rejectUpgrade(socket, refusal);
     const { agent, owner } = identity;
     const { agentState, authenticator, config, clock } = this.#context;
+    const address = this.#context.clientAddress(request);
+    const contested = this.#contest(identity, address);
+    if (contested !== undefined) return rejectUpgrade(socket, contested);
     const auth = agentAuth(agent.id, (event) => endsAgentSession(event, { agentId: agent.id, ownerId: owner.id }));
     const resume: ResumeHolder = {
       kind: "agent",
@@ -283,6 +297,7 @@ export class CoordinatingControlPlane implements ControlPlane {
       id: agent.id,
       auth,
       userId: owner.id,
+      address,
       services: (deps) => [
         tailnetService({ id: agent.id, auth, resume }, deps),
         agentService(identity, {
@@ -310,6 +325,27 @@ export class CoordinatingControlPlane implements ControlPlane {
     }, PING_INTERVAL_MS);
   }
 
+  /** Why an agent has to go: others with its token were there before, again and again. */
+  #contest({ agent, workspace }: AuthenticatedAgent, address: string): HttpFailure | undefined {
+    if (!this.#openById.has(agent.id)) return undefined;
+    const others = [...this.#open].filter((open) => open.id === agent.id).map((open) => open.address);
+    const now = this.#context.clock.now();
+    const isNews = this.agentContest(agent.id) === undefined;
+    if (this.#contests.mayTakeOver(agent.id, [...others, address], now)) return undefined;
+    if (isNews) {
+      this.#context.log.warn(
+        { workspace: workspace.name, agent: agent.name, agentId: agent.id, addresses: this.agentContest(agent.id) },
+        "several agents use one token: the one that is connected stays, the others are refused",
+      );
+      this.#context.changes.publish({ kind: "workspace", workspaceId: workspace.id });
+    }
+    const where = [...new Set(others)].join(", ");
+    return new HttpFailure(409, "Another agent with the same token is connected.", {
+      detail: `It is at ${where}. Stop one of the two, or give this one a workspace and a token of its own.`,
+      headers: { "Retry-After": "10" },
+    });
+  }
+
   async #legacyMap(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     if (this.#closing) return rejectUpgrade(socket, shuttingDown());
     const follower = await this.#mapSockets.accept(request, socket, head, {
@@ -329,7 +365,7 @@ export class CoordinatingControlPlane implements ControlPlane {
       if (agentSockets >= MAX_SOCKETS_PER_AGENT)
         throw new HttpFailure(429, "Too many connections with this agent's token are open.");
       const places = session.auth.kind === "agent" ? this.#agentPlaces : this.#clientPlaces;
-      socket.once("close", places.take({ userId: session.userId, address: this.#context.clientAddress(request) }));
+      socket.once("close", places.take({ userId: session.userId, address: session.address }));
     } catch (error) {
       if (!(error instanceof HttpFailure)) throw error;
       rejectUpgrade(socket, error);
@@ -358,6 +394,8 @@ export class CoordinatingControlPlane implements ControlPlane {
     const running = runYamux(webSocket, yamux);
     const pings = session.pingsSocket ? setInterval(() => webSocket.ping(), PING_INTERVAL_MS) : undefined;
     const open: OpenSocket = {
+      id: session.id,
+      address: session.address,
       auth: session.auth,
       end: (reason) => {
         this.coordinator.expel(session.id, reason, this.#context.clock.now());
@@ -430,6 +468,7 @@ interface SessionPlan {
   readonly auth: PeerAuth;
   /** Whose share of the connections it takes. */
   readonly userId: string;
+  readonly address: string;
   readonly services: (deps: TailnetServiceDeps) => RpcServiceImpl[];
   /** Clients are pinged by WebSocket, agents inside yamux. */
   readonly pingsSocket: boolean;
@@ -438,6 +477,8 @@ interface SessionPlan {
 }
 
 interface OpenSocket {
+  readonly id: string;
+  readonly address: string;
   readonly auth: PeerAuth;
   end(reason: string): void;
   readonly closed: Promise<void>;

@@ -60,6 +60,8 @@ export interface ControlPlane {
   agentNetwork?(agentId: string): AgentNetwork | undefined;
   /** Whether a peer has this key, or announces it within `waitMs`. */
   admitsKey?(publicKey: Uint8Array, waitMs: number): Promise<boolean>;
+  /** Where agents are that fight over one token; undefined when none do. */
+  agentContest?(agentId: string): readonly string[] | undefined;
   /** The map that clients and agents are given. */
   relayMap?(): DerpMap;
   /** What the debug pages show. Holds addresses of peers: for administrators only. */

@@ -206,7 +206,8 @@ export async function agentView(context: RouteContext, agent: AgentRow): Promise
   const scripts = await context.store.agentScripts.list(agent.id);
   const status = agentStatus(agent, context.clock.now());
   const latency = status === "connected" ? context.controlPlane()?.agentLatency?.(agent.id) : undefined;
-  const reason = unhealthyReason(status, agent.lifecycle_state);
+  const contest = context.controlPlane()?.agentContest?.(agent.id);
+  const reason = contest === undefined ? unhealthyReason(status, agent.lifecycle_state) : contestReason(contest);
   const subsystems: string[] = JSON.parse(agent.subsystems);
   return {
     id: agent.id,
@@ -294,6 +295,10 @@ function defaultSource(agent: AgentRow): AgentLogSourceRow {
     icon: "",
     created_at: agent.created_at,
   };
+}
+
+function contestReason(addresses: readonly string[]): string {
+  return `several agents use the token of this one (from ${addresses.join(", ")}): stop all but one`;
 }
 
 function unhealthyReason(status: WorkspaceAgent["status"], lifecycle: string): string | undefined {
