@@ -27,6 +27,10 @@ export type CandidateState =
   | "in-use"
   /** Answers, but another one is better. */
   | "usable"
+  /** Answers, but traffic takes the relay, which serves better: see {@link PeerPathReport.relayChoice}. */
+  | "worse-than-relay"
+  /** Went silent in use again and again, and is left alone for a while. */
+  | "held-off"
   /** Answered once, not any more. */
   | "lost"
   /** Probed, never answered. */
@@ -44,10 +48,35 @@ export interface CandidateReport {
   readonly rttMs?: number;
   /** Share of recent pings without an answer, 0 … 1; absent before the first verdict. */
   readonly loss?: number;
+  /** Small probes answered, of those that are sent when full-size ones are not. */
+  readonly smallPongsReceived?: number;
+  /** Probes of the peer arrived from there. */
+  readonly heard?: boolean;
+  /** How often it went silent in use, one time after the other, and how long it typically lasted. */
+  readonly failures?: { readonly count: number; readonly lifeMs: number; readonly heldForMs: number };
   /** Largest inner packet (bytes) that this path was seen to carry; absent when unknown. */
   readonly mtu?: number;
   /** One sentence: why it is used, or why not. */
   readonly reason: string;
+}
+
+/** Why traffic goes by relay although a direct path answers. */
+export interface RelayChoice {
+  readonly reason: "loss" | "latency" | "rate";
+  readonly directRttMs: number;
+  readonly relayRttMs: number;
+  /** Shares, 0 … 1: of probes without an answer, and of TCP segments that had to be sent again. */
+  readonly directLoss?: number;
+  readonly resent?: number;
+  /** What each delivered under load. */
+  readonly directBitsPerSecond?: number;
+  readonly relayBitsPerSecond?: number;
+}
+
+/** A short series of probes on the direct path alone. */
+export interface DirectSample {
+  readonly sent: number;
+  readonly answered: number;
 }
 
 /** Who forbade direct connections, if anybody did. */
@@ -63,6 +92,8 @@ export interface PeerPathReport {
   readonly peerRegion: RegionRef | undefined;
   /** Round trip through the peer's relay, when it was measured. */
   readonly relayRttMs?: number;
+  /** Present while traffic goes by relay although a direct path answers. */
+  readonly relayChoice?: RelayChoice;
   /** Endpoints the coordinator named for the peer. */
   readonly peerEndpoints: readonly string[];
   /** Our home relay; undefined when we have none. */

@@ -1,13 +1,28 @@
 /** Turns what the engine measured about a peer into a {@link PeerPathReport}: names, texts, reasons. */
+import { instant } from "wg-userspace/base/instant";
 import { type AddrPort, formatAddrPort } from "wg-userspace/base/ip";
 import type { DerpMap } from "wg-userspace/derp/map";
 import type { Candidate } from "wg-userspace/magicsock/candidate";
 import type { Path } from "wg-userspace/magicsock/path";
 import type { PathFinder } from "wg-userspace/magicsock/path-finder";
-import type { CandidateReport, CandidateSource, CandidateState, PathRef, RegionRef } from "./path-report.ts";
+import type {
+  CandidateReport,
+  CandidateSource,
+  CandidateState,
+  PathRef,
+  RegionRef,
+  RelayChoice,
+} from "./path-report.ts";
 
 /** A candidate that answered this recently still counts as reachable. */
 const USABLE_MS = 70_000;
+/** In a byte per millisecond. */
+const BITS_PER_SECOND = 8_000;
+const RELAY_CHOICES: Readonly<Record<RelayChoice["reason"], string>> = {
+  loss: "It answers but loses packets; the relay does not.",
+  latency: "It answers, but the relay is much faster.",
+  rate: "It answers, but the relay carried more in the same time.",
+};
 
 export function regionRef(id: number, map: DerpMap | undefined): RegionRef {
   return { id, name: map?.regions.get(id)?.regionName ?? "unknown" };
@@ -28,6 +43,7 @@ export function candidateReports(finder: PathFinder | undefined, now: number): C
   if (finder === undefined) return [];
   return finder.candidates.map((candidate) => {
     const { state, reason } = verdict(finder, candidate, now);
+    const failures = finder.failuresOf(candidate, instant(now));
     return {
       endpoint: formatAddrPort(candidate.path.address),
       sources: sourcesOf(candidate),
@@ -36,10 +52,37 @@ export function candidateReports(finder: PathFinder | undefined, now: number): C
       pongsReceived: candidate.pongsReceived,
       ...(candidate.rttMs === undefined ? {} : { rttMs: candidate.rttMs }),
       ...(candidate.loss === undefined ? {} : { loss: candidate.loss }),
+      ...(candidate.smallPongsReceived === 0 ? {} : { smallPongsReceived: candidate.smallPongsReceived }),
+      ...(candidate.heardAt === undefined ? {} : { heard: true }),
+      ...(failures === undefined
+        ? {}
+        : {
+            failures: {
+              count: failures.count,
+              lifeMs: failures.lifeMs,
+              heldForMs: Math.max(0, failures.heldUntil - now),
+            },
+          }),
       ...(candidate.carries === 0 ? {} : { mtu: candidate.carries }),
       reason,
     };
   });
+}
+
+/** Undefined while traffic takes the direct path, or there is none that answers. */
+export function relayChoice(finder: PathFinder | undefined): RelayChoice | undefined {
+  const verdict = finder?.trusted === undefined ? undefined : finder.quality.verdict;
+  if (verdict === undefined) return undefined;
+  const { reason, directRttMs, relayRttMs, directLoss, resent, directRate, relayRate } = verdict;
+  return {
+    reason,
+    directRttMs,
+    relayRttMs,
+    ...(directLoss === undefined ? {} : { directLoss }),
+    ...(resent === undefined ? {} : { resent }),
+    ...(directRate === undefined ? {} : { directBitsPerSecond: directRate * BITS_PER_SECOND }),
+    ...(relayRate === undefined ? {} : { relayBitsPerSecond: relayRate * BITS_PER_SECOND }),
+  };
 }
 
 function sourcesOf(candidate: Candidate): CandidateSource[] {
@@ -48,6 +91,17 @@ function sourcesOf(candidate: Candidate): CandidateSource[] {
   if (candidate.fromCallMeMaybe) sources.push("call-me-maybe");
   if (candidate.heardAt !== undefined) sources.push("heard");
   return sources;
+}
+
+function choiceReason({ quality }: PathFinder): string {
+  return quality.verdict === undefined
+    ? "It answers; the relay is being tried, since much had to be sent again."
+    : RELAY_CHOICES[quality.verdict.reason];
+}
+
+/** "4 s": seconds, whole ones from ten on. */
+function lifeText(ms: number): string {
+  return ms < 9_950 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 1000)} s`;
 }
 
 function verdict(
@@ -59,7 +113,17 @@ function verdict(
   if (candidate === best) {
     return finder.trusted === undefined
       ? { state: "lost", reason: "It stopped answering; traffic goes through the relay as well." }
-      : { state: "in-use", reason: "Best of the addresses that answer." };
+      : finder.carrying !== undefined
+        ? { state: "in-use", reason: "Best of the addresses that answer." }
+        : { state: "worse-than-relay", reason: choiceReason(finder) };
+  }
+  const failures = finder.failuresOf(candidate, instant(now));
+  if (failures !== undefined && failures.heldUntil > now) {
+    const wait = Math.ceil((failures.heldUntil - now) / 1000);
+    return {
+      state: "held-off",
+      reason: `It went silent ${failures.count} times in use, after about ${lifeText(failures.lifeMs)} each; tried again in ${wait} s.`,
+    };
   }
   if (candidate.lastPongAt !== undefined) {
     const age = now - candidate.lastPongAt;

@@ -28,9 +28,10 @@ import type { Path } from "wg-userspace/magicsock/path";
 import { PortChangePolicy } from "wg-userspace/magicsock/port-change";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import type { Deployment } from "./api.ts";
+import { sleep } from "./backoff.ts";
 import { NetworkWatch } from "./network-watch.ts";
-import type { DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
-import { candidateReports, endpointTexts, pathRef, regionRef } from "./peer-paths.ts";
+import type { DirectSample, DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
+import { candidateReports, endpointTexts, pathRef, regionRef, relayChoice } from "./peer-paths.ts";
 import { type PeerAction, PeerProgramming, type PeerUpdate } from "./peer-programming.ts";
 import { findRegion, routeLatencies } from "./relay-choice.ts";
 
@@ -270,6 +271,32 @@ export class TailnetNode implements AsyncDisposable {
     return { rttMs, path: this.pathRef(path)! };
   }
 
+  /**
+   * Pings a peer on the direct path alone, `count` times at `everyMs`, and waits `waitMs` for the last answers. Ends early
+   * with `signal`.
+   */
+  async sampleDirect(
+    id: string,
+    options: {
+      readonly count: number;
+      readonly everyMs: number;
+      readonly waitMs: number;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<DirectSample> {
+    const node = this.peerNode(id);
+    const { count, everyMs, waitMs, signal } = options;
+    let sent = 0;
+    let answered = 0;
+    while (node !== undefined && sent < count && !signal.aborted) {
+      if (!this.driver.pingDirect(nodePublicKey(node.key), () => answered++)) break;
+      sent++;
+      await sleep(everyMs, signal).catch(() => undefined); // the loop's condition ends it
+    }
+    if (answered < sent) await sleep(waitMs, signal).catch(() => undefined); // what has come by then counts
+    return { sent, answered };
+  }
+
   /** A path with the names of the relay map. */
   pathRef(path: Path | undefined): PathRef | undefined {
     return pathRef(path, this.#map);
@@ -283,12 +310,14 @@ export class TailnetNode implements AsyncDisposable {
       node !== undefined && this.isProgrammed(id) ? this.driver.engine.peerStatus(nodePublicKey(node.key)) : undefined;
     const relayRttMs = status?.endpoint.relayRttMs;
     const timeToDirectMs = this.#directAfterMs.get(id);
+    const choice = relayChoice(status?.endpoint.finder);
     return {
       peerId: id,
       path: this.pathRef(status?.path),
       candidates: candidateReports(status?.endpoint.finder, now),
       peerRegion: node === undefined || node.preferredDerp === 0 ? undefined : regionRef(node.preferredDerp, this.#map),
       ...(relayRttMs === undefined ? {} : { relayRttMs }),
+      ...(choice === undefined ? {} : { relayChoice: choice }),
       peerEndpoints: node?.endpoints ?? [],
       ownRegion: this.#homeRegion === 0 ? undefined : regionRef(this.#homeRegion, this.#map),
       ownEndpoints: endpointTexts(this.#endpoints),

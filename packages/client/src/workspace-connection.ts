@@ -20,7 +20,7 @@ import { accessEnd } from "./access-end.ts";
 import { ClientError } from "./client-error.ts";
 import { Coordination } from "./coordination.ts";
 import { exchange } from "./http.ts";
-import type { DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
+import type { DirectSample, DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
 import type { TailnetNode, TailnetNodeEvent } from "./tailnet-node.ts";
 import { telemetryEvent } from "./telemetry.ts";
 import { openTunnel, type Tunnel, type TunnelOptions } from "./tunnel.ts";
@@ -221,6 +221,16 @@ export class WorkspaceConnection implements AsyncDisposable {
    */
   async discoPing(options: { readonly signal: AbortSignal }): Promise<DiscoPong> {
     return this.#node.discoPing(this.#agentId, options);
+  }
+
+  /** A short series of probes on the direct path alone, for its loss; none are sent while there is no such path. */
+  async sampleDirect(options: {
+    readonly count: number;
+    readonly everyMs: number;
+    readonly waitMs: number;
+    readonly signal: AbortSignal;
+  }): Promise<DirectSample> {
+    return this.#node.sampleDirect(this.#agentId, options);
   }
 
   /** Hears every IP packet inside the tunnel, in and out, while it lasts; one listener at a time. */

@@ -242,6 +242,13 @@ export class Engine {
     return endpoint !== undefined && (this.#discovery?.ping(endpoint, onPong, now) ?? false);
   }
 
+  /** Pings a peer on its direct path alone: {@link Discovery.pingDirect}. False: there is none that answers. */
+  pingDirect(publicKey: NodePublicKey, onPong: (result: PongResult) => void, now: Instant): boolean {
+    this.#now = now;
+    const endpoint = this.#peers.find(publicKey);
+    return endpoint !== undefined && this.#discovery?.pingDirect(endpoint, onPong, now) !== undefined;
+  }
+
   /** Forgets the peer and wipes its keys. Its connections stay until they time out or are closed. */
   removePeer(publicKey: NodePublicKey, now: Instant): boolean {
     const endpoint = this.#peers.find(publicKey);

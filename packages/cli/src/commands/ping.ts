@@ -99,11 +99,11 @@ export default class Ping extends BaseCommand {
       const silent = await pingOnce(connection, options.timeoutMs, signal);
       const wasDirect = silent?.ok === true && silent.pong.path.kind === "direct";
       const limit = AbortSignal.any([signal, AbortSignal.timeout(DIAGNOSIS_MS)]);
-      const causes = findCauses(await collectFacts(connection, limit));
+      const causes = findCauses(await collectFacts(connection, limit, options.timeoutMs));
       stages.clear();
       if (!json) {
         for (const text of peerBlock(connection.pathReport(), paintFor(process.stderr))) say(text);
-        const worth = wasDirect && !verbose ? causes.filter(({ code }) => code === "low-mtu") : causes;
+        const worth = wasDirect && !verbose ? causes.filter(({ severity }) => severity === "slows") : causes;
         const lines = causeLines(worth, verbose, paintFor(process.stderr));
         if (lines.length > 0) for (const text of ["", ...lines]) say(text);
         say("");

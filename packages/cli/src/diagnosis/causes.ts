@@ -2,9 +2,11 @@
  * Why a connection is not direct, or slow: causes with their evidence, what to change, and who must change it. Pure: facts in,
  * causes out, the weightiest first.
  */
-import type { CandidateReport, PeerPathReport } from "coder-client/path-report";
+import type { DirectSample, PeerPathReport } from "coder-client/path-report";
 import { formatAddrPort } from "wg-userspace/base/ip";
 import type { NetReport } from "wg-userspace/netcheck/report";
+import { directPathCauses, relayCauses } from "./path-causes.ts";
+import { unansweredCauses } from "./unanswered-causes.ts";
 
 export type Side = "this machine" | "workspace" | "network between" | "administrator";
 
@@ -40,26 +42,38 @@ export interface Facts {
   readonly agentInterfaces: readonly InterfaceFact[] | undefined;
   /** Whether the relay map names any STUN server. */
   readonly mapHasStun: boolean;
+  /** How long the user lets one ping take, ms; absent where nobody said. */
+  readonly pingTimeoutMs?: number;
+  /** Probes on the direct path alone, when there is one. */
+  readonly sample?: DirectSample;
+  /** A prefix that this machine's network translates to IPv4 (NAT64, RFC 7050). */
+  readonly nat64Prefix?: string;
 }
 
 /** An interface below this cannot carry a full-size packet of the tunnel (health code EIF01). */
 export const LEAST_MTU = 1378;
-const HIGH_LOSS = 0.05;
 /** Names that are shown. */
 const MAX_EVIDENCE = 4;
-const HIGH_RELAY_RTT_MS = 300;
-const DOCUMENT = "docs/troubleshooting.md";
+export const DOCUMENT = "docs/troubleshooting.md";
+/** States of an address that answers, or did. */
+const FOUND: readonly string[] = ["in-use", "worse-than-relay", "held-off"];
 const SEVERITIES: readonly Cause["severity"][] = ["blocks-direct", "slows", "note"];
 
 /** Ranked: what blocks first, then what slows; within that as listed here. */
 export function findCauses(facts: Facts): Cause[] {
-  const isDirect = facts.report.path?.kind === "direct";
+  // Relayed by choice, or for a while: what would keep a path from being found is not the reason.
+  const found =
+    facts.report.path?.kind === "direct" || facts.report.candidates.some(({ state }) => FOUND.includes(state));
+  const unanswered = found ? [] : unansweredCauses(facts);
+  // What is known to stand in the way explains a symmetric NAT's silence too, not the other way round.
+  const settled = unanswered.some(({ code }) => code !== "no-answer");
   const causes = [
-    ...(isDirect ? [] : blocked(facts)),
-    ...(isDirect ? [] : natCauses(facts)),
+    ...(found ? [] : blocked(facts)),
+    ...(found || settled ? [] : natCauses(facts)),
     ...lowMtu(facts),
-    ...(isDirect ? [] : silentCandidates(facts)),
-    ...slowness(facts),
+    ...unanswered,
+    ...directPathCauses(facts),
+    ...relayCauses(facts),
     ...missingReport(facts),
   ];
   return causes
@@ -204,64 +218,6 @@ function lowMtu({ ownInterfaces, agentInterfaces }: Facts): Cause[] {
     ];
   };
   return [...found(ownInterfaces, "client", "this machine"), ...found(agentInterfaces, "agent", "workspace")];
-}
-
-function silentCandidates({ report }: Facts): Cause[] {
-  const probed = report.candidates.filter(({ pingsSent }) => pingsSent > 0);
-  if (
-    report.directBlocked !== undefined ||
-    probed.length === 0 ||
-    probed.some(({ pongsReceived }) => pongsReceived > 0)
-  )
-    return [];
-  return [
-    {
-      code: "no-answer",
-      side: "network between",
-      scope: "general",
-      severity: "blocks-direct",
-      what: "None of the workspace's addresses answered our probes.",
-      evidence: probed.map(probeLine),
-      fix: "allow UDP between the two networks, or behind one of them an inbound UDP port (agent: --tailnet-listen-port)",
-      link: `${DOCUMENT}#no-answer`,
-    },
-  ];
-}
-
-function probeLine({ endpoint, pingsSent, sources }: CandidateReport): string {
-  return `${endpoint} (from ${sources.join(", ") || "nowhere"}): ${pingsSent} ${pingsSent === 1 ? "probe" : "probes"}, no answer`;
-}
-
-function slowness({ report }: Facts): Cause[] {
-  const causes: Cause[] = [];
-  const inUse = report.candidates.find(({ state }) => state === "in-use");
-  if (inUse?.loss !== undefined && inUse.loss > HIGH_LOSS) {
-    causes.push({
-      code: "loss",
-      side: "network between",
-      scope: "general",
-      severity: "slows",
-      what: `The direct path loses ${Math.round(100 * inUse.loss)} % of the probes.`,
-      evidence: [`${inUse.endpoint}: ${inUse.pongsReceived} of ${inUse.pingsSent} answered`],
-      fix: "look for a weak wireless link or an overloaded line on the way",
-      link: `${DOCUMENT}#loss`,
-    });
-  }
-  if (report.path?.kind === "relayed" && report.relayRttMs !== undefined && report.relayRttMs > HIGH_RELAY_RTT_MS) {
-    causes.push({
-      code: "slow-relay",
-      side: "administrator",
-      scope: "general",
-      severity: "slows",
-      what: `The way through relay "${report.path.region.name}" takes ${Math.round(report.relayRttMs)} ms.`,
-      evidence: [
-        `our home relay: ${report.ownRegion?.name ?? "none"}, the workspace's: ${report.peerRegion?.name ?? "none"}`,
-      ],
-      fix: "try another one with --region, or have a relay set up nearer to both ends",
-      link: `${DOCUMENT}#slow-relay`,
-    });
-  }
-  return causes;
 }
 
 function missingReport({ agent, agentMissing }: Facts): Cause[] {

@@ -90,7 +90,7 @@ function bytesText(bytes: number): string {
   return `${value.toFixed(1)} ${units[unit]}`;
 }
 
-const ORDER = ["in-use", "usable", "lost", "no-answer", "untried"];
+const ORDER = ["in-use", "worse-than-relay", "usable", "held-off", "lost", "no-answer", "untried"];
 
 /** One workspace: the path, both relays, every candidate and, below each, why it is used or not. */
 export function workspaceStatus(report: PeerPathReport, view: View): string {

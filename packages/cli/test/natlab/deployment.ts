@@ -90,6 +90,18 @@ export class Deployment {
     return host.run(process.execPath, [coder, ...args], { env: this.#environment });
   }
 
+  /** What `coder doctor` says; it exits with 1 when something is wrong. */
+  doctor(host: Host, agent: Agent): { healthy: boolean; causes: { code: string; severity: string; what: string }[] } {
+    const args = [coder, "doctor", agent.workspace, "--output", "json"];
+    try {
+      return JSON.parse(host.run(process.execPath, args, { env: this.#environment }));
+    } catch (error) {
+      const { stdout } = error as { stdout?: string };
+      if (stdout === undefined || !stdout.startsWith("{")) throw error;
+      return JSON.parse(stdout);
+    }
+  }
+
   /** A new workspace with its agent on `host`. */
   startAgent(host: Host, agentUrl = this.url): Agent {
     const workspace = `demo${++this.#workspaces}`;

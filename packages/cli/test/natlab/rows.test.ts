@@ -169,6 +169,38 @@ const STUN_ROWS: readonly Row[] = [
     expected: "either",
   },
   { name: "2 % of UDP packets lost each way", agent: { nat: "easy" }, client: { lossPercent: 2 }, expected: "direct" },
+  // At what such a path carries, the transfer would not end in time: the relay has to take over.
+  {
+    name: "10 % of UDP packets lost each way",
+    agent: { nat: "easy" },
+    client: { lossPercent: 10 },
+    expected: "either",
+  },
+  {
+    name: "30 % of UDP packets lost each way",
+    agent: { nat: "easy" },
+    client: { lossPercent: 30 },
+    expected: "either",
+  },
+  {
+    name: "30 % of UDP packets lost towards the client",
+    agent: { nat: "easy" },
+    client: { lossInPercent: 30 },
+    expected: "either",
+  },
+  {
+    name: "UDP policed to 1 Mbit/s on its way to the client",
+    agent: { nat: "easy" },
+    client: { policedKbit: 1_000 },
+    expected: "either",
+  },
+  {
+    name: "a host with 60 bridges",
+    agent: { nat: "symmetric", bridges: 60 },
+    client: "same site",
+    expected: "direct",
+    path: /^10\./,
+  },
 ];
 
 const NO_STUN_ROWS: readonly Row[] = [

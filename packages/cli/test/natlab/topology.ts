@@ -52,6 +52,16 @@ export interface SiteOptions {
   readonly swallowAbove?: number;
   /** Share of UDP packets that the router loses, each way, in percent. */
   readonly lossPercent?: number;
+  /** The same, of those that come in from outside alone. */
+  readonly lossInPercent?: number;
+  /** UDP from outside passes up to this rate, in kbit/s; what is beyond is dropped. */
+  readonly policedKbit?: number;
+  /** UDP from outside passes only from these ports. */
+  readonly inOnlyFromPorts?: readonly number[];
+  /** Behind the same provider's router as that site, which has one. */
+  readonly behind?: Site;
+  /** So many bridges beside the host's own interface, each with an address, as container engines make them. */
+  readonly bridges?: number;
 }
 
 const NAT_RULES: Readonly<Record<Nat, { map?: string; learn?: string; pre?: string; out: string }>> = {
@@ -241,10 +251,20 @@ export class Topology {
   addSite(options: SiteOptions = {}, hosts = 1): Site {
     const number = ++this.#links;
     const first = this.#namespaces.length;
-    const outer = this.#host(`router${number}`, internetAddress(number));
-    this.#attach(outer, number, "wan");
-    let router = outer;
+    let router: Host;
+    if (options.behind !== undefined) {
+      const carrier = options.behind.namespaces[0]!;
+      router = this.#host(`home${number}`, `100.64.${number}.2`);
+      carrier.ip("link", "add", `lan${number}`, "type", "veth", "peer", "name", "wan", "netns", router.name);
+      address(carrier, `lan${number}`, `100.64.${number}.1/24`);
+      address(router, "wan", `100.64.${number}.2/24`);
+      router.ip("route", "add", "default", "via", `100.64.${number}.1`);
+    } else {
+      router = this.#host(`router${number}`, internetAddress(number));
+      this.#attach(router, number, "wan");
+    }
     if (options.carrier !== undefined) {
+      const outer = router;
       setRouterRules(outer, { nat: options.carrier, openInput: options.openInput ?? false });
       router = this.#host(`home${number}`, `100.64.${number}.2`);
       outer.ip("link", "add", "lan", "type", "veth", "peer", "name", "wan", "netns", router.name);
@@ -279,6 +299,10 @@ export class Topology {
       if (options.ipv6 !== undefined) {
         address(host, "eth0", `${lan6(number)}${last}/64`);
         host.ip("-6", "route", "add", "default", "via", `${lan6(number)}1`);
+      }
+      for (let bridge = 0; bridge < (options.bridges ?? 0); bridge++) {
+        host.ip("link", "add", `br-${bridge}`, "type", "bridge");
+        address(host, `br-${bridge}`, `172.${18 + (bridge >> 8)}.${bridge & 255}.1/24`);
       }
       inside.push(host);
     }
@@ -355,6 +379,14 @@ function setRouterRules(router: Host, options: SiteOptions): void {
   }
   if (options.lossPercent !== undefined)
     damage.push(`meta l4proto udp numgen random mod 100 < ${options.lossPercent} drop`);
+  if (options.lossInPercent !== undefined)
+    damage.push(`iifname wan meta l4proto udp numgen random mod 100 < ${options.lossInPercent} drop`);
+  if (options.policedKbit !== undefined)
+    damage.push(
+      `iifname wan meta l4proto udp limit rate over ${Math.round(options.policedKbit / 8)} kbytes/second burst 32 kbytes drop`,
+    );
+  if (options.inOnlyFromPorts !== undefined)
+    damage.push(`iifname wan udp sport != { ${options.inOnlyFromPorts.join(", ")} } drop`);
   router.sysctl("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
   if (options.mappingLifeS !== undefined) {
     const names = ["nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream"];
@@ -385,7 +417,7 @@ function setRouterRules(router: Host, options: SiteOptions): void {
       type filter hook forward priority 0
       ${[...damage, ...policy].join("\n")}
       ct state established,related accept
-      iifname lan accept
+      iifname "lan*" accept
       ct status dnat accept
       iifname wan drop
     }

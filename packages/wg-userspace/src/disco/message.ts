@@ -38,15 +38,11 @@ export type DiscoMessage =
   | { readonly kind: "call-me-maybe"; readonly endpoints: readonly AddrPort[] };
 
 /**
- * @param payloadBytes Length of the sealed message, at least 126: padding makes up for the rest. Undefined: no padding.
+ * @param payloadBytes Length of the sealed message, at least 126: padding makes up for the rest. Less: no padding.
  */
-export function encodePing(
-  txId: Uint8Array,
-  nodeKey: NodePublicKey,
-  payloadBytes: number | undefined = DISCO_PADDED_BYTES,
-): Uint8Array {
+export function encodePing(txId: Uint8Array, nodeKey: NodePublicKey, payloadBytes = DISCO_PADDED_BYTES): Uint8Array {
   const least = 2 + DISCO_TX_ID_BYTES + KEY_BYTES;
-  const bytes = new Uint8Array(Math.max(least, (payloadBytes ?? 0) - DISCO_OVERHEAD_BYTES));
+  const bytes = new Uint8Array(Math.max(least, payloadBytes - DISCO_OVERHEAD_BYTES));
   bytes[0] = TYPE_PING;
   bytes[1] = PADDED_VERSION;
   bytes.set(txId, 2);
@@ -54,9 +50,13 @@ export function encodePing(
   return bytes;
 }
 
-/** Padded like a ping, so that the answer tests the way back. */
-export function encodePong(txId: Uint8Array, source: AddrPort): Uint8Array {
-  const bytes = new Uint8Array(DISCO_PADDED_BYTES - DISCO_OVERHEAD_BYTES);
+/**
+ * Padded like the ping it answers, up to the usual length, so that it tests the way back: a small ping gets a small answer.
+ * @param pingBytes Length of the sealed ping.
+ */
+export function encodePong(txId: Uint8Array, source: AddrPort, pingBytes = DISCO_PADDED_BYTES): Uint8Array {
+  const least = 2 + DISCO_TX_ID_BYTES + ENDPOINT_BYTES;
+  const bytes = new Uint8Array(Math.max(least, Math.min(pingBytes, DISCO_PADDED_BYTES) - DISCO_OVERHEAD_BYTES));
   bytes[0] = TYPE_PONG;
   bytes[1] = PADDED_VERSION;
   bytes.set(txId, 2);

@@ -200,6 +200,13 @@ export class Driver implements AsyncDisposable {
     });
   }
 
+  /** A disco ping on the direct path alone; `onPong` may never be called. False: there is none that answers. */
+  pingDirect(peer: NodePublicKey, onPong: (result: PongResult) => void): boolean {
+    const sent = this.engine.pingDirect(peer, onPong, monotonicNow());
+    this.#schedule();
+    return sent;
+  }
+
   /** The relay map to use from now on. Connections to relays that are no longer in it are closed. */
   setDerpMap(map: DerpMap): void {
     this.#relays.setMap(map);

@@ -190,7 +190,7 @@ export class Discovery implements Prober {
     }
     const message = this.#open(peer, packet);
     if (message === undefined) return;
-    if (message.kind === "ping") this.#pingByUdp(peer, message, from);
+    if (message.kind === "ping") this.#pingByUdp(peer, message, packet.length, from);
     else if (message.kind === "pong") this.#pong(peer, message.txId, from);
     // A CallMeMaybe counts only when it came by relay.
   }
@@ -206,7 +206,7 @@ export class Discovery implements Prober {
     const message = this.#open(peer, packet);
     if (message === undefined) return;
     if (message.kind === "ping") {
-      const pong = encodePong(message.txId, relayPseudoAddress(regionId));
+      const pong = encodePong(message.txId, relayPseudoAddress(regionId), packet.length);
       this.#output.sendByRelay(endpoint, this.#seal(peer, pong));
     } else if (message.kind === "pong") this.#pong(peer, message.txId, from);
     else if (!this.#config.blockDirect) endpoint.finder!.calledBy(message.endpoints.map(udpPath), now);
@@ -238,13 +238,27 @@ export class Discovery implements Prober {
     return this.pingByRelay(endpoint, first, now) || sent;
   }
 
+  /**
+   * Pings a peer on the direct path that answers, and there only; the outcome counts for its loss figure.
+   * @returns the candidate pinged; undefined when there is none.
+   */
+  pingDirect(endpoint: Endpoint, onPong: (result: PongResult) => void, now: Instant): Candidate | undefined {
+    this.#now = now;
+    const peer = endpoint.discoId === undefined ? undefined : this.#peers.get(endpoint.discoId);
+    const best = endpoint.finder?.best;
+    if (peer === undefined || best === undefined || this.#config.blockDirect) return undefined;
+    best.pingsSent++;
+    this.#sendPing(peer, endpoint, best, DISCO_PADDED_BYTES, undefined, true, onPong);
+    return best;
+  }
+
   /** Pings a peer through its relay only. */
   pingByRelay(endpoint: Endpoint, onPong: ((result: PongResult) => void) | undefined, now: Instant): boolean {
     this.#now = now;
     const peer = endpoint.discoId === undefined ? undefined : this.#peers.get(endpoint.discoId);
     if (peer === undefined) return false;
     const txId = this.#remember(endpoint, undefined, DISCO_PADDED_BYTES, false, onPong);
-    const plaintext = encodePing(txId, this.#config.nodeKey, undefined);
+    const plaintext = encodePing(txId, this.#config.nodeKey, 0);
     return this.#output.sendByRelay(endpoint, this.#seal(peer, plaintext));
   }
 
@@ -342,13 +356,13 @@ export class Discovery implements Prober {
     return boxKey === undefined ? undefined : { key, boxKey, endpoints: new Set() };
   }
 
-  #pingByUdp(peer: DiscoPeer, ping: DiscoMessage & { kind: "ping" }, from: UdpPath): void {
+  #pingByUdp(peer: DiscoPeer, ping: DiscoMessage & { kind: "ping" }, bytes: number, from: UdpPath): void {
     const endpoint = senderOf(peer, ping.nodeKey);
     if (endpoint === undefined) {
       this.#drops.count("unknown-peer");
       return;
     }
-    this.#output.sendProbe(from, this.#seal(peer, encodePong(ping.txId, from.address)), undefined);
+    this.#output.sendProbe(from, this.#seal(peer, encodePong(ping.txId, from.address, bytes)), undefined);
     endpoint.finder!.pingReceived(from, this.#now);
   }
 
@@ -381,7 +395,7 @@ export class Discovery implements Prober {
     onPong: ((result: PongResult) => void) | undefined,
   ): void {
     const txId = this.#remember(endpoint, candidate, payloadBytes ?? 0, sample, onPong);
-    const packet = this.#seal(peer, encodePing(txId, this.#config.nodeKey, payloadBytes));
+    const packet = this.#seal(peer, encodePing(txId, this.#config.nodeKey, payloadBytes ?? 0));
     this.#output.sendProbe(candidate.path, packet, ttl);
   }
 
@@ -409,7 +423,7 @@ export class Discovery implements Prober {
       if (now < ping.sentAt + PING_TIMEOUT_MS) break; // insertion order is time order
       this.#pending.delete(id);
       if (ping.sample && ping.candidate !== undefined)
-        ping.endpoint.finder?.sampleLost(ping.candidate, ping.payloadBytes);
+        ping.endpoint.finder?.sampleLost(ping.candidate, ping.payloadBytes, ping.sentAt);
     }
   }
 

@@ -267,9 +267,10 @@ export class PathFinder {
   }
 
   /** A sample ping to `candidate` was not answered in time. */
-  sampleLost(candidate: Candidate, payloadBytes: number): void {
-    // One that was too long for the path says nothing about loss.
-    if (this.#mtu.isOrdinary(payloadBytes)) candidate.recordOutcome(false);
+  sampleLost(candidate: Candidate, payloadBytes: number, sentAt: Instant): void {
+    // Loss is what a living path does: not the silence of a dead one, nor of one that is too narrow.
+    const lived = candidate === this.#best && this.#suspectSince === undefined && sentAt >= this.#usedSince;
+    if (lived && this.#mtu.isOrdinary(payloadBytes)) candidate.recordOutcome(false);
   }
 
   /** The peer answered a ping through its relay. */

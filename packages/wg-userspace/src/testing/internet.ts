@@ -160,6 +160,8 @@ export class Router implements Attached {
   outsideAddress: IpAddress;
   /** Share of what comes from outside that vanishes. */
   inboundLoss = 0;
+  /** Which senders outside may send in at all; everybody by default. */
+  inboundFilter: (from: AddrPort) => boolean = () => true;
   /** Of what comes from outside. */
   policer: Policer | undefined;
   /** Of flows between an inside port and an outside endpoint. */
@@ -223,6 +225,7 @@ export class Router implements Attached {
 
   #drops(datagram: Datagram, via: Segment): boolean {
     const inward = via !== this.inside;
+    if (inward && !this.inboundFilter(datagram.from)) return true;
     if (inward && this.inboundLoss > 0 && this.#internet.random.fraction() < this.inboundLoss) return true;
     if (inward && this.policer !== undefined && !this.#conforms(this.policer, datagram)) return true;
     return this.flowLimit !== undefined && this.#isSilenced(this.flowLimit, inward ? datagram.from : datagram.to);

@@ -1,0 +1,245 @@
+/** Whole networks in virtual time, and the sentence that the diagnosis says about each. */
+import { candidateReports, endpointTexts, pathRef, relayChoice } from "coder-client/peer-paths";
+import { expect, it } from "vitest";
+import { type AddrPort, ip, isIpv4 } from "wg-userspace/base/ip";
+import { nodeCryptoSuite } from "wg-userspace/io/crypto-suite";
+import type { NetReport } from "wg-userspace/netcheck/report";
+import { Router, VirtualInternet } from "wg-userspace/testing/internet";
+import { type VirtualNode, VirtualTunnel } from "wg-userspace/testing/virtual-tunnel";
+import { findCauses } from "./causes.ts";
+
+interface Lab {
+  readonly net: VirtualTunnel;
+  readonly routers: readonly [Router, Router];
+  readonly nodes: readonly [VirtualNode, VirtualNode];
+}
+
+/** Client and workspace, each behind a home router; with addresses of the families given. */
+function lab(families: readonly ["v4" | "v6", "v4" | "v6"] = ["v4", "v4"]): Lab {
+  const internet = new VirtualInternet(81, { delayMs: 10, hops: 1 });
+  const net = new VirtualTunnel(internet, nodeCryptoSuite);
+  net.addStunServer(ip("203.0.113.1"));
+  net.addStunServer(ip("2001:db8:ffff::1"));
+  const site = (n: number): [Router, VirtualNode] => {
+    const lan = internet.segment(`lan${n}`);
+    const router = new Router(lan, internet.core, ip(`192.168.${n}.1`), ip(`198.51.100.${n}`), {});
+    const v6 = ip(`2001:db8:${n}::10`);
+    router.announce(v6);
+    const address = families[n - 1] === "v6" ? v6 : ip(`192.168.${n}.10`);
+    return [router, net.addNode({ segment: lan, addresses: [address] })];
+  };
+  const [first, client] = site(1);
+  const [second, workspace] = site(2);
+  return { net, routers: [first, second], nodes: [client, workspace] };
+}
+
+/** Two homes behind one provider's router, which does or does not hairpin. */
+function carrierLab(hairpin: boolean): Lab {
+  const internet = new VirtualInternet(82, { delayMs: 10, hops: 1 });
+  const net = new VirtualTunnel(internet, nodeCryptoSuite);
+  net.addStunServer(ip("203.0.113.1"));
+  const middle = internet.segment("carrier");
+  new Router(middle, internet.core, ip("100.64.0.1"), ip("198.51.100.9"), { hairpin });
+  const site = (n: number): [Router, VirtualNode] => {
+    const lan = internet.segment(`lan${n}`);
+    const router = new Router(lan, middle, ip(`192.168.${n}.1`), ip(`100.64.0.${n + 1}`), {});
+    return [router, net.addNode({ segment: lan, addresses: [ip(`192.168.${n}.10`)] })];
+  };
+  const [first, client] = site(1);
+  const [second, workspace] = site(2);
+  return { net, routers: [first, second], nodes: [client, workspace] };
+}
+
+/** What a netcheck of that node would have found. */
+function netReport(node: VirtualNode, hairPinning: boolean | undefined): NetReport {
+  const mapped = node.endpoints.find(
+    ({ address }) => !node.host.addresses.some((own) => own.join() === address.join()),
+  );
+  const v6 = node.host.addresses.find((address) => !isIpv4(address));
+  const global: AddrPort | undefined = mapped ?? (v6 === undefined ? undefined : { address: v6, port: node.host.port });
+  const ipv4 = global !== undefined && isIpv4(global.address);
+  return {
+    udp: global !== undefined,
+    ipv4,
+    ipv6: global !== undefined && !ipv4,
+    ipv4CanSend: ipv4,
+    ipv6CanSend: !ipv4,
+    osHasIpv6: true,
+    icmpv4: false,
+    mappingVariesByDestIp: ipv4 ? false : undefined,
+    hairPinning,
+    upnp: undefined,
+    pmp: undefined,
+    pcp: undefined,
+    captivePortal: undefined,
+    preferredDerp: 1,
+    regionLatencyMs: new Map(),
+    regionV4LatencyMs: new Map(),
+    regionV6LatencyMs: new Map(),
+    globalV4: ipv4 ? global : undefined,
+    globalV6: ipv4 ? undefined : global,
+    observations: [],
+    unresolvedNames: [],
+  };
+}
+
+function causesOf(
+  { net, nodes: [client, workspace] }: Lab,
+  more: { pingTimeoutMs?: number; nat64Prefix?: string } = {},
+) {
+  const { path, endpoint } = client.engine.peerStatus(workspace.engine.publicKey)!;
+  const choice = relayChoice(endpoint.finder);
+  return findCauses({
+    report: {
+      peerId: "w",
+      path: pathRef(path, undefined),
+      candidates: candidateReports(endpoint.finder, net.now),
+      peerRegion: { id: 1, name: "R" },
+      ...(endpoint.relayRttMs === undefined ? {} : { relayRttMs: endpoint.relayRttMs }),
+      ...(choice === undefined ? {} : { relayChoice: choice }),
+      peerEndpoints: endpointTexts(workspace.endpoints),
+      ownRegion: { id: 1, name: "R" },
+      ownEndpoints: endpointTexts(client.endpoints),
+      sentNode: true,
+      receivedNode: true,
+      directBlocked: undefined,
+      mtu: 1280,
+      rxBytes: 0,
+      txBytes: 0,
+    },
+    own: netReport(client, false),
+    agent: netReport(workspace, false),
+    ownInterfaces: [],
+    agentInterfaces: [],
+    mapHasStun: true,
+    ...more,
+  });
+}
+
+/** Lets both ends look for each other while a session is at rest. */
+function talk({ net, nodes: [client, workspace] }: Lab, ms: number): void {
+  net.run(500);
+  net.introduce(client, workspace);
+  for (const end = net.now + ms; net.now < end; net.run(500)) {
+    client.engine.netstack.ping("tsmp", workspace.tunnelAddress, () => undefined, net.now);
+    workspace.engine.netstack.ping("tsmp", client.tunnelAddress, () => undefined, net.now);
+  }
+}
+
+it.each<[string, () => Lab, string[], RegExp | undefined]>([
+  ["two homes", () => lab(), [], undefined],
+  [
+    "IPv4 only here, IPv6 only there",
+    () => lab(["v4", "v6"]),
+    ["no-common-family"],
+    /IPv4 only and the workspace IPv6 only/,
+  ],
+  [
+    "IPv6 only here, IPv4 only there",
+    () => lab(["v6", "v4"]),
+    ["no-common-family"],
+    /IPv6 only and the workspace IPv4 only/,
+  ],
+  [
+    "a link that swallows packets above 1000 bytes",
+    () => {
+      const made = lab();
+      made.net.internet.core.options = { ...made.net.internet.core.options, mtu: 1000 };
+      return made;
+    },
+    ["mtu-black-hole"],
+    /Small packets reach the workspace/,
+  ],
+  [
+    "UDP that only comes in",
+    () => {
+      const made = lab();
+      // Nothing but STUN gets into the workspace's network.
+      made.routers[1].inboundFilter = ({ port }) => port === 3478;
+      return made;
+    },
+    ["one-way"],
+    /one direction only/,
+  ],
+  ["two homes behind a CGNAT without hairpin", () => carrierLab(false), ["no-hairpin"], /behind one NAT/],
+  ["two homes behind a CGNAT with hairpin", () => carrierLab(true), [], undefined],
+  [
+    "UDP that passes to STUN servers alone",
+    () => {
+      const made = lab();
+      for (const router of made.routers) router.inboundFilter = ({ port }) => port === 3478;
+      return made;
+    },
+    ["no-answer"],
+    /None of the workspace's addresses answered/,
+  ],
+  [
+    "a path that loses every fifth packet, each way",
+    () => {
+      const made = lab();
+      const { core, now } = made.net.internet;
+      made.net.internet.at(now + 5_000, () => {
+        core.options = { ...core.options, loss: 0.2 };
+      });
+      return made;
+    },
+    ["loss"],
+    /loses \d+ % of the packets/,
+  ],
+  [
+    "a firewall that ends flows after 5 s",
+    () => {
+      const made = lab();
+      made.routers[0].flowLimit = { ms: 5_000 };
+      return made;
+    },
+    ["path-keeps-dying"],
+    /keeps dying after about [3-7] s: a firewall ends the flow/,
+  ],
+  [
+    "a direct path that is far slower than the relay",
+    () => {
+      const made = lab();
+      made.net.internet.core.options = { ...made.net.internet.core.options, delayMs: 150 };
+      made.net.relayDelayMs.set(1, 5);
+      return made;
+    },
+    ["slow-direct-path"],
+    /much slower than the relay/,
+  ],
+])("%s", (_name, make, codes, sentence) => {
+  const made = make();
+  talk(made, 60_000);
+  const found = causesOf(made);
+  expect(found.map(({ code }) => code)).toEqual(codes);
+  if (sentence !== undefined) expect(found[0]!.what).toMatch(sentence);
+  for (const { evidence, fix, what } of found) {
+    expect(evidence.length).toBeGreaterThan(0);
+    expect(fix.length).toBeGreaterThan(10);
+    expect(what).toMatch(/\.$/);
+  }
+});
+
+it("behind NAT64 the cause is named as such", () => {
+  const made = lab(["v6", "v4"]);
+  talk(made, 10_000);
+  const [cause] = causesOf(made, { nat64Prefix: "64:ff9b::/96" });
+  expect(cause).toMatchObject({
+    code: "nat64",
+    evidence: expect.arrayContaining([expect.stringContaining("64:ff9b::/96")]),
+  });
+});
+
+it("pings that are shorter than the way there and back are told from lost ones", () => {
+  const made = lab();
+  made.net.internet.core.options = { ...made.net.internet.core.options, delayMs: 400 };
+  made.net.relayDelayMs.set(1, 300);
+  made.routers[1].inboundFilter = ({ port }) => port === 3478;
+  talk(made, 3_000);
+  expect(causesOf(made, { pingTimeoutMs: 500 }).find(({ code }) => code === "ping-too-short")).toMatchObject({
+    code: "ping-too-short",
+    evidence: ["--timeout 500 ms, the fastest answer took 600 ms"],
+    fix: "give pings more time: --timeout 2s",
+  });
+  expect(causesOf(made, { pingTimeoutMs: 5_000 }).map(({ code }) => code)).not.toContain("ping-too-short");
+});

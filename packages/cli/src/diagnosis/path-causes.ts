@@ -1,0 +1,131 @@
+/** What is wrong with a way that works: a direct path that loses, lags or dies, a slow relay. Pure. */
+import type { CandidateReport, PeerPathReport, RelayChoice } from "coder-client/path-report";
+import { type Cause, DOCUMENT, type Facts } from "./causes.ts";
+import { formatDuration } from "./durations.ts";
+
+const HIGH_LOSS = 0.05;
+const HIGH_RELAY_RTT_MS = 300;
+/** Fewer probes say nothing about loss. */
+const MIN_SAMPLE = 10;
+/** States of an address that carries traffic, or would. */
+const USED: readonly string[] = ["in-use", "worse-than-relay", "held-off"];
+/** A path may die once. */
+const MIN_FAILURES = 2;
+
+export function directPathCauses(facts: Facts): Cause[] {
+  const { report } = facts;
+  const lossy = loss(facts);
+  const dying = report.candidates.filter(({ failures }) => (failures?.count ?? 0) >= MIN_FAILURES);
+  return [
+    ...lossy,
+    ...choice(report, lossy.length > 0),
+    // A path that loses much falls silent by chance as well: then the loss is the cause.
+    ...(lossy.length > 0 ? [] : dying.slice(0, 1).map(keepsDying)),
+  ];
+}
+
+/** By the sample on the direct path if there is one, else by the heartbeats. */
+function loss({ report, sample }: Facts): Cause[] {
+  const candidate = report.candidates.find(({ state }) => USED.includes(state));
+  const measured = sample !== undefined && sample.sent >= MIN_SAMPLE ? sample : undefined;
+  const share = Math.max(
+    measured === undefined ? 0 : 1 - measured.answered / measured.sent,
+    candidate?.loss ?? 0,
+    report.relayChoice?.reason === "loss" ? (report.relayChoice.resent ?? 0) : 0,
+  );
+  if (share <= HIGH_LOSS) return [];
+  const evidence: string[] = [];
+  const endpoint = candidate?.endpoint ?? "the direct path";
+  if (measured !== undefined)
+    evidence.push(`${endpoint}: ${measured.answered} of ${measured.sent} probes in a row answered`);
+  if (candidate?.loss !== undefined)
+    evidence.push(`${endpoint}: ${percent(candidate.loss)} of the last heartbeats lost`);
+  if (report.relayChoice?.resent !== undefined)
+    evidence.push(`TCP had to send ${percent(report.relayChoice.resent)} of its segments again`);
+  return [
+    slows("loss", "network between", {
+      what: `The direct path loses ${percent(share)} of the packets${relayedInstead(report)}.`,
+      evidence,
+      fix: "look for a weak wireless link, an overloaded line or a limit on UDP on the way",
+    }),
+  ];
+}
+
+function choice(report: PeerPathReport, lossKnown: boolean): Cause[] {
+  const chosen = report.relayChoice;
+  if (chosen === undefined) return [];
+  const times = `direct ${formatDuration(chosen.directRttMs)}, by relay ${formatDuration(chosen.relayRttMs)} there and back`;
+  if (chosen.reason === "latency")
+    return [
+      slows("slow-direct-path", "network between", {
+        what: "The direct path is much slower than the relay, so traffic takes the relay.",
+        evidence: [times],
+        fix: "find out which detour the direct packets take: a VPN, or a provider that routes UDP another way",
+      }),
+    ];
+  if (chosen.reason === "rate")
+    return [
+      slows("policed", "network between", {
+        what: "The direct path carries much less than the relay, so traffic takes the relay.",
+        evidence: [...rates(chosen), times],
+        fix: "ask the network operator whether UDP is limited in rate on the way",
+      }),
+    ];
+  if (lossKnown) return [];
+  return [
+    slows("loss", "network between", {
+      what: "The direct path lost so many packets that traffic takes the relay.",
+      evidence: [...rates(chosen), times],
+      fix: "look for a weak wireless link, an overloaded line or a limit on UDP on the way",
+    }),
+  ];
+}
+
+function rates({ directBitsPerSecond, relayBitsPerSecond, resent }: RelayChoice): string[] {
+  const lines: string[] = [];
+  if (directBitsPerSecond !== undefined && relayBitsPerSecond !== undefined)
+    lines.push(`under load ${megabits(directBitsPerSecond)} directly, ${megabits(relayBitsPerSecond)} by relay`);
+  if (resent !== undefined) lines.push(`TCP had to send ${percent(resent)} of its segments again on the direct path`);
+  return lines;
+}
+
+function keepsDying({ endpoint, failures }: CandidateReport): Cause {
+  const { count, lifeMs, heldForMs } = failures!;
+  const seconds = Math.max(1, Math.round(lifeMs / 1000));
+  const held = heldForMs > 0 ? `, left alone for another ${Math.ceil(heldForMs / 1000)} s` : "";
+  return slows("path-keeps-dying", "network between", {
+    what: `The direct path keeps dying after about ${seconds} s: a firewall ends the flow.`,
+    evidence: [`${endpoint}: silent ${count} times in a row while the workspace answered by relay${held}`],
+    fix: "have the firewalls on both sides let UDP flows last (no limit on packets or age of a flow)",
+  });
+}
+
+export function relayCauses({ report }: Facts): Cause[] {
+  const { path, relayRttMs } = report;
+  if (path?.kind !== "relayed" || relayRttMs === undefined || relayRttMs <= HIGH_RELAY_RTT_MS) return [];
+  return [
+    slows("slow-relay", "administrator", {
+      what: `The way through relay "${path.region.name}" takes ${Math.round(relayRttMs)} ms.`,
+      evidence: [
+        `our home relay: ${report.ownRegion?.name ?? "none"}, the workspace's: ${report.peerRegion?.name ?? "none"}`,
+      ],
+      fix: "try another one with --region, or have a relay set up nearer to both ends",
+    }),
+  ];
+}
+
+function slows(code: string, side: Cause["side"], texts: Pick<Cause, "what" | "evidence" | "fix">): Cause {
+  return { code, side, scope: "general", severity: "slows", ...texts, link: `${DOCUMENT}#${code}` };
+}
+
+function relayedInstead({ relayChoice }: PeerPathReport): string {
+  return relayChoice === undefined ? "" : ", so traffic takes the relay";
+}
+
+function percent(share: number): string {
+  return `${Math.round(100 * share)} %`;
+}
+
+function megabits(bitsPerSecond: number): string {
+  return `${(bitsPerSecond / 1e6).toFixed(1)} Mbit/s`;
+}

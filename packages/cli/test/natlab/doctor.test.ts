@@ -1,0 +1,114 @@
+/** What `coder doctor` says about a network: the true cause and no other. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Deployment, PORT } from "./deployment.ts";
+import { missingTools } from "./lab.ts";
+import { internetAddress6, type Site, type SiteOptions, Topology } from "./topology.ts";
+
+const missing = missingTools("ip", "nft");
+
+interface Row {
+  readonly name: string;
+  readonly agent: SiteOptions;
+  /** "behind the same carrier": as the agent. */
+  readonly client: SiteOptions | "behind the same carrier";
+  /** The agent reaches the server by IPv6. */
+  readonly agentByIpv6?: boolean;
+  readonly codes: readonly string[];
+  readonly what?: RegExp;
+}
+
+const ROWS: readonly Row[] = [
+  { name: "nothing", agent: { nat: "easy" }, client: { nat: "easy" }, codes: [] },
+  {
+    name: "30 % loss each way",
+    agent: { nat: "easy" },
+    client: { lossPercent: 30 },
+    codes: ["loss"],
+    what: /^The direct path loses \d+ % of the packets/,
+  },
+  {
+    name: "20 % loss on the way in",
+    agent: { nat: "easy" },
+    client: { lossInPercent: 20 },
+    codes: ["loss"],
+    what: /^The direct path loses \d+ % of the packets/,
+  },
+  {
+    name: "packets above 1300 bytes swallowed",
+    agent: { nat: "easy" },
+    client: { swallowAbove: 1300 },
+    codes: ["mtu-black-hole"],
+  },
+  {
+    name: "UDP that gets out of the workspace, but not in",
+    agent: { nat: "easy", inOnlyFromPorts: [3478] },
+    client: { nat: "easy" },
+    codes: ["one-way"],
+  },
+  {
+    name: "UDP to the STUN port alone",
+    agent: { nat: "easy" },
+    client: { udp: { onlyPorts: [53, 3478] } },
+    codes: ["no-answer"],
+  },
+  {
+    name: "UDP swallowed here",
+    agent: { nat: "easy" },
+    client: { udp: "swallowed" },
+    codes: ["udp-blocked", "no-answer"],
+  },
+  {
+    name: "an agent without IPv4, a client without IPv6",
+    agent: { ipv6: "open", ipv6Only: true },
+    client: { nat: "easy" },
+    agentByIpv6: true,
+    codes: ["no-common-family"],
+    what: /IPv4 only and the workspace IPv6 only/,
+  },
+  {
+    name: "one provider's NAT without hairpin in front of both",
+    agent: { nat: "easy", carrier: "easy" },
+    client: "behind the same carrier",
+    codes: ["no-hairpin"],
+  },
+];
+
+describe.skipIf(missing.length > 0)(`doctor (missing here: ${missing.join(", ") || "nothing"})`, () => {
+  let folder: string;
+  let topology: Topology | undefined;
+  let deployment: Deployment;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "coder-doctor-"));
+    topology = new Topology();
+    const host = topology.addServer();
+    deployment = new Deployment({ host, folder: join(folder, "server"), flags: [] });
+    await deployment.start();
+  });
+
+  afterAll(async () => {
+    await topology?.close();
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+  });
+
+  it.each(ROWS)("$name: $codes", async (row) => {
+    const sites: Site[] = [topology!.addSite(row.agent)];
+    sites.push(topology!.addSite(row.client === "behind the same carrier" ? { behind: sites[0]! } : row.client));
+    try {
+      const agentUrl = row.agentByIpv6 ? `http://[${internetAddress6(1)}]:${PORT}` : undefined;
+      const agent = deployment.startAgent(sites[0]!.host, agentUrl);
+      const said = deployment.doctor(sites[1]!.host, agent);
+      const causes = said.causes.filter(({ severity }) => severity !== "note");
+      expect(
+        causes.map(({ code }) => code),
+        JSON.stringify(said, undefined, 1),
+      ).toEqual(row.codes);
+      if (row.what !== undefined) expect(causes[0]!.what).toMatch(row.what);
+    } finally {
+      for (const site of sites.toReversed()) await topology!.removeSite(site);
+    }
+  });
+});
