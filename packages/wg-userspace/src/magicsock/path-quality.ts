@@ -31,15 +31,22 @@ const CLEAN_ANSWERED = 15;
 /** A sample of TCP's fate covers at least this many segments, or is thrown away after this long. */
 const SAMPLE_SEGMENTS = 20;
 const SAMPLE_MS = 10_000;
-/** Share sent again that is bad: while the path is what limits the sender, and in any case. */
-const LIMITED_RESENT = 0.01;
+/**
+ * Share sent again that is bad: while the path is what limits the sender, and in any case. The first is beyond what the
+ * congestion controller takes for random: on a policed path it goes on losing far more.
+ */
+const LIMITED_RESENT = 0.05;
 const RESENT = 0.08;
 /** So many bad samples in a row, over so many segments, start a trial of the relay. */
 const TRIAL_AFTER = 3;
 const TRIAL_SEGMENTS = 100;
 /** A trial: the first beat is for growing, the others are measured. */
 const TRIAL_BEATS = 3;
-/** The relay stays when it delivered this much more, or nearly as much without the loss. */
+/**
+ * The relay stays when it delivered this much more: twice as much, or a quarter more where the direct path lost so much that
+ * it is bad in any case; there also when it delivered nearly as much without the loss.
+ */
+const FAR_MORE = 2;
 const CLEARLY_MORE = 1.25;
 const NEARLY_AS_MUCH = 0.8;
 
@@ -224,14 +231,15 @@ export class PathQuality {
     const sent = tally.sent - this.#sentBefore;
     const resent = (tally.resent - this.#resentBefore) / Math.max(1, sent);
     this.#relayRate = (tally.delivered - this.#deliveredBefore) / Math.max(1, now - this.#sampleAt);
-    const muchMore = this.#relayRate >= CLEARLY_MORE * this.#directRate;
+    const lossy = this.#directResent >= RESENT;
+    const muchMore = this.#relayRate >= (lossy ? CLEARLY_MORE : FAR_MORE) * this.#directRate;
     const cleaner =
-      this.#directResent >= RESENT &&
+      lossy &&
       resent < this.#directResent / 2 &&
       this.#relayRate >= NEARLY_AS_MUCH * this.#directRate;
     if (sent >= SAMPLE_SEGMENTS && (muchMore || cleaner)) {
       this.#trialHoldMs = HOLD_MS;
-      this.#toRelay(this.#directResent >= RESENT ? "loss" : "rate", now);
+      this.#toRelay(muchMore ? "rate" : "loss", now);
       return;
     }
     this.#trialAllowedAt = now + this.#trialHoldMs;
