@@ -233,10 +233,7 @@ export class PathQuality {
     this.#relayRate = (tally.delivered - this.#deliveredBefore) / Math.max(1, now - this.#sampleAt);
     const lossy = this.#directResent >= RESENT;
     const muchMore = this.#relayRate >= (lossy ? CLEARLY_MORE : FAR_MORE) * this.#directRate;
-    const cleaner =
-      lossy &&
-      resent < this.#directResent / 2 &&
-      this.#relayRate >= NEARLY_AS_MUCH * this.#directRate;
+    const cleaner = lossy && resent < this.#directResent / 2 && this.#relayRate >= NEARLY_AS_MUCH * this.#directRate;
     if (sent >= SAMPLE_SEGMENTS && (muchMore || cleaner)) {
       this.#trialHoldMs = HOLD_MS;
       this.#toRelay(muchMore ? "rate" : "loss", now);
