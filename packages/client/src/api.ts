@@ -1,5 +1,6 @@
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
+import { withSessionId } from "coder-protocol/session-id";
 import { EngineError } from "wg-userspace/base/errors";
 import { toEngineError } from "wg-userspace/io/node-errors";
 import { foreignAnswer, isDeployments } from "./answerer.ts";
@@ -20,6 +21,8 @@ export interface DeploymentOptions {
   readonly dialer?: Dialer;
   /** Headers added to every request, WebSocket and relay dial. Asked each time, so that short-lived ones stay fresh. */
   readonly extraHeaders?: () => Promise<Readonly<Record<string, string>>>;
+  /** Names what this process does in the logs of server, relay and agent (coder-protocol/session-id). Any text. */
+  readonly sessionId?: string;
   /** Called once when the server's major.minor differs from `clientVersion`. */
   readonly onVersionMismatch?: (serverVersion: string) => void;
   readonly clientVersion?: string;
@@ -52,6 +55,7 @@ export class Deployment {
   readonly url: URL;
   readonly token: string | undefined;
   readonly dialer: Dialer;
+  readonly sessionId: string | undefined;
   readonly #extraHeaders: () => Promise<Readonly<Record<string, string>>>;
   readonly #onVersionMismatch: ((serverVersion: string) => void) | undefined;
   readonly #clientVersion: string | undefined;
@@ -63,7 +67,8 @@ export class Deployment {
     this.url = options.url;
     this.token = options.token;
     this.dialer = options.dialer ?? new Dialer();
-    this.#extraHeaders = options.extraHeaders ?? (async () => ({}));
+    this.sessionId = options.sessionId;
+    this.#extraHeaders = withBaggage(options.extraHeaders ?? (async () => ({})), options.sessionId);
     this.#onVersionMismatch = options.onVersionMismatch;
     this.#clientVersion = options.clientVersion;
     this.#patience = options.patience;
@@ -262,4 +267,14 @@ function parseBody(text: string): unknown {
   } catch {
     return text; // not JSON: an error page of something in between
   }
+}
+
+type HeaderSource = NonNullable<DeploymentOptions["extraHeaders"]>;
+
+function withBaggage(source: HeaderSource, sessionId: string | undefined): HeaderSource {
+  if (sessionId === undefined) return source;
+  return async () => {
+    const { baggage, ...headers } = await source();
+    return { ...headers, baggage: withSessionId(baggage, sessionId) };
+  };
 }

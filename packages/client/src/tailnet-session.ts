@@ -4,7 +4,7 @@
  */
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { uuidToBytes } from "coder-protocol/addresses";
+import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import type { RpcDuplex, RpcReadable, RpcSession } from "coder-protocol/drpc/async";
 import {
   type CoordinateRequestSchema,
@@ -12,6 +12,7 @@ import {
   type DERPMapSchema,
   Tailnet,
 } from "coder-protocol/gen/tailnet_pb.js";
+import { SESSION_ID_KEY, sessionIdOfReason } from "coder-protocol/session-id";
 import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";
 import type { NodeInfo } from "coder-protocol/tailnet/node";
 import { nodeToProto, peerUpdateFromProto } from "coder-protocol/tailnet/node";
@@ -36,6 +37,8 @@ export interface CoordinatedNode {
   setDerpMap(map: DerpMap): void;
 }
 
+const MAX_SESSIONS = 1_000;
+
 export interface TailnetSessionOptions {
   readonly rpc: RpcSession;
   readonly node: CoordinatedNode;
@@ -52,6 +55,8 @@ export class TailnetSession {
   readonly #coordinate: RpcDuplex<typeof CoordinateRequestSchema, typeof CoordinateResponseSchema>;
   readonly #maps: RpcReadable<typeof DERPMapSchema>;
   readonly #stopSelf: () => void;
+  /** Sessions that were logged, by peer. */
+  readonly #sessions = new Map<string, string>();
   #leaving = false;
 
   constructor(options: TailnetSessionOptions) {
@@ -88,12 +93,22 @@ export class TailnetSession {
   async #readUpdates(): Promise<void> {
     for await (const response of this.#coordinate.messages) {
       if (response.error !== "") this.#options.logger.log("warn", "coordinator", { error: response.error });
+      for (const { id, reason } of response.peerUpdates) this.#noteSession(uuidFromBytes(id), reason);
       const updates = response.peerUpdates.flatMap((update) => peerUpdateFromProto(update) ?? []);
       const programmed = this.#options.node.handlePeerUpdates(updates);
       if (this.#options.announcesReady && programmed.length > 0) {
         this.#send({ readyForHandshake: programmed.map((id) => ({ id: uuidToBytes(id) })) });
       }
     }
+  }
+
+  /** The control plane tells agents which client session a peer belongs to: said once, so that the log can be searched for it. */
+  #noteSession(peer: string | undefined, reason: string): void {
+    const sessionId = sessionIdOfReason(reason);
+    if (peer === undefined || sessionId === undefined || this.#sessions.get(peer) === sessionId) return;
+    if (this.#sessions.size >= MAX_SESSIONS) this.#sessions.clear();
+    this.#sessions.set(peer, sessionId);
+    this.#options.logger.log("info", "a client announced itself", { peer, [SESSION_ID_KEY]: sessionId });
   }
 
   async #readMaps(): Promise<void> {

@@ -22,6 +22,7 @@ export interface TelemetryContext {
   readonly connectionId: Uint8Array;
   readonly application: string;
   readonly clientVersion: string;
+  readonly sessionId?: string | undefined;
   readonly nodeIdSelf: bigint;
   /** 0 while the peer's node is unknown. */
   readonly nodeIdRemote: bigint;
@@ -50,6 +51,7 @@ export function telemetryEvent(report: PeerPathReport, context: TelemetryContext
     status: context.status === "connected" ? TelemetryEvent_Status.CONNECTED : TelemetryEvent_Status.DISCONNECTED,
     clientType: TelemetryEvent_ClientType.CLI,
     clientVersion: context.clientVersion,
+    ...(context.sessionId === undefined ? {} : { clientSessionId: new TextEncoder().encode(context.sessionId) }),
     nodeIdSelf: context.nodeIdSelf,
     nodeIdRemote: context.nodeIdRemote,
     homeDerp: report.ownRegion?.id ?? 0,

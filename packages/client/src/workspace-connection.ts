@@ -88,6 +88,7 @@ export class WorkspaceConnection implements AsyncDisposable {
   readonly #startedAt = performance.now();
   readonly #connectionId = nodeRandom.bytes(16);
   readonly #telemetry: WorkspaceConnectionOptions["telemetry"];
+  readonly #sessionId: string | undefined;
   /** Dialled ahead, for the first {@link dial} of that port. */
   #ahead: { readonly port: number; readonly stream: Promise<TcpStream> } | undefined;
   #setupMs: number | undefined;
@@ -154,6 +155,7 @@ export class WorkspaceConnection implements AsyncDisposable {
     this.#coordination = coordination;
     this.#agentId = options.agentId;
     this.#telemetry = options.telemetry;
+    this.#sessionId = options.deployment.sessionId;
     node.on((event) => {
       if (event.kind !== "path-changed" || event.id !== this.#agentId) return;
       this.#path = event.path;
@@ -316,6 +318,7 @@ export class WorkspaceConnection implements AsyncDisposable {
     if (this.#telemetry === undefined) return;
     const event = telemetryEvent(this.pathReport(), {
       ...this.#telemetry,
+      sessionId: this.#sessionId,
       connectionId: this.#connectionId,
       nodeIdSelf: this.#node.nodeId,
       nodeIdRemote: this.#node.peerNode(this.#agentId)?.id ?? 0n,

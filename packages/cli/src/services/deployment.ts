@@ -12,6 +12,7 @@ import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag, type FlagValues, listFlag, stringFlag } from "../flags/spec.ts";
 import { say } from "../ui/say.ts";
 import { VERSION } from "../version.ts";
+import { clientSessionId } from "./session-id.ts";
 
 const HEADER_COMMAND_TIMEOUT_MS = 10_000;
 /** A rollout behind a load balancer takes seconds. Before a login nobody knows whether the URL is one of a deployment at all. */
@@ -60,6 +61,7 @@ export function deploymentAt(url: URL, token: string | undefined, flags: FlagVal
     dialer: dialerOf(withRemembered(flags, url)),
     extraHeaders: headerSource(url, listFlag(flags, "header"), stringFlag(flags, "header-command")),
     clientVersion: VERSION,
+    sessionId: clientSessionId(),
     ...(token === undefined ? {} : { patience: PATIENCE }),
     ...(booleanFlag(flags, "no-version-warning")
       ? {}

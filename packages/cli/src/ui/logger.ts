@@ -1,7 +1,9 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
+import { SESSION_ID_KEY } from "coder-protocol/session-id";
 import type { Logger, LogLevel } from "wg-userspace/base/ports";
 import { makeDirectories } from "../make-directories.ts";
+import { clientSessionId } from "../services/session-id.ts";
 
 const ORDER: readonly LogLevel[] = ["trace", "debug", "info", "warn", "error"];
 
@@ -9,7 +11,7 @@ const ORDER: readonly LogLevel[] = ["trace", "debug", "info", "warn", "error"];
 export function createLogger(options: { readonly verbose: boolean; readonly logDir: string | undefined }): Logger {
   const file = options.logDir === undefined ? undefined : logFile(options.logDir);
   if (!options.verbose && file === undefined) return { level: "error", log: () => undefined };
-  return {
+  const logger: Logger = {
     level: "debug",
     log(level, message, fields) {
       if (ORDER.indexOf(level) < 1) return;
@@ -18,6 +20,8 @@ export function createLogger(options: { readonly verbose: boolean; readonly logD
       if (file !== undefined) appendFileSync(file, line, { mode: 0o600 });
     },
   };
+  logger.log("info", "session", { [SESSION_ID_KEY]: clientSessionId() });
+  return logger;
 }
 
 function logLine(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> | undefined): string {

@@ -6,6 +6,7 @@ import { runYamux } from "coder-client/yamux-websocket";
 import { type RpcServiceImpl, serveRpc } from "coder-protocol/drpc/async";
 import type { TelemetryEvent } from "coder-protocol/gen/tailnet_pb.js";
 import type { ConnectionInfo, WorkspaceAgent } from "coder-protocol/rest/agents";
+import { SESSION_ID_KEY, sessionIdOfBaggage } from "coder-protocol/session-id";
 import { checkVersion, MISSING_AGENT_VERSION, MISSING_TAILNET_VERSION } from "coder-protocol/version";
 import { YamuxSession } from "coder-protocol/yamux/session";
 import { Counter } from "prom-client";
@@ -52,6 +53,10 @@ const PING_INTERVAL_MS = 15_000;
 const AGENT_PING_TIMEOUT_MS = 30_000;
 const SWEEP_MS = 60_000;
 const CLOSE_INTERNAL_ERROR = 1011;
+/** RFC 6455 §7.4.1: no close frame came. */
+const CLOSE_ABNORMAL = 1006;
+/** Normal, going away, and a close frame without a code. */
+const CLEAN_CLOSES: ReadonlySet<number> = new Set([1000, 1001, 1005]);
 const MAX_CLOSE_REASON_BYTES = 123;
 const ACCESS_REVOKED = "access revoked";
 
@@ -251,6 +256,7 @@ export class CoordinatingControlPlane implements ControlPlane {
     if (resumed instanceof HttpFailure) return rejectUpgrade(socket, resumed);
 
     const id = resumed ?? randomUUID();
+    const sessionId = sessionIdOfBaggage(request.headers["baggage"]?.toString());
     // Rights are looked up at every request: what a user may reach changes while the connection lasts.
     const auth = lookedUpClientAuth(
       async (agentId) => {
@@ -258,7 +264,7 @@ export class CoordinatingControlPlane implements ControlPlane {
         const current = await store.users.byId(user.id);
         return current !== undefined && (await authenticator.canReachAgent(current, agentId)) !== undefined;
       },
-      { holder: `user ${user.id}`, endedBy: (event) => endsAccess(event, holder) },
+      { holder: `user ${user.id}`, endedBy: (event) => endsAccess(event, holder), sessionId },
     );
     const mayFollow = (ownerId: string): boolean => only === undefined && ownerId === user.id;
     const open = this.#serve(request, socket, head, {
@@ -391,19 +397,26 @@ export class CoordinatingControlPlane implements ControlPlane {
       budget: unfinished.budget,
       onError: (error, path) => this.#context.log.error({ err: error, rpc: path }, "rpc failed"),
     });
+    let closeCode = CLOSE_ABNORMAL;
+    webSocket.once("close", (code) => {
+      closeCode = code;
+    });
     const running = runYamux(webSocket, yamux);
     const pings = session.pingsSocket ? setInterval(() => webSocket.ping(), PING_INTERVAL_MS) : undefined;
+    let endedFor: string | undefined;
     const open: OpenSocket = {
       id: session.id,
       address: session.address,
       auth: session.auth,
       end: (reason) => {
+        endedFor ??= reason;
         this.coordinator.expel(session.id, reason, this.#context.clock.now());
         webSocket.close(CLOSE_INTERNAL_ERROR, Buffer.from(reason).subarray(0, MAX_CLOSE_REASON_BYTES));
         running.close();
       },
-      closed: running.closed.then(async () => {
+      closed: running.closed.then(async (failure) => {
         clearInterval(pings);
+        this.#logEnd(session, endedFor, CLEAN_CLOSES.has(closeCode) ? undefined : (failure?.message ?? "closed"));
         unfinished.leave();
         this.#open.delete(open);
         this.#countOpen(session.id, -1);
@@ -417,6 +430,23 @@ export class CoordinatingControlPlane implements ControlPlane {
     this.#open.add(open);
     this.#countOpen(session.id, +1);
     return open;
+  }
+
+  /** Why a client's connection ended, under the session that it told. */
+  #logEnd({ auth, userId }: SessionPlan, endedFor: string | undefined, failure: string | undefined): void {
+    if (auth.sessionId === undefined) return;
+    this.#context.log.info(
+      {
+        [SESSION_ID_KEY]: auth.sessionId,
+        user: userId,
+        connect_type: "coordinate",
+        disconnect_reason: endedFor ?? (failure === undefined ? "normal exit" : "connection lost"),
+        disconnect_expected: endedFor !== undefined || failure === undefined,
+        disconnect_initiator: endedFor !== undefined ? "server" : failure === undefined ? "client" : "network",
+        disconnect_detail: failure ?? "",
+      },
+      "client disconnected",
+    );
   }
 
   #tailnetDeps(): TailnetServiceDeps {

@@ -12,6 +12,7 @@ import {
   type Node,
   NodeSchema,
 } from "coder-protocol/gen/tailnet_pb.js";
+import { SESSION_ID_KEY } from "coder-protocol/session-id";
 import { nodeFromProto, nodeToProto } from "coder-protocol/tailnet/node";
 import { FormerPeers, type Over } from "./former-peers.ts";
 import { KnownKeys } from "./known-keys.ts";
@@ -345,7 +346,7 @@ export class Coordinator {
           id: uuidToBytes(other.id),
           node: other.node!,
           kind: Kind.NODE,
-          reason: "node update",
+          reason: reasonOf(other.auth.sessionId),
         })),
       },
       nowMs,
@@ -418,6 +419,11 @@ function rawKey(node: Node): Uint8Array {
 /** All keys a peer may still use the relay with. */
 function keysOf(peer: PeerState): Uint8Array[] {
   return peer.node === undefined ? peer.oldKeys : [...peer.oldKeys, rawKey(peer.node)];
+}
+
+/** Agents log it: stock ones the whole text, ours the session. */
+function reasonOf(sessionId: string | undefined): string {
+  return sessionId === undefined ? "node update" : `node update ${SESSION_ID_KEY}=${sessionId}`;
 }
 
 function goneUpdate(id: string, reason: string) {

@@ -8,6 +8,8 @@ export interface PeerAuth {
   readonly kind: "client" | "agent";
   /** The user or the agent behind it, who answers for what its peers leave behind. */
   readonly holder: string;
+  /** Of the client, where it told one; valid. */
+  readonly sessionId?: string | undefined;
   /** Whether this takes away what the peer's tunnels rest on. */
   endedBy(event: AccessEvent): boolean;
   checkNode(node: NodeInfo): string | undefined;
@@ -20,7 +22,7 @@ export interface PeerAuth {
 const HOST_BITS = 128;
 
 /** Whose a client is, and what ends its rights. */
-export type ClientRights = Pick<PeerAuth, "holder" | "endedBy">;
+export type ClientRights = Pick<PeerAuth, "holder" | "endedBy" | "sessionId">;
 
 /** A user's client: tunnels only to agents it may reach; any addresses, as long as they are single ones. */
 export function clientAuth(mayReach: (agentId: string) => boolean, rights: ClientRights): PeerAuth {

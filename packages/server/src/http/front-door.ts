@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
+import { isSessionId, SESSION_ID_KEY, sessionIdOfBaggage } from "coder-protocol/session-id";
 import { HttpFailure } from "../errors.ts";
 import { Places } from "../places.ts";
 import { BUILD_VERSION } from "../version.ts";
@@ -43,7 +44,9 @@ export class FrontDoor {
       const seconds = Number(process.hrtime.bigint() - started) / 1e9;
       this.#parts.recordRequest(method, response.statusCode, seconds);
       const path = url instanceof URL ? url.pathname : undefined;
-      this.#context.log.debug({ method, path, status: response.statusCode, ms: Math.round(seconds * 1000) }, "request");
+      const session = sessionFields(request, url instanceof URL ? url : undefined);
+      const ms = Math.round(seconds * 1000);
+      this.#context.log.debug({ method, path, status: response.statusCode, ms, ...session }, "request");
     });
     if (url instanceof HttpFailure) {
       answerFailure(response, url);
@@ -113,7 +116,12 @@ export class FrontDoor {
       rejectUpgrade(socket, new HttpFailure(404, "Route not found."));
       return;
     }
-    this.#context.log.debug({ path: url.pathname, route: route.name }, "upgrade");
+    const session = sessionFields(request, url);
+    // Few and long: what a session is searched by is said at the level that servers log at.
+    this.#context.log[SESSION_ID_KEY in session ? "info" : "debug"](
+      { path: url.pathname, route: route.name, ...session },
+      "upgrade",
+    );
     Promise.resolve()
       .then(() => route.handle(request, socket, head))
       .catch((error: unknown) => {
@@ -173,6 +181,13 @@ export class FrontDoor {
     if (request.headers.host?.toLowerCase() === accessUrl.host) return undefined;
     return `${accessUrl.origin}${pathname}${url.search}`;
   }
+}
+
+/** The client session that a request belongs to: of its baggage or, from a web page, of its query. Only a valid one is logged. */
+function sessionFields(request: IncomingMessage, url: URL | undefined): { readonly [SESSION_ID_KEY]?: string } {
+  const queried = url?.searchParams.get(SESSION_ID_KEY) ?? "";
+  const id = sessionIdOfBaggage(request.headers["baggage"]?.toString()) ?? (isSessionId(queried) ? queried : undefined);
+  return id === undefined ? {} : { [SESSION_ID_KEY]: id };
 }
 
 function answerFailure(response: ServerResponse, failure: HttpFailure): void {
