@@ -306,11 +306,13 @@ export class WorkspaceConnection implements AsyncDisposable {
     return true;
   }
 
-  /** Paths change in bursts: what is told is how it is a moment later. */
+  /** Paths change in bursts: what is told is how it is a moment after the first change. More changes do not put it off. */
   #reportSoon(): void {
-    if (this.#telemetry === undefined || this.#setupMs === undefined) return;
-    clearTimeout(this.#telemetryTimer);
-    this.#telemetryTimer = setTimeout(() => void this.#report("connected"), TELEMETRY_DELAY_MS);
+    if (this.#telemetry === undefined || this.#setupMs === undefined || this.#telemetryTimer !== undefined) return;
+    this.#telemetryTimer = setTimeout(() => {
+      this.#telemetryTimer = undefined;
+      void this.#report("connected");
+    }, TELEMETRY_DELAY_MS);
     this.#telemetryTimer.unref();
   }
 

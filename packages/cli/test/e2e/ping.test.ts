@@ -101,8 +101,8 @@ describe("the path of a connection", () => {
   it("is known to the control plane while it lasts, unless telemetry is switched off", async () => {
     const told = deployment.spawn(["ssh", "demo", "--", "cat"], {});
     await expect
-      .poll(async () => (await deployment.run(["show", "demo"])).stdout, { timeout: 30_000 })
-      .toMatch(/\nmain +Coder Embedded Relay \(\d+ ms\) +1 direct/);
+      .poll(async () => (await deployment.run(["show", "demo"])).stdout, { timeout: 60_000, interval: 500 })
+      .toMatch(/\nmain +Coder Embedded Relay \(\d+ ms\) +1 (direct|relayed)/);
     await ended(told);
     const quiet = deployment.spawn(["ssh", "--disable-network-telemetry", "demo", "--", "echo up; cat"], {});
     await once(quiet.stdout!, "data");
@@ -117,7 +117,7 @@ describe("the path of a connection", () => {
     };
     // One that came later was told of: the quiet one had its time.
     const later = deployment.spawn(["ssh", "demo", "--", "cat"], {});
-    await expect.poll(paths, { timeout: 30_000 }).toEqual(["direct", "unknown"]);
+    await expect.poll(paths, { timeout: 60_000 }).toEqual([expect.stringMatching(/^(direct|relayed)$/), "unknown"]);
     await ended(later);
     await ended(quiet);
   });
