@@ -6,9 +6,15 @@ const IPV4_ONLY_NAME = "ipv4only.arpa";
 const PREFIX_BYTES = 12;
 const LIMIT_MS = 1_000;
 
+/** What is needed of a {@link Resolver}. */
+export interface AddressResolver {
+  resolve6(name: string): Promise<string[]>;
+  cancel(): void;
+}
+
 /** The prefix that this network translates to IPv4, as text with /96; undefined where there is no NAT64. Never rejects. */
 export async function nat64Prefix(
-  resolver = new Resolver({ timeout: LIMIT_MS, tries: 1 }),
+  resolver: AddressResolver = new Resolver({ timeout: LIMIT_MS, tries: 1 }),
 ): Promise<string | undefined> {
   const timer = setTimeout(() => resolver.cancel(), LIMIT_MS);
   try {
