@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
@@ -14,6 +15,7 @@ import { systemClock, type WallClock } from "./clock.ts";
 import type { ListenAddress, ServerConfig } from "./config-parse.ts";
 import { AgentTunnels } from "./control/agent-tunnels.ts";
 import { Store } from "./db/store.ts";
+import { limitConnections } from "./descriptor-limit.ts";
 import { AgentHttp } from "./http/agent-http.ts";
 import { clientAddressReader } from "./http/client-address.ts";
 import {
@@ -41,6 +43,7 @@ import { dialerToOurselves } from "./outgoing.ts";
 import { Places } from "./places.ts";
 import { ProbeKeys } from "./probe-keys.ts";
 import { acquireStateDir } from "./state-dir.ts";
+import { stunListenAddress } from "./stun-address.ts";
 import { Certificates } from "./tls.ts";
 import { WorkspaceService } from "./workspace-service.ts";
 
@@ -98,9 +101,10 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
   let store: Store | undefined;
   try {
     const clock = deps.clock ?? systemClock;
+    const isNew = !existsSync(stateDir.keysPath);
     const keys = loadServerKeys(stateDir);
     store = await Store.open(stateDir.databasePath, clock.now());
-    const deployment = await store.deployment(keys.fingerprint, clock.now());
+    const deployment = await store.deployment({ fingerprint: keys.fingerprint, isNew }, clock.now());
     return await App.build(config, deps, { clock, keys, store, deployment, release: () => stateDir.release() });
   } catch (error) {
     await store?.close();
@@ -240,7 +244,8 @@ class App implements CoderServer {
     const { http, tls, prometheus, derp } = this.#config;
     const { limits, log } = this.context;
     // First: the relay map names its port, and the first client may come as soon as http is bound.
-    if (derp.stunServer !== undefined) this.#stun = await this.#startStun?.(this.context, derp.stunServer);
+    if (derp.stunServer !== undefined)
+      this.#stun = await this.#startStun?.(this.context, stunListenAddress(this.#config, derp.stunServer));
     const door = this.#frontDoor;
     const handlers = {
       request: (request: IncomingMessage, response: ServerResponse) => door?.request(request, response),
@@ -297,6 +302,7 @@ class App implements CoderServer {
   }
 
   async #bind(server: Server, address: { host: string; port: number }, flag: string): Promise<AddressInfo> {
+    limitConnections(server, this.context.log);
     const bound = await listen(server, address, flag);
     this.#servers.push(server);
     return bound;

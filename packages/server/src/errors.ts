@@ -77,6 +77,16 @@ export function notFound(): HttpFailure {
   return new HttpFailure(404, "Resource not found or you do not have access to this resource");
 }
 
+/** SQLite's result code for a full disk (SQLITE_FULL). */
+const SQLITE_FULL = 13;
+
+/** Whether an error of the system or of SQLite says that there is no room left. */
+export function isDiskFull(error: unknown): boolean {
+  const code = nodeErrorCode(error);
+  if (code === "ENOSPC" || code === "EDQUOT") return true;
+  return typeof error === "object" && error !== null && "errcode" in error && error.errcode === SQLITE_FULL;
+}
+
 export function nodeErrorCode(error: unknown): string | undefined {
   if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;

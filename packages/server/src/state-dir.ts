@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { nodeErrorCode, ServerError } from "./errors.ts";
+import { isDiskFull, nodeErrorCode, ServerError } from "./errors.ts";
 
 /**
  * The directory that holds everything the server must keep: coder.db, keys.json, server.lock. Owned by one process
@@ -71,7 +71,10 @@ function makeDirectories(path: string): void {
 function takeLock(path: string): DatabaseSync {
   let lock: DatabaseSync | undefined;
   try {
-    lock = new DatabaseSync(join(path, "server.lock"), { timeout: 0 });
+    const lockPath = join(path, "server.lock");
+    closeSync(openSync(lockPath, "a", 0o600));
+    chmodSync(lockPath, 0o600);
+    lock = new DatabaseSync(lockPath, { timeout: 0 });
     lock.exec("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE");
   } catch (error) {
     if (lock?.isOpen) lock.close();
@@ -103,6 +106,13 @@ function pidOf(path: string): string {
 
 function unusable(path: string, cause: unknown): ServerError {
   const code = nodeErrorCode(cause);
+  if (isDiskFull(cause)) {
+    return new ServerError("ERR_STATE_DIR", `Cannot use the state directory "${path}"`, {
+      why: "the disk is full",
+      nextSteps: ["make room on that disk, then start again"],
+      cause,
+    });
+  }
   return new ServerError("ERR_STATE_DIR", `Cannot use the state directory "${path}"`, {
     why:
       code === "EACCES" || code === "EPERM" || code === "EROFS"

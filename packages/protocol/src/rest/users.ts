@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { passwordWeakness } from "../passwords.ts";
 import { nameText, timestamp, uuid } from "./common.ts";
 
 export const userStatus = z.enum(["active", "dormant", "suspended"]);
@@ -43,12 +44,18 @@ export const emailText = z
 export const newPassword = z
   .string()
   .min(MIN_PASSWORD_LENGTH, `must have at least ${MIN_PASSWORD_LENGTH} characters`)
-  .max(MAX_PASSWORD_LENGTH, `must have at most ${MAX_PASSWORD_LENGTH} characters`);
+  .max(MAX_PASSWORD_LENGTH, `must have at most ${MAX_PASSWORD_LENGTH} characters`)
+  .superRefine((password, context) => {
+    const weakness = passwordWeakness(password);
+    if (weakness !== undefined) context.addIssue({ code: "custom", message: weakness });
+  });
+/** `me` means the caller in every path. */
+const newUsername = nameText.refine((name) => name.toLowerCase() !== "me", "is a reserved name");
 const fullName = z.string().max(128, "must have at most 128 characters");
 
 export const createFirstUserRequest = z.object({
   email: emailText,
-  username: nameText,
+  username: newUsername,
   name: fullName.optional(),
   password: newPassword,
   trial: z.boolean().optional(),
@@ -79,7 +86,7 @@ export type AuthMethods = z.infer<typeof authMethods>;
 /** POST /users. `roles` is our addition: stock clients leave it out and get a member. */
 export const createUserRequest = z.object({
   email: emailText,
-  username: nameText,
+  username: newUsername,
   name: fullName.optional(),
   password: newPassword,
   login_type: loginType.optional(),

@@ -6,6 +6,7 @@ import type { Store } from "../db/store.ts";
 import { HttpFailure } from "../errors.ts";
 import type { ServerKeys } from "../key-file.ts";
 import type { AccessHolder } from "./access-events.ts";
+import { cookieValue } from "./cookies.ts";
 import { isCsrfProof } from "./csrf.ts";
 import type { Hosts } from "./hosts.ts";
 import { equalDigests, hashSecret, isAgentToken, parseUserToken } from "./tokens.ts";
@@ -180,7 +181,7 @@ export function holderOf(
  * present counts. The query forms count on WebSocket upgrades only, where a browser cannot set a header.
  */
 export function requestToken(request: IncomingMessage): { token: string; source: TokenSource } | undefined {
-  const cookie = requestCookie(request, SESSION_TOKEN_COOKIE);
+  const cookie = cookieValue(request.headers.cookie, SESSION_TOKEN_COOKIE);
   if (cookie !== undefined && cookie !== "") return { token: cookie, source: "cookie" };
   const query =
     request.headers.upgrade === undefined ? undefined : new URLSearchParams((request.url ?? "").split("?")[1] ?? "");
@@ -192,17 +193,6 @@ export function requestToken(request: IncomingMessage): { token: string; source:
   if (bearer !== undefined) return { token: bearer.trim(), source: "header" };
   const access = query?.get("access_token");
   if (access !== undefined && access !== null && access !== "") return { token: access, source: "query" };
-  return undefined;
-}
-
-export function requestCookie(request: IncomingMessage, name: string): string | undefined {
-  for (const part of (request.headers.cookie ?? "").split(";")) {
-    const equals = part.indexOf("=");
-    if (equals > 0 && part.slice(0, equals).trim() === name) {
-      const value = part.slice(equals + 1).trim();
-      return value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
-    }
-  }
   return undefined;
 }
 

@@ -1,3 +1,4 @@
+import { addressBlock } from "../address-block.ts";
 import type { WallClock } from "../clock.ts";
 import type { ServerConfig } from "../config-parse.ts";
 import type { ApiKeyRow, UserRow } from "../db/schema.ts";
@@ -8,7 +9,7 @@ import type { Passwords } from "./passwords.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { formatUserToken, hashSecret, mintUserToken } from "./tokens.ts";
 
-/** Login attempts per client address. */
+/** Login attempts per client address, in IPv6 per /64. */
 const ATTEMPTS_PER_ADDRESS = { capacity: 60, periodMs: 60_000 };
 /** Login attempts per account, from wherever they come: a botnet does not get more guesses. */
 const ATTEMPTS_PER_ACCOUNT = { capacity: 10, periodMs: 60_000 };
@@ -105,7 +106,10 @@ export class Sessions {
 
   #takeAttempt(email: string, clientAddress: string): void {
     const now = this.#clock.now();
-    const waitMs = Math.max(this.#perAddress.take(clientAddress, now), this.#perAccount.take(email.toLowerCase(), now));
+    const waitMs = Math.max(
+      this.#perAddress.take(addressBlock(clientAddress), now),
+      this.#perAccount.take(email.toLowerCase(), now),
+    );
     if (waitMs > 0) {
       throw new HttpFailure(429, "Too many login attempts", {
         headers: { "Retry-After": String(Math.ceil(waitMs / 1000)) },

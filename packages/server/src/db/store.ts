@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { chmodSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { Kysely, SqliteDialect } from "kysely";
-import { ServerError } from "../errors.ts";
+import { isDiskFull, ServerError } from "../errors.ts";
 import { AgentLogs } from "./agent-logs.ts";
 import { AgentScripts } from "./agent-scripts.ts";
 import { Agents } from "./agents.ts";
@@ -123,9 +123,20 @@ export class Store implements Tables {
     return rows.map((row) => String(row["integrity_check"])).join("; ");
   }
 
-  /** Decides the deployment's ids on first use. Throws ServerError ERR_KEY_FILE when the key file is another one's. */
-  async deployment(keyFingerprint: string, now: number): Promise<DeploymentIds> {
+  /**
+   * Decides the deployment's ids on first use. Throws ServerError ERR_KEY_FILE when the key file is another one's, and
+   * ERR_STORE_DAMAGED when the key file was there before but the database is new: it was lost, and whoever came first would
+   * otherwise become the owner.
+   */
+  async deployment(keys: { fingerprint: string; isNew: boolean }, now: number): Promise<DeploymentIds> {
+    const keyFingerprint = keys.fingerprint;
     return await this.transaction(async ({ settings }) => {
+      if (!keys.isNew && (await settings.read("key_fingerprint")) === undefined) {
+        throw new ServerError("ERR_STORE_DAMAGED", "The database is empty, but there is a key file from before", {
+          why: "a deployment was here whose database is lost",
+          nextSteps: ["restore coder.db from a backup", "to begin a new deployment, remove keys.json and coder.db"],
+        });
+      }
       const fingerprint = await settings.establish("key_fingerprint", keyFingerprint);
       if (fingerprint !== keyFingerprint) {
         throw new ServerError("ERR_KEY_FILE", "The key file does not belong to this database", {
@@ -168,6 +179,13 @@ function tablesOf(db: Kysely<Database>): Tables {
 }
 
 function damaged(path: string, why: string, cause: unknown): ServerError {
+  if (isDiskFull(cause)) {
+    return new ServerError("ERR_STATE_DIR", `Cannot use the database "${path}"`, {
+      why: "the disk is full",
+      nextSteps: ["make room on that disk, then start again"],
+      cause,
+    });
+  }
   return new ServerError("ERR_STORE_DAMAGED", `Cannot use the database "${path}"`, {
     why,
     nextSteps: ["restore coder.db from a backup"],
