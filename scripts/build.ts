@@ -65,6 +65,7 @@ async function bundle(
     outExtension: { ".js": ".cjs" },
     minifySyntax: true,
     legalComments: "none",
+    loader: { ".md": "text" },
     logLevel: "warning",
     plugins: [lazyBundles],
     // Native or optional parts: resolved from node_modules at run time, and only when they are used.
@@ -99,6 +100,7 @@ function sourceFingerprint(): string {
   const hash = createHash("sha256");
   hash.update(readFileSync(join(root, "pnpm-lock.yaml")));
   hash.update(readFileSync(import.meta.filename));
+  hash.update(readFileSync(join(root, "docs/troubleshooting.md"))); // `coder help` shows it
   for (const name of readdirSync(join(root, "packages")).sort()) {
     for (const file of sourceFiles(join(root, "packages", name, "src"))) {
       hash.update(file);

@@ -93,6 +93,15 @@ async function main(argv: readonly string[]): Promise<void> {
   const named = findCommand(words);
   const isTopic = words[0] !== undefined && words[0] in TOPICS;
   const asked = argv[0] === "help" || argv.includes("--help") || argv.includes("-h");
+  if (argv[0] === "help" && words.length === 1 && named === undefined && !isTopic) {
+    const { renderArticle } = await import("./help.ts");
+    const article = renderArticle(words[0]!);
+    if (article !== undefined) {
+      const ending = new Ending({ service: false });
+      process.stdout.write(article);
+      return ending.end(EXIT.ok);
+    }
+  }
   if (words.length > 0 && named === undefined && !(isTopic && (asked || words.length === 1)))
     throw unknownCommand(words);
   const ending = new Ending({ service: false });

@@ -4,9 +4,13 @@
  */
 import type { Command, Interfaces } from "@oclif/core";
 import { CommandHelp } from "@oclif/core/help";
+import troubleshooting from "../../../docs/troubleshooting.md";
 import { type CommandTexts, GROUPS, TOPICS, usageOf } from "./command-groups.ts";
 import { GLOBAL_FLAGS } from "./flags/global.ts";
 import type { FlagSpec } from "./flags/spec.ts";
+import { articleOf } from "./help-article.ts";
+
+const TROUBLESHOOTING = "troubleshooting";
 
 type CommandTable = Readonly<Record<string, CommandTexts>>;
 
@@ -46,6 +50,11 @@ export function renderHelp(commands: CommandTable, words: readonly string[]): st
   return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
 }
 
+/** An article that is no command's: a cause that a diagnosis names. Undefined: there is none of that name. */
+export function renderArticle(name: string): string | undefined {
+  return articleOf(troubleshooting, TROUBLESHOOTING, name, pageWidth());
+}
+
 class Page extends CommandHelp {
   readonly #texts: CommandTexts;
   readonly #id: string;
@@ -63,7 +72,12 @@ class Page extends CommandHelp {
       this.section("USAGE", "$ coder <command> [flags]"),
       ...GROUPS.map(({ title, names }) => this.#list(title, names, summary)),
       this.#globalFlags(),
-      this.section("LEARN MORE", this.wrap('"coder <command> --help" explains a command and its flags.')),
+      this.section(
+        "LEARN MORE",
+        this.wrap(
+          '"coder <command> --help" explains a command and its flags; "coder help troubleshooting" what a diagnosis means.',
+        ),
+      ),
     ];
   }
 

@@ -59,6 +59,7 @@ describe("spellings of a workspace", () => {
     ["/dev", /the user name is empty/],
     ["dev.", /the agent name is empty/],
     ["a/b/c/d", /too many parts/],
+    ["root@dev", /write dev, or root\/dev for a workspace of root/],
     ["my dev", /the workspace name "my dev" is not valid: use letters/],
     ["a---b", /the workspace name "-b" is not valid/],
     ["dev_1", /not valid/],

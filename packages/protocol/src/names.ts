@@ -55,6 +55,11 @@ export function parseWorkspaceName(input: string, options: NameOptions = {}): Wo
   if (input.length > MAX_INPUT_LENGTH)
     throw new NameError(`a workspace name has at most ${MAX_INPUT_LENGTH} characters`);
   const bare = stripHostParts(input, options);
+  const [user, host] = bare.split("@");
+  if (host !== undefined && host !== "")
+    throw new NameError(
+      `"${input}" names a user, as ssh takes it: a session is always the agent's user; write ${host}, or ${user}/${host} for a workspace of ${user}`,
+    );
   const [first = "", second, third, ...more] = bare.split(/--|[/.]/);
   if (more.length > 0)
     throw new NameError(`"${input}" has too many parts: want workspace, owner/workspace or owner/workspace.agent`);

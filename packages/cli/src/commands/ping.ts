@@ -30,7 +30,7 @@ import { StageLine } from "../ui/stages.ts";
 
 /** Collecting what may be wrong ends after this, whatever is still missing. */
 const DIAGNOSIS_MS = 30_000;
-const TROUBLESHOOTING = "See docs/troubleshooting.md#not-direct";
+const TROUBLESHOOTING = "More: coder help not-direct";
 
 export const PING_FLAGS: readonly FlagSpec[] = [
   {

@@ -130,7 +130,7 @@ it("every cause says who must change what, and where it is explained", () => {
   for (const cause of all) {
     expect(cause.fix.length).toBeGreaterThan(10);
     expect(cause.what).toMatch(/\.$/);
-    expect(cause.link).toBe(`docs/troubleshooting.md#${cause.code}`);
+    expect(cause.link).toBe(`coder help ${cause.code}`);
     expect(cause.evidence.length).toBeGreaterThan(0);
   }
 });

@@ -54,7 +54,6 @@ export interface Facts {
 export const LEAST_MTU = 1378;
 /** Names that are shown. */
 const MAX_EVIDENCE = 4;
-export const DOCUMENT = "docs/troubleshooting.md";
 /** States of an address that answers, or did. */
 const FOUND: readonly string[] = ["in-use", "worse-than-relay", "held-off"];
 const SEVERITIES: readonly Cause["severity"][] = ["blocks-direct", "slows", "note"];
@@ -97,7 +96,7 @@ function blocked({ report, mapHasStun }: Facts): Cause[] {
       what: "Direct connections are disabled for this command.",
       evidence: ["--disable-direct-connections or CODER_DISABLE_DIRECT_CONNECTIONS is set"],
       fix: "leave the flag and the variable out",
-      link: `${DOCUMENT}#direct-disabled`,
+      link: "coder help direct-disabled",
     });
   }
   if (report.directBlocked === "deployment") {
@@ -109,7 +108,7 @@ function blocked({ report, mapHasStun }: Facts): Cause[] {
       what: "The deployment forbids direct connections.",
       evidence: ["the server runs with --block-direct-connections (CODER_BLOCK_DIRECT)"],
       fix: "ask an administrator whether they may be allowed",
-      link: `${DOCUMENT}#direct-blocked`,
+      link: "coder help direct-blocked",
     });
   }
   if (report.directBlocked === undefined && !mapHasStun) {
@@ -121,7 +120,7 @@ function blocked({ report, mapHasStun }: Facts): Cause[] {
       what: "The deployment names no STUN server, so nobody behind a NAT learns its public address.",
       evidence: ["the relay map has no node with a STUN port"],
       fix: "let the server answer STUN (--stun-address) or name servers (--derp-server-stun-addresses)",
-      link: `${DOCUMENT}#no-stun`,
+      link: "coder help no-stun",
     });
   }
   return causes;
@@ -143,7 +142,7 @@ function natCauses({ report, own, agent, mapHasStun }: Facts): Cause[] {
         what: `The names of the STUN servers are not resolved on ${scope === "client" ? "this machine" : "the workspace's machine"}, so its public address is not known.`,
         evidence: [`no address for ${net.unresolvedNames.slice(0, MAX_EVIDENCE).join(", ")}`],
         fix: "look at DNS there: whether its name servers answer, and quickly",
-        link: `${DOCUMENT}#names-not-resolved`,
+        link: "coder help names-not-resolved",
       });
     } else if (mapHasStun && !net.udp) {
       causes.push({
@@ -156,7 +155,7 @@ function natCauses({ report, own, agent, mapHasStun }: Facts): Cause[] {
           net.ipv4CanSend || net.ipv6CanSend ? "requests were sent, no answer came" : "no request could be sent",
         ],
         fix: "let UDP out in the firewall there: to port 3478 and to any port, with answers coming back",
-        link: `${DOCUMENT}#udp-blocked`,
+        link: "coder help udp-blocked",
       });
     }
     if (net.mappingVariesByDestIp === true) {
@@ -172,7 +171,7 @@ function natCauses({ report, own, agent, mapHasStun }: Facts): Cause[] {
         fix: both
           ? "one of the two NATs must change: use endpoint-independent mapping, allow port mapping (UPnP, NAT-PMP, PCP), or forward a UDP port"
           : "use endpoint-independent mapping there, allow port mapping (UPnP, NAT-PMP, PCP), or forward a UDP port",
-        link: `${DOCUMENT}#hard-nat`,
+        link: "coder help hard-nat",
       });
     }
   }
@@ -185,7 +184,7 @@ function natCauses({ report, own, agent, mapHasStun }: Facts): Cause[] {
       what: "The workspace names no address of its own.",
       evidence: ["its node message has an empty list of endpoints"],
       fix: "check that the agent may use UDP and that it was not started without direct connections",
-      link: `${DOCUMENT}#peer-without-endpoints`,
+      link: "coder help peer-without-endpoints",
     });
   }
   return causes;
@@ -213,7 +212,7 @@ function lowMtu({ ownInterfaces, agentInterfaces }: Facts): Cause[] {
         what: `A network interface of ${scope === "client" ? "this machine" : "the workspace"} takes packets of less than ${LEAST_MTU} bytes.`,
         evidence: low.map(({ name, mtu }) => `${name}: MTU ${mtu}`),
         fix: "raise its MTU, or take that VPN off the way to the other side; until then traffic is relayed where the path is too narrow",
-        link: `${DOCUMENT}#low-mtu`,
+        link: "coder help low-mtu",
       },
     ];
   };
@@ -231,7 +230,7 @@ function missingReport({ agent, agentMissing }: Facts): Cause[] {
       what: "The agent gave no report of its network, so its side is not judged.",
       evidence: [agentMissing],
       fix: "update the agent if it is an old one",
-      link: `${DOCUMENT}#agent-report-missing`,
+      link: "coder help agent-report-missing",
     },
   ];
 }

@@ -20,7 +20,7 @@ const CAUSE: Cause = {
   what: "The NAT is hard.",
   evidence: ["a saw 1", "b saw 2"],
   fix: "map a port",
-  link: "docs/troubleshooting.md#hard-nat",
+  link: "coder help hard-nat",
 };
 
 it("a healthy connection is said to be one", () => {
@@ -41,7 +41,7 @@ it("causes are numbered, with evidence, who, and fix", () => {
     "   Seen: b saw 2",
     "   Who: workspace",
     "   Fix: map a port",
-    "   More: docs/troubleshooting.md#hard-nat",
+    "   More: coder help hard-nat",
   ]);
   expect(isHealthy(RELAYED, [])).toBe(false);
 });

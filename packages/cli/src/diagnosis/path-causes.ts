@@ -1,6 +1,6 @@
 /** What is wrong with a way that works: a direct path that loses, lags or dies, a slow relay. Pure. */
 import type { CandidateReport, PeerPathReport, RelayChoice } from "coder-client/path-report";
-import { type Cause, DOCUMENT, type Facts } from "./causes.ts";
+import type { Cause, Facts } from "./causes.ts";
 import { formatDuration } from "./durations.ts";
 
 const HIGH_LOSS = 0.05;
@@ -115,7 +115,7 @@ export function relayCauses({ report }: Facts): Cause[] {
 }
 
 function slows(code: string, side: Cause["side"], texts: Pick<Cause, "what" | "evidence" | "fix">): Cause {
-  return { code, side, scope: "general", severity: "slows", ...texts, link: `${DOCUMENT}#${code}` };
+  return { code, side, scope: "general", severity: "slows", ...texts, link: `coder help ${code}` };
 }
 
 function relayedInstead({ relayChoice }: PeerPathReport): string {

@@ -6,7 +6,7 @@ import type { CandidateReport } from "coder-client/path-report";
 import { formatIp, isIpv4, parseAddrPort } from "wg-userspace/base/ip";
 import { addressClass } from "wg-userspace/magicsock/address-class";
 import type { NetReport } from "wg-userspace/netcheck/report";
-import { type Cause, DOCUMENT, type Facts } from "./causes.ts";
+import type { Cause, Facts } from "./causes.ts";
 
 /** So many probes to one address without an answer are no accident. */
 const MIN_PROBES = 3;
@@ -135,5 +135,5 @@ function probeLine({ endpoint, pingsSent, sources }: CandidateReport): string {
 }
 
 function blocks(code: string, side: Cause["side"]): Pick<Cause, "code" | "side" | "scope" | "severity" | "link"> {
-  return { code, side, scope: "general", severity: "blocks-direct", link: `${DOCUMENT}#${code}` };
+  return { code, side, scope: "general", severity: "blocks-direct", link: `coder help ${code}` };
 }

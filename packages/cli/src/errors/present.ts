@@ -10,7 +10,8 @@ export function toUserError(error: unknown): UserError | undefined {
   if (error instanceof UserError) return error;
   if (error instanceof UsageError)
     return new UserError(capitalized(error.message), { code: "ERR_USAGE", exit: EXIT.usage });
-  if (error instanceof NameError) return new UserError(error.message, { code: "ERR_BAD_NAME", exit: EXIT.usage });
+  if (error instanceof NameError)
+    return new UserError(capitalized(error.message), { code: "ERR_BAD_NAME", exit: EXIT.usage });
   if (error instanceof ClientError) return presentClientError(error);
   if (error instanceof EngineError) return presentEngineError(error);
   return undefined;

@@ -120,6 +120,22 @@ describe("the built command", () => {
       expect(coder(...args)).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Coder v/), stderr: "" });
   });
 
+  it("explains what a diagnosis names, without a network", () => {
+    expect(coder("help", "hard-nat")).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^hard-nat\n\nA hard NAT /),
+    });
+    expect(coder("help", "troubleshooting").stdout).toContain("\nlow-mtu\n");
+  });
+
+  it("says how a workspace is written when it is given as ssh takes hosts", () => {
+    for (const command of ["ssh", "ping", "show"])
+      expect(coder(command, "root@dev", "--url", "http://127.0.0.1:9")).toMatchObject({
+        code: 2,
+        stderr: expect.stringMatching(/^"root@dev" names a user, .*write dev, or root\/dev/),
+      });
+  });
+
   it("explains the global flags on every page", () => {
     for (const args of [["--help"], ["tokens"], ["tokens", "list", "--help"], ["ssh", "--help"]]) {
       const { stdout } = coder(...args);

@@ -1,0 +1,6 @@
+/** A page of the documentation, taken into the bundle as it is. */
+declare module "*.md" {
+  const text: string;
+  // biome-ignore lint/style/noDefaultExport: the bundler gives a text file a default export only
+  export default text;
+}
