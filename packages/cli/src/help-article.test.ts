@@ -16,12 +16,16 @@ test("a section is an article, as wide as the terminal", () => {
 });
 
 test("whatever the diagnosis refers to is there", () => {
-  const sources = ["diagnosis/causes.ts", "diagnosis/path-causes.ts", "diagnosis/unanswered-causes.ts", "commands/ping.ts"]
+  const sources = [
+    "diagnosis/causes.ts",
+    "diagnosis/path-causes.ts",
+    "diagnosis/unanswered-causes.ts",
+    "commands/ping.ts",
+  ]
     .map((name) => readFileSync(join(import.meta.dirname, name), "utf8"))
     .join("");
   const named = [...sources.matchAll(/coder help ([a-z-]+)/g)].map(([, name]) => name!);
-  // Where the code is put in, it is one of those that a cause may have.
-  const codes = /export type CauseCode =([^;]*);/.exec(sources)?.[1]?.match(/[a-z-]{3,}/g) ?? [];
+  const codes = [...sources.matchAll(/\b(?:blocks|slows)\("([a-z0-9-]+)"/g)].map(([, code]) => code!);
   const referred = new Set([...named, ...codes]);
   expect(referred.size).toBeGreaterThan(12);
   for (const name of referred) expect(articleOf(page, "troubleshooting", name, 80), name).toBeDefined();

@@ -48,7 +48,9 @@ describe("config-ssh", () => {
     const home = join(deployment.folder, "home", ".ssh");
     expect([done.code, done.stdout]).toEqual([0, ""]);
     // Where Node lies in a folder of its version, a note says so before.
-    expect(done.stderr.replace(/^note: .* is gone once Node is upgraded.*\n/, "")).toBe(`Added a section to ${home}/config\nTry: ssh demo.coder\n`);
+    expect(done.stderr.replace(/^note: .* is gone once Node is upgraded.*\n/, "")).toBe(
+      `Added a section to ${home}/config\nTry: ssh demo.coder\n`,
+    );
     expect(statSync(home).mode & 0o777).toBe(0o700);
     expect(statSync(join(home, "config")).mode & 0o777).toBe(0o600);
     expect(readdirSync(home)).toEqual(["config"]);
