@@ -19,6 +19,8 @@ export interface RelayLimits {
   readonly bytesBurst: number;
   /** Peers per client that are told when the client leaves. */
   readonly rememberedPeers: number;
+  /** Connections of one key; beyond it the one that was silent longest is closed. */
+  readonly connectionsPerKey: number;
 }
 
 export const DEFAULT_RELAY_LIMITS: RelayLimits = {
@@ -31,6 +33,7 @@ export const DEFAULT_RELAY_LIMITS: RelayLimits = {
   bytesPerSecond: undefined,
   bytesBurst: 2 << 20,
   rememberedPeers: 1024,
+  connectionsPerKey: 8,
 };
 
 export interface RelayOptions {
@@ -61,6 +64,7 @@ export type RelayCloseReason =
   | "not-a-mesh-member"
   | "mesh-overflow"
   | "revoked"
+  | "too-many-with-key"
   | "closed-by-mesh"
   | "shutdown";
 

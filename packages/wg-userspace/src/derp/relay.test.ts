@@ -353,6 +353,18 @@ describe("who may use the relay", () => {
     expect(net.relay.metrics.clients).toBe(2);
   });
 
+  it("one key has few connections: beyond them the one that was silent longest is closed", () => {
+    const net = newRelay({ limits: { connectionsPerKey: 3 } });
+    const b = connect(net, 1);
+    const same = Array.from({ length: 3 }, () => connect(net, 0));
+    same[0]!.send(b.publicKey, data(1), net.now);
+    net.pump();
+    const newest = connect(net, 0);
+    expect(same.map(({ refusal }) => refusal)).toEqual([undefined, "too-many-with-key", undefined]);
+    expect(newest.ready).toBe(true);
+    expect(net.relay.metrics).toMatchObject({ clients: 4, connections: 4, closes: { "too-many-with-key": 1 } });
+  });
+
   it("security 17: a key that stays unknown is closed when the handshake's time is over", () => {
     const net = newRelay({ admit: () => false, holdUnknown: true });
     const stranger = net.connect(privateKeys[2]!);

@@ -435,6 +435,8 @@ export class DerpRelay {
     this.metrics.registrations++;
     this.metrics.clients++;
     if (peer.connections.length === 2) this.metrics.duplicateKeys++;
+    if (peer.connections.length > this.#limits.connectionsPerKey)
+      this.#close(peer.connections[0]!, "too-many-with-key");
     if (peer.connections.length > 1) return;
     for (const watcher of this.#watchers) this.#sendPeerPresent(watcher, peer.key);
   }
