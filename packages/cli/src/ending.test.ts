@@ -1,0 +1,42 @@
+/** A process of its own: what is tested is how it dies. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+
+/** A command whose clean-up never ends. */
+const STUCK = `
+  const { Ending } = await import(${JSON.stringify(join(import.meta.dirname, "ending.ts"))});
+  const { signal } = new Ending({ service: process.argv[1] === "service" });
+  signal.addEventListener("abort", () => process.stdout.write("cancelled\\n"));
+  setInterval(() => undefined, 1000);
+  process.stdout.write("up\\n");
+`;
+
+function start(kind: "service" | "command") {
+  const child = spawn(process.execPath, ["--input-type=module", "-e", STUCK, kind], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  return { child, next: () => once(child.stdout, "data").then(([text]) => String(text)) };
+}
+
+it.each([
+  ["SIGTERM", "SIGTERM"],
+  ["SIGINT", "SIGINT"],
+  ["SIGINT", "SIGTERM"],
+  ["SIGHUP", "SIGINT"],
+] as const)("%s cancels, then %s ends at once", async (first, second) => {
+  const { child, next } = start("service");
+  expect(await next()).toBe("up\n");
+  child.kill(first);
+  expect(await next()).toBe("cancelled\n");
+  child.kill(second);
+  expect(await once(child, "exit")).toEqual([null, second]);
+});
+
+it("a clean-up that does not end is ended", async () => {
+  const { child, next } = start("command");
+  expect(await next()).toBe("up\n");
+  child.kill("SIGTERM");
+  expect(await once(child, "exit")).toEqual([null, "SIGTERM"]);
+}, 30_000);
