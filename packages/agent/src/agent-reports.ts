@@ -2,12 +2,14 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { sleep } from "coder-client/backoff";
 import { uuidToBytes } from "coder-protocol/addresses";
-import { DrpcError, type RpcSession, UNIMPLEMENTED_CODE } from "coder-protocol/drpc/async";
+import type { RpcSession } from "coder-protocol/drpc/async";
 import { Agent, Log_Level, Timing_Stage, Timing_Status } from "coder-protocol/gen/agent_pb.js";
 import type { Logger, LogLevel } from "wg-userspace/base/ports";
+import { ConnectionReports } from "./connection-reports.ts";
 import type { MetadataCollector } from "./services/metadata.ts";
 import { ScriptLogs } from "./services/script-logs.ts";
 import type { ScriptTiming } from "./services/startup-scripts.ts";
+import { isUnknownRpc } from "./unknown-rpc.ts";
 
 /** Lines and results that come within this time go together. */
 const GATHER_MS = 100;
@@ -33,6 +35,7 @@ const STATUSES: Readonly<Record<ScriptTiming["status"], Timing_Status>> = {
 
 export class AgentReports {
   readonly logs = new ScriptLogs();
+  readonly connections: ConnectionReports;
   readonly #metadata: MetadataCollector;
   readonly #logger: Logger;
   readonly #now: () => number;
@@ -45,11 +48,12 @@ export class AgentReports {
     this.#metadata = options.metadata;
     this.#logger = options.logger;
     this.#now = options.now;
+    this.connections = new ConnectionReports(options);
   }
 
   /** Whether something waits that should still be said before the agent goes. */
   get unsent(): boolean {
-    return !this.logs.isEmpty || this.#timings.length > 0;
+    return !this.logs.isEmpty || this.#timings.length > 0 || this.connections.unsent;
   }
 
   scriptCompleted(timing: ScriptTiming): void {
@@ -62,7 +66,12 @@ export class AgentReports {
 
   /** Reports over one connection until the signal; rejects when a report fails, which is then made again on the next. */
   send(rpc: RpcSession, signal: AbortSignal): readonly Promise<void>[] {
-    return [this.#sendLogs(rpc, signal), this.#sendTimings(rpc, signal), this.#sendMetadata(rpc, signal)];
+    return [
+      this.#sendLogs(rpc, signal),
+      this.#sendTimings(rpc, signal),
+      this.#sendMetadata(rpc, signal),
+      this.connections.send(rpc, signal),
+    ];
   }
 
   async #sendLogs(rpc: RpcSession, signal: AbortSignal): Promise<void> {
@@ -149,13 +158,4 @@ export class AgentReports {
       this.#metadata.confirm(results);
     }
   }
-}
-
-/** A server that does not have the call says so in one of two ways. */
-function isUnknownRpc(error: unknown): boolean {
-  return (
-    error instanceof DrpcError &&
-    error.reason === "remote" &&
-    (error.code === UNIMPLEMENTED_CODE || error.message.includes("unknown rpc"))
-  );
 }

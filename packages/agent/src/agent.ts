@@ -174,6 +174,7 @@ export class Agent {
       logger,
       blockFileTransfer: this.#options.blockFileTransfer,
       maxTimeoutMs: this.#options.sshMaxTimeoutMs,
+      onClient: (address, type) => this.#scripts.reports.connections.opened(address, type),
     });
     this.#relay = new PortRelay(node.driver, logger);
     this.#serve(node, this.#ssh, this.#terminals, this.#relay);

@@ -37,6 +37,11 @@ describe("a session", () => {
     const clientLog = readdirSync(logs).map((name) => readFileSync(join(logs, name), "utf8"));
     expect(clientLog.join("")).toContain(ID);
     await until(() => agentLog.includes(ID) && /client disconnected.*/.test(serverLog));
+    const ended = () =>
+      serverLog.split("\n").find((line) => line.includes(ID) && line.includes("disconnected from an agent"));
+    await until(() => ended() !== undefined);
+    expect(ended()).toContain("normal exit");
+    expect(ended()).toMatch(/holder\W+user [0-9a-f-]{36}/);
     const lines = serverLog.split("\n").filter((line) => line.includes(ID));
     expect(lines.some((line) => line.includes("coordinate"))).toBe(true);
     expect(lines.some((line) => line.includes("/derp"))).toBe(true);

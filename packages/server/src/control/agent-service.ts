@@ -4,6 +4,7 @@ import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import { implement, type RpcServiceImpl } from "coder-protocol/drpc/async";
 import {
   Agent,
+  type Connection,
   Connection_Action,
   Connection_Type,
   Lifecycle_State,
@@ -26,6 +27,7 @@ export interface AgentServiceDeps {
   readonly relayMap: () => DerpMap;
   readonly disableDirectConnections: boolean;
   readonly forceWebSockets: boolean;
+  readonly onConnection: (agentId: string, connection: Connection, type: string) => void;
   readonly onStats: (agentId: string, stats: Stats) => void;
 }
 
@@ -179,6 +181,7 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
         reason: (connection.reason ?? "").slice(0, 256),
         reported_at: connection.timestamp === undefined ? deps.now() : timestampMs(connection.timestamp),
       });
+      deps.onConnection(agent.id, connection, CONNECTION_TYPES[connection.type] ?? "unspecified");
       await agentState.used(workspace.id);
       return {};
     },

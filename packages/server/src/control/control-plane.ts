@@ -3,7 +3,9 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { runYamux } from "coder-client/yamux-websocket";
+import { uuidFromBytes } from "coder-protocol/addresses";
 import { type RpcServiceImpl, serveRpc } from "coder-protocol/drpc/async";
+import { type Connection, Connection_Action } from "coder-protocol/gen/agent_pb.js";
 import type { TelemetryEvent } from "coder-protocol/gen/tailnet_pb.js";
 import type { ConnectionInfo, WorkspaceAgent } from "coder-protocol/rest/agents";
 import { SESSION_ID_KEY, sessionIdOfBaggage } from "coder-protocol/session-id";
@@ -21,6 +23,7 @@ import { CLOSE_PROTOCOL_ERROR, TextSockets } from "../http/websocket.ts";
 import { Places } from "../places.ts";
 import { type AgentNetwork, agentLatency, agentNetwork } from "./agent-network.ts";
 import { agentService } from "./agent-service.ts";
+import { ConnectionHolders } from "./connection-holders.ts";
 import { controlMetrics } from "./control-metrics.ts";
 import { Coordinator } from "./coordinator.ts";
 import {
@@ -52,6 +55,8 @@ const PING_INTERVAL_MS = 15_000;
 /** An agent that answered no ping for this long is gone. */
 const AGENT_PING_TIMEOUT_MS = 30_000;
 const SWEEP_MS = 60_000;
+const MAX_REASON_LENGTH = 256;
+const MAX_APP_NAME_LENGTH = 64;
 const CLOSE_INTERNAL_ERROR = 1011;
 /** RFC 6455 §7.4.1: no close frame came. */
 const CLOSE_ABNORMAL = 1006;
@@ -87,6 +92,7 @@ export class CoordinatingControlPlane implements ControlPlane {
   readonly #stopEvents: () => void;
   readonly #telemetry: Counter<"status">;
   readonly #keyWaits = new KeyWaits();
+  readonly #connectionHolders = new ConnectionHolders();
   #gate: RelayGate | undefined;
   #closing = false;
 
@@ -312,6 +318,7 @@ export class CoordinatingControlPlane implements ControlPlane {
           relayMap: () => this.relayMap(),
           disableDirectConnections: config.derp.blockDirect,
           forceWebSockets: config.derp.forceWebsockets,
+          onConnection: (agentId, connection, type) => this.#logConnection(agentId, connection, type),
           onStats: (agentId, stats) => this.#reports.stats(agentId, stats, clock.now()),
         }),
       ],
@@ -430,6 +437,36 @@ export class CoordinatingControlPlane implements ControlPlane {
     this.#open.add(open);
     this.#countOpen(session.id, +1);
     return open;
+  }
+
+  /** What an agent says of a connection to it, with whose it is: the address is that of a tunnel, and the tunnel has a holder. */
+  #logConnection(agentId: string, connection: Connection, type: string): void {
+    const id = uuidFromBytes(connection.id) ?? "";
+    const ended = connection.action === Connection_Action.DISCONNECT;
+    const known = ended ? this.#connectionHolders.ended(agentId, id) : undefined;
+    const client = known ?? this.coordinator.sourceAt(agentId, connection.ip);
+    if (!ended && client !== undefined) this.#connectionHolders.began(agentId, id, client);
+    const who = {
+      ...(client?.sessionId === undefined ? {} : { [SESSION_ID_KEY]: client.sessionId }),
+      holder: client?.holder ?? "unknown",
+      agent: agentId,
+      connect_type: connection.appName.slice(0, MAX_APP_NAME_LENGTH) || type,
+    };
+    if (!ended) {
+      this.#context.log.info(who, "connected to an agent");
+      return;
+    }
+    const reason = (connection.reason ?? "").slice(0, MAX_REASON_LENGTH);
+    this.#context.log.info(
+      {
+        ...who,
+        disconnect_reason: reason,
+        disconnect_expected: reason === "normal exit",
+        disconnect_initiator: "agent",
+        disconnect_detail: `status ${connection.statusCode}`,
+      },
+      "disconnected from an agent",
+    );
   }
 
   /** Why a client's connection ended, under the session that it told. */

@@ -14,6 +14,7 @@ import {
 } from "coder-protocol/gen/tailnet_pb.js";
 import { SESSION_ID_KEY } from "coder-protocol/session-id";
 import { nodeFromProto, nodeToProto } from "coder-protocol/tailnet/node";
+import { formatIp, parsePrefix } from "wg-userspace/base/ip";
 import { FormerPeers, type Over } from "./former-peers.ts";
 import { KnownKeys } from "./known-keys.ts";
 import type { PeerAuth } from "./peer-auth.ts";
@@ -127,6 +128,20 @@ export class Coordinator {
   /** Connected peers that have a tunnel to `id`. */
   sourcesOf(id: string): string[] {
     return [...(this.#incoming.get(id) ?? [])].filter((source) => this.#peers.has(source));
+  }
+
+  /** Of the connected peers with a tunnel to `id` the one that has this address there. */
+  sourceAt(id: string, address: string): PeerAuth | undefined {
+    const prefix = parsePrefix(`${address}/128`);
+    if (prefix === undefined) return undefined;
+    const wanted = formatIp(prefix.address);
+    const source = this.sourcesOf(id).find((other) =>
+      this.node(other)?.addresses.some((text) => {
+        const own = parsePrefix(text);
+        return own !== undefined && formatIp(own.address) === wanted;
+      }),
+    );
+    return source === undefined ? undefined : this.#peers.get(source)?.auth;
   }
 
   isConnected(id: string): boolean {

@@ -50,13 +50,21 @@ export interface ConnectionContext {
   readonly limits: ConnectionLimits;
   readonly dial: Dialer;
   readonly session: (forwardAgent: () => string | undefined, opener: ChannelOpener) => SessionContext;
-  readonly onClose: () => void;
+  readonly onClose: (end: ConnectionEnd) => void;
 }
 
 /** What a message's handler returns when it threw. */
 const FAILED = Symbol("failed");
 
 type Slot = SshChannel | ((channel: SshChannel | undefined) => void) | "dialing";
+
+/** How a connection ended. */
+export interface ConnectionEnd {
+  /** Of the program that ended last, where there was one. */
+  readonly exit: ExitReport | undefined;
+  /** Why it broke; undefined when it did not. */
+  readonly failure: string | undefined;
+}
 
 /**
  * One client: SSH transport over the given stream, no authentication (the tunnel was the authority), channels and
@@ -84,6 +92,10 @@ export class SshConnection implements ChannelHost, ChannelOpener {
   #packets = 0;
   #bytesSinceKey = 0;
   #closed = false;
+  #exit: ExitReport | undefined;
+  /** Sessions whose program has not ended. */
+  #programs = 0;
+  #failure: string | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(context: ConnectionContext, stream: Duplex) {
@@ -168,6 +180,8 @@ export class SshConnection implements ChannelHost, ChannelOpener {
 
   sendExit(peer: number, exit: ExitReport): void {
     if (this.#closed) return;
+    this.#exit = exit;
+    this.#programs--;
     if ("signal" in exit) this.#protocol.exitSignal(peer, exit.signal, false, "");
     else this.#protocol.exitStatus(peer, exit.status);
   }
@@ -371,6 +385,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
   }
 
   #acceptSession(info: ChannelOpenInfo): void {
+    this.#programs++;
     const channel = this.#accept(this.#takeNumber(), info);
     const session = new SshSession(
       this.#context.session(() => this.#forwards.agentSocket(), this),
@@ -465,9 +480,8 @@ export class SshConnection implements ChannelHost, ChannelOpener {
 
   #fail(error: unknown): void {
     if (this.#closed) return;
-    this.#context.logger.log("info", "ssh connection ended", {
-      error: error instanceof Error ? error.message : String(error),
-    });
+    this.#failure = error instanceof Error ? error.message : String(error);
+    this.#context.logger.log("info", "ssh connection ended", { error: this.#failure });
     this.#disconnect(DISCONNECT.protocolError);
   }
 
@@ -495,7 +509,9 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     this.#slots.clear();
     for (const slot of slots) if (typeof slot === "function") slot(undefined);
     for (const channel of [...this.#alive]) channel.receiveClose();
-    this.#context.onClose();
+    // A client that drops the stream once its programs ended has seen all there was.
+    const dropped = this.#exit === undefined || this.#programs > 0 ? error?.message : undefined;
+    this.#context.onClose({ exit: this.#exit, failure: this.#failure ?? dropped });
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "wg-userspace/base/ports";
-import { SshConnection } from "./connection.ts";
+import { type ConnectionEnd, SshConnection } from "./connection.ts";
 import { type Dialer, dialHost } from "./forwarding.ts";
 import { ProcessSessions } from "./processes.ts";
 import type { Admission, SessionType } from "./session.ts";
@@ -52,6 +52,8 @@ export interface SessionEvent {
 }
 
 export interface SshServiceOptions {
+  /** Told of every client with its first session. The result is called when it is gone. */
+  readonly onClient?: (address: string, type: SessionType) => (end: ConnectionEnd) => void;
   /** Private key, OpenSSH or PEM. */
   readonly hostKey: string | Uint8Array;
   /** Workspace variables, evaluated for every session. */
@@ -121,7 +123,8 @@ export class SshService {
       stream.destroy();
       return;
     }
-    const { logger } = this.#options;
+    const { logger, onClient } = this.#options;
+    let gone: ((end: ConnectionEnd) => void) | undefined;
     const connection = new SshConnection(
       {
         hostKeys: this.#hostKeys,
@@ -144,9 +147,16 @@ export class SshService {
           motd: this.#options.motd ?? (() => Promise.resolve(undefined)),
           banners: this.#options.banners ?? (() => []),
           forwardAgent,
-          admit: (type) => this.#admit(type),
+          admit: (type) => {
+            const admission = this.#admit(type);
+            if (admission !== undefined) gone ??= onClient?.(remote.address, type);
+            return admission;
+          },
         }),
-        onClose: () => this.#connections.delete(connection),
+        onClose: (end) => {
+          this.#connections.delete(connection);
+          gone?.(end);
+        },
       },
       stream,
     );
