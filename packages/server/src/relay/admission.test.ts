@@ -39,6 +39,23 @@ describe("security 20: Admission", () => {
     expect(at(1_999)).toBe("handshake-rate");
   });
 
+  it("a flood of ten times the rate from many addresses leaves an honest one every place it asks for", () => {
+    const admission = new Admission({ ...limits, handshakesPerSecond: 10 });
+    const admitted = { honest: 0, flood: 0 };
+    const enter = (kind: keyof typeof admitted, address: string, ms: number): void => {
+      if (admission.enter(address, instant(ms)) !== undefined) return;
+      admitted[kind]++;
+      admission.leave(address);
+    };
+    const [seconds, floodAddresses] = [10, 20];
+    for (let ms = 0; ms < seconds * 1_000; ms += 10) {
+      for (let n = 0; n < floodAddresses; n++) enter("flood", `198.51.100.${n}`, ms);
+      if (ms % 200 === 0) enter("honest", "192.0.2.1", ms);
+    }
+    expect(admitted.honest).toBe(seconds * 5);
+    expect(admitted.flood).toBeLessThanOrEqual(floodAddresses * (limits.handshakeBurst + seconds * 10));
+  });
+
   it("keeps memory bounded however many addresses come and go", () => {
     const admission = new Admission(limits);
     for (let i = 0; i < 30_000; i++) {
