@@ -13,7 +13,7 @@ export interface Chapter {
 }
 
 /** Statements that no test proves yet. A number leaves the list when it has one. */
-export const OPEN: readonly number[] = [33, 35, 36];
+export const OPEN: readonly number[] = [];
 
 export const CHAPTERS: readonly Chapter[] = [
   {
