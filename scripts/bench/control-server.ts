@@ -10,8 +10,8 @@ import { endProcess } from "./processes.ts";
 import { cleanEnvironment, coder } from "./system.ts";
 
 const PASSWORD = "bench-only-password-1";
-/** A user may have no more than 1,000. */
-const WORKSPACES_PER_USER = 500;
+/** One user may have no more than 256 clients at a time. */
+const WORKSPACES_PER_USER = 250;
 const READY_WITHIN_MS = 20_000;
 const ANSWER_WITHIN_MS = 30_000;
 /** Requests of the setup under way at a time. */
