@@ -14,6 +14,8 @@ export interface AgentOptions {
   readonly listenPort?: number;
   /** How long a session outlives a client that does not answer, in ms. */
   readonly sshMaxTimeoutMs: number;
+  /** How long nothing may be heard of a client that vanished without a goodbye, in ms; absent: 2 min. */
+  readonly goneAfterMs?: number;
   readonly blockFileTransfer: boolean;
   /** Where the output of scripts goes; default: the system's directory for temporary files. */
   readonly logDirectory?: string;

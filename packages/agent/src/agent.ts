@@ -153,6 +153,7 @@ export class Agent {
       isDestination: () => false,
       logger,
       ...(this.#options.listenPort === undefined ? {} : { udpPort: this.#options.listenPort }),
+      ...(this.#options.goneAfterMs === undefined ? {} : { goneAfterMs: this.#options.goneAfterMs }),
       ...(manifest.disableDirectConnections ? { directBlocked: "deployment" } : {}),
     });
     this.#node = node;

@@ -22,8 +22,9 @@ function node(key: number, preferredDerp = 999): NodeInfo {
   };
 }
 
-function setup(lastHandshakeAt: () => Instant | undefined = () => undefined) {
-  return new PeerProgramming({ isDestination: (id) => id === AGENT, lastHandshakeAt, maxPeers: 3 });
+const never = () => undefined;
+function setup(lastHandshakeAt: () => Instant | undefined = never, lastReceivedAt: () => Instant | undefined = never) {
+  return new PeerProgramming({ isDestination: (id) => id === AGENT, lastHandshakeAt, lastReceivedAt, maxPeers: 3 });
 }
 const at = (ms: number) => instant(ms);
 const kinds = (actions: readonly { kind: string }[]) => actions.map(({ kind }) => kind);
@@ -71,7 +72,7 @@ describe("PeerProgramming", () => {
     peers.handle({ kind: "node", id: CLIENT, node: node(1) }, at(0));
     expect(peers.handle({ kind: "disconnected", id: CLIENT }, at(1))).toMatchObject([{ kind: "remove", over: true }]);
     peers.handle({ kind: "node", id: CLIENT, node: node(1) }, at(0));
-    peers.handle({ kind: "lost", id: CLIENT }, at(0));
+    peers.handle({ kind: "lost", id: CLIENT, byClose: false }, at(0));
     expect(peers.handleTimeout(at(15 * MINUTE - 1))).toEqual([]);
     handshake = at(10 * MINUTE);
     expect(peers.handleTimeout(at(20 * MINUTE))).toEqual([]);
@@ -92,5 +93,89 @@ describe("PeerProgramming", () => {
     const peers = setup();
     for (const id of ["a", "b", "c", "d"]) peers.handle({ kind: "node", id, node: node(1) }, at(0));
     expect(peers.programmed()).toEqual(["a", "b", "c"]);
+  });
+});
+
+describe("a client whose control connection was closed without a goodbye", () => {
+  /** The actions other than the removal of the peer, at the times when there are any. */
+  function until(peers: PeerProgramming, end: number, before?: (now: Instant) => void): [number, string][] {
+    const seen: [number, string][] = [];
+    for (let next = peers.nextTimeout(); next !== undefined && next <= end; next = peers.nextTimeout()) {
+      before?.(next);
+      for (const { kind } of peers.handleTimeout(next)) seen.push([next, kind]);
+    }
+    return seen;
+  }
+  function closed(lastReceivedAt: () => Instant | undefined = never): PeerProgramming {
+    const peers = setup(never, lastReceivedAt);
+    peers.handle({ kind: "node", id: CLIENT, node: node(1) }, at(0));
+    peers.handle({ kind: "lost", id: CLIENT, byClose: true }, at(1_000));
+    return peers;
+  }
+
+  it("is hung up on after two minutes of silence, and stays in the tunnel as every lost peer does", () => {
+    const peers = closed();
+    expect(peers.handleTimeout(at(1_000 + 2 * MINUTE - 1))).toEqual([]);
+    expect(until(peers, 60 * MINUTE)).toEqual([
+      [1_000 + 2 * MINUTE, "hang-up"],
+      [1_000 + 15 * MINUTE, "remove"],
+    ]);
+  });
+
+  it("is hung up on two minutes after its last packet", () => {
+    const peers = closed(() => at(80_000));
+    expect(until(peers, 10 * MINUTE)).toEqual([[80_000 + 2 * MINUTE, "hang-up"]]);
+  });
+
+  it("is alive as long as its keepalives come: something between cut its control connection", () => {
+    let now = 0;
+    // Of its last keepalive that came: two of three are lost.
+    const heard = () => at(Math.floor(now / 75_000) * 75_000);
+    const peers = setup(heard, heard);
+    peers.handle({ kind: "node", id: CLIENT, node: node(1) }, at(0));
+    peers.handle({ kind: "lost", id: CLIENT, byClose: true }, at(1_000));
+    const judged: Instant[] = [];
+    const seen = until(peers, 60 * MINUTE, (next) => {
+      now = next;
+      judged.push(next);
+    });
+    expect([seen, peers.programmed()]).toEqual([[], [CLIENT]]);
+    expect(judged.length).toBeGreaterThan(20);
+  });
+
+  it("is alive when it is back on the control plane, with or without a home relay", () => {
+    for (const region of [999, 0]) {
+      const peers = closed();
+      peers.handle({ kind: "node", id: CLIENT, node: node(1, region) }, at(2 * MINUTE));
+      expect(until(peers, 14 * MINUTE)).toEqual([]);
+    }
+  });
+
+  it("is not judged once our own control connection is lost, whatever was said before", () => {
+    const peers = closed();
+    peers.connectionLost(at(2 * MINUTE));
+    expect(until(peers, 14 * MINUTE)).toEqual([]);
+  });
+
+  it("is not judged by a process that was stopped meanwhile and heard nobody", () => {
+    const peers = closed();
+    expect(peers.handleTimeout(at(60 * MINUTE)).filter(({ kind }) => kind === "hang-up")).toEqual([]);
+    const asleep = setup(never, () => at(0));
+    asleep.handle({ kind: "node", id: CLIENT, node: node(1) }, at(0));
+    asleep.handle({ kind: "lost", id: CLIENT, byClose: true }, at(0));
+    expect(asleep.handleTimeout(at(10 * MINUTE))).toEqual([]);
+    expect(until(asleep, 14 * MINUTE)).toEqual([[12 * MINUTE, "hang-up"]]);
+  });
+
+  it("is left alone when it was lost by silence, or is what we asked for ourselves", () => {
+    const silent = setup();
+    silent.handle({ kind: "node", id: CLIENT, node: node(1) }, at(0));
+    silent.handle({ kind: "lost", id: CLIENT, byClose: false }, at(0));
+    expect(until(silent, 14 * MINUTE)).toEqual([]);
+    const destination = setup();
+    destination.handle({ kind: "ready", id: AGENT }, at(0));
+    destination.handle({ kind: "node", id: AGENT, node: node(1) }, at(0));
+    destination.handle({ kind: "lost", id: AGENT, byClose: true }, at(0));
+    expect(until(destination, 14 * MINUTE)).toEqual([]);
   });
 });

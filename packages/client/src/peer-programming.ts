@@ -10,11 +10,15 @@ import { addMs, earliest, type Instant } from "wg-userspace/base/instant";
 const READY_WAIT_MS = 5_000;
 /** A lost peer is kept this long after its last handshake. */
 const LOST_KEEP_MS = 15 * 60_000;
+/** A client whose control connection was closed by its operating system is gone when nothing is heard of it for this long. */
+const GONE_AFTER_MS = 2 * 60_000;
+/** A deadline that is handled this much too late: this process was stopped meanwhile and heard nobody. */
+const AWAY_MS = 4_000;
 
 export type PeerUpdate =
   | { readonly kind: "node"; readonly id: string; readonly node: NodeInfo }
   | { readonly kind: "disconnected"; readonly id: string }
-  | { readonly kind: "lost"; readonly id: string }
+  | { readonly kind: "lost"; readonly id: string; readonly byClose: boolean }
   | { readonly kind: "ready"; readonly id: string };
 
 export type PeerAction =
@@ -26,7 +30,9 @@ export type PeerAction =
       readonly node: NodeInfo;
       /** The process behind it is over: its connections can never go on. */
       readonly over: boolean;
-    };
+    }
+  /** The process behind it is gone, so its connections end. It may use the tunnel should it be alive nevertheless. */
+  | { readonly kind: "hang-up"; readonly id: string; readonly node: NodeInfo };
 
 interface PeerState {
   node: NodeInfo | undefined;
@@ -34,6 +40,8 @@ interface PeerState {
   ready: boolean;
   programAt: Instant | undefined;
   lostAt: Instant | undefined;
+  /** Lost by close, and not heard of on the control plane since. */
+  closedAt: Instant | undefined;
 }
 
 export interface PeerProgrammingOptions {
@@ -41,6 +49,10 @@ export interface PeerProgrammingOptions {
   readonly isDestination: (id: string) => boolean;
   /** Last completed WireGuard handshake with a peer. */
   readonly lastHandshakeAt: (node: NodeInfo) => Instant | undefined;
+  /** Last authentic packet of a peer. */
+  readonly lastReceivedAt: (node: NodeInfo) => Instant | undefined;
+  /** Default: two minutes, four keepalives and more. */
+  readonly goneAfterMs?: number;
   /** Peers kept at most; updates about further ones are dropped. */
   readonly maxPeers: number;
 }
@@ -72,19 +84,27 @@ export class PeerProgramming {
         return this.#remove(update.id, true);
       case "lost":
         this.#lose(update.id, now);
+        if (update.byClose) this.#suspect(update.id, now);
         return [];
     }
   }
 
-  /** The control connection is gone: nobody will tell us of peers that leave, so all of them count as lost. */
+  /**
+   * The control connection is gone: nobody will tell us of peers that leave, so all of them count as lost, and nobody of those
+   * that come back, so none counts as gone.
+   */
   connectionLost(now: Instant): void {
-    for (const id of this.#peers.keys()) this.#lose(id, now);
+    for (const [id, peer] of this.#peers) {
+      this.#lose(id, now);
+      peer.closedAt = undefined;
+    }
   }
 
   handleTimeout(now: Instant): PeerAction[] {
     const actions: PeerAction[] = [];
     for (const [id, peer] of this.#peers) {
       if (peer.programAt !== undefined && peer.programAt <= now) actions.push(...this.#program(id, peer));
+      if (this.#isGone(peer, now)) actions.push({ kind: "hang-up", id, node: peer.programmed! });
       const removeAt = this.#removeAt(peer);
       if (removeAt !== undefined && removeAt <= now) actions.push(...this.#remove(id, false));
     }
@@ -93,11 +113,14 @@ export class PeerProgramming {
 
   nextTimeout(): Instant | undefined {
     let next: Instant | undefined;
-    for (const peer of this.#peers.values()) next = earliest(next, earliest(peer.programAt, this.#removeAt(peer)));
+    for (const peer of this.#peers.values())
+      for (const at of [peer.programAt, this.#goneAt(peer), this.#removeAt(peer)]) next = earliest(next, at);
     return next;
   }
 
   #handleNode(id: string, node: NodeInfo, now: Instant): PeerAction[] {
+    const known = this.#peers.get(id);
+    if (known !== undefined) known.closedAt = undefined;
     if (node.preferredDerp === 0) return []; // not reachable yet: the sender will say more
     const peer = this.#peer(id);
     if (peer === undefined) return [];
@@ -137,6 +160,27 @@ export class PeerProgramming {
     peer.ready = false;
   }
 
+  /** Only peers that asked for us: what we asked for has nothing here that outlives us. */
+  #suspect(id: string, now: Instant): void {
+    const peer = this.#peers.get(id);
+    if (peer?.programmed !== undefined && !this.#options.isDestination(id)) peer.closedAt = now;
+  }
+
+  #goneAt(peer: PeerState): Instant | undefined {
+    if (peer.closedAt === undefined || peer.programmed === undefined) return undefined;
+    const heard = this.#options.lastReceivedAt(peer.programmed);
+    const since = heard !== undefined && heard > peer.closedAt ? heard : peer.closedAt;
+    return addMs(since, this.#options.goneAfterMs ?? GONE_AFTER_MS);
+  }
+
+  #isGone(peer: PeerState, now: Instant): boolean {
+    const goneAt = this.#goneAt(peer);
+    if (goneAt === undefined || now < goneAt) return false;
+    const away = now - goneAt > AWAY_MS;
+    peer.closedAt = away ? now : undefined;
+    return !away;
+  }
+
   #removeAt(peer: PeerState): Instant | undefined {
     if (peer.lostAt === undefined) return undefined;
     const handshake = peer.programmed === undefined ? undefined : this.#options.lastHandshakeAt(peer.programmed);
@@ -153,7 +197,14 @@ export class PeerProgramming {
     let peer = this.#peers.get(id);
     if (peer === undefined) {
       if (this.#peers.size >= this.#options.maxPeers) return undefined;
-      peer = { node: undefined, programmed: undefined, ready: false, programAt: undefined, lostAt: undefined };
+      peer = {
+        node: undefined,
+        programmed: undefined,
+        ready: false,
+        programAt: undefined,
+        lostAt: undefined,
+        closedAt: undefined,
+      };
       this.#peers.set(id, peer);
     }
     return peer;

@@ -7,7 +7,7 @@ import WebSocket from "ws";
 import { strippedUpgrade } from "./answerer.ts";
 import type { Deployment, RequestOptions } from "./api.ts";
 import { failureOf } from "./api-failure.ts";
-import { runYamux } from "./yamux-websocket.ts";
+import { abandon, runYamux } from "./yamux-websocket.ts";
 
 /** A control message is at most 4 MiB; a WebSocket message may hold several pieces of the stream. */
 const MAX_PAYLOAD_BYTES = 16 * 1024 * 1024;
@@ -19,7 +19,7 @@ export interface RpcConnection {
   /** Resolves when the connection is over, with the reason when it was not our own close. */
   readonly closed: Promise<Error | undefined>;
   close(): Promise<void>;
-  /** Ends it at once, without a word to the other side: the network below is gone. */
+  /** Ends it at once, without waiting for the other side: the network below is gone. */
   abandon(): void;
 }
 
@@ -60,7 +60,7 @@ export async function dialRpc(
       running.close();
       await running.closed;
     },
-    abandon: () => socket.terminate(),
+    abandon: () => abandon(socket, "the network changed"),
   };
 }
 

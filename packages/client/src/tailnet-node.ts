@@ -59,6 +59,8 @@ export interface TailnetNodeOptions {
   readonly directBlocked?: "this-client" | "deployment";
   readonly forceWebSocket?: boolean;
   readonly maxPeers?: number;
+  /** How long nothing may be heard of a client whose control connection was closed without a goodbye; default: 2 min. */
+  readonly goneAfterMs?: number;
   /** Peers that we asked for, as opposed to peers that asked for us. */
   readonly isDestination: (id: string) => boolean;
   readonly logger?: Logger;
@@ -144,7 +146,9 @@ export class TailnetNode implements AsyncDisposable {
     this.#programming = new PeerProgramming({
       isDestination: options.isDestination,
       lastHandshakeAt: (peer) => this.driver.engine.peerStatus(nodePublicKey(peer.key))?.lastHandshakeAt,
+      lastReceivedAt: (peer) => this.driver.engine.peerStatus(nodePublicKey(peer.key))?.lastReceivedAt,
       maxPeers: options.maxPeers ?? 1024,
+      ...(options.goneAfterMs === undefined ? {} : { goneAfterMs: options.goneAfterMs }),
     });
     this.#watch = new NetworkWatch({
       driver,
@@ -214,6 +218,8 @@ export class TailnetNode implements AsyncDisposable {
     const programmed: string[] = [];
     const now = monotonicNow();
     for (const update of updates) {
+      if (update.kind === "lost" && update.byClose)
+        this.#options.logger?.log("info", "a control connection was closed without a goodbye", { peer: update.id });
       for (const action of this.#programming.handle(update, now)) {
         this.#apply(action);
         if (action.kind === "program") programmed.push(action.id);
@@ -352,12 +358,17 @@ export class TailnetNode implements AsyncDisposable {
 
   #apply(action: PeerAction): void {
     const key = nodePublicKey(action.node.key);
+    if (action.kind === "hang-up") {
+      this.#options.logger?.log("info", "a client is gone without a goodbye: its connections end", { peer: action.id });
+      this.#abortConnections(action.node);
+      return;
+    }
     if (action.kind === "remove") {
       this.#idByKey.delete(keyId(key));
       this.#programmedAt.delete(action.id);
       this.#directAfterMs.delete(action.id);
       this.driver.removePeer(key);
-      if (action.over) this.driver.abortConnections(action.node.allowedIps.flatMap((text) => parsePrefix(text) ?? []));
+      if (action.over) this.#abortConnections(action.node);
       this.#emit({ kind: "peer-removed", id: action.id });
       return;
     }
@@ -379,6 +390,10 @@ export class TailnetNode implements AsyncDisposable {
     // The route to a workspace has two legs: with the second one known, another relay may be the better home.
     if (this.#options.isDestination(action.id) && this.#latencyMs.size > 1) this.#chooseHome(this.#latencyMs);
     this.#emit({ kind: "peer-programmed", id: action.id });
+  }
+
+  #abortConnections(peer: NodeInfo): void {
+    this.driver.abortConnections(peer.allowedIps.flatMap((text) => parsePrefix(text) ?? []));
   }
 
   #rearm(): void {

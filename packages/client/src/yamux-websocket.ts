@@ -11,11 +11,22 @@ const HIGH_WATER_BYTES = 256 * 1024;
 const DRAIN_CHECK_MS = 10;
 const NORMAL_CLOSE = 1000;
 const UNSUPPORTED_DATA = 1003;
+/** Private (RFC 6455 §7.4.2): whoever closes is well, and will not wait for an answer. */
+const ABANDONED = 4000;
 
 export interface RunningYamux {
   /** Resolves when the transport is gone, with the reason when it was not our own close. Never rejects. */
   readonly closed: Promise<Error | undefined>;
   close(): void;
+}
+
+/**
+ * Ends the transport at once. The close frame arrives, if anything does, before the end of the connection, and tells the other
+ * side that this process was not killed.
+ */
+export function abandon(socket: WebSocket, reason: string): void {
+  socket.close(ABANDONED, reason);
+  socket.terminate();
 }
 
 /** @param onDoubt The other side was silent for longer than it should be: whatever shares its way may be dead, too. */
@@ -48,7 +59,7 @@ export function runYamux(socket: WebSocket, yamux: YamuxSession, onDoubt?: () =>
     const verdict = alarm.handleTimeout(monotonicNow());
     if (verdict === "dead") {
       failure ??= "the control plane fell silent";
-      socket.terminate();
+      abandon(socket, "no sign of life");
       return;
     }
     if (verdict === "ask") {

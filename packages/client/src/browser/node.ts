@@ -102,6 +102,7 @@ export class BrowserNode implements CoordinatedNode {
     this.#programming = new PeerProgramming({
       isDestination: (id) => id === options.agentId,
       lastHandshakeAt: (peer) => this.#engine.peerStatus(nodePublicKey(peer.key))?.lastHandshakeAt,
+      lastReceivedAt: (peer) => this.#engine.peerStatus(nodePublicKey(peer.key))?.lastReceivedAt,
       maxPeers: MAX_PEERS,
     });
   }
@@ -208,7 +209,7 @@ export class BrowserNode implements CoordinatedNode {
     if (kind === "remove") {
       this.#engine.removePeer(key, now());
       this.#emit({ kind: "peer-removed", id });
-    } else {
+    } else if (kind === "program") {
       const discoKey = parseDiscoKey(node.disco.toLowerCase());
       this.#engine.setPeer(
         {

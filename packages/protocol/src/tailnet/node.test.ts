@@ -5,7 +5,16 @@ import { describe, expect, test } from "vitest";
 import { hex, toHex } from "../../test/link.ts";
 import { uuidToBytes } from "../addresses.ts";
 import { CoordinateResponse_PeerUpdateSchema, NodeSchema } from "../gen/tailnet_pb.ts";
-import { MAX_ENDPOINTS, MAX_PREFIXES, type NodeInfo, nodeFromProto, nodeToProto, peerUpdateFromProto } from "./node.ts";
+import {
+  LOST,
+  LOST_BY_CLOSE,
+  MAX_ENDPOINTS,
+  MAX_PREFIXES,
+  type NodeInfo,
+  nodeFromProto,
+  nodeToProto,
+  peerUpdateFromProto,
+} from "./node.ts";
 
 const NODE: NodeInfo = {
   id: 12345678901234567n,
@@ -146,7 +155,8 @@ describe("peer updates", () => {
   test("each kind says what it is", () => {
     expect(update({ kind: 1, node: nodeToProto(NODE) })).toEqual({ kind: "node", id: ID, node: NODE });
     expect(update({ kind: 2 })).toEqual({ kind: "disconnected", id: ID });
-    expect(update({ kind: 3 })).toEqual({ kind: "lost", id: ID });
+    expect(update({ kind: 3, reason: LOST })).toEqual({ kind: "lost", id: ID, byClose: false });
+    expect(update({ kind: 3, reason: LOST_BY_CLOSE })).toEqual({ kind: "lost", id: ID, byClose: true });
     expect(update({ kind: 4 })).toEqual({ kind: "ready", id: ID });
   });
 

@@ -36,8 +36,17 @@ export interface NodeInfo {
 export type PeerUpdateInfo =
   | { readonly kind: "node"; readonly id: string; readonly node: NodeInfo }
   | { readonly kind: "disconnected"; readonly id: string }
-  | { readonly kind: "lost"; readonly id: string }
+  | {
+      readonly kind: "lost";
+      readonly id: string;
+      /** Its control connection was closed by its operating system, without a goodbye, while it was well. */
+      readonly byClose: boolean;
+    }
   | { readonly kind: "ready"; readonly id: string };
+
+/** The reason of LOST updates: of most, and of those about a peer whose process seems to have been killed. */
+export const LOST = "lost";
+export const LOST_BY_CLOSE = "lost: connection closed without goodbye";
 
 /** Endpoints beyond this are dropped: nobody pings more. */
 export const MAX_ENDPOINTS = 32;
@@ -111,7 +120,7 @@ export function peerUpdateFromProto(update: CoordinateResponse_PeerUpdate): Peer
     case CoordinateResponse_PeerUpdate_Kind.DISCONNECTED:
       return { kind: "disconnected", id };
     case CoordinateResponse_PeerUpdate_Kind.LOST:
-      return { kind: "lost", id };
+      return { kind: "lost", id, byClose: update.reason === LOST_BY_CLOSE };
     case CoordinateResponse_PeerUpdate_Kind.READY_FOR_HANDSHAKE:
       return { kind: "ready", id };
     default:

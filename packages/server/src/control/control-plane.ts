@@ -9,6 +9,7 @@ import { type Connection, Connection_Action } from "coder-protocol/gen/agent_pb.
 import type { TelemetryEvent } from "coder-protocol/gen/tailnet_pb.js";
 import type { ConnectionInfo, WorkspaceAgent } from "coder-protocol/rest/agents";
 import { SESSION_ID_KEY, sessionIdOfBaggage } from "coder-protocol/session-id";
+import { LOST_BY_CLOSE } from "coder-protocol/tailnet/node";
 import { checkVersion, MISSING_AGENT_VERSION, MISSING_TAILNET_VERSION } from "coder-protocol/version";
 import { YamuxSession } from "coder-protocol/yamux/session";
 import { Counter } from "prom-client";
@@ -23,6 +24,7 @@ import { CLOSE_PROTOCOL_ERROR, TextSockets } from "../http/websocket.ts";
 import { Places } from "../places.ts";
 import { type AgentNetwork, agentLatency, agentNetwork } from "./agent-network.ts";
 import { agentService } from "./agent-service.ts";
+import { type ConnectionEnd, PING_INTERVAL_MS, watchEnd } from "./connection-end.ts";
 import { ConnectionHolders } from "./connection-holders.ts";
 import { controlMetrics } from "./control-metrics.ts";
 import { Coordinator } from "./coordinator.ts";
@@ -51,7 +53,6 @@ const MAX_STREAMS = 64;
 const UNFINISHED_BYTES_PER_USER = 16 * 1024 * 1024;
 /** The first while one replaces the other; more are attempts of one token used twice. */
 const MAX_SOCKETS_PER_AGENT = 4;
-const PING_INTERVAL_MS = 15_000;
 /** An agent that answered no ping for this long is gone. */
 const AGENT_PING_TIMEOUT_MS = 30_000;
 const SWEEP_MS = 60_000;
@@ -386,12 +387,12 @@ export class CoordinatingControlPlane implements ControlPlane {
     }
     let open: OpenSocket | undefined;
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      open = this.#run(webSocket, session);
+      open = this.#run(webSocket, session, watchEnd(webSocket, socket));
     });
     return open;
   }
 
-  #run(webSocket: WebSocket, session: SessionPlan): OpenSocket {
+  #run(webSocket: WebSocket, session: SessionPlan, end: ConnectionEnd): OpenSocket {
     const yamux = new YamuxSession({
       role: "server",
       maxStreams: MAX_STREAMS,
@@ -400,7 +401,7 @@ export class CoordinatingControlPlane implements ControlPlane {
         : { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: AGENT_PING_TIMEOUT_MS - PING_INTERVAL_MS }),
     });
     const unfinished = this.#unfinished.of(session.userId);
-    serveRpc(yamux, session.services(this.#tailnetDeps()), {
+    serveRpc(yamux, session.services(this.#tailnetDeps(end)), {
       budget: unfinished.budget,
       onError: (error, path) => this.#context.log.error({ err: error, rpc: path }, "rpc failed"),
     });
@@ -423,7 +424,8 @@ export class CoordinatingControlPlane implements ControlPlane {
       },
       closed: running.closed.then(async (failure) => {
         clearInterval(pings);
-        this.#logEnd(session, endedFor, CLEAN_CLOSES.has(closeCode) ? undefined : (failure?.message ?? "closed"));
+        const detail = end.byClose ? LOST_BY_CLOSE : (failure?.message ?? "closed");
+        this.#logEnd(session, endedFor, CLEAN_CLOSES.has(closeCode) ? undefined : detail);
         unfinished.leave();
         this.#open.delete(open);
         this.#countOpen(session.id, -1);
@@ -486,7 +488,7 @@ export class CoordinatingControlPlane implements ControlPlane {
     );
   }
 
-  #tailnetDeps(): TailnetServiceDeps {
+  #tailnetDeps(end: ConnectionEnd): TailnetServiceDeps {
     return {
       coordinator: this.coordinator,
       resumeTokens: this.#resumeTokens,
@@ -494,6 +496,7 @@ export class CoordinatingControlPlane implements ControlPlane {
       relayMap: () => this.relayMap(),
       onRelayMapChange: (listener) => this.#relayMaps.onChange(listener),
       workspaceUpdates: this.#workspaceUpdates,
+      endedByClose: () => end.byClose,
       onTelemetry: (peerId, events) => this.#telemetryOf(peerId, events),
     };
   }

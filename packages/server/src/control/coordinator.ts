@@ -13,7 +13,7 @@ import {
   NodeSchema,
 } from "coder-protocol/gen/tailnet_pb.js";
 import { SESSION_ID_KEY } from "coder-protocol/session-id";
-import { nodeFromProto, nodeToProto } from "coder-protocol/tailnet/node";
+import { LOST, LOST_BY_CLOSE, nodeFromProto, nodeToProto } from "coder-protocol/tailnet/node";
 import { formatIp, parsePrefix } from "wg-userspace/base/ip";
 import { FormerPeers, type Over } from "./former-peers.ts";
 import { KnownKeys } from "./known-keys.ts";
@@ -76,8 +76,8 @@ export interface PeerDescription {
 export interface PeerHandle {
   /** Handles one request, its parts in the documented order. */
   handle(request: CoordinateRequest, nowMs: number): void;
-  /** The stream ended without a goodbye. */
-  lost(nowMs: number): void;
+  /** The stream ended without a goodbye; `byClose`: as if the peer's process had been killed. */
+  lost(nowMs: number, byClose?: boolean): void;
 }
 
 export class Coordinator {
@@ -200,8 +200,8 @@ export class Coordinator {
       handle: (request, now) => {
         if (this.#peers.get(id) === peer) this.#handle(peer, request, now);
       },
-      lost: (now) => {
-        if (this.#peers.get(id) === peer) this.#remove(peer, Kind.LOST, "lost", now);
+      lost: (now, byClose = false) => {
+        if (this.#peers.get(id) === peer) this.#remove(peer, Kind.LOST, byClose ? LOST_BY_CLOSE : LOST, now);
       },
     };
   }
@@ -246,7 +246,7 @@ export class Coordinator {
       if (!(error instanceof RequestError)) throw error;
       peer.sink.send({ error: error.message });
       peer.sink.end();
-      this.#remove(peer, Kind.LOST, "lost", nowMs);
+      this.#remove(peer, Kind.LOST, LOST, nowMs);
     }
   }
 

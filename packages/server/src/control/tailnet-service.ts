@@ -29,6 +29,8 @@ export interface TailnetServiceDeps {
   /** Calls back whenever the relay map changed. Returns the way to stop. */
   readonly onRelayMapChange: (listener: () => void) => () => void;
   readonly workspaceUpdates: WorkspaceUpdates;
+  /** Whether the connection below ended as if the peer's process had been killed. */
+  readonly endedByClose: () => boolean;
   readonly onTelemetry: (peerId: string, events: readonly TelemetryEvent[]) => void;
 }
 
@@ -111,7 +113,7 @@ export function tailnetService(peer: TailnetPeer, deps: TailnetServiceDeps): Rpc
       try {
         await Promise.race([ended, reading]);
       } finally {
-        handle.lost(deps.now());
+        handle.lost(deps.now(), deps.endedByClose());
         reading.catch(() => undefined); // the caller went away: "lost" has said so
       }
     },

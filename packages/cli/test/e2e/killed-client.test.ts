@@ -1,0 +1,113 @@
+/** A command that was killed leaves nothing behind on the agent; one that only lost its control connection goes on. */
+import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { runAgent } from "coder-agent/main";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePort, TestDeployment } from "./deployment.ts";
+import { listeningSockets } from "./sockets.ts";
+
+/** Instead of two minutes. */
+const GONE_AFTER_MS = 3_000;
+const POLL = { timeout: 30_000, interval: 50 };
+
+describe("coder ssh, without a goodbye", () => {
+  let deployment: TestDeployment;
+  let front: Server;
+  /** Of the front: control connections of clients, and whether any are let through. */
+  const controls = new Set<Socket>();
+  let open = true;
+  const agentLog: string[] = [];
+  const stop = new AbortController();
+  let agent: Promise<void>;
+
+  beforeAll(async () => {
+    deployment = await TestDeployment.start(async (port) => {
+      front = createServer((near) => {
+        const far = connect({ host: "127.0.0.1", port });
+        for (const [one, other] of [
+          [near, far],
+          [far, near],
+        ] as const) {
+          one.on("error", () => undefined);
+          one.on("close", () => other.destroy());
+        }
+        // Also the later requests of a connection that is kept alive.
+        near.on("data", (chunk) => {
+          if (/^GET \S+\/coordinate\b/.test(chunk.toString("latin1"))) controls.add(near);
+          if (!open && controls.has(near)) near.destroy();
+          else far.write(chunk);
+        });
+        far.pipe(near);
+      });
+      await once(front.listen(0, "127.0.0.1"), "listening");
+      return `http://127.0.0.1:${(front.address() as { port: number }).port}`;
+    });
+    const options = {
+      url: new URL(deployment.directUrl),
+      token: await deployment.createWorkspace("demo"),
+      sshMaxTimeoutMs: 72 * 3_600_000,
+      goneAfterMs: GONE_AFTER_MS,
+      blockFileTransfer: false,
+      logDirectory: deployment.folder,
+      logger: { level: "info", log: (_level: string, message: string) => void agentLog.push(message) } as const,
+      version: "test",
+    };
+    agent = runAgent(options, stop.signal);
+    expect((await deployment.run(["ssh", "demo", "--", "true"])).code).toBe(0);
+  });
+
+  afterAll(async () => {
+    stop.abort();
+    await agent;
+    await deployment?.close();
+    front?.close();
+  });
+
+  it("a killed command's program and remote port are gone", async () => {
+    const file = join(deployment.folder, "killed");
+    const port = await freePort();
+    const loop = `echo $$ > ${file}.new; mv ${file}.new ${file}; while :; do sleep 0.1; done`;
+    const command = deployment.spawn(["ssh", "-R", `${port}:127.0.0.1:1`, "demo", "--", loop], {});
+    await expect.poll(() => existsSync(file), POLL).toBe(true);
+    await expect.poll(() => isListening(port), POLL).toBe(true);
+    const pid = Number(readFileSync(file, "utf8"));
+    command.kill("SIGKILL");
+    await expect.poll(() => isAlive(pid), POLL).toBe(false);
+    await expect.poll(() => isListening(port), POLL).toBe(false);
+    expect(agentLog).toContain("a client is gone without a goodbye: its connections end");
+  }, 60_000);
+
+  it("a command goes on whose control connection was cut by something between", async () => {
+    agentLog.length = 0;
+    const command = deployment.spawn(["ssh", "demo", "--", "while echo alive; do sleep 0.1; done"], {});
+    const lines = createInterface({ input: command.stdout! });
+    await once(lines, "line");
+    open = false;
+    for (const control of controls) control.destroy();
+    await expect.poll(() => agentLog, POLL).toContain("a control connection was closed without a goodbye");
+    // Their number says that more than the patience is over: the remote side pauses after each.
+    for (let left = (1.5 * GONE_AFTER_MS) / 100; left > 0; left--) await once(lines, "line");
+    expect(agentLog).not.toContain("a client is gone without a goodbye: its connections end");
+    expect(command.exitCode).toBeNull();
+    open = true;
+    command.kill("SIGTERM");
+    await once(command, "exit");
+  }, 60_000);
+});
+
+/** The agent runs in this process. */
+function isListening(port: number): boolean {
+  return listeningSockets(process.pid).includes(`127.0.0.1:${port}`);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
