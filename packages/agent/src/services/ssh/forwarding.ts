@@ -154,30 +154,33 @@ export class Forwards {
   agentSocket(): string | undefined {
     if (this.#closed) return undefined;
     if (this.#agent !== undefined) return this.#agent.path;
-    const directory = this.#makeDirectory();
-    if (directory === undefined) return undefined;
-    const path = join(directory, `agent.${process.pid}`);
-    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
-    if (!listenOwnerOnly(server, path, this.#options.logger)) {
-      removeDirectory(directory, this.#options.logger);
-      return undefined;
-    }
-    server.on("connection", (socket) => void this.#relay(socket, () => this.#options.opener.openAgent()));
-    this.#listeners.set(path, [server]);
-    this.#agent = { path, directory };
-    return path;
-  }
-
-  /** Private to the user; undefined when the folder for temporary files is full, read-only or missing, as /tmp may be too. */
-  #makeDirectory(): string | undefined {
+    // The folder for temporary files may be full, read-only or missing, or its name too long for a socket's path.
     for (const folder of new Set([tmpdir(), "/tmp"])) {
-      try {
-        return mkdtempSync(join(folder, "ssh-")); // 0700
-      } catch (error) {
-        this.#options.logger.log("warn", "no folder for the agent's socket", { folder, error: String(error) });
-      }
+      this.#agent = this.#listenForAgent(folder);
+      if (this.#agent !== undefined) return this.#agent.path;
     }
     return undefined;
+  }
+
+  #listenForAgent(folder: string): { readonly path: string; readonly directory: string } | undefined {
+    const { logger, opener } = this.#options;
+    let directory: string;
+    try {
+      directory = mkdtempSync(join(folder, "ssh-")); // 0700
+    } catch (error) {
+      logger.log("warn", "no folder for the agent's socket", { folder, error: String(error) });
+      return undefined;
+    }
+    const path = join(directory, `agent.${process.pid}`);
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+    if (!isSocketPath(path) || !listenOwnerOnly(server, path, logger)) {
+      logger.log("warn", "no place for the agent's socket", { path });
+      removeDirectory(directory, logger);
+      return undefined;
+    }
+    server.on("connection", (socket) => void this.#relay(socket, () => opener.openAgent()));
+    this.#listeners.set(path, [server]);
+    return { path, directory };
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 /** Statements about SSH sessions that hold whatever a client sends. */
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createAgent } from "ssh2";
@@ -104,16 +104,22 @@ test("a client that is known to be over leaves no program without a terminal eit
   await eventually("all are gone", () => !pids.some(isAlive));
 });
 
-test("where no folder takes the agent's socket, only that request fails", async () => {
+test.each([
+  ["is missing", () => undefined],
+  ["is a file", (path: string) => writeFileSync(path, "")],
+  ["has a name too long for a socket in it", (path: string) => void mkdirSync(path)],
+])("where the folder for temporary files %s, the agent's socket is in another", async (_what, make) => {
   await using t = new TestService();
   const before = process.env["TMPDIR"];
-  process.env["TMPDIR"] = join(tmpdir(), "no", "such", "folder");
+  const folder = join(t.home, "x".repeat(100));
+  make(folder);
+  process.env["TMPDIR"] = folder;
   try {
     const client = await t.connect({ agent: createAgent("/no/such/agent"), agentForward: true });
-    // /tmp is there.
     const forwarded = await run(client, 'test -S "$SSH_AUTH_SOCK" && echo forwarded', { agentForward: true } as never);
     expect(forwarded.stdout.toString()).toBe("forwarded\n");
     expect((await run(client, "echo alive")).stdout.toString()).toBe("alive\n");
+    expect(readdirSync(t.home, { recursive: true }).filter((name) => String(name).includes("ssh-"))).toEqual([]);
   } finally {
     if (before === undefined) delete process.env["TMPDIR"];
     else process.env["TMPDIR"] = before;
