@@ -32,7 +32,8 @@ const STATES = {
   off: Lifecycle_State.OFF,
 } as const;
 
-const FINAL_STATUSES: ReadonlySet<number> = new Set([400, 401, 404]);
+const UNAUTHORIZED = 401;
+const FINAL_STATUSES: ReadonlySet<number> = new Set([400, UNAUTHORIZED, 404]);
 
 /** "created" is not among them: it is where every agent begins. */
 export type LifecycleState = keyof typeof STATES;
@@ -101,6 +102,8 @@ export class ControlSession {
         if (signal.aborted || this.#leaving) return;
         // A token that was right once may be right again: its workspace is stopped, and will be started.
         if (isFinal(error) && !this.#everConnected) throw error;
+        // Whoever is connected came by a right that the token's end took away; nobody else tells us of it now.
+        if (isTokenRefusal(error)) this.#node?.expelPeers();
         this.#tellFailure(messageOf(error));
         if (error instanceof ClientError && error.retryAfterMs !== undefined)
           await sleep(error.retryAfterMs, signal).catch(() => undefined); // aborted: the loop's condition ends it
@@ -236,6 +239,10 @@ export class ControlSession {
  * Whether dialing again, unchanged, is pointless: the control plane itself said so. What stands before it, and may be a load
  * balancer in a rollout or a captive portal, has no say; its answers carry no status.
  */
+function isTokenRefusal(error: unknown): boolean {
+  return error instanceof ClientError && error.status === UNAUTHORIZED;
+}
+
 function isFinal(error: unknown): boolean {
   return error instanceof ClientError && FINAL_STATUSES.has(error.status ?? 0);
 }

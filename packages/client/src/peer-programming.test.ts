@@ -66,6 +66,14 @@ describe("PeerProgramming", () => {
     ]);
   });
 
+  it("expels everybody, known or programmed, for good", () => {
+    const peers = setup();
+    peers.handle({ kind: "node", id: CLIENT, node: node(1) }, at(0));
+    peers.handle({ kind: "node", id: AGENT, node: node(2) }, at(0));
+    expect(peers.expelAll()).toMatchObject([{ kind: "remove", id: CLIENT, over: true }]);
+    expect([peers.programmed(), peers.nextTimeout()]).toEqual([[], undefined]);
+  });
+
   it("removes a disconnected peer now, a lost one after 15 minutes without a handshake", () => {
     let handshake: Instant | undefined;
     const peers = setup(() => handshake);

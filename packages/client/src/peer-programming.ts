@@ -100,6 +100,11 @@ export class PeerProgramming {
     }
   }
 
+  /** Nobody's right to be here lasts any longer. */
+  expelAll(): PeerAction[] {
+    return [...this.#peers.keys()].flatMap((id) => this.#remove(id, true));
+  }
+
   handleTimeout(now: Instant): PeerAction[] {
     const actions: PeerAction[] = [];
     for (const [id, peer] of this.#peers) {

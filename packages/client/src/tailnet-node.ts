@@ -236,6 +236,12 @@ export class TailnetNode implements AsyncDisposable {
     this.doubt();
   }
 
+  /** Our own right to be in the network ended, by the deployment's word: so did the right of all who reach us through it. */
+  expelPeers(): void {
+    for (const action of this.#programming.expelAll()) this.#apply(action);
+    this.#rearm();
+  }
+
   /**
    * Something hints that connections may be dead without having said so, as after a router forgot its flows: relays have to
    * give a sign of life within seconds, or are dialled again. Cheap where they were heard a moment ago.

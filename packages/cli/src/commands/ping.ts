@@ -137,6 +137,7 @@ export default class Ping extends BaseCommand {
         process.stderr.write(`${verdictLine(outcomes, TROUBLESHOOTING, paintFor(process.stderr))}\n`);
         process.stdout.write(summaryTable(workspace.name, summarize(outcomes)));
       }
+      watch.throwIfOver();
       return outcomes.some(({ ok }) => ok) || (outcomes.length === 0 && silent?.ok === true) ? EXIT.ok : EXIT.failure;
     } finally {
       stages.clear();

@@ -44,7 +44,7 @@ export default class Show extends BaseCommand {
     );
     process.stdout.write(renderFitting(["AGENT", "STATUS", "LAST SEEN", "VERSION", "PORTS", "ACCESS"], rows));
     for (const { name: agent, health } of agents)
-      if (health.reason !== undefined) process.stdout.write(`\n${printable(`${agent}: ${health.reason}`)}\n`);
+      if (health?.reason !== undefined) process.stdout.write(`\n${printable(`${agent}: ${health.reason}`)}\n`);
     const connected = agents.filter((agent) => agent.status === "connected");
     const paths = await Promise.all(
       connected.map(async (agent) => {
