@@ -5,13 +5,15 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { runAgent } from "coder-agent/main";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { freePort, TestDeployment } from "./deployment.ts";
 import { listeningSockets } from "./sockets.ts";
 
 /** Instead of two minutes. */
 const GONE_AFTER_MS = 3_000;
 const POLL = { timeout: 30_000, interval: 50 };
+const CLOSED = "a control connection was closed without a goodbye";
+const GONE = "a client is gone without a goodbye: its connections end";
 
 describe("coder ssh, without a goodbye", () => {
   let deployment: TestDeployment;
@@ -19,7 +21,8 @@ describe("coder ssh, without a goodbye", () => {
   /** Of the front: control connections of clients, and whether any are let through. */
   const controls = new Set<Socket>();
   let open = true;
-  const agentLog: string[] = [];
+  /** Since the test began, with the peer that it is about. */
+  const agentLog: { message: string; peer: unknown }[] = [];
   const stop = new AbortController();
   let agent: Promise<void>;
 
@@ -52,11 +55,19 @@ describe("coder ssh, without a goodbye", () => {
       goneAfterMs: GONE_AFTER_MS,
       blockFileTransfer: false,
       logDirectory: deployment.folder,
-      logger: { level: "info", log: (_level: string, message: string) => void agentLog.push(message) } as const,
+      logger: {
+        level: "info",
+        log: (_level: string, message: string, fields?: Readonly<Record<string, unknown>>) =>
+          void agentLog.push({ message, peer: fields?.["peer"] }),
+      } as const,
       version: "test",
     };
     agent = runAgent(options, stop.signal);
     expect((await deployment.run(["ssh", "demo", "--", "true"])).code).toBe(0);
+  });
+
+  beforeEach(() => {
+    agentLog.length = 0;
   });
 
   afterAll(async () => {
@@ -65,6 +76,16 @@ describe("coder ssh, without a goodbye", () => {
     await deployment?.close();
     front?.close();
   });
+
+  async function closedPeer(): Promise<unknown> {
+    const peer = () => agentLog.find(({ message }) => message === CLOSED)?.peer;
+    await expect.poll(peer, POLL).toBeDefined();
+    return peer();
+  }
+
+  function isGone(peer: unknown): boolean {
+    return agentLog.some((entry) => entry.message === GONE && entry.peer === peer);
+  }
 
   it("a killed command's program and remote port are gone", async () => {
     const file = join(deployment.folder, "killed");
@@ -77,24 +98,42 @@ describe("coder ssh, without a goodbye", () => {
     command.kill("SIGKILL");
     await expect.poll(() => isAlive(pid), POLL).toBe(false);
     await expect.poll(() => isListening(port), POLL).toBe(false);
-    expect(agentLog).toContain("a client is gone without a goodbye: its connections end");
+    expect(isGone(await closedPeer())).toBe(true);
   }, 60_000);
 
   it("a command goes on whose control connection was cut by something between", async () => {
-    agentLog.length = 0;
     const command = deployment.spawn(["ssh", "demo", "--", "while echo alive; do sleep 0.1; done"], {});
     const lines = createInterface({ input: command.stdout! });
     await once(lines, "line");
     open = false;
     for (const control of controls) control.destroy();
-    await expect.poll(() => agentLog, POLL).toContain("a control connection was closed without a goodbye");
+    const peer = await closedPeer();
     // Their number says that more than the patience is over: the remote side pauses after each.
     for (let left = (1.5 * GONE_AFTER_MS) / 100; left > 0; left--) await once(lines, "line");
-    expect(agentLog).not.toContain("a client is gone without a goodbye: its connections end");
+    expect(isGone(peer)).toBe(false);
     expect(command.exitCode).toBeNull();
-    open = true;
     command.kill("SIGTERM");
     await once(command, "exit");
+    open = true;
+  }, 60_000);
+
+  it("a command that was mistaken for a killed one is told when it is back", async () => {
+    const command = deployment.spawn(["ssh", "demo", "--", "while echo alive; do sleep 0.1; done"], {});
+    let errors = "";
+    command.stderr!.on("data", (chunk: Buffer) => {
+      errors += chunk.toString("utf8");
+    });
+    command.stdout!.resume();
+    await once(command.stdout!, "data");
+    open = false;
+    command.kill("SIGSTOP");
+    for (const control of controls) control.destroy();
+    const peer = await closedPeer();
+    await expect.poll(() => isGone(peer), POLL).toBe(true);
+    command.kill("SIGCONT");
+    const [code] = await once(command, "close");
+    open = true;
+    expect([code, errors]).toEqual([255, expect.stringContaining("Connection to the workspace was lost")]);
   }, 60_000);
 });
 
