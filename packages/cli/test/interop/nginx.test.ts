@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { freePort, TestDeployment } from "../e2e/deployment.ts";
 import { missingTools } from "../natlab/lab.ts";
 
@@ -50,11 +50,12 @@ http {
       );
       nginx = spawn("nginx", ["-p", folder, "-c", config], { stdio: "ignore" });
       // It listens before there is a server behind it: whoever asks then gets 502.
-      await expect
-        .poll(() => fetch(`http://127.0.0.1:${publicPort}/`).then((answer) => answer.status, String), {
-          timeout: 10_000,
-        })
-        .toBe(502);
+      const answers = () =>
+        fetch(`http://127.0.0.1:${publicPort}/`).then(
+          ({ status }) => status === 502,
+          () => false,
+        );
+      await vi.waitUntil(answers, { timeout: 10_000 });
       return `http://127.0.0.1:${publicPort}`;
     }
 
