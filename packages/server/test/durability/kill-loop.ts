@@ -14,8 +14,11 @@ import { fileURLToPath } from "node:url";
 const SERVE = fileURLToPath(new URL("./serve.ts", import.meta.url));
 const START_TIMEOUT_MS = 20_000;
 const WRITERS = 3;
-/** The server is killed this long after it is ready, at most. */
+/** The server is killed this long after it answered as many writes as the round wants, at most. */
 const MAX_LIFE_MS = 150;
+/** Half of the rounds want up to so many: on a busy machine 150 ms alone may pass without an answer. */
+const MAX_WANTED = 3;
+const ANSWERS_WITHIN_MS = 10_000;
 const EMAIL = "ada@example.com";
 const PASSWORD = "correct horse battery";
 
@@ -108,9 +111,16 @@ class KillLoop {
     for (const check of this.#recent) await check();
     this.#recent = [];
     const writers = Array.from({ length: WRITERS }, () => this.#writeUntilKilled());
+    await this.#answers(this.answered + Math.max(0, Math.ceil((this.#random() * 2 - 1) * MAX_WANTED)));
     await new Promise((resolve) => setTimeout(resolve, this.#random() * MAX_LIFE_MS));
     await this.#killAndWait();
     await Promise.all(writers);
+  }
+
+  async #answers(wanted: number): Promise<void> {
+    for (const end = performance.now() + ANSWERS_WITHIN_MS; this.answered < wanted; )
+      if (performance.now() > end) return;
+      else await new Promise((resolve) => setTimeout(resolve, 1));
   }
 
   async verifyEverything(): Promise<void> {
