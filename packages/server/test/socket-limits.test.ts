@@ -148,16 +148,17 @@ test("one user, and one address, have a share of the requests under way", async 
       headers: at.as(token, from),
       signal: abort.signal,
     });
-    return answer.then((response) => ({ status: response.status, abort }));
+    return answer.then((response) => ({ response, abort }));
   };
-  const open: AbortController[] = [];
+  // With their answers: fetch ends a request whose answer was collected as garbage.
+  const open: Awaited<ReturnType<typeof watch>>[] = [];
   // The place of the request before is free once its answer is on the wire, which may be after it was read here.
   const opens = (token: string, from: string) =>
     expect
       .poll(async () => {
-        const { status, abort } = await watch(token, from);
-        if (status === 200) open.push(abort);
-        return status;
+        const watching = await watch(token, from);
+        if (watching.response.status === 200) open.push(watching);
+        return watching.response.status;
       })
       .toBe(200);
   await opens(at.ada.token, "192.0.2.1");
@@ -175,7 +176,7 @@ test("one user, and one address, have a share of the requests under way", async 
   expect((await send(at.url, "GET", "/api/v2/buildinfo", { headers: { "X-Forwarded-For": "192.0.2.9" } })).status).toBe(
     200,
   );
-  for (const abort of open) abort.abort();
+  for (const { abort } of open) abort.abort();
   await expect
     .poll(async () => (await send(at.url, "GET", "/api/v2/users/me", { headers: at.as(at.ada.token) })).status)
     .toBe(200);
