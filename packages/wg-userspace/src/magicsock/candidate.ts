@@ -29,8 +29,6 @@ export class Candidate {
   pongsReceived = 0;
   /** Answers to small pings: the way is open for packets of some size. */
   smallPongsReceived = 0;
-  /** Answers that came after their ping was given up. */
-  latePongs = 0;
   /** Largest inner packet it was seen to carry beyond what every usable path carries; 0 for unknown. */
   carries = 0;
   #outcomes = 0;
