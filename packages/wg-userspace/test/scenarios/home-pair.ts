@@ -1,6 +1,6 @@
 /** Two homes that know each other, and what is asked about their path. */
 import type { VirtualNode } from "../../src/testing/virtual-tunnel.ts";
-import { Sites } from "./sites.ts";
+import { Sites, type Transfer } from "./sites.ts";
 
 export const REGION = 1;
 export const RELAY = `relay ${REGION}`;
@@ -20,3 +20,9 @@ export const qualityOf = (a: VirtualNode, b: VirtualNode) =>
   a.engine.peerStatus(b.engine.publicKey)!.endpoint.finder!.quality;
 /** How often the path to `peer` changed between two moments. */
 export const changesSince = (node: VirtualNode, count: number) => node.events.length - count;
+/** What arrives at the other end during so many ms. */
+export const bytesPerSecond = (net: { run(ms: number): boolean }, transfer: Transfer, ms: number): number => {
+  const before = transfer.sink.received;
+  net.run(ms);
+  return ((transfer.sink.received - before) * 1000) / ms;
+};
