@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { type Instant, instant } from "../../src/base/instant.ts";
 import type { TcpConnection } from "../../src/netstack/stack.ts";
 import { Link, type LinkOptions } from "../../src/testing/link.ts";
+import { Lane } from "./shared-link.ts";
 import { type HostOptions, Pair } from "./tcp-harness.ts";
 
 const MTU = 1280;
@@ -46,31 +47,6 @@ class BatchLink extends Link {
   override receive(now: Instant): Uint8Array | undefined {
     const at = this.nextTimeout();
     return at === undefined || at > now ? undefined : super.receive(now);
-  }
-}
-
-/** One of several senders on the same link. */
-class Lane extends Link {
-  readonly #shared: Link;
-  readonly #owners: WeakMap<Uint8Array, Lane>;
-  readonly #arrived: [at: Instant, packet: Uint8Array][] = [];
-
-  constructor(shared: Link, owners: WeakMap<Uint8Array, Lane>) {
-    super(shared.options, 1);
-    this.#shared = shared;
-    this.#owners = owners;
-  }
-  override send(packet: Uint8Array, now: Instant): void {
-    this.#owners.set(packet, this);
-    this.#shared.send(packet, now);
-  }
-  override nextTimeout(): Instant | undefined {
-    return this.#arrived[0]?.[0] ?? this.#shared.nextTimeout();
-  }
-  override receive(now: Instant): Uint8Array | undefined {
-    for (let packet = this.#shared.receive(now); packet !== undefined; packet = this.#shared.receive(now))
-      this.#owners.get(packet)!.#arrived.push([now, packet]);
-    return this.#arrived.shift()?.[1];
   }
 }
 

@@ -7,6 +7,8 @@ export interface LossContext {
   readonly lossRate: number;
   /** The highest rate that the path was seen to carry, bytes per ms. */
   readonly pathRate: number;
+  /** How full the queue was at the losses lately, as a share of the fullest it was seen to be, 0 … 1. */
+  readonly queueAtLoss: number;
   /** The last round trip measured. */
   readonly rttMs: number;
   /** Smallest round trip of the current or last full round, and of the whole path. */

@@ -21,6 +21,8 @@ const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
  * radio links call broken. The limit is the one BBRv2 uses: a full queue or a policer loses more, or delays, or both.
  */
 const RANDOM_LOSS_LIMIT = 0.02;
+/** Losses that come when the queue is fuller than this, on average, are of a queue that is too short to be seen otherwise. */
+const QUEUE_AT_LOSS_LIMIT = 0.5;
 /** No queue: the smallest round trip of a round within an eighth of the best ever, but at least this much. */
 const QUEUE_FLOOR_MS = 1;
 
@@ -99,9 +101,9 @@ export class Cubic implements CongestionController {
     const first = this.ssthresh === Number.POSITIVE_INFINITY;
     // In slow start the queue of a round is gone when the next begins: its minimum says nothing.
     const queued = hasQueue(context) || (first && this.#hystart.conservative);
-    const random = !this.#strict && !queued;
-    if (random && context.lossRate < RANDOM_LOSS_LIMIT) return false;
-    this.#reduce(random);
+    const tolerant = !this.#strict && !queued;
+    if (tolerant && context.queueAtLoss < QUEUE_AT_LOSS_LIMIT && context.lossRate < RANDOM_LOSS_LIMIT) return false;
+    this.#reduce(tolerant);
     if (queued && first) this.#limitToPath(context);
     return true;
   }

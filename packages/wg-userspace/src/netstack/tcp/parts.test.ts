@@ -338,7 +338,15 @@ describe("scoreboard", () => {
 });
 
 describe("congestion control", () => {
-  const context = { inFlight: 0, lossRate: 0.5, pathRate: 1e6, rttMs: 100, roundMinRttMs: 100, minRttMs: 50 };
+  const context = {
+    inFlight: 0,
+    lossRate: 0.5,
+    queueAtLoss: 0,
+    pathRate: 1e6,
+    rttMs: 100,
+    roundMinRttMs: 100,
+    minRttMs: 50,
+  };
 
   test("Reno doubles per round trip, halves on loss, then adds one segment per round trip", () => {
     const reno = new Reno(1000);
@@ -390,9 +398,10 @@ describe("congestion control", () => {
     expect(cubic.cwnd).toBeCloseTo(70_000);
   });
 
-  test("rare loss on a path without queue keeps the window; with a queue, or often, or strict, it does not", () => {
+  test("rare loss on a path without queue keeps the window; with a queue, or when a short one is full, or often, or strict, it does not", () => {
     const rare = { ...context, lossRate: 0.001, roundMinRttMs: 101, minRttMs: 100 };
     expect(new Cubic(1000, false).onLoss(rare, at(0))).toBe(false);
+    expect(new Cubic(1000, false).onLoss({ ...rare, queueAtLoss: 0.8 }, at(0))).toBe(true);
     expect(new Cubic(1000, false).onLoss({ ...rare, roundMinRttMs: 140 }, at(0))).toBe(true);
     expect(new Cubic(1000, false).onLoss({ ...rare, lossRate: 0.03 }, at(0))).toBe(true);
     expect(new Cubic(1000, true).onLoss(rare, at(0))).toBe(true);

@@ -6,6 +6,7 @@ import { Cubic } from "./cubic.ts";
 import { LossRate } from "./loss-rate.ts";
 import type { TcpDefaults } from "./options.ts";
 import { PathRate } from "./path-rate.ts";
+import { QueueAtLoss } from "./queue-at-loss.ts";
 import { Reno } from "./reno.ts";
 import { RttEstimator } from "./rtt.ts";
 import { Scoreboard } from "./scoreboard.ts";
@@ -110,6 +111,7 @@ export class Sender {
   tally: SegmentTally;
   readonly #lossRate = new LossRate();
   readonly #pathRate = new PathRate();
+  readonly #queueAtLoss = new QueueAtLoss();
 
   /** Segments sent more than once. */
   retransmits = 0;
@@ -245,6 +247,7 @@ export class Sender {
       this.#roundEnd = this.next;
       this.#lastRoundMinRttMs = this.#roundMinRttMs;
       this.#roundMinRttMs = Number.POSITIVE_INFINITY;
+      this.#queueAtLoss.onRoundStart();
       controller.onRoundStart(now);
     }
     if (dsack) {
@@ -321,6 +324,7 @@ export class Sender {
     if (this.synchronized) this.controller.reset(now);
     this.#lossRate.clear();
     this.#pathRate.reset();
+    this.#queueAtLoss.reset();
     this.#roundMinRttMs = this.#lastRoundMinRttMs = Number.POSITIVE_INFINITY;
     this.#forbidUndo();
     if (this.#mode === "recovery") this.#mode = "open";
@@ -502,6 +506,7 @@ export class Sender {
     const rttMs = now - sentAt;
     this.rtt.sample(rttMs, flight / (2 * this.mss));
     if (rttMs < this.#roundMinRttMs) this.#roundMinRttMs = rttMs;
+    this.#queueAtLoss.onRtt(rttMs, this.rtt.minRttMs);
   }
 
   #detectLosses(now: Instant): void {
@@ -511,7 +516,9 @@ export class Sender {
     if (waitMs >= 0) this.#timers.set(REORDER, now + waitMs);
     if (board.newlyLost === 0) return;
     this.#lossRate.onLost(board.newlyLost);
-    if (this.#mode === "open") this.#respondToLoss(now);
+    if (this.#mode !== "open") return;
+    this.#queueAtLoss.onLoss();
+    this.#respondToLoss(now);
   }
 
   #respondToLoss(now: Instant): void {
@@ -532,6 +539,7 @@ export class Sender {
       inFlight: this.board.inFlight,
       lossRate: this.#lossRate.value(this.controller.cwnd, this.mss),
       pathRate: this.#pathRate.highest,
+      queueAtLoss: this.#queueAtLoss.share,
       rttMs: this.rtt.latestMs,
       roundMinRttMs: Math.min(this.#roundMinRttMs, this.#lastRoundMinRttMs),
       minRttMs: this.rtt.minRttMs,
