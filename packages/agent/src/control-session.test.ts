@@ -18,6 +18,7 @@ async function agentAnswered(status: number, headers: Readonly<Record<string, st
   let dials = 0;
   const server = createServer();
   server.on("upgrade", (_request, socket) => {
+    socket.on("error", () => undefined); // the agent may be gone before it read the answer
     dials++;
     const lines = Object.entries({ ...headers, "Content-Length": String(Buffer.byteLength(body)) });
     socket.end(
