@@ -91,6 +91,7 @@ afterEach(() => {
 async function answering(answer: (response: ServerResponse, path: string) => void): Promise<string> {
   const server: Server = createServer((request, response) => answer(response, request.url ?? ""));
   server.on("upgrade", (request, socket) => {
+    socket.on("error", () => undefined); // the client may be gone before it read the answer
     const response = {
       writeHead: (status: number, headers: Record<string, string>) => {
         socket.write(`HTTP/1.1 ${status} X\r\nConnection: close\r\n`);

@@ -53,6 +53,7 @@ beforeAll(async () => {
   fronts.push(createHttpServer(redirect), createHttpsServer({ key: readFileSync(key), cert: certificate }, redirect));
   for (const server of fronts) {
     server.on("upgrade", (request, socket) => {
+      socket.on("error", () => undefined); // the client may be gone before it read the answer
       carried.push(request.headers["coder-session-token"] === TOKEN || (request.url ?? "").includes(TOKEN));
       socket.end(
         `HTTP/1.1 ${status} Elsewhere\r\nLocation: ${location}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,

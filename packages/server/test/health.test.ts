@@ -235,6 +235,7 @@ test("a relay behind something that refuses the raw upgrade is EDERP01, not brok
   // A proxy that knows WebSocket alone: every other upgrade gets 400.
   const proxy = createServer();
   proxy.on("upgrade", (request, socket, head) => {
+    socket.on("error", () => undefined); // whoever was refused may be gone already
     if (request.headers.upgrade?.toLowerCase() !== "websocket") {
       socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
       return;
