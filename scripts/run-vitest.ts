@@ -1,7 +1,7 @@
 /** Runs one vitest configuration and keeps its counts in .build/results/<tier>.json for the closing line of a whole run. */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 
 const root = join(import.meta.dirname, "..");
 
@@ -9,6 +9,21 @@ export interface TierResult {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
+  /** What failed, in the words that a reader of the closing lines needs: file, test and the first line of its error. */
+  readonly failures: readonly string[];
+}
+
+interface VitestReport {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly numTodoTests: number;
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly status: string;
+    readonly message: string;
+    readonly assertionResults: readonly { fullName: string; status: string; failureMessages: readonly string[] | null }[];
+  }[];
 }
 
 /** Returns the exit code. */
@@ -31,20 +46,33 @@ export async function runVitest(config: string, tier: string, args: readonly str
     ],
     { cwd: root, stdio: ["ignore", "inherit", "inherit"] },
   );
-  const report = JSON.parse(readFileSync(raw, "utf8")) as {
-    numPassedTests: number;
-    numFailedTests: number;
-    numPendingTests: number;
-    numTodoTests: number;
-    numFailedTestSuites: number;
-  };
-  // A file that failed to load has no failed test in it, but is no success either.
-  const failed = report.numFailedTests === 0 && run.status !== 0 ? 1 : report.numFailedTests;
-  writeResult(tier, { passed: report.numPassedTests, failed, skipped: report.numPendingTests + report.numTodoTests });
+  const report = JSON.parse(readFileSync(raw, "utf8")) as VitestReport;
+  const failures = failuresOf(report);
+  if (failures.length === 0 && run.status !== 0) failures.push("an error outside every test (vitest prints it as unhandled)");
+  writeResult(tier, {
+    passed: report.numPassedTests,
+    // A file that failed to load has no failed test in it, but is no success either.
+    failed: Math.max(report.numFailedTests, failures.length),
+    skipped: report.numPendingTests + report.numTodoTests,
+    failures,
+  });
   return run.status ?? 1;
 }
 
-export function writeResult(tier: string, result: TierResult): void {
+function failuresOf(report: VitestReport): string[] {
+  return report.testResults.flatMap((file) => {
+    const name = relative(root, file.name);
+    const tests = file.assertionResults.filter(({ status }) => status === "failed");
+    if (tests.length === 0 && file.status === "failed") return [`${name}: ${firstLine(file.message)}`];
+    return tests.map((test) => `${name} > ${test.fullName}: ${firstLine(test.failureMessages?.[0])}`);
+  });
+}
+
+function firstLine(message = ""): string {
+  return message.split("\n", 1)[0]!.slice(0, 300);
+}
+
+function writeResult(tier: string, result: TierResult): void {
   writeFileSync(join(root, ".build/results", `${tier}.json`), JSON.stringify(result));
   process.stdout.write(`${tier}: ${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped\n`);
 }

@@ -1,4 +1,4 @@
-// Adds up the counts of all tiers and prints them as the last line. Fails when a tier left no counts.
+// Names what failed in any tier, then prints the sum of all counts as the last line. Fails when a tier left no counts.
 import { readFileSync } from "node:fs";
 
 const sum = { passed: 0, failed: 0, skipped: 0 };
@@ -7,6 +7,7 @@ for (const tier of ["unit", "natlab", "interop"]) {
   try {
     const result = JSON.parse(readFileSync(new URL(`../.build/results/${tier}.json`, import.meta.url), "utf8"));
     for (const key of Object.keys(sum)) sum[key] += result[key];
+    for (const failure of result.failures) console.log(`failed in ${tier}: ${failure}`);
   } catch (error) {
     console.log(`tier ${tier} left no result: ${error.message}`);
     missing++;
