@@ -22,7 +22,11 @@ interface VitestReport {
     readonly name: string;
     readonly status: string;
     readonly message: string;
-    readonly assertionResults: readonly { fullName: string; status: string; failureMessages: readonly string[] | null }[];
+    readonly assertionResults: readonly {
+      fullName: string;
+      status: string;
+      failureMessages: readonly string[] | null;
+    }[];
   }[];
 }
 
@@ -48,7 +52,8 @@ export async function runVitest(config: string, tier: string, args: readonly str
   );
   const report = JSON.parse(readFileSync(raw, "utf8")) as VitestReport;
   const failures = failuresOf(report);
-  if (failures.length === 0 && run.status !== 0) failures.push("an error outside every test (vitest prints it as unhandled)");
+  if (failures.length === 0 && run.status !== 0)
+    failures.push("an error outside every test (vitest prints it as unhandled)");
   writeResult(tier, {
     passed: report.numPassedTests,
     // A file that failed to load has no failed test in it, but is no success either.
