@@ -1,7 +1,7 @@
 /**
  * `npm run soak [-- --minutes M]`: a real deployment on loopback, and clients that come, work and go as fast as they can:
  * sessions with their tunnels, transfers, a forward that is used by many and started anew now and then. Every byte is checked.
- * Fails on a wrong answer, and when the memory of server or agent keeps growing in the second half.
+ * Fails on a wrong answer, and when what server or agent hold after a full collection keeps growing in the second half.
  */
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
@@ -9,13 +9,14 @@ import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { residentBytes } from "./bench/process-usage.ts";
 import { endProcess } from "./bench/processes.ts";
 import { coder, startSystem } from "./bench/system.ts";
 import { buildCli } from "./build.ts";
 import { growthPerHour, type MemorySample } from "./soak/growth.ts";
+import { MemoryProbe } from "./soak/live-memory.ts";
 
-const SAMPLE_EVERY_MS = 2_000;
+/** Every sample stops both processes for a full collection. */
+const SAMPLE_EVERY_MS = 15_000;
 /** One client may take so long: machines are busy in a soak. */
 const CLIENT_WITHIN_MS = 60_000;
 const FORWARD_LASTS_MS = 60_000;
@@ -31,15 +32,16 @@ if (!(minutes > 0)) {
 }
 
 await buildCli();
-await using system = await startSystem();
+await using system = await startSystem({ inspect: true });
+using serverMemory = await MemoryProbe.open(system.inspectors.server);
+using agentMemory = await MemoryProbe.open(system.inspectors.agent);
 await using echo = await startEcho();
 const stop = AbortSignal.timeout(minutes * 60_000);
 const counts = { sessions: 0, terminals: 0, transfers: 0, connections: 0, forwards: 0 };
 const started = performance.now();
-const samples = new Map<string, MemorySample[]>([
-  ["server", []],
-  ["agent", []],
-]);
+const samples = new Map<string, MemorySample[]>(
+  ["server, live", "server, resident", "agent, live", "agent, resident"].map((name) => [name, []]),
+);
 
 await Promise.all([
   repeat(async () => {
@@ -72,9 +74,10 @@ async function repeat(work: () => Promise<void>): Promise<void> {
 async function sample(): Promise<void> {
   while (!stop.aborted) {
     const at = performance.now() - started;
-    samples.get("server")!.push({ at, bytes: residentBytes(system.serverPid) });
-    samples.get("agent")!.push({ at, bytes: residentBytes(system.agentPid) });
-    if (samples.get("agent")!.length % 30 === 0) process.stderr.write(`${line()}\n`);
+    for (const [name, probe] of [["server", serverMemory] as const, ["agent", agentMemory] as const])
+      for (const [kind, bytes] of Object.entries(await probe.measure()))
+        samples.get(`${name}, ${kind}`)!.push({ at, bytes });
+    if (samples.get("agent, live")!.length % 4 === 0) process.stderr.write(`${line()}\n`);
     await sleep(SAMPLE_EVERY_MS);
   }
 }

@@ -23,15 +23,18 @@ export interface LocalSystem extends AsyncDisposable {
   readonly environment: NodeJS.ProcessEnv;
   readonly serverPid: number;
   readonly agentPid: number;
+  /** Addresses of their inspectors, when these were asked for. */
+  readonly inspectors: { readonly server: string; readonly agent: string };
 }
 
-export async function startSystem(): Promise<LocalSystem> {
+/** @param inspect Both processes listen for an inspector, on a port of loopback that the system chooses. */
+export async function startSystem({ inspect = false } = {}): Promise<LocalSystem> {
   await using owned = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), "bench-system-"));
   owned.defer(() => rmSync(folder, { recursive: true, force: true }));
   const environment = cleanEnvironment(join(folder, "config"));
   const start = (args: readonly string[], extra: NodeJS.ProcessEnv = {}): Background => {
-    const background = new Background(args, { ...environment, ...extra });
+    const background = new Background(args, { ...environment, ...extra }, inspect);
     owned.defer(() => background.end());
     return background;
   };
@@ -55,17 +58,21 @@ export async function startSystem(): Promise<LocalSystem> {
   await until("the agent", agent, async () => (await run(["ssh", "demo", "--", "echo", "ready"])).includes("ready"));
   const moved = owned.move();
   const pids = { serverPid: server.child.pid!, agentPid: agent.child.pid! };
-  return { environment, ...pids, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+  const inspectors = { server: server.inspector, agent: agent.inspector };
+  return { environment, ...pids, inspectors, [Symbol.asyncDispose]: () => moved.disposeAsync() };
 }
 
 class Background {
   readonly child: ChildProcess;
   said = "";
+  inspector = "";
 
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv) {
-    this.child = spawn(process.execPath, [coder, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv, inspect: boolean) {
+    const options = inspect ? ["--inspect=127.0.0.1:0"] : [];
+    this.child = spawn(process.execPath, [...options, coder, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
     const keep = (chunk: Buffer): void => {
       this.said = (this.said + chunk.toString("utf8")).slice(-2_000);
+      this.inspector ||= /^Debugger listening on (ws:\S+)$/m.exec(this.said)?.[1] ?? "";
     };
     this.child.stdout!.on("data", keep);
     this.child.stderr!.on("data", keep);
