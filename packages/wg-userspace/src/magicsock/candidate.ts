@@ -27,6 +27,8 @@ export class Candidate {
   /** Pings of the size that every path must carry, and their answers. */
   pingsSent = 0;
   pongsReceived = 0;
+  /** Small pings that were meant to arrive. */
+  smallPingsSent = 0;
   /** Answers to small pings: the way is open for packets of some size. */
   smallPongsReceived = 0;
   /** Largest inner packet it was seen to carry beyond what every usable path carries; 0 for unknown. */

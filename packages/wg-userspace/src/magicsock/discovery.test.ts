@@ -292,3 +292,22 @@ it("a new disco key is another process: what was known is forgotten", () => {
   bench.discovery.setPeer(bench.endpoint, new Peer().disco, [], bench.now);
   expect(bench.path).toBe("relay");
 });
+
+it.each([0, 100])(
+  "small packets are tried from the third attempt on (the peer pings every %i ms, 0: never)",
+  (every) => {
+    const bench = new Bench();
+    for (const end = addMs(bench.now, 3_000); bench.now < end; bench.pass(every || 100))
+      if (every > 0)
+        bench.byUdp(
+          "192.168.1.2:7000",
+          bench.peer.seal(bench.discovery.publicKey, encodePing(random.bytes(12), bench.peer.node)),
+        );
+    // The answers to the peer's pings are padded.
+    const small = bench.probes.filter(
+      ({ to, ttl, bytes }) => to === "192.168.1.2:7000" && ttl === undefined && bytes < 1310,
+    );
+    expect(small.length).toBeGreaterThan(0);
+    expect(small[0]!.at).toBeGreaterThan(1_900);
+  },
+);

@@ -51,8 +51,10 @@ const PROBE_GAP_MS = 350;
 const ANSWER_GAP_MS = 20;
 /** A candidate known only from pings of the peer is forgotten this long after the last one. */
 const HEARD_LIFE_MS = 45_000;
-/** The attempts that try a small packet too: it tells a path that carries only those from one that carries nothing. */
-const SMALL_PROBE_ATTEMPTS = [3, 6];
+/** From this attempt on small packets are tried too: they tell a path that carries only those from one that carries nothing. */
+const FIRST_SMALL_ATTEMPT = 2;
+/** So many of them to each candidate, one per attempt. */
+const SMALL_PROBES = 3;
 /** Hops of an opening packet: enough to pass one's own router, too few to arrive at the peer's. */
 const OPENING_TTL = 2;
 
@@ -537,14 +539,11 @@ export class PathFinder {
         continue;
       }
       free++;
+      if (attempt >= FIRST_SMALL_ATTEMPT) this.#trySmall(candidate);
       if (!this.#mayPing(candidate, now)) continue;
       if (now < this.#holdUntil && candidate.heardAt === undefined && needsOpening(candidate.path.address.address))
         this.#open(candidate);
-      else {
-        this.#ping(candidate, now);
-        if (SMALL_PROBE_ATTEMPTS.includes(attempt) && candidate.fromCoordinator && candidate.pongsReceived === 0)
-          this.#prober.probe(this, candidate, undefined, undefined, false);
-      }
+      else this.#ping(candidate, now);
     }
     if (free === 0 && this.#candidates.length > 0) {
       // There is nothing to look for before one of them may be used again.
@@ -562,6 +561,11 @@ export class PathFinder {
   #neverAnswers(now: Instant): boolean {
     const answered = ({ lastPongAt }: Candidate): boolean => lastPongAt !== undefined && now - lastPongAt < LATELY_MS;
     return this.#candidates.length > 0 && !this.#candidates.some(answered);
+  }
+
+  #trySmall(candidate: Candidate): void {
+    if (!candidate.fromCoordinator || candidate.pongsReceived > 0 || candidate.smallPingsSent >= SMALL_PROBES) return;
+    if (this.#prober.probe(this, candidate, undefined, undefined, false)) candidate.smallPingsSent++;
   }
 
   /** Lets our own router learn the flow by a packet that never reaches the peer's. */
