@@ -31,6 +31,10 @@ export class NameError extends Error {
 export function validateUserName(name: string): string | undefined {
   return validateName("user", name);
 }
+/** Whether nobody can be called so: `me` means the caller in every path of the API. */
+export function isReservedUserName(name: string): boolean {
+  return name.toLowerCase() === "me";
+}
 export function validateWorkspaceName(name: string): string | undefined {
   return validateName("workspace", name);
 }

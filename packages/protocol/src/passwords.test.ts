@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { passwordWeakness } from "./passwords.ts";
+import { passwordProblem } from "./passwords.ts";
 
 it.each([
   "password",
@@ -13,9 +13,11 @@ it.each([
   "qwertzuiop",
   "!!admin!!",
   "letmein2026",
-])("refuses %s", (password) => expect(passwordWeakness(password)).toBeTypeOf("string"));
+  "sh0rt!",
+  `${"long".repeat(64)}.`,
+])("refuses %s", (password) => expect(passwordProblem(password)).toBeTypeOf("string"));
 
 it.each(["correct horse battery", "another password", "tr0ub4dor&3", "long enough", "SomeSecurePassword!"])(
   "takes %s",
-  (password) => expect(passwordWeakness(password)).toBeUndefined(),
+  (password) => expect(passwordProblem(password)).toBeUndefined(),
 );

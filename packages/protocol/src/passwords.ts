@@ -1,4 +1,7 @@
-/** What makes a password one of the first that anybody tries. */
+/** Which passwords an account may have. */
+
+export const MIN_PASSWORD_LENGTH = 8;
+export const MAX_PASSWORD_LENGTH = 256;
 
 /** Without digits and signs at the ends, in lower case; the beginnings of every list of leaked passwords. */
 const COMMON = new Set(
@@ -11,8 +14,10 @@ const COMMON = new Set(
 const LEAST_DISTINCT = 5;
 const ROWS = ["abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "qwertzuiop", "asdfghjkl", "zxcvbnm"];
 
-/** One phrase after "the password", or undefined when nothing is wrong with it. Length is not looked at. */
-export function passwordWeakness(password: string): string | undefined {
+/** One phrase after "the password", or undefined when an account may have it. */
+export function passwordProblem(password: string): string | undefined {
+  if (password.length < MIN_PASSWORD_LENGTH) return `must have at least ${MIN_PASSWORD_LENGTH} characters`;
+  if (password.length > MAX_PASSWORD_LENGTH) return `must have at most ${MAX_PASSWORD_LENGTH} characters`;
   const text = password.toLowerCase();
   if (new Set(text).size < LEAST_DISTINCT) return `must have at least ${LEAST_DISTINCT} different characters`;
   const core = text.replace(/^[^a-z]+|[^a-z]+$/g, "");

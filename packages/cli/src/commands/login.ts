@@ -11,7 +11,7 @@ import {
   hasFirstUser,
   logInWithPassword,
   mintSessionToken,
-  passwordProblem,
+  newPasswordProblem,
   userNameProblem,
 } from "../services/login.ts";
 import { ask, askNewPassword } from "../ui/prompt.ts";
@@ -119,7 +119,8 @@ export default class Login extends BaseCommand {
     const email =
       stringFlag(flags, "first-user-email") ?? (await ask("Email: ", { signal, instead, check: emailProblem }));
     const password =
-      stringFlag(flags, "first-user-password") ?? (await askNewPassword({ signal, instead, check: passwordProblem }));
+      stringFlag(flags, "first-user-password") ??
+      (await askNewPassword({ signal, instead, check: newPasswordProblem }));
     await createFirstUser(
       anonymous,
       {

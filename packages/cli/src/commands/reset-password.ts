@@ -1,7 +1,7 @@
 import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { type FlagSpec, stringFlag } from "../flags/spec.ts";
-import { passwordProblem } from "../services/login.ts";
+import { newPasswordProblem } from "../services/login.ts";
 import { askNewPassword } from "../ui/prompt.ts";
 
 const FLAGS: readonly FlagSpec[] = [
@@ -45,5 +45,5 @@ export default class ResetPassword extends BaseCommand {
 async function newPassword(signal: AbortSignal): Promise<string> {
   const given = process.env["CODER_NEW_USER_PASSWORD"];
   if (given !== undefined && given !== "") return given;
-  return askNewPassword({ signal, instead: "set CODER_NEW_USER_PASSWORD", check: passwordProblem });
+  return askNewPassword({ signal, instead: "set CODER_NEW_USER_PASSWORD", check: newPasswordProblem });
 }

@@ -1,7 +1,8 @@
 import { foreignAnswer } from "coder-client/answerer";
 import type { Deployment } from "coder-client/api";
 import { ClientError } from "coder-client/client-error";
-import { validateUserName } from "coder-protocol/names";
+import { isReservedUserName, validateUserName } from "coder-protocol/names";
+import { passwordProblem } from "coder-protocol/passwords";
 import { UserError } from "../errors/user-error.ts";
 
 export interface SignedInUser {
@@ -89,17 +90,17 @@ export async function mintSessionToken(deployment: Deployment, signal: AbortSign
   throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's answer has no key");
 }
 
-const MIN_PASSWORD_LENGTH = 8;
-
 /** What is wrong with an answer, before the deployment is asked. Undefined: nothing that could be seen from here. */
 export function userNameProblem(text: string): string | undefined {
-  return validateUserName(text);
+  const problem = isReservedUserName(text) ? `the user name "${text}" is reserved` : validateUserName(text);
+  return problem === undefined ? undefined : `${problem[0]!.toUpperCase()}${problem.slice(1)}.`;
 }
 
 export function emailProblem(text: string): string | undefined {
   return /^[^\s@]+@[^\s@]+$/.test(text) ? undefined : "An email address has the form name@example.com.";
 }
 
-export function passwordProblem(text: string): string | undefined {
-  return text.length >= MIN_PASSWORD_LENGTH ? undefined : `A password has at least ${MIN_PASSWORD_LENGTH} characters.`;
+export function newPasswordProblem(text: string): string | undefined {
+  const problem = passwordProblem(text);
+  return problem === undefined ? undefined : `The password ${problem}.`;
 }

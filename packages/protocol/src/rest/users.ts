@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { passwordWeakness } from "../passwords.ts";
+import { isReservedUserName } from "../names.ts";
+import { MAX_PASSWORD_LENGTH, passwordProblem } from "../passwords.ts";
 import { nameText, timestamp, uuid } from "./common.ts";
 
 export const userStatus = z.enum(["active", "dormant", "suspended"]);
@@ -34,23 +35,15 @@ export type User = z.infer<typeof user>;
 export const usersResponse = z.object({ users: z.array(user), count: z.number().int() });
 export type UsersResponse = z.infer<typeof usersResponse>;
 
-export const MIN_PASSWORD_LENGTH = 8;
-export const MAX_PASSWORD_LENGTH = 256;
-
 export const emailText = z
   .string()
   .max(254, "must have at most 254 characters")
   .regex(/^[^\s@]+@[^\s@]+$/, "must be an e-mail address");
-export const newPassword = z
-  .string()
-  .min(MIN_PASSWORD_LENGTH, `must have at least ${MIN_PASSWORD_LENGTH} characters`)
-  .max(MAX_PASSWORD_LENGTH, `must have at most ${MAX_PASSWORD_LENGTH} characters`)
-  .superRefine((password, context) => {
-    const weakness = passwordWeakness(password);
-    if (weakness !== undefined) context.addIssue({ code: "custom", message: weakness });
-  });
-/** `me` means the caller in every path. */
-const newUsername = nameText.refine((name) => name.toLowerCase() !== "me", "is a reserved name");
+export const newPassword = z.string().superRefine((password, context) => {
+  const problem = passwordProblem(password);
+  if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
+});
+const newUsername = nameText.refine((name) => !isReservedUserName(name), "is a reserved name");
 const fullName = z.string().max(128, "must have at most 128 characters");
 
 export const createFirstUserRequest = z.object({
