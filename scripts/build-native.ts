@@ -1,7 +1,7 @@
 /**
- * `npm run build:native [-- --asan | --prebuild]`: builds packages/udp-batch with node-gyp against the headers of the
- * Node that runs this. `--asan`: with address and undefined-behaviour checks, into a folder of its own.
- * `--prebuild`: copies the result to where a release has it.
+ * `npm run build:native [-- --asan]`: builds packages/udp-batch with node-gyp against the headers of the Node that runs
+ * this. `--asan`: with address and undefined-behaviour checks, into a folder of its own. What a release carries is built by
+ * release/udp-batch.ts.
  */
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -66,14 +66,8 @@ async function nodeFolder(): Promise<string> {
 
 if (import.meta.main) {
   const { values } = parseArgs({
-    options: { asan: { type: "boolean", default: false }, prebuild: { type: "boolean", default: false } },
+    options: { asan: { type: "boolean", default: false } },
   });
   const folder = await buildNative({ asan: values.asan });
-  const built = join(folder, "native/build/Release/udp_batch.node");
-  if (values.prebuild) {
-    const target = join(sources, "prebuilds", `${process.platform}-${process.arch}`);
-    mkdirSync(target, { recursive: true });
-    cpSync(built, join(target, "udp_batch.node"));
-  }
-  process.stdout.write(`${built}\n`);
+  process.stdout.write(`${join(folder, "native/build/Release/udp_batch.node")}\n`);
 }

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { basename, join } from "node:path";
-import { build, type Plugin } from "esbuild";
+import { type BuildOptions, build, type Plugin } from "esbuild";
 
 const root = join(import.meta.dirname, "..");
 const outdir = join(root, "packages/cli/dist");
@@ -21,6 +21,9 @@ const ENTRIES = {
   server: "packages/cli/src/services/server.ts",
   agent: "packages/cli/src/services/agent.ts",
 };
+
+/** A native module takes milliseconds to load, and what it speeds up is the relay by WebSocket. */
+const LEAN = { "process.env.WS_NO_BUFFER_UTIL": '"1"' };
 
 /** Modules that are bundles when they are imported by `import()`; a static import takes them in as usual. */
 const LAZY: ReadonlyMap<string, string> = new Map(
@@ -44,20 +47,36 @@ export async function buildCli(): Promise<void> {
   mkdirSync(outdir, { recursive: true });
   const { "ssh-stdio": sshStdio, ...others } = ENTRIES;
   const packages = await bundle(others);
-  // A native module takes milliseconds to load, and what it speeds up is the relay by WebSocket.
-  const lean = await bundle({ "ssh-stdio": sshStdio }, { "process.env.WS_NO_BUFFER_UTIL": '"1"' });
+  const lean = await bundle({ "ssh-stdio": sshStdio }, LEAN);
   writeFileSync(join(outdir, "packages.json"), `${JSON.stringify({ ...packages, ...lean }, null, 1)}\n`);
   writeFileSync(stamp, fingerprint);
+}
+
+/**
+ * The same bundles for a single executable, and what starts them, `executable.cjs`: smaller, and without `import()`, which
+ * their loader does not have.
+ * @returns the packages of others that each bundle holds.
+ */
+export async function bundleForExecutable(folder: string): Promise<Record<string, string[]>> {
+  const { "ssh-stdio": sshStdio, ...others } = ENTRIES;
+  const executable = { outdir: folder, minifyWhitespace: true, supported: { "dynamic-import": false } };
+  const entries = { ...others, executable: "packages/cli/src/executable/main.ts" };
+  return {
+    ...(await bundle(entries, {}, executable)),
+    ...(await bundle({ "ssh-stdio": sshStdio }, LEAN, executable)),
+  };
 }
 
 /** Returns the packages of others that each entry holds. */
 async function bundle(
   entries: Readonly<Record<string, string>>,
   define: Readonly<Record<string, string>> = {},
+  options: BuildOptions = { outdir },
 ): Promise<Record<string, string[]>> {
   const { metafile } = await build({
+    ...options,
+    metafile: true,
     entryPoints: Object.entries(entries).map(([out, path]) => ({ in: join(root, path), out })),
-    outdir,
     bundle: true,
     platform: "node",
     format: "cjs",
@@ -81,7 +100,6 @@ async function bundle(
     // import.meta.url does not exist in CommonJS output.
     define: { "import.meta.url": "__bundleUrl", ...define },
     banner: { js: 'const __bundleUrl = require("node:url").pathToFileURL(__filename).href;' },
-    metafile: true,
   });
   return Object.fromEntries(
     Object.entries(metafile.outputs).map(([path, { inputs, imports }]) => {

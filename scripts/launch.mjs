@@ -20,6 +20,7 @@ const scripts = {
   fuzz: "scripts/fuzz.ts",
   mutate: "scripts/mutate.ts",
   soak: "scripts/soak.ts",
+  release: "scripts/release.ts",
 };
 const script = scripts[name ?? ""];
 if (script === undefined) fail(`unknown script "${name}"; there are: ${Object.keys(scripts).join(", ")}`);

@@ -2,19 +2,18 @@
  * Entry of the executable. `ssh --stdio` is started for every `ssh`, `git` and editor window: it goes to an entry of its
  * own that loads nothing else. Everything else goes to the full command line.
  */
-import { createRequire } from "node:module";
+import { loadAtRunTime as load } from "wg-userspace/io/run-time-require";
 import { keepCompiledCode } from "./compile-cache.ts";
 import { rotateGlobalFlags } from "./flags/rotate.ts";
 
 keepCompiledCode(process.env);
 
 const argv = rotateGlobalFlags(process.argv.slice(2));
-const load = createRequire(import.meta.url);
 
 if (argv[0] === "ssh" && wantsStdio(argv)) {
-  (load("./ssh-stdio.cjs") as typeof import("./ssh-stdio.ts")).runStdio(argv.slice(1));
+  (load("./ssh-stdio.cjs", import.meta.url) as typeof import("./ssh-stdio.ts")).runStdio(argv.slice(1));
 } else {
-  (load("./cli.cjs") as typeof import("./cli.ts")).runCli(argv);
+  (load("./cli.cjs", import.meta.url) as typeof import("./cli.ts")).runCli(argv);
 }
 
 function wantsStdio(words: readonly string[]): boolean {

@@ -3,8 +3,8 @@
  * prebuilt binaries need no compiler. Every descriptor made here is closed in other programs from its first moment on.
  */
 import { readdirSync } from "node:fs";
-import { createRequire } from "node:module";
 import { getSystemErrorName } from "node:util";
+import { loadAtRunTime, originAtRunTime } from "wg-userspace/io/run-time-require";
 
 type LibraryFunction = (...args: readonly unknown[]) => number;
 
@@ -45,12 +45,19 @@ export function libc(): Libc | Error {
   return loaded;
 }
 
+/** For people: where it is from, or why there is none. */
+export function describeLibc(): string {
+  const found = libc();
+  return found instanceof Error
+    ? `none: ${found.message}`
+    : `by koffi, from ${originAtRunTime("koffi", import.meta.url)}`;
+}
+
 function load(): Libc | Error {
   const constants = CONSTANTS[process.platform];
   if (constants === undefined) return new Error(`there is no support for ${process.platform}`);
   try {
-    const require = createRequire(import.meta.url);
-    return bind(require("koffi") as Koffi, constants);
+    return bind(loadAtRunTime("koffi", import.meta.url) as Koffi, constants);
   } catch (error) {
     const [line] = (error instanceof Error ? error.message : String(error)).split("\n", 1);
     return new Error(line ?? "unknown reason", { cause: error });

@@ -1,4 +1,5 @@
 import { probeNetwork } from "coder-client/network-probe";
+import { describeUdpCarrier } from "wg-userspace/io/udp-batch";
 import { BaseCommand } from "../base-command.ts";
 import { netcheckJson, netcheckLines } from "../diagnosis/netcheck-text.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";
@@ -37,8 +38,10 @@ export default class Netcheck extends BaseCommand {
       });
       stages.clear();
       const interfaces = localInterfaces();
-      if (json) printJson(netcheckJson(probe, interfaces));
-      else for (const text of netcheckLines(probe, interfaces)) process.stdout.write(`${printable(text)}\n`);
+      if (json) printJson({ ...netcheckJson(probe, interfaces), udp_carrier: describeUdpCarrier() });
+      else
+        for (const text of [...netcheckLines(probe, interfaces), `UDP is carried by ${describeUdpCarrier()}`])
+          process.stdout.write(`${printable(text)}\n`);
       return probe.relays.some(({ roundTripMs }) => roundTripMs !== undefined) ? EXIT.ok : EXIT.failure;
     } catch (error) {
       if (!limit.aborted || signal.aborted) throw error;

@@ -1,6 +1,8 @@
+import { describeLibc } from "coder-agent/os/libc";
+import { describeUdpCarrier } from "wg-userspace/io/udp-batch";
 import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
-import type { FlagSpec } from "../flags/spec.ts";
+import { booleanFlag, type FlagSpec } from "../flags/spec.ts";
 import { printJson } from "../ui/output.ts";
 import { VERSION } from "../version.ts";
 
@@ -17,6 +19,7 @@ const FLAGS: readonly FlagSpec[] = [
 
 export default class Version extends BaseCommand {
   static override summary = "Print the version of this client";
+  static override description = "With --verbose also what carries datagrams and makes terminals on this machine.";
   static override examples = ["<%= config.bin %> version", "<%= config.bin %> version --output json"];
   static override specs = FLAGS;
 
@@ -34,6 +37,8 @@ export default class Version extends BaseCommand {
       process.stdout.write(
         `Coder ${VERSION} (TypeScript), Node ${process.version}, ${process.platform} ${process.arch}\n`,
       );
+      if (booleanFlag(line.values, "verbose"))
+        process.stdout.write(`UDP: ${describeUdpCarrier()}\nTerminals: ${describeLibc()}\n`);
     }
   }
 }

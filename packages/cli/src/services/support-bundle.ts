@@ -8,6 +8,7 @@ import { parseWorkspaceName } from "coder-protocol/names";
 import type { Workspace } from "coder-protocol/rest/workspaces";
 import { strToU8, zipSync } from "fflate";
 import type { Logger } from "wg-userspace/base/ports";
+import { describeUdpCarrier } from "wg-userspace/io/udp-batch";
 import { netcheckJson, netcheckLines } from "../diagnosis/netcheck-text.ts";
 import { VERSION } from "../version.ts";
 import { agentPage } from "./agent-api.ts";
@@ -214,6 +215,7 @@ function clientFacts(): unknown {
     platform: process.platform,
     architecture: process.arch,
     release: release(),
+    udp_carrier: describeUdpCarrier(),
     memory_bytes: totalmem(),
     time: new Date().toISOString(),
     variables: Object.keys(process.env)

@@ -10,6 +10,8 @@ import { loadUdpBatch } from "./udp-batch.ts";
 export const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
 /** Errors that mean "this host does not have that address family". */
 const NO_FAMILY = new Set(["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL", "EPROTONOSUPPORT"]);
+/** Errors that mean "this kernel lacks what the native module asks of it". */
+const NOT_OFFERED = new Set(["ENOSYS", "ENOPROTOOPT", "EOPNOTSUPP"]);
 
 /** What the driver needs of a datagram carrier. */
 export interface DatagramSocket {
@@ -97,9 +99,14 @@ async function bindFamily(
 ): Promise<FamilySocket | undefined> {
   const native = loadUdpBatch();
   try {
-    return native === undefined
-      ? await bindDgramSocket(family, port, cipher, handler)
-      : bindBatchSocket(native, family, port, cipher, handler);
+    if (native !== undefined) {
+      try {
+        return bindBatchSocket(native, family, port, cipher, handler);
+      } catch (error) {
+        if (!NOT_OFFERED.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
+      }
+    }
+    return await bindDgramSocket(family, port, cipher, handler);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? String(error);
     if (NO_FAMILY.has(code)) return undefined;

