@@ -87,7 +87,11 @@ describe("the section", () => {
   });
 
   it("security 32: comes back out of any file as it was put in, byte for byte around it", () => {
-    const line = fc.oneof(fc.string({ unit: "binary" }), fc.constant("Host *"), fc.constant("# ---"));
+    const line = fc.oneof(
+      fc.uint16Array({ maxLength: 20 }).map((units) => String.fromCharCode(...units)),
+      fc.constant("Host *"),
+      fc.constant("# ---"),
+    );
     fc.assert(
       fc.property(fc.array(line), fc.array(line), (before, after) => {
         const [head, tail] = [before, after].map((lines) =>

@@ -326,10 +326,13 @@ describe("KeyTable", () => {
 describe("decodeUtf8", () => {
   it("agrees with TextDecoder on well-formed text and never throws on anything", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "binary" }), (text) => {
-        const bytes = new TextEncoder().encode(text);
-        expect(decodeUtf8(bytes, 0, bytes.length)).toBe(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes));
-      }),
+      fc.property(
+        fc.uint16Array({ maxLength: 60 }).map((units) => String.fromCharCode(...units).toWellFormed()),
+        (text) => {
+          const bytes = new TextEncoder().encode(text);
+          expect(decodeUtf8(bytes, 0, bytes.length)).toBe(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes));
+        },
+      ),
     );
     fc.assert(
       fc.property(fc.uint8Array(), (bytes) => {
