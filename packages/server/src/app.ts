@@ -16,6 +16,8 @@ import type { ListenAddress, ServerConfig } from "./config-parse.ts";
 import { AgentTunnels } from "./control/agent-tunnels.ts";
 import { Store } from "./db/store.ts";
 import { limitConnections } from "./descriptor-limit.ts";
+import { Catalogue, type ProgramSources } from "./downloads/catalogue.ts";
+import { downloadRoute } from "./downloads/route.ts";
 import { AgentHttp } from "./http/agent-http.ts";
 import { clientAddressReader } from "./http/client-address.ts";
 import {
@@ -71,6 +73,8 @@ export interface ServerDeps {
   readonly relay?: (context: ServerContext) => EmbeddedRelay | Promise<EmbeddedRelay>;
   /** Starts our own STUN server; asked only when the configuration wants one. Undefined: it could not be had. */
   readonly stun?: (context: ServerContext, address: ListenAddress) => Promise<StunPart | undefined>;
+  /** Executables for other machines that came with this one. */
+  readonly packaged?: ProgramSources;
   /** Further parts, asked before the built-in ones. */
   readonly upgradeRoutes?: readonly UpgradeRoute[];
   readonly requestRoutes?: readonly RequestRoute[];
@@ -111,6 +115,10 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
     stateDir.release();
     throw error;
   }
+}
+
+function programSources({ binariesDir }: ServerConfig, packaged: ProgramSources = { directories: [] }): ProgramSources {
+  return binariesDir === undefined ? packaged : { ...packaged, directories: [binariesDir] };
 }
 
 type Foundations = Pick<ServerContext, "clock" | "keys" | "store" | "deployment"> & { release(): void };
@@ -220,7 +228,11 @@ class App implements CoderServer {
         app.#terminals.route,
         ...restUpgradeRoutes(app.context, app.#sockets),
       ],
-      requestRoutes: [...(deps.requestRoutes ?? []), ...(app.#relay?.requestRoutes ?? [])],
+      requestRoutes: [
+        ...(deps.requestRoutes ?? []),
+        ...(app.#relay?.requestRoutes ?? []),
+        downloadRoute(app.context, new Catalogue(programSources(config, deps.packaged))),
+      ],
       rest: app.#rest,
       recordRequest: app.#recordRequest,
     });

@@ -62,6 +62,8 @@ export interface ServerConfig {
   readonly logFormat: "human" | "json";
   readonly logLevel: ServerLogLevel;
   readonly stateDir: string;
+  /** Executables for other machines, besides those that came with this one. */
+  readonly binariesDir: string | undefined;
 }
 
 /** What the defaults depend on; passed in so that parsing stays repeatable. */
@@ -114,6 +116,7 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
     logFormat: read.choice("log-format", ["human", "json"]),
     logLevel: read.boolean("verbose") ? "debug" : read.choice("log-level", ["trace", "debug", "info", "warn", "error"]),
     stateDir: stateDirectory(read, surroundings),
+    binariesDir: read.text("binaries-dir") || undefined,
   };
 }
 

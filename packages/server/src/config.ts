@@ -329,6 +329,15 @@ export const serverFlags: readonly ServerFlag[] = [
     group: "Storage",
   },
   {
+    name: "binaries-dir",
+    env: "CODER_BINARIES_DIR",
+    type: "string",
+    default: "",
+    description:
+      "Folder of executables for other machines, which /bin/ and the install scripts hand out: coder-linux-amd64 and so on; default: those that came with this one",
+    group: "Storage",
+  },
+  {
     name: "cache-dir",
     env: "CODER_CACHE_DIRECTORY",
     type: "string",

@@ -20,6 +20,8 @@ export { standardParts } from "./compose.ts";
 export { configFromEnv, type ServerFlag, type ServerFlagType, type ServerFlagValues, serverFlags } from "./config.ts";
 export { type ConfigSurroundings, parseServerConfig, type ServerConfig } from "./config-parse.ts";
 export type { AgentRow, UserRow, WorkspaceRow } from "./db/schema.ts";
+export type { ProgramSources } from "./downloads/catalogue.ts";
+export { platformOfNode } from "./downloads/names.ts";
 export { HttpFailure, presentServerError, ServerError, type ServerErrorCode } from "./errors.ts";
 export type {
   ControlPlane,

@@ -50,7 +50,14 @@ test("security 35: no path leads to a file, whatever it is dressed as, and every
       expect(answer.body).not.toMatch(/root:|agent_token|PATH=/);
     }
   }
-  for (const download of ["/install.sh", "/install.ps1", `${api}/init-script/linux/amd64`, "/healthz"]) {
+  for (const download of [
+    "/bin/SHA256SUMS",
+    "/bin/coder-linux-amd64",
+    "/install.sh",
+    "/install.ps1",
+    `${api}/init-script/linux/amd64`,
+    "/healthz",
+  ]) {
     expect((await send(at.url, "GET", download)).headers["x-content-type-options"]).toBe("nosniff");
   }
 });

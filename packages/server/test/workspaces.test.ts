@@ -168,7 +168,8 @@ test("credentials show the agent's token and a line to run; rotating makes the o
   });
   expect(missing.status).toBe(404);
   const script = await send(test.url, "GET", `${api}/init-script/linux/amd64`);
-  expect(script.text).toContain(`CODER_AGENT_URL='${test.url}'`);
+  expect(script.text).toContain(`BASE='${test.url}'`);
+  expect(script.text).toContain("WITH_AGENT=yes");
   expect((await send(test.url, "GET", `${api}/init-script/plan9/mips`)).status).toBe(400);
 });
 

@@ -11,6 +11,7 @@ import { accountHome } from "../config-dir.ts";
 import { reportFailure } from "../errors/report.ts";
 import { EXIT } from "../errors/user-error.ts";
 import { say } from "../ui/say.ts";
+import { packagedPrograms } from "./packaged-programs.ts";
 
 /**
  * Runs the control plane until it is told to stop. Returns the exit code, after saying what went wrong: this is a bundle of
@@ -23,7 +24,7 @@ export async function runServerCommand(
 ): Promise<number> {
   return reported(signal, async () => {
     const config = parseServerConfig(verbose ? { ...values, verbose: true } : values, surroundings());
-    await runServer(config, { signal, deps: standardParts() });
+    await runServer(config, { signal, deps: { ...standardParts(), packaged: packagedPrograms() } });
   });
 }
 

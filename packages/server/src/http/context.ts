@@ -117,6 +117,8 @@ export interface HttpLimits {
   readonly mapSockets: PlaceLimits;
   /** Requests that are being answered. */
   readonly requests: PlaceLimits;
+  /** Executables that are on their way to somebody. */
+  readonly downloads: PlaceLimits;
 }
 
 export const DEFAULT_LIMITS: HttpLimits = {
@@ -138,6 +140,7 @@ export const DEFAULT_LIMITS: HttpLimits = {
   agentSockets: { total: 20_000, perUser: 5_000 },
   mapSockets: { total: 500, perAddress: 16 },
   requests: { total: 4_096, perUser: 256, perAddress: 1_024 },
+  downloads: { total: 128, perAddress: 32 },
 };
 
 /** Everything a part of the server may use. Made once by createServer. */

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { Hono } from "hono";
 import { HttpFailure, notFound } from "../errors.ts";
-import { installHelp, installHelpForWindows } from "./agent-command.ts";
+import { installScriptForWindows } from "../install/install-ps1.ts";
+import { installScript } from "../install/install-sh.ts";
 import type { HttpEnv, RouteContext, Router } from "./context.ts";
 import { failureResponse } from "./reply.ts";
 import { agentRoutes } from "./routes/agents.ts";
@@ -46,8 +47,9 @@ export function buildRouter(context: RouteContext): Router {
     c.header("Timing-Allow-Origin", "*");
     return c.text("OK");
   });
-  root.get("/install.sh", (c) => c.text(installHelp(context.accessUrl())));
-  root.get("/install.ps1", (c) => c.text(installHelpForWindows(context.accessUrl())));
+  const facts = () => ({ accessUrl: context.accessUrl(), agent: false });
+  root.get("/install.sh", (c) => c.text(installScript(facts())));
+  root.get("/install.ps1", (c) => c.text(installScriptForWindows(facts())));
   root.get("/", (c) => c.redirect("/cli-auth", 302));
 
   root.notFound((c) => failureResponse(c, isApi(c.req.path) ? new HttpFailure(404, "Route not found.") : notFound()));

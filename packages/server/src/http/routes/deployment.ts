@@ -9,9 +9,11 @@ import {
 } from "coder-protocol/rest/deployment";
 import { formatTime } from "../../clock.ts";
 import type { UserRow } from "../../db/schema.ts";
+import { ARCHITECTURES, SYSTEMS } from "../../downloads/names.ts";
 import { HttpFailure } from "../../errors.ts";
+import { installScriptForWindows } from "../../install/install-ps1.ts";
+import { installScript } from "../../install/install-sh.ts";
 import { AGENT_API_VERSION, BUILD_VERSION, PROVISIONER_API_VERSION } from "../../version.ts";
-import { initScript, SCRIPT_ARCHITECTURES, SCRIPT_SYSTEMS } from "../agent-command.ts";
 import type { RouteContext, Router } from "../context.ts";
 import { deploymentConfig } from "../deployment-config.ts";
 import { readJson, requireOwner, requireUser } from "../reply.ts";
@@ -122,13 +124,11 @@ export function deploymentRoutes(router: Router, context: RouteContext): void {
   router.get("/init-script/:os/:arch", (c) => {
     const system = c.req.param("os").toLowerCase();
     const architecture = c.req.param("arch").toLowerCase();
-    if (
-      !SCRIPT_SYSTEMS.some((known) => known === system) ||
-      !SCRIPT_ARCHITECTURES.some((known) => known === architecture)
-    ) {
+    if (!SYSTEMS.some((known) => known === system) || !ARCHITECTURES.some((known) => known === architecture)) {
       throw new HttpFailure(400, `Unknown os/arch: ${system.slice(0, 32)}/${architecture.slice(0, 32)}`);
     }
-    return c.text(initScript(context.accessUrl(), system));
+    const facts = { accessUrl: context.accessUrl(), version: BUILD_VERSION, agent: true };
+    return c.text(system === "windows" ? installScriptForWindows(facts) : installScript(facts));
   });
 }
 

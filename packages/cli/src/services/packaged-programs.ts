@@ -1,0 +1,13 @@
+import { isSea } from "node:sea";
+import { fileURLToPath } from "node:url";
+import { type ProgramSources, platformOfNode } from "coder-server";
+
+/** Where a release of this checkout is built, from the bundles. */
+const RELEASE = "../../../.build/release";
+
+/** Executables that a server can hand out without being told where they are: itself, or what its checkout has built. */
+export function packagedPrograms(): ProgramSources {
+  if (!isSea()) return { directories: [fileURLToPath(new URL(RELEASE, import.meta.url))] };
+  const platform = platformOfNode(process.platform, process.arch);
+  return { directories: [], ...(platform === undefined ? {} : { own: { path: process.execPath, platform } }) };
+}

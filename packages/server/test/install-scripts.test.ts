@@ -1,0 +1,75 @@
+import { spawnSync } from "node:child_process";
+import { expect, test } from "vitest";
+import { agentCommand } from "../src/install/agent-command.ts";
+import { installScriptForWindows } from "../src/install/install-ps1.ts";
+import { installScript } from "../src/install/install-sh.ts";
+import { powershellQuote, shellQuote } from "../src/install/quoting.ts";
+import { send, startServer } from "./helpers.ts";
+
+const TOKEN = "0f0e0d0c-1111-4222-8333-944455556666";
+const PATHS = ["/install.sh", "/install.ps1", "/api/v2/init-script/linux/amd64", "/api/v2/init-script/windows/amd64"];
+
+test("scripts name the access URL, whatever the request says of itself", async () => {
+  await using at = await startServer({
+    flags: { "access-url": "https://coder.example.com:8443", "allowed-hosts": "*" },
+  });
+  for (const path of PATHS) {
+    const text = (await send(at.url, "GET", path)).text;
+    expect(text).toContain("'https://coder.example.com:8443'");
+    for (const host of ["evil.example", "localhost:1", "$(touch.x)", "a`id`", "x';id;'", 'x"', "a\tb"]) {
+      const headers = { Host: host, "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "gopher" };
+      const answer = await send(at.url, "GET", path, { headers });
+      if (answer.status === 200) expect(answer.text).toBe(text);
+      else expect(answer.status).toBe(421);
+      expect(answer.text).not.toContain("evil");
+    }
+  }
+  // Without an access URL the address that it listens on stands for it: not the name that was asked for.
+  await using open = await startServer({ flags: { "allowed-hosts": "*" } });
+  const named = await send(open.url, "GET", "/install.sh", { headers: { Host: "evil.example" } });
+  expect(named.text).toContain(`BASE='${open.url}'`);
+});
+
+test("a URL is one word of the shell and one string of PowerShell, whatever is in it", () => {
+  // Characters that the standard for URLs lets stand in a host.
+  const accessUrl = new URL("https://a';$(id)`id`\"&!{}.example");
+  for (const agent of [false, true]) {
+    const text = installScript({ accessUrl, agent });
+    const script = `${text.slice(0, text.lastIndexOf("main"))}\nprintf %s "$BASE"\n`;
+    const done = spawnSync("sh", ["-s"], { input: script, encoding: "utf8" });
+    expect(done).toMatchObject({ status: 0, stdout: accessUrl.origin, stderr: "" });
+    const windows = installScriptForWindows({ accessUrl, agent });
+    expect(windows).toContain(`$base = '${accessUrl.origin.replaceAll("'", "''")}'`);
+    expect(windows.split("\r\n").filter((line) => line.includes("a'"))).toHaveLength(1);
+  }
+  expect(shellQuote("it's")).toBe("'it'\\''s'");
+  expect(powershellQuote("it's \u2019")).toBe("'it''s \u2019\u2019'");
+});
+
+test("the help of the script is what it does; a shell that has only sh can show it", async () => {
+  await using at = await startServer();
+  const show = async (path: string, ...args: string[]) => {
+    const input = (await send(at.url, "GET", path)).text;
+    return spawnSync("sh", ["-s", "--", ...args], { input, encoding: "utf8" });
+  };
+  const help = await show("/install.sh", "--help");
+  expect(help).toMatchObject({ status: 0, stderr: "" });
+  expect(help.stdout).toContain(`curl -fsSL ${at.url}/install.sh | sh`);
+  expect(help.stdout).not.toContain("--service");
+  expect((await show("/api/v2/init-script/linux/amd64", "--help")).stdout).toContain("--service");
+  const refused = await show("/install.sh", "--service");
+  expect([refused.status, refused.stderr.includes("agent-instructions")]).toEqual([1, true]);
+});
+
+test("the line of a workspace: no token among the words of a command, none in a history that leaves blanks out", () => {
+  const url = new URL("https://coder.example.com");
+  const line = (operating_system: string) =>
+    agentCommand(url, { operating_system, architecture: "arm64" } as Parameters<typeof agentCommand>[1], TOKEN);
+  expect(line("linux")).toBe(
+    ` if command -v curl >/dev/null; then curl -fsSL '${url.href}api/v2/init-script/linux/arm64'; ` +
+      `else wget -qO- '${url.href}api/v2/init-script/linux/arm64'; fi | CODER_AGENT_TOKEN='${TOKEN}' sh`,
+  );
+  expect(line("windows")).toBe(
+    ` $env:CODER_AGENT_TOKEN='${TOKEN}'; iwr -useb '${url.href}api/v2/init-script/windows/arm64' | iex`,
+  );
+});

@@ -1,0 +1,354 @@
+/** The install scripts under the shells and download programs of bare machines, in homes and name spaces of their own. */
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { platformOfNode, programFile } from "../../src/downloads/names.ts";
+import { send, startServer, type TestServer, temporaryDirectory } from "../helpers.ts";
+
+const isThere = (name: string) => spawnSync("sh", ["-c", `command -v ${name}`]).status === 0;
+const missing = ["dash", "busybox", "curl", "wget", "gpg", "openssl", "unshare", "setpriv", "shellcheck"].filter(
+  (name) => !isThere(name),
+);
+if (process.getuid?.() !== 0) missing.push("root");
+
+const PROGRAM = programFile(
+  platformOfNode(process.platform, process.arch) ?? { system: "linux", architecture: "amd64" },
+);
+const TOKEN = "0f0e0d0c-1111-4222-8333-944455556666";
+const SEEN = "$CODER_AGENT_URL $CODER_AGENT_TOKEN $CODER_CA_FILE";
+const coder = (version: string) => `#!/bin/sh
+case "$1" in
+  version) echo "Coder ${version} (a script)" ;;
+  agent) echo "agent of ${SEEN}" ;;
+esac
+`;
+
+interface Done {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.join(", ") || "nothing"})`, () => {
+  const folder = temporaryDirectory();
+  const binaries = join(folder, "binaries");
+  const certificate = join(folder, "cert.pem");
+  /** A folder for PATH for each program that downloads. */
+  const paths = { curl: join(folder, "with-curl"), wget: join(folder, "with-wget"), busybox: join(folder, "busybox") };
+  const SHELLS = [
+    { shell: ["dash"], path: paths.curl },
+    { shell: ["dash"], path: paths.wget },
+    { shell: ["busybox", "sh"], path: paths.busybox },
+    { shell: ["busybox", "sh"], path: paths.curl },
+  ];
+  let plain: TestServer;
+  let secure: TestServer;
+  let homes = 0;
+
+  beforeAll(async () => {
+    mkdirSync(binaries);
+    offer("v9.1.2+one");
+    const tools =
+      "sh cat cp id uname mkdir mktemp mv rm chmod chown sha256sum cut grep tail head tr sed sleep stty gpg env";
+    for (const [name, path] of Object.entries(paths)) {
+      mkdirSync(path);
+      if (name === "busybox") execFileSync("busybox", ["--install", "-s", path]);
+      else for (const tool of [...tools.split(" "), "dash", "busybox", name]) link(tool, path);
+    }
+    execFileSync(
+      "openssl",
+      `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=private -addext subjectAltName=IP:127.0.0.1 -keyout ${join(folder, "key.pem")} -out ${certificate}`.split(
+        " ",
+      ),
+      { stdio: "ignore" },
+    );
+    plain = await startServer({ flags: { "binaries-dir": binaries } });
+    secure = await startServer({
+      flags: {
+        "binaries-dir": binaries,
+        "tls-enable": true,
+        "tls-address": "127.0.0.1:0",
+        "tls-cert-file": certificate,
+        "tls-key-file": join(folder, "key.pem"),
+      },
+    });
+  });
+  afterAll(async () => {
+    await plain?.[Symbol.asyncDispose]();
+    await secure?.[Symbol.asyncDispose]();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  function link(tool: string, path: string): void {
+    symlinkSync(execFileSync("sh", ["-c", `command -v ${tool}`], { encoding: "utf8" }).trim(), join(path, tool));
+  }
+
+  /** A new file, as a release is copied into its place. */
+  function offer(version: string): void {
+    rmSync(join(binaries, PROGRAM), { force: true });
+    writeFileSync(join(binaries, PROGRAM), coder(version));
+  }
+
+  function home(): string {
+    const path = join(folder, `home ${++homes}`);
+    mkdirSync(path);
+    return path;
+  }
+
+  async function script(name: string, from = plain): Promise<string> {
+    return (await send(from.url, "GET", name)).text;
+  }
+  const AGENT = "/api/v2/init-script/linux/amd64";
+
+  /** Runs the script from stdin, as a pipe from curl does. */
+  async function run(
+    command: readonly string[],
+    text: string,
+    args: readonly string[],
+    environment: NodeJS.ProcessEnv,
+  ): Promise<Done> {
+    const [file = "", ...words] = command;
+    const child = spawn(file, [...words, "-s", "--", ...args], { env: environment, cwd: folder, detached: true });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+    child.stdin.on("error", () => undefined); // it may end before it has read all
+    child.stdin.end(text);
+    const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+    return { code, stdout, stderr };
+  }
+
+  /** With a user's prefix, as the tests run as root. */
+  const dash = (text: string, args: readonly string[], extra: NodeJS.ProcessEnv = {}, path = paths.curl) =>
+    run(["dash"], text, args, { PATH: path, HOME: folder, ...extra });
+
+  test.each(SHELLS)(
+    "$shell with $path.length: installs, is up to date, updates, uninstalls",
+    async ({ shell, path }) => {
+      const text = await script("/install.sh");
+      const prefix = home();
+      const target = join(prefix, "bin", "coder");
+      const env = { PATH: path, HOME: folder };
+      const go = (...args: string[]) => run(shell, text, ["--prefix", prefix, ...args], env);
+      offer("v9.1.2+one");
+      const planned = await go("--dry-run");
+      expect(planned).toMatchObject({ code: 0, stderr: expect.stringContaining(`install it as ${target}`) });
+      expect(readdirSync(prefix)).toEqual([]);
+      const first = await go();
+      expect(first).toMatchObject({ code: 0, stderr: expect.stringContaining(`Installed ${target} (v9.1.2+one).`) });
+      expect(first.stderr).toContain(`export PATH="${join(prefix, "bin")}:$PATH"`);
+      expect(first.stderr).toContain(`login ${plain.url}`);
+      expect(statSync(target).mode & 0o777).toBe(0o755);
+      expect((await go()).stderr).toContain("is up to date (v9.1.2+one)");
+      offer("v9.2.0+two");
+      expect((await go("--version", "9.1.2")).stderr).toContain("offers v9.2.0+two, not 9.1.2");
+      expect(readFileSync(target, "utf8")).toContain("v9.1.2+one");
+      expect((await go("--version=v9.2.0")).stderr).toContain("(v9.1.2+one) by v9.2.0+two.");
+      expect(readdirSync(join(prefix, "bin"))).toEqual(["coder"]);
+      expect((await go("--uninstall")).stderr).toContain(`Removed ${target}`);
+      expect(existsSync(target)).toBe(false);
+      expect((await go("--uninstall")).code).toBe(0);
+    },
+  );
+
+  test.each(SHELLS)("$shell with $path.length: becomes the agent, with the token in its environment", async (how) => {
+    offer("v9.1.2+one");
+    const text = await script(AGENT);
+    const prefix = home();
+    const env = { PATH: how.path, HOME: folder, CODER_AGENT_TOKEN: TOKEN };
+    const done = await run(how.shell, text, ["--prefix", prefix], env);
+    expect(done).toMatchObject({ code: 0, stdout: `agent of ${plain.url} ${TOKEN} \n` });
+    const nobodys = await run(how.shell, text, ["--prefix", home()], { ...env, CODER_AGENT_TOKEN: "" });
+    expect(nobodys).toMatchObject({ code: 1, stderr: expect.stringContaining("CODER_AGENT_TOKEN is not set") });
+    writeFileSync(join(folder, "token"), `${TOKEN}\n`);
+    const fromFile = { ...env, CODER_AGENT_TOKEN: "", CODER_AGENT_TOKEN_FILE: join(folder, "token") };
+    expect((await run(how.shell, text, ["--prefix", prefix], fromFile)).stdout).toContain(TOKEN);
+  });
+
+  test("https of a private authority: refused without it, by option and by variable with it", async () => {
+    offer("v9.1.2+one");
+    const url = `https://127.0.0.1:${secure.server.tlsAddress?.port}`;
+    const text = await script(AGENT, secure);
+    expect(text).toContain(`BASE='${url}'`);
+    const env = { CODER_AGENT_TOKEN: TOKEN };
+    for (const path of [paths.curl, paths.wget]) {
+      const refused = await dash(text, ["--prefix", home()], env, path);
+      expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining("--ca-file") });
+      const byOption = await dash(text, ["--prefix", home(), "--ca-file", "cert.pem"], env, path);
+      expect(byOption).toMatchObject({ code: 0, stdout: `agent of ${url} ${TOKEN} ${certificate}\n` });
+      for (const name of ["CURL_CA_BUNDLE", "SSL_CERT_FILE", "CODER_CA_FILE"])
+        expect(await dash(text, ["--prefix", home()], { ...env, [name]: certificate }, path)).toMatchObject({
+          code: 0,
+        });
+    }
+    const blind = await dash(text, ["--prefix", home(), "--ca-file", certificate], env, paths.busybox);
+    expect(blind).toMatchObject({ code: 1, stderr: expect.stringContaining("cannot check the certificate") });
+  });
+
+  test("a proxy is asked for the way", async () => {
+    const text = (await script("/install.sh")).replace(plain.url, "http://coder.invalid:1234");
+    const env = { http_proxy: "http://127.0.0.1:1", no_proxy: "" };
+    const done = await dash(text.replace("2 5 0", "0"), ["--prefix", home()], env);
+    expect(done).toMatchObject({ code: 1, stderr: expect.stringContaining("127.0.0.1") });
+    expect(done.stderr).toContain("set https_proxy");
+  });
+
+  test("damage, signatures, what is missing: each with its reason, and nothing is left behind", async () => {
+    offer("v9.1.2+one");
+    const text = await script("/install.sh");
+    const prefix = home();
+    const refuses = async (reason: string, args: string[] = [], path = paths.curl) => {
+      const done = await dash(text, ["--prefix", prefix, ...args], {}, path);
+      expect(done).toMatchObject({ code: 1, stderr: expect.stringContaining(reason) });
+      expect(existsSync(join(prefix, "bin")) ? readdirSync(join(prefix, "bin")) : []).toEqual([]);
+    };
+    writeFileSync(join(binaries, "SHA256SUMS"), `${"0".repeat(64)}  ${PROGRAM}\n`);
+    await refuses("is not what");
+    rmSync(join(binaries, "SHA256SUMS"));
+    const gnupg = join(folder, "gnupg");
+    mkdirSync(gnupg, { mode: 0o700 });
+    const gpg = (...args: string[]) =>
+      execFileSync("gpg", ["--homedir", gnupg, "--batch", "--quiet", "--yes", ...args], { stdio: "pipe" });
+    gpg("--passphrase", "", "--quick-generate-key", "release@example.com", "ed25519", "sign", "never");
+    writeFileSync(join(folder, "release.key"), gpg("--armor", "--export", "release@example.com"));
+    const key = ["--gpg-key", join(folder, "release.key")];
+    await refuses("has no signature", key);
+    gpg("--armor", "--output", join(binaries, `${PROGRAM}.asc`), "--detach-sign", certificate);
+    await refuses("was not signed by", key);
+    gpg("--armor", "--output", join(binaries, `${PROGRAM}.asc`), "--detach-sign", join(binaries, PROGRAM));
+    const good = await dash(text, ["--prefix", home(), ...key]);
+    expect(good).toMatchObject({ code: 0, stderr: expect.stringContaining("The signature is good.") });
+    rmSync(join(binaries, `${PROGRAM}.asc`));
+    execFileSync("gpgconf", ["--homedir", gnupg, "--kill", "all"]);
+
+    await refuses("unknown option --prefx", ["--prefx"]);
+    await refuses("--version needs a value", ["--version"]);
+    const bare = join(folder, "bare");
+    mkdirSync(bare);
+    for (const tool of ["dash", "uname", "id", "mkdir", "grep"]) link(tool, bare);
+    await refuses("neither curl nor wget is installed", [], bare);
+    rmSync(join(binaries, PROGRAM));
+    await refuses("does not hand out coder");
+    writeFileSync(join(binaries, "coder-darwin-arm64"), "another");
+    await refuses("it has: coder-darwin-arm64");
+    rmSync(join(binaries, "coder-darwin-arm64"));
+    writeFileSync(join(binaries, PROGRAM), "#!/no/such/loader\n");
+    await refuses("its loader is missing");
+  });
+
+  test("a script that was cut on its way does nothing", async () => {
+    const text = await script("/install.sh");
+    const prefix = home();
+    for (const share of [0.2, 0.5, 0.9, 0.99]) {
+      await dash(text.slice(0, Math.floor(text.length * share)), ["--prefix", prefix]);
+      expect(readdirSync(prefix)).toEqual([]);
+    }
+  });
+
+  test("root installs for everybody, users for themselves; noexec is named", async () => {
+    offer("v9.1.2+one");
+    const text = await script("/install.sh");
+    const space = ["unshare", "-m", "--propagation", "private", "sh", "-c"];
+    const inSpace = (setup: string, args: string, env: NodeJS.ProcessEnv) =>
+      run([...space, `${setup}; shift 2; dash -s -- ${args}; ls -l /usr/local/bin/coder`], text, [], env);
+    const env = { PATH: process.env["PATH"], HOME: folder };
+    const everybody = await inSpace("mount -t tmpfs none /usr/local", "", env);
+    expect(everybody).toMatchObject({ code: 0, stderr: expect.stringContaining("Installed /usr/local/bin/coder") });
+    expect(everybody.stdout).toMatch(/^-rwxr-xr-x 1 root root/);
+    const own = join(folder, "own");
+    mkdirSync(own);
+    execFileSync("chown", ["65534", own]);
+    execFileSync("chmod", ["755", folder]);
+    const nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "dash"];
+    const user = await run(nobody, text, [], { ...env, HOME: own });
+    expect(user).toMatchObject({ code: 0, stderr: expect.stringContaining(`Installed ${own}/.local/bin/coder`) });
+    const homeless = await run(nobody, text, [], { ...env, HOME: "/proc" });
+    expect(homeless).toMatchObject({ code: 1, stderr: expect.stringContaining("--prefix DIR") });
+    const agent = await run(nobody, await script(AGENT), [], { ...env, HOME: "/proc", CODER_AGENT_TOKEN: TOKEN });
+    expect(agent).toMatchObject({ code: 0, stdout: `agent of ${plain.url} ${TOKEN} \n` });
+    const noexec = await inSpace("mount -t tmpfs -o noexec none /usr/local", "", env);
+    expect(noexec.stderr).toContain("it is mounted noexec");
+    expect(noexec.stderr).toContain("cannot access '/usr/local/bin/coder'");
+  });
+
+  test("a service: unit and token file, for systemd to start; uninstalled with the command", async () => {
+    offer("v9.1.2+one");
+    const text = await script(AGENT);
+    const tools = join(folder, "tools");
+    mkdirSync(tools);
+    writeFileSync(join(tools, "systemctl"), '#!/bin/sh\necho "systemctl $*"\n', { mode: 0o755 });
+    const setup =
+      "cp /etc/passwd /etc/group $TMPDIR; mount -t tmpfs none /usr/local; mount -t tmpfs none /etc; cp $TMPDIR/passwd $TMPDIR/group /etc; mount -t tmpfs none /run";
+    const steps = [
+      "cat >$TMPDIR/agent.sh",
+      setup,
+      "dash $TMPDIR/agent.sh --service",
+      "mkdir -p /run/systemd/system",
+      "dash $TMPDIR/agent.sh --service --dry-run",
+      "dash $TMPDIR/agent.sh --service",
+      "cat /etc/systemd/system/coder-agent.service",
+      'stat -c "%a %U %n" /etc/coder /etc/coder/* /etc/systemd/system/*',
+      "dash $TMPDIR/agent.sh --uninstall",
+      "ls /etc/coder /etc/systemd/system /usr/local/bin",
+    ];
+    const env = {
+      PATH: `${tools}:${process.env["PATH"]}`,
+      TMPDIR: home(),
+      CODER_AGENT_TOKEN: TOKEN,
+      CODER_CA_FILE: certificate,
+    };
+    const temporary = join(folder, "tmp");
+    mkdirSync(temporary);
+    const command = ["unshare", "-m", "--propagation", "private", "sh", "-c", steps.join("\n")];
+    const done = await run(command, text, [], { ...env, TMPDIR: temporary });
+    expect(done.stderr).toContain("systemd does not run here");
+    expect(done.stderr).toContain("as a service, by /etc/systemd/system/coder-agent.service");
+    expect(done.stdout).toContain(`Environment="CODER_AGENT_URL=${plain.url}"`);
+    expect(done.stdout).toContain('Environment="CODER_AGENT_TOKEN_FILE=/etc/coder/agent-token"');
+    expect(done.stdout).toContain(`Environment="CODER_CA_FILE=${certificate}"`);
+    expect(done.stdout).toContain('ExecStart="/usr/local/bin/coder" agent\n');
+    expect(done.stdout).toContain("User=root\n");
+    expect(done.stdout).not.toContain(TOKEN);
+    expect(done.stdout).toContain("600 root /etc/coder/agent-token");
+    expect(done.stdout).toContain("644 root /etc/systemd/system/coder-agent.service");
+    for (const verb of ["daemon-reload", "enable --quiet", "restart", "disable --quiet --now"])
+      expect(done.stdout).toContain(`systemctl ${verb}`);
+    expect(done.stdout.endsWith("/etc/coder:\n\n/etc/systemd/system:\n\n/usr/local/bin:\n")).toBe(true);
+  });
+
+  test("the one line of a workspace works as it is printed, with curl and with wget", async () => {
+    offer("v9.1.2+one");
+    const { agentCommand } = await import("../../src/install/agent-command.ts");
+    const line = agentCommand(new URL(plain.url), { operating_system: "linux", architecture: "amd64" } as never, TOKEN);
+    for (const path of Object.values(paths)) {
+      const env = { PATH: path, HOME: home(), CODER_INSTALL_TEST: "1" };
+      const space = ["unshare", "-m", "--propagation", "private", "/bin/sh", "-c"];
+      const inner = `/bin/mount -t tmpfs none /usr/local; exec /bin/sh`;
+      const done = await run([...space, inner], `${line}\n`, [], env);
+      expect(done).toMatchObject({ code: 0, stdout: `agent of ${plain.url} ${TOKEN} \n` });
+    }
+  });
+
+  test("shellcheck has nothing to say, and dash and busybox parse it", async () => {
+    for (const name of ["/install.sh", AGENT]) {
+      const input = await script(name);
+      expect(spawnSync("shellcheck", ["-s", "sh", "-"], { input, encoding: "utf8" }).stdout).toBe("");
+      for (const [shell = "", ...words] of [["dash"], ["busybox", "sh"]])
+        expect(spawnSync(shell, [...words, "-n"], { input, encoding: "utf8" })).toMatchObject({
+          status: 0,
+          stderr: "",
+        });
+    }
+  });
+});
