@@ -62,7 +62,11 @@ async function main(): Promise<number> {
   if (process.stdin.isTTY && process.stdout.isTTY) {
     say("Opening a shell in the workspace. In another terminal you can do the same:");
     say(`  export CODER_CONFIG_DIR=${configDir}`);
-    say("  ./coder ssh demo\n");
+    say("  ./coder ssh demo");
+    if (existsSync(join(root, ".build/release")))
+      say(`The command can be installed from here:\n  curl -fsSL ${url}/install.sh | sh`);
+    else say("A release beside it would be handed out: see Install in the README.");
+    say("");
     return await foreground(["ssh", "demo"]);
   }
   return showTransfers();

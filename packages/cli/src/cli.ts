@@ -48,6 +48,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   "tokens:list": async () => (await import("./commands/tokens/list.ts")).default,
   "tokens:remove": async () => (await import("./commands/tokens/remove.ts")).default,
   update: async () => (await import("./commands/update.ts")).default,
+  "update-cli": async () => (await import("./commands/update-cli.ts")).default,
   "users:activate": async () => (await import("./commands/users/activate.ts")).default,
   "users:create": async () => (await import("./commands/users/create.ts")).default,
   "users:delete": async () => (await import("./commands/users/delete.ts")).default,

@@ -28,7 +28,7 @@ export const GROUPS: readonly { readonly title: string; readonly names: readonly
   { title: "ACCOUNT", names: ["login", "logout", "whoami", "tokens"] },
   { title: "ADMINISTRATION", names: ["users", "reset-password"] },
   { title: "RUN A DEPLOYMENT", names: ["server", "agent"] },
-  { title: "OTHER", names: ["completion", "connect", "version"] },
+  { title: "OTHER", names: ["completion", "connect", "update-cli", "version"] },
 ];
 
 /** The words of a command line: `ssh [flags] <workspace> [command …]`. */

@@ -77,7 +77,10 @@ function presentClientError(error: ClientError): UserError {
         next: ["give one of these with --region, or leave the flag out"],
       });
     case "ERR_VERSION_MISMATCH":
-      return new UserError(message, { ...base, next: ["install the client version that the deployment offers"] });
+      return new UserError(message, {
+        ...base,
+        next: ["coder update-cli", "or install what the deployment hands out, by its /install.sh"],
+      });
     case "ERR_AGENT_UNREACHABLE":
     case "ERR_FORBIDDEN":
     case "ERR_NOT_FOUND":

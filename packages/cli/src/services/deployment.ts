@@ -1,6 +1,7 @@
 import { exec } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { isSea } from "node:sea";
 import { createSecureContext } from "node:tls";
 import { promisify } from "node:util";
 import { Deployment } from "coder-client/api";
@@ -68,11 +69,19 @@ export function deploymentAt(url: URL, token: string | undefined, flags: FlagVal
       : {
           onVersionMismatch: (server: string) => {
             say(
-              `version mismatch: this client is ${VERSION}, the deployment is ${server}; install the client it offers`,
+              `version mismatch: this client is ${VERSION}, the deployment is ${server}; to have its client, run: ${updateLine(url)}`,
             );
           },
         }),
   });
+}
+
+/** The command that brings the deployment's client: by itself where it can replace itself. */
+function updateLine(url: URL): string {
+  if (isSea()) return "coder update-cli";
+  return process.platform === "win32"
+    ? `iwr -useb ${url.origin}/install.ps1 | iex`
+    : `curl -fsSL ${url.origin}/install.sh | sh`;
 }
 
 /** Flags that name files of TLS; a login remembers them for its deployment. */

@@ -53,16 +53,35 @@ export async function agentInstructions(
   };
 }
 
-/** For people: the two lines that start the agent, and where. */
+/** For people: the line that makes a machine the workspace, and what to do where the command is there already. */
 export function renderInstructions(deployment: Deployment, instructions: AgentInstructions): string {
   const url = deployment.url.href.replace(/\/$/, "");
+  const name = instructions.workspace_name;
+  const script = instructions.init_script.trimStart();
+  const oneLine =
+    script === ""
+      ? []
+      : [
+          `Run this line on the machine that becomes workspace "${name}":`,
+          "",
+          `     ${script}`,
+          "",
+          ...(script.endsWith(" sh")
+            ? ["It installs the coder command and starts the agent; with -s -- --service behind it, as a service."]
+            : ["It installs the coder command and starts the agent."]),
+          "",
+        ];
   return [
-    `Start the agent of workspace "${instructions.workspace_name}" on its machine with:`,
+    ...oneLine,
+    script === ""
+      ? `Start the agent of workspace "${name}" on its machine with:`
+      : "Where the coder command is installed already:",
     "",
-    `    export CODER_AGENT_URL=${url} CODER_AGENT_TOKEN=${instructions.auth_token}`,
-    "    coder agent",
+    `     export CODER_AGENT_URL=${url} CODER_AGENT_TOKEN=${instructions.auth_token}`,
+    "     coder agent",
     "",
-    `Then reach it from here with: coder ssh ${instructions.workspace_name}`,
+    "The blanks in front keep the token out of the history of most shells: copy them, too.",
+    `Then reach it from here with: coder ssh ${name}`,
     "",
   ].join("\n");
 }

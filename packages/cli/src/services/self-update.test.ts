@@ -1,0 +1,133 @@
+import { createHash } from "node:crypto";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Deployment } from "coder-client/api";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { UserError } from "../errors/user-error.ts";
+import { packagedBy, programName, type UpdatedProgram, updateProgram } from "./self-update.ts";
+
+/** A script stands for an executable: on Windows there would be none. */
+const script = (version: string) => `#!/bin/sh\necho '{"version":"${version}"}'\n`;
+const sumOf = (text: string) => createHash("sha256").update(text).digest("hex");
+
+let folder: string;
+let server: Server;
+let deployment: Deployment;
+let answers: Record<string, string>;
+/** How many bytes of an answer are sent before the connection ends. */
+let cutAfter: number | undefined;
+let program: UpdatedProgram;
+const name = programName(process);
+const signal = new AbortController().signal;
+const lines: string[] = [];
+
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    const body = answers[request.url ?? ""];
+    response.setHeader("X-Coder-Build-Version", "v2.26.0");
+    if (body === undefined) {
+      response.writeHead(404, { "Content-Type": "application/json" }).end('{"message":"no"}');
+      return;
+    }
+    response.writeHead(200, { "Content-Type": "application/octet-stream", "Content-Length": body.length });
+    if (cutAfter === undefined || request.url === "/bin/SHA256SUMS") response.end(body);
+    else response.write(body.slice(0, cutAfter), () => response.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  deployment = new Deployment({ url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`) });
+});
+afterAll(() => {
+  deployment.dialer.httpAgent.destroy();
+  server.close();
+});
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "coder-update-test-"));
+  const path = join(folder, "coder");
+  writeFileSync(path, script("v1.0.0"));
+  chmodSync(path, 0o755);
+  program = { path, single: true, platform: process.platform, arch: process.arch, version: "v1.0.0" };
+  cutAfter = undefined;
+  offer(script("v2.0.0"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+function offer(content: string, sum = sumOf(content)): void {
+  answers = { "/bin/SHA256SUMS": `${sumOf("x")}  coder-other-one\n${sum}  ${name}\n`, [`/bin/${name}`]: content };
+}
+
+const update = () => updateProgram(deployment, program, { signal, say: (line) => lines.push(line) });
+
+/** Whatever fails, the old one stays and nothing is beside it. */
+async function refuses(code: string): Promise<UserError> {
+  const error = await update().catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(UserError);
+  expect((error as UserError).code).toBe(code);
+  expect(readdirSync(folder)).toEqual(["coder"]);
+  expect(readFileSync(program.path, "utf8")).toBe(script("v1.0.0"));
+  return error as UserError;
+}
+
+test("the executable replaces itself, keeps its mode, and says both versions; again there is nothing to do", async () => {
+  chmodSync(program.path, 0o711);
+  expect(await update()).toEqual({ kind: "replaced", path: program.path, before: "v1.0.0", after: "v2.0.0" });
+  expect(readFileSync(program.path, "utf8")).toBe(script("v2.0.0"));
+  expect(statSync(program.path).mode & 0o777).toBe(0o711);
+  expect(readdirSync(folder)).toEqual(["coder"]);
+  expect(lines.at(-1)).toContain(`/bin/${name}`);
+  expect(await update()).toMatchObject({ kind: "same" });
+});
+
+test("what is damaged, cut, unable to run or not there is not installed", async () => {
+  offer(script("v2.0.0"), sumOf("announced"));
+  expect((await refuses("ERR_WRONG_SUM")).why).toContain(sumOf("announced"));
+  offer(script("v2.0.0"));
+  cutAfter = 10;
+  await refuses("ERR_FAILED");
+  cutAfter = undefined;
+  for (const broken of ["#!/no/such/loader\n", "#!/bin/sh\nexit 3\n", "#!/bin/sh\necho '{}'\n"]) {
+    offer(broken);
+    await refuses("ERR_DOES_NOT_RUN");
+  }
+  answers = { "/bin/SHA256SUMS": `${sumOf("x")}  coder-other-one\n` };
+  expect((await refuses("ERR_NO_PROGRAM")).why).toContain("coder-other-one");
+  answers = {};
+  expect((await refuses("ERR_NO_PROGRAM")).next[0]).toContain("--binaries-dir");
+});
+
+test("a folder that may not be written to is named", async ({ skip }) => {
+  if (process.getuid?.() === 0) skip("root may write everywhere");
+  chmodSync(folder, 0o555);
+  const error = await refuses("ERR_NOT_UPDATABLE");
+  chmodSync(folder, 0o755);
+  expect(error.next[0]).toContain("sudo");
+});
+
+test("checkouts and packages are left to those who made them, with the command that updates them", async () => {
+  program = { ...program, single: false };
+  expect((await refuses("ERR_NOT_UPDATABLE")).why).toBe("it runs from a checkout");
+  const cases: readonly [string, string | undefined][] = [
+    ["/usr/bin/coder", "the system's package manager"],
+    ["/opt/homebrew/Cellar/coder/2.26.0/bin/coder", "Homebrew"],
+    ["/nix/store/abc-coder/bin/coder", "Nix"],
+    ["/usr/lib/node_modules/coder-cli/dist/coder.cjs", "npm"],
+    ["/usr/local/bin/coder", undefined],
+    ["/home/ada/.local/bin/coder", undefined],
+    ["C:\\Users\\ada\\AppData\\Local\\Programs\\coder\\coder.exe", undefined],
+  ];
+  for (const [path, by] of cases) expect([path, packagedBy(path)?.by]).toEqual([path, by]);
+  expect(programName({ platform: "win32", arch: "x64" })).toBe("coder-windows-amd64.exe");
+  expect(programName({ platform: "darwin", arch: "arm64" })).toBe("coder-darwin-arm64");
+});
+
+test("on Windows the one that runs is moved aside", async () => {
+  program = { ...program, platform: "win32" };
+  const windows = programName(program);
+  const content = script("v2.0.0");
+  answers = { "/bin/SHA256SUMS": `${sumOf(content)}  ${windows}\n`, [`/bin/${windows}`]: content };
+  expect(await update()).toMatchObject({ kind: "replaced", after: "v2.0.0" });
+  expect(readFileSync(`${program.path}.old`, "utf8")).toBe(script("v1.0.0"));
+  expect(existsSync(program.path)).toBe(true);
+});

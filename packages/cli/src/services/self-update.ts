@@ -1,0 +1,211 @@
+import { execFile } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { chmod, open, realpath, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { promisify } from "node:util";
+import type { Deployment } from "coder-client/api";
+import { UserError } from "../errors/user-error.ts";
+
+/** Larger than any executable there is. */
+const MAX_PROGRAM_BYTES = 1024 * 1024 * 1024;
+const MAX_SUMS_BYTES = 64 * 1024;
+/** Without a byte for so long a download has failed. */
+const STALL_MS = 60_000;
+/** A first start unpacks and compiles. */
+const TRY_MS = 60_000;
+
+export interface UpdatedProgram {
+  /** What runs: an executable of its own, or Node with our script. */
+  readonly path: string;
+  readonly single: boolean;
+  readonly platform: NodeJS.Platform;
+  readonly arch: string;
+  readonly version: string;
+}
+
+export type UpdateOutcome =
+  | { readonly kind: "same"; readonly path: string; readonly version: string }
+  | { readonly kind: "replaced"; readonly path: string; readonly before: string; readonly after: string };
+
+/** Replaces the executable that runs by the one that the deployment hands out. Throws UserError, and then changed nothing. */
+export async function updateProgram(
+  deployment: Deployment,
+  program: UpdatedProgram,
+  options: { readonly signal: AbortSignal; readonly say: (line: string) => void },
+): Promise<UpdateOutcome> {
+  const installLine = `curl -fsSL ${deployment.url.origin}/install.sh | sh`;
+  const path = await ownPath(program, installLine);
+  const name = programName(program);
+  const wanted = await announcedSum(deployment, name, options.signal);
+  if ((await sumOf(path)) === wanted) return { kind: "same", path, version: program.version };
+  // Beside its place, so that the last step is a rename; with its ending, as Windows runs no other.
+  const fresh = join(dirname(path), `.${randomBytes(6).toString("hex")}-${basename(path)}`);
+  try {
+    options.say(`Downloading ${deployment.resolve(`/bin/${name}`).href}`);
+    await download(deployment, name, fresh, wanted, options.signal);
+    await chmod(fresh, (await stat(path)).mode & 0o7777);
+    const after = await versionOf(fresh, options.signal);
+    await replace(path, fresh, program.platform);
+    return { kind: "replaced", path, before: program.version, after };
+  } catch (error) {
+    await rm(fresh, { force: true });
+    throw notWritable(error, path);
+  }
+}
+
+/** Folders that package managers keep, and how each updates. */
+const PACKAGED: readonly { readonly where: RegExp; readonly by: string; readonly next: string }[] = [
+  { where: /^\/nix\/store\//, by: "Nix", next: "update it there" },
+  { where: /^\/snap\//, by: "snap", next: "snap refresh coder" },
+  { where: /\/(Cellar|homebrew|linuxbrew)\//, by: "Homebrew", next: "brew upgrade coder" },
+  { where: /[/\\]node_modules[/\\]/, by: "npm", next: "npm update -g, or what you installed it by" },
+  {
+    where: /^\/usr\/(bin|lib|libexec|sbin)\/|^\/s?bin\//,
+    by: "the system's package manager",
+    next: "apt-get install --only-upgrade coder, or dnf upgrade coder",
+  },
+];
+
+/** By which package manager a file was installed, if it lies where one keeps its files. */
+export function packagedBy(path: string): { readonly by: string; readonly next: string } | undefined {
+  return PACKAGED.find(({ where }) => where.test(path));
+}
+
+async function ownPath(program: UpdatedProgram, installLine: string): Promise<string> {
+  if (!program.single) {
+    const packaged = packagedBy(program.path);
+    throw new UserError("This coder is not an executable of its own, so it cannot replace itself", {
+      why: packaged === undefined ? "it runs from a checkout" : `it was installed by ${packaged.by}`,
+      next: [
+        packaged === undefined ? "update the checkout and build it again" : packaged.next,
+        `or install the executable: ${installLine}`,
+      ],
+      code: "ERR_NOT_UPDATABLE",
+    });
+  }
+  const path = await realpath(program.path);
+  const packaged = packagedBy(path);
+  if (packaged === undefined) return path;
+  throw new UserError(`"${path}" was installed by ${packaged.by}, which would undo an update`, {
+    next: [packaged.next],
+    code: "ERR_NOT_UPDATABLE",
+  });
+}
+
+/** What the deployment calls the executable of this platform. */
+export function programName(program: Pick<UpdatedProgram, "platform" | "arch">): string {
+  const system = program.platform === "win32" ? "windows" : program.platform;
+  const architecture = ({ x64: "amd64", arm: "armv7" } as Record<string, string>)[program.arch] ?? program.arch;
+  return `coder-${system}-${architecture}${system === "windows" ? ".exe" : ""}`;
+}
+
+async function announcedSum(deployment: Deployment, name: string, signal: AbortSignal): Promise<string> {
+  const host = deployment.url.host;
+  const answer = await deployment.send("/bin/SHA256SUMS", { signal });
+  const text = typeof answer.body === "string" && answer.body.length <= MAX_SUMS_BYTES ? answer.body : "";
+  if (answer.status !== 200 || !/^[0-9a-f]{64} {2}coder-/m.test(text)) {
+    throw new UserError(`${host} hands out no coder command`, {
+      next: ["ask its administrator to start the server with --binaries-dir"],
+      code: "ERR_NO_PROGRAM",
+    });
+  }
+  const lines = text.split("\n").map((line) => /^([0-9a-f]{64}) {2}(.+)$/.exec(line));
+  const sum = lines.find((match) => match?.[2] === name)?.[1];
+  if (sum !== undefined) return sum;
+  throw new UserError(`${host} has no ${name}`, {
+    why: `it has: ${lines.flatMap((match) => match?.[2] ?? []).join(", ")}`,
+    next: ["ask its administrator to add it to the server's --binaries-dir"],
+    code: "ERR_NO_PROGRAM",
+  });
+}
+
+async function download(
+  deployment: Deployment,
+  name: string,
+  file: string,
+  wanted: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const answer = await deployment.stream(`/bin/${name}`, { accept: "application/octet-stream", signal });
+  answer.setTimeout(STALL_MS, () => answer.destroy(new Error("the download stalled")));
+  const hash = createHash("sha256");
+  let size = 0;
+  const check = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      size += chunk.length;
+      hash.update(chunk);
+      if (size > MAX_PROGRAM_BYTES) done(new Error(`it is over ${MAX_PROGRAM_BYTES} bytes`));
+      else done(null, chunk);
+    },
+  });
+  try {
+    await pipeline(answer, check, createWriteStream(file, { flags: "wx", mode: 0o600 }), { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    if ((error as NodeJS.ErrnoException).syscall !== undefined) throw error;
+    throw new UserError(`The download of ${name} failed`, { why: (error as Error).message, cause: error });
+  }
+  const sum = hash.digest("hex");
+  if (sum !== wanted) {
+    throw new UserError(`What arrived is not what ${deployment.url.host} announced`, {
+      why: `SHA-256 is ${sum}, it should be ${wanted}`,
+      next: ["run this again; if it stays so, tell the administrator"],
+      code: "ERR_WRONG_SUM",
+    });
+  }
+  const handle = await open(file, "r+");
+  await handle.sync(); // a power failure after the rename must not leave an empty command
+  await handle.close();
+}
+
+async function sumOf(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path), hash);
+  return hash.digest("hex");
+}
+
+/** It must run here before it takes the place of one that does. */
+async function versionOf(path: string, signal: AbortSignal): Promise<string> {
+  try {
+    const done = await promisify(execFile)(path, ["version", "--output", "json"], { timeout: TRY_MS, signal });
+    const { version } = JSON.parse(done.stdout) as { version?: unknown };
+    if (typeof version === "string" && version.length < 128) return version;
+    throw new Error("it does not tell its version");
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new UserError("The executable that the deployment hands out does not run on this machine", {
+      why: (error as Error).message.split("\n").slice(0, 3).join("; "),
+      code: "ERR_DOES_NOT_RUN",
+      cause: error,
+    });
+  }
+}
+
+/** Windows lets a program that runs be renamed, but not replaced. */
+async function replace(path: string, fresh: string, platform: NodeJS.Platform): Promise<void> {
+  if (platform !== "win32") return rename(fresh, path);
+  const old = `${path}.old`;
+  await rm(old, { force: true });
+  await rename(path, old);
+  try {
+    await rename(fresh, path);
+  } catch (error) {
+    await rename(old, path);
+    throw error;
+  }
+}
+
+function notWritable(error: unknown, path: string): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (syscall === undefined || code === undefined || error instanceof UserError) return error;
+  const denied = ["EACCES", "EPERM", "EROFS"].includes(code);
+  return new UserError(`"${path}" cannot be replaced`, {
+    why: denied ? `this user may not write to ${dirname(path)}` : code,
+    next: denied ? ["run this as the user who installed it, such as by sudo"] : [],
+    code: "ERR_NOT_UPDATABLE",
+    cause: error,
+  });
+}
