@@ -122,7 +122,11 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
     environment: NodeJS.ProcessEnv,
   ): Promise<Done> {
     const [file = "", ...words] = command;
-    const child = spawn(where(file), [...words, "-s", "--", ...args], { env: environment, cwd: folder, detached: true });
+    const child = spawn(where(file), [...words, "-s", "--", ...args], {
+      env: environment,
+      cwd: folder,
+      detached: true,
+    });
     let stdout = "";
     let stderr = "";
     child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
@@ -140,34 +144,31 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
   const dash = (text: string, args: readonly string[], extra: NodeJS.ProcessEnv = {}, path = paths.curl) =>
     run(["dash"], text, args, { PATH: path, HOME: folder, ...extra });
 
-  test.each(SHELLS)(
-    "$shell with $path.length: installs, is up to date, updates, uninstalls",
-    async ({ shell, path }) => {
-      const text = await script("/install.sh");
-      const prefix = home();
-      const target = join(prefix, "bin", "coder");
-      const env = { PATH: path, HOME: folder };
-      const go = (...args: string[]) => run(shell, text, ["--prefix", prefix, ...args], env);
-      offer("v9.1.2+one");
-      const planned = await go("--dry-run");
-      expect(planned).toMatchObject({ code: 0, stderr: expect.stringContaining(`install it as ${target}`) });
-      expect(readdirSync(prefix)).toEqual([]);
-      const first = await go();
-      expect(first).toMatchObject({ code: 0, stderr: expect.stringContaining(`Installed ${target} (v9.1.2+one).`) });
-      expect(first.stderr).toContain(`export PATH="${join(prefix, "bin")}:$PATH"`);
-      expect(first.stderr).toContain(`login ${plain.url}`);
-      expect(statSync(target).mode & 0o777).toBe(0o755);
-      expect((await go()).stderr).toContain("is up to date (v9.1.2+one)");
-      offer("v9.2.0+two");
-      expect((await go("--version", "9.1.2")).stderr).toContain("offers v9.2.0+two, not 9.1.2");
-      expect(readFileSync(target, "utf8")).toContain("v9.1.2+one");
-      expect((await go("--version=v9.2.0")).stderr).toContain("(v9.1.2+one) by v9.2.0+two.");
-      expect(readdirSync(join(prefix, "bin"))).toEqual(["coder"]);
-      expect((await go("--uninstall")).stderr).toContain(`Removed ${target}`);
-      expect(existsSync(target)).toBe(false);
-      expect((await go("--uninstall")).code).toBe(0);
-    },
-  );
+  test.each(SHELLS)("$name: installs, is up to date, updates, uninstalls", async ({ shell, path }) => {
+    const text = await script("/install.sh");
+    const prefix = home();
+    const target = join(prefix, "bin", "coder");
+    const env = { PATH: path, HOME: folder };
+    const go = (...args: string[]) => run(shell, text, ["--prefix", prefix, ...args], env);
+    offer("v9.1.2+one");
+    const planned = await go("--dry-run");
+    expect(planned).toMatchObject({ code: 0, stderr: expect.stringContaining(`install it as ${target}`) });
+    expect(readdirSync(prefix)).toEqual([]);
+    const first = await go();
+    expect(first).toMatchObject({ code: 0, stderr: expect.stringContaining(`Installed ${target} (v9.1.2+one).`) });
+    expect(first.stderr).toContain(`export PATH="${join(prefix, "bin")}:$PATH"`);
+    expect(first.stderr).toContain(`login ${plain.url}`);
+    expect(statSync(target).mode & 0o777).toBe(0o755);
+    expect((await go()).stderr).toContain("is up to date (v9.1.2+one)");
+    offer("v9.2.0+two");
+    expect((await go("--version", "9.1.2")).stderr).toContain("offers v9.2.0+two, not 9.1.2");
+    expect(readFileSync(target, "utf8")).toContain("v9.1.2+one");
+    expect((await go("--version=v9.2.0")).stderr).toContain("(v9.1.2+one) by v9.2.0+two.");
+    expect(readdirSync(join(prefix, "bin"))).toEqual(["coder"]);
+    expect((await go("--uninstall")).stderr).toContain(`Removed ${target}`);
+    expect(existsSync(target)).toBe(false);
+    expect((await go("--uninstall")).code).toBe(0);
+  });
 
   test.each(SHELLS)("$name: becomes the agent, with the token in its environment", async (how) => {
     offer("v9.1.2+one");
