@@ -1,13 +1,15 @@
 /**
- * `npm run mutate [-- CORE…] [--file PATTERN] [--concurrency N]`: changes the engine's cores in one small place at a time, and
- * counts how many of these mutants the tests kill. Fails below THRESHOLD. The whole takes hours: it is for the night, or for
- * the core that one works on. Survivors are listed by .build/mutation/CORE.json and printed.
+ * `npm run mutate [-- CORE…] [--file PATTERN] [--sample PERCENT [--seed N]] [--concurrency N]`: changes the engine's cores in
+ * one small place at a time, and counts how many of these mutants the tests kill. Fails below THRESHOLD. The whole takes hours:
+ * it is for the night, or for the core that one works on; a sample of a few percent takes minutes. Survivors are printed and
+ * listed in .build/mutation/CORE.json.
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { CORE_VARIABLE, CORES } from "./mutate/cores.ts";
+import { sampleLines } from "./mutate/sample.ts";
 
 /** Percent of mutants that must be killed in each core. */
 const THRESHOLD = 85;
@@ -20,12 +22,21 @@ const results = join(root, ".build/mutation");
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { file: { type: "string" }, concurrency: { type: "string", default: "2" } },
+  options: {
+    file: { type: "string" },
+    sample: { type: "string" },
+    seed: { type: "string", default: "1" },
+    concurrency: { type: "string", default: "2" },
+  },
 });
 const unknown = positionals.filter((name) => !(name in CORES));
 const concurrency = Number(values.concurrency);
-if (unknown.length > 0 || !Number.isInteger(concurrency) || concurrency < 1) {
-  process.stderr.write(`usage: mutate [${Object.keys(CORES).join("|")}]… [--file PATTERN] [--concurrency 1…]\n`);
+const percent = values.sample === undefined ? 100 : Number(values.sample);
+const seed = Number(values.seed);
+const numbersFit = Number.isInteger(concurrency) && concurrency >= 1 && Number.isInteger(seed);
+if (unknown.length > 0 || !numbersFit || !(percent > 0 && percent <= 100)) {
+  const names = Object.keys(CORES).join("|");
+  process.stderr.write(`usage: mutate [${names}]… [--file PATTERN] [--sample PERCENT [--seed N]] [--concurrency N]\n`);
   process.exit(2);
 }
 
@@ -47,12 +58,15 @@ process.exit(failed ? 1 : 0);
 
 function mutate(core: string): void {
   const folder = `packages/wg-userspace/src/${core}`;
-  const pattern = `${folder}/${values.file ?? "**/*.ts"}`;
+  const files = globSync(`${folder}/${values.file ?? "**/*.ts"}`, { cwd: root })
+    .filter((name) => !/\.test\.ts$|\/testing\.ts$|\/virtual-[^/]*$/.test(name))
+    .sort();
+  const isSample = percent < 100;
   const options = {
     testRunner: "vitest",
     vitest: { configFile: "scripts/mutate/vitest.config.ts", related: false },
     plugins: [join(tools, "node_modules/@stryker-mutator/vitest-runner/dist/src/index.js")],
-    mutate: [pattern, `!${folder}/**/*.test.ts`, `!${folder}/**/testing.ts`, `!${folder}/**/virtual-*.ts`],
+    mutate: isSample ? sampleLines(files, percent, seed, root) : files,
     // The words of an error are for people; tests that repeat them would only be written twice.
     mutator: { excludedMutations: ["StringLiteral"] },
     ignorePatterns: ["docs", "bench", "**/dist", "scripts/mutate/node_modules"],
@@ -64,7 +78,7 @@ function mutate(core: string): void {
     concurrency,
     timeoutMS: LOOP_MS,
     tempDirName: ".build/mutating",
-    incremental: true,
+    incremental: !isSample,
     incrementalFile: join(results, `${core}.incremental.json`),
     reporters: ["json", "progress-append-only"],
     jsonReporter: { fileName: join(results, `${core}.json`) },
