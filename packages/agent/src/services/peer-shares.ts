@@ -1,4 +1,4 @@
-/** Connections of one service of the tunnel: so many at once, and of one peer a share of them. */
+/** Places of one service of the tunnel: so many at once, and of one peer a share of them. */
 import type { Duplex } from "node:stream";
 
 export interface PeerShareLimits {
@@ -19,22 +19,39 @@ export class PeerShares {
     return this.#open;
   }
 
-  /** Takes a place until the stream closes. False: there is none, and the stream was destroyed. */
-  admit(stream: Duplex, peer: string): boolean {
-    const ofPeer = this.#byPeer.get(peer) ?? 0;
-    if (this.#open >= this.#limits.total || ofPeer >= this.#limits.perPeer) {
-      stream.on("error", () => undefined); // the peer may have gone already
-      stream.destroy();
-      return false;
-    }
+  /** Takes a place until {@link release} is called with the same peer. False: there is none. */
+  take(peer: string): boolean {
+    const ofPeer = this.#of(peer);
+    if (this.#open >= this.#limits.total || ofPeer >= this.#limits.perPeer) return false;
     this.#open++;
     this.#byPeer.set(peer, ofPeer + 1);
-    stream.once("close", () => {
-      this.#open--;
-      const left = (this.#byPeer.get(peer) ?? 1) - 1;
-      if (left === 0) this.#byPeer.delete(peer);
-      else this.#byPeer.set(peer, left);
-    });
     return true;
+  }
+
+  release(peer: string): void {
+    this.#open--;
+    const left = this.#of(peer) - 1;
+    if (left === 0) this.#byPeer.delete(peer);
+    else this.#byPeer.set(peer, left);
+  }
+
+  /** Whether a peer holds all that it may, however many are free. */
+  hasWholeShare(peer: string): boolean {
+    return this.#of(peer) >= this.#limits.perPeer;
+  }
+
+  /** Takes a place until the stream closes. False: there is none, and the stream was destroyed. */
+  admit(stream: Duplex, peer: string): boolean {
+    if (this.take(peer)) {
+      stream.once("close", () => this.release(peer));
+      return true;
+    }
+    stream.on("error", () => undefined); // the peer may have gone already
+    stream.destroy();
+    return false;
+  }
+
+  #of(peer: string): number {
+    return this.#byPeer.get(peer) ?? 0;
   }
 }

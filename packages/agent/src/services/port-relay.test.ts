@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { type Duplex, duplexPair } from "node:stream";
 import { afterEach, describe, expect, it } from "vitest";
-import { ip } from "wg-userspace/base/ip";
+import { formatIp, ip } from "wg-userspace/base/ip";
 import { silentLogger } from "wg-userspace/base/ports";
 import type { TcpRequest } from "wg-userspace/netstack/stack";
 import { PortRelay } from "./port-relay.ts";
@@ -70,6 +70,52 @@ describe("PortRelay", () => {
       expect(received).toBe("echo:hibye");
     },
   );
+
+  it("refuses what goes beyond the share of one client, and takes others' connections", async () => {
+    const port = await listen("127.0.0.1");
+    const outcomes: string[] = [];
+    const ends: Duplex[] = [];
+    let settled = Promise.withResolvers<void>();
+    const note = (what: string, request: TcpRequest): void => {
+      outcomes.push(`${what} ${formatIp(request.remote.address)}`);
+      settled.resolve();
+      settled = Promise.withResolvers();
+    };
+    const relay = new PortRelay(
+      {
+        accept: (request) => {
+          const { near, far } = tunnelEnd();
+          ends.push(far);
+          note("accepted", request);
+          return near;
+        },
+        reject: (request) => note("refused", request),
+      },
+      silentLogger,
+      { total: 3, perPeer: 2 },
+    );
+    const from = (address: string) => ({ ...requestFor(port), remote: { address: ip(address), port: 40000 } });
+    for (const address of ["fd7a::2", "fd7a::2", "fd7a::2", "fd7a::3", "fd7a::4"]) {
+      const { promise } = settled;
+      relay.handleRequest(from(address));
+      await promise;
+    }
+    expect(outcomes).toEqual([
+      "accepted fd7a::2",
+      "accepted fd7a::2",
+      "refused fd7a::2",
+      "accepted fd7a::3",
+      "refused fd7a::4",
+    ]);
+    // A connection that is over gives its place back.
+    for (const end of ends.splice(0, 1)) end.resume().end();
+    await expect.poll(() => relay.openConnections, { timeout: 20_000 }).toBe(2);
+    const { promise } = settled;
+    relay.handleRequest(from("fd7a::2"));
+    await promise;
+    expect(outcomes.at(-1)).toBe("accepted fd7a::2");
+    relay.close();
+  });
 
   it("rejects the SYN when nothing listens on the port", async () => {
     const rejected = Promise.withResolvers<TcpRequest>();

@@ -1,15 +1,17 @@
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { formatIp } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
 import { drainInto } from "wg-userspace/io/drain-into";
 import type { TcpRequest } from "wg-userspace/netstack/stack";
+import { type PeerShareLimits, PeerShares } from "./peer-shares.ts";
 
 /** Loopback answers at once or never. */
 const DIAL_TIMEOUT_MS = 5_000;
 const LOOPBACKS = ["127.0.0.1", "::1"] as const;
-/** Connections relayed at once; further ones are refused. */
-const MAX_RELAYED = 4096;
+/** Connections relayed at once, those that are being made included; further ones are refused. */
+const CONNECTIONS: PeerShareLimits = { total: 4096, perPeer: 3072 };
 
 export interface PortRelayTunnel {
   accept(request: TcpRequest): Duplex | undefined;
@@ -24,11 +26,12 @@ export class PortRelay {
   readonly #tunnel: PortRelayTunnel;
   readonly #logger: Logger;
   readonly #open = new Set<Socket>();
-  #dialing = 0;
+  readonly #shares: PeerShares;
 
-  constructor(tunnel: PortRelayTunnel, logger: Logger) {
+  constructor(tunnel: PortRelayTunnel, logger: Logger, limits = CONNECTIONS) {
     this.#tunnel = tunnel;
     this.#logger = logger;
+    this.#shares = new PeerShares(limits);
   }
 
   get openConnections(): number {
@@ -36,13 +39,13 @@ export class PortRelay {
   }
 
   handleRequest(request: TcpRequest): void {
-    if (this.#open.size + this.#dialing >= MAX_RELAYED) {
-      this.#logger.log("warn", "too many relayed connections, refusing one", { port: request.local.port });
+    const client = formatIp(request.remote.address);
+    if (!this.#shares.take(client)) {
+      this.#logger.log("warn", "too many relayed connections, refusing one", { port: request.local.port, client });
       this.#tunnel.reject(request);
       return;
     }
-    this.#dialing++;
-    void this.#relay(request);
+    void this.#relay(request).finally(() => this.#shares.release(client));
   }
 
   close(): void {
@@ -51,7 +54,6 @@ export class PortRelay {
 
   async #relay(request: TcpRequest): Promise<void> {
     const socket = await dialLoopback(request.local.port);
-    this.#dialing--;
     if (socket === undefined) {
       this.#tunnel.reject(request);
       return;

@@ -120,7 +120,7 @@ describe("UdpRelay", () => {
   it("makes room for a new flow by ending the one that was idle longest", async () => {
     const { socket, port } = await program();
     const tunnel = new Tunnel();
-    const relay = relayTo(tunnel, { maxFlows: 2 });
+    const relay = relayTo(tunnel, { flows: { total: 2, perPeer: 2 } });
     const from = (last: number) => ({ ...client, port: last });
     relay.handleDatagram(datagram(port, "1", from(1)));
     await tunnel.until(() => tunnel.answers.length === 1);
@@ -137,6 +137,22 @@ describe("UdpRelay", () => {
     relay.handleDatagram(datagram(port, "3", from(3)));
     await tunnel.until(() => tunnel.answers.length === 6);
     expect([relay.openFlows, new Set(senders).size]).toEqual([2, 2]);
+  });
+
+  it("makes room within the share of the client that has it all, not at others' cost", async () => {
+    const { port } = await program();
+    const tunnel = new Tunnel();
+    const relay = relayTo(tunnel, { flows: { total: 4, perPeer: 2 } });
+    const other = { ...client, address: ip("fd7a::99") };
+    relay.handleDatagram(datagram(port, "x", other));
+    await tunnel.until(() => tunnel.answers.length === 1);
+    for (let i = 1; i <= 6; i++) {
+      relay.handleDatagram(datagram(port, "y", { ...client, port: i }));
+      await tunnel.until(() => tunnel.answers.length === 1 + i);
+    }
+    expect(relay.openFlows).toBe(3);
+    relay.handleUnreachable({ address: workspace, port }, other);
+    expect(relay.openFlows).toBe(2); // the other client's was still there
   });
 
   it("ends a flow whose client no longer listens, and all of them when it is closed", async () => {

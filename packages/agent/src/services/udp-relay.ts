@@ -1,15 +1,16 @@
 import { createSocket, type Socket } from "node:dgram";
 import { EngineError } from "wg-userspace/base/errors";
-import { type AddrPort, formatAddrPort } from "wg-userspace/base/ip";
+import { type AddrPort, formatAddrPort, formatIp } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
 import type { StrayDatagram } from "wg-userspace/netstack/stack";
+import { type PeerShareLimits, PeerShares } from "./peer-shares.ts";
 
 const LOOPBACK = "127.0.0.1";
 /** A flow without datagrams either way for this long is over. RFC 4787 §4.3 asks NATs for more, but programs behind this
  * one start a new flow at no cost: nothing in between remembers the old one. */
 const IDLE_MS = 60_000;
 /** Flows at once: each is a socket of the workspace. */
-const MAX_FLOWS = 1024;
+const FLOWS: PeerShareLimits = { total: 1024, perPeer: 768 };
 /** Datagrams of one flow that the host's socket has not taken yet. */
 const MAX_UNSENT = 64;
 
@@ -22,20 +23,21 @@ export interface UdpRelayTunnel {
 
 export interface UdpRelayOptions {
   readonly idleMs?: number;
-  readonly maxFlows?: number;
+  readonly flows?: PeerShareLimits;
 }
 
 /**
  * Offers every UDP port that a program in the workspace listens on at 127.0.0.1. What one client address and port sends to
  * one port is a flow with a host socket of its own, so that the program sees different clients as different senders and
  * its answers find the way back. A flow ends when it was idle for 60 s, when nobody is on the port (the client is then told
- * so), when the client no longer listens, or when there are too many: the one that was idle longest goes.
+ * so), when the client no longer listens, or when there are too many, in all or of one client: the one of them that was idle
+ * longest goes.
  */
 export class UdpRelay {
   readonly #tunnel: UdpRelayTunnel;
   readonly #logger: Logger;
   readonly #idleMs: number;
-  readonly #maxFlows: number;
+  readonly #shares: PeerShares;
   /** The one used longest ago first. */
   readonly #flows = new Map<string, Flow>();
   #timer: NodeJS.Timeout | undefined;
@@ -44,7 +46,7 @@ export class UdpRelay {
     this.#tunnel = tunnel;
     this.#logger = logger;
     this.#idleMs = options.idleMs ?? IDLE_MS;
-    this.#maxFlows = options.maxFlows ?? MAX_FLOWS;
+    this.#shares = new PeerShares(options.flows ?? FLOWS);
   }
 
   get openFlows(): number {
@@ -71,10 +73,8 @@ export class UdpRelay {
   }
 
   #open(key: string, local: AddrPort, remote: AddrPort): Flow {
-    for (const oldest of this.#flows.keys()) {
-      if (this.#flows.size < this.#maxFlows) break;
-      this.#end(oldest, "too many flows");
-    }
+    const client = formatIp(remote.address);
+    while (!this.#shares.take(client)) this.#endOldest(this.#shares.hasWholeShare(client) ? client : undefined);
     const flow: Flow = new Flow(local, remote, {
       onMessage: (payload) => {
         this.#touch(key, flow);
@@ -89,6 +89,15 @@ export class UdpRelay {
     });
     this.#logger.log("debug", "UDP flow opened", names(flow));
     return flow;
+  }
+
+  /** @param client Of this one only. */
+  #endOldest(client: string | undefined): void {
+    for (const [key, { remote }] of this.#flows) {
+      if (client !== undefined && formatIp(remote.address) !== client) continue;
+      this.#end(key, "too many flows");
+      return;
+    }
   }
 
   #answer(flow: Flow, payload: Uint8Array): void {
@@ -131,6 +140,7 @@ export class UdpRelay {
     const flow = this.#flows.get(key);
     if (flow === undefined) return;
     this.#flows.delete(key);
+    this.#shares.release(formatIp(flow.remote.address));
     flow.close();
     this.#logger.log("debug", "UDP flow ended", { ...names(flow), reason });
   }
