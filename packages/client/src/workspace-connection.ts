@@ -177,8 +177,8 @@ export class WorkspaceConnection implements AsyncDisposable {
     if (ahead?.port === port) {
       this.#ahead = undefined;
       const stream = await unlessAborted(ahead.stream, options.signal);
-      // One that failed may have been too early: what a dial of now finds is what counts.
-      if (stream !== undefined) return stream;
+      // One that failed or was reset may have been too early: what a dial of now finds is what counts.
+      if (stream?.destroyed === false) return stream;
     }
     return this.#node.driver.connectTcp({ address: ip(agentAddress(this.#agentId)), port }, options);
   }
@@ -188,7 +188,6 @@ export class WorkspaceConnection implements AsyncDisposable {
     const host = `localhost:${port}`;
     const request = new Request(new URL(path, `http://${host}`), init);
     const stream = await this.dial(port, { signal: request.signal });
-    stream.on("error", () => undefined); // its streams reject with it
     const { readable, writable } = Duplex.toWeb(stream);
     return exchange({ readable, writable, abort: () => stream.destroy() }, host, request);
   }

@@ -229,7 +229,6 @@ async function runPlan(
 function untilClosed(client: Awaited<ReturnType<typeof connectSsh>>, signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    client.on("error", () => undefined); // "close" follows
     client.once("close", () => {
       if (!signal.aborted)
         reject(new UserError("Connection to the workspace was lost", { code: "ERR_CLOSED", exit: 255 }));

@@ -38,7 +38,8 @@ export function connectSsh(stream: Duplex, agentSocket?: string): Promise<Client
   }
   return new Promise<Client>((resolve, reject) => {
     client.once("ready", () => resolve(client));
-    client.once("error", (error) =>
+    // Heard for good: an error of a connection that was accepted is no exception, its "close" follows.
+    client.on("error", (error) =>
       reject(
         new UserError("The workspace's SSH server did not accept the connection", { why: error.message, cause: error }),
       ),
@@ -102,7 +103,6 @@ export class SshLink {
     try {
       const client = await connectSsh(await this.#dial(signal));
       this.#open = client;
-      client.on("error", () => undefined); // "close" follows
       client.once("close", () => {
         if (this.#open !== client) return;
         this.#open = undefined;

@@ -81,6 +81,17 @@ describe("Driver over loopback UDP", () => {
     });
   });
 
+  it("a connection that is reset before anybody looks at it ends by itself, with the reason", async () => {
+    const [one, two] = await pair();
+    two.listenTcp(8080, (stream) => stream.once("connect", () => stream.destroy()));
+    const client = await one.connectTcp(
+      { address: ip("fd7a::2"), port: 8080 },
+      { signal: AbortSignal.timeout(10_000) },
+    );
+    if (!client.closed) await new Promise<void>((resolve) => client.once("close", resolve));
+    expect(client.errored).toMatchObject({ code: "ERR_CONNECTION_RESET" });
+  });
+
   it("answers TSMP and ICMP pings", async () => {
     const [one] = await pair();
     for (const kind of ["tsmp", "icmp"] as const) {

@@ -311,7 +311,6 @@ export class Driver implements AsyncDisposable {
         );
       const aborted = (): void => {
         settle();
-        stream.on("error", () => undefined); // the abort below is ours
         stream.destroy();
         reject(options.signal!.reason);
       };

@@ -10,6 +10,10 @@ const HIGH_WATER_BYTES = 256 * 1024;
  * A netstack connection as a Node Duplex, with back-pressure in both directions: data nobody reads stays in the
  * connection's receive buffer and closes the TCP window; `write` returns false while the send buffer is full.
  * Destroying it before both directions ended resets the connection.
+ *
+ * A failure destroys it with an EngineError. Unlike other streams, one whose failure nobody listens for does not end the
+ * process: a peer may reset a connection at any time, also before its new owner has looked at it. "close" comes in any case,
+ * `errored` keeps the reason.
  */
 export class TcpStream extends Duplex {
   readonly #connection: TcpConnection;
@@ -25,6 +29,7 @@ export class TcpStream extends Duplex {
     super({ highWaterMark: HIGH_WATER_BYTES, allowHalfOpen: true });
     this.#connection = connection;
     this.#wake = wake;
+    this.on("error", () => undefined);
     connection.handler = {
       onConnected: () => this.emit("connect"),
       onReadable: () => this.#pull(),
