@@ -1,7 +1,7 @@
 /** How long the command takes to start, and to bring the first byte from a workspace on this machine. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -18,6 +18,8 @@ const FIRST_REQUEST_TARGET_MS = 60;
 const AT_ONCE = 10;
 const BARE = "node -e 0";
 const VERSION = "coder version";
+const EXECUTABLE = "the single executable: coder version";
+const executable = join(import.meta.dirname, "../../.build/release/coder-linux-amd64");
 const STDIO_PACKET = "coder ssh --stdio, first packet to the deployment";
 const STDIO_BYTE = "coder ssh --stdio, first byte of the workspace's SSH";
 const ALL_AT_ONCE = `coder ssh --stdio, ${AT_ONCE} at once, first byte of the last`;
@@ -43,8 +45,12 @@ export const commandBench: Bench = async ({ rounds, progress }) => {
       { ...lower, target: FIRST_REQUEST_TARGET_MS },
       () => deployment.untilFirstRequest(["ssh", "--stdio", "demo"]),
     ],
+    ...(existsSync(executable)
+      ? ([[EXECUTABLE, lower, () => untilExit(["version"], deployment.environment, executable)]] as typeof cases)
+      : []),
     ...systemCases(system || undefined).map(([name, measure]): (typeof cases)[number] => [name, lower, measure]),
   ];
+  if (!existsSync(executable)) missing.push(`${EXECUTABLE}: npm run release -- --platform linux-x64 makes it`);
   for (let round = 0; round < rounds; round++) {
     progress(`start of the command, round ${round + 1} of ${rounds}`);
     for (const [name, goal, measure] of cases) {
@@ -61,6 +67,7 @@ export const commandBench: Bench = async ({ rounds, progress }) => {
     ratios: [
       ...[VERSION, STDIO_PACKET, STDIO_BYTE].flatMap((name) => measured.against(name, BARE)),
       ...measured.against(ALL_AT_ONCE, STDIO_BYTE),
+      ...measured.against(EXECUTABLE, VERSION),
     ],
     missing,
     notes: ["from spawn in another process; NODE_EXTRA_CA_CERTS and NODE_OPTIONS are unset"],
@@ -84,9 +91,9 @@ function systemCases(system: LocalSystem | undefined): [name: string, measure: (
   ];
 }
 
-async function untilExit(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+async function untilExit(args: readonly string[], env: NodeJS.ProcessEnv, program = process.execPath): Promise<number> {
   const started = performance.now();
-  const child = spawn(process.execPath, args, { env, stdio: ["ignore", "ignore", "pipe"], timeout: WITHIN_MS });
+  const child = spawn(program, args, { env, stdio: ["ignore", "ignore", "pipe"], timeout: WITHIN_MS });
   let said = "";
   child.stderr.on("data", (chunk: Buffer) => {
     said += chunk.toString("utf8");

@@ -1,4 +1,5 @@
 import { describeLibc } from "coder-agent/os/libc";
+import { originAtRunTime } from "wg-userspace/io/run-time-require";
 import { describeUdpCarrier } from "wg-userspace/io/udp-batch";
 import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
@@ -19,7 +20,8 @@ const FLAGS: readonly FlagSpec[] = [
 
 export default class Version extends BaseCommand {
   static override summary = "Print the version of this client";
-  static override description = "With --verbose also what carries datagrams and makes terminals on this machine.";
+  static override description =
+    "With --verbose also where the program is loaded from, and what carries datagrams and makes terminals here.";
   static override examples = ["<%= config.bin %> version", "<%= config.bin %> version --output json"];
   static override specs = FLAGS;
 
@@ -38,7 +40,13 @@ export default class Version extends BaseCommand {
         `Coder ${VERSION} (TypeScript), Node ${process.version}, ${process.platform} ${process.arch}\n`,
       );
       if (booleanFlag(line.values, "verbose"))
-        process.stdout.write(`UDP: ${describeUdpCarrier()}\nTerminals: ${describeLibc()}\n`);
+        process.stdout.write(
+          [
+            `Program: ${originAtRunTime("./cli.cjs", import.meta.url)}`,
+            `UDP: ${describeUdpCarrier()}`,
+            `Terminals: ${describeLibc()}\n`,
+          ].join("\n"),
+        );
     }
   }
 }

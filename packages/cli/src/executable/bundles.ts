@@ -26,6 +26,8 @@ type Wrapper = (
 /** Names of bundles are as beside each other in a folder: `./cli.cjs`. */
 export function requireFrom(source: BundleSource): (name: string) => unknown {
   const modules = new Map<string, { exports: unknown }>();
+  /** Those whose compiled code V8 took. */
+  const ready = new Set<string>();
   const folder = resolve("/coder");
 
   const require = (name: string): unknown => {
@@ -41,11 +43,13 @@ export function requireFrom(source: BundleSource): (name: string) => unknown {
       filename,
       cachedData: source.compiled(name.slice(2)),
     });
+    if (script.cachedDataRejected === false) ready.add(name);
     source.onCompiled?.(name.slice(2), script);
     (script.runInThisContext() as Wrapper)(module.exports, require, module, filename, folder);
     return module.exports;
   };
   require.resolve = (name: string): string => {
+    if (modules.has(name)) return `inside the executable, ${ready.has(name) ? "compiled before" : "compiled now"}`;
     const origin = source.native(name)?.origin;
     if (origin === undefined) throw missing(name);
     return origin;
