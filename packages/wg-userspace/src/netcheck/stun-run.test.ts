@@ -123,12 +123,30 @@ describe("a run", () => {
     const bench = new Bench();
     bench.server(1, "192.0.2.1:3478");
     bench.run.allServersKnown(bench.now);
-    bench.pass(2_000);
+    bench.pass(3_000);
     expect(bench.run.isDone(bench.now)).toBe(true);
     const empty = new Bench();
     expect(empty.run.isDone(empty.now)).toBe(false);
     empty.run.allServersKnown(empty.now);
     expect(empty.run.isDone(empty.now)).toBe(true);
+  });
+
+  it("insists while nobody has answered: seven requests lost in a row are no verdict", () => {
+    const bench = new Bench();
+    for (const id of [1, 2]) bench.server(id, `192.0.2.${id}:3478`);
+    bench.run.allServersKnown(bench.now);
+    bench.pass(1_800);
+    const toFirst = bench.sent.filter(({ to }) => to === "192.0.2.1:3478");
+    expect(toFirst.map(({ at }) => at)).toEqual([0, 200, 500, 800, 1_100, 1_400, 1_700]);
+    bench.answer(bench.sent.indexOf(toFirst.at(-1)!), "203.0.113.9:5");
+    expect(bench.observed).toHaveLength(1);
+    // One answer shows that UDP works: the other server is asked no more, and what was sent may still be answered.
+    const sent = bench.sent.length;
+    bench.pass(800);
+    expect(bench.sent).toHaveLength(sent);
+    expect(bench.run.isDone(bench.now)).toBe(false);
+    bench.pass(200);
+    expect(bench.run.isDone(bench.now)).toBe(true);
   });
 
   it("never lasts longer than 3 s, whatever names are still looked up", () => {
