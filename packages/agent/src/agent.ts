@@ -14,6 +14,7 @@ import type { TcpOptions } from "wg-userspace/netstack/stack";
 import type { AgentOptions } from "./agent-options.ts";
 import { ControlSession } from "./control-session.ts";
 import { manifestView, metricsText, networkView } from "./debug-views.ts";
+import { peerView } from "./peer-view.ts";
 import { RecentLog } from "./recent-log.ts";
 import { DebugServers } from "./services/debug-servers.ts";
 import { type DebugSources, HttpApi } from "./services/http-api.ts";
@@ -212,6 +213,7 @@ export class Agent {
     });
     const api = new HttpApi({
       netcheck: (signal) => node.checkNetwork(signal),
+      peerView: (address) => peerView(node, address),
       logger: this.#options.logger,
       debug: this.#debugSources(),
     });

@@ -38,6 +38,14 @@ export type CandidateState =
   /** Not probed yet. */
   | "untried";
 
+export interface PathFailureReport {
+  readonly count: number;
+  readonly lifeMs: number;
+  readonly heldForMs: number;
+  /** Share of the probes without an answer while it lived, 0 … 1; absent when there were few. */
+  readonly loss?: number;
+}
+
 export interface CandidateReport {
   readonly endpoint: string;
   readonly sources: readonly CandidateSource[];
@@ -53,7 +61,7 @@ export interface CandidateReport {
   /** Probes of the peer arrived from there. */
   readonly heard?: boolean;
   /** How often it went silent in use, one time after the other, and how long it typically lasted. */
-  readonly failures?: { readonly count: number; readonly lifeMs: number; readonly heldForMs: number };
+  readonly failures?: PathFailureReport;
   /** Largest inner packet (bytes) that this path was seen to carry; absent when unknown. */
   readonly mtu?: number;
   /** One sentence: why it is used, or why not. */
@@ -77,6 +85,15 @@ export interface RelayChoice {
 export interface DirectSample {
   readonly sent: number;
   readonly answered: number;
+  /** So many of the last ones in a row had no answer. */
+  readonly silentAtEnd: number;
+}
+
+/** What the peer says about its ways to us. */
+export interface PeerView {
+  readonly candidates: readonly Pick<CandidateReport, "endpoint" | "pingsSent" | "pongsReceived" | "heard">[];
+  /** Of paths to our addresses, other connections of the same machine or network included: the one that failed most often. */
+  readonly failures?: PathFailureReport;
 }
 
 /** Who forbade direct connections, if anybody did. */

@@ -4,11 +4,13 @@ import { type AddrPort, formatAddrPort } from "wg-userspace/base/ip";
 import type { DerpMap } from "wg-userspace/derp/map";
 import type { Candidate } from "wg-userspace/magicsock/candidate";
 import type { Path } from "wg-userspace/magicsock/path";
+import type { FailureSummary } from "wg-userspace/magicsock/path-failures";
 import type { PathFinder } from "wg-userspace/magicsock/path-finder";
 import type {
   CandidateReport,
   CandidateSource,
   CandidateState,
+  PathFailureReport,
   PathRef,
   RegionRef,
   RelayChoice,
@@ -54,19 +56,15 @@ export function candidateReports(finder: PathFinder | undefined, now: number): C
       ...(candidate.loss === undefined ? {} : { loss: candidate.loss }),
       ...(candidate.smallPongsReceived === 0 ? {} : { smallPongsReceived: candidate.smallPongsReceived }),
       ...(candidate.heardAt === undefined ? {} : { heard: true }),
-      ...(failures === undefined
-        ? {}
-        : {
-            failures: {
-              count: failures.count,
-              lifeMs: failures.lifeMs,
-              heldForMs: Math.max(0, failures.heldUntil - now),
-            },
-          }),
+      ...(failures === undefined ? {} : { failures: failureReport(failures, now) }),
       ...(candidate.carries === 0 ? {} : { mtu: candidate.carries }),
       reason,
     };
   });
+}
+
+export function failureReport({ count, lifeMs, heldUntil, loss }: FailureSummary, now: number): PathFailureReport {
+  return { count, lifeMs, heldForMs: Math.max(0, heldUntil - now), ...(loss === undefined ? {} : { loss }) };
 }
 
 /** Undefined while traffic takes the direct path, or there is none that answers. */

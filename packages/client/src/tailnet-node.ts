@@ -300,13 +300,19 @@ export class TailnetNode implements AsyncDisposable {
     const { count, everyMs, waitMs, signal } = options;
     let sent = 0;
     let answered = 0;
+    let lastAnswered = 0;
     while (node !== undefined && sent < count && !signal.aborted) {
-      if (!this.driver.pingDirect(nodePublicKey(node.key), () => answered++)) break;
-      sent++;
+      const number = sent + 1;
+      const onPong = (): void => {
+        answered++;
+        lastAnswered = Math.max(lastAnswered, number);
+      };
+      if (!this.driver.pingDirect(nodePublicKey(node.key), onPong)) break;
+      sent = number;
       await sleep(everyMs, signal).catch(() => undefined); // the loop's condition ends it
     }
     if (answered < sent) await sleep(waitMs, signal).catch(() => undefined); // what has come by then counts
-    return { sent, answered };
+    return { sent, answered, silentAtEnd: sent - lastAnswered };
   }
 
   /** A path with the names of the relay map. */

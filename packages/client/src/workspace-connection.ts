@@ -224,7 +224,7 @@ export class WorkspaceConnection implements AsyncDisposable {
     return this.#node.discoPing(this.#agentId, options);
   }
 
-  /** A short series of probes on the direct path alone, for its loss; none are sent while there is no such path. */
+  /** A short series of probes on the direct path alone, or where the agent answered last; none are sent while there is no such path. */
   async sampleDirect(options: {
     readonly count: number;
     readonly everyMs: number;

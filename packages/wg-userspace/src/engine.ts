@@ -242,7 +242,7 @@ export class Engine {
     return endpoint !== undefined && (this.#discovery?.ping(endpoint, onPong, now) ?? false);
   }
 
-  /** Pings a peer on its direct path alone: {@link Discovery.pingDirect}. False: there is none that answers. */
+  /** Pings a peer on its direct path alone: {@link Discovery.pingDirect}. False: none answered lately. */
   pingDirect(publicKey: NodePublicKey, onPong: (result: PongResult) => void, now: Instant): boolean {
     this.#now = now;
     const endpoint = this.#peers.find(publicKey);
@@ -265,6 +265,12 @@ export class Engine {
 
   peerStatus(publicKey: NodePublicKey): PeerStatus | undefined {
     const peer = this.#device.peer(publicKey);
+    return peer === undefined ? undefined : statusOf(peer);
+  }
+
+  /** The peer that an address inside the tunnel belongs to. */
+  peerWithAddress(address: IpAddress): PeerStatus | undefined {
+    const peer = this.#device.peerFor(address, 0, address.length);
     return peer === undefined ? undefined : statusOf(peer);
   }
 

@@ -32,7 +32,7 @@ afterEach(() => {
 });
 
 async function ask(path: string, netcheck = async () => REPORT, method = "GET") {
-  const api = new HttpApi({ netcheck, logger: silent });
+  const api = new HttpApi({ netcheck, peerView: (peer) => ({ of: peer }), logger: silent });
   const [client, served] = duplexPair() as [Duplex, Duplex];
   api.handleConnection(served, "fd7a::1");
   client.write(`${method} ${path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n`);
@@ -56,6 +56,8 @@ it("tells about its network in the form stock clients read, with the evidence on
     net_info: { WorkingUDP: true, MappingVariesByDestIP: true, PreferredDERP: 7, DERPLatency: { "7-v4": 0.02 } },
     report: { UDP: true, RegionLatency: { "7": 20_000_000 } },
     observations: [{ node: "7a", server: "192.0.2.1:3478", mapped: "203.0.113.9:5", rtt_ms: 3 }],
+    // Of whoever asks, and of nobody else.
+    peer: { of: "fd7a::1" },
   });
   expect(Array.isArray(body.interfaces.interfaces)).toBe(true);
 });
@@ -109,7 +111,12 @@ it.runIf(process.platform === "linux")("lists a port that is listened on, with t
 });
 
 it("a client that crashed with all its streams open is in nobody's way, and its streams end", async () => {
-  const api = new HttpApi({ netcheck: async () => REPORT, logger: silent, connectionLimitMs: 300 });
+  const api = new HttpApi({
+    netcheck: async () => REPORT,
+    peerView: () => null,
+    logger: silent,
+    connectionLimitMs: 300,
+  });
   const open = (peer: string) => {
     const [client, served] = duplexPair() as [Duplex, Duplex];
     client.on("error", () => undefined);

@@ -27,6 +27,8 @@ const LEAST_MTU = 1378;
 export interface HttpApiOptions {
   /** A fresh look at the workspace's network. */
   readonly netcheck: (signal: AbortSignal) => Promise<NetReport>;
+  /** The ways to the peer with that tunnel address; null when there is no such peer. */
+  readonly peerView: (peer: string) => unknown;
   readonly logger: Logger;
   readonly debug?: DebugSources;
   /** Longest life of a connection. */
@@ -47,6 +49,8 @@ export class HttpApi {
   readonly #options: HttpApiOptions;
   readonly #server: Server;
   readonly #shares = new PeerShares(CONNECTIONS);
+  /** Whose each open connection is. */
+  readonly #peers = new WeakMap<object, string>();
   #ports: { readonly at: number; readonly looking: Promise<readonly ListeningPort[]> } | undefined;
 
   constructor(options: HttpApiOptions) {
@@ -67,6 +71,7 @@ export class HttpApi {
   /** Serves one connection of the tunnel; owns the stream. `peer` is whose share it takes. */
   handleConnection(stream: Duplex, peer: string): void {
     if (!this.#shares.admit(stream, peer)) return;
+    this.#peers.set(stream, peer);
     stream.on("error", () => undefined); // the client went away
     // Node's own time limits are looked after by a server that listens, which this one does not: and a client that is gone
     // without a word never ends its streams.
@@ -82,7 +87,8 @@ export class HttpApi {
     if (request.method !== "GET") return reply(response, 405, { message: "Only GET is answered here." });
     if (path === "/") return reply(response, 200, { message: "Hello from the agent!" });
     if (path === "/api/v0/listening-ports") return reply(response, 200, { ports: await this.#listeningPorts() });
-    if (path === "/api/v0/netcheck") return reply(response, 200, await this.#netcheck());
+    if (path === "/api/v0/netcheck")
+      return reply(response, 200, await this.#netcheck(this.#peers.get(request.socket) ?? ""));
     const { debug } = this.#options;
     if (debug !== undefined) {
       if (path === "/debug/logs") return replyText(response, 200, debug.logs());
@@ -120,7 +126,7 @@ export class HttpApi {
     return this.#ports.looking;
   }
 
-  async #netcheck(): Promise<unknown> {
+  async #netcheck(peer: string): Promise<unknown> {
     const interfaces = interfacesReport();
     try {
       const report = await this.#options.netcheck(AbortSignal.timeout(IO_LIMIT_MS / 2));
@@ -130,7 +136,8 @@ export class HttpApi {
         dismissed: false,
         net_info: netInfo(report),
         interfaces,
-        // Beyond what stock agents say: the whole report, and what each server saw.
+        // Beyond what stock agents say: the whole report, what each server saw, and the ways to who asks.
+        peer: this.#options.peerView(peer),
         report: netReportToJson(report),
         observations: report.observations.map(({ node, server, mapped, rttMs }) => ({
           node,

@@ -1,4 +1,6 @@
 /** Whole networks in virtual time, and the sentence that the diagnosis says about each. */
+
+import type { DirectSample } from "coder-client/path-report";
 import { candidateReports, endpointTexts, pathRef, relayChoice } from "coder-client/peer-paths";
 import { expect, it } from "vitest";
 import { type AddrPort, ip, isIpv4 } from "wg-userspace/base/ip";
@@ -7,6 +9,10 @@ import type { NetReport } from "wg-userspace/netcheck/report";
 import { Router, VirtualInternet } from "wg-userspace/testing/internet";
 import { type VirtualNode, VirtualTunnel } from "wg-userspace/testing/virtual-tunnel";
 import { findCauses } from "./causes.ts";
+import { isDecided } from "./search.ts";
+
+/** As often as a node asks in one run while nobody answers. */
+const STUN_TRIES = 8;
 
 interface Lab {
   readonly net: VirtualTunnel;
@@ -15,8 +21,8 @@ interface Lab {
 }
 
 /** Client and workspace, each behind a home router; with addresses of the families given. */
-function lab(families: readonly ["v4" | "v6", "v4" | "v6"] = ["v4", "v4"]): Lab {
-  const internet = new VirtualInternet(81, { delayMs: 10, hops: 1 });
+function lab(families: readonly ["v4" | "v6", "v4" | "v6"] = ["v4", "v4"], seed = 81): Lab {
+  const internet = new VirtualInternet(seed, { delayMs: 10, hops: 1 });
   const net = new VirtualTunnel(internet, nodeCryptoSuite);
   net.addStunServer(ip("203.0.113.1"));
   net.addStunServer(ip("2001:db8:ffff::1"));
@@ -85,10 +91,11 @@ function netReport(node: VirtualNode, hairPinning: boolean | undefined): NetRepo
 
 function causesOf(
   { net, nodes: [client, workspace] }: Lab,
-  more: { pingTimeoutMs?: number; nat64Prefix?: string } = {},
+  more: { pingTimeoutMs?: number; nat64Prefix?: string; sample?: DirectSample } = {},
 ) {
   const { path, endpoint } = client.engine.peerStatus(workspace.engine.publicKey)!;
   const choice = relayChoice(endpoint.finder);
+  const there = workspace.engine.peerStatus(client.engine.publicKey)!.endpoint.finder;
   return findCauses({
     report: {
       peerId: "w",
@@ -109,6 +116,7 @@ function causesOf(
     },
     own: netReport(client, false),
     agent: netReport(workspace, false),
+    agentView: { candidates: candidateReports(there, net.now) },
     ownInterfaces: [],
     agentInterfaces: [],
     mapHasStun: true,
@@ -160,6 +168,39 @@ it.each<[string, () => Lab, string[], RegExp | undefined]>([
     },
     ["one-way"],
     /one direction only/,
+  ],
+  [
+    "UDP that only goes out",
+    () => {
+      const made = lab();
+      made.routers[0].inboundFilter = ({ port }) => port === 3478;
+      return made;
+    },
+    ["one-way"],
+    /our probes arrive at the workspace, its answers and its own probes do not get here/,
+  ],
+  [
+    "30 % of the packets lost, each way, from the start",
+    () => {
+      const made = lab();
+      const { core } = made.net.internet;
+      core.options = { ...core.options, loss: 0.3 };
+      made.net.stunTries = STUN_TRIES;
+      return made;
+    },
+    ["loss"],
+    /loses \d+ % of the packets/,
+  ],
+  [
+    "40 % of what comes from the workspace lost",
+    () => {
+      const made = lab();
+      made.routers[0].inboundLoss = 0.4;
+      made.net.stunTries = STUN_TRIES;
+      return made;
+    },
+    ["loss"],
+    /loses \d+ % of the packets/,
   ],
   ["two homes behind a CGNAT without hairpin", () => carrierLab(false), ["no-hairpin"], /behind one NAT/],
   ["two homes behind a CGNAT with hairpin", () => carrierLab(true), [], undefined],
@@ -243,3 +284,44 @@ it("pings that are shorter than the way there and back are told from lost ones",
   });
   expect(causesOf(made, { pingTimeoutMs: 5_000 }).map(({ code }) => code)).not.toContain("ping-too-short");
 });
+
+it("30 % loss each way: a search is not judged before it was long enough, and then the cause is the loss", () => {
+  for (let seed = 1; seed <= 15; seed++) {
+    const made = lab(["v4", "v4"], seed);
+    const { core } = made.net.internet;
+    core.options = { ...core.options, loss: 0.3 };
+    made.net.stunTries = STUN_TRIES;
+    talk(made, 6_000);
+    const [client, workspace] = made.nodes;
+    const report = () => {
+      const { path, endpoint } = client.engine.peerStatus(workspace.engine.publicKey)!;
+      const candidates = candidateReports(endpoint.finder, made.net.now);
+      return { path: pathRef(path, undefined), directBlocked: undefined, candidates };
+    };
+    for (let longer = 0; longer < 14_000 && !isDecided(report()); longer += 500) made.net.run(500);
+    const sample = sampleOf(made);
+    expect(sample.answered, `seed ${seed}`).toBeGreaterThan(0);
+    expect(
+      causesOf(made, { sample }).map(({ code }) => code),
+      `seed ${seed}`,
+    ).toEqual(["loss"]);
+  }
+});
+
+/** Forty probes where the workspace answered last, as a diagnosis sends them. */
+function sampleOf({ net, nodes: [client, workspace] }: Lab): DirectSample {
+  let answered = 0;
+  let lastAnswered = 0;
+  let sent = 0;
+  while (sent < 40) {
+    const number = ++sent;
+    const onPong = (): void => {
+      answered++;
+      lastAnswered = Math.max(lastAnswered, number);
+    };
+    if (!client.engine.pingDirect(workspace.engine.publicKey, onPong, net.now)) break;
+    net.run(50);
+  }
+  net.run(1_000);
+  return { sent, answered, silentAtEnd: sent - lastAnswered };
+}

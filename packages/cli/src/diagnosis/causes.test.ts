@@ -114,6 +114,44 @@ it("low MTU and loss are told even when the path is direct; what blocks comes fi
   expect(codes(causes({ agentInterfaces: low, own: HARD }))).toEqual(["hard-nat: this machine", "low-mtu: workspace"]);
 });
 
+it("a path that dies on other connections of this network is known from the workspace", () => {
+  const direct = {
+    path: { kind: "direct", endpoint: "10.0.0.1:1" },
+    candidates: [candidate({ state: "in-use" })],
+  } as const;
+  const failures = { count: 3, lifeMs: 8_200, heldForMs: 40_000, loss: 0.02 };
+  const [cause] = causes({ agentView: { candidates: [], failures } }, direct);
+  expect(cause).toMatchObject({
+    code: "path-keeps-dying",
+    what: "The direct path keeps dying after about 8 s: a firewall ends the flow.",
+  });
+  expect(cause!.evidence[0]).toContain("3 times in a row");
+  expect(causes({ agentView: { candidates: [], failures: { ...failures, count: 1 } } }, direct)).toEqual([]);
+  const lossy = { ...failures, loss: 0.4 };
+  expect(codes(causes({ agentView: { candidates: [], failures: lossy } }, direct))).toEqual(["loss: network between"]);
+});
+
+it.each([
+  ["all lost at the end, none before", { sent: 40, answered: 28, silentAtEnd: 12 }, ["path-died"]],
+  ["lost all over", { sent: 40, answered: 20, silentAtEnd: 3 }, ["loss"]],
+  ["lost all over, with bad luck at the end", { sent: 40, answered: 15, silentAtEnd: 10 }, ["loss"]],
+  ["no answer at all: silence, whose cause is another", { sent: 40, answered: 0, silentAtEnd: 40 }, []],
+  ["one lost, the last", { sent: 40, answered: 39, silentAtEnd: 1 }, []],
+])("a sample of the direct path: %s", (_name, sample, expected) => {
+  const direct = {
+    path: { kind: "direct", endpoint: "10.0.0.1:1" },
+    candidates: [candidate({ state: "in-use" })],
+  } as const;
+  expect(causes({ sample }, direct).map(({ code }) => code)).toEqual(expected);
+});
+
+it("both ends hear each other and neither is answered: that is no one-way path", () => {
+  const heard = candidate({ heard: true, pingsSent: 12 });
+  expect(codes(causes({}, { candidates: [heard] }))).toEqual(["one-way: network between"]);
+  const agentView = { candidates: [{ endpoint: "10.0.0.2:1", pingsSent: 12, pongsReceived: 0, heard: true }] };
+  expect(codes(causes({ agentView }, { candidates: [heard] }))).toEqual(["no-answer: network between"]);
+});
+
 it("a hard NAT is shown by what each server saw", () => {
   expect(causes({ own: HARD })[0]!.evidence).toEqual([
     "STUN server 1a (192.0.2.1:3478) saw 203.0.113.9:5",

@@ -2,7 +2,7 @@
  * Why a connection is not direct, or slow: causes with their evidence, what to change, and who must change it. Pure: facts in,
  * causes out, the weightiest first.
  */
-import type { DirectSample, PeerPathReport } from "coder-client/path-report";
+import type { DirectSample, PeerPathReport, PeerView } from "coder-client/path-report";
 import { formatAddrPort } from "wg-userspace/base/ip";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { directPathCauses, relayCauses } from "./path-causes.ts";
@@ -38,6 +38,8 @@ export interface Facts {
   readonly agent: NetReport | undefined;
   /** Why there is no report of the agent. */
   readonly agentMissing?: string;
+  /** How the agent sees its ways to this machine; absent for a stock agent. */
+  readonly agentView?: PeerView;
   readonly ownInterfaces: readonly InterfaceFact[];
   readonly agentInterfaces: readonly InterfaceFact[] | undefined;
   /** Whether the relay map names any STUN server. */
@@ -55,14 +57,15 @@ export const LEAST_MTU = 1378;
 /** Names that are shown. */
 const MAX_EVIDENCE = 4;
 /** States of an address that answers, or did. */
-const FOUND: readonly string[] = ["in-use", "worse-than-relay", "held-off"];
+export const FOUND: readonly string[] = ["in-use", "worse-than-relay", "held-off"];
 const SEVERITIES: readonly Cause["severity"][] = ["blocks-direct", "slows", "note"];
 
 /** Ranked: what blocks first, then what slows; within that as listed here. */
 export function findCauses(facts: Facts): Cause[] {
   // Relayed by choice, or for a while: what would keep a path from being found is not the reason.
   const found =
-    facts.report.path?.kind === "direct" || facts.report.candidates.some(({ state }) => FOUND.includes(state));
+    facts.report.path?.kind === "direct" ||
+    facts.report.candidates.some(({ state, failures }) => FOUND.includes(state) || failures !== undefined);
   const unanswered = found ? [] : unansweredCauses(facts);
   // What is known to stand in the way explains a symmetric NAT's silence too, not the other way round.
   const settled = unanswered.some(({ code }) => code !== "no-answer");

@@ -1,9 +1,10 @@
 /** What is wrong with a way that works: a direct path that loses, lags or dies, a slow relay. Pure. */
-import type { CandidateReport, PeerPathReport, RelayChoice } from "coder-client/path-report";
+import type { DirectSample, PathFailureReport, PeerPathReport, RelayChoice } from "coder-client/path-report";
 import type { Cause, Facts } from "./causes.ts";
 import { formatDuration } from "./durations.ts";
 
 const HIGH_LOSS = 0.05;
+const LOSS_FIX = "look for a weak wireless link, an overloaded line or a limit on UDP on the way";
 const HIGH_RELAY_RTT_MS = 300;
 /** Fewer probes say nothing about loss. */
 const MIN_SAMPLE = 10;
@@ -11,23 +12,27 @@ const MIN_SAMPLE = 10;
 const USED: readonly string[] = ["in-use", "worse-than-relay", "held-off"];
 /** A path may die once. */
 const MIN_FAILURES = 2;
+/** A sample whose last probes were all in vain, this many of them, after hardly any was: that is an end, not loss. */
+const MIN_SILENT_PROBES = 10;
+const MAX_LOSS_BEFORE_END = 0.2;
 
 export function directPathCauses(facts: Facts): Cause[] {
   const { report } = facts;
   const lossy = loss(facts);
-  const dying = report.candidates.filter(({ failures }) => (failures?.count ?? 0) >= MIN_FAILURES);
   return [
     ...lossy,
     ...choice(report, lossy.length > 0),
     // A path that loses much falls silent by chance as well: then the loss is the cause.
-    ...(lossy.length > 0 ? [] : dying.slice(0, 1).map(keepsDying)),
+    ...(lossy.length > 0 ? [] : dying(facts)),
   ];
 }
 
 /** By the sample on the direct path if there is one, else by the heartbeats. */
 function loss({ report, sample }: Facts): Cause[] {
   const candidate = report.candidates.find(({ state }) => USED.includes(state));
-  const measured = sample !== undefined && sample.sent >= MIN_SAMPLE ? sample : undefined;
+  // Silence is no loss.
+  const usable = sample !== undefined && sample.sent >= MIN_SAMPLE && sample.answered > 0 && !diedInSample(sample);
+  const measured = usable ? sample : undefined;
   const share = Math.max(
     measured === undefined ? 0 : 1 - measured.answered / measured.sent,
     candidate?.loss ?? 0,
@@ -46,7 +51,7 @@ function loss({ report, sample }: Facts): Cause[] {
     slows("loss", "network between", {
       what: `The direct path loses ${percent(share)} of the packets${relayedInstead(report)}.`,
       evidence,
-      fix: "look for a weak wireless link, an overloaded line or a limit on UDP on the way",
+      fix: LOSS_FIX,
     }),
   ];
 }
@@ -76,7 +81,7 @@ function choice(report: PeerPathReport, lossKnown: boolean): Cause[] {
     slows("loss", "network between", {
       what: "The direct path lost so many packets that traffic takes the relay.",
       evidence: [...rates(chosen), times],
-      fix: "look for a weak wireless link, an overloaded line or a limit on UDP on the way",
+      fix: LOSS_FIX,
     }),
   ];
 }
@@ -89,13 +94,46 @@ function rates({ directBitsPerSecond, relayBitsPerSecond, resent }: RelayChoice)
   return lines;
 }
 
-function keepsDying({ endpoint, failures }: CandidateReport): Cause {
-  const { count, lifeMs, heldForMs } = failures!;
+/** Whether the path fell silent for good while it was sampled. */
+export function diedInSample({ sent, answered, silentAtEnd }: DirectSample): boolean {
+  const before = sent - silentAtEnd;
+  return silentAtEnd >= MIN_SILENT_PROBES && answered > 0 && answered >= before * (1 - MAX_LOSS_BEFORE_END);
+}
+
+/** As either end saw it: a short connection does not live to see much of it, the workspace may know from others. */
+function dying({ report, agentView, sample }: Facts): Cause[] {
+  const known = report.candidates.find(({ failures }) => (failures?.count ?? 0) >= MIN_FAILURES);
+  if (known !== undefined) return [keepsDying(known.failures!, `${known.endpoint}: silent`, "the workspace")];
+  const theirs = agentView?.failures;
+  // Of few probes it cannot be said from here whether it was loss.
+  if (theirs?.loss !== undefined && theirs.count >= MIN_FAILURES)
+    return [keepsDying(theirs, "seen from the workspace: this network silent", "this machine, or another one here,")];
+  if (sample === undefined || !diedInSample(sample)) return [];
+  return [
+    slows("path-died", "network between", {
+      what: "The direct path fell silent while it was measured.",
+      evidence: [`${sample.answered} probes answered, then ${sample.silentAtEnd} in a row not`],
+      fix: "run this again; if it goes the same way, a firewall on the way ends UDP flows after so many packets",
+    }),
+  ];
+}
+
+function keepsDying(failures: PathFailureReport, where: string, who: string): Cause {
+  const { count, lifeMs, heldForMs } = failures;
   const seconds = Math.max(1, Math.round(lifeMs / 1000));
   const held = heldForMs > 0 ? `, left alone for another ${Math.ceil(heldForMs / 1000)} s` : "";
+  if (failures.loss !== undefined && failures.loss > MAX_LOSS_BEFORE_END)
+    return slows("loss", "network between", {
+      what: `The direct path loses ${percent(failures.loss)} of the packets, so many that it falls silent again and again.`,
+      evidence: [
+        `${percent(failures.loss)} of the probes had no answer while it lived`,
+        `${where} ${count} times in a row while ${who} answered by relay${held}`,
+      ],
+      fix: LOSS_FIX,
+    });
   return slows("path-keeps-dying", "network between", {
     what: `The direct path keeps dying after about ${seconds} s: a firewall ends the flow.`,
-    evidence: [`${endpoint}: silent ${count} times in a row while the workspace answered by relay${held}`],
+    evidence: [`${where} ${count} times in a row while ${who} answered by relay${held}`],
     fix: "have the firewalls on both sides let UDP flows last (no limit on packets or age of a flow)",
   });
 }

@@ -21,7 +21,7 @@ export function unansweredCauses(facts: Facts): Cause[] {
   if (family !== undefined) return [...short, family];
   if (probed.length === 0) return short;
   if (short.length > 0 && probed.every(({ pingsSent }) => pingsSent < MIN_PROBES)) return short;
-  return [...short, blackHole(probed) ?? oneWay(probed) ?? sameNat(facts, probed) ?? noAnswer(probed)];
+  return [...short, blackHole(probed) ?? oneWay(facts, probed) ?? sameNat(facts, probed) ?? noAnswer(probed)];
 }
 
 /** The user gave up each ping before its answer could be here. */
@@ -91,10 +91,12 @@ function blackHole(probed: readonly CandidateReport[]): Cause | undefined {
   };
 }
 
-/** The peer's probes arrive, so its answers would: ours do not get there. */
-function oneWay(probed: readonly CandidateReport[]): Cause | undefined {
+/** Probes of one end arrive, so its answers would: those of the other do not get through. Both heard is no such case. */
+function oneWay({ agentView }: Facts, probed: readonly CandidateReport[]): Cause | undefined {
+  const there = (agentView?.candidates ?? []).filter((one) => one.heard === true);
   const heard = probed.filter((one) => one.heard === true && one.pingsSent >= MIN_PROBES);
-  if (heard.length === 0) return undefined;
+  if (heard.length > 0 === there.length > 0) return undefined;
+  if (heard.length === 0) return onlyThere(there, probed);
   return {
     ...blocks("one-way", "network between"),
     what: "Packets pass in one direction only: the workspace's probes arrive here, ours do not get there.",
@@ -102,6 +104,24 @@ function oneWay(probed: readonly CandidateReport[]): Cause | undefined {
       ({ endpoint, pingsSent }) => `${endpoint}: its probes arrive, none of our ${pingsSent} is answered`,
     ),
     fix: "let UDP out of this network, and into the workspace's, to the address above",
+  };
+}
+
+/** Our probes arrive at the workspace: neither its answers nor its own probes get here. */
+function onlyThere(
+  there: readonly { readonly endpoint: string }[],
+  probed: readonly CandidateReport[],
+): Cause | undefined {
+  const tried = probed.filter(({ pingsSent, heard }) => pingsSent >= MIN_PROBES && heard !== true);
+  if (tried.length === 0) return undefined;
+  return {
+    ...blocks("one-way", "network between"),
+    what: "Packets pass in one direction only: our probes arrive at the workspace, its answers and its own probes do not get here.",
+    evidence: [
+      ...there.map(({ endpoint }) => `the workspace hears our probes, from ${endpoint}`),
+      ...tried.map(probeLine),
+    ],
+    fix: "let UDP out of the workspace's network, and into this one, to the address above",
   };
 }
 

@@ -43,6 +43,28 @@ it("reads what our agents say on top: what each server saw", () => {
   expect(report?.observations).toMatchObject([{ node: "a" }]);
 });
 
+it("reads how our agents see the ways to us; what is malformed counts as unknown", () => {
+  const { peer } = agentNetworkFromJson({
+    peer: {
+      candidates: [
+        { endpoint: "203.0.113.9:5", pings_sent: 4, pongs_received: 0, heard: true },
+        { endpoint: "nowhere", heard: true },
+        { endpoint: "10.0.0.1:5", pings_sent: -1, pongs_received: "7" },
+      ],
+      failures: { count: 3, life_ms: 7_999.6, held_for_ms: 0, loss: 7 },
+    },
+  });
+  expect(peer).toEqual({
+    candidates: [
+      { endpoint: "203.0.113.9:5", pingsSent: 4, pongsReceived: 0, heard: true },
+      { endpoint: "10.0.0.1:5", pingsSent: 0, pongsReceived: 0, heard: false },
+    ],
+    failures: { count: 3, lifeMs: 8_000, heldForMs: 0 },
+  });
+  expect(agentNetworkFromJson({}).peer).toBeUndefined();
+  expect(agentNetworkFromJson({ peer: { candidates: [], failures: null } }).peer).toEqual({ candidates: [] });
+});
+
 it("an old agent, or one that fails, is told apart", async () => {
   await expect(agentNetwork(agentWith(404, ""), signal())).rejects.toThrow("an old one");
   await expect(agentNetwork(agentWith(500, "x"), signal())).rejects.toThrow("HTTP 500");

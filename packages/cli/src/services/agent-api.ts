@@ -1,6 +1,7 @@
 /** What the agent says about its own network: its HTTP API inside the tunnel. */
 import { request } from "node:http";
 import type { Duplex } from "node:stream";
+import type { PeerView } from "coder-client/path-report";
 import { parseAddrPort } from "wg-userspace/base/ip";
 import type { NetReport, StunObservation } from "wg-userspace/netcheck/report";
 import { netReportFromJson } from "wg-userspace/netcheck/report-json";
@@ -18,6 +19,8 @@ export interface Dialable {
 export interface AgentNetwork {
   readonly report: NetReport | undefined;
   readonly interfaces: readonly InterfaceFact[] | undefined;
+  /** How it sees its ways to us; undefined for a stock agent. */
+  readonly peer: PeerView | undefined;
 }
 
 /** Asks the agent to look at its network. Rejects with what went wrong, or `signal.reason`. */
@@ -64,6 +67,7 @@ export function agentNetworkFromJson(body: unknown): AgentNetwork {
   return {
     report: report && { ...report, observations: observationsFrom(fields["observations"]) },
     interfaces: Array.isArray(listed) ? listed.slice(0, MAX_LIST).map(interfaceFrom) : undefined,
+    peer: peerViewFrom(fields["peer"]),
   };
 }
 
@@ -89,6 +93,35 @@ function observationsFrom(json: unknown): StunObservation[] {
     if (from === undefined || seen === undefined) return [];
     return [{ regionId: 0, node: String(node).slice(0, 64), server: from, mapped: seen, rttMs: 0 }];
   });
+}
+
+function peerViewFrom(json: unknown): PeerView | undefined {
+  const { candidates, failures } = record(json);
+  if (!Array.isArray(candidates)) return undefined;
+  const { count, life_ms, held_for_ms, loss } = record(failures);
+  return {
+    candidates: candidates.slice(0, MAX_LIST).flatMap((item) => {
+      const { endpoint, pings_sent, pongs_received, heard } = record(item);
+      if (typeof endpoint !== "string" || parseAddrPort(endpoint) === undefined) return [];
+      return [
+        { endpoint, pingsSent: natural(pings_sent), pongsReceived: natural(pongs_received), heard: heard === true },
+      ];
+    }),
+    ...(natural(count) === 0
+      ? {}
+      : {
+          failures: {
+            count: natural(count),
+            lifeMs: natural(life_ms),
+            heldForMs: natural(held_for_ms),
+            ...(typeof loss === "number" && loss >= 0 && loss <= 1 ? { loss } : {}),
+          },
+        }),
+  };
+}
+
+function natural(json: unknown): number {
+  return typeof json === "number" && Number.isFinite(json) && json > 0 ? Math.round(json) : 0;
 }
 
 function interfaceFrom(json: unknown): InterfaceFact {

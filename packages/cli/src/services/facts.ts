@@ -40,6 +40,7 @@ export async function collectFacts(
     own,
     agent: typeof agent === "string" ? undefined : agent.report,
     ...(typeof agent === "string" ? { agentMissing: agent } : {}),
+    ...(typeof agent === "string" || agent.peer === undefined ? {} : { agentView: agent.peer }),
     ...(pingTimeoutMs === undefined ? {} : { pingTimeoutMs }),
     ...(sample.sent === 0 ? {} : { sample }),
     ...(nat64 === undefined ? {} : { nat64Prefix: nat64 }),

@@ -200,7 +200,7 @@ export class Driver implements AsyncDisposable {
     });
   }
 
-  /** A disco ping on the direct path alone; `onPong` may never be called. False: there is none that answers. */
+  /** A disco ping on the direct path alone; `onPong` may never be called. False: there is none, and none answered lately. */
   pingDirect(peer: NodePublicKey, onPong: (result: PongResult) => void): boolean {
     const sent = this.engine.pingDirect(peer, onPong, monotonicNow());
     this.#schedule();

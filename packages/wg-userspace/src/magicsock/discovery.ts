@@ -239,17 +239,18 @@ export class Discovery implements Prober {
   }
 
   /**
-   * Pings a peer on the direct path that answers, and there only; the outcome counts for its loss figure.
-   * @returns the candidate pinged; undefined when there is none.
+   * Pings a peer on the direct path in use, or where it answered last, and there only; on the path in use the outcome counts
+   * for its loss figure. A path that is left alone can be measured so, without being used again.
+   * @returns the candidate pinged; undefined when none answered lately.
    */
   pingDirect(endpoint: Endpoint, onPong: (result: PongResult) => void, now: Instant): Candidate | undefined {
     this.#now = now;
     const peer = endpoint.discoId === undefined ? undefined : this.#peers.get(endpoint.discoId);
-    const best = endpoint.finder?.best;
-    if (peer === undefined || best === undefined || this.#config.blockDirect) return undefined;
-    best.pingsSent++;
-    this.#sendPing(peer, endpoint, best, DISCO_PADDED_BYTES, undefined, true, onPong);
-    return best;
+    const target = endpoint.finder?.best ?? endpoint.finder?.lastAnswered(now);
+    if (peer === undefined || target === undefined || this.#config.blockDirect) return undefined;
+    target.pingsSent++;
+    this.#sendPing(peer, endpoint, target, DISCO_PADDED_BYTES, undefined, true, onPong);
+    return target;
   }
 
   /** Pings a peer through its relay only. */

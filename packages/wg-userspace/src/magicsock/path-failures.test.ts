@@ -1,17 +1,21 @@
 import { expect, it } from "vitest";
 import { instant } from "../base/instant.ts";
 import { ip } from "../base/ip.ts";
-import { PathFailures } from "./path-failures.ts";
+import { PathFailures, type PathLife } from "./path-failures.ts";
 
 const A = ip("198.51.100.1");
 const MINUTE = 60_000;
+
+function life(ms: number, asked = 0, answered = 0): PathLife {
+  return { ms, asked, answered };
+}
 
 /** Fails as soon as it may be used again, `lifeMs` later. Returns the hold-offs. */
 function holdsOf(failures: PathFailures, times: number, lifeMs: number): number[] {
   let now = instant(1_000_000);
   return Array.from({ length: times }, () => {
     now = instant(now + lifeMs);
-    failures.add(A, lifeMs, now);
+    failures.add(A, life(lifeMs), now);
     const hold = failures.heldUntil(A, now) - now;
     now = instant(now + hold);
     return hold;
@@ -29,15 +33,15 @@ it("a path that lasted for minutes starts over", () => {
   const failures = new PathFailures();
   holdsOf(failures, 4, 20_000);
   const now = instant(100 * MINUTE);
-  failures.add(A, 6 * MINUTE, now);
+  failures.add(A, life(6 * MINUTE), now);
   expect(failures.heldUntil(A, now)).toBe(now);
-  expect(failures.summary(A, now)).toEqual({ count: 1, lifeMs: 6 * MINUTE, heldUntil: now });
+  expect(failures.summary(A, now)).toEqual({ count: 1, lifeMs: 6 * MINUTE, heldUntil: now, loss: undefined });
 });
 
 it("tells how long the path typically lasted, and forgets after a while", () => {
   const failures = new PathFailures();
   const now = instant(1_000_000);
-  for (const life of [18_000, 1_000, 20_000, 22_000, 19_000]) failures.add(A, life, now);
+  for (const ms of [18_000, 1_000, 20_000, 22_000, 19_000]) failures.add(A, life(ms), now);
   expect(failures.summary(A, now)).toMatchObject({ count: 5, lifeMs: 19_000 });
   expect(failures.summary(ip("198.51.100.2"), now)).toBeUndefined();
   expect(failures.summary(A, instant(now + 60 * MINUTE))).toBeUndefined();
@@ -47,8 +51,19 @@ it("remembers a bounded number of addresses, the latest", () => {
   const failures = new PathFailures();
   const now = instant(1_000_000);
   const address = (i: number) => ip(`203.0.113.${i}`);
-  for (let i = 1; i <= 100; i++) for (let j = 0; j < 2; j++) failures.add(address(i), 1_000, now);
+  for (let i = 1; i <= 100; i++) for (let j = 0; j < 2; j++) failures.add(address(i), life(1_000), now);
   const known = Array.from({ length: 100 }, (_, i) => failures.summary(address(i + 1), now)).filter(Boolean);
   expect(known).toHaveLength(16);
   expect(failures.summary(address(100), now)).toBeDefined();
+});
+
+it("what a path lost while it lived is told once enough probes say it, over all its lives", () => {
+  const failures = new PathFailures();
+  const now = instant(1_000_000);
+  failures.add(A, life(3_000, 5, 3), now);
+  expect(failures.summary(A, now)!.loss).toBeUndefined();
+  failures.add(A, life(3_000, 5, 2), now);
+  expect(failures.summary(A, now)!.loss).toBe(0.5);
+  failures.add(A, life(6 * MINUTE, 100, 100), now);
+  expect(failures.summary(A, now)!.loss).toBe(0);
 });

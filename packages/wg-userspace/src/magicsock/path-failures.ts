@@ -10,6 +10,8 @@ const FORGET_MS = 30 * 60_000;
 /** Addresses remembered for one peer; the one that failed longest ago is forgotten first. */
 const MAX_ADDRESSES = 16;
 const LIVES = 5;
+/** Fewer probes say nothing about loss. */
+const MIN_ASKED = 6;
 
 interface Record {
   /** Failures in a row. */
@@ -18,6 +20,16 @@ interface Record {
   heldUntil: number;
   /** How long the path lasted, the latest failures. */
   readonly livesMs: number[];
+  /** Of all those lives together: probes before the silence, and their answers. */
+  asked: number;
+  answered: number;
+}
+
+/** How long a path carried traffic, and how it answered until it fell silent. */
+export interface PathLife {
+  readonly ms: number;
+  readonly asked: number;
+  readonly answered: number;
 }
 
 /** What is told about a path that keeps failing. */
@@ -27,6 +39,11 @@ export interface FailureSummary {
   readonly lifeMs: number;
   /** When it may be used again; in the past when it may now. */
   readonly heldUntil: number;
+  /**
+   * Share of the probes without an answer while it lived; undefined when there were few. A flow that is ended answers
+   * well until then, a path that loses much falls silent by chance.
+   */
+  readonly loss: number | undefined;
 }
 
 /**
@@ -37,18 +54,21 @@ export interface FailureSummary {
 export class PathFailures {
   readonly #records = new Map<string, Record>();
 
-  /** The path to `address` went silent after `livedMs` of use. */
-  add(address: IpAddress, livedMs: number, now: Instant): void {
+  /** The path to `address` went silent after that life. */
+  add(address: IpAddress, life: PathLife, now: Instant): void {
     const key = formatIp(address);
     const known = this.#current(key, now);
-    const record = known ?? { count: 0, lastAt: now, heldUntil: 0, livesMs: [] };
-    if (livedMs >= PROVEN_LIFE_MS) {
+    const record = known ?? { count: 0, lastAt: now, heldUntil: 0, livesMs: [], asked: 0, answered: 0 };
+    if (life.ms >= PROVEN_LIFE_MS) {
       record.count = 0;
       record.livesMs.length = 0;
+      record.asked = record.answered = 0;
     }
     record.count++;
     record.lastAt = now;
-    record.livesMs.push(livedMs);
+    record.livesMs.push(life.ms);
+    record.asked += life.asked;
+    record.answered += life.answered;
     if (record.livesMs.length > LIVES) record.livesMs.shift();
     record.heldUntil = now + HOLD_MS[Math.min(record.count, HOLD_MS.length) - 1]!;
     this.#records.delete(key);
@@ -66,7 +86,13 @@ export class PathFailures {
     const record = this.#current(formatIp(address), now);
     if (record === undefined) return undefined;
     const lives = [...record.livesMs].sort((a, b) => a - b);
-    return { count: record.count, lifeMs: lives[lives.length >> 1]!, heldUntil: record.heldUntil };
+    return {
+      count: record.count,
+      lifeMs: lives[lives.length >> 1]!,
+      heldUntil: record.heldUntil,
+      // Answers to the search for a larger size come on top.
+      loss: record.asked < MIN_ASKED ? undefined : Math.max(0, 1 - record.answered / record.asked),
+    };
   }
 
   /** The network is another one. */

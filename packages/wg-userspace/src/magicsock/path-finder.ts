@@ -45,6 +45,8 @@ const ATTEMPT_GAPS_MS = [400, 600, 1_000, 2_000, 3_000, 3_000, 3_000, 5_000, 5_0
 const STUCK_ATTEMPTS = { earlier: [5, 11], later: [8, 14] } as const;
 /** A candidate that answered this recently is not blocked for good. */
 const LATELY_MS = 5_000;
+/** One that answered this recently may be measured, although it is not in use. */
+const ANSWERED_MS = 45_000;
 /** No second probe to the same candidate before this, whatever asks for one. */
 const PROBE_GAP_MS = 350;
 /** The same, when a ping of the peer shows that the way is open now. */
@@ -57,6 +59,8 @@ const FIRST_SMALL_ATTEMPT = 2;
 const SMALL_PROBES = 3;
 /** Hops of an opening packet: enough to pass one's own router, too few to arrive at the peer's. */
 const OPENING_TTL = 2;
+
+const NO_COUNTS = { pings: 0, pongs: 0 };
 
 /** What a finder needs of the disco layer. */
 export interface Prober {
@@ -113,6 +117,9 @@ export class PathFinder {
   readonly tally = new SegmentTally();
   /** Since when the best candidate has been in use without a suspicion. */
   #usedSince = Number.NEGATIVE_INFINITY;
+  /** The best candidate's counts of pings and pongs when its life began, and at its last pong. */
+  #atStart = NO_COUNTS;
+  #atLastPong = NO_COUNTS;
   /** A suspicion that is a failure of the path if the peer turns out to be there: how long the path had lasted. */
   #failedAfterMs: number | undefined;
   #best: Candidate | undefined;
@@ -174,6 +181,15 @@ export class PathFinder {
   /** Attempts since the last success: how long the search has been in vain. */
   get attempts(): number {
     return this.#attempt;
+  }
+
+  /** Where the peer answered last, if that is not long ago. */
+  lastAnswered(now: Instant): Candidate | undefined {
+    let last: Candidate | undefined;
+    for (const candidate of this.#candidates)
+      if ((candidate.lastPongAt ?? Number.NEGATIVE_INFINITY) > (last?.lastPongAt ?? now - ANSWERED_MS))
+        last = candidate;
+    return last;
   }
 
   /** How often the address of a candidate went silent in use; undefined when it never did, or long ago. */
@@ -260,6 +276,7 @@ export class PathFinder {
     if (sample) candidate.recordOutcome(true);
     const best = this.#best;
     if (candidate === best) {
+      this.#atLastPong = countsOf(candidate);
       this.quality.directPong(rttMs, now);
       this.#confirmed(payloadBytes, now);
     } else if (this.#isHeld(candidate, now)) return;
@@ -453,6 +470,7 @@ export class PathFinder {
     this.#mtuAt = this.#mtu.nextProbeAt;
     if (recovered) {
       this.#usedSince = now;
+      this.#atStart = this.#atLastPong;
       this.#failedAfterMs = undefined;
       this.quality.pathChanged(this.#best!, this.tally, now);
       this.#settled();
@@ -463,6 +481,7 @@ export class PathFinder {
   #use(candidate: Candidate, now: Instant): void {
     this.#best = candidate;
     this.#usedSince = now;
+    this.#atStart = this.#atLastPong = countsOf(candidate);
     this.#failedAfterMs = undefined;
     this.quality.pathChanged(candidate, this.tally, now);
     this.#doubted = false;
@@ -499,7 +518,12 @@ export class PathFinder {
   #countFailure(now: Instant): void {
     const best = this.#best;
     if (this.#failedAfterMs === undefined || this.#suspectSince === undefined || best === undefined) return;
-    this.#failures.add(best.path.address.address, this.#failedAfterMs, now);
+    const life = {
+      ms: this.#failedAfterMs,
+      asked: this.#atLastPong.pings - this.#atStart.pings,
+      answered: this.#atLastPong.pongs - this.#atStart.pongs,
+    };
+    this.#failures.add(best.path.address.address, life, now);
     this.#failedAfterMs = undefined;
     if (this.#isHeld(best, now)) this.#giveUp(now);
     this.#schedule();
@@ -637,6 +661,10 @@ export class PathFinder {
     this.deadline = Math.min(this.#beatAt, this.#retryAt, this.#attemptAt, this.#mtuAt);
     if (this.deadline !== Number.POSITIVE_INFINITY) this.#prober.wakeAt(this.deadline);
   }
+}
+
+function countsOf({ pingsSent, pongsReceived }: Candidate): typeof NO_COUNTS {
+  return { pings: pingsSent, pongs: pongsReceived };
 }
 
 function isNamed(candidate: Candidate): boolean {

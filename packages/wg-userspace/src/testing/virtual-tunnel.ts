@@ -27,6 +27,7 @@ const RELAY_QUEUE_MS = 200;
 const MAX_STEPS = 2_000_000;
 /** As the shells do: while somebody is connected, mappings are looked at again this often. */
 const STUN_INTERVAL_MS = 23_000;
+const STUN_RETRY_MS = 300;
 
 export interface NodeOptions {
   readonly addresses: readonly IpAddress[];
@@ -45,6 +46,8 @@ export class VirtualTunnel {
   readonly random: RandomSource;
   readonly nodes: VirtualNode[] = [];
   readonly stunServers: AddrPort[] = [];
+  /** How often a server that does not answer is asked in a row; the shells ask about as often as given here by tests of loss. */
+  stunTries = 1;
   /** One way through a relay, ms; by region. Absent: 15. */
   readonly relayDelayMs = new Map<number, number>();
   readonly relaysDown = new Set<number>();
@@ -143,6 +146,8 @@ export class VirtualNode {
   readonly #net: VirtualTunnel;
   readonly #options: NodeOptions;
   readonly #stunPending = new Map<string, AddrPort>();
+  readonly #stunAnswered = new Set<AddrPort>();
+  #stunTries = 0;
   readonly #mapped = new Map<string, AddrPort>();
   #stunAt: number;
   #wasFrozen = false;
@@ -269,9 +274,15 @@ export class VirtualNode {
   }
 
   #stun(): void {
-    this.#stunAt = this.#net.now + STUN_INTERVAL_MS;
+    const { now, stunTries } = this.#net;
+    if (this.#stunTries === 0) this.#stunAnswered.clear();
+    this.#stunTries++;
+    const last = this.#stunTries >= stunTries || this.#stunAnswered.size === this.#net.stunServers.length;
+    this.#stunAt = now + (last ? STUN_INTERVAL_MS : STUN_RETRY_MS);
+    if (last) this.#stunTries = 0;
     this.#stunPending.clear();
     for (const server of this.#net.stunServers) {
+      if (this.#stunAnswered.has(server)) continue;
       const id = this.#net.random.bytes(12);
       this.#stunPending.set(hexEncode(id), server);
       this.host.send(server, encodeBindingRequest(id));
@@ -288,6 +299,7 @@ export class VirtualNode {
     const response = parseBindingResponse(payload);
     const server = response === undefined ? undefined : this.#stunPending.get(hexEncode(response.transactionId));
     if (server === undefined) return;
+    this.#stunAnswered.add(server);
     const before = this.endpoints.map(formatAddrPort).join();
     this.#mapped.set(formatAddrPort(server), response!.mapped);
     if (this.endpoints.map(formatAddrPort).join() !== before) this.publish();

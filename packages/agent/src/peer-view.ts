@@ -1,0 +1,50 @@
+/**
+ * What the agent tells a client about the ways to it. Seen from one end alone, a path that carries packets in one direction
+ * looks like one that carries none, and a short connection does not live to see its path die.
+ */
+
+import type { PathFailureReport } from "coder-client/path-report";
+import { candidateReports, failureReport } from "coder-client/peer-paths";
+import type { TailnetNode } from "coder-client/tailnet-node";
+import type { Instant } from "wg-userspace/base/instant";
+import { formatIp, parseIp } from "wg-userspace/base/ip";
+import type { PeerStatus } from "wg-userspace/engine";
+import { monotonicNow } from "wg-userspace/io/clock";
+import type { FailureSummary } from "wg-userspace/magicsock/path-failures";
+
+/** In the words of the HTTP API; null when no peer has that address inside the tunnel. */
+export function peerView(node: TailnetNode, tunnelAddress: string): unknown {
+  const { engine } = node.driver;
+  const address = parseIp(tunnelAddress);
+  const peer = address === undefined ? undefined : engine.peerWithAddress(address);
+  if (peer === undefined) return null;
+  const now = monotonicNow();
+  const failures = worstFailures(peer, engine.peers(), now);
+  return {
+    candidates: candidateReports(peer.endpoint.finder, now).map(({ endpoint, pingsSent, pongsReceived, heard }) => ({
+      endpoint,
+      pings_sent: pingsSent,
+      pongs_received: pongsReceived,
+      heard: heard ?? false,
+    })),
+    failures: failures === undefined ? null : failuresJson(failureReport(failures, now)),
+  };
+}
+
+function failuresJson({ count, lifeMs, heldForMs, loss }: PathFailureReport): unknown {
+  return { count, life_ms: lifeMs, held_for_ms: heldForMs, loss: loss ?? null };
+}
+
+/** Of all paths to the addresses of `peer`: who shares an address shares the firewall in front of it. */
+function worstFailures(peer: PeerStatus, all: readonly PeerStatus[], now: Instant): FailureSummary | undefined {
+  const addresses = new Set(peer.endpoint.finder?.candidates.map(({ path }) => formatIp(path.address.address)));
+  let worst: FailureSummary | undefined;
+  for (const { endpoint } of all) {
+    for (const candidate of endpoint.finder?.candidates ?? []) {
+      if (!addresses.has(formatIp(candidate.path.address.address))) continue;
+      const failures = endpoint.finder!.failuresOf(candidate, now);
+      if (failures !== undefined && failures.count > (worst?.count ?? 0)) worst = failures;
+    }
+  }
+  return worst;
+}
