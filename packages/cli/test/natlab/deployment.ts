@@ -5,21 +5,16 @@ import { once } from "node:events";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { until, within } from "./deadline.ts";
 import type { Host } from "./topology.ts";
 
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");
 export const PORT = 3000;
 /** What a failed test shows of a process. */
 const MAX_LOG = 20_000;
-
-export async function until(what: string, limitMs: number, condition: () => boolean): Promise<number> {
-  const started = performance.now();
-  while (!condition()) {
-    if (performance.now() - started > limitMs) throw new Error(`${what}: not within ${limitMs} ms`);
-    await sleep(10);
-  }
-  return performance.now() - started;
-}
+const SERVER_START_MS = 20_000;
+/** For a process that was told to end. */
+const EXIT_MS = 10_000;
 
 export interface DeploymentOptions {
   readonly host: Host;
@@ -66,14 +61,16 @@ export class Deployment {
     this.#server = server;
     const firstUser = ["--first-user-username", "lab", "--first-user-email", "lab@example.com"];
     const command = firstStart ? ["login", this.url, ...firstUser] : ["whoami"];
-    const deadline = performance.now() + 20_000;
+    const deadline = performance.now() + SERVER_START_MS;
     for (;;) {
       try {
         this.cli(host, ...command);
         return;
       } catch (error) {
         if (server.exitCode !== null || performance.now() > deadline)
-          throw new Error(`the server does not start: ${this.serverLog}`, { cause: error });
+          throw new Error(`the server at ${this.url}: no login within ${SERVER_START_MS} ms: ${this.serverLog}`, {
+            cause: error,
+          });
         await sleep(100); // not listening yet
       }
     }
@@ -82,8 +79,10 @@ export class Deployment {
   /** Killed without warning, not started again. */
   async kill(): Promise<void> {
     const server = this.#server!;
+    if (server.exitCode !== null || server.signalCode !== null) return;
+    const over = once(server, "exit");
     server.kill("SIGKILL");
-    if (server.exitCode === null && server.signalCode === null) await once(server, "exit");
+    await within("the end of the killed server", EXIT_MS, over);
   }
 
   cli(host: Host, ...args: readonly string[]): string {
@@ -177,15 +176,20 @@ export class Session {
 
   /** The first line of output says that the far end is there. */
   async firstOutput(limitMs: number): Promise<void> {
-    const signal = AbortSignal.timeout(limitMs);
-    await once(this.child.stdout!, "readable", { signal });
+    const first = Promise.race([once(this.child.stdout!, "readable"), once(this.child, "exit")]);
+    await within("the first output of coder ssh", limitMs, first).catch((error: unknown) => {
+      throw new Error(`${(error as Error).message}: ${this.log}`, { cause: error });
+    });
+    if (this.ended) throw new Error(`coder ssh ended before its first output: ${this.log}`);
   }
 
   /** Time until the path was direct, from the start of the process. */
   async untilDirect(limitMs: number): Promise<number> {
-    await until(`a direct path (now ${this.path ?? "none"})`, limitMs, () => {
+    await until("a direct path", limitMs, () => {
       if (this.ended) throw new Error(`coder ssh ended: ${this.log}`);
       return this.direct;
+    }).catch((error: unknown) => {
+      throw new Error(`${(error as Error).message}, now ${this.path ?? "none"}`, { cause: error });
     });
     return Math.round(this.paths.at(-1)!.atMs);
   }
@@ -194,7 +198,7 @@ export class Session {
     if (this.ended) return;
     const over = once(this.child, "exit");
     this.child.kill("SIGTERM");
-    await over;
+    await within("the end of coder ssh after SIGTERM", EXIT_MS, over);
   }
 
   /**
@@ -208,7 +212,10 @@ export class Session {
     const hash = createHash("sha256");
     let received = 0;
     const whole = new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${received} bytes back after ${limitMs} ms`)), limitMs);
+      const timer = setTimeout(
+        () => reject(new Error(`${received} of ${data.length} bytes back after ${limitMs} ms`)),
+        limitMs,
+      );
       this.child.stdout!.on("data", (chunk: Buffer) => {
         hash.update(chunk);
         received += chunk.length;

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Agent, Deployment, until } from "./deployment.ts";
+import { until } from "./deadline.ts";
+import { type Agent, Deployment } from "./deployment.ts";
 import { missingTools } from "./lab.ts";
 import { type Site, Topology } from "./topology.ts";
 

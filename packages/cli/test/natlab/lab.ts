@@ -1,6 +1,11 @@
 /** A small internet in network namespaces: named hosts on one bridge, made for one test and removed after it. */
 import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from "node:child_process";
 import { once } from "node:events";
+import { within } from "./deadline.ts";
+
+/** For one command, and for a process that was told to end. */
+const RUN_MS = 60_000;
+const EXIT_MS = 10_000;
 
 /** What the tier cannot run without, by name; empty when all is there. */
 export function missingTools(...tools: readonly string[]): string[] {
@@ -69,6 +74,7 @@ export class LabHost {
     return execFileSync("ip", ["netns", "exec", this.name, command, ...args], {
       encoding: "utf8",
       stdio: ["pipe", "pipe", "pipe"],
+      timeout: RUN_MS,
       ...options,
     });
   }
@@ -89,12 +95,13 @@ export class LabHost {
   async killAll(): Promise<void> {
     for (const child of [...this.#children]) {
       if (child.exitCode !== null || child.signalCode !== null) continue;
+      const over = once(child, "exit");
       child.kill("SIGKILL");
-      await once(child, "exit");
+      await within(`the end of ${child.spawnargs.join(" ")} after SIGKILL`, EXIT_MS, over);
     }
   }
 }
 
 function ip(...args: readonly string[]): void {
-  execFileSync("ip", args, { stdio: ["ignore", "ignore", "inherit"] });
+  execFileSync("ip", args, { stdio: ["ignore", "ignore", "inherit"], timeout: EXIT_MS });
 }

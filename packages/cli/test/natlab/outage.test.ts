@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { until, within } from "./deadline.ts";
 import { Lab, type LabHost, missingTools } from "./lab.ts";
 
 const missing = missingTools("ip", "nft");
@@ -15,6 +16,9 @@ const PORT = 3000;
 const BULK_BYTES = 150_000_000;
 /** A session has to go on within this time after the network does. */
 const RESUME_WITHIN_MS = 5_000;
+/** For all of the transfer, once both cuts are over. */
+const TRANSFER_MS = 120_000;
+const EXIT_MS = 10_000;
 
 describe.skipIf(missing.length > 0)(
   `sessions in a real network (missing here: ${missing.join(", ") || "nothing"})`,
@@ -51,15 +55,6 @@ describe.skipIf(missing.length > 0)(
 
     function cli(...args: readonly string[]): string {
       return laptop.run(process.execPath, [coder, ...args], { env: environment });
-    }
-
-    async function until(what: string, limitMs: number, condition: () => boolean): Promise<number> {
-      const started = performance.now();
-      while (!condition()) {
-        if (performance.now() - started > limitMs) throw new Error(`${what}: not within ${limitMs} ms`);
-        await sleep(20);
-      }
-      return performance.now() - started;
     }
 
     beforeAll(async () => {
@@ -124,8 +119,10 @@ describe.skipIf(missing.length > 0)(
           return last;
         },
         stop: async () => {
+          if (ended) return;
+          const over = once(child, "exit");
           child.kill("SIGTERM");
-          if (!ended) await once(child, "exit");
+          await within("the end of coder ssh after SIGTERM", EXIT_MS, over);
         },
       };
     }
@@ -157,7 +154,7 @@ describe.skipIf(missing.length > 0)(
         await until("the session after the cut", RESUME_WITHIN_MS, () => session.last() > before.last);
         await until("the transfer after the cut", RESUME_WITHIN_MS, () => received > before.received);
       }
-      expect((await over)[0]).toBe(0);
+      expect((await within("the end of the transfer", TRANSFER_MS, over))[0]).toBe(0);
       expect(received).toBe(BULK_BYTES);
       expect(hash.digest("hex")).toBe(createHash("sha256").update(data).digest("hex"));
       await session.stop();
@@ -166,8 +163,9 @@ describe.skipIf(missing.length > 0)(
     it("lives on when the control plane is killed and started again", async () => {
       const session = counting();
       await until("the session", 20_000, () => session.last() > 0);
+      const killed = once(server, "exit");
       server.kill("SIGKILL");
-      await once(server, "exit");
+      await within("the end of the killed server", EXIT_MS, killed);
       await sleep(2_000);
       const during = session.last();
       server = startServer();

@@ -4,67 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Agent, Deployment, PORT, type Session, until } from "./deployment.ts";
+import { BACK_WITHIN_MS, COUNT, Counter } from "./counter.ts";
+import { until } from "./deadline.ts";
+import { type Agent, Deployment, PORT } from "./deployment.ts";
 import { missingTools } from "./lab.ts";
 import { type Site, Topology } from "./topology.ts";
 
 const missing = missingTools("ip", "nft", "conntrack");
-/** A line every 50 ms: a gap is seen to within that. */
-const COUNT = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done";
-/** Generous: a healthy build needs a tenth of it. */
-const BACK_WITHIN_MS = 20_000;
 /** How long the session is watched after a blow; a later gap would be seen with the next one. */
 const WATCH_MS = 5_000;
 const FROZEN_MS = 90_000;
-
-/** Reads the numbers of `COUNT` and throws at the first that is not its predecessor's successor. */
-class Counter {
-  last = 0;
-  /** Longest silence since `markGap`, also the one that goes on. */
-  #gap = 0;
-  #heardAt = performance.now();
-  #rest = "";
-  #failure: Error | undefined;
-
-  constructor(session: Session) {
-    session.child.stdout!.on("data", (chunk: Buffer) => {
-      const now = performance.now();
-      this.#gap = Math.max(this.#gap, now - this.#heardAt);
-      this.#heardAt = now;
-      const lines = (this.#rest + chunk.toString("latin1")).split("\n");
-      this.#rest = lines.pop()!;
-      for (const line of lines) {
-        if (line !== String(this.last + 1)) this.#failure ??= new Error(`after ${this.last} came "${line}"`);
-        this.last++;
-      }
-    });
-    session.child.once("exit", (code, signal) => {
-      this.#failure ??= new Error(`the session ended with ${code ?? signal} after ${this.last}: ${session.log}`);
-    });
-  }
-
-  check(): void {
-    if (this.#failure !== undefined) throw this.#failure;
-  }
-
-  get gapMs(): number {
-    return Math.round(Math.max(this.#gap, performance.now() - this.#heardAt));
-  }
-
-  markGap(): void {
-    this.#gap = 0;
-    this.#heardAt = performance.now();
-  }
-
-  /** Lines still come: `more` of them. */
-  async goesOn(what: string, more = 20): Promise<void> {
-    const from = this.last;
-    await until(`${what}: the next lines after ${from}`, BACK_WITHIN_MS, () => {
-      this.check();
-      return this.last >= from + more;
-    });
-  }
-}
 
 describe.skipIf(missing.length > 0)(`one session (missing here: ${missing.join(", ") || "nothing"})`, () => {
   let folder: string;

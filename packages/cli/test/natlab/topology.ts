@@ -58,11 +58,18 @@ export interface SiteOptions {
   readonly policedKbit?: number;
   /** UDP from outside passes only from these ports. */
   readonly inOnlyFromPorts?: readonly number[];
+  /** UDP flows fall silent after so many packets (both directions) or seconds, those with STUN servers apart. */
+  readonly flowLimit?: { readonly packets: number } | { readonly seconds: number };
+  /** The provider's router, which has to be "full-cone", leads packets for its own address back inside. */
+  readonly carrierHairpin?: boolean;
   /** Behind the same provider's router as that site, which has one. */
   readonly behind?: Site;
   /** So many bridges beside the host's own interface, each with an address, as container engines make them. */
   readonly bridges?: number;
 }
+
+/** For every process of a namespace to be gone. */
+const EMPTY_MS = 20_000;
 
 const NAT_RULES: Readonly<Record<Nat, { map?: string; learn?: string; pre?: string; out: string }>> = {
   easy: { out: "masquerade" },
@@ -151,9 +158,10 @@ export class Host {
 
   /** Kills what runs here, also what our processes have started, and removes the namespace. */
   async remove(): Promise<void> {
-    for (let round = 0; round < 100; round++) {
-      const pids = this.#pids();
-      if (pids.length === 0) break;
+    const deadline = performance.now() + EMPTY_MS;
+    for (let pids = this.#pids(); pids.length > 0; pids = this.#pids()) {
+      if (performance.now() > deadline)
+        throw new Error(`${this.name}: processes ${pids.join(", ")} live on, ${EMPTY_MS} ms after SIGKILL`);
       for (const pid of pids) {
         try {
           process.kill(pid, "SIGKILL");
@@ -197,6 +205,26 @@ export class Site {
       }
     }`);
     return () => this.router.nft("delete table inet cut");
+  }
+
+  /** The router comes back as another one: it forgets every mapping and gives out other ports. */
+  otherPorts(): void {
+    this.router.nft(`flush chain ip nat post
+      add rule ip nat post oifname wan meta l4proto udp masquerade to :50000-50999
+      add rule ip nat post oifname wan masquerade`);
+    this.flushMappings();
+  }
+
+  /** Requests for STUN servers that came through the router since this was called first. */
+  stunRequests(): number {
+    const known = this.router.run("nft", ["list", "tables"]).includes("table ip asked");
+    if (!known)
+      this.router.nft(`table ip asked {
+        chain fw { type filter hook forward priority -30; iifname lan udp dport 3478 counter
+        }
+      }`);
+    const text = this.router.run("nft", ["list", "table", "ip", "asked"]);
+    return Number(/counter packets (\d+)/.exec(text)![1]);
   }
 
   /** The router forgets every mapping, as after a reboot. */
@@ -266,6 +294,7 @@ export class Topology {
     if (options.carrier !== undefined) {
       const outer = router;
       setRouterRules(outer, { nat: options.carrier, openInput: options.openInput ?? false });
+      if (options.carrierHairpin) hairpin(outer);
       router = this.#host(`home${number}`, `100.64.${number}.2`);
       outer.ip("link", "add", "lan", "type", "veth", "peer", "name", "wan", "netns", router.name);
       address(outer, "lan", `100.64.${number}.1/24`);
@@ -273,6 +302,7 @@ export class Topology {
       router.ip("route", "add", "default", "via", `100.64.${number}.1`);
     }
     setRouterRules(router, options);
+    if (options.flowLimit !== undefined) limitFlows(router, options.flowLimit);
     router.ip("link", "add", "lan", "type", "bridge");
     if (!options.ipv6Only) address(router, "lan", `10.${number}.0.1/24`);
     if (options.ipv6 !== undefined) {
@@ -430,6 +460,41 @@ function setRouterRules(router: Host, options: SiteOptions): void {
       iifname lan accept
       meta l4proto icmpv6 accept
       iifname wan drop
+    }
+  }`);
+}
+
+/** RFC 4787 REQ-9: a packet for the outside address of an inside host gets there, with the sender's outside address on it. */
+function hairpin(router: Host): void {
+  router.nft(`add rule ip nat pre ip daddr ${router.address} meta l4proto udp dnat ip to udp dport map @m
+    add rule ip nat post oifname "lan*" ct status dnat snat to ${router.address}`);
+}
+
+/** Silences each flow for good: the entry lives on while anybody sends, so only another port is another flow. */
+function limitFlows(router: Host, limit: NonNullable<SiteOptions["flowLimit"]>): void {
+  if ("packets" in limit) {
+    router.sysctl("net.netfilter.nf_conntrack_acct=1");
+    router.nft(`table ip limits {
+      chain fw { type filter hook forward priority -20; udp dport != 3478 udp sport != 3478 ct packets > ${limit.packets} drop
+      }
+    }`);
+    return;
+  }
+  const out = "ip saddr . udp sport . ip daddr . udp dport";
+  const back = "ip daddr . udp dport . ip saddr . udp sport";
+  router.nft(`table ip limits {
+    set young {
+      type ipv4_addr . inet_service . ipv4_addr . inet_service
+      flags dynamic,timeout
+      timeout ${limit.seconds}s
+      size 8192
+    }
+    chain fw { type filter hook forward priority -20; udp dport != 3478 udp sport != 3478 jump aging
+    }
+    chain aging {
+      iifname lan ct state new add @young { ${out} }
+      iifname lan ${out} != @young drop
+      iifname wan ${back} != @young drop
     }
   }`);
 }
