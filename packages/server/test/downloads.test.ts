@@ -168,7 +168,7 @@ test("SHA256SUMS: the folder's own where it has one, so that damage shows, else 
   expect((await ask(at.url, "/bin/coder-linux-arm64.asc")).status).toBe(404);
 });
 
-test("what is not there: 404 that says what to do; no path, link or pipe leads elsewhere", async () => {
+test("security 35: what is not there is answered by 404 that says what to do; no path, link or pipe leads elsewhere", async () => {
   const dir = binaries("hostile", { "coder-linux-amd64": CONTENT, "secret.txt": "hidden" });
   writeFileSync(join(folder, "outside"), "hidden");
   symlinkSync(join(folder, "outside"), join(dir, "coder-linux-arm64"));

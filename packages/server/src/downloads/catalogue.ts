@@ -92,32 +92,32 @@ export class Catalogue {
     return names;
   }
 
-  /** SHA256SUMS of the programs that are handed out, by what the files hold now. Undefined when there are none. */
+  /** SHA256SUMS of the programs that are handed out. Undefined when there are none. Throws FileChanged. */
   async sums(): Promise<Buffer | undefined> {
     const lines: string[] = [];
     for (const platform of allPlatforms()) {
-      const program = await this.openProgram(platform);
-      if (program === undefined) continue;
-      await program.handle.close();
-      lines.push(`${await this.#declaredSum(program, programFile(platform))}  ${programFile(platform)}\n`);
+      const name = programFile(platform);
+      const file = await this.#find(name, platform);
+      if (file === undefined) continue;
+      try {
+        lines.push(`${(await this.#declaredSum(file, name)) ?? (await this.#hashesOf(file)).sha256}  ${name}\n`);
+      } finally {
+        await file.handle.close();
+      }
     }
     return lines.length === 0 ? undefined : Buffer.from(lines.join(""));
   }
 
-  /** What the folder's own list says, so that a file that was damaged after it was built is found out; else our own sum. */
-  async #declaredSum(program: OpenProgram, name: string): Promise<string> {
-    if (this.#isOwn(program)) return program.hashes.sha256;
+  /** What the folder's own list says: a file that was damaged after it was built is then found out. */
+  async #declaredSum(program: OpenFile, name: string): Promise<string | undefined> {
+    if (program.path === this.#sources.own?.path) return undefined;
     const list = await readText(program.path.slice(0, program.path.lastIndexOf(sep)), SUMS_NAME);
     const declared = list
       ?.toString("latin1")
       .split(/\r?\n/)
       .map((line) => /^([0-9a-fA-F]{64}) [ *](.+)$/.exec(line))
       .find((match) => match?.[2] === name);
-    return declared?.[1]?.toLowerCase() ?? program.hashes.sha256;
-  }
-
-  #isOwn(file: OpenFile): boolean {
-    return file.path === this.#sources.own?.path;
+    return declared?.[1]?.toLowerCase();
   }
 
   async #find(name: string, platform: Platform): Promise<OpenFile | undefined> {
