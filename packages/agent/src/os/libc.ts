@@ -3,6 +3,7 @@
  * prebuilt binaries need no compiler. Every descriptor made here is closed in other programs from its first moment on.
  */
 import { readdirSync } from "node:fs";
+import { endianness } from "node:os";
 import { getSystemErrorName } from "node:util";
 import { loadAtRunTime, originAtRunTime } from "wg-userspace/io/run-time-require";
 
@@ -18,6 +19,11 @@ export interface Libc {
   openTerminal(): { readonly master: number; readonly device: string };
   /** @param argument Read, or written to, by the kernel. */
   ioctl(descriptor: number, request: number, argument: Uint8Array): void;
+  /**
+   * Whether no program has the terminal of this master open any more; its last output may still be on its way. Undefined where
+   * the kernel does not tell.
+   */
+  isHungUp(master: number): boolean | undefined;
   /** Descriptors of the reading and the writing end. */
   pipe(): readonly [reader: number, writer: number];
   /** Marks every descriptor above 2 to be closed when a program starts, whoever opened it. */
@@ -34,6 +40,10 @@ const CONSTANTS: Readonly<Record<string, { readWrite: number; noControl: number;
   darwin: { readWrite: 0x2, noControl: 0x20000, closeOnExec: 0x1000000 },
 };
 const CLOSE_RANGE_CLOEXEC = 4;
+/** Of <poll.h>: one struct pollfd, and where its result is. */
+const POLLFD = { bytes: 8, result: 6 } as const;
+const POLLHUP = 0x10;
+const LITTLE_ENDIAN = endianness() === "LE";
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
 
@@ -75,6 +85,7 @@ function bind(koffi: Koffi, { readWrite, noControl, closeOnExec }: (typeof CONST
   const linux = process.platform === "linux";
   // macOS has no pipe2, and its spawn closes what is not named.
   const pipe = linux ? library.func("int pipe2(int *ends, int flags)") : library.func("int pipe(int *ends)");
+  const poll = library.func("int poll(uint8_t *descriptors, unsigned long count, int milliseconds)");
   const close = library.func("int close(int fd)");
   const closeRange = linux
     ? optional(() => library.func("int close_range(unsigned first, unsigned last, int flags)"))
@@ -106,6 +117,14 @@ function bind(koffi: Koffi, { readWrite, noControl, closeOnExec }: (typeof CONST
     },
     ioctl(descriptor, request, argument) {
       check(ioctl(descriptor, request, "uint8_t *", argument), "ioctl");
+    },
+    isHungUp(master) {
+      if (!linux) return undefined; // macOS polls no terminals
+      const record = new Uint8Array(POLLFD.bytes);
+      const view = new DataView(record.buffer);
+      view.setInt32(0, master, LITTLE_ENDIAN);
+      check(poll(record, 1, 0), "poll a terminal");
+      return (view.getInt16(POLLFD.result, LITTLE_ENDIAN) & POLLHUP) !== 0;
     },
     pipe() {
       const ends = new Int32Array(2);

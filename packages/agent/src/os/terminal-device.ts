@@ -77,6 +77,12 @@ export class TerminalDevice {
     this.#ownsMaster = false;
   }
 
+  /** As {@link Libc.isHungUp}. Only while the master is open. */
+  get isHungUp(): boolean | undefined {
+    const library = libc();
+    return library instanceof Error ? undefined : library.isHungUp(this.master);
+  }
+
   closeProgramSide(): void {
     if (this.#programOpen) closeSync(this.program);
     this.#programOpen = false;

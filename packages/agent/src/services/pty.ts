@@ -20,8 +20,12 @@ export interface PtyExit {
   readonly signal: string | undefined;
 }
 
-/** After the exit, output of background programs that hold the terminal is awaited this long at most. */
-const QUIET_AFTER_EXIT_MS = 50;
+/** After the exit, silence of background programs that hold the terminal is looked for so often … */
+const LOOK_EVERY_MS = 50;
+/** … and ends the wait when it was found so many times in a row. */
+const SILENT_LOOKS = 2;
+/** A look that comes later than this proves nothing: whoever has to bring the output may have waited for a processor as well. */
+const LATE_MS = 20;
 
 /** Whether this machine can make terminals; the reason when it cannot. */
 export function ptyAvailability():
@@ -88,16 +92,26 @@ export class Pty {
     this.stream.destroy();
   }
 
-  /** Background programs may keep the terminal open for ever: then silence ends it. Waiting on the client is no silence. */
+  /**
+   * The kernel ends our reading once no program has the terminal open and all output was read. Background programs may keep it
+   * open for ever: then silence ends it. Waiting on the client is no silence.
+   */
   async #readRest(ended: Promise<void>): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const quiet = new Promise<void>((resolve) => {
       let bytes = -1;
+      let silentLooks = 0;
+      let due = performance.now() + LOOK_EVERY_MS;
       timer = setInterval(() => {
+        if (this.stream.destroyed || this.#device.isHungUp === true) return;
+        const now = performance.now();
         const stalled = this.stream.isPaused() || this.stream.readableFlowing !== true;
-        if (this.stream.bytesRead === bytes && !stalled) resolve();
+        const isSilent = this.stream.bytesRead === bytes && !stalled && now - due < LATE_MS;
         bytes = this.stream.bytesRead;
-      }, QUIET_AFTER_EXIT_MS);
+        due = now + LOOK_EVERY_MS;
+        silentLooks = isSilent ? silentLooks + 1 : 0;
+        if (silentLooks === SILENT_LOOKS) resolve();
+      }, LOOK_EVERY_MS);
     });
     await Promise.race([ended, quiet]);
     clearInterval(timer);
