@@ -182,9 +182,9 @@ test("a flood of requests whose answers are not read stops being read, and is an
   const client = await t.connectOver(near);
   const channel = await exec(client, "cat");
   near.pause();
-  for (let i = 0; i < 200_000; i++) raw(client).env(numberOf(channel), "A", "b", true);
+  for (let i = 0; i < 60_000; i++) raw(client).env(numberOf(channel), "A", "b", true);
   await heldUp(t, far);
-  expect(far.writableLength).toBeLessThan(8 * 1024 * 1024);
+  expect(far.writableLength).toBeLessThan(1.25 * 1024 * 1024); // the answers to all are 1.9 MB
   near.resume();
   const done = outcome(channel);
   channel.end("through");

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 /** Bulk data waits while more than this is on its way into the stream. */
 const HIGH_WATER_BYTES = 512 * 1024;
 /** Replies alone never come this far unless the client floods requests without reading: then it is no longer read. */
-const FLOOD_BYTES = 4 * 1024 * 1024;
+const FLOOD_BYTES = 1024 * 1024;
 /** After the end, or a disconnect message, the peer has this long to read it. */
 const LINGER_MS = 2_000;
 /** Pieces of one packet are joined up to this size before they are written. */
