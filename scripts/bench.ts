@@ -12,6 +12,7 @@ import { aeadBench } from "./bench/aead.ts";
 import { commandBench } from "./bench/command.ts";
 import { concurrencyBench } from "./bench/concurrency.ts";
 import { controlPlaneBench } from "./bench/control-plane.ts";
+import { fairnessBench } from "./bench/fairness.ts";
 import { idleBench } from "./bench/idle.ts";
 import { latencyBench } from "./bench/latency.ts";
 import { linksBench } from "./bench/links.ts";
@@ -30,6 +31,7 @@ const BENCHES: readonly (readonly [name: string, title: string, bench: Bench])[]
   ["concurrency", "Many streams, many peers", concurrencyBench],
   ["latency", "Small packets beside bulk", latencyBench],
   ["links", "Long and lossy links of 100 Mbit/s", linksBench],
+  ["fairness", "A kernel CUBIC flow beside another flow on a bottleneck of 20 Mbit/s", fairnessBench],
   ["relay", "Tunnel through a relay", relayBench],
   ["relay-load", "One relay under load, and what its connections cost", relayLoadBench],
   ["control-plane", "One control plane with thousands of agents and clients", controlPlaneBench],

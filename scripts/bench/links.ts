@@ -2,13 +2,12 @@
  * The share of a link that one bulk stream reaches, by round trip and random loss: our engine next to the kernel's TCP
  * with CUBIC on the same emulated link in the same run.
  */
-import { execFileSync } from "node:child_process";
-import { Host } from "../../packages/wg-userspace/test/interop/namespaces.ts";
-import { hostsNeeds, routeByCubic } from "./hosts.ts";
-import { Worker } from "./processes.ts";
+import { EmulatedLink } from "./emulated-link.ts";
+import { hostsNeeds } from "./hosts.ts";
+import { missingPrograms } from "./processes.ts";
 import { cProgram } from "./programs.ts";
 import { type Bench, Rounds } from "./report.ts";
-import { enginePair, type Hosts, plainPair, type StreamPair } from "./streams.ts";
+import { enginePair, plainPair, type StreamPair } from "./streams.ts";
 
 const KBIT_PER_SECOND = 100_000;
 /** With time for slow start, and for CUBIC to find its way after it. */
@@ -21,19 +20,15 @@ const LOSSES_PER_MILLION = [0, 1_000, 10_000];
 const QUEUE_MIN_BYTES = 100 * 1500;
 /** Six minutes. */
 const MAX_ROUNDS = 3;
-/** What our engine's buffers may grow to; the kernel's usual 4 MiB would end it below the longest link's window. */
-const BUFFER_BYTES = 16 << 20;
-/** The queue of the link is the emulator's: the device's own must never fill. */
-const DEVICE_QUEUE_PACKETS = 10_000;
 
 export const linksBench: Bench = async ({ rounds, progress }) => {
   const measured = new Rounds();
   const missing: string[] = [];
   await using owned = new AsyncDisposableStack();
-  const needs = hostsNeeds();
+  const needs = hostsNeeds().concat(missingPrograms("chrt"));
   const emulator = needs.length > 0 ? { missing: needs.join(", ") } : await cProgram("link", "link.c");
   if ("missing" in emulator) missing.push(`all of it: needs ${emulator.missing}`);
-  const link = "path" in emulator ? await Link.open(owned, emulator.path) : undefined;
+  const link = "path" in emulator ? await EmulatedLink.open(owned, emulator.path) : undefined;
   const contestants = new Map<string, StreamPair>();
   if (link !== undefined) {
     const host = link.right.address;
@@ -50,7 +45,13 @@ export const linksBench: Bench = async ({ rounds, progress }) => {
         const name = (who: string): string => `${who}, ${ms} ms, ${lossPerMillion / 10_000} % loss`;
         if (round === 0) ratios.push([name("our engine"), name("kernel")]);
         for (const [who, pair] of contestants) {
-          await link.set({ ms, lossPerMillion, seed: round + 1 });
+          await link.set({
+            rttMs: ms,
+            kbitPerSecond: KBIT_PER_SECOND,
+            queueBytes: Math.max((KBIT_PER_SECOND * ms) / 8, QUEUE_MIN_BYTES),
+            lossPerMillion,
+            seed: round + 1,
+          });
           const rate = await pair.sample("up", warmUpSeconds, seconds);
           measured.add(name(who), (rate * 1e8) / KBIT_PER_SECOND, "%", { better: "higher" });
           await link.check();
@@ -71,67 +72,3 @@ export const linksBench: Bench = async ({ rounds, progress }) => {
     ],
   };
 };
-
-interface LinkCounts {
-  readonly delivered: number;
-  readonly failed: number;
-}
-
-/** Two namespaces and the emulator between them. */
-class Link implements Hosts {
-  readonly left: Host;
-  readonly right: Host;
-  readonly #emulator: Worker;
-  readonly #device: string;
-
-  static async open(owned: AsyncDisposableStack, program: string): Promise<Link> {
-    const tag = `${process.pid % 100_000}x${Math.floor(Math.random() * 1000)}`;
-    const [left, right] = [new Host(`lnl${tag}`, "192.0.2.1"), new Host(`lnr${tag}`, "192.0.2.2")];
-    for (const host of [left, right]) {
-      execFileSync("ip", ["netns", "add", host.name]);
-      owned.defer(() => void execFileSync("ip", ["netns", "del", host.name]));
-    }
-    const emulator = owned.use(new Worker("link", { program }));
-    const { device } = await emulator.ask<{ device: string }>({ do: "open", left: left.name, right: right.name });
-    for (const host of [left, right]) {
-      const buffers = `4096 131072 ${BUFFER_BYTES}`;
-      host.run("sysctl", "-qw", "net.ipv4.tcp_no_metrics_save=1");
-      host.run("sysctl", "-qw", `net.ipv4.tcp_rmem=${buffers}`, `net.ipv4.tcp_wmem=${buffers}`);
-      host.run("ip", "addr", "add", `${host.address}/24`, "dev", device);
-      host.run("ip", "link", "set", device, "mtu", "1500", "txqueuelen", String(DEVICE_QUEUE_PACKETS), "up");
-      routeByCubic(host, "192.0.2.0/24", device);
-    }
-    return new Link(left, right, emulator, device);
-  }
-
-  private constructor(left: Host, right: Host, emulator: Worker, device: string) {
-    this.left = left;
-    this.right = right;
-    this.#emulator = emulator;
-    this.#device = device;
-  }
-
-  /** What is under way is gone; the same seed loses the same packets. */
-  async set(link: { readonly ms: number; readonly lossPerMillion: number; readonly seed: number }): Promise<void> {
-    const product = (KBIT_PER_SECOND * link.ms) / 8;
-    await this.#emulator.ask({
-      do: "set",
-      delayUs: link.ms * 500,
-      kbitPerSecond: KBIT_PER_SECOND,
-      queueBytes: Math.max(product, QUEUE_MIN_BYTES),
-      lossPerMillion: link.lossPerMillion,
-      seed: link.seed,
-    });
-  }
-
-  /** Throws when packets were lost elsewhere than in the model. */
-  async check(): Promise<void> {
-    const { delivered, failed } = await this.#emulator.ask<LinkCounts>({ do: "counts" });
-    const dropped = [this.left, this.right].map((host) =>
-      Number(host.run("cat", `/sys/class/net/${this.#device}/statistics/tx_dropped`)),
-    );
-    if (delivered === 0 || failed > 0 || dropped.some((count) => count > 0)) {
-      throw new Error(`the emulator delivered ${delivered} packets, not ${failed}; the devices dropped ${dropped}`);
-    }
-  }
-}

@@ -11,6 +11,8 @@ export interface WorkerOptions {
   readonly program?: string;
   /** Runs inside this network namespace. */
   readonly namespace?: string;
+  /** Goes before everything else that this machine does: what waits for a processor is not what is measured. */
+  readonly realTime?: boolean;
   /** Writes a CPU profile there when the worker ends. */
   readonly profileFolder?: string | undefined;
   readonly nodeFlags?: readonly string[];
@@ -34,6 +36,7 @@ export class Worker implements AsyncDisposable {
       options.program === undefined
         ? [process.execPath, ...flags, `${import.meta.dirname}/${script}`]
         : [options.program];
+    if (options.realTime === true) command.unshift("chrt", "--rr", "1");
     const [program, ...args] =
       options.namespace === undefined ? command : ["ip", "netns", "exec", options.namespace, ...command];
     const env = { ...process.env, ...options.environment };

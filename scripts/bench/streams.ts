@@ -38,6 +38,8 @@ export interface EnginePairOptions {
   readonly hosts?: Hosts;
   /** With the native module, or as plain npm has it; absent: with what there is. */
   readonly native?: boolean;
+  /** See {@link Worker}. */
+  readonly realTime?: boolean;
   /** Program of another implementation that answers as stream-peer.ts does. */
   readonly program?: string;
 }
@@ -49,12 +51,13 @@ export interface Hosts {
 
 /** Two engines in two processes. */
 export async function enginePair(options: EnginePairOptions = {}): Promise<StreamPair> {
-  const { profileFolder, hosts, native, program, ...engine } = options;
+  const { profileFolder, hosts, native, realTime = false, program, ...engine } = options;
   await using opened = new AsyncDisposableStack();
   const start = (host: Host | undefined): Worker =>
     opened.use(
       new Worker("stream-peer.ts", {
         profileFolder,
+        realTime,
         ...(host === undefined ? {} : { namespace: host.name }),
         ...(native === undefined ? {} : { environment: { CODER_NO_NATIVE: native ? "" : "1" } }),
         ...(program === undefined ? {} : { program }),
@@ -81,12 +84,18 @@ export async function plainPair(
   options: {
     readonly listenHost: string;
     readonly hosts?: Hosts;
+    readonly realTime?: boolean;
   },
   through: (farPort: number) => Promise<{ readonly host: string; readonly port: number }>,
 ): Promise<StreamPair> {
   await using opened = new AsyncDisposableStack();
   const start = (host: Host | undefined): Worker =>
-    opened.use(new Worker("stream-peer.ts", host === undefined ? {} : { namespace: host.name }));
+    opened.use(
+      new Worker("stream-peer.ts", {
+        ...(host === undefined ? {} : { namespace: host.name }),
+        realTime: options.realTime === true,
+      }),
+    );
   const [near, far] = [start(options.hosts?.left), start(options.hosts?.right)];
   const { port } = await far.ask<{ port: number }>({ do: "listen", host: options.listenHost });
   const target = await through(port);
