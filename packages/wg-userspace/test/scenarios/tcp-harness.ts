@@ -189,9 +189,16 @@ export function memoryOf(bytes: Uint8Array): PacketMemory {
   return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) };
 }
 
+/** A prime: no piece of a stream looks like the one a power of two before or after it. */
+const PATTERN_PERIOD = 65_521;
+/** Any piece of at most this length lies in one run of the table. */
+const PIECE_BYTES = 65_536;
+const PATTERN = Buffer.alloc(PATTERN_PERIOD + PIECE_BYTES);
+for (let i = 0; i < PATTERN.length; i++) PATTERN[i] = Math.imul((i % PATTERN_PERIOD) + 1, 0x9e3779b1) >>> 24;
+
 /** Byte i of a test stream; different seeds differ. */
 export function patternByte(index: number, seed: number): number {
-  return (Math.imul(index + seed, 0x9e3779b1) >>> 24) & 255;
+  return PATTERN[(index + seed) % PATTERN_PERIOD]!;
 }
 
 /** Writes a pattern of `total` bytes (then ends, if wanted) as fast as the connection takes it. */
@@ -201,7 +208,6 @@ export class PatternSource {
   readonly #total: number;
   readonly #seed: number;
   readonly #end: boolean;
-  readonly #buffer = new Uint8Array(65536);
 
   constructor(connection: TcpConnection, total: number, seed: number, end = true) {
     this.#connection = connection;
@@ -214,10 +220,10 @@ export class PatternSource {
 
   pump(): void {
     while (this.written < this.#total) {
-      const wanted = Math.min(this.#buffer.length, this.#total - this.written);
+      const wanted = Math.min(PIECE_BYTES, this.#total - this.written);
       const room = Math.min(wanted, Math.max(this.#connection.writableLength, 1));
-      for (let i = 0; i < room; i++) this.#buffer[i] = patternByte(this.written + i, this.#seed);
-      const taken = this.#connection.write(this.#buffer.subarray(0, room));
+      const from = (this.written + this.#seed) % PATTERN_PERIOD;
+      const taken = this.#connection.write(PATTERN.subarray(from, from + room));
       this.written += taken;
       if (taken < wanted) {
         if (taken === room && room < wanted) continue;
@@ -256,10 +262,19 @@ export class PatternSink {
     while (this.received < limit) {
       const chunk = this.#connection.read();
       if (chunk === undefined) return;
-      for (let i = 0; i < chunk.length; i++)
-        if (chunk[i] !== patternByte(this.received + i, this.#seed) && this.wrongAt < 0)
-          this.wrongAt = this.received + i;
+      if (this.wrongAt < 0) this.#compare(chunk);
       this.received += chunk.length;
+    }
+  }
+
+  #compare(chunk: Uint8Array): void {
+    for (let at = 0; at < chunk.length; at += PIECE_BYTES) {
+      const piece = chunk.subarray(at, at + PIECE_BYTES);
+      const from = (this.received + at + this.#seed) % PATTERN_PERIOD;
+      if (PATTERN.compare(piece, 0, piece.length, from, from + piece.length) === 0) continue;
+      const wrong = piece.findIndex((byte, i) => byte !== PATTERN[from + i]);
+      this.wrongAt = this.received + at + wrong;
+      return;
     }
   }
 }

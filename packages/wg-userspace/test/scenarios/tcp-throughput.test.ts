@@ -1,27 +1,7 @@
 import { expect, test } from "vitest";
 import type { LinkOptions } from "../../src/testing/link.ts";
-import { type HostOptions, Pair, PatternSink, PatternSource } from "./tcp-harness.ts";
-
-/** Mbit/s of payload between `fromMs` and `toMs` of a one-way bulk transfer. */
-function throughput(link: LinkOptions, fromMs: number, toMs: number, options: HostOptions = {}): number {
-  const pair = new Pair(link, { seed: 7, ...options });
-  const [a, b] = pair.connect();
-  new PatternSource(a, 1e12, 1);
-  const sink = new PatternSink(b, 1);
-  pair.runFor(fromMs);
-  const before = sink.received;
-  pair.runFor(toMs - fromMs);
-  expect(sink.wrongAt).toBe(-1);
-  return ((sink.received - before) * 8) / ((toMs - fromMs) * 1000);
-}
-
-test("one stream fills 90 % of 100 Mbit/s at 100 ms after start-up", () => {
-  expect(throughput({ rateBps: 100e6, delayMs: 50 }, 2000, 20_000)).toBeGreaterThan(90);
-});
-
-test("one stream gets 60 % of 100 Mbit/s at 100 ms although one packet in a thousand is lost", () => {
-  expect(throughput({ rateBps: 100e6, delayMs: 50, loss: 0.001 }, 2000, 20_000)).toBeGreaterThan(60);
-});
+import type { HostOptions } from "./tcp-harness.ts";
+import { throughput } from "./throughput.ts";
 
 test("throughput in Mbit/s, by link, over ten seconds from the start", () => {
   const table: Record<string, number> = {};

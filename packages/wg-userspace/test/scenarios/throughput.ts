@@ -1,0 +1,16 @@
+import { expect } from "vitest";
+import type { LinkOptions } from "../../src/testing/link.ts";
+import { type HostOptions, Pair, PatternSink, PatternSource } from "./tcp-harness.ts";
+
+/** Mbit/s of payload between `fromMs` and `toMs` of a one-way bulk transfer. */
+export function throughput(link: LinkOptions, fromMs: number, toMs: number, options: HostOptions = {}): number {
+  const pair = new Pair(link, { seed: 7, ...options });
+  const [a, b] = pair.connect();
+  new PatternSource(a, 1e12, 1);
+  const sink = new PatternSink(b, 1);
+  pair.runFor(fromMs);
+  const before = sink.received;
+  pair.runFor(toMs - fromMs);
+  expect(sink.wrongAt).toBe(-1);
+  return ((sink.received - before) * 8) / ((toMs - fromMs) * 1000);
+}
