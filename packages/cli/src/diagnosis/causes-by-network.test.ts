@@ -251,7 +251,7 @@ it.each<[string, () => Lab, string[], RegExp | undefined]>([
 ])("%s", (_name, make, codes, sentence) => {
   const made = make();
   talk(made, 60_000);
-  const found = causesOf(made);
+  const found = causesOf(made, { sample: sampleOf(made) });
   expect(found.map(({ code }) => code)).toEqual(codes);
   if (sentence !== undefined) expect(found[0]!.what).toMatch(sentence);
   for (const { evidence, fix, what } of found) {

@@ -15,6 +15,8 @@ const MIN_FAILURES = 2;
 /** A sample whose last probes were all in vain, this many of them, after hardly any was: that is an end, not loss. */
 const MIN_SILENT_PROBES = 10;
 const MAX_LOSS_BEFORE_END = 0.2;
+/** A path that lost this much over all its lives falls silent by chance; a flow that is ended lost next to nothing before. */
+const HIGH_LOSS_IN_LIFE = 0.1;
 
 export function directPathCauses(facts: Facts): Cause[] {
   const { report } = facts;
@@ -122,7 +124,7 @@ function keepsDying(failures: PathFailureReport, where: string, who: string): Ca
   const { count, lifeMs, heldForMs } = failures;
   const seconds = Math.max(1, Math.round(lifeMs / 1000));
   const held = heldForMs > 0 ? `, left alone for another ${Math.ceil(heldForMs / 1000)} s` : "";
-  if (failures.loss !== undefined && failures.loss > MAX_LOSS_BEFORE_END)
+  if (failures.loss !== undefined && failures.loss > HIGH_LOSS_IN_LIFE)
     return slows("loss", "network between", {
       what: `The direct path loses ${percent(failures.loss)} of the packets, so many that it falls silent again and again.`,
       evidence: [

@@ -14,6 +14,8 @@ const FIRST_LINE_MS = 30_000;
 const DIRECT_MS = 20_000;
 /** From the first line until a direct path died, was found again and died again. */
 const TWO_DEATHS_MS = 90_000;
+/** From then on until doctor names it. */
+const NAMED_MS = 60_000;
 /** A periodic look at the mappings may be 26 s away. */
 const STUN_MS = 8_000;
 
@@ -108,8 +110,14 @@ describe.skipIf(missing.length > 0)(`networks with habits (missing here: ${missi
           return deaths() >= 2 && !session.direct;
         });
         await counter.goesOn("by relay");
-        const said = deployment.doctor(client.host, agent);
-        const causes = said.causes.filter(({ severity }) => severity !== "note");
+        // On a busy machine a path is doubted for a moment as well: then the first answer comes before the second death.
+        const asked = performance.now();
+        let said: ReturnType<Deployment["doctor"]>;
+        let causes: typeof said.causes;
+        do {
+          said = deployment.doctor(client.host, agent);
+          causes = said.causes.filter(({ severity }) => severity !== "note");
+        } while (causes.length === 0 && performance.now() - asked < NAMED_MS);
         expect(
           causes.map(({ code }) => code),
           JSON.stringify(said, undefined, 1),

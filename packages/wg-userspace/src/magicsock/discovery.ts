@@ -246,10 +246,11 @@ export class Discovery implements Prober {
   pingDirect(endpoint: Endpoint, onPong: (result: PongResult) => void, now: Instant): Candidate | undefined {
     this.#now = now;
     const peer = endpoint.discoId === undefined ? undefined : this.#peers.get(endpoint.discoId);
-    const target = endpoint.finder?.best ?? endpoint.finder?.lastAnswered(now);
+    const best = endpoint.finder?.best;
+    const target = best ?? endpoint.finder?.lastAnswered(now);
     if (peer === undefined || target === undefined || this.#config.blockDirect) return undefined;
     target.pingsSent++;
-    this.#sendPing(peer, endpoint, target, DISCO_PADDED_BYTES, undefined, true, onPong);
+    this.#sendPing(peer, endpoint, target, DISCO_PADDED_BYTES, undefined, target === best, onPong);
     return target;
   }
 
