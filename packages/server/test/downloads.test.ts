@@ -1,12 +1,12 @@
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
 import * as zlib from "node:zlib";
 import { afterAll, expect, test } from "vitest";
-import { Catalogue } from "../src/downloads/catalogue.ts";
+import { Catalogue, FileChanged } from "../src/downloads/catalogue.ts";
 import { hashFile } from "../src/downloads/hash-worker.ts";
 import { startServer, temporaryDirectory } from "./helpers.ts";
 
@@ -244,8 +244,8 @@ test("a file that is cut while it is sent ends the connection; one that changes 
   reply.resume();
   expect(await ended).toBe("error");
   const catalogue = new Catalogue({ directories: [dir] }, async () => {
-    copyFileSync(join(folder, "sums", "SHA256SUMS"), path);
+    writeFileSync(path, "another");
     return { sha1: "", sha256: "" };
   });
-  await expect(catalogue.openProgram({ system: "linux", architecture: "amd64" })).rejects.toThrow();
+  await expect(catalogue.openProgram({ system: "linux", architecture: "amd64" })).rejects.toThrow(FileChanged);
 });
