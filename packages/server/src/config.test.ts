@@ -56,6 +56,7 @@ test("the table of settings: names, variables, types and defaults", () => {
       "log-level CODER_LOG_LEVEL string info",
       "verbose CODER_VERBOSE boolean false",
       "state-dir CODER_STATE_DIRECTORY string ",
+      "binaries-dir CODER_BINARIES_DIR string ",
       "cache-dir CODER_CACHE_DIRECTORY string ",
     ]
   `);
@@ -76,6 +77,7 @@ test("defaults alone are a working configuration", () => {
     {
       "accessUrl": undefined,
       "allowedHosts": [],
+      "binariesDir": undefined,
       "defaultTokenLifetimeMs": 604800000,
       "derp": {
         "blockDirect": false,

@@ -103,6 +103,7 @@ test("the root of the API with and without a slash, and an install script for Po
   expect(root.json).toEqual((await send(at.url, "GET", "/api/v2")).json);
   expect(root.json.message).toBeDefined();
   const script = await send(at.url, "GET", "/install.ps1");
-  expect(script.text).toContain(`coder login ${at.url}`);
+  expect(script.text).toContain(`$base = '${at.url}'\r\n`);
+  expect(script.text).toContain("login $base");
   expect(script.text).not.toMatch(/[^\r]\n/);
 });

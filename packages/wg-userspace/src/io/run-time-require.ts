@@ -4,6 +4,9 @@
  */
 import { createRequire } from "node:module";
 
+/** Defined in bundles only. Not a `require`: runners of tests have one as well, and it looks from this file. */
+declare const __bundleUrl: string | undefined;
+
 /**
  * Throws what `require` throws.
  * @param from The URL of the module that asks: where the source runs unbundled, its own dependencies are looked at.
@@ -18,5 +21,5 @@ export function originAtRunTime(name: string, from: string): string {
 }
 
 function requireOf(from: string): NodeJS.Require {
-  return typeof require === "function" ? require : createRequire(from);
+  return typeof __bundleUrl === "string" ? require : createRequire(from);
 }
