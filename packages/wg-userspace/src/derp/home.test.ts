@@ -57,6 +57,35 @@ describe("HomeChooser", () => {
       ],
     ],
     [
+      "moves for exactly 10 ms",
+      [
+        [0, { 1: 20, 2: 40 }, 1],
+        [30, { 1: 20, 2: 10 }, 2],
+      ],
+    ],
+    [
+      "moves for exactly a third",
+      [
+        [0, { 1: 90, 2: 200 }, 1],
+        [30, { 1: 90, 2: 60 }, 2],
+      ],
+    ],
+    [
+      "still counts a report of exactly five minutes ago",
+      [
+        [0, { 1: 20, 2: 100 }, 1],
+        [300, { 1: 90, 2: 50 }, 1],
+      ],
+    ],
+    [
+      "counts the latest 64 reports",
+      [
+        [0, { 1: 20, 2: 100 }, 1],
+        ...Array.from({ length: 63 }, (_, i): Step => [i + 1, { 1: 90, 2: 100 }, 1]),
+        [64, { 1: 90, 2: 50 }, 2],
+      ],
+    ],
+    [
       "remembers the best of five minutes",
       [
         [0, { 1: 20, 2: 100 }, 1],
@@ -104,6 +133,15 @@ describe("HomeChooser", () => {
     const scored = { ...map, regionScore: new Map([[2, 0.25]]) };
     run([[0, { 1: 50, 2: 100 }, 2]], scored);
     run([[0, { 1: 50, 2: 100 }, 1]], { ...map, regionScore: new Map([[2, -1]]) });
+    // The old home's score as well: 50 counts as 200, so 100 is a gain.
+    const heavy = { ...map, regionScore: new Map([[1, 4]]) };
+    run(
+      [
+        [0, { 1: 50 }, 1],
+        [30, { 1: 50, 2: 100 }, 2],
+      ],
+      heavy,
+    );
   });
 
   it("leaves a home that is no longer in the map", () => {

@@ -141,6 +141,15 @@ describe("parseDerpMap", () => {
     expect(parseDerpMap(json, { allowNoRelay: true })).toHaveProperty("map");
   });
 
+  it("bounds the scores of regions", () => {
+    const scores = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [i + 1, 1]));
+    expect(parseDerpMap(changed("HomeParams.RegionScore", scores(1024)))).toHaveProperty("map");
+    expect(parseDerpMap(changed("HomeParams.RegionScore", scores(1025)))).toEqual({
+      error: "HomeParams.RegionScore has too many entries",
+    });
+    expect(parseDerpMap(changed("HomeParams", null))).toHaveProperty("map");
+  });
+
   it("bounds regions and nodes", () => {
     const node = (name: string, RegionID: number) => ({ Name: name, RegionID, HostName: "a.example.com" });
     const regions = Object.fromEntries(
@@ -308,7 +317,14 @@ describe("maps of a control plane", () => {
     expect([...blocked.regions.values()].every(hasRelay)).toBe(true);
     const mixed = withoutStun(parsed(tailscaleJson));
     expect(mixed.regions.get(1)?.nodes.map(({ name, stunPort }) => [name, stunPort])).toEqual([["1a", -1]]);
-    expect(() => defaultEmbeddedMap({ ...options, stunAddresses: ["a:b:c"] })).toThrow(TypeError);
+    for (const address of ["a:b:c", "", ":3478", "a:", "a:0", "a:65536", "a b:1", "[::1", "a:1x", "[fe80::zz]:1"])
+      expect(() => defaultEmbeddedMap({ ...options, stunAddresses: [address] }), address).toThrow(
+        `STUN address "${address}" is not of the form host:port`,
+      );
+    const ports = ["a:1", "a:65535", "a"].map(
+      (address) => defaultEmbeddedMap({ ...options, stunAddresses: [address] }).regions.get(8)!.nodes[0]!.stunPort,
+    );
+    expect(ports).toEqual([1, 65535, 3478]);
   });
 
   it("merges maps and refuses a clash of region ids", () => {
