@@ -6,7 +6,8 @@ const scenarios = "packages/wg-userspace/test/scenarios";
 /** A core's mutants are judged by its own tests and by the scenarios in virtual time that are about it. */
 export const CORES: Readonly<Record<string, readonly string[]>> = {
   wireguard: [`${src}/wireguard/**/*.test.ts`],
-  netstack: [`${src}/netstack/**/*.test.ts`, `${scenarios}/tcp-*.test.ts`],
+  // With all scenarios a mutant would take a minute.
+  netstack: [`${src}/netstack/**/*.test.ts`, `${scenarios}/tcp-{rules,outage,transfer}.test.ts`],
   magicsock: [`${src}/magicsock/**/*.test.ts`, `${scenarios}/direct-*.test.ts`],
   derp: [`${src}/derp/**/*.test.ts`],
   disco: [`${src}/disco/**/*.test.ts`, `${src}/magicsock/**/*.test.ts`],
