@@ -12,7 +12,7 @@ export function cacheFolder(name: string, environment: NodeJS.ProcessEnv, uid: n
   return base ? ownFolder(base, name, uid) : undefined;
 }
 
-/** `base/coder/name`, if nobody else may write to it. */
+/** `base/coder/name`, created if need be; undefined unless it belongs to this user and no other user may write to it. */
 export function ownFolder(base: string, name: string, uid: number | undefined): string | undefined {
   const folder = join(base, "coder", name);
   try {
@@ -23,7 +23,7 @@ export function ownFolder(base: string, name: string, uid: number | undefined): 
   }
 }
 
-/** Ours, and nobody else may write to it. */
+/** Whether it is a folder of this user that no other user may write to. */
 function isOwn(path: string, uid: number | undefined): boolean {
   const found = lstatSync(path);
   // Without user ids (Windows) the profile folder's own permissions protect it.

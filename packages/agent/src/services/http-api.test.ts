@@ -56,7 +56,7 @@ it("tells about its network in the form stock clients read, with the evidence on
     net_info: { WorkingUDP: true, MappingVariesByDestIP: true, PreferredDERP: 7, DERPLatency: { "7-v4": 0.02 } },
     report: { UDP: true, RegionLatency: { "7": 20_000_000 } },
     observations: [{ node: "7a", server: "192.0.2.1:3478", mapped: "203.0.113.9:5", rtt_ms: 3 }],
-    // Of whoever asks, and of nobody else.
+    // The view of the client that asks, and of no other.
     peer: { of: "fd7a::1" },
   });
   expect(Array.isArray(body.interfaces.interfaces)).toBe(true);

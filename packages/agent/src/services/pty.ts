@@ -24,7 +24,7 @@ export interface PtyExit {
 const LOOK_EVERY_MS = 50;
 /** … and ends the wait when it was found so many times in a row. */
 const SILENT_LOOKS = 2;
-/** A look that comes later than this proves nothing: whoever has to bring the output may have waited for a processor as well. */
+/** A look that comes later than this does not count: on a busy machine the output may be late for the same reason. */
 const LATE_MS = 20;
 
 /** Whether this machine can make terminals; the reason when it cannot. */
@@ -94,7 +94,7 @@ export class Pty {
 
   /**
    * The kernel ends our reading once no program has the terminal open and all output was read. Background programs may keep it
-   * open for ever: then silence ends it. Waiting on the client is no silence.
+   * open for ever; then silence ends the wait. Time spent waiting for the client does not count as silence.
    */
   async #readRest(ended: Promise<void>): Promise<void> {
     let timer: NodeJS.Timeout | undefined;

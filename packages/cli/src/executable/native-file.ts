@@ -1,5 +1,5 @@
 /**
- * A native module can only be loaded from a file. It is unpacked once, into a folder that nobody else can write to, under a name
+ * A native module can only be loaded from a file. It is unpacked once, into a folder that no other user can write to, under a name
  * that contains the hash of its content; a file that is there already is loaded only if it has every byte right.
  */
 import { randomBytes } from "node:crypto";
