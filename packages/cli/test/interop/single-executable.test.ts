@@ -29,6 +29,8 @@ const folder = mkdtempSync(join(tmpdir(), "coder-single-"));
 const release = join(folder, "release");
 const coder = join(release, "coder-linux-amd64");
 const bare = join(folder, "root");
+/** Of the person in the bare root. */
+const HOME = "/home/ada";
 const emulator = "/usr/bin/qemu-aarch64-static";
 const foreignLibraries = "/usr/aarch64-linux-gnu";
 const TOOLS = ["sh", "cat", "sleep", "tty", "sed", "script", "unshare", "mount"];
@@ -59,7 +61,7 @@ describe.skipIf(missing.length > 0)(`a single executable${without(missing)}`, ()
     expect(stdout).toMatch(/^Coder v\S+ \(TypeScript\), Node v26/);
     expect(stdout).toContain("Program: inside the executable, compiled before");
     expect(stdout).toContain("UDP: native module udp-batch, with OpenSSL's ChaCha20-Poly1305");
-    expect(stdout).toContain("Terminals: by koffi, from /root/.cache/coder/native/koffi-");
+    expect(stdout).toContain(`Terminals: by koffi, from ${HOME}/.cache/coder/native/koffi-`);
     expect(stdout).toContain("$ coder <command> [flags]");
     expect(stdout).toContain("_coder()");
   });
@@ -181,16 +183,16 @@ sleep 1000 | coder ssh --stdio demo >/tmp/banner &
 tries=0
 until [ -s /tmp/banner ]; do tries=$((tries + 1)); [ $tries -lt 300 ] || exit 1; sleep 0.2; done
 sed 1q /tmp/banner
-coder config-ssh --yes >/dev/null && sed -n /ProxyCommand/p /root/.ssh/config
+coder config-ssh --yes >/dev/null && sed -n /ProxyCommand/p ${HOME}/.ssh/config
 `;
 
 /** Everything that it needs of a machine. */
 function makeBareRoot(): void {
-  for (const path of ["proc", "dev", "etc", "root", "usr/bin"]) mkdirSync(join(bare, path), { recursive: true });
+  for (const path of ["proc", "dev", "etc", HOME, "usr/bin"]) mkdirSync(join(bare, path), { recursive: true });
   mkdirSync(join(bare, "tmp"));
   chmodSync(join(bare, "tmp"), 0o1777);
   symlinkSync("usr/bin", join(bare, "bin"));
-  writeFileSync(join(bare, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n");
+  writeFileSync(join(bare, "etc/passwd"), `root:x:0:0:root:${HOME}:/bin/sh\n`);
   const programs = TOOLS.map((name) => find(name)!);
   for (const path of programs) copyFileSync(realpathSync(path), join(bare, "usr/bin", path.split("/").at(-1)!));
   copyFileSync(coder, join(bare, "usr/bin/coder"));
@@ -216,7 +218,7 @@ function inBareRoot(script: string): Promise<{ stdout: string; stderr: string }>
     `chroot ${bare} /bin/sh -eu /script.sh`,
   ].join(" && ");
   return run("unshare", ["--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", outside], {
-    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root", TERM: "xterm", SHELL: "/bin/sh" },
+    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME, TERM: "xterm", SHELL: "/bin/sh" },
     timeout: 200_000,
   });
 }
