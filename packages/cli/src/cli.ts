@@ -37,6 +37,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   "reset-password": async () => (await import("./commands/reset-password.ts")).default,
   restart: async () => (await import("./commands/restart.ts")).default,
   server: async () => (await import("./commands/server.ts")).default,
+  "server:backup": async () => (await import("./commands/server/backup.ts")).default,
+  "server:restore": async () => (await import("./commands/server/restore.ts")).default,
   show: async () => (await import("./commands/show.ts")).default,
   ssh: async () => (await import("./network-commands.ts")).Ssh,
   speedtest: async () => (await import("./network-commands.ts")).Speedtest,

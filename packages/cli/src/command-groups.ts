@@ -12,6 +12,7 @@ export const TOPICS: Readonly<Record<string, string>> = {
   "external-workspaces": "Register machines of your own as workspaces",
   login: "Log in to a deployment",
   open: "Open a workspace in VS Code, or one of its apps in the browser",
+  server: "Run the control plane, back it up and restore it",
   support: "Collect what somebody needs to help you",
   tokens: "Create, list and remove API tokens",
   users: "Create, list, suspend and delete users",

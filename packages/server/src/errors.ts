@@ -5,6 +5,7 @@ export type ServerErrorCode =
   | "ERR_CONFIG"
   | "ERR_PORT_IN_USE"
   | "ERR_LISTEN"
+  | "ERR_BACKUP"
   | "ERR_STATE_DIR"
   | "ERR_STATE_DIR_IN_USE"
   | "ERR_KEY_FILE"

@@ -16,6 +16,9 @@ export {
   Authenticator,
   holderOf,
 } from "./auth/authenticator.ts";
+export { backUp } from "./backup/back-up.ts";
+export type { BackupManifest } from "./backup/manifest.ts";
+export { type Restored, restore } from "./backup/restore.ts";
 export { standardParts } from "./compose.ts";
 export { configFromEnv, type ServerFlag, type ServerFlagType, type ServerFlagValues, serverFlags } from "./config.ts";
 export { type ConfigSurroundings, parseServerConfig, type ServerConfig } from "./config-parse.ts";

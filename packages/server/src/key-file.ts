@@ -37,20 +37,25 @@ export function loadServerKeys(stateDir: StateDir): ServerKeys {
     const content = { version: 1, agent_token: fresh(), signing: fresh(), csrf: fresh(), derp_private: fresh() };
     writePrivateFile(stateDir.path, "keys.json", `${JSON.stringify(content, undefined, 2)}\n`);
   }
+  return readServerKeys(stateDir.keysPath);
+}
+
+/** Reads a key file, and narrows its mode to 0600. Throws ServerError ERR_KEY_FILE. */
+export function readServerKeys(path: string): ServerKeys {
   let content: unknown;
   try {
-    chmodSync(stateDir.keysPath, 0o600);
-    content = JSON.parse(readFileSync(stateDir.keysPath, "utf8"));
+    chmodSync(path, 0o600);
+    content = JSON.parse(readFileSync(path, "utf8"));
   } catch (cause) {
-    throw damaged(stateDir.keysPath, "it cannot be read as JSON", cause);
+    throw damaged(path, "it cannot be read as JSON", cause);
   }
   const parsed = keyFile.safeParse(content);
-  if (!parsed.success) throw damaged(stateDir.keysPath, "it does not hold four 32-byte keys", parsed.error);
+  if (!parsed.success) throw damaged(path, "it does not hold four 32-byte keys", parsed.error);
   const { agent_token, signing, csrf, derp_private } = parsed.data;
   const texts = [agent_token, signing, csrf, derp_private];
   // A predictable or repeated key would make every token forgeable: better not to start.
   if (texts.some((text) => /^(..)\1*$/.test(text)) || new Set(texts).size !== texts.length) {
-    throw damaged(stateDir.keysPath, "its keys are not random", undefined);
+    throw damaged(path, "its keys are not random", undefined);
   }
   return {
     agentToken: Buffer.from(agent_token, "hex"),

@@ -137,7 +137,8 @@ export function writePrivateFile(directory: string, name: string, content: strin
   syncDirectory(directory);
 }
 
-function syncDirectory(directory: string): void {
+/** Makes renames within it last. */
+export function syncDirectory(directory: string): void {
   // Windows cannot open a directory; its rename is already durable with the journal.
   if (process.platform === "win32") return;
   const handle = openSync(directory, "r");

@@ -1,7 +1,9 @@
 import {
+  backUp,
   parseServerConfig,
   presentServerError,
   resetPassword,
+  restore,
   runServer,
   ServerError,
   type ServerFlagValues,
@@ -40,6 +42,37 @@ export async function runResetPassword(
     await resetPassword(stateDir, username, password);
     say(`Password has been reset for user ${username}!`);
   });
+}
+
+/** Copies that server's state to a new folder. Returns the exit code. */
+export async function runBackup(values: ServerFlagValues, to: string, signal: AbortSignal): Promise<number> {
+  return reported(signal, async () => {
+    const { stateDir } = parseServerConfig(values, surroundings());
+    const { files } = await backUp(stateDir, to, { now: Date.now(), signal });
+    const bytes = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
+    say(`Backed up "${stateDir}" to "${to}": ${megabytes(bytes)}`);
+    say("TLS certificates and the server's options are not in it.");
+  });
+}
+
+/** Puts a backup in place of that server's state. Returns the exit code. */
+export async function runRestore(
+  values: ServerFlagValues,
+  from: string,
+  replace: boolean,
+  signal: AbortSignal,
+): Promise<number> {
+  return reported(signal, async () => {
+    const { stateDir } = parseServerConfig(values, surroundings());
+    const { manifest, movedTo } = await restore(from, stateDir, { now: Date.now(), signal, replace });
+    say(`Restored "${stateDir}" as it was on ${manifest.created_at}`);
+    if (movedTo !== undefined) say(`What was there before is in "${movedTo}"; remove it when you need it no more`);
+    say("Next: start the server again");
+  });
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
 async function reported(signal: AbortSignal, work: () => Promise<void>): Promise<number> {

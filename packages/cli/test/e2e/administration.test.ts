@@ -140,4 +140,24 @@ describe("administration", () => {
     const nowhere = await deployment.run(["reset-password", "bob", "--state-dir", join(deployment.folder, "none")]);
     expect([nowhere.code, nowhere.stderr]).toEqual([1, expect.stringContaining("There is no deployment in")]);
   }, 60_000);
+
+  it("backs the running server up, and restores it only where it does not run", async () => {
+    const stateDir = join(deployment.folder, "server");
+    const copy = join(deployment.folder, "copy");
+    const made = await run("server", "backup", "--to", copy, "--state-dir", stateDir);
+    expect([made.code, made.stdout, made.stderr]).toEqual([
+      0,
+      "",
+      expect.stringMatching(/^Backed up "[^"]+" to "[^"]+": [\d.]+ MB\n/),
+    ]);
+    const again = await run("server", "backup", "--to", copy, "--state-dir", stateDir);
+    expect([again.code, again.stderr]).toEqual([1, expect.stringContaining("is not empty")]);
+    const restored = await run("server", "restore", "--from", copy, "--state-dir", join(deployment.folder, "second"));
+    expect([restored.code, restored.stderr]).toEqual([0, expect.stringContaining("Next: start the server again")]);
+    const busy = await run("server", "restore", "--from", copy, "--replace", "--state-dir", stateDir);
+    expect([busy.code, busy.stderr]).toEqual([1, expect.stringContaining("stop that server")]);
+    const nothing = await run("server", "backup");
+    expect([nothing.code, nothing.stderr]).toEqual([2, expect.stringContaining("--to is missing")]);
+    expect((await run("server", "backup", "--help")).stdout).toContain("server backup --to");
+  }, 60_000);
 });

@@ -26,6 +26,8 @@ const COMMANDS = [
     "rename",
     "reset-password",
     "restart",
+    "server backup",
+    "server restore",
     "show",
   ],
   ...[

@@ -13,3 +13,8 @@ export const migrations: readonly Migration[] = [
   { version: 1, name: "initial", up: initial },
   { version: 2, name: "agent scripts", up: agentScripts },
 ];
+
+/** Of the schema that this release writes; it reads older ones, and brings them up to date. */
+export function newestSchemaVersion(): number {
+  return migrations.at(-1)!.version;
+}

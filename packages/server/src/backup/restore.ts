@@ -1,0 +1,101 @@
+import { chmodSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { copyFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { newestSchemaVersion } from "../db/migrations/index.ts";
+import { isDiskFull, nodeErrorCode, ServerError } from "../errors.ts";
+import { readServerKeys } from "../key-file.ts";
+import { acquireStateDir, syncDirectory } from "../state-dir.ts";
+import { checkDatabase } from "./check-database.ts";
+import { BACKUP_FILES, type BackupManifest, describeFile, notABackup, readManifest } from "./manifest.ts";
+
+/** Everything that belongs to the state that is moved aside; what SQLite keeps beside its file, too. */
+const OLD_FILES = ["coder.db", "coder.db-wal", "coder.db-shm", "keys.json"];
+
+export interface Restored {
+  readonly manifest: BackupManifest;
+  /** Where the state of before lies now; undefined when there was none. */
+  readonly movedTo: string | undefined;
+}
+
+/**
+ * Puts a backup in place as a deployment's state. The server must not run: the directory is taken for as long as this lasts.
+ * The backup is copied and checked whole before anything of before is touched; that is moved aside, never removed. Throws
+ * ServerError, or `signal.reason`.
+ * @param replace Whether there may be a deployment already.
+ */
+export async function restore(
+  from: string,
+  stateDir: string,
+  options: { readonly now: number; readonly signal: AbortSignal; readonly replace: boolean },
+): Promise<Restored> {
+  const source = resolve(from);
+  const manifest = await readManifest(source);
+  if (manifest.schema_version > newestSchemaVersion()) {
+    throw new ServerError("ERR_STORE_TOO_NEW", `"${source}" cannot be restored`, {
+      why: `release ${manifest.release} wrote it, and this is an older one`,
+      nextSteps: [`install release ${manifest.release} or later, then restore with that`],
+    });
+  }
+  const held = acquireStateDir(stateDir);
+  const incoming = join(held.path, "restoring");
+  try {
+    const occupied = OLD_FILES.filter((name) => existsSync(join(held.path, name)));
+    if (occupied.length > 0 && !options.replace) {
+      throw new ServerError("ERR_STATE_DIR", `There is a deployment in "${held.path}" already`, {
+        why: "restoring would put another in its place",
+        nextSteps: ["give --replace, which moves it aside first", "or choose another directory with --state-dir"],
+      });
+    }
+    rmSync(incoming, { recursive: true, force: true });
+    mkdirSync(incoming, { mode: 0o700 });
+    await copyChecked(source, incoming, manifest, options.signal);
+    const movedTo = occupied.length === 0 ? undefined : moveAside(held.path, occupied, options.now);
+    for (const name of BACKUP_FILES) renameSync(join(incoming, name), join(held.path, name));
+    syncDirectory(held.path);
+    return { manifest, movedTo };
+  } catch (error) {
+    if (error instanceof ServerError || options.signal.aborted) throw error;
+    throw new ServerError("ERR_BACKUP", `"${source}" was not restored`, {
+      why: isDiskFull(error) ? "the disk is full" : `${nodeErrorCode(error) ?? String(error)}`,
+      nextSteps: [`make "${held.path}" writable for this user, with room for the whole database`],
+      cause: error,
+    });
+  } finally {
+    rmSync(incoming, { recursive: true, force: true });
+    held.release();
+  }
+}
+
+async function copyChecked(
+  source: string,
+  incoming: string,
+  manifest: BackupManifest,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const name of BACKUP_FILES) {
+    const copy = join(incoming, name);
+    try {
+      await copyFile(join(source, name), copy);
+    } catch (error) {
+      if (nodeErrorCode(error) === "ENOENT") throw notABackup(source, `its ${name} is missing`, error);
+      throw error;
+    }
+    chmodSync(copy, 0o600);
+    const found = await describeFile(copy);
+    if (found.sha256 !== manifest.files[name].sha256)
+      throw notABackup(source, `its ${name} is not what was backed up: ${found.bytes} bytes with another hash`);
+    signal.throwIfAborted();
+  }
+  const facts = checkDatabase(join(incoming, "coder.db"));
+  if (typeof facts === "string") throw notABackup(source, facts);
+  if (readServerKeys(join(incoming, "keys.json")).fingerprint !== facts.keyFingerprint)
+    throw notABackup(source, "its key file does not belong to its database");
+}
+
+/** @returns the folder that holds the state of before. */
+function moveAside(stateDir: string, names: readonly string[], now: number): string {
+  const folder = join(stateDir, `before-restore-${new Date(now).toISOString().replaceAll(":", "-")}`);
+  mkdirSync(folder, { mode: 0o700 });
+  for (const name of names) renameSync(join(stateDir, name), join(folder, name));
+  return folder;
+}
