@@ -1,6 +1,7 @@
 /**
  * `npm run soak [-- --minutes M]`: a real deployment on loopback, and clients that come, work and go as fast as they can:
  * sessions with their tunnels, transfers, a forward that is used by many and started anew now and then. Every byte is checked.
+ * Clients that come only once have passed before, so that bounded tables are full when the measurement begins.
  * Fails on a wrong answer, and when what server or agent hold after a full collection keeps growing in the second half.
  */
 import { spawn } from "node:child_process";
@@ -14,6 +15,7 @@ import { coder, startSystem } from "./bench/system.ts";
 import { buildCli } from "./build.ts";
 import { growthPerHour, type MemorySample } from "./soak/growth.ts";
 import { MemoryProbe } from "./soak/live-memory.ts";
+import { letStrangersPass } from "./soak/strangers.ts";
 
 /** Every sample stops both processes for a full collection. */
 const SAMPLE_EVERY_MS = 15_000;
@@ -36,6 +38,9 @@ await using system = await startSystem({ inspect: true });
 using serverMemory = await MemoryProbe.open(system.inspectors.server);
 using agentMemory = await MemoryProbe.open(system.inspectors.agent);
 await using echo = await startEcho();
+await letStrangersPass(system.environment["CODER_CONFIG_DIR"]!, (count) => {
+  if (count % 200 === 0) process.stderr.write(`${count} clients came once\n`);
+});
 const stop = AbortSignal.timeout(minutes * 60_000);
 const counts = { sessions: 0, terminals: 0, transfers: 0, connections: 0, forwards: 0 };
 const started = performance.now();
