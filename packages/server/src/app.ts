@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
 import { AgentState } from "./agent-state.ts";
 import { AccessEvents } from "./auth/access-events.ts";
+import { Audit } from "./auth/audit.ts";
 import { Authenticator } from "./auth/authenticator.ts";
 import { Hosts } from "./auth/hosts.ts";
 import { KeyExpiry } from "./auth/key-expiry.ts";
@@ -165,6 +166,7 @@ class App implements CoderServer {
     const accessUrl = (): URL => config.accessUrl ?? this.#listeningUrl();
     const accessEvents = new AccessEvents();
     const changes = new Changes();
+    const audit = new Audit(deps.log, clock);
     const hosts = new Hosts(accessUrl, config.allowedHosts);
     const passwords = new Passwords(deps.passwordCost ?? DEFAULT_PASSWORD_COST);
     this.#tunnels = new AgentTunnels({
@@ -179,7 +181,8 @@ class App implements CoderServer {
       keys,
       deployment,
       passwords,
-      sessions: new Sessions({ store, passwords, events: accessEvents, config, clock }),
+      sessions: new Sessions({ store, passwords, events: accessEvents, audit, config, clock }),
+      audit,
       authenticator: new Authenticator({ store, keys, hosts, clock }),
       accessEvents,
       changes,

@@ -67,11 +67,24 @@ const LEVEL_NAMES: Readonly<Record<number, string>> = {
   60: "CRIT",
 };
 
+/** A value that cannot be taken for the end of itself, for another field or for another line. */
+const PLAIN = /^[^\s"=\p{C}]+$/u;
+
+/** JSON, with every character that a terminal might obey written as an escape. */
+function quoted(value: unknown): string {
+  return JSON.stringify(value).replace(/\p{C}/gu, (character) =>
+    Array.from(
+      { length: character.length },
+      (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`,
+    ).join(""),
+  );
+}
+
 function humanLine(line: string): string {
   const record: Record<string, unknown> = JSON.parse(line);
   const { level, time, msg, ...rest } = record;
   const fields = Object.entries(rest).map(
-    ([name, value]) => ` ${name}=${typeof value === "string" ? value : JSON.stringify(value)}`,
+    ([name, value]) => ` ${name}=${typeof value === "string" && PLAIN.test(value) ? value : quoted(value)}`,
   );
   return `${String(time)} [${LEVEL_NAMES[Number(level)] ?? "????"}] ${String(msg ?? "")}${fields.join("")}\n`;
 }

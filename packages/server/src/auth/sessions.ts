@@ -5,6 +5,7 @@ import type { ApiKeyRow, UserRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import { HttpFailure } from "../errors.ts";
 import type { AccessEvents } from "./access-events.ts";
+import type { Audit } from "./audit.ts";
 import type { Passwords } from "./passwords.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { formatUserToken, hashSecret, mintUserToken } from "./tokens.ts";
@@ -27,6 +28,7 @@ export class Sessions {
   readonly #store: Store;
   readonly #passwords: Passwords;
   readonly #events: AccessEvents;
+  readonly #audit: Audit;
   readonly #config: ServerConfig;
   readonly #clock: WallClock;
   readonly #perAddress = new RateLimit(ATTEMPTS_PER_ADDRESS);
@@ -36,12 +38,14 @@ export class Sessions {
     store: Store;
     passwords: Passwords;
     events: AccessEvents;
+    audit: Audit;
     config: ServerConfig;
     clock: WallClock;
   }) {
     this.#store = options.store;
     this.#passwords = options.passwords;
     this.#events = options.events;
+    this.#audit = options.audit;
     this.#config = options.config;
     this.#clock = options.clock;
   }
@@ -51,18 +55,35 @@ export class Sessions {
     credentials: { email: string; password: string },
     clientAddress: string,
   ): Promise<{ user: UserRow; key: IssuedKey }> {
-    this.#takeAttempt(credentials.email, clientAddress);
+    const refused = (why: string): void =>
+      this.#audit.record({
+        action: "login-refused",
+        address: clientAddress,
+        facts: { email: credentials.email, why },
+      });
+    try {
+      this.#takeAttempt(credentials.email, clientAddress);
+    } catch (error) {
+      refused("too many attempts");
+      throw error;
+    }
     const user = await this.#store.users.byEmail(credentials.email);
     const valid = await this.#passwords.verify(credentials.password, user?.password_hash);
-    if (user === undefined || !valid || user.status !== "active")
+    if (user === undefined || !valid || user.status !== "active") {
+      refused(user === undefined ? "no such user" : valid ? "the user is suspended" : "wrong password");
       throw new HttpFailure(401, "Incorrect email or password");
-    return { user, key: await this.issueSession(user) };
+    }
+    const key = await this.issueSession(user);
+    this.#audit.record({ action: "login", address: clientAddress, by: user, facts: { key: key.row.id } });
+    return { user, key };
   }
 
   /** Whether this is the user's password. Counts as a login attempt, so a stolen session cannot be used to guess it. */
   async confirmPassword(user: UserRow, password: string, clientAddress: string): Promise<boolean> {
     this.#takeAttempt(user.email, clientAddress);
-    return await this.#passwords.verify(password, user.password_hash);
+    const valid = await this.#passwords.verify(password, user.password_hash);
+    if (!valid) this.#audit.record({ action: "password-refused", address: clientAddress, by: user });
+    return valid;
   }
 
   /** A login's key: lives for the session duration from its last use. */

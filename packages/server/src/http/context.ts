@@ -7,6 +7,7 @@ import type { Registry } from "prom-client";
 import type { DerpMap } from "wg-userspace/derp/map";
 import type { AgentState } from "../agent-state.ts";
 import type { AccessEvents } from "../auth/access-events.ts";
+import type { Audit } from "../auth/audit.ts";
 import type { AuthenticatedUser, Authenticator } from "../auth/authenticator.ts";
 import type { Hosts } from "../auth/hosts.ts";
 import type { Passwords } from "../auth/passwords.ts";
@@ -153,6 +154,7 @@ export interface ServerContext {
   readonly deployment: DeploymentIds;
   readonly passwords: Passwords;
   readonly sessions: Sessions;
+  readonly audit: Audit;
   readonly authenticator: Authenticator;
   readonly accessEvents: AccessEvents;
   readonly changes: Changes;

@@ -10,6 +10,7 @@ import type { ApiKeyRow } from "../../db/schema.ts";
 import { msToNanoseconds, nanosecondsToMs } from "../../durations.ts";
 import { HttpFailure, notFound } from "../../errors.ts";
 import type { HttpEnv, RouteContext, Router } from "../context.ts";
+import { record } from "../record.ts";
 import { readJson, requireUser } from "../reply.ts";
 import { apiKeyView } from "../views.ts";
 import { pathUser } from "./users.ts";
@@ -19,12 +20,16 @@ const MAX_TOKENS_LISTED = 10_000;
 export function apiKeyRoutes(router: Router, context: RouteContext): void {
   const { store, sessions, limits, config, clock } = context;
   const user = requireUser(context);
+  const recordRemoval = async (c: Context<HttpEnv>, key: ApiKeyRow): Promise<void> =>
+    record(c, context, { action: "key-removed", target: await store.users.byId(key.user_id), facts: { key: key.id } });
 
   router.post("/users/:user/keys", user, async (c) => {
     const target = await pathUser(c, context);
     // A login in another's name would hand an owner somebody else's identity without a trace in their token list.
     if (target.id !== c.get("auth").user.id) throw new HttpFailure(403, "You may only create a session for yourself");
-    const body: GenerateApiKeyResponse = { key: (await sessions.issueSession(target)).token };
+    const issued = await sessions.issueSession(target);
+    record(c, context, { action: "session-created", facts: { key: issued.row.id } });
+    const body: GenerateApiKeyResponse = { key: issued.token };
     return c.json(body, 201);
   });
 
@@ -46,6 +51,7 @@ export function apiKeyRoutes(router: Router, context: RouteContext): void {
       name: request.token_name ?? "",
       lifetimeMs: lifetime === 0 ? undefined : nanosecondsToMs(lifetime),
     });
+    record(c, context, { action: "token-created", target, facts: { key: issued.row.id, name: issued.row.token_name } });
     const body: GenerateApiKeyResponse = { key: issued.token };
     return c.json(body, 201);
   });
@@ -78,12 +84,16 @@ export function apiKeyRoutes(router: Router, context: RouteContext): void {
   router.get("/users/:user/keys/:key", user, async (c) => c.json(apiKeyView(await pathKey(c, context))));
 
   router.delete("/users/:user/keys/:key", user, async (c) => {
-    if (!(await sessions.revoke(await pathKey(c, context)))) throw notFound();
+    const key = await pathKey(c, context);
+    if (!(await sessions.revoke(key))) throw notFound();
+    await recordRemoval(c, key);
     return c.body(null, 204);
   });
 
   router.put("/users/:user/keys/:key/expire", user, async (c) => {
-    await sessions.expire(await pathKey(c, context));
+    const key = await pathKey(c, context);
+    await sessions.expire(key);
+    await recordRemoval(c, key);
     return c.body(null, 204);
   });
 }

@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
 import type { Context } from "hono";
 import { csrfProof } from "../../auth/csrf.ts";
+import type { UserRow } from "../../db/schema.ts";
 import { HttpFailure } from "../../errors.ts";
 import type { HttpEnv, RouteContext, Router } from "../context.ts";
+import { record } from "../record.ts";
 import { readBody } from "../reply.ts";
 import { loginCookies } from "./users.ts";
 
@@ -27,6 +29,12 @@ const FORM_BYTES = 8 * 1024;
 
 /** The page that `coder login` opens: log in, get a token, paste it. Works without scripts. */
 export function cliAuthRoutes(router: Router, context: RouteContext): void {
+  const tokenPage = async (c: Context<HttpEnv>, user: UserRow): Promise<string> => {
+    const { row, token } = await context.sessions.issueSession(user);
+    record(c, context, { action: "session-created", by: user, facts: { key: row.id } });
+    return tokenShown(token);
+  };
+
   router.get("/cli-auth", async (c) => {
     const auth = await context.authenticator.authenticateUser(c.env.incoming);
     if (auth instanceof HttpFailure) return page(c, loginForm());
@@ -43,13 +51,13 @@ export function cliAuthRoutes(router: Router, context: RouteContext): void {
     if (proof !== null) {
       const auth = await context.authenticator.authenticateUser(c.env.incoming, { csrfProof: proof });
       if (auth instanceof HttpFailure) return page(c, loginForm("Please log in again."), 401);
-      return page(c, tokenShown((await context.sessions.issueSession(auth.user)).token));
+      return page(c, await tokenPage(c, auth.user));
     }
     const credentials = { email: form.get("email") ?? "", password: form.get("password") ?? "" };
     try {
       const { user, key } = await context.sessions.login(credentials, context.clientAddress(c.env.incoming));
       for (const cookie of loginCookies(context, key)) c.header("Set-Cookie", cookie, { append: true });
-      return page(c, tokenShown((await context.sessions.issueSession(user)).token));
+      return page(c, await tokenPage(c, user));
     } catch (error) {
       if (!(error instanceof HttpFailure)) throw error;
       return page(c, loginForm(`${error.message}.`), error.status);

@@ -18,6 +18,7 @@ import type { IssuedKey } from "../../auth/sessions.ts";
 import type { Role, UserRow } from "../../db/schema.ts";
 import { HttpFailure, notFound } from "../../errors.ts";
 import type { HttpEnv, RouteContext, Router } from "../context.ts";
+import { record } from "../record.ts";
 import { isUuid, readJson, readPage, requireOwner, requireUser } from "../reply.ts";
 import { organizationView, userView } from "../views.ts";
 
@@ -26,6 +27,7 @@ const MAX_USERS_PER_PAGE = 1000;
 export function userRoutes(router: Router, context: RouteContext): void {
   const { store, passwords, sessions, limits, accessEvents, clock } = context;
   const user = requireUser(context);
+  const addressOf = (c: Context<HttpEnv>): string => context.clientAddress(c.env.incoming);
 
   router.get("/users/first", async (c) => {
     if ((await store.users.count()) === 0) throw new HttpFailure(404, "The initial user has not been created!");
@@ -43,6 +45,7 @@ export function userRoutes(router: Router, context: RouteContext): void {
       if ((await users.count()) > 0) throw new HttpFailure(400, "The initial user has already been created.");
       await users.insert(row);
     });
+    record(c, context, { action: "user-created", by: row, facts: { role: "owner" } });
     const body: CreateFirstUserResponse = { user_id: row.id, organization_id: context.deployment.organizationId };
     return c.json(body, 201);
   });
@@ -50,7 +53,7 @@ export function userRoutes(router: Router, context: RouteContext): void {
   router.post("/users/login", async (c) => {
     refuseForeignOrigin(c, context);
     const request = await readJson(c, loginRequest, limits.bodyBytes);
-    const { key } = await sessions.login(request, context.clientAddress(c.env.incoming));
+    const { key } = await sessions.login(request, addressOf(c));
     for (const cookie of loginCookies(context, key)) c.header("Set-Cookie", cookie, { append: true });
     const body: LoginResponse = { session_token: key.token };
     return c.json(body, 201);
@@ -68,6 +71,7 @@ export function userRoutes(router: Router, context: RouteContext): void {
   router.post("/users/logout", user, async (c) => {
     const { key } = c.get("auth");
     await sessions.revoke(key);
+    record(c, context, { action: "logout" });
     for (const cookie of clearedCookies(context)) c.header("Set-Cookie", cookie, { append: true });
     return c.json({ message: "Logged out!" });
   });
@@ -96,6 +100,7 @@ export function userRoutes(router: Router, context: RouteContext): void {
       if ((await users.byEmail(request.email)) !== undefined) throw taken("email");
       await users.insert({ ...row, status: request.user_status === "suspended" ? "suspended" : "active" });
     });
+    record(c, context, { action: "user-created", target: row, facts: { role } });
     return c.json(userView(context, await required(store.users.byId(row.id))), 201);
   });
 
@@ -115,6 +120,7 @@ export function userRoutes(router: Router, context: RouteContext): void {
       await users.markDeleted(target.id, clock.now());
     });
     accessEvents.publish({ kind: "user-gone", userId: target.id });
+    record(c, context, { action: "user-deleted", target });
     return c.json({ message: "User has been deleted!" });
   });
 
@@ -124,12 +130,14 @@ export function userRoutes(router: Router, context: RouteContext): void {
     await refuseLastOwner(context, target);
     await store.users.setStatus(target.id, "suspended", clock.now());
     accessEvents.publish({ kind: "user-gone", userId: target.id });
+    record(c, context, { action: "user-suspended", target });
     return c.json(userView(context, await required(store.users.byId(target.id))));
   });
 
   router.put("/users/:user/status/activate", user, requireOwner, async (c) => {
     const target = await pathUser(c, context);
     await store.users.setStatus(target.id, "active", clock.now());
+    record(c, context, { action: "user-activated", target });
     return c.json(userView(context, await required(store.users.byId(target.id))));
   });
 
@@ -138,8 +146,7 @@ export function userRoutes(router: Router, context: RouteContext): void {
     const request = await readJson(c, updatePasswordRequest, limits.bodyBytes);
     const self = target.id === c.get("auth").user.id;
     // Only an owner may change a password without knowing it, and never their own: a stolen session must not suffice.
-    const address = context.clientAddress(c.env.incoming);
-    if (self && !(await sessions.confirmPassword(target, request.old_password, address))) {
+    if (self && !(await sessions.confirmPassword(target, request.old_password, addressOf(c)))) {
       throw new HttpFailure(400, "Old password is incorrect.", {
         validations: [{ field: "old_password", detail: "Old password is incorrect." }],
       });
@@ -152,6 +159,7 @@ export function userRoutes(router: Router, context: RouteContext): void {
       return ids;
     });
     for (const keyId of keyIds) accessEvents.publish({ kind: "key-revoked", keyId, userId: target.id });
+    record(c, context, { action: "password-changed", target });
     return c.body(null, 204);
   });
 
@@ -170,7 +178,10 @@ export function userRoutes(router: Router, context: RouteContext): void {
     if (target.id === c.get("auth").user.id) throw new HttpFailure(400, "You cannot change your own roles.");
     if (role !== "owner") await refuseLastOwner(context, target);
     await store.users.setRole(target.id, role, clock.now());
-    if (role !== target.role) accessEvents.publish({ kind: "role-changed", userId: target.id });
+    if (role !== target.role) {
+      accessEvents.publish({ kind: "role-changed", userId: target.id });
+      record(c, context, { action: "roles-changed", target, facts: { role } });
+    }
     return c.json(userView(context, await required(store.users.byId(target.id))));
   });
 

@@ -1,0 +1,76 @@
+import type { WallClock } from "../clock.ts";
+import type { UserRow } from "../db/schema.ts";
+import type { Logger } from "../log.ts";
+import { RateLimit } from "./rate-limit.ts";
+
+/** What is recorded, and the sentence that a person reads. */
+const SENTENCES = {
+  login: "logged in",
+  "login-refused": "login refused",
+  logout: "logged out",
+  "session-created": "session created for another program",
+  "password-changed": "password changed",
+  "password-refused": "password not changed: the old one was wrong",
+  "user-created": "user created",
+  "user-suspended": "user suspended",
+  "user-activated": "user activated",
+  "user-deleted": "user deleted",
+  "roles-changed": "roles changed",
+  "token-created": "API token created",
+  "key-removed": "API token or session ended",
+} as const;
+
+export type AuditAction = keyof typeof SENTENCES;
+
+export interface AuditEvent {
+  readonly action: AuditAction;
+  /** Address of the client. */
+  readonly address: string;
+  /** Who did it; undefined where nobody is known to have. */
+  readonly by?: Pick<UserRow, "id" | "username"> | undefined;
+  /** Whom it was done to, where that is somebody else. */
+  readonly target?: Pick<UserRow, "id" | "username"> | undefined;
+  /** Further facts. Never a secret. */
+  readonly facts?: Readonly<Record<string, string | number>>;
+}
+
+/** Refusals cost their sender nothing, and must not fill the disk. */
+const REFUSALS_LOGGED = { capacity: 60, periodMs: 60_000 };
+/** What a stranger sent as an e-mail address, in characters. */
+const MAX_FACT_LENGTH = 254;
+
+/**
+ * The record of who logged in, and of who changed what users may do: lines of the server's log whose field `audit` is the
+ * action. At most sixty refusals a minute are written; the next one tells how many were left out.
+ */
+export class Audit {
+  readonly #log: Logger;
+  readonly #clock: WallClock;
+  readonly #refusals = new RateLimit({ ...REFUSALS_LOGGED, maxKeys: 1 });
+  #leftOut = 0;
+
+  constructor(log: Logger, clock: WallClock) {
+    this.#log = log;
+    this.#clock = clock;
+  }
+
+  record({ action, address, by, target, facts = {} }: AuditEvent): void {
+    const refused = action === "login-refused" || action === "password-refused";
+    if (refused && this.#refusals.take("", this.#clock.now()) > 0) {
+      this.#leftOut++;
+      return;
+    }
+    const fields: Record<string, string | number> = { audit: action };
+    if (by !== undefined) Object.assign(fields, { user: by.username, user_id: by.id });
+    if (target !== undefined && target.id !== by?.id)
+      Object.assign(fields, { target: target.username, target_id: target.id });
+    fields["address"] = address;
+    for (const [name, value] of Object.entries(facts))
+      fields[name] = typeof value === "string" ? value.slice(0, MAX_FACT_LENGTH) : value;
+    if (refused && this.#leftOut > 0) {
+      fields["left_out"] = this.#leftOut;
+      this.#leftOut = 0;
+    }
+    this.#log[refused ? "warn" : "info"](fields, SENTENCES[action]);
+  }
+}
