@@ -60,16 +60,40 @@ async function main(): Promise<number> {
   background("agent", ["agent"], { CODER_AGENT_URL: url, CODER_AGENT_TOKEN: token });
 
   if (process.stdin.isTTY && process.stdout.isTTY) {
-    say("Opening a shell in the workspace. In another terminal you can do the same:");
-    say(`  export CODER_CONFIG_DIR=${configDir}`);
-    say("  ./coder ssh demo");
-    if (existsSync(join(root, ".build/release")))
-      say(`The command can be installed from here:\n  curl -fsSL ${url}/install.sh | sh`);
-    else say("A release beside it would be handed out: see Install in the README.");
-    say("");
-    return await foreground(["ssh", "demo"]);
+    introduce();
+    const code = await foreground(["ssh", "demo"]);
+    say(`\nYou left the workspace; what was started for it ends now.\n${installLine(url)}`);
+    return code;
   }
-  return showTransfers();
+  const code = await showTransfers();
+  say(installLine(url));
+  return code;
+}
+
+/** For the person in front of a prompt that looks like their own. */
+function introduce(): void {
+  say(`
+You are about to be inside the workspace "demo": what you type runs there, through the tunnel (it happens to be
+on this machine). Leave it with "exit" or Ctrl-D; that ends everything that was started here.
+
+Beside it, in another terminal in this folder:
+  export CODER_CONFIG_DIR=${configDir}
+  ./coder ping demo                     # which path, how long it takes, and why
+  ./coder port-forward demo --tcp 8080  # a port of the workspace on this machine
+  ./coder speedtest demo                # what the tunnel carries
+  ./coder ssh demo                      # one more shell
+`);
+}
+
+/** How other machines get the command: from a server that has executables to give. */
+function installLine(url: string): string {
+  if (existsSync(join(root, ".build/release")))
+    return `To install the command on a machine, while a server runs:\n  curl -fsSL ${url}/install.sh | sh`;
+  return (
+    "To install the command on other machines, from a server of yours:\n" +
+    "  curl -fsSL https://SERVER/install.sh | sh\n" +
+    "Here, this makes what a server hands out: npm run release -- --platform linux-x64"
+  );
 }
 
 function logIn(url: string): void {
