@@ -25,6 +25,9 @@ export abstract class BaseCommand {
   /** Runs until it is told to stop: a termination that is asked for is a success, and takes its time. */
   static isService = false;
 
+  /** Reads files again on SIGHUP, and goes on. */
+  static reloads = false;
+
   /** Words of its name, joined by colons. */
   readonly id: string;
   readonly argv: readonly string[];
@@ -40,7 +43,7 @@ export abstract class BaseCommand {
   /** Runs it and ends the process. */
   async run(): Promise<never> {
     const command = this.constructor as typeof BaseCommand;
-    const ending = new Ending({ service: command.isService });
+    const ending = new Ending({ service: command.isService, reloads: command.reloads });
     let exit: number;
     try {
       const specs = [...command.specs, ...GLOBAL_FLAGS, HELP_FLAG];

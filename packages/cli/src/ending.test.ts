@@ -7,13 +7,13 @@ import { expect, it } from "vitest";
 /** A command whose clean-up never ends. */
 const STUCK = `
   const { Ending } = await import(${JSON.stringify(join(import.meta.dirname, "ending.ts"))});
-  const { signal } = new Ending({ service: process.argv[1] === "service" });
+  const { signal } = new Ending({ service: process.argv[1] !== "command", reloads: process.argv[1] === "reloads" });
   signal.addEventListener("abort", () => process.stdout.write("cancelled\\n"));
   setInterval(() => undefined, 1000);
   process.stdout.write("up\\n");
 `;
 
-function start(kind: "service" | "command") {
+function start(kind: "service" | "command" | "reloads") {
   const child = spawn(process.execPath, ["--input-type=module", "-e", STUCK, kind], {
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -40,3 +40,14 @@ it("a clean-up that does not end is ended", async () => {
   child.kill("SIGTERM");
   expect(await once(child, "exit")).toEqual([null, "SIGTERM"]);
 }, 30_000);
+
+it("SIGHUP is the command's own where it reads files again", async () => {
+  const { child, next } = start("reloads");
+  expect(await next()).toBe("up\n");
+  child.kill("SIGHUP");
+  child.kill("SIGTERM");
+  expect(await next()).toBe("cancelled\n");
+  child.kill("SIGHUP"); // it does not count as the second signal, which would end it
+  child.kill("SIGTERM");
+  expect(await once(child, "exit")).toEqual([null, "SIGTERM"]);
+});

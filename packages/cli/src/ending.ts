@@ -4,6 +4,7 @@
  * without further ado.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { isatty } from "node:tty";
 import { renderUserError } from "./errors/present.ts";
 import { CancelledError, EXIT, UserError } from "./errors/user-error.ts";
 
@@ -20,6 +21,8 @@ const SURVIVAL_MS = 1_000;
 export interface EndingOptions {
   /** Has a clean-up of its own with its own limit, and a termination that is asked for is a success. */
   readonly service: boolean;
+  /** SIGHUP is the command's own, to read files again. The end of its terminal, which is the same signal, still ends it. */
+  readonly reloads?: boolean;
 }
 
 const restorers = new Set<() => void>();
@@ -32,6 +35,9 @@ export function whenEndedAtOnce(restore: () => void): Disposable {
 
 export class Ending {
   readonly #service: boolean;
+  readonly #reloads: boolean;
+  /** Which of the standard streams were terminals at the start. */
+  readonly #terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
   readonly #cancel = new AbortController();
   readonly #listeners: (() => void)[] = [];
   #by: EndingSignal | undefined;
@@ -41,6 +47,7 @@ export class Ending {
   /** Watches from now on. */
   constructor(options: EndingOptions) {
     this.#service = options.service;
+    this.#reloads = options.reloads === true;
     for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
       const listener = (): void => this.#on(name);
       process.on(name, listener);
@@ -77,6 +84,7 @@ export class Ending {
   }
 
   #on(name: EndingSignal): void {
+    if (name === "SIGHUP" && this.#reloads && !this.#terminalIsGone()) return;
     if (this.#by === undefined || this.#by === "SIGPIPE") {
       this.#cancelBy(name);
       return;
@@ -84,6 +92,11 @@ export class Ending {
     if (process.stdin.isTTY && process.stdin.isRaw) process.stdin.setRawMode(false);
     for (const restore of restorers) restore();
     void dieBy(name);
+  }
+
+  /** The system refuses every question about a terminal that was hung up, so that it looks like none. */
+  #terminalIsGone(): boolean {
+    return this.#terminals.some((descriptor) => !isatty(descriptor));
   }
 
   #onOutputError(error: NodeJS.ErrnoException): void {

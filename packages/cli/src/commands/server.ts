@@ -1,16 +1,7 @@
 import { serverFlags } from "coder-server/config";
 import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
-import type { FlagSpec } from "../flags/spec.ts";
-
-/** Values stay text: the server checks them, with its own words, and knows what they mean. */
-const FLAGS: readonly FlagSpec[] = serverFlags.map((flag) => ({
-  name: flag.name,
-  env: flag.env,
-  kind: flag.type === "boolean" ? "boolean" : flag.type === "strings" ? "list" : "string",
-  summary:
-    flag.default === "" || flag.type === "boolean" ? flag.description : `${flag.description} (default ${flag.default})`,
-}));
+import { SERVER_FLAGS } from "../flags/server.ts";
 
 export default class Server extends BaseCommand {
   static override summary = "Run the control plane: users, workspaces, coordinator and relay";
@@ -19,8 +10,9 @@ export default class Server extends BaseCommand {
     "<%= config.bin %> server --access-url https://coder.example.com --http-address 127.0.0.1:3000",
     "<%= config.bin %> server --tls-enable --tls-address 0.0.0.0:443 --tls-cert-file cert.pem --tls-key-file key.pem",
   ];
-  static override specs = FLAGS;
+  static override specs = SERVER_FLAGS;
   static override isService = true;
+  static override reloads = true;
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<number | undefined> {
     const { runServerCommand } = await import("../services/server.ts");

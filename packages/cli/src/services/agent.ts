@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createAgentLogger } from "coder-agent/logger";
 import { runAgent } from "coder-agent/main";
@@ -8,9 +7,8 @@ import { reportFailure } from "../errors/report.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";
 import { booleanFlag, type FlagValues, listFlag, numberFlag, stringFlag } from "../flags/spec.ts";
 import { VERSION } from "../version.ts";
-import { dialerOf, headerSource, parseDeploymentUrl } from "./deployment.ts";
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+import { agentToken, agentUrl } from "./agent-identity.ts";
+import { dialerOf, headerSource } from "./deployment.ts";
 
 /**
  * Runs the agent until the signal ends it. Returns the exit code, after saying what went wrong: this is a bundle of its
@@ -26,17 +24,7 @@ export async function runAgentCommand(flags: FlagValues, signal: AbortSignal): P
 }
 
 async function startAgent(flags: FlagValues, signal: AbortSignal): Promise<void> {
-  const text = stringFlag(flags, "agent-url");
-  if (text === undefined) {
-    throw new UserError("The agent needs to know its deployment", {
-      next: [
-        'set CODER_AGENT_URL and CODER_AGENT_TOKEN; "coder external-workspaces agent-instructions <workspace>" prints both',
-      ],
-      code: "ERR_USAGE",
-      exit: 2,
-    });
-  }
-  const url = parseDeploymentUrl(text);
+  const url = agentUrl(flags);
   const zombies = booleanFlag(flags, "no-reap") ? undefined : becomeReaper();
   const logDir = stringFlag(flags, "log-dir");
   const logger = createAgentLogger(
@@ -74,31 +62,6 @@ async function startAgent(flags: FlagValues, signal: AbortSignal): Promise<void>
     throw new UserError("The deployment refused the agent's token: it is wrong, or its workspace was deleted", {
       next: ['"coder external-workspaces agent-instructions <workspace>" prints the right one'],
       code: "ERR_UNAUTHORIZED",
-      cause: error,
-    });
-  }
-}
-
-function agentToken(flags: FlagValues): string {
-  const file = stringFlag(flags, "agent-token-file");
-  const token = stringFlag(flags, "agent-token") ?? (file === undefined ? undefined : readTokenFile(file));
-  if (token === undefined) {
-    throw new UserError("The agent needs its token", {
-      next: ["set CODER_AGENT_TOKEN or CODER_AGENT_TOKEN_FILE"],
-      code: "ERR_USAGE",
-      exit: 2,
-    });
-  }
-  if (!UUID.test(token)) throw new UserError("The agent's token is not a UUID", { code: "ERR_USAGE", exit: 2 });
-  return token;
-}
-
-function readTokenFile(path: string): string {
-  try {
-    return readFileSync(path, "utf8").trim();
-  } catch (error) {
-    throw new UserError(`Cannot read the token file "${path}"`, {
-      why: (error as NodeJS.ErrnoException).code,
       cause: error,
     });
   }

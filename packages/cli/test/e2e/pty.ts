@@ -57,6 +57,11 @@ export class PtyCommand {
     if (this.code === undefined) process.kill(this.#pty.pid, signal);
   }
 
+  /** Closes the terminal, as a window that is closed does. */
+  hangUp(): void {
+    this.#pty.close();
+  }
+
   /** Waits for it on the screen. */
   async sees(pattern: RegExp): Promise<RegExpExecArray> {
     const until = Date.now() + 40_000;

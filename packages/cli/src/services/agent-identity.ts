@@ -1,0 +1,44 @@
+/** What an agent must know before anything else: its deployment and its token. */
+import { readFileSync } from "node:fs";
+import { UserError } from "../errors/user-error.ts";
+import { type FlagValues, stringFlag } from "../flags/spec.ts";
+import { parseDeploymentUrl } from "./deployment.ts";
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+export function agentUrl(flags: FlagValues): URL {
+  const text = stringFlag(flags, "agent-url");
+  if (text !== undefined) return parseDeploymentUrl(text);
+  throw new UserError("The agent needs to know its deployment", {
+    next: [
+      'set CODER_AGENT_URL and CODER_AGENT_TOKEN; "coder external-workspaces agent-instructions <workspace>" prints both',
+    ],
+    code: "ERR_USAGE",
+    exit: 2,
+  });
+}
+
+export function agentToken(flags: FlagValues): string {
+  const file = stringFlag(flags, "agent-token-file");
+  const token = stringFlag(flags, "agent-token") ?? (file === undefined ? undefined : readTokenFile(file));
+  if (token === undefined) {
+    throw new UserError("The agent needs its token", {
+      next: ["set CODER_AGENT_TOKEN or CODER_AGENT_TOKEN_FILE"],
+      code: "ERR_USAGE",
+      exit: 2,
+    });
+  }
+  if (!UUID.test(token)) throw new UserError("The agent's token is not a UUID", { code: "ERR_USAGE", exit: 2 });
+  return token;
+}
+
+function readTokenFile(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch (error) {
+    throw new UserError(`Cannot read the token file "${path}"`, {
+      why: (error as NodeJS.ErrnoException).code,
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,96 @@
+/** SIGHUP, as `systemctl reload` sends it: the server reads its certificates again and goes on; the end of its terminal ends it. */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect, type TLSSocket } from "node:tls";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { PtyCommand } from "./pty.ts";
+
+const coder = join(import.meta.dirname, "../../dist/coder.cjs");
+const folder = mkdtempSync(join(tmpdir(), "coder-reload-"));
+const [cert, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+const children: ChildProcess[] = [];
+const SILENT = ["--stun-address", "disable", "--derp-server-stun-addresses", "disable"];
+const environment = { PATH: process.env["PATH"], HOME: folder };
+
+beforeAll(() => {
+  for (const name of ["one.example", "two.example"]) {
+    const words = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=${name}`.split(" ");
+    const files = ["-keyout", join(folder, `${name}.key`), "-out", join(folder, `${name}.pem`)];
+    execFileSync("openssl", [...words, ...files], { stdio: "ignore" });
+  }
+});
+afterAll(() => {
+  for (const child of children) child.kill("SIGKILL");
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe("SIGHUP", () => {
+  it("gives new handshakes the new certificate, keeps open connections, and keeps the old one when files do not fit", async () => {
+    use("one.example", "one.example");
+    const tls = ["--tls-enable", "--tls-address", "127.0.0.1:0", "--tls-cert-file", cert, "--tls-key-file", key];
+    const args = ["server", "--http-address", "", "--state-dir", join(folder, "state"), ...tls, ...SILENT];
+    const server = spawn(process.execPath, [coder, ...args], { env: environment, stdio: ["ignore", "pipe", "pipe"] });
+    children.push(server);
+    let output = "";
+    for (const stream of [server.stdout, server.stderr]) stream.on("data", (chunk) => (output += String(chunk)));
+    const says = async (pattern: RegExp): Promise<RegExpExecArray> => {
+      for (;;) {
+        const found = pattern.exec(output);
+        if (found !== null) return found;
+        if (server.exitCode !== null || server.signalCode !== null) throw new Error(`it ended: ${output}`);
+        await Promise.race([once(server.stdout, "data"), once(server.stderr, "data"), once(server, "exit")]);
+      }
+    };
+    const port = Number((await says(/https:\/\/127\.0\.0\.1:(\d+)/))[1]);
+    const before = await handshake(port);
+    expect(nameOf(before)).toBe("one.example");
+
+    use("two.example", "one.example"); // not yet the key
+    server.kill("SIGHUP");
+    await says(/not reloaded.*stay in use[^\n]*SIGHUP[^\n]*do not belong together/);
+    const meanwhile = await handshake(port);
+    expect(nameOf(meanwhile)).toBe("one.example");
+    meanwhile.destroy();
+
+    use("two.example", "two.example");
+    server.kill("SIGHUP");
+    await says(/TLS certificates reloaded[^\n]*SIGHUP/);
+    const after = await handshake(port);
+    expect(nameOf(after)).toBe("two.example");
+    for (const socket of [before, after]) {
+      socket.write("GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+      const [answer] = (await once(socket, "data")) as [Buffer];
+      expect(String(answer)).toMatch(/^HTTP\/1\.1 200 /);
+      socket.destroy();
+    }
+
+    server.kill("SIGTERM");
+    expect(await once(server, "exit")).toEqual([0, null]);
+  }, 30_000);
+
+  it("ends a server whose terminal is closed", async () => {
+    const args = ["server", "--http-address", "127.0.0.1:0", "--state-dir", join(folder, "terminal"), ...SILENT];
+    const command = new PtyCommand(args, environment);
+    await command.sees(/Listening on http/);
+    command.hangUp();
+    await command.ended();
+  }, 90_000);
+});
+
+function use(certificate: string, privateKey: string): void {
+  copyFileSync(join(folder, `${certificate}.pem`), cert);
+  copyFileSync(join(folder, `${privateKey}.key`), key);
+}
+
+async function handshake(port: number): Promise<TLSSocket> {
+  const socket = connect({ port, host: "127.0.0.1", rejectUnauthorized: false });
+  await once(socket, "secureConnect");
+  return socket;
+}
+
+function nameOf(socket: TLSSocket): string {
+  return String(socket.getPeerCertificate().subject.CN);
+}
