@@ -14,6 +14,8 @@ type CommandClass = Omit<typeof BaseCommand, "prototype"> & (new (id: string, ar
 /** Loaded when they are wanted: a start pays for one command. */
 const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   agent: async () => (await import("./commands/agent.ts")).default,
+  "agent:install": async () => (await import("./commands/agent/install.ts")).default,
+  "agent:uninstall": async () => (await import("./commands/agent/uninstall.ts")).default,
   completion: async () => (await import("./commands/completion.ts")).default,
   "config-ssh": async () => (await import("./commands/config-ssh.ts")).default,
   "connect:exists": async () => (await import("./commands/connect/exists.ts")).default,
@@ -39,6 +41,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   server: async () => (await import("./commands/server.ts")).default,
   "server:backup": async () => (await import("./commands/server/backup.ts")).default,
   "server:restore": async () => (await import("./commands/server/restore.ts")).default,
+  "server:install": async () => (await import("./commands/server/install.ts")).default,
+  "server:uninstall": async () => (await import("./commands/server/uninstall.ts")).default,
   show: async () => (await import("./commands/show.ts")).default,
   ssh: async () => (await import("./network-commands.ts")).Ssh,
   speedtest: async () => (await import("./network-commands.ts")).Speedtest,

@@ -1,7 +1,6 @@
-import { serverFlags } from "coder-server/config";
 import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
-import { SERVER_FLAGS } from "../flags/server.ts";
+import { givenServerFlags, SERVER_FLAGS } from "../flags/server.ts";
 
 export default class Server extends BaseCommand {
   static override summary = "Run the control plane: users, workspaces, coordinator and relay";
@@ -16,11 +15,6 @@ export default class Server extends BaseCommand {
 
   protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<number | undefined> {
     const { runServerCommand } = await import("../services/server.ts");
-    const given = Object.fromEntries(
-      serverFlags
-        .filter((flag) => line.origins[flag.name] === "flag" || line.origins[flag.name] === "environment")
-        .map((flag) => [flag.name, line.values[flag.name]]),
-    );
-    return runServerCommand(given as Parameters<typeof runServerCommand>[0], line.values["verbose"] === true, signal);
+    return runServerCommand(givenServerFlags(line), line.values["verbose"] === true, signal);
   }
 }

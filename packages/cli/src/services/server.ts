@@ -12,6 +12,8 @@ import {
 import { accountHome } from "../config-dir.ts";
 import { reportFailure } from "../errors/report.ts";
 import { EXIT } from "../errors/user-error.ts";
+import type { ParsedLine } from "../flags/parse.ts";
+import { givenServerFlags } from "../flags/server.ts";
 import { say } from "../ui/say.ts";
 import { packagedPrograms } from "./packaged-programs.ts";
 
@@ -28,6 +30,11 @@ export async function runServerCommand(
     const config = parseServerConfig(verbose ? { ...values, verbose: true } : values, surroundings());
     await runServer(config, { signal, deps: { ...standardParts(), packaged: packagedPrograms() } });
   });
+}
+
+/** Whether a server could be started by this line, as far as its flags tell. Returns the exit code, after saying what is wrong. */
+export async function checkServerFlags(line: ParsedLine, signal: AbortSignal): Promise<number> {
+  return reported(signal, async () => void parseServerConfig(givenServerFlags(line), surroundings()));
 }
 
 /** Changes a password in the store of the server that is started with the same values. Returns the exit code. */

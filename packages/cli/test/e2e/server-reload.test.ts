@@ -17,7 +17,9 @@ const environment = { PATH: process.env["PATH"], HOME: folder };
 
 beforeAll(() => {
   for (const name of ["one.example", "two.example"]) {
-    const words = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=${name}`.split(" ");
+    const words = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=${name}`.split(
+      " ",
+    );
     const files = ["-keyout", join(folder, `${name}.key`), "-out", join(folder, `${name}.pem`)];
     execFileSync("openssl", [...words, ...files], { stdio: "ignore" });
   }

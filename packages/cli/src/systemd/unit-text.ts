@@ -1,0 +1,51 @@
+/** Text of unit and environment files as systemd reads them (systemd.syntax(7), systemd.exec(5)). Pure. */
+
+import { UsageError } from "../flags/spec.ts";
+
+/** Nothing may begin a line of its own. */
+function refuseControlCharacters(text: string): void {
+  if (/[\u0000-\u001f\u007f]/.test(text))
+    throw new UsageError(
+      `${JSON.stringify(text)} has a line break or another control character, which no unit can hold`,
+    );
+}
+
+/** A value that stands alone on its line, such as a path. */
+export function unitValue(text: string): string {
+  refuseControlCharacters(text);
+  return text.replaceAll("%", "%%");
+}
+
+/** The words of a command: each one word whatever is in it, without specifiers and variables. */
+export function unitCommand([program, ...args]: readonly [string, ...string[]]): string {
+  // Variables are not looked for in the first word, where a doubled $ would stay doubled.
+  return [unitWord(program), ...args.map((word) => unitWord(word).replaceAll("$", "$$$$"))].join(" ");
+}
+
+function unitWord(text: string): string {
+  const escaped = unitValue(text).replaceAll("\\", "\\\\");
+  return /^[\w@%+=:,./-]+$/.test(escaped) ? escaped : `"${escaped.replaceAll('"', '\\"')}"`;
+}
+
+/** One line of an environment file. */
+export function environmentLine(name: string, value: string): string {
+  refuseControlCharacters(value);
+  return `${name}="${value.replace(/["\\`$]/g, "\\$&")}"`;
+}
+
+/** The file with these variables set; what it says besides, comments included, stays as it is. */
+export function withVariables(file: string, variables: Readonly<Record<string, string>>): string {
+  const kept = file.split("\n").filter((line) => !(nameOf(line) in variables));
+  while (kept.at(-1) === "") kept.pop();
+  const set = Object.entries(variables).map(([name, value]) => environmentLine(name, value));
+  return [...kept, ...set, ""].join("\n");
+}
+
+/** Whether the file sets the variable to anything. */
+export function setsVariable(file: string, name: string): boolean {
+  return file.split("\n").some((line) => nameOf(line) === name && !/=\s*(""|'')?\s*$/.test(line));
+}
+
+function nameOf(line: string): string {
+  return /^\s*(\w+)\s*=/.exec(line)?.[1] ?? "";
+}
