@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { isBuiltin } from "node:module";
 import { basename, join } from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
+import { floorOf, nodeFloorStatement } from "./npm/node-floor.ts";
 
 const root = join(import.meta.dirname, "..");
 const outdir = join(root, "packages/cli/dist");
@@ -25,6 +26,12 @@ const ENTRIES = {
 /** A native module takes milliseconds to load, and what it speeds up is the relay by WebSocket. */
 const LEAN = { "process.env.WS_NO_BUFFER_UTIL": '"1"' };
 
+/** For code that is CommonJS, where import.meta.url does not exist. */
+const BUNDLE_URL = 'const __bundleUrl = require("node:url").pathToFileURL(__filename).href;';
+
+/** What starts everything can be read by any Node, so that one that is too old can say so. */
+const LAUNCHER: BuildOptions = { target: "es2015", banner: { js: `${refuseOldNode()}${BUNDLE_URL}` } };
+
 /** Modules that are bundles when they are imported by `import()`; a static import takes them in as usual. */
 const LAZY: ReadonlyMap<string, string> = new Map(
   (["network", "help", "server", "agent"] as const).map((name) => [join(root, ENTRIES[name]), `./${name}.cjs`]),
@@ -45,10 +52,7 @@ export async function buildCli(): Promise<void> {
   const stamp = join(outdir, ".fingerprint");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === fingerprint) return;
   mkdirSync(outdir, { recursive: true });
-  const { "ssh-stdio": sshStdio, ...others } = ENTRIES;
-  const packages = await bundle(others);
-  const lean = await bundle({ "ssh-stdio": sshStdio }, LEAN);
-  writeFileSync(join(outdir, "packages.json"), `${JSON.stringify({ ...packages, ...lean }, null, 1)}\n`);
+  writeFileSync(join(outdir, "packages.json"), `${JSON.stringify(await bundleAll({ outdir }), null, 1)}\n`);
   writeFileSync(stamp, fingerprint);
 }
 
@@ -58,23 +62,34 @@ export async function buildCli(): Promise<void> {
  * @returns the packages of others that each bundle holds.
  */
 export async function bundleForExecutable(folder: string): Promise<Record<string, string[]>> {
-  const { "ssh-stdio": sshStdio, ...others } = ENTRIES;
-  const executable = { outdir: folder, minifyWhitespace: true, supported: { "dynamic-import": false } };
-  const entries = { ...others, executable: "packages/cli/src/executable/main.ts" };
+  const options = { outdir: folder, minifyWhitespace: true, supported: { "dynamic-import": false } };
   return {
-    ...(await bundle(entries, {}, executable)),
-    ...(await bundle({ "ssh-stdio": sshStdio }, LEAN, executable)),
+    ...(await bundleAll(options)),
+    ...(await bundle({ executable: "packages/cli/src/executable/main.ts" }, options)),
   };
+}
+
+async function bundleAll(options: BuildOptions): Promise<Record<string, string[]>> {
+  const { coder, "ssh-stdio": sshStdio, ...others } = ENTRIES;
+  return {
+    ...(await bundle({ coder }, { ...options, ...LAUNCHER })),
+    ...(await bundle(others, options)),
+    ...(await bundle({ "ssh-stdio": sshStdio }, options, LEAN)),
+  };
+}
+
+function refuseOldNode(): string {
+  const { engines } = JSON.parse(readFileSync(join(root, "packages/cli/package.json"), "utf8"));
+  return nodeFloorStatement("coder", floorOf(engines), 'process.stderr.write(sentence + "\\n"); process.exit(1);');
 }
 
 /** Returns the packages of others that each entry holds. */
 async function bundle(
   entries: Readonly<Record<string, string>>,
+  options: BuildOptions,
   define: Readonly<Record<string, string>> = {},
-  options: BuildOptions = { outdir },
 ): Promise<Record<string, string[]>> {
   const { metafile } = await build({
-    ...options,
     metafile: true,
     entryPoints: Object.entries(entries).map(([out, path]) => ({ in: join(root, path), out })),
     bundle: true,
@@ -97,9 +112,9 @@ async function bundle(
       "./ssh-stdio.cjs",
       "./cli.cjs",
     ],
-    // import.meta.url does not exist in CommonJS output.
     define: { "import.meta.url": "__bundleUrl", ...define },
-    banner: { js: 'const __bundleUrl = require("node:url").pathToFileURL(__filename).href;' },
+    banner: { js: BUNDLE_URL },
+    ...options,
   });
   return Object.fromEntries(
     Object.entries(metafile.outputs).map(([path, { inputs, imports }]) => {
@@ -117,7 +132,7 @@ function packagesOf(paths: readonly string[]): string[] {
 function sourceFingerprint(): string {
   const hash = createHash("sha256");
   hash.update(readFileSync(join(root, "pnpm-lock.yaml")));
-  hash.update(readFileSync(import.meta.filename));
+  for (const file of [import.meta.filename, join(root, "scripts/npm/node-floor.ts")]) hash.update(readFileSync(file));
   hash.update(readFileSync(join(root, "docs/troubleshooting.md"))); // `coder help` shows it
   for (const name of readdirSync(join(root, "packages")).sort()) {
     for (const file of sourceFiles(join(root, "packages", name, "src"))) {
