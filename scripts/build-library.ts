@@ -12,7 +12,7 @@ const root = join(import.meta.dirname, "..");
 const file = process.argv[2] ?? join(root, "packages/client/dist/coder-client.browser.js");
 mkdirSync(dirname(file), { recursive: true });
 await build({
-  entryPoints: [join(root, "packages/client/src/browser/workspace.ts")],
+  entryPoints: [join(root, "packages/client/src/browser/index.ts")],
   outfile: file,
   bundle: true,
   // A module of Node's that slipped in fails here.

@@ -45,7 +45,7 @@ export async function buildNative(options: { readonly asan?: boolean } = {}): Pr
  * Where the headers of this Node are: beside it, in the package that the npm package `node` brings it in, or, since a package
  * manager may keep no more of that than the executable, in that package as it is published.
  */
-async function nodeFolder(): Promise<string> {
+export async function nodeFolder(): Promise<string> {
   const own = dirname(dirname(realpathSync(process.execPath)));
   const name = `node-${process.platform}-${process.arch}`;
   const fetched = join(root, ".build/node-headers");

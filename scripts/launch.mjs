@@ -21,6 +21,8 @@ const scripts = {
   mutate: "scripts/mutate.ts",
   soak: "scripts/soak.ts",
   release: "scripts/release.ts",
+  pack: "scripts/pack.ts",
+  "set-version": "scripts/set-version.ts",
 };
 const script = scripts[name ?? ""];
 if (script === undefined) fail(`unknown script "${name}"; there are: ${Object.keys(scripts).join(", ")}`);

@@ -1,10 +1,10 @@
 /** The bill of materials (CycloneDX): what every executable of a release holds. */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { bundledPackage } from "./bundled-package.ts";
 import type { Platform } from "./platforms.ts";
 
-const root = join(import.meta.dirname, "../..");
 /** Only the command that makes releases installs it. */
 const library = (packages: string): typeof import("@cyclonedx/cyclonedx-library") =>
   createRequire(join(packages, "..", "package.json"))("@cyclonedx/cyclonedx-library");
@@ -62,13 +62,7 @@ interface Manifest {
 
 /** Undefined: an optional part of a package that nobody installs. */
 function installed(name: string): Manifest | undefined {
-  const places = ["cli", "agent", "server", "client", "protocol", "wg-userspace"].map((own) =>
-    join(root, "packages", own),
-  );
-  const folder = [
-    ...places.map((place) => join(place, "node_modules", name)),
-    join(root, "node_modules/.pnpm/node_modules", name),
-  ].find((place) => existsSync(join(place, "package.json")));
+  const folder = bundledPackage(name);
   return folder === undefined ? undefined : manifest(folder);
 }
 

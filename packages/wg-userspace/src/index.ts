@@ -1,6 +1,10 @@
-/** Public entry of the engine on Node. The cores are importable one by one, as `wg-userspace/netstack/stack` and so on. */
+/** Public entry of the engine: what every platform has. `io/node.ts` is the one of Node, `io/browser-crypto.ts` that of web pages. */
 
+export { createPacketCipher } from "./aead/cipher.ts";
+export type { CipherOptions } from "./aead/cipher-options.ts";
+export type { AeadAccelerator } from "./aead/wasm-cipher.ts";
 export { EngineError, type ErrorCode } from "./base/errors.ts";
+export { type Instant, instant } from "./base/instant.ts";
 export {
   type AddrPort,
   formatAddrPort,
@@ -8,22 +12,31 @@ export {
   type IpAddress,
   type IpPrefix,
   ip,
+  parseAddrPort,
   parseIp,
   parsePrefix,
 } from "./base/ip.ts";
 export {
   clampPrivateKey,
+  type DiscoPrivateKey,
+  type DiscoPublicKey,
+  discoPrivateKey,
+  discoPublicKey,
   type NodePrivateKey,
   type NodePublicKey,
   nodePrivateKey,
   nodePublicKey,
 } from "./base/keys.ts";
-export type { CryptoSuite, Logger, PacketCipher, RandomSource } from "./base/ports.ts";
+export type { CryptoSuite, Logger, LogLevel, PacketCipher, RandomSource } from "./base/ports.ts";
+export { type DerpMap, type DerpMapResult, parseDerpMap } from "./derp/map.ts";
 export {
   Engine,
   type EngineConfig,
   type EngineEvent,
   type EngineOutput,
   type EnginePeer,
+  type EnginePorts,
   type PeerStatus,
 } from "./engine.ts";
+export { describePath, type Path } from "./magicsock/path.ts";
+export type { NetReport } from "./netcheck/report.ts";

@@ -1,0 +1,8 @@
+/** Public entry of the library in a web page. */
+
+export { NameError } from "coder-protocol/names";
+export { EngineError, type ErrorCode } from "wg-userspace/base/errors";
+export { ClientError, type ClientErrorCode } from "../client-error.ts";
+export type { DuplexStream } from "../http.ts";
+export type { BrowserNodeEvent } from "./node.ts";
+export { type BrowserConnectOptions, type BrowserWorkspace, connectWorkspace } from "./workspace.ts";

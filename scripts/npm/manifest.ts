@@ -1,0 +1,68 @@
+/** package.json as it is published. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { publishedName } from "./names.ts";
+
+const root = join(import.meta.dirname, "../..");
+
+export interface Manifest {
+  readonly name: string;
+  readonly version: string;
+  readonly description: string;
+  readonly license: string;
+  readonly engines: { readonly node: string };
+  readonly type?: string;
+  readonly bin?: Readonly<Record<string, string>>;
+  readonly exports?: Readonly<Record<string, unknown>>;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+  readonly repository?: unknown;
+  readonly homepage?: string;
+  readonly bugs?: unknown;
+}
+
+/** @param folder The package's, relative to the repository; "" for the repository itself. */
+export function readManifest(folder: string): Manifest {
+  return JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8")) as Manifest;
+}
+
+/**
+ * What every published package says. `repository` comes from the repository's own package.json; without it npm refuses to state
+ * provenance.
+ * @param own What the package has of its own.
+ */
+export function publishedManifest(source: Manifest, own: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { version, repository, homepage, bugs } = readManifest("");
+  const { name, description, license, engines } = source;
+  return {
+    name: publishedName(name),
+    version,
+    description,
+    license,
+    ...(homepage === undefined ? {} : { homepage }),
+    ...(bugs === undefined ? {} : { bugs }),
+    ...(repository === undefined ? {} : { repository: repositoryOf(repository, name) }),
+    engines,
+    ...own,
+    publishConfig: { access: "public", provenance: true },
+  };
+}
+
+/** Versions of our own packages are exact: they share modules that are nobody else's. */
+export function publishedDependencies(
+  dependencies: Readonly<Record<string, string>> | undefined,
+): Record<string, string> {
+  const { version } = readManifest("");
+  return Object.fromEntries(
+    Object.entries(dependencies ?? {}).map(([name, wanted]) =>
+      wanted === "workspace:*" ? [publishedName(name), version] : [name, wanted],
+    ),
+  );
+}
+
+function repositoryOf(repository: unknown, name: string): unknown {
+  const directory = `packages/${name.replace(/^coder-/, "")}`;
+  return typeof repository === "string"
+    ? { type: "git", url: repository, directory }
+    : { ...(repository as object), directory };
+}

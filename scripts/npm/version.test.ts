@@ -1,0 +1,15 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { placesOfVersion, versionAt } from "./version.ts";
+
+it("is the same everywhere: npm run set-version -- X.Y.Z makes it so", () => {
+  const places = placesOfVersion();
+  expect(places.map(({ file }) => file)).toContain("packages/udp-batch/package.json");
+  const versions = places.map((place) => [place.file, versionAt(place)]);
+  const version = versionAt(places.find(({ file }) => file === "package.json")!);
+  expect(version).toMatch(/^\d+\.\d+\.\d+/);
+  expect(versions).toEqual(places.map(({ file }) => [file, version]));
+  const changelog = readFileSync(join(import.meta.dirname, "../../CHANGELOG.md"), "utf8");
+  expect(/^## (\S+)/m.exec(changelog)?.[1]).toBe(version);
+});

@@ -1,0 +1,13 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "../..");
+const USERS = ["cli", "agent", "server", "client", "protocol", "wg-userspace"];
+
+/** Folder of a package that a bundle holds. Undefined: an optional part of a package that nobody installs. */
+export function bundledPackage(name: string): string | undefined {
+  return [
+    ...USERS.map((user) => join(root, "packages", user, "node_modules", name)),
+    join(root, "node_modules/.pnpm/node_modules", name),
+  ].find((place) => existsSync(join(place, "package.json")));
+}
