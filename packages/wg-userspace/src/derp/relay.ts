@@ -43,7 +43,8 @@ import {
 } from "./relay-types.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
-const KEEP_ALIVE_MS = 60_000;
+/** Shorter than a minute: that is after how much silence reverse proxies and load balancers usually end a connection. */
+const KEEP_ALIVE_MS = 45_000;
 const KEEP_ALIVE_JITTER_MS = 5_000;
 /** Keepalives due this soon go out together: one look at all connections serves many. */
 const KEEP_ALIVE_COALESCE_MS = 500;
