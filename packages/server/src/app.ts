@@ -160,13 +160,17 @@ class App implements CoderServer {
       places: new Places("WebSockets", limits.webSockets),
       heartbeatMs: limits.heartbeatMs,
     });
-    const metrics = createMetrics(() => this.#sockets.openCount);
+    const metrics = createMetrics({
+      openWebSockets: () => this.#sockets.openCount,
+      certificates: () => this.#certificates?.expiries() ?? [],
+    });
     this.#recordRequest = metrics.recordRequest;
     const { clock, keys, store, deployment } = foundations;
     const accessUrl = (): URL => config.accessUrl ?? this.#listeningUrl();
     const accessEvents = new AccessEvents();
     const changes = new Changes();
-    const audit = new Audit(deps.log, clock);
+    const audit = new Audit(deps.log, clock, metrics.recordAudit);
+    store.onTransaction = metrics.recordTransaction;
     const hosts = new Hosts(accessUrl, config.allowedHosts);
     const passwords = new Passwords(deps.passwordCost ?? DEFAULT_PASSWORD_COST);
     this.#tunnels = new AgentTunnels({

@@ -40,6 +40,14 @@ export class Certificates {
     };
   }
 
+  /** When each certificate in use expires. */
+  expiries(): readonly { readonly file: string; readonly untilMs: number }[] {
+    return this.#identities.map(({ certificate }, index) => ({
+      file: this.#config.certFiles[index] ?? "",
+      untilMs: Date.parse(certificate.validTo),
+    }));
+  }
+
   /** New handshakes of this listener use what is read from now on. */
   serve(server: Server): void {
     this.#servers.add(server);

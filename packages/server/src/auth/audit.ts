@@ -21,6 +21,7 @@ const SENTENCES = {
 } as const;
 
 export type AuditAction = keyof typeof SENTENCES;
+export const AUDIT_ACTIONS = Object.keys(SENTENCES) as AuditAction[];
 
 export interface AuditEvent {
   readonly action: AuditAction;
@@ -45,16 +46,20 @@ const MAX_FACT_LENGTH = 254;
  */
 export class Audit {
   readonly #log: Logger;
+  readonly #count: (action: AuditAction) => void;
   readonly #clock: WallClock;
   readonly #refusals = new RateLimit({ ...REFUSALS_LOGGED, maxKeys: 1 });
   #leftOut = 0;
 
-  constructor(log: Logger, clock: WallClock) {
+  /** @param count Is told of every event, also of those that are not written. */
+  constructor(log: Logger, clock: WallClock, count: (action: AuditAction) => void) {
     this.#log = log;
+    this.#count = count;
     this.#clock = clock;
   }
 
   record({ action, address, by, target, facts = {} }: AuditEvent): void {
+    this.#count(action);
     const refused = action === "login-refused" || action === "password-refused";
     if (refused && this.#refusals.take("", this.#clock.now()) > 0) {
       this.#leftOut++;

@@ -10,7 +10,6 @@ export function controlMetrics(
 ): void {
   const { coordinator, reports } = sources;
   const simple: readonly [string, string, () => number][] = [
-    ["coder_coordinator_peers", "Clients and agents connected to the coordinator", () => coordinator.peerCount],
     ["coder_coordinator_tunnels", "Tunnels that clients asked for", () => coordinator.tunnelCount],
     ["coder_control_sockets_open", "Open control connections", sources.openSockets],
   ];
@@ -24,6 +23,17 @@ export function controlMetrics(
       },
     });
   }
+  new Gauge({
+    name: "coder_coordinator_peers",
+    help: "Clients and agents connected to the coordinator, by kind",
+    labelNames: ["kind"],
+    registers: [registry],
+    collect(this: Gauge<"kind">) {
+      const counts = { agent: 0, client: 0 };
+      for (const { kind } of coordinator.describe()) counts[kind]++;
+      for (const [kind, count] of Object.entries(counts)) this.set({ kind }, count);
+    },
+  });
   new Gauge({
     name: "coder_tailnet_connections",
     help: "Clients connected to agents, by the path that they report",

@@ -55,6 +55,8 @@ export class Store implements Tables {
   readonly connectionReports: ConnectionReports;
   /** For small writes that many may ask for at the same time. */
   readonly commits = new GroupCommit((work) => this.transaction(work));
+  /** Is told how long each transaction took, in seconds. */
+  onTransaction: (seconds: number) => void = () => undefined;
   readonly #db: Kysely<Database>;
   readonly #sqlite: DatabaseSync;
   #closed = false;
@@ -107,7 +109,12 @@ export class Store implements Tables {
    * would wait for this very transaction. Do nothing slow inside, such as hashing a password.
    */
   async transaction<T>(work: (tables: Tables) => Promise<T>): Promise<T> {
-    return await this.#db.transaction().execute((transaction) => work(tablesOf(transaction)));
+    const start = process.hrtime.bigint();
+    try {
+      return await this.#db.transaction().execute((transaction) => work(tablesOf(transaction)));
+    } finally {
+      this.onTransaction(Number(process.hrtime.bigint() - start) / 1e9);
+    }
   }
 
   /** Milliseconds that a small query takes. */

@@ -36,6 +36,15 @@ export function relayMetrics(listener: RelayListener, registry: Registry): void 
     });
   }
   new Gauge({
+    name: "coder_derp_refused_connections",
+    help: "Relay connections refused since the start, by reason",
+    labelNames: ["reason"],
+    registers: [registry],
+    collect(this: Gauge<"reason">) {
+      for (const [reason, count] of Object.entries(listener.metrics.refused)) this.set({ reason }, count);
+    },
+  });
+  new Gauge({
     name: "coder_derp_dropped_packets",
     help: "Packets dropped since the start, by reason",
     labelNames: ["reason"],
