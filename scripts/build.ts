@@ -90,7 +90,6 @@ async function bundle(
   define: Readonly<Record<string, string>> = {},
 ): Promise<Record<string, string[]>> {
   const { metafile } = await build({
-    metafile: true,
     entryPoints: Object.entries(entries).map(([out, path]) => ({ in: join(root, path), out })),
     bundle: true,
     platform: "node",
@@ -115,6 +114,7 @@ async function bundle(
     define: { "import.meta.url": "__bundleUrl", ...define },
     banner: { js: BUNDLE_URL },
     ...options,
+    metafile: true,
   });
   return Object.fromEntries(
     Object.entries(metafile.outputs).map(([path, { inputs, imports }]) => {

@@ -23,6 +23,7 @@ const scripts = {
   release: "scripts/release.ts",
   pack: "scripts/pack.ts",
   "set-version": "scripts/set-version.ts",
+  api: "scripts/api.ts",
 };
 const script = scripts[name ?? ""];
 if (script === undefined) fail(`unknown script "${name}"; there are: ${Object.keys(scripts).join(", ")}`);

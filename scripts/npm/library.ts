@@ -8,7 +8,7 @@ import { floorOf, nodeFloorStatement } from "./node-floor.ts";
 
 const root = join(import.meta.dirname, "../..");
 /** Those that use others come before them. */
-const LIBRARIES = ["client", "protocol", "wg-userspace"] as const;
+export const LIBRARIES = ["client", "protocol", "wg-userspace"] as const;
 /** Refuses an old Node; every entry imports it first. */
 const FLOOR_MODULE = "node-version.js";
 const RELATIVE = /(["'])(\.\.?\/[^"']+)\1/g;

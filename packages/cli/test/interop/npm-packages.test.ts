@@ -184,6 +184,12 @@ describe("what is published", () => {
     );
   });
 
+  it("offers what docs/api says: npm run api writes it", async () => {
+    const check = [join(repository, "scripts/api.ts"), "--check"];
+    const done = await run(NODES["the newest Node"], check, { cwd: repository, env: process.env });
+    expect(done).toEqual({ code: 0, stdout: "", stderr: "" });
+  });
+
   it("is well-formed to publint", async () => {
     const publint = join(tools, "node_modules/.bin/publint");
     const judged = LIBRARIES.map((name) => run(publint, [join(packed, "packages", name), "--strict"]));

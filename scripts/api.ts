@@ -1,0 +1,109 @@
+/**
+ * `npm run api`: writes into docs/api what every public entry of the libraries offers, so that a change of it shows in review.
+ * `--check` writes nothing there, and fails if it is not what the sources say.
+ */
+import { existsSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { LIBRARIES, publicEntries, writeLibraries } from "./npm/library.ts";
+import { readManifest } from "./npm/manifest.ts";
+import { publishedName } from "./npm/names.ts";
+import { run } from "./release/run.ts";
+
+const root = join(import.meta.dirname, "..");
+/** What the extractor and the compiler inside it come from; its own lockfile has them. */
+const tools = join(import.meta.dirname, "api");
+const work = join(root, ".build/api");
+const kept = join(root, "docs/api");
+
+const { values } = parseArgs({ options: { check: { type: "boolean", default: false } } });
+const target = values.check ? join(work, "reports") : kept;
+
+rmSync(work, { recursive: true, force: true });
+await Promise.all([writeLibraries(work), fetchExtractor()]);
+for (const library of LIBRARIES) linkDependencies(library);
+rmSync(target, { recursive: true, force: true });
+mkdirSync(target, { recursive: true });
+for (const library of LIBRARIES) report(library);
+const stale = staleReports();
+if (stale.length > 0) {
+  process.stderr.write(`docs/api is not what the sources say: run "npm run api" (${stale.join(", ")})\n`);
+  process.exit(1);
+}
+
+async function fetchExtractor(): Promise<void> {
+  const { packageManager } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { packageManager: string };
+  const flags = ["--ignore-workspace", "--frozen-lockfile", "--ignore-scripts", "--reporter=silent"];
+  await run("npx", ["--yes", packageManager, "install", ...flags], { cwd: tools });
+}
+
+/** Packages find each other, and what each depends on. */
+function linkDependencies(library: string): void {
+  const { name, dependencies = {} } = readManifest(`packages/${library}`);
+  const link = (from: string, to: string): void => {
+    if (existsSync(from)) return;
+    mkdirSync(dirname(from), { recursive: true });
+    symlinkSync(to, from, "junction");
+  };
+  link(join(work, "node_modules", publishedName(name)), join(work, library));
+  for (const [other, version] of Object.entries(dependencies)) {
+    if (version !== "workspace:*")
+      link(join(work, "node_modules", other), join(root, "packages", library, "node_modules", other));
+  }
+}
+
+function report(library: string): void {
+  const { CompilerState, Extractor, ExtractorConfig } = createRequire(join(tools, "package.json"))(
+    "@microsoft/api-extractor",
+  ) as typeof import("@microsoft/api-extractor");
+  const folder = join(work, library);
+  const entries = publicEntries(readManifest(`packages/${library}`).name).map(([subpath, module]) => ({
+    title: library + subpath.slice(1).replace("/", "-"),
+    file: join(folder, `dist/${module}.d.ts`),
+  }));
+  const files = entries.map(({ file }) => file);
+  const types = { types: ["node"], typeRoots: [join(root, "node_modules/@types")] };
+  const lib = ["es2024", "esnext.disposable"];
+  const compilerOptions = { strict: true, module: "nodenext", target: "es2022", lib, skipLibCheck: true, ...types };
+  const configs = entries.map(({ title, file }) =>
+    ExtractorConfig.prepare({
+      configObject: {
+        projectFolder: folder,
+        mainEntryPointFilePath: file,
+        compiler: { overrideTsconfig: { compilerOptions, files } },
+        // What is public by being part of something public is written down as well.
+        apiReport: {
+          enabled: true,
+          includeForgottenExports: true,
+          reportFileName: title,
+          reportFolder: target,
+          reportTempFolder: join(work, "temporary"),
+        },
+        newlineKind: "lf",
+        messages: { compilerMessageReporting: { default: { logLevel: "error" } } },
+      },
+      configObjectFullPath: undefined,
+      packageJsonFullPath: join(folder, "package.json"),
+    }),
+  );
+  const compilerState = CompilerState.create(configs[0]!, { additionalEntryPoints: files });
+  for (const config of configs) {
+    const { errorCount } = Extractor.invoke(config, {
+      compilerState,
+      localBuild: true,
+      messageCallback: (message) => {
+        message.handled = message.logLevel !== "error";
+      },
+    });
+    if (errorCount > 0) throw new Error(`${config.mainEntryPointFilePath}: not even its declarations are right`);
+  }
+}
+
+/** Names of the reports that are not what was written down, or are missing there, or should be. */
+function staleReports(): string[] {
+  const texts = (folder: string): Map<string, string> =>
+    new Map(globSync("*.md", { cwd: folder }).map((name) => [name, readFileSync(join(folder, name), "utf8")]));
+  const [is, was] = [texts(target), texts(kept)];
+  return [...new Set([...is.keys(), ...was.keys()])].sort().filter((name) => is.get(name) !== was.get(name));
+}
