@@ -56,13 +56,6 @@ export class MtuSearch {
     );
   }
 
-  reset(): void {
-    this.#mtu = BASE_MTU;
-    this.#misses = 0;
-    this.#largeBeat = false;
-    this.nextProbeAt = Number.POSITIVE_INFINITY;
-  }
-
   /** Another path is in use. @param known What it was seen to carry; 0 for unknown. */
   pathChanged(known: number, now: Instant): void {
     this.#mtu = Math.max(BASE_MTU, known);

@@ -39,7 +39,7 @@ const UPGRADE_MS = 60_000;
 /** Waits between attempts to find a path; the last one repeats. */
 const ATTEMPT_GAPS_MS = [400, 600, 1_000, 2_000, 3_000, 3_000, 3_000, 5_000, 5_000, 5_000, 8_000];
 /**
- * The attempts (after 7 and 38 s, or 18 and 68 s) at which a search counts as stuck: never the same ones on both sides, since
+ * The attempts (after 7 and 36 s, or 18 and 60 s) at which a search counts as stuck: never the same ones on both sides, since
  * two that change their ports at once would confuse the routers again.
  */
 const STUCK_ATTEMPTS = { earlier: [5, 11], later: [8, 14] } as const;
@@ -129,6 +129,8 @@ export class PathFinder {
   #retries = 0;
   #doubted = false;
   #doubtAllowedAt = Number.NEGATIVE_INFINITY;
+  /** When the peer last sent another way. */
+  #doubtReasonAt = Number.NEGATIVE_INFINITY;
   #doubtGapMs = NO_DOUBT_MS;
   #lastSentAt = Number.NEGATIVE_INFINITY;
   #lastDataAt = Number.NEGATIVE_INFINITY;
@@ -310,12 +312,13 @@ export class PathFinder {
    * Called per packet.
    */
   doubt(now: Instant): void {
+    // A peer that sends by relay on purpose gives no new reason with every packet.
+    if (now - this.#doubtReasonAt > this.#doubtGapMs) this.#doubtGapMs = NO_DOUBT_MS;
+    this.#doubtReasonAt = now;
     if (this.#doubted || now < this.#doubtAllowedAt || this.#sinceLastPong(now) < NO_DOUBT_MS) return;
     if (this.#best === undefined || this.#suspectSince !== undefined || !this.#mayPing(this.#best, now)) return;
-    // A peer that sends by relay on purpose gives no new reason with every packet.
-    this.#doubtGapMs =
-      now - this.#doubtAllowedAt > this.#doubtGapMs ? NO_DOUBT_MS : Math.min(2 * this.#doubtGapMs, MAX_DOUBT_GAP_MS);
     this.#doubtAllowedAt = now + this.#doubtGapMs;
+    this.#doubtGapMs = Math.min(2 * this.#doubtGapMs, MAX_DOUBT_GAP_MS);
     this.#verify(now);
   }
 
@@ -354,22 +357,6 @@ export class PathFinder {
     for (const candidate of this.#candidates) candidate.lastPingAt = candidate.heardAt = undefined;
     if (this.#best !== undefined) this.#giveUp(now);
     if (this.#isActive(now)) this.#restart(now);
-  }
-
-  /** The peer is another process now, or direct paths are forbidden: forget everything. */
-  reset(): void {
-    this.#candidates.length = 0;
-    this.#best = undefined;
-    this.#suspectSince = undefined;
-    this.#unansweredSince = undefined;
-    this.#mtu.reset();
-    this.#failures.clear();
-    this.#failedAfterMs = undefined;
-    this.quality.reset();
-    this.#beatAt = this.#retryAt = this.#attemptAt = this.#mtuAt = Number.POSITIVE_INFINITY;
-    this.#attempt = 0;
-    this.#schedule();
-    this.#prober.pathChanged(this, false);
   }
 
   handleTimeout(now: Instant): void {
