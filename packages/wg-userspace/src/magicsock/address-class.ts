@@ -18,7 +18,6 @@ const CLASSES = PREFIXES.map(([kind, text]) => ({ kind, prefix: parsePrefix(text
 const TUNNEL_PREFIXES = ["fd60:627a:a42b::/48", "fd7a:115c:a1e0::/48"].map((text) => parsePrefix(text)!);
 /** Where clouds tell a machine its credentials: nobody's endpoint. */
 const METADATA_ADDRESSES = ["169.254.169.254", "fd00:ec2::254"].map((text) => ip(text));
-const UNSPECIFIED_V4 = ip("0.0.0.0");
 const UNSPECIFIED_V6 = ip("::");
 
 export function addressClass(address: IpAddress): AddressClass {
@@ -29,8 +28,8 @@ export function addressClass(address: IpAddress): AddressClass {
 /** Whether an address that a peer names may be probed at all (security statement 23). */
 export function mayProbe(address: IpAddress): boolean {
   if (METADATA_ADDRESSES.some((metadata) => ipEqual(metadata, address))) return false;
-  if (isIpv4(address)) return address[0]! < 224 && address[0] !== 0 && !sameBytes(address, UNSPECIFIED_V4);
-  if (address[0] === 0xff || sameBytes(address, UNSPECIFIED_V6)) return false;
+  if (isIpv4(address)) return address[0]! < 224 && address[0] !== 0;
+  if (address[0] === 0xff || ipEqual(address, UNSPECIFIED_V6)) return false;
   if (addressClass(address) === "link-local") return false; // means nothing without the interface it belongs to
   return !TUNNEL_PREFIXES.some((prefix) => prefixContains(prefix, address));
 }
@@ -41,8 +40,4 @@ export function mayProbe(address: IpAddress): boolean {
  */
 export function needsOpening(address: IpAddress): boolean {
   return isIpv4(address) && addressClass(address) === "public";
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.every((byte, i) => byte === b[i]);
 }

@@ -24,8 +24,35 @@ describe("which of two paths is better", () => {
     ["a private one, far slower", "10.0.0.1:1", 40, "2.2.2.2:2", 10, false],
     ["IPv6 of the same speed", "[2001:db8::1]:1", 20, "2.2.2.2:2", 20, true],
     ["loopback against private", "127.0.0.1:1", 1, "10.0.0.1:1", 1, true],
+    ["one that is 2 % faster", "1.1.1.1:1", 98, "2.2.2.2:2", 100, true],
+    ["one that is 1 % faster than a private one", "1.1.1.1:1", 99, "10.0.0.1:2", 100, false],
+    ["IPv6 that is as much slower as it is worth", "[2001:db8::1]:1", 100, "2.2.2.2:2", 90, false],
+    ["one of two that take no time at all", "10.0.0.1:1", 0, "10.0.0.2:2", 0, false],
   ])("%s", (_name, a, rttA, b, rttB, better) => {
     expect(isBetter(candidate(a, rttA), candidate(b, rttB))).toBe(better);
+  });
+
+  it("one that loses over 15 % less is better, however slow, once eight pings told", () => {
+    const slow = candidate("2.2.2.2:2", 500);
+    const fast = candidate("10.0.0.1:1", 1);
+    const record = (one: Candidate, text: string) => {
+      for (const c of text) one.recordOutcome(c === "1");
+    };
+    record(slow, "1111111");
+    record(fast, "0011111");
+    expect([isBetter(slow, fast), isBetter(fast, slow)]).toEqual([false, true]); // seven tell nothing
+    record(fast, "1");
+    expect(fast.knownLoss).toBe(0.25);
+    expect([isBetter(slow, fast), isBetter(fast, slow)]).toEqual([true, false]);
+    record(slow, "0"); // an eighth as well: the gap is an eighth
+    expect([isBetter(slow, fast), isBetter(fast, slow)]).toEqual([false, true]);
+  });
+
+  it("a loss that both have is no difference", () => {
+    const one = candidate("10.0.0.1:1", 10);
+    const other = candidate("2.2.2.2:2", 10);
+    for (const path of [one, other]) for (let i = 0; i < 10; i++) path.recordOutcome(i % 2 === 0);
+    expect([isBetter(one, other), isBetter(other, one)]).toEqual([true, false]);
   });
 
   it("a path is never better than itself, and two are never better than each other", () => {
@@ -44,11 +71,40 @@ it("classes of addresses", () => {
       addressClass(ip(text)),
     ),
   ).toEqual(["loopback", "link-local", "private", "private", "private", "public", "public"]);
-  expect(mayProbe(ip("224.0.0.1"))).toBe(false);
-  expect(mayProbe(ip("fe80::1"))).toBe(false);
+  expect(["::1", "fe80::1", "fd00::1", "2001:db8::1"].map((text) => addressClass(ip(text)))).toEqual([
+    "loopback",
+    "link-local",
+    "private",
+    "public",
+  ]);
   expect(needsOpening(ip("8.8.8.8"))).toBe(true);
   expect(needsOpening(ip("192.168.1.1"))).toBe(false);
   expect(needsOpening(ip("2001:db8::1"))).toBe(false);
+});
+
+it.each([
+  ["10.0.0.1", true],
+  ["223.255.255.255", true],
+  ["224.0.0.1", false],
+  ["0.0.0.0", false],
+  ["0.1.2.3", false],
+  ["169.254.1.1", true],
+  ["169.254.169.254", false],
+  ["2001:db8::1", true],
+  ["::1", true],
+  ["::", false],
+  ["ff02::1", false],
+  ["fe80::1", false],
+  ["fd00::1", true],
+  ["fd00:ec2::254", false],
+  ["fd60:627a:a42b::1", false],
+  ["fd7a:115c:a1e0::1", false],
+])("security 23: may %s be probed? %s", (text, may) => {
+  expect(mayProbe(ip(text))).toBe(may);
+});
+
+it("a candidate is named by nobody at first", () => {
+  expect(candidate("10.0.0.1:1", 1)).toMatchObject({ fromCoordinator: false, fromCallMeMaybe: false });
 });
 
 it("loss counts the last 32 pings", () => {
@@ -58,6 +114,34 @@ it("loss counts the last 32 pings", () => {
   expect(one.loss).toBe(0.25);
   for (let i = 0; i < 32; i++) one.recordOutcome(true);
   expect(one.loss).toBe(0);
+  for (let i = 0; i < 16; i++) one.recordOutcome(i % 2 === 0);
+  expect([4, 16, 31, 32].map((count) => one.answeredOf(count))).toEqual([2, 8, 23, 24]);
+});
+
+it("the smallest of the last eight round trips is kept beside the last one", () => {
+  const one = new Candidate(udpPath(parseAddrPort("1.1.1.1:1")!));
+  expect(one.minRttMs).toBe(Number.POSITIVE_INFINITY);
+  one.recordRoundTrip(5);
+  for (let i = 0; i < 7; i++) one.recordRoundTrip(20 + i);
+  expect([one.minRttMs, one.rttMs]).toEqual([5, 26]);
+  one.recordRoundTrip(30);
+  expect([one.minRttMs, one.rttMs]).toEqual([20, 30]);
+});
+
+it("security 23: an address is forgotten for the one asked longest ago, and gets its burst anew then", () => {
+  const budget = new ProbeBudget();
+  const now = instant(1_000);
+  const take = (host: number, count: number) => {
+    const address = ip(`10.0.${host >> 8}.${host & 255}`);
+    return Array.from({ length: count }, () => budget.take(address, now)).filter(Boolean).length;
+  };
+  expect(take(0, 100)).toBe(PROBE_BURST);
+  expect(take(1, 100)).toBe(PROBE_BURST);
+  for (let host = 2; host < 2048; host++) take(host, 1);
+  expect(take(0, 1)).toBe(0); // the last one but 2047: still known
+  take(2048, 1); // now host 1 was asked longest ago
+  expect(take(0, 1)).toBe(0);
+  expect(take(1, 100)).toBe(PROBE_BURST);
 });
 
 describe("the packet size search", () => {
@@ -106,6 +190,95 @@ describe("the packet size search", () => {
     expect(search.heartbeatBytes).toBe(1310);
   });
 
+  it("a confirmation that is answered excuses the one that was lost before", () => {
+    const search = new MtuSearch(1420);
+    search.pathChanged(1420, now);
+    for (let i = 0; i < 5; i++) {
+      expect(search.heartbeatBytes).toBe(1452);
+      expect(search.answered(1310, now)).toBe(false);
+      expect(search.heartbeatBytes).toBe(1452);
+      expect(search.answered(1452, now)).toBe(false);
+      expect(search.answered(1310, now)).toBe(false); // no large one is under way
+    }
+    expect(search.mtu).toBe(1420);
+  });
+
+  it("one lost confirmation counts once, however many ordinary answers follow", () => {
+    const search = new MtuSearch(1420);
+    search.pathChanged(1420, now);
+    expect(search.heartbeatBytes).toBe(1452);
+    for (let i = 0; i < 5; i++) expect(search.answered(1310, now)).toBe(false);
+    expect(search.mtu).toBe(1420);
+  });
+
+  it("after a fall it looks again a minute later, and after a rise ten minutes later", () => {
+    const search = new MtuSearch(1420);
+    search.pathChanged(1420, now);
+    expect(search.nextProbeAt).toBe(now);
+    expect(search.probe(now)).toBeUndefined(); // nothing is larger
+    expect(search.nextProbeAt).toBe(now + 600_000);
+    for (let i = 0; i < 2; i++) {
+      expect(search.heartbeatBytes).toBe(1452);
+      search.answered(1310, now);
+    }
+    expect(search.nextProbeAt).toBe(now + 60_000);
+    const later = addMs(now, 60_000);
+    expect(search.probe(later)).toBe(1452);
+    expect(search.nextProbeAt).toBe(later + 1_000);
+    expect(search.answered(1452, later)).toBe(true);
+    expect([search.mtu, search.confirmed, search.nextProbeAt]).toEqual([1420, 1420, later + 600_000]);
+    // The misses before count no more.
+    expect(search.heartbeatBytes).toBe(1452);
+    expect(search.answered(1310, later)).toBe(false);
+  });
+
+  it("a path that carries 1280 and no more confirms nothing", () => {
+    const search = new MtuSearch(1420);
+    search.pathChanged(0, now);
+    expect([search.confirmed, search.heartbeatBytes]).toEqual([0, 1310]);
+    expect(search.answered(1312, now)).toBe(false);
+    expect([search.mtu, search.confirmed]).toEqual([1280, 0]);
+  });
+
+  it("starts with what the other path was seen to carry, and forgets the losses of the one before", () => {
+    const search = new MtuSearch(1420);
+    search.pathChanged(1420, now);
+    expect(search.heartbeatBytes).toBe(1452);
+    search.answered(1310, now);
+    expect(search.heartbeatBytes).toBe(1452);
+    search.pathChanged(1400, now);
+    expect(search.mtu).toBe(1400);
+    expect(search.answered(1310, now)).toBe(false); // that beat was the other path's
+    expect(search.heartbeatBytes).toBe(1432);
+    expect(search.answered(1310, now)).toBe(false);
+    expect(search.mtu).toBe(1400);
+  });
+
+  it("after the second try of a size the next smaller one is tried, and a late answer to it counts", () => {
+    const search = new MtuSearch(1420);
+    search.pathChanged(0, now);
+    search.probe(now);
+    expect(search.answered(1432, now)).toBe(false); // not asked for yet
+    search.probe(now);
+    expect(search.probe(now)).toBe(1432);
+    expect(search.answered(1432, now)).toBe(true);
+    expect(search.mtu).toBe(1400);
+  });
+
+  it("pings of the usual size up to that of the path are ordinary", () => {
+    const search = new MtuSearch(1420);
+    expect([126, 1309, 1310, 1312, 1313, 1452].map((bytes) => search.isOrdinary(bytes))).toEqual([
+      false,
+      false,
+      true,
+      true,
+      false,
+      false,
+    ]);
+    search.pathChanged(1420, now);
+    expect([1309, 1310, 1452, 1453].map((bytes) => search.isOrdinary(bytes))).toEqual([false, true, true, false]);
+  });
+
   it("does not fall back over an ordinary answer alone", () => {
     const search = new MtuSearch(1420);
     search.pathChanged(1420, now);
@@ -116,6 +289,8 @@ describe("the packet size search", () => {
   it("tries nothing where the node itself cannot send more", () => {
     const search = new MtuSearch(1280);
     search.pathChanged(0, now);
+    expect(search.nextProbeAt).toBe(Number.POSITIVE_INFINITY);
+    expect(search.probe(now)).toBeUndefined();
     expect(search.nextProbeAt).toBe(Number.POSITIVE_INFINITY);
   });
 });

@@ -47,6 +47,45 @@ it("tells how long the path typically lasted, and forgets after a while", () => 
   expect(failures.summary(A, instant(now + 60 * MINUTE))).toBeUndefined();
 });
 
+it("a life of five minutes proves a path, and the probes of the lives before count no more", () => {
+  const failures = new PathFailures();
+  const now = instant(1_000_000);
+  for (let i = 0; i < 3; i++) failures.add(A, life(1_000, 10, 1), now);
+  expect(failures.summary(A, now)).toMatchObject({ count: 3, lifeMs: 1_000, loss: expect.closeTo(0.9) });
+  failures.add(A, life(5 * MINUTE, 6, 6), now);
+  expect(failures.summary(A, now)).toEqual({ count: 1, lifeMs: 5 * MINUTE, heldUntil: now, loss: 0 });
+});
+
+it("answers to more than was asked are no negative loss", () => {
+  const failures = new PathFailures();
+  failures.add(A, life(1_000, 6, 9), instant(1));
+  expect(failures.summary(A, instant(1))!.loss).toBe(0);
+});
+
+it("the lives of the last five failures tell how long it lasts", () => {
+  const failures = new PathFailures();
+  const now = instant(1_000_000);
+  for (let i = 0; i < 5; i++) failures.add(A, life(1_000), now);
+  for (let i = 0; i < 3; i++) failures.add(A, life(9_000), now);
+  expect(failures.summary(A, now)).toMatchObject({ count: 8, lifeMs: 9_000 });
+});
+
+it("half an hour after the hold-off a failure is forgotten; so is everything in another network", () => {
+  const failures = new PathFailures();
+  const now = instant(1_000_000);
+  failures.add(A, life(1_000), now);
+  failures.add(A, life(1_000), now);
+  const until = now + 15_000;
+  expect(failures.heldUntil(A, now)).toBe(until);
+  expect(failures.summary(A, instant(until + 30 * MINUTE - 1))).toBeDefined();
+  expect(failures.heldUntil(A, instant(until + 30 * MINUTE))).toBe(Number.NEGATIVE_INFINITY);
+  expect(failures.summary(A, instant(now))).toBeUndefined(); // it was removed
+  failures.add(A, life(1_000), now);
+  failures.clear();
+  expect(failures.summary(A, now)).toBeUndefined();
+  expect(failures.heldUntil(A, now)).toBe(Number.NEGATIVE_INFINITY);
+});
+
 it("remembers a bounded number of addresses, the latest", () => {
   const failures = new PathFailures();
   const now = instant(1_000_000);
@@ -55,6 +94,7 @@ it("remembers a bounded number of addresses, the latest", () => {
   const known = Array.from({ length: 100 }, (_, i) => failures.summary(address(i + 1), now)).filter(Boolean);
   expect(known).toHaveLength(16);
   expect(failures.summary(address(100), now)).toBeDefined();
+  expect(failures.summary(address(85), now)).toBeDefined();
 });
 
 it("what a path lost while it lived is told once enough probes say it, over all its lives", () => {

@@ -56,7 +56,6 @@ const MAX_HOLD_MS = 10 * 60_000;
 /** A return is on probation this long: no trial of the relay is needed to go back. */
 const PROBATION_MS = 60_000;
 const PROBATION_AFTER = 2;
-const PROBATION_SEGMENTS = 40;
 
 export type RelayReason = "loss" | "latency" | "rate";
 
@@ -115,7 +114,7 @@ export class PathQuality {
   #returnAt = Number.NEGATIVE_INFINITY;
   #returnHoldMs = HOLD_MS;
   #probationUntil = Number.NEGATIVE_INFINITY;
-  /** Of the direct path, when the trial began. */
+  /** Of the direct path, when the trial began or the probation failed. */
   #directRate = 0;
   #directResent = 0;
   #relayRate = 0;
@@ -212,11 +211,12 @@ export class PathQuality {
     else if (this.#losesHeartbeats()) this.#toRelay("loss", now);
     else if (bad && now < this.#probationUntil) {
       const slower = this.#delivered / this.#elapsedMs < NEARLY_AS_MUCH * this.#relayRate;
-      if (this.#count >= PROBATION_AFTER && this.#sent >= PROBATION_SEGMENTS && slower)
-        this.#toRelay(this.#verdict?.reason ?? "rate", now);
+      if (this.#count >= PROBATION_AFTER && slower) {
+        this.#noteStreak();
+        this.#toRelay(this.#verdict!.reason, now, true);
+      }
     } else if (bad && this.#count >= TRIAL_AFTER && this.#sent >= TRIAL_SEGMENTS && now >= this.#trialAllowedAt) {
-      this.#directRate = this.#delivered / this.#elapsedMs;
-      this.#directResent = this.#resent / this.#sent;
+      this.#noteStreak();
       this.#mode = "trial";
       this.#trialBeats = 0;
     }
@@ -236,7 +236,7 @@ export class PathQuality {
     const cleaner = lossy && resent < this.#directResent / 2 && this.#relayRate >= NEARLY_AS_MUCH * this.#directRate;
     if (sent >= SAMPLE_SEGMENTS && (muchMore || cleaner)) {
       this.#trialHoldMs = HOLD_MS;
-      this.#toRelay(muchMore ? "rate" : "loss", now);
+      this.#toRelay(muchMore ? "rate" : "loss", now, true);
       return;
     }
     this.#trialAllowedAt = now + this.#trialHoldMs;
@@ -258,16 +258,17 @@ export class PathQuality {
     this.#toDirect();
   }
 
-  #toRelay(reason: RelayReason, now: Instant): void {
-    const probation = now < this.#probationUntil;
-    this.#returnHoldMs = probation ? Math.min(2 * this.#returnHoldMs, MAX_HOLD_MS) : this.#returnHoldMs;
+  /** What the bad samples in a row say about the direct path. */
+  #noteStreak(): void {
+    this.#directRate = this.#delivered / this.#elapsedMs;
+    this.#directResent = this.#resent / this.#sent;
+  }
+
+  /** @param byTcp What TCP experienced on both ways gave the reason. */
+  #toRelay(reason: RelayReason, now: Instant, byTcp = false): void {
+    if (now < this.#probationUntil) this.#returnHoldMs = Math.min(2 * this.#returnHoldMs, MAX_HOLD_MS);
     this.#returnAt = now + this.#returnHoldMs;
     this.#probationUntil = Number.NEGATIVE_INFINITY;
-    const byTcp = this.#mode === "trial" || probation;
-    if (byTcp && probation) {
-      this.#directRate = this.#delivered / Math.max(1, this.#elapsedMs);
-      this.#directResent = this.#resent / Math.max(1, this.#sent);
-    }
     this.#verdict = {
       reason,
       directRttMs: this.#directRtt.value,
