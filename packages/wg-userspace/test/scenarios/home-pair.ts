@@ -16,8 +16,8 @@ export function homePair(seed: number) {
 }
 
 export const bothDirect = (a: VirtualNode, b: VirtualNode) => a.isDirectTo(b) && b.isDirectTo(a);
-export const finderOf = (a: VirtualNode, b: VirtualNode) => a.engine.peerStatus(b.engine.publicKey)!.endpoint.finder!;
-export const qualityOf = (a: VirtualNode, b: VirtualNode) => finderOf(a, b).quality;
+export const qualityOf = (a: VirtualNode, b: VirtualNode) =>
+  a.engine.peerStatus(b.engine.publicKey)!.endpoint.finder!.quality;
 /** How often the path to `peer` changed between two moments. */
 export const changesSince = (node: VirtualNode, count: number) => node.events.length - count;
 /** What arrives at the other end during so many ms. */
