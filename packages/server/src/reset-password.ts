@@ -6,8 +6,8 @@ import { Store } from "./db/store.ts";
 import { ServerError } from "./errors.ts";
 
 /**
- * Sets a user's password in the store itself, for when no owner can log in any more. The user's sessions and tokens are
- * removed. Works beside a running server. Throws ServerError.
+ * Sets a user's password in the store itself, for when no owner can log in any more. The user's sessions and tokens
+ * end; a server that runs closes within seconds what rests on them. Throws ServerError.
  * @param password Asked for once the user is known.
  */
 export async function resetPassword(
@@ -39,7 +39,7 @@ export async function resetPassword(
     const hash = await new Passwords().hash(checked.data);
     await store.transaction(async ({ users, apiKeys }) => {
       await users.setPassword(user.id, hash, Date.now());
-      await apiKeys.removeAllOf(user.id);
+      await apiKeys.expireAllOf(user.id, Date.now());
     });
   } finally {
     await store.close();

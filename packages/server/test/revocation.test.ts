@@ -2,7 +2,7 @@
 import { Tailnet } from "coder-protocol/gen/tailnet_pb.js";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
-import { standardParts } from "../src/index.ts";
+import { resetPassword, standardParts } from "../src/index.ts";
 import {
   addMember,
   addWorkspace,
@@ -83,6 +83,13 @@ const endsOfBob: [string, End][] = [
         token: ada.token,
         body: { old_password: "", password: "another good passphrase" },
       }),
+  ],
+  [
+    "given a new password from beside the server",
+    async ({ stateDir, clock }) => {
+      await resetPassword(stateDir, "bob", async () => "another good passphrase");
+      clock.advance(60_000); // real time went on, the server's did not
+    },
   ],
   ["logged in too long ago", async ({ clock }) => clock.advance(30 * 86_400_000)],
 ];

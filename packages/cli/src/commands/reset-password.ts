@@ -7,7 +7,7 @@ import { askNewPassword } from "../ui/prompt.ts";
 export default class ResetPassword extends BaseCommand {
   static override summary = "Reset a user's password, on the server's machine";
   static override description =
-    "For when no owner can log in any more: changes the password in the server's database, with the server running or not. The user's sessions and tokens are removed. An owner who is logged in needs no access to the server: see the users commands.";
+    "For when no owner can log in any more: changes the password in the server's database, with the server running or not. The user's sessions and tokens end; open connections of theirs within seconds. An owner who is logged in needs no access to the server: see the users commands.";
   static override examples = ["<%= config.bin %> reset-password alice"];
   static override specs = STATE_DIR_FLAGS;
   static override words = [{ name: "username", summary: "User name", required: true }];

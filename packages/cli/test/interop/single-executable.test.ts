@@ -2,7 +2,8 @@
  * The executables of a release for Linux, run by themselves: on x64 in a root file system that has the C and C++ libraries and
  * neither Node nor libatomic, on arm64 in an emulator.
  */
-import { execFile, execFileSync } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
 import {
   appendFileSync,
   chmodSync,
@@ -22,6 +23,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { TestDeployment } from "../e2e/deployment.ts";
 
 const run = promisify(execFile);
 const repository = join(import.meta.dirname, "../../../..");
@@ -160,6 +162,33 @@ describe.skipIf(missing.length + foreignMissing.length > 0)(
       expect(stdout).toContain("Terminals: by koffi");
       expect(execFileSync("readelf", ["-d", program], { encoding: "utf8" })).not.toContain("libatomic");
     });
+
+    it("is the agent of people on x64: commands, terminals, a direct path, bytes both ways", async () => {
+      const deployment = await TestDeployment.start();
+      try {
+        const token = await deployment.createWorkspace("far");
+        const program = join(release, "coder-linux-arm64");
+        const agent = spawn(emulator, ["-L", foreignLibraries, program, "agent"], {
+          env: { ...deployment.environment("agent"), CODER_AGENT_URL: deployment.url, CODER_AGENT_TOKEN: token },
+          stdio: "ignore",
+        });
+        try {
+          const sent = randomBytes(2 << 20);
+          const echoed = await deployment.run(["ssh", "far", "--", "sha256sum"], { input: sent });
+          expect([echoed.code, echoed.stdout.slice(0, 64)]).toEqual([
+            0,
+            createHash("sha256").update(sent).digest("hex"),
+          ]);
+          const terminal = await deployment.run(["ssh", "-t", "far", "--", "tty"]);
+          expect([terminal.code, terminal.stdout]).toEqual([0, expect.stringMatching(/^\/dev\/pts\/\d+/)]);
+          expect((await deployment.run(["ping", "--num", "5", "far"])).stdout).toContain(" p2p ");
+        } finally {
+          agent.kill("SIGKILL");
+        }
+      } finally {
+        await deployment.close();
+      }
+    }, 180_000);
   },
 );
 

@@ -79,6 +79,16 @@ export class ApiKeys {
     await this.#db.updateTable("api_keys").set({ expires_at: now, updated_at: now }).where("id", "=", id).execute();
   }
 
+  /** The rows stay for a while: a server that runs beside us sees their end by its time, and ends what rests on them. */
+  async expireAllOf(userId: string, now: number): Promise<void> {
+    await this.#db
+      .updateTable("api_keys")
+      .set({ expires_at: now, updated_at: now })
+      .where("user_id", "=", userId)
+      .where("expires_at", ">", now)
+      .execute();
+  }
+
   /** Keys whose time ended after `after` and not after `until`, earliest first. */
   async expiredBetween(
     after: number,
