@@ -81,7 +81,7 @@ async function release(): Promise<string[]> {
       udpBatch: platform.os === "linux" ? udpBatch.get(platform.arch) : undefined,
     });
     if (platform.os === "darwin") {
-      const unsigned = await signForMac(file);
+      const unsigned = await signForMac(file, work);
       if (unsigned !== undefined)
         wrong.push(`${platform.file} is NOT signed, and macOS will not start it: ${unsigned}`);
     }
