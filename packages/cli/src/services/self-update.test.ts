@@ -2,11 +2,13 @@ import { createHash } from "node:crypto";
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { createServer, type Server } from "node:http";
@@ -123,7 +125,7 @@ test("checkouts and packages are left to those who made them, with the command t
     ["/usr/bin/coder", "the system's package manager"],
     ["/opt/homebrew/Cellar/coder/2.26.0/bin/coder", "Homebrew"],
     ["/nix/store/abc-coder/bin/coder", "Nix"],
-    ["/usr/lib/node_modules/coder-cli/dist/coder.cjs", "npm"],
+    ["/usr/lib/node_modules/@coder-network/cli/dist/coder.cjs", "npm"],
     ["/usr/local/bin/coder", undefined],
     ["/home/ada/.local/bin/coder", undefined],
     ["C:\\Users\\ada\\AppData\\Local\\Programs\\coder\\coder.exe", undefined],
@@ -131,6 +133,16 @@ test("checkouts and packages are left to those who made them, with the command t
   for (const [path, by] of cases) expect([path, packagedBy(path)?.by]).toEqual([path, by]);
   expect(programName({ platform: "win32", arch: "x64" })).toBe("coder-windows-amd64.exe");
   expect(programName({ platform: "darwin", arch: "arm64" })).toBe("coder-darwin-arm64");
+});
+
+test("what npm installed is left to npm, also where a link leads to it", async () => {
+  const kept = join(folder, "lib/node_modules/@coder-network/cli/dist");
+  mkdirSync(kept, { recursive: true });
+  writeFileSync(join(kept, "coder.cjs"), "");
+  const path = join(folder, "linked");
+  symlinkSync(join(kept, "coder.cjs"), path);
+  program = { ...program, path, single: false };
+  await expect(update()).rejects.toMatchObject({ code: "ERR_NOT_UPDATABLE", why: "it was installed by npm" });
 });
 
 test("on Windows the one that runs is moved aside", async () => {

@@ -61,7 +61,11 @@ const PACKAGED: readonly { readonly where: RegExp; readonly by: string; readonly
   { where: /^\/nix\/store\//, by: "Nix", next: "update it there" },
   { where: /^\/snap\//, by: "snap", next: "snap refresh coder" },
   { where: /\/(Cellar|homebrew|linuxbrew)\//, by: "Homebrew", next: "brew upgrade coder" },
-  { where: /[/\\]node_modules[/\\]/, by: "npm", next: "npm update -g, or what you installed it by" },
+  {
+    where: /[/\\]node_modules[/\\]/,
+    by: "npm",
+    next: "npm install --global @coder-network/cli@latest, or what you installed it by",
+  },
   {
     where: /^\/usr\/(bin|lib|libexec|sbin)\/|^\/s?bin\//,
     by: "the system's package manager",
@@ -75,8 +79,10 @@ export function packagedBy(path: string): { readonly by: string; readonly next: 
 }
 
 async function ownPath(program: UpdatedProgram, installLine: string): Promise<string> {
+  // Package managers put links to what they keep where programs are looked for.
+  const path = await realpath(program.path);
+  const packaged = packagedBy(path);
   if (!program.single) {
-    const packaged = packagedBy(program.path);
     throw new UserError("This coder is not an executable of its own, so it cannot replace itself", {
       why: packaged === undefined ? "it runs from a checkout" : `it was installed by ${packaged.by}`,
       next: [
@@ -86,8 +92,6 @@ async function ownPath(program: UpdatedProgram, installLine: string): Promise<st
       code: "ERR_NOT_UPDATABLE",
     });
   }
-  const path = await realpath(program.path);
-  const packaged = packagedBy(path);
   if (packaged === undefined) return path;
   throw new UserError(`"${path}" was installed by ${packaged.by}, which would undo an update`, {
     next: [packaged.next],
