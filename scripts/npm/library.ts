@@ -55,6 +55,7 @@ async function compile(library: string, folder: string): Promise<void> {
         incremental: false,
         emitDeclarationOnly: false,
         declaration: true,
+        stripInternal: true,
         rewriteRelativeImportExtensions: true,
         rootDir: sources,
         outDir: join(folder, "dist"),

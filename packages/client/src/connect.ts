@@ -7,10 +7,10 @@
 import { parseWorkspaceName } from "coder-protocol/names";
 import { Deployment } from "./api.ts";
 import { ClientError } from "./client-error.ts";
-import { WorkspaceConnection, type WorkspaceConnectionOptions } from "./workspace-connection.ts";
+import { type ConnectChoices, WorkspaceConnection } from "./workspace-connection.ts";
 import { askConnectionInfo, chooseAgent, findWorkspace } from "./workspaces.ts";
 
-export interface ConnectOptions extends Omit<WorkspaceConnectionOptions, "deployment" | "agentId" | "connectionInfo"> {
+export interface ConnectOptions extends ConnectChoices {
   /** The deployment's access URL. */
   readonly url: string | URL;
   /** A user's session token: "coder tokens create" makes one. */

@@ -10,13 +10,17 @@ import { describeRegions, findRegion } from "./relay-choice.ts";
 import { TailnetNode } from "./tailnet-node.ts";
 import { askConnectionInfo } from "./workspaces.ts";
 
-export interface TunnelOptions {
-  readonly deployment: Deployment;
+/** How we are reached, and reach others. */
+export interface TunnelChoices {
   /** Never connect directly, although the deployment allows it. */
   readonly disableDirect?: boolean;
   /** Home relay by id, code or name, instead of the one with the shortest route. */
   readonly region?: string;
   readonly logger?: Logger;
+}
+
+export interface TunnelOptions extends TunnelChoices {
+  readonly deployment: Deployment;
   /** The deployment's answer to {@link askConnectionInfo}, where it was asked already. */
   readonly connectionInfo?: Promise<unknown>;
 }

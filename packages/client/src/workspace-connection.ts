@@ -23,7 +23,7 @@ import { exchange } from "./http.ts";
 import type { DirectSample, DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
 import type { TailnetNode, TailnetNodeEvent } from "./tailnet-node.ts";
 import { telemetryEvent } from "./telemetry.ts";
-import { openTunnel, type Tunnel, type TunnelOptions } from "./tunnel.ts";
+import { openTunnel, type Tunnel, type TunnelChoices, type TunnelOptions } from "./tunnel.ts";
 
 /** What is waited for. In this order, but that relay and agent come as they come: whichever is missing is named. */
 export type ConnectStage =
@@ -53,8 +53,8 @@ const PING_MAX_WAIT_MS = 5_000;
 const TELEMETRY_DELAY_MS = 1_000;
 const ADDRESS_BITS = 128;
 
-export interface WorkspaceConnectionOptions extends TunnelOptions {
-  readonly agentId: string;
+/** What is chosen about one connection, whoever finds the agent. */
+export interface ConnectChoices extends TunnelChoices {
   /** Ends the attempt; the rejection is its reason. */
   readonly signal?: AbortSignal;
   /** Limit for the whole attempt in ms; absent or 0: none. */
@@ -64,6 +64,10 @@ export interface WorkspaceConnectionOptions extends TunnelOptions {
   /** What the control plane is told about the quality of the connection; absent: nothing. */
   readonly telemetry?: { readonly application: string; readonly clientVersion: string };
   readonly onStage?: (stage: ConnectStage) => void;
+}
+
+export interface WorkspaceConnectionOptions extends TunnelOptions, ConnectChoices {
+  readonly agentId: string;
 }
 
 export interface WorkspaceUdpHandler {
@@ -100,6 +104,7 @@ export class WorkspaceConnection implements AsyncDisposable {
    * Connects and waits until the agent answers inside the tunnel. Rejects with ERR_AGENT_UNREACHABLE naming the stage
    * that was not passed when the time is up.
    * @param options `tunnel`: one that was begun before the agent was known, with the same options; owned from now on.
+   * @internal
    */
   static async open(options: WorkspaceConnectionOptions & { readonly tunnel?: Tunnel }): Promise<WorkspaceConnection> {
     const limit =

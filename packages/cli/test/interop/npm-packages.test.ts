@@ -200,9 +200,12 @@ describe("what is published", () => {
 describe.each(Object.entries(CONSUMERS))("installed by %s", (_manager, consumer) => {
   it.each(Object.entries(NODES))("is imported by %s, every entry", async (_node, node) => {
     const script = `
+      import { createRequire } from "node:module";
+      const require = createRequire(process.cwd() + "/any.cjs");
       for (const name of ${JSON.stringify(entries())}) {
         const module = await import(name);
         if (Object.keys(module).length === 0) throw new Error(name + " exports nothing");
+        if (require(name) !== module) throw new Error(name + " is another one to CommonJS");
       }
       process.stdout.write("all");`;
     expect(await succeed(node, ["--no-warnings", "--input-type=module", "-e", script], { cwd: consumer })).toBe("all");
@@ -265,7 +268,7 @@ describe("what the READMEs and examples show", () => {
     await deployment?.close();
   });
 
-  /** As they stand, but for the deployment and the port. */
+  /** As they stand, but for the deployment, the port and the relay. */
   function writePrograms(consumer: string): string[] {
     const programs = join(consumer, "programs");
     mkdirSync(programs);
@@ -298,7 +301,10 @@ describe("what the READMEs and examples show", () => {
   }
 
   function here(code: string): string {
-    return code.replaceAll("https://coder.example.com", deployment.url).replaceAll("8080", String(port));
+    return code
+      .replaceAll("https://coder.example.com", deployment.url)
+      .replaceAll("relay.example.com", "127.0.0.1")
+      .replaceAll("8080", String(port));
   }
 
   function program(
