@@ -1,24 +1,26 @@
 /**
- * `npm run release [-- --platform NAME…] [--output FOLDER]`: builds an executable for each platform (all, unless some are named), their
- * checksums, a bill of materials, and signatures by the key of gpg that CODER_RELEASE_KEY names. Runs on Linux on x64.
- * Equal sources make equal files. Fails at the end if a platform could not be made whole, and names it.
+ * `npm run release [-- --platform NAME…] [--packages-for NAME…] [--output FOLDER]`: builds for each platform (all, unless some are named)
+ * an executable, and of it an archive and, for Linux, packages and an image; then checksums, a bill of materials, and signatures by the
+ * key of gpg that CODER_RELEASE_KEY names. Runs on Linux on x64. Equal sources make equal files. Fails at the end if something could
+ * not be made whole, and names it.
  */
 import { createHash } from "node:crypto";
-import { copyFileSync, createReadStream, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import { join, resolve } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { parseArgs } from "node:util";
-import { createGzip } from "node:zlib";
 import { BUILD_VERSION } from "../packages/protocol/src/version.ts";
 import { bundleForExecutable } from "./build.ts";
 import { writeCodeCaches } from "./release/code-cache.ts";
 import { compiler } from "./release/compiler.ts";
+import { companions } from "./release/contents.ts";
+import { distribute } from "./release/distribute.ts";
 import { buildExecutable } from "./release/executable.ts";
 import { PLATFORMS, type Platform } from "./release/platforms.ts";
 import { run } from "./release/run.ts";
 import { billOfMaterials } from "./release/sbom.ts";
 import { signForMac } from "./release/sign-for-mac.ts";
+import { sourceDate } from "./release/source-date.ts";
 import { prebuildUdpBatch } from "./release/udp-batch.ts";
 
 /** Others use this machine, too. */
@@ -35,11 +37,15 @@ const work = join(root, ".build/release-work");
 const { values } = parseArgs({
   options: {
     platform: { type: "string", multiple: true, default: PLATFORMS.map(({ name }) => name) },
+    "packages-for": { type: "string", multiple: true },
     output: { type: "string", default: join(root, ".build/release") },
   },
 });
 const chosen = PLATFORMS.filter(({ name }) => values.platform.includes(name));
-const unknown = values.platform.filter((name) => !PLATFORMS.some((platform) => platform.name === name));
+const packagesFor = values["packages-for"] ?? values.platform;
+const unknown = [...values.platform, ...packagesFor].filter(
+  (name) => !PLATFORMS.some((platform) => platform.name === name),
+);
 if (unknown.length > 0)
   fail(`there is no platform ${unknown.join(", ")}; there are: ${PLATFORMS.map(({ name }) => name).join(", ")}`);
 if (`${process.platform}-${process.arch}` !== OWN_PLATFORM) fail("releases are made on Linux on x64");
@@ -69,6 +75,8 @@ async function release(): Promise<string[]> {
 
   rmSync(output, { recursive: true, force: true });
   mkdirSync(output, { recursive: true });
+  const date = await sourceDate(process.env);
+  const parts = await companions(BUILD_VERSION, date, packages);
   const hashes = new Map<string, string>();
   for (const platform of chosen) {
     step(platform.name);
@@ -88,10 +96,16 @@ async function release(): Promise<string[]> {
     const target = join(output, platform.file);
     copyFileSync(file, target);
     hashes.set(platform.file, sha256(target));
-    const { bytes, compressed } = await sizes(target);
-    process.stdout.write(`${platform.file}: ${megabytes(bytes)}, ${megabytes(compressed)} by gzip\n`);
-    if (compressed > MAX_COMPRESSED_BYTES)
-      wrong.push(`${platform.file} is larger than ${megabytes(MAX_COMPRESSED_BYTES)}`);
+    say(platform.file, statSync(target).size);
+    if (!packagesFor.includes(platform.name)) continue;
+    const made = await distribute(platform, target, { output, work, packages, parts, date });
+    wrong.push(...made.wrong);
+    for (const name of made.files) {
+      const { size } = statSync(join(output, name));
+      hashes.set(name, sha256(join(output, name)));
+      say(name, size);
+      if (size > MAX_COMPRESSED_BYTES) wrong.push(`${name} is larger than ${megabytes(MAX_COMPRESSED_BYTES)}`);
+    }
   }
   writeFileSync(join(output, "SHA256SUMS"), [...hashes].map(([file, hash]) => `${hash}  ${file}\n`).join(""));
   const others = [...new Set(Object.values(bundled).flat())]
@@ -120,31 +134,16 @@ async function fetchPackages(): Promise<void> {
   await run("npx", ["--yes", packageManager, "--dir", tools, "install", ...flags, ...kinds], { cwd: root });
 }
 
-async function sizes(file: string): Promise<{ bytes: number; compressed: number }> {
-  let bytes = 0;
-  let compressed = 0;
-  await pipeline(
-    createReadStream(file),
-    async function* (chunks: AsyncIterable<Buffer>) {
-      for await (const chunk of chunks) {
-        bytes += chunk.length;
-        yield chunk;
-      }
-    },
-    createGzip({ level: 6 }),
-    async (chunks: AsyncIterable<Buffer>) => {
-      for await (const chunk of chunks) compressed += chunk.length;
-    },
-  );
-  return { bytes, compressed };
-}
-
 function sha256(file: string): string {
   return createHash("sha256").update(readFileSync(file)).digest("hex");
 }
 
 function megabytes(bytes: number): string {
   return `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
+
+function say(name: string, bytes: number): void {
+  process.stdout.write(`${name}: ${megabytes(bytes)}\n`);
 }
 
 function step(title: string): void {

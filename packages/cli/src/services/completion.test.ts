@@ -51,6 +51,6 @@ test("there is a script for zsh and fish with every command, and none for other 
     const script = completionScript(shell, commands)!;
     for (const id of Object.keys(commands)) expect(script).toContain(id.split(":")[0]);
   }
-  expect(completionScript("zsh", commands)).toMatch(/^autoload/);
+  expect(completionScript("zsh", commands)).toMatch(/^#compdef coder\nautoload/);
   expect(completionScript("csh", commands)).toBeUndefined();
 });

@@ -15,7 +15,7 @@ export function completionScript(shell: string, commands: CommandTable): string 
     case "bash":
       return bash(commands);
     case "zsh":
-      return `autoload -U +X bashcompinit && bashcompinit\n${bash(commands)}`;
+      return zsh(commands);
     case "fish":
       return fish(commands);
     default:
@@ -88,6 +88,14 @@ ${flags.join("\n")}
   esac
 }
 complete -F _coder coder
+`;
+}
+
+/** To be sourced, or to lie in a folder of $fpath as _coder: it is run there when somebody completes for the first time. */
+function zsh(commands: CommandTable): string {
+  return `#compdef coder
+autoload -U +X bashcompinit && bashcompinit
+${bash(commands)}[ "\${funcstack[1]-}" = _coder ] && _bash_complete -F _coder
 `;
 }
 

@@ -1,0 +1,61 @@
+/** Archives whose bytes depend on nothing but what is in them. */
+import {
+  chmodSync,
+  copyFileSync,
+  createReadStream,
+  createWriteStream,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { createGzip } from "node:zlib";
+import type { Entry } from "./contents.ts";
+import { run } from "./run.ts";
+
+/** Puts the files into a folder, which is made anew. */
+export function stage(folder: string, entries: readonly Entry[]): void {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  for (const { path, mode, content } of entries) {
+    const target = join(folder, path);
+    mkdirSync(dirname(target), { recursive: true, mode: 0o755 });
+    if (content instanceof Buffer) writeFileSync(target, content);
+    else copyFileSync(content.file, target);
+    chmodSync(target, mode);
+  }
+}
+
+/** Everything in the folder, by GNU tar. @param owner Number of user and group. */
+export async function tar(
+  folder: string,
+  names: readonly string[],
+  file: string,
+  date: number,
+  owner = 0,
+): Promise<void> {
+  const same = ["--format=ustar", "--sort=name", "--numeric-owner", `--mtime=@${date}`];
+  await run("tar", ["-C", folder, ...same, `--owner=${owner}`, `--group=${owner}`, "-cf", file, ...names]);
+}
+
+export async function gzip(from: string, to: string): Promise<void> {
+  await pipeline(createReadStream(from), createGzip({ level: 6 }), createWriteStream(to));
+}
+
+/** @param packages Where the library is. */
+export async function zip(entries: readonly Entry[], file: string, date: number, packages: string): Promise<undefined> {
+  const { ZipFile } = createRequire(join(packages, "..", "package.json"))("yazl") as typeof import("yazl");
+  const archive = new ZipFile();
+  // The format has local time, so that these digits must be the same everywhere.
+  const utc = new Date(date * 1000);
+  const mtime = new Date(utc.getUTCFullYear(), utc.getUTCMonth(), utc.getUTCDate(), utc.getUTCHours());
+  for (const { path, mode, content } of [...entries].sort((a, b) => (a.path < b.path ? -1 : 1))) {
+    const data = content instanceof Buffer ? content : readFileSync(content.file);
+    archive.addBuffer(data, path, { mtime, mode: 0o100000 | mode, forceDosTimestamp: true });
+  }
+  archive.end();
+  await pipeline(archive.outputStream, createWriteStream(file));
+}

@@ -1,0 +1,20 @@
+/** The one date that everything in a release has, so that equal sources make equal files. */
+import { join } from "node:path";
+import { run } from "./run.ts";
+
+/** For sources that come without their history. */
+const WITHOUT_HISTORY = Date.UTC(2026, 0, 1) / 1000;
+
+/** Seconds since 1970: SOURCE_DATE_EPOCH, else when the last change was committed. */
+export async function sourceDate(environment: NodeJS.ProcessEnv): Promise<number> {
+  const given = environment["SOURCE_DATE_EPOCH"];
+  if (given !== undefined && given !== "") {
+    if (!/^\d{1,10}$/.test(given)) throw new Error(`SOURCE_DATE_EPOCH is "${given}"; it takes seconds since 1970`);
+    return Number(given);
+  }
+  const root = join(import.meta.dirname, "../..");
+  return run("git", ["log", "-1", "--format=%ct"], { cwd: root }).then(
+    (text) => Number(text),
+    () => WITHOUT_HISTORY, // no git, or no repository
+  );
+}
