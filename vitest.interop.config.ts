@@ -8,5 +8,7 @@ export default defineConfig({
     pool: "forks",
     maxWorkers: 1,
     fileParallelism: false,
+    // What one file of tests has built, others of the same run take.
+    env: { CODER_TEST_RUN: process.env["CODER_TEST_RUN"] ?? String(Date.now()) },
   },
 });

@@ -42,7 +42,8 @@ const { values } = parseArgs({
   },
 });
 const chosen = PLATFORMS.filter(({ name }) => values.platform.includes(name));
-const packagesFor = values["packages-for"] ?? values.platform;
+/** "none" names none. */
+const packagesFor = (values["packages-for"] ?? values.platform).filter((name) => name !== "none");
 const unknown = [...values.platform, ...packagesFor].filter(
   (name) => !PLATFORMS.some((platform) => platform.name === name),
 );

@@ -1,4 +1,4 @@
-/** Packages for Debian by dpkg-deb, for Fedora and its kin by rpmbuild (decision 014). */
+/** Packages for Debian by dpkg-deb, for Fedora and its kin by rpmbuild (decision 015). */
 import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stage } from "./archive.ts";

@@ -41,6 +41,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandClass>>> = {
   server: async () => (await import("./commands/server.ts")).default,
   "server:backup": async () => (await import("./commands/server/backup.ts")).default,
   "server:restore": async () => (await import("./commands/server/restore.ts")).default,
+  "server:health": async () => (await import("./commands/server/health.ts")).default,
   "server:install": async () => (await import("./commands/server/install.ts")).default,
   "server:uninstall": async () => (await import("./commands/server/uninstall.ts")).default,
   show: async () => (await import("./commands/show.ts")).default,

@@ -11,11 +11,12 @@ import {
 } from "coder-server";
 import { accountHome } from "../config-dir.ts";
 import { reportFailure } from "../errors/report.ts";
-import { EXIT } from "../errors/user-error.ts";
+import { EXIT, UserError } from "../errors/user-error.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { givenServerFlags } from "../flags/server.ts";
 import { say } from "../ui/say.ts";
 import { packagedPrograms } from "./packaged-programs.ts";
+import { askHealth } from "./server-health.ts";
 
 /**
  * Runs the control plane until it is told to stop. Returns the exit code, after saying what went wrong: this is a bundle of
@@ -29,6 +30,17 @@ export async function runServerCommand(
   return reported(signal, async () => {
     const config = parseServerConfig(verbose ? { ...values, verbose: true } : values, surroundings());
     await runServer(config, { signal, deps: { ...standardParts(), packaged: packagedPrograms() } });
+  });
+}
+
+/** Asks the server that listens where this line says. Returns the exit code. */
+export async function runHealth(line: ParsedLine, signal: AbortSignal): Promise<number> {
+  return reported(signal, async () => {
+    const { http, tls } = parseServerConfig(givenServerFlags(line), surroundings());
+    const target = http ?? tls?.address;
+    if (target === undefined)
+      throw new UserError("The server listens nowhere", { code: "ERR_USAGE", exit: EXIT.usage });
+    process.stdout.write(`${await askHealth({ secure: http === undefined, ...target }, signal)} is well\n`);
   });
 }
 

@@ -1,5 +1,5 @@
 /** SIGHUP, as `systemctl reload` sends it: the server reads its certificates again and goes on; the end of its terminal ends it. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -69,8 +69,25 @@ describe("SIGHUP", () => {
       socket.destroy();
     }
 
+    const health = (...words: string[]) =>
+      spawnSync(process.execPath, [coder, "server", "health", ...words], { env: environment, encoding: "utf8" });
+    const asked = [
+      "--http-address",
+      "",
+      "--tls-enable",
+      "--tls-cert-file",
+      cert,
+      "--tls-key-file",
+      key,
+      "--tls-address",
+    ];
+    const url = `https://127.0.0.1:${port}/healthz`;
+    expect(health(...asked, `0.0.0.0:${port}`)).toMatchObject({ status: 0, stdout: `${url} is well\n` });
+
     server.kill("SIGTERM");
     expect(await once(server, "exit")).toEqual([0, null]);
+    const late = health(...asked, `127.0.0.1:${port}`);
+    expect([late.status, late.stderr]).toEqual([1, expect.stringContaining(`No server answers at ${url}`)]);
   }, 30_000);
 
   it("ends a server whose terminal is closed", async () => {

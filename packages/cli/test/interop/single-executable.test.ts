@@ -8,52 +8,46 @@ import {
   appendFileSync,
   chmodSync,
   copyFileSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
-  realpathSync,
   rmSync,
   symlinkSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
+import { makeBareRoot } from "./bare-root.ts";
+import { builtRelease, EMULATOR, find, foreignMissing, without } from "./release.ts";
 
 const run = promisify(execFile);
-const repository = join(import.meta.dirname, "../../../..");
 const folder = mkdtempSync(join(tmpdir(), "coder-single-"));
-const release = join(folder, "release");
-const coder = join(release, "coder-linux-amd64");
+let release: string;
+let coder: string;
 const bare = join(folder, "root");
 /** Of the person in the bare root. */
 const HOME = "/home/ada";
-const emulator = "/usr/bin/qemu-aarch64-static";
-const foreignLibraries = "/usr/aarch64-linux-gnu";
 const TOOLS = ["sh", "cat", "sleep", "tty", "sed", "script", "unshare", "mount"];
 const missing = [
   ...(process.platform === "linux" && process.arch === "x64" ? [] : ["Linux on x64"]),
   ...(process.getuid?.() === 0 ? [] : ["root"]),
   ...[...TOOLS, "ip", "chroot", "python3", "ldd"].filter((name) => find(name) === undefined),
 ];
-const foreignMissing = [
-  ...(existsSync(emulator) ? [] : ["qemu-user-static"]),
-  ...(existsSync(join(foreignLibraries, "lib/libstdc++.so.6")) ? [] : ["libstdc++6-arm64-cross"]),
-  ...(existsSync(join(foreignLibraries, "lib/ld-linux-aarch64.so.1")) ? [] : ["libc6-arm64-cross"]),
-];
-
 beforeAll(async () => {
   if (missing.length > 0) return;
-  const platforms = ["linux-x64", ...(foreignMissing.length > 0 ? [] : ["linux-arm64"])];
-  const words = platforms.flatMap((name) => ["--platform", name]);
-  const script = join(repository, "scripts/release.ts");
-  await run(process.execPath, [script, "--output", release, ...words], { cwd: repository, maxBuffer: 1 << 26 });
-  makeBareRoot();
+  release = await builtRelease();
+  coder = join(release, "coder-linux-amd64");
+  makeBareRoot(bare, TOOLS, [coder]);
+  mkdirSync(join(bare, HOME), { recursive: true });
+  writeFileSync(join(bare, "etc/passwd"), `root:x:0:0:root:${HOME}:/bin/sh\n`);
+  copyFileSync(coder, join(bare, "usr/bin/coder"));
+  const found = execFileSync("find", [bare, "-name", "libatomic*", "-o", "-name", "node"], { encoding: "utf8" });
+  expect(found).toBe("");
 }, 900_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -154,7 +148,7 @@ describe.skipIf(missing.length + foreignMissing.length > 0)(
     it("runs in an emulator, with its own native modules", async () => {
       const home = person("foreign");
       const program = join(release, "coder-linux-arm64");
-      const { stdout } = await run(emulator, ["-L", foreignLibraries, program, "version", "-v"], {
+      const { stdout } = await run(EMULATOR[0], [...EMULATOR.slice(1), program, "version", "-v"], {
         env: { HOME: home },
       });
       expect(stdout).toMatch(/linux arm64\n/);
@@ -168,7 +162,7 @@ describe.skipIf(missing.length + foreignMissing.length > 0)(
       try {
         const token = await deployment.createWorkspace("far");
         const program = join(release, "coder-linux-arm64");
-        const agent = spawn(emulator, ["-L", foreignLibraries, program, "agent"], {
+        const agent = spawn(EMULATOR[0], [...EMULATOR.slice(1), program, "agent"], {
           env: { ...deployment.environment("agent"), CODER_AGENT_URL: deployment.url, CODER_AGENT_TOKEN: token },
           stdio: "ignore",
         });
@@ -215,28 +209,6 @@ sed 1q /tmp/banner
 coder config-ssh --yes >/dev/null && sed -n /ProxyCommand/p ${HOME}/.ssh/config
 `;
 
-/** Everything that it needs of a machine. */
-function makeBareRoot(): void {
-  for (const path of ["proc", "dev", "etc", HOME, "usr/bin"]) mkdirSync(join(bare, path), { recursive: true });
-  mkdirSync(join(bare, "tmp"));
-  chmodSync(join(bare, "tmp"), 0o1777);
-  symlinkSync("usr/bin", join(bare, "bin"));
-  writeFileSync(join(bare, "etc/passwd"), `root:x:0:0:root:${HOME}:/bin/sh\n`);
-  const programs = TOOLS.map((name) => find(name)!);
-  for (const path of programs) copyFileSync(realpathSync(path), join(bare, "usr/bin", path.split("/").at(-1)!));
-  copyFileSync(coder, join(bare, "usr/bin/coder"));
-  for (const path of [...programs, coder]) {
-    for (const [library] of execFileSync("ldd", [path], { encoding: "utf8" }).matchAll(/\/\S+/g)) {
-      const target = join(bare, library);
-      if (existsSync(target)) continue;
-      mkdirSync(dirname(target), { recursive: true });
-      copyFileSync(realpathSync(library), target);
-    }
-  }
-  const found = execFileSync("find", [bare, "-name", "libatomic*", "-o", "-name", "node"], { encoding: "utf8" });
-  expect(found).toBe("");
-}
-
 /** Runs a script in the bare root, in namespaces of its own, which end with it: a loopback, no other network. */
 function inBareRoot(script: string): Promise<{ stdout: string; stderr: string }> {
   writeFileSync(join(bare, "script.sh"), script);
@@ -263,13 +235,4 @@ async function version(home: string): Promise<string> {
   const env = { PATH: process.env["PATH"], HOME: home, TMPDIR: join(home, "temporary") };
   const { stdout } = await run(coder, ["version", "-v"], { env });
   return stdout;
-}
-
-function find(program: string): string | undefined {
-  const places = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map((place) => join(place, program));
-  return places.find((place) => existsSync(place));
-}
-
-function without(names: readonly string[]): string {
-  return names.length === 0 ? "" : `: skipped without ${names.join(", ")}`;
 }
