@@ -9,8 +9,8 @@ import {
   type NodePublicKey,
   nodePublicKey,
 } from "../base/keys.ts";
-import { sealDisco } from "../disco/box.ts";
-import { encodeCallMeMaybe, encodePing, encodePong } from "../disco/message.ts";
+import { openDisco, sealDisco } from "../disco/box.ts";
+import { type DiscoMessage, encodeCallMeMaybe, encodePing, encodePong, parseDiscoMessage } from "../disco/message.ts";
 import { nodeCryptoSuite } from "../io/crypto-suite.ts";
 import { LinkRandom } from "../testing/link.ts";
 import { Discovery, type PongResult } from "./discovery.ts";
@@ -33,6 +33,9 @@ class Peer {
   seal(to: DiscoPublicKey, plaintext: Uint8Array): Uint8Array {
     return sealDisco(crypto, this.disco, crypto.boxKey(this.private, to)!, random.bytes(24), plaintext);
   }
+  open(from: DiscoPublicKey, packet: Uint8Array): DiscoMessage {
+    return parseDiscoMessage(openDisco(crypto, crypto.boxKey(this.private, from)!, packet)!)!;
+  }
 }
 
 /** One Discovery whose output is recorded, with one peer at one candidate address. */
@@ -46,6 +49,8 @@ class Bench {
     readonly at: Instant;
   }[] = [];
   readonly relayed: Uint8Array[] = [];
+  readonly stuck: Endpoint[] = [];
+  readonly suspected: Endpoint[] = [];
   readonly peer = new Peer();
   readonly endpoint = new Endpoint(this.peer.node);
   readonly discovery: Discovery;
@@ -72,8 +77,8 @@ class Bench {
         sendProbe: (to, packet, ttl) =>
           this.probes.push({ to: formatAddrPort(to.address), ttl, bytes: packet.length, at: this.now }),
         sendByRelay: (_endpoint, packet) => this.relayed.push(packet) > 0,
-        suspected: () => undefined,
-        stuck: () => undefined,
+        suspected: (endpoint) => void this.suspected.push(endpoint),
+        stuck: (endpoint) => void this.stuck.push(endpoint),
         pathChanged: (endpoint) => endpoint.choose(),
       },
       this.drops,
@@ -104,6 +109,22 @@ class Bench {
       this.discovery.handleTimeout(this.now);
       this.now = addMs(this.now, stepMs);
     }
+  }
+  /** What was sent by relay, as the peer reads it. */
+  get messages(): DiscoMessage[] {
+    return this.relayed.map((packet) => this.peer.open(this.discovery.publicKey, packet));
+  }
+  get calls(): string[][] {
+    return this.messages.flatMap((message) =>
+      message.kind === "call-me-maybe" ? [message.endpoints.map(formatAddrPort)] : [],
+    );
+  }
+  /** Has the peer answer all pings so far that went by UDP. */
+  connect(): this {
+    this.pass(50);
+    for (const id of txIds.slice(-4)) this.answerPing("192.168.1.2:7000", id);
+    expect(this.path).toBe("192.168.1.2:7000");
+    return this;
   }
   /** Answers the next probe to the candidate as the peer would. */
   answerPing(from: string, txId: Uint8Array): void {
@@ -311,3 +332,287 @@ it.each([0, 100])(
     expect(small[0]!.at).toBeGreaterThan(1_900);
   },
 );
+
+describe("own endpoints", () => {
+  const addresses = (count: number, first = 1) =>
+    Array.from({ length: count }, (_, i) => parseAddrPort(`10.1.1.1:${first + i}`)!);
+  const names = (count: number, first = 1) => addresses(count, first).map(formatAddrPort);
+
+  it("are named to a peer that is looked for at once when they change, thirty-two at most", () => {
+    const bench = new Bench();
+    bench.discovery.setOwnEndpoints(addresses(3), [], bench.now);
+    expect(bench.calls).toEqual([]); // nobody is looked for
+    bench.pass(50);
+    bench.relayed.length = 0;
+    bench.discovery.setOwnEndpoints(addresses(40), [], bench.now);
+    expect(bench.calls).toEqual([names(32)]);
+    expect(bench.discovery.ownEndpoints).toHaveLength(32);
+    bench.discovery.relayReady(bench.now);
+    expect(bench.calls).toHaveLength(2);
+    bench.discovery.setOwnEndpoints([], [], bench.now);
+    expect(bench.calls).toHaveLength(2); // nothing to name
+  });
+
+  it("are not named to a peer with a path", () => {
+    const bench = new Bench().connect();
+    bench.relayed.length = 0;
+    bench.discovery.relayReady(bench.now);
+    expect(bench.calls).toEqual([]);
+  });
+
+  it("guesses follow them twenty at a time, in turn, and push the last own ones out", () => {
+    const bench = new Bench();
+    bench.pass(50);
+    bench.relayed.length = 0;
+    bench.discovery.setOwnEndpoints(addresses(20), addresses(50, 101), bench.now);
+    for (let i = 0; i < 3; i++) bench.discovery.relayReady(bench.now);
+    expect(bench.calls).toEqual([
+      [...names(12), ...names(20, 101)],
+      [...names(12), ...names(20, 121)],
+      [...names(20), ...names(10, 141)],
+      [...names(12), ...names(20, 101)],
+    ]);
+    bench.discovery.relayReady(bench.now);
+    bench.discovery.setOwnEndpoints(addresses(2), addresses(20, 101), bench.now); // from the first again
+    bench.discovery.relayReady(bench.now);
+    expect(bench.calls.slice(-2)).toEqual(new Array(2).fill([...names(2), ...names(20, 101)]));
+  });
+});
+
+describe("pings for the user", () => {
+  it("go by relay and to all candidates while there is no path; the first answer is told", () => {
+    const bench = new Bench({ candidates: ["192.168.1.2:7000", "192.168.1.3:7000"] });
+    const results: PongResult[] = [];
+    expect(bench.discovery.ping(bench.endpoint, (result) => results.push(result), bench.now)).toBe(true);
+    expect(bench.probes.map(({ to, bytes }) => [to, bytes])).toEqual([
+      ["192.168.1.2:7000", 1310],
+      ["192.168.1.3:7000", 1310],
+    ]);
+    expect(bench.relayed).toHaveLength(1);
+    const ids = txIds.slice(-3);
+    bench.now = addMs(bench.now, 7);
+    bench.answerPing("192.168.1.3:7000", ids[1]!);
+    bench.answerPing("192.168.1.2:7000", ids[0]!);
+    expect(results).toMatchObject([{ rttMs: 7, path: { address: { port: 7000 } } }]);
+    expect(bench.endpoint.finder!.candidates.map(({ pingsSent, outcomes }) => [pingsSent, outcomes])).toEqual([
+      [1, 0],
+      [1, 0],
+    ]);
+  });
+
+  it("go to the path in use alone, and count for its loss", () => {
+    const bench = new Bench({ candidates: ["192.168.1.2:7000", "192.168.1.3:7000"] }).connect();
+    const { best } = bench.endpoint.finder!;
+    bench.probes.length = 0;
+    bench.discovery.ping(bench.endpoint, () => undefined, bench.now);
+    expect(bench.probes.map(({ to }) => to)).toEqual(["192.168.1.2:7000"]);
+    bench.answerPing("192.168.1.2:7000", txIds.at(-2)!);
+    expect([best!.outcomes, best!.loss]).toEqual([1, 0]);
+    const direct: PongResult[] = [];
+    expect(bench.discovery.pingDirect(bench.endpoint, (result) => direct.push(result), bench.now)).toBe(best);
+    bench.answerPing("192.168.1.2:7000", txIds.at(-1)!);
+    expect([direct.length, best!.outcomes]).toEqual([1, 2]);
+  });
+
+  it("measure a path that is not used any more where it answered last", () => {
+    const bench = new Bench().connect();
+    const candidate = bench.endpoint.finder!.best!;
+    bench.discovery.portChanged(bench.now);
+    expect(bench.path).toBe("relay");
+    expect(bench.discovery.pingDirect(bench.endpoint, () => undefined, bench.now)).toBe(candidate);
+    bench.answerPing("192.168.1.2:7000", txIds.at(-1)!);
+    expect(candidate.outcomes).toBe(0);
+  });
+
+  it("need a peer with a disco key, and a candidate that answered for a direct one", () => {
+    const bench = new Bench();
+    expect(bench.discovery.pingDirect(bench.endpoint, () => undefined, bench.now)).toBeUndefined();
+    bench.discovery.removePeer(bench.endpoint);
+    expect(bench.discovery.ping(bench.endpoint, () => undefined, bench.now)).toBe(false);
+    expect(bench.discovery.pingByRelay(bench.endpoint, undefined, bench.now)).toBe(false);
+    expect(bench.discovery.pingDirect(bench.endpoint, () => undefined, bench.now)).toBeUndefined();
+  });
+
+  it("by relay tell the round trip of the relay, answered by relay only", () => {
+    const bench = new Bench();
+    bench.discovery.pingByRelay(bench.endpoint, undefined, bench.now);
+    bench.now = addMs(bench.now, 9);
+    bench.answerPing("192.168.1.2:7000", txIds.at(-1)!);
+    expect(bench.endpoint.relayRttMs).toBeUndefined();
+    bench.discovery.pingByRelay(bench.endpoint, undefined, bench.now);
+    bench.now = addMs(bench.now, 9);
+    bench.byRelay(bench.peer.seal(bench.discovery.publicKey, encodePong(txIds.at(-1)!, parseAddrPort("1.1.1.1:1")!)));
+    expect([bench.endpoint.relayRttMs, bench.endpoint.finder!.quality.relayRttMs]).toEqual([9, 9]);
+  });
+});
+
+describe("pings under way", () => {
+  it("are forgotten after 5 s; a sample that was lost counts", () => {
+    const bench = new Bench().connect();
+    const { best } = bench.endpoint.finder!;
+    bench.discovery.ping(bench.endpoint, () => undefined, bench.now);
+    bench.discovery.removePeer(new Endpoint(bench.peer.node)); // of no concern
+    const pending = bench.discovery.pendingPings;
+    bench.discovery.handleTimeout(addMs(bench.now, 4_999));
+    expect(bench.discovery.pendingPings).toBeGreaterThanOrEqual(pending);
+    // Without confirmation pings of the finder: nothing was sent for a minute.
+    const quiet = new Bench();
+    quiet.discovery.pingByRelay(quiet.endpoint, undefined, quiet.now);
+    expect([quiet.discovery.pendingPings, quiet.discovery.nextTimeout()]).toEqual([1, quiet.now + 5_000]);
+    quiet.discovery.handleTimeout(addMs(quiet.now, 4_999));
+    expect(quiet.discovery.pendingPings).toBe(1);
+    quiet.discovery.handleTimeout(addMs(quiet.now, 5_000));
+    expect([quiet.discovery.pendingPings, quiet.discovery.nextTimeout()]).toEqual([0, undefined]);
+    expect(best!.outcomes).toBe(0);
+  });
+
+  it("a lost one counts for the path that lives", () => {
+    const bench = new Bench().connect();
+    const { best } = bench.endpoint.finder!;
+    bench.discovery.pingDirect(bench.endpoint, () => undefined, bench.now);
+    bench.now = addMs(bench.now, 5_000);
+    bench.discovery.handleTimeout(bench.now);
+    expect([best!.outcomes, best!.loss]).toEqual([1, 1]);
+  });
+
+  it("are 4096 at most: the oldest makes room, and its answer is none", () => {
+    const bench = new Bench();
+    const results: number[] = [];
+    bench.discovery.pingByRelay(bench.endpoint, () => results.push(0), bench.now);
+    const first = txIds.at(-1)!;
+    bench.discovery.pingByRelay(bench.endpoint, () => results.push(1), bench.now);
+    const second = txIds.at(-1)!;
+    for (let i = 0; i < 4_095; i++) bench.discovery.pingByRelay(bench.endpoint, undefined, bench.now);
+    expect(bench.discovery.pendingPings).toBe(4_096);
+    const source = parseAddrPort("1.1.1.1:1")!;
+    for (const id of [first, second, second])
+      bench.byRelay(bench.peer.seal(bench.discovery.publicKey, encodePong(id, source)));
+    expect([results, bench.drops.counts["out-of-window"]]).toEqual([[1], 2]);
+  });
+
+  it("end with their peer", () => {
+    const bench = new Bench();
+    const other = new Endpoint(new Peer().node);
+    bench.discovery.setPeer(other, new Peer().disco, [], bench.now);
+    bench.discovery.pingByRelay(bench.endpoint, undefined, bench.now);
+    bench.discovery.pingByRelay(other, undefined, bench.now);
+    bench.discovery.removePeer(bench.endpoint);
+    expect([bench.discovery.pendingPings, bench.endpoint.finder, bench.endpoint.discoId]).toEqual([
+      1,
+      undefined,
+      undefined,
+    ]);
+    bench.byUdp("1.1.1.1:1", bench.peer.seal(bench.discovery.publicKey, encodePing(random.bytes(12), bench.peer.node)));
+    expect(bench.drops.counts).toEqual({ "unknown-peer": 1 });
+  });
+});
+
+describe("several nodes with one disco key", () => {
+  it("a ping speaks for the node that it names, and for nobody without a name", () => {
+    const bench = new Bench({ candidates: [] });
+    const twin = new Endpoint(new Peer().node);
+    bench.discovery.setPeer(twin, bench.peer.disco, [], bench.now);
+    const ping = (node: NodePublicKey | undefined, from: string) => {
+      const message = encodePing(random.bytes(12), node ?? bench.peer.node);
+      bench.byUdp(
+        from,
+        bench.peer.seal(bench.discovery.publicKey, node === undefined ? message.subarray(0, 14) : message),
+      );
+    };
+    ping(twin.peer, "10.0.0.1:1");
+    expect([bench.endpoint.finder!.candidates.length, twin.finder!.candidates.length]).toEqual([0, 1]);
+    ping(undefined, "10.0.0.1:2");
+    ping(new Peer().node, "10.0.0.1:3");
+    expect(bench.drops.counts).toEqual({ "unknown-peer": 2 });
+    bench.discovery.removePeer(twin);
+    ping(undefined, "10.0.0.1:2"); // there is only one now
+    expect(bench.endpoint.finder!.candidates).toHaveLength(1);
+  });
+});
+
+describe("packets that mean nothing", () => {
+  it("are counted by reason", () => {
+    const bench = new Bench();
+    const ours = bench.discovery.publicKey;
+    bench.byRelay(bench.peer.seal(ours, Uint8Array.of(9, 0, 1, 2)));
+    const tampered = bench.peer.seal(ours, encodePing(random.bytes(12), bench.peer.node));
+    tampered[80]! ^= 1;
+    bench.byRelay(tampered);
+    bench.byRelay(bench.peer.seal(ours, encodePong(random.bytes(12), parseAddrPort("1.1.1.1:1")!)));
+    bench.byRelay(new Peer().seal(ours, encodePing(random.bytes(12), bench.peer.node)));
+    expect(bench.drops.counts).toEqual({ "unknown-type": 1, "bad-tag": 1, "out-of-window": 1, "unknown-peer": 1 });
+  });
+
+  it("of strangers cost 500 box openings per second, none are saved up beyond that", () => {
+    const bench = new Bench();
+    const junk = bench.peer.seal(bench.discovery.publicKey, encodePing(random.bytes(12), bench.peer.node));
+    junk[200]! ^= 1;
+    const opened = (count: number) => {
+      bench.opens = 0;
+      for (let i = 0; i < count; i++) bench.byUdp("198.51.100.7:1", junk);
+      return bench.opens;
+    };
+    expect(opened(600)).toBe(500);
+    bench.now = addMs(bench.now, 10);
+    expect(opened(600)).toBe(5);
+    bench.now = addMs(bench.now, 60_000);
+    expect(opened(600)).toBe(500);
+  });
+
+  it("from the path in use are opened beyond that", () => {
+    const bench = new Bench();
+    bench.pass(50);
+    const path = bench.endpoint.finder!.candidates[0]!.path;
+    for (const id of txIds.slice(-4)) bench.answerPing("192.168.1.2:7000", id);
+    const ping = () => bench.peer.seal(bench.discovery.publicKey, encodePing(random.bytes(12), bench.peer.node));
+    for (let i = 0; i < 600; i++) bench.byUdp("198.51.100.7:1", ping());
+    bench.opens = 0;
+    bench.discovery.handleDatagram(path, ping(), bench.now);
+    expect(bench.opens).toBe(1);
+  });
+});
+
+it("a key whose secret would be zero is no peer", () => {
+  const bench = new Bench();
+  const endpoint = new Endpoint(new Peer().node);
+  expect(bench.discovery.setPeer(endpoint, new Uint8Array(32) as DiscoPublicKey, [], bench.now)).toBe(false);
+  expect(endpoint.finder).toBeUndefined();
+});
+
+it("the same key again keeps what is known, and replaces the addresses", () => {
+  const bench = new Bench().connect();
+  const { finder } = bench.endpoint;
+  expect(bench.discovery.setPeer(bench.endpoint, bench.peer.disco, [parseAddrPort("10.0.0.3:3")!], bench.now)).toBe(
+    true,
+  );
+  expect(bench.endpoint.finder).toBe(finder);
+  expect(finder!.candidates.map(({ path }) => formatAddrPort(path.address))).toEqual([
+    "192.168.1.2:7000", // in use
+    "10.0.0.3:3",
+  ]);
+});
+
+it("a ping by relay is answered by relay, with the region where an address would be", () => {
+  const bench = new Bench();
+  const txId = random.bytes(12);
+  bench.byRelay(bench.peer.seal(bench.discovery.publicKey, encodePing(txId, bench.peer.node)));
+  const [pong] = bench.messages;
+  expect(pong).toMatchObject({ kind: "pong", txId, source: parseAddrPort(`127.3.3.40:${REGION}`) });
+  expect(bench.relayed[0]).toHaveLength(1310);
+});
+
+it("a path that falls silent is announced, and so is a search in vain", () => {
+  const bench = new Bench().connect();
+  bench.pass(6_000);
+  expect(bench.suspected).toEqual([bench.endpoint]);
+  bench.pass(80_000);
+  expect(bench.stuck).toContain(bench.endpoint);
+});
+
+it("a change of the network is told to every peer's finder", () => {
+  const bench = new Bench().connect();
+  bench.discovery.networkChanged(false, bench.now);
+  expect(bench.path).toBe("192.168.1.2:7000");
+  bench.discovery.networkChanged(true, bench.now);
+  expect(bench.path).toBe("relay");
+});

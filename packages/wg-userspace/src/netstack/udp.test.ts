@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { Host, memoryOf } from "../../test/scenarios/tcp-harness.ts";
 import { type Instant, instant } from "../base/instant.ts";
 import { type AddrPort, formatAddrPort, type IpAddress, ip } from "../base/ip.ts";
-import { UDP_QUEUE_BYTES, UDP_QUEUE_DATAGRAMS, type UdpFallback, UdpSendQueue } from "./udp.ts";
+import type { UdpFallback } from "./stack.ts";
+import { UDP_QUEUE_BYTES, UDP_QUEUE_DATAGRAMS, UdpSendQueue } from "./udp.ts";
 
 const now = instant(5_000);
 const local: AddrPort = { address: ip("fd00::1"), port: 7 };
