@@ -74,7 +74,7 @@ export class Sessions {
       throw new HttpFailure(401, "Incorrect email or password");
     }
     const key = await this.issueSession(user);
-    this.#audit.record({ action: "login", address: clientAddress, by: user, facts: { key: key.row.id } });
+    this.#audit.record({ action: "login", address: clientAddress, by: user, facts: { key_id: key.row.id } });
     return { user, key };
   }
 

@@ -21,14 +21,14 @@ export function apiKeyRoutes(router: Router, context: RouteContext): void {
   const { store, sessions, limits, config, clock } = context;
   const user = requireUser(context);
   const recordRemoval = async (c: Context<HttpEnv>, key: ApiKeyRow): Promise<void> =>
-    record(c, context, { action: "key-removed", target: await store.users.byId(key.user_id), facts: { key: key.id } });
+    record(c, context, { action: "key-removed", target: await store.users.byId(key.user_id), facts: { key_id: key.id } });
 
   router.post("/users/:user/keys", user, async (c) => {
     const target = await pathUser(c, context);
     // A login in another's name would hand an owner somebody else's identity without a trace in their token list.
     if (target.id !== c.get("auth").user.id) throw new HttpFailure(403, "You may only create a session for yourself");
     const issued = await sessions.issueSession(target);
-    record(c, context, { action: "session-created", facts: { key: issued.row.id } });
+    record(c, context, { action: "session-created", facts: { key_id: issued.row.id } });
     const body: GenerateApiKeyResponse = { key: issued.token };
     return c.json(body, 201);
   });
@@ -51,7 +51,7 @@ export function apiKeyRoutes(router: Router, context: RouteContext): void {
       name: request.token_name ?? "",
       lifetimeMs: lifetime === 0 ? undefined : nanosecondsToMs(lifetime),
     });
-    record(c, context, { action: "token-created", target, facts: { key: issued.row.id, name: issued.row.token_name } });
+    record(c, context, { action: "token-created", target, facts: { key_id: issued.row.id, name: issued.row.token_name } });
     const body: GenerateApiKeyResponse = { key: issued.token };
     return c.json(body, 201);
   });

@@ -31,7 +31,7 @@ const FORM_BYTES = 8 * 1024;
 export function cliAuthRoutes(router: Router, context: RouteContext): void {
   const tokenPage = async (c: Context<HttpEnv>, user: UserRow): Promise<string> => {
     const { row, token } = await context.sessions.issueSession(user);
-    record(c, context, { action: "session-created", by: user, facts: { key: row.id } });
+    record(c, context, { action: "session-created", by: user, facts: { key_id: row.id } });
     return tokenShown(token);
   };
 
