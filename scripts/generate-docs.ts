@@ -1,16 +1,19 @@
-/** Writes docs/cli from the commands' tables and docs/security.md from the tests. Tests fail when these are not what this writes. */
+/** Writes docs/cli and the page of variables from the commands' tables, and docs/security.md from the tests. Tests fail when these are not what this writes. */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { allCommands } from "../packages/cli/src/cli.ts";
 import { commandPages } from "../packages/cli/src/services/command-pages.ts";
+import { environmentPage } from "../packages/cli/src/services/environment-page.ts";
 import { securityPage } from "./security/page.ts";
 import { proofsOf } from "./security/proofs.ts";
 
 const root = join(import.meta.dirname, "..");
 const folder = join(root, "docs/cli");
 mkdirSync(folder, { recursive: true });
-const pages = commandPages(await allCommands());
+const commands = await allCommands();
+const pages = commandPages(commands);
 for (const name of readdirSync(folder)) if (!(name in pages)) rmSync(join(folder, name));
 for (const [name, text] of Object.entries(pages)) writeFileSync(join(folder, name), text);
 process.stdout.write(`${Object.keys(pages).length} pages in ${folder}\n`);
+writeFileSync(join(root, "docs/operations/environment.md"), environmentPage(commands));
 writeFileSync(join(root, "docs/security.md"), securityPage(proofsOf(root)));
