@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -167,6 +167,24 @@ describe("restoring", () => {
     });
     expect(readdirSync(at("new")).filter((name) => name.startsWith("coder.db") || name === "keys.json")).toEqual([]);
   });
+
+  it.runIf(process.getuid?.() === 0)(
+    "of root, for a service with an account of its own, is that account's",
+    async () => {
+      await deployment(at("state"));
+      await backUp(at("state"), at("copy"), { now: NOW, signal });
+      chownSync(at("state"), 12_345, 12_346);
+      for (const name of readdirSync(at("state"))) chownSync(join(at("state"), name), 12_345, 12_346);
+      rmSync(join(at("state"), "server.lock"));
+      await restore(at("copy"), at("state"), { now: NOW, signal, replace: true });
+      const names = readdirSync(at("state"));
+      expect(names).toContain("coder.db");
+      for (const name of names) {
+        const { uid, gid } = statSync(join(at("state"), name));
+        expect([name, uid, gid]).toEqual([name, 12_345, 12_346]);
+      }
+    },
+  );
 });
 
 function edit(copy: string, change: object): void {

@@ -1,6 +1,6 @@
-import { chmodSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, lchownSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { newestSchemaVersion } from "../db/migrations/index.ts";
 import { isDiskFull, nodeErrorCode, ServerError } from "../errors.ts";
 import { readServerKeys } from "../key-file.ts";
@@ -10,6 +10,8 @@ import { BACKUP_FILES, type BackupManifest, describeFile, notABackup, readManife
 
 /** Everything that belongs to the state that is moved aside; what SQLite keeps beside its file, too. */
 const OLD_FILES = ["coder.db", "coder.db-wal", "coder.db-shm", "keys.json"];
+/** What taking the directory leaves in it. */
+const HELD_FILES = ["server.lock", "server.pid"];
 
 export interface Restored {
   readonly manifest: BackupManifest;
@@ -51,6 +53,7 @@ export async function restore(
     await copyChecked(source, incoming, manifest, options.signal);
     const movedTo = occupied.length === 0 ? undefined : moveAside(held.path, occupied, options.now);
     for (const name of BACKUP_FILES) renameSync(join(incoming, name), join(held.path, name));
+    giveToOwner(held.path, [...BACKUP_FILES, ...HELD_FILES, ...(movedTo === undefined ? [] : [basename(movedTo)])]);
     syncDirectory(held.path);
     return { manifest, movedTo };
   } catch (error) {
@@ -90,6 +93,14 @@ async function copyChecked(
   if (typeof facts === "string") throw notABackup(source, facts);
   if (readServerKeys(join(incoming, "keys.json")).fingerprint !== facts.keyFingerprint)
     throw notABackup(source, "its key file does not belong to its database");
+}
+
+/** Root may do this for a service with an account of its own, which must be able to read what root wrote. */
+function giveToOwner(stateDir: string, names: readonly string[]): void {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = statSync(stateDir);
+  // Never through a link: the account of the service may write here.
+  for (const name of names) lchownSync(join(stateDir, name), uid, gid);
 }
 
 /** @returns the folder that holds the state of before. */

@@ -21,7 +21,11 @@ export function apiKeyRoutes(router: Router, context: RouteContext): void {
   const { store, sessions, limits, config, clock } = context;
   const user = requireUser(context);
   const recordRemoval = async (c: Context<HttpEnv>, key: ApiKeyRow): Promise<void> =>
-    record(c, context, { action: "key-removed", target: await store.users.byId(key.user_id), facts: { key_id: key.id } });
+    record(c, context, {
+      action: "key-removed",
+      target: await store.users.byId(key.user_id),
+      facts: { key_id: key.id },
+    });
 
   router.post("/users/:user/keys", user, async (c) => {
     const target = await pathUser(c, context);
@@ -51,7 +55,11 @@ export function apiKeyRoutes(router: Router, context: RouteContext): void {
       name: request.token_name ?? "",
       lifetimeMs: lifetime === 0 ? undefined : nanosecondsToMs(lifetime),
     });
-    record(c, context, { action: "token-created", target, facts: { key_id: issued.row.id, name: issued.row.token_name } });
+    record(c, context, {
+      action: "token-created",
+      target,
+      facts: { key_id: issued.row.id, name: issued.row.token_name },
+    });
     const body: GenerateApiKeyResponse = { key: issued.token };
     return c.json(body, 201);
   });
