@@ -35,7 +35,6 @@ class Fronted {
         url: proxy.url,
         environment: {
           CODER_CA_FILE: proxy.certificate,
-          CODER_AGENT_CA_FILE: proxy.certificate,
           CODER_PROXY_TRUSTED_ORIGINS: "127.0.0.1",
           CODER_PROXY_TRUSTED_HEADERS: "X-Forwarded-For",
           CODER_LOG_FORMAT: "json",
