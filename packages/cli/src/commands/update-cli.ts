@@ -24,6 +24,7 @@ export default class UpdateCli extends BaseCommand {
     const deployment = openDeployment({ ...line.values, "no-version-warning": true });
     const done = await updateProgram(deployment, program, { signal, say });
     if (done.kind === "same") say(`${done.path} is what the deployment hands out already (${done.version}).`);
+    else if (done.before === done.after) say(`Replaced ${done.path} by the deployment's build of ${done.after}.`);
     else say(`Updated ${done.path} from ${done.before} to ${done.after}.`);
   }
 }
