@@ -1,0 +1,59 @@
+/** The pages of docs/operations: their links lead somewhere, and their commands have the options that they are given. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { expect, test } from "vitest";
+import { allCommands } from "../cli.ts";
+import { GLOBAL_FLAGS } from "../flags/global.ts";
+
+const folder = join(import.meta.dirname, "../../../../docs/operations");
+const pages = readdirSync(folder).map((name) => join(folder, name));
+
+/** As GitHub makes them of headings. */
+function anchors(path: string): string[] {
+  return [...readFileSync(path, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replace(/[^a-z0-9 _-]/g, "")
+      .replaceAll(" ", "-"),
+  );
+}
+
+test.each(pages)("links of %s lead somewhere", (page) => {
+  const links = [...readFileSync(page, "utf8").matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target!);
+  for (const link of links.filter((target) => !/^https?:/.test(target))) {
+    const [path, anchor] = link.split("#");
+    const target = path === "" ? page : join(dirname(page), path!);
+    expect(existsSync(target), `${link} leads nowhere`).toBe(true);
+    if (anchor !== undefined) expect(anchors(target), link).toContain(anchor);
+  }
+});
+
+/** Calls of the command in the blocks of a page: lines put together, comments and what is behind a pipe taken away. */
+function calls(page: string): string[][] {
+  const blocks = [...readFileSync(page, "utf8").matchAll(/```sh\n([\s\S]*?)```/g)].map(([, text]) => text!);
+  return blocks
+    .flatMap((text) => text.replaceAll("\\\n", " ").split("\n"))
+    .flatMap((line) => line.split(/ # | \|\|? | && |; /)[0]!.match(/^(?:sudo )?coder (.*)$/)?.[1] ?? [])
+    .map((line) => line.split(/\s+/).filter(Boolean));
+}
+
+test.each(pages)("commands of %s have the options that they are given", async (page) => {
+  const commands = await allCommands();
+  for (const words of calls(page)) {
+    const ids = [words.slice(0, 2).join(":"), words[0]!].filter((id) => id in commands);
+    expect(ids, `coder ${words.join(" ")}`).not.toEqual([]);
+    const known = [...commands[ids[0]!]!.specs, ...GLOBAL_FLAGS].map(({ name }) => `--${name}`);
+    const given = words.filter((word) => word.startsWith("--") && word !== "--").map((word) => word.split("=")[0]!);
+    const own = words.includes("--") ? given.slice(0, words.indexOf("--")) : given;
+    expect(
+      own.filter((flag) => flag !== "--help" && !known.includes(flag)),
+      `coder ${words.join(" ")}`,
+    ).toEqual([]);
+  }
+});
+
+test("there are commands to check, and an index of every page", () => {
+  expect(pages.flatMap(calls).length).toBeGreaterThan(25);
+  const index = readFileSync(join(folder, "README.md"), "utf8");
+  for (const name of readdirSync(folder)) if (name !== "README.md") expect(index).toContain(`(${name})`);
+});
