@@ -1,12 +1,13 @@
 /** The pages of docs/operations: their links lead somewhere, and their commands have the options that they are given. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { allCommands } from "../cli.ts";
 import { GLOBAL_FLAGS } from "../flags/global.ts";
 
 const folder = join(import.meta.dirname, "../../../../docs/operations");
-const pages = readdirSync(folder).map((name) => join(folder, name));
+const pages = readdirSync(folder);
+const read = (page: string): string => readFileSync(join(folder, page), "utf8");
 
 /** As GitHub makes them of headings. */
 function anchors(path: string): string[] {
@@ -19,10 +20,10 @@ function anchors(path: string): string[] {
 }
 
 test.each(pages)("links of %s lead somewhere", (page) => {
-  const links = [...readFileSync(page, "utf8").matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target!);
+  const links = [...read(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target!);
   for (const link of links.filter((target) => !/^https?:/.test(target))) {
     const [path, anchor] = link.split("#");
-    const target = path === "" ? page : join(dirname(page), path!);
+    const target = path === "" ? join(folder, page) : join(folder, path!);
     expect(existsSync(target), `${link} leads nowhere`).toBe(true);
     if (anchor !== undefined) expect(anchors(target), link).toContain(anchor);
   }
@@ -30,7 +31,7 @@ test.each(pages)("links of %s lead somewhere", (page) => {
 
 /** Calls of the command in the blocks of a page: lines put together, comments and what is behind a pipe taken away. */
 function calls(page: string): string[][] {
-  const blocks = [...readFileSync(page, "utf8").matchAll(/```sh\n([\s\S]*?)```/g)].map(([, text]) => text!);
+  const blocks = [...read(page).matchAll(/```sh\n([\s\S]*?)```/g)].map(([, text]) => text!);
   return blocks
     .flatMap((text) => text.replaceAll("\\\n", " ").split("\n"))
     .flatMap((line) => line.split(/ # | \|\|? | && |; /)[0]!.match(/^(?:sudo )?coder (.*)$/)?.[1] ?? [])
@@ -54,6 +55,6 @@ test.each(pages)("commands of %s have the options that they are given", async (p
 
 test("there are commands to check, and an index of every page", () => {
   expect(pages.flatMap(calls).length).toBeGreaterThan(25);
-  const index = readFileSync(join(folder, "README.md"), "utf8");
-  for (const name of readdirSync(folder)) if (name !== "README.md") expect(index).toContain(`(${name})`);
+  const index = read("README.md");
+  for (const name of pages) if (name !== "README.md") expect(index).toContain(`(${name})`);
 });
