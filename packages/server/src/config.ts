@@ -12,6 +12,8 @@ export interface ServerFlag {
   /** As a person would type it; "" is unset. */
   readonly default: string;
   readonly description: string;
+  /** A variable that is set to nothing counts: it switches this off. */
+  readonly emptyCounts?: boolean;
   readonly group: "Networking" | "TLS" | "Relay" | "Sessions" | "Client" | "Observability" | "Storage";
 }
 
@@ -59,6 +61,7 @@ export const serverFlags: readonly ServerFlag[] = [
     type: "string",
     default: "127.0.0.1:3000",
     description: "Address for plain http; empty switches it off",
+    emptyCounts: true,
     group: "Networking",
   },
   {
@@ -352,8 +355,7 @@ export function configFromEnv(env: Readonly<Record<string, string | undefined>>)
   const values: Record<string, string> = {};
   for (const flag of serverFlags) {
     const value = env[flag.env];
-    // An empty http-address means "off", so an empty variable counts for that one flag only.
-    if (value !== undefined && (value !== "" || flag.name === "http-address")) values[flag.name] = value;
+    if (value !== undefined && (value !== "" || flag.emptyCounts === true)) values[flag.name] = value;
   }
   return values;
 }

@@ -37,6 +37,15 @@ describe("parseLine", () => {
     expect(ssh(argv).words).toEqual(words);
   });
 
+  it("takes an empty variable for none, but where nothing is a setting", () => {
+    const flags = (emptyCounts: boolean) => [
+      { name: "a", env: "A", kind: "string", summary: "", emptyCounts } as const,
+    ];
+    expect(parseLine(flags(false), [], { A: "" })).toMatchObject({ values: {}, origins: { a: "unset" } });
+    expect(parseLine(flags(true), [], { A: "" })).toMatchObject({ values: { a: "" }, origins: { a: "environment" } });
+    expect(parseLine(flags(true), [], {})).toMatchObject({ values: {}, origins: { a: "unset" } });
+  });
+
   it("prefers the flag to the variable and the variable to the default, and says which it was", () => {
     const flag = ssh(["--wait", "no", "dev"], { CODER_SSH_WAIT: "yes" });
     expect([flag.values["wait"], flag.origins["wait"]]).toEqual(["no", "flag"]);

@@ -41,7 +41,7 @@ export function parseLine(
     if (texts !== undefined) {
       values[spec.name] = flagValueOf(spec, texts, `--${spec.name}`);
       origins[spec.name] = "flag";
-    } else if (variable !== undefined && variable !== "") {
+    } else if (variable !== undefined && (variable !== "" || spec.emptyCounts === true)) {
       const items = spec.kind === "list" ? splitList(variable) : [variable];
       values[spec.name] = flagValueOf(spec, items, spec.env!);
       origins[spec.name] = "environment";

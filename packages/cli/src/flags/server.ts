@@ -7,6 +7,7 @@ export const SERVER_FLAGS: readonly FlagSpec[] = serverFlags.map((flag) => ({
   name: flag.name,
   env: flag.env,
   kind: flag.type === "boolean" ? "boolean" : flag.type === "strings" ? "list" : "string",
+  ...(flag.emptyCounts === true ? { emptyCounts: true } : {}),
   summary:
     flag.default === "" || flag.type === "boolean" ? flag.description : `${flag.description} (default ${flag.default})`,
 }));

@@ -15,6 +15,8 @@ export interface FlagSpec {
   /** How the value is called in help. */
   readonly value?: string;
   readonly hidden?: boolean;
+  /** A variable that is set to nothing says something, too: that it is off. Others count as not set. */
+  readonly emptyCounts?: boolean;
 }
 
 /** Parsed values by flag name. Durations are milliseconds. Absent flags without default are undefined. */

@@ -33,8 +33,10 @@ describe("SIGHUP", () => {
   it("gives new handshakes the new certificate, keeps open connections, and keeps the old one when files do not fit", async () => {
     use("one.example", "one.example");
     const tls = ["--tls-enable", "--tls-address", "127.0.0.1:0", "--tls-cert-file", cert, "--tls-key-file", key];
-    const args = ["server", "--http-address", "", "--state-dir", join(folder, "state"), ...tls, ...SILENT];
-    const server = spawn(process.execPath, [coder, ...args], { env: environment, stdio: ["ignore", "pipe", "pipe"] });
+    const args = ["server", "--state-dir", join(folder, "state"), ...tls, ...SILENT];
+    // As the settings of a service say it.
+    const env = { ...environment, CODER_HTTP_ADDRESS: "" };
+    const server = spawn(process.execPath, [coder, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
     children.push(server);
     let output = "";
     for (const stream of [server.stdout, server.stderr]) stream.on("data", (chunk) => (output += String(chunk)));
@@ -49,6 +51,7 @@ describe("SIGHUP", () => {
     const port = Number((await says(/https:\/\/127\.0\.0\.1:(\d+)/))[1]);
     const before = await handshake(port);
     expect(nameOf(before)).toBe("one.example");
+    expect(output).not.toContain("Listening on http:");
 
     use("two.example", "one.example"); // not yet the key
     server.kill("SIGHUP");
