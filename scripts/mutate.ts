@@ -51,7 +51,10 @@ for (const core of positionals.length > 0 ? positionals : Object.keys(CORES)) {
   mutate(core);
   const { score, survivors } = read(core);
   for (const line of survivors) process.stdout.write(`${line}\n`);
-  process.stdout.write(`${core}: ${score.killed} of ${score.total} mutants killed, ${score.percent.toFixed(1)} %\n`);
+  const byTime = score.timedOut === 0 ? "" : ` (${score.timedOut} by time-out)`;
+  process.stdout.write(
+    `${core}: ${score.killed} of ${score.total} mutants killed${byTime}, ${score.percent.toFixed(1)} %\n`,
+  );
   if (score.percent < THRESHOLD) failed = true;
 }
 process.exit(failed ? 1 : 0);
@@ -109,10 +112,12 @@ function read(core: string) {
   const report = JSON.parse(readFileSync(join(results, `${core}.json`), "utf8")) as Report;
   const survivors: string[] = [];
   let killed = 0;
+  let timedOut = 0;
   for (const [file, { source, mutants }] of Object.entries(report.files)) {
     const lines = source.split("\n");
     for (const mutant of mutants) {
       if (mutant.status === "Killed" || mutant.status === "Timeout") killed++;
+      if (mutant.status === "Timeout") timedOut++;
       if (mutant.status !== "Survived" && mutant.status !== "NoCoverage") continue;
       const { start, end } = mutant.location;
       const line = lines[start.line - 1]!;
@@ -125,7 +130,7 @@ function read(core: string) {
     }
   }
   const total = killed + survivors.length;
-  return { survivors, score: { killed, total, percent: total === 0 ? 100 : (100 * killed) / total } };
+  return { survivors, score: { killed, timedOut, total, percent: total === 0 ? 100 : (100 * killed) / total } };
 }
 
 function short(code: string): string {

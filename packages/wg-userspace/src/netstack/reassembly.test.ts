@@ -140,6 +140,55 @@ describe("fragments that are an attack or a mistake", () => {
     expect(to.heard.length).toBe(1);
   });
 
+  /** A datagram of `total` bytes to port 7, header included and without checksum, in pieces that begin at `starts`. */
+  function cut(total: number, starts: readonly number[], identification = 1, from = peers[4]): Uint8Array[] {
+    const body = new Uint8Array(total);
+    body.set([0, 9, 0, 7, total >> 8, total & 255]);
+    return starts.map((at) => {
+      const end = Math.min(...starts.filter((start) => start > at), total);
+      const bytes = fragment(at, end - at, end < total, identification, from);
+      bytes.set(body.subarray(at, end), 20);
+      return bytes;
+    });
+  }
+  const every8 = (count: number) => Array.from({ length: count }, (_, i) => 8 * i);
+
+  test.each<[string, Uint8Array[], boolean]>([
+    ["the last piece before the first", cut(24, [16, 0]), true],
+    ["pieces that touch on both sides", cut(24, [0, 16, 8]), true],
+    ["sixty-four pieces", cut(8 * 64, every8(64)), true],
+    ["sixty-five", cut(8 * 65, every8(65)), false],
+    ["as long as a packet may be", cut(65_515, [0, 65_512]), true],
+    ["of two packets", [cut(24, [0, 8])[0]!, cut(24, [0, 8], 2)[1]!], false],
+    ["of two sources", [cut(24, [0, 8])[0]!, cut(24, [0, 8], 1, ip("10.0.0.8"))[1]!], false],
+    ["a hole in the middle", cut(32, [0, 8, 16]).filter((_, i) => i !== 1), false],
+  ])("%s", (_, pieces, whole) => {
+    const to = receiver(4);
+    for (const piece of pieces) give(to, piece);
+    expect(to.heard.length).toBe(whole ? 1 : 0);
+  });
+
+  test("256 packets wait at most, the oldest making room", () => {
+    const to = receiver();
+    const from = (i: number) => ip(`fd00::b:${i.toString(16)}`);
+    for (let i = 0; i < 256; i++) give(to, fragment(0, 8, true, 1, from(i)));
+    expect(dropsOf(to)).toEqual({});
+    give(to, fragment(0, 8, true, 1, from(256)));
+    expect(dropsOf(to)).toEqual({ fragmented: 1 });
+    give(to, fragment(0, 8, true, 1, from(1))); // still there: it comes twice
+    expect(dropsOf(to)).toEqual({ fragmented: 1, malformed: 1 });
+  });
+
+  test("of one source the sixteenth waits, the seventeenth takes the place of its first", () => {
+    const to = receiver();
+    for (let id = 0; id < 16; id++) give(to, fragment(0, 8, true, id));
+    expect(dropsOf(to)).toEqual({});
+    give(to, fragment(0, 8, true, 16));
+    expect(dropsOf(to)).toEqual({ fragmented: 1 });
+    give(to, fragment(0, 8, true, 1));
+    expect(dropsOf(to)).toEqual({ fragmented: 1, malformed: 1 });
+  });
+
   test("from many sources are held to two megabytes, the oldest making room", () => {
     const to = receiver();
     for (let source = 0; source < 64; source++) {
@@ -156,5 +205,9 @@ describe("fragments that are an attack or a mistake", () => {
     give(to, first!);
     give(to, second!, addMs(now, 15_000));
     expect([to.heard, dropsOf(to)]).toEqual([[], { fragmented: 1 }]);
+    const inTime = receiver();
+    give(inTime, first!);
+    give(inTime, second!, addMs(now, 14_999));
+    expect([inTime.heard.length, dropsOf(inTime)]).toEqual([1, {}]);
   });
 });
