@@ -96,8 +96,7 @@ export function isBetter(a: Candidate, b: Candidate): boolean {
   const advantage = slow.rttMs === 0 ? 0 : 100 - Math.floor((100 * fast.rttMs!) / slow.rttMs!);
   const pointsA = kindPoints(a) + (fast === a ? advantage : 0);
   const pointsB = kindPoints(b) + (fast === b ? advantage : 0);
-  if (pointsA <= 1 && pointsB === 0) return false;
-  return pointsA > pointsB;
+  return pointsA > Math.max(pointsB, 1);
 }
 
 function kindPoints({ path: { address } }: Candidate): number {

@@ -436,6 +436,7 @@ describe("the path in use", () => {
     expect([bench.finder.trusted, bench.finder.carrying]).toEqual([undefined, undefined]);
     expect([bench.finder.spare, bench.finder.best?.path]).toEqual([path, path]);
     expect([bench.suspected, bench.changes]).toEqual([[4_140], [[4_140, false]]]);
+    expect(bench.probes.map(({ sample }) => sample)).toEqual([true, false, false, false]); // the heartbeat alone
     expect(bench.relayPings).toEqual([4_140]); // is the peer there at all?
     expect(bench.calls).toEqual([4_140]); // and a search
     bench.pass(7_999);
@@ -583,15 +584,17 @@ describe("candidates", () => {
     const bench = new Bench().connected();
     bench.answersAfterMs = 0;
     bench.finder.pingReceived(at("10.0.0.9:9"), bench.now);
+    bench.finder.pingReceived(at(LAN2), bench.now);
+    bench.finder.calledBy([at(LAN2)], bench.now); // heard and named
     bench.forget();
     bench.finder.setCoordinatorEndpoints([], bench.now); // the path in use stays
     for (let i = 0; i < 45; i++) {
       bench.send();
       bench.pass(1_000);
     }
-    expect(bench.names).toEqual([LAN, "10.0.0.9:9"]);
+    expect(bench.names).toEqual([LAN, "10.0.0.9:9", LAN2]);
     bench.pass(3_000);
-    expect(bench.names).toEqual([LAN]);
+    expect(bench.names).toEqual([LAN, LAN2]);
   });
 
   it("heard lately stay when a name list comes without them", () => {

@@ -387,7 +387,6 @@ export class PathFinder {
   #restart(now: Instant): void {
     this.#attempt = 0;
     this.#arm("attempt", now);
-    if (this.#beatAt === Number.POSITIVE_INFINITY) this.#arm("beat", now);
   }
 
   #beat(now: Instant): void {
@@ -478,7 +477,6 @@ export class PathFinder {
     this.#mtu.pathChanged(candidate.carries, now);
     this.#mtuAt = this.#mtu.nextProbeAt;
     this.#settled();
-    if (this.#isActive(now) && this.#beatAt === Number.POSITIVE_INFINITY) this.#beatAt = now + BUSY_HEARTBEAT_MS;
     this.#prober.pathChanged(this, false);
   }
 

@@ -297,6 +297,13 @@ describe("what TCP experiences", () => {
     expect([bench.quality.prefersRelay, bench.quality.verdict]).toEqual([tried, undefined]);
   });
 
+  it("a hundred segments are enough, in three samples of any size", () => {
+    bench.relay(20);
+    bench.second(34, 30, 1_000);
+    bench.second(33, 30, 1_000);
+    expect(bench.second(33, 30, 1_000)).toBe(true);
+  });
+
   it("a good sample between starts the count anew", () => {
     bench.relay(20);
     bench.second(100, 50, 1_000);
