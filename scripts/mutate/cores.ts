@@ -7,7 +7,7 @@ const scenarios = "packages/wg-userspace/test/scenarios";
 export const CORES: Readonly<Record<string, readonly string[]>> = {
   wireguard: [`${src}/wireguard/**/*.test.ts`],
   // With all scenarios a mutant would take a minute.
-  netstack: [`${src}/netstack/**/*.test.ts`, `${scenarios}/tcp-{rules,outage,transfer}.test.ts`],
+  netstack: [`${src}/netstack/**/*.test.ts`, `${scenarios}/tcp-{rules,outage,path-mtu,transfer}.test.ts`],
   magicsock: [`${src}/magicsock/**/*.test.ts`, `${scenarios}/direct-*.test.ts`],
   derp: [`${src}/derp/**/*.test.ts`],
   disco: [`${src}/disco/**/*.test.ts`, `${src}/magicsock/**/*.test.ts`],

@@ -301,6 +301,44 @@ describe("limits", () => {
   });
 });
 
+describe("turns", () => {
+  test("connections send four segments each, in turn", () => {
+    const pair = new Pair({ delayMs: 1 });
+    const connections = [80, 81, 82].map((port) => pair.connect({ port })[0]);
+    const order: number[] = [];
+    pair.observe = (from, sent) => {
+      if (from === "a" && sent.length > 100) order.push(memoryOf(sent).view.getUint16(42) - 80);
+    };
+    for (const connection of connections) connection.write(new Uint8Array(9 * 1208));
+    pair.flush();
+    expect(order.join("")).toBe("000011112222000011112222012");
+  });
+
+  test("a turn that ends for lack of slots goes on where it stopped", () => {
+    const pair = new Pair({ delayMs: 1 }, { slots: 3 });
+    const connections = [80, 81].map((port) => pair.connect({ port })[0]);
+    const order: number[] = [];
+    pair.observe = (from, sent) => {
+      if (from === "a" && sent.length > 100) order.push(memoryOf(sent).view.getUint16(42) - 80);
+    };
+    for (const connection of connections) connection.write(new Uint8Array(5 * 1208));
+    pair.flush();
+    expect([order.length, order.filter((which) => which === 0).length]).toEqual([10, 5]);
+  });
+
+  test("a carrier that never blocks need not say so", () => {
+    const pair = new Pair({ delayMs: 1 });
+    Object.assign(pair.a.output, { blocked: undefined });
+    const [client, server] = pair.connect();
+    client.write(new Uint8Array(10));
+    pair.runFor(10);
+    expect(server.readableLength).toBe(10);
+    const queue = pair.a.stack.createUdpQueue();
+    const from = { address: pair.a.address, port: 1 };
+    expect(queue.send(from, { address: pair.b.address, port: 2 }, new Uint8Array(1), pair.now)).toBe("sent");
+  });
+});
+
 describe("connections by remote address", () => {
   test("those of an address can be aborted: both ends learn it, others live on", () => {
     const pair = new Pair({ delayMs: 5 });

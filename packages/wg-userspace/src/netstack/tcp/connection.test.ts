@@ -346,6 +346,21 @@ describe("closing", () => {
     expect(script.out()).toEqual([]);
   });
 
+  test("aborted in TIME_WAIT it still hands out what arrived, and no error", () => {
+    const script = Script.connected();
+    script.connection.handler.onReadable = () => undefined;
+    script.connection.end();
+    script.out();
+    script.send({ flags: "FA", payload: "unread" });
+    script.out();
+    script.connection.abort();
+    script.out();
+    expect(script.events).toEqual(["connected"]);
+    expect(script.connection.read()).toHaveLength(6);
+    script.out();
+    expect(script.events).toEqual(["connected", "end", "closed"]);
+  });
+
   test("without timestamps a SYN beyond the last number takes over TIME_WAIT, one before it does not", () => {
     for (const [seq, takes] of [
       [2, false],

@@ -585,7 +585,6 @@ export class TcpConnection {
   }
 
   #fail(error: EngineError, withReset: boolean): void {
-    if (this.#state === "CLOSED") return;
     if (this.#state !== "TIME_WAIT") this.#error = error;
     if (withReset && this.#state !== "SYN_SENT") {
       this.#resetPending = true;

@@ -130,7 +130,7 @@ export class Cubic implements CongestionController {
   }
 
   onIdle(idleMs: number, rtoMs: number): void {
-    if (this.ssthresh !== Number.POSITIVE_INFINITY) this.ssthresh = Math.max(this.ssthresh, (3 * this.cwnd) / 4);
+    this.ssthresh = Math.max(this.ssthresh, (3 * this.cwnd) / 4);
     this.cwnd = windowAfterIdle(this.cwnd, this.#mss, idleMs, rtoMs);
     // The time of silence is no time of growth (RFC 9438 §5.8).
     this.#epochAt = undefined;

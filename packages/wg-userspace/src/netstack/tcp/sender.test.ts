@@ -258,6 +258,20 @@ describe("another path", () => {
     expect(script.connection.info).toMatchObject({ cwnd: 10 * MSS, minRttMs: Number.POSITIVE_INFINITY });
   });
 
+  test("of larger packets is used although the window is smaller than one, when nothing is out", () => {
+    const script = Script.connected({ rttMs: 100 });
+    script.stack.setMtu(200);
+    script.write("x".repeat(100));
+    script.out();
+    script.wait(600);
+    expect(script.connection.info.cwnd).toBe(128);
+    script.send({ ack: 101 });
+    script.stack.setMtu(1_280);
+    expect(script.connection.info.cwnd).toBeLessThan(MSS);
+    script.write(full(2));
+    expect(script.out().map(({ length }) => length)).toEqual([MSS]);
+  });
+
   test("of smaller packets cuts what is out, without a word to the congestion controller", () => {
     const script = sending(2);
     script.stack.setMtu(700);
