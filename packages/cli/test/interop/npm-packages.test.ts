@@ -18,7 +18,7 @@ import { TestDeployment } from "../e2e/deployment.ts";
 const repository = join(import.meta.dirname, "../../../..");
 const folder = mkdtempSync(join(tmpdir(), "coder-npm-"));
 const packed = join(folder, "packed");
-const TOO_OLD = "20.19.5";
+const TOO_OLD = "18.20.8";
 const NODES = {
   "the oldest Node": join(repository, "node_modules/node-floor/bin/node"),
   "the newest Node": join(repository, "node_modules/node/bin/node"),

@@ -110,6 +110,7 @@ export class BrowserWorkspace {
   readonly #agentId: string;
   readonly #leave: () => Promise<void>;
 
+  /** @internal */
   constructor(node: BrowserNode, agentId: string, leave: () => Promise<void>) {
     this.#node = node;
     this.#agentId = agentId;
