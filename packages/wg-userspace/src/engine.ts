@@ -101,7 +101,7 @@ export type PacketTap = (bytes: Uint8Array, offset: number, length: number) => v
 export interface PeerStatus {
   readonly publicKey: NodePublicKey;
   readonly path: Path | undefined;
-  /** Paths, candidates and measurements; live, to be read at once. */
+  /** Paths, candidates and measurements; live, to be read at once. @internal */
   readonly endpoint: Endpoint;
   readonly lastHandshakeAt: Instant | undefined;
   readonly lastReceivedAt: Instant | undefined;

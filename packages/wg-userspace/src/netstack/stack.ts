@@ -156,6 +156,7 @@ export class Netstack {
   readonly #segment = new TcpSegment();
   readonly #udpHeader = new UdpHeader();
 
+  /** @internal */
   constructor(config: NetstackConfig) {
     this.#addresses = config.addresses;
     this.#mtu = config.mtu;

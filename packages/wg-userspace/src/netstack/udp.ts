@@ -27,6 +27,7 @@ export class UdpSocket {
   readonly #host: UdpHost;
   #closed = false;
 
+  /** @internal */
   constructor(host: UdpHost, port: number, address: IpAddress | undefined, handler: UdpHandler) {
     this.#host = host;
     this.port = port;
@@ -90,6 +91,7 @@ export class UdpSendQueue {
   #head = 0;
   #bytes = 0;
 
+  /** @internal */
   constructor(host: UdpQueueHost) {
     this.#host = host;
   }

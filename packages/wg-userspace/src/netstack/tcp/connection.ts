@@ -108,15 +108,20 @@ export class TcpConnection {
   readonly #outOfWindowAcks = new TokenBucket(OUT_OF_WINDOW_ACK_BURST, OUT_OF_WINDOW_ACKS_PER_SECOND);
 
   // Bookkeeping of the stack: which of its lists the connection is on.
+  /** @internal */
   queuedReady = false;
+  /** @internal */
   queuedEvents = false;
+  /** @internal */
   heapIndex = -1;
+  /** @internal */
   heapAt = Number.POSITIVE_INFINITY;
+  /** @internal */
   handshakePending = true;
-  /** Of the listener, until the handshake is over. */
+  /** Of the listener, until the handshake is over. @internal */
   backlog: Backlog | undefined = undefined;
 
-  /** Only the stack creates connections. */
+  /** Only the stack creates connections. @internal */
   constructor(
     host: TcpHost,
     local: AddrPort,
@@ -266,7 +271,7 @@ export class TcpConnection {
 
   // What follows is called by the stack.
 
-  /** One segment for this connection; header and checksum are verified. */
+  /** One segment for this connection; header and checksum are verified. @internal */
   handleSegment(segment: TcpSegment, memory: PacketMemory, now: Instant): void {
     if (this.#state === "CLOSED") return;
     if (this.#state === "SYN_SENT") this.#handleSynSent(segment, now);
@@ -274,6 +279,7 @@ export class TcpConnection {
     this.#host.markReady(this);
   }
 
+  /** @internal */
   handleTimeout(now: Instant): void {
     for (;;) {
       const timer = this.#timers.takeExpired(now);
@@ -283,11 +289,12 @@ export class TcpConnection {
     if (this.#state !== "CLOSED") this.#host.markReady(this);
   }
 
+  /** @internal */
   nextTimeout(): Instant {
     return this.#timers.next();
   }
 
-  /** Writes at most one packet into the output. */
+  /** Writes at most one packet into the output. @internal */
   transmit(now: Instant): number {
     if (this.#resetPending) return this.#transmitReset(now);
     if (this.#state === "CLOSED") return TRANSMIT_IDLE;
@@ -303,6 +310,7 @@ export class TcpConnection {
     return this.#transmitAck(now);
   }
 
+  /** @internal */
   deliverEvents(): void {
     const events = this.#events;
     this.#events = 0;
@@ -325,6 +333,7 @@ export class TcpConnection {
   /**
    * Retransmits at once instead of waiting for a backed-off timer. On another path it also repeats the last ACK: the peer may
    * have sent as much as it may without one, and the ACKs for that went the old way.
+   * @internal
    */
   kick(now: Instant, pathChanged = false): void {
     if (this.#state === "CLOSED" || this.#state === "TIME_WAIT") return;
@@ -337,14 +346,14 @@ export class TcpConnection {
     this.#host.markReady(this);
   }
 
-  /** Segments take another path from now on, and nothing was lost by it: {@link Sender.moved}. */
+  /** Segments take another path from now on, and nothing was lost by it: {@link Sender.moved}. @internal */
   moved(now: Instant): void {
     if (this.#state === "CLOSED" || this.#state === "TIME_WAIT") return;
     this.#sender.moved(now);
     this.#host.markReady(this);
   }
 
-  /** The path turned out to carry another packet size. `reported`: by a packet-too-big message about one of ours. */
+  /** The path turned out to carry another packet size. `reported`: by a packet-too-big message about one of ours. @internal */
   mtuChanged(mtu: number, reported: boolean, now: Instant): void {
     if (this.#state === "CLOSED" || this.#state === "TIME_WAIT") return;
     const search = this.#mtuSearch;
@@ -353,19 +362,19 @@ export class TcpConnection {
     this.#host.markReady(this);
   }
 
-  /** An ICMP error about one of our packets (RFC 5461: fatal only before the connection exists). */
+  /** An ICMP error about one of our packets (RFC 5461: fatal only before the connection exists). @internal */
   unreachable(seq: number, error: EngineError): void {
     if (this.#state !== "SYN_SENT" || !this.isOutstanding(seq)) return;
     this.#fail(error, false);
   }
 
-  /** Whether a sequence number quoted in an ICMP error belongs to something in flight (RFC 5927 §4.1). */
+  /** Whether a sequence number quoted in an ICMP error belongs to something in flight (RFC 5927 §4.1). @internal */
   isOutstanding(seq: number): boolean {
     const position = positionOf(this.#sender.iss, seq, this.#sender.una);
     return position >= this.#sender.una && position < this.#sender.next;
   }
 
-  /** RFC 6191 and RFC 9293 §3.10.7.4: whether a SYN may take over this TIME-WAIT connection. */
+  /** RFC 6191 and RFC 9293 §3.10.7.4: whether a SYN may take over this TIME-WAIT connection. @internal */
   yieldsTo(segment: TcpSegment): boolean {
     if (this.#state !== "TIME_WAIT") return false;
     const receiver = this.#receiver;
@@ -373,7 +382,7 @@ export class TcpConnection {
     return positionOf(receiver.irs, segment.seq, receiver.next) > receiver.next;
   }
 
-  /** Ends TIME-WAIT early, or a connection whose stack has no room. */
+  /** Ends TIME-WAIT early, or a connection whose stack has no room. @internal */
   forget(): void {
     if (this.#state === "CLOSED") return;
     this.#state = "CLOSED";

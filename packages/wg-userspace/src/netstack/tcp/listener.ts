@@ -41,9 +41,11 @@ export class TcpListener {
   readonly port: number;
   /** Undefined: any of the stack's addresses. */
   readonly address: IpAddress | undefined;
+  /** @internal */
   readonly backlog: Backlog;
   readonly #onClose: (listener: TcpListener) => void;
 
+  /** @internal */
   constructor(
     port: number,
     address: IpAddress | undefined,
