@@ -108,7 +108,12 @@ export async function buildImage(architecture: Architecture, options: ImageOptio
   });
   const layout = join(work, "layout");
   writeFileSync(join(layout, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
-  const annotations = { "org.opencontainers.image.ref.name": options.version.replaceAll("+", "-") };
+  // A tag has no plus. Podman goes by the one name, Docker by the other.
+  const name = `coder:${options.version.replaceAll("+", "-")}`;
+  const annotations = {
+    "io.containerd.image.name": `docker.io/library/${name}`,
+    "org.opencontainers.image.ref.name": name,
+  };
   const platform = { architecture, os: "linux" };
   const index = {
     schemaVersion: 2,
