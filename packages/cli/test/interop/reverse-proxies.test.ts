@@ -11,7 +11,7 @@ import { exchange, Forwarding } from "../e2e/forwarded-workspace.ts";
 import { missingTools } from "../natlab/lab.ts";
 import { IDLE_SECONDS, REVERSE_PROXIES, type ReverseProxy, RunningProxy } from "./reverse-proxies.ts";
 
-const WAIT_MS = 60_000;
+const WAIT_MS = 120_000;
 const PROGRAM = randomBytes(3 << 20);
 /** Where the requests of the test come from: the proxy itself is 127.0.0.1. */
 const CLIENT = "127.0.0.2";
@@ -23,7 +23,9 @@ class Fronted {
   readonly shell: Said;
   readonly lone: Said;
   readonly server: Said;
-  readonly idleSince = Date.now();
+  /** When the shell fell silent, and how much it had said until then. */
+  idleSince = 0;
+  saidBefore = 0;
 
   static async start(kind: ReverseProxy): Promise<Fronted> {
     let proxy: RunningProxy | undefined;
@@ -55,6 +57,8 @@ class Fronted {
     const fronted = new Fronted(deployment, proxy!, lone!, deployment.spawn(command, {}));
     fronted.shell.child.stdin!.write("before\n");
     await fronted.shell.says("before");
+    fronted.idleSince = Date.now();
+    fronted.saidBefore = fronted.shell.text.length;
     return fronted;
   }
 
@@ -102,9 +106,9 @@ class Said {
       });
   }
 
-  async says(words: string): Promise<void> {
+  async says(words: string | RegExp): Promise<void> {
     await vi
-      .waitUntil(() => this.text.includes(words), { timeout: WAIT_MS })
+      .waitUntil(() => this.text.search(words) >= 0, { timeout: WAIT_MS })
       .catch((cause: unknown) => {
         throw new Error(`it never said ${words}: ${this.text}`, { cause });
       });
@@ -124,11 +128,8 @@ describe.skipIf(here.length === 0)(`reverse proxies (missing here: ${missing.joi
   };
 
   beforeAll(async () => {
-    // All at once: the long part of the test is that nothing happens, and it is the same time for all.
-    const started = await Promise.allSettled(
-      here.map(async (kind) => running.set(kind.program, await Fronted.start(kind))),
-    );
-    for (const outcome of started) if (outcome.status === "rejected") throw outcome.reason;
+    // One after the other, so that a busy machine can start them; then they are idle at the same time.
+    for (const kind of here) running.set(kind.program, await Fronted.start(kind));
   });
 
   afterAll(async () => {
@@ -202,7 +203,8 @@ describe.skipIf(here.length === 0)(`reverse proxies (missing here: ${missing.joi
   describe.each(here)("$program, of what is idle", (kind) => {
     it.runIf(kind.hasIdleTimeout)("ends what is silent: its time-out is in force", async () => {
       // Nothing but the relay's keepalive, every 45 s, is heard by an agent that nobody uses.
-      await behind(kind).lone.says("relay connection ended");
+      // A busy machine may have needed several attempts to get there, which is not what is meant.
+      await behind(kind).lone.says(/^(?!.*no relay answered).*relay connection ended/m);
     });
 
     it("leaves a shell alone in which nobody types", async () => {
@@ -210,7 +212,7 @@ describe.skipIf(here.length === 0)(`reverse proxies (missing here: ${missing.joi
       await sleep(Math.max(0, fronted.idleSince + (IDLE_SECONDS + 3) * 1000 - Date.now()));
       fronted.shell.child.stdin!.write("after\n");
       await fronted.shell.says("after");
-      expect(fronted.shell.text).not.toContain("relay connection ended");
+      expect(fronted.shell.text.slice(fronted.saidBefore)).not.toContain("relay connection ended");
     });
   });
 });
