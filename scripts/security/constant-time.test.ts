@@ -8,6 +8,8 @@ const HARMLESS = /^\s*(undefined|null|""|''|"string"|false|true)/;
 const SECRET_NAME = String.raw`[\w.#]*(?:token|secret|mac[12]?|proof|digest|password|hash|cookie|psk|mesh_?key|private_?key)`;
 /** What the names below stand for is no secret, or is compared where no other party can measure. */
 const EXCEPTIONS: Readonly<Record<string, string>> = {
+  ".equals(directory.subarray(at, at + SHA256_BYTES))":
+    "hashes of an executable's pages, which are in the executable that everybody downloads",
   "entry.hash === hash &&": "the hash of a connection's addresses, which are in every packet",
   'if ((await ask("Password again: ", { ...options, hidden: true, check: () => undefined })) === password)':
     "a person types the same password twice into their own process",
