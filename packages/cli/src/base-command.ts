@@ -1,4 +1,4 @@
-import { usageOf } from "./command-groups.ts";
+import { type CommandTexts, usageOf } from "./command-groups.ts";
 import { Ending } from "./ending.ts";
 import { reportFailure } from "./errors/report.ts";
 import { EXIT, UserError } from "./errors/user-error.ts";
@@ -40,8 +40,11 @@ export abstract class BaseCommand {
   /** Does the work. Returns the exit code; nothing means 0. */
   protected abstract execute(line: ParsedLine, signal: AbortSignal): Promise<number | undefined>;
 
-  /** Runs it and ends the process. */
-  async run(): Promise<never> {
+  /**
+   * Runs it and ends the process.
+   * @param below The commands whose names begin with this one's, for its help page.
+   */
+  async run(below: () => Promise<Readonly<Record<string, CommandTexts>>> = async () => ({})): Promise<never> {
     const command = this.constructor as typeof BaseCommand;
     const ending = new Ending({ service: command.isService, reloads: command.reloads });
     let exit: number;
@@ -55,7 +58,7 @@ export abstract class BaseCommand {
       );
       if (line.values["help"] === true) {
         const { renderHelp } = await import("./help.ts");
-        process.stdout.write(renderHelp({ [this.id]: command }, this.id.split(":")));
+        process.stdout.write(renderHelp({ ...(await below()), [this.id]: command }, this.id.split(":")));
         exit = EXIT.ok;
       } else if (line.values["debug-options"] === true) {
         process.stdout.write(optionTable(specs, line));

@@ -91,7 +91,7 @@ async function main(argv: readonly string[]): Promise<void> {
   const found = findCommand(argv);
   if (found !== undefined) {
     const Command = await COMMANDS[found.id]!();
-    await new Command(found.id, found.argv).run();
+    await new Command(found.id, found.argv).run(() => commandsBelow(found.id));
     return;
   }
   const [first, ...rest] = argv[0] === "help" ? rotateGlobalFlags(argv.slice(1)) : argv;
@@ -133,6 +133,12 @@ function unknownCommand(words: readonly string[]): UserError {
     code: "ERR_USAGE",
     exit: EXIT.usage,
   });
+}
+
+/** Those whose names begin with the words of `id`. */
+async function commandsBelow(id: string): Promise<Record<string, CommandClass>> {
+  const below = Object.entries(COMMANDS).filter(([other]) => other.startsWith(`${id}:`));
+  return Object.fromEntries(await Promise.all(below.map(async ([other, load]) => [other, await load()] as const)));
 }
 
 /** Every command by id: its words joined by colons. */
