@@ -221,6 +221,42 @@ describe("reassembly", () => {
     expect(reassembly.insert(byte, 0, 1, 3 + 2 * MAX_PIECES, 0)).toBe(false);
     expect(reassembly.pieceCount).toBe(MAX_PIECES);
   });
+  test("takes chunks of twice the size while they fill within 100 ms, up to 64 KiB, and of half when they do not", () => {
+    const reassembly = new Reassembly(new ChunkPool(4));
+    const sizes: number[] = [];
+    let now = 1_000;
+    const fill = (everyMs: number, count: number): void => {
+      for (let i = 0; i < count; i++) {
+        now += everyMs;
+        reassembly.insert(Uint8Array.of(7), 0, 1, reassembly.next, now);
+        const bytes = reassembly.capacityBytes;
+        sizes.push(bytes);
+        reassembly.insert(new Uint8Array(bytes - 1).fill(7), 0, bytes - 1, reassembly.next, now);
+        expect(reassembly.read()).toEqual(new Uint8Array(bytes).fill(7));
+        expect(reassembly.capacityBytes).toBe(0);
+      }
+    };
+    fill(99, 8);
+    fill(100, 3);
+    expect(sizes).toEqual([2, 4, 8, 16, 32, 64, 64, 64, 32, 16, 8].map((kib) => kib * 1024));
+    sizes.length = 0;
+    reassembly.trim();
+    fill(100, 2);
+    expect(sizes).toEqual([2048, 2048]);
+  });
+  test("keeps what nobody has read, and the pieces beyond a hole, when told to let go", () => {
+    const reassembly = new Reassembly(new ChunkPool(4));
+    reassembly.insert(Uint8Array.of(1, 2), 0, 2, 1, 0);
+    reassembly.trim();
+    expect(reassembly.read()).toEqual(Uint8Array.of(1, 2));
+    reassembly.insert(Uint8Array.of(4), 0, 1, 4, 0);
+    reassembly.trim();
+    reassembly.insert(Uint8Array.of(3), 0, 1, 3, 0);
+    expect(reassembly.read()).toEqual(Uint8Array.of(3, 4));
+    reassembly.insert(Uint8Array.of(6), 0, 1, 6, 0);
+    reassembly.clear();
+    expect([reassembly.capacityBytes, reassembly.pieceCount, reassembly.hasPieceAt(6)]).toEqual([0, 0, false]);
+  });
   test("lets go of its memory when everything was read", () => {
     const reassembly = new Reassembly(new ChunkPool(4));
     reassembly.insert(new Uint8Array(100), 0, 100, 1, 0);
