@@ -192,6 +192,21 @@ test("a login lives for the session duration from its last use, an API token for
   expect(expired.json.message).toContain("expired");
 });
 
+test("the name of an API token that ran out is free, and then names the new one", async () => {
+  await using test = await startServer();
+  const { token } = await firstUser(test.url);
+  const create = () =>
+    send(test.url, "POST", `${me}/keys/tokens`, { token, body: { lifetime: HOUR * 1e6, token_name: "ci" } });
+  const old = (await create()).json.key.slice(0, 10);
+  expect((await create()).status).toBe(409);
+  test.clock.advance(HOUR);
+  const made = await create();
+  expect(made.status).toBe(201);
+  const { json } = await send(test.url, "GET", `${me}/keys/tokens?include_expired=true`, { token });
+  expect(json.map(({ id }: { id: string }) => id)).toEqual([made.json.key.slice(0, 10)]);
+  expect((await send(test.url, "GET", `${me}/keys/${old}`, { token })).status).toBe(404);
+});
+
 test("API tokens: create, list, show, expire, remove", async () => {
   await using test = await startServer({ flags: { "max-token-lifetime": "1000h" } });
   const owner = await firstUser(test.url);

@@ -104,7 +104,11 @@ export class Sessions {
       });
     }
     const name = request.name === "" ? `token-${mintUserToken().id.toLowerCase()}` : request.name;
-    if ((await this.#store.apiKeys.byName(user.id, name)) !== undefined) {
+    const namesake = await this.#store.apiKeys.byName(user.id, name);
+    // The name of one that ran out is free; whoever looks for it finds the new one.
+    if (namesake !== undefined && namesake.expires_at <= this.#clock.now()) {
+      await this.#store.apiKeys.remove(namesake.id);
+    } else if (namesake !== undefined) {
       throw new HttpFailure(409, `A token with name "${name}" already exists.`, {
         validations: [{ field: "name", detail: "This value is already in use and should be unique." }],
       });
