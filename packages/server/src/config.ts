@@ -231,7 +231,7 @@ export const serverFlags: readonly ServerFlag[] = [
     env: "CODER_SESSION_DURATION",
     type: "duration",
     default: DAY_LIFETIME,
-    description: "Life of a login; every use begins it anew",
+    description: "How long an unused login stays valid",
     group: "Sessions",
   },
   {
@@ -295,7 +295,7 @@ export const serverFlags: readonly ServerFlag[] = [
     env: "CODER_HEALTH_CHECK_REFRESH",
     type: "duration",
     default: "10m",
-    description: "How long a health report is given out again before the checks run anew",
+    description: "How long a health report is reused before the checks run again",
     group: "Observability",
   },
   {

@@ -13,7 +13,7 @@ const FLAGS: readonly FlagSpec[] = [
   {
     name: "replace",
     kind: "boolean",
-    summary: "Put it in the place of a deployment that is there, which is moved aside",
+    summary: "Replace the deployment that is there, which is moved aside",
   },
   ...STATE_DIR_FLAGS,
 ];
@@ -21,7 +21,7 @@ const FLAGS: readonly FlagSpec[] = [
 export default class ServerRestore extends BaseCommand {
   static override summary = "Put a backup in place as the server's database and keys";
   static override description =
-    "Stop the server first, and run this as its user. The backup is checked before anything is touched; what was there is moved into a folder beside it, never removed. Logins and tokens are those of the time of the backup: whoever was suspended or logged out since then must be again.";
+    "Stop the server first, and run this as its user. The backup is checked before anything is changed; the existing files are moved into a folder beside it, never removed. Logins and tokens return to what they were at the time of the backup: repeat every suspension and logout made since then.";
   static override examples = [
     "<%= config.bin %> server restore --from /var/backups/coder/2026-11-29",
     "<%= config.bin %> server restore --from /var/backups/coder/2026-11-29 --replace",
