@@ -1,7 +1,8 @@
 /** One agent or client as the control plane sees it: what the real ones say on their control connection, and no more. */
-import { Deployment } from "../../packages/client/src/api.ts";
-import { Backoff, sleep } from "../../packages/client/src/backoff.ts";
-import { dialRpc, type RpcConnection } from "../../packages/client/src/rpc-connection.ts";
+
+import { Backoff, sleep } from "../../packages/client/src/base/backoff.ts";
+import { dialRpc, type RpcConnection } from "../../packages/client/src/control/rpc-connection.ts";
+import { Deployment } from "../../packages/client/src/rest/deployment.ts";
 import { agentAddresses, uuidFromBytes, uuidToBytes } from "../../packages/protocol/src/addresses.ts";
 import type { RpcDuplex } from "../../packages/protocol/src/drpc/async.ts";
 import { Agent, Lifecycle_State } from "../../packages/protocol/src/gen/agent_pb.ts";

@@ -1,7 +1,7 @@
 /** Clients that come once and never again: what a server or agent remembers of them is bounded, and full after enough of them. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { connectWorkspace } from "../../packages/client/src/connect.ts";
+import { connectWorkspace } from "../../packages/client/src/connection/connect.ts";
 
 /**
  * More than any table of the agent holds: it keeps the handshake times of 1024 peers that are gone, and 4096 addresses, of

@@ -1,4 +1,4 @@
-import type { Dialer } from "coder-client/dialer";
+import type { Dialer } from "coder-client/dial/dialer";
 import type { Logger } from "wg-userspace/base/ports";
 
 /** Settings of one agent process. */

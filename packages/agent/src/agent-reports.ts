@@ -1,6 +1,6 @@
 /** What scripts give the deployment: their output, how they ended, and the workspace's metadata. Outlives connections. */
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { sleep } from "coder-client/backoff";
+import { sleep } from "coder-client/base/backoff";
 import { uuidToBytes } from "coder-protocol/addresses";
 import type { RpcSession } from "coder-protocol/drpc/async";
 import { Agent, Log_Level, Timing_Stage, Timing_Status } from "coder-protocol/gen/agent_pb.js";

@@ -1,8 +1,8 @@
 /** One workspace's agent: the control session, the tunnel, and the services inside it. Owns all their lifetimes. */
 import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
-import { Deployment } from "coder-client/api";
-import { TailnetNode } from "coder-client/tailnet-node";
+import { TailnetNode } from "coder-client/node/tailnet-node";
+import { Deployment } from "coder-client/rest/deployment";
 import { agentAddresses, nodeIdOfUuid, uuidFromBytes } from "coder-protocol/addresses";
 import type { Manifest } from "coder-protocol/gen/agent_pb.js";
 import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";

@@ -1,7 +1,7 @@
 /** What ends an agent for good: the control plane's own word, and nothing that stands before it. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { Deployment } from "coder-client/api";
+import { Deployment } from "coder-client/rest/deployment";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { LogLevel } from "wg-userspace/base/ports";
 import { ControlSession } from "./control-session.ts";

@@ -5,12 +5,12 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { Deployment } from "coder-client/api";
-import { Backoff, sleep } from "coder-client/backoff";
-import { ClientError } from "coder-client/client-error";
-import { dialRpc, type RpcConnection } from "coder-client/rpc-connection";
-import type { TailnetNode } from "coder-client/tailnet-node";
-import { TailnetSession } from "coder-client/tailnet-session";
+import { Backoff, sleep } from "coder-client/base/backoff";
+import { ClientError } from "coder-client/base/client-error";
+import { dialRpc, type RpcConnection } from "coder-client/control/rpc-connection";
+import { TailnetSession } from "coder-client/control/tailnet-session";
+import type { TailnetNode } from "coder-client/node/tailnet-node";
+import type { Deployment } from "coder-client/rest/deployment";
 import type { RpcSession } from "coder-protocol/drpc/async";
 import { Agent, Lifecycle_State, type Manifest, StatsSchema } from "coder-protocol/gen/agent_pb.js";
 import { AGENT_NEEDED_VERSION } from "coder-protocol/version";

@@ -1,6 +1,6 @@
 /** What the agent tells about itself to who debugs it through the tunnel. Values that may be secret are left out. */
-import { candidateReports, pathRef } from "coder-client/peer-paths";
-import type { TailnetNode } from "coder-client/tailnet-node";
+import { candidateReports, pathRef } from "coder-client/node/peer-paths";
+import type { TailnetNode } from "coder-client/node/tailnet-node";
 import { uuidFromBytes } from "coder-protocol/addresses";
 import type { Manifest } from "coder-protocol/gen/agent_pb.js";
 import { shortKey } from "wg-userspace/base/keys";

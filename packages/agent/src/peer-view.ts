@@ -3,9 +3,9 @@
  * looks like one that carries none, and a short connection does not live to see its path die.
  */
 
-import type { PathFailureReport } from "coder-client/path-report";
-import { candidateReports, failureReport } from "coder-client/peer-paths";
-import type { TailnetNode } from "coder-client/tailnet-node";
+import type { PathFailureReport } from "coder-client/node/path-report";
+import { candidateReports, failureReport } from "coder-client/node/peer-paths";
+import type { TailnetNode } from "coder-client/node/tailnet-node";
 import type { Instant } from "wg-userspace/base/instant";
 import { formatIp, parseIp } from "wg-userspace/base/ip";
 import type { PeerStatus } from "wg-userspace/engine";

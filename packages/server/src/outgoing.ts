@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
-import { Dialer } from "coder-client/dialer";
+import { Dialer } from "coder-client/dial/dialer";
 
 const MAX_REDIRECTS = 5;
 

@@ -1,7 +1,7 @@
 /** Peers of the control plane as tests need them: real WebSockets, yamux and dRPC, no tunnel. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { Deployment } from "coder-client/api";
-import { dialRpc, type RpcConnection } from "coder-client/rpc-connection";
+import { dialRpc, type RpcConnection } from "coder-client/control/rpc-connection";
+import { Deployment } from "coder-client/rest/deployment";
 import { agentAddresses, uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import {
   type CoordinateRequestSchema,

@@ -1,6 +1,7 @@
 /** One id from the client through server and coordinator to the agent, found by one search. */
-import { Deployment } from "coder-client/api";
-import { dialRpc } from "coder-client/rpc-connection";
+
+import { dialRpc } from "coder-client/control/rpc-connection";
+import { Deployment } from "coder-client/rest/deployment";
 import { uuidToBytes } from "coder-protocol/addresses";
 import { Tailnet } from "coder-protocol/gen/tailnet_pb.js";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";

@@ -4,7 +4,7 @@
  * more. A shell's `wait` takes any child: process 1 becomes one, and the agent its child.
  */
 import { existsSync } from "node:fs";
-import { ownArguments, selfCommand } from "coder-client/self-command";
+import { ownArguments, selfCommand } from "coder-client/base/self-command";
 
 const SHELL = "/bin/sh";
 

@@ -1,5 +1,5 @@
 import { isAbsolute, join, resolve } from "node:path";
-import { isVersioned, lastingSelfCommand } from "coder-client/self-command";
+import { isVersioned, lastingSelfCommand } from "coder-client/base/self-command";
 import { BaseCommand } from "../base-command.ts";
 import { accountHome } from "../config-dir.ts";
 import { UserError } from "../errors/user-error.ts";

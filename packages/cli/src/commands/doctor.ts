@@ -1,6 +1,6 @@
-import { sleep } from "coder-client/backoff";
-import type { PeerPathReport } from "coder-client/path-report";
-import type { WorkspaceConnection } from "coder-client/workspace-connection";
+import { sleep } from "coder-client/base/backoff";
+import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
+import type { PeerPathReport } from "coder-client/node/path-report";
 import { BaseCommand } from "../base-command.ts";
 import { findCauses } from "../diagnosis/causes.ts";
 import { doctorLines, isHealthy } from "../diagnosis/doctor-text.ts";

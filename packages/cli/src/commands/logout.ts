@@ -1,4 +1,4 @@
-import { ClientError } from "coder-client/client-error";
+import { ClientError } from "coder-client/base/client-error";
 import { BaseCommand } from "../base-command.ts";
 import { readConfig, removeConfig } from "../config-dir.ts";
 import { CancelledError } from "../errors/user-error.ts";

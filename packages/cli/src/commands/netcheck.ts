@@ -1,4 +1,4 @@
-import { probeNetwork } from "coder-client/network-probe";
+import { probeNetwork } from "coder-client/connection/network-probe";
 import { describeUdpCarrier } from "wg-userspace/io/udp-batch";
 import { BaseCommand } from "../base-command.ts";
 import { netcheckJson, netcheckLines } from "../diagnosis/netcheck-text.ts";

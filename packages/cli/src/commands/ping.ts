@@ -1,4 +1,4 @@
-import type { WorkspaceConnection } from "coder-client/workspace-connection";
+import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import { BaseCommand } from "../base-command.ts";
 import { findCauses } from "../diagnosis/causes.ts";
 import { formatDuration } from "../diagnosis/durations.ts";

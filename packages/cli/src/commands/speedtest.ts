@@ -1,5 +1,5 @@
-import { sleep } from "coder-client/backoff";
-import type { WorkspaceConnection } from "coder-client/workspace-connection";
+import { sleep } from "coder-client/base/backoff";
+import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import { BaseCommand } from "../base-command.ts";
 import { progressLine, speedtestColumns, speedtestJson, speedtestTable } from "../diagnosis/speedtest-text.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";

@@ -1,4 +1,4 @@
-import { sleep } from "coder-client/backoff";
+import { sleep } from "coder-client/base/backoff";
 import { BaseCommand } from "../base-command.ts";
 import { connectionsTable, type View, workspaceStatus } from "../diagnosis/status-text.ts";
 import { EXIT } from "../errors/user-error.ts";

@@ -1,7 +1,7 @@
 /** Whole networks in virtual time, and the sentence that the diagnosis says about each. */
 
-import type { DirectSample } from "coder-client/path-report";
-import { candidateReports, endpointTexts, pathRef, relayChoice } from "coder-client/peer-paths";
+import type { DirectSample } from "coder-client/node/path-report";
+import { candidateReports, endpointTexts, pathRef, relayChoice } from "coder-client/node/peer-paths";
 import { expect, it } from "vitest";
 import { type AddrPort, ip, isIpv4 } from "wg-userspace/base/ip";
 import { nodeCryptoSuite } from "wg-userspace/io/crypto-suite";

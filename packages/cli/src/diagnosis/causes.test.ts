@@ -1,4 +1,4 @@
-import type { CandidateReport, PeerPathReport } from "coder-client/path-report";
+import type { CandidateReport, PeerPathReport } from "coder-client/node/path-report";
 import { expect, it } from "vitest";
 import { parseAddrPort } from "wg-userspace/base/ip";
 import type { NetReport } from "wg-userspace/netcheck/report";

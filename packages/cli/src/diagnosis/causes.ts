@@ -2,7 +2,7 @@
  * Why a connection is not direct, or slow: causes with their evidence, what to change, and who must change it. Pure: facts in,
  * causes out, the weightiest first.
  */
-import type { DirectSample, PeerPathReport, PeerView } from "coder-client/path-report";
+import type { DirectSample, PeerPathReport, PeerView } from "coder-client/node/path-report";
 import { formatAddrPort } from "wg-userspace/base/ip";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { directPathCauses, relayCauses } from "./path-causes.ts";

@@ -1,5 +1,5 @@
 /** What `coder doctor` prints. Pure. */
-import type { PeerPathReport } from "coder-client/path-report";
+import type { PeerPathReport } from "coder-client/node/path-report";
 import type { Cause } from "./causes.ts";
 import { formatDuration } from "./durations.ts";
 

@@ -1,4 +1,4 @@
-import type { NetworkProbe } from "coder-client/network-probe";
+import type { NetworkProbe } from "coder-client/connection/network-probe";
 import { expect, it } from "vitest";
 import { parseAddrPort } from "wg-userspace/base/ip";
 import { derpMapOf, relayNode } from "wg-userspace/derp/map";

@@ -1,5 +1,5 @@
 /** What `coder netcheck` prints: the JSON that editors read, and a report for people. Pure. */
-import type { NetworkProbe } from "coder-client/network-probe";
+import type { NetworkProbe } from "coder-client/connection/network-probe";
 import { formatAddrPort } from "wg-userspace/base/ip";
 import { derpMapToJson, hasRelay, type Region } from "wg-userspace/derp/map";
 import type { NetReport } from "wg-userspace/netcheck/report";

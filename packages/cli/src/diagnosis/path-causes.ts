@@ -1,5 +1,5 @@
 /** What is wrong with a way that works: a direct path that loses, lags or dies, a slow relay. Pure. */
-import type { DirectSample, PathFailureReport, PeerPathReport, RelayChoice } from "coder-client/path-report";
+import type { DirectSample, PathFailureReport, PeerPathReport, RelayChoice } from "coder-client/node/path-report";
 import type { Cause, Facts } from "./causes.ts";
 import { formatDuration } from "./durations.ts";
 

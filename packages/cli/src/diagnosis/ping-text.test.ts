@@ -1,4 +1,4 @@
-import type { PeerPathReport } from "coder-client/path-report";
+import type { PeerPathReport } from "coder-client/node/path-report";
 import { describe, expect, it } from "vitest";
 import { formatDuration } from "./durations.ts";
 import {

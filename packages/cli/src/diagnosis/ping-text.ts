@@ -1,5 +1,5 @@
 /** What `coder ping` prints, line by line: pure, so that every line is tested. */
-import type { DiscoPong, PeerPathReport } from "coder-client/path-report";
+import type { DiscoPong, PeerPathReport } from "coder-client/node/path-report";
 import { type Paint, PLAIN } from "../ui/paint.ts";
 import { renderTable } from "../ui/table.ts";
 import { printable } from "../ui/text.ts";

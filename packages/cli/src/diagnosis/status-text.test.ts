@@ -1,4 +1,4 @@
-import type { PeerPathReport } from "coder-client/path-report";
+import type { PeerPathReport } from "coder-client/node/path-report";
 import { expect, it } from "vitest";
 import { PLAIN } from "../ui/paint.ts";
 import { displayWidth } from "../ui/text.ts";

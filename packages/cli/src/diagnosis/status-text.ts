@@ -1,5 +1,5 @@
 /** What `coder status` prints. Pure. */
-import type { CandidateReport, PathRef, PeerPathReport } from "coder-client/path-report";
+import type { CandidateReport, PathRef, PeerPathReport } from "coder-client/node/path-report";
 import type { Paint } from "../ui/paint.ts";
 import { renderTable } from "../ui/table.ts";
 import { displayWidth, printable, wrapWords } from "../ui/text.ts";

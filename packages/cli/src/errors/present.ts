@@ -1,4 +1,4 @@
-import { ClientError } from "coder-client/client-error";
+import { ClientError } from "coder-client/base/client-error";
 import { NameError } from "coder-protocol/names";
 import { EngineError, type ErrorCode } from "wg-userspace/base/errors";
 import { UsageError } from "../flags/spec.ts";

@@ -1,5 +1,5 @@
 /** Follows the ports that programs of the workspace listen on: each gets a forward while it is there. */
-import { sleep } from "coder-client/backoff";
+import { sleep } from "coder-client/base/backoff";
 import type { Logger } from "wg-userspace/base/ports";
 import { UserError } from "../errors/user-error.ts";
 import type { ListeningPort } from "../services/agent-api.ts";

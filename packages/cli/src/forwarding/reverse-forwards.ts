@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
-import { Backoff, sleep } from "coder-client/backoff";
+import { Backoff, sleep } from "coder-client/base/backoff";
 import type { AcceptConnection, Client } from "ssh2";
 import type { Logger } from "wg-userspace/base/ports";
 import { UserError } from "../errors/user-error.ts";

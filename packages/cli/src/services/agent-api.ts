@@ -1,7 +1,7 @@
 /** What the agent says about its own network: its HTTP API inside the tunnel. */
 import { request } from "node:http";
 import type { Duplex } from "node:stream";
-import type { PeerView } from "coder-client/path-report";
+import type { PeerView } from "coder-client/node/path-report";
 import { parseAddrPort } from "wg-userspace/base/ip";
 import type { NetReport, StunObservation } from "wg-userspace/netcheck/report";
 import { netReportFromJson } from "wg-userspace/netcheck/report-json";

@@ -2,7 +2,7 @@ import { join, resolve } from "node:path";
 import { createAgentLogger } from "coder-agent/logger";
 import { runAgent } from "coder-agent/main";
 import { becomeReaper } from "coder-agent/services/reaper";
-import { ClientError } from "coder-client/client-error";
+import { ClientError } from "coder-client/base/client-error";
 import { reportFailure } from "../errors/report.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";
 import { booleanFlag, type FlagValues, listFlag, numberFlag, stringFlag } from "../flags/spec.ts";

@@ -1,8 +1,9 @@
 /** Starting a stopped workspace because somebody wants to connect to it. */
-import type { Deployment } from "coder-client/api";
-import { sleep } from "coder-client/backoff";
-import { ClientError } from "coder-client/client-error";
-import { findWorkspace, type WorkspaceRef } from "coder-client/workspaces";
+
+import { sleep } from "coder-client/base/backoff";
+import { ClientError } from "coder-client/base/client-error";
+import type { Deployment } from "coder-client/rest/deployment";
+import { findWorkspace, type WorkspaceRef } from "coder-client/rest/workspaces";
 import { UserError } from "../errors/user-error.ts";
 
 const POLL_MS = 500;

@@ -12,8 +12,8 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Deployment } from "coder-client/api";
-import { ClientError } from "coder-client/client-error";
+import { ClientError } from "coder-client/base/client-error";
+import type { Deployment } from "coder-client/rest/deployment";
 import { UserError } from "../errors/user-error.ts";
 import { makeDirectories } from "../make-directories.ts";
 import { sectionMarkers, splitSection, withSection } from "../ssh-config/section.ts";

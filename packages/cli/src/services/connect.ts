@@ -1,9 +1,9 @@
 import { setImmediate } from "node:timers/promises";
-import type { Deployment } from "coder-client/api";
-import { sleep } from "coder-client/backoff";
-import { ClientError } from "coder-client/client-error";
-import type { Tunnel, TunnelOptions } from "coder-client/tunnel";
-import type { WorkspaceConnection } from "coder-client/workspace-connection";
+import { sleep } from "coder-client/base/backoff";
+import { ClientError } from "coder-client/base/client-error";
+import type { Tunnel, TunnelOptions } from "coder-client/connection/tunnel";
+import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
+import type { Deployment } from "coder-client/rest/deployment";
 import {
   type AgentRef,
   askConnectionInfo,
@@ -11,7 +11,7 @@ import {
   findAgent,
   findWorkspace,
   type WorkspaceRef,
-} from "coder-client/workspaces";
+} from "coder-client/rest/workspaces";
 import { parseWorkspaceName } from "coder-protocol/names";
 import type { Logger } from "wg-userspace/base/ports";
 import { UserError } from "../errors/user-error.ts";
@@ -129,8 +129,8 @@ async function begin(request: ConnectRequest, signal: AbortSignal): Promise<Begu
   connectionInfo.catch(() => undefined); // heard by openTunnel
   await setImmediate();
   await setImmediate();
-  const { WorkspaceConnection } = await import("coder-client/workspace-connection");
-  const { openTunnel } = await import("coder-client/tunnel");
+  const { WorkspaceConnection } = await import("coder-client/connection/workspace-connection");
+  const { openTunnel } = await import("coder-client/connection/tunnel");
   const { prepareWasmCipher } = await import("wg-userspace/aead/wasm-cipher");
   prepareWasmCipher();
   const options: TunnelOptions = {

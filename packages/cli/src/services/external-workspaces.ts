@@ -1,6 +1,6 @@
-import type { Deployment } from "coder-client/api";
-import { ClientError } from "coder-client/client-error";
-import { chooseAgent, findWorkspace } from "coder-client/workspaces";
+import { ClientError } from "coder-client/base/client-error";
+import type { Deployment } from "coder-client/rest/deployment";
+import { chooseAgent, findWorkspace } from "coder-client/rest/workspaces";
 import { parseWorkspaceName } from "coder-protocol/names";
 
 /** How to start the agent of a workspace that runs on a machine of one's own. JSON keys as a stock CLI prints them. */

@@ -1,6 +1,6 @@
 /** Collects what the diagnosis needs from both ends of a connection. */
-import { sleep } from "coder-client/backoff";
-import type { WorkspaceConnection } from "coder-client/workspace-connection";
+import { sleep } from "coder-client/base/backoff";
+import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import type { Facts } from "../diagnosis/causes.ts";
 import { agentNetwork } from "./agent-api.ts";
 import { localInterfaces } from "./interfaces.ts";

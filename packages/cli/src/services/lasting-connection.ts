@@ -3,13 +3,14 @@
  * is started again, it connects to the agent that is there now. What happens in between is told, so that a person knows
  * why nothing moves.
  */
-import type { Deployment } from "coder-client/api";
-import { Backoff, sleep } from "coder-client/backoff";
-import { ClientError } from "coder-client/client-error";
-import { watchLiveness } from "coder-client/liveness";
-import type { WorkspaceConnection } from "coder-client/workspace-connection";
-import { watchWorkspace } from "coder-client/workspace-watch";
-import { chooseAgent, type WorkspaceRef } from "coder-client/workspaces";
+
+import { Backoff, sleep } from "coder-client/base/backoff";
+import { ClientError } from "coder-client/base/client-error";
+import { watchLiveness } from "coder-client/connection/liveness";
+import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
+import type { Deployment } from "coder-client/rest/deployment";
+import { watchWorkspace } from "coder-client/rest/workspace-watch";
+import { chooseAgent, type WorkspaceRef } from "coder-client/rest/workspaces";
 import type { Logger } from "wg-userspace/base/ports";
 import { UserError } from "../errors/user-error.ts";
 import type { ConnectedWorkspace } from "./connect.ts";

@@ -1,5 +1,5 @@
-import type { Deployment } from "coder-client/api";
-import { ClientError } from "coder-client/client-error";
+import { ClientError } from "coder-client/base/client-error";
+import type { Deployment } from "coder-client/rest/deployment";
 import type { Workspace } from "coder-protocol/rest/workspaces";
 
 /** The Workspace array as the server sent it. */

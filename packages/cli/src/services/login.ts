@@ -1,6 +1,6 @@
-import { foreignAnswer } from "coder-client/answerer";
-import type { Deployment } from "coder-client/api";
-import { ClientError } from "coder-client/client-error";
+import { ClientError } from "coder-client/base/client-error";
+import { foreignAnswer } from "coder-client/rest/answerer";
+import type { Deployment } from "coder-client/rest/deployment";
 import { isReservedUserName, validateUserName } from "coder-protocol/names";
 import { passwordProblem } from "coder-protocol/passwords";
 import { UserError } from "../errors/user-error.ts";

@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { PathRef, PeerPathReport } from "coder-client/path-report";
+import type { PathRef, PeerPathReport } from "coder-client/node/path-report";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { derpMapOf, relayNode } from "wg-userspace/derp/map";
 import type { NetReport } from "wg-userspace/netcheck/report";

@@ -4,7 +4,7 @@
  */
 import { chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import type { DiscoPong, PathRef, PeerPathReport } from "coder-client/path-report";
+import type { DiscoPong, PathRef, PeerPathReport } from "coder-client/node/path-report";
 import type { Logger } from "wg-userspace/base/ports";
 import type { DerpMap } from "wg-userspace/derp/map";
 import type { NetReport } from "wg-userspace/netcheck/report";

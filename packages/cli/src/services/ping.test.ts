@@ -1,4 +1,4 @@
-import type { DiscoPong } from "coder-client/path-report";
+import type { DiscoPong } from "coder-client/node/path-report";
 import { expect, it } from "vitest";
 import { EngineError } from "wg-userspace/base/errors";
 import { runPings } from "./ping.ts";

@@ -1,6 +1,6 @@
 /** The measuring of `coder ping`: one disco ping after the other, each with its deadline. */
-import { sleep } from "coder-client/backoff";
-import type { DiscoPong } from "coder-client/path-report";
+import { sleep } from "coder-client/base/backoff";
+import type { DiscoPong } from "coder-client/node/path-report";
 import { EngineError } from "wg-userspace/base/errors";
 import type { PingOutcome } from "../diagnosis/ping-text.ts";
 

@@ -1,7 +1,7 @@
 /** What `coder port-forward` runs: all its forwards over one lasting connection, and words about what happens to them. */
 import type { Duplex } from "node:stream";
-import type { Deployment } from "coder-client/api";
-import type { WorkspaceRef } from "coder-client/workspaces";
+import type { Deployment } from "coder-client/rest/deployment";
+import type { WorkspaceRef } from "coder-client/rest/workspaces";
 import { EngineError } from "wg-userspace/base/errors";
 import type { Logger } from "wg-userspace/base/ports";
 import { formatDuration } from "../diagnosis/durations.ts";

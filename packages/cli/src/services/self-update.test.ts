@@ -15,7 +15,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Deployment } from "coder-client/api";
+import { Deployment } from "coder-client/rest/deployment";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { UserError } from "../errors/user-error.ts";
 import { packagedBy, programName, type UpdatedProgram, updateProgram } from "./self-update.ts";

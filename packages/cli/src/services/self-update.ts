@@ -6,7 +6,7 @@ import { basename, dirname, join } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
-import type { Deployment } from "coder-client/api";
+import type { Deployment } from "coder-client/rest/deployment";
 import { UserError } from "../errors/user-error.ts";
 
 /** Larger than any executable there is. */

@@ -1,6 +1,6 @@
 /** What `coder agent install`, `coder server install` and their opposites have in common. */
 import { join } from "node:path";
-import { lastingSelfCommand } from "coder-client/self-command";
+import { lastingSelfCommand } from "coder-client/base/self-command";
 import { accountHome, defaultConfigDir } from "../config-dir.ts";
 import { UserError } from "../errors/user-error.ts";
 import { booleanFlag, type FlagValues } from "../flags/spec.ts";

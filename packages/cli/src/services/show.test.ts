@@ -1,4 +1,4 @@
-import type { Deployment } from "coder-client/api";
+import type { Deployment } from "coder-client/rest/deployment";
 import type { WorkspaceAgent } from "coder-protocol/rest/agents";
 import { describe, expect, it } from "vitest";
 import { agentNetworkText } from "./show.ts";

@@ -1,4 +1,4 @@
-import type { Deployment } from "coder-client/api";
+import type { Deployment } from "coder-client/rest/deployment";
 import type { WorkspaceAgent } from "coder-protocol/rest/agents";
 
 /** How an agent is reached, in words; "" when the server cannot tell, as stock servers cannot. */

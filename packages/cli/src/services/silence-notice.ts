@@ -1,6 +1,6 @@
 /** Tells the person of an interactive session that the workspace is not heard, without harming what is on the screen. */
-import { watchLiveness } from "coder-client/liveness";
-import type { WorkspaceConnection } from "coder-client/workspace-connection";
+import { watchLiveness } from "coder-client/connection/liveness";
+import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import type { LocalTerminal } from "./terminal-input.ts";
 
 /** After this long without a word from the workspace it is asked, and after this long the person is told. */

@@ -1,6 +1,6 @@
 /** The lines that startup scripts print, as they come. */
 
-import type { Deployment } from "coder-client/api";
+import type { Deployment } from "coder-client/rest/deployment";
 import { printableLog } from "../ui/text.ts";
 
 const MAX_LINE_CHARS = 4096;

@@ -1,8 +1,9 @@
 /** Notices that a connection has no future: its workspace is stopped or built anew, or the right to use it is gone. */
-import type { Deployment } from "coder-client/api";
-import type { WorkspaceConnection } from "coder-client/workspace-connection";
-import { watchWorkspace } from "coder-client/workspace-watch";
-import type { WorkspaceRef } from "coder-client/workspaces";
+
+import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
+import type { Deployment } from "coder-client/rest/deployment";
+import { watchWorkspace } from "coder-client/rest/workspace-watch";
+import type { WorkspaceRef } from "coder-client/rest/workspaces";
 import type { Logger } from "wg-userspace/base/ports";
 import { EXIT, UserError } from "../errors/user-error.ts";
 

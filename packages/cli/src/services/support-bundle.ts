@@ -1,9 +1,9 @@
 /** What a support bundle holds: each part is collected on its own, and a part that fails says so in its place. */
 import { release, totalmem } from "node:os";
-import type { Deployment } from "coder-client/api";
-import { ClientError } from "coder-client/client-error";
-import { probeNetwork } from "coder-client/network-probe";
-import { findWorkspace } from "coder-client/workspaces";
+import { ClientError } from "coder-client/base/client-error";
+import { probeNetwork } from "coder-client/connection/network-probe";
+import type { Deployment } from "coder-client/rest/deployment";
+import { findWorkspace } from "coder-client/rest/workspaces";
 import { parseWorkspaceName } from "coder-protocol/names";
 import type { Workspace } from "coder-protocol/rest/workspaces";
 import { strToU8, zipSync } from "fflate";

@@ -1,6 +1,7 @@
 /** Tells the control plane that a workspace is being used, so that it is not stopped underneath its user. */
-import type { Deployment } from "coder-client/api";
-import { sleep } from "coder-client/backoff";
+
+import { sleep } from "coder-client/base/backoff";
+import type { Deployment } from "coder-client/rest/deployment";
 import type { Logger } from "wg-userspace/base/ports";
 
 const EVERY_MS = 60_000;

@@ -1,7 +1,7 @@
 /** The users of a deployment, as its owners administer them. */
 import { randomInt } from "node:crypto";
-import type { Deployment, RequestOptions } from "coder-client/api";
-import { ClientError } from "coder-client/client-error";
+import { ClientError } from "coder-client/base/client-error";
+import type { Deployment, RequestOptions } from "coder-client/rest/deployment";
 import type { User } from "coder-protocol/rest/users";
 
 const PAGE = 1000;

@@ -1,8 +1,9 @@
 /** Starting and stopping a workspace, and what that means where a person powers its machine. */
-import type { Deployment } from "coder-client/api";
-import { sleep } from "coder-client/backoff";
-import { ClientError } from "coder-client/client-error";
-import { fetchByName } from "coder-client/workspaces";
+
+import { sleep } from "coder-client/base/backoff";
+import { ClientError } from "coder-client/base/client-error";
+import type { Deployment } from "coder-client/rest/deployment";
+import { fetchByName } from "coder-client/rest/workspaces";
 import type { WorkspaceName } from "coder-protocol/names";
 import type { Workspace } from "coder-protocol/rest/workspaces";
 import { UserError } from "../errors/user-error.ts";

@@ -1,8 +1,8 @@
 /** What an agent's HTTP API tells who debugs it, through a tunnel to a real agent. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Deployment } from "coder-client/api";
-import { WorkspaceConnection } from "coder-client/workspace-connection";
+import { WorkspaceConnection } from "coder-client/connection/workspace-connection";
+import { Deployment } from "coder-client/rest/deployment";
 import { expect, it } from "vitest";
 import { TestDeployment } from "./deployment.ts";
 

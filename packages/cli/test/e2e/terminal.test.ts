@@ -2,8 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Deployment } from "coder-client/api";
-import { WorkspaceConnection } from "coder-client/workspace-connection";
+import { WorkspaceConnection } from "coder-client/connection/workspace-connection";
+import { Deployment } from "coder-client/rest/deployment";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TcpStream } from "wg-userspace/io/tcp-stream";
 import { TestDeployment } from "./deployment.ts";

@@ -2,9 +2,9 @@
 import { createRpcSession } from "coder-protocol/drpc/async";
 import { YamuxSession } from "coder-protocol/yamux/session";
 import { silentLogger } from "wg-userspace/base/ports";
-import { Backoff, sleep } from "../backoff.ts";
-import { type CoordinatedNode, TailnetSession } from "../tailnet-session.ts";
-import type { BrowserApi } from "./api.ts";
+import { Backoff, sleep } from "../base/backoff.ts";
+import { type CoordinatedNode, TailnetSession } from "../control/tailnet-session.ts";
+import type { BrowserApi } from "./deployment.ts";
 import { openPipe } from "./web-socket.ts";
 
 const TAILNET_API_VERSION = "2.0";

@@ -2,7 +2,7 @@
 
 export { NameError } from "coder-protocol/names";
 export { EngineError, type ErrorCode } from "wg-userspace/base/errors";
-export { ClientError, type ClientErrorCode } from "../client-error.ts";
-export type { DuplexStream } from "../http.ts";
+export { ClientError, type ClientErrorCode } from "../base/client-error.ts";
+export type { DuplexStream } from "../connection/tunnel-fetch.ts";
 export type { BrowserNodeEvent } from "./node.ts";
 export { type BrowserConnectOptions, type BrowserWorkspace, connectWorkspace } from "./workspace.ts";

@@ -16,8 +16,8 @@ import { type DerpMap, hasRelay, rewriteEmbedded } from "wg-userspace/derp/map";
 import { Engine } from "wg-userspace/engine";
 import { browserCrypto, browserRandom } from "wg-userspace/io/browser-crypto";
 import type { TcpConnection } from "wg-userspace/netstack/stack";
-import { type PeerAction, PeerProgramming, type PeerUpdate } from "../peer-programming.ts";
-import type { CoordinatedNode } from "../tailnet-session.ts";
+import type { CoordinatedNode } from "../control/tailnet-session.ts";
+import { type PeerAction, PeerProgramming, type PeerUpdate } from "../node/peer-programming.ts";
 import { now, Relays } from "./relay.ts";
 
 const KEEPALIVE_MS = 25_000;

@@ -4,7 +4,7 @@ import type { NodePrivateKey, NodePublicKey } from "wg-userspace/base/keys";
 import { DerpClient } from "wg-userspace/derp/client";
 import type { DerpMap, Region } from "wg-userspace/derp/map";
 import { browserCrypto, browserRandom } from "wg-userspace/io/browser-crypto";
-import { Backoff, sleep } from "../backoff.ts";
+import { Backoff, sleep } from "../base/backoff.ts";
 import { type BytePipe, openPipe } from "./web-socket.ts";
 
 const DRAIN_CHECK_MS = 10;

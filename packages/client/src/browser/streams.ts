@@ -1,7 +1,7 @@
 /** A connection of the engine as a pair of web streams, with back-pressure both ways. */
 import type { EngineError } from "wg-userspace/base/errors";
 import type { TcpConnection } from "wg-userspace/netstack/stack";
-import type { DuplexStream } from "../http.ts";
+import type { DuplexStream } from "../connection/tunnel-fetch.ts";
 
 /** Resolves when the far end accepted. Rejects with EngineError, or `signal.reason`. */
 export function openStream(connection: TcpConnection, wake: () => void, signal?: AbortSignal): Promise<DuplexStream> {

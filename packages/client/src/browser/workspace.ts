@@ -8,12 +8,12 @@ import { agentAddress, randomClientAddress, randomNodeId } from "coder-protocol/
 import { parseWorkspaceName } from "coder-protocol/names";
 import { ip } from "wg-userspace/base/ip";
 import { browserRandom } from "wg-userspace/io/browser-crypto";
-import { ClientError } from "../client-error.ts";
-import { fetchConnectionInfo } from "../connection-info.ts";
-import { type DuplexStream, exchange } from "../http.ts";
-import { chooseAgent, findWorkspace } from "../workspaces.ts";
-import { BrowserApi } from "./api.ts";
+import { ClientError } from "../base/client-error.ts";
+import { type DuplexStream, exchange } from "../connection/tunnel-fetch.ts";
+import { fetchConnectionInfo } from "../rest/connection-info.ts";
+import { chooseAgent, findWorkspace } from "../rest/workspaces.ts";
 import { coordinate } from "./control.ts";
+import { BrowserApi } from "./deployment.ts";
 import { BrowserNode, type BrowserNodeEvent } from "./node.ts";
 import { openStream } from "./streams.ts";
 

@@ -2,9 +2,10 @@
  * The server's own way into workspaces, for what browsers cannot reach themselves. A tunnel is made as any client makes
  * one, against our own listener and with the credentials of the person it is for: it can reach nothing that they cannot.
  */
-import { Deployment } from "coder-client/api";
-import type { Dialer } from "coder-client/dialer";
-import type { WorkspaceConnection } from "coder-client/workspace-connection";
+
+import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
+import type { Dialer } from "coder-client/dial/dialer";
+import { Deployment } from "coder-client/rest/deployment";
 import { BUILD_VERSION } from "../version.ts";
 
 const CONNECT_TIMEOUT_MS = 20_000;
@@ -83,7 +84,7 @@ export class AgentTunnels {
 
   async #open({ agentId, token }: TunnelRequest): Promise<WorkspaceConnection> {
     // Half of the network engine: loaded when the first browser wants it.
-    const { WorkspaceConnection } = await import("coder-client/workspace-connection");
+    const { WorkspaceConnection } = await import("coder-client/connection/workspace-connection");
     return WorkspaceConnection.open({
       deployment: new Deployment({
         url: this.#options.ownUrl(),

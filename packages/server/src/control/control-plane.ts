@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { runYamux } from "coder-client/yamux-websocket";
+import { runYamux } from "coder-client/control/yamux-websocket";
 import { uuidFromBytes } from "coder-protocol/addresses";
 import { type RpcServiceImpl, serveRpc } from "coder-protocol/drpc/async";
 import { type Connection, Connection_Action } from "coder-protocol/gen/agent_pb.js";

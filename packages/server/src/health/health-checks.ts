@@ -1,5 +1,5 @@
 /** The health report: each part looked at from the outside, the way a client would; kept for a while. */
-import type { Dialer } from "coder-client/dialer";
+import type { Dialer } from "coder-client/dial/dialer";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import type { DerpHealth, HealthReport, HealthSettings } from "coder-protocol/rest/deployment";
 import { rewriteEmbedded } from "wg-userspace/derp/map";

@@ -5,7 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { Socket } from "node:dgram";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { TailnetNode } from "coder-client/tailnet-node";
+import type { TailnetNode } from "coder-client/node/tailnet-node";
 import type { NodeInfo } from "coder-protocol/tailnet/node";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { hexDecode, hexEncode } from "wg-userspace/base/bytes";

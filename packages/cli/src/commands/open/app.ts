@@ -1,4 +1,4 @@
-import { ClientError } from "coder-client/client-error";
+import { ClientError } from "coder-client/base/client-error";
 import { parseWorkspaceName } from "coder-protocol/names";
 import { BaseCommand } from "../../base-command.ts";
 import { printable } from "../../copy/location.ts";

@@ -1,4 +1,4 @@
-import { chooseAgent, findWorkspace } from "coder-client/workspaces";
+import { chooseAgent, findWorkspace } from "coder-client/rest/workspaces";
 import { parseWorkspaceName } from "coder-protocol/names";
 import { BaseCommand } from "../../base-command.ts";
 import type { ParsedLine } from "../../flags/parse.ts";

@@ -1,7 +1,7 @@
 /** Finding a workspace and its agent, with only the fields that connecting needs: the lean start reads no schema library. */
 import type { WorkspaceName } from "coder-protocol/names";
-import type { Deployment } from "./api.ts";
-import { ClientError } from "./client-error.ts";
+import { ClientError } from "../base/client-error.ts";
+import type { Deployment } from "./deployment.ts";
 
 export interface AgentRef {
   readonly id: string;

@@ -16,14 +16,14 @@ import { bindTunnelUdp } from "wg-userspace/io/udp-tunnel-socket";
 import type { Path } from "wg-userspace/magicsock/path";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import type { TcpOptions } from "wg-userspace/netstack/stack";
+import { ClientError } from "../base/client-error.ts";
+import { Coordination } from "../control/coordination.ts";
+import { telemetryEvent } from "../control/telemetry.ts";
+import type { DirectSample, DiscoPong, PathRef, PeerPathReport } from "../node/path-report.ts";
+import type { TailnetNode, TailnetNodeEvent } from "../node/tailnet-node.ts";
 import { accessEnd } from "./access-end.ts";
-import { ClientError } from "./client-error.ts";
-import { Coordination } from "./coordination.ts";
-import { exchange } from "./http.ts";
-import type { DirectSample, DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
-import type { TailnetNode, TailnetNodeEvent } from "./tailnet-node.ts";
-import { telemetryEvent } from "./telemetry.ts";
 import { openTunnel, type Tunnel, type TunnelChoices, type TunnelOptions } from "./tunnel.ts";
+import { exchange } from "./tunnel-fetch.ts";
 
 /** What is waited for. In this order, but that relay and agent come as they come: whichever is missing is named. */
 export type ConnectStage =

@@ -19,7 +19,7 @@ import { nodeToProto, peerUpdateFromProto } from "coder-protocol/tailnet/node";
 import type { Logger } from "wg-userspace/base/ports";
 import type { DerpMap } from "wg-userspace/derp/map";
 import { parseDerpMap } from "wg-userspace/derp/map";
-import type { PeerUpdate } from "./peer-programming.ts";
+import type { PeerUpdate } from "../node/peer-programming.ts";
 
 /** Said goodbye, the coordinator is given this long to hang up. */
 const GOODBYE_MS = 1_000;

@@ -3,12 +3,12 @@ import { randomClientAddress, randomNodeId } from "coder-protocol/addresses";
 import type { Logger } from "wg-userspace/base/ports";
 import type { DerpMap } from "wg-userspace/derp/map";
 import { nodeRandom } from "wg-userspace/io/crypto-suite";
-import type { Deployment } from "./api.ts";
-import { ClientError } from "./client-error.ts";
-import { connectionInfoOf } from "./connection-info.ts";
-import { describeRegions, findRegion } from "./relay-choice.ts";
-import { TailnetNode } from "./tailnet-node.ts";
-import { askConnectionInfo } from "./workspaces.ts";
+import { ClientError } from "../base/client-error.ts";
+import { describeRegions, findRegion } from "../node/relay-choice.ts";
+import { TailnetNode } from "../node/tailnet-node.ts";
+import { connectionInfoOf } from "../rest/connection-info.ts";
+import type { Deployment } from "../rest/deployment.ts";
+import { askConnectionInfo } from "../rest/workspaces.ts";
 
 /** How we are reached, and reach others. */
 export interface TunnelChoices {

@@ -1,6 +1,6 @@
 import { type DerpMap, parseDerpMap } from "wg-userspace/derp/map";
-import type { Deployment } from "./api.ts";
-import { ClientError } from "./client-error.ts";
+import { ClientError } from "../base/client-error.ts";
+import type { Deployment } from "./deployment.ts";
 import { askConnectionInfo } from "./workspaces.ts";
 
 export interface ConnectionInfo {

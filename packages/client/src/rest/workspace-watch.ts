@@ -1,8 +1,8 @@
 /** Follows a workspace: what it is now and after each change, for as long as somebody wants to know. */
 import { type Logger, silentLogger } from "wg-userspace/base/ports";
-import type { Deployment } from "./api.ts";
-import { Backoff, sleep } from "./backoff.ts";
-import { ClientError } from "./client-error.ts";
+import { Backoff, sleep } from "../base/backoff.ts";
+import { ClientError } from "../base/client-error.ts";
+import type { Deployment } from "./deployment.ts";
 import { EventStreamParser } from "./event-stream.ts";
 import { type WorkspaceRef, workspaceOf } from "./workspaces.ts";
 

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { IPFields_IPClass, TelemetryEvent_Status, TelemetryEventSchema } from "coder-protocol/gen/tailnet_pb.js";
 import { expect, it } from "vitest";
-import type { PeerPathReport } from "./path-report.ts";
+import type { PeerPathReport } from "../node/path-report.ts";
 import { type TelemetryContext, telemetryEvent } from "./telemetry.ts";
 
 const CONTEXT: TelemetryContext = {

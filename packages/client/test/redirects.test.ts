@@ -8,11 +8,11 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Server
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { Deployment } from "./api.ts";
-import { BrowserApi } from "./browser/api.ts";
-import { openPipe } from "./browser/web-socket.ts";
-import { Dialer } from "./dialer.ts";
-import { dialRpc } from "./rpc-connection.ts";
+import { BrowserApi } from "../src/browser/deployment.ts";
+import { openPipe } from "../src/browser/web-socket.ts";
+import { dialRpc } from "../src/control/rpc-connection.ts";
+import { Dialer } from "../src/dial/dialer.ts";
+import { Deployment } from "../src/rest/deployment.ts";
 
 const TOKEN = "aaaaaaaaaa-bbbbbbbbbbbbbbbbbbbbbb";
 const STATUSES = [301, 302, 303, 307, 308] as const;

@@ -2,7 +2,7 @@
  * Who answered: the deployment, or something between here and there. Only what the deployment says about a workspace, a
  * token or a right is believed; a load balancer's 404 or a captive portal's page says nothing about them.
  */
-import { ClientError } from "./client-error.ts";
+import { ClientError } from "../base/client-error.ts";
 
 export interface HttpAnswer {
   readonly status: number;

@@ -2,7 +2,7 @@
  * Whether a connection that the deployment refuses to coordinate any longer is over. A token that merely expired ends
  * nothing: the tunnel needs no coordinator. One that was revoked ends the tunnel as well, at the agent, without a word to us.
  */
-import { ClientError } from "./client-error.ts";
+import { ClientError } from "../base/client-error.ts";
 
 /** An agent that did not answer this many questions in a row has let us go. */
 const QUESTIONS = 2;

@@ -13,7 +13,7 @@ import {
 } from "coder-protocol/gen/tailnet_pb.js";
 import { parseAddrPort } from "wg-userspace/base/ip";
 import { addressClass } from "wg-userspace/magicsock/address-class";
-import type { PeerPathReport } from "./path-report.ts";
+import type { PeerPathReport } from "../node/path-report.ts";
 
 export type TelemetryEventInit = MessageInitShape<typeof TelemetryEventSchema>;
 

@@ -5,10 +5,10 @@
  *     const stream = await dev.dial(8080);
  */
 import { parseWorkspaceName } from "coder-protocol/names";
-import { Deployment } from "./api.ts";
-import { ClientError } from "./client-error.ts";
+import { ClientError } from "../base/client-error.ts";
+import { Deployment } from "../rest/deployment.ts";
+import { askConnectionInfo, chooseAgent, findWorkspace } from "../rest/workspaces.ts";
 import { type ConnectChoices, WorkspaceConnection } from "./workspace-connection.ts";
-import { askConnectionInfo, chooseAgent, findWorkspace } from "./workspaces.ts";
 
 export interface ConnectOptions extends ConnectChoices {
   /** The deployment's access URL. */

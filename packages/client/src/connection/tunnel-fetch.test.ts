@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type DuplexStream, exchange } from "./http.ts";
+import { type DuplexStream, exchange } from "./tunnel-fetch.ts";
 
 interface Talk {
   readonly stream: DuplexStream;

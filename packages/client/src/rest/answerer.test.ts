@@ -2,9 +2,9 @@
 import { createServer, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { Deployment } from "./api.ts";
-import { ClientError } from "./client-error.ts";
-import { dialRpc } from "./rpc-connection.ts";
+import { ClientError } from "../base/client-error.ts";
+import { dialRpc } from "../control/rpc-connection.ts";
+import { Deployment } from "./deployment.ts";
 import { findWorkspace } from "./workspaces.ts";
 
 const OURS = { "X-Coder-Build-Version": "v2.26.0", "Content-Type": "application/json" };

@@ -7,10 +7,10 @@ import type { Logger } from "wg-userspace/base/ports";
 import { type DerpMap, hasRelay } from "wg-userspace/derp/map";
 import { nodeRandom } from "wg-userspace/io/crypto-suite";
 import type { NetReport } from "wg-userspace/netcheck/report";
-import type { Deployment } from "./api.ts";
-import { fetchConnectionInfo } from "./connection-info.ts";
-import { Coordination } from "./coordination.ts";
-import { TailnetNode } from "./tailnet-node.ts";
+import { Coordination } from "../control/coordination.ts";
+import { TailnetNode } from "../node/tailnet-node.ts";
+import { fetchConnectionInfo } from "../rest/connection-info.ts";
+import type { Deployment } from "../rest/deployment.ts";
 
 const RELAY_LIMIT_MS = 8_000;
 

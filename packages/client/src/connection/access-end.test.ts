@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { ClientError } from "../base/client-error.ts";
 import { accessEnd } from "./access-end.ts";
-import { ClientError } from "./client-error.ts";
 
 const refusal = (status: number) => new ClientError("ERR_UNAUTHORIZED", "no", { status });
 const silent = ({ signal }: { readonly signal: AbortSignal }): Promise<never> =>

@@ -4,9 +4,9 @@ import { createRpcSession, type RpcSession } from "coder-protocol/drpc/async";
 import { YamuxSession } from "coder-protocol/yamux/session";
 import { toEngineError } from "wg-userspace/io/node-errors";
 import WebSocket from "ws";
-import { strippedUpgrade } from "./answerer.ts";
-import type { Deployment, RequestOptions } from "./api.ts";
-import { failureOf } from "./api-failure.ts";
+import { strippedUpgrade } from "../rest/answerer.ts";
+import { failureOf } from "../rest/api-failure.ts";
+import type { Deployment, RequestOptions } from "../rest/deployment.ts";
 import { abandon, runYamux } from "./yamux-websocket.ts";
 
 /** A control message is at most 4 MiB; a WebSocket message may hold several pieces of the stream. */

@@ -1,8 +1,8 @@
 /** REST calls of a page, by fetch. The token goes to the deployment's own origin only. */
 import { EngineError } from "wg-userspace/base/errors";
-import { foreignAnswer } from "../answerer.ts";
-import type { RequestOptions } from "../api.ts";
-import { failureOf } from "../api-failure.ts";
+import { foreignAnswer } from "../rest/answerer.ts";
+import { failureOf } from "../rest/api-failure.ts";
+import type { RequestOptions } from "../rest/deployment.ts";
 
 const REQUEST_TIMEOUT_MS = 30_000;
 

@@ -1,6 +1,6 @@
 import { afterEach, expect, it } from "vitest";
 import { derpMapOf, relayNode } from "wg-userspace/derp/map";
-import { Deployment } from "./api.ts";
+import { Deployment } from "../rest/deployment.ts";
 import { TailnetNode, type TailnetNodeEvent } from "./tailnet-node.ts";
 
 let node: TailnetNode;

@@ -1,6 +1,7 @@
 /** What an answer that is no success means, in the server's words where it has some. */
+
+import { ClientError, type ClientErrorCode } from "../base/client-error.ts";
 import { foreignAnswer, type HttpAnswer } from "./answerer.ts";
-import { ClientError, type ClientErrorCode } from "./client-error.ts";
 
 const CODE_BY_STATUS: Readonly<Record<number, ClientErrorCode>> = {
   400: "ERR_BAD_REQUEST",

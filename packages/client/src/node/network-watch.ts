@@ -13,7 +13,7 @@ import { PortMapper } from "wg-userspace/io/port-mapper";
 import { sourceAddressTowards } from "wg-userspace/io/source-address";
 import { predictPorts } from "wg-userspace/netcheck/port-prediction";
 import type { NetReport } from "wg-userspace/netcheck/report";
-import type { Deployment } from "./api.ts";
+import type { Deployment } from "../rest/deployment.ts";
 import { OwnEndpoints } from "./own-endpoints.ts";
 
 /** While the node is in use; spread, so that many nodes do not ask at once. */

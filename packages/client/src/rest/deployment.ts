@@ -3,11 +3,11 @@ import { request as httpsRequest } from "node:https";
 import { withSessionId } from "coder-protocol/session-id";
 import { EngineError } from "wg-userspace/base/errors";
 import { toEngineError } from "wg-userspace/io/node-errors";
+import { Backoff, sleep } from "../base/backoff.ts";
+import { ClientError } from "../base/client-error.ts";
+import { Dialer } from "../dial/dialer.ts";
 import { foreignAnswer, isDeployments } from "./answerer.ts";
 import { failureOf } from "./api-failure.ts";
-import { Backoff, sleep } from "./backoff.ts";
-import { ClientError } from "./client-error.ts";
-import { Dialer } from "./dialer.ts";
 
 /** REST answers are small; a bigger one is not ours. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;

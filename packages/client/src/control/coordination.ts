@@ -3,11 +3,11 @@
 import { DrpcError } from "coder-protocol/drpc/async";
 import { Tailnet } from "coder-protocol/gen/tailnet_pb.js";
 import { type Logger, silentLogger } from "wg-userspace/base/ports";
-import type { Deployment } from "./api.ts";
-import { Backoff, sleep } from "./backoff.ts";
-import { ClientError } from "./client-error.ts";
+import { Backoff, sleep } from "../base/backoff.ts";
+import { ClientError } from "../base/client-error.ts";
+import type { TailnetNode } from "../node/tailnet-node.ts";
+import type { Deployment } from "../rest/deployment.ts";
 import { dialRpc, type RpcConnection } from "./rpc-connection.ts";
-import type { TailnetNode } from "./tailnet-node.ts";
 import { TailnetSession } from "./tailnet-session.ts";
 import type { TelemetryEventInit } from "./telemetry.ts";
 
