@@ -24,7 +24,9 @@ function importsOf(code: string): string[] {
   return [...code.matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)].map((match) => match[1]!);
 }
 
-const cores = sources(engine, (name) => name.startsWith("io/"));
+/** What awaits: `io` on Node, `async` everywhere. */
+const SHELLS = ["io/", "async/"];
+const cores = sources(engine, (name) => SHELLS.some((folder) => name.startsWith(folder)));
 const FORBIDDEN: readonly [string, RegExp][] = [
   ["Date", /\bDate\b\s*[.(]/],
   ["Math.random", /Math\.random/],
