@@ -11,11 +11,13 @@ const outdir = join(root, "packages/cli/dist");
 
 /**
  * Each entry is one file, so that a start reads one or two. `ssh --stdio` has its own: it is on the path of every git.
+ * `version` has one, too.
  * The rest is cut where most commands need nothing of the other side.
  */
 const ENTRIES = {
   coder: "packages/cli/src/main.ts",
   "ssh-stdio": "packages/cli/src/ssh-stdio.ts",
+  version: "packages/cli/src/entries/version.ts",
   cli: "packages/cli/src/cli.ts",
   network: "packages/cli/src/network-commands.ts",
   help: "packages/cli/src/help.ts",
@@ -109,6 +111,7 @@ async function bundle(
       "cpu-features",
       "./crypto/build/Release/sshcrypto.node",
       "./ssh-stdio.cjs",
+      "./version.cjs",
       "./cli.cjs",
     ],
     define: { "import.meta.url": "__bundleUrl", ...define },

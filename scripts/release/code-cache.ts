@@ -15,7 +15,8 @@ const LIMIT_MS = 120_000;
 const FLAGS_AT = 12;
 
 const RUNS: readonly (readonly [bundles: string, words: readonly string[]])[] = [
-  ["coder.cjs,cli.cjs", ["version"]],
+  ["coder.cjs,version.cjs", ["version"]],
+  ["cli.cjs", ["list"]],
   ["help.cjs", ["--help"]],
   ["ssh-stdio.cjs", ["ssh", "--stdio", "demo"]],
   ["network.cjs", ["ping", "demo"]],

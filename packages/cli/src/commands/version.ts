@@ -4,8 +4,7 @@ import { describeUdpCarrier } from "wg-userspace/io/udp-batch";
 import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag, type FlagSpec } from "../flags/spec.ts";
-import { printJson } from "../ui/output.ts";
-import { VERSION } from "../version.ts";
+import { versionJson, versionLine } from "../services/version-text.ts";
 
 const FLAGS: readonly FlagSpec[] = [
   {
@@ -27,18 +26,9 @@ export default class Version extends BaseCommand {
 
   protected override async execute(line: ParsedLine): Promise<undefined> {
     if (line.values["output"] === "json") {
-      printJson({
-        version: VERSION,
-        build_time: "0001-01-01T00:00:00Z",
-        external_url: "",
-        slim: false,
-        agpl: true,
-        boring_crypto: false,
-      });
+      process.stdout.write(versionJson());
     } else {
-      process.stdout.write(
-        `Coder ${VERSION} (TypeScript), Node ${process.version}, ${process.platform} ${process.arch}\n`,
-      );
+      process.stdout.write(versionLine());
       if (booleanFlag(line.values, "verbose"))
         process.stdout.write(
           [

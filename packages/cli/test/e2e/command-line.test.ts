@@ -32,6 +32,7 @@ describe("the built command", () => {
   it.each([
     ["coder.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "@oclif/core", "server/src/app.ts", "agent/src/agent.ts"]],
     ["cli.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "@oclif/core", "server/src/app.ts", "agent/src/agent.ts"]],
+    ["version.cjs", ["client/src", "flags/", "@oclif/core", "zod"]],
     ["ssh-stdio.cjs", ["ssh2/lib", "@oclif/core", "server/src/app.ts", "agent/src/agent.ts"]],
     ["network.cjs", ["@oclif/core", "server/src/app.ts", "agent/src/agent.ts"]],
     ["help.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "server/src/app.ts", "agent/src/agent.ts"]],
@@ -47,6 +48,16 @@ describe("the built command", () => {
     const done = coder("version");
     expect([done.code, done.stdout]).toEqual([0, expect.stringMatching(/^Coder v[0-9]+\.[0-9]+\.[0-9]+/)]);
     expect(coder("--version")).toEqual(done);
+  });
+
+  it("prints the same version in its own start as in the full command line", () => {
+    const full = coder("version", "--no-verbose");
+    for (const words of [[], ["--output", "text"], ["-o=text"]]) expect(coder("version", ...words)).toEqual(full);
+    const json = coder("version", "--no-verbose", "--output", "json");
+    expect(JSON.parse(json.stdout)).toMatchObject({ version: expect.stringMatching(/^v/) });
+    for (const words of [["--output", "json"], ["--output=json"], ["-o", "json"]])
+      expect(coder("version", ...words)).toEqual(json);
+    expect(coder("version", "--output", "xml")).toMatchObject({ code: 2, stdout: "" });
   });
 
   it("lists its commands, and topics their commands", () => {
