@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import { markOnMainThread } from "../../packages/server/src/garbage-collection.ts";
+import { markOnMainThread } from "../../packages/server/src/relay/garbage-collection.ts";
 import { RelayListener } from "../../packages/server/src/relay/relay-listener.ts";
 import { clampPrivateKey } from "../../packages/wg-userspace/src/base/keys.ts";
 import { monotonicNow } from "../../packages/wg-userspace/src/io/clock.ts";

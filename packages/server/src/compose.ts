@@ -2,12 +2,12 @@
 
 import { monotonicNow } from "wg-userspace/io/clock";
 import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/crypto-suite";
-import type { ServerDeps } from "./app.ts";
 import { CoordinatingControlPlane } from "./control/control-plane.ts";
 import type { EmbeddedRelay, ServerContext } from "./http/context.ts";
 import { RelayListener } from "./relay/relay-listener.ts";
 import { relayMetrics } from "./relay/relay-metrics.ts";
-import { startStun } from "./stun-part.ts";
+import { startStun } from "./relay/stun-part.ts";
+import type { ServerDeps } from "./server.ts";
 
 export function standardParts(): Required<Pick<ServerDeps, "relay" | "controlPlane" | "stun">> {
   let control: CoordinatingControlPlane | undefined;

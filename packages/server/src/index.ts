@@ -1,7 +1,5 @@
 /** The control plane: REST, store, logins. The coordinator and the relay join it through ServerDeps. */
 
-export { AGENT_INACTIVE_AFTER_MS, type AgentLogLine, AgentState, agentStatus } from "./agent-state.ts";
-export { type CoderServer, createServer, type ServerDeps } from "./app.ts";
 export {
   type AccessEvent,
   AccessEvents,
@@ -18,14 +16,23 @@ export {
 } from "./auth/authenticator.ts";
 export { backUp } from "./backup/back-up.ts";
 export type { BackupManifest } from "./backup/manifest.ts";
+export { resetPassword } from "./backup/reset-password.ts";
 export { type Restored, restore } from "./backup/restore.ts";
+export { HttpFailure, presentServerError, ServerError, type ServerErrorCode } from "./base/errors.ts";
+export { createLogger, type Logger } from "./base/log.ts";
+export { AGENT_API_VERSION, BUILD_VERSION } from "./base/version.ts";
 export { standardParts } from "./compose.ts";
-export { configFromEnv, type ServerFlag, type ServerFlagType, type ServerFlagValues, serverFlags } from "./config.ts";
-export { type ConfigSurroundings, parseServerConfig, type ServerConfig } from "./config-parse.ts";
+export {
+  configFromEnv,
+  type ServerFlag,
+  type ServerFlagType,
+  type ServerFlagValues,
+  serverFlags,
+} from "./config/flags.ts";
+export { type ConfigSurroundings, parseServerConfig, type ServerConfig } from "./config/parse.ts";
 export type { AgentRow, UserRow, WorkspaceRow } from "./db/schema.ts";
 export type { ProgramSources } from "./downloads/catalogue.ts";
 export { platformOfNode } from "./downloads/names.ts";
-export { HttpFailure, presentServerError, ServerError, type ServerErrorCode } from "./errors.ts";
 export type {
   ControlPlane,
   EmbeddedRelay,
@@ -34,7 +41,6 @@ export type {
   UpgradeRoute,
 } from "./http/context.ts";
 export { rejectUpgrade } from "./http/reply.ts";
-export { createLogger, type Logger } from "./log.ts";
 export { type RunServerOptions, runServer } from "./main.ts";
-export { resetPassword } from "./reset-password.ts";
-export { AGENT_API_VERSION, BUILD_VERSION } from "./version.ts";
+export { type CoderServer, createServer, type ServerDeps } from "./server.ts";
+export { AGENT_INACTIVE_AFTER_MS, type AgentLogLine, AgentState, agentStatus } from "./workspaces/agent-state.ts";

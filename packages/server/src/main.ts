@@ -1,7 +1,7 @@
-import { createServer, type ServerDeps } from "./app.ts";
-import type { ServerConfig } from "./config-parse.ts";
-import { markOnMainThread } from "./garbage-collection.ts";
-import { createLogger, type TextSink } from "./log.ts";
+import { createLogger, type TextSink } from "./base/log.ts";
+import type { ServerConfig } from "./config/parse.ts";
+import { markOnMainThread } from "./relay/garbage-collection.ts";
+import { createServer, type ServerDeps } from "./server.ts";
 
 export interface RunServerOptions {
   /** Ends the server when aborted, besides SIGINT and SIGTERM. */

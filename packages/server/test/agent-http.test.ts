@@ -2,8 +2,8 @@
 import { createServer, type RequestListener } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { expect, test } from "vitest";
-import { AgentHttp } from "../src/http/agent-http.ts";
-import { createLogger } from "../src/log.ts";
+import { createLogger } from "../src/base/log.ts";
+import { AgentHttp } from "../src/tunnels/agent-http.ts";
 import { TextCollector } from "./helpers.ts";
 
 const request = { agentId: "a", keyId: "k", token: "secret" };

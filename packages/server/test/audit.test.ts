@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createLogger } from "../src/log.ts";
+import { createLogger } from "../src/base/log.ts";
 import { firstUser, PASSWORD, send, startServer, type TestServer, TextCollector } from "./helpers.ts";
 
 let test: TestServer;

@@ -13,11 +13,11 @@ import { nodeRandom } from "wg-userspace/io/crypto-suite";
 import { directRelayDialer } from "wg-userspace/io/relay-dialer";
 import { StunListener } from "wg-userspace/io/stun-server";
 import { encodeBindingResponse, parseBindingRequest } from "wg-userspace/stun/message";
-import type { ServerFlagValues } from "../src/config.ts";
+import type { ServerFlagValues } from "../src/config/flags.ts";
 import { checkDerp } from "../src/health/derp.ts";
 import { checkInterfaces } from "../src/health/interfaces.ts";
 import { standardParts } from "../src/index.ts";
-import { ProbeKeys } from "../src/probe-keys.ts";
+import { ProbeKeys } from "../src/relay/probe-keys.ts";
 import { addMember, firstUser, send, startServer } from "./helpers.ts";
 
 const start = (flags: ServerFlagValues = {}) =>

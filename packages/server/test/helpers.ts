@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BUILD_VERSION_HEADER, SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { WebSocket } from "ws";
-import { type CoderServer, createServer, type ServerDeps } from "../src/app.ts";
-import type { WallClock } from "../src/clock.ts";
-import type { ServerFlagValues } from "../src/config.ts";
-import { parseServerConfig } from "../src/config-parse.ts";
-import { createLogger, type TextSink } from "../src/log.ts";
+import type { WallClock } from "../src/base/clock.ts";
+import { createLogger, type TextSink } from "../src/base/log.ts";
+import type { ServerFlagValues } from "../src/config/flags.ts";
+import { parseServerConfig } from "../src/config/parse.ts";
+import { type CoderServer, createServer, type ServerDeps } from "../src/server.ts";
 
 /** A clock that the test moves. */
 export class TestClock implements WallClock {

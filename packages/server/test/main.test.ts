@@ -3,9 +3,9 @@ import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { parseServerConfig } from "../src/config-parse.ts";
+import { parseServerConfig } from "../src/config/parse.ts";
 import { runServer } from "../src/main.ts";
-import { acquireStateDir } from "../src/state-dir.ts";
+import { acquireStateDir } from "../src/state/state-dir.ts";
 import { firstUser, send, TextCollector, temporaryDirectory } from "./helpers.ts";
 
 let directory: string;

@@ -2,8 +2,8 @@
 import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { isDiskFull } from "../src/errors.ts";
-import { acquireStateDir } from "../src/state-dir.ts";
+import { isDiskFull } from "../src/base/errors.ts";
+import { acquireStateDir } from "../src/state/state-dir.ts";
 import { firstUser, send, startServer, temporaryDirectory } from "./helpers.ts";
 
 async function deploymentOnDisk(): Promise<string> {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Tailnet } from "coder-protocol/gen/tailnet_pb.js";
 import { expect, test } from "vitest";
 import { encodeBindingRequest, parseBindingResponse } from "wg-userspace/stun/message";
-import type { ServerFlagValues } from "../src/config.ts";
+import type { ServerFlagValues } from "../src/config/flags.ts";
 import { standardParts } from "../src/index.ts";
 import { firstUser, send, startServer } from "./helpers.ts";
 import { dial } from "./peers.ts";

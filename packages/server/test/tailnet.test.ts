@@ -6,7 +6,7 @@ import { Tailnet, Workspace_Status, type WorkspaceUpdate } from "coder-protocol/
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";
 import { expect, test } from "vitest";
-import type { ServerFlagValues } from "../src/config.ts";
+import type { ServerFlagValues } from "../src/config/flags.ts";
 import { standardParts } from "../src/index.ts";
 import { addMember, addWorkspace, agentToken, firstUser, openSocket, PASSWORD, send, startServer } from "./helpers.ts";
 import { agentNode, dial, nodeOf, TestPeer } from "./peers.ts";

@@ -18,8 +18,8 @@ import {
   workspacesResponse,
 } from "coder-protocol/rest/workspaces";
 import { expect, test } from "vitest";
-import { DEFAULT_LOG_SOURCE_ID } from "../src/agent-state.ts";
 import { MAX_AGENT_LOG_BYTES } from "../src/db/agent-logs.ts";
+import { DEFAULT_LOG_SOURCE_ID } from "../src/workspaces/agent-state.ts";
 import {
   addMember,
   addWorkspace,

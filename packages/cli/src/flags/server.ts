@@ -1,4 +1,4 @@
-import { type ServerFlagValues, serverFlags } from "coder-server/config";
+import { type ServerFlagValues, serverFlags } from "coder-server/config/flags";
 import type { ParsedLine } from "./parse.ts";
 import type { FlagSpec } from "./spec.ts";
 

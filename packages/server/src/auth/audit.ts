@@ -1,7 +1,7 @@
-import type { WallClock } from "../clock.ts";
+import type { WallClock } from "../base/clock.ts";
+import type { Logger } from "../base/log.ts";
+import { RateLimit } from "../base/rate-limit.ts";
 import type { UserRow } from "../db/schema.ts";
-import type { Logger } from "../log.ts";
-import { RateLimit } from "./rate-limit.ts";
 
 /** What is recorded, and the sentence that a person reads. */
 const SENTENCES = {

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { RateLimit } from "../base/rate-limit.ts";
 import { AccessEvents, endsAccess, endsAgentSession } from "./access-events.ts";
 import { Hosts } from "./hosts.ts";
 import { Passwords } from "./passwords.ts";
-import { RateLimit } from "./rate-limit.ts";
 import {
   deriveAgentToken,
   equalDigests,

@@ -1,10 +1,10 @@
 import type { IncomingMessage } from "node:http";
 import { CSRF_HEADER, SESSION_TOKEN_COOKIE, SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
-import type { WallClock } from "../clock.ts";
+import type { WallClock } from "../base/clock.ts";
+import { HttpFailure } from "../base/errors.ts";
 import type { AgentRow, ApiKeyRow, UserRow, WorkspaceRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
-import { HttpFailure } from "../errors.ts";
-import type { ServerKeys } from "../key-file.ts";
+import type { ServerKeys } from "../state/key-file.ts";
 import type { AccessHolder } from "./access-events.ts";
 import { cookieValue } from "./cookies.ts";
 import { isCsrfProof } from "./csrf.ts";

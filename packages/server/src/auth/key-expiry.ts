@@ -1,6 +1,6 @@
-import type { WallClock } from "../clock.ts";
+import type { WallClock } from "../base/clock.ts";
+import type { Logger } from "../base/log.ts";
 import type { Store } from "../db/store.ts";
-import type { Logger } from "../log.ts";
 import type { AccessEvents } from "./access-events.ts";
 
 /** What rests on a key that ran out is over within this time and that of one look. */

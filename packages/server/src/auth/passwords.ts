@@ -1,5 +1,5 @@
 import { randomBytes, scrypt, timingSafeEqual } from "node:crypto";
-import { HttpFailure } from "../errors.ts";
+import { HttpFailure } from "../base/errors.ts";
 
 /** scrypt cost (RFC 7914): N = 2^logN, r, p. Memory is 128 · N · r bytes: 32 MiB by default. */
 export interface PasswordCost {

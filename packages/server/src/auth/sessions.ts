@@ -1,13 +1,13 @@
-import { addressBlock } from "../address-block.ts";
-import type { WallClock } from "../clock.ts";
-import type { ServerConfig } from "../config-parse.ts";
+import { addressBlock } from "../base/address-block.ts";
+import type { WallClock } from "../base/clock.ts";
+import { HttpFailure } from "../base/errors.ts";
+import { RateLimit } from "../base/rate-limit.ts";
+import type { ServerConfig } from "../config/parse.ts";
 import type { ApiKeyRow, UserRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
-import { HttpFailure } from "../errors.ts";
 import type { AccessEvents } from "./access-events.ts";
 import type { Audit } from "./audit.ts";
 import type { Passwords } from "./passwords.ts";
-import { RateLimit } from "./rate-limit.ts";
 import { formatUserToken, hashSecret, mintUserToken } from "./tokens.ts";
 
 /** Login attempts per client address, in IPv6 per /64. */

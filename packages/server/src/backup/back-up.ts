@@ -3,10 +3,10 @@ import { chmodSync, closeSync, copyFileSync, existsSync, fsyncSync, mkdirSync, o
 import { rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { isDiskFull, nodeErrorCode, ServerError } from "../errors.ts";
-import { readServerKeys } from "../key-file.ts";
-import { syncDirectory, writePrivateFile } from "../state-dir.ts";
-import { BUILD_VERSION } from "../version.ts";
+import { isDiskFull, nodeErrorCode, ServerError } from "../base/errors.ts";
+import { BUILD_VERSION } from "../base/version.ts";
+import { readServerKeys } from "../state/key-file.ts";
+import { syncDirectory, writePrivateFile } from "../state/state-dir.ts";
 import { checkDatabase } from "./check-database.ts";
 import { type BackupManifest, describeFile, MANIFEST } from "./manifest.ts";
 

@@ -3,7 +3,7 @@ import { createReadStream, readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { nodeErrorCode, ServerError } from "../errors.ts";
+import { nodeErrorCode, ServerError } from "../base/errors.ts";
 
 /** What a backup is made of: the two files that a deployment cannot do without. */
 export const BACKUP_FILES = ["coder.db", "keys.json"] as const;

@@ -1,10 +1,10 @@
 import { chmodSync, existsSync, lchownSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
+import { isDiskFull, nodeErrorCode, ServerError } from "../base/errors.ts";
 import { newestSchemaVersion } from "../db/migrations/index.ts";
-import { isDiskFull, nodeErrorCode, ServerError } from "../errors.ts";
-import { readServerKeys } from "../key-file.ts";
-import { acquireStateDir, syncDirectory } from "../state-dir.ts";
+import { readServerKeys } from "../state/key-file.ts";
+import { acquireStateDir, syncDirectory } from "../state/state-dir.ts";
 import { checkDatabase } from "./check-database.ts";
 import { BACKUP_FILES, type BackupManifest, describeFile, notABackup, readManifest } from "./manifest.ts";
 

@@ -16,8 +16,8 @@ import {
 } from "coder-protocol/gen/agent_pb.js";
 import { derpMapToProto } from "coder-protocol/tailnet/derp-map";
 import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
-import type { AgentState } from "../agent-state.ts";
 import type { AuthenticatedAgent } from "../auth/authenticator.ts";
+import type { AgentState } from "../workspaces/agent-state.ts";
 
 const STATS_INTERVAL_MS = 30_000;
 

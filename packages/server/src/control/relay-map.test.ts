@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { derpMapToJson } from "wg-userspace/derp/map";
-import type { ServerFlagValues } from "../config.ts";
-import { parseServerConfig } from "../config-parse.ts";
-import { createLogger } from "../log.ts";
+import { createLogger } from "../base/log.ts";
+import type { ServerFlagValues } from "../config/flags.ts";
+import { parseServerConfig } from "../config/parse.ts";
 import { RelayMaps } from "./relay-map.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "relay-map-"));

@@ -11,10 +11,10 @@ import {
   parseDerpMap,
   withoutStun,
 } from "wg-userspace/derp/map";
-import type { DerpConfig } from "../config-parse.ts";
-import { nodeErrorCode, ServerError } from "../errors.ts";
-import type { Logger } from "../log.ts";
-import { dialerToOthers, fetchText } from "../outgoing.ts";
+import { nodeErrorCode, ServerError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import { dialerToOthers, fetchText } from "../base/outgoing.ts";
+import type { DerpConfig } from "../config/parse.ts";
 
 /** A file is looked at this often; a URL is asked less often. */
 const FILE_INTERVAL_MS = 5_000;

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { Changes } from "../changes.ts";
 import type { Store } from "../db/store.ts";
+import { Changes } from "../workspaces/changes.ts";
 import { WorkspaceUpdates } from "./workspace-updates.ts";
 
 it("looks up once whose workspace changed, however many follow theirs", async () => {

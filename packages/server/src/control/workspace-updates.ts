@@ -2,9 +2,9 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { uuidToBytes } from "coder-protocol/addresses";
 import { Workspace_Status, type WorkspaceUpdateSchema } from "coder-protocol/gen/tailnet_pb.js";
-import type { Changes } from "../changes.ts";
 import type { WorkspaceBuildRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
+import type { Changes } from "../workspaces/changes.ts";
 
 export type WorkspaceUpdateMessage = MessageInitShape<typeof WorkspaceUpdateSchema>;
 

@@ -1,5 +1,5 @@
 import type { Kysely } from "kysely";
-import { ServerError } from "../errors.ts";
+import { ServerError } from "../base/errors.ts";
 import { type Migration, migrations as released } from "./migrations/index.ts";
 import type { Database } from "./schema.ts";
 

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { chmodSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { Kysely, SqliteDialect } from "kysely";
-import { isDiskFull, ServerError } from "../errors.ts";
+import { isDiskFull, ServerError } from "../base/errors.ts";
 import { AgentLogs } from "./agent-logs.ts";
 import { AgentScripts } from "./agent-scripts.ts";
 import { Agents } from "./agents.ts";

@@ -1,7 +1,7 @@
 import { constants, type Stats } from "node:fs";
 import { type FileHandle, open, realpath } from "node:fs/promises";
 import { join, sep } from "node:path";
-import { nodeErrorCode } from "../errors.ts";
+import { nodeErrorCode } from "../base/errors.ts";
 import { type FileHashes, hashFile } from "./hash-worker.ts";
 import { allPlatforms, type DownloadName, type Platform, programFile, SUMS_NAME } from "./names.ts";
 

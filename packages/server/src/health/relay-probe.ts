@@ -5,7 +5,7 @@ import { monotonicNow } from "wg-userspace/io/clock";
 import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/crypto-suite";
 import { RelayConnection } from "wg-userspace/io/relay-connection";
 import type { RelayDialer } from "wg-userspace/io/relay-dialer";
-import type { ProbeKey, ProbeKeys } from "../probe-keys.ts";
+import type { ProbeKey, ProbeKeys } from "../relay/probe-keys.ts";
 
 export interface RelayProbe {
   /** A packet sent by one connection arrived at the other. */

@@ -13,7 +13,7 @@ import {
   TRANSACTION_ID_BYTES,
   transactionIdOf,
 } from "wg-userspace/stun/message";
-import { nodeErrorCode } from "../errors.ts";
+import { nodeErrorCode } from "../base/errors.ts";
 
 /** Sends of one request, ms after the first: UDP loses some. */
 /** For a name that is not in DNS: what the hosts file says is there at once. */

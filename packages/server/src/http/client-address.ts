@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { BlockList, isIP } from "node:net";
 import { plainAddress } from "../auth/hosts.ts";
-import { addRange, type ServerConfig } from "../config-parse.ts";
+import { addRange, type ServerConfig } from "../config/parse.ts";
 
 /** Finds a client's address. Headers count only from trusted proxies; anybody could send them. */
 export function clientAddressReader(config: ServerConfig): (request: IncomingMessage) => string {

@@ -5,26 +5,26 @@ import type { ConnectionInfo, WorkspaceAgent } from "coder-protocol/rest/agents"
 import type { Hono } from "hono";
 import type { Registry } from "prom-client";
 import type { DerpMap } from "wg-userspace/derp/map";
-import type { AgentState } from "../agent-state.ts";
 import type { AccessEvents } from "../auth/access-events.ts";
 import type { Audit } from "../auth/audit.ts";
 import type { AuthenticatedUser, Authenticator } from "../auth/authenticator.ts";
 import type { Hosts } from "../auth/hosts.ts";
 import type { Passwords } from "../auth/passwords.ts";
 import type { Sessions } from "../auth/sessions.ts";
-import type { Changes } from "../changes.ts";
-import type { WallClock } from "../clock.ts";
-import type { ServerConfig } from "../config-parse.ts";
+import type { WallClock } from "../base/clock.ts";
+import type { Logger } from "../base/log.ts";
+import type { PlaceLimits, Places } from "../base/places.ts";
+import type { ServerConfig } from "../config/parse.ts";
 import type { AgentNetwork } from "../control/agent-network.ts";
 import type { CoordinatorDebug, TailnetDebug } from "../control/debug.ts";
 import type { DeploymentIds, Store } from "../db/store.ts";
-import type { ServerKeys } from "../key-file.ts";
-import type { Logger } from "../log.ts";
-import type { PlaceLimits, Places } from "../places.ts";
-import type { ProbeKeys } from "../probe-keys.ts";
-import type { WorkspaceService } from "../workspace-service.ts";
-import type { AgentHttp } from "./agent-http.ts";
-import type { EventStreams } from "./event-streams.ts";
+import type { ProbeKeys } from "../relay/probe-keys.ts";
+import type { ServerKeys } from "../state/key-file.ts";
+import type { AgentHttp } from "../tunnels/agent-http.ts";
+import type { AgentState } from "../workspaces/agent-state.ts";
+import type { Changes } from "../workspaces/changes.ts";
+import type { WorkspaceService } from "../workspaces/workspace-service.ts";
+import type { EventStreams } from "./streams/event-streams.ts";
 
 /** A WebSocket or other upgrade somebody serves. Asked in order; the first that matches handles. */
 export interface UpgradeRoute {

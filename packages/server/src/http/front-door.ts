@@ -2,9 +2,9 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
 import { isSessionId, SESSION_ID_KEY, sessionIdOfBaggage } from "coder-protocol/session-id";
-import { HttpFailure } from "../errors.ts";
-import { Places } from "../places.ts";
-import { BUILD_VERSION } from "../version.ts";
+import { HttpFailure } from "../base/errors.ts";
+import { Places } from "../base/places.ts";
+import { BUILD_VERSION } from "../base/version.ts";
 import type { RequestRoute, ServerContext, UpgradeRoute } from "./context.ts";
 import { rejectUpgrade } from "./reply.ts";
 

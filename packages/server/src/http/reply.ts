@@ -4,8 +4,8 @@ import { BUILD_VERSION_HEADER, type ErrorBody } from "coder-protocol/rest/common
 import type { Context, MiddlewareHandler } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { z } from "zod";
-import { HttpFailure } from "../errors.ts";
-import { BUILD_VERSION } from "../version.ts";
+import { HttpFailure } from "../base/errors.ts";
+import { BUILD_VERSION } from "../base/version.ts";
 import type { HttpEnv, RouteContext } from "./context.ts";
 
 /** Lets only authenticated users through; the user is then in `c.get("auth")`. */

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { Hono } from "hono";
-import { HttpFailure, notFound } from "../errors.ts";
+import { HttpFailure, notFound } from "../base/errors.ts";
 import { installScriptForWindows } from "../install/install-ps1.ts";
 import { installScript } from "../install/install-sh.ts";
 import type { HttpEnv, RouteContext, Router } from "./context.ts";

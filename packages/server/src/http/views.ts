@@ -12,8 +12,8 @@ import {
   type WorkspaceResource,
   type WorkspaceStatus,
 } from "coder-protocol/rest/workspaces";
-import { agentStatus, DEFAULT_LOG_SOURCE_ID } from "../agent-state.ts";
-import { formatTime } from "../clock.ts";
+import { formatTime } from "../base/clock.ts";
+import { notFound } from "../base/errors.ts";
 import type {
   AgentLogRow,
   AgentLogSourceRow,
@@ -25,7 +25,7 @@ import type {
   WorkspaceBuildRow,
   WorkspaceRow,
 } from "../db/schema.ts";
-import { notFound } from "../errors.ts";
+import { agentStatus, DEFAULT_LOG_SOURCE_ID } from "../workspaces/agent-state.ts";
 import type { RouteContext } from "./context.ts";
 
 /** Rows as the bodies clients expect. Fields without a meaning here have the value a plain deployment sends. */

@@ -1,6 +1,6 @@
 import type { Instant } from "wg-userspace/base/instant";
 import { TokenBucket } from "wg-userspace/derp/token-bucket";
-import { addressBlock } from "../address-block.ts";
+import { addressBlock } from "../base/address-block.ts";
 
 export interface AdmissionLimits {
   /** Connections at a time, and those of one address. */

@@ -7,15 +7,15 @@ import {
   postLogSourceRequest,
 } from "coder-protocol/rest/agents";
 import type { Context } from "hono";
-import { agentStatus } from "../../agent-state.ts";
 import { type AuthenticatedAgent, holderOf, requestToken } from "../../auth/authenticator.ts";
-import { formatTime } from "../../clock.ts";
+import { formatTime } from "../../base/clock.ts";
+import { HttpFailure, notFound } from "../../base/errors.ts";
 import type { AgentRow } from "../../db/schema.ts";
-import { HttpFailure, notFound } from "../../errors.ts";
+import { agentStatus } from "../../workspaces/agent-state.ts";
 import type { HttpEnv, RouteContext, Router } from "../context.ts";
 import { readJson, requireUser, uuidParam } from "../reply.ts";
+import { watchBySse, watchedMetadata } from "../streams/watch.ts";
 import { agentLogView, agentView } from "../views.ts";
-import { watchBySse, watchedMetadata } from "../watch.ts";
 
 const MAX_LOGS_PER_ANSWER = 50_000;
 

@@ -6,9 +6,9 @@ import {
   type TokenConfig,
 } from "coder-protocol/rest/api-keys";
 import type { Context } from "hono";
+import { HttpFailure, notFound } from "../../base/errors.ts";
+import { msToNanoseconds, nanosecondsToMs } from "../../config/durations.ts";
 import type { ApiKeyRow } from "../../db/schema.ts";
-import { msToNanoseconds, nanosecondsToMs } from "../../durations.ts";
-import { HttpFailure, notFound } from "../../errors.ts";
 import type { HttpEnv, RouteContext, Router } from "../context.ts";
 import { record } from "../record.ts";
 import { readJson, requireUser } from "../reply.ts";

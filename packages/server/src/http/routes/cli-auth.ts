@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import type { Context } from "hono";
 import { csrfProof } from "../../auth/csrf.ts";
+import { HttpFailure } from "../../base/errors.ts";
 import type { UserRow } from "../../db/schema.ts";
-import { HttpFailure } from "../../errors.ts";
 import type { HttpEnv, RouteContext, Router } from "../context.ts";
 import { record } from "../record.ts";
 import { readBody } from "../reply.ts";

@@ -1,11 +1,11 @@
 import { type HealthSettings, healthSettings } from "coder-protocol/rest/deployment";
 import type { Context } from "hono";
 import { requestToken } from "../../auth/authenticator.ts";
-import { notFound } from "../../errors.ts";
+import { notFound } from "../../base/errors.ts";
 import { HealthChecks, withDismissals } from "../../health/health-checks.ts";
 import type { HttpEnv, RouteContext, Router } from "../context.ts";
-import { coordinatorPage, tailnetPage } from "../debug-pages.ts";
 import { readJson, requireOwner, requireUser } from "../reply.ts";
+import { coordinatorPage, tailnetPage } from "../views/debug-pages.ts";
 
 /** For owners of the deployment only: these pages name addresses and keys of everybody's peers. */
 export function debugRoutes(router: Router, context: RouteContext): void {

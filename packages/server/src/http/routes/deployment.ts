@@ -7,16 +7,16 @@ import {
   type SshConfig,
   type UpdateCheck,
 } from "coder-protocol/rest/deployment";
-import { formatTime } from "../../clock.ts";
+import { formatTime } from "../../base/clock.ts";
+import { HttpFailure } from "../../base/errors.ts";
+import { AGENT_API_VERSION, BUILD_VERSION, PROVISIONER_API_VERSION } from "../../base/version.ts";
 import type { UserRow } from "../../db/schema.ts";
 import { ARCHITECTURES, SYSTEMS } from "../../downloads/names.ts";
-import { HttpFailure } from "../../errors.ts";
 import { installScriptForWindows } from "../../install/install-ps1.ts";
 import { installScript } from "../../install/install-sh.ts";
-import { AGENT_API_VERSION, BUILD_VERSION, PROVISIONER_API_VERSION } from "../../version.ts";
 import type { RouteContext, Router } from "../context.ts";
-import { deploymentConfig } from "../deployment-config.ts";
 import { readJson, requireOwner, requireUser } from "../reply.ts";
+import { deploymentConfig } from "../views/deployment-config.ts";
 
 export function deploymentRoutes(router: Router, context: RouteContext): void {
   const { config, deployment, limits } = context;

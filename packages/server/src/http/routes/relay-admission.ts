@@ -7,7 +7,7 @@ import type { RelayAdmission } from "coder-protocol/rest/deployment";
 import { hexDecode } from "wg-userspace/base/bytes";
 import { z } from "zod";
 import { equalDigests, hashSecret } from "../../auth/tokens.ts";
-import { HttpFailure } from "../../errors.ts";
+import { HttpFailure } from "../../base/errors.ts";
 import type { RouteContext, Router } from "../context.ts";
 import { readJson, requireOwner, requireUser } from "../reply.ts";
 

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Context } from "hono";
-import { HttpFailure, notFound } from "../../errors.ts";
+import { HttpFailure, notFound } from "../../base/errors.ts";
 import type { HttpEnv, RouteContext, Router } from "../context.ts";
 import { requireUser } from "../reply.ts";
 import {

@@ -15,8 +15,8 @@ import {
 import type { Context } from "hono";
 import { csrfProof } from "../../auth/csrf.ts";
 import type { IssuedKey } from "../../auth/sessions.ts";
+import { HttpFailure, notFound } from "../../base/errors.ts";
 import type { Role, UserRow } from "../../db/schema.ts";
-import { HttpFailure, notFound } from "../../errors.ts";
 import type { HttpEnv, RouteContext, Router } from "../context.ts";
 import { record } from "../record.ts";
 import { isUuid, readJson, readPage, requireOwner, requireUser } from "../reply.ts";

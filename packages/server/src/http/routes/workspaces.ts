@@ -8,16 +8,16 @@ import {
   type WorkspacesResponse,
 } from "coder-protocol/rest/workspaces";
 import type { Context } from "hono";
-import { agentStatus } from "../../agent-state.ts";
 import { holderOf, mayUse } from "../../auth/authenticator.ts";
+import { HttpFailure, notFound } from "../../base/errors.ts";
 import type { AgentRow, UserRow, WorkspaceBuildRow, WorkspaceRow } from "../../db/schema.ts";
-import { HttpFailure, notFound } from "../../errors.ts";
 import { agentCommand } from "../../install/agent-command.ts";
-import { parseWorkspaceQuery, type WorkspaceQuery } from "../../workspace-search.ts";
+import { agentStatus } from "../../workspaces/agent-state.ts";
+import { parseWorkspaceQuery, type WorkspaceQuery } from "../../workspaces/workspace-search.ts";
 import type { HttpEnv, RouteContext, Router } from "../context.ts";
 import { isUuid, readJson, readPage, requireUser, uuidParam } from "../reply.ts";
+import { watchBySse, watchedWorkspace } from "../streams/watch.ts";
 import { buildLogView, buildStatus, buildView, ORGANIZATION_NAME, TEMPLATE_NAME, workspaceView } from "../views.ts";
-import { watchBySse, watchedWorkspace } from "../watch.ts";
 import { pathUser } from "./users.ts";
 
 const DEFAULT_PAGE = 10_000;

@@ -1,0 +1,99 @@
+import { createServer, type Server } from "node:http";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { AUDIT_ACTIONS, type AuditAction } from "../auth/audit.ts";
+import { BUILD_VERSION } from "../base/version.ts";
+
+/** Figures of the process and of its HTTP side. Other parts add theirs to the same registry. */
+export interface ServerMetrics {
+  readonly registry: Registry;
+  recordRequest(method: string, status: number, seconds: number): void;
+  recordTransaction(seconds: number): void;
+  recordAudit(action: AuditAction): void;
+}
+
+export interface MetricsSources {
+  readonly openWebSockets: () => number;
+  /** Of the TLS certificates in use, by their file. */
+  readonly certificates: () => readonly { readonly file: string; readonly untilMs: number }[];
+}
+
+export function createMetrics(sources: MetricsSources): ServerMetrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  new Gauge({
+    name: "coder_build_info",
+    help: "Always 1; the label is the version",
+    labelNames: ["version"],
+    registers: [registry],
+  }).set({ version: BUILD_VERSION }, 1);
+  new Gauge({
+    name: "coder_tls_certificate_expiry_timestamp_seconds",
+    help: "When a TLS certificate in use expires, in seconds since 1970",
+    labelNames: ["file"],
+    registers: [registry],
+    collect() {
+      for (const { file, untilMs } of sources.certificates()) this.set({ file }, untilMs / 1000);
+    },
+  });
+  const transactions = new Histogram({
+    name: "coder_database_transaction_seconds",
+    help: "Time that a write transaction takes, waiting for others and for the disk included",
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5],
+    registers: [registry],
+  });
+  const audited = new Counter({
+    name: "coder_audit_events_total",
+    help: "Logins, refusals and changes of users' rights, by action; also those that the log left out",
+    labelNames: ["action"],
+    registers: [registry],
+  });
+  // From zero on, so that the first one counts as an increase.
+  for (const action of AUDIT_ACTIONS) audited.inc({ action }, 0);
+  const requests = new Counter({
+    name: "coderd_api_requests_processed_total",
+    help: "Requests answered, by method and status",
+    labelNames: ["method", "code"],
+    registers: [registry],
+  });
+  const durations = new Histogram({
+    name: "coderd_api_request_latencies_seconds",
+    help: "Time to the end of an answer",
+    labelNames: ["method"],
+    buckets: [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10, 30],
+    registers: [registry],
+  });
+  new Gauge({
+    name: "coderd_api_concurrent_websockets",
+    help: "Open WebSockets of the REST surface",
+    registers: [registry],
+    collect() {
+      this.set(sources.openWebSockets());
+    },
+  });
+  const methods = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+  return {
+    registry,
+    recordRequest(method, status, seconds) {
+      // A client may send any word as method; each would be a time series of its own.
+      const label = methods.has(method) ? method : "other";
+      requests.inc({ method: label, code: String(status) });
+      durations.observe({ method: label }, seconds);
+    },
+    recordTransaction: (seconds) => transactions.observe(seconds),
+    recordAudit: (action) => audited.inc({ action }),
+  };
+}
+
+/** A server for GET /metrics alone. It has no authentication: its address is its protection. */
+export function createMetricsServer(registry: Registry): Server {
+  return createServer({ headersTimeout: 5_000, requestTimeout: 10_000 }, (request, response) => {
+    if (request.url?.split("?")[0] !== "/metrics" || request.method !== "GET") {
+      response.writeHead(404).end();
+      return;
+    }
+    registry.metrics().then(
+      (text) => response.writeHead(200, { "Content-Type": registry.contentType }).end(text),
+      () => response.writeHead(500).end(),
+    );
+  });
+}

@@ -1,0 +1,227 @@
+/**
+ * The browser's terminal: GET /workspaceagents/{id}/pty as a WebSocket, bridged to the reconnecting terminal of the agent
+ * (port 2 of its tunnel). Messages are passed on as they are: JSON objects towards the program, raw bytes towards the page.
+ */
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
+import { type RawData, type WebSocket, WebSocketServer } from "ws";
+import { type AccessHolder, endsAccess } from "../../auth/access-events.ts";
+import { holderOf, requestToken } from "../../auth/authenticator.ts";
+import { HttpFailure, notFound } from "../../base/errors.ts";
+import { Places } from "../../base/places.ts";
+import { CLOSE_GOING_AWAY, CLOSE_NORMAL, CLOSE_POLICY } from "../../base/text-sockets.ts";
+import { BUILD_VERSION } from "../../base/version.ts";
+import type { AgentTunnels } from "../../tunnels/agent-tunnels.ts";
+import type { RouteContext, UpgradeRoute } from "../context.ts";
+import { isUuid, rejectUpgrade } from "../reply.ts";
+import { TerminalOwners } from "./terminal-owners.ts";
+
+const PATH = /^\/api\/v2\/workspaceagents\/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\/pty$/;
+const TERMINAL_PORT = 2;
+/** RFC 6455 §7.4.1: something here did not work. */
+const CLOSE_INTERNAL_ERROR = 1011;
+/** One message is one input object; the agent takes no longer ones. */
+const MAX_MESSAGE_BYTES = 1024 * 1024;
+/** Unsent output at which the agent is told to wait. */
+const HIGH_WATER_BYTES = 512 * 1024;
+const PING_EVERY_MS = 15_000;
+/** An agent that is silent for this long while data waits is gone. */
+const AGENT_TIMEOUT_MS = 60_000;
+const MAX_COMMAND_LENGTH = 4096;
+
+/** The first message of the agent's protocol, with its names. */
+interface Init {
+  readonly ID: string;
+  readonly Height: number;
+  readonly Width: number;
+  readonly Command: string;
+  readonly Container: string;
+  readonly ContainerUser: string;
+  readonly BackendType: string;
+  /** Ours: a terminal that one user opened is refused to others. Agents that do not know it ignore it. */
+  readonly User: string;
+}
+
+export class BrowserTerminals {
+  readonly #context: RouteContext;
+  readonly #tunnels: AgentTunnels;
+  readonly #open = new Set<WebSocket>();
+  readonly #places: Places;
+  readonly #owners = new TerminalOwners();
+  readonly #server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_MESSAGE_BYTES });
+
+  constructor(context: RouteContext, tunnels: AgentTunnels) {
+    this.#context = context;
+    this.#tunnels = tunnels;
+    this.#places = new Places("terminals", context.limits.terminals);
+    this.#server.on("headers", (headers) => headers.push(`${BUILD_VERSION_HEADER}: ${BUILD_VERSION}`));
+  }
+
+  get route(): UpgradeRoute {
+    return {
+      name: "terminal",
+      match: (url) => PATH.test(url.pathname),
+      handle: async (request, socket, head) => {
+        try {
+          await this.#handle(request, socket, head);
+        } catch (error) {
+          if (!(error instanceof HttpFailure)) throw error;
+          rejectUpgrade(socket, error);
+        }
+      },
+    };
+  }
+
+  close(): void {
+    for (const socket of this.#open) socket.close(CLOSE_GOING_AWAY, "server is shutting down");
+  }
+
+  async #handle(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const { authenticator } = this.#context;
+    const auth = await authenticator.authenticateUser(request);
+    if (auth instanceof HttpFailure) throw auth;
+    const url = new URL(request.url ?? "/", "http://unused");
+    const agentId = (PATH.exec(url.pathname)?.[1] ?? "").toLowerCase();
+    if ((await authenticator.canReachAgent(auth.user, agentId)) === undefined) throw notFound();
+    const init = readInit(url.searchParams, auth.user.id);
+    const token = requestToken(request)?.token;
+    if (token === undefined) throw new HttpFailure(401, "The session token is invalid");
+    if (!this.#owners.claim(agentId, init.ID, auth.user.id))
+      throw new HttpFailure(403, "This terminal belongs to another user");
+    socket.once("close", this.#places.take({ userId: auth.user.id, address: this.#context.clientAddress(request) }));
+    // A malformed handshake is answered by ws itself, which then never calls back; the socket closes.
+    this.#server.handleUpgrade(request, socket, head, (webSocket) => {
+      void this.#serve(webSocket, init, { agentId, keyId: auth.key.id, token }, holderOf(auth, { agentId }));
+    });
+  }
+
+  /** A page cannot see why an upgrade was refused: whatever fails from here on is said in the terminal. */
+  async #serve(
+    webSocket: WebSocket,
+    init: Init,
+    request: { agentId: string; keyId: string; token: string },
+    holder: AccessHolder,
+  ): Promise<void> {
+    this.#open.add(webSocket);
+    webSocket.on("error", () => undefined); // "close" follows
+    const stopWatching = this.#watch(webSocket, holder);
+    const closed = new Promise<void>((resolve) => webSocket.once("close", () => resolve()));
+    webSocket.pause(); // keystrokes wait until there is somebody to take them
+    try {
+      const tunnel = await this.#tunnels.acquire(request);
+      try {
+        const stream = await tunnel.connection.dial(TERMINAL_PORT, { userTimeoutMs: AGENT_TIMEOUT_MS });
+        bridge(webSocket, stream, init);
+        webSocket.resume();
+        await closed;
+      } finally {
+        tunnel.release();
+      }
+    } catch (error) {
+      this.#context.log.info({ err: error, agent: request.agentId }, "a browser's terminal could not be opened");
+      webSocket.resume();
+      webSocket.send(Buffer.from(`coder: ${error instanceof Error ? error.message : String(error)}\r\n`));
+      webSocket.close(CLOSE_INTERNAL_ERROR, "no connection to the workspace");
+    }
+    await closed;
+    stopWatching();
+    this.#open.delete(webSocket);
+  }
+
+  /** Ends the socket when the page no longer answers, or its access ends. */
+  #watch(webSocket: WebSocket, holder: AccessHolder): () => void {
+    const { accessEvents, authenticator, limits, log } = this.#context;
+    let answered = true;
+    webSocket.on("pong", () => {
+      answered = true;
+    });
+    const pinging = setInterval(() => {
+      // A paused socket hears no pong; it waits for the agent, not for the page.
+      if (!answered && !webSocket.isPaused) webSocket.terminate();
+      answered = false;
+      webSocket.ping();
+    }, PING_EVERY_MS);
+    const deny = (): void => webSocket.close(CLOSE_POLICY, "access ended");
+    const checking = setInterval(() => {
+      authenticator.stillHolds(holder).then(
+        (holds) => {
+          if (!holds) deny();
+        },
+        (error: unknown) => log.error({ err: error }, "looking at a terminal's access failed"),
+      );
+    }, limits.recheckMs);
+    const leave = accessEvents.subscribe((event) => {
+      if (endsAccess(event, holder)) deny();
+    });
+    pinging.unref();
+    checking.unref();
+    return () => {
+      clearInterval(pinging);
+      clearInterval(checking);
+      leave();
+    };
+  }
+}
+
+/** Back-pressure both ways; the end of either is the end of both. */
+function bridge(webSocket: WebSocket, stream: Duplex, init: Init): void {
+  const json = Buffer.from(JSON.stringify(init));
+  const head = Buffer.alloc(2);
+  head.writeUInt16LE(json.length);
+  stream.write(Buffer.concat([head, json])); // one write: agents read it with one read
+  stream.on("data", (output: Uint8Array) => {
+    webSocket.send(output, { binary: true }, () => {
+      if (webSocket.bufferedAmount < HIGH_WATER_BYTES / 2) stream.resume();
+    });
+    if (webSocket.bufferedAmount > HIGH_WATER_BYTES) stream.pause();
+  });
+  stream.on("drain", () => webSocket.resume());
+  stream.on("end", () => webSocket.close(CLOSE_NORMAL, ""));
+  stream.on("error", () => undefined); // "close" follows
+  stream.on("close", () => webSocket.close(CLOSE_INTERNAL_ERROR, "the connection to the workspace ended"));
+  webSocket.on("message", (message: RawData) => {
+    if (!stream.writable) return;
+    if (!stream.write(asBuffer(message))) webSocket.pause();
+  });
+  webSocket.on("close", () => stream.destroy());
+  if (webSocket.readyState !== webSocket.OPEN) stream.destroy();
+}
+
+function asBuffer(message: RawData): Buffer {
+  if (Array.isArray(message)) return Buffer.concat(message);
+  return Buffer.isBuffer(message) ? message : Buffer.from(message);
+}
+
+/** Throws HttpFailure 400. */
+function readInit(query: URLSearchParams, userId: string): Init {
+  const problems: { field: string; detail: string }[] = [];
+  const id = (query.get("reconnect") ?? "").toLowerCase();
+  if (!isUuid(id)) problems.push({ field: "reconnect", detail: 'Query param "reconnect" must be a UUID' });
+  const cells = (field: string, fallback: number): number => {
+    const text = query.get(field) ?? "";
+    if (text === "") return fallback;
+    if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
+    problems.push({ field, detail: `Query param "${field}" must be between 0 and 65535` });
+    return fallback;
+  };
+  const text = (field: string): string => {
+    const value = query.get(field) ?? "";
+    if (value.length <= MAX_COMMAND_LENGTH) return value;
+    problems.push({ field, detail: `Query param "${field}" is longer than ${MAX_COMMAND_LENGTH} characters` });
+    return "";
+  };
+  const init: Init = {
+    ID: id,
+    Height: cells("height", 24),
+    Width: cells("width", 80),
+    Command: text("command"),
+    Container: text("container"),
+    ContainerUser: text("container_user"),
+    BackendType: text("backend_type"),
+    User: userId,
+  };
+  if (problems.length > 0)
+    throw new HttpFailure(400, "Query parameters have invalid values.", { validations: problems });
+  return init;
+}

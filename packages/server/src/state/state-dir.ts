@@ -1,0 +1,150 @@
+import { randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { isDiskFull, nodeErrorCode, ServerError } from "../base/errors.ts";
+
+/**
+ * The directory that holds everything the server must keep: coder.db, keys.json, server.lock. Owned by one process
+ * at a time.
+ */
+export interface StateDir {
+  readonly path: string;
+  readonly databasePath: string;
+  readonly keysPath: string;
+  /** Gives the directory back. Safe to call twice. */
+  release(): void;
+}
+
+/** Creates the directory (mode 0700) and takes it. Throws ServerError ERR_STATE_DIR or ERR_STATE_DIR_IN_USE. */
+export function acquireStateDir(path: string): StateDir {
+  try {
+    makeDirectories(path);
+    // A directory from before with a wider mode is narrowed; so is one made under a permissive umask.
+    chmodSync(path, 0o700);
+  } catch (error) {
+    throw unusable(path, error);
+  }
+  const lock = takeLock(path);
+  return {
+    path,
+    databasePath: join(path, "coder.db"),
+    keysPath: join(path, "keys.json"),
+    release: () => {
+      if (lock.isOpen) lock.close();
+    },
+  };
+}
+
+/**
+ * As mkdir -p. Node's own recursive form never returns where the file system answers ENOENT for a new directory in an
+ * existing one, as procfs does.
+ */
+function makeDirectories(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    const code = nodeErrorCode(error);
+    if (code === "EEXIST") return;
+    const parent = dirname(path);
+    if (code !== "ENOENT" || parent === path || existsSync(parent)) throw error;
+    makeDirectories(parent);
+    mkdirSync(path, { mode: 0o700 });
+  }
+}
+
+/**
+ * The lock is an exclusive transaction on a small SQLite file that is held until the process ends. The operating
+ * system drops it with the process, so kill -9 leaves no stale lock, and it works on every platform Node runs on.
+ */
+function takeLock(path: string): DatabaseSync {
+  let lock: DatabaseSync | undefined;
+  try {
+    const lockPath = join(path, "server.lock");
+    closeSync(openSync(lockPath, "a", 0o600));
+    chmodSync(lockPath, 0o600);
+    lock = new DatabaseSync(lockPath, { timeout: 0 });
+    lock.exec("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE");
+  } catch (error) {
+    if (lock?.isOpen) lock.close();
+    const text = error instanceof Error ? error.message : "";
+    if (!text.includes("locked")) throw unusable(path, error);
+    throw new ServerError("ERR_STATE_DIR_IN_USE", `The state directory "${path}" is in use`, {
+      why: `another coder server${pidOf(path)} holds it`,
+      nextSteps: ["stop that server, or choose another directory with --state-dir"],
+      cause: error,
+    });
+  }
+  try {
+    writeFileSync(join(path, "server.pid"), `${process.pid}\n`, { mode: 0o600 });
+  } catch (error) {
+    lock.close();
+    throw unusable(path, error);
+  }
+  return lock;
+}
+
+function pidOf(path: string): string {
+  try {
+    return ` (process ${readFileSync(join(path, "server.pid"), "utf8").trim()})`;
+  } catch {
+    // The other process has the lock but has not written its number yet: the sentence does without.
+    return "";
+  }
+}
+
+function unusable(path: string, cause: unknown): ServerError {
+  const code = nodeErrorCode(cause);
+  if (isDiskFull(cause)) {
+    return new ServerError("ERR_STATE_DIR", `Cannot use the state directory "${path}"`, {
+      why: "the disk is full",
+      nextSteps: ["make room on that disk, then start again"],
+      cause,
+    });
+  }
+  return new ServerError("ERR_STATE_DIR", `Cannot use the state directory "${path}"`, {
+    why:
+      code === "EACCES" || code === "EPERM" || code === "EROFS"
+        ? "it is not writable for this user"
+        : `${code ?? "it cannot be opened"}`,
+    nextSteps: ["choose a directory this user may write to with --state-dir"],
+    cause,
+  });
+}
+
+/** Writes a 0600 file that is whole or absent after a crash: temporary file, flush, rename, flush of the directory. */
+export function writePrivateFile(directory: string, name: string, content: string): void {
+  const temporary = join(directory, `.${name}.${randomBytes(6).toString("hex")}`);
+  const file = openSync(temporary, "wx", 0o600);
+  try {
+    writeSync(file, content);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(temporary, join(directory, name));
+  syncDirectory(directory);
+}
+
+/** Makes renames within it last. */
+export function syncDirectory(directory: string): void {
+  // Windows cannot open a directory; its rename is already durable with the journal.
+  if (process.platform === "win32") return;
+  const handle = openSync(directory, "r");
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}

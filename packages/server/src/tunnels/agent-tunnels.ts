@@ -1,0 +1,121 @@
+/**
+ * The server's own way into workspaces, for what browsers cannot reach themselves. A tunnel is made as any client makes
+ * one, against our own listener and with the credentials of the person it is for: it can reach nothing that they cannot.
+ */
+
+import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
+import type { Dialer } from "coder-client/dial/dialer";
+import { Deployment } from "coder-client/rest/deployment";
+import { BUILD_VERSION } from "../base/version.ts";
+
+const CONNECT_TIMEOUT_MS = 20_000;
+const MAX_TUNNELS = 256;
+/** A tunnel that nobody uses is kept for the next one: pages ask every few seconds. */
+const DEFAULT_LINGER_MS = 30_000;
+
+/** For whom a tunnel is, and with what. */
+export interface TunnelRequest {
+  readonly agentId: string;
+  /** The key the token belongs to: terminals of one login share a tunnel, those of different ones never do. */
+  readonly keyId: string;
+  readonly token: string;
+}
+
+export interface Tunnel {
+  readonly connection: WorkspaceConnection;
+  /** Gives it back; some time after the last user's return it is closed. Call once. */
+  release(): void;
+}
+
+export interface AgentTunnelsOptions {
+  /** Where this very server listens; asked for each time. */
+  readonly ownUrl: () => URL;
+  /** Leads there; asked for each time. */
+  readonly dialer: () => Dialer;
+  readonly onError: (error: unknown) => void;
+  readonly lingerMs?: number;
+}
+
+interface Entry {
+  readonly opening: Promise<WorkspaceConnection>;
+  users: number;
+  /** Set while nobody uses it. */
+  lingering: NodeJS.Timeout | undefined;
+}
+
+export class AgentTunnels {
+  readonly #options: AgentTunnelsOptions;
+  readonly #entries = new Map<string, Entry>();
+  readonly #closing = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
+
+  constructor(options: AgentTunnelsOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects as {@link WorkspaceConnection.open} does, or when there are too many. */
+  async acquire(request: TunnelRequest): Promise<Tunnel> {
+    this.#stop.signal.throwIfAborted();
+    const key = `${request.keyId} ${request.agentId}`;
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      if (this.#entries.size >= MAX_TUNNELS) this.#endUnused();
+      if (this.#entries.size >= MAX_TUNNELS) throw new Error("the server has too many open tunnels, try again later");
+      entry = { opening: this.#open(request), users: 0, lingering: undefined };
+      this.#entries.set(key, entry);
+    }
+    entry.users++;
+    clearTimeout(entry.lingering);
+    entry.lingering = undefined;
+    try {
+      const connection = await entry.opening;
+      return { connection, release: () => this.#release(key, entry) };
+    } catch (error) {
+      this.#end(key, entry); // the next one tries again
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort(new Error("the server is shutting down"));
+    for (const [key, entry] of this.#entries) this.#end(key, entry);
+    await Promise.all(this.#closing);
+  }
+
+  async #open({ agentId, token }: TunnelRequest): Promise<WorkspaceConnection> {
+    // Half of the network engine: loaded when the first browser wants it.
+    const { WorkspaceConnection } = await import("coder-client/connection/workspace-connection");
+    return WorkspaceConnection.open({
+      deployment: new Deployment({
+        url: this.#options.ownUrl(),
+        token,
+        dialer: this.#options.dialer(),
+        clientVersion: BUILD_VERSION,
+      }),
+      agentId,
+      signal: this.#stop.signal,
+      timeoutMs: CONNECT_TIMEOUT_MS,
+    });
+  }
+
+  #release(key: string, entry: Entry): void {
+    if (--entry.users > 0) return;
+    entry.lingering = setTimeout(() => this.#end(key, entry), this.#options.lingerMs ?? DEFAULT_LINGER_MS).unref();
+  }
+
+  #endUnused(): void {
+    for (const [key, entry] of this.#entries) if (entry.users === 0) this.#end(key, entry);
+  }
+
+  #end(key: string, entry: Entry): void {
+    clearTimeout(entry.lingering);
+    if (this.#entries.get(key) !== entry) return;
+    this.#entries.delete(key);
+    const closing = entry.opening.then(
+      (connection) => connection.close().catch(this.#options.onError),
+      () => undefined, // never came to be: who asked for it was told
+    );
+    this.#closing.add(closing);
+    void closing.then(() => this.#closing.delete(closing));
+  }
+}

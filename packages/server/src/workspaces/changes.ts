@@ -1,0 +1,40 @@
+import type { AgentLogRow } from "../db/schema.ts";
+
+/** What happened that somebody may be watching. Published after the change is durable. */
+export type Change =
+  | { readonly kind: "workspace"; readonly workspaceId: string }
+  | { readonly kind: "agent-logs"; readonly agentId: string; readonly logs: readonly AgentLogRow[] }
+  | { readonly kind: "agent-metadata"; readonly agentId: string };
+
+/** Wakes the watchers of workspaces and logs within this process. */
+export class Changes {
+  readonly #listeners = new Map<string, Set<(change: Change) => void>>();
+
+  /**
+   * Listens for one workspace (`workspace:<id>`), all of them (`workspaces`), one agent's logs (`agent-logs:<id>`) or its
+   * metadata (`agent-metadata:<id>`).
+   * Returns the way out.
+   */
+  subscribe(topic: string, listener: (change: Change) => void): () => void {
+    const entry = (change: Change): void => listener(change);
+    const listeners = this.#listeners.get(topic) ?? new Set();
+    listeners.add(entry);
+    this.#listeners.set(topic, listeners);
+    return () => {
+      listeners.delete(entry);
+      if (listeners.size === 0 && this.#listeners.get(topic) === listeners) this.#listeners.delete(topic);
+    };
+  }
+
+  publish(change: Change): void {
+    const topics =
+      change.kind === "workspace"
+        ? [`workspace:${change.workspaceId}`, "workspaces"]
+        : [`${change.kind}:${change.agentId}`];
+    for (const topic of topics) for (const listener of [...(this.#listeners.get(topic) ?? [])]) listener(change);
+  }
+
+  get topicCount(): number {
+    return this.#listeners.size;
+  }
+}

@@ -1,0 +1,278 @@
+import { randomUUID } from "node:crypto";
+import type {
+  CreateWorkspaceRequest,
+  NewAgentMetadata,
+  NewAgentScript,
+  Transition,
+} from "coder-protocol/rest/workspaces";
+import type { AccessEvents } from "../auth/access-events.ts";
+import { deriveAgentToken, hashSecret } from "../auth/tokens.ts";
+import type { WallClock } from "../base/clock.ts";
+import { HttpFailure } from "../base/errors.ts";
+import type {
+  AgentMetadataRow,
+  AgentRow,
+  AgentScriptRow,
+  UserRow,
+  WorkspaceBuildRow,
+  WorkspaceRow,
+} from "../db/schema.ts";
+import type { DeploymentIds, Store } from "../db/store.ts";
+import type { ServerKeys } from "../state/key-file.ts";
+import { agentStatus } from "./agent-state.ts";
+import type { Changes } from "./changes.ts";
+
+export const DEFAULT_AGENT_NAME = "main";
+export const MAX_WORKSPACES_PER_USER = 1000;
+/** An agent that has not connected by then is reported as `timeout`. */
+const CONNECTION_TIMEOUT_SECONDS = 120;
+
+/**
+ * Workspaces without a provisioner. Nothing is built: a start build says that the agent may connect, a stop build
+ * that it may not, and both are complete at once. What runs on the machine is its owner's business.
+ */
+export class WorkspaceService {
+  readonly #store: Store;
+  readonly #keys: ServerKeys;
+  readonly #deployment: DeploymentIds;
+  readonly #events: AccessEvents;
+  readonly #changes: Changes;
+  readonly #clock: WallClock;
+
+  constructor(options: {
+    store: Store;
+    keys: ServerKeys;
+    deployment: DeploymentIds;
+    events: AccessEvents;
+    changes: Changes;
+    clock: WallClock;
+  }) {
+    this.#store = options.store;
+    this.#keys = options.keys;
+    this.#deployment = options.deployment;
+    this.#events = options.events;
+    this.#changes = options.changes;
+    this.#clock = options.clock;
+  }
+
+  /** Registers a workspace with one agent. */
+  async create(owner: UserRow, initiator: UserRow, request: CreateWorkspaceRequest): Promise<WorkspaceRow> {
+    this.#checkTemplate(request);
+    const now = this.#clock.now();
+    const workspaceId = randomUUID();
+    const agentId = randomUUID();
+    await this.#store.transaction(async ({ workspaces, builds, agents, agentLogs, agentScripts }) => {
+      if ((await workspaces.byOwnerAndName(owner.id, request.name)) !== undefined) throw nameTaken(request.name);
+      if ((await workspaces.countOf(owner.id)) >= MAX_WORKSPACES_PER_USER) {
+        throw new HttpFailure(409, `A user may have at most ${MAX_WORKSPACES_PER_USER} workspaces`);
+      }
+      await workspaces.insert({
+        id: workspaceId,
+        owner_id: owner.id,
+        name: request.name,
+        ttl_ms: request.ttl_ms ?? null,
+        autostart_schedule: request.autostart_schedule ?? null,
+        created_at: now,
+        updated_at: now,
+        last_used_at: now,
+      });
+      await builds.append(build(workspaceId, "start", "initiator", initiator.id, now));
+      await agents.insert({
+        id: agentId,
+        workspace_id: workspaceId,
+        resource_id: randomUUID(),
+        name: request.agent_name ?? DEFAULT_AGENT_NAME,
+        token_generation: 1,
+        token_hash: hashSecret(deriveAgentToken(this.#keys.agentToken, agentId, 1)),
+        operating_system: request.agent_os ?? "linux",
+        architecture: request.agent_arch ?? "amd64",
+        directory: request.agent_directory ?? "",
+        motd_file: request.agent_motd_file ?? "",
+        connection_timeout_seconds: CONNECTION_TIMEOUT_SECONDS,
+        ...awaited(now),
+        version: "",
+        api_version: "",
+        expanded_directory: "",
+        subsystems: "[]",
+        logs_length: 0,
+        logs_overflowed: 0,
+      });
+      const scripts = (request.agent_scripts ?? []).map((script, position) => scriptRow(agentId, position, script));
+      await agentScripts.insert(scripts);
+      for (const script of scripts) {
+        await agentLogs.addSource({
+          agent_id: agentId,
+          id: script.log_source_id,
+          display_name: script.display_name,
+          icon: "",
+          created_at: now,
+        });
+      }
+      await agentScripts.insertMetadata(
+        (request.agent_metadata ?? []).map((described, position) => metadataRow(agentId, position, described)),
+      );
+    });
+    const workspace = await this.#store.workspaces.byId(workspaceId);
+    if (workspace === undefined) throw new Error("a workspace vanished right after it was stored");
+    this.#changes.publish({ kind: "workspace", workspaceId });
+    return workspace;
+  }
+
+  /** Starts, stops or deletes. Stopping and deleting end the agent's session. */
+  async transition(
+    workspace: WorkspaceRow,
+    initiator: UserRow,
+    request: { transition: Transition; reason: string },
+  ): Promise<WorkspaceBuildRow> {
+    const now = this.#clock.now();
+    const { row, agentIds } = await this.#store.transaction(async ({ workspaces, builds, agents }) => {
+      const current = await workspaces.byId(workspace.id);
+      if (current === undefined || current.deleted_at !== null) {
+        throw new HttpFailure(410, `Workspace "${workspace.name}" was deleted`);
+      }
+      const appended = await builds.append(build(workspace.id, request.transition, request.reason, initiator.id, now));
+      const rows = await agents.ofWorkspace(workspace.id);
+      if (request.transition !== "start") {
+        for (const agent of rows) {
+          if (agent.last_connected_at !== null)
+            await agents.update(agent.id, { disconnected_at: now, updated_at: now });
+        }
+      } else {
+        for (const agent of rows) {
+          if (agentStatus(agent, now) !== "connected") await agents.update(agent.id, awaited(now));
+        }
+      }
+      if (request.transition === "delete") await workspaces.markDeleted(workspace.id, now);
+      return { row: appended, agentIds: rows.map((agent) => agent.id) };
+    });
+    if (request.transition === "stop") {
+      this.#events.publish({ kind: "workspace-stopped", workspaceId: workspace.id, agentIds });
+    }
+    if (request.transition === "delete") {
+      this.#events.publish({ kind: "workspace-deleted", workspaceId: workspace.id, agentIds });
+    }
+    this.#changes.publish({ kind: "workspace", workspaceId: workspace.id });
+    return row;
+  }
+
+  async rename(workspace: WorkspaceRow, name: string): Promise<void> {
+    await this.#store.transaction(async ({ workspaces }) => {
+      const taken = await workspaces.byOwnerAndName(workspace.owner_id, name);
+      if (taken !== undefined && taken.id !== workspace.id) throw nameTaken(name);
+      await workspaces.rename(workspace.id, name, this.#clock.now());
+    });
+    this.#changes.publish({ kind: "workspace", workspaceId: workspace.id });
+  }
+
+  /** The agent's token, derived anew: it is not stored. */
+  agentToken(agent: AgentRow): string {
+    return deriveAgentToken(this.#keys.agentToken, agent.id, agent.token_generation);
+  }
+
+  /** Makes the old token worthless, ends the agent's session and returns the new token. */
+  async rotateAgentToken(agentId: string): Promise<string> {
+    const token = await this.#store.transaction(async ({ agents }) => {
+      const agent = await agents.byId(agentId);
+      if (agent === undefined) throw new HttpFailure(404, "The agent is gone");
+      const generation = agent.token_generation + 1;
+      const next = deriveAgentToken(this.#keys.agentToken, agentId, generation);
+      await agents.setToken(agentId, { generation, hash: hashSecret(next) }, this.#clock.now());
+      return next;
+    });
+    this.#events.publish({ kind: "agent-token-rotated", agentId });
+    return token;
+  }
+
+  #checkTemplate(request: CreateWorkspaceRequest): void {
+    const template = request.template_id ?? "";
+    const version = request.template_version_id ?? "";
+    if (template !== "" && template !== this.#deployment.templateId) throw unknownTemplate("template_id", template);
+    if (version !== "" && version !== this.#deployment.templateVersionId) {
+      throw unknownTemplate("template_version_id", version);
+    }
+  }
+}
+
+/**
+ * An agent that a start build waits for: stock servers make a new agent with every build, and clients wait for that one to
+ * connect. What the last run said is no news of this one; the connection time-out begins now.
+ */
+function awaited(now: number) {
+  return {
+    created_at: now,
+    updated_at: now,
+    first_connected_at: null,
+    last_connected_at: null,
+    disconnected_at: null,
+    lifecycle_state: "created",
+    started_at: null,
+    ready_at: null,
+  };
+}
+
+function build(
+  workspaceId: string,
+  transition: Transition,
+  reason: string,
+  initiatorId: string,
+  now: number,
+): Omit<WorkspaceBuildRow, "build_number"> {
+  return {
+    id: randomUUID(),
+    workspace_id: workspaceId,
+    transition,
+    reason,
+    initiator_id: initiatorId,
+    created_at: now,
+    completed_at: now,
+  };
+}
+
+function scriptRow(agentId: string, position: number, script: NewAgentScript): AgentScriptRow {
+  return {
+    id: randomUUID(),
+    agent_id: agentId,
+    position,
+    log_source_id: randomUUID(),
+    display_name: script.display_name,
+    log_path: script.log_path,
+    script: script.script,
+    cron: script.cron,
+    run_on_start: script.run_on_start ? 1 : 0,
+    run_on_stop: script.run_on_stop ? 1 : 0,
+    start_blocks_login: script.start_blocks_login ? 1 : 0,
+    timeout_seconds: script.timeout_seconds,
+    last_started_at: null,
+    last_ended_at: null,
+    last_exit_code: null,
+    last_stage: null,
+    last_status: null,
+  };
+}
+
+function metadataRow(agentId: string, position: number, described: NewAgentMetadata): AgentMetadataRow {
+  return {
+    agent_id: agentId,
+    key: described.key,
+    position,
+    display_name: described.display_name || described.key,
+    script: described.script,
+    interval_seconds: described.interval_seconds,
+    timeout_seconds: described.timeout_seconds,
+    value: "",
+    error: "",
+    collected_at: null,
+  };
+}
+
+function nameTaken(name: string): HttpFailure {
+  return new HttpFailure(409, `Workspace "${name}" already exists.`, {
+    validations: [{ field: "name", detail: "This value is already in use and should be unique." }],
+  });
+}
+
+function unknownTemplate(field: string, id: string): HttpFailure {
+  return new HttpFailure(400, `Template "${id}" doesn't exist.`, {
+    validations: [{ field, detail: "template not found" }],
+  });
+}
