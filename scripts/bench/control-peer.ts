@@ -13,7 +13,7 @@ import {
   Tailnet,
 } from "../../packages/protocol/src/gen/tailnet_pb.ts";
 import { nodeToProto } from "../../packages/protocol/src/tailnet/node.ts";
-import { nodeRandom } from "../../packages/wg-userspace/src/io/crypto-suite.ts";
+import { nodeRandom } from "../../packages/wg-userspace/src/io/host/crypto-suite.ts";
 import type { AgentLogin } from "./control-server.ts";
 
 const STATS_EVERY_MS = 30_000;

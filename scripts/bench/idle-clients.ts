@@ -2,10 +2,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { clampPrivateKey } from "../../packages/wg-userspace/src/base/keys.ts";
 import { derpMapOf, relayNode } from "../../packages/wg-userspace/src/derp/map.ts";
-import { monotonicNow } from "../../packages/wg-userspace/src/io/clock.ts";
-import { nodeCryptoSuite, nodeRandom } from "../../packages/wg-userspace/src/io/crypto-suite.ts";
-import { RelayConnection } from "../../packages/wg-userspace/src/io/relay-connection.ts";
-import { directRelayDialer } from "../../packages/wg-userspace/src/io/relay-dialer.ts";
+import { monotonicNow } from "../../packages/wg-userspace/src/io/host/clock.ts";
+import { nodeCryptoSuite, nodeRandom } from "../../packages/wg-userspace/src/io/host/crypto-suite.ts";
+import { RelayConnection } from "../../packages/wg-userspace/src/io/relay/relay-connection.ts";
+import { directRelayDialer } from "../../packages/wg-userspace/src/io/relay/relay-dialer.ts";
 import { answerRequests } from "./processes.ts";
 
 /** Connections that may be in the middle of their handshake. */

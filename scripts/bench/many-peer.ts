@@ -9,10 +9,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { hexDecode, hexEncode } from "../../packages/wg-userspace/src/base/bytes.ts";
 import { ip } from "../../packages/wg-userspace/src/base/ip.ts";
 import { clampPrivateKey, nodePrivateKey, nodePublicKey } from "../../packages/wg-userspace/src/base/keys.ts";
-import { nodeRandom } from "../../packages/wg-userspace/src/io/crypto-suite.ts";
 import { Driver } from "../../packages/wg-userspace/src/io/driver.ts";
-import { directRelayDialer } from "../../packages/wg-userspace/src/io/relay-dialer.ts";
-import { TcpStream } from "../../packages/wg-userspace/src/io/tcp-stream.ts";
+import { nodeRandom } from "../../packages/wg-userspace/src/io/host/crypto-suite.ts";
+import { directRelayDialer } from "../../packages/wg-userspace/src/io/relay/relay-dialer.ts";
+import { TcpStream } from "../../packages/wg-userspace/src/io/sockets/tcp-stream.ts";
 import { answerRequests } from "./processes.ts";
 
 const TUNNEL_PORT = 7000;

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { TcpStream } from "../../packages/wg-userspace/src/io/tcp-stream.ts";
+import { TcpStream } from "../../packages/wg-userspace/src/io/sockets/tcp-stream.ts";
 
 const CHUNK = new Uint8Array(64 * 1024).fill(0x5a);
 /** Windows and buffers grow during this time: not counted. */

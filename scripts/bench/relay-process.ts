@@ -5,8 +5,8 @@ import type { AddressInfo, Socket } from "node:net";
 import { markOnMainThread } from "../../packages/server/src/relay/garbage-collection.ts";
 import { RelayListener } from "../../packages/server/src/relay/relay-listener.ts";
 import { clampPrivateKey } from "../../packages/wg-userspace/src/base/keys.ts";
-import { monotonicNow } from "../../packages/wg-userspace/src/io/clock.ts";
-import { nodeCryptoSuite, nodeRandom } from "../../packages/wg-userspace/src/io/crypto-suite.ts";
+import { monotonicNow } from "../../packages/wg-userspace/src/io/host/clock.ts";
+import { nodeCryptoSuite, nodeRandom } from "../../packages/wg-userspace/src/io/host/crypto-suite.ts";
 import { answerRequests } from "./processes.ts";
 
 /** All clients of a bench come from one address, as fast as they can. */

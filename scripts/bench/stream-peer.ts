@@ -9,10 +9,10 @@ import { hexDecode, hexEncode } from "../../packages/wg-userspace/src/base/bytes
 import { ip } from "../../packages/wg-userspace/src/base/ip.ts";
 import { clampPrivateKey, nodePrivateKey, nodePublicKey } from "../../packages/wg-userspace/src/base/keys.ts";
 import { derpMapOf, relayNode } from "../../packages/wg-userspace/src/derp/map.ts";
-import { nodeRandom } from "../../packages/wg-userspace/src/io/crypto-suite.ts";
 import { Driver } from "../../packages/wg-userspace/src/io/driver.ts";
-import { directRelayDialer } from "../../packages/wg-userspace/src/io/relay-dialer.ts";
-import { loadUdpBatch } from "../../packages/wg-userspace/src/io/udp-batch.ts";
+import { nodeRandom } from "../../packages/wg-userspace/src/io/host/crypto-suite.ts";
+import { directRelayDialer } from "../../packages/wg-userspace/src/io/relay/relay-dialer.ts";
+import { loadUdpBatch } from "../../packages/wg-userspace/src/io/udp/udp-batch.ts";
 import { answerRequests } from "./processes.ts";
 import { drainRate, flood, pour, sampleRate } from "./pump.ts";
 

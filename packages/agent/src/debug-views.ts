@@ -4,7 +4,7 @@ import type { TailnetNode } from "coder-client/node/tailnet-node";
 import { uuidFromBytes } from "coder-protocol/addresses";
 import type { Manifest } from "coder-protocol/gen/agent_pb.js";
 import { shortKey } from "wg-userspace/base/keys";
-import { monotonicNow } from "wg-userspace/io/clock";
+import { monotonicNow } from "wg-userspace/io/host/clock";
 import { netReportToJson } from "wg-userspace/netcheck/report-json";
 import type { PeerOnPath } from "./stats.ts";
 

@@ -9,7 +9,7 @@ import type { TailnetNode } from "coder-client/node/tailnet-node";
 import type { Instant } from "wg-userspace/base/instant";
 import { formatIp, parseIp } from "wg-userspace/base/ip";
 import type { PeerStatus } from "wg-userspace/engine";
-import { monotonicNow } from "wg-userspace/io/clock";
+import { monotonicNow } from "wg-userspace/io/host/clock";
 import type { FailureSummary } from "wg-userspace/magicsock/path-failures";
 
 /** In the words of the HTTP API; null when no peer has that address inside the tunnel. */

@@ -3,7 +3,7 @@
  * and script that looks for the command: each has an entry of its own that loads nothing else. Everything else goes to the
  * full command line.
  */
-import { loadAtRunTime as load } from "wg-userspace/io/run-time-require";
+import { loadAtRunTime as load } from "wg-userspace/io/host/run-time-require";
 import { keepCompiledCode } from "./compile-cache.ts";
 import { rotateGlobalFlags } from "./flags/rotate.ts";
 

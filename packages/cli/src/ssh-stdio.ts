@@ -4,7 +4,7 @@
  */
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { drainInto } from "wg-userspace/io/drain-into";
+import { drainInto } from "wg-userspace/io/sockets/drain-into";
 import { Ending } from "./ending.ts";
 import { writeBugReport } from "./errors/bug-report.ts";
 import { isCancelled, renderUserError, toUserError } from "./errors/present.ts";

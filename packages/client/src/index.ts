@@ -3,7 +3,7 @@
 export { NameError } from "coder-protocol/names";
 export { EngineError, type ErrorCode } from "wg-userspace/base/errors";
 export type { Logger, LogLevel } from "wg-userspace/base/ports";
-export type { TcpStream } from "wg-userspace/io/tcp-stream";
+export type { TcpStream } from "wg-userspace/io/sockets/tcp-stream";
 export { ClientError, type ClientErrorCode } from "./base/client-error.ts";
 export { type ConnectOptions, connectWorkspace } from "./connection/connect.ts";
 export type {

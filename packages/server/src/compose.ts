@@ -1,7 +1,7 @@
 /** Joins the parts into the server that `coder server` runs: REST and store, coordinator, relay, STUN. */
 
-import { monotonicNow } from "wg-userspace/io/clock";
-import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/crypto-suite";
+import { monotonicNow } from "wg-userspace/io/host/clock";
+import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import { CoordinatingControlPlane } from "./control/control-plane.ts";
 import type { EmbeddedRelay, ServerContext } from "./http/context.ts";
 import { RelayListener } from "./relay/relay-listener.ts";

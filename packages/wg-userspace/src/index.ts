@@ -1,4 +1,4 @@
-/** Public entry of the engine: what every platform has. `io/node.ts` is the one of Node, `io/browser-crypto.ts` that of web pages. */
+/** Public entry of the engine: what every platform has. `io/node.ts` is the one of Node, `browser/crypto.ts` that of web pages. */
 
 export { createPacketCipher } from "./aead/cipher.ts";
 export type { CipherOptions } from "./aead/cipher-options.ts";

@@ -24,8 +24,8 @@ function importsOf(code: string): string[] {
   return [...code.matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)].map((match) => match[1]!);
 }
 
-/** What awaits: `io` on Node, `async` everywhere. */
-const SHELLS = ["io/", "async/"];
+/** What awaits: `io` on Node, `browser` in a page, `async` in both. */
+const SHELLS = ["io/", "browser/", "async/"];
 const cores = sources(engine, (name) => SHELLS.some((folder) => name.startsWith(folder)));
 const FORBIDDEN: readonly [string, RegExp][] = [
   ["Date", /\bDate\b\s*[.(]/],

@@ -5,7 +5,7 @@
 import { readdirSync } from "node:fs";
 import { endianness } from "node:os";
 import { getSystemErrorName } from "node:util";
-import { loadAtRunTime, originAtRunTime } from "wg-userspace/io/run-time-require";
+import { loadAtRunTime, originAtRunTime } from "wg-userspace/io/host/run-time-require";
 
 type LibraryFunction = (...args: readonly unknown[]) => number;
 

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { formatIp } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
-import { drainInto } from "wg-userspace/io/drain-into";
+import { drainInto } from "wg-userspace/io/sockets/drain-into";
 import type { TcpRequest } from "wg-userspace/netstack/stack";
 import { type PeerShareLimits, PeerShares } from "./peer-shares.ts";
 

@@ -1,5 +1,5 @@
 import { probeNetwork } from "coder-client/connection/network-probe";
-import { describeUdpCarrier } from "wg-userspace/io/udp-batch";
+import { describeUdpCarrier } from "wg-userspace/io/udp/udp-batch";
 import { BaseCommand } from "../base-command.ts";
 import { netcheckJson, netcheckLines } from "../diagnosis/netcheck-text.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";

@@ -1,6 +1,6 @@
 import { describeLibc } from "coder-agent/os/libc";
-import { originAtRunTime } from "wg-userspace/io/run-time-require";
-import { describeUdpCarrier } from "wg-userspace/io/udp-batch";
+import { originAtRunTime } from "wg-userspace/io/host/run-time-require";
+import { describeUdpCarrier } from "wg-userspace/io/udp/udp-batch";
 import { BaseCommand } from "../base-command.ts";
 import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag, type FlagSpec } from "../flags/spec.ts";

@@ -4,7 +4,7 @@ import type { DirectSample } from "coder-client/node/path-report";
 import { candidateReports, endpointTexts, pathRef, relayChoice } from "coder-client/node/peer-paths";
 import { expect, it } from "vitest";
 import { type AddrPort, ip, isIpv4 } from "wg-userspace/base/ip";
-import { nodeCryptoSuite } from "wg-userspace/io/crypto-suite";
+import { nodeCryptoSuite } from "wg-userspace/io/host/crypto-suite";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { Router, VirtualInternet } from "wg-userspace/testing/internet";
 import { type VirtualNode, VirtualTunnel } from "wg-userspace/testing/virtual-tunnel";

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Logger } from "wg-userspace/base/ports";
-import { drainInto } from "wg-userspace/io/drain-into";
+import { drainInto } from "wg-userspace/io/sockets/drain-into";
 import { listenAddresses, listenFailure } from "./listen.ts";
 import { type ForwardSpec, type ForwardTarget, formatEnd } from "./spec.ts";
 

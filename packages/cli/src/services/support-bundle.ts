@@ -8,7 +8,7 @@ import { parseWorkspaceName } from "coder-protocol/names";
 import type { Workspace } from "coder-protocol/rest/workspaces";
 import { strToU8, zipSync } from "fflate";
 import type { Logger } from "wg-userspace/base/ports";
-import { describeUdpCarrier } from "wg-userspace/io/udp-batch";
+import { describeUdpCarrier } from "wg-userspace/io/udp/udp-batch";
 import { netcheckJson, netcheckLines } from "../diagnosis/netcheck-text.ts";
 import { VERSION } from "../version.ts";
 import { agentPage } from "./agent-api.ts";

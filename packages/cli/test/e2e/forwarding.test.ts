@@ -16,8 +16,8 @@ import { findWorkspace } from "coder-client/rest/workspaces";
 import { agentAddress, randomClientAddress, randomNodeId } from "coder-protocol/addresses";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ip } from "wg-userspace/base/ip";
-import { nodeRandom } from "wg-userspace/io/crypto-suite";
-import { bindTunnelUdp } from "wg-userspace/io/udp-tunnel-socket";
+import { nodeRandom } from "wg-userspace/io/host/crypto-suite";
+import { bindTunnelUdp } from "wg-userspace/io/sockets/udp-tunnel-socket";
 import { freePort, TestDeployment } from "./deployment.ts";
 
 const hasSshAgent = ["ssh-agent", "ssh-add", "ssh-keygen"].every(

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import { Deployment } from "coder-client/rest/deployment";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { TcpStream } from "wg-userspace/io/tcp-stream";
+import type { TcpStream } from "wg-userspace/io/sockets/tcp-stream";
 import { TestDeployment } from "./deployment.ts";
 
 describe("the terminal of a workspace", () => {

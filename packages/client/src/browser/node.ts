@@ -12,9 +12,9 @@ import {
   nodePublicKey,
   parseDiscoKey,
 } from "wg-userspace/base/keys";
+import { browserCrypto, browserRandom } from "wg-userspace/browser/crypto";
 import { type DerpMap, hasRelay, rewriteEmbedded } from "wg-userspace/derp/map";
 import { Engine } from "wg-userspace/engine";
-import { browserCrypto, browserRandom } from "wg-userspace/io/browser-crypto";
 import type { TcpConnection } from "wg-userspace/netstack/stack";
 import type { CoordinatedNode } from "../control/tailnet-session.ts";
 import { type PeerAction, PeerProgramming, type PeerUpdate } from "../node/peer-programming.ts";

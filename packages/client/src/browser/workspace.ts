@@ -7,7 +7,7 @@
 import { agentAddress, randomClientAddress, randomNodeId } from "coder-protocol/addresses";
 import { parseWorkspaceName } from "coder-protocol/names";
 import { ip } from "wg-userspace/base/ip";
-import { browserRandom } from "wg-userspace/io/browser-crypto";
+import { browserRandom } from "wg-userspace/browser/crypto";
 import { ClientError } from "../base/client-error.ts";
 import { type DuplexStream, exchange } from "../connection/tunnel-fetch.ts";
 import { fetchConnectionInfo } from "../rest/connection-info.ts";

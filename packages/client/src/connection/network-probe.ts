@@ -5,7 +5,7 @@
 import { randomClientAddress, randomNodeId } from "coder-protocol/addresses";
 import type { Logger } from "wg-userspace/base/ports";
 import { type DerpMap, hasRelay } from "wg-userspace/derp/map";
-import { nodeRandom } from "wg-userspace/io/crypto-suite";
+import { nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { Coordination } from "../control/coordination.ts";
 import { TailnetNode } from "../node/tailnet-node.ts";

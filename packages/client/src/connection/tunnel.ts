@@ -2,7 +2,7 @@
 import { randomClientAddress, randomNodeId } from "coder-protocol/addresses";
 import type { Logger } from "wg-userspace/base/ports";
 import type { DerpMap } from "wg-userspace/derp/map";
-import { nodeRandom } from "wg-userspace/io/crypto-suite";
+import { nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import { ClientError } from "../base/client-error.ts";
 import { describeRegions, findRegion } from "../node/relay-choice.ts";
 import { TailnetNode } from "../node/tailnet-node.ts";

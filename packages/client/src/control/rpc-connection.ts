@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import { createRpcSession, type RpcSession } from "coder-protocol/drpc/async";
 import { YamuxSession } from "coder-protocol/yamux/session";
-import { toEngineError } from "wg-userspace/io/node-errors";
+import { toEngineError } from "wg-userspace/io/host/node-errors";
 import WebSocket from "ws";
 import { strippedUpgrade } from "../rest/answerer.ts";
 import { failureOf } from "../rest/api-failure.ts";

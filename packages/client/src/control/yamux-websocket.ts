@@ -2,7 +2,7 @@
 
 import type { YamuxSession } from "coder-protocol/yamux/session";
 import { EngineError } from "wg-userspace/base/errors";
-import { monotonicNow } from "wg-userspace/io/clock";
+import { monotonicNow } from "wg-userspace/io/host/clock";
 import type WebSocket from "ws";
 import { SilenceAlarm } from "./silence-alarm.ts";
 

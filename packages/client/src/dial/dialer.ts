@@ -9,10 +9,10 @@ import type { Duplex } from "node:stream";
 import { type ConnectionOptions, connect as connectTls, createSecureContext, type SecureContext } from "node:tls";
 import { getProxyForUrl } from "proxy-from-env";
 import { EngineError } from "wg-userspace/base/errors";
-import { toEngineError } from "wg-userspace/io/node-errors";
-import { optionalLookup } from "wg-userspace/io/optional-names";
-import type { RelayDialer } from "wg-userspace/io/relay-dialer";
-import { judgedLater, tlsRefusal } from "wg-userspace/io/tls-refusal";
+import { toEngineError } from "wg-userspace/io/host/node-errors";
+import { optionalLookup } from "wg-userspace/io/host/optional-names";
+import type { RelayDialer } from "wg-userspace/io/relay/relay-dialer";
+import { judgedLater, tlsRefusal } from "wg-userspace/io/relay/tls-refusal";
 import { proxyRefusal } from "./proxy-refusal.ts";
 import { namesAuthorities, type TrustedAuthorities, trustedAuthorities } from "./trusted-authorities.ts";
 

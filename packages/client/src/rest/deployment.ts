@@ -2,7 +2,7 @@ import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage 
 import { request as httpsRequest } from "node:https";
 import { withSessionId } from "coder-protocol/session-id";
 import { EngineError } from "wg-userspace/base/errors";
-import { toEngineError } from "wg-userspace/io/node-errors";
+import { toEngineError } from "wg-userspace/io/host/node-errors";
 import { Backoff, sleep } from "../base/backoff.ts";
 import { ClientError } from "../base/client-error.ts";
 import { Dialer } from "../dial/dialer.ts";

@@ -5,7 +5,7 @@
  */
 import type { Duplex } from "node:stream";
 import { addMs, type Instant } from "wg-userspace/base/instant";
-import { monotonicNow } from "wg-userspace/io/clock";
+import { monotonicNow } from "wg-userspace/io/host/clock";
 import type { WebSocket } from "ws";
 
 /** Every side of a control connection pings, or is pinged, this often. */

@@ -2,7 +2,7 @@
 import type { DerpHealth, HealthMessage } from "coder-protocol/rest/deployment";
 import { type AddrPort, formatAddrPort, type IpAddress, ip, isIpv4, prefixContains } from "wg-userspace/base/ip";
 import { type DerpMap, derpMapToJson, hasRelay, type Node, type Region } from "wg-userspace/derp/map";
-import type { RelayDialer } from "wg-userspace/io/relay-dialer";
+import type { RelayDialer } from "wg-userspace/io/relay/relay-dialer";
 import type { ProbeKeys } from "../relay/probe-keys.ts";
 import { probeRelay } from "./relay-probe.ts";
 import { fails, message, type Section, works, worst } from "./section.ts";

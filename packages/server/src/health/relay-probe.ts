@@ -1,10 +1,10 @@
 /** Sends a packet through one relay node, from one fresh key to another, as two peers would. */
 import { bytesEqual } from "wg-userspace/base/bytes";
 import type { Node, Region } from "wg-userspace/derp/map";
-import { monotonicNow } from "wg-userspace/io/clock";
-import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/crypto-suite";
-import { RelayConnection } from "wg-userspace/io/relay-connection";
-import type { RelayDialer } from "wg-userspace/io/relay-dialer";
+import { monotonicNow } from "wg-userspace/io/host/clock";
+import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
+import { RelayConnection } from "wg-userspace/io/relay/relay-connection";
+import type { RelayDialer } from "wg-userspace/io/relay/relay-dialer";
 import type { ProbeKey, ProbeKeys } from "../relay/probe-keys.ts";
 
 export interface RelayProbe {

@@ -5,8 +5,8 @@ import { isIP, isIPv4, isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
 import type { AddrPort } from "wg-userspace/base/ip";
 import { DEFAULT_STUN_PORT, type Node } from "wg-userspace/derp/map";
-import { nodeRandom } from "wg-userspace/io/crypto-suite";
-import { optionalNames } from "wg-userspace/io/optional-names";
+import { nodeRandom } from "wg-userspace/io/host/crypto-suite";
+import { optionalNames } from "wg-userspace/io/host/optional-names";
 import {
   encodeBindingRequest,
   parseBindingResponse,

@@ -1,5 +1,5 @@
 import { clampPrivateKey } from "wg-userspace/base/keys";
-import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/crypto-suite";
+import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
 
 export interface ProbeKey {
   readonly privateKey: Uint8Array;

@@ -6,10 +6,10 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import type { NodePrivateKey, NodePublicKey } from "wg-userspace/base/keys";
 import { silentLogger } from "wg-userspace/base/ports";
 import { derpMapOf, relayNode } from "wg-userspace/derp/map";
-import { monotonicNow } from "wg-userspace/io/clock";
-import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/crypto-suite";
-import { directRelayDialer } from "wg-userspace/io/relay-dialer";
-import { RelaySet } from "wg-userspace/io/relay-set";
+import { monotonicNow } from "wg-userspace/io/host/clock";
+import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/host/crypto-suite";
+import { directRelayDialer } from "wg-userspace/io/relay/relay-dialer";
+import { RelaySet } from "wg-userspace/io/relay/relay-set";
 import { RelayListener } from "./relay-listener.ts";
 
 const eventually = { timeout: 30_000, interval: 5 };

@@ -8,12 +8,12 @@ import { instant } from "wg-userspace/base/instant";
 import { copyOf, FrameType, frame, MAX_PACKET_BYTES, writeHeader } from "wg-userspace/derp/frame";
 import { clientInfoFrame, serverKeyFrame } from "wg-userspace/derp/handshake";
 import { derpMapOf, type Region, relayNode } from "wg-userspace/derp/map";
-import { RawLine } from "wg-userspace/derp/virtual-relay";
-import { monotonicNow } from "wg-userspace/io/clock";
-import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/crypto-suite";
-import { RelayConnection, type RelayConnectionOptions, type RelayState } from "wg-userspace/io/relay-connection";
-import { directRelayDialer } from "wg-userspace/io/relay-dialer";
-import { measureLatency } from "wg-userspace/io/relay-latency";
+import { monotonicNow } from "wg-userspace/io/host/clock";
+import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/host/crypto-suite";
+import { RelayConnection, type RelayConnectionOptions, type RelayState } from "wg-userspace/io/relay/relay-connection";
+import { directRelayDialer } from "wg-userspace/io/relay/relay-dialer";
+import { measureLatency } from "wg-userspace/io/relay/relay-latency";
+import { RawLine } from "wg-userspace/testing/virtual-relay";
 import { WebSocket, WebSocketServer } from "ws";
 import { RelayListener, type RelayListenerOptions } from "./relay-listener.ts";
 

@@ -2,8 +2,8 @@
 
 import { Gauge, type Registry } from "prom-client";
 import { EngineError } from "wg-userspace/base/errors";
-import { nodeRandom } from "wg-userspace/io/crypto-suite";
-import { StunListener } from "wg-userspace/io/stun-server";
+import { nodeRandom } from "wg-userspace/io/host/crypto-suite";
+import { StunListener } from "wg-userspace/io/probe/stun-server";
 import type { Logger } from "../base/log.ts";
 import type { ListenAddress } from "../config/parse.ts";
 import type { StunPart } from "../http/context.ts";

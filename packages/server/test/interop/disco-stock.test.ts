@@ -18,10 +18,10 @@ import {
 } from "wg-userspace/base/keys";
 import { derpMapOf, relayNode } from "wg-userspace/derp/map";
 import type { EngineEvent } from "wg-userspace/engine";
-import { monotonicNow } from "wg-userspace/io/clock";
-import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/crypto-suite";
 import { Driver } from "wg-userspace/io/driver";
-import { directRelayDialer } from "wg-userspace/io/relay-dialer";
+import { monotonicNow } from "wg-userspace/io/host/clock";
+import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/host/crypto-suite";
+import { directRelayDialer } from "wg-userspace/io/relay/relay-dialer";
 import { RelayListener } from "../../src/relay/relay-listener.ts";
 
 const source = join(import.meta.dirname, "go");

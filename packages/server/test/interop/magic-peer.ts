@@ -9,9 +9,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { TailnetNode } from "coder-client/node/tailnet-node";
 import { Deployment } from "coder-client/rest/deployment";
 import { type DerpMap, derpMapOf, derpMapToJson, relayNode } from "wg-userspace/derp/map";
-import { monotonicNow } from "wg-userspace/io/clock";
-import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/crypto-suite";
-import { StunListener } from "wg-userspace/io/stun-server";
+import { monotonicNow } from "wg-userspace/io/host/clock";
+import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/host/crypto-suite";
+import { StunListener } from "wg-userspace/io/probe/stun-server";
 import { RelayListener } from "../../src/relay/relay-listener.ts";
 
 const source = join(import.meta.dirname, "go");

@@ -11,9 +11,9 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { hexDecode, hexEncode } from "wg-userspace/base/bytes";
 import { type AddrPort, formatAddrPort, ip, isIpv4, parseAddrPort } from "wg-userspace/base/ip";
 import { parseDiscoMessage } from "wg-userspace/disco/message";
-import { monotonicNow } from "wg-userspace/io/clock";
-import { nodeCryptoSuite } from "wg-userspace/io/crypto-suite";
-import { loadUdpBatch } from "wg-userspace/io/udp-batch";
+import { monotonicNow } from "wg-userspace/io/host/clock";
+import { nodeCryptoSuite } from "wg-userspace/io/host/crypto-suite";
+import { loadUdpBatch } from "wg-userspace/io/udp/udp-batch";
 import type { UdpSocket } from "wg-userspace/netstack/stack";
 import { buildMagicPeer, MagicPeer, REGION, TestNetwork, until } from "./magic-peer.ts";
 

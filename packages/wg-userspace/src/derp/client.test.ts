@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { addMs, instant } from "../base/instant.ts";
-import { nodeCryptoSuite as crypto } from "../io/crypto-suite.ts";
+import { nodeCryptoSuite as crypto } from "../io/host/crypto-suite.ts";
 import { LinkRandom } from "../testing/link.ts";
 import {
   DerpClient,

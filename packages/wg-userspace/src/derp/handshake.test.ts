@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { hexDecode, hexEncode, utf8 } from "../base/bytes.ts";
-import { nodeCryptoSuite as crypto } from "../io/crypto-suite.ts";
+import { nodeCryptoSuite as crypto } from "../io/host/crypto-suite.ts";
 import {
   CLIENT_INFO_MAX_BYTES,
   clientInfoFrame,

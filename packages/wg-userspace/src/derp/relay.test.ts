@@ -5,11 +5,11 @@ import { describe, expect, it } from "vitest";
 import { concatBytes, hexEncode, utf8 } from "../base/bytes.ts";
 import { addMs, instant } from "../base/instant.ts";
 import type { RandomSource } from "../base/ports.ts";
-import { nodeCryptoSuite as crypto } from "../io/crypto-suite.ts";
+import { nodeCryptoSuite as crypto } from "../io/host/crypto-suite.ts";
+import { type RawLine, type VirtualClient, VirtualRelay } from "../testing/virtual-relay.ts";
 import { FrameType, frame, MAX_FRAME_BYTES, MAX_PACKET_BYTES, writeHeader } from "./frame.ts";
 import { CLIENT_INFO_MAX_BYTES, clientInfoFrame } from "./handshake.ts";
 import type { RelayOptions } from "./relay-types.ts";
-import { type RawLine, type VirtualClient, VirtualRelay } from "./virtual-relay.ts";
 
 /** Repeatable, and good enough for tests. */
 function seeded(seed: number): RandomSource {

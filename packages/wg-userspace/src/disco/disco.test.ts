@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 import { hexDecode, hexEncode } from "../base/bytes.ts";
 import { formatAddrPort, parseAddrPort } from "../base/ip.ts";
 import { discoPublicKey, nodePublicKey } from "../base/keys.ts";
-import { nodeCryptoSuite as crypto } from "../io/crypto-suite.ts";
+import { nodeCryptoSuite as crypto } from "../io/host/crypto-suite.ts";
 import { discoSender, looksLikeDisco, openDisco, sealDisco } from "./box.ts";
 import {
   encodeCallMeMaybe,

@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
 import { ip } from "../base/ip.ts";
 import { clampPrivateKey, nodePrivateKey } from "../base/keys.ts";
-import { nodeRandom } from "./crypto-suite.ts";
 import { Driver } from "./driver.ts";
-import { directRelayDialer } from "./relay-dialer.ts";
-import type { TcpStream } from "./tcp-stream.ts";
+import { nodeRandom } from "./host/crypto-suite.ts";
+import { directRelayDialer } from "./relay/relay-dialer.ts";
+import type { TcpStream } from "./sockets/tcp-stream.ts";
 
 const open: Driver[] = [];
 afterEach(async () => {

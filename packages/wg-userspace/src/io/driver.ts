@@ -10,15 +10,15 @@ import type { PongResult } from "../magicsock/discovery.ts";
 import { type UdpPath, udpPath } from "../magicsock/path.ts";
 import type { TcpOptions, TcpRequest } from "../netstack/stack.ts";
 import { looksLikeStun } from "../stun/message.ts";
-import { monotonicNow, unixMsAt, WakeDetector } from "./clock.ts";
-import { nodeCryptoSuite, nodeRandom } from "./crypto-suite.ts";
-import { addressesLost, interfaceFingerprint } from "./interfaces.ts";
-import type { RelayState } from "./relay-connection.ts";
-import type { RelayDialer } from "./relay-dialer.ts";
-import { RelaySet } from "./relay-set.ts";
-import { TcpStream } from "./tcp-stream.ts";
-import { nativeAead } from "./udp-batch.ts";
-import { bindUdpSocket, type DatagramSocket } from "./udp-socket.ts";
+import { monotonicNow, unixMsAt, WakeDetector } from "./host/clock.ts";
+import { nodeCryptoSuite, nodeRandom } from "./host/crypto-suite.ts";
+import { addressesLost, interfaceFingerprint } from "./host/interfaces.ts";
+import type { RelayState } from "./relay/relay-connection.ts";
+import type { RelayDialer } from "./relay/relay-dialer.ts";
+import { RelaySet } from "./relay/relay-set.ts";
+import { TcpStream } from "./sockets/tcp-stream.ts";
+import { nativeAead } from "./udp/udp-batch.ts";
+import { bindUdpSocket, type DatagramSocket } from "./udp/udp-socket.ts";
 
 /** Datagrams handled before the batch is opened. */
 const RECEIVE_BATCH = 32;

@@ -11,7 +11,7 @@ import {
 } from "../base/keys.ts";
 import { openDisco, sealDisco } from "../disco/box.ts";
 import { type DiscoMessage, encodeCallMeMaybe, encodePing, encodePong, parseDiscoMessage } from "../disco/message.ts";
-import { nodeCryptoSuite } from "../io/crypto-suite.ts";
+import { nodeCryptoSuite } from "../io/host/crypto-suite.ts";
 import { LinkRandom } from "../testing/link.ts";
 import { Discovery, type PongResult } from "./discovery.ts";
 import { Endpoint } from "./endpoint.ts";

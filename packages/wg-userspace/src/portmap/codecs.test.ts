@@ -2,13 +2,13 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { hexDecode, hexEncode, utf8 } from "../base/bytes.ts";
 import { formatAddrPort, formatIp, ip } from "../base/ip.ts";
+import { descriptionXml, searchAnswer, soapAnswer, soapFault } from "../testing/upnp-answers.ts";
 import { isPublicIpv4 } from "./external-address.ts";
 import { parseHttpUrl, resolveHttpUrl } from "./http-url.ts";
 import { addMappingRequest, findIgdServices, parseSoapAnswer } from "./igd.ts";
 import { encodePmpAddressRequest, encodePmpMappingRequest, parsePmpResponse } from "./nat-pmp.ts";
 import { encodePcpAnnounce, encodePcpMapRequest, parsePcpResponse } from "./pcp.ts";
 import { encodeGatewaySearches, parseSearchAnswer } from "./ssdp.ts";
-import { descriptionXml, searchAnswer, soapAnswer, soapFault } from "./testing.ts";
 import { elementsNamed, MAX_XML_CHARS, parseXml } from "./xml.ts";
 
 const SELF = ip("192.168.1.7");

@@ -4,11 +4,11 @@ import { utf8, viewOf } from "../base/bytes.ts";
 import { addMs, type Instant, instant } from "../base/instant.ts";
 import { formatAddrPort, type IpAddress, ip, ipEqual } from "../base/ip.ts";
 import { LinkRandom } from "../testing/link.ts";
+import { descriptionXml, searchAnswer, soapAnswer, soapFault } from "../testing/upnp-answers.ts";
 import { isPublicIpv4 } from "./external-address.ts";
 import type { HttpRequest } from "./igd.ts";
 import { Mapper } from "./mapper.ts";
 import type { PortMapNetwork } from "./mapping.ts";
-import { descriptionXml, searchAnswer, soapAnswer, soapFault } from "./testing.ts";
 import { elementsNamed, parseXml } from "./xml.ts";
 
 const GATEWAY = ip("192.168.1.1");

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { bytesEqual } from "../base/bytes.ts";
 import { clampPrivateKey, nodePrivateKey } from "../base/keys.ts";
 import type { CryptoSuite } from "../base/ports.ts";
-import { nodeCryptoSuite as crypto } from "../io/crypto-suite.ts";
+import { nodeCryptoSuite as crypto } from "../io/host/crypto-suite.ts";
 import {
   ipv6Packet,
   joinedPair,

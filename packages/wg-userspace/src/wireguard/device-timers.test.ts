@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { nodeCryptoSuite as crypto } from "../io/crypto-suite.ts";
+import { nodeCryptoSuite as crypto } from "../io/host/crypto-suite.ts";
 import {
   type HostOptions,
   ipv6Packet,

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { EngineError } from "../base/errors.ts";
 import { type IpPrefix, ip, parsePrefix } from "../base/ip.ts";
 import { nodePublicKey } from "../base/keys.ts";
-import { nodeCryptoSuite as crypto } from "../io/crypto-suite.ts";
+import { nodeCryptoSuite as crypto } from "../io/host/crypto-suite.ts";
 import {
   ipv4Packet,
   ipv6Of,

@@ -4,7 +4,7 @@ import { hexDecode, hexEncode } from "../base/bytes.ts";
 import { instant } from "../base/instant.ts";
 import { type NodePrivateKey, nodePrivateKey, nodePublicKey } from "../base/keys.ts";
 import type { RandomSource } from "../base/ports.ts";
-import { nodeCryptoSuite as crypto } from "../io/crypto-suite.ts";
+import { nodeCryptoSuite as crypto } from "../io/host/crypto-suite.ts";
 import { prefixesOf, seededRandom, WireguardLink } from "../testing/wireguard-link.ts";
 import { CookieChecker, CookieJar } from "./cookie.ts";
 import { InitiatorHandshake, type LocalIdentity, ResponderHandshake } from "./handshake.ts";

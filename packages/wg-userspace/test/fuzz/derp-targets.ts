@@ -21,8 +21,8 @@ import {
 } from "../../src/derp/handshake.ts";
 import { derpMapToJson, parseDerpMap } from "../../src/derp/map.ts";
 import { DerpRelay } from "../../src/derp/relay.ts";
-import { nodeCryptoSuite as crypto } from "../../src/io/crypto-suite.ts";
-import { requestHead } from "../../src/io/relay-upgrade.ts";
+import { nodeCryptoSuite as crypto } from "../../src/io/host/crypto-suite.ts";
+import { requestHead } from "../../src/io/relay/relay-upgrade.ts";
 import type { FuzzTarget, FuzzTargetFactory } from "../../src/testing/fuzz.ts";
 import { LinkRandom } from "../../src/testing/link.ts";
 

@@ -5,7 +5,7 @@ import { formatAddrPort, parseAddrPort } from "../../src/base/ip.ts";
 import { type DiscoPublicKey, discoPrivateKey, nodePublicKey } from "../../src/base/keys.ts";
 import { looksLikeDisco, openDisco, sealDisco } from "../../src/disco/box.ts";
 import { encodeCallMeMaybe, encodePing, encodePong, parseDiscoMessage } from "../../src/disco/message.ts";
-import { nodeCryptoSuite as crypto } from "../../src/io/crypto-suite.ts";
+import { nodeCryptoSuite as crypto } from "../../src/io/host/crypto-suite.ts";
 import { Discovery } from "../../src/magicsock/discovery.ts";
 import { Endpoint } from "../../src/magicsock/endpoint.ts";
 import { relayPath, udpPath } from "../../src/magicsock/path.ts";

@@ -1,7 +1,7 @@
 import { concatBytes, utf8 } from "../../src/base/bytes.ts";
 import { addMs, instant } from "../../src/base/instant.ts";
 import { formatAddrPort, formatIp, ip } from "../../src/base/ip.ts";
-import { parseBsdRoute, parseProcNetRoute, parseWindowsRoutes } from "../../src/io/default-gateway.ts";
+import { parseBsdRoute, parseProcNetRoute, parseWindowsRoutes } from "../../src/io/host/default-gateway.ts";
 import { isPublicIpv4 } from "../../src/portmap/external-address.ts";
 import { parseHttpUrl } from "../../src/portmap/http-url.ts";
 import { findIgdServices, MAX_SERVICES, parseSoapAnswer } from "../../src/portmap/igd.ts";
@@ -9,10 +9,10 @@ import { Mapper } from "../../src/portmap/mapper.ts";
 import { parsePmpResponse } from "../../src/portmap/nat-pmp.ts";
 import { encodePcpMapRequest, parsePcpResponse } from "../../src/portmap/pcp.ts";
 import { parseSearchAnswer } from "../../src/portmap/ssdp.ts";
-import { descriptionXml, searchAnswer, soapAnswer, soapFault } from "../../src/portmap/testing.ts";
 import { parseXml } from "../../src/portmap/xml.ts";
 import type { FuzzTarget, FuzzTargetFactory } from "../../src/testing/fuzz.ts";
 import { LinkRandom } from "../../src/testing/link.ts";
+import { descriptionXml, searchAnswer, soapAnswer, soapFault } from "../../src/testing/upnp-answers.ts";
 
 const GATEWAY = ip("192.168.1.1");
 const SELF = ip("192.168.1.7");

@@ -2,7 +2,7 @@ import { bytesEqual, utf8 } from "../../src/base/bytes.ts";
 import type { DropReason } from "../../src/base/errors.ts";
 import { addMs } from "../../src/base/instant.ts";
 import { ipFromBytes } from "../../src/base/ip.ts";
-import { nodeCryptoSuite } from "../../src/io/crypto-suite.ts";
+import { nodeCryptoSuite } from "../../src/io/host/crypto-suite.ts";
 import type { FuzzTarget, FuzzTargetFactory } from "../../src/testing/fuzz.ts";
 import {
   ipv4Of,

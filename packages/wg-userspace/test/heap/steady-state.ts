@@ -11,7 +11,7 @@ import { ip } from "../../src/base/ip.ts";
 import { clampPrivateKey, nodePrivateKey } from "../../src/base/keys.ts";
 import type { PacketCipher } from "../../src/base/ports.ts";
 import { Engine } from "../../src/engine.ts";
-import { nodeCryptoSuite } from "../../src/io/crypto-suite.ts";
+import { nodeCryptoSuite } from "../../src/io/host/crypto-suite.ts";
 import { type UdpPath, udpPath } from "../../src/magicsock/path.ts";
 import { seededRandom } from "../../src/testing/wireguard-link.ts";
 

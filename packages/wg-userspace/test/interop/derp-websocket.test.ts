@@ -13,10 +13,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { bytesEqual, hexDecode, hexEncode } from "../../src/base/bytes.ts";
 import { relayNode } from "../../src/derp/map.ts";
-import { monotonicNow } from "../../src/io/clock.ts";
-import { nodeCryptoSuite as crypto, nodeRandom as random } from "../../src/io/crypto-suite.ts";
-import { RelayConnection } from "../../src/io/relay-connection.ts";
-import { directRelayDialer } from "../../src/io/relay-dialer.ts";
+import { monotonicNow } from "../../src/io/host/clock.ts";
+import { nodeCryptoSuite as crypto, nodeRandom as random } from "../../src/io/host/crypto-suite.ts";
+import { RelayConnection } from "../../src/io/relay/relay-connection.ts";
+import { directRelayDialer } from "../../src/io/relay/relay-dialer.ts";
 import { missingTools } from "./namespaces.ts";
 
 const missing = missingTools("go").filter((name) => name !== "root");

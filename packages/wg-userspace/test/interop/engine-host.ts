@@ -5,8 +5,8 @@ import { hexDecode, hexEncode } from "../../src/base/bytes.ts";
 import { ip, parseAddrPort, parsePrefix } from "../../src/base/ip.ts";
 import { nodePrivateKey, nodePublicKey } from "../../src/base/keys.ts";
 import { Driver } from "../../src/io/driver.ts";
-import { directRelayDialer } from "../../src/io/relay-dialer.ts";
-import type { TcpStream } from "../../src/io/tcp-stream.ts";
+import { directRelayDialer } from "../../src/io/relay/relay-dialer.ts";
+import type { TcpStream } from "../../src/io/sockets/tcp-stream.ts";
 import { patternBytes } from "./pattern.ts";
 
 interface Request {

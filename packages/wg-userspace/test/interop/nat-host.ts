@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { formatAddrPort } from "../../src/base/ip.ts";
 import { derpMapOf, relayNode } from "../../src/derp/map.ts";
-import { bindStunSocket, runNetcheck } from "../../src/io/netcheck.ts";
-import { PortMapper } from "../../src/io/port-mapper.ts";
-import { directRelayDialer } from "../../src/io/relay-dialer.ts";
+import { bindStunSocket, runNetcheck } from "../../src/io/probe/netcheck.ts";
+import { PortMapper } from "../../src/io/probe/port-mapper.ts";
+import { directRelayDialer } from "../../src/io/relay/relay-dialer.ts";
 
 type Request =
   | { readonly do: "map"; readonly port: number }

@@ -10,10 +10,10 @@ import { DEFAULT_CIPHER_OPTIONS } from "../../src/aead/cipher-options.ts";
 import { createJsCipher } from "../../src/aead/js-cipher.ts";
 import { createWasmCipher } from "../../src/aead/wasm-cipher.ts";
 import { CIPHER_BATCH, type PacketCipher } from "../../src/base/ports.ts";
-import { loadUdpBatch, nativeAead } from "../../src/io/udp-batch.ts";
+import { loadUdpBatch, nativeAead } from "../../src/io/udp/udp-batch.ts";
 // What the carriers must do, here with the native one.
 import "../../src/io/driver.test.ts";
-import "../../src/io/udp-socket.test.ts";
+import "../../src/io/udp/udp-socket.test.ts";
 
 const run = promisify(execFile);
 const FUZZ_ROUNDS = 40_000;
@@ -104,7 +104,7 @@ describe("hostile arguments", () => {
 describe("without it", () => {
   const ask = async (env: NodeJS.ProcessEnv, requireHook = ""): Promise<string> => {
     const script =
-      `import { loadUdpBatch } from ${JSON.stringify(join(import.meta.dirname, "../../src/io/udp-batch.ts"))};` +
+      `import { loadUdpBatch } from ${JSON.stringify(join(import.meta.dirname, "../../src/io/udp/udp-batch.ts"))};` +
       'process.stdout.write(loadUdpBatch() === undefined ? "dgram" : "native");';
     const args = [...(requireHook === "" ? [] : ["--require", requireHook]), "--input-type=module", "-e", script];
     const { stdout, stderr } = await run(process.execPath, args, { env: { ...process.env, ...env } });

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hexEncode } from "../../src/base/bytes.ts";
 import { clampPrivateKey } from "../../src/base/keys.ts";
-import { nodeCryptoSuite, nodeRandom } from "../../src/io/crypto-suite.ts";
+import { nodeCryptoSuite, nodeRandom } from "../../src/io/host/crypto-suite.ts";
 import { HostPair, missingTools, RemoteScript } from "./namespaces.ts";
 import { patternBytes, sha256OfPattern } from "./pattern.ts";
 

@@ -4,7 +4,7 @@ import { instant } from "../../src/base/instant.ts";
 import { formatIp, type IpAddress, ip } from "../../src/base/ip.ts";
 import { clampPrivateKey, nodePrivateKey } from "../../src/base/keys.ts";
 import { Engine } from "../../src/engine.ts";
-import { nodeCryptoSuite as crypto } from "../../src/io/crypto-suite.ts";
+import { nodeCryptoSuite as crypto } from "../../src/io/host/crypto-suite.ts";
 import { udpPath } from "../../src/magicsock/path.ts";
 import { scalarChecksum } from "../../src/netstack/wire/checksum.ts";
 import { emitIpHeader, transportChecksum } from "../../src/netstack/wire/ip.ts";

@@ -1,6 +1,6 @@
 /** Sites of a simulated internet by the kind of their router, and what physics allows between two of them. */
 import { type IpAddress, ip } from "../../src/base/ip.ts";
-import { nodeCryptoSuite } from "../../src/io/crypto-suite.ts";
+import { nodeCryptoSuite } from "../../src/io/host/crypto-suite.ts";
 import type { TcpConnection } from "../../src/netstack/stack.ts";
 import {
   Router,

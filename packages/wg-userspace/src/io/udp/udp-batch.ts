@@ -1,0 +1,43 @@
+/**
+ * The optional package `udp-batch`: batched UDP and OpenSSL's AEAD. Absent on most platforms, and nothing needs it; see
+ * docs/decisions/007-native-module.md.
+ */
+import type { AeadAccelerator } from "../../aead/wasm-cipher.ts";
+import { loadAtRunTime, originAtRunTime } from "../host/run-time-require.ts";
+
+export type UdpBatch = typeof import("udp-batch");
+
+let loaded: UdpBatch | undefined;
+let failure = "";
+let tried = false;
+
+/** Undefined where it is not installed, does not load, or is switched off by `CODER_NO_NATIVE=1`. */
+export function loadUdpBatch(): UdpBatch | undefined {
+  if (process.env["CODER_NO_NATIVE"] === "1") return undefined;
+  if (tried) return loaded;
+  tried = true;
+  try {
+    loaded = loadAtRunTime("udp-batch", import.meta.url) as UdpBatch;
+  } catch (error) {
+    // Not built, or built for another system: node:dgram and WebAssembly do the same, slower.
+    failure = (error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!;
+  }
+  return loaded;
+}
+
+/** For people: what carries datagrams here, where it is from, and why it is not the faster one. */
+export function describeUdpCarrier(): string {
+  const native = loadUdpBatch();
+  if (native !== undefined) {
+    const cipher = native.hasAead ? "with OpenSSL's ChaCha20-Poly1305" : "with WebAssembly's ChaCha20-Poly1305";
+    return `native module udp-batch, ${cipher}, from ${originAtRunTime("udp-batch", import.meta.url)}`;
+  }
+  const why = process.env["CODER_NO_NATIVE"] === "1" ? "switched off by CODER_NO_NATIVE=1" : failure;
+  return `node:dgram; the native module udp-batch is not used: ${why}`;
+}
+
+/** Its AEAD, where this Node has one for native modules. */
+export function nativeAead(): AeadAccelerator | undefined {
+  const native = loadUdpBatch();
+  return native?.hasAead === true ? native : undefined;
+}

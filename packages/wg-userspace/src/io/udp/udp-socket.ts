@@ -1,0 +1,156 @@
+import { EngineError } from "../../base/errors.ts";
+import { isIpv4 } from "../../base/ip.ts";
+import type { PacketCipher } from "../../base/ports.ts";
+import type { UdpPath } from "../../magicsock/path.ts";
+import { bindBatchSocket } from "./batch-socket.ts";
+import { bindDgramSocket } from "./dgram-socket.ts";
+import { loadUdpBatch } from "./udp-batch.ts";
+
+/** Asked of the kernel; what it granted is readable on the socket. */
+export const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
+/** Errors that mean "this host does not have that address family". */
+const NO_FAMILY = new Set(["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL", "EPROTONOSUPPORT"]);
+/** Errors that mean "this kernel lacks what the native module asks of it". */
+const NOT_OFFERED = new Set(["ENOSYS", "ENOPROTOOPT", "EOPNOTSUPP"]);
+
+/** What the driver needs of a datagram carrier. */
+export interface DatagramSocket {
+  /** Sends `memory.bytes[slot, slot + length)`, at the latest with flush, and releases the TX slot when the socket is done with it. */
+  send(to: UdpPath, slot: number, length: number): void;
+  /** Ends a turn: nothing that was sent may wait longer, unless the kernel is full. */
+  flush(): void;
+  /** Sends one packet that is no bulk data; copied. `ttl`: hop limit for this one only. */
+  sendProbe(to: UdpPath, packet: Uint8Array, ttl: number | undefined): void;
+  /** Datagrams the kernel has not taken although it was asked. */
+  readonly waiting: number;
+  /** Local ports by family; undefined where the host lacks the family. */
+  readonly ports: { readonly ipv4: number | undefined; readonly ipv6: number | undefined };
+  close(): void;
+}
+
+/** A {@link DatagramSocket} of one address family. */
+export interface FamilySocket extends Omit<DatagramSocket, "ports"> {
+  readonly port: number;
+}
+
+export interface UdpSocketHandler {
+  /** One received datagram; the bytes are the socket's and valid during the call. */
+  onDatagram(address: string, port: number, datagram: Uint8Array): void;
+  /** A WireGuard data packet that was received into an RX slot, which is the handler's now. */
+  onTransport(from: UdpPath, slot: number, length: number): void;
+  /** The path of datagrams from that address; undefined when nobody can be there. */
+  pathOf(address: string, port: number): UdpPath | undefined;
+  /** A datagram longer than any slot came, and is gone. */
+  onTooLong(): void;
+  /** Everything that was received at once has been handed over. */
+  onBatchEnd(): void;
+  /** The socket broke and is closed. */
+  onError(error: EngineError): void;
+  /** Fewer datagrams wait than before: congestion may be over. */
+  onDrain(): void;
+}
+
+/**
+ * Binds UDP for IPv4 and IPv6 on the same port, or whichever family the host has. One socket per family, since a hop limit
+ * can be set for IPv4 only on an IPv4 socket. Transient send errors, such as an unreachable network or a full buffer, count
+ * as loss: the layers above retransmit. By the native module where there is one, else by `node:dgram`.
+ */
+export async function bindUdpSocket(
+  options: { readonly port: number; readonly cipher: PacketCipher },
+  handler: UdpSocketHandler,
+): Promise<DatagramSocket> {
+  const { cipher } = options;
+  let broken = false;
+  let socket: DualSocket | undefined;
+  // Either family that breaks takes the other along, once.
+  const shared: UdpSocketHandler = {
+    ...handler,
+    onError: (error) => {
+      if (broken) return;
+      broken = true;
+      socket?.close();
+      handler.onError(error);
+    },
+  };
+  const v4 = await bindFamily(4, options.port, cipher, shared);
+  const wanted = v4?.port ?? options.port;
+  let v6: FamilySocket | undefined;
+  try {
+    // A port that only IPv4 had free is no reason to fail when any port will do.
+    v6 = await bindFamily(6, wanted, cipher, shared).catch((error: unknown) => {
+      if (options.port === 0 && v4 !== undefined) return bindFamily(6, 0, cipher, shared);
+      throw error;
+    });
+  } catch (error) {
+    v4?.close();
+    throw error;
+  }
+  if (v4 === undefined && v6 === undefined) throw new EngineError("ERR_IO", "this host has neither IPv4 nor IPv6");
+  socket = new DualSocket(v4, v6, cipher);
+  return socket;
+}
+
+/** Undefined where the host lacks the family. */
+async function bindFamily(
+  family: 4 | 6,
+  port: number,
+  cipher: PacketCipher,
+  handler: UdpSocketHandler,
+): Promise<FamilySocket | undefined> {
+  const native = loadUdpBatch();
+  try {
+    if (native !== undefined) {
+      try {
+        return bindBatchSocket(native, family, port, cipher, handler);
+      } catch (error) {
+        if (!NOT_OFFERED.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
+      }
+    }
+    return await bindDgramSocket(family, port, cipher, handler);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    if (NO_FAMILY.has(code)) return undefined;
+    throw code === "EADDRINUSE"
+      ? new EngineError("ERR_ADDRESS_IN_USE", `UDP port ${port} is in use`, { cause: error })
+      : new EngineError("ERR_IO", `cannot bind UDP port ${port}: ${code}`, { cause: error });
+  }
+}
+
+class DualSocket implements DatagramSocket {
+  readonly ports: DatagramSocket["ports"];
+  readonly #v4: FamilySocket | undefined;
+  readonly #v6: FamilySocket | undefined;
+  readonly #cipher: PacketCipher;
+
+  constructor(v4: FamilySocket | undefined, v6: FamilySocket | undefined, cipher: PacketCipher) {
+    this.#cipher = cipher;
+    this.ports = { ipv4: v4?.port, ipv6: v6?.port };
+    this.#v4 = v4;
+    this.#v6 = v6;
+  }
+
+  get waiting(): number {
+    return (this.#v4?.waiting ?? 0) + (this.#v6?.waiting ?? 0);
+  }
+
+  send(to: UdpPath, slot: number, length: number): void {
+    const socket = isIpv4(to.address.address) ? this.#v4 : this.#v6;
+    if (socket === undefined) this.#cipher.tx.release(slot);
+    else socket.send(to, slot, length);
+  }
+
+  flush(): void {
+    this.#v4?.flush();
+    this.#v6?.flush();
+  }
+
+  sendProbe(to: UdpPath, packet: Uint8Array, ttl: number | undefined): void {
+    const socket = isIpv4(to.address.address) ? this.#v4 : this.#v6;
+    socket?.sendProbe(to, packet, ttl);
+  }
+
+  close(): void {
+    this.#v4?.close();
+    this.#v6?.close();
+  }
+}
