@@ -6,43 +6,24 @@ import { Deployment } from "coder-client/rest/deployment";
 import { agentAddresses, nodeIdOfUuid, uuidFromBytes } from "coder-protocol/addresses";
 import type { Manifest } from "coder-protocol/gen/agent_pb.js";
 import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";
-import { type AddrPort, formatIp } from "wg-userspace/base/ip";
 import { parseDerpMap } from "wg-userspace/derp/map";
 import { monotonicNow } from "wg-userspace/io/host/clock";
-import { setTunnelUdpFallback, type TunnelUdpFallback } from "wg-userspace/io/sockets/udp-tunnel-socket";
-import type { TcpOptions } from "wg-userspace/netstack/stack";
 import type { AgentOptions } from "./agent-options.ts";
-import { ControlSession } from "./control-session.ts";
-import { manifestView, metricsText, networkView } from "./debug-views.ts";
-import { peerView } from "./peer-view.ts";
-import { RecentLog } from "./recent-log.ts";
-import { DebugServers } from "./services/debug-servers.ts";
-import { type DebugSources, HttpApi } from "./services/http-api.ts";
-import { readMotd } from "./services/motd.ts";
-import { PeerShares } from "./services/peer-shares.ts";
-import { PortRelay } from "./services/port-relay.ts";
-import { makeScriptDirectories, type ScriptDirectories, scriptVariables } from "./services/script-directories.ts";
-import { SpeedtestService } from "./services/speedtest.ts";
+import { ControlSession } from "./control/control-session.ts";
+import { type PeerOnPath, StatsCollector, type StatsSources } from "./control/stats.ts";
+import { WorkspaceScripts } from "./control/workspace-scripts.ts";
+import { RecentLog } from "./debug/recent-log.ts";
+import { DebugServers } from "./debug/servers.ts";
+import { manifestView, metricsText, networkView } from "./debug/views.ts";
+import { readMotd } from "./host/motd.ts";
+import { sessionEnvironment } from "./host/session-environment.ts";
+import { homeDirectory, resolveUser } from "./host/user.ts";
+import { makeScriptDirectories, type ScriptDirectories, scriptVariables } from "./scripts/script-directories.ts";
+import type { DebugSources } from "./services/http-api.ts";
 import { deriveHostKey } from "./services/ssh/host-key.ts";
-import { SshService } from "./services/ssh/ssh-service.ts";
-import { homeDirectory, resolveUser } from "./services/ssh/user.ts";
-import { TerminalService } from "./services/terminal/terminal-service.ts";
-import { UdpRelay } from "./services/udp-relay.ts";
-import { sessionEnvironment } from "./session-environment.ts";
-import { type PeerOnPath, StatsCollector } from "./stats.ts";
-import { WorkspaceScripts } from "./workspace-scripts.ts";
+import type { SshServiceOptions } from "./services/ssh/ssh-service.ts";
+import { TunnelServices } from "./services/tunnel-services.ts";
 
-/** SSH: port 1 for the CLI, 22 for programs that dial the workspace's address themselves. */
-const SSH_PORTS = [1, 22] as const;
-const TERMINAL_PORT = 2;
-const SPEEDTEST_PORT = 3;
-const HTTP_API_PORT = 4;
-/** Reserved for services inside the tunnel: never relayed to the host. */
-const RESERVED_PORTS_END = 8;
-/** Connections of each service, and one client's share: nobody shuts the others out. */
-const SSH_CONNECTIONS = { total: 512, perPeer: 128 };
-const TERMINAL_VIEWERS = { total: 512, perPeer: 128 };
-const SPEEDTESTS = { total: 32, perPeer: 2 };
 const STOP_GRACE_MS = 5_000;
 const MAX_CLIENTS = 1024;
 /** A client heard this recently counts as reachable: WireGuard's own limit for a session. */
@@ -57,10 +38,7 @@ export class Agent {
   #manifest: Manifest | undefined;
   #banners: readonly string[] = [];
   #node: TailnetNode | undefined;
-  #ssh: SshService | undefined;
-  #terminals: TerminalService | undefined;
-  #relay: PortRelay | undefined;
-  #udpRelay: UdpRelay | undefined;
+  #services: TunnelServices | undefined;
 
   constructor(given: AgentOptions) {
     this.#log = new RecentLog(given.logger);
@@ -112,18 +90,13 @@ export class Agent {
     try {
       await Promise.race([running, stopped]);
       this.#options.logger.log("info", "shutting down");
-      await this.#scripts.stop(() =>
-        Promise.all([this.#ssh?.close({ graceMs: STOP_GRACE_MS }), this.#terminals?.close({ graceMs: STOP_GRACE_MS })]),
-      );
+      await this.#scripts.stop(async () => this.#services?.closeSessions(STOP_GRACE_MS));
       await this.#control.leave(STOP_GRACE_MS);
     } finally {
       stopControl.abort();
       debug.close();
       await this.#scripts.abandon();
-      this.#relay?.close();
-      this.#udpRelay?.close();
-      await this.#ssh?.close({ graceMs: 0 });
-      await this.#terminals?.close({ graceMs: 0 });
+      await this.#services?.close();
       await this.#node?.close();
     }
   }
@@ -159,17 +132,26 @@ export class Agent {
     });
     this.#node = node;
     if (manifest.scripts.length > 0) this.#scriptDirectories = makeScriptDirectories(tmpdir(), id, logger);
-    const environment = () => this.#environment();
-    const directory = () => (this.#manifest?.directory ? expandDirectory(this.#manifest.directory) : undefined);
-    this.#terminals = new TerminalService({ environment, directory, user: resolveUser, logger });
-    this.#ssh = new SshService({
+    this.#services = new TunnelServices({
+      node,
+      ssh: this.#sshOptions(manifest),
+      debug: this.#debugSources(),
+      logger,
+      userTimeoutMs: this.#options.sshMaxTimeoutMs,
+    });
+    return node;
+  }
+
+  #sshOptions(manifest: Manifest): SshServiceOptions {
+    const { logger } = this.#options;
+    return {
       hostKey: deriveHostKey({
         owner: manifest.ownerUsername,
         workspace: manifest.workspaceName,
         agent: manifest.agentName,
       }),
-      environment,
-      directory,
+      environment: () => this.#environment(),
+      directory: () => (this.#manifest?.directory ? expandDirectory(this.#manifest.directory) : undefined),
       banners: () => this.#banners,
       motd: () => readMotd(this.#manifest?.motdPath ?? "", resolveUser().home, logger),
       user: resolveUser,
@@ -177,70 +159,7 @@ export class Agent {
       blockFileTransfer: this.#options.blockFileTransfer,
       maxTimeoutMs: this.#options.sshMaxTimeoutMs,
       onClient: (address, type) => this.#scripts.reports.connections.opened(address, type),
-    });
-    this.#relay = new PortRelay(node.driver, logger);
-    this.#serve(node, this.#ssh, this.#terminals, this.#relay);
-    this.#udpRelay = this.#relayUdp(node);
-    return node;
-  }
-
-  #serve(node: TailnetNode, ssh: SshService, terminals: TerminalService, relay: PortRelay): void {
-    const options: TcpOptions = { userTimeoutMs: this.#options.sshMaxTimeoutMs };
-    const sshShares = new PeerShares(SSH_CONNECTIONS);
-    const terminalShares = new PeerShares(TERMINAL_VIEWERS);
-    for (const port of SSH_PORTS) {
-      node.driver.listenTcp(
-        port,
-        (stream) => {
-          if (!sshShares.admit(stream, formatIp(stream.remote.address))) return;
-          ssh.handleConnection(stream, endpointOf(stream.remote), endpointOf(stream.local));
-        },
-        options,
-      );
-    }
-    node.driver.listenTcp(
-      TERMINAL_PORT,
-      (stream) => {
-        if (!terminalShares.admit(stream, formatIp(stream.remote.address))) return;
-        terminals.handleConnection(stream, { remote: endpointOf(stream.remote), local: endpointOf(stream.local) });
-      },
-      options,
-    );
-    const speedtest = new SpeedtestService({ logger: this.#options.logger });
-    const speedtestShares = new PeerShares(SPEEDTESTS);
-    node.driver.listenTcp(SPEEDTEST_PORT, (stream) => {
-      if (speedtestShares.admit(stream, formatIp(stream.remote.address))) speedtest.handleConnection(stream);
-    });
-    const api = new HttpApi({
-      netcheck: (signal) => node.checkNetwork(signal),
-      peerView: (address) => peerView(node, address),
-      logger: this.#options.logger,
-      debug: this.#debugSources(),
-    });
-    node.driver.listenTcp(HTTP_API_PORT, (stream) => api.handleConnection(stream, formatIp(stream.remote.address)));
-    node.driver.setTcpFallback((request) => {
-      if (request.local.port <= RESERVED_PORTS_END) node.driver.reject(request);
-      else relay.handleRequest(request);
-    });
-  }
-
-  #relayUdp(node: TailnetNode): UdpRelay {
-    const relay: UdpRelay = new UdpRelay(
-      {
-        send: (payload, from, to) => tunnel.send(payload, from, to),
-        refuse: (local, remote, payloadLength) => tunnel.refuse(local, remote, payloadLength),
-      },
-      this.#options.logger,
-    );
-    const tunnel: TunnelUdpFallback = setTunnelUdpFallback(node.driver, {
-      onDatagram: (datagram) => {
-        if (datagram.local.port <= RESERVED_PORTS_END) return false;
-        relay.handleDatagram(datagram);
-        return true;
-      },
-      onUnreachable: (local, remote) => relay.handleUnreachable(local, remote),
-    });
-    return relay;
+    };
   }
 
   #environment(): Record<string, string> {
@@ -262,13 +181,12 @@ export class Agent {
     };
   }
 
-  #connections(): { tcp: number; udp: number } {
-    return { tcp: this.#relay?.openConnections ?? 0, udp: this.#udpRelay?.openFlows ?? 0 };
+  #connections(): { readonly tcp: number; readonly udp: number } {
+    return this.#services?.relayed ?? { tcp: 0, udp: 0 };
   }
 
-  #sessions(): { ssh: number; vscode: number; jetbrains: number; terminals: number } {
-    const ssh = this.#ssh?.counts ?? { ssh: 0, vscode: 0, jetbrains: 0 };
-    return { ...ssh, terminals: this.#terminals?.viewers ?? 0 };
+  #sessions(): Required<ReturnType<StatsSources["sessions"]>> {
+    return this.#services?.sessions ?? { ssh: 0, vscode: 0, jetbrains: 0, terminals: 0 };
   }
 
   #traffic(): { rxBytes: number; txBytes: number } {
@@ -291,10 +209,6 @@ export class Agent {
       return [{ path: "direct", ...(rttMs === undefined ? {} : { rttMs }) }];
     });
   }
-}
-
-function endpointOf(at: AddrPort): { address: string; port: number } {
-  return { address: formatIp(at.address), port: at.port };
 }
 
 /** `~` and relative directories are meant from the home directory. */

@@ -4,8 +4,8 @@ import { type Duplex, duplexPair } from "node:stream";
 import { afterEach, expect, it } from "vitest";
 import { parseAddrPort } from "wg-userspace/base/ip";
 import type { NetReport } from "wg-userspace/netcheck/report";
+import { listeningPorts, parseLsof, parseProcNetTcp } from "../host/listening-ports.ts";
 import { HttpApi } from "./http-api.ts";
-import { listeningPorts, parseLsof, parseProcNetTcp } from "./listening-ports.ts";
 
 const REPORT = {
   udp: true,

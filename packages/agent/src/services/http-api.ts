@@ -10,10 +10,10 @@ import { formatAddrPort } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { netReportToJson } from "wg-userspace/netcheck/report-json";
+import { type ListeningPort, listeningPorts } from "../host/listening-ports.ts";
+import { homeDirectory } from "../host/user.ts";
 import { listDirectory } from "./list-directory.ts";
-import { type ListeningPort, listeningPorts } from "./listening-ports.ts";
 import { PeerShares } from "./peer-shares.ts";
-import { homeDirectory } from "./ssh/user.ts";
 
 const IO_LIMIT_MS = 20_000;
 /** Whatever a connection waits for, it is over by then: the longest answer, 10 MiB of log, goes at 2 Mbit/s. */

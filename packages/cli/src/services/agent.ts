@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
+import { becomeReaper } from "coder-agent/host/reaper";
 import { createAgentLogger } from "coder-agent/logger";
 import { runAgent } from "coder-agent/main";
-import { becomeReaper } from "coder-agent/services/reaper";
 import { ClientError } from "coder-client/base/client-error";
 import { reportFailure } from "../errors/report.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";

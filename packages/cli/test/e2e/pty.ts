@@ -2,9 +2,9 @@
 import { constants } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Pty } from "coder-agent/host/pty";
 import { TerminalDevice } from "coder-agent/os/terminal-device";
 import type { TerminalModes } from "coder-agent/os/termios";
-import { Pty } from "coder-agent/services/pty";
 
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");
 

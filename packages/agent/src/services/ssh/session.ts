@@ -2,11 +2,6 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import type { Logger } from "wg-userspace/base/ports";
-import { spawned, startOnPipes } from "../../os/spawn.ts";
-import { TerminalDevice, type WindowSize } from "../../os/terminal-device.ts";
-import type { TerminalModes } from "../../os/termios.ts";
-import { Pty, ptyAvailability } from "../pty.ts";
-import type { ExitReport, SshChannel } from "./channel.ts";
 import {
   existingDirectory,
   isFileTransfer,
@@ -14,13 +9,18 @@ import {
   resolveCommand,
   TRANSFER_BLOCKED_MESSAGE,
   TRANSFER_BLOCKED_STATUS,
-} from "./command.ts";
-import { buildEnvironment, ClientEnvironment, type SessionEndpoints } from "./environment.ts";
+} from "../../host/command.ts";
+import { buildEnvironment, ClientEnvironment, type SessionEndpoints } from "../../host/environment.ts";
+import type { ProcessSessions } from "../../host/processes.ts";
+import { Pty, ptyAvailability } from "../../host/pty.ts";
+import type { SessionUser } from "../../host/user.ts";
+import { spawned, startOnPipes } from "../../os/spawn.ts";
+import { TerminalDevice, type WindowSize } from "../../os/terminal-device.ts";
+import type { TerminalModes } from "../../os/termios.ts";
+import type { ExitReport, SshChannel } from "./channel.ts";
 import type { ChannelOpener } from "./forwarding.ts";
-import type { ProcessSessions } from "./processes.ts";
 import { findSftpServer } from "./sftp/locate.ts";
 import { serveSftp } from "./sftp/sftp-server.ts";
-import type { SessionUser } from "./user.ts";
 import { findXauth, parseX11Request, X11Display, type X11Request } from "./x11.ts";
 
 /** Our own failures, told apart from the program's. */

@@ -1,12 +1,12 @@
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "wg-userspace/base/ports";
+import { ProcessSessions } from "../../host/processes.ts";
+import type { SessionUser } from "../../host/user.ts";
 import { type ConnectionEnd, SshConnection } from "./connection.ts";
 import { type Dialer, dialHost } from "./forwarding.ts";
-import { ProcessSessions } from "./processes.ts";
 import type { Admission, SessionType } from "./session.ts";
 import { type HostKeys, parseHostKey } from "./ssh2-protocol.ts";
-import type { SessionUser } from "./user.ts";
 
 export interface SshLimits {
   /** Clients at once; further streams are destroyed. */

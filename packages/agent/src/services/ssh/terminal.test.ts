@@ -3,8 +3,8 @@ import { readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ClientChannel, PseudoTtyOptions } from "ssh2";
 import { expect, test } from "vitest";
+import { Pty } from "../../host/pty.ts";
 import { clampSize } from "../../os/terminal-device.ts";
-import { Pty } from "../pty.ts";
 import { eventually, exec, isAlive, outcome, run, shell, TestService } from "./testing.ts";
 
 const PTY = { pty: { rows: 33, cols: 101, term: "xterm-256color" } };

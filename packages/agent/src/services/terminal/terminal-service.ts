@@ -4,14 +4,15 @@
  */
 import type { Duplex } from "node:stream";
 import type { Logger } from "wg-userspace/base/ports";
+import { existingDirectory, resolveCommand } from "../../host/command.ts";
+import { buildEnvironment, type SessionEndpoints } from "../../host/environment.ts";
+import { ProcessSessions } from "../../host/processes.ts";
+import { Pty, type PtyOptions, ptyAvailability } from "../../host/pty.ts";
+import { type Schedule, schedule } from "../../host/schedule.ts";
+import type { SessionUser } from "../../host/user.ts";
 import { TerminalDevice } from "../../os/terminal-device.ts";
-import { Pty, type PtyOptions, ptyAvailability } from "../pty.ts";
-import { existingDirectory, resolveCommand } from "../ssh/command.ts";
-import { buildEnvironment, type SessionEndpoints } from "../ssh/environment.ts";
-import { ProcessSessions } from "../ssh/processes.ts";
-import type { SessionUser } from "../ssh/user.ts";
 import { InitReader, type TerminalInit } from "./messages.ts";
-import { type Schedule, Terminal, type TerminalProgram } from "./terminal.ts";
+import { Terminal, type TerminalProgram } from "./terminal.ts";
 
 /** What browsers' terminals understand. */
 const TERM = "xterm-256color";
@@ -50,7 +51,7 @@ export class TerminalService {
 
   constructor(options: TerminalServiceOptions) {
     this.#options = options;
-    this.#schedule = options.schedule ?? processTimer;
+    this.#schedule = options.schedule ?? schedule;
     this.#processes = new ProcessSessions(options.logger);
   }
 
@@ -191,10 +192,4 @@ function startOnTerminal(options: PtyOptions): Pty {
 function refuse(stream: Duplex, why: string): void {
   stream.resume();
   stream.end(`coder agent: ${why}\r\n`);
-}
-
-function processTimer(run: () => void, afterMs: number): () => void {
-  const timer = setTimeout(run, afterMs);
-  timer.unref();
-  return () => clearTimeout(timer);
 }

@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
+import type { Pty } from "../../host/pty.ts";
+import type { Schedule } from "../../host/schedule.ts";
 import type { WindowSize } from "../../os/terminal-device.ts";
-import type { Pty } from "../pty.ts";
 import { InputReader } from "./messages.ts";
 import { Scrollback } from "./scrollback.ts";
 
@@ -12,9 +13,6 @@ const LAST_OUTPUT_MS = 10_000;
 
 /** A program on a terminal: {@link Pty}, or what a test puts there. */
 export type TerminalProgram = Pick<Pty, "pid" | "exited" | "resize" | "close"> & { readonly stream: Duplex };
-
-/** Runs something later; returns the way to forget it. */
-export type Schedule = (run: () => void, afterMs: number) => () => void;
 
 export interface TerminalEvents {
   /** The last viewer left, or the first one came. */

@@ -1,4 +1,4 @@
-import { isExecutable } from "../user.ts";
+import { isExecutable } from "../../../host/user.ts";
 
 /** Where distributions install OpenSSH's SFTP server. */
 const PLACES = [

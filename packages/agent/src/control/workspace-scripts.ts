@@ -3,11 +3,12 @@ import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import { uuidFromBytes } from "coder-protocol/addresses";
 import type { Manifest } from "coder-protocol/gen/agent_pb.js";
 import type { Logger } from "wg-userspace/base/ports";
+import { schedule } from "../host/schedule.ts";
+import type { SessionUser } from "../host/user.ts";
+import { collectMetadata, MetadataCollector, type MetadataDescription } from "../scripts/metadata.ts";
+import { type StageOutcome, StartupScripts, type WorkspaceScript } from "../scripts/startup-scripts.ts";
 import { AgentReports } from "./agent-reports.ts";
 import type { LifecycleState } from "./control-session.ts";
-import { collectMetadata, MetadataCollector, type MetadataDescription } from "./services/metadata.ts";
-import type { SessionUser } from "./services/ssh/user.ts";
-import { type StageOutcome, StartupScripts, type WorkspaceScript } from "./services/startup-scripts.ts";
 
 /** Output of scripts that the deployment gave no source for. */
 const NIL_SOURCE = "00000000-0000-0000-0000-000000000000";
@@ -117,12 +118,6 @@ function descriptionOf(description: Manifest["metadata"][number]): MetadataDescr
     intervalMs: millis(description.interval),
     timeoutMs: millis(description.timeout),
   };
-}
-
-function schedule(run: () => void, afterMs: number): () => void {
-  const timer = setTimeout(run, afterMs);
-  timer.unref();
-  return () => clearTimeout(timer);
 }
 
 /** Longest delay of a timer. */

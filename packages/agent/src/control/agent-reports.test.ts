@@ -9,9 +9,9 @@ import {
 } from "coder-protocol/gen/agent_pb.js";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { silentLogger } from "wg-userspace/base/ports";
+import { MetadataCollector } from "../scripts/metadata.ts";
+import type { ScriptTiming } from "../scripts/startup-scripts.ts";
 import { AgentReports } from "./agent-reports.ts";
-import { MetadataCollector } from "./services/metadata.ts";
-import type { ScriptTiming } from "./services/startup-scripts.ts";
 
 const SOURCE = "11111111-1111-1111-1111-111111111111";
 const TIMING: ScriptTiming = {

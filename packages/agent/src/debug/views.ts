@@ -6,7 +6,7 @@ import type { Manifest } from "coder-protocol/gen/agent_pb.js";
 import { shortKey } from "wg-userspace/base/keys";
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import { netReportToJson } from "wg-userspace/netcheck/report-json";
-import type { PeerOnPath } from "./stats.ts";
+import type { PeerOnPath } from "../control/stats.ts";
 
 const REDACTED = "[redacted]";
 

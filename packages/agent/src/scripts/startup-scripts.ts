@@ -2,9 +2,9 @@
 import { closeSync, constants, mkdirSync, openSync, writeSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import type { Logger } from "wg-userspace/base/ports";
+import type { SessionUser } from "../host/user.ts";
 import { LineSplitter, type ScriptLogs } from "./script-logs.ts";
 import { runScript, type ScriptEnd, type ScriptProcess, scriptEnvironment } from "./script-process.ts";
-import type { SessionUser } from "./ssh/user.ts";
 
 /** What a script may leave on the disk; its latest run only. */
 const MAX_LOG_FILE_BYTES = 64 * 1024 * 1024;

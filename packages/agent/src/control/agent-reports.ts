@@ -5,10 +5,10 @@ import { uuidToBytes } from "coder-protocol/addresses";
 import type { RpcSession } from "coder-protocol/drpc/async";
 import { Agent, Log_Level, Timing_Stage, Timing_Status } from "coder-protocol/gen/agent_pb.js";
 import type { Logger, LogLevel } from "wg-userspace/base/ports";
+import type { MetadataCollector } from "../scripts/metadata.ts";
+import { ScriptLogs } from "../scripts/script-logs.ts";
+import type { ScriptTiming } from "../scripts/startup-scripts.ts";
 import { ConnectionReports } from "./connection-reports.ts";
-import type { MetadataCollector } from "./services/metadata.ts";
-import { ScriptLogs } from "./services/script-logs.ts";
-import type { ScriptTiming } from "./services/startup-scripts.ts";
 import { isUnknownRpc } from "./unknown-rpc.ts";
 
 /** Lines and results that come within this time go together. */

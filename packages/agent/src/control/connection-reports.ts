@@ -5,7 +5,7 @@ import { uuidToBytes } from "coder-protocol/addresses";
 import type { RpcSession } from "coder-protocol/drpc/async";
 import { Agent, Connection_Action, Connection_Type } from "coder-protocol/gen/agent_pb.js";
 import type { Logger } from "wg-userspace/base/ports";
-import type { ConnectionEnd } from "./services/ssh/connection.ts";
+import type { ConnectionEnd } from "../services/ssh/connection.ts";
 import { isUnknownRpc } from "./unknown-rpc.ts";
 
 /** Oldest go first: nobody is that far behind but after a long time without a connection. */

@@ -1,10 +1,9 @@
 import type { Manifest } from "coder-protocol/gen/agent_pb.js";
-import type { AgentOptions } from "./agent-options.ts";
 
-/** Variables of every session: what names the workspace, then the deployment's own, which may refer to the machine's. */
+/** Variables of every session: those that identify the workspace, then the template's, which may refer to the host's. */
 export function sessionEnvironment(
   manifest: Manifest,
-  options: Pick<AgentOptions, "token" | "url">,
+  options: { readonly token: string; readonly url: URL },
   machine: NodeJS.ProcessEnv = process.env,
 ): Record<string, string> {
   const environment: Record<string, string> = {

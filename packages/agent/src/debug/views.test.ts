@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { ManifestSchema } from "coder-protocol/gen/agent_pb.js";
 import { expect, it } from "vitest";
-import { manifestView, metricsText } from "./debug-views.ts";
+import { manifestView, metricsText } from "./views.ts";
 
 it("the manifest is shown without values of variables and secrets, and without scripts", () => {
   const manifest = create(ManifestSchema, {

@@ -1,8 +1,8 @@
 /** Facts about the workspace that the deployment wants to see: a script each, run again and again. */
 import type { Logger } from "wg-userspace/base/ports";
+import type { Schedule } from "../host/schedule.ts";
+import type { SessionUser } from "../host/user.ts";
 import { runScript, scriptEnvironment } from "./script-process.ts";
-import type { SessionUser } from "./ssh/user.ts";
-import type { Schedule } from "./terminal/terminal.ts";
 
 /** The deployment keeps no more of a value. */
 export const MAX_VALUE_BYTES = 2048;

@@ -3,10 +3,10 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import { resolveCommand } from "../host/command.ts";
+import { buildEnvironment } from "../host/environment.ts";
+import type { SessionUser } from "../host/user.ts";
 import { type PipedProgram, spawned, startOnPipes } from "../os/spawn.ts";
-import { resolveCommand } from "./ssh/command.ts";
-import { buildEnvironment } from "./ssh/environment.ts";
-import type { SessionUser } from "./ssh/user.ts";
 
 /** From the request to end to SIGKILL. */
 const KILL_GRACE_MS = 5_000;

@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { expect, it } from "vitest";
 import type { Logger } from "wg-userspace/base/ports";
-import { DebugServers } from "./debug-servers.ts";
+import { DebugServers } from "./servers.ts";
 
 const sources = {
   logs: () => "line\n",

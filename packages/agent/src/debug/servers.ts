@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isIP } from "node:net";
 import type { Logger } from "wg-userspace/base/ports";
-import type { DebugSources } from "./http-api.ts";
+import type { DebugSources } from "../services/http-api.ts";
 
 const IO_LIMIT_MS = 20_000;
 const MAX_CONNECTIONS = 64;

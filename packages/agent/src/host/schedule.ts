@@ -1,0 +1,9 @@
+/** Runs a function once, later; the result cancels it. */
+export type Schedule = (run: () => void, afterMs: number) => () => void;
+
+/** The process's timers; a pending one does not keep the process alive. */
+export const schedule: Schedule = (run, afterMs) => {
+  const timer = setTimeout(run, afterMs);
+  timer.unref();
+  return () => clearTimeout(timer);
+};

@@ -1,0 +1,93 @@
+/** What the packages' structure promises: layers inside and between them, no circles, no test code in what runs. */
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { circlesIn, type Module, modulesOf, specifiersIn } from "./modules.ts";
+import { ROOMS } from "./rooms.ts";
+
+const modules = modulesOf(join(import.meta.dirname, "../../packages"));
+
+describe("the packages' modules", () => {
+  it.each(Object.keys(ROOMS))("of %s import only what their room may import", (name) => {
+    expect(upward(modules, name, ROOMS[name]!)).toEqual([]);
+  });
+
+  it.each(Object.entries(ROOMS))(
+    "of %s stand in rooms that are named in the order in which they build on each other",
+    (name, rooms) => {
+      const names = Object.keys(rooms);
+      const found = new Set(modules.filter(({ path }) => packageOf(path) === name).map(({ path }) => roomOf(path)));
+      expect([...found].filter((room) => room !== ".").sort()).toEqual(names.filter((room) => room !== ".").sort());
+      const wrong = names.flatMap((room, at) => rooms[room]!.filter((other) => names.indexOf(other) >= at));
+      expect(wrong).toEqual([]);
+    },
+  );
+
+  it("import no test kit", () => {
+    const wrong = modules
+      .filter(({ path }) => !isTestKit(path))
+      .flatMap(({ path, imports }) => imports.filter(isTestKit).map((target) => `${path} imports ${target}`));
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe("reading the modules", () => {
+  it("finds imports of every kind and none in comments", () => {
+    const code = `import { a } from "./a.ts";
+import type { B } from "b";
+export * from "./c.ts";
+/* import "./no.ts"; */ // import "./neither.ts"
+const d = await import("./d.ts");
+let e: import("./e.ts").E;
+import "./f.ts";`;
+    expect(specifiersIn(code)).toEqual(["./a.ts", "b", "./c.ts", "./d.ts", "./e.ts", "./f.ts"]);
+  });
+
+  it("finds a module that leads back to itself through others", () => {
+    const module = (path: string, ...imports: string[]): Module => ({ path, imports, external: [] });
+    const chain = [module("a", "b"), module("b", "c"), module("c", "d"), module("d")];
+    expect(circlesIn(chain)).toEqual([]);
+    expect(circlesIn([...chain.slice(0, 2), module("c", "a", "d"), module("d")])).toEqual([["a", "b", "c"]]);
+    expect(circlesIn([module("a", "a"), module("x", "y"), module("y", "x")])).toEqual([["a"], ["x", "y"]]);
+  });
+
+  it("finds an import that goes up, and one of a room that is not named", () => {
+    const module = (path: string, ...imports: string[]): Module => ({ path, imports, external: [] });
+    const rooms = { low: [], high: ["low"] };
+    const found = [
+      module("p/src/low/a.ts", "p/src/high/b.ts", "q/src/x.ts"),
+      module("p/src/high/b.ts", "p/src/low/a.ts", "p/src/other/c.ts"),
+      module("p/src/main.ts", "p/src/low/a.ts", "p/src/high/b.ts"),
+    ];
+    expect(upward(found, "p", rooms)).toEqual([
+      "p/src/low/a.ts imports p/src/high/b.ts",
+      "p/src/high/b.ts imports p/src/other/c.ts",
+    ]);
+  });
+});
+
+function upward(all: readonly Module[], name: string, rooms: Readonly<Record<string, readonly string[]>>): string[] {
+  return all
+    .filter(({ path }) => packageOf(path) === name)
+    .flatMap(({ path, imports }) => {
+      const room = roomOf(path);
+      const allowed = rooms[room];
+      if (room === "." && allowed === undefined) return [];
+      return imports
+        .filter((target) => packageOf(target) === name && roomOf(target) !== room)
+        .filter((target) => !(allowed ?? []).includes(roomOf(target)))
+        .map((target) => `${path} imports ${target}`);
+    });
+}
+
+function packageOf(path: string): string {
+  return path.split("/")[0]!;
+}
+
+function roomOf(path: string): string {
+  const [, , room, file] = path.split("/");
+  return file === undefined ? "." : room!;
+}
+
+function isTestKit(path: string): boolean {
+  return /\/testing(\/|\.ts$)/.test(path);
+}
