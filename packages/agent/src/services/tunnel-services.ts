@@ -2,8 +2,8 @@
 import type { TailnetNode } from "coder-client/node/tailnet-node";
 import { type AddrPort, formatIp } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
-import type { TcpStream } from "wg-userspace/io/tcp-stream";
-import { setTunnelUdpFallback, type TunnelUdpFallback } from "wg-userspace/io/udp-tunnel-socket";
+import type { TcpStream } from "wg-userspace/io/sockets/tcp-stream";
+import { setTunnelUdpFallback, type TunnelUdpFallback } from "wg-userspace/io/sockets/udp-tunnel-socket";
 import type { TcpOptions } from "wg-userspace/netstack/stack";
 import { type DebugSources, HttpApi } from "./http-api.ts";
 import { type PeerShareLimits, PeerShares } from "./peer-shares.ts";
