@@ -6,7 +6,6 @@ import { Deployment } from "coder-client/rest/deployment";
 import { agentAddresses, nodeIdOfUuid, uuidFromBytes } from "coder-protocol/addresses";
 import type { Manifest } from "coder-protocol/gen/agent_pb.js";
 import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";
-import { parseDerpMap } from "wg-userspace/derp/map";
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import type { AgentOptions } from "./agent-options.ts";
 import { ControlSession } from "./control/control-session.ts";
@@ -106,7 +105,7 @@ export class Agent {
     this.#manifest = manifest;
     const node = this.#node ?? (await this.#start(deployment, manifest));
     if (manifest.derpMap !== undefined) {
-      const parsed = parseDerpMap(derpMapFromProto(manifest.derpMap));
+      const parsed = derpMapFromProto(manifest.derpMap);
       if ("error" in parsed) throw new Error(`the control plane's relay map cannot be used: ${parsed.error}`);
       node.setDerpMap(parsed.map);
     }

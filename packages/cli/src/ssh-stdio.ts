@@ -4,6 +4,7 @@
  */
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { SSH_PORT } from "coder-protocol/tunnel-ports";
 import { drainInto } from "wg-userspace/io/sockets/drain-into";
 import { Ending } from "./ending.ts";
 import { writeBugReport } from "./errors/bug-report.ts";
@@ -16,7 +17,6 @@ import { SSH_FLAGS } from "./flags/ssh.ts";
 import { connectWorkspace } from "./services/connect.ts";
 import { openDeployment } from "./services/deployment.ts";
 import { reportConnection } from "./services/network-info.ts";
-import { SSH_PORT } from "./services/ports.ts";
 import { connectOptions, reportOptions } from "./services/ssh-options.ts";
 import { workspaceStopped } from "./services/stop-watch.ts";
 import { createLogger } from "./ui/logger.ts";

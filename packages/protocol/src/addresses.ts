@@ -16,9 +16,22 @@ export interface RandomBytes {
   bytes(length: number): Uint8Array;
 }
 
-/** Undefined for anything but 8-4-4-4-12 hex digits, in either case. */
+/** Lower case, as Coder writes UUIDs. */
+const CANONICAL_UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Whether a text is a UUID: 8-4-4-4-12 hex digits, in either case. */
+export function isUuid(text: string): boolean {
+  return isCanonicalUuid(text.toLowerCase());
+}
+
+/** Whether a text is a UUID in lower case. */
+export function isCanonicalUuid(text: string): boolean {
+  return CANONICAL_UUID.test(text);
+}
+
+/** The bytes of a UUID; undefined when the text is not a UUID. */
 export function parseUuid(text: string): Uint8Array | undefined {
-  if (!/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(text)) return undefined;
+  if (!isUuid(text)) return undefined;
   const digits = text.replaceAll("-", "");
   return Uint8Array.from({ length: UUID_BYTES }, (_, i) => Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16));
 }

@@ -10,7 +10,7 @@ export const AGENT_API_VERSION = "2.14";
  * newer accepts it. What came later is tried, and done without where it is unimplemented.
  */
 export const AGENT_NEEDED_VERSION = "2.1";
-/** What a client asks for when it needs nothing newer. */
+/** What a client asks for; resume tokens, which came later, are tried in addition and may be unimplemented. */
 export const TAILNET_API_VERSION = "2.0";
 /** A request on `/coordinate` or `/tailnet` that names no version means this one, which nobody speaks any more. */
 export const MISSING_TAILNET_VERSION = "1.0";

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";
 import type { Duplex } from "node:stream";
+import { SAFE_INTERFACE_MTU } from "coder-protocol/interface-mtu";
 import { formatAddrPort } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
 import type { NetReport } from "wg-userspace/netcheck/report";
@@ -21,8 +22,6 @@ const CONNECTION_LIMIT_MS = 60_000;
 const CONNECTIONS = { total: 128, perPeer: 16 };
 const PORTS_FRESH_MS = 1_000;
 const MAX_BODY_BYTES = 64 * 1024;
-/** Below this an interface cannot carry full-size packets of the tunnel. */
-const LEAST_MTU = 1378;
 
 export interface HttpApiOptions {
   /** A fresh look at the workspace's network. */
@@ -177,12 +176,12 @@ function interfacesReport(): unknown {
       mtu: mtuOf(name),
       addresses: (addresses ?? []).map(({ cidr, address }) => cidr ?? address),
     }));
-  const low = interfaces.filter(({ mtu }) => mtu > 0 && mtu < LEAST_MTU);
+  const low = interfaces.filter(({ mtu }) => mtu > 0 && mtu < SAFE_INTERFACE_MTU);
   return {
     severity: low.length > 0 ? "warning" : "ok",
     warnings: low.map(({ name, mtu }) => ({
       code: "EIF01",
-      message: `network interface ${name} has MTU ${mtu} (less than ${LEAST_MTU}), which may degrade the quality of direct connections`,
+      message: `network interface ${name} has MTU ${mtu} (less than ${SAFE_INTERFACE_MTU}), which may degrade the quality of direct connections`,
     })),
     dismissed: false,
     interfaces,

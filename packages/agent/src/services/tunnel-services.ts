@@ -1,5 +1,13 @@
 /** Everything of the agent that listens inside the tunnel, by port. Nothing here listens on an interface of the host. */
 import type { TailnetNode } from "coder-client/node/tailnet-node";
+import {
+  HTTP_API_PORT,
+  RESERVED_PORTS_END,
+  SPEEDTEST_PORT,
+  SSH_PORT,
+  STANDARD_SSH_PORT,
+  TERMINAL_PORT,
+} from "coder-protocol/tunnel-ports";
 import { type AddrPort, formatIp } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
 import type { TcpStream } from "wg-userspace/io/sockets/tcp-stream";
@@ -14,13 +22,7 @@ import { SshService, type SshServiceOptions } from "./ssh/ssh-service.ts";
 import { TerminalService } from "./terminal/terminal-service.ts";
 import { UdpRelay } from "./udp-relay.ts";
 
-/** SSH: port 1 for the CLI, 22 for programs that dial the workspace's address themselves. */
-const SSH_PORTS = [1, 22] as const;
-const TERMINAL_PORT = 2;
-const SPEEDTEST_PORT = 3;
-const HTTP_API_PORT = 4;
-/** Ports up to this one are reserved for services inside the tunnel and never relayed to the host. */
-const RESERVED_PORTS_END = 8;
+const SSH_PORTS = [SSH_PORT, STANDARD_SSH_PORT] as const;
 /** Connections of each service in total and per client, so that one client cannot exhaust a service. */
 const SSH_CONNECTIONS: PeerShareLimits = { total: 512, perPeer: 128 };
 const TERMINAL_VIEWERS: PeerShareLimits = { total: 512, perPeer: 128 };

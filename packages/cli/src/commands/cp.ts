@@ -1,3 +1,4 @@
+import { SSH_PORT } from "coder-protocol/tunnel-ports";
 import { BaseCommand } from "../base-command.ts";
 import { Copier, type CopyProgress } from "../copy/copier.ts";
 import { LocalFiles, RemoteFiles } from "../copy/file-system.ts";
@@ -7,7 +8,6 @@ import { booleanFlag, type FlagSpec } from "../flags/spec.ts";
 import { connectWorkspace } from "../services/connect.ts";
 import { openDeployment } from "../services/deployment.ts";
 import { PATH_FLAGS, pathConnectOptions } from "../services/path-options.ts";
-import { SSH_PORT } from "../services/ports.ts";
 import { connectSsh } from "../services/ssh-client.ts";
 import { watchConnection } from "../services/stop-watch.ts";
 import { createLogger } from "../ui/logger.ts";

@@ -1,5 +1,6 @@
 import { sleep } from "coder-client/base/backoff";
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
+import { SPEEDTEST_PORT } from "coder-protocol/tunnel-ports";
 import { BaseCommand } from "../base-command.ts";
 import { progressLine, speedtestColumns, speedtestJson, speedtestTable } from "../diagnosis/speedtest-text.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";
@@ -10,7 +11,7 @@ import { openDeployment } from "../services/deployment.ts";
 import { PacketCapture } from "../services/packet-capture.ts";
 import { PATH_FLAGS, pathConnectOptions } from "../services/path-options.ts";
 import { pingOnce } from "../services/ping.ts";
-import { runSpeedtest, SPEEDTEST_PORT } from "../services/speedtest.ts";
+import { runSpeedtest } from "../services/speedtest.ts";
 import { watchConnection } from "../services/stop-watch.ts";
 import { createLogger } from "../ui/logger.ts";
 import { OUTPUT_FLAGS, printJson } from "../ui/output.ts";

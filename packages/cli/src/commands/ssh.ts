@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { SSH_PORT, TERMINAL_PORT } from "coder-protocol/tunnel-ports";
 import { BaseCommand } from "../base-command.ts";
 import { formatDuration } from "../diagnosis/durations.ts";
 import { UserError } from "../errors/user-error.ts";
@@ -12,7 +13,6 @@ import { configDirOf, openDeployment } from "../services/deployment.ts";
 import { forwardGpg } from "../services/gpg-forward.ts";
 import { localAgentSocket } from "../services/local-agent.ts";
 import { reportConnection } from "../services/network-info.ts";
-import { SSH_PORT, TERMINAL_PORT } from "../services/ports.ts";
 import { parseRemoteForward } from "../services/remote-forward.ts";
 import { SHELL_EXIT, showShell } from "../services/resumable-shell.ts";
 import { KEEP_MS, ResumeStore } from "../services/resume-store.ts";

@@ -2,7 +2,9 @@
  * Why a connection is not direct, or slow: causes with their evidence, what to change, and who must change it. Pure: facts in,
  * causes out, the weightiest first.
  */
+
 import type { DirectSample, PeerPathReport, PeerView } from "coder-client/node/path-report";
+import { SAFE_INTERFACE_MTU } from "coder-protocol/interface-mtu";
 import { formatAddrPort } from "wg-userspace/base/ip";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { directPathCauses, relayCauses } from "./path-causes.ts";
@@ -52,8 +54,6 @@ export interface Facts {
   readonly nat64Prefix?: string;
 }
 
-/** An interface below this cannot carry a full-size packet of the tunnel (health code EIF01). */
-export const LEAST_MTU = 1378;
 /** Names that are shown. */
 const MAX_EVIDENCE = 4;
 /** States of an address that answers, or did. */
@@ -204,7 +204,7 @@ function mappings(net: NetReport): string[] {
 
 function lowMtu({ ownInterfaces, agentInterfaces }: Facts): Cause[] {
   const found = (interfaces: readonly InterfaceFact[] | undefined, scope: "client" | "agent", side: Side): Cause[] => {
-    const low = (interfaces ?? []).filter(({ mtu }) => mtu > 0 && mtu < LEAST_MTU);
+    const low = (interfaces ?? []).filter(({ mtu }) => mtu > 0 && mtu < SAFE_INTERFACE_MTU);
     if (low.length === 0) return [];
     return [
       {
@@ -212,7 +212,7 @@ function lowMtu({ ownInterfaces, agentInterfaces }: Facts): Cause[] {
         side,
         scope,
         severity: "slows",
-        what: `A network interface of ${scope === "client" ? "this machine" : "the workspace"} takes packets of less than ${LEAST_MTU} bytes.`,
+        what: `A network interface of ${scope === "client" ? "this machine" : "the workspace"} takes packets of less than ${SAFE_INTERFACE_MTU} bytes.`,
         evidence: low.map(({ name, mtu }) => `${name}: MTU ${mtu}`),
         fix: "raise its MTU, or take that VPN off the way to the other side; until then traffic is relayed where the path is too narrow",
         link: "coder help low-mtu",

@@ -1,10 +1,12 @@
 /** What `coder netcheck` prints: the JSON that editors read, and a report for people. Pure. */
+
 import type { NetworkProbe } from "coder-client/connection/network-probe";
+import { SAFE_INTERFACE_MTU } from "coder-protocol/interface-mtu";
 import { formatAddrPort } from "wg-userspace/base/ip";
 import { derpMapToJson, hasRelay, type Region } from "wg-userspace/derp/map";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { netReportToJson } from "wg-userspace/netcheck/report-json";
-import { type InterfaceFact, LEAST_MTU } from "./causes.ts";
+import type { InterfaceFact } from "./causes.ts";
 import { formatDuration } from "./durations.ts";
 
 interface Warning {
@@ -23,7 +25,7 @@ export function netcheckJson(probe: NetworkProbe, interfaces: readonly Interface
   const reports = regions.map((region) => [String(region.regionId), regionJson(probe, region)] as const);
   const warnings = derpWarnings(probe);
   const unhealthy = reports.some(([, report]) => report["healthy"] === false);
-  const low = interfaces.filter(({ mtu }) => mtu > 0 && mtu < LEAST_MTU);
+  const low = interfaces.filter(({ mtu }) => mtu > 0 && mtu < SAFE_INTERFACE_MTU);
   return {
     derp: {
       healthy: !unhealthy,
@@ -38,7 +40,7 @@ export function netcheckJson(probe: NetworkProbe, interfaces: readonly Interface
       severity: low.length > 0 ? "warning" : "ok",
       warnings: low.map(({ name, mtu }) => ({
         code: "EIF01",
-        message: `Network interface ${name} has MTU ${mtu} (less than ${LEAST_MTU}), which may degrade the quality of direct connections`,
+        message: `Network interface ${name} has MTU ${mtu} (less than ${SAFE_INTERFACE_MTU}), which may degrade the quality of direct connections`,
       })),
       dismissed: false,
       interfaces,
@@ -111,7 +113,7 @@ export function netcheckLines(probe: NetworkProbe, interfaces: readonly Interfac
     "Interfaces",
     ...interfaces.map(
       ({ name, mtu, addresses }) =>
-        `  ${name}  MTU ${mtu || "unknown"}${mtu > 0 && mtu < LEAST_MTU ? ` (below ${LEAST_MTU}: too small for direct connections)` : ""}  ${addresses.join(", ")}`,
+        `  ${name}  MTU ${mtu || "unknown"}${mtu > 0 && mtu < SAFE_INTERFACE_MTU ? ` (below ${SAFE_INTERFACE_MTU}: too small for direct connections)` : ""}  ${addresses.join(", ")}`,
     ),
     "",
     "What this means",

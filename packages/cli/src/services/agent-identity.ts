@@ -1,10 +1,9 @@
 /** What an agent must know before anything else: its deployment and its token. */
 import { readFileSync } from "node:fs";
+import { isUuid } from "coder-protocol/addresses";
 import { UserError } from "../errors/user-error.ts";
 import { type FlagValues, stringFlag } from "../flags/spec.ts";
 import { parseDeploymentUrl } from "./deployment.ts";
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 export function agentUrl(flags: FlagValues): URL {
   const text = stringFlag(flags, "agent-url");
@@ -28,7 +27,7 @@ export function agentToken(flags: FlagValues): string {
       exit: 2,
     });
   }
-  if (!UUID.test(token)) throw new UserError("The agent's token is not a UUID", { code: "ERR_USAGE", exit: 2 });
+  if (!isUuid(token)) throw new UserError("The agent's token is not a UUID", { code: "ERR_USAGE", exit: 2 });
   return token;
 }
 

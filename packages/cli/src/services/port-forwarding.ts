@@ -2,6 +2,7 @@
 import type { Duplex } from "node:stream";
 import type { Deployment } from "coder-client/rest/deployment";
 import type { WorkspaceRef } from "coder-client/rest/workspaces";
+import { SSH_PORT } from "coder-protocol/tunnel-ports";
 import { EngineError } from "wg-userspace/base/errors";
 import type { Logger } from "wg-userspace/base/ports";
 import { formatDuration } from "../diagnosis/durations.ts";
@@ -13,7 +14,6 @@ import { UdpForward } from "../forwarding/udp-forward.ts";
 import { listeningPorts } from "./agent-api.ts";
 import type { LastingConnection, LinkEvent } from "./lasting-connection.ts";
 import { reportConnection } from "./network-info.ts";
-import { SSH_PORT } from "./ports.ts";
 import { dialThrough, SshLink } from "./ssh-client.ts";
 import { reportUsage } from "./usage.ts";
 

@@ -4,7 +4,6 @@ import type { Duplex } from "node:stream";
 import { UserError } from "../errors/user-error.ts";
 
 /** Port of the agent's speed test inside the tunnel. */
-export const SPEEDTEST_PORT = 3;
 const VERSION = 2;
 /** The agent's side counts whole blocks, so whole blocks are sent. */
 const BLOCK_BYTES = 2 * 1024 * 1024;

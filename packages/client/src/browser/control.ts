@@ -1,5 +1,6 @@
 /** The control connection of a page: WebSocket → yamux → dRPC, dialed again for as long as it is wanted. */
 import { createRpcSession } from "coder-protocol/drpc/async";
+import { TAILNET_API_VERSION } from "coder-protocol/version";
 import { YamuxSession } from "coder-protocol/yamux/session";
 import { silentLogger } from "wg-userspace/base/ports";
 import { Backoff, sleep } from "../base/backoff.ts";
@@ -7,7 +8,6 @@ import { type CoordinatedNode, TailnetSession } from "../control/tailnet-session
 import type { BrowserApi } from "./deployment.ts";
 import { openPipe } from "./web-socket.ts";
 
-const TAILNET_API_VERSION = "2.0";
 const DRAIN_CHECK_MS = 10;
 const GOOD_CONNECTION_MS = 10_000;
 

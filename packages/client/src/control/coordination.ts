@@ -2,6 +2,7 @@
 
 import { DrpcError } from "coder-protocol/drpc/async";
 import { Tailnet } from "coder-protocol/gen/tailnet_pb.js";
+import { TAILNET_API_VERSION } from "coder-protocol/version";
 import { type Logger, silentLogger } from "wg-userspace/base/ports";
 import { Backoff, sleep } from "../base/backoff.ts";
 import { ClientError } from "../base/client-error.ts";
@@ -11,8 +12,6 @@ import { dialRpc, type RpcConnection } from "./rpc-connection.ts";
 import { TailnetSession } from "./tailnet-session.ts";
 import type { TelemetryEventInit } from "./telemetry.ts";
 
-/** What is asked for: resume tokens are tried on top and fail softly. */
-const TAILNET_API_VERSION = "2.0";
 const UNIMPLEMENTED = 12;
 const DEFAULT_REFRESH_MS = 30 * 60_000;
 /** A connection that lasted this long was a good one: the next wait is short again. */

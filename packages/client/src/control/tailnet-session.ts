@@ -18,7 +18,6 @@ import type { NodeInfo } from "coder-protocol/tailnet/node";
 import { nodeToProto, peerUpdateFromProto } from "coder-protocol/tailnet/node";
 import type { Logger } from "wg-userspace/base/ports";
 import type { DerpMap } from "wg-userspace/derp/map";
-import { parseDerpMap } from "wg-userspace/derp/map";
 import type { PeerUpdate } from "../node/peer-programming.ts";
 
 /** Said goodbye, the coordinator is given this long to hang up. */
@@ -113,7 +112,7 @@ export class TailnetSession {
 
   async #readMaps(): Promise<void> {
     for await (const message of this.#maps.messages) {
-      const parsed = parseDerpMap(derpMapFromProto(message));
+      const parsed = derpMapFromProto(message);
       if ("error" in parsed) {
         this.#options.logger.log("warn", "relay map refused", { error: parsed.error });
         this.#options.onUnusableMap?.(parsed.error);

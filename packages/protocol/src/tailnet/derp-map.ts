@@ -1,113 +1,50 @@
-/**
- * The relay map between its protobuf form and its JSON form (Go field names). Nothing is judged here: whoever takes a map from
- * the JSON form validates it. `omitDefaultRegions` does not exist in protobuf.
- */
+/** The relay map between its protobuf form and the engine's. `omitDefaultRegions` does not exist in protobuf. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type DerpMap, type DerpMapResult, type Node, type Region, validateDerpMap } from "wg-userspace/derp/map";
 import type { DERPMap, DERPMapSchema } from "../gen/tailnet_pb.ts";
-
-export interface DerpMapJson {
-  readonly HomeParams?: { readonly RegionScore?: Readonly<Record<string, number>> };
-  /** By decimal region id. */
-  readonly Regions: Readonly<Record<string, DerpRegionJson>>;
-  readonly omitDefaultRegions?: boolean;
-}
-
-export interface DerpRegionJson {
-  readonly EmbeddedRelay: boolean;
-  readonly RegionID: number;
-  readonly RegionCode: string;
-  readonly RegionName: string;
-  readonly Avoid?: boolean;
-  readonly Nodes: readonly DerpNodeJson[];
-}
-
-/** Fields at their zero value are left out, but for the first three. */
-export interface DerpNodeJson {
-  readonly Name: string;
-  readonly RegionID: number;
-  readonly HostName: string;
-  readonly CertName?: string;
-  readonly IPv4?: string;
-  readonly IPv6?: string;
-  readonly STUNPort?: number;
-  readonly STUNOnly?: boolean;
-  readonly DERPPort?: number;
-  readonly InsecureForTests?: boolean;
-  readonly ForceHTTP?: boolean;
-  readonly STUNTestIP?: string;
-  readonly CanPort80?: boolean;
-}
 
 type RegionMessage = DERPMap["regions"][string];
 type NodeMessage = RegionMessage["nodes"][number];
 
-/** Ids beyond 2^53 lose precision; no map has such. */
-export function derpMapFromProto(map: DERPMap): DerpMapJson {
-  const scores = Object.entries(map.homeParams?.regionScore ?? {});
+/** home_params is always set, even when it is empty: Go peers crash without it. */
+export function derpMapToProto(map: DerpMap): MessageInitShape<typeof DERPMapSchema> {
   return {
-    ...(scores.length === 0 ? {} : { HomeParams: { RegionScore: Object.fromEntries(scores) } }),
-    Regions: Object.fromEntries(Object.entries(map.regions).map(([id, region]) => [id, regionFromProto(region)])),
+    homeParams: { regionScore: Object.fromEntries(map.regionScore) },
+    regions: Object.fromEntries([...map.regions].map(([id, region]) => [id, regionToProto(region)])),
   };
 }
 
-/** home_params is always set, even empty: Go peers crash without it. */
-export function derpMapToProto(map: DerpMapJson): MessageInitShape<typeof DERPMapSchema> {
+/** Validates as {@link validateDerpMap} does. Ids beyond 2^53 lose precision, and are out of range in any case. */
+export function derpMapFromProto(message: DERPMap): DerpMapResult {
+  const regions = Object.entries(message.regions).map(([id, region]) => [Number(id), regionFromProto(region)] as const);
+  const scores = Object.entries(message.homeParams?.regionScore ?? {});
+  const map: DerpMap = {
+    regions: new Map(regions.sort(([a], [b]) => a - b)),
+    regionScore: new Map(scores.map(([id, score]) => [Number(id), score])),
+    omitDefaultRegions: false,
+  };
+  return validateDerpMap(map) ?? { map };
+}
+
+function regionToProto(region: Region) {
   return {
-    homeParams: { regionScore: { ...map.HomeParams?.RegionScore } },
-    regions: Object.fromEntries(Object.entries(map.Regions).map(([id, region]) => [id, regionToProto(region)])),
+    ...region,
+    regionId: BigInt(region.regionId),
+    nodes: region.nodes.map((node) => ({ ...node, regionId: BigInt(node.regionId) })),
   };
 }
 
-function regionFromProto(region: RegionMessage): DerpRegionJson {
+function regionFromProto({ regionCode, regionName, embeddedRelay, avoid, ...region }: RegionMessage): Region {
   return {
-    EmbeddedRelay: region.embeddedRelay,
-    RegionID: Number(region.regionId),
-    RegionCode: region.regionCode,
-    RegionName: region.regionName,
-    ...(region.avoid ? { Avoid: true } : {}),
-    Nodes: region.nodes.map(nodeFromProto),
+    regionId: Number(region.regionId),
+    regionCode,
+    regionName,
+    embeddedRelay,
+    avoid,
+    nodes: region.nodes.map(nodeFromProto),
   };
 }
 
-function nodeFromProto(node: NodeMessage): DerpNodeJson {
-  return {
-    Name: node.name,
-    RegionID: Number(node.regionId),
-    HostName: node.hostName,
-    ...(node.certName === "" ? {} : { CertName: node.certName }),
-    ...(node.ipv4 === "" ? {} : { IPv4: node.ipv4 }),
-    ...(node.ipv6 === "" ? {} : { IPv6: node.ipv6 }),
-    ...(node.stunPort === 0 ? {} : { STUNPort: node.stunPort }),
-    ...(node.stunOnly ? { STUNOnly: true } : {}),
-    ...(node.derpPort === 0 ? {} : { DERPPort: node.derpPort }),
-    ...(node.insecureForTests ? { InsecureForTests: true } : {}),
-    ...(node.forceHttp ? { ForceHTTP: true } : {}),
-    ...(node.stunTestIp === "" ? {} : { STUNTestIP: node.stunTestIp }),
-    ...(node.canPort80 ? { CanPort80: true } : {}),
-  };
-}
-
-function regionToProto(region: DerpRegionJson) {
-  return {
-    regionId: BigInt(region.RegionID),
-    embeddedRelay: region.EmbeddedRelay,
-    regionCode: region.RegionCode,
-    regionName: region.RegionName,
-    avoid: region.Avoid ?? false,
-    nodes: region.Nodes.map((node) => ({
-      name: node.Name,
-      regionId: BigInt(node.RegionID),
-      hostName: node.HostName,
-      certName: node.CertName ?? "",
-      ipv4: node.IPv4 ?? "",
-      ipv6: node.IPv6 ?? "",
-      stunPort: node.STUNPort ?? 0,
-      stunOnly: node.STUNOnly ?? false,
-      derpPort: node.DERPPort ?? 0,
-      insecureForTests: node.InsecureForTests ?? false,
-      forceHttp: node.ForceHTTP ?? false,
-      stunTestIp: node.STUNTestIP ?? "",
-      canPort80: node.CanPort80 ?? false,
-    })),
-  };
+function nodeFromProto({ $typeName, $unknown, regionId, stunPort, ...node }: NodeMessage): Node {
+  return { ...node, regionId: Number(regionId), stunPort: Math.max(-1, stunPort) };
 }

@@ -15,7 +15,7 @@ import {
   Timing_Status,
 } from "coder-protocol/gen/agent_pb.js";
 import { derpMapToProto } from "coder-protocol/tailnet/derp-map";
-import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
+import type { DerpMap } from "wg-userspace/derp/map";
 import type { AuthenticatedAgent } from "../auth/authenticator.ts";
 import type { AgentState } from "../workspaces/agent-state.ts";
 
@@ -95,7 +95,7 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
       directory: agent.directory,
       disableDirectConnections: deps.disableDirectConnections,
       derpForceWebsockets: deps.forceWebSockets,
-      derpMap: derpMapToProto(derpMapToJson(deps.relayMap()) as unknown as Parameters<typeof derpMapToProto>[0]),
+      derpMap: derpMapToProto(deps.relayMap()),
     }),
     getServiceBanner: () => ({}),
     getAnnouncementBanners: () => ({}),

@@ -3,7 +3,7 @@ import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import { DrpcError, implement, type RpcServiceImpl } from "coder-protocol/drpc/async";
 import { type CoordinateRequest, Tailnet, type TelemetryEvent } from "coder-protocol/gen/tailnet_pb.js";
 import { derpMapToProto } from "coder-protocol/tailnet/derp-map";
-import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
+import type { DerpMap } from "wg-userspace/derp/map";
 import type { Coordinator, PeerSink } from "./coordinator.ts";
 import type { PeerAuth } from "./peer-auth.ts";
 import type { ResumeHolder, ResumeTokens } from "./resume-token.ts";
@@ -55,7 +55,7 @@ export function tailnetService(peer: TailnetPeer, deps: TailnetServiceDeps): Rpc
     streamDERPMaps: async (_request, context) => {
       const { promise, resolve } = Promise.withResolvers<void>();
       const send = (): void => {
-        context.send(derpMapToProto(derpMapToJson(deps.relayMap()) as unknown as Parameters<typeof derpMapToProto>[0]));
+        context.send(derpMapToProto(deps.relayMap()));
       };
       const stop = deps.onRelayMapChange(send);
       context.onCancel(resolve);

@@ -2,10 +2,9 @@
 import { readdir, readFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
+import { SAFE_INTERFACE_MTU } from "coder-protocol/interface-mtu";
 import { message, type Section, works } from "./section.ts";
 
-/** An inner MTU of 1280, WireGuard's 32 bytes, UDP's 8, IPv6's 40, and what a relay adds. */
-export const SAFE_MTU = 1378;
 const MAX_INTERFACES = 256;
 
 export interface InterfacesSection extends Section {
@@ -31,13 +30,13 @@ export async function checkInterfaces(folder = "/sys/class/net"): Promise<Interf
     const own = addresses[name] ?? [];
     interfaces.push({ name, mtu, addresses: own.flatMap((one) => one.cidr ?? []) });
   }
-  const small = interfaces.filter((one) => one.mtu < SAFE_MTU && one.addresses.length > 0);
+  const small = interfaces.filter((one) => one.mtu < SAFE_INTERFACE_MTU && one.addresses.length > 0);
   return {
     ...works(
       small.map((one) =>
         message(
           "EIF01",
-          `Network interface ${one.name} has MTU ${one.mtu}, less than ${SAFE_MTU}: direct connections over it may degrade ` +
+          `Network interface ${one.name} has MTU ${one.mtu}, less than ${SAFE_INTERFACE_MTU}: direct connections over it may degrade ` +
             "or hang",
         ),
       ),

@@ -1,5 +1,6 @@
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
+import { isUuid } from "coder-protocol/addresses";
 import { BUILD_VERSION_HEADER, type ErrorBody } from "coder-protocol/rest/common";
 import type { Context, MiddlewareHandler } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
@@ -113,15 +114,9 @@ export function readPage(c: Context<HttpEnv>, fallback: number): { limit: number
   return { limit: limit === 0 ? fallback : limit, offset: read("offset") };
 }
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-export function isUuid(text: string): boolean {
-  return UUID.test(text.toLowerCase());
-}
-
 /** A UUID of the path in lower case. Throws HttpFailure 400. */
 export function uuidParam(c: Context<HttpEnv>, name: string): string {
   const value = (c.req.param(name) ?? "").toLowerCase();
-  if (!UUID.test(value)) throw new HttpFailure(400, `Invalid UUID "${value.slice(0, 64)}".`);
+  if (!isUuid(value)) throw new HttpFailure(400, `Invalid UUID "${value.slice(0, 64)}".`);
   return value;
 }

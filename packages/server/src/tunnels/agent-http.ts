@@ -2,11 +2,11 @@
 import { Agent } from "node:http";
 import type { Duplex } from "node:stream";
 import { type ListeningPortsResponse, listeningPortsResponse } from "coder-protocol/rest/agents";
+import { HTTP_API_PORT } from "coder-protocol/tunnel-ports";
 import type { Logger } from "../base/log.ts";
 import { type FetchedText, fetchText } from "../base/outgoing.ts";
 import type { Tunnel, TunnelRequest } from "./agent-tunnels.ts";
 
-const API_PORT = 4;
 /** A tunnel is made first when there is none. */
 const TUNNEL_TIMEOUT_MS = 8_000;
 const ANSWER_TIMEOUT_MS = 2_000;
@@ -69,7 +69,7 @@ export class AgentHttp {
     });
     try {
       const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
-      const stream = await tunnel.connection.dial(API_PORT, { signal });
+      const stream = await tunnel.connection.dial(HTTP_API_PORT, { signal });
       try {
         const once = new OneStream(stream);
         return await fetchText({ agentFor: () => once }, new URL(path, "http://localhost"), {

@@ -1,3 +1,5 @@
+import { isUuid } from "coder-protocol/addresses";
+
 /** The `q` parameter of GET /workspaces: `key:value` and `key:"quoted value"` terms; a bare word is part of a name. */
 export interface WorkspaceQuery {
   readonly id: string | undefined;
@@ -28,7 +30,6 @@ const TEXTS = new Set(["id", "owner", "name", "template", "organization", "statu
 
 const TRUE = new Set(["true", "t", "1"]);
 const FALSE = new Set(["false", "f", "0"]);
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const RFC_3339 = /^\d{4}-\d\d-\d\dt\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:z|[+-]\d\d:\d\d)$/i;
 
 type Problem = { readonly problem: string };
@@ -54,7 +55,7 @@ export function parseWorkspaceQuery(text: string): WorkspaceQuery | Problem {
     const value = unquote(term.slice(colon + 1));
     if (value === "") return { problem: `"${key}" needs a value` };
     if (TEXTS.has(key)) {
-      if (key === "id" && !UUID.test(value)) return { problem: '"id" must be a UUID' };
+      if (key === "id" && !isUuid(value)) return { problem: '"id" must be a UUID' };
       texts.set(key, value);
     } else if (TIMES.has(key)) {
       const time = RFC_3339.test(value) ? Date.parse(value.toUpperCase()) : Number.NaN;

@@ -20,7 +20,7 @@ import { ByteQueue } from "coder-protocol/yamux/byte-queue";
 import { Flag, FrameType, writeHeader } from "coder-protocol/yamux/frame";
 import { YamuxSession } from "coder-protocol/yamux/session";
 import { concatBytes, utf8 } from "wg-userspace/base/bytes";
-import { parseDerpMap } from "wg-userspace/derp/map";
+import { derpMapOf, relayNode } from "wg-userspace/derp/map";
 import type { FuzzTarget, FuzzTargetFactory } from "wg-userspace/testing/fuzz";
 import { parseWorkspaceQuery } from "../../src/workspaces/workspace-search.ts";
 
@@ -173,7 +173,7 @@ function checkNode(node: Node): void {
 }
 
 function checkMap(map: DERPMap): void {
-  const result = parseDerpMap(derpMapFromProto(map));
+  const result = derpMapFromProto(map);
   if ("error" in result && result.error === "") throw new Error("an error without words");
 }
 
@@ -274,18 +274,15 @@ function protobufCorpus(): readonly Uint8Array[] {
     allowedIps: ["fd7a::1/128"],
     endpoints: ["1.2.3.4:5", "[::1]:9"],
   });
-  const map = derpMapToProto({
-    HomeParams: { RegionScore: { "1": 0.5 } },
-    Regions: {
-      "1": {
-        EmbeddedRelay: true,
-        RegionID: 1,
-        RegionCode: "a",
-        RegionName: "A",
-        Nodes: [{ Name: "1a", RegionID: 1, HostName: "a.example", DERPPort: 443, IPv4: "1.2.3.4" }],
-      },
-    },
-  });
+  const region = {
+    regionId: 1,
+    regionCode: "a",
+    regionName: "A",
+    embeddedRelay: true,
+    avoid: false,
+    nodes: [relayNode({ name: "1a", regionId: 1, hostName: "a.example", derpPort: 443, ipv4: "1.2.3.4" })],
+  };
+  const map = derpMapToProto(derpMapOf([region], new Map([[1, 0.5]])));
   return [
     encoded(NodeSchema, node),
     encoded(CoordinateRequestSchema, {

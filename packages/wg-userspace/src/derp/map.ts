@@ -116,15 +116,23 @@ export function validateDerpMap(
   const names = new Set<string>();
   if (map.regions.size > MAX_REGIONS)
     return { error: `Regions has ${map.regions.size} entries, at most ${MAX_REGIONS} are allowed` };
+  if (map.regionScore.size > MAX_REGIONS) return { error: "HomeParams.RegionScore has too many entries" };
+  for (const [id, score] of map.regionScore) {
+    const at = `HomeParams.RegionScore[${id}]`;
+    if (!isRegionId(id)) return { error: `${at}: the key is not a region id` };
+    if (!Number.isFinite(score)) return { error: `${at} is ${score}, want a number` };
+  }
   for (const [id, region] of map.regions) {
     const at = `Regions[${id}]`;
     if (!isRegionId(id)) return { error: `${at}: a region id is 1 to ${MAX_REGION_ID}` };
     if (region.regionId !== id) return { error: `${at}.RegionID is ${region.regionId}, want ${id} like its key` };
     if (region.nodes.length > MAX_NODES)
       return { error: `${at}.Nodes has ${region.nodes.length} entries, at most ${MAX_NODES} are allowed` };
+    if (hasLongText(region)) return { error: `${at} has a text of more than ${MAX_TEXT} characters` };
     for (const [index, node] of region.nodes.entries()) {
       const nodeAt = `${at}.Nodes[${index}]`;
       if (node.regionId !== id) return { error: `${nodeAt}.RegionID is ${node.regionId}, want ${id} like its region` };
+      if (hasLongText(node)) return { error: `${nodeAt} has a text of more than ${MAX_TEXT} characters` };
       if (node.name === "") return { error: `${nodeAt}.Name is empty` };
       if (names.has(node.name)) return { error: `${nodeAt}.Name "${node.name}" is used twice` };
       names.add(node.name);
@@ -412,6 +420,10 @@ function inRange(value: number, low: number, high: number): boolean {
 
 function isRegionId(value: number): boolean {
   return inRange(value, 1, MAX_REGION_ID);
+}
+
+function hasLongText(fields: Region | Node): boolean {
+  return Object.values(fields).some((value) => typeof value === "string" && value.length > MAX_TEXT);
 }
 
 function hasLiteral(node: Node): boolean {

@@ -7,6 +7,7 @@
  * in any case, unknown fields are ignored. Two are ours: KeepSeconds, how long the terminal is kept when nobody looks at it, and
  * User, whom the server connects.
  */
+import { isCanonicalUuid } from "coder-protocol/addresses";
 
 /** What the client asks for when it connects. */
 export interface TerminalInit {
@@ -40,7 +41,6 @@ const MAX_CELLS = 65_535;
 /** Three days: as long as connections are kept that say nothing. */
 export const MAX_KEEP_SECONDS = 72 * 3_600;
 const MAX_USER_LENGTH = 64;
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Collects the first message, however it is cut into pieces. */
 export class InitReader {
@@ -128,7 +128,7 @@ function parseInit(bytes: Uint8Array): TerminalInit | { error: string } {
   const command = text(fields, "command");
   const container = text(fields, "container");
   const backend = text(fields, "backendtype");
-  if (id === undefined || !UUID.test(id)) return { error: "the first message has no UUID in ID" };
+  if (id === undefined || !isCanonicalUuid(id)) return { error: "the first message has no UUID in ID" };
   if (rows === undefined || columns === undefined) return { error: "Height or Width is not between 0 and 65535" };
   if (command === undefined || command.includes("\0")) return { error: "Command is no text" };
   const keepSeconds = numberOf(fields, "keepseconds", Number.MAX_SAFE_INTEGER);

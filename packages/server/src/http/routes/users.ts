@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { isUuid } from "coder-protocol/addresses";
 import { CSRF_COOKIE, SESSION_TOKEN_COOKIE } from "coder-protocol/rest/common";
 import {
   type AuthMethods,
@@ -19,7 +20,7 @@ import { HttpFailure, notFound } from "../../base/errors.ts";
 import type { Role, UserRow } from "../../db/schema.ts";
 import type { HttpEnv, RouteContext, Router } from "../context.ts";
 import { record } from "../record.ts";
-import { isUuid, readJson, readPage, requireOwner, requireUser } from "../reply.ts";
+import { readJson, readPage, requireOwner, requireUser } from "../reply.ts";
 import { organizationView, userView } from "../views.ts";
 
 const MAX_USERS_PER_PAGE = 1000;

@@ -1,4 +1,5 @@
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import { isUuid } from "coder-protocol/addresses";
 import type { ExternalAgentCredentials } from "coder-protocol/rest/agents";
 import {
   createBuildRequest,
@@ -15,7 +16,7 @@ import { agentCommand } from "../../install/agent-command.ts";
 import { agentStatus } from "../../workspaces/agent-state.ts";
 import { parseWorkspaceQuery, type WorkspaceQuery } from "../../workspaces/workspace-search.ts";
 import type { HttpEnv, RouteContext, Router } from "../context.ts";
-import { isUuid, readJson, readPage, requireUser, uuidParam } from "../reply.ts";
+import { readJson, readPage, requireUser, uuidParam } from "../reply.ts";
 import { watchBySse, watchedWorkspace } from "../streams/watch.ts";
 import { buildLogView, buildStatus, buildView, ORGANIZATION_NAME, TEMPLATE_NAME, workspaceView } from "../views.ts";
 import { pathUser } from "./users.ts";

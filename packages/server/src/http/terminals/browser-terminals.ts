@@ -4,7 +4,9 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
+import { isUuid } from "coder-protocol/addresses";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
+import { TERMINAL_PORT } from "coder-protocol/tunnel-ports";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import { type AccessHolder, endsAccess } from "../../auth/access-events.ts";
 import { holderOf, requestToken } from "../../auth/authenticator.ts";
@@ -14,11 +16,10 @@ import { CLOSE_GOING_AWAY, CLOSE_NORMAL, CLOSE_POLICY } from "../../base/text-so
 import { BUILD_VERSION } from "../../base/version.ts";
 import type { AgentTunnels } from "../../tunnels/agent-tunnels.ts";
 import type { RouteContext, UpgradeRoute } from "../context.ts";
-import { isUuid, rejectUpgrade } from "../reply.ts";
+import { rejectUpgrade } from "../reply.ts";
 import { TerminalOwners } from "./terminal-owners.ts";
 
 const PATH = /^\/api\/v2\/workspaceagents\/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\/pty$/;
-const TERMINAL_PORT = 2;
 /** RFC 6455 §7.4.1: something here did not work. */
 const CLOSE_INTERNAL_ERROR = 1011;
 /** One message is one input object; the agent takes no longer ones. */
