@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- NAME... --rounds N --seconds N --json --profile FOLDER]`: what the system does per second and what
  * others do, in turn in one run. The machine is never quiet: read the ratios. The last run of every bench is kept in
- * bench/results/, and the table of the README is made from it.
+ * bench/results/, and the table of docs/measurements.md is made from it.
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -84,10 +84,10 @@ for (const [name, title, bench] of BENCHES) {
     process.stderr.write(`${title}: failed: ${(error as Error).stack}\n`);
   }
 }
-const readme = join(root, "README.md");
-const before = readFileSync(readme, "utf8");
+const page = join(root, "docs/measurements.md");
+const before = readFileSync(page, "utf8");
 const after = withTable(before, folder, names);
-if (after !== before) writeFileSync(readme, after);
+if (after !== before) writeFileSync(page, after);
 if (values.json) process.stdout.write(`${JSON.stringify(results)}\n`);
 process.exit(failed ? 1 : 0);
 

@@ -1,6 +1,7 @@
-/** `npm run set-version -- X.Y.Z`: gives everything that version, and begins its section of the changelog. */
+/** `npm run set-version -- X.Y.Z`: writes that version everywhere, and gives it the unreleased entries of the changelog. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { release } from "./npm/changelog.ts";
 import { placesOfVersion } from "./npm/version.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -14,9 +15,6 @@ for (const { file, pattern } of placesOfVersion()) {
   writeFileSync(path, readFileSync(path, "utf8").replace(pattern, version));
 }
 const changelog = join(root, "CHANGELOG.md");
-const text = readFileSync(changelog, "utf8");
-if (!text.includes(`\n## ${version} `)) {
-  writeFileSync(changelog, text.replace("\n## ", `\n## ${version} — not yet released\n\n\n## `));
-  process.stdout.write("Write into CHANGELOG.md what has changed for whom.\n");
-}
+const today = new Date().toISOString().slice(0, 10);
+writeFileSync(changelog, release(readFileSync(changelog, "utf8"), version, today));
 process.stdout.write(`Everything is version ${version} now.\n`);

@@ -1,4 +1,4 @@
-/** What the benches measured last, one file each in bench/results, and the table of the README that is made from them. */
+/** What the benches measured last, one file each in bench/results, and the table of docs/measurements.md that is made from them. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type BenchResult, digits, type Figure, meetsTarget, type Ratio, spread, targetText } from "./report.ts";

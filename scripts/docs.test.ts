@@ -1,0 +1,124 @@
+/** Hand-written Markdown: links and paths lead somewhere, its English is plain, each sentence has a line of its own. */
+import { execFileSync } from "node:child_process";
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { BANNED } from "./prose/banned.ts";
+import { anchorsOf, brokenLines, linksIn, pathsIn, proseLines } from "./prose/markdown.ts";
+
+const root = join(import.meta.dirname, "..");
+const GENERATED = /^docs\/(?:cli|api)\/|^docs\/(?:security|operations\/environment)\.md$/;
+
+/** Pages whose English is still to be put right. The list only shrinks. */
+const PENDING: readonly string[] = [
+  "ARCHITECTURE.md",
+  "docs/agent-scripts.md",
+  "docs/config-ssh.md",
+  "docs/decisions/001-toolchain.md",
+  "docs/decisions/002-data-path.md",
+  "docs/decisions/003-store.md",
+  "docs/decisions/004-coordinator.md",
+  "docs/decisions/005-direct-paths.md",
+  "docs/decisions/006-reaper.md",
+  "docs/decisions/007-native-module.md",
+  "docs/decisions/008-speed.md",
+  "docs/decisions/009-unknown-relay-keys.md",
+  "docs/decisions/010-doubt-and-refusal.md",
+  "docs/decisions/011-trust-and-names.md",
+  "docs/decisions/012-terminals-and-descriptors.md",
+  "docs/decisions/013-single-executables.md",
+  "docs/decisions/014-npm-packages.md",
+  "docs/decisions/015-linux-packages.md",
+  "docs/limits.md",
+  "docs/operations/README.md",
+  "docs/operations/backup.md",
+  "docs/operations/editors.md",
+  "docs/operations/faq-macos.md",
+  "docs/operations/faq-windows.md",
+  "docs/operations/first-server.md",
+  "docs/operations/keys-and-certificates.md",
+  "docs/operations/monitoring.md",
+  "docs/operations/packages.md",
+  "docs/operations/ports.md",
+  "docs/operations/sizing.md",
+  "docs/operations/tls-and-proxies.md",
+  "docs/operations/uninstall.md",
+  "docs/operations/upgrades.md",
+  "docs/operations/users.md",
+  "docs/port-forward.md",
+  "docs/protocols/aead.md",
+  "docs/protocols/coordination.md",
+  "docs/protocols/derp.md",
+  "docs/protocols/disco.md",
+  "docs/protocols/netstack.md",
+  "docs/protocols/port-mapping.md",
+  "docs/protocols/rest.md",
+  "docs/protocols/server-networking.md",
+  "docs/protocols/ssh.md",
+  "docs/protocols/stun.md",
+  "docs/protocols/wireguard.md",
+  "docs/sessions.md",
+  "docs/troubleshooting.md",
+  "packages/cli/README.md",
+  "packages/client/README.md",
+  "packages/protocol/README.md",
+  "packages/udp-batch/README.md",
+  "packages/wg-userspace/README.md",
+];
+
+const pages = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "*.md"], {
+  cwd: root,
+  encoding: "utf8",
+})
+  .split("\n")
+  .filter((page) => page !== "" && existsSync(join(root, page)) && !GENERATED.test(page));
+const read = (page: string): string => readFileSync(join(root, page), "utf8");
+
+describe.each(pages)("%s", (page) => {
+  it("has links that lead somewhere", () => {
+    const broken = linksIn(read(page)).filter((link) => {
+      const [path, anchor] = link.split("#") as [string, string?];
+      const target = path === "" ? join(root, page) : join(root, dirname(page), path);
+      if (!existsSync(target)) return true;
+      return anchor !== undefined && !anchorsOf(readFileSync(target, "utf8")).includes(anchor);
+    });
+    expect(broken).toEqual([]);
+  });
+
+  it("names files of the repository that exist", () => {
+    expect(pathsIn(read(page)).filter((path) => globSync(path, { cwd: root }).length === 0)).toEqual([]);
+  });
+
+  it.skipIf(PENDING.includes(page))("does without banned words", () => {
+    const found = proseLines(read(page)).flatMap(({ number, text }) =>
+      [...text.matchAll(BANNED)].map(([word]) => `line ${number}: ${word}`),
+    );
+    expect(found).toEqual([]);
+  });
+
+  it.skipIf(PENDING.includes(page))("has one sentence a line", () => {
+    expect(brokenLines(read(page)).map(({ number, text }) => `${page}:${number}: ${text}`)).toEqual([]);
+  });
+});
+
+describe("the checks of Markdown", () => {
+  it("find two sentences on a line, and a sentence on two lines", () => {
+    const numbers = (text: string) => brokenLines(text).map(({ number }) => number);
+    expect(numbers("One sentence. Another one.\n")).toEqual([1]);
+    expect(numbers("A sentence that goes\non here.\n")).toEqual([1]);
+    expect(numbers("- An item (see `a. B`). Then more.\n- Another\n- and one\n")).toEqual([1]);
+    expect(numbers("One sentence.\nAnother one:\n\n- an item\n- an item\n  that wraps\n")).toEqual([5]);
+    expect(numbers("RFC 8439 §2.8. and e.g. Node 22.13 are one sentence.\n")).toEqual([]);
+    expect(numbers("```\nOne. Two.\n```\n| One. Two. | |\n")).toEqual([]);
+  });
+
+  it("find links, anchors and paths", () => {
+    expect(linksIn("[a](b.md#c) `[no](link)` [web](https://example.com)\n```\n[x](y)\n```\n")).toEqual(["b.md#c"]);
+    expect(anchorsOf("# A title, with `code`\n")).toEqual(["a-title-with-code"]);
+    expect(pathsIn("`packages/a/{b,c}.ts`, scripts/x/*.ts. packages/<name>/src @packages/no")).toEqual([
+      "packages/a/b.ts",
+      "packages/a/c.ts",
+      "scripts/x/*.ts",
+    ]);
+  });
+});

@@ -1,0 +1,92 @@
+/** What a machine can check in Markdown: links, paths of the repository, one sentence a line. Pure, but for files asked for. */
+
+export interface Line {
+  readonly number: number;
+  readonly text: string;
+}
+
+/** The lines outside of code blocks, comments and generated tables. */
+export function proseLines(markdown: string): Line[] {
+  const lines: Line[] = [];
+  let skipTo: RegExp | undefined;
+  for (const [at, text] of markdown.split("\n").entries()) {
+    if (skipTo !== undefined) {
+      if (skipTo.test(text)) skipTo = undefined;
+      continue;
+    }
+    const fence = /^\s*(`{3,})/.exec(text)?.[1];
+    if (fence !== undefined) skipTo = new RegExp(`^\\s*${fence}\\s*$`);
+    else if (/^<!--.*begin -->$/.test(text)) skipTo = /^<!--.*end -->$/;
+    else if (/^<!--(?!.*-->)/.test(text)) skipTo = /-->/;
+    else lines.push({ number: at + 1, text });
+  }
+  return lines;
+}
+
+/** Targets of links, without those to the web. */
+export function linksIn(markdown: string): string[] {
+  return proseLines(markdown)
+    .flatMap(({ text }) => [...withoutCode(text).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target!))
+    .filter((target) => !/^(?:https?|mailto):/.test(target));
+}
+
+/** Paths of the repository that the text names; `{a,b}` is spelt out, a name with `…` or `<` is no path. */
+export function pathsIn(markdown: string): string[] {
+  const named = [...markdown.matchAll(/(?<![\w/.@-])(?:packages|scripts|deploy|bench)\/[\w./{},*@-]+/g)]
+    .filter((match) => !/[…<]/.test(markdown[match.index + match[0].length] ?? ""))
+    .map(([path]) => path.replace(/[.,/]+$/, ""));
+  return [...new Set(named.flatMap(spellOut))];
+}
+
+function spellOut(path: string): string[] {
+  const group = /^([^{]*)\{([^}]*)\}(.*)$/.exec(path);
+  if (group === null) return [path];
+  return group[2]!.split(",").flatMap((part) => spellOut(`${group[1]}${part}${group[3]}`));
+}
+
+/** As GitHub makes them of headings. */
+export function anchorsOf(markdown: string): string[] {
+  return proseLines(markdown)
+    .flatMap(({ text }) => /^#+ (.*)$/.exec(text)?.[1] ?? [])
+    .map((heading) =>
+      heading
+        .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1")
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N} _-]/gu, "")
+        .replaceAll(" ", "-"),
+    );
+}
+
+/** Ends a sentence: the mark, then what may close around it. */
+const END = /[.!?:;…][)"'”*_`\]]*$/;
+/** A sentence that begins behind another one on the same line. */
+const TWO = /[a-z0-9)`"”%*][.!?][)"”*_]* +["“(*_[`]*[A-Z]/;
+const ABBREVIATION = /\b(?:e\.g|i\.e|vs|etc|cf|No)\. /g;
+
+/** Lines that hold more than one sentence, or a part of one that goes on in the next line. */
+export function brokenLines(markdown: string): Line[] {
+  const lines = proseLines(markdown);
+  return lines.filter((line, at) => {
+    const text = line.text.trimEnd();
+    if (!isProse(text)) return false;
+    const bare = withoutCode(text)
+      .replaceAll(ABBREVIATION, "")
+      .replaceAll(/\]\([^)]*\)/g, "]");
+    if (TWO.test(bare.replace(/^\s*(?:[-*]|\d+\.) +/, ""))) return true;
+    const next = lines[at + 1];
+    const goesOn = next !== undefined && next.number === line.number + 1 && isProse(next.text) && !isItem(next.text);
+    return goesOn && !END.test(text);
+  });
+}
+
+function isProse(text: string): boolean {
+  return text.trim() !== "" && !/^\s*(?:\||#|<|>|!\[)/.test(text) && !/^ {4}/.test(text);
+}
+
+function isItem(text: string): boolean {
+  return /^\s*(?:[-*]|\d+\.) /.test(text);
+}
+
+function withoutCode(text: string): string {
+  return text.replaceAll(/`[^`]*`/g, "`x`");
+}
