@@ -8,18 +8,21 @@ export interface AgentOptions {
   /** The agent's token, a UUID. */
   readonly token: string;
   readonly extraHeaders?: () => Promise<Readonly<Record<string, string>>>;
-  /** How the deployment and its relays are reached: authorities, client certificate, proxy; absent: by the environment. */
+  /**
+   * How the deployment and its relays are reached: authorities, client certificate, proxy. Absent: taken from the
+   * environment.
+   */
   readonly dialer?: Dialer;
-  /** UDP port of the tunnel; absent or 0: any. */
+  /** UDP port of the tunnel; absent or 0: chosen by the system. */
   readonly listenPort?: number;
   /** How long a session outlives a client that does not answer, in ms. */
   readonly sshMaxTimeoutMs: number;
-  /** How long nothing may be heard of a client that vanished without a goodbye, in ms; absent: 2 min. */
+  /** Silence after which a client that vanished without a disconnect counts as gone, in ms; absent: 2 min. */
   readonly goneAfterMs?: number;
   readonly blockFileTransfer: boolean;
-  /** Where the output of scripts goes; default: the system's directory for temporary files. */
+  /** Directory for the output of scripts; default: the system's directory for temporary files. */
   readonly logDirectory?: string;
-  /** Addresses of the host, `host:port`, where debug pages and metrics are served besides the tunnel; absent: nowhere. */
+  /** Addresses of the host, `host:port`, that also serve debug pages and metrics; absent: only the tunnel does. */
   readonly debugAddress?: string;
   readonly prometheusAddress?: string;
   readonly logger: Logger;

@@ -25,7 +25,7 @@ import { TunnelServices } from "./services/tunnel-services.ts";
 
 const STOP_GRACE_MS = 5_000;
 const MAX_CLIENTS = 1024;
-/** A client heard this recently counts as reachable: WireGuard's own limit for a session. */
+/** A client heard from this recently counts as reachable: WireGuard's own limit for a session. */
 const REACHABLE_MS = 180_000;
 
 export class Agent {
@@ -77,7 +77,9 @@ export class Agent {
     });
   }
 
-  /** Runs until aborted, then ends sessions and says goodbye. Rejects when the control plane refuses the agent for good. */
+  /**
+   * Runs until aborted, then ends sessions and disconnects. Rejects when the control plane refuses the agent for good.
+   */
   async run(signal: AbortSignal): Promise<void> {
     const debug = await DebugServers.open(this.#options, this.#debugSources());
     const stopControl = new AbortController();
@@ -210,7 +212,7 @@ export class Agent {
   }
 }
 
-/** `~` and relative directories are meant from the home directory. */
+/** `~` and relative directories are resolved against the home directory. */
 function expandDirectory(directory: string): string {
   if (directory === "" || directory === "~") return homeDirectory();
   if (directory.startsWith("~/")) return join(homeDirectory(), directory.slice(2));

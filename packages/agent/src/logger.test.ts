@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { terminalLogger } from "./logger.ts";
 
-test("a terminal gets lines for people, without secrets and without control sequences", () => {
+test("a terminal gets readable lines, without secrets and without control sequences", () => {
   const lines: string[] = [];
   const now = () => new Date(2026, 0, 2, 15, 4, 5);
   const logger = terminalLogger("info", (line) => void lines.push(line), now);

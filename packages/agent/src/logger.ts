@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import pino from "pino";
 import type { Logger, LogLevel } from "wg-userspace/base/ports";
 
-/** Fields that look like secrets: their values never get in. */
+/** Fields that look like secrets: their values are never logged. */
 const SECRET = ["token", "headers", "environment"];
 
 /** The agent's log: lines for people where stderr is a terminal, JSON lines to files and pipes. */
@@ -20,7 +20,7 @@ export function createAgentLogger(path: string | undefined, verbose: boolean): L
 
 const ORDER: readonly LogLevel[] = ["trace", "debug", "info", "warn", "error"];
 
-/** `15:04:05 info  connected  url=http://…`. What peers chose cannot drive the terminal. */
+/** `15:04:05 info  connected  url=http://…`. Control characters in values from peers are escaped. */
 export function terminalLogger(level: LogLevel, write: (line: string) => void, now = () => new Date()): Logger {
   return {
     level,

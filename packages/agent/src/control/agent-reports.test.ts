@@ -23,7 +23,7 @@ const TIMING: ScriptTiming = {
   status: "failed",
 };
 
-/** A deployment that takes what it is given, unless told otherwise. */
+/** A deployment that accepts everything, unless the test refuses a call. */
 class Deployment {
   readonly lines: string[] = [];
   readonly metadata: string[] = [];
@@ -69,7 +69,7 @@ describe("reports to the deployment", () => {
   afterEach(() => void vi.useRealTimers());
 
   const say = (output: string): void => reports.logs.add(SOURCE, { atMs: Date.now(), level: "info", output });
-  /** One connection: resolves with why it ended. */
+  /** One connection: resolves with the reason for its end. */
   function connect(deployment: Deployment): { end: () => void; ended: Promise<unknown> } {
     const over = new AbortController();
     const ended = Promise.race(reports.send(deployment.rpc, over.signal)).then(
@@ -79,7 +79,7 @@ describe("reports to the deployment", () => {
     return { end: () => over.abort(new Error("connection over")), ended };
   }
 
-  it("are made again on the next connection, in order, when one fails", async () => {
+  it("are repeated on the next connection, in order, when one fails", async () => {
     const deployment = new Deployment();
     const failure = new Error("connection lost");
     deployment.failure = failure;

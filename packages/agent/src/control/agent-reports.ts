@@ -1,4 +1,6 @@
-/** What scripts give the deployment: their output, how they ended, and the workspace's metadata. Outlives connections. */
+/**
+ * What scripts report to the deployment: their output, their exit and the workspace's metadata. Outlives connections.
+ */
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { sleep } from "coder-client/base/backoff";
 import { uuidToBytes } from "coder-protocol/addresses";
@@ -11,9 +13,9 @@ import type { ScriptTiming } from "../scripts/startup-scripts.ts";
 import { ConnectionReports } from "./connection-reports.ts";
 import { isUnknownRpc } from "./unknown-rpc.ts";
 
-/** Lines and results that come within this time go together. */
+/** Lines and results that arrive within this time are sent together. */
 const GATHER_MS = 100;
-/** Oldest go first: nobody can have that many runs waiting but after a long time without a connection. */
+/** The oldest are dropped first. Only a long time without a connection can let this many runs pile up. */
 const MAX_TIMINGS = 256;
 
 const LEVELS: Readonly<Record<LogLevel, Log_Level>> = {
@@ -41,8 +43,8 @@ export class AgentReports {
   readonly #now: () => number;
   readonly #timings: ScriptTiming[] = [];
   #timingAdded = Promise.withResolvers<void>();
-  /** Servers before version 2.3 do not know how scripts end. */
-  #timingsUnknown = false;
+  /** Servers before version 2.3 have no call for the results of scripts. */
+  #timingsUnsupported = false;
 
   constructor(options: { readonly metadata: MetadataCollector; readonly logger: Logger; readonly now: () => number }) {
     this.#metadata = options.metadata;
@@ -51,20 +53,23 @@ export class AgentReports {
     this.connections = new ConnectionReports(options);
   }
 
-  /** Whether something waits that should still be said before the agent goes. */
+  /** Whether something is pending that should still be sent before the agent stops. */
   get unsent(): boolean {
     return !this.logs.isEmpty || this.#timings.length > 0 || this.connections.unsent;
   }
 
   scriptCompleted(timing: ScriptTiming): void {
-    if (this.#timingsUnknown) return;
+    if (this.#timingsUnsupported) return;
     this.#timings.push(timing);
     if (this.#timings.length > MAX_TIMINGS) this.#timings.shift();
     this.#timingAdded.resolve();
     this.#timingAdded = Promise.withResolvers();
   }
 
-  /** Reports over one connection until the signal; rejects when a report fails, which is then made again on the next. */
+  /**
+   * Sends reports over one connection until the signal; rejects when a report fails, which the next connection then
+   * repeats.
+   */
   send(rpc: RpcSession, signal: AbortSignal): readonly Promise<void>[] {
     return [
       this.#sendLogs(rpc, signal),
@@ -124,7 +129,7 @@ export class AgentReports {
         );
       } catch (error) {
         if (!isUnknownRpc(error)) throw error;
-        this.#timingsUnknown = true;
+        this.#timingsUnsupported = true;
         this.#timings.length = 0;
         continue;
       }

@@ -13,7 +13,7 @@ test.each([
   expect(describeEnd(end)).toEqual({ statusCode, reason });
 });
 
-test("coming and going are reported in order, once each, also when a report failed meanwhile; the number is bounded", async () => {
+test("connects and disconnects are reported in order, once each, even after a failed report; their number is bounded", async () => {
   const reports = new ConnectionReports({ now: () => 5, logger: silentLogger });
   const end = reports.opened("fd7a:115c:a1e0::1", "vscode");
   end({ exit: { status: 0 }, failure: undefined });

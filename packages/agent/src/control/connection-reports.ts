@@ -1,4 +1,7 @@
-/** Who connected to the SSH service, and why it ended: told to the control plane, which keeps the records. Outlives connections. */
+/**
+ * Reports each client of the SSH service, and why it disconnected, to the control plane, which keeps the records.
+ * Outlives connections.
+ */
 import { randomUUID } from "node:crypto";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { uuidToBytes } from "coder-protocol/addresses";
@@ -8,7 +11,7 @@ import type { Logger } from "wg-userspace/base/ports";
 import type { ConnectionEnd } from "../services/ssh/connection.ts";
 import { isUnknownRpc } from "./unknown-rpc.ts";
 
-/** Oldest go first: nobody is that far behind but after a long time without a connection. */
+/** The oldest are dropped first. Only a long time without a connection can let this many pile up. */
 const MAX_WAITING = 256;
 
 const TYPES = {
@@ -29,7 +32,7 @@ interface Report {
   readonly reason: string;
 }
 
-/** A clean end is "normal exit", one by a signal has its name. */
+/** A clean end is "normal exit"; an end by a signal carries the signal's name. */
 export function describeEnd(end: ConnectionEnd): { readonly statusCode: number; readonly reason: string } {
   if (end.failure !== undefined) return { statusCode: 255, reason: end.failure };
   if (end.exit === undefined) return { statusCode: 0, reason: "normal exit" };
@@ -60,7 +63,7 @@ export class ConnectionReports {
     return this.#waiting.length > 0;
   }
 
-  /** A client is there. Call the result when it is gone. */
+  /** A client has connected. Call the result when it has disconnected. */
   opened(address: string, type: ReportedType): (end: ConnectionEnd) => void {
     const id = randomUUID();
     const report = (action: Connection_Action, statusCode: number, reason: string): void =>
@@ -78,7 +81,10 @@ export class ConnectionReports {
     };
   }
 
-  /** Reports over one connection until the signal; rejects when a report fails, which is then made again on the next. */
+  /**
+   * Sends reports over one connection until the signal; rejects when a report fails, which the next connection then
+   * repeats.
+   */
   async send(rpc: RpcSession, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const next = this.#waiting[0];

@@ -1,4 +1,4 @@
-/** What ends an agent for good: the control plane's own word, and nothing that stands before it. */
+/** What ends an agent permanently: an answer of the control plane itself, and none of an intermediary. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Deployment } from "coder-client/rest/deployment";
@@ -13,7 +13,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-/** An agent whose every dial is answered like that. */
+/** An agent whose every dial is answered with that response. */
 async function agentAnswered(status: number, headers: Readonly<Record<string, string>>, body: string) {
   let dials = 0;
   const server = createServer();
@@ -37,7 +37,7 @@ async function agentAnswered(status: number, headers: Readonly<Record<string, st
     onBanners: () => undefined,
     expandDirectory: (directory) => directory,
     takeStats: () => {
-      throw new Error("nobody asks");
+      throw new Error("not called");
     },
     reports: { unsent: false, send: () => [] },
   });

@@ -1,7 +1,7 @@
 /**
  * The agent's side of the control plane: one connection that carries the Agent and the Tailnet service. Fetches the
- * manifest, reports lifecycle and statistics, keeps the tunnel's peers current. Dials again for ever; the tunnel and the
- * sessions in it do not notice.
+ * manifest, reports lifecycle and statistics, and keeps the tunnel's peers current. Reconnects without limit; the
+ * tunnel and its sessions are not affected.
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -35,7 +35,7 @@ const STATES = {
 const UNAUTHORIZED = 401;
 const FINAL_STATUSES: ReadonlySet<number> = new Set([400, UNAUTHORIZED, 404]);
 
-/** "created" is not among them: it is where every agent begins. */
+/** "created" is not among them: it is the initial state of every agent. */
 export type LifecycleState = keyof typeof STATES;
 
 interface Lifecycle {
@@ -53,14 +53,14 @@ export interface ControlSessionOptions {
   readonly onBanners: (banners: readonly string[]) => void;
   /** Directory of the manifest, expanded for this machine. */
   readonly expandDirectory: (directory: string) => string;
-  /** What happened since the last call. */
+  /** Traffic and sessions since the last call. */
   readonly takeStats: () => StatsReport;
   /** What else is reported over each connection. */
   readonly reports: Reports;
 }
 
 interface Reports {
-  /** Whether something should still be sent before the agent goes. */
+  /** Whether something should still be sent before the agent stops. */
   readonly unsent: boolean;
   /** Reports until the signal; a rejection ends the connection. */
   send(rpc: RpcSession, signal: AbortSignal): readonly Promise<void>[];
@@ -70,15 +70,15 @@ export class ControlSession {
   readonly #options: ControlSessionOptions;
   /** Lifecycle states not reported yet, oldest first: each is reported once, in order. */
   readonly #lifecycle: Lifecycle[] = [];
-  /** The last one that was reported: every connection begins with it. */
-  #lifecycleStated: Lifecycle | undefined;
+  /** The state that was reported last: every connection begins with it. */
+  #lifecycleReported: Lifecycle | undefined;
   #lifecycleAdded = Promise.withResolvers<void>();
   #session: TailnetSession | undefined;
   #connection: RpcConnection | undefined;
-  /** The node of the last manifest. */
+  /** The node built from the last manifest. */
   #node: TailnetNode | undefined;
   #leaving = false;
-  #toldFailure: string | undefined;
+  #loggedFailure: string | undefined;
   #everConnected = false;
 
   constructor(options: ControlSessionOptions) {
@@ -91,7 +91,7 @@ export class ControlSession {
     this.#lifecycleAdded = Promise.withResolvers();
   }
 
-  /** Runs until aborted. Rejects only when trying again cannot help: the token is refused or the version unsupported. */
+  /** Runs until aborted. Rejects only when retrying cannot help: the token is refused or the version unsupported. */
   async run(signal: AbortSignal): Promise<void> {
     const backoff = new Backoff({ firstMs: 100, limitMs: 10_000 });
     while (!signal.aborted) {
@@ -100,27 +100,27 @@ export class ControlSession {
         await this.#connect(signal);
       } catch (error) {
         if (signal.aborted || this.#leaving) return;
-        // A token that was right once may be right again: its workspace is stopped, and will be started.
+        // A token that was once valid may become valid again: the workspace is stopped and will be started.
         if (isFinal(error) && !this.#everConnected) throw error;
-        // Whoever is connected came by a right that the token's end took away; nobody else tells us of it now.
+        // Connected clients lost their right to this workspace with the token, and no other message will report it.
         if (isTokenRefusal(error)) this.#node?.expelPeers();
-        this.#tellFailure(messageOf(error));
+        this.#logFailure(messageOf(error));
         if (error instanceof ClientError && error.retryAfterMs !== undefined)
-          await sleep(error.retryAfterMs, signal).catch(() => undefined); // aborted: the loop's condition ends it
+          await sleep(error.retryAfterMs, signal).catch(() => undefined); // aborted: the loop condition ends it
       }
       if (performance.now() - startedAt > 10_000) backoff.reset();
-      await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop's condition ends it
+      await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop condition ends it
     }
   }
 
-  /** One warning for each reason; while it stays the same there is nothing new to say. */
-  #tellFailure(error: string): void {
-    const level = error === this.#toldFailure ? "debug" : "warn";
-    this.#toldFailure = error;
+  /** Logs each reason once; repeats of the same reason add nothing. */
+  #logFailure(error: string): void {
+    const level = error === this.#loggedFailure ? "debug" : "warn";
+    this.#loggedFailure = error;
     this.#options.logger.log(level, "control plane connection failed, trying again", { error });
   }
 
-  /** Reports that the agent is going and leaves the network, at most for a few seconds. */
+  /** Reports that the agent is stopping and leaves the network, within a few seconds at most. */
   async leave(limitMs: number): Promise<void> {
     this.#leaving = true;
     const limit = new Promise<void>((resolve) => setTimeout(resolve, limitMs).unref());
@@ -133,7 +133,7 @@ export class ControlSession {
     await Promise.race([
       limit,
       goodbye().catch((error: unknown) =>
-        this.#options.logger.log("debug", "left in a hurry", { error: messageOf(error) }),
+        this.#options.logger.log("debug", "graceful disconnect failed", { error: messageOf(error) }),
       ),
     ]);
   }
@@ -164,7 +164,7 @@ export class ControlSession {
         },
       });
       this.#everConnected = true;
-      this.#toldFailure = undefined;
+      this.#loggedFailure = undefined;
       logger.log("info", "connected to the control plane", {
         workspace: manifest.workspaceName,
         agent: manifest.agentName,
@@ -198,8 +198,8 @@ export class ControlSession {
       connection.rpc.unary(Agent.method.updateLifecycle, {
         lifecycle: { state: STATES[state], changedAt: timestampFromMs(atMs) },
       });
-    // Somebody with the same token may have been there meanwhile and said that it is off.
-    if (this.#lifecycleStated !== undefined) await report(this.#lifecycleStated);
+    // Another agent with the same token may have connected meanwhile and reported its shutdown.
+    if (this.#lifecycleReported !== undefined) await report(this.#lifecycleReported);
     while (!signal.aborted) {
       const next = this.#lifecycle[0];
       if (next === undefined) {
@@ -207,7 +207,7 @@ export class ControlSession {
         continue;
       }
       await report(next);
-      this.#lifecycleStated = next;
+      this.#lifecycleReported = next;
       this.#lifecycle.shift();
     }
   }
@@ -236,8 +236,8 @@ export class ControlSession {
 }
 
 /**
- * Whether dialing again, unchanged, is pointless: the control plane itself said so. What stands before it, and may be a load
- * balancer in a rollout or a captive portal, has no say; its answers carry no status.
+ * Whether retrying unchanged is pointless: the control plane itself refused. Intermediaries, such as a load balancer
+ * during a rollout or a captive portal, do not count; their answers carry no status.
  */
 function isTokenRefusal(error: unknown): boolean {
   return error instanceof ClientError && error.status === UNAUTHORIZED;

@@ -18,7 +18,7 @@ describe("StatsCollector", () => {
     ]);
   });
 
-  it("reports the median of what was measured, and the wire's word for nothing when nobody was", () => {
+  it("reports the median of the measured round trips, and -1 when there is none", () => {
     const latency = (...rtts: number[]) =>
       collector(rtts.map((rttMs) => ({ path: "direct", rttMs }))).take().connectionMedianLatencyMs;
     expect(latency(9, 1, 4)).toBe(4);

@@ -1,4 +1,6 @@
-/** Traffic and sessions as the control plane wants them reported: sessions as they are now, traffic since the last report. */
+/**
+ * Traffic and sessions in the form the control plane expects: sessions as they are now, traffic since the last report.
+ */
 export interface StatsReport {
   readonly connectionsByProto: { [name: string]: bigint };
   readonly connectionCount: bigint;
@@ -11,7 +13,7 @@ export interface StatsReport {
   readonly sessionCountJetbrains: bigint;
   readonly sessionCountReconnectingPty: bigint;
   readonly sessionCountSsh: bigint;
-  /** The same by name, for servers that know it. */
+  /** The session counts by name, for servers that know the field. */
   readonly sessionCounts: { [name: string]: bigint };
   readonly metrics: StatsMetric[];
 }
@@ -25,7 +27,7 @@ export interface StatsMetric {
   readonly labels: { readonly name: string; readonly value: string }[];
 }
 
-/** One client that was heard of lately. */
+/** One client heard from recently. */
 export interface PeerOnPath {
   readonly path: "direct" | "relayed";
   /** Round trip, ms; absent when it was not measured. */
@@ -33,11 +35,11 @@ export interface PeerOnPath {
 }
 
 export interface StatsSources {
-  /** Relayed to programs of the workspace and open now. */
+  /** Connections relayed to programs of the workspace and open now. */
   readonly connections: () => { readonly tcp: number; readonly udp: number };
   /** Bytes of all peers since the start. */
   readonly traffic: () => { readonly rxBytes: number; readonly txBytes: number };
-  /** Clients that can be reached now. */
+  /** Clients reachable now. */
   readonly peers: () => readonly PeerOnPath[];
   readonly sessions: () => {
     readonly ssh: number;
@@ -47,9 +49,9 @@ export interface StatsSources {
   };
 }
 
-/** Nobody could be pinged. */
+/** No peer could be pinged. */
 const NO_LATENCY = -0.001;
-/** The name under which agents of this family count their peers by path; control planes look for it. */
+/** The metric under which stock agents count their peers by path; control planes look for it. */
 const PEERS_METRIC = "coderd_agentstats_currently_reachable_peers";
 
 export class StatsCollector {
@@ -64,7 +66,7 @@ export class StatsCollector {
     const traffic = this.#sources.traffic();
     const since = this.#reported;
     this.#reported = traffic;
-    // A peer that left takes its count along: never report less than nothing.
+    // The count of a peer that left goes with it: never report a negative difference.
     const rxBytes = BigInt(Math.max(0, traffic.rxBytes - since.rxBytes));
     const txBytes = BigInt(Math.max(0, traffic.txBytes - since.txBytes));
     const sessions = this.#sources.sessions();

@@ -10,7 +10,7 @@ import { type StageOutcome, StartupScripts, type WorkspaceScript } from "../scri
 import { AgentReports } from "./agent-reports.ts";
 import type { LifecycleState } from "./control-session.ts";
 
-/** Output of scripts that the deployment gave no source for. */
+/** Log source for the output of scripts to which the deployment gave none. */
 const NIL_SOURCE = "00000000-0000-0000-0000-000000000000";
 
 const AFTER_START: Readonly<Record<Exclude<StageOutcome, "stopped">, LifecycleState>> = {
@@ -64,7 +64,10 @@ export class WorkspaceScripts {
     });
   }
 
-  /** Every manifest. The first one starts the workspace; later ones change what is collected and what runs at the end. */
+  /**
+   * Takes every manifest. The first one starts the workspace; later ones change what is collected and what runs at the
+   * end.
+   */
   update(manifest: Manifest): void {
     const first = this.#manifest === undefined;
     this.#manifest = manifest;
@@ -73,7 +76,7 @@ export class WorkspaceScripts {
     if (first) void this.#start(manifest);
   }
 
-  /** Runs the scripts for the end, once those for the start have ended. `closing` ends what people have open. */
+  /** Runs the stop scripts once the start scripts have ended. `closing` ends open sessions. */
   async stop(closing: () => Promise<unknown>): Promise<void> {
     this.#stopping = true;
     this.#options.onLifecycle("shutting_down");
@@ -83,7 +86,7 @@ export class WorkspaceScripts {
     this.#options.onLifecycle(AFTER_STOP[outcome]);
   }
 
-  /** When there is no time for that: ends what runs. */
+  /** Ends running scripts at once, for when there is no time to stop them in order. */
   async abandon(): Promise<void> {
     this.#stopping = true;
     this.#metadata.close();

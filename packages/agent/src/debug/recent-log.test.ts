@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { RecentLog } from "./recent-log.ts";
 
-it("keeps what the log took as JSON lines, and hands everything on", () => {
+it("keeps logged lines as JSON, and forwards every line", () => {
   const handed: string[] = [];
   const recent = new RecentLog({ level: "info", log: (_, message) => handed.push(message) }, () => 0);
   recent.log("info", "one", { port: 22, bytes: 3n });
@@ -27,7 +27,7 @@ it("drops the oldest lines, and cuts one that is too long", () => {
   expect(recent.text()).not.toContain('"line 1"');
 });
 
-it("takes fields that are no JSON", () => {
+it("accepts fields that JSON cannot express", () => {
   const recent = new RecentLog({ level: "info", log: () => undefined });
   const loop: Record<string, unknown> = {};
   loop["self"] = loop;

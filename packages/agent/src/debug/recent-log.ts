@@ -1,7 +1,7 @@
-/** The latest log lines, kept in memory for who debugs the agent through the tunnel. */
+/** The latest log lines, kept in memory for debugging the agent through the tunnel. */
 import { type Logger, logs } from "wg-userspace/base/ports";
 
-/** Oldest lines go first. */
+/** The oldest lines are dropped first. */
 const KEPT_CHARACTERS = 2 * 1024 * 1024;
 const MAX_LINE_CHARACTERS = 16 * 1024;
 const SECRET = /token|secret|password|headers|environment|authorization|cookie/i;
@@ -13,7 +13,7 @@ export class RecentLog implements Logger {
   readonly #lines: string[] = [];
   #characters = 0;
 
-  /** @param inner Where everything goes as well. */
+  /** @param inner Receives every line as well. */
   constructor(inner: Logger, now: () => number = Date.now, keep: number = KEPT_CHARACTERS) {
     this.#inner = inner;
     this.#now = now;
@@ -43,7 +43,7 @@ export class RecentLog implements Logger {
   }
 }
 
-/** A log line must never end what it tells about: fields that are no JSON are left out. */
+/** A log line must never end what it describes: fields that JSON cannot express are left out. */
 function toJson(line: { time: string; level: string; msg: string }): string {
   try {
     return JSON.stringify(line, replacer);

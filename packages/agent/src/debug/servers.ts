@@ -1,6 +1,6 @@
 /**
- * Debug pages and metrics on addresses of the host, for who asks for it by flag: the same as inside the tunnel. Without
- * authentication: whoever reaches the address may read them. They hold no secrets.
+ * Debug pages and metrics on addresses of the host, enabled by flags: the same pages as inside the tunnel. There is no
+ * authentication: any process that reaches the address may read them. They hold no secrets.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isIP } from "node:net";
@@ -22,7 +22,7 @@ type Page = () => { readonly type: string; readonly text: string };
 export class DebugServers {
   readonly #servers: readonly Server[];
 
-  /** An address that cannot be had is logged; the agent has more important things to do. */
+  /** An address that cannot be bound is logged and does not stop the agent. */
   static async open(addresses: DebugAddresses, sources: DebugSources): Promise<DebugServers> {
     const metrics: Page = () => ({ type: "text/plain; version=0.0.4; charset=utf-8", text: sources.prometheus() });
     const json = (view: () => unknown): Page => {
@@ -112,7 +112,7 @@ function pageFor(
   pages: ReadonlyMap<string, Page>,
 ): { readonly status: number; readonly type: string; readonly text: string } {
   const type = "text/plain; charset=utf-8";
-  // A web page whose name points at a loopback address (DNS rebinding) gives itself away by that name.
+  // A web page whose name resolves to a loopback address (DNS rebinding) is recognised by that name.
   if (!isOwnName(request)) return { status: 403, type, text: "Ask for this by an address, or as localhost.\n" };
   if (request.method !== "GET" && request.method !== "HEAD")
     return { status: 405, type, text: "Only GET is answered here.\n" };
@@ -123,12 +123,13 @@ function pageFor(
 
 function isOwnName(request: IncomingMessage): boolean {
   const local = request.socket.localAddress ?? "";
-  if (!/^(?:127\.|::1$|::ffff:127\.)/.test(local)) return true; // bound for other machines, which have names for this one
+  // bound for other machines, which have names for this one
+  if (!/^(?:127\.|::1$|::ffff:127\.)/.test(local)) return true;
   const name = (request.headers.host ?? "").replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
   return isIP(name) !== 0 || name.toLowerCase() === "localhost";
 }
 
-/** `:port` alone is loopback: other machines are served only when that is asked for in so many words. */
+/** `:port` alone means loopback: serving other machines takes an explicit address. */
 function parseHostPort(text: string): { host: string; port: number } | undefined {
   const [, host, digits] = /^(\[[0-9a-fA-F:.]+\]|[^:\s]*):(\d{1,5})$/.exec(text) ?? [];
   const port = Number(digits);

@@ -1,4 +1,4 @@
-/** What the agent tells about itself to who debugs it through the tunnel. Values that may be secret are left out. */
+/** The agent's state, for debugging it through the tunnel. Values that may be secret are left out. */
 import { candidateReports, pathRef } from "coder-client/node/peer-paths";
 import type { TailnetNode } from "coder-client/node/tailnet-node";
 import { uuidFromBytes } from "coder-protocol/addresses";
@@ -10,7 +10,10 @@ import type { PeerOnPath } from "../control/stats.ts";
 
 const REDACTED = "[redacted]";
 
-/** The manifest with the names of the other implementations; no values of variables and secrets, no script texts. */
+/**
+ * The manifest, with the field names of stock agents; without values of variables and secrets, and without script
+ * texts.
+ */
 export function manifestView(manifest: Manifest | undefined): unknown {
   if (manifest === undefined) return null;
   return {
@@ -43,7 +46,7 @@ export function manifestView(manifest: Manifest | undefined): unknown {
   };
 }
 
-/** Our endpoints and relays, and every client with the paths to it. */
+/** Our endpoints and relays, and every client with its paths. */
 export function networkView(node: TailnetNode): unknown {
   const now = monotonicNow();
   const { driver, netReport, derpMap } = node;
@@ -95,7 +98,7 @@ export function metricsText({ connections, sessions, traffic, peers }: AgentCoun
       ['direction="received"', traffic.rxBytes],
       ['direction="sent"', traffic.txBytes],
     ]),
-    ...family("coder_agent_reachable_peers", "gauge", "Clients heard of lately, by the path to them.", [
+    ...family("coder_agent_reachable_peers", "gauge", "Clients heard from recently, by the path to them.", [
       ['path="direct"', onPath("direct")],
       ['path="relayed"', onPath("relayed")],
     ]),

@@ -22,7 +22,7 @@ export function resolveCommand(user: SessionUser, command: string | undefined): 
 
 const TAKES_DASH_E = /^(?:node|nodejs|perl|ruby)[\d.]*$/;
 
-/** Programs refused when the deployment blocks file transfer. By name only: a reminder, not a barrier. */
+/** Programs refused when the deployment blocks file transfer. Matched by name only: a reminder, not a barrier. */
 const TRANSFER_PROGRAMS = new Set(["nc", "rsync", "scp", "sftp"]);
 export const TRANSFER_BLOCKED_STATUS = 65;
 export const TRANSFER_BLOCKED_MESSAGE = "\x02File transfer has been disabled.\n";

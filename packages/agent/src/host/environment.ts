@@ -5,8 +5,8 @@ const MAX_NAME_BYTES = 256;
 const MAX_VARIABLES = 512;
 
 /**
- * Names that are neither taken over from the agent's own environment nor accepted from a client: they make the next
- * program load code, or are the agent's to set. Not a defence against the client, who runs commands anyway, but against
+ * Names that are neither inherited from the agent's own environment nor accepted from a client: they make the next
+ * program load code, or are the agent's to set. No defence against the client, which runs commands anyway, but against
  * accidents such as a laptop's NODE_OPTIONS or the agent's token ending up in every shell.
  */
 const DENIED =
@@ -14,7 +14,7 @@ const DENIED =
 /** Image authors set some of these for good reasons, so they are inherited; from a client they are accidents too. */
 const DENIED_FROM_CLIENT =
   /^(?:LD_.*|DYLD_.*|GCONV_PATH|GLIBC_TUNABLES|IFS|PS4|PROMPT_COMMAND|ZDOTDIR|PYTHON(?:STARTUP|HOME|PATH)|PERL5?(?:LIB|OPT|DB)|RUBY(?:LIB|OPT)|_?JAVA(?:_TOOL)?_OPTIONS|GIT_SSH|GIT_SSH_COMMAND|GIT_PROXY_COMMAND|HOME|USER|LOGNAME|SHELL|PATH|MAIL|PWD|OLDPWD|SHLVL|_)$/;
-/** Of the agent's own surroundings: its terminal, its service manager, its package manager, its secrets. */
+/** Variables that describe the agent's own surroundings: its terminal, service manager, package manager and secrets. */
 const NOT_INHERITED =
   /^(?:TERM|TERMCAP|COLUMNS|LINES|TMUX|TMUX_PANE|STY|WINDOW|WINDOWID|DISPLAY|XAUTHORITY|PWD|OLDPWD|SHLVL|_|INVOCATION_ID|JOURNAL_STREAM|NOTIFY_SOCKET|LISTEN_(?:FDS|PID|FDNAMES)|WATCHDOG_(?:PID|USEC)|MAINPID|INIT_CWD|npm_.*|NPM_.*|PNPM_.*|COREPACK_.*|.*_TOKEN|.*_TOKEN_FILE)$/;
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -41,7 +41,7 @@ export class ClientEnvironment {
     return Object.fromEntries(this.#variables);
   }
 
-  /** @returns whether the variable was taken. */
+  /** @returns whether the variable was accepted. */
   set(name: string, value: string): boolean {
     if (name.length > MAX_NAME_BYTES || !NAME.test(name) || value.includes("\0")) return false;
     if (name === SESSION_TYPE_VARIABLE) return this.#setSessionType(value);

@@ -1,6 +1,6 @@
 /**
- * Which TCP ports of the workspace are listened on, and by which program: on Linux from /proc, on macOS from lsof. Empty
- * elsewhere.
+ * TCP ports of the workspace that have a listener, and the listening program: on Linux from /proc, on macOS from lsof.
+ * Empty elsewhere.
  */
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
@@ -11,7 +11,7 @@ export interface ListeningPort {
   readonly port: number;
 }
 
-/** Ports that are no development servers. */
+/** Ports that do not belong to development servers. */
 const IGNORED = new Set([
   ...Array.from({ length: 9 }, (_, port) => port),
   ...[20, 21, 22, 23, 25, 53, 110, 143, 179, 389, 465, 587, 636, 989, 990, 993, 995],
@@ -46,7 +46,7 @@ function fromLsof(): Promise<ListeningPort[]> {
   return new Promise((resolve, reject) => {
     const limits = { timeout: LSOF_TIMEOUT_MS, maxBuffer: MAX_LSOF_BYTES };
     execFile("lsof", LSOF_ARGS, limits, (error, stdout) => {
-      // It ends with 1 when it found nothing, or may not look at everything.
+      // lsof exits with 1 when it found nothing, or may not read everything.
       if (error !== null && error.code !== 1) reject(error);
       else resolve(parseLsof(stdout));
     });
@@ -80,7 +80,7 @@ function fromProc(): ListeningPort[] {
     try {
       return parseProcNetTcp(readFileSync(path, "utf8"));
     } catch {
-      return []; // no Linux, or no such family
+      return []; // not Linux, or no such address family
     }
   });
   const wanted = new Map<string, number>();
@@ -91,7 +91,7 @@ function fromProc(): ListeningPort[] {
   return sorted(ports);
 }
 
-/** Program by socket inode, as far as we may look. */
+/** Program by socket inode, as far as permissions allow. */
 function processNames(inodes: ReadonlyMap<string, number>): Map<string, string> {
   const names = new Map<string, string>();
   if (inodes.size === 0) return names;

@@ -1,4 +1,6 @@
-/** The message of the day, as the deployment's manifest names its file. Shown by the SSH service to login shells. */
+/**
+ * The message of the day, from the file that the deployment's manifest names. Shown by the SSH service to login shells.
+ */
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
@@ -6,7 +8,7 @@ import type { Logger } from "wg-userspace/base/ports";
 
 const MAX_MOTD_BYTES = 64 * 1024;
 
-/** The file's text, at most 64 KiB of it; undefined when there is none, or nothing that can be read like a file. */
+/** The file's text, at most 64 KiB of it; undefined when there is no readable regular file. */
 export async function readMotd(path: string, home: string, logger: Logger): Promise<string | undefined> {
   if (path === "") return undefined;
   const expanded = path.replace(/^~(?=$|\/)/, home);

@@ -1,15 +1,15 @@
-/** The kernel sessions this service started: every program leads one, so that it can be signalled with its children. */
+/** The kernel sessions this service started. Every program leads one, so that it can be signalled with its children. */
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "wg-userspace/base/ports";
 
 const POLL_MS = 20;
-/** SIGKILL takes effect at once, but zombies wait for whoever inherited them. */
+/** SIGKILL takes effect at once, but zombies remain until the process that inherited them waits for them. */
 const KILL_WAIT_MS = 1_000;
 
 export class ProcessSessions {
   readonly #logger: Logger;
-  /** Leaders alive, and ended ones whose group still has members. */
+  /** Live leaders, and ended ones whose group still has members. */
   readonly #leaders = new Set<number>();
   readonly #survived = new Set<number>();
   readonly #terminating = new Set<Promise<void>>();
@@ -23,7 +23,7 @@ export class ProcessSessions {
     this.#survived.delete(leader);
   }
 
-  /** The leader ended; background jobs of its group stay ours to end with the agent. */
+  /** The leader ended; background jobs of its group remain ours to end with the agent. */
   ended(leader: number): void {
     if (!this.#leaders.delete(leader)) return;
     for (const survived of this.#survived) if (!isOurs(survived)) this.#survived.delete(survived);
@@ -44,7 +44,7 @@ export class ProcessSessions {
     void work.finally(() => this.#terminating.delete(work));
   }
 
-  /** Ends everything that was started here, background jobs included. Programs that made their own session are not seen. */
+  /** Ends everything started here, background jobs included, except programs that created a session of their own. */
   async terminateAll(graceMs: number): Promise<void> {
     await this.#terminate(() => this.#members(), graceMs);
     await Promise.all(this.#terminating);
@@ -77,7 +77,7 @@ export class ProcessSessions {
     }
   }
 
-  /** Process ids of our sessions where /proc tells, else groups (negative). */
+  /** Process ids of our sessions where /proc has them, otherwise process groups (negative). */
   #members(): readonly number[] {
     const sessions = new Set([...this.#leaders, ...[...this.#survived].filter(isOurs)]);
     if (sessions.size === 0) return [];
@@ -96,7 +96,7 @@ export class ProcessSessions {
   }
 }
 
-/** An ended leader's number stays ours while its group lives; if a process has that very id again, it is a stranger. */
+/** An ended leader's number stays ours while its group lives; a live process with that very id is an unrelated one. */
 function isOurs(endedLeader: number): boolean {
   return exists(-endedLeader) && !exists(endedLeader);
 }

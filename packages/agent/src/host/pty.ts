@@ -1,4 +1,4 @@
-/** Programs on a pseudo-terminal, which outlives none of its output. */
+/** Programs on a pseudo-terminal. Their output is read to the end before the terminal closes. */
 import type { ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
 import type { SocketConstructorOpts } from "node:net";
@@ -9,7 +9,7 @@ import { TerminalDevice, type WindowSize } from "../os/terminal-device.ts";
 
 export interface PtyOptions extends ProgramStart {
   readonly size: WindowSize;
-  /** Variable that is to hold the terminal's device name. */
+  /** Variable that receives the terminal's device name. */
   readonly ttyVariable?: string;
 }
 
@@ -20,14 +20,14 @@ export interface PtyExit {
   readonly signal: string | undefined;
 }
 
-/** After the exit, silence of background programs that hold the terminal is looked for so often … */
+/** After the exit, interval of the checks whether background programs that hold the terminal are silent. */
 const LOOK_EVERY_MS = 50;
-/** … and ends the wait when it was found so many times in a row. */
+/** Silence found by this many checks in a row ends the wait. */
 const SILENT_LOOKS = 2;
-/** A look that comes later than this does not count: on a busy machine the output may be late for the same reason. */
+/** A check that runs later than this does not count: on a busy machine the output may be late for the same reason. */
 const LATE_MS = 20;
 
-/** Whether this machine can make terminals; the reason when it cannot. */
+/** Whether this machine can create terminals; the reason when it cannot. */
 export function ptyAvailability():
   | { readonly available: true }
   | { readonly available: false; readonly reason: string } {
@@ -49,8 +49,8 @@ export class Pty {
   readonly #device: TerminalDevice;
 
   /**
-   * Throws when no terminal can be made or the program cannot be started.
-   * @param device Owned; a new one when absent.
+   * Throws when no terminal can be created or the program cannot be started.
+   * @param device Owned; created when absent.
    */
   constructor(options: PtyOptions, device: TerminalDevice = new TerminalDevice()) {
     let child: ChildProcess;
@@ -67,8 +67,8 @@ export class Pty {
     this.ended = new Promise((resolve) => {
       child.once("exit", (code, signal) => resolve({ code: code ?? undefined, signal: signal ?? undefined }));
     });
-    // A program may close its terminal a moment before it exits. Were ours the only end left, the kernel would end our
-    // reading, closing would hang up, and the program's exit status would be a SIGHUP.
+    // A program may close its terminal a moment before it exits. If ours were then the only descriptor left, the kernel
+    // would end our reads, closing would hang up, and the program's exit status would be a SIGHUP.
     void this.ended.then(() => device.closeProgramSide());
     // No read-ahead: the kernel reports the end of a terminal as an error, which discards what a paused stream holds.
     const noReadAhead: SocketConstructorOpts & { readableHighWaterMark: number } = { readableHighWaterMark: 0 };
@@ -93,8 +93,8 @@ export class Pty {
   }
 
   /**
-   * The kernel ends our reading once no program has the terminal open and all output was read. Background programs may keep it
-   * open for ever; then silence ends the wait. Time spent waiting for the client does not count as silence.
+   * The kernel ends our reads once no program has the terminal open and all output was read. Background programs may
+   * keep it open indefinitely; then silence ends the wait. Time spent waiting for the client does not count as silence.
    */
   async #readRest(ended: Promise<void>): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
@@ -119,7 +119,10 @@ export class Pty {
   }
 }
 
-/** The program's terminal is its controlling one when it is opened by the leader of a session: a shell does it, then becomes the program. */
+/**
+ * A terminal becomes the controlling one when the leader of a session opens it: a shell does so, then executes the
+ * program.
+ */
 function start(options: PtyOptions, device: TerminalDevice): ChildProcess {
   const { file, args, directory } = options;
   const named = options.ttyVariable === undefined ? {} : { [options.ttyVariable]: device.name };
@@ -129,7 +132,7 @@ function start(options: PtyOptions, device: TerminalDevice): ChildProcess {
     : { file, args };
   const child = startProgram({ ...program, directory, environment }, [device.program, device.program, device.program]);
   if (child.pid !== undefined) return child;
-  child.once("error", () => undefined); // comes later, and says no more
+  child.once("error", () => undefined); // emitted later, and carries no more than this error
   throw Object.assign(new Error("the program could not be started"), { code: "EAGAIN" });
 }
 

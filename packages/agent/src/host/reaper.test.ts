@@ -60,7 +60,7 @@ it.runIf(canUnshare)("a child that a signal ended gives 128 and the signal's num
   expect((await throughInit(`process.kill(process.pid, "SIGKILL"); setTimeout(() => {}, 20000);`)).code).toBe(137);
 });
 
-it.runIf(canUnshare)("what the child is given to read and its arguments arrive unchanged", async () => {
+it.runIf(canUnshare)("the child's standard input and arguments arrive unchanged", async () => {
   const { file, args } = initCommand(["/bin/sh", "-c", 'cat; echo "$1"', "sh", "a 'b\" $c"]);
   const child = spawnSync("unshare", [...NAMESPACE, file, ...args.slice(1)], { input: "line\n", encoding: "utf8" });
   expect(child.stdout).toBe("line\na 'b\" $c\n");

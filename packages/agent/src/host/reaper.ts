@@ -1,7 +1,7 @@
 /**
- * An init for containers whose first process is the agent. The kernel gives every orphan to process 1, whose duty is to
- * wait for it; Node waits only for its own children, so that orphans would stay as zombies until no process can be made any
- * more. A shell's `wait` takes any child: process 1 becomes one, and the agent its child.
+ * An init for containers whose first process is the agent. The kernel gives every orphan to process 1, which must wait
+ * for it; Node waits only for its own children, so orphans would remain as zombies until no process can be created. A
+ * shell's `wait` reaps any child: process 1 becomes a shell, and the agent its child.
  */
 import { existsSync } from "node:fs";
 import { ownArguments, selfCommand } from "coder-client/base/self-command";
@@ -9,9 +9,9 @@ import { ownArguments, selfCommand } from "coder-client/base/self-command";
 const SHELL = "/bin/sh";
 
 /**
- * POSIX sh, as process 1: starts "$@", passes signals on, reaps whatever ends, exits as the child does (128 + n when signal
- * n ended it). A trap interrupts `wait`, hence the loop; 127 means that the shell has told the status before. One signal at
- * most can come before the child is there: it is kept.
+ * POSIX sh, as process 1: starts "$@", passes signals on, reaps every child, exits as the program does (128 + n when
+ * signal n ended it). A trap interrupts `wait`, hence the loop; 127 means that the shell has reported the status
+ * before. At most one signal can arrive before the program exists: it is kept.
  */
 const INIT_SCRIPT = `
 pending= child=
@@ -34,14 +34,14 @@ last=$?
 exit "$code"
 `;
 
-/** What runs the program in `argv` as the child of an init. */
+/** The command line that runs the program in `argv` as the child of an init. */
 export function initCommand(argv: readonly string[]): { readonly file: string; readonly args: readonly string[] } {
   return { file: SHELL, args: ["sh", "-c", INIT_SCRIPT, "coder-init", ...argv] };
 }
 
 /**
- * As process 1, replaces this process by an init that starts the same program again, and does not return. Otherwise, and
- * where that cannot be done, returns: with the reason if zombies will stay.
+ * As process 1, replaces this process by an init that starts the same program again, and does not return. Otherwise, or
+ * if that is impossible, returns; with the reason if zombies will remain.
  */
 export function becomeReaper(): string | undefined {
   if (process.pid !== 1) return undefined;

@@ -2,7 +2,7 @@ import { accessSync, constants, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { basename } from "node:path";
 
-/** Whom sessions run as: always the user of the agent itself, whatever name the client gave. */
+/** The account of all sessions: always the user of the agent itself, whatever name the client gave. */
 export interface SessionUser {
   readonly name: string;
   readonly shell: string;
@@ -23,7 +23,7 @@ export function resolveUser(): SessionUser {
   };
 }
 
-/** $HOME, else what the passwd entry says, else the root: a uid without an entry need not have any. */
+/** $HOME, else the home directory of the passwd entry, else the root: a uid without an entry need not have any. */
 export function homeDirectory(environment: NodeJS.ProcessEnv = process.env): string {
   return environment["HOME"] || passwdEntry()?.home || "/";
 }
@@ -42,7 +42,7 @@ function isUsableShell(path: string | null | undefined): path is string {
   return !REFUSING_SHELLS.has(basename(path)) && isExecutable(path);
 }
 
-/** Service accounts have these; somebody who reaches this agent is meant to log in. */
+/** Shells of service accounts; a client that reached this agent is meant to log in. */
 const REFUSING_SHELLS = new Set(["nologin", "false"]);
 
 function passwdEntry(): { name: string; shell: string | null; home: string; uid: number } | undefined {

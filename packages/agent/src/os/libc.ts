@@ -1,6 +1,6 @@
 /**
- * The calls of the C library that Node does not offer: terminals, pipes, and flags of descriptors. By koffi, whose
- * prebuilt binaries need no compiler. Every descriptor made here is closed in other programs from its first moment on.
+ * The calls of the C library that Node does not offer: terminals, pipes, and flags of descriptors. Bound by koffi,
+ * whose prebuilt binaries need no compiler. Every descriptor created here is close-on-exec from the start.
  */
 import { readdirSync } from "node:fs";
 import { endianness } from "node:os";
@@ -20,13 +20,13 @@ export interface Libc {
   /** @param argument Read, or written to, by the kernel. */
   ioctl(descriptor: number, request: number, argument: Uint8Array): void;
   /**
-   * Whether no program has the terminal of this master open any more; its last output may still be on its way. Undefined where
-   * the kernel does not tell.
+   * Whether no program has this master's terminal open any more; its last output may still be unread. Undefined where
+   * the kernel does not report it.
    */
   isHungUp(master: number): boolean | undefined;
   /** Descriptors of the reading and the writing end. */
   pipe(): readonly [reader: number, writer: number];
-  /** Marks every descriptor above 2 to be closed when a program starts, whoever opened it. */
+  /** Marks every descriptor above 2 close-on-exec, whichever code opened it. */
   sealDescriptors(): void;
 }
 
@@ -40,7 +40,7 @@ const CONSTANTS: Readonly<Record<string, { readWrite: number; noControl: number;
   darwin: { readWrite: 0x2, noControl: 0x20000, closeOnExec: 0x1000000 },
 };
 const CLOSE_RANGE_CLOEXEC = 4;
-/** Of <poll.h>: one struct pollfd, and where its result is. */
+/** From <poll.h>: one struct pollfd, and the offset of its result. */
 const POLLFD = { bytes: 8, result: 6 } as const;
 const POLLHUP = 0x10;
 const LITTLE_ENDIAN = endianness() === "LE";
@@ -55,7 +55,7 @@ export function libc(): Libc | Error {
   return loaded;
 }
 
-/** For people: where it is from, or why there is none. */
+/** For diagnosis: where the library came from, or why there is none. */
 export function describeLibc(): string {
   const found = libc();
   return found instanceof Error
@@ -83,7 +83,7 @@ function bind(koffi: Koffi, { readWrite, noControl, closeOnExec }: (typeof CONST
   const ioctl = library.func("int ioctl(int fd, unsigned long request, ...)");
   const fcntl = library.func("int fcntl(int fd, int command, ...)");
   const linux = process.platform === "linux";
-  // macOS has no pipe2, and its spawn closes what is not named.
+  // macOS has no pipe2, and its spawn closes descriptors that are not named.
   const pipe = linux ? library.func("int pipe2(int *ends, int flags)") : library.func("int pipe(int *ends)");
   const poll = library.func("int poll(uint8_t *descriptors, unsigned long count, int milliseconds)");
   const close = library.func("int close(int fd)");
@@ -119,7 +119,7 @@ function bind(koffi: Koffi, { readWrite, noControl, closeOnExec }: (typeof CONST
       check(ioctl(descriptor, request, "uint8_t *", argument), "ioctl");
     },
     isHungUp(master) {
-      if (!linux) return undefined; // macOS polls no terminals
+      if (!linux) return undefined; // macOS cannot poll terminals
       const record = new Uint8Array(POLLFD.bytes);
       const view = new DataView(record.buffer);
       view.setInt32(0, master, LITTLE_ENDIAN);
@@ -141,7 +141,7 @@ function bind(koffi: Koffi, { readWrite, noControl, closeOnExec }: (typeof CONST
   };
 }
 
-/** Kernels before 5.11 have no range to close. */
+/** close_range needs Linux 5.11. */
 function openDescriptors(): readonly number[] {
   return readdirSync("/proc/self/fd").map(Number);
 }

@@ -22,12 +22,12 @@ async function run(command: string, input = ""): Promise<{ stdout: string; stder
 }
 
 test.runIf(process.platform === "linux")(
-  "a program gets descriptors 0 to 2 and no others, whoever opened them",
+  "a program gets descriptors 0 to 2 and no others, whichever code opened them",
   async () => {
     const device = new TerminalDevice();
     const library = libc();
     if (library instanceof Error) throw library;
-    // As the process was started with: a descriptor without close-on-exec.
+    // As if the process had been started with it: a descriptor without close-on-exec.
     const inherited = openSync("/dev/null", "r");
     const koffi = createRequire(import.meta.url)("koffi") as {
       load(path: null): { func(declaration: string): (...args: unknown[]) => number };
@@ -62,7 +62,7 @@ test.runIf(process.platform !== "win32")("standard streams can be opened by thei
   });
 });
 
-test("input is closed for who reads it, and its reader's end ends it here", async () => {
+test("closing the input ends the program's reading, and the program's end closes the input", async () => {
   expect((await run("cat; echo end", "some")).stdout).toBe("someend\n");
   expect((await run("head -c 1", "x".repeat(1 << 20))).stdout).toBe("x");
 });

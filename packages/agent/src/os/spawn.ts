@@ -1,4 +1,4 @@
-/** How programs are started: with the descriptors they are given and no others, and on pipes that are pipes. */
+/** Starts programs with exactly the descriptors they are given, and on pipes that are pipes. */
 import { type ChildProcess, type IOType, spawn } from "node:child_process";
 import { closeSync } from "node:fs";
 import { Socket } from "node:net";
@@ -18,7 +18,7 @@ type Stdio<In extends IOType | number, Out extends IOType | number> = readonly [
 /** Starts a program that leads its own kernel session. Failures are its `error` event, as with Node's spawn. */
 export function startProgram(start: ProgramStart, stdio: Stdio<IOType | number, IOType | number>): ChildProcess {
   const library = libc();
-  // Whatever another part of the process, or who started it, left open is not for programs.
+  // Descriptors that other code of this process, or its parent, left open are not for programs.
   if (!(library instanceof Error)) library.sealDescriptors();
   return spawn(start.file, start.args, {
     cwd: start.directory,

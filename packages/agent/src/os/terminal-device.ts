@@ -1,4 +1,4 @@
-/** A terminal of this machine, by its descriptor: both ends of a new one, or the one a program already has. */
+/** A terminal of this machine, by its descriptor: both ends of a new one, or one that a program already has. */
 import { closeSync, constants, openSync } from "node:fs";
 import { libc } from "./libc.ts";
 import { applyModes, attributeLayout, modesOf, type TerminalModes } from "./termios.ts";
@@ -38,7 +38,7 @@ export class TerminalDevice {
   #ownsMaster = true;
   #programOpen = true;
 
-  /** Throws a system error when this machine makes no terminal now. */
+  /** Throws a system error when this machine cannot create a terminal now. */
   constructor() {
     const library = libc();
     if (library instanceof Error) throw library;
@@ -72,7 +72,7 @@ export class TerminalDevice {
     library.ioctl(this.program, layout.write, record);
   }
 
-  /** Somebody else closes the master's descriptor from now on. */
+  /** Leaves closing of the master's descriptor to the caller. */
   releaseMaster(): void {
     this.#ownsMaster = false;
   }
@@ -95,7 +95,7 @@ export class TerminalDevice {
   }
 }
 
-/** Modes of a terminal that is open here; undefined when the descriptor is none, or this platform is not known. */
+/** Modes of an open terminal; undefined when the descriptor is not a terminal, or the platform is not supported. */
 export function terminalModes(descriptor: number): TerminalModes | undefined {
   const library = libc();
   if (library instanceof Error || layout === undefined) return undefined;

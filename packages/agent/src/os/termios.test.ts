@@ -40,14 +40,14 @@ test.each(PLATFORMS)("a character that is switched off is 255 in SSH, in a %s re
   expect(modesOf(record, layout)).toMatchObject({ VINTR: 255, VQUIT: 28 });
 });
 
-test("names of no mode, and odd values, change nothing else", () => {
+test("unknown mode names and odd values change nothing else", () => {
   const layout = attributeLayout("linux", "x64")!;
   const record = new Uint8Array(layout.bytes);
   applyModes(record, { nonsense: 1, VDSUSP: 3, TTY_OP_OSPEED: 12345, ECHO: 0xffff_ffff }, layout);
   expect(modesOf(record, layout)).toMatchObject({ ECHO: 1, TTY_OP_OSPEED: 0 });
 });
 
-test.runIf(process.platform === "linux" || process.platform === "darwin")("what is set is what stty sees", () => {
+test.runIf(process.platform === "linux" || process.platform === "darwin")("stty shows the modes that were set", () => {
   const device = new TerminalDevice();
   try {
     device.setModes({ ECHO: 0, VINTR: 5, ONLCR: 0, IXON: 0, IUTF8: 1, TTY_OP_ISPEED: 9600, TTY_OP_OSPEED: 9600 });

@@ -17,11 +17,11 @@ interface Layout {
   readonly writeWindow: number;
   readonly wordBytes: 4 | 8;
   readonly charactersAt: number;
-  /** What the kernel writes for a character that is switched off; SSH writes 255. */
+  /** The kernel's value for a disabled character; SSH writes 255. */
   readonly disabled: number;
   readonly characters: Readonly<Record<string, number>>;
   readonly flags: Readonly<Record<FlagWord, Readonly<Record<string, number>>>>;
-  /** Of the control word. */
+  /** Bits of the control word. */
   readonly sizeMask: number;
 }
 
@@ -151,7 +151,7 @@ const MACOS: Layout = {
   sizeMask: 0x300,
 };
 
-/** Linux keeps a code in the control word: the place in this list, with bit 0x1000 from the sixteenth on. */
+/** Linux keeps a code in the control word: the index in this list, with bit 0x1000 from the sixteenth on. */
 const LINUX_SPEEDS = [
   ...[0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19200, 38400],
   ...[57600, 115200, 230400, 460800, 500000, 576000, 921600, 1000000],
@@ -161,7 +161,7 @@ const LINUX_SPEED_MASK = 0x100f;
 const LINUX_INPUT_SHIFT = 16;
 const MACOS_SPEEDS_AT = 56;
 
-/** The record of this platform; undefined where there is none, or another one. */
+/** The record layout of this platform; undefined where it is not supported. */
 export function attributeLayout(platform: NodeJS.Platform, architecture: NodeJS.Architecture): Layout | undefined {
   if (platform === "darwin") return MACOS;
   return platform === "linux" && ["x64", "arm64", "arm", "ia32", "riscv64", "loong64"].includes(architecture)
@@ -169,7 +169,7 @@ export function attributeLayout(platform: NodeJS.Platform, architecture: NodeJS.
     : undefined;
 }
 
-/** Changes a record in place. Modes that the platform does not have are passed over, as sshd does. */
+/** Changes a record in place. Modes that the platform does not have are skipped, as in sshd. */
 export function applyModes(record: Uint8Array, modes: TerminalModes, layout: Layout): void {
   const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
   for (const [name, index] of Object.entries(layout.characters)) {
@@ -212,7 +212,7 @@ export function modesOf(record: Uint8Array, layout: Layout): TerminalModes {
   }
   const size = readWord(view, layout, "control") & layout.sizeMask;
   modes["CS8"] = size === layout.flags.control["CS8"] ? 1 : 0;
-  // What OpenSSH writes: a server that clears the bits of a 0 is left with 8 bits.
+  // As OpenSSH encodes them: a server that clears the bits of a 0 is left with 8 bits.
   modes["CS7"] = modes["CS8"] === 1 || size === layout.flags.control["CS7"] ? 1 : 0;
   if (layout === LINUX) {
     const control = readWord(view, layout, "control");
@@ -233,7 +233,7 @@ function applyLinuxSpeeds(view: DataView, input: number | undefined, output: num
     control &= ~(LINUX_SPEED_MASK | (LINUX_SPEED_MASK << LINUX_INPUT_SHIFT));
     control |= outputCode;
     const inputCode = linuxSpeedCode(input);
-    // No code of its own means the speed of the output.
+    // An input speed of 0 means the output speed.
     if (inputCode !== undefined && inputCode !== outputCode) control |= inputCode << LINUX_INPUT_SHIFT;
   }
   writeWord(view, LINUX, "control", control);

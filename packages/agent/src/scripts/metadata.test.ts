@@ -14,7 +14,7 @@ describe("collecting metadata", () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  /** Scripts that take as long as `takesMs` says. */
+  /** Scripts that take `takesMs`. */
   function collector(takesMs: (key: string) => number): {
     collector: MetadataCollector;
     runs: string[];
@@ -72,7 +72,7 @@ describe("collecting metadata", () => {
     made.close();
   });
 
-  it("runs a few at a time, and every one gets its turn", async () => {
+  it("runs a few at a time, and starves none", async () => {
     const { collector: made, runs, most } = collector(() => 100);
     made.update(Array.from({ length: 40 }, (_, i) => every(`m${i}`, 60)));
     await vi.advanceTimersByTimeAsync(1_000);
@@ -88,14 +88,14 @@ describe("collecting metadata", () => {
     const first = made.unreported();
     expect(first).toMatchObject([{ key: "a", value: "a 1" }]);
     await vi.advanceTimersByTimeAsync(1_000);
-    made.confirm(first); // came too late: there is a newer one
+    made.confirm(first); // too late: there is a newer result
     expect(made.unreported()).toMatchObject([{ value: "a 2" }]);
     made.confirm(made.unreported());
     expect(made.unreported()).toEqual([]);
     made.close();
   });
 
-  it("follows a changed manifest; what stays the same keeps its rhythm", async () => {
+  it("follows a changed manifest; an unchanged description keeps its schedule", async () => {
     const { collector: made, runs } = collector(() => 0);
     made.update([every("stays", 10), every("goes", 10)]);
     await vi.advanceTimersByTimeAsync(5_000);
@@ -133,7 +133,7 @@ describe("one piece of metadata", () => {
     expect(cut.error).toBe("output cut from 6000 to 2048 bytes");
   });
 
-  it("says how the script failed", async () => {
+  it("reports how the script failed", async () => {
     expect(await collect("echo partly; exit 3")).toEqual({ value: "partly", error: "exit code 3" });
     expect(await collect("#!/nonexistent/program\n")).toMatchObject({
       value: "",

@@ -1,4 +1,4 @@
-/** Facts about the workspace that the deployment wants to see: a script each, run again and again. */
+/** Facts about the workspace that the deployment asks for: one script each, run periodically. */
 import type { Logger } from "wg-userspace/base/ports";
 import type { Schedule } from "../host/schedule.ts";
 import type { SessionUser } from "../host/user.ts";
@@ -9,7 +9,7 @@ export const MAX_VALUE_BYTES = 2048;
 const MAX_DESCRIPTIONS = 128;
 const MIN_INTERVAL_MS = 1_000;
 const DEFAULT_TIMEOUT_MS = 5_000;
-/** Scripts that run at the same moment; the others wait their turn. */
+/** Scripts that run at the same time; the others queue. */
 const MAX_RUNNING = 8;
 
 export interface MetadataDescription {
@@ -67,7 +67,7 @@ export class MetadataCollector {
     return this.#changed.promise;
   }
 
-  /** What is collected from now on. A description that stays the same keeps its rhythm. */
+  /** Sets what is collected from now on. An unchanged description keeps its schedule. */
   update(descriptions: readonly MetadataDescription[]): void {
     if (descriptions.length > MAX_DESCRIPTIONS) {
       this.#options.logger.log("error", "too many metadata descriptions, collecting the first ones", {
@@ -88,12 +88,12 @@ export class MetadataCollector {
     }
   }
 
-  /** Results that were not confirmed yet, the latest of each key. */
+  /** Unconfirmed results, the latest of each key. */
   unreported(): readonly MetadataResult[] {
     return [...this.#results.values()];
   }
 
-  /** The deployment has these; newer ones stay. */
+  /** The deployment has received these; newer ones stay. */
   confirm(results: readonly MetadataResult[]): void {
     for (const result of results) if (this.#results.get(result.key) === result) this.#results.delete(result.key);
   }
@@ -140,7 +140,7 @@ export class MetadataCollector {
   }
 }
 
-/** Runs a description's script: its whole output is the value, what exceeds the bound is cut off. */
+/** Runs a description's script: its whole output is the value, truncated at the bound. */
 export async function collectMetadata(
   description: MetadataDescription,
   options: {
@@ -179,7 +179,7 @@ export function metadataTimeoutMs({ timeoutMs, intervalMs }: MetadataDescription
   return intervalMs > 0 ? Math.min(Math.max(intervalMs, MIN_INTERVAL_MS), DEFAULT_TIMEOUT_MS) : DEFAULT_TIMEOUT_MS;
 }
 
-/** Without a character that the cut went through, and without the line break at the end. */
+/** Drops a character that the truncation split, and a final line break. */
 function textOf(bytes: Buffer): string {
   return new TextDecoder().decode(bytes, { stream: true }).trimEnd();
 }

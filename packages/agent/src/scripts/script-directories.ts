@@ -12,8 +12,8 @@ export interface ScriptDirectories {
 }
 
 /**
- * Makes the directories of one agent below `base`, which others may write to: one that is not ours alone is not used, since
- * its programs would come before the system's.
+ * Makes the directories of one agent below `base`, which others may write to. A directory that is not ours alone is not
+ * used, since its programs would come before the system's.
  */
 export function makeScriptDirectories(base: string, agentId: string, logger: Logger): ScriptDirectories | undefined {
   const data = join(base, `coder-script-data-${agentId}`);
@@ -27,12 +27,12 @@ export function makeScriptDirectories(base: string, agentId: string, logger: Log
     const found = lstatSync(directory);
     const foreign = process.getuid !== undefined && found.uid !== process.getuid();
     if (!found.isDirectory() || foreign || (found.mode & 0o022) !== 0)
-      return refuse(directory, "it is somebody else's, or others may write to it", logger);
+      return refuse(directory, "it belongs to another user, or others may write to it", logger);
   }
   return { bin, data };
 }
 
-/** The variables that tell scripts and sessions of them. */
+/** The variables that name these directories to scripts and sessions. */
 export function scriptVariables(
   directories: ScriptDirectories | undefined,
   workspace: Readonly<Record<string, string>>,

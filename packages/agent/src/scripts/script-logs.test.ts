@@ -24,7 +24,7 @@ describe("output on its way to the deployment", () => {
     expect(logs.isEmpty).toBe(true);
   });
 
-  it("goes one source at a time, each in its order, none waiting for another for ever", () => {
+  it("goes one source at a time, each in its order, none starving another", () => {
     const logs = new ScriptLogs({ maxQueuedBytes: 64 * 1024 * 1024 });
     for (let i = 0; i < 2_500; i++) logs.add(A, line(`a${i}`));
     logs.add(B, line("b"));
@@ -53,7 +53,7 @@ describe("output on its way to the deployment", () => {
     expect(lines).toBe(200);
   });
 
-  it("is left out when it comes too fast, and a line tells how much", () => {
+  it("is dropped when it comes too fast, and a line reports how much", () => {
     const logs = new ScriptLogs({ maxQueuedBytes: 1_000 });
     for (let i = 0; i < 100; i++) logs.add(A, line(`line ${i}`));
     logs.add(B, line("other"));
@@ -113,7 +113,7 @@ describe("lines of output", () => {
     expect(split([Buffer.from("one\r\ntwo\n\nlast")])).toEqual(["one", "two", "", "last"]);
   });
 
-  it("are cut when nobody ends them, and bytes that are no text become marks", () => {
+  it("are cut at the limit, and invalid UTF-8 becomes replacement characters", () => {
     const lines = split([Buffer.from("x".repeat(40_000)), Buffer.from([0x0a, 0xff, 0x0a])]);
     expect(lines.map(({ length }) => length)).toEqual([16_384, 16_384, 7_232, 1]);
     expect(lines[3]).toBe("\ufffd");

@@ -1,4 +1,7 @@
-/** Output of scripts on its way to the deployment. Holds no timers and no connection: a sender takes batches and confirms them. */
+/**
+ * Output of scripts on its way to the deployment. Holds no timers and no connection: a sender takes batches and
+ * confirms them.
+ */
 import type { LogLevel } from "wg-userspace/base/ports";
 
 /** A request of the protocol stays well below its frames; the deployment keeps about this much in all. */
@@ -23,14 +26,14 @@ export interface ScriptLogBatch {
 
 interface Queue {
   lines: ScriptLogLine[];
-  /** Lines left out since the queue was full. */
+  /** Lines dropped because the queue was full. */
   missed: number;
 }
 
 /**
- * Lines per source, oldest first. Bounded: when full, a source's new lines are left out until something was sent, and a line
- * then tells how many. A batch leaves the queue only when it is confirmed, so that it is sent again after a lost connection;
- * if only the answer was lost, the deployment has it twice.
+ * Lines per source, oldest first. Bounded: while it is full, new lines of a source are dropped, and a line then reports
+ * how many. A batch leaves the queue only when it is confirmed, so a lost connection sends it again; if only the answer
+ * was lost, the deployment has it twice.
  */
 export class ScriptLogs {
   readonly #sources = new Map<string, Queue>();
@@ -43,7 +46,7 @@ export class ScriptLogs {
     this.#maxQueuedBytes = options.maxQueuedBytes ?? MAX_QUEUED_BYTES;
   }
 
-  /** The deployment takes no more, ever. */
+  /** The deployment accepts no more output of this workspace. */
   get limitExceeded(): boolean {
     return this.#full;
   }
@@ -71,7 +74,7 @@ export class ScriptLogs {
     this.#changed = Promise.withResolvers();
   }
 
-  /** The next lines of the source that has waited longest; the same again until confirmed. */
+  /** The next lines of the source that has waited longest; the same batch again until it is confirmed. */
   next(): ScriptLogBatch | undefined {
     const [first] = this.#sources;
     if (first === undefined) return undefined;
@@ -84,7 +87,7 @@ export class ScriptLogs {
     return { sourceId, lines: end < 0 ? [...lines] : lines.slice(0, end) };
   }
 
-  /** The deployment has the batch. */
+  /** The deployment has received the batch. */
   confirm(batch: ScriptLogBatch, answer: { readonly limitExceeded: boolean; readonly nowMs: number }): void {
     if (answer.limitExceeded) {
       this.#full = true;
@@ -96,12 +99,12 @@ export class ScriptLogs {
     if (queue === undefined) return;
     for (const line of queue.lines.splice(0, batch.lines.length)) this.#bytes -= cost(line);
     this.#sources.delete(batch.sourceId);
-    // To the end of the row of sources, if it has more.
+    // Move to the end of the queue of sources if it has more.
     if (queue.lines.length > 0 || queue.missed > 0) this.#sources.set(batch.sourceId, queue);
-    for (const source of this.#sources.values()) this.#tellMissed(source, answer.nowMs);
+    for (const source of this.#sources.values()) this.#reportMissed(source, answer.nowMs);
   }
 
-  #tellMissed(queue: Queue, atMs: number): void {
+  #reportMissed(queue: Queue, atMs: number): void {
     if (queue.missed === 0) return;
     const output = `… ${queue.missed} lines left out: they came faster than the deployment took them; the log file has them`;
     const line: ScriptLogLine = { atMs, level: "warn", output };
@@ -112,11 +115,11 @@ export class ScriptLogs {
 }
 
 function cost(line: ScriptLogLine): number {
-  // At most 3 bytes of UTF-8 for a UTF-16 unit: nearly always an overestimate, never too little.
+  // At most 3 bytes of UTF-8 for a UTF-16 unit: usually an overestimate, never too little.
   return line.output.length * 3 + LINE_OVERHEAD_BYTES;
 }
 
-/** Cuts a stream of bytes into lines of text; overlong ones into pieces. */
+/** Cuts a stream of bytes into lines of text, and overlong lines into pieces. */
 export class LineSplitter {
   readonly #onLine: (line: string) => void;
   readonly #decoder = new TextDecoder();

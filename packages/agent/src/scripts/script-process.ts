@@ -1,4 +1,4 @@
-/** One script of the deployment as a process of its own session: its output, its time limit, its end. */
+/** One script of the deployment as the leader of its own session: its output, its time limit, its end. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import type { Readable } from "node:stream";
@@ -8,9 +8,9 @@ import { buildEnvironment } from "../host/environment.ts";
 import type { SessionUser } from "../host/user.ts";
 import { type PipedProgram, spawned, startOnPipes } from "../os/spawn.ts";
 
-/** From the request to end to SIGKILL. */
+/** From the request to end (SIGTERM) to SIGKILL. */
 const KILL_GRACE_MS = 5_000;
-/** How long output is awaited once the script has ended: programs it left behind may hold it open for ever. */
+/** How long output is awaited once the script has ended: programs it left behind may hold it open indefinitely. */
 const PIPES_GRACE_MS = 10_000;
 const POLL_MS = 20;
 /** Ended by a signal, or unknown; as in SSH sessions. */
@@ -36,7 +36,7 @@ export interface ScriptEnd {
   readonly how: "exited" | "timed out" | "stopped" | "not started";
   /** Why it could not be started. */
   readonly error?: string;
-  /** Programs that the script left behind still held its output. They run on, without an output. */
+  /** Programs that the script left behind still held its output. They keep running; their output is no longer read. */
   readonly pipesLeftOpen: boolean;
 }
 
@@ -79,7 +79,7 @@ export async function runScript(run: ScriptProcess): Promise<ScriptEnd> {
   return { exitCode: code ?? KILLED_CODE, how, pipesLeftOpen };
 }
 
-/** Variables of a script: those of sessions, without what describes a connection. */
+/** Variables of a script: those of sessions, without those that describe a connection. */
 export function scriptEnvironment(
   user: SessionUser,
   workspace: Readonly<Record<string, string>>,
@@ -95,7 +95,7 @@ export function scriptEnvironment(
   return environment;
 }
 
-/** With an empty input. */
+/** Starts the script with an empty input. */
 function start(run: ScriptProcess): PipedProgram {
   const { user, environment } = run;
   const program = startOnPipes({ ...resolveCommand(user, run.script), directory: user.home, environment });
@@ -109,7 +109,7 @@ async function exited(child: ChildProcess): Promise<unknown[]> {
   return once(child, "exit");
 }
 
-/** Asks the group to end, kills what is left of it after the grace. */
+/** Asks the group to end; kills what is left of it after the grace. */
 async function endGroup(group: number, graceMs: number): Promise<void> {
   send(group, "SIGTERM");
   send(group, "SIGCONT"); // a stopped program cannot act on it

@@ -71,7 +71,7 @@ describe("scripts of a stage", () => {
     expect(setup.lines()).toEqual(["info none"]);
   });
 
-  it("run side by side", async () => {
+  it("run in parallel", async () => {
     const setup = new Setup();
     const flag = join(folder, "flag");
     const outcome = await setup.scripts.run("start", [
@@ -107,7 +107,7 @@ describe("scripts of a stage", () => {
     expect(setup.timings.map(({ status }) => status).toSorted()).toEqual(["failed", "ok", "timed out"]);
   });
 
-  it("are ended at their limit together with their children, and killed if they do not listen", async () => {
+  it("are ended at their limit together with their children, and killed if they ignore the signal", async () => {
     const setup = new Setup();
     const pids = join(folder, "pids");
     const stubborn = script(`trap '' TERM; sleep 30 & echo $! >> ${pids}; echo $$ >> ${pids}; wait; sleep 30`, {
@@ -118,7 +118,7 @@ describe("scripts of a stage", () => {
     expect(setup.timings).toMatchObject([{ status: "timed out", exitCode: 255 }]);
   });
 
-  it("may leave programs behind, which are told of and left alone", async () => {
+  it("may leave programs behind, which are reported and left running", async () => {
     const setup = new Setup();
     const outcome = await setup.scripts.run("start", [script("sleep 30 & echo $!")]);
     expect(outcome).toBe("ok");
@@ -140,7 +140,7 @@ describe("scripts of a stage", () => {
     expect(setup.lines()).toEqual(["warn The script was ended, because the workspace stops."]);
   });
 
-  it("that are stopped while their process is being made are ended too", async () => {
+  it("that are stopped while their process is being created are ended too", async () => {
     const setup = new Setup();
     const running = setup.scripts.run("start", [script("sleep 30")]);
     await setup.scripts.stop();
@@ -202,7 +202,7 @@ async function gone(pid: number): Promise<boolean> {
   for (let tries = 0; tries < 100; tries++) {
     try {
       process.kill(pid, 0);
-      // A zombie is gone too: it waits for whoever inherited it.
+      // A zombie counts as gone: it waits for the process that inherited it.
       if (/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))) return true;
     } catch {
       return true;

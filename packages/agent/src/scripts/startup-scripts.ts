@@ -1,4 +1,7 @@
-/** The deployment's scripts for the start and the end of a workspace: all of a stage at once, each with its log file. */
+/**
+ * The deployment's scripts for the start and the stop of a workspace: all of a stage in parallel, each with its log
+ * file.
+ */
 import { closeSync, constants, mkdirSync, openSync, writeSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import type { Logger } from "wg-userspace/base/ports";
@@ -6,10 +9,10 @@ import type { SessionUser } from "../host/user.ts";
 import { LineSplitter, type ScriptLogs } from "./script-logs.ts";
 import { runScript, type ScriptEnd, type ScriptProcess, scriptEnvironment } from "./script-process.ts";
 
-/** What a script may leave on the disk; its latest run only. */
+/** Most that a script's log file may hold; it keeps the latest run only. */
 const MAX_LOG_FILE_BYTES = 64 * 1024 * 1024;
 const MAX_SCRIPTS = 64;
-/** For scripts that run at the end and have no limit of their own: whoever stops the agent waits for them. */
+/** For stop scripts without a limit of their own: stopping the agent waits for them. */
 const STOP_LIMIT_MS = 5 * 60_000;
 
 export interface WorkspaceScript {
@@ -30,7 +33,7 @@ export interface WorkspaceScript {
 export type ScriptStage = "start" | "stop";
 export type StageOutcome = "ok" | "failed" | "timed out" | "stopped";
 
-/** How one run went, as the deployment wants to know it. */
+/** The outcome of one run, as the deployment records it. */
 export interface ScriptTiming {
   readonly id: string;
   readonly stage: ScriptStage;
@@ -62,7 +65,7 @@ export class StartupScripts {
     this.#options = options;
   }
 
-  /** Runs the scripts of the stage side by side. Never rejects; a failure counts more than a time-out. */
+  /** Runs the scripts of the stage in parallel. Never rejects; a failure counts more than a time-out. */
   async run(stage: ScriptStage, scripts: readonly WorkspaceScript[]): Promise<StageOutcome> {
     const { logger } = this.#options;
     if (stage === "start") {
@@ -82,7 +85,7 @@ export class StartupScripts {
     return order.find((outcome) => outcomes.includes(outcome)) ?? "ok";
   }
 
-  /** Ends the scripts that run now; what they left behind runs on. Resolves when they are gone. */
+  /** Ends the scripts that run now; programs they left behind keep running. Resolves when they are gone. */
   async stop(): Promise<void> {
     const running = [...this.#running];
     for (const [, cancel] of running) cancel.abort();
@@ -99,7 +102,7 @@ export class StartupScripts {
   async #run(stage: ScriptStage, script: WorkspaceScript, signal: AbortSignal): Promise<StageOutcome> {
     const { environment, logs, logger, now, limits } = this.#options;
     const user = this.#options.user();
-    if (script.script.trim() === "") return "ok"; // the shell would take no command for a login
+    if (script.script.trim() === "") return "ok"; // the shell would take an empty command for a login
     const name = script.displayName || script.id || "script";
     const variables = scriptEnvironment(user, environment());
     const file = this.#openLog(script, variables);
@@ -148,7 +151,7 @@ export class StartupScripts {
     return status === "failed" || status === "timed out" ? status : "ok";
   }
 
-  /** Undefined, after telling why, when there can be no file: the script runs all the same. */
+  /** Undefined, after logging why, when there can be no file: the script runs all the same. */
   #openLog(script: WorkspaceScript, variables: Readonly<Record<string, string>>): LogFile | undefined {
     const path = this.#logPath(script, variables);
     try {
@@ -207,7 +210,7 @@ function statusOf(end: ScriptEnd): ScriptTiming["status"] {
   return end.pipesLeftOpen ? "pipes left open" : "ok";
 }
 
-/** What the script's own output does not tell. */
+/** What the script's own output does not show. */
 function lastWords(
   end: ScriptEnd,
   script: WorkspaceScript,

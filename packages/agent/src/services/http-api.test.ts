@@ -46,7 +46,7 @@ it("greets", async () => {
   expect(await ask("/")).toEqual({ status: 200, body: { message: "Hello from the agent!" } });
 });
 
-it("tells about its network in the form stock clients read, with the evidence on top", async () => {
+it("reports its network in the form that stock clients read, together with the evidence", async () => {
   const { status, body } = await ask("/api/v0/netcheck");
   expect(status).toBe(200);
   expect(body).toMatchObject({
@@ -110,7 +110,7 @@ it.runIf(process.platform === "linux")("lists a port that is listened on, with t
   expect(found!.process_name.length).toBeGreaterThan(0);
 });
 
-it("a client that crashed with all its streams open is in nobody's way, and its streams end", async () => {
+it("a client that crashed with all its streams open does not obstruct others, and its streams end", async () => {
   const api = new HttpApi({
     netcheck: async () => REPORT,
     peerView: () => null,

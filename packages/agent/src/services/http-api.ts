@@ -1,5 +1,5 @@
 /**
- * The agent's HTTP API inside the tunnel (port 4): what a client asks about the workspace's side. Served on streams of the
+ * The agent's HTTP API inside the tunnel (port 4): a client's queries about the workspace. Served on streams of the
  * tunnel alone; nothing listens on an interface of the host.
  */
 import { readFileSync } from "node:fs";
@@ -17,16 +17,16 @@ import { listDirectory } from "./list-directory.ts";
 import { PeerShares } from "./peer-shares.ts";
 
 const IO_LIMIT_MS = 20_000;
-/** Whatever a connection waits for, it is over by then: the longest answer, 10 MiB of log, goes at 2 Mbit/s. */
+/** Upper bound for every exchange: the longest answer, 10 MiB of log, takes this long at 2 Mbit/s. */
 const CONNECTION_LIMIT_MS = 60_000;
 const CONNECTIONS = { total: 128, perPeer: 16 };
 const PORTS_FRESH_MS = 1_000;
 const MAX_BODY_BYTES = 64 * 1024;
 
 export interface HttpApiOptions {
-  /** A fresh look at the workspace's network. */
+  /** A fresh check of the workspace's network. */
   readonly netcheck: (signal: AbortSignal) => Promise<NetReport>;
-  /** The ways to the peer with that tunnel address; null when there is no such peer. */
+  /** The paths to the peer with that tunnel address; null when there is no such peer. */
   readonly peerView: (peer: string) => unknown;
   readonly logger: Logger;
   readonly debug?: DebugSources;
@@ -48,7 +48,7 @@ export class HttpApi {
   readonly #options: HttpApiOptions;
   readonly #server: Server;
   readonly #shares = new PeerShares(CONNECTIONS);
-  /** Whose each open connection is. */
+  /** The peer of each open connection. */
   readonly #peers = new WeakMap<object, string>();
   #ports: { readonly at: number; readonly looking: Promise<readonly ListeningPort[]> } | undefined;
 
@@ -72,8 +72,8 @@ export class HttpApi {
     if (!this.#shares.admit(stream, peer)) return;
     this.#peers.set(stream, peer);
     stream.on("error", () => undefined); // the client went away
-    // Node's own time limits are looked after by a server that listens, which this one does not: and a client that is gone
-    // without a word never ends its streams.
+    // Node's own time limits work only for a server that listens, and this one does not: a client that vanished without
+    // a FIN would never end its streams.
     const limit = setTimeout(() => stream.destroy(), this.#options.connectionLimitMs ?? CONNECTION_LIMIT_MS);
     limit.unref();
     stream.once("close", () => clearTimeout(limit));
@@ -112,13 +112,13 @@ export class HttpApi {
     reply(response, answer.status, answer.body);
   }
 
-  /** Several questions at once are answered by one look. */
+  /** Concurrent queries share one scan. */
   #listeningPorts(): Promise<readonly ListeningPort[]> {
     const now = performance.now();
     if (this.#ports === undefined || now - this.#ports.at > PORTS_FRESH_MS) {
       const looking = listeningPorts();
       looking.catch(() => {
-        this.#ports = undefined; // whoever asked hears it
+        this.#ports = undefined; // every waiting request shares this promise's result
       });
       this.#ports = { at: now, looking };
     }
@@ -135,7 +135,7 @@ export class HttpApi {
         dismissed: false,
         net_info: netInfo(report),
         interfaces,
-        // Beyond what stock agents say: the whole report, what each server saw, and the ways to who asks.
+        // More than stock agents return: the whole report, what each server saw, and the paths to the requesting peer.
         peer: this.#options.peerView(peer),
         report: netReportToJson(report),
         observations: report.observations.map(({ node, server, mapped, rttMs }) => ({
@@ -192,7 +192,7 @@ function mtuOf(name: string): number {
   try {
     return Number(readFileSync(`/sys/class/net/${name}/mtu`, "utf8")) || 0;
   } catch {
-    return 0; // no Linux: Node cannot tell
+    return 0; // not Linux: Node cannot tell
   }
 }
 

@@ -35,9 +35,9 @@ it("lists from the root, and the home directory when no path is given", async ()
 });
 
 it.each([
-  ["what is missing", { path: ["none"], relativity: "home" }, 404],
+  ["a missing directory", { path: ["none"], relativity: "home" }, 404],
   ["a file", { path: ["src", "a file"], relativity: "home" }, 400],
-  ["a path that is text", { path: "src", relativity: "home" }, 400],
+  ["a path that is a string", { path: "src", relativity: "home" }, 400],
   ["a name that is a number", { path: [1], relativity: "home" }, 400],
   ["a NUL byte", { path: ["a\0b"], relativity: "home" }, 400],
   ["an unknown relativity", { path: [], relativity: "cwd" }, 400],

@@ -1,4 +1,4 @@
-/** POST /api/v0/list-directory: what a file picker of an editor asks. */
+/** POST /api/v0/list-directory: directory listings for the file picker of an editor. */
 import { opendir } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
 
@@ -51,11 +51,11 @@ const STATUS: Readonly<Record<string, number>> = {
 };
 
 function directoryOf(body: unknown, home: string): string | { problem: string } {
-  if (typeof body !== "object" || body === null) return { problem: "the body is no JSON object" };
+  if (typeof body !== "object" || body === null) return { problem: "the body is not a JSON object" };
   const { path = [], relativity = "home" } = body as { path?: unknown; relativity?: unknown };
   const parts = path ?? [];
   if (!Array.isArray(parts) || parts.length > MAX_PARTS || !parts.every((part) => typeof part === "string"))
-    return { problem: `path is no list of at most ${MAX_PARTS} names` };
+    return { problem: `path is not a list of at most ${MAX_PARTS} names` };
   if (parts.some((part) => part.includes("\0"))) return { problem: "a name has a NUL byte" };
   if (relativity !== "root" && relativity !== "home")
     return { problem: `relativity is ${JSON.stringify(relativity)}; it takes "root" or "home"` };

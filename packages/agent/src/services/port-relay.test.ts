@@ -71,7 +71,7 @@ describe("PortRelay", () => {
     },
   );
 
-  it("refuses what goes beyond the share of one client, and takes others' connections", async () => {
+  it("refuses connections beyond the share of one client, and accepts those of others", async () => {
     const port = await listen("127.0.0.1");
     const outcomes: string[] = [];
     const ends: Duplex[] = [];
@@ -107,7 +107,7 @@ describe("PortRelay", () => {
       "accepted fd7a::3",
       "refused fd7a::4",
     ]);
-    // A connection that is over gives its place back.
+    // An ended connection returns its place.
     for (const end of ends.splice(0, 1)) end.resume().end();
     await expect.poll(() => relay.openConnections, { timeout: 20_000 }).toBe(2);
     const { promise } = settled;

@@ -7,10 +7,10 @@ import { drainInto } from "wg-userspace/io/sockets/drain-into";
 import type { TcpRequest } from "wg-userspace/netstack/stack";
 import { type PeerShareLimits, PeerShares } from "./peer-shares.ts";
 
-/** Loopback answers at once or never. */
+/** Loopback answers at once or not at all. */
 const DIAL_TIMEOUT_MS = 5_000;
 const LOOPBACKS = ["127.0.0.1", "::1"] as const;
-/** Connections relayed at once, those that are being made included; further ones are refused. */
+/** Connections relayed at once, including those being established; further ones are refused. */
 const CONNECTIONS: PeerShareLimits = { total: 4096, perPeer: 3072 };
 
 export interface PortRelayTunnel {
@@ -76,7 +76,7 @@ export class PortRelay {
   }
 }
 
-/** IPv4 first, as most servers listen there; undefined when neither loopback answers. */
+/** IPv4 first, as most servers listen there; undefined when neither loopback address answers. */
 async function dialLoopback(port: number): Promise<Socket | undefined> {
   for (const host of LOOPBACKS) {
     const socket = await dial(host, port);

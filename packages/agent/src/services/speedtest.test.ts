@@ -15,7 +15,7 @@ function connect(service = new SpeedtestService({ logger: silent })): Duplex {
   return near;
 }
 
-/** The agent's line, and how many bytes came after it until its end. */
+/** The agent's line, and the number of bytes between it and the end. */
 async function readAll(stream: Duplex): Promise<{ answer: string; bytes: number }> {
   let answer: string | undefined;
   let bytes = 0;
@@ -39,7 +39,7 @@ function ask(stream: Duplex, request: unknown): void {
   stream.write(`${typeof request === "string" ? request : JSON.stringify(request)}\n`);
 }
 
-test("a download is an empty answer, whole blocks, and the end", async () => {
+test("a download consists of an empty answer, whole blocks and the end", async () => {
   const stream = connect();
   ask(stream, { version: 2, time: SECOND_NS / 10, direction: 0 });
   const { answer, bytes } = await readAll(stream);
@@ -48,7 +48,7 @@ test("a download is an empty answer, whole blocks, and the end", async () => {
   expect(bytes % BLOCK_BYTES).toBe(0);
 });
 
-test("an upload is taken to its end, which is answered with one", async () => {
+test("an upload is read to its end and answered with an end", async () => {
   const stream = connect();
   ask(stream, { version: 2, time: SECOND_NS / 10, direction: 1 });
   const all = readAll(stream);
@@ -100,7 +100,7 @@ test("only a few tests run at once; when one is over, the next may start", async
   expect(JSON.parse((await readAll(second)).answer)).toEqual({ error: expect.stringContaining("too many") });
   running.destroy();
   second.destroy();
-  // The service hears of the end of the first one a moment later.
+  // The service notices the end of the first one a moment later.
   await vi.waitFor(
     async () => {
       const third = connect(service);

@@ -9,18 +9,18 @@ import type { Logger } from "wg-userspace/base/ports";
 
 const VERSION = 2;
 const BLOCK_BYTES = 2 * 1024 * 1024;
-/** Between two looks at whether the client still reads. */
+/** Interval of the checks whether the client still reads. */
 const SLICE_BYTES = 64 * 1024;
-/** Stock clients ask for 5 to 30 s, and let their users ask for less. */
+/** Stock clients ask for 5 to 30 s, and accept less from their users. */
 const MAX_DURATION_MS = 30_000;
 const MAX_REQUEST_BYTES = 4096;
 const REQUEST_TIMEOUT_MS = 15_000;
-/** A test takes at most this many times what was asked for, and a little for the last block; then it is cut off. */
+/** A test may take this multiple of the requested time, and a little more for the last block; then it is aborted. */
 const PATIENCE = 4;
 const LAST_BLOCK_MS = 30_000;
-/** Several at once would measure each other. */
+/** Several tests at once would measure each other. */
 const MAX_TESTS = 4;
-/** Those that are being told that there are too many included. */
+/** Connections at once, including those that are being refused. */
 const MAX_CONNECTIONS = 32;
 
 export interface SpeedtestServiceOptions {
@@ -73,7 +73,7 @@ export class SpeedtestService {
     const cutOff = setTimeout(() => stream.destroy(), durationMs * PATIENCE + LAST_BLOCK_MS).unref();
     stream.once("close", () => clearTimeout(cutOff));
     stream.write("{}\n");
-    stream.resume(); // what an uploading client sends is counted on its side; here it only has to be taken
+    stream.resume(); // the uploading client counts its data; here it only has to be drained
     if (!download) {
       stream.once("end", () => stream.end());
       return;
@@ -82,7 +82,7 @@ export class SpeedtestService {
     stream.end();
   }
 
-  /** Whole blocks only: receivers do not count a part of one. */
+  /** Whole blocks only: receivers do not count a partial one. */
   async #send(stream: Duplex, until: number): Promise<void> {
     this.#block ??= randomFillSync(new Uint8Array(BLOCK_BYTES));
     do {
@@ -98,9 +98,9 @@ function parseRequest(line: string): SpeedtestRequest | { error: string } {
   try {
     fields = JSON.parse(line);
   } catch {
-    return { error: "the request is no JSON object" };
+    return { error: "the request is not a JSON object" };
   }
-  if (typeof fields !== "object" || fields === null) return { error: "the request is no JSON object" };
+  if (typeof fields !== "object" || fields === null) return { error: "the request is not a JSON object" };
   const { version, time, direction } = fields;
   if (version !== VERSION) return { error: `version mismatch: this agent speaks ${VERSION}, not ${String(version)}` };
   if (direction !== 0 && direction !== 1) return { error: "the direction is neither 0 (download) nor 1 (upload)" };
@@ -109,7 +109,7 @@ function parseRequest(line: string): SpeedtestRequest | { error: string } {
   return { durationMs: time / 1e6, download: direction === 0 };
 }
 
-/** The first line. What follows it is test data that nobody looks at. */
+/** The first line. What follows it is test data, which is discarded. */
 function readLine(stream: Duplex): Promise<string> {
   return new Promise((resolve, reject) => {
     let bytes = Buffer.alloc(0);

@@ -1,4 +1,6 @@
-/** Everything of the agent that listens inside the tunnel, by port. Nothing here listens on an interface of the host. */
+/**
+ * Everything in the agent that listens inside the tunnel, by port. Nothing here listens on an interface of the host.
+ */
 import type { TailnetNode } from "coder-client/node/tailnet-node";
 import {
   HTTP_API_PORT,
@@ -68,7 +70,7 @@ export class TunnelServices {
     });
   }
 
-  /** TCP connections and UDP flows that are relayed to programs of the workspace now. */
+  /** TCP connections and UDP flows relayed to programs of the workspace now. */
   get relayed(): { readonly tcp: number; readonly udp: number } {
     return { tcp: this.#relay.openConnections, udp: this.#udpRelay.openFlows };
   }

@@ -70,14 +70,14 @@ function datagram(port: number, text: string, remote: AddrPort = client) {
 }
 
 describe("UdpRelay", () => {
-  it("carries datagrams to the program and its answers back, one host socket a client", async () => {
+  it("carries datagrams to the program and its answers back, with one host socket per client", async () => {
     const { port, senders } = await program();
     const tunnel = new Tunnel();
     const relay = relayTo(tunnel);
     const other = { ...client, port: 40_001 };
     const borrowed = datagram(port, "one");
     relay.handleDatagram(borrowed);
-    borrowed.payload.fill(0x78); // whoever lent it uses it again
+    borrowed.payload.fill(0x78); // the lender reuses its buffer
     relay.handleDatagram(datagram(port, "two"));
     relay.handleDatagram(datagram(port, "three", other));
     await tunnel.until(() => tunnel.answers.length === 3);
@@ -93,13 +93,13 @@ describe("UdpRelay", () => {
     expect(new Set(senders).size).toBe(2);
   });
 
-  it("tells the client when nobody is on the port, and closes the flow", async () => {
+  it("reports an unreachable port to the client, and closes the flow", async () => {
     const { socket, port } = await program();
     socket.close();
     await once(socket, "close");
     const tunnel = new Tunnel();
     const relay = relayTo(tunnel);
-    relay.handleDatagram(datagram(port, "anybody?"));
+    relay.handleDatagram(datagram(port, "hello"));
     await tunnel.until(() => tunnel.refused.length > 0);
     expect(tunnel.refused).toEqual([{ local: `[fd7a::1]:${port}`, remote: "[fd7a::2]:40000", payloadLength: 8 }]);
     expect(relay.openFlows).toBe(0);
@@ -139,7 +139,7 @@ describe("UdpRelay", () => {
     expect([relay.openFlows, new Set(senders).size]).toEqual([2, 2]);
   });
 
-  it("makes room within the share of the client that has it all, not at others' cost", async () => {
+  it("makes room within the share of the client that has it all, not at the cost of others", async () => {
     const { port } = await program();
     const tunnel = new Tunnel();
     const relay = relayTo(tunnel, { flows: { total: 4, perPeer: 2 } });
@@ -169,7 +169,7 @@ describe("UdpRelay", () => {
     expect(relay.openFlows).toBe(0);
   });
 
-  it("goes on when an answer is too large for the tunnel", async () => {
+  it("continues when an answer is too large for the tunnel", async () => {
     const { port } = await program();
     const tunnel = new Tunnel();
     const relay = relayTo(tunnel);

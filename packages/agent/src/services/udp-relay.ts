@@ -6,18 +6,20 @@ import type { StrayDatagram } from "wg-userspace/netstack/stack";
 import { type PeerShareLimits, PeerShares } from "./peer-shares.ts";
 
 const LOOPBACK = "127.0.0.1";
-/** A flow without datagrams either way for this long is over. RFC 4787 §4.3 asks NATs for more, but programs behind this
- * one start a new flow at no cost: nothing in between remembers the old one. */
+/**
+ * A flow without datagrams either way for this long is over. RFC 4787 §4.3 asks NATs for more, but programs behind this
+ * relay start a new flow at no cost: nothing in between remembers the old one.
+ */
 const IDLE_MS = 60_000;
 /** Flows at once: each is a socket of the workspace. */
 const FLOWS: PeerShareLimits = { total: 1024, perPeer: 768 };
-/** Datagrams of one flow that the host's socket has not taken yet. */
+/** Datagrams of one flow that the host's socket has not accepted yet. */
 const MAX_UNSENT = 64;
 
 export interface UdpRelayTunnel {
   /** False: dropped, the tunnel is busy. Throws EngineError ERR_MESSAGE_TOO_LARGE. */
   send(payload: Uint8Array, from: AddrPort, to: AddrPort): boolean;
-  /** Tells the sender that nobody is on the port. */
+  /** Reports to the sender that no program listens on the port. */
   refuse(local: AddrPort, remote: AddrPort, payloadLength: number): void;
 }
 
@@ -27,18 +29,18 @@ export interface UdpRelayOptions {
 }
 
 /**
- * Offers every UDP port that a program in the workspace listens on at 127.0.0.1. What one client address and port sends to
- * one port is a flow with a host socket of its own, so that the program sees different clients as different senders and
- * its answers find the way back. A flow ends when it was idle for 60 s, when nobody is on the port (the client is then told
- * so), when the client no longer listens, or when there are too many, in all or of one client: the one of them that was idle
- * longest goes.
+ * Offers every UDP port that a program in the workspace listens on at 127.0.0.1. Datagrams from one client address and
+ * port to one port are a flow with a host socket of its own, so that the program sees different clients as different
+ * senders and its answers find the way back. A flow ends when it was idle for 60 s, when no program listens on the port
+ * (which is reported to the client), when the client no longer listens, or when there are too many, in total or of one
+ * client: the longest idle of them ends.
  */
 export class UdpRelay {
   readonly #tunnel: UdpRelayTunnel;
   readonly #logger: Logger;
   readonly #idleMs: number;
   readonly #shares: PeerShares;
-  /** The one used longest ago first. */
+  /** In order of last use, oldest first. */
   readonly #flows = new Map<string, Flow>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -59,10 +61,10 @@ export class UdpRelay {
     const key = keyOf(local, remote);
     const flow = this.#flows.get(key) ?? this.#open(key, local, remote);
     this.#touch(key, flow);
-    if (!flow.send(datagram.payload)) this.#logger.log("debug", "datagram dropped, its program is slow", names(flow));
+    if (!flow.send(datagram.payload)) this.#logger.log("debug", "datagram dropped: its program is slow", names(flow));
   }
 
-  /** The client says that it no longer listens. */
+  /** The client reported that it no longer listens. */
   handleUnreachable(local: AddrPort, remote: AddrPort): void {
     this.#end(keyOf(local, remote), "its client is gone");
   }
@@ -91,7 +93,7 @@ export class UdpRelay {
     return flow;
   }
 
-  /** @param client Of this one only. */
+  /** @param client Considers flows of this client only. */
   #endOldest(client: string | undefined): void {
     for (const [key, { remote }] of this.#flows) {
       if (client !== undefined && formatIp(remote.address) !== client) continue;
@@ -106,7 +108,7 @@ export class UdpRelay {
         this.#logger.log("debug", "answer dropped, the tunnel is busy", names(flow));
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
-      // A program on a real interface would be told the MTU; on loopback it sends what it likes.
+      // On a real interface the program would learn the MTU; on loopback it sends any size.
       this.#logger.log("debug", "answer dropped", { ...names(flow), error: error.message });
     }
   }
@@ -152,13 +154,16 @@ interface FlowEvents {
   onError(error: Error, lastLength: number): void;
 }
 
-/** One client's datagrams to one port: a connected host socket, which hears only that port and hears refusals. */
+/**
+ * One client's datagrams to one port: a connected host socket, which receives only from that port and learns of
+ * refusals.
+ */
 class Flow {
   readonly local: AddrPort;
   readonly remote: AddrPort;
   usedAt = 0;
   readonly #socket: Socket;
-  /** Until the socket is connected. */
+  /** Datagrams queued until the socket is connected. */
   #waiting: Uint8Array[] | undefined = [];
   #unsent = 0;
   #lastLength = 0;

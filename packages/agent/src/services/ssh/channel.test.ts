@@ -45,7 +45,7 @@ function open(window: number, packetSize = PACKET_BYTES): { host: RecordingHost;
 
 const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-test("nothing is sent beyond the window, in packets no larger than the client takes", async () => {
+test("nothing is sent beyond the window, in packets no larger than the client accepts", async () => {
   const { host, channel } = open(1000, 300);
   channel.write(Buffer.alloc(2500, 1));
   await tick();
@@ -110,7 +110,7 @@ test("unread input closes the window, reading opens it again", async () => {
   expect(credited).toBeGreaterThanOrEqual((WINDOW_BYTES * 7) / 8);
 });
 
-test("any order of packets and reads never stalls: whatever was consumed is credited in time", async () => {
+test("any order of packets and reads never stalls: consumed bytes are credited in time", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.tuple(fc.integer({ min: 1, max: PACKET_BYTES }), fc.boolean()), { maxLength: 400 }),
@@ -158,7 +158,7 @@ test("after the client closed, received data can be read and written data is dro
   channel.write("waiting for window");
   channel.receiveClose();
   await closed;
-  channel.end("nobody hears this");
+  channel.end("dropped");
   const chunks: Buffer[] = [];
   for await (const chunk of channel) chunks.push(chunk as Buffer);
   expect(Buffer.concat(chunks).toString()).toBe("last words");

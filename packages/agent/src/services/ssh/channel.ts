@@ -1,6 +1,6 @@
 import { Duplex, Writable } from "node:stream";
 
-/** What a client may send before we credit it again; also the most one channel can make us hold. */
+/** The window: what a client may send before it gets more credit, and so the most one channel can make us buffer. */
 export const WINDOW_BYTES = 2 * 1024 * 1024;
 /** Largest data packet either side may send. Every implementation must accept this (RFC 4253 §6.1). */
 export const PACKET_BYTES = 32 * 1024;
@@ -34,8 +34,8 @@ interface PendingWrite {
 
 /**
  * One SSH channel (RFC 4254 §5) as a Duplex. Reading opens the client's window, writing waits for it and for the
- * transport. Emits `peerclose` when the client closed the channel or vanished: what is written afterwards is dropped,
- * what was received can still be read.
+ * transport. Emits `peerclose` when the client closed the channel or vanished: later writes are dropped, what was
+ * received can still be read.
  */
 export class SshChannel extends Duplex {
   /** Extended data of type stderr; shares the window. */
@@ -73,7 +73,7 @@ export class SshChannel extends Duplex {
     return this.#peerClosed;
   }
 
-  /** @returns false when the client sent more than it was allowed to: the connection must end. */
+  /** @returns false when the client exceeded its window: the connection must end. */
   receive(data: Buffer): boolean {
     if (data.length > this.#receiveWindow || data.length > PACKET_BYTES || this.#peerEnded) return false;
     this.#receiveWindow -= data.length;
@@ -110,7 +110,7 @@ export class SshChannel extends Duplex {
   /** Sends what remains of both streams, then end of file, the exit report and close. */
   finish(exit: ExitReport): void {
     if (this.destroyed) return;
-    this.resume(); // nobody is left to read it
+    this.resume(); // nothing will read it any more
     const close = (): void => {
       this.end(() => {
         if (!this.#peerClosed) this.#host.sendExit(this.#peer, exit);
@@ -125,7 +125,7 @@ export class SshChannel extends Duplex {
   flush(): void {
     if (this.#sending) return;
     this.#sending = true;
-    for (let head = this.#pending[0]; head !== undefined && this.#sendSome(head); head = this.#pending[0]) {
+    for (let head = this.#pending[0]; head !== undefined && this.#sendPart(head); head = this.#pending[0]) {
       this.#pending.shift();
       head.done();
     }
@@ -165,7 +165,7 @@ export class SshChannel extends Duplex {
   }
 
   /** @returns whether the whole of it was sent. */
-  #sendSome(write: PendingWrite): boolean {
+  #sendPart(write: PendingWrite): boolean {
     while (write.bytes.length > 0) {
       if (this.#sendWindow === 0) return false;
       if (this.#host.full) {
@@ -181,7 +181,7 @@ export class SshChannel extends Duplex {
     return true;
   }
 
-  /** Gives back the window of what was consumed, in steps, so that credits stay rare. */
+  /** Credits the window for consumed bytes, in steps, so that adjustments stay rare. */
   #credit(): void {
     const bytes = WINDOW_BYTES - this.#receiveWindow - this.readableLength;
     if (bytes < CREDIT_STEP_BYTES || this.#peerEnded || this.#closeSent) return;

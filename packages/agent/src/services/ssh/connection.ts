@@ -9,6 +9,7 @@ import {
   WINDOW_BYTES,
 } from "./channel.ts";
 import { type ChannelOpener, type Dialer, dialSocket, dialTcp, Forwards, joinStreams } from "./forwarding.ts";
+import { parseChannelRequest, parseGlobalRequest } from "./requests.ts";
 import { type SessionContext, SshSession } from "./session.ts";
 import {
   type ChannelConfirmation,
@@ -25,11 +26,11 @@ import {
 } from "./ssh2-protocol.ts";
 import { Transport } from "./transport.ts";
 
-/** Unanswered keepalives end a connection after this many. */
+/** A connection ends after this many unanswered keepalives. */
 const MAX_MISSED = 3;
-/** Global requests waiting for their turn; replies must keep the order of the requests. */
+/** Bound on queued global requests; replies must keep the order of the requests. */
 const MAX_WAITING_REQUESTS = 64;
-/** Replies queued behind a key exchange that the client started and does not finish. */
+/** Bound on replies queued behind a key exchange that the client started and does not finish. */
 const MAX_QUEUED_MESSAGES = 4096;
 /** The packet counter is part of a nonce and has 32 bits (RFC 4344 §3.1 asks for a new key well before). */
 const REKEY_PACKETS = 2 ** 30;
@@ -60,15 +61,15 @@ type Slot = SshChannel | ((channel: SshChannel | undefined) => void) | "dialing"
 
 /** How a connection ended. */
 export interface ConnectionEnd {
-  /** Of the program that ended last, where there was one. */
+  /** Exit of the program that ended last, if there was one. */
   readonly exit: ExitReport | undefined;
-  /** Why it broke; undefined when it did not. */
+  /** Why the connection broke; undefined when it did not. */
   readonly failure: string | undefined;
 }
 
 /**
- * One client: SSH transport over the given stream, no authentication (the tunnel was the authority), channels and
- * global requests (RFC 4254). Whatever the client sends, nothing is thrown; a breach of protocol ends the connection.
+ * One client: SSH transport over the given stream, no authentication (the tunnel has authenticated the peer), channels
+ * and global requests (RFC 4254). No input from the client makes it throw; a breach of protocol ends the connection.
  */
 export class SshConnection implements ChannelHost, ChannelOpener {
   readonly #context: ConnectionContext;
@@ -137,7 +138,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     );
   }
 
-  /** Says goodbye and ends the stream. Programs go on as after a lost connection. */
+  /** Disconnects and ends the stream. Programs continue as after a lost connection. */
   close(): void {
     this.#disconnect(DISCONNECT.byApplication);
   }
@@ -283,7 +284,11 @@ export class SshConnection implements ChannelHost, ChannelOpener {
         const channel = this.#channel(recipient);
         if (channel === undefined) return;
         const session = this.#sessions.get(channel);
-        const succeeded = this.#attempt(() => session?.handleRequest(type, data)) === true;
+        const succeeded =
+          this.#attempt(() => {
+            const request = parseChannelRequest(type, data);
+            return session !== undefined && request !== undefined && session.handleRequest(request);
+          }) === true;
         if (!wantReply || this.#closed) return;
         if (succeeded) this.#protocol.channelSuccess(channel.peer);
         else this.#protocol.channelFailure(channel.peer);
@@ -291,7 +296,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     };
   }
 
-  /** A message that cannot be served, for whatever reason, is no breach of protocol: only it fails, the connection goes on. */
+  /** A message that cannot be served is no breach of protocol: only that request fails, the connection continues. */
   #attempt<T>(serve: () => T): T | typeof FAILED {
     try {
       return serve();
@@ -301,7 +306,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     }
   }
 
-  /** Every method and name is welcome: whoever reached this stream has been authenticated by the tunnel. */
+  /** Every method and name is accepted: the tunnel has authenticated every peer that reaches this stream. */
   #login(service: string): void {
     if (service !== "ssh-connection" || !this.#keysExchanged) {
       this.#fail(new Error("unknown service requested"));
@@ -340,24 +345,22 @@ export class SshConnection implements ChannelHost, ChannelOpener {
 
   async #answerGlobal(name: string, data: unknown): Promise<boolean | Buffer> {
     try {
-      switch (name) {
+      const request = parseGlobalRequest(name, data);
+      switch (request?.name) {
         case "tcpip-forward": {
-          const { bindAddr, bindPort } = data as { bindAddr: string; bindPort: number };
-          const port = await this.#forwards.listenTcp(bindAddr, bindPort);
-          return port === undefined ? false : bindPort === 0 ? uint32(port) : true;
+          const port = await this.#forwards.listenTcp(request.address, request.port);
+          return port === undefined ? false : request.port === 0 ? uint32(port) : true;
         }
-        case "cancel-tcpip-forward": {
-          const { bindAddr, bindPort } = data as { bindAddr: string; bindPort: number };
-          return this.#forwards.cancelTcp(bindAddr, bindPort);
-        }
+        case "cancel-tcpip-forward":
+          return this.#forwards.cancelTcp(request.address, request.port);
         case "streamlocal-forward@openssh.com":
-          return this.#forwards.listenSocket((data as { socketPath: string }).socketPath);
+          return this.#forwards.listenSocket(request.path);
         case "cancel-streamlocal-forward@openssh.com":
-          return this.#forwards.cancelSocket((data as { socketPath: string }).socketPath);
+          return this.#forwards.cancelSocket(request.path);
         case "no-more-sessions@openssh.com":
           this.#noMoreSessions = true;
           return true;
-        default:
+        case undefined:
           return false; // also the answer to keepalive@openssh.com
       }
     } catch (error) {
@@ -491,7 +494,7 @@ export class SshConnection implements ChannelHost, ChannelOpener {
       this.#protocol.disconnect(reason);
     } catch (error) {
       // ssh2 has already sent a disconnect of its own and refuses further messages.
-      this.#context.logger.log("debug", "no goodbye possible", { error: String(error) });
+      this.#context.logger.log("debug", "disconnect message could not be sent", { error: String(error) });
     }
     this.#transport.finish();
     this.#teardown(undefined);
@@ -509,13 +512,15 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     this.#slots.clear();
     for (const slot of slots) if (typeof slot === "function") slot(undefined);
     for (const channel of [...this.#alive]) channel.receiveClose();
-    // A client that drops the stream once its programs ended has seen all there was.
+    // A client that drops the stream once its programs have ended has received all of their output.
     const dropped = this.#exit === undefined || this.#programs > 0 ? error?.message : undefined;
     this.#context.onClose({ exit: this.#exit, failure: this.#failure ?? dropped });
   }
 }
 
-/** The tunnel aborted the stream: the coordinator said that its peer left, or the peer is another process by now. */
+/**
+ * The tunnel aborted the stream: the coordinator reported that the peer left, or the peer restarted as another process.
+ */
 function isOver(error: Error | undefined): boolean {
   return (error as { code?: unknown } | undefined)?.code === "ERR_ABORTED";
 }

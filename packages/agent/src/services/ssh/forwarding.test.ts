@@ -91,7 +91,7 @@ test("when the service behind a forward resets, the client's channel closes", as
   await once(channel, "close");
 });
 
-test("a forward whose far side never reads is gone soon after the client left", async () => {
+test("a forward whose far side never reads closes soon after the client left", async () => {
   await using t = new TestService();
   const accepted: Socket[] = [];
   const server = createServer((socket) => {
@@ -131,7 +131,7 @@ test("direct-streamlocal reaches a unix socket", async () => {
   await expect(open(`/${"x".repeat(200)}`)).rejects.toThrow("bad socket path");
 });
 
-test("tcpip-forward listens on loopback only, whatever any-address was asked for, and cancel ends it", async () => {
+test("tcpip-forward listens on loopback only, whichever wildcard address was requested, and cancel ends it", async () => {
   await using t = new TestService();
   const client = await t.connect();
   client.on("tcp connection", (_details, accept) => {
@@ -219,7 +219,7 @@ test("streamlocal-forward makes a socket of the user alone, replaces a stale one
   await eventually("the socket is removed", () => !existsSync(path));
 });
 
-/** An agent that answers every request with its own text in capitals. */
+/** An agent that answers every request with its own bytes in upper case. */
 class FakeAgent extends BaseAgent {
   override getStream(callback: (error: Error | undefined, stream: Socket) => void): void {
     const server = createServer((socket) => {
@@ -262,7 +262,7 @@ const hasXauth = findXauth(process.env["PATH"]) !== undefined;
 const cookie = "00112233445566778899aabbccddeeff";
 
 test.runIf(hasXauth)(
-  "X11: programs find a display and its cookie, reach the client, and both are gone afterwards (needs xauth)",
+  "X11: programs find a display and its cookie, reach the client, and both are removed afterwards (needs xauth)",
   async () => {
     await using t = new TestService();
     const client = await t.connect();
@@ -293,7 +293,7 @@ test.runIf(hasXauth)(
   },
 );
 
-test("X11: what must not reach xauth is refused, and the session goes on", async () => {
+test("X11: values that must not reach xauth are refused, and the session continues", async () => {
   await using t = new TestService();
   const client = await t.connect();
   for (const wrong of [

@@ -10,13 +10,13 @@ const DIAL_TIMEOUT_MS = 15_000;
 const MAX_HOST_LENGTH = 255;
 /** sun_path of Linux, with its NUL. */
 const MAX_SOCKET_PATH_BYTES = 107;
-/** What the accepted connection may still deliver after the client closed the channel. */
+/** How long the accepted connection may still deliver data after the client closed the channel. */
 const LINGER_MS = 10_000;
 const OWNER_ONLY_UMASK = 0o177;
 
 export type Dialer = (target: { host: string; port: number } | { path: string }) => Socket;
 
-/** Connections are half-closed as channels are. */
+/** Sockets are half-open like channels. */
 export const dialHost: Dialer = (target) => connect({ ...target, allowHalfOpen: true, noDelay: true });
 
 /** How a listener reaches the client. Resolves with undefined when the client refuses the channel. */
@@ -43,7 +43,7 @@ export async function dialSocket(dial: Dialer, path: string): Promise<Socket> {
   return connected(dial({ path }));
 }
 
-/** Joins a channel and a connection; each direction ends on its own, both are gone afterwards. */
+/** Joins a channel and a connection; each direction ends on its own, both are closed afterwards. */
 export function joinStreams(channel: SshChannel, socket: Socket): void {
   channel.pipe(socket);
   socket.pipe(channel);
@@ -58,7 +58,7 @@ export function joinStreams(channel: SshChannel, socket: Socket): void {
     destroyLater(socket, channel);
   });
   channel.once("peerclose", () => {
-    // Received data still goes out; what the other side sends has no receiver any more.
+    // Received data is still sent on; data from the other side has no receiver any more.
     socket.unpipe(channel);
     socket.resume();
     channel.end();
@@ -83,7 +83,10 @@ export interface ForwardsOptions {
   readonly maxListeners: number;
 }
 
-/** The listeners one client asked for. They listen on loopback or on sockets of the user alone, and end with the connection. */
+/**
+ * The listeners of one client. They bind loopback addresses, or sockets of this user alone, and end with the
+ * connection.
+ */
 export class Forwards {
   readonly #options: ForwardsOptions;
   readonly #listeners = new Map<string, readonly Server[]>();
@@ -97,7 +100,7 @@ export class Forwards {
 
   /**
    * `tcpip-forward`. Whatever the bind address, it listens on loopback, as OpenSSH without GatewayPorts.
-   * @returns the port, or undefined when it cannot be listened on.
+   * @returns the port, or undefined when it cannot be bound.
    */
   async listenTcp(bindAddress: string, port: number): Promise<number | undefined> {
     const hosts = LOOPBACK_FOR[bindAddress.toLowerCase()] ?? BOTH_LOOPBACKS;
@@ -111,7 +114,7 @@ export class Forwards {
       if (error !== undefined) {
         this.#options.logger.log("debug", "remote forward: cannot listen", { port: chosen, error: error.message });
         if (servers.length === 0) return undefined;
-        continue; // no IPv6 here, or its port is taken: one loopback is enough
+        continue; // no IPv6 here, or its port is taken: one loopback address is enough
       }
       chosen = (server.address() as { port: number }).port;
       servers.push(server);
@@ -150,11 +153,11 @@ export class Forwards {
     return this.#cancel(path);
   }
 
-  /** The socket of the client's authentication agent, in a directory of its own; one for the connection. */
+  /** The socket of the client's authentication agent, in a directory of its own; one per connection. */
   agentSocket(): string | undefined {
     if (this.#closed) return undefined;
     if (this.#agent !== undefined) return this.#agent.path;
-    // The folder for temporary files may be full, read-only or missing, or its name too long for a socket's path.
+    // The directory for temporary files may be full, read-only or missing, or its name too long for a socket path.
     for (const folder of new Set([tmpdir(), "/tmp"])) {
       this.#agent = this.#listenForAgent(folder);
       if (this.#agent !== undefined) return this.#agent.path;
@@ -217,7 +220,7 @@ export class Forwards {
 }
 
 const BOTH_LOOPBACKS = ["127.0.0.1", "::1"] as const;
-/** Those that name one of the two. */
+/** Path forms that name a parent or a home directory. */
 const LOOPBACK_FOR: Readonly<Record<string, readonly string[]>> = {
   "127.0.0.1": ["127.0.0.1"],
   "::1": ["::1"],
@@ -264,13 +267,13 @@ function listening(server: Server, options: { host: string; port: number }): Pro
     server.once("error", resolve);
     server.listen(options, () => {
       server.off("error", resolve);
-      server.on("error", () => undefined); // accept failures, such as too many files, leave the listener as it is
+      server.on("error", () => undefined); // accept failures, such as too many open files, leave the listener in place
       resolve(undefined);
     });
   });
 }
 
-/** A folder that cannot be removed any more, on a disk that became read-only, stops nothing. */
+/** A directory that cannot be removed, on a disk that became read-only, must not stop anything. */
 function removeDirectory(directory: string, logger: Logger): void {
   try {
     rmSync(directory, { recursive: true, force: true });
@@ -279,7 +282,7 @@ function removeDirectory(directory: string, logger: Logger): void {
   }
 }
 
-/** Binding a path is synchronous, so nobody sees the socket with wider permissions. */
+/** Binding a path is synchronous, so no other process sees the socket with wider permissions. */
 function listenOwnerOnly(server: Server, path: string, logger: Logger): boolean {
   server.on("error", (error) => logger.log("debug", "socket listener", { error: error.message }));
   const previous = process.umask(OWNER_ONLY_UMASK);

@@ -7,10 +7,10 @@ export interface HostKeyIdentity {
 }
 
 /**
- * The workspace's SSH host key, the same after every restart, so that clients that remember keys raise no alarm.
- * An ed25519 key whose seed is HKDF-SHA-256 over owner, NUL, workspace, NUL, agent (or over a given seed of 32 or more
- * bytes). Names are no secret, so a key made from them proves nothing: the peer is authenticated by the tunnel, and the
- * service is reachable only inside it.
+ * The workspace's SSH host key. It is the same after every restart, so clients that remember keys raise no alarm. An
+ * ed25519 key whose seed is HKDF-SHA-256 over owner, NUL, workspace, NUL, agent (or over a given seed of 32 or more
+ * bytes). The names are not secret, so a key derived from them proves nothing: the tunnel authenticates the peer, and
+ * the service is reachable only inside it.
  * @returns the private key in OpenSSH's format.
  */
 export function deriveHostKey(identity: HostKeyIdentity | Uint8Array): string {
@@ -29,7 +29,7 @@ const SEED_BYTES = 32;
 /** PKCS#8 wrapping of a raw ed25519 seed (RFC 8410 §7). */
 const PKCS8_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
 
-/** PROTOCOL.key of OpenSSH: magic, no cipher, one key, public part, private part padded with 1, 2, 3 … */
+/** OpenSSH's PROTOCOL.key: magic, no cipher, one key, public part, private part padded with 1, 2, 3 … */
 function openSshPrivateKey(seed: Buffer): string {
   const privateKey = createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: "der", type: "pkcs8" });
   const spki = createPublicKey(privateKey).export({ format: "der", type: "spki" });

@@ -33,7 +33,10 @@ function sendPayload(client: Client, payload: Uint8Array): void {
   raw(client)._cipher.encrypt(write.finalize(packet));
 }
 
-/** The service writes no more to `far`, whose reader stopped, although it had time: commands of another client ran meanwhile. */
+/**
+ * The service sends no more to `far`, whose reader stopped, although it had time: commands of another client ran
+ * meanwhile.
+ */
 async function heldUp(t: TestService, far: Duplex): Promise<void> {
   await eventually("the service is held up", () => far.writableNeedDrain);
   const other = await t.connect();
@@ -123,7 +126,7 @@ test("connections are limited", async () => {
   expect(t.service.connections).toBe(2);
 });
 
-test("a client that does not log in is dropped after the grace", async () => {
+test("a client that does not log in is dropped after the grace period", async () => {
   await using t = new TestService({ limits: { loginGraceMs: 60 } });
   const [near, far] = duplexPair();
   t.service.handleConnection(far, { address: "::1", port: 1 });
@@ -175,7 +178,7 @@ test("environment floods are bounded and the session still starts", async () => 
   expect(Number(result.stdout)).toBeLessThan(50);
 });
 
-test("a flood of requests whose answers are not read stops being read, and is answered later", async () => {
+test("a flood of requests whose answers are not read is no longer read, and is answered later", async () => {
   await using t = new TestService();
   const [near, far] = duplexPair();
   t.service.handleConnection(far, { address: "::1", port: 1 });

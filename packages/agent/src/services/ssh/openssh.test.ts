@@ -66,7 +66,7 @@ class OpenSsh implements AsyncDisposable {
     child.stderr.on("data", (chunk: Buffer) => {
       stderr += chunk.toString();
     });
-    child.stdin.on("error", () => undefined); // the remote program may not want its input
+    child.stdin.on("error", () => undefined); // the remote program may not read its input
     child.stdin.end(input);
     const [status] = (await once(child, "close")) as [number];
     return { status, stdout: Buffer.concat(stdout), stderr };
@@ -84,7 +84,7 @@ describe.skipIf(missing.length > 0)(`with OpenSSH's programs (missing here: ${mi
   test.each([
     ["streams and code", ["ws", "echo out; echo err >&2; exit 42"], "", 42, "out\n", "err\n"],
     ["a killed program", ["ws", "kill -9 $$"], "", 255, "", ""],
-    ["a program that is not there", ["ws", "no-such-program-here"], "", 127, "", "not found"],
+    ["a missing program", ["ws", "no-such-program-here"], "", 127, "", "not found"],
     ["-T reads the script from its input", ["-T", "ws"], "echo from-script; exit 6\n", 6, "from-script\n", ""],
     ["-n gives no input", ["-n", "ws", "wc -c"], "ignored", 0, "0\n", ""],
     [

@@ -29,7 +29,7 @@ class HybridClient {
 }
 
 describe.runIf(hybridKexSupported)("the hybrid key exchange (needs a Node with ML-KEM)", () => {
-  test("gives both sides one secret, another one each time", () => {
+  test("gives both sides the same secret, a new one each time", () => {
     const client = new HybridClient();
     const [one, two] = [answerHybrid(client.init), answerHybrid(client.init)];
     expect(one.reply.length).toBe(1088 + 32);

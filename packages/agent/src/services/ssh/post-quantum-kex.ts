@@ -1,14 +1,14 @@
 /**
- * The hybrid key exchange `mlkem768x25519-sha256` (draft-ietf-sshm-mlkem-hybrid-kex) for the server side of ssh2, which has
- * none: recorded traffic stays unreadable for whoever builds a quantum computer, and OpenSSH 10.1 and later do not warn
- * about the connection. ssh2 negotiates one of its own exchanges; the methods in which the two differ are replaced.
+ * The hybrid key exchange `mlkem768x25519-sha256` (draft-ietf-sshm-mlkem-hybrid-kex) for the server side of ssh2, which
+ * has none: a future quantum computer cannot decrypt recorded traffic, and OpenSSH 10.1 and later do not warn about the
+ * connection. ssh2 negotiates one of its own exchanges; the methods in which the two differ are replaced.
  */
 import * as crypto from "node:crypto";
 import { copyBytes } from "wg-userspace/base/bytes";
 
 export const HYBRID_KEX = "mlkem768x25519-sha256";
 
-/** Node has ML-KEM from 24.7 on. */
+/** Node has ML-KEM since 24.7. */
 export const hybridKexSupported: boolean = typeof crypto.encapsulate === "function";
 
 /** FIPS 203, ML-KEM-768. */
@@ -21,7 +21,7 @@ const X25519_SPKI = Buffer.from("302a300506032b656e032100", "hex");
 const FIRST_LIST_OFFSET = 17;
 const NAME_LISTS = 10;
 
-/** What ssh2's exchanges have, as far as it is replaced here. */
+/** The members of ssh2's exchanges that are replaced here. */
 interface KeyExchange {
   type: string;
   hashName: string;
@@ -29,7 +29,7 @@ interface KeyExchange {
   generateKeys(): void;
   getPublicKey(): Buffer;
   convertPublicKey(key: Buffer): Buffer;
-  /** The shared secret as it goes into the exchange hash behind its length, or why there is none. */
+  /** The shared secret as it enters the exchange hash behind its length, or the error if there is none. */
   computeSecret(key: Buffer): Buffer | Error;
 }
 
@@ -38,7 +38,9 @@ interface HybridProtocol {
   _skipNextInboundPacket: boolean;
 }
 
-/** Has the protocol use the hybrid exchange with every client that prefers it, in the first exchange and in later ones. */
+/**
+ * Makes the protocol use the hybrid exchange with every client that prefers it, in the first and in later exchanges.
+ */
 export function useHybridKex(protocol: unknown): void {
   const host = protocol as HybridProtocol;
   let current = host._kex;
@@ -49,7 +51,7 @@ export function useHybridKex(protocol: unknown): void {
       current = exchange;
       if (exchange !== undefined && prefersHybrid(exchange._remoteKexinit)) {
         makeHybrid(exchange);
-        // ssh2 compared the client's guess with the exchange it knew.
+        // ssh2 compared the client's guess with its own choice of exchange.
         if (guesses(exchange._remoteKexinit)) {
           host._skipNextInboundPacket = namesOf(exchange._remoteKexinit)[0] !== HYBRID_KEX;
         }
@@ -58,7 +60,7 @@ export function useHybridKex(protocol: unknown): void {
   });
 }
 
-/** RFC 4253 §7.1: the client's first name that we have is taken, and this is our first. */
+/** RFC 4253 §7.1: the client's first name that the server also offers is chosen, and this is the server's first. */
 function prefersHybrid(kexInit: Buffer): boolean {
   return namesOf(kexInit).includes(HYBRID_KEX) && firstKnown(namesOf(kexInit)) === HYBRID_KEX;
 }
@@ -79,13 +81,13 @@ export const OFFERED_KEX: readonly string[] = [
   "diffie-hellman-group16-sha512",
 ];
 
-/** The first name list. ssh2 has parsed the message before: the lengths are right. */
+/** The first name list. ssh2 has parsed the message before: the lengths are valid. */
 function namesOf(kexInit: Buffer): string[] {
   const length = kexInit.readUInt32BE(FIRST_LIST_OFFSET);
   return kexInit.toString("latin1", FIRST_LIST_OFFSET + 4, FIRST_LIST_OFFSET + 4 + length).split(",");
 }
 
-/** Whether the client sent the first message of the exchange that it expects right away. */
+/** Whether the client sent the first message of its guessed exchange right away. */
 function guesses(kexInit: Buffer): boolean {
   let at = FIRST_LIST_OFFSET;
   for (let list = 0; list < NAME_LISTS; list++) at += 4 + kexInit.readUInt32BE(at);
@@ -120,8 +122,8 @@ function makeHybrid(exchange: KeyExchange): void {
 
 /**
  * @param init The client's encapsulation key and X25519 key.
- * @returns `reply`: ciphertext and our X25519 key; `secret`: SHA-256 over both shared secrets, a string and not a number.
- * Throws when the client's keys are not keys.
+ * @returns `reply`: ciphertext and our X25519 key; `secret`: SHA-256 over both shared secrets, encoded as a string and
+ * not as a number. Throws when the client's keys are invalid.
  */
 export function answerHybrid(init: Uint8Array): { readonly reply: Buffer; readonly secret: Buffer } {
   if (init.length !== ENCAPSULATION_KEY_BYTES + X25519_BYTES)

@@ -10,11 +10,11 @@ import { duplexPair, eventually, exec, isAlive, outcome, run, TestService } from
 const CODE = ["LD_PRELOAD", "NODE_OPTIONS", "BASH_ENV", "NODE_PATH"];
 const PTY = { pty: { rows: 24, cols: 80, term: "xterm" } };
 
-test("security 33: what makes programs load code does not pass from the client, nor from the agent, nor do the agent's tokens", async () => {
+test("security 33: variables that make programs load code do not pass from the client or the agent, nor do the agent's tokens", async () => {
   const names = [...CODE, "CODER_AGENT_TOKEN_FILE", "GITHUB_TOKEN"];
   const before = Object.fromEntries(names.map((name) => [name, process.env[name]]));
   for (const name of names) process.env[name] = "of-the-agent";
-  // Read by this process itself when it starts something.
+  // Read by this process itself when it starts a program.
   process.env["LD_PRELOAD"] = "";
   process.env["NODE_OPTIONS"] = "--no-warnings";
   try {
@@ -48,7 +48,7 @@ test("security 33: what makes programs load code does not pass from the client, 
   }
 });
 
-test("security 36: what is too large fails alone: windows, terminal names, commands, variables, subsystems", async () => {
+test("security 36: an oversized value fails alone: windows, terminal names, commands, variables, subsystems", async () => {
   await using t = new TestService();
   const client = await t.connect();
   const beside = await exec(client, "cat");
@@ -74,7 +74,7 @@ test("security 36: what is too large fails alone: windows, terminal names, comma
   expect((await done).stdout.toString()).toBe("beside");
 });
 
-test("security 36: a client that is gone leaves nothing on a terminal after the grace period", async () => {
+test("security 36: a vanished client leaves no process on a terminal after the grace period", async () => {
   await using t = new TestService({ limits: { killGraceMs: 200 } });
   const client = await t.connect();
   const channel = await exec(client, "trap '' HUP TERM; echo pid=$$.; while :; do sleep 0.1; done", PTY);
@@ -88,7 +88,7 @@ test("security 36: a client that is gone leaves nothing on a terminal after the 
   await eventually("it is gone", () => !isAlive(pid));
 });
 
-test("a client that is known to be over leaves no program without a terminal either", async () => {
+test("a client whose process is known to have ended leaves no program without a terminal either", async () => {
   await using t = new TestService({ limits: { killGraceMs: 200 } });
   const [near, far] = duplexPair();
   t.service.handleConnection(far, { address: "::1", port: 1 });
@@ -99,7 +99,7 @@ test("a client that is known to be over leaves no program without a terminal eit
   });
   const pids = await Promise.all(started);
   expect(pids.every(isAlive)).toBe(true);
-  // What the tunnel does with the streams of a peer that the coordinator takes out.
+  // What the tunnel does with the streams of a peer that the coordinator removes.
   far.destroy(Object.assign(new Error("connection aborted"), { code: "ERR_ABORTED" }));
   await eventually("all are gone", () => !pids.some(isAlive));
 });
@@ -126,7 +126,7 @@ test.each([
   }
 });
 
-test("a handler that throws fails its request, and the connection goes on", async () => {
+test("a handler that throws fails its request, and the connection continues", async () => {
   let broken = true;
   await using t = new TestService({
     user: () => {

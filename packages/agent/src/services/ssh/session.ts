@@ -19,15 +19,16 @@ import { TerminalDevice, type WindowSize } from "../../os/terminal-device.ts";
 import type { TerminalModes } from "../../os/termios.ts";
 import type { ExitReport, SshChannel } from "./channel.ts";
 import type { ChannelOpener } from "./forwarding.ts";
+import type { ChannelRequest, TerminalRequest } from "./requests.ts";
 import { findSftpServer } from "./sftp/locate.ts";
 import { serveSftp } from "./sftp/sftp-server.ts";
-import { findXauth, parseX11Request, X11Display, type X11Request } from "./x11.ts";
+import { findXauth, X11Display, type X11Request } from "./x11.ts";
 
-/** Our own failures, told apart from the program's. */
+/** Exit status of the agent's own failures, distinct from those of programs. */
 export const START_FAILED_STATUS = 229;
-/** For nobody: the client has left. */
+/** Exit report of a session whose client has left; never sent. */
 const ABANDONED: ExitReport = { status: 255 };
-/** What Linux takes as one argument, with its NUL (execve(2), MAX_ARG_STRLEN). */
+/** Longest single argument of Linux, with its NUL (execve(2), MAX_ARG_STRLEN). */
 const MAX_COMMAND_BYTES = 128 * 1024 - 1;
 const MAX_SUBSYSTEM_LENGTH = 64;
 const MAX_TERM_LENGTH = 64;
@@ -63,14 +64,14 @@ export interface SessionContext {
   readonly maxEnvBytes: number;
   readonly killGraceMs: number;
   readonly blockFileTransfer: boolean;
-  /** `builtin`, a program, or undefined: the system's program when it has one. */
+  /** `builtin`, or the path of a program; undefined: the system's program, if it has one. */
   readonly sftpServer: string | undefined;
   readonly terminals: boolean;
   readonly environment: () => Readonly<Record<string, string>>;
   readonly directory: () => string | undefined;
   readonly motd: () => Promise<string | undefined>;
   readonly banners: () => readonly string[];
-  /** For channels of the agent's making. */
+  /** For channels that the agent opens. */
   readonly opener: ChannelOpener;
   /** Socket of the forwarded authentication agent; undefined when it cannot be made. */
   readonly forwardAgent: () => string | undefined;
@@ -84,15 +85,6 @@ export interface Admission {
   closed(reason: string): void;
   /** The program has ended as well; called once. */
   ended(): void;
-}
-
-interface PtyRequest {
-  readonly term: string;
-  readonly cols: number;
-  readonly rows: number;
-  readonly width: number;
-  readonly height: number;
-  readonly modes: TerminalModes;
 }
 
 interface Terminal {
@@ -109,7 +101,7 @@ interface Running {
   stopOutput(): void;
 }
 
-/** One session channel: collects the requests that prepare it, runs one program, reports how it ended. */
+/** One session channel: collects the requests that prepare it, runs one program, reports its exit. */
 export class SshSession {
   readonly #context: SessionContext;
   readonly #channel: SshChannel;
@@ -128,62 +120,56 @@ export class SshSession {
   }
 
   /** @returns whether the request succeeded. Programs start after the answer was sent. */
-  handleRequest(type: string, data: unknown): boolean {
-    switch (type) {
+  handleRequest(request: ChannelRequest): boolean {
+    switch (request.type) {
       case "pty-req":
-        return this.#requestTerminal(data as PtyRequest | undefined);
-      case "env": {
-        const { name, value } = data as { name: string; value: string };
-        return !this.#started && this.#client.set(name, value);
-      }
+        return this.#requestTerminal(request.terminal);
+      case "env":
+        return !this.#started && this.#client.set(request.name, request.value);
       case "auth-agent-req@openssh.com":
         this.#agentSocket ??= this.#started ? undefined : this.#context.forwardAgent();
         return this.#agentSocket !== undefined;
       case "x11-req":
-        return this.#requestX11(data);
+        return this.#requestX11(request.x11);
       case "window-change":
-        return this.#resize(data as Omit<PtyRequest, "term" | "modes">);
+        return this.#resize(request.size);
       case "signal":
-        return this.#signal(data as string);
+        return this.#signal(request.name);
       case "eow@openssh.com":
         this.#running?.stopOutput();
         return this.#running !== undefined;
       case "shell":
         return this.#start((environment) => this.#runShell(environment, undefined));
       case "exec": {
-        const command = data as string;
+        const { command } = request;
         if (Buffer.byteLength(command) > MAX_COMMAND_BYTES || command.includes("\0")) return false;
         return this.#start((environment) => this.#runShell(environment, command));
       }
-      case "subsystem": {
-        const name = data as string;
-        if (name === "sftp") return this.#start((environment) => this.#runSftp(environment));
-        this.#context.logger.log("info", "unknown subsystem refused", { name: name.slice(0, MAX_SUBSYSTEM_LENGTH) });
-        return false;
-      }
-      default:
+      case "subsystem":
+        if (request.name === "sftp") return this.#start((environment) => this.#runSftp(environment));
+        this.#context.logger.log("info", "unknown subsystem refused", {
+          name: request.name.slice(0, MAX_SUBSYSTEM_LENGTH),
+        });
         return false;
     }
   }
 
-  /** The client's process is known to be over: its program hears of it, with a terminal or without. */
+  /** The client's process is known to have ended: hang up on its program, with a terminal or without. */
   hangUp(): void {
     if (this.#running !== undefined) this.#context.processes.hangUp(this.#running.pid, this.#context.killGraceMs);
   }
 
-  /** Without xauth no program would be let in: that is refused here, where the client can still say so. */
-  #requestX11(data: unknown): boolean {
-    const request = parseX11Request(data);
+  /** Without xauth no program could authenticate: refuse here, where the client still gets an answer. */
+  #requestX11(request: X11Request): boolean {
     const xauth = findXauth(process.env["PATH"]);
-    if (request === undefined || xauth === undefined || this.#started || this.#x11 !== undefined) return false;
+    if (xauth === undefined || this.#started || this.#x11 !== undefined) return false;
     this.#x11 = { request, xauth };
     return true;
   }
 
-  /** The terminal is made here, where the client can still be told that there is none. */
-  #requestTerminal(request: PtyRequest | undefined): boolean {
-    if (request === undefined || this.#started || this.#terminal !== undefined || this.#channel.peerClosed)
-      return false;
+  /** The terminal is created here, where the client can still be refused one. */
+  #requestTerminal(request: TerminalRequest): boolean {
+    if (this.#started || this.#terminal !== undefined || this.#channel.peerClosed) return false;
     const availability = this.#context.terminals
       ? ptyAvailability()
       : ({ available: false, reason: "switched off" } as const);
@@ -194,8 +180,8 @@ export class SshSession {
     const type = TERM_NAME.test(request.term) ? request.term.slice(0, MAX_TERM_LENGTH) : "xterm";
     const device = this.#makeTerminal(request.modes);
     if (device === undefined) return false;
-    this.#terminal = { type, device, size: sizeOf(request) };
-    // A program takes it over; without one it ends with the channel.
+    this.#terminal = { type, device, size: request.size };
+    // A program takes the terminal over; without a program it closes with the channel.
     this.#channel.once("peerclose", () => this.#releaseTerminal());
     return true;
   }
@@ -221,10 +207,10 @@ export class SshSession {
     if (this.#running === undefined) this.#terminal?.device.close();
   }
 
-  #resize(request: Omit<PtyRequest, "term" | "modes">): boolean {
+  #resize(size: WindowSize): boolean {
     if (this.#terminal === undefined) return false;
-    this.#terminal.size = sizeOf(request);
-    this.#running?.resize(this.#terminal.size);
+    this.#terminal.size = size;
+    this.#running?.resize(size);
     return true;
   }
 
@@ -330,7 +316,7 @@ export class SshSession {
     }
   }
 
-  /** Separate streams, as OpenSSH: the program is not killed when the client leaves, but its next write fails. */
+  /** Separate streams, as in OpenSSH: the program is not killed when the client leaves, but its next write fails. */
   async #runOnPipes(
     command: ResolvedCommand,
     directory: string,
@@ -357,7 +343,7 @@ export class SshSession {
     this.#context.processes.add(pid);
     void ended.then(() => {
       this.#context.processes.ended(pid);
-      stdin.destroy(); // a program it left behind reads an end, as behind sshd
+      stdin.destroy(); // a background program it left behind reads end of file, as with sshd
     });
     const stopOutput = (): void => {
       stdout.destroy();
@@ -366,7 +352,7 @@ export class SshSession {
     stdout.pipe(channel, { end: false });
     stderr.pipe(channel.stderr, { end: false });
     channel.pipe(stdin);
-    // What the program does not want is read all the same, or the client would wait for window for ever.
+    // Input that the program does not read is drained, or the client would wait for window indefinitely.
     stdin.on("close", () => channel.resume());
     const abandon = (): void => {
       stopOutput();
@@ -418,15 +404,11 @@ export class SshSession {
 
 const TERM_NAME = /^[A-Za-z0-9][A-Za-z0-9+._-]*$/;
 
-function sizeOf(request: Omit<PtyRequest, "term" | "modes">): WindowSize {
-  return { columns: request.cols, rows: request.rows, pixelWidth: request.width, pixelHeight: request.height };
-}
-
 function closed(stream: Readable): Promise<void> {
   return new Promise((resolve) => stream.once("close", resolve));
 }
 
-/** One of status and signal (RFC 4254 §6.10). */
+/** Exit status or signal, never both (RFC 4254 §6.10). */
 function report(code: number | undefined, signal: string | undefined): ExitReport {
   if (code !== undefined && code >= 0) return { status: code };
   const name = signal?.replace(/^SIG/, "") ?? "";

@@ -116,7 +116,7 @@ test("a program that does not read stops the client at the window", async () => 
   expect(accepted).toBeLessThanOrEqual(5 * 1024 * 1024);
 });
 
-test("input nobody wants does not keep the session open", async () => {
+test("unread input does not keep the session open", async () => {
   await using t = new TestService();
   const result = await run(await t.connect(), "exec 0<&-; echo done", {}, Buffer.alloc(8 * 1024 * 1024));
   expect(result.stdout.toString()).toBe("done\n");
@@ -186,7 +186,7 @@ test("the environment names the workspace and the account, and holds nothing of 
   }
 });
 
-test("the environment is evaluated anew for every session", async () => {
+test("the environment is evaluated for every session", async () => {
   let count = 0;
   await using t = new TestService({ environment: () => ({ COUNT: String(++count) }) });
   const client = await t.connect();
@@ -228,7 +228,7 @@ test("the client's signal request reaches the program's group, unknown names do 
   expect(result.status).toBe(9);
 });
 
-test("blocked file transfer is status 65 with the agreed bytes", async () => {
+test("blocked file transfer is status 65 with the bytes of the protocol", async () => {
   await using t = new TestService({ blockFileTransfer: true });
   const client = await t.connect();
   const result = await run(client, "scp -t /tmp");
@@ -311,14 +311,14 @@ test("closing the service hangs up, kills what ignores it, and leaves no process
   await t[Symbol.asyncDispose]();
 });
 
-test("a closed service takes no more streams", async () => {
+test("a closed service accepts no more streams", async () => {
   await using t = new TestService();
   await t.service.close();
   const failed = t.connect().catch((error: Error) => error.message);
   expect(await failed).toMatch(/lost|closed|ended|end|hang/i);
 });
 
-test("fifty clients with four sessions each get their own answers", async () => {
+test("fifty clients with four sessions each each get their own answers", async () => {
   await using t = new TestService();
   const clients = await Promise.all(Array.from({ length: 50 }, () => t.connect()));
   const answers = await Promise.all(
@@ -330,7 +330,7 @@ test("fifty clients with four sessions each get their own answers", async () => 
   expect(t.service.counts.ssh).toBe(0);
 });
 
-test("the connection works on under new keys, whichever side asks for them", async () => {
+test("the connection continues under new keys, whichever side asks for them", async () => {
   await using t = new TestService({ limits: { rekeyBytes: 3_000_000 } });
   const client = await t.connect();
   let exchanges = 0;
@@ -350,10 +350,10 @@ test("the connection works on under new keys, whichever side asks for them", asy
 test("a client that no longer answers is dropped after the dead-client limit, one that answers is kept", async () => {
   await using t = new TestService({ maxTimeoutMs: 400 });
   const alive = await t.connect();
-  // The second one begins when the first is dropped: the living one is silent for twice the limit.
+  // The second connection begins when the first is dropped: the live one is silent for twice the limit.
   for (let times = 0; times < 2; times++) {
     const dead = await t.connect();
-    // A client whose machine sleeps: the stream stays open and nothing comes back.
+    // A client whose machine is suspended: the stream stays open and nothing is answered.
     const protocol = (dead as unknown as { _protocol: { _handlers: Record<string, unknown>; _onWrite: () => void } })
       ._protocol;
     protocol._handlers = {};
@@ -384,7 +384,7 @@ test("login text and secrets stay out of the log", async () => {
   for (const secret of ["the-agents-token", "value-of-my-secret", "other-secret"]) expect(text).not.toContain(secret);
 });
 
-test("the service listens nowhere, before and after clients have come", async () => {
+test("the service opens no listening socket, before and after clients have connected", async () => {
   const listeners = (): number =>
     process.getActiveResourcesInfo().filter((name) => /ServerWrap|UDPWrap/.test(name)).length;
   const before = listeners();

@@ -22,7 +22,7 @@ export interface SshLimits {
   readonly loginGraceMs: number;
   /** From the hang-up of a terminal to SIGKILL. */
   readonly killGraceMs: number;
-  /** New keys after this much traffic. */
+  /** Rekey after this much traffic. */
   readonly rekeyBytes: number;
 }
 
@@ -52,7 +52,7 @@ export interface SessionEvent {
 }
 
 export interface SshServiceOptions {
-  /** Told of every client with its first session. The result is called when it is gone. */
+  /** Called for every client at its first session. The result is called when the client has disconnected. */
   readonly onClient?: (address: string, type: SessionType) => (end: ConnectionEnd) => void;
   /** Private key, OpenSSH or PEM. */
   readonly hostKey: string | Uint8Array;
@@ -62,17 +62,17 @@ export interface SshServiceOptions {
   readonly directory: () => string | undefined;
   readonly motd?: () => Promise<string | undefined>;
   readonly banners?: () => readonly string[];
-  /** Asked for every session: an account may get another shell while the agent runs. */
+  /** Evaluated for every session: an account may get another shell while the agent runs. */
   readonly user: () => SessionUser;
   readonly logger: Logger;
   readonly limits?: Partial<SshLimits>;
   readonly blockFileTransfer?: boolean;
   readonly onSession?: (event: SessionEvent) => void;
-  /** How long a client may be silent, keepalives unanswered, before its connection ends. Default 72 h. */
+  /** How long a client may be silent, keepalives unanswered, before its connection ends. Default: 72 h. */
   readonly maxTimeoutMs?: number;
   /** `builtin`, or the path of an SFTP server; default: the system's, else the builtin one. */
   readonly sftpServer?: string;
-  /** False acts as if no terminal could be made here. */
+  /** False behaves as if no terminal could be created here. */
   readonly terminals?: boolean;
   /** Dials for clients' forwards; default: the host's network. */
   readonly dial?: Dialer;
@@ -107,7 +107,7 @@ export class SshService {
     this.#processes = new ProcessSessions(options.logger);
   }
 
-  /** Open sessions by the kind of program the client said it is. */
+  /** Open sessions by the kind of program that the client declared. */
   get counts(): Readonly<Record<SessionType, number>> {
     return { ...this.#counts };
   }
@@ -116,7 +116,7 @@ export class SshService {
     return this.#connections.size;
   }
 
-  /** Takes ownership of the stream. `local` is where the client dialed, for SSH_CONNECTION. */
+  /** Takes ownership of the stream. `local` is the address that the client dialed, for SSH_CONNECTION. */
   handleConnection(stream: Duplex, remote: RemoteAddress, local: RemoteAddress = { address: "::", port: 22 }): void {
     if (this.#closing !== undefined || this.#connections.size >= this.#limits.maxConnections) {
       stream.on("error", (error) => this.#options.logger.log("debug", "refused stream", { error: error.message }));
@@ -164,8 +164,8 @@ export class SshService {
   }
 
   /**
-   * Hangs up on every program, kills what is left after the grace, then disconnects the clients: they see how their
-   * programs ended. Idempotent.
+   * Hangs up on every program, kills the rest after the grace, then disconnects the clients, which receive the exit of
+   * their programs. Idempotent.
    */
   close(options: { readonly graceMs?: number } = {}): Promise<void> {
     this.#closing ??= this.#close(options.graceMs ?? DEFAULT_CLOSE_GRACE_MS);
@@ -177,11 +177,13 @@ export class SshService {
     for (let waited = 0; this.#running > 0 && waited < REPORT_WAIT_MS; waited += REPORT_POLL_MS)
       await sleep(REPORT_POLL_MS);
     for (const connection of [...this.#connections]) connection.close();
-    // A program that was starting meanwhile is found now: its connection is gone.
+    // A program that was still starting is found only now: its connection is gone.
     await this.#processes.terminateAll(0);
   }
 
-  /** Open means the client is there; a program without a terminal may run on after that and keeps its place. */
+  /**
+   * A session is open while its client is connected; a program without a terminal may outlive that and keeps its place.
+   */
   #admit(type: SessionType): Admission | undefined {
     if (this.#closing !== undefined || this.#running >= this.#limits.maxSessions) return undefined;
     const id = String(this.#nextSession++);

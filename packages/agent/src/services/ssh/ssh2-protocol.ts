@@ -1,7 +1,7 @@
 /**
  * ssh2's transport layer (RFC 4253), key exchange and message codecs, without its Server class. The channels are ours:
- * ssh2's give every client a window without looking at the stream below, and lose or repeat data when stdout and stderr
- * wait for window at the same time.
+ * those of ssh2 credit every client's window regardless of the stream below, and lose or repeat data when stdout and
+ * stderr wait for window at the same time.
  */
 import sshCrypto from "ssh2/lib/protocol/crypto.js";
 import kex from "ssh2/lib/protocol/kex.js";
@@ -33,7 +33,7 @@ export interface ChannelConfirmation {
   readonly packetSize: number;
 }
 
-/** What the messages carry, as ssh2's codecs hand them over. `self` is always first. */
+/** What the messages carry, as ssh2's codecs pass it. `self` is always first. */
 export interface MessageHandlers {
   DISCONNECT(self: unknown, reason: number, description: string): void;
   SERVICE_REQUEST(self: unknown, service: string): void;
@@ -83,7 +83,7 @@ export interface ServerProtocol {
   x11(local: number, window: number, maxPacket: number, origin: { originAddr: string; originPort: number }): void;
 }
 
-/** ssh2's fields that tell whether a key exchange is going on and what waits for its end. */
+/** ssh2's fields that show whether a key exchange is in progress and what waits for its end. */
 interface ProtocolState {
   readonly _kexinit: unknown;
   readonly _queue: readonly unknown[] | undefined;
@@ -111,7 +111,7 @@ export function parseHostKey(key: string | Uint8Array): HostKeys {
   const parsed = keyParser.parseKey(typeof key === "string" ? key : Buffer.from(key));
   const first = Array.isArray(parsed) ? parsed[0] : parsed;
   if (first === undefined || first instanceof Error || first.getPrivatePEM() === null) {
-    throw new TypeError("the SSH host key is not a private key that can be read", { cause: first });
+    throw new TypeError("the SSH host key is not a readable private key", { cause: first });
   }
   return { [first.type]: first };
 }
@@ -171,7 +171,8 @@ function offer(hostKeyTypes: readonly string[]): unknown {
     cs: direction,
     sc: direction,
   });
-  // What is sent is made by now. ssh2 may choose among its own; the hybrid exchange is put in the place of its choice.
+  // The KEXINIT bytes are already built at this point. ssh2 may choose among its own exchanges; the hybrid exchange
+  // then replaces its choice.
   made.lists.kex.array = made.lists.kex.array.filter((name) => name !== HYBRID_KEX);
   return made;
 }

@@ -111,7 +111,7 @@ test("output written just before the exit arrives completely, however slowly the
   await using t = new TestService();
   const client = await t.connect();
   const channel = await exec(client, "stty -opost; head -c 6000000 /dev/zero | tr '\\0' x; echo END", PTY);
-  // Nobody reads until everything on the way is full, and other commands have come and gone.
+  // No reads until everything on the way is full, and other commands have come and gone.
   await eventually("the channel is full", () => channel.readableLength >= channel.readableHighWaterMark);
   const other = await t.connect();
   for (let times = 0; times < 10; times++) await run(other, "true");
@@ -168,11 +168,11 @@ test("closing only the channel hangs up as well", async () => {
   await eventually("the program ended", () => !isAlive(pid));
 });
 
-test("where no terminal can be made the request is refused and the shell says so", async () => {
+test("where no terminal can be created the request is refused and the shell reports it", async () => {
   await using t = new TestService({ terminals: false });
   const client = await t.connect();
   await expect(shell(client, PTY.pty)).rejects.toThrow("pseudo");
-  // Clients such as OpenSSH go on after the refusal.
+  // Clients such as OpenSSH continue after the refusal.
   const channel = await exec(client, "echo works; exit 2");
   expect(await outcome(channel)).toMatchObject({ status: 2 });
 });
@@ -218,14 +218,14 @@ test("the client's terminal modes are set before the program starts", async () =
   for (const word of ["-echo", "-onlcr", "-ixon", "iutf8", "icanon"]) expect(seen.split(/[\s;]+/)).toContain(word);
 });
 
-test("where no terminal can be made, that request fails and the program runs without one", async () => {
+test("where no terminal can be created, that request fails and the program runs without one", async () => {
   await using t = new TestService({ terminals: false });
   const client = await t.connect();
   await expect(run(client, "true", PTY)).rejects.toThrow("pseudo-terminal");
   expect((await run(client, "test -t 0 || echo none")).stdout.toString()).toBe("none\n");
 });
 
-test.runIf(process.platform === "linux")("a terminal that is asked for and never used is given back", async () => {
+test.runIf(process.platform === "linux")("a terminal that is requested and never used is closed", async () => {
   await using t = new TestService();
   const client = await t.connect();
   const masters = (): number => readdirSync("/proc/self/fd").filter((fd) => linkOf(fd).endsWith("ptmx")).length;

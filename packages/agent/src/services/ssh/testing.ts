@@ -1,4 +1,4 @@
-/** What the tests of this folder share: a service, and clients on in-memory streams. Not used at run time. */
+/** Shared by the tests of this folder: a service, and clients on in-memory streams. Not used at run time. */
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -105,7 +105,7 @@ export class TestService implements AsyncDisposable {
     const client = new Client();
     this.#clients.add(client);
     const ready = once(client, "ready");
-    client.connect({ username: "anybody", sock: stream, ...config });
+    client.connect({ username: "any-name", sock: stream, ...config });
     await ready;
     client.on("error", () => undefined); // a lost connection is part of several tests
     return client;

@@ -1,23 +1,28 @@
 import type { Duplex } from "node:stream";
 
-/** Bulk data waits while more than this is on its way into the stream. */
+/** Bulk data waits while more than this is queued on the stream. */
 const HIGH_WATER_BYTES = 512 * 1024;
-/** Replies alone never come this far unless the client floods requests without reading: then it is no longer read. */
+/**
+ * Replies alone reach this size only if the client floods requests without reading: then its input is no longer read.
+ */
 const FLOOD_BYTES = 1024 * 1024;
-/** After the end, or a disconnect message, the peer has this long to read it. */
+/** How long the peer may take to read the rest after the end, or a disconnect message. */
 const LINGER_MS = 2_000;
 /** Pieces of one packet are joined up to this size before they are written. */
 const JOIN_BYTES = 128 * 1024;
 
 export interface TransportEvents {
   onData(chunk: Buffer): void;
-  /** Room for bulk data again. */
+  /** Called when there is room for bulk data again. */
   onWritable(): void;
   /** The stream is gone; called once. */
   onClose(error: Error | undefined): void;
 }
 
-/** One tunnel connection: joins small writes, tells when it is full, and stops reading from a client that does not read. */
+/**
+ * One tunnel connection: joins small writes, reports when it is full, and stops reading from a client that does not
+ * read.
+ */
 export class Transport {
   readonly #stream: Duplex;
   readonly #events: TransportEvents;
@@ -70,7 +75,7 @@ export class Transport {
     }
   }
 
-  /** Ends after everything written so far; a client that does not end its half then is cut off. */
+  /** Ends after everything written so far; a client that does not end its half then is disconnected. */
   finish(): void {
     this.#flush();
     this.#stream.end();

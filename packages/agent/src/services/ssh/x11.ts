@@ -1,6 +1,6 @@
 /**
  * X11 forwarding (RFC 4254 §6.3): a display of this machine whose windows appear on the client's. Programs find it by
- * DISPLAY and are let in by the cookie that xauth stores; the client exchanges that for its own.
+ * DISPLAY and authenticate with the cookie that xauth stores; the client replaces that by its own.
  */
 import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
@@ -10,7 +10,7 @@ import type { Logger } from "wg-userspace/base/ports";
 import { spawned, startOnPipes } from "../../os/spawn.ts";
 import { type ChannelOpener, joinStreams } from "./forwarding.ts";
 
-/** Display 0 is TCP port 6000. Lower ones are left to servers of this machine. */
+/** Display 0 is TCP port 6000. Lower displays are left to X servers of this machine. */
 const FIRST_PORT = 6000;
 const FIRST_DISPLAY = 10;
 const MAX_DISPLAYS = 500;
@@ -18,7 +18,7 @@ const MAX_CLIENTS = 256;
 const XAUTH_TIMEOUT_MS = 10_000;
 
 export interface X11Request {
-  /** One program only. */
+  /** The display admits one connection only. */
   readonly single: boolean;
   readonly protocol: string;
   /** In hex. */
@@ -26,7 +26,7 @@ export interface X11Request {
   readonly screen: number;
 }
 
-/** Undefined for anything that must not reach xauth. */
+/** Undefined for any value that must not reach xauth. */
 export function parseX11Request(data: unknown): X11Request | undefined {
   const { single, protocol, cookie, screen } = (data ?? {}) as Record<string, unknown>;
   const hex = Buffer.isBuffer(cookie) ? cookie.toString("latin1") : cookie;
@@ -36,7 +36,7 @@ export function parseX11Request(data: unknown): X11Request | undefined {
   return { single: single === true, protocol, cookie: hex, screen };
 }
 
-/** Where xauth is; undefined: nowhere, and nothing would be let in. */
+/** Path of xauth; undefined: not installed, so no program could authenticate. */
 export function findXauth(path: string | undefined): string | undefined {
   for (const folder of (path ?? "").split(":").filter((name) => name.startsWith("/"))) {
     const file = join(folder, "xauth");
@@ -44,7 +44,7 @@ export function findXauth(path: string | undefined): string | undefined {
       accessSync(file, constants.X_OK);
       return file;
     } catch {
-      // not in this one
+      // not in this directory
     }
   }
   return undefined;
@@ -81,7 +81,7 @@ export class X11Display {
       }
       return new X11Display(options, server, `localhost:${number}.${request.screen}`, () => {
         runXauth(xauth, environment, `remove ${key}\n`).catch((error: unknown) => {
-          options.logger.log("debug", "a display's cookie stays", { error: String(error) });
+          options.logger.log("debug", "the cookie of a display could not be removed", { error: String(error) });
         });
       });
     }
@@ -133,7 +133,7 @@ async function runXauth(file: string, environment: Readonly<Record<string, strin
     environment,
   });
   for (const output of [stdout, stderr]) output.on("error", () => output.destroy()).resume();
-  stdin.on("error", () => undefined); // its exit code says what was wrong
+  stdin.on("error", () => undefined); // its exit code reports the failure
   const ended = once(child, "exit");
   const timer = setTimeout(() => child.kill("SIGKILL"), XAUTH_TIMEOUT_MS);
   try {

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { InitReader, InputReader, type TerminalInput } from "./messages.ts";
 
 const ID = "0b7f6e57-5f4c-4a55-8f3d-6b4f4d1c2a10";
-/** As a Go client writes it. */
+/** As a Go client encodes it. */
 const STOCK = `{"ID":"${ID}","Height":24,"Width":80,"Command":"top","Container":"","ContainerUser":"","BackendType":""}`;
 
 function framed(json: string | Uint8Array): Uint8Array {
@@ -24,7 +24,7 @@ function cut(bytes: Uint8Array, sizes: readonly number[]): Uint8Array[] {
   return [...pieces, bytes.slice(at)];
 }
 
-test("the first message is read however it is split, and what follows it is handed on", () => {
+test("the first message is read however it is split, and what follows it is passed on", () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 0, max: 40 }), { maxLength: 12 }), (sizes) => {
       const reader = new InitReader();
@@ -71,7 +71,7 @@ test.each([
   ["no JSON", "{", "JSON"],
   ["an array", "[]", "JSON"],
   ["no id", "{}", "UUID"],
-  ["an id that is no UUID", '{"ID":"../../etc"}', "UUID"],
+  ["an id that is not a UUID", '{"ID":"../../etc"}', "UUID"],
   ["a negative height", `{"ID":"${ID}","Height":-1}`, "Height"],
   ["a width of 17 bits", `{"ID":"${ID}","Width":65536}`, "Width"],
   ["a command that is a number", `{"ID":"${ID}","Command":1}`, "Command"],
@@ -110,11 +110,11 @@ test("braces, quotes and backslashes within text do not end an object, white spa
 });
 
 test.each([
-  ["text outside of an object", "x", "no JSON object"],
-  ["mismatched brackets", "{]", "no JSON object"],
-  ["an unquoted name", "{data:1}", "no JSON object"],
-  ["deep nesting", '{"a":'.repeat(9), "nests too deep"],
-  ["data that is a number", '{"data":1}', "no text"],
+  ["text outside an object", "x", "not a JSON object"],
+  ["mismatched brackets", "{]", "not a JSON object"],
+  ["an unquoted name", "{data:1}", "not a JSON object"],
+  ["deep nesting", '{"a":'.repeat(9), "nested too deeply"],
+  ["data that is a number", '{"data":1}', "not a string"],
   ["a size that is a fraction", '{"height":1.5,"width":2}', "size"],
 ])("input with %s is an error, after the inputs before it", (_, text, why) => {
   const { inputs, error } = new InputReader().push(Buffer.from(`{"data":"before"}${text}`));

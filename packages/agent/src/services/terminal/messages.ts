@@ -3,15 +3,15 @@
  *
  *     {"ID":"<uuid>","Height":24,"Width":80,"Command":"","Container":"","ContainerUser":"","BackendType":"","KeepSeconds":300,"User":""}
  *
- * then JSON objects one after the other, nothing between them: {"data":"…","height":24,"width":80}. Field names are taken
- * in any case, unknown fields are ignored. Two are ours: KeepSeconds, how long the terminal is kept when nobody looks at it, and
+ * then JSON objects one after the other, nothing between them: {"data":"…","height":24,"width":80}. Field names match
+ * in any case, unknown fields are ignored. Two are ours: KeepSeconds, how long the terminal is kept without viewers, and
  * User, whom the server connects.
  */
 import { isCanonicalUuid } from "coder-protocol/addresses";
 
 /** What the client asks for when it connects. */
 export interface TerminalInit {
-  /** Lower-case UUID: the same one again means the same terminal. */
+  /** Lower-case UUID; the same id again selects the same terminal. */
   readonly id: string;
   /** 0: unknown. */
   readonly rows: number;
@@ -20,9 +20,9 @@ export interface TerminalInit {
   readonly command: string;
   readonly container: string;
   readonly backend: string;
-  /** 0: as long as the agent thinks right. At most {@link MAX_KEEP_SECONDS}. */
+  /** 0: the agent's default. At most {@link MAX_KEEP_SECONDS}. */
   readonly keepSeconds: number;
-  /** Empty: who reached the agent by a tunnel of their own. */
+  /** Empty: the client reached the agent through a tunnel of its own. */
   readonly user: string;
 }
 
@@ -35,20 +35,20 @@ export interface TerminalInput {
 
 /** One paste is one object. */
 const MAX_OBJECT_BYTES = 1024 * 1024;
-/** Objects are flat; what nests deeper than this is no client of ours. */
+/** Objects are flat; deeper nesting is a protocol error. */
 const MAX_NESTING = 8;
 const MAX_CELLS = 65_535;
-/** Three days: as long as connections are kept that say nothing. */
+/** Three days: as long as idle connections are kept. */
 export const MAX_KEEP_SECONDS = 72 * 3_600;
 const MAX_USER_LENGTH = 64;
 
-/** Collects the first message, however it is cut into pieces. */
+/** Collects the first message, however it is fragmented. */
 export class InitReader {
   #bytes: Uint8Array = new Uint8Array(0);
 
   /** @returns undefined while more is needed; `rest` aliases what came after the message. */
   push(chunk: Uint8Array): { init: TerminalInit; rest: Uint8Array } | { error: string } | undefined {
-    // At most 64 KiB wait here: whatever is longer completes the message.
+    // At most 64 KiB wait here: anything longer completes the message.
     this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
     if (this.#bytes.length < 2) return undefined;
     const end = 2 + (this.#bytes[0]! | (this.#bytes[1]! << 8));
@@ -60,7 +60,7 @@ export class InitReader {
 
 /** Cuts a stream of concatenated JSON objects into inputs. Never throws; after an error it must not be used again. */
 export class InputReader {
-  /** Pieces of the object that is not complete yet. */
+  /** Pieces of the incomplete object. */
   #pieces: Uint8Array[] = [];
   #length = 0;
   #depth = 0;
@@ -81,12 +81,12 @@ export class InputReader {
       }
       if (this.#depth === 0) {
         if (isSpace(byte)) continue;
-        if (byte !== OPEN_BRACE) return { inputs, error: "input that is no JSON object" };
+        if (byte !== OPEN_BRACE) return { inputs, error: "input that is not a JSON object" };
         start = at;
       }
       if (byte === QUOTE) this.#inString = true;
       else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
-        if (++this.#depth > MAX_NESTING) return { inputs, error: "input that nests too deep" };
+        if (++this.#depth > MAX_NESTING) return { inputs, error: "input that is nested too deeply" };
       } else if ((byte === CLOSE_BRACE || byte === CLOSE_BRACKET) && --this.#depth === 0) {
         if (this.#length + at + 1 - start > MAX_OBJECT_BYTES) return { inputs, error: TOO_LONG };
         this.#pieces.push(chunk.subarray(start, at + 1));
@@ -121,7 +121,7 @@ function isSpace(byte: number): boolean {
 
 function parseInit(bytes: Uint8Array): TerminalInit | { error: string } {
   const fields = parseObject([bytes]);
-  if (fields === undefined) return { error: "the first message is no JSON object" };
+  if (fields === undefined) return { error: "the first message is not a JSON object" };
   const id = text(fields, "id")?.toLowerCase();
   const rows = cells(fields, "height");
   const columns = cells(fields, "width");
@@ -130,39 +130,39 @@ function parseInit(bytes: Uint8Array): TerminalInit | { error: string } {
   const backend = text(fields, "backendtype");
   if (id === undefined || !isCanonicalUuid(id)) return { error: "the first message has no UUID in ID" };
   if (rows === undefined || columns === undefined) return { error: "Height or Width is not between 0 and 65535" };
-  if (command === undefined || command.includes("\0")) return { error: "Command is no text" };
+  if (command === undefined || command.includes("\0")) return { error: "Command is not a string" };
   const keepSeconds = numberOf(fields, "keepseconds", Number.MAX_SAFE_INTEGER);
-  if (keepSeconds === undefined) return { error: "KeepSeconds is no whole number from 0 on" };
-  if (container === undefined || backend === undefined) return { error: "Container or BackendType is no text" };
+  if (keepSeconds === undefined) return { error: "KeepSeconds is not a non-negative integer" };
+  if (container === undefined || backend === undefined) return { error: "Container or BackendType is not a string" };
   const user = text(fields, "user");
-  if (user === undefined || user.length > MAX_USER_LENGTH) return { error: "User is no short text" };
+  if (user === undefined || user.length > MAX_USER_LENGTH) return { error: "User is not a short string" };
   const keep = Math.min(keepSeconds, MAX_KEEP_SECONDS);
   return { id, rows, columns, command, container, backend, keepSeconds: keep, user };
 }
 
 function parseInput(pieces: readonly Uint8Array[]): TerminalInput | { error: string } {
   const fields = parseObject(pieces);
-  if (fields === undefined) return { error: "input that is no JSON object" };
+  if (fields === undefined) return { error: "input that is not a JSON object" };
   const data = text(fields, "data");
   const rows = cells(fields, "height");
   const columns = cells(fields, "width");
-  if (data === undefined) return { error: "input whose data is no text" };
+  if (data === undefined) return { error: "input whose data is not a string" };
   if (rows === undefined || columns === undefined) return { error: "a size that is not between 0 and 65535" };
   return { data, rows, columns };
 }
 
-/** By lower-case name: the protocol's other implementations match names in any case. */
+/** By lower-case name: other implementations of the protocol ignore the case of names. */
 function parseObject(pieces: readonly Uint8Array[]): ReadonlyMap<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(Buffer.concat(pieces).toString("utf8"));
     if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
     return new Map(Object.entries(value).map(([name, field]) => [name.toLowerCase(), field]));
   } catch {
-    return undefined; // not JSON: the caller says what was wanted
+    return undefined; // not JSON: the caller reports what it expected
   }
 }
 
-/** Absent and null are the empty text. */
+/** Absent and null are the empty string. */
 function text(fields: ReadonlyMap<string, unknown>, name: string): string | undefined {
   const value = fields.get(name) ?? "";
   return typeof value === "string" ? value : undefined;

@@ -6,7 +6,7 @@ import { Scrollback } from "./scrollback.ts";
 const bytes = (text: string): Uint8Array => Buffer.from(text, "utf8");
 const textOf = (output: Uint8Array): string => Buffer.from(output).toString("utf8");
 
-const QUESTIONS: Readonly<Record<string, string>> = {
+const QUERIES: Readonly<Record<string, string>> = {
   "primary attributes": "\x1b[c",
   "primary attributes with 0": "\x1b[0c",
   "secondary attributes": "\x1b[>c",
@@ -46,7 +46,7 @@ const QUESTIONS: Readonly<Record<string, string>> = {
   "background colour, 8 bits": "\u009d11;?\u009c",
 };
 
-test.each(Object.entries(QUESTIONS))("a question is not asked again: %s", (_, question) => {
+test.each(Object.entries(QUERIES))("a query is not replayed: %s", (_, question) => {
   expect(textOf(passive(bytes(`before${question}\x1b[1mafter`)))).toBe("before\x1b[1mafter");
 });
 
@@ -73,12 +73,12 @@ const STATEMENTS: Readonly<Record<string, string>> = {
   "string cut short": "\x1b]11;?",
 };
 
-test.each(Object.entries(STATEMENTS))("what asks nothing stays: %s", (_, output) => {
+test.each(Object.entries(STATEMENTS))("output without a query is unchanged: %s", (_, output) => {
   expect(textOf(passive(bytes(output)))).toBe(output);
 });
 
-test("questions are found wherever the output was cut", () => {
-  for (const question of Object.values(QUESTIONS)) {
+test("queries are found wherever the output was cut", () => {
+  for (const question of Object.values(QUERIES)) {
     const all = bytes(`one${question}two`);
     for (let cut = 0; cut <= all.length; cut++) {
       const scrollback = new Scrollback(256);
@@ -89,13 +89,13 @@ test("questions are found wherever the output was cut", () => {
   }
 });
 
-test("a question is not made by taking another one out", () => {
+test("removing a query does not create another one", () => {
   expect(textOf(passive(bytes("\x1b[\x1b[cc\x1b\x1b[6n[6n.")))).toBe(".");
 });
 
-test("any output is taken, nothing is added, and a second pass finds no more", () => {
+test("any output is accepted, nothing is added, and a second pass finds no more", () => {
   const pieces = fc.constantFrom(
-    ...Object.values(QUESTIONS),
+    ...Object.values(QUERIES),
     ...Object.values(STATEMENTS),
     "\x1b",
     "\x1b[",

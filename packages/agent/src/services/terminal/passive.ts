@@ -1,7 +1,7 @@
 /**
- * Output that is shown again must not ask: a terminal answers by typing, and what it types would reach whatever program
- * reads now. Takes out what xterm, its descendants and kitty answer (ECMA-48, DEC STD 070, xterm's ctlseqs, kitty's
- * protocols), and leaves every other byte as it is.
+ * Replayed output must not contain queries: a terminal answers by typing, and the answer would reach whatever program
+ * reads now. Removes the queries that xterm, its descendants and kitty answer (ECMA-48, DEC STD 070, xterm's ctlseqs,
+ * kitty's protocols), and leaves every other byte as it is.
  */
 
 const ENQ = 0x05;
@@ -13,7 +13,7 @@ const BACKSLASH = 0x5c;
 /** UTF-8 of U+0080 to U+00BF begins with it; U+0080 to U+009F are the controls that ESC writes in 7 bits. */
 const C1_LEAD = 0xc2;
 
-/** @returns `output` itself when it asks nothing, else a copy without the questions. */
+/** @returns `output` itself when it holds no query, else a copy without the queries. */
 export function passive(output: Uint8Array): Uint8Array {
   let rest = output;
   for (let pass = 0; pass < MAX_PASSES; pass++) {
@@ -24,7 +24,7 @@ export function passive(output: Uint8Array): Uint8Array {
   return rest;
 }
 
-/** What is taken out may leave a question of the bytes around it; only programs that mean to do so nest deeper. */
+/** Removing a query may join the bytes around it to another one; only deliberate input nests deeper. */
 const MAX_PASSES = 32;
 
 function withoutQuestions(output: Uint8Array): Uint8Array {
@@ -43,12 +43,12 @@ function withoutQuestions(output: Uint8Array): Uint8Array {
 }
 
 interface Element {
-  /** Behind its last byte. */
+  /** Offset behind its last byte. */
   readonly end: number;
   readonly asks: boolean;
 }
 
-/** One byte of text, one control, or one sequence. What is cut off by the end of the output is no question yet. */
+/** One byte of text, one control, or one sequence. A sequence truncated by the end of the output is not a query yet. */
 function element(output: Uint8Array, at: number): Element {
   const first = output[at]!;
   if (first === ENQ) return { end: at + 1, asks: true };
@@ -68,12 +68,14 @@ function element(output: Uint8Array, at: number): Element {
     case 0x5a: // DECID
       return { end: at + 2, asks: true };
     default:
-      // ESC ESC and such: the second may begin something.
+      // ESC ESC and the like: the second may begin a sequence.
       return { end: at + 1, asks: false };
   }
 }
 
-/** Parameters 30–3f, intermediates 20–2f, one final byte 40–7e. Other controls act within, as terminals have it. */
+/**
+ * Parameters 30–3f, intermediates 20–2f, one final byte 40–7e. Other controls act within a sequence, as in terminals.
+ */
 function controlSequence(output: Uint8Array, start: number): Element {
   let body = "";
   for (let at = start; at < output.length; at++) {
@@ -87,7 +89,7 @@ function controlSequence(output: Uint8Array, start: number): Element {
   return { end: output.length, asks: false };
 }
 
-/** No question is longer. */
+/** No query is longer. */
 const MAX_SEQUENCE = 256;
 
 function asksBySequence(body: string, final: string): boolean {
@@ -95,9 +97,9 @@ function asksBySequence(body: string, final: string): boolean {
   const form = `${prefix}${intermediates}${final}`;
   if (form === "t") {
     const operation = Number.parseInt(parameters, 10);
-    return operation >= 11 && operation <= 21; // reports of the window
+    return operation >= 11 && operation <= 21; // window reports
   }
-  // Switches reports of the size on, the first of which comes at once.
+  // Enables size reports, the first of which follows at once.
   if (form === "?h") return parameters.split(";").includes("2048");
   return QUESTIONS.has(form);
 }
@@ -119,7 +121,7 @@ const QUESTIONS: ReadonlySet<string> = new Set([
   ...["#R", "#|"], // XTREPORTCOLORS, XTREPORTSGR
 ]);
 
-/** Until BEL (OSC only in the standard, everywhere in practice), ST, or what aborts it. */
+/** Ends at BEL (OSC only in the standard, everywhere in practice), ST, or a byte that aborts it. */
 function controlString(output: Uint8Array, start: number, kind: number): Element {
   for (let at = start; at < output.length; at++) {
     const byte = output[at]!;
@@ -130,14 +132,14 @@ function controlString(output: Uint8Array, start: number, kind: number): Element
     if (byte === ESC || ends8) {
       if (at + 1 === output.length) break;
       if (ends8 || output[at + 1] === BACKSLASH) return { end: at + 2, asks: asksByString(kind, text()) };
-      // Another sequence begins, which ends this one: terminals do what was said so far.
+      // The start of another sequence ends this one; terminals act on what they have received.
       return { end: at, asks: asksByString(kind, text()) };
     }
   }
   return { end: output.length, asks: false };
 }
 
-/** What follows is the content of an image or of a clipboard; questions are short. */
+/** What follows is the content of an image or of a clipboard; queries are short. */
 const MAX_STRING = 4096;
 
 function asksByString(kind: number, text: string): boolean {
@@ -145,9 +147,9 @@ function asksByString(kind: number, text: string): boolean {
   if (kind === 0x5f) return text.startsWith("G") && !/[G,;]q=2(?:[,;]|$)/.test(text); // kitty's images, unless quiet
   if (kind !== 0x5d) return false;
   const number = Number.parseInt(text, 10);
-  // Colours, font, clipboard: a question mark in the place of a value.
+  // Colours, font, clipboard: a question mark in place of a value.
   if (number <= 5 || (number >= 10 && number <= 19) || number === 21 || number === 50 || number === 52)
     return number >= 4 && /[;=]\?/.test(text);
-  if (number === 99) return /p=\?/.test(text); // what notifications there are
+  if (number === 99) return /p=\?/.test(text); // which notifications are supported
   return number === 1337 && /^1337;(?:Report|RequestUpload|Capabilities)/.test(text);
 }

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Scrollback } from "./scrollback.ts";
 
-test("it keeps exactly the last bytes of plain text, whatever the pieces", () => {
+test("it keeps exactly the last bytes of plain text, however it is fragmented", () => {
   const text = fc.string({ unit: fc.constantFrom(..."abcdefghij\r\n".split("")), maxLength: 50 });
   fc.assert(
     fc.property(fc.array(text), (pieces) => {

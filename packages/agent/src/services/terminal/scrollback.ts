@@ -1,11 +1,13 @@
 /**
- * The last output of a terminal, for who attaches later. What was pushed out is followed by a small parser of terminal
- * output, so that a replay starts between characters and between escape sequences, not inside of one.
+ * The last output of a terminal, for viewers that attach later. A small parser of terminal output tracks what was
+ * discarded, so that a replay starts between characters and between escape sequences, not inside one.
  */
 import { passive } from "./passive.ts";
 
 const SCROLLBACK_BYTES = 64 * 1024;
-/** A sequence longer than this (an image, a program that never ends one) is shown cut rather than the rest hidden. */
+/**
+ * A sequence longer than this (an image, a program that never ends one) is shown truncated rather than hiding the rest.
+ */
 const MAX_SKIPPED_BYTES = 8 * 1024;
 
 export class Scrollback {
@@ -36,7 +38,9 @@ export class Scrollback {
     this.#length += kept.length;
   }
 
-  /** What is kept, from the first byte at which a terminal may start, and without what makes a terminal answer. */
+  /**
+   * What is kept, from the first byte at which a terminal may start, and without queries that a terminal would answer.
+   */
   replay(): Uint8Array {
     const all = new Uint8Array(this.#length);
     const first = this.#ring.subarray(this.#start, this.#start + this.#length);
@@ -45,7 +49,7 @@ export class Scrollback {
     return passive(all.subarray(this.#unfinished(all)));
   }
 
-  /** Bytes at the start that finish what was pushed out. */
+  /** Bytes at the start that complete a discarded character or sequence. */
   #unfinished(bytes: Uint8Array): number {
     const parser = this.#lost.clone();
     const most = Math.min(bytes.length, MAX_SKIPPED_BYTES);
@@ -61,13 +65,13 @@ export class Scrollback {
 
 type State = "ground" | "escape" | "control" | "string";
 
-/** Where in a terminal's output one is: in text, in a character, or in an escape sequence (ECMA-48 §5, xterm's OSC). */
+/** State within a terminal's output: in text, in a character, or in an escape sequence (ECMA-48 §5, xterm's OSC). */
 class OutputParser {
   #state: State = "ground";
-  /** Bytes that the character at hand still needs. */
+  /** Bytes that the current character still lacks. */
   #needed = 0;
 
-  /** Whether a terminal that saw nothing before may start here. */
+  /** Whether a terminal that has seen nothing before may start here. */
   get between(): boolean {
     return this.#state === "ground" && this.#needed === 0;
   }
@@ -88,7 +92,7 @@ class OutputParser {
     else if (this.#state === "escape") this.#afterEscape(byte);
     else if (this.#state === "string") {
       if (byte === BEL) this.#state = "ground";
-    } else if (byte >= 0x40 && byte !== DEL) this.#state = "ground"; // final byte, or one that belongs nowhere
+    } else if (byte >= 0x40 && byte !== DEL) this.#state = "ground"; // final byte, or an invalid one
   }
 
   #character(byte: number): void {
@@ -101,7 +105,7 @@ class OutputParser {
   #afterEscape(byte: number): void {
     if (byte < 0x30) return; // intermediate bytes, and controls that act within
     if (byte === 0x5b) this.#state = "control";
-    // DCS, SOS, OSC, PM, APC: a text until BEL or ESC \
+    // DCS, SOS, OSC, PM, APC: a string until BEL or ESC \
     else this.#state = [0x50, 0x58, 0x5d, 0x5e, 0x5f].includes(byte) ? "string" : "ground";
   }
 }

@@ -20,7 +20,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup();
 });
 
-/** Timers that fire when a test says so. */
+/** Timers that fire when a test advances the time. */
 class VirtualTime {
   now = 0;
   readonly #timers = new Set<{ at: number; run: () => void }>();
@@ -40,7 +40,7 @@ class VirtualTime {
   }
 }
 
-/** A program in this process: prints what a test tells it, remembers what it is told. */
+/** A program in this process: prints what a test passes it, and records its input. */
 class FakeProgram implements TerminalProgram {
   readonly pid = 2 ** 30; // no process has this id
   readonly options: PtyOptions;
@@ -165,7 +165,7 @@ test("an empty command is the login shell", async () => {
   expect(t.programs[0]!.options.args).toEqual(["-l"]);
 });
 
-test("all viewers of one id see the output, the later one the past first; both type, the last size counts", async () => {
+test("all viewers of one id see the output, the later one the past first; both type, the last size applies", async () => {
   const t = new Fixture();
   const first = t.view();
   await eventually("started", () => t.programs.length === 1);
@@ -203,10 +203,10 @@ test("the program outlives its connections for five minutes, counted from the la
   expect(program.closed).toBe(false);
   first.stream.destroy();
   await eventually("left", () => t.service.viewers === 0);
-  program.screen.write("while nobody looks");
+  program.screen.write("without viewers");
   t.time.advance(4 * MINUTE);
   const second = t.view();
-  await second.sees("while nobody looks");
+  await second.sees("without viewers");
   t.time.advance(4 * MINUTE);
   expect(program.closed).toBe(false);
   second.stream.end();
@@ -286,7 +286,7 @@ test("malformed input ends that viewer only", async () => {
   await good.sees("still here");
 });
 
-test("what cannot be had is said in the terminal, and the connection closed", async () => {
+test("a refusal is shown in the terminal, and the connection closed", async () => {
   const t = new Fixture({ maxTerminals: 1 });
   const container = t.view({ Container: "db" });
   await container.sees("coder agent: this agent has no containers\r\n");
@@ -300,7 +300,7 @@ test("what cannot be had is said in the terminal, and the connection closed", as
   expect(t.programs).toHaveLength(1);
 });
 
-test("a program that cannot be started is said, and the id stays free", async () => {
+test("a program that cannot be started is reported, and the id stays free", async () => {
   const t = new Fixture({
     start: () => {
       throw new Error("forkpty(3) failed");
@@ -311,7 +311,7 @@ test("a program that cannot be started is said, and the id stays free", async ()
   expect(t.service.terminals).toBe(0);
 });
 
-test("a connection that says nothing, or nonsense, is closed", async () => {
+test("a connection that sends nothing, or garbage, is closed", async () => {
   const t = new Fixture();
   const [silent, far] = duplexPair();
   t.service.handleConnection(far, ENDPOINTS);
@@ -322,7 +322,7 @@ test("a connection that says nothing, or nonsense, is closed", async () => {
   expect(t.programs).toHaveLength(0);
 });
 
-test("a viewer that never takes the last output is cut off", async () => {
+test("a viewer that never reads the last output is disconnected", async () => {
   const t = new Fixture();
   const viewer = new Viewer(t.service, { ID, Height: 24, Width: 80 }, { read: false });
   await eventually("attached", () => t.service.viewers === 1);
@@ -364,7 +364,7 @@ test("on a real terminal: resize, reconnect to the running shell, and its exit",
   expect(isAlive(pid)).toBe(false);
 });
 
-test("security 34: a terminal of one user is shown to nobody else, though they know its id", async () => {
+test("security 34: a terminal of one user is not shown to another, even with its id", async () => {
   const t = new Fixture();
   const ann = t.view({ User: "ann" });
   await eventually("attached", () => t.service.viewers === 1);
@@ -376,7 +376,7 @@ test("security 34: a terminal of one user is shown to nobody else, though they k
   expect(ann.seen).not.toContain("another user");
 });
 
-test("a terminal made by a tunnel of one's own becomes the first user's who comes through the server", async () => {
+test("a terminal created through a client's own tunnel belongs to the first user that connects through the server", async () => {
   const t = new Fixture();
   t.view({});
   await eventually("attached", () => t.service.viewers === 1);

@@ -1,6 +1,7 @@
 /**
- * Terminals that outlive their connection (port 2 of the tunnel): whoever connects again with the same id finds the
- * program as it was left. Buffered here; there is no other kind, so clients that ask for `screen` get this one.
+ * Terminals that outlive their connection (port 2 of the tunnel): a client that reconnects with the same id finds the
+ * program as it was left. Output is buffered here; there is no other backend, so clients that ask for `screen` get this
+ * one.
  */
 import type { Duplex } from "node:stream";
 import type { Logger } from "wg-userspace/base/ports";
@@ -14,15 +15,15 @@ import { TerminalDevice } from "../../os/terminal-device.ts";
 import { InitReader, type TerminalInit } from "./messages.ts";
 import { Terminal, type TerminalProgram } from "./terminal.ts";
 
-/** What browsers' terminals understand. */
+/** Understood by the terminals of browsers. */
 const TERM = "xterm-256color";
-/** A program nobody looks at is hung up after this, unless its client asked for more. */
+/** A program without viewers is hung up after this time, unless its client asked for more. */
 const UNATTENDED_MS = 5 * 60_000;
 /** From the hang-up to SIGKILL. */
 const KILL_GRACE_MS = 5_000;
 const INIT_TIMEOUT_MS = 15_000;
 const MAX_TERMINALS = 128;
-/** Connections that have not said yet what they want. */
+/** Connections that have not sent their first message yet. */
 const MAX_UNDECIDED = 64;
 const BACKENDS = new Set(["", "buffered", "screen"]);
 
@@ -31,7 +32,7 @@ export interface TerminalServiceOptions {
   readonly environment: () => Readonly<Record<string, string>>;
   /** Where programs start; the home directory when undefined or missing. */
   readonly directory: () => string | undefined;
-  /** Asked for every terminal. */
+  /** Evaluated for every terminal. */
   readonly user: () => SessionUser;
   readonly logger: Logger;
   /** Default: the process's timers. */
@@ -60,7 +61,7 @@ export class TerminalService {
     return [...this.#terminals.values()].reduce((sum, terminal) => sum + terminal.viewers, 0);
   }
 
-  /** Programs running, attended or not. */
+  /** Programs running, with or without viewers. */
   get terminals(): number {
     return this.#terminals.size;
   }
@@ -100,7 +101,7 @@ export class TerminalService {
     stream.on("close", decided);
   }
 
-  /** Ends the programs: a hang-up, and after the grace SIGKILL. */
+  /** Ends the programs: a hang-up, and SIGKILL after the grace. */
   async close(options: { readonly graceMs: number }): Promise<void> {
     this.#closed = true;
     for (const stream of this.#undecided) stream.destroy();
@@ -133,7 +134,7 @@ export class TerminalService {
     if (init.container !== "") return "this agent has no containers";
     if (!BACKENDS.has(init.backend)) return `there is no backend "${init.backend.slice(0, 64)}"; there is "buffered"`;
     if (this.#terminals.size >= (this.#options.maxTerminals ?? MAX_TERMINALS))
-      return "too many terminals are open in this workspace: end one, or wait until one that nobody uses is closed";
+      return "too many terminals are open in this workspace: end one, or wait until an unused one is closed";
     if (this.#options.start !== undefined) return undefined;
     const availability = ptyAvailability();
     return availability.available ? undefined : `no terminal can be made here: ${availability.reason}`;
@@ -164,7 +165,7 @@ export class TerminalService {
         forget();
         if (attended) return;
         forget = this.#schedule(() => {
-          logger.log("info", "hanging up a terminal that nobody came back to");
+          logger.log("info", "hanging up a terminal without viewers");
           this.#processes.hangUp(terminal.pid, KILL_GRACE_MS);
           terminal.close();
         }, keepMs);
@@ -181,14 +182,14 @@ export class TerminalService {
   }
 }
 
-/** Erasing takes whole characters: every client of this service is in UTF-8. */
+/** Erasing removes whole characters: every client of this service uses UTF-8. */
 function startOnTerminal(options: PtyOptions): Pty {
   const device = new TerminalDevice();
   device.setModes({ IUTF8: 1 });
   return new Pty(options, device);
 }
 
-/** In the terminal's own words: its user sees nothing else. */
+/** Written to the terminal itself: its user sees nothing else. */
 function refuse(stream: Duplex, why: string): void {
   stream.resume();
   stream.end(`coder agent: ${why}\r\n`);

@@ -5,20 +5,22 @@ import type { WindowSize } from "../../os/terminal-device.ts";
 import { InputReader } from "./messages.ts";
 import { Scrollback } from "./scrollback.ts";
 
-/** How far a viewer may fall behind the fastest one before it is dropped; coming back, it gets the scroll-back. */
+/**
+ * How far a viewer may fall behind the fastest one before it is dropped; when it reconnects, it gets the scroll-back.
+ */
 const MAX_BACKLOG_BYTES = 1024 * 1024;
 const MAX_VIEWERS = 32;
-/** A viewer that does not take the last output after the program's end is cut off after this. */
+/** A viewer that does not read the last output after the program's end is disconnected after this time. */
 const LAST_OUTPUT_MS = 10_000;
 
-/** A program on a terminal: {@link Pty}, or what a test puts there. */
+/** A program on a terminal: {@link Pty}, or a test double. */
 export type TerminalProgram = Pick<Pty, "pid" | "exited" | "resize" | "close"> & { readonly stream: Duplex };
 
 export interface TerminalEvents {
   /** The last viewer left, or the first one came. */
   onAttended(attended: boolean): void;
   onViewerError(error: string): void;
-  /** The program has ended and its viewers are being told. */
+  /** The program has ended and its viewers are being disconnected. */
   onEnded(): void;
 }
 
@@ -28,9 +30,9 @@ interface Viewer {
 }
 
 /**
- * One program with any number of viewers. All see the same output and may type; the size is the last one anybody set.
- * The fastest viewer sets the pace: the program waits while all of them are behind, and one that is 1 MiB behind the
- * others is dropped. Without viewers the program runs on unhindered.
+ * One program with any number of viewers. All see the same output and may type; the last size that any viewer set
+ * applies. The fastest viewer sets the pace: the program waits while all of them are behind, and one that is 1 MiB
+ * behind the others is dropped. Without viewers the program runs on unhindered.
  */
 export class Terminal {
   readonly #program: TerminalProgram;
@@ -41,7 +43,7 @@ export class Terminal {
   #user: string;
   #ended = false;
 
-  /** @param user Whose it is; empty: of whoever made it by a tunnel of their own. */
+  /** @param user Its owner; empty: a client with a tunnel of its own created it. */
   constructor(program: TerminalProgram, user: string, schedule: Schedule, events: TerminalEvents) {
     this.#program = program;
     this.#user = user;
@@ -59,8 +61,8 @@ export class Terminal {
   }
 
   /**
-   * A terminal belongs to the first user whom the server connects, and is shown to no other. Who comes by a tunnel of their
-   * own has no name here, and a shell of the same account by SSH anyway: for them the id is enough.
+   * A terminal belongs to the first user whom the server connects, and is shown to no other. A client with a tunnel of
+   * its own has no name here, but it has a shell of the same account by SSH anyway: for it the id is enough.
    */
   belongsTo(user: string): boolean {
     if (this.#user === "") this.#user = user;
@@ -74,7 +76,7 @@ export class Terminal {
   /**
    * Shows the terminal on a stream, which it owns from now on, the scroll-back first.
    * @param first Input that came with the request.
-   * @returns false when there are too many viewers; the stream is then still the caller's.
+   * @returns false when there are too many viewers; the stream then still belongs to the caller.
    */
   attach(stream: Duplex, size: WindowSize, first: Uint8Array): boolean {
     if (this.#viewers.size >= MAX_VIEWERS || this.#ended) return false;
@@ -95,7 +97,7 @@ export class Terminal {
     return true;
   }
 
-  /** Hangs up; viewers are told once the program has ended. */
+  /** Hangs up; viewers are disconnected once the program has ended. */
   close(): void {
     this.#program.close();
   }
@@ -150,11 +152,11 @@ export class Terminal {
     this.#events.onEnded();
   }
 
-  /** Sends what is left, then closes: whoever does not take it is cut off. */
+  /** Sends what is left, then closes; a viewer that does not read it is disconnected. */
   #finish(stream: Duplex): void {
     const forget = this.#schedule(() => stream.destroy(), LAST_OUTPUT_MS);
     stream.once("close", forget);
-    stream.resume(); // the peer's end is seen only by who reads
+    stream.resume(); // the peer's end is seen only while reading
     stream.end();
   }
 }

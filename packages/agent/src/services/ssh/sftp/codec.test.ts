@@ -32,7 +32,7 @@ test("attributes read back as they were written, within the protocol's 32 bits",
   );
 });
 
-test("any bytes are read without throwing, and running over the end is noticed", () => {
+test("any bytes are read without throwing, and reading past the end is detected", () => {
   fc.assert(
     fc.property(
       fc.uint8Array({ maxLength: 64 }),

@@ -50,7 +50,7 @@ export const OPEN = { read: 1, write: 2, append: 4, create: 8, truncate: 16, exc
 
 const ATTR = { size: 1, owner: 2, permissions: 4, times: 8, extended: 0x8000_0000 } as const;
 
-/** Largest packet taken, as OpenSSH. */
+/** Largest packet accepted, as in OpenSSH. */
 export const MAX_PACKET_BYTES = 256 * 1024;
 const MAX_EXTENDED_ATTRIBUTES = 64;
 
@@ -62,7 +62,7 @@ export interface Attributes {
   readonly times?: { readonly accessed: number; readonly modified: number };
 }
 
-/** Reads fields; running over the end makes {@link failed} true and yields zeros and empty strings. */
+/** Reads fields; running past the end sets {@link failed} and yields zeros and empty strings. */
 export class FieldReader {
   readonly #bytes: Buffer;
   #offset = 0;
@@ -80,7 +80,7 @@ export class FieldReader {
     return this.#take(4)?.readUInt32BE() ?? 0;
   }
 
-  /** File offsets and sizes; fails beyond 2^53 - 1, where no file ends. */
+  /** File offsets and sizes; fails beyond 2^53 - 1, which no file reaches. */
   u64(): number {
     const value = this.#take(8)?.readBigUInt64BE() ?? 0n;
     if (value > BigInt(Number.MAX_SAFE_INTEGER)) this.failed = true;
@@ -140,7 +140,7 @@ export function encodeFields(fields: readonly Field[]): Buffer {
   );
 }
 
-/** The file facts every answer carries. */
+/** The file attributes in every answer. */
 export interface FileFacts {
   readonly size: number;
   readonly uid: number;
@@ -164,7 +164,7 @@ export function encodeAttributes(facts: FileFacts): Buffer {
 
 const EMPTY = Buffer.alloc(0);
 
-/** The protocol has 32 bits: dates before 1970 and after 2106 become the nearest one. */
+/** The protocol has 32 bits: dates before 1970 and after 2106 are clamped. */
 function seconds(ms: number): number {
   return Math.min(Math.max(Math.floor(ms / 1000), 0), 0xffff_ffff);
 }

@@ -31,12 +31,12 @@ function promise<T>(call: (done: (error: Error | null | undefined, value?: T) =>
   });
 }
 
-/** OpenSSH's servers take the target first. ssh2's client does so only for servers that call themselves OpenSSH. */
+/** OpenSSH's servers expect the target first. ssh2's client sends it so only to servers that identify as OpenSSH. */
 function symlink(client: SFTPWrapper, target: string, path: string, done: (error?: Error | null) => void): void {
   client.symlink(path, target, done);
 }
 
-/** ssh2's client leaves "." and ".." out unless it is asked not to, which its types do not know. */
+/** ssh2's client omits "." and ".." by default; its types lack the option. */
 interface FullListing {
   readdir(
     path: string,
@@ -60,7 +60,7 @@ describe.each(backends)("sftp with %s", (sftpServer) => {
     };
   }
 
-  test("16 MiB go up and come down unchanged", async () => {
+  test("16 MiB are uploaded and downloaded unchanged", async () => {
     await using t = await open();
     const bytes = randomBytes(16 * 1024 * 1024);
     writeFileSync(join(t.home, "source"), bytes);

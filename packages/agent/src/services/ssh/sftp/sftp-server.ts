@@ -49,7 +49,7 @@ export interface SftpOptions {
 }
 
 const VERSION = 3;
-/** What sshd has with the usual limit of descriptors. */
+/** The number that sshd offers under the usual limit of descriptors. */
 const MAX_HANDLES = 1019;
 const MAX_READ_BYTES = 255 * 1024;
 const ENTRIES_PER_ANSWER = 100;
@@ -66,7 +66,7 @@ const EXTENSIONS: readonly (readonly [string, string])[] = [
 ];
 
 /**
- * SFTP where the machine has no server of its own. Requests are handled one after the other, and the next is read only
+ * SFTP for machines without a server of their own. Requests are handled one after the other, and the next is read only
  * when the answer could be written, so a connection holds one packet and at most 1019 open files.
  * @returns the exit status: 0 when the client ended the stream, 1 when it broke the protocol. Open files are closed.
  */
@@ -185,7 +185,7 @@ class SftpServer {
       case REQUEST.readlink:
         return name(id, await readlink(this.#path(reader), { encoding: "buffer" }));
       case REQUEST.symlink: {
-        // OpenSSH sends the target first, against the draft; every client follows it.
+        // OpenSSH sends the target first, contrary to the draft; every client follows it.
         const target = Buffer.from(pathBytes(reader));
         await symlink(target, this.#path(reader));
         return status(id, STATUS.ok);
@@ -209,7 +209,7 @@ class SftpServer {
   async #openDirectory(id: number, reader: FieldReader): Promise<Buffer> {
     const path = this.#path(reader);
     this.#reserve();
-    // The types know names as text only; the encoding makes them bytes.
+    // The types allow names as text only; the encoding option makes them bytes.
     const dir = await opendir(path as unknown as string, { encoding: "buffer" as BufferEncoding });
     return this.#handleAnswer(id, { kind: "directory", dir, path, own: [Buffer.from("."), Buffer.from("..")] });
   }
@@ -285,7 +285,7 @@ class SftpServer {
     return encodePacket(RESPONSE.name, { u32: id }, { u32: count }, ...entries);
   }
 
-  /** Version 3 forbids replacing: link, then unlink, as OpenSSH; file systems without links get a check first. */
+  /** Version 3 forbids replacing: link, then unlink, as OpenSSH does; file systems without links get a check first. */
   async #rename(id: number, reader: FieldReader): Promise<Buffer> {
     const from = this.#path(reader);
     const to = this.#path(reader);
@@ -324,7 +324,7 @@ class SftpServer {
       case "statvfs@openssh.com":
         return volume(id, await statfs(this.#path(reader)));
       case "fstatvfs@openssh.com":
-        // Node asks by name only; this name is the open file, also when its own is gone.
+        // Node reads attributes by name only; this name refers to the open file, even after its own name is gone.
         return volume(id, await statfs(`/proc/self/fd/${this.#file(reader).file.fd}`));
       case "limits@openssh.com": {
         const limits = [MAX_PACKET_BYTES, MAX_READ_BYTES, MAX_READ_BYTES, MAX_HANDLES];
@@ -342,7 +342,7 @@ class SftpServer {
     return path[0] === SLASH ? Buffer.from(path) : join(Buffer.from(this.#options.home), path);
   }
 
-  /** `~` and `~/…` are the home directory; other users' are not looked up. */
+  /** `~` and `~/…` are the home directory; those of other users are not looked up. */
   #expand(reader: FieldReader): Buffer {
     const path = pathBytes(reader);
     if (path[0] === SLASH) return Buffer.from(path);
@@ -373,7 +373,7 @@ class SftpServer {
 
 const SLASH = 0x2f;
 const TILDE = 0x7e;
-/** The longest name of a file; Node does not say. */
+/** The longest file name; Node does not expose the real limit. */
 const NAME_MAX = 255;
 /** Length, type, id, data length. */
 const DATA_HEAD_BYTES = 13;
@@ -436,7 +436,7 @@ function name(id: number, path: Buffer): Buffer {
   return encodePacket(RESPONSE.name, { u32: id }, { u32: 1 }, { string: path }, { string: path }, { raw: attributes });
 }
 
-/** Refuses a packet whose fields ran over its end before anything is done with them. */
+/** Rejects a packet whose fields ran past its end before anything is done with them. */
 function complete<T>(reader: FieldReader, value: T): T {
   if (reader.failed) throw new SftpFailure(STATUS.badMessage, MESSAGES[STATUS.badMessage]);
   return value;
@@ -489,7 +489,7 @@ async function factsOrUndefined(path: Buffer): Promise<FileFacts | undefined> {
   }
 }
 
-/** Absolute path without links; the last name need not exist, as uploads ask for their target first. */
+/** Absolute path without symbolic links; the last name need not exist, because uploads resolve their target first. */
 async function realPath(path: Buffer): Promise<Buffer> {
   try {
     return await realpath(path, { encoding: "buffer" });
