@@ -101,7 +101,7 @@ describe("UdpRelay", () => {
     const relay = relayTo(tunnel);
     relay.handleDatagram(datagram(port, "hello"));
     await tunnel.until(() => tunnel.refused.length > 0);
-    expect(tunnel.refused).toEqual([{ local: `[fd7a::1]:${port}`, remote: "[fd7a::2]:40000", payloadLength: 8 }]);
+    expect(tunnel.refused).toEqual([{ local: `[fd7a::1]:${port}`, remote: "[fd7a::2]:40000", payloadLength: 5 }]);
     expect(relay.openFlows).toBe(0);
   });
 
