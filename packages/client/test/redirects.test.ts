@@ -8,7 +8,7 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Server
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { BrowserApi } from "../src/browser/deployment.ts";
+import { BrowserDeployment } from "../src/browser/deployment.ts";
 import { openPipe } from "../src/browser/web-socket.ts";
 import { dialRpc } from "../src/control/rpc-connection.ts";
 import { Dialer } from "../src/dial/dialer.ts";
@@ -98,10 +98,10 @@ const WAYS: readonly [string, (url: URL) => Promise<unknown>, secure: boolean][]
     true,
   ],
   ["the control connection", (url) => dialRpc(deployment(url), "/api/v2/tailnet", { signal: signal() }), true],
-  ["REST of a page", (url) => new BrowserApi({ url, token: TOKEN }).call("/api/v2/users/me"), false],
+  ["REST of a page", (url) => new BrowserDeployment({ url, token: TOKEN }).call("/api/v2/users/me"), false],
   [
     "a WebSocket of a page",
-    (url) => openPipe(new BrowserApi({ url, token: TOKEN }).webSocketUrl("/api/v2/tailnet"), [], signal()),
+    (url) => openPipe(new BrowserDeployment({ url, token: TOKEN }).webSocketUrl("/api/v2/tailnet"), [], signal()),
     false,
   ],
 ];

@@ -9,17 +9,17 @@ const NAME = /^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$/;
 
 export interface WorkspaceName {
   /** Absent: the user who asks. */
-  readonly owner?: string;
+  readonly owner?: string | undefined;
   readonly workspace: string;
   /** Absent: the only agent. */
-  readonly agent?: string;
+  readonly agent?: string | undefined;
 }
 
 export interface NameOptions {
   /** Taken off the front of host names, such as `coder.`. */
-  readonly hostPrefix?: string;
+  readonly hostPrefix?: string | undefined;
   /** Taken off the end of host names as a whole label or several, such as `coder` of `dev.coder`. */
-  readonly hostnameSuffix?: string;
+  readonly hostnameSuffix?: string | undefined;
 }
 
 /** What a person typed is no name. The message is one sentence for them, without final stop. */

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { ConnectedWorkspace } from "coder-client/connection/connect";
 import { SSH_PORT, TERMINAL_PORT } from "coder-protocol/tunnel-ports";
 import { BaseCommand } from "../base-command.ts";
 import { formatDuration } from "../diagnosis/durations.ts";
@@ -8,7 +9,7 @@ import type { ParsedLine } from "../flags/parse.ts";
 import { booleanFlag, listFlag, stringFlag, UsageError } from "../flags/spec.ts";
 import { SSH_FLAGS } from "../flags/ssh.ts";
 import { parseDynamicForward, parseLocalForward } from "../forwarding/local-forward.ts";
-import { type ConnectedWorkspace, connectWorkspace } from "../services/connect.ts";
+import { connectWorkspace } from "../services/connect.ts";
 import { configDirOf, openDeployment } from "../services/deployment.ts";
 import { forwardGpg } from "../services/gpg-forward.ts";
 import { localAgentSocket } from "../services/local-agent.ts";

@@ -81,6 +81,9 @@ function presentClientError(error: ClientError): UserError {
         ...base,
         next: ["coder update-cli", "or install what the deployment hands out, by its /install.sh"],
       });
+    case "ERR_WORKSPACE_STOPPED":
+    case "ERR_WORKSPACE_NOT_STARTED":
+    case "ERR_AGENT_OFF":
     case "ERR_AGENT_UNREACHABLE":
     case "ERR_FORBIDDEN":
     case "ERR_NOT_FOUND":

@@ -6,6 +6,7 @@
 
 import { Backoff, sleep } from "coder-client/base/backoff";
 import { ClientError } from "coder-client/base/client-error";
+import type { ConnectedWorkspace } from "coder-client/connection/connect";
 import { watchLiveness } from "coder-client/connection/liveness";
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import type { Deployment } from "coder-client/rest/deployment";
@@ -13,7 +14,6 @@ import { watchWorkspace } from "coder-client/rest/workspace-watch";
 import { chooseAgent, type WorkspaceRef } from "coder-client/rest/workspaces";
 import type { Logger } from "wg-userspace/base/ports";
 import { UserError } from "../errors/user-error.ts";
-import type { ConnectedWorkspace } from "./connect.ts";
 
 /** A dial that finds no connection waits this long for one. */
 const DIAL_WAIT_MS = 30_000;

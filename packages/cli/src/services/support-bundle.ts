@@ -1,6 +1,7 @@
 /** What a support bundle holds: each part is collected on its own, and a part that fails says so in its place. */
 import { release, totalmem } from "node:os";
 import { ClientError } from "coder-client/base/client-error";
+import type { ConnectedWorkspace } from "coder-client/connection/connect";
 import { probeNetwork } from "coder-client/connection/network-probe";
 import type { Deployment } from "coder-client/rest/deployment";
 import { findWorkspace } from "coder-client/rest/workspaces";
@@ -12,7 +13,7 @@ import { describeUdpCarrier } from "wg-userspace/io/udp/udp-batch";
 import { netcheckJson, netcheckLines } from "../diagnosis/netcheck-text.ts";
 import { VERSION } from "../version.ts";
 import { agentPage } from "./agent-api.ts";
-import { type ConnectedWorkspace, connectWorkspace } from "./connect.ts";
+import { connectWorkspace } from "./connect.ts";
 import { localInterfaces } from "./interfaces.ts";
 import { runPings } from "./ping.ts";
 import type { Redactor } from "./redaction.ts";

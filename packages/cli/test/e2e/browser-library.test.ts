@@ -80,7 +80,7 @@ describe("the library of web pages", () => {
     });
     await expect(connectWorkspace({ url, token, workspace: "empty", timeoutMs: 1_000 })).rejects.toMatchObject({
       code: "ERR_AGENT_UNREACHABLE",
-      message: expect.stringContaining("the agent has not told the control plane where it is"),
+      detail: 'its agent "main" has never connected',
     });
     const closed = new URL(`http://127.0.0.1:${await freePort()}`);
     await expect(connectWorkspace({ url: closed, token, workspace: "demo" })).rejects.toMatchObject({

@@ -13,6 +13,10 @@ export type ClientErrorCode =
   | "ERR_UPGRADE_STRIPPED"
   | "ERR_VERSION_MISMATCH"
   | "ERR_RESUME_TOKEN"
+  | "ERR_WORKSPACE_STOPPED"
+  | "ERR_WORKSPACE_NOT_STARTED"
+  /** The agent is connected and shutting down. */
+  | "ERR_AGENT_OFF"
   | "ERR_AGENT_UNREACHABLE"
   /** A connection that was made may not go on: the login, the right or the workspace is gone. */
   | "ERR_ACCESS_ENDED"
@@ -28,7 +32,7 @@ export class ClientError extends Error {
   readonly detail: string | undefined;
   readonly validations: readonly { readonly field: string; readonly detail: string }[];
   readonly retryable: boolean;
-  /** How long whoever answered wants to be left alone. */
+  /** How long the answer asks us to wait before the next request. */
   readonly retryAfterMs: number | undefined;
 
   constructor(

@@ -5,14 +5,14 @@ import { YamuxSession } from "coder-protocol/yamux/session";
 import { silentLogger } from "wg-userspace/base/ports";
 import { Backoff, sleep } from "../base/backoff.ts";
 import { type CoordinatedNode, TailnetSession } from "../control/tailnet-session.ts";
-import type { BrowserApi } from "./deployment.ts";
+import type { BrowserDeployment } from "./deployment.ts";
 import { openPipe } from "./web-socket.ts";
 
 const DRAIN_CHECK_MS = 10;
 const GOOD_CONNECTION_MS = 10_000;
 
 export interface ControlOptions {
-  readonly api: BrowserApi;
+  readonly deployment: BrowserDeployment;
   readonly agentId: string;
   readonly node: CoordinatedNode & { coordinationLost(): void };
   readonly signal: AbortSignal;
@@ -36,9 +36,9 @@ export async function coordinate(options: ControlOptions): Promise<void> {
   }
 }
 
-async function coordinateOnce({ api, agentId, node, signal }: ControlOptions): Promise<void> {
+async function coordinateOnce({ deployment, agentId, node, signal }: ControlOptions): Promise<void> {
   const path = `/api/v2/workspaceagents/${encodeURIComponent(agentId)}/coordinate`;
-  const start = await openPipe(api.webSocketUrl(path, { version: TAILNET_API_VERSION }), [], signal);
+  const start = await openPipe(deployment.webSocketUrl(path, { version: TAILNET_API_VERSION }), [], signal);
   const yamux = new YamuxSession({ role: "client" });
   const rpc = createRpcSession(yamux);
   const { promise: closed, reject: ended } = Promise.withResolvers<never>();

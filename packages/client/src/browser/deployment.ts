@@ -6,17 +6,17 @@ import type { RequestOptions } from "../rest/deployment.ts";
 
 const REQUEST_TIMEOUT_MS = 30_000;
 
-export interface BrowserApiOptions {
+export interface BrowserDeploymentOptions {
   /** The access URL; a page's own origin, or one that lets the page in (CORS). */
   readonly url: URL;
   readonly token: string;
 }
 
-export class BrowserApi {
+export class BrowserDeployment {
   readonly url: URL;
   readonly #token: string;
 
-  constructor(options: BrowserApiOptions) {
+  constructor(options: BrowserDeploymentOptions) {
     this.url = options.url;
     this.#token = options.token;
   }

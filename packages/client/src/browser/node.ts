@@ -36,10 +36,11 @@ export interface BrowserNodeOptions {
   readonly url: URL;
   readonly address: string;
   readonly nodeId: bigint;
-  readonly agentId: string;
 }
 
 export class BrowserNode implements CoordinatedNode {
+  /** The agent that we want to reach, once it is known. */
+  destination: string | undefined;
   readonly #options: BrowserNodeOptions;
   readonly #engine: Engine;
   readonly #relays: Relays;
@@ -48,6 +49,7 @@ export class BrowserNode implements CoordinatedNode {
   readonly #selfListeners = new Set<() => void>();
   #home = 0;
   #homeReady = false;
+  #hasSession = false;
   #scheduled = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #peerTimer: ReturnType<typeof setTimeout> | undefined;
@@ -73,7 +75,9 @@ export class BrowserNode implements CoordinatedNode {
         congested: () => false,
         relayCongested: (region) => this.#relays.isCongested(region),
         event: (event) => {
-          if (event.kind === "session-established") this.#emit({ kind: "session-established" });
+          if (event.kind !== "session-established") return;
+          this.#hasSession = true;
+          this.#emit({ kind: "session-established" });
         },
       },
       now(),
@@ -100,7 +104,7 @@ export class BrowserNode implements CoordinatedNode {
       },
     });
     this.#programming = new PeerProgramming({
-      isDestination: (id) => id === options.agentId,
+      isDestination: (id) => id === this.destination,
       lastHandshakeAt: (peer) => this.#engine.peerStatus(nodePublicKey(peer.key))?.lastHandshakeAt,
       lastReceivedAt: (peer) => this.#engine.peerStatus(nodePublicKey(peer.key))?.lastReceivedAt,
       maxPeers: MAX_PEERS,
@@ -111,8 +115,13 @@ export class BrowserNode implements CoordinatedNode {
     return this.#homeReady;
   }
 
-  get agentKnown(): boolean {
-    return this.#programming.programmed().includes(this.#options.agentId);
+  /** Whether a handshake was completed. */
+  get hasSession(): boolean {
+    return this.#hasSession;
+  }
+
+  isProgrammed(id: string): boolean {
+    return this.#programming.programmed().includes(id);
   }
 
   on(listener: (event: BrowserNodeEvent) => void): () => void {

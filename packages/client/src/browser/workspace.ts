@@ -6,103 +6,110 @@
  */
 import { agentAddress, randomClientAddress, randomNodeId } from "coder-protocol/addresses";
 import { parseWorkspaceName } from "coder-protocol/names";
+import { abortable } from "wg-userspace/async/abort";
 import { ip } from "wg-userspace/base/ip";
 import { browserRandom } from "wg-userspace/browser/crypto";
-import { ClientError } from "../base/client-error.ts";
+import type { Attempt } from "../connection/attempt.ts";
+import { type BegunTunnel, connectFlow, type FlowOptions } from "../connection/connect-flow.ts";
 import { type DuplexStream, exchange } from "../connection/tunnel-fetch.ts";
 import { fetchConnectionInfo } from "../rest/connection-info.ts";
-import { chooseAgent, findWorkspace } from "../rest/workspaces.ts";
 import { coordinate } from "./control.ts";
-import { BrowserApi } from "./deployment.ts";
+import { BrowserDeployment } from "./deployment.ts";
 import { BrowserNode, type BrowserNodeEvent } from "./node.ts";
 import { openStream } from "./streams.ts";
 
 const PING_EVERY_MS = 500;
 const DEFAULT_TIMEOUT_MS = 60_000;
 
-export interface BrowserConnectOptions {
+export interface BrowserConnectOptions extends FlowOptions {
   /** The deployment's access URL: the page's own origin, or one that lets the page in. */
   readonly url: URL;
   readonly token: string;
   /** `[owner/]workspace[.agent]`. */
   readonly workspace: string;
-  readonly signal?: AbortSignal;
-  /** For the whole attempt; default 60 s. */
-  readonly timeoutMs?: number;
+  /** For the whole attempt; default 60 s, 0: no limit. */
+  readonly timeoutMs?: number | undefined;
 }
 
-/** Rejects with ClientError naming what is missing, EngineError, or `signal.reason`. */
+/**
+ * Finds the workspace, waits for its agent and connects to it. Rejects with ClientError naming what is missing, EngineError,
+ * NameError for a malformed name, or `signal.reason`.
+ */
 export async function connectWorkspace(options: BrowserConnectOptions): Promise<BrowserWorkspace> {
-  const deadline = AbortSignal.timeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
-  const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
-  const api = new BrowserApi({ url: options.url, token: options.token });
-  const name = parseWorkspaceName(options.workspace);
-  const workspace = await findWorkspace(api, name, { signal });
-  const agent = chooseAgent(workspace, name.agent);
-  const info = await fetchConnectionInfo(api, { signal });
+  const { url, token, workspace, timeoutMs = DEFAULT_TIMEOUT_MS, ...choices } = options;
+  const deployment = new BrowserDeployment({ url, token });
+  const { connection } = await connectFlow(
+    deployment,
+    parseWorkspaceName(workspace),
+    { ...choices, timeoutMs },
+    (signal) => begin(deployment, signal),
+  );
+  return connection;
+}
+
+async function begin(deployment: BrowserDeployment, signal: AbortSignal): Promise<BegunTunnel<BrowserWorkspace>> {
+  const { derpMap } = await fetchConnectionInfo(deployment, { signal });
   const node = new BrowserNode({
-    url: options.url,
+    url: deployment.url,
     address: randomClientAddress(browserRandom),
     nodeId: randomNodeId(browserRandom),
-    agentId: agent.id,
   });
+  node.setDerpMap(derpMap);
   const stop = new AbortController();
-  let lastTrouble: string | undefined;
-  const unhear = node.on((event) => {
-    if (event.kind === "control-lost" || event.kind === "relay-lost") lastTrouble = event.reason;
+  let trouble: string | undefined;
+  const stopListening = node.on((event) => {
+    if (event.kind === "control-lost" || event.kind === "relay-lost") trouble = event.reason;
   });
-  try {
-    node.setDerpMap(info.derpMap);
-    const control = coordinate({
-      api,
-      agentId: agent.id,
-      node,
-      signal: stop.signal,
-      onLost: (reason) => node.controlLost(reason),
-    });
-    await reach(node, agentAddress(agent.id), signal);
-    return new BrowserWorkspace(node, agent.id, async () => {
+  return {
+    connect: async (agentId, attempt) => {
+      node.destination = agentId;
+      const control = coordinate({
+        deployment,
+        agentId,
+        node,
+        signal: stop.signal,
+        onLost: (reason) => node.controlLost(reason),
+      });
+      await reach(node, agentId, attempt);
+      stopListening();
+      return new BrowserWorkspace(node, agentId, async () => {
+        stop.abort();
+        await control;
+      });
+    },
+    describeTrouble: () => trouble,
+    close: async () => {
       stop.abort();
-      await control;
-    });
-  } catch (error) {
-    stop.abort();
-    node.close();
-    if (!deadline.aborted || options.signal?.aborted === true) throw error;
-    const stage = !node.relayReady
-      ? "no connection to a relay by WebSocket"
-      : node.agentKnown
-        ? "the agent did not answer through the relay"
-        : "the agent has not told the control plane where it is";
-    throw new ClientError("ERR_AGENT_UNREACHABLE", `Workspace "${options.workspace}" could not be reached: ${stage}`, {
-      detail: lastTrouble,
-      cause: error,
-    });
-  } finally {
-    unhear();
-  }
+      node.close();
+    },
+  };
 }
 
 /** Resolves with the first answer of the agent inside the tunnel. */
-async function reach(node: BrowserNode, address: string, signal: AbortSignal): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
+async function reach(node: BrowserNode, agentId: string, attempt: Attempt): Promise<void> {
   const cancels: (() => void)[] = [];
-  const ask = (): void => {
-    if (node.agentKnown && node.relayReady) cancels.push(node.ping(address, () => resolve()));
-  };
-  const aborted = (): void => reject(signal.reason);
-  signal.addEventListener("abort", aborted, { once: true });
-  const unhear = node.on(ask);
-  const timer = setInterval(ask, PING_EVERY_MS);
-  try {
+  await abortable<void>(attempt.signal, (resolve) => {
+    const ask = (): void => {
+      const waitingFor = !node.relayReady
+        ? "relay"
+        : !node.isProgrammed(agentId)
+          ? "agent"
+          : node.hasSession
+            ? "reachability"
+            : "handshake";
+      attempt.enter({ kind: "tunnel", waitingFor });
+      if (waitingFor === "handshake" || waitingFor === "reachability")
+        cancels.push(node.ping(agentAddress(agentId), () => resolve()));
+    };
+    const stopListening = node.on(ask);
+    const timer = setInterval(ask, PING_EVERY_MS);
     ask();
-    await promise;
-  } finally {
-    clearInterval(timer);
-    unhear();
-    for (const cancel of cancels) cancel();
-    signal.removeEventListener("abort", aborted);
-  }
+    return () => {
+      clearInterval(timer);
+      stopListening();
+      for (const cancel of cancels) cancel();
+    };
+  });
 }
 
 export class BrowserWorkspace {

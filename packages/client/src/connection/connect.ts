@@ -4,11 +4,15 @@
  *     await using dev = await connectWorkspace({ url: "https://coder.example.com", token, workspace: "dev" });
  *     const stream = await dev.dial(8080);
  */
-import { parseWorkspaceName } from "coder-protocol/names";
-import { ClientError } from "../base/client-error.ts";
+import { setImmediate } from "node:timers/promises";
+import { parseWorkspaceName, type WorkspaceName } from "coder-protocol/names";
 import { Deployment } from "../rest/deployment.ts";
-import { askConnectionInfo, chooseAgent, findWorkspace } from "../rest/workspaces.ts";
-import { type ConnectChoices, WorkspaceConnection } from "./workspace-connection.ts";
+import { askConnectionInfo } from "../rest/workspaces.ts";
+import { type BegunTunnel, type Connected, connectFlow, type FlowOptions } from "./connect-flow.ts";
+import type { TunnelChoices } from "./tunnel.ts";
+import type { ConnectionChoices, WorkspaceConnection } from "./workspace-connection.ts";
+
+export interface ConnectChoices extends FlowOptions, TunnelChoices, ConnectionChoices {}
 
 export interface ConnectOptions extends ConnectChoices {
   /** The deployment's access URL. */
@@ -19,23 +23,57 @@ export interface ConnectOptions extends ConnectChoices {
   readonly workspace: string;
 }
 
+export type ConnectedWorkspace = Connected<WorkspaceConnection>;
+
 /**
- * Finds the workspace and connects to its agent, directly where that is possible. Rejects with ClientError naming what is
- * missing, EngineError when nothing can be reached, NameError for a name that is none, or `signal.reason`. A workspace that
- * is not running is not started.
+ * Finds the workspace, waits for its agent and connects to it, directly where that is possible. Rejects with ClientError
+ * naming what is missing, EngineError when nothing can be reached, NameError for a malformed name, or `signal.reason`.
  */
 export async function connectWorkspace(options: ConnectOptions): Promise<WorkspaceConnection> {
-  const { url, token, workspace, ...rest } = options;
-  const name = parseWorkspaceName(workspace);
+  const { url, token, workspace, ...choices } = options;
   const deployment = new Deployment({ url: new URL(url), token });
-  const request = options.signal === undefined ? {} : { signal: options.signal };
-  const connectionInfo = askConnectionInfo(deployment, request);
-  connectionInfo.catch(() => undefined); // heard below, unless there is no such workspace
-  const found = await findWorkspace(deployment, name, request);
-  if (found.buildStatus !== "running") {
-    throw new ClientError("ERR_AGENT_UNREACHABLE", `Workspace "${found.name}" is not running`, {
-      detail: `its status is "${found.buildStatus}"`,
-    });
-  }
-  return WorkspaceConnection.open({ ...rest, deployment, connectionInfo, agentId: chooseAgent(found, name.agent).id });
+  const { connection } = await connectTo(deployment, parseWorkspaceName(workspace), choices);
+  return connection;
+}
+
+/** As {@link connectWorkspace}, for a deployment that is open already; says which workspace and agent were found. */
+export async function connectTo(
+  deployment: Deployment,
+  name: WorkspaceName,
+  choices: ConnectChoices,
+): Promise<ConnectedWorkspace> {
+  return connectFlow(deployment, name, choices, (signal) => begin(deployment, choices, signal));
+}
+
+/**
+ * What does not depend on the workspace, while it is being looked up: the deployment is asked how agents are reached, the
+ * engine is loaded, a relay is dialled and STUN servers are asked. The engine and the control protocol are half of what a
+ * start costs: they are loaded two turns later, when the requests are sent or, on a far network, their connections are
+ * being made.
+ */
+async function begin(
+  deployment: Deployment,
+  choices: ConnectChoices,
+  signal: AbortSignal,
+): Promise<BegunTunnel<WorkspaceConnection>> {
+  const connectionInfo = askConnectionInfo(deployment, { signal });
+  connectionInfo.catch(() => undefined); // awaited by openTunnel
+  await setImmediate();
+  await setImmediate();
+  const { WorkspaceConnection } = await import("./workspace-connection.ts");
+  const { openTunnel } = await import("./tunnel.ts");
+  const { prepareWasmCipher } = await import("wg-userspace/aead/wasm-cipher");
+  prepareWasmCipher();
+  const { disableDirect, region, logger } = choices;
+  const tunnel = await openTunnel({ deployment, connectionInfo, disableDirect, region, logger }, signal);
+  let connection: WorkspaceConnection | undefined;
+  return {
+    connect: async (agentId, attempt) => {
+      connection = new WorkspaceConnection(tunnel, { ...choices, deployment, agentId });
+      await connection.establish(attempt);
+      return connection;
+    },
+    describeTrouble: () => connection?.describeTrouble(),
+    close: async () => (connection ?? tunnel.node).close(),
+  };
 }

@@ -11,6 +11,7 @@ import { Coordination } from "../control/coordination.ts";
 import { TailnetNode } from "../node/tailnet-node.ts";
 import { fetchConnectionInfo } from "../rest/connection-info.ts";
 import type { Deployment } from "../rest/deployment.ts";
+import { directBlockOf } from "./tunnel.ts";
 
 const RELAY_LIMIT_MS = 8_000;
 
@@ -40,11 +41,7 @@ export interface ProbeOptions {
 export async function probeNetwork(options: ProbeOptions): Promise<NetworkProbe> {
   const { deployment, signal, logger } = options;
   const info = await fetchConnectionInfo(deployment, { signal });
-  const directBlocked = options.disableDirect
-    ? ("this-client" as const)
-    : info.disableDirectConnections
-      ? ("deployment" as const)
-      : undefined;
+  const directBlocked = directBlockOf(options.disableDirect, info);
   const node = await TailnetNode.open({
     deployment,
     addresses: [randomClientAddress(nodeRandom)],
@@ -52,7 +49,7 @@ export async function probeNetwork(options: ProbeOptions): Promise<NetworkProbe>
     forceWebSocket: info.forceWebSocket,
     maxPeers: 1,
     isDestination: () => false,
-    ...(directBlocked === undefined ? {} : { directBlocked }),
+    directBlocked,
     logger,
   });
   node.setDerpMap(info.derpMap);

@@ -1,11 +1,7 @@
-/**
- * The library's main entry: reach one agent of a workspace and open streams to its ports.
- *
- *     const connection = await WorkspaceConnection.open({ deployment, agentId });
- *     const stream = await connection.dial(8080);
- */
+/** A connection to one agent of a workspace: streams, datagrams and measurements through the tunnel. */
 import { Duplex } from "node:stream";
 import { agentAddress } from "coder-protocol/addresses";
+import { abortable, orAborted } from "wg-userspace/async/abort";
 import { EngineError } from "wg-userspace/base/errors";
 import { ip } from "wg-userspace/base/ip";
 import type { DerpMap } from "wg-userspace/derp/map";
@@ -16,35 +12,15 @@ import { bindTunnelUdp } from "wg-userspace/io/sockets/udp-tunnel-socket";
 import type { Path } from "wg-userspace/magicsock/path";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import type { TcpOptions } from "wg-userspace/netstack/stack";
-import { ClientError } from "../base/client-error.ts";
+import type { ClientError } from "../base/client-error.ts";
 import { Coordination } from "../control/coordination.ts";
 import { telemetryEvent } from "../control/telemetry.ts";
 import type { DirectSample, DiscoPong, PathRef, PeerPathReport } from "../node/path-report.ts";
 import type { TailnetNode, TailnetNodeEvent } from "../node/tailnet-node.ts";
 import { accessEnd } from "./access-end.ts";
-import { openTunnel, type Tunnel, type TunnelChoices, type TunnelOptions } from "./tunnel.ts";
+import { Attempt, type AttemptOptions, type TunnelWait } from "./attempt.ts";
+import { openTunnel, type Tunnel, type TunnelOptions } from "./tunnel.ts";
 import { exchange } from "./tunnel-fetch.ts";
-
-/** What is waited for. In this order, but that relay and agent come as they come: whichever is missing is named. */
-export type ConnectStage =
-  /** The control plane is asked how to reach the agent. */
-  | "control plane"
-  /** Our relay is being connected. */
-  | "relay"
-  /** The agent has not told the control plane where it is. */
-  | "agent"
-  /** WireGuard: the agent does not answer our handshake yet. */
-  | "handshake"
-  /** The tunnel is up; the agent's network stack has not answered yet. */
-  | "reachability";
-
-const EXPLANATION: Readonly<Record<ConnectStage, string>> = {
-  "control plane": "the control plane did not answer",
-  relay: "no connection to a relay",
-  agent: "the agent has not told the control plane where it is: is it running and connected?",
-  handshake: "the agent did not answer through the relay: it may be gone or connected to another relay",
-  reachability: "the tunnel is up, but the agent's network stack does not answer",
-};
 
 /** First wait for an answer to a reachability ping; grows, as several are in flight. */
 const PING_FIRST_WAIT_MS = 250;
@@ -53,20 +29,15 @@ const PING_MAX_WAIT_MS = 5_000;
 const TELEMETRY_DELAY_MS = 1_000;
 const ADDRESS_BITS = 128;
 
-/** What is chosen about one connection, whoever finds the agent. */
-export interface ConnectChoices extends TunnelChoices {
-  /** Ends the attempt; the rejection is its reason. */
-  readonly signal?: AbortSignal;
-  /** Limit for the whole attempt in ms; absent or 0: none. */
-  readonly timeoutMs?: number;
+/** What is chosen about one connection. */
+export interface ConnectionChoices {
   /** The port that will be dialled first: its SYN leaves with the handshake, without waiting for the agent's first answer. */
-  readonly firstPort?: number;
+  readonly firstPort?: number | undefined;
   /** What the control plane is told about the quality of the connection; absent: nothing. */
-  readonly telemetry?: { readonly application: string; readonly clientVersion: string };
-  readonly onStage?: (stage: ConnectStage) => void;
+  readonly telemetry?: { readonly application: string; readonly clientVersion: string } | undefined;
 }
 
-export interface WorkspaceConnectionOptions extends TunnelOptions, ConnectChoices {
+export interface WorkspaceConnectionOptions extends TunnelOptions, ConnectionChoices {
   readonly agentId: string;
 }
 
@@ -93,6 +64,7 @@ export class WorkspaceConnection implements AsyncDisposable {
   readonly #connectionId = nodeRandom.bytes(16);
   readonly #telemetry: WorkspaceConnectionOptions["telemetry"];
   readonly #sessionId: string | undefined;
+  readonly #firstPort: number | undefined;
   /** Dialled ahead, for the first {@link dial} of that port. */
   #ahead: { readonly port: number; readonly stream: Promise<TcpStream> } | undefined;
   #setupMs: number | undefined;
@@ -101,71 +73,54 @@ export class WorkspaceConnection implements AsyncDisposable {
   readonly #access = new AbortController();
 
   /**
-   * Connects and waits until the agent answers inside the tunnel. Rejects with ERR_AGENT_UNREACHABLE naming the stage
-   * that was not passed when the time is up.
-   * @param options `tunnel`: one that was begun before the agent was known, with the same options; owned from now on.
+   * Connects to an agent that is known by its id, and waits until it answers inside the tunnel. Rejects with
+   * ERR_AGENT_UNREACHABLE naming the stage that was not passed when the time is up.
    * @internal
    */
-  static async open(options: WorkspaceConnectionOptions & { readonly tunnel?: Tunnel }): Promise<WorkspaceConnection> {
-    const limit =
-      options.timeoutMs === undefined || options.timeoutMs === 0 ? undefined : AbortSignal.timeout(options.timeoutMs);
-    const signals = [options.signal, limit].filter((signal) => signal !== undefined);
-    const signal = signals.length === 0 ? new AbortController().signal : AbortSignal.any(signals);
-    let stage: ConnectStage = "control plane";
-    const enter = (next: ConnectStage): void => {
-      stage = next;
-      options.onStage?.(next);
-    };
+  static async open(options: WorkspaceConnectionOptions & AttemptOptions): Promise<WorkspaceConnection> {
+    const attempt = new Attempt(options);
     let connection: WorkspaceConnection | undefined;
-    let tunnel: Tunnel | undefined;
     try {
-      enter("control plane");
-      tunnel = options.tunnel ?? (await openTunnel(options, signal));
-      const { node } = tunnel;
-      tunnel.destination = options.agentId;
-      const coordination = new Coordination({
-        deployment: options.deployment,
-        agentId: options.agentId,
-        node,
-        onRefused: async (refusal) => connection !== undefined && (await connection.#checkAccess(refusal)),
-        ...(options.logger === undefined ? {} : { logger: options.logger }),
-      });
-      connection = new WorkspaceConnection(node, coordination, options);
-      await connection.#establish(enter, signal, options.firstPort);
-      connection.#setupMs = performance.now() - connection.#startedAt;
-      connection.#reportSoon();
+      attempt.enter({ kind: "tunnel", waitingFor: "control plane" });
+      connection = new WorkspaceConnection(await openTunnel(options, attempt.signal), options);
+      await connection.establish(attempt);
       return connection;
     } catch (error) {
-      await (connection ?? tunnel?.node)?.close();
-      if (limit?.aborted === true && options.signal?.aborted !== true) {
-        const seconds = Math.round(options.timeoutMs! / 1000);
-        const detail =
-          connection?.describeTrouble() ??
-          (error instanceof Error && error !== limit.reason ? error.message : undefined);
-        throw new ClientError(
-          "ERR_AGENT_UNREACHABLE",
-          `The workspace could not be reached within ${seconds} s: ${EXPLANATION[stage]}`,
-          {
-            detail: [`stage reached: ${stage}`, detail].filter((text) => text !== undefined).join("; "),
-            cause: error,
-          },
-        );
-      }
-      throw error;
+      await connection?.close();
+      throw attempt.failure(error, undefined, connection?.describeTrouble());
     }
   }
 
-  private constructor(node: TailnetNode, coordination: Coordination, options: WorkspaceConnectionOptions) {
+  /** @param tunnel Owned from now on. @internal */
+  constructor(tunnel: Tunnel, options: WorkspaceConnectionOptions) {
+    const { node } = tunnel;
+    const { agentId, deployment, logger } = options;
+    tunnel.destination = agentId;
     this.#node = node;
-    this.#coordination = coordination;
-    this.#agentId = options.agentId;
+    this.#agentId = agentId;
+    this.#firstPort = options.firstPort;
     this.#telemetry = options.telemetry;
-    this.#sessionId = options.deployment.sessionId;
+    this.#sessionId = deployment.sessionId;
+    this.#coordination = new Coordination({
+      deployment,
+      agentId,
+      node,
+      onRefused: async (refusal) => this.#setupMs !== undefined && (await this.#checkAccess(refusal)),
+      logger,
+    });
     node.on((event) => {
-      if (event.kind !== "path-changed" || event.id !== this.#agentId) return;
+      if (event.kind !== "path-changed" || event.id !== agentId) return;
       this.#path = event.path;
       this.#reportSoon();
     });
+  }
+
+  /** Waits until the agent answers inside the tunnel. Rejects with the signal's reason, or why it cannot be reached. @internal */
+  async establish(attempt: Attempt): Promise<void> {
+    const enter = (waitingFor: TunnelWait): void => attempt.enter({ kind: "tunnel", waitingFor });
+    await this.#establish(enter, attempt.signal);
+    this.#setupMs = performance.now() - this.#startedAt;
+    this.#reportSoon();
   }
 
   /**
@@ -181,8 +136,8 @@ export class WorkspaceConnection implements AsyncDisposable {
     const ahead = this.#ahead;
     if (ahead?.port === port) {
       this.#ahead = undefined;
-      const stream = await unlessAborted(ahead.stream, options.signal);
-      // One that failed or was reset may have been too early: what a dial of now finds is what counts.
+      const stream = await this.#dialledAhead(ahead.stream, options.signal);
+      // One that failed or was reset may have been too early: what a dial finds now is what counts.
       if (stream?.destroyed === false) return stream;
     }
     return this.#node.driver.connectTcp({ address: ip(agentAddress(this.#agentId)), port }, options);
@@ -336,7 +291,7 @@ export class WorkspaceConnection implements AsyncDisposable {
     await this.#coordination.report(event);
   }
 
-  async #establish(enter: (stage: ConnectStage) => void, signal: AbortSignal, firstPort?: number): Promise<void> {
+  async #establish(enter: (waitingFor: TunnelWait) => void, signal: AbortSignal): Promise<void> {
     this.#coordination.start();
     const failed = this.#coordination.failed;
     const { driver } = this.#node;
@@ -352,9 +307,9 @@ export class WorkspaceConnection implements AsyncDisposable {
     // Where a direct path was found, nothing waits for a relay.
     await this.#until(() => relayReady() || this.#path?.kind === "udp", failed, signal);
     enter("handshake");
-    if (firstPort !== undefined) {
-      this.#ahead = { port: firstPort, stream: this.dial(firstPort) };
-      this.#ahead.stream.catch(() => undefined); // heard by whoever dials
+    if (this.#firstPort !== undefined) {
+      this.#ahead = { port: this.#firstPort, stream: this.dial(this.#firstPort) };
+      this.#ahead.stream.catch(() => undefined); // awaited by dial()
     }
     await this.#reach(enter, failed, signal);
   }
@@ -362,23 +317,16 @@ export class WorkspaceConnection implements AsyncDisposable {
   /** Waits for a condition that only events can make true. */
   async #until(condition: () => boolean, failed: Promise<never>, signal: AbortSignal): Promise<void> {
     if (condition()) return;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const stop = this.#node.on(() => {
-      if (condition()) resolve();
+    await abortable<void>(signal, (resolve, reject) => {
+      failed.catch(reject);
+      return this.#node.on(() => {
+        if (condition()) resolve();
+      });
     });
-    const aborted = (): void => reject(signal.reason);
-    signal.addEventListener("abort", aborted);
-    try {
-      if (signal.aborted) throw signal.reason;
-      await Promise.race([promise, failed]);
-    } finally {
-      stop();
-      signal.removeEventListener("abort", aborted);
-    }
   }
 
   /** Pings until one is answered. Several may be in flight: the first answer to any of them counts. */
-  async #reach(enter: (stage: ConnectStage) => void, failed: Promise<never>, signal: AbortSignal): Promise<void> {
+  async #reach(enter: (waitingFor: TunnelWait) => void, failed: Promise<never>, signal: AbortSignal): Promise<void> {
     const stop = this.#node.on((event) => {
       if (event.kind === "session-established" && event.id === this.#agentId) enter("reachability");
     });
@@ -407,23 +355,17 @@ export class WorkspaceConnection implements AsyncDisposable {
       over.abort();
     }
   }
-}
 
-/** What was dialled ahead, undefined when that failed. Rejects with `signal.reason`. */
-async function unlessAborted(
-  ahead: Promise<TcpStream>,
-  signal: AbortSignal | undefined,
-): Promise<TcpStream | undefined> {
-  signal?.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => {
-    void ahead.then((stream) => stream.destroy()).catch(() => undefined); // failed: nothing to end
-    reject(signal!.reason);
-  };
-  signal?.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([ahead.catch(() => undefined), aborted]);
-  } finally {
-    signal?.removeEventListener("abort", onAbort);
+  /** Undefined when that dial failed. Rejects with `signal.reason`, and then ends the stream. */
+  async #dialledAhead(ahead: Promise<TcpStream>, signal: AbortSignal | undefined): Promise<TcpStream | undefined> {
+    try {
+      return await orAborted(
+        ahead.catch(() => undefined),
+        signal,
+      );
+    } catch (error) {
+      void ahead.then((stream) => stream.destroy()).catch(() => undefined); // failed: nothing to end
+      throw error;
+    }
   }
 }

@@ -31,7 +31,7 @@ export interface CoordinationOptions {
    * without the coordinator goes on, and so do we.
    */
   readonly onRefused?: (error: ClientError) => Promise<boolean>;
-  readonly logger?: Logger;
+  readonly logger?: Logger | undefined;
 }
 
 export class Coordination {

@@ -30,7 +30,7 @@ import type { NetReport } from "wg-userspace/netcheck/report";
 import { sleep } from "../base/backoff.ts";
 import type { Deployment } from "../rest/deployment.ts";
 import { NetworkWatch } from "./network-watch.ts";
-import type { DirectSample, DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
+import type { DirectBlock, DirectSample, DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
 import { candidateReports, endpointTexts, pathRef, regionRef, relayChoice } from "./peer-paths.ts";
 import { type PeerAction, PeerProgramming, type PeerUpdate } from "./peer-programming.ts";
 import { findRegion, routeLatencies } from "./relay-choice.ts";
@@ -52,18 +52,18 @@ export interface TailnetNodeOptions {
   /** Unique number of this node on the control plane. */
   readonly nodeId: bigint;
   /** Local UDP port; absent or 0: any. */
-  readonly udpPort?: number;
+  readonly udpPort?: number | undefined;
   /** Home relay by id, code or name, instead of the nearest; ignored while the map does not have it. */
-  readonly region?: string;
-  /** Who forbids direct connections, if anybody does: then everything goes by relay. */
-  readonly directBlocked?: "this-client" | "deployment";
-  readonly forceWebSocket?: boolean;
-  readonly maxPeers?: number;
+  readonly region?: string | undefined;
+  /** What forbids direct connections, if anything does: then everything goes by relay. */
+  readonly directBlocked?: DirectBlock;
+  readonly forceWebSocket?: boolean | undefined;
+  readonly maxPeers?: number | undefined;
   /** How long nothing may be heard of a client whose control connection was closed without a goodbye; default: 2 min. */
-  readonly goneAfterMs?: number;
+  readonly goneAfterMs?: number | undefined;
   /** Peers that we asked for, as opposed to peers that asked for us. */
   readonly isDestination: (id: string) => boolean;
-  readonly logger?: Logger;
+  readonly logger?: Logger | undefined;
 }
 
 export type TailnetNodeEvent =

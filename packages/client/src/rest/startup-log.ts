@@ -1,21 +1,19 @@
 /** The lines that startup scripts print, as they come. */
-
-import type { Deployment } from "coder-client/rest/deployment";
-import { printableLog } from "../ui/text.ts";
+import type { Deployment } from "./deployment.ts";
 
 const MAX_LINE_CHARS = 4096;
 
 export class StartupLog {
-  readonly #deployment: Deployment;
+  readonly #deployment: Pick<Deployment, "call">;
   readonly #agentId: string;
   #after = 0;
 
-  constructor(deployment: Deployment, agentId: string) {
+  constructor(deployment: Pick<Deployment, "call">, agentId: string) {
     this.#deployment = deployment;
     this.#agentId = agentId;
   }
 
-  /** Lines that were not given before. Rejects like any call. */
+  /** Lines that were not returned before; what a script prints is not made safe for a terminal. Rejects like any call. */
   async next(signal: AbortSignal): Promise<string[]> {
     const logs = await this.#deployment.call(`/api/v2/workspaceagents/${this.#agentId}/logs`, {
       query: { after: String(this.#after) },
@@ -26,7 +24,7 @@ export class StartupLog {
     for (const { id, output } of logs as { id?: unknown; output?: unknown }[]) {
       if (typeof id !== "number" || typeof output !== "string" || id <= this.#after) continue;
       this.#after = id;
-      lines.push(printableLog(output).slice(0, MAX_LINE_CHARS));
+      lines.push(output.slice(0, MAX_LINE_CHARS));
     }
     return lines;
   }

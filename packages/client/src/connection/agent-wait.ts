@@ -1,0 +1,62 @@
+/** Waits until an agent is connected and, where wanted, its startup scripts are done. */
+import { sleep } from "wg-userspace/async/abort";
+import { ClientError } from "../base/client-error.ts";
+import type { Deployment } from "../rest/deployment.ts";
+import { StartupLog } from "../rest/startup-log.ts";
+import { type AgentRef, findAgent } from "../rest/workspaces.ts";
+import type { Attempt } from "./attempt.ts";
+
+const POLL_MS = 500;
+/** Connected agents found shutting down this often are believed to be: one that has just come back says so a moment later. */
+const MAX_LOOKS_WHILE_OFF = 6;
+
+/** `auto`: only for scripts that are marked to block logins. */
+export type ScriptWait = "yes" | "no" | "auto";
+
+export interface AgentWaitOptions {
+  readonly deployment: Pick<Deployment, "call">;
+  readonly wait: ScriptWait;
+  /** Called with each line that startup scripts print while they are waited for. */
+  readonly onStartupLog?: ((line: string) => void) | undefined;
+}
+
+/** Resolves with the agent as it is then. Rejects with ERR_AGENT_OFF, what a request rejects with, or the signal's reason. */
+export async function waitForAgent(first: AgentRef, options: AgentWaitOptions, attempt: Attempt): Promise<AgentRef> {
+  const { deployment, wait, onStartupLog } = options;
+  const { signal } = attempt;
+  const wantsScripts = wait === "yes" || (wait === "auto" && first.scripts.some((script) => script.startBlocksLogin));
+  const log = onStartupLog === undefined ? undefined : new StartupLog(deployment, first.id);
+  const showLog = async (): Promise<void> => {
+    for (const text of (await log?.next(signal)) ?? []) onStartupLog?.(text);
+  };
+  let waited = false;
+  let looksWhileOff = 0;
+  for (let agent = first; ; agent = await findAgent(deployment, agent.id, { signal })) {
+    if (agent.status === "connecting" || agent.status === "timeout") {
+      attempt.enter({ kind: "agent", agent, waitingFor: "first-connection" });
+    } else if (agent.status !== "connected") {
+      attempt.enter({ kind: "agent", agent, waitingFor: "reconnection" });
+    } else if (isOff(agent)) {
+      if (++looksWhileOff > MAX_LOOKS_WHILE_OFF) {
+        throw new ClientError("ERR_AGENT_OFF", `The agent "${agent.name}" is shutting down`, {
+          detail: `its state is "${agent.lifecycleState}"`,
+        });
+      }
+      attempt.enter({ kind: "agent", agent, waitingFor: "restart" });
+    } else {
+      if (!wantsScripts || !/^(created|starting)$/.test(agent.lifecycleState)) {
+        if (waited) await showLog();
+        attempt.enter({ kind: "agent-ready", agent });
+        return agent;
+      }
+      attempt.enter({ kind: "agent", agent, waitingFor: "startup-scripts" });
+      waited = true;
+      await showLog();
+    }
+    await sleep(POLL_MS, signal);
+  }
+}
+
+function isOff({ lifecycleState }: AgentRef): boolean {
+  return /^(shutting_down|shutdown_timeout|shutdown_error|off)$/.test(lifecycleState);
+}

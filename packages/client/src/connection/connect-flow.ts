@@ -1,0 +1,84 @@
+/**
+ * From a workspace's name to a connection that answers, the same on Node and in a page. The deployment is asked for the
+ * workspace and for how agents are reached at the same time; the tunnel is begun, its modules loaded and a relay dialled,
+ * while both answers and the agent are waited for.
+ */
+import type { WorkspaceName } from "coder-protocol/names";
+import { ClientError } from "../base/client-error.ts";
+import type { Deployment } from "../rest/deployment.ts";
+import { type AgentRef, chooseAgent, findWorkspace, type WorkspaceRef } from "../rest/workspaces.ts";
+import { type AgentWaitOptions, type ScriptWait, waitForAgent } from "./agent-wait.ts";
+import { Attempt, type AttemptOptions } from "./attempt.ts";
+
+export interface FlowOptions extends AttemptOptions, Pick<AgentWaitOptions, "onStartupLog"> {
+  /** Whether startup scripts are waited for; default: `auto`. */
+  readonly wait?: ScriptWait | undefined;
+  /** Start the workspace when it is stopped; otherwise that is an error. */
+  readonly autostart?: boolean | undefined;
+}
+
+/** A tunnel that was begun before its agent was known. */
+export interface BegunTunnel<Connection> {
+  /** Connects to the agent. A connection that it resolves with owns the tunnel. */
+  connect(agentId: string, attempt: Attempt): Promise<Connection>;
+  /** What is known to be wrong, for an error message. */
+  describeTrouble(): string | undefined;
+  /** For a tunnel that no connection owns. */
+  close(): Promise<void>;
+}
+
+export interface Connected<Connection> {
+  readonly workspace: WorkspaceRef;
+  readonly agent: AgentRef;
+  readonly connection: Connection;
+}
+
+/**
+ * Rejects with ClientError naming what is missing, EngineError when nothing can be reached, or the signal's reason.
+ * @param begin Begins a tunnel. Called when the request for the workspace is under way; closed here unless it is used.
+ */
+export async function connectFlow<Connection>(
+  deployment: Pick<Deployment, "call">,
+  name: WorkspaceName,
+  options: FlowOptions,
+  begin: (signal: AbortSignal) => Promise<BegunTunnel<Connection>>,
+): Promise<Connected<Connection>> {
+  const attempt = new Attempt(options);
+  const { signal } = attempt;
+  attempt.enter({ kind: "lookup" });
+  let beginning: Promise<BegunTunnel<Connection>> | undefined;
+  let tunnel: BegunTunnel<Connection> | undefined;
+  try {
+    const looking = findWorkspace(deployment, name, { signal });
+    beginning = begin(signal);
+    beginning.catch(() => undefined); // awaited below, unless the lookup fails first
+    let workspace = await looking;
+    if (workspace.buildStatus !== "running" && options.autostart === true) {
+      const { startWorkspace } = await import("../rest/autostart.ts");
+      workspace = await startWorkspace(workspace, {
+        deployment,
+        signal,
+        onWait: (changing, requested) => attempt.enter({ kind: "workspace", workspace: changing, requested }),
+      });
+    }
+    refuseStopped(workspace);
+    const { wait = "auto", onStartupLog } = options;
+    const agent = await waitForAgent(chooseAgent(workspace, name.agent), { deployment, wait, onStartupLog }, attempt);
+    attempt.enter({ kind: "tunnel", waitingFor: "control plane" });
+    tunnel = await beginning;
+    const connection = await tunnel.connect(agent.id, attempt);
+    return { workspace, agent, connection };
+  } catch (error) {
+    // What became of a tunnel that is still being begun does not matter: this failure counts.
+    if (tunnel === undefined) void beginning?.then((begun) => begun.close()).catch(() => undefined);
+    else await tunnel.close();
+    throw attempt.failure(error, name.workspace, tunnel?.describeTrouble());
+  }
+}
+
+function refuseStopped(workspace: WorkspaceRef): void {
+  if (workspace.buildStatus === "running") return;
+  throw new ClientError("ERR_WORKSPACE_STOPPED", `Workspace "${workspace.name}" is not running`, {
+    detail: `its status is "${workspace.buildStatus}"`,
+  });
+}
