@@ -1,6 +1,6 @@
 /**
- * `npm run api`: writes into docs/api what every public entry of the libraries offers, so that a change of it shows in review.
- * `--check` writes nothing there, and fails if it is not what the sources say.
+ * `npm run api`: writes the API of every public entry of the libraries into docs/api, so that changes show in review.
+ * `--check` writes nothing, and fails if docs/api differs from the sources.
  */
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -12,7 +12,7 @@ import { publishedName } from "./npm/names.ts";
 import { run } from "./release/run.ts";
 
 const root = join(import.meta.dirname, "..");
-/** What the extractor and the compiler inside it come from; its own lockfile has them. */
+/** The extractor and the compiler inside it, from their own lockfile. */
 const tools = join(import.meta.dirname, "api");
 const work = join(root, ".build/api");
 const kept = join(root, "docs/api");
@@ -38,7 +38,7 @@ async function fetchExtractor(): Promise<void> {
   await run("npx", ["--yes", packageManager, "install", ...flags], { cwd: tools });
 }
 
-/** Packages find each other, and what each depends on. */
+/** Links the packages to each other and to their dependencies. */
 function linkDependencies(library: string): void {
   const { name, dependencies = {} } = readManifest(`packages/${library}`);
   const link = (from: string, to: string): void => {
@@ -72,7 +72,7 @@ function report(library: string): void {
         projectFolder: folder,
         mainEntryPointFilePath: file,
         compiler: { overrideTsconfig: { compilerOptions, files } },
-        // What is public by being part of something public is written down as well.
+        // Types that are public only through another public type are included as well.
         apiReport: {
           enabled: true,
           includeForgottenExports: true,
@@ -100,7 +100,7 @@ function report(library: string): void {
   }
 }
 
-/** Names of the reports that are not what was written down, or are missing there, or should be. */
+/** Reports that differ from those in docs/api, are missing there, or are surplus. */
 function staleReports(): string[] {
   const texts = (folder: string): Map<string, string> =>
     new Map(globSync("*.md", { cwd: folder }).map((name) => [name, readFileSync(join(folder, name), "utf8")]));

@@ -1,7 +1,7 @@
 /**
- * `npm run bench [-- NAME... --rounds N --seconds N --json --profile FOLDER]`: what the system does per second and what
- * others do, in turn in one run. The machine is never quiet: read the ratios. The last run of every bench is kept in
- * bench/results/, and the table of docs/measurements.md is made from it.
+ * `npm run bench [-- NAME... --rounds N --seconds N --json --profile FOLDER]`: throughput and latency of the system and
+ * of alternatives, in turn in one run. The machine is never idle: read the ratios. The last run of every bench is kept
+ * in bench/results/, and the table of the README is generated from it.
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";

@@ -15,7 +15,7 @@ await build({
   entryPoints: [join(root, "packages/client/src/browser/index.ts")],
   outfile: file,
   bundle: true,
-  // A module of Node's that slipped in fails here.
+  // Fails if a module of Node's slipped in.
   platform: "browser",
   format: "esm",
   target: "es2024",

@@ -1,6 +1,6 @@
 /**
  * `npm run build:native [-- --asan]`: builds packages/udp-batch with node-gyp against the headers of the Node that runs
- * this. `--asan`: with address and undefined-behaviour checks, into a folder of its own. What a release carries is built by
+ * this. `--asan`: with address and undefined-behaviour checks, into a folder of its own. Releases build theirs with
  * release/udp-batch.ts.
  */
 import { execFile, spawn } from "node:child_process";
@@ -42,8 +42,8 @@ export async function buildNative(options: { readonly asan?: boolean } = {}): Pr
 }
 
 /**
- * Where the headers of this Node are: beside it, in the package that the npm package `node` brings it in, or, since a package
- * manager may keep no more of that than the executable, in that package as it is published.
+ * Locates the headers of this Node: beside it, in the npm package `node` that brought it, or, since a package manager
+ * may keep only the executable of that, in the package as it is published.
  */
 export async function nodeFolder(): Promise<string> {
   const own = dirname(dirname(realpathSync(process.execPath)));

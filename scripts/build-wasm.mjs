@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const folder = join(root, "packages/wg-userspace");
 const target = join(folder, "src/aead/aead.wasm.ts");
-/** 64 KiB each; must agree with what wasm-cipher.ts asks for at most: the memory is made there, and never grows. */
+/** 64 KiB each; must agree with the maximum in wasm-cipher.ts: the memory is created there, and never grows. */
 const MAX_PAGES = 1024;
 
 const temporary = mkdtempSync(join(tmpdir(), "wasm-"));

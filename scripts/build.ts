@@ -10,9 +10,8 @@ const root = join(import.meta.dirname, "..");
 const outdir = join(root, "packages/cli/dist");
 
 /**
- * Each entry is one file, so that a start reads one or two. `ssh --stdio` has its own: it is on the path of every git.
- * `version` has one, too.
- * The rest is cut where most commands need nothing of the other side.
+ * Each entry is one file, so that a start reads one or two. `ssh --stdio` has its own, because every git operation
+ * starts it, and so has `version`. The rest is split where most commands do not need the other part.
  */
 const ENTRIES = {
   coder: "packages/cli/src/main.ts",
@@ -25,16 +24,16 @@ const ENTRIES = {
   agent: "packages/cli/src/services/agent.ts",
 };
 
-/** A native module takes milliseconds to load, and what it speeds up is the relay by WebSocket. */
+/** A native module takes milliseconds to load, and only speeds up the relay by WebSocket. */
 const LEAN = { "process.env.WS_NO_BUFFER_UTIL": '"1"' };
 
-/** For code that is CommonJS, where import.meta.url does not exist. */
+/** For CommonJS code, where import.meta.url does not exist. */
 const BUNDLE_URL = 'const __bundleUrl = require("node:url").pathToFileURL(__filename).href;';
 
-/** What starts everything can be read by any Node, so that one that is too old can say so. */
+/** The first file runs on any Node, so that it can refuse one that is too old. */
 const LAUNCHER: BuildOptions = { target: "es2015", banner: { js: `${refuseOldNode()}${BUNDLE_URL}` } };
 
-/** Modules that are bundles when they are imported by `import()`; a static import takes them in as usual. */
+/** Modules that become bundles when they are imported by `import()`; a static import includes them as usual. */
 const LAZY: ReadonlyMap<string, string> = new Map(
   (["network", "help", "server", "agent"] as const).map((name) => [join(root, ENTRIES[name]), `./${name}.cjs`]),
 );
@@ -59,9 +58,9 @@ export async function buildCli(): Promise<void> {
 }
 
 /**
- * The same bundles for a single executable, and what starts them, `executable.cjs`: smaller, and without `import()`, which
- * their loader does not have.
- * @returns the packages of others that each bundle holds.
+ * The bundles for a single executable, and their starter `executable.cjs`: smaller, and without `import()`, which their
+ * loader does not have.
+ * @returns the third-party packages in each bundle.
  */
 export async function bundleForExecutable(folder: string): Promise<Record<string, string[]>> {
   const options = { outdir: folder, minifyWhitespace: true, supported: { "dynamic-import": false } };
@@ -85,7 +84,7 @@ function refuseOldNode(): string {
   return nodeFloorStatement("coder", floorOf(engines), 'process.stderr.write(sentence + "\\n"); process.exit(1);');
 }
 
-/** Returns the packages of others that each entry holds. */
+/** Returns the third-party packages in each entry. */
 async function bundle(
   entries: Readonly<Record<string, string>>,
   options: BuildOptions,

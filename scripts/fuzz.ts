@@ -10,7 +10,7 @@ import { FuzzRun, type FuzzTargetFactory } from "../packages/wg-userspace/src/te
 import { ENGINE_TARGETS } from "../packages/wg-userspace/test/fuzz/targets.ts";
 
 const LIMIT_MS = 10;
-/** Inputs before memory is looked at for the first time: caches and compiled code are there by then. */
+/** Inputs before memory is sampled for the first time: caches and compiled code exist by then. */
 const WARM_UP_SHARE = 0.1;
 const MAX_GROWTH_BYTES = 8 << 20;
 const TARGETS = [...ENGINE_TARGETS, ...PROTOCOL_TARGETS];
@@ -30,7 +30,7 @@ if (unknown.length > 0 || !Number.isInteger(inputs) || inputs < 10 || !Number.is
   process.exit(2);
 }
 if (globalThis.gc === undefined) {
-  // Memory is compared after a collection, so that it can be asked for.
+  // Memory is compared after a collection, which needs this flag.
   const again = spawnSync(
     process.execPath,
     ["--expose-gc", import.meta.filename, ...process.argv.slice(2), "--seed", String(seed)],
@@ -76,7 +76,7 @@ function cpuClock(): number {
   return (user + system) / 1000;
 }
 
-/** What targets left to promises gets its turn. */
+/** Lets promises of the targets settle. */
 async function inTurns(run: FuzzRun, count: number): Promise<ReturnType<FuzzRun["run"]>> {
   for (let left = count; left > 0; left -= 1_000) {
     const failure = run.run(Math.min(1_000, left));

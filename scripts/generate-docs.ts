@@ -1,4 +1,7 @@
-/** Writes docs/cli and the page of variables from the commands' tables, and docs/security.md from the tests. Tests fail when these are not what this writes. */
+/**
+ * Writes docs/cli and the page of variables from the commands' tables, and docs/security.md from the tests. Tests fail
+ * when these pages are out of date.
+ */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { allCommands } from "../packages/cli/src/cli.ts";

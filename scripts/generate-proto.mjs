@@ -46,7 +46,10 @@ function generate() {
   return files;
 }
 
-/** TypeScript enums need more than type erasure to run, so each becomes an object of constants and the union of its values. */
+/**
+ * TypeScript enums need more than type erasure to run, so each becomes an object of constants and the union of its
+ * values.
+ */
 function erasable(text) {
   return text.replace(/^export enum (\w+) \{\n([\s\S]*?)^\}\n/gm, (_, name, body) => {
     const members = body.replace(/^( {2}\w+) = (-?\d+),$/gm, "$1: $2,");

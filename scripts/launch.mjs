@@ -41,7 +41,7 @@ for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(
 child.on("error", (error) => fail(`cannot start ${script}: ${error.message}`));
 child.on("exit", (code, signal) => process.exit(code ?? (signal === "SIGINT" ? 130 : 143)));
 
-/** Installs when the lockfile is not the one that was installed last. */
+/** Installs unless the lockfile is the one that was installed last. */
 function install() {
   const lock = createHash("sha256")
     .update(readFileSync(join(root, "pnpm-lock.yaml")))

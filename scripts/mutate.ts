@@ -1,8 +1,8 @@
 /**
- * `npm run mutate [-- CORE…] [--file PATTERN] [--sample PERCENT [--seed N]] [--concurrency N]`: changes the engine's cores in
- * one small place at a time, and counts how many of these mutants the tests kill. Fails below THRESHOLD. The whole takes hours:
- * it is for the night, or for the core that one works on; a sample of a few percent takes minutes. Survivors are printed and
- * listed in .build/mutation/CORE.json.
+ * `npm run mutate [-- CORE…] [--file PATTERN] [--sample PERCENT [--seed N]] [--concurrency N]`: changes the engine's
+ * cores in one small place at a time, and counts how many of these mutants the tests kill. Fails below THRESHOLD. A
+ * full run takes hours: run it overnight, or for the core under change; a sample of a few percent takes minutes.
+ * Survivors are printed and listed in .build/mutation/CORE.json.
  */
 import { spawnSync } from "node:child_process";
 import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -70,11 +70,11 @@ function mutate(core: string): void {
     vitest: { configFile: "scripts/mutate/vitest.config.ts", related: false },
     plugins: [join(tools, "node_modules/@stryker-mutator/vitest-runner/dist/src/index.js")],
     mutate: isSample ? sampleLines(files, percent, seed, root) : files,
-    // The words of an error are for people; tests that repeat them would only be written twice.
+    // Error texts are for people; tests that repeat them would only duplicate them.
     mutator: { excludedMutations: ["StringLiteral"] },
     ignorePatterns: ["docs", "bench", "**/dist", "scripts/mutate/node_modules"],
     disableTypeChecks: false,
-    // Stryker reads tsconfig.json with a TypeScript older than the project's; nothing here needs it to.
+    // Stryker reads tsconfig.json with an older TypeScript than the project's; nothing here needs it to.
     tsconfigFile: "none.json",
     coverageAnalysis: "perTest",
     ignoreStatic: true,
@@ -107,7 +107,7 @@ interface Position {
   readonly column: number;
 }
 
-/** Mutants that no test reaches count as survivors; those that do not compile or never run count not at all. */
+/** Mutants that no test reaches count as survivors; those that do not compile or never run are not counted. */
 function read(core: string) {
   const report = JSON.parse(readFileSync(join(results, `${core}.json`), "utf8")) as Report;
   const survivors: string[] = [];

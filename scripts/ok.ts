@@ -1,4 +1,4 @@
-/** `npm run ok`: the one gate. Format, lint, types, dead code, generated files, tests. Stops at the first that fails. */
+/** `npm run ok`: the gate. Format, lint, types, dead code, generated files, tests. Stops at the first failure. */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 

@@ -1,6 +1,6 @@
 /**
- * `npm run pack [-- --output FOLDER]`: makes the packages for npm, as folders and as tarballs, and lists them in the order in which
- * they can be published.
+ * `npm run pack [-- --output FOLDER]`: builds the packages for npm, as folders and as tarballs, and lists them in the
+ * order in which they can be published.
  */
 import { mkdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";

@@ -1,8 +1,8 @@
 /**
- * `npm run release [-- --platform NAME…] [--packages-for NAME…] [--output FOLDER]`: builds for each platform (all, unless some are named)
- * an executable, and of it an archive and, for Linux, packages and an image; then checksums, a bill of materials, and signatures by the
- * key of gpg that CODER_RELEASE_KEY names. Runs on Linux on x64. Equal sources make equal files. Fails at the end if something could
- * not be made whole, and names it.
+ * `npm run release [-- --platform NAME…] [--packages-for NAME…] [--output FOLDER]`: builds an executable for each
+ * platform (all, unless some are named), from it an archive and, for Linux, packages and an image; then checksums, a
+ * bill of materials, and signatures by the gpg key that CODER_RELEASE_KEY names. Runs on Linux on x64. Equal sources
+ * give equal files. If a part could not be completed, names it and fails at the end.
  */
 import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -23,9 +23,9 @@ import { signForMac } from "./release/sign-for-mac.ts";
 import { sourceDate } from "./release/source-date.ts";
 import { prebuildUdpBatch } from "./release/udp-batch.ts";
 
-/** Others use this machine, too. */
+/** Leaves processor time to other users of this machine. */
 const PRIORITY = 10;
-/** The platform that releases are made on, whose compiled code can be made. */
+/** The platform that releases are built on, and the only one whose code cache can be built. */
 const OWN_PLATFORM = "linux-x64";
 const MAX_COMPRESSED_BYTES = 60_000_000;
 
@@ -57,7 +57,7 @@ const incomplete = await release();
 for (const line of incomplete) process.stderr.write(`${line}\n`);
 process.exit(incomplete.length > 0 ? 1 : 0);
 
-/** @returns what is wrong with which file. */
+/** @returns the problems, by file. */
 async function release(): Promise<string[]> {
   const wrong: string[] = [];
   step("tools");
@@ -124,14 +124,14 @@ async function release(): Promise<string[]> {
   return wrong;
 }
 
-/** Node for each platform and what else a release takes, as its own lockfile has them; only what is wanted is fetched. */
+/** Node for each platform and the other build tools, from their own lockfile; only what is needed is fetched. */
 async function fetchPackages(): Promise<void> {
   const { packageManager } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { packageManager: string };
-  // This platform's always: the headers are in it.
+  // Always includes this platform: the headers are in its package.
   const platforms: readonly Pick<Platform, "os" | "arch">[] = [...chosen, { os: "linux", arch: "x64" }];
   const kinds = platforms.flatMap(({ os, arch }) => ["--os", os, "--cpu", arch]);
   const flags = ["--ignore-workspace", "--frozen-lockfile", "--ignore-scripts", "--reporter=silent"];
-  // Not from within that folder: its `node` is that of any platform.
+  // Not from within that folder: its `node` may be built for another platform.
   await run("npx", ["--yes", packageManager, "--dir", tools, "install", ...flags, ...kinds], { cwd: root });
 }
 

@@ -1,4 +1,6 @@
-/** Runs one vitest configuration and keeps its counts in .build/results/<tier>.json for the closing line of a whole run. */
+/**
+ * Runs one vitest configuration and keeps its counts in .build/results/<tier>.json for the closing line of a full run.
+ */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -9,7 +11,7 @@ export interface TierResult {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
-  /** What failed, in the words that a reader of the closing lines needs: file, test and the first line of its error. */
+  /** The failures as the closing lines print them: file, test and the first line of the error. */
   readonly failures: readonly string[];
 }
 
@@ -56,7 +58,7 @@ export async function runVitest(config: string, tier: string, args: readonly str
     failures.push("an error outside every test (vitest prints it as unhandled)");
   writeResult(tier, {
     passed: report.numPassedTests,
-    // A file that failed to load has no failed test in it, but is no success either.
+    // A file that failed to load contains no failed test, but is no success either.
     failed: Math.max(report.numFailedTests, failures.length),
     skipped: report.numPendingTests + report.numTodoTests,
     failures,

@@ -1,4 +1,4 @@
-/** `npm run set-version -- X.Y.Z`: writes that version everywhere, and gives it the unreleased entries of the changelog. */
+/** `npm run set-version -- X.Y.Z`: sets the version everywhere, and begins its section of the changelog. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { release } from "./npm/changelog.ts";

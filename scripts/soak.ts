@@ -1,8 +1,8 @@
 /**
- * `npm run soak [-- --minutes M]`: a real deployment on loopback, and clients that come, work and go as fast as they can:
- * sessions with their tunnels, transfers, a forward that is used by many and started anew now and then. Every byte is checked.
- * Clients that come only once have passed before, so that bounded tables are full when the measurement begins.
- * Fails on a wrong answer, and when what server or agent hold after a full collection keeps growing in the second half.
+ * `npm run soak [-- --minutes M]`: a real deployment on loopback, and clients that connect, work and disconnect as fast
+ * as they can: sessions with their tunnels, transfers, a shared forward that is restarted now and then. Every byte is
+ * checked. One-time clients have connected before, so that bounded tables are full when the measurement begins. Fails
+ * on a wrong answer, and when the memory of server or agent after a full collection keeps growing in the second half.
  */
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
@@ -19,11 +19,11 @@ import { letStrangersPass } from "./soak/strangers.ts";
 
 /** Every sample stops both processes for a full collection. */
 const SAMPLE_EVERY_MS = 15_000;
-/** One client may take so long: machines are busy in a soak. */
+/** Upper bound for one client: machines are busy during a soak. */
 const CLIENT_WITHIN_MS = 180_000;
 const FORWARD_LASTS_MS = 60_000;
 const MAX_TRANSFER_BYTES = 4 << 20;
-/** Memory may grow by this share of what it is within an hour before it counts as a leak. */
+/** Growth per hour, as a share of the total, above which memory counts as leaking. */
 const MAX_GROWTH_PER_HOUR = 0.15;
 
 const { values } = parseArgs({ options: { minutes: { type: "string", default: "30" } } });
@@ -39,7 +39,7 @@ using serverMemory = await MemoryProbe.open(system.inspectors.server);
 using agentMemory = await MemoryProbe.open(system.inspectors.agent);
 await using echo = await startEcho();
 await letStrangersPass(system.environment["CODER_CONFIG_DIR"]!, (count) => {
-  if (count % 200 === 0) process.stderr.write(`${count} clients came once\n`);
+  if (count % 200 === 0) process.stderr.write(`${count} one-time clients connected\n`);
 });
 const stop = AbortSignal.timeout(minutes * 60_000);
 const counts = { sessions: 0, terminals: 0, transfers: 0, connections: 0, forwards: 0 };
@@ -71,7 +71,7 @@ await Promise.all([
 ]);
 report();
 
-/** Calls `work` again and again until the soak is over; what is under way then ends in peace. */
+/** Calls `work` repeatedly until the soak is over; a call under way then completes. */
 async function repeat(work: () => Promise<void>): Promise<void> {
   while (!stop.aborted) await work();
 }
@@ -126,7 +126,7 @@ async function answers(port: number): Promise<boolean> {
     .finally(() => socket.destroy());
 }
 
-/** What a client prints; it must end with success. */
+/** Output of a client, which must exit with success. */
 async function run(args: readonly string[], input?: Uint8Array): Promise<string> {
   const child = spawn(process.execPath, [coder, ...args], { env: system.environment, timeout: CLIENT_WITHIN_MS });
   const [output, errors] = [collect(child.stdout), collect(child.stderr)];

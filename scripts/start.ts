@@ -21,7 +21,7 @@ const READY_WITHIN_MS = 30_000;
 const TRANSFER_BYTES = 64 * 1024 * 1024;
 const USER = { email: "demo@example.com", username: "demo" };
 
-/** Settings of the person's own login must not reach the demo, nor the other way round. */
+/** Keeps settings of the user's own login out of the demo, and those of the demo out of the login. */
 const environment: NodeJS.ProcessEnv = {
   ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("CODER_"))),
   CODER_CONFIG_DIR: configDir,
@@ -47,7 +47,7 @@ async function main(): Promise<number> {
     url,
     "--cache-dir",
     join(stateDir, "server"),
-    // Both ends are on this machine: nobody needs to be told a public address.
+    // Both ends are on this machine: neither needs to learn a public address.
     "--stun-address",
     "disable",
     "--derp-server-stun-addresses",
@@ -70,7 +70,7 @@ async function main(): Promise<number> {
   return code;
 }
 
-/** For the person in front of a prompt that looks like their own. */
+/** For the user in front of a prompt that looks like their own. */
 function introduce(): void {
   say(`
 You are about to be inside the workspace "demo": what you type runs there, through the tunnel (it happens to be
@@ -85,7 +85,7 @@ Beside it, in another terminal in this folder:
 `);
 }
 
-/** How other machines get the command: from a server that has executables to give. */
+/** How other machines get the command: from a server that has executables to offer. */
 function installLine(url: string): string {
   if (existsSync(join(root, ".build/release")))
     return `To install the command on a machine, while a server runs:\n  curl -fsSL ${url}/install.sh | sh`;
@@ -137,7 +137,7 @@ async function timed(args: readonly string[], input: Buffer): Promise<{ output: 
   children.push(child);
   const chunks: Buffer[] = [];
   child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
-  child.stdin.on("error", () => undefined); // the exit code below tells
+  child.stdin.on("error", () => undefined); // the exit code below shows it
   child.stdin.end(input);
   const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
   if (code !== 0) throw new StartError(`"coder ${args[0]}" exited with ${code} during a transfer`);
@@ -169,7 +169,7 @@ async function foreground(args: readonly string[]): Promise<number> {
 function background(name: string, args: readonly string[], extra: NodeJS.ProcessEnv = {}): void {
   const log = join(stateDir, `${name}.log`);
   const out = createWriteStream(log, { flags: "w", mode: 0o600 });
-  // A group of its own: Ctrl-C in the terminal is ours to pass on, after the shell has had it.
+  // A group of its own: Ctrl-C in the terminal is ours to pass on, after the shell has received it.
   const child = spawn(process.execPath, [coder, ...args], {
     env: { ...environment, ...extra },
     stdio: ["ignore", "pipe", "pipe"],

@@ -1,4 +1,4 @@
-/** A test waits for what it waits for, not for a time. */
+/** A test waits for an event, not for a time. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -6,17 +6,17 @@ import { testFilesOf } from "./security/proofs.ts";
 
 const root = join(import.meta.dirname, "..");
 const WAIT = /await sleep\(|new Promise\S*\(\(?\w+\)? => setTimeout\(/;
-/** `test/natlab`: an outage lasts as long as it lasts. Elsewhere a wait needs a reason here. */
+/** `test/natlab`: an outage has a duration. Elsewhere a wait needs a reason here. */
 const FAULTS_OF_A_LENGTH = /^packages\/cli\/test\/natlab\//;
 const EXCEPTIONS: Readonly<Record<string, string>> = {
   "packages/cli/test/interop/reverse-proxies.test.ts":
     "a connection is silent for longer than the proxy in front of it allows, which is the thing that is tested",
   "packages/wg-userspace/test/interop/wireguard-go.test.ts":
     "the stock peer answers no second handshake within five seconds of the first",
-  "scripts/waits.test.ts": "samples of what is looked for",
+  "scripts/waits.test.ts": "samples for the search itself",
 };
 
-test("no test waits for a time and takes what it then finds for a proof", () => {
+test("no test takes the state after a fixed wait for a proof", () => {
   const found = testFilesOf(root)
     .filter((file) => !FAULTS_OF_A_LENGTH.test(file))
     .flatMap((file) => fixedWaitsIn(readFileSync(join(root, file), "utf8")).map((line) => ({ file, line })));
@@ -24,7 +24,7 @@ test("no test waits for a time and takes what it then finds for a proof", () => 
   expect([...new Set(found.map(({ file }) => file))].sort()).toEqual(Object.keys(EXCEPTIONS).sort());
 });
 
-test("polls are told from waits", () => {
+test("polls are distinguished from waits", () => {
   const [poll, wait] = ["while (!done()) await sleep(5);", "await sleep(5);"];
   expect(fixedWaitsIn(`test("a", async () => {\n  ${poll}\n});`)).toEqual([]);
   expect(fixedWaitsIn(`test("a", async () => {\n  for (;;) {\n    if (done()) break;\n    ${wait}\n  }\n});`)).toEqual(

@@ -1,9 +1,9 @@
-/** Made by {@link bind}; one per address family. */
+/** Created by {@link bind}; one per address family. */
 export interface UdpBatchSocket {
   readonly __udpBatchSocket: never;
 }
 
-/** Whether ChaCha20-Poly1305 is offered: this Node exports its OpenSSL, and a known answer came out right. */
+/** Whether ChaCha20-Poly1305 is offered: this Node exports its OpenSSL, and a known answer was correct. */
 export const hasAead: boolean;
 
 /**
@@ -12,33 +12,36 @@ export const hasAead: boolean;
  * @throws RangeError when a job does not lie within the memory.
  */
 export function seal(memory: ArrayBuffer, jobs: number): void;
-/** As seal; the text of a wrong tag is zeroed. Returns the verdicts, bit i for job i, as a signed 32-bit number. */
+/**
+ * The inverse of seal; the text of a wrong tag is zeroed. Returns the verdicts, bit i for job i, as a signed 32-bit
+ * number.
+ */
 export function open(memory: ArrayBuffer, jobs: number): number;
 
 export interface BindOptions {
   readonly family: 4 | 6;
-  /** 0 for any. */
+  /** 0: chosen by the system. */
   readonly port: number;
-  /** Bytes asked for the kernel's buffers. */
+  /** Requested size of the kernel's buffers, in bytes. */
   readonly bufferBytes: number;
-  /** Where datagrams are received to and sent from; never detached while the socket is open. */
+  /** Where datagrams are received to and sent from; must not be detached while the socket is open. */
   readonly memory: ArrayBuffer;
   readonly onReadable: () => void;
-  /** Once after {@link watchWritable}. */
+  /** Called once after {@link watchWritable}. */
   readonly onWritable: () => void;
 }
 
 /** Throws an Error whose `code` is that of the system call, such as "EADDRINUSE". */
 export function bind(options: BindOptions): UdpBatchSocket;
 export function port(socket: UdpBatchSocket): number;
-/** Safe to call twice. Afterwards the other functions throw, but for this one. */
+/** Safe to call twice. Afterwards every function except this one throws. */
 export function close(socket: UdpBatchSocket): void;
 
 /** Bytes of one address: family (4 or 6), 0, port (2, big-endian), address (4 or 16). */
 export const ADDRESS_BYTES: 20;
 /** Words of one record: slot, length, index of the address. */
 export const RECORD_WORDS: 3;
-/** Set in what `receive` returns when more is there that found no slot. */
+/** Set in the result of `receive` when more datagrams are waiting that found no slot. */
 export const MORE: number;
 
 /**
@@ -56,10 +59,11 @@ export function receive(
 
 /**
  * Sends `count` records from the memory. Neighbours of equal length to one address leave as one system call.
- * @returns how many the kernel took or refused for good, which counts as loss; less than `count`: its buffer is full.
+ * @returns how many the kernel accepted or refused permanently, which counts as loss; less than `count`: its buffer is
+ * full.
  */
 export function send(socket: UdpBatchSocket, records: Int32Array, count: number, addresses: Uint8Array): number;
-/** One datagram that is not in the memory. `hopLimit` 0: the usual one. False: not sent. */
+/** Sends one datagram that is not in the memory. `hopLimit` 0: the default. Returns false when it was not sent. */
 export function sendOne(socket: UdpBatchSocket, datagram: Uint8Array, address: Uint8Array, hopLimit: number): boolean;
-/** Calls `onWritable` once the kernel takes datagrams again. */
+/** Calls `onWritable` once the kernel accepts datagrams again. */
 export function watchWritable(socket: UdpBatchSocket): void;

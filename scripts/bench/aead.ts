@@ -1,4 +1,7 @@
-/** Cost of one data packet in the cipher: our WASM module, its slow twin, and node:crypto, in turn on the same bytes. */
+/**
+ * Cost of one data packet in the cipher: our WASM module, its JavaScript fallback, and node:crypto, in turn on the same
+ * bytes.
+ */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { DEFAULT_CIPHER_OPTIONS } from "../../packages/wg-userspace/src/aead/cipher-options.ts";
 import { createJsCipher } from "../../packages/wg-userspace/src/aead/js-cipher.ts";
@@ -18,7 +21,7 @@ export const aeadBench: Bench = async ({ rounds, progress }) => {
   const contestants: [string, () => void, () => void][] = [];
   if (wasm !== undefined) contestants.push(["WASM", ...batches(wasm)]);
   contestants.push(["node:crypto", ...opensslBatches()], ["plain JavaScript", ...batches(twin)]);
-  // Before the first round: compilers warm up.
+  // Before the first round: let compilers warm up.
   for (const [, seal, open] of contestants) {
     for (let i = 0; i < 100; i++) {
       seal();
@@ -54,7 +57,7 @@ function microsecondsPerPacket(batch: () => void): number {
   return (elapsed * 1000) / packets;
 }
 
-/** Sealing and opening of one batch; what is opened is put back before, so that every tag is right. */
+/** Sealing and opening of one batch; opened packets are restored before, so that every tag is valid. */
 function batches(cipher: PacketCipher): [seal: () => void, open: () => void] {
   const key = randomBytes(32);
   const slots = Array.from({ length: CIPHER_BATCH }, () => cipher.tx.lease());

@@ -1,4 +1,4 @@
-/** How long the command takes to start, and to bring the first byte from a workspace on this machine. */
+/** How long the command takes to start, and to deliver the first byte from a workspace on this machine. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -116,7 +116,7 @@ async function untilOutput(args: readonly string[], env: NodeJS.ProcessEnv): Pro
   }
 }
 
-/** As its own log tells it. */
+/** Read from the command's own log. */
 async function untilDirect(env: NodeJS.ProcessEnv): Promise<number> {
   const started = performance.now();
   const child = spawn(process.execPath, [coder, "ssh", "--stdio", "-v", "demo"], {
@@ -142,7 +142,7 @@ interface FakeDeployment extends AsyncDisposable {
   untilFirstRequest(args: readonly string[]): Promise<number>;
 }
 
-/** A server that only notes when it is asked for something, and a login to it. */
+/** A server that only records whether it received a request, and a login to it. */
 async function fakeDeployment(): Promise<FakeDeployment> {
   const folder = mkdtempSync(join(tmpdir(), "bench-login-"));
   let asked = Promise.withResolvers<number>();

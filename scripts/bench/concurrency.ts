@@ -1,4 +1,6 @@
-/** How the tunnel does with many streams, and an agent with many peers: all of them together against one alone. */
+/**
+ * Throughput of the tunnel with many streams, and of an agent with many peers: all of them together against one alone.
+ */
 import { type Direction, idlePeerKib, idleStreamKib, type Many, manyByWireguardGo, manyEngines } from "./many.ts";
 import { missingPrograms } from "./processes.ts";
 import { nativeMissing } from "./programs.ts";
@@ -7,7 +9,7 @@ import { wireguardNeeds } from "./wireguard-go.ts";
 
 const COUNTS = [1, 10, 100];
 const HUNDRED = 100;
-/** Together they should get what one gets. */
+/** The share of one stream's throughput that many together should reach. */
 const TARGET_SHARE = 0.8;
 const THOUSAND = 1_000;
 const DIRECTIONS: readonly Direction[] = ["up", "down"];

@@ -1,4 +1,4 @@
-/** One agent or client as the control plane sees it: what the real ones say on their control connection, and no more. */
+/** One agent or client as the control plane sees it: the messages of a real one's control connection, and no more. */
 
 import { Backoff, sleep } from "../../packages/client/src/base/backoff.ts";
 import { dialRpc, type RpcConnection } from "../../packages/client/src/control/rpc-connection.ts";
@@ -25,7 +25,7 @@ export interface Site {
 
 export class SimulatedPeer {
   static #errors = new Map<string, number>();
-  /** Of the agent, also when this is a client. */
+  /** Id of the agent, also when this is a client. */
   readonly id: string;
   readonly #site: Site;
   readonly #kind: "agent" | "client";
@@ -47,7 +47,7 @@ export class SimulatedPeer {
     return new SimulatedPeer(site, agentId, "client", ownerToken);
   }
 
-  /** Failed dials and lost connections of all peers since the last call, by what was said. */
+  /** Failed dials and lost connections of all peers since the last call, by error message. */
   static takeErrors(): Record<string, number> {
     const taken = Object.fromEntries(SimulatedPeer.#errors);
     SimulatedPeer.#errors.clear();
@@ -70,7 +70,7 @@ export class SimulatedPeer {
     return this.#pairedAt;
   }
 
-  /** Connects, and connects again for ever. */
+  /** Connects, and reconnects without limit. */
   start(): void {
     void this.#run();
   }
@@ -92,7 +92,7 @@ export class SimulatedPeer {
     this.#coordinate?.send({ updateSelf: { node } });
   }
 
-  /** When the next node of that peer arrives. */
+  /** Resolves with the time when that peer's next node arrives. */
   nextNode(id: string, signal: AbortSignal): Promise<number> {
     return new Promise((resolve, reject) => {
       signal.addEventListener("abort", () => reject(signal.reason), { once: true });
@@ -114,7 +114,7 @@ export class SimulatedPeer {
       }
       this.#pairedAt = 0;
       if (performance.now() - startedAt > 10_000) backoff.reset();
-      await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop's condition ends it
+      await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop condition ends it
     }
   }
 
@@ -173,7 +173,7 @@ export class SimulatedPeer {
   }
 }
 
-/** What an agent says before it may be reached. */
+/** The messages that an agent sends before it may be reached. */
 async function greet(connection: RpcConnection): Promise<void> {
   await connection.rpc.unary(Agent.method.getManifest, {});
   await connection.rpc.unary(Agent.method.updateStartup, {

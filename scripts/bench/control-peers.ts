@@ -26,7 +26,7 @@ await answerRequests({
     return {};
   },
 
-  /** All at once, as after a power cut. */
+  /** Connects all at once, as after a power cut. */
   async connect(request) {
     for (const login of request["agents"] as AgentLogin[]) {
       const agent = SimulatedPeer.agent(site, login);
@@ -39,12 +39,12 @@ await answerRequests({
     return await settled(Number(request["withinMs"]));
   },
 
-  /** Waits until everybody knows its peer again. */
+  /** Waits until every peer has received its counterpart's node again. */
   async settled(request) {
     return await settled(Number(request["withinMs"]));
   },
 
-  /** Agents change their nodes, one after the other; how long until each one's client knows. */
+  /** Agents change their nodes, one after the other; measures the time until each one's client has received it. */
   async fanOut(request) {
     const took: number[] = [];
     const count = Number(request["count"]);
@@ -56,7 +56,7 @@ await answerRequests({
     return { took };
   },
 
-  /** As fanOut, for further clients of the first agent, all of them at a time. They leave afterwards. */
+  /** As fanOut, for additional clients of the first agent, all at once. They disconnect afterwards. */
   async crowdFanOut(request) {
     const { agent, login } = pairs[0]!;
     const leave = new AbortController();
@@ -90,7 +90,7 @@ async function settled(withinMs: number): Promise<object> {
   }
   const left = peers.filter(({ paired }) => !paired).length;
   const errors = JSON.stringify(SimulatedPeer.takeErrors());
-  throw new Error(`${left} of ${peers.length} peers did not hear of their peer within ${withinMs} ms: ${errors}`);
+  throw new Error(`${left} of ${peers.length} peers did not learn of their peer within ${withinMs} ms: ${errors}`);
 }
 
 /** Milliseconds until each of the clients has the agent's new node. */

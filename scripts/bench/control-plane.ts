@@ -1,6 +1,6 @@
 /**
- * One control plane with thousands of agents and clients: how it takes them when all come at once, what they cost while they
- * stay, how fast a change reaches the others, and how they come back after a crash.
+ * One control plane with thousands of agents and clients: how it copes when all connect at once, what they cost while
+ * connected, how fast a change reaches the others, and how they reconnect after a crash.
  */
 import { availableParallelism } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,7 +14,7 @@ const SMALL = 500;
 const LARGE = 2_000;
 const WORKERS = 2;
 const SETTLE_MS = 4_000;
-/** Two heartbeats of every agent and one report. */
+/** Covers two heartbeats of every agent and one report. */
 const STEADY_MS = 30_000;
 const STORM_WITHIN_MS = 50_000;
 const FAN_OUT = { count: 150, everyMs: 20 };
@@ -54,7 +54,7 @@ export const controlPlaneBench: Bench = async ({ profileFolder, progress }) => {
     notes: [
       "measured once; ratios are growth: the same figure with four times as many peers. What is per connection has to stay flat",
       `real "coder server", loopback; peers in ${WORKERS} processes on the same ${availableParallelism()} cores, without tunnels; each client has a tunnel to one agent`,
-      "connect storm: everybody dials at once, until everybody has the node of its peer; restart: SIGKILL and start on the same store, from the start of the new process",
+      "connect storm: all dial at once, until each has the node of its peer; restart: SIGKILL and start on the same store, from the start of the new process",
       ...errors,
     ],
   };
@@ -170,7 +170,7 @@ class Run {
     this.#measured.add(`${this.#name}: ${what}`, value, unit, lower);
   }
 
-  /** What the peers complained of. */
+  /** The errors that the peers reported. */
   #note(when: string, settled: readonly Settled[]): void {
     const counts = new Map<string, number>();
     for (const { errors } of settled)

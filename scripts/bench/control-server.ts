@@ -1,4 +1,4 @@
-/** A real `coder server` with many workspaces, which can be killed and started again on the same store. */
+/** A real `coder server` with many workspaces, which can be killed and restarted on the same store. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -14,7 +14,7 @@ const PASSWORD = "bench-only-password-1";
 const WORKSPACES_PER_USER = 250;
 const READY_WITHIN_MS = 20_000;
 const ANSWER_WITHIN_MS = 30_000;
-/** Requests of the setup under way at a time. */
+/** Concurrent requests of the setup. */
 const AT_ONCE = 8;
 
 export interface AgentLogin {
@@ -82,21 +82,21 @@ export class ControlServer implements AsyncDisposable {
     }
   }
 
-  /** As a crash does it; a profiled server ends in good order, or its profile would not be written. */
+  /** Like a crash; a profiled server is stopped in order, because only then is its profile written. */
   async kill(): Promise<void> {
     const child = this.#child;
     if (child === undefined) return;
     await endProcess(child, () => child.kill(this.#profileFolder === undefined ? "SIGKILL" : "SIGTERM"));
   }
 
-  /** What its event loop did since it was asked the last time with "reset". */
+  /** Statistics of its event loop since the last request with "reset". */
   async eventLoop(ask: "read" | "reset"): Promise<EventLoop> {
     const answered = once(this.#child!, "message", { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
     this.#child!.send(ask);
     return ((await answered) as [EventLoop])[0];
   }
 
-  /** Registers so many workspaces, each with one agent, and users for them. */
+  /** Registers that many workspaces, each with one agent, and users for them. */
   async populate(workspaces: number): Promise<AgentLogin[]> {
     const owners = [await this.#firstUser()];
     while (owners.length * WORKSPACES_PER_USER < workspaces) owners.push(await this.#user(owners[0]!, owners.length));

@@ -1,4 +1,4 @@
-/** The floor under every engine on Node: one system call and one seal or open per datagram, and nothing else. */
+/** The lower bound for every engine on Node: one system call and one seal or open per datagram, and nothing else. */
 import { createSocket, type Socket } from "node:dgram";
 import { isIP } from "node:net";
 import { createPacketCipher } from "../../packages/wg-userspace/src/aead/cipher.ts";
@@ -8,7 +8,7 @@ import { answerRequests } from "./processes.ts";
 const HEADER_BYTES = 16;
 const INNER_BYTES = 1280;
 const DATAGRAM_BYTES = HEADER_BYTES + INNER_BYTES + 16;
-/** What a TCP segment of that inner packet carries over IPv6 with timestamps. */
+/** Payload of a TCP segment in that inner packet, over IPv6 with timestamps. */
 const PAYLOAD_BYTES = INNER_BYTES - 40 - 32;
 const SOCKET_BUFFER_BYTES = 4 << 20;
 const KEY = new Uint8Array(32).fill(7);
@@ -30,7 +30,7 @@ await answerRequests({
   async send(request) {
     return { packets: await send(socket!, Number(request["port"]), Number(request["seconds"])) };
   },
-  /** What arrived since the last time. */
+  /** Bytes received since the last call. */
   async received() {
     const gbitPerSecond = (received * PAYLOAD_BYTES * 8) / (lastAt - firstAt) / 1e6;
     [firstAt, received] = [0, 0];

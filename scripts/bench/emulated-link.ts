@@ -5,7 +5,7 @@ import { routeByCubic } from "./hosts.ts";
 import { Worker } from "./processes.ts";
 import type { Hosts } from "./streams.ts";
 
-/** What our engine's buffers may grow to; the kernel's usual 4 MiB would end it below the longest link's window. */
+/** Bound of our engine's buffers; the kernel's default of 4 MiB is below the longest link's window. */
 const BUFFER_BYTES = 16 << 20;
 /** The queue of the link is the emulator's: the device's own must never fill. */
 const DEVICE_QUEUE_PACKETS = 10_000;
@@ -13,7 +13,7 @@ const DEVICE_QUEUE_PACKETS = 10_000;
 export interface EmulatedPath {
   readonly rttMs: number;
   readonly kbitPerSecond: number;
-  /** Where packets wait for the bottleneck; what does not fit is dropped at the tail. */
+  /** Packets waiting for the bottleneck; packets beyond this are dropped at the tail. */
   readonly queueBytes: number;
   readonly lossPerMillion: number;
   readonly seed: number;
@@ -24,7 +24,10 @@ interface LinkCounts {
   readonly failed: number;
 }
 
-/** Two namespaces and the emulator between them; the kernel's TCP is CUBIC there, and remembers no earlier connection. */
+/**
+ * Two namespaces and the emulator between them; the kernel's TCP uses CUBIC there, and caches no metrics of earlier
+ * connections.
+ */
 export class EmulatedLink implements Hosts {
   readonly left: Host;
   readonly right: Host;
@@ -58,7 +61,7 @@ export class EmulatedLink implements Hosts {
     this.#device = device;
   }
 
-  /** Applies to each direction. What is under way is gone; the same seed loses the same packets. */
+  /** Applies to each direction. Packets in flight are discarded; the same seed loses the same packets. */
   async set(path: EmulatedPath): Promise<void> {
     await this.#emulator.ask({
       do: "set",

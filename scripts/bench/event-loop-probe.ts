@@ -1,7 +1,9 @@
-/** Preloaded into the process under test (`node --import`): answers over the IPC channel how its event loop fares. */
+/**
+ * Preloaded into the process under test (`node --import`): reports the delays of its event loop over the IPC channel.
+ */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 
-/** The timer that measures must not be what is measured. */
+/** The sampling timer's own interval must not count as delay. */
 const RESOLUTION_MS = 20;
 
 const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS });

@@ -1,6 +1,6 @@
 /**
- * What a flow of the kernel's CUBIC gets of a bottleneck that it shares with one other bulk flow: our engine's, or, as the
- * yardstick, another one of the kernel.
+ * The share that a flow of the kernel's CUBIC gets of a bottleneck that it shares with one other bulk flow: our
+ * engine's, or, for comparison, another of the kernel's.
  */
 import { EmulatedLink } from "./emulated-link.ts";
 import { hostsNeeds } from "./hosts.ts";
@@ -13,17 +13,19 @@ const KBIT_PER_SECOND = 20_000;
 const TRIPS_MS = [20, 80];
 /** In bandwidth-delay products. */
 const QUEUES = [0.1, 0.25, 1];
-/** A queue of fewer packets overflows whenever two windows meet, whoever sends them. */
+/** A queue of fewer packets overflows whenever two windows coincide, whichever stack sends them. */
 const QUEUE_MIN_BYTES = 4 * 1500;
-/** The first third, in which the flows find each other, does not count. CUBIC takes several seconds from one loss to the next. */
+/**
+ * The first third, in which the flows converge, does not count. CUBIC takes several seconds from one loss to the next.
+ */
 const SECONDS = 30;
-/** Head start of the flow that begins; every other round it is the other one. */
+/** Head start of the flow that begins first; the two alternate by round. */
 const AHEAD_MS = 300;
 /** Six minutes each. */
 const MAX_ROUNDS = 4;
 const ENGINE = "our engine";
 const KERNEL = "the kernel";
-/** Bytes on the link for one of payload: what headers take is not a matter of fairness. */
+/** Bytes on the link per byte of payload: the overhead of headers is not a matter of fairness. */
 const FRAMING = { [ENGINE]: (1280 + 60) / (1280 - 72), [KERNEL]: 1500 / 1448 };
 
 export const fairnessBench: Bench = async ({ rounds, progress }) => {

@@ -1,4 +1,4 @@
-/** Network namespaces of a bench, with the same kernel settings whatever the machine has. */
+/** Network namespaces of a bench, with the same kernel settings on every machine. */
 import { readFileSync } from "node:fs";
 import { type Host, HostPair } from "../../packages/wg-userspace/test/interop/namespaces.ts";
 import { missingPrograms } from "./processes.ts";
@@ -6,7 +6,7 @@ import type { Hosts } from "./streams.ts";
 
 const SUBNET = "192.0.2.0/24";
 
-/** What namespaces of a bench need and this machine does not have. */
+/** What namespaces of a bench need and this machine lacks. */
 export function hostsNeeds(): string[] {
   const missing = missingPrograms("ip", "sysctl");
   if (process.getuid?.() !== 0) missing.push("root");
@@ -23,7 +23,7 @@ export function openHosts(owned: AsyncDisposableStack): HostPair {
 }
 
 /**
- * CUBIC, from scratch for every connection: the kernel would remember the path of the last one. By route, since a
+ * CUBIC, without cached metrics: the kernel would remember the path of the last connection. Set by route, since a
  * namespace may choose only what the whole machine allows by default.
  */
 function useCubic({ left, right }: Hosts): void {
@@ -33,7 +33,7 @@ function useCubic({ left, right }: Hosts): void {
   }
 }
 
-/** Connections to the subnet, in either direction, are under CUBIC. */
+/** Connections to the subnet, in either direction, use CUBIC. */
 export function routeByCubic(host: Host, subnet: string, device: string): void {
   host.run("ip", "route", "replace", subnet, "dev", device, "congctl", "cubic");
 }

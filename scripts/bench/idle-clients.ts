@@ -1,4 +1,4 @@
-/** Many clients of a relay that say nothing, in a process of their own. Driven by JSON lines, see processes.ts. */
+/** Many idle clients of a relay, in a process of their own. Driven by JSON lines, see processes.ts. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { clampPrivateKey } from "../../packages/wg-userspace/src/base/keys.ts";
 import { derpMapOf, relayNode } from "../../packages/wg-userspace/src/derp/map.ts";
@@ -8,7 +8,7 @@ import { RelayConnection } from "../../packages/wg-userspace/src/io/relay/relay-
 import { directRelayDialer } from "../../packages/wg-userspace/src/io/relay/relay-dialer.ts";
 import { answerRequests } from "./processes.ts";
 
-/** Connections that may be in the middle of their handshake. */
+/** Concurrent handshakes. */
 const AT_ONCE = 50;
 const READY_WITHIN_MS = 40_000;
 

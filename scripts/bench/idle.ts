@@ -1,4 +1,4 @@
-/** What an agent costs that has nothing to do: alone, and with one client that says nothing. */
+/** The cost of an idle agent: alone, and with one idle client. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,7 +9,7 @@ import { type Bench, Rounds } from "./report.ts";
 import { coder, startSystem } from "./system.ts";
 
 const MEASURED_MS = 60_000;
-/** Whatever belongs to the start, such as looking for a direct path, is over by then. */
+/** Start-up work, such as looking for a direct path, is over by then. */
 const SETTLE_MS = 15_000;
 const OUTPUT_WITHIN_MS = 15_000;
 const BARE = "node that does nothing";

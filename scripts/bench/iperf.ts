@@ -1,11 +1,11 @@
-/** iperf3 between two namespaces: a measurement in which none of our code has a part. */
+/** iperf3 between two namespaces: a measurement without any of our code. */
 import { type ChildProcess, execFile } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { Direction, Hosts } from "./streams.ts";
 
 const READY_WITHIN_MS = 5_000;
-/** Not counted: iperf3 knows whole seconds only. */
+/** Not counted: iperf3 supports whole seconds only. */
 const WARM_UP_SECONDS = 1;
 
 interface Report {
@@ -18,7 +18,10 @@ export class Iperf {
   readonly #to: string;
   readonly #server: ChildProcess;
 
-  /** The server runs on the right host until that is closed. @param to Its address as the left host reaches it. */
+  /**
+   * The server runs on the right host until the returned object is closed. @param to Its address as the left host
+   * reaches it.
+   */
   constructor(hosts: Hosts, to: string) {
     this.#hosts = hosts;
     this.#to = to;

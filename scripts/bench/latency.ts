@@ -1,4 +1,4 @@
-/** Round trips of small packets through the tunnel, alone and beside one bulk stream: ours, and what people use instead. */
+/** Round trips of small packets through the tunnel, alone and beside one bulk stream: ours, and common alternatives. */
 import { type Many, manyBySsh, manyByWireguardGo, manyEngines } from "./many.ts";
 import { missingPrograms } from "./processes.ts";
 import { nativeMissing } from "./programs.ts";

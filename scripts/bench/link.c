@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 enum { PACKET_BYTES = 1600, RING = 1 << 15, READ_AT_ONCE = 64, LINE_BYTES = 512 };
-// Packets arrive as an interface would report them: all that are there at a tick. A wake-up for each costs a core.
+// Packets are delivered once per tick, as an interface would coalesce them. A wake-up for each costs a core.
 enum { TICK_NS = 200000 };
 static const char device_name[] = "link0";
 
@@ -90,7 +90,7 @@ static void leave_bottleneck(struct direction *d, uint64_t now) {
 static void take_in(struct direction *d) {
   for (int i = 0; i < READ_AT_ONCE; i++) {
     struct packet *p = &d->ring[d->tail % RING];
-    if (d->tail - d->head == RING) return; // what waits in the device stays there
+    if (d->tail - d->head == RING) return; // packets left waiting stay in the device
     ssize_t length = read(d->from, p->bytes, sizeof p->bytes);
     if (length < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (length <= 0) die("read of a TUN device");
@@ -141,7 +141,7 @@ static void arm(int timer) {
   if (timerfd_settime(timer, TFD_TIMER_ABSTIME, &at, NULL) < 0) die("timerfd_settime");
 }
 
-// What is under way belongs to the link as it was, and goes with it.
+// Packets in flight belong to the previous link and are discarded with it.
 static void reset(uint64_t seed) {
   for (int i = 0; i < 2; i++) {
     struct direction *d = &directions[i];
@@ -173,7 +173,7 @@ static void answer(const char *format, ...) {
   fflush(stdout);
 }
 
-// The fields come in the order in which links.ts writes them.
+// The fields arrive in the order in which links.ts writes them.
 static void handle(int poll, const char *line) {
   static char left[64], right[64];
   unsigned long long delay_us, kbit, queue, loss, seed;
@@ -202,7 +202,7 @@ static void handle(int poll, const char *line) {
   }
 }
 
-// Requests are asked one at a time: there is never a part of the next one behind a line.
+// Requests are sent one at a time: no part of the next one follows a line.
 static void read_request(int poll) {
   static char line[LINE_BYTES];
   static size_t have;

@@ -10,7 +10,7 @@ import { type Bench, Rounds } from "./report.ts";
 import { enginePair, plainPair, type StreamPair } from "./streams.ts";
 
 const KBIT_PER_SECOND = 100_000;
-/** With time for slow start, and for CUBIC to find its way after it. */
+/** Leaves time for slow start, and for CUBIC to converge afterwards. */
 const TRIPS = [
   { ms: 20, warmUpSeconds: 1, seconds: 3 },
   { ms: 100, warmUpSeconds: 2.5, seconds: 5 },

@@ -1,6 +1,7 @@
 /**
- * One end of a measurement with many streams, in a process of its own: one engine or many, or plain sockets of the operating
- * system. The far side serves one port; the first byte of a stream says what it is for. Driven by JSON lines, see processes.ts.
+ * One end of a measurement with many streams, in a process of its own: one engine or many, or plain sockets of the
+ * operating system. The far side serves one port; the first byte of a stream selects its purpose. Driven by JSON lines,
+ * see processes.ts.
  */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
@@ -104,12 +105,12 @@ await answerRequests({
     bulk.clear();
     return {};
   },
-  /** What arrived so far, by this process's clock. */
+  /** Bytes received so far, by this process's clock. */
   async count() {
     return { received, atMs: performance.now() };
   },
 
-  /** One question after another over a stream of its own. Round trips in ms. */
+  /** Requests one after another over a stream of its own. Round trips in ms. */
   async ask(request) {
     const stream = await dial!();
     stream.write(Uint8Array.of(ECHO));
@@ -129,7 +130,7 @@ await answerRequests({
     return { p50: at(0.5), p99: at(0.99), count: roundTrips.length };
   },
 
-  /** Peers that never say anything. */
+  /** Peers that never send anything. */
   async strangers(request) {
     for (let i = 0; i < Number(request["count"]); i++) {
       drivers[0]!.setPeer({
@@ -140,7 +141,7 @@ await answerRequests({
     }
     return {};
   },
-  /** Streams that never say anything. */
+  /** Streams that never send anything. */
   async quiet(request) {
     for (let i = 0; i < Number(request["count"]); i++) {
       const stream = await dial!();
@@ -153,7 +154,7 @@ await answerRequests({
   async held() {
     for (let i = 0; i < 3; i++) {
       globalThis.gc!();
-      await sleep(600); // buffers of streams that paused are given up after a second
+      await sleep(600); // buffers of paused streams are released after a second
     }
     const { heapUsed, external } = process.memoryUsage();
     return { held: heapUsed + external };
@@ -163,7 +164,7 @@ for (const driver of drivers) await driver.close();
 process.exit(0);
 
 async function serve(stream: Duplex): Promise<void> {
-  stream.on("error", () => undefined); // the other side ends streams as it likes
+  stream.on("error", () => undefined); // the other side may end streams at any time
   const [kind] = await bytes(stream, 1).catch(() => [0]);
   if (kind === UP) drain(stream);
   else if (kind === DOWN) flood(stream);
@@ -186,7 +187,7 @@ function drain(stream: Duplex): void {
   });
 }
 
-/** Exactly so many bytes. */
+/** Reads exactly that many bytes. */
 async function bytes(stream: Duplex, length: number): Promise<Uint8Array> {
   const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
   for (;;) {

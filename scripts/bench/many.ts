@@ -1,4 +1,7 @@
-/** Two many-peer processes, joined by our tunnel or by what others use: many streams, many peers, small questions beside bulk. */
+/**
+ * Two many-peer processes, joined by our tunnel or by alternatives: many streams, many peers, small requests beside
+ * bulk.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "./processes.ts";
 import { openSshForward } from "./ssh-forward.ts";
@@ -12,7 +15,7 @@ export type Direction = "up" | "down";
 export interface Many extends AsyncDisposable {
   /** Gbit/s of all streams together. */
   rate(streams: number, direction: Direction, seconds: number): Promise<number>;
-  /** Round trips of small questions in ms, with a bulk stream beside them or without. */
+  /** Round trips of small requests in ms, with a bulk stream beside them or without. */
   ask(seconds: number, beside?: Direction): Promise<{ readonly p50: number; readonly p99: number }>;
 }
 
@@ -26,13 +29,13 @@ export async function manyEngines(
   return manyOf(near, far, owned.move());
 }
 
-/** KiB of the far engine that each of the first `few` and of all `many` keeps. */
+/** KiB of the far engine per peer, between `few` and `many` of them. */
 export interface Kept {
   readonly few: number;
   readonly many: number;
 }
 
-/** What a peer costs that never says anything. */
+/** Cost of a peer that never sends anything. */
 export async function idlePeerKib(few: number, many: number): Promise<Kept> {
   await using owned = new AsyncDisposableStack();
   const { far } = workers(owned, { collect: true });
@@ -40,7 +43,7 @@ export async function idlePeerKib(few: number, many: number): Promise<Kept> {
   return await kept(far, few, many, (count) => far.ask({ do: "strangers", count }));
 }
 
-/** What a stream costs that is open and silent. */
+/** Cost of an open, idle stream. */
 export async function idleStreamKib(few: number, many: number): Promise<Kept> {
   await using owned = new AsyncDisposableStack();
   const { near, far } = workers(owned, { collect: true });
@@ -50,7 +53,7 @@ export async function idleStreamKib(few: number, many: number): Promise<Kept> {
 
 async function kept(far: Worker, few: number, many: number, add: (count: number) => Promise<unknown>): Promise<Kept> {
   const held = async (): Promise<number> => (await far.ask<{ held: number }>({ do: "held" })).held;
-  await add(10); // what the first ones load and compile
+  await add(10); // excludes what the first ones load and compile
   const none = await held();
   await add(few);
   const some = await held();
@@ -79,7 +82,7 @@ export async function manyByWireguardGo(): Promise<Many> {
 
 const SERVER = "fd7a::2";
 
-/** Opens `clients` engines in the near process and one in the far one, and tells them of each other. */
+/** Opens `clients` engines in the near process and one in the far one, and gives them each other's keys. */
 async function introduce(near: Worker, far: Worker, count: number): Promise<void> {
   const addresses = Array.from({ length: count }, (_, i) => `fd7a::1:${(i + 1).toString(16)}`);
   interface Opened {

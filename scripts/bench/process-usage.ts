@@ -1,4 +1,4 @@
-/** What a process has used so far, as Linux counts it. */
+/** Resources that a process has used so far, as Linux counts them. */
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 
@@ -14,7 +14,7 @@ export function cpuSeconds(pid: number): number {
   return (utime + stime) / 100; // USER_HZ is 100 on every architecture that Node runs on
 }
 
-/** As cpuSeconds, in nanosecond steps; threads that have ended are not in it. */
+/** As cpuSeconds, in nanosecond steps; excludes threads that have ended. */
 export function scheduledSeconds(pid: number): number {
   let sum = 0;
   for (const thread of readdirSync(`/proc/${pid}/task`))
@@ -27,7 +27,7 @@ export function residentBytes(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]) * pageBytes;
 }
 
-/** How often its threads went to sleep by themselves: each time, something woke them up again. */
+/** Voluntary context switches of its threads: each is followed by a wake-up. */
 export function voluntarySwitches(pid: number): { readonly all: number; readonly main: number } {
   const of = (thread: string): number =>
     Number(

@@ -1,4 +1,4 @@
-/** Child processes of a bench: each is started here, asked by JSON lines, and ended by its own handle. */
+/** Child processes of a bench: each is started here, driven by JSON lines, and ended by its own handle. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
@@ -7,11 +7,11 @@ import { createInterface } from "node:readline";
 const ANSWER_WITHIN_MS = 60_000;
 
 export interface WorkerOptions {
-  /** Another program instead of Node, at this path: the script is only its name then. */
+  /** Path of another program to run instead of Node; the script is then only its name. */
   readonly program?: string;
   /** Runs inside this network namespace. */
   readonly namespace?: string;
-  /** Goes before everything else that this machine does: what waits for a processor is not what is measured. */
+  /** Runs at the highest priority: time spent waiting for a processor is not what is measured. */
   readonly realTime?: boolean;
   /** Writes a CPU profile there when the worker ends. */
   readonly profileFolder?: string | undefined;
@@ -41,7 +41,7 @@ export class Worker implements AsyncDisposable {
       options.namespace === undefined ? command : ["ip", "netns", "exec", options.namespace, ...command];
     const env = { ...process.env, ...options.environment };
     this.#child = spawn(program!, args, { stdio: ["pipe", "pipe", "inherit"], env });
-    this.#child.stdin!.on("error", () => undefined); // a worker that is gone shows in the missing answer
+    this.#child.stdin!.on("error", () => undefined); // a worker that has ended shows in the missing answer
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }
 
@@ -62,13 +62,13 @@ export class Worker implements AsyncDisposable {
     return answer as Answer;
   }
 
-  /** The end of its input is the request to end. */
+  /** Closing its input asks the worker to end. */
   async [Symbol.asyncDispose](): Promise<void> {
     await endProcess(this.#child, () => this.#child.stdin!.end());
   }
 }
 
-/** Ends a process that was started here: politely, then by SIGKILL. */
+/** Ends a process that was started here: by SIGTERM, then by SIGKILL. */
 export async function endProcess(child: ChildProcess, ask: () => void = () => child.kill("SIGTERM")): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, "exit");

@@ -1,4 +1,4 @@
-/** Reads V8 CPU profiles and says where the time went: `node scripts/bench/profile.ts FOLDER`. */
+/** Summarises V8 CPU profiles by function: `node scripts/bench/profile.ts FOLDER`. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 

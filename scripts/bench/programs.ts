@@ -1,4 +1,4 @@
-/** What the benches build of their own sources: Go programs, the native module, the link emulator. */
+/** What the benches build from their own sources: Go programs, the native module, the link emulator. */
 import { execFile } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -9,18 +9,18 @@ import { missingPrograms } from "./processes.ts";
 
 const root = join(import.meta.dirname, "../..");
 const built = join(root, ".build/bench");
-/** The first time includes the download of the modules. */
+/** The first build includes the download of the modules. */
 const BUILT_WITHIN_MS = 600_000;
 
-/** A program that is there now, or why it is not. */
+/** Path of the program, or why it is missing. */
 export type Program = { readonly path: string } | { readonly missing: string };
 
-/** @param source Package as the module in `go/` names it. */
+/** @param source Package, as the module in `go/` names it. */
 export async function goProgram(name: string, source: string): Promise<Program> {
   return build("go", name, (path) => ["build", "-C", join(import.meta.dirname, "go"), "-o", path, source]);
 }
 
-/** @param source File of this folder. */
+/** @param source File in this folder. */
 export async function cProgram(name: string, source: string): Promise<Program> {
   const flags = ["-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror"];
   return build("gcc", name, (path) => [...flags, "-o", path, join(import.meta.dirname, source)]);

@@ -30,15 +30,15 @@ export async function drainRate(stream: Duplex): Promise<{ readonly gbitPerSecon
     if (firstAt === 0) firstAt = lastAt;
     if (countedFrom > 0) counted += chunk.length;
     else if (lastAt - firstAt >= WARM_UP_MS) countedFrom = lastAt;
-    if (stream instanceof TcpStream) stream.giveBack(chunk); // as whoever forwards the stream does
+    if (stream instanceof TcpStream) stream.giveBack(chunk); // as any code that forwards the stream does
   });
   await once(stream, "end");
   return { gbitPerSecond: (counted * 8) / (lastAt - countedFrom) / 1e6, bytes };
 }
 
-/** Writes as much as the stream takes, until it is destroyed. */
+/** Writes as much as the stream accepts, until it is destroyed. */
 export function flood(stream: Duplex): void {
-  stream.on("error", () => undefined); // the receiver cuts it off when it has seen enough
+  stream.on("error", () => undefined); // the receiver destroys it after the measurement
   const fill = (): void => {
     while (!stream.destroyed && stream.write(CHUNK));
   };
@@ -48,7 +48,7 @@ export function flood(stream: Duplex): void {
 
 /**
  * Gbit/s of payload between `warmUpSeconds` and `seconds` after the first byte. Then the stream is destroyed: on a slow
- * path what waits in its buffers could take minutes to arrive.
+ * path its buffered data could take minutes to arrive.
  */
 export async function sampleRate(stream: Duplex, warmUpSeconds: number, seconds: number): Promise<number> {
   let bytes = 0;

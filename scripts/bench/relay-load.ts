@@ -1,4 +1,4 @@
-/** Our relay next to the stock one: what a core of each carries, how long packets stay in it, what a connection costs. */
+/** Our relay next to the stock one: throughput per core, delay of packets, memory per connection. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { cpuSeconds, residentBytes, usageMissing } from "./process-usage.ts";
 import { missingPrograms, Worker } from "./processes.ts";
@@ -8,13 +8,13 @@ import { buildRelayPrograms, ourRelay, type RunningRelay, relayLoad, stockRelay 
 const OURS = "our relay";
 const STOCK = "derper";
 const PAIRS = 8;
-/** Packets of a pair under way: as many as the stock relay queues for one client before it drops. */
+/** Packets of a pair in flight: as many as the stock relay queues for one client before it drops. */
 const WINDOW = 32;
 const FULL_BYTES = 1280;
 const SMALL_BYTES = 64;
 const BUFFER_BYTES = 64 * 1024;
 const CONNECTIONS = [1_000, 5_000] as const;
-/** Connections before the first look at memory, so that code and pools are not counted. */
+/** Connections before the first memory sample, so that code and pools are not counted. */
 const WARM_UP_CONNECTIONS = 100;
 const SETTLE_MS = 2_500;
 const BUSY = { perSecond: 10_000, seconds: 4 };
@@ -77,7 +77,7 @@ export const relayLoadBench: Bench = async ({ rounds, seconds, profileFolder, pr
   };
 };
 
-/** Returns how many packets were lost, in words. */
+/** Returns a sentence about how many packets were lost. */
 async function carriedAndDelayed(
   contestants: readonly Contestant[],
   measured: Rounds,
@@ -152,7 +152,7 @@ async function memory({ name, start }: Contestant, count: number, measured: Roun
   measured.add(`${name}: busy connection of ${count}`, kibOf(resident), "KiB", lower);
 }
 
-/** What idle connections of our own client over WebSocket cost. */
+/** Memory of idle connections of our own client over WebSocket. */
 async function webSocketMemory({ name, start }: Contestant, measured: Rounds): Promise<void> {
   await using relay = await start();
   await using clients = new Worker("idle-clients.ts");

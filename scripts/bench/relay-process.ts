@@ -9,7 +9,7 @@ import { monotonicNow } from "../../packages/wg-userspace/src/io/host/clock.ts";
 import { nodeCryptoSuite, nodeRandom } from "../../packages/wg-userspace/src/io/host/crypto-suite.ts";
 import { answerRequests } from "./processes.ts";
 
-/** All clients of a bench come from one address, as fast as they can. */
+/** All clients of a bench connect from one address, as fast as they can. */
 const UNLIMITED = { connections: 1e6, connectionsPerAddress: 1e6, handshakesPerSecond: 1e6, handshakeBurst: 1e6 };
 
 markOnMainThread(); // as "coder server" does

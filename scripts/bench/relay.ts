@@ -1,5 +1,5 @@
 /**
- * The relayed tunnel: throughput of engine ↔ relay ↔ engine in three processes, ours and those that Go has, in all
+ * The relayed tunnel: throughput of engine ↔ relay ↔ engine in three processes, our implementations and Go's in all
  * combinations.
  */
 import { missingPrograms } from "./processes.ts";

@@ -6,7 +6,7 @@ export interface Figure {
   readonly unit: string;
   /** Every round, in order. */
   readonly rounds: readonly number[];
-  /** What `value` should reach; which way round says `better`. */
+  /** Target for `value`; `better` gives the direction. */
   readonly target?: number;
   readonly better: "higher" | "lower";
 }
@@ -24,14 +24,14 @@ export interface Ratio {
 export interface BenchResult {
   readonly figures: readonly Figure[];
   readonly ratios: readonly Ratio[];
-  /** What could not be measured on this machine, and what it would need. */
+  /** What could not be measured on this machine, and what is missing for it. */
   readonly missing: readonly string[];
   readonly notes: readonly string[];
 }
 
 export interface BenchOptions {
   readonly rounds: number;
-  /** How long one throughput measurement sends. */
+  /** Duration of one throughput measurement. */
   readonly seconds: number;
   /** Folder for CPU profiles of the processes under test; absent: no profiles. */
   readonly profileFolder?: string;
@@ -60,7 +60,7 @@ export class Rounds {
     return Array.from(this.#figures, ([name, figure]) => ({ name, value: median(figure.rounds), ...figure }));
   }
 
-  /** The figure divided by each of the others, round by round. Those that were not measured as often are left out. */
+  /** The figure divided by each of the others, round by round. Those with a different number of rounds are left out. */
   against(of: string, ...others: readonly string[]): Ratio[] {
     const dividends = this.#figures.get(of)?.rounds ?? [];
     return others.flatMap((to) => {

@@ -1,4 +1,7 @@
-/** What the benches measured last, one file each in bench/results, and the table of docs/measurements.md that is made from them. */
+/**
+ * The last results of the benches, one file each in bench/results, and the table of the README that is generated from
+ * them.
+ */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type BenchResult, digits, type Figure, meetsTarget, type Ratio, spread, targetText } from "./report.ts";
@@ -19,7 +22,7 @@ export function keep(folder: string, name: string, kept: KeptResult): void {
   writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(kept, undefined, 1)}\n`);
 }
 
-/** Puts the table in its place in `markdown`. Benches in the order of `names`; those never run are left out. */
+/** Replaces the table in `markdown`. Benches in the order of `names`; those never run are left out. */
 export function withTable(markdown: string, folder: string, names: readonly string[]): string {
   const begin = markdown.indexOf(BEGIN);
   const end = markdown.indexOf(END);
@@ -31,7 +34,7 @@ export function withTable(markdown: string, folder: string, names: readonly stri
   return `${markdown.slice(0, begin + BEGIN.length)}${table(kept)}${markdown.slice(end)}`;
 }
 
-/** A row for every figure that has a target or is compared with something. */
+/** A row for every figure that has a target or is compared with another. */
 function table(kept: readonly KeptResult[]): string {
   const rows = [
     "| | Median (range) | Target | Ours divided by others of the same run, median (range) |",

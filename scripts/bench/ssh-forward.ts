@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { endProcess, missingPrograms } from "./processes.ts";
 import { plainPair, type StreamPair } from "./streams.ts";
 
-/** Where sshd locks its unprivileged half in; it refuses to start as root without it. */
+/** Privilege separation directory of sshd, which refuses to start as root without it. */
 const PRIVILEGE_SEPARATION_FOLDER = "/run/sshd";
 const READY_WITHIN_MS = 10_000;
 
@@ -25,7 +25,7 @@ export async function sshForwardPair(cipher: string): Promise<StreamPair> {
 }
 
 export interface SshForward extends AsyncDisposable {
-  /** Where streams to the other side's port are taken. */
+  /** Local port that forwards streams to the other side. */
   readonly host: string;
   readonly port: number;
 }
@@ -60,7 +60,7 @@ export async function openSshForward(cipher: string, farPort: number): Promise<S
   return { host: "127.0.0.1", port: forwardPort, [Symbol.asyncDispose]: () => moved.disposeAsync() };
 }
 
-/** sshd, where it is not installed: it lies where only root looks. */
+/** Names the missing sshd; it may be installed only in root's PATH. */
 export function sshdMissing(): string[] {
   const path = process.env["PATH"];
   process.env["PATH"] = `${path}:/usr/sbin:/sbin`;
@@ -69,7 +69,7 @@ export function sshdMissing(): string[] {
   return missing;
 }
 
-/** sshd wants to be started by its whole path. */
+/** sshd must be started by its absolute path. */
 function sshdPath(): string {
   return execFileSync("sh", ["-c", "PATH=$PATH:/usr/sbin:/sbin command -v sshd"], { encoding: "utf8" }).trim();
 }
@@ -99,7 +99,7 @@ function writeKeys(folder: string, port: number): void {
   );
 }
 
-/** Both are held until both are known: they differ. */
+/** Both ports stay bound until both are known, so that they differ. */
 async function twoFreePorts(): Promise<[number, number]> {
   const servers = [createServer(), createServer()] as const;
   for (const server of servers) {
@@ -126,7 +126,7 @@ async function listening(what: string, port: number, child: ChildProcess): Promi
   throw new Error(`${what} did not listen on port ${port}: ${said.trim() || `exit ${child.exitCode}`}`);
 }
 
-/** Found out by trying to listen there: a connection would go through to the peer. */
+/** Probed by trying to listen on the port: a connection would pass through to the peer. */
 function isTaken(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();

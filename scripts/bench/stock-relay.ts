@@ -11,7 +11,7 @@ import { endProcess, Worker } from "./processes.ts";
 const source = join(import.meta.dirname, "go-relay");
 const built = join(import.meta.dirname, "../../.build/bench");
 const READY_WITHIN_MS = 5_000;
-/** With an empty module cache. */
+/** Upper bound for a build with an empty module cache. */
 const BUILD_WITHIN_MS = 600_000;
 
 /** Compiles what changed. The versions are those of go-relay/go.sum. */
@@ -47,7 +47,7 @@ export async function stockRelay(): Promise<RunningRelay> {
   const child = spawn(join(built, "derper"), [...address, "-stun=false", "-c", join(folder, "derper.json")], {
     stdio: "ignore",
   });
-  child.on("error", () => undefined); // seen below: it never answers
+  child.on("error", () => undefined); // reported below: it never answers
   owned.defer(() => endProcess(child));
   for (const end = performance.now() + READY_WITHIN_MS; ; await sleep(20)) {
     const up = await fetch(`http://127.0.0.1:${port}/derp/probe`).then(

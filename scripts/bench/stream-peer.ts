@@ -21,7 +21,7 @@ const REGION = 1;
 
 let driver: Driver | undefined;
 let incoming = Promise.withResolvers<Duplex>();
-/** The stream that is being measured, and what comes of it. */
+/** The measured stream, and its result. */
 let stream: Duplex | undefined;
 let pumping: Promise<object> = Promise.resolve({});
 
@@ -123,7 +123,7 @@ await answerRequests({
 await driver?.close();
 process.exit(0);
 
-/** The other side says at the end that it has everything. */
+/** The other side confirms at the end that it has everything. */
 async function discard(from: Duplex): Promise<void> {
   from.resume();
   await once(from, "end");

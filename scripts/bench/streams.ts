@@ -1,4 +1,4 @@
-/** Pairs of stream-peer processes: over UDP, over a relay, or over whatever the operating system routes. */
+/** Pairs of stream-peer processes: over UDP, over a relay, or over any route of the operating system. */
 import type { Host } from "../../packages/wg-userspace/test/interop/namespaces.ts";
 import { Worker } from "./processes.ts";
 
@@ -8,7 +8,7 @@ const LOOPBACK = "127.0.0.1";
 export interface StreamPair extends AsyncDisposable {
   /** One bulk stream, opened by the near side. */
   measure(direction: Direction, seconds: number): Promise<StreamRate>;
-  /** Gbit/s of payload from `warmUpSeconds` to `seconds` after the first byte, of a stream that is cut off then. */
+  /** Gbit/s of payload from `warmUpSeconds` to `seconds` after the first byte, of a stream that is destroyed then. */
   sample(direction: Direction, warmUpSeconds: number, seconds: number): Promise<number>;
 }
 
@@ -17,7 +17,7 @@ export type Direction = "up" | "down";
 export interface StreamRate {
   /** Payload, as the receiver counts. */
   readonly gbitPerSecond: number;
-  /** CPU time of each process for a gigabyte of payload: hardly moved by what else the machine does. */
+  /** CPU time of each process per gigabyte of payload: barely affected by other load on the machine. */
   readonly sender: number;
   readonly receiver: number;
 }
@@ -34,9 +34,9 @@ export interface EnginePairOptions {
   readonly relayPort?: number;
   readonly webSocket?: boolean;
   readonly profileFolder?: string | undefined;
-  /** Where the two run; absent: both here, UDP over loopback. */
+  /** Network namespaces of the two; absent: both on this host, UDP over loopback. */
   readonly hosts?: Hosts;
-  /** With the native module, or as plain npm has it; absent: with what there is. */
+  /** With the native module, or as plain npm has it; absent: the native module if there is one. */
   readonly native?: boolean;
   /** See {@link Worker}. */
   readonly realTime?: boolean;

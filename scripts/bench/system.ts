@@ -11,7 +11,7 @@ export const coder = join(import.meta.dirname, "../../packages/cli/dist/coder.cj
 const PASSWORD = "bench-only-password-1";
 const READY_WITHIN_MS = 20_000;
 
-/** The person's own settings stay out, those of the shell too; reading extra authorities would add to every start. */
+/** Excludes the user's own settings and those of the shell; reading extra authorities would add to every start. */
 export function cleanEnvironment(configFolder: string): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
     ([name]) => !name.startsWith("CODER_") && name !== "NODE_EXTRA_CA_CERTS" && name !== "NODE_OPTIONS",
@@ -23,11 +23,11 @@ export interface LocalSystem extends AsyncDisposable {
   readonly environment: NodeJS.ProcessEnv;
   readonly serverPid: number;
   readonly agentPid: number;
-  /** Addresses of their inspectors, when these were asked for. */
+  /** Inspector addresses, if requested. */
   readonly inspectors: { readonly server: string; readonly agent: string };
 }
 
-/** @param inspect Both processes listen for an inspector, on a port of loopback that the system chooses. */
+/** @param inspect Both processes open an inspector on a loopback port that the system chooses. */
 export async function startSystem({ inspect = false } = {}): Promise<LocalSystem> {
   await using owned = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), "bench-system-"));
@@ -90,7 +90,7 @@ async function until(what: string, background: Background, ready: () => Promise<
     try {
       if (await ready()) return;
     } catch (error) {
-      last = error; // not up yet: the reason counts only when time is over
+      last = error; // not up yet: the reason matters only after the deadline
     }
   }
   throw new Error(`${what} did not become ready: ${String(last)}\n${background.said}`);

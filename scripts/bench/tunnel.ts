@@ -1,4 +1,4 @@
-/** One bulk TCP stream through a tunnel on this machine: ours, and what people use instead, in turn. */
+/** One bulk TCP stream through a tunnel on this machine: ours, and common alternatives, in turn. */
 import { missingPrograms, Worker } from "./processes.ts";
 import { nativeMissing } from "./programs.ts";
 import { type Bench, Rounds } from "./report.ts";
@@ -6,7 +6,7 @@ import { sshdMissing, sshForwardPair } from "./ssh-forward.ts";
 import { enginePair, type StreamPair } from "./streams.ts";
 import { wireguardGoPair, wireguardNeeds } from "./wireguard-go.ts";
 
-/** 8920 is what a path of 9000 carries. */
+/** 8920 is the MTU inside a path of 9000. */
 const OURS: readonly { name: string; native: boolean; mtu: number; target?: number }[] = [
   { name: "our engine, MTU 1280", native: true, mtu: 1280, target: 3 },
   { name: "our engine, plain npm, MTU 1280", native: false, mtu: 1280, target: 1 },
@@ -64,7 +64,7 @@ export const tunnelBench: Bench = async ({ rounds, seconds, profileFolder, progr
   };
 };
 
-/** What this machine could do at most with one system call and one seal per packet. */
+/** Upper bound of this machine with one system call and one seal per packet. */
 async function floor(seconds: number): Promise<number> {
   await using receiver = new Worker("datagram-peer.ts");
   await using sender = new Worker("datagram-peer.ts");

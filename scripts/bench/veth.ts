@@ -1,6 +1,6 @@
 /**
- * One bulk TCP stream between two network namespaces on a veth pair of MTU 1500: our engine, wireguard-go as Debian has
- * it and as it is today, and no tunnel at all, in turn.
+ * One bulk TCP stream between two network namespaces on a veth pair of MTU 1500: our engine, wireguard-go as packaged
+ * by Debian and at its current version, and no tunnel at all, in turn.
  */
 import { hostsNeeds, openHosts } from "./hosts.ts";
 import { Iperf } from "./iperf.ts";
@@ -10,7 +10,7 @@ import { type Bench, Rounds } from "./report.ts";
 import { type Direction, enginePair, type Hosts, plainPair, type StreamPair } from "./streams.ts";
 import { wireguardGoPair, wireguardNeeds } from "./wireguard-go.ts";
 
-/** The least that every path carries, and the most that an Ethernet path of 1500 carries over IPv6. */
+/** The minimum that every path carries, and the maximum that an Ethernet path of 1500 carries over IPv6. */
 const MTUS = [1280, 1420];
 const FULL_MTU = 1420;
 const DEBIAN = "wireguard-go of the system";
@@ -84,7 +84,7 @@ async function addEngines(
   }
 }
 
-/** By our pump and by iperf3, so that nobody need ask whether Node's sockets were the bound. */
+/** By our pump and by iperf3, which shows whether Node's sockets were the bound. */
 async function addWireguard(
   { owned, missing, measures }: Contestants,
   name: string,

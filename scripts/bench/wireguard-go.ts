@@ -17,7 +17,7 @@ const READY_WITHIN_MS = 5_000;
 
 export interface WireguardPair extends StreamPair {
   readonly hosts: Hosts;
-  /** Of the far side, inside the tunnel. */
+  /** Address of the far side, inside the tunnel. */
   readonly farAddress: string;
   setMtu(mtu: number): void;
 }
@@ -26,7 +26,7 @@ export function wireguardNeeds(): string[] {
   return [...hostsNeeds(), ...missingPrograms("wg")];
 }
 
-/** @param program The one of the system, or another version of it. MTU 1280 until told otherwise. */
+/** @param program The system's, or another version of it. The MTU is 1280 until it is set. */
 export async function wireguardGoPair(program = "wireguard-go"): Promise<WireguardPair> {
   await using owned = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), "bench-wg-"));
@@ -55,7 +55,7 @@ interface DeviceKeys {
   readonly publicKey: string;
 }
 
-/** The interface is named as its host: control sockets of all namespaces lie in one folder. */
+/** The interface has its host's name: control sockets of all namespaces lie in one folder. */
 async function startDevice(
   host: Host,
   program: string,
@@ -67,7 +67,7 @@ async function startDevice(
   writeFileSync(keyFile, privateKey, { mode: 0o600 });
   const device = host.start(program, "-f", host.name);
   device.stdout!.resume();
-  owned.defer(() => endProcess(device)); // by SIGTERM it removes its control socket
+  owned.defer(() => endProcess(device)); // on SIGTERM it removes its control socket
   for (const end = performance.now() + READY_WITHIN_MS; ; await sleep(50)) {
     try {
       host.run("wg", "show", host.name);

@@ -3,7 +3,7 @@
 const src = "packages/wg-userspace/src";
 const scenarios = "packages/wg-userspace/test/scenarios";
 
-/** A core's mutants are judged by its own tests and by the scenarios in virtual time that are about it. */
+/** A core's mutants are judged by its own tests and by its scenarios in virtual time. */
 export const CORES: Readonly<Record<string, readonly string[]>> = {
   wireguard: [`${src}/wireguard/**/*.test.ts`],
   // With all scenarios a mutant would take a minute.

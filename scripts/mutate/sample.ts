@@ -1,11 +1,11 @@
-/** A part of the source lines, drawn at random and the same for the same seed. */
+/** A sample of the source lines, drawn at random; the same seed draws the same sample. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { LinkRandom } from "../../packages/wg-userspace/src/testing/link.ts";
 
 /**
- * Lines are drawn in blocks of this length. A mutant counts only where it lies in one block: those that empty a long function are
- * left out, which makes a sample stricter than the whole, because hardly one of them survives.
+ * Lines are drawn in blocks of this length. A mutant counts only where it lies within one block: those that empty a
+ * long function are left out. Hardly one of them survives, so a sample is stricter than a full run.
  */
 const BLOCK = 8;
 

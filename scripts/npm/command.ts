@@ -1,4 +1,4 @@
-/** The package of the `coder` command: its bundles, and native modules as dependencies that it can do without. */
+/** The package of the `coder` command: its bundles, and native modules as optional dependencies. */
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildCli } from "../build.ts";

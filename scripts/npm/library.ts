@@ -1,4 +1,4 @@
-/** The packages that are libraries: JavaScript and declarations of exactly what their public entries lead to. */
+/** The library packages: JavaScript and declarations of exactly the modules that their public entries reach. */
 import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { run } from "../release/run.ts";
@@ -7,13 +7,13 @@ import { modulesNamed, publishedName, renameModules } from "./names.ts";
 import { floorOf, nodeFloorStatement } from "./node-floor.ts";
 
 const root = join(import.meta.dirname, "../..");
-/** Those that use others come before them. */
+/** Each package follows those that it uses. */
 export const LIBRARIES = ["client", "protocol", "wg-userspace"] as const;
 /** Refuses an old Node; every entry imports it first. */
 const FLOOR_MODULE = "node-version.js";
 const RELATIVE = /(["'])(\.\.?\/[^"']+)\1/g;
 
-/** Modules of a package that its siblings use and nobody else may rely on: offered below this. */
+/** Modules of a package that only its siblings may use: exported below this subpath. */
 const INTERNAL = "internal";
 
 /**
@@ -41,7 +41,7 @@ export async function writeLibraries(output: string): Promise<string[]> {
   return [...folders.values()].reverse();
 }
 
-/** Sources to `dist`, without tests and test kits. */
+/** Compiles sources to `dist`, without tests and test kits. */
 async function compile(library: string, folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const sources = join(root, "packages", library, "src");
@@ -67,7 +67,7 @@ async function compile(library: string, folder: string): Promise<void> {
   );
   await run(join(root, "node_modules/.bin/tsc"), ["-p", config], { cwd: root });
   rmSync(config);
-  // The compiler rewrites the imports of modules, and leaves those of declarations as they are.
+  // The compiler rewrites imports in modules, but not those in declarations.
   for (const file of globSync("dist/**/*.d.ts", { cwd: folder })) {
     const path = join(folder, file);
     const text = readFileSync(path, "utf8").replace(RELATIVE, (_whole, quote: string, to: string) => {
@@ -120,7 +120,7 @@ function finish(library: string, folder: string, used: ReadonlySet<string>): voi
   writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
-/** Modules by subpath, both without extension: what a package.json of the repository names one by one. */
+/** Modules by subpath, both without extension: the list that a package.json of the repository spells out. */
 export function publicEntries(name: string): [subpath: string, module: string][] {
   const { exports = {} } = readManifest(`packages/${name.replace(/^coder-/, "")}`);
   return Object.entries(exports)
@@ -128,7 +128,10 @@ export function publicEntries(name: string): [subpath: string, module: string][]
     .map(([subpath, file]) => [subpath, /^\.\/src\/(.+)\.ts$/.exec(String(file))![1]!]);
 }
 
-/** Where a module, which the repository's own code names by its file, is public. Generated code names some as the file that they become. */
+/**
+ * The public subpath of a module, which the repository's own code names by its file. Generated code names some by the
+ * compiled file.
+ */
 function publicSubpath(name: string, subpath: string): string | undefined {
   const module = subpath.replace(/\.js$/, "");
   const entry = publicEntries(name).find(
@@ -137,7 +140,7 @@ function publicSubpath(name: string, subpath: string): string | undefined {
   return entry?.[0].replace(/^\.\/?/, "");
 }
 
-/** Removes what no entry leads to. */
+/** Removes files that no entry reaches. */
 function prune(folder: string, entries: readonly string[]): void {
   const dist = join(folder, "dist");
   const reached = new Set<string>();
@@ -153,7 +156,7 @@ function prune(folder: string, entries: readonly string[]): void {
   for (const entry of entries) for (const end of [".js", ".d.ts"]) visit(join(dist, `${entry}${end}`));
   for (const file of globSync("**/*.{js,d.ts}", { cwd: dist })) {
     const path = join(dist, file);
-    // A module and its declaration go together.
+    // A module and its declaration belong together.
     const pair = [path.replace(/\.d\.ts$/, ".js"), path.replace(/(?<!\.d)\.js$/, ".d.ts")];
     if (!pair.some((either) => reached.has(either))) rmSync(path);
   }

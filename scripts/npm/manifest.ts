@@ -27,9 +27,9 @@ export function readManifest(folder: string): Manifest {
 }
 
 /**
- * What every published package says. `repository` comes from the repository's own package.json; without it npm refuses to state
- * provenance.
- * @param own What the package has of its own.
+ * The common part of every published manifest. `repository` comes from the repository's own package.json; without it
+ * npm cannot state provenance.
+ * @param own The package's own fields.
  */
 export function publishedManifest(source: Manifest, own: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const { version, repository, homepage, bugs } = readManifest("");
@@ -48,7 +48,7 @@ export function publishedManifest(source: Manifest, own: Readonly<Record<string,
   };
 }
 
-/** Versions of our own packages are exact: they share modules that are nobody else's. */
+/** Versions of our own packages are exact: they share internal modules. */
 export function publishedDependencies(
   dependencies: Readonly<Record<string, string>> | undefined,
 ): Record<string, string> {

@@ -1,4 +1,4 @@
-/** What packages are called on npm: inside this repository they have short names, outside those belong to anybody. */
+/** Names of the packages on npm: the short names inside this repository are not reserved outside it. */
 
 const SCOPE = "@coder-network";
 
@@ -25,7 +25,7 @@ export function modulesNamed(source: string): [name: string, subpath: string][] 
   return [...source.matchAll(SPECIFIER)].map((match) => [match[1]!, match[2] ?? ""]);
 }
 
-/** @param place The subpath under which a package offers what is at another one inside the repository. */
+/** @param place Maps a subpath inside the repository to the one under which the package exports it. */
 export function renameModules(source: string, place: (name: string, subpath: string) => string): string {
   return source.replace(SPECIFIER, (_whole, name: string, subpath: string | undefined) => {
     const found = place(name, subpath ?? "");

@@ -1,4 +1,4 @@
-/** The optional native module, with what it was built to for every platform that it is for. */
+/** The optional native module, with a build for each of its platforms. */
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { nodeFolder } from "../build-native.ts";

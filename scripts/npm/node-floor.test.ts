@@ -21,7 +21,7 @@ describe("the refusal of an old Node", () => {
     expect(said({ process: { versions: { node } } })).toBe("");
   });
 
-  it("lets pass what is no Node", () => {
+  it("passes runtimes other than Node", () => {
     expect(said({})).toBe("");
     expect(said({ process: {} })).toBe("");
     expect(said({ process: { versions: {} } })).toBe("");

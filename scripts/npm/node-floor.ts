@@ -1,4 +1,4 @@
-/** What refuses to run on a Node that is too old, before that Node meets anything it does not know. */
+/** Refuses to run on a Node that is too old, before it meets syntax that it does not know. */
 
 /** `22.13` of `>=22.13`. */
 export function floorOf(engines: { readonly node: string }): string {
@@ -8,8 +8,8 @@ export function floorOf(engines: { readonly node: string }): string {
 }
 
 /**
- * A statement that every JavaScript engine of the last fifteen years can read. Does nothing outside Node.
- * @param refuse What is done with `sentence`.
+ * A statement in the oldest syntax, which any JavaScript engine can parse. Does nothing outside Node.
+ * @param refuse Called with `sentence`.
  */
 export function nodeFloorStatement(product: string, floor: string, refuse: string): string {
   const [major, minor] = floor.split(".");

@@ -1,4 +1,4 @@
-/** The licences of what is bundled: most ask that their text goes with every copy. */
+/** The licences of bundled packages: most require that their text accompanies every copy. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { bundledPackage } from "../release/bundled-package.ts";
@@ -8,7 +8,7 @@ const LICENCE_FILE = /^(licen[cs]e|copying|notice)([-.].*)?$/i;
 export function thirdPartyLicences(names: readonly string[]): string {
   const parts = names.flatMap((name) => {
     const folder = bundledPackage(name);
-    if (folder === undefined) return []; // an optional part of a package, which nobody installs and no bundle holds
+    if (folder === undefined) return []; // an optional part of a package, which is not installed and in no bundle
     const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
     const texts = readdirSync(folder)
       .filter((file) => LICENCE_FILE.test(file))

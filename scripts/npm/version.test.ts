@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { placesOfVersion, versionAt } from "./version.ts";
 
-it("is the same everywhere: npm run set-version -- X.Y.Z makes it so", () => {
+it("is the same everywhere (npm run set-version -- X.Y.Z)", () => {
   const places = placesOfVersion();
   expect(places.map(({ file }) => file)).toContain("packages/udp-batch/package.json");
   const versions = places.map((place) => [place.file, versionAt(place)]);

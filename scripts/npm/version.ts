@@ -1,4 +1,4 @@
-/** The one version of everything, and every place that it is written at. */
+/** The one version of everything, and every place where it is written. */
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 

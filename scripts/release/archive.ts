@@ -1,4 +1,4 @@
-/** Archives whose bytes depend on nothing but what is in them. */
+/** Archives whose bytes depend only on their content. */
 import {
   chmodSync,
   copyFileSync,
@@ -16,7 +16,7 @@ import { createGzip } from "node:zlib";
 import type { Entry } from "./contents.ts";
 import { run } from "./run.ts";
 
-/** Puts the files into a folder, which is made anew. */
+/** Puts the files into a folder, which is created from scratch. */
 export function stage(folder: string, entries: readonly Entry[]): void {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true, mode: 0o755 });
@@ -45,11 +45,11 @@ export async function gzip(from: string, to: string): Promise<void> {
   await pipeline(createReadStream(from), createGzip({ level: 6 }), createWriteStream(to));
 }
 
-/** @param packages Where the library is. */
+/** @param packages Folder of the library. */
 export async function zip(entries: readonly Entry[], file: string, date: number, packages: string): Promise<undefined> {
   const { ZipFile } = createRequire(join(packages, "..", "package.json"))("yazl") as typeof import("yazl");
   const archive = new ZipFile();
-  // The format has local time, so that these digits must be the same everywhere.
+  // The format stores local time, so these digits must be the same in every time zone.
   const utc = new Date(date * 1000);
   const mtime = new Date(utc.getUTCFullYear(), utc.getUTCMonth(), utc.getUTCDate(), utc.getUTCHours());
   for (const { path, mode, content } of [...entries].sort((a, b) => (a.path < b.path ? -1 : 1))) {

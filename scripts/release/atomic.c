@@ -1,7 +1,7 @@
 /*
- * The one function that Node's Linux builds take from libatomic.so.1, which minimal systems lack. Node calls it for
- * 8-byte values at aligned addresses, where the processor has an instruction; anything else stops the program.
- * Orders are the strongest, which every caller's fit in.
+ * The one function that Node's Linux builds use from libatomic.so.1, which minimal systems lack. Node calls it for
+ * 8-byte values at aligned addresses, where the processor has an instruction; anything else stops the program. The
+ * memory order is always the strongest, which satisfies every caller.
  */
 #include <stdbool.h>
 #include <stddef.h>

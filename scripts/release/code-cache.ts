@@ -1,4 +1,4 @@
-/** What V8 compiles of the bundles, made by running them: an executable that has it need not compile at each start. */
+/** V8's code cache of the bundles, made by running them: an executable that has it need not compile at each start. */
 
 import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -7,11 +7,11 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { Script } from "node:vm";
 
-/** Nobody listens there: what is started ends with an error, after it has loaded and begun. */
-const NOBODY = "http://127.0.0.1:1";
+/** A URL without a listener: the started command fails after it has loaded and begun. */
+const UNREACHABLE = "http://127.0.0.1:1";
 const REPEATABLE = ["--hash-seed=1", "--predictable", "--single-threaded"];
 const LIMIT_MS = 120_000;
-/** Where V8 keeps the hash of its flags in what it compiled. */
+/** Offset of the hash of V8's flags in its cache. */
 const FLAGS_AT = 12;
 
 const RUNS: readonly (readonly [bundles: string, words: readonly string[]])[] = [
@@ -24,13 +24,16 @@ const RUNS: readonly (readonly [bundles: string, words: readonly string[]])[] = 
   ["server.cjs", []],
 ];
 
-/** Writes `NAME.cache` beside each bundle of the folder. Only for the platform and the version of the Node that runs this. */
+/**
+ * Writes `NAME.cache` beside each bundle of the folder. Valid only for the platform and the version of the Node that
+ * runs this.
+ */
 export async function writeCodeCaches(folder: string): Promise<readonly string[]> {
   const home = mkdtempSync(join(tmpdir(), "coder-compiled-"));
   const env = {
     PATH: process.env["PATH"],
     HOME: home,
-    CODER_URL: NOBODY,
+    CODER_URL: UNREACHABLE,
     CODER_SESSION_TOKEN: "none",
     CODER_NO_NATIVE: "1",
   };
@@ -52,8 +55,8 @@ export async function writeCodeCaches(folder: string): Promise<readonly string[]
 }
 
 /**
- * V8 refuses what was compiled with other flags. Those for repeatable results change nothing in the code, so the hash of the
- * flags is replaced by that of a program without any. A test asks whether V8 takes it.
+ * V8 refuses a cache made with other flags. The flags for repeatable results change nothing in the code, so their hash
+ * is replaced by that of a program without any. A test checks that V8 accepts it.
  */
 function withOwnFlags(file: string): void {
   const compiled = readFileSync(file);

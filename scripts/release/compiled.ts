@@ -1,6 +1,6 @@
 /**
- * `compiled.ts FOLDER NAMES WORDS…`: runs the bundles of FOLDER as `coder WORDS…`, and writes beside each of NAMES that ran what V8
- * compiled of it, functions that were used included. Run with V8's flags for repeatable results.
+ * `compiled.ts FOLDER NAMES WORDS…`: runs the bundles of FOLDER as `coder WORDS…`, and writes V8's code cache beside
+ * each of NAMES that ran, including functions that were used. Run with V8's flags for repeatable results.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

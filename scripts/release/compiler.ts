@@ -7,7 +7,7 @@ const root = join(import.meta.dirname, "../..");
 const requirements = join(import.meta.dirname, "zig-requirements.txt");
 const folder = join(root, ".build/zig");
 
-/** Fetches it when it is not there. @returns the program; its first argument is `cc`. */
+/** Fetches it if it is missing. @returns the program; its first argument is `cc`. */
 export async function compiler(): Promise<string> {
   const wanted = readFileSync(requirements, "utf8");
   const stamp = join(folder, "fetched");
@@ -21,7 +21,7 @@ export async function compiler(): Promise<string> {
   return join(folder, "ziglang/zig");
 }
 
-/** What makes its output depend on its input alone. */
+/** Makes its output depend on its input alone. */
 export const CACHE = {
   ZIG_GLOBAL_CACHE_DIR: join(root, ".build/zig-cache"),
   ZIG_LOCAL_CACHE_DIR: join(root, ".build/zig-cache"),

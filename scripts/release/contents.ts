@@ -1,4 +1,4 @@
-/** What goes with the executable: the manual, completions, units, licenses; and where each package keeps it. */
+/** The files beside the executable: manual, completions, units, licences; and their places in each kind of package. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -11,7 +11,7 @@ import { SERVICES, unitName, unitText } from "../../packages/cli/src/systemd/uni
 
 const root = join(import.meta.dirname, "../..");
 
-/** A file of an archive: its content, or where that is. */
+/** A file of an archive: its content, or the path of it. */
 export interface Entry {
   readonly path: string;
   readonly mode: number;
@@ -25,12 +25,12 @@ export interface Companions {
   /** By file name. */
   readonly units: Readonly<Record<string, string>>;
   readonly license: Buffer;
-  /** Of Node and what is in it. */
+  /** Licences of Node and of its parts. */
   readonly nodeLicense: Buffer;
   readonly readme: Buffer;
 }
 
-/** @param packages Where Node's package is. */
+/** @param packages Folder of Node's package. */
 export async function companions(version: string, date: number, packages: string): Promise<Companions> {
   const commands = await allCommands();
   const script = (shell: string): string => completionScript(shell, commands)!;
@@ -88,7 +88,7 @@ export function packageEntries(kind: "deb" | "rpm", executable: string, parts: C
   ];
 }
 
-/** Belongs to the machine's administrator once it is there. */
+/** Configuration: belongs to the machine's administrator once it is installed. */
 export const SETTINGS_FILE = `${SYSTEM_SETTINGS}/server.env`;
 
 function text(path: string, content: string | Buffer): Entry {

@@ -1,4 +1,4 @@
-/** The forms in which an executable is handed out: an archive, and for Linux packages and an image. */
+/** The forms in which an executable is distributed: an archive, and for Linux packages and an image. */
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { BUILD_VERSION } from "../../packages/protocol/src/version.ts";
@@ -11,13 +11,13 @@ import type { Platform } from "./platforms.ts";
 export interface DistributeOptions {
   readonly output: string;
   readonly work: string;
-  /** Where packages of the release's own lockfile are. */
+  /** Folder of the packages from the release's own lockfile. */
   readonly packages: string;
   readonly parts: Companions;
   readonly date: number;
 }
 
-/** @returns the names of the files made, and what could not be made. */
+/** @returns the names of the files made, and the parts that could not be made. */
 export async function distribute(
   platform: Platform,
   executable: string,

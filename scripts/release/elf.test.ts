@@ -5,14 +5,14 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { embedFunction, stripped } from "./elf.ts";
 
-/** Returns 7, whatever it is given. */
+/** Returns 7 for every input. */
 const SEVEN = Buffer.from("b807000000c3", "hex");
 
 describe.skipIf(process.platform !== "linux" || process.arch !== "x64")("the editor of ELF files", () => {
-  // Node's own executable is one that every machine has which runs this.
+  // Node's own executable is available on every machine that runs this.
   const node = readFileSync(process.execPath);
 
-  it("leaves a program that runs as before, without what debuggers read", () => {
+  it("keeps a program working, and removes its debug symbols", () => {
     const folder = mkdtempSync(join(tmpdir(), "coder-elf-"));
     try {
       const file = join(folder, "node");
@@ -26,7 +26,7 @@ describe.skipIf(process.platform !== "linux" || process.arch !== "x64")("the edi
     }
   });
 
-  it("refuses what it cannot do right", () => {
+  it("refuses files that it cannot edit correctly", () => {
     const embed = (library: string, symbol: string, code = SEVEN) => {
       const file = Buffer.from(node);
       return () => embedFunction(file, { library, symbol, code });

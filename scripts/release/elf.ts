@@ -1,4 +1,4 @@
-/** A 64-bit little-endian ELF executable, edited in its own bytes: nothing that is loaded changes its place. */
+/** Edits a 64-bit little-endian ELF executable in place: nothing that is loaded moves. */
 
 const SEGMENT = { load: 1, executable: 1 } as const;
 const SECTION = { dynsym: 11, versym: 0x6fff_ffff, verneed: 0x6fff_fffe, dynamic: 6, noBits: 8 } as const;
@@ -13,7 +13,7 @@ const CODE_ALIGNMENT = 16;
 
 interface Section {
   readonly index: number;
-  /** Of its header. */
+  /** Offsets in its header. */
   readonly at: number;
   readonly name: string;
   readonly type: number;
@@ -23,14 +23,14 @@ interface Section {
 }
 
 /**
- * Without symbols for debuggers and everything else that is not loaded; `strip` of the target platform does the same. The
- * header of each loaded section stays.
+ * Removes debug symbols and everything else that is not loaded, as the target platform's `strip` does. The header of
+ * each loaded section stays.
  */
 export function stripped(file: Buffer): Buffer {
   const sections = sectionsOf(file);
   const kept = sections.filter(({ flags, index }) => index === 0 || (flags & ALLOCATED) !== 0);
   if (kept.some(({ index }, position) => index !== position))
-    throw new Error("a section that is not loaded stands before one that is");
+    throw new Error("an unloaded section precedes a loaded one");
   const ends = kept.map(({ offset, size, type }) => (type === SECTION.noBits ? 0 : offset + size));
   const loaded = Math.max(...ends, ...segmentsOf(file).map(({ offset, fileBytes }) => offset + fileBytes));
   const names = Buffer.from(`${kept.map(({ name }) => name).join("\0")}\0.shstrtab\0`);
@@ -46,7 +46,7 @@ export function stripped(file: Buffer): Buffer {
   }
   const own = tableAt + kept.length * SECTION_BYTES;
   result.writeUInt32LE(nameAt(kept.length), own);
-  result.writeUInt32LE(3, own + 4); // a table of strings
+  result.writeUInt32LE(3, own + 4); // a string table
   result.writeBigUInt64LE(BigInt(loaded), own + 24);
   result.writeBigUInt64LE(BigInt(names.length), own + 32);
   result.writeBigUInt64LE(1n, own + 48);
@@ -57,9 +57,9 @@ export function stripped(file: Buffer): Buffer {
 }
 
 /**
- * Puts the code of the one function that is taken from a library into the executable, and lets go of the library. The code goes
- * behind the last byte of the executable segment, where the rest of its page is mapped anyway; the symbol becomes a local one,
- * which the loader uses without looking for it.
+ * Embeds the code of the only function used from a library, and removes the dependency on the library. The code goes
+ * behind the last byte of the executable segment, where the rest of its page is mapped anyway; the symbol becomes a
+ * local one, which the loader resolves without a search.
  */
 export function embedFunction(
   file: Buffer,
@@ -85,7 +85,7 @@ export function embedFunction(
   const [index, ...more] = imports;
   const at = dynsym.offset + (index ?? 0) * SYMBOL_BYTES;
   if (index === undefined || more.length > 0 || stringAt(file.readUInt32LE(at)) !== symbol)
-    throw new Error(`${library} is needed for something else than ${symbol}`);
+    throw new Error(`${library} is needed for more than ${symbol}`);
   file.writeUInt8(LOCAL_FUNCTION, at + 4);
   file.writeUInt16LE(text.index, at + 6);
   file.writeBigUInt64LE(addCode(file, code), at + 8);
@@ -95,15 +95,15 @@ export function embedFunction(
   file.writeUInt32LE(file.readUInt32LE(verneed.at + 44) - 1, verneed.at + 44);
 }
 
-/** @returns the bytes of a relocatable file's code, which must refer to nothing outside. */
+/** @returns the code of a relocatable file, which must not refer to anything outside it. */
 export function codeOf(object: Buffer): Buffer {
   const sections = sectionsOf(object);
   const text = only(sections, ({ name }) => name === ".text", ".text");
-  if (sections.some(({ name }) => name === ".rela.text")) throw new Error("the code refers to what is outside of it");
+  if (sections.some(({ name }) => name === ".rela.text")) throw new Error("the code has relocations");
   return object.subarray(text.offset, text.offset + text.size);
 }
 
-/** @returns the address that the code has. */
+/** @returns the address of the embedded code. */
 function addCode(file: Buffer, code: Uint8Array): bigint {
   const segments = segmentsOf(file);
   const segment = segments.find(({ type, flags }) => type === SEGMENT.load && (flags & SEGMENT.executable) !== 0);
@@ -122,7 +122,7 @@ function addCode(file: Buffer, code: Uint8Array): bigint {
   return segment.address + BigInt(start - segment.offset);
 }
 
-/** Takes a library out of the list of needed versions. @returns the number of its one version. */
+/** Removes a library from the list of needed versions. @returns the number of its one version. */
 function forget(file: Buffer, verneed: Section, library: string, stringAt: (at: number) => string): number {
   let before: number | undefined;
   for (let at = verneed.offset; ; ) {
@@ -141,7 +141,7 @@ function forget(file: Buffer, verneed: Section, library: string, stringAt: (at: 
   }
 }
 
-/** The list begins with the library: the next entry is written over it, its versions stay where they are. */
+/** The list begins with the library: the next entry overwrites it, its versions stay in place. */
 function skipFirst(file: Buffer, at: number, next: number): void {
   if (next === 0) throw new Error("no other version is needed");
   const following = at + next;

@@ -1,4 +1,4 @@
-/** Makes one executable: Node of the platform, the bundles, native modules, and where they fit compiled code. */
+/** Builds one executable: Node of the platform, the bundles, native modules, and the code cache where it is valid. */
 import { createHash } from "node:crypto";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -8,26 +8,26 @@ import { codeOf, embedFunction, stripped } from "./elf.ts";
 import type { Platform } from "./platforms.ts";
 import { run } from "./run.ts";
 
-/** Node's own file takes this one function from a library that minimal systems lack. */
+/** Node's own file imports this one function from a library that minimal systems lack. */
 const LIBRARY = "libatomic.so.1";
 const FUNCTION = "__atomic_compare_exchange";
 const cliPackage = createRequire(join(import.meta.dirname, "../../packages/cli/package.json"));
 
 export interface Ingredients {
-  /** Where packages of the release's own lockfile are. */
+  /** Folder of the packages from the release's own lockfile. */
   readonly packages: string;
   readonly zig: string;
   /** Names of bundles in `bundles/` of the work folder. */
   readonly bundles: readonly string[];
-  /** Bundles that have compiled code for {@link compiledFor} beside them. */
+  /** Bundles that have a code cache for {@link compiledFor} beside them. */
   readonly compiled: readonly string[];
   readonly compiledFor: Platform["name"];
-  /** Of this platform; undefined where it has none. */
+  /** Build for this platform; undefined where there is none. */
   readonly udpBatch: string | undefined;
 }
 
 /**
- * @param work A folder for what is made on the way; holds `bundles/`.
+ * @param work A folder for intermediate files; holds `bundles/`.
  * @returns the file, in the work folder.
  */
 export async function buildExecutable(platform: Platform, work: string, from: Ingredients): Promise<string> {
@@ -56,12 +56,12 @@ export async function buildExecutable(platform: Platform, work: string, from: In
   assets["natives.json"] = join(platform.name, "natives.json");
   const output = join(folder, platform.file);
   const configuration = {
-    main: join("bundles", "executable.cjs"), // the path is in the file: the same wherever it is made
+    main: join("bundles", "executable.cjs"), // the path is part of the file: equal wherever it is built
     output,
     executable: node,
     disableExperimentalSEAWarning: true,
     useCodeCache: false,
-    // NODE_OPTIONS is for programs of Node, not for this one.
+    // NODE_OPTIONS is for Node programs, not for this executable.
     execArgvExtension: "none",
     assets,
   };
@@ -91,11 +91,11 @@ async function prepared(original: string, platform: Platform, folder: string, zi
   return file;
 }
 
-/** The files of native modules by the name that they are asked for. */
+/** The files of native modules, by the names under which they are loaded. */
 function nativesOf(platform: Platform, { packages, udpBatch }: Ingredients): Record<string, string> {
   const koffi = join(packages, "@koromix", `koffi-${platform.os}-${platform.arch}`, platform.koffi, "koffi.node");
   if (!existsSync(koffi)) throw new Error(`koffi for ${platform.name} could not be fetched`);
-  // Has none for Linux on arm64, where the relay goes without.
+  // There is no build for Linux on arm64, where the relay does without it.
   const prebuilds = join(dirname(cliPackage.resolve("bufferutil/package.json")), "prebuilds");
   const bufferutil = join(prebuilds, `${platform.os}-${platform.arch}`, "bufferutil.node");
   return {

@@ -1,4 +1,4 @@
-/** An image by the OCI's format (image-spec 1.1), written as it is on disk: no engine and no registry is asked. */
+/** An image in the OCI's format (image-spec 1.1), written directly to disk: needs no engine and no registry. */
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,10 +14,10 @@ export interface ImageOptions {
   readonly output: string;
 }
 
-/** Of the person in the image, and of its group. */
+/** Ids of the user in the image, and of its group. */
 const OWNER = 1000;
 const CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt";
-/** What Node needs, and how glibc finds addresses. */
+/** The libraries that Node needs, and those that glibc resolves addresses with. */
 const LIBRARIES = [
   "libc",
   "libm",
@@ -49,7 +49,7 @@ const PLACES = {
 
 type Architecture = keyof typeof PLACES;
 
-/** @returns why it could not be made. */
+/** @returns why it could not be built. */
 export async function buildImage(architecture: Architecture, options: ImageOptions): Promise<string | undefined> {
   const base = baseEntries(architecture);
   if (typeof base === "string") return base;
@@ -68,7 +68,7 @@ export async function buildImage(architecture: Architecture, options: ImageOptio
   const layers = [
     await layer("base", base, ["tmp"], 0o1777, 0),
     await layer("program", program, [], 0o755, 0),
-    // Of its own, as everything in it belongs to the person.
+    // A layer of its own, as everything in it belongs to the user.
     await layer("state", [], ["home/coder", "var/lib/coder"], 0o700, OWNER),
   ];
   const created = new Date(options.date * 1000).toISOString();
@@ -108,7 +108,7 @@ export async function buildImage(architecture: Architecture, options: ImageOptio
   });
   const layout = join(work, "layout");
   writeFileSync(join(layout, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
-  // A tag has no plus. Podman goes by the one name, Docker by the other.
+  // A tag cannot contain a plus. Podman uses one name, Docker the other.
   const name = `coder:${options.version.replaceAll("+", "-")}`;
   const annotations = {
     "io.containerd.image.name": `docker.io/library/${name}`,
@@ -126,7 +126,7 @@ export async function buildImage(architecture: Architecture, options: ImageOptio
   rmSync(work, { recursive: true });
   return undefined;
 
-  /** Folders are there with this mode and owner; files and the folders above them belong to root. */
+  /** Folders get this mode and owner; files and the folders above them belong to root. */
   async function layer(
     name: string,
     entries: readonly Entry[],
@@ -141,7 +141,7 @@ export async function buildImage(architecture: Architecture, options: ImageOptio
       chmodSync(join(tree, folder), mode);
     }
     const plain = join(work, `${name}.tar`);
-    // A folder above one of another owner is in a layer before, and so left out here.
+    // A parent folder with another owner is in an earlier layer, and so left out here.
     const names = owner === 0 ? topNames(entries, folders) : folders;
     await tar(tree, names, plain, options.date, owner);
     const compressed = `${plain}.gz`;
@@ -192,7 +192,7 @@ function baseEntries(architecture: Architecture): Entry[] | string {
     text("etc/passwd", `root:x:0:0:root:/:/sbin/nologin\ncoder:x:${OWNER}:${OWNER}:coder:/home/coder:/sbin/nologin\n`),
     text("etc/group", `root:x:0:\ncoder:x:${OWNER}:\n`),
     text("etc/nsswitch.conf", "hosts: files dns\n"),
-    // Folders of root above those that are the person's.
+    // Root's folders above those of the user.
     text("home/.keep", ""),
     text("var/lib/.keep", ""),
   ];

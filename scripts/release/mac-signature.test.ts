@@ -5,7 +5,7 @@ import { signatureFault } from "./mac-signature.ts";
 const PAGE_BYTES = 4096;
 const CODE_BYTES = 3 * PAGE_BYTES + 100;
 
-/** A header, one load command that says where the signature is, code, and the signature. */
+/** A header, one load command that locates the signature, code, and the signature. */
 function signedFile(): Buffer {
   const code = Buffer.alloc(CODE_BYTES, 7);
   const pages = Math.ceil(CODE_BYTES / PAGE_BYTES);
@@ -48,17 +48,17 @@ describe("the signature of an executable for macOS", () => {
     ["a page was changed", (file) => change(file, 2 * PAGE_BYTES), "the hash of page 2 is wrong"],
     ["the last, shorter page was changed", (file) => change(file, CODE_BYTES - 1), "the hash of page 3 is wrong"],
     ["the end is missing", (file) => file.subarray(0, -1), "the signature lies behind the end of the file"],
-    ["the command is another one", (file) => change(file, 32), "it is not signed"],
-    ["something else lies there", (file) => change(file, CODE_BYTES), "there is no signature where it should be"],
-    ["its directory is none", (file) => change(file, CODE_BYTES + 20), "the signature has no code directory"],
+    ["the load command is a different one", (file) => change(file, 32), "it is not signed"],
+    ["other data lies there", (file) => change(file, CODE_BYTES), "there is no signature where it should be"],
+    ["its directory is invalid", (file) => change(file, CODE_BYTES + 20), "the signature has no code directory"],
     ["a hash is missing", (file) => change(file, CODE_BYTES + 20 + 31), "it has too few or too many hashes"],
     [
       "it covers more than there is",
       (file) => change(file, CODE_BYTES + 20 + 34),
       "it covers 12644 bytes, and the code has 12388",
     ],
-    ["it is no executable", () => Buffer.from("#!/bin/sh\n"), "it is no Mach-O file of 64 bits"],
-    ["it is empty", () => Buffer.alloc(0), "it is no Mach-O file of 64 bits"],
+    ["it is not an executable", () => Buffer.from("#!/bin/sh\n"), "it is not a 64-bit Mach-O file"],
+    ["it is empty", () => Buffer.alloc(0), "it is not a 64-bit Mach-O file"],
   ];
   it.each(damages)("does not when %s", (_, damage, fault) => {
     expect(signatureFault(damage(signedFile()))).toBe(fault);

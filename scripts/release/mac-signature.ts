@@ -1,6 +1,6 @@
 /**
- * Reads the code signature of a Mach-O executable of 64 bits as the kernel of macOS does before it starts one: the pages'
- * hashes must be right. Structures: mach-o/loader.h and kern/cs_blobs.h of Apple's XNU.
+ * Reads the code signature of a 64-bit Mach-O executable as the kernel of macOS does before it starts one: the hashes
+ * of the pages must match. Structures: mach-o/loader.h and kern/cs_blobs.h of Apple's XNU.
  */
 import { createHash } from "node:crypto";
 
@@ -13,7 +13,7 @@ const CSSLOT_CODEDIRECTORY = 0;
 const SHA256 = 2;
 const SHA256_BYTES = 32;
 
-/** @returns what is wrong with the signature; undefined when it holds. */
+/** @returns the problem with the signature; undefined when it is valid. */
 export function signatureFault(file: Buffer): string | undefined {
   const command = signatureCommand(file);
   if (typeof command === "string") return command;
@@ -48,7 +48,7 @@ export function signatureFault(file: Buffer): string | undefined {
 }
 
 function signatureCommand(file: Buffer): { offset: number; size: number } | string {
-  if (file.length < HEADER_BYTES || file.readUInt32LE(0) !== MH_MAGIC_64) return "it is no Mach-O file of 64 bits";
+  if (file.length < HEADER_BYTES || file.readUInt32LE(0) !== MH_MAGIC_64) return "it is not a 64-bit Mach-O file";
   const end = HEADER_BYTES + file.readUInt32LE(20);
   let at = HEADER_BYTES;
   for (let left = file.readUInt32LE(16); left > 0 && at + 16 <= Math.min(end, file.length); left--) {

@@ -1,4 +1,4 @@
-/** Packages for Debian by dpkg-deb, for Fedora and its kin by rpmbuild (decision 015). */
+/** Packages for Debian by dpkg-deb, for Fedora and its relatives by rpmbuild (decision 015). */
 import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stage } from "./archive.ts";
@@ -11,7 +11,7 @@ export interface PackageOptions {
   readonly version: string;
   readonly date: number;
   readonly parts: Companions;
-  /** A folder for what is made on the way. */
+  /** A folder for intermediate files. */
   readonly work: string;
   /** The package's file. */
   readonly output: string;
@@ -22,7 +22,7 @@ const DESCRIPTION = "The coder command: client, agent of a workspace, and contro
 const MAINTAINER = "coder-network developers <developers@coder-network.invalid>";
 const SITE = "https://coder-network.invalid";
 
-/** zstd at this level: a third smaller than nothing would be, and a few seconds. One thread, whose output is always the same. */
+/** zstd at this level saves a third and takes a few seconds. One thread, whose output is always the same. */
 const DEB_COMPRESSION = ["-Zzstd", "-z9", "--threads-max=1"];
 const RPM_COMPRESSION = "w9.zstdio";
 
@@ -75,7 +75,7 @@ export async function buildRpm(architecture: "x86_64" | "aarch64", options: Pack
     `Summary: ${SUMMARY}`,
     "License: Apache-2.0",
     `URL: ${SITE}`,
-    // What is in the executable brings nothing that others could use, and its needs are these.
+    // The executable provides nothing for other packages, and its requirements are these.
     "AutoReqProv: no",
     "Requires: glibc >= 2.28, libstdc++, libgcc",
     "Recommends: ca-certificates, openssh-clients",
@@ -117,8 +117,8 @@ export async function buildRpm(architecture: "x86_64" | "aarch64", options: Pack
 }
 
 /**
- * Nothing is started that nobody asked for. An upgrade restarts the server, whose connections come back by themselves; not an
- * agent, in which people have their shells.
+ * Installation starts nothing. An upgrade restarts the server, whose connections re-establish themselves; not an agent,
+ * which holds users' shells.
  */
 const scripts = (
   upgraded: string,
@@ -138,7 +138,7 @@ const RELOAD = `if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 const DEB_SCRIPTS = {
   postinst: `[ "$1" = configure ] || exit 0\n${scripts('[ -n "$2" ]')}`,
   prerm: `[ "$1" = remove ] || exit 0\n${STOP}`,
-  // The state, with users and keys, is nobody's to remove but the administrator's.
+  // The state, with users and keys, may be removed by the administrator only.
   postrm: `${RELOAD}if [ "$1" = purge ]; then\n  rm -f /etc/coder/agent.env\n  rmdir --ignore-fail-on-non-empty /etc/coder 2>/dev/null || true\nfi\n`,
 };
 

@@ -1,13 +1,13 @@
-/** What an executable is made for, and what each is made of. */
+/** The platforms of the executables, and the packages that each is built from. */
 export interface Platform {
-  /** As the command line of a release names it. */
+  /** Its name on the command line of a release. */
   readonly name: string;
-  /** As Node's `process.platform` and `process.arch` have it. */
+  /** Node's `process.platform` and `process.arch`. */
   readonly os: "linux" | "darwin" | "win32";
   readonly arch: "x64" | "arm64";
   /** The file's name, as in the URLs of a server. */
   readonly file: string;
-  /** The package that brings Node, and where in it. */
+  /** The package of Node, and the path in it. */
   readonly node: readonly [string, string];
   /** The folder of koffi's native part in its package. */
   readonly koffi: string;

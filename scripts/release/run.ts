@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 const LIMIT_MS = 900_000;
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
-/** Runs a program to its end; what it said is in the error when it fails. */
+/** Runs a program to its end; its output is part of the error when it fails. */
 export async function run(
   program: string,
   args: readonly string[],

@@ -1,11 +1,11 @@
-/** The bill of materials (CycloneDX): what every executable of a release holds. */
+/** The bill of materials (CycloneDX): the components of every executable of a release. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { bundledPackage } from "./bundled-package.ts";
 import type { Platform } from "./platforms.ts";
 
-/** Only the command that makes releases installs it. */
+/** Installed only by the release command. */
 const library = (packages: string): typeof import("@cyclonedx/cyclonedx-library") =>
   createRequire(join(packages, "..", "package.json"))("@cyclonedx/cyclonedx-library");
 
@@ -60,7 +60,7 @@ interface Manifest {
   readonly license?: string;
 }
 
-/** Undefined: an optional part of a package that nobody installs. */
+/** Undefined: an optional part of a package that is not installed. */
 function installed(name: string): Manifest | undefined {
   const folder = bundledPackage(name);
   return folder === undefined ? undefined : manifest(folder);

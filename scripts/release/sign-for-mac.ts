@@ -1,4 +1,4 @@
-/** The ad-hoc signature without which macOS on arm64 starts nothing, by the Go module quill. */
+/** The ad-hoc signature that macOS on arm64 requires of every executable, by the Go module quill. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { signatureFault } from "./mac-signature.ts";
@@ -8,9 +8,9 @@ const IDENTIFIER = "coder";
 const source = join(import.meta.dirname, "mac-signer");
 
 /**
- * Signs in place, and reads the signature again.
- * @param work Folder for the program that signs.
- * @returns why it could not.
+ * Signs in place, and verifies the signature.
+ * @param work Folder for the signing program.
+ * @returns why it failed.
  */
 export async function signForMac(file: string, work: string): Promise<string | undefined> {
   const signer = join(work, "mac-signer");
@@ -19,7 +19,7 @@ export async function signForMac(file: string, work: string): Promise<string | u
     await run(signer, [file, IDENTIFIER]);
   } catch (error) {
     return (error as { cause?: { code?: unknown } }).cause?.code === "ENOENT"
-      ? "Go is not installed, which builds the program that signs"
+      ? "Go, which builds the signing program, is not installed"
       : (error as Error).message;
   }
   return signatureFault(readFileSync(file));

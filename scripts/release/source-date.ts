@@ -1,11 +1,11 @@
-/** The one date that everything in a release has, so that equal sources make equal files. */
+/** The one date of everything in a release, so that equal sources give equal files. */
 import { join } from "node:path";
 import { run } from "./run.ts";
 
-/** For sources that come without their history. */
+/** For sources without their history. */
 const WITHOUT_HISTORY = Date.UTC(2026, 0, 1) / 1000;
 
-/** Seconds since 1970: SOURCE_DATE_EPOCH, else when the last change was committed. */
+/** Seconds since 1970: SOURCE_DATE_EPOCH, else the date of the last commit. */
 export async function sourceDate(environment: NodeJS.ProcessEnv): Promise<number> {
   const given = environment["SOURCE_DATE_EPOCH"];
   if (given !== undefined && given !== "") {

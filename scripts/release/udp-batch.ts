@@ -1,4 +1,4 @@
-/** Builds packages/udp-batch for every C library and processor that a release carries it for. */
+/** Builds packages/udp-batch for each supported C library and processor. */
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { CACHE } from "./compiler.ts";
@@ -6,7 +6,7 @@ import { run } from "./run.ts";
 
 const sources = join(import.meta.dirname, "../../packages/udp-batch");
 const PROCESSORS = { x64: "x86_64", arm64: "aarch64" } as const;
-/** The oldest C library that a module is for. */
+/** The oldest supported C library. */
 const LIBRARIES = { glibc: "gnu.2.17", musl: "musl" } as const;
 
 type Arch = keyof typeof PROCESSORS;

@@ -3,22 +3,22 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 
 const root = join(import.meta.dirname, "../..");
-/** Comparisons that only ask whether there is a value are fine. */
+/** Comparisons that only test whether there is a value are fine. */
 const HARMLESS = /^\s*(undefined|null|""|''|"string"|false|true)/;
 const SECRET_NAME = String.raw`[\w.#]*(?:token|secret|mac[12]?|proof|digest|password|hash|cookie|psk|mesh_?key|private_?key)`;
-/** What the names below stand for is no secret, or is compared where no other party can measure. */
+/** The values named below are not secret, or are compared where no other party can measure. */
 const EXCEPTIONS: Readonly<Record<string, string>> = {
   ".equals(directory.subarray(at, at + SHA256_BYTES))":
-    "hashes of an executable's pages, which are in the executable that everybody downloads",
+    "hashes of an executable's pages, which are in a public download",
   "entry.hash === hash &&": "the hash of a connection's addresses, which are in every packet",
   'if ((await ask("Password again: ", { ...options, hidden: true, check: () => undefined })) === password)':
     "a person types the same password twice into their own process",
   "return found.isFile() && own && found.size === content.length && readFileSync(path).equals(content);":
-    "what is compared is a part of the executable that everybody downloads",
+    "what is compared is a part of a public download",
   "return bytesEqual(datagram.subarray(4, 8), COOKIE);": "STUN's magic cookie is a constant",
 };
 
-test("security 3: no package compares a secret with ===, nor bytes of it with anything but a constant-time function", () => {
+test("security 3: no package compares a secret with ===, nor its bytes by anything but a constant-time function", () => {
   const found = sources().flatMap(({ name, text }) => offencesIn(text).map((line) => ({ name, line })));
   expect(found.filter(({ line }) => !(line in EXCEPTIONS))).toEqual([]);
   expect([...new Set(found.map(({ line }) => line))].sort(), "exceptions that are needed").toEqual(
@@ -26,7 +26,7 @@ test("security 3: no package compares a secret with ===, nor bytes of it with an
   );
 });
 
-test("the search looks at every package and finds what it looks for", () => {
+test("the search covers every package and finds such comparisons", () => {
   const packages = new Set(sources().map(({ name }) => name.split("/").slice(0, 2).join("/")));
   for (const name of ["agent", "cli", "client", "protocol", "server", "wg-userspace"]) {
     expect(packages).toContain(`packages/${name}`);

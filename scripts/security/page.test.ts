@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, "../..");
 const proofs = proofsOf(root);
 const numbers = CHAPTERS.flatMap(({ statements }) => statements.map(({ number }) => number));
 
-test("docs/security.md is what the sources say: node scripts/generate-docs.ts", () => {
+test("docs/security.md is up to date (node scripts/generate-docs.ts)", () => {
   expect(readFileSync(join(root, "docs/security.md"), "utf8")).toBe(securityPage(proofs));
 });
 
@@ -26,7 +26,7 @@ test("no test names a statement that does not exist", () => {
   expect(proofs.filter((proof) => proof.numbers.some((number) => !numbers.includes(number)))).toEqual([]);
 });
 
-test("titles of tests, groups and rows are found; what is not run, or only a comment, is not", () => {
+test("titles of tests, groups and rows are found; skipped tests and comments are not", () => {
   const title = (text: string) => `"security ${text}"`;
   const source = [
     `test(${title("1: a")}, () => {`,

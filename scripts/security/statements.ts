@@ -1,9 +1,9 @@
-/** What the system promises about its security. The numbers are part of test titles and of comments: they never change. */
+/** The security statements of the system. Their numbers are part of test titles and of comments: they never change. */
 
 export interface Statement {
   readonly number: number;
   readonly text: string;
-  /** What of it arrives later, or is shown by something else than a test. */
+  /** The part that follows later, or that something other than a test shows. */
   readonly note?: string;
 }
 
@@ -12,7 +12,7 @@ export interface Chapter {
   readonly statements: readonly Statement[];
 }
 
-/** Statements that no test proves yet. A number leaves the list when it has one. */
+/** Statements that no test proves yet. Remove a number when it has a test. */
 export const OPEN: readonly number[] = [];
 
 export const CHAPTERS: readonly Chapter[] = [
@@ -21,7 +21,7 @@ export const CHAPTERS: readonly Chapter[] = [
     statements: [
       {
         number: 1,
-        text: "The session file has mode 0600 in a directory of mode 0700, also under umask 000. It is written to a temporary file and renamed; a wider mode that is found is narrowed.",
+        text: "The session file has mode 0600 in a directory of mode 0700, also under umask 000. It is written to a temporary file and renamed; an existing wider mode is narrowed.",
       },
       {
         number: 2,
@@ -33,7 +33,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: 4,
-        text: "After a token was rotated or deleted, its workspace stopped, or its login ended, the token is answered with 401 on every route, and its open connections end within 5 s.",
+        text: "After a token was rotated or deleted, its workspace stopped, or its login ended, the token gets 401 on every route, and its open connections end within 5 s.",
       },
       {
         number: 5,
@@ -41,7 +41,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: 6,
-        text: "A client sends its token to the deployment it is configured for and to nobody else: a redirect to another origin is not followed with the token.",
+        text: "A client sends its token to the deployment it is configured for and to no other host: a redirect to another origin is not followed with the token.",
       },
     ],
   },
@@ -63,12 +63,12 @@ export const CHAPTERS: readonly Chapter[] = [
       {
         number: 10,
         text: "Every HTML page has a content security policy without `unsafe-inline` and with `frame-ancestors 'none'`. Output of a program that is shown in a page is inert: no HTML, no `javascript:` links by OSC 8, no reads of the clipboard by OSC 52.",
-        note: "The part about programs' output comes with the web terminal; today no page of the server shows any.",
+        note: "The part about the output of programs comes with the web terminal; today no page of the server shows any.",
       },
     ],
   },
   {
-    title: "Who may talk to whom",
+    title: "Who may reach what",
     statements: [
       {
         number: 11,
@@ -84,15 +84,15 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: 14,
-        text: "The server's HTTP requests to an agent follow no redirect, and go to the address of the agent that was meant.",
+        text: "The server's HTTP requests to an agent follow no redirect, and go to the address of the intended agent.",
       },
       {
         number: 15,
-        text: "The agent's internal services can be reached by the server and by users who may use the workspace, through the tunnel only. A forwarded port listens on the address that was asked for, by default on loopback.",
+        text: "The agent's internal services can be reached by the server and by users who may use the workspace, through the tunnel only. A forwarded port listens on the requested address, by default on loopback.",
       },
       {
         number: 16,
-        text: "When a user loses the right to a workspace, a tunnel that exists ends within 5 s: both sides drop the peer, and the relay drops the key.",
+        text: "When a user loses the right to a workspace, an existing tunnel ends within 5 s: both sides drop the peer, and the relay drops the key.",
       },
     ],
   },
@@ -101,15 +101,15 @@ export const CHAPTERS: readonly Chapter[] = [
     statements: [
       {
         number: 17,
-        text: "The relay serves keys that the coordinator knows. A connection with an unknown key is closed before any frame of it is forwarded.",
+        text: "The relay serves only keys that the coordinator knows. A connection with an unknown key is closed before any of its frames is forwarded.",
       },
       {
         number: 18,
-        text: "A client cannot send with another's source key. Two connections with one key follow a fixed rule, and neither reads what is meant for another key.",
+        text: "A client cannot send with another's source key. Two connections with one key follow a fixed rule, and neither receives frames for another key.",
       },
       {
         number: 19,
-        text: "The length of a frame is checked before memory is taken; 64 KiB + 1 closes the connection. A slow reader loses packets at a bound of its queue, and others notice nothing.",
+        text: "The length of a frame is checked before memory is allocated; 64 KiB + 1 closes the connection. A slow reader loses packets at the bound of its queue; others are not affected.",
       },
       {
         number: 20,
@@ -121,11 +121,11 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: 22,
-        text: "The STUN server answers well-formed binding requests with the magic cookie only, with at most 1.6 times their bytes, to where they came from, up to a limit per source. Spoofed sources do not grow its memory.",
+        text: "The STUN server answers well-formed binding requests with the magic cookie only, with at most 1.6 times their bytes, to their source address, up to a limit per source. Spoofed sources do not grow its memory.",
       },
       {
         number: 23,
-        text: "A peer may name at most 32 endpoints, and probes to one address are limited, so that no peer can aim our probes at somebody. Multicast, broadcast, metadata and the tunnel's own addresses are never probed; loopback ones are, for peers on one machine without a network, within the same limits.",
+        text: "A peer may name at most 32 endpoints, and probes to one address are limited, so that no peer can aim our probes at a third party. Multicast, broadcast, metadata and the tunnel's own addresses are never probed; loopback ones are, for peers on one machine without a network, within the same limits.",
       },
     ],
   },
@@ -134,7 +134,7 @@ export const CHAPTERS: readonly Chapter[] = [
     statements: [
       {
         number: 24,
-        text: "A captured initiation is refused later: timestamps of a peer increase strictly. The memory of them lasts while the process runs; a restarted responder may answer a replay once, with a session that nobody can use.",
+        text: "A captured initiation is refused later: timestamps of a peer increase strictly. The memory of them lasts while the process runs; a restarted responder may answer a replay once, with a session that no party can use.",
       },
       {
         number: 25,
@@ -142,7 +142,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: 26,
-        text: "A wrong mac1 costs no X25519. Under load only initiations with a valid mac2 are worked on; a cookie belongs to an address and lasts 120 s; proven sources are limited by host.",
+        text: "A wrong mac1 costs no X25519. Under load only initiations with a valid mac2 are processed; a cookie belongs to an address and lasts 120 s; proven sources are limited by host.",
       },
       {
         number: 27,
@@ -158,7 +158,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: 30,
-        text: "The cryptography gives the published vectors: Noise IKpsk2, RFC 8439, RFC 7693 (keyed), RFC 7748, NaCl box, RFC 5769; and it works with wireguard-go and coturn.",
+        text: "The cryptography reproduces the published vectors: Noise IKpsk2, RFC 8439, RFC 7693 (keyed), RFC 7748, NaCl box, RFC 5769; and it works with wireguard-go and coturn.",
       },
     ],
   },
@@ -171,7 +171,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: 32,
-        text: "`config-ssh` keeps what is not its own byte for byte, writes atomically and keeps the mode. No name of a workspace, path or option of a deployment can add an ssh option or a shell command.",
+        text: "`config-ssh` keeps foreign content byte for byte, writes atomically and keeps the mode. No name of a workspace, path or option of a deployment can add an ssh option or a shell command.",
       },
       {
         number: 33,
@@ -183,11 +183,11 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: 35,
-        text: "Paths with `..`, encoded, absolute, through symbolic links or with NUL get 404 from whatever serves files; downloads carry `nosniff`.",
+        text: "Paths with `..`, encoded, absolute, through symbolic links or with NUL get 404 from every file server; downloads carry `nosniff`.",
       },
       {
         number: 36,
-        text: "Sizes of windows, names of signals and subsystems and lengths of commands are bounded. A client that was killed leaves no process behind after the time of grace.",
+        text: "Sizes of windows, names of signals and subsystems and lengths of commands are bounded. A killed client leaves no process behind after the grace period.",
       },
     ],
   },
@@ -196,11 +196,11 @@ export const CHAPTERS: readonly Chapter[] = [
     statements: [
       {
         number: 37,
-        text: "Logs at debug level contain neither a secret that was issued nor the value of an environment variable.",
+        text: "Logs at debug level contain neither an issued secret nor the value of an environment variable.",
       },
       {
         number: 38,
-        text: "Errors that reach a client carry no stack, path or SQL. An unknown user and a wrong password take the same time and get the same text. Logins are limited.",
+        text: "Errors that reach a client carry no stack, path or SQL. An unknown user and a wrong password take the same time and get the same text. Logins are rate-limited.",
       },
       {
         number: 39,
@@ -208,12 +208,12 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: 40,
-        text: "URL, headers, body, WebSocket messages and nested protobuf have limits. A client that sends one byte at a time is cut off.",
+        text: "URL, headers, body, WebSocket messages and nested protobuf have limits. A client that sends one byte at a time is disconnected.",
       },
       {
         number: 41,
         text: "The lockfile is frozen, install scripts are on an allow-list, and a process loads at most 25 packages of others (help, which brings oclif, apart). Releases carry an SBOM and provenance, and can be made again from their tag.",
-        note: "Executables come with checksums, a CycloneDX bill of materials and, where a key is given, signatures; two builds of one source are equal (docs/decisions/013). There is no provenance statement yet. Signatures of the registry (`npm audit signatures`) are not checked: pnpm has no command for it, and mirrors of the registry often serve no keys. The lockfile's digests hold what was installed once.",
+        note: "Executables come with checksums, a CycloneDX bill of materials and, where a key is given, signatures; two builds of one source are equal (docs/decisions/013). There is no provenance statement yet. Signatures of the registry (`npm audit signatures`) are not checked: pnpm has no command for it, and mirrors of the registry often serve no keys. The lockfile's digests pin what was once installed.",
       },
       {
         number: 42,

@@ -1,4 +1,4 @@
-/** How fast memory grows, from samples that garbage collections make jump up and down. */
+/** The growth rate of memory, from samples that garbage collections make fluctuate. */
 
 export interface MemorySample {
   /** Milliseconds since any start. */
@@ -7,7 +7,7 @@ export interface MemorySample {
 }
 
 const HOUR_MS = 3_600_000;
-/** Windows whose lowest sample counts: what is left after a collection. */
+/** Windows whose lowest sample counts: the rest after a collection. */
 const WINDOWS = 20;
 
 /**

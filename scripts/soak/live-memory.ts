@@ -1,4 +1,4 @@
-/** What a Node process holds once everything that can be collected is collected: asked over its inspector. */
+/** The live memory of a Node process after a full collection, read over its inspector. */
 
 import type { HeapSpaceInfo } from "node:v8";
 
@@ -35,7 +35,7 @@ export class MemoryProbe implements Disposable {
     this.#socket = socket;
   }
 
-  /** @param url The one that `node --inspect` prints. */
+  /** @param url As `node --inspect` prints it. */
   static async open(url: string): Promise<MemoryProbe> {
     const socket = new WebSocket(url);
     await new Promise<void>((resolve, reject) => {

@@ -1,11 +1,11 @@
-/** Clients that come once and never again: what a server or agent remembers of them is bounded, and full after enough of them. */
+/** One-time clients: the state that a server or agent keeps about them is bounded, and full after enough of them. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connectWorkspace } from "../../packages/client/src/connection/connect.ts";
 
 /**
- * More than any table of the agent holds: it keeps the handshake times of 1024 peers that are gone, and 4096 addresses, of
- * which a client has two at least.
+ * More than any table of the agent holds: it keeps the handshake times of 1024 departed peers, and 4096 addresses, of
+ * which a client has at least two.
  */
 const STRANGERS = 2_200;
 const AT_ONCE = 8;
@@ -13,7 +13,7 @@ const CONNECTED_WITHIN_MS = 60_000;
 
 /**
  * Fills these tables: each client has a tunnel of its own for as long as it takes to connect.
- * @param configFolder Where a login lies, as `coder login` writes it.
+ * @param configFolder Folder of a login, as `coder login` writes it.
  * @param onDone Called with the number of clients that have come and gone.
  */
 export async function letStrangersPass(configFolder: string, onDone: (count: number) => void): Promise<void> {

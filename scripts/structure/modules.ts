@@ -44,7 +44,7 @@ function moduleOf(packages: string, file: string): Module {
   return { path, imports: [...imports], external: [...external] };
 }
 
-/** Static and dynamic imports, re-exports and types in `import("…")`; what stands in comments is left out. */
+/** Static and dynamic imports, re-exports and types in `import("…")`; comments are ignored. */
 export function specifiersIn(code: string): string[] {
   const bare = code.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|[^:"'`])\/\/.*$/gm, "$1");
   return [...bare.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*"([^"]+)"/g)].map((match) => match[1]!);

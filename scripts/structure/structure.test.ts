@@ -1,4 +1,4 @@
-/** What the packages' structure promises: layers inside and between them, no circles, no test code in what runs. */
+/** The structure of the packages: layers inside and between them, no circles, no test code at run time. */
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { circlesIn, type Module, modulesOf, specifiersIn } from "./modules.ts";
@@ -42,7 +42,7 @@ import "./f.ts";`;
     expect(specifiersIn(code)).toEqual(["./a.ts", "b", "./c.ts", "./d.ts", "./e.ts", "./f.ts"]);
   });
 
-  it("finds a module that leads back to itself through others", () => {
+  it("finds a module that imports itself through others", () => {
     const module = (path: string, ...imports: string[]): Module => ({ path, imports, external: [] });
     const chain = [module("a", "b"), module("b", "c"), module("c", "d"), module("d")];
     expect(circlesIn(chain)).toEqual([]);
@@ -50,7 +50,7 @@ import "./f.ts";`;
     expect(circlesIn([module("a", "a"), module("x", "y"), module("y", "x")])).toEqual([["a"], ["x", "y"]]);
   });
 
-  it("finds an import that goes up, and one of a room that is not named", () => {
+  it("finds an upward import, and an import of an unlisted room", () => {
     const module = (path: string, ...imports: string[]): Module => ({ path, imports, external: [] });
     const rooms = { low: [], high: ["low"] };
     const found = [

@@ -28,9 +28,9 @@ type client struct {
 	key  key.NodePublic
 	// Data packets that arrived.
 	received atomic.Int64
-	// Packets that arrived since it was last told; never blocks the reader.
+	// Packets that arrived since the counter was last sent; never blocks the reader.
 	credit chan int
-	// Set while packets are to be sent back to where they came from.
+	// Set while packets are to be returned to their sender.
 	echo atomic.Bool
 }
 
@@ -69,7 +69,7 @@ func dial(address string, buffer int) (*client, error) {
 	return c, nil
 }
 
-// Reads a header and throws the payload of its frame away.
+// Reads a header and discards the payload of its frame.
 func readHeader(reader *bufio.Reader) (kind byte, length int, err error) {
 	kind, length, err = peekHeader(reader)
 	if err == nil {
@@ -97,7 +97,7 @@ func (c *client) read(reader *bufio.Reader) {
 			return
 		}
 		if kind == recvPacket && c.echo.Load() {
-			// What a client receives has the shape of what it has to send to send it back.
+			// A received frame has the layout of the frame that returns it.
 			if cap(payload) < headerBytes+length {
 				payload = make([]byte, headerBytes+length)
 			}
@@ -135,7 +135,7 @@ func putHeader(frame []byte, length int) {
 	binary.BigEndian.PutUint32(frame[1:], uint32(length))
 }
 
-// So many equal frames back to back, each with one packet for `to`.
+// That many equal frames back to back, each with one packet for `to`.
 func framesFor(to *client, count, bytes int) []byte {
 	one := make([]byte, headerBytes, headerBytes+keyBytes+bytes)
 	putHeader(one, keyBytes+bytes)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Nothing arrived for so long: what is under way is lost.
+// Silence after which packets in flight count as lost.
 const lostAfter = 200 * time.Millisecond
 
 type loaded struct {
@@ -46,7 +46,7 @@ func receivedBy(pairs []pair) (sum int64) {
 	return sum
 }
 
-// Keeps `window` packets under way, as a transport above would. Returns how many were lost.
+// Keeps `window` packets in flight, as a transport above would. Returns how many were lost.
 func (p pair) flood(bytes, window int, until time.Time) (lost int64) {
 	frames := framesFor(p.to, window, bytes)
 	frameBytes := len(frames) / window
@@ -68,7 +68,7 @@ func (p pair) flood(bytes, window int, until time.Time) (lost int64) {
 		late.Reset(lostAfter)
 		select {
 		case arrived := <-p.to.credit:
-			// Late arrivals of what was given up do not open the window further.
+			// Late arrivals of packets already counted as lost do not open the window further.
 			arrived = min(arrived, underWay)
 			underWay -= arrived
 			room += arrived
@@ -82,7 +82,7 @@ func (p pair) flood(bytes, window int, until time.Time) (lost int64) {
 
 const paceBurst = 8
 
-// Bursts at random distances, so that the pairs do not march in step.
+// Bursts at random distances, so that the pairs do not synchronise.
 func (p pair) pace(bytes int, perSecond float64, until time.Time) {
 	frames := framesFor(p.to, paceBurst, bytes)
 	next := time.Now()

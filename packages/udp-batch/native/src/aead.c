@@ -1,6 +1,6 @@
 /*
- * ChaCha20-Poly1305 (RFC 8439) by the OpenSSL inside Node, over the job records of the engine's packet memory. The functions are
- * looked up at run time: a Node that does not export them is one without this part.
+ * ChaCha20-Poly1305 (RFC 8439) by the OpenSSL inside Node, over the job records of the engine's packet memory. The
+ * functions are looked up at run time: on a Node that does not export them this part is absent.
  */
 #include "udp_batch.h"
 
@@ -33,7 +33,7 @@ typedef struct {
 static openssl_t openssl;
 static bool found;
 static uv_once_t once = UV_ONCE_INIT;
-/* Of each thread: the key used last stays expanded in them between batches; the engine keeps it too. */
+/* Per thread: the last key stays expanded in them between batches; the engine keeps it too. */
 static _Thread_local void* sealing_context;
 static _Thread_local void* opening_context;
 static _Thread_local uint8_t sealing_key[KEY_BYTES];
@@ -62,7 +62,7 @@ static void* new_context(bool sealing) {
   static const uint8_t zeros[KEY_BYTES];
   void* context = openssl.context_new();
   if (context == NULL) return NULL;
-  /* Both keys of this thread are zero so far: what "the same key" is compared with. */
+  /* Both keys of this thread are zero so far: the initial value for comparing keys. */
   return openssl.init(context, openssl.cipher(), NULL, zeros, zeros, sealing) == 1 ? context : NULL;
 }
 
@@ -155,7 +155,7 @@ napi_value aead_seal(napi_env env, napi_callback_info info) {
     sealed = seal_one(job, nonce, memory + word(job + OFFSET_AT), (int)word(job + LENGTH_AT)) && sealed;
   }
   explicit_bzero(memory, (size_t)jobs * JOB_BYTES);
-  /* Nothing unsealed may leave: the caller's batch ends here. */
+  /* Unsealed data must never be sent: the caller's batch ends here. */
   if (!sealed) napi_throw_error(env, NULL, "OpenSSL could not seal");
   return NULL;
 }

@@ -1,4 +1,4 @@
-/* JavaScript arguments to C values. Everything that comes from there is checked here or where it is used. */
+/* JavaScript arguments to C values. Every argument is checked here or where it is used. */
 #include "udp_batch.h"
 
 #include <stdio.h>

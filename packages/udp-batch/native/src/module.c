@@ -1,4 +1,4 @@
-/* The module's table of functions: index.d.ts says what each does. */
+/* The module's table of functions; index.d.ts documents each. */
 #include "udp_batch.h"
 
 static bool set_number(napi_env env, napi_value exports, const char* name, int32_t value) {

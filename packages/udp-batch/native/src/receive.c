@@ -1,4 +1,7 @@
-/* From the kernel into slots. The kernel glues datagrams of one flow together (UDP_GRO); a slot must begin with its own, so each is copied once. */
+/*
+ * From the kernel into slots. The kernel coalesces datagrams of one flow (UDP_GRO); a slot must hold one datagram, so
+ * each is copied once.
+ */
 #include "udp_batch.h"
 
 #include <errno.h>
@@ -16,7 +19,7 @@ static size_t segment_of(struct msghdr* header, size_t length) {
   return length;
 }
 
-/* False: nothing more waits in the kernel. */
+/* False: the kernel has no more datagrams. */
 static bool refill(udp_socket_t* socket) {
   struct mmsghdr messages[RECEIVE_MESSAGES];
   struct iovec parts[RECEIVE_MESSAGES];
@@ -44,7 +47,7 @@ static bool refill(udp_socket_t* socket) {
   do {
     count = recvmmsg(socket->fd, messages, RECEIVE_MESSAGES, MSG_DONTWAIT, NULL);
   } while (count < 0 && errno == EINTR);
-  /* Anything but EAGAIN is news of an earlier datagram, and was cleared by asking: the next wake-up reads on. */
+  /* Any error but EAGAIN concerns an earlier datagram and was cleared by this call: the next wake-up reads on. */
   if (count <= 0) return false;
   for (int i = 0; i < count; i++) {
     received_t* received = &socket->received[i];

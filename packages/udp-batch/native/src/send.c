@@ -8,7 +8,7 @@
 enum {
   MESSAGES = 32,
   PARTS = 512,
-  /* Of one message: what every kernel with UDP_SEGMENT takes, and what fits an IP packet. */
+  /* Limits of one message: what every kernel with UDP_SEGMENT accepts, and what fits an IP packet. */
   MAX_SEGMENTS = 64,
   MAX_MESSAGE_BYTES = 65000,
 };
@@ -44,7 +44,7 @@ static void set_segment(struct msghdr* header, char* control, size_t control_len
   memcpy(CMSG_DATA(part), &value, sizeof value);
 }
 
-/* How many records from `first` on go as one message. */
+/* How many records from `first` on are sent as one message. */
 static int32_t run_length(const job_t* job, int32_t first, int32_t room) {
   const int32_t* record = job->records + (size_t)first * RECORD_WORDS;
   const int32_t segment = record[1];
@@ -91,7 +91,7 @@ static int32_t fill(const job_t* job, int32_t first, batch_t* batch) {
 
 static bool is_full(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS; }
 
-/* A message that the kernel did not take as one, datagram by datagram. Returns how many are done. */
+/* Sends a message that the kernel did not accept as one, datagram by datagram. Returns how many are done. */
 static int32_t send_singly(udp_socket_t* socket, struct msghdr* whole, int32_t count) {
   struct msghdr header = *whole;
   header.msg_control = NULL;
@@ -107,7 +107,7 @@ static int32_t send_singly(udp_socket_t* socket, struct msghdr* whole, int32_t c
   return count;
 }
 
-/* Returns how many records of the batch are done; fewer than all of them: the kernel is full. */
+/* Returns how many records of the batch are done; fewer than all of them: the kernel's buffer is full. */
 static int32_t send_batch(udp_socket_t* socket, batch_t* batch) {
   int32_t done = 0;
   for (int at = 0; at < batch->messages;) {
@@ -119,7 +119,7 @@ static int32_t send_batch(udp_socket_t* socket, batch_t* batch) {
     if (sent > 0) continue;
     if (is_full(errno)) return done;
     if (batch->counts[at] > 1) {
-      /* This device cannot cut datagrams, or the path carries only smaller ones: one by one as everybody else. */
+      /* This device cannot segment datagrams, or the path carries only smaller ones: fall back to one by one. */
       if (errno == EIO || errno == EOPNOTSUPP || errno == ENOPROTOOPT) socket->has_gso = false;
       const int32_t single = send_singly(socket, &batch->headers[at].msg_hdr, batch->counts[at]);
       done += single;

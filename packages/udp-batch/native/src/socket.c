@@ -84,7 +84,7 @@ static void on_poll(uv_poll_t* poll, int status, int events) {
     uv_poll_start(poll, socket->events, on_poll);
     call(socket, socket->writable_ref);
   }
-  /* A socket error shows, and is cleared, when it is read. */
+  /* Reading a socket error also clears it. */
   if (!socket->closed && ((events & UV_READABLE) != 0 || status < 0)) call(socket, socket->readable_ref);
 }
 
@@ -115,7 +115,7 @@ static bool open_descriptor(udp_socket_t* out, int family, int port, int buffer_
     ((struct sockaddr_in*)&address)->sin_port = htons((uint16_t)port);
   }
   if (bind(out->fd, (struct sockaddr*)&address, length) != 0) return false;
-  /* Smaller buffers or a kernel without glued datagrams are slower, never wrong. */
+  /* Smaller buffers or a kernel without UDP_GRO are slower, never wrong. */
   setsockopt(out->fd, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof buffer_bytes);
   setsockopt(out->fd, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
   setsockopt(out->fd, IPPROTO_UDP, UDP_GRO, &on, sizeof on);
@@ -125,7 +125,7 @@ static bool open_descriptor(udp_socket_t* out, int family, int port, int buffer_
   return true;
 }
 
-/* Everything of a socket but its JavaScript object. */
+/* Frees everything of a socket but its JavaScript object. */
 static bool set_up(napi_env env, udp_socket_t* socket, napi_value options) {
   int32_t family = 0;
   int32_t port = 0;

@@ -16,7 +16,7 @@ enum {
   MORE = 0x10000,
   /* Datagrams of one receive or send call. */
   MAX_RECORDS = 4096,
-  /* Received at once: each may be 64 KiB of segments glued by the kernel. */
+  /* Received at once: each may be 64 KiB of coalesced segments. */
   RECEIVE_MESSAGES = 4,
   RECEIVE_BYTES = 65536,
 };
@@ -24,7 +24,7 @@ enum {
 typedef struct {
   struct sockaddr_storage from;
   size_t length;
-  /* Bytes of each glued segment but the last; the whole length when nothing was glued. */
+  /* Bytes of each coalesced segment but the last; the whole length when nothing was coalesced. */
   size_t segment;
   size_t next;
   bool truncated;
@@ -45,12 +45,12 @@ typedef struct {
   int events;
   bool polling;
   bool closed;
-  /* The JavaScript object is gone. */
+  /* The JavaScript object was collected. */
   bool collected;
-  /* The handle of libuv is closed. */
+  /* libuv's handle is closed. */
   bool detached;
   bool has_gso;
-  /* Received, but not yet handed to a slot. */
+  /* Received, but not yet copied into a slot. */
   uint8_t* buffers;
   received_t received[RECEIVE_MESSAGES];
   int received_count;

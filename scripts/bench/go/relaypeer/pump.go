@@ -22,7 +22,7 @@ type outcome struct {
 	err           error
 }
 
-// pump sends for so long, or receives until the other side ends; pump.ts counts in the same way.
+// pump sends for that long, or receives until the other side ends; pump.ts counts in the same way.
 func pump(stream net.Conn, role string, seconds float64) (o outcome) {
 	before := cpuSeconds()
 	defer func() { o.CPUSeconds = cpuSeconds() - before }()
@@ -33,7 +33,7 @@ func pump(stream net.Conn, role string, seconds float64) (o outcome) {
 	return drain(stream)
 }
 
-// pour ends when the other side has said that it has everything.
+// pour ends when the other side has confirmed that it has everything.
 func pour(stream net.Conn, long time.Duration) (o outcome) {
 	chunk := make([]byte, chunkBytes)
 	for end := time.Now().Add(long); time.Now().Before(end); {

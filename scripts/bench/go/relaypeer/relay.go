@@ -89,7 +89,7 @@ func (e endpoint) DstToBytes() []byte  { raw := key.NodePublic(e).Raw32(); retur
 func (e endpoint) DstIP() netip.Addr   { return netip.IPv6Unspecified() }
 func (e endpoint) SrcIP() netip.Addr   { return netip.IPv6Unspecified() }
 
-// hexOf is the key as WireGuard's configuration wants it.
+// hexOf is the key in the format of WireGuard's configuration.
 func hexOf(private key.NodePrivate) string {
 	text, err := private.MarshalText()
 	if err != nil {
