@@ -106,6 +106,9 @@ export function deadline(ms: number, signal?: AbortSignal): AbortSignal {
   return signal === undefined ? late : AbortSignal.any([signal, late]);
 }
 
+/** Node's code for a stream that was closed before its end. */
+const CLOSED_EARLY = "ERR_STREAM_PREMATURE_CLOSE";
+
 /** The part of Node's EventEmitter that {@link once} uses. */
 export interface EventSource {
   once(event: string, listener: (...values: unknown[]) => void): unknown;
@@ -113,14 +116,14 @@ export interface EventSource {
 }
 
 /**
- * Resolves when `source` emits `event`. Rejects with an "error" that is emitted before it, and with an Error when the source
+ * Resolves when `source` emits `event`; call it before whatever makes it do so, which may emit at once. Rejects with an "error" that is emitted before it, and with an Error when the source
  * emits "close" first. The source stays the caller's, which also has to handle errors that it emits after this wait.
  */
 export function once(source: EventSource, event: string, signal?: AbortSignal): Promise<void> {
   return abortable(signal, (resolve, reject) => {
     const happened = (): void => resolve();
     const failed = (error: unknown): void => reject(error);
-    const closed = (): void => reject(new Error(`closed before "${event}"`));
+    const closed = (): void => reject(Object.assign(new Error(`closed before "${event}"`), { code: CLOSED_EARLY }));
     source.once(event, happened);
     if (event !== "error") source.once("error", failed);
     if (event !== "close") source.once("close", closed);

@@ -3,8 +3,10 @@
  * threads for the whole process, and a lookup that hangs cannot be taken back: such names get one of them, one after the
  * other, so that whatever is needed finds the other one free.
  */
+
 import { promises as dns } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
+import { onAbort } from "../../async/abort.ts";
 
 /** Where the system has not answered within this time, name servers are asked without it, all at the same time. */
 const SLOW_MS = 1_000;
@@ -43,8 +45,7 @@ export class OptionalNames {
     const { promise, resolve } = Promise.withResolvers<readonly string[]>();
     const wanted: Wanted = { name, answer: resolve };
     const over = new AbortController();
-    const aborted = (): void => resolve([]);
-    signal.addEventListener("abort", aborted, { once: true });
+    const unwatch = onAbort(signal, () => resolve([]));
     const slow = setTimeout(() => {
       this.#options.nameServers(name, over.signal).then(
         (addresses) => {
@@ -60,7 +61,7 @@ export class OptionalNames {
     } finally {
       clearTimeout(slow);
       over.abort();
-      signal.removeEventListener("abort", aborted);
+      unwatch();
       this.#waiting.delete(wanted);
     }
   }
@@ -96,13 +97,12 @@ export const optionalNames = new OptionalNames({
 
 async function askNameServers(name: string, signal: AbortSignal): Promise<readonly string[]> {
   const resolver = new dns.Resolver({ timeout: DNS_TIMEOUT_MS, tries: 2 });
-  const cancel = (): void => resolver.cancel();
-  signal.addEventListener("abort", cancel, { once: true });
+  const unwatch = onAbort(signal, () => resolver.cancel());
   try {
     const answers = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)]);
     return answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
   } finally {
-    signal.removeEventListener("abort", cancel);
+    unwatch();
   }
 }
 

@@ -1,6 +1,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { networkInterfaces } from "node:os";
-import { setTimeout as sleep } from "node:timers/promises";
+import { deadline, onAbort, once, sleep } from "../../async/abort.ts";
+import { bytesEqual } from "../../base/bytes.ts";
 import { type AddrPort, formatIp, isIpv4 } from "../../base/ip.ts";
 import { type Logger, silentLogger } from "../../base/ports.ts";
 import { type DerpMap, hasRelay, type RegionId } from "../../derp/map.ts";
@@ -54,8 +55,7 @@ export interface NetcheckOptions {
 /** Looks at the network. Ends at the limit with what is known by then; rejects only with `signal.reason`. */
 export async function runNetcheck(options: NetcheckOptions): Promise<NetReport> {
   options.signal.throwIfAborted();
-  const over = AbortSignal.timeout(options.limitMs ?? DEFAULT_LIMIT_MS);
-  const signal = AbortSignal.any([options.signal, over]);
+  const signal = deadline(options.limitMs ?? DEFAULT_LIMIT_MS, options.signal);
   const [stun, latencyMs] = await Promise.all([askStun(options, signal), measureRelays(options, signal)]);
   options.signal.throwIfAborted();
   const v4 = stun.observations.filter(({ mapped }) => isIpv4(mapped.address));
@@ -130,7 +130,7 @@ async function askStun(options: NetcheckOptions, signal: AbortSignal): Promise<S
     run.handleStun(datagram, monotonicNow());
     step();
   });
-  signal.addEventListener("abort", step, { once: true });
+  const unwatch = onAbort(signal, step);
   const resolving = new AbortController();
   const names: StunNames = {
     knownAddresses: (host) => options.dialer.addressesOf?.(host) ?? [],
@@ -161,7 +161,7 @@ async function askStun(options: NetcheckOptions, signal: AbortSignal): Promise<S
     resolving.abort();
     clearTimeout(timer);
     stop();
-    signal.removeEventListener("abort", step);
+    unwatch();
   }
 }
 
@@ -172,7 +172,7 @@ async function tryHairpin(socket: StunSocket, ownPublic: AddrPort): Promise<bool
   const request = encodeBindingRequest(id);
   let seen = false;
   const stop = socket.onStun((datagram) => {
-    seen ||= datagram.length === request.length && request.every((byte, i) => datagram[i] === byte);
+    seen ||= bytesEqual(datagram, request);
   });
   second.on("error", () => undefined); // not being able to send is the answer "no"
   try {
@@ -225,14 +225,10 @@ export async function bindStunSocket(port = 0): Promise<StunSocket & AsyncDispos
       if (looksLikeStun(datagram)) for (const listener of listeners) listener(datagram);
     });
     try {
-      await new Promise<void>((resolve, reject) => {
-        socket.once("error", reject);
-        socket.bind(port, () => {
-          socket.off("error", reject);
-          socket.on("error", () => undefined); // a lost datagram is an unanswered probe
-          resolve();
-        });
-      });
+      const bound = once(socket, "listening");
+      socket.bind(port);
+      await bound;
+      socket.on("error", () => undefined); // a lost datagram is an unanswered probe
       return socket;
     } catch {
       return undefined; // the host lacks the family

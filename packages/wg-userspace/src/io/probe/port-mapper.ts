@@ -1,5 +1,6 @@
 import { createSocket, type Socket } from "node:dgram";
 import { request as httpRequest } from "node:http";
+import { deadline, once } from "../../async/abort.ts";
 import { type AddrPort, formatAddrPort, formatIp, type IpAddress, isIpv4, parseIp } from "../../base/ip.ts";
 import { type Logger, silentLogger } from "../../base/ports.ts";
 import type { HttpRequest } from "../../portmap/igd.ts";
@@ -149,13 +150,9 @@ export class PortMapper implements AsyncDisposable {
     const socket = createSocket({ type: "udp4", lookup: (host, _options, done) => done(null, host, 4) });
     const host = formatIp(self);
     try {
-      await new Promise<void>((resolve, reject) => {
-        socket.once("error", reject);
-        socket.bind(0, host, () => {
-          socket.off("error", reject);
-          resolve();
-        });
-      });
+      const bound = once(socket, "listening"); // with a lookup that answers at once, bind() emits it itself
+      socket.bind(0, host);
+      await bound;
       socket.setMulticastInterface(host);
       socket.setMulticastTTL(MULTICAST_TTL);
     } catch (error) {
@@ -201,8 +198,7 @@ export class PortMapper implements AsyncDisposable {
   }
 
   async #request(id: number | undefined, request: HttpRequest): Promise<void> {
-    const limit = AbortSignal.timeout(HTTP_MS);
-    const signal = id === undefined ? limit : AbortSignal.any([limit, this.#requests.signal]);
+    const signal = deadline(HTTP_MS, id === undefined ? undefined : this.#requests.signal);
     let body: string | undefined;
     try {
       body = await fetchText(request, signal);

@@ -1,6 +1,7 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
+import { once } from "../../async/abort.ts";
 import { EngineError } from "../../base/errors.ts";
 import type { Instant } from "../../base/instant.ts";
 import { parseIp } from "../../base/ip.ts";
@@ -114,17 +115,15 @@ async function bind(family: "udp4" | "udp6", address: string, port: number): Pro
     type: family,
     lookup: (hostname, _options, done) => done(null, hostname, family === "udp6" ? 6 : 4),
   });
-  await new Promise<void>((resolve, reject) => {
-    socket.once("error", (error: NodeJS.ErrnoException) => {
-      socket.close();
-      reject(bindError(error, port));
-    });
-    socket.bind({ port, address }, () => {
-      socket.removeAllListeners("error");
-      resolve();
-    });
-  });
-  return socket;
+  const bound = once(socket, "listening"); // with a lookup that answers at once, bind() emits it itself
+  socket.bind({ port, address });
+  try {
+    await bound;
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw bindError(error as NodeJS.ErrnoException, port);
+  }
 }
 
 function bindError(error: NodeJS.ErrnoException, port: number): EngineError {

@@ -1,6 +1,7 @@
 import { isIP, isIPv4, isIPv6 } from "node:net";
+import { orAborted } from "../../async/abort.ts";
 import { parseIp } from "../../base/ip.ts";
-import { DEFAULT_STUN_PORT, type DerpMap, type Node, type RegionId } from "../../derp/map.ts";
+import { DEFAULT_STUN_PORT, type DerpMap, hasRelay, type Node, type RegionId } from "../../derp/map.ts";
 import type { StunServer } from "../../netcheck/stun-run.ts";
 import { optionalNames } from "../host/optional-names.ts";
 
@@ -29,8 +30,6 @@ export async function findStunServers(
   names: StunNames = SYSTEM_NAMES,
 ): Promise<readonly string[]> {
   if (signal.aborted) return [];
-  const { promise: aborted, resolve: abort } = Promise.withResolvers<void>();
-  signal.addEventListener("abort", () => abort(), { once: true });
   const unresolved = new Set<string>();
   const lookups: Promise<void>[] = [];
   for (const { regionId, node } of ownFirst(map)) {
@@ -52,14 +51,16 @@ export async function findStunServers(
     report(names.knownAddresses(node.hostName));
     lookups.push(names.resolve(node.hostName, signal).then(report));
   }
-  await Promise.race([Promise.all(lookups), aborted]);
+  await orAborted(Promise.all(lookups), signal).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
   return [...unresolved];
 }
 
 /** Nodes that have STUN: of regions with a relay first, which are the deployment's own; public servers tell more, later. */
 function ownFirst(map: DerpMap): { readonly regionId: RegionId; readonly node: Node }[] {
   const regions = [...map.regions.values()];
-  const own = regions.filter(({ nodes }) => nodes.some(({ stunOnly }) => !stunOnly));
+  const own = regions.filter(hasRelay);
   const others = regions.filter((region) => !own.includes(region));
   return [...own, ...others].flatMap(({ regionId, nodes }) =>
     nodes.filter(({ stunPort }) => stunPort >= 0 && stunPort <= MAX_PORT).map((node) => ({ regionId, node })),

@@ -1,34 +1,20 @@
-import { EngineError } from "../../base/errors.ts";
+import type { Duplex } from "node:stream";
+import { abortable, aborted, deadline, sleep } from "../../async/abort.ts";
+import { EngineError, type ErrorCode } from "../../base/errors.ts";
 import type { Instant } from "../../base/instant.ts";
 import { type CryptoSuite, type Logger, type RandomSource, silentLogger } from "../../base/ports.ts";
 import { DerpClient, type DerpClientCounts, type DerpCloseReason } from "../../derp/client.ts";
-import type { Region, RegionId } from "../../derp/map.ts";
+import { hasRelay, type Region, type RegionId } from "../../derp/map.ts";
+import type { RelayCandidate } from "../../derp/relay-candidates.ts";
+import { ATTEMPT_LIMIT_MS, DIAL_LIMIT_MS, doubtPatienceMs, RelayPolicy } from "../../derp/relay-policy.ts";
 import { toEngineError } from "../host/node-errors.ts";
 import type { RelayDialer } from "./relay-dialer.ts";
-import { type RelayCandidate, relayCandidates } from "./relay-targets.ts";
 import { openRawTransport, openWebSocketTransport, type RelayTransport, UpgradeRefused } from "./relay-transport.ts";
 
-/** For dialling, TLS, HTTP and the DERP handshake together. */
-const CONNECT_TIMEOUT_MS = 10_000;
-/** For dialling one address while there are others left to try. */
-const DIAL_TIMEOUT_MS = 1_500;
-const FIRST_BACKOFF_MS = 100;
-const MAX_BACKOFF_MS = 5_000;
-/** A connection that lasted this long was a good one: the next wait is short again. */
-const GOOD_CONNECTION_MS = 10_000;
-/** A relay that restarts may ask for at most this much patience. */
-const MAX_RESTART_WAIT_MS = 30_000;
 /** After a change of the network below, a relay that does not answer within this time is given up. */
 const REBIND_PING_MS = 3_000;
-/** In doubt a relay gets five round trips to answer, within these bounds: time for a retransmission. */
-const DOUBT_MIN_MS = 1_500;
-const DOUBT_MAX_MS = 3_000;
-/** Dialling for longer than this may hang in a SYN that went nowhere: a fresh one is quicker. */
-const STUCK_DIAL_MS = 4_000;
 /** Queued bytes that are sent without waiting for the end of the turn. */
 const EARLY_FLUSH_BYTES = 64 * 1024;
-/** So often must WebSocket work where the raw upgrade just failed oddly, until WebSocket is preferred for good. */
-const PROBES_TO_REMEMBER = 2;
 
 export type RelayState = "connecting" | "ready" | "waiting" | "closed";
 
@@ -39,9 +25,9 @@ export interface RelayHandler {
   onBatchEnd?(): void;
   onStateChange?(state: RelayState, error: EngineError | undefined): void;
   onPeerGone?(peerKey: Uint8Array): void;
-  /** The relay says it is unwell; "": well again. */
+  /** The relay reports a problem of its own; "": it is over. */
   onHealth?(text: string): void;
-  /** After `congested`: there is room again. */
+  /** The transport accepts data again after it was `congested`. */
   onDrain?(): void;
 }
 
@@ -53,10 +39,10 @@ export interface RelayConnectionOptions {
   readonly random: RandomSource;
   readonly clock: () => Instant;
   readonly dial: RelayDialer;
-  /** Extra request headers; a function is asked at every attempt. */
+  /** Extra request headers; a function is called at every attempt. */
   readonly headers?: Readonly<Record<string, string>> | (() => Promise<Readonly<Record<string, string>>>);
   readonly forceWebSocket?: boolean;
-  /** The raw upgrade does not work here; WebSocket is used from now on. */
+  /** The raw upgrade does not work on this network; WebSocket is used from now on. */
   readonly onForcedWebSocket?: (reason: string) => void;
   readonly handler: RelayHandler;
   readonly logger?: Logger;
@@ -65,48 +51,42 @@ export interface RelayConnectionOptions {
 }
 
 /**
- * A connection to the relay of one Region that comes back by itself, until closed. Tries the Nodes in order; raw upgrade
- * first, WebSocket when told to, or once something between us and the relay turned out not to carry the raw upgrade.
+ * A connection to the relay of one Region that is opened again whenever it is lost, until it is closed. {@link RelayPolicy}
+ * decides where, how and when to dial; this class holds the socket, the DERP client and the timers.
  */
 export class RelayConnection implements AsyncDisposable {
   readonly regionId: RegionId;
   readonly #options: RelayConnectionOptions;
   readonly #handler: RelayHandler;
   readonly #logger: Logger;
+  readonly #policy: RelayPolicy;
   readonly #closing = new AbortController();
   readonly #running: Promise<void>;
   readonly #pingWaiters = new Set<(outcome: number | EngineError) => void>();
-  #region: Region;
   #state: RelayState = "connecting";
   #lastError: EngineError | undefined;
+  /** Ends the attempt or connection under way, with the reason. */
+  #attempt = new AbortController();
+  /** Ends the wait between two attempts. */
+  #wait = new AbortController();
   #client: DerpClient | undefined;
   #transport: RelayTransport | undefined;
   #blocked = false;
   #flushScheduled = false;
   #timer: NodeJS.Timeout | undefined;
   #timerAt: Instant | undefined;
-  #endConnection: ((error: EngineError) => void) | undefined;
-  /** Ends the attempt or connection under way. */
-  #abandon: ((error: EngineError) => void) | undefined;
-  #skipWait: (() => void) | undefined;
   #preferred = false;
   #latencyMs: number | undefined;
-  #webSocket: boolean;
-  #probeWebSocket: string | undefined;
-  #probesWon = 0;
-  #retryAtOnce = false;
-  #diallingSince: Instant | undefined;
-  #restartWaitMs: number | undefined;
 
   constructor(options: RelayConnectionOptions) {
     this.#options = options;
-    this.#region = options.region;
     this.regionId = options.region.regionId;
     this.#handler = options.handler;
     this.#logger = options.logger ?? silentLogger;
-    this.#webSocket = options.forceWebSocket ?? false;
-    if (relayCandidates(options.region).length === 0)
+    if (!hasRelay(options.region))
       throw new EngineError("ERR_INVALID_ARGUMENT", `region ${this.regionId} has no relay node`);
+    const { region, forceWebSocket = false, random } = options;
+    this.#policy = new RelayPolicy({ region, forceWebSocket, random });
     this.#running = this.#run();
   }
 
@@ -124,12 +104,12 @@ export class RelayConnection implements AsyncDisposable {
     return this.#latencyMs;
   }
 
-  /** What carries the connection now; undefined while there is none. */
+  /** What carries the connection; undefined while there is none. */
   get transport(): "raw" | "websocket" | undefined {
     return this.#transport?.kind;
   }
 
-  /** The transport takes no more at the moment: what is sent now waits, and is dropped above the bound. */
+  /** The transport accepts no more data for now: packets are queued, and dropped above `maxQueuedBytes`. */
   get congested(): boolean {
     return this.#blocked;
   }
@@ -139,8 +119,8 @@ export class RelayConnection implements AsyncDisposable {
   }
 
   /**
-   * Queues a packet; copied. Goes out with everything else of this turn, or by `flush`.
-   * @returns false when it was dropped: not connected, or too much waiting.
+   * Queues a copy of a packet, which is written at the end of this turn or by `flush`.
+   * @returns false if it was dropped: not connected, or the queue is full.
    */
   send(destinationKey: Uint8Array, bytes: Uint8Array, offset: number, length: number): boolean {
     const client = this.#client;
@@ -151,7 +131,7 @@ export class RelayConnection implements AsyncDisposable {
     return true;
   }
 
-  /** Writes what is queued now, as far as the transport takes it. */
+  /** Writes as much of the queue as the transport accepts. */
   flush(): void {
     const client = this.#client;
     const transport = this.#transport;
@@ -163,7 +143,7 @@ export class RelayConnection implements AsyncDisposable {
     }
   }
 
-  /** Whether this region is our home; remembered over reconnects. */
+  /** Whether this region is our home; kept across reconnects. */
   notePreferred(preferred: boolean): void {
     if (this.#preferred === preferred) return;
     this.#preferred = preferred;
@@ -172,45 +152,35 @@ export class RelayConnection implements AsyncDisposable {
     this.#scheduleFlush();
   }
 
-  /** Nodes to use from the next attempt on. Must be the same region. */
+  /** Nodes to use from the next attempt on. Must be the same region; one without relays is ignored. */
   updateRegion(region: Region): void {
-    if (relayCandidates(region).length > 0) this.#region = region;
+    this.#policy.updateRegion(region);
   }
 
-  /** Something below changed: a waiting connection tries at once, an open one must answer within 3 s. */
+  /** The network below changed: ends a wait, and an open connection has to answer within 3 s. */
   reconnectNow(): void {
-    this.#skipWait?.();
-    if (this.#client?.ready) {
-      this.#client.ping(this.#options.clock(), REBIND_PING_MS);
-      this.#scheduleFlush();
-      this.#armTimer();
-    }
+    this.#wait.abort();
+    if (this.#client?.ready) this.#demandAnswer(this.#client, REBIND_PING_MS);
   }
 
   /**
-   * Something casts doubt on the connection: an open one must answer within seconds, an attempt that hangs begins anew, a
-   * waiting one tries at once.
+   * The connection is in doubt: ends a wait, restarts a dial that takes too long, and an open connection has to answer
+   * within seconds.
    */
   prove(): void {
-    this.#skipWait?.();
-    if (this.#client?.ready) {
-      const patienceMs = Math.min(DOUBT_MAX_MS, Math.max(DOUBT_MIN_MS, 5 * (this.#latencyMs ?? 0)));
-      this.#client.ping(this.#options.clock(), patienceMs);
-      this.#scheduleFlush();
-      this.#armTimer();
-    } else if (this.#diallingSince !== undefined && this.#options.clock() - this.#diallingSince > STUCK_DIAL_MS) {
-      this.#retryAtOnce = true;
-      this.#abandon?.(
-        new EngineError("ERR_TIMEOUT", `region ${this.regionId}: no relay answered yet`, { retryable: true }),
-      );
+    this.#wait.abort();
+    if (this.#client?.ready) this.#demandAnswer(this.#client, doubtPatienceMs(this.#latencyMs));
+    else if (this.#policy.isStuck(this.#options.clock())) {
+      this.#policy.retryAtOnce();
+      this.#attempt.abort(this.#error("ERR_TIMEOUT", "no relay answered yet"));
     }
   }
 
-  /** Our address is gone or we slept: whatever there is of a connection is dead. Dials again at once. */
+  /** An address of ours is gone or the machine slept, so a connection or an attempt is dead. Dials again at once. */
   redial(): void {
-    this.#retryAtOnce = true;
-    this.#skipWait?.();
-    this.#abandon?.(new EngineError("ERR_NETWORK_UNREACHABLE", "the network changed", { retryable: true }));
+    this.#policy.retryAtOnce();
+    this.#wait.abort();
+    this.#attempt.abort(new EngineError("ERR_NETWORK_UNREACHABLE", "the network changed", { retryable: true }));
   }
 
   /** One DERP round trip in ms. Rejects with `signal.reason`, or ERR_RELAY_GONE when there is no connection. */
@@ -218,31 +188,24 @@ export class RelayConnection implements AsyncDisposable {
     const { signal } = options;
     signal.throwIfAborted();
     const client = this.#client;
-    if (!client?.ready)
-      throw new EngineError("ERR_RELAY_GONE", `no connection to region ${this.regionId}`, { retryable: true });
-    return new Promise((resolve, reject) => {
+    if (!client?.ready) throw this.#error("ERR_RELAY_GONE", "no connection");
+    return abortable(signal, (resolve, reject) => {
       const answered = (outcome: number | EngineError): void => {
-        signal.removeEventListener("abort", aborted);
-        this.#pingWaiters.delete(answered);
         if (typeof outcome === "number") resolve(outcome);
         else reject(outcome);
       };
-      const aborted = (): void => {
-        this.#pingWaiters.delete(answered);
-        reject(signal.reason);
-      };
-      signal.addEventListener("abort", aborted, { once: true });
       this.#pingWaiters.add(answered);
-      client.ping(this.#options.clock());
-      this.#scheduleFlush();
-      this.#armTimer();
+      this.#demandAnswer(client);
+      return () => this.#pingWaiters.delete(answered);
     });
   }
 
-  /** Ends the connection for good. Safe to call twice. */
+  /** Closes the connection permanently. Safe to call twice. */
   async close(): Promise<void> {
-    if (!this.#closing.signal.aborted)
-      this.#closing.abort(new EngineError("ERR_CLOSED", `connection to region ${this.regionId} closed`));
+    const closed = new EngineError("ERR_CLOSED", `connection to region ${this.regionId} closed`);
+    this.#closing.abort(closed);
+    this.#attempt.abort(closed);
+    this.#wait.abort();
     await this.#running;
   }
 
@@ -251,75 +214,59 @@ export class RelayConnection implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    const { signal } = this.#closing;
-    const { clock, random } = this.#options;
-    let backoffMs = FIRST_BACKOFF_MS;
-    while (!signal.aborted) {
-      const startedAt = clock();
+    const { signal: closing } = this.#closing;
+    while (!closing.aborted) {
       const error = await this.#connectOnce();
-      if (signal.aborted) break;
-      if (clock() - startedAt > GOOD_CONNECTION_MS && this.#state === "ready") backoffMs = FIRST_BACKOFF_MS;
+      if (closing.aborted) break;
       this.#logger.log("debug", "relay connection ended", {
         region: this.regionId,
         code: error.code,
         why: error.message,
       });
+      this.#wait = new AbortController();
       this.#setState("waiting", error);
-      if (!this.#retryAtOnce) {
-        // A relay that restarts had many clients: they should not come back in the same instant.
-        const jitter = 0.75 + (random.uint32() % 1024) / 2048;
-        await this.#wait(jitter * Math.max(backoffMs, (this.#restartWaitMs ?? 0) / 0.75));
-        backoffMs = Math.min(MAX_BACKOFF_MS, 2 * backoffMs);
-      }
-      this.#retryAtOnce = false;
-      this.#restartWaitMs = undefined;
-      if (!signal.aborted) this.#setState("connecting", error);
+      const waitMs = this.#policy.attemptEnded(this.#options.clock());
+      if (waitMs > 0) await sleep(waitMs, this.#wait.signal).catch(() => undefined); // cut short: the next attempt is now
+      if (!closing.aborted) this.#setState("connecting", error);
     }
     this.#setState("closed", undefined);
   }
 
   /** One attempt and, if it succeeds, the life of the connection. Returns why it ended; never rejects. */
   async #connectOnce(): Promise<EngineError> {
-    const deadline = new AbortController();
-    const deadlineTimer = setTimeout(
-      () =>
-        deadline.abort(
-          new EngineError("ERR_TIMEOUT", `region ${this.regionId}: no relay answered in time`, { retryable: true }),
-        ),
-      CONNECT_TIMEOUT_MS,
+    const attempt = new AbortController();
+    const { signal } = attempt;
+    const limit = setTimeout(
+      () => attempt.abort(this.#error("ERR_TIMEOUT", "no relay answered in time")),
+      ATTEMPT_LIMIT_MS,
     );
-    const signal = AbortSignal.any([deadline.signal, this.#closing.signal]);
-    const { promise: ended, resolve: endConnection } = Promise.withResolvers<EngineError>();
-    const aborted = (): void => endConnection(toEngineError(signal.reason, `region ${this.regionId}`));
-    this.#endConnection = endConnection;
-    this.#abandon = (error) => deadline.abort(error);
-    this.#client = this.#newClient(() => clearTimeout(deadlineTimer));
+    this.#attempt = attempt;
+    const candidates = this.#policy.beginAttempt(this.#options.clock());
+    this.#client = this.#newClient(attempt, () => clearTimeout(limit));
     try {
-      signal.addEventListener("abort", aborted);
-      const transport = await this.#openTransport(signal);
-      this.#transport = transport;
-      if (signal.aborted) return await ended;
-      transport.start({
-        onBytes: (chunk) => this.#received(chunk),
-        onDrain: () => this.#drained(),
-        onClosed: (error) => endConnection(this.#gone(error)),
-      });
-      this.flush();
-      this.#armTimer();
-      return await ended;
+      this.#transport = await this.#openTransport(candidates, signal);
+      if (!signal.aborted) {
+        this.#transport.start({
+          onBytes: (chunk) => this.#received(chunk),
+          onDrain: () => this.#drained(),
+          onClosed: (error) => attempt.abort(this.#gone(error)),
+        });
+        this.flush();
+        this.#armTimer();
+      }
+      await aborted(signal);
+      return toEngineError(signal.reason, `region ${this.regionId}`);
     } catch (error) {
       return toEngineError(error, `cannot reach relay region ${this.regionId}`);
     } finally {
-      signal.removeEventListener("abort", aborted);
-      clearTimeout(deadlineTimer);
+      clearTimeout(limit);
       this.#dropConnection();
     }
   }
 
-  async #openTransport(signal: AbortSignal): Promise<RelayTransport> {
+  async #openTransport(candidates: readonly RelayCandidate[], signal: AbortSignal): Promise<RelayTransport> {
     const { headers: given } = this.#options;
     const headers = typeof given === "function" ? await given() : (given ?? {});
-    const candidates = relayCandidates(this.#region);
     let lastError: unknown;
     for (const [index, candidate] of candidates.entries()) {
       signal.throwIfAborted();
@@ -341,56 +288,45 @@ export class RelayConnection implements AsyncDisposable {
     isLast: boolean,
   ): Promise<RelayTransport> {
     const context = `cannot reach relay "${candidate.label}"`;
-    const dialSignal = isLast ? signal : AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]);
-    let stream: Awaited<ReturnType<RelayDialer["connect"]>>;
-    this.#diallingSince = this.#options.clock();
-    try {
-      stream = await this.#options.dial.connect(candidate.target, { signal: dialSignal });
-    } catch (error) {
-      throw toEngineError(error, context);
-    } finally {
-      this.#diallingSince = undefined;
-    }
+    const stream = await this.#dial(candidate, isLast ? signal : deadline(DIAL_LIMIT_MS, signal)).catch(
+      (error: unknown) => {
+        throw toEngineError(error, context);
+      },
+    );
     const request = { host: candidate.hostHeader, headers, context, signal };
     try {
-      if (this.#webSocket || this.#probeWebSocket !== undefined) return await openWebSocketTransport(stream, request);
+      if (this.#policy.transport === "websocket") return await openWebSocketTransport(stream, request);
       return await openRawTransport(stream, request);
     } catch (error) {
       stream.on("error", () => undefined); // the failure is known already
       stream.destroy();
-      if (!signal.aborted)
-        this.#noteUpgradeFailure(error, (stream as { alpnProtocol?: unknown }).alpnProtocol === "h2");
+      if (!signal.aborted) {
+        const preferred = this.#policy.upgradeFailed({
+          status: error instanceof UpgradeRefused ? error.status : undefined,
+          isHttp2: (stream as { alpnProtocol?: unknown }).alpnProtocol === "h2",
+          message: error instanceof Error ? error.message : String(error),
+        });
+        if (preferred !== undefined) this.#reportWebSocket(preferred);
+      }
       throw toEngineError(error, context);
     }
   }
 
-  /**
-   * What a failed upgrade says about the way to the relay. A 4xx, or HTTP/2, means that something there does not carry the
-   * raw upgrade: WebSocket from now on. A reset or another status may also mean that the relay is down just now: the next
-   * attempt alone uses WebSocket, and only if that works again and again is it preferred.
-   */
-  #noteUpgradeFailure(error: unknown, isHttp2: boolean): void {
-    if (this.#webSocket) return;
-    if (this.#probeWebSocket !== undefined) {
-      this.#probeWebSocket = undefined;
-      return;
+  async #dial({ target }: RelayCandidate, signal: AbortSignal): Promise<Duplex> {
+    this.#policy.dialling(this.#options.clock());
+    try {
+      return await this.#options.dial.connect(target, { signal });
+    } finally {
+      this.#policy.dialled();
     }
-    const status = error instanceof UpgradeRefused ? error.status : undefined;
-    if (isHttp2) this.#preferWebSocket("the server speaks HTTP/2, which has no raw upgrade");
-    else if (status !== undefined && status >= 400 && status < 500)
-      this.#preferWebSocket(`raw upgrade refused with HTTP ${status}: a proxy may not allow "Upgrade: DERP"`);
-    else this.#probeWebSocket = error instanceof Error ? error.message : String(error);
-    this.#retryAtOnce = this.#webSocket;
   }
 
-  #preferWebSocket(reason: string): void {
-    this.#webSocket = true;
-    this.#probeWebSocket = undefined;
+  #reportWebSocket(reason: string): void {
     this.#logger.log("info", "relay by WebSocket from now on", { region: this.regionId, reason });
     this.#options.onForcedWebSocket?.(reason);
   }
 
-  #newClient(onReady: () => void): DerpClient {
+  #newClient(attempt: AbortController, onReady: () => void): DerpClient {
     const { privateKey, publicKey, crypto, random, clock, maxQueuedBytes } = this.#options;
     const handler = this.#handler;
     return new DerpClient(
@@ -409,14 +345,12 @@ export class RelayConnection implements AsyncDisposable {
           onPacket: (source, bytes, offset, length) => handler.onPacket(this.regionId, source, bytes, offset, length),
           onPeerGone: (key) => handler.onPeerGone?.(key),
           onHealth: (text) => handler.onHealth?.(text),
-          onRestarting: (reconnectInMs) => {
-            this.#restartWaitMs = Math.min(reconnectInMs, MAX_RESTART_WAIT_MS);
-          },
+          onRestarting: (reconnectInMs) => this.#policy.restarting(reconnectInMs),
           onPong: (rttMs) => {
             this.#latencyMs = rttMs;
             for (const answered of [...this.#pingWaiters]) answered(rttMs);
           },
-          onClosed: (reason) => this.#endConnection?.(this.#protocolError(reason)),
+          onClosed: (reason) => attempt.abort(this.#protocolError(reason)),
         },
       },
       clock(),
@@ -424,9 +358,8 @@ export class RelayConnection implements AsyncDisposable {
   }
 
   #becameReady(): void {
-    const probed = this.#probeWebSocket;
-    this.#probeWebSocket = undefined;
-    if (probed !== undefined && ++this.#probesWon >= PROBES_TO_REMEMBER) this.#preferWebSocket(probed);
+    const preferred = this.#policy.ready();
+    if (preferred !== undefined) this.#reportWebSocket(preferred);
     if (this.#preferred) this.#client?.notePreferred(true);
     this.#client?.ping(this.#options.clock());
     this.#setState("ready", undefined);
@@ -452,19 +385,24 @@ export class RelayConnection implements AsyncDisposable {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#timerAt = undefined;
-    this.#endConnection = undefined;
-    this.#abandon = undefined;
     this.#transport?.destroy();
     this.#transport = undefined;
     this.#client?.close();
     this.#client = undefined;
     this.#blocked = false;
     this.#latencyMs = undefined;
-    const gone = new EngineError("ERR_RELAY_GONE", `connection to region ${this.regionId} ended`, { retryable: true });
+    const gone = this.#error("ERR_RELAY_GONE", "the connection ended");
     for (const answered of [...this.#pingWaiters]) answered(gone);
   }
 
-  /** A chunk that arrives moves the deadline away; the timer then fires early once and is armed again. */
+  /** Sends a DERP ping now. The connection is given up if the answer takes longer than `patienceMs`, by default the client's own limit. */
+  #demandAnswer(client: DerpClient, patienceMs?: number): void {
+    client.ping(this.#options.clock(), patienceMs);
+    this.#scheduleFlush();
+    this.#armTimer();
+  }
+
+  /** Arriving data moves the deadline away; the timer then fires early once and is armed again. */
   #armTimer(): void {
     const client = this.#client;
     const deadline = client?.nextTimeout();
@@ -491,22 +429,6 @@ export class RelayConnection implements AsyncDisposable {
     });
   }
 
-  async #wait(ms: number): Promise<void> {
-    const { signal } = this.#closing;
-    if (signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", done);
-        this.#skipWait = undefined;
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      signal.addEventListener("abort", done);
-      this.#skipWait = done;
-    });
-  }
-
   #setState(state: RelayState, error: EngineError | undefined): void {
     this.#lastError = error;
     if (this.#state === state) return;
@@ -515,27 +437,27 @@ export class RelayConnection implements AsyncDisposable {
   }
 
   #gone(error: Error | undefined): EngineError {
-    const context = `relay region ${this.regionId}`;
-    if (error !== undefined) return toEngineError(error, context);
-    return new EngineError("ERR_RELAY_GONE", `${context}: closed by the relay`, { retryable: true });
+    if (error !== undefined) return toEngineError(error, `relay region ${this.regionId}`);
+    return this.#error("ERR_RELAY_GONE", "closed by the relay");
   }
 
   #protocolError(reason: DerpCloseReason): EngineError {
-    const context = `relay region ${this.regionId}`;
     switch (reason) {
       case "handshake-timeout":
       case "read-timeout":
       case "ping-timeout":
-        return new EngineError("ERR_TIMEOUT", `${context}: silent for too long (${reason})`, { retryable: true });
+        return this.#error("ERR_TIMEOUT", `silent for too long (${reason})`);
       case "closed":
-        return new EngineError("ERR_CLOSED", `${context}: closed`);
+        return new EngineError("ERR_CLOSED", `relay region ${this.regionId}: closed`);
       case "not-a-relay":
       case "bad-server-info":
       case "malformed-frame":
       case "frame-too-long":
-        return new EngineError("ERR_RELAY_PROTOCOL", `${context}: does not speak DERP (${reason})`, {
-          retryable: true,
-        });
+        return this.#error("ERR_RELAY_PROTOCOL", `does not speak DERP (${reason})`);
     }
+  }
+
+  #error(code: ErrorCode, what: string): EngineError {
+    return new EngineError(code, `relay region ${this.regionId}: ${what}`, { retryable: true });
   }
 }

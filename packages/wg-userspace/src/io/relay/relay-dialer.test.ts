@@ -4,8 +4,8 @@ import { Duplex } from "node:stream";
 import { createServer as createTlsServer } from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Region, relayNode } from "../../derp/map.ts";
+import { relayCandidates } from "../../derp/relay-candidates.ts";
 import { directRelayDialer } from "./relay-dialer.ts";
-import { relayCandidates } from "./relay-targets.ts";
 import { requestHead } from "./relay-upgrade.ts";
 
 const cleanups: (() => void)[] = [];

@@ -1,10 +1,10 @@
 import { EngineError } from "../../base/errors.ts";
 import type { Instant } from "../../base/instant.ts";
 import type { Region } from "../../derp/map.ts";
+import { relayCandidates } from "../../derp/relay-candidates.ts";
 import { monotonicNow } from "../host/clock.ts";
 import { toEngineError } from "../host/node-errors.ts";
 import type { RelayDialer } from "./relay-dialer.ts";
-import { relayCandidates } from "./relay-targets.ts";
 import { requestHead } from "./relay-upgrade.ts";
 
 const LATENCY_PATH = "/derp/latency-check";

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { abortable } from "../../async/abort.ts";
 import { EngineError } from "../../base/errors.ts";
 import { addMs, type Instant } from "../../base/instant.ts";
 import type { NodePrivateKey, NodePublicKey } from "../../base/keys.ts";
@@ -12,10 +12,9 @@ import type { RelayDialer } from "./relay-dialer.ts";
 /** A connection to a region that is not our home is closed when nothing was sent to it for this long. */
 const IDLE_CLOSE_MS = 60_000;
 const IDLE_CHECK_MS = 15_000;
-const READY_POLL_MS = 10;
 /**
- * A connection on which we sent, but heard nothing for this long, has to prove that it is alive. The kernel would retransmit
- * into a dead path for minutes.
+ * A connection on which we sent but received nothing for this long is asked for an answer. The kernel alone would
+ * retransmit into a dead path for minutes.
  */
 const SILENCE_MS = 5_000;
 const HEARD_LATELY_MS = 1_000;
@@ -33,15 +32,15 @@ export interface RelaySetHandler {
   onPacket(regionId: number, source: Uint8Array, bytes: Uint8Array, offset: number, length: number): void;
   onBatchEnd(): void;
   onPeerGone(regionId: number, peer: Uint8Array): void;
-  /** A congested connection takes packets again. */
+  /** A congested connection accepts packets again. */
   onDrain(): void;
   onState(regionId: number, state: RelayState, error: EngineError | undefined): void;
   onForcedWebSocket(regionId: number, reason: string): void;
 }
 
 /**
- * Our connections to relays: the home region's always, others while something is sent to a peer that lives there. A
- * packet for a region that is still being connected is dropped: the layers above send again.
+ * Our connections to relays: to the home region always, to others while packets are sent to a peer whose home they are. A
+ * packet for a region that is still being connected is dropped; the layers above send it again.
  */
 export class RelaySet {
   readonly #options: RelaySetOptions;
@@ -104,12 +103,12 @@ export class RelaySet {
   async ping(regionId: number, signal: AbortSignal): Promise<number> {
     const entry = this.#connect(regionId);
     if (entry === undefined) throw new EngineError("ERR_INVALID_ARGUMENT", `region ${regionId} has no relay`);
-    while (entry.connection.state !== "ready") await sleep(READY_POLL_MS, undefined, { signal });
+    if (entry.connection.state !== "ready") await this.#ready(entry, signal);
     entry.lastSentAt = monotonicNow();
     return entry.connection.ping({ signal });
   }
 
-  /** Why the connection to a region is not there, as far as known. */
+  /** Why there is no connection to a region, as far as known. */
   errorOf(regionId: number): EngineError | undefined {
     return this.#open.get(regionId)?.connection.lastError;
   }
@@ -119,14 +118,14 @@ export class RelaySet {
     for (const { connection } of this.#open.values()) connection.flush();
   }
 
-  /** The network below changed: waiting connections try now, open ones prove that they are alive. */
+  /** The network below changed: waiting connections are dialled now, open ones are asked for an answer. */
   reconnectNow(): void {
     for (const { connection } of this.#open.values()) connection.reconnectNow();
   }
 
   /**
-   * Something casts doubt on what we take for connections: each gives a sign of life within seconds, or is dialled again.
-   * Those that were heard a moment ago are not asked.
+   * The connections are in doubt: each has to answer within seconds, or is dialled again. Those that received something a
+   * moment ago are left alone.
    */
   prove(): void {
     const heardSince = monotonicNow() - HEARD_LATELY_MS;
@@ -134,17 +133,17 @@ export class RelaySet {
       if (connection.state !== "ready" || lastHeardAt < heardSince) connection.prove();
   }
 
-  /** Our address is gone or we slept: every connection is dead, whether it knows it or not. */
+  /** Our address is gone or the machine slept, so every connection is dead, even if its socket reports nothing. */
   redial(): void {
     for (const { connection } of this.#open.values()) connection.redial();
   }
 
-  /** Call about once a second: finds connections that are dead without having said so. */
+  /** Call about once a second: finds dead connections whose socket reports nothing. */
   checkSilence(): void {
     const now = monotonicNow();
     for (const entry of this.#open.values()) {
       if (entry.lastSentAt <= entry.lastHeardAt || now - entry.lastHeardAt < SILENCE_MS) continue;
-      entry.lastHeardAt = now; // one question at a time
+      entry.lastHeardAt = now; // one ping at a time
       entry.connection.reconnectNow();
     }
   }
@@ -180,19 +179,34 @@ export class RelaySet {
         },
         onPeerGone: (peer) => this.#handler.onPeerGone(regionId, peer),
         onDrain: this.#handler.onDrain,
-        onStateChange: (state, error) => this.#handler.onState(regionId, state, error),
+        onStateChange: (state, error) => {
+          this.#handler.onState(regionId, state, error);
+          for (const waiter of [...(entry?.waiters ?? [])]) waiter(state);
+        },
       },
     });
     connection.notePreferred(regionId === this.#home);
-    entry = { connection, lastSentAt: monotonicNow(), lastHeardAt: monotonicNow() };
+    entry = { connection, lastSentAt: monotonicNow(), lastHeardAt: monotonicNow(), waiters: new Set() };
     this.#open.set(regionId, entry);
     return entry;
+  }
+
+  async #ready(entry: Entry, signal: AbortSignal): Promise<void> {
+    await abortable<void>(signal, (resolve, reject) => {
+      const waiter = (state: RelayState): void => {
+        if (state === "ready") resolve();
+        else if (state === "closed")
+          reject(new EngineError("ERR_RELAY_GONE", "the relay is not used any more", { retryable: true }));
+      };
+      entry.waiters.add(waiter);
+      return () => entry.waiters.delete(waiter);
+    });
   }
 
   #close(regionId: number): void {
     const entry = this.#open.get(regionId);
     this.#open.delete(regionId);
-    // Closing rejects nothing and ends soon; nobody waits for it.
+    // Never rejects and ends soon, so nothing waits for it.
     entry?.connection.close().catch((error: unknown) => {
       this.#options.logger.log("warn", "closing a relay connection failed", { region: regionId, error: String(error) });
     });
@@ -210,4 +224,6 @@ interface Entry {
   readonly connection: RelayConnection;
   lastSentAt: Instant;
   lastHeardAt: Instant;
+  /** Called at every change of state. */
+  readonly waiters: Set<(state: RelayState) => void>;
 }

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocket } from "ws";
+import { abortable } from "../../async/abort.ts";
 import { EngineError } from "../../base/errors.ts";
 import { toEngineError } from "../host/node-errors.ts";
 import { type RequestOptions, requestHead } from "./relay-upgrade.ts";
@@ -113,36 +114,33 @@ export async function openWebSocketTransport(
     maxPayload: MAX_RECEIVED_MESSAGE_BYTES,
     followRedirects: false,
   });
-  return new Promise((resolve, reject) => {
-    const settle = (): void => {
-      socket.removeAllListeners();
-      socket.on("error", () => undefined); // a late error of a settled attempt
-      signal.removeEventListener("abort", aborted);
-    };
-    const fail = (error: unknown): void => {
-      settle();
-      socket.terminate();
-      reject(error);
-    };
-    const aborted = (): void => fail(signal.reason);
-    socket.on("open", () => {
-      socket.pause();
-      settle();
-      resolve(new WebSocketTransport(socket, stream));
-    });
-    socket.on("error", (error) => fail(toEngineError(error, context)));
-    socket.on("unexpected-response", (_request, response: IncomingMessage) =>
-      fail(
-        new UpgradeRefused(
-          response.statusCode ?? 0,
-          context,
-          response.statusMessage ?? "",
-          [response.headers["server"]].flat()[0],
+  try {
+    await abortable<void>(signal, (resolve, reject) => {
+      socket.on("open", () => {
+        socket.pause();
+        resolve();
+      });
+      socket.on("error", (error) => reject(toEngineError(error, context)));
+      socket.on("unexpected-response", (_request, response: IncomingMessage) =>
+        reject(
+          new UpgradeRefused(
+            response.statusCode ?? 0,
+            context,
+            response.statusMessage ?? "",
+            [response.headers["server"]].flat()[0],
+          ),
         ),
-      ),
-    );
-    signal.addEventListener("abort", aborted);
-  });
+      );
+      return () => {
+        socket.removeAllListeners();
+        socket.on("error", () => undefined); // a late error of a settled attempt
+      };
+    });
+  } catch (error) {
+    socket.terminate();
+    throw error;
+  }
+  return new WebSocketTransport(socket, stream);
 }
 
 const CLOSE_NORMAL = 1000;

@@ -1,5 +1,6 @@
 /** The HTTP side of a relay connection: classic upgrade, and one plain GET. HTTP/1.1 by hand, since the bytes after it are ours. */
 import type { Duplex } from "node:stream";
+import { abortable } from "../../async/abort.ts";
 import { EngineError } from "../../base/errors.ts";
 import { toEngineError } from "../host/node-errors.ts";
 
@@ -27,48 +28,38 @@ export async function requestHead(stream: Duplex, options: RequestOptions): Prom
   const { context, signal } = options;
   signal.throwIfAborted();
   const text = requestText(options);
-  return new Promise((resolve, reject) => {
+  return abortable<HttpHead>(signal, (resolve, reject) => {
     let head = Buffer.alloc(0);
-    const settle = (): void => {
-      stream.off("data", onData);
-      stream.off("error", onError);
-      stream.off("end", onEnd);
-      stream.off("close", onEnd);
-      signal.removeEventListener("abort", onAbort);
-      stream.pause();
-    };
-    const fail = (error: unknown): void => {
-      settle();
-      reject(error);
-    };
-    const onError = (error: Error): void => fail(toEngineError(error, context));
-    const onAbort = (): void => fail(signal.reason);
+    const onError = (error: Error): void => reject(toEngineError(error, context));
     const onEnd = (): void =>
-      fail(
+      reject(
         new EngineError("ERR_CONNECTION_RESET", `${context}: connection ended without an answer`, { retryable: true }),
       );
+    const notHttp = (): void =>
+      reject(new EngineError("ERR_RELAY_PROTOCOL", `${context}: the answer is not HTTP`, { retryable: true }));
     const onData = (chunk: Buffer): void => {
       head = Buffer.concat([head, chunk]);
       const end = head.indexOf("\r\n\r\n");
       if (end < 0) {
-        if (head.length > MAX_HEAD_BYTES)
-          fail(new EngineError("ERR_RELAY_PROTOCOL", `${context}: the answer is not HTTP`, { retryable: true }));
+        if (head.length > MAX_HEAD_BYTES) notHttp();
         return;
       }
       const parsed = parseHead(head.toString("latin1", 0, end), head.subarray(end + 4));
-      if (parsed === undefined)
-        fail(new EngineError("ERR_RELAY_PROTOCOL", `${context}: the answer is not HTTP`, { retryable: true }));
-      else {
-        settle();
-        resolve(parsed);
-      }
+      if (parsed === undefined) notHttp();
+      else resolve(parsed);
     };
     stream.on("data", onData);
     stream.on("error", onError);
     stream.on("end", onEnd);
     stream.on("close", onEnd);
-    signal.addEventListener("abort", onAbort);
     stream.write(text);
+    return () => {
+      stream.off("data", onData);
+      stream.off("error", onError);
+      stream.off("end", onEnd);
+      stream.off("close", onEnd);
+      stream.pause();
+    };
   });
 }
 

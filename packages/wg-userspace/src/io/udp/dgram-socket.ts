@@ -1,5 +1,6 @@
 import { createSocket, type Socket } from "node:dgram";
 import { isIP } from "node:net";
+import { once } from "../../async/abort.ts";
 import { EngineError } from "../../base/errors.ts";
 import { formatIp } from "../../base/ip.ts";
 import type { PacketCipher } from "../../base/ports.ts";
@@ -21,13 +22,9 @@ export async function bindDgramSocket(
     ipv6Only: family === 6,
     lookup: (hostname, _options, done) => done(null, hostname, isIP(hostname)),
   });
-  await new Promise<void>((resolve, reject) => {
-    socket.once("error", reject);
-    socket.bind(port, () => {
-      socket.off("error", reject);
-      resolve();
-    });
-  });
+  const bound = once(socket, "listening"); // with a lookup that answers at once, bind() emits it itself
+  socket.bind(port);
+  await bound;
   for (const set of [
     () => socket.setRecvBufferSize(SOCKET_BUFFER_BYTES),
     () => socket.setSendBufferSize(SOCKET_BUFFER_BYTES),
