@@ -1,4 +1,4 @@
-/** What becomes of the token when a deployment, or something in front of it, redirects to another origin. */
+/** The token, when a deployment or an intermediary redirects to another origin. */
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -20,13 +20,13 @@ const signal = () => AbortSignal.timeout(20_000);
 
 let folder: string;
 let certificate: string;
-/** Where the redirects lead. Whoever connects is counted, whatever is spoken. */
+/** The target of the redirects. Every connection is counted, whatever protocol it uses. */
 let target: TcpServer;
 let connections = 0;
 const fronts: Server[] = [];
 let status: number = STATUSES[0];
 let location: string;
-/** Whether the requests that were redirected carried the token. */
+/** Whether the redirected requests carried the token. */
 let carried: boolean[] = [];
 
 beforeAll(async () => {
@@ -42,7 +42,7 @@ beforeAll(async () => {
   dialer = new Dialer({ tls: { ca: certificate }, environment: {} });
   target = createTcpServer((socket) => {
     connections++;
-    socket.on("error", () => undefined); // whoever called left
+    socket.on("error", () => undefined); // the caller left
     socket.end("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}");
   });
   const redirect = (request: IncomingMessage, response: ServerResponse): void => {
@@ -53,7 +53,7 @@ beforeAll(async () => {
   fronts.push(createHttpServer(redirect), createHttpsServer({ key: readFileSync(key), cert: certificate }, redirect));
   for (const server of fronts) {
     server.on("upgrade", (request, socket) => {
-      socket.on("error", () => undefined); // the client may be gone before it read the answer
+      socket.on("error", () => undefined); // the client may close before it reads the answer
       carried.push(request.headers["coder-session-token"] === TOKEN || (request.url ?? "").includes(TOKEN));
       socket.end(
         `HTTP/1.1 ${status} Elsewhere\r\nLocation: ${location}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
@@ -71,7 +71,7 @@ afterAll(() => {
 
 const portOf = (server: TcpServer): number => (server.address() as AddressInfo).port;
 
-/** How many connected before this: our own connection is accepted after theirs. */
+/** Connections before this one: our own connection is accepted after theirs. */
 async function connectionsSoFar(): Promise<number> {
   const before = connections;
   const socket = connect(portOf(target), "127.0.0.1");
@@ -129,7 +129,7 @@ it("a refused redirect is named with its target", async () => {
   const front = new URL(`http://127.0.0.1:${portOf(fronts[0]!)}`);
   await expect(deployment(front).call("/api/v2/users/me")).rejects.toMatchObject({
     code: "ERR_NOT_A_CODER_SERVER",
-    status: undefined, // whoever redirects is not the deployment, and says nothing about a login
+    status: undefined, // the redirecting host is not the deployment, so the login stays valid
     message: expect.stringContaining("it was 307 Temporary Redirect, a redirect to elsewhere.example"),
   });
 });

@@ -87,7 +87,7 @@ test("node ids are positive and fit 63 bits", () => {
   expect(randomNodeId(filled(0xff))).toBe(2n ** 63n - 1n);
 });
 
-test("addresses are written as everybody else writes them", () => {
+test("addresses are written in the canonical form", () => {
   expect(formatIpv6(new Uint8Array(16))).toBe("::");
   const byte = fc.constantFrom(0, 0, 0, 1, 0xab);
   fc.assert(

@@ -1,4 +1,4 @@
-/** What of the generated code is on the wire: names of services and methods, numbers and types of fields. */
+/** The parts of the generated code that appear on the wire: names of services and methods, numbers and types of fields. */
 import type { DescMessage } from "@bufbuild/protobuf";
 import * as dotJs from "coder-protocol/gen/agent_pb.js";
 import { expect, test } from "vitest";

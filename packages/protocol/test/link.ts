@@ -1,4 +1,4 @@
-/** Two yamux sessions joined in memory, on virtual time, with every byte stream cut as the test likes. */
+/** Two yamux sessions joined in memory, on virtual time, with every byte stream fragmented as the test chooses. */
 import { YamuxSession, type YamuxSessionOptions } from "../src/yamux/session.ts";
 
 export interface LinkOptions {
@@ -21,10 +21,10 @@ export class Link {
     this.tick(0);
   }
 
-  /** Delivers until neither side has anything to say. */
+  /** Delivers until neither side has output. */
   run(): void {
     for (let rounds = 0; this.step(); rounds++)
-      if (rounds > 1_000_000) throw new Error("the sessions never stop talking");
+      if (rounds > 1_000_000) throw new Error("the sessions never stop sending");
   }
 
   /** One piece in each direction. False: there was none. */

@@ -1,5 +1,5 @@
 /**
- * What the type checker cannot say about the cores: they read no clock, draw no entropy, hold no promise, and import only
+ * Properties of the cores that the type checker cannot check: they read no clock, draw no entropy, hold no promise, and import only
  * downwards. `types: []` in tsconfig.core.json already takes Buffer, timers, console and node:* away from them.
  */
 import { readdirSync, readFileSync } from "node:fs";

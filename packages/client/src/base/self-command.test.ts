@@ -17,7 +17,7 @@ const single = {
   single: true,
 };
 
-describe("starting oneself again", () => {
+describe("restarting this program", () => {
   it("names Node and the script, or the executable alone", () => {
     expect([...selfCommand(script), ...ownArguments(script)]).toEqual([
       "/usr/bin/node",

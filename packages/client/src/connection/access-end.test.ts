@@ -7,7 +7,7 @@ const silent = ({ signal }: { readonly signal: AbortSignal }): Promise<never> =>
   new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
 
 describe("a connection that the deployment refuses to coordinate", () => {
-  it("goes on while the agent answers, also where the first question was lost", async () => {
+  it("continues while the agent answers, even if the first ping was lost", async () => {
     expect(await accessEnd(refusal(401), async () => 1)).toBeUndefined();
     let asked = 0;
     expect(

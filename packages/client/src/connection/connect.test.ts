@@ -10,14 +10,14 @@ afterEach(() => {
   server.close();
 });
 
-it("asks how agents are reached while it looks for the workspace", async () => {
+it("requests the connection info while it looks up the workspace", async () => {
   const asked: string[] = [];
   const connectionInfoAsked = Promise.withResolvers<void>();
   server = createServer(async (request, response) => {
     asked.push(request.url!);
     if (request.url === "/api/v2/workspaceagents/connection") {
       connectionInfoAsked.resolve();
-      response.writeHead(500).end(); // nobody hears it: there is no such workspace
+      response.writeHead(500).end(); // unused: there is no such workspace
       return;
     }
     await connectionInfoAsked.promise;

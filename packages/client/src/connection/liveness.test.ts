@@ -9,7 +9,7 @@ describe("liveness", () => {
     vi.useRealTimers();
   });
 
-  /** A peer that answers pings while `reachable`, and that was heard at the start. */
+  /** A peer that answers pings while `reachable`, and was heard from at the start. */
   function peer() {
     const state = { reachable: true, heardAt: performance.now(), pings: 0 };
     const events: string[] = [];
@@ -30,7 +30,7 @@ describe("liveness", () => {
     return { state, events, stop };
   }
 
-  it("asks a quiet peer and says nothing while it answers", async () => {
+  it("pings a quiet peer and reports nothing while it answers", async () => {
     const { state, events, stop } = peer();
     await vi.advanceTimersByTimeAsync(60_000);
     expect(events).toEqual([]);
@@ -41,7 +41,7 @@ describe("liveness", () => {
     expect(state.pings).toBeLessThan(22);
   });
 
-  it("asks nothing of a peer that talks", async () => {
+  it("does not ping a peer that sends", async () => {
     const { state, events, stop } = peer();
     const talking = setInterval(() => {
       state.heardAt = performance.now();
@@ -52,7 +52,7 @@ describe("liveness", () => {
     stop();
   });
 
-  it("tells of a silence once, and of its end with its length", async () => {
+  it("reports a silence once, and its end with its length", async () => {
     const { state, events, stop } = peer();
     state.reachable = false;
     await vi.advanceTimersByTimeAsync(30_000);

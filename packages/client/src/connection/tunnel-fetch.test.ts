@@ -4,12 +4,12 @@ import { type DuplexStream, exchange } from "./tunnel-fetch.ts";
 
 interface Talk {
   readonly stream: DuplexStream;
-  /** What was sent so far. */
+  /** The bytes sent so far. */
   sent: string;
   aborted: boolean;
 }
 
-/** A far end that says this, in pieces, and ends. */
+/** A far end that sends this, in pieces, and ends. */
 function saying(text: string | Uint8Array, pieces: readonly number[] = []): Talk {
   const bytes = typeof text === "string" ? Buffer.from(text, "latin1") : text;
   let at = 0;
@@ -110,7 +110,7 @@ describe("HTTP through the tunnel", () => {
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n",
       "longer|head",
     ],
-  ])("tells whoever reads a body that %s", async (_, answer, words) => {
+  ])("reports to the reader of a body that %s", async (_, answer, words) => {
     const read = async (): Promise<string> => (await ask(saying(answer))).text();
     await expect(read()).rejects.toThrow(new RegExp(words));
   });

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { type Instant, instant } from "wg-userspace/base/instant";
 import { SilenceAlarm } from "./silence-alarm.ts";
 
-/** What it does from `from` until `to`, hearing something at `heard`. */
+/** Its actions from `from` until `to`, with input at `heard`. */
 function run(alarm: SilenceAlarm, from: number, to: number, heard: readonly number[]): [number, string][] {
   const done: [number, string][] = [];
   for (let now = from; now <= to; now += 100) {
@@ -18,25 +18,25 @@ const every = (step: number, to: number): number[] =>
   Array.from({ length: Math.floor(to / step) }, (_, i) => (i + 1) * step);
 
 describe("the alarm of a control connection", () => {
-  it("asks nothing while the server pings every 15 s", () => {
+  it("sends no ping while the server pings every 15 s", () => {
     expect(run(new SilenceAlarm(instant(0)), 0, 600_000, every(15_000, 600_000))).toEqual([]);
   });
 
-  it("finds a connection dead within 25 s of the last word", () => {
+  it("finds a connection dead within 25 s of the last input", () => {
     expect(run(new SilenceAlarm(instant(0)), 0, 120_000, [15_000])).toEqual([
       [34_000, "ask"],
       [39_000, "dead"],
     ]);
   });
 
-  it("is calmed by an answer, and asks a server that never pings once only", () => {
-    // The answer to the question, and then what our own keepalive makes the server say.
+  it("is reset by an answer, and pings a server that never pings only once", () => {
+    // The answer to the ping, and then the server's answer to our own keepalive.
     expect(run(new SilenceAlarm(instant(0)), 0, 600_000, [19_500, ...every(30_000, 600_000)])).toEqual([
       [19_000, "ask"],
     ]);
   });
 
-  it("asks before it gives up when the process was stopped for long", () => {
+  it("pings before it gives up when the process was stopped for long", () => {
     const alarm = new SilenceAlarm(instant(0));
     const later = instant(900_000);
     expect(alarm.handleTimeout(later)).toBe("ask");

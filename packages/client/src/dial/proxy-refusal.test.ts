@@ -21,18 +21,18 @@ describe("a proxy's refusal to connect", () => {
       `proxy proxy.test:3128 refused to connect to coder.test:443 with ${status.slice(9)}`,
     );
     expect(error.message).toContain(words);
-    // Whoever must log in is not sent to the administrator, nor is the other one asked for a password.
+    // A missing login does not point to the administrator, and a refusal does not ask for a password.
     if (words.includes("password")) expect(error.message).not.toContain("ask whoever");
     else expect(error.message).not.toContain("password");
   });
 
-  it("names the scheme that is not spoken here", () => {
+  it("names the unsupported scheme", () => {
     const error = refusal("HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n\r\n");
     expect(error.message).toContain("It asks for Negotiate or NTLM, and only Basic is spoken here");
     expect(refusal("HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=x\r\n\r\n").message).not.toContain("only Basic");
   });
 
-  it("says when it is no HTTP proxy", () => {
+  it("reports that it is not an HTTP proxy", () => {
     expect(refusal("\x05\x00\r\n\r\n").message).toBe(
       "proxy.test:3128 is no HTTP proxy: it answered CONNECT with something that is not HTTP. Check the proxy variable",
     );

@@ -27,7 +27,7 @@ function sources(overrides: Partial<EndpointSources> = {}): EndpointSources {
 const list = (given: EndpointSources, endpoints = new OwnEndpoints(), now = 0) =>
   endpoints.list(given, instant(now)).map(formatAddrPort);
 
-it("names the port mapping first, then what STUN saw, then the interfaces", () => {
+it("names the port mapping first, then the STUN address, then the interfaces", () => {
   const given = sources({
     portMapped: at("203.0.113.1:77"),
     mapped: [at("203.0.113.1:4001"), at("[2001:db8::9]:6000")],
@@ -41,14 +41,14 @@ it("names the port mapping first, then what STUN saw, then the interfaces", () =
   ]);
 });
 
-it("names loopback only where there is nothing else, and never what a peer may not probe", () => {
+it("names loopback only where there is nothing else, and never an address that a peer may not probe", () => {
   const lonely = sources({ local: [local("127.0.0.1", true), local("::1", true), local("fe80::1%eth0")] });
   expect(list(lonely)).toEqual(["127.0.0.1:4000", "[::1]:6000"]);
   const tunnelled = sources({ local: [local("10.0.0.5"), local("fd7a:115c:a1e0::3")] });
   expect(list(tunnelled)).toEqual(["10.0.0.5:4000"]);
 });
 
-it("does not name what a STUN server on this machine saw, unless this machine is all there is", () => {
+it("omits the address seen by a STUN server on this machine, unless there is no other", () => {
   expect(list(sources({ mapped: [at("127.0.0.1:4000")] }))).not.toContain("127.0.0.1:4000");
   expect(list(sources({ mapped: [at("127.0.0.1:4000")], local: [local("127.0.0.1", true)] }))).toEqual([
     "127.0.0.1:4000",
@@ -79,7 +79,7 @@ it("names at most 32", () => {
 describe("where there are more addresses than may be named", () => {
   const bridges = Array.from({ length: 60 }, (_, i) => local(`172.${17 + (i >> 8)}.${i}.1`, false, `br-${i}`));
 
-  it("the default route's goes first, bridges of containers last", () => {
+  it("the default route's address comes first, bridges of containers last", () => {
     const crowded = sources({
       local: [...bridges, local("10.0.0.5", false, "wlan0"), local("192.168.7.2", false, "eth1")],
       routed: [ip("192.168.7.2")],

@@ -34,7 +34,7 @@ describe("PeerProgramming", () => {
     expect(kinds(setup().handle({ kind: "node", id: CLIENT, node: node(1) }, at(0)))).toEqual(["program"]);
   });
 
-  it("programs a destination when it says ready, before or after its node came", () => {
+  it("programs a destination when it reports ready, before or after its node arrived", () => {
     const first = setup();
     expect(first.handle({ kind: "node", id: AGENT, node: node(1) }, at(0))).toEqual([]);
     expect(kinds(first.handle({ kind: "ready", id: AGENT }, at(10)))).toEqual(["program"]);
@@ -43,7 +43,7 @@ describe("PeerProgramming", () => {
     expect(kinds(second.handle({ kind: "node", id: AGENT, node: node(1) }, at(10)))).toEqual(["program"]);
   });
 
-  it("programs a destination that never says ready 5 s after its node came", () => {
+  it("programs a destination that never reports ready 5 s after its node arrived", () => {
     const peers = setup();
     peers.handle({ kind: "node", id: AGENT, node: node(1) }, at(1_000));
     expect(peers.nextTimeout()).toBe(6_000);
@@ -66,7 +66,7 @@ describe("PeerProgramming", () => {
     ]);
   });
 
-  it("expels everybody, known or programmed, for good", () => {
+  it("expels every peer, known or programmed, permanently", () => {
     const peers = setup();
     peers.handle({ kind: "node", id: CLIENT, node: node(1) }, at(0));
     peers.handle({ kind: "node", id: AGENT, node: node(2) }, at(0));
@@ -87,7 +87,7 @@ describe("PeerProgramming", () => {
     expect(peers.handleTimeout(at(25 * MINUTE))).toMatchObject([{ kind: "remove", over: false }]);
   });
 
-  it("keeps a lost peer that is heard of again, and counts all as lost with the control connection", () => {
+  it("keeps a lost peer that is reported again, and counts all as lost with the control connection", () => {
     const peers = setup();
     peers.handle({ kind: "node", id: CLIENT, node: node(1) }, at(0));
     peers.connectionLost(at(0));
@@ -104,7 +104,7 @@ describe("PeerProgramming", () => {
   });
 });
 
-describe("a client whose control connection was closed without a goodbye", () => {
+describe("a client whose control connection was closed without a disconnect", () => {
   /** The actions other than the removal of the peer, at the times when there are any. */
   function until(peers: PeerProgramming, end: number, before?: (now: Instant) => void): [number, string][] {
     const seen: [number, string][] = [];
@@ -121,7 +121,7 @@ describe("a client whose control connection was closed without a goodbye", () =>
     return peers;
   }
 
-  it("is hung up on after two minutes of silence, and stays in the tunnel as every lost peer does", () => {
+  it("loses its sessions after two minutes of silence, and stays in the tunnel like every lost peer", () => {
     const peers = closed();
     expect(peers.handleTimeout(at(1_000 + 2 * MINUTE - 1))).toEqual([]);
     expect(until(peers, 60 * MINUTE)).toEqual([
@@ -130,14 +130,14 @@ describe("a client whose control connection was closed without a goodbye", () =>
     ]);
   });
 
-  it("is hung up on two minutes after its last packet", () => {
+  it("loses its sessions two minutes after its last packet", () => {
     const peers = closed(() => at(80_000));
     expect(until(peers, 10 * MINUTE)).toEqual([[80_000 + 2 * MINUTE, "hang-up"]]);
   });
 
-  it("is alive as long as its keepalives come: something between cut its control connection", () => {
+  it("counts as alive while its keepalives arrive: an intermediary cut its control connection", () => {
     let now = 0;
-    // Of its last keepalive that came: two of three are lost.
+    // Counted from the last keepalive that arrived: two of three are lost.
     const heard = () => at(Math.floor(now / 75_000) * 75_000);
     const peers = setup(heard, heard);
     peers.handle({ kind: "node", id: CLIENT, node: node(1) }, at(0));
@@ -151,7 +151,7 @@ describe("a client whose control connection was closed without a goodbye", () =>
     expect(judged.length).toBeGreaterThan(20);
   });
 
-  it("is alive when it is back on the control plane, with or without a home relay", () => {
+  it("counts as alive when it is back on the control plane, with or without a home relay", () => {
     for (const region of [999, 0]) {
       const peers = closed();
       peers.handle({ kind: "node", id: CLIENT, node: node(1, region) }, at(2 * MINUTE));
@@ -159,13 +159,13 @@ describe("a client whose control connection was closed without a goodbye", () =>
     }
   });
 
-  it("is not judged once our own control connection is lost, whatever was said before", () => {
+  it("is not judged once our own control connection is lost, whatever was reported before", () => {
     const peers = closed();
     peers.connectionLost(at(2 * MINUTE));
     expect(until(peers, 14 * MINUTE)).toEqual([]);
   });
 
-  it("is not judged by a process that was stopped meanwhile and heard nobody", () => {
+  it("is not judged by a process that was stopped meanwhile and received nothing", () => {
     const peers = closed();
     expect(peers.handleTimeout(at(60 * MINUTE)).filter(({ kind }) => kind === "hang-up")).toEqual([]);
     const asleep = setup(never, () => at(0));
@@ -175,7 +175,7 @@ describe("a client whose control connection was closed without a goodbye", () =>
     expect(until(asleep, 14 * MINUTE)).toEqual([[12 * MINUTE, "hang-up"]]);
   });
 
-  it("is left alone when it was lost by silence, or is what we asked for ourselves", () => {
+  it("is left alone when it was lost by silence, or is a destination of our own", () => {
     const silent = setup();
     silent.handle({ kind: "node", id: CLIENT, node: node(1) }, at(0));
     silent.handle({ kind: "lost", id: CLIENT, byClose: false }, at(0));

@@ -28,7 +28,7 @@ it("adds the peer's leg where it is known", () => {
   ]);
 });
 
-it("goes by our own leg when the peer told nothing about our regions", () => {
+it("uses our own leg when the peer published nothing about our regions", () => {
   const own = new Map([[1, 10]]);
   expect(routeLatencies(own, undefined)).toBe(own);
   expect(routeLatencies(own, new Map([["7-v4", 0.01]]))).toBe(own);

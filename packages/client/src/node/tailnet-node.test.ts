@@ -6,14 +6,14 @@ import { TailnetNode, type TailnetNodeEvent } from "./tailnet-node.ts";
 let node: TailnetNode;
 afterEach(async () => node.close());
 
-it("a new UDP port is told to the control plane, and is no move: connections of the host go on", async () => {
+it("a new UDP port is reported to the control plane and is not a network change: connections of the host continue", async () => {
   node = await TailnetNode.open({
     deployment: new Deployment({ url: new URL("http://127.0.0.1:9"), token: "t" }),
     addresses: ["fd7a:115c:a1e0::7"],
     nodeId: 7n,
     isDestination: () => false,
   });
-  // Nobody listens there: what counts is that the node has a home and publishes itself.
+  // There is no listener: the node only needs a home to publish itself.
   const relay = relayNode({
     name: "1a",
     regionId: 1,

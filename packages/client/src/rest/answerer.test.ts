@@ -1,4 +1,4 @@
-/** What each answer to a REST call and to a WebSocket's request is taken for: the deployment's word, or a stranger's. */
+/** Classifies answers to REST calls and WebSocket requests: from the deployment, or from an intermediary. */
 import { createServer, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
@@ -33,7 +33,7 @@ const ROWS: readonly Row[] = [
   { what: "our 500", status: 500, headers: OURS, body: '{"message":"broken"}', ...both(["ERR_SERVER", "broken"]) },
   // biome-ignore format: a table
   { what: "a 401 of ours whose header a proxy removed", status: 401, headers: JSON_TYPE, body: '{"message":"no","detail":"expired"}', ...both(["ERR_UNAUTHORIZED", "no"]) },
-  // Strangers.
+  // From intermediaries.
   // biome-ignore format: a table
   { what: "an HTML 404", status: 404, headers: { ...HTML, Server: "nginx/1.27" }, body: PAGE, ...both(foreign('it was 404 Not Found from "nginx/1.27", with a page "Maintenance[31m"')) },
   {
@@ -91,7 +91,7 @@ afterEach(() => {
 async function answering(answer: (response: ServerResponse, path: string) => void): Promise<string> {
   const server: Server = createServer((request, response) => answer(response, request.url ?? ""));
   server.on("upgrade", (request, socket) => {
-    socket.on("error", () => undefined); // the client may be gone before it read the answer
+    socket.on("error", () => undefined); // the client may close before it reads the answer
     const response = {
       writeHead: (status: number, headers: Record<string, string>) => {
         socket.write(`HTTP/1.1 ${status} X\r\nConnection: close\r\n`);
@@ -131,7 +131,7 @@ describe("who answered", () => {
       expect([restCode, restText]).toEqual([rest[0], expect.stringContaining(rest[1])]);
       const [code, text] = seen(await failure(dialRpc(deployment, "/api/v2/tailnet", { signal })));
       expect([code, text]).toEqual([control[0], expect.stringContaining(control[1])]);
-      // Only what the deployment said has a status, which is what makes it final for whoever would try again.
+      // Only an answer of the deployment carries a status, which makes it final for retries.
       const error = (await failure(dialRpc(deployment, "/api/v2/tailnet", { signal }))) as ClientError;
       const isStrangers = control[0] === "ERR_NOT_A_CODER_SERVER" || control[0] === "ERR_UPGRADE_STRIPPED";
       expect([error.status === undefined, error.retryable || error.status === undefined]).toEqual([
@@ -165,8 +165,8 @@ describe("who answered", () => {
   });
 });
 
-describe("a question that a stranger answered", () => {
-  it("is asked again until the deployment answers, with one warning", async () => {
+describe("a request that an intermediary answered", () => {
+  it("is repeated until the deployment answers, with one warning", async () => {
     let asked = 0;
     const url = new URL(
       await answering((response) => {
@@ -181,7 +181,7 @@ describe("a question that a stranger answered", () => {
     expect(warnings[0]).toContain('from "lb"');
   });
 
-  it("is asked once where it could have changed something", async () => {
+  it("is sent once where it could have changed state", async () => {
     let asked = 0;
     const url = new URL(
       await answering((response) => {

@@ -25,12 +25,12 @@ describe("event streams", () => {
     ]);
   });
 
-  it("keeps an event that has not ended", () => {
+  it("keeps an incomplete event", () => {
     expect(parse("data: half")).toEqual([]);
     expect(parse("data: half\n")).toEqual([]);
   });
 
-  it("reads the same however the bytes arrive", () => {
+  it("gives the same events however the bytes arrive", () => {
     const text = 'event: data\r\ndata: {"name":"müsli"}\r\n\r\nevent: ping\n\ndata: a\ndata: b\n\n';
     fc.assert(
       fc.property(fc.array(fc.nat(200), { maxLength: 10 }), (cuts) => {
@@ -39,7 +39,7 @@ describe("event streams", () => {
     );
   });
 
-  it("refuses an event without end", () => {
+  it("refuses an endless event", () => {
     const parser = new EventStreamParser();
     const line = encoder.encode(`data: ${"x".repeat(1024 * 1024)}\n`);
     expect(() => {

@@ -95,7 +95,7 @@ describe("unary calls", () => {
     expect(answer.logLimitExceeded).toBe(true);
   });
 
-  test("a message that no peer would take is refused before it is sent", async () => {
+  test("a message above the peer's limit is refused before it is sent", async () => {
     const { rpc } = serve([]);
     const error = await failureOf(
       rpc.unary(Agent.method.batchCreateLogs, { logs: [{ output: "x".repeat(4_200_000) }] }),
@@ -103,7 +103,7 @@ describe("unary calls", () => {
     expect(error).toMatchObject({ reason: "overflow", code: -1 });
   });
 
-  test("known but not offered is code 12, also for the newest names; unknown is code 0 with the words that Go looks for", async () => {
+  test("known but not offered is code 12, also for the newest names; unknown is code 0 with the text that Go looks for", async () => {
     const { rpc } = serve([implement(Agent, {})]);
     expect(await failureOf(rpc.unary(Agent.method.pushContextState, {}))).toMatchObject({ code: 12, reason: "remote" });
     expect(await failureOf(rpc.unary(Agent.method.createSubAgent, {}))).toMatchObject({ code: 12 });
@@ -111,7 +111,7 @@ describe("unary calls", () => {
     expect(unknown).toMatchObject({ code: 0, message: 'unknown rpc: "/coder.tailnet.v2.Tailnet/RefreshResumeToken"' });
   });
 
-  test("a handler's DrpcError is what the caller gets; anything else is hidden from the caller and told to the server", async () => {
+  test("a handler's DrpcError reaches the caller; any other error is hidden from the caller and reported to the server", async () => {
     const mistake = new TypeError("secret detail");
     const { rpc, errors } = serve([
       implement(Agent, {
@@ -360,7 +360,7 @@ describe("calls that stream both ways", () => {
     expect(trace).toEqual(["request", "cancelled", "requests ended, cancelled true, send false"]);
   });
 
-  test("what was sent before the caller went away is still read", async () => {
+  test("messages sent before the caller left are still read", async () => {
     const seen: string[] = [];
     const { rpc } = serve([
       implement(Tailnet, {
@@ -378,7 +378,7 @@ describe("calls that stream both ways", () => {
     expect(seen).toEqual(["disconnect", "end"]);
   });
 
-  test("a receiver that does not read makes send say false, then fails the call, and drained ends in both cases", async () => {
+  test("a receiver that does not read makes send return false, then fails the call, and drained ends in both cases", async () => {
     const { rpc } = serve([implement(Tailnet, { coordinate: () => new Promise(() => undefined) })]);
     const call = rpc.bidi(Tailnet.method.coordinate);
     const request = { updateSelf: { node: { disco: "x".repeat(100_000) } } };
@@ -446,7 +446,7 @@ describe("calls that stream both ways", () => {
     return stream;
   }
 
-  test("the server leaves the stream's end to the caller, whatever the answer is", async () => {
+  test("the server leaves the stream's end to the caller, for every answer", async () => {
     const { link } = serve([implement(Tailnet, { coordinate: async () => undefined })]);
     const { link: other } = serve([]);
     for (const [one, control] of [
@@ -464,7 +464,7 @@ describe("calls that stream both ways", () => {
     }
   });
 
-  test("a caller that ends its stream has gone away, after what it said before", async () => {
+  test("a caller that ends its stream has left, after its earlier messages", async () => {
     const trace: string[] = [];
     const { link } = serve([
       implement(Tailnet, {
@@ -484,7 +484,7 @@ describe("calls that stream both ways", () => {
     expect(link.server.streamCount).toBe(0);
   });
 
-  test("a caller that goes away is noticed even by a handler that reads nothing of what it sent", async () => {
+  test("a handler that reads nothing still notices that its caller left", async () => {
     let cancelled = false;
     const { link } = serve([
       implement(Tailnet, {

@@ -56,7 +56,7 @@ describe("the server's side", () => {
   test.each([
     ["Cancel", "89 01 02 00"],
     ["Close", "0b 01 02 00"],
-  ])("%s cancels the call and drops what was to be said", (_, packet) => {
+  ])("%s cancels the call and drops pending output", (_, packet) => {
     const call = new DrpcServerCall();
     give(call, INVOKE_A);
     call.sendMessage(Uint8Array.of(1));
@@ -132,13 +132,13 @@ describe("the client's side", () => {
     expect(events(ended)).toEqual([]);
   });
 
-  test("a server that calls is a protocol failure", () => {
+  test("an invoke from the server is a protocol failure", () => {
     expect(give(new DrpcClientCall("A"), INVOKE_A)).toMatchObject([
       { kind: "failed", failure: { reason: "protocol" } },
     ]);
   });
 
-  test("nothing is sent after closeSend, which is said once", () => {
+  test("nothing is sent after closeSend, which is sent once", () => {
     const call = new DrpcClientCall("A");
     out(call);
     call.closeSend();

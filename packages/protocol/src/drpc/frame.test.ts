@@ -146,7 +146,7 @@ describe("reading packets", () => {
     expect(reader.wantsInput).toBe(false);
   });
 
-  test("what is written is what is read, however it is cut", () => {
+  test("written packets are read back, however they are fragmented", () => {
     const packet = fc.record({
       kind: fc.constantFrom(1, 2, 3, 4, 5, 6, 7) as fc.Arbitrary<PacketKind>,
       data: fc.uint8Array({ maxLength: 400 }),
@@ -168,7 +168,7 @@ describe("reading packets", () => {
     );
   });
 
-  test("any bytes: no throw, no more memory than came in", () => {
+  test("any bytes: no throw, no more memory than arrived", () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 60 }), { maxLength: 20 }), (chunks) => {
         const budget = { usedBytes: 0, limitBytes: 1 << 20 };

@@ -14,7 +14,7 @@ test("names are letters and digits with single hyphens between them", () => {
   }
 });
 
-test("times take what Go writes, zero included", () => {
+test("times accept Go's format, the zero time included", () => {
   for (const text of [ZERO_TIME, "2026-11-23T16:27:26.123456789Z", "2026-11-23T16:27:26+01:00"]) {
     expect(timestamp.safeParse(text).success).toBe(true);
   }

@@ -152,7 +152,7 @@ describe("peer updates", () => {
   const update = (fields: object) =>
     peerUpdateFromProto(create(CoordinateResponse_PeerUpdateSchema, { id, ...fields }));
 
-  test("each kind says what it is", () => {
+  test("each kind is recognised", () => {
     expect(update({ kind: 1, node: nodeToProto(NODE) })).toEqual({ kind: "node", id: ID, node: NODE });
     expect(update({ kind: 2 })).toEqual({ kind: "disconnected", id: ID });
     expect(update({ kind: 3, reason: LOST })).toEqual({ kind: "lost", id: ID, byClose: false });
@@ -160,7 +160,7 @@ describe("peer updates", () => {
     expect(update({ kind: 4 })).toEqual({ kind: "ready", id: ID });
   });
 
-  test("what says nothing usable is nothing", () => {
+  test("an update without usable content is ignored", () => {
     expect(update({ kind: 0 })).toBeUndefined();
     expect(update({ kind: 99 })).toBeUndefined();
     expect(update({ kind: 1 })).toBeUndefined();

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { ByteQueue } from "./byte-queue.ts";
 
-test("a byte queue gives the bytes back in order, however they were appended and taken", () => {
+test("a byte queue gives the bytes back in order, in any pattern of appending and taking", () => {
   const step = fc.oneof(
     fc.uint8Array({ minLength: 0, maxLength: 600 }).map((bytes) => ({ kind: "append" as const, bytes })),
     fc.integer({ min: 0, max: 900 }).map((max) => ({ kind: "take" as const, max })),
@@ -28,7 +28,7 @@ test("a byte queue gives the bytes back in order, however they were appended and
   );
 });
 
-test("what was taken does not change when more is appended", () => {
+test("taken bytes do not change when more is appended", () => {
   const queue = new ByteQueue();
   queue.append(Uint8Array.of(1, 2, 3));
   const taken = queue.take(2)!;

@@ -163,7 +163,7 @@ describe("two sessions", () => {
     }
   });
 
-  test("a writer gets one window while nobody reads, and goes on when half of it was read", () => {
+  test("a writer gets one window while there is no reader, and continues when half of it was read", () => {
     const link = new Link({ client: QUIET, server: QUIET });
     let writable = 0;
     const stream = link.client.openStream({ onWritable: () => writable++ })!;
@@ -192,7 +192,7 @@ describe("two sessions", () => {
     expect([...readAll(link.server.accept()!)]).toEqual([7]);
   });
 
-  test("output is bounded: writers wait when nobody takes it, and all of them get on when it is taken", () => {
+  test("output is bounded: writers wait while it is not taken, and all of them continue when it is", () => {
     const link = new Link({ client: { ...QUIET, maxOutputBytes: 100_000 }, server: QUIET });
     const streams = [1, 2, 3].map(() => link.client.openStream()!);
     for (const stream of streams) sendAll(stream, pattern(200_000));
@@ -207,7 +207,7 @@ describe("two sessions", () => {
     expect([...got.values()]).toEqual([200_000, 200_000, 200_000]);
   });
 
-  test("half close lets the other side go on", () => {
+  test("half close lets the other side continue", () => {
     const link = new Link({ client: QUIET, server: QUIET });
     const events: string[] = [];
     const stream = link.client.openStream({ onClosed: (reason) => events.push(reason) })!;
@@ -223,7 +223,7 @@ describe("two sessions", () => {
     expect(() => stream.write(Uint8Array.of(1))).toThrow("write after end");
   });
 
-  test("data that is on its way when a stream was reset is discarded, and the session goes on", () => {
+  test("data in flight when a stream was reset is discarded, and the session continues", () => {
     const link = new Link({ client: QUIET, server: QUIET });
     const stream = link.client.openStream()!;
     link.run();
@@ -240,7 +240,7 @@ describe("two sessions", () => {
     expect([...readAll(link.server.accept()!)]).toEqual([1]);
   });
 
-  test("the end of the transport ends all streams and tells everybody once", () => {
+  test("the end of the transport ends all streams and notifies each once", () => {
     const link = new Link({ client: QUIET, server: QUIET });
     const reasons: string[] = [];
     const stream = link.client.openStream({ onClosed: (reason) => reasons.push(reason) })!;
@@ -255,7 +255,7 @@ describe("two sessions", () => {
     expect(reasons).toHaveLength(3);
   });
 
-  test("after GoAway no new streams come, and those that exist go on", () => {
+  test("after GoAway no new streams come, and existing ones continue", () => {
     const link = new Link({ client: QUIET, server: QUIET });
     const stream = link.client.openStream()!;
     link.run();
@@ -329,7 +329,7 @@ describe("limits", () => {
   });
 });
 
-describe("what the peer must not do", () => {
+describe("breaches of protocol by the peer", () => {
   const established = writeHeader(FrameType.windowUpdate, Flag.syn, 1, 0);
   const cases: [string, Uint8Array[], RegExp][] = [
     ["another version", [hex("01 00 0000 00000001 00000000")], /version 1/],
@@ -355,7 +355,7 @@ describe("what the peer must not do", () => {
     expect(session.ended?.failure).toMatch(failure);
   });
 
-  test("frames for streams that are not there are ignored, with their payload", () => {
+  test("frames for streams that do not exist are ignored, with their payload", () => {
     const session = alone("server");
     feed(
       session,
@@ -367,7 +367,7 @@ describe("what the peer must not do", () => {
     expect(output(session)).toBe("");
   });
 
-  test("any bytes: no throw, bounded output, and the session either lives or says why not", () => {
+  test("any bytes: no throw, bounded output, and the session either lives or reports the reason", () => {
     const frame = fc
       .tuple(
         fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 0, 1),
@@ -410,7 +410,7 @@ describe("what the peer must not do", () => {
 });
 
 describe("time", () => {
-  test("a ping goes out every 30 s, is answered, and its answer is remembered", () => {
+  test("a ping goes out every 30 s, is answered, and its answer is recorded", () => {
     const link = new Link();
     link.run();
     expect(link.client.lastPongAt).toBeUndefined();
@@ -431,7 +431,7 @@ describe("time", () => {
     expect(session.nextTimeout()).toBe(40_000);
     session.handleTimeout(39_999);
     expect(session.ended).toBeUndefined();
-    session.handleBytes(writeHeader(FrameType.ping, Flag.ack, 0, 77), 39_999); // not the value asked for
+    session.handleBytes(writeHeader(FrameType.ping, Flag.ack, 0, 77), 39_999); // not the value of the ping
     session.handleTimeout(40_000);
     expect(session.ended?.failure).toBe("the peer did not answer a ping in time");
   });
@@ -451,7 +451,7 @@ describe("time", () => {
     expect(output(session)).toBe("0002000200000000cafebabe");
   });
 
-  test("a stream that nobody accepts for 75 s fails the session", () => {
+  test("a stream that is not accepted for 75 s fails the session", () => {
     const session = alone("client");
     session.openStream();
     expect(session.nextTimeout()).toBe(0); // not armed yet: due at once

@@ -135,7 +135,7 @@ describe.skipIf(!goFound)(`a Go peer (Go is ${goFound ? "here" : "missing here"}
     hanging.cancel();
     await expect.poll(stderr, { timeout: 5_000 }).toContain("cancelled");
 
-    // Several pings each way went by; nothing is left over, and Go has nothing to complain about.
+    // Several pings each way have passed; nothing is left over, and Go reports no error.
     await expect.poll(() => session.lastPongAt ?? 0, { timeout: 5_000 }).toBeGreaterThan(0);
     await expect.poll(() => session.streamCount, { timeout: 5_000 }).toBe(0);
     expect((await call(session, "/echo", [Uint8Array.of(1)])).messages).toEqual([Uint8Array.of(1)]);

@@ -62,7 +62,7 @@ describe("the checksum", () => {
     expect(checksum(bytes, 8193, length, 0xffff)).toBe(expected);
   });
 
-  it("works on buffers that are not the cipher's, and on views into larger ones", () => {
+  it("works on buffers other than the cipher's, and on views into larger ones", () => {
     fc.assert(
       fc.property(
         fc.uint8Array({ maxLength: 700 }),

@@ -184,11 +184,11 @@ describe.each(both)("PacketCipher in %s", (_name, cipher) => {
         const expected = Buffer.alloc(stride, 0xa5);
         if (i === 2) expected.fill(0, 16, 32 + length);
         else expected.set(plaintext, 16);
-        // The tag of an opened packet may stay or go: nobody reads it.
+        // The tag of an opened packet may stay or change: it is not read again.
         const got = Buffer.from(bytes.slice(slot, slot + stride));
         if (i !== 2) got.fill(0xa5, 16 + length, 32 + length);
         expect(cipher.verdict(i)).toBe(i !== 2);
-        if (!got.equals(expected)) expect.fail(`bit in byte ${at}: slot ${i} is not as it should be`);
+        if (!got.equals(expected)) expect.fail(`bit in byte ${at}: slot ${i} is wrong`);
         snapshot.set(bytes.subarray(slot, slot + stride), slot);
       }
       const slotsAt = Math.min(...slots) - (Math.min(...slots) % stride);
@@ -210,7 +210,7 @@ describe.each(both)("PacketCipher in %s", (_name, cipher) => {
     expect(open(cipher, key, 7, 1, sealed)).toBeUndefined();
   });
 
-  it("throws at jobs that only a bug can make", () => {
+  it("throws at jobs that only a bug can produce", () => {
     const slot = cipher.tx.lease();
     const key = randomBytes(32);
     const most = cipher.tx.stride - 32;
@@ -287,12 +287,12 @@ it("WASM, JavaScript, node:crypto and @noble/ciphers agree on random batches", (
 });
 
 describe("the WASM module", () => {
-  it("is what this machine gets, in a memory that cannot grow", () => {
+  it("is used on this machine, in a memory that cannot grow", () => {
     expect(createPacketCipher().constructor.name).toBe("WasmCipher");
     expect(wasm.memory.bytes.buffer.byteLength).toBe(Math.ceil((8192 + 512 * 1536) / 65_536) * 65_536);
   });
 
-  it("takes jumbo slots", () => {
+  it("accepts jumbo slots", () => {
     const jumbo = createPacketCipher({ stride: 9216, txSlots: 32, rxSlots: 32 });
     const key = randomBytes(32);
     const plaintext = randomBytes(8920);
@@ -307,7 +307,7 @@ describe("the WASM module", () => {
     for (const wrong of ["a*==", "abc", "ab=c", "é123"]) expect(() => base64Decode(wrong)).toThrow("not base64");
   });
 
-  it("is left out where there is no WebAssembly, and the slow twin takes its place", async () => {
+  it("is left out where there is no WebAssembly, and the JavaScript cipher takes its place", async () => {
     vi.resetModules();
     vi.stubGlobal("WebAssembly", undefined);
     try {

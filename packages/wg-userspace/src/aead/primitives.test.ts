@@ -1,6 +1,6 @@
 /**
  * The primitives against RFC 8439's own vectors. Transport packets have a nonce that starts with four zero bytes and no
- * additional data, so the slow twin is checked in full, and the module in what it can express: every key stream with such
+ * additional data, so the JavaScript cipher is checked in full, and the module in what it can express: every key stream with such
  * a nonce, and Poly1305 through its own export, once hashing between the rounds of ChaCha20 and once alone.
  */
 import { readFileSync } from "node:fs";
@@ -71,7 +71,7 @@ describe("security 30: the AEAD in JavaScript", () => {
     expect(hexEncode(openChaCha20Poly1305(k, n, hexDecode(sealed), a)!)).toBe(plaintext);
   });
 
-  it("refuses other additional data, and what is too short for a tag", () => {
+  it("refuses other additional data, and input too short for a tag", () => {
     const { key, nonce, sealed } = vectors.aead[0]!;
     expect(
       openChaCha20Poly1305(hexDecode(key), hexDecode(nonce), hexDecode(sealed), new Uint8Array(12)),
@@ -105,7 +105,7 @@ function wasmPoly1305(stitched: boolean): (key: Uint8Array, message: Uint8Array)
   };
 }
 
-/** RFC 8439 §2.5.1 with whole numbers. */
+/** RFC 8439 §2.5.1 with big integers. */
 function bigPoly1305(key: Uint8Array, message: Uint8Array): Uint8Array {
   const prime = (1n << 130n) - 5n;
   const r = number(key.subarray(0, 16)) & 0x0ffffffc0ffffffc0ffffffc0fffffffn;
@@ -139,7 +139,7 @@ describe.each([
     },
   );
 
-  it("agrees with whole numbers on extreme keys and blocks", () => {
+  it("agrees with big-integer arithmetic on extreme keys and blocks", () => {
     const words = ["00000000", "ffffffff", "fcffffff", "ffffff0f", "fcffff0f", "00000080", "01000000", "fbffffff"];
     const extreme = (count: number) =>
       fc.array(fc.constantFrom(...words), { minLength: count, maxLength: count }).map((w) => hexDecode(w.join("")));
@@ -155,7 +155,7 @@ describe.each([
     );
   });
 
-  it("agrees with whole numbers when the sum of products is the prime or within 8 of it", () => {
+  it("agrees with big-integer arithmetic when the sum of products is the prime or within 8 of it", () => {
     // With r = 1 the blocks are only added.
     const r1 = hexDecode(`01${"00".repeat(15)}`);
     for (const s of ["00", "ff"]) {
@@ -172,7 +172,7 @@ describe.each([
     }
   });
 
-  it("agrees with whole numbers on random messages of every length", () => {
+  it("agrees with big-integer arithmetic on random messages of every length", () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), fc.uint8Array({ maxLength: 800 }), (key, bytes) => {
         const message = bytes.subarray(0, Math.floor(bytes.length / unit) * unit);

@@ -36,7 +36,7 @@ describe("SlotRing", () => {
     expect(ring.free).toBe(4);
   });
 
-  it("never hands out a slot twice, whatever is leased and released", () => {
+  it("never hands out a slot twice, in any order of leases and releases", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 40 }),

@@ -35,7 +35,7 @@ describe("abortable", () => {
       act(work!);
       expect(listenersOf(stop.signal)).toBe(0);
       expect(await promise.catch((error: unknown) => error)).toBe(end);
-      // What comes later changes nothing.
+      // Later calls change nothing.
       work!.resolve(8);
       work!.reject(new Error("too late"));
       stop.abort(new Error("too late"));
@@ -101,20 +101,20 @@ describe("orAborted", () => {
     expect(listenersOf(signal)).toBe(0);
   });
 
-  it("leaves work behind that the signal overtakes, and handles its rejection", async () => {
+  it("abandons work when the signal aborts first, and handles its rejection", async () => {
     const stop = new AbortController();
     const work = Promise.withResolvers<number>();
     const promise = orAborted(work.promise, stop.signal);
     stop.abort(reason);
     await expect(promise).rejects.toBe(reason);
     await expect(orAborted(Promise.reject(new Error("not waited for")), stop.signal)).rejects.toBe(reason);
-    work.reject(new Error("unhandled, were it not for the wait"));
+    work.reject(new Error("would otherwise be unhandled"));
     await new Promise(setImmediate);
   });
 });
 
 describe("sleep", () => {
-  it("resolves after its time, or rejects with the reason and stops its timer", async () => {
+  it("resolves after the delay, or rejects with the reason and stops its timer", async () => {
     vi.useFakeTimers();
     try {
       const stop = new AbortController();

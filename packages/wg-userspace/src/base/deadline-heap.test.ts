@@ -13,7 +13,7 @@ describe("DeadlineHeap", () => {
     }
   }
 
-  test("yields exactly the items that are due, whatever was moved before", () => {
+  test("yields exactly the items that are due, whichever were moved before", () => {
     const step = fc.record({
       item: fc.nat(9),
       at: fc.oneof(fc.nat(100), fc.constant(Number.POSITIVE_INFINITY)),

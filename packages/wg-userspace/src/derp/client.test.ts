@@ -31,7 +31,7 @@ const serverKeyFrame = (bytes = MAGIC.length + KEY_BYTES): Uint8Array => {
   return frame(FrameType.serverKey, payload);
 };
 
-/** A client whose handler writes down what it is told. */
+/** A client whose handler records every callback. */
 function open(options: Partial<DerpClientOptions> = {}) {
   const told: unknown[] = [];
   const handler: DerpClientHandler = {
@@ -85,7 +85,7 @@ describe("until the server has proved its key", () => {
     expect(client.serverKey).toEqual(reason === undefined ? serverPublic : undefined);
   });
 
-  it("any other frame first is no relay, and a packet before the server's info is malformed", () => {
+  it("any other first frame does not come from a relay, and a packet before the server's info is malformed", () => {
     const first = open();
     first.client.handleBytes(frame(FrameType.keepAlive), START);
     expect(first.told).toEqual([["closed", "not-a-relay"]]);
@@ -95,7 +95,7 @@ describe("until the server has proved its key", () => {
     expect(early.told).toEqual([["closed", "malformed-frame"]]);
   });
 
-  it("the greeting leaves before what was queued, in one chunk; with a known key it leaves at once", () => {
+  it("the greeting leaves before queued packets, in one chunk; with a known key it leaves at once", () => {
     const { client } = open();
     client.sendPacket(KEY, new Uint8Array(10), 0, 10, START);
     expect(client.takeOutput()).toBeUndefined();
@@ -106,7 +106,7 @@ describe("until the server has proved its key", () => {
     expect(framesOf(fast.takeOutput()).map(([type]) => type)).toEqual([FrameType.clientInfo]);
   });
 
-  it("gives up after the time for the handshake, and no sooner", () => {
+  it("gives up at the handshake deadline, and not earlier", () => {
     const { client, told } = open();
     expect(client.nextTimeout()).toBe(addMs(START, HANDSHAKE_TIMEOUT_MS));
     client.handleTimeout(addMs(START, HANDSHAKE_TIMEOUT_MS - 1));
@@ -148,7 +148,7 @@ describe("frames of the server", () => {
     expect(told).toEqual([expected]);
   });
 
-  it("that mean nothing here are skipped; unknown ones are counted", () => {
+  it("without a meaning for clients are skipped; unknown ones are counted", () => {
     const { client, told } = ready();
     for (const type of [FrameType.keepAlive, FrameType.serverKey, FrameType.serverInfo])
       client.handleBytes(frame(type, new Uint8Array(60)), START);
@@ -160,7 +160,7 @@ describe("frames of the server", () => {
     expect(client.counts.packetsReceived).toBe(1);
   });
 
-  it("are survived by a handler that wants packets only", () => {
+  it("are ignored by a handler for packets only", () => {
     const { client } = ready({ handler: { onPacket: () => undefined } });
     client.ping(START);
     const payload = client.takeOutput()!.subarray(HEADER_BYTES);
@@ -213,7 +213,7 @@ describe("what is sent", () => {
     expect(client.counts).toMatchObject({ packetsSent: 2, droppedTooLong: 1, droppedQueueFull: 0 });
   });
 
-  it("keeps to the rate that the server asked for", () => {
+  it("keeps to the rate that the server announced", () => {
     const size = HEADER_BYTES + KEY_BYTES;
     const { client } = ready({}, { version: 2, tokenBucketBytesPerSecond: size, tokenBucketBytesBurst: 2 * size });
     const send = (ms: number) => client.sendPacket(KEY, KEY, 0, 0, addMs(START, ms));
@@ -228,7 +228,7 @@ describe("what is sent", () => {
     expect(client.counts.droppedRateLimited).toBe(3);
   });
 
-  it("answers and orders find room beyond full queues, up to a bound", () => {
+  it("answers and control frames find room beyond full queues, up to a bound", () => {
     const { client } = ready({ maxQueuedBytes: 100 });
     const ping = frame(FrameType.ping, new Uint8Array(8));
     const pong = HEADER_BYTES + 8;
@@ -238,7 +238,7 @@ describe("what is sent", () => {
     expect(client.counts.droppedQueueFull).toBe(2_000 - fits);
   });
 
-  it("goes into a buffer that was given back", () => {
+  it("reuses a returned buffer", () => {
     const { client } = ready();
     client.sendPacket(KEY, KEY, 0, 32, START);
     const first = client.takeOutput()!;
@@ -247,7 +247,7 @@ describe("what is sent", () => {
     expect(client.takeOutput()!.buffer).toBe(first.buffer);
   });
 
-  it("is nothing once it is closed, which is told once", () => {
+  it("stops once the client is closed, which is reported once", () => {
     const { client, told } = ready();
     client.sendPacket(KEY, KEY, 0, 32, START);
     client.close();
@@ -287,7 +287,7 @@ describe("signs of life", () => {
     expect(told).toEqual([["pong", 30]]);
   });
 
-  it("a ping without a deadline is forgotten after a while", () => {
+  it("a ping without a deadline expires", () => {
     const { client, told } = ready();
     client.ping(START);
     client.takeOutput();
@@ -300,7 +300,7 @@ describe("signs of life", () => {
     expect(told).toEqual([]);
   });
 
-  it("asked again and again, the earliest deadline stands; anything heard meanwhile meets it", () => {
+  it("of repeated requests the earliest deadline applies; any input meanwhile satisfies it", () => {
     const { client, told } = ready();
     client.ping(START, 1_000);
     client.ping(addMs(START, 500), 1_000);

@@ -49,7 +49,7 @@ describe("frames on the wire", () => {
     expect(payloadLengthAt(hex("04 ffffffff"), 0)).toBe(0xffffffff);
   });
 
-  it("tells disco messages by magic and minimum length", () => {
+  it("recognises disco messages by magic and minimum length", () => {
     const disco = concatBytes(hex("5453f09f92ac"), new Uint8Array(56));
     expect(looksLikeDisco(disco, 0, 62)).toBe(true);
     expect(looksLikeDisco(disco, 0, 61)).toBe(false);
@@ -105,7 +105,7 @@ describe("FrameDecoder", () => {
     expect(decoder.heldBytes).toBeLessThanOrEqual(1024);
   });
 
-  it("gives a large reassembly buffer back after the frame", () => {
+  it("releases a large reassembly buffer after the frame", () => {
     const decoder = new FrameDecoder();
     const { frames, sink } = collect();
     const big = frame(FrameType.health, new Uint8Array(100_000));
@@ -115,7 +115,7 @@ describe("FrameDecoder", () => {
     expect(decoder.heldBytes).toBe(0);
   });
 
-  it("stops for good when a header is refused", () => {
+  it("stops permanently when a header is refused", () => {
     const decoder = new FrameDecoder();
     const { frames, sink } = collect((type) => (type === FrameType.ping ? "refuse" : "take"));
     decoder.push(concatBytes(frame(FrameType.keepAlive), frame(FrameType.ping, new Uint8Array(8)), stream), sink);
@@ -124,7 +124,7 @@ describe("FrameDecoder", () => {
     expect(decoder.stopped).toBe(true);
   });
 
-  it("hands out nothing more after stop, also from the chunk at hand", () => {
+  it("hands out nothing more after stop, including the current chunk", () => {
     const decoder = new FrameDecoder();
     let count = 0;
     decoder.push(stream, {

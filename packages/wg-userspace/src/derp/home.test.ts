@@ -121,7 +121,7 @@ describe("HomeChooser", () => {
     run(steps);
   });
 
-  it("falls back to some relay region that is welcome when nothing was ever measured", () => {
+  it("falls back to an allowed relay region when nothing was ever measured", () => {
     expect([0, 1, 2, 3].map((n) => new HomeChooser(fixed(n)).report(map, new Map(), instant(0)))).toEqual([1, 2, 3, 1]);
     expect(new HomeChooser(fixed(0)).report(derpMapOf([region(5, { avoid: true })]), new Map(), instant(0))).toBe(5);
     expect(new HomeChooser(fixed(0)).report(derpMapOf([region(4, { stunOnly: true })]), new Map(), instant(0))).toBe(

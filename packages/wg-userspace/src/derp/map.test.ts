@@ -130,7 +130,7 @@ describe("parseDerpMap", () => {
     expect(parseDerpMap(changed(path, value))).toEqual({ error });
   });
 
-  it("refuses a map without any relay node, unless told otherwise", () => {
+  it("refuses a map without any relay node, unless that is allowed", () => {
     const json = {
       Regions: { "1": { RegionID: 1, Nodes: [{ Name: "s", RegionID: 1, HostName: "s.example.com", STUNOnly: true }] } },
     };
@@ -166,7 +166,7 @@ describe("parseDerpMap", () => {
     );
   });
 
-  it("takes a node that has an address instead of a name", () => {
+  it("accepts a node that has an address instead of a name", () => {
     const json = (fields: object) => ({
       Regions: { "1": { RegionID: 1, Nodes: [{ Name: "a", RegionID: 1, ...fields }] } },
     });
@@ -247,7 +247,7 @@ describe("derpMapEqual", () => {
     expect(derpMapEqual(base, { ...base, regions: reordered, regionScore: new Map() })).toBe(true);
   });
 
-  it("sees every other difference", () => {
+  it("detects every other difference", () => {
     const first = base.regions.get(1)!;
     const node = first.nodes[0]!;
     const replace = (changedRegion: Region): DerpMap => ({

@@ -11,7 +11,7 @@ import { FrameType, frame, MAX_FRAME_BYTES, MAX_PACKET_BYTES, writeHeader } from
 import { CLIENT_INFO_MAX_BYTES, clientInfoFrame } from "./handshake.ts";
 import type { RelayOptions } from "./relay-types.ts";
 
-/** Repeatable, and good enough for tests. */
+/** A deterministic source for tests. */
 function seeded(seed: number): RandomSource {
   let state = seed >>> 0;
   const uint32 = (): number => {
@@ -122,7 +122,7 @@ describe("two clients of a relay", () => {
     expect(b.received).toHaveLength(7);
   });
 
-  it("ping and pong measure the round trip, and one pong waits at most", () => {
+  it("ping and pong measure the round trip, and at most one pong waits", () => {
     const net = newRelay();
     const a = connect(net, 0);
     a.client.ping(net.now);
@@ -166,7 +166,7 @@ describe("time", () => {
     expect(keepAlives).toBeLessThanOrEqual(80);
   });
 
-  it("security 40: closes a connection that has not said who it is after 10 s, and no other", () => {
+  it("security 40: closes a connection that has not identified itself after 10 s, and no other", () => {
     const net = newRelay();
     const known = connect(net, 0);
     const silent = net.connectRaw();
@@ -191,7 +191,7 @@ describe("time", () => {
     expect(b.closed).toBe("handshake-timeout");
   });
 
-  it("closes on an unanswered ping only when asked to", () => {
+  it("closes on an unanswered ping only when requested", () => {
     const net = newRelay();
     const a = connect(net, 0);
     a.reading = false;
@@ -205,7 +205,7 @@ describe("time", () => {
     expect(a.closed).toBe("ping-timeout");
   });
 
-  it("closes by the first deadline, however often it is asked again", () => {
+  it("closes by the first deadline, however often it is requested", () => {
     const net = newRelay();
     const a = connect(net, 0);
     a.reading = false;
@@ -220,7 +220,7 @@ describe("time", () => {
     expect(a.closed).toBe("ping-timeout");
   });
 
-  it("announces a restart and takes no connection afterwards", () => {
+  it("announces a restart and accepts no connection afterwards", () => {
     const net = newRelay();
     const a = connect(net, 0);
     net.relay.shutdown(2_500, 60_000);
@@ -316,8 +316,8 @@ describe("frame limits", () => {
   });
 });
 
-describe("who may use the relay", () => {
-  it("security 17: a key that becomes known while it is held goes on; nothing it sent before is relayed", () => {
+describe("access to the relay", () => {
+  it("security 17: a key that becomes known while its connection is held proceeds; nothing it sent before is relayed", () => {
     let known = false;
     const net = newRelay({ admit: (key) => hexEncode(key) !== carol || known, holdUnknown: true });
     const b = connect(net, 1);
@@ -339,7 +339,7 @@ describe("who may use the relay", () => {
     expect(b.received.length).toBe(1);
   });
 
-  it("security 17: of several connections that are held with one key, those still there go on together", () => {
+  it("security 17: of several connections that are held with one key, the remaining ones proceed together", () => {
     let known = false;
     const net = newRelay({ admit: () => known, holdUnknown: true });
     const [first, gone, second] = [1, 1, 1].map((who) => net.connect(privateKeys[who]!));
@@ -353,7 +353,7 @@ describe("who may use the relay", () => {
     expect(net.relay.metrics.clients).toBe(2);
   });
 
-  it("one key has few connections: beyond them the one that was silent longest is closed", () => {
+  it("one key has few connections: beyond the limit the one that was silent longest is closed", () => {
     const net = newRelay({ limits: { connectionsPerKey: 3 } });
     const b = connect(net, 1);
     const same = Array.from({ length: 3 }, () => connect(net, 0));
@@ -365,7 +365,7 @@ describe("who may use the relay", () => {
     expect(net.relay.metrics).toMatchObject({ clients: 4, connections: 4, closes: { "too-many-with-key": 1 } });
   });
 
-  it("security 17: a key that stays unknown is closed when the handshake's time is over", () => {
+  it("security 17: a key that stays unknown is closed at the handshake deadline", () => {
     const net = newRelay({ admit: () => false, holdUnknown: true });
     const stranger = net.connect(privateKeys[2]!);
     net.pump();
@@ -377,7 +377,7 @@ describe("who may use the relay", () => {
     expect(stranger.ready).toBe(false);
   });
 
-  it("security 17: an unknown key is closed before anything of it is relayed", () => {
+  it("security 17: an unknown key is closed before any of its frames is relayed", () => {
     const asked: string[] = [];
     const net = newRelay({
       admit: (key) => {
@@ -407,7 +407,7 @@ describe("who may use the relay", () => {
     expect(net.relay.revoke(publicKeys[0]!, net.now)).toBe(0);
   });
 
-  it("security 18: the source key is the proven one, whatever a client writes", () => {
+  it("security 18: the source key is the proven one, whatever key a client writes", () => {
     const net = newRelay();
     const b = connect(net, 1);
     const raw = connectByHand(net, 2);
@@ -440,7 +440,7 @@ describe("who may use the relay", () => {
 });
 
 describe("security 18: one key, several connections", () => {
-  /** Who of three connections of alice gets what bob sends, after some events. */
+  /** Which of alice's three connections gets bob's packets, after some events. */
   it.each([
     ["the last to connect", [], 2],
     ["the last to send", ["send 0"], 0],
@@ -466,7 +466,7 @@ describe("security 18: one key, several connections", () => {
     expect(lines.map(({ received }) => received.length)).toEqual([0, 1, 2].map((i) => (i === active ? 1 : 0)));
   });
 
-  it("is counted, and peers hear nothing until the last one leaves", () => {
+  it("is counted, and peers are notified only when the last one leaves", () => {
     const net = newRelay();
     const b = connect(net, 1);
     const first = connect(net, 0);
@@ -481,8 +481,8 @@ describe("security 18: one key, several connections", () => {
   });
 });
 
-describe("peers that are gone or unknown", () => {
-  it("tells exactly those a client had sent to that it left, once", () => {
+describe("departed or unknown peers", () => {
+  it("notifies exactly the peers that a client had sent to of its departure, once", () => {
     const net = newRelay();
     const [a, b, c, d] = [0, 1, 2, 3].map((who) => connect(net, who)) as [
       VirtualClient,
@@ -499,7 +499,7 @@ describe("peers that are gone or unknown", () => {
     expect([b.gone, c.gone, d.gone]).toEqual([[{ key: alice, reason: 0 }], [{ key: alice, reason: 0 }], []]);
   });
 
-  it("forgets what was sent before the receiver came back", () => {
+  it("forgets packets sent before the receiver reconnected", () => {
     const net = newRelay();
     const a = connect(net, 0);
     const b = connect(net, 1);
@@ -526,7 +526,7 @@ describe("peers that are gone or unknown", () => {
     expect(net.relay.metrics.drops["unknown-destination"]).toBe(20);
   });
 
-  it("drops data to an unknown key without a word", () => {
+  it("drops data to an unknown key silently", () => {
     const net = newRelay();
     const a = connect(net, 0);
     a.send(publicKeys[5]!, data(1), net.now);
@@ -627,7 +627,7 @@ describe("security 20: a client above its rate", () => {
     expect(net.relay.metrics.drops["rate-limited"]).toBe(5_000 - fromFlooder);
   });
 
-  it("is told the rate, and a client of ours keeps to it by itself", () => {
+  it("receives the rate, and our client keeps to it", () => {
     const net = newRelay({ limits: { bytesPerSecond: 10_000, bytesBurst: 2_000 } });
     const a = connect(net, 0);
     const b = connect(net, 1);
@@ -645,7 +645,7 @@ describe("security 20: a client above its rate", () => {
 });
 
 describe("mesh", () => {
-  it("tells members who is there and who left", () => {
+  it("notifies members of connects and disconnects", () => {
     const net = newRelay({ meshKey });
     const a = connect(net, 0);
     const member = connect(net, 3, { meshKey });
@@ -740,7 +740,7 @@ describe("mesh", () => {
 });
 
 describe("security 42: hostile bytes", () => {
-  it("never throw out of the relay, and disturb nobody else", () => {
+  it("never throw out of the relay, and do not affect other clients", () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 120 }), { maxLength: 12 }), fc.boolean(), (chunks, known) => {
         const net = newRelay();

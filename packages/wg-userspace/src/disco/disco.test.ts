@@ -79,7 +79,7 @@ it("a CallMeMaybe is read up to its limit", () => {
   expect(read?.kind === "call-me-maybe" && read.endpoints.length).toBe(MAX_CALL_ME_MAYBE_ENDPOINTS);
 });
 
-it("disco is told from what shares its path by the whole magic and by length", () => {
+it("disco is distinguished from other datagrams by the whole magic and by length", () => {
   const least = new Uint8Array(62 + 3);
   least.set(hexDecode("5453f09f92ac"), 3);
   expect(looksLikeDisco(least, 3, 62)).toBe(true);
@@ -88,7 +88,7 @@ it("disco is told from what shares its path by the whole magic and by length", (
   for (let i = 3; i < 9; i++) expect(looksLikeDisco(least.with(i, least[i]! ^ 1), 3, 62), `byte ${i - 3}`).toBe(false);
 });
 
-it("pings have the padding that is asked for, and never less than their content", () => {
+it("pings have the requested padding, and never less than their content", () => {
   const ping = { kind: "ping", txId: TX_ID, nodeKey: NODE_KEY };
   for (const [payload, length] of [
     [undefined, 1310 - 78],
@@ -102,7 +102,7 @@ it("pings have the padding that is asked for, and never less than their content"
   }
 });
 
-it("a message that is cut off is none, and a ping's key counts when all of it is there", () => {
+it("a truncated message is invalid, and a ping's key counts only when it is complete", () => {
   const ping = encodePing(TX_ID, NODE_KEY, 0);
   expect(parseDiscoMessage(ping.subarray(0, 45))).toEqual({ kind: "ping", txId: TX_ID, nodeKey: undefined });
   for (const length of [0, 1, 2, 13]) expect(parseDiscoMessage(ping.subarray(0, length)), `${length}`).toBeUndefined();
@@ -126,7 +126,7 @@ it("messages of other types are ignored", () => {
     expect(parseDiscoMessage(Uint8Array.of(type, 0, ...range(0, 99)))).toBeUndefined();
 });
 
-it("security 42: no bytes make the parser throw, and what it reads can be written", () => {
+it("security 42: no bytes make the parser throw, and what it parses can be encoded", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 120 }), fc.integer({ min: 0, max: 4 }), (bytes, type) => {
       if (bytes.length > 0) bytes[0] = type;

@@ -72,7 +72,7 @@ describe("Driver over loopback UDP", () => {
     expect(two.engine.peers()[0]?.path).toMatchObject({ kind: "udp" });
   });
 
-  it("refuses a connection to a port nobody listens on", async () => {
+  it("refuses a connection to a port without a listener", async () => {
     const [one] = await pair();
     await expect(
       one.connectTcp({ address: ip("fd7a::2"), port: 9 }, { signal: AbortSignal.timeout(10_000) }),
@@ -81,7 +81,7 @@ describe("Driver over loopback UDP", () => {
     });
   });
 
-  it("a connection that is reset before anybody looks at it ends by itself, with the reason", async () => {
+  it("a connection that is reset before it is used ends by itself, with the reason", async () => {
     const [one, two] = await pair();
     two.listenTcp(8080, (stream) => stream.once("connect", () => stream.destroy()));
     const client = await one.connectTcp(
@@ -114,7 +114,7 @@ describe("Driver over loopback UDP", () => {
     while (written < 64 * 1024 * 1024) {
       written += chunk.length;
       if (!client.write(chunk)) {
-        // Pings run beside the data: when many came back and nothing was taken, the window is closed.
+        // Pings run beside the data: when many were answered and nothing was read, the window is closed.
         const drained = await Promise.race([
           once(client, "drain").then(() => true),
           inTurn(ROUND_TRIPS, () => one.ping("tsmp", ip("fd7a::2"), { signal: AbortSignal.timeout(20_000) })).then(
@@ -136,7 +136,7 @@ describe("Driver over loopback UDP", () => {
     expect(received).toBe(written);
   });
 
-  it("rejects with the signal's reason when connecting is given up", async () => {
+  it("rejects with the signal's reason when connecting is aborted", async () => {
     const one = await openDriver("fd7a::1");
     const reason = new Error("enough");
     await expect(

@@ -24,7 +24,7 @@ const random = new LinkRandom(5);
 const at = (text: string): UdpPath => udpPath(parseAddrPort(text)!);
 const REGION = 1;
 
-/** Somebody with keys who can write disco packets. */
+/** A party with keys that can write disco packets. */
 class Peer {
   readonly private = clampPrivateKey(random.bytes(32));
   readonly disco = crypto.publicKey(this.private) as DiscoPublicKey;
@@ -110,7 +110,7 @@ class Bench {
       this.now = addMs(this.now, stepMs);
     }
   }
-  /** What was sent by relay, as the peer reads it. */
+  /** Messages sent by relay, as the peer reads them. */
   get messages(): DiscoMessage[] {
     return this.relayed.map((packet) => this.peer.open(this.discovery.publicKey, packet));
   }
@@ -162,7 +162,7 @@ describe("security 28: only an authenticated answer moves a path", () => {
     const source = parseAddrPort("192.168.1.1:6000")!;
     const good = txIds.slice(-4);
     for (const id of good) {
-      bench.byUdp("192.168.1.2:7000", stranger.seal(ours, encodePong(id, source))); // a key nobody knows
+      bench.byUdp("192.168.1.2:7000", stranger.seal(ours, encodePong(id, source))); // an unknown key
       const tampered = bench.peer.seal(ours, encodePong(id, source));
       tampered[100]! ^= 1;
       bench.byUdp("192.168.1.2:7000", tampered);
@@ -296,7 +296,7 @@ it("pings are answered to where they came from, padded, with that address inside
   expect(bench.probes[0]).toMatchObject({ to: "198.51.100.9:4444", ttl: undefined, bytes: 1310 });
 });
 
-it("public candidates are opened by a packet that dies on the way before anything else reaches them", () => {
+it("public candidates are opened by a packet that dies on the way before any other probe reaches them", () => {
   const bench = new Bench({ candidates: ["203.0.113.9:9", "192.168.3.3:3"] });
   bench.pass(60);
   const first = (host: string) => bench.probes.find(({ to }) => to.startsWith(host))!;
@@ -305,7 +305,7 @@ it("public candidates are opened by a packet that dies on the way before anythin
   expect(bench.relayed.length).toBeGreaterThan(0); // CallMeMaybe right behind it
 });
 
-it("a new disco key is another process: what was known is forgotten", () => {
+it("a new disco key means a new process: earlier knowledge is discarded", () => {
   const bench = new Bench();
   bench.pass(50);
   for (const id of txIds.slice(-4)) bench.answerPing("192.168.1.2:7000", id);
@@ -338,10 +338,10 @@ describe("own endpoints", () => {
     Array.from({ length: count }, (_, i) => parseAddrPort(`10.1.1.1:${first + i}`)!);
   const names = (count: number, first = 1) => addresses(count, first).map(formatAddrPort);
 
-  it("are named to a peer that is looked for at once when they change, thirty-two at most", () => {
+  it("are sent to a peer under search as soon as they change, thirty-two at most", () => {
     const bench = new Bench();
     bench.discovery.setOwnEndpoints(addresses(3), [], bench.now);
-    expect(bench.calls).toEqual([]); // nobody is looked for
+    expect(bench.calls).toEqual([]); // no peer is searched for
     bench.pass(50);
     bench.relayed.length = 0;
     bench.discovery.setOwnEndpoints(addresses(40), [], bench.now);
@@ -353,7 +353,7 @@ describe("own endpoints", () => {
     expect(bench.calls).toHaveLength(2); // nothing to name
   });
 
-  it("are not named to a peer with a path", () => {
+  it("are not sent to a peer with a path", () => {
     const bench = new Bench().connect();
     bench.relayed.length = 0;
     bench.discovery.relayReady(bench.now);
@@ -380,7 +380,7 @@ describe("own endpoints", () => {
 });
 
 describe("pings for the user", () => {
-  it("go by relay and to all candidates while there is no path; the first answer is told", () => {
+  it("go by relay and to all candidates while there is no path; the first answer is reported", () => {
     const bench = new Bench({ candidates: ["192.168.1.2:7000", "192.168.1.3:7000"] });
     const results: PongResult[] = [];
     expect(bench.discovery.ping(bench.endpoint, (result) => results.push(result), bench.now)).toBe(true);
@@ -400,7 +400,7 @@ describe("pings for the user", () => {
     ]);
   });
 
-  it("go to the path in use alone, and count for its loss", () => {
+  it("use the path in use alone, and count for its loss", () => {
     const bench = new Bench({ candidates: ["192.168.1.2:7000", "192.168.1.3:7000"] }).connect();
     const { best } = bench.endpoint.finder!;
     bench.probes.length = 0;
@@ -446,12 +446,12 @@ describe("pings for the user", () => {
   });
 });
 
-describe("pings under way", () => {
-  it("are forgotten after 5 s; a sample that was lost counts", () => {
+describe("pings in flight", () => {
+  it("expire after 5 s; a sample that was lost counts", () => {
     const bench = new Bench().connect();
     const { best } = bench.endpoint.finder!;
     bench.discovery.ping(bench.endpoint, () => undefined, bench.now);
-    bench.discovery.removePeer(new Endpoint(bench.peer.node)); // of no concern
+    bench.discovery.removePeer(new Endpoint(bench.peer.node)); // unrelated
     const pending = bench.discovery.pendingPings;
     bench.discovery.handleTimeout(addMs(bench.now, 4_999));
     expect(bench.discovery.pendingPings).toBeGreaterThanOrEqual(pending);
@@ -466,7 +466,7 @@ describe("pings under way", () => {
     expect(best!.outcomes).toBe(0);
   });
 
-  it("a lost one counts for the path that lives", () => {
+  it("a lost one counts for the current path", () => {
     const bench = new Bench().connect();
     const { best } = bench.endpoint.finder!;
     bench.discovery.pingDirect(bench.endpoint, () => undefined, bench.now);
@@ -508,7 +508,7 @@ describe("pings under way", () => {
 });
 
 describe("several nodes with one disco key", () => {
-  it("a ping speaks for the node that it names, and for nobody without a name", () => {
+  it("a ping identifies the node that it names, and none without a name", () => {
     const bench = new Bench({ candidates: [] });
     const twin = new Endpoint(new Peer().node);
     bench.discovery.setPeer(twin, bench.peer.disco, [], bench.now);
@@ -530,7 +530,7 @@ describe("several nodes with one disco key", () => {
   });
 });
 
-describe("packets that mean nothing", () => {
+describe("meaningless packets", () => {
   it("are counted by reason", () => {
     const bench = new Bench();
     const ours = bench.discovery.publicKey;
@@ -543,7 +543,7 @@ describe("packets that mean nothing", () => {
     expect(bench.drops.counts).toEqual({ "unknown-type": 1, "bad-tag": 1, "out-of-window": 1, "unknown-peer": 1 });
   });
 
-  it("of strangers cost 500 box openings per second, none are saved up beyond that", () => {
+  it("of strangers cost 500 box openings per second, and no more after a pause", () => {
     const bench = new Bench();
     const junk = bench.peer.seal(bench.discovery.publicKey, encodePing(random.bytes(12), bench.peer.node));
     junk[200]! ^= 1;
@@ -601,7 +601,7 @@ it("a ping by relay is answered by relay, with the region where an address would
   expect(bench.relayed[0]).toHaveLength(1310);
 });
 
-it("a path that falls silent is announced, and so is a search in vain", () => {
+it("a path that falls silent is announced, and so is a failed search", () => {
   const bench = new Bench().connect();
   bench.pass(6_000);
   expect(bench.suspected).toEqual([bench.endpoint]);
@@ -609,7 +609,7 @@ it("a path that falls silent is announced, and so is a search in vain", () => {
   expect(bench.stuck).toContain(bench.endpoint);
 });
 
-it("a change of the network is told to every peer's finder", () => {
+it("a change of the network reaches every peer's finder", () => {
   const bench = new Bench().connect();
   bench.discovery.networkChanged(false, bench.now);
   expect(bench.path).toBe("192.168.1.2:7000");

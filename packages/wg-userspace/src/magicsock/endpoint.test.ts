@@ -61,7 +61,7 @@ describe("the relay of a peer", () => {
     expect(finder.quality.relayRttMs).toBe(Number.POSITIVE_INFINITY);
   });
 
-  it("where it was heard serves while no home is known, until that relay says it is gone", () => {
+  it("the relay it was heard from serves while no home is known, until that relay reports it gone", () => {
     const endpoint = new Endpoint(peer);
     const heard = relayPath(5, peer);
     expect(endpoint.heard(heard, now)).toBe(true);
@@ -98,7 +98,7 @@ describe("a peer with a disco key", () => {
     expect([endpoint.setHomeRegion(undefined), endpoint.current]).toEqual([true, LAN]);
   });
 
-  it("gives reason for doubt by any other way, and moves nothing by it", () => {
+  it("causes suspicion by any other way, and changes nothing by it", () => {
     const { endpoint, probesSent } = found(3);
     const later = addMs(now, 1_000);
     expect([endpoint.heard(LAN, later), probesSent()]).toEqual([false, 0]);

@@ -32,7 +32,7 @@ describe("which of two paths is better", () => {
     expect(isBetter(candidate(a, rttA), candidate(b, rttB))).toBe(better);
   });
 
-  it("one that loses over 15 % less is better, however slow, once eight pings told", () => {
+  it("one that loses over 15 % less is better, however slow, after eight pings", () => {
     const slow = candidate("2.2.2.2:2", 500);
     const fast = candidate("10.0.0.1:1", 1);
     const record = (one: Candidate, text: string) => {
@@ -103,7 +103,7 @@ it.each([
   expect(mayProbe(ip(text))).toBe(may);
 });
 
-it("a candidate is named by nobody at first", () => {
+it("a candidate is unnamed at first", () => {
   expect(candidate("10.0.0.1:1", 1)).toMatchObject({ fromCoordinator: false, fromCallMeMaybe: false });
 });
 
@@ -128,7 +128,7 @@ it("the smallest of the last eight round trips is kept beside the last one", () 
   expect([one.minRttMs, one.rttMs]).toEqual([20, 30]);
 });
 
-it("security 23: an address is forgotten for the one asked longest ago, and gets its burst anew then", () => {
+it("security 23: the address probed longest ago is forgotten first, and then gets a fresh burst", () => {
   const budget = new ProbeBudget();
   const now = instant(1_000);
   const take = (host: number, count: number) => {
@@ -169,7 +169,7 @@ describe("the packet size search", () => {
     expect(search.nextProbeAt).toBeGreaterThan(now + 60_000);
   });
 
-  it("believes only an answer to its own probe, of exactly that size", () => {
+  it("accepts only an answer to its own probe, of exactly that size", () => {
     const search = new MtuSearch(8920);
     search.pathChanged(0, now);
     expect(search.answered(8952, now)).toBe(false);

@@ -22,7 +22,7 @@ function holdsOf(failures: PathFailures, times: number, lifeMs: number): number[
   });
 }
 
-it("one failure costs nothing, the next ones ever more", () => {
+it("the first failure costs nothing, each next one more", () => {
   const holds = holdsOf(new PathFailures(), 8, 20_000);
   expect(holds[0]).toBe(0);
   expect(holds.slice(1).every((hold, i) => hold >= holds[i]!)).toBe(true);
@@ -38,7 +38,7 @@ it("a path that lasted for minutes starts over", () => {
   expect(failures.summary(A, now)).toEqual({ count: 1, lifeMs: 6 * MINUTE, heldUntil: now, loss: undefined });
 });
 
-it("tells how long the path typically lasted, and forgets after a while", () => {
+it("reports how long the path typically lasted, and forgets after a while", () => {
   const failures = new PathFailures();
   const now = instant(1_000_000);
   for (const ms of [18_000, 1_000, 20_000, 22_000, 19_000]) failures.add(A, life(ms), now);
@@ -62,7 +62,7 @@ it("answers to more than was asked are no negative loss", () => {
   expect(failures.summary(A, instant(1))!.loss).toBe(0);
 });
 
-it("the lives of the last five failures tell how long it lasts", () => {
+it("the lives of the last five failures determine how long it lasts", () => {
   const failures = new PathFailures();
   const now = instant(1_000_000);
   for (let i = 0; i < 5; i++) failures.add(A, life(1_000), now);
@@ -70,7 +70,7 @@ it("the lives of the last five failures tell how long it lasts", () => {
   expect(failures.summary(A, now)).toMatchObject({ count: 8, lifeMs: 9_000 });
 });
 
-it("half an hour after the hold-off a failure is forgotten; so is everything in another network", () => {
+it("half an hour after the hold-off a failure is forgotten; so is everything after a network change", () => {
   const failures = new PathFailures();
   const now = instant(1_000_000);
   failures.add(A, life(1_000), now);
@@ -97,7 +97,7 @@ it("remembers a bounded number of addresses, the latest", () => {
   expect(failures.summary(address(85), now)).toBeDefined();
 });
 
-it("what a path lost while it lived is told once enough probes say it, over all its lives", () => {
+it("the loss of a path is reported after enough probes, over all its lives", () => {
   const failures = new PathFailures();
   const now = instant(1_000_000);
   failures.add(A, life(3_000, 5, 3), now);

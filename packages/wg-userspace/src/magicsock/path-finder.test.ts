@@ -26,7 +26,7 @@ interface Options {
   readonly named?: readonly string[];
 }
 
-/** One finder whose prober writes down what it is asked for. Times are ms since the start. */
+/** One finder whose prober records its calls. Times are ms since the start. */
 class Bench {
   readonly start = instant(1_000_000);
   now: Instant = this.start;
@@ -40,7 +40,7 @@ class Bench {
   allowed = true;
   hasRelay = true;
   wakeAt = Number.POSITIVE_INFINITY;
-  /** Probes of the usual size are answered after so many ms; undefined: never. */
+  /** Probes of the usual size are answered after this many ms; undefined: never. */
   answersAfterMs: number | undefined;
   readonly #answers: { readonly at: Instant; readonly answer: () => void }[] = [];
   readonly finder: PathFinder;
@@ -99,7 +99,7 @@ class Bench {
   pong(text = LAN, rttMs = 0, bytes = PADDED, sample = false): void {
     this.finder.pongReceived(this.candidate(text), rttMs, bytes, sample, this.now);
   }
-  /** A direct path by LAN that is in use from now on; what was written down before is forgotten. */
+  /** A direct path by LAN that is in use from now on; earlier records are cleared. */
   connected(rttMs = 0, data = false): this {
     this.send(data);
     this.pass(0);
@@ -131,7 +131,7 @@ describe("the search", () => {
     bench.forget();
     bench.send();
     bench.pass(500);
-    expect(bench.times("1310")).toHaveLength(2); // anew
+    expect(bench.times("1310")).toHaveLength(2); // restarted
   });
 
   it("goes on every 8 s for as long as messages leave", () => {
@@ -158,7 +158,7 @@ describe("the search", () => {
     bench.send();
     bench.pass(500);
     bench.pong(LAN2); // answers full-size packets
-    bench.finder.portChanged(bench.now); // the search begins anew
+    bench.finder.portChanged(bench.now); // the search restarts
     bench.forget();
     const begin = bench.ms;
     bench.pass(30_000);
@@ -299,7 +299,7 @@ describe("pings of the peer", () => {
     expect(bench.suspected).toEqual([750]);
   });
 
-  it("from where nobody may be are ignored", () => {
+  it("from impossible addresses are ignored", () => {
     const bench = new Bench({ named: [] });
     for (const text of ["224.0.0.1:5", "10.0.0.1:0", "[fe80::1]:5"]) bench.finder.pingReceived(at(text), bench.now);
     expect([bench.names, bench.probes]).toEqual([[], []]);
@@ -329,7 +329,7 @@ describe("a pong", () => {
     expect(bench.calls).toEqual([]);
   });
 
-  it("of a candidate that is not known any more changes nothing", () => {
+  it("of a candidate that is no longer known changes nothing", () => {
     const bench = new Bench();
     const gone = bench.candidate(LAN);
     bench.finder.setCoordinatorEndpoints([], bench.now);
@@ -337,7 +337,7 @@ describe("a pong", () => {
     expect([bench.finder.best, gone.pongsReceived]).toEqual([undefined, 0]);
   });
 
-  it("to a small ping proves nothing but an open way: a full-size one follows", () => {
+  it("to a small ping proves only that the way is open: a full-size one follows", () => {
     const bench = new Bench();
     bench.send();
     bench.pass(0);
@@ -364,7 +364,7 @@ describe("a pong", () => {
     expect(bench.changes).toEqual([[0, false]]);
   });
 
-  it("of any candidate is welcome while the path is under suspicion", () => {
+  it("of any candidate is accepted while the path is under suspicion", () => {
     const bench = new Bench({ named: [LAN, LAN2] }).connected(1);
     bench.pass(6_000);
     expect(bench.finder.trusted).toBeUndefined();
@@ -494,7 +494,7 @@ describe("the path in use", () => {
 });
 
 describe("doubt", () => {
-  it("asks the path for a sign of life within a quarter of a second plus two round trips", () => {
+  it("probes the path within a quarter of a second plus two round trips", () => {
     const bench = new Bench().connected(20);
     bench.pass(500);
     bench.finder.doubt(bench.now);
@@ -521,7 +521,7 @@ describe("doubt", () => {
     expect(none.probes).toEqual([]);
   });
 
-  it("that was dispelled is raised after twice as long each time, up to 10 s, by a peer that goes on", () => {
+  it("that was dispelled is raised after twice the delay each time, up to 10 s, if the peer continues", () => {
     const bench = new Bench().connected();
     const doubts: number[] = [];
     bench.now = addMs(bench.now, 1_000);
@@ -536,7 +536,7 @@ describe("doubt", () => {
     }
     const gaps = doubts.slice(1).map((ms, i) => ms - doubts[i]!);
     expect(gaps).toEqual([350, 350, 600, 1_200, 2_400, 4_800, 9_600, 10_000, 10_000, 10_000, 10_000]);
-    // A pause that is longer than the gap makes the peer as good as new.
+    // A pause that is longer than the gap resets the peer.
     bench.now = addMs(bench.now, 30_000);
     bench.finder.doubt(bench.now);
     bench.pong();
@@ -564,7 +564,7 @@ describe("candidates", () => {
     expect(bench.candidate("10.0.0.3:3")).toMatchObject({ fromCoordinator: false, fromCallMeMaybe: true });
   });
 
-  it("new ones start the search anew while the peer is active; the same ones do not", () => {
+  it("new ones restart the search while the peer is active; the same ones do not", () => {
     const bench = new Bench();
     bench.finder.setCoordinatorEndpoints([at(LAN), at(LAN2)], bench.now);
     expect(bench.finder.deadline).toBe(Number.POSITIVE_INFINITY);
@@ -580,7 +580,7 @@ describe("candidates", () => {
     expect(bench.times("open 2", PUBLIC)).toEqual([3_000]);
   });
 
-  it("heard only are forgotten 45 s after the last ping, named ones and the path in use are not", () => {
+  it("heard-only ones are forgotten 45 s after the last ping, named ones and the path in use are not", () => {
     const bench = new Bench().connected();
     bench.answersAfterMs = 0;
     bench.finder.pingReceived(at("10.0.0.9:9"), bench.now);
@@ -656,7 +656,7 @@ describe("a call of the peer", () => {
 });
 
 describe("a change of the network", () => {
-  it("that lost an address ends the path and every memory of it", () => {
+  it("that lost an address ends the path and all knowledge of it", () => {
     const bench = new Bench().connected();
     bench.finder.pingReceived(at(LAN), bench.now);
     bench.forget();
@@ -668,7 +668,7 @@ describe("a change of the network", () => {
     expect([bench.times("1310"), bench.calls]).toEqual([[100], [100]]); // the last ping is no reason to wait
   });
 
-  it("that added one only asks the path for a sign of life, and looks for a better one", () => {
+  it("that added one only probes the path, and looks for a better one", () => {
     const bench = new Bench({ named: [LAN, LAN2] }).connected();
     bench.finder.pingReceived(at(LAN2), bench.now);
     bench.forget();

@@ -13,7 +13,7 @@ function candidate(address = "198.51.100.1:1"): Candidate {
   return new Candidate(udpPath(parseAddrPort(address)!));
 }
 
-/** One direct path that answers, and a relay that is asked and answers when the test says so. */
+/** One direct path that answers, and a relay that is pinged and answers when the test decides. */
 class Bench {
   now: Instant = instant(1_000_000);
   readonly tally = new SegmentTally();
@@ -43,7 +43,7 @@ class Bench {
   outcomes(text: string): void {
     for (const one of text) this.path.recordOutcome(one === "1");
   }
-  /** What TCP sends within a second, and a heartbeat at its end. */
+  /** TCP's transmissions within a second, and a heartbeat at its end. */
   second(sent: number, resent: number, delivered: number, limited = true): boolean {
     this.pass(SECOND);
     this.tally.sent += sent;
@@ -94,7 +94,7 @@ describe("latency", () => {
     expect(other.beat()).toBe(true);
   });
 
-  it("the smallest round trip counts: what a queue adds is no reason to leave", () => {
+  it("the smallest round trip counts: queueing delay is no reason to leave", () => {
     bench.relay(10);
     bench.direct(400, 9);
     bench.direct(20, 1);
@@ -128,7 +128,7 @@ describe("latency", () => {
     expect([bench.quality.prefersRelay, bench.quality.verdict]).toEqual([false, undefined]);
   });
 
-  it("tells the smallest round trip by relay", () => {
+  it("reports the smallest round trip by relay", () => {
     expect(bench.quality.relayRttMs).toBe(Number.POSITIVE_INFINITY);
     bench.relay(12);
     bench.relay(10);
@@ -166,7 +166,7 @@ describe("lost heartbeats", () => {
     expect(bench.quality.prefersRelay).toBe(false);
   });
 
-  it("sixteen outcomes are wanted for that, however few were lost", () => {
+  it("that takes sixteen outcomes, however few were lost", () => {
     bench.relay(20);
     bench.outcomes("0000000");
     bench.outcomes("11111");
@@ -190,7 +190,7 @@ describe("a relay that is used by choice", () => {
     bench.quality.relayPinged(bench.now);
   });
 
-  it("is left once it was asked and silent for 3 s, not before", () => {
+  it("is left after 3 s without an answer, not before", () => {
     bench.pass(1_000);
     bench.quality.relayPinged(bench.now); // the first unanswered one counts
     bench.pass(1_999);
@@ -215,7 +215,7 @@ describe("a relay that is used by choice", () => {
     expect(bench.beat()).toBe(false);
   });
 
-  it("is not tried for the sake of its rate within the next 30 s", () => {
+  it("is not tried for its rate within the next 30 s", () => {
     bench.pass(3_000);
     bench.beat();
     bench.quality.pathChanged(candidate("198.51.100.2:1"), bench.tally, bench.now); // of which nothing is slow
@@ -238,13 +238,13 @@ describe("when the relay is pinged", () => {
     expect(bench.wants).toBe(true);
   });
 
-  it("not for a direct path that is well, nor without one", () => {
+  it("not for a healthy direct path, nor without one", () => {
     bench.direct(10);
     expect(bench.quality.wantsRelayPing(bench.now, true)).toBe(false);
     expect(new PathQuality().wantsRelayPing(bench.now, true)).toBe(false);
   });
 
-  it("for one that loses heartbeats, until two answers vouch for the relay and again when they are a minute old", () => {
+  it("for one that loses heartbeats, until two answers confirm the relay and again when they are a minute old", () => {
     bench.outcomes("000001111111");
     expect(bench.wants).toBe(true);
     bench.relay(20, 1);
@@ -304,7 +304,7 @@ describe("what TCP experiences", () => {
     expect(bench.second(33, 30, 1_000)).toBe(true);
   });
 
-  it("a good sample between starts the count anew", () => {
+  it("a good sample between restarts the count", () => {
     bench.relay(20);
     bench.second(100, 50, 1_000);
     bench.second(100, 50, 1_000);
@@ -375,7 +375,7 @@ describe("a trial of the relay", () => {
     expect(outcome(sent, resent, delivered)).toBe(reason);
   });
 
-  it("the verdict tells both rates and the share that was sent again", () => {
+  it("the verdict contains both rates and the share that was sent again", () => {
     start(10);
     expect(outcome(200, 0, 6_000)).toBe("rate");
     expect(bench.quality.verdict).toStrictEqual({
@@ -389,7 +389,7 @@ describe("a trial of the relay", () => {
     });
   });
 
-  it("in vain is repeated after 30 s, then 60, then ever more rarely up to 10 min", () => {
+  it("without success is repeated after 30 s, then 60, then ever more rarely up to 10 min", () => {
     start(10);
     const waits = [30, 60, 120, 240, 480, 600, 600].map((expected) => {
       expect(outcome(200, 20, 2_000)).toBeUndefined();
@@ -503,7 +503,7 @@ describe("a return to the direct path", () => {
     expect(bench.second(40, 10, 1_000)).toBe(false); // after 60 s
   });
 
-  it("on probation ends with lost heartbeats too, and the verdict says nothing of TCP then", () => {
+  it("on probation ends with lost heartbeats too, and the verdict then contains no TCP figures", () => {
     back();
     bench.outcomes("0".repeat(12));
     expect(bench.second(100, 0, 2_500)).toBe(true);
@@ -517,7 +517,7 @@ describe("a return to the direct path", () => {
   });
 });
 
-describe("what a decision is bound to", () => {
+describe("the scope of a decision", () => {
   beforeEach(() => {
     bench.relay(10);
     bench.direct(300);
@@ -530,7 +530,7 @@ describe("what a decision is bound to", () => {
     expect(bench.quality.prefersRelay).toBe(true);
   });
 
-  it("another address is another path: its round trips are measured anew", () => {
+  it("another address is another path: its round trips are measured again", () => {
     bench.quality.pathChanged(candidate("198.51.100.2:1"), bench.tally, bench.now);
     expect(bench.quality.prefersRelay).toBe(false);
     expect(bench.beat()).toBe(false);
@@ -538,7 +538,7 @@ describe("what a decision is bound to", () => {
     expect(bench.beat()).toBe(false);
   });
 
-  it("another relay is another alternative: nothing is known about it", () => {
+  it("another relay is a new alternative: nothing is known about it", () => {
     bench.quality.relayPinged(bench.now);
     bench.quality.relayChanged();
     expect([bench.quality.prefersRelay, bench.quality.relayRttMs]).toEqual([false, Number.POSITIVE_INFINITY]);
@@ -550,7 +550,7 @@ describe("what a decision is bound to", () => {
     expect(bench.beat()).toBe(true);
   });
 
-  it("another network ends everything", () => {
+  it("a network change ends everything", () => {
     bench.quality.reset();
     expect([bench.quality.prefersRelay, bench.quality.relayRttMs]).toEqual([false, Number.POSITIVE_INFINITY]);
     expect(bench.quality.wantsRelayPing(bench.now, true)).toBe(false);

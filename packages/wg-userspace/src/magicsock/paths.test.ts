@@ -24,7 +24,7 @@ describe("a UDP path", () => {
     expect(at("[2001:db8::1]:65535").id).toHaveLength(18);
   });
 
-  it("is told as address and port, a relay by its region", () => {
+  it("is shown as address and port, a relay by its region", () => {
     expect([describePath(at("10.0.0.1:5")), describePath(relayPath(7, key(1, 1)))]).toEqual(["10.0.0.1:5", "relay 7"]);
   });
 });
@@ -53,7 +53,7 @@ describe("the table of paths", () => {
     expect(parsed).toEqual(["10.0.0.1", "10.0.0.2", "10.0.0.1", "10.0.0.2"]);
   });
 
-  it("has none for what is no address, and asks again", () => {
+  it("has none for an invalid address, and parses it again", () => {
     const { udp, parsed } = table();
     expect([udp("nowhere", 1), udp("nowhere", 1)]).toEqual([undefined, undefined]);
     expect(parsed).toEqual(["nowhere", "nowhere"]);
@@ -89,7 +89,7 @@ describe("the map of peers", () => {
       expect(peers.find(key(first, last))).toBe(endpoint);
   });
 
-  it("forgets a peer at once, also the one that was asked for last", () => {
+  it("forgets a peer at once, even the one that was looked up last", () => {
     const peers = new PeerMap();
     peers.add(key(1, 1));
     expect(peers.find(key(1, 1))).toBeDefined();
@@ -144,7 +144,7 @@ describe("the paths of a plain WireGuard peer", () => {
     expect(silent.current).toBeUndefined();
   });
 
-  it("take the same address in another object for the same", () => {
+  it("treat an equal address in another object as the same", () => {
     const paths = new RoamingPaths();
     const a = at("10.0.0.1:1");
     paths.configure([a, at("10.0.0.2:1")]);

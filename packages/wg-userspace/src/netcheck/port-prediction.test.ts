@@ -12,7 +12,7 @@ it("covers a small pool, its aligned block first", () => {
   for (let start = 40_012; start > 40_050 - MAX_POOL; start--) expect(guesses).toContain(start);
 });
 
-it("says nothing where there is no habit", () => {
+it("predicts nothing without a pattern", () => {
   expect(predictPorts([])).toEqual([]);
   expect(predictPorts([40_000, 40_001])).toEqual([]);
   expect(predictPorts([40_000, 40_000, 40_000])).toEqual([]); // an easy NAT

@@ -28,7 +28,7 @@ const plan = (options: Partial<Parameters<typeof probePlan>[1]> = {}) =>
   probePlan(map, { families: V4, full: true, latencyMs: new Map(), ipv6Worked: true, home: 0, ...options });
 
 describe("the plan", () => {
-  it("asks every region with STUN in a full run, by both families", () => {
+  it("probes every region with STUN in a full run, by both families", () => {
     expect(plan({ families: BOTH }).map(({ regionId, family }) => `${regionId}/${family}`)).toEqual([
       "1/4",
       "1/6",
@@ -41,7 +41,7 @@ describe("the plan", () => {
     ]);
   });
 
-  it("asks the three nearest otherwise, the home more often, and none that is to be avoided", () => {
+  it("otherwise probes the three nearest, the home more often, and none that is to be avoided", () => {
     const latencyMs = new Map([
       [1, 90],
       [4, 10],
@@ -97,7 +97,7 @@ class Bench {
 }
 
 describe("a run", () => {
-  it("asks a server when it becomes known, repeats, and stops at the first answer", () => {
+  it("probes a server when it becomes known, repeats, and stops at the first answer", () => {
     const bench = new Bench();
     expect(bench.sent).toEqual([]);
     bench.server(1, "192.0.2.1:3478");
@@ -119,7 +119,7 @@ describe("a run", () => {
     expect(bench.run.isDone(bench.now)).toBe(true);
   });
 
-  it("ends when nobody answers, and at once when no server is known", () => {
+  it("ends without any answer, and at once when no server is known", () => {
     const bench = new Bench();
     bench.server(1, "192.0.2.1:3478");
     bench.run.allServersKnown(bench.now);
@@ -131,7 +131,7 @@ describe("a run", () => {
     expect(empty.run.isDone(empty.now)).toBe(true);
   });
 
-  it("insists while nobody has answered: seven requests lost in a row are no verdict", () => {
+  it("persists while there is no answer: seven lost requests in a row prove nothing", () => {
     const bench = new Bench();
     for (const id of [1, 2]) bench.server(id, `192.0.2.${id}:3478`);
     bench.run.allServersKnown(bench.now);
@@ -140,7 +140,7 @@ describe("a run", () => {
     expect(toFirst.map(({ at }) => at)).toEqual([0, 200, 500, 800, 1_100, 1_400, 1_700]);
     bench.answer(bench.sent.indexOf(toFirst.at(-1)!), "203.0.113.9:5");
     expect(bench.observed).toHaveLength(1);
-    // One answer shows that UDP works: the other server is asked no more, and what was sent may still be answered.
+    // One answer shows that UDP works: the other server gets no more requests, and those in flight may still be answered.
     const sent = bench.sent.length;
     bench.pass(800);
     expect(bench.sent).toHaveLength(sent);
@@ -149,13 +149,13 @@ describe("a run", () => {
     expect(bench.run.isDone(bench.now)).toBe(true);
   });
 
-  it("never lasts longer than 3 s, whatever names are still looked up", () => {
+  it("never lasts longer than 3 s, whichever names are still being resolved", () => {
     const bench = new Bench();
     bench.pass(3_000);
     expect(bench.run.isDone(bench.now)).toBe(true);
   });
 
-  it("ignores answers to nobody's question, and garbage", () => {
+  it("ignores unsolicited answers, and garbage", () => {
     const bench = new Bench();
     bench.server(1, "192.0.2.1:3478");
     bench.run.handleStun(encodeBindingResponse(new Uint8Array(12), at("203.0.113.66:6")), bench.now);

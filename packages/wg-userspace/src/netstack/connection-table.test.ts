@@ -4,7 +4,7 @@ import { type AddrPort, formatAddrPort, type IpAddress, ip } from "../base/ip.ts
 import { LinkRandom } from "../testing/link.ts";
 import { ConnectionTable } from "./connection-table.ts";
 
-/** Looks up as the stack does: addresses somewhere in a packet. */
+/** Looks up as the stack does: addresses at an offset in a packet. */
 function find<T>(table: ConnectionTable<T>, local: AddrPort, remote: AddrPort): T | undefined {
   const length = remote.address.length;
   const bytes = new Uint8Array(7 + 2 * length).fill(0xa5);

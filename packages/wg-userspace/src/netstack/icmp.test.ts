@@ -166,12 +166,12 @@ describe.each(FAMILIES)("port unreachable over IPv%i", (family) => {
     expect(cut!.subarray(8)).toEqual(long.subarray(0, cut!.length - 8));
   });
 
-  test("of a datagram that is gone quotes the headers it had", () => {
+  test("of a datagram that is no longer held quotes its former headers", () => {
     const host = new Host(own(family));
     const whole = datagram(family, 300);
     const header = headerOf(family);
     const quote = whole.slice(0, header + 8);
-    quote.fill(0, header + 6, header + 8); // the sum over what is gone
+    quote.fill(0, header + 6, header + 8); // the checksum over the missing payload
     host.stack.refuseUdp({ address: host.address, port: 9999 }, { address: peerOf(family), port: 7 }, 300, now);
     const [message] = messages(host, family);
     const written = withoutSum(message!);
@@ -191,7 +191,7 @@ describe.each(FAMILIES)("port unreachable over IPv%i", (family) => {
     expect(host.output.take()).toEqual([]);
   });
 
-  test("without a slot nothing is said", () => {
+  test("without a slot nothing is sent", () => {
     const host = new Host(own(family), { slots: 0 });
     give(host, datagram(family, 1));
     host.stack.refuseUdp({ address: host.address, port: 1 }, { address: peerOf(family), port: 2 }, 0, now);
@@ -265,7 +265,7 @@ describe.each(FAMILIES)("errors about our packets over IPv%i", (family) => {
     give(host, tooBig(1300, sent));
     expect(Math.max(...packets())).toBeLessThanOrEqual(1300);
     expect(packets()).toHaveLength(2);
-    give(host, tooBig(1400, sent)); // a larger one is no news
+    give(host, tooBig(1400, sent)); // a larger one changes nothing
     expect(Math.max(...packets())).toBeLessThanOrEqual(1400);
     give(host, tooBig(100, sent));
     const minimum = family === 4 ? 576 : 1280;

@@ -175,7 +175,7 @@ describe("fragments that are an attack or a mistake", () => {
     expect(dropsOf(to)).toEqual({});
     give(to, fragment(0, 8, true, 1, from(256)));
     expect(dropsOf(to)).toEqual({ fragmented: 1 });
-    give(to, fragment(0, 8, true, 1, from(1))); // still there: it comes twice
+    give(to, fragment(0, 8, true, 1, from(1))); // still there: delivered twice
     expect(dropsOf(to)).toEqual({ fragmented: 1, malformed: 1 });
   });
 
@@ -199,7 +199,7 @@ describe("fragments that are an attack or a mistake", () => {
     expect(dropsOf(to)).toEqual({ fragmented: 64 - 34 });
   });
 
-  test("that never become whole are forgotten after 15 s", () => {
+  test("that never become complete are dropped after 15 s", () => {
     const to = receiver();
     const [first, second] = fragments(peers[6], 1280, new Uint8Array(2000));
     give(to, first!);

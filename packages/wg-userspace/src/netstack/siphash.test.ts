@@ -25,7 +25,7 @@ test.each([
   expect(hashOf(length)).toBe(expected);
 });
 
-test("a hash says nothing about the one before it, and the key may lie anywhere", () => {
+test("a hash does not depend on the one before it, and the key may lie anywhere", () => {
   const shifted = new Uint8Array(20);
   shifted.set(key, 3);
   const hasher = new SipHash(shifted.subarray(3, 19));

@@ -23,7 +23,7 @@ describe("a token bucket", () => {
     expect(taken(60_099)).toBe(0);
   });
 
-  test("that was not asked for a while starts full", () => {
+  test("that was unused for a while starts full", () => {
     const bucket = new TokenBucket(2, 1);
     expect([bucket.take(now), bucket.take(now), bucket.take(now)]).toEqual([true, true, false]);
     expect(bucket.take(addMs(now, 999))).toBe(false);
@@ -32,7 +32,7 @@ describe("a token bucket", () => {
 });
 
 describe("packet sizes of paths", () => {
-  test("are remembered for ten minutes (RFC 8201 §4), then for good forgotten", () => {
+  test("are remembered for ten minutes (RFC 8201 §4), then forgotten", () => {
     const cache = new PathMtuCache();
     expect(cache.get(address(1), now)).toBeUndefined();
     cache.set(address(1), 1300, now);

@@ -47,7 +47,7 @@ describe("udp", () => {
     expect(heard).toEqual([`${formatAddrPort({ address: pair.b.address, port: 53 })} got 3 bytes`, "321 from port 53"]);
   });
 
-  test("what is too large, has no slot or no address is said at once", () => {
+  test("a datagram that is too large, or lacks a slot or an address, is reported at once", () => {
     const host = new Host("fd00::1", { slots: 1 });
     const socket = host.stack.bindUdp({ port: 7 }, { onDatagram: () => undefined });
     const remote = { address: peer, port: 9 };
@@ -62,7 +62,7 @@ describe("udp", () => {
   });
 
   test.each([4, 6] as const)(
-    "IPv%i: nobody on the port is answered with port unreachable, which the sender's socket hears",
+    "IPv%i: a port without a socket is answered with port unreachable, which reaches the sender's socket",
     (family) => {
       const pair = new Pair({ delayMs: 5 }, { family });
       const unreachable: string[] = [];
@@ -168,7 +168,7 @@ describe("ping", () => {
     expect(replies).toEqual(["newest"]);
   });
 
-  test("a reply from somebody else, or with other data, is no reply", () => {
+  test("a reply from another host, or with other data, is ignored", () => {
     const host = new Host("fd00::1");
     const replies: number[] = [];
     host.stack.ping("tsmp", peer, (rttMs) => void replies.push(rttMs), now);
@@ -187,7 +187,7 @@ describe("ping", () => {
   });
 });
 
-describe("security 13: what is not for us", () => {
+describe("security 13: packets for other hosts", () => {
   test("is dropped and counted by reason", () => {
     const host = new Host("fd00::1");
     give(host, packet(peer, ip("fd00::2"), 17, new Uint8Array(8)));
@@ -234,7 +234,7 @@ describe("security 13: what is not for us", () => {
 });
 
 describe("limits", () => {
-  test("connections are limited, and errors name what to do", () => {
+  test("connections are limited, and errors name the next step", () => {
     const host = new Host("fd00::1");
     expect(() => host.stack.connectTcp({ address: ip("10.0.0.1"), port: 1 }, {}, now)).toThrow(
       expect.objectContaining({ code: "ERR_ADDRESS_NOT_AVAILABLE" }),
@@ -314,7 +314,7 @@ describe("turns", () => {
     expect(order.join("")).toBe("000011112222000011112222012");
   });
 
-  test("a turn that ends for lack of slots goes on where it stopped", () => {
+  test("a turn that ends for lack of slots continues where it stopped", () => {
     const pair = new Pair({ delayMs: 1 }, { slots: 3 });
     const connections = [80, 81].map((port) => pair.connect({ port })[0]);
     const order: number[] = [];

@@ -8,9 +8,9 @@ import { UDP_QUEUE_BYTES, UDP_QUEUE_DATAGRAMS, UdpSendQueue } from "./udp.ts";
 const now = instant(5_000);
 const local: AddrPort = { address: ip("fd00::1"), port: 7 };
 const remote: AddrPort = { address: ip("fd00::9"), port: 9 };
-const nobody = { onDatagram: () => undefined };
+const ignore = { onDatagram: () => undefined };
 
-/** What one host sends arrives at the other. */
+/** Packets of one host arrive at the other. */
 function carry(from: Host, to: Host, at: Instant = now): void {
   for (const packet of from.output.take()) to.stack.handlePacket(memoryOf(packet), 0, packet.length, at);
 }
@@ -57,7 +57,7 @@ describe("a queue of datagrams", () => {
     expect([queue.drain(8, now), sent]).toEqual([true, [1, 2]]);
   });
 
-  test("loses what became too large, or whose carrier is full by now", () => {
+  test("loses datagrams that became too large, or whose carrier is full by now", () => {
     for (const lost of ["too-large", "carrier-full"] as const) {
       const verdict = { current: "no-slot" as Verdict };
       const { queue, sent, send } = queueWith(verdict);
@@ -131,7 +131,7 @@ describe("ports", () => {
     expect(() => bind("again")).toThrow(expect.objectContaining({ code: "ERR_ADDRESS_IN_USE" }));
     expect(() => bind("again", ip("fd00::1"))).toThrow(expect.objectContaining({ code: "ERR_ADDRESS_IN_USE" }));
     bind("other", ip("fd00::2"));
-    const sender = peer.stack.bindUdp({ port: 9 }, nobody);
+    const sender = peer.stack.bindUdp({ port: 9 }, ignore);
     const ask = () => {
       sender.send({ address: host.address, port: 7 }, new Uint8Array(1), now);
       carry(peer, host);
@@ -149,7 +149,7 @@ describe("ports", () => {
   test.each([-1, 65_536, 1.5, Number.NaN])("%d is none", (port) => {
     const host = new Host("fd00::1");
     const wrong = expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" });
-    expect(() => host.stack.bindUdp({ port }, nobody)).toThrow(wrong);
+    expect(() => host.stack.bindUdp({ port }, ignore)).toThrow(wrong);
     expect(() => host.stack.listenTcp({ port }, { onRequest: () => undefined })).toThrow(wrong);
     if (port > 1.5 || port < 0)
       expect(() => host.stack.connectTcp({ address: ip("fd00::9"), port }, {}, now)).toThrow(wrong);
@@ -158,7 +158,7 @@ describe("ports", () => {
   test("65535 and 1 are", () => {
     const host = new Host("fd00::1");
     for (const port of [1, 65_535]) {
-      expect(host.stack.bindUdp({ port }, nobody).port).toBe(port);
+      expect(host.stack.bindUdp({ port }, ignore).port).toBe(port);
       expect(host.stack.listenTcp({ port }, { onRequest: () => undefined }).port).toBe(port);
       expect(host.stack.connectTcp({ address: ip("fd00::9"), port }, {}, now).remote.port).toBe(port);
     }
@@ -178,17 +178,17 @@ describe("ports", () => {
 
   test("free ones are of the ephemeral range, and none is given twice", () => {
     const host = new Host("fd00::1");
-    const ports = Array.from({ length: 16_384 }, () => host.stack.bindUdp({ port: 0 }, nobody).port);
+    const ports = Array.from({ length: 16_384 }, () => host.stack.bindUdp({ port: 0 }, ignore).port);
     expect(new Set(ports).size).toBe(16_384);
     expect(Math.min(...ports)).toBeGreaterThanOrEqual(32_768);
-    expect(() => host.stack.bindUdp({ port: 0 }, nobody)).toThrow(
+    expect(() => host.stack.bindUdp({ port: 0 }, ignore)).toThrow(
       expect.objectContaining({ code: "ERR_LIMIT", retryable: true }),
     );
   });
 
   test("a bound socket sends from its address only, and to its family", () => {
     const host = new Host("fd00::1");
-    const socket = host.stack.bindUdp({ port: 7, address: ip("fd00::5") }, nobody);
+    const socket = host.stack.bindUdp({ port: 7, address: ip("fd00::5") }, ignore);
     expect(formatAddrPort(socket.localFor(remote.address)!)).toBe("[fd00::5]:7");
     expect(socket.localFor(ip("10.0.0.9"))).toBeUndefined();
     expect(socket.send({ address: ip("10.0.0.9"), port: 9 }, new Uint8Array(1), now)).toBe("no-address");
@@ -220,12 +220,12 @@ describe("datagrams to ports without socket", () => {
     expect([strays, heard]).toEqual([["[fd00::9]:9 → [fd00::1]:70 1 2 3"], []]);
   });
 
-  test("are refused when it knows nobody, or is gone", () => {
+  test("are refused when it declines them, or is gone", () => {
     expect(withFallback(() => false).heard).toEqual(["[fd00::1]:70"]);
     expect(withFallback(undefined).heard).toEqual(["[fd00::1]:70"]);
   });
 
-  test("it hears when its own datagram is refused, by the host it was sent to and nobody else", () => {
+  test("it learns when its own datagram is refused, by its destination and no other host", () => {
     const refused: string[] = [];
     const fallback = {
       onDatagram: () => true,
@@ -242,7 +242,7 @@ describe("datagrams to ports without socket", () => {
     carry(host, peer);
     const [unreachable] = peer.output.take();
     const other = unreachable!.slice();
-    other[23] = 8; // another host says so: the checksum must fit
+    other[23] = 8; // sent by another host: the checksum must fit
     memoryOf(other).view.setUint16(42, memoryOf(other).view.getUint16(42) + 1);
     host.stack.handlePacket(memoryOf(other), 0, other.length, now);
     expect(refused).toEqual([]);

@@ -64,7 +64,7 @@ describe("PCP", () => {
     );
   });
 
-  it("reads back what a server makes of a request", () => {
+  it("reads the response that a server derives from a request", () => {
     fc.assert(
       fc.property(
         fc.uint8Array({ minLength: 12, maxLength: 12 }),
@@ -270,11 +270,11 @@ describe("IGD", () => {
     expect(found(descriptionXml([["WANIPConnection:1", "http://10.0.0.5/ctl"]]))).toEqual([]);
   });
 
-  it("takes the first few of very many", () => {
+  it("takes only the first few of very many", () => {
     expect(found(descriptionXml(Array.from({ length: 50 }, (_, i) => ["WANIPConnection:1", `/${i}`])))).toHaveLength(4);
   });
 
-  it("asks for a mapping in the words of the standard", () => {
+  it("requests a mapping in the standard's terms", () => {
     const service = findIgdServices(descriptionXml([["WANIPConnection:1", "/ctl"]]), location)[0]!;
     const request = addMappingRequest(service, { externalPort: 5, internalPort: 6, self: SELF, lifetimeS: 7200 });
     expect(request.headers["SOAPAction"]).toBe('"urn:schemas-upnp-org:service:WANIPConnection:1#AddPortMapping"');

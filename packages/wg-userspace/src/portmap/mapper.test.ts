@@ -23,9 +23,9 @@ class Gateway {
   wan = WAN;
   lifetimeS = 7200;
   result = 0;
-  /** Another answer to AddPortMapping than "done", for the calls of this index. */
+  /** Another answer to AddPortMapping than "done", for the calls with this index. */
   faults: readonly number[] = [];
-  /** What a hostile neighbour changes in what is sent. */
+  /** The changes that a hostile neighbour makes to packets. */
   spoil: (answer: Uint8Array) => Uint8Array = (answer) => answer;
   location = "http://192.168.1.1:5000/root.xml";
   readonly added: string[] = [];
@@ -87,7 +87,7 @@ class Rig {
   renewals = 0;
   sent = 0;
   readonly requested: string[] = [];
-  /** Where answers come from. */
+  /** Source address of answers. */
   source: IpAddress = GATEWAY;
   network: PortMapNetwork | undefined = NETWORK;
   readonly #events: { readonly at: Instant; readonly run: () => void }[] = [];
@@ -176,7 +176,7 @@ describe("Mapper", () => {
     expect(rig.mapper.nextTimeout()).toBeUndefined();
   });
 
-  it("makes one mapping, by NAT-PMP, where a gateway speaks everything, and sees all three", () => {
+  it("makes one mapping, by NAT-PMP, where a gateway supports everything, and sees all three", () => {
     const rig = new Rig();
     rig.mapper.refresh(NETWORK, rig.now);
     rig.pass(3);
@@ -205,7 +205,7 @@ describe("Mapper", () => {
     expect(rig.external).toBe(`${WAN}:41641`);
   });
 
-  it("gives up within 250 ms where nobody answers, after a few datagrams", () => {
+  it("gives up within 250 ms without an answer, after a few datagrams", () => {
     const rig = new Rig();
     Object.assign(rig.gateway, { pmp: false, pcp: false, upnp: false });
     rig.mapper.refresh(NETWORK, rig.now);
@@ -217,7 +217,7 @@ describe("Mapper", () => {
     expect(rig.mapper.nextTimeout()).toBeUndefined();
   });
 
-  it.each(["10.0.0.2", "100.64.3.4", "0.0.0.0"])("holds nothing when the gateway itself is at %s", (wan) => {
+  it.each(["10.0.0.2", "100.64.3.4", "0.0.0.0"])("holds no mapping when the gateway itself is at %s", (wan) => {
     for (const protocol of PROTOCOLS) {
       const rig = only(protocol);
       rig.gateway.wan = wan;
@@ -237,7 +237,7 @@ describe("Mapper", () => {
     expect(rig.changes).toBe(2);
   });
 
-  it("asks nothing where there is no gateway, no NAT, or a gateway that is nobody's home router", () => {
+  it("sends nothing without a gateway, without NAT, or when the gateway is not a home router", () => {
     for (const network of [
       undefined,
       { ...NETWORK, self: ip("198.51.100.7") },
@@ -250,7 +250,7 @@ describe("Mapper", () => {
     }
   });
 
-  it("believes a service for ten minutes, and a lease to its end, when the gateway falls silent", () => {
+  it("remembers a service for ten minutes, and a lease to its end, when the gateway falls silent", () => {
     const rig = only("pcp");
     rig.refresh();
     rig.gateway.pcp = false;
@@ -281,7 +281,7 @@ describe("Mapper", () => {
     expect(rig.mapper.seen(rig.now).pmp).toBe(false);
   });
 
-  it("deletes on release also what was only asked for", () => {
+  it("on release also deletes a mapping that was only requested", () => {
     const rig = only("pmp");
     rig.mapper.refresh(NETWORK, rig.now);
     rig.pass(1); // the address is known, the mapping is under way
@@ -293,7 +293,7 @@ describe("Mapper", () => {
     expect(rig.external).toBe("none");
   });
 
-  it("is released after 500 ms when nobody answers, and at once when there is nothing to delete", () => {
+  it("is released after 500 ms without an answer, and at once when there is nothing to delete", () => {
     const rig = only("pcp");
     rig.mapper.release(rig.now);
     expect(rig.idles).toBe(1);
@@ -307,7 +307,7 @@ describe("Mapper", () => {
     expect(rig.mapper.isIdle).toBe(true);
   });
 
-  it("takes another port when one is taken, and a lasting mapping where no other is granted", () => {
+  it("uses another port when one is taken, and a permanent mapping where no other is granted", () => {
     const rig = only("upnp");
     rig.gateway.faults = [718, 725];
     rig.refresh();
@@ -328,7 +328,7 @@ describe("Mapper", () => {
 });
 
 describe("hostile answers", () => {
-  it("from anybody but the gateway are dropped", () => {
+  it("from any host but the gateway are dropped", () => {
     const rig = new Rig();
     rig.source = ip("192.168.1.66");
     rig.refresh();
@@ -363,7 +363,7 @@ describe("hostile answers", () => {
     expect(rig.mapper.seen(rig.now)[protocol]).toBe(true);
   });
 
-  it("with a lifetime of seconds map nothing, and none is believed beyond what we asked for", () => {
+  it("with a lifetime of seconds map nothing, and no lifetime counts beyond the requested one", () => {
     for (const protocol of ["pmp", "pcp"] as const) {
       const brief = only(protocol);
       brief.gateway.lifetimeS = 59;

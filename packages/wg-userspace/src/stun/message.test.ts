@@ -93,7 +93,7 @@ const mappedOf = (bytes: Uint8Array): string | undefined => {
   return read && formatAddrPort(read.mapped);
 };
 
-it("STUN is told from what shares the socket by length, first two bits and cookie, each by itself", () => {
+it("STUN is distinguished from other datagrams by length, first two bits and cookie, each by itself", () => {
   const good = message(0x0001, []);
   expect(looksLikeStun(good)).toBe(true);
   expect(looksLikeStun(good.subarray(0, 19))).toBe(false);
@@ -136,7 +136,7 @@ it("an attribute that reaches beyond the message is malformed, also by its heade
   expect(mappedOf(header)).toBeUndefined();
 });
 
-it("at most 32 attributes are looked at, and one more makes the message malformed", () => {
+it("at most 32 attributes are read, and one more makes the message malformed", () => {
   const fillers = (count: number): (readonly [number, string])[] => new Array(count).fill(FILLER);
   expect(mappedOf(message(0x0101, [...fillers(31), PLAIN]))).toBe("192.0.2.1:1234");
   expect(mappedOf(message(0x0101, [PLAIN, ...fillers(32)]))).toBeUndefined();
@@ -171,7 +171,7 @@ it("the XORed address wins over the plain one wherever it stands, also under its
   expect(mappedOf(message(0x0101, [[0x8023, "0001a147e112a643"]]))).toBeUndefined();
 });
 
-it("only ::ffff:0:0/96 is an IPv4 address in IPv6 clothes", () => {
+it("only ::ffff:0:0/96 is an IPv4 address mapped into IPv6", () => {
   const prefix = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
   for (let at = 0; at < 12; at++) {
     const address = Uint8Array.of(...prefix, 192, 0, 2, 7);

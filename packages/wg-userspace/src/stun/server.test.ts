@@ -29,7 +29,7 @@ function request(...attributes: [number, Uint8Array][]): Uint8Array {
 const software = (bytes: number): [number, Uint8Array] => [0x8022, new Uint8Array(bytes).fill(0x61)];
 
 describe("StunServer", () => {
-  it("tells a Tailscale-style client where it came from, in exactly the bytes of the published answer", () => {
+  it("returns its address to a Tailscale-style client, in exactly the bytes of the published answer", () => {
     const server = new StunServer({ seed: 1 });
     const answer = server.handle(encodeBindingRequest(TX), V4, NOW)!;
     expect(answer).toEqual(hexDecode("0101000c2112a4420102030405060708090a0b0c002000080001a147e112a643"));
@@ -44,7 +44,7 @@ describe("StunServer", () => {
     expect(server.handle(request(software(3)), V6, NOW)).toHaveLength(44);
   });
 
-  it("refuses a table whose size is no power of two, and takes the smallest that is", () => {
+  it("refuses a table whose size is not a power of two, and accepts the smallest that is", () => {
     for (const slots of [0, -1, 3, 6])
       expect(() => new StunServer({ seed: 1, limits: { slots } })).toThrow(/power of two/);
     expect(new StunServer({ seed: 1, limits: { slots: 1 } }).handle(encodeBindingRequest(TX), V4, NOW)).toBeDefined();
@@ -71,7 +71,7 @@ describe("StunServer", () => {
     );
   });
 
-  it("security 22: requests that would have it send elsewhere, or more, get no answer", () => {
+  it("security 22: requests that would redirect or enlarge the answer get none", () => {
     const server = new StunServer({ seed: 1 });
     const address = Uint8Array.of(0, 1, 0x0d, 0x96, 198, 51, 100, 7);
     for (const attribute of [
@@ -119,7 +119,7 @@ describe("StunServer", () => {
     );
   });
 
-  it("security 22: one source is answered up to its limit, which refills with time, and others are not held up", () => {
+  it("security 22: one source is answered up to its limit, which refills with time, and others are not affected", () => {
     const server = new StunServer({ seed: 1, limits: { perSecond: 10, burst: 20 } });
     const ask = (from: AddrPort, now: number): boolean => server.handle(request(), from, instant(now)) !== undefined;
     let answered = 0;

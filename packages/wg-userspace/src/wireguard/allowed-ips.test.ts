@@ -9,7 +9,7 @@ interface Owner {
 const owners: readonly Owner[] = ["a", "b", "c", "d"].map((name) => ({ name }));
 const prefix = (text: string): IpPrefix => parsePrefix(text)!;
 
-/** The slow, obvious twin: a list, searched whole. */
+/** The reference model: a list, searched linearly. */
 class PrefixList {
   #entries: { readonly prefix: IpPrefix; readonly owner: Owner }[] = [];
   insert(added: IpPrefix, owner: Owner): void {
@@ -89,7 +89,7 @@ describe("AllowedIPs", () => {
     expect(trie.lookupAddress(ip("::a01:203"))).toBe(six);
   });
 
-  test("says who lost a prefix, and looks an address up in the middle of a packet", () => {
+  test("returns the peer that lost a prefix, and looks an address up in the middle of a packet", () => {
     const trie = new AllowedIPs<Owner>();
     const [first, second] = owners as [Owner, Owner];
     expect(trie.insert(prefix("10.0.0.7/24"), first)).toBeUndefined();

@@ -37,7 +37,7 @@ function countingSuite(): { suite: CryptoSuite; agreements: () => number } {
   return { suite, agreements: () => count };
 }
 
-/** Everything about a peer that a forged message must not change. */
+/** The state of a peer that a forged message must not change. */
 function stateOf(host: WireguardHost, other: WireguardHost): unknown {
   const peer = host.peer(other);
   const { previous, current, next } = peer.keypairs;
@@ -77,7 +77,7 @@ describe("replays", () => {
     expect(b.sources).not.toContain(attacker);
   });
 
-  test("security 24: a responder that restarted takes a replay once, gives it nothing, and the peer's next one rules", () => {
+  test("security 24: a responder that restarted accepts a replay once, without confirming it, and the peer's next initiation replaces it", () => {
     const { link, a, b } = establishedPair();
     const initiation = link.sent.find(isType(INITIATION))!.bytes;
     const privateKey = nodePrivateKey(clampPrivateKey(seededRandom(2).bytes(32)));
@@ -87,10 +87,10 @@ describe("replays", () => {
     link.sent.length = 0;
     for (let times = 0; times < 3; times++) restarted.receive(initiation, attacker);
     expect(restarted.device.drops.counts).toEqual({ replayed: 2 });
-    // The response is of no use to whoever has not the peer's private key: no session is confirmed, nothing delivered.
+    // The response is useless without the peer's private key: no session is confirmed, nothing delivered.
     expect(restarted.peer(a).keypairs.current).toBeUndefined();
     expect(restarted.delivered).toEqual([]);
-    // The real peer is not kept out by what the replay left behind.
+    // The state left by the replay does not lock the real peer out.
     link.run(5_100);
     link.passes = () => false;
     link.sent.length = 0;
@@ -245,7 +245,7 @@ describe("forgeries", () => {
     a.send(ipv6Packet(1, 2, 10));
     link.run(121_000);
     link.passes = () => false;
-    a.send(ipv6Packet(1, 2, 30)); // starts a renewal: an initiation nobody has seen yet
+    a.send(ipv6Packet(1, 2, 30)); // starts a renewal: an initiation not seen before
     const captured = link.sent.filter((message) => message.to === b).map((message) => message.bytes);
     expect(captured.filter((bytes) => bytes[0] === INITIATION).length).toBe(2);
     const before = stateOf(b, a);
@@ -298,7 +298,7 @@ describe("security 26: under load", () => {
     const replies = link.sent.filter((message) => isType(COOKIE_REPLY)(message) && message.to === a);
     expect(replies.map((message) => message.bytes.length)).toEqual([64]);
     expect(initiation.subarray(132)).toEqual(new Uint8Array(16));
-    // The reply alone makes a send nothing; its timer does.
+    // The reply alone does not make a send anything; its timer does.
     expect(link.sent.filter((message) => message.from === a).length).toBe(1);
     link.run(4_900);
     flood(link, b, 6);
@@ -350,7 +350,7 @@ describe("security 26: under load", () => {
     expect(b.device.drops.counts).toMatchObject({ replayed: 4, "rate-limited": 25 });
   });
 
-  test("cookie replies for somebody else's message, or without one, are ignored", () => {
+  test("cookie replies for another peer's message, or without one, are ignored", () => {
     const { link, a } = joinedPair(crypto, { b: { underLoadInitiationsPerSecond: 0 } });
     a.send(ipv6Packet(1, 2, 10));
     link.run(15);

@@ -184,7 +184,7 @@ describe("persistentKeepalive", () => {
     expect(link.sent.filter(from(a)).map((message) => message.at - at)).toEqual([-20_000, 10_010, 35_010]);
   });
 
-  test("brings a session up by itself and renews it for ever", () => {
+  test("brings a session up by itself and renews it indefinitely", () => {
     const { link, a, b } = joinedPair(crypto, { peer: { persistentKeepaliveMs: 25_000 } });
     link.run(1_000_000);
     expect(a.peer(b).hasSession(link.now)).toBe(true);
@@ -269,7 +269,7 @@ describe("security 29: key lifetimes", () => {
     expect(a.device.drops.counts["unknown-index"]).toBe(1);
   });
 
-  test("after REKEY_AFTER_MESSAGES messages the sender renews, whoever it is", () => {
+  test("after REKEY_AFTER_MESSAGES messages the sender renews, in either role", () => {
     const messageLimits = { rekeyAfterMessages: 10, rejectAfterMessages: 1000 };
     const { link, a, b } = settledPair({ b: { messageLimits } });
     link.run(5_000);

@@ -61,7 +61,7 @@ describe("sending and receiving", () => {
     const output = a.sendMessage.bind(a);
     a.sendMessage = (peer, slot, length, replyTo) => {
       if (length <= 64 || length >= 148 || held.length >= 8) return output(peer, slot, length, replyTo);
-      held.push(slot); // a socket that is slow to give slots back
+      held.push(slot); // a socket that is slow to return slots
       const copy = a.cipher.memory.bytes.slice(slot, slot + length);
       link.carry(a, peer?.publicKey, replyTo, copy);
     };
@@ -105,7 +105,7 @@ describe("sending and receiving", () => {
     expectNoLeaks(a, b);
   });
 
-  test("a packet without a route, or that is no IP packet, is dropped and counted", () => {
+  test("a packet without a route, or that is not an IP packet, is dropped and counted", () => {
     const { a, b } = joinedPair(crypto);
     a.send(ipv6Packet(1, 99, 10));
     a.send(new Uint8Array(60).fill(0x10));
@@ -167,7 +167,7 @@ describe("scarcity and faults", () => {
     expectNoLeaks(a, b, again.a, again.b);
   });
 
-  test("a callback that throws loses its batch but no slot, and the device goes on", () => {
+  test("a callback that throws loses its batch but no slot, and the device continues", () => {
     const { link, a, b } = joinedPair(crypto);
     a.device.startHandshake(a.peer(b), link.now);
     link.run(50);
@@ -233,7 +233,7 @@ describe("peers", () => {
     expect([...a.device.peers]).toEqual([again, other]);
   });
 
-  test("what cannot be a peer is refused with a reason", () => {
+  test("an invalid peer is refused with a reason", () => {
     const { link, a, b } = joinedPair(crypto, { a: { maxPeers: 1 } });
     const attempt = (config: Parameters<typeof a.device.addPeer>[0]) => () => a.device.addPeer(config, link.now);
     const other = nodePublicKey(new Uint8Array(32).fill(9));
@@ -285,7 +285,7 @@ describe("peers", () => {
     expectNoLeaks(a, b);
   });
 
-  test("a callback may remove the peer it is told about", () => {
+  test("a callback may remove the peer it concerns", () => {
     const { link, a, b } = joinedPair(crypto);
     b.onPacket = () => b.device.removePeer(a.key, link.now);
     for (let i = 0; i < 5; i++) a.send(ipv6Packet(1, 2, 10));
@@ -295,7 +295,7 @@ describe("peers", () => {
     expectNoLeaks(a, b);
   });
 
-  test("a thousand peers talk to one device", () => {
+  test("a thousand peers use one device", () => {
     const link = new WireguardLink(crypto);
     const hub = link.addHost("hub", { underLoadInitiationsPerSecond: 10_000 });
     const clients: WireguardHost[] = [];

@@ -119,7 +119,7 @@ describe("Keypairs", () => {
     }
   });
 
-  test("after simultaneous handshakes the side that yields changes over once it hears the other's session", () => {
+  test("after simultaneous handshakes the side that yields switches once it receives on the other's session", () => {
     const dropped: Keypair[] = [];
     for (const yields of [false, true]) {
       const keypairs = new Keypairs(yields, (each) => dropped.push(each));

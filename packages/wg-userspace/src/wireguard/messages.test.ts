@@ -79,7 +79,7 @@ describe("messages", () => {
     ["an initiation one byte long", [1], 149, "malformed"],
     ["a response as long as an initiation", [2], 148, "malformed"],
     ["a cookie reply one byte long", [3], 65, "malformed"],
-  ] as const)("%s is classified as what it is", (_name, start, length, kind) => {
+  ] as const)("%s is classified", (_name, start, length, kind) => {
     const bytes = new Uint8Array(200);
     bytes.set(start);
     expect(classifyMessage(bytes, 0, length)).toBe(kind);

@@ -4,7 +4,7 @@ import { ReplayWindow, WINDOW_SIZE } from "./replay-window.ts";
 
 const LIMIT = 2n ** 64n - 2n ** 13n - 1n;
 
-/** The slow, obvious twin: all counters ever accepted, and the newest. */
+/** The reference model: all counters ever accepted, and the newest. */
 class CounterSet {
   readonly #seen = new Set<bigint>();
   #newest = 0n;

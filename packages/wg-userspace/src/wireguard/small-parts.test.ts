@@ -102,7 +102,7 @@ describe("security 26: rate limits", () => {
     expect(limiter.allow(Uint8Array.of(2), instant(10_000))).toBe(true);
   });
 
-  test("ten thousand sources take no more than the table's room and are forgotten when idle", () => {
+  test("ten thousand sources use no more than the table's room and are forgotten when idle", () => {
     const limiter = new SourceRateLimiter();
     const random = seededRandom(1);
     let allowed = 0;

@@ -25,7 +25,7 @@ describe("tai64n", () => {
 });
 
 describe("TimestampSource", () => {
-  test("security 24: only ever goes up, whatever the clock does", () => {
+  test("security 24: only increases, whatever the clock does", () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 1e6 }), { maxLength: 50 }), (clock) => {
         const source = new TimestampSource();

@@ -5,7 +5,7 @@ import { expect, it } from "vitest";
 import { COOKIE_REPLIES_PER_SECOND, DEFAULT_UNDER_LOAD_INITIATIONS_PER_SECOND } from "../../src/wireguard/constants.ts";
 import type { Measured } from "./junk-flood.ts";
 
-/** What every kind of junk ends as. */
+/** The outcome of every kind of junk. */
 const REASONS = [
   "bad-mac",
   "bad-tag",

@@ -1,5 +1,5 @@
 /**
- * A live tunnel under 50,000 junk datagrams per second, in virtual time: what is counted are work and memory, not how fast
+ * A live tunnel under 50,000 junk datagrams per second, in virtual time: counts work and memory, not the speed of
  * this machine is. Prints {@link Measured} as JSON. Run by junk-flood.test.ts in a process of its own.
  */
 import { createPacketCipher } from "../../src/aead/cipher.ts";
@@ -30,7 +30,7 @@ export interface Measured {
   readonly agreements: number;
   /** MACs and hashes of the victim. */
   readonly hashes: number;
-  /** Datagrams that the victim sent to anybody but its peer. */
+  /** Datagrams that the victim sent to hosts other than its peer. */
   readonly answers: number;
   readonly heapGrowthBytes: number;
   readonly bufferGrowthBytes: number;
@@ -40,7 +40,7 @@ export interface Measured {
 const random = seededRandom(11);
 let now: Instant = instant(1_000);
 
-/** Counts what is dear. */
+/** Counts expensive operations. */
 function counting(): { suite: CryptoSuite; counts: { agreements: number; hashes: number } } {
   const counts = { agreements: 0, hashes: 0 };
   const suite: CryptoSuite = {
@@ -127,7 +127,7 @@ class Side {
 const { suite, counts } = counting();
 const victim = new Side("fd7a::1", 1, suite);
 const peer = new Side("fd7a::2", 2, nodeCryptoSuite);
-/** Knows the victim's public key, as everybody does who was ever told of it. */
+/** Knows the victim's public key, which is not secret. */
 const stranger = new Side("fd7a::3", 3, nodeCryptoSuite);
 [victim.other, peer.other] = [peer, victim];
 const know = (one: Side, other: NodePublicKey, address: string, at: Side): void =>
@@ -177,7 +177,7 @@ const KINDS: readonly (() => Uint8Array)[] = [
   () => typed(INITIATION, 148), // a wrong mac1
   () => typed(2, 92),
   () => typed(3, 64),
-  () => typed(TRANSPORT, 32 + 16 * (random.uint32() % 20)), // an index that nobody has
+  () => typed(TRANSPORT, 32 + 16 * (random.uint32() % 20)), // an unused index
   () => pick(replays), // captured: replays of everything
   () => flipped(pick(replays)),
   () => initiation, // a right mac1, of a stranger

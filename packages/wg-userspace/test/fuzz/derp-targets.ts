@@ -83,7 +83,7 @@ export const derpFrames: FuzzTargetFactory = {
   },
 };
 
-/** The relay: every fourth input comes from a connection that has not said who it is. */
+/** The relay: every fourth input comes from an unidentified connection. */
 export const derpRelay: FuzzTargetFactory = { name: "derp-relay", create: () => new RelayTarget() };
 
 class RelayTarget implements FuzzTarget {
@@ -152,7 +152,7 @@ class RelayTarget implements FuzzTarget {
   }
 }
 
-/** The client: every fourth input is what a new connection hears first. */
+/** The client: every fourth input is the first input of a new connection. */
 export const derpClient: FuzzTargetFactory = {
   name: "derp-client",
   create: () => {
@@ -198,7 +198,7 @@ export const derpClient: FuzzTargetFactory = {
   },
 };
 
-/** The boxes of the handshake, with whatever JSON inside. */
+/** The boxes of the handshake, with any JSON inside. */
 export const derpHandshake: FuzzTargetFactory = {
   name: "derp-handshake",
   create: () => {

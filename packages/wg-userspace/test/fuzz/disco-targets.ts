@@ -53,7 +53,7 @@ export const discoMessages: FuzzTargetFactory = {
   }),
 };
 
-/** A peer with valid keys says anything, by UDP from anywhere or by relay, to a node that looks for a path to it. */
+/** A peer with valid keys sends anything, by UDP from any address or by relay, to a node that looks for a path to it. */
 export const discoPeer: FuzzTargetFactory = { name: "disco-peer", create: () => new FuzzedPeer() };
 
 class FuzzedPeer implements FuzzTarget {

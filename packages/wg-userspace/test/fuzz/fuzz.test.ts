@@ -7,7 +7,7 @@ const INPUTS = 4_000;
 const SEED = 1;
 
 describe("security 42: parsers of the engine", () => {
-  it.each(ENGINE_TARGETS)("$name takes any input without a throw, within its bounds", (factory) => {
+  it.each(ENGINE_TARGETS)("$name accepts any input without a throw, within its bounds", (factory) => {
     const failure = new FuzzRun(factory, SEED).run(INPUTS);
     expect(failure === undefined ? "" : `input ${failure.index} ${hexEncode(failure.input)}: ${failure.what}`).toBe("");
   });

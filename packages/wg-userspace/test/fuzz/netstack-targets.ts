@@ -110,7 +110,7 @@ class StackTarget implements FuzzTarget {
     return stack;
   }
 
-  /** Opens a connection in each direction and family, and takes from the peer what it would send next. */
+  /** Opens a connection in each direction and family, and takes the next segments from the peer. */
   corpus(): readonly Uint8Array[] {
     const seen: Uint8Array[] = [];
     // Broken connections stay until their timers end them, days of this clock away: room for live ones.
@@ -155,7 +155,7 @@ class StackTarget implements FuzzTarget {
     return [{ what: "connections", size: this.#stack.connectionCount, limit: MAX_CONNECTIONS }];
   }
 
-  /** Lets the two stacks talk until they are done; what the peer sent is kept. */
+  /** Runs both stacks until they are idle; the peer's packets are kept. */
   #exchange(seen: Uint8Array[]): void {
     for (let turns = 0; turns < 8; turns++) {
       this.#now = addMs(this.#now, 1);

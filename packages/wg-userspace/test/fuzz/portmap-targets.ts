@@ -44,7 +44,7 @@ function pcpAnswer(nonce: Uint8Array): Uint8Array {
   return answer;
 }
 
-/** Every parser of what a gateway says. */
+/** Every parser of a gateway's messages. */
 export const portmapParsers: FuzzTargetFactory = {
   name: "portmap-parsers",
   create: () => ({
@@ -73,7 +73,7 @@ export const portmapParsers: FuzzTargetFactory = {
   }),
 };
 
-/** What the systems say of their routes. */
+/** The systems' route listings. */
 export const routeTables: FuzzTargetFactory = {
   name: "route-tables",
   create: () => ({
@@ -92,7 +92,7 @@ export const routeTables: FuzzTargetFactory = {
   }),
 };
 
-/** A gateway says anything at any time, on every way it has. */
+/** A gateway sends anything at any time, over every protocol. */
 export const portmapGateway: FuzzTargetFactory = { name: "portmap-gateway", create: () => new FuzzedMapper() };
 
 class FuzzedMapper implements FuzzTarget {
@@ -119,7 +119,7 @@ class FuzzedMapper implements FuzzTarget {
     });
   }
 
-  /** The first byte of an input says what it is. */
+  /** The first byte of an input selects its kind. */
   corpus(): readonly Uint8Array[] {
     const control = [pmpAddress, pmpMapping, pcpAnswer(this.#nonce), pcpAnswer(this.#nonce).subarray(0, 24)];
     return [
@@ -155,7 +155,7 @@ class FuzzedMapper implements FuzzTarget {
     this.#mapper.handleTimeout(this.#now);
     const next = this.#mapper.nextTimeout();
     if (next !== undefined && next <= this.#now) throw new Error("a deadline stays due");
-    if (next === undefined && !this.#mapper.isIdle) throw new Error("waits for ever");
+    if (next === undefined && !this.#mapper.isIdle) throw new Error("waits without a deadline");
     const { external } = this.#mapper;
     if (external !== undefined && !isPublicIpv4(external.address)) throw new Error("mapped on a private address");
     if (external?.port === 0) throw new Error("mapped port 0");

@@ -114,7 +114,7 @@ class DeviceTarget implements FuzzTarget {
   }
 }
 
-/** What is inside transport messages: the peer seals whatever it is given, for a device that must not believe it. */
+/** What is inside transport messages: the peer seals any input, for a device that must not trust it. */
 export const wireguardInner: FuzzTargetFactory = {
   name: "wireguard-inner",
   create: () => {
@@ -164,7 +164,7 @@ function capture(link: WireguardLink, action: () => void): Uint8Array[] {
   return link.sent.slice(before).map(({ bytes }) => bytes);
 }
 
-/** What the test link remembers is not the device's memory. */
+/** The memory of the test link is not the device's. */
 function forget(link: WireguardLink): void {
   link.sent.length = 0;
   for (const host of link.hosts) host.delivered.length = host.events.length = host.sources.length = 0;

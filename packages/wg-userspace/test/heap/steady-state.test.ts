@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 
-/** The smallest object V8 makes: two words. */
+/** The smallest object of V8: two words. */
 const SMALLEST_OBJECT_BYTES = 16;
 /** One allocation for each of them would be a chunk of 64 KiB. */
 const CHUNKS = 8;

@@ -1,4 +1,4 @@
-/** The stock relay of tailscale.com over WebSocket: asked for, and found out behind a proxy that carries nothing else. */
+/** The stock relay of tailscale.com over WebSocket: on request, and by discovery behind a proxy that carries nothing else. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -112,7 +112,7 @@ describe.skipIf(missing.length > 0)(
       expect(arrived.every((packet, i) => bytesEqual(packet.bytes, packets[i]!))).toBe(true);
     }
 
-    it("carries packets between a client of ours on WebSocket and one on the raw upgrade, and says who is gone", async () => {
+    it("carries packets between a client of ours on WebSocket and one on the raw upgrade, and reports departed peers", async () => {
       const [webSocket, raw] = [peer(relayPort, true), peer(relayPort, false)];
       await until("both ready", () => [webSocket, raw].every(({ connection }) => connection.state === "ready"));
       expect([webSocket.connection.transport, raw.connection.transport]).toEqual(["websocket", "raw"]);
@@ -160,7 +160,7 @@ describe.skipIf(missing.length > 0)(
   },
 );
 
-/** @param status What other upgrades are answered; undefined: passed on without the upgrade; 0: the connection is cut. */
+/** @param status The answer to other upgrades; undefined: passed on without the upgrade; 0: the connection is cut. */
 async function startWebSocketProxy(
   port: number,
   status: number | undefined,

@@ -3,7 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
-/** What a tier cannot run without, by name; empty when all is there. */
+/** Missing requirements of a tier, by name; empty when all are present. */
 export function missingTools(...tools: readonly string[]): string[] {
   const missing = tools.filter((tool) => {
     try {

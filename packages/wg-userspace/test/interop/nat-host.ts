@@ -1,4 +1,4 @@
-/** What the port mapping and netcheck tests run inside a namespace; see RemoteScript for the protocol. */
+/** The process that the port mapping and netcheck tests run inside a namespace; see RemoteScript for the protocol. */
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { createInterface } from "node:readline";

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { Host } from "./namespaces.ts";
 
 export const ROUTER_LAN = "10.7.0.1";
-/** Looks public, as miniupnpd demands; nothing leaves the namespaces, so nobody's address is used. */
+/** Looks public, as miniupnpd demands; nothing leaves the namespaces, so no real host is affected. */
 export const ROUTER_WAN = "45.33.7.1";
 export const OUTSIDE = ["45.33.7.2", "45.33.7.3"] as const;
 

@@ -15,7 +15,7 @@ interface State {
   readonly changes: number;
 }
 
-/** A home router: nothing unsolicited comes in, except where miniupnpd says so. */
+/** A home router: nothing unsolicited comes in, except through mappings of miniupnpd. */
 const RULES = `
 table inet router {
   chain forward { type filter hook forward priority 0; policy drop;
@@ -60,7 +60,7 @@ const config = (leases: string): string =>
     "",
   ].join("\n");
 
-/** What the router does not answer, so that one protocol is left. NAT-PMP starts with version 0, PCP with version 2. */
+/** The requests that the router drops, so that one protocol is left. NAT-PMP starts with version 0, PCP with version 2. */
 const WITHOUT: Readonly<Record<"pmp" | "pcp" | "upnp", string>> = {
   pmp: "udp dport 5351 @th,64,8 0 drop",
   pcp: "udp dport 5351 @th,64,8 2 drop",
@@ -133,11 +133,11 @@ describe.skipIf(missing.length > 0)(
       expect(forwards()).not.toContain("dport");
     });
 
-    it("maps nothing on a router that speaks none of them", async () => {
+    it("maps nothing on a router that supports none of them", async () => {
       answerOnly();
       const state = await inside.call<State>({ do: "map", port: PORT });
       expect(state).toEqual({ external: "", seen: { upnp: false, pmp: false, pcp: false }, changes: 0 });
-      // The router lets nothing in that nobody asked for: what arrived above came through the mapping.
+      // The router lets no unsolicited packet in: the datagram above came through the mapping.
       await outside.call({ do: "send", to: ROUTER_WAN, port: PORT, text: "out of the blue" });
       await inside.call({ do: "send", to: net.inside.address, port: PORT, text: "from here" });
       expect(await inside.call({ do: "received" })).toEqual({ text: "from here" });

@@ -70,7 +70,7 @@ function addresses(port: number): Uint8Array {
   return out;
 }
 
-/** Mostly right, so that what lies behind the first check is reached as well. */
+/** Mostly valid, so that code behind the first check is reached as well. */
 function maybe<T>(value: T): T {
   return random(12) === 0 ? (pick(ODD) as T) : value;
 }
@@ -203,7 +203,7 @@ for (let round = 0; round < rounds; round++) {
   if (round % 50 === 0) await turn();
 }
 for (const socket of open) native.close(socket);
-// A buffer that goes away while a socket holds it.
+// A buffer that is detached while a socket holds it.
 const gone = new ArrayBuffer(64 * 1024);
 const last = native.bind({
   family: 4,

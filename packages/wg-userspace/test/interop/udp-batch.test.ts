@@ -1,4 +1,4 @@
-/** The native module does all that node:dgram and WebAssembly do, and survives what neither would be given. */
+/** The native module does all that node:dgram and WebAssembly do, and survives input that neither would get. */
 import { execFile, execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ import { createJsCipher } from "../../src/aead/js-cipher.ts";
 import { createWasmCipher } from "../../src/aead/wasm-cipher.ts";
 import { CIPHER_BATCH, type PacketCipher } from "../../src/base/ports.ts";
 import { loadUdpBatch, nativeAead } from "../../src/io/udp/udp-batch.ts";
-// What the carriers must do, here with the native one.
+// The contract of the carriers, here with the native one.
 import "../../src/io/driver.test.ts";
 import "../../src/io/udp/udp-socket.test.ts";
 
@@ -117,11 +117,11 @@ describe("without it", () => {
     expect(await ask({ CODER_NO_NATIVE: "1" })).toBe("dgram");
   });
 
-  it("one that does not load is as if it were not there", async () => {
+  it("one that does not load is treated as absent", async () => {
     const folder = mkdtempSync(join(tmpdir(), "udp-batch-"));
     try {
       writeFileSync(join(folder, "broken.node"), "this is no library");
-      // Whatever asks for the package gets the broken file.
+      // Every import of the package gets the broken file.
       const hook = join(folder, "hook.cjs");
       writeFileSync(
         hook,

@@ -14,10 +14,10 @@ const missing = missingTools("ip", "wireguard-go", "wg", "ping");
 const TRANSFER_BYTES = 100_000_000;
 const OURS = { v6: "fd00:77::1", v4: "10.77.0.1" };
 const THEIRS = { v6: "fd00:77::2", v4: "10.77.0.2" };
-/** Between two handshakes of one peer at least this long must pass. */
+/** Minimum interval between two handshakes of one peer. */
 const REKEY_TIMEOUT_MS = 5_500;
 
-/** What a server answers that read a pattern: its digest, then a pattern of the same length. */
+/** The answer of a server that read a pattern: its digest, then a pattern of the same length. */
 function answerDigest(bytes: number): string {
   const hash = createHash("sha256").update(Buffer.from(sha256OfPattern(bytes), "hex"));
   for (const block of patternBytes(bytes)) hash.update(block);

@@ -1,4 +1,4 @@
-/** Bulk transfers over a path of 100 Mbit/s in virtual time, and what such a path could carry. */
+/** Bulk transfers over a path of 100 Mbit/s in virtual time, and the capacity of such a path. */
 import type { TcpConnection } from "../../src/netstack/stack.ts";
 import { Link, type LinkOptions } from "../../src/testing/link.ts";
 import { Pair } from "./tcp-harness.ts";
@@ -10,7 +10,7 @@ const PAYLOAD_BYTES = MTU - 72;
 const INITIAL_WINDOW_SEGMENTS = 10;
 const ZEROS = new Uint8Array(65536);
 
-/** 100 Mbit/s with a queue of so many bandwidth-delay products. */
+/** 100 Mbit/s with a queue of that many bandwidth-delay products. */
 export function path(rttMs: number, queueBdp: number, more: LinkOptions = {}): LinkOptions {
   return { rateBps: RATE_BPS, delayMs: rttMs / 2, queueBytes: (queueBdp * RATE_BPS * rttMs) / 8000, ...more };
 }
@@ -20,7 +20,7 @@ export function payloadRate(link: LinkOptions): number {
   return (link.rateBps! * PAYLOAD_BYTES) / MTU / 8000;
 }
 
-/** Payload that arrives in the first `ms` when each round trip doubles what is sent until the path is full. */
+/** Payload that arrives in the first `ms` when each round trip doubles the rate until the path is full. */
 export function possible(link: LinkOptions, ms: number): number {
   const rttMs = 2 * link.delayMs!;
   let bytes = 0;

@@ -13,7 +13,7 @@ interface Sent {
 }
 
 /**
- * CUBIC by the book, to stand beside ours on a bottleneck: RFC 9438 with HyStart++ (RFC 9406) or without, a loss for every
+ * A textbook CUBIC, to share a bottleneck with ours: RFC 9438 with HyStart++ (RFC 9406) or without, a loss for every
  * packet that three later ones overtook, one reduction per round trip, proportional rate reduction (RFC 6937), no pacing,
  * one acknowledgment for two packets. It has no data: packets are numbered, and a lost one is not sent again but counted,
  * which is the same to the bottleneck. Windows are in packets.
@@ -73,7 +73,7 @@ export class CubicReference {
       const number = this.#numbers.get(packet)!;
       const gap = this.#held.length > 0 && number !== this.#held.at(-1)! + 1;
       this.#held.push(number);
-      // What is missing is told at once (RFC 5681 §4.2).
+      // Gaps are reported at once (RFC 5681 §4.2).
       if (this.#held.length >= 2 || gap) {
         this.#acks.push({ at: now + this.#returnMs, numbers: this.#held });
         this.#held = [];

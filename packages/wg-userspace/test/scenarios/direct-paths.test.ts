@@ -6,7 +6,7 @@ import { canBeDirect, SITE_KINDS, Sites, Ticker, Transfer } from "./sites.ts";
 
 const REGION = 1;
 
-/** One datagram's worth of interest in the peer, as a session at rest shows it. */
+/** One datagram to the peer, as an idle session sends. */
 function talk(net: VirtualTunnel, from: VirtualNode, to: VirtualNode): () => void {
   let over = false;
   const again = (): void => {
@@ -54,7 +54,7 @@ it("stateful firewalls without translation cost no more than one round trip", ()
   expect(sites.net.run(200, () => bothDirect(a, b))).toBe(true);
 });
 
-describe("a router with another port per destination that has a habit", () => {
+describe("a router with another, predictable port per destination", () => {
   it.each([
     ["counts up", { ports: "sequential" }],
     ["draws from 64 ports", { ports: "random", pool: 64 }],
@@ -93,7 +93,7 @@ describe("sites that share something", () => {
     const first = sites.add("carrier");
     first.carrier!.options = { ...first.carrier!.options, hairpin };
     const second = sites.add("home");
-    // The second home's router hangs on the first one's carrier network.
+    // The second home's router is attached to the first one's carrier network.
     sites.internet.core.detach(second.router!.outsideAddress);
     const moved = new (Object.getPrototypeOf(second.router).constructor)(
       second.lan,
@@ -148,7 +148,7 @@ describe("a session", () => {
     return { sites, net, a, b, ticker };
   };
 
-  it("goes on by relay within 3 s when UDP dies, and comes back", () => {
+  it("continues by relay within 3 s when UDP stops, and returns", () => {
     for (const phase of [0, 200, 400, 600, 800]) {
       const { sites, net, a, b, ticker } = session(12);
       net.run(phase);
@@ -165,7 +165,7 @@ describe("a session", () => {
     }
   });
 
-  it("goes on when only one direction of the path dies", () => {
+  it("continues when only one direction of the path fails", () => {
     const { sites, net, a, b, ticker } = session(17);
     // Packets towards b vanish on its access line; b's own still get out.
     sites.sites[1]!.lan.options = { delayMs: 0.2, loss: 0 };
@@ -176,7 +176,7 @@ describe("a session", () => {
     expect(ticker.intact).toBe(true);
   });
 
-  it("survives a router that forgot its mappings", () => {
+  it("survives a router that lost its mappings", () => {
     const { sites, net, a, b, ticker } = session(13);
     const router = sites.sites[0]!.router!;
     router.options = { ...router.options, ports: "random" };
@@ -198,7 +198,7 @@ describe("a session", () => {
     expect(ticker.intact).toBe(true);
   });
 
-  it.each([90_000, 600_000])("goes on within 2 s after the client slept for %d ms", (asleepMs) => {
+  it.each([90_000, 600_000])("continues within 2 s after the client slept for %d ms", (asleepMs) => {
     const { net, a, b, ticker } = session(15, "agent");
     a.host.frozen = true;
     net.run(asleepMs);
@@ -210,7 +210,7 @@ describe("a session", () => {
     expect(ticker.intact).toBe(true);
   });
 
-  it("does not notice that the relay is gone while the path is direct", () => {
+  it("is not affected by the loss of the relay while the path is direct", () => {
     const { net, a, b, ticker } = session(16);
     net.relaysDown.add(REGION);
     net.run(30_000);
@@ -218,7 +218,7 @@ describe("a session", () => {
     expect(bothDirect(a, b)).toBe(true);
   });
 
-  it("keeps a quiet path for as long as it is wanted, and finds it again after a pause", () => {
+  it("keeps a quiet path for as long as it is needed, and finds it again after a pause", () => {
     const { net, a, b, ticker } = session(18);
     ticker.stop();
     net.run(10 * 60_000);
@@ -240,7 +240,7 @@ describe("packet sizes", () => {
   };
   const mtuOf = (a: VirtualNode, b: VirtualNode) => a.engine.peerStatus(b.engine.publicKey)!.endpoint.finder!.mtu;
 
-  it("grow to what the path carries", () => {
+  it("grow to the path's MTU", () => {
     const { net, a, b } = overLink(1500);
     const transfer = new Transfer(net, a, b, 3_000_000, 1);
     expect(net.run(60_000, () => transfer.done)).toBe(true);

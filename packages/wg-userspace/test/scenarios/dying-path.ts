@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import { bothDirect, homePair, RELAY } from "./home-pair.ts";
 import { Ticker } from "./sites.ts";
 
-/** @param limit What a flow may last or carry. */
+/** @param limit How long a flow may last, or how much it may carry. */
 export function expectDyingPathIsLeftAlone(limit: { packets?: number; ms?: number }): void {
   const { net, sites, a, b } = homePair(61);
   sites.sites[0]!.router!.flowLimit = limit;

@@ -1,4 +1,4 @@
-/** A peer with a valid session writes whatever it likes into its packets: what a whole engine lets through. */
+/** A peer with a valid session sends arbitrary inner packets: which of them an engine delivers. */
 import { expect, test } from "vitest";
 import { instant } from "../../src/base/instant.ts";
 import { formatIp, type IpAddress, ip } from "../../src/base/ip.ts";

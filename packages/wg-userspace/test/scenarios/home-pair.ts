@@ -1,4 +1,4 @@
-/** Two homes that know each other, and what is asked about their path. */
+/** Two homes that know each other, and measurements of their path. */
 import type { VirtualNode } from "../../src/testing/virtual-tunnel.ts";
 import { Sites, type Transfer } from "./sites.ts";
 
@@ -20,7 +20,7 @@ export const qualityOf = (a: VirtualNode, b: VirtualNode) =>
   a.engine.peerStatus(b.engine.publicKey)!.endpoint.finder!.quality;
 /** How often the path to `peer` changed between two moments. */
 export const changesSince = (node: VirtualNode, count: number) => node.events.length - count;
-/** What arrives at the other end during so many ms. */
+/** Bytes that arrive at the other end within this many ms. */
 export const bytesPerSecond = (net: { run(ms: number): boolean }, transfer: Transfer, ms: number): number => {
   const before = transfer.sink.received;
   net.run(ms);

@@ -1,4 +1,4 @@
-/** Bulk data on a direct path that is policed: what TCP achieves decides between it and the relay. */
+/** Bulk data on a direct path that is policed: TCP's throughput decides between it and the relay. */
 import { expect, test } from "vitest";
 import { bothDirect, bytesPerSecond, homePair, qualityOf } from "./home-pair.ts";
 import { Transfer } from "./sites.ts";

@@ -1,6 +1,6 @@
 import { test } from "vitest";
 import { expectDyingPathIsLeftAlone } from "./dying-path.ts";
 
-test("a firewall ends flows after 20 s: the path is left alone for ever longer, and it is known how long it lasts", () => {
+test("a firewall ends flows after 20 s: the path is avoided for longer each time, and its typical life is known", () => {
   expectDyingPathIsLeftAlone({ ms: 20_000 });
 });

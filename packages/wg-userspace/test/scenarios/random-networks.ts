@@ -52,7 +52,7 @@ function planOf(seed: number): Plan {
   };
 }
 
-/** Undefined when all went well, otherwise what did not. */
+/** Undefined when all went well, otherwise the failure. */
 function run(plan: Plan, onDatagram?: (datagram: Datagram, now: Instant) => void): string | undefined {
   const sites = new Sites(plan.seed, {
     delayMs: plan.delayMs,

@@ -1,4 +1,4 @@
-/** Sites of a simulated internet by the kind of their router, and what physics allows between two of them. */
+/** Sites of a simulated internet by the kind of their router, and whether two of them can connect directly. */
 import { type IpAddress, ip } from "../../src/base/ip.ts";
 import { nodeCryptoSuite } from "../../src/io/host/crypto-suite.ts";
 import type { TcpConnection } from "../../src/netstack/stack.ts";
@@ -116,7 +116,7 @@ export class Sites {
   }
 }
 
-/** What an address of a site looks like from outside, composed over its routers. */
+/** The outside appearance of a site's address, composed over its routers. */
 interface Reach {
   readonly mapping: "none" | "stable" | "per-destination";
   readonly filtering: "none" | "address" | "address-and-port";
@@ -197,7 +197,7 @@ export class Transfer {
   }
 }
 
-/** A program that writes at a steady pace, as somebody working in a session does; and when its bytes arrived. */
+/** A program that writes at a steady pace, as a user in a session does; and the times at which its bytes arrived. */
 export class Ticker {
   readonly #net: VirtualTunnel;
   readonly #transfer: Transfer;

@@ -26,7 +26,7 @@ function say(pair: Pair, from: TcpConnection, to: TcpConnection): number {
   return pair.now - started;
 }
 
-test.each([1, 5, 20])("a small write overtakes what %i bulk streams have ready", (streams) => {
+test.each([1, 5, 20])("a small write overtakes the queued data of %i bulk streams", (streams) => {
   const pair = new Pair({ rateBps: 100e6, delayMs: 5 }, { slots: 64 });
   const [a, b] = pair.connect({ port: 9 });
   for (let i = 0; i < streams; i++) bulk(pair, 100 + i);

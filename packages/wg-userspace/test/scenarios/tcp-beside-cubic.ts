@@ -1,4 +1,4 @@
-/** One of our flows and one of CUBIC by the book behind the same bottleneck, in virtual time. */
+/** One of our flows and one of textbook CUBIC behind the same bottleneck, in virtual time. */
 import { instant } from "../../src/base/instant.ts";
 import { Link } from "../../src/testing/link.ts";
 import { CubicReference } from "./cubic-reference.ts";
@@ -25,7 +25,7 @@ export interface Contest {
   readonly ours?: HostOptions;
 }
 
-/** Of the last two thirds: the share of CUBIC in what arrived, and how much of the link both used. */
+/** Over the last two thirds: CUBIC's share of the delivered bytes, and the part of the link that both used. */
 export function besideCubic(path: Bottleneck, contest: Contest): { share: number; used: number } {
   const { rateBps, rttMs, queue } = path;
   const delayMs = rttMs / 2;

@@ -110,7 +110,7 @@ export class Pair {
     }
   }
 
-  /** When something will happen next; Infinity when nothing ever will. */
+  /** Time of the next event; Infinity when there is none. */
   nextEvent(): number {
     let next = Number.POSITIVE_INFINITY;
     for (const at of [
@@ -123,7 +123,7 @@ export class Pair {
     return next;
   }
 
-  /** Jumps to the next event. @returns false when nothing will happen until then. */
+  /** Jumps to the next event. @returns false when there is none until then. */
   step(until = Number.POSITIVE_INFINITY): boolean {
     const next = this.nextEvent();
     if (next > until) return false;

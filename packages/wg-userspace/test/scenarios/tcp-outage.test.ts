@@ -33,7 +33,7 @@ describe("a transfer survives an outage of ten minutes", () => {
     expect(sink.wrongAt).toBe(-1);
   });
 
-  test("and at once when told that the network changed", () => {
+  test("and at once when notified that the network changed", () => {
     const { pair, sink, setDown } = start();
     setDown(true);
     pair.runFor(600_000);
@@ -67,7 +67,7 @@ test("a short outage of one second costs about another second at most", () => {
   expect(pair.runUntil(() => sink.received > before, 1100)).toBe(true);
 });
 
-test("a connection that waits on a closed window after an outage is told of the opening", () => {
+test("a connection that waits on a closed window after an outage learns of the opening", () => {
   const pair = new Pair(LINK, { seed: 12 });
   const [a, b] = pair.connect();
   const sink = new PatternSink(b, 1);
@@ -85,7 +85,7 @@ test("a connection that waits on a closed window after an outage is told of the 
   expect(sink.wrongAt).toBe(-1);
 });
 
-test("a SYN lost in an outage is sent again at once when told that the network changed", () => {
+test("a SYN lost in an outage is sent again at once when notified that the network changed", () => {
   const pair = new Pair(LINK, { seed: 13 });
   pair.b.stack.listenTcp({ port: 80 }, { onRequest: (request) => void request.accept({}, pair.now) });
   const client = pair.a.stack.connectTcp({ address: pair.b.address, port: 80 }, {}, pair.now);
@@ -96,7 +96,7 @@ test("a SYN lost in an outage is sent again at once when told that the network c
   expect(pair.runUntil(() => client.state === "ESTABLISHED", 100)).toBe(true);
 });
 
-test("a slow reader closes the window, memory stays bounded, and nothing is lost when it goes on", () => {
+test("a slow reader closes the window, memory stays bounded, and nothing is lost when it continues", () => {
   const pair = new Pair({ rateBps: 100e6, delayMs: 5 }, { seed: 14 });
   const [a, b] = pair.connect({ b: { maxReceiveBufferBytes: 500_000 }, a: { maxSendBufferBytes: 300_000 } });
   const sink = new PatternSink(b, 1);

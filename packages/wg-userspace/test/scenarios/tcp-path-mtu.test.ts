@@ -6,7 +6,7 @@ import { memoryOf, Pair, PatternSink, PatternSource } from "./tcp-harness.ts";
 
 const LINK = { rateBps: 50e6, delayMs: 10 };
 
-/** What a router says that could not forward `packet`. */
+/** The message of a router that could not forward `packet`. */
 function tooBig(packet: Uint8Array, mtu: number): Uint8Array {
   const v6 = packet[0]! >> 4 === 6;
   const quoted = packet.subarray(0, v6 ? 600 : 28);
@@ -72,7 +72,7 @@ test("a packet-too-big about a number that is not in flight, or below the minimu
   expect(a.info.mss).toBe(1280 - 72);
 });
 
-test("a path that swallows full-size packets silently is found out within seconds, and larger ones are tried again later", () => {
+test("a path that drops full-size packets silently is detected within seconds, and larger ones are tried again later", () => {
   const pair = new Pair([{ ...LINK, mtu: 1300 }, LINK], { seed: 3, mtu: 8920 });
   const [a, b] = pair.connect();
   new PatternSource(a, 1e9, 1);
@@ -85,7 +85,7 @@ test("a path that swallows full-size packets silently is found out within second
   expect(sink.wrongAt).toBe(-1);
 });
 
-test("a path that stops carrying large packets in the middle of a transfer goes on with smaller ones", () => {
+test("a path that stops carrying large packets in the middle of a transfer continues with smaller ones", () => {
   const pair = new Pair(LINK, { seed: 3, mtu: 8920 });
   const [a, b] = pair.connect();
   new PatternSource(a, 1e9, 1);

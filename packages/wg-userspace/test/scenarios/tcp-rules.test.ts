@@ -388,7 +388,7 @@ describe("sending", () => {
     expect(late).toHaveLength(1); // a quarter of the round trip later it counts as lost
   });
 
-  test("SACK blocks of an acknowledgment that was overtaken are believed: no later one may repeat them", () => {
+  test("SACK blocks of an acknowledgment that was overtaken are accepted: a later one may not repeat them", () => {
     const script = Script.connected({ rttMs: 40 });
     script.write(full(10));
     script.out();
@@ -455,7 +455,7 @@ describe("sending", () => {
 });
 
 describe("closing", () => {
-  test("end sends FIN after the data; reading goes on until the peer ends too", () => {
+  test("end sends FIN after the data; reading continues until the peer ends too", () => {
     const script = Script.connected();
     script.write("bye");
     script.connection.end();
@@ -475,7 +475,7 @@ describe("closing", () => {
     expect(script.stack.connectionCount).toBe(0);
   });
 
-  test("when the peer ends first we may go on writing, and end without TIME_WAIT", () => {
+  test("when the peer ends first we may continue writing, and end without TIME_WAIT", () => {
     const script = Script.accepted();
     script.send({ flags: "FA" });
     script.out();
@@ -595,7 +595,7 @@ describe("closing", () => {
     expect(script.stack.connectionCount).toBe(3);
   });
 
-  test("abort sends a reset and says so", () => {
+  test("abort sends a reset and reports it", () => {
     const script = Script.connected();
     script.write("gone");
     script.connection.abort();
@@ -652,7 +652,7 @@ describe("attacks (RFC 5961)", () => {
     expect(script.out()).toHaveLength(1);
   });
 
-  test("empty segments outside the window get a bounded number of answers, so two confused ends cannot fight", () => {
+  test("empty segments outside the window get a bounded number of answers, so two confused ends cannot loop", () => {
     const script = Script.connected();
     let answers = 0;
     for (let i = 0; i < 200; i++) {
@@ -695,7 +695,7 @@ describe("keeping alive and giving up", () => {
     expect(script.events).toEqual(["connected", "closed ERR_CONNECTION_TIMEOUT"]);
   });
 
-  test("by default it goes on for 72 hours, at least every 10 s", () => {
+  test("by default it continues for 72 hours, at least every 10 s", () => {
     const script = Script.connected();
     script.write("hello?");
     script.out();

@@ -37,7 +37,7 @@ export interface Sent {
   readonly at: number;
 }
 
-/** What the scripted peer sends: everything not named is what a well-behaved peer would say now. */
+/** What the scripted peer sends: fields left out have the values of a well-behaved peer. */
 export interface Step {
   readonly flags?: string;
   readonly seq?: number;
@@ -247,7 +247,7 @@ export class Script {
     };
   }
 
-  /** Lets time pass, handling every timer at its time; what was sent meanwhile. */
+  /** Lets time pass, handling every timer at its time; the segments sent meanwhile. */
   wait(ms: number): Sent[] {
     const until = addMs(this.now, ms);
     const sent: Sent[] = this.out();

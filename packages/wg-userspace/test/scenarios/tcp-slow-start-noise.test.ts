@@ -3,7 +3,7 @@ import { type Instant, instant } from "../../src/base/instant.ts";
 import { Link, type LinkOptions } from "../../src/testing/link.ts";
 import { path, possible, transfer } from "./bulk-transfer.ts";
 
-/** A receiver that looks every few ms only, as one does that takes datagrams in batches. */
+/** A receiver that polls every few ms only, like one that reads datagrams in batches. */
 class BatchLink extends Link {
   readonly #everyMs: number;
   constructor(options: LinkOptions, everyMs: number) {

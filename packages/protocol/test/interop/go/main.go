@@ -86,7 +86,7 @@ func (handler) HandleRPC(stream drpc.Stream, rpc string) error {
 		}
 		return nil
 	case "/hang":
-		// The reader of the connection waits for whoever takes the message, and sees no end before.
+		// The reader of the connection blocks until the message is received, and notices no end before.
 		if err := stream.MsgRecv(&in, raw{}); err != nil {
 			return err
 		}

@@ -5,7 +5,7 @@ describe("WakeDetector", () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ["Date", "performance"] }));
   afterEach(() => void vi.useRealTimers());
 
-  it("takes a busy machine for what it is, at either pace", () => {
+  it("does not take a busy machine for a suspended one, at either pace", () => {
     const detector = new WakeDetector();
     for (const [expected, passed] of [
       [1_000, 1_000],
@@ -18,7 +18,7 @@ describe("WakeDetector", () => {
     }
   });
 
-  it("notices a sleep, and that it is over", () => {
+  it("notices a suspend and its end", () => {
     const detector = new WakeDetector();
     vi.advanceTimersByTime(5_100);
     expect(detector.tick(1_000)).toBe(5_100);

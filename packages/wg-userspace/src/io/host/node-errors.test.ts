@@ -38,7 +38,7 @@ describe("toEngineError", () => {
     expect(toEngineError(error, "x")).toBe(error);
   });
 
-  it("tells a deadline from a cancellation", () => {
+  it("distinguishes a deadline from a cancellation", () => {
     const timeout = new DOMException("t", "TimeoutError");
     const abort = new DOMException("a", "AbortError");
     expect(toEngineError(timeout, "x")).toMatchObject({ code: "ERR_TIMEOUT", retryable: true });
@@ -51,7 +51,7 @@ describe("toEngineError", () => {
     );
   });
 
-  it("accepts anything that was thrown", () => {
+  it("accepts any thrown value", () => {
     for (const thrown of [undefined, null, "text", 7, {}, { code: 7 }, new AggregateError([])])
       expect(toEngineError(thrown, "x").code).toBe("ERR_IO");
   });

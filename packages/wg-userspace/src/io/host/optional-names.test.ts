@@ -4,7 +4,7 @@ import { OptionalNames } from "./optional-names.ts";
 const never = new AbortController().signal;
 const hanging = (): Promise<never> => new Promise(() => undefined);
 
-it("holds one of the system's threads at most, and asks one name after the other", async () => {
+it("occupies at most one of the system's threads, and resolves one name after the other", async () => {
   const answers = new Map<string, (addresses: string[]) => void>();
   const names = new OptionalNames({
     system: (name) => new Promise((resolve) => answers.set(name, resolve)),
@@ -24,7 +24,7 @@ it("holds one of the system's threads at most, and asks one name after the other
   expect(await b).toEqual([]);
 });
 
-it("asks the name servers themselves for all that wait while the system hangs", async () => {
+it("queries the name servers directly for all waiting names while the system hangs", async () => {
   vi.useFakeTimers();
   try {
     const asked: string[] = [];
@@ -52,7 +52,7 @@ it("asks the name servers themselves for all that wait while the system hangs", 
   }
 });
 
-it("does not ask the system for what nobody waits for any more", async () => {
+it("does not resolve names that are no longer awaited", async () => {
   const asked: string[] = [];
   let free = (_addresses: string[]): void => undefined;
   const names = new OptionalNames({
@@ -77,7 +77,7 @@ it("does not ask the system for what nobody waits for any more", async () => {
   expect(asked).toEqual(["a.test", "c.test"]);
 });
 
-it("takes addresses as they are, and a bounded number of names", async () => {
+it("passes addresses through, and accepts a bounded number of names", async () => {
   const names = new OptionalNames({ system: hanging, nameServers: hanging });
   expect(await names.resolve("2001:db8::1", never)).toEqual(["2001:db8::1"]);
   const stop = new AbortController();

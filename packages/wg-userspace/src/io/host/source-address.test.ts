@@ -6,7 +6,7 @@ it("names the address that packets to a destination leave from", async () => {
   expect(formatIp((await sourceAddressTowards(ip("127.0.0.1")))!)).toBe("127.0.0.1");
 });
 
-it("says nothing where there is no route", async () => {
+it("is undefined without a route", async () => {
   // A link-local destination without an interface cannot be routed anywhere.
   expect(await sourceAddressTowards(ip("fe80::1"))).toBeUndefined();
 });

@@ -13,7 +13,7 @@ afterEach(() => {
   for (const server of servers.splice(0)) server.close();
 });
 
-/** A STUN server that says what `mapped` says. */
+/** A STUN server that answers with the address of `mapped`. */
 async function stunServer(mapped: (port: number) => number = (port) => port, answers = true): Promise<number> {
   const socket = createSocket("udp4");
   servers.push(socket);
@@ -76,7 +76,7 @@ it("no answer at all: no UDP, and the run ends by itself", async () => {
   expect(report.globalV4).toBeUndefined();
 });
 
-it("names that nobody resolves cost nothing but themselves", async () => {
+it("names that do not resolve affect only themselves", async () => {
   const map = mapOf(await stunServer(() => 1234));
   const broken = relayNode({ name: "x", regionId: 9, hostName: "stun.invalid", stunOnly: true });
   const regions = [...map.regions.values(), { ...map.regions.get(1)!, regionId: 9, nodes: [broken] }];
@@ -114,14 +114,14 @@ async function checkWithoutDns(addressesOf: (host: string) => readonly string[])
   return { report, asked };
 }
 
-it("our own STUN server is asked where the deployment was reached, however slow names are", async () => {
+it("our own STUN server is probed at the deployment's address, however slow names resolve", async () => {
   const { report, asked } = await checkWithoutDns((host) => (host === "own.test" ? ["127.0.0.1"] : []));
   expect(report).toMatchObject({ udp: true, ipv4CanSend: true, unresolvedNames: ["public-a.test", "public-b.test"] });
   expect(formatAddrPort(report.globalV4!)).toBe("203.0.113.9:4321");
   expect(asked[0]).toBe("own.test");
 });
 
-it("names that are not resolved are said to be that, and nothing was sent", async () => {
+it("unresolved names are reported as such, and nothing was sent", async () => {
   const { report } = await checkWithoutDns(() => []);
   expect(report).toMatchObject({ udp: false, ipv4CanSend: false, ipv6CanSend: false });
   expect(report.unresolvedNames).toEqual(["own.test", "public-a.test", "public-b.test"]);

@@ -16,7 +16,7 @@ const LOCAL_PORT = 41_641;
 class LocalGateway {
   readonly portControl = createSocket("udp4");
   readonly ssdp = createSocket("udp4");
-  /** Answers from here are from another port than the gateway's. */
+  /** Answers from this socket have another source port than the gateway's. */
   readonly elsewhere = createSocket("udp4");
   readonly http: Server;
   /** Requests of NAT-PMP: operation and lifetime. */
@@ -45,7 +45,7 @@ class LocalGateway {
       const action = /#(\w+)"/.exec(String(request.headers["soapaction"]))?.[1];
       this.calls.push(action ?? `${request.method} ${request.url}`);
       request.resume();
-      response.on("error", () => undefined); // the client may hang up on what is too long
+      response.on("error", () => undefined); // the client may close when the response is too long
       response.end(
         action === undefined ? this.describes() : soapAnswer(action, { NewExternalIPAddress: "198.51.100.2" }),
       );
@@ -126,7 +126,7 @@ describe("PortMapper", () => {
     expect(gateway.calls.at(-1)).toBe("DeletePortMapping");
   });
 
-  it("takes no answer of NAT-PMP from another port", async () => {
+  it("ignores answers of NAT-PMP from another port", async () => {
     gateway.speaksPmp = true;
     gateway.answersFrom = gateway.elsewhere;
     await using mapping = mapper();
@@ -146,7 +146,7 @@ describe("PortMapper", () => {
     expect(gateway.calls).toEqual(["GET /root.xml"]);
   });
 
-  it("runs once more for calls that come while it runs, and not once for each", async () => {
+  it("runs once more for all calls made while it runs", async () => {
     let looks = 0;
     await using mapping = mapper({
       gateway: async () => {
@@ -158,7 +158,7 @@ describe("PortMapper", () => {
     expect(looks).toBe(2);
   });
 
-  it("can be disposed in the middle of a search, which then ends", async () => {
+  it("can be disposed during a search, which then ends", async () => {
     gateway.speaksPmp = true;
     const mapping = mapper();
     const searching = mapping.refresh();

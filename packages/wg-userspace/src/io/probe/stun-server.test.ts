@@ -52,20 +52,20 @@ async function hasIpv6Loopback(): Promise<boolean> {
 }
 
 describe("StunListener", () => {
-  it("tells clients of both families their address and port", async () => {
+  it("returns their address and port to clients of both families", async () => {
     await using server = await open();
     expect(await ask(server, "127.0.0.1", encodeBindingRequest(TX))).toBe("127.0.0.1:our port");
     if (await hasIpv6Loopback()) expect(await ask(server, "::1", encodeBindingRequest(TX))).toBe("[::1]:our port");
     expect(server.counts.answeredV4).toBeGreaterThan(0);
   });
 
-  it("is silent to what is no STUN request, and counts it", async () => {
+  it("does not answer other datagrams than STUN requests, and counts them", async () => {
     await using server = await open({ host: "127.0.0.1" });
     expect(await ask(server, "127.0.0.1", new Uint8Array(40))).toBe("nothing");
     expect(server.counts.dropped.malformed).toBe(1);
   });
 
-  it("says in words why it cannot have a port", async () => {
+  it("reports why it cannot bind a port", async () => {
     await using server = await open({ host: "127.0.0.1" });
     await expect(open({ host: "127.0.0.1", port: server.port })).rejects.toMatchObject({
       code: "ERR_ADDRESS_IN_USE",
@@ -74,7 +74,7 @@ describe("StunListener", () => {
     await expect(open({ host: "192.0.2.1" })).rejects.toMatchObject({ code: "ERR_ADDRESS_NOT_AVAILABLE" });
   });
 
-  it("gives the port back when it is closed, and may be closed twice", async () => {
+  it("releases the port when it is closed, and may be closed twice", async () => {
     const server = await open({ host: "127.0.0.1" });
     await Promise.all([server.close(), server.close()]);
     await using again = await open({ host: "127.0.0.1", port: server.port });

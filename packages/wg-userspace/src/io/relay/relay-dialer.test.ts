@@ -25,7 +25,7 @@ async function listen(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** Takes everything and answers nothing. */
+/** Accepts everything and answers nothing. */
 function silentStream(): Duplex {
   return new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
 }
@@ -85,7 +85,7 @@ describe("requestHead", () => {
     },
   );
 
-  it("reads a head that comes byte by byte and gives back what follows it", async () => {
+  it("reads a head that arrives byte by byte and returns the bytes that follow it", async () => {
     const server = createServer((socket) => {
       socket.once("data", async () => {
         for (const byte of Buffer.from("HTTP/1.1 101 Switching\r\nUpgrade: DERP\r\n\r\n")) {
@@ -147,7 +147,7 @@ describe("directRelayDialer", () => {
     await expect(directRelayDialer.connect(target, { signal })).rejects.toMatchObject({ code: "ERR_TLS" });
   });
 
-  it("stops when the signal says so, before and during the connection", async () => {
+  it("stops when the signal aborts, before and during the connection", async () => {
     const target = { host: "127.0.0.1", port: 9, tls: false, serverName: "h" };
     await expect(directRelayDialer.connect(target, { signal: AbortSignal.abort(new Error("before")) })).rejects.toThrow(
       "before",

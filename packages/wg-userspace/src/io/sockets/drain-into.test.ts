@@ -3,7 +3,7 @@ import { Duplex, PassThrough, Readable, Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { drainInto } from "./drain-into.ts";
 
-/** Takes a turn of the loop for every chunk, and says when it is full. */
+/** Takes a turn of the loop for every chunk, and reports when it is full. */
 function slowSink(): Writable & { readonly got: Buffer[] } {
   const got: Buffer[] = [];
   const sink = new Writable({
@@ -32,7 +32,7 @@ describe("drainInto", () => {
     expect(String(Buffer.concat(sink.got))).toBe("one");
   });
 
-  it("leaves the sink open where it is told so, without a trace", async () => {
+  it("leaves the sink open on request, without leftover listeners", async () => {
     const sink = slowSink();
     const before = sink.eventNames();
     await drainInto(Readable.from([Buffer.from("one")], { objectMode: false }), sink, { end: false });
@@ -68,7 +68,7 @@ describe("drainInto", () => {
     expect([source.destroyed, sink.destroyed]).toEqual([true, true]);
   });
 
-  it("is done with a duplex when one direction is", async () => {
+  it("finishes with a duplex when one direction does", async () => {
     const duplex = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
     await drainInto(Readable.from([Buffer.from("x")], { objectMode: false }), duplex);
     expect([duplex.writableFinished, duplex.destroyed]).toEqual([true, false]);

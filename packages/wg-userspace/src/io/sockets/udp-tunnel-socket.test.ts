@@ -58,7 +58,7 @@ describe("UDP sockets of the tunnel over an in-memory link", () => {
     },
   );
 
-  it("refuse a datagram over that with its size and the limit", () => {
+  it("refuse a larger datagram and name its size and the limit", () => {
     const pair = new Pair({ delayMs: 5 });
     using client = bindTunnelUdp(driverOf(pair.a), 0, deaf);
     const to = { address: pair.b.address, port: 7 };
@@ -68,7 +68,7 @@ describe("UDP sockets of the tunnel over an in-memory link", () => {
     );
   });
 
-  it("say which argument or state is wrong by code", () => {
+  it("name a wrong argument or state by code", () => {
     const pair = new Pair({ delayMs: 5 });
     const a = driverOf(pair.a);
     const socket = bindTunnelUdp(a, 53, deaf);
@@ -89,7 +89,7 @@ describe("UDP sockets of the tunnel over an in-memory link", () => {
     bindTunnelUdp(a, 53, deaf).close();
   });
 
-  it("hear that nobody listens", () => {
+  it("learn that there is no listener", () => {
     const pair = new Pair({ delayMs: 5 });
     const unreachable: string[] = [];
     const client = bindTunnelUdp(driverOf(pair.a), 0, {
@@ -101,7 +101,7 @@ describe("UDP sockets of the tunnel over an in-memory link", () => {
     expect(unreachable).toEqual(["[fd00::2]:9"]);
   });
 
-  it("queue in order what a turn has no room for, and drop the newest when the queue is full", () => {
+  it("queue in order the datagrams beyond a turn, and drop the newest when the queue is full", () => {
     const pair = new Pair({ delayMs: 5 }, { slots: 4 });
     const heard: number[] = [];
     bindTunnelUdp(driverOf(pair.b), 7, { onMessage: (payload) => void heard.push(payload[0]! * 256 + payload[1]!) });
@@ -115,7 +115,7 @@ describe("UDP sockets of the tunnel over an in-memory link", () => {
     expect(client.queued).toBe(0);
   });
 
-  it("take turns with each other and with a TCP connection that has much to send", () => {
+  it("take turns with each other and with a TCP connection with much to send", () => {
     const pair = new Pair({ delayMs: 5 }, { slots: 4 });
     const [connection, accepted] = pair.connect();
     const heard = [0, 0];
@@ -142,7 +142,7 @@ describe("UDP sockets of the tunnel over an in-memory link", () => {
     expect(accepted.readableLength).toBe(written);
   });
 
-  it("forget what waits when they are closed", () => {
+  it("discard queued datagrams when they are closed", () => {
     const pair = new Pair({ delayMs: 5 }, { slots: 2 });
     let heard = 0;
     bindTunnelUdp(driverOf(pair.b), 7, { onMessage: () => void heard++ });
@@ -154,8 +154,8 @@ describe("UDP sockets of the tunnel over an in-memory link", () => {
   });
 });
 
-describe("the fallback for ports that nobody bound", () => {
-  it.each([4, 6] as const)("takes datagrams to any port and answers from it over IPv%i", (family) => {
+describe("the fallback for unbound ports", () => {
+  it.each([4, 6] as const)("accepts datagrams to any port and answers from it over IPv%i", (family) => {
     const pair = new Pair({ delayMs: 5 }, { family });
     const fallback = setTunnelUdpFallback(driverOf(pair.b), {
       onDatagram: ({ payload, local, remote }) => local.port !== 99 && fallback.send(payload, local, remote),
@@ -176,7 +176,7 @@ describe("the fallback for ports that nobody bound", () => {
     expect(codeOf(() => fallback.send(Uint8Array.of(1), client as never, client as never))).toBe("ERR_CLOSED");
   });
 
-  it.each([4, 6] as const)("can refuse a datagram after it took it, over IPv%i", (family) => {
+  it.each([4, 6] as const)("can refuse a datagram after accepting it, over IPv%i", (family) => {
     const pair = new Pair({ delayMs: 5 }, { family });
     const taken: { local: AddrPort; remote: AddrPort; length: number }[] = [];
     const fallback = setTunnelUdpFallback(driverOf(pair.b), {
@@ -197,7 +197,7 @@ describe("the fallback for ports that nobody bound", () => {
     expect(pair.a.stack.drops.counts).toEqual({});
   });
 
-  it("hears when its answer finds nobody", () => {
+  it("learns when its answer is unreachable", () => {
     const pair = new Pair({ delayMs: 5 });
     const heard: string[] = [];
     const fallback = setTunnelUdpFallback(driverOf(pair.b), {

@@ -1,4 +1,4 @@
-/** What every carrier of datagrams must do. The interop tier runs this file again with the native module. */
+/** The contract of every carrier of datagrams. The interop tier runs this file again with the native module. */
 import { createHash, randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
@@ -132,7 +132,7 @@ describe.each([
     expect(received.digest("hex")).toBe(digest.digest("hex"));
   });
 
-  it("keeps two destinations apart that take turns", async () => {
+  it("keeps two alternating destinations apart", async () => {
     const [one, two, three] = [await openHost(), await openHost(), await openHost()];
     const to = [two, three].map((host) => pathTo(loopback, host.socket.ports[family]!));
     const sent: Buffer[][] = [[], []];
@@ -147,7 +147,7 @@ describe.each([
     expect([two, three].map((host) => host.heard.map(({ bytes }) => bytes))).toEqual(sent);
   });
 
-  it("tells two sources apart that take turns", async () => {
+  it("distinguishes two alternating sources", async () => {
     const [one, two, hub] = [await openHost(), await openHost(), await openHost()];
     const to = pathTo(loopback, hub.socket.ports[family]!);
     for (let i = 0; i < 60; i++) {
@@ -181,20 +181,20 @@ describe.each([
     one.socket.flush();
     await until(() => two.heard.some(({ bytes }) => bytes.length === 100));
     expect(two.heard.filter(({ inSlot, bytes }) => inSlot && bytes.length > STRIDE)).toEqual([]);
-    // Told, or left to whoever gets it: nothing is cut.
+    // Reported or delivered whole: nothing is truncated.
     const whole = two.heard.filter(({ bytes }) => bytes.length > STRIDE).map(({ bytes }) => bytes.length);
     expect(two.counts.tooLong > 0 ? two.counts.tooLong : whole).toEqual(
       two.counts.tooLong > 0 ? 2 : [STRIDE + 1, 40_000],
     );
   });
 
-  it("goes on after it sent to where nobody listens", async () => {
+  it("continues after a send to a port without a listener", async () => {
     const [one, two] = [await openHost(), await openHost()];
     const gone = await openHost();
-    const nobody = pathTo(loopback, gone.socket.ports[family]!);
+    const unbound = pathTo(loopback, gone.socket.ports[family]!);
     gone.socket.close();
     for (let i = 0; i < 20; i++) {
-      one.send(nobody, transport(300));
+      one.send(unbound, transport(300));
       one.socket.flush();
       await new Promise((resolve) => setImmediate(resolve)); // the system's refusals come in between
     }
@@ -205,13 +205,13 @@ describe.each([
 });
 
 describe("a UDP socket", () => {
-  it("gives every slot back, also those of what could not be sent", async () => {
+  it("returns every slot, including those of unsent datagrams", async () => {
     const host = await openHost();
     const free = [host.cipher.tx.free, host.cipher.rx.free];
     const paths = [
       pathTo("127.0.0.1", host.socket.ports.ipv4!),
       pathTo("::1", host.socket.ports.ipv6!),
-      pathTo("240.0.0.1", 9), // nobody routes it
+      pathTo("240.0.0.1", 9), // not routed
       pathTo("fe80::1", 9), // needs a zone
     ];
     for (let i = 0; i < 1_000; i++) {
@@ -229,7 +229,7 @@ describe("a UDP socket", () => {
     await until(allBack);
   });
 
-  it("takes the same port for both families, and says when it is taken", async () => {
+  it("takes the same port for both families, and reports when it is taken", async () => {
     const host = await openHost();
     expect(host.socket.ports.ipv4).toBe(host.socket.ports.ipv6);
     await expect(openHost(host.socket.ports.ipv4)).rejects.toMatchObject({ code: "ERR_ADDRESS_IN_USE" });

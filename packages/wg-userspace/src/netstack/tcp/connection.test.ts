@@ -30,7 +30,7 @@ describe("SYN_SENT (RFC 9293 §3.10.7.3)", () => {
     expect(script.connection.info.peerWindow).toBe(8_000);
   });
 
-  test("aborted it sends nothing, since the peer knows of nothing", () => {
+  test("aborted it sends nothing, since the peer has seen nothing", () => {
     const script = new Script();
     script.connect();
     script.connection.abort();
@@ -100,7 +100,7 @@ describe("SYN_RECEIVED", () => {
     expect([script.connection.state, script.events]).toEqual(["CLOSE_WAIT", ["connected", "readable", "end"]]);
   });
 
-  test("what we wrote before goes out with the end of the handshake", () => {
+  test("earlier writes are sent at the end of the handshake", () => {
     const script = halfOpen();
     script.write("early");
     script.connection.end();
@@ -131,7 +131,7 @@ describe("SYN_RECEIVED", () => {
   });
 });
 
-describe("what is told about a connection", () => {
+describe("the statistics of a connection", () => {
   test("at rest", () => {
     const script = Script.connected({ rttMs: 20 });
     expect(script.connection.info).toStrictEqual({
@@ -171,7 +171,7 @@ describe("what is told about a connection", () => {
 });
 
 describe("writing", () => {
-  test("fills the buffer, and what does not fit is not taken", () => {
+  test("fills the buffer, and the rest is not accepted", () => {
     const script = Script.connected({ options: { maxSendBufferBytes: 100 } });
     expect([script.connection.writableLength, script.write("")]).toEqual([100, 0]);
     expect([script.write("x".repeat(60)), script.connection.writableLength]).toEqual([60, 40]);
@@ -295,7 +295,7 @@ describe("closing", () => {
     expect([script.out(), script.connection.state]).toEqual([[], "TIME_WAIT"]);
   });
 
-  test("aborted in TIME_WAIT a connection is gone without a word", () => {
+  test("aborted in TIME_WAIT a connection ends silently", () => {
     const script = Script.connected();
     script.connection.end();
     script.out();
@@ -422,7 +422,7 @@ describe("another path", () => {
 describe("keepalive (RFC 9293 §3.8.4)", () => {
   const options = { keepaliveIdleMs: 60_000, keepaliveIntervalMs: 5_000, keepaliveCount: 2 };
 
-  test("begins an idle time after the last word of the peer", () => {
+  test("begins an idle time after the last segment of the peer", () => {
     const script = Script.connected({ options });
     const start = script.now;
     script.wait(30_000);
@@ -441,7 +441,7 @@ describe("keepalive (RFC 9293 §3.8.4)", () => {
     ]);
   });
 
-  test("a single answer starts the count anew", () => {
+  test("a single answer restarts the count", () => {
     const script = Script.connected({ options });
     expect(script.wait(66_000)).toHaveLength(2);
     script.send({});
@@ -449,7 +449,7 @@ describe("keepalive (RFC 9293 §3.8.4)", () => {
     expect(script.wait(70_000).map(({ at }) => at - start)).toEqual([60_000, 65_000, 70_000]);
   });
 
-  test("leaves it to the retransmissions to find out while something is outstanding", () => {
+  test("leaves detection to retransmissions while data is outstanding", () => {
     const script = Script.connected({ options: { ...options, userTimeoutMs: 600_000 } });
     script.write("x");
     const sent = script.wait(120_000);

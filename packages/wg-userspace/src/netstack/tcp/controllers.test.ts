@@ -62,7 +62,7 @@ describe("Reno (RFC 5681)", () => {
     expect(reno.ssthresh).toBe(2_000);
   });
 
-  test("takes the last reduction back once, and keeps what has grown meanwhile", () => {
+  test("takes the last reduction back once, and keeps the growth since", () => {
     const reno = new Reno(MSS);
     reno.undo();
     expect(reno.cwnd).toBe(10_000);
@@ -214,7 +214,7 @@ describe("CUBIC (RFC 9438)", () => {
     expect([reduces(0.0199, 0.49), reduces(0.02, 0.49), reduces(0.0199, 0.5)]).toEqual([false, true, true]);
   });
 
-  test("the first slow start is limited to what arrived in the last round trip, later losses are not", () => {
+  test("the first slow start is limited to the bytes delivered in the last round trip, later losses are not", () => {
     const context = { ...queued, pathRate: 100, rttMs: 1_000, minRttMs: 100 };
     const first = new Cubic(MSS, false);
     first.cwnd = 200_000;

@@ -17,7 +17,7 @@ test("a large window is measured over a window", () => {
   expect(rate.value(3000 * MSS, MSS)).toBeCloseTo(0.01, 6);
 });
 
-test("the rate follows what happens", () => {
+test("the rate follows recent losses", () => {
   const rate = new LossRate();
   const run = (segments: number, oneIn: number) => {
     for (let i = 1; i <= segments; i++) {
@@ -31,7 +31,7 @@ test("the rate follows what happens", () => {
   expect(rate.value(CWND, MSS)).toBeGreaterThan(0.035);
 });
 
-test("what was late and not lost is taken back", () => {
+test("a late arrival undoes its loss", () => {
   const rate = new LossRate();
   rate.onLost(2 * MSS);
   rate.onNeedless(MSS);
@@ -40,7 +40,7 @@ test("what was late and not lost is taken back", () => {
   expect(rate.value(CWND, MSS)).toBe(0);
 });
 
-test("what was answered does not count again", () => {
+test("an acknowledged segment does not count again", () => {
   const rate = new LossRate();
   rate.onLost(500 * MSS);
   rate.clear();

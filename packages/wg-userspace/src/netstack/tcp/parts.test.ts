@@ -95,7 +95,7 @@ describe("send buffer", () => {
   });
 });
 
-/** Slow twin: every byte its own entry. */
+/** Reference model: every byte its own entry. */
 class SlowReassembly {
   readonly bytes = new Map<number, number>();
   next = 1;
@@ -146,10 +146,10 @@ describe("chunks given back", () => {
     expect(pool.lease().buffer).not.toBe(chunk.buffer);
   });
 
-  test("are left alone when a piece was kept, comes twice, or never was ours", () => {
+  test("are left alone when a piece was kept, is returned twice, or was never ours", () => {
     const pool = new ChunkPool(4);
     const chunk = received(pool, 2).read();
-    pool.giveBack(chunk.subarray(1000)); // the reader kept what is before
+    pool.giveBack(chunk.subarray(1000)); // the reader kept the bytes before
     pool.giveBack(chunk.subarray(0, 40_000));
     pool.giveBack(chunk.subarray(0, 40_000));
     pool.giveBack(new Uint8Array(FULL_CHUNK_BYTES));
@@ -214,7 +214,7 @@ describe("reassembly", () => {
       { numRuns: 200 },
     );
   });
-  test("keeps a bounded number of pieces and says when it drops one", () => {
+  test("keeps a bounded number of pieces and reports when it drops one", () => {
     const reassembly = new Reassembly(new ChunkPool(4));
     const byte = Uint8Array.of(1);
     for (let i = 0; i < MAX_PIECES; i++) expect(reassembly.insert(byte, 0, 1, 3 + 2 * i, 0)).toBe(true);
@@ -244,7 +244,7 @@ describe("reassembly", () => {
     fill(100, 2);
     expect(sizes).toEqual([2048, 2048]);
   });
-  test("keeps what nobody has read, and the pieces beyond a hole, when told to let go", () => {
+  test("keeps unread bytes, and the pieces beyond a hole, when releasing memory", () => {
     const reassembly = new Reassembly(new ChunkPool(4));
     reassembly.insert(Uint8Array.of(1, 2), 0, 2, 1, 0);
     reassembly.trim();
@@ -257,7 +257,7 @@ describe("reassembly", () => {
     reassembly.clear();
     expect([reassembly.capacityBytes, reassembly.pieceCount, reassembly.hasPieceAt(6)]).toEqual([0, 0, false]);
   });
-  test("lets go of its memory when everything was read", () => {
+  test("releases its memory when everything was read", () => {
     const reassembly = new Reassembly(new ChunkPool(4));
     reassembly.insert(new Uint8Array(100), 0, 100, 1, 0);
     reassembly.trim();
@@ -347,7 +347,7 @@ describe("scoreboard", () => {
     );
   });
 
-  test("RACK marks what was sent a reorder window before something delivered, and nothing newer", () => {
+  test("RACK marks segments sent a reorder window before something delivered, and nothing newer", () => {
     const board = new Scoreboard();
     for (let i = 0; i < 4; i++) board.append(i * 10, i * 10 + 10, at(i));
     board.beginAck();
@@ -361,7 +361,7 @@ describe("scoreboard", () => {
     expect([board.lostBytes, board.inFlight]).toEqual([20, 10]);
   });
 
-  test("a SACKed left edge at a timeout means the receiver reneged, so no SACK is believed any more", () => {
+  test("a SACKed left edge at a timeout means the receiver reneged, so SACKs are discarded", () => {
     const board = new Scoreboard();
     board.append(0, 10, at(0));
     board.append(10, 20, at(0));
@@ -443,7 +443,7 @@ describe("congestion control", () => {
     expect(new Cubic(1000, true).onLoss(rare, at(0))).toBe(true);
   });
 
-  test("a loss of the first slow start falls back to what the path was seen to carry", () => {
+  test("a loss of the first slow start falls back to the measured capacity of the path", () => {
     const cubic = new Cubic(1000, false);
     cubic.cwnd = 400_000;
     // 1000 bytes per ms: the path holds 100 kB, and with its queue 180 kB.
@@ -457,7 +457,7 @@ describe("congestion control", () => {
     expect(cubic.ssthresh).toBeCloseTo(126_000);
   });
 
-  test("a short queue is no reason to fall below what fills the path, and no loss one to fall below a start", () => {
+  test("a short queue does not reduce the window below the path's capacity, and no loss below the initial window", () => {
     const loss = { ...context, pathRate: 1000, rttMs: 113, roundMinRttMs: 113, minRttMs: 100 };
     const cubic = new Cubic(1000, false);
     cubic.cwnd = 200_000;

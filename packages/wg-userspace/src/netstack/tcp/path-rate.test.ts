@@ -15,7 +15,7 @@ test("acknowledgments that come at once do not make a rate of their own", () => 
   expect(rate.highest).toBeCloseTo(1000);
 });
 
-test("another path starts from nothing", () => {
+test("another path starts from zero", () => {
   const rate = new PathRate();
   for (let ms = 1; ms <= 40; ms++) rate.onDelivered(1000, 80, instant(ms));
   rate.reset();

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { LinkRandom } from "../../testing/link.ts";
 import { QueueAtLoss } from "./queue-at-loss.ts";
 
-/** A queue that grows to `fullMs` and drains, 64 samples each time, on a path of 100 ms. `lost` says where segments are. */
+/** A queue that grows to `fullMs` and drains, 64 samples each time, on a path of 100 ms. `lost` gives the position of lost segments. */
 function shareAfter(fullMs: number, lost: (sample: number) => boolean): number {
   const queue = new QueueAtLoss();
   for (let i = 0; i < 6400; i++) {
@@ -26,7 +26,7 @@ describe("the queue at losses", () => {
     for (let run = 0; run < 50; run++) sum += shareAfter(10, () => random.fraction() < 0.01);
     expect(sum / 50).toBeCloseTo(0.5, 1);
   });
-  test("is nothing where the round trip varies by a few ms only", () => {
+  test("is zero where the round trip varies by only a few ms", () => {
     expect(shareAfter(3, (i) => i % 64 === 63)).toBe(0);
   });
   test("is forgotten with the path", () => {

@@ -121,7 +121,7 @@ describe("selective acknowledgments", () => {
     expect(board.sackedCount).toBe(11);
   });
 
-  test("of what was deemed lost take it off the list", () => {
+  test("of records deemed lost take them off the list", () => {
     send(6);
     for (const index of [1, 2, 3]) board.markLost(index);
     sack(20, [20, 30]);
@@ -205,14 +205,14 @@ describe("a retransmission timeout", () => {
     expect(board.newlyLost).toBe(10); // the left edge whenever it was sent
   });
 
-  test("believes SACKs while the left edge is not one of them", () => {
+  test("keeps SACKs while the left edge is not one of them", () => {
     send(3);
     sack(5, [10, 20]);
     board.markLostOnTimeout(at(100), 0);
     expect([board.sackedCount, board.lostBytes, board.inFlight]).toEqual([1, 20, 0]);
   });
 
-  test("after reneging has the data acknowledged anew (RFC 2018 §8)", () => {
+  test("after reneging requires the data to be acknowledged again (RFC 2018 §8)", () => {
     send(3);
     sack(5, [0, 20]);
     board.markLostOnTimeout(at(100), 200);
@@ -245,7 +245,7 @@ describe("RACK (RFC 8985)", () => {
     expect([0, 1, 2].map((index) => board.isLost(index))).toEqual([true, false, false]);
   });
 
-  test("says how long until the next record is lost, a rounding error aside", () => {
+  test("computes the time until the next record is lost, a rounding error aside", () => {
     send(4);
     sack(50, [30, 40]); // sent at 3, 47 ms ago
     expect(board.detectLosses(at(50), 10)).toBe(7);
@@ -269,7 +269,7 @@ describe("RACK (RFC 8985)", () => {
   test.each([
     ["its first transmission, by the echo", 39, 0, false],
     ["its retransmission, by the echo", 40, 0, true],
-    ["nobody knows which, without timestamps", -1, 0, true],
+    ["an unknown one of them, without timestamps", -1, 0, true],
     ["its first transmission, for it came too soon", -1, 11, false],
     ["its retransmission, after a round trip", -1, 10, true],
   ])("an acknowledgment of a record sent twice answers %s", (_name, echoedAt, minRttMs, counts) => {
@@ -317,7 +317,7 @@ describe("RACK (RFC 8985)", () => {
 });
 
 describe("splitting", () => {
-  test("leaves what is short enough alone", () => {
+  test("leaves short records unchanged", () => {
     send(4);
     board.acknowledge(10, at(9), -1, 0);
     board.splitLongerThan(10);

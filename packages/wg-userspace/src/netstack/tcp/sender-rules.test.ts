@@ -1,4 +1,4 @@
-/** What the sending half waits for, gives up and takes back, against a scripted peer. The rest is in sender.test.ts. */
+/** Waits, limits and undo of the sending half, against a scripted peer. The rest is in sender.test.ts. */
 import { describe, expect, test } from "vitest";
 import { Script, type ScriptOptions, tcp } from "../../../test/scenarios/tcp-script.ts";
 import { addMs } from "../../base/instant.ts";
@@ -64,7 +64,7 @@ class Peer {
 }
 
 describe("small segments", () => {
-  test("wait for what is out where the caller asked for that (Nagle, RFC 9293 §3.7.4), and go at once elsewhere", () => {
+  test("wait for outstanding data where the caller requested that (Nagle, RFC 9293 §3.7.4), and go at once elsewhere", () => {
     for (const [noDelay, counts] of [
       [false, [1, 0, 0, 1]],
       [true, [1, 1, 1, 0]],
@@ -118,7 +118,7 @@ describe("a window that stays closed", () => {
     expect(script.wait(20_000)).toEqual([]);
   });
 
-  test("as soon as something new is said about it, waits for the first time again", () => {
+  test("restarts the first wait as soon as it is advertised again", () => {
     const script = connected({ peer: { windowScale: 0 } });
     round(script, "x");
     script.send({ window: 0 });
@@ -142,7 +142,7 @@ describe("a window that stays closed", () => {
     expect(forced).toMatchObject({ seq: 1_001, length: 100 });
   });
 
-  test("ends the connection when the user's time is over", () => {
+  test("ends the connection at the user timeout", () => {
     const script = connected({ options: { userTimeoutMs: 5_000 } });
     round(script, "x");
     script.send({ window: 0 });
@@ -154,7 +154,7 @@ describe("a window that stays closed", () => {
     expect(script.events.at(-1)).toMatch(/^closed /);
   });
 
-  test("counts the user's time from the last word of the peer", () => {
+  test("counts the user timeout from the last segment of the peer", () => {
     const script = connected({ options: { userTimeoutMs: 5_000 } });
     round(script, "x");
     script.send({ window: 0 });
@@ -168,7 +168,7 @@ describe("a window that stays closed", () => {
     expect(script.events.filter((event) => event.startsWith("closed"))).toEqual([]);
   });
 
-  test("is asked about at once when the network is back", () => {
+  test("is probed at once when the network is back", () => {
     const script = connected();
     round(script, "x");
     script.send({ window: 0 });
@@ -179,8 +179,8 @@ describe("a window that stays closed", () => {
   });
 });
 
-describe("the user's time", () => {
-  test("ends a connection whose data nobody acknowledges, not a moment earlier", () => {
+describe("the user timeout", () => {
+  test("ends a connection whose data is not acknowledged, not a moment earlier", () => {
     const script = connected({ options: { userTimeoutMs: 7_000 } });
     script.write("x");
     script.out();
@@ -190,7 +190,7 @@ describe("the user's time", () => {
     expect(script.events.at(-1)).toMatch(/^closed /);
   });
 
-  test("begins anew with every acknowledgment", () => {
+  test("restarts with every acknowledgment", () => {
     const script = connected({ options: { userTimeoutMs: 1_000 } });
     script.write(full(3));
     script.out();
@@ -207,7 +207,7 @@ describe("the user's time", () => {
 });
 
 describe("the congestion window", () => {
-  test("does not grow by what was sent within a small part of it (RFC 7661)", () => {
+  test("does not grow while only a small part of it is used (RFC 7661)", () => {
     const script = connected();
     for (let i = 0; i < 20; i++) round(script, full(2));
     expect(script.connection.info.cwnd).toBe(10 * MSS);
@@ -288,7 +288,7 @@ describe("the reorder window (RFC 8985 §6.2)", () => {
   });
 });
 
-describe("a timeout that was a mistake", () => {
+describe("a spurious timeout", () => {
   /** Four segments, a timeout, and an answer that echoes what `echo` says: the original's time or the retransmission's. */
   function afterTimeouts(count: number, echo: "original" | "retransmission"): Script {
     const script = connected({ ...strict, peer: { timestamps: true } });
@@ -302,7 +302,7 @@ describe("a timeout that was a mistake", () => {
     return script;
   }
 
-  test("is taken back when the answer is to the original (RFC 3522)", () => {
+  test("is undone when the answer is to the original (RFC 3522)", () => {
     const { info } = afterTimeouts(1, "original").connection;
     expect(info).toMatchObject({ recovery: "open", spuriousRecoveries: 1, ssthresh: Number.POSITIVE_INFINITY });
     expect(info.cwnd).toBeGreaterThanOrEqual(20 * MSS);

@@ -49,7 +49,7 @@ describe("tail loss probe (RFC 8985 §7)", () => {
     ["was lost", 4, false, true],
     ["had arrived, by its DSACK", 4, true, false],
     ["may have arrived: nothing else was acknowledged", 3, false, false],
-  ])("the window is reduced when what it repeated %s", (_name, acknowledged, dsack, reduced) => {
+  ])("the window is reduced when the repeated segment %s", (_name, acknowledged, dsack, reduced) => {
     const script = sending(3, tcp({ congestion: "cubic-strict" }));
     expect(sent(script, 203)).toEqual([[202, 2]]);
     script.write(full(1));
@@ -83,7 +83,7 @@ describe("retransmission timeout (RFC 6298)", () => {
     expect(sent(script, 200).length).toBe(1);
   });
 
-  test("after it the window grows by what is acknowledged, and everything lost is sent again", () => {
+  test("after it the window grows by the acknowledged bytes, and everything lost is sent again", () => {
     const script = sending(6);
     script.wait(1_000);
     script.send({ ack: edge(1), timestamps: [script.now, 0] });
@@ -150,7 +150,7 @@ describe("loss recovery", () => {
     expect(script.connection.info.bytesInFlight).toBeLessThanOrEqual(10 * MSS);
   });
 
-  test("that was a mistake by all DSACKs is taken back (RFC 3522, RFC 2883)", () => {
+  test("that DSACKs prove spurious is undone (RFC 3522, RFC 2883)", () => {
     const script = sending(10, { ...strict, peer: { timestamps: false } });
     const mss = script.connection.info.mss;
     later(script, 100);
@@ -272,7 +272,7 @@ describe("another path", () => {
     expect(script.out().map(({ length }) => length)).toEqual([MSS]);
   });
 
-  test("of smaller packets cuts what is out, without a word to the congestion controller", () => {
+  test("of smaller packets cuts what is out, without notifying the congestion controller", () => {
     const script = sending(2);
     script.stack.setMtu(700);
     later(script, 400);

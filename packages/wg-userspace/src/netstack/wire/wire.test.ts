@@ -27,7 +27,7 @@ describe("checksum", () => {
   test("the example of RFC 1071 section 3 sums to ddf2", () => {
     expect(scalarChecksum(hexDecode("0001f203f4f5f6f7"), 0, 8, 0)).toBe(0xddf2);
   });
-  test("any bytes at any offset sum like the slow twin, and running sums continue", () => {
+  test("any bytes at any offset sum like the reference implementation, and running sums continue", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(20), fc.nat(100), (bytes, offset, split) => {
         const padded = new Uint8Array(offset + bytes.length + 3).fill(0xa5);
