@@ -1,7 +1,8 @@
 /** The users of a deployment, as its owners administer them. */
 import { randomInt } from "node:crypto";
 import { ClientError } from "coder-client/base/client-error";
-import type { Deployment, RequestOptions } from "coder-client/rest/deployment";
+import type { RequestOptions } from "coder-client/rest/api";
+import type { Deployment } from "coder-client/rest/deployment";
 import type { User } from "coder-protocol/rest/users";
 
 const PAGE = 1000;

@@ -2,9 +2,11 @@
 import { createRpcSession } from "coder-protocol/drpc/async";
 import { TAILNET_API_VERSION } from "coder-protocol/version";
 import { YamuxSession } from "coder-protocol/yamux/session";
+import { sleep } from "wg-userspace/async/abort";
 import { silentLogger } from "wg-userspace/base/ports";
-import { Backoff, sleep } from "../base/backoff.ts";
-import { type CoordinatedNode, TailnetSession } from "../control/tailnet-session.ts";
+import { Backoff } from "../base/backoff.ts";
+import { TailnetSession } from "../control/tailnet-session.ts";
+import type { CoordinatedNode } from "../node/coordinated-node.ts";
 import type { BrowserDeployment } from "./deployment.ts";
 import { openPipe } from "./web-socket.ts";
 
@@ -14,7 +16,7 @@ const GOOD_CONNECTION_MS = 10_000;
 export interface ControlOptions {
   readonly deployment: BrowserDeployment;
   readonly agentId: string;
-  readonly node: CoordinatedNode & { coordinationLost(): void };
+  readonly node: CoordinatedNode;
   readonly signal: AbortSignal;
   readonly onLost: (reason: string) => void;
 }

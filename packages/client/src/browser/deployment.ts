@@ -1,8 +1,9 @@
 /** REST calls of a page, by fetch. The token goes to the deployment's own origin only. */
+import { deadline } from "wg-userspace/async/abort";
 import { EngineError } from "wg-userspace/base/errors";
 import { foreignAnswer } from "../rest/answerer.ts";
+import { parseBody, type RequestOptions, type RestApi, resolvePath } from "../rest/api.ts";
 import { failureOf } from "../rest/api-failure.ts";
-import type { RequestOptions } from "../rest/deployment.ts";
 
 const REQUEST_TIMEOUT_MS = 30_000;
 
@@ -12,7 +13,7 @@ export interface BrowserDeploymentOptions {
   readonly token: string;
 }
 
-export class BrowserDeployment {
+export class BrowserDeployment implements RestApi {
   readonly url: URL;
   readonly #token: string;
 
@@ -23,8 +24,7 @@ export class BrowserDeployment {
 
   /** Sends a request and returns the body of a 2xx answer. Rejects with ClientError or EngineError. */
   async call(path: string, options: RequestOptions = {}): Promise<unknown> {
-    const url = this.#resolve(path, options.query);
-    const deadline = AbortSignal.timeout(options.timeoutMs ?? REQUEST_TIMEOUT_MS);
+    const url = resolvePath(this.url, path, options.query);
     const headers: Record<string, string> = { Accept: "application/json", "Coder-Session-Token": this.#token };
     if (options.body !== undefined) headers["Content-Type"] = "application/json";
     let response: Response;
@@ -35,8 +35,8 @@ export class BrowserDeployment {
         headers,
         redirect: "error",
         credentials: "omit",
-        signal: options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]),
-        ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+        signal: deadline(options.timeoutMs ?? REQUEST_TIMEOUT_MS, options.signal),
+        body: options.body === undefined ? null : JSON.stringify(options.body),
       });
       text = await response.text();
     } catch (error) {
@@ -46,7 +46,7 @@ export class BrowserDeployment {
         cause: error,
       });
     }
-    const body = parse(text);
+    const body = parseBody(text);
     const answer = { status: response.status, headers: Object.fromEntries(response.headers), body };
     if (!response.ok) throw failureOf(answer, `${options.method ?? "GET"} ${path}`, url.host);
     const foreign = foreignAnswer(answer, url.host);
@@ -56,22 +56,6 @@ export class BrowserDeployment {
 
   /** A WebSocket's URL. Pages cannot set headers there: the token is in the query, which our server keeps out of its log. */
   webSocketUrl(path: string, query: RequestOptions["query"] = {}): URL {
-    return this.#resolve(path, { ...query, coder_session_token: this.#token });
-  }
-
-  #resolve(path: string, query: RequestOptions["query"] = {}): URL {
-    const url = new URL(this.url.pathname.replace(/\/$/, "") + path, this.url);
-    for (const [name, value] of Object.entries(query))
-      if (value !== undefined) url.searchParams.set(name, String(value));
-    return url;
-  }
-}
-
-function parse(text: string): unknown {
-  if (text === "") return undefined;
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return text; // not JSON: an error page of something in between
+    return resolvePath(this.url, path, { ...query, coder_session_token: this.#token });
   }
 }

@@ -3,6 +3,9 @@
 export { NameError } from "coder-protocol/names";
 export { EngineError, type ErrorCode } from "wg-userspace/base/errors";
 export { ClientError, type ClientErrorCode } from "../base/client-error.ts";
+export type { ScriptWait } from "../connection/agent-wait.ts";
+export type { AgentWait, ConnectStage, TunnelWait } from "../connection/attempt.ts";
 export type { DuplexStream } from "../connection/tunnel-fetch.ts";
+export type { AgentRef, WorkspaceRef } from "../rest/workspaces.ts";
 export type { BrowserNodeEvent } from "./node.ts";
 export { type BrowserConnectOptions, type BrowserWorkspace, connectWorkspace } from "./workspace.ts";

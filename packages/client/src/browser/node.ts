@@ -1,35 +1,26 @@
-/** The engine in a page: WireGuard and TCP/IP over relays. Pages have no UDP, so nothing is ever direct. */
-import type { NodeInfo } from "coder-protocol/tailnet/node";
+/** The engine in a page: {@link NodeCore} around WireGuard and TCP/IP over relays. Pages have no UDP, so no path is direct. */
 import { createPacketCipher } from "wg-userspace/aead/cipher";
 import { EngineError } from "wg-userspace/base/errors";
 import { instant } from "wg-userspace/base/instant";
-import { type AddrPort, ip, parseAddrPort, parsePrefix } from "wg-userspace/base/ip";
-import {
-  clampPrivateKey,
-  discoPrivateKey,
-  formatDiscoKey,
-  nodePrivateKey,
-  nodePublicKey,
-  parseDiscoKey,
-} from "wg-userspace/base/keys";
+import { type AddrPort, ip, prefixContains } from "wg-userspace/base/ip";
+import { clampPrivateKey, discoPrivateKey, nodePrivateKey } from "wg-userspace/base/keys";
 import { browserCrypto, browserRandom } from "wg-userspace/browser/crypto";
-import { type DerpMap, hasRelay, rewriteEmbedded } from "wg-userspace/derp/map";
 import { Engine } from "wg-userspace/engine";
 import type { TcpConnection } from "wg-userspace/netstack/stack";
-import type { CoordinatedNode } from "../control/tailnet-session.ts";
-import { type PeerAction, PeerProgramming, type PeerUpdate } from "../node/peer-programming.ts";
+import { NodeCore, type NodeEvent, type NodeOutput } from "../node/node-core.ts";
+import { NodeShell } from "../node/node-shell.ts";
 import { now, Relays } from "./relay.ts";
 
-const KEEPALIVE_MS = 25_000;
 const MAX_PEERS = 4;
+/** Every path is relayed, and relays carry this much. */
+const MTU = 1280;
 
-export type BrowserNodeEvent =
+type OwnEvent =
   | { readonly kind: "relay-ready"; readonly regionId: number }
   | { readonly kind: "relay-lost"; readonly regionId: number; readonly reason: string }
-  | { readonly kind: "peer-programmed"; readonly id: string }
-  | { readonly kind: "peer-removed"; readonly id: string }
-  | { readonly kind: "session-established" }
   | { readonly kind: "control-lost"; readonly reason: string };
+
+export type BrowserNodeEvent = NodeEvent | OwnEvent;
 
 export interface BrowserNodeOptions {
   /** The access URL: the embedded relay is there. */
@@ -38,29 +29,21 @@ export interface BrowserNodeOptions {
   readonly nodeId: bigint;
 }
 
-export class BrowserNode implements CoordinatedNode {
+export class BrowserNode extends NodeShell<OwnEvent> {
   /** The agent that we want to reach, once it is known. */
   destination: string | undefined;
-  readonly #options: BrowserNodeOptions;
   readonly #engine: Engine;
   readonly #relays: Relays;
-  readonly #programming: PeerProgramming;
-  readonly #listeners = new Set<(event: BrowserNodeEvent) => void>();
-  readonly #selfListeners = new Set<() => void>();
-  #home = 0;
   #homeReady = false;
   #hasSession = false;
   #scheduled = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #peerTimer: ReturnType<typeof setTimeout> | undefined;
-  #closed = false;
 
   constructor(options: BrowserNodeOptions) {
-    this.#options = options;
     const privateKey = nodePrivateKey(clampPrivateKey(browserRandom.bytes(32)));
     const cipher = createPacketCipher({});
     const startedAtUnixMs = Date.now() - performance.now();
-    this.#engine = new Engine(
+    const engine = new Engine(
       {
         privateKey,
         addresses: [ip(options.address)],
@@ -71,43 +54,50 @@ export class BrowserNode implements CoordinatedNode {
       {
         sendDatagram: (_, slot) => cipher.tx.release(slot),
         sendProbe: () => undefined,
-        sendRelay: (region, peer, bytes, offset, length) => void this.#relays.send(region, peer, bytes, offset, length),
+        sendRelay: (region, peer, bytes, offset, length) => void relays.send(region, peer, bytes, offset, length),
         congested: () => false,
-        relayCongested: (region) => this.#relays.isCongested(region),
-        event: (event) => {
-          if (event.kind !== "session-established") return;
-          this.#hasSession = true;
-          this.#emit({ kind: "session-established" });
-        },
+        relayCongested: (region) => relays.isCongested(region),
+        event: (event) => core.handleEngineEvent(event, now()),
       },
       now(),
     );
-    this.#relays = new Relays({
+    const relays = new Relays({
       privateKey,
-      publicKey: this.#engine.publicKey,
+      publicKey: engine.publicKey,
       handler: {
         onPacket: (region, source, bytes, offset, length) =>
-          this.#engine.handleRelayPacket(region, source, bytes, offset, length, now()),
+          engine.handleRelayPacket(region, source, bytes, offset, length, now()),
         onBatchEnd: () => this.#turn(),
-        onPeerGone: (region, peer) => this.#engine.handleRelayPeerGone(region, peer, now()),
-        onReady: (regionId) => {
-          if (regionId === this.#home) this.#homeReady = true;
-          this.#engine.relayReady(now());
-          this.#schedule();
-          this.#emit({ kind: "relay-ready", regionId });
-        },
+        onPeerGone: (region, peer) => engine.handleRelayPeerGone(region, peer, now()),
+        onReady: (regionId) => this.#relayReady(regionId),
         onLost: (regionId, reason) => {
-          if (regionId === this.#home) this.#homeReady = false;
-          this.#emit({ kind: "relay-lost", regionId, reason });
+          if (regionId === core.homeRegion) this.#homeReady = false;
+          this.ownEvents.emit({ kind: "relay-lost", regionId, reason });
         },
         onDrain: () => this.#schedule(),
       },
     });
-    this.#programming = new PeerProgramming({
-      isDestination: (id) => id === this.destination,
-      lastHandshakeAt: (peer) => this.#engine.peerStatus(nodePublicKey(peer.key))?.lastHandshakeAt,
-      lastReceivedAt: (peer) => this.#engine.peerStatus(nodePublicKey(peer.key))?.lastReceivedAt,
-      maxPeers: MAX_PEERS,
+    const core = new NodeCore(
+      {
+        addresses: [options.address],
+        nodeId: options.nodeId,
+        publicKey: engine.publicKey,
+        discoKey: engine.discoKey!,
+        accessUrl: options.url.href,
+        webSocketOnly: "a web page",
+        maxPeers: MAX_PEERS,
+        isDestination: (id) => id === this.destination,
+        mtu: MTU,
+        random: browserRandom,
+      },
+      engine,
+      outputTo(engine, relays, () => this.#schedule()),
+    );
+    super(core, now);
+    this.#engine = engine;
+    this.#relays = relays;
+    core.events.add((event) => {
+      if (event.kind === "session-established") this.#hasSession = true;
     });
   }
 
@@ -120,78 +110,13 @@ export class BrowserNode implements CoordinatedNode {
     return this.#hasSession;
   }
 
-  isProgrammed(id: string): boolean {
-    return this.#programming.programmed().includes(id);
-  }
-
-  on(listener: (event: BrowserNodeEvent) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
   controlLost(reason: string): void {
-    this.#emit({ kind: "control-lost", reason });
-  }
-
-  /** For the coordinator; see TailnetNode. */
-  self(): NodeInfo | undefined {
-    if (this.#home === 0) return undefined;
-    const prefixes = [`${this.#options.address}/128`];
-    return {
-      id: this.#options.nodeId,
-      asOfUnixMs: Date.now(),
-      key: this.#engine.publicKey,
-      disco: formatDiscoKey(this.#engine.discoKey!),
-      preferredDerp: this.#home,
-      derpLatency: new Map(),
-      derpForcedWebsocket: new Map([[this.#home, "a web page"]]),
-      addresses: prefixes,
-      allowedIps: prefixes,
-      endpoints: [],
-    };
-  }
-
-  onSelfChanged(listener: () => void): () => void {
-    this.#selfListeners.add(listener);
-    return () => this.#selfListeners.delete(listener);
-  }
-
-  selfSent(): void {
-    // Nobody asks a page whether its node was sent.
-  }
-
-  setDerpMap(map: DerpMap): void {
-    if (this.#closed) return;
-    const rewritten = rewriteEmbedded(map, this.#options.url.href);
-    this.#relays.setMap(rewritten);
-    if (this.#home !== 0) return;
-    const home = [...rewritten.regions.values()].find((region) => hasRelay(region) && !region.avoid);
-    if (home === undefined) return;
-    this.#home = home.regionId;
-    this.#relays.use(home.regionId);
-    for (const listener of this.#selfListeners) listener();
-  }
-
-  handlePeerUpdates(updates: readonly PeerUpdate[]): string[] {
-    const programmed: string[] = [];
-    for (const update of updates) {
-      for (const action of this.#programming.handle(update, now())) {
-        this.#apply(action);
-        if (action.kind === "program") programmed.push(action.id);
-      }
-    }
-    this.#rearmPeers();
-    return programmed;
-  }
-
-  coordinationLost(): void {
-    this.#programming.connectionLost(now());
-    this.#rearmPeers();
+    this.ownEvents.emit({ kind: "control-lost", reason });
   }
 
   /** @throws EngineError. Ends a turn: the caller's changes to the connection go out. */
   connectTcp(remote: AddrPort): { readonly connection: TcpConnection; readonly wake: () => void } {
-    if (this.#closed) throw new EngineError("ERR_CLOSED", "the tunnel is closed");
+    if (this.closed) throw new EngineError("ERR_CLOSED", "the tunnel is closed");
     const connection = this.#engine.netstack.connectTcp(remote, {}, now());
     this.#schedule();
     return { connection, wake: () => this.#schedule() };
@@ -205,53 +130,23 @@ export class BrowserNode implements CoordinatedNode {
   }
 
   close(): void {
-    if (this.#closed) return;
+    if (this.closed) return;
     this.#turn();
-    this.#closed = true;
+    this.stop();
     clearTimeout(this.#timer);
-    clearTimeout(this.#peerTimer);
     this.#relays.close();
   }
 
-  #apply({ kind, id, node }: PeerAction): void {
-    const key = nodePublicKey(node.key);
-    if (kind === "remove") {
-      this.#engine.removePeer(key, now());
-      this.#emit({ kind: "peer-removed", id });
-    } else if (kind === "program") {
-      const discoKey = parseDiscoKey(node.disco.toLowerCase());
-      this.#engine.setPeer(
-        {
-          publicKey: key,
-          allowedIPs: node.allowedIps.flatMap((text) => parsePrefix(text) ?? []),
-          homeRegion: node.preferredDerp,
-          udpEndpoints: node.endpoints.flatMap((text) => parseAddrPort(text) ?? []),
-          persistentKeepaliveMs: KEEPALIVE_MS,
-          ...(discoKey === undefined ? {} : { discoKey }),
-        },
-        now(),
-      );
-      this.#relays.use(node.preferredDerp);
-      this.#emit({ kind: "peer-programmed", id });
-    }
+  #relayReady(regionId: number): void {
+    if (regionId === this.core.homeRegion) this.#homeReady = true;
+    this.#engine.relayReady(now());
+    this.core.relayReady(regionId, now());
     this.#schedule();
-  }
-
-  #rearmPeers(): void {
-    clearTimeout(this.#peerTimer);
-    const at = this.#programming.nextTimeout();
-    if (at === undefined || this.#closed) return;
-    this.#peerTimer = setTimeout(
-      () => {
-        for (const action of this.#programming.handleTimeout(now())) this.#apply(action);
-        this.#rearmPeers();
-      },
-      Math.max(1, at - now()),
-    );
+    this.ownEvents.emit({ kind: "relay-ready", regionId });
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#closed) return;
+    if (this.#scheduled || this.closed) return;
     this.#scheduled = true;
     queueMicrotask(() => this.#turn());
   }
@@ -259,7 +154,7 @@ export class BrowserNode implements CoordinatedNode {
   /** Sends what there is, up to a turn's worth, and arms the timer. */
   #turn(): void {
     this.#scheduled = false;
-    if (this.#closed) return;
+    if (this.closed) return;
     const at = now();
     this.#engine.handleTimeout(at);
     const more = this.#engine.flush(at);
@@ -267,8 +162,33 @@ export class BrowserNode implements CoordinatedNode {
     const next = more ? instant(at) : this.#engine.nextTimeout();
     if (next !== undefined) this.#timer = setTimeout(() => this.#turn(), Math.max(0, next - now()));
   }
+}
 
-  #emit(event: BrowserNodeEvent): void {
-    for (const listener of this.#listeners) listener(event);
-  }
+/** Without UDP there are no endpoints to publish and no direct paths to look for. */
+function outputTo(engine: Engine, relays: Relays, schedule: () => void): NodeOutput {
+  return {
+    setPeer: (peer) => {
+      engine.setPeer(peer, now());
+      if (peer.homeRegion !== undefined) relays.use(peer.homeRegion);
+      schedule();
+    },
+    removePeer: (key) => {
+      engine.removePeer(key, now());
+      schedule();
+    },
+    abortConnections: (prefixes) => {
+      engine.netstack.abortConnections((remote) => prefixes.some((prefix) => prefixContains(prefix, remote)));
+      schedule();
+    },
+    startHandshake: (key) => {
+      engine.startHandshake(key, now());
+      schedule();
+    },
+    setRelayMap: (map) => relays.setMap(map),
+    setHomeRegion: (regionId) => void relays.use(regionId),
+    setOwnEndpoints: () => undefined,
+    peerAdded: () => undefined,
+    directPathStuck: () => undefined,
+    directPathSuspected: () => undefined,
+  };
 }

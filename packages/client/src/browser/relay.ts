@@ -1,10 +1,12 @@
 /** Connections to relays by WebSocket, one a region, which come back by themselves. */
+
+import { sleep } from "wg-userspace/async/abort";
 import { type Instant, instant } from "wg-userspace/base/instant";
 import type { NodePrivateKey, NodePublicKey } from "wg-userspace/base/keys";
 import { browserCrypto, browserRandom } from "wg-userspace/browser/crypto";
 import { DerpClient } from "wg-userspace/derp/client";
 import type { DerpMap, Region } from "wg-userspace/derp/map";
-import { Backoff, sleep } from "../base/backoff.ts";
+import { Backoff } from "../base/backoff.ts";
 import { type BytePipe, openPipe } from "./web-socket.ts";
 
 const DRAIN_CHECK_MS = 10;

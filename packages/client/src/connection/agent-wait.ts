@@ -1,7 +1,7 @@
 /** Waits until an agent is connected and, where wanted, its startup scripts are done. */
 import { sleep } from "wg-userspace/async/abort";
 import { ClientError } from "../base/client-error.ts";
-import type { Deployment } from "../rest/deployment.ts";
+import type { RestApi } from "../rest/api.ts";
 import { StartupLog } from "../rest/startup-log.ts";
 import { type AgentRef, findAgent } from "../rest/workspaces.ts";
 import type { Attempt } from "./attempt.ts";
@@ -14,7 +14,7 @@ const MAX_LOOKS_WHILE_OFF = 6;
 export type ScriptWait = "yes" | "no" | "auto";
 
 export interface AgentWaitOptions {
-  readonly deployment: Pick<Deployment, "call">;
+  readonly deployment: RestApi;
   readonly wait: ScriptWait;
   /** Called with each line that startup scripts print while they are waited for. */
   readonly onStartupLog?: ((line: string) => void) | undefined;

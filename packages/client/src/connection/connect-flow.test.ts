@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import { EngineError } from "wg-userspace/base/errors";
+import type { RequestOptions } from "../rest/api.ts";
 import type { ConnectStage } from "./attempt.ts";
 import { type BegunTunnel, connectFlow } from "./connect-flow.ts";
 
@@ -21,7 +22,7 @@ function deploymentOf(answer: (path: string, method: string) => unknown) {
   const asked: string[] = [];
   return {
     asked,
-    call: async (path: string, options: { readonly method?: string } = {}): Promise<unknown> => {
+    call: async (path: string, options: RequestOptions = {}): Promise<unknown> => {
       asked.push(path);
       return answer(path, options.method ?? "GET");
     },

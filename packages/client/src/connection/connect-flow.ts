@@ -5,14 +5,16 @@
  */
 import type { WorkspaceName } from "coder-protocol/names";
 import { ClientError } from "../base/client-error.ts";
-import type { Deployment } from "../rest/deployment.ts";
+import type { RestApi } from "../rest/api.ts";
 import { type AgentRef, chooseAgent, findWorkspace, type WorkspaceRef } from "../rest/workspaces.ts";
-import { type AgentWaitOptions, type ScriptWait, waitForAgent } from "./agent-wait.ts";
+import { type ScriptWait, waitForAgent } from "./agent-wait.ts";
 import { Attempt, type AttemptOptions } from "./attempt.ts";
 
-export interface FlowOptions extends AttemptOptions, Pick<AgentWaitOptions, "onStartupLog"> {
+export interface FlowOptions extends AttemptOptions {
   /** Whether startup scripts are waited for; default: `auto`. */
   readonly wait?: ScriptWait | undefined;
+  /** Called with each line that startup scripts print while they are waited for. */
+  readonly onStartupLog?: ((line: string) => void) | undefined;
   /** Start the workspace when it is stopped; otherwise that is an error. */
   readonly autostart?: boolean | undefined;
 }
@@ -38,7 +40,7 @@ export interface Connected<Connection> {
  * @param begin Begins a tunnel. Called when the request for the workspace is under way; closed here unless it is used.
  */
 export async function connectFlow<Connection>(
-  deployment: Pick<Deployment, "call">,
+  deployment: RestApi,
   name: WorkspaceName,
   options: FlowOptions,
   begin: (signal: AbortSignal) => Promise<BegunTunnel<Connection>>,

@@ -3,8 +3,9 @@
 import { DrpcError } from "coder-protocol/drpc/async";
 import { Tailnet } from "coder-protocol/gen/tailnet_pb.js";
 import { TAILNET_API_VERSION } from "coder-protocol/version";
+import { sleep } from "wg-userspace/async/abort";
 import { type Logger, silentLogger } from "wg-userspace/base/ports";
-import { Backoff, sleep } from "../base/backoff.ts";
+import { Backoff } from "../base/backoff.ts";
 import { ClientError } from "../base/client-error.ts";
 import type { TailnetNode } from "../node/tailnet-node.ts";
 import type { Deployment } from "../rest/deployment.ts";

@@ -5,8 +5,9 @@ import { YamuxSession } from "coder-protocol/yamux/session";
 import { toEngineError } from "wg-userspace/io/host/node-errors";
 import WebSocket from "ws";
 import { strippedUpgrade } from "../rest/answerer.ts";
+import type { RequestOptions } from "../rest/api.ts";
 import { failureOf } from "../rest/api-failure.ts";
-import type { Deployment, RequestOptions } from "../rest/deployment.ts";
+import type { Deployment } from "../rest/deployment.ts";
 import { abandon, runYamux } from "./yamux-websocket.ts";
 
 /** A control message is at most 4 MiB; a WebSocket message may hold several pieces of the stream. */

@@ -1,8 +1,7 @@
 /**
- * One control connection's worth of the Tailnet service: tells the coordinator about our node, feeds its answers and the
- * relay maps to a {@link TailnetNode}. Ends when either stream ends; whoever runs it dials again.
+ * The Tailnet service on one control connection: sends our node to the coordinator, and passes peer updates and relay maps to
+ * a {@link CoordinatedNode}. Ends when either stream ends; its caller dials again.
  */
-
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import type { RpcDuplex, RpcReadable, RpcSession } from "coder-protocol/drpc/async";
@@ -14,27 +13,12 @@ import {
 } from "coder-protocol/gen/tailnet_pb.js";
 import { SESSION_ID_KEY, sessionIdOfReason } from "coder-protocol/session-id";
 import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";
-import type { NodeInfo } from "coder-protocol/tailnet/node";
 import { nodeToProto, peerUpdateFromProto } from "coder-protocol/tailnet/node";
 import type { Logger } from "wg-userspace/base/ports";
-import type { DerpMap } from "wg-userspace/derp/map";
-import type { PeerUpdate } from "../node/peer-programming.ts";
+import type { CoordinatedNode } from "../node/coordinated-node.ts";
 
-/** Said goodbye, the coordinator is given this long to hang up. */
+/** After our disconnect message the coordinator has this long to end the stream. */
 const GOODBYE_MS = 1_000;
-
-/** What the coordinator is told about and tells. */
-export interface CoordinatedNode {
-  /** Undefined while nobody could reach us. */
-  self(): NodeInfo | undefined;
-  /** Called whenever {@link self} would say something new. Returns the way to stop that. */
-  onSelfChanged(listener: () => void): () => void;
-  /** The control plane took what {@link self} said. */
-  selfSent(): void;
-  /** Returns the ids that were programmed now. */
-  handlePeerUpdates(updates: readonly PeerUpdate[]): string[];
-  setDerpMap(map: DerpMap): void;
-}
 
 const MAX_SESSIONS = 1_000;
 
@@ -78,7 +62,7 @@ export class TailnetSession {
     }
   }
 
-  /** Tells the coordinator that we leave, and waits a little for it to hang up. */
+  /** Sends a disconnect message, and waits a little for the coordinator to end the stream. */
   async leave(): Promise<void> {
     this.#leaving = true;
     this.#stopSelf();
@@ -101,7 +85,7 @@ export class TailnetSession {
     }
   }
 
-  /** The control plane tells agents which client session a peer belongs to: said once, so that the log can be searched for it. */
+  /** The control plane names the client session that a peer belongs to: logged once, so that the log can be searched for it. */
   #noteSession(peer: string | undefined, reason: string): void {
     const sessionId = sessionIdOfReason(reason);
     if (peer === undefined || sessionId === undefined || this.#sessions.get(peer) === sessionId) return;
@@ -127,7 +111,7 @@ export class TailnetSession {
     this.#options.node.selfSent();
   }
 
-  /** Updates are few and the latest one matters: a slow control connection never makes them pile up beyond its bound. */
+  /** Updates are few and the latest one counts: a slow control connection never queues them beyond its bound. */
   #send(request: MessageInitShape<typeof CoordinateRequestSchema>): void {
     this.#coordinate.send(request);
   }

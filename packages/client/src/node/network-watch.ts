@@ -42,7 +42,7 @@ export interface NetworkWatchOptions {
   readonly onEndpoints: (endpoints: readonly AddrPort[], guesses: readonly AddrPort[]) => void;
   /** Latencies are empty when nothing could be measured. */
   readonly onLatencies: (latencyMs: ReadonlyMap<number, number>) => void;
-  readonly logger?: Logger;
+  readonly logger?: Logger | undefined;
 }
 
 export class NetworkWatch {
@@ -180,7 +180,7 @@ export class NetworkWatch {
     const previous = this.#report;
     const report = await runNetcheck({
       ...(await this.#netcheckOptions(map, signal)),
-      ...(previous === undefined ? {} : { previous }),
+      ...(previous !== undefined && { previous }),
       full,
       hairpin: full,
       measureRelays: full,

@@ -1,5 +1,5 @@
 /**
- * What a node can tell about its way to one peer, in the words that commands print and JSON carries. Addresses are text,
+ * What a node knows about its path to one peer, in the words that commands print and JSON carries. Addresses are text,
  * times are milliseconds, regions carry their names: nothing here needs the relay map to be understood.
  */
 
@@ -13,7 +13,7 @@ export type PathRef =
   | { readonly kind: "direct"; readonly endpoint: string }
   | { readonly kind: "relayed"; readonly region: RegionRef };
 
-/** Answer to one disco ping: the first that came, and the way it came. */
+/** The first answer to a disco ping, and the path that it took. */
 export interface DiscoPong {
   readonly rttMs: number;
   readonly path: PathRef;
@@ -43,7 +43,7 @@ export interface PathFailureReport {
   readonly lifeMs: number;
   readonly heldForMs: number;
   /** Share of the probes without an answer while it lived, 0 … 1; absent when there were few. */
-  readonly loss?: number;
+  readonly loss?: number | undefined;
 }
 
 export interface CandidateReport {
@@ -53,17 +53,17 @@ export interface CandidateReport {
   readonly pingsSent: number;
   readonly pongsReceived: number;
   /** Last measured; absent when it never answered. */
-  readonly rttMs?: number;
+  readonly rttMs?: number | undefined;
   /** Share of recent pings without an answer, 0 … 1; absent before the first verdict. */
-  readonly loss?: number;
+  readonly loss?: number | undefined;
   /** Small probes answered, of those that are sent when full-size ones are not. */
-  readonly smallPongsReceived?: number;
+  readonly smallPongsReceived?: number | undefined;
   /** Probes of the peer arrived from there. */
-  readonly heard?: boolean;
+  readonly heard?: boolean | undefined;
   /** How often it went silent in use, one time after the other, and how long it typically lasted. */
-  readonly failures?: PathFailureReport;
+  readonly failures?: PathFailureReport | undefined;
   /** Largest inner packet (bytes) that this path was seen to carry; absent when unknown. */
-  readonly mtu?: number;
+  readonly mtu?: number | undefined;
   /** One sentence: why it is used, or why not. */
   readonly reason: string;
 }
@@ -74,11 +74,11 @@ export interface RelayChoice {
   readonly directRttMs: number;
   readonly relayRttMs: number;
   /** Shares, 0 … 1: of probes without an answer, and of TCP segments that had to be sent again. */
-  readonly directLoss?: number;
-  readonly resent?: number;
+  readonly directLoss?: number | undefined;
+  readonly resent?: number | undefined;
   /** What each delivered under load. */
-  readonly directBitsPerSecond?: number;
-  readonly relayBitsPerSecond?: number;
+  readonly directBitsPerSecond?: number | undefined;
+  readonly relayBitsPerSecond?: number | undefined;
 }
 
 /** A short series of probes on the direct path alone. */
@@ -89,42 +89,42 @@ export interface DirectSample {
   readonly silentAtEnd: number;
 }
 
-/** What the peer says about its ways to us. */
+/** What the peer reports about its paths to us. */
 export interface PeerView {
   readonly candidates: readonly Pick<CandidateReport, "endpoint" | "pingsSent" | "pongsReceived" | "heard">[];
   /** Of paths to our addresses, other connections of the same machine or network included: the one that failed most often. */
-  readonly failures?: PathFailureReport;
+  readonly failures?: PathFailureReport | undefined;
 }
 
-/** Who forbade direct connections, if anybody did. */
+/** What forbids direct connections, if anything does. */
 export type DirectBlock = "this-client" | "deployment" | undefined;
 
 export interface PeerPathReport {
   /** Id on the control plane: for a workspace, its agent's id. */
   readonly peerId: string;
-  /** Undefined: there is no way to the peer at present. */
+  /** Undefined: there is no path to the peer at present. */
   readonly path: PathRef | undefined;
   readonly candidates: readonly CandidateReport[];
-  /** The peer's home relay; undefined when it has none or nothing was heard of it. */
+  /** The peer's home relay; undefined when it has none or was not announced. */
   readonly peerRegion: RegionRef | undefined;
   /** Round trip through the peer's relay, when it was measured. */
-  readonly relayRttMs?: number;
+  readonly relayRttMs?: number | undefined;
   /** Present while traffic goes by relay although a direct path answers. */
-  readonly relayChoice?: RelayChoice;
+  readonly relayChoice?: RelayChoice | undefined;
   /** Endpoints the coordinator named for the peer. */
   readonly peerEndpoints: readonly string[];
   /** Our home relay; undefined when we have none. */
   readonly ownRegion: RegionRef | undefined;
   /** Endpoints we publish. */
   readonly ownEndpoints: readonly string[];
-  /** Whether the coordinator took our node, and whether it told us the peer's. */
+  /** Whether the coordinator took our node, and whether it sent us the peer's. */
   readonly sentNode: boolean;
   readonly receivedNode: boolean;
-  readonly lastHandshakeAgeMs?: number;
+  readonly lastHandshakeAgeMs?: number | undefined;
   /** Since the peer's last authenticated packet; absent before the first. */
-  readonly lastHeardAgeMs?: number;
+  readonly lastHeardAgeMs?: number | undefined;
   /** From the start of the connection to the first direct path; absent while there was none. */
-  readonly timeToDirectMs?: number;
+  readonly timeToDirectMs?: number | undefined;
   readonly directBlocked: DirectBlock;
   /** Inner MTU in use towards the peer, bytes. */
   readonly mtu: number;

@@ -1,7 +1,9 @@
 /** Turns what the engine measured about a peer into a {@link PeerPathReport}: names, texts, reasons. */
-import { instant } from "wg-userspace/base/instant";
+import type { NodeInfo } from "coder-protocol/tailnet/node";
+import { type Instant, instant } from "wg-userspace/base/instant";
 import { type AddrPort, formatAddrPort } from "wg-userspace/base/ip";
 import type { DerpMap } from "wg-userspace/derp/map";
+import type { PeerStatus } from "wg-userspace/engine";
 import type { Candidate } from "wg-userspace/magicsock/candidate";
 import type { Path } from "wg-userspace/magicsock/path";
 import type { FailureSummary } from "wg-userspace/magicsock/path-failures";
@@ -10,8 +12,10 @@ import type {
   CandidateReport,
   CandidateSource,
   CandidateState,
+  DirectBlock,
   PathFailureReport,
   PathRef,
+  PeerPathReport,
   RegionRef,
   RelayChoice,
 } from "./path-report.ts";
@@ -41,6 +45,48 @@ export function endpointTexts(endpoints: readonly AddrPort[]): string[] {
   return endpoints.map(formatAddrPort);
 }
 
+export interface PeerPathSources {
+  readonly id: string;
+  /** What the coordinator sent about the peer. */
+  readonly node: NodeInfo | undefined;
+  /** What the engine knows about it; undefined while it is not in the tunnel. */
+  readonly status: PeerStatus | undefined;
+  readonly map: DerpMap | undefined;
+  readonly homeRegion: number;
+  readonly endpoints: readonly AddrPort[];
+  readonly sentNode: boolean;
+  readonly timeToDirectMs: number | undefined;
+  readonly directBlocked: DirectBlock;
+  /** Of a path that was not measured. */
+  readonly mtu: number;
+}
+
+export function peerPathReport(sources: PeerPathSources, now: Instant): PeerPathReport {
+  const { node, status, map, homeRegion } = sources;
+  const finder = status?.endpoint.finder;
+  const age = (at: Instant | undefined): number | undefined => (at === undefined ? undefined : now - at);
+  return {
+    peerId: sources.id,
+    path: pathRef(status?.path, map),
+    candidates: candidateReports(finder, now),
+    peerRegion: node === undefined || node.preferredDerp === 0 ? undefined : regionRef(node.preferredDerp, map),
+    relayRttMs: status?.endpoint.relayRttMs,
+    relayChoice: relayChoice(finder),
+    peerEndpoints: node?.endpoints ?? [],
+    ownRegion: homeRegion === 0 ? undefined : regionRef(homeRegion, map),
+    ownEndpoints: endpointTexts(sources.endpoints),
+    sentNode: sources.sentNode,
+    receivedNode: node !== undefined,
+    lastHandshakeAgeMs: age(status?.lastHandshakeAt),
+    lastHeardAgeMs: age(status?.lastReceivedAt),
+    timeToDirectMs: sources.timeToDirectMs,
+    directBlocked: sources.directBlocked,
+    mtu: finder?.mtu ?? sources.mtu,
+    rxBytes: status?.rxBytes ?? 0,
+    txBytes: status?.txBytes ?? 0,
+  };
+}
+
 export function candidateReports(finder: PathFinder | undefined, now: number): CandidateReport[] {
   if (finder === undefined) return [];
   return finder.candidates.map((candidate) => {
@@ -52,19 +98,19 @@ export function candidateReports(finder: PathFinder | undefined, now: number): C
       state,
       pingsSent: candidate.pingsSent,
       pongsReceived: candidate.pongsReceived,
-      ...(candidate.rttMs === undefined ? {} : { rttMs: candidate.rttMs }),
-      ...(candidate.loss === undefined ? {} : { loss: candidate.loss }),
-      ...(candidate.smallPongsReceived === 0 ? {} : { smallPongsReceived: candidate.smallPongsReceived }),
-      ...(candidate.heardAt === undefined ? {} : { heard: true }),
-      ...(failures === undefined ? {} : { failures: failureReport(failures, now) }),
-      ...(candidate.carries === 0 ? {} : { mtu: candidate.carries }),
+      rttMs: candidate.rttMs,
+      loss: candidate.loss,
+      smallPongsReceived: candidate.smallPongsReceived || undefined,
+      heard: candidate.heardAt === undefined ? undefined : true,
+      failures: failures && failureReport(failures, now),
+      mtu: candidate.carries || undefined,
       reason,
     };
   });
 }
 
 export function failureReport({ count, lifeMs, heldUntil, loss }: FailureSummary, now: number): PathFailureReport {
-  return { count, lifeMs, heldForMs: Math.max(0, heldUntil - now), ...(loss === undefined ? {} : { loss }) };
+  return { count, lifeMs, heldForMs: Math.max(0, heldUntil - now), loss };
 }
 
 /** Undefined while traffic takes the direct path, or there is none that answers. */
@@ -76,10 +122,10 @@ export function relayChoice(finder: PathFinder | undefined): RelayChoice | undef
     reason,
     directRttMs,
     relayRttMs,
-    ...(directLoss === undefined ? {} : { directLoss }),
-    ...(resent === undefined ? {} : { resent }),
-    ...(directRate === undefined ? {} : { directBitsPerSecond: directRate * BITS_PER_SECOND }),
-    ...(relayRate === undefined ? {} : { relayBitsPerSecond: relayRate * BITS_PER_SECOND }),
+    directLoss,
+    resent,
+    directBitsPerSecond: directRate && directRate * BITS_PER_SECOND,
+    relayBitsPerSecond: relayRate && relayRate * BITS_PER_SECOND,
   };
 }
 

@@ -1,18 +1,18 @@
 /**
- * When peers that the coordinator tells us about are put into the tunnel and taken out again: a pure state machine.
+ * When peers that the coordinator announces are added to the tunnel and removed again: a pure state machine.
  * Source: Coder's tailnet client behaviour (docs/protocols/coordination.md).
  */
-
 import type { NodeInfo } from "coder-protocol/tailnet/node";
+import { bytesEqual } from "wg-userspace/base/bytes";
 import { addMs, earliest, type Instant } from "wg-userspace/base/instant";
 
-/** A destination is programmed this long after its node came, when it never says that it is ready. */
+/** A destination that never reports that it is ready is programmed this long after its node arrived. */
 const READY_WAIT_MS = 5_000;
 /** A lost peer is kept this long after its last handshake. */
 const LOST_KEEP_MS = 15 * 60_000;
-/** A client whose control connection was closed by its operating system is gone when nothing is heard of it for this long. */
+/** A client whose control connection was closed by its operating system is gone when nothing is received from it for this long. */
 const GONE_AFTER_MS = 2 * 60_000;
-/** A deadline that is handled this much too late: this process was stopped meanwhile and heard nobody. */
+/** A deadline that is handled this late: the process was suspended meanwhile and received nothing. */
 const AWAY_MS = 4_000;
 
 export type PeerUpdate =
@@ -31,7 +31,7 @@ export type PeerAction =
       /** The process behind it is over: its connections can never go on. */
       readonly over: boolean;
     }
-  /** The process behind it is gone, so its connections end. It may use the tunnel should it be alive nevertheless. */
+  /** The process behind it is gone, so its connections end. It can still use the tunnel if it is alive nevertheless. */
   | { readonly kind: "hang-up"; readonly id: string; readonly node: NodeInfo };
 
 interface PeerState {
@@ -40,7 +40,7 @@ interface PeerState {
   ready: boolean;
   programAt: Instant | undefined;
   lostAt: Instant | undefined;
-  /** Lost by close, and not heard of on the control plane since. */
+  /** Lost by close, and not announced on the control plane since. */
   closedAt: Instant | undefined;
 }
 
@@ -52,7 +52,7 @@ export interface PeerProgrammingOptions {
   /** Last authentic packet of a peer. */
   readonly lastReceivedAt: (node: NodeInfo) => Instant | undefined;
   /** Default: two minutes, four keepalives and more. */
-  readonly goneAfterMs?: number;
+  readonly goneAfterMs?: number | undefined;
   /** Peers kept at most; updates about further ones are dropped. */
   readonly maxPeers: number;
 }
@@ -90,8 +90,8 @@ export class PeerProgramming {
   }
 
   /**
-   * The control connection is gone: nobody will tell us of peers that leave, so all of them count as lost, and nobody of those
-   * that come back, so none counts as gone.
+   * The control connection is gone: peers that leave are no longer announced, so all of them count as lost; nor are peers that
+   * come back, so none counts as gone.
    */
   connectionLost(now: Instant): void {
     for (const [id, peer] of this.#peers) {
@@ -100,7 +100,7 @@ export class PeerProgramming {
     }
   }
 
-  /** Nobody's right to be here lasts any longer. */
+  /** All peers lost the right to be in the tunnel. */
   expelAll(): PeerAction[] {
     return [...this.#peers.keys()].flatMap((id) => this.#remove(id, true));
   }
@@ -126,10 +126,10 @@ export class PeerProgramming {
   #handleNode(id: string, node: NodeInfo, now: Instant): PeerAction[] {
     const known = this.#peers.get(id);
     if (known !== undefined) known.closedAt = undefined;
-    if (node.preferredDerp === 0) return []; // not reachable yet: the sender will say more
+    if (node.preferredDerp === 0) return []; // not reachable yet: another update will follow
     const peer = this.#peer(id);
     if (peer === undefined) return [];
-    const restarted = peer.programmed !== undefined && !sameBytes(peer.programmed.key, node.key);
+    const restarted = peer.programmed !== undefined && !bytesEqual(peer.programmed.key, node.key);
     const actions: PeerAction[] = restarted ? [{ kind: "remove", id, node: peer.programmed!, over: true }] : [];
     if (restarted) {
       peer.programmed = undefined;
@@ -165,7 +165,7 @@ export class PeerProgramming {
     peer.ready = false;
   }
 
-  /** Only peers that asked for us: what we asked for has nothing here that outlives us. */
+  /** Only peers that asked for us: what we asked for holds nothing here that outlives us. */
   #suspect(id: string, now: Instant): void {
     const peer = this.#peers.get(id);
     if (peer?.programmed !== undefined && !this.#options.isDestination(id)) peer.closedAt = now;
@@ -214,8 +214,4 @@ export class PeerProgramming {
     }
     return peer;
   }
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -1,7 +1,7 @@
 /** Starts a stopped workspace in order to connect to it. */
 import { sleep } from "wg-userspace/async/abort";
 import { ClientError } from "../base/client-error.ts";
-import type { Deployment } from "./deployment.ts";
+import type { RestApi } from "./api.ts";
 import { findWorkspace, type WorkspaceRef } from "./workspaces.ts";
 
 const POLL_MS = 500;
@@ -11,7 +11,7 @@ const COMING = /^(pending|starting|running)$/;
 const ENDING = /^(stopping|canceling)$/;
 
 export interface AutostartOptions {
-  readonly deployment: Pick<Deployment, "call">;
+  readonly deployment: RestApi;
   readonly signal: AbortSignal;
   /** Called before each wait. `requested`: this call asks for the start. */
   readonly onWait: (workspace: WorkspaceRef, requested: boolean) => void;
@@ -39,11 +39,7 @@ export async function startWorkspace(workspace: WorkspaceRef, options: Autostart
   }
 }
 
-async function requestStart(
-  workspace: WorkspaceRef,
-  deployment: Pick<Deployment, "call">,
-  signal: AbortSignal,
-): Promise<void> {
+async function requestStart(workspace: WorkspaceRef, deployment: RestApi, signal: AbortSignal): Promise<void> {
   const path = `/api/v2/workspaces/${encodeURIComponent(workspace.id)}/builds`;
   const start = (body: object): Promise<unknown> =>
     deployment.call(path, { method: "POST", body: { transition: "start", reason: "ssh_connection", ...body }, signal });

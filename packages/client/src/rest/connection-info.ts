@@ -1,6 +1,6 @@
 import { type DerpMap, parseDerpMap } from "wg-userspace/derp/map";
 import { ClientError } from "../base/client-error.ts";
-import type { Deployment } from "./deployment.ts";
+import type { RestApi } from "./api.ts";
 import { askConnectionInfo } from "./workspaces.ts";
 
 export interface ConnectionInfo {
@@ -12,7 +12,7 @@ export interface ConnectionInfo {
 
 /** How to reach agents of this deployment. Rejects with ERR_NO_RELAY when its relay map has none. */
 export async function fetchConnectionInfo(
-  deployment: Pick<Deployment, "call">,
+  deployment: RestApi,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<ConnectionInfo> {
   return connectionInfoOf(await askConnectionInfo(deployment, options));

@@ -1,15 +1,17 @@
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { withSessionId } from "coder-protocol/session-id";
+import { deadline, sleep } from "wg-userspace/async/abort";
 import { EngineError } from "wg-userspace/base/errors";
 import { toEngineError } from "wg-userspace/io/host/node-errors";
-import { Backoff, sleep } from "../base/backoff.ts";
+import { Backoff } from "../base/backoff.ts";
 import { ClientError } from "../base/client-error.ts";
 import { Dialer } from "../dial/dialer.ts";
 import { foreignAnswer, isDeployments } from "./answerer.ts";
+import { parseBody, type RequestOptions, type RestApi, resolvePath } from "./api.ts";
 import { failureOf } from "./api-failure.ts";
 
-/** REST answers are small; a bigger one is not ours. */
+/** REST answers are small; a larger one is not the deployment's. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const REQUEST_TIMEOUT_MS = 30_000;
 
@@ -17,30 +19,20 @@ export interface DeploymentOptions {
   /** The access URL, e.g. `https://coder.example.com`. */
   readonly url: URL;
   /** User session token, or an agent's token. Absent before login. */
-  readonly token?: string;
-  readonly dialer?: Dialer;
-  /** Headers added to every request, WebSocket and relay dial. Asked each time, so that short-lived ones stay fresh. */
-  readonly extraHeaders?: () => Promise<Readonly<Record<string, string>>>;
+  readonly token?: string | undefined;
+  readonly dialer?: Dialer | undefined;
+  /** Headers added to every request, WebSocket and relay dial. Called each time, so that short-lived ones stay fresh. */
+  readonly extraHeaders?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
   /** Names what this process does in the logs of server, relay and agent (coder-protocol/session-id). Any text. */
-  readonly sessionId?: string;
+  readonly sessionId?: string | undefined;
   /** Called once when the server's major.minor differs from `clientVersion`. */
-  readonly onVersionMismatch?: (serverVersion: string) => void;
-  readonly clientVersion?: string;
+  readonly onVersionMismatch?: ((serverVersion: string) => void) | undefined;
+  readonly clientVersion?: string | undefined;
   /**
-   * For how long a GET is asked again that a load balancer, a maintenance page or a captive portal answered; absent: not at
-   * all. `onWait` is told once who it was.
+   * For how long a GET is repeated that a load balancer, a maintenance page or a captive portal answered; absent: not at
+   * all. `onWait` is called once with what answered.
    */
-  readonly patience?: { readonly limitMs: number; readonly onWait: (error: ClientError) => void };
-}
-
-export interface RequestOptions {
-  readonly method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
-  readonly body?: unknown;
-  readonly signal?: AbortSignal;
-  readonly timeoutMs?: number;
-  /** False for requests made before login. */
-  readonly authenticated?: boolean;
+  readonly patience?: { readonly limitMs: number; readonly onWait: (error: ClientError) => void } | undefined;
 }
 
 export interface Answer {
@@ -51,7 +43,7 @@ export interface Answer {
 }
 
 /** One deployment as seen by one identity: REST calls with its headers, proxy and certificates. */
-export class Deployment {
+export class Deployment implements RestApi {
   readonly url: URL;
   readonly token: string | undefined;
   readonly dialer: Dialer;
@@ -75,12 +67,8 @@ export class Deployment {
   }
 
   /** The URL of a path below the access URL, with query. */
-  resolve(path: string, query: RequestOptions["query"] = {}): URL {
-    const base = this.url.pathname.endsWith("/") ? this.url.pathname.slice(0, -1) : this.url.pathname;
-    const url = new URL(base + path, this.url);
-    for (const [name, value] of Object.entries(query))
-      if (value !== undefined) url.searchParams.set(name, String(value));
-    return url;
+  resolve(path: string, query?: RequestOptions["query"]): URL {
+    return resolvePath(this.url, path, query);
   }
 
   /** Headers for any request to the deployment. The token goes to the deployment's own origin only. */
@@ -106,8 +94,8 @@ export class Deployment {
   }
 
   /**
-   * Sends a request and returns whatever status comes. Redirects are not followed. A question that something else than the
-   * deployment answered is asked again for as long as {@link DeploymentOptions.patience} says.
+   * Sends a request and returns whatever status comes. Redirects are not followed. A GET that something other than the
+   * deployment answered is repeated for as long as {@link DeploymentOptions.patience} allows.
    */
   async send(path: string, options: RequestOptions = {}): Promise<Answer> {
     const until = performance.now() + (this.#patience?.limitMs ?? 0);
@@ -119,11 +107,11 @@ export class Deployment {
       const waitMs = Math.max(backoff.next(), foreign.retryAfterMs ?? 0);
       if (performance.now() + waitMs > until) return answer;
       this.warn(foreign);
-      await sleep(waitMs, options.signal ?? new AbortController().signal);
+      await sleep(waitMs, options.signal);
     }
   }
 
-  /** Says once, through {@link DeploymentOptions.patience}, who answers in the deployment's place and is waited for. */
+  /** Reports once, through {@link DeploymentOptions.patience}, what answers in the deployment's place and is waited for. */
   warn(error: ClientError): void {
     if (this.#warned === error.message) return;
     this.#warned = error.message;
@@ -139,14 +127,13 @@ export class Deployment {
       headers["Content-Type"] = "application/json";
       headers["Content-Length"] = String(body.length);
     }
-    const deadline = AbortSignal.timeout(options.timeoutMs ?? REQUEST_TIMEOUT_MS);
-    const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
+    const signal = deadline(options.timeoutMs ?? REQUEST_TIMEOUT_MS, options.signal);
     let answer: Answer;
     try {
       answer = await exchange(this.dialer, url, options.method ?? "GET", headers, body, signal);
     } catch (error) {
       if (options.signal?.aborted) throw options.signal.reason;
-      if (deadline.aborted) {
+      if (signal.aborted) {
         throw new EngineError("ERR_TIMEOUT", `${url.origin} did not answer ${path} in time`, {
           retryable: true,
           cause: error,
@@ -188,7 +175,7 @@ export class Deployment {
   }
 }
 
-/** A page with status 200 in place of what was asked for comes from somebody else. */
+/** A page with status 200 in place of what was requested does not come from the deployment. */
 function isWanted(headers: IncomingHttpHeaders, accept: string): boolean {
   const ofDeployment = isDeployments({ status: 0, headers, body: undefined });
   return ofDeployment || (headers["content-type"] ?? "").startsWith(accept);
@@ -228,14 +215,10 @@ function beginning(
 ): Promise<IncomingMessage> {
   const send = url.protocol === "https:" ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
-    const request = send(
-      url,
-      { headers, agent: dialer.agentFor(url), ...(signal === undefined ? {} : { signal }) },
-      (response) => {
-        clearTimeout(late);
-        resolve(response);
-      },
-    );
+    const request = send(url, { headers, agent: dialer.agentFor(url), signal }, (response) => {
+      clearTimeout(late);
+      resolve(response);
+    });
     const late = setTimeout(() => request.destroy(new Error("no answer in time")), REQUEST_TIMEOUT_MS);
     request.on("error", (error) => {
       clearTimeout(late);
@@ -258,15 +241,6 @@ function textOf(response: IncomingMessage): Promise<string> {
     response.on("error", reject);
     response.on("end", () => resolve(Buffer.concat(chunks).toString("utf8")));
   });
-}
-
-function parseBody(text: string): unknown {
-  if (text === "") return undefined;
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return text; // not JSON: an error page of something in between
-  }
 }
 
 type HeaderSource = NonNullable<DeploymentOptions["extraHeaders"]>;

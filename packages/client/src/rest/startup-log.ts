@@ -1,14 +1,14 @@
 /** The lines that startup scripts print, as they come. */
-import type { Deployment } from "./deployment.ts";
+import type { RestApi } from "./api.ts";
 
 const MAX_LINE_CHARS = 4096;
 
 export class StartupLog {
-  readonly #deployment: Pick<Deployment, "call">;
+  readonly #deployment: RestApi;
   readonly #agentId: string;
   #after = 0;
 
-  constructor(deployment: Pick<Deployment, "call">, agentId: string) {
+  constructor(deployment: RestApi, agentId: string) {
     this.#deployment = deployment;
     this.#agentId = agentId;
   }

@@ -1,6 +1,8 @@
 /** Follows a workspace: what it is now and after each change, for as long as somebody wants to know. */
+
+import { sleep } from "wg-userspace/async/abort";
 import { type Logger, silentLogger } from "wg-userspace/base/ports";
-import { Backoff, sleep } from "../base/backoff.ts";
+import { Backoff } from "../base/backoff.ts";
 import { ClientError } from "../base/client-error.ts";
 import type { Deployment } from "./deployment.ts";
 import { EventStreamParser } from "./event-stream.ts";

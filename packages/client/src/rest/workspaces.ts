@@ -1,7 +1,7 @@
 /** Finding a workspace and its agent, with only the fields that connecting needs: the lean start reads no schema library. */
 import type { WorkspaceName } from "coder-protocol/names";
 import { ClientError } from "../base/client-error.ts";
-import type { Deployment } from "./deployment.ts";
+import type { RestApi } from "./api.ts";
 
 export interface AgentRef {
   readonly id: string;
@@ -26,7 +26,7 @@ export interface WorkspaceRef {
 
 /** Looks a workspace up by name. Rejects with ERR_NOT_FOUND naming it. */
 export async function findWorkspace(
-  deployment: Pick<Deployment, "call">,
+  deployment: RestApi,
   name: Pick<WorkspaceName, "owner" | "workspace">,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<WorkspaceRef> {
@@ -35,7 +35,7 @@ export async function findWorkspace(
 
 /** As {@link findWorkspace}, all that the deployment answers. */
 export async function fetchByName(
-  deployment: Pick<Deployment, "call">,
+  deployment: RestApi,
   name: Pick<WorkspaceName, "owner" | "workspace">,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<unknown> {
@@ -55,7 +55,7 @@ export async function fetchByName(
 }
 
 export async function findAgent(
-  deployment: Pick<Deployment, "call">,
+  deployment: RestApi,
   agentId: string,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<AgentRef> {
@@ -64,7 +64,7 @@ export async function findAgent(
 
 /** Asks how agents are reached: the same for all of a deployment, so it can be asked before one is known. */
 export async function askConnectionInfo(
-  deployment: Pick<Deployment, "call">,
+  deployment: RestApi,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<unknown> {
   return deployment.call("/api/v2/workspaceagents/connection", options);

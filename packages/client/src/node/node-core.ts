@@ -1,0 +1,361 @@
+/**
+ * A node of the tunnel network without its I/O: what we publish about ourselves, which peers are in the tunnel, and which
+ * relay is our home. Times and events go in; what is to be done comes out through {@link NodeOutput}, during the call. The
+ * shells around it own sockets, relays and a timer: `TailnetNode` on Node, `BrowserNode` in a page. Survives any number of
+ * control connections.
+ */
+import type { NodeInfo } from "coder-protocol/tailnet/node";
+import type { Instant } from "wg-userspace/base/instant";
+import { type AddrPort, type IpPrefix, parseAddrPort, parsePrefix } from "wg-userspace/base/ip";
+import {
+  type DiscoPublicKey,
+  formatDiscoKey,
+  keyId,
+  type NodePublicKey,
+  nodePublicKey,
+  parseDiscoKey,
+} from "wg-userspace/base/keys";
+import type { Logger, RandomSource } from "wg-userspace/base/ports";
+import { HomeChooser } from "wg-userspace/derp/home";
+import { type DerpMap, rewriteEmbedded } from "wg-userspace/derp/map";
+import type { Engine, EngineEvent, EnginePeer } from "wg-userspace/engine";
+import type { Path } from "wg-userspace/magicsock/path";
+import { PortChangePolicy } from "wg-userspace/magicsock/port-change";
+import { Listeners } from "../base/listeners.ts";
+import type { DirectBlock, PeerPathReport } from "./path-report.ts";
+import { endpointTexts, peerPathReport } from "./peer-paths.ts";
+import { type PeerAction, PeerProgramming, type PeerUpdate } from "./peer-programming.ts";
+import { findRegion, routeLatencies } from "./relay-choice.ts";
+
+/** Keepalive of a peer whose tunnel must stay usable through idle NATs and relays. */
+const PERSISTENT_KEEPALIVE_MS = 25_000;
+/** A peer that was announced this recently may still be trying its first handshake. */
+const NEWCOMER_MS = 30_000;
+
+export interface NodeCoreOptions {
+  /** Our own inner addresses, text without prefix length. */
+  readonly addresses: readonly string[];
+  /** Unique number of this node on the control plane. */
+  readonly nodeId: bigint;
+  readonly publicKey: NodePublicKey;
+  readonly discoKey: DiscoPublicKey;
+  /** Where we reach the control plane: embedded relays are there. */
+  readonly accessUrl: string;
+  /** Home relay by id, code or name, instead of the nearest; ignored while the map does not have it. */
+  readonly region?: string | undefined;
+  readonly directBlocked?: DirectBlock;
+  /** Set when our relays are reached by WebSocket alone: the reason that peers are given. */
+  readonly webSocketOnly?: string | undefined;
+  readonly maxPeers: number;
+  /** How long nothing may be heard of a client whose control connection was closed without a goodbye. */
+  readonly goneAfterMs?: number | undefined;
+  /** Peers that we asked for, as opposed to peers that asked for us. */
+  readonly isDestination: (id: string) => boolean;
+  /** Largest inner packet of ours. */
+  readonly mtu: number;
+  readonly random: RandomSource;
+  readonly logger?: Logger | undefined;
+}
+
+/** What the engine below knows about peers. */
+export type PeerStatusSource = Pick<Engine, "peerStatus" | "peers">;
+
+/** What a shell has to do; called while the core is. */
+export interface NodeOutput {
+  setPeer(peer: EnginePeer): void;
+  removePeer(key: NodePublicKey): void;
+  /** The process at these addresses is gone: its connections end. */
+  abortConnections(prefixes: readonly IpPrefix[]): void;
+  startHandshake(key: NodePublicKey): void;
+  setRelayMap(map: DerpMap): void;
+  setHomeRegion(regionId: number): void;
+  /** What our disco messages name. */
+  setOwnEndpoints(endpoints: readonly AddrPort[], guesses: readonly AddrPort[]): void;
+  /** A peer was announced that was not known: what it learns about us should be true now, and our relay connections alive. */
+  peerAdded(): void;
+  /** Direct paths are hard to find: a port mapping may help, and another local port where `rebind` is true. */
+  directPathStuck(rebind: boolean): void;
+  /** A direct path went silent: our public endpoints may have changed. */
+  directPathSuspected(): void;
+}
+
+export type NodeEvent =
+  | { readonly kind: "peer-programmed"; readonly id: string }
+  | { readonly kind: "peer-removed"; readonly id: string }
+  | { readonly kind: "session-established"; readonly id: string }
+  | { readonly kind: "handshake-gave-up"; readonly id: string }
+  | { readonly kind: "path-changed"; readonly id: string; readonly path: Path | undefined };
+
+export class NodeCore {
+  readonly events = new Listeners<NodeEvent>();
+  /** Called whenever {@link self} would return something new. */
+  readonly selfChanges = new Listeners<void>();
+  readonly #options: NodeCoreOptions;
+  readonly #status: PeerStatusSource;
+  readonly #output: NodeOutput;
+  readonly #programming: PeerProgramming;
+  readonly #home: HomeChooser;
+  readonly #idByKey = new Map<string, string>();
+  readonly #forcedWebSocket = new Map<number, string>();
+  /** Time of the first direct path to each peer, by id, since the peer was added. */
+  readonly #directAfterMs = new Map<string, number>();
+  readonly #programmedAt = new Map<string, Instant>();
+  readonly #portChanges = new PortChangePolicy();
+  #endpoints: readonly AddrPort[] = [];
+  #sentNode = false;
+  #latencyMs: ReadonlyMap<number, number> = new Map();
+  #map: DerpMap | undefined;
+  #homeRegion = 0;
+
+  constructor(options: NodeCoreOptions, status: PeerStatusSource, output: NodeOutput) {
+    this.#options = options;
+    this.#status = status;
+    this.#output = output;
+    this.#home = new HomeChooser(options.random);
+    this.#programming = new PeerProgramming({
+      isDestination: options.isDestination,
+      lastHandshakeAt: (peer) => status.peerStatus(nodePublicKey(peer.key))?.lastHandshakeAt,
+      lastReceivedAt: (peer) => status.peerStatus(nodePublicKey(peer.key))?.lastReceivedAt,
+      maxPeers: options.maxPeers,
+      goneAfterMs: options.goneAfterMs,
+    });
+  }
+
+  /** What the coordinator is sent about us; undefined while we have no home relay and could not be reached. */
+  self(unixMs: number): NodeInfo | undefined {
+    if (this.#homeRegion === 0) return undefined;
+    const { nodeId, publicKey, discoKey, addresses, webSocketOnly } = this.#options;
+    const prefixes = addresses.map((address) => `${address}/128`);
+    return {
+      id: nodeId,
+      asOfUnixMs: unixMs,
+      key: publicKey,
+      disco: formatDiscoKey(discoKey),
+      preferredDerp: this.#homeRegion,
+      derpLatency: new Map([...this.#latencyMs].map(([region, ms]) => [`${region}-v4`, ms / 1000])),
+      derpForcedWebsocket:
+        webSocketOnly === undefined ? new Map(this.#forcedWebSocket) : new Map([[this.#homeRegion, webSocketOnly]]),
+      addresses: prefixes,
+      allowedIps: prefixes,
+      endpoints: endpointTexts(this.#endpoints),
+    };
+  }
+
+  /** The control plane took what {@link self} returned. */
+  selfSent(): void {
+    this.#sentNode = true;
+  }
+
+  get nodeId(): bigint {
+    return this.#options.nodeId;
+  }
+
+  get derpMap(): DerpMap | undefined {
+    return this.#map;
+  }
+
+  /** 0: none. */
+  get homeRegion(): number {
+    return this.#homeRegion;
+  }
+
+  /** Regions that could only be reached by WebSocket, and why. */
+  get forcedWebSocket(): ReadonlyMap<number, string> {
+    return this.#forcedWebSocket;
+  }
+
+  get hasPeers(): boolean {
+    return this.#programming.programmed().length > 0;
+  }
+
+  isProgrammed(id: string): boolean {
+    return this.#programming.programmed().includes(id);
+  }
+
+  /** What the coordinator last sent about a peer. */
+  peerNode(id: string): NodeInfo | undefined {
+    return this.#programming.node(id);
+  }
+
+  /** A relay map from the control plane, as it came. */
+  setDerpMap(map: DerpMap, now: Instant): void {
+    this.#map = rewriteEmbedded(map, this.#options.accessUrl);
+    this.#output.setRelayMap(this.#map);
+    // One relay needs no choice; of several one is taken at once, and the home may move when all are measured.
+    this.setLatencies(new Map(), now);
+  }
+
+  /** Chooses the home relay by what was measured; `latencyMs` is empty when nothing could be. */
+  setLatencies(latencyMs: ReadonlyMap<number, number>, now: Instant): void {
+    const map = this.#map;
+    if (map === undefined) return;
+    const { region } = this.#options;
+    const named = region === undefined ? undefined : findRegion(map, region)?.regionId;
+    const measured = this.#home.report(map, routeLatencies(latencyMs, this.#destinationLatency()), now);
+    const home = named ?? measured ?? 0;
+    const changed = home !== this.#homeRegion || latencyMs.size > 0;
+    this.#latencyMs = latencyMs;
+    this.#homeRegion = home;
+    if (home !== 0) this.#output.setHomeRegion(home);
+    if (changed) this.selfChanges.emit();
+  }
+
+  /** UDP endpoints to publish. @param guesses What a hard NAT with a habit may use for the next peer: for the engine alone. */
+  setEndpoints(endpoints: readonly AddrPort[], guesses: readonly AddrPort[]): void {
+    const changed = endpointTexts(endpoints).join() !== endpointTexts(this.#endpoints).join();
+    this.#endpoints = endpoints;
+    this.#output.setOwnEndpoints(endpoints, guesses);
+    if (changed && this.#homeRegion !== 0) this.selfChanges.emit();
+  }
+
+  noteForcedWebSocket(regionId: number, reason: string): void {
+    this.#forcedWebSocket.set(regionId, reason);
+    this.selfChanges.emit();
+  }
+
+  /** Updates from the coordinator. Returns the ids that were programmed now: an agent answers those with "ready". */
+  handlePeerUpdates(updates: readonly PeerUpdate[], now: Instant): string[] {
+    const programmed: string[] = [];
+    for (const update of updates) {
+      if (update.kind === "lost" && update.byClose)
+        this.#log("a control connection was closed without a goodbye", update.id);
+      for (const action of this.#programming.handle(update, now)) {
+        this.#apply(action, now);
+        if (action.kind === "program") programmed.push(action.id);
+      }
+    }
+    return programmed;
+  }
+
+  /** The control connection ended: peers stay, and count as lost from now on. */
+  coordinationLost(now: Instant): void {
+    this.#programming.connectionLost(now);
+  }
+
+  /** The deployment ended our right to be in the network, and with it that of all peers. */
+  expelPeers(now: Instant): void {
+    for (const action of this.#programming.expelAll()) this.#apply(action, now);
+  }
+
+  nextTimeout(): Instant | undefined {
+    return this.#programming.nextTimeout();
+  }
+
+  handleTimeout(now: Instant): void {
+    for (const action of this.#programming.handleTimeout(now)) this.#apply(action, now);
+  }
+
+  /** Peers that were announced lately and not heard yet: what they sent may have gone into a dead relay connection. */
+  relayReady(regionId: number, now: Instant): void {
+    if (regionId !== this.#homeRegion) return;
+    for (const [id, at] of this.#programmedAt) {
+      const node = at < now - NEWCOMER_MS ? undefined : this.#programming.node(id);
+      if (node === undefined) continue;
+      const key = nodePublicKey(node.key);
+      if (this.#status.peerStatus(key)?.lastReceivedAt === undefined) this.#output.startHandshake(key);
+    }
+  }
+
+  handleEngineEvent(event: EngineEvent, now: Instant): void {
+    const id = this.#idByKey.get(keyId(event.peer));
+    if (id === undefined) return;
+    switch (event.kind) {
+      case "direct-path-stuck":
+        this.#output.directPathStuck(this.#mayTakeAnotherPort(now));
+        return;
+      case "direct-path-suspected":
+        this.#output.directPathSuspected();
+        return;
+      case "path-changed":
+        if (event.path?.kind === "udp") this.#noteDirectPath(id, now);
+        this.events.emit({ kind: "path-changed", id, path: event.path });
+        return;
+      case "session-established":
+      case "handshake-gave-up":
+        this.events.emit({ kind: event.kind, id });
+    }
+  }
+
+  /** Everything known about the path to a peer. */
+  pathReport(id: string, now: Instant): PeerPathReport {
+    const node = this.peerNode(id);
+    const inTunnel = node !== undefined && this.isProgrammed(id);
+    return peerPathReport(
+      {
+        id,
+        node,
+        status: inTunnel ? this.#status.peerStatus(nodePublicKey(node.key)) : undefined,
+        map: this.#map,
+        homeRegion: this.#homeRegion,
+        endpoints: this.#endpoints,
+        sentNode: this.#sentNode,
+        timeToDirectMs: this.#directAfterMs.get(id),
+        directBlocked: this.#options.directBlocked,
+        mtu: this.#options.mtu,
+      },
+      now,
+    );
+  }
+
+  #apply(action: PeerAction, now: Instant): void {
+    const { id, node } = action;
+    const key = nodePublicKey(node.key);
+    const allowedIPs = node.allowedIps.flatMap((text) => parsePrefix(text) ?? []);
+    if (action.kind === "hang-up") {
+      this.#log("a client is gone without a goodbye: its connections end", id);
+      this.#output.abortConnections(allowedIPs);
+      return;
+    }
+    if (action.kind === "remove") {
+      this.#idByKey.delete(keyId(key));
+      this.#programmedAt.delete(id);
+      this.#directAfterMs.delete(id);
+      this.#output.removePeer(key);
+      if (action.over) this.#output.abortConnections(allowedIPs);
+      this.events.emit({ kind: "peer-removed", id });
+      return;
+    }
+    this.#idByKey.set(keyId(key), id);
+    if (!this.#programmedAt.has(id)) {
+      this.#programmedAt.set(id, now);
+      this.#output.peerAdded();
+    }
+    const discoKey = parseDiscoKey(node.disco.toLowerCase());
+    const isDestination = this.#options.isDestination(id);
+    this.#output.setPeer({
+      publicKey: key,
+      allowedIPs,
+      homeRegion: node.preferredDerp,
+      udpEndpoints: node.endpoints.flatMap((text) => parseAddrPort(text) ?? []),
+      ...(discoKey !== undefined && { discoKey }),
+      ...(isDestination && { persistentKeepaliveMs: PERSISTENT_KEEPALIVE_MS }),
+    });
+    // The route to a workspace has two legs: with the second one known, another relay may be the better home.
+    if (isDestination && this.#latencyMs.size > 1) this.setLatencies(this.#latencyMs, now);
+    this.events.emit({ kind: "peer-programmed", id });
+  }
+
+  #noteDirectPath(id: string, now: Instant): void {
+    this.#portChanges.reset();
+    const programmedAt = this.#programmedAt.get(id);
+    if (programmedAt !== undefined && !this.#directAfterMs.has(id)) this.#directAfterMs.set(id, now - programmedAt);
+  }
+
+  /** Another local port has no history with routers that early packets confused. It never costs a path that works. */
+  #mayTakeAnotherPort(now: Instant): boolean {
+    const inUse = this.#status
+      .peers()
+      .some(({ path, endpoint }) => path?.kind === "udp" || endpoint.finder?.trusted !== undefined);
+    return !inUse && this.#portChanges.take(now);
+  }
+
+  /** What the only peer that we asked for publishes about its latency to relays; an agent has many peers and asks for none. */
+  #destinationLatency(): ReadonlyMap<string, number> | undefined {
+    const destinations = this.#programming.programmed().filter((id) => this.#options.isDestination(id));
+    return destinations.length === 1 ? this.peerNode(destinations[0]!)?.derpLatency : undefined;
+  }
+
+  #log(message: string, peer: string): void {
+    this.#options.logger?.log("info", message, { peer });
+  }
+}
