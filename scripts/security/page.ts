@@ -4,11 +4,13 @@ import { CHAPTERS, OPEN } from "./statements.ts";
 
 const HEAD = `# Security
 
-What the system promises, and the tests that prove it. A test proves statement N when its title, or the title of its group,
-begins with \`security N:\`. This page is written from the sources by \`node scripts/generate-docs.ts\`; a test fails when it is
-out of date, and when a statement has no test and is not marked as open.
+This page states what the system promises, and names the tests that prove it.
+A test proves statement N when its title, or the title of its group, begins with \`security N:\`.
+\`node scripts/generate-docs.ts\` writes this page from the sources; a test fails when it is out of date, and when a statement has no test and is not marked as open.
 
 Tests below \`test/interop\` and \`test/natlab\` need programs or rights that not every machine has, and name what they miss.
+
+[SECURITY.md](../SECURITY.md) explains how to report a vulnerability.
 `;
 
 export function securityPage(proofs: readonly Proof[]): string {

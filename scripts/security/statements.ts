@@ -175,7 +175,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: 33,
-        text: "Variables that a client sends pass an allow-list. The agent's tokens and variables of the loader are not inherited by a user's programs.",
+        text: "Variables that a client sends pass a deny-list: names that make a program load code or that the agent sets are refused. The agent's tokens and variables of the loader are not inherited by a user's programs.",
       },
       {
         number: 34,
