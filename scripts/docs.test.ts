@@ -47,6 +47,13 @@ describe.each(pages)("%s", (page) => {
   });
 });
 
+it("a page below docs is in the map of docs, or in that of docs/operations", () => {
+  const mapped = ["docs/README.md", "docs/operations/README.md"].flatMap((map) =>
+    linksIn(read(map)).map((link) => join(dirname(map), link)),
+  );
+  expect(pages.filter((page) => /^docs\/(?!.*README)/.test(page) && !mapped.includes(page))).toEqual([]);
+});
+
 describe("the checks of Markdown", () => {
   it("find two sentences on a line, and a sentence on two lines", () => {
     const numbers = (text: string) => brokenLines(text).map(({ number }) => number);
