@@ -8,7 +8,7 @@ await using connection = await connectWorkspace({ url, token, workspace });
 const answer = await new Promise<string>((resolve, reject) => {
   const socket = connection.openUdp(Number(port), {
     onMessage: (payload) => resolve(Buffer.from(payload).toString()),
-    onUnreachable: () => reject(new Error("nobody listens there")),
+    onUnreachable: () => reject(new Error("nothing listens there")),
   });
   socket.send(Buffer.from(text));
 });

@@ -27,7 +27,7 @@ export function passwordProblem(password: string): string | undefined {
     .replace(/3/g, "e")
     .replace(/[4@]/g, "a")
     .replace(/[5$]/g, "s");
-  if (COMMON.has(core) || COMMON.has(plain)) return "is one of the first that anybody tries";
+  if (COMMON.has(core) || COMMON.has(plain)) return "is among the most common passwords";
   if (ROWS.some((row) => isRun(row, text))) return "must not be a row of the keyboard or the alphabet";
   return undefined;
 }

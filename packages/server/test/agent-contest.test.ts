@@ -5,7 +5,7 @@ import { addWorkspace, agentToken, firstUser, openSocket, openSocketOrFail, send
 
 const AGENT_RPC = "/api/v2/workspaceagents/me/rpc?version=2.0";
 
-test("two agents with one token: the fight ends, log, answer and workspace name it, and the winner's end is the loser's turn", async () => {
+test("two agents with one token: the contest ends, log, answer and workspace name it, and after the winner the loser may connect", async () => {
   await using server = await startServer({
     flags: { "stun-address": "disable", "derp-server-stun-addresses": "disable" },
     deps: standardParts(),

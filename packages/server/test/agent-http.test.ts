@@ -1,4 +1,4 @@
-/** What the server asks agents over HTTP, against an agent that lies. */
+/** The server's HTTP requests to agents, against a lying agent. */
 import { createServer, type RequestListener } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { TextCollector } from "./helpers.ts";
 
 const request = { agentId: "a", keyId: "k", token: "secret" };
 
-/** An agent whose API answers as told, reached by a "tunnel" that notes what is dialled. */
+/** An agent with scripted answers, reached by a "tunnel" that records dials. */
 async function agent(answer: RequestListener) {
   const server = createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -45,7 +45,7 @@ async function agent(answer: RequestListener) {
 
 const port = (number: number, name = "node") => ({ process_name: name, network: "tcp", port: number });
 
-test("listening ports: asked at port 4, once a second, without the agent's own services", async () => {
+test("listening ports: requested at port 4, once a second, without the agent's own services", async () => {
   await using at = await agent((_request, response) => {
     response.end(JSON.stringify({ ports: [port(4, "coder"), port(3000), port(99_999)] }));
   });

@@ -1,4 +1,4 @@
-/** What an agent is told to run, and what it tells about it, over the real control connection. */
+/** Scripts sent to an agent, and its reports about them, over the real control connection. */
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Agent, Lifecycle_State, Log_Level, Timing_Status } from "coder-protocol/gen/agent_pb.js";
 import { agentLogs, agentMetadata, workspaceAgent } from "coder-protocol/rest/agents";
@@ -81,7 +81,7 @@ test("scripts and metadata of the request come back in the manifest and in the a
   expect((await at.shown()).scripts).toMatchObject([{ status: "exit_failure", exit_code: 4 }, { cron: "0 0 * * *" }]);
 });
 
-test("metadata is watched by who may reach the agent: all of it now, and again after each report", async () => {
+test("metadata can be watched with access to the agent: all of it now, and again after each report", async () => {
   await using at = await deployment();
   const path = `${api}/workspaceagents/${at.agentId}/watch-metadata-ws`;
   const watch = await openSocketOrFail(at.url, path, { [SESSION_TOKEN_HEADER]: at.owner.token });
@@ -103,7 +103,7 @@ test("metadata is watched by who may reach the agent: all of it now, and again a
     metadata: [
       { key: "load", result: { collectedAt, value: "0.5", error: "" } },
       { key: "disk", result: { collectedAt, value: `${"é".repeat(2_000)}`, error: "a\0b" } },
-      { key: "nobody asked", result: { collectedAt, value: "x" } },
+      { key: "not described", result: { collectedAt, value: "x" } },
     ],
   });
   const [load, disk, ...rest] = await next();
@@ -140,7 +140,7 @@ test("last_used_at moves with sessions and connections, not with an idle agent",
   expect(await lastUsed()).toBe(at.clock.now());
 });
 
-test("every run of the agent has the log limit for itself, and ids never come again", async () => {
+test("every run of the agent has the log limit for itself, and ids are never reused", async () => {
   await using at = await deployment();
   const base = at.clock.now();
   const write = async (atMs: number, output: string): Promise<boolean> => {
@@ -155,7 +155,7 @@ test("every run of the agent has the log limit for itself, and ids never come ag
   expect(await write(base + 1, "x".repeat(MAX_AGENT_LOG_BYTES - 10))).toBe(false);
   expect(await write(base + 2, "too much for it")).toBe(true);
   expect(await write(base + 3, "y")).toBe(true);
-  // The first line of the next run may come before the word that it starts.
+  // The first line of the next run may arrive before the report of its start.
   await at.rpc.unary(Agent.method.updateLifecycle, { lifecycle: { state: Lifecycle_State.OFF } });
   await starting(base + 10);
   expect(await write(base + 11, "again")).toBe(false);

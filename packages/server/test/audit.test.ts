@@ -18,7 +18,7 @@ const login = (email: string, password: string) =>
   send(test.url, "POST", "/api/v2/users/login", { body: { email, password } });
 
 describe("the record of logins and of what users may do", () => {
-  it("has every login, refused or not, with who and from where, and never a secret", async () => {
+  it("has every login, refused or not, with user and address, and never a secret", async () => {
     const { token } = await firstUser(test.url);
     expect((await login("ada@example.com", "a wrong password")).status).toBe(401);
     expect((await login("nobody@example.com", PASSWORD)).status).toBe(401);
@@ -38,7 +38,7 @@ describe("the record of logins and of what users may do", () => {
     expect(logins.map(({ key_id }) => key_id)).toEqual([token, second].map((text) => text.slice(0, 10)));
   });
 
-  it("has what an owner does to others, and what somebody does with tokens", async () => {
+  it("has an owner's actions on others, and actions on tokens", async () => {
     const { token } = await firstUser(test.url);
     const ask = (method: string, path: string, body?: unknown) =>
       send(test.url, method, `/api/v2/users${path}`, body === undefined ? { token } : { token, body });
@@ -71,7 +71,7 @@ describe("the record of logins and of what users may do", () => {
     expect(test.log.text).not.toContain(key);
   });
 
-  it("holds sixty refusals a minute, and then says how many it left out", async () => {
+  it("holds sixty refusals a minute, and then reports how many it left out", async () => {
     await firstUser(test.url);
     for (let i = 0; i < 70; i++) expect((await login(`${i}@example.com`, "x")).status).toBeGreaterThanOrEqual(401);
     const refused = () => recorded().filter(({ audit }) => audit === "login-refused");
@@ -82,7 +82,7 @@ describe("the record of logins and of what users may do", () => {
   });
 });
 
-describe("a line for a person", () => {
+describe("a readable line", () => {
   const lineOf = (fields: object): string => {
     const sink = new TextCollector();
     createLogger({ sink, level: "info", format: "human" }).info(fields, "login refused");

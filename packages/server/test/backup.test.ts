@@ -62,7 +62,7 @@ describe("a backup", () => {
     }
   });
 
-  it("is for its owner alone, names what it is made of, and leaves nothing beside it", async () => {
+  it("is for its owner alone, lists its content, and leaves nothing beside it", async () => {
     await deployment(at("state"));
     const manifest = await backUp(at("state"), at("copy"), { now: NOW, signal });
     expect(readdirSync(at("copy")).sort()).toEqual(["backup.json", "coder.db", "keys.json"]);
@@ -84,7 +84,7 @@ describe("a backup", () => {
     expect(readdirSync(at("empty"))).toHaveLength(3);
   });
 
-  it("that is given up leaves nothing", async () => {
+  it("that is aborted leaves nothing", async () => {
     await deployment(at("state"));
     await expect(backUp(at("state"), at("copy"), { now: NOW, signal: AbortSignal.abort() })).rejects.toThrow(/abort/);
     expect(readdirSync(folder)).toEqual(["state"]);
@@ -105,7 +105,7 @@ describe("a backup", () => {
 });
 
 describe("restoring", () => {
-  it("moves aside what was there, and only when that was asked for", async () => {
+  it("moves existing files aside, and only on request", async () => {
     const token = await deployment(at("state"));
     await backUp(at("state"), at("copy"), { now: NOW, signal });
     const other = await deployment(at("other"));

@@ -1,4 +1,4 @@
-/** What the partners of a lost peer are told of how its control connection ended. */
+/** The report to the partners of a lost peer of how its control connection ended. */
 import { execFileSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { connect } from "node:net";
@@ -58,7 +58,7 @@ async function rawClient(port: number, tls: boolean, token: string, agentId: str
 
 type Client = Awaited<ReturnType<typeof rawClient>>;
 
-/** The reason that an agent is told when the client ends so. */
+/** The reason that an agent receives when the client ends this way. */
 async function reasonAfter(end: (client: Client) => Promise<void> | void, tls = false): Promise<string> {
   await using server = await startServer({
     flags: {
@@ -91,7 +91,7 @@ async function reasonAfter(end: (client: Client) => Promise<void> | void, tls = 
           }
         }
       }
-      throw new Error("the agent was told nothing");
+      throw new Error("the agent received nothing");
     } finally {
       client.socket.terminate();
     }
@@ -132,7 +132,7 @@ describe("the reason of a loss", () => {
     expect(await reason).toBe(LOST);
   });
 
-  it("silence, and then an end by whoever forwards the connection", async () => {
+  it("silence, and then an end by an intermediary", async () => {
     vi.useFakeTimers({ toFake: ["performance"] });
     expect(
       await reasonAfter(({ transport }) => {
@@ -143,7 +143,7 @@ describe("the reason of a loss", () => {
   });
 });
 
-it("an end without a goodbye says something only within one ping and its answer of the last sign of life", () => {
+it("an end without a disconnect is significant only within one ping and its answer after the last input", () => {
   for (const [at, byClose] of [
     [29_999, true],
     [30_000, true],

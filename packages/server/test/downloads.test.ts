@@ -93,7 +93,7 @@ test("parts: from the middle, the end, under a condition, and none of a file tha
   expect([packed.status, packed.headers["content-encoding"]]).toEqual([200, "gzip"]);
 });
 
-test("compressed where it is asked for: what lies beside the file, else on the way", async () => {
+test("compressed on request: the file beside it, else on the fly", async () => {
   const dir = binaries("packed", {
     "coder-linux-amd64": CONTENT,
     "coder-linux-arm64": CONTENT,
@@ -119,7 +119,7 @@ test("compressed where it is asked for: what lies beside the file, else on the w
   expect(zlib.gunzipSync(fresh.body).equals(CONTENT)).toBe(true);
 });
 
-test("more clients than compressors: the others get the file as it is, and nobody waits", async () => {
+test("more clients than compressors: the others get the file uncompressed, without waiting", async () => {
   const big = randomBytes(16 * 1024 * 1024);
   const dir = binaries("busy", { "coder-linux-amd64": big });
   await using at = await startServer({ flags: { "binaries-dir": dir } });
@@ -130,7 +130,7 @@ test("more clients than compressors: the others get the file as it is, and nobod
   const third = await ask(at.url, LINUX, gzip);
   expect([third.headers["content-encoding"], third.body.length]).toEqual([undefined, big.length]);
   for (const reply of slow) reply.destroy();
-  // Those who left gave their places back.
+  // Closed connections returned their places.
   const coding = async () => {
     const reply = await begin(at.url, LINUX, gzip);
     reply.destroy();
@@ -168,7 +168,7 @@ test("SHA256SUMS: the folder's own where it has one, so that damage shows, else 
   expect((await ask(at.url, "/bin/coder-linux-arm64.asc")).status).toBe(404);
 });
 
-test("security 35: what is not there is answered by 404 that says what to do; no path, link or pipe leads elsewhere", async () => {
+test("security 35: a missing file is answered by a 404 that names the next step; no path, link or pipe leads elsewhere", async () => {
   const dir = binaries("hostile", { "coder-linux-amd64": CONTENT, "secret.txt": "hidden" });
   writeFileSync(join(folder, "outside"), "hidden");
   symlinkSync(join(folder, "outside"), join(dir, "coder-linux-arm64"));
@@ -195,7 +195,7 @@ test("security 35: what is not there is answered by 404 that says what to do; no
   expect((await ask(at.url, "/bin/coder-linux-armv7")).body.equals(CONTENT)).toBe(true);
 });
 
-test("a server with nothing says so; one that is a single file hands out itself, beside what its folder has", async () => {
+test("a server without programs reports it; one that is a single file hands out itself, beside what its folder has", async () => {
   {
     await using at = await startServer();
     expect((await ask(at.url, LINUX)).status).toBe(404);
@@ -231,7 +231,7 @@ test("hashes are computed once for each file, and again for a new one of the sam
   expect(jobs).toBe(2);
 });
 
-test("a file that is cut while it is sent ends the connection; one that changes while it is hashed is refused for now", async () => {
+test("a file that is truncated while it is sent ends the connection; one that changes while it is hashed is refused for now", async () => {
   const dir = binaries("cut", { "coder-linux-amd64": randomBytes(32 * 1024 * 1024) });
   const path = join(dir, "coder-linux-amd64");
   await using at = await startServer({ flags: { "binaries-dir": dir } });

@@ -49,7 +49,7 @@ test("deployment facts have their shapes", async () => {
   expect(await ask(bob.token)).toEqual({ own: true, any: false });
 });
 
-test("the health report looks at database, access URL and WebSocket", async () => {
+test("the health report covers database, access URL and WebSocket", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const report = healthReport.parse((await send(test.url, "GET", `${api}/debug/health`, { token })).json);
@@ -254,7 +254,7 @@ test("security 40: too long a URL, header or body is refused", async () => {
   expect(headers).toMatch(/^HTTP\/1\.1 (400|431) /);
 });
 
-test("security 40: a client that sends one byte at a time is cut off", async () => {
+test("security 40: a client that sends one byte at a time is disconnected", async () => {
   await using test = await startServer({
     deps: { limits: { headersTimeoutMs: 300, requestTimeoutMs: 600, connectionsCheckMs: 50 } },
   });
@@ -271,7 +271,7 @@ test("security 40: a client that sends one byte at a time is cut off", async () 
   expect((await send(test.url, "GET", "/healthz")).status).toBe(200);
 });
 
-test("security 42: junk on the wire ends nothing but its own connection", async () => {
+test("security 42: junk on the wire ends only its own connection", async () => {
   await using test = await startServer();
   const junk = [
     "\0\0\0\0",
@@ -287,7 +287,7 @@ test("security 42: junk on the wire ends nothing but its own connection", async 
   expect((await send(test.url, "GET", "/healthz")).status).toBe(200);
 });
 
-test("security 10: the token page runs no script, is framed by nobody and needs its own origin", async () => {
+test("security 10: the token page runs no script, cannot be framed and needs its own origin", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const page = await send(test.url, "GET", "/cli-auth");
@@ -321,7 +321,7 @@ test("security 10: the token page runs no script, is framed by nobody and needs 
   expect((await form({ csrf: proof }, cookie)).text).toMatch(/<code>[a-zA-Z0-9]{10}-/);
 });
 
-test("a proxy's word about the client counts only when the proxy is trusted", async () => {
+test("a proxy's statement about the client counts only when the proxy is trusted", async () => {
   const attempts = async (flags: Record<string, string>) => {
     await using test = await startServer({ flags });
     await firstUser(test.url);
@@ -340,7 +340,7 @@ test("a proxy's word about the client counts only when the proxy is trusted", as
   expect(await attempts(trusted)).toEqual([401]);
 });
 
-test("parts joined to the server are asked, and a part that fails hurts nobody else", async () => {
+test("all parts of the server are queried, and a failing part does not affect others", async () => {
   await using test = await startServer({
     deps: {
       requestRoutes: [

@@ -115,7 +115,7 @@ test("a report is given out again until it is too old or a new one is asked for,
   expect((await send(test.url, "GET", "/api/v2/debug/health", { token: bob.token })).status).toBe(403);
 });
 
-test("askers at the same time share one run", async () => {
+test("concurrent requests share one run", async () => {
   await using test = await start();
   const { token } = await firstUser(test.url);
   // Every run fetches the access URL once.
@@ -169,7 +169,7 @@ const stunMap = (...ports: number[]) =>
     })),
   );
 
-/** A STUN server that says what it is told to say. */
+/** A STUN server with scripted answers. */
 async function lyingStun(mapped: AddrPort) {
   const socket = createSocket("udp4");
   socket.on("message", (datagram, from) => {
@@ -204,7 +204,7 @@ test("STUN servers that see different public ports mean a hard NAT: ESTUN02", as
   });
 });
 
-test("an own STUN server that sees us from inside the NAT proves no hard NAT", async () => {
+test("an own STUN server inside the NAT proves no hard NAT", async () => {
   using outside = await lyingStun({ address: ip("203.0.113.5"), port: 1000 });
   await using inside = await StunListener.open({ host: "127.0.0.1", port: 0, random: nodeRandom });
   const report = await check(stunMap(outside.port, inside.port));
@@ -235,7 +235,7 @@ test("a relay behind something that refuses the raw upgrade is EDERP01, not brok
   // A proxy that knows WebSocket alone: every other upgrade gets 400.
   const proxy = createServer();
   proxy.on("upgrade", (request, socket, head) => {
-    socket.on("error", () => undefined); // whoever was refused may be gone already
+    socket.on("error", () => undefined); // a refused client may be gone already
     if (request.headers.upgrade?.toLowerCase() !== "websocket") {
       socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
       return;
@@ -270,13 +270,13 @@ test("a relay behind something that refuses the raw upgrade is EDERP01, not brok
   expect(report.regions["999"]).toMatchObject({
     node_reports: [{ uses_websocket: true, can_exchange_messages: true }],
   });
-  // Where WebSocket is what the administrator ordered, it is no news.
+  // Where the administrator configured WebSocket, it is not reported.
   expect((await checkDerp({ ...options, dialer: directRelayDialer, forceWebSocket: true })).warnings).toEqual([]);
   proxy.closeAllConnections();
   await new Promise((resolve) => proxy.close(resolve));
 }, 30_000);
 
-test("the relay does not carry a probe whose keys nobody lent", async () => {
+test("the relay does not carry a probe with unknown keys", async () => {
   await using test = await start();
   const node = relayNode({
     name: "999b",

@@ -35,7 +35,7 @@ export function temporaryDirectory(): string {
   return mkdtempSync(join(tmpdir(), "coder-server-test-"));
 }
 
-/** Cheap on purpose: strength is not what these tests are about. */
+/** Cheap on purpose: these tests do not depend on strength. */
 export const TEST_PASSWORD_COST = { logN: 10, r: 8, p: 1 };
 export const PASSWORD = "correct horse battery";
 
@@ -169,7 +169,7 @@ export async function agentToken(url: string, token: string, workspaceId: string
   return answer.json.agent_token;
 }
 
-/** A WebSocket whose messages wait until they are asked for. */
+/** A WebSocket whose messages are queued until they are read. */
 export class SocketReader {
   readonly #messages: string[] = [];
   readonly #waiting: ((text: string | undefined) => void)[] = [];

@@ -9,7 +9,7 @@ import { send, startServer } from "./helpers.ts";
 const TOKEN = "0f0e0d0c-1111-4222-8333-944455556666";
 const PATHS = ["/install.sh", "/install.ps1", "/api/v2/init-script/linux/amd64", "/api/v2/init-script/windows/amd64"];
 
-test("scripts name the access URL, whatever the request says of itself", async () => {
+test("scripts name the access URL, whatever Host the request has", async () => {
   await using at = await startServer({
     flags: { "access-url": "https://coder.example.com:8443", "allowed-hosts": "*" },
   });
@@ -46,7 +46,7 @@ test("a URL is one word of the shell and one string of PowerShell, whatever is i
   expect(powershellQuote("it's \u2019")).toBe("'it''s \u2019\u2019'");
 });
 
-test("the help of the script is what it does; a shell that has only sh can show it", async () => {
+test("the help of the script matches its behaviour; a shell that has only sh can show it", async () => {
   await using at = await startServer();
   const show = async (path: string, ...args: string[]) => {
     const input = (await send(at.url, "GET", path)).text;

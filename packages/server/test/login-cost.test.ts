@@ -1,4 +1,4 @@
-/** What a login costs is the same whoever asks: counted in calls of scrypt and their parameters, which no load changes. */
+/** The cost of a login does not depend on the account: counted in calls of scrypt and their parameters, which are independent of load. */
 import type { ScryptOptions } from "node:crypto";
 import { expect, test, vi } from "vitest";
 import { addMember, firstUser, send, startServer } from "./helpers.ts";
@@ -20,7 +20,7 @@ vi.mock("node:crypto", async (original) => {
   return { ...crypto, scrypt };
 });
 
-test("security 38: unknown user, wrong password and suspended user cost the same hashes and read the same", async () => {
+test("security 38: unknown user, wrong password and suspended user cost the same hashes and get the same answer", async () => {
   await using at = await startServer();
   const owner = await firstUser(at.url);
   const bob = await addMember(at.url, owner.token, "bob");

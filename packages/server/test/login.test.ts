@@ -183,7 +183,7 @@ test("a login lives for the session duration from its last use, an API token for
   for (let day = 0; day < 3; day++) {
     test.clock.advance(20 * HOUR);
     expect((await send(test.url, "GET", me, { token })).status).toBe(200);
-    // Used all the time, and still gone after 30 hours.
+    // Used all the time, and still expired after 30 hours.
     expect((await send(test.url, "GET", me, { token: key })).status).toBe(day === 0 ? 200 : 401);
   }
   test.clock.advance(25 * HOUR);
@@ -192,7 +192,7 @@ test("a login lives for the session duration from its last use, an API token for
   expect(expired.json.message).toContain("expired");
 });
 
-test("the name of an API token that ran out is free, and then names the new one", async () => {
+test("the name of an API token that expired is free, and then names the new one", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const create = () =>
@@ -238,7 +238,7 @@ test("API tokens: create, list, show, expire, remove", async () => {
   const config = await send(test.url, "GET", `${me}/keys/tokens/tokenconfig`, { token: bob.token });
   expect(config.json.max_token_lifetime).toBe(1000 * HOUR * 1e6);
 
-  // The owner sees everybody's, another member nobody's.
+  // The owner sees all tokens, another member only their own.
   const carol = await addMember(test.url, owner.token, "carol");
   expect((await send(test.url, "GET", `${me}/keys/${id}`, { token: carol.token })).status).toBe(404);
   expect((await send(test.url, "DELETE", `${me}/keys/${id}`, { token: carol.token })).status).toBe(404);
@@ -265,7 +265,7 @@ test("POST users/me/keys trades a token for a fresh session", async () => {
   expect((await send(test.url, "GET", me, { token: answer.json.key })).status).toBe(200);
 });
 
-test("members manage nobody, and the last owner stays", async () => {
+test("members manage no users, and the last owner stays", async () => {
   await using test = await startServer();
   const owner = await firstUser(test.url);
   const bob = await addMember(test.url, owner.token, "bob");
@@ -301,7 +301,7 @@ test("members manage nobody, and the last owner stays", async () => {
   );
 });
 
-test("every route but the public ones wants a token", async () => {
+test("every route but the public ones requires a token", async () => {
   await using test = await startServer();
   await firstUser(test.url);
   const paths = [

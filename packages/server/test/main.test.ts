@@ -16,7 +16,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-test("it says where it listens, where its state is and what to do first, and stops on abort", async () => {
+test("it prints its addresses, its state directory and the first step, and stops on abort", async () => {
   const config = parseServerConfig({ "http-address": "127.0.0.1:0", "state-dir": directory }, { homeDir: directory });
   const stdout = new TextCollector();
   const stop = new AbortController();

@@ -1,4 +1,4 @@
-/** What a running server tells on /metrics, and that the dashboard and the alert rules ask for nothing else. */
+/** The metrics of a running server, and that the dashboard and the alert rules use no others. */
 import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -59,11 +59,11 @@ describe("metrics", () => {
     expect(await value('coder_audit_events_total{action="login-refused"}')).toBe(1);
   });
 
-  it("tell how long transactions take", async () => {
+  it("include the duration of transactions", async () => {
     expect(await value("coder_database_transaction_seconds_count")).toBeGreaterThan(0);
   });
 
-  it("tell when a certificate in use expires", async () => {
+  it("include the expiry of certificates in use", async () => {
     const seconds = await value(`coder_tls_certificate_expiry_timestamp_seconds{file="${join(folder, "cert.pem")}"}`);
     const days = (seconds - Date.now() / 1000) / 86_400;
     expect(Math.round(days)).toBe(2);
@@ -93,7 +93,7 @@ describe("deploy/monitoring", () => {
     return names.filter((name) => !WORDS.has(name));
   }
 
-  it("asks for metrics that the server has", async () => {
+  it("uses metrics that the server has", async () => {
     const families = await test.server.context.metrics.getMetricsAsJSON();
     const known = new Set(OF_PROMETHEUS);
     for (const { name, type } of families) {

@@ -1,4 +1,4 @@
-/** What every answer of the server carries, whatever the route: pages that cannot be framed and run no foreign script. */
+/** The security headers of every answer, on every route: pages that cannot be framed and run no foreign script. */
 import { request } from "node:http";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
@@ -64,7 +64,7 @@ test("security 10: every HTML page has a policy without unsafe-inline that no pa
     expect(head.frameOptions, what).toBe("DENY");
     if (head.type.startsWith("text/html")) pages.add(`${method} ${path} ${head.status}`);
   }
-  // What a new page adds to this list is tested above without further ado.
+  // Additions to this list are tested above.
   expect([...pages].sort()).toEqual([
     "GET /api/v2/debug/coordinator 200",
     "GET /api/v2/debug/tailnet 200",

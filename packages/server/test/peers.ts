@@ -46,7 +46,7 @@ export function nodeOf(options: { id: bigint; fill: number; addresses: readonly 
 
 export const agentNode = (agentId: string, id = 42n) => nodeOf({ id, fill: 7, addresses: agentAddresses(agentId) });
 
-/** A Coordinate stream on a connection of its own, whose answers are read as words. */
+/** A Coordinate stream on a connection of its own, whose answers are read as text. */
 export class TestPeer implements AsyncDisposable {
   readonly connection: RpcConnection;
   readonly #stream;

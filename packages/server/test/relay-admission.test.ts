@@ -1,4 +1,4 @@
-/** Whom external relays may serve: asked with a credential that opens nothing else. */
+/** Which clients external relays may serve: requested with a credential that grants nothing else. */
 import { relayAdmission } from "coder-protocol/rest/deployment";
 import { expect, test } from "vitest";
 import { hexEncode } from "wg-userspace/base/bytes";
@@ -27,7 +27,7 @@ async function deployment() {
   return { ...test, owner, ask, credentials, password };
 }
 
-test("a key that a peer announced is allowed, also one that is announced a moment later; a stranger's is not", async () => {
+test("a key that a peer announced is allowed, also one that is announced a moment later; an unknown one is not", async () => {
   await using at = await deployment();
   const early = at.ask({ NodePublic: keyName(9), Source: "203.0.113.7" });
   await using client = await TestPeer.open(at.url, at.owner.token, `${api}/tailnet`);
@@ -40,7 +40,7 @@ test("a key that a peer announced is allowed, also one that is announced a momen
   expect((await at.ask({ NodePublic: keyName(8) })).json).toEqual({ Allow: false });
 });
 
-test("the credential is shown to owners only, is needed, opens nothing else and is in no log", async () => {
+test("the credential is shown to owners only, is required, grants nothing else and is in no log", async () => {
   await using at = await deployment();
   const bob = await addMember(at.url, at.owner.token, "bob");
   expect((await send(at.url, "GET", `${api}/deployment/relay-admission`, { token: bob.token })).status).toBe(403);

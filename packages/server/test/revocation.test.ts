@@ -88,7 +88,7 @@ const endsOfBob: [string, End][] = [
     "given a new password from beside the server",
     async ({ stateDir, clock }) => {
       await resetPassword(stateDir, "bob", async () => "another good passphrase");
-      clock.advance(60_000); // real time went on, the server's did not
+      clock.advance(60_000); // real time advanced, the server's did not
     },
   ],
   ["logged in too long ago", async ({ clock }) => clock.advance(30 * 86_400_000)],
@@ -167,7 +167,7 @@ test.each(endsOfAgent)(
   },
 );
 
-test("security 16: an agent whose control connection was cut hears of the end when it is back", async () => {
+test("security 16: an agent whose control connection was cut learns of the end when it is back", async () => {
   await using test = await scene();
   const client = await test.openClient();
   client.connection.abandon();

@@ -25,7 +25,7 @@ function rawGet(port: number, path: string): Promise<{ status: number; head: str
   });
 }
 
-test("security 35: no path leads to a file, whatever it is dressed as, and every answer says nosniff", async () => {
+test("security 35: no path leads to a file, however it is encoded, and every answer carries nosniff", async () => {
   await using at = await startServer();
   await firstUser(at.url);
   const files = ["etc/passwd", "keys.json", "proc/self/environ"];
@@ -83,7 +83,7 @@ test("security 40: a WebSocket message over the limit ends its socket, on every 
     const reader = await openSocketOrFail(at.url, path, headers);
     reader.socket.on("error", () => undefined); // the reset that follows a close in the middle of a message
     reader.socket.send(Buffer.alloc(bytes));
-    // 1009: too big. 1006 when the server's word is overtaken by the reset.
+    // 1009: too big. 1006 when the reset overtakes the server's close frame.
     expect([path, [1009, 1006].includes(await reader.closed)]).toEqual([path, true]);
   }
   expect((await send(at.url, "GET", "/healthz")).headers[BUILD_VERSION_HEADER.toLowerCase()]).toBeDefined();

@@ -41,7 +41,7 @@ async function deployment() {
   };
 }
 
-test("REST, the coordinate handshake and its end are logged with the id, and the agent is told it", async () => {
+test("REST, the coordinate handshake and its end are logged with the id, and the agent receives it", async () => {
   await using at = await deployment();
   const client = at.client(ID);
   await client.call("/api/v2/users/me");
@@ -75,7 +75,7 @@ test("REST, the coordinate handshake and its end are logged with the id, and the
   });
 });
 
-test("what is no id is logged nowhere", async () => {
+test("an invalid id is logged nowhere", async () => {
   await using at = await deployment();
   for (const odd of ["my-editor", "x\r\nSet-Cookie: a=b", ID.toUpperCase()])
     await at.client(odd).call("/api/v2/users/me");

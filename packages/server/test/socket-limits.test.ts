@@ -1,4 +1,4 @@
-/** Every WebSocket of the server: how long a message may be, whom pings end, and that nobody has all places. */
+/** Every WebSocket of the server: the limit of a message, the end by unanswered pings, and shares of places. */
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
@@ -82,7 +82,7 @@ test.each(SOCKETS)(
   },
 );
 
-test.each(SOCKETS.slice(0, 5))("%s ends when its reader answers no ping", async (_name, _longest, open) => {
+test.each(SOCKETS.slice(0, 5))("%s ends when its client answers no ping", async (_name, _longest, open) => {
   await using at = await scene({ heartbeatMs: 50 });
   const [path, headers] = open(at);
   const url = new URL(`/api/v2${path}`, at.url);
@@ -92,7 +92,7 @@ test.each(SOCKETS.slice(0, 5))("%s ends when its reader answers no ping", async 
   expect(await closed).toBe(1006);
 });
 
-test("the relay map's followers are read from only to be closed, and few of one address", async () => {
+test("the relay map's followers may send nothing but a close, and are few per address", async () => {
   await using at = await scene({ mapSockets: { total: 4, perAddress: 2 } });
   const follow = (from: string) => openSocket(at.url, "/api/v2/derp-map", { "X-Forwarded-For": from });
   const first = await openSocketOrFail(at.url, "/api/v2/derp-map", { "X-Forwarded-For": "2001:db8::1" });

@@ -1,4 +1,4 @@
-/** What the server makes of the state directory that it finds. */
+/** The server's handling of an existing state directory. */
 import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -29,12 +29,12 @@ test.each([
     }
     rmSync(join(stateDir, "coder.db"));
     rmSync(join(stateDir, "keys.json"));
-    await using anew = await startServer({ stateDir });
-    expect((await send(anew.url, "GET", "/api/v2/users/first")).status).toBe(404);
+    await using restarted = await startServer({ stateDir });
+    expect((await send(restarted.url, "GET", "/api/v2/users/first")).status).toBe(404);
   },
 );
 
-test("nobody else can read the lock, and one of a wider mode is narrowed", () => {
+test("no other user can read the lock, and a wider mode is narrowed", () => {
   const directory = temporaryDirectory();
   writeFileSync(join(directory, "server.lock"), "", { mode: 0o644 });
   const before = process.umask(0);
@@ -47,7 +47,7 @@ test("nobody else can read the lock, and one of a wider mode is narrowed", () =>
   }
 });
 
-test.skipIf(!existsSync("/dev/full"))("a full disk is told from other faults", async () => {
+test.skipIf(!existsSync("/dev/full"))("a full disk is distinguished from other faults", async () => {
   const { DatabaseSync } = await import("node:sqlite");
   const database = new DatabaseSync(":memory:");
   database.exec("PRAGMA max_page_count = 2; CREATE TABLE t (x)");
@@ -72,7 +72,7 @@ test("logins of one IPv6 customer are counted together", async () => {
   const attempt = async (from: string, n: number) =>
     (
       await send(server.url, "POST", "/api/v2/users/login", {
-        body: { email: `nobody${n}@example.com`, password: "x" },
+        body: { email: `unknown${n}@example.com`, password: "x" },
         headers: { "X-Forwarded-For": from },
       })
     ).status;
@@ -81,7 +81,7 @@ test("logins of one IPv6 customer are counted together", async () => {
   expect(await attempt("2001:db8:0:1::1", 61)).toBe(401);
 });
 
-test("weak passwords and the name that means oneself are refused, with the reason", async () => {
+test("weak passwords and the reserved name me are refused, with the reason", async () => {
   await using server = await startServer();
   const { token } = await firstUser(server.url);
   const create = async (username: string, password: string) => {
@@ -89,7 +89,7 @@ test("weak passwords and the name that means oneself are refused, with the reaso
     const answer = await send(server.url, "POST", "/api/v2/users", { token, body });
     return [answer.status, answer.json?.validations?.[0]?.detail];
   };
-  expect(await create("bob", "password")).toEqual([400, "is one of the first that anybody tries"]);
+  expect(await create("bob", "password")).toEqual([400, "is among the most common passwords"]);
   expect(await create("bob", "aaaaaaaa")).toEqual([400, "must have at least 5 different characters"]);
   expect(await create("Me", "correct horse battery")).toEqual([400, "is a reserved name"]);
   expect((await create("bob", "correct horse battery"))[0]).toBe(201);

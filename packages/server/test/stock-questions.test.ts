@@ -1,4 +1,4 @@
-/** What stock clients ask besides the main things: each question gets an answer of the right shape. */
+/** The minor requests of stock clients: each gets an answer of the right shape. */
 import { apiKey } from "coder-protocol/rest/api-keys";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { inboxResponse } from "coder-protocol/rest/notifications";
@@ -8,7 +8,7 @@ import { addMember, addWorkspace, firstUser, openSocketOrFail, send, startServer
 
 const api = "/api/v2";
 
-test("search keys are answered by what there is", async () => {
+test("search keys are answered from existing data", async () => {
   await using at = await startServer();
   const { token } = await firstUser(at.url);
   const workspace = await addWorkspace(at.url, token, "dev");

@@ -33,7 +33,7 @@ async function errorOf(work: () => unknown): Promise<ServerError> {
   throw new Error("nothing was thrown");
 }
 
-test("one process at a time: the second is told who has the directory, and a release lets it in", async () => {
+test("one process at a time: the second learns which process has the directory, and a release lets it in", async () => {
   const first = acquireStateDir(directory);
   const error = await errorOf(() => acquireStateDir(directory));
   expect(error.code).toBe("ERR_STATE_DIR_IN_USE");
@@ -92,7 +92,7 @@ test("security 39: keys are made at random and damaged or default ones are refus
   const parsed: Record<string, string> = JSON.parse(text);
   expect(await spoil(JSON.stringify({ ...parsed, signing: "00".repeat(32) }))).toBe("ERR_KEY_FILE");
   expect(await spoil(JSON.stringify({ ...parsed, signing: parsed["csrf"] }))).toBe("ERR_KEY_FILE");
-  // Refusing must not overwrite what a person may still rescue.
+  // Refusing must not overwrite what an administrator may still rescue.
   expect(existsSync(dir.keysPath)).toBe(true);
   dir.release();
 });
@@ -172,7 +172,7 @@ test("migrations run once, in order, and a failing one leaves nothing behind", a
   await db.destroy();
 });
 
-test("a file that is no database is refused, not replaced", async () => {
+test("a file that is not a database is refused, not replaced", async () => {
   const path = join(directory, "coder.db");
   writeFileSync(path, "this is a letter, not a database ".repeat(100));
   expect((await errorOf(() => Store.open(path, 0))).code).toBe("ERR_STORE_DAMAGED");

@@ -49,7 +49,7 @@ test("a workspace by WebSocket: one JSON ping, then data; heartbeats are frames"
   expect(await json(watch)).toEqual({ type: "ping" });
   expect((await json(watch)).type).toBe("data");
   await pinged(watch);
-  // Many looks at the access later nothing but the next change has been said.
+  // After many access checks, nothing but the next change has been sent.
   await send(at.url, "POST", `${api}/workspaces/${at.workspaceId}/builds`, {
     token: at.token,
     body: { transition: "stop" },
@@ -95,7 +95,7 @@ test("event streams: ping and data for a workspace, data for metadata; pings are
 });
 
 test.each(["workspaces/W/watch", "workspaceagents/A/watch-metadata"])(
-  "the server's end ends %s: nobody has to be cut off",
+  "the server's end ends %s without a forced close",
   async (path) => {
     const at = await deployment();
     const url = `${at.url}${api}/${path.replace("W", at.workspaceId).replace("A", at.agentId)}`;
@@ -158,7 +158,7 @@ test("the agent belongs to the build: after a start it is awaited, and times out
   expect(await read()).toMatchObject({ status: "connected", lifecycle_state: "starting" });
 });
 
-test("an agent whose process outlived stop and start, and states no lifecycle again, is ready", async () => {
+test("an agent whose process outlived stop and start, and reports no lifecycle again, is ready", async () => {
   await using at = await startServer({ deps: { unstatedLifecycleMs: 20 } });
   const { token } = await firstUser(at.url);
   const workspace = await addWorkspace(at.url, token, "dev");
@@ -173,7 +173,7 @@ test("an agent whose process outlived stop and start, and states no lifecycle ag
     const event = await json(watch);
     if (event.type === "data" && event.data.latest_build.resources[0].agents[0].lifecycle_state === "ready") break;
   }
-  // One that states it is believed.
+  // One that reports it is trusted.
   await agentState.startup(id, { version: "v2.26.0", expandedDirectory: "/home/ada", subsystems: [] });
   await agentState.lifecycle(id, "start_error", at.clock.now());
   expect((await send(at.url, "GET", `${api}/workspaceagents/${id}`, { token })).json.lifecycle_state).toBe(

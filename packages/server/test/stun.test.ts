@@ -17,7 +17,7 @@ const start = (flags: ServerFlagValues) =>
 const mapOf = async (url: string, token: string) =>
   (await send(url, "GET", "/api/v2/workspaceagents/connection", { token })).json;
 
-test("the server tells clients their address, names its STUN port in the relay map, and counts", async () => {
+test("the server returns clients their address, names its STUN port in the relay map, and counts", async () => {
   await using test = await start({ "stun-address": "127.0.0.1:0" });
   const port = test.server.stunPort!;
   const { token } = await firstUser(test.url);
@@ -50,7 +50,7 @@ test("a taken STUN port costs one warning that names it, and the map then promis
   other.close();
 });
 
-test("without direct connections there is no STUN server, no STUN in the map, and everybody is told", async () => {
+test("without direct connections there is no STUN server, no STUN in the map, and all clients are notified", async () => {
   await using test = await start({
     "stun-address": "127.0.0.1:0",
     "block-direct-connections": "true",
@@ -70,7 +70,7 @@ test("--stun-address disable starts none", async () => {
   expect(test.log.text).not.toContain("STUN");
 });
 
-test("public STUN servers in the map are resolved by nobody here: their names need not exist to start", async () => {
+test("public STUN servers in the map are not resolved by the server: their names need not exist to start", async () => {
   await using test = await start({
     "stun-address": "127.0.0.1:0",
     "derp-server-stun-addresses": "a.invalid:1,b.invalid:2",

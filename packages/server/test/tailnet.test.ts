@@ -106,7 +106,7 @@ test("a second connection of the same agent takes the place of the first, and cl
   expect(await first.next()).toBe("end");
   expect(await client.next()).toBe(`node ${workspace.agentId}`);
 
-  // The first connection's end says nothing about the agent: the second is there.
+  // The first connection's end does not affect the agent: the second is connected.
   await first.connection.close();
   await second.connection.rpc.unary(Agent.method.updateStats, {});
   const agent = await send(test.url, "GET", `/api/v2/workspaceagents/${workspace.agentId}`, {
@@ -150,7 +150,7 @@ test("security 11: a client learns nothing of another user's agent, and the agen
     expect(await client.next()).toBe(`error: authorization: agent ${foreign.agentId} is not yours to reach`);
     expect(await client.next()).toBe("end");
   }
-  // The agent's first news is of a client that may: nothing came before it.
+  // The agent's first update is of a permitted client: nothing came before it.
   await using allowed = await TestPeer.open(test.url, test.owner.token, TAILNET);
   allowed.tunnelTo(foreign.agentId);
   allowed.send({ updateSelf: { node: nodeOf({ id: 2n, fill: 4, addresses: ["fd7a:115c:a1e0::2"] }) } });
@@ -159,7 +159,7 @@ test("security 11: a client learns nothing of another user's agent, and the agen
   expect(await agent.next()).toBe(`node ${claims.sub}`);
 });
 
-test("WorkspaceUpdates sends everything first, then what changed, and nobody else's", async () => {
+test("WorkspaceUpdates sends everything first, then what changed, and no other user's", async () => {
   await using test = await deployment();
   const bob = await addMember(test.url, test.owner.token, "bob");
   const dev = await workspaceOf(test.url, bob.token, "dev");
@@ -247,7 +247,7 @@ test("agents may reach the server by another name: map and manifest are the same
     expect(derpMapFromProto(manifest.derpMap!)).toEqual(parseDerpMap(map));
     expect(uuidFromBytes(manifest.agentId)).toBe(agentId);
   }
-  // The relay is named by the access URL for everybody; whoever dials puts its own address there.
+  // The relay map names the access URL for all clients; each client replaces it by the URL that it dials.
   expect(map.Regions["999"]).toMatchObject({ EmbeddedRelay: true, Nodes: [{ HostName: "coder.example.com" }] });
   const logs = await send(other, "PATCH", "/api/v2/workspaceagents/me/logs", {
     token: credentials.agent_token,

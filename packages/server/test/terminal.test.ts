@@ -12,7 +12,7 @@ async function prepare(url: string) {
   return { token, path };
 }
 
-test("a terminal is only for who may use the workspace, and never for a page of another origin", async () => {
+test("a terminal needs access to the workspace, and never for a page of another origin", async () => {
   await using test = await startServer();
   const { token, path } = await prepare(test.url);
   const stranger = await addMember(test.url, token, "stranger");
@@ -40,7 +40,7 @@ test("parameters out of range are refused, each by name", async () => {
   expect(fields.sort()).toEqual(["command", "height", "reconnect", "width"]);
 });
 
-test("what fails after the upgrade is said in the terminal", async () => {
+test("failures after the upgrade are shown in the terminal", async () => {
   await using test = await startServer(); // without a control plane there is no way to any agent
   const { token, path } = await prepare(test.url);
   const page = await openSocketOrFail(test.url, path({ reconnect: randomUUID() }), { [SESSION_TOKEN_HEADER]: token });
@@ -49,7 +49,7 @@ test("what fails after the upgrade is said in the terminal", async () => {
   expect(test.log.text).not.toContain(token);
 });
 
-test("security 34: a terminal's id joins nobody but the user who opened it", async () => {
+test("security 34: a terminal's id admits only the user who opened it", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const member = await addMember(test.url, token, "member");

@@ -162,7 +162,7 @@ function single() {
   return { own, put, tlsFlags, [Symbol.dispose]: () => rmSync(own, { recursive: true, force: true }) };
 }
 
-test("certificates are read again when asked; files that cannot be used change nothing, and the log says why", async () => {
+test("certificates are read again on request; files that cannot be used change nothing, and the log says why", async () => {
   using files = single();
   await using test = await startServer({ flags: files.tlsFlags, deps: { certificateCheckMs: 3_600_000 } });
   const port = test.server.tlsAddress?.port ?? 0;

@@ -1,4 +1,4 @@
-/** An `Upgrade` that nobody here speaks is ignored (RFC 9110 §7.8): HTTP clients offer h2c with an ordinary request. */
+/** An unsupported `Upgrade` is ignored (RFC 9110 §7.8): HTTP clients offer h2c with an ordinary request. */
 import { connect } from "node:net";
 import { expect, test } from "vitest";
 import { standardParts } from "../src/compose.ts";
@@ -28,7 +28,7 @@ function request(line: string, port: number, headers: string, body = ""): string
 
 test.each([
   ["h2c of curl and Java", H2C],
-  ["a protocol nobody knows", "Connection: Upgrade\r\nUpgrade: TLS/1.0, gopher\r\n"],
+  ["an unknown protocol", "Connection: Upgrade\r\nUpgrade: TLS/1.0, gopher\r\n"],
   ["a WebSocket where there is none", "Connection: Upgrade\r\nUpgrade: websocket\r\n"],
 ])("%s: the request is served as it is, and so is the next one on the connection", async (_name, headers) => {
   await using at = await startServer();
@@ -40,7 +40,7 @@ test.each([
   expect(answer).toMatch(/HTTP\/1\.1 200 OK\r\n.*HTTP\/1\.1 200 OK\r\n.*OK$/s);
 });
 
-test("a body that comes with the offer is read", async () => {
+test("a body that accompanies the offer is read", async () => {
   await using at = await startServer();
   const body = JSON.stringify({ email: "ada@example.com", username: "ada", password: PASSWORD });
   const create = request("POST /api/v2/users/first", at.port, H2C, body);
@@ -52,7 +52,7 @@ test("an unknown path stays 404, and a path of a WebSocket stays one for those w
   await using at = await startServer({ deps: standardParts() });
   const close = (headers: string) => headers.replace("Connection: ", "Connection: close, ");
   expect(await raw(at.port, request("GET /api/v2/nosuch", at.port, close(H2C)))).toMatch(/^HTTP\/1\.1 404 /);
-  // The relay is told apart from what it does not speak.
+  // The relay is distinguished from protocols that it does not support.
   expect(await raw(at.port, request("GET /derp", at.port, close(H2C)))).toMatch(/^HTTP\/1\.1 426 /);
   expect(
     await raw(at.port, request("GET /api/v2/tailnet", at.port, "Connection: Upgrade\r\nUpgrade: WebSocket\r\n")),

@@ -307,14 +307,14 @@ test("listing filters and pages", async () => {
   expect(await q("template:external has-external-agent:true")).toEqual([3, "alpha", "alphabet", "beta"]);
   expect(await q("template:docker")).toEqual([0]);
   expect(await q("has-agent:connecting")).toEqual([3, "alpha", "alphabet", "beta"]);
-  expect(await q("owner:nobody")).toEqual([0]);
+  expect(await q("owner:unknown")).toEqual([0]);
   expect(await names("q=&limit=1&offset=1")).toHaveLength(2);
   for (const bad of ["q=color%3Ablue", "limit=x", "offset=-1", "q=a%2Fb%2Fc"]) {
     expect((await send(test.url, "GET", `${api}/workspaces?${bad}`, { token })).status).toBe(400);
   }
 });
 
-test("signs of life of many agents are written together, and bring nobody back who left", async () => {
+test("signs of life of many agents are written together, and do not revive departed agents", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const { agentState, store } = test.server.context;
@@ -500,7 +500,7 @@ test("a watch notices what only time changes: a silent agent, then an expired lo
   expect(await logs.closed).toBe(1008);
 });
 
-test("a client that talks on a watch socket is closed with 1002", async () => {
+test("a client that sends on a watch socket is closed with 1002", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
   const workspace = await addWorkspace(test.url, token, "dev");

@@ -32,7 +32,7 @@ describe("locations", () => {
     expect(parseLocation(text, "linux")).toEqual(workspace === undefined ? { path } : { workspace, path });
   });
 
-  it("know drives on Windows", () => {
+  it("recognise drives on Windows", () => {
     expect(parseLocation("C:\\a", "win32")).toEqual({ path: "C:\\a" });
     expect(parseLocation("C:/a", "win32")).toEqual({ path: "C:/a" });
     expect(parseLocation("dev:a", "win32")).toEqual({ workspace: "dev", path: "a" });
@@ -115,7 +115,7 @@ describe("copying", () => {
     expect(said).toEqual([expect.stringContaining("a link to nothing")]);
   });
 
-  it("goes on where an earlier attempt was, and not with the beginning of another file", async () => {
+  it("resumes an earlier attempt, but not the beginning of another file", async () => {
     const bytes = randomBytes(3_000_000);
     writeFileSync(at("from", "a"), bytes);
     writeFileSync(at("to", "a.coder-part"), bytes.subarray(0, 1_234_567));
@@ -123,13 +123,13 @@ describe("copying", () => {
     await resumed.copy([at("from", "a")], at("to", "a"));
     expect(resumed.result.resumedBytes).toBe(1_234_567);
     writeFileSync(at("to", "a.coder-part"), randomBytes(1_000));
-    const anew = copier();
-    await anew.copy([at("from", "a")], at("to", "a"));
-    expect(anew.result.resumedBytes).toBe(0);
+    const again = copier();
+    await again.copy([at("from", "a")], at("to", "a"));
+    expect(again.result.resumedBytes).toBe(0);
     expect(readFileSync(at("to", "a")).equals(bytes)).toBe(true);
   });
 
-  it("leaves a beginning when it is stopped, and the old file in its place", async () => {
+  it("when it is stopped, leaves a partial file beside the old one", async () => {
     const bytes = randomBytes(3_000_000);
     writeFileSync(at("from", "a"), bytes);
     writeFileSync(at("to", "a"), "old");
@@ -147,7 +147,7 @@ describe("copying", () => {
     expect(part.equals(bytes.subarray(0, part.length))).toBe(true);
   });
 
-  it("finds a file that changes while it is copied", async () => {
+  it("detects a file that changes while it is copied", async () => {
     writeFileSync(at("from", "a"), randomBytes(3_000_000));
     const shrinking = copier({ onProgress: () => truncateSync(at("from", "a"), 100) });
     await expect(shrinking.copy([at("from", "a")], at("to"))).rejects.toMatchObject({
@@ -184,7 +184,7 @@ describe("copying", () => {
     },
   );
 
-  it("says what is in the way", async () => {
+  it("reports what is in the way", async () => {
     mkdirSync(at("from", "d"));
     writeFileSync(at("from", "a"), "");
     await expect(copier().copy([at("from", "none")], at("to"))).rejects.toThrow("There is no file");

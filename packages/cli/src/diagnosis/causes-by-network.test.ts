@@ -1,4 +1,4 @@
-/** Whole networks in virtual time, and the sentence that the diagnosis says about each. */
+/** Whole networks in virtual time, and the diagnosis of each. */
 
 import type { DirectSample } from "coder-client/node/path-report";
 import { candidateReports, endpointTexts, pathRef, relayChoice } from "coder-client/node/peer-paths";
@@ -11,7 +11,7 @@ import { type VirtualNode, VirtualTunnel } from "wg-userspace/testing/virtual-tu
 import { findCauses } from "./causes.ts";
 import { isDecided } from "./search.ts";
 
-/** As often as a node asks in one run while nobody answers. */
+/** The number of requests that a node sends in one run without answers. */
 const STUN_TRIES = 8;
 
 interface Lab {
@@ -56,7 +56,7 @@ function carrierLab(hairpin: boolean): Lab {
   return { net, routers: [first, second], nodes: [client, workspace] };
 }
 
-/** What a netcheck of that node would have found. */
+/** The result of a netcheck of that node. */
 function netReport(node: VirtualNode, hairPinning: boolean | undefined): NetReport {
   const mapped = node.endpoints.find(
     ({ address }) => !node.host.addresses.some((own) => own.join() === address.join()),
@@ -124,7 +124,7 @@ function causesOf(
   });
 }
 
-/** Lets both ends look for each other while a session is at rest. */
+/** Lets both ends search for each other while a session is idle. */
 function talk({ net, nodes: [client, workspace] }: Lab, ms: number): void {
   net.run(500);
   net.introduce(client, workspace);
@@ -271,7 +271,7 @@ it("behind NAT64 the cause is named as such", () => {
   });
 });
 
-it("pings that are shorter than the way there and back are told from lost ones", () => {
+it("ping time-outs shorter than the round trip are distinguished from loss", () => {
   const made = lab();
   made.net.internet.core.options = { ...made.net.internet.core.options, delayMs: 400 };
   made.net.relayDelayMs.set(1, 300);
@@ -285,7 +285,7 @@ it("pings that are shorter than the way there and back are told from lost ones",
   expect(causesOf(made, { pingTimeoutMs: 5_000 }).map(({ code }) => code)).not.toContain("ping-too-short");
 });
 
-it("30 % loss each way: a search is not judged before it was long enough, and then the cause is the loss", () => {
+it("30 % loss each way: a search is not judged before it lasted long enough, and then the cause is the loss", () => {
   for (let seed = 1; seed <= 15; seed++) {
     const made = lab(["v4", "v4"], seed);
     const { core } = made.net.internet;
@@ -308,7 +308,7 @@ it("30 % loss each way: a search is not judged before it was long enough, and th
   }
 });
 
-/** Forty probes where the workspace answered last, as a diagnosis sends them. */
+/** Forty probes to the address that the workspace answered from last, as a diagnosis sends them. */
 function sampleOf({ net, nodes: [client, workspace] }: Lab): DirectSample {
   let answered = 0;
   let lastAnswered = 0;

@@ -77,7 +77,7 @@ function causes(overrides: Partial<Facts> = {}, report: Partial<PeerPathReport> 
 }
 const codes = (found: readonly Cause[]): string[] => found.map(({ code, side }) => `${code}: ${side}`);
 
-it("nothing is wrong where nothing is", () => {
+it("reports nothing on a healthy network", () => {
   expect(causes({}, { path: { kind: "direct", endpoint: "10.0.0.1:1" } })).toEqual([]);
 });
 
@@ -103,7 +103,7 @@ it.each<[string, Partial<Facts>, Partial<PeerPathReport>, string[]]>([
   expect(codes(causes(facts, report))).toEqual(expected);
 });
 
-it("low MTU and loss are told even when the path is direct; what blocks comes first", () => {
+it("low MTU and loss are reported even when the path is direct; blocking causes come first", () => {
   const low = [{ name: "wg0", mtu: 1280, addresses: [] }];
   const lossy = candidate({ state: "in-use", pingsSent: 10, pongsReceived: 8, loss: 0.2 });
   const direct = { path: { kind: "direct", endpoint: "10.0.0.1:1" } as const, candidates: [lossy] };
@@ -145,21 +145,21 @@ it.each([
   expect(causes({ sample }, direct).map(({ code }) => code)).toEqual(expected);
 });
 
-it("both ends hear each other and neither is answered: that is no one-way path", () => {
+it("both ends receive and neither is answered: that is not a one-way path", () => {
   const heard = candidate({ heard: true, pingsSent: 12 });
   expect(codes(causes({}, { candidates: [heard] }))).toEqual(["one-way: network between"]);
   const agentView = { candidates: [{ endpoint: "10.0.0.2:1", pingsSent: 12, pongsReceived: 0, heard: true }] };
   expect(codes(causes({ agentView }, { candidates: [heard] }))).toEqual(["no-answer: network between"]);
 });
 
-it("a hard NAT is shown by what each server saw", () => {
+it("a hard NAT is shown by each server's view", () => {
   expect(causes({ own: HARD })[0]!.evidence).toEqual([
     "STUN server 1a (192.0.2.1:3478) saw 203.0.113.9:5",
     "STUN server 1a (192.0.2.2:3478) saw 203.0.113.9:6",
   ]);
 });
 
-it("every cause says who must change what, and where it is explained", () => {
+it("every cause names who must change what, and where it is explained", () => {
   const all = [
     ...causes({ own: { ...HARD, udp: false }, agent: HARD, mapHasStun: true }, { candidates: [candidate({})] }),
     ...causes({ mapHasStun: false }, { peerEndpoints: [] }),

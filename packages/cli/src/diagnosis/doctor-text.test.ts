@@ -23,7 +23,7 @@ const CAUSE: Cause = {
   link: "coder help hard-nat",
 };
 
-it("a healthy connection is said to be one", () => {
+it("a healthy connection is reported as such", () => {
   expect(doctorLines(DIRECT, [])).toEqual([
     "The connection is direct, to 10.0.0.1:1, 2ms there and back.",
     "Nothing is wrong that could be seen from here.",

@@ -126,7 +126,7 @@ it("blames DNS and not UDP where no STUN server could be asked", () => {
   );
 });
 
-it("says when nothing can work, and when direct connections are not allowed", () => {
+it("reports when nothing can work, and when direct connections are not allowed", () => {
   const broken = netcheckLines({ ...PROBE, relays: [], directBlocked: "deployment" }, []);
   expect(broken).toContain("  Relayed connections will NOT work: no relay answers.");
   expect(broken).toContain("  Direct connections: the administrator does not allow them.");

@@ -48,7 +48,7 @@ describe("a line per ping", () => {
     expect(pingLine("demo", outcome)).toBe(line);
   });
 
-  it("with the time in front when asked", () => {
+  it("with the time in front on request", () => {
     expect(timestamp(AT, true)).toBe("[2026-11-23T20:05:09Z] ");
     expect(timestamp(AT, false)).toMatch(/^\[2026-11-2[34]T\d\d:\d\d:09(Z|[+-]\d\d:\d\d)\] $/);
   });
@@ -78,12 +78,12 @@ describe("the summary", () => {
 });
 
 describe("the verdict", () => {
-  it("goes by the last answer", () => {
+  it("uses the last answer", () => {
     expect(verdictOf([relayed(1), direct(1), lost])).toBe("direct");
     expect(verdictOf([direct(1), relayed(1)])).toBe("relayed");
     expect(verdictOf([lost, lost])).toBe("unreachable");
   });
-  it("says when both ends are on one network", () => {
+  it("reports when both ends are on one network", () => {
     expect(verdictLine([direct(1, "192.168.1.4:5")], "")).toContain("private");
     expect(verdictLine([direct(1)], "")).toBe("✔ You are connected directly (p2p).");
     expect(verdictLine([relayed(1)], "see there")).toContain("see there");

@@ -45,7 +45,7 @@ test("a test that ended at once has no throughput rather than an infinite one", 
   expect(JSON.stringify(speedtestJson({ intervals: [], overall }))).toContain('"throughput_mbits":0');
 });
 
-test("the progress says how far it is, how fast, and which way", () => {
+test("the progress shows position, rate and direction", () => {
   expect(progressLine(RESULT.intervals[1]!, 5_000, "direct, 10.0.0.1:5")).toBe(
     "3 of 5 s  6.6 Mbits/sec  direct, 10.0.0.1:5",
   );

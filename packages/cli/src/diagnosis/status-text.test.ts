@@ -96,7 +96,7 @@ it.each([
   ["200", WIDE],
 ] as const)("at %s columns every reason is there in whole words, and no line is wider", (_, view) => {
   const reason =
-    "6 probes of full size were answered by nobody since 14 s: a firewall on the way lets no UDP through, or the other side forgot this address";
+    "6 probes of full size were not answered within 14 s: a firewall on the way lets no UDP through, or the other side forgot this address";
   const candidate = {
     endpoint: "[2001:db8:1234:5678:9abc:def0:1234:5678]:41641",
     sources: ["coordinator", "call-me-maybe", "heard"],

@@ -10,7 +10,7 @@ const render = (error: unknown) => {
   return known === undefined ? undefined : { text: renderUserError(known), exit: known.exit };
 };
 
-describe("what a person reads when a command fails", () => {
+describe("the text of a failed command", () => {
   it("names what, why and what next, with the code at the end of the first line", () => {
     expect(
       render(new UserError("Cannot reach it", { why: "it is off", next: ["turn it on"], code: "ERR_OFF" })),
@@ -42,7 +42,7 @@ describe("what a person reads when a command fails", () => {
     expect(render(new UsageError("unknown flag --x"))).toEqual({ text: "Unknown flag --x   (ERR_USAGE)", exit: 2 });
   });
 
-  it("takes anything else for our own bug", () => {
+  it("reports any other error as a bug", () => {
     expect(render(new TypeError("x is not a function"))).toBeUndefined();
   });
 });

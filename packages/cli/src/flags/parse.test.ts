@@ -37,7 +37,7 @@ describe("parseLine", () => {
     expect(ssh(argv).words).toEqual(words);
   });
 
-  it("takes an empty variable for none, but where nothing is a setting", () => {
+  it("treats an empty variable as absent, except where empty is a setting", () => {
     const flags = (emptyCounts: boolean) => [
       { name: "a", env: "A", kind: "string", summary: "", emptyCounts } as const,
     ];
@@ -46,7 +46,7 @@ describe("parseLine", () => {
     expect(parseLine(flags(true), [], {})).toMatchObject({ values: {}, origins: { a: "unset" } });
   });
 
-  it("prefers the flag to the variable and the variable to the default, and says which it was", () => {
+  it("prefers the flag to the variable and the variable to the default, and reports which it was", () => {
     const flag = ssh(["--wait", "no", "dev"], { CODER_SSH_WAIT: "yes" });
     expect([flag.values["wait"], flag.origins["wait"]]).toEqual(["no", "flag"]);
     const variable = ssh(["dev"], { CODER_SSH_WAIT: "yes" });

@@ -17,7 +17,7 @@ afterEach(() => {
   program.close();
 });
 
-it("announces a port once, although on one machine its own listeners are among those that it sees", async () => {
+it("announces a port once, although on one machine it also sees its own listeners", async () => {
   const said: string[] = [];
   let listening: number[] = [port];
   const forwards = new AutoForwards({
@@ -34,7 +34,7 @@ it("announces a port once, although on one machine its own listeners are among t
   expect([said.length, ours === port]).toEqual([1, false]);
   listening = [port, ours];
   await forwards.look(signal);
-  // The program is gone; the list that says so is older than the end of our listener.
+  // The program has ended; the list that shows it is older than the end of our listener.
   listening = [ours];
   for (let look = 0; look < 4; look++) {
     await forwards.look(signal);

@@ -32,7 +32,7 @@ async function socks(
         const stream = connect({ port: echo, host: "127.0.0.1", allowHalfOpen: true });
         await once(stream, "connect");
         return stream;
-      }).catch(() => undefined); // what the client was told is what these tests look at
+      }).catch(() => undefined); // these tests check the client's view
     }),
   );
   return { port, dialed };
@@ -106,7 +106,7 @@ describe("a SOCKS client", () => {
     expect(dialed).toEqual([]);
   });
 
-  test("is told when the host cannot be reached", async () => {
+  test("gets a reply when the host cannot be reached", async () => {
     const { port } = await socks(async () => {
       throw new Error("refused");
     });
@@ -114,7 +114,7 @@ describe("a SOCKS client", () => {
     expect(await talk(port, request)).toEqual([5, 0, 5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);
   });
 
-  test("that says anything at all ends", async () => {
+  test("that sends anything at all ends", async () => {
     const { port } = await socks();
     await fc.assert(
       fc.asyncProperty(fc.constantFrom(4, 5, 0), fc.uint8Array({ maxLength: 40 }), async (version, rest) => {

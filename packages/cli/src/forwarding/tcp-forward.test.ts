@@ -4,7 +4,7 @@ import { PassThrough } from "node:stream";
 import { expect, it } from "vitest";
 import { TcpForward } from "./tcp-forward.ts";
 
-it("says what the limit is when it is reached, once", async () => {
+it("reports the limit once when it is reached", async () => {
   const said: string[] = [];
   const forward = new TcpForward({
     spec: { protocol: "tcp", bind: "127.0.0.1", port: 0, target: { port: 80 } },

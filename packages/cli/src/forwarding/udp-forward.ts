@@ -138,7 +138,7 @@ export class UdpForward {
     if (this.#toldUnreachable) return;
     this.#toldUnreachable = true;
     const { spec, say } = this.#options;
-    say(`Nobody listens on ${formatEnd("udp", "127.0.0.1", spec.target.port)} in the workspace yet`);
+    say(`Nothing listens on ${formatEnd("udp", "127.0.0.1", spec.target.port)} in the workspace yet`);
   }
 
   #sendFailed(key: string, sender: Sender, length: number, error: unknown): void {

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { agentNetwork, agentNetworkFromJson, type Dialable } from "./agent-api.ts";
 
-/** An agent whose port 4 answers with this. */
+/** An agent whose port 4 returns this answer. */
 function agentWith(status: number, body: string): Dialable {
   const server: Server = createServer((_request, response) => {
     response.writeHead(status);
@@ -32,7 +32,7 @@ it("reads a stock agent's answer", async () => {
   expect(interfaces).toEqual([{ name: "eth0", mtu: 1280, addresses: ["10.0.0.1/24"] }]);
 });
 
-it("reads what our agents say on top: what each server saw", () => {
+it("reads the extra fields of our agents: each server's view", () => {
   const { report } = agentNetworkFromJson({
     report: { UDP: true },
     observations: [
@@ -43,7 +43,7 @@ it("reads what our agents say on top: what each server saw", () => {
   expect(report?.observations).toMatchObject([{ node: "a" }]);
 });
 
-it("reads how our agents see the ways to us; what is malformed counts as unknown", () => {
+it("reads our agents' view of the paths to us; what is malformed counts as unknown", () => {
   const { peer } = agentNetworkFromJson({
     peer: {
       candidates: [
@@ -65,12 +65,12 @@ it("reads how our agents see the ways to us; what is malformed counts as unknown
   expect(agentNetworkFromJson({ peer: { candidates: [], failures: null } }).peer).toEqual({ candidates: [] });
 });
 
-it("an old agent, or one that fails, is told apart", async () => {
+it("an old agent and a failing one are distinguished", async () => {
   await expect(agentNetwork(agentWith(404, ""), signal())).rejects.toThrow("an old one");
   await expect(agentNetwork(agentWith(500, "x"), signal())).rejects.toThrow("HTTP 500");
 });
 
-it("an endless answer is cut off", async () => {
+it("an endless answer is aborted", async () => {
   await expect(agentNetwork(agentWith(200, "x".repeat(2 << 20)), signal())).rejects.toThrow("too long");
 });
 

@@ -6,7 +6,7 @@ import { commandPages } from "./command-pages.ts";
 
 const folder = join(import.meta.dirname, "../../../../docs/cli");
 
-test("docs/cli says what the commands say: node scripts/generate-docs.ts", async () => {
+test("docs/cli is up to date (node scripts/generate-docs.ts)", async () => {
   const pages = commandPages(await allCommands());
   expect(readdirSync(folder).sort()).toEqual(Object.keys(pages).sort());
   for (const [name, text] of Object.entries(pages)) expect(readFileSync(join(folder, name), "utf8"), name).toBe(text);

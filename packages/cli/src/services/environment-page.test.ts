@@ -6,7 +6,7 @@ import { environmentPage } from "./environment-page.ts";
 
 const file = join(import.meta.dirname, "../../../../docs/operations/environment.md");
 
-test("docs/operations/environment.md says what the commands say: node scripts/generate-docs.ts", async () => {
+test("docs/operations/environment.md is up to date (node scripts/generate-docs.ts)", async () => {
   expect(readFileSync(file, "utf8")).toBe(environmentPage(await allCommands()));
 });
 

@@ -103,43 +103,46 @@ it("writes privately and by rename, at once; the status file goes, the network-i
 it.each([
   ["a ping that fails", "a folder", new Error("no answer")],
   ["a folder that cannot be made", "/proc/nowhere", undefined],
-])("%s ends nothing: it is tried again, said at level debug, and over when stopped", async (_name, dir, failure) => {
-  let pings = 0;
-  const said: string[] = [];
-  const stop = reportConnection({
-    connection: connectionWith(async () => {
-      pings++;
-      if (failure !== undefined) throw failure;
-      return { rttMs: 3, path: DIRECT };
-    }),
-    networkInfoDir: dir === "a folder" ? folder : dir,
-    intervalMs: 10,
-    configDir: dir === "a folder" ? folder : dir,
-    workspace: "demo",
-    command: "ssh",
-    logger: { level: "debug", log: (level, message) => void said.push(`${level} ${message}`) },
-  });
-  const missed = () => said.filter((line) => line === "debug network information not written").length;
-  await vi.waitFor(() => expect(missed()).toBeGreaterThanOrEqual(3), eventually);
-  expect(pings).toBeGreaterThanOrEqual(3);
-  expect(said.filter((line) => line.startsWith("warn"))).toEqual([]);
-  stop();
-  const after = [pings, said.length];
-  // Another one that was started later is at its third try: the first would have been, too.
-  let others = 0;
-  const stopOther = reportConnection({
-    connection: connectionWith(async () => {
-      others++;
-      throw new Error("no answer");
-    }),
-    networkInfoDir: folder,
-    intervalMs: 10,
-    configDir: folder,
-    workspace: "demo",
-    command: "ssh",
-    logger: silent,
-  });
-  await vi.waitFor(() => expect(others).toBeGreaterThanOrEqual(3), eventually);
-  stopOther();
-  expect([pings, said.length]).toEqual(after);
-});
+])(
+  "%s does not end the command: it is retried, logged at level debug, and stops with it",
+  async (_name, dir, failure) => {
+    let pings = 0;
+    const said: string[] = [];
+    const stop = reportConnection({
+      connection: connectionWith(async () => {
+        pings++;
+        if (failure !== undefined) throw failure;
+        return { rttMs: 3, path: DIRECT };
+      }),
+      networkInfoDir: dir === "a folder" ? folder : dir,
+      intervalMs: 10,
+      configDir: dir === "a folder" ? folder : dir,
+      workspace: "demo",
+      command: "ssh",
+      logger: { level: "debug", log: (level, message) => void said.push(`${level} ${message}`) },
+    });
+    const missed = () => said.filter((line) => line === "debug network information not written").length;
+    await vi.waitFor(() => expect(missed()).toBeGreaterThanOrEqual(3), eventually);
+    expect(pings).toBeGreaterThanOrEqual(3);
+    expect(said.filter((line) => line.startsWith("warn"))).toEqual([]);
+    stop();
+    const after = [pings, said.length];
+    // Another one that was started later is at its third try: the first would have been, too.
+    let others = 0;
+    const stopOther = reportConnection({
+      connection: connectionWith(async () => {
+        others++;
+        throw new Error("no answer");
+      }),
+      networkInfoDir: folder,
+      intervalMs: 10,
+      configDir: folder,
+      workspace: "demo",
+      command: "ssh",
+      logger: silent,
+    });
+    await vi.waitFor(() => expect(others).toBeGreaterThanOrEqual(3), eventually);
+    stopOther();
+    expect([pings, said.length]).toEqual(after);
+  },
+);

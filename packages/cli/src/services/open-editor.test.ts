@@ -10,7 +10,7 @@ const target = {
   token: undefined,
 };
 
-test("VS Code is told the workspace, the deployment and the folder", () => {
+test("VS Code gets the workspace, the deployment and the folder", () => {
   expect(vscodeUri(target)).toBe(
     "vscode://coder.coder-remote/open?owner=alice&workspace=dev&agent=main&openRecent=true&url=https%3A%2F%2Fcoder.example.com",
   );

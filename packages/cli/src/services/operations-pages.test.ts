@@ -19,7 +19,7 @@ function anchors(path: string): string[] {
   );
 }
 
-test.each(pages)("links of %s lead somewhere", (page) => {
+test.each(pages)("links of %s resolve", (page) => {
   const links = [...read(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target!);
   for (const link of links.filter((target) => !/^https?:/.test(target))) {
     const [path, anchor] = link.split("#");
@@ -38,7 +38,7 @@ function calls(page: string): string[][] {
     .map((line) => line.split(/\s+/).filter(Boolean));
 }
 
-test.each(pages)("commands of %s have the options that they are given", async (page) => {
+test.each(pages)("commands of %s use existing options", async (page) => {
   const commands = await allCommands();
   for (const words of calls(page)) {
     const ids = [words.slice(0, 2).join(":"), words[0]!].filter((id) => id in commands);

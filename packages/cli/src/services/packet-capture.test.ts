@@ -33,7 +33,7 @@ test("more than one batch arrives whole and in order", async () => {
   for (let i = 0; i < 1000; i++) expect(file[24 + i * (16 + 1280) + 16]).toBe(i & 0xff);
 });
 
-test("a file that cannot be made is said before anything starts", async () => {
+test("a file that cannot be created is reported before anything starts", async () => {
   await expect(PacketCapture.create(join(folder, "missing", "c.pcap"))).rejects.toMatchObject({
     code: "ERR_CAPTURE_FILE",
     why: expect.stringContaining("ENOENT"),

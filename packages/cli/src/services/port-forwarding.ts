@@ -52,7 +52,7 @@ export class PortForwarding {
           ? (await lasting.connection(until)).dial(target.port, { signal: until })
           : dialThrough(await hosts.client(until), target.host, target.port);
       return stream.catch((error: unknown) => {
-        throw isRefused(error) ? new Error("nobody listens there") : error;
+        throw isRefused(error) ? new Error("nothing listens there") : error;
       });
     };
     this.#links.push(hosts);

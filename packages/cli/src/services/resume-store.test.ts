@@ -21,7 +21,7 @@ afterEach(() => {
 
 const store = (agentId = AGENT): ResumeStore => new ResumeStore(folder, agentId, (pid) => alive.has(pid));
 const names = (): string[] => readdirSync(join(folder, "resume")).sort();
-/** A shell that process `pid` showed, `agoMs` ago. */
+/** A shell that process `pid` was attached to, `agoMs` ago. */
 function left(id: string, pid: number, agoMs: number, agentId = AGENT): void {
   const path = join(folder, "resume", `${agentId}.${id}.${pid}`);
   writeFileSync(path, "");
@@ -29,7 +29,7 @@ function left(id: string, pid: number, agoMs: number, agentId = AGENT): void {
   utimesSync(path, at, at);
 }
 
-test("there is nothing to resume at first, and nothing is made by asking", () => {
+test("there is nothing to resume at first, and a query creates nothing", () => {
   expect(store().claim()).toBeUndefined();
   expect(readdirSync(folder)).toEqual([]);
 });
@@ -57,7 +57,7 @@ test("another agent's shells are left alone", () => {
   expect(store(OTHER).claim()).toMatchObject({ id: shell(2) });
 });
 
-test("what no agent keeps any more is forgotten, whoever's it was, and strange files are not", () => {
+test("entries that no agent keeps any more are removed, and foreign files are not", () => {
   store().add(shell(1));
   left(shell(2), 5001, KEEP_MS + 60_000);
   left(shell(3), 5001, KEEP_MS + 60_000, OTHER);
@@ -66,7 +66,7 @@ test("what no agent keeps any more is forgotten, whoever's it was, and strange f
   expect(names()).toEqual([`${AGENT}.${shell(1)}.${process.pid}`, "notes.txt"]);
 });
 
-test("a shell that somebody looks at stays young", () => {
+test("an attached shell does not age", () => {
   const ours = store();
   ours.add(shell(1));
   ours.touch(shell(1), Date.now() + 1_000);

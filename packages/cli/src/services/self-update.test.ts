@@ -71,7 +71,7 @@ function offer(content: string, sum = sumOf(content)): void {
 
 const update = () => updateProgram(deployment, program, { signal, say: (line) => lines.push(line) });
 
-/** Whatever fails, the old one stays and nothing is beside it. */
+/** After any failure the old one stays and nothing is beside it. */
 async function refuses(code: string): Promise<UserError> {
   const error = await update().catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(UserError);
@@ -91,7 +91,7 @@ test("the executable replaces itself, keeps its mode, and says both versions; ag
   expect(await update()).toMatchObject({ kind: "same" });
 });
 
-test("what is damaged, cut, unable to run or not there is not installed", async () => {
+test("a damaged, truncated, unrunnable or missing file is not installed", async () => {
   offer(script("v2.0.0"), sumOf("announced"));
   expect((await refuses("ERR_WRONG_SUM")).why).toContain(sumOf("announced"));
   offer(script("v2.0.0"));
@@ -109,7 +109,7 @@ test("what is damaged, cut, unable to run or not there is not installed", async 
 });
 
 test.runIf(process.platform === "linux")("a folder that may not be written to is named", async () => {
-  // Nobody makes files there, root neither.
+  // No user can create files there, not even root.
   program = { ...program, path: "/sys/kernel/uevent_seqnum" };
   await expect(update()).rejects.toMatchObject({
     code: "ERR_NOT_UPDATABLE",
@@ -118,7 +118,7 @@ test.runIf(process.platform === "linux")("a folder that may not be written to is
   });
 });
 
-test("checkouts and packages are left to those who made them, with the command that updates them", async () => {
+test("checkouts and packages are left to the tool that made them, with the command that updates them", async () => {
   program = { ...program, single: false };
   expect((await refuses("ERR_NOT_UPDATABLE")).why).toBe("it runs from a checkout");
   const cases: readonly [string, string | undefined][] = [
@@ -145,7 +145,7 @@ test("what npm installed is left to npm, also where a link leads to it", async (
   await expect(update()).rejects.toMatchObject({ code: "ERR_NOT_UPDATABLE", why: "it was installed by npm" });
 });
 
-test("on Windows the one that runs is moved aside", async () => {
+test("on Windows the running one is moved aside", async () => {
   program = { ...program, platform: "win32" };
   const windows = programName(program);
   const content = script("v2.0.0");

@@ -13,7 +13,7 @@ const shown = (status: number, body: unknown, latency?: WorkspaceAgent["latency"
 const counts = (direct: number, relayed: number, unknown: number) => ({ direct, relayed, unknown });
 
 describe("agentNetworkText", () => {
-  it("says which relay is home and which ways the clients take", async () => {
+  it("shows the home relay and the clients' paths", async () => {
     const clients = [
       { path: "direct", endpoint: "private", latency_ms: 3.4 },
       { path: "relayed", latency_ms: 31 },

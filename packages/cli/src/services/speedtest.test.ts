@@ -11,7 +11,7 @@ afterEach(() => {
   server = undefined;
 });
 
-/** An agent's side that does what the test says, and our end of the connection to it. */
+/** An agent's side driven by the test, and our end of the connection to it. */
 async function agent(serve: (socket: Socket) => void): Promise<Socket> {
   server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on("error", () => undefined);
@@ -60,7 +60,7 @@ test("a download counts everything after the answer, also what came with it", as
   expect(stream.destroyed).toBe(true);
 });
 
-test("an upload sends whole blocks and ends when the agent has taken them", async () => {
+test("an upload sends whole blocks and ends when the agent has received them", async () => {
   let received = 0;
   let request: string | undefined;
   const stream = await agent((socket) => {

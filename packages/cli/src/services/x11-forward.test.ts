@@ -19,7 +19,7 @@ test.each(["", "0", ":", ":x", "host", ":0.x", ":99999"])("%j is none", (text) =
 
 const NAME = "MIT-MAGIC-COOKIE-1";
 
-/** What an X11 client sends first. */
+/** The first message of an X11 client. */
 function setup(order: "B" | "l", name: string, data: Buffer): Buffer {
   const pad = (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.alloc((4 - (bytes.length % 4)) % 4)]);
   const head = Buffer.alloc(12);
@@ -42,7 +42,7 @@ test.each(["B", "l"] as const)(
   },
 );
 
-test("whoever does not have the session's cookie is turned away", () => {
+test("a client without the session's cookie is rejected", () => {
   expect(replaceCookie(setup("l", NAME, Buffer.alloc(16, 8)), fake, real)).toBeUndefined();
   expect(replaceCookie(setup("l", "", Buffer.alloc(0)), fake, real)).toBeUndefined();
   expect(replaceCookie(setup("l", "OTHER", fake), fake, real)).toBeUndefined();

@@ -156,7 +156,7 @@ describe("host options", () => {
     },
   );
 
-  it("of the person come before those of the deployment and those before ours; an empty one removes", () => {
+  it("of the user come before those of the deployment and those before ours; an empty one removes", () => {
     const merged = mergeHostOptions(
       [parseHostOption("loglevel=DEBUG"), parseHostOption("SetEnv A=1"), parseHostOption("SetEnv B=2")],
       { LogLevel: "INFO", SetEnv: "C=3", ConnectTimeout: "", ServerAliveInterval: "10" },
@@ -226,7 +226,7 @@ describe("the block", () => {
     ]);
   });
 
-  it("leaves out what has no name, carries wait, autostart and headers, and writes no ProxyCommand when told so", () => {
+  it("leaves out what has no name, carries wait, autostart and headers, and writes no ProxyCommand on request", () => {
     const stored: StoredOptions = { ...none, wait: "yes", disableAutostart: true, headers: ["A=b c"] };
     const text = renderBlock({ ...base, stored, hostnameSuffix: "", globalFlags: ["--header", "A=b c"] });
     expect(text).not.toContain("Match");

@@ -1,4 +1,4 @@
-/** Real files in a folder of the test's own, and a systemctl that writes down what it is asked. */
+/** Real files in a folder of the test's own, and a systemctl that records its calls. */
 import {
   chmodSync,
   existsSync,
@@ -17,7 +17,7 @@ import { servicePlaces } from "./places.ts";
 import { type Installation, installService, uninstallService } from "./service.ts";
 import { Systemctl } from "./systemctl.ts";
 
-/** Is active once it was started, and answers nothing when there is a file `silent`. */
+/** Is active once it was started, and does not answer when there is a file `silent`. */
 const SYSTEMCTL = `#!/bin/sh
 cd "\${0%/*}"
 echo "$*" >>asked
@@ -61,7 +61,7 @@ function prepared(scope: "system" | "user") {
   return { places, installation, systemctl: new Systemctl(places) };
 }
 
-/** What systemctl was asked since the last time, without what is always there. */
+/** The calls of systemctl since the last time, without constant arguments. */
 function asked(): string[] {
   const file = join(root, "bin/asked");
   const lines = readFileSync(file, "utf8").trim().split("\n");
@@ -99,7 +99,7 @@ test("installs, does nothing twice, restarts after a change, and removes everyth
   expect((await uninstallService("agent", places, true, systemctl)).join(" ")).toContain("nothing to do");
 });
 
-test("a person's own: in their folders, which are private, by systemctl --user", async () => {
+test("a user's own: in their folders, which are private, by systemctl --user", async () => {
   const { places, installation, systemctl } = prepared("user");
   const done = await installService({ ...installation, now: false }, systemctl);
   expect(done.join(" ")).toContain("it starts with your next login");
@@ -121,7 +121,7 @@ test("a packaged unit is disabled, and stays", async () => {
   expect(existsSync(places.packaged)).toBe(true);
 });
 
-test("what fails is told in words: no manager, a service that does not start, a file that cannot be", async () => {
+test("failures are explained: no manager, a service that does not start, a file that cannot be", async () => {
   const { places, installation, systemctl } = prepared("system");
   writeFileSync(join(root, "bin/silent"), "");
   await expect(systemctl.check("do it by hand")).rejects.toMatchObject({

@@ -20,7 +20,7 @@ test("nothing begins a line of its own", () => {
   }
 });
 
-test("settings: what is given is changed, what is there besides stays", () => {
+test("given settings are changed, other existing ones stay", () => {
   const file = "# a comment\nCODER_AGENT_TOKEN=old\n  CODER_VERBOSE = true\n\nOTHER=1\n\n";
   const changed = withVariables(file, { CODER_AGENT_TOKEN: 'n"e$w`\\', CODER_NEW: "x y" });
   expect(changed).toBe(

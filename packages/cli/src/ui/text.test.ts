@@ -13,7 +13,7 @@ const HOSTILE = {
   "a device string": "\u001bP$q\u001b\\",
 };
 
-describe("what others chose drives no terminal", () => {
+describe("foreign text cannot drive the terminal", () => {
   it.each(Object.entries(HOSTILE))("%s", (_, text) => {
     const dangerous = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/;
     for (const safe of [printable(text), printableLines(text), printableLog(text), printableJson(JSON.stringify(text))])
@@ -22,7 +22,7 @@ describe("what others chose drives no terminal", () => {
     expect(JSON.parse(printableJson(JSON.stringify(text)))).toBe(text);
   });
 
-  it("leaves everything else as it is", () => {
+  it("leaves everything else unchanged", () => {
     const text = "naïve café 日本語 👩‍💻 עברית";
     expect([printable(text), printableLines(`${text}\n${text}`), printableLog(text)]).toEqual([
       text,

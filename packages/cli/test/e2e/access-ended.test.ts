@@ -1,4 +1,4 @@
-/** Commands that are connected when the right to be is taken away: each ends by itself, with the reason and exit code 255. */
+/** Commands that are connected when their access is revoked: each ends by itself, with the reason and exit code 255. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -69,7 +69,7 @@ describe("access that ends", () => {
     expect(running.errors()).toContain("(ERR_ACCESS_ENDED)");
   });
 
-  it("is said by port-forward and by ssh --stdio when the login is removed", async () => {
+  it("is reported by port-forward and by ssh --stdio when the login is removed", async () => {
     const user = await member();
     const token = (await deployment.run(["login", "token"], { user })).stdout.trim();
     const local = await freePort();

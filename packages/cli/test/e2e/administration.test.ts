@@ -39,8 +39,8 @@ describe("administration", () => {
       "USERNAME  ROLES\nowner     Owner\nalice     Member\n",
     );
     expect((await run("users", "show", "me")).stdout).toMatch(/^owner\nEmail +owner@example\.com\n/);
-    const nobody = await run("users", "show", "bob");
-    expect([nobody.code, nobody.stderr]).toEqual([1, expect.stringContaining('There is no user "bob"')]);
+    const unknown = await run("users", "show", "bob");
+    expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining('There is no user "bob"')]);
     const refused = await deployment.run(["users", "list"], { user: "alice" });
     expect(refused.code).toBe(1);
   }, 60_000);
@@ -84,7 +84,7 @@ describe("administration", () => {
     expect(await run("users", "delete", "alice")).toMatchObject({ code: 0, stderr: "Successfully deleted alice.\n" });
   }, 60_000);
 
-  it("takes the flags of a stock client that mean nothing here, and refuses to hand out more than was asked for", async () => {
+  it("takes the flags of a stock client without a meaning here, and refuses to grant more than was requested", async () => {
     await deployment.createWorkspace("flags");
     for (const command of ["start", "update"]) {
       const done = await run(command, "flags", "--parameter", "size=big", "--rich-parameter-file", "none.yaml");
@@ -135,13 +135,13 @@ describe("administration", () => {
       });
     expect((await login(PASSWORD)).code).toBe(1);
     expect((await login("another password")).code).toBe(0);
-    const nobody = await deployment.run(["reset-password", "bob", "--cache-dir", stateDir]);
-    expect([nobody.code, nobody.stderr]).toEqual([1, expect.stringContaining('There is no user "bob"')]);
+    const unknown = await deployment.run(["reset-password", "bob", "--cache-dir", stateDir]);
+    expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining('There is no user "bob"')]);
     const nowhere = await deployment.run(["reset-password", "bob", "--state-dir", join(deployment.folder, "none")]);
     expect([nowhere.code, nowhere.stderr]).toEqual([1, expect.stringContaining("There is no deployment in")]);
   }, 60_000);
 
-  it("backs the running server up, and restores it only where it does not run", async () => {
+  it("backs the running server up, and restores it only while it is stopped", async () => {
     const stateDir = join(deployment.folder, "server");
     const copy = join(deployment.folder, "copy");
     const made = await run("server", "backup", "--to", copy, "--state-dir", stateDir);

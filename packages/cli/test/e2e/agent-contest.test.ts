@@ -1,4 +1,4 @@
-/** Two agents with one token: the fight is named, and the one that stays is what the workspace shows. */
+/** Two agents with one token: the contest is reported, and the workspace shows the one that stays. */
 import { once } from "node:events";
 import { expect, it } from "vitest";
 import { TestDeployment } from "./deployment.ts";

@@ -1,4 +1,4 @@
-/** What an agent's HTTP API tells who debugs it, through a tunnel to a real agent. */
+/** The debug pages of an agent's HTTP API, through a tunnel to a real agent. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { WorkspaceConnection } from "coder-client/connection/workspace-connection";

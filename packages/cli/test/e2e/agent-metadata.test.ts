@@ -71,7 +71,7 @@ describe("a workspace", () => {
     expect(strangers.status).toBe(404);
   });
 
-  it("greet people at a terminal, not commands, and not who wants to be left in peace", async () => {
+  it("greet users at a terminal, but not commands, and not users with .hushlogin", async () => {
     const motd = join(workspaces.deployment.folder, "motd");
     writeFileSync(motd, "Welcome to the machine.\nMind the gap.\n");
     workspaces.startAgent(await workspaces.create("greeting", { agent_motd_file: motd }), { SHELL: "/bin/sh" });

@@ -23,45 +23,50 @@ describe("the agent", () => {
     await workspaces?.close();
   });
 
-  it.runIf(canUnshare)("as process 1 of a container the agent leaves no zombies, unless it is told to", async () => {
-    const token = await workspaces.create("container", {
-      agent_scripts: [{ display_name: "Last", script: "echo bye > container-bye", run_on_stop: true }],
-    });
-    const zombies = [
-      "for i in 1 2 3 4 5; do (sleep 0.1 &); done; sleep 0.5",
-      "echo $(cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z ') of $(cat /proc/1/comm)",
-    ].join("; ");
-    for (const [words, expected] of [
-      [[], "0 of sh\n"],
-      [["--no-reap"], "5 of "],
-    ] as const) {
-      rmSync(join(workspaces.deployment.folder, "home", "container-bye"), { force: true });
-      const namespace = spawn("unshare", [...NAMESPACE, process.execPath, coder, "agent", ...words], {
-        env: workspaces.deployment.environment("owner", {
-          CODER_AGENT_URL: workspaces.deployment.url,
-          CODER_AGENT_TOKEN: token,
-          TMPDIR: workspaces.folder("tmp"),
-        }),
-        stdio: "ignore",
+  it.runIf(canUnshare)(
+    "as process 1 of a container the agent leaves no zombies, unless that is switched off",
+    async () => {
+      const token = await workspaces.create("container", {
+        agent_scripts: [{ display_name: "Last", script: "echo bye > container-bye", run_on_stop: true }],
       });
-      try {
-        await workspaces.reaches("container", "ready");
-        const counted = await workspaces.deployment.run(["ssh", "container", "--", zombies]);
-        expect(counted.stdout).toMatch(new RegExp(`^${expected}`));
-        // What a container's runtime does: the signal goes to process 1.
-        const [first] = readFileSync(`/proc/${namespace.pid}/task/${namespace.pid}/children`, "utf8").trim().split(" ");
-        process.kill(Number(first), "SIGTERM");
-        if (namespace.exitCode === null) await once(namespace, "exit");
-        expect(namespace.exitCode).toBe(0);
-        expect(readFileSync(join(workspaces.deployment.folder, "home", "container-bye"), "utf8")).toBe("bye\n");
-        await workspaces.reaches("container", "off");
-      } finally {
-        namespace.kill("SIGKILL");
+      const zombies = [
+        "for i in 1 2 3 4 5; do (sleep 0.1 &); done; sleep 0.5",
+        "echo $(cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z ') of $(cat /proc/1/comm)",
+      ].join("; ");
+      for (const [words, expected] of [
+        [[], "0 of sh\n"],
+        [["--no-reap"], "5 of "],
+      ] as const) {
+        rmSync(join(workspaces.deployment.folder, "home", "container-bye"), { force: true });
+        const namespace = spawn("unshare", [...NAMESPACE, process.execPath, coder, "agent", ...words], {
+          env: workspaces.deployment.environment("owner", {
+            CODER_AGENT_URL: workspaces.deployment.url,
+            CODER_AGENT_TOKEN: token,
+            TMPDIR: workspaces.folder("tmp"),
+          }),
+          stdio: "ignore",
+        });
+        try {
+          await workspaces.reaches("container", "ready");
+          const counted = await workspaces.deployment.run(["ssh", "container", "--", zombies]);
+          expect(counted.stdout).toMatch(new RegExp(`^${expected}`));
+          // As a container's runtime does: the signal goes to process 1.
+          const [first] = readFileSync(`/proc/${namespace.pid}/task/${namespace.pid}/children`, "utf8")
+            .trim()
+            .split(" ");
+          process.kill(Number(first), "SIGTERM");
+          if (namespace.exitCode === null) await once(namespace, "exit");
+          expect(namespace.exitCode).toBe(0);
+          expect(readFileSync(join(workspaces.deployment.folder, "home", "container-bye"), "utf8")).toBe("bye\n");
+          await workspaces.reaches("container", "off");
+        } finally {
+          namespace.kill("SIGKILL");
+        }
       }
-    }
-  });
+    },
+  );
 
-  it("debug pages and metrics are served on the host only when asked for", async () => {
+  it("debug pages and metrics are served on the host only on request", async () => {
     const [debugPort, metricsPort, taken] = [await freePort(), await freePort(), await freePort()];
     const blocker = createServer().listen(taken, "127.0.0.1");
     const token = await workspaces.create("debugged", {});
@@ -84,7 +89,7 @@ describe("the agent", () => {
     await stop(first);
     await expect(fetch(`http://127.0.0.1:${debugPort}/debug/logs`)).rejects.toThrow();
 
-    // An address that is taken does not keep people from their workspace.
+    // An address in use does not keep users from their workspace.
     const second = workspaces.startAgent(token, { CODER_AGENT_DEBUG_ADDRESS: `127.0.0.1:${taken}` });
     let log = "";
     second.stderr!.on("data", (chunk) => {

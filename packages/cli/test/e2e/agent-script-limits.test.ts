@@ -1,4 +1,4 @@
-/** What becomes of scripts that fail, take too long, or run while the server does not. */
+/** Scripts that fail, take too long, or run while the server is down. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -105,7 +105,7 @@ describe("scripts of a workspace", () => {
   });
 });
 
-/** Ends the deployment's own server, which is known by the folder that it was given. */
+/** Ends the deployment's own server, which is identified by its folder. */
 async function endServer(deployment: TestDeployment): Promise<void> {
   const commandLine = (pid: string): string => {
     try {

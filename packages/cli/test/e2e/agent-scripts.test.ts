@@ -1,4 +1,4 @@
-/** Scripts that the deployment has an agent run, through real processes: order, logins, output, limits. */
+/** Scripts that an agent runs for the deployment, through real processes: order, logins, output, limits. */
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ describe("scripts of a workspace", () => {
     await workspaces?.close();
   });
 
-  it("run side by side at the start, hold up logins, and run at the end", async () => {
+  it("run in parallel at the start, delay logins, and run at the end", async () => {
     const logDirectory = workspaces.folder("logs-full");
     const gate = join(workspaces.deployment.folder, "gate");
     const token = await workspaces.create("full", {
@@ -59,14 +59,14 @@ describe("scripts of a workspace", () => {
         login[name] += String(chunk);
       });
     }
-    // The other script is not held up: its output arrives while this one waits.
+    // The other script is not delayed: its output arrives while this one waits.
     await expect.poll(async () => (await workspaces.logsOf("full")).length, { timeout: DEADLINE_MS }).toBe(302);
     expect((await workspaces.agentOf("full")).lifecycle_state).toBe("starting");
     await expect.poll(() => login.stderr, { timeout: DEADLINE_MS }).toContain("line 300\n");
     writeFileSync(gate, "");
     await once(waiting, "close");
     expect(login.stdout).toBe("in\ntool of the script\n");
-    // What the scripts print is shown while they are waited for, each line once.
+    // The scripts' output is shown while they are awaited, each line once.
     expect(login.stderr.match(/^line \d+$/gm)).toHaveLength(300);
     expect(login.stderr).toContain("trouble\n");
 

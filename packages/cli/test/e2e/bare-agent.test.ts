@@ -1,4 +1,4 @@
-/** An agent in a bare container: a uid that the system does not know, no home directory, no folder for temporary files. */
+/** An agent in a bare container: a uid without a passwd entry, no home directory, no folder for temporary files. */
 import { spawn, spawnSync } from "node:child_process";
 import { chmodSync } from "node:fs";
 import { createServer, type Server } from "node:net";
@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestDeployment } from "./deployment.ts";
 
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");
-/** As OpenShift gives them out. */
+/** As OpenShift assigns them. */
 const NAMELESS = 1_000_650_000;
 /** Another user can be taken, and may read the built command. */
 const canChangeUser =

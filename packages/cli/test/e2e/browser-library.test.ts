@@ -63,9 +63,9 @@ describe("the library of web pages", () => {
     expect(back.equals(data)).toBe(true);
   });
 
-  it("says when nobody listens there, and when it is told to stop", async () => {
-    const nobody = await freePort();
-    await expect(workspace.fetch(nobody, "/")).rejects.toMatchObject({ code: "ERR_CONNECTION_REFUSED" });
+  it("reports a missing listener, and stops on abort", async () => {
+    const unbound = await freePort();
+    await expect(workspace.fetch(unbound, "/")).rejects.toMatchObject({ code: "ERR_CONNECTION_REFUSED" });
     const reason = new Error("enough");
     await expect(workspace.dial(port, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });

@@ -38,13 +38,13 @@ describe("the built command", () => {
     ["help.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "server/src/app.ts", "agent/src/agent.ts"]],
     ["agent.cjs", ["@oclif/core", "server/src/app.ts"]],
     ["server.cjs", ["@oclif/core", "ssh2/lib", "agent/src/agent.ts"]],
-  ])("%s holds nothing of what it does not need", (bundle, unwanted) => {
+  ])("%s holds no unneeded modules", (bundle, unwanted) => {
     const found = sources(bundle);
     expect(found.length).toBeGreaterThan(1);
     for (const name of unwanted) expect(found.filter((source) => source.includes(name))).toEqual([]);
   });
 
-  it("says its version by every name of that command", () => {
+  it("prints its version by every name of that command", () => {
     const done = coder("version");
     expect([done.code, done.stdout]).toEqual([0, expect.stringMatching(/^Coder v[0-9]+\.[0-9]+\.[0-9]+/)]);
     expect(coder("--version")).toEqual(done);
@@ -131,7 +131,7 @@ describe("the built command", () => {
       expect(coder(...args)).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Coder v/), stderr: "" });
   });
 
-  it("explains what a diagnosis names, without a network", () => {
+  it("explains the topics of a diagnosis, without a network", () => {
     expect(coder("help", "hard-nat")).toMatchObject({
       code: 0,
       stdout: expect.stringMatching(/^hard-nat\n\nA hard NAT /),
@@ -139,7 +139,7 @@ describe("the built command", () => {
     expect(coder("help", "troubleshooting").stdout).toContain("\nlow-mtu\n");
   });
 
-  it("says how a workspace is written when it is given as ssh takes hosts", () => {
+  it("shows how to name a workspace when it is given like an ssh host", () => {
     for (const command of ["ssh", "ping", "show"])
       expect(coder(command, "root@dev", "--url", "http://127.0.0.1:9")).toMatchObject({
         code: 2,
@@ -157,7 +157,7 @@ describe("the built command", () => {
     expect(coder("--verbose")).toEqual(coder("--help"));
   });
 
-  it("server and agent say what is wrong from their own bundles, in the same form", () => {
+  it("server and agent report errors from their own bundles, in the same form", () => {
     const agent = coder("agent");
     expect([agent.code, agent.stderr]).toEqual([2, expect.stringContaining("(ERR_USAGE)\n  Try: set CODER_AGENT_URL")]);
     const server = coder("server", "--http-address", "nonsense", "--cache-dir", join(home, "server"));

@@ -1,4 +1,4 @@
-/** `coder config-ssh` on real files; what real ssh does with them is shown in the interoperability tier. */
+/** `coder config-ssh` on real files; real ssh uses them in the interoperability tier. */
 
 import { once } from "node:events";
 import {
@@ -43,7 +43,7 @@ describe("config-ssh", () => {
     deployment.run(["config-ssh", "--ssh-config-file", path, ...args]);
   const text = (): string => readFileSync(path, "utf8");
 
-  it("writes ~/.ssh/config, private, with the folder, and says what to try", async () => {
+  it("writes ~/.ssh/config, private, with the folder, and suggests what to try", async () => {
     const done = await deployment.run(["config-ssh", "--yes"]);
     const home = join(deployment.folder, "home", ".ssh");
     expect([done.code, done.stdout]).toEqual([0, ""]);
@@ -87,7 +87,7 @@ describe("config-ssh", () => {
     expect((await config("-n", "-y")).stdout).toBe(done.stdout);
   });
 
-  it("replaces the section of a stock CLI and takes its options over when told so", async () => {
+  it("replaces the section of a stock CLI and takes its options over on request", async () => {
     const stock = [
       START,
       "# This section is managed by coder. DO NOT EDIT.",
@@ -126,7 +126,7 @@ describe("config-ssh", () => {
     expect(text()).toContain("Host work.*\n");
   });
 
-  it("asks only on a terminal, and says so otherwise", async () => {
+  it("prompts only on a terminal, and reports that otherwise", async () => {
     const done = await config();
     expect([done.code, existsSync(path)]).toEqual([1, false]);
     expect(done.stderr).toContain("answer with --yes");

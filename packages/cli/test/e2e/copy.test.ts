@@ -39,7 +39,7 @@ describe("coder cp", () => {
     expect(digest(join(here, "back"))).toBe(digest(file));
   });
 
-  it("brings directories with -r, and the home directory is where it begins", async () => {
+  it("brings directories with -r, relative to the home directory", async () => {
     mkdirSync(join(here, "project", "src"), { recursive: true });
     writeFileSync(join(here, "project", "src", "a.txt"), "a");
     writeFileSync(join(here, "project", "b.txt"), "b");
@@ -49,7 +49,7 @@ describe("coder cp", () => {
     expect(readFileSync(join(here, "copy", "b.txt"), "utf8")).toBe("b");
   });
 
-  it("goes on after it was broken off", async () => {
+  it("resumes after an interruption", async () => {
     const file = join(here, "large");
     writeFileSync(file, randomBytes(60_000_000));
     const part = join(there, "large.coder-part");
@@ -70,7 +70,7 @@ describe("coder cp", () => {
     expect(existsSync(part)).toBe(false);
   });
 
-  it("says what cannot be done", async () => {
+  it("reports what cannot be done", async () => {
     for (const [args, code, words] of [
       [["a", "b"], 2, "Neither side names a workspace"],
       [["a"], 2, '"destination" is missing'],

@@ -19,7 +19,7 @@ export interface Finished {
 export class TestDeployment {
   readonly folder = mkdtempSync(join(tmpdir(), "coder-e2e-"));
   url: string;
-  /** The one that was started last. */
+  /** The deployment that was started last. */
   server: ChildProcess | undefined;
   readonly #port: number;
   readonly #node: string;
@@ -27,8 +27,8 @@ export class TestDeployment {
   #everybodys: NodeJS.ProcessEnv = {};
 
   /**
-   * @param front Puts something in front of the server, which listens on `port`; returns the URL that everybody uses, and
-   * variables that everybody's commands need to pass.
+   * @param front Puts something in front of the server, which listens on `port`; returns the URL for all clients, and
+   * variables that all commands need to pass.
    * @param node What runs the command.
    */
   static async start(
@@ -54,7 +54,7 @@ export class TestDeployment {
     mkdirSync(join(this.folder, "home"));
   }
 
-  /** Environment of a person's commands: their own configuration, nothing of the tester's. */
+  /** Environment of a user's commands: their own configuration, nothing of the tester's. */
   environment(user = "owner", extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
     return {
       PATH: process.env["PATH"],
@@ -76,7 +76,7 @@ export class TestDeployment {
         this.url,
         "--cache-dir",
         join(this.folder, "server"),
-        // Nothing is asked outside this machine, and parallel deployments need no port in common.
+        // Nothing outside this machine is contacted, and parallel deployments need no port in common.
         "--stun-address",
         "disable",
         "--derp-server-stun-addresses",

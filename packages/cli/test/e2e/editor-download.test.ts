@@ -73,7 +73,7 @@ it("the printed line makes a machine the workspace", async () => {
   expect(made.stdout).toContain("coder ssh box");
 });
 
-it("a command that is not the deployment's refuses to replace itself when it cannot, and says how to get it", async () => {
+it("a command that is not the deployment's refuses to replace itself when it cannot, and shows how to get it", async () => {
   const done = await deployment.run(["update-cli"]);
   expect(done.code).toBe(1);
   expect(done.stderr).toContain("it runs from a checkout");

@@ -45,7 +45,7 @@ describe("the end of a command", () => {
     return child;
   }
 
-  /** The process that a remote command named in this file is gone. */
+  /** The process that a remote command recorded in this file has ended. */
   async function remoteProcessEnds(file: string): Promise<void> {
     const pid = Number(readFileSync(file, "utf8"));
     await expect
@@ -95,7 +95,7 @@ describe("the end of a command", () => {
     60_000,
   );
 
-  it("is not brought about by errors that cannot be written", () => {
+  it("is not caused by errors that cannot be written", () => {
     expect(shell("coder list 2> /dev/full").codes).toEqual([0]);
     expect(shell("coder list --nosuch 2> /dev/full").codes).toEqual([2]);
   }, 60_000);

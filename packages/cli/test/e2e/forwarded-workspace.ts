@@ -1,4 +1,4 @@
-/** A workspace with a server in it, and the `coder port-forward` processes that lead there. */
+/** A workspace with a server in it, and the `coder port-forward` processes that reach it. */
 import type { ChildProcess } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";

@@ -137,7 +137,7 @@ describe("forwarding through a deployment of real processes", () => {
       expect(existsSync(keys) ? readdirSync(keys) : []).toEqual([]);
     });
 
-    it("says on which side GnuPG is missing", async () => {
+    it("reports on which side GnuPG is missing", async () => {
       const bare = join(deployment.folder, "bare");
       mkdirSync(bare);
       symlinkSync(process.execPath, join(bare, "node"));
@@ -181,7 +181,7 @@ describe("forwarding through a deployment of real processes", () => {
       expect(setups[0]!.subarray(-16).toString("hex")).toBe(real);
     });
 
-    it("says that there is no display", async () => {
+    it("reports that there is no display", async () => {
       const done = await deployment.run(["ssh", "-X", "demo", "--", "true"]);
       expect([done.code, done.stderr]).toEqual([1, expect.stringContaining("(ERR_NO_DISPLAY)")]);
     });
@@ -234,18 +234,18 @@ describe("forwarding through a deployment of real processes", () => {
       expect([after.code, after.stderr]).toEqual([3, "ECONNREFUSED\n"]);
     });
 
-    it("goes on when nobody answers on this machine, and says so", async () => {
-      const [port, nobody] = [await freePort(), await freePort()];
+    it("continues when there is no listener on this machine, and reports it", async () => {
+      const [port, unbound] = [await freePort(), await freePort()];
       const done = await deployment.run([
         "ssh",
         "-R",
-        `${port}:127.0.0.1:${nobody}`,
+        `${port}:127.0.0.1:${unbound}`,
         "demo",
         "--",
         `${process.execPath} ${client} ${port}; echo still here`,
       ]);
       expect([done.code, done.stdout]).toEqual([0, "still here\n"]);
-      expect(done.stderr).toContain(`cannot forward to ${port}:127.0.0.1:${nobody}`);
+      expect(done.stderr).toContain(`cannot forward to ${port}:127.0.0.1:${unbound}`);
     });
 
     it("names the forward that the workspace refused", async () => {
@@ -294,7 +294,7 @@ describe("forwarding through a deployment of real processes", () => {
       expect(await page(`http://127.0.0.1:${direct}/`)).toBe("the workspace's page");
       expect(await page(`http://[::1]:${direct}/`)).toBe("the workspace's page");
       expect(await page(`http://127.0.0.1:${socket}/`)).toBe("the workspace's socket");
-      // Without curl nobody here speaks SOCKS; the units do.
+      // Without curl there is no SOCKS client here; unit tests cover it.
       for (const kind of hasCurl ? ["--socks5-hostname", "--socks5", "--socks4", "--socks4a"] : []) {
         const url = `http://localhost:${port}/`;
         const said = await promisify(execFile)("curl", ["-sS", "-4", kind, `127.0.0.1:${proxy}`, url]);
@@ -305,7 +305,7 @@ describe("forwarding through a deployment of real processes", () => {
       expect(await isListening(direct)).toBe(false);
     });
 
-    it("name what cannot be listened on, and what does not go together", async () => {
+    it("name addresses that cannot be bound, and options that conflict", async () => {
       const { port } = web.address() as AddressInfo;
       const taken = await deployment.run(["ssh", "-L", `${port}:localhost:80`, "demo", "--", "true"]);
       expect([taken.code, taken.stderr]).toEqual([1, expect.stringContaining("(ERR_ADDRESS_IN_USE)")]);
@@ -316,7 +316,7 @@ describe("forwarding through a deployment of real processes", () => {
     });
   });
 
-  it("UDP to a port of the workspace reaches its program and back; a port nobody is on is refused", async () => {
+  it("UDP to a port of the workspace reaches its program and back; a port without a program is refused", async () => {
     const program = createSocket("udp4", (payload, from) => {
       program.send(`echo:${payload}`, from.port, from.address);
     }).bind(0, "127.0.0.1");
@@ -351,7 +351,7 @@ describe("forwarding through a deployment of real processes", () => {
       const address = ip(agentAddress(agentId));
       socket.send(Buffer.from("over the tunnel"), { address, port: program.address().port });
       expect(await heard.promise).toBe("echo:over the tunnel");
-      socket.send(Buffer.from("anybody?"), { address, port: closedPort });
+      socket.send(Buffer.from("hello"), { address, port: closedPort });
       expect(await refused.promise).toBe(closedPort);
     } finally {
       await coordination.close();
@@ -362,7 +362,7 @@ describe("forwarding through a deployment of real processes", () => {
   });
 
   describe("--connect-timeout names the stage", () => {
-    it("when the control plane takes the connection and says nothing", async () => {
+    it("when the control plane accepts the connection and does not answer", async () => {
       const silent = createServer().listen(0, "127.0.0.1");
       await once(silent, "listening");
       const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;

@@ -1,4 +1,4 @@
-/** Something in front of the deployment that lets only its own people through: by a header, by a client certificate. */
+/** A gateway in front of the deployment that admits only its own users: by a header, by a client certificate. */
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, request as sendRequest } from "node:http";
@@ -16,7 +16,7 @@ describe("a gateway that asks for a header", () => {
   let refused: string[] = [];
   let command: string;
 
-  /** An upgrade request as it came, on to the server; everything behind it is copied. */
+  /** An unchanged upgrade request, on to the server; everything behind it is copied. */
   function forward(request: IncomingMessage, client: Duplex, head: Buffer, port: number): void {
     const server = connect(port, "127.0.0.1", () => {
       const lines = [`${request.method} ${request.url} HTTP/1.1`];
@@ -57,7 +57,7 @@ describe("a gateway that asks for a header", () => {
         else client.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
       });
       await new Promise<void>((resolve) => gateway.listen(0, "127.0.0.1", resolve));
-      // Tickets are good for one use: the command is asked for every request.
+      // Tickets are good for one use: the command runs for every request.
       writeFileSync(join(folder, "ticket.sh"), 'echo "X-Gateway-Ticket=ticket-$$"\necho\n');
       command = `sh ${join(folder, "ticket.sh")}`;
       return {
@@ -110,7 +110,7 @@ describe("a gateway that asks for a header", () => {
     expect([odd.code, odd.stderr]).toEqual([2, expect.stringContaining('the header command gave "hello"')]);
   });
 
-  it("the command learns the deployment's URL", async () => {
+  it("the command gets the deployment's URL", async () => {
     const file = join(deployment.folder, "asked");
     const done = await deployment.run(["--header-command", `${command}; printf %s "$CODER_URL" > ${file}`, "list"]);
     expect([done.code, readFileSync(file, "utf8")], done.stderr).toEqual([0, `${deployment.url}/`]);

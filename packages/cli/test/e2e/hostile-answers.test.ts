@@ -119,7 +119,7 @@ describe("hostile answers", () => {
     expect(done.stdout, "stdout").not.toMatch(DANGEROUS);
     expect(done.stderr, "stderr").not.toMatch(DANGEROUS);
     expect(done.stdout + done.stderr, "a bug").not.toContain("ERR_BUG");
-    // It was there to be printed.
+    // It was received for printing.
     if (!SILENT.has(line)) expect(done.stdout + done.stderr).toContain("owned");
   });
 

@@ -1,4 +1,4 @@
-/** Something between the commands and the deployment: a proxy that carries no WebSockets, a load balancer in a rollout. */
+/** Intermediaries between the commands and the deployment: a proxy that carries no WebSockets, a load balancer in a rollout. */
 import { createServer, type Server, request as sendRequest } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -7,14 +7,14 @@ import { TestDeployment } from "./deployment.ts";
 describe("a reverse proxy", () => {
   let deployment: TestDeployment;
   let proxy: Server;
-  /** How many requests are answered with a page of the proxy's own, whatever they are. */
+  /** The number of requests, of any kind, that the proxy answers with a page of its own. */
   let pages = 0;
 
   beforeAll(async () => {
     deployment = await TestDeployment.start(async (port) => {
       // Without a listener for upgrades they come as plain requests: their Upgrade header goes no further.
       proxy = createServer((request, response) => {
-        // An agent that waits behind the proxy has nothing to do with it.
+        // An agent that waits behind the proxy is not affected.
         if (pages > 0 && !request.url!.startsWith("/api/v2/workspaceagents/me/")) {
           pages--;
           response.writeHead(404, { "Content-Type": "text/html", Server: "balancer" }).end("<title>no backend</title>");
@@ -52,7 +52,7 @@ describe("a reverse proxy", () => {
     expect(done.stderr).toContain("(ERR_UPGRADE_STRIPPED)");
   });
 
-  it("that removes the Upgrade header is named by the agent, which goes on trying", async () => {
+  it("that removes the Upgrade header is named by the agent, which keeps retrying", async () => {
     const agent = deployment.startAgent(await deployment.createWorkspace("behind"));
     let log = "";
     await new Promise<void>((resolve) =>
@@ -65,7 +65,7 @@ describe("a reverse proxy", () => {
     expect(agent.exitCode).toBeNull();
   });
 
-  it("that has no backend for a moment is waited for, and named once", async () => {
+  it("that has no backend for a moment is retried, and reported once", async () => {
     pages = 2;
     const done = await deployment.run(["list"]);
     expect(done.code, done.stderr).toBe(0);
@@ -73,7 +73,7 @@ describe("a reverse proxy", () => {
     expect(done.stderr.match(/404 Not Found from "balancer", with a page "no backend"/g)).toHaveLength(1);
   });
 
-  it("that has no backend is not taken for an answer about the workspace or the token", async () => {
+  it("that has no backend is not mistaken for an answer about the workspace or the token", async () => {
     pages = Number.POSITIVE_INFINITY;
     const done = await deployment.run(["show", "demo"]);
     pages = 0;

@@ -1,4 +1,4 @@
-/** What a person sees of `coder ssh` on a real terminal: shells, escapes, silence, the end of the workspace, resuming. */
+/** `coder ssh` on a real terminal: shells, escapes, silence, the end of the workspace, resuming. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
@@ -94,7 +94,7 @@ describe("coder ssh on a terminal", () => {
     expect(shell.screen).toContain("closed by ~.");
   });
 
-  it("--resume comes back to the shell of a command that was lost", async () => {
+  it("--resume reattaches to the shell of a lost command", async () => {
     const first = start("ssh", "--resume", "demo");
     first.type("MARK=kept-$((40+2)); echo pid=$$.\r");
     const pid = (await first.sees(/pid=(\d+)\./))[1];
@@ -121,7 +121,7 @@ describe("coder ssh on a terminal", () => {
     expect(kept()).toEqual([]);
   });
 
-  it("--resume says what it cannot do", async () => {
+  it("--resume reports what it cannot do", async () => {
     const done = await deployment.run(["ssh", "--resume", "demo"]);
     expect([done.code, done.stderr]).toEqual([1, expect.stringContaining("--resume needs a terminal")]);
     const forwarding = start("ssh", "--resume", "-A", "demo");
@@ -129,7 +129,7 @@ describe("coder ssh on a terminal", () => {
     expect(await forwarding.ended()).toBe(2);
   });
 
-  it("says that the workspace is silent, and when it is heard again", async () => {
+  it("reports that the workspace is silent, and its return", async () => {
     const shell = start("ssh", "demo");
     await shell.sees(/[$#] $/);
     agent.kill("SIGSTOP");
@@ -145,7 +145,7 @@ describe("coder ssh on a terminal", () => {
     expect(await shell.ended()).toBe(0);
   });
 
-  it("ends when the workspace is stopped, and says so", async () => {
+  it("ends when the workspace is stopped, and reports it", async () => {
     const other = await deployment.createWorkspace("other");
     deployment.startAgent(other, { SHELL: "/bin/sh" });
     const shell = start("ssh", "other");

@@ -1,4 +1,4 @@
-/** A command that was killed leaves nothing behind on the agent; one that only lost its control connection goes on. */
+/** A command that was killed leaves nothing behind on the agent; one that only lost its control connection continues. */
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
@@ -15,13 +15,13 @@ const POLL = { timeout: 30_000, interval: 50 };
 const CLOSED = "a control connection was closed without a goodbye";
 const GONE = "a client is gone without a goodbye: its connections end";
 
-describe("coder ssh, without a goodbye", () => {
+describe("coder ssh, without a disconnect", () => {
   let deployment: TestDeployment;
   let front: Server;
   /** Of the front: control connections of clients, and whether any are let through. */
   const controls = new Set<Socket>();
   let open = true;
-  /** Since the test began, with the peer that it is about. */
+  /** Since the test began, with their peer. */
   const agentLog: { message: string; peer: unknown }[] = [];
   const stop = new AbortController();
   let agent: Promise<void>;
@@ -87,7 +87,7 @@ describe("coder ssh, without a goodbye", () => {
     return agentLog.some((entry) => entry.message === GONE && entry.peer === peer);
   }
 
-  it("a killed command's program and remote port are gone", async () => {
+  it("a killed command's program and remote port end", async () => {
     const file = join(deployment.folder, "killed");
     const port = await freePort();
     const loop = `echo $$ > ${file}.new; mv ${file}.new ${file}; while :; do sleep 0.1; done`;
@@ -101,14 +101,14 @@ describe("coder ssh, without a goodbye", () => {
     expect(isGone(await closedPeer())).toBe(true);
   }, 60_000);
 
-  it("a command goes on whose control connection was cut by something between", async () => {
+  it("a command whose control connection was cut by an intermediary continues", async () => {
     const command = deployment.spawn(["ssh", "demo", "--", "while echo alive; do sleep 0.1; done"], {});
     const lines = createInterface({ input: command.stdout! });
     await once(lines, "line");
     open = false;
     for (const control of controls) control.destroy();
     const peer = await closedPeer();
-    // Their number says that more than the patience is over: the remote side pauses after each.
+    // Their number shows that more than the time-out has passed: the remote side pauses after each.
     for (let left = (1.5 * GONE_AFTER_MS) / 100; left > 0; left--) await once(lines, "line");
     expect(isGone(peer)).toBe(false);
     expect(command.exitCode).toBeNull();
@@ -117,7 +117,7 @@ describe("coder ssh, without a goodbye", () => {
     open = true;
   }, 60_000);
 
-  it("a command that was mistaken for a killed one is told when it is back", async () => {
+  it("a command that was mistaken for a killed one learns of it when it is back", async () => {
     const command = deployment.spawn(["ssh", "demo", "--", "while echo alive; do sleep 0.1; done"], {});
     let errors = "";
     command.stderr!.on("data", (chunk: Buffer) => {

@@ -11,7 +11,7 @@ const root = join(import.meta.dirname, "../../../..");
 const floor = join(root, "node_modules/node-floor/bin/node");
 const coder = join(root, "packages/cli/dist/coder.cjs");
 const LIBRARIES = ["protocol", "wg-userspace", "client", "agent", "server"];
-/** Modules that begin to work when they are imported. */
+/** Modules that act when they are imported. */
 const PROGRAMS = /\/(main|cli)\.ts$/;
 
 const run = (...args: readonly string[]) =>
@@ -28,8 +28,8 @@ function floorOf(name: string): string | undefined {
   return engines?.node?.replace(/^>=/, "");
 }
 
-describe("the oldest Node that is promised", () => {
-  it("is the one that is tried", async () => {
+describe("the oldest supported Node", () => {
+  it("is the one under test", async () => {
     const { stdout } = await run("--version");
     for (const name of [...LIBRARIES, "cli", "udp-batch"]) expect(stdout).toContain(`v${floorOf(name)}.`);
   });

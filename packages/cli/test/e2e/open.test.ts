@@ -1,4 +1,4 @@
-/** coder open: what is handed to the program that opens addresses, and what is printed where there is none. */
+/** coder open: the URL passed to the opening program, and the output where there is none. */
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -24,7 +24,7 @@ describe("coder open", () => {
     await deployment?.close();
   });
 
-  it("vscode hands the workspace over", async () => {
+  it("vscode passes the workspace on", async () => {
     const environment = { PATH: path };
     const done = await deployment.run(["open", "vscode", "demo", "/home/a b"], { environment });
     expect(done).toEqual({ code: 0, stdout: "", stderr: "Opening owner/demo in VS Code\n" });
@@ -39,7 +39,7 @@ describe("coder open", () => {
     });
   });
 
-  it("vscode prints the address where nothing opens it, with a token of its own when asked", async () => {
+  it("vscode prints the address where nothing opens it, with a token of its own on request", async () => {
     const environment = { PATH: bare };
     const done = await deployment.run(["open", "vscode", "--generate-token", "demo"], { environment });
     expect([done.code, done.stderr]).toEqual([0, expect.stringContaining("Nothing here opens addresses")]);
@@ -50,7 +50,7 @@ describe("coder open", () => {
     expect(token).not.toBe(readFileSync(join(deployment.environment()["CODER_CONFIG_DIR"]!, "session"), "utf8").trim());
   });
 
-  it("app says which there are", async () => {
+  it("app lists the available ones", async () => {
     const list = await deployment.run(["open", "app", "demo"]);
     expect(list).toEqual({ code: 0, stdout: "", stderr: 'Workspace "demo" has no apps\n' });
     const named = await deployment.run(["open", "app", "demo", "code-server"]);

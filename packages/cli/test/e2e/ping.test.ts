@@ -1,4 +1,4 @@
-/** Which path a connection takes, and what the command says about it: real processes on one machine, which reach each other directly. */
+/** The path of a connection, and the command's report of it: real processes on one machine, which reach each other directly. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -24,7 +24,7 @@ describe("the path of a connection", () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it("is direct between processes of one machine, and ping says so", async () => {
+  it("is direct between processes of one machine, and ping reports it", async () => {
     const ping = await deployment.run(["ping", "demo", "-n", "3"]);
     expect(ping.code).toBe(0);
     const lines = ping.stdout.split("\n");
@@ -35,7 +35,7 @@ describe("the path of a connection", () => {
     expect(ping.stderr).toContain("✔ You are connected directly (p2p)");
   });
 
-  it("is relayed where this client says so, with the cause named", async () => {
+  it("is relayed on this client's request, with the cause named", async () => {
     const ping = await deployment.run(["ping", "demo", "-n", "2", "--disable-direct-connections"]);
     expect(ping.code).toBe(0);
     expect(ping.stdout).toContain("pong from demo proxied via DERP(Coder Embedded Relay) in ");
@@ -43,7 +43,7 @@ describe("the path of a connection", () => {
     expect(ping.stderr).toContain("Direct connections are disabled for this command.");
   });
 
-  it("is told as JSON, the causes of both sides included", async () => {
+  it("is reported as JSON, the causes of both sides included", async () => {
     const ping = await deployment.run(["ping", "demo", "-n", "2", "--output", "json"]);
     const told = JSON.parse(ping.stdout);
     expect(told).toMatchObject({ workspace: "demo", verdict: "direct", summary: { total: 2, successful: 2 } });
@@ -91,7 +91,7 @@ describe("the path of a connection", () => {
     expect(derp.netcheck).toMatchObject({ UDP: false, PreferredDERP: 999 });
   });
 
-  it("a workspace without an agent is not pinged, and the reason said", async () => {
+  it("a workspace without an agent is not pinged, and the reason is given", async () => {
     const ping = await deployment.run(["ping", "empty", "-n", "1", "--connect-timeout", "2s"]);
     expect(ping.code).toBe(1);
     expect(ping.stdout).toBe("");
@@ -116,7 +116,7 @@ describe("the path of a connection", () => {
       });
       return ((await answer.json()) as { clients: { path: string }[] }).clients.map(({ path }) => path).sort();
     };
-    // One that came later was told of: the quiet one had its time.
+    // A later one was reported: the quiet one had its time.
     const later = deployment.spawn(["ssh", "demo", "--", "cat"], {});
     await expect.poll(paths, { timeout: 60_000 }).toEqual([expect.stringMatching(/^(direct|relayed)$/), "unknown"]);
     await ended(later);

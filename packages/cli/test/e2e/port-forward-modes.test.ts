@@ -1,4 +1,4 @@
-/** The other ways of `coder port-forward`: reverse, by itself, and what it refuses. */
+/** Other modes of `coder port-forward`: reverse, automatic, and its refusals. */
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -18,7 +18,7 @@ describe("port-forward", () => {
     await workspace?.close();
   });
 
-  it("leads ports of the workspace to this machine", async () => {
+  it("forwards ports of the workspace to this machine", async () => {
     const remote = await freePort();
     const forwarding = await workspace.forward("--reverse", `${remote}:${workspace.hashingPort}`);
     expect(forwarding.stderr).toContain(
@@ -42,7 +42,7 @@ describe("port-forward", () => {
     await forwarding.says(`Port ${port} of the workspace is closed`);
   });
 
-  describe("what cannot work is said before anything listens", () => {
+  describe("errors are reported before anything listens", () => {
     it.each([
       [["--tcp", "0"], 2, "--tcp"],
       [["--tcp", "8080:70000"], 2, "--tcp"],

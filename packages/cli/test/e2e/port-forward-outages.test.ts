@@ -1,4 +1,4 @@
-/** What `coder port-forward` and transfers outlive. */
+/** Outages that `coder port-forward` and transfers survive. */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
@@ -21,7 +21,7 @@ describe("port-forward", () => {
     await workspace?.close();
   });
 
-  it("relayed connections and an sftp transfer go on over a server that was killed and started again", async () => {
+  it("relayed connections and an sftp transfer continue while the server is killed and restarted", async () => {
     const local = await freePort();
     await workspace.forward("--tcp", `${local}:${workspace.hashingPort}`, "--disable-direct-connections");
     const socket = connect({ port: local, host: "127.0.0.1", allowHalfOpen: true });
@@ -35,7 +35,7 @@ describe("port-forward", () => {
     while (!existsSync(`${copied}.coder-part`)) await sleep(5);
     workspace.deployment.server!.kill("SIGKILL");
     await once(workspace.deployment.server!, "exit");
-    socket.write(sent.subarray(1 << 19, 1 << 20)); // nothing can carry it now
+    socket.write(sent.subarray(1 << 19, 1 << 20)); // no path exists now
     await workspace.deployment.startServer();
     socket.end(sent.subarray(1 << 20));
     await once(socket, "close");

@@ -1,4 +1,4 @@
-/** `coder port-forward` through real processes: what it listens on, what arrives, and what it says. */
+/** `coder port-forward` through real processes: its listeners, its data and its messages. */
 import { createHash, randomBytes } from "node:crypto";
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
@@ -39,7 +39,7 @@ describe("port-forward", () => {
     await expect(exchange(local, Buffer.alloc(0))).rejects.toThrow(/ECONNREFUSED/);
   });
 
-  it("leads several ports at once, to the workspace and to hosts it reaches", async () => {
+  it("forwards several ports at once, to the workspace and to hosts it reaches", async () => {
     const [plain, named] = [await freePort(), await freePort()];
     const forwarding = await workspace.forward(
       ...["-p", `127.0.0.1:${plain}:${workspace.hashingPort},${named}:localhost:${workspace.hashingPort}`],
@@ -52,30 +52,30 @@ describe("port-forward", () => {
     expect(forwarding.stderr).toContain(`locally to tcp://localhost:${workspace.hashingPort} in the workspace\n`);
   });
 
-  it("says when nobody listens there, and goes on", async () => {
-    const [local, nobody] = [await freePort(), await freePort()];
+  it("reports a missing listener, and continues", async () => {
+    const [local, unbound] = [await freePort(), await freePort()];
     const forwarding = await workspace.forward(
       "--tcp",
-      `${local}:${nobody}`,
+      `${local}:${unbound}`,
       "--tcp",
-      `${await freePort()}:localhost:${nobody}`,
+      `${await freePort()}:localhost:${unbound}`,
     );
-    expect(await exchange(local, Buffer.from("anybody?")).catch(() => Buffer.alloc(0))).toEqual(Buffer.alloc(0));
-    await forwarding.says(`Cannot connect to tcp://127.0.0.1:${nobody} in the workspace: nobody listens there`);
+    expect(await exchange(local, Buffer.from("hello")).catch(() => Buffer.alloc(0))).toEqual(Buffer.alloc(0));
+    await forwarding.says(`Cannot connect to tcp://127.0.0.1:${unbound} in the workspace: nothing listens there`);
     expect(forwarding.child.exitCode).toBe(null);
   });
 
-  it("carries datagrams of several senders, and tells who is not there", async () => {
+  it("carries datagrams of several senders, and reports missing programs", async () => {
     const program = createSocket("udp4", (payload, from) => {
       program.send(`${from.port} ${payload.length} ${payload.subarray(0, 8)}`, from.port, from.address);
     }).bind(0, "127.0.0.1");
     await once(program, "listening");
     const closed = createSocket("udp4").bind(0, "127.0.0.1");
     await once(closed, "listening");
-    const nobody = closed.address().port;
+    const unbound = closed.address().port;
     closed.close();
     const [local, dead] = [await freePort(), await freePort()];
-    const forwarding = await workspace.forward("--udp", `${local}:${program.address().port},${dead}:${nobody}`);
+    const forwarding = await workspace.forward("--udp", `${local}:${program.address().port},${dead}:${unbound}`);
     const senders = [createSocket("udp4"), createSocket("udp4")] as const;
     try {
       const first = await ask(senders[0], local, Buffer.from("sender 1"));
@@ -87,7 +87,7 @@ describe("port-forward", () => {
       const long = Buffer.alloc(1500, "x");
       expect(await ask(senders[0], local, long)).toMatch(/^\d+ 1500 x{8}$/);
       senders[1].send("hello?", dead, "127.0.0.1");
-      await forwarding.says(`Nobody listens on udp://127.0.0.1:${nobody} in the workspace yet`);
+      await forwarding.says(`Nothing listens on udp://127.0.0.1:${unbound} in the workspace yet`);
     } finally {
       for (const socket of [...senders, program]) socket.close();
     }

@@ -123,14 +123,14 @@ describe("a private authority", () => {
     expect([done.code, done.stdout], done.stderr).toEqual([0, "trusted\n"]);
   });
 
-  it("is named when it is not trusted, with what it looks like and what helps", async () => {
+  it("is named when it is not trusted, with its properties and a remedy", async () => {
     const done = await deployment.run(["list"], { environment: { SSL_CERT_FILE: undefined } });
     expect(done.code).toBe(1);
     expect(done.stderr).toContain(`issued by "${INSPECTOR}": looks like TLS inspection   (ERR_TLS_UNTRUSTED)`);
     expect(done.stderr).toContain("--ca-file or CODER_CA_FILE");
   });
 
-  it("is named by the agent, which goes on trying", async () => {
+  it("is named by the agent, which keeps retrying", async () => {
     const agent = deployment.spawn(["agent"], {
       SSL_CERT_FILE: "/no/such/file",
       CODER_AGENT_URL: deployment.url,
@@ -160,7 +160,7 @@ describe("a private authority", () => {
     expect(login.code, login.stderr).toBe(0);
     const later = await deployment.run(["whoami"], { user: "second", environment: none });
     expect([later.code, later.stdout], later.stderr).toEqual([0, expect.stringContaining("owner")]);
-    // Another deployment has nothing to do with it.
+    // Another deployment is not affected.
     const other = await deployment.run(["--url", deployment.url.replace("localhost", "127.0.0.1"), "list"], {
       user: "second",
       environment: none,

@@ -17,7 +17,7 @@ describe("an HTTP proxy with a password between client and deployment", () => {
     proxy.on("connect", (request, client, head) => {
       if (request.headers["proxy-authorization"] !== wanted) {
         refused++;
-        client.on("error", () => undefined); // a command that heard enough is gone
+        client.on("error", () => undefined); // a command that has its answer may have ended
         client.end("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
         return;
       }
@@ -54,7 +54,7 @@ describe("an HTTP proxy with a password between client and deployment", () => {
     expect(tunnels).toBeGreaterThanOrEqual(2);
   });
 
-  it("is left alone for hosts in NO_PROXY", async () => {
+  it("is bypassed for hosts in NO_PROXY", async () => {
     tunnels = 0;
     const done = await deployment.run(["ssh", "demo", "--", "echo straight"], {
       environment: { HTTP_PROXY: `http://user:p%40ss@127.0.0.1:${proxyPort}`, NO_PROXY: "127.0.0.1" },
@@ -62,7 +62,7 @@ describe("an HTTP proxy with a password between client and deployment", () => {
     expect([done.stdout, tunnels]).toEqual(["straight\n", 0]);
   });
 
-  it("that refuses us is named, with what to do", async () => {
+  it("that refuses us is named, with a remedy", async () => {
     const done = await deployment.run(["ssh", "demo", "--", "true"], {
       environment: { HTTP_PROXY: `http://user:wrong@127.0.0.1:${proxyPort}` },
     });

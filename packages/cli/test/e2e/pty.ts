@@ -1,4 +1,4 @@
-/** A command of the built CLI on a terminal of its own, as a person has it. */
+/** A command of the built CLI on a terminal of its own, as a user runs it. */
 import { constants } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";

@@ -1,4 +1,4 @@
-/** A whole run at the most talkative level: every log line of server, agent and commands, and what must be in none. */
+/** A whole run at the most verbose level: every log line of server, agent and commands, and the values that must be in none. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync, statSync } from "node:fs";
@@ -46,7 +46,7 @@ async function run(args: readonly string[], environment: NodeJS.ProcessEnv = {})
   return stdout;
 }
 
-it("security 37: logs at debug level hold no secret that was issued, and no value of a variable", async () => {
+it("security 37: logs at debug level hold no issued secret, and no value of a variable", async () => {
   await deployment.logIn("owner");
   const config = deployment.environment()["CODER_CONFIG_DIR"]!;
   const session = readFileSync(join(config, "session"), "utf8").trim();
@@ -77,7 +77,7 @@ it("security 37: logs at debug level hold no secret that was issued, and no valu
   const secrets = { session, created, agentToken, password: PASSWORD, WRONG_PASSWORD, ENVIRONMENT_VALUE, REMOTE_VALUE };
   const parts = { session: session.slice(11), created: created.slice(11) };
   const texts = { "standard error": logs.join(""), ...logFiles(deployment.folder) };
-  // All of them did log, and at the level that was asked for.
+  // All of them did log, at the requested level.
   for (const mark of MARKS) expect(texts["standard error"]).toMatch(mark);
   const found = Object.entries(texts).flatMap(([where, text]) =>
     [secrets, parts, keys].flatMap((group) =>

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 
 const dist = join(import.meta.dirname, "../../dist");
-/** What a process of each kind loads: the launcher, the table of commands, and its own bundle. */
+/** The modules that a process of each kind loads: the launcher, the table of commands, and its own bundle. */
 const PROCESSES = {
   "a command": ["coder", "cli", "network"],
   "ssh --stdio": ["coder", "ssh-stdio"],
@@ -11,7 +11,7 @@ const PROCESSES = {
   "the server": ["coder", "cli", "server"],
 } as const;
 
-it.each(Object.entries(PROCESSES))("security 41: %s loads at most 25 packages of others", (_name, bundles) => {
+it.each(Object.entries(PROCESSES))("security 41: %s loads at most 25 third-party packages", (_name, bundles) => {
   const packages = JSON.parse(readFileSync(join(dist, "packages.json"), "utf8")) as Record<string, string[]>;
   const loaded = new Set(bundles.flatMap((bundle) => packages[bundle]!));
   expect(loaded).toContain("@noble/hashes");

@@ -1,4 +1,4 @@
-/** SIGHUP, as `systemctl reload` sends it: the server reads its certificates again and goes on; the end of its terminal ends it. */
+/** SIGHUP, as `systemctl reload` sends it: the server reads its certificates again and continues; the end of its terminal ends it. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
@@ -34,7 +34,7 @@ describe("SIGHUP", () => {
     use("one.example", "one.example");
     const tls = ["--tls-enable", "--tls-address", "127.0.0.1:0", "--tls-cert-file", cert, "--tls-key-file", key];
     const args = ["server", "--state-dir", join(folder, "state"), ...tls, ...SILENT];
-    // As the settings of a service say it.
+    // As in the settings of a service.
     const env = { ...environment, CODER_HTTP_ADDRESS: "" };
     const server = spawn(process.execPath, [coder, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
     children.push(server);

@@ -1,4 +1,4 @@
-/** What operators look for: one search that finds a session everywhere, and the ports that a workspace listens on. */
+/** For operators: one search that finds a session everywhere, and the ports that a workspace listens on. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -48,7 +48,7 @@ describe("a session", () => {
     expect(lines.some((line) => line.includes("normal exit"))).toBe(true);
   });
 
-  it("says when the id that it was given is none", async () => {
+  it("reports an invalid id", async () => {
     const environment = { CODER_TRACE_SESSION_ID: "my-editor" };
     const done = await deployment.run(["ssh", "demo", "--", "true"], { environment });
     expect(done.code).toBe(0);

@@ -1,4 +1,4 @@
-/** What a process of this machine listens on, from /proc (Linux). */
+/** The listeners of a process of this machine, from /proc (Linux). */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { endianness } from "node:os";
 

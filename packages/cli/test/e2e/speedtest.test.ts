@@ -56,7 +56,7 @@ describe("the speed test of a workspace", () => {
     expect(intervals.at(-1).end_time_seconds).toBeLessThanOrEqual(overall.end_time_seconds);
   });
 
-  it("says what it does not do", async () => {
+  it("reports what it does not support", async () => {
     const both = await deployment.run(["speedtest", "-d", "--disable-direct-connections", "demo"]);
     expect(both.code).toBe(2);
     expect(both.stderr).toContain("--direct and --disable-direct-connections exclude each other");

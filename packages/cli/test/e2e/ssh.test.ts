@@ -118,7 +118,7 @@ describe("a deployment of real processes on loopback", () => {
     const over = once(child, "exit");
     const removed = await deployment.run(["tokens", "remove", "doomed"]);
     expect(removed.code).toBe(0);
-    // The tunnel is gone; SSH inside has no way to say so. What can be seen: no new session, no relay, no traffic.
+    // The tunnel is gone; SSH inside cannot report it. The visible effects: no new session, no relay, no traffic.
     expect((await deployment.run(["--token", token, "ssh", "demo", "--", "true"])).code).toBe(1);
     child.kill("SIGTERM");
     await over;

@@ -1,4 +1,4 @@
-/** coder support bundle: what is in it, that nothing secret is, and that a part which fails does not spoil the rest. */
+/** coder support bundle: its content, the absence of secrets, and that a failing part does not affect the rest. */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { strFromU8, unzipSync } from "fflate";
@@ -32,7 +32,7 @@ describe("the support bundle", () => {
     return { files, stderr: done.stderr };
   }
 
-  it("has what there is, a summary first, and no secret", async () => {
+  it("has everything available, a summary first, and no secret", async () => {
     const { files, stderr } = await bundle("demo");
     const names = Object.keys(files);
     expect(names[0]).toBe("summary.txt");
@@ -69,7 +69,7 @@ describe("the support bundle", () => {
     for (const secret of [session, agentToken, session.split("-")[1]!]) expect(everything).not.toContain(secret);
   });
 
-  it("says what looks wrong, and goes on without what it cannot have", async () => {
+  it("reports problems, and continues without unavailable parts", async () => {
     await deployment.addMember("member");
     const { files } = await bundle("empty");
     expect(files["summary.txt"]).toContain("What looks wrong:");
@@ -82,7 +82,7 @@ describe("the support bundle", () => {
     expect(asMember.stderr).toContain("network/coordinator.html: not there");
   });
 
-  it("asks before it collects", async () => {
+  it("asks for confirmation before it collects", async () => {
     const file = join(deployment.folder, "asked.zip");
     const done = await deployment.run(["support", "bundle", "-O", file]);
     expect([done.code, existsSync(file)]).toEqual([1, false]);

@@ -1,4 +1,4 @@
-/** The terminal that outlives its connections, through real processes: by a tunnel of one's own, and as a browser has it. */
+/** The terminal that outlives its connections, through real processes: by a tunnel of its own, and as a browser. */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -45,7 +45,7 @@ describe("the terminal of a workspace", () => {
     await again.ended;
   });
 
-  it("is served to browsers, survives a reload, and is the one that tunnels see", async () => {
+  it("is served to browsers, survives a reload, and is shared with tunnels", async () => {
     const id = randomUUID();
     const agentId = await agentOf(deployment, "demo");
     const query = { reconnect: id, width: "101", height: "33" };
@@ -69,14 +69,14 @@ describe("the terminal of a workspace", () => {
     expect(await reloaded.closed).toBe(1000);
   });
 
-  it("runs a command instead of the shell where the page asks for one", async () => {
+  it("runs a command instead of the shell when the page asks for one", async () => {
     const agentId = await agentOf(deployment, "demo");
     const page = await Page.open(deployment, agentId, { reconnect: randomUUID(), command: "echo $((6*7))" });
     expect(await page.closed).toBe(1000);
     expect(page.seen).toBe("42\r\n");
   });
 
-  it("says in the terminal why there is none, and refuses strangers", async () => {
+  it("shows in the terminal why there is none, and refuses other users", async () => {
     const agentId = await agentOf(deployment, "demo");
     const container = await Page.open(deployment, agentId, { reconnect: randomUUID(), container: "db" });
     await container.closed;
@@ -167,7 +167,7 @@ async function connect(deployment: TestDeployment, workspace: string): Promise<W
   });
 }
 
-/** Resolves once the text that grows matches. */
+/** Resolves once the growing text matches. */
 function until(pattern: RegExp, text: () => string, onChange: (changed: () => void) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     const late = setTimeout(() => reject(new Error(`no ${pattern} in ${JSON.stringify(text())}`)), 10_000);

@@ -1,4 +1,4 @@
-/** What a person reads when a certificate does not convince, and the flag that helps. */
+/** The messages about an untrusted certificate, and the flag that helps. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:https";
@@ -51,7 +51,7 @@ describe("TLS", () => {
     await deployment?.close();
   });
 
-  it("an unknown authority is named, with --ca-file as the way out", async () => {
+  it("an unknown authority is named, with --ca-file as the remedy", async () => {
     const done = await deployment.run(["--url", `https://localhost:${port}`, "list"]);
     expect([done.code, done.stderr]).toEqual([1, expect.stringContaining("(ERR_TLS_UNTRUSTED)")]);
     expect(done.stderr).toContain("--ca-file");
@@ -62,12 +62,12 @@ describe("TLS", () => {
     expect(done.stderr).toContain("(ERR_UNAUTHORIZED)");
   });
 
-  it("a name that the certificate does not carry is said so", async () => {
+  it("a name that the certificate does not carry is reported", async () => {
     const done = await deployment.run(["--url", `https://127.0.0.1:${port}`, "--ca-file", certificate, "list"]);
     expect([done.code, done.stderr]).toEqual([1, expect.stringContaining("(ERR_TLS_NAME_MISMATCH)")]);
   });
 
-  it("a file that is no certificate is refused by name", async () => {
+  it("a file that is not a certificate is refused by name", async () => {
     const done = await deployment.run(["--ca-file", deployment.write("not.pem", "hello"), "list"]);
     expect([done.code, done.stderr]).toEqual([1, expect.stringContaining("is not a PEM file")]);
   });

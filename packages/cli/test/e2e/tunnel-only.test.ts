@@ -1,4 +1,4 @@
-/** What can be reached from outside the tunnel: nothing of the agent, and of a forward only what was asked for. */
+/** Reachable from outside the tunnel: nothing of the agent, and of a forward only the requested address. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
@@ -62,7 +62,7 @@ describe.runIf(process.platform === "linux")("outside the tunnel", () => {
     await once(session.stdout!, "data");
     const pid = agent.pid!;
     expect(listeningSockets(pid)).toEqual([]);
-    // The search finds what listens: the server's port, and the tunnel's own UDP sockets.
+    // The search finds listeners: the server's port, and the tunnel's own UDP sockets.
     expect(listeningSockets(deployment.server!.pid!)).toContain(new URL(deployment.url).host);
     const udp = udpSockets(pid);
     expect(udp.length).toBeGreaterThan(0);
@@ -100,7 +100,7 @@ describe.runIf(process.platform === "linux")("outside the tunnel", () => {
     expect(await connects("127.0.0.1", port)).toBe(false);
   });
 
-  it("security 15: a forward listens on loopback, or on the address that was asked for, and on nothing else", async () => {
+  it("security 15: a forward listens on loopback, or on the requested address, and on nothing else", async () => {
     const target = (web.address() as AddressInfo).port;
     const [plain, asked, wide] = [await freePort(), await freePort(), await freePort()];
     const forward = deployment.spawn(

@@ -17,7 +17,7 @@ describe("starting and stopping a workspace", () => {
 
   const run = (...args: string[]) => deployment.run(args);
 
-  it("says what that means for a machine that is not the deployment's, and that it is done already", async () => {
+  it("explains the effect on an external machine, and that it is done already", async () => {
     expect(await run("start", "demo")).toEqual({
       code: 0,
       stdout: "",
@@ -42,9 +42,9 @@ describe("starting and stopping a workspace", () => {
     expect((await run("update", "demo")).stderr).toBe('Workspace "demo" is running already\n');
   });
 
-  it("names what cannot be done", async () => {
-    const nobody = await run("stop", "--yes", "no-such");
-    expect([nobody.code, nobody.stdout]).toEqual([1, ""]);
+  it("reports what cannot be done", async () => {
+    const unknown = await run("stop", "--yes", "no-such");
+    expect([unknown.code, unknown.stdout]).toEqual([1, ""]);
     expect((await run("stop", "demo")).stderr).toContain("answer with --yes");
     expect((await run("start", "$(evil)")).code).toBe(2);
     expect((await run("start", "--reason", "because", "demo")).code).toBe(2);

@@ -4,7 +4,7 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, realpathSync, symlinkSy
 import { dirname, join } from "node:path";
 import { find } from "./release.ts";
 
-/** @param others Executables that will be there, whose libraries are wanted. */
+/** @param others Executables that will be added, whose libraries are needed. */
 export function makeBareRoot(root: string, programs: readonly string[], others: readonly string[] = []): void {
   for (const path of ["proc", "dev", "etc", "usr/bin"]) mkdirSync(join(root, path), { recursive: true });
   mkdirSync(join(root, "tmp"));

@@ -12,11 +12,11 @@ const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
 
 const NEEDED = ["systemd-nspawn", "systemctl", "unshare", "mount"];
 
-/** What is missing for it, or why it does not boot here. */
+/** Missing requirements, or why it does not boot here. */
 export async function machineMissing(): Promise<string[]> {
   const absent = NEEDED.filter((name) => find(name) === undefined);
   if (process.getuid?.() !== 0) absent.push("root");
-  // Containers that may make no layers are told by it, before anything is booted.
+  // Detects containers that may not mount overlays, before anything is booted.
   if (absent.length === 0 && spawnSync("unshare", ["--mount", "true"], { env }).status !== 0)
     absent.push("name spaces");
   if (absent.length > 0) return absent;

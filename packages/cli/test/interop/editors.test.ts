@@ -149,11 +149,11 @@ describe.skipIf(missing.length > 0)(`editors (missing here: ${missing.join(", ")
     expect(readdirSync(logs)).toHaveLength(1);
   });
 
-  it("the version passes the gates of what there is", async () => {
+  it("the version satisfies the checks of editors", async () => {
     const { version } = JSON.parse((await run(binary, ["version", "--output", "json"])).stdout) as { version: string };
     const [major, minor] = /^v(\d+)\.(\d+)\.\d+/.exec(version)!.slice(1).map(Number);
     expect(major).toBe(2);
-    // Start reasons are the newest thing that is asked of a CLI and is here; a keyring (2.29) is not.
+    // Start reasons are the newest supported feature that editors require of a CLI; a keyring (2.29) is not supported.
     expect(minor).toBeGreaterThanOrEqual(25);
     expect(minor).toBeLessThan(29);
   });
@@ -168,7 +168,7 @@ describe.skipIf(missing.length > 0)(`editors (missing here: ${missing.join(", ")
     expect(readFileSync(join(other, "session"), "utf8").trim()).toBe(token);
   });
 
-  it("speedtest, netcheck and ping print what is parsed", async () => {
+  it("speedtest, netcheck and ping print the parsed format", async () => {
     const speed = JSON.parse((await coder("speedtest", "owner/demo", "--output", "json", "-t", "1s")).stdout);
     expect(speed.overall.throughput_mbits).toBeGreaterThan(0);
     expect(Array.isArray(speed.intervals)).toBe(true);

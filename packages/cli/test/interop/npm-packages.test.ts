@@ -26,7 +26,7 @@ const NODES = {
 const tools = join(folder, "tools");
 const oldNode = join(tools, `node_modules/node-${process.platform}-${process.arch}/bin/node`);
 const CONSUMERS = { npm: join(folder, "npm"), pnpm: join(folder, "pnpm") };
-/** What is compiled and run with what. */
+/** The combinations of compiler and runtime. */
 const WAYS = [
   ["the oldest Node", "npm", "node16"],
   ["the newest Node", "pnpm", "bundler"],
@@ -98,7 +98,7 @@ function tarballs(): string[] {
   });
 }
 
-/** What the snippets and examples need beside our packages. */
+/** Requirements of the snippets and examples beside our packages. */
 function extras(): string[] {
   const { devDependencies } = manifestOf(repository);
   const { devDependencies: example } = manifestOf(join(repository, "packages/client"));
@@ -124,7 +124,7 @@ async function installByPnpm(): Promise<void> {
   const extra = extras().map((text) => /^(.+)@(.+)$/.exec(text)!.slice(1) as [string, string]);
   const dependencies = Object.fromEntries([...names.map((name, i) => [name, files[i]!]), ...extra]);
   writeFileSync(join(CONSUMERS.pnpm, "package.json"), JSON.stringify({ type: "module", private: true, dependencies }));
-  // They are not published yet: what depends on a sibling gets the one that was packed with it.
+  // They are not published yet: a dependency on a sibling gets the one that was packed with it.
   const overrides = names.map((name, i) => `  "${name}": "${files[i]}"\n`).join("");
   writeFileSync(join(CONSUMERS.pnpm, "pnpm-workspace.yaml"), `overrides:\n${overrides}`);
   const flags = ["--ignore-scripts", "--prefer-offline", "--reporter=append-only"];
@@ -134,7 +134,7 @@ async function installByPnpm(): Promise<void> {
   });
 }
 
-/** Every entry that somebody may import. */
+/** Every public entry. */
 function entries(): string[] {
   return LIBRARIES.flatMap((name) =>
     Object.keys(manifestOf(join(packed, "packages", name)).exports!)
@@ -143,8 +143,8 @@ function entries(): string[] {
   );
 }
 
-describe("what is published", () => {
-  it.each(PACKAGES)("%s has all that a package needs, and nothing of the repository", (name) => {
+describe("the published packages", () => {
+  it.each(PACKAGES)("%s is complete, and holds nothing else of the repository", (name) => {
     const at = join(packed, "packages", name);
     const manifest = manifestOf(at);
     expect(manifest).toMatchObject({
@@ -175,7 +175,7 @@ describe("what is published", () => {
     }
   });
 
-  it("says of each platform what is native about it", () => {
+  it("names the native parts of each platform", () => {
     const built = globSync("prebuilds/**/*.node", { cwd: join(packed, "packages/udp-batch") }).sort();
     expect(built).toEqual(
       ["arm64", "x64"].flatMap((arch) =>
@@ -223,7 +223,7 @@ describe("a Node that is too old", () => {
   const sentence = (name: string): string =>
     `${name} needs Node.js 22.13 or newer, and this is Node.js ${TOO_OLD}: install a newer one.`;
 
-  it("is told so by the command, in one sentence", async () => {
+  it("is refused by the command, in one sentence", async () => {
     const command = join(CONSUMERS.npm, "node_modules/@coder-network/cli/dist/coder.cjs");
     for (const words of [["version"], ["ssh", "demo"], ["agent"], ["server"], ["ssh", "--stdio", "demo"]]) {
       const done = await run(oldNode, [command, ...words], { cwd: CONSUMERS.npm });
@@ -231,7 +231,7 @@ describe("a Node that is too old", () => {
     }
   });
 
-  it("is told so by every entry of the libraries", async () => {
+  it("is refused by every entry of the libraries", async () => {
     const script = `
       const heard = {};
       for (const name of ${JSON.stringify(entries())})
@@ -245,7 +245,7 @@ describe("a Node that is too old", () => {
   });
 });
 
-describe("what the READMEs and examples show", () => {
+describe("the snippets of READMEs and the examples", () => {
   let deployment: TestDeployment;
   let web: Server;
   let port: number;

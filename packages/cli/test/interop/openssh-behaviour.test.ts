@@ -1,4 +1,4 @@
-/** The same commands by ssh to a real sshd, by ssh through our ProxyCommand, and by coder ssh: all have to end alike. */
+/** The same commands by ssh to a real sshd, by ssh through our ProxyCommand, and by coder ssh: all must end alike. */
 import { execFileSync, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -140,7 +140,7 @@ describe.skipIf(missing.length > 0)(`as OpenSSH does (missing here: ${missing.jo
     child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
     child.stdin.on("error", () => undefined); // a program that leaves input unread
     if (input === "\u0003" || input === "\u0004") {
-      // A key is pressed when somebody sees the program.
+      // A key is pressed once the program is visible.
       await once(child.stdout, "data");
       child.stdin.write(input);
     } else child.stdin.end(input);
@@ -152,7 +152,7 @@ describe.skipIf(missing.length > 0)(`as OpenSSH does (missing here: ${missing.jo
 
   const brief = (outcome: Outcome, bulk: boolean): Outcome => {
     const digest = (text: string): string => createHash("sha256").update(text, "latin1").digest("hex");
-    // The client's own word about a terminal that closed.
+    // The client's own message about a closed terminal.
     const stderr = outcome.stderr.replace(/^(Shared c|C)onnection to .* closed\.\r?\n/m, "");
     return bulk
       ? { code: outcome.code, stdout: digest(outcome.stdout), stderr: digest(stderr) }

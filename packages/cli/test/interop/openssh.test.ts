@@ -56,7 +56,7 @@ describe.skipIf(missing.length > 0)(
       },
     );
 
-    it("a host name that no workspace has says so and runs nothing", async () => {
+    it("a host name without a workspace is reported and runs nothing", async () => {
       const pwned = join(deployment.folder, "pwned");
       for (const host of ["coder.no-such", "no-such.coder", `coder.$(touch ${pwned})`, `coder.a;touch ${pwned}`]) {
         const done = await run("ssh", "--", host, "true");

@@ -1,4 +1,4 @@
-/** What a release hands out besides executables: installed, unpacked and run in roots and name spaces of their own. */
+/** The artefacts of a release besides executables: installed, unpacked and run in roots and name spaces of their own. */
 import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -30,7 +30,7 @@ const missing = [
     (name) => find(name) === undefined,
   ),
 ];
-/** No way to the machine's own manager, whatever the packages ask for. */
+/** The machine's own service manager is unreachable for the packages. */
 const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/" };
 
 beforeAll(async () => {
@@ -126,7 +126,7 @@ describe.skipIf(missing.length > 0)(`the artefacts of a release${without(missing
     expect(stdout).not.toMatch(/^\S+ (?!0\/0|root\/root)/m);
   });
 
-  it.skipIf(find("systemd-analyze") === undefined)("the server's unit is as closed as it was measured to be", () => {
+  it.skipIf(find("systemd-analyze") === undefined)("the server's unit is as confined as measured", () => {
     const root = join(folder, "units");
     mkdirSync(root);
     execFileSync("dpkg-deb", ["-x", only(/_amd64\.deb$/), root]);
@@ -138,7 +138,7 @@ describe.skipIf(missing.length > 0)(`the artefacts of a release${without(missing
     expect(level).toBeLessThanOrEqual(1.5);
   });
 
-  it("an image is what its digests say, and its server answers as process 1, as a person, with nothing writable but its state", async () => {
+  it("an image matches its digests, and its server answers as process 1, as a person, with nothing writable but its state", async () => {
     const { root, config } = await unpackImage(only(/amd64\.oci\.tar$/));
     expect(config.config).toMatchObject({ User: "1000:1000", Entrypoint: ["/usr/bin/coder"], Cmd: ["server"] });
     expect(existsSync(join(root, "bin/sh"))).toBe(false);

@@ -1,4 +1,4 @@
-/** What `npm run release` makes for Linux, built once in a run of tests, by whichever file asks first. */
+/** The output of `npm run release` for Linux, built once in a run of tests, by the first file that needs it. */
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

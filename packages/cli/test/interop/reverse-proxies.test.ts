@@ -16,7 +16,7 @@ const PROGRAM = randomBytes(3 << 20);
 /** Where the requests of the test come from: the proxy itself is 127.0.0.1. */
 const CLIENT = "127.0.0.2";
 
-/** A deployment behind a proxy, and two things that do nothing from the start on: a shell, and an agent nobody uses. */
+/** A deployment behind a proxy, and two idle things: a shell, and an agent without clients. */
 class Fronted {
   readonly deployment: TestDeployment;
   readonly proxy: RunningProxy;
@@ -93,7 +93,7 @@ class Fronted {
   }
 }
 
-/** What a process has said so far. */
+/** The output of a process so far. */
 class Said {
   readonly child: ChildProcess;
   text = "";
@@ -167,7 +167,7 @@ describe.skipIf(here.length === 0)(`reverse proxies (missing here: ${missing.joi
       await forwarding.end();
     });
 
-    it("says who the client is, whatever the client says", async () => {
+    it("reports the client's address, whatever the client claims", async () => {
       const fronted = behind(kind);
       const forged = {
         "X-Forwarded-For": "203.0.113.9, 127.0.0.1",
@@ -201,13 +201,13 @@ describe.skipIf(here.length === 0)(`reverse proxies (missing here: ${missing.joi
   });
 
   describe.each(here)("$program, of what is idle", (kind) => {
-    it.runIf(kind.hasIdleTimeout)("ends what is silent: its time-out is in force", async () => {
-      // Nothing but the relay's keepalive, every 45 s, is heard by an agent that nobody uses.
-      // A busy machine may have needed several attempts to get there, which is not what is meant.
+    it.runIf(kind.hasIdleTimeout)("ends silent connections: its time-out is in force", async () => {
+      // An agent without clients receives nothing but the relay's keepalive, every 45 s.
+      // A busy machine may have needed several attempts to connect, which is not tested here.
       await behind(kind).lone.says(/^(?!.*no relay answered).*relay connection ended/m);
     });
 
-    it("leaves a shell alone in which nobody types", async () => {
+    it("keeps an idle shell connected", async () => {
       const fronted = behind(kind);
       await sleep(Math.max(0, fronted.idleSince + (IDLE_SECONDS + 3) * 1000 - Date.now()));
       fronted.shell.child.stdin!.write("after\n");

@@ -153,7 +153,7 @@ Include ${config}
 export class RunningProxy {
   readonly url: string;
   readonly plainUrl: string;
-  /** What everybody trusts. */
+  /** The trusted certificate. */
   readonly certificate: string;
   readonly #child: ChildProcess;
 

@@ -12,7 +12,7 @@ const missing = [
 ];
 if (missing.length === 0) missing.push(...(await machineMissing()));
 
-/** Each step says its name, then what was seen. */
+/** Each step prints its name, then its observations. */
 const SCRIPT = `
 export HOME=/root CODER_FIRST_USER_PASSWORD="a password for tests" CODER_LOGIN_PASSWORD="a password for tests"
 tls='--tls-enable --tls-address 127.0.0.1:443 --tls-cert-file /etc/coder/cert.pem --tls-key-file /etc/coder/key.pem'

@@ -30,7 +30,7 @@ const folder = mkdtempSync(join(tmpdir(), "coder-single-"));
 let release: string;
 let coder: string;
 const bare = join(folder, "root");
-/** Of the person in the bare root. */
+/** Ids of the user in the bare root. */
 const HOME = "/home/ada";
 const TOOLS = ["sh", "cat", "sleep", "tty", "sed", "script", "unshare", "mount"];
 const missing = [
@@ -100,7 +100,7 @@ describe.skipIf(missing.length > 0)(`a single executable${without(missing)}`, ()
     expect(readFileSync(elsewhere).equals(changed)).toBe(true);
   });
 
-  it("uses no folder that others can write to, and says what it uses instead", async () => {
+  it("uses no folder that others can write to, and reports what it uses instead", async () => {
     const home = person("open");
     await version(home);
     chmodSync(join(home, ".cache/coder/native"), 0o777);

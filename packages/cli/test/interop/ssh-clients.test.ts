@@ -1,4 +1,4 @@
-/** What asyncssh and golang.org/x/crypto/ssh see of the agent, beside what they see of a real sshd. */
+/** asyncssh and golang.org/x/crypto/ssh against the agent, compared with a real sshd. */
 import { execFile, execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { userInfo } from "node:os";
@@ -71,7 +71,7 @@ describe.skipIf(missing.length > 0)(`SSH clients (missing here: ${missing.join("
   it.each([
     ["asyncssh", ["python3", join(import.meta.dirname, "asyncssh_client.py")]],
     ["golang.org/x/crypto/ssh", [join(built, "sshclient")]],
-  ])("%s sees what it sees of sshd, with new keys each MiB of 64", async (_, client) => {
+  ])("%s behaves as with sshd, with new keys each MiB of 64", async (_, client) => {
     const expected = await saw(client, proxies.stock);
     expect(expected["alive"]).toMatchObject({ stdout: "alive\n" });
     expect(await saw(client, proxies.own)).toEqual(expected);

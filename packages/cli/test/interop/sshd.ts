@@ -22,7 +22,7 @@ export async function startSshd(folder: string): Promise<StockServer> {
   for (const name of ["host", "key"])
     execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(folder, name)]);
   execFileSync("cp", [join(folder, "key.pub"), join(folder, "authorized")]);
-  // It wants the folder of its unprivileged part, and makes none itself.
+  // It needs its privilege separation directory, and does not create it.
   if (userInfo().uid === 0) mkdirSync("/run/sshd", { recursive: true });
   const port = await freePort();
   const settings = {

@@ -1,4 +1,4 @@
-/** A command that counts for ever, and the reader that sees every gap in it. */
+/** A command that counts without end, and the reader that detects every gap in it. */
 import { until } from "./deadline.ts";
 import type { Session } from "./deployment.ts";
 

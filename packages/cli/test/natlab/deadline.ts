@@ -1,4 +1,4 @@
-/** Waiting in the laboratory: whatever is waited for has a deadline, and the error says what it was. */
+/** Waiting in the laboratory: every wait has a deadline, and the error names it. */
 import { setTimeout as sleep } from "node:timers/promises";
 
 const POLL_MS = 10;

@@ -10,10 +10,10 @@ import type { Host } from "./topology.ts";
 
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");
 export const PORT = 3000;
-/** What a failed test shows of a process. */
+/** The part of a process's output that a failed test shows. */
 const MAX_LOG = 20_000;
 const SERVER_START_MS = 20_000;
-/** For a process that was told to end. */
+/** For a process to end after SIGTERM. */
 const EXIT_MS = 10_000;
 
 export interface DeploymentOptions {
@@ -89,7 +89,7 @@ export class Deployment {
     return host.run(process.execPath, [coder, ...args], { env: this.#environment });
   }
 
-  /** What `coder doctor` says; it exits with 1 when something is wrong. */
+  /** The output of `coder doctor`; it exits with 1 when something is wrong. */
   doctor(host: Host, agent: Agent): { healthy: boolean; causes: { code: string; severity: string; what: string }[] } {
     const args = [coder, "doctor", agent.workspace, "--output", "json"];
     try {
@@ -156,7 +156,7 @@ export class Session {
   constructor(child: ChildProcess) {
     this.child = child;
     child.stderr!.on("data", (chunk: Buffer) => this.#readLog(chunk.toString("utf8")));
-    // Its end is seen by exit; a write that came too late says nothing more.
+    // Its end is seen by exit; a late write adds nothing.
     child.stdin!.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code !== "EPIPE" && error.code !== "ECONNRESET") throw error;
     });

@@ -1,4 +1,4 @@
-/** What `coder doctor` says about a network: the true cause and no other. */
+/** `coder doctor` on various networks: it names the true cause and no other. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

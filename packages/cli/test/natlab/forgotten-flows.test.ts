@@ -1,4 +1,4 @@
-/** A router that forgets its flows under an agent that nobody uses: it hears nothing, and must be there again soon. */
+/** A router that loses the flows of an idle agent, which receives nothing and must be reachable again soon. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { missingTools } from "./lab.ts";
 import { type Site, Topology } from "./topology.ts";
 
 const missing = missingTools("ip", "nft", "conntrack");
-/** From the loss of the flows until somebody can connect, and until the first byte of an ssh that came at once. */
+/** From the loss of the flows until a client can connect, and until the first byte of an ssh that came at once. */
 const REACHABLE_WITHIN_MS = 30_000;
 
 describe.skipIf(missing.length > 0)(
@@ -39,7 +39,7 @@ describe.skipIf(missing.length > 0)(
       const server = topology.addServer();
       agentSite = topology.addSite({ nat: "easy" });
       clientSite = topology.addSite({ nat: "easy" });
-      // A flow that the router does not know is no flow, even from inside: the strict kind, which many home routers are.
+      // An unknown flow is invalid to the router, even from inside: the strict kind, which many home routers are.
       agentSite.router.sysctl("net.netfilter.nf_conntrack_tcp_loose=0");
       agentSite.router.nft(`table ip strict {
         chain fw { type filter hook forward priority -5; ct state invalid drop
@@ -60,7 +60,7 @@ describe.skipIf(missing.length > 0)(
       ["by relay only", ["--disable-direct-connections"]],
       ["with UDP open on both sides", []],
     ])("is reached within 30 s after the router forgot everything, %s", async (_words, flags) => {
-      await sleep(5_000); // whoever was connected is gone, and the agent idle
+      await sleep(5_000); // earlier clients are gone, and the agent idle
       const before = connections();
       const started = performance.now();
       agentSite.flushMappings();

@@ -3,7 +3,7 @@ import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from "node:
 import { once } from "node:events";
 import { within } from "./deadline.ts";
 
-/** For one command, and for a process that was told to end. */
+/** For one command, and for a process to end after SIGTERM. */
 const RUN_MS = 60_000;
 const EXIT_MS = 10_000;
 
@@ -79,7 +79,7 @@ export class LabHost {
     });
   }
 
-  /** Takes the cable out, or puts it back. */
+  /** Sets the link down, or up again. */
   link(state: "up" | "down"): void {
     ip("-n", this.name, "link", "set", "eth0", state);
   }

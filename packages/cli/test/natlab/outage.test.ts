@@ -1,4 +1,4 @@
-/** Sessions that outlive what is below them: relay cut, control plane killed, agent's network gone for a minute. */
+/** Sessions that survive outages below them: relay cut, control plane killed, agent's network gone for a minute. */
 import type { ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -14,7 +14,7 @@ const missing = missingTools("ip", "nft");
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");
 const PORT = 3000;
 const BULK_BYTES = 150_000_000;
-/** A session has to go on within this time after the network does. */
+/** A session must continue within this time after the network does. */
 const RESUME_WITHIN_MS = 5_000;
 /** For all of the transfer, once both cuts are over. */
 const TRANSFER_MS = 120_000;
@@ -92,7 +92,7 @@ describe.skipIf(missing.length > 0)(
       if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
     });
 
-    /** A session that counts for ever; `last` is the number heard last, and every gap fails. */
+    /** A session that counts without end; `last` is the last number received, and every gap fails. */
     function counting(): { readonly last: () => number; readonly stop: () => Promise<void> } {
       const child = laptop.spawn(
         process.execPath,
@@ -127,7 +127,7 @@ describe.skipIf(missing.length > 0)(
       };
     }
 
-    it("goes on within 5 s after every relay and control connection was reset, with no byte of a transfer lost", async () => {
+    it("continues within 5 s after every relay and control connection was reset, with no byte of a transfer lost", async () => {
       const file = join(folder, "bulk");
       const data = Buffer.alloc(BULK_BYTES);
       for (let i = 0; i + 4 <= data.length; i += 4) data.writeUInt32LE(Math.imul(i + 1, 0x9e3779b1) >>> 0, i);
@@ -160,7 +160,7 @@ describe.skipIf(missing.length > 0)(
       await session.stop();
     });
 
-    it("lives on when the control plane is killed and started again", async () => {
+    it("continues when the control plane is killed and started again", async () => {
       const session = counting();
       await until("the session", 20_000, () => session.last() > 0);
       const killed = once(server, "exit");

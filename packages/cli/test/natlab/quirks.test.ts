@@ -1,4 +1,4 @@
-/** Routers and firewalls with habits: flows that are ended, ports that change, a provider's NAT that turns packets around. */
+/** Routers and firewalls with quirks: flows that are ended, ports that change, a provider's NAT that turns packets around. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -27,7 +27,7 @@ interface Case {
   readonly counter: Counter;
 }
 
-describe.skipIf(missing.length > 0)(`networks with habits (missing here: ${missing.join(", ") || "nothing"})`, () => {
+describe.skipIf(missing.length > 0)(`networks with quirks (missing here: ${missing.join(", ") || "nothing"})`, () => {
   let folder: string;
   let topology: Topology | undefined;
   let deployment: Deployment;
@@ -50,7 +50,7 @@ describe.skipIf(missing.length > 0)(`networks with habits (missing here: ${missi
     return `${paths}\n--- ssh\n${session.log}\n--- agent\n${agent.log}`;
   }
 
-  /** Says which way the session went when `judge` fails. */
+  /** Reports the session's path when `judge` fails. */
   async function judged(one: Case, judge: () => Promise<void>): Promise<void> {
     await judge().catch((error: unknown) => {
       throw new Error(`${(error as Error).message}\n${story(one)}`, { cause: error });
@@ -73,7 +73,7 @@ describe.skipIf(missing.length > 0)(`networks with habits (missing here: ${missi
     if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
   });
 
-  it("a router that comes back with other outside ports: STUN is asked at once, the session is direct again", async () => {
+  it("a router that returns with other outside ports: STUN is queried at once, the session is direct again", async () => {
     const { session, counter, client } = rebooted;
     await judged(rebooted, async () => {
       await until("the first line", FIRST_LINE_MS, () => counter.last > 0);

@@ -19,7 +19,7 @@ type Expected =
   | "direct"
   /** Never a direct path. */
   | "relayed"
-  /** Either: what counts is that nothing hangs. */
+  /** Either: nothing must hang. */
   | "either";
 
 interface Row {
@@ -317,7 +317,7 @@ describe.skipIf(missing.length > 0)(`networks and paths (missing here: ${missing
         try {
           const session = deployment.openSession(clientHost, agent, "echo ready; cat");
           const judged = judge(row, session).then(() => {
-            // `coder ping` has to say the same. Its pings go both ways, and the relay may win one on a direct path.
+            // `coder ping` must report the same. Its pings go both ways, and the relay may win one on a direct path.
             const flags = ["-n", "3", "--wait", "200ms", "--output", "json"];
             const text = deployment.cli(clientHost, "ping", agent.workspace, ...flags);
             const { pings } = JSON.parse(text) as { pings: { ok: boolean; path?: { kind: string } }[] };

@@ -1,4 +1,4 @@
-/** One session that lives through everything: each blow, how long the session was silent, and not a line lost. */
+/** One session that survives a series of outages: each outage, how long the session was silent, and no line lost. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import { missingTools } from "./lab.ts";
 import { type Site, Topology } from "./topology.ts";
 
 const missing = missingTools("ip", "nft", "conntrack");
-/** How long the session is watched after a blow; a later gap would be seen with the next one. */
+/** How long the session is watched after an outage; a later gap shows with the next one. */
 const WATCH_MS = 5_000;
 const FROZEN_MS = 90_000;
 
@@ -49,7 +49,7 @@ describe.skipIf(missing.length > 0)(`one session (missing here: ${missing.join("
     await counter.goesOn("before the first blow");
     const report: string[] = [];
 
-    /** One blow: what happens, how long it was silent, which way the session goes afterwards. */
+    /** One outage: the event, the length of the silence, the session's path afterwards. */
     async function blow(what: string, strike: () => void | Promise<void>, deliberateMs = 0): Promise<void> {
       const knownPaths = session.paths.length;
       counter.markGap();

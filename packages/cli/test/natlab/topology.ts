@@ -198,7 +198,7 @@ export class Site {
     return this.hosts[0]!;
   }
 
-  /** No UDP passes the router any more, in either direction; the returned function heals it. */
+  /** Blocks UDP at the router in both directions; the returned function unblocks it. */
   cutUdp(): () => void {
     this.router.nft(`table inet cut {
       chain fw { type filter hook forward priority -10; meta l4proto udp drop
@@ -207,7 +207,7 @@ export class Site {
     return () => this.router.nft("delete table inet cut");
   }
 
-  /** The router comes back as another one: it forgets every mapping and gives out other ports. */
+  /** The router restarts as a different one: it loses every mapping and assigns other ports. */
   otherPorts(): void {
     this.router.nft(`flush chain ip nat post
       add rule ip nat post oifname wan meta l4proto udp masquerade to :50000-50999
@@ -227,7 +227,7 @@ export class Site {
     return Number(/counter packets (\d+)/.exec(text)![1]);
   }
 
-  /** The router forgets every mapping, as after a reboot. */
+  /** The router loses every mapping, as after a reboot. */
   flushMappings(): void {
     this.router.run("conntrack", ["-F"]);
   }
@@ -470,7 +470,7 @@ function hairpin(router: Host): void {
     add rule ip nat post oifname "lan*" ct status dnat snat to ${router.address}`);
 }
 
-/** Silences each flow for good: the entry lives on while anybody sends, so only another port is another flow. */
+/** Silences each flow permanently: the entry lives while either side sends, so only another port makes another flow. */
 function limitFlows(router: Host, limit: NonNullable<SiteOptions["flowLimit"]>): void {
   if ("packets" in limit) {
     router.sysctl("net.netfilter.nf_conntrack_acct=1");

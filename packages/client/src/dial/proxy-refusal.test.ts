@@ -5,10 +5,10 @@ const refusal = (head: string) => proxyRefusal(head, "proxy.test:3128", "coder.t
 
 describe("a proxy's refusal to connect", () => {
   it.each([
-    ["HTTP/1.1 401 Unauthorized", "it wants a name and password", false],
+    ["HTTP/1.1 401 Unauthorized", "it requires a name and password", false],
     ["HTTP/1.1 407 Proxy Authentication Required", "http://name:password@host", false],
-    ["HTTP/1.1 403 Forbidden", "does not allow coder.test:443; ask whoever runs it to allow this host", false],
-    ["HTTP/1.0 405 Method Not Allowed", "it is no proxy, or does not carry HTTPS", false],
+    ["HTTP/1.1 403 Forbidden", "does not allow coder.test:443; ask its administrator to allow this host", false],
+    ["HTTP/1.0 405 Method Not Allowed", "it is not a proxy, or does not carry HTTPS", false],
     ["HTTP/1.1 429 Too Many Requests", "try again later", true],
     ["HTTP/1.1 502 Bad Gateway", "it cannot reach the host itself", true],
     ["HTTP/1.1 503 Service Unavailable", "it is overloaded or broken", true],
@@ -22,7 +22,7 @@ describe("a proxy's refusal to connect", () => {
     );
     expect(error.message).toContain(words);
     // A missing login does not point to the administrator, and a refusal does not ask for a password.
-    if (words.includes("password")) expect(error.message).not.toContain("ask whoever");
+    if (words.includes("password")) expect(error.message).not.toContain("administrator");
     else expect(error.message).not.toContain("password");
   });
 

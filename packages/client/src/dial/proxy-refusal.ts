@@ -27,24 +27,24 @@ export function proxyRefusal(head: string, proxy: string, authority: string): En
 }
 
 function meaningOf(code: number, authority: string): [words: string, retryable: boolean] {
-  // Some say 401 where the standard says 407 (RFC 9110 §15.5.8); CONNECT never reached anybody else who could have.
+  // Some say 401 where the standard says 407 (RFC 9110 §15.5.8); CONNECT reached no other server that could have sent it.
   if (code === 401 || code === 407)
     return [
-      "it wants a name and password, or other ones; put them into the proxy URL, as http://name:password@host",
+      "it requires a name and password, or different ones; put them into the proxy URL, as http://name:password@host",
       false,
     ];
   if (code === 403)
     return [
-      `it does not allow ${authority}; ask whoever runs it to allow this host, or name the host in NO_PROXY`,
+      `it does not allow ${authority}; ask its administrator to allow this host, or name the host in NO_PROXY`,
       false,
     ];
   if (code === 404 || code === 405 || code === 501)
-    return ["it is no proxy, or does not carry HTTPS and WebSockets; check the proxy variable", false];
+    return ["it is not a proxy, or does not carry HTTPS and WebSockets; check the proxy variable", false];
   if (code === 429) return ["it limits how often connections are made; try again later", true];
   if (code === 502 || code === 504)
     return ["it cannot reach the host itself; check the host name, or name the host in NO_PROXY", true];
-  if (code >= 500) return ["it is overloaded or broken; try again later, or ask whoever runs it", true];
-  return ["ask whoever runs it to allow this host, or name the host in NO_PROXY", false];
+  if (code >= 500) return ["it is overloaded or broken; try again later, or ask its administrator", true];
+  return ["ask its administrator to allow this host, or name the host in NO_PROXY", false];
 }
 
 /** The proxy may want a scheme that nothing here speaks. */

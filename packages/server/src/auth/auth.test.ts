@@ -102,7 +102,7 @@ test("hosts: ours by name, by the address dialled, by pattern", () => {
   }
 });
 
-test("access events reach every listener, and say what they end", () => {
+test("access events reach every listener, and name what they end", () => {
   const events = new AccessEvents();
   const seen: string[] = [];
   const leave = events.subscribe(() => {

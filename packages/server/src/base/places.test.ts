@@ -3,7 +3,7 @@ import { Places } from "./places.ts";
 
 const limits = { total: 5, perUser: 2, perAddress: 3 };
 
-test("one user, one address and everybody together have so many places, and get them back", () => {
+test("one user, one address and all together have a number of places, which are returned", () => {
   const places = new Places("terminals", limits);
   const leave = places.take({ userId: "ada", address: "192.0.2.1" });
   places.take({ userId: "ada", address: "192.0.2.1" });

@@ -62,7 +62,7 @@ test("the table of settings: names, variables, types and defaults", () => {
   `);
 });
 
-test("names and variables are unique and every flag says what it does", () => {
+test("names and variables are unique and every flag has a description", () => {
   expect(new Set(serverFlags.map((flag) => flag.name)).size).toBe(serverFlags.length);
   expect(new Set(serverFlags.map((flag) => flag.env)).size).toBe(serverFlags.length);
   for (const flag of serverFlags) {

@@ -63,7 +63,7 @@ function nodeOf(n: number, addresses: readonly string[], region = 999) {
 const agentNode = (n: number, id = AGENT) => nodeOf(n, agentAddresses(id));
 const clientNode = (n: number) => nodeOf(n, [`fd7a:115c:a1e0::${n.toString(16)}`]);
 
-/** One connected peer as a test holds it: what it heard, in words. */
+/** One connected peer in a test: the messages it received, as text. */
 class Peer {
   readonly heard: string[] = [];
   ended = false;
@@ -145,7 +145,7 @@ describe("Coordinator", () => {
     expect(agent.take()).toEqual(["node client1 1"]);
   });
 
-  it("tells a tunnel's source when an absent destination comes", () => {
+  it("notifies a tunnel's source when an absent destination comes", () => {
     const coordinator = new Coordinator();
     const client = new Peer(
       coordinator,
@@ -170,7 +170,7 @@ describe("Coordinator", () => {
     expect(client.take()).toEqual(["node agent 10"]);
   });
 
-  it("handles the parts of one request in the documented order: node, tunnel, then goodbye", () => {
+  it("handles the parts of one request in the documented order: node, tunnel, then disconnect", () => {
     const { agent, client } = setup();
     agent.node(agentNode(10));
     client.send({ updateSelf: { node: clientNode(1) }, addTunnel: { id: uuidToBytes(AGENT) }, disconnect: {} });
@@ -179,7 +179,7 @@ describe("Coordinator", () => {
     expect(agent.take()).toEqual(["node client1 1", "disconnected client1"]);
   });
 
-  it("says lost for a broken stream and disconnected for a goodbye, to those who knew the peer, once", () => {
+  it("reports lost for a broken stream and disconnected for a disconnect, to those who knew the peer, once", () => {
     const { coordinator, agent, client } = setup();
     agent.node(agentNode(10));
     client.node(clientNode(1));
@@ -198,7 +198,7 @@ describe("Coordinator", () => {
     expect(agent.take()).toEqual([]);
   });
 
-  it("keeps tunnels to an agent that went away: its return is told at once, both ways", () => {
+  it("keeps tunnels to an agent that disconnected: its return is reported at once, both ways", () => {
     const { coordinator, agent, client } = setup();
     agent.node(agentNode(10));
     client.node(clientNode(1));
@@ -224,7 +224,7 @@ describe("Coordinator", () => {
     expect(client.take()).toEqual(["node agent 12"]);
   });
 
-  it("tells both sides when a tunnel is removed, and forgets it", () => {
+  it("notifies both sides when a tunnel is removed, and forgets it", () => {
     const { agent, client } = setup();
     agent.node(agentNode(10));
     client.node(clientNode(1));
@@ -250,7 +250,7 @@ describe("Coordinator", () => {
     expect(agent.ended).toBe(false);
   });
 
-  it("gives up a peer that does not keep up, and tells its partners", () => {
+  it("disconnects a peer that does not keep up, and notifies its partners", () => {
     const { coordinator, agent, client } = setup();
     client.node(clientNode(1));
     client.tunnel(AGENT);
@@ -382,7 +382,7 @@ describe("Coordinator", () => {
       expect(coordinator.knowsKey(keyOfNumber(2_999), 3_000)).toBe(true);
     });
 
-    it("a key that two hold stays while one of them has it", () => {
+    it("a key of two peers stays while one of them has it", () => {
       const { coordinator, agent, client } = setup();
       agent.node(agentNode(10));
       client.node(clientNode(10));
@@ -393,7 +393,7 @@ describe("Coordinator", () => {
       expect(coordinator.remembered).toEqual({ keys: 0, lostPeers: 0 });
     });
 
-    it("security 16: takes the key of an expelled peer away at once, and tells its partners", () => {
+    it("security 16: removes the key of an expelled peer at once, and notifies its partners", () => {
       const gone: number[] = [];
       const coordinator = new Coordinator({ onKeyGone: (key) => gone.push(key[0]!) });
       const agent = new Peer(coordinator, AGENT, agentAuth(AGENT));
@@ -414,7 +414,7 @@ describe("Coordinator", () => {
     });
   });
 
-  it("stores and passes on nothing of a node that it does not know", () => {
+  it("stores and passes on nothing of a node in unknown fields", () => {
     const { agent, client, coordinator } = setup();
     const node = agentNode(10);
     const unknown = { no: 99, wireType: 2, data: new Uint8Array(100_000) };
@@ -535,7 +535,7 @@ describe("Coordinator", () => {
       expect(new Peer(coordinator, AGENT, agentAuth(AGENT), 5 * MINUTE).take()).toEqual(["node client1 1"]);
     });
 
-    it("is repeated to an agent that may not have heard it: its connection was dying", () => {
+    it("is repeated to an agent that may not have received it: its connection was dying", () => {
       const { coordinator, agent } = lostTunnel();
       coordinator.revoke(ends("ada"), "access revoked", MINUTE);
       expect(agent.take()).toEqual(["disconnected client1"]);
@@ -568,7 +568,7 @@ describe("Coordinator", () => {
       expect([1, 2].map((n) => coordinator.knowsKey(keyOf(n), 2 * MINUTE))).toEqual([false, false]);
     });
 
-    it("comes by itself when a peer is lost for longer than a connection inside the tunnel may last", () => {
+    it("happens by itself when a peer is lost for longer than a connection inside the tunnel may last", () => {
       const { coordinator, agent, client } = lostTunnel();
       client.lost(0);
       coordinator.sweep(71 * 60 * MINUTE);
@@ -579,7 +579,7 @@ describe("Coordinator", () => {
     });
   });
 
-  it("security 11: whatever happens, each peer knows the latest nodes of its partners and of nobody else", () => {
+  it("security 11: whatever happens, each peer knows the latest nodes of its partners and of no other peer", () => {
     const ids = [1, 2, 3].map(uuid);
     const agents = [0xa, 0xb].map(uuid);
     const action = fc.oneof(

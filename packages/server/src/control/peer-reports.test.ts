@@ -89,7 +89,7 @@ describe("reports of peers", () => {
     expect(network()?.clients).toEqual([
       { path: "direct", endpoint: "private", latency_ms: 2, home_region_name: "Here" },
     ]);
-    // An event that says nothing of the path leaves it as it was.
+    // An event without a path leaves it unchanged.
     reports.telemetry(CLIENT, [event({})], 4);
     expect(network()?.connections).toEqual({ direct: 1, relayed: 0, unknown: 0 });
     expect(clientPaths(coordinator, reports)).toEqual({ direct: 1, relayed: 0, unknown: 0 });
@@ -98,7 +98,7 @@ describe("reports of peers", () => {
     expect(reports.size).toBe(0);
   });
 
-  it("name of an address its class alone", () => {
+  it("contain only the class of an address", () => {
     const { reports, network } = setup();
     const classes = [
       [4, IPFields_IPClass.PUBLIC, "public IPv4"],
@@ -115,7 +115,7 @@ describe("reports of peers", () => {
     expect(JSON.stringify(network())).not.toContain("203.0.113");
   });
 
-  it("take an agent's own count of its peers where it has one, until it is stale", () => {
+  it("use an agent's own count of its peers where it has one, until it is stale", () => {
     const { reports, network } = setup();
     const metric = (type: string, value: number) => ({
       name: "coderd_agentstats_currently_reachable_peers",
@@ -135,7 +135,7 @@ describe("reports of peers", () => {
       median_latency_ms: 7.5,
     });
     expect(network(1_000_000)).toMatchObject({ connections: { direct: 0, relayed: 0, unknown: 1 } });
-    // Nobody could be pinged: the wire's -0.001 is no latency.
+    // No peer could be pinged: the wire's -0.001 is not a latency.
     reports.stats(AGENT, create(StatsSchema, { connectionMedianLatencyMs: -0.001 }), 3_000);
     expect(network(3_000)).not.toHaveProperty("median_latency_ms");
   });
@@ -149,7 +149,7 @@ describe("reports of peers", () => {
     expect(agentLatency(CLIENT, coordinator, MAP)).toBeUndefined();
   });
 
-  it("stay bounded, whatever peers send", () => {
+  it("stay bounded for any input", () => {
     const reports = new PeerReports();
     const flood = Array.from({ length: 5_000 }, (_, n) =>
       event({ nodeIdRemote: BigInt(n), application: "x".repeat(10_000), p2pLatency: { seconds: -5n, nanos: 0 } }),

@@ -203,7 +203,7 @@ describe("RelayMaps", () => {
     expect(changes).toBe(2);
   });
 
-  it("looks at the file by itself now and then", async () => {
+  it("checks the file periodically", async () => {
     const path = file("polled.json", TAILSCALE);
     using opened = await open({ "derp-config-path": path }, { intervalMs: 5 });
     opened.maps.current();
@@ -213,7 +213,7 @@ describe("RelayMaps", () => {
     expect(opened.maps.current().regions.has(1)).toBe(false);
   });
 
-  it("fetches a map from a URL, and says honestly why it could not", async () => {
+  it("fetches a map from a URL, and reports why it could not", async () => {
     let answer: RequestListener = (_request, response) => response.end(JSON.stringify(TAILSCALE));
     await using server = await served((request, response) => answer(request, response));
     using opened = await open({ "derp-config-url": server.url });

@@ -45,7 +45,7 @@ describe("ResumeTokens", () => {
     expect(tokens.verify(tokens.issue(PEER, { ...HOLDER, ...difference }, 0).token, HOLDER, 0)).toBeUndefined();
   });
 
-  it("tells whoever finds a token nothing of its holder", () => {
+  it("reveals nothing about its holder", () => {
     const { token } = new ResumeTokens(KEY).issue(PEER, HOLDER, 0);
     const text = Buffer.from(token.split(".")[1]!, "base64url").toString();
     for (const word of ["ada", "login-1", "agent-1"]) expect(text).not.toContain(word);

@@ -3,7 +3,7 @@ import { TokenContests } from "./token-contests.ts";
 
 const MINUTE = 60_000;
 
-test("an agent whose network changes may come back a few times; two that fight are stopped, until one is gone", () => {
+test("an agent whose network changes may come back a few times; two that fight are stopped, until one has ended", () => {
   const contests = new TokenContests();
   const come = (now: number) => contests.mayTakeOver("a", ["192.0.2.1", "192.0.2.2"], now);
   expect([come(0), come(10), come(20)]).toEqual([true, true, true]);

@@ -5,7 +5,7 @@ import { Admission } from "./admission.ts";
 const limits = { connections: 1_000_000, connectionsPerAddress: 3, handshakesPerSecond: 1, handshakeBurst: 10 };
 
 describe("security 20: Admission", () => {
-  it("gives a place back when a connection leaves", () => {
+  it("returns a place when a connection closes", () => {
     const admission = new Admission(limits);
     const enter = () => admission.enter("192.0.2.1", instant(0));
     expect([enter(), enter(), enter(), enter()]).toEqual([undefined, undefined, undefined, "too-many-from-address"]);
@@ -39,7 +39,7 @@ describe("security 20: Admission", () => {
     expect(at(1_999)).toBe("handshake-rate");
   });
 
-  it("a flood of ten times the rate from many addresses leaves an honest one every place it asks for", () => {
+  it("a flood of ten times the rate from many addresses leaves an honest one every requested place", () => {
     const admission = new Admission({ ...limits, handshakesPerSecond: 10 });
     const admitted = { honest: 0, flood: 0 };
     const enter = (kind: keyof typeof admitted, address: string, ms: number): void => {

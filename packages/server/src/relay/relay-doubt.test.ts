@@ -1,4 +1,4 @@
-/** A router that forgets its flows: connections through it are dead, and neither end is told. */
+/** A router that loses its flows: connections through it are dead, and neither end is notified. */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { type AddressInfo, connect as connectTcp, createServer as createTcpServer, type Socket } from "node:net";
@@ -44,7 +44,7 @@ async function relayBehindRouter() {
     const previous = forget;
     forget = () => {
       previous();
-      for (const socket of [client, server]) socket.unpipe().resume(); // taken in, passed on to nobody
+      for (const socket of [client, server]) socket.unpipe().resume(); // read, and discarded
     };
   });
   router.listen(0, "127.0.0.1");
@@ -91,12 +91,12 @@ function connectTo(port: number) {
 }
 
 describe("an idle relay connection in doubt", () => {
-  it("is dialled again when the router forgot it", async () => {
+  it("is dialled again when the router lost it", async () => {
     const router = await relayBehindRouter();
     const set = connectTo(router.port);
     await vi.waitFor(() => expect(set.homeState).toBe("ready"), eventually);
     router.forget();
-    // As whoever has doubts does: again with every new reason, also in the second in which the relay still counts as heard.
+    // As on suspicion: repeated with every new reason, also in the second in which the relay still counts as heard.
     await vi.waitFor(() => {
       set.prove();
       expect(router.flows()).toBe(2);

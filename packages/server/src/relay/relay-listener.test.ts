@@ -210,7 +210,7 @@ describe("two clients on a real relay", () => {
     await vi.waitFor(() => expect(b.packets.map(({ bytes }) => bytes)).toEqual([utf8("early")]), eventually);
   });
 
-  it("hear when the other one leaves, and close ends everything", async () => {
+  it("learn when the other one leaves, and close ends everything", async () => {
     const { port, listener } = await startRelay();
     const a = connectPeer(0, regionAt(port));
     const b = connectPeer(1, regionAt(port));
@@ -268,7 +268,7 @@ describe("a relay that comes back", () => {
     expect(a.states).toEqual(["ready"]);
   });
 
-  it("is tried at once by reconnectNow", async () => {
+  it("is retried at once by reconnectNow", async () => {
     const port = await closedPort();
     const a = connectPeer(0, regionAt(port));
     await vi.waitFor(
@@ -283,7 +283,7 @@ describe("a relay that comes back", () => {
   });
 });
 
-describe("something between client and relay", () => {
+describe("an intermediary between client and relay", () => {
   /** Passes WebSocket through to the relay and treats every other upgrade as told. */
   async function proxyTo(port: number, other: (socket: Socket) => void): Promise<number> {
     const server = createTcpServer((socket) => {
@@ -347,7 +347,7 @@ describe("something between client and relay", () => {
     }
   });
 
-  it("is no relay at all: the error says so", async () => {
+  it("is not a relay: the error reports it", async () => {
     for (const [reply, code] of [
       ["SSH-2.0-OpenSSH_9.9\r\n\r\n", "ERR_RELAY_PROTOCOL"],
       ["HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n", "ERR_RELAY_PROTOCOL"],
@@ -485,7 +485,7 @@ describe("the listener on HTTP", () => {
   });
 });
 
-describe("who gets in", () => {
+describe("admission", () => {
   it("security 17: an unknown key is closed before any of its frames is relayed", async () => {
     const known = hexEncode(publicKeys[0]!);
     const { port, listener } = await startRelay({ admit: (key) => hexEncode(key) === known });
@@ -573,7 +573,7 @@ describe("hostile clients", () => {
     expect(a.connection.state).toBe("ready");
   });
 
-  it("security 19: one that never reads is cut off, while others get everything", async () => {
+  it("security 19: one that never reads is disconnected, while others get everything", async () => {
     const { port, listener } = await startRelay();
     const a = connectPeer(0, regionAt(port));
     const b = connectPeer(1, regionAt(port));

@@ -17,7 +17,7 @@ test("terms, quotes, bare words and owner/name", () => {
   expect(parseWorkspaceQuery("")).toMatchObject({ owner: undefined, name: undefined });
 });
 
-test("what cannot be used is said", () => {
+test("invalid terms are reported", () => {
   expect(parseWorkspaceQuery("color:blue")).toEqual({ problem: '"color" is not a valid query param' });
   expect(parseWorkspaceQuery("owner:")).toEqual({ problem: '"owner" needs a value' });
   expect(parseWorkspaceQuery("a/b/c")).toEqual({ problem: '"a/b/c" has more than one "/"' });
@@ -32,7 +32,7 @@ test.each(["shared", "dormant", "is-dormant", "outdated", "has-ai-task"])("%s: n
   expect(parseWorkspaceQuery(`${key}:false`)).toMatchObject({ nothing: false });
 });
 
-test("what stock clients ask besides", () => {
+test("other queries of stock clients", () => {
   expect(parseWorkspaceQuery("has-external-agent:false")).toMatchObject({ nothing: true });
   expect(parseWorkspaceQuery('param:"region=eu"')).toMatchObject({ nothing: true });
   expect(parseWorkspaceQuery("healthy:TRUE")).toMatchObject({ hasAgent: ["connected"] });

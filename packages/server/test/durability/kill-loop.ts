@@ -30,7 +30,7 @@ export interface KillLoopResult {
   readonly interrupted: number;
   /** Checks of an answered write. */
   readonly verified: number;
-  /** What was lost or damaged, in words; empty is good. */
+  /** Descriptions of lost or damaged data; empty is good. */
   readonly problems: readonly string[];
 }
 

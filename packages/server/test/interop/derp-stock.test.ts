@@ -97,7 +97,7 @@ describe.skipIf(!hasGo)(`stock DERP programs (missing here: ${hasGo ? "nothing" 
     return port;
   }
 
-  it("the stock relay carries our clients' packets, and says when one is gone", async () => {
+  it("the stock relay carries our clients' packets, and reports when one has left", async () => {
     const port = await freePort();
     const args = [
       "-a",
@@ -122,7 +122,7 @@ describe.skipIf(!hasGo)(`stock DERP programs (missing here: ${hasGo ? "nothing" 
     await until("gone", () => b.gone.includes(hexEncode(a.publicKey)));
   });
 
-  it("the stock relay asks the control plane whom it may serve", async () => {
+  it("the stock relay asks the control plane which clients it may serve", async () => {
     const control = await startServer({
       flags: { "stun-address": "disable", "derp-server-stun-addresses": "disable" },
       deps: standardParts(),

@@ -21,7 +21,7 @@ const missing = ["dash", "busybox", "curl", "wget", "gpg", "openssl", "unshare",
 );
 if (process.getuid?.() !== 0) missing.push("root");
 
-/** As the tester finds it; what it finds itself is another matter. */
+/** As the tester has it. */
 const where = (tool: string) => execFileSync("sh", ["-c", `command -v ${tool}`], { encoding: "utf8" }).trim();
 
 const PROGRAM = programFile(
@@ -204,7 +204,7 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
     expect(blind).toMatchObject({ code: 1, stderr: expect.stringContaining("cannot check the certificate") });
   });
 
-  test("a proxy is asked for the way", async () => {
+  test("a proxy is used", async () => {
     const text = (await script("/install.sh")).replace(plain.url, "http://coder.invalid:1234");
     const env = { http_proxy: "http://127.0.0.1:1", no_proxy: "" };
     const done = await dash(text.replace("2 5 0", "0"), ["--prefix", home()], env);
@@ -255,7 +255,7 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
     await refuses("its loader is missing");
   });
 
-  test("a script that was cut on its way does nothing", async () => {
+  test("a truncated script does nothing", async () => {
     const text = await script("/install.sh");
     const prefix = home();
     for (const share of [0.2, 0.5, 0.9, 0.99]) {
@@ -264,26 +264,26 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
     }
   });
 
-  test("root installs for everybody, users for themselves; noexec is named", async () => {
+  test("root installs for all users, users for themselves; noexec is named", async () => {
     offer("v9.1.2+one");
     const text = await script("/install.sh");
     const space = ["unshare", "-m", "--propagation", "private", "sh", "-c"];
     const inSpace = (setup: string, args: string, env: NodeJS.ProcessEnv) =>
       run([...space, `${setup}; dash -s -- ${args}; ls -l /usr/local/bin/coder`], text, [], env);
     const env = { PATH: process.env["PATH"], HOME: folder };
-    const everybody = await inSpace("mount -t tmpfs none /usr/local", "", env);
-    expect(everybody).toMatchObject({ code: 0, stderr: expect.stringContaining("Installed /usr/local/bin/coder") });
-    expect(everybody.stdout).toMatch(/^-rwxr-xr-x 1 root root/);
+    const shared = await inSpace("mount -t tmpfs none /usr/local", "", env);
+    expect(shared).toMatchObject({ code: 0, stderr: expect.stringContaining("Installed /usr/local/bin/coder") });
+    expect(shared.stdout).toMatch(/^-rwxr-xr-x 1 root root/);
     const own = join(folder, "own");
     mkdirSync(own);
     execFileSync("chown", ["65534", own]);
     execFileSync("chmod", ["755", folder]);
-    const nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "dash"];
-    const user = await run(nobody, text, [], { ...env, HOME: own });
+    const unprivileged = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "dash"];
+    const user = await run(unprivileged, text, [], { ...env, HOME: own });
     expect(user).toMatchObject({ code: 0, stderr: expect.stringContaining(`Installed ${own}/.local/bin/coder`) });
-    const homeless = await run(nobody, text, [], { ...env, HOME: "/proc" });
+    const homeless = await run(unprivileged, text, [], { ...env, HOME: "/proc" });
     expect(homeless).toMatchObject({ code: 1, stderr: expect.stringContaining("--prefix DIR") });
-    const agent = await run(nobody, await script(AGENT), [], { ...env, HOME: "/proc", CODER_AGENT_TOKEN: TOKEN });
+    const agent = await run(unprivileged, await script(AGENT), [], { ...env, HOME: "/proc", CODER_AGENT_TOKEN: TOKEN });
     expect(agent).toMatchObject({ code: 0, stdout: `agent of ${plain.url} ${TOKEN} \n` });
     const noexec = await inSpace("mount -t tmpfs -o noexec none /usr/local", "", env);
     expect(noexec.stderr).toContain("it is mounted noexec");
@@ -320,7 +320,7 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
     expect(done.stdout).toBe(
       `agent install of ${plain.url} ${TOKEN} ${certificate}\nagent uninstall of  ${TOKEN} ${certificate}\n`,
     );
-    // The unit of this test is nobody's, so it is still there, and the command that would remove it is not.
+    // No package owns the unit of this test, so it is still there, unlike the command that would remove it.
     expect(done.stderr).toContain("Removed /usr/local/bin/coder.");
     expect(done).toMatchObject({ code: 1, stderr: expect.stringContaining("could not be removed") });
   });
@@ -338,7 +338,7 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
     }
   });
 
-  test("shellcheck has nothing to say, and dash and busybox parse it", async () => {
+  test("shellcheck reports nothing, and dash and busybox parse it", async () => {
     for (const name of ["/install.sh", AGENT]) {
       const input = await script(name);
       expect(spawnSync("shellcheck", ["-s", "sh", "-"], { input, encoding: "utf8" }).stdout).toBe("");

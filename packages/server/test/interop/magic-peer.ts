@@ -19,7 +19,7 @@ const built = join(import.meta.dirname, "../../../../.build/interop");
 const WAIT_MS = 20_000;
 export const REGION = 1;
 
-/** Throws when the program cannot be built: with Go present, that is a failure and nothing that is missing. */
+/** Throws when the program cannot be built: with Go present, that is a failure, not a missing requirement. */
 export function buildMagicPeer(): void {
   mkdirSync(built, { recursive: true });
   execFileSync("go", ["build", "-o", join(built, "magicpeer"), "./magicpeer"], {
@@ -131,17 +131,17 @@ export class MagicPeer {
   get udpPort(): number {
     return this.#first("ready").port!;
   }
-  /** What it would have its coordinator tell others. */
+  /** Its node, as its coordinator would publish it. */
   get endpoints(): readonly string[] {
     return this.said.findLast(({ kind }) => kind === "endpoints")?.endpoints ?? [];
   }
 
-  /** What its coordinator says about us. Keys are hex. */
+  /** Our node, as its coordinator publishes it. Keys are hex. */
   async learn(us: { node: string; disco: string; addr: string; endpoints: readonly string[] }): Promise<void> {
     await this.#ask({ cmd: "peer", homeDerp: REGION, ...us }, "peer");
   }
 
-  /** `tailscale ping`: one disco ping, however it goes. */
+  /** `tailscale ping`: one disco ping, by any path. */
   async discoPing(): Promise<Said> {
     return this.#ask({ cmd: "ping" }, "pong");
   }

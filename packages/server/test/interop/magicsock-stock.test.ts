@@ -113,7 +113,7 @@ describe.skipIf(!hasGo)(`magicsock of tailscale.com (missing here: ${hasGo ? "no
     });
   });
 
-  describe("when the coordinator tells of disco keys and endpoints only later", () => {
+  describe("when the coordinator publishes disco keys and endpoints only later", () => {
     let node: TailnetNode;
     let peer: MagicPeer;
     let echo: UdpSocket;
@@ -178,12 +178,12 @@ describe.skipIf(!hasGo)(`magicsock of tailscale.com (missing here: ${hasGo ? "no
       expect(pong.region ?? 0).toBe(0);
     });
 
-    it("answers our ping with the address that it sees us at", async () => {
+    it("answers our ping with our address as it sees it", async () => {
       const opened = vi.spyOn(nodeCryptoSuite, "openBox");
       const pong = await node.discoPing(peer.nodeKey, { signal: AbortSignal.timeout(ANSWER_MS) });
       const path = pong.path.kind === "direct" ? parseAddrPort(pong.path.endpoint) : undefined;
       expect(path).toBeDefined();
-      // Its socket for IPv6 is another one, whose port nobody names.
+      // Its socket for IPv6 is another one, whose port is not published.
       if (isIpv4(path!.address)) expect(path!.port).toBe(peer.udpPort);
       const sources = opened.mock.results.flatMap(({ value }) => {
         const message = value === undefined ? undefined : parseDiscoMessage(value as Uint8Array);
@@ -194,7 +194,7 @@ describe.skipIf(!hasGo)(`magicsock of tailscale.com (missing here: ${hasGo ? "no
       expect(sources).toContain(formatAddrPort(ourSide(node, path!)));
     });
 
-    it("goes on by relay when the direct path dies, and is direct again when it comes back", async () => {
+    it("continues by relay when the direct path fails, and is direct again when it comes back", async () => {
       const revive = cutDirectPath(node);
       await until("an answer by relay", async () => (await exchange(node, peer)) && kind() === "relayed");
       expect((await peer.discoPing()).region).toBe(REGION);
@@ -210,11 +210,11 @@ describe.skipIf(!hasGo)(`magicsock of tailscale.com (missing here: ${hasGo ? "no
     });
   });
 
-  describe("when endpoints are told only by CallMeMaybe", () => {
+  describe("when endpoints are sent only by CallMeMaybe", () => {
     let node: TailnetNode;
     const peers: MagicPeer[] = [];
 
-    /** A peer whose endpoints our coordinator does not name. */
+    /** A peer whose endpoints our coordinator does not publish. */
     const start = async (address: string, ourEndpoints: readonly string[]): Promise<MagicPeer> => {
       const peer = await MagicPeer.start(address, network);
       peers.push(peer);
@@ -258,12 +258,12 @@ describe.skipIf(!hasGo)(`magicsock of tailscale.com (missing here: ${hasGo ? "no
   });
 });
 
-/** What the stock peer's coordinator says about us. */
+/** Our node, as the stock peer's coordinator publishes it. */
 function usOf({ driver }: TailnetNode, endpoints: readonly string[]) {
   return { node: hexEncode(driver.publicKey), disco: hexEncode(driver.discoKey!), addr: OURS, endpoints };
 }
 
-/** What our coordinator says about the stock peer, whose id here is its key. */
+/** The stock peer's node, as our coordinator publishes it; its id here is its key. */
 function program(node: TailnetNode, peer: MagicPeer, known: { disco: string; endpoints: readonly string[] }): void {
   const info: NodeInfo = {
     id: 2n,

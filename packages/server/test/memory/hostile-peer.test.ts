@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 
 const PROGRAM = fileURLToPath(new URL("hostile-peer.ts", import.meta.url));
 
-test("a user who comes back 8,000 times under other ids, keys and nodes costs no more than one who did 2,000 times", async () => {
+test("a user who reconnects 8,000 times under other ids, keys and nodes costs no more than one who did 2,000 times", async () => {
   const { stdout } = await promisify(execFile)(process.execPath, ["--expose-gc", PROGRAM], { timeout: 100_000 });
   const result = JSON.parse(stdout) as Record<"keys" | "lostPeers", number> & {
     bytes: { first: number; later: number };
