@@ -1,5 +1,5 @@
-/** The pages of docs/operations: their links lead somewhere, and their commands have the options that they are given. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+/** The pages of docs/operations: their commands have the options that they are given. */
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { allCommands } from "../cli.ts";
@@ -8,26 +8,6 @@ import { GLOBAL_FLAGS } from "../flags/global.ts";
 const folder = join(import.meta.dirname, "../../../../docs/operations");
 const pages = readdirSync(folder);
 const read = (page: string): string => readFileSync(join(folder, page), "utf8");
-
-/** As GitHub makes them of headings. */
-function anchors(path: string): string[] {
-  return [...readFileSync(path, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
-    heading!
-      .toLowerCase()
-      .replace(/[^a-z0-9 _-]/g, "")
-      .replaceAll(" ", "-"),
-  );
-}
-
-test.each(pages)("links of %s resolve", (page) => {
-  const links = [...read(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target!);
-  for (const link of links.filter((target) => !/^https?:/.test(target))) {
-    const [path, anchor] = link.split("#");
-    const target = path === "" ? join(folder, page) : join(folder, path!);
-    expect(existsSync(target), `${link} leads nowhere`).toBe(true);
-    if (anchor !== undefined) expect(anchors(target), link).toContain(anchor);
-  }
-});
 
 /** Calls of the command in the blocks of a page: lines put together, comments and what is behind a pipe taken away. */
 function calls(page: string): string[][] {
