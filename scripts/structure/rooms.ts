@@ -3,6 +3,20 @@
  * beside the rooms are `"."`; they join the rooms and may import all of them unless a row says otherwise. Rows stand in
  * the order in which a package is built: a room imports only rooms above it.
  */
+/** The cores that engine.ts joins; the shells in io/ and the test kits use them all. */
+const ENGINE_CORES = [
+  "base",
+  "aead",
+  "wireguard",
+  "netstack",
+  "stun",
+  "disco",
+  "derp",
+  "portmap",
+  "netcheck",
+  "magicsock",
+];
+
 export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   agent: {
     os: [],
@@ -11,5 +25,22 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     services: ["os", "host"],
     control: ["host", "scripts", "services"],
     debug: ["control", "services"],
+  },
+  "wg-userspace": {
+    base: [],
+    aead: ["base"],
+    wireguard: ["base"],
+    netstack: ["base"],
+    stun: ["base"],
+    disco: ["base"],
+    derp: ["base"],
+    portmap: ["base"],
+    netcheck: ["base", "stun", "derp"],
+    magicsock: ["base", "wireguard", "stun", "disco", "derp", "netcheck"],
+    async: [],
+    browser: ["base", "aead"],
+    ".": ENGINE_CORES,
+    io: [...ENGINE_CORES, "async", "."],
+    testing: [...ENGINE_CORES, "."],
   },
 };

@@ -1,11 +1,11 @@
 import { copyInto } from "./base/bytes.ts";
+import { looksLikeDisco } from "./base/disco-marker.ts";
 import { type DropCounts, Drops, EngineError } from "./base/errors.ts";
 import { earliest, type Instant } from "./base/instant.ts";
 import type { AddrPort, IpAddress, IpPrefix } from "./base/ip.ts";
 import type { DiscoPrivateKey, DiscoPublicKey, NodePrivateKey, NodePublicKey } from "./base/keys.ts";
 import type { CryptoSuite, Logger, PacketCipher, RandomSource } from "./base/ports.ts";
 import { logs, silentLogger } from "./base/ports.ts";
-import { looksLikeDisco } from "./disco/box.ts";
 import { Discovery, type PongResult } from "./magicsock/discovery.ts";
 import type { Endpoint } from "./magicsock/endpoint.ts";
 import { describePath, type Path, PathTable, type UdpPath, udpPath } from "./magicsock/path.ts";

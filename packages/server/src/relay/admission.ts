@@ -1,5 +1,5 @@
 import type { Instant } from "wg-userspace/base/instant";
-import { TokenBucket } from "wg-userspace/derp/token-bucket";
+import { TokenBucket } from "wg-userspace/base/token-bucket";
 import { addressBlock } from "../base/address-block.ts";
 
 export interface AdmissionLimits {
@@ -49,10 +49,10 @@ export class Admission {
     let state = this.#addresses.get(key);
     if (state === undefined) {
       this.#makeRoom(now);
-      state = { connections: 0, rate: new TokenBucket(handshakesPerSecond, handshakeBurst, now) };
+      state = { connections: 0, rate: new TokenBucket(handshakesPerSecond, handshakeBurst) };
       this.#addresses.set(key, state);
     }
-    if (!state.rate.take(1, now)) return "handshake-rate";
+    if (!state.rate.take(now)) return "handshake-rate";
     if (state.connections >= connectionsPerAddress) return "too-many-from-address";
     state.connections++;
     this.#connections++;
@@ -73,7 +73,7 @@ export class Admission {
   #makeRoom(now: Instant): void {
     if (this.#addresses.size < MAX_IDLE_ADDRESSES + this.#connections) return;
     for (const [key, state] of this.#addresses)
-      if (state.connections === 0 && state.rate.fullAt(now)) this.#addresses.delete(key);
+      if (state.connections === 0 && state.rate.isFull(now)) this.#addresses.delete(key);
     for (const [key, state] of this.#addresses) {
       if (this.#addresses.size <= MAX_IDLE_ADDRESSES * KEPT_SHARE + this.#connections) return;
       if (state.connections === 0) this.#addresses.delete(key);

@@ -182,7 +182,11 @@ describe("once", () => {
   it.each([
     ["the event", (source: EventEmitter) => source.emit("ready", 1), undefined],
     ["an error", (source: EventEmitter) => source.emit("error", reason), reason],
-    ["the end of the source", (source: EventEmitter) => source.emit("close"), new Error('closed before "ready"')],
+    [
+      "the end of the source",
+      (source: EventEmitter) => source.emit("close"),
+      Object.assign(new Error('closed before "ready"'), { code: "ERR_STREAM_PREMATURE_CLOSE" }),
+    ],
   ])("ends with %s and removes every listener", async (_name, act, failure) => {
     const source = new EventEmitter();
     const { signal } = new AbortController();

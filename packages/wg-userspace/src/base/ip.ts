@@ -1,3 +1,5 @@
+import { bytesEqual } from "./bytes.ts";
+
 /** IP addresses, prefixes and address-port pairs: parse, format, compare. No DNS, no scope ids. */
 
 /** 4 or 16 bytes, network order. Treat as immutable. */
@@ -111,9 +113,7 @@ export function formatIp(address: IpAddress): string {
 }
 
 export function ipEqual(a: IpAddress, b: IpAddress): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
+  return bytesEqual(a, b);
 }
 
 /** `address/bits`; a bare address means its full length. Undefined when malformed. Host bits are kept as given. */

@@ -2,6 +2,7 @@ import { bytesEqual } from "../base/bytes.ts";
 import { addMs, earliest, type Instant } from "../base/instant.ts";
 import { type CryptoSuite, type Logger, type RandomSource, silentLogger } from "../base/ports.ts";
 import { TimerTable } from "../base/timer-table.ts";
+import { TokenBucket } from "../base/token-bucket.ts";
 import {
   FrameDecoder,
   type FrameSink,
@@ -28,7 +29,6 @@ import {
   type ServerInfo,
 } from "./handshake.ts";
 import { decodeUtf8 } from "./text.ts";
-import { TokenBucket } from "./token-bucket.ts";
 
 /** Without any frame for this long the connection is dead: the server sends a KeepAlive at least every 65 s. */
 export const READ_TIMEOUT_MS = 120_000;
@@ -205,7 +205,7 @@ export class DerpClient {
       this.counts.droppedQueueFull++;
       return false;
     }
-    if (this.#rate !== undefined && !this.#rate.take(frameBytes, now)) {
+    if (this.#rate !== undefined && !this.#rate.take(now, frameBytes)) {
       this.counts.droppedRateLimited++;
       return false;
     }
@@ -398,7 +398,7 @@ export class DerpClient {
     this.#timers.clear("handshake");
     const perSecond = info.tokenBucketBytesPerSecond;
     if (perSecond !== undefined) {
-      this.#rate = new TokenBucket(perSecond, info.tokenBucketBytesBurst ?? perSecond, this.#now);
+      this.#rate = new TokenBucket(perSecond, info.tokenBucketBytesBurst ?? perSecond);
     }
     this.#handler.onReady?.(info);
   }

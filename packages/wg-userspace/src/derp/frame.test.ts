@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { concatBytes, hexDecode, hexEncode } from "../base/bytes.ts";
+import { looksLikeDisco } from "../base/disco-marker.ts";
 import {
   FrameDecoder,
   type FrameSink,
   FrameType,
   type FrameVerdict,
   frame,
-  looksLikeDisco,
   notePreferredFrame,
   payloadLengthAt,
   peerGoneFrame,

@@ -231,13 +231,3 @@ function writeUint32(out: Uint8Array, at: number, value: number): void {
   out[at + 2] = value >>> 8;
   out[at + 3] = value;
 }
-
-const DISCO_MAGIC = Uint8Array.of(0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac);
-const DISCO_MIN_BYTES = 62;
-
-/** Whether a packet looks like a disco message: path negotiation, which relays queue apart from data. */
-export function looksLikeDisco(bytes: Uint8Array, offset: number, length: number): boolean {
-  if (length < DISCO_MIN_BYTES) return false;
-  for (let i = 0; i < DISCO_MAGIC.length; i++) if (bytes[offset + i] !== DISCO_MAGIC[i]) return false;
-  return true;
-}

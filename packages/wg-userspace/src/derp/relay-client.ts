@@ -1,9 +1,9 @@
 import type { Instant } from "../base/instant.ts";
+import type { TokenBucket } from "../base/token-bucket.ts";
 import { FrameDecoder } from "./frame.ts";
 import { FrameQueue, type SegmentPool } from "./frame-queue.ts";
 import type { RelayPeer } from "./relay-peers.ts";
 import type { ConnectionId, RelayLimits } from "./relay-types.ts";
-import type { TokenBucket } from "./token-bucket.ts";
 
 /** Frames of the control queue are counted by bytes only. */
 const MAX_CONTROL_FRAMES = 1 << 20;
@@ -16,9 +16,9 @@ export class RelayConnectionState {
   readonly disco: FrameQueue;
   readonly data: FrameQueue;
   readonly keepAliveMs: number;
-  /** Who it is; undefined before the handshake is done. */
-  peer: RelayPeer | undefined;
-  /** It proved a key that may not use the relay yet: everything it sends is skipped until the key is admitted. */
+  /** Undefined before the handshake is done. */
+  peer: RelayPeer<RelayConnectionState> | undefined;
+  /** Its key is proven but not admitted yet: what it sends is skipped until then. */
   held: { readonly publicKey: Uint8Array; readonly boxKey: Uint8Array } | undefined;
   isMeshMember = false;
   isHome = false;
@@ -27,9 +27,9 @@ export class RelayConnectionState {
   notHereRate: TokenBucket | undefined;
   /** The handshake's deadline, then the next keepalive. */
   deadline: Instant;
-  /** Whether the shell was told that output waits. */
+  /** Whether the shell has been notified of waiting output. */
   announced = false;
-  /** Waits at most once: further pings are ignored until it is sent. */
+  /** Further pings are ignored until the pong is sent. */
   pongWaits = false;
   keepAliveWaits = false;
   packetsReceived = 0;
@@ -42,10 +42,6 @@ export class RelayConnectionState {
     this.data = new FrameQueue(limits.dataPackets, limits.dataBytes, pool);
     this.keepAliveMs = keepAliveMs;
     this.deadline = deadline;
-  }
-
-  get hasOutput(): boolean {
-    return this.control.frames > 0 || this.disco.frames > 0 || this.data.frames > 0;
   }
 
   /** Memory held beyond this object, in bytes; for tests and metrics. */

@@ -1,42 +1,41 @@
 /**
- * Who is reachable through the relay: for every key its connections, the forwarders of a mesh, and which keys sent to
- * which, so that the right ones hear when a client leaves.
+ * Which keys are reachable through the relay: for every key its connections, the forwarders of a mesh, and the keys that
+ * sent packets to each other, which are the ones to notify when a client leaves.
  */
-import type { RelayConnectionState } from "./relay-client.ts";
 import type { PacketForwarder } from "./relay-types.ts";
 
 /** Everything known under one key. Exists while it has a connection or a forwarder. */
-export class RelayPeer {
+export class RelayPeer<Connection> {
   /** Owned; also the source key in front of every packet it sends. */
   readonly key: Uint8Array;
   /** Least recently active first: the last one is the active one. */
-  readonly connections: RelayConnectionState[] = [];
+  readonly connections: Connection[] = [];
   /** Earliest registered first. */
   readonly forwarders: PacketForwarder[] = [];
-  /** Peers that got a packet from this one since it connected, and the reverse. */
-  sentTo: Set<RelayPeer> | undefined;
-  heardFrom: Set<RelayPeer> | undefined;
+  /** Peers that this one sent a packet to since it connected, and peers that sent one to it. */
+  sentTo: Set<RelayPeer<Connection>> | undefined;
+  heardFrom: Set<RelayPeer<Connection>> | undefined;
 
   constructor(key: Uint8Array) {
     this.key = key;
   }
 
   /**
-   * The connection that gets this peer's traffic. Fixed rule for a key used twice: the one that connected or sent a frame
-   * last.
+   * The connection that gets this peer's packets. If a key is used twice, that is the connection that was opened or sent a
+   * frame last.
    */
-  get active(): RelayConnectionState | undefined {
+  get active(): Connection | undefined {
     return this.connections[this.connections.length - 1];
   }
 
-  noteActivity(connection: RelayConnectionState): void {
+  noteActivity(connection: Connection): void {
     const { connections } = this;
     if (connections.length < 2 || connections[connections.length - 1] === connection) return;
     connections.splice(connections.indexOf(connection), 1);
     connections.push(connection);
   }
 
-  noteSent(to: RelayPeer, limit: number): void {
+  noteSent(to: RelayPeer<Connection>, limit: number): void {
     if (this.sentTo?.has(to)) return;
     if ((this.sentTo?.size ?? 0) >= limit) return;
     this.sentTo ??= new Set();
@@ -45,13 +44,13 @@ export class RelayPeer {
     to.heardFrom.add(this);
   }
 
-  /** Unlinks this peer from all others. Returns the peers that had heard from it. */
-  forgetLinks(): Iterable<RelayPeer> {
-    const told = this.sentTo ?? [];
-    for (const peer of told) peer.heardFrom?.delete(this);
+  /** Unlinks this peer from all others. Returns the peers that it had sent packets to. */
+  forgetLinks(): Iterable<RelayPeer<Connection>> {
+    const reached = this.sentTo ?? [];
+    for (const peer of reached) peer.heardFrom?.delete(this);
     for (const peer of this.heardFrom ?? []) peer.sentTo?.delete(this);
     this.sentTo = undefined;
     this.heardFrom = undefined;
-    return told;
+    return reached;
   }
 }

@@ -1,6 +1,8 @@
 import { hexEncode, utf8 } from "../base/bytes.ts";
+import { looksLikeDisco } from "../base/disco-marker.ts";
 import { addMs, type Instant } from "../base/instant.ts";
 import { type Logger, silentLogger } from "../base/ports.ts";
+import { TokenBucket } from "../base/token-bucket.ts";
 import {
   copyOf,
   type FrameSink,
@@ -9,7 +11,6 @@ import {
   frame,
   HEADER_BYTES,
   KEY_BYTES,
-  looksLikeDisco,
   MAX_FRAME_BYTES,
   MAX_PACKET_BYTES,
   PeerGoneReason,
@@ -41,7 +42,6 @@ import {
   type RelayMetrics,
   type RelayOptions,
 } from "./relay-types.ts";
-import { TokenBucket } from "./token-bucket.ts";
 
 /** Shorter than a minute: that is after how much silence reverse proxies and load balancers usually end a connection. */
 const KEEP_ALIVE_MS = 45_000;
@@ -79,7 +79,7 @@ export class DerpRelay {
   readonly #connections = new Map<ConnectionId, RelayConnectionState>();
   /** By key in hexadecimal: after a restart everybody is held, and everybody's key becomes known. */
   readonly #held = new Map<string, Set<RelayConnectionState>>();
-  readonly #peers: KeyTable<RelayPeer>;
+  readonly #peers: KeyTable<RelayPeer<RelayConnectionState>>;
   readonly #watchers = new Set<RelayConnectionState>();
   readonly #sink: FrameSink;
   readonly #withOutput: ConnectionId[] = [];
@@ -329,7 +329,7 @@ export class DerpRelay {
     this.metrics.packetsReceived++;
     this.metrics.bytesReceived += HEADER_BYTES + length;
     from.packetsReceived++;
-    if (from.rate !== undefined && !from.rate.take(HEADER_BYTES + length, this.#now)) {
+    if (from.rate !== undefined && !from.rate.take(this.#now, HEADER_BYTES + length)) {
       this.#drop("rate-limited");
       return;
     }
@@ -380,8 +380,8 @@ export class DerpRelay {
   }
 
   #sayNotHere(to: RelayConnectionState, key: Uint8Array): void {
-    to.notHereRate ??= new TokenBucket(NOT_HERE_PER_SECOND, NOT_HERE_BURST, this.#now);
-    if (to.notHereRate.take(1, this.#now)) this.#sendPeerGone(to, key, PeerGoneReason.notHere);
+    to.notHereRate ??= new TokenBucket(NOT_HERE_PER_SECOND, NOT_HERE_BURST);
+    if (to.notHereRate.take(this.#now)) this.#sendPeerGone(to, key, PeerGoneReason.notHere);
   }
 
   #handleClientInfo(from: RelayConnectionState, bytes: Uint8Array, offset: number, length: number): void {
@@ -410,7 +410,7 @@ export class DerpRelay {
     this.#register(from, publicKey);
     const { bytesPerSecond, bytesBurst } = this.#limits;
     const limited = bytesPerSecond !== undefined && !from.isMeshMember;
-    if (limited) from.rate = new TokenBucket(bytesPerSecond, BURST_SLACK * bytesBurst, this.#now);
+    if (limited) from.rate = new TokenBucket(bytesPerSecond, BURST_SLACK * bytesBurst);
     const info = serverInfoFrame(crypto, boxKey, random.bytes(NONCE_BYTES), {
       version: PROTOCOL_VERSION,
       ...(limited ? { tokenBucketBytesPerSecond: bytesPerSecond, tokenBucketBytesBurst: bytesBurst } : {}),
@@ -480,16 +480,16 @@ export class DerpRelay {
     held.boxKey.fill(0);
   }
 
-  #peerFor(publicKey: Uint8Array): RelayPeer {
+  #peerFor(publicKey: Uint8Array): RelayPeer<RelayConnectionState> {
     let peer = this.#peers.get(publicKey);
     if (peer === undefined) {
-      peer = new RelayPeer(copyOf(publicKey, 0, KEY_BYTES));
+      peer = new RelayPeer<RelayConnectionState>(copyOf(publicKey, 0, KEY_BYTES));
       this.#peers.add(peer.key, peer);
     }
     return peer;
   }
 
-  #dropIfUnused(peer: RelayPeer): void {
+  #dropIfUnused(peer: RelayPeer<RelayConnectionState>): void {
     if (peer.connections.length === 0 && peer.forwarders.length === 0) this.#peers.delete(peer.key);
   }
 

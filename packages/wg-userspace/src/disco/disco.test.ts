@@ -2,10 +2,11 @@ import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { hexDecode, hexEncode } from "../base/bytes.ts";
+import { looksLikeDisco } from "../base/disco-marker.ts";
 import { formatAddrPort, parseAddrPort } from "../base/ip.ts";
 import { discoPublicKey, nodePublicKey } from "../base/keys.ts";
 import { nodeCryptoSuite as crypto } from "../io/host/crypto-suite.ts";
-import { discoSender, looksLikeDisco, openDisco, sealDisco } from "./box.ts";
+import { discoSender, openDisco, sealDisco } from "./box.ts";
 import {
   encodeCallMeMaybe,
   encodePing,

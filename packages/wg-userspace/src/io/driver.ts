@@ -17,8 +17,9 @@ import type { RelayState } from "./relay/relay-connection.ts";
 import type { RelayDialer } from "./relay/relay-dialer.ts";
 import { RelaySet } from "./relay/relay-set.ts";
 import { TcpStream } from "./sockets/tcp-stream.ts";
+import type { DatagramSocket } from "./udp/datagram-socket.ts";
 import { nativeAead } from "./udp/udp-batch.ts";
-import { bindUdpSocket, type DatagramSocket } from "./udp/udp-socket.ts";
+import { bindUdpSocket } from "./udp/udp-socket.ts";
 
 /** Datagrams handled before the batch is opened. */
 const RECEIVE_BATCH = 32;

@@ -4,6 +4,7 @@ import type { Instant } from "../base/instant.ts";
 import type { AddrPort } from "../base/ip.ts";
 import { type DiscoPrivateKey, type DiscoPublicKey, discoPublicKey, keyId, type NodePublicKey } from "../base/keys.ts";
 import type { CryptoSuite, RandomSource } from "../base/ports.ts";
+import { TokenBucket } from "../base/token-bucket.ts";
 import { DISCO_NONCE_BYTES, discoSender, openDisco, sealDisco } from "../disco/box.ts";
 import {
   DISCO_PADDED_BYTES,
@@ -31,7 +32,7 @@ const GUESSES_PER_CALL = 20;
 /** Pings waiting for their pong, of all peers; the oldest is forgotten first. */
 const MAX_PENDING_PINGS = 4_096;
 /** Boxes opened per second for senders that are not in use as a path: opening costs tens of microseconds. */
-const STRANGER_OPENS_PER_SECOND = 500;
+const UNUSED_PATH_OPENS_PER_SECOND = 500;
 
 export interface DiscoveryConfig {
   readonly privateKey: DiscoPrivateKey;
@@ -97,8 +98,7 @@ export class Discovery implements Prober {
   #guesses: readonly AddrPort[] = [];
   #nextGuess = 0;
   #wakeAt = Number.POSITIVE_INFINITY;
-  #strangerTokens = STRANGER_OPENS_PER_SECOND;
-  #strangerAt = 0;
+  readonly #unusedPathOpens = new TokenBucket(UNUSED_PATH_OPENS_PER_SECOND, UNUSED_PATH_OPENS_PER_SECOND);
   #now: Instant;
 
   constructor(config: DiscoveryConfig, output: DiscoveryOutput, drops: Drops, now: Instant) {
@@ -184,7 +184,7 @@ export class Discovery implements Prober {
       this.#drops.count("unknown-peer");
       return;
     }
-    if (!this.#inUse(peer, from) && !this.#strangerMay(now)) {
+    if (!this.#inUse(peer, from) && !this.#unusedPathOpens.take(now)) {
       this.#drops.count("rate-limited");
       return;
     }
@@ -448,15 +448,6 @@ export class Discovery implements Prober {
   #inUse(peer: DiscoPeer, from: UdpPath): boolean {
     for (const endpoint of peer.endpoints) if (endpoint.finder!.best?.path === from) return true;
     return false;
-  }
-
-  #strangerMay(now: Instant): boolean {
-    const refill = ((now - this.#strangerAt) / 1000) * STRANGER_OPENS_PER_SECOND;
-    this.#strangerTokens = Math.min(STRANGER_OPENS_PER_SECOND, this.#strangerTokens + refill);
-    this.#strangerAt = now;
-    if (this.#strangerTokens < 1) return false;
-    this.#strangerTokens--;
-    return true;
   }
 }
 

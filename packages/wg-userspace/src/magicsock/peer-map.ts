@@ -1,3 +1,4 @@
+import { bytesEqual } from "../base/bytes.ts";
 import { keyId, type NodePublicKey } from "../base/keys.ts";
 import { Endpoint } from "./endpoint.ts";
 import { type RelayPath, relayPath } from "./path.ts";
@@ -48,7 +49,7 @@ export class PeerMap {
 
   /** Text keys are built only when the peer is not the one asked for last. */
   #entry(peer: Uint8Array): Entry | undefined {
-    if (this.#last !== undefined && sameKey(this.#last.endpoint.peer, peer)) return this.#last;
+    if (this.#last !== undefined && bytesEqual(this.#last.endpoint.peer, peer)) return this.#last;
     const entry = this.#byKey.get(keyId(peer));
     if (entry !== undefined) this.#last = entry;
     return entry;
@@ -59,9 +60,4 @@ interface Entry {
   readonly endpoint: Endpoint;
   /** By region; bounded by the regions of the map. */
   readonly relayPaths: Map<number, RelayPath>;
-}
-
-function sameKey(a: Uint8Array, b: Uint8Array): boolean {
-  for (let i = 0; i < 32; i++) if (a[i] !== b[i]) return false;
-  return true;
 }

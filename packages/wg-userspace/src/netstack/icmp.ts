@@ -1,10 +1,11 @@
 import type { DropReason } from "../base/errors.ts";
 import type { Instant } from "../base/instant.ts";
-import { type AddrPort, type IpAddress, ipFromBytes } from "../base/ip.ts";
+import type { AddrPort, IpAddress } from "../base/ip.ts";
 import type { ChecksumFunction, PacketMemory } from "../base/ports.ts";
+import { TokenBucket } from "../base/token-bucket.ts";
+import { addressAt } from "./own-addresses.ts";
 import type { PacketOutput } from "./packet-output.ts";
 import type { Pinger } from "./pinger.ts";
-import { TokenBucket } from "./token-bucket.ts";
 import {
   ICMP_HEADER_BYTES,
   ICMPV4_ECHO_REPLY,
@@ -60,7 +61,7 @@ export interface IcmpHost {
 /** ICMP for both families: answers echo requests, finds what errors are about, writes errors and echo requests. */
 export class Icmp {
   readonly #host: IcmpHost;
-  readonly #errors = new TokenBucket(ERROR_BURST, ERRORS_PER_SECOND);
+  readonly #errors = new TokenBucket(ERRORS_PER_SECOND, ERROR_BURST);
   readonly #identifier: number;
   #sequence = 0;
 
@@ -226,9 +227,4 @@ export class Icmp {
     memory.view.setUint16(offset + header + 2, sum);
     output.commit(header + length);
   }
-}
-
-/** A copy. */
-export function addressAt(memory: PacketMemory, offset: number, length: number): IpAddress {
-  return ipFromBytes(memory.bytes.slice(offset, offset + length));
 }

@@ -3,7 +3,7 @@ import type { DropReason } from "../base/errors.ts";
 import { addMs, type Instant } from "../base/instant.ts";
 import { formatIp } from "../base/ip.ts";
 import type { ChecksumFunction, PacketMemory } from "../base/ports.ts";
-import { addressAt } from "./icmp.ts";
+import { addressAt } from "./own-addresses.ts";
 import { emitIpHeader } from "./wire/ip.ts";
 import { type IpPacket, PROTOCOL_FRAGMENT } from "./wire/ip-packet.ts";
 

@@ -3,33 +3,9 @@ import { addMs, instant } from "../base/instant.ts";
 import { ip } from "../base/ip.ts";
 import { PathMtuCache } from "./path-mtu.ts";
 import { MAX_OUTSTANDING_PINGS, Pinger } from "./pinger.ts";
-import { TokenBucket } from "./token-bucket.ts";
 
 const now = instant(5_000);
 const address = (i: number) => ip(`10.0.${i >> 8}.${i & 255}`);
-
-describe("a token bucket", () => {
-  test("allows its burst at once, then its rate, and saves up no more than the burst", () => {
-    const bucket = new TokenBucket(3, 10);
-    const taken = (ms: number, count = 10) =>
-      Array.from({ length: count }, () => bucket.take(addMs(now, ms))).filter(Boolean).length;
-    expect(taken(0)).toBe(3);
-    expect(taken(99)).toBe(0);
-    expect(taken(100)).toBe(1);
-    expect(taken(250)).toBe(1); // 50 ms are left over …
-    expect(taken(299)).toBe(0);
-    expect(taken(300)).toBe(1); // … and count
-    expect(taken(60_000)).toBe(3);
-    expect(taken(60_099)).toBe(0);
-  });
-
-  test("that was unused for a while starts full", () => {
-    const bucket = new TokenBucket(2, 1);
-    expect([bucket.take(now), bucket.take(now), bucket.take(now)]).toEqual([true, true, false]);
-    expect(bucket.take(addMs(now, 999))).toBe(false);
-    expect(bucket.take(addMs(now, 1_000))).toBe(true);
-  });
-});
 
 describe("packet sizes of paths", () => {
   test("are remembered for ten minutes (RFC 8201 §4), then forgotten", () => {

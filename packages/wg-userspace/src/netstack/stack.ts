@@ -1,7 +1,7 @@
 import { DeadlineHeap } from "../base/deadline-heap.ts";
 import { type DropReason, Drops, EngineError } from "../base/errors.ts";
 import { earliest, type Instant, instant } from "../base/instant.ts";
-import { type AddrPort, type IpAddress, ipEqual } from "../base/ip.ts";
+import type { AddrPort, IpAddress } from "../base/ip.ts";
 import {
   type ChecksumFunction,
   type Logger,
@@ -11,29 +11,26 @@ import {
   silentLogger,
 } from "../base/ports.ts";
 import { SegmentTally } from "../base/segment-tally.ts";
+import { TokenBucket } from "../base/token-bucket.ts";
 import { ConnectionTable } from "./connection-table.ts";
-import { addressAt, Icmp, type IcmpError } from "./icmp.ts";
+import { Icmp, type IcmpError } from "./icmp.ts";
+import { addressAt, isAt, OwnAddresses } from "./own-addresses.ts";
 import type { PacketOutput } from "./packet-output.ts";
 import { PathMtuCache } from "./path-mtu.ts";
 import { Pinger, type PingKind } from "./pinger.ts";
+import { checkPort, ephemeralPort } from "./port-bindings.ts";
 import { Reassembly } from "./reassembly.ts";
-import { SipHash } from "./siphash.ts";
 import { ChunkPool } from "./tcp/chunk-pool.ts";
 import { type PassiveOpen, TcpConnection, type TcpHost, TRANSMIT_IDLE, TRANSMIT_NO_SLOT } from "./tcp/connection.ts";
-import { Backlog, PendingRequest, TcpListener, type TcpRequestHandler } from "./tcp/listener.ts";
+import { InitialNumbers } from "./tcp/initial-numbers.ts";
+import type { PendingRequest, TcpListener, TcpRequestHandler } from "./tcp/listener.ts";
 import { TCP_DEFAULTS, type TcpDefaults, type TcpOptions } from "./tcp/options.ts";
-import { TokenBucket } from "./token-bucket.ts";
-import { type UdpHandler, UdpSendQueue, type UdpSendResult, UdpSocket } from "./udp.ts";
-import {
-  emitFragmentHeader,
-  emitIpHeader,
-  fragmentHeaderBytes,
-  ipHeaderBytes,
-  parseIpPacket,
-  pseudoHeaderSum,
-  transportChecksum,
-  transportSum,
-} from "./wire/ip.ts";
+import { Resets } from "./tcp/reset.ts";
+import { SynBacklog } from "./tcp/syn-backlog.ts";
+import { Tsmp } from "./tsmp.ts";
+import type { UdpHandler, UdpSendQueue, UdpSendResult, UdpSocket } from "./udp.ts";
+import { type UdpFallback, UdpHost } from "./udp-host.ts";
+import { parseIpPacket, transportSum } from "./wire/ip.ts";
 import {
   IpPacket,
   PROTOCOL_ICMP,
@@ -42,15 +39,14 @@ import {
   PROTOCOL_TSMP,
   PROTOCOL_UDP,
 } from "./wire/ip-packet.ts";
-import { ACK, emitTcp, FIN, parseTcp, RST, SYN, TCP_HEADER_BYTES, TcpSegment } from "./wire/tcp.ts";
-import { TSMP_PING, TSMP_PING_BYTES, TSMP_PONG, TSMP_PONG_BYTES } from "./wire/tsmp.ts";
-import { emitUdp, parseUdp, UDP_HEADER_BYTES, UdpHeader } from "./wire/udp.ts";
+import { ACK, FIN, parseTcp, RST, SYN, TcpSegment } from "./wire/tcp.ts";
 
 export type { PacketOutput } from "./packet-output.ts";
 export { TcpConnection, type TcpHandler, type TcpInfo, type TcpState } from "./tcp/connection.ts";
 export { TcpListener, type TcpRequest, type TcpRequestHandler } from "./tcp/listener.ts";
 export type { TcpDefaults, TcpOptions } from "./tcp/options.ts";
 export { type UdpHandler, type UdpQueueResult, UdpSendQueue, type UdpSendResult, UdpSocket } from "./udp.ts";
+export type { StrayDatagram, UdpFallback } from "./udp-host.ts";
 
 export interface NetstackConfig {
   /** Ours. Packets to any other destination are dropped. */
@@ -72,33 +68,9 @@ export interface NetstackConfig {
   readonly maxConnections?: number;
 }
 
-/** A datagram to a port without socket. */
-export interface StrayDatagram {
-  readonly local: AddrPort;
-  readonly remote: AddrPort;
-  /** Borrowed. */
-  readonly payload: Uint8Array;
-}
-
-/** Whoever takes the datagrams of all ports without socket. */
-export interface UdpFallback {
-  /** False: nobody is there, the sender is told so (ICMP port unreachable). */
-  onDatagram(datagram: StrayDatagram): boolean;
-  /** An ICMP error answered a datagram that was sent from a port without socket. */
-  onUnreachable?(local: AddrPort, remote: AddrPort): void;
-}
-
 const DEFAULT_MAX_CONNECTIONS = 16384;
-const MAX_UDP_SOCKETS = 16384;
-/** A datagram that one packet does not carry goes in at most this many; a longer one is refused. */
-const MAX_UDP_FRAGMENTS = 8;
 /** Segments a connection may send before the next one's turn. */
 const QUANTUM = 4;
-/** Datagrams a waiting queue may send before the next one's turn, and before that of the connections. */
-const UDP_QUANTUM = 8;
-/** RFC 6056 §3.2 prefers the whole range; the registered part below is left to listeners. */
-const EPHEMERAL_FIRST = 32768;
-const EPHEMERAL_COUNT = 65536 - EPHEMERAL_FIRST;
 /** RFC 5961 §7. */
 const CHALLENGES_PER_SECOND = 100;
 /** Full chunks of stream buffers kept for reuse while streams run: 16 MB, what one fast stream may need. */
@@ -113,7 +85,7 @@ type TableValue = TcpConnection | PendingRequest;
  */
 export class Netstack {
   readonly drops = new Drops();
-  readonly #addresses: readonly IpAddress[];
+  readonly #own: OwnAddresses;
   readonly #output: PacketOutput;
   readonly #checksum: ChecksumFunction;
   readonly #random: RandomSource;
@@ -123,26 +95,20 @@ export class Netstack {
   readonly #receiveMtu: number;
   readonly #table: ConnectionTable<TableValue>;
   readonly #heap = new DeadlineHeap<TcpConnection>();
-  readonly #listeners = new Map<number, TcpListener[]>();
-  readonly #udpSockets = new Map<number, UdpSocket[]>();
-  #udpSocketCount = 0;
-  #udpFallback: UdpFallback | undefined;
-  /** Queues whose datagrams found no slot, in the order of their turns. */
-  readonly #udpQueues = new Set<UdpSendQueue>();
+  readonly #synBacklog: SynBacklog;
+  readonly #resets: Resets;
+  readonly #initialNumbers: InitialNumbers;
+  readonly #udp: UdpHost;
   #udpFirst = true;
-  #tcpFallback: Backlog | undefined;
-  /** Undecided, oldest first; all wait equally long. */
-  readonly #requests = new Set<PendingRequest>();
   /** In TIME-WAIT, oldest first. */
   readonly #timeWaits = new Set<TcpConnection>();
   readonly #pinger = new Pinger();
   readonly #icmp: Icmp;
+  readonly #tsmp: Tsmp;
   readonly #pathMtus = new PathMtuCache();
   readonly #reassembly = new Reassembly((reason) => this.#drop(reason));
-  #identification: number;
   readonly #challenges = new TokenBucket(CHALLENGES_PER_SECOND, CHALLENGES_PER_SECOND);
-  readonly #isnHash: SipHash;
-  readonly #host: TcpHost;
+  readonly #host: TcpHost<TcpConnection>;
   readonly #routeMtu: (remote: IpAddress) => number;
   #mtu: number;
   #now: Instant = instant(0);
@@ -154,11 +120,10 @@ export class Netstack {
   #eventfulHead = 0;
   readonly #packet = new IpPacket();
   readonly #segment = new TcpSegment();
-  readonly #udpHeader = new UdpHeader();
 
   /** @internal */
   constructor(config: NetstackConfig) {
-    this.#addresses = config.addresses;
+    this.#own = new OwnAddresses(config.addresses);
     this.#mtu = config.mtu;
     this.#routeMtu = config.routeMtu ?? (() => this.#mtu);
     this.#receiveMtu = config.receiveMtu ?? config.mtu;
@@ -169,8 +134,10 @@ export class Netstack {
     this.#tcp = { ...TCP_DEFAULTS, ...config.tcp };
     this.#maxConnections = config.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
     this.#table = new ConnectionTable(config.random.uint32());
-    this.#identification = config.random.uint32();
-    this.#isnHash = new SipHash(config.random.bytes(16));
+    const identification = config.random.uint32();
+    this.#initialNumbers = new InitialNumbers(config.random.bytes(16));
+    this.#resets = new Resets(config.output, config.checksum);
+    this.#synBacklog = this.#makeSynBacklog();
     this.#host = this.#makeHost(config);
     const stack = this;
     this.#icmp = new Icmp(
@@ -184,6 +151,19 @@ export class Netstack {
         onIcmpError: (memory, error, now) => this.#onIcmpError(memory, error, now),
       },
       config.random.uint32(),
+    );
+    const { output, checksum, random } = config;
+    this.#tsmp = new Tsmp({ output, checksum, own: this.#own, pinger: this.#pinger });
+    this.#udp = new UdpHost(
+      {
+        output,
+        checksum,
+        random,
+        own: this.#own,
+        icmp: this.#icmp,
+        pathMtu: (remote, now) => this.#pathMtu(remote, now),
+      },
+      identification,
     );
   }
 
@@ -228,26 +208,14 @@ export class Netstack {
     for (const connection of this.#blocked) this.#markReady(connection);
     this.#blocked.length = 0;
     this.#deliverEvents();
-    // Whoever comes second may find no slot, so they change places.
+    // The second of the two may find no slot, so they take turns at being first.
     let udpToo = this.#udpFirst;
     this.#udpFirst = !this.#udpFirst;
     do {
-      if ((udpToo && !this.#drainUdp(now)) || !this.#transmitTcp(now)) return true;
+      if ((udpToo && !this.#udp.drain(now)) || !this.#transmitTcp(now)) return true;
       udpToo = true;
-    } while (this.#udpQueues.size > 0);
+    } while (this.#udp.isWaiting);
     return false;
-  }
-
-  /** One turn for every waiting queue. False: no slot. */
-  #drainUdp(now: Instant): boolean {
-    if (this.#udpQueues.size === 0) return true;
-    for (const queue of Array.from(this.#udpQueues)) {
-      const enough = queue.drain(UDP_QUANTUM, now);
-      this.#udpQueues.delete(queue);
-      if (queue.length > 0) this.#udpQueues.add(queue); // to the end: the others' turn
-      if (!enough) return false;
-    }
-    return true;
   }
 
   /** False: no slot. */
@@ -286,19 +254,11 @@ export class Netstack {
       connection.handleTimeout(now);
       if (connection.state !== "CLOSED") this.#heap.update(connection);
     }
-    for (const request of this.#requests) {
-      if (request.deadline > now) break;
-      this.#rejectRequest(request);
-    }
+    this.#synBacklog.handleTimeout(now);
   }
 
   nextTimeout(): Instant | undefined {
-    let requestDeadline: Instant | undefined;
-    for (const request of this.#requests) {
-      requestDeadline = request.deadline;
-      break;
-    }
-    return earliest(this.#heap.next(), requestDeadline);
+    return earliest(this.#heap.next(), this.#synBacklog.nextTimeout());
   }
 
   /**
@@ -343,20 +303,16 @@ export class Netstack {
    */
   connectTcp(remote: AddrPort, options: TcpOptions, now: Instant): TcpConnection {
     this.#now = now;
-    if (remote.port < 1 || remote.port > 65535)
-      throw new EngineError("ERR_INVALID_ARGUMENT", `port ${remote.port} is not between 1 and 65535`);
-    const address = this.#ownAddressFor(remote.address);
+    checkPort(remote.port, 1);
+    const address = this.#own.towards(remote.address);
     if (address === undefined)
       throw new EngineError("ERR_ADDRESS_NOT_AVAILABLE", "no own address of the remote's family");
     if (this.#table.size >= this.#maxConnections)
       throw new EngineError("ERR_LIMIT", `already ${this.#table.size} connections`, { retryable: true });
-    const start = this.#random.uint32();
-    for (let i = 0; i < EPHEMERAL_COUNT; i++) {
-      const local = { address, port: EPHEMERAL_FIRST + ((start + i) % EPHEMERAL_COUNT) };
-      if (this.#table.has(local, remote)) continue;
-      return this.#addConnection(local, remote, options, undefined, now);
-    }
-    throw new EngineError("ERR_ADDRESS_NOT_AVAILABLE", "no free port towards this remote", { retryable: true });
+    const port = ephemeralPort(this.#random.uint32(), (taken) => this.#table.has({ address, port: taken }, remote));
+    if (port === undefined)
+      throw new EngineError("ERR_ADDRESS_NOT_AVAILABLE", "no free port towards this remote", { retryable: true });
+    return this.#addConnection({ address, port }, remote, options, undefined, now);
   }
 
   /** @throws EngineError ERR_ADDRESS_IN_USE, ERR_INVALID_ARGUMENT. */
@@ -364,135 +320,44 @@ export class Netstack {
     options: { readonly port: number; readonly address?: IpAddress; readonly backlog?: number },
     handler: TcpRequestHandler,
   ): TcpListener {
-    const { port, address } = options;
-    if (!Number.isInteger(port) || port < 1 || port > 65535)
-      throw new EngineError("ERR_INVALID_ARGUMENT", `port ${port} is not between 1 and 65535`);
-    const others = this.#listeners.get(port) ?? [];
-    if (others.some((other) => overlaps(other.address, address)))
-      throw new EngineError("ERR_ADDRESS_IN_USE", `TCP port ${port} has a listener`);
-    const backlog = new Backlog(handler, options.backlog ?? this.#tcp.backlog);
-    const listener = new TcpListener(port, address, backlog, (closed) => removeFrom(this.#listeners, port, closed));
-    this.#listeners.set(port, [...others, listener]);
-    return listener;
+    return this.#synBacklog.listen(options, handler);
   }
 
-  /** Called for SYNs to ports nobody listens on; undefined: they are answered with RST. */
+  /** Receives the SYNs to ports without a listener; undefined: they are answered with RST. */
   setTcpFallback(handler: TcpRequestHandler | undefined): void {
-    this.#tcpFallback = handler === undefined ? undefined : new Backlog(handler, this.#tcp.backlog);
+    this.#synBacklog.setFallback(handler);
   }
 
   /** Port 0 picks a free one. @throws EngineError ERR_ADDRESS_IN_USE, ERR_ADDRESS_NOT_AVAILABLE, ERR_LIMIT, ERR_INVALID_ARGUMENT. */
   bindUdp(options: { readonly port: number; readonly address?: IpAddress }, handler: UdpHandler): UdpSocket {
-    if (this.#udpSocketCount >= MAX_UDP_SOCKETS)
-      throw new EngineError("ERR_LIMIT", `already ${this.#udpSocketCount} UDP sockets`, { retryable: true });
-    const { address } = options;
-    if (!Number.isInteger(options.port) || options.port < 0 || options.port > 65535)
-      throw new EngineError("ERR_INVALID_ARGUMENT", `port ${options.port} is not between 0 and 65535`);
-    const port = options.port === 0 ? this.#freeUdpPort() : options.port;
-    const others = this.#udpSockets.get(port) ?? [];
-    if (others.some((other) => overlaps(other.address, address)))
-      throw new EngineError("ERR_ADDRESS_IN_USE", `UDP port ${port} is bound`);
-    const socket = new UdpSocket(
-      {
-        sendUdp: (local, remote, payload, now) => this.sendUdp(local, remote, payload, now),
-        ownAddressFor: (remote) => this.#ownAddressFor(remote),
-        closeUdp: (closed) => {
-          this.#udpSocketCount--;
-          removeFrom(this.#udpSockets, port, closed);
-        },
-      },
-      port,
-      address,
-      handler,
-    );
-    this.#udpSockets.set(port, [...others, socket]);
-    this.#udpSocketCount++;
-    return socket;
+    return this.#udp.bind(options, handler);
   }
 
-  /** Asked for datagrams to ports without socket; a bare function is its onDatagram. */
+  /** Receives the datagrams to ports without a socket; a bare function is its onDatagram. */
   setUdpFallback(fallback: UdpFallback | UdpFallback["onDatagram"] | undefined): void {
-    this.#udpFallback = typeof fallback === "function" ? { onDatagram: fallback } : fallback;
+    this.#udp.setFallback(typeof fallback === "function" ? { onDatagram: fallback } : fallback);
   }
 
   /** A queue for datagrams that must not be lost merely because a turn's slots are used up. */
   createUdpQueue(): UdpSendQueue {
-    return new UdpSendQueue({
-      sendUdp: (local, remote, payload, now) =>
-        this.#output.blocked?.(remote.address) === true ? "carrier-full" : this.sendUdp(local, remote, payload, now),
-      udpWaiting: (queue) => void this.#udpQueues.add(queue),
-    });
+    return this.#udp.createQueue();
   }
 
-  /** Tells the sender of a datagram that was already taken that nobody is on the port after all. Silently limited. */
+  /** Answers a datagram that was accepted earlier with ICMP port unreachable after all. Silently limited. */
   refuseUdp(local: AddrPort, remote: AddrPort, payloadLength: number, now: Instant): void {
     this.#now = now;
     this.#icmp.sendUdpPortUnreachable(local, remote, payloadLength, now);
   }
 
-  /** Longest payload that {@link sendUdp} takes towards this address now; the longer ones go in fragments. */
+  /** Longest payload that {@link sendUdp} accepts towards this address now, in fragments. */
   maxUdpPayload(remote: AddrPort): number {
-    return MAX_UDP_FRAGMENTS * this.#fragmentBytes(remote) - UDP_HEADER_BYTES;
+    return this.#udp.maxPayload(remote, this.#now);
   }
 
-  /** Sends at once, whether the port is bound or not. A datagram that one packet does not carry goes in fragments. */
+  /** Sends at once, whether the port is bound or not; in fragments if one packet does not carry the datagram. */
   sendUdp(local: AddrPort, remote: AddrPort, payload: Uint8Array, now: Instant): UdpSendResult {
     this.#now = now;
-    const headers = ipHeaderBytes(local.address) + UDP_HEADER_BYTES;
-    if (headers + payload.length > this.#pathMtu(remote)) return this.#sendUdpInFragments(local, remote, payload);
-    const { memory } = this.#output;
-    const offset = this.#output.begin();
-    if (offset < 0) return "no-slot";
-    const length = UDP_HEADER_BYTES + payload.length;
-    const header = emitIpHeader(memory, offset, local.address, remote.address, PROTOCOL_UDP, length, this.#checksum);
-    emitUdp(memory, offset + header, local.port, remote.port, payload.length);
-    memory.bytes.set(payload, offset + headers);
-    const sum = transportChecksum(memory, offset, header, PROTOCOL_UDP, length, this.#checksum);
-    memory.view.setUint16(offset + header + 6, sum === 0 ? 0xffff : sum);
-    this.#output.commit(header + length);
-    return "sent";
-  }
-
-  #fragmentBytes(remote: AddrPort): number {
-    return (this.#pathMtu(remote) - fragmentHeaderBytes(remote.address)) & ~7;
-  }
-
-  /** "no-slot" when there is none for one of them: the caller sends the datagram again, as another one. */
-  #sendUdpInFragments(local: AddrPort, remote: AddrPort, payload: Uint8Array): UdpSendResult {
-    const most = this.#fragmentBytes(remote);
-    const total = UDP_HEADER_BYTES + payload.length;
-    if (total > MAX_UDP_FRAGMENTS * most) return "too-large";
-    const { memory } = this.#output;
-    this.#identification = (this.#identification + 1) >>> 0;
-    for (let at = 0; at < total; at += most) {
-      const offset = this.#output.begin();
-      if (offset < 0) return "no-slot";
-      const length = Math.min(most, total - at);
-      const header = emitFragmentHeader(
-        memory,
-        offset,
-        local.address,
-        remote.address,
-        PROTOCOL_UDP,
-        length,
-        this.#identification,
-        at,
-        at + length < total,
-        this.#checksum,
-      );
-      if (at === 0) {
-        emitUdp(memory, offset + header, local.port, remote.port, payload.length);
-        const pseudo = pseudoHeaderSum(local.address, remote.address, PROTOCOL_UDP, total, this.#checksum);
-        const udp = this.#checksum(memory.bytes, offset + header, UDP_HEADER_BYTES, pseudo);
-        const sum = ~this.#checksum(payload, 0, payload.length, udp) & 0xffff;
-        memory.view.setUint16(offset + header + 6, sum === 0 ? 0xffff : sum);
-        memory.bytes.set(payload.subarray(0, length - UDP_HEADER_BYTES), offset + header + UDP_HEADER_BYTES);
-      } else {
-        memory.bytes.set(payload.subarray(at - UDP_HEADER_BYTES, at - UDP_HEADER_BYTES + length), offset + header);
-      }
-      this.#output.commit(header + length);
-    }
-    return "sent";
+    return this.#udp.send(local, remote, payload, now);
   }
 
   /**
@@ -502,33 +367,33 @@ export class Netstack {
    */
   ping(kind: PingKind, destination: IpAddress, onReply: (rttMs: number) => void, now: Instant): { cancel(): void } {
     this.#now = now;
-    const source = this.#ownAddressFor(destination);
+    const source = this.#own.towards(destination);
     if (source === undefined)
       throw new EngineError("ERR_ADDRESS_NOT_AVAILABLE", "no own address of the destination's family");
     const data = this.#random.bytes(8);
     const sent =
       kind === "icmp"
         ? this.#icmp.sendEchoRequest(source, destination, data)
-        : this.#sendTsmp(source, destination, TSMP_PING, data, TSMP_PING_BYTES);
+        : this.#tsmp.sendPing(source, destination, data);
     if (!sent) this.#drop("no-slot");
     return this.#pinger.add(kind, destination, data, onReply, now);
   }
 
   #dispatch(memory: PacketMemory, packet: IpPacket, now: Instant): DropReason | undefined {
-    if (!this.#isOwn(memory, packet.destinationOffset, packet.addressLength)) return "not-for-us";
+    if (!this.#own.includes(memory, packet.destinationOffset, packet.addressLength)) return "not-for-us";
     if (!isUnicast(memory, packet)) return "malformed";
     if (packet.isFragment) return this.#handleFragment(memory, packet, now);
     switch (packet.protocol) {
       case PROTOCOL_TCP:
         return this.#handleTcp(memory, packet, now);
       case PROTOCOL_UDP:
-        return this.#handleUdp(memory, packet, now);
+        return this.#udp.handle(memory, packet, now);
       case PROTOCOL_ICMP:
         return packet.version === 4 ? this.#icmp.handle(memory, packet, now) : "unsupported-protocol";
       case PROTOCOL_ICMPV6:
         return packet.version === 6 ? this.#icmp.handle(memory, packet, now) : "unsupported-protocol";
       case PROTOCOL_TSMP:
-        return this.#handleTsmp(memory, packet, now);
+        return this.#tsmp.handle(memory, packet, now);
       default:
         return "unsupported-protocol";
     }
@@ -564,19 +429,9 @@ export class Netstack {
       }
       found.forget();
     } else if (found !== undefined) {
-      return this.#handleRequestSegment(found, segment);
+      return this.#synBacklog.handleSegment(found, segment);
     }
     return this.#handleStraySegment(memory, packet, segment, now);
-  }
-
-  /** The peer does not know yet that we are thinking about it: only a reset changes anything. */
-  #handleRequestSegment(request: PendingRequest, segment: TcpSegment): DropReason | undefined {
-    if ((segment.flags & RST) !== 0) {
-      if (segment.seq !== (request.irs + 1) >>> 0) return "out-of-window";
-      this.#endRequest(request);
-      request.backlog.pending--;
-    }
-    return undefined;
   }
 
   #handleStraySegment(
@@ -587,55 +442,15 @@ export class Netstack {
   ): DropReason | undefined {
     const { flags } = segment;
     if ((flags & RST) !== 0) return "no-socket";
-    const local = { address: this.#ownAddressAt(memory, packet), port: segment.destinationPort };
-    const remote = {
-      address: addressAt(memory, packet.sourceOffset, packet.addressLength),
-      port: segment.sourcePort,
-    };
+    const { destinationOffset, sourceOffset, addressLength } = packet;
+    const local = { address: this.#own.at(memory, destinationOffset, addressLength), port: segment.destinationPort };
+    const remote = { address: addressAt(memory, sourceOffset, addressLength), port: segment.sourcePort };
     if ((flags & (SYN | ACK | FIN)) === SYN) {
-      const backlog = this.#backlogFor(local);
-      if (backlog !== undefined) {
-        if (backlog.pending >= backlog.limit || this.#table.size >= this.#maxConnections) return "queue-full";
-        const host = {
-          acceptRequest: (request: PendingRequest, options: TcpOptions, at: Instant) =>
-            this.#acceptRequest(request, options, at),
-          rejectRequest: (request: PendingRequest) => this.#rejectRequest(request),
-        };
-        const request = new PendingRequest(host, backlog, local, remote, segment, now, this.#tcp.requestTimeoutMs);
-        backlog.pending++;
-        this.#requests.add(request);
-        this.#table.add(request, local, remote);
-        backlog.handler.onRequest(request);
-        return undefined;
-      }
+      const reason = this.#synBacklog.handleSyn(local, remote, segment, now);
+      if (reason !== "no-socket") return reason;
     }
-    // RFC 9293 §3.10.7.1.
-    if ((flags & ACK) !== 0) this.#sendReset(local, remote, segment.ack, 0, RST);
-    else {
-      const length = segment.payloadLength + ((flags & SYN) !== 0 ? 1 : 0) + ((flags & FIN) !== 0 ? 1 : 0);
-      this.#sendReset(local, remote, 0, (segment.seq + length) >>> 0, RST | ACK);
-    }
+    if (!this.#resets.answer(segment, local, remote)) this.#drop("no-slot");
     return "no-socket";
-  }
-
-  #acceptRequest(request: PendingRequest, options: TcpOptions, now: Instant): TcpConnection | undefined {
-    this.#now = now;
-    this.#endRequest(request);
-    const connection = this.#addConnection(request.local, request.remote, options, request, now);
-    connection.backlog = request.backlog;
-    return connection;
-  }
-
-  #rejectRequest(request: PendingRequest): void {
-    this.#endRequest(request);
-    request.backlog.pending--;
-    this.#sendReset(request.local, request.remote, 0, (request.irs + 1) >>> 0, RST | ACK);
-  }
-
-  #endRequest(request: PendingRequest): void {
-    request.decided = true;
-    this.#requests.delete(request);
-    this.#table.delete(request, request.local, request.remote);
   }
 
   #addConnection(
@@ -649,7 +464,7 @@ export class Netstack {
       this.#host,
       local,
       remote,
-      this.#identify(local, remote, now),
+      this.#initialNumbers.of(local, remote, now),
       options,
       passive,
       now,
@@ -659,100 +474,8 @@ export class Netstack {
     return connection;
   }
 
-  /** RFC 6528 §3: a clock of 4 µs plus a secret function of the four-tuple; timestamps start likewise (RFC 7323 §5.4). */
-  #identify(local: AddrPort, remote: AddrPort, now: Instant): { iss: number; tsOffset: number } {
-    const tuple = new Uint8Array(4 + local.address.length + remote.address.length);
-    tuple.set([local.port >> 8, local.port & 255, remote.port >> 8, remote.port & 255]);
-    tuple.set(local.address, 4);
-    tuple.set(remote.address, 4 + local.address.length);
-    const [low, high] = this.#isnHash.hash(tuple);
-    const clock = Math.floor(now * 250) % 0x100000000;
-    return { iss: (low + clock) >>> 0, tsOffset: high };
-  }
-
-  #sendReset(local: AddrPort, remote: AddrPort, seq: number, ack: number, flags: number): void {
-    const { memory } = this.#output;
-    const offset = this.#output.begin();
-    if (offset < 0) {
-      this.#drop("no-slot");
-      return;
-    }
-    const header = emitIpHeader(
-      memory,
-      offset,
-      local.address,
-      remote.address,
-      PROTOCOL_TCP,
-      TCP_HEADER_BYTES,
-      this.#checksum,
-    );
-    const ports = local.port * 0x10000 + remote.port;
-    emitTcp(memory, offset + header, ports, seq, ack, TCP_HEADER_BYTES, flags, 0);
-    const sum = transportChecksum(memory, offset, header, PROTOCOL_TCP, TCP_HEADER_BYTES, this.#checksum);
-    memory.view.setUint16(offset + header + 16, sum);
-    this.#output.commit(header + TCP_HEADER_BYTES);
-  }
-
-  #handleUdp(memory: PacketMemory, packet: IpPacket, now: Instant): DropReason | undefined {
-    const header = this.#udpHeader;
-    const reason = parseUdp(memory, packet.payloadOffset, packet.payloadLength, header);
-    if (reason !== undefined) return reason;
-    if (!header.hasChecksum ? packet.version === 6 : !this.#udpSumIsRight(memory, packet, header))
-      return "bad-checksum";
-    const local = { address: this.#ownAddressAt(memory, packet), port: header.destinationPort };
-    const remote = { address: addressAt(memory, packet.sourceOffset, packet.addressLength), port: header.sourcePort };
-    const payload = memory.bytes.subarray(header.payloadOffset, header.payloadOffset + header.payloadLength);
-    const socket = select(this.#udpSockets.get(local.port), local.address);
-    if (socket !== undefined) {
-      socket.handler.onDatagram(payload, remote, local, now);
-      return undefined;
-    }
-    if (this.#udpFallback?.onDatagram({ local, remote, payload }) === true) return undefined;
-    this.#icmp.sendPortUnreachable(memory, packet, now);
-    return "no-socket";
-  }
-
-  /** Bytes after the UDP length are not part of the datagram. */
-  #udpSumIsRight(memory: PacketMemory, packet: IpPacket, header: UdpHeader): boolean {
-    packet.payloadLength = UDP_HEADER_BYTES + header.payloadLength;
-    return transportSum(memory, packet, this.#checksum) === 0xffff;
-  }
-
-  #handleTsmp(memory: PacketMemory, packet: IpPacket, now: Instant): DropReason | undefined {
-    if (packet.payloadLength < 1) return "too-short";
-    const at = packet.payloadOffset;
-    const kind = memory.bytes[at]!;
-    if (kind === TSMP_PING) {
-      if (packet.payloadLength < TSMP_PING_BYTES) return "too-short";
-      const source = addressAt(memory, packet.sourceOffset, packet.addressLength);
-      const data = memory.bytes.subarray(at + 1, at + TSMP_PING_BYTES);
-      const own = this.#ownAddressAt(memory, packet);
-      return this.#sendTsmp(own, source, TSMP_PONG, data, TSMP_PONG_BYTES) ? undefined : "no-slot";
-    }
-    if (kind === TSMP_PONG) {
-      if (packet.payloadLength < TSMP_PING_BYTES) return "too-short";
-      const source = addressAt(memory, packet.sourceOffset, packet.addressLength);
-      const data = memory.bytes.subarray(at + 1, at + TSMP_PING_BYTES);
-      return this.#pinger.handleReply("tsmp", source, data, now) ? undefined : "no-socket";
-    }
-    return "unknown-type";
-  }
-
-  #sendTsmp(source: IpAddress, destination: IpAddress, kind: number, data: Uint8Array, length: number): boolean {
-    const { memory } = this.#output;
-    const offset = this.#output.begin();
-    if (offset < 0) return false;
-    const header = emitIpHeader(memory, offset, source, destination, PROTOCOL_TSMP, length, this.#checksum);
-    const at = offset + header;
-    memory.bytes.fill(0, at, at + length);
-    memory.bytes[at] = kind;
-    memory.bytes.set(data, at + 1);
-    this.#output.commit(header + length);
-    return true;
-  }
-
   #onIcmpError(memory: PacketMemory, error: IcmpError, now: Instant): void {
-    if (!this.#isOwn(memory, error.localOffset, error.addressLength)) {
+    if (!this.#own.includes(memory, error.localOffset, error.addressLength)) {
       this.#drop("not-for-us");
       return;
     }
@@ -764,7 +487,7 @@ export class Netstack {
       const { localOffset, remoteOffset, addressLength } = error;
       const found = this.#table.find(memory, localOffset, remoteOffset, addressLength, localPort, remotePort);
       const seq = view.getUint32(error.transportOffset + 4);
-      // Somebody who cannot see our packets cannot name a number in flight (RFC 5927 §4).
+      // A sender that cannot see our packets does not know a number in flight (RFC 5927 §4).
       if (!(found instanceof TcpConnection) || !found.isOutstanding(seq)) {
         this.#drop("out-of-window");
         return;
@@ -780,17 +503,11 @@ export class Netstack {
       return;
     }
     if (error.protocol !== PROTOCOL_UDP) return;
-    const local = addressAt(memory, error.localOffset, error.addressLength);
-    const socket = select(this.#udpSockets.get(localPort), local);
+    const local = { address: addressAt(memory, error.localOffset, error.addressLength), port: localPort };
     if (error.kind === "unreachable") {
-      const to = { address: remote, port: remotePort };
-      if (socket !== undefined) socket.handler.onUnreachable?.(to);
-      // Many peers are behind a fallback: none may speak for another.
-      else if (matches(remote, memory, error.sourceOffset, error.addressLength))
-        this.#udpFallback?.onUnreachable?.({ address: local, port: localPort }, to);
-    } else if (socket !== undefined || this.#udpFallback !== undefined) {
-      if (error.mtu < this.#mtu) this.#pathMtus.set(remote, error.mtu, now);
-    }
+      const isFromRemote = isAt(remote, memory, error.sourceOffset, error.addressLength);
+      this.#udp.unreachable(local, { address: remote, port: remotePort }, isFromRemote);
+    } else if (error.mtu < this.#mtu && this.#udp.isBound(local)) this.#pathMtus.set(remote, error.mtu, now);
   }
 
   #deliverEvents(): void {
@@ -813,7 +530,7 @@ export class Netstack {
     }
   }
 
-  #makeHost(config: NetstackConfig): TcpHost {
+  #makeHost(config: NetstackConfig): TcpHost<TcpConnection> {
     const unread = new SegmentTally();
     return {
       output: config.output,
@@ -852,43 +569,32 @@ export class Netstack {
     };
   }
 
+  #makeSynBacklog(): SynBacklog {
+    return new SynBacklog({
+      requestTimeoutMs: this.#tcp.requestTimeoutMs,
+      backlog: this.#tcp.backlog,
+      isFull: () => this.#table.size >= this.#maxConnections,
+      addRequest: (request) => this.#table.add(request, request.local, request.remote),
+      removeRequest: (request) => void this.#table.delete(request, request.local, request.remote),
+      open: (request, options, now) => {
+        this.#now = now;
+        return this.#addConnection(request.local, request.remote, options, request, now);
+      },
+      refuse: ({ irs, local, remote }) => {
+        if (!this.#resets.refuse(irs, local, remote)) this.#drop("no-slot");
+      },
+    });
+  }
+
   #forEachConnection(visit: (connection: TcpConnection) => void): void {
     this.#table.forEach((value) => {
       if (value instanceof TcpConnection) visit(value);
     });
   }
 
-  #pathMtu(remote: AddrPort): number {
+  #pathMtu(remote: AddrPort, now: Instant = this.#now): number {
     const mtu = Math.min(this.#mtu, this.#routeMtu(remote.address));
-    return Math.min(mtu, this.#pathMtus.get(remote.address, this.#now) ?? mtu);
-  }
-
-  #backlogFor(local: AddrPort): Backlog | undefined {
-    return select(this.#listeners.get(local.port), local.address)?.backlog ?? this.#tcpFallback;
-  }
-
-  #freeUdpPort(): number {
-    const start = this.#random.uint32();
-    for (let i = 0; i < EPHEMERAL_COUNT; i++) {
-      const port = EPHEMERAL_FIRST + ((start + i) % EPHEMERAL_COUNT);
-      if (!this.#udpSockets.has(port)) return port;
-    }
-    throw new EngineError("ERR_ADDRESS_NOT_AVAILABLE", "no free UDP port", { retryable: true });
-  }
-
-  #ownAddressFor(remote: IpAddress): IpAddress | undefined {
-    return this.#addresses.find((address) => address.length === remote.length);
-  }
-
-  #ownAddressAt(memory: PacketMemory, packet: IpPacket): IpAddress {
-    for (const address of this.#addresses)
-      if (matches(address, memory, packet.destinationOffset, packet.addressLength)) return address;
-    return addressAt(memory, packet.destinationOffset, packet.addressLength);
-  }
-
-  #isOwn(memory: PacketMemory, offset: number, length: number): boolean {
-    for (const address of this.#addresses) if (matches(address, memory, offset, length)) return true;
-    return false;
+    return Math.min(mtu, this.#pathMtus.get(remote.address, now) ?? mtu);
   }
 
   #drop(reason: DropReason): void {
@@ -897,13 +603,7 @@ export class Netstack {
   }
 }
 
-function matches(address: IpAddress, memory: PacketMemory, offset: number, length: number): boolean {
-  if (address.length !== length) return false;
-  for (let i = 0; i < length; i++) if (address[i] !== memory.bytes[offset + i]) return false;
-  return true;
-}
-
-/** A source nobody could answer: unspecified, multicast, broadcast. */
+/** False for a source that cannot be answered: unspecified, multicast, broadcast. */
 function isUnicast(memory: PacketMemory, packet: IpPacket): boolean {
   const { bytes } = memory;
   const at = packet.sourceOffset;
@@ -911,30 +611,4 @@ function isUnicast(memory: PacketMemory, packet: IpPacket): boolean {
   if (bytes[at] === 0xff) return false;
   for (let i = 0; i < 16; i++) if (bytes[at + i] !== 0) return true;
   return false;
-}
-
-/** The one bound to exactly this address, or to any. */
-function select<T extends { readonly address: IpAddress | undefined }>(
-  bound: readonly T[] | undefined,
-  address: IpAddress,
-): T | undefined {
-  if (bound === undefined) return undefined;
-  let any: T | undefined;
-  for (const candidate of bound) {
-    if (candidate.address === undefined) any = candidate;
-    else if (ipEqual(candidate.address, address)) return candidate;
-  }
-  return any;
-}
-
-/** Whether two bindings of one port exclude each other. One to any address and one to a certain address do not. */
-function overlaps(a: IpAddress | undefined, b: IpAddress | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  return ipEqual(a, b);
-}
-
-function removeFrom<T>(bound: Map<number, T[]>, port: number, value: T): void {
-  const rest = (bound.get(port) ?? []).filter((other) => other !== value);
-  if (rest.length === 0) bound.delete(port);
-  else bound.set(port, rest);
 }

@@ -1,16 +1,17 @@
 import type { Instant } from "../base/instant.ts";
 import type { CryptoSuite, RandomSource } from "../base/ports.ts";
+import { TokenBucket } from "../base/token-bucket.ts";
 import { COOKIE_REPLIES_PER_SECOND, UNDER_LOAD_AFTER_TIME } from "./constants.ts";
 import { CookieChecker } from "./cookie.ts";
 import type { MacFields } from "./messages.ts";
-import { LoadMeter, SourceRateLimiter, TokenBucket } from "./rate-limiter.ts";
+import { LoadMeter, SourceRateLimiter } from "./rate-limiter.ts";
 
-/** Decides which handshake messages are worth a key agreement. Everything here costs hashing at most. */
+/** Decides which handshake messages are answered with a key agreement. Costs no more than hashing. */
 export class HandshakeGate {
   readonly #cookies: CookieChecker;
   readonly #load: LoadMeter;
   readonly #sources = new SourceRateLimiter();
-  #replies: TokenBucket | undefined;
+  readonly #replies = new TokenBucket(COOKIE_REPLIES_PER_SECOND, COOKIE_REPLIES_PER_SECOND / 10);
 
   constructor(crypto: CryptoSuite, random: RandomSource, ourPublicKey: Uint8Array, underLoadPerSecond: number) {
     this.#cookies = new CookieChecker(crypto, random, ourPublicKey);
@@ -31,7 +32,6 @@ export class HandshakeGate {
   }
 
   mayReply(now: Instant): boolean {
-    this.#replies ??= new TokenBucket(COOKIE_REPLIES_PER_SECOND, COOKIE_REPLIES_PER_SECOND / 10, now);
     return this.#replies.take(now);
   }
 

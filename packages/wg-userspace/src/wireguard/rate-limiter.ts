@@ -1,34 +1,7 @@
 import { hexEncode } from "../base/bytes.ts";
 import type { Instant } from "../base/instant.ts";
+import { TokenBucket } from "../base/token-bucket.ts";
 import { SOURCE_RATE_BURST, SOURCE_RATE_ENTRIES, SOURCE_RATE_IDLE_TIME, SOURCE_RATE_PER_SECOND } from "./constants.ts";
-
-/** Allows `burst` at once and `perSecond` on average. */
-export class TokenBucket {
-  readonly #burst: number;
-  readonly #perMs: number;
-  #tokens: number;
-  #at: Instant;
-
-  constructor(perSecond: number, burst: number, now: Instant) {
-    this.#burst = burst;
-    this.#perMs = perSecond / 1000;
-    this.#tokens = burst;
-    this.#at = now;
-  }
-
-  /** When it was last asked. */
-  get usedAt(): Instant {
-    return this.#at;
-  }
-
-  take(now: Instant): boolean {
-    this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#at) * this.#perMs);
-    this.#at = now;
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
-    return true;
-  }
-}
 
 /**
  * Handshakes per source under load. Only sources that proved their address with a cookie get here. Holds at most
@@ -48,7 +21,7 @@ export class SourceRateLimiter {
     if (bucket === undefined) {
       this.#forgetIdle(now);
       if (this.#buckets.size >= SOURCE_RATE_ENTRIES) return false;
-      bucket = new TokenBucket(SOURCE_RATE_PER_SECOND, SOURCE_RATE_BURST, now);
+      bucket = new TokenBucket(SOURCE_RATE_PER_SECOND, SOURCE_RATE_BURST);
     } else {
       this.#buckets.delete(key);
     }
@@ -58,7 +31,7 @@ export class SourceRateLimiter {
 
   #forgetIdle(now: Instant): void {
     for (const [key, bucket] of this.#buckets) {
-      if (now - bucket.usedAt < SOURCE_RATE_IDLE_TIME) return;
+      if (bucket.usedAt !== undefined && now - bucket.usedAt < SOURCE_RATE_IDLE_TIME) return;
       this.#buckets.delete(key);
     }
   }

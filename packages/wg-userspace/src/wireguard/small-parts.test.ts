@@ -4,7 +4,7 @@ import { seededRandom } from "../testing/wireguard-link.ts";
 import { STAGED_PACKETS_PER_PEER } from "./constants.ts";
 import { IndexTable } from "./index-table.ts";
 import { addressLength, declaredLength, paddedLength } from "./inner-packet.ts";
-import { LoadMeter, SourceRateLimiter, TokenBucket } from "./rate-limiter.ts";
+import { LoadMeter, SourceRateLimiter } from "./rate-limiter.ts";
 import { StagingBudget, StagingQueue } from "./staging-queue.ts";
 
 describe("paddedLength", () => {
@@ -83,16 +83,6 @@ describe("IndexTable", () => {
 });
 
 describe("security 26: rate limits", () => {
-  test("a bucket allows its burst at once and its rate over time", () => {
-    const bucket = new TokenBucket(20, 5, instant(0));
-    const takes = (at: number, times: number) =>
-      Array.from({ length: times }, () => bucket.take(instant(at))).filter(Boolean).length;
-    expect(takes(0, 10)).toBe(5);
-    expect(takes(49, 10)).toBe(0);
-    expect(takes(50, 10)).toBe(1);
-    expect(takes(1050, 50)).toBe(5);
-  });
-
   test("sources are limited separately, 20 a second each after a burst of 5", () => {
     const limiter = new SourceRateLimiter();
     let allowed = 0;

@@ -1,9 +1,10 @@
 import { concatBytes } from "../../src/base/bytes.ts";
+import { looksLikeDisco } from "../../src/base/disco-marker.ts";
 import { Drops } from "../../src/base/errors.ts";
 import { addMs, instant } from "../../src/base/instant.ts";
 import { formatAddrPort, parseAddrPort } from "../../src/base/ip.ts";
 import { type DiscoPublicKey, discoPrivateKey, nodePublicKey } from "../../src/base/keys.ts";
-import { looksLikeDisco, openDisco, sealDisco } from "../../src/disco/box.ts";
+import { openDisco, sealDisco } from "../../src/disco/box.ts";
 import { encodeCallMeMaybe, encodePing, encodePong, parseDiscoMessage } from "../../src/disco/message.ts";
 import { nodeCryptoSuite as crypto } from "../../src/io/host/crypto-suite.ts";
 import { Discovery } from "../../src/magicsock/discovery.ts";

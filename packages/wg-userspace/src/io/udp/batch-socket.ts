@@ -2,8 +2,8 @@ import type { IpAddress } from "../../base/ip.ts";
 import { formatIp } from "../../base/ip.ts";
 import type { PacketCipher } from "../../base/ports.ts";
 import type { UdpPath } from "../../magicsock/path.ts";
+import { type FamilySocket, SOCKET_BUFFER_BYTES, type UdpSocketHandler } from "./datagram-socket.ts";
 import type { UdpBatch } from "./udp-batch.ts";
-import { type FamilySocket, SOCKET_BUFFER_BYTES, type UdpSocketHandler } from "./udp-socket.ts";
 
 /** Datagrams taken from the kernel before the engine has its turn. */
 const RECEIVE_BATCH = 64;

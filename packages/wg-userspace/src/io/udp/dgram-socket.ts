@@ -5,7 +5,7 @@ import { EngineError } from "../../base/errors.ts";
 import { formatIp } from "../../base/ip.ts";
 import type { PacketCipher } from "../../base/ports.ts";
 import type { UdpPath } from "../../magicsock/path.ts";
-import { type FamilySocket, SOCKET_BUFFER_BYTES, type UdpSocketHandler } from "./udp-socket.ts";
+import { type FamilySocket, SOCKET_BUFFER_BYTES, type UdpSocketHandler } from "./datagram-socket.ts";
 
 const DEFAULT_TTL = 64;
 

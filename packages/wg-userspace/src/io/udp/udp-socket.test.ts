@@ -6,7 +6,8 @@ import { createPacketCipher } from "../../aead/cipher.ts";
 import { type AddrPort, type IpAddress, ip, parseIp } from "../../base/ip.ts";
 import type { PacketCipher } from "../../base/ports.ts";
 import { PathTable, type UdpPath, udpPath } from "../../magicsock/path.ts";
-import { bindUdpSocket, type DatagramSocket } from "./udp-socket.ts";
+import type { DatagramSocket } from "./datagram-socket.ts";
+import { bindUdpSocket } from "./udp-socket.ts";
 
 const STRIDE = 1536;
 const TRANSPORT_HEADER = Uint8Array.of(4, 0, 0, 0);

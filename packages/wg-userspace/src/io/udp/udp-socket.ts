@@ -3,52 +3,14 @@ import { isIpv4 } from "../../base/ip.ts";
 import type { PacketCipher } from "../../base/ports.ts";
 import type { UdpPath } from "../../magicsock/path.ts";
 import { bindBatchSocket } from "./batch-socket.ts";
+import type { DatagramSocket, FamilySocket, UdpSocketHandler } from "./datagram-socket.ts";
 import { bindDgramSocket } from "./dgram-socket.ts";
 import { loadUdpBatch } from "./udp-batch.ts";
 
-/** Asked of the kernel; what it granted is readable on the socket. */
-export const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
 /** Errors that mean "this host does not have that address family". */
 const NO_FAMILY = new Set(["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL", "EPROTONOSUPPORT"]);
 /** Errors that mean "this kernel lacks what the native module asks of it". */
 const NOT_OFFERED = new Set(["ENOSYS", "ENOPROTOOPT", "EOPNOTSUPP"]);
-
-/** What the driver needs of a datagram carrier. */
-export interface DatagramSocket {
-  /** Sends `memory.bytes[slot, slot + length)`, at the latest with flush, and releases the TX slot when the socket is done with it. */
-  send(to: UdpPath, slot: number, length: number): void;
-  /** Ends a turn: nothing that was sent may wait longer, unless the kernel is full. */
-  flush(): void;
-  /** Sends one packet that is no bulk data; copied. `ttl`: hop limit for this one only. */
-  sendProbe(to: UdpPath, packet: Uint8Array, ttl: number | undefined): void;
-  /** Datagrams the kernel has not taken although it was asked. */
-  readonly waiting: number;
-  /** Local ports by family; undefined where the host lacks the family. */
-  readonly ports: { readonly ipv4: number | undefined; readonly ipv6: number | undefined };
-  close(): void;
-}
-
-/** A {@link DatagramSocket} of one address family. */
-export interface FamilySocket extends Omit<DatagramSocket, "ports"> {
-  readonly port: number;
-}
-
-export interface UdpSocketHandler {
-  /** One received datagram; the bytes are the socket's and valid during the call. */
-  onDatagram(address: string, port: number, datagram: Uint8Array): void;
-  /** A WireGuard data packet that was received into an RX slot, which is the handler's now. */
-  onTransport(from: UdpPath, slot: number, length: number): void;
-  /** The path of datagrams from that address; undefined when nobody can be there. */
-  pathOf(address: string, port: number): UdpPath | undefined;
-  /** A datagram longer than any slot came, and is gone. */
-  onTooLong(): void;
-  /** Everything that was received at once has been handed over. */
-  onBatchEnd(): void;
-  /** The socket broke and is closed. */
-  onError(error: EngineError): void;
-  /** Fewer datagrams wait than before: congestion may be over. */
-  onDrain(): void;
-}
 
 /**
  * Binds UDP for IPv4 and IPv6 on the same port, or whichever family the host has. One socket per family, since a hop limit

@@ -2,7 +2,7 @@ import { EngineError } from "../../base/errors.ts";
 import { type Instant, instant } from "../../base/instant.ts";
 import type { AddrPort } from "../../base/ip.ts";
 import type { PacketMemory } from "../../base/ports.ts";
-import { TokenBucket } from "../token-bucket.ts";
+import { TokenBucket } from "../../base/token-bucket.ts";
 import {
   ACK,
   emitSynOptions,
@@ -16,8 +16,7 @@ import {
   type TcpSegment,
   TIMESTAMPS_BYTES,
 } from "../wire/tcp.ts";
-import type { PassiveOpen, TcpHandler, TcpHost, TcpInfo, TcpState } from "./contract.ts";
-import type { Backlog } from "./listener.ts";
+import type { OpenCount, PassiveOpen, TcpHandler, TcpHost, TcpInfo, TcpState } from "./contract.ts";
 import type { TcpOptions } from "./options.ts";
 import { PathMtuSearch } from "./path-mtu-search.ts";
 import { Receiver } from "./receiver.ts";
@@ -70,7 +69,7 @@ export class TcpConnection {
   handler: TcpHandler = {};
   readonly local: AddrPort;
   readonly remote: AddrPort;
-  readonly #host: TcpHost;
+  readonly #host: TcpHost<TcpConnection>;
   readonly #timers = new TcpTimers();
   readonly #sender: Sender;
   readonly #receiver: Receiver;
@@ -105,7 +104,7 @@ export class TcpConnection {
   #keepaliveProbes = 0;
   #lastHeardAt: Instant;
   #lastDataAt: Instant = instant(Number.NEGATIVE_INFINITY);
-  readonly #outOfWindowAcks = new TokenBucket(OUT_OF_WINDOW_ACK_BURST, OUT_OF_WINDOW_ACKS_PER_SECOND);
+  readonly #outOfWindowAcks = new TokenBucket(OUT_OF_WINDOW_ACKS_PER_SECOND, OUT_OF_WINDOW_ACK_BURST);
 
   // Bookkeeping of the stack: which of its lists the connection is on.
   /** @internal */
@@ -119,11 +118,11 @@ export class TcpConnection {
   /** @internal */
   handshakePending = true;
   /** Of the listener, until the handshake is over. @internal */
-  backlog: Backlog | undefined = undefined;
+  backlog: OpenCount | undefined = undefined;
 
   /** Only the stack creates connections. @internal */
   constructor(
-    host: TcpHost,
+    host: TcpHost<TcpConnection>,
     local: AddrPort,
     remote: AddrPort,
     identity: { readonly iss: number; readonly tsOffset: number },

@@ -5,7 +5,6 @@ import type { ChecksumFunction } from "../../base/ports.ts";
 import type { SegmentTally } from "../../base/segment-tally.ts";
 import type { PacketOutput } from "../packet-output.ts";
 import type { ChunkPool } from "./chunk-pool.ts";
-import type { TcpConnection } from "./connection.ts";
 import type { TcpDefaults } from "./options.ts";
 
 /** RFC 9293 §3.3.2. LISTEN is a TcpListener. */
@@ -60,8 +59,13 @@ export interface TcpInfo {
   readonly receiveBuffer: { readonly limit: number; readonly used: number; readonly memory: number };
 }
 
-/** What a connection needs of the stack. */
-export interface TcpHost {
+/** Requests and handshakes that a listener has taken on, counted. */
+export interface OpenCount {
+  pending: number;
+}
+
+/** What a connection uses of the stack. */
+export interface TcpHost<Connection> {
   readonly output: PacketOutput;
   readonly checksum: ChecksumFunction;
   readonly tcp: TcpDefaults;
@@ -72,16 +76,16 @@ export interface TcpHost {
   /** Where the fate of segments to this address is counted. */
   tallyOf(remote: AddrPort): SegmentTally;
   /** transmit() has something to do. */
-  markReady(connection: TcpConnection): void;
+  markReady(connection: Connection): void;
   /** deliverEvents() has something to do. */
-  markEvents(connection: TcpConnection): void;
+  markEvents(connection: Connection): void;
   /** RFC 5961 §10: whether one more challenge ACK may be sent now. */
   mayChallenge(now: Instant): boolean;
   /** The handshake ended, well or not. */
-  handshakeOver(connection: TcpConnection): void;
+  handshakeOver(connection: Connection): void;
   /** The connection entered TIME-WAIT, or left the table. */
-  timeWait(connection: TcpConnection): void;
-  removed(connection: TcpConnection): void;
+  timeWait(connection: Connection): void;
+  removed(connection: Connection): void;
 }
 
 /** What the SYN of a passive open said. */
