@@ -71,7 +71,7 @@ it("an old agent and a failing one are distinguished", async () => {
 });
 
 it("an endless answer is aborted", async () => {
-  await expect(agentNetwork(agentWith(200, "x".repeat(2 << 20)), signal())).rejects.toThrow("too long");
+  await expect(agentNetwork(agentWith(200, "x".repeat(2 << 20)), signal())).rejects.toThrow("longer than");
 });
 
 it("reads anything without a throw", () => {

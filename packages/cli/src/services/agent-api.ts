@@ -1,13 +1,14 @@
 /** What the agent says about its own network: its HTTP API inside the tunnel. */
-import { request } from "node:http";
 import type { Duplex } from "node:stream";
+import { fetchOver } from "coder-client/connection/fetch-over";
+import { limitedText } from "coder-client/connection/tunnel-fetch";
 import type { PeerView } from "coder-client/node/path-report";
+import { HTTP_API_PORT } from "coder-protocol/tunnel-ports";
 import { parseAddrPort } from "wg-userspace/base/ip";
 import type { NetReport, StunObservation } from "wg-userspace/netcheck/report";
 import { netReportFromJson } from "wg-userspace/netcheck/report-json";
 import type { InterfaceFact } from "../diagnosis/causes.ts";
 
-const HTTP_API_PORT = 4;
 const MAX_ANSWER_BYTES = 1024 * 1024;
 const MAX_LIST = 64;
 const MAX_PORTS = 1024;
@@ -158,21 +159,6 @@ export async function agentPage(
   limitBytes: number,
 ): Promise<{ status: number; text: string }> {
   const stream = await connection.dial(HTTP_API_PORT, { signal });
-  return new Promise((resolve, reject) => {
-    const asked = request({ path, host: "agent", createConnection: () => stream as never, signal }, (response) => {
-      const chunks: Buffer[] = [];
-      let length = 0;
-      response.on("data", (chunk: Buffer) => {
-        length += chunk.length;
-        if (length > limitBytes) asked.destroy(new Error("the agent's answer is too long"));
-        else chunks.push(chunk);
-      });
-      response.on("error", reject);
-      response.on("end", () =>
-        resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") }),
-      );
-    });
-    asked.on("error", reject);
-    asked.end();
-  });
+  const response = await fetchOver(stream, HTTP_API_PORT, path, { signal });
+  return { status: response.status, text: await limitedText(response, limitBytes) };
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type DuplexStream, exchange } from "./tunnel-fetch.ts";
+import { type DuplexStream, exchange, limitedText } from "./tunnel-fetch.ts";
 
 interface Talk {
   readonly stream: DuplexStream;
@@ -124,5 +124,38 @@ describe("HTTP through the tunnel", () => {
       }),
       { numRuns: 100 },
     );
+  });
+
+  it("ends with the signal's reason while the body is read", async () => {
+    const stop = new AbortController();
+    const reason = new Error("enough");
+    const body = Promise.withResolvers<never>();
+    body.promise.catch(() => undefined); // read by the stream below
+    let head: Uint8Array | undefined = Buffer.from("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfirst", "latin1");
+    const talk = saying("");
+    const stream: DuplexStream = {
+      writable: talk.stream.writable,
+      readable: new ReadableStream({
+        async pull(controller) {
+          if (head === undefined) return body.promise;
+          controller.enqueue(Uint8Array.from(head));
+          head = undefined;
+        },
+      }),
+      abort: () => body.reject(new Error("reset")),
+    };
+    const response = await exchange(stream, "localhost:1", new Request("http://localhost:1/", { signal: stop.signal }));
+    const reading = response.text();
+    stop.abort(reason);
+    await expect(reading).rejects.toBe(reason);
+  });
+
+  it("gives the text of a body up to a limit, and ends the connection beyond it", async () => {
+    const euro = Buffer.from("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n€x", "utf8");
+    expect(await limitedText(await ask(saying(euro, [40, 1, 1, 1, 1])), 4)).toBe("€x");
+    const talk = saying("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhello", [38, 1, 1, 1, 1, 1]);
+    await expect(limitedText(await ask(talk), 4)).rejects.toThrow("longer than 4 bytes");
+    expect(talk.aborted).toBe(true);
+    expect(await limitedText(await ask(saying("HTTP/1.1 204 No Content\r\n\r\n")), 4)).toBe("");
   });
 });

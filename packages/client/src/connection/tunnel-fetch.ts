@@ -1,7 +1,7 @@
-/**
- * HTTP/1.1 (RFC 9112) over one connection of the tunnel, for `fetch` into a workspace: one request, one answer, no
- * keep-alive.
- */
+/** HTTP/1.1 (RFC 9112) over one connection of the tunnel: one request, one answer, no keep-alive. Uses web streams alone. */
+import { onAbort } from "wg-userspace/async/abort";
+import { concatBytes } from "wg-userspace/base/bytes";
+
 /** A connection as a pair of web streams. */
 export interface DuplexStream {
   readonly readable: ReadableStream<Uint8Array>;
@@ -25,10 +25,13 @@ const OWN_HEADERS = new Set([
 ]);
 const NO_BODY = new Set([101, 204, 205, 304]);
 
-/** Sends the request and resolves with the answer once its head is there. The stream is owned. */
+/**
+ * Sends the request and resolves with the answer once its head is there. The stream is owned. The request's signal resets the
+ * connection until the body was read.
+ */
 export async function exchange(stream: DuplexStream, host: string, request: Request): Promise<Response> {
-  const aborted = (): void => stream.abort();
-  request.signal.addEventListener("abort", aborted, { once: true });
+  const { signal } = request;
+  const stopListening = onAbort(signal, () => stream.abort());
   try {
     const body = request.body === null ? undefined : new Uint8Array(await request.arrayBuffer());
     const writer = stream.writable.getWriter();
@@ -37,12 +40,42 @@ export async function exchange(stream: DuplexStream, host: string, request: Requ
     });
     const reader = new ByteReader(stream.readable.getReader());
     const [head] = await Promise.all([finalHead(reader), written]);
-    return new Response(bodyOf(head, request.method, reader, stream), head);
+    const end = (): void => {
+      stopListening();
+      stream.abort();
+    };
+    return new Response(bodyOf(head, request, reader, end), head);
   } catch (error) {
+    stopListening();
     stream.abort();
-    throw request.signal.aborted ? request.signal.reason : error;
+    throw signal.aborted ? signal.reason : error;
+  }
+}
+
+/** The whole body as UTF-8. Rejects, and ends the connection, when it is longer than `limitBytes`. */
+export async function limitedText(response: Response, limitBytes: number): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let length = 0;
+  for await (const piece of piecesOf(response.body)) {
+    length += piece.length;
+    if (length > limitBytes) throw new Error(`the answer is longer than ${limitBytes} bytes`);
+    text += decoder.decode(piece, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+/** Cancels the stream unless it is read to its end. */
+async function* piecesOf(body: ReadableStream<Uint8Array> | null): AsyncGenerator<Uint8Array, undefined> {
+  const reader = body?.getReader();
+  try {
+    for (;;) {
+      const read = await reader?.read();
+      if (read?.value === undefined) return;
+      yield read.value;
+    }
   } finally {
-    request.signal.removeEventListener("abort", aborted);
+    await reader?.cancel().catch(() => undefined); // a stream that failed was rejected above
   }
 }
 
@@ -83,14 +116,10 @@ function parseHead(text: string): Head {
   return { status: Number(match[1]), statusText: match[2] ?? "", headers };
 }
 
-function bodyOf(
-  head: Head,
-  method: string,
-  reader: ByteReader,
-  stream: DuplexStream,
-): ReadableStream<Uint8Array> | null {
-  if (method === "HEAD" || NO_BODY.has(head.status)) {
-    stream.abort();
+/** @param end Called once the body was read or given up: ends the connection. */
+function bodyOf(head: Head, request: Request, reader: ByteReader, end: () => void): ReadableStream<Uint8Array> | null {
+  if (request.method === "HEAD" || NO_BODY.has(head.status)) {
+    end();
     return null;
   }
   const pieces = /\bchunked\s*$/i.test(head.headers.get("transfer-encoding") ?? "")
@@ -103,14 +132,15 @@ function bodyOf(
         if (!done) controller.enqueue(value);
         else {
           controller.close();
-          stream.abort();
+          end();
         }
       } catch (error) {
-        stream.abort();
-        throw error;
+        const reason: unknown = request.signal.aborted ? request.signal.reason : error;
+        end();
+        throw reason;
       }
     },
-    cancel: () => stream.abort(),
+    cancel: end,
   });
 }
 
@@ -186,13 +216,7 @@ class ByteReader {
   async #more(): Promise<boolean> {
     const { value, done } = await this.#reader.read();
     if (done) return false;
-    if (this.#rest.length === 0) this.#rest = value;
-    else {
-      const both = new Uint8Array(this.#rest.length + value.length);
-      both.set(this.#rest);
-      both.set(value, this.#rest.length);
-      this.#rest = both;
-    }
+    this.#rest = this.#rest.length === 0 ? value : concatBytes(this.#rest, value);
     return true;
   }
 }

@@ -1,5 +1,4 @@
 /** A connection to one agent of a workspace: streams, datagrams and measurements through the tunnel. */
-import { Duplex } from "node:stream";
 import { agentAddress } from "coder-protocol/addresses";
 import { abortable, orAborted } from "wg-userspace/async/abort";
 import { EngineError } from "wg-userspace/base/errors";
@@ -19,8 +18,8 @@ import type { DirectSample, DiscoPong, PathRef, PeerPathReport } from "../node/p
 import type { TailnetNode, TailnetNodeEvent } from "../node/tailnet-node.ts";
 import { accessEnd } from "./access-end.ts";
 import { Attempt, type AttemptOptions, type TunnelWait } from "./attempt.ts";
+import { fetchOver } from "./fetch-over.ts";
 import { openTunnel, type Tunnel, type TunnelOptions } from "./tunnel.ts";
-import { exchange } from "./tunnel-fetch.ts";
 
 /** First wait for an answer to a reachability ping; grows, as several are in flight. */
 const PING_FIRST_WAIT_MS = 250;
@@ -145,11 +144,8 @@ export class WorkspaceConnection implements AsyncDisposable {
 
   /** As the global fetch, to a program of the workspace that speaks plain HTTP on that port. Follows no redirects. */
   async fetch(port: number, path: string, init: RequestInit = {}): Promise<Response> {
-    const host = `localhost:${port}`;
-    const request = new Request(new URL(path, `http://${host}`), init);
-    const stream = await this.dial(port, { signal: request.signal });
-    const { readable, writable } = Duplex.toWeb(stream);
-    return exchange({ readable, writable, abort: () => stream.destroy() }, host, request);
+    const { signal } = init;
+    return fetchOver(await this.dial(port, signal ? { signal } : {}), port, path, init);
   }
 
   /**

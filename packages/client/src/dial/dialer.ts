@@ -8,6 +8,7 @@ import { connect as connectTcp, isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ConnectionOptions, connect as connectTls, createSecureContext, type SecureContext } from "node:tls";
 import { getProxyForUrl } from "proxy-from-env";
+import { abortable, deadline, once } from "wg-userspace/async/abort";
 import { EngineError } from "wg-userspace/base/errors";
 import { toEngineError } from "wg-userspace/io/host/node-errors";
 import { optionalLookup } from "wg-userspace/io/host/optional-names";
@@ -18,10 +19,10 @@ import { namesAuthorities, type TrustedAuthorities, trustedAuthorities } from ".
 
 export interface TlsSettings {
   /** PEM certificates trusted besides Node's, the system's and those of SSL_CERT_FILE and SSL_CERT_DIR. */
-  readonly ca?: string;
+  readonly ca?: string | undefined;
   /** PEM client certificate and key for mutual TLS. */
-  readonly cert?: string;
-  readonly key?: string;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
 }
 
 export interface DialerOptions {
@@ -50,6 +51,7 @@ export interface DialTarget {
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A proxy's answer to CONNECT: status line and headers. */
 const MAX_PROXY_ANSWER_BYTES = 16 * 1024;
+const HEADER_END = "\r\n\r\n";
 const MAX_REACHED = 64;
 
 export class Dialer implements RelayDialer {
@@ -83,14 +85,13 @@ export class Dialer implements RelayDialer {
 
   /** Opens a TCP or TLS connection, through the configured proxy if there is one. Rejects with an EngineError. */
   async connect(target: DialTarget, options: { readonly signal?: AbortSignal } = {}): Promise<Duplex> {
-    const deadline = AbortSignal.timeout(this.#timeoutMs);
-    const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
+    const signal = deadline(this.#timeoutMs, options.signal);
     const name = `${target.host}:${target.port}`;
     try {
       return await this.#connect(target, signal);
     } catch (error) {
       if (options.signal?.aborted) throw options.signal.reason;
-      if (deadline.aborted) {
+      if (signal.aborted) {
         throw new EngineError("ERR_TIMEOUT", `no connection to ${name} within ${this.#timeoutMs / 1000} s`, {
           retryable: true,
           cause: error,
@@ -131,7 +132,7 @@ export class Dialer implements RelayDialer {
     return socket;
   }
 
-  /** Addresses at which this host was reached lately, without a proxy: good for whoever else has to reach it now. */
+  /** Addresses at which this host was reached lately, without a proxy: good for others that have to reach it now. */
   addressesOf(host: string): readonly string[] {
     const address = this.#reached.get(host);
     return address === undefined ? [] : [address];
@@ -186,8 +187,7 @@ export class Dialer implements RelayDialer {
     await untilEvent(secure, "secureConnect", signal);
     const refusal = target.insecure === true ? undefined : tlsRefusal(secure, `"${target.host}:${target.port}"`);
     if (refusal === undefined) return secure;
-    secure.on("error", () => undefined); // the outcome is decided
-    secure.destroy();
+    destroyQuietly(secure);
     throw this.#explained(refusal);
   }
 
@@ -196,11 +196,11 @@ export class Dialer implements RelayDialer {
     const trusted = this.#authorities?.pem;
     this.#secureContext ??= createSecureContext({
       minVersion: "TLSv1.2",
-      ...(trusted === undefined ? {} : { ca: ca === undefined ? [...trusted] : [...trusted, ca] }),
-      // Whoever names an authority that is itself signed by another one means that one.
-      ...(trusted === undefined ? {} : { allowPartialTrustChain: true }),
-      ...(cert === undefined ? {} : { cert }),
-      ...(key === undefined ? {} : { key }),
+      ca: trusted && [...trusted, ...(ca === undefined ? [] : [ca])],
+      // An authority that is itself signed by another one can be named alone.
+      allowPartialTrustChain: trusted !== undefined,
+      cert,
+      key,
     });
     return this.#secureContext;
   }
@@ -271,66 +271,56 @@ async function openSocket(host: string, port: number, signal: AbortSignal, optio
 
 /** Resolves on the event; destroys the socket and rejects on error, close or abort. */
 async function untilEvent(socket: Socket, event: "connect" | "secureConnect", signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const settle = (): void => {
-      socket.off(event, happened);
-      socket.off("error", failed);
-      socket.off("close", closed);
-      signal.removeEventListener("abort", aborted);
+  try {
+    await once(socket, event, signal);
+  } catch (error) {
+    destroyQuietly(socket);
+    throw error;
+  }
+}
+
+/** Reads up to the end of the proxy's header. What follows it belongs to the connection, and is left in the socket. */
+async function readProxyAnswer(socket: Socket, proxy: string, authority: string, signal: AbortSignal): Promise<void> {
+  try {
+    const head = await proxyHead(socket, proxy, signal);
+    if (!/^HTTP\/1\.[01] 2[0-9]{2}/.test(head)) throw proxyRefusal(head, proxy, authority);
+  } catch (error) {
+    destroyQuietly(socket);
+    throw error;
+  }
+}
+
+function proxyHead(socket: Socket, proxy: string, signal: AbortSignal): Promise<string> {
+  let answer: Buffer = Buffer.alloc(0);
+  return abortable<string>(signal, (resolve, reject) => {
+    const onReadable = (): void => {
+      const chunk = socket.read() as Buffer | null;
+      if (chunk === null) return;
+      answer = Buffer.concat([answer, chunk]);
+      const end = answer.indexOf(HEADER_END);
+      if (end < 0) {
+        if (answer.length > MAX_PROXY_ANSWER_BYTES) reject(new Error(`proxy ${proxy} sent an endless answer`));
+        return;
+      }
+      socket.off("readable", onReadable);
+      const rest = answer.subarray(end + HEADER_END.length);
+      if (rest.length > 0) socket.unshift(rest);
+      resolve(answer.toString("latin1", 0, end + HEADER_END.length));
     };
-    const happened = (): void => {
-      settle();
-      resolve();
+    const onEnd = (): void => reject(new Error(`proxy ${proxy} closed the connection`));
+    socket.on("readable", onReadable);
+    socket.on("error", reject);
+    socket.on("end", onEnd);
+    return () => {
+      socket.off("readable", onReadable);
+      socket.off("error", reject);
+      socket.off("end", onEnd);
     };
-    const failed = (error: Error): void => {
-      settle();
-      socket.destroy();
-      reject(error);
-    };
-    const closed = (): void => failed(new Error("the connection was closed while it was being set up"));
-    const aborted = (): void => {
-      socket.on("error", () => undefined); // destroyed by us: nobody else listens any more
-      failed(signal.reason as Error);
-    };
-    socket.once(event, happened);
-    socket.once("error", failed);
-    socket.once("close", closed);
-    signal.addEventListener("abort", aborted);
   });
 }
 
-async function readProxyAnswer(socket: Socket, proxy: string, authority: string, signal: AbortSignal): Promise<void> {
-  let answer = "";
-  const onAbort = (): void => {
-    socket.destroy(signal.reason as Error);
-  };
-  signal.addEventListener("abort", onAbort);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      const onReadable = (): void => {
-        for (let chunk = socket.read(1) as Buffer | null; chunk !== null; chunk = socket.read(1) as Buffer | null) {
-          answer += chunk.toString("latin1");
-          if (answer.endsWith("\r\n\r\n")) {
-            socket.off("readable", onReadable);
-            resolve();
-            return;
-          }
-          if (answer.length > MAX_PROXY_ANSWER_BYTES) {
-            reject(new Error(`proxy ${proxy} sent an endless answer`));
-            return;
-          }
-        }
-      };
-      socket.on("readable", onReadable);
-      socket.once("error", reject);
-      socket.once("end", () => reject(new Error(`proxy ${proxy} closed the connection`)));
-    });
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-    socket.removeAllListeners("end");
-    socket.removeAllListeners("error");
-  }
-  if (/^HTTP\/1\.[01] 2[0-9]{2}/.test(answer)) return;
+/** For a socket whose outcome is decided: an error that it still emits changes nothing. */
+function destroyQuietly(socket: Socket): void {
+  socket.on("error", () => undefined);
   socket.destroy();
-  throw proxyRefusal(answer, proxy, authority);
 }
