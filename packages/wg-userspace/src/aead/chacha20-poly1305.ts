@@ -1,4 +1,7 @@
-/** AEAD_CHACHA20_POLY1305 (RFC 8439 §2.8) over any nonce and additional data, from the slow primitives beside it. */
+/**
+ * AEAD_CHACHA20_POLY1305 (RFC 8439 §2.8) over any nonce and additional data, from the plain JavaScript primitives
+ * beside it.
+ */
 import { chacha20Block, chacha20Xor } from "./chacha20.ts";
 import { TAG_BYTES } from "./cipher-options.ts";
 import { poly1305 } from "./poly1305.ts";
@@ -18,7 +21,7 @@ export function sealChaCha20Poly1305(
   return sealed;
 }
 
-/** Undefined when the tag is wrong, or when there is none. */
+/** Undefined when the tag is wrong or missing. */
 export function openChaCha20Poly1305(
   key: Uint8Array,
   nonce: Uint8Array,
@@ -26,7 +29,7 @@ export function openChaCha20Poly1305(
   ad: Uint8Array,
 ): Uint8Array | undefined {
   if (sealed.length < TAG_BYTES) return undefined;
-  const plaintext = new Uint8Array(sealed.subarray(0, -TAG_BYTES)); // a copy; slice of a Buffer is none
+  const plaintext = new Uint8Array(sealed.subarray(0, -TAG_BYTES)); // a copy; slice of a Buffer is a view
   const expected = tagOf(key, nonce, plaintext, ad);
   let difference = 0;
   for (let i = 0; i < TAG_BYTES; i++) difference |= expected[i]! ^ sealed[plaintext.length + i]!;

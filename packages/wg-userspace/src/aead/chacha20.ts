@@ -1,4 +1,4 @@
-/** ChaCha20 (RFC 8439 §2.3, §2.4), written to be read: the slow twin of the one in assembly/. */
+/** ChaCha20 (RFC 8439 §2.3, §2.4), written for readability: the reference for the one in assembly/. */
 import { viewOf } from "../base/bytes.ts";
 
 /** "expand 32-byte k" as little-endian words. Words are signed, so that sums stay 32-bit integers. */

@@ -1,6 +1,6 @@
-/** From here on a view of 32-bit words pays for itself. */
+/** Length from which a view of 32-bit words pays for itself. */
 const WORDS_FROM_BYTES = 128;
-/** 16-bit halves that fit into 31 bits when added. */
+/** Number of 16-bit halves whose sum fits into 31 bits. */
 const WORDS_PER_ROUND = 32_767;
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
@@ -10,14 +10,14 @@ const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
  */
 export function checksum(bytes: Uint8Array, offset: number, length: number, initial: number): number {
   if (length < WORDS_FROM_BYTES) return fold(initial + sumBytes(bytes, offset, offset + length));
-  // The bytes up to the first aligned word, the words, and what is left: a multiple of 4 from the first word on.
+  // The bytes up to the first aligned word, the words, and the rest: a multiple of 4 from the first word on.
   const head = -(bytes.byteOffset + offset) & 3;
   const words = (length - head) >>> 2;
   const first = offset + head;
   const rest = first + 4 * words;
   let middle = fold(sumWords(new Uint32Array(bytes.buffer, bytes.byteOffset + first, words)));
   let tail = fold(sumBytes(bytes, rest, offset + length));
-  // RFC 1071 §2 (B): a sum over swapped words is the swapped sum. Behind an odd head all words are swapped.
+  // RFC 1071 §2 (B): a sum over swapped words is the swapped sum. After an odd head all words are swapped.
   if (LITTLE_ENDIAN) middle = swap(middle);
   if (head & 1) [middle, tail] = [swap(middle), swap(tail)];
   return fold(initial + sumBytes(bytes, offset, first) + middle + tail);
@@ -30,7 +30,7 @@ function sumBytes(bytes: Uint8Array, from: number, to: number): number {
   return at < to ? sum + (bytes[at]! << 8) : sum;
 }
 
-/** The two 16-bit halves of every word, in the order of bytes of this machine. */
+/** The two 16-bit halves of every word, in this machine's byte order. */
 function sumWords(words: Uint32Array): number {
   let sum = 0;
   for (let from = 0; from < words.length; from += WORDS_PER_ROUND) {

@@ -13,11 +13,11 @@ const MAX_SLOT_BYTES = 64 * 1024 * 1024 - 65_536;
 export const KEY_BYTES = 32;
 export const TAG_BYTES = 16;
 
-/** Fills in the defaults. @throws RangeError on sizes that no memory can be made of. */
+/** Fills in the defaults. @throws RangeError on sizes that no memory can have. */
 export function completeOptions(options: Partial<CipherOptions>): CipherOptions {
   const { txSlots, rxSlots, stride } = { ...DEFAULT_CIPHER_OPTIONS, ...options };
   if (![txSlots, rxSlots].every((slots) => Number.isInteger(slots) && slots > 0))
-    throw new RangeError(`slots of a cipher are counted, not ${txSlots} and ${rxSlots}`);
+    throw new RangeError(`slots of a cipher are positive integers, not ${txSlots} and ${rxSlots}`);
   if (!Number.isInteger(stride) || stride % 16 !== 0 || stride < 64)
     throw new RangeError(`stride ${stride} is not a multiple of 16 from 64 on`);
   if ((txSlots + rxSlots) * stride > MAX_SLOT_BYTES)

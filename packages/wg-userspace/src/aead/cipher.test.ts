@@ -323,8 +323,8 @@ describe("the WASM module", () => {
 
   it.each([
     [{ stride: 1500 }, "stride 1500"],
-    [{ txSlots: 0 }, "slots of a cipher are counted"],
-    [{ rxSlots: 1.5 }, "slots of a cipher are counted"],
+    [{ txSlots: 0 }, "slots of a cipher are positive integers"],
+    [{ rxSlots: 1.5 }, "slots of a cipher are positive integers"],
     [{ stride: 9216, txSlots: 8000 }, "are more than"],
   ])("refuses the sizes %o", (options, message) => {
     expect(() => createPacketCipher(options)).toThrow(message);

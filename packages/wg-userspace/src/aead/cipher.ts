@@ -6,9 +6,9 @@ import { type AeadAccelerator, createWasmCipher } from "./wasm-cipher.ts";
 export { checksum } from "./checksum.ts";
 
 /**
- * The fastest cipher this machine has: WASM SIMD, its work done by the accelerator if there is one, or plain JavaScript where
- * that is missing.
- * @throws RangeError on sizes that no memory can be made of.
+ * The fastest cipher of this machine: WASM SIMD, with an accelerator for its work if there is one, or plain JavaScript
+ * where WASM SIMD is missing.
+ * @throws RangeError on sizes that no memory can have.
  */
 export function createPacketCipher(options: Partial<CipherOptions> = {}, accelerator?: AeadAccelerator): PacketCipher {
   return createWasmCipher(options, accelerator) ?? createJsCipher(options);

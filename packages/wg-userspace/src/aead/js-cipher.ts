@@ -1,4 +1,4 @@
-/** PacketCipher in plain JavaScript, one packet after the other: the oracle of the fast one, and the fallback. */
+/** PacketCipher in plain JavaScript, one packet after the other: the reference for the fast one, and the fallback. */
 import { CIPHER_BATCH, type PacketCipher } from "../base/ports.ts";
 import { openChaCha20Poly1305, sealChaCha20Poly1305 } from "./chacha20-poly1305.ts";
 import { checksum } from "./checksum.ts";
@@ -15,7 +15,7 @@ interface Job {
 }
 type Kind = "seal" | "open";
 
-/** @throws RangeError on sizes that no memory can be made of. */
+/** @throws RangeError on sizes that no memory can have. */
 export function createJsCipher(options: Partial<CipherOptions> = {}): PacketCipher {
   const { stride, txSlots, rxSlots } = completeOptions(options);
   const bytes = new Uint8Array((txSlots + rxSlots) * stride);

@@ -1,5 +1,5 @@
 /**
- * Poly1305 (RFC 8439 §2.5), written to be read: the slow twin of the one in assembly/, and on purpose another arithmetic.
+ * Poly1305 (RFC 8439 §2.5), written for readability: the reference for the one in assembly/, deliberately in different arithmetic.
  *
  * Numbers are six limbs of 22 bits in ordinary JavaScript numbers. With a block added a limb is below 2^23 + 20, so its
  * product with one of r is below 2^46; and 2^132, where the limbs end, is 20 modulo 2^130 - 5. A column of the product, six
@@ -41,7 +41,7 @@ export function poly1305(key: Uint8Array, message: Uint8Array): Uint8Array {
 }
 
 function clamped(key: Uint8Array): Uint8Array {
-  const r = new Uint8Array(key.subarray(0, BLOCK_BYTES)); // a copy; slice of a Buffer is none
+  const r = new Uint8Array(key.subarray(0, BLOCK_BYTES)); // a copy; slice of a Buffer is a view
   for (const i of [3, 7, 11, 15]) r[i] = r[i]! & 15;
   for (const i of [4, 8, 12]) r[i] = r[i]! & 252;
   return r;

@@ -1,6 +1,6 @@
 import type { SlotPool } from "../base/ports.ts";
 
-/** Slots that data may not take: handshakes and keepalives must get through when data fills the ring. */
+/** Slots reserved from data: handshakes and keepalives must get through when data fills the ring. */
 const RESERVED_FOR_CONTROL = 16;
 
 /** Free list of equal slots in one memory, the last released first. */

@@ -22,11 +22,14 @@ const COUNTER_HIGH = 9;
 const OFFSET = 10;
 const LENGTH = 11;
 const SLOTS_AT = 8192;
-/** Mean length of a batch's jobs from which an accelerator pays: OpenSSL spends a microsecond on every packet before its first byte. */
+/**
+ * Mean length of a batch's jobs above which an accelerator pays: OpenSSL needs a microsecond per packet before its
+ * first byte.
+ */
 const ACCELERATE_FROM_BYTES = 768;
 const PAGE_BYTES = 65_536;
 
-/** The little of the WebAssembly API that is used here; cores know no DOM and no Node types. */
+/** The part of the WebAssembly API that is used here; cores know no DOM and no Node types. */
 interface WasmApi {
   Module: new (bytes: Uint8Array) => object;
   Instance: new (module: object, imports: object) => { readonly exports: unknown };
@@ -63,7 +66,7 @@ let compiled: { readonly api: WasmApi; readonly module: object } | undefined;
 /**
  * Undefined where WASM SIMD is missing.
  * @param accelerator Does the sealing and opening; the memory and the checksum stay those of the module.
- * @throws RangeError on sizes that no memory can be made of.
+ * @throws RangeError on sizes that no memory can have.
  */
 export function createWasmCipher(
   options: Partial<CipherOptions> = {},
@@ -74,7 +77,7 @@ export function createWasmCipher(
   return aead === undefined ? undefined : new WasmCipher(aead, complete, accelerator);
 }
 
-/** Compiles the module now rather than with the first cipher: for a start that has nothing else to do yet. */
+/** Compiles the module now rather than with the first cipher: for a start that is otherwise idle. */
 export function prepareWasmCipher(): void {
   compiled ??= compile();
 }
@@ -109,7 +112,7 @@ class WasmCipher implements PacketCipher {
   readonly #slotBytes: number;
   readonly #stride: number;
   #count = 0;
-  /** Bytes of the jobs queued. */
+  /** Bytes of the queued jobs. */
   #queuedBytes = 0;
   #opening = false;
   #verdicts = 0;

@@ -16,8 +16,8 @@ export function hexDecode(text: string): Uint8Array {
 }
 
 /**
- * A copy of bytes[start, end). Not `slice`: Node's Buffer, which is a Uint8Array to the types, returns a view from it, and
- * whoever changes that changes the sender's bytes.
+ * A copy of bytes[start, end). Not `slice`: Node's Buffer, which is a Uint8Array to the types, returns a view from it,
+ * and a write to that view changes the sender's bytes.
  */
 export function copyBytes(bytes: Uint8Array, start = 0, end = bytes.length): Uint8Array {
   return new Uint8Array(bytes.subarray(start, end));
@@ -35,8 +35,8 @@ const nativeCopy = (
 ).Buffer?.prototype.copy;
 
 /**
- * Copies source[offset, offset + length) to `target`, from `at` on. For every packet: allocates nothing on Node, where it
- * takes half the time of `target.set(source.subarray(…), at)`, which is what it does elsewhere.
+ * Copies source[offset, offset + length) to `target`, from `at` on. For use per packet: on Node it allocates nothing
+ * and takes half the time of `target.set(source.subarray(…), at)`, which it falls back to elsewhere.
  */
 export const copyInto: (source: Uint8Array, offset: number, length: number, target: Uint8Array, at: number) => void =
   nativeCopy === undefined
@@ -79,7 +79,7 @@ export function wipe(...secrets: readonly Uint8Array[]): void {
   for (const secret of secrets) secret.fill(0);
 }
 
-/** A DataView over exactly the bytes given. Build once per buffer, never per packet. */
+/** A DataView over exactly the given bytes. Build once per buffer, never per packet. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -9,9 +9,9 @@ export interface Deadlined {
 }
 
 /**
- * A binary heap of deadlines with lazy updates: a deadline that moves back, as retransmission and session timers do with
- * every packet, leaves the heap alone; the item is looked at when its old deadline comes and put back. So thousands of
- * connections or peers cost one comparison per packet.
+ * A binary heap of deadlines with lazy updates. A deadline that moves back, as retransmission and session timers do
+ * with every packet, leaves the heap unchanged; the item is checked when its old deadline comes, and put back. So
+ * thousands of connections or peers cost one comparison per packet.
  */
 export class DeadlineHeap<T extends Deadlined> {
   readonly #items: T[] = [];
@@ -26,7 +26,7 @@ export class DeadlineHeap<T extends Deadlined> {
     return first === undefined ? undefined : instant(first.heapAt);
   }
 
-  /** To be called whenever the item's deadline may have come closer. */
+  /** Must be called whenever the item's deadline may have moved closer. */
   update(item: T): void {
     const at = item.nextTimeout();
     if (at >= item.heapAt) return;
@@ -38,7 +38,7 @@ export class DeadlineHeap<T extends Deadlined> {
     this.#up(item.heapIndex);
   }
 
-  /** Takes one item out whose deadline has really come; update() puts it back. */
+  /** Removes one item whose deadline has really come; update() puts it back. */
   takeExpired(now: Instant): T | undefined {
     for (;;) {
       const first = this.#items[0];

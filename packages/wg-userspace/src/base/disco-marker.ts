@@ -1,4 +1,4 @@
-/** How disco packets are told apart: engines sort datagrams by it, and relays queue disco separately from data. */
+/** The marker of disco packets: engines sort datagrams by it, and relays queue disco separately from data. */
 
 /** The first bytes of every disco packet. */
 export const DISCO_MAGIC: Uint8Array = Uint8Array.of(0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac);

@@ -23,7 +23,7 @@ export type DropReason =
   | "no-path"
   | "bad-checksum"
   | "unsupported-protocol"
-  /** A fragment whose others did not come in time, or had to make room. */
+  /** A fragment of a packet that stayed incomplete for too long, or was evicted. */
   | "fragmented"
   | "no-socket"
   | "out-of-window"
@@ -39,7 +39,7 @@ export class Drops {
   }
 }
 
-/** The closed set of codes an operation of the engine can fail with. Match on `code`, not on the class. */
+/** The closed set of codes with which an operation of the engine can fail. Match on `code`, not on the class. */
 export type ErrorCode =
   | "ERR_CLOSED"
   | "ERR_ABORTED"
@@ -74,7 +74,7 @@ export type ErrorCode =
 export class EngineError extends Error {
   override readonly name = "EngineError";
   readonly code: ErrorCode;
-  /** Whether trying again later, unchanged, can succeed. */
+  /** Whether a later retry, unchanged, can succeed. */
   readonly retryable: boolean;
 
   constructor(code: ErrorCode, message: string, options: { retryable?: boolean; cause?: unknown } = {}) {

@@ -1,4 +1,4 @@
-/** Milliseconds on a monotonic clock whose zero means nothing. Cores receive it; they never read a clock. */
+/** Milliseconds on a monotonic clock with an arbitrary zero. Cores receive it; they never read a clock. */
 export type Instant = number & { readonly __brand: "Instant" };
 
 export function instant(ms: number): Instant {

@@ -1,13 +1,13 @@
 import { type Instant, instant } from "./instant.ts";
 
 /**
- * What TCP experienced towards one peer, over all connections: running sums, read by whoever chooses the peer's path. The
- * sender's view, so it tells about the direction towards the peer and needs nothing of it.
+ * What TCP experienced towards one peer, over all connections: running sums, read by the choice of the peer's path. The
+ * sender's view, so it describes the direction towards the peer and needs nothing from the peer.
  */
 export class SegmentTally {
-  /** Segments with data that were sent, again or for the first time. */
+  /** Segments with data that were sent, retransmissions included. */
   sent = 0;
-  /** Of them those sent again, less those that the peer reported to have had already. */
+  /** Retransmissions among them, less those that the peer reported as duplicates. */
   resent = 0;
   /** Bytes acknowledged. */
   delivered = 0;

@@ -33,7 +33,7 @@ import { decodeUtf8 } from "./text.ts";
 /** Without any frame for this long the connection is dead: the server sends a KeepAlive at least every 65 s. */
 export const READ_TIMEOUT_MS = 120_000;
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
-/** A ping without an answer is forgotten, or closes the connection when the caller asked for that. */
+/** A ping without an answer expires, or closes the connection when the caller asked for that. */
 export const PING_TIMEOUT_MS = 5_000;
 const DEFAULT_MAX_QUEUED_BYTES = 1 << 20;
 /** Control frames may exceed the bound of the queue by this much; beyond that they are dropped as well. */
@@ -60,7 +60,7 @@ export interface DerpClientHandler {
   onPeerGone?(key: Uint8Array, reason: number): void;
   /** Mesh members only: a client is connected to that server. */
   onPeerPresent?(key: Uint8Array): void;
-  /** The server says it is unwell; empty text: well again. */
+  /** The server reports a problem; empty text: healthy again. */
   onHealth?(text: string): void;
   onRestarting?(reconnectInMs: number, tryForMs: number): void;
   onPong?(rttMs: number): void;
@@ -86,7 +86,7 @@ export interface DerpClientOptions {
 export interface DerpClientCounts {
   packetsSent: number;
   packetsReceived: number;
-  /** Packets dropped because too much waited, by the server's rate limit, and because they were too long. */
+  /** Packets dropped because too many waited, by the server's rate limit, and because they were too long. */
   droppedQueueFull: number;
   droppedRateLimited: number;
   droppedTooLong: number;
@@ -179,7 +179,7 @@ export class DerpClient {
         this.close("handshake-timeout");
         return;
       }
-      // Behind a long queue the answer may take its time; anything that came since is a sign of life as well.
+      // Behind a long queue the answer may take its time; any later input is a sign of life as well.
       const mustAnswer = this.#ping?.mustAnswer === true && this.#lastFrameAt <= this.#ping.sentAt;
       this.#ping = undefined;
       if (mustAnswer) {
@@ -192,7 +192,7 @@ export class DerpClient {
 
   /**
    * Queues a packet for the holder of a key; copied.
-   * @returns false when it was dropped: closed, too long, too much waiting, or above the rate the server asked for.
+   * @returns false when it was dropped: closed, too long, queue full, or above the rate that the server announced.
    */
   sendPacket(destinationKey: Uint8Array, bytes: Uint8Array, offset: number, length: number, now: Instant): boolean {
     if (this.#state === "closed") return false;
@@ -248,7 +248,7 @@ export class DerpClient {
   }
 
   /**
-   * Asks the server to answer. One ping at a time; while one is under way only its deadline is tightened.
+   * Asks the server to answer. One ping at a time; while one is in flight only its deadline is tightened.
    * @param deadlineMs When given, no answer within this time closes the connection ("ping-timeout").
    */
   ping(now: Instant, deadlineMs?: number): void {
@@ -259,7 +259,7 @@ export class DerpClient {
       this.#timers.set("ping", addMs(now, PING_TIMEOUT_MS));
     }
     if (deadlineMs === undefined) return;
-    // Asked again and again, it still has to answer by the earliest of the deadlines.
+    // Of repeated requests the earliest deadline applies.
     const answerBy = addMs(now, deadlineMs);
     this.#timers.set("ping", this.#ping.mustAnswer ? earliest(this.#timers.at("ping"), answerBy)! : answerBy);
     this.#ping.mustAnswer = true;
@@ -280,7 +280,7 @@ export class DerpClient {
     return this.#boxKey === undefined ? undefined : this.#out.take();
   }
 
-  /** Optional: gives back a chunk of takeOutput that was written, to save an allocation. */
+  /** Optional: returns a written chunk of takeOutput for reuse, to save an allocation. */
   recycle(chunk: Uint8Array): void {
     this.#out.recycle(chunk);
   }

@@ -3,7 +3,7 @@ import { HEADER_BYTES, payloadLengthAt, writeHeader } from "./frame.ts";
 
 const FIRST_SEGMENT_BYTES = 2 * 1024;
 const MAX_SEGMENT_BYTES = 64 * 1024;
-/** Oldest frames given up to make room for one new frame, before the new one is given up instead. */
+/** Oldest frames dropped to make room for one new frame, before the new one is dropped instead. */
 const DROP_ATTEMPTS = 3;
 
 /** A run of whole frames in wire form. Bytes before `start` were handed out or dropped. */
@@ -22,10 +22,10 @@ interface Segment {
 /** Full segments kept for the next queue that needs one: 4 MiB. */
 const POOLED_SEGMENTS = 64;
 
-/** The memory of many queues: what one transport has written, the next queue fills. */
+/** Shared memory of many queues: the segments that one transport has written are filled by the next queue. */
 export class SegmentPool {
   readonly #free: Uint8Array[] = [];
-  /** By buffer: segments of which a transport still reads something. */
+  /** By buffer: segments that a transport still reads from. */
   readonly #lent = new Map<ArrayBufferLike, Segment>();
 
   make(length: number): Segment {
@@ -38,7 +38,7 @@ export class SegmentPool {
     if (segment.lent++ === 0) this.#lent.set(segment.bytes.buffer, segment);
   }
 
-  /** A chunk of {@link FrameQueue.take} is no longer read. One that is never given back is merely not used again. */
+  /** A chunk of {@link FrameQueue.take} is no longer read. A chunk that is never returned is merely not reused. */
   giveBack(chunk: Uint8Array): void {
     const segment = this.#lent.get(chunk.buffer);
     if (segment === undefined || --segment.lent > 0) return;
@@ -57,12 +57,12 @@ export class SegmentPool {
 }
 
 /**
- * Frames waiting for one connection, already in wire form, bounded in frames and in bytes. When full, the oldest give way
- * to the newest: of real-time packets the newest are worth most.
+ * Frames waiting for one connection, already in wire form, bounded in frames and in bytes. When full, the oldest are
+ * dropped for the newest, which are worth most in real-time traffic.
  *
- * Frames lie back to back in segments of this connection alone, so a run of them leaves as one chunk without a copy, and
- * a reader that never reads pins nobody else's memory. Segments come from a pool and go back there when they were written:
- * allocating them anew took a third of a busy relay's time. Nothing is held while nothing waits.
+ * Frames lie back to back in segments of this connection alone, so a run of them leaves as one chunk without a copy,
+ * and a reader that never reads pins no memory of other connections. Segments come from a pool and return there once
+ * written: allocating new ones took a third of a busy relay's time. An empty queue holds no memory.
  */
 export class FrameQueue {
   readonly #maxFrames: number;
@@ -84,7 +84,7 @@ export class FrameQueue {
     return this.#frames;
   }
 
-  /** Bytes of the frames that wait. */
+  /** Bytes of the waiting frames. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -115,8 +115,8 @@ export class FrameQueue {
   }
 
   /**
-   * Some whole frames from the front as one chunk: at most `maxBytes`, or one frame if that is more. It stays as it is until it
-   * is given back to the pool.
+   * Some whole frames from the front as one chunk: at most `maxBytes`, or one frame if that is more. It stays unchanged
+   * until it is returned to the pool.
    */
   take(maxBytes: number): Uint8Array | undefined {
     const segment = this.#skipEmpty();
@@ -141,7 +141,7 @@ export class FrameQueue {
     return segment.bytes.subarray(start, segment.start);
   }
 
-  /** Gives memory back while nothing waits. */
+  /** Releases the memory of an empty queue. */
   trim(): void {
     if (this.#frames > 0) return;
     this.clear();
@@ -180,7 +180,7 @@ export class FrameQueue {
     this.#bytes -= length;
   }
 
-  /** First segment that holds a frame; exhausted ones before it are let go. */
+  /** First segment that holds a frame; exhausted ones before it are released. */
   #skipEmpty(): Segment | undefined {
     if (this.#frames === 0) return undefined;
     while (this.#head !== undefined && this.#head.frames === 0) {

@@ -57,25 +57,25 @@ export const PeerGoneReason = {
   notHere: 0x01,
 } as const;
 
-/** What to do with a frame whose header has arrived: nothing of the payload is buffered before this is answered. */
+/** What to do with a frame whose header has arrived: none of the payload is buffered before this is decided. */
 export type FrameVerdict = "take" | "skip" | "refuse";
 
 export interface FrameSink {
-  /** Asked once per frame, before any payload is kept. "refuse" stops the decoder for good. */
+  /** Called once per frame, before any payload is kept. "refuse" stops the decoder permanently. */
   frameHeader(type: number, length: number): FrameVerdict;
   /** `bytes[offset, offset + length)` is the payload; borrowed, valid during the call only. */
   frame(type: number, bytes: Uint8Array, offset: number, length: number): void;
 }
 
-/** A reassembly buffer up to this size is kept for the next frame that is cut; larger ones are given back. */
+/** A reassembly buffer up to this size is kept for the next fragmented frame; larger ones are released. */
 const KEPT_BYTES = 4096;
 const FIRST_CAPACITY = 1024;
 const EMPTY = new Uint8Array(0);
 
 /**
- * Streaming decoder of one connection. Chunks may be cut anywhere. A frame that lies inside a chunk is handed out as
- * a view into it, without allocation; only a frame that is cut is put together in a buffer, which grows with the bytes
- * that really arrived, never with the length that was announced.
+ * Streaming decoder of one connection. Chunks may be cut anywhere. A frame that lies inside a chunk is passed on as a
+ * view into it, without allocation; only a fragmented frame is reassembled in a buffer, which grows with the bytes that
+ * really arrived, never with the announced length.
  */
 export class FrameDecoder {
   readonly #header = new Uint8Array(HEADER_BYTES);
@@ -98,7 +98,7 @@ export class FrameDecoder {
     return this.#partial.length;
   }
 
-  /** No frame is handed out any more, also not from the chunk being decoded. */
+  /** Passes no further frame on, including those in the chunk being decoded. */
   stop(): void {
     this.#stopped = true;
     this.#partial = EMPTY;

@@ -2,12 +2,12 @@ import { copyInto } from "../base/bytes.ts";
 import { writeHeader } from "./frame.ts";
 
 const FIRST_CAPACITY = 4096;
-/** Larger buffers are left to the garbage collector instead of being used again. */
+/** Larger buffers are left to the garbage collector instead of being reused. */
 const MAX_RECYCLED_BYTES = 256 * 1024;
 
 /**
- * Collects frames back to back so that one turn becomes one write. `take` hands the collected bytes over; a buffer that
- * the socket has finished with may be given back through `recycle`, otherwise a new one is allocated per flush.
+ * Collects frames back to back so that one turn becomes one write. `take` passes the collected bytes on; a buffer that
+ * the socket has finished with may be returned through `recycle`, otherwise a new one is allocated per flush.
  */
 export class GatherBuffer {
   #bytes: Uint8Array = new Uint8Array(0);
@@ -57,7 +57,7 @@ export class GatherBuffer {
     return taken;
   }
 
-  /** Gives back a chunk from `take` that nobody reads any more. */
+  /** Returns a chunk from `take` that is no longer read. */
   recycle(chunk: Uint8Array): void {
     if (chunk.byteOffset !== 0 || chunk.buffer.byteLength > MAX_RECYCLED_BYTES) return;
     if (this.#spare === undefined || this.#spare.length < chunk.buffer.byteLength)

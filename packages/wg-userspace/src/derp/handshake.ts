@@ -77,7 +77,7 @@ export interface OpenedClientInfo {
   readonly info: ClientInfo;
 }
 
-/** Verifies a ClientInfo payload. Undefined when it is malformed or the client does not hold the key it names. */
+/** Verifies a ClientInfo payload. Undefined when it is malformed or the client does not hold the key that it names. */
 export function openClientInfo(
   crypto: CryptoSuite,
   serverPrivateKey: Uint8Array,

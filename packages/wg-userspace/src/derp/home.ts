@@ -4,7 +4,7 @@ import { type DerpMap, hasRelay, type Region, type RegionId } from "./map.ts";
 
 /** Reports older than this no longer count. */
 export const REPORT_LIFE_MS = 5 * 60_000;
-/** A new home has to be better by this much … */
+/** A new home must be better by this much … */
 export const MIN_GAIN_MS = 10;
 /** … and by this ratio. */
 export const MAX_KEPT_RATIO = 2 / 3;
@@ -16,8 +16,8 @@ interface LatencyReport {
 }
 
 /**
- * Chooses the home region: where peers find us, so it should be near and should not change without need. The best region
- * by the lowest latency of the last five minutes wins, but only among those that answered now, and the old home stays
+ * Chooses the home region, where peers find us: it should be near and should not change without need. The region with
+ * the lowest latency of the last five minutes wins, but only among those that answered now, and the old home stays
  * unless the new one is clearly better.
  */
 export class HomeChooser {

@@ -8,8 +8,8 @@ interface Slot<V> {
 }
 
 /**
- * Map from 32-byte keys, looked up in place inside a frame without building a string. Hashed with a random seed, since the
- * keys are chosen by others.
+ * Map from 32-byte keys, looked up in place inside a frame without building a string. Hashed with a random seed, since
+ * other parties choose the keys.
  */
 export class KeyTable<V> {
   readonly #seed: number;

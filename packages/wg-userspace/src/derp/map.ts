@@ -18,7 +18,7 @@ export interface Region {
   readonly regionId: RegionId;
   readonly regionCode: string;
   readonly regionName: string;
-  /** Served by the control plane itself: its address is the one we reach the control plane at. */
+  /** Served by the control plane itself: its address is the one at which we reach the control plane. */
   readonly embeddedRelay: boolean;
   /** Not to be chosen as a home. */
   readonly avoid: boolean;
@@ -108,7 +108,10 @@ export function parseDerpMap(json: unknown, options: { readonly allowNoRelay?: b
   }
 }
 
-/** What the types cannot say: unique names, ids that agree, ranges, at least one relay. Undefined when all is well. */
+/**
+ * What the types cannot express: unique names, matching ids, ranges, at least one relay. Undefined when the map is
+ * valid.
+ */
 export function validateDerpMap(
   map: DerpMap,
   options: { readonly allowNoRelay?: boolean } = {},
@@ -149,7 +152,7 @@ export function validateDerpMap(
   return undefined;
 }
 
-/** The JSON form: what JSON.stringify has to be given. */
+/** The JSON form, for JSON.stringify. */
 export function derpMapToJson(map: DerpMap): Record<string, unknown> {
   const regions: Record<string, unknown> = {};
   for (const [id, region] of map.regions) regions[String(id)] = regionToJson(region);
@@ -167,8 +170,8 @@ export function derpMapToJson(map: DerpMap): Record<string, unknown> {
 }
 
 /**
- * Points every embedded region at the address we reach the control plane at: only we know that one. Apply to every map
- * received, before use. Throws TypeError when `accessUrl` is not an http or https URL.
+ * Points every embedded region at the address at which we reach the control plane, which only we know. Apply to every
+ * map received, before use. Throws TypeError when `accessUrl` is not an http or https URL.
  */
 export function rewriteEmbedded(map: DerpMap, accessUrl: string): DerpMap {
   const { hostName, port, forceHttp } = parseAccessUrl(accessUrl);
@@ -216,7 +219,7 @@ export function defaultEmbeddedMap(options: EmbeddedMapOptions): DerpMap {
   return derpMapOf([embedded, ...addresses.map((address, index) => stunRegion(regionId + 1 + index, address))]);
 }
 
-/** No direct paths: STUN regions and STUN-only nodes go, relays answer no STUN. */
+/** Without direct paths: STUN regions and STUN-only nodes are removed, relays answer no STUN. */
 export function withoutStun(map: DerpMap): DerpMap {
   const regions = [...map.regions.values()]
     .filter(hasRelay)

@@ -13,7 +13,7 @@ export interface RelayTarget {
   readonly certName?: string;
   /** Do not verify the certificate: tests only. */
   readonly insecure?: boolean;
-  /** No operation waits for this connection: its name is resolved without delaying the names of others. */
+  /** No operation waits for this connection: resolving its name does not delay the names of others. */
   readonly optional?: boolean;
 }
 
@@ -27,7 +27,7 @@ export interface RelayCandidate {
   readonly label: string;
 }
 
-/** Where to connect, in this order: nodes as listed; for each its literal addresses or, if it has none, its name. */
+/** The addresses to dial, in order: nodes as listed; for each its literal addresses or, if it has none, its name. */
 export function relayCandidates(region: Region): RelayCandidate[] {
   return relayNodes(region).flatMap((node) => hostsOf(node).map((host) => candidate(node, host)));
 }

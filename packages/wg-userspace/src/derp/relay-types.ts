@@ -17,7 +17,7 @@ export interface RelayLimits {
   /** Bytes per second one client may send, frame overhead included; undefined: no limit. Excess is dropped. */
   readonly bytesPerSecond: number | undefined;
   readonly bytesBurst: number;
-  /** Peers per client that are told when the client leaves. */
+  /** Peers per client that are notified when the client leaves. */
   readonly rememberedPeers: number;
   /** Connections of one key; beyond it the one that was silent longest is closed. */
   readonly connectionsPerKey: number;
@@ -41,11 +41,13 @@ export interface RelayOptions {
   readonly publicKey: Uint8Array;
   readonly crypto: CryptoSuite;
   readonly random: RandomSource;
-  /** Whether a client may use this relay; asked after it proved its key. The key is borrowed. Absent: everybody may. */
+  /**
+   * Whether a client may use this relay; called after it proved its key. The key is borrowed. Absent: every client may.
+   */
   readonly admit?: (publicKey: Uint8Array) => boolean;
   /**
-   * Keep a client that is not admitted until the handshake's deadline, in case `admitHeld` comes: clients may reach the
-   * relay before whoever knows them has heard of them. Nothing of a held client is relayed.
+   * Holds a client that is not admitted until the handshake's deadline, in case `admitHeld` comes: clients may reach
+   * the relay before the relay learns of their keys. No packet of a held client is relayed.
    */
   readonly holdUnknown?: boolean;
   /** Shared secret of the relays of one region. Absent or empty: no mesh. */
@@ -84,7 +86,7 @@ export interface RelayMetrics {
   clients: number;
   /** Keys now with more than one connection. */
   duplicateKeys: number;
-  /** Connections now that call this relay their home. */
+  /** Connections now that have this relay as their home. */
   homeClients: number;
   accepts: number;
   registrations: number;
@@ -100,7 +102,7 @@ export interface RelayMetrics {
   readonly closes: Partial<Record<RelayCloseReason, number>>;
 }
 
-/** Takes packets for clients that are connected to another relay of the mesh. */
+/** Receives packets for clients that are connected to another relay of the mesh. */
 export interface PacketForwarder {
   /** Everything is borrowed. */
   forwardPacket(source: Uint8Array, destination: Uint8Array, bytes: Uint8Array, offset: number, length: number): void;

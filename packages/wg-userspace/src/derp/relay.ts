@@ -43,15 +43,15 @@ import {
   type RelayOptions,
 } from "./relay-types.ts";
 
-/** Shorter than a minute: that is after how much silence reverse proxies and load balancers usually end a connection. */
+/** Shorter than a minute, the usual silence after which reverse proxies and load balancers end a connection. */
 const KEEP_ALIVE_MS = 45_000;
 const KEEP_ALIVE_JITTER_MS = 5_000;
-/** Keepalives due this soon go out together: one look at all connections serves many. */
+/** Keepalives due this soon are sent together: one pass over all connections serves many. */
 const KEEP_ALIVE_COALESCE_MS = 500;
 const HANDSHAKE_DEADLINE_MS = 10_000;
 const NOT_HERE_BURST = 3;
 const NOT_HERE_PER_SECOND = 1;
-/** A client that keeps to the announced burst may still be seen in one piece with the burst after it. */
+/** A client that keeps to the announced burst may still appear in one piece with the burst after it. */
 const BURST_SLACK = 2;
 const PING_MIN_BYTES = 8;
 const PING_MAX_BYTES = 1000;
@@ -66,7 +66,7 @@ const EMPTY = new Uint8Array(0);
  *    takes it; one that is named stays named until its output is empty), and `pollClosed` those to be closed;
  *  - `handleTimeout` at `nextTimeout`.
  *
- * A client that does not read loses its oldest packets and delays nobody. The source key of a packet is always the
+ * A client that does not read loses its oldest packets and delays no other. The source key of a packet is always the
  * proven key of the connection it came in on.
  */
 export class DerpRelay {
@@ -77,7 +77,7 @@ export class DerpRelay {
   readonly #serverKeyFrame: Uint8Array;
   readonly #meshKeyHash: Uint8Array | undefined;
   readonly #connections = new Map<ConnectionId, RelayConnectionState>();
-  /** By key in hexadecimal: after a restart everybody is held, and everybody's key becomes known. */
+  /** By key in hexadecimal: after a restart every client is held until its key becomes known. */
   readonly #held = new Map<string, Set<RelayConnectionState>>();
   readonly #peers: KeyTable<RelayPeer<RelayConnectionState>>;
   readonly #watchers = new Set<RelayConnectionState>();
@@ -109,7 +109,7 @@ export class DerpRelay {
     return this.#options.publicKey;
   }
 
-  /** A transport is open: the server key is sent, and the client has 10 s to say who it is. */
+  /** A transport is open: the server key is sent, and the client has 10 s to identify itself. */
   addConnection(id: ConnectionId, now: Instant): void {
     if (this.#connections.has(id)) throw new RangeError(`relay connection ${id} exists already`);
     this.metrics.accepts++;
@@ -136,7 +136,7 @@ export class DerpRelay {
     this.#current = outer;
   }
 
-  /** The transport ended. Safe to call for connections that are gone. */
+  /** The transport ended. Safe to call for unknown connections. */
   connectionClosed(id: ConnectionId, now: Instant): void {
     const connection = this.#connections.get(id);
     if (connection === undefined) return;
@@ -172,14 +172,14 @@ export class DerpRelay {
     return this.#withOutput.shift();
   }
 
-  /** Next connection that the shell has to close; it is forgotten here already. */
+  /** Next connection that the shell must close; the relay has already forgotten it. */
   pollClosed(): { readonly id: ConnectionId; readonly reason: RelayCloseReason } | undefined {
     return this.#toClose.shift();
   }
 
   /**
-   * Whole frames for a connection as one chunk of at most about `maxBytes`; call until undefined. The chunk stays as it is
-   * until it is given back with {@link releaseOutput}, which lets its memory be used again.
+   * Whole frames for a connection as one chunk of at most about `maxBytes`; call until undefined. The chunk stays
+   * unchanged until it is returned with {@link releaseOutput}, which allows its memory to be reused.
    */
   takeOutput(id: ConnectionId, maxBytes: number): Uint8Array | undefined {
     const connection = this.#connections.get(id);
@@ -199,7 +199,7 @@ export class DerpRelay {
     return chunk;
   }
 
-  /** Nobody reads this chunk of {@link takeOutput} any more. */
+  /** This chunk of {@link takeOutput} is no longer read. */
   releaseOutput(chunk: Uint8Array): void {
     this.#segments.giveBack(chunk);
   }
@@ -219,13 +219,13 @@ export class DerpRelay {
     return this.#connections.get(id)?.peer?.key;
   }
 
-  /** Closes every connection of a key, now. Returns how many there were. New ones are up to `admit`. */
+  /** Closes every connection of a key, now. Returns their number. New ones are up to `admit`. */
   revoke(publicKey: Uint8Array, now: Instant): number {
     this.#now = now;
     return this.#closePeer(publicKey, "revoked");
   }
 
-  /** A key may use the relay from now on: clients that were held for it go on. */
+  /** A key may use the relay from now on: clients held for it proceed. */
   admitHeld(publicKey: Uint8Array, now: Instant): void {
     this.#now = now;
     const connections = this.#held.get(hexEncode(publicKey)) ?? [];
@@ -252,7 +252,9 @@ export class DerpRelay {
     this.#dropIfUnused(peer);
   }
 
-  /** Tells every client when to come back; accepts no connection from now on. The shell closes the transports. */
+  /**
+   * Announces to every client when to reconnect; accepts no connection from now on. The shell closes the transports.
+   */
   shutdown(reconnectInMs: number, tryForMs: number): void {
     this.#shuttingDown = true;
     const bytes = restartingFrame(reconnectInMs, tryForMs);
@@ -404,7 +406,7 @@ export class DerpRelay {
     this.#welcome(from, opened.publicKey, opened.boxKey);
   }
 
-  /** Registers a client and tells it so. Wipes the box key. */
+  /** Registers a client and confirms it. Wipes the box key. */
   #welcome(from: RelayConnectionState, publicKey: Uint8Array, boxKey: Uint8Array): void {
     const { crypto, random } = this.#options;
     this.#register(from, publicKey);
@@ -531,7 +533,10 @@ export class DerpRelay {
     this.#pushControl(to, frame(FrameType.peerPresent, key));
   }
 
-  /** An ordinary client that reads nothing loses control frames; a mesh member would be wrong for ever, so it has to start over. */
+  /**
+   * An ordinary client that reads nothing loses control frames; a mesh member would keep a wrong view, so it must
+   * reconnect.
+   */
   #pushControl(to: RelayConnectionState, bytes: Uint8Array): boolean {
     const watching = this.#watchers.has(to);
     const bound = watching ? this.#limits.meshControlBytes : this.#limits.controlBytes;

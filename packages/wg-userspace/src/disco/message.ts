@@ -1,5 +1,5 @@
 /**
- * What disco messages say, inside their box: `type(1) ‖ version(1) ‖ body`, integers big-endian. Lengths are those of
+ * The plaintext of disco messages, inside their box: `type(1) ‖ version(1) ‖ body`, integers big-endian. Lengths are those of
  * Coder's fork: pings and pongs are padded so that an answer proves that the path carries full-size packets.
  */
 import { copyBytes } from "../base/bytes.ts";
@@ -32,14 +32,12 @@ export type DiscoMessage =
   | {
       readonly kind: "pong";
       readonly txId: Uint8Array;
-      /** Where the answering side saw the ping come from. */
+      /** The source address of the ping as the answering side saw it. */
       readonly source: AddrPort;
     }
   | { readonly kind: "call-me-maybe"; readonly endpoints: readonly AddrPort[] };
 
-/**
- * @param payloadBytes Length of the sealed message, at least 126: padding makes up for the rest. Less: no padding.
- */
+/** @param payloadBytes Length of the sealed message, at least 126: padding fills the rest. Less: no padding. */
 export function encodePing(txId: Uint8Array, nodeKey: NodePublicKey, payloadBytes = DISCO_PADDED_BYTES): Uint8Array {
   const least = 2 + DISCO_TX_ID_BYTES + KEY_BYTES;
   const bytes = new Uint8Array(Math.max(least, payloadBytes - DISCO_OVERHEAD_BYTES));
@@ -71,7 +69,7 @@ export function encodeCallMeMaybe(endpoints: readonly AddrPort[]): Uint8Array {
   return bytes;
 }
 
-/** Undefined for what is cut off or of a type we do not know. Trailing bytes are padding. */
+/** Undefined for truncated messages and unknown types. Trailing bytes are padding. */
 export function parseDiscoMessage(plaintext: Uint8Array): DiscoMessage | undefined {
   if (plaintext.length < 2) return undefined;
   const body = plaintext.length - 2;
@@ -89,7 +87,7 @@ export function parseDiscoMessage(plaintext: Uint8Array): DiscoMessage | undefin
       if (body < DISCO_TX_ID_BYTES + ENDPOINT_BYTES) return undefined;
       return { kind: "pong", txId: copyBytes(plaintext, 2, 14), source: readEndpoint(plaintext, 14) };
     case TYPE_CALL_ME_MAYBE: {
-      // A body we cannot read still means something: the sender withdraws what it named before.
+      // An unreadable body is still significant: the sender withdraws the endpoints it named before.
       if (plaintext[1] !== 0 || body % ENDPOINT_BYTES !== 0) return { kind: "call-me-maybe", endpoints: [] };
       const count = Math.min(body / ENDPOINT_BYTES, MAX_CALL_ME_MAYBE_ENDPOINTS);
       return {
@@ -102,7 +100,7 @@ export function parseDiscoMessage(plaintext: Uint8Array): DiscoMessage | undefin
   }
 }
 
-/** How a relay region is written where an address and port are wanted. */
+/** The text of a relay region where an address and port are expected. */
 export function relayPseudoAddress(regionId: number): AddrPort {
   return { address: ipFromBytes(RELAY_PSEUDO_ADDRESS), port: regionId };
 }

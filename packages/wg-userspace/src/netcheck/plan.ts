@@ -1,11 +1,11 @@
 import type { DerpMap, RegionId } from "../derp/map.ts";
 
-/** Regions that an incremental run asks; two tell the kind of NAT, the third is for luck. */
+/** Regions that an incremental run probes; two determine the kind of NAT, the third is a reserve. */
 const INCREMENTAL_REGIONS = 3;
 const FULL_TRIES = 3;
 const RETRY_GAP_MS = 200;
 
-/** How one region is asked by one family: once at each of these times, until it answers. */
+/** Probes of one region by one family: one at each of these times, until it answers. */
 export interface ProbeSet {
   readonly regionId: RegionId;
   readonly family: 4 | 6;
@@ -17,14 +17,17 @@ export interface PlanOptions {
   readonly families: { readonly ipv4: boolean; readonly ipv6: boolean };
   /** Every region, instead of a few. */
   readonly full: boolean;
-  /** What is known of the regions: the nearest are asked first. */
+  /** What is known of the regions: the nearest are probed first. */
   readonly latencyMs: ReadonlyMap<RegionId, number>;
   /** IPv6 worked in the last run: otherwise an incremental run does not repeat it. */
   readonly ipv6Worked: boolean;
   readonly home: RegionId;
 }
 
-/** Which STUN servers to ask, and when. One answer per region is enough, which is why every server is a region of its own. */
+/**
+ * Which STUN servers to probe, and when. One answer per region is enough, which is why every server is a region of its
+ * own.
+ */
 export function probePlan(map: DerpMap, options: PlanOptions): ProbeSet[] {
   const regions = [...map.regions.values()]
     .filter((region) => region.nodes.some((node) => node.stunPort >= 0))

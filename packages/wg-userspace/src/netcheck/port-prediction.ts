@@ -1,17 +1,20 @@
 /**
- * Guesses the outside ports of a NAT that takes another one for every destination, from those it took for STUN servers. Works
- * for the two habits that can be guessed: counting up, and drawing from a small pool. Anything else yields nothing.
+ * Predicts the outside ports of a NAT that uses another one for every destination, from those that STUN servers saw.
+ * Works for the two predictable patterns: counting up, and drawing from a small pool. Anything else yields nothing.
  */
 
 /** Pools up to this size are worth trying: the peer probes every port once. */
 export const MAX_POOL = 64;
 const MAX_STEP = 4;
-/** Ports named ahead of a counter: other hosts behind the same NAT take some. */
+/** Ports named ahead of a counter: other hosts behind the same NAT use some. */
 const AHEAD = 24;
 /** Fewer observations prove nothing. */
 const MIN_OBSERVATIONS = 3;
 
-/** @param ports Outside ports in the order they were seen. @returns guesses, likeliest first; empty when there is no habit. */
+/**
+ * @param ports Outside ports in the order they were seen. @returns predictions, likeliest first; empty when there is no
+ * pattern.
+ */
 export function predictPorts(ports: readonly number[]): number[] {
   if (ports.length < MIN_OBSERVATIONS || new Set(ports).size < 2) return [];
   const steps = ports.slice(1).map((port, i) => port - ports[i]!);
@@ -21,7 +24,7 @@ export function predictPorts(ports: readonly number[]): number[] {
   const least = Math.min(...ports);
   const most = Math.max(...ports);
   if (most - least >= MAX_POOL) return [];
-  // Pools mostly start at a round number: the aligned block first, then whatever else could be the pool.
+  // Pools mostly start at a round number: the aligned block first, then the other possible ones.
   const start = least - (least % MAX_POOL);
   const aligned = most < start + MAX_POOL ? range(start, start + MAX_POOL - 1) : [];
   const possible = range(most - MAX_POOL + 1, least + MAX_POOL - 1);

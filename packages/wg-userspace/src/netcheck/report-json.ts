@@ -8,7 +8,7 @@ const MAX_REGIONS = 1024;
 const MAX_NAMES = 16;
 const MAX_NAME_CHARS = 253;
 
-/** What JSON.stringify is to be given: durations in whole nanoseconds, unknown as null. */
+/** The JSON form, for JSON.stringify: durations in whole nanoseconds, unknown as null. */
 export function netReportToJson(report: NetReport): Record<string, unknown> {
   return {
     UDP: report.udp,
@@ -30,12 +30,12 @@ export function netReportToJson(report: NetReport): Record<string, unknown> {
     GlobalV4: text(report.globalV4),
     GlobalV6: text(report.globalV6),
     CaptivePortal: report.captivePortal ?? null,
-    // Not in Go's report, whose readers pass over it.
+    // Not in Go's report, whose readers ignore it.
     ...(report.unresolvedNames.length === 0 ? {} : { UnresolvedNames: report.unresolvedNames.slice(0, MAX_NAMES) }),
   };
 }
 
-/** Reads what another node reports; whatever is missing or malformed counts as unknown. Undefined for what is no object. */
+/** Reads another node's report; missing or malformed fields count as unknown. Undefined unless it is an object. */
 export function netReportFromJson(json: unknown): NetReport | undefined {
   if (typeof json !== "object" || json === null || Array.isArray(json)) return undefined;
   const fields = json as Record<string, unknown>;
@@ -68,7 +68,7 @@ export function netReportFromJson(json: unknown): NetReport | undefined {
   };
 }
 
-/** Host names only: they are shown to people. */
+/** Host names only: they are shown to users. */
 function names(json: unknown): readonly string[] {
   if (!Array.isArray(json)) return [];
   return json

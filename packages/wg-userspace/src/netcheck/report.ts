@@ -1,4 +1,4 @@
-/** What a node found out about its network: the result of one netcheck run. */
+/** What a node learnt about its network: the result of one netcheck run. */
 import type { AddrPort } from "../base/ip.ts";
 import type { RegionId } from "../derp/map.ts";
 
@@ -31,7 +31,7 @@ export interface NetReport {
   readonly globalV6: AddrPort | undefined;
   /** Every mapping seen, by server: the evidence for the verdicts above. */
   readonly observations: readonly StunObservation[];
-  /** Names of STUN servers that had no address when the run was over: those were not asked. */
+  /** Names of STUN servers without an address at the end of the run: those were not probed. */
   readonly unresolvedNames: readonly string[];
 }
 

@@ -7,16 +7,16 @@ import { encodeBindingRequest, parseBindingResponse, TRANSACTION_ID_BYTES } from
 import type { ProbeSet } from "./plan.ts";
 import type { StunObservation } from "./report.ts";
 
-/** The whole STUN phase. */
+/** Limit of the whole STUN phase. */
 const LIMIT_MS = 3_000;
-/** After the last probe of a set, this long for its answer. */
+/** Time for the answer to the last probe of a set. */
 const ANSWER_MS = 1_000;
 /**
- * While nobody has answered at all, the plan is not the end: every set goes on at this pace until the limit. A path that
- * loses 30 % each way swallows three requests in a row one time in eight, ten in a row one time in a thousand.
+ * Without any answer the plan is not the end: every set continues at this pace until the limit. A path that loses 30 %
+ * each way drops three requests in a row one time in eight, ten in a row one time in a thousand.
  */
 const INSIST_GAP_MS = 300;
-/** Insisting ends this long before the limit: an answer has to arrive in time. */
+/** The repetitions end this long before the limit: an answer must arrive in time. */
 const INSIST_UNTIL_MS = LIMIT_MS - 500;
 
 export interface StunServer {
@@ -26,7 +26,7 @@ export interface StunServer {
 }
 
 export interface StunRunOutput {
-  /** Sends one request from the socket that is being measured. */
+  /** Sends one request from the measured socket. */
   send(to: AddrPort, packet: Uint8Array): void;
   /** An answer, the first of its set. */
   observed(observation: StunObservation): void;
@@ -42,8 +42,8 @@ interface SetState {
 }
 
 /**
- * Asks STUN servers by plan and collects what they saw. Servers may become known while it runs, as their names are resolved:
- * the ones that are known are asked at once, and nobody waits for the others.
+ * Probes STUN servers by plan and collects the addresses they saw. Servers may become known while it runs, as their
+ * names resolve: known ones are probed at once, without waiting for the others.
  */
 export class StunRun {
   readonly #sets: SetState[];
@@ -52,7 +52,7 @@ export class StunRun {
   readonly #startedAt: Instant;
   readonly #pending = new Map<string, { readonly set: SetState; readonly server: StunServer; readonly at: Instant }>();
   #resolving = true;
-  /** Somebody answered. */
+  /** At least one server answered. */
   #answered = false;
   #sentV4 = false;
   #sentV6 = false;
@@ -83,7 +83,7 @@ export class StunRun {
     this.handleTimeout(now);
   }
 
-  /** Any STUN message of the socket; borrowed. Whatever answers none of our requests is ignored. */
+  /** Any STUN message of the socket; borrowed. Messages that answer none of our requests are ignored. */
   handleStun(datagram: Uint8Array, now: Instant): void {
     const response = parseBindingResponse(datagram);
     if (response === undefined) return;
@@ -111,7 +111,7 @@ export class StunRun {
     }
   }
 
-  /** Over: everything answered or was given up. */
+  /** Over: every set was answered or has ended. */
   isDone(now: Instant): boolean {
     return now >= addMs(this.#startedAt, LIMIT_MS) || this.#sets.every(({ done }) => done);
   }
@@ -125,7 +125,7 @@ export class StunRun {
     return next as Instant;
   }
 
-  /** Infinite when the set has nothing more to ask. */
+  /** Infinite when the set has no further request. */
   #dueAt({ plan, sent, sentAt }: SetState): number {
     const planned = plan.atMs[sent];
     if (planned !== undefined) return this.#startedAt + planned;

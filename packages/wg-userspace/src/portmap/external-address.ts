@@ -1,6 +1,8 @@
 import { type IpAddress, isIpv4, parsePrefix, prefixContains } from "../base/ip.ts";
 
-/** IPv4 addresses that nobody outside can send to: RFC 1918, RFC 6598 (carrier-grade NAT), and what is no host at all. */
+/**
+ * IPv4 addresses unreachable from outside: RFC 1918, RFC 6598 (carrier-grade NAT), and addresses that are not hosts.
+ */
 const UNREACHABLE = [
   "0.0.0.0/8",
   "10.0.0.0/8",
@@ -14,7 +16,7 @@ const UNREACHABLE = [
   "224.0.0.0/3",
 ].map((text) => parsePrefix(text)!);
 
-/** Whether a mapping on this outside address of a router is worth anything. IPv4 only. */
+/** Whether a mapping on this outside address of a router is of use. IPv4 only. */
 export function isPublicIpv4(address: IpAddress): boolean {
   return isIpv4(address) && !UNREACHABLE.some((prefix) => prefixContains(prefix, address));
 }

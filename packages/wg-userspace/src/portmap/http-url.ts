@@ -1,4 +1,4 @@
-/** The few URLs that a gateway may hand us: plain HTTP on an IPv4 literal. */
+/** The URLs that a gateway may give us: plain HTTP on an IPv4 literal. */
 import { type AddrPort, formatAddrPort, parseIp } from "../base/ip.ts";
 
 export interface HttpUrl {

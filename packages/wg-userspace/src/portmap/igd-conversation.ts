@@ -12,7 +12,7 @@ import {
   parseSoapAnswer,
 } from "./igd.ts";
 
-/** The port is taken; for IGDv1 also what a second mapping to the same inside port is called. */
+/** The port is taken; IGDv1 also uses it for a second mapping to the same inside port. */
 const CONFLICTS = new Set([718, 729]);
 const ONLY_PERMANENT = 725;
 /** Calls of AddPortMapping before it counts as refused. */
@@ -33,12 +33,12 @@ export type IgdStep =
       readonly address: IpAddress;
       readonly externalPort: number;
     }
-  /** `isPrivate`: the gateway would map, but its own outside address leads nowhere. */
+  /** `isPrivate`: the gateway would map, but its own outside address is private. */
   | { readonly kind: "failed"; readonly isPrivate: boolean };
 
 /**
  * Maps a port on one gateway: its description, the outside address of each connection until one is public, then the
- * mapping. Give it the body of each answer (undefined when there was none) and do what it returns.
+ * mapping. Pass it the body of each answer (undefined when there was none) and perform the step it returns.
  */
 export class IgdConversation {
   readonly #goal: IgdGoal;
@@ -61,7 +61,7 @@ export class IgdConversation {
     this.#lifetimeS = goal.lifetimeS;
   }
 
-  /** What a mapping request that is under way would map; undefined before the first one. */
+  /** The mapping requested by the exchange in progress; undefined before the first one. */
   get asked(): { readonly service: IgdService; readonly externalPort: number } | undefined {
     const service = this.#services[0];
     return service === undefined || this.#adds === 0 ? undefined : { service, externalPort: this.#externalPort };

@@ -17,14 +17,14 @@ const SERVICE_TYPES = [
   "urn:schemas-upnp-org:service:WANIPConnection:1",
   "urn:schemas-upnp-org:service:WANPPPConnection:1",
 ];
-/** A gateway with more connections than this has its first ones asked. */
+/** Of a gateway with more connections than this only the first ones are tried. */
 export const MAX_SERVICES = 4;
-/** What the router's page shows. */
+/** Shown on the router's web page. */
 const DESCRIPTION = "coder";
 
 /**
- * The services of a description that map ports. Their control address must lie on the host that the description came from:
- * a router has no business sending us elsewhere.
+ * The services of a description that map ports. Their control address must lie on the host that the description came
+ * from: a router must not redirect us to another host.
  */
 export function findIgdServices(description: string, location: HttpUrl): IgdService[] {
   const root = parseXml(description);
@@ -42,7 +42,7 @@ export function findIgdServices(description: string, location: HttpUrl): IgdServ
   return services.sort((a, b) => SERVICE_TYPES.indexOf(a.type) - SERVICE_TYPES.indexOf(b.type)).slice(0, MAX_SERVICES);
 }
 
-/** One HTTP request that the shell is to make; it follows no redirect and reads at most MAX_XML_CHARS. */
+/** One HTTP request for the shell; it follows no redirect and reads at most MAX_XML_CHARS. */
 export interface HttpRequest {
   readonly url: HttpUrl;
   readonly method: "GET" | "POST";
@@ -90,10 +90,10 @@ export function deleteMappingRequest(service: IgdService, externalPort: number):
 export type SoapAnswer =
   | { readonly kind: "done" }
   | { readonly kind: "address"; readonly address: IpAddress }
-  /** What UPnP calls an error, such as 718 for a port that is taken; 0 when there is no number. */
+  /** UPnP error code, such as 718 for a port that is taken; 0 when there is no number. */
   | { readonly kind: "fault"; readonly code: number };
 
-/** Undefined for what is no SOAP answer to that action. */
+/** Undefined for anything but a SOAP answer to that action. */
 export function parseSoapAnswer(
   body: string,
   action: "GetExternalIPAddress" | "AddPortMapping",
@@ -111,7 +111,7 @@ export function parseSoapAnswer(
   return address === undefined ? undefined : { kind: "address", address };
 }
 
-/** The arguments need no escaping: they are numbers, addresses and our own words. */
+/** The arguments need no escaping: they are numbers, addresses and constants. */
 function soapRequest(service: IgdService, action: string, args: Readonly<Record<string, string>>): HttpRequest {
   const fields = Object.entries(args).map(([name, value]) => `<${name}>${value}</${name}>`);
   return {

@@ -26,18 +26,18 @@ import {
 } from "./pcp.ts";
 import { encodeGatewaySearches, parseSearchAnswer } from "./ssdp.ts";
 
-/** For an answer by NAT-PMP, PCP or SSDP; everything is sent twice in that time. */
+/** Time for an answer by NAT-PMP, PCP or SSDP; everything is sent twice in that time. */
 const ANSWER_MS = 250;
 const RESEND_MS = 125;
-/** For all of a UPnP conversation, once a device was seen. */
+/** Time for a whole UPnP conversation, once a device was seen. */
 const SOAP_MS = 2_000;
-/** For the answer to a deletion. */
+/** Time for the answer to a deletion. */
 const RELEASE_MS = 500;
-/** A service that once answered counts as there for this long, whatever a lost datagram says. */
+/** A service that once answered counts as present for this long, despite lost datagrams. */
 const TRUST_MS = 10 * 60_000;
-/** Between two attempts to renew, however near the end is. */
+/** Minimum interval between two attempts to renew, however near the end is. */
 const MIN_RENEW_MS = 30_000;
-/** Descriptions of one gateway that are looked at. */
+/** Descriptions of one gateway that are read. */
 const MAX_LOCATIONS = 2;
 
 export interface MapperOutput {
@@ -45,13 +45,13 @@ export interface MapperOutput {
   sendPortControl(gateway: IpAddress, packet: Uint8Array): void;
   /** To the gateway's SSDP port and to the SSDP group. */
   sendSearch(gateway: IpAddress, packet: Uint8Array): void;
-  /** Answered by handleHttp with the same id, or not at all. Undefined id: the answer matters to nobody. */
+  /** Answered by handleHttp with the same id, or not at all. Undefined id: the answer is not needed. */
   request(id: number | undefined, request: HttpRequest): void;
-  /** `external` is another one. */
+  /** `external` has changed. */
   changed(): void;
-  /** Half of the lease is over: refresh is to be called, with the network of that moment. */
+  /** Half of the lease is over: call refresh with the current network. */
   renewalDue(): void;
-  /** Nothing is under way any more: requests may be dropped and the socket closed. */
+  /** No request is in progress: HTTP requests may be dropped and the socket closed. */
   idle(): void;
 }
 
@@ -69,7 +69,7 @@ interface Lease {
 
 interface Search {
   readonly network: PortMapNetwork;
-  /** What the gateway says its outside address is, if it speaks NAT-PMP and that address is of use. */
+  /** The outside address that the gateway reports, if it supports NAT-PMP and the address is of use. */
   pmpAddress: IpAddress | undefined;
   speaksPcp: boolean;
   readonly locations: HttpUrl[];
@@ -85,9 +85,10 @@ type Attempt =
 type Timer = "probe-again" | "probe-end" | "attempt-again" | "attempt-end" | "renew" | "expire";
 
 /**
- * Gets one UDP port mapped by the gateway and keeps it mapped: asks for NAT-PMP (RFC 6886), PCP (RFC 6887) and a UPnP IGD at
- * once, maps by the first of these that can, in this order, and renews at half life by the one that holds the mapping.
- * Bounded: one search at a time, two datagrams a question, one HTTP request at a time. Answers count only from the gateway.
+ * Gets one UDP port mapped by the gateway and keeps it mapped: tries NAT-PMP (RFC 6886), PCP (RFC 6887) and a UPnP IGD
+ * at once, maps by the first available of these, in this order, and renews at half life by the one that holds the
+ * mapping. Bounded: one search at a time, two datagrams per request, one HTTP request at a time. Only answers from the
+ * gateway count.
  */
 export class Mapper {
   readonly #random: RandomSource;
@@ -106,7 +107,7 @@ export class Mapper {
     this.#output = output;
   }
 
-  /** Where the gateway forwards from, to our port. */
+  /** The outside address and port that the gateway forwards to us. */
   get external(): AddrPort | undefined {
     return this.#lease?.external;
   }
@@ -124,7 +125,7 @@ export class Mapper {
     return this.#search === undefined && this.#releasing === undefined;
   }
 
-  /** Undefined while it was not looked for long enough to say no. */
+  /** Undefined until the search has lasted long enough for a no. */
   seen(now: Instant): ServicesSeen {
     const seen = (protocol: PortMapProtocol): boolean | undefined => {
       const heard = this.#heard.get(protocol);
@@ -135,8 +136,8 @@ export class Mapper {
   }
 
   /**
-   * Looks again from the start. A network that cannot have or need a mapping (undefined, or public) is left alone. Not to
-   * be called while a release is under way.
+   * Restarts the search. A network that cannot have or need a mapping (undefined, or public) is left alone. Must not be
+   * called during a release.
    */
   refresh(network: PortMapNetwork | undefined, now: Instant): void {
     this.#endSearch(now);
@@ -145,7 +146,7 @@ export class Mapper {
     if (before !== undefined && (network === undefined || !sameGateway(before, network))) {
       this.#heard.clear();
       this.#hasLooked = false;
-      this.#loseLease(); // the old gateway is out of reach: the mapping ends there by itself
+      this.#loseLease(); // the old gateway is unreachable: the mapping expires there
     }
     const lease = this.#lease;
     if (lease !== undefined && lease.mapping.network.localPort !== network?.localPort) {
@@ -170,7 +171,7 @@ export class Mapper {
     this.#timers.set("probe-end", addMs(now, ANSWER_MS));
   }
 
-  /** Deletes the mapping, also one that was only asked for. Idle when the gateway answered, or after 500 ms. */
+  /** Deletes the mapping, also a requested one. Idle when the gateway answered, or after 500 ms. */
   release(now: Instant): void {
     if (this.#releasing !== undefined) return;
     const mapping = this.#lease?.mapping ?? this.#askedMapping();
@@ -187,7 +188,7 @@ export class Mapper {
     this.#timers.set("attempt-end", addMs(now, RELEASE_MS));
   }
 
-  /** A datagram from the gateway's NAT-PMP and PCP port, as the shell has checked; borrowed. */
+  /** A datagram from the gateway's NAT-PMP and PCP port, which the shell has checked; borrowed. */
   handlePortControl(from: IpAddress, datagram: Uint8Array, now: Instant): void {
     const network = this.#releasing?.network ?? this.#search?.network;
     if (network === undefined || !ipEqual(from, network.gateway)) return;
@@ -310,18 +311,18 @@ export class Mapper {
     this.#failed(now);
   }
 
-  /** Starts the next attempt that is possible by now, or ends the search. */
+  /** Starts the next attempt that is possible, or ends the search. */
   #advance(now: Instant): void {
     const search = this.#search;
     if (search === undefined || search.attempt !== undefined) return;
     const isLooking = this.#timers.has("probe-end");
     const next = search.isMapped ? undefined : this.#order().find((protocol) => this.#canTry(search, protocol));
-    // While others may still answer, only the one that would be chosen anyway begins.
+    // While others may still answer, only the preferred protocol begins.
     if (next !== undefined && (!isLooking || next === this.#order()[0])) this.#attempt(search, next, now);
     else if (!isLooking) this.#endSearch(now);
   }
 
-  /** The protocol that holds the mapping first: another one would make a second mapping. */
+  /** The protocol that holds the mapping first: another one would create a second mapping. */
   #order(): PortMapProtocol[] {
     const holder = this.protocol;
     const rest = (["pmp", "pcp", "upnp"] as const).filter((protocol) => protocol !== holder);
@@ -396,7 +397,7 @@ export class Mapper {
     if (this.#search !== undefined) this.#search.attempt = undefined;
     this.#timers.clear("attempt-again");
     this.#timers.clear("attempt-end");
-    this.#requestId++; // an answer to what was asked so far is late
+    this.#requestId++; // answers to earlier requests are late
   }
 
   #endSearch(now: Instant): void {
@@ -405,7 +406,7 @@ export class Mapper {
     this.#timers.clear("probe-again");
     this.#timers.clear("probe-end");
     this.#search = undefined;
-    // Half of what is left: the half life after a renewal, and again and again after one that failed.
+    // Half of what is left: the half life after a renewal, and repeatedly after a failed one.
     if (this.#lease !== undefined)
       this.#timers.set("renew", addMs(now, Math.max(MIN_RENEW_MS, (this.#lease.until - now) / 2)));
     if (wasSearching) this.#output.idle();

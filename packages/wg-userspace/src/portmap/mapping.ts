@@ -1,4 +1,4 @@
-/** One mapping as we hold it or ask for it, by any of the three protocols. */
+/** One mapping, held or requested, by any of the three protocols. */
 import { type IpAddress, ipEqual } from "../base/ip.ts";
 import type { IgdService } from "./igd.ts";
 import { encodePmpMappingRequest } from "./nat-pmp.ts";
@@ -11,7 +11,7 @@ export interface PortMapNetwork {
   readonly gateway: IpAddress;
   /** Our address towards the gateway. */
   readonly self: IpAddress;
-  /** The UDP port that is to be reachable. */
+  /** The UDP port to make reachable. */
   readonly localPort: number;
 }
 
@@ -21,12 +21,12 @@ export type Mapping = { readonly network: PortMapNetwork; readonly externalPort:
   | { readonly protocol: "upnp"; readonly service: IgdService }
 );
 
-/** Seconds that we ask for; a longer grant is not relied on. */
+/** Requested seconds; a longer grant is not relied on. */
 export const LIFETIME_S = 7_200;
-/** Below this a router would have us ask all the time: no mapping. */
+/** A shorter lease would need constant renewal: treated as no mapping. */
 const MIN_LIFETIME_S = 60;
 
-/** Seconds of a response to rely on; undefined when it grants nothing of use. */
+/** Seconds of a response to rely on; undefined when the grant is of no use. */
 export function usableLifetime(response: {
   readonly result: number;
   readonly externalPort: number;
@@ -36,7 +36,7 @@ export function usableLifetime(response: {
   return Math.min(response.lifetimeS, LIFETIME_S);
 }
 
-/** The datagram that asks for the mapping, or with `lifetimeS` 0 the one that deletes it. */
+/** The datagram that requests the mapping, or with `lifetimeS` 0 deletes it. */
 export function mappingDatagram(mapping: Exclude<Mapping, { protocol: "upnp" }>, lifetimeS: number): Uint8Array {
   const fields = {
     internalPort: mapping.network.localPort,

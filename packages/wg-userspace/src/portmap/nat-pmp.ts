@@ -43,7 +43,9 @@ export function encodePmpMappingRequest(mapping: PmpMapping): Uint8Array {
   return packet;
 }
 
-/** Undefined for anything that is not a whole response. With a `result` other than 0 the other fields mean nothing. */
+/**
+ * Undefined for anything that is not a whole response. With a `result` other than 0 the other fields are meaningless.
+ */
 export function parsePmpResponse(datagram: Uint8Array): PmpResponse | undefined {
   if (datagram.length < ADDRESS_RESPONSE_BYTES || datagram[0] !== 0) return undefined;
   const view = viewOf(datagram);

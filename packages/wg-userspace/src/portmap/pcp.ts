@@ -5,13 +5,13 @@
  *   response  version 2 | op + 128 | 0 | result u8 | lifetime u32 | epoch u32 | 0 × 12
  *   MAP       nonce 12 | protocol u8 | 0 × 3 | internal port u16 | external port u16 | external address 16
  *
- * ANNOUNCE (op 0) is the header alone and serves to ask whether anybody is there. A MAP (op 1) with lifetime 0 deletes.
+ * ANNOUNCE (op 0) is the header alone and serves to detect a server. A MAP (op 1) with lifetime 0 deletes.
  */
 import { viewOf } from "../base/bytes.ts";
 import { type IpAddress, ipFromBytes, isIpv4 } from "../base/ip.ts";
 
 export const PCP_NONCE_BYTES = 12;
-/** Answer of a server without ANNOUNCE: it is there all the same. */
+/** The answer of a server without ANNOUNCE, which proves its presence as well. */
 export const PCP_UNSUPPORTED_OPCODE = 4;
 const VERSION = 2;
 const OP_ANNOUNCE = 0;
@@ -39,7 +39,7 @@ export function encodePcpAnnounce(self: IpAddress): Uint8Array {
   return packet;
 }
 
-/** @param self Our IPv4 address as the gateway sees it: it refuses a request whose source is another one. */
+/** @param self Our IPv4 address as the gateway sees it: it refuses a request from a different source. */
 export function encodePcpMapRequest(self: IpAddress, mapping: PcpMapping): Uint8Array {
   const packet = new Uint8Array(MAP_BYTES);
   const view = viewOf(packet);

@@ -1,4 +1,4 @@
-/** SSDP as far as it takes to find an Internet gateway: the search and the answers to it (UPnP Device Architecture §1.3). */
+/** The part of SSDP that finds an Internet gateway: the search and its answers (UPnP Device Architecture §1.3). */
 import { utf8 } from "../base/bytes.ts";
 import { ip } from "../base/ip.ts";
 import { type HttpUrl, parseHttpUrl } from "./http-url.ts";
@@ -21,7 +21,7 @@ export function encodeGatewaySearches(): Uint8Array[] {
   );
 }
 
-/** Where an answering gateway describes itself. Undefined for other devices, and for anything malformed. */
+/** The URL of an answering gateway's description. Undefined for other devices, and for anything malformed. */
 export function parseSearchAnswer(datagram: Uint8Array): HttpUrl | undefined {
   if (datagram.length > MAX_ANSWER_BYTES) return undefined;
   const lines = String.fromCharCode(...datagram).split(/\r?\n/);

@@ -1,7 +1,7 @@
 /**
- * The least XML that reads a device description or a SOAP answer: elements and text. No entities, no document types, no
- * CDATA; attributes are skipped and name prefixes dropped. A document with anything else, or more than the limits, is
- * refused whole. Linear in the length of the text.
+ * The minimal XML to read a device description or a SOAP answer: elements and text. No entities, no document types, no
+ * CDATA; attributes are skipped and name prefixes dropped. A document with anything else, or beyond the limits, is
+ * refused entirely. Linear in the length of the text.
  */
 export interface XmlElement {
   /** Without its prefix. */

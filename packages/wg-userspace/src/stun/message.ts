@@ -19,10 +19,10 @@ const SOFTWARE = 0x8022;
 const FINGERPRINT = 0x8028;
 const FINGERPRINT_XOR = 0x5354554e;
 const SOFTWARE_NAME = Uint8Array.from("tailnode", (character) => character.charCodeAt(0));
-/** Attributes looked at in one message: a hostile one may hold thousands. */
+/** Attributes read in one message: a hostile one may hold thousands. */
 const MAX_ATTRIBUTES = 32;
 
-/** Whether a datagram is STUN: asked before disco and WireGuard, which share the socket. */
+/** Whether a datagram is STUN: checked before disco and WireGuard, which share the socket. */
 export function looksLikeStun(datagram: Uint8Array): boolean {
   return datagram.length >= HEADER_BYTES && (datagram[0]! & 0xc0) === 0 && startsWithCookie(datagram);
 }
@@ -58,7 +58,7 @@ export function encodeBindingResponse(transactionId: Uint8Array, mapped: AddrPor
 export interface BindingRequest {
   /** Owned. */
   readonly transactionId: Uint8Array;
-  /** It ends in a FINGERPRINT that checks out. */
+  /** It ends in a valid FINGERPRINT. */
   readonly fingerprinted: boolean;
 }
 
@@ -80,7 +80,7 @@ export function parseBindingRequest(datagram: Uint8Array): BindingRequest | unde
 export interface BindingResponse {
   /** Owned. */
   readonly transactionId: Uint8Array;
-  /** Where the server saw the request come from. IPv4-mapped IPv6 is given as IPv4. */
+  /** The source of the request as the server saw it. IPv4-mapped IPv6 is given as IPv4. */
   readonly mapped: AddrPort;
 }
 
@@ -107,7 +107,7 @@ export function transactionIdOf(datagram: Uint8Array): Uint8Array {
   return datagram.subarray(8, HEADER_BYTES);
 }
 
-/** Visits attributes until `visit` says false. False as well when they are cut off or too many. */
+/** Visits attributes until `visit` returns false. Returns false as well when they are truncated or too many. */
 function eachAttribute(
   view: DataView,
   end: number,

@@ -1,37 +1,37 @@
 /**
  * A STUN server as a function from datagram to answer (RFC 8489 Binding over UDP, nothing else). It keeps no state per
- * client beyond a fixed table of rate limits, and cannot be made to send anything anywhere but to the sender: requests that
- * ask for that (CHANGE-REQUEST, RESPONSE-ADDRESS and their like) are dropped.
+ * client beyond a fixed table of rate limits, and never sends anything but the answer to the sender: requests for
+ * another destination (CHANGE-REQUEST, RESPONSE-ADDRESS and the like) are dropped.
  */
 import type { Instant } from "../base/instant.ts";
 import { type AddrPort, type IpAddress, isIpv4 } from "../base/ip.ts";
 import { encodeBindingResponse, parseBindingRequest } from "./message.ts";
 
 export interface StunServerLimits {
-  /** Requests of one source a second, and at once. A source is an IPv4 address or an IPv6 /64. */
+  /** Requests of one source per second, and in a burst. A source is an IPv4 address or an IPv6 /64. */
   readonly perSecond: number;
   readonly burst: number;
-  /** Sources told apart at a time; a power of two. Beyond it, sources share limits. */
+  /** Sources distinguished at a time; a power of two. Beyond it, sources share limits. */
   readonly slots: number;
 }
 
-/** An office behind one address, all of it starting at once, stays well below. */
+/** An office behind one address, whose machines all start at once, stays well below. */
 const DEFAULT_LIMITS: StunServerLimits = { perSecond: 200, burst: 1000, slots: 8192 };
 
-/** An answer may be this much larger than its request: what a spoofed source receives is no more than that. */
+/** Largest ratio of an answer to its request: the bound of amplification towards a spoofed source. */
 const MAX_AMPLIFICATION = 1.6;
 const RESPONSE_V4_BYTES = 32;
 const RESPONSE_V6_BYTES = 44;
 const HEADER_BYTES = 20;
-/** Attributes below this value must be understood by whoever answers (RFC 8489 §14). */
+/** Attributes below this value must be understood by the server (RFC 8489 §14). */
 const OPTIONAL_ATTRIBUTES = 0x8000;
 
 export type StunDropReason =
-  /** No Binding request, or not a well-formed one. */
+  /** Not a well-formed Binding request. */
   | "malformed"
-  /** Demands something other than a plain answer to its sender, or something we do not know. */
+  /** Demands something other than a plain answer to its sender, or an unknown feature. */
   | "demanding"
-  /** The answer would be too large for it. */
+  /** The answer would exceed the ratio. */
   | "too-small"
   | "rate-limited";
 
@@ -53,7 +53,7 @@ export class StunServer {
   readonly #tokens: Float64Array;
   readonly #filledAt: Float64Array;
 
-  /** @param options.seed Any 32-bit number nobody can guess: it decides which sources share a limit. */
+  /** @param options.seed Any unpredictable 32-bit number: it decides which sources share a limit. */
   constructor(options: { readonly seed: number; readonly limits?: Partial<StunServerLimits> }) {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     const { slots, burst } = this.#limits;
@@ -104,7 +104,7 @@ export class StunServer {
   }
 }
 
-/** Whether a well-formed request has an attribute that we would have to honour, and do not. */
+/** Whether a well-formed request has an attribute that must be honoured and is not supported. */
 function isDemanding(request: Uint8Array): boolean {
   for (let at = HEADER_BYTES; at + 4 <= request.length; ) {
     const type = (request[at]! << 8) | request[at + 1]!;

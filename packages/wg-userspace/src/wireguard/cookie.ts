@@ -1,4 +1,7 @@
-/** MAC1, MAC2 and cookies (whitepaper §5.4.4, §5.4.7): what makes a handshake message worth any further work. */
+/**
+ * MAC1, MAC2 and cookies (whitepaper §5.4.4, §5.4.7): the cheap checks before any expensive work on a handshake
+ * message.
+ */
 import { utf8, wipe } from "../base/bytes.ts";
 import type { Instant } from "../base/instant.ts";
 import type { CryptoSuite, RandomSource } from "../base/ports.ts";
@@ -8,7 +11,7 @@ import { type CookieReply, type MacFields, macFields, writeCookieReply } from ".
 const MAC1_LABEL = utf8("mac1----");
 const COOKIE_LABEL = utf8("cookie--");
 
-/** Checks the macs of messages that others send to us and issues cookies. One per device. */
+/** Checks the macs of messages sent to us and issues cookies. One per device. */
 export class CookieChecker {
   readonly #crypto: CryptoSuite;
   readonly #random: RandomSource;

@@ -46,7 +46,7 @@ export type { MessageSource } from "./transport.ts";
 
 export interface PeerConfig {
   readonly publicKey: NodePublicKey;
-  /** 32 bytes, copied; none means 32 zero bytes. */
+  /** 32 bytes, copied; absent means 32 zero bytes. */
   readonly presharedKey?: Uint8Array;
   readonly allowedIPs: readonly IpPrefix[];
   /** See {@link Peer.setPersistentKeepalive}. */
@@ -63,7 +63,7 @@ export interface DeviceConfig {
   /** Wall-clock time of an instant in ms since 1970, for the timestamps of initiations. */
   readonly unixMs: (now: Instant) => number;
   readonly logger?: Logger;
-  /** Largest inner packet that padding may fill up to. */
+  /** Largest inner packet, up to which padding may fill. */
   readonly mtu: number;
   readonly maxPeers?: number;
   /** Handshake messages per second above which senders must prove their address with a cookie. */
@@ -74,18 +74,18 @@ export interface DeviceConfig {
 
 export interface DeviceOutput {
   /**
-   * A message at `cipher.memory.bytes[slot, slot + length)` in a leased TX slot, which the output now owns and gives back
+   * A message at `cipher.memory.bytes[slot, slot + length)` in a leased TX slot, which the output now owns and returns
    * with `cipher.tx.release(slot)`. `replyTo` is set for cookie replies, which have no peer and go to that source;
-   * everything else goes on the peer's current path.
+   * every other message uses the peer's current path.
    */
   sendMessage(peer: Peer | undefined, slot: number, length: number, replyTo: MessageSource | undefined): void;
   /** A decrypted inner packet at `memory.bytes[offset, offset + length)`, without padding, borrowed for the call. */
   deliverPacket(peer: Peer, offset: number, length: number): void;
-  /** Every authenticated, new message from the peer, before any consequence of it: the place to roam. */
+  /** Every authenticated, new message from the peer, before any effect of it: the place to roam. */
   authenticated(peer: Peer, source: MessageSource): void;
-  /** Data can flow. Initiator: a response was accepted; responder: the first transport message came. */
+  /** Data can flow. Initiator: a response was accepted; responder: the first transport message arrived. */
   sessionEstablished(peer: Peer): void;
-  /** No answer for REKEY_ATTEMPT_TIME: what was staged is dropped. */
+  /** No answer for REKEY_ATTEMPT_TIME: staged packets are dropped. */
   handshakeGaveUp(peer: Peer): void;
 }
 
@@ -154,9 +154,10 @@ export class Device {
   }
 
   /**
-   * Adds a peer, or changes the one with this key in place: sessions go on, a changed pre-shared key counts from the next
-   * handshake. A prefix that another peer had moves to this one. Sends nothing.
-   * @throws EngineError ERR_INVALID_ARGUMENT on our own key, a malformed pre-shared key or prefix; ERR_LIMIT on too many.
+   * Adds a peer, or changes the one with this key in place: sessions continue, a changed pre-shared key applies from
+   * the next handshake. A prefix of another peer moves to this one. Sends nothing.
+   * @throws EngineError ERR_INVALID_ARGUMENT on our own key, a malformed pre-shared key or prefix; ERR_LIMIT on too
+   * many.
    */
   addPeer(config: PeerConfig, now: Instant): Peer {
     this.#checkPeerConfig(config);
@@ -166,7 +167,7 @@ export class Device {
       if (this.#peers.size >= this.#maxPeers) {
         throw new EngineError(
           "ERR_LIMIT",
-          `cannot add peer ${shortKey(config.publicKey)}: ${this.#maxPeers} are there`,
+          `cannot add peer ${shortKey(config.publicKey)}: there are ${this.#maxPeers} already`,
         );
       }
       peer = new Peer(config.publicKey, this.#retired.get(id) ?? newPeerTimestamps(), this.#peerContext);
@@ -180,7 +181,7 @@ export class Device {
     return peer;
   }
 
-  /** Forgets the peer, wipes its keys and drops what it had staged. False when there is none. */
+  /** Removes the peer, wipes its keys and drops its staged packets. False when there is none. */
   removePeer(publicKey: NodePublicKey, now: Instant): boolean {
     const peer = this.peer(publicKey);
     if (peer === undefined) return false;
@@ -198,7 +199,7 @@ export class Device {
     return true;
   }
 
-  /** Removes all peers and wipes what the device itself holds. The private key is the caller's to wipe. */
+  /** Removes all peers and wipes the device's own secrets. The private key is the caller's to wipe. */
   close(now: Instant): void {
     for (const peer of [...this.#peers.values()]) this.removePeer(peer.publicKey, now);
     this.#retired.clear();
@@ -221,8 +222,8 @@ export class Device {
   }
 
   /**
-   * Sends the inner packet of `length` bytes at `slot + 16` of a TX slot, which now belongs to the device, to the peer its
-   * destination is routed to. Without a session the packet is staged and a handshake started.
+   * Sends the inner packet of `length` bytes at `slot + 16` of a TX slot, which now belongs to the device, to the peer
+   * to which its destination is routed. Without a session the packet is staged and a handshake started.
    */
   encapsulate(slot: number, length: number, now: Instant): void {
     const { bytes } = this.#cipher.memory;
@@ -246,7 +247,7 @@ export class Device {
       this.#sendData(peer, keypair, slot, length, now);
       return;
     }
-    // Staged packets go first, so this one queues up behind them even when there is a session.
+    // Staged packets go first, so this one is queued behind them even when there is a session.
     this.#countDrops("queue-full", peer.staged.push(bytes.slice(at, at + length)));
     this.#cipher.tx.release(slot);
     if (keypair === undefined) this.startHandshake(peer, now);
@@ -285,19 +286,19 @@ export class Device {
     }
   }
 
-  /** Opens what was received, then seals what is to be sent, including what the delivered packets caused. */
+  /** Opens received messages, then seals queued packets, including those that the delivered packets caused. */
   flush(now: Instant): void {
     this.#transport.runOpens(now);
     this.#transport.runSeals();
   }
 
-  /** Starts a handshake unless a message of one was sent to the peer less than REKEY_TIMEOUT ago. */
+  /** Starts a handshake unless a handshake message was sent to the peer less than REKEY_TIMEOUT ago. */
   startHandshake(peer: Peer, now: Instant): void {
     peer.handshakeAttempts = 0;
     this.#handshaker.initiate(peer, now);
   }
 
-  /** Safe to call early or twice. What it sends goes out with the next flush. */
+  /** Safe to call early or twice. Its messages are sent with the next flush. */
   handleTimeout(now: Instant): void {
     for (;;) {
       const peer = this.#deadlines.takeExpired(now);
@@ -359,7 +360,7 @@ export class Device {
     if (isOld || keypair.sendCounter > this.#limits.rekeyAfterMessages) this.startHandshake(peer, now);
   }
 
-  /** Returns how many staged packets could be sent; the rest is tried again soon. */
+  /** Returns how many staged packets could be sent; the rest is retried soon. */
   #sendStaged(peer: Peer, now: Instant): number {
     const { tx, memory } = this.#cipher;
     for (let sent = 0; ; sent++) {
@@ -403,7 +404,7 @@ export class Device {
     this.#transport.queueOpen(receiver, keypair, slot, length - TRANSPORT_OVERHEAD, source, now);
   }
 
-  /** A transport message whose tag was right; `length` bytes of plaintext. */
+  /** A transport message with a valid tag; `length` bytes of plaintext. */
   #opened(peer: Peer, keypair: Keypair, slot: number, length: number, source: MessageSource, now: Instant): void {
     const { bytes, view } = this.#cipher.memory;
     if (!keypair.window.accept(view.getUint32(slot + 8, true), view.getUint32(slot + 12, true))) {
@@ -465,7 +466,7 @@ export class Device {
     switch (timer) {
       case "retransmit-handshake":
         if (peer.handshakeAttempts > MAX_TIMER_HANDSHAKES) {
-          this.#log("handshake given up", peer, now);
+          this.#log("handshake abandoned", peer, now);
           peer.timers.handshakeGaveUp(now);
           this.#dropStaged(peer);
           this.#output.handshakeGaveUp(peer);
@@ -506,7 +507,7 @@ export class Device {
       authenticated: (peer, source, now) => this.#authenticated(peer, source, now),
       initiatedSession: (peer, now) => {
         this.#handshakeComplete(peer, now);
-        // The responder may not send before it has heard from us on the new keys.
+        // The responder may not send before it has received from us on the new keys.
         this.#sendKeepalive(peer, now);
         this.#output.sessionEstablished(peer);
       },

@@ -13,7 +13,7 @@ export interface LocalIdentity {
   readonly publicKey: NodePublicKey;
 }
 
-/** What a handshake needs to know of the other side. */
+/** What a handshake must know of the other side. */
 export interface RemoteIdentity {
   readonly publicKey: NodePublicKey;
   /** X25519 of both static keys; undefined when it came out all zero, which fails every handshake. */
@@ -75,7 +75,7 @@ export class InitiatorHandshake {
     return new InitiatorHandshake(identity, localIndex, ephemeralPrivate, state);
   }
 
-  /** Transport keys, or undefined when the response is not authentic; the handshake then goes on waiting unchanged. */
+  /** Transport keys, or undefined when the response is not authentic; the handshake then keeps waiting unchanged. */
   finish(response: Response, psk: Uint8Array): TransportKeys | undefined {
     const { crypto, privateKey } = this.#identity;
     const ephemeralSecret = crypto.sharedSecret(this.#ephemeralPrivate, response.ephemeral);
@@ -98,9 +98,9 @@ export class InitiatorHandshake {
   }
 }
 
-/** Takes one initiation apart, step by step as the peer becomes known, then answers it. */
+/** Processes one initiation step by step as the peer becomes known, then answers it. */
 export class ResponderHandshake {
-  /** Who the initiation claims to come from; proven only by openTimestamp. */
+  /** The claimed sender of the initiation; proven only by openTimestamp. */
   readonly claimedStatic: Uint8Array;
   readonly #identity: LocalIdentity;
   readonly #initiation: Initiation;

@@ -19,12 +19,12 @@ import {
 import type { Peer, Receiver } from "./peer.ts";
 import type { MessageSource } from "./transport.ts";
 
-/** What the handshaker needs of its device. */
+/** The part of the device that the handshaker uses. */
 export interface HandshakerHost {
   readonly peers: ReadonlyMap<string, Peer>;
   readonly indices: IndexTable<Receiver>;
   readonly unixMs: (now: Instant) => number;
-  /** Opens and seals everything queued: it belongs to keypairs that may be about to lose their place. */
+  /** Opens and seals everything queued: it belongs to keypairs that may be about to be replaced. */
   settle(now: Instant): void;
   sealQueued(): void;
   authenticated(peer: Peer, source: MessageSource, now: Instant): void;
@@ -49,7 +49,7 @@ export class Handshaker {
     this.#gate = new HandshakeGate(identity.crypto, identity.random, identity.publicKey, underLoadPerSecond);
   }
 
-  /** Sends an initiation, replacing one that is under way, unless the last handshake message is too young. */
+  /** Sends an initiation, replacing one in progress, unless the last handshake message is too recent. */
   initiate(peer: Peer, now: Instant): void {
     if (peer.removed) return;
     if (peer.lastHandshakeSentAt !== undefined && now - peer.lastHandshakeSentAt < REKEY_TIMEOUT) {
@@ -60,7 +60,7 @@ export class Handshaker {
       return;
     }
     const { random, privateKey } = this.#identity;
-    this.#host.sealQueued(); // in order: the peer's answer may drop the keypair that these are for
+    this.#host.sealQueued(); // in order: the peer's answer may drop the keypair of these packets
     peer.lastHandshakeSentAt = now;
     peer.timers.handshakeInitiated(now, random.uint32());
     peer.timers.authenticatedSent(now);
@@ -81,7 +81,7 @@ export class Handshaker {
     this.#send(peer, message, undefined);
   }
 
-  /** Gives up the handshake that is under way, if any, and wipes it. */
+  /** Abandons the handshake in progress, if any, and wipes it. */
   forget(peer: Peer): void {
     if (peer.handshake === undefined) return;
     this.#host.indices.remove(peer.handshake.localIndex);
@@ -131,7 +131,7 @@ export class Handshaker {
       this.#host.drop("unknown-index");
       return;
     }
-    // The cookie serves the next message, which a timer sends: a reply must not make us send at once.
+    // The cookie serves the next message, which a timer sends: a reply must not trigger a send at once.
     if (receiver.peer.cookies.consumeReply(reply, now)) this.#host.log("got a cookie", receiver.peer, now);
     else this.#host.drop("bad-tag");
   }

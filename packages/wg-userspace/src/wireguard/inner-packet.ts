@@ -1,4 +1,4 @@
-/** The little that WireGuard must know of the IP packets it carries: addresses, lengths, padding. */
+/** What WireGuard reads of the IP packets it carries: addresses, lengths, padding. */
 import { PADDING_MULTIPLE } from "./constants.ts";
 
 const IPV4_HEADER_LENGTH = 20;
@@ -17,7 +17,7 @@ export function addressLength(bytes: Uint8Array, offset: number, length: number)
   return 0;
 }
 
-/** Offset in the packet, given what addressLength said. */
+/** Offset in the packet, given the result of addressLength. */
 export function sourceOffset(width: 4 | 16): number {
   return width === 4 ? IPV4_SOURCE : IPV6_SOURCE;
 }

@@ -4,7 +4,7 @@ import { REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME, REKEY_AFTER_MESSAGES } from "
 import type { TransportKeys } from "./handshake.ts";
 import { ReplayWindow } from "./replay-window.ts";
 
-/** How many messages a keypair may send. Tests lower them; nobody lives to see the real ones. */
+/** How many messages a keypair may send. Tests lower them; the real ones are out of reach of a test. */
 export interface MessageLimits {
   readonly rekeyAfterMessages: number;
   readonly rejectAfterMessages: number;
@@ -27,7 +27,7 @@ export class Keypair {
   readonly window = new ReplayWindow();
   /** Counter of the next message. */
   sendCounter = 0;
-  /** Set with the wiping of the keys: nothing may be sealed or opened any more. */
+  /** Set when the keys are wiped: nothing may be sealed or opened any more. */
   wiped = false;
 
   constructor(keys: TransportKeys, isInitiator: boolean, localIndex: number, remoteIndex: number, createdAt: Instant) {
@@ -55,24 +55,24 @@ export class Keypair {
 
 /**
  * The three keypairs of a peer and how they follow each other. We send on `current` only. `next` is a session that we
- * answered and whose first message is still to come; `previous` receives what was under way when `current` changed.
+ * answered and whose first message has not arrived; `previous` receives messages in flight when `current` changed.
  *
- * When both sides begin at once, each ends with its own session as `current` and the other's as `previous`. Left at that,
- * both would renew at the same time for ever, and each renewal drops the keypair that the other side is sending on. So one
- * of the two yields: when it hears the other side use its session, it changes over to that one.
+ * When both sides initiate at once, each ends with its own session as `current` and the other's as `previous`. Left at
+ * that, both would renew at the same time indefinitely, and each renewal drops the keypair that the other side is
+ * sending on. So one of the two yields: when it receives on the other side's session, it switches to that one.
  */
 export class Keypairs {
   #previous: Keypair | undefined;
   #current: Keypair | undefined;
   #next: Keypair | undefined;
-  /** The peer's session that was made at the same time as our `current`; it is `previous`. */
+  /** The peer's session that was created at the same time as our `current`; it is `previous`. */
   #rival: Keypair | undefined;
   readonly #yields: boolean;
   readonly #dropped: (keypair: Keypair) => void;
 
   /**
-   * @param yields Whether our side is the one to change over after simultaneous handshakes; the peer's must be the other.
-   * @param dropped Called with every keypair that lost its place, after it was wiped.
+   * @param yields Whether our side switches after simultaneous handshakes; the peer must have the opposite value.
+   * @param dropped Called with every replaced keypair, after it was wiped.
    */
   constructor(yields: boolean, dropped: (keypair: Keypair) => void) {
     this.#yields = yields;
@@ -89,7 +89,10 @@ export class Keypairs {
     return this.#next;
   }
 
-  /** Our initiation was answered. A session that the peer began meanwhile stays as `previous`, so both sides may differ. */
+  /**
+   * Our initiation was answered. A session that the peer initiated meanwhile stays as `previous`, so both sides may
+   * differ.
+   */
   installInitiated(keypair: Keypair): void {
     const { previous, current, next } = this.#slots();
     if (next !== undefined) {
@@ -114,7 +117,9 @@ export class Keypairs {
     this.#drop(previous);
   }
 
-  /** An authenticated message came on `keypair`. Returns whether that confirmed the session, which is `current` now. */
+  /**
+   * An authenticated message arrived on `keypair`. Returns whether that confirmed the session, which is now `current`.
+   */
   promote(keypair: Keypair): boolean {
     if (keypair === this.#rival && this.#yields) {
       this.#previous = this.#current;

@@ -65,7 +65,7 @@ export interface TransportMessage {
 export type Message = Initiation | Response | CookieReply | TransportMessage;
 export type MessageKind = Message["kind"];
 
-/** What a received region is, by type and length alone; otherwise the reason to drop it. Allocates nothing. */
+/** The kind of a received region, by type and length alone; otherwise the reason to drop it. Allocates nothing. */
 export function classifyMessage(
   bytes: Uint8Array,
   offset: number,

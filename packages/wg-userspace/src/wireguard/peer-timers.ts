@@ -1,6 +1,6 @@
 /**
  * The timers of one peer (whitepaper §6) as plain deadlines. Packets only note times here, in constant time and without
- * allocation; whoever owns the timers asks takeExpired when nextTimeout has come.
+ * allocation; the owner of the timers calls takeExpired when nextTimeout has come.
  */
 import type { Instant } from "../base/instant.ts";
 import {
@@ -18,7 +18,7 @@ export type PeerTimer =
   | "zero-key-material"
   /** An initiation was not answered. */
   | "retransmit-handshake"
-  /** We sent data and heard nothing since. */
+  /** We sent data and received nothing since. */
   | "new-handshake"
   /** We received data and sent nothing since. */
   | "send-keepalive"
@@ -35,7 +35,7 @@ export class PeerTimers {
   #sendStagedAt = NEVER;
   #needsAnotherKeepalive = false;
   #persistentKeepaliveMs = 0;
-  /** Drawn anew with every initiation: drawing it with every packet would cost more than the packet. */
+  /** Drawn with every initiation: drawing it with every packet would cost more than the packet. */
   #jitterMs = 0;
 
   /** Infinity when nothing is armed. */
@@ -99,7 +99,7 @@ export class PeerTimers {
     this.#traversed(now);
   }
 
-  /** After the keepalive of an expired send-keepalive was sent: if more data had come meanwhile, one more is owed. */
+  /** After the keepalive of an expired send-keepalive was sent: if more data arrived meanwhile, one more is due. */
   keepaliveSent(now: Instant): void {
     if (!this.#needsAnotherKeepalive || this.#sendKeepaliveAt !== NEVER) return;
     this.#needsAnotherKeepalive = false;
@@ -112,7 +112,9 @@ export class PeerTimers {
     this.#retransmitHandshakeAt = now + REKEY_TIMEOUT + this.#jitterMs;
   }
 
-  /** An initiation was wanted less than REKEY_TIMEOUT after the last handshake message: have it sent then. */
+  /**
+   * An initiation was requested less than REKEY_TIMEOUT after the last handshake message: send it when that has passed.
+   */
   handshakePostponed(lastHandshakeSentAt: Instant): void {
     if (this.#retransmitHandshakeAt !== NEVER) return;
     this.#retransmitHandshakeAt = lastHandshakeSentAt + REKEY_TIMEOUT + this.#jitterMs;
@@ -131,7 +133,7 @@ export class PeerTimers {
     this.#zeroKeyMaterialAt = now + ZERO_KEY_MATERIAL_AFTER;
   }
 
-  /** A keepalive had to be skipped because no slot was free. */
+  /** A keepalive was skipped because no slot was free. */
   keepaliveMissed(now: Instant): void {
     this.#sendKeepaliveAt = now + NO_SLOT_RETRY;
   }
@@ -140,7 +142,7 @@ export class PeerTimers {
     this.#sendStagedAt = now + NO_SLOT_RETRY;
   }
 
-  /** Switching it on makes the first keepalive due at once. */
+  /** Enabling it makes the first keepalive due at once. */
   setPersistentKeepalive(ms: number | undefined, now: Instant): void {
     const before = this.#persistentKeepaliveMs;
     this.#persistentKeepaliveMs = ms ?? 0;

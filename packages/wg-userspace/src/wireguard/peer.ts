@@ -12,7 +12,7 @@ import { PeerTimers } from "./peer-timers.ts";
 import { type StagingBudget, StagingQueue } from "./staging-queue.ts";
 import { TimestampGuard, TimestampSource } from "./tai64n.ts";
 
-/** What a receiver index of ours names: first a handshake under way, then the keypair it became. */
+/** What a receiver index of ours names: first a handshake in progress, then the keypair it became. */
 export interface Receiver {
   readonly peer: Peer;
   keypair: Keypair | undefined;
@@ -28,7 +28,7 @@ export function newPeerTimestamps(): PeerTimestamps {
   return { sent: new TimestampSource(), received: new TimestampGuard() };
 }
 
-/** What a device gives its peers. */
+/** The part of the device that its peers use. */
 export interface PeerContext {
   /** {@link keyId} of the device. */
   readonly ownKeyId: string;
@@ -36,19 +36,21 @@ export interface PeerContext {
   readonly limits: MessageLimits;
   readonly deadlines: DeadlineHeap<Peer>;
   readonly stagingBudget: StagingBudget;
-  /** Forgets the index of a keypair that lost its place. */
+  /** Forgets the index of a replaced keypair. */
   readonly keypairDropped: (keypair: Keypair) => void;
 }
 
 /**
- * One peer of a {@link Device}: what is known of it, its sessions, and what waits to be sent. The device acts on it; users
+ * One peer of a {@link Device}: its configuration, its sessions, and its staged packets. The device acts on it; users
  * read the first part and set `attachment`.
  */
 export class Peer implements Deadlined {
   readonly publicKey: NodePublicKey;
   /** {@link keyId} of the public key. */
   readonly keyId: string;
-  /** What it may send from and what is routed to it. A prefix that is given to another peer later disappears here. */
+  /**
+   * Its allowed source addresses, which are also routed to it. A prefix that another peer gets later disappears here.
+   */
   allowedIPs: readonly IpPrefix[] = [];
   /** Bytes of inner packets, without padding. */
   rxBytes = 0;
@@ -94,8 +96,8 @@ export class Peer implements Deadlined {
   }
 
   /**
-   * @param ms Interval of keepalives that are sent whatever happens; undefined or 0 switches them off. Values below one
-   * second mean one second. Switching on makes the first one due at once.
+   * @param ms Interval of keepalives that are sent unconditionally; undefined or 0 disables them. Values below one
+   * second mean one second. Enabling makes the first one due at once.
    */
   setPersistentKeepalive(ms: number | undefined, now: Instant): void {
     const interval = ms === undefined || ms <= 0 ? undefined : Math.max(ms, MIN_PERSISTENT_KEEPALIVE);
@@ -118,12 +120,12 @@ export class Peer implements Deadlined {
     return this.timers.nextTimeout();
   }
 
-  /** To be called after arming a timer. */
+  /** Must be called after arming a timer. */
   deadlinesChanged(): void {
     if (!this.removed) this.#context.deadlines.update(this);
   }
 
-  /** Wipes every secret. The peer is dead afterwards. */
+  /** Wipes every secret. The peer must not be used afterwards. */
   wipe(): void {
     this.handshake?.wipe();
     this.handshake = undefined;

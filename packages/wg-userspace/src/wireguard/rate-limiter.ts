@@ -4,8 +4,8 @@ import { TokenBucket } from "../base/token-bucket.ts";
 import { SOURCE_RATE_BURST, SOURCE_RATE_ENTRIES, SOURCE_RATE_IDLE_TIME, SOURCE_RATE_PER_SECOND } from "./constants.ts";
 
 /**
- * Handshakes per source under load. Only sources that proved their address with a cookie get here. Holds at most
- * SOURCE_RATE_ENTRIES sources: when all of them are active, a new one is refused.
+ * Handshakes per source under load. Only sources that proved their address with a cookie are counted here. Holds at
+ * most SOURCE_RATE_ENTRIES sources: when all of them are active, a new one is refused.
  */
 export class SourceRateLimiter {
   /** In order of last use. */
@@ -37,7 +37,7 @@ export class SourceRateLimiter {
   }
 }
 
-/** Tells whether handshakes come faster than `perSecond`; stays so for `holdMs` after they last did. */
+/** Detects handshakes at more than `perSecond`; the state lasts for `holdMs` after the last excess. */
 export class LoadMeter {
   readonly #perSecond: number;
   readonly #holdMs: number;

@@ -4,7 +4,7 @@ const BLOCK_BITS = 64;
 const BLOCKS = 128;
 const WORDS_PER_BLOCK = BLOCK_BITS / 32;
 const WORDS = BLOCKS * WORDS_PER_BLOCK;
-/** Counters behind the newest that are still told apart; one block is given up to make moving cheap. */
+/** Counters behind the newest that are still distinguished; one block is given up to make moving cheap. */
 export const WINDOW_SIZE = (BLOCKS - 1) * BLOCK_BITS;
 
 const TWO_32 = 2 ** 32;
@@ -21,7 +21,7 @@ export class ReplayWindow {
   #newestLow = 0;
   #newestHigh = 0;
 
-  /** True when the counter is new; it is then remembered. Call only for authenticated messages. */
+  /** True when the counter is new; it is then recorded. Call only for authenticated messages. */
   accept(low: number, high: number): boolean {
     if (high === LIMIT_HIGH && low >= LIMIT_LOW) return false;
     // Exact below 2^53 and, beyond, never rounded to less than the window's size: enough for the comparisons here.

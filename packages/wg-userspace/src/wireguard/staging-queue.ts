@@ -1,6 +1,6 @@
 import { STAGED_PACKETS_PER_PEER } from "./constants.ts";
 
-/** Bytes that the staging queues of a device hold together, and may hold. */
+/** Bytes that the staging queues of a device hold together, and their bound. */
 export class StagingBudget {
   readonly limitBytes: number;
   usedBytes = 0;
@@ -9,7 +9,9 @@ export class StagingBudget {
   }
 }
 
-/** Packets that wait for a session, oldest first. When the queue or the device's budget is full, the oldest goes. */
+/**
+ * Packets that wait for a session, oldest first. When the queue or the device's budget is full, the oldest is dropped.
+ */
 export class StagingQueue {
   readonly #packets: Uint8Array[] = [];
   readonly #budget: StagingBudget;
@@ -22,7 +24,7 @@ export class StagingQueue {
     return this.#packets.length;
   }
 
-  /** Takes ownership of the packet. Returns how many packets were dropped for it; itself may be among them. */
+  /** Takes ownership of the packet. Returns how many packets were dropped for it, possibly including itself. */
   push(packet: Uint8Array): number {
     let dropped = 0;
     this.#packets.push(packet);
@@ -47,7 +49,7 @@ export class StagingQueue {
     return packet;
   }
 
-  /** Drops everything; returns how many packets that were. */
+  /** Drops everything; returns the number of packets. */
   clear(): number {
     const dropped = this.#packets.length;
     while (this.#packets.length > 0) this.shift();

@@ -1,12 +1,12 @@
 /**
  * TAI64N timestamps of initiations (whitepaper §5.1): u64 seconds ‖ u32 nanoseconds, big-endian, so that byte order is
- * time order. The low 24 bits of the nanoseconds are cleared: they would tell an observer about our clock.
+ * time order. The low 24 bits of the nanoseconds are cleared: they would reveal our clock to an observer.
  */
 import type { Instant } from "../base/instant.ts";
 import { HANDSHAKE_INITIATION_INTERVAL, TIMESTAMP_LENGTH } from "./constants.ts";
 
 const GRANULE_NS = 2 ** 24;
-/** Granules that start within a second; the last one is a short one. */
+/** Granules that start within a second; the last one is shorter. */
 const GRANULES_PER_SECOND = Math.ceil(1e9 / GRANULE_NS);
 /** TAI64's 2^62 ‖ the ten seconds between TAI and UTC at the epoch. */
 const TAI64_HIGH = 0x4000_0000;
@@ -26,7 +26,7 @@ export function compareTimestamps(a: Uint8Array, b: Uint8Array): number {
   return 0;
 }
 
-/** Timestamps for one peer: always greater than the one before, even when the wall clock is set back. */
+/** Timestamps for one peer: always greater than the previous one, even when the wall clock is set back. */
 export class TimestampSource {
   #lastGranule = -1;
 
@@ -41,7 +41,7 @@ export class TimestampGuard {
   #greatest: Uint8Array | undefined;
   #acceptedAt: Instant | undefined;
 
-  /** Undefined when the timestamp is accepted and remembered; otherwise the reason to drop the initiation. */
+  /** Undefined when the timestamp is accepted and recorded; otherwise the reason to drop the initiation. */
   accept(timestamp: Uint8Array, now: Instant): "replayed" | "handshake-flood" | undefined {
     if (timestamp.length !== TIMESTAMP_LENGTH) return "replayed";
     if (this.#greatest !== undefined && compareTimestamps(timestamp, this.#greatest) <= 0) return "replayed";

@@ -1,5 +1,5 @@
 /**
- * Batches of transport messages between slots and cipher. Jobs are collected here and given to the cipher only when a
+ * Batches of transport messages between slots and cipher. Jobs are collected here and passed to the cipher only when a
  * batch runs, so a batch of the cipher is always of one kind. While a batch runs, callbacks may add jobs: they go to a
  * second batch. Nothing is allocated per packet.
  */
@@ -16,14 +16,14 @@ const TWO_32 = 2 ** 32;
 /** Where a message came from. The object is the identity; `id` names the address in cookies. */
 export interface MessageSource {
   readonly id: Uint8Array;
-  /** Names the host without its port, for rate limits; `id` when absent. */
+  /** Identifies the host without its port, for rate limits; `id` when absent. */
   readonly hostId?: Uint8Array;
 }
 
 export interface TransportOutput {
-  /** A sealed message; the slot goes with it. */
+  /** A sealed message; ownership of the slot passes with it. */
   sealed(peer: Peer, slot: number, length: number): void;
-  /** A message whose tag was right; the slot is borrowed. Replay check and everything after it are the receiver's. */
+  /** A message with a valid tag; the slot is borrowed. The replay check and everything after it are the receiver's. */
   opened(receiver: Receiver, keypair: Keypair, slot: number, length: number, source: MessageSource, now: Instant): void;
 }
 
@@ -76,7 +76,7 @@ export class Transport {
     this.#output = output;
   }
 
-  /** Takes the slot, whose plaintext of `length` bytes is padded and complete. Uses up one counter. */
+  /** Takes the slot, whose plaintext of `length` bytes is padded and complete. Consumes one counter. */
   queueSeal(peer: Peer, keypair: Keypair, slot: number, length: number): void {
     if (this.#seals.isFull) this.runSeals();
     if (this.#seals.isFull) {
@@ -108,7 +108,7 @@ export class Transport {
     this.#opens.add(receiver, keypair, source, slot, length);
   }
 
-  /** Seals what is queued and hands it to the output. Does nothing when called from within the output. */
+  /** Seals the queued packets and passes them to the output. Does nothing when called from within the output. */
   runSeals(): void {
     const batch = this.#seals;
     if (batch.count === 0 || this.#sealing) return;
@@ -138,14 +138,14 @@ export class Transport {
         else this.#output.sealed(batch.owners[i]!, slot, batch.lengths[i]! + TRANSPORT_OVERHEAD);
       }
     } finally {
-      // Only after a callback threw: what is left of the batch is given up.
+      // Only after a callback threw: the rest of the batch is dropped.
       for (; handedOver < batch.count; handedOver++) this.#cipher.tx.release(batch.slots[handedOver]!);
       batch.clear();
       this.#sealing = false;
     }
   }
 
-  /** Opens what is queued, in order of arrival. Does nothing when called from within the output. */
+  /** Opens the queued messages, in order of arrival. Does nothing when called from within the output. */
   runOpens(now: Instant): void {
     const batch = this.#opens;
     if (batch.count === 0 || this.#opening) return;
@@ -160,14 +160,14 @@ export class Transport {
         this.#cipher.rx.release(batch.slots[released++]!);
       }
     } finally {
-      // Only after a callback threw: what is left of the batch is given up.
+      // Only after a callback threw: the rest of the batch is dropped.
       for (; released < batch.count; released++) this.#cipher.rx.release(batch.slots[released]!);
       batch.clear();
       this.#opening = false;
     }
   }
 
-  /** Leaves the verdicts in batch.jobs: 1 right, 0 wrong, -1 not tried. Callbacks may run the cipher again. */
+  /** Leaves the verdicts in batch.jobs: 1 valid, 0 invalid, -1 not tried. Callbacks may run the cipher again. */
   #openAll(batch: Batch<Receiver>): void {
     const view = this.#cipher.memory.view;
     for (let i = 0; i < batch.count; i++) {
