@@ -63,9 +63,9 @@ async function greeting(server: Awaited<ReturnType<typeof createServer>>, config
   if (server.tlsAddress !== undefined) lines.push(`Listening on https://${hostPort(server.tlsAddress)}`);
   if (server.metricsAddress !== undefined) lines.push(`Metrics on http://${hostPort(server.metricsAddress)}/metrics`);
   if (server.stunPort !== undefined) lines.push(`STUN on UDP port ${server.stunPort}`);
-  const url = server.context.accessUrl().origin;
+  const url = server.parts.addresses.accessUrl().origin;
   lines.push(`Access URL: ${url}`, `State: ${config.stateDir}`);
-  if ((await server.context.store.users.count()) === 0) {
+  if ((await server.parts.store.users.count()) === 0) {
     lines.push("", "There is no user yet. Create the first one, an owner, with:", `  coder login ${url}`);
   }
   return `${lines.join("\n")}\n`;

@@ -1,97 +1,48 @@
 import { existsSync } from "node:fs";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Duplex } from "node:stream";
-import { getRequestListener } from "@hono/node-server";
-import { AccessEvents } from "./auth/access-events.ts";
-import { Audit } from "./auth/audit.ts";
-import { Authenticator } from "./auth/authenticator.ts";
-import { Hosts } from "./auth/hosts.ts";
-import { KeyExpiry } from "./auth/key-expiry.ts";
-import { DEFAULT_PASSWORD_COST, type PasswordCost, Passwords } from "./auth/passwords.ts";
-import { Sessions } from "./auth/sessions.ts";
 import { systemClock, type WallClock } from "./base/clock.ts";
+import { isLoopback } from "./base/listen-address.ts";
 import type { Logger } from "./base/log.ts";
-import { dialerToOurselves } from "./base/outgoing.ts";
-import { Places } from "./base/places.ts";
-import { TextSockets } from "./base/text-sockets.ts";
-import type { ListenAddress, ServerConfig } from "./config/parse.ts";
+import type { ServerConfig } from "./config/parse.ts";
 import { Store } from "./db/store.ts";
-import { Catalogue, type ProgramSources } from "./downloads/catalogue.ts";
-import { clientAddressReader } from "./http/client-address.ts";
-import {
-  type ControlPlane,
-  DEFAULT_LIMITS,
-  type EmbeddedRelay,
-  type HttpLimits,
-  type RequestRoute,
-  type RouteContext,
-  type ServerContext,
-  type StunPart,
-  type UpgradeRoute,
-} from "./http/context.ts";
-import { limitConnections } from "./http/descriptor-limit.ts";
-import { FrontDoor } from "./http/front-door.ts";
-import { createListener, isLoopback, listen } from "./http/listeners.ts";
-import { createMetrics, createMetricsServer } from "./http/metrics.ts";
-import { buildRouter } from "./http/router.ts";
-import { downloadRoute } from "./http/routes/downloads.ts";
-import { restUpgradeRoutes } from "./http/routes/upgrades.ts";
-import { EventStreams } from "./http/streams/event-streams.ts";
-import { BrowserTerminals } from "./http/terminals/browser-terminals.ts";
+import type { ProgramSources } from "./downloads/catalogue.ts";
+import { Listeners } from "./http/listeners.ts";
+import { certificateMetrics, createMetrics, createMetricsServer } from "./http/metrics.ts";
 import { Certificates } from "./http/tls.ts";
-import { ProbeKeys } from "./relay/probe-keys.ts";
+import { buildHttpSurface, type HttpSurface } from "./http-surface.ts";
+import { buildParts, type Parts, type PartsTuning } from "./parts.ts";
 import { stunListenAddress } from "./relay/stun-address.ts";
+import { type StunPart, startStun } from "./relay/stun-part.ts";
 import { loadServerKeys } from "./state/key-file.ts";
-import { acquireStateDir } from "./state/state-dir.ts";
-import { AgentHttp } from "./tunnels/agent-http.ts";
-import { AgentTunnels } from "./tunnels/agent-tunnels.ts";
-import { AgentState } from "./workspaces/agent-state.ts";
-import { Changes } from "./workspaces/changes.ts";
-import { WorkspaceService } from "./workspaces/workspace-service.ts";
+import { acquireStateDir, type StateDir } from "./state/state-dir.ts";
 
-/** Longest wait for answers under way when the server closes. */
-const CLOSE_GRACE_MS = 5_000;
 const EXPIRED_KEYS_EVERY_MS = 3_600_000;
 /** Expired keys stay listed for a while, so that their owner sees what became of them. */
 const KEEP_EXPIRED_KEYS_MS = 7 * 86_400_000;
 
-export interface ServerDeps {
+export interface ServerDeps extends PartsTuning {
   readonly log: Logger;
   readonly clock?: WallClock;
-  readonly limits?: Partial<HttpLimits>;
-  readonly passwordCost?: PasswordCost;
-  /** How often the files of the TLS certificates are looked at. */
+  /** How often the files of the TLS certificates are checked for changes. */
   readonly certificateCheckMs?: number;
-  /** How long a connected agent may leave its lifecycle unsaid. */
-  readonly unstatedLifecycleMs?: number;
-  /** Builds the coordinator and the agent rpc. Without one, agents cannot connect. */
-  readonly controlPlane?: (
-    context: ServerContext,
-    relay: EmbeddedRelay | undefined,
-  ) => ControlPlane | Promise<ControlPlane>;
-  /** Builds the embedded relay; asked only when the configuration enables it. */
-  readonly relay?: (context: ServerContext) => EmbeddedRelay | Promise<EmbeddedRelay>;
-  /** Starts our own STUN server; asked only when the configuration wants one. Undefined: it could not be had. */
-  readonly stun?: (context: ServerContext, address: ListenAddress) => Promise<StunPart | undefined>;
+  /** Called with the text of each query. */
+  readonly onQuery?: (sql: string) => void;
   /** Executables for other machines that came with this one. */
   readonly packaged?: ProgramSources;
-  /** Further parts, asked before the built-in ones. */
-  readonly upgradeRoutes?: readonly UpgradeRoute[];
-  readonly requestRoutes?: readonly RequestRoute[];
 }
 
 export interface CoderServer extends AsyncDisposable {
-  readonly context: RouteContext;
+  readonly parts: Parts;
+  readonly http: HttpSurface;
   /** Binds every configured address. Throws ServerError. */
   listen(): Promise<void>;
   /** Where plain http is bound, once listening. */
   readonly address: AddressInfo | undefined;
   readonly tlsAddress: AddressInfo | undefined;
   readonly metricsAddress: AddressInfo | undefined;
-  /** UDP port of our own STUN server, when there is one. */
+  /** UDP port of the server's own STUN server, when there is one. */
   readonly stunPort: number | undefined;
-  /** Reads the TLS certificates again; the log says what came of it. */
+  /** Reads the TLS certificates again and logs the outcome. */
   reloadCertificates(reason: string): void;
   /** Ends sockets and answers under way, then the store; gives the state directory back. Idempotent. */
   close(): Promise<void>;
@@ -105,12 +56,25 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
   const stateDir = acquireStateDir(config.stateDir);
   let store: Store | undefined;
   try {
-    const clock = deps.clock ?? systemClock;
+    const { log, clock = systemClock } = deps;
     const isNew = !existsSync(stateDir.keysPath);
     const keys = loadServerKeys(stateDir);
-    store = await Store.open(stateDir.databasePath, clock.now());
+    const metrics = createMetrics();
+    store = await Store.open(stateDir.databasePath, clock.now(), {
+      onTransaction: metrics.recordTransaction,
+      ...(deps.onQuery === undefined ? {} : { onQuery: deps.onQuery }),
+    });
     const deployment = await store.deployment({ fingerprint: keys.fingerprint, isNew }, clock.now());
-    return await App.build(config, deps, { clock, keys, store, deployment, release: () => stateDir.release() });
+    const certificates = config.tls === undefined ? undefined : new Certificates(config.tls, log);
+    if (certificates !== undefined) certificateMetrics(metrics.registry, certificates);
+    const parts = await buildParts({ config, clock, log, keys, store, deployment, metrics }, deps);
+    return new Server({
+      parts,
+      http: buildHttpSurface(parts, deps.packaged),
+      certificates,
+      certificateCheckMs: deps.certificateCheckMs,
+      stateDir,
+    });
   } catch (error) {
     await store?.close();
     stateDir.release();
@@ -118,132 +82,34 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
   }
 }
 
-function programSources({ binariesDir }: ServerConfig, packaged: ProgramSources = { directories: [] }): ProgramSources {
-  return binariesDir === undefined ? packaged : { ...packaged, directories: [binariesDir] };
+interface ServerOptions {
+  readonly parts: Parts;
+  readonly http: HttpSurface;
+  readonly certificates: Certificates | undefined;
+  readonly certificateCheckMs: number | undefined;
+  readonly stateDir: StateDir;
 }
 
-type Foundations = Pick<ServerContext, "clock" | "keys" | "store" | "deployment"> & { release(): void };
-
-class App implements CoderServer {
-  readonly context: RouteContext;
-  readonly #config: ServerConfig;
-  readonly #startStun: ServerDeps["stun"];
-  readonly #foundations: Foundations;
-  readonly #sockets: TextSockets;
-  readonly #terminals: BrowserTerminals;
-  readonly #keyExpiry: KeyExpiry;
-  readonly #tunnels: AgentTunnels;
-  readonly #recordRequest: (method: string, status: number, seconds: number) => void;
-  readonly #rest: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
-  readonly #servers: Server[] = [];
-  readonly #certificates: Certificates | undefined;
-  readonly #certificateCheckMs: number | undefined;
-  #stopWatchingCertificates: () => void = () => undefined;
-  #controlPlane: ControlPlane | undefined;
-  #relay: EmbeddedRelay | undefined;
+/** The life of the server: what is bound in which order, and what ends in which order. */
+class Server implements CoderServer {
+  readonly parts: Parts;
+  readonly http: HttpSurface;
+  readonly #options: ServerOptions;
+  readonly #listeners: Listeners;
   #stun: StunPart | undefined;
-  #frontDoor: FrontDoor | undefined;
+  #stopWatchingCertificates: () => void = () => undefined;
   #address: AddressInfo | undefined;
   #tlsAddress: AddressInfo | undefined;
   #metricsAddress: AddressInfo | undefined;
   #cleanup: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(config: ServerConfig, deps: ServerDeps, foundations: Foundations) {
-    this.#config = config;
-    this.#startStun = deps.stun;
-    this.#certificates = config.tls === undefined ? undefined : new Certificates(config.tls, deps.log);
-    this.#certificateCheckMs = deps.certificateCheckMs;
-    this.#foundations = foundations;
-    const limits = { ...DEFAULT_LIMITS, ...deps.limits };
-    this.#sockets = new TextSockets({
-      places: new Places("WebSockets", limits.webSockets),
-      heartbeatMs: limits.heartbeatMs,
-    });
-    const metrics = createMetrics({
-      openWebSockets: () => this.#sockets.openCount,
-      certificates: () => this.#certificates?.expiries() ?? [],
-    });
-    this.#recordRequest = metrics.recordRequest;
-    const { clock, keys, store, deployment } = foundations;
-    const accessUrl = (): URL => config.accessUrl ?? this.#listeningUrl();
-    const accessEvents = new AccessEvents();
-    const changes = new Changes();
-    const audit = new Audit(deps.log, clock, metrics.recordAudit);
-    store.onTransaction = metrics.recordTransaction;
-    const hosts = new Hosts(accessUrl, config.allowedHosts);
-    const passwords = new Passwords(deps.passwordCost ?? DEFAULT_PASSWORD_COST);
-    this.#tunnels = new AgentTunnels({
-      ownUrl: () => this.#ownUrl(),
-      dialer: () => dialerToOurselves(config.tls?.certFiles ?? []),
-      onError: (error) => deps.log.warn({ err: error }, "closing a tunnel failed"),
-    });
-    this.context = {
-      config,
-      accessUrl,
-      store,
-      keys,
-      deployment,
-      passwords,
-      sessions: new Sessions({ store, passwords, events: accessEvents, audit, config, clock }),
-      audit,
-      authenticator: new Authenticator({ store, keys, hosts, clock }),
-      accessEvents,
-      changes,
-      agentState: new AgentState({
-        store,
-        changes,
-        clock,
-        log: deps.log,
-        unstatedLifecycleMs: deps.unstatedLifecycleMs,
-      }),
-      workspaces: new WorkspaceService({ store, keys, deployment, events: accessEvents, changes, clock }),
-      hosts,
-      clock,
-      log: deps.log,
-      metrics: metrics.registry,
-      probeKeys: new ProbeKeys(),
-      stunPort: () => this.#stun?.port,
-      limits,
-      clientAddress: clientAddressReader(config),
-      controlPlane: () => this.#controlPlane,
-      relay: () => this.#relay,
-      agentHttp: new AgentHttp(this.#tunnels, deps.log),
-      requestsOfUsers: new Places("requests", limits.requests),
-      eventStreams: new EventStreams(new Places("event streams", limits.eventStreams)),
-    };
-    this.#keyExpiry = new KeyExpiry({ store, events: accessEvents, clock, log: deps.log });
-    this.#terminals = new BrowserTerminals(this.context, this.#tunnels);
-    const router = buildRouter(this.context);
-    this.#rest = getRequestListener((request, env) => router.fetch(request, env), { overrideGlobalObjects: false });
-  }
-
-  static async build(config: ServerConfig, deps: ServerDeps, foundations: Foundations): Promise<App> {
-    const app = new App(config, deps, foundations);
-    try {
-      if (config.derp.serverEnabled) app.#relay = await deps.relay?.(app.context);
-      app.#controlPlane = await deps.controlPlane?.(app.context, app.#relay);
-    } catch (error) {
-      await app.#relay?.close();
-      throw error;
-    }
-    app.#frontDoor = new FrontDoor(app.context, {
-      upgradeRoutes: [
-        ...(deps.upgradeRoutes ?? []),
-        ...(app.#relay?.upgradeRoutes ?? []),
-        ...(app.#controlPlane?.upgradeRoutes ?? []),
-        app.#terminals.route,
-        ...restUpgradeRoutes(app.context, app.#sockets),
-      ],
-      requestRoutes: [
-        ...(deps.requestRoutes ?? []),
-        ...(app.#relay?.requestRoutes ?? []),
-        downloadRoute(app.context, new Catalogue(programSources(config, deps.packaged))),
-      ],
-      rest: app.#rest,
-      recordRequest: app.#recordRequest,
-    });
-    return app;
+  constructor(options: ServerOptions) {
+    this.#options = options;
+    this.parts = options.parts;
+    this.http = options.http;
+    const { limits, streams, log } = options.parts;
+    this.#listeners = new Listeners({ door: options.http.door, limits, streams, log });
   }
 
   get address(): AddressInfo | undefined {
@@ -260,55 +126,38 @@ class App implements CoderServer {
   }
 
   async listen(): Promise<void> {
-    const { http, tls, prometheus, derp } = this.#config;
-    const { limits, log } = this.context;
+    const { certificates, certificateCheckMs } = this.#options;
+    const { config, addresses, metrics, log } = this.parts;
+    const { http, tls, prometheus } = config;
     // First: the relay map names its port, and the first client may come as soon as http is bound.
-    if (derp.stunServer !== undefined)
-      this.#stun = await this.#startStun?.(this.context, stunListenAddress(this.#config, derp.stunServer));
-    const door = this.#frontDoor;
-    const handlers = {
-      request: (request: IncomingMessage, response: ServerResponse) => door?.request(request, response),
-      upgrades: (request: IncomingMessage) => door?.upgrades(request) ?? false,
-      upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => door?.upgrade(request, socket, head),
-    };
-    if (tls !== undefined) {
-      this.#tlsAddress = await this.#bind(
-        createListener(this.#certificates, limits, handlers),
-        tls.address,
-        "tls-address",
-      );
+    await this.#listenStun();
+    if (tls !== undefined && certificates !== undefined) {
+      this.#tlsAddress = await this.#listeners.https(tls.address, "tls-address", certificates);
+      addresses.tlsBound(hostAndPort(this.#tlsAddress));
     }
-    this.#stopWatchingCertificates = this.#certificates?.watch(this.#certificateCheckMs) ?? (() => undefined);
+    this.#stopWatchingCertificates = certificates?.watch(certificateCheckMs) ?? (() => undefined);
     if (http !== undefined) {
-      this.#address = await this.#bind(createListener(undefined, limits, handlers), http, "http-address");
+      this.#address = await this.#listeners.http(http, "http-address");
+      addresses.httpBound(hostAndPort(this.#address));
       if (!isLoopback(this.#address.address)) {
         log.warn("plain http is reachable from other machines: tokens and passwords cross the network unencrypted");
       }
     }
     if (prometheus !== undefined) {
-      this.#metricsAddress = await this.#bind(
-        createMetricsServer(this.context.metrics),
-        prometheus,
-        "prometheus-address",
-      );
+      const server = createMetricsServer(metrics.registry);
+      this.#metricsAddress = await this.#listeners.bind(server, prometheus, "prometheus-address");
       if (!isLoopback(this.#metricsAddress.address))
         log.warn("metrics are reachable from other machines without a login");
     }
-    this.#cleanup = setInterval(() => {
-      const { store, clock } = this.context;
-      store.apiKeys.removeExpiredBefore(clock.now() - KEEP_EXPIRED_KEYS_MS).catch((error: unknown) => {
-        log.error({ err: error }, "removing expired keys failed");
-      });
-    }, EXPIRED_KEYS_EVERY_MS);
+    this.parts.offlineAudit.start();
+    this.#cleanup = setInterval(() => this.#removeExpiredKeys(), EXPIRED_KEYS_EVERY_MS);
     this.#cleanup.unref();
   }
 
   reloadCertificates(reason: string): void {
-    if (this.#certificates === undefined) {
-      this.context.log.info({ reason }, "there are no TLS certificates to reload");
-    } else {
-      this.#certificates.reload(reason);
-    }
+    const { certificates } = this.#options;
+    if (certificates === undefined) this.parts.log.info({ reason }, "there are no TLS certificates to reload");
+    else certificates.reload(reason);
   }
 
   close(): Promise<void> {
@@ -320,54 +169,38 @@ class App implements CoderServer {
     await this.close();
   }
 
-  async #bind(server: Server, address: { host: string; port: number }, flag: string): Promise<AddressInfo> {
-    limitConnections(server, this.context.log);
-    const bound = await listen(server, address, flag);
-    this.#servers.push(server);
-    return bound;
+  async #listenStun(): Promise<void> {
+    const { config, addresses, metrics, log } = this.parts;
+    if (config.derp.stunServer === undefined) return;
+    this.#stun = await startStun(stunListenAddress(config, config.derp.stunServer), log, metrics.registry);
+    if (this.#stun !== undefined) addresses.stunBound(this.#stun.port);
+  }
+
+  #removeExpiredKeys(): void {
+    const { store, clock, log } = this.parts;
+    store.apiKeys.removeExpiredBefore(clock.now() - KEEP_EXPIRED_KEYS_MS).catch((error: unknown) => {
+      log.error({ err: error }, "removing expired keys failed");
+    });
   }
 
   async #close(): Promise<void> {
+    const { keyExpiry, offlineAudit, tunnels, control, agentState, relay, store } = this.parts;
     clearInterval(this.#cleanup);
-    await this.#keyExpiry.close();
+    await keyExpiry.close();
+    await offlineAudit.close();
     this.#stopWatchingCertificates();
-    const stopped = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
-    this.#frontDoor?.startClosing();
-    this.context.eventStreams.closeAll();
-    this.#sockets.closeAll();
-    const grace = setTimeout(() => {
-      this.#sockets.terminateAll();
-      this.#frontDoor?.destroyUpgraded();
-      for (const server of this.#servers) server.closeAllConnections();
-    }, CLOSE_GRACE_MS);
-    this.#terminals.close();
-    await this.#tunnels.close();
-    await this.#controlPlane?.close();
-    this.context.agentState.close();
-    await this.#relay?.close();
+    this.#listeners.startClosing();
+    await tunnels.close();
+    await control.close();
+    agentState.close();
+    await relay?.close();
     await this.#stun?.close();
-    for (const server of this.#servers) server.closeIdleConnections();
-    await Promise.all(stopped);
-    clearTimeout(grace);
-    this.#frontDoor?.destroyUpgraded();
-    await this.#foundations.store.close();
-    this.#foundations.release();
+    await this.#listeners.closed();
+    await store.close();
+    this.#options.stateDir.release();
   }
+}
 
-  /** Where we reach ourselves: plain http while it is bound, as no certificate names a loopback address. */
-  #ownUrl(): URL {
-    const elsewhere = this.#address === undefined || this.#config.redirectToAccessUrl;
-    return elsewhere ? this.context.accessUrl() : this.#listeningUrl(false);
-  }
-
-  #listeningUrl(secure = this.#config.tls !== undefined): URL {
-    const { http, tls } = this.#config;
-    const bound = secure ? this.#tlsAddress : this.#address;
-    const wanted = secure ? tls?.address : http;
-    const host = bound?.address ?? wanted?.host ?? "127.0.0.1";
-    // An address for "everywhere" is no address to dial.
-    const name = host === "" || host === "::" || host === "0.0.0.0" ? "127.0.0.1" : host;
-    const port = bound?.port ?? wanted?.port ?? 0;
-    return new URL(`${secure ? "https" : "http"}://${name.includes(":") ? `[${name}]` : name}:${port}`);
-  }
+function hostAndPort({ address, port }: AddressInfo): { host: string; port: number } {
+  return { host: address, port };
 }

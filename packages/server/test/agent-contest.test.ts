@@ -1,6 +1,5 @@
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
-import { standardParts } from "../src/index.ts";
 import { addWorkspace, agentToken, firstUser, openSocket, openSocketOrFail, send, startServer } from "./helpers.ts";
 
 const AGENT_RPC = "/api/v2/workspaceagents/me/rpc?version=2.0";
@@ -8,7 +7,6 @@ const AGENT_RPC = "/api/v2/workspaceagents/me/rpc?version=2.0";
 test("two agents with one token: the contest ends, log, answer and workspace name it, and after the winner the loser may connect", async () => {
   await using server = await startServer({
     flags: { "stun-address": "disable", "derp-server-stun-addresses": "disable" },
-    deps: standardParts(),
   });
   const ada = await firstUser(server.url);
   const workspace = await addWorkspace(server.url, ada.token, "dev");

@@ -5,7 +5,6 @@ import { agentLogs, agentMetadata, workspaceAgent } from "coder-protocol/rest/ag
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { standardParts } from "../src/compose.ts";
 import { MAX_AGENT_LOG_BYTES } from "../src/db/agent-logs.ts";
 import { addMember, agentToken, firstUser, openSocket, openSocketOrFail, send, startServer } from "./helpers.ts";
 import { dial } from "./peers.ts";
@@ -16,7 +15,6 @@ const api = "/api/v2";
 async function deployment() {
   const test = await startServer({
     flags: { "stun-address": "disable", "derp-server-stun-addresses": "disable" },
-    deps: standardParts(),
   });
   const owner = await firstUser(test.url);
   const created = await send(test.url, "POST", `${api}/users/me/workspaces`, {

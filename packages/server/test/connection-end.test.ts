@@ -13,7 +13,6 @@ import { YamuxSession } from "coder-protocol/yamux/session";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { instant } from "wg-userspace/base/instant";
 import { WebSocket } from "ws";
-import { standardParts } from "../src/compose.ts";
 import { ConnectionEnd } from "../src/control/connection-end.ts";
 import { addWorkspace, agentToken, firstUser, startServer, temporaryDirectory } from "./helpers.ts";
 import { dial, nodeOf } from "./peers.ts";
@@ -68,7 +67,6 @@ async function reasonAfter(end: (client: Client) => Promise<void> | void, tls = 
         ? { "tls-enable": true, "tls-address": "127.0.0.1:0", "tls-cert-file": [cert], "tls-key-file": [key] }
         : {}),
     },
-    deps: standardParts(),
   });
   const { token } = await firstUser(server.url);
   const workspace = await addWorkspace(server.url, token, "dev");

@@ -12,7 +12,23 @@ import {
 } from "coder-protocol/rest/deployment";
 import { AGENT_API_VERSION } from "coder-protocol/version";
 import { expect, test } from "vitest";
-import { addMember, addWorkspace, agentToken, firstUser, openSocket, PASSWORD, send, startServer } from "./helpers.ts";
+import { DomainError } from "../src/base/domain-error.ts";
+import { createLogger } from "../src/base/log.ts";
+import { OpenStreams } from "../src/base/open-streams.ts";
+import { FrontDoor } from "../src/http/front-door.ts";
+import { DEFAULT_LIMITS } from "../src/http/limits.ts";
+import { Listeners } from "../src/http/listeners.ts";
+import {
+  addMember,
+  addWorkspace,
+  agentToken,
+  firstUser,
+  openSocket,
+  PASSWORD,
+  send,
+  startServer,
+  TextCollector,
+} from "./helpers.ts";
 
 const api = "/api/v2";
 
@@ -56,7 +72,7 @@ test("the health report covers database, access URL and WebSocket", async () => 
   expect(report.access_url).toMatchObject({ healthy: true, status_code: 200, healthz_response: "OK" });
   expect(report.database).toMatchObject({ healthy: true, reachable: true });
   expect(report.websocket).toMatchObject({ healthy: true, code: 101 });
-  expect(report.derp.warnings.map((warning) => warning.code)).toEqual(["EDERP02"]);
+  expect(report.derp.warnings.map((warning) => warning.code)).toEqual(["ESTUN01"]);
   expect(report.healthy).toBe(true);
 });
 
@@ -109,7 +125,7 @@ test("security 37: a debug log of everything above holds no secret", async () =>
     body: { email: "ada@example.com", password: "a wrong secret" },
   });
   await send(test.url, "PATCH", `${api}/workspaceagents/me/logs`, { token: agent, body: { logs: [] } });
-  const { log } = test.server.context;
+  const { log } = test.server.parts;
   log.info({ token, headers: { authorization: `Bearer ${token}`, cookie: "a=b" }, password: PASSWORD }, "fields");
   log.info(`a text with ${token} in it and a URL /x?access_token=abc&y=1`);
   for (const secret of [token, token.slice(11), agent, PASSWORD, "a wrong secret", "access_token=abc"]) {
@@ -225,7 +241,7 @@ test("redirecting to the access URL keeps path and query and spares probes", asy
 test("security 38: errors carry no stack, path or SQL", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
-  const { store } = test.server.context;
+  const { store } = test.server.parts;
   await store.close();
   const answer = await send(test.url, "GET", `${api}/users/me`, { token });
   expect(answer.status).toBe(500);
@@ -341,39 +357,55 @@ test("a proxy's statement about the client counts only when the proxy is trusted
 });
 
 test("all parts of the server are queried, and a failing part does not affect others", async () => {
-  await using test = await startServer({
-    deps: {
-      requestRoutes: [
-        {
-          name: "probe",
-          match: (url) => url.pathname === "/derp/latency-check",
-          handle: (_request, response) => {
-            response.writeHead(204).end();
-          },
+  const log = createLogger({ sink: new TextCollector(), level: "debug", format: "json" });
+  const door = new FrontDoor({
+    requestRoutes: [
+      {
+        name: "probe",
+        match: (url) => url.pathname === "/derp/latency-check",
+        handle: (_request, response) => void response.writeHead(204).end(),
+      },
+      {
+        name: "broken",
+        match: (url) => url.pathname === "/broken",
+        handle: () => {
+          throw new Error("a bug with a /secret/path");
         },
-        {
-          name: "broken",
-          match: (url) => url.pathname === "/broken",
-          handle: () => {
-            throw new Error("a bug with a /secret/path");
-          },
+      },
+    ],
+    upgradeRoutes: [
+      {
+        name: "broken-upgrade",
+        match: (url) => url.pathname === "/broken",
+        handle: () => Promise.reject(new Error("bug")),
+      },
+      {
+        name: "refusing-upgrade",
+        match: (url) => url.pathname === "/refusing",
+        handle: () => {
+          throw new DomainError("too-many", "Too many.", { retryAfterSeconds: 7 });
         },
-      ],
-      upgradeRoutes: [
-        {
-          name: "broken-upgrade",
-          match: (url) => url.pathname === "/broken",
-          handle: () => Promise.reject(new Error("bug")),
-        },
-      ],
-    },
+      },
+    ],
+    hosts: { isOurs: () => true },
+    clientAddress: () => "192.0.2.1",
+    settings: { accessUrl: undefined, redirectToAccessUrl: false, hstsMaxAgeSeconds: 0 },
+    limits: DEFAULT_LIMITS,
+    log,
   });
-  expect((await send(test.url, "GET", "/derp/latency-check")).status).toBe(204);
-  const broken = await send(test.url, "GET", "/broken");
+  const listeners = new Listeners({ door, limits: DEFAULT_LIMITS, streams: new OpenStreams(), log });
+  const { port } = await listeners.http({ host: "127.0.0.1", port: 0 }, "http-address");
+  const url = `http://127.0.0.1:${port}`;
+  expect((await send(url, "GET", "/derp/latency-check")).status).toBe(204);
+  const broken = await send(url, "GET", "/broken");
   expect(broken.status).toBe(500);
   expect(broken.text).not.toContain("secret");
-  await expect(openSocket(test.url, "/broken", {})).rejects.toThrow();
-  expect((await send(test.url, "GET", "/healthz")).status).toBe(200);
+  await expect(openSocket(url, "/broken", {})).rejects.toThrow();
+  expect(await openSocket(url, "/refusing", {})).toEqual({ status: 429, text: '{"message":"Too many."}\n' });
+  expect((await send(url, "GET", "/derp/latency-check")).status).toBe(204);
+  expect((await send(url, "GET", "/nowhere")).json).toEqual({ message: "Route not found." });
+  listeners.startClosing();
+  await listeners.closed();
 });
 
 test("metrics are on their own address", async () => {

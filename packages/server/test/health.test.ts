@@ -16,14 +16,12 @@ import { encodeBindingResponse, parseBindingRequest } from "wg-userspace/stun/me
 import type { ServerFlagValues } from "../src/config/flags.ts";
 import { checkDerp } from "../src/health/derp.ts";
 import { checkInterfaces } from "../src/health/interfaces.ts";
-import { standardParts } from "../src/index.ts";
 import { ProbeKeys } from "../src/relay/probe-keys.ts";
 import { addMember, firstUser, send, startServer } from "./helpers.ts";
 
 const start = (flags: ServerFlagValues = {}) =>
   startServer({
     flags: { "stun-address": "127.0.0.1:0", "derp-server-stun-addresses": "disable", ...flags },
-    deps: standardParts(),
   });
 
 const health = async (url: string, token: string, query = "") =>
@@ -76,7 +74,7 @@ test("a deployment with a certificate of its own reaches itself: access URL, Web
       "tls-cert-file": [cert],
       "tls-key-file": [key],
     });
-    expect(test.server.context.accessUrl().protocol).toBe("https:");
+    expect(test.server.parts.addresses.accessUrl().protocol).toBe("https:");
     const { token } = await firstUser(test.url);
     const report = await health(test.url, token);
     expect(report).toMatchObject({
@@ -91,7 +89,7 @@ test("a deployment with a certificate of its own reaches itself: access URL, Web
 
 test("the checks' keys are admitted by the relay only while they run", async () => {
   await using test = await start();
-  const { probeKeys } = test.server.context;
+  const { probeKeys } = test.server.parts;
   const key = probeKeys.lend();
   expect(probeKeys.admits(key.publicKey)).toBe(true);
   expect(probeKeys.admits(new Uint8Array(32))).toBe(false);
@@ -240,7 +238,7 @@ test("a relay behind something that refuses the raw upgrade is EDERP01, not brok
       socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
       return;
     }
-    test.server.context.relay()!.upgradeRoutes[0]!.handle(request, socket, head);
+    test.server.parts.relay!.upgradeRoutes[0]!.handle(request, socket, head);
   });
   await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
   const node = relayNode({
@@ -261,7 +259,7 @@ test("a relay behind something that refuses the raw upgrade is EDERP01, not brok
   };
   const options = {
     map: derpMapOf([region]),
-    keys: test.server.context.probeKeys,
+    keys: test.server.parts.probeKeys,
     dialer: directRelayDialer,
     blockDirect: true,
   };

@@ -53,7 +53,15 @@ export async function startServer(
 ): Promise<TestServer> {
   const stateDir = options.stateDir ?? temporaryDirectory();
   const config = parseServerConfig(
-    { "http-address": "127.0.0.1:0", "state-dir": stateDir, "log-level": "debug", ...options.flags },
+    {
+      "http-address": "127.0.0.1:0",
+      "state-dir": stateDir,
+      "log-level": "debug",
+      // Nothing outside this machine is asked.
+      "stun-address": "disable",
+      "derp-server-stun-addresses": "disable",
+      ...options.flags,
+    },
     { homeDir: stateDir },
   );
   const clock = new TestClock();

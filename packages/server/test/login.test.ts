@@ -52,7 +52,7 @@ test("two first users at once: one is made", async () => {
     ),
   );
   expect(answers.map((answer) => answer.status).sort()).toEqual([201, 400, 400]);
-  expect(await test.server.context.store.users.count()).toBe(1);
+  expect(await test.server.parts.store.users.count()).toBe(1);
 });
 
 test("bad input is named field by field", async () => {

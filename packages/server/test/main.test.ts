@@ -17,7 +17,10 @@ afterEach(() => {
 });
 
 test("it prints its addresses, its state directory and the first step, and stops on abort", async () => {
-  const config = parseServerConfig({ "http-address": "127.0.0.1:0", "state-dir": directory }, { homeDir: directory });
+  const config = parseServerConfig(
+    { "http-address": "127.0.0.1:0", "state-dir": directory, "stun-address": "disable" },
+    { homeDir: directory },
+  );
   const stdout = new TextCollector();
   const stop = new AbortController();
   const signals = process.listenerCount("SIGTERM");

@@ -3,7 +3,6 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { standardParts } from "../src/compose.ts";
 import { firstUser, PASSWORD, send, startServer, type TestServer, temporaryDirectory } from "./helpers.ts";
 
 const MONITORING = join(import.meta.dirname, "../../../deploy/monitoring");
@@ -31,7 +30,6 @@ beforeAll(async () => {
       "stun-address": "127.0.0.1:0",
       "derp-server-stun-addresses": ["disable"],
     },
-    deps: standardParts(),
   });
 });
 afterAll(async () => {
@@ -94,7 +92,7 @@ describe("deploy/monitoring", () => {
   }
 
   it("uses metrics that the server has", async () => {
-    const families = await test.server.context.metrics.getMetricsAsJSON();
+    const families = await test.server.parts.metrics.registry.getMetricsAsJSON();
     const known = new Set(OF_PROMETHEUS);
     for (const { name, type } of families) {
       known.add(name);

@@ -2,8 +2,6 @@
 import { request } from "node:http";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
-import { buildRouter } from "../src/http/router.ts";
-import { standardParts } from "../src/index.ts";
 import { firstUser, PASSWORD, startServer } from "./helpers.ts";
 
 interface Head {
@@ -38,9 +36,9 @@ function headOf(
 }
 
 test("security 10: every HTML page has a policy without unsafe-inline that no page may frame, and so has every other answer", async () => {
-  await using test = await startServer({ flags: { "stun-address": "disable" }, deps: standardParts() });
+  await using test = await startServer({ flags: { "stun-address": "disable" } });
   const { token } = await firstUser(test.url);
-  const routes = buildRouter(test.server.context).routes.filter(({ method }) => method === "GET");
+  const routes = test.server.http.router.routes.filter(({ method }) => method === "GET");
   const paths = routes.map(({ path }) => path.replaceAll(/:\w+/g, "me").replaceAll("*", "x"));
   const asked: [string, string, Record<string, string>, string?][] = [];
   for (const path of new Set([...paths, "/", "/nowhere", "/derp", "/derp/probe", "/derp/latency-check", "/healthz"])) {

@@ -2,7 +2,6 @@
 import { relayAdmission } from "coder-protocol/rest/deployment";
 import { expect, test } from "vitest";
 import { hexEncode } from "wg-userspace/base/bytes";
-import { standardParts } from "../src/compose.ts";
 import { KeyWaits } from "../src/control/key-waits.ts";
 import { addMember, firstUser, send, startServer } from "./helpers.ts";
 import { nodeOf, TestPeer } from "./peers.ts";
@@ -14,7 +13,6 @@ const keyName = (fill: number) => `nodekey:${hexEncode(new Uint8Array(32).fill(f
 async function deployment() {
   const test = await startServer({
     flags: { "stun-address": "disable", "derp-server-stun-addresses": "disable" },
-    deps: standardParts(),
   });
   const owner = await firstUser(test.url);
   const { url } = relayAdmission.parse(
@@ -34,7 +32,7 @@ test("a key that a peer announced is allowed, also one that is announced a momen
   client.send({ updateSelf: { node: nodeOf({ id: 5n, fill: 9, addresses: ["fd7a:115c:a1e0:1::5"] }) } });
   expect((await early).json).toEqual({ Allow: true });
   expect((await at.ask({ NodePublic: keyName(9) })).json).toEqual({ Allow: true });
-  const probe = at.server.context.probeKeys.lend();
+  const probe = at.server.parts.probeKeys.lend();
   expect((await at.ask({ NodePublic: `nodekey:${hexEncode(probe.publicKey)}` })).json).toEqual({ Allow: true });
   probe.giveBack();
   expect((await at.ask({ NodePublic: keyName(8) })).json).toEqual({ Allow: false });

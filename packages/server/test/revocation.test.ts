@@ -2,7 +2,7 @@
 import { Tailnet } from "coder-protocol/gen/tailnet_pb.js";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
-import { resetPassword, standardParts } from "../src/index.ts";
+import { resetPassword } from "../src/index.ts";
 import {
   addMember,
   addWorkspace,
@@ -24,7 +24,6 @@ const CLIENT_KEY = new Uint8Array(32).fill(3);
 async function scene() {
   const server = await startServer({
     flags: { "stun-address": "disable", "derp-server-stun-addresses": "disable" },
-    deps: standardParts(),
   });
   const ada = await firstUser(server.url);
   const bob = await addMember(server.url, ada.token, "bob");
@@ -43,7 +42,7 @@ async function scene() {
     expect(await agent.next()).toMatch(/^node /);
     return client;
   };
-  const knowsKey = () => server.server.context.controlPlane() as unknown as { coordinator: Knower };
+  const knowsKey = () => server.server.parts.control;
   return {
     ...server,
     ada,
@@ -59,10 +58,6 @@ async function scene() {
       await server[Symbol.asyncDispose]();
     },
   };
-}
-
-interface Knower {
-  knowsKey(key: Uint8Array, now: number): boolean;
 }
 
 type Scene = Awaited<ReturnType<typeof scene>>;
@@ -138,7 +133,7 @@ const endsOfAgent: [string, End][] = [
         body: { transition: "delete" },
       }),
   ],
-  ["its token is rotated", ({ server, agentId }) => server.context.workspaces.rotateAgentToken(agentId)],
+  ["its token is rotated", ({ server, agentId }) => server.parts.workspaces.rotateAgentToken(agentId)],
   [
     "its owner is suspended",
     async ({ url, ada, bob }) => {
@@ -173,7 +168,7 @@ test("security 16: an agent whose control connection was cut learns of the end w
   client.connection.abandon();
   expect(await test.agent.next()).toMatch(/^lost /);
   test.agent.connection.abandon();
-  await expect.poll(() => test.server.context.controlPlane()?.agentNetwork?.(test.agentId)).toBeUndefined();
+  await expect.poll(() => test.server.parts.control.agentNetwork(test.agentId)).toBeUndefined();
   await send(test.url, "PUT", "/api/v2/users/bob/status/suspend", { token: test.ada.token });
   await using back = await TestPeer.open(test.url, test.agentsToken, AGENT_RPC);
   expect(await back.next()).toMatch(/^disconnected /);

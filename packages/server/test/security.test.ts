@@ -2,7 +2,6 @@
 import { connect } from "node:net";
 import { BUILD_VERSION_HEADER, SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
-import { standardParts } from "../src/compose.ts";
 import { addWorkspace, firstUser, openSocketOrFail, send, startServer } from "./helpers.ts";
 
 const api = "/api/v2";
@@ -65,7 +64,6 @@ test("security 35: no path leads to a file, however it is encoded, and every ans
 test("security 40: a WebSocket message over the limit ends its socket, on every kind of socket, and nothing else", async () => {
   await using at = await startServer({
     flags: { "stun-address": "disable", "derp-server-stun-addresses": "disable" },
-    deps: standardParts(),
   });
   const { token } = await firstUser(at.url);
   const workspace = await addWorkspace(at.url, token, "dev");

@@ -7,7 +7,6 @@ import { Tailnet } from "coder-protocol/gen/tailnet_pb.js";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { sessionIdOfReason } from "coder-protocol/session-id";
 import { expect, test } from "vitest";
-import { standardParts } from "../src/compose.ts";
 import { addWorkspace, agentToken, firstUser, openSocket, startServer } from "./helpers.ts";
 import { dial, nodeOf } from "./peers.ts";
 
@@ -16,7 +15,6 @@ const ID = "0123456789abcdef0123456789abcdef";
 async function deployment() {
   const test = await startServer({
     flags: { "stun-address": "disable", "derp-server-stun-addresses": "disable" },
-    deps: standardParts(),
   });
   const { token } = await firstUser(test.url);
   const workspace = await addWorkspace(test.url, token, "dev");

@@ -2,8 +2,7 @@
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
-import type { HttpLimits } from "../src/http/context.ts";
-import { standardParts } from "../src/index.ts";
+import type { HttpLimits } from "../src/http/limits.ts";
 import {
   addMember,
   addWorkspace,
@@ -25,7 +24,7 @@ async function scene(limits: Partial<HttpLimits> = {}) {
       "proxy-trusted-origins": "127.0.0.1/32",
       "proxy-trusted-headers": "X-Forwarded-For",
     },
-    deps: { ...standardParts(), limits },
+    deps: { limits },
   });
   const ada = await firstUser(server.url);
   const bob = await addMember(server.url, ada.token, "bob");

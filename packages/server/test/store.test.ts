@@ -217,7 +217,7 @@ test("connection reports are bounded per agent", async () => {
   const { token } = await firstUser(test.url);
   const workspace = await addWorkspace(test.url, token, "dev");
   const agent_id: string = workspace.latest_build.resources[0].agents[0].id;
-  const { store } = test.server.context;
+  const { store } = test.server.parts;
   await store.transaction(async ({ connectionReports }) => {
     for (let i = 0; i < MAX_CONNECTION_REPORTS + 20; i++) {
       await connectionReports.append({
@@ -262,7 +262,7 @@ test("closing ends open requests and sockets and can be asked for twice", async 
   const { token } = await firstUser(test.url);
   const workspace = await addWorkspace(test.url, token, "dev");
   const watching = send(test.url, "GET", `/api/v2/workspaces/${workspace.id}/watch`, { token });
-  while (test.server.context.changes.topicCount === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (test.server.parts.changes.topicCount === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   await Promise.all([test.server.close(), test.server.close()]);
   expect((await watching).text).toContain("event: data");
   acquireStateDir(directory).release();

@@ -2,7 +2,7 @@
 import { get, type IncomingMessage } from "node:http";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
-import type { HttpLimits } from "../src/http/context.ts";
+import type { HttpLimits } from "../src/http/limits.ts";
 import { addWorkspace, firstUser, openSocketOrFail, type SocketReader, send, startServer } from "./helpers.ts";
 
 const api = "/api/v2";
@@ -102,10 +102,10 @@ test.each(["workspaces/W/watch", "workspaceagents/A/watch-metadata"])(
     const response = await openEvents(url, at.headers);
     const cut = new Promise<boolean>((resolve) => response.once("close", () => resolve(!response.complete)));
     response.resume();
-    expect(at.server.context.eventStreams.openCount).toBe(1);
+    expect(at.server.parts.streams.size).toBe(1);
     await at[Symbol.asyncDispose]();
     expect(await cut).toBe(false);
-    expect(at.server.context.eventStreams.openCount).toBe(0);
+    expect(at.server.parts.streams.size).toBe(0);
   },
 );
 
@@ -124,7 +124,7 @@ test("the agent belongs to the build: after a start it is awaited, and times out
   const { token } = await firstUser(at.url);
   const workspace = await addWorkspace(at.url, token, "dev");
   const id = workspace.latest_build.resources[0].agents[0].id;
-  const { agentState } = at.server.context;
+  const { agentState } = at.server.parts;
   const build = (transition: string) =>
     send(at.url, "POST", `${api}/workspaces/${workspace.id}/builds`, { token, body: { transition } });
   const read = async () => (await send(at.url, "GET", `${api}/workspaceagents/${id}`, { token })).json;
@@ -163,7 +163,7 @@ test("an agent whose process outlived stop and start, and reports no lifecycle a
   const { token } = await firstUser(at.url);
   const workspace = await addWorkspace(at.url, token, "dev");
   const id = workspace.latest_build.resources[0].agents[0].id;
-  const { agentState } = at.server.context;
+  const { agentState } = at.server.parts;
   const watch = await openSocketOrFail(at.url, `${api}/workspaces/${workspace.id}/watch-ws`, {
     [SESSION_TOKEN_HEADER]: token,
   });

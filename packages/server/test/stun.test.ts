@@ -7,12 +7,11 @@ import { Tailnet } from "coder-protocol/gen/tailnet_pb.js";
 import { expect, test } from "vitest";
 import { encodeBindingRequest, parseBindingResponse } from "wg-userspace/stun/message";
 import type { ServerFlagValues } from "../src/config/flags.ts";
-import { standardParts } from "../src/index.ts";
 import { firstUser, send, startServer } from "./helpers.ts";
 import { dial } from "./peers.ts";
 
 const start = (flags: ServerFlagValues) =>
-  startServer({ flags: { "derp-server-stun-addresses": "disable", ...flags }, deps: standardParts() });
+  startServer({ flags: { "derp-server-stun-addresses": "disable", ...flags } });
 
 const mapOf = async (url: string, token: string) =>
   (await send(url, "GET", "/api/v2/workspaceagents/connection", { token })).json;
@@ -31,7 +30,7 @@ test("the server returns clients their address, names its STUN port in the relay
   socket.send(encodeBindingRequest(new Uint8Array(12)), port, "127.0.0.1");
   expect(parseBindingResponse((await answered)[0])?.mapped.port).toBe(socket.address().port);
   socket.close();
-  const metrics = await test.server.context.metrics.metrics();
+  const metrics = await test.server.parts.metrics.registry.metrics();
   expect(metrics).toContain('coder_stun_answers{family="ipv4"} 1');
   expect(metrics).toContain('coder_stun_dropped{reason="malformed"} 1');
 });

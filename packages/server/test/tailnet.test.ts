@@ -8,7 +8,6 @@ import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";
 import { expect, test } from "vitest";
 import { parseDerpMap } from "wg-userspace/derp/map";
 import type { ServerFlagValues } from "../src/config/flags.ts";
-import { standardParts } from "../src/index.ts";
 import { addMember, addWorkspace, agentToken, firstUser, openSocket, PASSWORD, send, startServer } from "./helpers.ts";
 import { agentNode, dial, nodeOf, TestPeer } from "./peers.ts";
 
@@ -18,7 +17,6 @@ const TAILNET = "/api/v2/tailnet";
 async function deployment(flags: ServerFlagValues = {}) {
   const server = await startServer({
     flags: { "stun-address": "127.0.0.1:0", "derp-server-stun-addresses": "disable", ...flags },
-    deps: standardParts(),
   });
   const owner = await firstUser(server.url);
   return { ...server, owner, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
@@ -220,7 +218,6 @@ test("agents may reach the server by another name: map and manifest are the same
       "redirect-to-access-url": "true",
       "stun-address": "127.0.0.1:0",
     },
-    deps: standardParts(),
   });
   const other = `http://localhost:${test.port}`;
   // People are sent to the access URL, so their requests come by its name.
@@ -288,7 +285,7 @@ test("a control WebSocket reports latency and path of a client, for the agent's 
     counted_by: "clients",
     clients: [{ path: "direct", endpoint: "private", latency_ms: 3, home_region_name: "Coder Embedded Relay" }],
   });
-  const metrics = await test.server.context.metrics.metrics();
+  const metrics = await test.server.parts.metrics.registry.metrics();
   expect(metrics).toContain('coder_tailnet_connections{path="direct"} 1');
   expect(metrics).toContain("coder_coordinator_tunnels 1");
 

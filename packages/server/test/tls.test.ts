@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { standardParts } from "../src/compose.ts";
 import { PASSWORD, startServer, temporaryDirectory } from "./helpers.ts";
 
 let directory: string;
@@ -87,7 +86,7 @@ test("https serves the certificate that names the host, the first otherwise, and
       .end();
   });
   expect(answer).toEqual({ status: 200, hsts: "max-age=3600" });
-  expect(server.server.context.accessUrl().protocol).toBe("https:");
+  expect(server.server.parts.addresses.accessUrl().protocol).toBe("https:");
 });
 
 test("security 39: TLS below 1.2 is refused, and tls13 means 1.3 only", async () => {
@@ -217,7 +216,6 @@ test("the health report trusts the server's own certificate, self-signed or not"
       "derp-server-stun-addresses": "disable",
       "block-direct-connections": true,
     },
-    deps: standardParts(),
   });
   const { port } = test.server.tlsAddress!;
   const ca = readFileSync(join(files.own, "cert.pem"));

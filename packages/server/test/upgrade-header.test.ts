@@ -1,7 +1,6 @@
 /** An unsupported `Upgrade` is ignored (RFC 9110 §7.8): HTTP clients offer h2c with an ordinary request. */
 import { connect } from "node:net";
 import { expect, test } from "vitest";
-import { standardParts } from "../src/compose.ts";
 import { PASSWORD, startServer } from "./helpers.ts";
 
 /** Sends the first, the next when something came back, and reads until the server closes. */
@@ -49,7 +48,7 @@ test("a body that accompanies the offer is read", async () => {
 });
 
 test("an unknown path stays 404, and a path of a WebSocket stays one for those who offer it", async () => {
-  await using at = await startServer({ deps: standardParts() });
+  await using at = await startServer({});
   const close = (headers: string) => headers.replace("Connection: ", "Connection: close, ");
   expect(await raw(at.port, request("GET /api/v2/nosuch", at.port, close(H2C)))).toMatch(/^HTTP\/1\.1 404 /);
   // The relay is distinguished from protocols that it does not support.

@@ -179,7 +179,7 @@ test("security 4: stop and delete refuse the agent's token, start takes it again
   const workspace = await addWorkspace(test.url, token, "dev");
   const agent = await agentToken(test.url, token, workspace.id);
   const events: string[] = [];
-  test.server.context.accessEvents.subscribe((event) => events.push(event.kind));
+  test.server.parts.accessEvents.subscribe((event) => events.push(event.kind));
   const write = async () =>
     (await send(test.url, "PATCH", `${api}/workspaceagents/me/logs`, { token: agent, body: { logs: [] } })).status;
   const build = async (transition: string) => {
@@ -279,7 +279,7 @@ test("security 11: a member sees and reaches only their own workspaces, an owner
   expect(await list(owner.token, "owner:me")).toBe(0);
   expect((await send(test.url, "GET", `${api}/workspaces/${workspace.id}`, { token: owner.token })).status).toBe(200);
 
-  const { authenticator, store } = test.server.context;
+  const { authenticator, store } = test.server.parts;
   const rows = await Promise.all([owner.id, bob.id, carol.id].map((id) => store.users.byId(id)));
   const reaches = await Promise.all(
     rows.map((row) => (row === undefined ? undefined : authenticator.canReachAgent(row, agentId))),
@@ -317,7 +317,7 @@ test("listing filters and pages", async () => {
 test("signs of life of many agents are written together, and do not revive departed agents", async () => {
   await using test = await startServer();
   const { token } = await firstUser(test.url);
-  const { agentState, store } = test.server.context;
+  const { agentState, store } = test.server.parts;
   const ids: string[] = [];
   for (const name of ["a", "b", "c", "d", "e"]) {
     const workspace = await addWorkspace(test.url, token, name);
@@ -342,7 +342,7 @@ test("the agent's reports become its status", async () => {
   const { token } = await firstUser(test.url);
   const workspace = await addWorkspace(test.url, token, "dev");
   const id = workspace.latest_build.resources[0].agents[0].id;
-  const { agentState } = test.server.context;
+  const { agentState } = test.server.parts;
   const read = async () =>
     workspaceAgent.parse((await send(test.url, "GET", `${api}/workspaceagents/${id}`, { token })).json);
   test.clock.advance(121_000);
@@ -426,7 +426,7 @@ test("agent logs are kept up to their bound, listed and followed", async () => {
   let status = 204;
   for (let i = 0; i < 40 && status === 204; i++) status = (await write([big])).status;
   expect(status).toBe(413);
-  const row = await test.server.context.store.agents.byId(id);
+  const row = await test.server.parts.store.agents.byId(id);
   expect(row?.logs_overflowed).toBe(1);
   expect(row?.logs_length).toBeLessThanOrEqual(MAX_AGENT_LOG_BYTES);
   expect((await write(["small"])).status).toBe(413);
@@ -453,7 +453,7 @@ test("watching by SSE sends the workspace now and after each change, and ends wh
   }
   expect(statuses).toEqual(["running", "stopped", "running", "deleted"]);
   expect((await events.next()).done).toBe(true);
-  expect(test.server.context.changes.topicCount).toBe(0);
+  expect(test.server.parts.changes.topicCount).toBe(0);
 });
 
 test("security 4: watchers end when their key is revoked", async () => {
@@ -462,6 +462,8 @@ test("security 4: watchers end when their key is revoked", async () => {
   const bob = await addMember(test.url, owner.token, "bob");
   const workspace = await addWorkspace(test.url, bob.token, "dev");
   const path = `${api}/workspaces/${workspace.id}/watch`;
+  const { accessEvents } = test.server.parts;
+  const listenersBefore = accessEvents.listenerCount;
   const sse = readEvents(`${test.url}${path}`, bob.token);
   await sse.next();
   const socket = await openSocketOrFail(test.url, `${path}-ws`, { [SESSION_TOKEN_HEADER]: bob.token });
@@ -473,7 +475,7 @@ test("security 4: watchers end when their key is revoked", async () => {
   expect(await socket.closed).toBe(1008);
   let last = await sse.next();
   while (last.done !== true) last = await sse.next();
-  expect(test.server.context.accessEvents.listenerCount).toBe(0);
+  expect(accessEvents.listenerCount).toBe(listenersBefore);
 });
 
 test("a watch notices what only time changes: a silent agent, then an expired login", async () => {
@@ -481,7 +483,7 @@ test("a watch notices what only time changes: a silent agent, then an expired lo
   const { token } = await firstUser(test.url);
   const workspace = await addWorkspace(test.url, token, "dev");
   const agentId = workspace.latest_build.resources[0].agents[0].id;
-  await test.server.context.agentState.connected(agentId, "2.6");
+  await test.server.parts.agentState.connected(agentId, "2.6");
   const headers = { [SESSION_TOKEN_HEADER]: token };
   const watch = await openSocketOrFail(test.url, `${api}/workspaces/${workspace.id}/watch-ws`, headers);
   const logs = await openSocketOrFail(test.url, `${api}/workspaceagents/${agentId}/logs?follow`, headers);

@@ -7,7 +7,6 @@ import {
   runServer,
   ServerError,
   type ServerFlagValues,
-  standardParts,
 } from "coder-server";
 import { accountHome } from "../config-dir.ts";
 import { reportFailure } from "../errors/report.ts";
@@ -29,7 +28,7 @@ export async function runServerCommand(
 ): Promise<number> {
   return reported(signal, async () => {
     const config = parseServerConfig(verbose ? { ...values, verbose: true } : values, surroundings());
-    await runServer(config, { signal, deps: { ...standardParts(), packaged: packagedPrograms() } });
+    await runServer(config, { signal, deps: { packaged: packagedPrograms() } });
   });
 }
 

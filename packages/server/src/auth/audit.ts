@@ -3,13 +3,14 @@ import type { Logger } from "../base/log.ts";
 import { RateLimit } from "../base/rate-limit.ts";
 import type { UserRow } from "../db/schema.ts";
 
-/** What is recorded, and the sentence that a person reads. */
+/** What is recorded, and its text in the log. */
 const SENTENCES = {
   login: "logged in",
   "login-refused": "login refused",
   logout: "logged out",
   "session-created": "session created for another program",
   "password-changed": "password changed",
+  "password-reset": "password reset by a command on the server's machine",
   "password-refused": "password not changed: the old one was wrong",
   "user-created": "user created",
   "user-suspended": "user suspended",
@@ -17,6 +18,7 @@ const SENTENCES = {
   "user-deleted": "user deleted",
   "roles-changed": "roles changed",
   "token-created": "API token created",
+  "state-restored": "state restored from a backup",
   "key-removed": "API token or session ended",
 } as const;
 
@@ -25,11 +27,11 @@ export const AUDIT_ACTIONS = Object.keys(SENTENCES) as AuditAction[];
 
 export interface AuditEvent {
   readonly action: AuditAction;
-  /** Address of the client. */
+  /** Address of the client; `local` for a command on the server's machine. */
   readonly address: string;
-  /** Who did it; undefined where nobody is known to have. */
+  /** The user behind it; undefined where none is known. */
   readonly by?: Pick<UserRow, "id" | "username"> | undefined;
-  /** Whom it was done to, where that is somebody else. */
+  /** The user that it was done to, where that is another one. */
   readonly target?: Pick<UserRow, "id" | "username"> | undefined;
   /** Further facts. Never a secret. */
   readonly facts?: Readonly<Record<string, string | number>>;
@@ -37,12 +39,12 @@ export interface AuditEvent {
 
 /** Refusals cost their sender nothing, and must not fill the disk. */
 const REFUSALS_LOGGED = { capacity: 60, periodMs: 60_000 };
-/** What a stranger sent as an e-mail address, in characters. */
+/** Facts may hold what an unauthenticated client sent as its e-mail address. In characters. */
 const MAX_FACT_LENGTH = 254;
 
 /**
- * The record of who logged in, and of who changed what users may do: lines of the server's log whose field `audit` is the
- * action. At most sixty refusals a minute are written; the next one tells how many were left out.
+ * The record of logins and of changes to what users may do: lines of the server's log whose field `audit` is the
+ * action. At most sixty refusals a minute are written; the next one has the number of those that were left out.
  */
 export class Audit {
   readonly #log: Logger;
@@ -51,7 +53,7 @@ export class Audit {
   readonly #refusals = new RateLimit({ ...REFUSALS_LOGGED, maxKeys: 1 });
   #leftOut = 0;
 
-  /** @param count Is told of every event, also of those that are not written. */
+  /** @param count Called for every event, also for those that are not written. */
   constructor(log: Logger, clock: WallClock, count: (action: AuditAction) => void) {
     this.#log = log;
     this.#count = count;

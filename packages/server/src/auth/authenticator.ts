@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { CSRF_HEADER, SESSION_TOKEN_COOKIE, SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import type { WallClock } from "../base/clock.ts";
-import { HttpFailure } from "../base/errors.ts";
+import { DomainError } from "../base/domain-error.ts";
 import type { AgentRow, ApiKeyRow, UserRow, WorkspaceRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { ServerKeys } from "../state/key-file.ts";
@@ -63,7 +63,7 @@ export class Authenticator {
   async authenticateUser(
     request: IncomingMessage,
     options: AuthenticateOptions = {},
-  ): Promise<AuthenticatedUser | HttpFailure> {
+  ): Promise<AuthenticatedUser | DomainError> {
     const found = requestToken(request);
     if (found === undefined)
       return unauthorized(`Cookie "${SESSION_TOKEN_COOKIE}" or header "${SESSION_TOKEN_HEADER}" must be provided`);
@@ -83,10 +83,10 @@ export class Authenticator {
     const user = await this.#store.users.byId(key.user_id);
     if (user === undefined) return unauthorized("The session token is invalid");
     if (user.status !== "active") return unauthorized("The account is suspended");
-    if (key.scope !== "all") return new HttpFailure(403, "This token may only be used for workspace apps");
+    if (key.scope !== "all") return new DomainError("forbidden", "This token may only be used for workspace apps");
     const proof = options.csrfProof ?? header(request, CSRF_HEADER);
     if (found.source === "cookie" && changesState(request) && !isCsrfProof(this.#keys.csrf, key.id, proof)) {
-      return new HttpFailure(403, `Header "${CSRF_HEADER}" must repeat the csrf_token cookie`);
+      return new DomainError("forbidden", `Header "${CSRF_HEADER}" must repeat the csrf_token cookie`);
     }
     await this.#recordUse(key, user, now);
     return { user, key, source: found.source };
@@ -96,7 +96,7 @@ export class Authenticator {
    * The agent behind a request. Its workspace must exist and not be stopped. Origin is not looked at: an agent token
    * is never in a browser's cookie.
    */
-  async authenticateAgent(request: IncomingMessage): Promise<AuthenticatedAgent | HttpFailure> {
+  async authenticateAgent(request: IncomingMessage): Promise<AuthenticatedAgent | DomainError> {
     const found = requestToken(request);
     if (found === undefined) return unauthorized("An agent token must be provided");
     if (!isAgentToken(found.token)) return unauthorized("The agent token is invalid");
@@ -139,15 +139,15 @@ export class Authenticator {
     return (await this.reachableWorkspace(user, agent.workspace_id)) === undefined ? undefined : agent;
   }
 
-  #refuseOrigin(request: IncomingMessage, options: AuthenticateOptions): HttpFailure | undefined {
+  #refuseOrigin(request: IncomingMessage, options: AuthenticateOptions): DomainError | undefined {
     const origin = request.headers.origin;
     const upgrade = request.headers.upgrade !== undefined;
     if (origin === undefined) {
       if (!upgrade || options.originOptional === true) return undefined;
-      return new HttpFailure(403, "A WebSocket with a cookie needs an Origin header");
+      return new DomainError("forbidden", "A WebSocket with a cookie needs an Origin header");
     }
     if ((upgrade || changesState(request)) && !this.#hosts.isOurOrigin(origin, request)) {
-      return new HttpFailure(403, "Requests with a cookie are not accepted from other origins");
+      return new DomainError("forbidden", "Requests with a cookie are not accepted from other origins");
     }
     return undefined;
   }
@@ -205,6 +205,6 @@ function changesState(request: IncomingMessage): boolean {
   return request.method !== "GET" && request.method !== "HEAD" && request.method !== "OPTIONS";
 }
 
-function unauthorized(message: string): HttpFailure {
-  return new HttpFailure(401, message);
+function unauthorized(message: string): DomainError {
+  return new DomainError("unauthenticated", message);
 }

@@ -1,5 +1,5 @@
 import { randomBytes, scrypt, timingSafeEqual } from "node:crypto";
-import { HttpFailure } from "../base/errors.ts";
+import { DomainError } from "../base/domain-error.ts";
 
 /** scrypt cost (RFC 7914): N = 2^logN, r, p. Memory is 128 · N · r bytes: 32 MiB by default. */
 export interface PasswordCost {
@@ -49,7 +49,7 @@ export class Passwords {
   async #derive(password: string, salt: Uint8Array, cost: PasswordCost): Promise<Buffer> {
     if (this.#running >= MAX_RUNNING) {
       if (this.#waiting.length >= MAX_WAITING) {
-        throw new HttpFailure(503, "Too many logins at once", { headers: { "Retry-After": "5" } });
+        throw new DomainError("busy", "Too many logins at once", { retryAfterSeconds: 5 });
       }
       await new Promise<void>((resume) => this.#waiting.push(resume));
     }

@@ -1,6 +1,6 @@
 import { addressBlock } from "../base/address-block.ts";
 import type { WallClock } from "../base/clock.ts";
-import { HttpFailure } from "../base/errors.ts";
+import { DomainError } from "../base/domain-error.ts";
 import { RateLimit } from "../base/rate-limit.ts";
 import type { ServerConfig } from "../config/parse.ts";
 import type { ApiKeyRow, UserRow } from "../db/schema.ts";
@@ -71,7 +71,7 @@ export class Sessions {
     const valid = await this.#passwords.verify(credentials.password, user?.password_hash);
     if (user === undefined || !valid || user.status !== "active") {
       refused(user === undefined ? "no such user" : valid ? "the user is suspended" : "wrong password");
-      throw new HttpFailure(401, "Incorrect email or password");
+      throw new DomainError("unauthenticated", "Incorrect email or password");
     }
     const key = await this.issueSession(user);
     this.#audit.record({ action: "login", address: clientAddress, by: user, facts: { key_id: key.row.id } });
@@ -95,11 +95,11 @@ export class Sessions {
     });
   }
 
-  /** An API token. Throws HttpFailure for a lifetime over the limit or a name in use. */
+  /** An API token. Throws DomainError for a lifetime over the limit or a name in use. */
   async issueToken(user: UserRow, request: { name: string; lifetimeMs: number | undefined }): Promise<IssuedKey> {
     const lifetimeMs = request.lifetimeMs ?? this.#config.defaultTokenLifetimeMs;
     if (lifetimeMs > this.#config.maxTokenLifetimeMs) {
-      throw new HttpFailure(400, "Failed to validate create API key request.", {
+      throw new DomainError("invalid", "Failed to validate create API key request.", {
         detail: `lifetime must be less than ${this.#config.maxTokenLifetimeMs / 3_600_000}h`,
       });
     }
@@ -109,7 +109,7 @@ export class Sessions {
     if (namesake !== undefined && namesake.expires_at <= this.#clock.now()) {
       await this.#store.apiKeys.remove(namesake.id);
     } else if (namesake !== undefined) {
-      throw new HttpFailure(409, `A token with name "${name}" already exists.`, {
+      throw new DomainError("taken", `A token with name "${name}" already exists.`, {
         validations: [{ field: "name", detail: "This value is already in use and should be unique." }],
       });
     }
@@ -136,8 +136,8 @@ export class Sessions {
       this.#perAccount.take(email.toLowerCase(), now),
     );
     if (waitMs > 0) {
-      throw new HttpFailure(429, "Too many login attempts", {
-        headers: { "Retry-After": String(Math.ceil(waitMs / 1000)) },
+      throw new DomainError("too-many", "Too many login attempts", {
+        retryAfterSeconds: Math.ceil(waitMs / 1000),
       });
     }
   }
@@ -149,7 +149,7 @@ export class Sessions {
     if ((await this.#store.apiKeys.countOf(user.id)) >= MAX_KEYS_PER_USER) {
       await this.#store.apiKeys.removeExpiredBefore(this.#clock.now());
       if ((await this.#store.apiKeys.countOf(user.id)) >= MAX_KEYS_PER_USER) {
-        throw new HttpFailure(409, `A user may have at most ${MAX_KEYS_PER_USER} tokens; remove one first`);
+        throw new DomainError("limit-reached", `A user may have at most ${MAX_KEYS_PER_USER} tokens; remove one first`);
       }
     }
     const now = this.#clock.now();

@@ -1,14 +1,16 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { newPassword } from "coder-protocol/rest/users";
+import { offlineEvent } from "../auth/offline-audit.ts";
 import { Passwords } from "../auth/passwords.ts";
 import { ServerError } from "../base/errors.ts";
 import { Store } from "../db/store.ts";
 
 /**
  * Sets a user's password in the store itself, for when no owner can log in any more. The user's sessions and tokens
- * end; a server that runs closes within seconds what rests on them. Throws ServerError.
- * @param password Asked for once the user is known.
+ * end; a running server closes within seconds what depends on them. Throws ServerError.
+ * The server records it in its audit, at once or when it starts.
+ * @param password Called once the user is known.
  */
 export async function resetPassword(
   stateDir: string,
@@ -37,9 +39,12 @@ export async function resetPassword(
       });
     }
     const hash = await new Passwords().hash(checked.data);
-    await store.transaction(async ({ users, apiKeys }) => {
-      await users.setPassword(user.id, hash, Date.now());
-      await apiKeys.expireAllOf(user.id, Date.now());
+    const now = Date.now();
+    await store.transaction(async ({ users, apiKeys, pendingAudit }) => {
+      await users.setPassword(user.id, hash, now);
+      await apiKeys.expireAllOf(user.id, now);
+      const event = offlineEvent({ action: "password-reset", target: { id: user.id, username: user.username } }, now);
+      await pendingAudit.add(event.key, event.value);
     });
   } finally {
     await store.close();

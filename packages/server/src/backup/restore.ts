@@ -1,6 +1,8 @@
 import { chmodSync, existsSync, lchownSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { offlineEvent } from "../auth/offline-audit.ts";
 import { isDiskFull, nodeErrorCode, ServerError } from "../base/errors.ts";
 import { newestSchemaVersion } from "../db/migrations/index.ts";
 import { readServerKeys } from "../state/key-file.ts";
@@ -8,21 +10,21 @@ import { acquireStateDir, syncDirectory } from "../state/state-dir.ts";
 import { checkDatabase } from "./check-database.ts";
 import { BACKUP_FILES, type BackupManifest, describeFile, notABackup, readManifest } from "./manifest.ts";
 
-/** Everything that belongs to the state that is moved aside; what SQLite keeps beside its file, too. */
+/** Everything that belongs to the state that is moved aside, with the files that SQLite keeps beside its own. */
 const OLD_FILES = ["coder.db", "coder.db-wal", "coder.db-shm", "keys.json"];
-/** What taking the directory leaves in it. */
+/** The files that the lock leaves in the directory. */
 const HELD_FILES = ["server.lock", "server.pid"];
 
 export interface Restored {
   readonly manifest: BackupManifest;
-  /** Where the state of before lies now; undefined when there was none. */
+  /** Where the former state is now; undefined when there was none. */
   readonly movedTo: string | undefined;
 }
 
 /**
- * Puts a backup in place as a deployment's state. The server must not run: the directory is taken for as long as this lasts.
- * The backup is copied and checked whole before anything of before is touched; that is moved aside, never removed. Throws
- * ServerError, or `signal.reason`.
+ * Puts a backup in place as a deployment's state. The server must not run: the directory is locked meanwhile. The backup is
+ * copied and checked as a whole before the former state is touched; that is moved aside, never removed. Throws ServerError, or
+ * `signal.reason`.
  * @param replace Whether there may be a deployment already.
  */
 export async function restore(
@@ -51,6 +53,7 @@ export async function restore(
     rmSync(incoming, { recursive: true, force: true });
     mkdirSync(incoming, { mode: 0o700 });
     await copyChecked(source, incoming, manifest, options.signal);
+    recordRestored(join(incoming, "coder.db"), source, manifest, options.now);
     const movedTo = occupied.length === 0 ? undefined : moveAside(held.path, occupied, options.now);
     for (const name of BACKUP_FILES) renameSync(join(incoming, name), join(held.path, name));
     giveToOwner(held.path, [...BACKUP_FILES, ...HELD_FILES, ...(movedTo === undefined ? [] : [basename(movedTo)])]);
@@ -66,6 +69,18 @@ export async function restore(
   } finally {
     rmSync(incoming, { recursive: true, force: true });
     held.release();
+  }
+}
+
+/** The server's audit has it from its next start on. */
+function recordRestored(path: string, source: string, manifest: BackupManifest, now: number): void {
+  const facts = { from: source, backup_created_at: manifest.created_at, release: manifest.release };
+  const { key, value } = offlineEvent({ action: "state-restored", facts }, now);
+  const database = new DatabaseSync(path);
+  try {
+    database.prepare("INSERT INTO settings (key, value) VALUES (?, ?)").run(key, value);
+  } finally {
+    database.close();
   }
 }
 
@@ -103,7 +118,7 @@ function giveToOwner(stateDir: string, names: readonly string[]): void {
   for (const name of names) lchownSync(join(stateDir, name), uid, gid);
 }
 
-/** @returns the folder that holds the state of before. */
+/** @returns the folder that holds the former state. */
 function moveAside(stateDir: string, names: readonly string[], now: number): string {
   const folder = join(stateDir, `before-restore-${new Date(now).toISOString().replaceAll(":", "-")}`);
   mkdirSync(folder, { mode: 0o700 });

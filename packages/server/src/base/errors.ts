@@ -1,5 +1,3 @@
-import type { ErrorBody } from "coder-protocol/rest/common";
-
 /** The closed set of reasons why the server does not start or stops by itself. */
 export type ServerErrorCode =
   | "ERR_CONFIG"
@@ -41,41 +39,6 @@ export function presentServerError(error: ServerError): string {
   const lines = [error.why === "" ? error.title : `${error.title}: ${error.why}`];
   for (const step of error.nextSteps) lines.push(`  Try: ${step}`);
   return `${lines.join("\n")}\n  (${error.code})`;
-}
-
-/**
- * An answer outside 2xx, decided by the server itself. Its words reach the client: they never hold a secret, a path
- * of this machine or SQL. Thrown in routes, returned by the authenticators.
- */
-export class HttpFailure extends Error {
-  override readonly name = "HttpFailure";
-  readonly status: number;
-  readonly body: ErrorBody;
-  readonly headers: Readonly<Record<string, string>>;
-
-  constructor(
-    status: number,
-    message: string,
-    options: {
-      detail?: string;
-      validations?: ErrorBody["validations"];
-      headers?: Readonly<Record<string, string>>;
-    } = {},
-  ) {
-    super(message);
-    this.status = status;
-    this.headers = options.headers ?? {};
-    this.body = {
-      message,
-      ...(options.detail === undefined ? {} : { detail: options.detail }),
-      ...(options.validations === undefined ? {} : { validations: options.validations }),
-    };
-  }
-}
-
-/** One text for everything a caller may not see and everything that does not exist. */
-export function notFound(): HttpFailure {
-  return new HttpFailure(404, "Resource not found or you do not have access to this resource");
 }
 
 /** SQLite's result code for a full disk (SQLITE_FULL). */

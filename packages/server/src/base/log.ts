@@ -1,7 +1,8 @@
 import { type Logger, pino } from "pino";
-import type { ServerLogLevel } from "../config/parse.ts";
 
 export type { Logger } from "pino";
+
+export type ServerLogLevel = "trace" | "debug" | "info" | "warn" | "error";
 
 /** Anything with write, such as process.stderr. */
 export interface TextSink {

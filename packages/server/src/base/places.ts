@@ -1,5 +1,5 @@
 import { addressBlock } from "./address-block.ts";
-import { HttpFailure } from "./errors.ts";
+import { DomainError, type DomainErrorCode } from "./domain-error.ts";
 
 export interface PlaceLimits {
   /** At once, of everybody. */
@@ -33,21 +33,21 @@ export class Places {
     return this.#taken;
   }
 
-  /** Takes a place, which the returned function gives back; call it once. Throws HttpFailure 429 or 503. */
+  /** Takes a place, which the returned function gives back; call it once. Throws DomainError "too-many" or "busy". */
   take(holder: PlaceHolder): () => void {
     const { total, perUser, perAddress } = this.#limits;
     const keys: string[] = [];
     if (perUser !== undefined && holder.userId !== undefined) {
       const key = `user ${holder.userId}`;
-      if (this.#of(key) >= perUser) throw this.#full(429, `from this account, at most ${perUser}`);
+      if (this.#of(key) >= perUser) throw this.#full("too-many", `from this account, at most ${perUser}`);
       keys.push(key);
     }
     if (perAddress !== undefined && holder.address !== undefined) {
       const key = `address ${addressBlock(holder.address)}`;
-      if (this.#of(key) >= perAddress) throw this.#full(429, `from this address, at most ${perAddress}`);
+      if (this.#of(key) >= perAddress) throw this.#full("too-many", `from this address, at most ${perAddress}`);
       keys.push(key);
     }
-    if (this.#taken >= total) throw this.#full(503, "at this server");
+    if (this.#taken >= total) throw this.#full("busy", "at this server");
     this.#taken++;
     for (const key of keys) this.#shares.set(key, this.#of(key) + 1);
     let left = false;
@@ -67,7 +67,7 @@ export class Places {
     return this.#shares.get(key) ?? 0;
   }
 
-  #full(status: 429 | 503, where: string): HttpFailure {
-    return new HttpFailure(status, `Too many open ${this.#what} ${where}.`, { headers: { "Retry-After": "10" } });
+  #full(code: DomainErrorCode, where: string): DomainError {
+    return new DomainError(code, `Too many open ${this.#what} ${where}.`, { retryAfterSeconds: 10 });
   }
 }

@@ -2,8 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
 import { type WebSocket, WebSocketServer } from "ws";
-import { rejectUpgrade } from "../http/reply.ts";
-import { HttpFailure } from "./errors.ts";
+import type { OpenStreams } from "./open-streams.ts";
 import type { PlaceHolder, Places } from "./places.ts";
 import { BUILD_VERSION } from "./version.ts";
 
@@ -16,41 +15,36 @@ export const CLOSE_POLICY = 1008;
 
 /** Bytes a slow reader may leave unsent before it is cut off. */
 const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
-/** What clients may send on sockets that only we write to: an echo, or nothing. Every unfinished message waits in memory. */
+/** Longest message a client may send here: an echo, or nothing. Every unfinished message is held in memory. */
 const MAX_MESSAGE_BYTES = 1024;
 
-/** The WebSockets that only we write to: pings, a bound on how many and how far behind. */
+/** WebSockets that only the server writes to: pings, a bound on how many there are and how far behind each may be. */
 export class TextSockets {
   readonly #server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_MESSAGE_BYTES });
-  readonly #open = new Set<TextSocket>();
   readonly #places: Places;
   readonly #heartbeatMs: number;
+  readonly #streams: OpenStreams;
+  #openCount = 0;
 
-  constructor(options: { readonly places: Places; readonly heartbeatMs: number }) {
+  constructor(options: { readonly places: Places; readonly heartbeatMs: number; readonly streams: OpenStreams }) {
     this.#places = options.places;
     this.#heartbeatMs = options.heartbeatMs;
+    this.#streams = options.streams;
     this.#server.on("headers", (headers) => headers.push(`${BUILD_VERSION_HEADER}: ${BUILD_VERSION}`));
   }
 
   get openCount(): number {
-    return this.#open.size;
+    return this.#openCount;
   }
 
-  /** Completes the upgrade. Undefined when it was refused; the socket is then dealt with. */
+  /** Completes the upgrade. Throws DomainError when there are too many. Undefined: the handshake failed and the socket is closed. */
   async accept(
     request: IncomingMessage,
     socket: Duplex,
     head: Buffer,
     holder: PlaceHolder,
   ): Promise<TextSocket | undefined> {
-    let leave: () => void;
-    try {
-      leave = this.#places.take(holder);
-    } catch (error) {
-      if (!(error instanceof HttpFailure)) throw error;
-      rejectUpgrade(socket, error);
-      return undefined;
-    }
+    const leave = this.#places.take(holder);
     return await new Promise((resolve) => {
       const gone = (): void => {
         leave();
@@ -60,27 +54,24 @@ export class TextSockets {
       // ws answers a malformed handshake itself and then never calls back; the socket closes.
       this.#server.handleUpgrade(request, socket, head, (webSocket) => {
         socket.removeListener("close", gone);
-        const text = new TextSocket(webSocket, this.#heartbeatMs, () => {
-          this.#open.delete(text);
+        const text = new TextSocket(webSocket, this.#heartbeatMs);
+        this.#openCount++;
+        const leaveStreams = this.#streams.add({
+          end: () => text.close(CLOSE_GOING_AWAY, "server is shutting down"),
+          destroy: () => text.terminate(),
+        });
+        text.onClose(() => {
+          this.#openCount--;
+          leaveStreams();
           leave();
         });
-        this.#open.add(text);
         resolve(text);
       });
     });
   }
-
-  closeAll(): void {
-    for (const socket of [...this.#open]) socket.close(CLOSE_GOING_AWAY, "server is shutting down");
-  }
-
-  /** For sockets that did not answer closeAll. */
-  terminateAll(): void {
-    for (const socket of [...this.#open]) socket.terminate();
-  }
 }
 
-/** One WebSocket we send texts on. Ends itself when the client stops answering pings or stops reading. */
+/** One WebSocket that texts are sent on. Ends itself when the client stops answering pings or stops reading. */
 export class TextSocket {
   readonly #socket: WebSocket;
   readonly #timer: NodeJS.Timeout;
@@ -88,7 +79,7 @@ export class TextSocket {
   #answered = true;
   #closed = false;
 
-  constructor(socket: WebSocket, heartbeatMs: number, onClosed: () => void) {
+  constructor(socket: WebSocket, heartbeatMs: number) {
     this.#socket = socket;
     this.#timer = setInterval(() => this.#ping(), heartbeatMs);
     this.#timer.unref();
@@ -100,7 +91,6 @@ export class TextSocket {
     socket.on("close", () => {
       this.#closed = true;
       clearInterval(this.#timer);
-      onClosed();
       for (const listener of this.#closeListeners) listener();
     });
   }

@@ -1,17 +1,10 @@
 import { BlockList, isIP } from "node:net";
 import { join } from "node:path";
 import { ServerError } from "../base/errors.ts";
+import type { ListenAddress } from "../base/listen-address.ts";
+import type { ServerLogLevel } from "../base/log.ts";
 import { parseDuration } from "./durations.ts";
 import { type ServerFlag, type ServerFlagType, type ServerFlagValues, serverFlags } from "./flags.ts";
-
-export interface ListenAddress {
-  /** IP address or host name; "" listens on every address. */
-  readonly host: string;
-  /** 0 takes any free port. */
-  readonly port: number;
-}
-
-export type ServerLogLevel = "trace" | "debug" | "info" | "warn" | "error";
 
 export interface TlsConfig {
   readonly address: ListenAddress;

@@ -12,16 +12,21 @@ import { SESSION_ID_KEY, sessionIdOfBaggage } from "coder-protocol/session-id";
 import { LOST_BY_CLOSE } from "coder-protocol/tailnet/node";
 import { checkVersion, MISSING_AGENT_VERSION, MISSING_TAILNET_VERSION } from "coder-protocol/version";
 import { YamuxSession } from "coder-protocol/yamux/session";
-import { Counter } from "prom-client";
+import { Counter, type Registry } from "prom-client";
 import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
 import { type WebSocket, WebSocketServer } from "ws";
-import { endsAccess, endsAgentSession } from "../auth/access-events.ts";
-import { type AuthenticatedAgent, holderOf } from "../auth/authenticator.ts";
-import { HttpFailure, notFound } from "../base/errors.ts";
-import { Places } from "../base/places.ts";
+import { type AccessEvents, endsAccess, endsAgentSession } from "../auth/access-events.ts";
+import { type AuthenticatedAgent, type Authenticator, holderOf } from "../auth/authenticator.ts";
+import type { WallClock } from "../base/clock.ts";
+import { DomainError, notFound, shuttingDown } from "../base/domain-error.ts";
+import type { Logger } from "../base/log.ts";
+import type { OpenStreams } from "../base/open-streams.ts";
+import { type PlaceLimits, Places } from "../base/places.ts";
+import type { UpgradeRoute } from "../base/routes.ts";
 import { CLOSE_PROTOCOL_ERROR, TextSockets } from "../base/text-sockets.ts";
-import type { ControlPlane, ServerContext, UpgradeRoute } from "../http/context.ts";
-import { rejectUpgrade } from "../http/reply.ts";
+import type { Store } from "../db/store.ts";
+import type { AgentState } from "../workspaces/agent-state.ts";
+import type { Changes } from "../workspaces/changes.ts";
 import { type AgentNetwork, agentLatency, agentNetwork } from "./agent-network.ts";
 import { agentService } from "./agent-service.ts";
 import { type ConnectionEnd, PING_INTERVAL_MS, watchEnd } from "./connection-end.ts";
@@ -38,7 +43,7 @@ import {
 import { KeyWaits } from "./key-waits.ts";
 import { agentAuth, lookedUpClientAuth, type PeerAuth } from "./peer-auth.ts";
 import { PeerReports } from "./peer-reports.ts";
-import { RelayMaps } from "./relay-map.ts";
+import type { RelayMaps } from "./relay-map.ts";
 import { type ResumeHolder, ResumeTokens } from "./resume-token.ts";
 import { SharedBudgets } from "./shared-budgets.ts";
 import { type TailnetServiceDeps, tailnetService } from "./tailnet-service.ts";
@@ -66,16 +71,44 @@ const CLEAN_CLOSES: ReadonlySet<number> = new Set([1000, 1001, 1005]);
 const MAX_CLOSE_REASON_BYTES = 123;
 const ACCESS_REVOKED = "access revoked";
 
-/** What the relay is told about keys. */
+/** How the relay learns which keys it may serve. */
 export interface RelayGate {
   admitHeld(publicKey: Uint8Array): void;
   revoke(publicKey: Uint8Array): number;
 }
 
-export class CoordinatingControlPlane implements ControlPlane {
+export interface ControlPlaneOptions {
+  readonly store: Store;
+  readonly authenticator: Authenticator;
+  readonly accessEvents: AccessEvents;
+  readonly agentState: AgentState;
+  readonly changes: Changes;
+  readonly relayMaps: RelayMaps;
+  /** Of resume tokens. */
+  readonly signingKey: Uint8Array;
+  readonly settings: {
+    readonly forceWebSockets: boolean;
+    readonly blockDirect: boolean;
+    /** "" for none. */
+    readonly hostnameSuffix: string;
+  };
+  readonly limits: {
+    readonly clientSockets: PlaceLimits;
+    readonly agentSockets: PlaceLimits;
+    readonly mapSockets: PlaceLimits;
+    readonly heartbeatMs: number;
+  };
+  readonly streams: OpenStreams;
+  readonly clientAddress: (request: IncomingMessage) => string;
+  readonly clock: WallClock;
+  readonly log: Logger;
+  readonly metrics: Registry;
+}
+
+export class ControlPlane {
   readonly upgradeRoutes: readonly UpgradeRoute[];
   readonly coordinator: Coordinator;
-  readonly #context: ServerContext;
+  readonly #options: ControlPlaneOptions;
   readonly #resumeTokens: ResumeTokens;
   readonly #sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_PAYLOAD_BYTES });
   readonly #open = new Set<OpenSocket>();
@@ -87,7 +120,6 @@ export class CoordinatingControlPlane implements ControlPlane {
   readonly #mapSockets: TextSockets;
   readonly #contests = new TokenContests();
   readonly #reports = new PeerReports();
-  readonly #relayMaps: RelayMaps;
   readonly #workspaceUpdates: WorkspaceUpdates;
   readonly #timer: NodeJS.Timeout;
   readonly #stopEvents: () => void;
@@ -97,28 +129,17 @@ export class CoordinatingControlPlane implements ControlPlane {
   #gate: RelayGate | undefined;
   #closing = false;
 
-  /** Reads the relay map that the settings name. Throws ServerError when there is none that can be used. */
-  static async open(context: ServerContext): Promise<CoordinatingControlPlane> {
-    const relayMaps = await RelayMaps.open({
-      config: context.config.derp,
-      accessUrl: () => context.accessUrl(),
-      stunPort: () => context.stunPort(),
-      log: context.log,
-    });
-    return new CoordinatingControlPlane(context, relayMaps);
-  }
-
-  private constructor(context: ServerContext, relayMaps: RelayMaps) {
-    this.#context = context;
-    this.#relayMaps = relayMaps;
-    this.#resumeTokens = new ResumeTokens(context.keys.signing);
-    this.#workspaceUpdates = new WorkspaceUpdates(context.store, context.changes);
-    const { limits } = context;
+  constructor(options: ControlPlaneOptions) {
+    this.#options = options;
+    this.#resumeTokens = new ResumeTokens(options.signingKey);
+    this.#workspaceUpdates = new WorkspaceUpdates(options.store, options.changes);
+    const { limits } = options;
     this.#clientPlaces = new Places("control connections", limits.clientSockets);
     this.#agentPlaces = new Places("control connections of agents", limits.agentSockets);
     this.#mapSockets = new TextSockets({
       places: new Places("followers of the relay map", limits.mapSockets),
       heartbeatMs: limits.heartbeatMs,
+      streams: options.streams,
     });
     this.coordinator = new Coordinator({
       onKey: (key) => {
@@ -152,66 +173,75 @@ export class CoordinatingControlPlane implements ControlPlane {
         handle: (...args) => this.#legacyMap(...args),
       },
     ];
-    this.#stopEvents = context.accessEvents.subscribe((event) => {
+    this.#stopEvents = options.accessEvents.subscribe((event) => {
       for (const open of [...this.#open]) if (open.auth.endedBy(event)) open.end(ACCESS_REVOKED);
-      this.coordinator.revoke((auth) => auth.endedBy(event), ACCESS_REVOKED, context.clock.now());
+      this.coordinator.revoke((auth) => auth.endedBy(event), ACCESS_REVOKED, options.clock.now());
     });
     this.#timer = setInterval(() => {
-      this.coordinator.sweep(context.clock.now());
-      this.#contests.sweep(context.clock.now());
+      this.coordinator.sweep(options.clock.now());
+      this.#contests.sweep(options.clock.now());
     }, SWEEP_MS);
     this.#timer.unref();
     this.#telemetry = new Counter({
       name: "coder_tailnet_telemetry_events_total",
       help: "Connection events that clients and agents reported",
       labelNames: ["status"],
-      registers: [context.metrics],
+      registers: [options.metrics],
     });
-    controlMetrics(context.metrics, {
+    controlMetrics(options.metrics, {
       coordinator: this.coordinator,
       reports: this.#reports,
       openSockets: () => this.#open.size,
     });
   }
 
-  /** The relay that asks this coordinator about keys. */
+  /** From here on the relay is informed of the keys that peers announce and give up. */
   guard(gate: RelayGate): void {
     this.#gate = gate;
   }
 
-  async admitsKey(publicKey: Uint8Array, waitMs: number): Promise<boolean> {
-    return (
-      this.coordinator.knowsKey(publicKey, this.#context.clock.now()) || (await this.#keyWaits.wait(publicKey, waitMs))
-    );
+  /** Whether a peer has this key. */
+  knowsKey(publicKey: Uint8Array): boolean {
+    return this.coordinator.knowsKey(publicKey, this.#options.clock.now());
   }
 
+  /** Whether a peer has this key, or announces it within `waitMs`. */
+  async admitsKey(publicKey: Uint8Array, waitMs: number): Promise<boolean> {
+    return this.knowsKey(publicKey) || (await this.#keyWaits.wait(publicKey, waitMs));
+  }
+
+  /** Body of GET /workspaceagents/{id}/connection, the same for every agent. */
   connectionInfo(): ConnectionInfo {
-    const { config } = this.#context;
+    const { forceWebSockets, blockDirect, hostnameSuffix } = this.#options.settings;
     return {
       derp_map: derpMapToJson(this.relayMap()),
-      derp_force_websockets: config.derp.forceWebsockets,
-      disable_direct_connections: config.derp.blockDirect,
-      ...(config.workspaceHostnameSuffix === "" ? {} : { hostname_suffix: config.workspaceHostnameSuffix }),
+      derp_force_websockets: forceWebSockets,
+      disable_direct_connections: blockDirect,
+      ...(hostnameSuffix === "" ? {} : { hostname_suffix: hostnameSuffix }),
     };
   }
 
+  /** The map that clients and agents are given. */
   relayMap(): DerpMap {
-    return this.#relayMaps.current();
+    return this.#options.relayMaps.current();
   }
 
+  /** Latencies of a connected agent to each relay region. */
   agentLatency(agentId: string): WorkspaceAgent["latency"] {
     return agentLatency(agentId, this.coordinator, this.relayMap());
   }
 
+  /** How clients reach a connected agent: directly or through a relay. Undefined when it is not connected. */
   agentNetwork(agentId: string): AgentNetwork | undefined {
     return agentNetwork(agentId, this.#debugSources());
   }
 
   /** Where the agents are that contest one token; undefined when none do. */
   agentContest(agentId: string): readonly string[] | undefined {
-    return this.#contests.addresses(agentId, this.#context.clock.now());
+    return this.#contests.addresses(agentId, this.#options.clock.now());
   }
 
+  /** For the debug pages, as debugTailnet. Holds addresses of peers: for administrators only. */
   debugCoordinator(): Promise<CoordinatorDebug> {
     return coordinatorDebug(this.#debugSources());
   }
@@ -220,13 +250,13 @@ export class CoordinatingControlPlane implements ControlPlane {
     return tailnetDebug(this.#debugSources());
   }
 
+  /** Ends every session; idempotent. */
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
     clearInterval(this.#timer);
     this.#stopEvents();
-    this.#relayMaps.close();
-    this.#mapSockets.terminateAll();
+    this.#options.relayMaps.close();
     this.#keyWaits.close();
     const closed = [...this.#open].map((open) => open.closed);
     for (const open of [...this.#open]) open.end("server is shutting down");
@@ -238,8 +268,8 @@ export class CoordinatingControlPlane implements ControlPlane {
       coordinator: this.coordinator,
       reports: this.#reports,
       map: this.relayMap(),
-      nowMs: this.#context.clock.now(),
-      store: this.#context.store,
+      nowMs: this.#options.clock.now(),
+      agents: this.#options.store.agents,
       sockets: this.#open.size,
     };
   }
@@ -248,19 +278,17 @@ export class CoordinatingControlPlane implements ControlPlane {
   async #client(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const url = new URL(request.url ?? "/", "http://server");
     const only = agentOfPath(url.pathname);
-    const identity = await this.#context.authenticator.authenticateUser(request);
-    if (identity instanceof HttpFailure) return rejectUpgrade(socket, identity);
+    const identity = await this.#options.authenticator.authenticateUser(request);
+    if (identity instanceof DomainError) throw identity;
     const { user } = identity;
-    const { authenticator, store } = this.#context;
+    const { authenticator, store } = this.#options;
     if (only !== undefined && (!isUuid(only) || (await authenticator.canReachAgent(user, only)) === undefined)) {
-      return rejectUpgrade(socket, notFound());
+      throw notFound();
     }
-    const refusal = versionFailure(url, MISSING_TAILNET_VERSION);
-    if (refusal !== undefined) return rejectUpgrade(socket, refusal);
+    requireVersion(url, MISSING_TAILNET_VERSION);
     const holder = holderOf(identity, only === undefined ? {} : { agentId: only });
     const resume: ResumeHolder = { kind: "client", ...holder };
     const resumed = this.#resumedPeer(url, resume);
-    if (resumed instanceof HttpFailure) return rejectUpgrade(socket, resumed);
 
     const id = resumed ?? randomUUID();
     const sessionId = sessionIdOfBaggage(request.headers["baggage"]?.toString());
@@ -278,26 +306,24 @@ export class CoordinatingControlPlane implements ControlPlane {
       id,
       auth,
       userId: user.id,
-      address: this.#context.clientAddress(request),
+      address: this.#options.clientAddress(request),
       services: (deps) => [tailnetService({ id, auth, resume, mayFollow }, deps)],
       pingsSocket: true,
       onClosed: async () => void this.#forget(id),
     });
-    // What was revoked between the look at it and now told nobody.
+    // A revocation between the check and now had no listener.
     if (open !== undefined && !(await authenticator.stillHolds(holder))) open.end(ACCESS_REVOKED);
   }
 
   async #agent(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const url = new URL(request.url ?? "/", "http://server");
-    const identity = await this.#context.authenticator.authenticateAgent(request);
-    if (identity instanceof HttpFailure) return rejectUpgrade(socket, identity);
-    const refusal = versionFailure(url, MISSING_AGENT_VERSION);
-    if (refusal !== undefined) return rejectUpgrade(socket, refusal);
+    const identity = await this.#options.authenticator.authenticateAgent(request);
+    if (identity instanceof DomainError) throw identity;
+    requireVersion(url, MISSING_AGENT_VERSION);
     const { agent, owner } = identity;
-    const { agentState, authenticator, config, clock } = this.#context;
-    const address = this.#context.clientAddress(request);
-    const contested = this.#contest(identity, address);
-    if (contested !== undefined) return rejectUpgrade(socket, contested);
+    const { agentState, authenticator, settings, clock } = this.#options;
+    const address = this.#options.clientAddress(request);
+    this.#refuseContest(identity, address);
     const auth = agentAuth(agent.id, (event) => endsAgentSession(event, { agentId: agent.id, ownerId: owner.id }));
     const resume: ResumeHolder = {
       kind: "agent",
@@ -317,8 +343,8 @@ export class CoordinatingControlPlane implements ControlPlane {
           agentState,
           now: () => clock.now(),
           relayMap: () => this.relayMap(),
-          disableDirectConnections: config.derp.blockDirect,
-          forceWebSockets: config.derp.forceWebsockets,
+          disableDirectConnections: settings.blockDirect,
+          forceWebSockets: settings.forceWebSockets,
           onConnection: (agentId, connection, type) => this.#logConnection(agentId, connection, type),
           onStats: (agentId, stats) => this.#reports.stats(agentId, stats, clock.now()),
         }),
@@ -330,61 +356,55 @@ export class CoordinatingControlPlane implements ControlPlane {
       },
     });
     if (open === undefined) return;
-    if ((await authenticator.authenticateAgent(request)) instanceof HttpFailure) return open.end(ACCESS_REVOKED);
+    if ((await authenticator.authenticateAgent(request)) instanceof DomainError) return open.end(ACCESS_REVOKED);
     await agentState.connected(agent.id, url.searchParams.get("version") ?? MISSING_AGENT_VERSION);
     heartbeat = setInterval(() => {
       agentState
         .heartbeat(agent.id)
-        .catch((error: unknown) => this.#context.log.error({ err: error }, "heartbeat not stored"));
+        .catch((error: unknown) => this.#options.log.error({ err: error }, "heartbeat not stored"));
     }, PING_INTERVAL_MS);
   }
 
-  /** Why an agent has to go: others with its token were there before, again and again. */
-  #contest({ agent, workspace }: AuthenticatedAgent, address: string): HttpFailure | undefined {
-    if (!this.#openById.has(agent.id)) return undefined;
+  /** Throws DomainError "contested" for an agent when others with its token were connected before, again and again. */
+  #refuseContest({ agent, workspace }: AuthenticatedAgent, address: string): void {
+    if (!this.#openById.has(agent.id)) return;
     const others = [...this.#open].filter((open) => open.id === agent.id).map((open) => open.address);
-    const now = this.#context.clock.now();
+    const now = this.#options.clock.now();
     const isNews = this.agentContest(agent.id) === undefined;
-    if (this.#contests.mayTakeOver(agent.id, [...others, address], now)) return undefined;
+    if (this.#contests.mayTakeOver(agent.id, [...others, address], now)) return;
     if (isNews) {
-      this.#context.log.warn(
+      this.#options.log.warn(
         { workspace: workspace.name, agent: agent.name, agentId: agent.id, addresses: this.agentContest(agent.id) },
         "several agents use one token: the one that is connected stays, the others are refused",
       );
-      this.#context.changes.publish({ kind: "workspace", workspaceId: workspace.id });
+      this.#options.changes.publish({ kind: "workspace", workspaceId: workspace.id });
     }
     const where = [...new Set(others)].join(", ");
-    return new HttpFailure(409, "Another agent with the same token is connected.", {
+    throw new DomainError("contested", "Another agent with the same token is connected.", {
       detail: `It is at ${where}. Stop one of the two, or give this one a workspace and a token of its own.`,
-      headers: { "Retry-After": "10" },
+      retryAfterSeconds: 10,
     });
   }
 
   async #legacyMap(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    if (this.#closing) return rejectUpgrade(socket, shuttingDown());
+    if (this.#closing) throw shuttingDown();
     const follower = await this.#mapSockets.accept(request, socket, head, {
-      address: this.#context.clientAddress(request),
+      address: this.#options.clientAddress(request),
     });
     if (follower === undefined) return;
     const send = (): void => follower.send(Buffer.from(JSON.stringify(derpMapToJson(this.relayMap()))));
     follower.onMessage(() => follower.close(CLOSE_PROTOCOL_ERROR, "nothing may be sent here"));
-    follower.onClose(this.#relayMaps.onChange(send));
+    follower.onClose(this.#options.relayMaps.onChange(send));
     send();
   }
 
   #serve(request: IncomingMessage, socket: Duplex, head: Buffer, session: SessionPlan): OpenSocket | undefined {
     const agentSockets = session.auth.kind === "agent" ? (this.#openById.get(session.id) ?? 0) : 0;
-    try {
-      if (this.#closing) throw shuttingDown();
-      if (agentSockets >= MAX_SOCKETS_PER_AGENT)
-        throw new HttpFailure(429, "Too many connections with this agent's token are open.");
-      const places = session.auth.kind === "agent" ? this.#agentPlaces : this.#clientPlaces;
-      socket.once("close", places.take({ userId: session.userId, address: session.address }));
-    } catch (error) {
-      if (!(error instanceof HttpFailure)) throw error;
-      rejectUpgrade(socket, error);
-      return undefined;
-    }
+    if (this.#closing) throw shuttingDown();
+    if (agentSockets >= MAX_SOCKETS_PER_AGENT)
+      throw new DomainError("too-many", "Too many connections with this agent's token are open.");
+    const places = session.auth.kind === "agent" ? this.#agentPlaces : this.#clientPlaces;
+    socket.once("close", places.take({ userId: session.userId, address: session.address }));
     let open: OpenSocket | undefined;
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
       open = this.#run(webSocket, session, watchEnd(webSocket, socket));
@@ -403,7 +423,7 @@ export class CoordinatingControlPlane implements ControlPlane {
     const unfinished = this.#unfinished.of(session.userId);
     serveRpc(yamux, session.services(this.#tailnetDeps(end)), {
       budget: unfinished.budget,
-      onError: (error, path) => this.#context.log.error({ err: error, rpc: path }, "rpc failed"),
+      onError: (error, path) => this.#options.log.error({ err: error, rpc: path }, "rpc failed"),
     });
     let closeCode = CLOSE_ABNORMAL;
     webSocket.once("close", (code) => {
@@ -418,7 +438,7 @@ export class CoordinatingControlPlane implements ControlPlane {
       auth: session.auth,
       end: (reason) => {
         endedFor ??= reason;
-        this.coordinator.expel(session.id, reason, this.#context.clock.now());
+        this.coordinator.expel(session.id, reason, this.#options.clock.now());
         webSocket.close(CLOSE_INTERNAL_ERROR, Buffer.from(reason).subarray(0, MAX_CLOSE_REASON_BYTES));
         running.close();
       },
@@ -432,7 +452,7 @@ export class CoordinatingControlPlane implements ControlPlane {
         try {
           await session.onClosed?.();
         } catch (error) {
-          this.#context.log.error({ err: error }, "end of a session not stored");
+          this.#options.log.error({ err: error }, "end of a session not stored");
         }
       }),
     };
@@ -455,11 +475,11 @@ export class CoordinatingControlPlane implements ControlPlane {
       connect_type: connection.appName.slice(0, MAX_APP_NAME_LENGTH) || type,
     };
     if (!ended) {
-      this.#context.log.info(who, "connected to an agent");
+      this.#options.log.info(who, "connected to an agent");
       return;
     }
     const reason = (connection.reason ?? "").slice(0, MAX_REASON_LENGTH);
-    this.#context.log.info(
+    this.#options.log.info(
       {
         ...who,
         disconnect_reason: reason,
@@ -474,7 +494,7 @@ export class CoordinatingControlPlane implements ControlPlane {
   /** Why a client's connection ended, under the session that it told. */
   #logEnd({ auth, userId }: SessionPlan, endedFor: string | undefined, failure: string | undefined): void {
     if (auth.sessionId === undefined) return;
-    this.#context.log.info(
+    this.#options.log.info(
       {
         [SESSION_ID_KEY]: auth.sessionId,
         user: userId,
@@ -492,9 +512,9 @@ export class CoordinatingControlPlane implements ControlPlane {
     return {
       coordinator: this.coordinator,
       resumeTokens: this.#resumeTokens,
-      now: () => this.#context.clock.now(),
+      now: () => this.#options.clock.now(),
       relayMap: () => this.relayMap(),
-      onRelayMapChange: (listener) => this.#relayMaps.onChange(listener),
+      onRelayMapChange: (listener) => this.#options.relayMaps.onChange(listener),
       workspaceUpdates: this.#workspaceUpdates,
       endedByClose: () => end.byClose,
       onTelemetry: (peerId, events) => this.#telemetryOf(peerId, events),
@@ -515,21 +535,19 @@ export class CoordinatingControlPlane implements ControlPlane {
   }
 
   #telemetryOf(peerId: string, events: readonly TelemetryEvent[]): void {
-    this.#reports.telemetry(peerId, events, this.#context.clock.now());
+    this.#reports.telemetry(peerId, events, this.#options.clock.now());
     for (const event of events) this.#telemetry.inc({ status: event.status === 0 ? "connected" : "disconnected" });
   }
 
-  #resumedPeer(url: URL, holder: ResumeHolder): string | HttpFailure | undefined {
+  #resumedPeer(url: URL, holder: ResumeHolder): string | undefined {
     const token = url.searchParams.get("resume_token");
     if (token === null || token === "") return undefined;
-    const peer = this.#resumeTokens.verify(token, holder, this.#context.clock.now());
+    const peer = this.#resumeTokens.verify(token, holder, this.#options.clock.now());
     if (peer === "ignored") return undefined;
-    return (
-      peer ??
-      new HttpFailure(401, "Invalid resume token", {
-        validations: [{ field: "resume_token", detail: "the token is malformed, expired or of another login" }],
-      })
-    );
+    if (peer !== undefined) return peer;
+    throw new DomainError("unauthenticated", "Invalid resume token", {
+      validations: [{ field: "resume_token", detail: "the token is malformed, expired or of another login" }],
+    });
   }
 }
 
@@ -554,18 +572,15 @@ interface OpenSocket {
   readonly closed: Promise<void>;
 }
 
-function shuttingDown(): HttpFailure {
-  return new HttpFailure(503, "The server is shutting down", { headers: { "Retry-After": "10" } });
-}
-
 function agentOfPath(pathname: string): string | undefined {
   return /^\/api\/v2\/workspaceagents\/([^/]+)\/coordinate$/.exec(pathname)?.[1];
 }
 
-function versionFailure(url: URL, missing: string): HttpFailure | undefined {
+/** Throws DomainError "invalid" for a version of the API that is not spoken here. */
+function requireVersion(url: URL, missing: string): void {
   const checked = checkVersion(url.searchParams.get("version") ?? missing);
-  if (checked.ok) return undefined;
-  return new HttpFailure(400, "Unknown or unsupported API version", {
+  if (checked.ok) return;
+  throw new DomainError("invalid", "Unknown or unsupported API version", {
     validations: [{ field: "version", detail: checked.detail }],
   });
 }

@@ -2,7 +2,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Node } from "coder-protocol/gen/tailnet_pb.js";
 import { derpMapToJson } from "wg-userspace/derp/map";
-import type { Store } from "../db/store.ts";
+import type { Agents } from "../db/agents.ts";
 import { type NetworkSources, regionName } from "./agent-network.ts";
 import type { PeerDescription } from "./coordinator.ts";
 
@@ -19,7 +19,7 @@ export interface PeerDebug {
   /** owner/workspace.agent; absent for clients. */
   readonly name?: string;
   readonly connected_for_ms: number;
-  /** Since the peer last told its node; absent while it told none. */
+  /** Since the peer last announced its node; absent before it did. */
   readonly node_age_ms?: number;
   readonly node?: NodeDebug;
 }
@@ -62,7 +62,7 @@ export interface TailnetDebug {
 }
 
 export interface DebugSources extends NetworkSources {
-  readonly store: Store;
+  readonly agents: Pick<Agents, "fullNames">;
   readonly sockets: number;
 }
 
@@ -70,8 +70,9 @@ export async function coordinatorDebug(sources: DebugSources): Promise<Coordinat
   const peers = sources.coordinator.describe();
   const agents: PeerDebug[] = [];
   const clients: PeerDebug[] = [];
+  const names = await namesOf(peers, sources.agents);
   for (const peer of peers) {
-    if (peer.kind === "agent") agents.push(peerDebug(peer, sources, await nameOf(peer.id, sources.store)));
+    if (peer.kind === "agent") agents.push(peerDebug(peer, sources, names.get(peer.id)));
     else clients.push(peerDebug(peer, sources, undefined));
   }
   return {
@@ -88,10 +89,12 @@ export async function tailnetDebug(sources: DebugSources): Promise<TailnetDebug>
   const { coordinator, reports, map, nowMs } = sources;
   const agents: TailnetDebug["agents"][number][] = [];
   const connections: TailnetDebug["connections"][number][] = [];
-  for (const peer of coordinator.describe()) {
+  const peers = coordinator.describe();
+  const names = await namesOf(peers, sources.agents);
+  for (const peer of peers) {
     if (peer.kind === "agent") {
       const report = reports.agent(peer.id);
-      const name = await nameOf(peer.id, sources.store);
+      const name = names.get(peer.id);
       agents.push({
         id: peer.id,
         ...(name === undefined ? {} : { name }),
@@ -152,10 +155,9 @@ function timeText(ms: number): string | null {
   return Number.isNaN(date.getTime()) ? null : date.toISOString();
 }
 
-async function nameOf(agentId: string, store: Store): Promise<string | undefined> {
-  const agent = await store.agents.byId(agentId);
-  const workspace = agent === undefined ? undefined : await store.workspaces.byId(agent.workspace_id);
-  const owner = workspace === undefined ? undefined : await store.users.byIdWithDeleted(workspace.owner_id);
-  if (agent === undefined || workspace === undefined || owner === undefined) return undefined;
-  return `${owner.username}/${workspace.name}.${agent.name}`;
+async function namesOf(
+  peers: readonly PeerDescription[],
+  agents: DebugSources["agents"],
+): Promise<ReadonlyMap<string, string>> {
+  return await agents.fullNames(peers.filter(({ kind }) => kind === "agent").map(({ id }) => id));
 }

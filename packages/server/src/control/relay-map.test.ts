@@ -44,8 +44,7 @@ async function open(
   const log: string[] = [];
   const maps = await RelayMaps.open({
     config: parseServerConfig(flags, { homeDir: folder }).derp,
-    accessUrl: () => new URL("https://coder.example.com"),
-    stunPort: () => options.stunPort,
+    addresses: { accessUrl: () => new URL("https://coder.example.com"), stunPort: () => options.stunPort },
     log: createLogger({ sink: { write: (line) => void log.push(line) }, level: "debug", format: "json" }),
     intervalMs: options.intervalMs ?? 3_600_000,
     ...(options.fetchTimeoutMs === undefined ? {} : { fetchTimeoutMs: options.fetchTimeoutMs }),

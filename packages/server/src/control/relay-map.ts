@@ -1,4 +1,4 @@
-/** The relay map of this deployment: made of the settings, of a file or URL that is read again, and of where we listen. */
+/** The relay map of this deployment: made from the settings, a file or URL that is read repeatedly, and the server's own addresses. */
 
 import { readFile, stat } from "node:fs/promises";
 import {
@@ -14,9 +14,10 @@ import {
 import { nodeErrorCode, ServerError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { dialerToOthers, fetchText } from "../base/outgoing.ts";
+import type { OwnAddresses } from "../base/own-addresses.ts";
 import type { DerpConfig } from "../config/parse.ts";
 
-/** A file is looked at this often; a URL is asked less often. */
+/** How often a file is read again; a URL is requested less often. */
 const FILE_INTERVAL_MS = 5_000;
 const URL_INTERVAL_MS = 5 * 60_000;
 const FETCH_TIMEOUT_MS = 10_000;
@@ -27,9 +28,7 @@ const MAP_REDIRECTS = 3;
 export interface RelayMapOptions {
   readonly config: DerpConfig;
   /** Final once the server listens. */
-  readonly accessUrl: () => URL;
-  /** Port of our own STUN server; undefined while there is none. */
-  readonly stunPort: () => number | undefined;
+  readonly addresses: Pick<OwnAddresses, "accessUrl" | "stunPort">;
   readonly log: Logger;
   readonly intervalMs?: number;
   readonly fetchTimeoutMs?: number;
@@ -49,7 +48,7 @@ export class RelayMaps {
     const extra = await readExtra(options);
     if ("error" in extra) throw unusable(options.config, extra.error);
     // An unusable map ends the start, rather than the first connection. The final one is built when the address is known.
-    const built = build({ ...options, accessUrl: () => withSomePort(options.accessUrl()) }, extra.map);
+    const built = build(options.config, withSomePort(options.addresses.accessUrl()), undefined, extra.map);
     if ("error" in built) throw unusable(options.config, built.error);
     return new RelayMaps(options, extra.map);
   }
@@ -62,7 +61,7 @@ export class RelayMaps {
 
   current(): DerpMap {
     if (this.#current === undefined) {
-      const built = build(this.#options, this.#extra);
+      const built = this.#build(this.#extra);
       if ("error" in built) throw unusable(this.#options.config, built.error);
       this.#current = built.map;
     }
@@ -81,7 +80,7 @@ export class RelayMaps {
     const before = this.current();
     const extra = await readExtra(this.#options);
     if (this.#closed) return;
-    const built = "error" in extra ? extra : build(this.#options, extra.map);
+    const built = "error" in extra ? extra : this.#build(extra.map);
     if ("error" in built) {
       this.#warn(built.error);
       return;
@@ -100,6 +99,11 @@ export class RelayMaps {
     this.#listeners.clear();
   }
 
+  #build(extra: DerpMap): MapOrError {
+    const { config, addresses } = this.#options;
+    return build(config, addresses.accessUrl(), addresses.stunPort(), extra);
+  }
+
   #schedule(): void {
     const { config, intervalMs } = this.#options;
     const wait = intervalMs ?? (config.configUrl === undefined ? FILE_INTERVAL_MS : URL_INTERVAL_MS);
@@ -111,7 +115,7 @@ export class RelayMaps {
     this.#timer.unref();
   }
 
-  /** The same problem is reported once, not at every look. */
+  /** The same problem is reported once, not at every attempt. */
   #warn(problem: string): void {
     if (problem === this.#lastProblem) return;
     this.#lastProblem = problem;
@@ -124,11 +128,10 @@ export class RelayMaps {
 
 type MapOrError = { readonly map: DerpMap } | { readonly error: string };
 
-function build(options: RelayMapOptions, extra: DerpMap): MapOrError {
-  const { config } = options;
+function build(config: DerpConfig, accessUrl: URL, stunPort: number | undefined, extra: DerpMap): MapOrError {
   let own: DerpMap;
   try {
-    own = config.serverEnabled ? ownMap(config, options.accessUrl(), options.stunPort()) : stunOnly(config);
+    own = config.serverEnabled ? ownMap(config, accessUrl, stunPort) : stunOnly(config);
   } catch (error) {
     return { error: (error as Error).message };
   }
@@ -154,7 +157,7 @@ function ownMap(config: DerpConfig, accessUrl: URL, stunPort: number | undefined
     stunAddresses: config.stunAddresses,
   });
   if (stunPort === undefined) return map;
-  // Whoever reaches the relay can ask the same host for its address: that works without the Internet.
+  // A client that reaches the relay can send STUN to the same host: that works without the Internet.
   const regions = [...map.regions.values()].map((region) =>
     region.embeddedRelay ? { ...region, nodes: region.nodes.map((node) => ({ ...node, stunPort })) } : region,
   );
@@ -221,7 +224,7 @@ async function fetchMap(url: URL, timeoutMs: number): Promise<string> {
   }
 }
 
-/** Port 0 is not known yet: any free one is taken when the server listens. */
+/** Port 0 stands for a free port that is chosen when the server listens. */
 function withSomePort(url: URL): URL {
   if (url.port !== "0") return url;
   const known = new URL(url);

@@ -6,6 +6,8 @@ import { WorkspaceUpdates } from "./workspace-updates.ts";
 it("looks up once whose workspace changed, however many follow theirs", async () => {
   const asked: string[] = [];
   const store = {
+    builds: { latestOf: async () => new Map() },
+    agents: { ofWorkspaces: async () => [] },
     workspaces: {
       list: async () => [],
       byId: async (id: string) => {

@@ -75,7 +75,7 @@ export class WorkspaceUpdates {
     };
     const leave = this.#changes.subscribe("workspaces", (change) => {
       if (change.kind !== "workspace" || stopped) return;
-      // Of the many changes of other people's workspaces, most are agents' signs of life.
+      // Most changes concern workspaces of other users.
       if (known.has(change.workspaceId)) trigger();
       else {
         this.#ownerOf(change.workspaceId).then(
@@ -107,11 +107,15 @@ export class WorkspaceUpdates {
 
   async #read(ownerId: string): Promise<Map<string, WorkspaceState>> {
     const { workspaces, builds, agents } = this.#store;
+    const owned = await workspaces.list({ ownerId, nameContains: undefined });
+    const ids = owned.map((workspace) => workspace.id);
+    const latest = await builds.latestOf(ids);
+    const agentRows = Map.groupBy(await agents.ofWorkspaces(ids), (agent) => agent.workspace_id);
     const state = new Map<string, WorkspaceState>();
-    for (const workspace of await workspaces.list({ ownerId, nameContains: undefined })) {
-      const build = await builds.latest(workspace.id);
+    for (const workspace of owned) {
+      const build = latest.get(workspace.id);
       if (build === undefined) continue;
-      const rows = build.transition === "start" ? await agents.ofWorkspace(workspace.id) : [];
+      const rows = build.transition === "start" ? (agentRows.get(workspace.id) ?? []) : [];
       state.set(workspace.id, {
         name: workspace.name,
         status: STATUS[build.transition],

@@ -1,4 +1,5 @@
 import type { Kysely } from "kysely";
+import { inList } from "./in-list.ts";
 import type { AgentLogRow, AgentLogSourceRow, Database } from "./schema.ts";
 
 /** Bytes of log text kept per agent; what comes after is dropped and the agent is told to stop (Coder's limit). */
@@ -110,6 +111,17 @@ export class AgentLogs {
     if (known.length >= MAX_LOG_SOURCES) return false;
     await this.#db.insertInto("agent_log_sources").values(source).execute();
     return true;
+  }
+
+  /** Those of several agents; of each, in the order they were added. */
+  async sourcesOf(agentIds: readonly string[]): Promise<AgentLogSourceRow[]> {
+    return await this.#db
+      .selectFrom("agent_log_sources")
+      .selectAll()
+      .where("agent_id", "in", inList(agentIds))
+      .orderBy("created_at")
+      .orderBy("id")
+      .execute();
   }
 
   async sources(agentId: string): Promise<AgentLogSourceRow[]> {

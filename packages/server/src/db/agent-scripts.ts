@@ -1,4 +1,5 @@
 import type { Kysely } from "kysely";
+import { inList } from "./in-list.ts";
 import type { AgentMetadataRow, AgentScriptRow, Database } from "./schema.ts";
 
 /** Bytes kept of a metadata value and of its error. */
@@ -9,7 +10,7 @@ export type ScriptRun = Pick<
   "last_started_at" | "last_ended_at" | "last_exit_code" | "last_stage" | "last_status"
 >;
 
-/** What an agent is to run, and what it said about the runs. */
+/** What an agent has to run, and what it reported about the runs. */
 export class AgentScripts {
   readonly #db: Kysely<Database>;
   constructor(db: Kysely<Database>) {
@@ -26,6 +27,16 @@ export class AgentScripts {
       .selectFrom("agent_scripts")
       .selectAll()
       .where("agent_id", "=", agentId)
+      .orderBy("position")
+      .execute();
+  }
+
+  /** Those of several agents; of each, in the order they were given. */
+  async listOf(agentIds: readonly string[]): Promise<AgentScriptRow[]> {
+    return await this.#db
+      .selectFrom("agent_scripts")
+      .selectAll()
+      .where("agent_id", "in", inList(agentIds))
       .orderBy("position")
       .execute();
   }
@@ -54,7 +65,7 @@ export class AgentScripts {
       .execute();
   }
 
-  /** Keys that nobody described are ignored. */
+  /** Keys without a description are ignored. */
   async setMetadata(
     agentId: string,
     result: Pick<AgentMetadataRow, "key" | "value" | "error" | "collected_at">,

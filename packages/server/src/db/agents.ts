@@ -1,7 +1,6 @@
 import type { Kysely, Updateable } from "kysely";
+import { inList } from "./in-list.ts";
 import type { AgentRow, AgentsTable, Database, NewAgent } from "./schema.ts";
-
-const MAX_IDS = 256;
 
 export class Agents {
   readonly #db: Kysely<Database>;
@@ -32,6 +31,29 @@ export class Agents {
       .execute();
   }
 
+  /** Those of several workspaces; of each, in the order they were created. */
+  async ofWorkspaces(workspaceIds: readonly string[]): Promise<AgentRow[]> {
+    return await this.#db
+      .selectFrom("agents")
+      .selectAll()
+      .where("workspace_id", "in", inList(workspaceIds))
+      .orderBy("created_at")
+      .orderBy("id")
+      .execute();
+  }
+
+  /** `owner/workspace.agent` by the agent's id. */
+  async fullNames(ids: readonly string[]): Promise<Map<string, string>> {
+    const rows = await this.#db
+      .selectFrom("agents")
+      .innerJoin("workspaces", "workspaces.id", "agents.workspace_id")
+      .innerJoin("users", "users.id", "workspaces.owner_id")
+      .select(["agents.id", "agents.name", "workspaces.name as workspace", "users.username"])
+      .where("agents.id", "in", inList(ids))
+      .execute();
+    return new Map(rows.map((row) => [row.id, `${row.username}/${row.workspace}.${row.name}`]));
+  }
+
   async setToken(id: string, token: { generation: number; hash: string }, now: number): Promise<void> {
     await this.update(id, { token_generation: token.generation, token_hash: token.hash, updated_at: now });
   }
@@ -41,22 +63,14 @@ export class Agents {
     await this.#db.updateTable("agents").set(fields).where("id", "=", id).execute();
   }
 
-  /** Those of them that are connected gave a sign of life. */
+  /** Records a sign of life of those that are connected. */
   async heard(ids: readonly string[], at: number): Promise<void> {
-    for (let from = 0; from < ids.length; from += MAX_IDS) {
-      await this.#db
-        .updateTable("agents")
-        .set({ last_connected_at: at })
-        .where("id", "in", padded(ids.slice(from, from + MAX_IDS)))
-        .where("disconnected_at", "is", null)
-        .where("first_connected_at", "is not", null)
-        .execute();
-    }
+    await this.#db
+      .updateTable("agents")
+      .set({ last_connected_at: at })
+      .where("id", "in", inList(ids))
+      .where("disconnected_at", "is", null)
+      .where("first_connected_at", "is not", null)
+      .execute();
   }
-}
-
-/** To a power of two by repetition: prepared statements are kept by their text, which should not be another for every number. */
-function padded(ids: readonly string[]): string[] {
-  const length = 2 ** Math.ceil(Math.log2(ids.length));
-  return Array.from({ length }, (_, i) => ids[Math.min(i, ids.length - 1)]!);
 }

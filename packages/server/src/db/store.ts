@@ -11,6 +11,7 @@ import { ConnectionReports } from "./connection-reports.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { migrate } from "./migrate.ts";
 import { NodeSqliteDatabase } from "./node-sqlite.ts";
+import { PendingAudit } from "./pending-audit.ts";
 import type { Database } from "./schema.ts";
 import { Settings } from "./settings.ts";
 import { Users } from "./users.ts";
@@ -28,6 +29,7 @@ export interface Tables {
   readonly agentLogs: AgentLogs;
   readonly agentScripts: AgentScripts;
   readonly connectionReports: ConnectionReports;
+  readonly pendingAudit: PendingAudit;
 }
 
 /** Ids that never change for the life of a deployment. */
@@ -37,6 +39,13 @@ export interface DeploymentIds {
   readonly templateId: string;
   readonly templateVersionId: string;
   readonly createdAt: number;
+}
+
+export interface StoreOptions {
+  /** Called with the duration of each transaction, in seconds. */
+  readonly onTransaction?: (seconds: number) => void;
+  /** Called with the text of each query. */
+  readonly onQuery?: (sql: string) => void;
 }
 
 /**
@@ -53,15 +62,16 @@ export class Store implements Tables {
   readonly agentLogs: AgentLogs;
   readonly agentScripts: AgentScripts;
   readonly connectionReports: ConnectionReports;
+  readonly pendingAudit: PendingAudit;
   /** For small writes that many may ask for at the same time. */
   readonly commits = new GroupCommit((work) => this.transaction(work));
-  /** Is told how long each transaction took, in seconds. */
-  onTransaction: (seconds: number) => void = () => undefined;
+  readonly #onTransaction: ((seconds: number) => void) | undefined;
   readonly #db: Kysely<Database>;
   readonly #sqlite: DatabaseSync;
   #closed = false;
 
-  private constructor(db: Kysely<Database>, sqlite: DatabaseSync) {
+  private constructor(db: Kysely<Database>, sqlite: DatabaseSync, options: StoreOptions) {
+    this.#onTransaction = options.onTransaction;
     this.#db = db;
     this.#sqlite = sqlite;
     const tables = tablesOf(db);
@@ -74,10 +84,11 @@ export class Store implements Tables {
     this.agentLogs = tables.agentLogs;
     this.agentScripts = tables.agentScripts;
     this.connectionReports = tables.connectionReports;
+    this.pendingAudit = tables.pendingAudit;
   }
 
   /** Opens or creates the database file (0600) and brings its schema up to date. Throws ServerError. */
-  static async open(path: string, now: number): Promise<Store> {
+  static async open(path: string, now: number, options: StoreOptions = {}): Promise<Store> {
     let sqlite: DatabaseSync;
     try {
       sqlite = new DatabaseSync(path, { timeout: 5000, enableForeignKeyConstraints: true });
@@ -93,8 +104,11 @@ export class Store implements Tables {
       sqlite.close();
       throw damaged(path, "it is not a database", cause);
     }
-    const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: new NodeSqliteDatabase(sqlite) }) });
-    const store = new Store(db, sqlite);
+    const db = new Kysely<Database>({
+      dialect: new SqliteDialect({ database: new NodeSqliteDatabase(sqlite) }),
+      ...(options.onQuery === undefined ? {} : { log: (event) => options.onQuery?.(event.query.sql) }),
+    });
+    const store = new Store(db, sqlite, options);
     try {
       await migrate(db, now);
     } catch (error) {
@@ -113,7 +127,7 @@ export class Store implements Tables {
     try {
       return await this.#db.transaction().execute((transaction) => work(tablesOf(transaction)));
     } finally {
-      this.onTransaction(Number(process.hrtime.bigint() - start) / 1e9);
+      this.#onTransaction?.(Number(process.hrtime.bigint() - start) / 1e9);
     }
   }
 
@@ -182,6 +196,7 @@ function tablesOf(db: Kysely<Database>): Tables {
     agentLogs: new AgentLogs(db),
     agentScripts: new AgentScripts(db),
     connectionReports: new ConnectionReports(db),
+    pendingAudit: new PendingAudit(db),
   };
 }
 

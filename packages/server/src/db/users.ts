@@ -1,4 +1,5 @@
 import type { Kysely } from "kysely";
+import { inList } from "./in-list.ts";
 import type { Database, NewUser, Role, UserRow } from "./schema.ts";
 
 export class Users {
@@ -25,9 +26,10 @@ export class Users {
     return await this.#live().selectAll().where("id", "=", id).executeTakeFirst();
   }
 
-  /** Also finds users that were deleted: builds keep naming who began them. */
-  async byIdWithDeleted(id: string): Promise<UserRow | undefined> {
-    return await this.#db.selectFrom("users").selectAll().where("id", "=", id).executeTakeFirst();
+  /** User names by id. Deleted users have theirs, too: builds keep naming their initiator. */
+  async namesOf(ids: readonly string[]): Promise<Map<string, string>> {
+    const rows = await this.#db.selectFrom("users").select(["id", "username"]).where("id", "in", inList(ids)).execute();
+    return new Map(rows.map((row) => [row.id, row.username]));
   }
 
   async byUsername(username: string): Promise<UserRow | undefined> {

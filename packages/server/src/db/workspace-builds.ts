@@ -1,4 +1,5 @@
 import type { Kysely } from "kysely";
+import { inList } from "./in-list.ts";
 import type { Database, WorkspaceBuildRow } from "./schema.ts";
 
 export class WorkspaceBuilds {
@@ -23,6 +24,27 @@ export class WorkspaceBuilds {
       .orderBy("build_number", "desc")
       .limit(1)
       .executeTakeFirst();
+  }
+
+  /** The latest build of each workspace, by its id. */
+  async latestOf(workspaceIds: readonly string[]): Promise<Map<string, WorkspaceBuildRow>> {
+    const rows = await this.#db
+      .with("latest", (db) =>
+        db
+          .selectFrom("workspace_builds")
+          .select((build) => ["workspace_id", build.fn.max("build_number").as("build_number")])
+          .where("workspace_id", "in", inList(workspaceIds))
+          .groupBy("workspace_id"),
+      )
+      .selectFrom("workspace_builds")
+      .innerJoin("latest", (join) =>
+        join
+          .onRef("latest.workspace_id", "=", "workspace_builds.workspace_id")
+          .onRef("latest.build_number", "=", "workspace_builds.build_number"),
+      )
+      .selectAll("workspace_builds")
+      .execute();
+    return new Map(rows.map((row) => [row.workspace_id, row]));
   }
 
   async byId(id: string): Promise<WorkspaceBuildRow | undefined> {

@@ -1,13 +1,18 @@
-/** The health report: each part looked at from the outside, the way a client would; kept for a while. */
+/** The health report: each part is checked from the outside, as a client would use it. A report is kept for a while. */
 import type { Dialer } from "coder-client/dial/dialer";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import type { DerpHealth, HealthReport, HealthSettings } from "coder-protocol/rest/deployment";
 import { rewriteEmbedded } from "wg-userspace/derp/map";
 import { WebSocket } from "ws";
-import { formatTime } from "../base/clock.ts";
+import { formatTime, type WallClock } from "../base/clock.ts";
+import type { Logger } from "../base/log.ts";
 import { dialerToOurselves, fetchText } from "../base/outgoing.ts";
+import type { OwnAddresses } from "../base/own-addresses.ts";
 import { BUILD_VERSION } from "../base/version.ts";
-import type { RouteContext } from "../http/context.ts";
+import type { ServerConfig } from "../config/parse.ts";
+import type { ControlPlane } from "../control/control-plane.ts";
+import type { Store } from "../db/store.ts";
+import type { ProbeKeys } from "../relay/probe-keys.ts";
 import { checkDerp } from "./derp.ts";
 import { checkInterfaces, type InterfacesSection } from "./interfaces.ts";
 import { fails, type HealthCode, message, reasonOf, works, worst } from "./section.ts";
@@ -15,19 +20,29 @@ import { fails, type HealthCode, message, reasonOf, works, worst } from "./secti
 const CHECK_TIMEOUT_MS = 5_000;
 const DATABASE_THRESHOLD_MS = 15;
 const MAX_BODY = 256;
-/** Whatever answers there, no more of it is read. */
+/** The most that is read of an answer. */
 const MAX_PAGE_BYTES = 1024 * 1024;
 
 /** Coder's report, and a section that it lacks. */
 export type FullHealthReport = HealthReport & { readonly interfaces: InterfacesSection };
 
+export interface HealthOptions {
+  readonly config: Pick<ServerConfig, "healthCheckRefreshMs" | "tls" | "derp">;
+  readonly addresses: Pick<OwnAddresses, "accessUrl">;
+  readonly store: Pick<Store, "ping">;
+  readonly control: Pick<ControlPlane, "relayMap">;
+  readonly probeKeys: ProbeKeys;
+  readonly clock: WallClock;
+  readonly log: Logger;
+}
+
 export class HealthChecks {
-  readonly #context: RouteContext;
+  readonly #options: HealthOptions;
   #last: { readonly report: FullHealthReport; readonly atMs: number } | undefined;
   #running: Promise<FullHealthReport> | undefined;
 
-  constructor(context: RouteContext) {
-    this.#context = context;
+  constructor(options: HealthOptions) {
+    this.#options = options;
   }
 
   /**
@@ -35,7 +50,7 @@ export class HealthChecks {
    * @param token Session token of an administrator, for the WebSocket that the checks open.
    */
   async report(token: string, force: boolean): Promise<FullHealthReport> {
-    const { clock, config } = this.#context;
+    const { clock, config } = this.#options;
     const last = this.#last;
     if (!force && last !== undefined && clock.now() - last.atMs < config.healthCheckRefreshMs) return last.report;
     this.#running ??= this.#run(token).finally(() => {
@@ -45,17 +60,17 @@ export class HealthChecks {
   }
 
   async #run(token: string): Promise<FullHealthReport> {
-    const context = this.#context;
-    const dialer = dialerToOurselves(context.config.tls?.certFiles ?? []);
+    const options = this.#options;
+    const dialer = dialerToOurselves(options.config.tls?.certFiles ?? []);
     const [accessUrl, database, websocket, derp, interfaces] = await Promise.all([
-      checkAccessUrl(context, dialer),
-      checkDatabase(context),
-      checkWebSocket(context, dialer, token),
-      checkRelays(context, dialer),
+      checkAccessUrl(options, dialer),
+      checkDatabase(options),
+      checkWebSocket(options, dialer, token),
+      checkRelays(options, dialer),
       checkInterfaces(),
     ]).finally(() => dialer.close());
     const sections = [accessUrl, database, websocket, derp, interfaces];
-    const atMs = context.clock.now();
+    const atMs = options.clock.now();
     const report: FullHealthReport = {
       time: formatTime(atMs),
       healthy: sections.every((section) => section.healthy),
@@ -86,8 +101,8 @@ export function withDismissals(
   };
 }
 
-async function checkAccessUrl(context: RouteContext, dialer: Dialer): Promise<HealthReport["access_url"]> {
-  const url = context.accessUrl();
+async function checkAccessUrl(options: HealthOptions, dialer: Dialer): Promise<HealthReport["access_url"]> {
+  const url = options.addresses.accessUrl();
   const unknown = { access_url: url.href, reachable: false, status_code: 0, healthz_response: "" };
   try {
     const { status, text } = await fetchText(dialer, new URL("/healthz", url), {
@@ -102,9 +117,9 @@ async function checkAccessUrl(context: RouteContext, dialer: Dialer): Promise<He
   }
 }
 
-async function checkDatabase(context: RouteContext): Promise<HealthReport["database"]> {
+async function checkDatabase(options: HealthOptions): Promise<HealthReport["database"]> {
   try {
-    const latencies = [await context.store.ping(), await context.store.ping(), await context.store.ping()].sort(
+    const latencies = [await options.store.ping(), await options.store.ping(), await options.store.ping()].sort(
       (a, b) => a - b,
     );
     const latencyMs = latencies[1] ?? 0;
@@ -118,7 +133,7 @@ async function checkDatabase(context: RouteContext): Promise<HealthReport["datab
       threshold_ms: DATABASE_THRESHOLD_MS,
     };
   } catch (error) {
-    context.log.error({ err: error }, "the database does not answer");
+    options.log.error({ err: error }, "the database does not answer");
     return {
       ...fails("EDB01", "the database does not answer"),
       reachable: false,
@@ -131,11 +146,11 @@ async function checkDatabase(context: RouteContext): Promise<HealthReport["datab
 
 /** Sends a text through the echo route under the access URL and waits for it to come back. */
 async function checkWebSocket(
-  context: RouteContext,
+  options: HealthOptions,
   dialer: Dialer,
   token: string,
 ): Promise<HealthReport["websocket"]> {
-  const url = new URL("/api/v2/debug/ws", context.accessUrl());
+  const url = new URL("/api/v2/debug/ws", options.addresses.accessUrl());
   const agent = dialer.agentFor(url);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   let status = 0;
@@ -170,18 +185,13 @@ async function checkWebSocket(
   return { ...(failure === undefined ? works() : fails(...failure)), body: "", code: status };
 }
 
-async function checkRelays(context: RouteContext, dialer: Dialer): Promise<DerpHealth> {
-  const map = context.controlPlane()?.relayMap?.();
-  const { derp } = context.config;
-  if (map !== undefined) {
-    return await checkDerp({
-      map: rewriteEmbedded(map, context.accessUrl().href),
-      keys: context.probeKeys,
-      dialer,
-      forceWebSocket: derp.forceWebsockets,
-      blockDirect: derp.blockDirect,
-    });
-  }
-  const warnings = derp.serverEnabled ? [message("EDERP02", "the embedded relay is not running")] : [];
-  return { ...works(warnings), regions: {}, netcheck_logs: [] };
+async function checkRelays(options: HealthOptions, dialer: Dialer): Promise<DerpHealth> {
+  const { derp } = options.config;
+  return await checkDerp({
+    map: rewriteEmbedded(options.control.relayMap(), options.addresses.accessUrl().href),
+    keys: options.probeKeys,
+    dialer,
+    forceWebSocket: derp.forceWebsockets,
+    blockDirect: derp.blockDirect,
+  });
 }

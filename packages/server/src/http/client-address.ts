@@ -3,8 +3,10 @@ import { BlockList, isIP } from "node:net";
 import { plainAddress } from "../auth/hosts.ts";
 import { addRange, type ServerConfig } from "../config/parse.ts";
 
-/** Finds a client's address. Headers count only from trusted proxies; anybody could send them. */
-export function clientAddressReader(config: ServerConfig): (request: IncomingMessage) => string {
+/** Finds a client's address. Headers count only from trusted proxies, since any client could send them. */
+export function clientAddressReader(
+  config: Pick<ServerConfig, "proxyTrustedHeaders" | "proxyTrustedOrigins">,
+): (request: IncomingMessage) => string {
   const trusted = new BlockList();
   for (const range of config.proxyTrustedOrigins) addRange(trusted, range);
   const isTrusted = (address: string): boolean => {

@@ -2,37 +2,48 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
 import { isSessionId, SESSION_ID_KEY, sessionIdOfBaggage } from "coder-protocol/session-id";
-import { HttpFailure } from "../base/errors.ts";
+import type { Hosts } from "../auth/hosts.ts";
+import type { Logger } from "../base/log.ts";
 import { Places } from "../base/places.ts";
+import type { RequestRoute, UpgradeRoute } from "../base/routes.ts";
 import { BUILD_VERSION } from "../base/version.ts";
-import type { RequestRoute, ServerContext, UpgradeRoute } from "./context.ts";
-import { rejectUpgrade } from "./reply.ts";
+import { failureOf, HttpFailure } from "./failure.ts";
+import type { HttpLimits } from "./limits.ts";
+import { rejectUpgrade } from "./reject-upgrade.ts";
 
 const WEBSOCKET: readonly string[] = ["websocket"];
 
-export interface FrontDoorParts {
+export interface FrontDoorOptions {
   readonly requestRoutes: readonly RequestRoute[];
   readonly upgradeRoutes: readonly UpgradeRoute[];
-  /** Everything no request route takes. */
-  rest(request: IncomingMessage, response: ServerResponse): Promise<void>;
-  recordRequest(method: string, status: number, seconds: number): void;
+  /** Everything that no request route takes. Absent: 404. */
+  readonly rest?: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  readonly hosts: Pick<Hosts, "isOurs">;
+  /** The client's address; behind a trusted proxy the one that the proxy names. */
+  readonly clientAddress: (request: IncomingMessage) => string;
+  readonly settings: {
+    readonly accessUrl: URL | undefined;
+    readonly redirectToAccessUrl: boolean;
+    readonly hstsMaxAgeSeconds: number;
+  };
+  readonly limits: Pick<HttpLimits, "urlLength" | "requests">;
+  readonly log: Logger;
+  readonly recordRequest?: (method: string, status: number, seconds: number) => void;
 }
 
 /**
- * What happens to every request and upgrade before a route sees it: limits, Host, redirect, common headers, log,
- * and an end for whatever a route lets escape.
+ * What happens to every request and upgrade before a route sees it: limits, Host, redirect, common headers, log. An error that
+ * a route does not handle becomes an answer here.
  */
 export class FrontDoor {
-  readonly #context: ServerContext;
-  readonly #parts: FrontDoorParts;
+  readonly #options: FrontDoorOptions;
   readonly #upgraded = new Set<Duplex>();
   readonly #requests: Places;
   #closing = false;
 
-  constructor(context: ServerContext, parts: FrontDoorParts) {
-    this.#context = context;
-    this.#parts = parts;
-    this.#requests = new Places("requests", context.limits.requests);
+  constructor(options: FrontDoorOptions) {
+    this.#options = options;
+    this.#requests = new Places("requests", options.limits.requests);
   }
 
   request(request: IncomingMessage, response: ServerResponse): void {
@@ -42,11 +53,11 @@ export class FrontDoor {
     const url = this.#admit(request);
     response.once("close", () => {
       const seconds = Number(process.hrtime.bigint() - started) / 1e9;
-      this.#parts.recordRequest(method, response.statusCode, seconds);
+      this.#options.recordRequest?.(method, response.statusCode, seconds);
       const path = url instanceof URL ? url.pathname : undefined;
       const session = sessionFields(request, url instanceof URL ? url : undefined);
       const ms = Math.round(seconds * 1000);
-      this.#context.log.debug({ method, path, status: response.statusCode, ms, ...session }, "request");
+      this.#options.log.debug({ method, path, status: response.statusCode, ms, ...session }, "request");
     });
     if (url instanceof HttpFailure) {
       answerFailure(response, url);
@@ -57,33 +68,30 @@ export class FrontDoor {
       response.writeHead(307, { Location: elsewhere, "Content-Length": "0" }).end();
       return;
     }
-    if (!this.#context.hosts.isOurs(request)) {
+    if (!this.#options.hosts.isOurs(request)) {
       answerFailure(response, unknownHost(request));
       return;
     }
-    const route = this.#parts.requestRoutes.find((candidate) => candidate.match(url, method));
-    if (route === undefined && this.#parts.upgradeRoutes.some((other) => other.upgradeOnly && other.match(url))) {
+    const route = this.#options.requestRoutes.find((candidate) => candidate.match(url, method));
+    if (route === undefined && this.#options.upgradeRoutes.some((other) => other.upgradeOnly && other.match(url))) {
       answerFailure(response, upgradeRequired());
       return;
     }
-    let leave: () => void;
-    try {
-      leave = this.#requests.take({ address: this.#context.clientAddress(request) });
-    } catch (error) {
-      if (!(error instanceof HttpFailure)) throw error;
-      answerFailure(response, error);
-      return;
-    }
-    response.once("close", leave);
-    const work =
-      route === undefined
-        ? this.#parts.rest(request, response)
-        : Promise.resolve().then(() => route.handle(request, response));
-    work.catch((error: unknown) => {
-      this.#context.log.error({ err: error, method, path: url.pathname }, "request failed");
-      if (response.headersSent) response.destroy();
-      else answerFailure(response, new HttpFailure(500, "An internal server error occurred."));
-    });
+    Promise.resolve()
+      .then(() => {
+        response.once("close", this.#requests.take({ address: this.#options.clientAddress(request) }));
+        if (route !== undefined) return route.handle(request, response);
+        if (this.#options.rest === undefined) throw routeNotFound();
+        return this.#options.rest(request, response);
+      })
+      .catch((error: unknown) => {
+        const failure = failureOf(error);
+        if (failure === undefined) {
+          this.#options.log.error({ err: error, method, path: url.pathname }, "request failed");
+        }
+        if (response.headersSent) response.destroy();
+        else answerFailure(response, failure ?? new HttpFailure(500, "An internal server error occurred."));
+      });
   }
 
   /**
@@ -107,25 +115,30 @@ export class FrontDoor {
       rejectUpgrade(socket, url);
       return;
     }
-    if (!this.#context.hosts.isOurs(request)) {
+    if (!this.#options.hosts.isOurs(request)) {
       rejectUpgrade(socket, unknownHost(request));
       return;
     }
     const route = this.#upgradeRoute(request, url);
     if (route === undefined) {
-      rejectUpgrade(socket, new HttpFailure(404, "Route not found."));
+      rejectUpgrade(socket, routeNotFound());
       return;
     }
     const session = sessionFields(request, url);
-    // Few and long: what a session is searched by is said at the level that servers log at.
-    this.#context.log[SESSION_ID_KEY in session ? "info" : "debug"](
+    // Upgrades are few and long-lived, and a session is searched for by its id: log it at the level that servers log at.
+    this.#options.log[SESSION_ID_KEY in session ? "info" : "debug"](
       { path: url.pathname, route: route.name, ...session },
       "upgrade",
     );
     Promise.resolve()
       .then(() => route.handle(request, socket, head))
       .catch((error: unknown) => {
-        this.#context.log.error({ err: error, route: route.name }, "upgrade failed");
+        const failure = failureOf(error);
+        if (failure !== undefined) {
+          rejectUpgrade(socket, failure);
+          return;
+        }
+        this.#options.log.error({ err: error, route: route.name }, "upgrade failed");
         socket.destroy();
       });
   }
@@ -135,21 +148,26 @@ export class FrontDoor {
     this.#closing = true;
   }
 
+  /** Sockets that were upgraded and are open. */
+  get upgradedCount(): number {
+    return this.#upgraded.size;
+  }
+
   destroyUpgraded(): void {
     for (const socket of this.#upgraded) socket.destroy();
   }
 
   #upgradeRoute(request: IncomingMessage, url: URL): UpgradeRoute | undefined {
     const offered = (request.headers.upgrade ?? "").split(",").map((protocol) => protocol.trim().toLowerCase());
-    return this.#parts.upgradeRoutes.find(
+    return this.#options.upgradeRoutes.find(
       (route) => (route.protocols ?? WEBSOCKET).some((protocol) => offered.includes(protocol)) && route.match(url),
     );
   }
 
-  /** The path and query of a request, or why it goes no further. */
+  /** The path and query of a request, or why it is refused. */
   #admit(request: IncomingMessage): URL | HttpFailure {
     const text = request.url ?? "/";
-    if (text.length > this.#context.limits.urlLength) return new HttpFailure(414, "The URL is too long");
+    if (text.length > this.#options.limits.urlLength) return new HttpFailure(414, "The URL is too long");
     if (this.#closing) {
       return new HttpFailure(503, "The server is shutting down", { headers: { Connection: "close" } });
     }
@@ -162,18 +180,18 @@ export class FrontDoor {
     response.setHeader("X-Content-Type-Options", "nosniff");
     response.setHeader("X-Frame-Options", "DENY");
     response.setHeader("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
-    const maxAge = this.#context.config.hstsMaxAgeSeconds;
+    const maxAge = this.#options.settings.hstsMaxAgeSeconds;
     if (maxAge > 0 && "encrypted" in request.socket) {
       response.setHeader("Strict-Transport-Security", `max-age=${maxAge}`);
     }
   }
 
   /**
-   * With --redirect-to-access-url: where a request under another name belongs. Relay and probes stay, and so do agents:
-   * some reach us by an address of their own (CODER_AGENT_URL) because they cannot reach the access URL.
+   * With --redirect-to-access-url: where a request under another name is redirected to. The relay, probes and agents are not
+   * redirected: some agents use an address of their own (CODER_AGENT_URL) because they cannot reach the access URL.
    */
   #redirectTarget(request: IncomingMessage, url: URL): string | undefined {
-    const { redirectToAccessUrl, accessUrl } = this.#context.config;
+    const { redirectToAccessUrl, accessUrl } = this.#options.settings;
     if (!redirectToAccessUrl || accessUrl === undefined) return undefined;
     const { pathname } = url;
     if (pathname.startsWith("/api/v2/workspaceagents/me/")) return undefined;
@@ -183,7 +201,7 @@ export class FrontDoor {
   }
 }
 
-/** The client session that a request belongs to: of its baggage or, from a web page, of its query. Only a valid one is logged. */
+/** The client session that a request belongs to: from its baggage or, for a web page, from its query. Only a valid id is logged. */
 function sessionFields(request: IncomingMessage, url: URL | undefined): { readonly [SESSION_ID_KEY]?: string } {
   const queried = url?.searchParams.get(SESSION_ID_KEY) ?? "";
   const id = sessionIdOfBaggage(request.headers["baggage"]?.toString()) ?? (isSessionId(queried) ? queried : undefined);
@@ -193,6 +211,10 @@ function sessionFields(request: IncomingMessage, url: URL | undefined): { readon
 function answerFailure(response: ServerResponse, failure: HttpFailure): void {
   response.writeHead(failure.status, { "Content-Type": "application/json; charset=utf-8", ...failure.headers });
   response.end(`${JSON.stringify(failure.body)}\n`);
+}
+
+function routeNotFound(): HttpFailure {
+  return new HttpFailure(404, "Route not found.");
 }
 
 function unknownHost(request: IncomingMessage): HttpFailure {

@@ -1,37 +1,89 @@
-import {
-  createServer as createHttpServer,
-  type IncomingMessage,
-  type Server,
-  type ServerOptions,
-  type ServerResponse,
-} from "node:http";
+import { createServer as createHttpServer, type Server, type ServerOptions } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import type { Duplex } from "node:stream";
 import { nodeErrorCode, ServerError } from "../base/errors.ts";
-import type { ListenAddress } from "../config/parse.ts";
-import type { HttpLimits } from "./context.ts";
+import { formatListenAddress, type ListenAddress } from "../base/listen-address.ts";
+import type { Logger } from "../base/log.ts";
+import type { OpenStreams } from "../base/open-streams.ts";
+import { limitConnections } from "./descriptor-limit.ts";
+import type { FrontDoor } from "./front-door.ts";
+
+import type { HttpLimits } from "./limits.ts";
 import type { Certificates } from "./tls.ts";
 
 /**
- * Connections that the system accepts ahead of us, as far as it lets us. After a restart everybody comes at once; who finds no
- * room tries again only after seconds.
+ * Connections that the system accepts before the server does, as far as it allows. After a restart all clients connect at once,
+ * and one that finds no room tries again only after seconds.
  */
 const BACKLOG = 8_192;
+/** Longest wait for answers under way when the server closes. */
+const CLOSE_GRACE_MS = 5_000;
 
-export interface ListenerHandlers {
-  request(request: IncomingMessage, response: ServerResponse): void;
-  /** Whether `upgrade` takes it; otherwise its `Upgrade` header is ignored. */
-  upgrades(request: IncomingMessage): boolean;
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+export interface ListenersOptions {
+  readonly door: FrontDoor;
+  readonly limits: ListenerLimits;
+  readonly streams: OpenStreams;
+  readonly log: Logger;
 }
 
-/** An http or https server with our limits on what a client may take its time with. */
-export function createListener(
-  certificates: Certificates | undefined,
-  limits: HttpLimits,
-  handlers: ListenerHandlers,
-): Server {
+type ListenerLimits = Pick<
+  HttpLimits,
+  "headerBytes" | "headersTimeoutMs" | "requestTimeoutMs" | "keepAliveTimeoutMs" | "connectionsCheckMs"
+>;
+
+/** The sockets that the server listens on: plain http and https behind one front door, and the metrics. */
+export class Listeners {
+  readonly #options: ListenersOptions;
+  readonly #servers: Server[] = [];
+  #stopped: readonly Promise<void>[] = [];
+  #grace: NodeJS.Timeout | undefined;
+
+  constructor(options: ListenersOptions) {
+    this.#options = options;
+  }
+
+  /** @param flag The setting that an error names. Throws ServerError. */
+  async http(address: ListenAddress, flag: string): Promise<AddressInfo> {
+    return await this.bind(createListener(undefined, this.#options.limits, this.#options.door), address, flag);
+  }
+
+  /** As http, with TLS. */
+  async https(address: ListenAddress, flag: string, certificates: Certificates): Promise<AddressInfo> {
+    return await this.bind(createListener(certificates, this.#options.limits, this.#options.door), address, flag);
+  }
+
+  /** Binds a server of another kind and owns it from here on. Throws ServerError. */
+  async bind(server: Server, address: ListenAddress, flag: string): Promise<AddressInfo> {
+    limitConnections(server, this.#options.log);
+    const bound = await listen(server, address, flag);
+    this.#servers.push(server);
+    return bound;
+  }
+
+  /** No connection, request or stream begins from here on, and open streams end. What is left after a grace time is cut off. */
+  startClosing(): void {
+    const { door, streams } = this.#options;
+    this.#stopped = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    door.startClosing();
+    streams.endAll();
+    this.#grace = setTimeout(() => {
+      streams.destroyAll();
+      door.destroyUpgraded();
+      for (const server of this.#servers) server.closeAllConnections();
+    }, CLOSE_GRACE_MS);
+  }
+
+  /** Resolves when every connection is gone. After startClosing. */
+  async closed(): Promise<void> {
+    for (const server of this.#servers) server.closeIdleConnections();
+    await Promise.all(this.#stopped);
+    clearTimeout(this.#grace);
+    this.#options.door.destroyUpgraded();
+  }
+}
+
+/** An http or https server with limits on how long a client may take. */
+function createListener(certificates: Certificates | undefined, limits: ListenerLimits, door: FrontDoor): Server {
   const options: ServerOptions = {
     maxHeaderSize: limits.headerBytes,
     headersTimeout: limits.headersTimeoutMs,
@@ -39,15 +91,15 @@ export function createListener(
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     connectionsCheckingInterval: limits.connectionsCheckMs,
     requireHostHeader: true,
-    shouldUpgradeCallback: (request) => handlers.upgrades(request),
+    shouldUpgradeCallback: (request) => door.upgrades(request),
   };
   const server = certificates === undefined ? createHttpServer(options) : createTlsServer(options, certificates);
-  server.on("request", handlers.request);
-  server.on("upgrade", handlers.upgrade);
+  server.on("request", (request, response) => door.request(request, response));
+  server.on("upgrade", (request, socket, head) => door.upgrade(request, socket, head));
   server.on("clientError", (_error, socket) => {
-    // Not HTTP, too large or too slow. Whatever it is, it gets one line and is gone.
+    // Not HTTP, too large or too slow: one line, and the end.
     if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-    // Half-closing keeps the line from being lost; the timer ends a client that stays.
+    // Half-closing keeps the line from being lost; the timer ends a client that does not close.
     setTimeout(() => socket.destroy(), 1_000).unref();
   });
   return server;
@@ -60,7 +112,7 @@ function createTlsServer(options: ServerOptions, certificates: Certificates): Se
 }
 
 /** Binds and returns the address. Throws ServerError ERR_PORT_IN_USE or ERR_LISTEN. */
-export async function listen(server: Server, address: ListenAddress, flag: string): Promise<AddressInfo> {
+async function listen(server: Server, address: ListenAddress, flag: string): Promise<AddressInfo> {
   const text = formatListenAddress(address);
   await new Promise<void>((resolve, reject) => {
     const fail = (error: Error): void => {
@@ -76,15 +128,6 @@ export async function listen(server: Server, address: ListenAddress, flag: strin
   const bound = server.address();
   if (bound === null || typeof bound === "string") throw new ServerError("ERR_LISTEN", `Cannot listen on "${text}"`);
   return bound;
-}
-
-export function formatListenAddress(address: ListenAddress): string {
-  return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
-}
-
-/** Whether only this machine can connect to the address. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
 
 function listenError(error: Error, text: string, flag: string): ServerError {

@@ -1,7 +1,9 @@
 import { createServer, type Server } from "node:http";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { AUDIT_ACTIONS, type AuditAction } from "../auth/audit.ts";
+import type { TextSockets } from "../base/text-sockets.ts";
 import { BUILD_VERSION } from "../base/version.ts";
+import type { Certificates } from "./tls.ts";
 
 /** Figures of the process and of its HTTP side. Other parts add theirs to the same registry. */
 export interface ServerMetrics {
@@ -11,13 +13,7 @@ export interface ServerMetrics {
   recordAudit(action: AuditAction): void;
 }
 
-export interface MetricsSources {
-  readonly openWebSockets: () => number;
-  /** Of the TLS certificates in use, by their file. */
-  readonly certificates: () => readonly { readonly file: string; readonly untilMs: number }[];
-}
-
-export function createMetrics(sources: MetricsSources): ServerMetrics {
+export function createMetrics(): ServerMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   new Gauge({
@@ -26,15 +22,6 @@ export function createMetrics(sources: MetricsSources): ServerMetrics {
     labelNames: ["version"],
     registers: [registry],
   }).set({ version: BUILD_VERSION }, 1);
-  new Gauge({
-    name: "coder_tls_certificate_expiry_timestamp_seconds",
-    help: "When a TLS certificate in use expires, in seconds since 1970",
-    labelNames: ["file"],
-    registers: [registry],
-    collect() {
-      for (const { file, untilMs } of sources.certificates()) this.set({ file }, untilMs / 1000);
-    },
-  });
   const transactions = new Histogram({
     name: "coder_database_transaction_seconds",
     help: "Time that a write transaction takes, waiting for others and for the disk included",
@@ -62,14 +49,6 @@ export function createMetrics(sources: MetricsSources): ServerMetrics {
     buckets: [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10, 30],
     registers: [registry],
   });
-  new Gauge({
-    name: "coderd_api_concurrent_websockets",
-    help: "Open WebSockets of the REST surface",
-    registers: [registry],
-    collect() {
-      this.set(sources.openWebSockets());
-    },
-  });
   const methods = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
   return {
     registry,
@@ -82,6 +61,29 @@ export function createMetrics(sources: MetricsSources): ServerMetrics {
     recordTransaction: (seconds) => transactions.observe(seconds),
     recordAudit: (action) => audited.inc({ action }),
   };
+}
+
+export function socketMetrics(registry: Registry, sockets: Pick<TextSockets, "openCount">): void {
+  new Gauge({
+    name: "coderd_api_concurrent_websockets",
+    help: "Open WebSockets of the REST surface",
+    registers: [registry],
+    collect() {
+      this.set(sockets.openCount);
+    },
+  });
+}
+
+export function certificateMetrics(registry: Registry, certificates: Pick<Certificates, "expiries">): void {
+  new Gauge({
+    name: "coder_tls_certificate_expiry_timestamp_seconds",
+    help: "When a TLS certificate in use expires, in seconds since 1970",
+    labelNames: ["file"],
+    registers: [registry],
+    collect() {
+      for (const { file, untilMs } of certificates.expiries()) this.set({ file }, untilMs / 1000);
+    },
+  });
 }
 
 /** A server for GET /metrics alone. It has no authentication: its address is its protection. */

@@ -1,30 +1,10 @@
-import { type IncomingMessage, STATUS_CODES } from "node:http";
-import type { Duplex } from "node:stream";
+import type { IncomingMessage } from "node:http";
 import { isUuid } from "coder-protocol/addresses";
-import { BUILD_VERSION_HEADER, type ErrorBody } from "coder-protocol/rest/common";
-import type { Context, MiddlewareHandler } from "hono";
+import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { z } from "zod";
-import { HttpFailure } from "../base/errors.ts";
-import { BUILD_VERSION } from "../base/version.ts";
-import type { HttpEnv, RouteContext } from "./context.ts";
-
-/** Lets only authenticated users through; the user is then in `c.get("auth")`. */
-export function requireUser(context: RouteContext): MiddlewareHandler<HttpEnv> {
-  return async (c, next) => {
-    const auth = await context.authenticator.authenticateUser(c.env.incoming);
-    if (auth instanceof HttpFailure) throw auth;
-    c.env.outgoing.once("close", context.requestsOfUsers.take({ userId: auth.user.id }));
-    c.set("auth", auth);
-    await next();
-  };
-}
-
-/** Lets only owners of the deployment through. After requireUser. */
-export const requireOwner: MiddlewareHandler<HttpEnv> = async (c, next) => {
-  if (c.get("auth").user.role !== "owner") throw new HttpFailure(403, "Only an owner of this deployment may do that");
-  await next();
-};
+import { HttpFailure } from "./failure.ts";
+import type { HttpEnv } from "./hono.ts";
 
 /** The checked JSON body of a request. Throws HttpFailure 400, 413 or 415. */
 export async function readJson<Schema extends z.ZodType>(
@@ -75,28 +55,6 @@ export function failureResponse(c: Context<HttpEnv>, failure: HttpFailure): Resp
   for (const [name, value] of Object.entries(failure.headers)) c.header(name, value);
   return c.json(failure.body, failure.status as ContentfulStatusCode);
 }
-
-/** Answers an upgrade with an error and closes the socket. */
-export function rejectUpgrade(socket: Duplex, failure: HttpFailure): void {
-  if (socket.destroyed || !socket.writable) return void socket.destroy();
-  const body = `${JSON.stringify(failure.body satisfies ErrorBody)}\n`;
-  const headers: Record<string, string> = {
-    "Content-Type": "application/json; charset=utf-8",
-    "Content-Length": String(Buffer.byteLength(body)),
-    Connection: "close",
-    [BUILD_VERSION_HEADER]: BUILD_VERSION,
-    ...failure.headers,
-  };
-  const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  const status = `HTTP/1.1 ${failure.status} ${STATUS_CODES[failure.status] ?? "Error"}\r\n`;
-  socket.end(`${status}${head.join("")}\r\n${body}`);
-  // Read on until the client closes: bytes left unread would reset the connection and lose the answer.
-  socket.resume();
-  setTimeout(() => socket.destroy(), REJECT_LINGER_MS).unref();
-}
-
-/** Longest wait for a client to read a refusal. */
-const REJECT_LINGER_MS = 2_000;
 
 /** limit and offset of a listing; limit 0 or missing means `fallback`. Throws HttpFailure 400. */
 export function readPage(c: Context<HttpEnv>, fallback: number): { limit: number; offset: number } {

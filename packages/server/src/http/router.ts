@@ -1,23 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { Hono } from "hono";
-import { HttpFailure, notFound } from "../base/errors.ts";
-import { installScriptForWindows } from "../install/install-ps1.ts";
-import { installScript } from "../install/install-sh.ts";
-import type { HttpEnv, RouteContext, Router } from "./context.ts";
+import { notFound } from "../base/domain-error.ts";
+import type { Logger } from "../base/log.ts";
+import { failureOf, HttpFailure } from "./failure.ts";
+import type { HttpEnv, Router } from "./hono.ts";
 import { failureResponse } from "./reply.ts";
-import { agentRoutes } from "./routes/agents.ts";
-import { apiKeyRoutes } from "./routes/api-keys.ts";
-import { cliAuthRoutes } from "./routes/cli-auth.ts";
-import { debugRoutes } from "./routes/debug.ts";
-import { deploymentRoutes } from "./routes/deployment.ts";
-import { notificationRoutes } from "./routes/notifications.ts";
-import { relayAdmissionRoutes } from "./routes/relay-admission.ts";
-import { templateRoutes } from "./routes/templates.ts";
-import { userRoutes } from "./routes/users.ts";
-import { workspaceRoutes } from "./routes/workspaces.ts";
 
-/** Every plain HTTP answer of the server, apart from the relay's. */
-export function buildRouter(context: RouteContext): Router {
+/** Adds routes below `/api/v2` (`api`) and at other paths (`root`). */
+export type RouteGroup = (api: Router, root: Router) => void;
+
+/** One router for all groups, with what is common to them: no caching below /api/, errors as answers. */
+export function buildRouter(groups: readonly RouteGroup[], log: Logger): Router {
   const root: Router = new Hono<HttpEnv>();
   const api: Router = new Hono<HttpEnv>();
 
@@ -26,46 +19,25 @@ export function buildRouter(context: RouteContext): Router {
     c.header("Cache-Control", "no-store");
     await next();
   });
-  deploymentRoutes(api, context);
-  userRoutes(api, context);
-  apiKeyRoutes(api, context);
-  templateRoutes(api, context);
-  workspaceRoutes(api, context);
-  agentRoutes(api, context);
-  notificationRoutes(api, context);
-  debugRoutes(api, context);
-  relayAdmissionRoutes(root, api, context);
-
+  for (const group of groups) group(api, root);
+  // Copies the routes that `api` has by now.
   root.route("/api/v2", api);
   root.get("/api/v2/", (c) => root.fetch(new Request(new URL("/api/v2", c.req.url)), c.env));
-  cliAuthRoutes(root, context);
 
-  root.get("/healthz", (c) => c.text("OK"));
-  root.get("/latency-check", (c) => {
-    // Pages of other origins measure the way to this server; there is nothing to read.
-    c.header("Access-Control-Allow-Origin", "*");
-    c.header("Timing-Allow-Origin", "*");
-    return c.text("OK");
+  root.notFound((c) => {
+    const failure = c.req.path.startsWith("/api/") ? new HttpFailure(404, "Route not found.") : failureOf(notFound())!;
+    return failureResponse(c, failure);
   });
-  const facts = () => ({ accessUrl: context.accessUrl(), agent: false });
-  root.get("/install.sh", (c) => c.text(installScript(facts())));
-  root.get("/install.ps1", (c) => c.text(installScriptForWindows(facts())));
-  root.get("/", (c) => c.redirect("/cli-auth", 302));
-
-  root.notFound((c) => failureResponse(c, isApi(c.req.path) ? new HttpFailure(404, "Route not found.") : notFound()));
   root.onError((error, c) => {
-    if (error instanceof HttpFailure) return failureResponse(c, error);
-    // The client learns a number to quote, the log learns the rest.
+    const failure = failureOf(error);
+    if (failure !== undefined) return failureResponse(c, failure);
+    // The client gets a number to quote, the log the rest.
     const reference = randomUUID();
-    context.log.error({ err: error, reference, method: c.req.method, path: c.req.path }, "request failed");
+    log.error({ err: error, reference, method: c.req.method, path: c.req.path }, "request failed");
     return failureResponse(
       c,
       new HttpFailure(500, "An internal server error occurred.", { detail: `reference ${reference}` }),
     );
   });
   return root;
-}
-
-function isApi(path: string): boolean {
-  return path.startsWith("/api/");
 }

@@ -1,12 +1,12 @@
-import type { ListenAddress, ServerConfig } from "../config/parse.ts";
-import { isLoopback } from "../http/listeners.ts";
+import { isLoopback, type ListenAddress } from "../base/listen-address.ts";
+import type { AddressSettings } from "../base/own-addresses.ts";
 
 /**
- * Where our STUN server listens: on all interfaces unless it was told otherwise, but not when this machine is the only one that
- * can reach the server at all. Behind a proxy on this machine the access URL tells that others do.
+ * Where the STUN server listens: on all interfaces unless an address is set, but on loopback when only this machine can reach
+ * the server at all. Behind a proxy on this machine, the access URL shows that others reach it.
  */
 export function stunListenAddress(
-  config: Pick<ServerConfig, "http" | "tls" | "accessUrl">,
+  config: Pick<AddressSettings, "http" | "tls" | "accessUrl">,
   wanted: ListenAddress,
 ): ListenAddress {
   if (wanted.host !== "") return wanted;

@@ -1,15 +1,20 @@
-/** The STUN server as a part of this server: optional in every sense, so a port that is taken costs a warning. */
+/** The STUN server as a part of this server. It is optional: a port that is in use leads to a warning only. */
 
 import { Gauge, type Registry } from "prom-client";
 import { EngineError } from "wg-userspace/base/errors";
 import { nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import { StunListener } from "wg-userspace/io/probe/stun-server";
+import { formatListenAddress, type ListenAddress } from "../base/listen-address.ts";
 import type { Logger } from "../base/log.ts";
-import type { ListenAddress } from "../config/parse.ts";
-import type { StunPart } from "../http/context.ts";
-import { formatListenAddress } from "../http/listeners.ts";
 
-/** Binds the address. When that fails, says so once and serves no STUN; never rejects for that. */
+/** A running STUN server. */
+export interface StunPart {
+  /** UDP port it is bound to. */
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** Binds the address. Undefined, after a warning, when that fails; it does not reject for that. */
 export async function startStun(address: ListenAddress, log: Logger, metrics: Registry): Promise<StunPart | undefined> {
   let listener: StunListener | undefined;
   try {

@@ -1,4 +1,4 @@
-/** What the server asks an agent's HTTP API for (port 4 of its tunnel), on behalf of who asks. */
+/** What the server reads from an agent's HTTP API (port 4 of its tunnel), with the credentials of the user who asks. */
 import { Agent } from "node:http";
 import type { Duplex } from "node:stream";
 import { type ListeningPortsResponse, listeningPortsResponse } from "coder-protocol/rest/agents";

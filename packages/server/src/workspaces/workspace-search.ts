@@ -1,122 +1,87 @@
 import { isUuid } from "coder-protocol/addresses";
+import type { WallClock } from "../base/clock.ts";
+import type { UserRow, WorkspaceRow } from "../db/schema.ts";
+import type { DeploymentIds, Tables } from "../db/store.ts";
+import { agentStatus } from "./agent-state.ts";
+import { buildStatus } from "./build-status.ts";
+import { ORGANIZATION_NAME, TEMPLATE_NAME } from "./builtin.ts";
+import type { WorkspaceQuery } from "./workspace-query.ts";
 
-/** The `q` parameter of GET /workspaces: `key:value` and `key:"quoted value"` terms; a bare word is part of a name. */
-export interface WorkspaceQuery {
-  readonly id: string | undefined;
-  readonly owner: string | undefined;
-  readonly name: string | undefined;
-  readonly template: string | undefined;
-  readonly organization: string | undefined;
-  readonly status: string | undefined;
-  /** Any of these. */
-  readonly hasAgent: readonly string[] | undefined;
-  /** Ms since the epoch. */
-  readonly lastUsedBefore: number | undefined;
-  readonly lastUsedAfter: number | undefined;
-  /** Asks for something that no workspace here has: to be shared, dormant, outdated, or a parameter. */
-  readonly nothing: boolean;
+export interface WorkspaceSearchOptions {
+  readonly tables: Pick<Tables, "users" | "workspaces" | "builds" | "agents">;
+  readonly deployment: DeploymentIds;
+  readonly clock: WallClock;
 }
 
-const MAX_QUERY_LENGTH = 2000;
+/** Finds workspaces, with the same number of queries however many there are. */
+export class WorkspaceSearch {
+  readonly #options: WorkspaceSearchOptions;
 
-/** What no workspace here is; `false` asks for all of them. */
-const NEVER = new Set(["shared", "dormant", "is-dormant", "outdated", "has-ai-task"]);
-/** What every workspace here is. */
-const ALWAYS = new Set(["has-external-agent"]);
-/** What no workspace here has, whatever is asked for. */
-const ABSENT = new Set(["param", "shared_with_user", "shared_with_group"]);
-const TIMES = new Set(["last_used_before", "last_used_after"]);
-const TEXTS = new Set(["id", "owner", "name", "template", "organization", "status", "has-agent"]);
-
-const TRUE = new Set(["true", "t", "1"]);
-const FALSE = new Set(["false", "f", "0"]);
-const RFC_3339 = /^\d{4}-\d\d-\d\dt\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:z|[+-]\d\d:\d\d)$/i;
-
-type Problem = { readonly problem: string };
-
-/** The problem in words when the query cannot be used. */
-export function parseWorkspaceQuery(text: string): WorkspaceQuery | Problem {
-  if (text.length > MAX_QUERY_LENGTH) return { problem: `must have at most ${MAX_QUERY_LENGTH} characters` };
-  const texts = new Map<string, string>();
-  const times = new Map<string, number>();
-  let healthy: boolean | undefined;
-  let nothing = false;
-  for (const term of splitTerms(text)) {
-    const colon = term.indexOf(":");
-    if (colon < 0) {
-      // owner/name names one workspace, anything else a part of a name.
-      const [owner, name, ...rest] = term.split("/");
-      if (rest.length > 0) return { problem: `"${term}" has more than one "/"` };
-      if (name === undefined) texts.set("name", unquote(term));
-      else texts.set("owner", unquote(owner ?? "")).set("name", unquote(name));
-      continue;
-    }
-    const key = term.slice(0, colon).toLowerCase();
-    const value = unquote(term.slice(colon + 1));
-    if (value === "") return { problem: `"${key}" needs a value` };
-    if (TEXTS.has(key)) {
-      if (key === "id" && !isUuid(value)) return { problem: '"id" must be a UUID' };
-      texts.set(key, value);
-    } else if (TIMES.has(key)) {
-      const time = RFC_3339.test(value) ? Date.parse(value.toUpperCase()) : Number.NaN;
-      if (Number.isNaN(time)) return { problem: `"${key}" must be a time such as "2026-01-31T23:59:59Z"` };
-      times.set(key, time);
-    } else if (ABSENT.has(key)) {
-      nothing = true;
-    } else if (NEVER.has(key) || ALWAYS.has(key) || key === "healthy") {
-      const wanted = parseBoolean(value);
-      if (wanted === undefined) return { problem: `"${key}" must be true or false` };
-      if (key === "healthy") healthy = wanted;
-      else nothing ||= wanted === NEVER.has(key);
-    } else {
-      return { problem: `"${key}" is not a valid query param` };
-    }
+  constructor(options: WorkspaceSearchOptions) {
+    this.#options = options;
   }
-  return {
-    id: texts.get("id")?.toLowerCase(),
-    owner: texts.get("owner"),
-    name: texts.get("name"),
-    template: texts.get("template"),
-    organization: texts.get("organization")?.toLowerCase(),
-    status: texts.get("status")?.toLowerCase(),
-    hasAgent: wantedAgents(texts.get("has-agent"), healthy),
-    lastUsedBefore: times.get("last_used_before"),
-    lastUsedAfter: times.get("last_used_after"),
-    nothing,
-  };
-}
 
-/** Health is short for the status of the agent, as it is at stock servers. */
-function wantedAgents(status: string | undefined, healthy: boolean | undefined): readonly string[] | undefined {
-  if (status !== undefined) return status.toLowerCase().split(",");
-  if (healthy === undefined) return undefined;
-  return healthy ? ["connected"] : ["disconnected", "timeout"];
-}
-
-function parseBoolean(text: string): boolean | undefined {
-  const lower = text.toLowerCase();
-  if (TRUE.has(lower)) return true;
-  return FALSE.has(lower) ? false : undefined;
-}
-
-/** Splits at spaces outside quotes. */
-function splitTerms(text: string): string[] {
-  const terms: string[] = [];
-  let current = "";
-  let quoted = false;
-  for (const character of text) {
-    if (character === '"') quoted = !quoted;
-    if (character === " " && !quoted) {
-      if (current !== "") terms.push(current);
-      current = "";
-    } else {
-      current += character;
-    }
+  /** What `user` may see of what the query asks for. */
+  async visible(user: UserRow, query: WorkspaceQuery): Promise<WorkspaceRow[]> {
+    const owner = await this.#owner(user, query);
+    if (owner === "none" || query.nothing || !this.#matchesDeployment(query)) return [];
+    const { workspaces } = this.#options.tables;
+    const rows = await workspaces.list({ ownerId: owner.id, nameContains: query.name?.toLowerCase() });
+    return await this.#withAgents(
+      await this.#withStatus(
+        rows.filter((row) => matchesRow(row, query)),
+        query,
+      ),
+      query,
+    );
   }
-  if (current !== "") terms.push(current);
-  return terms;
+
+  /** Whose workspaces: those of one user, of all users when there is no id, or none. */
+  async #owner(user: UserRow, query: WorkspaceQuery): Promise<{ id: string | undefined } | "none"> {
+    const widest = user.role === "owner" ? undefined : user.id;
+    if (query.owner === undefined) return { id: widest };
+    if (query.owner === "me") return { id: user.id };
+    const { users } = this.#options.tables;
+    const named = isUuid(query.owner)
+      ? await users.byId(query.owner.toLowerCase())
+      : await users.byUsername(query.owner);
+    return named === undefined || (widest !== undefined && named.id !== widest) ? "none" : { id: named.id };
+  }
+
+  /** There is one template, and one organization. */
+  #matchesDeployment({ template, organization }: WorkspaceQuery): boolean {
+    const { organizationId } = this.#options.deployment;
+    return (
+      (template === undefined || template.toLowerCase() === TEMPLATE_NAME) &&
+      (organization === undefined || [ORGANIZATION_NAME, "default", organizationId].includes(organization))
+    );
+  }
+
+  async #withStatus(rows: WorkspaceRow[], { status }: WorkspaceQuery): Promise<WorkspaceRow[]> {
+    if (status === undefined) return rows;
+    const latest = await this.#options.tables.builds.latestOf(rows.map((row) => row.id));
+    return rows.filter((row) => {
+      const build = latest.get(row.id);
+      return build !== undefined && buildStatus(build) === status;
+    });
+  }
+
+  async #withAgents(rows: WorkspaceRow[], { hasAgent }: WorkspaceQuery): Promise<WorkspaceRow[]> {
+    if (hasAgent === undefined) return rows;
+    const { tables, clock } = this.#options;
+    const agents = await tables.agents.ofWorkspaces(rows.map((row) => row.id));
+    const now = clock.now();
+    const matching = new Set(
+      agents.filter((agent) => hasAgent.includes(agentStatus(agent, now))).map((agent) => agent.workspace_id),
+    );
+    return rows.filter((row) => matching.has(row.id));
+  }
 }
 
-function unquote(text: string): string {
-  return text.replaceAll('"', "").trim();
+function matchesRow(row: WorkspaceRow, { id, lastUsedBefore, lastUsedAfter }: WorkspaceQuery): boolean {
+  return (
+    (id === undefined || row.id === id) &&
+    (lastUsedBefore === undefined || row.last_used_at <= lastUsedBefore) &&
+    (lastUsedAfter === undefined || row.last_used_at >= lastUsedAfter)
+  );
 }

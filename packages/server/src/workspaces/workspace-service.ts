@@ -8,7 +8,7 @@ import type {
 import type { AccessEvents } from "../auth/access-events.ts";
 import { deriveAgentToken, hashSecret } from "../auth/tokens.ts";
 import type { WallClock } from "../base/clock.ts";
-import { HttpFailure } from "../base/errors.ts";
+import { DomainError } from "../base/domain-error.ts";
 import type {
   AgentMetadataRow,
   AgentRow,
@@ -64,7 +64,7 @@ export class WorkspaceService {
     await this.#store.transaction(async ({ workspaces, builds, agents, agentLogs, agentScripts }) => {
       if ((await workspaces.byOwnerAndName(owner.id, request.name)) !== undefined) throw nameTaken(request.name);
       if ((await workspaces.countOf(owner.id)) >= MAX_WORKSPACES_PER_USER) {
-        throw new HttpFailure(409, `A user may have at most ${MAX_WORKSPACES_PER_USER} workspaces`);
+        throw new DomainError("limit-reached", `A user may have at most ${MAX_WORKSPACES_PER_USER} workspaces`);
       }
       await workspaces.insert({
         id: workspaceId,
@@ -128,7 +128,7 @@ export class WorkspaceService {
     const { row, agentIds } = await this.#store.transaction(async ({ workspaces, builds, agents }) => {
       const current = await workspaces.byId(workspace.id);
       if (current === undefined || current.deleted_at !== null) {
-        throw new HttpFailure(410, `Workspace "${workspace.name}" was deleted`);
+        throw new DomainError("deleted", `Workspace "${workspace.name}" was deleted`);
       }
       const appended = await builds.append(build(workspace.id, request.transition, request.reason, initiator.id, now));
       const rows = await agents.ofWorkspace(workspace.id);
@@ -173,7 +173,7 @@ export class WorkspaceService {
   async rotateAgentToken(agentId: string): Promise<string> {
     const token = await this.#store.transaction(async ({ agents }) => {
       const agent = await agents.byId(agentId);
-      if (agent === undefined) throw new HttpFailure(404, "The agent is gone");
+      if (agent === undefined) throw new DomainError("not-found", "The agent is gone");
       const generation = agent.token_generation + 1;
       const next = deriveAgentToken(this.#keys.agentToken, agentId, generation);
       await agents.setToken(agentId, { generation, hash: hashSecret(next) }, this.#clock.now());
@@ -265,14 +265,14 @@ function metadataRow(agentId: string, position: number, described: NewAgentMetad
   };
 }
 
-function nameTaken(name: string): HttpFailure {
-  return new HttpFailure(409, `Workspace "${name}" already exists.`, {
+function nameTaken(name: string): DomainError {
+  return new DomainError("taken", `Workspace "${name}" already exists.`, {
     validations: [{ field: "name", detail: "This value is already in use and should be unique." }],
   });
 }
 
-function unknownTemplate(field: string, id: string): HttpFailure {
-  return new HttpFailure(400, `Template "${id}" doesn't exist.`, {
+function unknownTemplate(field: string, id: string): DomainError {
+  return new DomainError("invalid", `Template "${id}" doesn't exist.`, {
     validations: [{ field, detail: "template not found" }],
   });
 }

@@ -22,7 +22,7 @@ import { YamuxSession } from "coder-protocol/yamux/session";
 import { concatBytes, utf8 } from "wg-userspace/base/bytes";
 import { derpMapOf, relayNode } from "wg-userspace/derp/map";
 import type { FuzzTarget, FuzzTargetFactory } from "wg-userspace/testing/fuzz";
-import { parseWorkspaceQuery } from "../../src/workspaces/workspace-search.ts";
+import { parseWorkspaceQuery } from "../../src/workspaces/workspace-query.ts";
 
 const TICK_MS = 0.5;
 const MAX_PACKET_BYTES = 65_536;

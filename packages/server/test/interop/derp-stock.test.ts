@@ -13,7 +13,6 @@ import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/host/crypto-suite";
 import { RelayConnection } from "wg-userspace/io/relay/relay-connection";
 import { directRelayDialer } from "wg-userspace/io/relay/relay-dialer";
-import { standardParts } from "../../src/compose.ts";
 import { RelayListener } from "../../src/relay/relay-listener.ts";
 import { firstUser, send, startServer } from "../helpers.ts";
 import { nodeOf, TestPeer } from "../peers.ts";
@@ -125,7 +124,6 @@ describe.skipIf(!hasGo)(`stock DERP programs (missing here: ${hasGo ? "nothing" 
   it("the stock relay asks the control plane which clients it may serve", async () => {
     const control = await startServer({
       flags: { "stun-address": "disable", "derp-server-stun-addresses": "disable" },
-      deps: standardParts(),
     });
     closing.push(async () => control[Symbol.asyncDispose]());
     const { token } = await firstUser(control.url);

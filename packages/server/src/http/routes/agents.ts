@@ -1,33 +1,65 @@
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import {
-  type ConnectionInfo,
   type ContainersResponse,
   type ListeningPortsResponse,
   patchAgentLogsRequest,
   postLogSourceRequest,
 } from "coder-protocol/rest/agents";
 import type { Context } from "hono";
-import { type AuthenticatedAgent, holderOf, requestToken } from "../../auth/authenticator.ts";
-import { formatTime } from "../../base/clock.ts";
-import { HttpFailure, notFound } from "../../base/errors.ts";
+import { type AuthenticatedAgent, type Authenticator, holderOf, requestToken } from "../../auth/authenticator.ts";
+import { formatTime, type WallClock } from "../../base/clock.ts";
+import { DomainError, notFound } from "../../base/domain-error.ts";
+import type { ControlPlane } from "../../control/control-plane.ts";
+import type { AgentLogs } from "../../db/agent-logs.ts";
 import type { AgentRow } from "../../db/schema.ts";
-import { agentStatus } from "../../workspaces/agent-state.ts";
-import type { HttpEnv, RouteContext, Router } from "../context.ts";
-import { readJson, requireUser, uuidParam } from "../reply.ts";
-import { watchBySse, watchedMetadata } from "../streams/watch.ts";
-import { agentLogView, agentView } from "../views.ts";
+import type { AgentHttp } from "../../tunnels/agent-http.ts";
+import { type AgentState, agentStatus } from "../../workspaces/agent-state.ts";
+import { HttpFailure } from "../failure.ts";
+import type { Guard, HttpEnv, Router } from "../hono.ts";
+import type { HttpLimits } from "../limits.ts";
+import { readJson, uuidParam } from "../reply.ts";
+import type { Watches } from "../streams/watch.ts";
+import type { Watchables } from "../streams/watched.ts";
+import { agentLogView } from "../views/agents.ts";
+import type { WorkspacePresenter } from "../views/presenter.ts";
+import { logsAfter } from "./logs-after.ts";
 
 const MAX_LOGS_PER_ANSWER = 50_000;
 
-export function agentRoutes(router: Router, context: RouteContext): void {
-  const { store, limits, agentState } = context;
-  const user = requireUser(context);
+export interface AgentRoutesDeps {
+  readonly user: Guard;
+  readonly authenticator: Authenticator;
+  readonly agentState: AgentState;
+  readonly agentLogs: AgentLogs;
+  readonly agentHttp: AgentHttp;
+  readonly control: Pick<ControlPlane, "connectionInfo" | "agentNetwork">;
+  readonly presenter: WorkspacePresenter;
+  readonly watches: Watches;
+  readonly watchables: Watchables;
+  readonly clock: WallClock;
+  readonly limits: Pick<HttpLimits, "bodyBytes" | "logBodyBytes">;
+}
 
-  // Before /workspaceagents/:agent, which would take these words for an id.
-  router.get("/workspaceagents/connection", user, async (c) => c.json(await connectionInfo(context)));
+export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
+  const { user, authenticator, agentState, agentLogs, control, presenter, limits } = deps;
+
+  /** `:agent` of the path, if the user may reach it. */
+  const pathAgent = async (c: Context<HttpEnv>): Promise<AgentRow> => {
+    const agent = await authenticator.canReachAgent(c.get("auth").user, uuidParam(c, "agent"));
+    if (agent === undefined) throw notFound();
+    return agent;
+  };
+  const requestAgent = async (c: Context<HttpEnv>): Promise<AuthenticatedAgent> => {
+    const found = await authenticator.authenticateAgent(c.env.incoming);
+    if (found instanceof DomainError) throw found;
+    return found;
+  };
+
+  // Before /workspaceagents/:agent, where this word would be an id.
+  router.get("/workspaceagents/connection", user, (c) => c.json(control.connectionInfo()));
 
   router.patch("/workspaceagents/me/logs", async (c) => {
-    const { agent } = await requestAgent(c, context);
+    const { agent } = await requestAgent(c);
     const request = await readJson(c, patchAgentLogsRequest, limits.logBodyBytes);
     const overflowed = await agentState.appendLogs(
       agent.id,
@@ -39,7 +71,7 @@ export function agentRoutes(router: Router, context: RouteContext): void {
   });
 
   router.post("/workspaceagents/me/log-source", async (c) => {
-    const { agent } = await requestAgent(c, context);
+    const { agent } = await requestAgent(c);
     const request = await readJson(c, postLogSourceRequest, limits.bodyBytes);
     const source = await agentState.addLogSource(agent.id, {
       id: request.id,
@@ -60,22 +92,20 @@ export function agentRoutes(router: Router, context: RouteContext): void {
   });
 
   router.get("/workspaceagents/me/gitsshkey", async (c) => {
-    await requestAgent(c, context);
+    await requestAgent(c);
     throw new HttpFailure(404, "This server keeps no SSH keys for git");
   });
 
-  router.get("/workspaceagents/:agent", user, async (c) =>
-    c.json(await agentView(context, await pathAgent(c, context))),
-  );
+  router.get("/workspaceagents/:agent", user, async (c) => c.json(await presenter.agent(await pathAgent(c))));
 
   router.get("/workspaceagents/:agent/connection", user, async (c) => {
-    await pathAgent(c, context);
-    return c.json(await connectionInfo(context));
+    await pathAgent(c);
+    return c.json(control.connectionInfo());
   });
 
   router.get("/workspaceagents/:agent/logs", user, async (c) => {
-    const agent = await pathAgent(c, context);
-    const logs = await store.agentLogs.list(agent.id, {
+    const agent = await pathAgent(c);
+    const logs = await agentLogs.list(agent.id, {
       after: logsAfter(c.req.query("after")),
       limit: MAX_LOGS_PER_ANSWER,
     });
@@ -83,70 +113,35 @@ export function agentRoutes(router: Router, context: RouteContext): void {
   });
 
   router.get("/workspaceagents/:agent/listening-ports", user, async (c) => {
-    const agent = await pathAgent(c, context);
+    const agent = await pathAgent(c);
     const auth = c.get("auth");
     const token = requestToken(c.env.incoming)?.token;
-    const askable = token !== undefined && agentStatus(agent, context.clock.now()) === "connected";
+    const askable = token !== undefined && agentStatus(agent, deps.clock.now()) === "connected";
     const body: ListeningPortsResponse = askable
-      ? await context.agentHttp.listeningPorts({ agentId: agent.id, keyId: auth.key.id, token })
+      ? await deps.agentHttp.listeningPorts({ agentId: agent.id, keyId: auth.key.id, token })
       : { ports: [] };
     return c.json(body);
   });
 
   router.get("/workspaceagents/:agent/watch-metadata", user, async (c) => {
-    const agent = await pathAgent(c, context);
+    const agent = await pathAgent(c);
     const holder = holderOf(c.get("auth"), { agentId: agent.id });
-    watchBySse(context, c.env.outgoing, holder, watchedMetadata(context, agent.id));
+    deps.watches.bySse(c.env.outgoing, holder, deps.watchables.metadata(agent.id));
     return RESPONSE_ALREADY_SENT;
   });
 
-  // Ours: stock servers have no such route, so clients take a 404 for "not known".
+  // Stock servers have no such route: clients take a 404 for "not known".
   router.get("/workspaceagents/:agent/network", user, async (c) => {
-    const agent = await pathAgent(c, context);
-    const network = context.controlPlane()?.agentNetwork?.(agent.id);
+    const agent = await pathAgent(c);
+    const network = control.agentNetwork(agent.id);
     if (network === undefined) throw new HttpFailure(409, "The agent is not connected");
     return c.json(network);
   });
 
   router.get("/workspaceagents/:agent/containers", user, async (c) => {
-    await pathAgent(c, context);
+    await pathAgent(c);
     // Agents here run no containers.
     const body: ContainersResponse = { devcontainers: [], containers: [], warnings: [] };
     return c.json(body);
   });
-}
-
-/** `:agent` of the path, if the user may reach it. */
-async function pathAgent(c: Context<HttpEnv>, context: RouteContext): Promise<AgentRow> {
-  const agent = await context.authenticator.canReachAgent(c.get("auth").user, uuidParam(c, "agent"));
-  if (agent === undefined) throw notFound();
-  return agent;
-}
-
-async function requestAgent(c: Context<HttpEnv>, context: RouteContext): Promise<AuthenticatedAgent> {
-  const found = await context.authenticator.authenticateAgent(c.env.incoming);
-  if (found instanceof HttpFailure) throw found;
-  return found;
-}
-
-async function connectionInfo(context: RouteContext): Promise<ConnectionInfo> {
-  const control = context.controlPlane();
-  if (control !== undefined) return await control.connectionInfo();
-  return {
-    derp_map: null,
-    derp_force_websockets: context.config.derp.forceWebsockets,
-    disable_direct_connections: context.config.derp.blockDirect,
-    hostname_suffix: context.config.workspaceHostnameSuffix,
-  };
-}
-
-/** Id after which logs are wanted; 0 for the beginning. Throws HttpFailure 400. */
-export function logsAfter(text: string | null | undefined): number {
-  if (text === undefined || text === null || text === "") return 0;
-  if (!/^-?\d{1,15}$/.test(text)) {
-    throw new HttpFailure(400, 'Query param "after" must be an integer greater than or equal to zero.', {
-      validations: [{ field: "after", detail: "Must be an integer greater than or equal to zero" }],
-    });
-  }
-  return Math.max(0, Number(text));
 }

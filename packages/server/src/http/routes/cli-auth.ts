@@ -1,12 +1,16 @@
 import { createHash } from "node:crypto";
 import type { Context } from "hono";
+import type { Authenticator } from "../../auth/authenticator.ts";
 import { csrfProof } from "../../auth/csrf.ts";
-import { HttpFailure } from "../../base/errors.ts";
+import type { Hosts } from "../../auth/hosts.ts";
+import type { Sessions } from "../../auth/sessions.ts";
+import { DomainError } from "../../base/domain-error.ts";
 import type { UserRow } from "../../db/schema.ts";
-import type { HttpEnv, RouteContext, Router } from "../context.ts";
-import { record } from "../record.ts";
+import { failureOf, HttpFailure } from "../failure.ts";
+import type { HttpEnv, Router } from "../hono.ts";
+import type { LoginCookies } from "../login-cookies.ts";
 import { readBody } from "../reply.ts";
-import { loginCookies } from "./users.ts";
+import type { RequestAudit } from "../request-audit.ts";
 
 const STYLE = [
   "body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem;color:#1b1f24;background:#fff}",
@@ -27,40 +31,51 @@ const POLICY = [
 
 const FORM_BYTES = 8 * 1024;
 
+export interface CliAuthDeps {
+  readonly authenticator: Authenticator;
+  readonly sessions: Sessions;
+  readonly cookies: LoginCookies;
+  readonly hosts: Pick<Hosts, "isOurOrigin">;
+  readonly audit: RequestAudit;
+  readonly csrfKey: Uint8Array;
+}
+
 /** The page that `coder login` opens: log in, get a token, paste it. Works without scripts. */
-export function cliAuthRoutes(router: Router, context: RouteContext): void {
+export function cliAuthRoutes(router: Router, deps: CliAuthDeps): void {
+  const { authenticator, sessions, cookies, hosts, audit, csrfKey } = deps;
   const tokenPage = async (c: Context<HttpEnv>, user: UserRow): Promise<string> => {
-    const { row, token } = await context.sessions.issueSession(user);
-    record(c, context, { action: "session-created", by: user, facts: { key_id: row.id } });
+    const { row, token } = await sessions.issueSession(user);
+    audit.record(c, { action: "session-created", by: user, facts: { key_id: row.id } });
     return tokenShown(token);
   };
 
   router.get("/cli-auth", async (c) => {
-    const auth = await context.authenticator.authenticateUser(c.env.incoming);
-    if (auth instanceof HttpFailure) return page(c, loginForm());
-    return page(c, tokenForm(auth.user.username, csrfProof(context.keys.csrf, auth.key.id)));
+    const auth = await authenticator.authenticateUser(c.env.incoming);
+    if (auth instanceof DomainError) return page(c, loginForm());
+    return page(c, tokenForm(auth.user.username, csrfProof(csrfKey, auth.key.id)));
   });
 
   router.post("/cli-auth", async (c) => {
     const { origin } = c.env.incoming.headers;
-    if (origin === undefined || !context.hosts.isOurOrigin(origin, c.env.incoming)) {
+    if (origin === undefined || !hosts.isOurOrigin(origin, c.env.incoming)) {
       throw new HttpFailure(403, "This form is not accepted from other origins");
     }
     const form = new URLSearchParams(await readBody(c.env.incoming, FORM_BYTES));
     const proof = form.get("csrf");
     if (proof !== null) {
-      const auth = await context.authenticator.authenticateUser(c.env.incoming, { csrfProof: proof });
-      if (auth instanceof HttpFailure) return page(c, loginForm("Please log in again."), 401);
+      const auth = await authenticator.authenticateUser(c.env.incoming, { csrfProof: proof });
+      if (auth instanceof DomainError) return page(c, loginForm("Please log in again."), 401);
       return page(c, await tokenPage(c, auth.user));
     }
     const credentials = { email: form.get("email") ?? "", password: form.get("password") ?? "" };
     try {
-      const { user, key } = await context.sessions.login(credentials, context.clientAddress(c.env.incoming));
-      for (const cookie of loginCookies(context, key)) c.header("Set-Cookie", cookie, { append: true });
+      const { user, key } = await sessions.login(credentials, audit.addressOf(c));
+      for (const cookie of cookies.of(key)) c.header("Set-Cookie", cookie, { append: true });
       return page(c, await tokenPage(c, user));
     } catch (error) {
-      if (!(error instanceof HttpFailure)) throw error;
-      return page(c, loginForm(`${error.message}.`), error.status);
+      const failure = failureOf(error);
+      if (failure === undefined) throw error;
+      return page(c, loginForm(`${failure.message}.`), failure.status);
     }
   });
 }

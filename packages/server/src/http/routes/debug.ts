@@ -1,55 +1,62 @@
 import { type HealthSettings, healthSettings } from "coder-protocol/rest/deployment";
 import type { Context } from "hono";
 import { requestToken } from "../../auth/authenticator.ts";
-import { notFound } from "../../base/errors.ts";
-import { HealthChecks, withDismissals } from "../../health/health-checks.ts";
-import type { HttpEnv, RouteContext, Router } from "../context.ts";
-import { readJson, requireOwner, requireUser } from "../reply.ts";
+import type { ControlPlane } from "../../control/control-plane.ts";
+import type { Settings } from "../../db/settings.ts";
+import { type HealthChecks, withDismissals } from "../../health/health-checks.ts";
+import { requireOwner } from "../guards.ts";
+import type { Guard, HttpEnv, Router } from "../hono.ts";
+import { readJson } from "../reply.ts";
 import { coordinatorPage, tailnetPage } from "../views/debug-pages.ts";
 
-/** For owners of the deployment only: these pages name addresses and keys of everybody's peers. */
-export function debugRoutes(router: Router, context: RouteContext): void {
-  const user = requireUser(context);
-  const health = new HealthChecks(context);
+export interface DebugRoutesDeps {
+  readonly user: Guard;
+  readonly health: HealthChecks;
+  readonly settings: Settings;
+  readonly control: Pick<ControlPlane, "debugCoordinator" | "debugTailnet">;
+  readonly bodyBytes: number;
+}
+
+/** For owners of the deployment only: these pages name addresses and keys of all peers. */
+export function debugRoutes(router: Router, deps: DebugRoutesDeps): void {
+  const { user, health, settings, control } = deps;
 
   router.get("/debug/health", user, requireOwner, async (c) => {
     const token = requestToken(c.env.incoming)?.token ?? "";
     const force = c.req.query("force");
     const report = await health.report(token, force === "true" || force === "1");
-    return c.json(withDismissals(report, await dismissals(context)));
+    return c.json(withDismissals(report, await dismissals(settings)));
   });
 
   router.get("/debug/health/settings", user, requireOwner, async (c) => {
-    const body: HealthSettings = { dismissed_healthchecks: await dismissals(context) };
+    const body: HealthSettings = { dismissed_healthchecks: await dismissals(settings) };
     return c.json(body);
   });
 
   router.put("/debug/health/settings", user, requireOwner, async (c) => {
-    const settings = await readJson(c, healthSettings, context.limits.bodyBytes);
-    await context.store.settings.replace("dismissed_healthchecks", JSON.stringify(settings.dismissed_healthchecks));
-    return c.json(settings);
+    const wanted = await readJson(c, healthSettings, deps.bodyBytes);
+    await settings.replace("dismissed_healthchecks", JSON.stringify(wanted.dismissed_healthchecks));
+    return c.json(wanted);
   });
 
   router.get("/debug/expvar", user, requireOwner, (c) => c.json(processFigures()));
 
-  // Who relays how much is not counted by connection; the totals are among the metrics.
+  // Traffic is not counted by connection; the totals are among the metrics.
   router.get("/debug/derp/traffic", user, requireOwner, (c) => c.json([]));
 
   router.get("/debug/coordinator", user, requireOwner, async (c) => {
-    const debug = await context.controlPlane()?.debugCoordinator?.();
-    if (debug === undefined) throw notFound();
+    const debug = await control.debugCoordinator();
     return wantsJson(c) ? c.json(debug) : c.html(coordinatorPage(debug));
   });
 
   router.get("/debug/tailnet", user, requireOwner, async (c) => {
-    const debug = await context.controlPlane()?.debugTailnet?.();
-    if (debug === undefined) throw notFound();
+    const debug = await control.debugTailnet();
     return wantsJson(c) ? c.json(debug) : c.html(tailnetPage(debug));
   });
 }
 
-async function dismissals(context: RouteContext): Promise<HealthSettings["dismissed_healthchecks"]> {
-  const stored = await context.store.settings.read("dismissed_healthchecks");
+async function dismissals(settings: Settings): Promise<HealthSettings["dismissed_healthchecks"]> {
+  const stored = await settings.read("dismissed_healthchecks");
   return stored === undefined ? [] : healthSettings.shape.dismissed_healthchecks.parse(JSON.parse(stored));
 }
 

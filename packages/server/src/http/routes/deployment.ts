@@ -7,25 +7,39 @@ import {
   type SshConfig,
   type UpdateCheck,
 } from "coder-protocol/rest/deployment";
-import { formatTime } from "../../base/clock.ts";
-import { HttpFailure } from "../../base/errors.ts";
+import { formatTime, type WallClock } from "../../base/clock.ts";
+import type { OwnAddresses } from "../../base/own-addresses.ts";
 import { AGENT_API_VERSION, BUILD_VERSION, PROVISIONER_API_VERSION } from "../../base/version.ts";
+import type { ServerConfig } from "../../config/parse.ts";
 import type { UserRow } from "../../db/schema.ts";
+import type { DeploymentIds } from "../../db/store.ts";
+import type { Users } from "../../db/users.ts";
 import { ARCHITECTURES, SYSTEMS } from "../../downloads/names.ts";
 import { installScriptForWindows } from "../../install/install-ps1.ts";
 import { installScript } from "../../install/install-sh.ts";
-import type { RouteContext, Router } from "../context.ts";
-import { readJson, requireOwner, requireUser } from "../reply.ts";
+import { HttpFailure } from "../failure.ts";
+import { requireOwner } from "../guards.ts";
+import type { Guard, Router } from "../hono.ts";
+import { readJson } from "../reply.ts";
 import { deploymentConfig } from "../views/deployment-config.ts";
 
-export function deploymentRoutes(router: Router, context: RouteContext): void {
-  const { config, deployment, limits } = context;
-  const user = requireUser(context);
+export interface DeploymentRoutesDeps {
+  readonly user: Guard;
+  readonly config: ServerConfig;
+  readonly deployment: DeploymentIds;
+  readonly addresses: Pick<OwnAddresses, "accessUrl">;
+  readonly users: Pick<Users, "count">;
+  readonly clock: WallClock;
+  readonly bodyBytes: number;
+}
+
+export function deploymentRoutes(router: Router, deps: DeploymentRoutesDeps): void {
+  const { user, config, deployment, addresses, users, clock } = deps;
 
   router.get("/", (c) => c.json({ message: "👋" }));
 
   router.get("/buildinfo", (c) => {
-    const url = context.accessUrl().origin;
+    const url = addresses.accessUrl().origin;
     const body: BuildInfo = {
       external_url: "",
       version: BUILD_VERSION,
@@ -67,7 +81,7 @@ export function deploymentRoutes(router: Router, context: RouteContext): void {
   );
 
   router.get("/deployment/stats", user, requireOwner, async (c) =>
-    c.json({ users: await context.store.users.count(), collected_at: formatTime(context.clock.now()) }),
+    c.json({ users: await users.count(), collected_at: formatTime(clock.now()) }),
   );
 
   router.get("/experiments", user, (c) => c.json([]));
@@ -76,7 +90,7 @@ export function deploymentRoutes(router: Router, context: RouteContext): void {
   router.get("/applications/host", user, (c) => c.json({ host: config.wildcardAccessUrl ?? "" }));
 
   router.get("/updatecheck", (c) => {
-    // This server asks nobody about updates.
+    // This server does not look for updates.
     const body: UpdateCheck = { current: true, version: BUILD_VERSION, url: "" };
     return c.json(body);
   });
@@ -92,7 +106,7 @@ export function deploymentRoutes(router: Router, context: RouteContext): void {
       has_license: false,
       trial: false,
       require_telemetry: false,
-      refreshed_at: formatTime(context.clock.now()),
+      refreshed_at: formatTime(clock.now()),
     };
     return c.json(body);
   });
@@ -106,7 +120,7 @@ export function deploymentRoutes(router: Router, context: RouteContext): void {
           display_name: "Default",
           icon_url: "",
           healthy: true,
-          path_app_url: context.accessUrl().origin,
+          path_app_url: addresses.accessUrl().origin,
           wildcard_hostname: config.wildcardAccessUrl ?? "",
         },
       ],
@@ -115,7 +129,7 @@ export function deploymentRoutes(router: Router, context: RouteContext): void {
   });
 
   router.post("/authcheck", user, async (c) => {
-    const { checks } = await readJson(c, authorizationRequest, limits.bodyBytes);
+    const { checks } = await readJson(c, authorizationRequest, deps.bodyBytes);
     const answers: Record<string, boolean> = {};
     for (const [name, check] of Object.entries(checks)) answers[name] = allows(c.get("auth").user, check);
     return c.json(answers);
@@ -127,12 +141,12 @@ export function deploymentRoutes(router: Router, context: RouteContext): void {
     if (!SYSTEMS.some((known) => known === system) || !ARCHITECTURES.some((known) => known === architecture)) {
       throw new HttpFailure(400, `Unknown os/arch: ${system.slice(0, 32)}/${architecture.slice(0, 32)}`);
     }
-    const facts = { accessUrl: context.accessUrl(), version: BUILD_VERSION, agent: true };
+    const facts = { accessUrl: addresses.accessUrl(), version: BUILD_VERSION, agent: true };
     return c.text(system === "windows" ? installScriptForWindows(facts) : installScript(facts));
   });
 }
 
-/** What a page may offer. An owner may do everything, a member what concerns their own things. */
+/** What a page may offer. An owner may do everything, a member what concerns their own objects. */
 function allows(
   user: UserRow,
   check: { object: { resource_type: string; owner_id?: string | undefined }; action: string },

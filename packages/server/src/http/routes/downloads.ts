@@ -1,31 +1,39 @@
 import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { HttpFailure } from "../../base/errors.ts";
-import { Places } from "../../base/places.ts";
+import { type PlaceLimits, Places } from "../../base/places.ts";
+import type { RequestRoute } from "../../base/routes.ts";
 import { type Catalogue, FileChanged } from "../../downloads/catalogue.ts";
 import { type DownloadName, parseDownloadPath, programFile } from "../../downloads/names.ts";
 import { matchesTag } from "../../downloads/range.ts";
 import { sendProgram } from "../../downloads/send-program.ts";
-import type { RequestRoute, ServerContext } from "../context.ts";
+import { failureOf, HttpFailure } from "../failure.ts";
+
+export interface DownloadsOptions {
+  readonly catalogue: Catalogue;
+  /** Downloads at a time. */
+  readonly limits: PlaceLimits;
+  readonly clientAddress: (request: IncomingMessage) => string;
+}
 
 /** `/bin/`: the command for other machines, its signatures and the list of checksums. Needs no login, as in stock. */
-export function downloadRoute(context: ServerContext, catalogue: Catalogue): RequestRoute {
-  const places = new Places("downloads", context.limits.downloads);
+export function downloadRoute(options: DownloadsOptions): RequestRoute {
+  const places = new Places("downloads", options.limits);
   return {
     name: "downloads",
     match: (url) => url.pathname === "/bin" || url.pathname.startsWith("/bin/"),
     handle: async (request, response) => {
       try {
-        await handle(request, response, context, catalogue, places);
+        await handle(request, response, options, places);
       } catch (error) {
-        if (!(error instanceof HttpFailure) || response.headersSent) throw error;
-        const text = JSON.stringify(error.body);
+        const failure = failureOf(error);
+        if (failure === undefined || response.headersSent) throw error;
+        const text = JSON.stringify(failure.body);
         response
-          .writeHead(error.status, {
+          .writeHead(failure.status, {
             "Content-Type": "application/json; charset=utf-8",
             "Content-Length": Buffer.byteLength(text),
             "Cache-Control": "no-store",
-            ...error.headers,
+            ...failure.headers,
           })
           .end(request.method === "HEAD" ? undefined : text);
       }
@@ -36,8 +44,7 @@ export function downloadRoute(context: ServerContext, catalogue: Catalogue): Req
 async function handle(
   request: IncomingMessage,
   response: ServerResponse,
-  context: ServerContext,
-  catalogue: Catalogue,
+  { catalogue, clientAddress }: DownloadsOptions,
   places: Places,
 ): Promise<void> {
   if (request.method !== "GET" && request.method !== "HEAD") {
@@ -45,7 +52,7 @@ async function handle(
   }
   const name = parseDownloadPath(new URL(`http://unused${request.url ?? "/"}`).pathname);
   if (name === undefined) throw await missing(undefined, catalogue);
-  response.once("close", places.take({ address: context.clientAddress(request) }));
+  response.once("close", places.take({ address: clientAddress(request) }));
   if (name.kind !== "program") {
     const text = name.kind === "sums" ? await orBusy(catalogue.sums()) : await catalogue.signature(name);
     if (text === undefined) throw await missing(name, catalogue);
@@ -57,7 +64,7 @@ async function handle(
   await sendProgram(request, response, name.file, program, catalogue);
 }
 
-/** Somebody is copying a new file over the old one: it is whole in a moment. */
+/** The file is being replaced by a new one: it is complete in a moment. */
 async function orBusy<Value>(work: Promise<Value>): Promise<Value> {
   try {
     return await work;

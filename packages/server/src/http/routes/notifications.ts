@@ -1,11 +1,8 @@
 import type { InboxResponse } from "coder-protocol/rest/notifications";
-import type { RouteContext, Router } from "../context.ts";
-import { requireUser } from "../reply.ts";
+import type { Guard, Router } from "../hono.ts";
 
-/** This server notifies nobody: the inbox that editors look into at login is there, and empty. */
-export function notificationRoutes(router: Router, context: RouteContext): void {
-  const user = requireUser(context);
-
+/** This server sends no notifications: the inbox that editors read at login exists and is empty. */
+export function notificationRoutes(router: Router, { user }: { readonly user: Guard }): void {
   router.get("/notifications/settings", user, (c) => c.json({ notifier_paused: false }));
   router.get("/notifications/templates/system", user, (c) => c.json([]));
   router.get("/notifications/templates/custom", user, (c) => c.json([]));

@@ -1,5 +1,5 @@
 /**
- * Whom an external relay may serve: it asks here about every client. Bodies are those of derper's `--verify-client-url`
+ * Which clients an external relay may serve: it asks here about each. Bodies are those of derper's `--verify-client-url`
  * (tailcfg.DERPAdmitClientRequest and DERPAdmitClientResponse).
  */
 import { createHmac } from "node:crypto";
@@ -7,14 +7,17 @@ import type { RelayAdmission } from "coder-protocol/rest/deployment";
 import { hexDecode } from "wg-userspace/base/bytes";
 import { z } from "zod";
 import { equalDigests, hashSecret } from "../../auth/tokens.ts";
-import { HttpFailure } from "../../base/errors.ts";
-import type { RouteContext, Router } from "../context.ts";
-import { readJson, requireOwner, requireUser } from "../reply.ts";
+import type { OwnAddresses } from "../../base/own-addresses.ts";
+import type { ProbeKeys } from "../../relay/probe-keys.ts";
+import { HttpFailure } from "../failure.ts";
+import { requireOwner } from "../guards.ts";
+import type { Guard, Router } from "../hono.ts";
+import { readJson } from "../reply.ts";
 
 export const ADMISSION_PATH = "/derp/admit";
 const USER = "relay";
 const MAX_BODY_BYTES = 4 * 1024;
-/** A relay gives up after 10 s. The coordinator hears of a key a moment before or after the relay does. */
+/** A relay gives up after 10 s. A key reaches the coordinator a moment before or after the relay asks for it. */
 const WAIT_MS = 3_000;
 
 const admitRequest = z.object({
@@ -22,13 +25,22 @@ const admitRequest = z.object({
   Source: z.string().max(64).optional(),
 });
 
-export function relayAdmissionRoutes(root: Router, api: Router, context: RouteContext): void {
-  // Its own secret, since it says nothing but whether a key is known, and is kept where the relay runs.
-  const secret = createHmac("sha256", context.keys.signing).update("relay admission").digest("hex").slice(0, 32);
+export interface RelayAdmissionDeps {
+  readonly user: Guard;
+  readonly signingKey: Uint8Array;
+  readonly addresses: Pick<OwnAddresses, "accessUrl">;
+  readonly probeKeys: ProbeKeys;
+  /** Whether a peer has this key, or announces it within `waitMs`. */
+  readonly admitsKey: (publicKey: Uint8Array, waitMs: number) => Promise<boolean>;
+}
+
+export function relayAdmissionRoutes(root: Router, api: Router, deps: RelayAdmissionDeps): void {
+  // A secret of its own: it reveals only whether a key is known, and is kept where the relay runs.
+  const secret = createHmac("sha256", deps.signingKey).update("relay admission").digest("hex").slice(0, 32);
   const expected = hashSecret(`Basic ${Buffer.from(`${USER}:${secret}`).toString("base64")}`);
 
-  api.get("/deployment/relay-admission", requireUser(context), requireOwner, (c) => {
-    const url = new URL(ADMISSION_PATH, context.accessUrl());
+  api.get("/deployment/relay-admission", deps.user, requireOwner, (c) => {
+    const url = new URL(ADMISSION_PATH, deps.addresses.accessUrl());
     url.username = USER;
     url.password = secret;
     const body: RelayAdmission = { url: url.href };
@@ -41,8 +53,7 @@ export function relayAdmissionRoutes(root: Router, api: Router, context: RouteCo
     }
     const { NodePublic: key } = await readJson(c, admitRequest, MAX_BODY_BYTES);
     const publicKey = hexDecode(key.slice("nodekey:".length));
-    const allow =
-      context.probeKeys.admits(publicKey) || ((await context.controlPlane()?.admitsKey?.(publicKey, WAIT_MS)) ?? false);
+    const allow = deps.probeKeys.admits(publicKey) || (await deps.admitsKey(publicKey, WAIT_MS));
     return c.json({ Allow: allow });
   });
 }

@@ -1,25 +1,32 @@
 import { randomUUID } from "node:crypto";
 import type { Context } from "hono";
-import { HttpFailure, notFound } from "../../base/errors.ts";
-import type { HttpEnv, RouteContext, Router } from "../context.ts";
-import { requireUser } from "../reply.ts";
+import type { WallClock } from "../../base/clock.ts";
+import { notFound } from "../../base/domain-error.ts";
+import type { DeploymentIds } from "../../db/store.ts";
+import { ORGANIZATION_NAME, TEMPLATE_NAME } from "../../workspaces/builtin.ts";
+import { HttpFailure } from "../failure.ts";
+import type { Guard, HttpEnv, Router } from "../hono.ts";
 import {
   completedJob,
-  ORGANIZATION_NAME,
   organizationView,
-  TEMPLATE_NAME,
   templateResources,
   templateVersionView,
   templateView,
-} from "../views.ts";
+} from "../views/templates.ts";
 
 /**
  * One organization and one template, both built in, because stock clients ask for them before they create a
  * workspace. Dry runs are those of an empty plan: they are complete when they are answered.
  */
-export function templateRoutes(router: Router, context: RouteContext): void {
-  const { deployment } = context;
-  const user = requireUser(context);
+export function templateRoutes(
+  router: Router,
+  deps: { readonly user: Guard; readonly deployment: DeploymentIds; readonly clock: WallClock },
+): void {
+  const { user, deployment, clock } = deps;
+  const dryRun = (id: string, initiatorId: string) => ({
+    ...completedJob(deployment, id, initiatorId, clock.now()),
+    type: "template_version_dry_run",
+  });
 
   const checkOrganization = (c: Context<HttpEnv>): void => {
     const name = (c.req.param("organization") ?? "").toLowerCase();
@@ -32,38 +39,38 @@ export function templateRoutes(router: Router, context: RouteContext): void {
     if ((c.req.param("version") ?? "").toLowerCase() !== deployment.templateVersionId) throw notFound();
   };
 
-  router.get("/organizations", user, (c) => c.json([organizationView(context)]));
+  router.get("/organizations", user, (c) => c.json([organizationView(deployment)]));
   router.get("/organizations/:organization", user, (c) => {
     checkOrganization(c);
-    return c.json(organizationView(context));
+    return c.json(organizationView(deployment));
   });
   router.get("/organizations/:organization/templates", user, (c) => {
     checkOrganization(c);
-    return c.json([templateView(context)]);
+    return c.json([templateView(deployment)]);
   });
   router.get("/organizations/:organization/templates/:name", user, (c) => {
     checkOrganization(c);
     if (c.req.param("name").toLowerCase() !== TEMPLATE_NAME) throw notFound();
-    return c.json(templateView(context));
+    return c.json(templateView(deployment));
   });
 
-  router.get("/templates", user, (c) => c.json([templateView(context)]));
+  router.get("/templates", user, (c) => c.json([templateView(deployment)]));
   router.get("/templates/:template", user, (c) => {
     checkTemplate(c);
-    return c.json(templateView(context));
+    return c.json(templateView(deployment));
   });
   router.get("/templates/:template/versions", user, (c) => {
     checkTemplate(c);
-    return c.json([templateVersionView(context)]);
+    return c.json([templateVersionView(deployment)]);
   });
 
   router.get("/templateversions/:version", user, (c) => {
     checkVersion(c);
-    return c.json(templateVersionView(context));
+    return c.json(templateVersionView(deployment));
   });
   router.get("/templateversions/:version/resources", user, (c) => {
     checkVersion(c);
-    return c.json(templateResources(context));
+    return c.json(templateResources(deployment));
   });
   for (const empty of ["rich-parameters", "variables", "external-auth", "presets", "logs"]) {
     router.get(`/templateversions/:version/${empty}`, user, (c) => {
@@ -73,11 +80,11 @@ export function templateRoutes(router: Router, context: RouteContext): void {
   }
   router.post("/templateversions/:version/dry-run", user, (c) => {
     checkVersion(c);
-    return c.json(dryRun(context, randomUUID(), c.get("auth").user.id), 201);
+    return c.json(dryRun(randomUUID(), c.get("auth").user.id), 201);
   });
   router.get("/templateversions/:version/dry-run/:job", user, (c) => {
     checkVersion(c);
-    return c.json(dryRun(context, c.req.param("job"), c.get("auth").user.id));
+    return c.json(dryRun(c.req.param("job"), c.get("auth").user.id));
   });
   router.get("/templateversions/:version/dry-run/:job/logs", user, (c) => {
     checkVersion(c);
@@ -85,14 +92,10 @@ export function templateRoutes(router: Router, context: RouteContext): void {
   });
   router.get("/templateversions/:version/dry-run/:job/resources", user, (c) => {
     checkVersion(c);
-    return c.json(templateResources(context));
+    return c.json(templateResources(deployment));
   });
   router.post("/organizations/:organization/templates", user, (c) => {
     checkOrganization(c);
     throw new HttpFailure(403, "This server has no provisioner, so templates cannot be added");
   });
-}
-
-function dryRun(context: RouteContext, id: string, initiatorId: string) {
-  return { ...completedJob(context, id, initiatorId, context.clock.now()), type: "template_version_dry_run" };
 }

@@ -1,29 +1,30 @@
 import type { ServerResponse } from "node:http";
-import { HttpFailure } from "../../base/errors.ts";
+import { shuttingDown } from "../../base/domain-error.ts";
+import type { OpenStreams } from "../../base/open-streams.ts";
 import type { PlaceHolder, Places } from "../../base/places.ts";
 
-/** The event streams (text/event-stream) that are open. They never end by themselves: who opens one registers it here. */
+/** The event streams (text/event-stream) that are open. */
 export class EventStreams {
-  readonly #open = new Set<ServerResponse>();
   readonly #places: Places;
-  #closing = false;
+  readonly #streams: OpenStreams;
 
-  constructor(places: Places) {
-    this.#places = places;
+  constructor(options: { readonly places: Places; readonly streams: OpenStreams }) {
+    this.#places = options.places;
+    this.#streams = options.streams;
   }
 
   get openCount(): number {
-    return this.#open.size;
+    return this.#places.taken;
   }
 
-  /** Begins the stream. Throws HttpFailure 429 or 503 when there are too many. */
+  /** Begins the stream. Throws DomainError when there are too many or the server is closing. */
   begin(response: ServerResponse, holder: PlaceHolder): void {
-    if (this.#closing) throw new HttpFailure(503, "The server is shutting down", { headers: { "Retry-After": "10" } });
-    const leave = this.#places.take(holder);
-    this.#open.add(response);
+    if (this.#streams.closing) throw shuttingDown();
+    const leavePlace = this.#places.take(holder);
+    const leaveStreams = this.#streams.add({ end: () => response.end(), destroy: () => response.destroy() });
     response.once("close", () => {
-      this.#open.delete(response);
-      leave();
+      leaveStreams();
+      leavePlace();
     });
     response.writeHead(200, {
       "Content-Type": "text/event-stream",
@@ -31,11 +32,5 @@ export class EventStreams {
       Connection: "keep-alive",
       "X-Accel-Buffering": "no",
     });
-  }
-
-  /** Ends all of them; none begins any more. */
-  closeAll(): void {
-    this.#closing = true;
-    for (const response of this.#open) response.end();
   }
 }

@@ -8,23 +8,25 @@ import { isUuid } from "coder-protocol/addresses";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
 import { TERMINAL_PORT } from "coder-protocol/tunnel-ports";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
-import { type AccessHolder, endsAccess } from "../../auth/access-events.ts";
-import { holderOf, requestToken } from "../../auth/authenticator.ts";
-import { HttpFailure, notFound } from "../../base/errors.ts";
-import { Places } from "../../base/places.ts";
+import type { AccessHolder } from "../../auth/access-events.ts";
+import type { AccessWatch } from "../../auth/access-watch.ts";
+import { type Authenticator, holderOf, requestToken } from "../../auth/authenticator.ts";
+import { DomainError, notFound } from "../../base/domain-error.ts";
+import type { Logger } from "../../base/log.ts";
+import type { OpenStreams } from "../../base/open-streams.ts";
+import { type PlaceLimits, Places } from "../../base/places.ts";
+import type { UpgradeRoute } from "../../base/routes.ts";
 import { CLOSE_GOING_AWAY, CLOSE_NORMAL, CLOSE_POLICY } from "../../base/text-sockets.ts";
 import { BUILD_VERSION } from "../../base/version.ts";
 import type { AgentTunnels } from "../../tunnels/agent-tunnels.ts";
-import type { RouteContext, UpgradeRoute } from "../context.ts";
-import { rejectUpgrade } from "../reply.ts";
 import { TerminalOwners } from "./terminal-owners.ts";
 
 const PATH = /^\/api\/v2\/workspaceagents\/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\/pty$/;
-/** RFC 6455 §7.4.1: something here did not work. */
+/** RFC 6455 §7.4.1: an internal error. */
 const CLOSE_INTERNAL_ERROR = 1011;
 /** One message is one input object; the agent takes no longer ones. */
 const MAX_MESSAGE_BYTES = 1024 * 1024;
-/** Unsent output at which the agent is told to wait. */
+/** Unsent output at which reading from the agent pauses. */
 const HIGH_WATER_BYTES = 512 * 1024;
 const PING_EVERY_MS = 15_000;
 /** An agent that is silent for this long while data waits is gone. */
@@ -40,22 +42,29 @@ interface Init {
   readonly Container: string;
   readonly ContainerUser: string;
   readonly BackendType: string;
-  /** Ours: a terminal that one user opened is refused to others. Agents that do not know it ignore it. */
+  /** An extension: a terminal that one user opened is refused to others. Agents that do not know the field ignore it. */
   readonly User: string;
 }
 
+export interface BrowserTerminalsOptions {
+  readonly authenticator: Authenticator;
+  readonly access: AccessWatch;
+  readonly tunnels: AgentTunnels;
+  readonly streams: OpenStreams;
+  readonly limits: PlaceLimits;
+  readonly clientAddress: (request: IncomingMessage) => string;
+  readonly log: Logger;
+}
+
 export class BrowserTerminals {
-  readonly #context: RouteContext;
-  readonly #tunnels: AgentTunnels;
-  readonly #open = new Set<WebSocket>();
+  readonly #options: BrowserTerminalsOptions;
   readonly #places: Places;
   readonly #owners = new TerminalOwners();
   readonly #server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_MESSAGE_BYTES });
 
-  constructor(context: RouteContext, tunnels: AgentTunnels) {
-    this.#context = context;
-    this.#tunnels = tunnels;
-    this.#places = new Places("terminals", context.limits.terminals);
+  constructor(options: BrowserTerminalsOptions) {
+    this.#options = options;
+    this.#places = new Places("terminals", options.limits);
     this.#server.on("headers", (headers) => headers.push(`${BUILD_VERSION_HEADER}: ${BUILD_VERSION}`));
   }
 
@@ -63,54 +72,46 @@ export class BrowserTerminals {
     return {
       name: "terminal",
       match: (url) => PATH.test(url.pathname),
-      handle: async (request, socket, head) => {
-        try {
-          await this.#handle(request, socket, head);
-        } catch (error) {
-          if (!(error instanceof HttpFailure)) throw error;
-          rejectUpgrade(socket, error);
-        }
-      },
+      handle: (request, socket, head) => this.#handle(request, socket, head),
     };
   }
 
-  close(): void {
-    for (const socket of this.#open) socket.close(CLOSE_GOING_AWAY, "server is shutting down");
-  }
-
   async #handle(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const { authenticator } = this.#context;
+    const { authenticator, clientAddress } = this.#options;
     const auth = await authenticator.authenticateUser(request);
-    if (auth instanceof HttpFailure) throw auth;
+    if (auth instanceof DomainError) throw auth;
     const url = new URL(request.url ?? "/", "http://unused");
     const agentId = (PATH.exec(url.pathname)?.[1] ?? "").toLowerCase();
     if ((await authenticator.canReachAgent(auth.user, agentId)) === undefined) throw notFound();
     const init = readInit(url.searchParams, auth.user.id);
     const token = requestToken(request)?.token;
-    if (token === undefined) throw new HttpFailure(401, "The session token is invalid");
+    if (token === undefined) throw new DomainError("unauthenticated", "The session token is invalid");
     if (!this.#owners.claim(agentId, init.ID, auth.user.id))
-      throw new HttpFailure(403, "This terminal belongs to another user");
-    socket.once("close", this.#places.take({ userId: auth.user.id, address: this.#context.clientAddress(request) }));
-    // A malformed handshake is answered by ws itself, which then never calls back; the socket closes.
+      throw new DomainError("forbidden", "This terminal belongs to another user");
+    socket.once("close", this.#places.take({ userId: auth.user.id, address: clientAddress(request) }));
+    // ws answers a malformed handshake itself and then never calls back; the socket closes.
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
       void this.#serve(webSocket, init, { agentId, keyId: auth.key.id, token }, holderOf(auth, { agentId }));
     });
   }
 
-  /** A page cannot see why an upgrade was refused: whatever fails from here on is said in the terminal. */
+  /** A page cannot see why an upgrade was refused: any failure from here on is shown in the terminal. */
   async #serve(
     webSocket: WebSocket,
     init: Init,
     request: { agentId: string; keyId: string; token: string },
     holder: AccessHolder,
   ): Promise<void> {
-    this.#open.add(webSocket);
+    const leaveStreams = this.#options.streams.add({
+      end: () => webSocket.close(CLOSE_GOING_AWAY, "server is shutting down"),
+      destroy: () => webSocket.terminate(),
+    });
     webSocket.on("error", () => undefined); // "close" follows
     const stopWatching = this.#watch(webSocket, holder);
     const closed = new Promise<void>((resolve) => webSocket.once("close", () => resolve()));
-    webSocket.pause(); // keystrokes wait until there is somebody to take them
+    webSocket.pause(); // keystrokes wait for the agent
     try {
-      const tunnel = await this.#tunnels.acquire(request);
+      const tunnel = await this.#options.tunnels.acquire(request);
       try {
         const stream = await tunnel.connection.dial(TERMINAL_PORT, { userTimeoutMs: AGENT_TIMEOUT_MS });
         bridge(webSocket, stream, init);
@@ -120,46 +121,32 @@ export class BrowserTerminals {
         tunnel.release();
       }
     } catch (error) {
-      this.#context.log.info({ err: error, agent: request.agentId }, "a browser's terminal could not be opened");
+      this.#options.log.info({ err: error, agent: request.agentId }, "a browser's terminal could not be opened");
       webSocket.resume();
       webSocket.send(Buffer.from(`coder: ${error instanceof Error ? error.message : String(error)}\r\n`));
       webSocket.close(CLOSE_INTERNAL_ERROR, "no connection to the workspace");
     }
     await closed;
     stopWatching();
-    this.#open.delete(webSocket);
+    leaveStreams();
   }
 
   /** Ends the socket when the page no longer answers, or its access ends. */
   #watch(webSocket: WebSocket, holder: AccessHolder): () => void {
-    const { accessEvents, authenticator, limits, log } = this.#context;
     let answered = true;
     webSocket.on("pong", () => {
       answered = true;
     });
     const pinging = setInterval(() => {
-      // A paused socket hears no pong; it waits for the agent, not for the page.
+      // A paused socket receives no pong; it waits for the agent, not for the page.
       if (!answered && !webSocket.isPaused) webSocket.terminate();
       answered = false;
       webSocket.ping();
     }, PING_EVERY_MS);
-    const deny = (): void => webSocket.close(CLOSE_POLICY, "access ended");
-    const checking = setInterval(() => {
-      authenticator.stillHolds(holder).then(
-        (holds) => {
-          if (!holds) deny();
-        },
-        (error: unknown) => log.error({ err: error }, "looking at a terminal's access failed"),
-      );
-    }, limits.recheckMs);
-    const leave = accessEvents.subscribe((event) => {
-      if (endsAccess(event, holder)) deny();
-    });
     pinging.unref();
-    checking.unref();
+    const leave = this.#options.access.start(holder, { lost: () => webSocket.close(CLOSE_POLICY, "access ended") });
     return () => {
       clearInterval(pinging);
-      clearInterval(checking);
       leave();
     };
   }
@@ -194,7 +181,7 @@ function asBuffer(message: RawData): Buffer {
   return Buffer.isBuffer(message) ? message : Buffer.from(message);
 }
 
-/** Throws HttpFailure 400. */
+/** Throws DomainError "invalid". */
 function readInit(query: URLSearchParams, userId: string): Init {
   const problems: { field: string; detail: string }[] = [];
   const id = (query.get("reconnect") ?? "").toLowerCase();
@@ -223,6 +210,6 @@ function readInit(query: URLSearchParams, userId: string): Init {
     User: userId,
   };
   if (problems.length > 0)
-    throw new HttpFailure(400, "Query parameters have invalid values.", { validations: problems });
+    throw new DomainError("invalid", "Query parameters have invalid values.", { validations: problems });
   return init;
 }

@@ -1,15 +1,15 @@
-/** Whose terminal an id is: the id alone joins nobody else's. The agent knows too, for as long as the terminal lives. */
+/** The user that each terminal id belongs to: the id alone gives no access to another user's terminal. The agent checks it as well, as long as the terminal exists. */
 export class TerminalOwners {
   readonly #limit: number;
   /** User by agent and terminal; the least recently used first. */
   readonly #owners = new Map<string, string>();
 
-  /** @param limit Beyond it the terminal that was used longest ago is forgotten here. */
+  /** @param limit Beyond it, the terminal used longest ago is forgotten here. */
   constructor(limit = 10_000) {
     this.#limit = limit;
   }
 
-  /** @returns whether the terminal is the user's; one that nobody used before is from now on. */
+  /** @returns whether the terminal is the user's. An id that is not in use becomes the user's. */
   claim(agentId: string, terminalId: string, userId: string): boolean {
     const key = `${agentId} ${terminalId}`;
     const owner = this.#owners.get(key);

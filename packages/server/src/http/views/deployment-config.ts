@@ -1,6 +1,6 @@
+import { formatListenAddress, type ListenAddress } from "../../base/listen-address.ts";
 import { msToNanoseconds } from "../../config/durations.ts";
-import type { ListenAddress, ServerConfig } from "../../config/parse.ts";
-import { formatListenAddress } from "../listeners.ts";
+import type { ServerConfig } from "../../config/parse.ts";
 
 /** The settings by the names that stock servers give them. None of them is secret; paths of files are left out. */
 export function deploymentConfig(config: ServerConfig): Record<string, unknown> {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { parseWorkspaceQuery } from "./workspace-search.ts";
+import { parseWorkspaceQuery } from "./workspace-query.ts";
 
 test("terms, quotes, bare words and owner/name", () => {
   expect(parseWorkspaceQuery('owner:"me" Status:Running  dev')).toMatchObject({

@@ -1,0 +1,54 @@
+import type { Logger } from "../base/log.ts";
+import { type AccessEvent, type AccessEvents, type AccessHolder, endsAccess } from "./access-events.ts";
+import type { Authenticator } from "./authenticator.ts";
+
+export interface AccessWatchOptions {
+  readonly events: AccessEvents;
+  readonly authenticator: Pick<Authenticator, "stillHolds">;
+  /** How often access is checked besides the events. */
+  readonly recheckMs: number;
+  readonly log: Logger;
+}
+
+export interface AccessWatcher {
+  /** Access ended. */
+  lost(): void;
+  /** A check found that access still holds. */
+  held?(): void;
+  /** Events that do not end this access although they end others like it. */
+  ignores?(event: AccessEvent): boolean;
+}
+
+/** Watches the access that open sockets depend on: by events, and by a check from time to time. */
+export class AccessWatch {
+  readonly #options: AccessWatchOptions;
+
+  constructor(options: AccessWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Returns the function that stops watching. A check that fails is logged and decides nothing. */
+  start(holder: AccessHolder, watcher: AccessWatcher): () => void {
+    const { events, authenticator, recheckMs, log } = this.#options;
+    let stopped = false;
+    const unsubscribe = events.subscribe((event) => {
+      if (watcher.ignores?.(event) !== true && endsAccess(event, holder)) watcher.lost();
+    });
+    const timer = setInterval(() => {
+      authenticator.stillHolds(holder).then(
+        (holds) => {
+          if (stopped) return;
+          if (holds) watcher.held?.();
+          else watcher.lost();
+        },
+        (error: unknown) => log.error({ err: error }, "checking the access of an open connection failed"),
+      );
+    }, recheckMs);
+    timer.unref();
+    return () => {
+      stopped = true;
+      clearInterval(timer);
+      unsubscribe();
+    };
+  }
+}

@@ -1,0 +1,147 @@
+import { randomUUID } from "node:crypto";
+import type { WallClock } from "../base/clock.ts";
+import { DomainError, notFound } from "../base/domain-error.ts";
+import type { Role, UserRow } from "../db/schema.ts";
+import type { Store } from "../db/store.ts";
+import type { AccessEvents } from "./access-events.ts";
+import type { Passwords } from "./passwords.ts";
+
+export interface NewAccount {
+  readonly email: string;
+  readonly username: string;
+  readonly name?: string | undefined;
+  readonly password: string;
+}
+
+export interface AccountsOptions {
+  readonly store: Store;
+  readonly passwords: Passwords;
+  readonly events: AccessEvents;
+  readonly clock: WallClock;
+}
+
+/** Users: who there is, what each may do, and the end of both. Every change is durable and published when its promise resolves. */
+export class Accounts {
+  readonly #options: AccountsOptions;
+
+  constructor(options: AccountsOptions) {
+    this.#options = options;
+  }
+
+  /** The first user, an owner. Throws DomainError when there is one already. */
+  async createFirst(account: NewAccount): Promise<UserRow> {
+    const { store } = this.#options;
+    if ((await store.users.count()) > 0) throw alreadyCreated();
+    const row = await this.#newRow(account, "owner");
+    await store.transaction(async ({ users }) => {
+      // Checked again: two requests may have come this far at once.
+      if ((await users.count()) > 0) throw alreadyCreated();
+      await users.insert(row);
+    });
+    return await this.#stored(row.id);
+  }
+
+  async create(account: NewAccount, as: { role: Role; status: UserRow["status"] }): Promise<UserRow> {
+    const row = await this.#newRow(account, as.role);
+    await this.#options.store.transaction(async ({ users }) => {
+      if ((await users.byUsername(account.username)) !== undefined) throw taken("username");
+      if ((await users.byEmail(account.email)) !== undefined) throw taken("email");
+      await users.insert({ ...row, status: as.status });
+    });
+    return await this.#stored(row.id);
+  }
+
+  /** Refuses the caller's own account and a user with workspaces. */
+  async delete(target: UserRow, by: UserRow): Promise<void> {
+    const { store, clock, events } = this.#options;
+    if (target.id === by.id) throw new DomainError("forbidden", "You cannot delete yourself!");
+    if ((await store.workspaces.countOf(target.id)) > 0) {
+      throw new DomainError(
+        "has-workspaces",
+        "You cannot delete a user that has workspaces. Delete their workspaces and try again!",
+      );
+    }
+    await store.transaction(async ({ users, apiKeys }) => {
+      await apiKeys.removeAllOf(target.id);
+      await users.markDeleted(target.id, clock.now());
+    });
+    events.publish({ kind: "user-gone", userId: target.id });
+  }
+
+  async suspend(target: UserRow, by: UserRow): Promise<UserRow> {
+    const { store, clock, events } = this.#options;
+    if (target.id === by.id) throw new DomainError("invalid", "You cannot suspend yourself.");
+    await this.#refuseLastOwner(target);
+    await store.users.setStatus(target.id, "suspended", clock.now());
+    events.publish({ kind: "user-gone", userId: target.id });
+    return await this.#stored(target.id);
+  }
+
+  async activate(target: UserRow): Promise<UserRow> {
+    await this.#options.store.users.setStatus(target.id, "active", this.#options.clock.now());
+    return await this.#stored(target.id);
+  }
+
+  async setRole(target: UserRow, role: Role, by: UserRow): Promise<UserRow> {
+    const { store, clock, events } = this.#options;
+    if (target.id === by.id) throw new DomainError("invalid", "You cannot change your own roles.");
+    if (role !== "owner") await this.#refuseLastOwner(target);
+    await store.users.setRole(target.id, role, clock.now());
+    if (role !== target.role) events.publish({ kind: "role-changed", userId: target.id });
+    return await this.#stored(target.id);
+  }
+
+  /** Sets a password and ends every login and token of the user. */
+  async setPassword(target: UserRow, password: string): Promise<void> {
+    const { store, passwords, clock, events } = this.#options;
+    const hash = await passwords.hash(password);
+    const keyIds = await store.transaction(async ({ users, apiKeys }) => {
+      const ids = await apiKeys.ids(target.id);
+      await users.setPassword(target.id, hash, clock.now());
+      await apiKeys.removeAllOf(target.id);
+      return ids;
+    });
+    for (const keyId of keyIds) events.publish({ kind: "key-revoked", keyId, userId: target.id });
+  }
+
+  async #refuseLastOwner(target: UserRow): Promise<void> {
+    if (target.role !== "owner" || target.status !== "active") return;
+    if ((await this.#options.store.users.activeOwnerCount()) <= 1) {
+      throw new DomainError("invalid", "This is the last active owner of the deployment");
+    }
+  }
+
+  async #newRow(account: NewAccount, role: Role): Promise<Omit<UserRow, "email_key" | "username_key">> {
+    const hash = await this.#options.passwords.hash(account.password);
+    const now = this.#options.clock.now();
+    return {
+      id: randomUUID(),
+      email: account.email,
+      username: account.username,
+      name: account.name ?? "",
+      password_hash: hash,
+      role,
+      status: "active",
+      created_at: now,
+      updated_at: now,
+      last_seen_at: null,
+      deleted_at: null,
+    };
+  }
+
+  async #stored(id: string): Promise<UserRow> {
+    const row = await this.#options.store.users.byId(id);
+    if (row === undefined) throw notFound();
+    return row;
+  }
+}
+
+function alreadyCreated(): DomainError {
+  return new DomainError("invalid", "The initial user has already been created.");
+}
+
+function taken(field: string): DomainError {
+  return new DomainError("taken", "User already exists.", {
+    validations: [{ field, detail: "This value is already in use and should be unique." }],
+  });
+}

@@ -1,0 +1,162 @@
+/** Everything that the server answers over HTTP: gives each group of routes the parts that it uses, and puts all behind one front door. */
+import { getRequestListener } from "@hono/node-server";
+import { Places } from "./base/places.ts";
+import { TextSockets } from "./base/text-sockets.ts";
+import { Catalogue, type ProgramSources } from "./downloads/catalogue.ts";
+import { HealthChecks } from "./health/health-checks.ts";
+import { FrontDoor } from "./http/front-door.ts";
+import { requireUser } from "./http/guards.ts";
+import { LoginCookies } from "./http/login-cookies.ts";
+import { socketMetrics } from "./http/metrics.ts";
+import { RequestAudit } from "./http/request-audit.ts";
+import { buildRouter } from "./http/router.ts";
+import { agentRoutes } from "./http/routes/agents.ts";
+import { apiKeyRoutes } from "./http/routes/api-keys.ts";
+import { cliAuthRoutes } from "./http/routes/cli-auth.ts";
+import { debugRoutes } from "./http/routes/debug.ts";
+import { deploymentRoutes } from "./http/routes/deployment.ts";
+import { downloadRoute } from "./http/routes/downloads.ts";
+import { notificationRoutes } from "./http/routes/notifications.ts";
+import { probeRoutes } from "./http/routes/probes.ts";
+import { relayAdmissionRoutes } from "./http/routes/relay-admission.ts";
+import { templateRoutes } from "./http/routes/templates.ts";
+import { restUpgradeRoutes } from "./http/routes/upgrades.ts";
+import { userRoutes } from "./http/routes/users.ts";
+import { workspaceRoutes } from "./http/routes/workspaces.ts";
+import { EventStreams } from "./http/streams/event-streams.ts";
+import { LogFollowers } from "./http/streams/follow-logs.ts";
+import { Watches } from "./http/streams/watch.ts";
+import { Watchables } from "./http/streams/watched.ts";
+import { BrowserTerminals } from "./http/terminals/browser-terminals.ts";
+import { WorkspacePresenter } from "./http/views/presenter.ts";
+import type { Parts } from "./parts.ts";
+import { WorkspaceLoader } from "./workspaces/loader.ts";
+import { WorkspaceSearch } from "./workspaces/workspace-search.ts";
+
+export type HttpSurface = ReturnType<typeof buildHttpSurface>;
+
+export function buildHttpSurface(parts: Parts, packaged: ProgramSources | undefined) {
+  const { config, keys, store, deployment, clock, log, metrics, limits, addresses, streams, clientAddress } = parts;
+  const { access, accounts, authenticator, hosts, sessions, changes, agentState, agentHttp, control, probeKeys } =
+    parts;
+  const { bodyBytes } = limits;
+
+  const eventStreams = new EventStreams({ places: new Places("event streams", limits.eventStreams), streams });
+  const sockets = new TextSockets({
+    places: new Places("WebSockets", limits.webSockets),
+    heartbeatMs: limits.heartbeatMs,
+    streams,
+  });
+  socketMetrics(metrics.registry, sockets);
+  const presenter = new WorkspacePresenter({
+    loader: new WorkspaceLoader(store),
+    live: (agentId) => ({ latency: control.agentLatency(agentId), contest: control.agentContest(agentId) }),
+    deployment,
+    clock,
+  });
+  const watchables = new Watchables({ tables: store, presenter, clock, repeatMetadataMs: limits.repeatMetadataMs });
+  const watches = new Watches({ changes, access, eventStreams, clientAddress, log });
+  const logs = new LogFollowers({ agentLogs: store.agentLogs, changes, access });
+
+  const user = requireUser(authenticator, new Places("requests", limits.requests));
+  const audit = new RequestAudit(parts.audit, clientAddress);
+  const cookies = new LoginCookies({
+    csrfKey: keys.csrf,
+    sessionDurationMs: config.sessionDurationMs,
+    alwaysSecure: config.secureAuthCookie,
+    addresses,
+  });
+  const search = new WorkspaceSearch({ tables: store, deployment, clock });
+  const health = new HealthChecks({ config, addresses, store, control, probeKeys, clock, log });
+  const { users, apiKeys, agentLogs, settings } = store;
+  const { maxTokenLifetimeMs } = config;
+
+  const router = buildRouter(
+    [
+      (api) => deploymentRoutes(api, { user, config, deployment, addresses, users, clock, bodyBytes }),
+      (api) => userRoutes(api, { user, users, accounts, sessions, cookies, hosts, audit, deployment, bodyBytes }),
+      (api) => apiKeyRoutes(api, { user, users, apiKeys, sessions, audit, clock, maxTokenLifetimeMs, bodyBytes }),
+      (api) => templateRoutes(api, { user, deployment, clock }),
+      (api) =>
+        workspaceRoutes(api, {
+          user,
+          tables: store,
+          workspaces: parts.workspaces,
+          search,
+          presenter,
+          watches,
+          watchables,
+          addresses,
+          deployment,
+          clock,
+          bodyBytes,
+        }),
+      (api) =>
+        agentRoutes(api, {
+          user,
+          authenticator,
+          agentState,
+          agentLogs,
+          agentHttp,
+          control,
+          presenter,
+          watches,
+          watchables,
+          clock,
+          limits,
+        }),
+      (api) => notificationRoutes(api, { user }),
+      (api) => debugRoutes(api, { user, health, settings, control, bodyBytes }),
+      (api, root) =>
+        relayAdmissionRoutes(root, api, {
+          user,
+          signingKey: keys.signing,
+          addresses,
+          probeKeys,
+          admitsKey: (key, waitMs) => control.admitsKey(key, waitMs),
+        }),
+      (_api, root) => cliAuthRoutes(root, { authenticator, sessions, cookies, hosts, audit, csrfKey: keys.csrf }),
+      (_api, root) => probeRoutes(root, { addresses }),
+    ],
+    log,
+  );
+
+  const terminals = new BrowserTerminals({
+    authenticator,
+    access,
+    tunnels: parts.tunnels,
+    streams,
+    limits: limits.terminals,
+    clientAddress,
+    log,
+  });
+  const upgradeRoutes = [
+    ...(parts.relay?.upgradeRoutes ?? []),
+    ...control.upgradeRoutes,
+    terminals.route,
+    ...restUpgradeRoutes({ authenticator, tables: store, sockets, watches, watchables, logs, access, clientAddress }),
+  ];
+  const catalogue = new Catalogue(programSources(config.binariesDir, packaged));
+  const door = new FrontDoor({
+    upgradeRoutes,
+    requestRoutes: [
+      ...(parts.relay?.requestRoutes ?? []),
+      downloadRoute({ catalogue, limits: limits.downloads, clientAddress }),
+    ],
+    rest: getRequestListener((request, env) => router.fetch(request, env), { overrideGlobalObjects: false }),
+    hosts,
+    clientAddress,
+    settings: config,
+    limits,
+    log,
+    recordRequest: metrics.recordRequest,
+  });
+  return { door, router, upgradeRoutes };
+}
+
+function programSources(
+  binariesDir: string | undefined,
+  packaged: ProgramSources = { directories: [] },
+): ProgramSources {
+  return binariesDir === undefined ? packaged : { ...packaged, directories: [binariesDir] };
+}

@@ -1,0 +1,35 @@
+import type { IncomingMessage } from "node:http";
+import type { Authenticator } from "../auth/authenticator.ts";
+import type { Hosts } from "../auth/hosts.ts";
+import { DomainError } from "../base/domain-error.ts";
+import type { Places } from "../base/places.ts";
+import { HttpFailure } from "./failure.ts";
+import type { Guard } from "./hono.ts";
+
+/**
+ * Lets only authenticated users through; the user is then in `c.get("auth")`.
+ * @param places Requests that are being answered, by user.
+ */
+export function requireUser(authenticator: Authenticator, places: Places): Guard {
+  return async (c, next) => {
+    const auth = await authenticator.authenticateUser(c.env.incoming);
+    if (auth instanceof DomainError) throw auth;
+    c.env.outgoing.once("close", places.take({ userId: auth.user.id }));
+    c.set("auth", auth);
+    await next();
+  };
+}
+
+/** Lets only owners of the deployment through. Behind requireUser. */
+export const requireOwner: Guard = async (c, next) => {
+  if (c.get("auth").user.role !== "owner") throw new HttpFailure(403, "Only an owner of this deployment may do that");
+  await next();
+};
+
+/** For requests without a login yet: a page of another origin must not log its visitor in. */
+export function refuseForeignOrigin(request: IncomingMessage, hosts: Pick<Hosts, "isOurOrigin">): void {
+  const { origin } = request.headers;
+  if (origin !== undefined && !hosts.isOurOrigin(origin, request)) {
+    throw new HttpFailure(403, "Requests are not accepted from other origins");
+  }
+}

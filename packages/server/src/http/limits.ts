@@ -1,0 +1,59 @@
+import type { PlaceLimits } from "../base/places.ts";
+
+/** Bounds of every request. Bytes and milliseconds. */
+export interface HttpLimits {
+  readonly headerBytes: number;
+  readonly urlLength: number;
+  readonly bodyBytes: number;
+  /** Body of PATCH …/me/logs. */
+  readonly logBodyBytes: number;
+  /** From the first byte of a connection or request to the end of its headers. */
+  readonly headersTimeoutMs: number;
+  /** To the end of the whole request. */
+  readonly requestTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+  /** How often Node looks for connections over those times. */
+  readonly connectionsCheckMs: number;
+  /** How often an open WebSocket is pinged, by a frame of its protocol. */
+  readonly heartbeatMs: number;
+  /** How often an open event stream is pinged and the access of every follower is checked, besides the events. */
+  readonly recheckMs: number;
+  /** How often metadata is sent again to its watchers: clients show its age and give up on a silent stream. */
+  readonly repeatMetadataMs: number;
+  /** WebSockets of the REST surface: watch, logs. */
+  readonly webSockets: PlaceLimits;
+  readonly eventStreams: PlaceLimits;
+  readonly terminals: PlaceLimits;
+  /** Control connections of clients. */
+  readonly clientSockets: PlaceLimits;
+  /** Control connections of agents; the user is the owner. An agent's own share is MAX_SOCKETS_PER_AGENT. */
+  readonly agentSockets: PlaceLimits;
+  /** Followers of the relay map alone: no login is needed for it. */
+  readonly mapSockets: PlaceLimits;
+  /** Requests that are being answered. */
+  readonly requests: PlaceLimits;
+  /** Executables that are being sent. */
+  readonly downloads: PlaceLimits;
+}
+
+export const DEFAULT_LIMITS: HttpLimits = {
+  headerBytes: 16 * 1024,
+  urlLength: 8 * 1024,
+  bodyBytes: 256 * 1024,
+  logBodyBytes: 4 * 1024 * 1024,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
+  keepAliveTimeoutMs: 70_000,
+  connectionsCheckMs: 5_000,
+  heartbeatMs: 15_000,
+  recheckMs: 15_000,
+  repeatMetadataMs: 5_000,
+  webSockets: { total: 5_000, perUser: 500, perAddress: 1_250 },
+  eventStreams: { total: 5_000, perUser: 500, perAddress: 1_250 },
+  terminals: { total: 512, perUser: 64, perAddress: 128 },
+  clientSockets: { total: 10_000, perUser: 256, perAddress: 2_500 },
+  agentSockets: { total: 20_000, perUser: 5_000 },
+  mapSockets: { total: 500, perAddress: 16 },
+  requests: { total: 4_096, perUser: 256, perAddress: 1_024 },
+  downloads: { total: 128, perAddress: 32 },
+};

@@ -1,0 +1,27 @@
+import { STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
+import { BUILD_VERSION_HEADER, type ErrorBody } from "coder-protocol/rest/common";
+import { BUILD_VERSION } from "../base/version.ts";
+import type { HttpFailure } from "./failure.ts";
+
+/** Longest wait for a client to read a refusal. */
+const REJECT_LINGER_MS = 2_000;
+
+/** Answers an upgrade with an error and closes the socket. */
+export function rejectUpgrade(socket: Duplex, failure: HttpFailure): void {
+  if (socket.destroyed || !socket.writable) return void socket.destroy();
+  const body = `${JSON.stringify(failure.body satisfies ErrorBody)}\n`;
+  const headers: Record<string, string> = {
+    "Content-Type": "application/json; charset=utf-8",
+    "Content-Length": String(Buffer.byteLength(body)),
+    Connection: "close",
+    [BUILD_VERSION_HEADER]: BUILD_VERSION,
+    ...failure.headers,
+  };
+  const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const status = `HTTP/1.1 ${failure.status} ${STATUS_CODES[failure.status] ?? "Error"}\r\n`;
+  socket.end(`${status}${head.join("")}\r\n${body}`);
+  // Read on until the client closes: bytes left unread would reset the connection and lose the answer.
+  socket.resume();
+  setTimeout(() => socket.destroy(), REJECT_LINGER_MS).unref();
+}

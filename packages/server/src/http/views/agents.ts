@@ -1,0 +1,142 @@
+import type { AgentLog, AgentMetadata, AgentScript, WorkspaceAgent } from "coder-protocol/rest/agents";
+import { ZERO_TIME } from "coder-protocol/rest/common";
+import { formatTime } from "../../base/clock.ts";
+import type { AgentLogRow, AgentLogSourceRow, AgentMetadataRow, AgentRow, AgentScriptRow } from "../../db/schema.ts";
+import { agentStatus, DEFAULT_LOG_SOURCE_ID } from "../../workspaces/agent-state.ts";
+import type { LoadedAgent } from "../../workspaces/loader.ts";
+
+/** What the coordinator knows of an agent at this moment. */
+export interface LiveAgent {
+  /** To each relay region; undefined when no node of the agent is known. */
+  readonly latency: WorkspaceAgent["latency"];
+  /** Where the agents are that contest one token; undefined when none do. */
+  readonly contest: readonly string[] | undefined;
+}
+
+/** What the views of agents depend on besides rows. */
+export interface AgentFacts {
+  readonly now: number;
+  readonly live: (agentId: string) => LiveAgent;
+}
+
+export function agentView({ row: agent, logSources, scripts }: LoadedAgent, facts: AgentFacts): WorkspaceAgent {
+  const live = facts.live(agent.id);
+  const status = agentStatus(agent, facts.now);
+  const reason =
+    live.contest === undefined ? unhealthyReason(status, agent.lifecycle_state) : contestReason(live.contest);
+  const subsystems: string[] = JSON.parse(agent.subsystems);
+  const latency = status === "connected" ? live.latency : undefined;
+  return {
+    id: agent.id,
+    parent_id: null,
+    created_at: formatTime(agent.created_at),
+    updated_at: formatTime(agent.updated_at),
+    ...optionalTime("first_connected_at", agent.first_connected_at),
+    ...optionalTime("last_connected_at", agent.last_connected_at),
+    ...optionalTime("disconnected_at", agent.disconnected_at),
+    ...optionalTime("started_at", agent.started_at),
+    ...optionalTime("ready_at", agent.ready_at),
+    status,
+    lifecycle_state: agent.lifecycle_state as WorkspaceAgent["lifecycle_state"],
+    name: agent.name,
+    resource_id: agent.resource_id,
+    architecture: agent.architecture,
+    environment_variables: {},
+    operating_system: agent.operating_system,
+    logs_length: agent.logs_length,
+    logs_overflowed: agent.logs_overflowed === 1,
+    directory: agent.directory,
+    expanded_directory: agent.expanded_directory,
+    version: agent.version,
+    api_version: agent.api_version,
+    apps: [],
+    ...(latency === undefined ? {} : { latency }),
+    connection_timeout_seconds: agent.connection_timeout_seconds,
+    troubleshooting_url: "",
+    subsystems,
+    health: reason === undefined ? { healthy: true } : { healthy: false, reason },
+    display_apps: ["vscode", "web_terminal", "ssh_helper", "port_forwarding_helper"],
+    log_sources: [defaultSource(agent), ...logSources].map((source) => ({
+      workspace_agent_id: agent.id,
+      id: source.id,
+      created_at: formatTime(source.created_at),
+      display_name: source.display_name,
+      icon: source.icon,
+    })),
+    scripts: scripts.map(scriptView),
+    startup_script_behavior: scripts.some((script) => script.start_blocks_login === 1) ? "blocking" : "non-blocking",
+  };
+}
+
+function scriptView(script: AgentScriptRow): AgentScript {
+  return {
+    id: script.id,
+    log_source_id: script.log_source_id,
+    log_path: script.log_path,
+    script: script.script,
+    cron: script.cron,
+    run_on_start: script.run_on_start === 1,
+    run_on_stop: script.run_on_stop === 1,
+    start_blocks_login: script.start_blocks_login === 1,
+    timeout: script.timeout_seconds * 1e9,
+    display_name: script.display_name,
+    ...(script.last_status === null ? {} : { status: script.last_status as NonNullable<AgentScript["status"]> }),
+    ...(script.last_exit_code === null ? {} : { exit_code: script.last_exit_code }),
+  };
+}
+
+export function agentMetadataView(metadata: AgentMetadataRow, now: number): AgentMetadata {
+  const { collected_at: collected } = metadata;
+  return {
+    result: {
+      collected_at: collected === null ? ZERO_TIME : formatTime(collected),
+      age: collected === null ? 0 : Math.max(0, Math.round((now - collected) / 1000)),
+      value: metadata.value,
+      error: metadata.error,
+    },
+    description: {
+      display_name: metadata.display_name,
+      key: metadata.key,
+      script: metadata.script,
+      interval: metadata.interval_seconds,
+      timeout: metadata.timeout_seconds,
+    },
+  };
+}
+
+function defaultSource(agent: AgentRow): AgentLogSourceRow {
+  return {
+    agent_id: agent.id,
+    id: DEFAULT_LOG_SOURCE_ID,
+    display_name: "Agent",
+    icon: "",
+    created_at: agent.created_at,
+  };
+}
+
+function contestReason(addresses: readonly string[]): string {
+  return `several agents use the token of this one (from ${addresses.join(", ")}): stop all but one`;
+}
+
+function unhealthyReason(status: WorkspaceAgent["status"], lifecycle: string): string | undefined {
+  if (status !== "connected" && lifecycle === "off") return "agent is not running";
+  if (status === "timeout") return "agent is taking too long to connect";
+  if (status === "disconnected") return "agent has lost connection";
+  if (lifecycle === "start_error") return "agent startup script exited with an error";
+  if (lifecycle === "shutting_down") return "agent is shutting down";
+  return undefined;
+}
+
+export function agentLogView(log: AgentLogRow): AgentLog {
+  return {
+    id: log.id,
+    created_at: formatTime(log.created_at),
+    output: log.output,
+    level: log.level as AgentLog["level"],
+    source_id: log.source_id,
+  };
+}
+
+function optionalTime<Name extends string>(name: Name, at: number | null): { [key in Name]?: string } {
+  return (at === null ? {} : { [name]: formatTime(at) }) as { [key in Name]?: string };
+}

@@ -1,0 +1,54 @@
+import type { WorkspaceAgent } from "coder-protocol/rest/agents";
+import type { Workspace, WorkspaceBuild } from "coder-protocol/rest/workspaces";
+import type { WallClock } from "../../base/clock.ts";
+import type { AgentRow, WorkspaceBuildRow, WorkspaceRow } from "../../db/schema.ts";
+import type { DeploymentIds } from "../../db/store.ts";
+import type { WorkspaceLoader } from "../../workspaces/loader.ts";
+import { agentView, type LiveAgent } from "./agents.ts";
+import { buildView, type WorkspaceFacts, workspaceView } from "./workspaces.ts";
+
+export interface PresenterOptions {
+  readonly loader: WorkspaceLoader;
+  readonly live: (agentId: string) => LiveAgent;
+  readonly deployment: DeploymentIds;
+  readonly clock: WallClock;
+}
+
+/** Workspaces, builds and agents as the bodies that clients expect: loads what belongs to the rows, then applies the views. */
+export class WorkspacePresenter {
+  readonly #options: PresenterOptions;
+
+  constructor(options: PresenterOptions) {
+    this.#options = options;
+  }
+
+  async workspaces(rows: readonly WorkspaceRow[]): Promise<Workspace[]> {
+    const loaded = await this.#options.loader.workspaces(rows);
+    const facts = this.#facts();
+    return loaded.map((workspace) => workspaceView(workspace, facts));
+  }
+
+  async workspace(row: WorkspaceRow): Promise<Workspace> {
+    return (await this.workspaces([row]))[0]!;
+  }
+
+  async builds(workspace: WorkspaceRow, rows: readonly WorkspaceBuildRow[]): Promise<WorkspaceBuild[]> {
+    const loaded = await this.#options.loader.builds(workspace, rows);
+    const facts = this.#facts();
+    return loaded.map((build) => buildView(build, facts));
+  }
+
+  async build(workspace: WorkspaceRow, row: WorkspaceBuildRow): Promise<WorkspaceBuild> {
+    return (await this.builds(workspace, [row]))[0]!;
+  }
+
+  async agent(row: AgentRow): Promise<WorkspaceAgent> {
+    const [loaded] = await this.#options.loader.agents([row]);
+    return agentView(loaded!, this.#facts());
+  }
+
+  #facts(): WorkspaceFacts {
+    const { deployment, live, clock } = this.#options;
+    return { deployment, live, now: clock.now() };
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * Builds the parts of the server from the bottom up: each gets what it uses by its constructor, and knows nothing of those that
+ * come after it. What is bound to a port, and in which order everything ends, is in server.ts.
+ */
+import { monotonicNow } from "wg-userspace/io/host/clock";
+import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
+import { AccessEvents } from "./auth/access-events.ts";
+import { AccessWatch } from "./auth/access-watch.ts";
+import { Accounts } from "./auth/accounts.ts";
+import { Audit } from "./auth/audit.ts";
+import { Authenticator } from "./auth/authenticator.ts";
+import { Hosts } from "./auth/hosts.ts";
+import { KeyExpiry } from "./auth/key-expiry.ts";
+import { OfflineAudit } from "./auth/offline-audit.ts";
+import { DEFAULT_PASSWORD_COST, type PasswordCost, Passwords } from "./auth/passwords.ts";
+import { Sessions } from "./auth/sessions.ts";
+import type { WallClock } from "./base/clock.ts";
+import type { Logger } from "./base/log.ts";
+import { OpenStreams } from "./base/open-streams.ts";
+import { dialerToOurselves } from "./base/outgoing.ts";
+import { OwnAddresses } from "./base/own-addresses.ts";
+import type { ServerConfig } from "./config/parse.ts";
+import { ControlPlane } from "./control/control-plane.ts";
+import { RelayMaps } from "./control/relay-map.ts";
+import type { DeploymentIds, Store } from "./db/store.ts";
+import { clientAddressReader } from "./http/client-address.ts";
+import { DEFAULT_LIMITS, type HttpLimits } from "./http/limits.ts";
+import type { ServerMetrics } from "./http/metrics.ts";
+import { ProbeKeys } from "./relay/probe-keys.ts";
+import { RelayListener } from "./relay/relay-listener.ts";
+import { relayMetrics } from "./relay/relay-metrics.ts";
+import type { ServerKeys } from "./state/key-file.ts";
+import { AgentHttp } from "./tunnels/agent-http.ts";
+import { AgentTunnels } from "./tunnels/agent-tunnels.ts";
+import { AgentState } from "./workspaces/agent-state.ts";
+import { Changes } from "./workspaces/changes.ts";
+import { WorkspaceService } from "./workspaces/workspace-service.ts";
+
+/** What is there before the first part: the settings, the time, and what the state directory holds. */
+export interface Foundations {
+  readonly config: ServerConfig;
+  readonly clock: WallClock;
+  readonly log: Logger;
+  readonly keys: ServerKeys;
+  readonly store: Store;
+  readonly deployment: DeploymentIds;
+  readonly metrics: ServerMetrics;
+}
+
+/** What tests change. */
+export interface PartsTuning {
+  readonly limits?: Partial<HttpLimits>;
+  readonly passwordCost?: PasswordCost;
+  /** How long a connected agent may state no lifecycle. */
+  readonly unstatedLifecycleMs?: number;
+}
+
+export type Parts = Awaited<ReturnType<typeof buildParts>>;
+
+/** Throws ServerError when the relay map that the settings name cannot be used. */
+export async function buildParts(foundations: Foundations, tuning: PartsTuning) {
+  const { config, clock, log, keys, store, deployment, metrics } = foundations;
+  const limits: HttpLimits = { ...DEFAULT_LIMITS, ...tuning.limits };
+  const addresses = new OwnAddresses(config);
+  const streams = new OpenStreams();
+  const clientAddress = clientAddressReader(config);
+  const relayMaps = await RelayMaps.open({ config: config.derp, addresses, log });
+
+  const accessEvents = new AccessEvents();
+  const hosts = new Hosts(() => addresses.accessUrl(), config.allowedHosts);
+  const passwords = new Passwords(tuning.passwordCost ?? DEFAULT_PASSWORD_COST);
+  const audit = new Audit(log, clock, metrics.recordAudit);
+  const sessions = new Sessions({ store, passwords, events: accessEvents, audit, config, clock });
+  const accounts = new Accounts({ store, passwords, events: accessEvents, clock });
+  const authenticator = new Authenticator({ store, keys, hosts, clock });
+  const access = new AccessWatch({ events: accessEvents, authenticator, recheckMs: limits.recheckMs, log });
+  const offlineAudit = new OfflineAudit({ pending: store.pendingAudit, audit, log });
+  const keyExpiry = new KeyExpiry({ store, events: accessEvents, clock, log });
+
+  const changes = new Changes();
+  const { unstatedLifecycleMs } = tuning;
+  const agentState = new AgentState({ store, changes, clock, log, unstatedLifecycleMs });
+  const workspaces = new WorkspaceService({ store, keys, deployment, events: accessEvents, changes, clock });
+
+  const control = new ControlPlane({
+    store,
+    authenticator,
+    accessEvents,
+    agentState,
+    changes,
+    relayMaps,
+    signingKey: keys.signing,
+    settings: {
+      forceWebSockets: config.derp.forceWebsockets,
+      blockDirect: config.derp.blockDirect,
+      hostnameSuffix: config.workspaceHostnameSuffix,
+    },
+    limits,
+    streams,
+    clientAddress,
+    clock,
+    log,
+    metrics: metrics.registry,
+  });
+
+  const probeKeys = new ProbeKeys();
+  const relay = config.derp.serverEnabled
+    ? new RelayListener({
+        privateKey: keys.derpPrivate,
+        crypto: nodeCryptoSuite,
+        random: nodeRandom,
+        clock: monotonicNow,
+        admit: (key) => probeKeys.admits(key) || control.knowsKey(key),
+        // Clients dial the relay and the coordinator at the same time, in any order.
+        holdUnknown: true,
+        addressOf: clientAddress,
+      })
+    : undefined;
+  if (relay !== undefined) {
+    control.guard(relay);
+    relayMetrics(relay, metrics.registry);
+  }
+
+  const tunnels = new AgentTunnels({
+    ownUrl: () => addresses.ownUrl(),
+    dialer: () => dialerToOurselves(config.tls?.certFiles ?? []),
+    onError: (error) => log.warn({ err: error }, "closing a tunnel failed"),
+  });
+  const agentHttp = new AgentHttp(tunnels, log);
+
+  return {
+    ...foundations,
+    limits,
+    addresses,
+    streams,
+    clientAddress,
+    accessEvents,
+    hosts,
+    audit,
+    sessions,
+    accounts,
+    authenticator,
+    access,
+    keyExpiry,
+    offlineAudit,
+    changes,
+    agentState,
+    workspaces,
+    control,
+    probeKeys,
+    relay,
+    tunnels,
+    agentHttp,
+  };
+}

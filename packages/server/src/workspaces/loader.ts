@@ -1,0 +1,79 @@
+import { notFound } from "../base/domain-error.ts";
+import type { AgentLogSourceRow, AgentRow, AgentScriptRow, WorkspaceBuildRow, WorkspaceRow } from "../db/schema.ts";
+import type { Tables } from "../db/store.ts";
+
+/** An agent with what is shown of it. */
+export interface LoadedAgent {
+  readonly row: AgentRow;
+  readonly logSources: readonly AgentLogSourceRow[];
+  readonly scripts: readonly AgentScriptRow[];
+}
+
+export interface LoadedBuild {
+  readonly row: WorkspaceBuildRow;
+  readonly workspace: WorkspaceRow;
+  readonly ownerName: string;
+  readonly initiatorName: string;
+  /** Only a build that starts the workspace has agents. */
+  readonly agents: readonly LoadedAgent[];
+}
+
+export interface LoadedWorkspace {
+  readonly row: WorkspaceRow;
+  readonly latestBuild: LoadedBuild;
+}
+
+/** Reads workspaces, builds and agents with everything that belongs to them: the same number of queries for any number of rows. */
+export class WorkspaceLoader {
+  readonly #tables: Pick<Tables, "users" | "builds" | "agents" | "agentLogs" | "agentScripts">;
+
+  constructor(tables: Pick<Tables, "users" | "builds" | "agents" | "agentLogs" | "agentScripts">) {
+    this.#tables = tables;
+  }
+
+  /** In the order of `rows`. Throws DomainError "not-found" when one was removed meanwhile. */
+  async workspaces(rows: readonly WorkspaceRow[]): Promise<LoadedWorkspace[]> {
+    const latest = await this.#tables.builds.latestOf(rows.map((row) => row.id));
+    const pairs = rows.map((workspace) => ({ workspace, row: latest.get(workspace.id) ?? missing() }));
+    const loaded = await this.#builds(pairs);
+    return loaded.map((latestBuild) => ({ row: latestBuild.workspace, latestBuild }));
+  }
+
+  /** In the order of `rows`. */
+  async builds(workspace: WorkspaceRow, rows: readonly WorkspaceBuildRow[]): Promise<LoadedBuild[]> {
+    return await this.#builds(rows.map((row) => ({ workspace, row })));
+  }
+
+  /** In the order of `rows`. */
+  async agents(rows: readonly AgentRow[]): Promise<LoadedAgent[]> {
+    const ids = rows.map((row) => row.id);
+    const logSources = Map.groupBy(await this.#tables.agentLogs.sourcesOf(ids), (source) => source.agent_id);
+    const scripts = Map.groupBy(await this.#tables.agentScripts.listOf(ids), (script) => script.agent_id);
+    return rows.map((row) => ({
+      row,
+      logSources: logSources.get(row.id) ?? [],
+      scripts: scripts.get(row.id) ?? [],
+    }));
+  }
+
+  async #builds(pairs: readonly { workspace: WorkspaceRow; row: WorkspaceBuildRow }[]): Promise<LoadedBuild[]> {
+    const userIds = new Set(pairs.flatMap(({ workspace, row }) => [workspace.owner_id, row.initiator_id]));
+    const names = await this.#tables.users.namesOf([...userIds]);
+    const started = new Set(pairs.filter(({ row }) => row.transition === "start").map(({ workspace }) => workspace.id));
+    const agents = Map.groupBy(
+      await this.agents(await this.#tables.agents.ofWorkspaces([...started])),
+      (agent) => agent.row.workspace_id,
+    );
+    return pairs.map(({ workspace, row }) => ({
+      row,
+      workspace,
+      ownerName: names.get(workspace.owner_id) ?? "",
+      initiatorName: names.get(row.initiator_id) ?? "",
+      agents: row.transition === "start" ? (agents.get(workspace.id) ?? []) : [],
+    }));
+  }
+}
+
+function missing(): never {
+  throw notFound();
+}

@@ -1,0 +1,73 @@
+/** The parts compose into a relay that needs no store, and such a process loads no code of one. */
+import { join, relative } from "node:path";
+import { build } from "esbuild";
+import { expect, test } from "vitest";
+import { clampPrivateKey } from "wg-userspace/base/keys";
+import { relayNode } from "wg-userspace/derp/map";
+import { nodeRandom } from "wg-userspace/io/host/crypto-suite";
+import { directRelayDialer } from "wg-userspace/io/relay/relay-dialer";
+import { createLogger } from "../src/base/log.ts";
+import { probeRelay } from "../src/health/relay-probe.ts";
+import { ProbeKeys } from "../src/relay/probe-keys.ts";
+import { send, TextCollector } from "./helpers.ts";
+import { serveRelayOnly } from "./relay-only.ts";
+
+test("packets cross a relay that is composed without a store", async () => {
+  await using served = await serveRelayOnly({
+    privateKey: clampPrivateKey(nodeRandom.bytes(32)),
+    log: createLogger({ sink: new TextCollector(), level: "debug", format: "json" }),
+    requestRoutes: [
+      {
+        name: "app",
+        match: (url) => url.pathname === "/app",
+        handle: (_request, response) => void response.writeHead(200).end("an app"),
+      },
+    ],
+  });
+  const base = served.url.href;
+  expect((await send(base, "GET", "/derp/latency-check")).status).toBe(200);
+  expect((await send(base, "GET", "/app")).text).toBe("an app");
+  expect((await send(base, "GET", "/api/v2/users/me")).json).toEqual({ message: "Route not found." });
+  expect((await send(base, "GET", "/app", { headers: { Host: "evil.example" } })).status).toBe(421);
+  const node = relayNode({
+    name: "1a",
+    regionId: 1,
+    hostName: served.url.hostname,
+    derpPort: Number(served.url.port),
+    forceHttp: true,
+    stunPort: -1,
+  });
+  const region = { regionId: 1, regionCode: "", regionName: "One", embeddedRelay: false, avoid: false, nodes: [node] };
+  const probe = await probeRelay(region, node, {
+    keys: new ProbeKeys(),
+    dialer: directRelayDialer,
+    forceWebSocket: false,
+    timeoutMs: 10_000,
+  });
+  expect(probe).toMatchObject({ exchanged: true, errors: [] });
+});
+
+test("a relay-only process loads no code of a database, of accounts or of the coordinator", async () => {
+  const source = join(import.meta.dirname, "../src");
+  const { metafile } = await build({
+    entryPoints: [join(import.meta.dirname, "relay-only.ts")],
+    bundle: true,
+    write: false,
+    metafile: true,
+    platform: "node",
+    format: "esm",
+    packages: "external",
+    logLevel: "silent",
+    absWorkingDir: source,
+  });
+  const loaded = Object.keys(metafile.inputs);
+  expect(loaded).toContain("relay/relay-listener.ts");
+  const rooms = new Set(
+    loaded.filter((path) => !path.startsWith("..")).map((path) => relative(".", path).split("/")[0]),
+  );
+  expect([...rooms].filter((room) => !["auth", "base", "config", "http", "relay"].includes(room!))).toEqual([]);
+  expect(loaded.filter((path) => path.startsWith("auth/"))).toEqual(["auth/hosts.ts"]);
+  const external = Object.values(metafile.outputs).flatMap(({ imports }) => imports.map(({ path }) => path));
+  expect(external).toContain("ws");
+  expect(external.filter((path) => /sqlite|kysely|hono|^coder-client/.test(path))).toEqual([]);
+});
