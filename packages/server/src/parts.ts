@@ -70,9 +70,9 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const hosts = new Hosts(() => addresses.accessUrl(), config.allowedHosts);
   const passwords = new Passwords(tuning.passwordCost ?? DEFAULT_PASSWORD_COST);
   const audit = new Audit(log, clock, metrics.recordAudit);
-  const sessions = new Sessions({ store, passwords, events: accessEvents, audit, config, clock });
+  const sessions = new Sessions({ store, passwords, events: accessEvents, audit, lifetimes: config, clock });
   const accounts = new Accounts({ store, passwords, events: accessEvents, clock });
-  const authenticator = new Authenticator({ store, keys, hosts, clock });
+  const authenticator = new Authenticator({ store, csrfKey: keys.csrf, hosts, clock });
   const access = new AccessWatch({ events: accessEvents, authenticator, recheckMs: limits.recheckMs, log });
   const offlineAudit = new OfflineAudit({ pending: store.pendingAudit, audit, log });
   const keyExpiry = new KeyExpiry({ store, events: accessEvents, clock, log });
@@ -80,7 +80,14 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const changes = new Changes();
   const { unstatedLifecycleMs } = tuning;
   const agentState = new AgentState({ store, changes, clock, log, unstatedLifecycleMs });
-  const workspaces = new WorkspaceService({ store, keys, deployment, events: accessEvents, changes, clock });
+  const workspaces = new WorkspaceService({
+    store,
+    agentTokenKey: keys.agentToken,
+    deployment,
+    events: accessEvents,
+    changes,
+    clock,
+  });
 
   const control = new ControlPlane({
     store,

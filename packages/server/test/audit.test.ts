@@ -1,4 +1,10 @@
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { backUp } from "../src/backup/back-up.ts";
+import { resetPassword } from "../src/backup/reset-password.ts";
+import { restore } from "../src/backup/restore.ts";
 import { createLogger } from "../src/base/log.ts";
 import { firstUser, PASSWORD, send, startServer, type TestServer, TextCollector } from "./helpers.ts";
 
@@ -79,6 +85,55 @@ describe("the record of logins and of what users may do", () => {
     test.clock.advance(60_000);
     await login("late@example.com", "x");
     expect(refused().at(-1)).toMatchObject({ email: "late@example.com", left_out: 10 });
+  });
+});
+
+describe("the record of commands on the server's machine", () => {
+  it("has a password reset beside the running server, and that of a stopped one at its next start", async () => {
+    await firstUser(test.url);
+    await resetPassword(test.stateDir, "ada", async () => `${PASSWORD} again`);
+    const resets = () => recorded().filter(({ audit }) => audit === "password-reset");
+    await expect.poll(resets, { timeout: 60_000 }).toHaveLength(1);
+    expect(resets()[0]).toMatchObject({
+      target: "ada",
+      address: "local",
+      system_user: userInfo().username,
+      msg: "password reset by a command on the server's machine",
+    });
+    expect(test.log.text).not.toContain(`${PASSWORD} again`);
+    const { stateDir } = test;
+    const keep = `${stateDir}-kept`;
+    cpSync(stateDir, keep, { recursive: true });
+    try {
+      await resetPassword(keep, "ada", async () => PASSWORD);
+      await using again = await startServer({ stateDir: keep, keep: true });
+      await expect.poll(() => again.log.text, { timeout: 60_000 }).toContain('"audit":"password-reset"');
+      await expect.poll(() => again.server.parts.store.pendingAudit.list(10), { timeout: 60_000 }).toEqual([]);
+    } finally {
+      rmSync(keep, { recursive: true, force: true });
+    }
+  });
+
+  it("has a restored backup at the first start", async () => {
+    await firstUser(test.url);
+    const signal = new AbortController().signal;
+    const folder = mkdtempSync(join(tmpdir(), "coder-audit-"));
+    const [copy, state] = [join(folder, "copy"), join(folder, "state")];
+    try {
+      const manifest = await backUp(test.stateDir, copy, { now: Date.now(), signal });
+      await restore(copy, state, { now: Date.now(), signal, replace: false });
+      await using again = await startServer({ stateDir: state, keep: true });
+      await expect.poll(() => again.log.text, { timeout: 60_000 }).toContain('"audit":"state-restored"');
+      const line = again.log.text.split("\n").find((text) => text.includes("state-restored"));
+      expect(JSON.parse(line!)).toMatchObject({
+        from: copy,
+        backup_created_at: manifest.created_at,
+        release: manifest.release,
+        system_user: userInfo().username,
+      });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
 

@@ -122,7 +122,10 @@ test("10 rows and 1,000 rows take the same queries", async () => {
   const queries: string[] = [];
   await using at = await startServer({ deps: { onQuery: (sql) => void queries.push(sql) } });
   const { token } = await firstUser(at.url);
-  const { store, changes } = at.server.parts;
+  const { store, changes, keyExpiry, offlineAudit } = at.server.parts;
+  // Their queries come by time.
+  await keyExpiry.close();
+  await offlineAudit.close();
   const fill = (from: number, to: number) =>
     store.transaction(async (tables) => {
       for (let n = from; n < to; n++) await insertOne(tables, n);

@@ -4,7 +4,6 @@ import type { WallClock } from "../base/clock.ts";
 import { DomainError } from "../base/domain-error.ts";
 import type { AgentRow, ApiKeyRow, UserRow, WorkspaceRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
-import type { ServerKeys } from "../state/key-file.ts";
 import type { AccessHolder } from "./access-events.ts";
 import { cookieValue } from "./cookies.ts";
 import { isCsrfProof } from "./csrf.ts";
@@ -45,13 +44,13 @@ export interface AuthenticateOptions {
  */
 export class Authenticator {
   readonly #store: Store;
-  readonly #keys: ServerKeys;
+  readonly #csrfKey: Uint8Array;
   readonly #hosts: Hosts;
   readonly #clock: WallClock;
 
-  constructor(options: { store: Store; keys: ServerKeys; hosts: Hosts; clock: WallClock }) {
+  constructor(options: { store: Store; csrfKey: Uint8Array; hosts: Hosts; clock: WallClock }) {
     this.#store = options.store;
-    this.#keys = options.keys;
+    this.#csrfKey = options.csrfKey;
     this.#hosts = options.hosts;
     this.#clock = options.clock;
   }
@@ -85,7 +84,7 @@ export class Authenticator {
     if (user.status !== "active") return unauthorized("The account is suspended");
     if (key.scope !== "all") return new DomainError("forbidden", "This token may only be used for workspace apps");
     const proof = options.csrfProof ?? header(request, CSRF_HEADER);
-    if (found.source === "cookie" && changesState(request) && !isCsrfProof(this.#keys.csrf, key.id, proof)) {
+    if (found.source === "cookie" && changesState(request) && !isCsrfProof(this.#csrfKey, key.id, proof)) {
       return new DomainError("forbidden", `Header "${CSRF_HEADER}" must repeat the csrf_token cookie`);
     }
     await this.#recordUse(key, user, now);

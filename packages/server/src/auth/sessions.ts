@@ -2,7 +2,6 @@ import { addressBlock } from "../base/address-block.ts";
 import type { WallClock } from "../base/clock.ts";
 import { DomainError } from "../base/domain-error.ts";
 import { RateLimit } from "../base/rate-limit.ts";
-import type { ServerConfig } from "../config/parse.ts";
 import type { ApiKeyRow, UserRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { AccessEvents } from "./access-events.ts";
@@ -23,13 +22,20 @@ export interface IssuedKey {
   readonly token: string;
 }
 
+/** How long logins and API tokens are valid. */
+export interface Lifetimes {
+  readonly sessionDurationMs: number;
+  readonly defaultTokenLifetimeMs: number;
+  readonly maxTokenLifetimeMs: number;
+}
+
 /** Issues and revokes users' tokens. */
 export class Sessions {
   readonly #store: Store;
   readonly #passwords: Passwords;
   readonly #events: AccessEvents;
   readonly #audit: Audit;
-  readonly #config: ServerConfig;
+  readonly #lifetimes: Lifetimes;
   readonly #clock: WallClock;
   readonly #perAddress = new RateLimit(ATTEMPTS_PER_ADDRESS);
   readonly #perAccount = new RateLimit(ATTEMPTS_PER_ACCOUNT);
@@ -39,14 +45,14 @@ export class Sessions {
     passwords: Passwords;
     events: AccessEvents;
     audit: Audit;
-    config: ServerConfig;
+    lifetimes: Lifetimes;
     clock: WallClock;
   }) {
     this.#store = options.store;
     this.#passwords = options.passwords;
     this.#events = options.events;
     this.#audit = options.audit;
-    this.#config = options.config;
+    this.#lifetimes = options.lifetimes;
     this.#clock = options.clock;
   }
 
@@ -91,16 +97,16 @@ export class Sessions {
     return await this.#issue(user, {
       loginType: "password",
       tokenName: "",
-      lifetimeMs: this.#config.sessionDurationMs,
+      lifetimeMs: this.#lifetimes.sessionDurationMs,
     });
   }
 
   /** An API token. Throws DomainError for a lifetime over the limit or a name in use. */
   async issueToken(user: UserRow, request: { name: string; lifetimeMs: number | undefined }): Promise<IssuedKey> {
-    const lifetimeMs = request.lifetimeMs ?? this.#config.defaultTokenLifetimeMs;
-    if (lifetimeMs > this.#config.maxTokenLifetimeMs) {
+    const lifetimeMs = request.lifetimeMs ?? this.#lifetimes.defaultTokenLifetimeMs;
+    if (lifetimeMs > this.#lifetimes.maxTokenLifetimeMs) {
       throw new DomainError("invalid", "Failed to validate create API key request.", {
-        detail: `lifetime must be less than ${this.#config.maxTokenLifetimeMs / 3_600_000}h`,
+        detail: `lifetime must be less than ${this.#lifetimes.maxTokenLifetimeMs / 3_600_000}h`,
       });
     }
     const name = request.name === "" ? `token-${mintUserToken().id.toLowerCase()}` : request.name;

@@ -18,7 +18,6 @@ import type {
   WorkspaceRow,
 } from "../db/schema.ts";
 import type { DeploymentIds, Store } from "../db/store.ts";
-import type { ServerKeys } from "../state/key-file.ts";
 import { agentStatus } from "./agent-state.ts";
 import type { Changes } from "./changes.ts";
 
@@ -33,7 +32,7 @@ const CONNECTION_TIMEOUT_SECONDS = 120;
  */
 export class WorkspaceService {
   readonly #store: Store;
-  readonly #keys: ServerKeys;
+  readonly #agentTokenKey: Uint8Array;
   readonly #deployment: DeploymentIds;
   readonly #events: AccessEvents;
   readonly #changes: Changes;
@@ -41,14 +40,14 @@ export class WorkspaceService {
 
   constructor(options: {
     store: Store;
-    keys: ServerKeys;
+    agentTokenKey: Uint8Array;
     deployment: DeploymentIds;
     events: AccessEvents;
     changes: Changes;
     clock: WallClock;
   }) {
     this.#store = options.store;
-    this.#keys = options.keys;
+    this.#agentTokenKey = options.agentTokenKey;
     this.#deployment = options.deployment;
     this.#events = options.events;
     this.#changes = options.changes;
@@ -83,7 +82,7 @@ export class WorkspaceService {
         resource_id: randomUUID(),
         name: request.agent_name ?? DEFAULT_AGENT_NAME,
         token_generation: 1,
-        token_hash: hashSecret(deriveAgentToken(this.#keys.agentToken, agentId, 1)),
+        token_hash: hashSecret(deriveAgentToken(this.#agentTokenKey, agentId, 1)),
         operating_system: request.agent_os ?? "linux",
         architecture: request.agent_arch ?? "amd64",
         directory: request.agent_directory ?? "",
@@ -166,7 +165,7 @@ export class WorkspaceService {
 
   /** The agent's token, derived anew: it is not stored. */
   agentToken(agent: AgentRow): string {
-    return deriveAgentToken(this.#keys.agentToken, agent.id, agent.token_generation);
+    return deriveAgentToken(this.#agentTokenKey, agent.id, agent.token_generation);
   }
 
   /** Makes the old token worthless, ends the agent's session and returns the new token. */
@@ -175,7 +174,7 @@ export class WorkspaceService {
       const agent = await agents.byId(agentId);
       if (agent === undefined) throw new DomainError("not-found", "The agent is gone");
       const generation = agent.token_generation + 1;
-      const next = deriveAgentToken(this.#keys.agentToken, agentId, generation);
+      const next = deriveAgentToken(this.#agentTokenKey, agentId, generation);
       await agents.setToken(agentId, { generation, hash: hashSecret(next) }, this.#clock.now());
       return next;
     });
