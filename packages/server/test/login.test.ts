@@ -278,7 +278,7 @@ test("members manage no users, and the last owner stays", async () => {
   );
   expect(await member("GET", "/api/v2/users/ada")).toBe(404);
   expect(await member("GET", `/api/v2/users/${owner.id}`)).toBe(404);
-  expect(await member("GET", "/api/v2/users/nobody")).toBe(404);
+  expect(await member("GET", "/api/v2/users/absent")).toBe(404);
   expect(await member("PUT", "/api/v2/users/me/roles", { roles: ["owner"] })).toBe(403);
   expect(await member("DELETE", "/api/v2/users/ada")).toBe(403);
   expect(await member("PUT", "/api/v2/users/ada/password", { old_password: "", password: PASSWORD })).toBe(404);

@@ -57,7 +57,7 @@ export class Authenticator {
 
   /**
    * The user behind a request. With a cookie this also checks Origin on a WebSocket upgrade and the CSRF proof on a
-   * request that changes state. A login's life begins anew with each use.
+   * request that changes state. Each use restarts the lifetime of a login.
    */
   async authenticateUser(
     request: IncomingMessage,

@@ -14,12 +14,12 @@ const KEY_BYTES = 32;
 const SALT_BYTES = 16;
 /** Hashes at once: each takes a thread of the pool and its memory. */
 const MAX_RUNNING = 2;
-/** Hashes waiting; beyond that the caller is told to come back, so a flood of logins cannot pile up memory. */
+/** Hashes waiting; beyond that a login is refused with a time to retry, so a flood of logins cannot exhaust memory. */
 const MAX_WAITING = 64;
 
 /**
  * Hashes and checks passwords. The parameters are in the hash text, `scrypt$logN$r$p$salt$key`, so that they can
- * grow without asking anybody for a new password.
+ * grow without a new password from any user.
  */
 export class Passwords {
   readonly #cost: PasswordCost;

@@ -111,7 +111,7 @@ export class Sessions {
     }
     const name = request.name === "" ? `token-${mintUserToken().id.toLowerCase()}` : request.name;
     const namesake = await this.#store.apiKeys.byName(user.id, name);
-    // The name of one that ran out is free; whoever looks for it finds the new one.
+    // The name of an expired token is free; a lookup by name finds the new token.
     if (namesake !== undefined && namesake.expires_at <= this.#clock.now()) {
       await this.#store.apiKeys.remove(namesake.id);
     } else if (namesake !== undefined) {

@@ -13,7 +13,7 @@ export function dialerToOthers(): Dialer {
 
 /**
  * Dials the access URL and relays, as clients do but without a proxy. Trusts the server's own certificates besides: clients
- * that were told to trust them reach it as well. They are read anew, since they may have been renewed.
+ * that are configured to trust them reach it as well. They are read each time, since they may have been renewed.
  */
 export function dialerToOurselves(certFiles: readonly string[]): Dialer {
   const own = certFiles.map(readIfThere).join("\n");

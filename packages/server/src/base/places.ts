@@ -2,7 +2,7 @@ import { addressBlock } from "./address-block.ts";
 import { DomainError, type DomainErrorCode } from "./domain-error.ts";
 
 export interface PlaceLimits {
-  /** At once, of everybody. */
+  /** In total, at a time. */
   readonly total: number;
   /** Of one user; absent: no share. */
   readonly perUser?: number;
@@ -10,13 +10,13 @@ export interface PlaceLimits {
   readonly perAddress?: number;
 }
 
-/** Who takes a place. What is not known does not count. */
+/** The user and address that take a place. An absent one is not counted. */
 export interface PlaceHolder {
   readonly userId?: string;
   readonly address?: string;
 }
 
-/** Places for what stays open, such as WebSockets. Everybody has a share: nobody can take all of them. */
+/** Places for what stays open, such as WebSockets. Each user and address has a share: none can take all of them. */
 export class Places {
   readonly #what: string;
   readonly #limits: PlaceLimits;

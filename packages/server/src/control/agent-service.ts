@@ -188,7 +188,7 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
   });
 }
 
-/** Whether anybody has a session or a connection to a program: then the workspace counts as used. */
+/** Whether there is any session or connection to a program: then the workspace counts as used. */
 function inUse(stats: Stats): boolean {
   return (
     stats.connectionCount > 0n ||

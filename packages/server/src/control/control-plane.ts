@@ -521,7 +521,7 @@ export class ControlPlane {
     };
   }
 
-  /** Whether nobody else is connected under this id: then what it reported is forgotten. */
+  /** Whether no other connection has this id: then what it reported is forgotten. */
   #forget(id: string): boolean {
     if (this.#openById.has(id)) return false;
     this.#reports.forget(id);

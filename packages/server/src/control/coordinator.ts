@@ -32,7 +32,7 @@ export interface PeerSink {
 export interface CoordinatorEvents {
   /** A node key came into use: its owner may use the relay. */
   onKey?(publicKey: Uint8Array): void;
-  /** Nobody uses the key any more, and its tunnels had their time. */
+  /** No peer uses the key any more, and the grace time of its tunnels is over. */
   onKeyGone?(publicKey: Uint8Array): void;
 }
 
@@ -41,7 +41,7 @@ const MAX_TUNNELS_PER_PEER = 1024;
 const MAX_OLD_KEYS_PER_PEER = 2;
 /** Why a peer that ended while its partner was away is gone. */
 const ACCESS_ENDED = "access ended";
-/** What a peer is told whose id somebody else has. */
+/** Error for a peer whose id belongs to another peer. */
 const NOT_YOUR_ID = "peer ID belongs to somebody else";
 
 interface PeerState {
@@ -206,14 +206,14 @@ export class Coordinator {
     };
   }
 
-  /** Takes the right to its tunnels away from a connected peer: all sides are told, its stream ends. */
+  /** Takes the right to its tunnels away from a connected peer: it and its partners are informed, and its stream ends. */
   expel(id: string, reason: string, nowMs: number): void {
     const peer = this.#peers.get(id);
     if (peer === undefined) return;
     peer.sink.send({ error: reason });
     peer.sink.end();
     const keys = keysOf(peer);
-    // Whoever does not hear it now hears it later: the right is over for good.
+    // A partner that is away is informed when it returns: the right is gone permanently.
     for (const other of this.#partners(id)) if (this.#mayKnow(other, id)) this.#former.remind(other, id, nowMs);
     this.#remove(peer, Kind.DISCONNECTED, reason, nowMs);
     for (const key of keys) this.#keys.forget(key, peer.auth.holder);
@@ -256,7 +256,7 @@ export class Coordinator {
     const refusal = peer.auth.checkNode(checked);
     if (refusal !== undefined) throw new RequestError(`authorization: ${refusal}`);
     const before = peer.node;
-    // Built anew: fields that are unknown here would be kept and passed on without a bound.
+    // Rebuilt: unknown fields would be kept and passed on without a bound.
     peer.node = create(NodeSchema, nodeToProto(checked));
     peer.nodeAtMs = nowMs;
     if (before === undefined || !sameBytes(before.key, node.key)) {
@@ -331,7 +331,7 @@ export class Coordinator {
       this.#end(this.#former.lost(peer.id, peer.auth, knowing, keys, nowMs), "too many lost peers", nowMs);
   }
 
-  /** Tells everybody who may still have a tunnel with them that these peers are over. */
+  /** Informs all peers that may still have a tunnel with these that they are gone. */
   #end(peers: readonly Over[], reason: string, nowMs: number): void {
     for (const { id, auth, partners, keys } of peers) {
       for (const key of keys) this.#keys.forget(key, auth.holder);
@@ -388,7 +388,7 @@ export class Coordinator {
     this.#remove(peer, Kind.DISCONNECTED, "does not keep up with updates", nowMs);
   }
 
-  /** Whether `other` was told of `id`, as far as we know: of one that is away nothing else is kept. */
+  /** Whether `other` may have received the node of `id`. For a peer that is away, only its former tunnels are known. */
   #mayKnow(other: string, id: string): boolean {
     const peer = this.#peers.get(other);
     return peer === undefined ? this.#former.has(other) : peer.told.has(id);

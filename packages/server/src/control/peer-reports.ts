@@ -14,7 +14,7 @@ import {
 
 export type PathKind = "direct" | "relayed" | "unknown";
 
-/** All that is told about an address to people who do not administer the deployment. */
+/** All that users other than administrators see of an address. */
 export type EndpointClass = "private" | "link-local" | "loopback" | "public IPv4" | "public IPv6";
 
 /** A client's view of its connection to one node. */
@@ -37,7 +37,7 @@ export interface ClientReport {
 export interface AgentReport {
   readonly atMs: number;
   readonly connectionCount: number;
-  /** Undefined when nobody could be pinged. */
+  /** Undefined when no peer could be pinged. */
   readonly medianLatencyMs: number | undefined;
   /** Peers by path; undefined when the agent does not count them. */
   readonly peers: { readonly direct: number; readonly relayed: number } | undefined;

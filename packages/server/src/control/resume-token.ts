@@ -61,7 +61,7 @@ export class ResumeTokens {
     return sameText(aud, this.#audience(sub, holder)) ? sub : undefined;
   }
 
-  /** Names the holder without telling whoever finds the token who that is. */
+  /** Identifies the holder without revealing the identity to a finder of the token. */
   #audience(peerId: string, { kind, userId, keyId, agentId }: ResumeHolder): string {
     return this.#sign(JSON.stringify(["holder", peerId, kind, userId, keyId, agentId ?? ""]));
   }

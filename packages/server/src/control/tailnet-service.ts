@@ -17,7 +17,7 @@ export interface TailnetPeer {
   readonly auth: PeerAuth;
   /** What its resume tokens are bound to. */
   readonly resume: ResumeHolder;
-  /** Whether the peer may follow that user's workspaces; absent: nobody's. */
+  /** Whether the peer may follow that user's workspaces; absent: no user's. */
   readonly mayFollow?: (ownerId: string) => boolean;
 }
 

@@ -1,12 +1,12 @@
 /**
- * Two agents with one token would take each other's place for ever. The first few times the newcomer wins, since an agent whose
+ * Two agents with one token would replace each other endlessly. The first few times the newcomer wins, since an agent whose
  * network changed comes back before its old connection is known to be dead; after that the one that is connected stays.
  */
 
 /** Takeovers within WINDOW_MS before it counts as a contest. */
 const FREE_TAKEOVERS = 3;
 const WINDOW_MS = 2 * 60_000;
-/** A contest is over when nobody tried for this long; agents try every 10 s. */
+/** A contest is over when there was no attempt for this long; agents try every 10 s. */
 const OVER_AFTER_MS = 60_000;
 const MAX_AGENTS = 4_096;
 const MAX_ADDRESSES = 4;

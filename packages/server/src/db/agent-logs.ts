@@ -2,7 +2,7 @@ import type { Kysely } from "kysely";
 import { inList } from "./in-list.ts";
 import type { AgentLogRow, AgentLogSourceRow, Database } from "./schema.ts";
 
-/** Bytes of log text kept per agent; what comes after is dropped and the agent is told to stop (Coder's limit). */
+/** Bytes of log text kept per agent; later lines are dropped and the agent is asked to stop (Coder's limit). */
 export const MAX_AGENT_LOG_BYTES = 1 << 20;
 /** Log sources kept per agent. */
 export const MAX_LOG_SOURCES = 64;

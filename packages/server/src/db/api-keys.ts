@@ -114,7 +114,7 @@ export class ApiKeys {
     await this.#db.deleteFrom("api_keys").where("user_id", "=", userId).execute();
   }
 
-  /** Keys that nobody can use any more and that nobody looks at: called now and then. */
+  /** Removes keys that expired before `time`; called from time to time. */
   async removeExpiredBefore(time: number): Promise<number> {
     const result = await this.#db.deleteFrom("api_keys").where("expires_at", "<", time).executeTakeFirst();
     return Number(result.numDeletedRows);

@@ -146,8 +146,8 @@ export class Store implements Tables {
 
   /**
    * Decides the deployment's ids on first use. Throws ServerError ERR_KEY_FILE when the key file is another one's, and
-   * ERR_STORE_DAMAGED when the key file was there before but the database is new: it was lost, and whoever came first would
-   * otherwise become the owner.
+   * ERR_STORE_DAMAGED when the key file was there before but the database is new: it was lost, and the first
+   * visitor would otherwise become the owner.
    */
   async deployment(keys: { fingerprint: string; isNew: boolean }, now: number): Promise<DeploymentIds> {
     const keyFingerprint = keys.fingerprint;

@@ -2,7 +2,7 @@ import type { Kysely } from "kysely";
 import type { Database, WorkspaceRow } from "./schema.ts";
 
 export interface WorkspaceFilter {
-  /** Undefined: everybody's. */
+  /** Undefined: those of all users. */
   readonly ownerId: string | undefined;
   /** Part of the name, lower-case. */
   readonly nameContains: string | undefined;

@@ -8,11 +8,11 @@ import { type ContentCoding, chooseCoding, matchesTag, parseRange } from "./rang
 
 /** Short enough that whatever else the process does comes in between. */
 const CHUNK_BYTES = 64 * 1024;
-/** Compressing takes a thread of the pool that files and names need as well: whoever comes then gets the file as it is. */
+/** Compressing takes a thread of the pool that files and names use as well; further downloads get the file uncompressed. */
 const MAX_COMPRESSIONS = 2;
 /** A client that takes nothing for so long is gone. */
 const STALL_MS = 60_000;
-/** Nobody needs longer, at 50 kbit/s. */
+/** Long enough at 50 kbit/s. */
 const WHOLE_MS = 6 * 3_600_000;
 
 const SUFFIXES = { gzip: ".gz", zstd: ".zst" } as const;
@@ -119,7 +119,7 @@ function compressor(coding: "gzip" | "zstd"): Transform {
     : zlib.createZstdCompress({ chunkSize: CHUNK_BYTES });
 }
 
-/** A client that leaves or stalls, and a file that is cut meanwhile, end the connection, so that nobody takes a part for the whole. */
+/** A client that leaves or stalls, and a file that is cut meanwhile, end the connection, so that no part is taken for the whole. */
 async function stream(
   response: ServerResponse,
   file: OpenFile,

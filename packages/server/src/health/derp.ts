@@ -125,7 +125,7 @@ function withStun(report: NodeReport, node: Node, answers: ReadonlyMap<string, S
   const error = answer === undefined ? "not asked" : (answer.error ?? null);
   const stun = { Enabled: true, CanSTUN: error === null, Error: error };
   if (!node.stunOnly || error === null) return { ...report, stun };
-  // Nobody depends on one STUN server: that it is silent is worth a warning, no more.
+  // No client depends on a single STUN server, so its silence is only a warning.
   return { ...report, stun, severity: "warning", error };
 }
 

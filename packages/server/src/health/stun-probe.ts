@@ -76,7 +76,7 @@ async function askFamily(
   asker: Asker,
   resolver: Resolver,
 ): Promise<{ mapped: AddrPort; rttMs: number } | string> {
-  // A name that takes long must not make the report wait: getaddrinfo cannot be told to stop.
+  // A name that takes long must not make the report wait: getaddrinfo cannot be cancelled.
   const address = await Promise.race([addressOf(family, node, resolver), asker.whenStopped]);
   if (address === undefined) return asker.stopped ? "" : `${node.hostName} has no IPv${family} address`;
   return (await asker.ask(family, address, port)) ?? "";

@@ -20,7 +20,7 @@ export interface RelayListenerOptions {
   readonly crypto: CryptoSuite;
   readonly random: RandomSource;
   readonly clock: () => Instant;
-  /** Whether a client may use the relay; the key is borrowed. Absent: everybody may. */
+  /** Whether a client may use the relay; the key is borrowed. Absent: every client may. */
   readonly admit?: (publicKey: Uint8Array) => boolean;
   /** Keep clients that are not admitted until the handshake's deadline, in case `admitHeld` comes. */
   readonly holdUnknown?: boolean;

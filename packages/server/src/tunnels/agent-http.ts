@@ -33,8 +33,8 @@ export class AgentHttp {
   }
 
   /**
-   * The ports that programs of the workspace listen on; none when the agent cannot be asked. The caller has the right to know:
-   * for a second everybody who has gets the same answer.
+   * The ports that programs of the workspace listen on; none when the agent cannot be asked. The caller has checked
+   * the right to it: for a second, every request gets the same answer.
    */
   async listeningPorts(request: TunnelRequest): Promise<ListeningPortsResponse> {
     const kept = this.#listeningPorts.get(request.agentId);

@@ -10,7 +10,7 @@ import { BUILD_VERSION } from "../base/version.ts";
 
 const CONNECT_TIMEOUT_MS = 20_000;
 const MAX_TUNNELS = 256;
-/** A tunnel that nobody uses is kept for the next one: pages ask every few seconds. */
+/** An unused tunnel is kept for the next request: pages ask every few seconds. */
 const DEFAULT_LINGER_MS = 30_000;
 
 /** For whom a tunnel is, and with what. */
@@ -39,7 +39,7 @@ export interface AgentTunnelsOptions {
 interface Entry {
   readonly opening: Promise<WorkspaceConnection>;
   users: number;
-  /** Set while nobody uses it. */
+  /** Set while it is unused. */
   lingering: NodeJS.Timeout | undefined;
 }
 
@@ -113,7 +113,7 @@ export class AgentTunnels {
     this.#entries.delete(key);
     const closing = entry.opening.then(
       (connection) => connection.close().catch(this.#options.onError),
-      () => undefined, // never came to be: who asked for it was told
+      () => undefined, // it never opened: `acquire` has rejected
     );
     this.#closing.add(closing);
     void closing.then(() => this.#closing.delete(closing));

@@ -17,13 +17,13 @@ import type { Changes } from "./changes.ts";
 /** An agent whose last sign of life is older counts as disconnected: two missed 15 s pings, and some slack. */
 export const AGENT_INACTIVE_AFTER_MS = 45_000;
 
-/** Signs of life of many agents are written together: with thousands of agents, a commit for each stalls everybody. */
+/** Signs of life of many agents are written together: with thousands of agents, a commit for each stalls the whole server. */
 const GATHER_HEARTBEATS_MS = 500;
 
-/** An agent that begins says "starting" right after its startup. One that says nothing for this long has begun before. */
+/** An agent that starts reports "starting" right after its startup. One that reports no state for this long started earlier. */
 const UNSTATED_LIFECYCLE_MS = 10_000;
 
-/** More than anybody may describe. */
+/** Upper bound; the API accepts fewer. */
 const MAX_METADATA_PER_UPDATE = 256;
 
 /** Where log lines go whose source the agent did not name. */
@@ -53,7 +53,7 @@ interface Heartbeats {
 }
 
 /**
- * Writes what an agent says about itself and wakes whoever watches its workspace. The agent's session calls this;
+ * Stores what an agent reports about itself and wakes the watchers of its workspace. The agent's session calls this;
  * every promise resolves when the fact is durable.
  */
 export class AgentState {
@@ -235,7 +235,7 @@ export class AgentState {
 
   #gatherHeartbeats(): Heartbeats {
     const agentIds = new Set<string>();
-    // That of the first one: an agent never counts as heard later than it was.
+    // Use the first heartbeat's time, so no agent appears fresher than it is.
     const at = this.#clock.now();
     const written = new Promise<void>((resolve) => setTimeout(resolve, GATHER_HEARTBEATS_MS).unref()).then(async () => {
       this.#heartbeats = undefined;

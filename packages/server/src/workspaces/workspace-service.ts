@@ -163,7 +163,7 @@ export class WorkspaceService {
     this.#changes.publish({ kind: "workspace", workspaceId: workspace.id });
   }
 
-  /** The agent's token, derived anew: it is not stored. */
+  /** The agent's token. It is derived each time, and not stored. */
   agentToken(agent: AgentRow): string {
     return deriveAgentToken(this.#agentTokenKey, agent.id, agent.token_generation);
   }
@@ -194,7 +194,7 @@ export class WorkspaceService {
 
 /**
  * An agent that a start build waits for: stock servers make a new agent with every build, and clients wait for that one to
- * connect. What the last run said is no news of this one; the connection time-out begins now.
+ * connect. What the last run reported does not apply to this one; the connection time-out begins now.
  */
 function awaited(now: number) {
   return {
