@@ -7,8 +7,15 @@ import type { Instant } from "./instant.ts";
 export class TimerTable<Name extends string> {
   readonly #deadlines = new Map<Name, Instant>();
 
-  set(name: Name, at: Instant): void {
-    this.#deadlines.set(name, at);
+  /** Undefined disarms. */
+  set(name: Name, at: Instant | undefined): void {
+    if (at === undefined) this.#deadlines.delete(name);
+    else this.#deadlines.set(name, at);
+  }
+  /** Sets the deadline unless it is armed for an earlier time. */
+  setEarlier(name: Name, at: Instant): void {
+    const armed = this.#deadlines.get(name);
+    if (armed === undefined || at < armed) this.#deadlines.set(name, at);
   }
   clear(name: Name): void {
     this.#deadlines.delete(name);
@@ -21,6 +28,11 @@ export class TimerTable<Name extends string> {
   }
   has(name: Name): boolean {
     return this.#deadlines.has(name);
+  }
+  /** Whether its deadline has come; it stays armed. */
+  isDue(name: Name, now: Instant): boolean {
+    const at = this.#deadlines.get(name);
+    return at !== undefined && at <= now;
   }
   /** The earliest deadline, or undefined when nothing is armed. */
   next(): Instant | undefined {

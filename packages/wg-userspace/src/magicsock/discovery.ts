@@ -85,13 +85,13 @@ interface DiscoPeer {
  * of all peers. Nothing here trusts an address: only what opens under the key of a known peer has any effect (security
  * statement 28).
  */
-export class Discovery implements Prober {
+export class Discovery implements Prober<Endpoint> {
   readonly publicKey: DiscoPublicKey;
   readonly #config: DiscoveryConfig;
   readonly #output: DiscoveryOutput;
   readonly #drops: Drops;
   readonly #peers = new Map<string, DiscoPeer>();
-  readonly #finders = new Set<PathFinder>();
+  readonly #finders = new Set<PathFinder<Endpoint>>();
   readonly #pending = new Map<string, PendingPing>();
   readonly #budget = new ProbeBudget();
   #ownEndpoints: readonly AddrPort[] = [];
@@ -295,13 +295,13 @@ export class Discovery implements Prober {
 
   /** {@link Prober} */
   probe(
-    finder: PathFinder,
+    finder: PathFinder<Endpoint>,
     candidate: Candidate,
     payloadBytes: number | undefined,
     ttl: number | undefined,
     sample: boolean,
   ): boolean {
-    const endpoint = finder.owner as Endpoint;
+    const endpoint = finder.owner;
     const peer = this.#peers.get(endpoint.discoId!);
     if (peer === undefined) return false;
     // An address that answered is nobody's victim.
@@ -312,13 +312,13 @@ export class Discovery implements Prober {
   }
 
   /** {@link Prober} */
-  pingRelay(finder: PathFinder): boolean {
-    return this.pingByRelay(finder.owner as Endpoint, undefined, this.#now);
+  pingRelay(finder: PathFinder<Endpoint>): boolean {
+    return this.pingByRelay(finder.owner, undefined, this.#now);
   }
 
   /** {@link Prober} */
-  callMeMaybe(finder: PathFinder): void {
-    const endpoint = finder.owner as Endpoint;
+  callMeMaybe(finder: PathFinder<Endpoint>): void {
+    const endpoint = finder.owner;
     const peer = this.#peers.get(endpoint.discoId!);
     if (peer === undefined || this.#config.blockDirect || this.#ownEndpoints.length === 0) return;
     const guesses = this.#someGuesses();
@@ -339,18 +339,18 @@ export class Discovery implements Prober {
   }
 
   /** {@link Prober} */
-  stuck(finder: PathFinder): void {
-    this.#output.stuck(finder.owner as Endpoint);
+  stuck(finder: PathFinder<Endpoint>): void {
+    this.#output.stuck(finder.owner);
   }
 
   /** {@link Prober} */
-  suspected(finder: PathFinder): void {
-    this.#output.suspected(finder.owner as Endpoint);
+  suspected(finder: PathFinder<Endpoint>): void {
+    this.#output.suspected(finder.owner);
   }
 
   /** {@link Prober} */
-  pathChanged(finder: PathFinder, chosen: boolean): void {
-    this.#output.pathChanged(finder.owner as Endpoint, chosen);
+  pathChanged(finder: PathFinder<Endpoint>, chosen: boolean): void {
+    this.#output.pathChanged(finder.owner, chosen);
   }
 
   #newPeer(key: DiscoPublicKey): DiscoPeer | undefined {

@@ -16,7 +16,7 @@ export class Endpoint {
   /** Last measured round trip through the relay. */
   relayRttMs: number | undefined;
   #discoId: string | undefined;
-  #finder: PathFinder | undefined;
+  #finder: PathFinder<Endpoint> | undefined;
   readonly #roaming = new RoamingPaths();
   #relay: RelayPath | undefined;
   /** A region where the peer was last heard that is not its home: used while no home is known. */
@@ -42,7 +42,7 @@ export class Endpoint {
   get homeRegion(): number | undefined {
     return this.#relay?.regionId;
   }
-  get finder(): PathFinder | undefined {
+  get finder(): PathFinder<Endpoint> | undefined {
     return this.#finder;
   }
   /** Text form of the disco key. */
@@ -51,7 +51,7 @@ export class Endpoint {
   }
 
   /** For {@link Discovery} alone. */
-  setFinder(discoId: string | undefined, finder: PathFinder | undefined): void {
+  setFinder(discoId: string | undefined, finder: PathFinder<Endpoint> | undefined): void {
     this.#discoId = discoId;
     this.#finder = finder;
     this.choose();

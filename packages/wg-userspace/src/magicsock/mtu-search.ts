@@ -1,4 +1,4 @@
-import type { Instant } from "../base/instant.ts";
+import { addMs, type Instant } from "../base/instant.ts";
 import { DISCO_PADDED_BYTES } from "../disco/message.ts";
 
 /** Inner packet size that every usable path carries. */
@@ -29,7 +29,7 @@ export class MtuSearch {
   #misses = 0;
   /** A heartbeat of the large size is under way. */
   #largeBeat = false;
-  nextProbeAt = Number.POSITIVE_INFINITY;
+  nextProbeAt: Instant | undefined;
 
   constructor(maxMtu: number) {
     this.#sizes = SIZES.filter((size) => size <= maxMtu);
@@ -77,7 +77,7 @@ export class MtuSearch {
     }
     this.#tries++;
     this.#probeBytes = size + WIREGUARD_BYTES;
-    this.nextProbeAt = now + PROBE_TIMEOUT_MS;
+    this.nextProbeAt = addMs(now, PROBE_TIMEOUT_MS);
     return this.#probeBytes;
   }
 
@@ -110,11 +110,11 @@ export class MtuSearch {
     this.#index = 0;
     this.#tries = 0;
     this.#probeBytes = 0;
-    this.nextProbeAt = this.#sizes.length === 0 ? Number.POSITIVE_INFINITY : now;
+    this.nextProbeAt = this.#sizes.length === 0 ? undefined : now;
   }
 
   #rest(now: Instant, ms: number): void {
     this.#start(now);
-    this.nextProbeAt = this.#sizes.length === 0 ? Number.POSITIVE_INFINITY : now + ms;
+    this.nextProbeAt = this.#sizes.length === 0 ? undefined : addMs(now, ms);
   }
 }

@@ -43,7 +43,7 @@ class Bench {
   /** Probes of the usual size are answered after this many ms; undefined: never. */
   answersAfterMs: number | undefined;
   readonly #answers: { readonly at: Instant; readonly answer: () => void }[] = [];
-  readonly finder: PathFinder;
+  readonly finder: PathFinder<string>;
 
   constructor({ maxMtu = 1280, turn = "earlier", named = [LAN] }: Options = {}) {
     this.finder = new PathFinder("owner", maxMtu, turn, {

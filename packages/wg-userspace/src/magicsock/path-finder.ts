@@ -1,6 +1,36 @@
-import { addMs, type Instant } from "../base/instant.ts";
+/**
+ * How the direct path to a peer is found, watched and left (decision 005). The model:
+ *
+ * **Candidates.** An address at which the peer may be reached, from the coordinator, from a CallMeMaybe, or from a ping of the
+ * peer. Each has its own counts, round trips and last pong. The best one that answers is *in use*.
+ *
+ * **Only pongs count.** A path is used after it answered a full-size probe, and only while it keeps answering. A message
+ * that arrives on a path proves nothing about the other direction; it is at most a reason to ask for a pong.
+ *
+ *     searching ──pong──▶ in use ──silence──▶ suspected ──8 s──▶ searching
+ *                           ▲                     │
+ *                           └────────pong─────────┘
+ *
+ * - *Searching*: rounds of probes to all candidates, at growing gaps. Towards public IPv4 addresses the first round sends
+ *   opening packets, whose hop limit ends behind our own router: a probe that reaches a router which takes it for its own
+ *   traffic spoils the flow for as long as both sides send. The peer is asked by relay to do the same.
+ * - *In use*: a heartbeat every second while data flows. A heartbeat without an answer is repeated.
+ * - *Suspected*: after about a second of silence. Traffic goes by relay, and a copy by the silent path in case it still
+ *   works; the search begins anew. A pong ends the suspicion, 8 s of silence give the path up.
+ *
+ * **Doubt.** If the peer sends another way than by the path in use, it may have moved. The path then has to answer within
+ * a fraction of the usual time. A doubt that was dispelled is raised again only after twice the gap.
+ *
+ * **Memory.** A path that dies in use again and again is left alone for a growing time ({@link PathFailures}); one that
+ * answers but serves worse than the relay does not carry traffic ({@link PathQuality}).
+ *
+ * **Deadlines.** `heartbeat` beats while the peer is active and stops everything when it is not; `retry` ends the wait for a
+ * pong; `round` is the next round of the search; `mtu` the next probe of a larger packet size.
+ */
+import { addMs, type Instant, instant } from "../base/instant.ts";
 import { addrPortEqual } from "../base/ip.ts";
 import { SegmentTally } from "../base/segment-tally.ts";
+import { TimerTable } from "../base/timer-table.ts";
 import { DISCO_PADDED_BYTES } from "../disco/message.ts";
 import { mayProbe, needsOpening } from "./address-class.ts";
 import { Candidate, isBetter } from "./candidate.ts";
@@ -9,113 +39,125 @@ import type { UdpPath } from "./path.ts";
 import { type FailureSummary, PathFailures } from "./path-failures.ts";
 import { PathQuality } from "./path-quality.ts";
 
-/** Most UDP candidates kept for one peer (security statement 23). */
+// Candidates.
+
+/** Upper limit of UDP candidates of one peer, which names them. */
 export const MAX_CANDIDATES = 32;
-/** A peer is active this long after the last message to it. */
-const ACTIVE_MS = 45_000;
-/** Confirmation pings of the path in use: while data flows, and otherwise. */
-const BUSY_HEARTBEAT_MS = 1_000;
-const HEARTBEAT_MS = 3_000;
-/** The relay is kept warm while the peer is active: it is where traffic goes when the direct path dies. */
-const RELAY_BEAT_MS = 25_000;
-/** Data this recent counts as flowing. */
-const BUSY_MS = 5_000;
-/** How long a pong vouches for its path. */
-const TRUST_MS = 6_500;
-/** The same, when the peer gave reason to doubt the path; and no such doubt this soon after a pong. */
-const DOUBTED_SUSPECT_MS = 250;
-const NO_DOUBT_MS = 150;
-/** A doubt that was dispelled is raised again after twice as long, up to this: the peer may send another way on purpose. */
-const MAX_DOUBT_GAP_MS = 10_000;
-/** A confirmation ping without an answer is repeated after this, plus two round trips … */
-const RETRY_MS = 300;
-/** … and the path is under suspicion after this, plus four. */
-const SUSPECT_MS = 1_100;
-/** After a suspicion of this length the path is given up. */
-const GIVE_UP_MS = 8_000;
-/** A path this fast is not worth looking for a better one. */
-const GOOD_ENOUGH_MS = 5;
-const UPGRADE_MS = 60_000;
-/** Waits between attempts to find a path; the last one repeats. */
-const ATTEMPT_GAPS_MS = [400, 600, 1_000, 2_000, 3_000, 3_000, 3_000, 5_000, 5_000, 5_000, 8_000];
-/**
- * The attempts (after 7 and 36 s, or 18 and 60 s) at which a search counts as stuck: never the same ones on both sides, since
- * two that change their ports at once would confuse the routers again.
- */
-const STUCK_ATTEMPTS = { earlier: [5, 11], later: [8, 14] } as const;
-/** A candidate that answered this recently is not blocked for good. */
-const LATELY_MS = 5_000;
-/** One that answered this recently may be measured, although it is not in use. */
-const ANSWERED_MS = 45_000;
-/** No second probe to the same candidate before this, whatever asks for one. */
-const PROBE_GAP_MS = 350;
-/** The same, when a ping of the peer shows that the way is open now. */
-const ANSWER_GAP_MS = 20;
 /** A candidate known only from pings of the peer is forgotten this long after the last one. */
 const HEARD_LIFE_MS = 45_000;
-/** From this attempt on small packets are tried too: they tell a path that carries only those from one that carries nothing. */
-const FIRST_SMALL_ATTEMPT = 2;
-/** So many of them to each candidate, one per attempt. */
+/** A candidate that answered this recently may be measured although it is not in use. */
+const ANSWERED_MS = 45_000;
+
+// Activity: a peer without traffic is not probed at all.
+
+/** A peer is active this long after the last message to it. */
+const ACTIVE_MS = 45_000;
+/** Data is flowing this long after the last data packet. */
+const BUSY_MS = 5_000;
+
+// Heartbeats of the path in use.
+
+const BUSY_HEARTBEAT_MS = 1_000;
+const IDLE_HEARTBEAT_MS = 3_000;
+/** Pings by relay while the peer is active: traffic moves there when the direct path dies, so it must be ready. */
+const RELAY_HEARTBEAT_MS = 25_000;
+/** After a pause in traffic, a path whose last pong is older than this is suspected at once. */
+const TRUST_MS = 6_500;
+
+// Silence: from an unanswered heartbeat to giving up.
+
+/** A heartbeat without an answer is repeated after this plus two round trips, then at growing intervals. */
+const RETRY_MS = 300;
+const MAX_RETRY_MS = 1_000;
+/** The path is suspected after this plus four round trips of silence, … */
+const SUSPECT_MS = 1_100;
+/** … or, if it was in doubt, after this plus two. */
+const DOUBTED_SUSPECT_MS = 250;
+/** A path that stays suspected this long is given up. */
+const GIVE_UP_MS = 8_000;
+
+// Doubt: the peer sent another way than by the path in use.
+
+/** The path is not doubted this soon after a pong. */
+const FIRST_DOUBT_GAP_MS = 150;
+/** The gap doubles with every doubt that a pong dispelled, up to this: the peer may send another way on purpose. */
+const MAX_DOUBT_GAP_MS = 10_000;
+
+// The search: rounds of probes to all candidates.
+
+/** Waits between rounds; the last one repeats. */
+const ROUND_GAPS_MS = [400, 600, 1_000, 2_000, 3_000, 3_000, 3_000, 5_000, 5_000, 5_000, 8_000];
+/** A path in use with a longer round trip than this is worth a round from time to time. */
+const GOOD_ENOUGH_MS = 5;
+const UPGRADE_MS = 60_000;
+/** Least time between two probes to one candidate, … */
+const PROBE_GAP_MS = 350;
+/** … or, if a ping of the peer has just shown that the way is open, this. */
+const ANSWER_GAP_MS = 20;
+/** From this round on small packets are sent as well: they tell a path that carries only those from one that carries nothing. */
+const FIRST_SMALL_ROUND = 2;
+/** Small packets to each candidate, one per round. */
 const SMALL_PROBES = 3;
-/** Hops of an opening packet: enough to pass one's own router, too few to arrive at the peer's. */
+/** Hop limit of an opening packet: enough to pass our own router, too small to reach the peer's. */
 const OPENING_TTL = 2;
+/**
+ * The rounds (after 7 and 36 s, or 18 and 60 s) at which a search counts as stuck: different ones on the two sides, since
+ * two that change their ports at once would confuse the routers again.
+ */
+const STUCK_ROUNDS = { earlier: [5, 11], later: [8, 14] } as const;
+/** While a candidate answered this recently, a search is not stuck. */
+const LATELY_MS = 5_000;
+
+type Timer = "heartbeat" | "retry" | "round" | "mtu";
 
 const NO_COUNTS = { pings: 0, pongs: 0 };
 
-/** What a finder needs of the disco layer. */
-export interface Prober {
+/** What a finder uses of the disco layer. */
+export interface Prober<Owner> {
   /**
    * Sends one disco ping; false when the budget of that address is used up.
    * @param sample The outcome counts for the loss figure of the path.
    */
   probe(
-    finder: PathFinder,
+    finder: PathFinder<Owner>,
     candidate: Candidate,
     payloadBytes: number | undefined,
     ttl: number | undefined,
     sample: boolean,
   ): boolean;
   /** Pings through the peer's relay: keeps that connection warm, and its round trip known. False: there is none. */
-  pingRelay(finder: PathFinder): boolean;
+  pingRelay(finder: PathFinder<Owner>): boolean;
   /** Asks the peer through its relay to probe our endpoints. */
-  callMeMaybe(finder: PathFinder): void;
+  callMeMaybe(finder: PathFinder<Owner>): void;
   /** The finder's deadline moved to an earlier time. */
   wakeAt(at: number): void;
   /**
    * The search has been in vain for a while although there is something to find. A router that took early packets for its own
    * traffic stays confused for as long as they come: another local port starts afresh.
    */
-  stuck(finder: PathFinder): void;
+  stuck(finder: PathFinder<Owner>): void;
   /** The path in use went silent: what the routers on the way remembered may be gone. */
-  suspected(finder: PathFinder): void;
+  suspected(finder: PathFinder<Owner>): void;
   /**
    * What {@link PathFinder.carrying}, `spare` or `mtu` says has changed.
    * @param chosen The path left still works: nothing that is under way is lost.
    */
-  pathChanged(finder: PathFinder, chosen: boolean): void;
+  pathChanged(finder: PathFinder<Owner>, chosen: boolean): void;
 }
 
-/**
- * Finds and keeps the direct path to one peer: probes candidates, chooses the best that answers, watches it while it is in
- * use, and gives it up quickly when it dies. Knows nothing of keys or packets; see {@link Prober}.
- *
- * A path is used only after a pong, and only for as long as pongs come: a silent path is suspected after about a second,
- * traffic then goes by relay and, in case it still works, by the old path too. One that goes silent again and again is left
- * alone for a while ({@link PathFailures}); one that answers but serves worse than the relay does not carry
- * ({@link PathQuality}).
- */
-export class PathFinder {
+/** Finds and keeps the direct path to one peer. Knows nothing of keys or packets: see {@link Prober}. */
+export class PathFinder<Owner> {
   /** The endpoint this finder belongs to; for the prober. */
-  readonly owner: unknown;
-  readonly #prober: Prober;
+  readonly owner: Owner;
+  readonly #prober: Prober<Owner>;
   readonly #candidates: Candidate[] = [];
   readonly #mtu: MtuSearch;
-  readonly #stuckAttempts: readonly number[];
+  readonly #stuckRounds: readonly number[];
   readonly #failures = new PathFailures();
   readonly quality = new PathQuality();
   /** Counted by the netstack. */
   readonly tally = new SegmentTally();
-  /** Since when the best candidate has been in use without a suspicion. */
+  /** Start of the time that the best candidate has been in use without a suspicion. */
   #usedSince = Number.NEGATIVE_INFINITY;
   /** The best candidate's counts of pings and pongs when its life began, and at its last pong. */
   #atStart = NO_COUNTS;
@@ -125,35 +167,32 @@ export class PathFinder {
   #best: Candidate | undefined;
   #suspectSince: number | undefined;
   /** First ping to the best candidate that no pong followed. */
-  #unansweredSince: number | undefined;
+  #unansweredSince: Instant | undefined;
   #retries = 0;
   #doubted = false;
   #doubtAllowedAt = Number.NEGATIVE_INFINITY;
   /** When the peer last sent another way. */
   #doubtReasonAt = Number.NEGATIVE_INFINITY;
-  #doubtGapMs = NO_DOUBT_MS;
+  #doubtGapMs = FIRST_DOUBT_GAP_MS;
   #lastSentAt = Number.NEGATIVE_INFINITY;
   #lastDataAt = Number.NEGATIVE_INFINITY;
   #lastAttemptAt = Number.NEGATIVE_INFINITY;
-  #relayBeatAt = Number.NEGATIVE_INFINITY;
+  #relayHeartbeatAt = Number.NEGATIVE_INFINITY;
   #attempt = 0;
   /** Until then, candidates behind routers get no probe that could arrive: the peer opens its own router first. */
   #holdUntil = Number.NEGATIVE_INFINITY;
-  #beatAt = Number.POSITIVE_INFINITY;
-  #retryAt = Number.POSITIVE_INFINITY;
-  #attemptAt = Number.POSITIVE_INFINITY;
-  #mtuAt = Number.POSITIVE_INFINITY;
-  /** Earliest of the four. */
+  readonly #timers = new TimerTable<Timer>();
+  /** The earliest of the timers; Infinity: never. */
   deadline = Number.POSITIVE_INFINITY;
 
   /**
    * @param maxMtu Largest inner packet this node can send.
    * @param turn Which of the two sides gives up first; the sides have to differ.
    */
-  constructor(owner: unknown, maxMtu: number, turn: keyof typeof STUCK_ATTEMPTS, prober: Prober) {
+  constructor(owner: Owner, maxMtu: number, turn: keyof typeof STUCK_ROUNDS, prober: Prober<Owner>) {
     this.owner = owner;
     this.#prober = prober;
-    this.#stuckAttempts = STUCK_ATTEMPTS[turn];
+    this.#stuckRounds = STUCK_ROUNDS[turn];
     this.#mtu = new MtuSearch(maxMtu);
   }
 
@@ -205,10 +244,10 @@ export class PathFinder {
     if (data) {
       const wasIdle = now - this.#lastDataAt > BUSY_MS;
       this.#lastDataAt = now;
-      if (wasIdle && this.#beatAt > now + BUSY_HEARTBEAT_MS && this.#beatAt !== Number.POSITIVE_INFINITY)
-        this.#arm("beat", this.#sinceLastPong(now) > BUSY_HEARTBEAT_MS ? now : addMs(now, BUSY_HEARTBEAT_MS));
+      if (wasIdle && (this.#timers.at("heartbeat") ?? now) > addMs(now, BUSY_HEARTBEAT_MS))
+        this.#arm("heartbeat", this.#sinceLastPong(now) > BUSY_HEARTBEAT_MS ? now : addMs(now, BUSY_HEARTBEAT_MS));
     }
-    if (this.#beatAt === Number.POSITIVE_INFINITY) this.#wakeUp(now);
+    if (!this.#timers.has("heartbeat")) this.#wakeUp(now);
   }
 
   /** Replaces the endpoints that the coordinator names. */
@@ -236,7 +275,7 @@ export class PathFinder {
     }
     this.#dropUnnamed(now);
     if (this.#best?.fromCallMeMaybe === false) this.#verify(now);
-    // It opened its own router before calling, if it is one of ours; open ours, then let a probe through at once.
+    // A peer with this implementation opened its router before calling; open ours, then send a probe at once.
     this.#holdUntil = Number.NEGATIVE_INFINITY;
     for (const candidate of this.#candidates)
       if (candidate.fromCallMeMaybe && this.#mayPing(candidate, now) && !this.#isHeld(candidate, now)) {
@@ -289,7 +328,7 @@ export class PathFinder {
 
   /** A sample ping to `candidate` was not answered in time. */
   sampleLost(candidate: Candidate, payloadBytes: number, sentAt: Instant): void {
-    // Loss is what a living path does: not the silence of a dead one, nor of one that is too narrow.
+    // Counts loss of a working path only, not the silence of a dead one or of one that is too narrow.
     const lived = candidate === this.#best && this.#suspectSince === undefined && sentAt >= this.#usedSince;
     if (lived && this.#mtu.isOrdinary(payloadBytes)) candidate.recordOutcome(false);
   }
@@ -313,23 +352,23 @@ export class PathFinder {
    */
   doubt(now: Instant): void {
     // A peer that sends by relay on purpose gives no new reason with every packet.
-    if (now - this.#doubtReasonAt > this.#doubtGapMs) this.#doubtGapMs = NO_DOUBT_MS;
+    if (now - this.#doubtReasonAt > this.#doubtGapMs) this.#doubtGapMs = FIRST_DOUBT_GAP_MS;
     this.#doubtReasonAt = now;
-    if (this.#doubted || now < this.#doubtAllowedAt || this.#sinceLastPong(now) < NO_DOUBT_MS) return;
+    if (this.#doubted || now < this.#doubtAllowedAt || this.#sinceLastPong(now) < FIRST_DOUBT_GAP_MS) return;
     if (this.#best === undefined || this.#suspectSince !== undefined || !this.#mayPing(this.#best, now)) return;
     this.#doubtAllowedAt = now + this.#doubtGapMs;
     this.#doubtGapMs = Math.min(2 * this.#doubtGapMs, MAX_DOUBT_GAP_MS);
     this.#verify(now);
   }
 
-  /** Asks the path in use for a sign of life, with little patience. */
+  /** Puts the path in use in doubt: it has to answer within a fraction of the usual time. */
   #verify(now: Instant): void {
     const best = this.#best;
     if (best === undefined || this.#suspectSince !== undefined || this.#doubted) return;
     this.#doubted = true;
     this.#ping(best, now);
     this.#unansweredSince ??= now;
-    this.#retryAt = Math.min(this.#retryAt, this.#suspectAt());
+    this.#timers.setEarlier("retry", this.#suspectAt());
     this.#schedule();
   }
 
@@ -360,10 +399,10 @@ export class PathFinder {
   }
 
   handleTimeout(now: Instant): void {
-    if (now >= this.#beatAt) this.#beat(now);
-    if (now >= this.#retryAt) this.#retry(now);
-    if (now >= this.#attemptAt) this.#tryAgain(now);
-    if (now >= this.#mtuAt) this.#probeMtu(now);
+    if (this.#timers.isDue("heartbeat", now)) this.#beat(now);
+    if (this.#timers.isDue("retry", now)) this.#retry(now);
+    if (this.#timers.isDue("round", now)) this.#tryAgain(now);
+    if (this.#timers.isDue("mtu", now)) this.#probeMtu(now);
     this.#schedule();
   }
 
@@ -377,30 +416,30 @@ export class PathFinder {
 
   /** First message after a pause. */
   #wakeUp(now: Instant): void {
-    this.#arm("beat", now);
+    this.#arm("heartbeat", now);
     if (this.#best === undefined) {
       this.#attempt = 0;
-      this.#arm("attempt", now);
+      this.#arm("round", now);
     } else if (this.#sinceLastPong(now) > TRUST_MS && this.#suspectSince === undefined) this.#suspect(now);
   }
 
   #restart(now: Instant): void {
     this.#attempt = 0;
-    this.#arm("attempt", now);
+    this.#arm("round", now);
   }
 
   #beat(now: Instant): void {
     if (!this.#isActive(now)) {
-      this.#beatAt = this.#retryAt = this.#attemptAt = this.#mtuAt = Number.POSITIVE_INFINITY;
+      this.#timers.clearAll();
       return;
     }
     const busy = now - this.#lastDataAt < BUSY_MS;
-    this.#beatAt = now + (busy ? BUSY_HEARTBEAT_MS : HEARTBEAT_MS);
+    this.#timers.set("heartbeat", addMs(now, busy ? BUSY_HEARTBEAT_MS : IDLE_HEARTBEAT_MS));
     this.#expire(now);
-    if (now >= this.#relayBeatAt || this.quality.wantsRelayPing(now, busy)) this.#pingRelay(now);
+    if (now >= this.#relayHeartbeatAt || this.quality.wantsRelayPing(now, busy)) this.#pingRelay(now);
     const best = this.#best;
     if (best === undefined) {
-      if (this.#attemptAt === Number.POSITIVE_INFINITY) this.#attemptAt = now;
+      if (!this.#timers.has("round")) this.#timers.set("round", now);
       return;
     }
     if (this.trusted !== undefined && this.quality.beat(this.tally, now)) {
@@ -413,16 +452,16 @@ export class PathFinder {
       this.#unansweredSince = now;
       this.#retries = 0;
     }
-    this.#retryAt = Math.min(this.#retryAt, now + RETRY_MS + 2 * (best.rttMs ?? 0));
+    this.#timers.setEarlier("retry", addMs(now, RETRY_MS + 2 * (best.rttMs ?? 0)));
     if (best.rttMs !== undefined && best.rttMs > GOOD_ENOUGH_MS && now - this.#lastAttemptAt >= UPGRADE_MS) {
       this.#attempt = 0;
-      this.#attemptAt = now;
+      this.#timers.set("round", now);
     }
   }
 
   /** No pong followed the last confirmation ping soon enough. */
   #retry(now: Instant): void {
-    this.#retryAt = Number.POSITIVE_INFINITY;
+    this.#timers.clear("retry");
     const best = this.#best;
     if (best === undefined || this.#unansweredSince === undefined) return;
     if (this.#suspectSince === undefined && now >= this.#suspectAt()) {
@@ -435,25 +474,27 @@ export class PathFinder {
     }
     // The size every path must carry: a path that only lost its larger packets answers this one.
     if (this.#ping(best, now)) this.#retries++;
-    this.#retryAt = now + Math.min(1_000, RETRY_MS * (1 + this.#retries)) + (best.rttMs ?? 0);
-    if (this.#suspectSince === undefined) this.#retryAt = Math.min(this.#retryAt, this.#suspectAt());
+    const patienceMs = Math.min(MAX_RETRY_MS, RETRY_MS * (1 + this.#retries)) + (best.rttMs ?? 0);
+    this.#timers.set("retry", addMs(now, patienceMs));
+    if (this.#suspectSince === undefined) this.#timers.setEarlier("retry", this.#suspectAt());
   }
 
   /** When the silence of the path in use becomes suspicious. */
-  #suspectAt(): number {
+  #suspectAt(): Instant {
     const roundTrip = this.#best?.rttMs ?? 0;
-    return this.#unansweredSince! + (this.#doubted ? DOUBTED_SUSPECT_MS + 2 * roundTrip : SUSPECT_MS + 4 * roundTrip);
+    const patienceMs = this.#doubted ? DOUBTED_SUSPECT_MS + 2 * roundTrip : SUSPECT_MS + 4 * roundTrip;
+    return addMs(this.#unansweredSince!, patienceMs);
   }
 
   #confirmed(payloadBytes: number, now: Instant): void {
     this.#unansweredSince = undefined;
     this.#doubted = false;
-    this.#retryAt = Number.POSITIVE_INFINITY;
+    this.#timers.clear("retry");
     const recovered = this.#suspectSince !== undefined;
     this.#suspectSince = undefined;
     const mtuChanged = this.#mtu.answered(payloadBytes, now);
     this.#best!.carries = this.#mtu.confirmed;
-    this.#mtuAt = this.#mtu.nextProbeAt;
+    this.#timers.set("mtu", this.#mtu.nextProbeAt);
     if (recovered) {
       this.#usedSince = now;
       this.#atStart = this.#atLastPong;
@@ -473,9 +514,9 @@ export class PathFinder {
     this.#doubted = false;
     this.#suspectSince = undefined;
     this.#unansweredSince = undefined;
-    this.#retryAt = Number.POSITIVE_INFINITY;
+    this.#timers.clear("retry");
     this.#mtu.pathChanged(candidate.carries, now);
-    this.#mtuAt = this.#mtu.nextProbeAt;
+    this.#timers.set("mtu", this.#mtu.nextProbeAt);
     this.#settled();
     this.#prober.pathChanged(this, false);
   }
@@ -483,19 +524,19 @@ export class PathFinder {
   /** A path works: one more round soon, in case a better one answers late, then rest. */
   #settled(): void {
     this.#attempt = 0;
-    this.#attemptAt = Number.POSITIVE_INFINITY;
+    this.#timers.clear("round");
   }
 
   #suspect(now: Instant): void {
     this.#suspectSince = now;
     this.#unansweredSince ??= now;
-    this.#retryAt = Math.min(this.#retryAt, now + RETRY_MS);
+    this.#timers.setEarlier("retry", addMs(now, RETRY_MS));
     this.#attempt = 0;
-    this.#attemptAt = now;
+    this.#timers.set("round", now);
     this.#schedule();
     this.#prober.pathChanged(this, false);
     this.#prober.suspected(this);
-    // Whether the peer is there at all: otherwise its silence is no fault of the path.
+    // Asks whether the peer is there at all; if not, the silence is no fault of the path.
     if (this.#failedAfterMs !== undefined) this.#pingRelay(now);
   }
 
@@ -519,7 +560,7 @@ export class PathFinder {
   }
 
   #pingRelay(now: Instant): void {
-    this.#relayBeatAt = addMs(now, RELAY_BEAT_MS);
+    this.#relayHeartbeatAt = addMs(now, RELAY_HEARTBEAT_MS);
     if (this.#prober.pingRelay(this)) this.quality.relayPinged(now);
   }
 
@@ -527,9 +568,9 @@ export class PathFinder {
     this.#best = undefined;
     this.#suspectSince = undefined;
     this.#unansweredSince = undefined;
-    this.#mtuAt = Number.POSITIVE_INFINITY;
+    this.#timers.clear("mtu");
     this.#failedAfterMs = undefined;
-    if (this.#attemptAt === Number.POSITIVE_INFINITY) this.#attemptAt = now;
+    if (!this.#timers.has("round")) this.#timers.set("round", now);
     this.#prober.pathChanged(this, false);
   }
 
@@ -537,9 +578,9 @@ export class PathFinder {
   #tryAgain(now: Instant): void {
     const attempt = this.#attempt++;
     this.#lastAttemptAt = now;
-    const gap = ATTEMPT_GAPS_MS[Math.min(attempt, ATTEMPT_GAPS_MS.length - 1)]!;
-    this.#attemptAt = this.trusted === undefined && this.#isActive(now) ? now + gap : Number.POSITIVE_INFINITY;
-    if (attempt === 0 && this.trusted === undefined) this.#holdUntil = now + ATTEMPT_GAPS_MS[0]!;
+    const gap = ROUND_GAPS_MS[Math.min(attempt, ROUND_GAPS_MS.length - 1)]!;
+    this.#timers.set("round", this.trusted === undefined && this.#isActive(now) ? addMs(now, gap) : undefined);
+    if (attempt === 0 && this.trusted === undefined) this.#holdUntil = now + ROUND_GAPS_MS[0]!;
     let heldUntil = Number.POSITIVE_INFINITY;
     let free = 0;
     for (const candidate of this.#candidates) {
@@ -548,7 +589,7 @@ export class PathFinder {
         continue;
       }
       free++;
-      if (attempt >= FIRST_SMALL_ATTEMPT) this.#trySmall(candidate);
+      if (attempt >= FIRST_SMALL_ROUND) this.#trySmall(candidate);
       if (!this.#mayPing(candidate, now)) continue;
       if (now < this.#holdUntil && candidate.heardAt === undefined && needsOpening(candidate.path.address.address))
         this.#open(candidate);
@@ -557,12 +598,12 @@ export class PathFinder {
     if (free === 0 && this.#candidates.length > 0) {
       // There is nothing to look for before one of them may be used again.
       this.#attempt = 0;
-      if (this.#attemptAt !== Number.POSITIVE_INFINITY) this.#attemptAt = heldUntil;
+      if (this.#timers.has("round")) this.#timers.set("round", instant(heldUntil));
       return;
     }
-    // The second attempt comes right behind the first: the peer is at it already.
+    // The second round follows so closely that the peer is still busy with the first request.
     if (attempt !== 1) this.#prober.callMeMaybe(this);
-    if (this.#stuckAttempts.includes(attempt) && this.trusted === undefined && this.#neverAnswers(now))
+    if (this.#stuckRounds.includes(attempt) && this.trusted === undefined && this.#neverAnswers(now))
       this.#prober.stuck(this);
   }
 
@@ -595,10 +636,10 @@ export class PathFinder {
   }
 
   #probeMtu(now: Instant): void {
-    this.#mtuAt = Number.POSITIVE_INFINITY; // the next pong of a trusted path arms it again
+    this.#timers.clear("mtu"); // the next pong of a trusted path arms it again
     if (this.trusted === undefined) return;
     const bytes = this.#mtu.probe(now);
-    this.#mtuAt = this.#mtu.nextProbeAt;
+    this.#timers.set("mtu", this.#mtu.nextProbeAt);
     if (bytes !== undefined) this.#prober.probe(this, this.#best!, bytes, undefined, false);
   }
 
@@ -628,7 +669,7 @@ export class PathFinder {
     this.#remove((one) => !isNamed(one) && one.heardAt !== undefined && now - one.heardAt > HEARD_LIFE_MS);
   }
 
-  /** A path that answers stays, whatever else is said about it. */
+  /** The path in use stays, whatever its sources name now. */
   #remove(unwanted: (candidate: Candidate) => boolean): void {
     for (let i = this.#candidates.length - 1; i >= 0; i--) {
       const candidate = this.#candidates[i]!;
@@ -636,14 +677,13 @@ export class PathFinder {
     }
   }
 
-  #arm(timer: "beat" | "attempt", at: number): void {
-    if (timer === "beat") this.#beatAt = at;
-    else this.#attemptAt = at;
+  #arm(timer: Timer, at: Instant): void {
+    this.#timers.set(timer, at);
     this.#schedule();
   }
 
   #schedule(): void {
-    this.deadline = Math.min(this.#beatAt, this.#retryAt, this.#attemptAt, this.#mtuAt);
+    this.deadline = this.#timers.next() ?? Number.POSITIVE_INFINITY;
     if (this.deadline !== Number.POSITIVE_INFINITY) this.#prober.wakeAt(this.deadline);
   }
 }
