@@ -1,4 +1,5 @@
 import { createPacketCipher } from "../aead/cipher.ts";
+import { abortable, once } from "../async/abort.ts";
 import { EngineError } from "../base/errors.ts";
 import type { Instant } from "../base/instant.ts";
 import { type AddrPort, formatAddrPort, type IpAddress, type IpPrefix, parseIp, prefixContains } from "../base/ip.ts";
@@ -23,10 +24,10 @@ import { bindUdpSocket } from "./udp/udp-socket.ts";
 
 /** Datagrams handled before the batch is opened. */
 const RECEIVE_BATCH = 32;
-/** How often surroundings are looked at: with peers, and while there is nobody to be cut off from. */
+/** How often interfaces, relays and the clock are checked: with peers, and without any to lose contact with. */
 const CHECK_MS = 1_000;
 const CHECK_ALONE_MS = 5_000;
-/** A timer that fires this much too early costs less than setting it anew after every turn. */
+/** A timer that fires this much too early costs less than setting it again after every turn. */
 const EARLY_MS = 500;
 /** Header and tag of a transport message. */
 const WIREGUARD_OVERHEAD_BYTES = 32;
@@ -39,7 +40,7 @@ export interface DriverOptions extends EngineConfig {
   readonly udpPort?: number;
   readonly relay: {
     readonly dialer: RelayDialer;
-    /** Extra headers of relay requests, asked for at every dial. */
+    /** Extra headers of relay requests; called at every dial. */
     readonly headers?: () => Promise<Readonly<Record<string, string>>>;
     readonly forceWebSocket?: boolean;
   };
@@ -54,7 +55,7 @@ export interface DriverEvents {
   onRelayState?(regionId: number, state: RelayState, error: EngineError | undefined): void;
   /** The relay of a region could only be reached by WebSocket; `reason` says why. */
   onForcedWebSocket?(regionId: number, reason: string): void;
-  /** The process or machine was away (sleep, suspend) for about this long. */
+  /** The machine slept or the process was stopped for about this long. */
   onWake?(awayMs: number): void;
   /** What was known about the network is stale. */
   onNetworkChange?(change: NetworkChange): void;
@@ -63,8 +64,8 @@ export interface DriverEvents {
 /**
  * What happened to our network.
  *
- * - `moved`: an address of ours is gone, or we were away. What was known is void, connections of the host are dead.
- * - `added`: there is an address more. What was known is true, but not everything.
+ * - `moved`: an address of ours is gone, or the machine slept. What was known is void, connections of the host are dead.
+ * - `added`: there is another address. What was known is true but incomplete.
  * - `new-port`: the same addresses with another UDP port. Endpoints and mappings are void; TCP connections of the host go on.
  */
 export type NetworkChange = "moved" | "added" | "new-port";
@@ -168,12 +169,12 @@ export class Driver implements AsyncDisposable {
     this.#schedule();
   }
 
-  /** Sends STUN from the socket that carries WireGuard: only there the mapping it learns is worth something. */
+  /** Sends STUN from the socket that carries WireGuard, whose mapping is the one that peers can use. */
   sendStun(to: AddrPort, packet: Uint8Array): void {
     this.#udp?.sendProbe(udpPath(to), packet, undefined);
   }
 
-  /** Hears every STUN message that arrives, until the returned function is called. `datagram` is borrowed. */
+  /** Calls `listener` for every STUN message that arrives, until the returned function is called. `datagram` is borrowed. */
   onStun(listener: StunListener): () => void {
     this.#stunListeners.add(listener);
     return () => this.#stunListeners.delete(listener);
@@ -184,20 +185,11 @@ export class Driver implements AsyncDisposable {
    * or with `signal.reason`.
    */
   async pingPeer(peer: NodePublicKey, options: { readonly signal: AbortSignal }): Promise<PongResult> {
-    const { signal } = options;
-    signal.throwIfAborted();
-    return new Promise((resolve, reject) => {
-      const aborted = (): void => reject(signal.reason);
-      const answered = (result: PongResult): void => {
-        signal.removeEventListener("abort", aborted);
-        resolve(result);
-      };
-      if (!this.engine.pingPeer(peer, answered, monotonicNow())) {
+    return abortable(options.signal, (resolve, reject) => {
+      if (this.engine.pingPeer(peer, resolve, monotonicNow())) this.#schedule();
+      else
         reject(new EngineError("ERR_NO_PEER", "the peer is not known yet, or cannot be reached", { retryable: true }));
-        return;
-      }
-      signal.addEventListener("abort", aborted, { once: true });
-      this.#schedule();
+      return undefined;
     });
   }
 
@@ -246,7 +238,7 @@ export class Driver implements AsyncDisposable {
     this.#schedule();
   }
 
-  /** Ends every connection to these addresses with a reset: whoever had them is known to be gone. */
+  /** Resets every connection to these addresses: the peer that had them is known to be gone. */
   abortConnections(prefixes: readonly IpPrefix[]): void {
     this.engine.netstack.abortConnections((remote) => prefixes.some((prefix) => prefixContains(prefix, remote)));
     this.#schedule();
@@ -291,38 +283,22 @@ export class Driver implements AsyncDisposable {
     const connection = this.engine.netstack.connectTcp(remote, options, monotonicNow());
     const stream = new TcpStream(connection, this.#wake);
     this.#schedule();
-    return new Promise((resolve, reject) => {
-      const settle = (): void => {
-        stream.off("connect", connected);
-        stream.off("error", failed);
-        stream.off("close", closed);
-        options.signal?.removeEventListener("abort", aborted);
-      };
-      const connected = (): void => {
-        settle();
-        resolve(stream);
-      };
-      const failed = (error: Error): void => {
-        settle();
-        reject(error);
-      };
-      const closed = (): void =>
-        failed(
-          new EngineError("ERR_CONNECTION_RESET", `connection to ${formatAddrPort(remote)} ended before it was open`),
+    try {
+      await once(stream, "connect", options.signal);
+      return stream;
+    } catch (error) {
+      if (error === options.signal?.reason) stream.destroy();
+      else if (!(error instanceof EngineError))
+        throw new EngineError(
+          "ERR_CONNECTION_RESET",
+          `connection to ${formatAddrPort(remote)} ended before it was open`,
+          { cause: error },
         );
-      const aborted = (): void => {
-        settle();
-        stream.destroy();
-        reject(options.signal!.reason);
-      };
-      stream.once("connect", connected);
-      stream.once("error", failed);
-      stream.once("close", closed);
-      options.signal?.addEventListener("abort", aborted);
-    });
+      throw error;
+    }
   }
 
-  /** Listens inside the tunnel; every accepted connection is the handler's. */
+  /** Listens inside the tunnel; the handler owns every accepted connection. */
   listenTcp(port: number, onConnection: (stream: TcpStream) => void, options: TcpOptions = {}): { close(): void } {
     const listener = this.engine.netstack.listenTcp(
       { port },
@@ -336,7 +312,7 @@ export class Driver implements AsyncDisposable {
     return listener;
   }
 
-  /** Asked for every SYN to a port that nobody listens on: answer with {@link accept} or `request.reject`. */
+  /** Receives the SYNs to ports without a listener; answer with {@link accept} or {@link reject}. */
   setTcpFallback(onRequest: (request: TcpRequest) => void): void {
     this.engine.netstack.setTcpFallback({ onRequest });
   }
@@ -359,24 +335,12 @@ export class Driver implements AsyncDisposable {
     destination: IpAddress,
     options: { readonly signal: AbortSignal },
   ): Promise<number> {
-    const { signal } = options;
-    signal.throwIfAborted();
-    return new Promise((resolve, reject) => {
-      const aborted = (): void => {
-        handle.cancel();
-        reject(signal.reason);
-      };
-      const handle = this.engine.netstack.ping(
-        kind,
-        destination,
-        (rttMs) => {
-          signal.removeEventListener("abort", aborted);
-          resolve(rttMs);
-        },
-        monotonicNow(),
-      );
-      signal.addEventListener("abort", aborted);
+    return abortable(options.signal, (resolve) => {
+      const handle = this.engine.netstack.ping(kind, destination, resolve, monotonicNow());
       this.#schedule();
+      return (aborted) => {
+        if (aborted) handle.cancel();
+      };
     });
   }
 
@@ -385,7 +349,7 @@ export class Driver implements AsyncDisposable {
     this.#schedule();
   }
 
-  /** Sends what is due, resets included, and closes sockets and relays. Answers are not waited for. Safe to call twice. */
+  /** Sends what is due, resets included, and closes sockets and relays without waiting for answers. Safe to call twice. */
   async close(): Promise<void> {
     if (this.#closed) return;
     if (this.#scheduled) this.#runTurn();
@@ -456,7 +420,7 @@ export class Driver implements AsyncDisposable {
     }
   }
 
-  /** Of a batch that ends with its own turn. */
+  /** One time for all packets of a batch, which ends with a turn of its own. */
   #batchTime(): Instant {
     this.#turnAt ??= monotonicNow();
     return this.#turnAt;
@@ -471,7 +435,7 @@ export class Driver implements AsyncDisposable {
     this.#checkTimer.unref();
   }
 
-  /** Did we sleep, did the network change, is a relay silent. */
+  /** Checks whether the machine slept, the network changed, or a relay is silent. */
   #checkSurroundings(waitedMs: number): void {
     this.#relays.checkSilence();
     const interfaces = interfaceFingerprint();
