@@ -146,7 +146,7 @@ export interface Prober<Owner> {
 }
 
 /** Finds and keeps the direct path to one peer. Knows nothing of keys or packets: see {@link Prober}. */
-export class PathFinder<Owner> {
+export class PathFinder<Owner = unknown> {
   /** The endpoint this finder belongs to; for the prober. */
   readonly owner: Owner;
   readonly #prober: Prober<Owner>;
