@@ -1,15 +1,16 @@
 /** Finds the tests that prove a statement: those whose title, or whose group's title, begins with `security N:`. */
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { StatementNumber } from "./statements.ts";
 
 export interface Proof {
-  readonly numbers: readonly number[];
+  readonly numbers: readonly StatementNumber[];
   readonly file: string;
   readonly title: string;
 }
 
 /** A title in a call of test, it or describe, or in a row of test.each. */
-const TITLE = /(["'`])security (\d+(?:, \d+)*): ((?:\\.|(?!\1).)+)\1/g;
+const TITLE = /(["'`])security (S?\d+(?:, S?\d+)*): ((?:\\.|(?!\1).)+)\1/g;
 const NOT_RUN = /\.(skip|todo|fails)\(/;
 
 export function proofsOf(root: string): Proof[] {
@@ -25,9 +26,13 @@ export function proofsIn(file: string, text: string): Proof[] {
   return lines.flatMap((line, at) => {
     if (/^\s*(\/\/|\*|\/\*)/.test(line) || NOT_RUN.test(line) || NOT_RUN.test(lines[at - 1] ?? "")) return [];
     return [...line.matchAll(TITLE)].map((match) => ({
-      numbers: match[2]!.split(", ").map(Number),
+      numbers: match[2]!.split(", ").map(statementNumber),
       file,
       title: match[3]!.replaceAll(/\\(.)/g, "$1"),
     }));
   });
+}
+
+function statementNumber(text: string): StatementNumber {
+  return text.startsWith("S") ? `S${Number(text.slice(1))}` : Number(text);
 }

@@ -1,7 +1,10 @@
 /** The security statements of the system. Their numbers are part of test titles and of comments: they never change. */
 
+/** Statements about web apps have a series of their own. */
+export type StatementNumber = number | `S${number}`;
+
 export interface Statement {
-  readonly number: number;
+  readonly number: StatementNumber;
   readonly text: string;
   /** The part that follows later, or that something other than a test shows. */
   readonly note?: string;
@@ -13,7 +16,7 @@ export interface Chapter {
 }
 
 /** Statements that no test proves yet. Remove a number when it has a test. */
-export const OPEN: readonly number[] = [];
+export const OPEN: readonly StatementNumber[] = [];
 
 export const CHAPTERS: readonly Chapter[] = [
   {
@@ -218,6 +221,77 @@ export const CHAPTERS: readonly Chapter[] = [
       {
         number: 42,
         text: "No input from the network ends the process by an exception or an unhandled rejection, and none silently switches a check off.",
+      },
+    ],
+  },
+  {
+    title: "Web apps",
+    statements: [
+      {
+        number: "S1",
+        text: "No program of a workspace sets a cookie of the server or one that reaches beyond its own host: names of ours and nameless cookies are dropped, `Domain` is removed, and so are `Clear-Site-Data` and `Alt-Svc`. On https the cookies of app hosts have the prefix `__Host-`.",
+        note: "The login cookie of the main host has no such prefix yet: a page of an app below the same registrable domain can set a second one beside it, which logs its visitor out and in no case in.",
+      },
+      {
+        number: "S2",
+        text: "Cookie names are compared byte for byte after space and tab around them; two cookies of one name that differ count as none.",
+      },
+      {
+        number: "S4",
+        text: "No program receives a cookie of the server, its session token in a header or a Bearer, its query parameters or an `X-Coder-*` header of the client.",
+      },
+      {
+        number: "S5",
+        text: "On the host of an app no route of API, relay, downloads or health answers, for any path, method or upgrade. On the server's own names no program answers.",
+      },
+      {
+        number: "S6",
+        text: "A request has one `Host`. Two of them, a target with another host, user information, other suffixes and superfluous dots lead to no program and no route.",
+      },
+      {
+        number: "S7",
+        text: "A page of another owner's app, or of any other site, cannot use a visitor's session with an app: form, fetch, image, script, frame.",
+        note: "On the main host, reading requests of the API by cookie are not checked by Fetch Metadata yet; their answers are not readable by other origins.",
+      },
+      {
+        number: "S8",
+        text: "A WebSocket to an app counts a session cookie only with an `Origin` of the app or of another app of the same owner.",
+      },
+      {
+        number: "S9",
+        text: "A session token counts in no query on an app host. No log line holds a token, a ticket or a session.",
+      },
+      {
+        number: "S10",
+        text: "A ticket of a sign-in works once, within 60 s, at its host, in the browser that asked. Any other use yields no cookie.",
+      },
+      {
+        number: "S11",
+        text: "A sign-in leads back to an app of this deployment and to no other address.",
+      },
+      {
+        number: "S12",
+        text: "Who may use an app follows from owner, role, share level, cap and expiry alone; a lower cap narrows shares that exist.",
+      },
+      {
+        number: "S13",
+        text: "Logout, suspension, unsharing, expiry, rename, stop and deletion end what is open, and the next request is refused.",
+      },
+      {
+        number: "S14",
+        text: "One request in is one request out, and one answer: ambiguous framing is refused in both directions, and a connection to a program is not used again after an irregular answer.",
+      },
+      {
+        number: "S15",
+        text: "Only WebSocket upgrades pass, and only after a genuine handshake of the program; afterwards the connection reaches no route of the server.",
+      },
+      {
+        number: "S16",
+        text: "`Forwarded`, `X-Forwarded-*`, `X-Real-IP` and headers that rewrite the URL never pass from a client to a program.",
+      },
+      {
+        number: "S17",
+        text: "The proxy dials the agent and the port that the host name states, 9 or above, and nothing that a request or an answer names.",
       },
     ],
   },

@@ -12,16 +12,19 @@ import { RequestAudit } from "./http/request-audit.ts";
 import { buildRouter } from "./http/router.ts";
 import { agentRoutes } from "./http/routes/agents.ts";
 import { apiKeyRoutes } from "./http/routes/api-keys.ts";
+import { applicationRoutes } from "./http/routes/applications.ts";
 import { cliAuthRoutes } from "./http/routes/cli-auth.ts";
 import { debugRoutes } from "./http/routes/debug.ts";
 import { deploymentRoutes } from "./http/routes/deployment.ts";
 import { downloadRoute } from "./http/routes/downloads.ts";
 import { notificationRoutes } from "./http/routes/notifications.ts";
+import { portShareRoutes } from "./http/routes/port-shares.ts";
 import { probeRoutes } from "./http/routes/probes.ts";
 import { relayAdmissionRoutes } from "./http/routes/relay-admission.ts";
 import { templateRoutes } from "./http/routes/templates.ts";
 import { restUpgradeRoutes } from "./http/routes/upgrades.ts";
 import { userRoutes } from "./http/routes/users.ts";
+import { WorkspacePaths } from "./http/routes/workspace-paths.ts";
 import { workspaceRoutes } from "./http/routes/workspaces.ts";
 import { EventStreams } from "./http/streams/event-streams.ts";
 import { LogFollowers } from "./http/streams/follow-logs.ts";
@@ -76,7 +79,7 @@ export function buildHttpSurface(parts: Parts, packaged: ProgramSources | undefi
       (api) => deploymentRoutes(api, { user, config, deployment, addresses, users, clock, bodyBytes }),
       (api) => userRoutes(api, { user, users, accounts, sessions, cookies, hosts, audit, deployment, bodyBytes }),
       (api) => apiKeyRoutes(api, { user, users, apiKeys, sessions, audit, clock, maxTokenLifetimeMs, bodyBytes }),
-      (api) => templateRoutes(api, { user, deployment, clock }),
+      (api) => templateRoutes(api, { user, deployment, clock, maxShareLevel: config.maxShareLevel }),
       (api) =>
         workspaceRoutes(api, {
           user,
@@ -105,6 +108,16 @@ export function buildHttpSurface(parts: Parts, packaged: ProgramSources | undefi
           clock,
           limits,
         }),
+      (api) =>
+        applicationRoutes(api, {
+          user,
+          authenticator,
+          signIn: parts.webApps?.signIn,
+          wildcard: config.wildcardAccessUrl,
+          addresses,
+        }),
+      (api) =>
+        portShareRoutes(api, { user, paths: new WorkspacePaths(store), portShares: parts.portShares, bodyBytes }),
       (api) => notificationRoutes(api, { user }),
       (api) => debugRoutes(api, { user, health, settings, control, bodyBytes }),
       (api, root) =>
@@ -150,6 +163,7 @@ export function buildHttpSurface(parts: Parts, packaged: ProgramSources | undefi
     limits,
     log,
     recordRequest: metrics.recordRequest,
+    apps: parts.webApps,
   });
   return { door, router, upgradeRoutes };
 }

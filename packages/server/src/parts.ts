@@ -4,6 +4,9 @@
  */
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
+import { type AppTunnels, appDialer } from "./apps/app-dialer.ts";
+import { PortShareService } from "./apps/port-shares.ts";
+import { WebApps } from "./apps/web-apps.ts";
 import { AccessEvents } from "./auth/access-events.ts";
 import { AccessWatch } from "./auth/access-watch.ts";
 import { Accounts } from "./auth/accounts.ts";
@@ -12,6 +15,7 @@ import { Authenticator } from "./auth/authenticator.ts";
 import { Hosts } from "./auth/hosts.ts";
 import { KeyExpiry } from "./auth/key-expiry.ts";
 import { OfflineAudit } from "./auth/offline-audit.ts";
+import { OwnClient } from "./auth/own-client.ts";
 import { DEFAULT_PASSWORD_COST, type PasswordCost, Passwords } from "./auth/passwords.ts";
 import { Sessions } from "./auth/sessions.ts";
 import type { WallClock } from "./base/clock.ts";
@@ -53,7 +57,12 @@ export interface PartsTuning {
   readonly passwordCost?: PasswordCost;
   /** How long a connected agent may state no lifecycle. */
   readonly unstatedLifecycleMs?: number;
+  /** Ways to agents for web apps, instead of the server's own. */
+  readonly appTunnels?: AppTunnels;
 }
+
+/** A tunnel for apps is kept this long after its last use. */
+const APP_TUNNEL_LINGER_MS = 600_000;
 
 export type Parts = Awaited<ReturnType<typeof buildParts>>;
 
@@ -89,9 +98,11 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     clock,
   });
 
+  const ownClient = new OwnClient();
   const control = new ControlPlane({
     store,
     authenticator,
+    ownClient,
     accessEvents,
     agentState,
     changes,
@@ -135,6 +146,32 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   });
   const agentHttp = new AgentHttp(tunnels, log);
 
+  const { wildcardAccessUrl: wildcard, maxShareLevel: maxLevel, maxShareDurationMs: maxDurationMs } = config;
+  const portShares = new PortShareService({ store, changes, clock, maxLevel, maxDurationMs });
+  const appTunnels = new AgentTunnels({
+    ownUrl: () => addresses.ownUrl(),
+    dialer: () => dialerToOurselves(config.tls?.certFiles ?? []),
+    onError: (error) => log.warn({ err: error }, "closing a tunnel for apps failed"),
+    lingerMs: APP_TUNNEL_LINGER_MS,
+    connectionInfo: async () => control.connectionInfo(),
+  });
+  const webApps =
+    wildcard === undefined
+      ? undefined
+      : new WebApps({
+          wildcard,
+          accessUrl: () => addresses.accessUrl(),
+          maxLevel,
+          dial: appDialer(tuning.appTunnels ?? appTunnels, ownClient.token),
+          clientAddress,
+          streams,
+          store,
+          events: accessEvents,
+          changes,
+          clock,
+          log,
+        });
+
   return {
     ...foundations,
     limits,
@@ -158,5 +195,8 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     relay,
     tunnels,
     agentHttp,
+    portShares,
+    appTunnels,
+    webApps,
   };
 }

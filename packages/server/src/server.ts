@@ -16,6 +16,8 @@ import { type StunPart, startStun } from "./relay/stun-part.ts";
 import { loadServerKeys } from "./state/key-file.ts";
 import { acquireStateDir, type StateDir } from "./state/state-dir.ts";
 
+/** Of a request to an app; the server's own routes take less. */
+const APP_HEAD_BYTES = 64 * 1024;
 const EXPIRED_KEYS_EVERY_MS = 3_600_000;
 /** Expired keys stay listed for a while, so that their owner sees what became of them. */
 const KEEP_EXPIRED_KEYS_MS = 7 * 86_400_000;
@@ -108,8 +110,8 @@ class Server implements CoderServer {
     this.#options = options;
     this.parts = options.parts;
     this.http = options.http;
-    const { limits, streams, log } = options.parts;
-    this.#listeners = new Listeners({ door: options.http.door, limits, streams, log });
+    const { streams, log } = options.parts;
+    this.#listeners = new Listeners({ door: options.http.door, limits: listenerLimits(options.parts), streams, log });
   }
 
   get address(): AddressInfo | undefined {
@@ -184,13 +186,15 @@ class Server implements CoderServer {
   }
 
   async #close(): Promise<void> {
-    const { keyExpiry, offlineAudit, tunnels, control, agentState, relay, store } = this.parts;
+    const { keyExpiry, offlineAudit, webApps, tunnels, appTunnels, control, agentState, relay, store } = this.parts;
     clearInterval(this.#cleanup);
     await keyExpiry.close();
     await offlineAudit.close();
     this.#stopWatchingCertificates();
     this.#listeners.startClosing();
+    webApps?.close();
     await tunnels.close();
+    await appTunnels.close();
     await control.close();
     agentState.close();
     await relay?.close();
@@ -199,6 +203,11 @@ class Server implements CoderServer {
     await store.close();
     this.#options.stateDir.release();
   }
+}
+
+/** What the listener enforces on every request; the front door adds what holds for the server's own routes alone. */
+function listenerLimits({ limits, webApps }: Parts): Parts["limits"] {
+  return webApps === undefined ? limits : { ...limits, headerBytes: APP_HEAD_BYTES, requestTimeoutMs: 0 };
 }
 
 function hostAndPort({ address, port }: AddressInfo): { host: string; port: number } {

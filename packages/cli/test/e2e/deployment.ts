@@ -23,6 +23,7 @@ export class TestDeployment {
   server: ChildProcess | undefined;
   readonly #port: number;
   readonly #node: string;
+  readonly #serverFlags: readonly string[];
   readonly #children = new Set<ChildProcess>();
   #everybodys: NodeJS.ProcessEnv = {};
 
@@ -30,13 +31,15 @@ export class TestDeployment {
    * @param front Puts something in front of the server, which listens on `port`; returns the URL for all clients, and
    * variables that all commands need to pass.
    * @param node What runs the command.
+   * @param serverFlags Further flags of the server.
    */
   static async start(
     front?: (port: number, folder: string) => Promise<string | { url: string; environment: NodeJS.ProcessEnv }>,
     node = process.execPath,
+    serverFlags: readonly string[] = [],
   ): Promise<TestDeployment> {
     if (!existsSync(coder)) throw new Error("the CLI is not built: run npm run build");
-    const deployment = new TestDeployment(await freePort(), node);
+    const deployment = new TestDeployment(await freePort(), node, serverFlags);
     if (front !== undefined) {
       const made = await front(deployment.#port, deployment.folder);
       deployment.url = typeof made === "string" ? made : made.url;
@@ -47,7 +50,8 @@ export class TestDeployment {
     return deployment;
   }
 
-  private constructor(port: number, node: string) {
+  private constructor(port: number, node: string, serverFlags: readonly string[]) {
+    this.#serverFlags = serverFlags;
     this.#port = port;
     this.#node = node;
     this.url = `http://127.0.0.1:${port}`;
@@ -81,6 +85,7 @@ export class TestDeployment {
         "disable",
         "--derp-server-stun-addresses",
         "disable",
+        ...this.#serverFlags,
       ],
       {},
     );

@@ -1,5 +1,6 @@
 export * from "./agents.ts";
 export * from "./api-keys.ts";
+export * from "./apps.ts";
 export * from "./common.ts";
 export * from "./deployment.ts";
 export * from "./events.ts";

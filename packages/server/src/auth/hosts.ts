@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
+import { matchesHost } from "../base/host-pattern.ts";
 
 /**
  * Which Host and Origin values are ours. Against DNS rebinding: a page of another name that resolves to this server
@@ -27,7 +28,7 @@ export class Hosts {
     const name = hostname(host);
     if (name === undefined) return false;
     if (name === this.#accessUrl().hostname.toLowerCase()) return true;
-    if (this.#allowed.some((pattern) => matches(pattern, name))) return true;
+    if (this.#allowed.some((pattern) => matchesHost(pattern, name))) return true;
     const local = plainAddress(localAddress ?? "");
     if (isIP(unbracket(name)) !== 0) return unbracket(name) === local;
     return name === "localhost" && (local === "::1" || local.startsWith("127."));
@@ -43,16 +44,10 @@ export class Hosts {
   }
 }
 
-function matches(pattern: string, name: string): boolean {
-  if (pattern === "*") return true;
-  if (pattern.startsWith("*.")) return name.endsWith(pattern.slice(1)) && name.length > pattern.length - 1;
-  return name === pattern || name === `[${pattern}]`;
-}
-
-/** Lower-case name without the port; undefined for what is not a host. */
-function hostname(host: string | undefined): string | undefined {
+/** Lower-case name without the port and the dot of a fully qualified name; undefined for what is not a host. */
+export function hostname(host: string | undefined): string | undefined {
   if (host === undefined) return undefined;
-  const match = /^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9._-]+)(?::\d{1,5})?$/.exec(host);
+  const match = /^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9._-]*[a-zA-Z0-9_-])\.?(?::\d{1,5})?$/.exec(host);
   return match?.[1]?.toLowerCase();
 }
 

@@ -36,7 +36,8 @@ export const serverFlags: readonly ServerFlag[] = [
     env: "CODER_WILDCARD_ACCESS_URL",
     type: "string",
     default: "",
-    description: "Host pattern for workspace apps, with exactly one leading *",
+    description:
+      "Host names of web apps, such as *.apps.example.com: each is served at a name of its own. Without it there are no web apps",
     group: "Networking",
   },
   {
@@ -248,6 +249,22 @@ export const serverFlags: readonly ServerFlag[] = [
     type: "duration",
     default: "876600h",
     description: "Longest life of an API token",
+    group: "Sessions",
+  },
+  {
+    name: "max-share-level",
+    env: "CODER_MAX_SHARE_LEVEL",
+    type: "string",
+    default: "authenticated",
+    description: "The widest level at which ports are shared: owner, organization, authenticated or public",
+    group: "Sessions",
+  },
+  {
+    name: "max-share-duration",
+    env: "CODER_MAX_SHARE_DURATION",
+    type: "duration",
+    default: "",
+    description: "How long a port may be shared at most; default: until the share is removed",
     group: "Sessions",
   },
   {

@@ -46,6 +46,8 @@ test("the table of settings: names, variables, types and defaults", () => {
       "session-duration CODER_SESSION_DURATION duration 24h",
       "default-token-lifetime CODER_DEFAULT_TOKEN_LIFETIME duration 168h",
       "max-token-lifetime CODER_MAX_TOKEN_LIFETIME duration 876600h",
+      "max-share-level CODER_MAX_SHARE_LEVEL string authenticated",
+      "max-share-duration CODER_MAX_SHARE_DURATION duration ",
       "ssh-hostname-prefix CODER_SSH_HOSTNAME_PREFIX string coder.",
       "workspace-hostname-suffix CODER_WORKSPACE_HOSTNAME_SUFFIX string coder",
       "ssh-config-options CODER_SSH_CONFIG_OPTIONS strings ",
@@ -109,6 +111,8 @@ test("defaults alone are a working configuration", () => {
       },
       "logFormat": "human",
       "logLevel": "info",
+      "maxShareDurationMs": undefined,
+      "maxShareLevel": "authenticated",
       "maxTokenLifetimeMs": 3155760000000,
       "prometheus": undefined,
       "proxyTrustedHeaders": [],
@@ -183,7 +187,7 @@ describe("a bad value is named in one sentence", () => {
     [{ "access-url": "https://u:p@x" }, "--access-url must not hold a user name or a password"],
     [
       { "wildcard-access-url": "*.*.x" },
-      '--wildcard-access-url must begin with "*." or "*-" and hold no other "*", got "*.*.x"',
+      '--wildcard-access-url must begin with "*." or "*-", hold no other "*" and be a host name with an optional port, got "*.*.x"',
     ],
     [{ "http-address": "3000" }, '--http-address must be host:port such as 127.0.0.1:3000, got "3000"'],
     [
@@ -234,6 +238,19 @@ describe("a bad value is named in one sentence", () => {
     [{ "proxy-trusted-headers": "X Y" }, '--proxy-trusted-headers must hold header names, got "X Y"'],
     [{ "allowed-hosts": "a b" }, '--allowed-hosts must hold host names, addresses or *.domain, got "a b"'],
     [{ "block-direct-connections": "maybe" }, '--block-direct-connections must be true or false, got "maybe"'],
+    [
+      { "wildcard-access-url": "*.workspaces" },
+      '--wildcard-access-url must have at least two labels after the "*", such as *.apps.example.com, got "*.workspaces"',
+    ],
+    [
+      { "wildcard-access-url": "*.apps.example.com", "allowed-hosts": "a.example.com,*.example.com" },
+      '--allowed-hosts must not cover the hosts of --wildcard-access-url, but "*.example.com" does',
+    ],
+    [
+      { "max-share-level": "everyone" },
+      '--max-share-level must be one of owner, organization, authenticated, public, got "everyone"',
+    ],
+    [{ "max-share-duration": "1" }, '--max-share-duration must be a duration such as 24h or 30m, got "1"'],
     [{ "log-level": "loud" }, '--log-level must be one of trace, debug, info, warn, error, got "loud"'],
   ];
   test.each(cases)("%j", (values, sentence) => expect(problem(values)).toBe(sentence));

@@ -1,8 +1,12 @@
 import { BlockList, isIP } from "node:net";
 import { join } from "node:path";
+import type { ShareLevel } from "coder-protocol/rest/apps";
 import { ServerError } from "../base/errors.ts";
+import { matchesHost } from "../base/host-pattern.ts";
 import type { ListenAddress } from "../base/listen-address.ts";
 import type { ServerLogLevel } from "../base/log.ts";
+import { SHARE_LEVELS } from "../base/share-level.ts";
+import { parseWildcard, type Wildcard } from "../base/wildcard.ts";
 import { parseDuration } from "./durations.ts";
 import { type ServerFlag, type ServerFlagType, type ServerFlagValues, serverFlags } from "./flags.ts";
 
@@ -34,7 +38,8 @@ export interface DerpConfig {
 export interface ServerConfig {
   /** Undefined: derived from the address the server listens on. */
   readonly accessUrl: URL | undefined;
-  readonly wildcardAccessUrl: string | undefined;
+  /** Host names of workspace apps. */
+  readonly wildcardAccessUrl: Wildcard | undefined;
   readonly allowedHosts: readonly string[];
   readonly redirectToAccessUrl: boolean;
   readonly http: ListenAddress | undefined;
@@ -47,6 +52,10 @@ export interface ServerConfig {
   readonly sessionDurationMs: number;
   readonly defaultTokenLifetimeMs: number;
   readonly maxTokenLifetimeMs: number;
+  /** The widest level that apps are shared at. */
+  readonly maxShareLevel: ShareLevel;
+  /** Undefined: shares may last until they are removed. */
+  readonly maxShareDurationMs: number | undefined;
   readonly sshHostnamePrefix: string;
   readonly workspaceHostnameSuffix: string;
   readonly sshConfigOptions: Readonly<Record<string, string>>;
@@ -82,14 +91,11 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
   if (http === undefined && tls === undefined) {
     throw invalid("http-address", "is empty and --tls-enable is off, so there is nothing to listen on");
   }
-  const wildcard = read.text("wildcard-access-url");
-  if (wildcard !== "" && !/^\*[.-][^*/]+$/.test(wildcard)) {
-    throw invalid("wildcard-access-url", `must begin with "*." or "*-" and hold no other "*", got "${wildcard}"`);
-  }
+  const allowedHosts = read.list("allowed-hosts").map((host) => allowedHost(host));
   return {
     accessUrl: read.url("access-url"),
-    wildcardAccessUrl: wildcard === "" ? undefined : wildcard,
-    allowedHosts: read.list("allowed-hosts").map((host) => allowedHost(host)),
+    wildcardAccessUrl: wildcardAccessUrl(read.text("wildcard-access-url"), allowedHosts),
+    allowedHosts,
     redirectToAccessUrl: read.boolean("redirect-to-access-url"),
     http,
     tls,
@@ -101,6 +107,8 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
     sessionDurationMs: read.duration("session-duration"),
     defaultTokenLifetimeMs,
     maxTokenLifetimeMs,
+    maxShareLevel: read.choice("max-share-level", SHARE_LEVELS),
+    maxShareDurationMs: read.text("max-share-duration") === "" ? undefined : read.duration("max-share-duration"),
     sshHostnamePrefix: hostPart(read, "ssh-hostname-prefix"),
     workspaceHostnameSuffix: hostPart(read, "workspace-hostname-suffix"),
     sshConfigOptions: sshOptions(read.list("ssh-config-options")),
@@ -173,6 +181,18 @@ function stateDirectory(read: FlagReader, surroundings: ConfigSurroundings): str
   const chosen = read.text("state-dir") || read.text("cache-dir");
   if (chosen !== "") return chosen;
   return join(surroundings.stateHome ?? join(surroundings.homeDir, ".local", "state"), "coder-server");
+}
+
+/** Names that lead to the server itself must not cover those of apps: an app would share the server's origin. */
+function wildcardAccessUrl(text: string, allowedHosts: readonly string[]): Wildcard | undefined {
+  if (text === "") return undefined;
+  const parsed = parseWildcard(text);
+  if ("error" in parsed) throw invalid("wildcard-access-url", parsed.error);
+  const covering = allowedHosts.find((pattern) => matchesHost(pattern, `app${parsed.suffix}`));
+  if (covering !== undefined) {
+    throw invalid("allowed-hosts", `must not cover the hosts of --wildcard-access-url, but "${covering}" does`);
+  }
+  return parsed;
 }
 
 function allowedHost(host: string): string {

@@ -10,13 +10,14 @@ import type { TelemetryEvent } from "coder-protocol/gen/tailnet_pb.js";
 import type { ConnectionInfo, WorkspaceAgent } from "coder-protocol/rest/agents";
 import { SESSION_ID_KEY, sessionIdOfBaggage } from "coder-protocol/session-id";
 import { LOST_BY_CLOSE } from "coder-protocol/tailnet/node";
-import { checkVersion, MISSING_AGENT_VERSION, MISSING_TAILNET_VERSION } from "coder-protocol/version";
+import { MISSING_AGENT_VERSION, MISSING_TAILNET_VERSION } from "coder-protocol/version";
 import { YamuxSession } from "coder-protocol/yamux/session";
 import { Counter, type Registry } from "prom-client";
 import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
 import { type WebSocket, WebSocketServer } from "ws";
 import { type AccessEvents, endsAccess, endsAgentSession } from "../auth/access-events.ts";
 import { type AuthenticatedAgent, type Authenticator, holderOf } from "../auth/authenticator.ts";
+import type { OwnClient } from "../auth/own-client.ts";
 import type { WallClock } from "../base/clock.ts";
 import { DomainError, notFound, shuttingDown } from "../base/domain-error.ts";
 import type { Logger } from "../base/log.ts";
@@ -41,9 +42,10 @@ import {
   tailnetDebug,
 } from "./debug.ts";
 import { KeyWaits } from "./key-waits.ts";
-import { agentAuth, lookedUpClientAuth, type PeerAuth } from "./peer-auth.ts";
+import { agentAuth, lookedUpClientAuth, ownClientAuth, type PeerAuth } from "./peer-auth.ts";
 import { PeerReports } from "./peer-reports.ts";
 import type { RelayMaps } from "./relay-map.ts";
+import { requireVersion } from "./require-version.ts";
 import { type ResumeHolder, ResumeTokens } from "./resume-token.ts";
 import { SharedBudgets } from "./shared-budgets.ts";
 import { type TailnetServiceDeps, tailnetService } from "./tailnet-service.ts";
@@ -80,6 +82,7 @@ export interface RelayGate {
 export interface ControlPlaneOptions {
   readonly store: Store;
   readonly authenticator: Authenticator;
+  readonly ownClient: OwnClient;
   readonly accessEvents: AccessEvents;
   readonly agentState: AgentState;
   readonly changes: Changes;
@@ -278,6 +281,8 @@ export class ControlPlane {
   async #client(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const url = new URL(request.url ?? "/", "http://server");
     const only = agentOfPath(url.pathname);
+    if (only !== undefined && this.#options.ownClient.isSender(request))
+      return this.#ownClient(request, socket, head, only);
     const identity = await this.#options.authenticator.authenticateUser(request);
     if (identity instanceof DomainError) throw identity;
     const { user } = identity;
@@ -313,6 +318,22 @@ export class ControlPlane {
     });
     // A revocation between the check and now had no listener.
     if (open !== undefined && !(await authenticator.stillHolds(holder))) open.end(ACCESS_REVOKED);
+  }
+
+  /** The server's own client, for web apps: what it may dial is decided per request, by the visitor's right. */
+  #ownClient(request: IncomingMessage, socket: Duplex, head: Buffer, agentId: string): void {
+    const id = randomUUID();
+    const auth = ownClientAuth(agentId);
+    const resume: ResumeHolder = { kind: "client", userId: auth.holder, keyId: auth.holder, agentId };
+    this.#serve(request, socket, head, {
+      id,
+      auth,
+      userId: auth.holder,
+      address: this.#options.clientAddress(request),
+      services: (deps) => [tailnetService({ id, auth, resume }, deps)],
+      pingsSocket: true,
+      onClosed: async () => void this.#forget(id),
+    });
   }
 
   async #agent(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
@@ -577,10 +598,3 @@ function agentOfPath(pathname: string): string | undefined {
 }
 
 /** Throws DomainError "invalid" for a version of the API that is not spoken here. */
-function requireVersion(url: URL, missing: string): void {
-  const checked = checkVersion(url.searchParams.get("version") ?? missing);
-  if (checked.ok) return;
-  throw new DomainError("invalid", "Unknown or unsupported API version", {
-    validations: [{ field: "version", detail: checked.detail }],
-  });
-}

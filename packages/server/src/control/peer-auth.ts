@@ -35,6 +35,14 @@ export function clientAuth(mayReach: (agentId: string) => boolean, rights: Clien
   };
 }
 
+/** The server's own client: one agent, whose user decides nothing here. */
+export function ownClientAuth(agentId: string): PeerAuth {
+  return clientAuth((to) => to === agentId, {
+    holder: "server",
+    endedBy: (event) => event.kind === "workspace-deleted" && event.agentIds.includes(agentId),
+  });
+}
+
 /** As clientAuth, for a right that is looked up whenever the client asks for a tunnel. */
 export function lookedUpClientAuth(mayReach: (agentId: string) => Promise<boolean>, rights: ClientRights): PeerAuth {
   let reachable: string | undefined;

@@ -1,4 +1,5 @@
 import type { Kysely, Updateable } from "kysely";
+import { appAlias } from "../base/app-alias.ts";
 import { inList } from "./in-list.ts";
 import type { AgentRow, AgentsTable, Database, NewAgent } from "./schema.ts";
 
@@ -8,8 +9,15 @@ export class Agents {
     this.#db = db;
   }
 
-  async insert(row: NewAgent): Promise<void> {
-    await this.#db.insertInto("agents").values(row).execute();
+  async insert(row: Omit<NewAgent, "app_alias">): Promise<void> {
+    await this.#db
+      .insertInto("agents")
+      .values({ ...row, app_alias: appAlias(row.id) })
+      .execute();
+  }
+
+  async byAppAlias(alias: string): Promise<AgentRow | undefined> {
+    return await this.#db.selectFrom("agents").selectAll().where("app_alias", "=", alias).executeTakeFirst();
   }
 
   async byId(id: string): Promise<AgentRow | undefined> {

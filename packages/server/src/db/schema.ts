@@ -1,3 +1,4 @@
+import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { Generated, Insertable, Selectable } from "kysely";
 
 /**
@@ -17,6 +18,8 @@ export interface Database {
   connection_reports: ConnectionReportsTable;
   agent_scripts: AgentScriptsTable;
   agent_metadata: AgentMetadataTable;
+  port_shares: PortSharesTable;
+  app_sessions: AppSessionsTable;
 }
 
 export interface SchemaMigrationsTable {
@@ -123,6 +126,8 @@ export interface AgentsTable {
   motd_file: Generated<string>;
   /** Ids of log lines never come again, also when the lines are gone; 0 until the first one after an update. */
   last_log_id: Generated<number>;
+  /** Stands for the agent in host names of apps. Unique; made of the id. */
+  app_alias: string;
 }
 
 export interface AgentLogSourcesTable {
@@ -192,6 +197,32 @@ export interface AgentMetadataTable {
   collected_at: number | null;
 }
 
+export interface PortSharesTable {
+  workspace_id: string;
+  agent_name: string;
+  port: number;
+  protocol: "http" | "https";
+  level: ShareLevel;
+  label: string;
+  /** Null: until it is removed. */
+  expires_at: number | null;
+  /** What the program gets for `Host`: the name of the app's host, or localhost. */
+  host_header: "preserve" | "localhost";
+  created_by: string;
+  created_at: number;
+}
+
+export interface AppSessionsTable {
+  /** SHA-256 of the cookie's value, hex. */
+  id_hash: string;
+  key_id: string;
+  user_id: string;
+  /** The only host that the session is for, in lower case and without a port. */
+  host: string;
+  created_at: number;
+  expires_at: number;
+}
+
 export type UserRow = Selectable<UsersTable>;
 export type ApiKeyRow = Selectable<ApiKeysTable>;
 export type WorkspaceRow = Selectable<WorkspacesTable>;
@@ -201,6 +232,8 @@ export type AgentLogRow = Selectable<AgentLogsTable>;
 export type AgentLogSourceRow = Selectable<AgentLogSourcesTable>;
 export type AgentScriptRow = Selectable<AgentScriptsTable>;
 export type AgentMetadataRow = Selectable<AgentMetadataTable>;
+export type PortShareRow = Selectable<PortSharesTable>;
+export type AppSessionRow = Selectable<AppSessionsTable>;
 export type ConnectionReportRow = Selectable<ConnectionReportsTable>;
 
 export type NewUser = Insertable<UsersTable>;

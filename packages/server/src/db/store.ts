@@ -7,11 +7,13 @@ import { AgentLogs } from "./agent-logs.ts";
 import { AgentScripts } from "./agent-scripts.ts";
 import { Agents } from "./agents.ts";
 import { ApiKeys } from "./api-keys.ts";
+import { AppSessions } from "./app-sessions.ts";
 import { ConnectionReports } from "./connection-reports.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { migrate } from "./migrate.ts";
 import { NodeSqliteDatabase } from "./node-sqlite.ts";
 import { PendingAudit } from "./pending-audit.ts";
+import { PortShares } from "./port-shares.ts";
 import type { Database } from "./schema.ts";
 import { Settings } from "./settings.ts";
 import { Users } from "./users.ts";
@@ -30,6 +32,8 @@ export interface Tables {
   readonly agentScripts: AgentScripts;
   readonly connectionReports: ConnectionReports;
   readonly pendingAudit: PendingAudit;
+  readonly portShares: PortShares;
+  readonly appSessions: AppSessions;
 }
 
 /** Ids that never change for the life of a deployment. */
@@ -63,6 +67,8 @@ export class Store implements Tables {
   readonly agentScripts: AgentScripts;
   readonly connectionReports: ConnectionReports;
   readonly pendingAudit: PendingAudit;
+  readonly portShares: PortShares;
+  readonly appSessions: AppSessions;
   /** For small writes that many may ask for at the same time. */
   readonly commits = new GroupCommit((work) => this.transaction(work));
   readonly #onTransaction: ((seconds: number) => void) | undefined;
@@ -85,6 +91,8 @@ export class Store implements Tables {
     this.agentScripts = tables.agentScripts;
     this.connectionReports = tables.connectionReports;
     this.pendingAudit = tables.pendingAudit;
+    this.portShares = tables.portShares;
+    this.appSessions = tables.appSessions;
   }
 
   /** Opens or creates the database file (0600) and brings its schema up to date. Throws ServerError. */
@@ -197,6 +205,8 @@ function tablesOf(db: Kysely<Database>): Tables {
     agentScripts: new AgentScripts(db),
     connectionReports: new ConnectionReports(db),
     pendingAudit: new PendingAudit(db),
+    portShares: new PortShares(db),
+    appSessions: new AppSessions(db),
   };
 }
 

@@ -8,6 +8,7 @@ import { Places } from "../base/places.ts";
 import type { RequestRoute, UpgradeRoute } from "../base/routes.ts";
 import { BUILD_VERSION } from "../base/version.ts";
 import { failureOf, HttpFailure } from "./failure.ts";
+import { hostRoute } from "./host-route.ts";
 import type { HttpLimits } from "./limits.ts";
 import { rejectUpgrade } from "./reject-upgrade.ts";
 
@@ -26,9 +27,20 @@ export interface FrontDoorOptions {
     readonly redirectToAccessUrl: boolean;
     readonly hstsMaxAgeSeconds: number;
   };
-  readonly limits: Pick<HttpLimits, "urlLength" | "requests">;
+  readonly limits: Pick<HttpLimits, "headerBytes" | "urlLength" | "requestTimeoutMs" | "requests">;
   readonly log: Logger;
   readonly recordRequest?: (method: string, status: number, seconds: number) => void;
+  /** What serves the hosts of workspace apps. */
+  readonly apps?: AppHosts | undefined;
+}
+
+/** Hosts that belong to programs of workspaces: none of the server's routes, headers and limits exists there. */
+export interface AppHosts {
+  /** @param hostname In lower case, without a port. */
+  isAppHost(hostname: string): boolean;
+  request(request: IncomingMessage, response: ServerResponse, hostname: string): Promise<void>;
+  upgrades(request: IncomingMessage): boolean;
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string): Promise<void>;
 }
 
 /**
@@ -49,8 +61,15 @@ export class FrontDoor {
   request(request: IncomingMessage, response: ServerResponse): void {
     const started = process.hrtime.bigint();
     const method = request.method ?? "GET";
+    const { apps } = this.#options;
+    const host = hostRoute(request, this.#options.hosts, apps);
+    if (typeof host === "object" && apps !== undefined) {
+      this.#appRequest(apps, request, response, host.appHost);
+      return;
+    }
     this.#commonHeaders(request, response);
-    const url = this.#admit(request);
+    const url = host === "malformed" ? hostMissing() : this.#admit(request);
+    if (apps !== undefined) this.#endSlowBody(request, response);
     response.once("close", () => {
       const seconds = Number(process.hrtime.bigint() - started) / 1e9;
       this.#options.recordRequest?.(method, response.statusCode, seconds);
@@ -99,6 +118,9 @@ export class FrontDoor {
    * served as it is (RFC 9110 §7.8): HTTP clients offer h2c with their first request.
    */
   upgrades(request: IncomingMessage): boolean {
+    const { apps } = this.#options;
+    const host = hostRoute(request, this.#options.hosts, apps);
+    if (typeof host === "object" && apps !== undefined) return apps.upgrades(request);
     const text = request.url ?? "/";
     return (
       URL.canParse(`http://unused${text}`) && this.#upgradeRoute(request, new URL(`http://unused${text}`)) !== undefined
@@ -110,7 +132,13 @@ export class FrontDoor {
     socket.on("error", () => socket.destroy());
     this.#upgraded.add(socket);
     socket.once("close", () => this.#upgraded.delete(socket));
-    const url = this.#admit(request);
+    const { apps } = this.#options;
+    const host = hostRoute(request, this.#options.hosts, apps);
+    if (typeof host === "object" && apps !== undefined) {
+      this.#appUpgrade(apps, request, socket, head, host.appHost);
+      return;
+    }
+    const url = host === "malformed" ? hostMissing() : this.#admit(request);
     if (url instanceof HttpFailure) {
       rejectUpgrade(socket, url);
       return;
@@ -157,6 +185,45 @@ export class FrontDoor {
     for (const socket of this.#upgraded) socket.destroy();
   }
 
+  #appRequest(apps: AppHosts, request: IncomingMessage, response: ServerResponse, hostname: string): void {
+    if (this.#closing) {
+      answerFailure(response, closing());
+      return;
+    }
+    apps.request(request, response, hostname).catch((error: unknown) => {
+      this.#options.log.error({ err: error, host: hostname }, "request to an app failed");
+      if (response.headersSent) response.destroy();
+      else answerFailure(response, new HttpFailure(500, "An internal server error occurred."));
+    });
+  }
+
+  #appUpgrade(apps: AppHosts, request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string): void {
+    if (this.#closing) {
+      rejectUpgrade(socket, closing());
+      return;
+    }
+    apps.upgrade(request, socket, head, hostname).catch((error: unknown) => {
+      this.#options.log.error({ err: error, host: hostname }, "upgrade to an app failed");
+      socket.destroy();
+    });
+  }
+
+  /** While apps are served the listener lets a body take any time; the server's own routes do not. */
+  #endSlowBody(request: IncomingMessage, response: ServerResponse): void {
+    if (request.headers["content-length"] === undefined && request.headers["transfer-encoding"] === undefined) return;
+    const late = setTimeout(() => {
+      if (request.complete) return;
+      if (!response.headersSent) {
+        answerFailure(
+          response,
+          new HttpFailure(408, "The request took too long.", { headers: { Connection: "close" } }),
+        );
+      }
+      request.destroy();
+    }, this.#options.limits.requestTimeoutMs);
+    response.once("close", () => clearTimeout(late));
+  }
+
   #upgradeRoute(request: IncomingMessage, url: URL): UpgradeRoute | undefined {
     const offered = (request.headers.upgrade ?? "").split(",").map((protocol) => protocol.trim().toLowerCase());
     return this.#options.upgradeRoutes.find(
@@ -168,9 +235,8 @@ export class FrontDoor {
   #admit(request: IncomingMessage): URL | HttpFailure {
     const text = request.url ?? "/";
     if (text.length > this.#options.limits.urlLength) return new HttpFailure(414, "The URL is too long");
-    if (this.#closing) {
-      return new HttpFailure(503, "The server is shutting down", { headers: { Connection: "close" } });
-    }
+    if (this.#closing) return closing();
+    if (headBytes(request) > this.#options.limits.headerBytes) return new HttpFailure(431, "The headers are too long");
     if (!text.startsWith("/") || !URL.canParse(`http://unused${text}`)) return new HttpFailure(400, "Bad URL");
     return new URL(`http://unused${text}`);
   }
@@ -211,6 +277,18 @@ function sessionFields(request: IncomingMessage, url: URL | undefined): { readon
 function answerFailure(response: ServerResponse, failure: HttpFailure): void {
   response.writeHead(failure.status, { "Content-Type": "application/json; charset=utf-8", ...failure.headers });
   response.end(`${JSON.stringify(failure.body)}\n`);
+}
+
+function hostMissing(): HttpFailure {
+  return new HttpFailure(400, "A request has exactly one Host header");
+}
+
+function closing(): HttpFailure {
+  return new HttpFailure(503, "The server is shutting down", { headers: { Connection: "close" } });
+}
+
+function headBytes({ rawHeaders, url = "" }: IncomingMessage): number {
+  return rawHeaders.reduce((sum, text) => sum + text.length, url.length);
 }
 
 function routeNotFound(): HttpFailure {

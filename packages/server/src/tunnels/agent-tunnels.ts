@@ -34,6 +34,8 @@ export interface AgentTunnelsOptions {
   readonly dialer: () => Dialer;
   readonly onError: (error: unknown) => void;
   readonly lingerMs?: number;
+  /** How agents are reached, where the credentials do not allow to ask; absent: asked. */
+  readonly connectionInfo?: () => Promise<unknown>;
 }
 
 interface Entry {
@@ -93,6 +95,7 @@ export class AgentTunnels {
         clientVersion: BUILD_VERSION,
       }),
       agentId,
+      ...(this.#options.connectionInfo === undefined ? {} : { connectionInfo: this.#options.connectionInfo() }),
       signal: this.#stop.signal,
       timeoutMs: CONNECT_TIMEOUT_MS,
     });

@@ -22,6 +22,7 @@ import { requireOwner } from "../guards.ts";
 import type { Guard, Router } from "../hono.ts";
 import { readJson } from "../reply.ts";
 import { deploymentConfig } from "../views/deployment-config.ts";
+import { applicationsHost } from "./applications.ts";
 
 export interface DeploymentRoutesDeps {
   readonly user: Guard;
@@ -87,7 +88,6 @@ export function deploymentRoutes(router: Router, deps: DeploymentRoutesDeps): vo
   router.get("/experiments", user, (c) => c.json([]));
   router.get("/experiments/available", user, (c) => c.json({ safe: [] }));
   router.get("/external-auth", user, (c) => c.json({ providers: [], links: [] }));
-  router.get("/applications/host", user, (c) => c.json({ host: config.wildcardAccessUrl ?? "" }));
 
   router.get("/updatecheck", (c) => {
     // This server does not look for updates.
@@ -121,7 +121,7 @@ export function deploymentRoutes(router: Router, deps: DeploymentRoutesDeps): vo
           icon_url: "",
           healthy: true,
           path_app_url: addresses.accessUrl().origin,
-          wildcard_hostname: config.wildcardAccessUrl ?? "",
+          wildcard_hostname: applicationsHost(config.wildcardAccessUrl, addresses.accessUrl()),
         },
       ],
     };

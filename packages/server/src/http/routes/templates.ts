@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { Context } from "hono";
 import type { WallClock } from "../../base/clock.ts";
 import { notFound } from "../../base/domain-error.ts";
@@ -20,9 +21,14 @@ import {
  */
 export function templateRoutes(
   router: Router,
-  deps: { readonly user: Guard; readonly deployment: DeploymentIds; readonly clock: WallClock },
+  deps: {
+    readonly user: Guard;
+    readonly deployment: DeploymentIds;
+    readonly clock: WallClock;
+    readonly maxShareLevel: ShareLevel;
+  },
 ): void {
-  const { user, deployment, clock } = deps;
+  const { user, deployment, clock, maxShareLevel } = deps;
   const dryRun = (id: string, initiatorId: string) => ({
     ...completedJob(deployment, id, initiatorId, clock.now()),
     type: "template_version_dry_run",
@@ -46,18 +52,18 @@ export function templateRoutes(
   });
   router.get("/organizations/:organization/templates", user, (c) => {
     checkOrganization(c);
-    return c.json([templateView(deployment)]);
+    return c.json([templateView(deployment, maxShareLevel)]);
   });
   router.get("/organizations/:organization/templates/:name", user, (c) => {
     checkOrganization(c);
     if (c.req.param("name").toLowerCase() !== TEMPLATE_NAME) throw notFound();
-    return c.json(templateView(deployment));
+    return c.json(templateView(deployment, maxShareLevel));
   });
 
-  router.get("/templates", user, (c) => c.json([templateView(deployment)]));
+  router.get("/templates", user, (c) => c.json([templateView(deployment, maxShareLevel)]));
   router.get("/templates/:template", user, (c) => {
     checkTemplate(c);
-    return c.json(templateView(deployment));
+    return c.json(templateView(deployment, maxShareLevel));
   });
   router.get("/templates/:template/versions", user, (c) => {
     checkTemplate(c);

@@ -7,7 +7,7 @@ export function deploymentConfig(config: ServerConfig): Record<string, unknown> 
   const { derp, tls } = config;
   return {
     access_url: config.accessUrl?.href ?? "",
-    wildcard_access_url: config.wildcardAccessUrl ?? "",
+    wildcard_access_url: config.wildcardAccessUrl?.pattern ?? "",
     redirect_to_access_url: config.redirectToAccessUrl,
     http_address: listening(config.http),
     tls: {

@@ -1,4 +1,5 @@
 /** The built-in organization and template, and the jobs that a deployment with provisioners would run. Fields without a meaning here have the value a plain deployment sends. */
+import type { ShareLevel } from "coder-protocol/rest/apps";
 import { NIL_UUID } from "coder-protocol/rest/common";
 import type { Organization } from "coder-protocol/rest/organizations";
 import type { ProvisionerJob, Template, TemplateVersion } from "coder-protocol/rest/templates";
@@ -26,7 +27,7 @@ export function organizationView(deployment: DeploymentIds): Organization {
   };
 }
 
-export function templateView(deployment: DeploymentIds): Template {
+export function templateView(deployment: DeploymentIds, maxShareLevel: ShareLevel): Template {
   const created = formatTime(deployment.createdAt);
   return {
     id: deployment.templateId,
@@ -66,7 +67,7 @@ export function templateView(deployment: DeploymentIds): Template {
     time_til_dormant_ms: 0,
     time_til_dormant_autodelete_ms: 0,
     require_active_version: false,
-    max_port_share_level: "owner",
+    max_port_share_level: maxShareLevel,
     use_classic_parameter_flow: true,
   };
 }

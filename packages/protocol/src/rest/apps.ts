@@ -1,0 +1,48 @@
+import { z } from "zod";
+import { timestamp, uuid } from "./common.ts";
+
+/** Who besides the owner may use an app, from the narrowest to the widest. */
+export const shareLevel = z.enum(["owner", "organization", "authenticated", "public"]);
+export type ShareLevel = z.infer<typeof shareLevel>;
+
+/** Answer to GET /applications/host. */
+export const applicationsHost = z.object({
+  /** The wildcard access URL with its port, such as `*.apps.example.com`; empty when there is none. */
+  host: z.string(),
+});
+export type ApplicationsHost = z.infer<typeof applicationsHost>;
+
+export const portShare = z.object({
+  workspace_id: uuid,
+  agent_name: z.string(),
+  port: z.number(),
+  share_level: shareLevel,
+  protocol: z.enum(["http", "https"]),
+  label: z.string(),
+  expires_at: timestamp.nullable(),
+  host_header: z.enum(["preserve", "localhost"]),
+  created_at: timestamp,
+});
+export type PortShare = z.infer<typeof portShare>;
+
+/** Answer to GET /workspaces/{id}/port-share. */
+export const portSharesResponse = z.object({ shares: z.array(portShare) });
+export type PortSharesResponse = z.infer<typeof portSharesResponse>;
+
+const port = z.number().int().min(9).max(65_535);
+
+/** Body of POST /workspaces/{id}/port-share. The level `owner` removes the share. */
+export const upsertPortShareRequest = z.object({
+  agent_name: z.string().max(32),
+  port,
+  share_level: shareLevel,
+  protocol: z.enum(["http", "https"]).default("http"),
+  label: z.string().max(64).default(""),
+  expires_at: z.iso.datetime({ offset: true }).nullable().default(null),
+  host_header: z.enum(["preserve", "localhost"]).default("preserve"),
+});
+export type UpsertPortShareRequest = z.input<typeof upsertPortShareRequest>;
+
+/** Body of DELETE /workspaces/{id}/port-share. */
+export const deletePortShareRequest = z.object({ agent_name: z.string().max(32), port });
+export type DeletePortShareRequest = z.infer<typeof deletePortShareRequest>;

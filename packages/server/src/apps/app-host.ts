@@ -1,0 +1,341 @@
+/** Everything that a host below the wildcard access URL serves: the program that its name stands for, and nothing of the server. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { ShareLevel } from "coder-protocol/rest/apps";
+import { cookieValue } from "../auth/cookies.ts";
+import type { WallClock } from "../base/clock.ts";
+import type { Logger } from "../base/log.ts";
+import type { Places } from "../base/places.ts";
+import { type Wildcard, wildcardLabel } from "../base/wildcard.ts";
+import {
+  cookieCounts,
+  isNavigation,
+  isPreflight,
+  preflightAnswer,
+  type Relation,
+  type RequestFacts,
+  relationOf,
+  siblingHeaders,
+} from "./cross-origin.ts";
+import { AppDecision, type Visitor } from "./decision.ts";
+import { type ExchangeFacts, exchange } from "./exchange.ts";
+import { type AppLabel, parseAppLabel } from "./label.ts";
+import { appCookies, LOGIN_HEADER } from "./names.ts";
+import type { OpenExchanges } from "./open-exchanges.ts";
+import { type AppAnswer, renderAnswer } from "./pages.ts";
+import { programFailure } from "./program-failure.ts";
+import type { DialApp, ProgramPools } from "./program-pool.ts";
+import type { AppResolver, ResolvedApp } from "./resolver.ts";
+import { notFoundAnswer, type SignIn } from "./sign-in.ts";
+import type { Visitors } from "./visitors.ts";
+import { headOf, passWebSocket } from "./web-socket.ts";
+
+const MAX_TARGET = 32 * 1024;
+/** Kept for the server on every app host. */
+const RESERVED = /^\/\.coder(?:[/?]|$)/;
+/** Reserved label, which Coder used for a log-out of apps. */
+const LOGOUT_LABEL = "coder-logout";
+
+export interface AppHostOptions {
+  readonly wildcard: Wildcard;
+  readonly accessUrl: () => URL;
+  readonly maxLevel: ShareLevel;
+  readonly resolver: AppResolver;
+  readonly visitors: Visitors;
+  readonly signIn: SignIn;
+  readonly exchanges: OpenExchanges;
+  readonly pools: ProgramPools;
+  readonly dial: DialApp;
+  readonly requests: Places;
+  readonly webSockets: Places;
+  readonly clientAddress: (request: IncomingMessage) => string;
+  /** Called after a use of a workspace by somebody who is signed in. */
+  readonly onUse: (workspaceId: string) => void;
+  readonly clock: WallClock;
+  readonly log: Logger;
+}
+
+/** A request that was understood, and who may be behind it. */
+interface Asked {
+  readonly facts: RequestFacts;
+  readonly label: AppLabel;
+  /** In lower case, without a port. */
+  readonly hostname: string;
+  /** Scheme, host and port as the client addressed them. */
+  readonly origin: string;
+  readonly relation: Relation;
+}
+
+/** What a request may use. */
+interface Admitted {
+  readonly decision: AppDecision;
+  readonly app: ResolvedApp;
+  readonly endsAt: number | undefined;
+}
+
+export class AppHost {
+  readonly #options: AppHostOptions;
+
+  constructor(options: AppHostOptions) {
+    this.#options = options;
+  }
+
+  /** @param hostname Of the request, in lower case, without a port; below the wildcard. */
+  async request(request: IncomingMessage, response: ServerResponse, hostname: string): Promise<void> {
+    const asked = await this.#understand(request, hostname, false);
+    const answer = "status" in asked ? asked : await this.#serve(request, response, asked);
+    if (answer === undefined) return;
+    if (response.headersSent || response.destroyed) return void response.destroy();
+    const rendered = renderAnswer(answer, wantsHtml(request));
+    response.writeHead(rendered.status, rendered.headers.flat());
+    response.end(request.method === "HEAD" ? undefined : rendered.body);
+  }
+
+  /** Owns the socket from here on. */
+  async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string): Promise<void> {
+    const asked = await this.#understand(request, hostname, true);
+    const answer = "status" in asked ? asked : await this.#serveUpgrade(request, socket, head, asked);
+    if (answer === undefined || !socket.writable) return void (answer === undefined || socket.destroy());
+    const rendered = renderAnswer({ ...answer, headers: { ...answer.headers, Connection: "close" } }, false);
+    socket.end(headOf(rendered.status, "", rendered.headers) + rendered.body);
+    socket.resume();
+  }
+
+  /** Whether a request offers what {@link upgrade} takes. Any other upgrade is ignored (RFC 9110 §7.8). */
+  upgrades(request: IncomingMessage): boolean {
+    return request.method === "GET" && (request.headers.upgrade ?? "").trim().toLowerCase() === "websocket";
+  }
+
+  async #understand(request: IncomingMessage, hostname: string, upgrade: boolean): Promise<Asked | AppAnswer> {
+    const { accessUrl, wildcard } = this.#options;
+    const target = request.url ?? "/";
+    const text = wildcardLabel(wildcard, hostname) ?? "";
+    if (text === LOGOUT_LABEL)
+      return { status: 303, title: "See Other", text: "", headers: { Location: accessUrl().href } };
+    if (target.length > MAX_TARGET) return plain(414, "The URL is too long");
+    // CONNECT never comes this far. A trace would show a page the cookies that scripts cannot read.
+    if (request.method === "TRACE") return plain(405, "The method is not allowed");
+    if (!target.startsWith("/") && target !== "*") return plain(400, "Bad URL");
+    const label = parseAppLabel(text);
+    if ("error" in label) {
+      return {
+        status: 400,
+        title: "Invalid Application URL",
+        text: `The name ${JSON.stringify(text.slice(0, 63))} is not the name of an application: ${label.error}`,
+      };
+    }
+    if (RESERVED.test(target)) return plain(404, "Not found");
+    const origin = `${accessUrl().protocol}//${(request.headers.host ?? "").toLowerCase()}`;
+    const facts: RequestFacts = { method: request.method ?? "GET", upgrade, headers: request.headers };
+    const relation = await this.#relation(facts, origin, label);
+    return { facts, label, hostname, origin, relation };
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse, asked: Asked): Promise<AppAnswer | undefined> {
+    const { facts, hostname, relation } = asked;
+    if (isPreflight(facts) && relation !== "own") {
+      const granted = relation === "sibling" ? preflightAnswer(facts.headers) : undefined;
+      response.writeHead(granted === undefined ? 403 : 204, {
+        ...granted,
+        ...(granted === undefined ? { "Content-Length": "0" } : {}),
+      });
+      response.end();
+      return undefined;
+    }
+    if (facts.method === "GET" || facts.method === "HEAD") {
+      const { state } = appCookies(this.#isSecure);
+      const nonce = cookieValue(facts.headers.cookie, state);
+      const redeemed = await this.#options.signIn.redeem(request.url ?? "/", hostname, nonce);
+      if (redeemed !== undefined) return redeemed;
+    }
+    const admitted = await this.#admit(request, asked);
+    if ("status" in admitted) return admitted;
+    let leave: () => void;
+    try {
+      leave = this.#options.requests.take(this.#holder(request, admitted));
+    } catch {
+      return busy();
+    }
+    response.once("close", leave);
+    const done = this.#track(asked, admitted, () => response.destroy());
+    try {
+      await exchange(request, response, this.#options.pools, this.#exchangeFacts(request, asked, admitted));
+      return undefined;
+    } catch (error) {
+      if (response.destroyed) return undefined;
+      return this.#failed(error, request, asked, admitted);
+    } finally {
+      done();
+    }
+  }
+
+  async #serveUpgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    asked: Asked,
+  ): Promise<AppAnswer | undefined> {
+    const { headers } = asked.facts;
+    if ((headers["content-length"] ?? "0") !== "0" || headers["transfer-encoding"] !== undefined)
+      return plain(400, "An upgrade has no body");
+    const admitted = await this.#admit(request, asked);
+    if ("status" in admitted) return admitted;
+    let leave: () => void;
+    try {
+      leave = this.#options.webSockets.take(this.#holder(request, admitted));
+    } catch {
+      return busy();
+    }
+    socket.once("close", leave);
+    const done = this.#track(asked, admitted, () => socket.destroy());
+    try {
+      const facts = this.#exchangeFacts(request, asked, admitted);
+      await passWebSocket(request, socket, head, this.#options.dial, this.#options.pools, facts);
+      return undefined;
+    } catch (error) {
+      return this.#failed(error, request, asked, admitted);
+    } finally {
+      done();
+    }
+  }
+
+  /** Who asks, for what, and whether that is allowed; otherwise the answer. */
+  async #admit(request: IncomingMessage, asked: Asked): Promise<Admitted | AppAnswer> {
+    const { resolver, visitors } = this.#options;
+    const { facts, hostname, label, origin, relation } = asked;
+    const byHeader = await visitors.byHeader(facts.headers);
+    if (byHeader === "invalid") return this.#loginNeeded(asked);
+    const found =
+      byHeader ??
+      (cookieCounts(facts, relation)
+        ? await visitors.byCookie(facts.headers.cookie, appCookies(this.#isSecure).session, hostname)
+        : undefined);
+    const app = await resolver.resolve(label);
+    const decision = this.#decide(app, found?.visitor);
+    if (decision === "sign-in") {
+      if (isNavigation(facts)) return this.#options.signIn.begin(origin, request.url ?? "/");
+      return this.#loginNeeded(asked);
+    }
+    if (decision === "not-found" || app === undefined)
+      return this.#readable(asked, notFoundAnswer(this.#options.accessUrl()));
+    if (app.state !== "running") return this.#readable(asked, notRunning(app, decision.visitor));
+    if (decision.visitor !== undefined) this.#options.onUse(app.workspace.id);
+    const ends = [found?.endsAt, app.target.shareEndsAt].filter((at) => at !== undefined);
+    return { decision: decision as AppDecision, app, endsAt: ends.length === 0 ? undefined : Math.min(...ends) };
+  }
+
+  #decide(app: ResolvedApp | undefined, visitor: Visitor | undefined): AppDecision | "sign-in" | "not-found" {
+    const { clock, maxLevel } = this.#options;
+    return AppDecision.make(app?.target, visitor, { maxLevel, now: clock.now() });
+  }
+
+  #loginNeeded(asked: Asked): AppAnswer {
+    const url = `${asked.origin}/`;
+    return this.#readable(asked, {
+      status: 401,
+      title: "Sign in to this app first",
+      text: `Open ${url} in the browser`,
+      headers: { [LOGIN_HEADER]: url },
+      fields: { url },
+    });
+  }
+
+  /** Lets a page of a sibling read an answer of the server's own. */
+  #readable({ facts, relation }: Asked, answer: AppAnswer): AppAnswer {
+    if (relation !== "sibling" || facts.headers.origin === undefined) return answer;
+    return { ...answer, headers: { ...answer.headers, ...siblingHeaders(facts.headers.origin), Vary: "Origin" } };
+  }
+
+  #failed(error: unknown, request: IncomingMessage, asked: Asked, { app, decision }: Admitted): AppAnswer {
+    this.#options.log.debug({ err: error, agent: app.agent.id, port: app.target.port }, "an app did not answer");
+    const owns = decision.visitor?.userId === app.owner.id;
+    return this.#readable(
+      asked,
+      programFailure(error, { target: app.target, origin: asked.origin, path: request.url ?? "/", owns }),
+    );
+  }
+
+  #track(asked: Asked, { decision, endsAt }: Admitted, end: () => void): () => void {
+    return this.#options.exchanges.add({
+      decision,
+      endsAt,
+      end,
+      stillHolds: async () => {
+        const { resolver, visitors } = this.#options;
+        const visitor = decision.visitor === undefined ? undefined : await visitors.current(decision.visitor);
+        const app = await resolver.resolve(asked.label);
+        if (app === undefined || app.state === "stopped" || app.target.agentId !== decision.target.agentId)
+          return false;
+        return this.#decide(app, visitor) instanceof AppDecision;
+      },
+    });
+  }
+
+  async #relation({ headers }: RequestFacts, own: string, label: AppLabel): Promise<Relation> {
+    const { origin } = headers;
+    if (relationOf(origin, own) === "own" || origin === undefined) return "own";
+    const { accessUrl, resolver, wildcard } = this.#options;
+    if (!URL.canParse(origin) || new URL(origin).origin !== origin) return "foreign";
+    const url = new URL(origin);
+    const other = wildcardLabel(wildcard, url.hostname);
+    if (other === undefined || url.protocol !== accessUrl().protocol) return "foreign";
+    const parsed = parseAppLabel(other);
+    if ("error" in parsed) return "foreign";
+    const owners = await Promise.all([resolver.ownerOf(parsed.place), resolver.ownerOf(label.place)]);
+    const siblings = owners[0] !== undefined && owners[0] === owners[1] ? [origin] : [];
+    return relationOf(origin, own, new Set(siblings));
+  }
+
+  #exchangeFacts(request: IncomingMessage, { relation }: Asked, { decision }: Admitted): ExchangeFacts {
+    return {
+      decision,
+      scheme: this.#isSecure ? "https" : "http",
+      host: request.headers.host ?? "",
+      clientAddress: this.#options.clientAddress(request),
+      relation,
+    };
+  }
+
+  #holder(request: IncomingMessage, { decision }: Admitted): { userId?: string; address?: string } {
+    const { visitor } = decision;
+    return visitor === undefined ? { address: this.#options.clientAddress(request) } : { userId: visitor.userId };
+  }
+
+  get #isSecure(): boolean {
+    return this.#options.accessUrl().protocol === "https:";
+  }
+}
+
+function wantsHtml({ headers }: IncomingMessage): boolean {
+  return headers["sec-fetch-mode"] === "navigate" || (headers.accept ?? "").includes("text/html");
+}
+
+function plain(status: number, title: string): AppAnswer {
+  return { status, title, text: "" };
+}
+
+function busy(): AppAnswer {
+  return {
+    status: 503,
+    title: "Busy",
+    text: "Too many requests are under way. Try again in a moment.",
+    headers: { "Retry-After": "5" },
+  };
+}
+
+/** To anyone but the owner nothing is said about the workspace but that it cannot be reached. */
+function notRunning({ owner, state, workspace, agent }: ResolvedApp, visitor: Visitor | undefined): AppAnswer {
+  const owns = visitor?.userId === owner.id;
+  if (state === "stopped") {
+    const next = owns ? `Start it with: coder start ${workspace.name}` : "Ask its owner to start it.";
+    return { status: 503, title: "Workspace Stopped", text: `The workspace is stopped. ${next}` };
+  }
+  const last = agent.last_connected_at;
+  const seen = owns && last !== null ? ` It was last connected at ${new Date(last).toISOString()}.` : "";
+  const next = owns ? " Start it on the workspace's machine with: coder agent" : "";
+  return {
+    status: 502,
+    title: "Workspace Offline",
+    text: `The agent of the workspace is not connected.${seen}${next}`,
+  };
+}

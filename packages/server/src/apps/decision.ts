@@ -1,0 +1,60 @@
+/** Who may use an app. */
+import type { ShareLevel } from "coder-protocol/rest/apps";
+import { narrowerLevel } from "../base/share-level.ts";
+import type { Role } from "../db/schema.ts";
+
+/** A user whose credentials hold: active, with a key that is valid for apps. */
+export interface Visitor {
+  readonly userId: string;
+  readonly keyId: string;
+  readonly role: Role;
+}
+
+/** One program of one workspace. */
+export interface AppTarget {
+  readonly workspaceId: string;
+  readonly ownerId: string;
+  readonly agentId: string;
+  readonly port: number;
+  /** Whether the program speaks https. */
+  readonly secure: boolean;
+  /** Of its share; "owner" without one. */
+  readonly level: ShareLevel;
+  /** When its share ends; undefined: it does not. */
+  readonly shareEndsAt: number | undefined;
+  /** What the program gets for `Host`. */
+  readonly hostHeader: "preserve" | "localhost";
+}
+
+/**
+ * The right of one visitor to one program. Only {@link AppDecision.make} creates one, and only with one does a tunnel open a
+ * connection: what was not decided cannot be reached.
+ */
+export class AppDecision {
+  readonly target: AppTarget;
+  readonly visitor: Visitor | undefined;
+
+  private constructor(target: AppTarget, visitor: Visitor | undefined) {
+    this.target = target;
+    this.visitor = visitor;
+  }
+
+  /**
+   * @param target Undefined: there is no such app, which a visitor cannot tell from one that is not theirs.
+   * @returns "sign-in" when a visitor who signs in may be admitted.
+   */
+  static make(
+    target: AppTarget | undefined,
+    visitor: Visitor | undefined,
+    rules: { readonly maxLevel: ShareLevel; readonly now: number },
+  ): AppDecision | "sign-in" | "not-found" {
+    const denied = visitor === undefined ? "sign-in" : "not-found";
+    if (target === undefined) return denied;
+    const expired = target.shareEndsAt !== undefined && target.shareEndsAt <= rules.now;
+    const level = expired ? "owner" : narrowerLevel(target.level, rules.maxLevel);
+    if (level === "public") return new AppDecision(target, visitor);
+    if (visitor === undefined) return "sign-in";
+    const owns = visitor.userId === target.ownerId || visitor.role === "owner";
+    return owns || level !== "owner" ? new AppDecision(target, visitor) : "not-found";
+  }
+}

@@ -1,0 +1,150 @@
+/** One HTTP request and its answer through the tunnel, streamed both ways (RFC 9110 §7.6). */
+import { type ClientRequest, request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Relation } from "./cross-origin.ts";
+import type { AppDecision } from "./decision.ts";
+import { headersToClient, headersToProgram } from "./headers.ts";
+import { withoutOwnParameters } from "./names.ts";
+import type { ProgramPools, ProgramRequestOptions } from "./program-pool.ts";
+
+/** Without a byte either way. */
+const IDLE_MS = 600_000;
+const MAX_HEAD_BYTES = 64 * 1024;
+
+export interface ExchangeFacts {
+  readonly decision: AppDecision;
+  readonly scheme: "http" | "https";
+  /** The `Host` that the client sent. */
+  readonly host: string;
+  readonly clientAddress: string;
+  readonly relation: Relation;
+}
+
+/**
+ * Sends the request on and the answer back. Rejects when no answer began; what fails afterwards ends the client's
+ * connection, which is all that HTTP can say then.
+ */
+export async function exchange(
+  request: IncomingMessage,
+  response: ServerResponse,
+  pools: ProgramPools,
+  facts: ExchangeFacts,
+): Promise<void> {
+  const begin = (): ClientRequest => httpRequest(requestOptions(request, pools, facts, false));
+  const hasBody = request.headers["content-length"] !== undefined || request.headers["transfer-encoding"] !== undefined;
+  let outgoing = begin();
+  let answer: IncomingMessage;
+  try {
+    answer = await answerOf(outgoing, request, response, hasBody);
+  } catch (error) {
+    // The program closed a kept connection while the request was on its way: it has not seen it.
+    const repeatable = (request.method === "GET" || request.method === "HEAD") && !hasBody && outgoing.reusedSocket;
+    if (!repeatable || response.destroyed) throw error;
+    outgoing = begin();
+    answer = await answerOf(outgoing, request, response, hasBody);
+  }
+  await sendBack(request, response, answer, facts);
+}
+
+/** Options of a request to the program. Its headers are given as they are, so that Node adds none. */
+export function requestOptions(
+  request: IncomingMessage,
+  pools: ProgramPools,
+  { decision, scheme, host, clientAddress }: ExchangeFacts,
+  webSocket: boolean,
+): ProgramRequestOptions {
+  const { port, hostHeader } = decision.target;
+  const headers = headersToProgram({
+    rawHeaders: request.rawHeaders,
+    host,
+    scheme,
+    clientAddress,
+    programHost: hostHeader === "localhost" ? `localhost:${port}` : undefined,
+    webSocket,
+  });
+  return {
+    decision,
+    agent: pools.of(decision),
+    method: request.method,
+    path: withoutOwnParameters(request.url ?? "/"),
+    headers: headers.map(([name, value]) => [name, value]) as never, // pairs, which Node takes and its types do not
+    setHost: false,
+    maxHeaderSize: MAX_HEAD_BYTES,
+  };
+}
+
+function answerOf(
+  outgoing: ClientRequest,
+  request: IncomingMessage,
+  response: ServerResponse,
+  hasBody: boolean,
+): Promise<IncomingMessage> {
+  let received: IncomingMessage | undefined;
+  // Once the answer is complete the connection is the pool's again.
+  const gone = (): void => {
+    if (received?.complete !== true) outgoing.destroy();
+  };
+  response.once("close", gone);
+  request.setTimeout(IDLE_MS, gone);
+  if (hasBody) request.pipe(outgoing);
+  else outgoing.end();
+  return new Promise((resolve, reject) => {
+    outgoing.on("error", (error) => {
+      request.unpipe(outgoing);
+      reject(error);
+    });
+    outgoing.once("response", (answer) => {
+      received = answer;
+      if (isChunkedOrPlain(answer)) return resolve(answer);
+      outgoing.destroy();
+      reject(new Error("the program's answer has a transfer coding that nothing was asked for"));
+    });
+    outgoing.once("upgrade", (_answer, stream: { destroy(): void }) => {
+      stream.destroy();
+      reject(new Error("the program changed the protocol without being asked to"));
+    });
+  });
+}
+
+/** Any other transfer coding would make the length of the answer a matter of opinion. */
+function isChunkedOrPlain({ headers }: IncomingMessage): boolean {
+  const coding = headers["transfer-encoding"];
+  return coding === undefined || coding.trim().toLowerCase() === "chunked";
+}
+
+async function sendBack(
+  request: IncomingMessage,
+  response: ServerResponse,
+  answer: IncomingMessage,
+  { scheme, relation }: ExchangeFacts,
+): Promise<void> {
+  const headers = headersToClient({
+    rawHeaders: answer.rawHeaders,
+    scheme,
+    relation,
+    origin: request.headers.origin,
+  });
+  if (headers.some(([name]) => name.toLowerCase() === "x-accel-buffering")) request.setTimeout(0);
+  response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? "", headers.flat());
+  response.flushHeaders();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  answer.on("end", () => {
+    if (answer.rawTrailers.length > 0 && !response.hasHeader("Content-Length")) {
+      const trailers: [string, string][] = [];
+      for (let i = 0; i + 1 < answer.rawTrailers.length; i += 2)
+        trailers.push([answer.rawTrailers[i]!, answer.rawTrailers[i + 1]!]);
+      response.addTrailers(trailers);
+    }
+  });
+  answer.once("error", () => response.destroy());
+  answer.once("close", () => {
+    // An answer that ends before its time must not look complete.
+    if (!answer.complete) response.destroy();
+    resolve();
+  });
+  answer.pipe(response);
+  response.once("close", () => {
+    answer.destroy();
+    resolve();
+  });
+  await promise;
+}

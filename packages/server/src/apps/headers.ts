@@ -1,0 +1,172 @@
+/** What of a request reaches a program, and what of its answer reaches the client (RFC 9110 §7.6.1). */
+import { type Relation, siblingHeaders } from "./cross-origin.ts";
+import { isOwnCookie } from "./names.ts";
+
+export type Header = readonly [name: string, value: string];
+
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "transfer-encoding",
+  "upgrade",
+  "http2-settings",
+]);
+
+/** Of a client: what only a proxy may say, and what this end has already answered. */
+const NOT_FORWARDED: ReadonlySet<string> = new Set([
+  "host",
+  "expect",
+  "forwarded",
+  "x-real-ip",
+  "true-client-ip",
+  "cf-connecting-ip",
+  "x-original-url",
+  "x-rewrite-url",
+  "coder-session-token",
+]);
+
+/** Of a program: what would reach beyond its own host. */
+const NOT_RETURNED: ReadonlySet<string> = new Set([
+  "alt-svc",
+  "clear-site-data",
+  "public-key-pins",
+  "public-key-pins-report-only",
+]);
+
+/** WebSocket headers in the spelling of RFC 6455: some servers compare it. */
+const SPELLING: ReadonlyMap<string, string> = new Map(
+  ["Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"].map((name) => [
+    name.toLowerCase(),
+    name,
+  ]),
+);
+
+const OWN_BEARER = /^bearer +[A-Za-z0-9]{10}-[A-Za-z0-9]{22} *$/i;
+
+export interface ForwardedRequest {
+  /** As Node reads them: name, value, name, value … */
+  readonly rawHeaders: readonly string[];
+  /** The `Host` that the client sent. */
+  readonly host: string;
+  readonly scheme: "http" | "https";
+  readonly clientAddress: string;
+  /** What the program gets for `Host`; the client's when absent. */
+  readonly programHost?: string | undefined;
+  readonly webSocket: boolean;
+}
+
+export function headersToProgram(request: ForwardedRequest): Header[] {
+  const { scheme, host, programHost } = request;
+  const named = connectionNames(request.rawHeaders);
+  const headers: Header[] = [["Host", programHost ?? host]];
+  let chunked = false;
+  for (const [name, value] of pairs(request.rawHeaders)) {
+    const lower = name.toLowerCase();
+    if (lower === "transfer-encoding") chunked = true;
+    if (HOP_BY_HOP.has(lower) || NOT_FORWARDED.has(lower) || named.has(lower)) continue;
+    if (lower.startsWith("proxy-") || lower.startsWith("x-forwarded-") || lower.startsWith("x-coder-")) continue;
+    if (lower === "authorization" && OWN_BEARER.test(value)) continue;
+    if (lower === "cookie") {
+      const kept = foreignCookies(value);
+      if (kept !== "") headers.push([name, kept]);
+    } else if (lower === "origin" && programHost !== undefined && value === `${scheme}://${host}`) {
+      headers.push([name, `http://${programHost}`]);
+    } else {
+      headers.push([SPELLING.get(lower) ?? name, value]);
+    }
+  }
+  const port = /:(\d+)$/.exec(host)?.[1] ?? (scheme === "https" ? "443" : "80");
+  headers.push(
+    ["X-Forwarded-For", request.clientAddress],
+    ["X-Forwarded-Host", host],
+    ["X-Forwarded-Proto", scheme],
+    ["X-Forwarded-Port", port],
+  );
+  if (request.webSocket) headers.push(["Connection", "Upgrade"], ["Upgrade", "websocket"]);
+  else if (chunked) headers.push(["Transfer-Encoding", "chunked"]);
+  return headers;
+}
+
+export interface ReturnedAnswer {
+  readonly rawHeaders: readonly string[];
+  readonly scheme: "http" | "https";
+  readonly relation: Relation;
+  /** The page's, when there is one. */
+  readonly origin: string | undefined;
+}
+
+export function headersToClient(answer: ReturnedAnswer): Header[] {
+  const named = connectionNames(answer.rawHeaders);
+  const headers: Header[] = [];
+  let vary = false;
+  const present = new Set<string>();
+  let eventStream = false;
+  for (const [name, value] of pairs(answer.rawHeaders)) {
+    const lower = name.toLowerCase();
+    if (HOP_BY_HOP.has(lower) || NOT_RETURNED.has(lower) || named.has(lower) || lower.startsWith("proxy-")) continue;
+    if (lower === "strict-transport-security" && answer.scheme === "http") continue;
+    if (answer.relation !== "own" && lower.startsWith("access-control-")) continue;
+    if (lower === "set-cookie") {
+      const kept = hostOnlyCookie(value);
+      if (kept !== undefined) headers.push([name, kept]);
+      continue;
+    }
+    if (lower === "content-type" && /^text\/event-stream\b/i.test(value)) eventStream = true;
+    if (lower === "vary" && /(?:^|,)[ \t]*(?:origin|\*)[ \t]*(?:,|$)/i.test(value)) vary = true;
+    present.add(lower);
+    headers.push([name, value]);
+  }
+  if (answer.relation === "sibling" && answer.origin !== undefined) {
+    headers.push(...Object.entries(siblingHeaders(answer.origin)));
+    if (!vary) headers.push(["Vary", "Origin"]);
+  }
+  if (eventStream) {
+    if (!present.has("x-accel-buffering")) headers.push(["X-Accel-Buffering", "no"]);
+    if (!present.has("cache-control")) headers.push(["Cache-Control", "no-cache"]);
+  }
+  return headers;
+}
+
+/** A Cookie header without the server's own; "" when nothing is left. */
+export function foreignCookies(value: string): string {
+  return value
+    .split(";")
+    .map((pair) => trim(pair))
+    .filter((pair) => pair !== "" && !isOwnCookie(trim(pair.split("=", 1)[0] ?? "")))
+    .join("; ");
+}
+
+/**
+ * A Set-Cookie without `Domain`, so that it stays with the host; undefined for one of the server's names, and for one without a
+ * name, whose value a browser sends as if it were a name.
+ */
+export function hostOnlyCookie(value: string): string | undefined {
+  const [pair = "", ...attributes] = value.split(";");
+  const equals = pair.indexOf("=");
+  const name = equals < 0 ? "" : trim(pair.slice(0, equals));
+  if (name === "" || isOwnCookie(name)) return undefined;
+  const kept = attributes.filter((attribute) => trim(attribute.split("=", 1)[0] ?? "").toLowerCase() !== "domain");
+  return [pair, ...kept].join(";");
+}
+
+/** Headers that a message declares to be for the next hop only. */
+function connectionNames(rawHeaders: readonly string[]): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const [name, value] of pairs(rawHeaders)) {
+    if (name.toLowerCase() !== "connection") continue;
+    for (const token of value.split(",")) names.add(trim(token).toLowerCase());
+  }
+  // These say what the message is; a sender cannot make them disappear.
+  for (const kept of ["host", "content-length", "cookie", "set-cookie", "authorization", "origin"]) names.delete(kept);
+  return names;
+}
+
+function* pairs(rawHeaders: readonly string[]): Generator<Header> {
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) yield [rawHeaders[i]!, rawHeaders[i + 1]!];
+}
+
+function trim(text: string): string {
+  return text.replace(/^[ \t]+|[ \t]+$/g, "");
+}

@@ -1,0 +1,52 @@
+/** Cookies, headers and query parameters that belong to the server on app hosts: programs neither get nor set them. */
+
+/** The one-time ticket at the end of a sign-in. The name is Coder's: tools that hide such parameters know it. */
+export const TICKET_PARAMETER = "coder_application_connect_api_key_35e783";
+/** Where a client that cannot follow a sign-in learns its address. */
+export const LOGIN_HEADER = "Coder-App-Login";
+
+const OWN_PARAMETERS: ReadonlySet<string> = new Set([TICKET_PARAMETER, "coder_session_token"]);
+
+const OWN_COOKIES: ReadonlySet<string> = new Set([
+  "coder_session_token",
+  "coder_app_session",
+  "coder_app_state",
+  "coder_path_app_session_token",
+  "coder_signed_app_token",
+]);
+
+/** Names of the two cookies on an app host. On https the prefix makes the browser refuse them for any wider domain. */
+export function appCookies(secure: boolean): { readonly session: string; readonly state: string } {
+  const prefix = secure ? "__Host-" : "";
+  return { session: `${prefix}coder_app_session`, state: `${prefix}coder_app_state` };
+}
+
+/** In any case, since browsers compare the prefixes so. */
+export function isOwnCookie(name: string): boolean {
+  const lower = name.toLowerCase();
+  return (
+    OWN_COOKIES.has(lower) ||
+    lower.startsWith("coder_subdomain_app_session_token") ||
+    lower.startsWith("__host-coder_") ||
+    lower.startsWith("__secure-coder_")
+  );
+}
+
+/** Value of a parameter of a request target; undefined when it is absent. */
+export function queryValue(target: string, name: string): string | undefined {
+  const query = target.indexOf("?");
+  return query < 0 ? undefined : (new URLSearchParams(target.slice(query + 1)).get(name) ?? undefined);
+}
+
+/** The request target without parameters of the server; everything else stays byte for byte. */
+export function withoutOwnParameters(target: string): string {
+  const start = target.indexOf("?");
+  if (start < 0) return target;
+  const parts = target.slice(start + 1).split("&");
+  const kept = parts.filter((part) => {
+    const [name] = new URLSearchParams(part).keys();
+    return name === undefined || !OWN_PARAMETERS.has(name);
+  });
+  if (kept.length === parts.length) return target;
+  return kept.length === 0 ? target.slice(0, start) : `${target.slice(0, start)}?${kept.join("&")}`;
+}

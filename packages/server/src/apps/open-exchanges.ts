@@ -1,0 +1,92 @@
+/** Requests and WebSockets that are under way, and their end when the right that they rest on ends. */
+import type { AccessEvent } from "../auth/access-events.ts";
+import type { OpenStreams } from "../base/open-streams.ts";
+import type { AppDecision } from "./decision.ts";
+
+/** How often ends that are known in advance are looked for. */
+const SWEEP_MS = 1_000;
+
+export interface OpenExchange {
+  readonly decision: AppDecision;
+  /** When credentials or share end; undefined: neither does by itself. */
+  readonly endsAt: number | undefined;
+  /** Whether the decision would be the same now. */
+  stillHolds(): Promise<boolean>;
+  end(): void;
+}
+
+export interface OpenExchangesOptions {
+  readonly now: () => number;
+  readonly streams: OpenStreams;
+  readonly onError: (error: unknown) => void;
+}
+
+export class OpenExchanges {
+  readonly #open = new Set<OpenExchange>();
+  readonly #options: OpenExchangesOptions;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(options: OpenExchangesOptions) {
+    const { now } = options;
+    this.#options = options;
+    this.#timer = setInterval(() => {
+      const at = now();
+      for (const exchange of this.#open)
+        if (exchange.endsAt !== undefined && exchange.endsAt <= at) this.#recheck(exchange);
+    }, SWEEP_MS);
+    this.#timer.unref();
+  }
+
+  /** Returns the way out; call it when the exchange is over. */
+  add(exchange: OpenExchange): () => void {
+    this.#open.add(exchange);
+    const end = (): void => exchange.end();
+    const leave = this.#options.streams.add({ end, destroy: end });
+    return () => {
+      this.#open.delete(exchange);
+      leave();
+    };
+  }
+
+  /** Looks again at what an event may have ended. */
+  onAccessEvent(event: AccessEvent): void {
+    for (const exchange of this.#open) if (concerns(event, exchange.decision)) this.#recheck(exchange);
+  }
+
+  /** A workspace changed, or one of its shares. */
+  onWorkspaceChange(workspaceId: string): void {
+    for (const exchange of this.#open)
+      if (exchange.decision.target.workspaceId === workspaceId) this.#recheck(exchange);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #recheck(exchange: OpenExchange): void {
+    exchange.stillHolds().then(
+      (holds) => {
+        if (!holds) exchange.end();
+      },
+      (error: unknown) => {
+        this.#options.onError(error);
+        exchange.end(); // a right that cannot be looked up is none
+      },
+    );
+  }
+}
+
+function concerns(event: AccessEvent, { visitor, target }: AppDecision): boolean {
+  switch (event.kind) {
+    case "key-revoked":
+      return event.keyId === visitor?.keyId;
+    case "user-gone":
+    case "role-changed":
+      return event.userId === visitor?.userId || event.userId === target.ownerId;
+    case "workspace-deleted":
+    case "workspace-stopped":
+      return event.workspaceId === target.workspaceId;
+    case "agent-token-rotated":
+      return false;
+  }
+}

@@ -1,0 +1,68 @@
+/** What an app host answers in its own words: a small page for people, JSON for programs. */
+import { createHash } from "node:crypto";
+import type { Header } from "./headers.ts";
+
+export interface AppAnswer {
+  readonly status: number;
+  readonly title: string;
+  /** One sentence. */
+  readonly text: string;
+  readonly links?: readonly { readonly href: string; readonly text: string }[];
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Values of Set-Cookie. */
+  readonly cookies?: readonly string[];
+  /** Further fields of the JSON form. */
+  readonly fields?: Readonly<Record<string, string>>;
+}
+
+const STYLE = [
+  "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:4rem auto;padding:0 1rem;color:#1b1f24;background:#fff}",
+  "a{color:#0b57d0;margin-right:1rem}p{overflow-wrap:anywhere}",
+  "@media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#16181d}a{color:#8ab4f8}}",
+].join("");
+
+const POLICY = [
+  "default-src 'none'",
+  `style-src 'sha256-${createHash("sha256").update(STYLE).digest("base64")}'`,
+  "frame-ancestors 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+].join("; ");
+
+export interface RenderedAnswer {
+  readonly status: number;
+  readonly headers: readonly Header[];
+  readonly body: string;
+}
+
+export function renderAnswer(answer: AppAnswer, html: boolean): RenderedAnswer {
+  const body = html
+    ? page(answer)
+    : `${JSON.stringify({ message: answer.title, detail: answer.text, ...answer.fields })}\n`;
+  return {
+    status: answer.status,
+    headers: Object.entries({
+      "Content-Type": html ? "text/html; charset=utf-8" : "application/json; charset=utf-8",
+      "Content-Length": String(Buffer.byteLength(body)),
+      "Cache-Control": "no-store",
+      "Referrer-Policy": "no-referrer",
+      "X-Content-Type-Options": "nosniff",
+      ...(html ? { "Content-Security-Policy": POLICY } : {}),
+      ...answer.headers,
+    }).concat((answer.cookies ?? []).map((cookie) => ["Set-Cookie", cookie])),
+    body,
+  };
+}
+
+function page({ title, text, links = [] }: AppAnswer): string {
+  const anchors = links.map(({ href, text: name }) => `<a href="${escaped(href)}">${escaped(name)}</a>`).join("");
+  return [
+    `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">`,
+    `<title>${escaped(title)}</title><style>${STYLE}</style>`,
+    `<h1>${escaped(title)}</h1><p>${escaped(text)}</p><p>${anchors}</p></html>\n`,
+  ].join("");
+}
+
+function escaped(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}

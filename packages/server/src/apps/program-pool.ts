@@ -1,0 +1,128 @@
+/** Connections to the programs of workspaces: kept for the next request, and never shared between two programs. */
+import { Agent, type AgentOptions, type ClientRequest, type RequestOptions } from "node:http";
+import type { Duplex } from "node:stream";
+import { connect as connectTls } from "node:tls";
+import type { AppDecision } from "./decision.ts";
+
+const MAX_AT_ONCE = 64;
+const MAX_IDLE = 6;
+const IDLE_MS = 60_000;
+const CONNECT_MS = 10_000;
+/** Pools without a connection go when there are more. */
+const MAX_POOLS = 1_000;
+
+/** Opens a connection to the program that a decision is about. */
+export type DialApp = (decision: AppDecision, signal: AbortSignal) => Promise<Duplex>;
+
+export interface ProgramRequestOptions extends RequestOptions {
+  readonly decision: AppDecision;
+}
+
+export class ProgramPools {
+  readonly #dial: DialApp;
+  readonly #pools = new Map<string, ProgramPool>();
+
+  constructor(dial: DialApp) {
+    this.#dial = dial;
+  }
+
+  /** The pool of a decision's program. */
+  of({ target }: AppDecision): Agent {
+    const key = `${target.agentId} ${target.port} ${target.secure ? "https" : "http"}`;
+    let pool = this.#pools.get(key);
+    if (pool === undefined) {
+      if (this.#pools.size >= MAX_POOLS)
+        for (const [other, { isUnused }] of this.#pools) if (isUnused) this.#pools.delete(other);
+      pool = new ProgramPool(this.#dial);
+      this.#pools.set(key, pool);
+    }
+    return pool;
+  }
+
+  close(): void {
+    for (const pool of this.#pools.values()) pool.destroy();
+    this.#pools.clear();
+  }
+}
+
+/** One connection to the program of a decision, with TLS where it is asked for. Rejects after ten seconds. */
+export async function connectProgram(dial: DialApp, decision: AppDecision): Promise<Duplex> {
+  const signal = AbortSignal.timeout(CONNECT_MS);
+  const stream = await dial(decision, signal);
+  if (!decision.target.secure) return stream;
+  // Programs in workspaces have certificates of their own making; the tunnel has authenticated the workspace.
+  const secure = connectTls({
+    socket: stream,
+    rejectUnauthorized: false,
+    minVersion: "TLSv1.2",
+    ALPNProtocols: ["http/1.1"],
+  });
+  secure.once("close", () => stream.destroy());
+  return await new Promise((resolve, reject) => {
+    const fail = (error: unknown): void => {
+      stream.destroy();
+      reject(error);
+    };
+    const late = (): void => fail(signal.reason);
+    signal.addEventListener("abort", late, { once: true });
+    secure.once("error", fail);
+    secure.once("secureConnect", () => {
+      signal.removeEventListener("abort", late);
+      secure.removeListener("error", fail);
+      resolve(secure);
+    });
+  });
+}
+
+class ProgramPool extends Agent {
+  readonly #dial: DialApp;
+  readonly #idle = new Map<Duplex, { timer: NodeJS.Timeout; onData: () => void; onClose: () => void }>();
+
+  constructor(dial: DialApp) {
+    super({ keepAlive: true, maxSockets: MAX_AT_ONCE, maxFreeSockets: MAX_IDLE } satisfies AgentOptions);
+    this.#dial = dial;
+  }
+
+  get isUnused(): boolean {
+    return [this.sockets, this.freeSockets, this.requests].every((held) => Object.keys(held).length === 0);
+  }
+
+  override createConnection(options: unknown, created: (error: Error | null, stream: Duplex) => void): undefined {
+    connectProgram(this.#dial, (options as ProgramRequestOptions).decision).then(
+      (stream) => created(null, asSocket(stream)),
+      (error: unknown) => created(error instanceof Error ? error : new Error(String(error)), undefined as never),
+    );
+    return undefined;
+  }
+
+  /** Bytes that arrive between two answers belong to neither: the connection is not used again. */
+  override keepSocketAlive(stream: Duplex): boolean {
+    const end = (): void => void stream.destroy();
+    const onClose = (): void => this.#awake(stream);
+    const timer = setTimeout(end, IDLE_MS);
+    timer.unref();
+    stream.on("data", end);
+    stream.once("close", onClose);
+    this.#idle.set(stream, { timer, onData: end, onClose });
+    return true;
+  }
+
+  override reuseSocket(stream: Duplex, request: ClientRequest): void {
+    this.#awake(stream);
+    super.reuseSocket(stream, request);
+  }
+
+  #awake(stream: Duplex): void {
+    const idle = this.#idle.get(stream);
+    if (idle === undefined) return;
+    clearTimeout(idle.timer);
+    stream.removeListener("data", idle.onData);
+    stream.removeListener("close", idle.onClose);
+    this.#idle.delete(stream);
+  }
+}
+
+/** The agent of Node calls `ref` on what it reuses; a stream of the tunnel keeps no process alive and has none. */
+function asSocket(stream: Duplex): Duplex {
+  return "ref" in stream ? stream : Object.assign(stream, { ref: () => stream });
+}

@@ -1,0 +1,134 @@
+/**
+ * How a browser with a login at the main host gets a session at an app host, without the token of the login ever leaving the
+ * main host: app host (state cookie) → main host (ticket) → app host (session cookie).
+ */
+
+import type { ShareLevel } from "coder-protocol/rest/apps";
+import type { WallClock } from "../base/clock.ts";
+import { type Wildcard, wildcardLabel, wildcardOrigin } from "../base/wildcard.ts";
+import { AppDecision, type Visitor } from "./decision.ts";
+import { parseAppLabel } from "./label.ts";
+import { appCookies, queryValue, TICKET_PARAMETER, withoutOwnParameters } from "./names.ts";
+import type { AppAnswer } from "./pages.ts";
+import type { AppResolver } from "./resolver.ts";
+import { type AppTickets, isState, newNonce, stateOf } from "./tickets.ts";
+import type { Visitors } from "./visitors.ts";
+
+export const AUTH_REDIRECT_PATH = "/api/v2/applications/auth-redirect";
+const STATE_SECONDS = 300;
+
+export interface SignInOptions {
+  readonly wildcard: Wildcard;
+  readonly accessUrl: () => URL;
+  readonly tickets: AppTickets;
+  readonly visitors: Visitors;
+  readonly resolver: AppResolver;
+  readonly clock: WallClock;
+  readonly maxLevel: ShareLevel;
+}
+
+export class SignIn {
+  readonly #options: SignInOptions;
+
+  constructor(options: SignInOptions) {
+    this.#options = options;
+  }
+
+  /** On an app host: sends a navigation to the main host. */
+  begin(origin: string, target: string): AppAnswer {
+    const nonce = newNonce();
+    const to = new URL(AUTH_REDIRECT_PATH, this.#options.accessUrl());
+    to.searchParams.set("redirect_uri", `${origin}${target}`);
+    to.searchParams.set("state", stateOf(nonce));
+    return redirect(to.href, [this.#cookie("state", nonce, STATE_SECONDS)]);
+  }
+
+  /**
+   * On the main host: answers a navigation of a person who is logged in.
+   * @returns Where to go on with a ticket, or why not.
+   */
+  async decide(
+    visitor: Visitor,
+    redirectUri: string,
+    state: string,
+  ): Promise<{ readonly location: string } | { readonly refused: AppAnswer }> {
+    const asked = this.#destination(redirectUri);
+    if (typeof asked === "string") return refused(400, "Invalid redirect_uri", asked);
+    if (!isState(state)) return refused(400, "Invalid state", "Open the app again to start a new sign-in.");
+    const { clock, maxLevel, resolver, tickets } = this.#options;
+    const now = clock.now();
+    const resolved = await resolver.resolve(asked.label);
+    const decision = AppDecision.make(resolved?.target, visitor, { maxLevel, now });
+    if (!(decision instanceof AppDecision)) return { refused: notFoundAnswer(this.#options.accessUrl()) };
+    const ticket = tickets.issue(visitor, asked.host, state, now);
+    const { href } = asked;
+    return { location: `${href}${href.includes("?") ? "&" : "?"}${TICKET_PARAMETER}=${ticket}` };
+  }
+
+  /** On an app host: takes the ticket of a request target for a session. Undefined when the target has none. */
+  async redeem(target: string, host: string, nonce: string | undefined): Promise<AppAnswer | undefined> {
+    const ticket = queryValue(target, TICKET_PARAMETER);
+    if (ticket === undefined) return undefined;
+    const clean = withoutOwnParameters(target);
+    const { clock, tickets, visitors } = this.#options;
+    const holder = tickets.redeem(ticket, host, nonce, clock.now());
+    const session = holder === undefined ? undefined : await visitors.begin(holder, host);
+    if (session === undefined) {
+      return {
+        status: 400,
+        title: "Sign-In Link Not Valid",
+        text: "This sign-in link is not for this browser or was used before.",
+        links: [{ href: clean, text: "Sign in again" }],
+      };
+    }
+    return redirect(clean, [this.#cookie("session", session.id, session.maxAgeSeconds), this.#cookie("state", "", 0)]);
+  }
+
+  /** The app that a redirect_uri names, or what is wrong with it. Nothing is corrected. */
+  #destination(text: string) {
+    const { accessUrl, wildcard } = this.#options;
+    // What a URL parser would repair is refused: a later reader might repair it to something else.
+    if (
+      !/^https?:\/\/[A-Za-z0-9._-]+(?::[0-9]{1,5})?\/[\x21-\x7e]*$/.test(text) ||
+      /[\\#]/.test(text) ||
+      !URL.canParse(text)
+    )
+      return "It has to be the address of an app, without a user name or a fragment.";
+    const url = new URL(text);
+    const hostname = url.hostname.toLowerCase();
+    const label = wildcardLabel(wildcard, hostname);
+    if (label === undefined) return "Its host is not below the wildcard access URL.";
+    if (url.protocol !== accessUrl().protocol) return `It has to begin with ${accessUrl().protocol}//.`;
+    if (url.origin !== wildcardOrigin(wildcard, label, accessUrl()))
+      return "Its port is not that of the wildcard access URL.";
+    const parsed = parseAppLabel(label);
+    if ("error" in parsed) return `Its host names no app: ${parsed.error}.`;
+    // The path as it came: a parser would resolve its dot segments.
+    const path = text.slice(text.indexOf("/", text.indexOf("//") + 2));
+    return { label: parsed, host: hostname, href: `${url.origin}${withoutOwnParameters(path)}` };
+  }
+
+  #cookie(kind: "session" | "state", value: string, maxAgeSeconds: number): string {
+    const secure = this.#options.accessUrl().protocol === "https:";
+    const attributes = `Path=/; HttpOnly; SameSite=Lax; Max-Age=${maxAgeSeconds}${secure ? "; Secure" : ""}`;
+    return `${appCookies(secure)[kind]}=${value}; ${attributes}`;
+  }
+}
+
+/** The same for an app that does not exist and for one of somebody else. */
+export function notFoundAnswer(accessUrl: URL): AppAnswer {
+  return {
+    status: 404,
+    title: "Application Not Found",
+    text: "The application does not exist, or you do not have access to it.",
+    links: [{ href: accessUrl.href, text: "Back to the deployment" }],
+  };
+}
+
+function redirect(location: string, cookies: readonly string[]): AppAnswer {
+  return { status: 303, title: "See Other", text: "", headers: { Location: location }, cookies };
+}
+
+function refused(status: number, title: string, text: string): { refused: AppAnswer } {
+  return { refused: { status, title, text } };
+}

@@ -1,0 +1,97 @@
+/** Who sent a request to an app host: by the session cookie of that host, or by a token in a header. */
+import { randomBytes } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
+import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
+import { cookieValue } from "../auth/cookies.ts";
+import { equalDigests, hashSecret, parseUserToken } from "../auth/tokens.ts";
+import type { WallClock } from "../base/clock.ts";
+import type { ApiKeyRow } from "../db/schema.ts";
+import type { Store } from "../db/store.ts";
+import type { Visitor } from "./decision.ts";
+import type { TicketHolder } from "./tickets.ts";
+
+const SESSION_BYTES = 32;
+const SESSION_LIFETIME_MS = 86_400_000;
+const MAX_SESSIONS_PER_KEY = 256;
+
+export interface FoundVisitor {
+  readonly visitor: Visitor;
+  /** When these credentials end if nothing renews them. */
+  readonly endsAt: number;
+}
+
+export class Visitors {
+  readonly #store: Store;
+  readonly #clock: WallClock;
+
+  constructor(store: Store, clock: WallClock) {
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  /** By a token in a header, which no page of another origin can send along. "invalid": there is one, and it is refused. */
+  async byHeader(headers: IncomingHttpHeaders): Promise<FoundVisitor | "invalid" | undefined> {
+    const text = tokenOf(headers);
+    if (text === undefined) return undefined;
+    const token = parseUserToken(text);
+    if (token === undefined) return "invalid";
+    const key = await this.#store.apiKeys.byId(token.id);
+    const digest = hashSecret(token.secret);
+    if (key === undefined || !equalDigests(digest, key.secret_hash)) return "invalid";
+    return (await this.#holder(key)) ?? "invalid";
+  }
+
+  /** @param host In lower case, without a port: a session is valid at its own host only. */
+  async byCookie(cookie: string | undefined, name: string, host: string): Promise<FoundVisitor | undefined> {
+    const id = cookieValue(cookie, name);
+    if (id === undefined || id === "") return undefined;
+    const session = await this.#store.appSessions.byHash(hashSecret(id));
+    if (session === undefined || session.host !== host || session.expires_at <= this.#clock.now()) return undefined;
+    const key = await this.#store.apiKeys.byId(session.key_id);
+    const found = key === undefined || key.user_id !== session.user_id ? undefined : await this.#holder(key);
+    return found === undefined ? undefined : { ...found, endsAt: Math.min(found.endsAt, session.expires_at) };
+  }
+
+  /** Whether the visitor's credentials still hold. */
+  async current(visitor: Visitor): Promise<Visitor | undefined> {
+    const key = await this.#store.apiKeys.byId(visitor.keyId);
+    return key === undefined ? undefined : (await this.#holder(key))?.visitor;
+  }
+
+  /** Begins a session at one host. Returns the value of its cookie; undefined when the login has ended since. */
+  async begin(
+    { userId, keyId }: TicketHolder,
+    host: string,
+  ): Promise<{ id: string; maxAgeSeconds: number } | undefined> {
+    const now = this.#clock.now();
+    const key = await this.#store.apiKeys.byId(keyId);
+    const found = key === undefined ? undefined : await this.#holder(key);
+    if (found === undefined || found.visitor.userId !== userId) return undefined;
+    const id = randomBytes(SESSION_BYTES).toString("base64url");
+    const row = {
+      id_hash: hashSecret(id),
+      key_id: keyId,
+      user_id: userId,
+      host,
+      created_at: now,
+      expires_at: now + SESSION_LIFETIME_MS,
+    };
+    await this.#store.transaction(({ appSessions }) => appSessions.insert(row, MAX_SESSIONS_PER_KEY));
+    return { id, maxAgeSeconds: SESSION_LIFETIME_MS / 1000 };
+  }
+
+  async #holder(key: ApiKeyRow): Promise<FoundVisitor | undefined> {
+    if (key.expires_at <= this.#clock.now()) return undefined;
+    const user = await this.#store.users.byId(key.user_id);
+    if (user === undefined || user.status !== "active") return undefined;
+    return { visitor: { userId: user.id, keyId: key.id, role: user.role }, endsAt: key.expires_at };
+  }
+}
+
+/** A Bearer of another form is the program's own. */
+function tokenOf(headers: IncomingHttpHeaders): string | undefined {
+  const own = headers[SESSION_TOKEN_HEADER.toLowerCase()];
+  if (typeof own === "string" && own !== "") return own;
+  const bearer = /^bearer +(\S+) *$/i.exec(headers.authorization ?? "")?.[1];
+  return bearer !== undefined && parseUserToken(bearer) !== undefined ? bearer : undefined;
+}

@@ -1,0 +1,114 @@
+/** Web apps of workspaces: joins the parts, and owns what outlives a request. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { ShareLevel } from "coder-protocol/rest/apps";
+import type { AccessEvents } from "../auth/access-events.ts";
+import type { WallClock } from "../base/clock.ts";
+import type { Logger } from "../base/log.ts";
+import type { OpenStreams } from "../base/open-streams.ts";
+import { type PlaceLimits, Places } from "../base/places.ts";
+import { type Wildcard, wildcardLabel } from "../base/wildcard.ts";
+import type { Store } from "../db/store.ts";
+import type { Changes } from "../workspaces/changes.ts";
+import { AppHost } from "./app-host.ts";
+import { OpenExchanges } from "./open-exchanges.ts";
+import { type DialApp, ProgramPools } from "./program-pool.ts";
+import { AppResolver } from "./resolver.ts";
+import { SignIn } from "./sign-in.ts";
+import { AppTickets } from "./tickets.ts";
+import { Visitors } from "./visitors.ts";
+
+const REQUESTS: PlaceLimits = { total: 2_000, perUser: 200, perAddress: 500 };
+const WEB_SOCKETS: PlaceLimits = { total: 5_000, perUser: 256, perAddress: 1_250 };
+/** Longest time that the record of a workspace's last use is behind. */
+const RECORD_USE_EVERY_MS = 60_000;
+const MAX_RECORDED = 10_000;
+
+export interface WebAppsOptions {
+  readonly wildcard: Wildcard;
+  readonly accessUrl: () => URL;
+  readonly maxLevel: ShareLevel;
+  readonly dial: DialApp;
+  readonly clientAddress: (request: IncomingMessage) => string;
+  readonly streams: OpenStreams;
+  readonly store: Store;
+  readonly events: AccessEvents;
+  readonly changes: Changes;
+  readonly clock: WallClock;
+  readonly log: Logger;
+}
+
+export class WebApps {
+  readonly signIn: SignIn;
+  readonly #options: WebAppsOptions;
+  readonly #host: AppHost;
+  readonly #exchanges: OpenExchanges;
+  readonly #pools: ProgramPools;
+  readonly #usedAt = new Map<string, number>();
+  readonly #stop: readonly (() => void)[];
+
+  constructor(options: WebAppsOptions) {
+    const { accessUrl, changes, clock, dial, events, log, maxLevel, store, streams, wildcard } = options;
+    this.#options = options;
+    const resolver = new AppResolver(store, clock);
+    const visitors = new Visitors(store, clock);
+    this.#pools = new ProgramPools(dial);
+    this.#exchanges = new OpenExchanges({
+      now: () => clock.now(),
+      streams,
+      onError: (error) => log.error({ err: error }, "looking at the access of an app's visitor failed"),
+    });
+    this.signIn = new SignIn({ wildcard, accessUrl, tickets: new AppTickets(), visitors, resolver, clock, maxLevel });
+    this.#host = new AppHost({
+      ...options,
+      resolver,
+      visitors,
+      signIn: this.signIn,
+      exchanges: this.#exchanges,
+      pools: this.#pools,
+      requests: new Places("requests to apps", REQUESTS),
+      webSockets: new Places("WebSockets of apps", WEB_SOCKETS),
+      onUse: (workspaceId) => this.#recordUse(workspaceId),
+    });
+    this.#stop = [
+      events.subscribe((event) => this.#exchanges.onAccessEvent(event)),
+      changes.subscribe("workspaces", (change) => {
+        if (change.kind === "workspace") this.#exchanges.onWorkspaceChange(change.workspaceId);
+      }),
+    ];
+  }
+
+  /** Whether a host, in lower case and without a port, is one of an app. */
+  isAppHost(hostname: string): boolean {
+    return wildcardLabel(this.#options.wildcard, hostname) !== undefined;
+  }
+
+  request(request: IncomingMessage, response: ServerResponse, hostname: string): Promise<void> {
+    return this.#host.request(request, response, hostname);
+  }
+
+  upgrades(request: IncomingMessage): boolean {
+    return this.#host.upgrades(request);
+  }
+
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string): Promise<void> {
+    return this.#host.upgrade(request, socket, head, hostname);
+  }
+
+  close(): void {
+    for (const stop of this.#stop) stop();
+    this.#exchanges.close();
+    this.#pools.close();
+  }
+
+  #recordUse(workspaceId: string): void {
+    const { clock, log, store } = this.#options;
+    const now = clock.now();
+    if (now - (this.#usedAt.get(workspaceId) ?? 0) < RECORD_USE_EVERY_MS) return;
+    if (this.#usedAt.size >= MAX_RECORDED) this.#usedAt.clear();
+    this.#usedAt.set(workspaceId, now);
+    store.workspaces
+      .touch(workspaceId, now)
+      .catch((error: unknown) => log.error({ err: error }, "the use of a workspace was not recorded"));
+  }
+}

@@ -1,0 +1,26 @@
+import type { IncomingMessage } from "node:http";
+import type { Hosts } from "../auth/hosts.ts";
+import { hostname } from "../auth/hosts.ts";
+
+/** Which part of the server a host name leads to. */
+export type HostRoute =
+  /** The server itself, or no host of ours: the caller finds out. */
+  | "main"
+  /** There is no single host. */
+  | "malformed"
+  /** The program of a workspace, and nothing else. */
+  | { readonly appHost: string };
+
+/** Names of the server come first: its own may lie below the wildcard. */
+export function hostRoute(
+  request: IncomingMessage,
+  hosts: Pick<Hosts, "isOurs">,
+  apps: { isAppHost(hostname: string): boolean } | undefined,
+): HostRoute {
+  let count = 0;
+  for (let i = 0; i < request.rawHeaders.length; i += 2) if (request.rawHeaders[i]!.toLowerCase() === "host") count++;
+  if (count !== 1) return "malformed";
+  if (apps === undefined || hosts.isOurs(request)) return "main";
+  const name = hostname(request.headers.host);
+  return name !== undefined && apps.isAppHost(name) ? { appHost: name } : "main";
+}

@@ -1,0 +1,59 @@
+import type { ApplicationsHost } from "coder-protocol/rest/apps";
+import { renderAnswer } from "../../apps/pages.ts";
+import { AUTH_REDIRECT_PATH, type SignIn } from "../../apps/sign-in.ts";
+import type { Authenticator } from "../../auth/authenticator.ts";
+import { DomainError } from "../../base/domain-error.ts";
+import type { OwnAddresses } from "../../base/own-addresses.ts";
+import { type Wildcard, wildcardHost } from "../../base/wildcard.ts";
+import { HttpFailure } from "../failure.ts";
+import type { Guard, Router } from "../hono.ts";
+
+export interface ApplicationRoutesDeps {
+  readonly user: Guard;
+  readonly authenticator: Authenticator;
+  /** Undefined without a wildcard access URL. */
+  readonly signIn: SignIn | undefined;
+  readonly wildcard: Wildcard | undefined;
+  readonly addresses: Pick<OwnAddresses, "accessUrl">;
+}
+
+/** What clients and browsers ask about web apps. */
+export function applicationRoutes(router: Router, deps: ApplicationRoutesDeps): void {
+  const { user, authenticator, signIn, wildcard, addresses } = deps;
+
+  router.get("/applications/host", user, (c) => {
+    const body: ApplicationsHost = { host: applicationsHost(wildcard, addresses.accessUrl()) };
+    return c.json(body);
+  });
+
+  // A navigation: the only way from a login to a session with an app.
+  router.get(AUTH_REDIRECT_PATH.replace("/api/v2", ""), async (c) => {
+    const { incoming } = c.env;
+    if (signIn === undefined)
+      throw new HttpFailure(404, "This deployment serves no apps", {
+        detail: "An administrator can set --wildcard-access-url",
+      });
+    if (incoming.headers["sec-fetch-dest"] === "iframe")
+      throw new HttpFailure(403, "A sign-in is not shown in a frame");
+    c.header("Referrer-Policy", "no-referrer");
+    const auth = await authenticator.authenticateUser(incoming);
+    if (auth instanceof DomainError) {
+      if (auth.code !== "unauthenticated") throw auth;
+      return c.redirect(`/login?redirect=${encodeURIComponent(incoming.url ?? "/")}`, 303);
+    }
+    const visitor = { userId: auth.user.id, keyId: auth.key.id, role: auth.user.role };
+    const query = new URL(c.req.url).searchParams;
+    const decided = await signIn.decide(visitor, query.get("redirect_uri") ?? "", query.get("state") ?? "");
+    if ("location" in decided) return c.redirect(decided.location, 303);
+    const rendered = renderAnswer(decided.refused, (incoming.headers.accept ?? "").includes("text/html"));
+    return new Response(rendered.body, {
+      status: rendered.status,
+      headers: rendered.headers.map(([name, value]): [string, string] => [name, value]),
+    });
+  });
+}
+
+/** The host names of apps as clients are shown them; "" when there are none. */
+export function applicationsHost(wildcard: Wildcard | undefined, accessUrl: URL): string {
+  return wildcard === undefined ? "" : wildcardHost(wildcard, accessUrl);
+}

@@ -1,0 +1,319 @@
+/** Requests through the server to programs that behave, and to ones that do not. */
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import { createServer as createNetServer } from "node:net";
+import { expect, test } from "vitest";
+import { raw, startApps } from "./helpers.ts";
+
+test("security S4, S16: no credential of the server and no forged address reaches a program", async () => {
+  await using apps = await startApps();
+  let seen = "";
+  await apps.program(8080, (request, response) => {
+    seen = JSON.stringify([request.url, request.rawHeaders]);
+    response.end();
+  });
+  const { token } = apps.ada;
+  const answer = await apps.send(apps.host(8080), `/a?coder_session_token=${token}&b=1`, {
+    token,
+    headers: {
+      Cookie: `coder_session_token=${token}; __Host-coder_app_session=x; theirs=1`,
+      Authorization: `Bearer ${token}`,
+      "X-Forwarded-For": "198.51.100.1",
+      Forwarded: "for=198.51.100.1",
+      "X-Real-Ip": "198.51.100.1",
+    },
+  });
+  expect(answer.status).toBe(200);
+  expect(seen).not.toContain(token);
+  expect(seen).not.toContain("198.51.100.1");
+  expect(seen).not.toContain("app_session");
+  expect(JSON.parse(seen)).toEqual([
+    "/a?b=1",
+    [
+      ["Host", apps.host(8080)],
+      ["Cookie", "theirs=1"],
+      ["X-Forwarded-For", "127.0.0.1"],
+      ["X-Forwarded-Host", apps.host(8080)],
+      ["X-Forwarded-Proto", "http"],
+      ["X-Forwarded-Port", String(apps.test.port)],
+      ["Connection", "keep-alive"],
+    ].flat(),
+  ]);
+});
+
+test("a body of any length goes through as it comes, also while the main host has a limit for it", async () => {
+  const requestTimeoutMs = 1;
+  await using apps = await startApps({ deps: { limits: { requestTimeoutMs, bodyBytes: 1024 } } });
+  await apps.program(8080, async (request, response) => {
+    const hash = createHash("sha256");
+    for await (const chunk of request) hash.update(chunk as Buffer);
+    response.end(hash.digest("hex"));
+  });
+  const chunk = randomBytes(1024 * 1024);
+  const hash = createHash("sha256");
+  const request = httpRequest({
+    host: "127.0.0.1",
+    port: apps.test.port,
+    method: "PUT",
+    headers: { Host: apps.host(8080), "Coder-Session-Token": apps.ada.token },
+  });
+  for (let i = 0; i < 20; i++) {
+    hash.update(chunk);
+    if (!request.write(chunk)) await once(request, "drain");
+  }
+  request.end();
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  const [text] = (await once(response, "data")) as [Buffer];
+  expect(text.toString()).toBe(hash.digest("hex"));
+});
+
+test("events arrive one by one, and nothing in front is asked to buffer them", async () => {
+  await using apps = await startApps();
+  let next: (() => void) | undefined;
+  await apps.program(8080, async (_request, response) => {
+    response.writeHead(200, { "Content-Type": "text/event-stream" });
+    for (let i = 0; i < 3; i++) {
+      response.write(`data: ${i}\n\n`);
+      await new Promise<void>((resolve) => {
+        next = resolve;
+      });
+    }
+    response.end();
+  });
+  const request = httpRequest({
+    host: "127.0.0.1",
+    port: apps.test.port,
+    headers: { Host: apps.host(8080), "Coder-Session-Token": apps.ada.token },
+  }).end();
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  expect(response.headers).toMatchObject({ "x-accel-buffering": "no", "cache-control": "no-cache" });
+  const events: string[] = [];
+  for await (const event of response) {
+    events.push(String(event)); // the program sends one only after the one before was read here
+    next?.();
+  }
+  expect(events).toEqual(["data: 0\n\n", "data: 1\n\n", "data: 2\n\n"]);
+});
+
+test("ranges, HEAD, redirects, trailers and paths are the program's own business", async () => {
+  await using apps = await startApps();
+  const seen: (string | undefined)[] = [];
+  await apps.program(8080, (request, response) => {
+    seen.push(request.url);
+    if (request.url === "/range") {
+      response.writeHead(206, { "Content-Range": "bytes 0-1/9", "Content-Length": "2", ETag: '"x"' }).end("ab");
+    } else if (request.method === "HEAD") {
+      response.writeHead(200, { "Content-Length": "123456" }).end();
+    } else if (request.url === "/redirect") {
+      response.writeHead(302, { Location: "http://169.254.169.254/latest/meta-data" }).end();
+    } else if (request.url === "/trailers") {
+      response.writeHead(200, { Trailer: "X-Sum", "Transfer-Encoding": "chunked" });
+      response.write("body");
+      response.addTrailers({ "X-Sum": "42" });
+      response.end();
+    } else response.end("ok");
+  });
+  const host = apps.host(8080);
+  const { token } = apps.ada;
+  const range = await apps.send(host, "/range", { token, headers: { Range: "bytes=0-1" } });
+  expect([range.status, range.headers["content-range"], range.headers.etag, range.text]).toEqual([
+    206,
+    "bytes 0-1/9",
+    '"x"',
+    "ab",
+  ]);
+  const head = await apps.send(host, "/file", { token, method: "HEAD" });
+  expect([head.status, head.headers["content-length"], head.text]).toEqual([200, "123456", ""]);
+  const redirect = await apps.send(host, "/redirect", { token });
+  expect([redirect.status, redirect.headers.location]).toEqual([302, "http://169.254.169.254/latest/meta-data"]);
+  const trailers = await apps.send(host, "/trailers", { token });
+  expect([trailers.text, trailers.trailers]).toEqual(["body", { "x-sum": "42" }]);
+  for (const path of ["/a/../b", "/a%2Fb//c;d", "/%2e%2e/x?y=%00&z=a+b", "/?"]) {
+    await apps.send(host, path, { token });
+    expect(seen.at(-1)).toBe(path);
+  }
+  expect(apps.dialled.every(({ port }) => port === 8080)).toBe(true);
+});
+
+test("several cookies of a program stay several, and stay with its host", async () => {
+  await using apps = await startApps();
+  await apps.program(8080, (_request, response) => {
+    response.writeHead(200, {
+      "Set-Cookie": [
+        "a=1; Domain=coder.localhost; Path=/",
+        "b=2; HttpOnly",
+        "coder_session_token=evil; Domain=coder.localhost",
+      ],
+      "Clear-Site-Data": '"cookies"',
+    });
+    response.end();
+  });
+  const answer = await apps.send(apps.host(8080), "/", { token: apps.ada.token });
+  expect(answer.headers["set-cookie"]).toEqual(["a=1; Path=/", "b=2; HttpOnly"]);
+  expect(answer.headers["clear-site-data"]).toBeUndefined();
+});
+
+test("a program that gets localhost for Host is one that says so in its share", async () => {
+  await using apps = await startApps();
+  await apps.program(5173, (request, response) => response.end(`${request.headers.host} ${request.headers.origin}`));
+  const { token } = apps.ada;
+  const own = { Origin: `http://${apps.host(5173)}` };
+  expect((await apps.send(apps.host(5173), "/", { token, headers: own })).text).toBe(
+    `${apps.host(5173)} ${own.Origin}`,
+  );
+  await apps.send(`127.0.0.1:${apps.test.port}`, `/api/v2/workspaces/${apps.workspaceId}/port-share`, {
+    method: "POST",
+    token,
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ agent_name: "main", port: 5173, share_level: "authenticated", host_header: "localhost" }),
+  });
+  expect((await apps.send(apps.host(5173), "/", { token, headers: own })).text).toBe(
+    "localhost:5173 http://localhost:5173",
+  );
+});
+
+test("why a program does not answer is said in words, and to its owner with the next step", async () => {
+  await using apps = await startApps();
+  const { token } = apps.ada;
+  const nothing = await apps.send(apps.host(7777), "/", { token, headers: { Accept: "text/html" } });
+  expect([nothing.status, nothing.text]).toEqual([502, expect.stringContaining("Nothing Listens on Port 7777")]);
+  expect(nothing.text).toContain("Start the program");
+  expect(nothing.headers["content-security-policy"]).toContain("default-src 'none'");
+  expect(nothing.headers["cache-control"]).toBe("no-store");
+  const admin = await apps.send(apps.host(7777), "/", { token: apps.admin.token });
+  expect(JSON.parse(admin.text).detail).not.toContain("Start the program");
+
+  await apps.listen(
+    9999,
+    createNetServer((socket) => socket.once("data", () => socket.end("SSH-2.0-x\r\n")).on("error", () => undefined)),
+  );
+  const notHttp = await apps.send(apps.host(9999), "/", { token });
+  expect([notHttp.status, JSON.parse(notHttp.text).message]).toEqual([
+    502,
+    expect.stringMatching(/Mismatch|Bad Gateway/),
+  ]);
+  await apps.program(8443, (_request, response) => response.end("plain"));
+  const notTls = await apps.send(apps.host("8443s"), "/x", { token, headers: { Accept: "text/html" } });
+  expect([notTls.status, notTls.text]).toEqual([502, expect.stringContaining(`http://${apps.host(8443)}/x`)]);
+});
+
+test("security S14: what is not one plain request reaches no program", async () => {
+  await using apps = await startApps();
+  let requests = 0;
+  await apps.program(8080, (_request, response) => {
+    requests++;
+    response.end("ok");
+  });
+  const head = `Host: ${apps.host(8080)}\r\nCoder-Session-Token: ${apps.ada.token}\r\n`;
+  const malformed = [
+    `POST / HTTP/1.1\r\n${head}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    `POST / HTTP/1.1\r\n${head}Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde`,
+    `POST / HTTP/1.1\r\n${head}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`,
+    `POST / HTTP/1.1\r\n${head}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n`,
+    `GET / HTTP/1.1\r\n${head}X-A: 1\r\n folded\r\n\r\n`,
+    `GET / HTTP/1.1\r\n${head}X-A : 1\r\n\r\n`,
+    `GET / HTTP/1.1\n${head.replaceAll("\r\n", "\n")}\n`,
+    `GET / HTTP/1.1\r\n${head}X-A: a\rb\r\n\r\n`,
+    `GET / HTTP/1.1\r\n${head}X-A: a\0b\r\n\r\n`,
+    `POST / HTTP/1.1\r\n${head}Content-Length: -1\r\n\r\n`,
+    `POST / HTTP/1.1\r\n${head}Content-Length: +1\r\n\r\na`,
+    `TRACE / HTTP/1.1\r\n${head}Connection: close\r\n\r\n`,
+    `CONNECT 127.0.0.1:22 HTTP/1.1\r\n${head}\r\n`,
+  ];
+  for (const text of malformed) {
+    const answer = await raw(apps.test.port, text);
+    expect([text, answer.split(" ")[1] ?? "closed"]).toEqual([text, expect.stringMatching(/^(?:400|405|closed)$/)]);
+  }
+  expect(requests).toBe(0);
+});
+
+test("security S14: a smuggled request in a body stays a body", async () => {
+  await using apps = await startApps();
+  const seen: string[] = [];
+  await apps.program(8080, async (request, response) => {
+    let body = "";
+    for await (const chunk of request) body += String(chunk);
+    seen.push(`${request.method} ${request.url} ${body}`);
+    response.end("ok");
+  });
+  const inner = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
+  const { token } = apps.ada;
+  await apps.send(apps.host(8080), "/one", { method: "POST", token, body: inner });
+  await apps.send(apps.host(8080), "/two", {
+    token,
+    headers: { "Transfer-Encoding": "chunked" },
+    method: "POST",
+    body: inner,
+  });
+  await apps.send(apps.host(8080), "/three", { token });
+  expect(seen).toEqual([`POST /one ${inner}`, `POST /two ${inner}`, "GET /three "]);
+});
+
+test("security S14: bytes behind an answer never become the next one, and a broken answer is not completed", async () => {
+  await using apps = await startApps();
+  let connections = 0;
+  const answers = [
+    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok!",
+    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nX-A: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\nzz",
+    "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nraw",
+  ];
+  await apps.listen(
+    8080,
+    createNetServer((socket) => {
+      const answer = answers[connections++] ?? "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlast";
+      socket.on("error", () => undefined);
+      socket.once("data", () => {
+        socket.write(answer);
+        if (answer.includes("short")) socket.end();
+        socket.on("data", () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"));
+      });
+    }),
+  );
+  const { token } = apps.ada;
+  const ask = async (): Promise<string> => {
+    try {
+      const answer = await apps.send(apps.host(8080), "/", { token });
+      return `${answer.status} ${answer.status === 200 ? answer.text : ""}`;
+    } catch {
+      return "cut off";
+    }
+  };
+  expect(await ask()).toBe("200 ok");
+  for (let i = 1; i < answers.length; i++)
+    expect([i, await ask()]).toEqual([i, expect.stringMatching(/^(?:502 |cut off)$/)]);
+  expect(await ask()).toBe("200 last");
+  expect(connections).toBe(answers.length + 1);
+});
+
+test("a kept connection that the program closed meanwhile costs no request", async () => {
+  await using apps = await startApps();
+  const program = await apps.program(8080, (_request, response) => response.end("ok"));
+  const { token } = apps.ada;
+  expect((await apps.send(apps.host(8080), "/", { token })).text).toBe("ok");
+  program.closeAllConnections();
+  expect((await apps.send(apps.host(8080), "/", { token })).text).toBe("ok");
+});
+
+test("security S17: a program is dialled at its own agent and port, whatever the request says", async () => {
+  await using apps = await startApps();
+  await apps.program(8080, (_request, response) => response.end("ok"));
+  const { token } = apps.ada;
+  for (const label of ["0", "1", "8", "65536", "080", "1e3"]) {
+    const answer = await apps.send(apps.host(label), "/", { token });
+    expect([label, answer.status]).toEqual([
+      label,
+      expect.toSatisfy((status: number) => status === 400 || status === 404),
+    ]);
+  }
+  expect(apps.dialled).toEqual([]);
+  for (const path of ["/@evil.example/", "//evil.example/x", "/http://169.254.169.254/", "/?url=http://[::1]/"])
+    expect((await apps.send(apps.host(8080), path, { token })).text).toBe("ok");
+  expect(new Set(apps.dialled.map(({ agentId, port }) => `${agentId} ${port}`))).toEqual(
+    new Set([`${apps.agentId} 8080`]),
+  );
+});

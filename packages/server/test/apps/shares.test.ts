@@ -1,0 +1,202 @@
+/** Shared ports: who gets in, for how long, and what ends with the right. */
+import { once } from "node:events";
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import { expect, test } from "vitest";
+import { send } from "../helpers.ts";
+import { type AppServer, signIn, startApps } from "./helpers.ts";
+
+const share = (apps: AppServer, body: object, token = apps.ada.token) =>
+  send(apps.test.url, "POST", `/api/v2/workspaces/${apps.workspaceId}/port-share`, {
+    token,
+    body: { agent_name: "main", port: 8080, share_level: "public", ...body },
+  });
+
+async function started(flags = {}): Promise<AppServer> {
+  const apps = await startApps({ flags });
+  await apps.program(8080, (_request, response) => response.end("ok"));
+  return apps;
+}
+
+test("a share is listed, replaced and removed", async () => {
+  await using apps = await started();
+  const path = `/api/v2/workspaces/${apps.workspaceId}/port-share`;
+  const made = await share(apps, { share_level: "authenticated", label: "for <b>Bob</b>" });
+  expect([made.status, made.json]).toEqual([
+    200,
+    expect.objectContaining({
+      port: 8080,
+      share_level: "authenticated",
+      protocol: "http",
+      label: "for <b>Bob</b>",
+      expires_at: null,
+    }),
+  ]);
+  await share(apps, { share_level: "public" });
+  const list = async () => (await send(apps.test.url, "GET", path, { token: apps.ada.token })).json.shares;
+  expect(await list()).toEqual([expect.objectContaining({ agent_name: "main", port: 8080, share_level: "public" })]);
+  const key = { agent_name: "main", port: 8080 };
+  expect((await send(apps.test.url, "DELETE", path, { token: apps.ada.token, body: key })).status).toBe(200);
+  expect((await send(apps.test.url, "DELETE", path, { token: apps.ada.token, body: key })).status).toBe(404);
+  await share(apps, {});
+  expect((await share(apps, { share_level: "owner" })).json.share_level).toBe("owner");
+  expect(await list()).toEqual([]);
+});
+
+test("what cannot be shared is refused by name", async () => {
+  await using apps = await started({ "max-share-level": "authenticated", "max-share-duration": "1h" });
+  expect((await share(apps, {})).json.message).toBe("Port sharing level not allowed.");
+  const level = { share_level: "authenticated" };
+  expect((await share(apps, { ...level, agent_name: "none" })).json.message).toBe("Agent not found.");
+  for (const port of [0, 8, 65_536, 80.5, "80"]) expect((await share(apps, { ...level, port })).status).toBe(400);
+  const at = (ms: number) => new Date(apps.test.clock.now() + ms).toISOString();
+  expect((await share(apps, { ...level, expires_at: at(-1) })).json.message).toBe("expires_at lies in the past.");
+  expect((await share(apps, { ...level, expires_at: at(7_200_000) })).json.message).toBe("expires_at is too far away.");
+  expect((await share(apps, level)).json.expires_at).toBe(at(3_600_000));
+  expect((await share(apps, level, apps.bob.token)).status).toBe(404);
+});
+
+test("security S12: each visitor at each level", async () => {
+  await using apps = await started();
+  const visitors = { ada: apps.ada.token, bob: apps.bob.token, admin: apps.admin.token, anonymous: undefined };
+  const statuses = async (): Promise<Record<string, number>> => {
+    const entries = Object.entries(visitors).map(async ([name, token]) => {
+      const answer = await apps.send(apps.host(8080), "/", token === undefined ? {} : { token });
+      return [name, answer.status] as const;
+    });
+    return Object.fromEntries(await Promise.all(entries));
+  };
+  expect(await statuses()).toEqual({ ada: 200, bob: 404, admin: 200, anonymous: 401 });
+  await share(apps, { share_level: "organization" });
+  expect(await statuses()).toEqual({ ada: 200, bob: 200, admin: 200, anonymous: 401 });
+  await share(apps, { share_level: "authenticated" });
+  expect(await statuses()).toEqual({ ada: 200, bob: 200, admin: 200, anonymous: 401 });
+  await share(apps, { share_level: "public" });
+  expect(await statuses()).toEqual({ ada: 200, bob: 200, admin: 200, anonymous: 200 });
+  await share(apps, { share_level: "public", expires_at: new Date(apps.test.clock.now() + 60_000).toISOString() });
+  apps.test.clock.advance(59_999);
+  await apps.test.server.parts.agentState.connected(apps.agentId, "2.0");
+  expect(await statuses()).toEqual({ ada: 200, bob: 200, admin: 200, anonymous: 200 });
+  apps.test.clock.advance(1);
+  expect(await statuses()).toEqual({ ada: 200, bob: 404, admin: 200, anonymous: 401 });
+});
+
+test("security S12: a lower cap narrows shares that are there", async () => {
+  await using apps = await started({ "max-share-level": "authenticated" });
+  const { store, clock } = apps.test.server.parts;
+  await store.portShares.put({
+    workspace_id: apps.workspaceId,
+    agent_name: "main",
+    port: 8080,
+    protocol: "http",
+    level: "public",
+    label: "",
+    expires_at: null,
+    host_header: "preserve",
+    created_by: apps.ada.id,
+    created_at: clock.now(),
+  });
+  expect((await apps.send(apps.host(8080), "/")).status).toBe(401);
+  expect((await apps.send(apps.host(8080), "/", { token: apps.bob.token })).status).toBe(200);
+});
+
+test("a key for apps alone opens apps, and nothing of the API", async () => {
+  await using apps = await started();
+  const { store } = apps.test.server.parts;
+  const key = await store.apiKeys.byId(apps.ada.token.slice(0, 10));
+  await store.apiKeys.remove(key!.id);
+  await store.apiKeys.insert({ ...key!, scope: "application_connect" });
+  expect((await apps.send(apps.host(8080), "/", { token: apps.ada.token })).status).toBe(200);
+  expect((await send(apps.test.url, "GET", "/api/v2/users/me", { token: apps.ada.token })).status).toBe(403);
+});
+
+test("a workspace that is stopped or whose agent is away says so to those who may know", async () => {
+  await using apps = await started();
+  const { token } = apps.ada;
+  await apps.test.server.parts.agentState.disconnected(apps.agentId);
+  const offline = await apps.send(apps.host(8080), "/", { token });
+  expect([offline.status, offline.text]).toEqual([502, expect.stringContaining("coder agent")]);
+  expect((await apps.send(apps.host(8080), "/", { token: apps.bob.token })).status).toBe(404);
+  await send(apps.test.url, "POST", `/api/v2/workspaces/${apps.workspaceId}/builds`, {
+    token,
+    body: { transition: "stop" },
+  });
+  const stopped = await apps.send(apps.host(8080), "/", { token });
+  expect([stopped.status, JSON.parse(stopped.text).message]).toEqual([503, "Workspace Stopped"]);
+});
+
+/** A request whose answer never ends by itself; resolves when it was cut off. */
+async function open(apps: AppServer, headers: Record<string, string>): Promise<{ closed: Promise<void> }> {
+  const request = httpRequest({
+    host: "127.0.0.1",
+    port: apps.test.port,
+    headers: { Host: apps.host(9000), ...headers },
+  });
+  request.end();
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  if (response.statusCode !== 200) throw new Error(`status ${response.statusCode}`);
+  response.on("error", () => undefined).resume();
+  return { closed: new Promise((resolve) => response.on("close", resolve)) };
+}
+
+test.each<[string, (apps: AppServer) => Promise<unknown>]>([
+  ["logs out", (apps) => send(apps.test.url, "POST", "/api/v2/users/logout", { token: apps.bob.token })],
+  [
+    "is suspended",
+    (apps) => send(apps.test.url, "PUT", `/api/v2/users/${apps.bob.id}/status/suspend`, { token: apps.admin.token }),
+  ],
+  ["loses the share", (apps) => share(apps, { port: 9000, share_level: "owner" })],
+  ["has a share that ends", async (apps) => apps.test.clock.advance(60_000)],
+  ["has a session that ends", async (apps) => apps.test.clock.advance(86_400_000)],
+  [
+    "uses a workspace that stops",
+    (apps) =>
+      send(apps.test.url, "POST", `/api/v2/workspaces/${apps.workspaceId}/builds`, {
+        token: apps.ada.token,
+        body: { transition: "stop" },
+      }),
+  ],
+  [
+    "uses a workspace that is renamed",
+    (apps) =>
+      send(apps.test.url, "PATCH", `/api/v2/workspaces/${apps.workspaceId}`, {
+        token: apps.ada.token,
+        body: { name: "other" },
+      }),
+  ],
+  [
+    "uses a workspace that is deleted",
+    (apps) =>
+      send(apps.test.url, "POST", `/api/v2/workspaces/${apps.workspaceId}/builds`, {
+        token: apps.ada.token,
+        body: { transition: "delete" },
+      }),
+  ],
+])("security S13: what is open ends when its visitor %s", async (_what, act) => {
+  await using apps = await started();
+  await apps.program(9000, (_request, response) =>
+    response.writeHead(200, { "Content-Type": "text/event-stream" }).write("x"),
+  );
+  const expires_at = new Date(apps.test.clock.now() + 60_000).toISOString();
+  await share(apps, { port: 9000, share_level: "authenticated", expires_at });
+  const cookie = await signIn(apps, apps.host(9000), apps.bob.token);
+  const bobs = await open(apps, { Cookie: cookie });
+  await act(apps);
+  await bobs.closed;
+  const after = await apps.send(apps.host(9000), "/", { headers: { Cookie: cookie } });
+  expect(after.status).toBeGreaterThanOrEqual(400);
+});
+
+test("security S13: what still holds goes on", async () => {
+  await using apps = await started();
+  await apps.program(9000, (_request, response) => response.writeHead(200).write("x"));
+  await share(apps, { port: 9000, share_level: "public" });
+  let ended = false;
+  const adas = await open(apps, { "Coder-Session-Token": apps.ada.token });
+  void adas.closed.then(() => {
+    ended = true;
+  });
+  const bobs = await open(apps, { "Coder-Session-Token": apps.bob.token });
+  await share(apps, { port: 9000, share_level: "owner" });
+  await bobs.closed;
+  expect(ended).toBe(false);
+});
