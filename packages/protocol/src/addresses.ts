@@ -6,7 +6,7 @@ export const TAILSCALE_PREFIX: readonly number[] = [0xfd, 0x7a, 0x11, 0x5c, 0xa1
 export const CODER_PREFIX: readonly number[] = [0xfd, 0x60, 0x62, 0x7a, 0xa4, 0x2b];
 /** What all agents had before addresses came from their ids. Still accepted by coordinators. */
 export const LEGACY_AGENT_ADDRESS = "fd7a:115c:a1e0:49d6:b259:b7ac:b1b2:48f4";
-/** Where Coder Connect answers DNS. */
+/** Address at which Coder Connect answers DNS. */
 export const DNS_SERVICE_ADDRESS = "fd60:627a:a42b::53";
 
 export const UUID_BYTES = 16;
@@ -65,14 +65,14 @@ export function randomUuid(random: RandomBytes): string {
   return uuidFromBytes(bytes)!;
 }
 
-/** The 16 bytes of the address: `prefix` over the UUID's first 6 bytes. Throws on what is no UUID. */
+/** The 16 bytes of the address: `prefix` over the UUID's first 6 bytes. Throws on anything but a UUID. */
 export function addressBytes(uuid: string, prefix: readonly number[]): Uint8Array {
   const bytes = uuidToBytes(uuid);
   bytes.set(prefix);
   return bytes;
 }
 
-/** Where an agent is dialed: its address under the Tailscale prefix, as text. */
+/** The address to dial an agent: under the Tailscale prefix, as text. */
 export function agentAddress(agentId: string): string {
   return formatIpv6(addressBytes(agentId, TAILSCALE_PREFIX));
 }
@@ -82,7 +82,7 @@ export function coderAddress(uuid: string): string {
   return formatIpv6(addressBytes(uuid, CODER_PREFIX));
 }
 
-/** Everything an agent answers at, in the order of its node. */
+/** All addresses at which an agent answers, in the order of its node. */
 export function agentAddresses(agentId: string): [tailscale: string, coder: string] {
   return [agentAddress(agentId), coderAddress(agentId)];
 }
@@ -93,7 +93,7 @@ export function isAgentAddress(address: Uint8Array, agentId: string): boolean {
   return allowed.some((bytes) => bytes.length === address.length && bytes.every((byte, i) => byte === address[i]));
 }
 
-/** An address for a client that nobody gave one, under the Tailscale prefix. */
+/** An address under the Tailscale prefix for a client that was not assigned one. */
 export function randomClientAddress(random: RandomBytes): string {
   return agentAddress(randomUuid(random));
 }

@@ -16,13 +16,13 @@ export interface WorkspaceName {
 }
 
 export interface NameOptions {
-  /** Taken off the front of host names, such as `coder.`. */
+  /** Removed from the front of host names, such as `coder.`. */
   readonly hostPrefix?: string | undefined;
-  /** Taken off the end of host names as a whole label or several, such as `coder` of `dev.coder`. */
+  /** Removed from the end of host names as a whole label or several, such as `coder` of `dev.coder`. */
   readonly hostnameSuffix?: string | undefined;
 }
 
-/** What a person typed is no name. The message is one sentence for them, without final stop. */
+/** The typed text is not a name. The message is one sentence for the user, without final stop. */
 export class NameError extends Error {
   override readonly name = "NameError";
   readonly code = "ERR_INVALID_NAME";
@@ -31,14 +31,14 @@ export class NameError extends Error {
 export function validateUserName(name: string): string | undefined {
   return validateName("user", name);
 }
-/** Whether nobody can be called so: `me` means the caller in every path of the API. */
+/** Whether the name is reserved: `me` means the caller in every path of the API. */
 export function isReservedUserName(name: string): boolean {
   return name.toLowerCase() === "me";
 }
 export function validateWorkspaceName(name: string): string | undefined {
   return validateName("workspace", name);
 }
-/** Undefined when the name is good, otherwise one sentence. */
+/** Undefined when the name is valid, otherwise one sentence. */
 export function validateAgentName(name: string): string | undefined {
   return validateName("agent", name);
 }
@@ -86,7 +86,10 @@ function named(bare: string, first: string, second: string | undefined, third: s
     : { owner: first, workspace: second, agent: third };
 }
 
-/** Takes the prefix off, or else the suffix: a host name carries one of them, in any case. Names that carry neither stay. */
+/**
+ * Removes the prefix, or else the suffix: a host name carries one of them, in any case. Names that carry neither are
+ * unchanged.
+ */
 function stripHostParts(input: string, options: NameOptions): string {
   const host = input.toLowerCase();
   const prefix = (options.hostPrefix ?? "").toLowerCase();

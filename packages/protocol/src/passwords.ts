@@ -1,9 +1,9 @@
-/** Which passwords an account may have. */
+/** Rules for the passwords of accounts. */
 
 export const MIN_PASSWORD_LENGTH = 8;
 export const MAX_PASSWORD_LENGTH = 256;
 
-/** Without digits and signs at the ends, in lower case; the beginnings of every list of leaked passwords. */
+/** Without digits and signs at the ends, in lower case; the first entries of every list of leaked passwords. */
 const COMMON = new Set(
   (
     "password passwort passw0rd pass admin administrator root user guest login welcome letmein changeme default secret test " +
@@ -32,7 +32,7 @@ export function passwordProblem(password: string): string | undefined {
   return undefined;
 }
 
-/** Whether `text` is a piece of `row`, forwards or backwards, or several of the same. */
+/** Whether `text` is a part of `row`, forwards or backwards, or several of the same. */
 function isRun(row: string, text: string): boolean {
   const backwards = [...row].reverse().join("");
   return [row, backwards].some((one) => one.includes(text) || `${one}${one}`.includes(text));

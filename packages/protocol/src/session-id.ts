@@ -1,6 +1,6 @@
 /**
- * The id of one client session: from the editor or the command line through REST, coordination and the tunnel to the agent, so
- * that one search finds all that was logged about it. It travels as a member of W3C baggage.
+ * The id of one client session: from the editor or the command line through REST, coordination and the tunnel to the
+ * agent, so that one search finds every log line about it. It travels as a member of W3C baggage.
  */
 
 /** Name of the baggage member, the query parameter and the log field. */
@@ -10,7 +10,7 @@ export const SESSION_ID_KEY = "client_session_id";
 const MAX_BAGGAGE_BYTES = 8192;
 const MAX_MEMBERS = 180;
 
-/** 16 bytes as 32 lower-case hexadecimal digits, not all zero. What is anything else is not logged by those who receive it. */
+/** 16 bytes as 32 lower-case hexadecimal digits, not all zero. Receivers do not log anything else. */
 export function isSessionId(text: string): boolean {
   return /^[0-9a-f]{32}$/.test(text) && !/^0+$/.test(text);
 }
@@ -28,13 +28,13 @@ export function sessionIdOfBaggage(header: string | undefined): string | undefin
   return undefined;
 }
 
-/** A `baggage` header with the id added to what it holds already. An id of any text can be sent. */
+/** A `baggage` header with the id added to its other members. An id of any text can be sent. */
 export function withSessionId(baggage: string | undefined, id: string): string {
   const member = `${SESSION_ID_KEY}=${encodeURIComponent(id)}`;
   return baggage === undefined || baggage === "" ? member : `${baggage},${member}`;
 }
 
-/** The id in the reason of a peer update, where the control plane tells it. */
+/** The id in the reason of a peer update from the control plane. */
 export function sessionIdOfReason(reason: string): string | undefined {
   const found = /(?:^| )client_session_id=([0-9a-f]{32})(?: |$)/.exec(reason)?.[1];
   return found !== undefined && isSessionId(found) ? found : undefined;

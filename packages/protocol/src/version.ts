@@ -1,20 +1,22 @@
 /** Versions of the Agent and Tailnet API, `major.minor` (docs/protocols/coordination.md). */
 
 /**
- * The newest version, and what our control plane announces. What came after 2.6 is known by name or not at all, and answered as
- * unimplemented, which agents take for "do without".
+ * The newest version, announced by our control plane. Later calls are known by name or not at all, and answered as
+ * unimplemented, which agents accept.
  */
 export const AGENT_API_VERSION = "2.14";
 /**
- * What our agent asks for: the oldest version with everything that it cannot do without, so that any server of that version or
- * newer accepts it. What came later is tried, and done without where it is unimplemented.
+ * The version that our agent requests: the oldest with every call that it needs, so that any server of that version or
+ * newer accepts it. Later calls are tried, and skipped where they are unimplemented.
  */
 export const AGENT_NEEDED_VERSION = "2.1";
-/** What a client asks for; resume tokens, which came later, are tried in addition and may be unimplemented. */
+/**
+ * The version that a client requests; resume tokens, which came later, are tried in addition and may be unimplemented.
+ */
 export const TAILNET_API_VERSION = "2.0";
-/** A request on `/coordinate` or `/tailnet` that names no version means this one, which nobody speaks any more. */
+/** The meaning of a request on `/coordinate` or `/tailnet` without a version. No current client sends one. */
 export const MISSING_TAILNET_VERSION = "1.0";
-/** An agent that names no version means this one. */
+/** The meaning of an agent's request without a version. */
 export const MISSING_AGENT_VERSION = "2.0";
 
 export interface ApiVersion {
@@ -41,7 +43,7 @@ export function checkVersion(
   const served = parseVersion(own);
   if (served === undefined) throw new TypeError(`not a version: "${own}"`);
   if (wanted === undefined)
-    return { ok: false, detail: `"${requested.slice(0, 32)}" is no version: want major.minor, such as ${own}` };
+    return { ok: false, detail: `"${requested.slice(0, 32)}" is not a version: want major.minor, such as ${own}` };
   if (wanted.major !== served.major) {
     return { ok: false, detail: `version ${requested} is not served: this server speaks ${served.major}.0 to ${own}` };
   }

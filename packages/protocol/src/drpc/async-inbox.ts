@@ -39,7 +39,7 @@ export class Inbox<T> implements AsyncIterableIterator<T, undefined> {
     }
   }
 
-  /** After what is waiting, reading ends: with the error if there is one. */
+  /** After the waiting messages, reading ends: with the error if there is one. */
   end(end: { readonly error?: unknown } = {}): void {
     if (this.#end !== undefined) return;
     this.#end = end;
@@ -50,7 +50,7 @@ export class Inbox<T> implements AsyncIterableIterator<T, undefined> {
     else reader.resolve({ value: undefined, done: true });
   }
 
-  /** Reading ends now, quietly; what is waiting is dropped. */
+  /** Reading ends now, without an error; waiting messages are dropped. */
   drop(): void {
     this.#items = [];
     this.#bytes = 0;
@@ -58,7 +58,7 @@ export class Inbox<T> implements AsyncIterableIterator<T, undefined> {
     this.#end = {};
   }
 
-  /** One reader at a time: a second next() before the first is answered is refused. */
+  /** One reader at a time: a second next() before the first has resolved is refused. */
   next(): Promise<IteratorResult<T, undefined>> {
     if (this.#reader !== undefined) return Promise.reject(new Error("a message is being waited for already"));
     const item = this.#items.shift();

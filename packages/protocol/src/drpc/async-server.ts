@@ -22,15 +22,15 @@ export interface RpcContext<O extends DescMessage> {
   readonly path: string;
   /**
    * Streaming calls only.
-   * @returns false when more than 256 KiB wait to be sent: the message was taken, but await drained() before the next one or
-   * give this caller up. Beyond 8 MiB the call is cancelled. Also false when the call is over.
+   * @returns false when more than 256 KiB wait to be sent: the message was accepted, but await drained() before the
+   * next one, or abort the call. Beyond 8 MiB the call is cancelled. Also false when the call is over.
    */
   send(message: MessageInitShape<O>): boolean;
   /** Resolves when few bytes wait to be sent, or the call is over. */
   drained(): Promise<void>;
-  /** The caller gave up, or the connection is gone. */
+  /** The caller cancelled, or the connection is gone. */
   readonly cancelled: boolean;
-  /** Called once when that happens, at once if it has. Not after the handler is done. */
+  /** Called once when that happens, or at once if it already has. Not after the handler has returned. */
   onCancel(callback: () => void): void;
 }
 
@@ -39,13 +39,13 @@ type UnaryHandler<I extends DescMessage, O extends DescMessage> = (
   context: RpcContext<O>,
 ) => Promise<MessageInitShape<O>> | MessageInitShape<O>;
 
-/** Either sends through the context and resolves when done, or returns what to send. Must end when cancelled. */
+/** Either sends through the context and resolves when done, or returns the message to send. Must end when cancelled. */
 type ServerStreamHandler<I extends DescMessage, O extends DescMessage> = (
   request: MessageShape<I>,
   context: RpcContext<O>,
 ) => Promise<void> | AsyncIterable<MessageInitShape<O>>;
 
-/** Requests end when the caller ends them or goes away. The call is over when the promise settles. */
+/** Requests end when the caller ends them or leaves. The call is over when the promise settles. */
 type BidiHandler<I extends DescMessage, O extends DescMessage> = (
   requests: AsyncIterable<MessageShape<I>>,
   context: RpcContext<O>,
@@ -76,7 +76,7 @@ export function implement<S extends DescService>(
 }
 
 export interface ServeRpcOptions {
-  /** Told of what a handler threw that is no DrpcError: the caller only hears "internal error". */
+  /** Receives what a handler threw unless it is a DrpcError: the caller only gets "internal error". */
   readonly onError?: (error: unknown, path: string) => void;
   /** Memory for unfinished messages, which sessions may share; default: one of this session's own. */
   readonly budget?: ReassemblyBudget;
@@ -219,7 +219,7 @@ class CallContext implements RpcContext<DescMessage> {
   send(message: MessageInitShape<DescMessage>): boolean {
     if (this.#call.over) return false;
     const bytes = encode(this.#output, message);
-    if (bytes instanceof DrpcError) throw bytes; // the handler's own mistake
+    if (bytes instanceof DrpcError) throw bytes; // the handler's own error
     return this.#call.respond(bytes);
   }
 
@@ -244,7 +244,7 @@ class CallContext implements RpcContext<DescMessage> {
     for (const waiter of this.#waiters.splice(0)) waiter();
   }
 
-  /** Runs a handler and ends the call with what came of it. */
+  /** Runs a handler and ends the call with its result. */
   run(options: ServeRpcOptions, handle: () => Promise<void>): void {
     let running: Promise<void>;
     try {

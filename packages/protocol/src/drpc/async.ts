@@ -22,7 +22,7 @@ export { implement, type RpcContext, type RpcServiceImpl, type ServeRpcOptions, 
 export { UNIMPLEMENTED_CODE } from "./call.ts";
 export { DrpcError } from "./error.ts";
 
-/** What is used of an AbortSignal, which this package has no type for. */
+/** The used part of AbortSignal, for which this package has no type. */
 export interface AbortSignalLike {
   readonly aborted: boolean;
   readonly reason: unknown;
@@ -30,21 +30,21 @@ export interface AbortSignalLike {
   removeEventListener(type: "abort", listener: () => void): void;
 }
 
-/** What a call that streams answers gives back. It is read once: either iterate over it or over `messages`. */
+/** The answer side of a call that streams answers. It is read once: iterate over either it or `messages`. */
 export interface RpcReadable<O extends DescMessage> extends AsyncIterable<MessageShape<O>> {
   /** Ends when the server has sent everything or after cancel(); throws DrpcError when the call failed. */
   readonly messages: AsyncIterable<MessageShape<O>>;
   /** Resolves when the call is over for whatever reason. Never rejects. */
   readonly finished: Promise<void>;
-  /** Gives the call up; reading ends quietly. Idempotent. */
+  /** Cancels the call; reading ends without an error. Idempotent. */
   cancel(): void;
 }
 
 export interface RpcDuplex<I extends DescMessage, O extends DescMessage> extends RpcReadable<O> {
   /**
-   * The message is taken unless the call is over.
-   * @returns false when more than 256 KiB wait to be sent: await drained() before the next one. Beyond 8 MiB the call fails. Also
-   * false when the call is over.
+   * The message is accepted unless the call is over.
+   * @returns false when more than 256 KiB wait to be sent: await drained() before the next one. Beyond 8 MiB the call
+   * fails. Also false when the call is over.
    */
   send(message: MessageInitShape<I>): boolean;
   /** Resolves when few bytes wait to be sent, or the call is over. */
@@ -64,7 +64,7 @@ export interface RpcSession {
     method: DescMethodServerStreaming<I, O>,
     request: MessageInitShape<I>,
   ): RpcReadable<O>;
-  /** The server hears of the call with the first message, or at the latest with the first read. */
+  /** The server learns of the call with the first message, or at the latest with the first read. */
   bidi<I extends DescMessage, O extends DescMessage>(method: DescMethodBiDiStreaming<I, O>): RpcDuplex<I, O>;
   /** Ends the session and all its calls. */
   close(): void;

@@ -1,6 +1,7 @@
 /**
- * One dRPC call, each side a state machine over one byte stream. Bytes go in with handleBytes while wantsInput; pollEvent then
- * says what they meant, until it returns undefined; takeOutput has what is to be sent. See docs/protocols/coordination.md.
+ * One dRPC call, each side a state machine over one byte stream. Pass bytes to handleBytes while wantsInput; pollEvent
+ * then returns their meaning, until it returns undefined; takeOutput returns the bytes to send. See
+ * docs/protocols/coordination.md.
  */
 import { ByteQueue } from "../yamux/byte-queue.ts";
 import {
@@ -16,15 +17,15 @@ import {
   writePacket,
 } from "./frame.ts";
 
-/** Go clients take this code for "the server does not have this" and do without. */
+/** Go clients take this code for "not supported by the server" and continue without the call. */
 export const UNIMPLEMENTED_CODE = 12;
-/** Of failures that no peer reported. Never on the wire. */
+/** Code of failures that the peer did not report. Never on the wire. */
 export const LOCAL_CODE = -1;
 
 /**
- * `remote`: the peer answered with an error. `cancelled`: one side gave the call up. `transport`: the stream ended before the
- * call did. `protocol`: the peer sent what makes no sense. `overflow`: the receiver is slower than the sender, beyond all
- * bounds.
+ * `remote`: the peer answered with an error. `cancelled`: one side cancelled the call. `transport`: the stream ended
+ * before the call did. `protocol`: the peer sent invalid data. `overflow`: the receiver is slower than the sender,
+ * beyond all bounds.
  */
 export type DrpcFailureReason = "remote" | "cancelled" | "transport" | "protocol" | "overflow";
 
@@ -56,7 +57,7 @@ export function localFailure(reason: Exclude<DrpcFailureReason, "remote">, text:
   return { reason, code: LOCAL_CODE, text };
 }
 
-/** What both sides share. */
+/** The common part of both sides. */
 abstract class DrpcCall {
   readonly #reader: PacketReader;
   readonly #output = new ByteQueue();
@@ -76,11 +77,11 @@ abstract class DrpcCall {
     });
   }
 
-  /** Neither side has anything more to say; output may be left. */
+  /** Neither side will send any more; output may be left. */
   get over(): boolean {
     return this.#over;
   }
-  /** The peer said that it sends no more. */
+  /** The peer announced that it sends no more. */
   get receiveEnded(): boolean {
     return this.#receiveEnded;
   }
@@ -104,7 +105,7 @@ abstract class DrpcCall {
     this.#transportEnded = true;
   }
 
-  /** Undefined: nothing more until there is more input. */
+  /** Undefined: nothing until there is more input. */
   pollEvent(): DrpcEvent | undefined {
     while (!this.#over) {
       const packet = this.#reader.next();
@@ -131,7 +132,7 @@ abstract class DrpcCall {
     return true;
   }
 
-  /** Gives the call up without a word; the transport's end tells the peer. */
+  /** Cancels the call silently; the transport's end informs the peer. */
   abandon(): void {
     this.#output.clear();
     this.finishBoth();
@@ -166,7 +167,7 @@ abstract class DrpcCall {
   protected abstract handleInvocation(packet: Packet): DrpcEvent | undefined;
   protected abstract invoked(): boolean;
   protected abstract handleClose(): DrpcEvent | undefined;
-  /** Whether the transport's end is no failure now. */
+  /** Whether the end of the transport is expected now. */
   protected abstract endsWithTransport(): boolean;
   protected abstract transportFailure(): DrpcFailure;
 
@@ -240,7 +241,7 @@ export class DrpcServerCall extends DrpcCall {
     super(undefined, options);
   }
 
-  /** All messages were sent. What the caller still sends is not read. */
+  /** All messages were sent. Further messages of the caller are not read. */
   finish(): void {
     if (this.over) return;
     this.send(PacketKind.closeSend);
@@ -269,6 +270,6 @@ export class DrpcServerCall extends DrpcCall {
     return false;
   }
   protected override transportFailure(): DrpcFailure {
-    return localFailure("cancelled", "the caller went away");
+    return localFailure("cancelled", "the caller left");
   }
 }

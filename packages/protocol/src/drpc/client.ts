@@ -10,11 +10,11 @@ export interface ClientCallHandlers {
   onEnd(): void;
   /** The call is over; nothing more is reported. Not after cancel(). */
   onFailure(failure: DrpcFailure): void;
-  /** After a sendMessage that returned false: go on. */
+  /** After a sendMessage that returned false: continue. */
   onDrained?(): void;
 }
 
-/** Undefined when the session takes no more calls. */
+/** Undefined when the session accepts no more calls. */
 export function startCall(
   session: YamuxSession,
   path: string,
@@ -30,7 +30,7 @@ export function startCall(
         case "message":
           return handlers.onMessage(event.bytes);
         case "end":
-          // A server that has answered reads no more: what it did not take until now would wait for ever.
+          // A server that has answered reads no more: input it has not read until now would wait indefinitely.
           if (pump.bufferedBytes > 0) pump.cancel();
           else {
             call.close();
@@ -59,7 +59,7 @@ export class ClientCall {
     this.#pump = pump;
   }
 
-  /** Invoke waits for the first message or for this, so that both travel together. Idempotent. */
+  /** Invoke waits for the first message or for this call, so that both travel together. Idempotent. */
   start(): void {
     if (this.#started) return;
     this.#started = true;
@@ -75,8 +75,8 @@ export class ClientCall {
 
   /**
    * @param bytes Borrowed.
-   * @returns false when more than SOFT_SEND_LIMIT_BYTES wait: the message was taken, but wait for onDrained before the next;
-   * above HARD_SEND_LIMIT_BYTES the call fails. Also false when nothing can be sent any more.
+   * @returns false when more than SOFT_SEND_LIMIT_BYTES wait: the message was accepted, but wait for onDrained before
+   * the next; above HARD_SEND_LIMIT_BYTES the call fails. Also false when nothing can be sent any more.
    */
   sendMessage(bytes: Uint8Array): boolean {
     const more = this.#pump.sendMessage(bytes);
@@ -97,7 +97,7 @@ export class ClientCall {
     this.#pump.resume();
   }
 
-  /** Gives the call up. The server learns it from the stream's reset. Idempotent. */
+  /** Cancels the call. The server learns of it by the reset of the stream. Idempotent. */
   cancel(): void {
     this.#pump.cancel();
   }

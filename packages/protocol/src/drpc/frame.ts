@@ -34,7 +34,7 @@ export interface Packet {
   readonly kind: PacketKind;
   readonly streamId: number;
   readonly messageId: number;
-  /** Owned by whoever reads the packet. */
+  /** Owned by the reader of the packet. */
   readonly data: Uint8Array;
 }
 
@@ -89,7 +89,7 @@ export function encodeText(text: string): Uint8Array {
   return getTextEncoding().encodeUtf8(text);
 }
 
-/** At most 8 KiB of UTF-8; bytes that are none are replaced. */
+/** At most 8 KiB of UTF-8; invalid bytes are replaced. */
 export function decodeText(data: Uint8Array): string {
   return getTextEncoding().decodeUtf8(data.subarray(0, MAX_ERROR_TEXT_BYTES));
 }
@@ -106,8 +106,9 @@ function pushVarint(out: number[], value: number): void {
 type Field = "control" | "stream id" | "message id" | "length" | "data";
 
 /**
- * Reads packets from a byte stream, on demand: give it a chunk when wantsInput, then call next() until it returns undefined.
- * It holds one chunk and one unfinished packet, whose buffer grows with the data that came, not with what was announced.
+ * Reads packets from a byte stream, on demand: pass it a chunk when wantsInput, then call next() until it returns
+ * undefined. It holds one chunk and one unfinished packet, whose buffer grows with the received data, not with the
+ * announced length.
  */
 export class PacketReader {
   readonly #maxPacketBytes: number;
@@ -172,7 +173,7 @@ export class PacketReader {
     return undefined;
   }
 
-  /** Gives its memory back to the budget. */
+  /** Returns its memory to the budget. */
   dispose(): void {
     this.#releaseBuffer();
     this.#chunk = new Uint8Array(0);
@@ -192,7 +193,7 @@ export class PacketReader {
       return;
     }
     if (byte >= 0x80) {
-      if (this.#varintBytes === MAX_VARINT_BYTES) this.#fail(`${this.#field} is no varint`);
+      if (this.#varintBytes === MAX_VARINT_BYTES) this.#fail(`${this.#field} is not a varint`);
       return;
     }
     const value = this.#varint;
@@ -224,7 +225,7 @@ export class PacketReader {
       return;
     }
     if (messageId !== this.#partialId) {
-      this.#buffered = 0; // an unfinished packet is given up for a newer one
+      this.#buffered = 0; // a newer packet replaces an unfinished one
       this.#partialId = messageId;
       this.#partialKind = kind;
       this.#nextMessageId = messageId;
@@ -271,7 +272,7 @@ export class PacketReader {
 
   #reserve(bytes: number): boolean {
     if (bytes <= this.#buffer.length) return true;
-    // Doubling keeps copying linear; what the packet cannot need any more, or what is not there, is not taken.
+    // Doubling keeps copying linear; capped at what the packet can still need and what the budget has.
     const ends = (this.#control & LAST_FRAME) !== 0;
     const limit = ends ? this.#buffered + this.#frameLeft : this.#maxPacketBytes;
     const available = this.#budget.limitBytes - this.#budget.usedBytes + this.#buffer.length;

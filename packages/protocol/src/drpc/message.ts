@@ -16,7 +16,7 @@ export function rpcPath(method: { readonly parent: { readonly typeName: string }
   return `/${method.parent.typeName}/${method.name}`;
 }
 
-/** Returns what went wrong: bytes of a peer must not throw through a state machine. */
+/** Returns the error instead of throwing it: a peer's bytes must not throw through a state machine. */
 export function decode<D extends DescMessage>(schema: D, bytes: Uint8Array): MessageShape<D> | DrpcError {
   try {
     return fromBinary(schema, bytes, { readUnknownFields: false });
@@ -25,7 +25,7 @@ export function decode<D extends DescMessage>(schema: D, bytes: Uint8Array): Mes
   }
 }
 
-/** A message that cannot be encoded, or is too large for any peer, is the sender's failure. */
+/** A message that cannot be encoded, or exceeds any peer's limit, is a failure of the sender. */
 export function encode<D extends DescMessage>(schema: D, message: MessageInitShape<D>): Uint8Array | DrpcError {
   try {
     const bytes = toBinary(schema, create(schema, message));

@@ -2,15 +2,15 @@
 import type { StreamCloseReason, YamuxStream } from "../yamux/stream.ts";
 import { type DrpcClientCall, type DrpcEvent, type DrpcFailure, type DrpcServerCall, localFailure } from "./call.ts";
 
-/** Unsent bytes above which a sender is told to wait. */
+/** Unsent bytes above which a sender should wait. */
 export const SOFT_SEND_LIMIT_BYTES = 256 * 1024;
 /** Unsent bytes above which the call fails: a message of the largest size always fits. */
 export const HARD_SEND_LIMIT_BYTES = 8 * 1024 * 1024;
 
 export interface PumpHandlers {
-  /** Not called while paused, but for a failure that input cannot precede. */
+  /** Not called while paused, except for a failure that no input precedes. */
   onEvent(event: DrpcEvent): void;
-  /** Few enough unsent bytes again, after a send that returned false. */
+  /** Few unsent bytes again, after a send that returned false. */
   onDrained?(): void;
 }
 
@@ -48,7 +48,7 @@ export class CallPump {
     };
   }
 
-  /** Sends what there is. Events of bytes that came before are reported from inside. */
+  /** Sends pending output. Events of earlier input are reported from inside. */
   start(): void {
     this.attach();
     this.flush();
@@ -72,7 +72,7 @@ export class CallPump {
     return false;
   }
 
-  /** Sends what the call has to say; once it is over and everything is said, sees to the stream's end. */
+  /** Sends the call's output; once it is over and all is sent, ends the stream. */
   flush(): void {
     if (this.#flushing) return;
     this.#flushing = true;
@@ -103,7 +103,7 @@ export class CallPump {
     this.#receive();
   }
 
-  /** Gives the call up at once, both ways. Nothing is reported. */
+  /** Cancels the call at once, both ways. Nothing is reported. */
   cancel(): void {
     this.#failed = true;
     this.#unsent = undefined;
@@ -156,14 +156,15 @@ export class CallPump {
   }
 
   #transportEnded(): void {
-    // A caller ends its side only when it gives up. Paused, what it sent before is not waited for.
+    // A caller ends its side only when it cancels. While paused, its earlier messages are not awaited.
     if (this.#side === "server" && this.#paused && !this.#call.over) {
       this.#call.abandon();
-      this.#deliver({ kind: "failed", failure: localFailure("cancelled", "the caller went away") });
+      this.#deliver({ kind: "failed", failure: localFailure("cancelled", "the caller left") });
       this.#stream.reset();
       return;
     }
-    // Over but not all sent, or the stream would end by itself: a caller that has ended its side does not read the rest.
+    // Over but not all sent, or the stream would end by itself: a caller that has ended its side does not read the
+    // rest.
     if (this.#call.over && !this.#stream.localEnded && this.#side === "server") this.#stream.reset();
     this.#receive();
   }
@@ -174,11 +175,11 @@ export class CallPump {
       this.#call.abandon();
       const failure =
         this.#side === "server" && reason !== "timeout"
-          ? localFailure("cancelled", "the caller went away")
+          ? localFailure("cancelled", "the caller left")
           : localFailure("transport", closeText(reason));
       this.#deliver({ kind: "failed", failure });
     }
-    // A sender that waits for room would wait for ever.
+    // A sender that waits for room would wait indefinitely.
     if (this.#senderWaits) {
       this.#senderWaits = false;
       this.#handlers.onDrained?.();
@@ -186,13 +187,13 @@ export class CallPump {
   }
 
   #finishStream(): void {
-    // Go's caller takes the end of the stream for a cancellation until it has returned from its call, so it has to end first.
+    // Go's caller takes the end of the stream for a cancellation until its call has returned, so it must end first.
     if (this.#side === "server") this.#stream.linger();
     else this.#stream.end();
     this.#discard();
   }
 
-  /** What comes after the call is over is read and forgotten, so that its window does not hold up the peer. */
+  /** Input after the end of the call is read and discarded, so that its window does not stall the peer. */
   #discard(): void {
     while (this.#stream.read() !== undefined);
   }

@@ -13,22 +13,22 @@ export interface ServerCallHandlers {
   onMessage(bytes: Uint8Array): void;
   /** The caller sends no more messages. */
   onEnd(): void;
-  /** The caller gave up, or the connection is gone. Nothing can be answered, and nothing more is reported. */
+  /** The caller cancelled, or the connection is gone. No answer can be sent, and nothing more is reported. */
   onCancel(): void;
-  /** After a respond that returned false: go on. */
+  /** After a respond that returned false: continue. */
   onDrained?(): void;
 }
 
-/** Called with every call of a route; returns who hears of its messages. */
+/** Called with every call of a route; returns the handler of its messages. */
 export type RouteHandler = (call: ServerCall) => ServerCallHandlers;
 
-/** What is registered for a path. `unimplemented`: known, and answered with code 12. Undefined: unknown. */
+/** The registration of a path. `unimplemented`: known, and answered with code 12. Undefined: unknown. */
 export interface DrpcRoutes {
   find(path: string): RouteHandler | "unimplemented" | undefined;
 }
 
 /**
- * Answers all calls of the session, from those that wait already on.
+ * Answers all calls of the session, including those already waiting.
  * @param budget Memory for unfinished messages; sessions may share one.
  */
 export function serveDrpc(
@@ -102,7 +102,7 @@ export class ServerCall {
     this.#pump.flush();
   }
 
-  /** Answers with an error. Code 0 unless it means something; 12 is "unimplemented". Idempotent. */
+  /** Answers with an error. Code 0 unless the code has a meaning; 12 is "unimplemented". Idempotent. */
   fail(code: number, text: string): void {
     this.#call.fail(code, text);
     this.#pump.flush();

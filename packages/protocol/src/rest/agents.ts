@@ -40,7 +40,7 @@ export const agentScript = z.object({
   start_blocks_login: z.boolean(),
   timeout: z.number(),
   display_name: z.string(),
-  /** How its latest run ended; absent while it has not. Ours. */
+  /** Result of its latest run; absent while it has none. Our addition. */
   status: z.enum(["ok", "exit_failure", "timed_out", "pipes_left_open"]).optional(),
   exit_code: z.number().int().optional(),
 });

@@ -126,11 +126,14 @@ export const derpReport = reportBase.extend({
   netcheck_logs: z.array(z.string()),
 });
 
-/** Ours. The address, with its credentials, that an external relay asks about its clients: `derper --verify-client-url`. */
+/**
+ * Our addition. The address, with its credentials, where an external relay verifies its clients: `derper
+ * --verify-client-url`.
+ */
 export const relayAdmission = z.object({ url: z.string() });
 export type RelayAdmission = z.infer<typeof relayAdmission>;
 
-/** Sections of the report whose warnings somebody does not want to see. */
+/** Sections of the report whose warnings are dismissed. */
 export const healthSettings = z.object({
   dismissed_healthchecks: z
     .array(z.enum(["DERP", "AccessURL", "Websocket", "Database", "WorkspaceProxy", "ProvisionerDaemons"]))

@@ -35,7 +35,7 @@ export const workspaceResource = z.object({
 });
 export type WorkspaceResource = z.infer<typeof workspaceResource>;
 
-/** Type of the resource that holds an agent somebody starts by hand. */
+/** Type of the resource whose agent is started by hand. */
 export const EXTERNAL_AGENT_RESOURCE = "coder_external_agent";
 
 export const workspaceBuild = z.object({
@@ -126,7 +126,7 @@ export const newAgentScript = z.object({
 });
 export type NewAgentScript = z.infer<typeof newAgentScript>;
 
-/** A fact that the agent collects again and again. Times in seconds; interval 0: once, timeout 0: the agent's choice. */
+/** A fact that the agent collects periodically. Times in seconds; interval 0: once, timeout 0: the agent's choice. */
 export const newAgentMetadata = z.object({
   key: z.string().min(1).max(127),
   display_name: z.string().max(127).default(""),

@@ -1,4 +1,4 @@
-/** What peers are told about a node, between its protobuf form and a plain one, checked and bounded. */
+/** A node as it is announced to peers, between its protobuf form and a plain one, checked and bounded. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { uuidFromBytes } from "../addresses.ts";
@@ -12,7 +12,7 @@ import {
 export interface NodeInfo {
   /** Unique per connection; nothing else depends on it. */
   readonly id: bigint;
-  /** When the node said this, in ms since 1970 on its own clock; 0 when it did not say. */
+  /** When the node reported this, in ms since 1970 on its own clock; 0 when unknown. */
   readonly asOfUnixMs: number;
   /** WireGuard public key, 32 bytes. */
   readonly key: Uint8Array;
@@ -32,14 +32,14 @@ export interface NodeInfo {
   readonly endpoints: readonly string[];
 }
 
-/** What the coordinator says about a peer, whose id is a UUID in text form. */
+/** The coordinator's report about a peer, whose id is a UUID in text form. */
 export type PeerUpdateInfo =
   | { readonly kind: "node"; readonly id: string; readonly node: NodeInfo }
   | { readonly kind: "disconnected"; readonly id: string }
   | {
       readonly kind: "lost";
       readonly id: string;
-      /** Its control connection was closed by its operating system, without a goodbye, while it was well. */
+      /** Its control connection was closed by its operating system, without a disconnect, while it was healthy. */
       readonly byClose: boolean;
     }
   | { readonly kind: "ready"; readonly id: string };
@@ -48,9 +48,9 @@ export type PeerUpdateInfo =
 export const LOST = "lost";
 export const LOST_BY_CLOSE = "lost: connection closed without goodbye";
 
-/** Endpoints beyond this are dropped: nobody pings more. */
+/** Endpoints beyond this are dropped: peers ping no more. */
 export const MAX_ENDPOINTS = 32;
-/** More addresses or prefixes make a node malformed: a part of them would be another node. */
+/** More addresses or prefixes make a node malformed: with a part of them it would be a different node. */
 export const MAX_PREFIXES = 64;
 const MAX_REGIONS = 256;
 const MAX_REASON_LENGTH = 64;
@@ -82,7 +82,7 @@ export interface NodeFault {
   readonly error: string;
 }
 
-/** Never throws on what a peer sent. */
+/** Never throws on input from a peer. */
 export function nodeFromProto(node: Node): NodeInfo | NodeFault {
   const { key } = node;
   if (key.length !== KEY_PREFIX.length + KEY_BYTES || key[0] !== KEY_PREFIX[0] || key[1] !== KEY_PREFIX[1]) {
@@ -107,7 +107,7 @@ export function nodeFromProto(node: Node): NodeInfo | NodeFault {
   };
 }
 
-/** Undefined for updates that say nothing usable: a kind we do not know, an id that is no UUID, a malformed node. */
+/** Undefined for unusable updates: an unknown kind, an id that is not a UUID, a malformed node. */
 export function peerUpdateFromProto(update: CoordinateResponse_PeerUpdate): PeerUpdateInfo | undefined {
   const id = uuidFromBytes(update.id);
   if (id === undefined) return undefined;

@@ -8,7 +8,7 @@ interface Block {
   end: number;
 }
 
-/** First in, first out, of bytes. Appending copies; what is taken is owned by the taker. The user bounds its length. */
+/** A first-in, first-out queue of bytes. Appending copies; the taker owns what it takes. The user bounds its length. */
 export class ByteQueue {
   #blocks: Block[] = [];
   #length = 0;

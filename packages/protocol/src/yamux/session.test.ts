@@ -317,7 +317,7 @@ describe("limits", () => {
     const session = alone("server", { maxOutputBytes: 10_000 });
     for (let i = 0; i < 50_000 && session.ended === undefined; i++)
       feed(session, writeHeader(FrameType.ping, Flag.syn, 0, i));
-    expect(session.ended?.failure).toBe("the peer does not read what it asks for");
+    expect(session.ended?.failure).toBe("the peer does not read its answers");
     expect(session.outputBytes).toBe(0);
   });
 

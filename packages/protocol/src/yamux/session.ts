@@ -1,9 +1,9 @@
 /**
  * A yamux session (hashicorp/yamux spec) over one byte stream, as a state machine.
  *
- * The shell's part: bytes that arrive go to handleBytes; after that, after handleTimeout and after every onOutput, take the
- * output until there is none, and ask nextTimeout again. When `ended` is set: send what output is left and close the transport.
- * When the transport ends, call handleEnd.
+ * The shell's part: received bytes go to handleBytes; after that, after handleTimeout and after every onOutput, take
+ * the output until there is none, and call nextTimeout again. When `ended` is set: send the remaining output and close
+ * the transport. When the transport ends, call handleEnd.
  */
 import { ByteQueue } from "./byte-queue.ts";
 import { Flag, type FrameHeader, FrameType, GoAwayCode, HEADER_BYTES, readHeader, writeHeader } from "./frame.ts";
@@ -12,13 +12,13 @@ import { type StreamHost, YamuxStream, type YamuxStreamHandlers } from "./stream
 export interface YamuxSessionOptions {
   /** The dialer of the transport is the client. It decides the parity of stream ids, nothing else. */
   readonly role: "client" | "server";
-  /** How often the peer is asked for a sign of life; 0 turns it off. */
+  /** Interval of pings to the peer; 0 disables them. */
   readonly pingIntervalMs?: number;
   /** Without an answer for this long the session fails. */
   readonly pingTimeoutMs?: number;
-  /** Streams that exist at once, whoever opened them. Further ones are refused with RST. */
+  /** Streams that exist at once, opened by either side. Further ones are refused with RST. */
   readonly maxStreams?: number;
-  /** Output above which streams take no more bytes. */
+  /** Output above which streams accept no more bytes. */
   readonly maxOutputBytes?: number;
   /** A stream that we opened must be accepted within this, or the session fails. */
   readonly openTimeoutMs?: number;
@@ -33,14 +33,14 @@ export interface YamuxEnd {
 
 /** Streams not accepted yet, per direction (the limit of Go's implementation). */
 export const ACCEPT_BACKLOG = 256;
-/** Control frames are never refused, but a peer that makes us answer and reads nothing must not fill memory. */
+/** Control frames are never refused, but a peer that requests answers and reads nothing must not fill memory. */
 const CONTROL_SLACK_BYTES = 64 * 1024;
 const MAX_STREAM_ID = 0xffff_ffff;
 
 export class YamuxSession {
-  /** Told when there is output after there was none. It should only note that, or take the output. */
+  /** Called when there is output after there was none. It should only record that, or take the output. */
   onOutput: (() => void) | undefined;
-  /** Told when accept() has something to return. */
+  /** Called when accept() has something to return. */
   onIncoming: (() => void) | undefined;
   readonly role: "client" | "server";
   readonly #pingIntervalMs: number;
@@ -56,7 +56,10 @@ export class YamuxSession {
   readonly #output = new ByteQueue();
   readonly #closeListeners: ((end: YamuxEnd) => void)[] = [];
   readonly #host: StreamHost;
-  /** Streams we opened and the peer has not accepted, and streams whose end by the peer we wait for; undefined: not armed yet. */
+  /**
+   * Streams we opened and the peer has not accepted, and streams whose end by the peer is awaited; undefined: not armed
+   * yet.
+   */
   readonly #openDeadlines = new Map<number, number | undefined>();
   readonly #closeDeadlines = new Map<number, number | undefined>();
 
@@ -129,14 +132,14 @@ export class YamuxSession {
     return stream;
   }
 
-  /** The oldest stream that the peer opened and nobody has taken, or undefined. */
+  /** The oldest stream that the peer opened and that has not been accepted, or undefined. */
   accept(): YamuxStream | undefined {
     const stream = this.#backlog.shift();
     if (stream !== undefined) this.#control(FrameType.windowUpdate, Flag.ack, stream.id, 0);
     return stream;
   }
 
-  /** @param chunk Borrowed; any part of the peer's byte stream, however it was cut. Never throws on what is in it. */
+  /** @param chunk Borrowed; any part of the peer's byte stream, however fragmented. Never throws on its content. */
   handleBytes(chunk: Uint8Array, now: number): void {
     this.#now = now;
     let at = 0;
@@ -187,7 +190,7 @@ export class YamuxSession {
     return next;
   }
 
-  /** Safe to call early or twice. Arms what was started since the last call: openStream and end are not told the time. */
+  /** Safe to call early or twice. Arms the timers of openStream and end since the last call: those have no `now`. */
   handleTimeout(now: number): void {
     if (this.#ended !== undefined) return;
     this.#now = now;
@@ -205,7 +208,7 @@ export class YamuxSession {
     }
   }
 
-  /** Refuses new streams from now on; those that exist go on. */
+  /** Refuses new streams from now on; existing ones continue. */
   goAway(): void {
     if (this.#localGoAway || this.#ended !== undefined) return;
     this.#localGoAway = true;
@@ -248,7 +251,7 @@ export class YamuxSession {
     }
     const stream = this.#streams.get(streamId);
     if (stream === undefined) {
-      // Streams that we have forgotten: the peer may not know yet.
+      // Streams already forgotten here: the peer may not know yet.
       if (header.type === FrameType.data) this.#payloadLeft = length;
       return;
     }
@@ -328,7 +331,8 @@ export class YamuxSession {
 
   #handleGoAway(header: FrameHeader): void {
     this.#remoteGoAway = true;
-    if (header.length !== GoAwayCode.normal) this.#end({ failure: `the peer went away with code ${header.length}` });
+    if (header.length !== GoAwayCode.normal)
+      this.#end({ failure: `the peer closed the session with code ${header.length}` });
   }
 
   #handlePingTimers(now: number): void {
@@ -362,7 +366,7 @@ export class YamuxSession {
     if (this.#ended !== undefined) return;
     if (this.#output.length > this.#maxOutputBytes + CONTROL_SLACK_BYTES) {
       this.#output.clear();
-      this.#end({ failure: "the peer does not read what it asks for" });
+      this.#end({ failure: "the peer does not read its answers" });
       return;
     }
     this.#append(writeHeader(type, flags, streamId, length));

@@ -9,19 +9,19 @@ export type StreamCloseReason = "finished" | "reset" | "aborted" | "timeout" | "
 
 /** All are called synchronously, from inside calls into the session. They may call the stream and the session. */
 export interface YamuxStreamHandlers {
-  /** There is something to read() that was not there before. */
+  /** New data for read() has arrived. */
   onReadable?(): void;
-  /** A write that took less than everything may be continued. */
+  /** A partial write may be continued. */
   onWritable?(): void;
-  /** The peer ended its side: what read() still returns is the last of it. */
+  /** The peer ended its side: read() returns only what is left. */
   onEnd?(): void;
   /** Called once. After `finished` the rest of the data can still be read. */
   onClosed?(reason: StreamCloseReason): void;
 }
 
-/** What a stream needs of its session. */
+/** The part of the session that a stream uses. */
 export interface StreamHost {
-  /** Bytes of payload that the session's output takes now. */
+  /** Bytes of payload that the session's output accepts now. */
   outputRoom(): number;
   /** Calls resumeWriting() when there is room again. */
   waitForRoom(stream: YamuxStream): void;
@@ -37,7 +37,7 @@ export interface StreamHost {
 /** One stream of a {@link YamuxSession}, which makes it. Synchronous, with flow control in both directions. */
 export class YamuxStream {
   readonly id: number;
-  /** Replace to be told; on an accepted stream, read() first: bytes may have come before. */
+  /** Replace to be notified; on an accepted stream, read() first: bytes may have arrived before. */
   handlers: YamuxStreamHandlers = {};
   readonly #host: StreamHost;
   readonly #received = new ByteQueue();
@@ -81,8 +81,8 @@ export class YamuxStream {
 
   /**
    * @param bytes Borrowed.
-   * @returns Bytes taken: fewer than given when the peer's window or the session's output is full, then onWritable follows;
-   * 0 on a closed stream, and no onWritable.
+   * @returns the accepted bytes: fewer than given when the peer's window or the session's output is full, in which case
+   * onWritable follows; 0 on a closed stream, without onWritable.
    */
   write(bytes: Uint8Array): number {
     if (this.#localEnded) throw new Error("write after end");
@@ -100,7 +100,7 @@ export class YamuxStream {
     return length;
   }
 
-  /** Ends our side; the peer may go on sending. Idempotent. */
+  /** Ends our side; the peer may continue sending. Idempotent. */
   end(): void {
     if (this.#localEnded || this.#closed !== undefined) return;
     this.#localEnded = true;
@@ -110,7 +110,7 @@ export class YamuxStream {
     else this.#host.waitForPeersEnd(this);
   }
 
-  /** We have said everything, but the peer is to end its side first: then ours ends by itself. Idempotent. */
+  /** We have sent everything, but the peer must end its side first: then ours ends by itself. Idempotent. */
   linger(): void {
     if (this.#lingers || this.#localEnded || this.#closed !== undefined) return;
     this.#lingers = true;
@@ -118,7 +118,7 @@ export class YamuxStream {
     else this.#host.waitForPeersEnd(this);
   }
 
-  /** Ends both sides at once and forgets what was received. Idempotent. */
+  /** Ends both sides at once and discards received data. Idempotent. */
   reset(): void {
     if (this.#closed !== undefined) return;
     this.#host.sendReset(this);

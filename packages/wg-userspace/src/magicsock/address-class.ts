@@ -16,7 +16,7 @@ const PREFIXES: readonly [AddressClass, string][] = [
 const CLASSES = PREFIXES.map(([kind, text]) => ({ kind, prefix: parsePrefix(text)! }));
 /** Addresses inside tunnels of Coder and Tailscale: a path there would run through the tunnel itself. */
 const TUNNEL_PREFIXES = ["fd60:627a:a42b::/48", "fd7a:115c:a1e0::/48"].map((text) => parsePrefix(text)!);
-/** Where clouds tell a machine its credentials: nobody's endpoint. */
+/** Where clouds serve a machine its credentials: never an endpoint of a peer. */
 const METADATA_ADDRESSES = ["169.254.169.254", "fd00:ec2::254"].map((text) => ip(text));
 const UNSPECIFIED_V6 = ip("::");
 

@@ -32,7 +32,7 @@ export interface PathLife {
   readonly answered: number;
 }
 
-/** What is told about a path that keeps failing. */
+/** The report about a path that keeps failing. */
 export interface FailureSummary {
   readonly count: number;
   /** How long it typically lasted: the median of the last few. */
@@ -49,7 +49,7 @@ export interface FailureSummary {
 /**
  * Which addresses of one peer stopped answering while they carried traffic and the peer was there, how often, and until when
  * they are left alone. Firewalls that end a flow after some seconds or packets let the next one through at once, so that a
- * path without memory would be taken and lost for ever. By address without port: the next flow to it has the same fate.
+ * path without memory would be chosen and lost repeatedly. By address without port: the next flow to it has the same fate.
  */
 export class PathFailures {
   readonly #records = new Map<string, Record>();

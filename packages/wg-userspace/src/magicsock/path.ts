@@ -3,7 +3,7 @@ import type { NodePublicKey } from "../base/keys.ts";
 
 /**
  * One way a message can travel to a peer, and the source that WireGuard sees for messages that came that way. A path is
- * identified by its object: whoever needs "the same path again" asks the {@link PathTable}.
+ * identified by its object: look up "the same path again" in the {@link PathTable}.
  */
 export type Path = UdpPath | RelayPath;
 
@@ -33,7 +33,7 @@ export function describePath(path: Path): string {
 const MAX_CACHED_UDP_PATHS = 4096;
 
 /**
- * Interns UDP paths, so that one address is one object for as long as anybody uses it. The key is the text a socket
+ * Interns UDP paths, so that one address is one object for as long as it is used. The key is the text a socket
  * reports (`address` and `port`): the shell has it anyway and no packet allocates.
  */
 export class PathTable {

@@ -7,7 +7,7 @@ const MAX_GAP_MS = 60 * 60_000;
 
 /**
  * When a node may take another local port for the sake of a stuck search (`direct-path-stuck`). Rarely: if the peer is simply
- * away, no port helps, and every change makes all peers probe anew.
+ * away, no port helps, and every change makes all peers probe again.
  */
 export class PortChangePolicy {
   #allowedAt = Number.NEGATIVE_INFINITY;

@@ -3,7 +3,7 @@ import type { PacketMemory } from "../base/ports.ts";
 
 const INITIAL_BUCKETS = 64;
 
-/** Something that owns a four-tuple. `value` is what the table is for. */
+/** An owner of a four-tuple. `value` is the table's content. */
 export class TableEntry<T> {
   readonly value: T;
   readonly localPort: number;
@@ -24,8 +24,8 @@ export class TableEntry<T> {
 }
 
 /**
- * Four-tuple → owner, looked up straight from packet bytes: no string, no object per packet. Chained buckets, seeded so that
- * a peer cannot choose addresses that all meet in one.
+ * Four-tuple → owner, looked up directly from packet bytes: no string, no object per packet. Chained buckets with a
+ * seeded hash, so that a peer cannot choose addresses that collide.
  */
 export class ConnectionTable<T> {
   #buckets: (TableEntry<T> | undefined)[] = new Array(INITIAL_BUCKETS).fill(undefined);
@@ -95,7 +95,7 @@ export class ConnectionTable<T> {
     return true;
   }
 
-  /** Calls for each; what is added or removed meanwhile may or may not be seen. */
+  /** Calls for each; entries added or removed meanwhile may or may not be visited. */
   forEach(visit: (value: T) => void): void {
     const all: T[] = [];
     for (const first of this.#buckets)

@@ -34,19 +34,19 @@ const ERROR_BURST = 50;
 const MAX_ERROR_IPV4 = 576;
 const MAX_ERROR_IPV6 = 1280;
 
-/** An error about a packet we are said to have sent. Offsets into the received memory. */
+/** An error about a packet that we seem to have sent. Offsets into the received memory. */
 export interface IcmpError {
   readonly kind: "unreachable" | "too-big";
   readonly portUnreachable: boolean;
-  /** Of the smallest link; only for too-big. */
+  /** MTU of the smallest link; only for too-big. */
   readonly mtu: number;
   readonly protocol: number;
-  /** Who says so. */
+  /** Sender of the error. */
   readonly sourceOffset: number;
   readonly localOffset: number;
   readonly remoteOffset: number;
   readonly addressLength: number;
-  /** Of the quoted transport header, of which at least 8 bytes are there. */
+  /** Length of the quoted transport header, at least 8 bytes. */
   readonly transportOffset: number;
 }
 
@@ -58,7 +58,7 @@ export interface IcmpHost {
   onIcmpError(memory: PacketMemory, error: IcmpError, now: Instant): void;
 }
 
-/** ICMP for both families: answers echo requests, finds what errors are about, writes errors and echo requests. */
+/** ICMP for both families: answers echo requests, locates the subject of errors, writes errors and echo requests. */
 export class Icmp {
   readonly #host: IcmpHost;
   readonly #errors = new TokenBucket(ERRORS_PER_SECOND, ERROR_BURST);
@@ -92,7 +92,7 @@ export class Icmp {
     return "unknown-type";
   }
 
-  /** @param data 8 bytes that come back in the reply. @returns false when there is no slot. */
+  /** @param data 8 bytes that the reply repeats. @returns false when there is no slot. */
   sendEchoRequest(source: IpAddress, destination: IpAddress, data: Uint8Array): boolean {
     const { memory } = this.#host.output;
     const offset = this.#host.output.begin();
@@ -107,7 +107,7 @@ export class Icmp {
     return true;
   }
 
-  /** Tells the source that nobody listens on the port. Silently limited. */
+  /** Reports an unreachable port to the source. Silently limited. */
   sendPortUnreachable(memory: PacketMemory, packet: IpPacket, now: Instant): void {
     if (!this.#errors.take(now)) return;
     const { output } = this.#host;
@@ -133,7 +133,10 @@ export class Icmp {
     this.#finish(offset, source, destination, ICMP_HEADER_BYTES + quoted);
   }
 
-  /** As {@link sendPortUnreachable}, about a datagram that is gone: quotes the headers it had (RFC 792; RFC 4443 §3.1). */
+  /**
+   * As {@link sendPortUnreachable}, about a datagram no longer held: quotes its former headers (RFC 792; RFC 4443
+   * §3.1).
+   */
   sendUdpPortUnreachable(local: AddrPort, remote: AddrPort, payloadLength: number, now: Instant): void {
     if (!this.#errors.take(now)) return;
     const { output, checksum } = this.#host;

@@ -9,7 +9,7 @@ export interface PacketOutput {
    * next flush(). A begin() that is not followed by commit() may be repeated and yields the same or an equal slot.
    */
   begin(): number;
-  /** True while the carrier to that address is full: its connections wait, others go on. Absent: never. */
+  /** True while the carrier to that address is full: its connections wait, others continue. Absent: never. */
   blocked?(remote: IpAddress): boolean;
   /** Sends memory.bytes[begin, begin+length). Ownership passes. */
   commit(length: number): void;

@@ -6,7 +6,7 @@ const MAX_ENTRIES = 256;
 /** RFC 8201 §4: after ten minutes a larger packet may be tried again. */
 const LIFE_MS = 600_000;
 
-/** What packet-too-big messages said about paths (RFC 8201 §5.2, RFC 1191 §3). Control path: keyed by text. */
+/** MTUs from packet-too-big messages (RFC 8201 §5.2, RFC 1191 §3). Control path: keyed by text. */
 export class PathMtuCache {
   readonly #entries = new Map<string, { readonly mtu: number; readonly until: number }>();
 

@@ -45,7 +45,7 @@ export class PortBindings<T extends Binding> {
     this.#size++;
   }
 
-  /** Does nothing for a binding that is not there. */
+  /** Does nothing for an unknown binding. */
   remove(binding: T): void {
     const bound = this.#byPort.get(binding.port);
     if (bound === undefined || !bound.includes(binding)) return;

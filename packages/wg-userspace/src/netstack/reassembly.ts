@@ -7,12 +7,12 @@ import { addressAt } from "./own-addresses.ts";
 import { emitIpHeader } from "./wire/ip.ts";
 import { type IpPacket, PROTOCOL_FRAGMENT } from "./wire/ip-packet.ts";
 
-/** RFC 8200 §4.5 allows 60 s; inside a tunnel what is not there after a few seconds was lost. */
+/** RFC 8200 §4.5 allows 60 s; inside a tunnel a fragment missing after a few seconds was lost. */
 const LIFE_MS = 15_000;
-/** Packets in pieces at once: in all, and from one source. The oldest makes room. */
+/** Incomplete packets at once: in total, and from one source. The oldest is dropped for a new one. */
 const MAX_PACKETS = 256;
 const MAX_PACKETS_PER_SOURCE = 16;
-/** Bytes of payload that wait: in all. The oldest packets make room. */
+/** Waiting bytes of payload in total. The oldest packets are dropped for new ones. */
 const MAX_BYTES = 2 << 20;
 const MAX_FRAGMENTS = 64;
 const MAX_PAYLOAD_BYTES = 65_535;
@@ -33,8 +33,8 @@ interface Incomplete {
 }
 
 /**
- * Puts packets together that came in fragments (RFC 8200 §4.5, RFC 791 §3.2). Overlapping fragments are an attack and end
- * their packet (RFC 5722). Control path: keyed by text, and bytes are copied.
+ * Reassembles fragmented packets (RFC 8200 §4.5, RFC 791 §3.2). Overlapping fragments are an attack and discard their
+ * packet (RFC 5722). Control path: keyed by text, and bytes are copied.
  */
 export class Reassembly {
   /** Oldest first. */
@@ -42,7 +42,7 @@ export class Reassembly {
   #bytes = 0;
   readonly #onLost: (reason: DropReason) => void;
 
-  /** @param onLost A packet was given up: too old, or another one needed its room. */
+  /** @param onLost A packet was dropped: too old, or evicted by another one. */
   constructor(onLost: (reason: DropReason) => void) {
     this.#onLost = onLost;
   }
@@ -130,7 +130,7 @@ export class Reassembly {
   }
 }
 
-/** Whether the piece fits with those that are here; notes the total. */
+/** Whether the piece is consistent with those held; records the total. */
 function insert(whole: Incomplete, at: number, length: number, more: boolean): DropReason | undefined {
   const end = at + length;
   if (whole.pieces.length >= MAX_FRAGMENTS) return "malformed";

@@ -11,7 +11,7 @@ export interface UdpHandler {
 
 export type UdpSendResult = "sent" | "too-large" | "no-slot";
 
-/** What a socket needs of the stack. */
+/** The part of the stack that a socket uses. */
 export interface UdpHost {
   sendUdp(local: AddrPort, remote: AddrPort, payload: Uint8Array, now: Instant): UdpSendResult;
   ownAddressFor(remote: IpAddress): IpAddress | undefined;
@@ -39,14 +39,14 @@ export class UdpSocket {
     return this.#closed;
   }
 
-  /** Nothing is queued: a datagram that finds no slot is the caller's to send again, as UDP loses datagrams anyway. */
+  /** Nothing is queued: a datagram that finds no slot is the caller's to retry, as UDP loses datagrams anyway. */
   send(remote: AddrPort, payload: Uint8Array, now: Instant): UdpSendResult | "no-address" | "closed" {
     if (this.#closed) return "closed";
     const local = this.localFor(remote.address);
     return local === undefined ? "no-address" : this.#host.sendUdp(local, remote, payload, now);
   }
 
-  /** Where datagrams to this address come from; undefined when we have no address of its family. */
+  /** Source address of datagrams to this address; undefined when we have no address of its family. */
   localFor(remote: IpAddress): AddrPort | undefined {
     const address = this.address ?? this.#host.ownAddressFor(remote);
     return address === undefined || address.length !== remote.length ? undefined : { address, port: this.port };
@@ -63,12 +63,12 @@ export class UdpSocket {
 export const UDP_QUEUE_DATAGRAMS = 256;
 export const UDP_QUEUE_BYTES = 512 * 1024;
 
-/** Why a datagram was not taken: over the path's MTU; no room left, here or in the carrier to that peer. */
+/** Why a datagram was not accepted: over the path's MTU; no room left, here or in the carrier to that peer. */
 export type UdpQueueResult = "sent" | "queued" | "too-large" | "queue-full";
 
-/** What a queue needs of the stack. */
+/** The part of the stack that a queue uses. */
 export interface UdpQueueHost {
-  /** `carrier-full`: what is below holds enough for that peer, others go on. */
+  /** `carrier-full`: the layer below holds enough for that peer, others continue. */
   sendUdp(local: AddrPort, remote: AddrPort, payload: Uint8Array, now: Instant): UdpSendResult | "carrier-full";
   /** The queue has something to send as soon as there is a slot. */
   udpWaiting(queue: UdpSendQueue): void;
@@ -83,7 +83,7 @@ interface QueuedDatagram {
 /**
  * Holds datagrams that found no slot until the stack's next flush, in order and within bounds. When it is full the newest
  * is refused: what waits is already paid for, and the caller can tell. Nothing waits for a single peer whose carrier is
- * full, for it would hold up everybody else's.
+ * full, for it would delay those of all others.
  */
 export class UdpSendQueue {
   readonly #host: UdpQueueHost;

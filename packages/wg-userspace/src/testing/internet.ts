@@ -13,7 +13,7 @@ export interface Datagram {
   ttl: number;
 }
 
-/** Whoever can be handed a datagram. */
+/** A receiver of datagrams. */
 export interface Attached {
   receive(datagram: Datagram, via: Segment): void;
 }
@@ -86,7 +86,7 @@ export class VirtualInternet {
   }
 }
 
-/** One network: whoever is attached is reached by address, everything else goes to the gateway. */
+/** One network: attached hosts are reached by address, everything else goes to the gateway. */
 export class Segment {
   options: SegmentOptions;
   readonly name: string;
@@ -160,7 +160,7 @@ export class Router implements Attached {
   outsideAddress: IpAddress;
   /** Share of what comes from outside that vanishes. */
   inboundLoss = 0;
-  /** Which senders outside may send in at all; everybody by default. */
+  /** The outside senders that may send in at all; all by default. */
   inboundFilter: (from: AddrPort) => boolean = () => true;
   /** Of what comes from outside. */
   policer: Policer | undefined;

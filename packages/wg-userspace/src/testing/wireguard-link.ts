@@ -1,4 +1,4 @@
-/** WireGuard devices joined by a fake link in virtual time. Messages are copied, delayed, and shown to whoever asks. */
+/** WireGuard devices joined by a fake link in virtual time. Messages are copied, delayed, and recorded. */
 import { addMs, earliest, type Instant, instant } from "../base/instant.ts";
 import type { IpAddress, IpPrefix } from "../base/ip.ts";
 import { clampPrivateKey, type NodePrivateKey, type NodePublicKey, nodePrivateKey } from "../base/keys.ts";

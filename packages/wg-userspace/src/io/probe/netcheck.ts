@@ -19,7 +19,7 @@ import { findStunServers, type StunNames } from "./stun-targets.ts";
 const DEFAULT_LIMIT_MS = 5_000;
 const HAIRPIN_MS = 100;
 
-/** What a network check needs of the socket it measures. */
+/** The part of the measured socket that a network check uses. */
 export interface StunSocket {
   /** Families the socket can send to. */
   readonly families: { readonly ipv4: boolean; readonly ipv6: boolean };

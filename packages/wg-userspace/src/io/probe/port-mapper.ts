@@ -158,7 +158,7 @@ export class PortMapper implements AsyncDisposable {
     } catch (error) {
       this.#logger.log("debug", "no socket for port mapping", { error: String(error) });
       socket.close();
-      return; // the address is gone again: nothing is sent, nobody answers
+      return; // the address is gone again: nothing is sent or answered
     }
     socket.on("error", (error) => this.#logger.log("debug", "port mapping socket", { error: error.message }));
     socket.on("message", (datagram, from) => {
@@ -180,7 +180,7 @@ export class PortMapper implements AsyncDisposable {
   }
 
   #send(to: AddrPort, packet: Uint8Array): void {
-    // The callback takes errors such as a port that nobody listens on: they are the answer "not there".
+    // The callback takes errors such as a port without a listener: they mean "not there".
     this.#socket?.send(packet, to.port, formatIp(to.address), () => undefined);
   }
 

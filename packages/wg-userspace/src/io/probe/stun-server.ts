@@ -20,7 +20,7 @@ export interface StunListenerOptions {
   readonly random: RandomSource;
   readonly clock?: () => Instant;
   readonly limits?: Partial<StunServerLimits>;
-  /** The socket broke and is closed: nobody is answered any more. */
+  /** The socket failed and is closed: no request is answered any more. */
   readonly onError?: (error: EngineError) => void;
 }
 
@@ -90,7 +90,7 @@ export class StunListener implements AsyncDisposable {
       this.#notTaken++;
       return;
     }
-    // The callback takes errors such as an unreachable network: for whoever asked they are a lost datagram.
+    // The callback takes errors such as an unreachable network: to the client they are a lost datagram.
     this.#socket.send(answer, from.port, from.address, (error) => {
       if (error !== null) this.#notTaken++;
     });

@@ -44,7 +44,7 @@ export async function measureLatency(region: Region, options: MeasureOptions): P
           });
         return clock() - sentAt;
       } finally {
-        stream.on("error", () => undefined); // nobody reads it any more
+        stream.on("error", () => undefined); // no longer read
         stream.destroy();
       }
     } catch (error) {

@@ -66,7 +66,7 @@ function issuerOf(leaf: ReturnType<TLSSocket["getPeerCertificate"]>): string {
   }
   const { CN, O, OU } = top.issuer ?? {};
   const name = [CN, O, OU].flat().find((text) => typeof text === "string" && text !== "") ?? "";
-  // Whoever is in the way wrote it, and it goes to a terminal.
+  // The text comes from an intermediary, and it goes to a terminal.
   return name
     .replace(/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/gu, "")
     .replaceAll('"', "'")

@@ -7,11 +7,11 @@ import type { TcpConnection } from "../../netstack/tcp/connection.ts";
 const HIGH_WATER_BYTES = 256 * 1024;
 
 /**
- * A netstack connection as a Node Duplex, with back-pressure in both directions: data nobody reads stays in the
+ * A netstack connection as a Node Duplex, with back-pressure in both directions: unread data stays in the
  * connection's receive buffer and closes the TCP window; `write` returns false while the send buffer is full.
  * Destroying it before both directions ended resets the connection.
  *
- * A failure destroys it with an EngineError. Unlike other streams, one whose failure nobody listens for does not end the
+ * A failure destroys it with an EngineError. Unlike other streams, one without an error listener does not end the
  * process: a peer may reset a connection at any time, also before its new owner has looked at it. "close" comes in any case,
  * `errored` keeps the reason.
  */

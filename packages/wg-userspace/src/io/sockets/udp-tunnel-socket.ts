@@ -14,12 +14,12 @@ export interface TunnelUdpDriver {
 export interface TunnelUdpHandler {
   /** @param payload Borrowed: it is overwritten once the call returns, so copy what is kept. */
   onMessage(payload: Uint8Array, from: AddrPort, to: AddrPort): void;
-  /** Nobody listens at an address we sent to, or no way leads there. */
+  /** An address we sent to has no listener, or is unreachable. */
   onUnreachable?(remote: AddrPort): void;
 }
 
 export interface TunnelUdpFallbackHandler {
-  /** The payload is borrowed. False: nobody is on the port, and the sender is told so. */
+  /** The payload is borrowed. False: the port is unreachable, which is reported to the sender. */
   onDatagram(datagram: StrayDatagram): boolean;
   /** An ICMP error answered what was sent from `local` with {@link TunnelUdpFallback.send}. */
   onUnreachable?(local: AddrPort, remote: AddrPort): void;
@@ -38,7 +38,7 @@ export function bindTunnelUdp(
   return new TunnelUdpSocket(driver, port, handler, options.address);
 }
 
-/** Takes the datagrams of all ports that nobody bound. Replaces an earlier fallback. */
+/** Receives the datagrams of all unbound ports. Replaces an earlier fallback. */
 export function setTunnelUdpFallback(driver: TunnelUdpDriver, handler: TunnelUdpFallbackHandler): TunnelUdpFallback {
   return new TunnelUdpFallback(driver, handler);
 }
@@ -109,7 +109,7 @@ export class TunnelUdpSocket implements Disposable {
   }
 }
 
-/** The ports of the tunnel that nobody bound, taken together: datagrams leave from any of them. Queue as above. */
+/** All unbound ports of the tunnel together: datagrams leave from any of them. Queue as above. */
 export class TunnelUdpFallback implements Disposable {
   readonly #driver: TunnelUdpDriver;
   readonly #queue: UdpSendQueue;
@@ -130,7 +130,7 @@ export class TunnelUdpFallback implements Disposable {
     return sendThrough(this.#driver, this.#queue, from, to, payload);
   }
 
-  /** Tells the sender of a datagram taken earlier that nobody is on the port after all: ICMP port unreachable. */
+  /** Answers a datagram that was accepted earlier with ICMP port unreachable after all. */
   refuse(local: AddrPort, remote: AddrPort, payloadLength: number): void {
     if (this.#closed) return;
     this.#driver.engine.netstack.refuseUdp(local, remote, payloadLength, monotonicNow());

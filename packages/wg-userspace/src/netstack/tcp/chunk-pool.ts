@@ -1,14 +1,13 @@
 export const FULL_CHUNK_BYTES = 65536;
 
 /**
- * Full-size chunks of stream buffers that nobody needs any more, for the next connection that does; shared by both
- * directions of all connections of a stack. Without it every 64 KiB of a fast stream cost a zeroed allocation, and the
- * collector ran for them alone.
+ * Unused full-size chunks of stream buffers, kept for the next connection; shared by both directions of all connections
+ * of a stack. Without it every 64 KiB of a fast stream cost a zeroed allocation, and the collector ran for them alone.
  */
 export class ChunkPool {
   readonly #free: Uint8Array[] = [];
   readonly #limit: number;
-  /** How many bytes of a lent chunk came back. Weak: a reader may keep what it got. */
+  /** Returned bytes of each lent chunk. Weak: a reader may keep its chunks. */
   readonly #lent = new WeakMap<ArrayBufferLike, number>();
 
   /** @param limit Chunks kept at most; more are left to the collector. */
@@ -25,19 +24,22 @@ export class ChunkPool {
     if (chunk.length === FULL_CHUNK_BYTES && this.#free.length < this.#limit) this.#free.push(chunk);
   }
 
-  /** Gives the memory up: somebody paused or left, and may have been who needed it. Others lose a few allocations at most. */
+  /**
+   * Releases the memory: a stream paused or closed, perhaps the one that needed it. Others lose a few allocations at
+   * most.
+   */
   clear(): void {
     this.#free.length = 0;
   }
 
-  /** A leased chunk whose pieces go to a reader from now on, who may or may not give them back. */
+  /** A leased chunk whose pieces go to a reader from now on, which may or may not return them. */
   lend(chunk: Uint8Array): void {
     this.#lent.set(chunk.buffer, 0);
   }
 
   /**
-   * A piece of a lent chunk, or any other array, is not read any more. Pieces count in the order in which they were handed out:
-   * a chunk of which one is kept, or comes twice, is merely not used again.
+   * A piece of a lent chunk, or any other array, is no longer read. Pieces must be returned in the order in which they
+   * were handed out: a chunk of which one is kept, or returned twice, is merely not reused.
    */
   giveBack(piece: Uint8Array): void {
     const { buffer } = piece;

@@ -1,13 +1,13 @@
 import type { Instant } from "../../base/instant.ts";
 
-/** What a controller may want to know when something was lost. Sizes in bytes. */
+/** Facts for a controller at a loss. Sizes in bytes. */
 export interface LossContext {
   readonly inFlight: number;
   /** Share of the bytes sent lately, and since the last reduction, that was lost, 0 … 1. */
   readonly lossRate: number;
-  /** The highest rate that the path was seen to carry, bytes per ms. */
+  /** The highest rate that the path has carried, bytes per ms. */
   readonly pathRate: number;
-  /** How full the queue was at the losses lately, as a share of the fullest it was seen to be, 0 … 1. */
+  /** Average fill of the queue at recent losses, as a share of its fullest, 0 … 1. */
   readonly queueAtLoss: number;
   /** The last round trip measured. */
   readonly rttMs: number;
@@ -30,7 +30,7 @@ export interface CongestionController {
   onRoundStart(now: Instant): void;
   /**
    * Once per loss episode. Sets ssthresh.
-   * @returns false when the controller takes the loss for random and keeps its window: no recovery phase then.
+   * @returns false when the controller takes the loss for random and keeps its window: then there is no recovery phase.
    */
   onLoss(context: LossContext, now: Instant): boolean;
   /** Recovery is over: continue from ssthresh. */
@@ -39,9 +39,9 @@ export interface CongestionController {
   onTimeout(context: LossContext, now: Instant): void;
   /** The last onLoss or onTimeout was wrong: return to the state before it. */
   undo(now: Instant): void;
-  /** Nothing was sent for `idleMs` (RFC 2861): the window no longer says anything about the path. */
+  /** Nothing was sent for `idleMs` (RFC 2861): the window is no longer a measure of the path. */
   onIdle(idleMs: number, rtoMs: number, now: Instant): void;
-  /** The path is another one: start over. */
+  /** The path changed: start over. */
   reset(now: Instant): void;
   setMss(mss: number): void;
 }

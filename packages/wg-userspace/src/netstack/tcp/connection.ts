@@ -52,9 +52,9 @@ const EVENT_CLOSED = 16;
 /** RFC 9293 §3.7.1. */
 const DEFAULT_MSS_IPV4 = 536;
 const DEFAULT_MSS_IPV6 = 1220;
-/** A peer that asks for less makes us send mostly headers. */
+/** A smaller MSS would make us send mostly headers. */
 const MINIMUM_MSS = 64;
-/** Receive memory is given back after a pause. */
+/** Receive memory is released after a pause. */
 const TRIM_AFTER_MS = 1000;
 /** Answers to segments without payload outside the window: enough for every probe, not enough for an ACK war. */
 const OUT_OF_WINDOW_ACK_BURST = 10;
@@ -106,7 +106,7 @@ export class TcpConnection {
   #lastDataAt: Instant = instant(Number.NEGATIVE_INFINITY);
   readonly #outOfWindowAcks = new TokenBucket(OUT_OF_WINDOW_ACKS_PER_SECOND, OUT_OF_WINDOW_ACK_BURST);
 
-  // Bookkeeping of the stack: which of its lists the connection is on.
+  // Bookkeeping of the stack: the lists that the connection is on.
   /** @internal */
   queuedReady = false;
   /** @internal */
@@ -184,7 +184,7 @@ export class TcpConnection {
   get readableLength(): number {
     return this.#receiver.reassembly.readableLength;
   }
-  /** Bytes write() would take now. */
+  /** Bytes that write() would accept now. */
   get writableLength(): number {
     if (!this.#mayWrite()) return 0;
     return Math.max(0, this.#sendLimit - this.#sender.buffer.length);
@@ -221,7 +221,7 @@ export class TcpConnection {
 
   /**
    * The next in-order bytes, at most 64 KiB, removed from the receive buffer; owned by the caller. Undefined when there
-   * are none now. Whoever has no more use for them gives them to {@link giveBack}, or to the collector.
+   * are none now. Return chunks that are no longer needed with {@link giveBack}, or leave them to the collector.
    */
   read(): Uint8Array | undefined {
     const receiver = this.#receiver;
@@ -235,12 +235,12 @@ export class TcpConnection {
     return chunk;
   }
 
-  /** Bytes that came from read() are not used any more, in the order in which they were read; nobody touches them again. */
+  /** Returns a chunk obtained from read(); return chunks in read order and do not use them afterwards. */
   giveBack(chunk: Uint8Array): void {
     this.#host.chunks.giveBack(chunk);
   }
 
-  /** Copies into the send buffer. @returns bytes taken, 0 … length; after fewer than length, onWritable follows. */
+  /** Copies into the send buffer. @returns accepted bytes, 0 … length; if fewer than length, onWritable follows. */
   write(bytes: Uint8Array): number {
     const room = this.writableLength;
     const taken = Math.min(room, bytes.length);
@@ -251,7 +251,7 @@ export class TcpConnection {
     return taken;
   }
 
-  /** Half close, after everything written was sent. Reading goes on. */
+  /** Half close, after all written data was sent. Reading continues. */
   end(): void {
     if (!this.#mayWrite()) return;
     this.#sender.finPosition = this.#sender.buffer.end;
@@ -330,29 +330,29 @@ export class TcpConnection {
   }
 
   /**
-   * Retransmits at once instead of waiting for a backed-off timer. On another path it also repeats the last ACK: the peer may
-   * have sent as much as it may without one, and the ACKs for that went the old way.
+   * Retransmits at once instead of waiting for a backed-off timer. On another path it also repeats the last ACK: the
+   * peer may have used up its window, and the ACKs for that took the old path.
    * @internal
    */
   kick(now: Instant, pathChanged = false): void {
     if (this.#state === "CLOSED" || this.#state === "TIME_WAIT") return;
     this.#sender.kick(now, pathChanged);
     if (pathChanged) {
-      this.#sender.tally = this.#host.tallyOf(this.remote); // the peer may have been added anew
+      this.#sender.tally = this.#host.tallyOf(this.remote); // the peer may have been added again
       this.#retryMtu();
       if (this.#state !== "SYN_SENT" && this.#state !== "SYN_RECEIVED") this.#receiver.ackNow = true;
     }
     this.#host.markReady(this);
   }
 
-  /** Segments take another path from now on, and nothing was lost by it: {@link Sender.moved}. @internal */
+  /** Segments take another path from now on, without loss: {@link Sender.moved}. @internal */
   moved(now: Instant): void {
     if (this.#state === "CLOSED" || this.#state === "TIME_WAIT") return;
     this.#sender.moved(now);
     this.#host.markReady(this);
   }
 
-  /** The path turned out to carry another packet size. `reported`: by a packet-too-big message about one of ours. @internal */
+  /** The path carries a different packet size. `reported`: by a packet-too-big message about one of ours. @internal */
   mtuChanged(mtu: number, reported: boolean, now: Instant): void {
     if (this.#state === "CLOSED" || this.#state === "TIME_WAIT") return;
     const search = this.#mtuSearch;
@@ -437,7 +437,8 @@ export class TcpConnection {
       }
     }
     const length = segment.payloadLength + ((flags & SYN) !== 0 ? 1 : 0) + ((flags & FIN) !== 0 ? 1 : 0);
-    // Acceptable: overlaps the window (RFC 9293 §3.10.7.4). The left edge always is, so that a closed window hears ACKs.
+    // Acceptable: overlaps the window (RFC 9293 §3.10.7.4). The left edge always is, so that a closed window receives
+    // ACKs.
     const inWindow =
       position === receiver.next ||
       (position < receiver.advertisedEdge &&
@@ -468,14 +469,14 @@ export class TcpConnection {
       this.#timers.set(DELAYED_ACK, now + this.#host.tcp.delayedAckMs);
   }
 
-  /** RFC 5961 §3: only the exact next sequence number resets; anything else in the window is asked about. */
+  /** RFC 5961 §3: only the exact next sequence number resets; anything else in the window is challenged. */
   #handleReset(position: number, now: Instant): void {
     if (this.#state === "TIME_WAIT") return; // RFC 1337
     if (position !== this.#receiver.next) {
       this.#challenge(now);
       return;
     }
-    // Both sides have ended and all data arrived: the peer has only forgotten us before the last ACK reached it.
+    // Both sides have ended and all data arrived: the peer forgot us before the last ACK reached it.
     const over =
       this.#receiver.finished && this.#sender.finPosition >= 0 && this.#sender.una >= this.#sender.finPosition;
     if (over) {
@@ -543,8 +544,8 @@ export class TcpConnection {
       if (this.#state === "TIME_WAIT") this.#timers.set(LIFETIME, now + this.#host.tcp.timeWaitMs);
     }
     if (askedForAck) {
-      // Out of order: the sender counts these, so each gets its own acknowledgment (RFC 5681 §4.2). Later, at the next
-      // flush, when there is no slot.
+      // Out of order: the sender counts these, so each gets its own acknowledgment (RFC 5681 §4.2). Without a slot it
+      // is sent at the next flush.
       receiver.ackNow = true;
       this.#emitAck(this.#sender.next, now);
     }
@@ -653,7 +654,7 @@ export class TcpConnection {
   /** RFC 9293 §3.8.4. */
   #onKeepalive(now: Instant): void {
     if (!this.#sender.board.empty || this.#timers.armed(PERSIST)) {
-      // Something is outstanding: retransmission finds out whether the peer lives.
+      // Data is outstanding: retransmission detects whether the peer is alive.
       this.#timers.set(KEEPALIVE, now + this.#keepaliveIdleMs);
       return;
     }
@@ -687,7 +688,7 @@ export class TcpConnection {
     else this.#timers.set(HOUSEKEEPING, at);
   }
 
-  /** Tries what the stack holds for the path's packet size. */
+  /** Tries the stack's packet size for the path. */
   #retryMtu(): void {
     if (this.#mtuSearch.restore(this.#host.pathMtu(this.remote))) this.#applyMss();
   }
@@ -703,7 +704,7 @@ export class TcpConnection {
     if (this.#offerTimestamps) receiver.noteTimestamp(tsValue, 0, now);
   }
 
-  /** Effective MSS: the smaller of what the peer takes and the path carries, less our options. */
+  /** Effective MSS: the smaller of the peer's and the path's, less our options. */
   #applyMss(lost = false): void {
     const pathMss = this.#mtuSearch.mtu - this.#writer.ipHeaderBytes - TCP_HEADER_BYTES;
     const mss = Math.min(pathMss, this.#peerMss) - (this.#offerTimestamps ? TIMESTAMPS_BYTES : 0);
@@ -740,7 +741,7 @@ export class TcpConnection {
     return (Math.floor(now) + this.#tsOffset) >>> 0;
   }
 
-  /** When we made the timestamp that a segment echoes; -1 when unknown. */
+  /** When we created the timestamp that a segment echoes; -1 when unknown. */
   #echoedAt(segment: TcpSegment, now: Instant): number {
     const ageMs = this.#echoAgeMs(segment, now);
     return ageMs < 0 ? -1 : Math.max(Math.floor(now) - ageMs, 0);
@@ -759,7 +760,7 @@ export class TcpConnection {
       if (this.#outOfWindowAcks.take(now)) this.#sender.kick(now, false);
       return;
     }
-    // Unacceptable segments still say something about whether the peer lives: a keepalive or probe answered.
+    // Unacceptable segments still show that the peer is alive: a keepalive or probe answered.
     if ((segment.flags & FIN) !== 0 && this.#state === "TIME_WAIT")
       this.#timers.set(LIFETIME, now + this.#host.tcp.timeWaitMs);
     if (segment.payloadLength > 0 || this.#outOfWindowAcks.take(now)) receiver.ackNow = true;
@@ -799,7 +800,7 @@ export class TcpConnection {
       this.#receiver.ackNow = this.#challengePending = false;
       return TRANSMIT_IDLE;
     }
-    // A probe carries a number the peer has acknowledged already, which obliges it to answer (RFC 9293 §3.8.4).
+    // A probe repeats an acknowledged number, which obliges the peer to answer (RFC 9293 §3.8.4).
     if (!this.#emitAck(probing ? sender.una - 1 : sender.next, now)) return TRANSMIT_NO_SLOT;
     sender.probeDue = this.#keepalivePending = false;
     return TRANSMIT_SENT;

@@ -23,9 +23,9 @@ export type TcpState =
 /** Called synchronously inside flush(). Every callback may call read, write, end and abort. */
 export interface TcpHandler {
   onConnected?(): void;
-  /** read() has something. Once per turn, however many segments arrived. */
+  /** read() has data. Once per turn, however many segments arrived. */
   onReadable?(): void;
-  /** After a write() that was cut short: at least a third of the buffer is free again. */
+  /** After a partial write(): at least a third of the buffer is free again. */
   onWritable?(): void;
   /** The peer sent FIN and everything was read. */
   onEnd?(): void;
@@ -50,7 +50,7 @@ export interface TcpInfo {
   /** Segments. */
   readonly retransmits: number;
   readonly spuriousRecoveries: number;
-  /** How long a segment may be overtaken before it counts as lost. */
+  /** How long a segment may be reordered before it counts as lost. */
   readonly reorderWindowMs: number;
   /** Payload bytes sent in order so far (without retransmissions) and received in order. */
   readonly bytesSent: number;
@@ -88,7 +88,7 @@ export interface TcpHost<Connection> {
   removed(connection: Connection): void;
 }
 
-/** What the SYN of a passive open said. */
+/** The options of the SYN of a passive open. */
 export interface PassiveOpen {
   readonly irs: number;
   readonly window: number;

@@ -16,12 +16,12 @@ const C = 0.4;
 const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
 
 /**
- * Losses below this rate, on a path whose round trip shows no queue, are taken for random and not for congestion. CUBIC
- * as in RFC 9438 settles at 3 Mbit/s when one packet in a thousand is lost on a path of 100 ms (its §5.2), which users of
- * radio links call broken. The limit is the one BBRv2 uses: a full queue or a policer loses more, or delays, or both.
+ * Losses below this rate, on a path whose round trip shows no queue, count as random and not as congestion. CUBIC as in
+ * RFC 9438 settles at 3 Mbit/s when one packet in a thousand is lost on a path of 100 ms (its §5.2), which is unusable
+ * on radio links. The limit is that of BBRv2: a full queue or a policer loses more, or delays, or both.
  */
 const RANDOM_LOSS_LIMIT = 0.02;
-/** Losses that come when the queue is fuller than this, on average, are of a queue that is too short to be seen otherwise. */
+/** Losses at a queue fuller than this on average come from a queue that is too short to be seen otherwise. */
 const QUEUE_AT_LOSS_LIMIT = 0.5;
 /** No queue: the smallest round trip of a round within an eighth of the best ever, but at least this much. */
 const QUEUE_FLOOR_MS = 1;
@@ -47,7 +47,7 @@ export class Cubic implements CongestionController {
   /** Seconds until the cubic is back at wMax. */
   #k = 0;
   #epochAt: Instant | undefined;
-  /** What Reno would have (RFC 9438 §4.3), bytes. */
+  /** Reno's window (RFC 9438 §4.3), bytes. */
   #wEst = 0;
   #cwndPrior = 0;
   #saved: Saved | undefined;
@@ -99,7 +99,7 @@ export class Cubic implements CongestionController {
   onLoss(context: LossContext, _now: Instant): boolean {
     this.#save();
     const first = this.ssthresh === Number.POSITIVE_INFINITY;
-    // In slow start the queue of a round is gone when the next begins: its minimum says nothing.
+    // In slow start the queue of a round has drained when the next begins: its minimum shows nothing.
     const queued = hasQueue(context) || (first && this.#hystart.conservative);
     const tolerant = !this.#strict && !queued;
     if (tolerant && context.queueAtLoss < QUEUE_AT_LOSS_LIMIT && context.lossRate < RANDOM_LOSS_LIMIT) return false;
@@ -132,7 +132,7 @@ export class Cubic implements CongestionController {
   onIdle(idleMs: number, rtoMs: number): void {
     this.ssthresh = Math.max(this.ssthresh, (3 * this.cwnd) / 4);
     this.cwnd = windowAfterIdle(this.cwnd, this.#mss, idleMs, rtoMs);
-    // The time of silence is no time of growth (RFC 9438 §5.8).
+    // An idle period is no time of growth (RFC 9438 §5.8).
     this.#epochAt = undefined;
   }
 
@@ -149,7 +149,7 @@ export class Cubic implements CongestionController {
     this.#mss = mss;
   }
 
-  /** Where no queue shows, not below the window that anybody may start with: it is not what fills the path. */
+  /** Without a visible queue, not below the initial window: that does not fill the path. */
   #reduce(noQueue: boolean): void {
     this.#epochAt = undefined;
     this.#cwndPrior = this.cwnd;
@@ -160,9 +160,9 @@ export class Cubic implements CongestionController {
   }
 
   /**
-   * The first slow start overflowed a queue. Its window is up to twice what path and queue hold, so 0.7 of it overflows
-   * them again (RFC 9438 §4.6: "packet loss can happen for more than one RTT"). What they hold is known: as much as
-   * arrived in the last round trip. From there to 0.7 of that, but not below what fills the path without a queue.
+   * The first slow start overflowed a queue. Its window is up to twice the capacity of path and queue, so 0.7 of it
+   * overflows them again (RFC 9438 §4.6: "packet loss can happen for more than one RTT"). That capacity is known: the
+   * bytes delivered in the last round trip. From there to 0.7 of it, but not below what fills the path without a queue.
    */
   #limitToPath(context: LossContext): void {
     const held = context.pathRate * context.rttMs;

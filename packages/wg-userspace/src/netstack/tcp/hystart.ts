@@ -12,7 +12,7 @@ const MIN_RTT_THRESHOLD_MS = 4;
 const MAX_RTT_THRESHOLD_MS = 16;
 const MIN_RTT_DIVISOR = 8;
 const RTT_SAMPLES = 8;
-/** An acknowledgment of many segments is worth several samples; receivers that take packets in batches send few. */
+/** An acknowledgment of many segments counts as several samples; receivers that read packets in batches send few. */
 const MAX_SAMPLES_PER_ACK = 4;
 /**
  * The window may grow by a quarter until CSS is over. RFC 9406 §4.3 proposes a divisor of 4 and 5 rounds, by a factor of 3

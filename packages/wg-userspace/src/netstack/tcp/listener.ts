@@ -19,13 +19,13 @@ export interface TcpRequestHandler {
   onRequest(request: TcpRequest): void;
 }
 
-/** What requests need of the stack. */
+/** The part of the stack that requests use. */
 export interface RequestHost {
   acceptRequest(request: PendingRequest, options: TcpOptions, now: Instant): TcpConnection | undefined;
   rejectRequest(request: PendingRequest): void;
 }
 
-/** Counts what a listener has accepted responsibility for: undecided requests and unfinished handshakes. */
+/** Counts the listener's commitments: undecided requests and unfinished handshakes. */
 export class Backlog {
   readonly limit: number;
   readonly handler: TcpRequestHandler;
@@ -58,13 +58,13 @@ export class TcpListener {
     this.#onClose = onClose;
   }
 
-  /** No further requests. Those already handed out, and connections, live on. */
+  /** No further requests. Existing requests and connections remain. */
   close(): void {
     this.#onClose(this);
   }
 }
 
-/** The stack's side of a TcpRequest. Remembers what the SYN said. */
+/** The stack's side of a TcpRequest. Keeps the options of the SYN. */
 export class PendingRequest implements TcpRequest, PassiveOpen {
   readonly local: AddrPort;
   readonly remote: AddrPort;

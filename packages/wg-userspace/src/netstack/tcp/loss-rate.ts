@@ -1,13 +1,13 @@
 /**
- * A rate of fewer says little: where one segment in a hundred is lost, every twentieth run of 256 loses two in a hundred.
- * More would make a flow bolder on queues too short to be seen.
+ * A rate over fewer segments is unreliable: at a loss of 1 %, every twentieth run of 256 loses 2 %. A longer run would
+ * make a flow bolder on queues too short to be seen.
  */
 const MIN_WINDOW_SEGMENTS = 512;
 
 /**
- * The share of the bytes sent lately that was lost. Lately: about one congestion window, or the noise of a long path looks
- * like congestion, several times per round trip; but only since the last answer to losses, or those of one overshoot
- * justify one reduction after the other.
+ * The share of recently sent bytes that was lost. Recently: about one congestion window, or the noise of a long path
+ * looks like congestion, several times per round trip; but only since the last reaction to losses, or those of one
+ * overshoot would justify one reduction after the other.
  */
 export class LossRate {
   #delivered = 0;
@@ -24,17 +24,17 @@ export class LossRate {
     this.#lost += bytes;
   }
 
-  /** A DSACK (RFC 2883) tells that a segment sent again had arrived: it was late, not lost. */
+  /** A DSACK (RFC 2883) shows that a retransmitted segment had arrived: it was late, not lost. */
   onNeedless(bytes: number): void {
     this.#lost = Math.max(0, this.#lost - bytes);
   }
 
-  /** 0 … 1. Over at least a full window: one lost segment of the first thirty is no rate. */
+  /** 0 … 1. Over at least a full window: one lost segment of the first thirty is not a rate. */
   value(cwnd: number, mss: number): number {
     return this.#lost / Math.max(this.#delivered + this.#lost, windowBytes(cwnd, mss));
   }
 
-  /** What was lost so far was answered, or is not of this path. */
+  /** Earlier losses were reacted to, or belong to another path. */
   clear(): void {
     this.#delivered = this.#lost = 0;
   }

@@ -1,17 +1,19 @@
-/** What a connection starts with. Everything in ms and bytes; see docs/protocols/netstack.md for the reasons. */
+/** Initial parameters of a connection. Everything in ms and bytes; see docs/protocols/netstack.md for the reasons. */
 export interface TcpDefaults {
-  /** Receive window before auto-tuning grows it. Memory is taken only for data that arrived. */
+  /** Receive window before auto-tuning grows it. Memory is allocated only for data that arrived. */
   initialReceiveBufferBytes: number;
   maxReceiveBufferBytes: number;
   initialSendBufferBytes: number;
   maxSendBufferBytes: number;
-  /** Retransmissions go on at least this often, however long the outage (the cap of RFC 6298 (2.5) is 60 s or more). */
+  /**
+   * Retransmissions continue at least this often, however long the outage (the cap of RFC 6298 (2.5) is 60 s or more).
+   */
   maxRtoMs: number;
   delayedAckMs: number;
   timeWaitMs: number;
   /** Connections in TIME-WAIT; beyond it the oldest is forgotten. */
   maxTimeWait: number;
-  /** Gives up when nothing was acknowledged for this long (RFC 5482). */
+  /** Fails when nothing was acknowledged for this long (RFC 5482). */
   userTimeoutMs: number;
   connectTimeoutMs: number;
   /** 0: no keepalive. */
@@ -53,9 +55,9 @@ export const TCP_DEFAULTS: TcpDefaults = {
   windowScaling: true,
 };
 
-/** Per connection; what is left out comes from the stack's defaults. */
+/** Per connection; omitted options come from the stack's defaults. */
 export interface TcpOptions {
-  /** 0 switches keepalive off. */
+  /** 0 disables keepalive. */
   keepaliveIdleMs?: number;
   keepaliveIntervalMs?: number;
   keepaliveCount?: number;
@@ -63,6 +65,6 @@ export interface TcpOptions {
   connectTimeoutMs?: number;
   maxSendBufferBytes?: number;
   maxReceiveBufferBytes?: number;
-  /** Default true: small writes go out at once. False: Nagle's algorithm (RFC 9293 §3.7.4). */
+  /** Default true: small writes are sent at once. False: Nagle's algorithm (RFC 9293 §3.7.4). */
   noDelay?: boolean;
 }

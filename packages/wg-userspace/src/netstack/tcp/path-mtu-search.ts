@@ -4,20 +4,20 @@ import type { Sender } from "./sender.ts";
 /** Sizes tried in turn when nothing of a larger packet is acknowledged (as in RFC 4821 §7.7). */
 const BLACK_HOLE_MTUS = [1280, 1024, 576];
 const BLACK_HOLE_TIMEOUTS = 2;
-/** Where such a segment got through before, loss is the likelier reason. */
+/** Where such a segment got through before, loss is the more probable reason. */
 const BLACK_HOLE_TIMEOUTS_PROVEN = 4;
 /** Time until larger packets are tried again; doubles every time. */
 const FIRST_RETRY_MS = 30_000;
 const LAST_RETRY_MS = 600_000;
 
 /**
- * Which packet size the path of one connection carries: what the stack says, less what packet-too-big messages said, less
- * what a black hole teaches. A black hole and an outage look the same at first: so smaller packets are only a trial until
+ * The packet size that the path of one connection carries: the stack's, limited by packet-too-big messages and by
+ * detected black holes. A black hole and an outage look the same at first: so smaller packets are only a trial until
  * full-size ones fail a second time after something got through.
  */
 export class PathMtuSearch {
   mtu: number;
-  /** When larger packets are to be tried again; Infinity: not planned. */
+  /** When larger packets will be tried again; Infinity: not planned. */
   retryAt = Number.POSITIVE_INFINITY;
   #retryMs = FIRST_RETRY_MS;
   #trial = false;
@@ -35,7 +35,7 @@ export class PathMtuSearch {
     return true;
   }
 
-  /** What the stack holds for the path's MTU now. @returns whether the size changed. */
+  /** The stack's current MTU for the path. @returns whether the size changed. */
   restore(mtu: number): boolean {
     this.retryAt = Number.POSITIVE_INFINITY;
     if (mtu === this.mtu) return false;
@@ -59,12 +59,12 @@ export class PathMtuSearch {
     return true;
   }
 
-  /** Whether onProgress() wants to know. */
+  /** Whether onProgress() should be called. */
   get curious(): boolean {
     return this.#trial || this.#suspected;
   }
 
-  /** Something was acknowledged. @returns whether full-size packets are to be tried again now. */
+  /** Data was acknowledged. @returns whether to try full-size packets again now. */
   onProgress(sender: Sender): boolean {
     if (this.#trial) {
       this.#trial = false;
@@ -72,7 +72,7 @@ export class PathMtuSearch {
       sender.board.largestDelivered = 0;
       return true;
     }
-    // Proven or disproved; a later retry that fails counts as a new suspicion.
+    // Proven or disproved; a later failed retry counts as a new suspicion.
     if (this.#suspected && sender.board.largestDelivered >= sender.mss) this.#suspected = false;
     return false;
   }

@@ -5,9 +5,9 @@ const INTERVALS_PER_ROUND_TRIP = 8;
 const MIN_INTERVAL_MS = 1;
 
 /**
- * The highest rate at which data was seen to arrive at the other side, over an eighth of a round trip. In slow start the
- * path is busy for a part of each round only, and that part says what it carries. Acknowledgments that were held back and
- * come at once make it look too high.
+ * The highest rate at which data was delivered, over an eighth of a round trip. In slow start the path is busy for a
+ * part of each round only, and that part shows its capacity. Acknowledgments that were held back and arrive together
+ * make it look too high.
  */
 export class PathRate {
   #startedAt: number = Number.NEGATIVE_INFINITY;

@@ -1,17 +1,17 @@
-/** The last round trips; their smallest is taken, so that jitter does not look like a queue. */
+/** The last round trips; the smallest of them counts, so that jitter does not look like a queue. */
 const RECENT_SAMPLES = 4;
-/** Per round trip, so that a queue that is shorter now becomes the measure again. */
+/** Decay per round trip, so that a queue that has become shorter is the measure again. */
 const PEAK_DECAY = 1 / 64;
 /** Weight of a loss among those before it. */
 const GAIN = 1 / 4;
-/** A highest queue below this, and this share of the path's round trip, is no queue but noise. */
+/** A highest queue below this, and below this share of the path's round trip, is noise. */
 const MIN_PEAK_MS = 1;
 const MIN_PEAK_SHARE = 1 / 24;
 
 /**
- * How full the queue is when segments are lost, as a share of the fullest it was seen to be. A queue that overflows loses
- * them when it is full, however short it is; what is lost at random is lost at any time. No single loss tells one from the
- * other, but the average does.
+ * The fill of the queue when segments are lost, as a share of its fullest. A queue that overflows loses them when it is
+ * full, however short it is; random losses come at any time. No single loss distinguishes the two, but the average
+ * does.
  */
 export class QueueAtLoss {
   readonly #recent = new Float64Array(RECENT_SAMPLES);
@@ -19,7 +19,7 @@ export class QueueAtLoss {
   #queueMs = 0;
   #peakMs = 0;
   #noiseMs = MIN_PEAK_MS;
-  /** 0 … 1. From 0 on: some losses have to come before they tell anything. */
+  /** 0 … 1. Starts at 0: it takes some losses to be significant. */
   share = 0;
 
   onRtt(rttMs: number, minRttMs: number): void {

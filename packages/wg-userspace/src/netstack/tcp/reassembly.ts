@@ -8,8 +8,9 @@ const MIN_CHUNK_BYTES = 2048;
 const FAST_FILL_MS = 100;
 
 /**
- * The receive side of a stream. Payload is copied once, to where it belongs, in chunks that are handed to the reader;
- * [readPosition, next) is readable, beyond `next` lie the out-of-order pieces. The first byte of the stream is position 1.
+ * The receive side of a stream. Payload is copied once, to its final place, in chunks that are passed to the reader;
+ * [readPosition, next) is readable, beyond `next` lie the out-of-order pieces. The first byte of the stream is position
+ * 1.
  */
 export class Reassembly {
   readonly #pool: ChunkPool;
@@ -64,8 +65,8 @@ export class Reassembly {
   }
 
   /**
-   * The next readable bytes, at most one chunk's worth; owned by the caller, who may give them to {@link ChunkPool.giveBack}.
-   * Undefined when there are none.
+   * The next readable bytes, at most one chunk's worth; owned by the caller, who may return them with {@link
+   * ChunkPool.giveBack}. Undefined when there are none.
    */
   read(): Uint8Array | undefined {
     if (this.readPosition >= this.next) return undefined;
@@ -74,7 +75,7 @@ export class Reassembly {
     const from = this.readPosition - start;
     const to = Math.min(this.next - start, chunk.length);
     this.readPosition = start + to;
-    // The rest of the chunk, which the caller does not see, stays in use for what comes next.
+    // The rest of the chunk, which the caller does not see, stays in use for later bytes.
     if (to === chunk.length) {
       this.#chunks.shift();
       this.#starts.shift();
@@ -82,7 +83,7 @@ export class Reassembly {
     return chunk.subarray(from, to);
   }
 
-  /** Lets go of the chunk kept for what comes next. */
+  /** Releases the chunk kept for later bytes. */
   trim(): void {
     if (this.readPosition < this.next || this.#pieces.length > 0) return;
     this.#chunks.length = this.#starts.length = 0;

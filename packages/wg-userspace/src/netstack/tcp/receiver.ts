@@ -6,23 +6,24 @@ import { Reassembly } from "./reassembly.ts";
 import type { RttEstimator } from "./rtt.ts";
 import { before32, wireSeq } from "./seq.ts";
 
-/** RFC 7323 §5.5: a timestamp older than this says nothing. */
+/** RFC 7323 §5.5: a timestamp older than this is not significant. */
 const TIMESTAMP_LIFE_MS = 24 * 24 * 3_600_000;
 /**
- * Ticks by which a timestamp may lie behind the newest. RFC 7323 allows none and so discards whatever was merely
- * overtaken, SACKs included. A quarter of a second (stacks tick every ms) is no danger: 4 GB take longer.
+ * Ticks by which a timestamp may lie behind the newest. RFC 7323 allows none and so discards every reordered segment,
+ * SACKs included. A quarter of a second (stacks tick every ms) is safe: 4 GB take longer.
  */
 const PAWS_TOLERANCE_TICKS = 256;
 /** Segments acknowledged at once after the start, so that the peer's slow start is not slowed. */
 const QUICK_ACKS = 16;
 /**
- * What the window holds beyond round trips: how long a packet waits behind a bulk stream whose reader is the bottleneck. With 8 ms
- * a small packet beside bulk on loopback took 12 to 25 ms (p50), with 2 ms 6 to 8, and the bulk itself was faster.
+ * The window's slack beyond round trips: how long a packet waits behind a bulk stream whose reader is the bottleneck.
+ * With 8 ms a small packet beside bulk on loopback took 12 to 25 ms (p50), with 2 ms 6 to 8, and the bulk itself was
+ * faster.
  */
 const WINDOW_SLACK_MS = 2;
-/** Over less than this a rate is that of a burst. */
+/** A rate over less than this is that of a burst. */
 const MEASURE_MS = 10;
-/** A path may get longer: after twice this at the latest, its old length no longer counts. */
+/** A path may get longer: after at most twice this, its old length no longer counts. */
 const SHORTEST_KEPT_MS = 5_000;
 const MAX_UNSCALED_WINDOW = 65535;
 const SACK_SCRATCH = new Float64Array(2 * MAX_SACK_BLOCKS);
@@ -31,7 +32,7 @@ const SACK_SCRATCH = new Float64Array(2 * MAX_SACK_BLOCKS);
 export class Receiver {
   readonly reassembly: Reassembly;
   readonly #maxBufferBytes: number;
-  /** Undelivered in-order bytes plus window never exceed this. Grows with what the reader takes per round trip. */
+  /** Undelivered in-order bytes plus window never exceed this. Grows with the bytes read per round trip. */
   bufferBytes: number;
   /** Peer's initial sequence number. */
   irs = 0;
@@ -51,7 +52,7 @@ export class Receiver {
   dsackEnd = 0;
   #unackedBytes = 0;
   #quickAcks = QUICK_ACKS;
-  /** Largest payload seen: what counts as a full segment. */
+  /** Largest payload seen: the measure of a full segment. */
   #peerSegmentBytes = 536;
 
   timestamps = false;
@@ -62,7 +63,7 @@ export class Receiver {
   #rttMs = 0;
   #measureStart = Number.NEGATIVE_INFINITY;
   #measurePosition = 1;
-  /** Bytes per ms that the reader took in the last round. */
+  /** Bytes per ms read in the last round. */
   #lastRate = 0;
   /** Shortest round trip of this period and of the one before. */
   #shortestMs = Number.POSITIVE_INFINITY;
@@ -97,7 +98,7 @@ export class Receiver {
   /**
    * Takes the payload of an acceptable segment.
    * @param position Of the first byte; may lie before `next` or reach beyond the window.
-   * @returns whether the segment asks for an immediate acknowledgment of its own.
+   * @returns whether the segment needs an immediate acknowledgment of its own.
    */
   receive(source: Uint8Array, offset: number, length: number, position: number, now: Instant): boolean {
     const { reassembly } = this;
@@ -149,8 +150,8 @@ export class Receiver {
   }
 
   /**
-   * The window to advertise now; moves the right edge. Never takes back what was offered (RFC 9293 §3.8.6), and moves
-   * the edge only by steps worth sending for (RFC 1122 §4.2.3.3).
+   * The window to advertise now; moves the right edge. Never withdraws an offer (RFC 9293 §3.8.6), and moves the edge
+   * only by steps worth sending (RFC 1122 §4.2.3.3).
    * @returns the value of the window field.
    */
   advertise(scale: number): number {
@@ -169,7 +170,7 @@ export class Receiver {
     return field;
   }
 
-  /** After reading: whether the peer should hear of the larger window now. */
+  /** After reading: whether to announce the larger window to the peer now. */
   windowUpdateDue(): boolean {
     if (this.finPosition >= 0) return false;
     const edge = this.next + Math.max(0, this.bufferBytes - this.reassembly.readableLength);
@@ -228,14 +229,14 @@ export class Receiver {
   }
 
   /**
-   * Once per round trip: a reader that keeps up gets a buffer for what it takes in three of the shortest round trips seen lately,
-   * so that the window survives a loss and its repair, and some more for pauses of either side; twice that while the rate
-   * still grows. Measured by the shortest, because a larger window on a full path makes nothing but a longer round trip: what
-   * stands in queues behind a bulk stream is bounded by the slack, and others beside it stay quick. A reader that does not
-   * read gets nothing more.
-   * @param ageMs Whole ms since we made the timestamp that a data segment echoes, negative when it echoes none: the round trip as
-   *   the receiver sees it. (Whole, since fractions would be boxed for every packet.)
-   * @param rtt Our own estimate, for when there is no such segment.
+   * Once per round trip: a reader that keeps up gets a buffer for three of the shortest recent round trips, so that the
+   * window survives a loss and its repair, and some more for pauses of either side; twice that while the rate still
+   * grows. Measured by the shortest, because a larger window on a full path only lengthens the round trip: the queue
+   * behind a bulk stream is bounded by the slack, and other traffic beside it stays fast. A reader that does not read
+   * gets no more.
+   * @param ageMs Whole ms since we created the timestamp that a data segment echoes, negative when it echoes none: the
+   * round trip as the receiver sees it. (Whole, since fractions would be boxed for every packet.)
+   * @param rtt Our own estimate, when there is no such segment.
    */
   tune(ageMs: number, rtt: RttEstimator, now: Instant): void {
     const seenMs = ageMs < 0 ? 0 : now - Math.floor(now) + ageMs;

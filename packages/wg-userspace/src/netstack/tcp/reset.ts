@@ -25,7 +25,7 @@ export class Resets {
     return this.#send(local, remote, 0, (segment.seq + length) >>> 0, RST | ACK);
   }
 
-  /** Refuses the connection that a SYN with this sequence number asked for. */
+  /** Refuses the connection requested by a SYN with this sequence number. */
   refuse(irs: number, local: AddrPort, remote: AddrPort): boolean {
     return this.#send(local, remote, 0, (irs + 1) >>> 0, RST | ACK);
   }

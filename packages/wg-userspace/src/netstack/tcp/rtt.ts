@@ -1,8 +1,9 @@
 /** RFC 6298 §2.1: before the first measurement. */
 export const INITIAL_RTO_MS = 1000;
 /**
- * Floor of the variance term. RFC 6298 (2.4) asks for a whole RTO of at least 1 s, which users feel as a hang; all common
- * stacks use 200 ms. Putting the floor under the variance, not under the sum, also keeps delayed ACKs from looking like a loss.
+ * Floor of the variance term. RFC 6298 (2.4) requires a whole RTO of at least 1 s, which users notice as a hang; all
+ * common stacks use 200 ms. A floor of the variance instead of the sum also keeps delayed ACKs from looking like a
+ * loss.
  */
 export const MIN_VARIANCE_MS = 200;
 
@@ -46,7 +47,7 @@ export class RttEstimator {
     return Math.min(this.#baseRtoMs * (1 << Math.min(this.backoff, 16)), this.#maxRtoMs);
   }
 
-  /** The path is another one: keep the timeout, forget what was the best. */
+  /** The path changed: keep the timeout, discard the minimum. */
   pathChanged(): void {
     this.minRttMs = Number.POSITIVE_INFINITY;
     this.backoff = 0;

@@ -42,7 +42,7 @@ export class Scoreboard {
   lostBytes = 0;
   /** SACKed records. */
   sackedCount = 0;
-  /** Longest record that was ever delivered on this path: so much it carries, or did. */
+  /** Longest record ever delivered on this path: a lower bound of its capacity. */
   largestDelivered = 0;
 
   // What the current acknowledgment changed; see beginAck.
@@ -115,7 +115,7 @@ export class Scoreboard {
     return (this.#flags[this.#first & this.#mask]! & LOST) !== 0 ? this.#first : this.#lostHead;
   }
 
-  /** Notes that a record, lost or not, was sent again. */
+  /** Records that a record, lost or not, was retransmitted. */
   retransmitted(index: number, now: Instant): void {
     const slot = index & this.#mask;
     const flags = this.#flags[slot]!;
@@ -163,7 +163,7 @@ export class Scoreboard {
     }
     if (this.#count === 0) {
       this.#seenCount = 0;
-      // A transfer that needed a large window is over, or pauses: give the arrays back.
+      // A transfer that needed a large window is over, or pauses: release the arrays.
       if (this.#mask + 1 > 1024) this.#resize(INITIAL_CAPACITY);
     }
   }
@@ -196,8 +196,9 @@ export class Scoreboard {
   }
 
   /**
-   * RACK_detect_loss: whatever was sent before the most recently sent delivered record and has waited long enough is lost.
-   * @returns ms until the next record would be, or -1 when no timer is needed.
+   * RACK_detect_loss: every record sent before the most recently sent delivered one that has waited long enough is
+   * lost.
+   * @returns ms until the next record would be lost, or -1 when no timer is needed.
    */
   detectLosses(now: Instant, reorderWindowMs: number): number {
     for (let index = this.#flightHead; index >= 0; ) {
@@ -213,10 +214,11 @@ export class Scoreboard {
     return -1;
   }
 
-  /** RACK_mark_losses_on_RTO: the left edge, and everything that was sent a round trip ago. */
+  /** RACK_mark_losses_on_RTO: the left edge, and everything sent a round trip ago. */
   markLostOnTimeout(now: Instant, rttMs: number): void {
     if (this.#count === 0) return;
-    // A receiver that SACKed the left edge without acknowledging it has discarded data (RFC 2018 §8): believe no SACK.
+    // A receiver that SACKed the left edge without acknowledging it has discarded data (RFC 2018 §8): discard all
+    // SACKs.
     if ((this.#flags[this.#first & this.#mask]! & SACKED) !== 0) this.#forgetSacks();
     const last = this.#first + this.#count;
     for (let index = this.#first; index < last; index++) {
@@ -245,7 +247,7 @@ export class Scoreboard {
       if (this.end(index) - this.start(index) > length) this.markLost(index);
   }
 
-  /** The timeout was spurious: what was not sent again yet is in flight after all. */
+  /** The timeout was spurious: records not retransmitted yet are in flight after all. */
   restoreLost(): void {
     const order: number[] = [];
     for (let index = this.#first; index < this.#first + this.#count; index++) {

@@ -79,7 +79,7 @@ export class SendBuffer {
       const chunk = this.#chunks[this.#firstChunk]!;
       const end = this.#starts[this.#firstChunk]! + chunk.length;
       const isTail = this.#firstChunk === this.#chunks.length - 1;
-      // The tail goes when everything was acknowledged: idle connections hold no chunk.
+      // The tail is released when everything was acknowledged: idle connections hold no chunk.
       if (end > position && !(isTail && position >= this.#end)) break;
       this.#pool.release(chunk);
       this.#chunks[this.#firstChunk] = EMPTY;
@@ -101,7 +101,7 @@ export class SendBuffer {
   }
 
   #grow(wanted: number): void {
-    // Small writes start with a small chunk; once data is held, more is coming.
+    // Small writes start with a small chunk; once data is held, more is expected.
     const chunk =
       this.#chunks.length > this.#firstChunk || wanted > FIRST_CHUNK_BYTES
         ? this.#pool.lease()

@@ -20,11 +20,11 @@ const PROBE_ACK_DELAY_MS = 50;
 const REORDER_WINDOW_PERSIST = 16;
 const DUPLICATE_THRESHOLD = 3;
 
-/** Timers are no finer than this, so a paced sender may run ahead by as much. */
+/** Resolution of timers: a paced sender may run ahead by as much. */
 const PACE_AHEAD_MS = 1;
 const PACE_MIN_RTT_MS = 4;
 const PACE_MAX_RTT_MS = 1000;
-/** After more timeouts than this the path may be another one: what the window was before is no longer worth restoring. */
+/** After more timeouts than this the path may have changed: restoring the earlier window is no longer useful. */
 const MAX_UNDONE_TIMEOUTS = 2;
 
 export const PLAN_NONE = 0;
@@ -34,7 +34,7 @@ export const PLAN_RETRANSMIT = 2;
 /**
  * The sending half of a connection: what to send when. RACK-TLP loss detection (RFC 8985), proportional rate reduction
  * (RFC 6937), retransmission timeouts (RFC 6298) with Eifel detection of spurious ones (RFC 3522), the congestion
- * controller, silly-window avoidance and window probes. It writes no packets: the connection asks plan(), emits, and
+ * controller, silly-window avoidance and window probes. It writes no packets: the connection calls plan(), emits, and
  * confirms with sent().
  */
 export class Sender {
@@ -76,7 +76,7 @@ export class Sender {
   #prrOut = 0;
   #recoverFlight = 1;
 
-  /** Send the left edge whatever the window says: after a timeout or a change of path. */
+  /** Send the left edge regardless of the window: after a timeout or a change of path. */
   #forceFirst = false;
   #forceTail = false;
   #forceSmall = false;
@@ -92,12 +92,12 @@ export class Sender {
 
   #undoPossible = false;
   #episodeRetransmitAt = -1;
-  /** Retransmissions of the last episode that no DSACK has shown to be needless; -1 when one was needed. */
+  /** Retransmissions of the last episode that no DSACK has shown to be spurious; -1 when one was needed. */
   #neededRetransmits = -1;
   #timeoutUna = -1;
   /** Timeouts since the last progress. */
   timeouts = 0;
-  /** Since when nothing has been acknowledged although something is outstanding. */
+  /** Since when nothing has been acknowledged while data is outstanding. */
   #stalledSince = 0;
 
   #roundEnd = 0;
@@ -190,7 +190,7 @@ export class Sender {
     } else {
       if (this.#undoPossible && this.#episodeRetransmitAt < 0) {
         this.#episodeRetransmitAt = now;
-        // Only the left edge tells: what answers it is either the original or this, its first retransmission.
+        // Only the left edge is conclusive: its answer is either to the original or to this, its first retransmission.
         this.#undoPossible = this.planStart === this.una && !board.wasRetransmitted(this.#planIndex);
       }
       board.retransmitted(this.#planIndex, now);
@@ -218,7 +218,7 @@ export class Sender {
    * @param echoedAt When the timestamp it echoes was made; -1 without.
    */
   handleAck(segment: TcpSegment, ack: number, seqPosition: number, echoedAt: number, now: Instant): void {
-    // An acknowledgment that was overtaken says nothing new but for its SACK blocks, which no later one may repeat.
+    // A reordered acknowledgment carries nothing new but its SACK blocks, which a later one may not repeat.
     if (ack < this.una && segment.sackCount === 0) return;
     const { board, rtt, controller } = this;
     const before = this.una;
@@ -254,7 +254,7 @@ export class Sender {
       this.#widenReorderWindow();
       this.#lossRate.onNeedless(this.mss);
       this.tally.resent--;
-      // Everything sent again had arrived before: the whole episode was a mistake.
+      // Everything retransmitted had arrived before: the whole episode was spurious.
       if (this.#neededRetransmits > 0 && --this.#neededRetransmits === 0) this.#undo(now);
     }
     if (advanced) this.#detectSpurious(echoedAt, now);
@@ -316,8 +316,8 @@ export class Sender {
   }
 
   /**
-   * New segments take another path; those under way still arrive by the old one, later than their successors perhaps. What is
-   * known about window, rate and round trip is of the old path.
+   * New segments take another path; those in flight still arrive by the old one, possibly after their successors. The
+   * known window, rate and round trip are those of the old path.
    */
   moved(now: Instant): void {
     this.rtt.pathChanged();
@@ -330,7 +330,7 @@ export class Sender {
     if (this.#mode === "recovery") this.#mode = "open";
   }
 
-  /** The path works again or is another one: send at once instead of waiting for a timer that was backed off. */
+  /** The path works again or has changed: send at once instead of waiting for a backed-off timer. */
   kick(now: Instant, pathChanged: boolean): void {
     this.rtt.backoff = 0;
     this.#persistBackoff = 0;
@@ -351,9 +351,9 @@ export class Sender {
   }
 
   /**
-   * The path carries only this much, or more than thought.
-   * @param lost Whether everything longer that is in flight is gone: it is sent again in pieces, and the congestion
-   *   controller hears nothing of it.
+   * The path carries only this much, or more than assumed.
+   * @param lost Whether everything longer in flight is lost: it is retransmitted in pieces, without notifying the
+   * congestion controller.
    */
   setMss(mss: number, lost = false): void {
     if (mss === this.mss) return;
@@ -373,7 +373,7 @@ export class Sender {
     this.#windowAck = 0;
   }
 
-  /** The peer answered, whatever it said: it is alive. */
+  /** The peer answered in any way: it is alive. */
   peerAlive(now: Instant): void {
     if (this.board.empty) this.#stalledSince = now;
   }
@@ -427,8 +427,9 @@ export class Sender {
   }
 
   /**
-   * Spreads a window over its round trip instead of sending it in bursts that overflow short queues: twice the rate that
-   * the window allows in slow start, 1.25 times after. Short paths are left to the acknowledgments, which are finer than timers.
+   * Paces a window over its round trip instead of sending it in bursts that overflow short queues: at twice the rate
+   * that the window allows in slow start, 1.25 times after. Short paths are left to the acknowledgments, which are
+   * finer than timers.
    */
   #pace(length: number, now: Instant): void {
     const { srttMs } = this.rtt;
@@ -492,8 +493,8 @@ export class Sender {
   }
 
   /**
-   * Karn's rule: where a retransmission was acknowledged only the echoed timestamp tells which copy was answered, and
-   * then only when it is the last one. What was sent before an outage and acknowledged after it says nothing about the path.
+   * Karn's rule: when a retransmission was acknowledged only the echoed timestamp shows which copy was answered, and
+   * then only if it is the last one. Data sent before an outage and acknowledged after it is no measure of the path.
    */
   #takeRttSample(echoedAt: number, flight: number, now: Instant): void {
     const { board } = this;
@@ -529,7 +530,7 @@ export class Sender {
     this.#recoverPoint = this.next;
     this.#recoverFlight = Math.max(this.next - this.una, this.mss);
     this.#prrDelivered = this.#prrOut = 0;
-    // Room for the first retransmission, should no acknowledgment follow: the reorder timer may have brought us here.
+    // Room for the first retransmission, should no acknowledgment follow: the reorder timer may have led here.
     this.#recoveryCwnd = board.inFlight + this.mss;
     this.#beginEpisode();
   }
@@ -555,8 +556,8 @@ export class Sender {
   }
 
   /**
-   * Eifel (RFC 3522): the acknowledgment answers a transmission older than our retransmission, so nothing was lost. Nor
-   * was it when all that seemed lost arrived before we came to send it again.
+   * Eifel (RFC 3522): the acknowledgment answers a transmission older than our retransmission, so nothing was lost. The
+   * same holds when everything deemed lost arrived before its retransmission.
    */
   #detectSpurious(echoedAt: number, now: Instant): void {
     if (!this.#undoPossible || this.#mode === "open") return;
@@ -620,7 +621,7 @@ export class Sender {
       return;
     }
     if (board.delivered === 0) return;
-    // RFC 7661: a window that was not used has proved nothing.
+    // RFC 7661: an unused window has proved nothing.
     const limited =
       this.#cwndLimitedAt >= unaBefore ||
       (controller.cwnd < controller.ssthresh && 2 * flightBefore >= controller.cwnd);

@@ -1,7 +1,7 @@
 /**
  * Sequence numbers (RFC 9293 §3.4). On the wire they are 32 bits and wrap. Inside a connection every byte has a
  * *position* instead: its distance from the initial sequence number, a plain growing number (SYN is 0, the first data
- * byte 1), so that comparisons are comparisons. These two functions are the only place where the two meet.
+ * byte 1), so that comparisons are plain. Only these two functions convert between the two.
  */
 
 /** The wire number of a position. */

@@ -14,7 +14,7 @@ export const DELAYED_ACK = 4;
 export const KEEPALIVE = 5;
 /** Connect timeout before ESTABLISHED, TIME-WAIT after. */
 export const LIFETIME = 6;
-/** Gives back receive memory after a pause, and tries larger segments again. */
+/** Releases receive memory after a pause, and tries larger segments again. */
 export const HOUSEKEEPING = 7;
 /** The next segment is due at the paced rate. */
 export const PACE = 8;
@@ -22,7 +22,7 @@ const COUNT = 9;
 
 /**
  * The deadlines of one connection. A TimerTable with fixed names in one typed array: re-armed with every segment, so it
- * must cost a store and nothing more.
+ * must cost only a store.
  */
 export class TcpTimers {
   readonly #at: Float64Array = new Float64Array(COUNT).fill(Number.POSITIVE_INFINITY);
