@@ -56,11 +56,9 @@ const PENDING: readonly string[] = [
   "packages/client/src/node/own-endpoints.ts",
   "packages/client/src/rest/event-stream.ts",
   "packages/server/src/config/flags.ts",
-  "packages/wg-userspace/src/engine.ts",
   "packages/wg-userspace/src/io/driver.ts",
   "packages/wg-userspace/src/magicsock/discovery.ts",
   "packages/wg-userspace/src/magicsock/path-finder.ts",
-  "packages/wg-userspace/src/netstack/stack.ts",
 ];
 
 function filesBelow(folder: string): string[] {

@@ -224,7 +224,7 @@ export class Engine {
   }
 
   /**
-   * Addresses where we believe to be reachable, best first: what peers are told when a path to them is looked for.
+   * Addresses at which we are probably reachable, best first: sent to peers while a path to them is searched for.
    * @param guesses See {@link Discovery.setOwnEndpoints}.
    */
   setOwnEndpoints(endpoints: readonly AddrPort[], guesses: readonly AddrPort[], now: Instant): void {
@@ -298,7 +298,7 @@ export class Engine {
 
   /** One received datagram that is not STUN; borrowed. */
   handleDatagram(from: UdpPath, datagram: Uint8Array, now: Instant): void {
-    // Whoever cannot take a WireGuard message of that size must not answer a probe of it either.
+    // A node that cannot receive a WireGuard message of that size must not answer a probe of it either.
     if (datagram.length > this.#cipher.rx.stride) this.drops.count("too-long");
     else if (looksLikeDisco(datagram, 0, datagram.length)) {
       this.#now = now;
@@ -343,7 +343,7 @@ export class Engine {
 
   /**
    * The network below came back or changed: everything unacknowledged is sent again at once, not at the next time-out.
-   * @param moved We lost an address or slept: direct paths are searched anew. Otherwise they are only checked.
+   * @param moved We lost an address or were suspended: direct paths are searched again. Otherwise they are only checked.
    */
   networkChanged(moved: boolean, now: Instant): void {
     this.#now = now;
@@ -351,7 +351,7 @@ export class Engine {
     this.netstack.networkChanged(now);
   }
 
-  /** Our UDP port is another one: direct paths are searched anew, what goes by relay is not concerned. */
+  /** Our UDP port has changed: direct paths are searched again, relayed traffic is not affected. */
   portChanged(now: Instant): void {
     this.#now = now;
     this.#discovery?.portChanged(now);

@@ -51,7 +51,7 @@ export type { StrayDatagram, UdpFallback } from "./udp-host.ts";
 export interface NetstackConfig {
   /** Ours. Packets to any other destination are dropped. */
   readonly addresses: readonly IpAddress[];
-  /** Largest IP packet to send to anybody. */
+  /** Largest IP packet to send to any address. */
   readonly mtu: number;
   /** Largest IP packet to send to that address; asked often. Absent: mtu. See {@link Netstack.routeMtuChanged}. */
   readonly routeMtu?: (remote: IpAddress) => number;
@@ -276,7 +276,7 @@ export class Netstack {
   }
 
   /**
-   * Packets to these addresses take another path from now on; those under way are not lost. Connections learn anew what it
+   * Packets to these addresses take another path from now on; those in flight are not lost. Connections discover what it
    * carries.
    */
   pathMoved(now: Instant, concerns: (remote: IpAddress) => boolean): void {
