@@ -21,11 +21,11 @@ test("the same major is served, a later minor as the newest that is known", () =
 test.each([
   ["3.0", "2.6", /speaks 2\.0 to 2\.6/],
   [MISSING_TAILNET_VERSION, "2.6", /1\.0 is not served/],
-  ["", "2.6", /is no version/],
-  ["2", "2.6", /is no version/],
-  ["2.x", "2.6", /is no version/],
-  ["-2.0", "2.6", /is no version/],
-  ["2.0.1", "2.6", /is no version/],
+  ["", "2.6", /is not a version/],
+  ["2", "2.6", /is not a version/],
+  ["2.x", "2.6", /is not a version/],
+  ["-2.0", "2.6", /is not a version/],
+  ["2.0.1", "2.6", /is not a version/],
 ])("%s is refused by %s", (requested, own, detail) => {
   expect(checkVersion(requested, own)).toMatchObject({ ok: false, detail: expect.stringMatching(detail) });
 });

@@ -137,7 +137,7 @@ describe("reading packets", () => {
     ["a packet that changes its kind", "04 01 01 00 07 01 01 00", /changes its kind/],
     ["an unknown kind that is no control packet", "11 01 01 00", /unknown kind 8/],
     ["a number beyond 2^53", "05 ffffffffffffffffff01", /too large/],
-    ["a number that never ends", "05 8080808080808080808000", /no varint/],
+    ["a number that never ends", "05 8080808080808080808000", /not a varint/],
   ];
   test.each(broken)("%s is a protocol error", (_, text, failure) => {
     const reader = new PacketReader();

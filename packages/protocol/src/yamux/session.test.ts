@@ -347,7 +347,7 @@ describe("breaches of protocol by the peer", () => {
       [established, writeHeader(FrameType.windowUpdate, Flag.fin, 1, 0), dataFrame(1, Uint8Array.of(1))],
       /after its end/,
     ],
-    ["go away because of an error", [writeHeader(FrameType.goAway, 0, 0, 2)], /went away with code 2/],
+    ["go away because of an error", [writeHeader(FrameType.goAway, 0, 0, 2)], /closed the session with code 2/],
   ];
   test.each(cases)("%s", (_, frames, failure) => {
     const session = alone("server");
