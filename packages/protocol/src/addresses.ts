@@ -93,7 +93,7 @@ export function isAgentAddress(address: Uint8Array, agentId: string): boolean {
   return allowed.some((bytes) => bytes.length === address.length && bytes.every((byte, i) => byte === address[i]));
 }
 
-/** An address under the Tailscale prefix for a client that was not assigned one. */
+/** An address for a client that was not given one, under the Tailscale prefix. */
 export function randomClientAddress(random: RandomBytes): string {
   return agentAddress(randomUuid(random));
 }

@@ -31,7 +31,7 @@ export class NameError extends Error {
 export function validateUserName(name: string): string | undefined {
   return validateName("user", name);
 }
-/** Whether the name is reserved: `me` means the caller in every path of the API. */
+/** Whether no user can have this name: `me` means the caller in every path of the API. */
 export function isReservedUserName(name: string): boolean {
   return name.toLowerCase() === "me";
 }

@@ -14,7 +14,7 @@ export const AGENT_NEEDED_VERSION = "2.1";
  * The version that a client requests; resume tokens, which came later, are tried in addition and may be unimplemented.
  */
 export const TAILNET_API_VERSION = "2.0";
-/** The meaning of a request on `/coordinate` or `/tailnet` without a version. No current client sends one. */
+/** A request on `/coordinate` or `/tailnet` that names no version means this one, which is no longer served. */
 export const MISSING_TAILNET_VERSION = "1.0";
 /** The meaning of an agent's request without a version. */
 export const MISSING_AGENT_VERSION = "2.0";

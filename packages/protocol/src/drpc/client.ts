@@ -30,7 +30,7 @@ export function startCall(
         case "message":
           return handlers.onMessage(event.bytes);
         case "end":
-          // A server that has answered reads no more: input it has not read until now would wait indefinitely.
+          // A server that has answered reads no more: what it did not take until now would never be sent.
           if (pump.bufferedBytes > 0) pump.cancel();
           else {
             call.close();

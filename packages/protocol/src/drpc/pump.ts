@@ -2,7 +2,7 @@
 import type { StreamCloseReason, YamuxStream } from "../yamux/stream.ts";
 import { type DrpcClientCall, type DrpcEvent, type DrpcFailure, type DrpcServerCall, localFailure } from "./call.ts";
 
-/** Unsent bytes above which a sender should wait. */
+/** Unsent bytes above which a sender has to wait. */
 export const SOFT_SEND_LIMIT_BYTES = 256 * 1024;
 /** Unsent bytes above which the call fails: a message of the largest size always fits. */
 export const HARD_SEND_LIMIT_BYTES = 8 * 1024 * 1024;
@@ -179,7 +179,7 @@ export class CallPump {
           : localFailure("transport", closeText(reason));
       this.#deliver({ kind: "failed", failure });
     }
-    // A sender that waits for room would wait indefinitely.
+    // A sender that waits for room would never continue.
     if (this.#senderWaits) {
       this.#senderWaits = false;
       this.#handlers.onDrained?.();

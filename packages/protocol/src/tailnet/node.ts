@@ -1,4 +1,4 @@
-/** A node as it is announced to peers, between its protobuf form and a plain one, checked and bounded. */
+/** What is published about a node, between its protobuf form and a plain one, checked and bounded. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { uuidFromBytes } from "../addresses.ts";
@@ -48,7 +48,7 @@ export type PeerUpdateInfo =
 export const LOST = "lost";
 export const LOST_BY_CLOSE = "lost: connection closed without goodbye";
 
-/** Endpoints beyond this are dropped: peers ping no more. */
+/** Endpoints beyond this are dropped: peers ping no more than this. */
 export const MAX_ENDPOINTS = 32;
 /** More addresses or prefixes make a node malformed: with a part of them it would be a different node. */
 export const MAX_PREFIXES = 64;

@@ -132,7 +132,7 @@ export class YamuxSession {
     return stream;
   }
 
-  /** The oldest stream that the peer opened and that has not been accepted, or undefined. */
+  /** The oldest stream that the peer opened and that was not taken yet, or undefined. */
   accept(): YamuxStream | undefined {
     const stream = this.#backlog.shift();
     if (stream !== undefined) this.#control(FrameType.windowUpdate, Flag.ack, stream.id, 0);

@@ -19,7 +19,7 @@ export interface YamuxStreamHandlers {
   onClosed?(reason: StreamCloseReason): void;
 }
 
-/** The part of the session that a stream uses. */
+/** The session as a stream uses it. */
 export interface StreamHost {
   /** Bytes of payload that the session's output accepts now. */
   outputRoom(): number;
