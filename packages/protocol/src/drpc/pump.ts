@@ -10,7 +10,7 @@ export const HARD_SEND_LIMIT_BYTES = 8 * 1024 * 1024;
 export interface PumpHandlers {
   /** Not called while paused, except for a failure that no input precedes. */
   onEvent(event: DrpcEvent): void;
-  /** Few unsent bytes again, after a send that returned false. */
+  /** Few enough unsent bytes again, after a send that returned false. */
   onDrained?(): void;
 }
 
