@@ -22,7 +22,7 @@ export abstract class BaseCommand {
   /** Whether further words belong to the command, as with a remote command line. */
   static takesRest = false;
 
-  /** Runs until it is told to stop: a termination that is asked for is a success, and takes its time. */
+  /** Runs until it is stopped: a requested termination is a success, and takes its time. */
   static isService = false;
 
   /** Reads files again on SIGHUP, and goes on. */

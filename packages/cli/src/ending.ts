@@ -53,7 +53,7 @@ export class Ending {
       process.on(name, listener);
       this.#listeners.push(() => process.off(name, listener));
     }
-    // Never removed: an error that nobody listens for is thrown.
+    // Never removed: an error event without a listener is thrown.
     process.stdout.on("error", (error: NodeJS.ErrnoException) => this.#onOutputError(error));
     process.stderr.on("error", (error: NodeJS.ErrnoException) => {
       // A log that cannot be written is no reason to stop; a reader that went away is.
@@ -100,7 +100,7 @@ export class Ending {
   }
 
   #onOutputError(error: NodeJS.ErrnoException): void {
-    // The reader went away (`… | head`), or the terminal: nobody wants the rest.
+    // The reader went away (`… | head`), or the terminal: the rest has no reader.
     const hangUp = error.code === "EIO" && process.stdout.isTTY;
     if (hangUp || error.code === "EPIPE" || error.code === "ECONNRESET") {
       this.#cancelBy(hangUp ? "SIGHUP" : "SIGPIPE");

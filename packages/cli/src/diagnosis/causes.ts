@@ -46,7 +46,7 @@ export interface Facts {
   readonly agentInterfaces: readonly InterfaceFact[] | undefined;
   /** Whether the relay map names any STUN server. */
   readonly mapHasStun: boolean;
-  /** How long the user lets one ping take, ms; absent where nobody said. */
+  /** How long the user lets one ping take, ms; absent unless given. */
   readonly pingTimeoutMs?: number;
   /** Probes on the direct path alone, when there is one. */
   readonly sample?: DirectSample;
@@ -120,7 +120,7 @@ function blocked({ report, mapHasStun }: Facts): Cause[] {
       side: "administrator",
       scope: "general",
       severity: "blocks-direct",
-      what: "The deployment names no STUN server, so nobody behind a NAT learns its public address.",
+      what: "The deployment names no STUN server, so no node behind a NAT learns its public address.",
       evidence: ["the relay map has no node with a STUN port"],
       fix: "let the server answer STUN (--stun-address) or name servers (--derp-server-stun-addresses)",
       link: "coder help no-stun",

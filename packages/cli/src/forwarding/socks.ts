@@ -1,6 +1,6 @@
 /**
  * The server's side of SOCKS 5 (RFC 1928), 4 and 4a: the client names a host, the workspace connects to it. Without
- * authentication, and CONNECT only: whoever reaches the listener may use it, as with OpenSSH's -D.
+ * authentication, and CONNECT only: every program that reaches the listener may use it, as with OpenSSH's -D.
  */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -28,7 +28,7 @@ interface Request {
 
 /**
  * Serves one client to its end; owns the socket.
- * @param dial Rejects when the host cannot be reached; the client is told.
+ * @param dial Rejects when the host cannot be reached; the client gets a reply.
  */
 export async function serveSocks(socket: Socket, dial: (target: SocksTarget) => Promise<Duplex>): Promise<void> {
   socket.on("error", () => undefined); // "close" follows, and the reader below hears it

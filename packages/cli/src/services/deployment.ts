@@ -16,7 +16,7 @@ import { VERSION } from "../version.ts";
 import { clientSessionId } from "./session-id.ts";
 
 const HEADER_COMMAND_TIMEOUT_MS = 10_000;
-/** A rollout behind a load balancer takes seconds. Before a login nobody knows whether the URL is one of a deployment at all. */
+/** A rollout behind a load balancer takes seconds. Before a login it is unknown whether the URL belongs to a deployment at all. */
 const PATIENCE = {
   limitMs: 8_000,
   onWait: (error: ClientError): void => say(`warning: ${error.message}; trying again`),

@@ -51,7 +51,7 @@ export async function collectFacts(
   };
 }
 
-/** Until any way was measured: only then a ping that failed can be told from one that was too short. */
+/** Until any path was measured: only then can a failed ping be distinguished from one that was too short. */
 async function firstAnswer(connection: WorkspaceConnection, signal: AbortSignal): Promise<void> {
   for (let waited = 0; waited < ANSWER_MS && !signal.aborted; waited += POLL_MS) {
     const { relayRttMs, candidates } = connection.pathReport();

@@ -1,6 +1,6 @@
 /**
- * A connection to a workspace that outlives the agent it was made to: when the workspace is built anew, or was stopped and
- * is started again, it connects to the agent that is there now. What happens in between is told, so that a person knows
+ * A connection to a workspace that outlives the agent it was made to: when the workspace is rebuilt, or was stopped and
+ * is started again, it connects to the agent that is there now. What happens in between is reported, so that the user knows
  * why nothing moves.
  */
 
@@ -65,7 +65,7 @@ export class LastingConnection implements AsyncDisposable {
   constructor(options: LastingConnectionOptions) {
     this.#options = options;
     const failed = Promise.withResolvers<never>();
-    failed.promise.catch(() => undefined); // heard by whoever waits, if anybody does
+    failed.promise.catch(() => undefined); // the rejection is handled by awaiters, if any
     this.failed = failed.promise;
     this.#fail = (error) => {
       failed.reject(error);
@@ -174,7 +174,7 @@ export class LastingConnection implements AsyncDisposable {
     this.#stopLiveness();
     this.#current = undefined;
     this.#waiting = Promise.withResolvers();
-    this.#waiting.promise.catch(() => undefined); // nobody may be waiting when it fails
+    this.#waiting.promise.catch(() => undefined); // there may be no awaiter when it fails
     await old?.close();
     const backoff = new Backoff({ firstMs: 500, limitMs: 10_000 });
     for (;;) {

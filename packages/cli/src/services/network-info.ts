@@ -1,6 +1,6 @@
 /**
  * Files that tell others about a running connection: the network-info file that editors read, and one per connection in the
- * config folder for `coder status`. Written by rename, so that nobody reads half a file; a failure is logged and ends nothing.
+ * config folder for `coder status`. Written by rename, so that no reader sees half a file; a failure is logged and ends nothing.
  */
 import { chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { OpenConnection } from "../diagnosis/status-text.ts";
 
-/** Files of processes that are gone, and files nobody can read, are removed on the way. */
+/** Files of ended processes, and unreadable files, are removed on the way. */
 export function openConnections(configDir: string): OpenConnection[] {
   const dir = join(configDir, "connections");
   let names: string[];

@@ -5,7 +5,7 @@ import { type ProgramSources, platformOfNode } from "coder-server";
 /** Where a release of this checkout is built, from the bundles. */
 const RELEASE = "../../../.build/release";
 
-/** Executables that a server can hand out without being told where they are: itself, or what its checkout has built. */
+/** Executables that a server can serve without configuration: itself, or what its checkout has built. */
 export function packagedPrograms(): ProgramSources {
   if (!isSea()) return { directories: [fileURLToPath(new URL(RELEASE, import.meta.url))] };
   const platform = platformOfNode(process.platform, process.arch);

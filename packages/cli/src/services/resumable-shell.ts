@@ -12,7 +12,7 @@ export interface ResumableShellOptions extends LocalTerminal {
   readonly stream: Duplex;
   /** Names the shell: the same id means the same shell. */
   readonly id: string;
-  /** How long it shall be kept when nobody looks at it. */
+  /** How long it is kept without a viewer. */
   readonly keepMs: number;
   /** Empty: the login shell. */
   readonly command: string;

@@ -1,12 +1,12 @@
 /**
  * Shells that outlive the `coder ssh --resume` they were opened by. Each is an empty file in the configuration folder,
- * named by agent, shell and the process that shows it; whoever renames it to its own process id has it.
+ * named by agent, shell and the process that shows it; the process that renames it to its own id owns it.
  */
 import { readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeDirectories } from "../make-directories.ts";
 
-/** As long as an agent keeps a shell that nobody looks at. */
+/** As long as an agent keeps a shell without viewers. */
 export const KEEP_MS = 72 * 3_600_000;
 const NAME = /^([0-9a-f-]{36})\.([0-9a-f-]{36})\.([0-9]+)$/;
 

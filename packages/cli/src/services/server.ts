@@ -18,7 +18,7 @@ import { packagedPrograms } from "./packaged-programs.ts";
 import { askHealth } from "./server-health.ts";
 
 /**
- * Runs the control plane until it is told to stop. Returns the exit code, after saying what went wrong: this is a bundle of
+ * Runs the control plane until it is stopped. Returns the exit code, after saying what went wrong: this is a bundle of
  * its own, whose error classes the caller does not know.
  */
 export async function runServerCommand(

@@ -3,7 +3,7 @@ import { watchLiveness } from "coder-client/connection/liveness";
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import type { LocalTerminal } from "./terminal-input.ts";
 
-/** After this long without a word from the workspace it is asked, and after this long the person is told. */
+/** After this silence of the workspace it is pinged, and after this one the user is informed. */
 const ASK_AFTER_MS = 3_000;
 const TELL_AFTER_MS = 5_000;
 const SAVE_CURSOR = "\x1b7";

@@ -16,7 +16,7 @@ export interface SshSessionOptions extends LocalTerminal {
   readonly x11?: X11Options;
   /** Words for `~#`. */
   readonly describeConnection: () => string;
-  /** Given the way to have full-screen programs draw themselves anew. */
+  /** Receives a function that makes full-screen programs redraw. */
   readonly onRedrawable?: (redraw: () => void) => void;
   /** Aborted when the person or the workspace ends it: then nothing is said about a lost connection. */
   readonly signal: AbortSignal;
@@ -100,7 +100,7 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
       if (left) stderr.write("\r\nConnection to the workspace closed by ~.\r\n");
       resolve({ code: exit, orderly: left || (code !== undefined && !killed) });
     };
-    // Output that nobody takes must not hold the end up, nor a workspace that does not answer any more.
+    // Unread output must not delay the end, nor a workspace that no longer answers.
     const hangUp = (): void => {
       channel.close();
       finish(EXIT.connectionLost);
@@ -108,7 +108,7 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
     options.signal.addEventListener("abort", hangUp, { once: true });
     if (options.signal.aborted) hangUp();
     options.onRedrawable?.(() => {
-      // A program is told only of a size that changed.
+      // A program is notified only of a changed size.
       const { rows, columns } = windowSize(stdout);
       resize(rows - 1, columns);
       resize(rows, columns);

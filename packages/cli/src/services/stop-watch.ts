@@ -1,4 +1,4 @@
-/** Notices that a connection has no future: its workspace is stopped or built anew, or the right to use it is gone. */
+/** Notices that a connection has no future: its workspace is stopped or rebuilt, or the access to it was revoked. */
 
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import type { Deployment } from "coder-client/rest/deployment";
@@ -32,7 +32,7 @@ export function workspaceStopped(options: StopWatchOptions): Promise<Error> {
         if (reason !== undefined) resolve(reason);
       },
     }).catch((error: unknown) => {
-      // Whoever may not see the workspace any more is not told what becomes of it; whether the tunnel goes on is seen there.
+      // A user who may no longer see the workspace gets no reports about it; the tunnel itself shows whether it continues.
       logger.log("debug", "the workspace is not watched any more", { error: String(error) });
     });
   });

@@ -3,7 +3,7 @@ import { UsageError } from "../flags/spec.ts";
 
 export interface HostOption {
   readonly key: string;
-  /** Empty: the option is left out, whoever else sets it. */
+  /** Empty: the option is left out, whatever else sets it. */
   readonly value: string;
 }
 

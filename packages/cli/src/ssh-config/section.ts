@@ -25,7 +25,7 @@ export interface SplitFile {
   readonly after: string;
 }
 
-/** Throws UserError when the markers are not exactly one pair in order: what belongs to whom is then anybody's guess. */
+/** Throws UserError when the markers are not exactly one pair in order: the extent of the section is then unknown. */
 export function splitSection(file: string, markers: Markers, path: string): SplitFile {
   const starts = linesEqual(file, markers.start);
   const ends = linesEqual(file, markers.end);

@@ -1,4 +1,4 @@
-/** What a service is told: the variables of its environment file, from a command line. Pure but for the current folder. */
+/** The settings of a service: the variables of its environment file, from a command line. Pure but for the current folder. */
 import { resolve } from "node:path";
 import type { ParsedLine } from "../flags/parse.ts";
 import { type FlagSpec, type FlagValue, splitList, UsageError } from "../flags/spec.ts";
@@ -39,7 +39,7 @@ export function missingVariables(settings: string, wanted: readonly string[]): s
   return wanted.filter((name) => !setsVariable(settings, name));
 }
 
-/** Whether the server is told to listen on a port that needs a capability. */
+/** Whether the server will listen on a port that needs a capability. */
 export function listensLow(settings: string): boolean {
   const ports = [...settings.matchAll(/^\s*CODER_(?:HTTP|TLS)_ADDRESS=.*:(\d+)["']?\s*$/gm)].map(([, port]) =>
     Number(port),

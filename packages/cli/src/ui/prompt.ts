@@ -12,7 +12,7 @@ export interface Question {
   readonly check?: (answer: string) => string | undefined;
 }
 
-/** Asks on stderr, so that stdout stays clean, until the answer will do. Refuses when nobody can answer. */
+/** Asks on stderr, so that stdout stays clean, until the answer will do. Refuses without a terminal to answer. */
 export async function ask(question: string, options: Question): Promise<string> {
   if (!process.stdin.isTTY) {
     throw new UserError(`Cannot ask "${question.trim()}": there is no terminal`, {
