@@ -18,6 +18,7 @@ const PENDING: readonly string[] = [
   "packages/cli/src/commands/login-token.ts",
   "packages/cli/src/commands/logout.ts",
   "packages/cli/src/commands/start.ts",
+  "packages/cli/src/commands/status.ts",
   "packages/cli/src/commands/users/edit-roles.ts",
   "packages/cli/src/flags/ssh.ts",
   "packages/cli/src/services/command-pages.ts",
