@@ -12,6 +12,8 @@ export interface HttpLimits {
   /** To the end of the whole request. */
   readonly requestTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
+  /** Longest wait for answers and streams under way when the server closes; what is left is cut off. */
+  readonly closeGraceMs: number;
   /** How often Node looks for connections over those times. */
   readonly connectionsCheckMs: number;
   /** How often an open WebSocket is pinged, by a frame of its protocol. */
@@ -44,6 +46,7 @@ export const DEFAULT_LIMITS: HttpLimits = {
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 60_000,
   keepAliveTimeoutMs: 70_000,
+  closeGraceMs: 5_000,
   connectionsCheckMs: 5_000,
   heartbeatMs: 15_000,
   recheckMs: 15_000,

@@ -16,8 +16,6 @@ import type { Certificates } from "./tls.ts";
  * and one that finds no room tries again only after seconds.
  */
 const BACKLOG = 8_192;
-/** Longest wait for answers under way when the server closes. */
-const CLOSE_GRACE_MS = 5_000;
 
 export interface ListenersOptions {
   readonly door: FrontDoor;
@@ -28,7 +26,7 @@ export interface ListenersOptions {
 
 type ListenerLimits = Pick<
   HttpLimits,
-  "headerBytes" | "headersTimeoutMs" | "requestTimeoutMs" | "keepAliveTimeoutMs" | "connectionsCheckMs"
+  "headerBytes" | "headersTimeoutMs" | "requestTimeoutMs" | "keepAliveTimeoutMs" | "connectionsCheckMs" | "closeGraceMs"
 >;
 
 /** The sockets that the server listens on: plain http and https behind one front door, and the metrics. */
@@ -62,7 +60,7 @@ export class Listeners {
 
   /** No connection, request or stream begins from here on, and open streams end. What is left after a grace time is cut off. */
   startClosing(): void {
-    const { door, streams } = this.#options;
+    const { door, streams, limits } = this.#options;
     this.#stopped = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
     door.startClosing();
     streams.endAll();
@@ -70,7 +68,7 @@ export class Listeners {
       streams.destroyAll();
       door.destroyUpgraded();
       for (const server of this.#servers) server.closeAllConnections();
-    }, CLOSE_GRACE_MS);
+    }, limits.closeGraceMs);
   }
 
   /** Resolves when every connection is gone. After startClosing. */

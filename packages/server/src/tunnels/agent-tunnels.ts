@@ -6,6 +6,7 @@
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
 import type { Dialer } from "coder-client/dial/dialer";
 import { Deployment } from "coder-client/rest/deployment";
+import { orAborted } from "wg-userspace/async/abort";
 import { BUILD_VERSION } from "../base/version.ts";
 
 const CONNECT_TIMEOUT_MS = 20_000;
@@ -85,8 +86,11 @@ export class AgentTunnels {
   }
 
   async #open({ agentId, token }: TunnelRequest): Promise<WorkspaceConnection> {
-    // Half of the network engine: loaded when the first browser wants it.
-    const { WorkspaceConnection } = await import("coder-client/connection/workspace-connection");
+    // Half of the network engine: loaded for the first browser. Closing does not wait for that.
+    const { WorkspaceConnection } = await orAborted(
+      import("coder-client/connection/workspace-connection"),
+      this.#stop.signal,
+    );
     return WorkspaceConnection.open({
       deployment: new Deployment({
         url: this.#options.ownUrl(),
