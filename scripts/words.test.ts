@@ -37,7 +37,6 @@ const PENDING: readonly string[] = [
   "packages/client/src/node/own-endpoints.ts",
   "packages/client/src/rest/event-stream.ts",
   "packages/server/src/config/flags.ts",
-  "packages/wg-userspace/src/io/driver.ts",
   "packages/wg-userspace/src/magicsock/discovery.ts",
   "packages/wg-userspace/src/magicsock/path-finder.ts",
 ];
