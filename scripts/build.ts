@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { isBuiltin } from "node:module";
 import { basename, join } from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
+import { checkOclif, lazyOclif, leanDefinitions } from "./bundle-oclif.ts";
 import { floorOf, nodeFloorStatement } from "./npm/node-floor.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -18,8 +19,8 @@ const ENTRIES = {
   "ssh-stdio": "packages/cli/src/ssh-stdio.ts",
   version: "packages/cli/src/entries/version.ts",
   cli: "packages/cli/src/cli.ts",
-  network: "packages/cli/src/network-commands.ts",
-  help: "packages/cli/src/help.ts",
+  network: "packages/cli/src/entries/network.ts",
+  help: "packages/cli/src/help/render.ts",
   server: "packages/cli/src/services/server.ts",
   agent: "packages/cli/src/services/agent.ts",
 };
@@ -71,11 +72,15 @@ export async function bundleForExecutable(folder: string): Promise<Record<string
 }
 
 async function bundleAll(options: BuildOptions): Promise<Record<string, string[]>> {
-  const { coder, "ssh-stdio": sshStdio, ...others } = ENTRIES;
+  const { coder, cli, help, version, "ssh-stdio": sshStdio, ...work } = ENTRIES;
+  checkOclif(root);
   return {
-    ...(await bundle({ coder }, { ...options, ...LAUNCHER })),
-    ...(await bundle(others, options)),
-    ...(await bundle({ "ssh-stdio": sshStdio }, options, LEAN)),
+    ...(await bundle({ coder }, { ...options, ...LAUNCHER, plugins: [leanDefinitions(root)] })),
+    ...(await bundle({ version }, options)),
+    ...(await bundle({ "ssh-stdio": sshStdio }, { ...options, plugins: [leanDefinitions(root)] }, LEAN)),
+    ...(await bundle({ cli }, { ...options, plugins: [lazyBundles, lazyOclif({ bare: true })] })),
+    ...(await bundle({ help }, { ...options, plugins: [lazyOclif({ bare: false })] })),
+    ...(await bundle(work, options)),
   };
 }
 
@@ -101,7 +106,6 @@ async function bundle(
     legalComments: "none",
     loader: { ".md": "text" },
     logLevel: "warning",
-    plugins: [lazyBundles],
     // Native or optional parts: resolved from node_modules at run time, and only when they are used.
     external: [
       "koffi",
@@ -134,7 +138,12 @@ function packagesOf(paths: readonly string[]): string[] {
 function sourceFingerprint(): string {
   const hash = createHash("sha256");
   hash.update(readFileSync(join(root, "pnpm-lock.yaml")));
-  for (const file of [import.meta.filename, join(root, "scripts/npm/node-floor.ts")]) hash.update(readFileSync(file));
+  for (const file of [
+    import.meta.filename,
+    join(root, "scripts/npm/node-floor.ts"),
+    join(root, "scripts/bundle-oclif.ts"),
+  ])
+    hash.update(readFileSync(file));
   hash.update(readFileSync(join(root, "docs/troubleshooting.md"))); // `coder help` shows it
   for (const name of readdirSync(join(root, "packages")).sort()) {
     for (const file of sourceFiles(join(root, "packages", name, "src"))) {

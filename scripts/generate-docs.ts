@@ -4,16 +4,16 @@
  */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { allCommands } from "../packages/cli/src/cli.ts";
-import { commandPages } from "../packages/cli/src/services/command-pages.ts";
-import { environmentPage } from "../packages/cli/src/services/environment-page.ts";
+import { commandPages } from "../packages/cli/src/help/command-pages.ts";
+import { environmentPage } from "../packages/cli/src/help/environment-page.ts";
+import { allCommandTexts } from "../packages/cli/src/registry.ts";
 import { securityPage } from "./security/page.ts";
 import { proofsOf } from "./security/proofs.ts";
 
 const root = join(import.meta.dirname, "..");
 const folder = join(root, "docs/cli");
 mkdirSync(folder, { recursive: true });
-const commands = await allCommands();
+const commands = allCommandTexts();
 const pages = commandPages(commands);
 for (const name of readdirSync(folder)) if (!(name in pages)) rmSync(join(folder, name));
 for (const [name, text] of Object.entries(pages)) writeFileSync(join(folder, name), text);

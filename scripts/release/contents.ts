@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { allCommands } from "../../packages/cli/src/cli.ts";
-import { completionScript } from "../../packages/cli/src/services/completion.ts";
-import { manPages } from "../../packages/cli/src/services/man-pages.ts";
+import { completionScript } from "../../packages/cli/src/help/completion.ts";
+import { manPages } from "../../packages/cli/src/help/man-pages.ts";
+import { allCommandTexts } from "../../packages/cli/src/registry.ts";
 import { PACKAGED_UNITS, SYSTEM_SETTINGS } from "../../packages/cli/src/systemd/places.ts";
 import { emptySettings } from "../../packages/cli/src/systemd/settings.ts";
 import { SERVICES, unitName, unitText } from "../../packages/cli/src/systemd/units.ts";
@@ -32,7 +32,7 @@ export interface Companions {
 
 /** @param packages Folder of Node's package. */
 export async function companions(version: string, date: number, packages: string): Promise<Companions> {
-  const commands = await allCommands();
+  const commands = allCommandTexts();
   const script = (shell: string): string => completionScript(shell, commands)!;
   const units = SERVICES.map((service) => {
     const options = {

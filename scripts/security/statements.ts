@@ -215,7 +215,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: 41,
-        text: "The lockfile is frozen, install scripts are on an allow-list, and a process loads at most 25 packages of others (help, which brings oclif, apart). Releases carry an SBOM and provenance, and can be made again from their tag.",
+        text: "The lockfile is frozen, install scripts are on an allow-list, and a process loads at most 25 packages of others (help pages, which bring what lays them out, apart). Releases carry an SBOM and provenance, and can be made again from their tag.",
         note: "Executables come with checksums, a CycloneDX bill of materials and, where a key is given, signatures; two builds of one source are equal (docs/decisions/013). There is no provenance statement yet. Signatures of the registry (`npm audit signatures`) are not checked: pnpm has no command for it, and mirrors of the registry often serve no keys. The lockfile's digests pin what was once installed.",
       },
       {

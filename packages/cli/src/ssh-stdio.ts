@@ -9,15 +9,15 @@ import { drainInto } from "wg-userspace/io/sockets/drain-into";
 import { Ending } from "./ending.ts";
 import { writeBugReport } from "./errors/bug-report.ts";
 import { isCancelled, renderUserError, toUserError } from "./errors/present.ts";
+import { UsageError } from "./errors/usage-error.ts";
 import { EXIT } from "./errors/user-error.ts";
-import { GLOBAL_FLAGS } from "./flags/global.ts";
-import { parseLine } from "./flags/parse.ts";
-import { booleanFlag, stringFlag } from "./flags/spec.ts";
-import { SSH_FLAGS } from "./flags/ssh.ts";
+import { deploymentOptions, GLOBAL_FLAGS } from "./flags/global.ts";
+import { readShaped } from "./flags/lean-values.ts";
+import { shapeLine } from "./flags/line.ts";
+import { SSH_FLAGS, sshConnectOptions, sshReportOptions } from "./flags/ssh.ts";
 import { connectWorkspace } from "./services/connect.ts";
 import { openDeployment } from "./services/deployment.ts";
 import { reportConnection } from "./services/network-info.ts";
-import { connectOptions, reportOptions } from "./services/ssh-options.ts";
 import { workspaceStopped } from "./services/stop-watch.ts";
 import { createLogger } from "./ui/logger.ts";
 import { say } from "./ui/say.ts";
@@ -37,14 +37,15 @@ export function runStdio(argv: readonly string[]): void {
 }
 
 async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void> {
-  const line = parseLine([...SSH_FLAGS, ...GLOBAL_FLAGS], argv, process.env);
-  const logger = createLogger({
-    verbose: booleanFlag(line.values, "verbose"),
-    logDir: stringFlag(line.values, "log-dir"),
-  });
-  const deployment = openDeployment(line.values);
+  const definitions = { ...SSH_FLAGS, ...GLOBAL_FLAGS };
+  const line = shapeLine(definitions, argv, process.env);
+  const flags = readShaped(definitions, line);
+  const [name] = line.words;
+  if (name === undefined) throw new UsageError("which workspace? usage: coder ssh <workspace> [command …]");
+  const logger = createLogger({ verbose: flags.verbose, logDir: flags["log-dir"] });
+  const deployment = openDeployment(deploymentOptions(flags));
   const { connection, workspace } = await connectWorkspace({
-    ...connectOptions(line),
+    ...sshConnectOptions(name, flags),
     deployment,
     firstPort: SSH_PORT,
     signal,
@@ -53,7 +54,7 @@ async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void
     onStartupLog: (text) => void process.stderr.write(`${text}\n`),
   });
   const stopReporting = reportConnection({
-    ...reportOptions(line),
+    ...sshReportOptions(flags),
     connection,
     workspace: workspace.name,
     command: "ssh --stdio",

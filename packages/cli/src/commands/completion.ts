@@ -1,25 +1,30 @@
 import { BaseCommand } from "../base-command.ts";
-import type { ParsedLine } from "../flags/parse.ts";
-import { UsageError } from "../flags/spec.ts";
-import { completionScript, SHELLS } from "../services/completion.ts";
+import { UsageError } from "../errors/usage-error.ts";
+import { word } from "../flags/kinds.ts";
+import { type DefinedCommand, textsOf } from "../help/command-texts.ts";
+import { SHELLS } from "../help/shells.ts";
 
-const WORDS = [{ name: "shell", summary: SHELLS.join(", ") }];
-
-export default class Completion extends BaseCommand {
+export default class Completion extends BaseCommand<typeof Completion> {
   static override summary = "Print a script that completes commands, flags and workspace names";
   static override examples = [
     "<%= config.bin %> completion bash >> ~/.bashrc",
     "<%= config.bin %> completion zsh >> ~/.zshrc",
     "<%= config.bin %> completion fish > ~/.config/fish/completions/coder.fish",
   ];
-  static override words = WORDS;
+  static override args = { shell: word({ description: SHELLS.join(", ") }) };
 
-  protected override async execute(line: ParsedLine): Promise<undefined> {
-    const shell = line.words[0] ?? process.env["SHELL"]?.split("/").pop() ?? "bash";
-    const { allCommands } = await import("../cli.ts");
-    const script = completionScript(shell, await allCommands());
+  protected override async execute(): Promise<undefined> {
+    const { completionScript } = await import("../help/completion.ts");
+    const shell = this.args.shell ?? process.env["SHELL"]?.split("/").pop() ?? "bash";
+    const aliases = new Set(this.config.commands.flatMap((command) => command.aliases));
+    const commands = this.config.commands.filter(({ id }) => !aliases.has(id));
+    const classes = await Promise.all(commands.map(async ({ id, load }) => [id, await load()] as const));
+    const script = completionScript(
+      shell,
+      Object.fromEntries(classes.map(([id, command]) => [id, textsOf(command as DefinedCommand)])),
+    );
     if (script === undefined)
       throw new UsageError(`no completion for "${shell}"; there is one for: ${SHELLS.join(", ")}`);
-    process.stdout.write(script);
+    this.display.print(script);
   }
 }

@@ -1,20 +1,19 @@
 import { BaseCommand } from "../base-command.ts";
-import type { ParsedLine } from "../flags/parse.ts";
-import { openDeployment } from "../services/deployment.ts";
-import { listWorkspaces } from "../services/list.ts";
-import { OUTPUT_FLAGS, printListing } from "../ui/output.ts";
-import { LIST_FLAGS, listQuery, noWorkspaces, WORKSPACE_COLUMNS } from "../ui/workspace-table.ts";
+import { LISTING_FLAGS } from "../flags/output.ts";
+import { LIST_FLAGS, listQuery } from "../flags/workspaces.ts";
 
-const FLAGS = [...LIST_FLAGS, ...OUTPUT_FLAGS];
-
-export default class List extends BaseCommand {
+export default class List extends BaseCommand<typeof List> {
+  static override aliases = ["ls"];
   static override summary = "List workspaces";
   static override examples = ["<%= config.bin %> list", "<%= config.bin %> list --all --output json"];
-  static override specs = FLAGS;
+  static override flags = { ...LIST_FLAGS, ...LISTING_FLAGS };
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
-    const workspaces = await listWorkspaces(openDeployment(line.values), listQuery(line.values), signal);
-    if (noWorkspaces(workspaces, line)) return;
-    printListing(line, WORKSPACE_COLUMNS, workspaces, workspaces);
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
+    const { listWorkspaces } = await import("../services/list.ts");
+    const { listingText } = await import("../ui/output.ts");
+    const { NO_WORKSPACES, WORKSPACE_COLUMNS } = await import("../ui/workspace-table.ts");
+    const workspaces = await listWorkspaces(await this.openDeployment(), listQuery(this.flags), signal);
+    if (workspaces.length === 0 && this.flags.output !== "json") return void this.display.say(NO_WORKSPACES);
+    this.display.print(listingText(this.flags, WORKSPACE_COLUMNS, workspaces, workspaces));
   }
 }

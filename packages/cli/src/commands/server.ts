@@ -1,20 +1,19 @@
 import { BaseCommand } from "../base-command.ts";
-import type { ParsedLine } from "../flags/parse.ts";
 import { givenServerFlags, SERVER_FLAGS } from "../flags/server.ts";
 
-export default class Server extends BaseCommand {
+export default class Server extends BaseCommand<typeof Server> {
   static override summary = "Run the control plane: users, workspaces, coordinator and relay";
   static override examples = [
     "<%= config.bin %> server",
     "<%= config.bin %> server --access-url https://coder.example.com --http-address 127.0.0.1:3000",
     "<%= config.bin %> server --tls-enable --tls-address 0.0.0.0:443 --tls-cert-file cert.pem --tls-key-file key.pem",
   ];
-  static override specs = SERVER_FLAGS;
+  static override flags = SERVER_FLAGS;
   static override isService = true;
   static override reloads = true;
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<number | undefined> {
+  protected override async execute(signal: AbortSignal): Promise<number> {
     const { runServerCommand } = await import("../services/server.ts");
-    return runServerCommand(givenServerFlags(line), line.values["verbose"] === true, signal);
+    return runServerCommand(givenServerFlags(this.flags, this.origins), this.flags.verbose, signal);
   }
 }

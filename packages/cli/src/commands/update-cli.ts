@@ -1,18 +1,18 @@
 import { isSea } from "node:sea";
 import { BaseCommand } from "../base-command.ts";
-import type { ParsedLine } from "../flags/parse.ts";
-import { openDeployment } from "../services/deployment.ts";
-import { updateProgram } from "../services/self-update.ts";
-import { say } from "../ui/say.ts";
+import { deploymentOptions } from "../flags/global.ts";
 import { VERSION } from "../version.ts";
 
-export default class UpdateCli extends BaseCommand {
+export default class UpdateCli extends BaseCommand<typeof UpdateCli> {
   static override summary = "Replace this command by the one that the deployment hands out";
   static override description =
     "Downloads it, checks its SHA-256, tries it, and puts it in this one's place; whatever fails, this one stays. To update a workspace see update.";
   static override examples = ["<%= config.bin %> update-cli"];
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
+    const { say } = this.display;
+    const { openDeployment } = await import("../services/deployment.ts");
+    const { updateProgram } = await import("../services/self-update.ts");
     const single = isSea();
     const program = {
       path: single ? process.execPath : process.argv[1]!,
@@ -21,7 +21,7 @@ export default class UpdateCli extends BaseCommand {
       arch: process.arch,
       version: VERSION,
     };
-    const deployment = openDeployment({ ...line.values, "no-version-warning": true });
+    const deployment = openDeployment({ ...deploymentOptions(this.flags), versionWarning: false });
     const done = await updateProgram(deployment, program, { signal, say });
     if (done.kind === "same") say(`${done.path} is what the deployment hands out already (${done.version}).`);
     else if (done.before === done.after) say(`Replaced ${done.path} by the deployment's build of ${done.after}.`);

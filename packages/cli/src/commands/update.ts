@@ -1,27 +1,22 @@
 import { parseWorkspaceName } from "coder-protocol/names";
 import { BaseCommand } from "../base-command.ts";
-import type { ParsedLine } from "../flags/parse.ts";
-import { openDeployment } from "../services/deployment.ts";
-import { startWorkspace } from "../services/workspace-builds.ts";
-import { say } from "../ui/say.ts";
-import { noteParameters, PARAMETER_FLAGS, WORKSPACE_WORD, YES_FLAG } from "./start.ts";
+import { WORKSPACE_WORD } from "../flags/words.ts";
+import { PARAMETER_FLAGS, parameterNote, QUIET_YES_FLAG } from "../flags/workspaces.ts";
 
-export default class Update extends BaseCommand {
+export default class Update extends BaseCommand<typeof Update> {
   static override summary = "Start a workspace with the active version of its template";
   static override description = "A workspace that runs the active version already is left alone.";
   static override examples = ["<%= config.bin %> update dev"];
-  static override specs = [...PARAMETER_FLAGS, YES_FLAG];
-  static override words = WORKSPACE_WORD;
+  static override flags = { ...PARAMETER_FLAGS, ...QUIET_YES_FLAG };
+  static override args = WORKSPACE_WORD;
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
-    noteParameters(line);
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
+    const { say } = this.display;
+    const { startWorkspace } = await import("../services/workspace-builds.ts");
+    const note = parameterNote(this.origins);
+    if (note !== undefined) say(note);
     await startWorkspace(
-      {
-        deployment: openDeployment(line.values),
-        name: parseWorkspaceName(line.words[0]!),
-        signal,
-        say,
-      },
+      { deployment: await this.openDeployment(), name: parseWorkspaceName(this.args.workspace), signal, say },
       { reason: "cli", noWait: false, update: true },
     );
   }

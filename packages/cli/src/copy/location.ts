@@ -1,4 +1,4 @@
-import { UsageError } from "../flags/spec.ts";
+import { UsageError } from "../errors/usage-error.ts";
 import { printableJson, printable as printableText } from "../ui/text.ts";
 
 /** One end of a copy. */

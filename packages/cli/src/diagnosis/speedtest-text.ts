@@ -1,5 +1,5 @@
 /** The words, table and JSON of `coder speedtest`. */
-import { UsageError } from "../flags/spec.ts";
+import { UsageError } from "../errors/usage-error.ts";
 import type { SpeedtestInterval, SpeedtestResult } from "../services/speedtest.ts";
 import { renderTable } from "../ui/table.ts";
 

@@ -1,7 +1,7 @@
 import { ClientError } from "coder-client/base/client-error";
 import { describe, expect, it } from "vitest";
 import { EngineError } from "wg-userspace/base/errors";
-import { UsageError } from "../flags/spec.ts";
+import { UsageError } from "../errors/usage-error.ts";
 import { renderUserError, toUserError } from "./present.ts";
 import { UserError } from "./user-error.ts";
 

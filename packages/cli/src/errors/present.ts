@@ -1,20 +1,25 @@
-import { ClientError } from "coder-client/base/client-error";
-import { NameError } from "coder-protocol/names";
-import { EngineError, type ErrorCode } from "wg-userspace/base/errors";
-import { UsageError } from "../flags/spec.ts";
+import type { ClientError } from "coder-client/base/client-error";
+import type { NameError } from "coder-protocol/names";
+import type { EngineError, ErrorCode } from "wg-userspace/base/errors";
+import type { UsageError } from "../errors/usage-error.ts";
 import { printable } from "../ui/text.ts";
-import { CancelledError, EXIT, UserError } from "./user-error.ts";
+import { type CancelledError, EXIT, UserError } from "./user-error.ts";
 
 /** Everything a command can fail with, as words for a person. Undefined: our own bug. */
 export function toUserError(error: unknown): UserError | undefined {
-  if (error instanceof UserError) return error;
-  if (error instanceof UsageError)
+  if (is<UserError>(error, "UserError")) return error;
+  if (is<UsageError>(error, "UsageError"))
     return new UserError(capitalized(error.message), { code: "ERR_USAGE", exit: EXIT.usage });
-  if (error instanceof NameError)
+  if (is<NameError>(error, "NameError"))
     return new UserError(capitalized(error.message), { code: "ERR_BAD_NAME", exit: EXIT.usage });
-  if (error instanceof ClientError) return presentClientError(error);
-  if (error instanceof EngineError) return presentEngineError(error);
+  if (is<ClientError>(error, "ClientError")) return presentClientError(error);
+  if (is<EngineError>(error, "EngineError")) return presentEngineError(error);
   return undefined;
+}
+
+/** By name: the work of a command comes from another bundle, which has a class of its own by that name. */
+function is<T extends Error>(error: unknown, name: T["name"]): error is T {
+  return error instanceof Error && error.name === name;
 }
 
 /** One to three lines: what failed and why, then what to try. */
@@ -26,7 +31,7 @@ export function renderUserError(error: UserError): string {
 }
 
 export function isCancelled(error: unknown): boolean {
-  return error instanceof CancelledError || (error instanceof Error && error.name === "AbortError");
+  return is<CancelledError>(error, "CancelledError") || (error instanceof Error && error.name === "AbortError");
 }
 
 function presentClientError(error: ClientError): UserError {

@@ -1,102 +1,66 @@
-import type { FlagSpec } from "./spec.ts";
+import { choice, duration, integer, list, text, toggle } from "./kinds.ts";
 
 /** Flags of `coder agent`, which `coder agent install` keeps for the service. */
-export const AGENT_FLAGS: readonly FlagSpec[] = [
-  {
-    name: "auth",
+export const AGENT_FLAGS = {
+  auth: choice({
     env: "CODER_AGENT_AUTH",
-    kind: "string",
     options: ["token"],
     default: "token",
     summary: "How the agent identifies itself",
-  },
-  {
-    name: "agent-url",
-    env: "CODER_AGENT_URL",
-    kind: "string",
-    value: "url",
-    summary: "Deployment the agent connects to",
-  },
-  {
-    name: "agent-token",
+  }),
+  "agent-url": text({ env: "CODER_AGENT_URL", helpValue: "<url>", summary: "Deployment the agent connects to" }),
+  "agent-token": text({
     env: "CODER_AGENT_TOKEN",
-    kind: "string",
-    value: "token",
+    helpValue: "<token>",
     summary: "The agent's token; better given by its variable",
-  },
-  {
-    name: "agent-token-file",
+  }),
+  "agent-token-file": text({
     env: "CODER_AGENT_TOKEN_FILE",
-    kind: "string",
-    value: "file",
+    helpValue: "<file>",
     summary: "File that holds the agent's token",
-  },
-  {
-    name: "agent-header",
+  }),
+  "agent-header": list({
     env: "CODER_AGENT_HEADER",
-    kind: "list",
-    value: "key=value",
+    helpValue: "<key=value>",
     summary: "Extra header for every request, WebSocket and relay connection",
-  },
-  {
-    name: "agent-header-command",
+  }),
+  "agent-header-command": text({
     env: "CODER_AGENT_HEADER_COMMAND",
-    kind: "string",
-    value: "command",
+    helpValue: "<command>",
     summary: "Program that prints extra headers",
-  },
-  {
-    name: "tailnet-listen-port",
+  }),
+  "tailnet-listen-port": integer({
     env: "CODER_AGENT_TAILNET_LISTEN_PORT",
-    kind: "integer",
-    value: "port",
-    default: "0",
+    helpValue: "<port>",
+    default: 0,
     summary: "UDP port for direct connections; 0 for any",
-  },
-  {
-    name: "ssh-max-timeout",
+  }),
+  "ssh-max-timeout": duration({
+    helpValue: "<duration>",
     env: "CODER_AGENT_SSH_MAX_TIMEOUT",
-    kind: "duration",
-    default: "72h",
+    default: 259_200_000,
     summary: "How long a session outlives a client that does not answer",
-  },
-  {
-    name: "block-file-transfer",
-    env: "CODER_AGENT_BLOCK_FILE_TRANSFER",
-    kind: "boolean",
-    summary: "Refuse nc, rsync, scp and sftp",
-  },
-  {
-    name: "log-dir",
+  }),
+  "block-file-transfer": toggle({ env: "CODER_AGENT_BLOCK_FILE_TRANSFER", summary: "Refuse nc, rsync, scp and sftp" }),
+  "log-dir": text({
     env: "CODER_AGENT_LOG_DIR",
-    kind: "string",
-    value: "folder",
+    helpValue: "<folder>",
     summary: "Folder for the log files of the agent and of scripts; without, the agent's log goes to stderr",
-  },
-  {
-    name: "debug-address",
+  }),
+  "debug-address": text({
     env: "CODER_AGENT_DEBUG_ADDRESS",
-    kind: "string",
-    value: "host:port",
+    helpValue: "<host:port>",
     summary: "Serve the debug pages on this address as well, such as 127.0.0.1:2113",
-  },
-  {
-    name: "prometheus-address",
+  }),
+  "prometheus-address": text({
     env: "CODER_AGENT_PROMETHEUS_ADDRESS",
-    kind: "string",
-    value: "host:port",
+    helpValue: "<host:port>",
     summary: "Serve metrics on this address, such as 127.0.0.1:2112",
-  },
-  {
-    name: "pprof-address",
+  }),
+  "pprof-address": text({
     env: "CODER_AGENT_PPROF_ADDRESS",
-    kind: "string",
-    value: "host:port",
+    helpValue: "<host:port>",
     summary: "Accepted for compatibility: this agent has no pprof profiles",
-  },
-  {
-    name: "no-reap",
-    kind: "boolean",
-    summary: "As process 1 of a container, do not reap processes that lost their parent",
-  },
-];
+  }),
+  "no-reap": toggle({ summary: "As process 1 of a container, do not reap processes that lost their parent" }),
+};

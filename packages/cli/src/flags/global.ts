@@ -1,111 +1,97 @@
-import type { FlagSpec } from "./spec.ts";
+import { defaultConfigDir } from "../config-dir.ts";
+import type { DeploymentOptions } from "../services/deployment.ts";
+import type { FlagValues } from "./kinds.ts";
+import { list, text, toggle } from "./kinds.ts";
 
 /** Flags every command takes, before or after its name. */
-export const GLOBAL_FLAGS: readonly FlagSpec[] = [
-  { name: "url", env: "CODER_URL", kind: "string", value: "url", summary: "URL of the deployment" },
-  {
-    name: "token",
+export const GLOBAL_FLAGS = {
+  url: text({ env: "CODER_URL", helpValue: "<url>", summary: "URL of the deployment" }),
+  token: text({
     env: "CODER_SESSION_TOKEN",
-    kind: "string",
-    value: "token",
+    helpValue: "<token>",
     summary: "Session token, instead of the stored one",
-  },
-  {
-    name: "global-config",
+  }),
+  "global-config": text({
     env: "CODER_CONFIG_DIR",
-    kind: "string",
-    value: "folder",
+    helpValue: "<folder>",
     summary: "Folder where the login is stored",
-  },
-  {
-    name: "header",
+  }),
+  header: list({
     env: "CODER_HEADER",
-    kind: "list",
-    value: "key=value",
+    helpValue: "<key=value>",
     summary: "Extra header for every request, WebSocket and relay connection; may be given several times",
-  },
-  {
-    name: "header-command",
+  }),
+  "header-command": text({
     env: "CODER_HEADER_COMMAND",
-    kind: "string",
-    value: "command",
+    helpValue: "<command>",
     summary: "Program that prints extra headers, one key=value a line",
-  },
-  {
-    name: "ca-file",
+  }),
+  "ca-file": text({
     env: "CODER_CA_FILE",
-    kind: "string",
-    value: "file",
+    helpValue: "<file>",
     summary: "PEM file of certificate authorities to trust besides the system's",
-  },
-  {
-    name: "client-cert",
+  }),
+  "client-cert": text({
     env: "CODER_CLIENT_CERT",
-    kind: "string",
-    value: "file",
+    helpValue: "<file>",
     summary: "PEM client certificate for mutual TLS",
-  },
-  {
-    name: "client-key",
-    env: "CODER_CLIENT_KEY",
-    kind: "string",
-    value: "file",
-    summary: "PEM key of the client certificate",
-  },
-  {
-    name: "disable-direct-connections",
+  }),
+  "client-key": text({ env: "CODER_CLIENT_KEY", helpValue: "<file>", summary: "PEM key of the client certificate" }),
+  "disable-direct-connections": toggle({
     env: "CODER_DISABLE_DIRECT_CONNECTIONS",
-    kind: "boolean",
     summary: "Use relays only, never a direct path",
-  },
-  {
-    name: "region",
+  }),
+  region: text({
     env: "CODER_REGION",
-    kind: "string",
-    value: "relay",
+    helpValue: "<relay>",
     summary: "Relay to use, by id, code or name, instead of the one with the shortest route",
-  },
-  {
-    name: "disable-network-telemetry",
+  }),
+  "disable-network-telemetry": toggle({
     env: "CODER_DISABLE_NETWORK_TELEMETRY",
-    kind: "boolean",
     summary: "Do not report connection quality to the deployment",
-  },
-  { name: "verbose", char: "v", env: "CODER_VERBOSE", kind: "boolean", summary: "Log what the network does to stderr" },
-  {
-    name: "no-version-warning",
+  }),
+  verbose: toggle({ char: "v", env: "CODER_VERBOSE", summary: "Log what the network does to stderr" }),
+  "no-version-warning": toggle({
     env: "CODER_NO_VERSION_WARNING",
-    kind: "boolean",
     summary: "Do not warn when client and server versions differ",
-  },
-  {
-    name: "no-feature-warning",
+  }),
+  "no-feature-warning": toggle({
     env: "CODER_NO_FEATURE_WARNING",
-    kind: "boolean",
     summary: "Accepted for compatibility",
     hidden: true,
-  },
-  {
-    name: "use-keyring",
+  }),
+  "use-keyring": toggle({
     env: "CODER_USE_KEYRING",
-    kind: "boolean",
     summary: "Accepted for compatibility: the login is kept in files of its owner",
     hidden: true,
-  },
-  {
-    name: "no-open",
+  }),
+  "no-open": toggle({
     env: "CODER_NO_OPEN",
-    kind: "boolean",
     summary: "Accepted for compatibility: no browser is opened",
     hidden: true,
-  },
-  { name: "debug-http", kind: "boolean", summary: "Accepted for compatibility: see --verbose", hidden: true },
-  { name: "force-tty", env: "CODER_FORCE_TTY", kind: "boolean", summary: "Behave as on a terminal", hidden: true },
-  {
-    name: "debug-options",
-    kind: "boolean",
-    summary: "Print every option, its value and where it came from, then exit",
-  },
-];
+  }),
+  "debug-http": toggle({ summary: "Accepted for compatibility: see --verbose", hidden: true }),
+  "force-tty": toggle({ env: "CODER_FORCE_TTY", summary: "Behave as on a terminal", hidden: true }),
+  "debug-options": toggle({ summary: "Print every option, its value and where it came from, then exit" }),
+};
 
-export const HELP_FLAG: FlagSpec = { name: "help", char: "h", kind: "boolean", summary: "Show this help" };
+export const HELP_FLAG = { help: toggle({ char: "h", summary: "Show this help" }) };
+
+export type GlobalValues = FlagValues<typeof GLOBAL_FLAGS>;
+
+/** Which deployment, with whose login, and how it is dialled. */
+export function deploymentOptions(flags: GlobalValues): DeploymentOptions {
+  return {
+    url: flags.url,
+    token: flags.token,
+    configDir: configDirOf(flags),
+    headers: flags.header ?? [],
+    headerCommand: flags["header-command"],
+    tls: { "ca-file": flags["ca-file"], "client-cert": flags["client-cert"], "client-key": flags["client-key"] },
+    versionWarning: !flags["no-version-warning"],
+  };
+}
+
+export function configDirOf(flags: Pick<GlobalValues, "global-config">): string {
+  return flags["global-config"] ?? defaultConfigDir(process.env);
+}

@@ -1,4 +1,5 @@
 import { GLOBAL_FLAGS } from "./global.ts";
+import type { LineFlag, LineFlags } from "./line.ts";
 
 /**
  * Editors and scripts put global flags in front: `coder --global-config dir ssh …`. Moves those behind the first word,
@@ -9,18 +10,21 @@ export function rotateGlobalFlags(argv: readonly string[]): string[] {
   let i = 0;
   while (i < argv.length && argv[i]!.startsWith("-") && argv[i] !== "-" && argv[i] !== "--") {
     const word = argv[i]!;
-    const spec = GLOBAL_FLAGS.find((flag) =>
-      word.startsWith("--")
-        ? word === `--${flag.name}` ||
-          word.startsWith(`--${flag.name}=`) ||
-          (flag.kind === "boolean" && word === `--no-${flag.name}`)
-        : word === `-${flag.char}`,
-    );
-    if (spec === undefined) break;
+    const flag = globalFlag(word);
+    if (flag === undefined) break;
     front.push(word);
     i++;
-    if (spec.kind !== "boolean" && !word.includes("=") && i < argv.length) front.push(argv[i++]!);
+    if (flag.type !== "boolean" && !word.includes("=") && i < argv.length) front.push(argv[i++]!);
   }
   if (front.length === 0 || i >= argv.length) return [...argv];
   return [argv[i]!, ...front, ...argv.slice(i + 1)];
+}
+
+function globalFlag(word: string): LineFlag | undefined {
+  const found = Object.entries<LineFlag>(GLOBAL_FLAGS as LineFlags).find(([name, { type, char }]) =>
+    word.startsWith("--")
+      ? word === `--${name}` || word.startsWith(`--${name}=`) || (type === "boolean" && word === `--no-${name}`)
+      : word === `-${char}`,
+  );
+  return found?.[1];
 }

@@ -1,19 +1,27 @@
-import { type ServerFlagValues, serverFlags } from "coder-server/config/flags";
-import type { ParsedLine } from "./parse.ts";
-import type { FlagSpec } from "./spec.ts";
+import { type ServerFlagRow, type ServerFlagValues, serverFlags } from "coder-server/config/flags";
+import { exactText, list, type ToggleFlag, toggle, type ValueFlag } from "./kinds.ts";
+import type { Origins } from "./line.ts";
+
+type DefinitionOf<Row extends ServerFlagRow> = Row["type"] extends "boolean"
+  ? ToggleFlag
+  : ValueFlag<Row["type"] extends "strings" ? string[] | undefined : string | undefined>;
 
 /** Values stay text: the server checks them, with its own words, and knows what they mean. */
-export const SERVER_FLAGS: readonly FlagSpec[] = serverFlags.map((flag) => ({
-  name: flag.name,
-  env: flag.env,
-  kind: flag.type === "boolean" ? "boolean" : flag.type === "strings" ? "list" : "string",
-  ...(flag.emptyCounts === true ? { emptyCounts: true } : {}),
-  summary:
-    flag.default === "" || flag.type === "boolean" ? flag.description : `${flag.description} (default ${flag.default})`,
-}));
+export const SERVER_FLAGS = Object.fromEntries(
+  serverFlags.map(({ name, ...flag }) => {
+    const mentioned = flag.default !== "" && flag.type !== "boolean";
+    const common = {
+      env: flag.env,
+      summary: mentioned ? `${flag.description} (default ${flag.default})` : flag.description,
+      ...(flag.emptyCounts === true ? { emptyCounts: true } : {}),
+    };
+    if (flag.type === "boolean") return [name, toggle(common)];
+    return [name, flag.type === "strings" ? list(common) : exactText(common)];
+  }),
+) as unknown as { readonly [Row in ServerFlagRow as Row["name"]]: DefinitionOf<Row> };
 
-/** What the line and the environment say; the server knows what holds otherwise. */
-export function givenServerFlags(line: Pick<ParsedLine, "values" | "origins">): ServerFlagValues {
-  const said = serverFlags.filter(({ name }) => line.origins[name] === "flag" || line.origins[name] === "environment");
-  return Object.fromEntries(said.map(({ name }) => [name, line.values[name]])) as ServerFlagValues;
+/** What the line and the environment give; the server knows what holds otherwise. */
+export function givenServerFlags(values: Readonly<Record<string, unknown>>, origins: Origins): ServerFlagValues {
+  const given = serverFlags.filter(({ name }) => origins[name] === "flag" || origins[name] === "environment");
+  return Object.fromEntries(given.map(({ name }) => [name, values[name]])) as ServerFlagValues;
 }

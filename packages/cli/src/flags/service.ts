@@ -1,21 +1,38 @@
-import type { FlagSpec } from "./spec.ts";
+import type { GivenSetting } from "../systemd/settings.ts";
+import { toggle } from "./kinds.ts";
+import type { LineFlag, Origins } from "./line.ts";
 
 /** For whom a service is. */
-export const SCOPE_FLAGS: readonly FlagSpec[] = [
-  {
-    name: "user",
-    kind: "boolean",
-    summary: "A service of your own, by systemctl --user; without root it always is",
-  },
-];
+export const SCOPE_FLAGS = {
+  user: toggle({ summary: "A service of your own, by systemctl --user; without root it always is" }),
+};
 
-export const INSTALL_FLAGS: readonly FlagSpec[] = [
+export const INSTALL_FLAGS = {
   ...SCOPE_FLAGS,
-  {
-    name: "now",
-    kind: "boolean",
-    default: "true",
-    summary: "Start it, too; --no-now only enables it",
-  },
-  { name: "print", kind: "boolean", summary: "Print the unit, and change nothing" },
-];
+  now: toggle({ default: true, summary: "Start it, too; --no-now only enables it" }),
+  print: toggle({ summary: "Print the unit, and change nothing" }),
+};
+
+interface KeptFlag extends LineFlag {
+  readonly kind?: unknown;
+  readonly helpValue?: string | string[] | undefined;
+}
+
+/** What the line and the environment give of these flags, for a service's file of settings. */
+export function givenSettings(
+  definitions: Readonly<Record<string, KeptFlag>>,
+  values: Readonly<Record<string, unknown>>,
+  origins: Origins,
+): GivenSetting[] {
+  return Object.entries(definitions).flatMap(([option, flag]) => {
+    if (flag.env === undefined || (origins[option] !== "flag" && origins[option] !== "environment")) return [];
+    const value = (values[option] ?? "") as GivenSetting["value"];
+    return [{ variable: flag.env, option, value, kind: settingKind(option, flag) }];
+  });
+}
+
+function settingKind(option: string, { kind, helpValue }: KeptFlag): GivenSetting["kind"] {
+  if (kind === "duration") return "duration";
+  const isPath = helpValue === "<file>" || helpValue === "<folder>" || /-(file|dir|path)$/.test(option);
+  return isPath ? "path" : "text";
+}

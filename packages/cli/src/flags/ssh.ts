@@ -1,156 +1,158 @@
-import type { FlagSpec } from "./spec.ts";
+import type { ConnectRequest } from "../services/connect.ts";
+import type { ReportOptions } from "../services/network-info.ts";
+import { VERSION } from "../version.ts";
+import { configDirOf, type GlobalValues } from "./global.ts";
+import type { FlagValues } from "./kinds.ts";
+import { choice, duration, list, text, toggle } from "./kinds.ts";
 
 /** Flags of `coder ssh`, read by the ordinary command and by the lean start of `ssh --stdio` alike. */
-export const SSH_FLAGS: readonly FlagSpec[] = [
-  {
-    name: "stdio",
+export const SSH_FLAGS = {
+  stdio: toggle({
     env: "CODER_SSH_STDIO",
-    kind: "boolean",
     summary: "Connect standard input and output to the workspace's SSH server: for ProxyCommand of OpenSSH",
-  },
-  {
-    name: "ssh-host-prefix",
+  }),
+  "ssh-host-prefix": text({
     env: "CODER_SSH_SSH_HOST_PREFIX",
-    kind: "string",
-    value: "prefix",
+    helpValue: "<prefix>",
     summary: "Strip this prefix from the host name",
-  },
-  {
-    name: "hostname-suffix",
+  }),
+  "hostname-suffix": text({
     env: "CODER_SSH_HOSTNAME_SUFFIX",
-    kind: "string",
-    value: "suffix",
+    helpValue: "<suffix>",
     summary: "Strip this suffix, without its dot, from the host name",
-  },
-  {
-    name: "forward-agent",
-    char: "A",
-    env: "CODER_SSH_FORWARD_AGENT",
-    kind: "boolean",
-    summary: "Forward the local SSH agent",
-  },
-  {
-    name: "identity-agent",
+  }),
+  "forward-agent": toggle({ char: "A", env: "CODER_SSH_FORWARD_AGENT", summary: "Forward the local SSH agent" }),
+  "identity-agent": text({
     env: "CODER_SSH_IDENTITY_AGENT",
-    kind: "string",
-    value: "socket",
+    helpValue: "<socket>",
     summary: "SSH agent to forward, instead of SSH_AUTH_SOCK",
-  },
-  {
-    name: "forward-gpg",
+  }),
+  "forward-gpg": toggle({
     char: "G",
     env: "CODER_SSH_FORWARD_GPG",
-    kind: "boolean",
     summary: "Forward the local GPG agent: the workspace signs with keys that stay here",
-  },
-  {
-    name: "forward-x11",
+  }),
+  "forward-x11": toggle({
     char: "X",
     env: "CODER_SSH_FORWARD_X11",
-    kind: "boolean",
     summary: "Show windows of programs in the workspace on this machine's display",
-  },
-  {
-    name: "remote-forward",
+  }),
+  "remote-forward": list({
     char: "R",
     env: "CODER_SSH_REMOTE_FORWARD",
-    kind: "list",
-    value: "port:host:port",
+    helpValue: "<port:host:port>",
     summary: "Forward a port, or unix socket, of the workspace to this machine; may be given several times",
-  },
-  {
-    name: "local-forward",
+  }),
+  "local-forward": list({
     char: "L",
     env: "CODER_SSH_LOCAL_FORWARD",
-    kind: "list",
-    value: "port:host:port",
+    helpValue: "<port:host:port>",
     summary: "Forward a port of this machine to a host, or unix socket, that the workspace reaches; several times",
-  },
-  {
-    name: "dynamic-forward",
+  }),
+  "dynamic-forward": list({
     char: "D",
     env: "CODER_SSH_DYNAMIC_FORWARD",
-    kind: "list",
-    value: "port",
+    helpValue: "<port>",
     summary: "Serve SOCKS on a port of this machine; the workspace connects; may be given several times",
-  },
-  { name: "no-command", char: "N", kind: "boolean", summary: "Open no shell: forwards only, until Ctrl-C" },
-  {
-    name: "env",
+  }),
+  "no-command": toggle({ char: "N", summary: "Open no shell: forwards only, until Ctrl-C" }),
+  env: list({
     char: "e",
     env: "CODER_SSH_ENV",
-    kind: "list",
-    value: "name=value",
+    helpValue: "<name=value>",
     summary: "Set a variable in the workspace; may be given several times",
-  },
-  { name: "tty", char: "t", kind: "boolean", summary: "Ask for a terminal even with a command" },
-  { name: "no-tty", char: "T", kind: "boolean", summary: "Ask for no terminal, not even for a shell" },
-  {
-    name: "resume",
+  }),
+  tty: toggle({ char: "t", summary: "Ask for a terminal even with a command" }),
+  "no-tty": toggle({ char: "T", summary: "Ask for no terminal, not even for a shell" }),
+  resume: toggle({
     env: "CODER_SSH_RESUME",
-    kind: "boolean",
     summary: "Open a shell that goes on when this command is lost, or come back to the one that was left",
-  },
-  {
-    name: "wait",
+  }),
+  wait: choice({
     env: "CODER_SSH_WAIT",
-    kind: "string",
     options: ["yes", "no", "auto"],
     default: "auto",
     summary: "Wait for the startup scripts: yes, no, or auto (as the workspace says)",
-  },
-  { name: "no-wait", env: "CODER_SSH_NO_WAIT", kind: "boolean", summary: "Same as --wait=no", hidden: true },
-  {
-    name: "disable-autostart",
-    env: "CODER_SSH_DISABLE_AUTOSTART",
-    kind: "boolean",
-    summary: "Do not start a stopped workspace",
-  },
-  {
-    name: "connect-timeout",
+  }),
+  "no-wait": toggle({ env: "CODER_SSH_NO_WAIT", summary: "Same as --wait=no", hidden: true }),
+  "disable-autostart": toggle({ env: "CODER_SSH_DISABLE_AUTOSTART", summary: "Do not start a stopped workspace" }),
+  "connect-timeout": duration({
     env: "CODER_SSH_CONNECT_TIMEOUT",
-    kind: "duration",
-    default: "2m",
-    value: "duration",
-    summary: "Give up when the workspace cannot be reached within this time; 0 waits for ever",
-  },
-  {
-    name: "log-dir",
+    helpValue: "<duration>",
+    default: 120_000,
+    summary: "Give up when the workspace cannot be reached within this time; 0 means no limit",
+  }),
+  "log-dir": text({
     char: "l",
     env: "CODER_SSH_LOG_DIR",
-    kind: "string",
-    value: "folder",
+    helpValue: "<folder>",
     summary: "Write a log file of this connection there",
-  },
-  {
-    name: "usage-app",
+  }),
+  "usage-app": text({
     env: "CODER_SSH_USAGE_APP",
-    kind: "string",
-    value: "name",
+    helpValue: "<name>",
     summary: "Application this connection counts for",
     hidden: true,
-  },
-  {
-    name: "network-info-dir",
-    kind: "string",
-    value: "folder",
+  }),
+  "network-info-dir": text({
+    helpValue: "<folder>",
     summary: "Write connection details for editors there",
     hidden: true,
-  },
-  {
-    name: "network-info-interval",
-    kind: "duration",
-    default: "5s",
+  }),
+  "network-info-interval": duration({
+    default: 5_000,
     summary: "How often connection details are written",
     hidden: true,
-  },
-  {
-    name: "workspace-poll-interval",
+  }),
+  "workspace-poll-interval": duration({
     env: "CODER_WORKSPACE_POLL_INTERVAL",
-    kind: "duration",
-    default: "1m",
+    default: 60_000,
     summary: "Accepted for compatibility",
     hidden: true,
-  },
-  { name: "force-new-tunnel", kind: "boolean", summary: "Accepted for compatibility", hidden: true },
-];
+  }),
+  "force-new-tunnel": toggle({ summary: "Accepted for compatibility", hidden: true }),
+};
+
+type SshValues = FlagValues<typeof SSH_FLAGS>;
+
+export type SshConnectOptions = Pick<
+  ConnectRequest,
+  | "name"
+  | "hostPrefix"
+  | "hostnameSuffix"
+  | "wait"
+  | "timeoutMs"
+  | "autostart"
+  | "disableDirect"
+  | "region"
+  | "telemetry"
+>;
+
+/** Where to, and how to wait: the same for both starts. */
+export function sshConnectOptions(
+  name: string,
+  flags: SshValues & Pick<GlobalValues, "disable-direct-connections" | "disable-network-telemetry" | "region">,
+): SshConnectOptions {
+  return {
+    name,
+    hostPrefix: flags["ssh-host-prefix"],
+    hostnameSuffix: flags["hostname-suffix"],
+    wait: flags["no-wait"] ? "no" : flags.wait,
+    timeoutMs: flags["connect-timeout"],
+    autostart: !flags["disable-autostart"],
+    disableDirect: flags["disable-direct-connections"],
+    region: flags.region,
+    telemetry: flags["disable-network-telemetry"] ? undefined : { application: "ssh", clientVersion: VERSION },
+  };
+}
+
+/** Where the connection is reported: the status file of this machine, and the file that editors ask for. */
+export function sshReportOptions(
+  flags: SshValues & Pick<GlobalValues, "global-config">,
+): Pick<ReportOptions, "networkInfoDir" | "intervalMs" | "configDir"> {
+  return {
+    networkInfoDir: flags["network-info-dir"],
+    intervalMs: flags["network-info-interval"],
+    configDir: configDirOf(flags),
+  };
+}

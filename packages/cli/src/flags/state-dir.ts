@@ -1,32 +1,24 @@
 /** Where the server's state is: for commands that work on it from beside the server. */
-import { type FlagSpec, type FlagValues, stringFlag } from "./spec.ts";
 
-const NAMES = ["state-dir", "cache-dir"] as const;
+import type { FlagValues } from "./kinds.ts";
+import { text } from "./kinds.ts";
 
-export const STATE_DIR_FLAGS: readonly FlagSpec[] = [
-  {
-    name: NAMES[0],
+export const STATE_DIR_FLAGS = {
+  "state-dir": text({
     env: "CODER_STATE_DIRECTORY",
-    kind: "string",
-    value: "folder",
+    helpValue: "<folder>",
     summary: 'The server\'s folder of database and keys, as given to "coder server"',
-  },
-  {
-    name: NAMES[1],
+  }),
+  "cache-dir": text({
     env: "CODER_CACHE_DIRECTORY",
-    kind: "string",
-    value: "folder",
+    helpValue: "<folder>",
     summary: "Older name of --state-dir",
     hidden: true,
-  },
-];
+  }),
+};
 
 /** What was given of them, as the server's own options. */
-export function stateDirOf(values: FlagValues): Record<string, string> {
-  return Object.fromEntries(
-    NAMES.flatMap((name) => {
-      const value = stringFlag(values, name);
-      return value === undefined ? [] : [[name, value]];
-    }),
-  );
+export function stateDirOf(flags: FlagValues<typeof STATE_DIR_FLAGS>): Record<string, string> {
+  const given = { "state-dir": flags["state-dir"], "cache-dir": flags["cache-dir"] };
+  return Object.fromEntries(Object.entries(given).filter((entry): entry is [string, string] => entry[1] !== undefined));
 }

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { UsageError } from "../flags/spec.ts";
+import { UsageError } from "../errors/usage-error.ts";
 
 /** One `-L`: what listens on this machine and what the workspace connects it to. */
 export interface LocalForward {

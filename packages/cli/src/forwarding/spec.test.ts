@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { UsageError } from "../flags/spec.ts";
+import { UsageError } from "../errors/usage-error.ts";
 import { formatEnd, MAX_FORWARDS, parseForwards } from "./spec.ts";
 
 /** `bind listen host target` of each forward. */

@@ -9,7 +9,7 @@
  *     host  = name | IPv4 | "[" IPv6 "]"
  */
 import { isIP, isIPv4 } from "node:net";
-import { UsageError } from "../flags/spec.ts";
+import { UsageError } from "../errors/usage-error.ts";
 
 /** Every port of a range is a listener of its own. */
 export const MAX_FORWARDS = 4096;

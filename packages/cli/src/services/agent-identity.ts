@@ -2,11 +2,9 @@
 import { readFileSync } from "node:fs";
 import { isUuid } from "coder-protocol/addresses";
 import { UserError } from "../errors/user-error.ts";
-import { type FlagValues, stringFlag } from "../flags/spec.ts";
 import { parseDeploymentUrl } from "./deployment.ts";
 
-export function agentUrl(flags: FlagValues): URL {
-  const text = stringFlag(flags, "agent-url");
+export function agentUrl(text: string | undefined): URL {
   if (text !== undefined) return parseDeploymentUrl(text);
   throw new UserError("The agent needs to know its deployment", {
     next: [
@@ -17,9 +15,9 @@ export function agentUrl(flags: FlagValues): URL {
   });
 }
 
-export function agentToken(flags: FlagValues): string {
-  const file = stringFlag(flags, "agent-token-file");
-  const token = stringFlag(flags, "agent-token") ?? (file === undefined ? undefined : readTokenFile(file));
+/** @param file Holds the token, where none is given itself. */
+export function agentToken(given: string | undefined, file: string | undefined): string {
+  const token = given ?? (file === undefined ? undefined : readTokenFile(file));
   if (token === undefined) {
     throw new UserError("The agent needs its token", {
       next: ["set CODER_AGENT_TOKEN or CODER_AGENT_TOKEN_FILE"],

@@ -5,50 +5,61 @@ import { runAgent } from "coder-agent/main";
 import { ClientError } from "coder-client/base/client-error";
 import { reportFailure } from "../errors/report.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";
-import { booleanFlag, type FlagValues, listFlag, numberFlag, stringFlag } from "../flags/spec.ts";
 import { VERSION } from "../version.ts";
 import { agentToken, agentUrl } from "./agent-identity.ts";
-import { dialerOf, headerSource } from "./deployment.ts";
+import { dialerOf, headerSource, type TlsFiles } from "./deployment.ts";
+
+export interface AgentOptions {
+  readonly url: string | undefined;
+  readonly token: string | undefined;
+  readonly tokenFile: string | undefined;
+  readonly headers: readonly string[];
+  readonly headerCommand: string | undefined;
+  readonly tls: TlsFiles;
+  readonly reap: boolean;
+  readonly verbose: boolean;
+  readonly logDir: string | undefined;
+  readonly debugAddress: string | undefined;
+  readonly prometheusAddress: string | undefined;
+  readonly pprofAddress: string | undefined;
+  readonly sshMaxTimeoutMs: number;
+  readonly listenPort: number;
+  readonly blockFileTransfer: boolean;
+}
 
 /**
- * Runs the agent until the signal ends it. Returns the exit code, after saying what went wrong: this is a bundle of its
+ * Runs the agent until the signal ends it. Returns the exit code, after reporting what went wrong: this is a bundle of its
  * own, whose error classes the caller does not know.
  */
-export async function runAgentCommand(flags: FlagValues, signal: AbortSignal): Promise<number> {
+export async function runAgentCommand(options: AgentOptions, signal: AbortSignal): Promise<number> {
   try {
-    await startAgent(flags, signal);
+    await startAgent(options, signal);
     return EXIT.ok;
   } catch (error) {
     return reportFailure(error, signal);
   }
 }
 
-async function startAgent(flags: FlagValues, signal: AbortSignal): Promise<void> {
-  const url = agentUrl(flags);
-  const zombies = booleanFlag(flags, "no-reap") ? undefined : becomeReaper();
-  const logDir = stringFlag(flags, "log-dir");
-  const logger = createAgentLogger(
-    logDir === undefined ? undefined : join(logDir, "coder-agent.log"),
-    booleanFlag(flags, "verbose"),
-  );
+async function startAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
+  const { logDir, debugAddress, prometheusAddress } = options;
+  const url = agentUrl(options.url);
+  const zombies = options.reap ? becomeReaper() : undefined;
+  const logger = createAgentLogger(logDir === undefined ? undefined : join(logDir, "coder-agent.log"), options.verbose);
   if (zombies !== undefined)
     logger.log("warn", "processes that lost their parent will stay as zombies; start the container with an init", {
       why: zombies,
     });
-  if (stringFlag(flags, "pprof-address") !== undefined)
-    logger.log("warn", "pprof profiles are not served: this agent has none");
-  const debugAddress = stringFlag(flags, "debug-address");
-  const prometheusAddress = stringFlag(flags, "prometheus-address");
+  if (options.pprofAddress !== undefined) logger.log("warn", "pprof profiles are not served: this agent has none");
   try {
     await runAgent(
       {
         url,
-        token: agentToken(flags),
-        dialer: dialerOf(flags),
-        extraHeaders: headerSource(url, listFlag(flags, "agent-header"), stringFlag(flags, "agent-header-command")),
-        sshMaxTimeoutMs: numberFlag(flags, "ssh-max-timeout") ?? 72 * 3_600_000,
-        listenPort: numberFlag(flags, "tailnet-listen-port") ?? 0,
-        blockFileTransfer: booleanFlag(flags, "block-file-transfer"),
+        token: agentToken(options.token, options.tokenFile),
+        dialer: dialerOf(options.tls),
+        extraHeaders: headerSource(url, options.headers, options.headerCommand),
+        sshMaxTimeoutMs: options.sshMaxTimeoutMs,
+        listenPort: options.listenPort,
+        blockFileTransfer: options.blockFileTransfer,
         logger,
         ...(logDir === undefined ? {} : { logDirectory: resolve(logDir) }),
         ...(debugAddress === undefined ? {} : { debugAddress }),

@@ -7,10 +7,8 @@ import { promisify } from "node:util";
 import { ClientError } from "coder-client/base/client-error";
 import { Dialer, type TlsSettings } from "coder-client/dial/dialer";
 import { Deployment } from "coder-client/rest/deployment";
-import { defaultConfigDir, readConfig, removeConfig, writeConfig } from "../config-dir.ts";
+import { readConfig, removeConfig, writeConfig } from "../config-dir.ts";
 import { UserError } from "../errors/user-error.ts";
-import type { ParsedLine } from "../flags/parse.ts";
-import { booleanFlag, type FlagValues, listFlag, stringFlag } from "../flags/spec.ts";
 import { say } from "../ui/say.ts";
 import { VERSION } from "../version.ts";
 import { clientSessionId } from "./session-id.ts";
@@ -22,13 +20,29 @@ const PATIENCE = {
   onWait: (error: ClientError): void => say(`warning: ${error.message}; trying again`),
 };
 
-export function configDirOf(flags: FlagValues): string {
-  return stringFlag(flags, "global-config") ?? defaultConfigDir(process.env);
+/** Which deployment, with whose login, and how it is dialled; undefined is what the stored login says. */
+export interface DeploymentOptions {
+  readonly url: string | undefined;
+  readonly token: string | undefined;
+  /** Folder where the login is stored. */
+  readonly configDir: string;
+  /** `key=value`. */
+  readonly headers: readonly string[];
+  /** Program that prints more of them. */
+  readonly headerCommand: string | undefined;
+  readonly tls: TlsFiles;
+  /** Whether to warn when the versions differ. */
+  readonly versionWarning: boolean;
 }
 
+/** Files of TLS by the names of their options; a login remembers them for its deployment. */
+export type TlsFiles = Readonly<Record<TlsFile, string | undefined>>;
+export type TlsFile = (typeof TLS_FILES)[number];
+const TLS_FILES = ["ca-file", "client-cert", "client-key"] as const;
+
 /** The deployment's URL by flag, variable or file. Throws when there is none. */
-export function deploymentUrl(flags: FlagValues): URL {
-  const text = stringFlag(flags, "url") ?? readConfig(configDirOf(flags), "url");
+function deploymentUrl({ url, configDir }: DeploymentOptions): URL {
+  const text = url ?? readConfig(configDir, "url");
   if (text === undefined) throw new ClientError("ERR_NOT_LOGGED_IN", "You are not logged in");
   return parseDeploymentUrl(text);
 }
@@ -49,22 +63,21 @@ export function parseDeploymentUrl(text: string): URL {
 }
 
 /** The deployment with the stored or given login. Throws when not logged in. */
-export function openDeployment(flags: FlagValues): Deployment {
-  const url = deploymentUrl(flags);
-  const token = stringFlag(flags, "token") ?? readConfig(configDirOf(flags), "session");
-  return deploymentAt(url, token, flags);
+export function openDeployment(options: DeploymentOptions): Deployment {
+  const token = options.token ?? readConfig(options.configDir, "session");
+  return deploymentAt(deploymentUrl(options), token, options);
 }
 
-export function deploymentAt(url: URL, token: string | undefined, flags: FlagValues): Deployment {
+export function deploymentAt(url: URL, token: string | undefined, options: DeploymentOptions): Deployment {
   return new Deployment({
     url,
     ...(token === undefined ? {} : { token }),
-    dialer: dialerOf(withRemembered(flags, url)),
-    extraHeaders: headerSource(url, listFlag(flags, "header"), stringFlag(flags, "header-command")),
+    dialer: dialerOf(withRemembered(options, url)),
+    extraHeaders: headerSource(url, options.headers, options.headerCommand),
     clientVersion: VERSION,
     sessionId: clientSessionId(),
     ...(token === undefined ? {} : { patience: PATIENCE }),
-    ...(booleanFlag(flags, "no-version-warning")
+    ...(!options.versionWarning
       ? {}
       : {
           onVersionMismatch: (server: string) => {
@@ -84,52 +97,43 @@ function updateLine(url: URL): string {
     : `curl -fsSL ${url.origin}/install.sh | sh`;
 }
 
-/** Flags that name files of TLS; a login remembers them for its deployment. */
-const TLS_FILES = ["ca-file", "client-cert", "client-key"] as const;
-
-/** How everything is dialled by these flags. */
-export function dialerOf(flags: FlagValues): Dialer {
-  return new Dialer({ tls: tlsSettings(flags) });
+/** How everything is dialled with these files. */
+export function dialerOf(files: TlsFiles): Dialer {
+  return new Dialer({ tls: tlsSettings(files) });
 }
 
-/** The flags, with what was remembered at the login to this deployment where they say nothing. */
-function withRemembered(flags: FlagValues, url: URL): FlagValues {
-  const dir = configDirOf(flags);
-  const stored = readConfig(dir, "url");
-  if (stored === undefined || parseDeploymentUrl(stored).href !== url.href) return flags;
+/** The files, with what was remembered at the login to this deployment where they name none. */
+function withRemembered({ tls, configDir }: DeploymentOptions, url: URL): TlsFiles {
+  const stored = readConfig(configDir, "url");
+  if (stored === undefined || parseDeploymentUrl(stored).href !== url.href) return tls;
+  const remembered = (file: TlsFile): string | undefined => tls[file] ?? readConfig(configDir, file);
+  const ca = { "ca-file": remembered("ca-file") };
   // A pair belongs together: one from here and one from there would fit nothing.
-  const names = ["client-cert", "client-key"].some((name) => stringFlag(flags, name) !== undefined)
-    ? (["ca-file"] as const)
-    : TLS_FILES;
-  const remembered = names.flatMap((name) => {
-    const path = stringFlag(flags, name) === undefined ? readConfig(dir, name) : undefined;
-    return path === undefined ? [] : [[name, path]];
-  });
-  return remembered.length === 0 ? flags : { ...flags, ...Object.fromEntries(remembered) };
+  if (tls["client-cert"] !== undefined || tls["client-key"] !== undefined) return { ...tls, ...ca };
+  return { ...ca, "client-cert": remembered("client-cert"), "client-key": remembered("client-key") };
 }
 
 /**
- * Stores beside the login which files of TLS it took, as far as flags named them: variables speak for themselves next time.
- * Call before the URL is stored.
+ * Stores beside the login which files of TLS it took. Call before the URL is stored.
+ * @param speakForThemselves Those that variables name: they do so next time.
  */
-export function rememberTlsFiles(line: Pick<ParsedLine, "values" | "origins">, url: URL): void {
-  const dir = configDirOf(line.values);
-  const used = withRemembered(line.values, url);
-  for (const name of TLS_FILES) {
-    const path = line.origins[name] === "environment" ? undefined : stringFlag(used, name);
-    if (path === undefined) removeConfig(dir, name);
-    else writeConfig(dir, name, resolve(path));
+export function rememberTlsFiles(options: DeploymentOptions, url: URL, speakForThemselves: readonly TlsFile[]): void {
+  const used = withRemembered(options, url);
+  for (const file of TLS_FILES) {
+    const path = speakForThemselves.includes(file) ? undefined : used[file];
+    if (path === undefined) removeConfig(options.configDir, file);
+    else writeConfig(options.configDir, file, resolve(path));
   }
 }
 
-function tlsSettings(flags: FlagValues): TlsSettings {
-  const ca = readPem(flags, "ca-file");
-  const cert = readPem(flags, "client-cert");
-  const key = readPem(flags, "client-key");
+function tlsSettings(files: TlsFiles): TlsSettings {
+  const ca = readPem(files, "ca-file");
+  const cert = readPem(files, "client-cert");
+  const key = readPem(files, "client-key");
   if ((cert === undefined) !== (key === undefined)) {
     throw new UserError("--client-cert and --client-key belong together", { code: "ERR_USAGE", exit: 2 });
   }
-  if (cert !== undefined && key !== undefined) refuseMismatch(flags, cert, key);
+  if (cert !== undefined && key !== undefined) refuseMismatch(files, cert, key);
   return {
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
@@ -137,13 +141,13 @@ function tlsSettings(flags: FlagValues): TlsSettings {
   };
 }
 
-/** Found now, with the files' names; in the middle of a connection it would be a riddle. */
-function refuseMismatch(flags: FlagValues, cert: string, key: string): void {
+/** Checked up front, so that the error can name the files; in the middle of a handshake it would be opaque. */
+function refuseMismatch(files: TlsFiles, cert: string, key: string): void {
   try {
     createSecureContext({ cert, key });
   } catch (error) {
     throw new UserError(
-      `--client-key "${stringFlag(flags, "client-key")}" cannot be used with --client-cert "${stringFlag(flags, "client-cert")}"`,
+      `--client-key "${files["client-key"]}" cannot be used with --client-cert "${files["client-cert"]}"`,
       {
         why: (error as Error).message,
         next: ["give the certificate's own key, as PEM and without a passphrase"],
@@ -154,8 +158,8 @@ function refuseMismatch(flags: FlagValues, cert: string, key: string): void {
   }
 }
 
-function readPem(flags: FlagValues, name: string): string | undefined {
-  const path = stringFlag(flags, name);
+function readPem(files: TlsFiles, name: TlsFile): string | undefined {
+  const path = files[name];
   if (path === undefined) return undefined;
   let text: string;
   try {
@@ -171,7 +175,7 @@ function readPem(flags: FlagValues, name: string): string | undefined {
   return text;
 }
 
-/** Headers of flags, then of the command, whose output is asked for anew each time. */
+/** Fixed headers, then those of the command, which is run for every request. */
 export function headerSource(
   url: URL,
   pairs: readonly string[],

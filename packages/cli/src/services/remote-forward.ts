@@ -1,4 +1,4 @@
-import { UsageError } from "../flags/spec.ts";
+import { UsageError } from "../errors/usage-error.ts";
 
 export type ForwardEnd =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }

@@ -11,8 +11,6 @@ import {
 import { accountHome } from "../config-dir.ts";
 import { reportFailure } from "../errors/report.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";
-import type { ParsedLine } from "../flags/parse.ts";
-import { givenServerFlags } from "../flags/server.ts";
 import { say } from "../ui/say.ts";
 import { packagedPrograms } from "./packaged-programs.ts";
 import { askHealth } from "./server-health.ts";
@@ -33,9 +31,9 @@ export async function runServerCommand(
 }
 
 /** Asks the server that listens where this line says. Returns the exit code. */
-export async function runHealth(line: ParsedLine, signal: AbortSignal): Promise<number> {
+export async function runHealth(values: ServerFlagValues, signal: AbortSignal): Promise<number> {
   return reported(signal, async () => {
-    const { http, tls } = parseServerConfig(givenServerFlags(line), surroundings());
+    const { http, tls } = parseServerConfig(values, surroundings());
     const target = http ?? tls?.address;
     if (target === undefined)
       throw new UserError("The server listens nowhere", { code: "ERR_USAGE", exit: EXIT.usage });
@@ -44,8 +42,8 @@ export async function runHealth(line: ParsedLine, signal: AbortSignal): Promise<
 }
 
 /** Whether a server could be started by this line, as far as its flags tell. Returns the exit code, after saying what is wrong. */
-export async function checkServerFlags(line: ParsedLine, signal: AbortSignal): Promise<number> {
-  return reported(signal, async () => void parseServerConfig(givenServerFlags(line), surroundings()));
+export async function checkServerFlags(values: ServerFlagValues, signal: AbortSignal): Promise<number> {
+  return reported(signal, async () => void parseServerConfig(values, surroundings()));
 }
 
 /** Changes a password in the store of the server that is started with the same values. Returns the exit code. */

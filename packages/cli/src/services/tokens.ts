@@ -2,8 +2,6 @@ import { ClientError } from "coder-client/base/client-error";
 import type { Deployment } from "coder-client/rest/deployment";
 import type { ApiKeyWithOwner } from "coder-protocol/rest/api-keys";
 
-export type ListedToken = ApiKeyWithOwner;
-
 const NANOSECONDS_PER_MS = 1_000_000;
 
 /** Returns the whole token: the only time it is shown. */
@@ -22,10 +20,14 @@ export async function createToken(
   throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's answer has no token");
 }
 
-export async function listTokens(deployment: Deployment, all: boolean, signal: AbortSignal): Promise<ListedToken[]> {
+export async function listTokens(
+  deployment: Deployment,
+  all: boolean,
+  signal: AbortSignal,
+): Promise<ApiKeyWithOwner[]> {
   const body = await deployment.call("/api/v2/users/me/keys/tokens", { query: { include_all: all }, signal });
   if (body === null || body === undefined) return [];
-  if (Array.isArray(body)) return body as ListedToken[];
+  if (Array.isArray(body)) return body as ApiKeyWithOwner[];
   throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's answer is no list of tokens");
 }
 

@@ -1,5 +1,5 @@
 /** The options of our hosts: the person's, then the deployment's, then ours. OpenSSH takes the first it finds. */
-import { UsageError } from "../flags/spec.ts";
+import { UsageError } from "../errors/usage-error.ts";
 
 export interface HostOption {
   readonly key: string;

@@ -1,7 +1,7 @@
 /** The settings of a service: the variables of its environment file, from a command line. Pure but for the current folder. */
 import { resolve } from "node:path";
-import type { ParsedLine } from "../flags/parse.ts";
-import { type FlagSpec, type FlagValue, splitList, UsageError } from "../flags/spec.ts";
+import { UsageError } from "../errors/usage-error.ts";
+import { splitList } from "../split-list.ts";
 import { setsVariable } from "./unit-text.ts";
 import type { ServiceName } from "./units.ts";
 
@@ -16,18 +16,18 @@ export function emptySettings(service: ServiceName): string {
   ].join("\n");
 }
 
-/** The variables of the flags that were given, or whose variables are set. Paths become absolute. */
-export function givenVariables(
-  specs: readonly FlagSpec[],
-  line: Pick<ParsedLine, "values" | "origins">,
-): Record<string, string> {
-  const variables: Record<string, string> = {};
-  for (const spec of specs) {
-    const origin = line.origins[spec.name];
-    if (spec.env === undefined || (origin !== "flag" && origin !== "environment")) continue;
-    variables[spec.env] = textOf(spec, line.values[spec.name]);
-  }
-  return variables;
+/** A setting as it was given: by an option, or by the variable itself. */
+export interface GivenSetting {
+  readonly variable: string;
+  /** Name of its option. */
+  readonly option: string;
+  readonly value: string | number | boolean | readonly string[];
+  readonly kind: "text" | "path" | "duration";
+}
+
+/** What the file of settings says of them. Paths become absolute. */
+export function settingVariables(given: readonly GivenSetting[]): Record<string, string> {
+  return Object.fromEntries(given.map((setting) => [setting.variable, textOf(setting)]));
 }
 
 /** The way through a proxy, which a service would not know. */
@@ -47,14 +47,12 @@ export function listensLow(settings: string): boolean {
   return ports.some((port) => port > 0 && port < 1024);
 }
 
-function textOf(spec: FlagSpec, value: FlagValue): string {
-  const isPath = spec.value === "file" || spec.value === "folder" || /-(file|dir|path)$/.test(spec.name);
-  const text = (one: unknown): string => (isPath && one !== "" ? resolve(String(one)) : String(one));
-  if (spec.kind === "duration") return `${String(value)}ms`;
-  if (!Array.isArray(value)) return text(value);
-  const items = value.map(text);
-  const joined = items.join(",");
-  if (splitList(joined).length !== items.length)
-    throw new UsageError(`--${spec.name}: a value with a comma in it cannot be kept in the service's settings`);
+function textOf({ option, value, kind }: GivenSetting): string {
+  const text = (one: unknown): string => (kind === "path" && one !== "" ? resolve(String(one)) : String(one));
+  if (kind === "duration") return `${String(value)}ms`;
+  if (typeof value !== "object") return text(value);
+  const joined = value.map(text).join(",");
+  if (splitList(joined).length !== value.length)
+    throw new UsageError(`--${option}: a value with a comma in it cannot be kept in the service's settings`);
   return joined;
 }

@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
-import { UsageError } from "../flags/spec.ts";
-import { emptySettings, givenVariables, listensLow, missingVariables, proxyVariables } from "./settings.ts";
+import { UsageError } from "../errors/usage-error.ts";
+import { duration, exactText, list, text, toggle } from "../flags/kinds.ts";
+import { givenSettings } from "../flags/service.ts";
+import { emptySettings, listensLow, missingVariables, proxyVariables, settingVariables } from "./settings.ts";
 import { environmentLine, setsVariable, unitCommand, unitValue, withVariables } from "./unit-text.ts";
 import { unitText } from "./units.ts";
 
@@ -34,15 +36,15 @@ test("given settings are changed, other existing ones stay", () => {
 });
 
 test("settings come from flags and variables, not from defaults; paths are absolute", () => {
-  const specs = [
-    { name: "log-dir", env: "LOG_DIR", kind: "string", value: "folder", summary: "" },
-    { name: "tls-cert-file", env: "CERTS", kind: "list", summary: "" },
-    { name: "ssh-max-timeout", env: "TIMEOUT", kind: "duration", summary: "" },
-    { name: "verbose", env: "VERBOSE", kind: "boolean", summary: "" },
-    { name: "http-address", env: "HTTP", kind: "string", summary: "" },
-    { name: "auth", env: "AUTH", kind: "string", summary: "" },
-    { name: "no-reap", kind: "boolean", summary: "" },
-  ] as const;
+  const definitions = {
+    "log-dir": text({ env: "LOG_DIR", helpValue: "<folder>", summary: "" }),
+    "tls-cert-file": list({ env: "CERTS", summary: "" }),
+    "ssh-max-timeout": duration({ env: "TIMEOUT", summary: "" }),
+    verbose: toggle({ env: "VERBOSE", summary: "" }),
+    "http-address": exactText({ env: "HTTP", summary: "" }),
+    auth: text({ env: "AUTH", summary: "" }),
+    "no-reap": toggle({ summary: "" }),
+  };
   const values = {
     "log-dir": "logs",
     "tls-cert-file": ["a.pem", "/b.pem"],
@@ -61,15 +63,15 @@ test("settings come from flags and variables, not from defaults; paths are absol
     auth: "default",
     "no-reap": "flag",
   } as const;
-  expect(givenVariables(specs, { values, origins })).toEqual({
+  expect(settingVariables(givenSettings(definitions, values, origins))).toEqual({
     LOG_DIR: `${process.cwd()}/logs`,
     CERTS: `${process.cwd()}/a.pem,/b.pem`,
     TIMEOUT: "5000ms",
     VERBOSE: "true",
     HTTP: "",
   });
-  const comma = { values: { "tls-cert-file": ["a,b"] }, origins: { "tls-cert-file": "flag" } } as const;
-  expect(() => givenVariables(specs, comma)).toThrow("comma");
+  const comma = givenSettings(definitions, { "tls-cert-file": ["a,b"] }, { "tls-cert-file": "flag" });
+  expect(() => settingVariables(comma)).toThrow("comma");
   expect(proxyVariables({ HTTPS_PROXY: "http://p:1", no_proxy: "", PATH: "/bin" })).toEqual({
     HTTPS_PROXY: "http://p:1",
   });

@@ -1,6 +1,6 @@
 /** Text of unit and environment files as systemd reads them (systemd.syntax(7), systemd.exec(5)). Pure. */
 
-import { UsageError } from "../flags/spec.ts";
+import { UsageError } from "../errors/usage-error.ts";
 
 /** Nothing may begin a line of its own. */
 function refuseControlCharacters(text: string): void {

@@ -1,5 +1,7 @@
-import { whenEndedAtOnce } from "../ending.ts";
 import { cut } from "./text.ts";
+
+/** Has something put right even when the process is ended at once. */
+export type WhenEndedAtOnce = (restore: () => void) => Disposable;
 
 const LEAVE = "\u001b[?25h\u001b[?1049l";
 
@@ -8,7 +10,7 @@ export class LiveScreen implements Disposable {
   readonly #stream: NodeJS.WriteStream;
   readonly #leaving: Disposable;
 
-  constructor(stream: NodeJS.WriteStream) {
+  constructor(stream: NodeJS.WriteStream, whenEndedAtOnce: WhenEndedAtOnce) {
     this.#stream = stream;
     this.#leaving = whenEndedAtOnce(() => stream.write(LEAVE));
     stream.write("\u001b[?1049h\u001b[?25l");

@@ -1,23 +1,24 @@
-import type { ParsedLine } from "../flags/parse.ts";
-import type { FlagSpec } from "../flags/spec.ts";
+import type { LineFlags, Origins } from "../flags/line.ts";
 import { renderTable } from "./table.ts";
 
 const SECRET = /token|header|password/;
+const UNLISTED = ["help", "debug-options"];
 
 /** `--debug-options`: every option, its value and where it came from. Secrets are masked. */
-export function optionTable(specs: readonly FlagSpec[], line: ParsedLine): string {
+export function optionTable(flags: LineFlags, values: Readonly<Record<string, unknown>>, origins: Origins): string {
   return renderTable(
     ["OPTION", "VALUE", "FROM"],
-    specs
-      .filter((spec) => spec.name !== "help" && spec.name !== "debug-options")
-      .map((spec) => {
-        const value = line.values[spec.name];
-        const text = value === undefined ? "" : Array.isArray(value) ? value.join(", ") : String(value);
-        const origin = line.origins[spec.name] ?? "unset";
+    Object.entries(flags)
+      .filter(([name]) => !UNLISTED.includes(name))
+      .map(([name, { env }]) => {
+        const value = values[name];
+        const origin = origins[name] ?? "unset";
+        const unset = value === undefined || origin === "unset";
+        const text = unset ? "" : Array.isArray(value) ? value.join(", ") : String(value);
         return [
-          `--${spec.name}`,
-          text !== "" && SECRET.test(spec.name) ? "(set)" : text,
-          origin === "environment" ? `$${spec.env}` : origin,
+          `--${name}`,
+          text !== "" && SECRET.test(name) ? "(set)" : text,
+          origin === "environment" ? `$${env}` : origin,
         ];
       }),
   );

@@ -1,27 +1,6 @@
-import type { ParsedLine } from "../flags/parse.ts";
-import type { FlagSpec } from "../flags/spec.ts";
-import { UsageError } from "../flags/spec.ts";
+import { UsageError } from "../errors/usage-error.ts";
 import { renderTable } from "./table.ts";
 import { printableJson } from "./text.ts";
-
-/** `--output table|json`, `--column a,b` of every listing command. */
-export const OUTPUT_FLAGS: readonly FlagSpec[] = [
-  {
-    name: "output",
-    char: "o",
-    kind: "string",
-    options: ["table", "json"],
-    default: "table",
-    summary: "Print a table or JSON",
-  },
-  {
-    name: "column",
-    char: "c",
-    kind: "list",
-    value: "name",
-    summary: "Columns of the table; may be given several times",
-  },
-];
 
 export interface Column<Row> {
   readonly name: string;
@@ -30,18 +9,21 @@ export interface Column<Row> {
   readonly standard?: boolean;
 }
 
-/** Prints rows the way the flags ask. JSON is `raw`, as the server sent it. */
-export function printListing<Row>(
-  line: ParsedLine,
+/** How a listing is printed: `columns` by their names, in any case; none stands for the standard ones. */
+export interface ListingChoice {
+  readonly output: "table" | "json";
+  readonly column?: readonly string[] | undefined;
+}
+
+/** Rows as they are asked for. JSON is `raw`, as the server sent it. */
+export function listingText<Row>(
+  { output, column = [] }: ListingChoice,
   columns: readonly Column<Row>[],
   rows: readonly Row[],
   raw: unknown,
-): void {
-  if (line.values["output"] === "json") {
-    printJson(raw);
-    return;
-  }
-  const wanted = ((line.values["column"] as readonly string[] | undefined) ?? []).flatMap((name) => name.split(","));
+): string {
+  if (output === "json") return jsonText(raw);
+  const wanted = column.flatMap((name) => name.split(","));
   const chosen =
     wanted.length === 0
       ? columns.filter((column) => column.standard === true)
@@ -49,16 +31,15 @@ export function printListing<Row>(
           (name) =>
             columns.find((column) => column.name.toLowerCase() === name.trim().toLowerCase()) ?? missing(name, columns),
         );
-  process.stdout.write(
-    renderTable(
-      chosen.map((column) => column.name.toUpperCase()),
-      rows.map((row) => chosen.map((column) => column.value(row))),
-    ),
+  return renderTable(
+    chosen.map(({ name }) => name.toUpperCase()),
+    rows.map((row) => chosen.map(({ value }) => value(row))),
   );
 }
 
-export function printJson(value: unknown): void {
-  process.stdout.write(`${printableJson(JSON.stringify(value, null, 2))}\n`);
+/** An answer of the deployment as it is. */
+export function jsonText(value: unknown): string {
+  return `${printableJson(JSON.stringify(value, null, 2))}\n`;
 }
 
 function missing<Row>(name: string, columns: readonly Column<Row>[]): never {

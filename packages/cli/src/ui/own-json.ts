@@ -2,14 +2,10 @@ import { printableJson } from "./text.ts";
 
 /**
  * A document of our own as JSON: keys in snake_case, as everywhere in the deployment's answers, and measured numbers
- * without digits that mean nothing. Answers of the deployment are printed as they are, by printJson.
+ * without digits that mean nothing. Answers of the deployment are printed as they are, by jsonText.
  */
 export function ownJson(document: unknown, indent?: number): string {
   return printableJson(JSON.stringify(snakeCased(document), null, indent));
-}
-
-export function printOwnJson(document: unknown): void {
-  process.stdout.write(`${ownJson(document, 2)}\n`);
 }
 
 function snakeCased(value: unknown): unknown {

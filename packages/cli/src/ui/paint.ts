@@ -4,6 +4,10 @@ export interface Paint {
   good(text: string): string;
   bad(text: string): string;
   faint(text: string): string;
+  /** Lines of a diff. */
+  added(text: string): string;
+  removed(text: string): string;
+  place(text: string): string;
 }
 
 const as =
@@ -12,8 +16,24 @@ const as =
     text === "" ? "" : `\u001b[${code}m${text}\u001b[0m`;
 const same = (text: string): string => text;
 
-export const PLAIN: Paint = { keyword: same, good: same, bad: same, faint: same };
-const COLOURS: Paint = { keyword: as("1;36"), good: as("32"), bad: as("33"), faint: as("2") };
+export const PLAIN: Paint = {
+  keyword: same,
+  good: same,
+  bad: same,
+  faint: same,
+  added: same,
+  removed: same,
+  place: same,
+};
+const COLOURS: Paint = {
+  keyword: as("1;36"),
+  good: as("32"),
+  bad: as("33"),
+  faint: as("2"),
+  added: as("32"),
+  removed: as("31"),
+  place: as("36"),
+};
 
 export function paintFor(
   stream: { readonly isTTY?: boolean },

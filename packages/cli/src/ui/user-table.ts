@@ -1,9 +1,7 @@
 import type { User } from "coder-protocol/rest/users";
-import type { FlagSpec } from "../flags/spec.ts";
-import { type Column, OUTPUT_FLAGS } from "./output.ts";
+import type { Column } from "./output.ts";
 import { renderTable } from "./table.ts";
 
-export const USER_WORD = [{ name: "user", summary: "User name or id", required: true }];
 export const USER_COLUMNS: readonly Column<User>[] = [
   { name: "id", value: (row) => row.id },
   { name: "username", standard: true, value: (row) => row.username },
@@ -14,8 +12,6 @@ export const USER_COLUMNS: readonly Column<User>[] = [
   { name: "status", standard: true, value: (row) => row.status },
   { name: "roles", value: rolesText },
 ];
-/** `--column` alone: what the command asks about is printed as a table. */
-export const COLUMN_FLAG: FlagSpec = OUTPUT_FLAGS.find(({ name }) => name === "column")!;
 
 export function rolesText(user: User): string {
   return user.roles.map((role) => role.display_name || role.name).join(", ") || "Member";

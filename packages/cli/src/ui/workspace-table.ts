@@ -1,23 +1,5 @@
 import type { Workspace } from "coder-protocol/rest/workspaces";
-import type { ParsedLine } from "../flags/parse.ts";
-import { booleanFlag, type FlagSpec, type FlagValues, stringFlag } from "../flags/spec.ts";
 import { ago, type Column } from "./output.ts";
-
-/** Which workspaces a listing is about. */
-export const LIST_FLAGS: readonly FlagSpec[] = [
-  { name: "all", char: "a", kind: "boolean", summary: "Workspaces of all users that you may see" },
-  {
-    name: "search",
-    kind: "string",
-    value: "filter",
-    default: "owner:me",
-    summary: "Filter, such as owner:me or name:dev",
-  },
-];
-
-export function listQuery(flags: FlagValues): string {
-  return booleanFlag(flags, "all") ? "" : (stringFlag(flags, "search") ?? "");
-}
 
 export const WORKSPACE_COLUMNS: readonly Column<Workspace>[] = [
   { name: "workspace", standard: true, value: (row) => `${row.owner_name}/${row.name}` },
@@ -41,9 +23,4 @@ export function workspaceStatusText(row: Workspace): string {
   return row.health.healthy ? "Started" : "Unhealthy";
 }
 
-/** Says on stderr that there are none, unless JSON is wanted. */
-export function noWorkspaces(rows: readonly Workspace[], line: ParsedLine): boolean {
-  if (rows.length > 0 || line.values["output"] === "json") return false;
-  process.stderr.write("No workspaces found. Register one: coder external-workspaces create <name>\n");
-  return true;
-}
+export const NO_WORKSPACES = "No workspaces found. Register one: coder external-workspaces create <name>";

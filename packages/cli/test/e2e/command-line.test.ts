@@ -31,7 +31,7 @@ describe("the built command", () => {
 
   it.each([
     ["coder.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "@oclif/core", "server/src/app.ts", "agent/src/agent.ts"]],
-    ["cli.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "@oclif/core", "server/src/app.ts", "agent/src/agent.ts"]],
+    ["cli.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "server/src/app.ts", "agent/src/agent.ts"]],
     ["version.cjs", ["client/src", "flags/", "@oclif/core", "zod"]],
     ["ssh-stdio.cjs", ["ssh2/lib", "@oclif/core", "server/src/app.ts", "agent/src/agent.ts"]],
     ["network.cjs", ["@oclif/core", "server/src/app.ts", "agent/src/agent.ts"]],

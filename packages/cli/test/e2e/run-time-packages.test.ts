@@ -18,3 +18,9 @@ it.each(Object.entries(PROCESSES))("security 41: %s loads at most 25 third-party
   expect(loaded.size, [...loaded].join(" ")).toBeLessThanOrEqual(25);
   expect(packages["help"]).toContain("@oclif/core"); // and what it brings, which only help and errors of the line load
 });
+
+it("a command that needs no engine loads the framework, and none of what the framework brings", () => {
+  const packages = JSON.parse(readFileSync(join(dist, "packages.json"), "utf8")) as Record<string, string[]>;
+  expect(packages["cli"]).toEqual(["@oclif/core", "proxy-from-env"]);
+  for (const lean of ["coder", "version"]) expect(packages[lean]).toEqual([]);
+});

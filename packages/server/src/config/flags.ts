@@ -22,7 +22,7 @@ export type ServerFlagValues = Readonly<Record<string, string | boolean | number
 
 const DAY_LIFETIME = "24h";
 
-export const serverFlags: readonly ServerFlag[] = [
+const SERVER_FLAGS = [
   {
     name: "access-url",
     env: "CODER_ACCESS_URL",
@@ -365,7 +365,12 @@ export const serverFlags: readonly ServerFlag[] = [
     description: "Older name of state-dir",
     group: "Storage",
   },
-];
+] as const satisfies readonly ServerFlag[];
+
+/** A row of the table with its very name and type, for command lines that want to know them when they are compiled. */
+export type ServerFlagRow = (typeof SERVER_FLAGS)[number];
+
+export const serverFlags: readonly ServerFlag[] = SERVER_FLAGS;
 
 /** Values of the table's variables that are set and not empty; a name ending in _FILE is not looked at. */
 export function configFromEnv(env: Readonly<Record<string, string | undefined>>): ServerFlagValues {

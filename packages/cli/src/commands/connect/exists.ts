@@ -1,11 +1,12 @@
 import { BaseCommand } from "../../base-command.ts";
+import { word } from "../../flags/kinds.ts";
 
-export default class ConnectExists extends BaseCommand {
+export default class ConnectExists extends BaseCommand<typeof ConnectExists> {
   static override summary = "Tell by the exit code whether a host is reached through a desktop tunnel";
   static override description =
     "The SSH configuration asks this before it connects by itself. There is no such tunnel here, so the answer is always 1: no.";
   static override examples = ["<%= config.bin %> connect exists dev.coder"];
-  static override words = [{ name: "host", summary: "host name", required: true }];
+  static override args = { host: word({ required: true, description: "host name" }) };
 
   protected override async execute(): Promise<number> {
     return 1;

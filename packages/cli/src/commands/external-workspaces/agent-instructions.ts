@@ -1,22 +1,19 @@
 import { BaseCommand } from "../../base-command.ts";
-import type { ParsedLine } from "../../flags/parse.ts";
-import { openDeployment } from "../../services/deployment.ts";
-import { agentInstructions, renderInstructions } from "../../services/external-workspaces.ts";
-import { OUTPUT_FLAGS, printJson } from "../../ui/output.ts";
+import { OUTPUT_FLAG } from "../../flags/output.ts";
+import { AGENT_WORD } from "../../flags/words.ts";
 
-const FLAGS = OUTPUT_FLAGS.filter((flag) => flag.name === "output");
-const WORDS = [{ name: "workspace", summary: "[owner/]workspace[.agent]", required: true }];
-
-export default class ExternalWorkspacesInstructions extends BaseCommand {
+export default class ExternalWorkspacesInstructions extends BaseCommand<typeof ExternalWorkspacesInstructions> {
   static override summary = "Print how to start the agent of an external workspace";
   static override examples = ["<%= config.bin %> external-workspaces agent-instructions build-box"];
-  static override specs = FLAGS;
-  static override words = WORDS;
+  static override flags = OUTPUT_FLAG;
+  static override args = AGENT_WORD;
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
-    const deployment = openDeployment(line.values);
-    const instructions = await agentInstructions(deployment, line.words[0]!, signal);
-    if (line.values["output"] === "json") printJson(instructions);
-    else process.stdout.write(renderInstructions(deployment, instructions));
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
+    const { agentInstructions, renderInstructions } = await import("../../services/external-workspaces.ts");
+    const { jsonText } = await import("../../ui/output.ts");
+    const deployment = await this.openDeployment();
+    const instructions = await agentInstructions(deployment, this.args.workspace, signal);
+    if (this.flags.output === "json") this.display.print(jsonText(instructions));
+    else this.display.print(renderInstructions(deployment, instructions));
   }
 }

@@ -1,21 +1,20 @@
 import { BaseCommand } from "../../base-command.ts";
-import type { ParsedLine } from "../../flags/parse.ts";
-import { openDeployment } from "../../services/deployment.ts";
-import { listWorkspaces } from "../../services/list.ts";
-import { OUTPUT_FLAGS, printListing } from "../../ui/output.ts";
-import { LIST_FLAGS, listQuery, noWorkspaces, WORKSPACE_COLUMNS } from "../../ui/workspace-table.ts";
+import { LISTING_FLAGS } from "../../flags/output.ts";
+import { LIST_FLAGS, listQuery } from "../../flags/workspaces.ts";
 
-const FLAGS = [...LIST_FLAGS, ...OUTPUT_FLAGS];
-
-export default class ExternalWorkspacesList extends BaseCommand {
+export default class ExternalWorkspacesList extends BaseCommand<typeof ExternalWorkspacesList> {
+  static override aliases = ["external-workspaces:ls"];
   static override summary = "List the workspaces that run on machines of your own";
   static override examples = ["<%= config.bin %> external-workspaces list"];
-  static override specs = FLAGS;
+  static override flags = { ...LIST_FLAGS, ...LISTING_FLAGS };
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
-    const all = await listWorkspaces(openDeployment(line.values), listQuery(line.values), signal);
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
+    const { listWorkspaces } = await import("../../services/list.ts");
+    const { listingText } = await import("../../ui/output.ts");
+    const { NO_WORKSPACES, WORKSPACE_COLUMNS } = await import("../../ui/workspace-table.ts");
+    const all = await listWorkspaces(await this.openDeployment(), listQuery(this.flags), signal);
     const external = all.filter((workspace) => workspace.latest_build.has_external_agent === true);
-    if (noWorkspaces(external, line)) return;
-    printListing(line, WORKSPACE_COLUMNS, external, external);
+    if (external.length === 0 && this.flags.output !== "json") return void this.display.say(NO_WORKSPACES);
+    this.display.print(listingText(this.flags, WORKSPACE_COLUMNS, external, external));
   }
 }

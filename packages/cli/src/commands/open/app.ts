@@ -1,13 +1,8 @@
 import { ClientError } from "coder-client/base/client-error";
 import { parseWorkspaceName } from "coder-protocol/names";
 import { BaseCommand } from "../../base-command.ts";
-import { printable } from "../../copy/location.ts";
 import { UserError } from "../../errors/user-error.ts";
-import type { ParsedLine } from "../../flags/parse.ts";
-import { openDeployment } from "../../services/deployment.ts";
-import { openAddress } from "../../services/open-editor.ts";
-import { fetchWorkspace } from "../../services/workspace-builds.ts";
-import { say } from "../../ui/say.ts";
+import { word } from "../../flags/kinds.ts";
 
 interface App {
   readonly slug: string;
@@ -16,26 +11,29 @@ interface App {
   readonly url: string | undefined;
 }
 
-export default class OpenApp extends BaseCommand {
+export default class OpenApp extends BaseCommand<typeof OpenApp> {
   static override summary = "Open an app of a workspace in the browser";
   static override examples = ["<%= config.bin %> open app dev", "<%= config.bin %> open app dev code-server"];
-  static override words = [
-    { name: "workspace", summary: "[owner/]workspace[.agent]", required: true },
-    { name: "app", summary: "its name; without one, the apps there are listed" },
-  ];
+  static override args = {
+    workspace: word({ required: true, description: "[owner/]workspace[.agent]" }),
+    app: word({ description: "its name; without one, the apps there are listed" }),
+  };
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
-    const name = parseWorkspaceName(line.words[0]!);
-    const deployment = openDeployment(line.values);
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
+    const { printable } = await import("../../copy/location.ts");
+    const { openAddress } = await import("../../services/open-editor.ts");
+    const { fetchWorkspace } = await import("../../services/workspace-builds.ts");
+    const name = parseWorkspaceName(this.args.workspace);
+    const deployment = await this.openDeployment();
     const workspace = await fetchWorkspace({ deployment, name, signal });
     const agents = workspace.latest_build.resources?.flatMap((resource) => resource.agents ?? []) ?? [];
     const apps = agents
       .filter((agent) => name.agent === undefined || agent.name === name.agent)
       .flatMap((agent) => agent.apps.flatMap((app) => appOf(app, agent.name)));
-    const wanted = line.words[1];
+    const wanted = this.args.app;
     if (wanted === undefined) {
-      if (apps.length === 0) process.stderr.write(`Workspace "${workspace.name}" has no apps\n`);
-      for (const { slug } of apps) process.stdout.write(`${printable(slug)}\n`);
+      if (apps.length === 0) this.display.say(`Workspace "${workspace.name}" has no apps`);
+      for (const { slug } of apps) this.display.print(`${printable(slug)}\n`);
       return;
     }
     const app = apps.find(({ slug }) => slug === wanted);
@@ -55,8 +53,8 @@ export default class OpenApp extends BaseCommand {
         `the app's address is no web page: ${printable(address.slice(0, 80))}`,
       );
     await openAddress(address).catch(() => {
-      say("Nothing here opens addresses; open this one in a browser:");
-      process.stdout.write(`${address}\n`);
+      this.display.say("Nothing here opens addresses; open this one in a browser:");
+      this.display.print(`${address}\n`);
     });
   }
 }

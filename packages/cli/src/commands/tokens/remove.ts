@@ -1,18 +1,15 @@
 import { BaseCommand } from "../../base-command.ts";
-import type { ParsedLine } from "../../flags/parse.ts";
-import { openDeployment } from "../../services/deployment.ts";
-import { removeToken } from "../../services/tokens.ts";
-import { say } from "../../ui/say.ts";
+import { word } from "../../flags/kinds.ts";
 
-const WORDS = [{ name: "token", summary: "Name, id, or the token itself", required: true }];
-
-export default class TokensRemove extends BaseCommand {
+export default class TokensRemove extends BaseCommand<typeof TokensRemove> {
+  static override aliases = ["tokens:rm"];
   static override summary = "Remove an API token: it is refused from then on";
   static override examples = ["<%= config.bin %> tokens remove ci"];
-  static override words = WORDS;
+  static override args = { token: word({ required: true, description: "Name, id, or the token itself" }) };
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
-    await removeToken(openDeployment(line.values), line.words[0]!, signal);
-    say("Token has been removed.");
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
+    const { removeToken } = await import("../../services/tokens.ts");
+    await removeToken(await this.openDeployment(), this.args.token, signal);
+    this.display.say("Token has been removed.");
   }
 }

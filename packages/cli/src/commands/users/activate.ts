@@ -1,15 +1,24 @@
 import { BaseCommand } from "../../base-command.ts";
-import type { ParsedLine } from "../../flags/parse.ts";
-import { USER_WORD } from "../../ui/user-table.ts";
-import { changeStatus, STATUS_FLAGS } from "./suspend.ts";
+import { STATUS_FLAGS } from "../../flags/users.ts";
+import { USER_WORD } from "../../flags/words.ts";
 
-export default class UsersActivate extends BaseCommand {
+export default class UsersActivate extends BaseCommand<typeof UsersActivate> {
   static override summary = "Activate a suspended user again";
   static override examples = ["<%= config.bin %> users activate alice"];
-  static override specs = STATUS_FLAGS;
-  static override words = USER_WORD;
+  static override flags = STATUS_FLAGS;
+  static override args = USER_WORD;
 
-  protected override execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
-    return changeStatus(line, signal, { verb: "activate", done: "activated" });
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
+    const { changeStatus } = await import("../../services/change-status.ts");
+    await changeStatus({
+      deployment: await this.openDeployment(),
+      user: this.args.user,
+      column: this.flags.column,
+      verb: "activate",
+      done: "activated",
+      confirm: async (question) => this.flags.yes || (await this.confirm(question, signal)),
+      display: this.display,
+      signal,
+    });
   }
 }

@@ -1,67 +1,56 @@
 import { BaseCommand } from "../../base-command.ts";
-import type { ParsedLine } from "../../flags/parse.ts";
-import { type FlagSpec, stringFlag, UsageError } from "../../flags/spec.ts";
-import { openDeployment } from "../../services/deployment.ts";
-import { emailProblem, userNameProblem } from "../../services/login.ts";
-import { createUser, generatePassword } from "../../services/users.ts";
-import { ask } from "../../ui/prompt.ts";
-import { say } from "../../ui/say.ts";
+import { UsageError } from "../../errors/usage-error.ts";
+import { text } from "../../flags/kinds.ts";
 
-const FLAGS: readonly FlagSpec[] = [
-  { name: "email", char: "e", kind: "string", value: "email", summary: "Email address of the new user" },
-  { name: "username", char: "u", kind: "string", value: "name", summary: "User name of the new user" },
-  { name: "full-name", char: "n", kind: "string", value: "name", summary: "Name of the person, for display" },
-  {
-    name: "password",
-    char: "p",
-    env: "CODER_NEW_USER_PASSWORD",
-    kind: "string",
-    value: "password",
-    summary: "Password of the new user; one is made up and printed if left out",
-  },
-  {
-    name: "login-type",
-    kind: "string",
-    value: "type",
-    default: "password",
-    summary: "How the user logs in: with a password, this deployment knows no other way",
-    hidden: true,
-  },
-  {
-    name: "org",
-    char: "O",
-    env: "CODER_ORGANIZATION",
-    kind: "string",
-    value: "name",
-    summary: "Accepted for compatibility: there is one organization",
-    hidden: true,
-  },
-];
-
-export default class UsersCreate extends BaseCommand {
+export default class UsersCreate extends BaseCommand<typeof UsersCreate> {
   static override summary = "Create a user";
   static override description = "Asks for the user name and email address that no flag gives. Owners only.";
   static override examples = [
     "<%= config.bin %> users create",
     "<%= config.bin %> users create --username alice --email alice@example.com",
   ];
-  static override specs = FLAGS;
+  static override flags = {
+    email: text({ char: "e", helpValue: "<email>", summary: "Email address of the new user" }),
+    username: text({ char: "u", helpValue: "<name>", summary: "User name of the new user" }),
+    "full-name": text({ char: "n", helpValue: "<name>", summary: "Name of the person, for display" }),
+    password: text({
+      char: "p",
+      env: "CODER_NEW_USER_PASSWORD",
+      helpValue: "<password>",
+      summary: "Password of the new user; one is made up and printed if left out",
+    }),
+    "login-type": text({
+      helpValue: "<type>",
+      default: "password",
+      summary: "How the user logs in: with a password, this deployment knows no other way",
+      hidden: true,
+    }),
+    org: text({
+      char: "O",
+      env: "CODER_ORGANIZATION",
+      helpValue: "<name>",
+      summary: "Accepted for compatibility: there is one organization",
+      hidden: true,
+    }),
+  };
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
-    const type = stringFlag(line.values, "login-type") ?? "password";
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
+    const { emailProblem, userNameProblem } = await import("../../services/login.ts");
+    const { createUser, generatePassword } = await import("../../services/users.ts");
+    const { ask } = await import("../../ui/prompt.ts");
+    const type = this.flags["login-type"];
     if (type !== "password")
       throw new UsageError(`--login-type is "${type}"; users of this deployment log in with a password`);
-    const deployment = openDeployment(line.values);
+    const deployment = await this.openDeployment();
     const instead = "give --username and --email";
-    const username =
-      stringFlag(line.values, "username") ?? (await ask("Username: ", { signal, instead, check: userNameProblem }));
-    const email = stringFlag(line.values, "email") ?? (await ask("Email: ", { signal, instead, check: emailProblem }));
-    const given = stringFlag(line.values, "password");
+    const username = this.flags.username ?? (await ask("Username: ", { signal, instead, check: userNameProblem }));
+    const email = this.flags.email ?? (await ask("Email: ", { signal, instead, check: emailProblem }));
+    const given = this.flags.password;
     const password = given ?? generatePassword();
-    const name = stringFlag(line.values, "full-name") ?? "";
+    const name = this.flags["full-name"] ?? "";
     const user = await createUser(deployment, { username, email, name, password }, signal);
-    say(`A new user has been created!\nShare the instructions below to get them started.`);
-    process.stdout.write(
+    this.display.say(`A new user has been created!\nShare the instructions below to get them started.`);
+    this.display.print(
       [
         "",
         `Log in:    coder login ${deployment.url.href.replace(/\/$/, "")} --email ${user.email}`,

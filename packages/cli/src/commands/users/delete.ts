@@ -1,21 +1,19 @@
 import { BaseCommand } from "../../base-command.ts";
-import type { ParsedLine } from "../../flags/parse.ts";
-import { openDeployment } from "../../services/deployment.ts";
-import { deleteUser, findUser } from "../../services/users.ts";
-import { say } from "../../ui/say.ts";
-import { USER_WORD } from "../../ui/user-table.ts";
+import { USER_WORD } from "../../flags/words.ts";
 
-export default class UsersDelete extends BaseCommand {
+export default class UsersDelete extends BaseCommand<typeof UsersDelete> {
+  static override aliases = ["users:rm"];
   static override summary = "Delete a user";
   static override description =
     "The user must have no workspaces left. Name and email address are free for others afterwards. Asks nothing.";
   static override examples = ["<%= config.bin %> users delete alice"];
-  static override words = USER_WORD;
+  static override args = USER_WORD;
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
-    const deployment = openDeployment(line.values);
-    const user = await findUser(deployment, line.words[0]!, signal);
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
+    const { deleteUser, findUser } = await import("../../services/users.ts");
+    const deployment = await this.openDeployment();
+    const user = await findUser(deployment, this.args.user, signal);
     await deleteUser(deployment, user.id, signal);
-    say(`Successfully deleted ${user.username}.`);
+    this.display.say(`Successfully deleted ${user.username}.`);
   }
 }

@@ -1,18 +1,10 @@
 import { BaseCommand } from "../../base-command.ts";
-import type { ParsedLine } from "../../flags/parse.ts";
-import { booleanFlag, type FlagSpec, listFlag, splitList } from "../../flags/spec.ts";
-import { openDeployment } from "../../services/deployment.ts";
-import { findUser, setUserRoles } from "../../services/users.ts";
-import { ask, confirm } from "../../ui/prompt.ts";
-import { say } from "../../ui/say.ts";
-import { rolesText, USER_WORD } from "../../ui/user-table.ts";
+import { list } from "../../flags/kinds.ts";
+import { YES_FLAG } from "../../flags/output.ts";
+import { USER_WORD } from "../../flags/words.ts";
+import { splitList } from "../../split-list.ts";
 
-const FLAGS: readonly FlagSpec[] = [
-  { name: "roles", kind: "list", value: "role,…", summary: "The user's roles from now on: owner, member" },
-  { name: "yes", char: "y", kind: "boolean", summary: "Skip confirmation prompts" },
-];
-
-export default class UsersEditRoles extends BaseCommand {
+export default class UsersEditRoles extends BaseCommand<typeof UsersEditRoles> {
   static override summary = "Edit a user's roles";
   static override description =
     "An owner administers the deployment; everybody is a member. The roles that are given replace those the user has.";
@@ -20,13 +12,19 @@ export default class UsersEditRoles extends BaseCommand {
     "<%= config.bin %> users edit-roles alice --roles owner",
     "<%= config.bin %> users edit-roles --yes alice --roles member",
   ];
-  static override specs = FLAGS;
-  static override words = USER_WORD;
+  static override flags = {
+    roles: list({ helpValue: "<role,…>", summary: "The user's roles from now on: owner, member" }),
+    ...YES_FLAG,
+  };
+  static override args = USER_WORD;
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
-    const deployment = openDeployment(line.values);
-    const user = await findUser(deployment, line.words[0]!, signal);
-    const given = listFlag(line.values, "roles");
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
+    const { findUser, setUserRoles } = await import("../../services/users.ts");
+    const { ask } = await import("../../ui/prompt.ts");
+    const { rolesText } = await import("../../ui/user-table.ts");
+    const deployment = await this.openDeployment();
+    const user = await findUser(deployment, this.args.user, signal);
+    const given = this.flags.roles ?? [];
     const question = `Roles of ${user.username}, separated by commas (now ${rolesText(user).toLowerCase()}): `;
     const texts =
       given.length > 0 ? given : [await ask(question, { signal, instead: "give --roles owner or --roles member" })];
@@ -34,14 +32,14 @@ export default class UsersEditRoles extends BaseCommand {
     const wanted = roles.filter((role) => role !== "member");
     if (
       given.length > 0 &&
-      !booleanFlag(line.values, "yes") &&
+      !this.flags.yes &&
       process.stdin.isTTY &&
-      !(await confirm(`Set the roles of ${user.username} to ${wanted.join(", ") || "member"}?`, signal))
+      !(await this.confirm(`Set the roles of ${user.username} to ${wanted.join(", ") || "member"}?`, signal))
     ) {
-      say("Nothing was changed.");
+      this.display.say("Nothing was changed.");
       return;
     }
     const changed = await setUserRoles(deployment, user.id, wanted, signal);
-    say(`Roles of ${changed.username}: ${rolesText(changed)}`);
+    this.display.say(`Roles of ${changed.username}: ${rolesText(changed)}`);
   }
 }

@@ -1,11 +1,8 @@
 import { BaseCommand } from "../../base-command.ts";
-import type { ParsedLine } from "../../flags/parse.ts";
-import { openDeployment } from "../../services/deployment.ts";
-import { listUsers } from "../../services/users.ts";
-import { OUTPUT_FLAGS, printListing } from "../../ui/output.ts";
-import { USER_COLUMNS } from "../../ui/user-table.ts";
+import { LISTING_FLAGS } from "../../flags/output.ts";
 
-export default class UsersList extends BaseCommand {
+export default class UsersList extends BaseCommand<typeof UsersList> {
+  static override aliases = ["users:ls"];
   static override summary = "List the users of the deployment";
   static override description = "Owners only.";
   static override examples = [
@@ -13,10 +10,13 @@ export default class UsersList extends BaseCommand {
     "<%= config.bin %> users list --column username,roles",
     "<%= config.bin %> users list --output json",
   ];
-  static override specs = OUTPUT_FLAGS;
+  static override flags = LISTING_FLAGS;
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
-    const users = await listUsers(openDeployment(line.values), signal);
-    printListing(line, USER_COLUMNS, users, users);
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
+    const { listUsers } = await import("../../services/users.ts");
+    const { listingText } = await import("../../ui/output.ts");
+    const { USER_COLUMNS } = await import("../../ui/user-table.ts");
+    const users = await listUsers(await this.openDeployment(), signal);
+    this.display.print(listingText(this.flags, USER_COLUMNS, users, users));
   }
 }

@@ -1,19 +1,19 @@
 import { BaseCommand } from "../../base-command.ts";
-import type { ParsedLine } from "../../flags/parse.ts";
-import { openDeployment } from "../../services/deployment.ts";
-import { findUser } from "../../services/users.ts";
-import { OUTPUT_FLAGS, printJson } from "../../ui/output.ts";
-import { userDetails } from "../../ui/user-table.ts";
+import { word } from "../../flags/kinds.ts";
+import { OUTPUT_FLAG } from "../../flags/output.ts";
 
-export default class UsersShow extends BaseCommand {
+export default class UsersShow extends BaseCommand<typeof UsersShow> {
   static override summary = "Show one user";
   static override examples = ["<%= config.bin %> users show alice", "<%= config.bin %> users show me"];
-  static override specs = OUTPUT_FLAGS.filter((flag) => flag.name === "output");
-  static override words = [{ name: "user", summary: "User name, id, or me", required: true }];
+  static override flags = OUTPUT_FLAG;
+  static override args = { user: word({ required: true, description: "User name, id, or me" }) };
 
-  protected override async execute(line: ParsedLine, signal: AbortSignal): Promise<undefined> {
-    const user = await findUser(openDeployment(line.values), line.words[0]!, signal);
-    if (line.values["output"] === "json") printJson(user);
-    else process.stdout.write(userDetails(user));
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
+    const { findUser } = await import("../../services/users.ts");
+    const { jsonText } = await import("../../ui/output.ts");
+    const { userDetails } = await import("../../ui/user-table.ts");
+    const user = await findUser(await this.openDeployment(), this.args.user, signal);
+    if (this.flags.output === "json") this.display.print(jsonText(user));
+    else this.display.print(userDetails(user));
   }
 }

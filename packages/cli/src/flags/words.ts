@@ -1,0 +1,6 @@
+/** Positional words that several commands take. */
+import { word } from "./kinds.ts";
+
+export const WORKSPACE_WORD = { workspace: word({ required: true, description: "[owner/]workspace" }) };
+export const AGENT_WORD = { workspace: word({ required: true, description: "[owner/]workspace[.agent]" }) };
+export const USER_WORD = { user: word({ required: true, description: "User name or id" }) };

@@ -1,0 +1,20 @@
+/** Articles of `coder help`: the sections of a page of the documentation. Pure. */
+import { wrapWords } from "../ui/text.ts";
+
+/** The section under a heading of this name; the whole page by the name of the page. Undefined: there is none. */
+export function articleOf(page: string, pageName: string, wanted: string, columns: number): string | undefined {
+  if (wanted === pageName) return reflowed(page, columns);
+  const sections = page.split(/^(?=## )/m);
+  const section = sections.find((one) => one.split("\n", 1)[0] === `## ${wanted}`);
+  return section === undefined ? undefined : reflowed(section, columns);
+}
+
+/** Paragraphs as wide as the page; headings and blank lines stay. */
+function reflowed(text: string, columns: number): string {
+  const paragraphs = text
+    .replace(/^#+ (.*)$/gm, "$1\n")
+    .replace(/\[([^\]]+)\]\([^)]+\)/g, "$1")
+    .trim()
+    .split(/\n{2,}/);
+  return `${paragraphs.map((paragraph) => wrapWords(paragraph.replaceAll("\n", " "), columns).join("\n")).join("\n\n")}\n`;
+}

@@ -1,0 +1,27 @@
+/** How help pages group the commands. */
+
+/** First words that several commands share. */
+export const TOPICS: Readonly<Record<string, string>> = {
+  connect: "Answer the questions that the SSH configuration asks",
+  "external-workspaces": "Register machines of your own as workspaces",
+  login: "Log in to a deployment",
+  open: "Open a workspace in VS Code, or one of its apps in the browser",
+  server: "Run the control plane, back it up and restore it",
+  support: "Collect what somebody needs to help you",
+  tokens: "Create, list and remove API tokens",
+  users: "Create, list, suspend and delete users",
+};
+
+/** The root page: every command and topic once. */
+export const GROUPS: readonly { readonly title: string; readonly names: readonly string[] }[] = [
+  { title: "CONNECT", names: ["ssh", "port-forward", "cp", "open", "config-ssh"] },
+  {
+    title: "WORKSPACES",
+    names: ["list", "show", "start", "stop", "restart", "update", "rename", "delete", "external-workspaces"],
+  },
+  { title: "NETWORK", names: ["ping", "status", "doctor", "netcheck", "speedtest", "support"] },
+  { title: "ACCOUNT", names: ["login", "logout", "whoami", "tokens"] },
+  { title: "ADMINISTRATION", names: ["users", "reset-password"] },
+  { title: "RUN A DEPLOYMENT", names: ["server", "agent"] },
+  { title: "OTHER", names: ["completion", "connect", "update-cli", "version"] },
+];

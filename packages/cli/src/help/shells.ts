@@ -1,0 +1,2 @@
+/** That there are completion scripts for. */
+export const SHELLS = ["bash", "zsh", "fish"] as const;

@@ -1,0 +1,165 @@
+/** Every command by id, its words joined by colons, and how a line finds its command. */
+import type { Command } from "@oclif/core/command";
+import type { Config } from "@oclif/core/config";
+import AgentInstall from "./commands/agent/install.ts";
+import AgentUninstall from "./commands/agent/uninstall.ts";
+import Agent from "./commands/agent.ts";
+import Completion from "./commands/completion.ts";
+import ConfigSsh from "./commands/config-ssh.ts";
+import ConnectExists from "./commands/connect/exists.ts";
+import Copy from "./commands/cp.ts";
+import Delete from "./commands/delete.ts";
+import Doctor from "./commands/doctor.ts";
+import ExternalWorkspacesInstructions from "./commands/external-workspaces/agent-instructions.ts";
+import ExternalWorkspacesCreate from "./commands/external-workspaces/create.ts";
+import ExternalWorkspacesList from "./commands/external-workspaces/list.ts";
+import List from "./commands/list.ts";
+import Login from "./commands/login.ts";
+import LoginToken from "./commands/login-token.ts";
+import Logout from "./commands/logout.ts";
+import Netcheck from "./commands/netcheck.ts";
+import OpenApp from "./commands/open/app.ts";
+import OpenVscode from "./commands/open/vscode.ts";
+import Ping from "./commands/ping.ts";
+import PortForward from "./commands/port-forward.ts";
+import Rename from "./commands/rename.ts";
+import ResetPassword from "./commands/reset-password.ts";
+import Restart from "./commands/restart.ts";
+import ServerBackup from "./commands/server/backup.ts";
+import ServerHealth from "./commands/server/health.ts";
+import ServerInstall from "./commands/server/install.ts";
+import ServerRestore from "./commands/server/restore.ts";
+import ServerUninstall from "./commands/server/uninstall.ts";
+import Server from "./commands/server.ts";
+import Show from "./commands/show.ts";
+import Speedtest from "./commands/speedtest.ts";
+import Ssh from "./commands/ssh.ts";
+import Start from "./commands/start.ts";
+import Status from "./commands/status.ts";
+import Stop from "./commands/stop.ts";
+import SupportBundle from "./commands/support/bundle.ts";
+import TokensCreate from "./commands/tokens/create.ts";
+import TokensList from "./commands/tokens/list.ts";
+import TokensRemove from "./commands/tokens/remove.ts";
+import Update from "./commands/update.ts";
+import UpdateCli from "./commands/update-cli.ts";
+import UsersActivate from "./commands/users/activate.ts";
+import UsersCreate from "./commands/users/create.ts";
+import UsersDelete from "./commands/users/delete.ts";
+import UsersEditRoles from "./commands/users/edit-roles.ts";
+import UsersList from "./commands/users/list.ts";
+import UsersShow from "./commands/users/show.ts";
+import UsersSuspend from "./commands/users/suspend.ts";
+import Version from "./commands/version.ts";
+import Whoami from "./commands/whoami.ts";
+import { EXIT, UserError } from "./errors/user-error.ts";
+import { rotateGlobalFlags } from "./flags/rotate.ts";
+import { type CommandTexts, type DefinedCommand, textsOf } from "./help/command-texts.ts";
+import { nearest } from "./suggest.ts";
+
+export type CommandClass = typeof Command & (new (argv: string[], config: Config) => Command);
+
+export const COMMANDS: Readonly<Record<string, CommandClass>> = {
+  agent: Agent,
+  "agent:install": AgentInstall,
+  "agent:uninstall": AgentUninstall,
+  completion: Completion,
+  "config-ssh": ConfigSsh,
+  "connect:exists": ConnectExists,
+  cp: Copy,
+  delete: Delete,
+  doctor: Doctor,
+  "external-workspaces:agent-instructions": ExternalWorkspacesInstructions,
+  "external-workspaces:create": ExternalWorkspacesCreate,
+  "external-workspaces:list": ExternalWorkspacesList,
+  list: List,
+  login: Login,
+  "login:token": LoginToken,
+  logout: Logout,
+  netcheck: Netcheck,
+  "open:app": OpenApp,
+  "open:vscode": OpenVscode,
+  ping: Ping,
+  "port-forward": PortForward,
+  rename: Rename,
+  "reset-password": ResetPassword,
+  restart: Restart,
+  server: Server,
+  "server:backup": ServerBackup,
+  "server:restore": ServerRestore,
+  "server:health": ServerHealth,
+  "server:install": ServerInstall,
+  "server:uninstall": ServerUninstall,
+  show: Show,
+  ssh: Ssh,
+  speedtest: Speedtest,
+  start: Start,
+  status: Status,
+  stop: Stop,
+  "support:bundle": SupportBundle,
+  "tokens:create": TokensCreate,
+  "tokens:list": TokensList,
+  "tokens:remove": TokensRemove,
+  update: Update,
+  "update-cli": UpdateCli,
+  "users:activate": UsersActivate,
+  "users:create": UsersCreate,
+  "users:delete": UsersDelete,
+  "users:edit-roles": UsersEditRoles,
+  "users:list": UsersList,
+  "users:show": UsersShow,
+  "users:suspend": UsersSuspend,
+  version: Version,
+  whoami: Whoami,
+};
+
+for (const [id, command] of Object.entries(COMMANDS)) command.id = id;
+
+/** Ids by the other names of commands. `--version` is one that help does not mention. */
+const ALIASES: ReadonlyMap<string, string> = new Map([
+  ...Object.entries(COMMANDS).flatMap(([id, { aliases }]) => aliases.map((alias) => [alias, id] as const)),
+  ["--version", "version"],
+]);
+
+export interface FoundCommand {
+  readonly id: string;
+  readonly argv: readonly string[];
+}
+
+/** The command that the first words name. Global flags may stand between the words of a topic. */
+export function findCommand(argv: readonly string[]): FoundCommand | undefined {
+  const [first, ...rest] = argv;
+  if (first === undefined) return undefined;
+  // The longer name first: `login` is a command, and `login token` another.
+  const [second, ...behind] = rotateGlobalFlags(rest);
+  const double = second === undefined ? undefined : idOf(`${first}:${second}`);
+  if (double !== undefined) return { id: double, argv: behind };
+  const single = idOf(first);
+  return single === undefined ? undefined : { id: single, argv: rest };
+}
+
+function idOf(name: string): string | undefined {
+  const id = ALIASES.get(name) ?? name;
+  return Object.hasOwn(COMMANDS, id) ? id : undefined;
+}
+
+/** Names the command that was probably meant. */
+export function unknownCommand(words: readonly string[]): UserError {
+  const [topic, verb] = words;
+  const ids = [...Object.keys(COMMANDS), ...ALIASES.keys()].filter((id) => !id.startsWith("-"));
+  const below = ids.filter((id) => id.startsWith(`${topic}:`)).map((id) => id.slice(id.indexOf(":") + 1));
+  const inTopic = below.length > 0 && verb !== undefined;
+  const meant = inTopic ? nearest(verb, below) : nearest(topic!, new Set(ids.map((id) => id.split(":")[0]!)));
+  const prefix = inTopic ? `${topic} ` : "";
+  return new UserError(`There is no command "${prefix}${inTopic ? verb : topic}"`, {
+    next: [...(meant === undefined ? [] : [`coder ${prefix}${meant}`]), `coder ${prefix}--help`],
+    code: "ERR_USAGE",
+    exit: EXIT.usage,
+  });
+}
+
+/** What the manual, completion and help say of each. */
+export function allCommandTexts(): Record<string, CommandTexts> {
+  const texts = Object.entries(COMMANDS).map(([id, command]) => [id, textsOf(command as DefinedCommand)] as const);
+  return Object.fromEntries(texts);
+}

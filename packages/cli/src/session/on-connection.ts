@@ -1,0 +1,119 @@
+/** A session over a connection: its SSH client, forwards and notices, which end with it in reverse order. */
+
+import type { ConnectedWorkspace } from "coder-client/connection/connect";
+import { SSH_PORT } from "coder-protocol/tunnel-ports";
+import type { Client } from "ssh2";
+import { UserError } from "../errors/user-error.ts";
+import { forwardGpg } from "../services/gpg-forward.ts";
+import { noticeSilence } from "../services/silence-notice.ts";
+import { connectSsh } from "../services/ssh-client.ts";
+import { type SshForwardsOptions, startForwards } from "../services/ssh-forwards.ts";
+import { runSshSession, type SessionEnd } from "../services/ssh-session.ts";
+import { isRaw, type LocalTerminal } from "../services/terminal-input.ts";
+import { X11Forward } from "../services/x11-forward.ts";
+import type { Display } from "../ui/display.ts";
+import type { SessionPlan } from "./plan.ts";
+
+export interface SessionSurroundings {
+  readonly stages: Display["stages"];
+  readonly logger: SshForwardsOptions["logger"];
+  readonly signal: AbortSignal;
+}
+
+/** What a session of either kind is run on. */
+export interface SessionStreams extends LocalTerminal {
+  /** Words for `~#`. */
+  readonly describeConnection: () => string;
+  /** Given the way to have full-screen programs draw themselves again. */
+  readonly onRedrawable: (redraw: () => void) => void;
+  readonly signal: AbortSignal;
+}
+
+/** @param resumed Runs the shell of a plan that has it outlive this command: it needs no SSH itself. */
+export async function runOnConnection(
+  plan: SessionPlan,
+  connected: ConnectedWorkspace,
+  { stages, logger, signal }: SessionSurroundings,
+  resumed: (streams: SessionStreams) => Promise<SessionEnd>,
+): Promise<SessionEnd> {
+  const terminal: LocalTerminal = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
+  await using ssh = needsSsh(plan) ? await openSsh(plan, connected, signal) : undefined;
+  const client = ssh?.client;
+  using _forwards = client && endsWith(await startForwards(client, { ...plan, stderr: process.stderr, logger }));
+  if (client !== undefined && plan.forwardGpg) await forwardGpg(client, process.stderr);
+  stages.clear();
+  let redraw = (): void => undefined;
+  using _notices =
+    process.stderr.isTTY === true
+      ? endsWith(
+          noticeSilence({
+            connection: connected.connection,
+            terminal,
+            raw: isRaw(terminal, plan.pty === true),
+            redraw: () => redraw(),
+          }),
+        )
+      : undefined;
+  const { workspace, connection } = connected;
+  const streams: SessionStreams = {
+    ...terminal,
+    describeConnection: () => `${workspace.ownerName}/${workspace.name}: ${connection.describePath()}`,
+    onRedrawable: (how) => {
+      redraw = how;
+    },
+    signal,
+  };
+  if (client === undefined || plan.resume) return await resumed(streams);
+  if (plan.pty === undefined) return await untilClosed(client, signal);
+  return await runShell({ ...plan, pty: plan.pty }, client, streams);
+}
+
+function needsSsh({ resume, forwardGpg: gpg, local, dynamic, remote }: SessionPlan): boolean {
+  return !resume || gpg || local.length + dynamic.length + remote.length > 0;
+}
+
+async function openSsh(plan: SessionPlan, { connection }: ConnectedWorkspace, signal: AbortSignal) {
+  const stream = await connection.dial(SSH_PORT, { signal });
+  signal.addEventListener("abort", () => stream.destroy(), { once: true });
+  const client = await connectSsh(stream, plan.agentSocket);
+  return {
+    client,
+    async [Symbol.asyncDispose]() {
+      client.end();
+      stream.destroy();
+    },
+  };
+}
+
+async function runShell(
+  plan: SessionPlan & { readonly pty: boolean },
+  client: Client,
+  streams: SessionStreams,
+): Promise<SessionEnd> {
+  const x11 = plan.forwardX11 ? await X11Forward.open(process.env) : undefined;
+  x11?.serve(client, process.stderr);
+  return runSshSession({
+    ...streams,
+    client,
+    ...(plan.command === undefined ? {} : { command: plan.command }),
+    pty: plan.pty,
+    environment: plan.environment,
+    agentForward: plan.agentSocket !== undefined,
+    ...(x11 === undefined ? {} : { x11: x11.request }),
+  });
+}
+
+/** `-N`: the forwards run until they are ended. */
+function untilClosed(client: Client, signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    client.once("close", () => {
+      if (!signal.aborted)
+        reject(new UserError("Connection to the workspace was lost", { code: "ERR_CLOSED", exit: 255 }));
+    });
+  });
+}
+
+function endsWith(end: () => void): Disposable {
+  return { [Symbol.dispose]: end };
+}

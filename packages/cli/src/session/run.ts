@@ -1,0 +1,86 @@
+/** The work of `coder ssh`: connects, runs the plan, and finds out why a session ended. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { SSH_PORT } from "coder-protocol/tunnel-ports";
+import { type ConnectRequest, connectWorkspace } from "../services/connect.ts";
+import { type DeploymentOptions, openDeployment } from "../services/deployment.ts";
+import { type ReportOptions, reportConnection } from "../services/network-info.ts";
+import { workspaceStopped } from "../services/stop-watch.ts";
+import type { Display } from "../ui/display.ts";
+import { createLogger } from "../ui/logger.ts";
+import { runOnConnection } from "./on-connection.ts";
+import { planSession, type SessionRequest } from "./plan.ts";
+import { resumeShell } from "./resume.ts";
+
+/** How long the reason of a session's end is waited for. */
+const REASON_WAIT_MS = 1_000;
+
+export interface SshOptions {
+  readonly deployment: DeploymentOptions;
+  readonly connect: Pick<
+    ConnectRequest,
+    | "name"
+    | "hostPrefix"
+    | "hostnameSuffix"
+    | "wait"
+    | "timeoutMs"
+    | "autostart"
+    | "disableDirect"
+    | "region"
+    | "telemetry"
+  >;
+  readonly report: Pick<ReportOptions, "networkInfoDir" | "intervalMs" | "configDir">;
+  readonly session: SessionRequest;
+  readonly verbose: boolean;
+  /** Folder for a log file of the connection. */
+  readonly logDir: string | undefined;
+}
+
+/** Returns the remote program's exit code. */
+export async function runSsh(options: SshOptions, { stages }: Display, signal: AbortSignal): Promise<number> {
+  const plan = planSession(options.session);
+  const logger = createLogger({ verbose: options.verbose, logDir: options.logDir });
+  const deployment = openDeployment(options.deployment);
+  try {
+    const connected = await connectWorkspace({
+      ...options.connect,
+      ...(plan.resume ? {} : { firstPort: SSH_PORT }),
+      deployment,
+      signal,
+      logger,
+      onStage: (text) => stages.set(text),
+      onStartupLog: (text) => {
+        stages.clear();
+        process.stderr.write(`${text}\n`);
+      },
+    });
+    const { connection, workspace } = connected;
+    await using _closing = connection;
+    using _reporting = disposable(
+      reportConnection({ ...options.report, connection, workspace: workspace.name, command: "ssh", logger }),
+    );
+    stages.set("Opening the session");
+    const over = new AbortController();
+    using _watching = disposable(() => over.abort());
+    const around = { stages, logger, signal: AbortSignal.any([signal, over.signal]) };
+    const session = runOnConnection(plan, connected, around, (streams) =>
+      resumeShell(plan.command, connected, options.report.configDir, streams),
+    );
+    const watch = { deployment, workspace, connection, signal: over.signal, logger };
+    const stopped = workspaceStopped(watch).then(async (reason) => {
+      over.abort(reason);
+      await session.catch(() => undefined); // it gives the terminal back; the reason is what counts
+      throw reason;
+    });
+    const { code, orderly } = await Promise.race([session, stopped]);
+    // A workspace that is stopped takes its programs along: the reason may be a moment later than the end.
+    if (!orderly && !signal.aborted) await Promise.race([stopped, sleep(REASON_WAIT_MS, undefined, { ref: false })]);
+    signal.throwIfAborted();
+    return code;
+  } finally {
+    stages.clear();
+  }
+}
+
+function disposable(end: () => void): Disposable {
+  return { [Symbol.dispose]: end };
+}
