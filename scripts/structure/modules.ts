@@ -18,6 +18,7 @@ const FOLDERS: Readonly<Record<string, string>> = {
   "coder-client": "client",
   "coder-agent": "agent",
   "coder-server": "server",
+  "coder-dashboard": "dashboard",
   "coder-cli": "cli",
 };
 
@@ -27,7 +28,7 @@ export function modulesOf(packages: string): Module[] {
     const source = join(packages, folder, "src");
     return readdirSync(source, { recursive: true, encoding: "utf8" })
       .map((name) => name.replaceAll("\\", "/"))
-      .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts") && !name.startsWith("gen/"))
+      .filter((name) => /\.tsx?$/.test(name) && !name.endsWith(".test.ts") && !name.startsWith("gen/"))
       .map((name) => moduleOf(packages, join(source, name)));
   });
 }

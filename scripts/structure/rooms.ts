@@ -18,6 +18,18 @@ const ENGINE_CORES = [
 ];
 
 export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  dashboard: {
+    base: [],
+    styles: [],
+    api: ["base"],
+    router: [],
+    session: [],
+    live: ["api", "base"],
+    ui: ["api", "base", "session"],
+    shell: ["api", "live", "router", "session", "ui"],
+    terminal: ["api", "base", "live", "router", "session", "styles", "ui"],
+    pages: ["api", "base", "live", "router", "session", "shell", "styles", "terminal", "ui"],
+  },
   agent: {
     os: [],
     host: ["os"],

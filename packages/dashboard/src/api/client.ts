@@ -1,0 +1,83 @@
+/** The REST calls of the pages: JSON in and out, the CSRF proof, and what every answer tells besides its body. */
+import { signal } from "@preact/signals";
+import type { ErrorBody } from "coder-protocol/rest/common";
+
+/** An answer outside 2xx, or none. */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  /** 0: there was no answer. */
+  readonly status: number;
+  readonly detail: string;
+  /** By field of the request. */
+  readonly fields: Readonly<Record<string, string>>;
+
+  constructor(status: number, body: ErrorBody) {
+    super(body.message);
+    this.status = status;
+    const validations = body.validations ?? [];
+    this.detail = body.detail ?? validations.map(({ field, detail }) => `${field}: ${detail}`).join("; ");
+    this.fields = Object.fromEntries(validations.map(({ field, detail }) => [field, detail]));
+  }
+}
+
+/** Version of the server, from its latest answer. */
+export const serverVersion = signal("");
+/** Raised by an answer that says that the login has ended. */
+export const loginEnded = signal(0);
+
+const TIMEOUT_MS = 30_000;
+
+export interface CallOptions {
+  readonly body?: unknown;
+  readonly signal?: AbortSignal;
+}
+
+/** `path` is below /api/v2. Throws ApiError, and the signal's reason when it aborts. */
+export async function call<Answer>(method: string, path: string, options: CallOptions = {}): Promise<Answer> {
+  const limit = AbortSignal.timeout(TIMEOUT_MS);
+  const response = await send(method, path, options, limit);
+  const version = response.headers.get("X-Coder-Build-Version") ?? "";
+  if (version !== "") serverVersion.value = version;
+  const text = await response.text();
+  if (response.ok) return (text === "" ? undefined : JSON.parse(text)) as Answer;
+  if (response.status === 401 && path !== "/users/login") loginEnded.value++;
+  throw new ApiError(response.status, errorBody(text, response.status));
+}
+
+async function send(method: string, path: string, options: CallOptions, limit: AbortSignal): Promise<Response> {
+  const headers: Record<string, string> = { Accept: "application/json" };
+  if (method !== "GET") headers["X-CSRF-TOKEN"] = csrfProof();
+  if (options.body !== undefined) headers["Content-Type"] = "application/json";
+  try {
+    return await fetch(`/api/v2${path}`, {
+      method,
+      headers,
+      credentials: "same-origin",
+      signal: options.signal === undefined ? limit : AbortSignal.any([options.signal, limit]),
+      ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+    });
+  } catch (error) {
+    if (options.signal?.aborted === true) throw error;
+    const message = limit.aborted ? "The server did not answer within 30 seconds" : "The server cannot be reached";
+    throw new ApiError(0, { message, detail: "Check your network; the page tries again by itself where it can." });
+  }
+}
+
+function errorBody(text: string, status: number): ErrorBody {
+  try {
+    const body = JSON.parse(text) as Partial<ErrorBody>;
+    if (typeof body.message === "string") return body as ErrorBody;
+  } catch {
+    // A proxy on the way answered with a page of its own.
+  }
+  return { message: `The answer had the status ${status}`, detail: "It did not come from this deployment's API." };
+}
+
+/** The cookie that only pages of this origin can read. */
+function csrfProof(): string {
+  for (const pair of document.cookie.split("; ")) {
+    const [name, value] = pair.split("=", 2);
+    if (name === "csrf_token" || name === "__Host-csrf_token") return value ?? "";
+  }
+  return "";
+}

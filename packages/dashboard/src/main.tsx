@@ -1,0 +1,32 @@
+import "./styles/tokens.css";
+import "./styles/base.css";
+import "./styles/shell.css";
+import "./styles/pages.css";
+import { effect } from "@preact/signals";
+import { render } from "preact";
+import { loginEnded, serverVersion } from "./api/client.ts";
+import { App } from "./app.tsx";
+import { readBoot, readNonce } from "./base/boot.ts";
+import { stampStyles } from "./base/stamp-styles.ts";
+import { navigate, startRouting } from "./router/location.ts";
+import { matchRoute } from "./router/routes.ts";
+import { startClock } from "./session/clock.ts";
+import { ready, user } from "./session/session.ts";
+import { loadSettings } from "./session/settings.ts";
+import { loginAddress } from "./router/login-address.ts";
+
+stampStyles(readNonce());
+const boot = readBoot();
+user.value = boot.user;
+ready.value = boot.ready;
+serverVersion.value = boot.version;
+loadSettings();
+startClock();
+startRouting((path) => matchRoute(path) !== undefined);
+effect(() => {
+  if (loginEnded.value === 0) return;
+  user.value = null;
+  const here = matchRoute(location.pathname);
+  if (here?.route.open !== true) navigate(loginAddress(location), { replace: true });
+});
+render(<App loadedVersion={boot.version} />, document.getElementById("app") ?? document.body);

@@ -1,0 +1,203 @@
+import { useSignal } from "@preact/signals";
+import { MAX_NAME_LENGTH, validateWorkspaceName } from "coder-protocol/names";
+import type { ExternalAgentCredentials, WorkspaceAgent } from "coder-protocol/rest/agents";
+import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
+import { agentCredentials, createWorkspace } from "../api/workspaces.ts";
+import { milliseconds } from "../base/words.ts";
+import { useAgentNetwork, useWorkspace } from "../live/sources.ts";
+import { navigate } from "../router/location.ts";
+import { user } from "../session/session.ts";
+import { CommandLine } from "../ui/copy.tsx";
+import { Field, Form, useWork } from "../ui/form.tsx";
+import { Problem } from "../ui/problem.tsx";
+import { State, type Tone } from "../ui/state.tsx";
+import { agentsOf } from "./agents-of.ts";
+import type { PageProps } from "./page.ts";
+
+/** Adds a machine: a name, a command for the machine, and what arrives. The workspace itself is the state of the steps. */
+export function Create({ query }: PageProps): JSX.Element {
+  const made = query.get("made");
+  return (
+    <section class="page narrow">
+      <p class="crumbs">
+        <a href="/workspaces">Workspaces</a>
+      </p>
+      <h1>Add a machine</h1>
+      {made === null || validateWorkspaceName(made) !== undefined ? (
+        <NameStep proposed={query.get("name") ?? ""} />
+      ) : (
+        <MachineSteps name={made} />
+      )}
+    </section>
+  );
+}
+
+const SYSTEMS = [
+  ["linux", "amd64", "Linux, 64-bit Intel or AMD"],
+  ["linux", "arm64", "Linux, 64-bit ARM"],
+  ["darwin", "arm64", "macOS, Apple silicon"],
+  ["darwin", "amd64", "macOS, Intel"],
+  ["windows", "amd64", "Windows"],
+] as const;
+
+function NameStep({ proposed }: { readonly proposed: string }): JSX.Element {
+  const work = useWork();
+  const name = useSignal(validateWorkspaceName(proposed) === undefined ? proposed : "");
+  const wrong = name.value === "" ? undefined : validateWorkspaceName(name.value);
+  return (
+    <Form
+      work={work}
+      submit="Create the workspace"
+      onSubmit={async ({ agent = "", system = "" }) => {
+        if (wrong !== undefined) return;
+        const [os, arch] = SYSTEMS[Number(system)] ?? SYSTEMS[0];
+        const made = await createWorkspace({
+          name: name.value,
+          agent_os: os,
+          agent_arch: arch,
+          ...(agent === "" ? {} : { agent_name: agent }),
+        });
+        navigate(`/workspaces/new?made=${made.name}`, { replace: true });
+      }}
+    >
+      <Field
+        label="Name"
+        name="name"
+        value={name.value}
+        maxLength={MAX_NAME_LENGTH}
+        autoFocus
+        hint="Letters, digits and single hyphens"
+        problem={wrong ?? work.error?.fields["name"]}
+        onInput={(value) => {
+          name.value = value;
+        }}
+      />
+      <div class="field">
+        <label for="system">System of the machine</label>
+        <select id="system" name="system">
+          {SYSTEMS.map(([, , label], index) => (
+            <option key={label} value={index}>
+              {label}
+            </option>
+          ))}
+        </select>
+      </div>
+      <details>
+        <summary>More</summary>
+        <Field
+          label="Name of its agent"
+          name="agent"
+          required={false}
+          maxLength={MAX_NAME_LENGTH}
+          hint="Only needed to tell several agents apart; “main” when empty"
+          problem={work.error?.fields["agent_name"]}
+        />
+      </details>
+    </Form>
+  );
+}
+
+function MachineSteps({ name }: { readonly name: string }): JSX.Element {
+  const owner = user.value?.username ?? "";
+  const { data, error, reload } = useWorkspace(owner, name);
+  const work = useWork();
+  const credentials = useSignal<ExternalAgentCredentials | undefined>(undefined);
+  const workspace = data.value;
+  const agent = workspace === undefined ? undefined : agentsOf(workspace)[0];
+  const [workspaceId, agentName] = [workspace?.id, agent?.name];
+  useEffect(() => {
+    if (workspaceId === undefined || agentName === undefined) return;
+    work.run(async () => {
+      credentials.value = await agentCredentials(workspaceId, agentName);
+    });
+  }, [workspaceId, agentName]);
+  if (error.value !== undefined) return <Problem error={error.value} retry={reload} />;
+  if (workspace === undefined || agent === undefined) return <p class="quiet">One moment…</p>;
+  const connected = agent.status === "connected";
+  return (
+    <>
+      <p>
+        The workspace <a href={`/@${owner}/${name}`}>{name}</a> is there. Run this on the machine:
+      </p>
+      {work.error === undefined ? null : <Problem error={work.error} />}
+      {credentials.value === undefined ? null : (
+        <CommandLine text={credentials.value.command} label="Command for the machine" secret />
+      )}
+      <p class="quiet small-text">
+        The command holds the token of this agent: whoever has it can take the machine's place. A page of the workspace
+        shows it again, and can replace it.
+      </p>
+      <Checklist agent={agent} />
+      <div class="actions">
+        {connected ? (
+          <a class="button primary" href={`/@${owner}/${name}/terminal`}>
+            Open a terminal
+          </a>
+        ) : null}
+        <a class="button" href={`/@${owner}/${name}`}>
+          Go to the workspace
+        </a>
+      </div>
+    </>
+  );
+}
+
+function Checklist({ agent }: { readonly agent: WorkspaceAgent }): JSX.Element {
+  const connected = agent.status === "connected";
+  return (
+    <ol class="checklist" aria-live="polite">
+      <Step
+        tone={connected ? "ok" : "idle"}
+        title="The agent is connected"
+        note={connected ? `version ${agent.version}` : "waiting; the command above starts it"}
+      />
+      {connected ? (
+        <RelayStep agentId={agent.id} />
+      ) : (
+        <Step tone="idle" title="It reaches a relay" note="measured when it is connected" />
+      )}
+      <Step {...scriptStep(agent, connected)} />
+    </ol>
+  );
+}
+
+function RelayStep({ agentId }: { readonly agentId: string }): JSX.Element {
+  const network = useAgentNetwork(agentId).data.value;
+  const home = network?.home;
+  if (home === undefined || home === null)
+    return <Step tone="idle" title="It reaches a relay" note="measuring; this takes a few seconds" />;
+  const latency = home.latency_ms === undefined ? "" : `, ${milliseconds(home.latency_ms)}`;
+  return <Step tone="ok" title="It reaches a relay" note={`${home.region_name}${latency}`} />;
+}
+
+function scriptStep(agent: WorkspaceAgent, connected: boolean): { tone: Tone; title: string; note: string } {
+  const title = "Startup scripts are done";
+  if (!connected) return { tone: "idle", title, note: "they run when it is connected" };
+  const failed = agent.scripts.find(({ exit_code: code }) => code !== undefined && code !== 0);
+  if (agent.lifecycle_state === "start_error")
+    return {
+      tone: "warn",
+      title,
+      note: `${failed?.display_name ?? "a script"} failed; its log is on the workspace's page`,
+    };
+  if (agent.lifecycle_state === "ready")
+    return { tone: "ok", title, note: agent.scripts.length === 0 ? "there are none" : "" };
+  return { tone: "idle", title, note: "running" };
+}
+
+function Step({
+  tone,
+  title,
+  note,
+}: {
+  readonly tone: Tone;
+  readonly title: string;
+  readonly note: string;
+}): JSX.Element {
+  return (
+    <li>
+      <State tone={tone}>{title}</State> <span class="quiet">{note}</span>
+    </li>
+  );
+}

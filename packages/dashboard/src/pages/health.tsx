@@ -1,0 +1,114 @@
+import { useSignal } from "@preact/signals";
+import type { HealthSeverity } from "coder-protocol/rest/deployment";
+import type { JSX } from "preact";
+import { type HealthSection, health, type Health as Report } from "../api/deployment.ts";
+import { useResource } from "../live/resource.ts";
+import { isOwner } from "../session/session.ts";
+import { useWork } from "../ui/form.tsx";
+import { Icon } from "../ui/icon.tsx";
+import { Problem } from "../ui/problem.tsx";
+import { State, type Tone } from "../ui/state.tsx";
+import { Time } from "../ui/time.tsx";
+import { remedyOf } from "./health-remedies.ts";
+import { OwnersOnly } from "./owners-only.tsx";
+
+const SECTIONS = [
+  ["access_url", "Access URL", "Whether this deployment is reachable under the address that clients and agents use"],
+  ["database", "Database", "Whether the store answers quickly"],
+  ["derp", "Relays and STUN", "Whether relays carry data and STUN servers answer"],
+  ["websocket", "WebSockets", "Whether a proxy on the way lets WebSockets pass"],
+  ["interfaces", "Network interfaces", "Whether packets of the tunnel fit"],
+] as const;
+
+const TONES: Readonly<Record<HealthSeverity, Tone>> = { ok: "ok", warning: "warn", error: "bad" };
+const WORDS: Readonly<Record<HealthSeverity, string>> = { ok: "Well", warning: "Warning", error: "Failing" };
+
+export function Health(): JSX.Element {
+  return isOwner.value ? <Page /> : <OwnersOnly title="Health" />;
+}
+
+function Page(): JSX.Element {
+  const { data, error, reload } = useResource("health", { load: health });
+  const fresh = useSignal<Report | undefined>(undefined);
+  const work = useWork();
+  const report = fresh.value ?? data.value;
+  return (
+    <section class="page">
+      <div class="page-head">
+        <h1>Health</h1>
+        <button
+          type="button"
+          class="button"
+          disabled={work.running}
+          onClick={() =>
+            work.run(async () => {
+              fresh.value = await health(new AbortController().signal, true);
+            })
+          }
+        >
+          <Icon name="refresh" /> {work.running ? "Checking…" : "Check again"}
+        </button>
+      </div>
+      {error.value === undefined ? null : <Problem error={error.value} retry={reload} />}
+      {work.error === undefined ? null : <Problem error={work.error} />}
+      {report === undefined ? (
+        <p class="quiet">Checking…</p>
+      ) : (
+        <>
+          <p class="facts">
+            <State tone={TONES[report.severity]}>{WORDS[report.severity]}</State>
+            <span>
+              Checked <Time at={report.time} />
+            </span>
+            <span>Version {report.coder_version}</span>
+          </p>
+          {SECTIONS.map(([name, title, about]) => {
+            const section = report[name] as HealthSection | undefined;
+            return section === undefined ? null : <Section key={name} title={title} about={about} section={section} />;
+          })}
+        </>
+      )}
+    </section>
+  );
+}
+
+function Section({
+  title,
+  about,
+  section,
+}: {
+  readonly title: string;
+  readonly about: string;
+  readonly section: HealthSection;
+}): JSX.Element {
+  const messages = [
+    ...(section.error === undefined ? [] : [splitCode(section.error)]),
+    ...section.warnings.map(({ code, message }) => ({ code, message })),
+  ];
+  return (
+    <article class="agent">
+      <header>
+        <h2>{title}</h2>
+        <State tone={TONES[section.severity]}>{WORDS[section.severity]}</State>
+        <span class="quiet">{about}</span>
+      </header>
+      {messages.map(({ code, message }) => (
+        <div key={`${code}${message}`} class="problem">
+          <p>
+            {code === "" ? null : <code>{code}</code>} {message}
+          </p>
+          {remedyOf(code) === undefined ? null : <p class="quiet">{remedyOf(code)}</p>}
+        </div>
+      ))}
+      <details>
+        <summary>Details</summary>
+        <pre class="log">{JSON.stringify(section, null, 2)}</pre>
+      </details>
+    </article>
+  );
+}
+
+function splitCode(error: string): { readonly code: string; readonly message: string } {
+  const match = /^([A-Z]+\d*): (.*)$/s.exec(error);
+  return { code: match?.[1] ?? "", message: match?.[2] ?? error };
+}

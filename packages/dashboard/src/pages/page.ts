@@ -1,0 +1,26 @@
+import type { ComponentType } from "preact";
+import type { PageName } from "../router/routes.ts";
+
+export interface PageProps {
+  /** Of the address's path. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+}
+
+/** Each page is a chunk of its own. `build/routes-file.ts` finds it by its file's name. */
+export const PAGES: Readonly<Record<PageName, () => Promise<ComponentType<PageProps>>>> = {
+  setup: () => import("./setup.tsx").then(({ Setup }) => Setup),
+  login: () => import("./login.tsx").then(({ Login }) => Login),
+  workspaces: () => import("./workspaces.tsx").then(({ Workspaces }) => Workspaces),
+  create: () => import("./create.tsx").then(({ Create }) => Create),
+  workspace: () => import("./workspace.tsx").then(({ WorkspacePage }) => WorkspacePage),
+  "workspace-settings": () => import("./workspace-settings.tsx").then(({ WorkspaceSettings }) => WorkspaceSettings),
+  terminal: () => import("./terminal.tsx").then(({ Terminal }) => Terminal),
+  account: () => import("./account.tsx").then(({ Account }) => Account),
+  sessions: () => import("./sessions.tsx").then(({ Sessions }) => Sessions),
+  tokens: () => import("./tokens.tsx").then(({ Tokens }) => Tokens),
+  appearance: () => import("./appearance.tsx").then(({ Appearance }) => Appearance),
+  users: () => import("./users.tsx").then(({ Users }) => Users),
+  health: () => import("./health.tsx").then(({ Health }) => Health),
+  deployment: () => import("./deployment.tsx").then(({ Deployment }) => Deployment),
+};

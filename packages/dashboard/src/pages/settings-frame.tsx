@@ -1,0 +1,35 @@
+import type { ComponentChildren, JSX } from "preact";
+import { address } from "../router/location.ts";
+
+const TABS = [
+  ["/settings/account", "Account"],
+  ["/settings/security", "Sessions"],
+  ["/settings/tokens", "Tokens"],
+  ["/settings/appearance", "Appearance"],
+] as const;
+
+export function SettingsFrame({
+  title,
+  children,
+}: {
+  readonly title: string;
+  readonly children: ComponentChildren;
+}): JSX.Element {
+  const { pathname } = address.value;
+  const current = pathname === "/settings" ? "/settings/account" : pathname;
+  return (
+    <div class="page with-side">
+      <nav aria-label="Settings">
+        {TABS.map(([href, label]) => (
+          <a key={href} href={href} aria-current={current === href ? "page" : undefined}>
+            {label}
+          </a>
+        ))}
+      </nav>
+      <section>
+        <h1>{title}</h1>
+        {children}
+      </section>
+    </div>
+  );
+}

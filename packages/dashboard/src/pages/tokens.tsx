@@ -1,0 +1,108 @@
+import { useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import { createToken, ownTokens, removeKey, tokenLimits } from "../api/users.ts";
+import { useResource } from "../live/resource.ts";
+import { CommandLine } from "../ui/copy.tsx";
+import { Field, Form, useWork } from "../ui/form.tsx";
+import { Problem } from "../ui/problem.tsx";
+import { Time } from "../ui/time.tsx";
+import { SettingsFrame } from "./settings-frame.tsx";
+
+const DAY_NS = 86_400e9;
+const LIFETIMES = [
+  [7, "A week"],
+  [30, "A month"],
+  [90, "Three months"],
+  [365, "A year"],
+] as const;
+
+/** Tokens for programs. */
+export function Tokens(): JSX.Element {
+  const { data, error, reload } = useResource("tokens", { load: ownTokens });
+  const longest = useResource("token-limits", { load: tokenLimits }).data.value?.max_token_lifetime;
+  const work = useWork();
+  const made = useSignal<string | undefined>(undefined);
+  const tokens = data.value ?? [];
+  return (
+    <SettingsFrame title="Tokens">
+      <p class="quiet">A token lets a program act as you. It can do everything that you can.</p>
+      <Form
+        work={work}
+        submit="Create a token"
+        onSubmit={async ({ name = "", days = "7" }, form) => {
+          made.value = (await createToken(name, Number(days) * DAY_NS)).key;
+          form.reset();
+          reload();
+        }}
+      >
+        <div class="row">
+          <Field label="Name" name="name" maxLength={64} problem={work.error?.fields["token_name"]} />
+          <div class="field">
+            <label for="days">Valid for</label>
+            <select id="days" name="days">
+              {LIFETIMES.filter(([days]) => longest === undefined || days * DAY_NS <= longest).map(([days, label]) => (
+                <option key={days} value={days}>
+                  {label}
+                </option>
+              ))}
+            </select>
+          </div>
+        </div>
+      </Form>
+      {made.value === undefined ? null : (
+        <div class="notice" role="status">
+          <p>The token is shown this once:</p>
+          <CommandLine text={made.value} label="The new token" secret />
+        </div>
+      )}
+      {error.value === undefined ? null : <Problem error={error.value} retry={reload} />}
+      {tokens.length === 0 ? null : (
+        <table class="list">
+          <thead>
+            <tr>
+              <th scope="col">Name</th>
+              <th scope="col">Created</th>
+              <th scope="col">Last used</th>
+              <th scope="col">Ends</th>
+              <th scope="col">
+                <span class="hidden">Actions</span>
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {tokens.map((token) => (
+              <tr key={token.id}>
+                <th scope="row">{token.token_name}</th>
+                <td data-label="Created">
+                  <Time at={token.created_at} />
+                </td>
+                <td data-label="Last used">
+                  <Time at={token.last_used} />
+                </td>
+                <td data-label="Ends">
+                  <Time at={token.expires_at} />
+                </td>
+                <td class="row-actions">
+                  <button
+                    type="button"
+                    class="button small"
+                    disabled={work.running}
+                    aria-label={`Revoke ${token.token_name}`}
+                    onClick={() =>
+                      work.run(async () => {
+                        await removeKey(token.id);
+                        reload();
+                      })
+                    }
+                  >
+                    Revoke
+                  </button>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </SettingsFrame>
+  );
+}

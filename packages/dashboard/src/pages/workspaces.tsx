@@ -1,0 +1,182 @@
+import { useSignal } from "@preact/signals";
+import type { Workspace } from "coder-protocol/rest/workspaces";
+import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
+import { capital, count } from "../base/words.ts";
+import { useAgentNetwork, useWorkspaces } from "../live/sources.ts";
+import { address, navigate } from "../router/location.ts";
+import { isOwner } from "../session/session.ts";
+import { Icon } from "../ui/icon.tsx";
+import { Problem } from "../ui/problem.tsx";
+import { agentState, PathBadge, State } from "../ui/state.tsx";
+import { Time } from "../ui/time.tsx";
+import { agentsOf } from "./agents-of.ts";
+import type { PageProps } from "./page.ts";
+
+type Order = "name" | "used";
+const TYPING_PAUSE_MS = 200;
+/** Rows whose path is asked for; a longer list shows it when it is filtered. */
+const MAX_PATHS = 30;
+
+export function Workspaces({ query }: PageProps): JSX.Element {
+  const typed = useSignal(query.get("filter") ?? "");
+  const asked = useSignal(typed.value);
+  const order = useSignal<Order>("name");
+  useEffect(() => {
+    const timer = setTimeout(() => {
+      if (asked.value === typed.value) return;
+      asked.value = typed.value;
+      const { pathname } = address.value;
+      navigate(typed.value === "" ? pathname : `${pathname}?filter=${encodeURIComponent(typed.value)}`, {
+        replace: true,
+      });
+    }, TYPING_PAUSE_MS);
+    return () => clearTimeout(timer);
+  }, [typed.value, asked, typed]);
+  const { data, error, reload } = useWorkspaces(asked.value);
+  const found = data.value;
+  const rows = found === undefined ? [] : sorted(found.workspaces, order.value);
+  const none = found !== undefined && found.count === 0;
+  return (
+    <section class="page">
+      <div class="page-head">
+        <h1>Workspaces</h1>
+        <a class="button primary" href="/workspaces/new">
+          <Icon name="plus" /> Add a machine
+        </a>
+      </div>
+      {none && asked.value === "" ? (
+        <Empty />
+      ) : (
+        <>
+          <div class="tools">
+            <input
+              type="search"
+              aria-label="Filter workspaces"
+              placeholder="Filter, such as web or status:running owner:me"
+              value={typed.value}
+              spellcheck={false}
+              onInput={(event) => {
+                typed.value = event.currentTarget.value;
+              }}
+            />
+            <label class="inline">
+              Sort by
+              <select
+                value={order.value}
+                onChange={(event) => {
+                  order.value = event.currentTarget.value === "used" ? "used" : "name";
+                }}
+              >
+                <option value="name">Name</option>
+                <option value="used">Last used</option>
+              </select>
+            </label>
+          </div>
+          {error.value === undefined ? null : (
+            <Problem error={error.value} retry={error.value.status === 400 ? undefined : reload} />
+          )}
+          {none ? <p class="quiet">No workspace matches this filter.</p> : null}
+          {rows.length === 0 ? null : <Table rows={rows} />}
+          {found === undefined || none ? null : <p class="quiet small-text">{count(found.count, "workspace")}</p>}
+        </>
+      )}
+    </section>
+  );
+}
+
+function sorted(workspaces: readonly Workspace[], order: Order): Workspace[] {
+  const byName = (one: Workspace, other: Workspace): number => one.name.localeCompare(other.name);
+  const byUse = (one: Workspace, other: Workspace): number =>
+    Date.parse(other.last_used_at) - Date.parse(one.last_used_at) || byName(one, other);
+  return [...workspaces].sort(order === "used" ? byUse : byName);
+}
+
+function Table({ rows }: { readonly rows: readonly Workspace[] }): JSX.Element {
+  return (
+    <table class="list">
+      <thead>
+        <tr>
+          <th scope="col">Name</th>
+          {isOwner.value ? <th scope="col">Owner</th> : null}
+          <th scope="col">State</th>
+          <th scope="col">Path</th>
+          <th scope="col">Last used</th>
+          <th scope="col">
+            <span class="hidden">Actions</span>
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map((workspace, index) => (
+          <Row key={workspace.id} workspace={workspace} withPath={index < MAX_PATHS} />
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function Row({ workspace, withPath }: { readonly workspace: Workspace; readonly withPath: boolean }): JSX.Element {
+  const { name, owner_name: owner } = workspace;
+  const agents = agentsOf(workspace);
+  const running = workspace.latest_build.status === "running";
+  return (
+    <tr>
+      <th scope="row">
+        <a href={`/@${owner}/${name}`}>{name}</a>
+      </th>
+      {isOwner.value ? <td data-label="Owner">{owner}</td> : null}
+      <td data-label="State">
+        {running ? (
+          agents.map((agent) => {
+            const { tone, text } = agentState(agent);
+            return (
+              <State key={agent.id} tone={tone}>
+                {agents.length === 1 ? text : `${agent.name}: ${text}`}
+              </State>
+            );
+          })
+        ) : (
+          <State tone="idle">{capital(workspace.latest_build.status)}</State>
+        )}
+      </td>
+      <td data-label="Path">
+        {agents
+          .filter(({ status }) => status === "connected" && withPath)
+          .map((agent) => (
+            <Path key={agent.id} agentId={agent.id} />
+          ))}
+      </td>
+      <td data-label="Last used">
+        <Time at={workspace.last_used_at} />
+      </td>
+      <td class="row-actions">
+        {agents.some(({ status }) => status === "connected") ? (
+          <a class="button small" href={`/@${owner}/${name}/terminal`} aria-label={`Terminal of ${name}`}>
+            <Icon name="terminal" /> Terminal
+          </a>
+        ) : null}
+      </td>
+    </tr>
+  );
+}
+
+function Path({ agentId }: { readonly agentId: string }): JSX.Element | null {
+  const network = useAgentNetwork(agentId).data.value;
+  return network === undefined ? null : <PathBadge network={network} />;
+}
+
+function Empty(): JSX.Element {
+  return (
+    <div class="empty">
+      <h2>No machine is here yet</h2>
+      <p>
+        A workspace is any machine that runs the agent: a server, a container, a laptop. It needs no open port and no
+        public address.
+      </p>
+      <a class="button primary" href="/workspaces/new">
+        Add the first machine
+      </a>
+    </div>
+  );
+}

@@ -1,0 +1,71 @@
+/**
+ * Every page and its addresses. The build writes this table to routes.json: the server answers 404 for an address that
+ * is in no row, and names the code of a page to the browser before the page asks for it.
+ */
+
+export type PageName =
+  | "setup"
+  | "login"
+  | "workspaces"
+  | "create"
+  | "workspace"
+  | "workspace-settings"
+  | "terminal"
+  | "account"
+  | "sessions"
+  | "tokens"
+  | "appearance"
+  | "users"
+  | "health"
+  | "deployment";
+
+export interface Route {
+  /** A regular expression; its named groups are the parameters of the page. */
+  readonly pattern: string;
+  readonly page: PageName;
+  /** Title of the tab, before the product's name. */
+  readonly title: string;
+  /** Shown without a login. */
+  readonly open?: true;
+}
+
+const NAME = "[a-zA-Z0-9]+(?:-[a-zA-Z0-9]+)*";
+/** Some editors write the `@` of a link as %40. */
+const WORKSPACE = `/(?:@|%40)(?<owner>${NAME})/(?<workspace>${NAME})`;
+
+export const ROUTES: readonly Route[] = [
+  { pattern: "^/setup$", page: "setup", title: "Set up", open: true },
+  { pattern: "^/login$", page: "login", title: "Log in", open: true },
+  { pattern: "^/(?:workspaces)?$", page: "workspaces", title: "Workspaces" },
+  { pattern: "^/workspaces/new$", page: "create", title: "Add a machine" },
+  { pattern: "^/settings(?:/account)?$", page: "account", title: "Account" },
+  { pattern: "^/settings/security$", page: "sessions", title: "Sessions" },
+  { pattern: "^/settings/tokens$", page: "tokens", title: "Tokens" },
+  { pattern: "^/settings/appearance$", page: "appearance", title: "Appearance" },
+  { pattern: "^/users$", page: "users", title: "Users" },
+  { pattern: "^/health$", page: "health", title: "Health" },
+  { pattern: "^/deployment(?:/overview)?$", page: "deployment", title: "Deployment" },
+  { pattern: `^${WORKSPACE}(?:\\.(?<agent>${NAME}))?/terminal$`, page: "terminal", title: "Terminal" },
+  { pattern: `^${WORKSPACE}/settings$`, page: "workspace-settings", title: "Workspace settings" },
+  { pattern: `^${WORKSPACE}$`, page: "workspace", title: "Workspace" },
+];
+
+export interface Match {
+  readonly route: Route;
+  readonly params: Readonly<Record<string, string>>;
+}
+
+const COMPILED = ROUTES.map((route) => ({ route, expression: new RegExp(route.pattern) }));
+
+/** Undefined: there is no page at this address. A slash at the end does not count. */
+export function matchRoute(pathname: string): Match | undefined {
+  const path = pathname.replace(/(?<=[^/])\/$/, "");
+  for (const { route, expression } of COMPILED) {
+    const found = expression.exec(path);
+    if (found === null) continue;
+    const params: Record<string, string> = {};
+    for (const [name, value] of Object.entries(found.groups ?? {})) if (value !== undefined) params[name] = value;
+    return { route, params };
+  }
+  return undefined;
+}

@@ -1,0 +1,76 @@
+/** What a person chose for this browser. */
+import { type Signal, signal } from "@preact/signals";
+
+export type Theme = "system" | "light" | "dark";
+
+export interface Settings {
+  readonly theme: Theme;
+  readonly terminalFontSize: number;
+  readonly terminalRenderer: "auto" | "webgl" | "dom";
+  readonly copyOnSelect: boolean;
+  readonly plainClickOpensLinks: boolean;
+  readonly clipboardFromWorkspace: "ask" | "allow" | "deny";
+  readonly screenReader: boolean;
+}
+
+const STANDARD: Settings = {
+  theme: "system",
+  terminalFontSize: 14,
+  terminalRenderer: "auto",
+  copyOnSelect: false,
+  plainClickOpensLinks: false,
+  clipboardFromWorkspace: "ask",
+  screenReader: false,
+};
+const KEY = "coder-settings";
+
+export const settings: Signal<Settings> = signal(STANDARD);
+
+/** Reads what was chosen before and applies the theme. */
+export function loadSettings(): void {
+  settings.value = { ...STANDARD, ...stored() };
+  applyTheme();
+  // Another tab changed them.
+  addEventListener("storage", (event) => {
+    if (event.key !== KEY) return;
+    settings.value = { ...STANDARD, ...stored() };
+    applyTheme();
+  });
+}
+
+export function changeSettings(change: Partial<Settings>): void {
+  settings.value = { ...settings.value, ...change };
+  try {
+    localStorage.setItem(KEY, JSON.stringify(settings.value));
+  } catch {
+    // Storage is off or full: the choice holds until the page is left.
+  }
+  applyTheme();
+}
+
+function applyTheme(): void {
+  document.documentElement.dataset["theme"] = settings.value.theme;
+}
+
+function stored(): Partial<Settings> {
+  try {
+    return checked(JSON.parse(localStorage.getItem(KEY) ?? "{}"));
+  } catch {
+    return {}; // not ours, or storage is off
+  }
+}
+
+/** Only values that this version knows. */
+function checked(value: unknown): Partial<Settings> {
+  if (typeof value !== "object" || value === null) return {};
+  const known: Record<string, (candidate: unknown) => boolean> = {
+    theme: (one) => one === "system" || one === "light" || one === "dark",
+    terminalFontSize: (one) => typeof one === "number" && one >= 10 && one <= 24,
+    terminalRenderer: (one) => one === "auto" || one === "webgl" || one === "dom",
+    copyOnSelect: (one) => typeof one === "boolean",
+    plainClickOpensLinks: (one) => typeof one === "boolean",
+    clipboardFromWorkspace: (one) => one === "ask" || one === "allow" || one === "deny",
+    screenReader: (one) => typeof one === "boolean",
+  };
+  return Object.fromEntries(Object.entries(value).filter(([name, one]) => known[name]?.(one)));
+}

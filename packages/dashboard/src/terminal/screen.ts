@@ -1,0 +1,120 @@
+/** The emulator with its parts, put together for one place in a page. */
+import { FitAddon } from "@xterm/addon-fit";
+import { SearchAddon } from "@xterm/addon-search";
+import { UnicodeGraphemesAddon } from "@xterm/addon-unicode-graphemes";
+import { WebLinksAddon } from "@xterm/addon-web-links";
+import { type IDisposable, Terminal } from "@xterm/xterm";
+import type { Settings } from "../session/settings.ts";
+import { PassiveReplay } from "./passive-replay.ts";
+import { THEMES } from "./themes.ts";
+
+const FONT = '"JetBrains Mono Variable", ui-monospace, Menlo, Consolas, monospace';
+const FONT_WITHIN_MS = 1_500;
+const SCROLLBACK_LINES = 10_000;
+
+export interface ScreenEvents {
+  /** Keys, and answers of the emulator to the program. */
+  data(text: string): void;
+  resized(): void;
+  /** Undefined links are those of text; OSC 8 may show another text than it leads to. */
+  link(url: string, event: MouseEvent, hidden: boolean): void;
+  title(text: string): void;
+  /** OSC 52; what follows the number. */
+  clipboard(data: string): void;
+  selected(text: string): void;
+}
+
+export class Screen {
+  readonly terminal: Terminal;
+  readonly search = new SearchAddon();
+  readonly replay: PassiveReplay;
+  readonly #fit = new FitAddon();
+  readonly #observer: ResizeObserver;
+  readonly #parts: IDisposable[] = [];
+  #gpu: IDisposable | undefined;
+
+  /** Waits for the font: the size of a cell is measured once. */
+  static async open(parent: HTMLElement, settings: Settings, events: ScreenEvents): Promise<Screen> {
+    const font = document.fonts.load(`${settings.terminalFontSize}px "JetBrains Mono Variable"`);
+    await Promise.race([font, new Promise((resolve) => setTimeout(resolve, FONT_WITHIN_MS))]);
+    return new Screen(parent, settings, events);
+  }
+
+  private constructor(parent: HTMLElement, settings: Settings, events: ScreenEvents) {
+    this.terminal = new Terminal({
+      allowProposedApi: true,
+      fontFamily: FONT,
+      fontSize: settings.terminalFontSize,
+      scrollback: SCROLLBACK_LINES,
+      minimumContrastRatio: 4.5,
+      customGlyphs: true,
+      macOptionIsMeta: true,
+      cursorBlink: !matchMedia("(prefers-reduced-motion: reduce)").matches,
+      screenReaderMode: settings.screenReader,
+      theme: currentTheme(settings),
+      linkHandler: { activate: (event, text) => events.link(text, event, true) },
+    });
+    const { terminal } = this;
+    terminal.loadAddon(this.#fit);
+    terminal.loadAddon(this.search);
+    terminal.loadAddon(new UnicodeGraphemesAddon());
+    terminal.loadAddon(new WebLinksAddon((event, text) => events.link(text, event, false)));
+    this.replay = new PassiveReplay(terminal);
+    this.#parts.push(
+      terminal.onData(events.data),
+      terminal.onBinary(events.data),
+      terminal.onResize(events.resized),
+      terminal.onTitleChange(events.title),
+      terminal.onSelectionChange(() => events.selected(terminal.getSelection())),
+      terminal.parser.registerOscHandler(52, (data) => {
+        events.clipboard(data);
+        return true;
+      }),
+    );
+    terminal.open(parent);
+    this.fit();
+    this.#observer = new ResizeObserver(() => this.fit());
+    this.#observer.observe(parent);
+  }
+
+  fit(): void {
+    // A hidden element has no size; the emulator would take two columns for one.
+    if ((this.terminal.element?.parentElement?.clientWidth ?? 0) > 0) this.#fit.fit();
+  }
+
+  apply(settings: Settings): void {
+    this.terminal.options.theme = currentTheme(settings);
+    this.terminal.options.screenReaderMode = settings.screenReader;
+    if (this.terminal.options.fontSize === settings.terminalFontSize) return;
+    this.terminal.options.fontSize = settings.terminalFontSize;
+    this.fit();
+  }
+
+  /** Draws by the graphics processor from now on, until that fails. @returns whether it could. */
+  async useGpu(): Promise<boolean> {
+    const { WebglAddon } = await import("@xterm/addon-webgl");
+    try {
+      const addon = new WebglAddon();
+      addon.onContextLoss(() => addon.dispose()); // the emulator goes back to drawing by elements
+      this.terminal.loadAddon(addon);
+      this.#gpu = addon;
+      return true;
+    } catch {
+      return false; // there is no WebGL 2
+    }
+  }
+
+  dispose(): void {
+    this.#observer.disconnect();
+    this.replay.dispose();
+    for (const part of this.#parts) part.dispose();
+    this.#gpu?.dispose();
+    this.terminal.dispose();
+  }
+}
+
+function currentTheme(settings: Settings): (typeof THEMES)["dark"] {
+  const light =
+    settings.theme === "light" || (settings.theme === "system" && matchMedia("(prefers-color-scheme: light)").matches);
+  return THEMES[light ? "light" : "dark"];
+}

@@ -1,0 +1,89 @@
+import { useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
+import { loginAddress } from "../router/login-address.ts";
+import type { View } from "./terminal-session.ts";
+
+const NOTICE_MS = 4_000;
+
+/** A line above the terminal, never in it: a program's output cannot look like it. */
+export function StateLine({
+  view,
+  onRetry,
+  onRestart,
+}: {
+  readonly view: View;
+  readonly onRetry: () => void;
+  readonly onRestart: () => void;
+}): JSX.Element {
+  const { state, dropped } = view;
+  return (
+    <div role="status">
+      {state.kind === "waiting" ? (
+        <p class="terminal-line">
+          <Countdown retryAt={state.retryAt} reason={state.reason} />
+          {dropped ? <strong>Keys are not sent now.</strong> : null}
+          <button type="button" class="button small" onClick={onRetry}>
+            Reconnect now
+          </button>
+        </p>
+      ) : null}
+      {state.kind === "ended" ? (
+        <p class="terminal-line">
+          Session ended. Enter starts a new one.
+          <button type="button" class="button small" onClick={onRestart}>
+            New session
+          </button>
+        </p>
+      ) : null}
+      {state.kind === "denied" ? (
+        <p class="terminal-line">
+          Your access ended.
+          <a class="button small" href={loginAddress(location)}>
+            Log in
+          </a>
+        </p>
+      ) : null}
+      {state.kind === "gone" ? (
+        <p class="terminal-line">
+          This workspace is gone.
+          <a class="button small" href="/workspaces">
+            Workspaces
+          </a>
+        </p>
+      ) : null}
+      <Notice text={view.notice} />
+    </div>
+  );
+}
+
+function Countdown({ retryAt, reason }: { readonly retryAt: number; readonly reason: string }): JSX.Element {
+  const seconds = useSignal(0);
+  useEffect(() => {
+    const tick = (): void => {
+      seconds.value = Math.max(0, Math.ceil((retryAt - performance.now()) / 1000));
+    };
+    tick();
+    const timer = setInterval(tick, 500);
+    return () => clearInterval(timer);
+  }, [retryAt, seconds]);
+  const next = seconds.value === 0 ? "Reconnecting…" : `Reconnecting in ${seconds.value} s…`;
+  return (
+    <span>
+      {reason === "" ? "" : `${reason} `}
+      {next}
+    </span>
+  );
+}
+
+function Notice({ text }: { readonly text: string }): JSX.Element | null {
+  const shown = useSignal("");
+  useEffect(() => {
+    shown.value = text;
+    const timer = setTimeout(() => {
+      shown.value = "";
+    }, NOTICE_MS);
+    return () => clearTimeout(timer);
+  }, [text, shown]);
+  return shown.value === "" ? null : <p class="terminal-line">{shown.value}</p>;
+}

@@ -1,0 +1,31 @@
+/** Keys that the page takes before the program gets them. */
+export type TerminalKey =
+  | { readonly kind: "copy" | "paste" | "search" | "leave" | "larger" | "smaller" | "standard-size" }
+  /** Sent in place of what the emulator would send. */
+  | { readonly kind: "send"; readonly text: string };
+
+interface Key {
+  readonly key: string;
+  readonly code: string;
+  readonly ctrlKey: boolean;
+  readonly metaKey: boolean;
+  readonly shiftKey: boolean;
+  readonly altKey: boolean;
+}
+
+export function terminalKey({ key, code, ctrlKey, metaKey, shiftKey, altKey }: Key): TerminalKey | undefined {
+  if (key === "Enter" && shiftKey && !ctrlKey && !metaKey && !altKey) return { kind: "send", text: "\u001b\r" };
+  if (key === "Insert" && shiftKey && !ctrlKey && !altKey) return { kind: "paste" };
+  if (altKey || !(ctrlKey || metaKey)) return undefined;
+  if (key === "Escape" && ctrlKey && shiftKey) return { kind: "leave" };
+  if (shiftKey || (metaKey && !ctrlKey)) {
+    if (code === "KeyC") return { kind: "copy" };
+    if (code === "KeyV") return { kind: "paste" };
+    if (code === "KeyF") return { kind: "search" };
+  }
+  if (!shiftKey && ctrlKey && code === "KeyV") return { kind: "paste" };
+  if (key === "+" || key === "=") return { kind: "larger" };
+  if (key === "-") return { kind: "smaller" };
+  if (key === "0") return { kind: "standard-size" };
+  return undefined;
+}

@@ -1,0 +1,26 @@
+import type { Terminal } from "@xterm/xterm";
+
+declare global {
+  interface Window {
+    __terminal?: { text(): string };
+  }
+}
+
+/** With `?test=1` on this machine's own deployment: the text of the screen, for tests in a browser. */
+export function offerTestHook(terminal: Terminal, life: AbortSignal): void {
+  const loopback = location.hostname === "localhost" || location.hostname === "127.0.0.1";
+  if (!loopback || new URLSearchParams(location.search).get("test") !== "1") return;
+  window.__terminal = {
+    text: () => {
+      const { active } = terminal.buffer;
+      const lines = Array.from(
+        { length: active.length },
+        (_, row) => active.getLine(row)?.translateToString(true) ?? "",
+      );
+      return lines.join("\n").trimEnd();
+    },
+  };
+  life.addEventListener("abort", () => {
+    delete window.__terminal;
+  });
+}

@@ -1,0 +1,7 @@
+const MAX_LENGTH = 120;
+
+/** A program's title as plain text: no controls, no marks that change the direction of text, not too long. */
+export function plainTitle(text: string): string {
+  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, "").trim();
+  return [...plain].slice(0, MAX_LENGTH).join("");
+}
