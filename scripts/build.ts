@@ -1,9 +1,10 @@
-/** Bundles what ships: the `coder` launcher's entries. Skips the work when no source changed since the last build. */
+/** Bundles what ships: the `coder` launcher's entries, and the dashboard beside them. Skips the work when no source changed since the last build. */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { basename, join } from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
+import { buildDashboard, DASHBOARD_INPUTS } from "../packages/dashboard/build/build.ts";
 import { checkOclif, lazyOclif, leanDefinitions } from "./bundle-oclif.ts";
 import { floorOf, nodeFloorStatement } from "./npm/node-floor.ts";
 
@@ -54,7 +55,8 @@ export async function buildCli(): Promise<void> {
   const stamp = join(outdir, ".fingerprint");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === fingerprint) return;
   mkdirSync(outdir, { recursive: true });
-  writeFileSync(join(outdir, "packages.json"), `${JSON.stringify(await bundleAll({ outdir }), null, 1)}\n`);
+  const packages = { ...(await bundleAll({ outdir })), dashboard: await buildDashboard(join(outdir, "dashboard")) };
+  writeFileSync(join(outdir, "packages.json"), `${JSON.stringify(packages, null, 1)}\n`);
   writeFileSync(stamp, fingerprint);
 }
 
@@ -68,6 +70,7 @@ export async function bundleForExecutable(folder: string): Promise<Record<string
   return {
     ...(await bundleAll(options)),
     ...(await bundle({ executable: "packages/cli/src/executable/main.ts" }, options)),
+    dashboard: await buildDashboard(join(folder, "dashboard")),
   };
 }
 
@@ -142,6 +145,7 @@ function sourceFingerprint(): string {
     import.meta.filename,
     join(root, "scripts/npm/node-floor.ts"),
     join(root, "scripts/bundle-oclif.ts"),
+    ...DASHBOARD_INPUTS,
   ])
     hash.update(readFileSync(file));
   hash.update(readFileSync(join(root, "docs/troubleshooting.md"))); // `coder help` shows it

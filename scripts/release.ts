@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { setPriority } from "node:os";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { BUILD_VERSION } from "../packages/protocol/src/version.ts";
 import { bundleForExecutable } from "./build.ts";
@@ -67,7 +67,7 @@ async function release(): Promise<string[]> {
   const bundles = join(work, "bundles");
   rmSync(bundles, { recursive: true, force: true });
   const bundled = await bundleForExecutable(bundles);
-  const names = readdirSync(bundles).sort();
+  const names = filesBelow(bundles);
   const compiled = chosen.some(({ name }) => name === OWN_PLATFORM) ? await writeCodeCaches(bundles) : [];
   step("native module");
   const archs = [...new Set(chosen.filter(({ os }) => os === "linux").map(({ arch }) => arch))];
@@ -122,6 +122,13 @@ async function release(): Promise<string[]> {
       await run("gpg", ["--batch", "--yes", "--local-user", key, "--armor", "--detach-sign", join(output, file)]);
   process.stdout.write(readFileSync(join(output, "SHA256SUMS"), "utf8"));
   return wrong;
+}
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+    .sort();
 }
 
 /** Node for each platform and the other build tools, from their own lockfile; only what is needed is fetched. */

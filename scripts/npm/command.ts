@@ -24,6 +24,7 @@ export async function writeCommand(output: string): Promise<string> {
       renameModules(text, (_package, subpath) => subpath),
     );
   }
+  cpSync(join(command, "dist/dashboard"), join(folder, "dist/dashboard"), { recursive: true });
   const bundled = JSON.parse(readFileSync(join(command, "dist/packages.json"), "utf8")) as Record<string, string[]>;
   const names = [...new Set(Object.values(bundled).flat())].filter((name) => !NATIVE.includes(name)).sort();
   writeFileSync(join(folder, "THIRD-PARTY-LICENSES.txt"), thirdPartyLicences(names));

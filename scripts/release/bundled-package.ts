@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 const root = join(import.meta.dirname, "../..");
-const USERS = ["cli", "agent", "server", "client", "protocol", "wg-userspace"];
+const USERS = ["cli", "agent", "server", "client", "protocol", "wg-userspace", "dashboard"];
 
 /** Folder of a package that a bundle holds. Undefined: an optional part of a package that is not installed. */
 export function bundledPackage(name: string): string | undefined {

@@ -17,7 +17,7 @@ export interface Ingredients {
   /** Folder of the packages from the release's own lockfile. */
   readonly packages: string;
   readonly zig: string;
-  /** Names of bundles in `bundles/` of the work folder. */
+  /** Files in `bundles/` of the work folder: bundles, and the dashboard in a folder of its own. */
   readonly bundles: readonly string[];
   /** Bundles that have a code cache for {@link compiledFor} beside them. */
   readonly compiled: readonly string[];

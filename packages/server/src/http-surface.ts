@@ -4,6 +4,8 @@ import { Places } from "./base/places.ts";
 import { TextSockets } from "./base/text-sockets.ts";
 import { Catalogue, type ProgramSources } from "./downloads/catalogue.ts";
 import { HealthChecks } from "./health/health-checks.ts";
+import type { DashboardFiles } from "./http/dashboard/build-output.ts";
+import { dashboardRoutes } from "./http/dashboard/serve.ts";
 import { FrontDoor } from "./http/front-door.ts";
 import { requireUser } from "./http/guards.ts";
 import { LoginCookies } from "./http/login-cookies.ts";
@@ -38,7 +40,10 @@ import { WorkspaceSearch } from "./workspaces/workspace-search.ts";
 
 export type HttpSurface = ReturnType<typeof buildHttpSurface>;
 
-export function buildHttpSurface(parts: Parts, packaged: ProgramSources | undefined) {
+export function buildHttpSurface(
+  parts: Parts,
+  { packaged, dashboard }: { packaged?: ProgramSources | undefined; dashboard?: DashboardFiles | undefined },
+) {
   const { config, keys, store, deployment, clock, log, metrics, limits, addresses, streams, clientAddress } = parts;
   const { access, accounts, authenticator, hosts, sessions, changes, agentState, agentHttp, control, probeKeys } =
     parts;
@@ -155,6 +160,14 @@ export function buildHttpSurface(parts: Parts, packaged: ProgramSources | undefi
     requestRoutes: [
       ...(parts.relay?.requestRoutes ?? []),
       downloadRoute({ catalogue, limits: limits.downloads, clientAddress }),
+      ...dashboardRoutes({
+        files: config.dashboard ? dashboard : undefined,
+        authenticator,
+        users,
+        deployment,
+        addresses,
+        log,
+      }),
     ],
     rest: getRequestListener((request, env) => router.fetch(request, env), { overrideGlobalObjects: false }),
     hosts,

@@ -15,5 +15,6 @@ export {
 export { type ConfigSurroundings, parseServerConfig, type ServerConfig } from "./config/parse.ts";
 export type { ProgramSources } from "./downloads/catalogue.ts";
 export { platformOfNode } from "./downloads/names.ts";
+export type { DashboardFiles } from "./http/dashboard/build-output.ts";
 export { type RunServerOptions, runServer } from "./main.ts";
 export { type CoderServer, createServer, type ServerDeps } from "./server.ts";

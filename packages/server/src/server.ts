@@ -6,6 +6,7 @@ import type { Logger } from "./base/log.ts";
 import type { ServerConfig } from "./config/parse.ts";
 import { Store } from "./db/store.ts";
 import type { ProgramSources } from "./downloads/catalogue.ts";
+import type { DashboardFiles } from "./http/dashboard/build-output.ts";
 import { Listeners } from "./http/listeners.ts";
 import { certificateMetrics, createMetrics, createMetricsServer } from "./http/metrics.ts";
 import { Certificates } from "./http/tls.ts";
@@ -31,6 +32,8 @@ export interface ServerDeps extends PartsTuning {
   readonly onQuery?: (sql: string) => void;
   /** Executables for other machines that came with this one. */
   readonly packaged?: ProgramSources;
+  /** The dashboard, as it was built. */
+  readonly dashboard?: DashboardFiles;
 }
 
 export interface CoderServer extends AsyncDisposable {
@@ -72,7 +75,7 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
     const parts = await buildParts({ config, clock, log, keys, store, deployment, metrics }, deps);
     return new Server({
       parts,
-      http: buildHttpSurface(parts, deps.packaged),
+      http: buildHttpSurface(parts, deps),
       certificates,
       certificateCheckMs: deps.certificateCheckMs,
       stateDir,

@@ -12,6 +12,7 @@ import { accountHome } from "../config-dir.ts";
 import { reportFailure } from "../errors/report.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";
 import { say } from "../ui/say.ts";
+import { dashboardFiles } from "./dashboard-files.ts";
 import { packagedPrograms } from "./packaged-programs.ts";
 import { askHealth } from "./server-health.ts";
 
@@ -26,7 +27,7 @@ export async function runServerCommand(
 ): Promise<number> {
   return reported(signal, async () => {
     const config = parseServerConfig(verbose ? { ...values, verbose: true } : values, surroundings());
-    await runServer(config, { signal, deps: { packaged: packagedPrograms() } });
+    await runServer(config, { signal, deps: { packaged: packagedPrograms(), dashboard: dashboardFiles() } });
   });
 }
 

@@ -66,6 +66,14 @@ const SERVER_FLAGS = [
     group: "Networking",
   },
   {
+    name: "dashboard",
+    env: "CODER_DASHBOARD",
+    type: "boolean",
+    default: "true",
+    description: "Serve the dashboard; without it only the page for logging in the command line is left",
+    group: "Networking",
+  },
+  {
     name: "proxy-trusted-headers",
     env: "CODER_PROXY_TRUSTED_HEADERS",
     type: "strings",

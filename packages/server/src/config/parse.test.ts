@@ -23,6 +23,7 @@ test("the table of settings: names, variables, types and defaults", () => {
       "allowed-hosts CODER_ALLOWED_HOSTS strings ",
       "redirect-to-access-url CODER_REDIRECT_TO_ACCESS_URL boolean false",
       "http-address CODER_HTTP_ADDRESS string 127.0.0.1:3000",
+      "dashboard CODER_DASHBOARD boolean true",
       "proxy-trusted-headers CODER_PROXY_TRUSTED_HEADERS strings ",
       "proxy-trusted-origins CODER_PROXY_TRUSTED_ORIGINS strings ",
       "tls-enable CODER_TLS_ENABLE boolean false",
@@ -80,6 +81,7 @@ test("defaults alone are a working configuration", () => {
       "accessUrl": undefined,
       "allowedHosts": [],
       "binariesDir": undefined,
+      "dashboard": true,
       "defaultTokenLifetimeMs": 604800000,
       "derp": {
         "blockDirect": false,

@@ -44,6 +44,8 @@ export interface ServerConfig {
   readonly redirectToAccessUrl: boolean;
   readonly http: ListenAddress | undefined;
   readonly tls: TlsConfig | undefined;
+  /** Whether the pages are served. */
+  readonly dashboard: boolean;
   readonly hstsMaxAgeSeconds: number;
   readonly secureAuthCookie: boolean;
   readonly proxyTrustedHeaders: readonly string[];
@@ -99,6 +101,7 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
     redirectToAccessUrl: read.boolean("redirect-to-access-url"),
     http,
     tls,
+    dashboard: read.boolean("dashboard"),
     hstsMaxAgeSeconds: read.integer("strict-transport-security", 0, 4 * 31_536_000),
     secureAuthCookie: read.boolean("secure-auth-cookie"),
     proxyTrustedHeaders: read.list("proxy-trusted-headers").map((name) => headerName(name)),

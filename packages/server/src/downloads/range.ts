@@ -30,20 +30,20 @@ export function matchesTag(header: string | undefined, tag: string): boolean {
   return header.split(",").some((one) => one.trim().replace(/^W\//, "") === tag);
 }
 
-export type ContentCoding = "zstd" | "gzip" | "identity";
+export type ContentCoding = "br" | "zstd" | "gzip" | "identity";
 
 /** The best coding that Accept-Encoding takes, of those that can be had. */
-export function chooseCoding(
+export function chooseCoding<Coding extends ContentCoding>(
   header: string | undefined,
-  offered: readonly Exclude<ContentCoding, "identity">[],
-): ContentCoding {
+  offered: readonly Exclude<Coding, "identity">[],
+): Coding | "identity" {
   const weights = new Map<string, number>();
   for (const part of (header ?? "").split(",").slice(0, 16)) {
     const [name = "", ...parameters] = part.split(";").map((piece) => piece.trim().toLowerCase());
     const quality = parameters.find((parameter) => parameter.startsWith("q="))?.slice(2);
     weights.set(name, quality === undefined ? 1 : Number(quality) || 0);
   }
-  let best: ContentCoding = "identity";
+  let best: Coding | "identity" = "identity";
   let bestWeight = 0;
   for (const coding of offered) {
     const weight = weights.get(coding) ?? (coding === "gzip" ? weights.get("x-gzip") : undefined) ?? 0;

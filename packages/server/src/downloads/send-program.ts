@@ -90,7 +90,7 @@ async function sendWhole(
   request: IncomingMessage,
   response: ServerResponse,
   program: OpenFile,
-  coding: ContentCoding,
+  coding: Exclude<ContentCoding, "br">,
   sidecar: OpenFile | undefined,
 ): Promise<void> {
   const file = sidecar ?? program;

@@ -1,0 +1,30 @@
+import type { User } from "coder-protocol/rest/users";
+
+/** What a page finds in itself, so that its first paint needs no request. */
+export interface Boot {
+  /** Who is logged in. */
+  readonly user: User | null;
+  /** Whether the first user exists. */
+  readonly ready: boolean;
+  readonly version: string;
+}
+
+const MARK = "<!--head-->";
+
+/** index.html for one answer. */
+export function fillPage(
+  template: string,
+  { nonce, boot, preload }: { nonce: string; boot: Boot; preload: readonly string[] },
+): string {
+  const [before, after] = template.split(MARK);
+  if (before === undefined || after === undefined) throw new Error(`the dashboard's index.html has no ${MARK}`);
+  const links = preload.map((path) => `<link rel="modulepreload" crossorigin href="${path}">`);
+  // No "<" is left in the JSON: it cannot end the element.
+  const json = JSON.stringify(boot).replaceAll("<", "\\u003c");
+  const head = [
+    `<meta name="csp-nonce" nonce="${nonce}">`,
+    `<script type="application/json" id="boot">${json}</script>`,
+    ...links,
+  ];
+  return `${before}${head.join("\n    ")}${after}`;
+}

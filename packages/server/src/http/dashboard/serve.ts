@@ -1,0 +1,50 @@
+import type { IncomingMessage } from "node:http";
+import type { Authenticator } from "../../auth/authenticator.ts";
+import { DomainError } from "../../base/domain-error.ts";
+import type { Logger } from "../../base/log.ts";
+import type { OwnAddresses } from "../../base/own-addresses.ts";
+import type { RequestRoute } from "../../base/routes.ts";
+import { BUILD_VERSION } from "../../base/version.ts";
+import type { DeploymentIds, Store } from "../../db/store.ts";
+import { userView } from "../views/users.ts";
+import { type DashboardFiles, readBuildOutput } from "./build-output.ts";
+import type { Boot } from "./page.ts";
+import { dashboardRoute } from "./route.ts";
+
+export interface DashboardDeps {
+  /** Undefined: there is no dashboard, or it is switched off. */
+  readonly files: DashboardFiles | undefined;
+  readonly authenticator: Authenticator;
+  readonly users: Store["users"];
+  readonly deployment: DeploymentIds;
+  readonly addresses: OwnAddresses;
+  readonly log: Logger;
+}
+
+/** The dashboard's route; none where it is switched off or was not built. */
+export function dashboardRoutes(deps: DashboardDeps): RequestRoute[] {
+  const { files, addresses, log } = deps;
+  if (files === undefined) return [];
+  const output = readBuildOutput(files);
+  if (output === undefined) {
+    log.info("this copy of the server was built without the dashboard");
+    return [];
+  }
+  return [
+    dashboardRoute({
+      output,
+      boot: (request) => boot(deps, request),
+      isSecure: ({ socket }) => "encrypted" in socket || addresses.accessUrl().protocol === "https:",
+      logReport: (report) => log.warn({ report }, "a browser refused something on a page of the dashboard"),
+    }),
+  ];
+}
+
+async function boot({ authenticator, users, deployment }: DashboardDeps, request: IncomingMessage): Promise<Boot> {
+  const auth = await authenticator.authenticateUser(request);
+  return {
+    user: auth instanceof DomainError ? null : userView(auth.user, deployment),
+    ready: (await users.count()) > 0,
+    version: BUILD_VERSION,
+  };
+}
