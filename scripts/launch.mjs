@@ -13,6 +13,7 @@ const scripts = {
   test: "scripts/test.ts",
   "test:natlab": "scripts/test-tier.ts natlab",
   "test:interop": "scripts/test-tier.ts interop",
+  "test:browser": "scripts/test-tier.ts browser",
   bench: "scripts/bench.ts",
   build: "scripts/build.ts",
   "build:native": "scripts/build-native.ts",

@@ -1,11 +1,11 @@
-/** `npm run test:interop`, `npm run test:natlab`: the tiers that need root and more than Node. */
+/** `npm run test:interop`, `npm run test:natlab`, `npm run test:browser`: the tiers that need more than Node. */
 import { buildCli } from "./build.ts";
 import { buildNative } from "./build-native.ts";
 import { runVitest } from "./run-vitest.ts";
 
 const tier = process.argv[2];
-if (tier !== "interop" && tier !== "natlab") {
-  process.stderr.write("usage: test-tier.ts interop|natlab\n");
+if (tier !== "interop" && tier !== "natlab" && tier !== "browser") {
+  process.stderr.write("usage: test-tier.ts interop|natlab|browser\n");
   process.exit(2);
 }
 await buildCli();

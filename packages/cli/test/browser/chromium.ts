@@ -1,0 +1,104 @@
+/** Debian's Chromium, and a page that counts what must never happen. */
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { PASSWORD, type TestDeployment } from "../e2e/deployment.ts";
+
+const EXECUTABLE = "/usr/bin/chromium";
+
+/** What is missing here, in words; empty: nothing. */
+export const missing: readonly string[] = existsSync(EXECUTABLE) ? [] : ["chromium"];
+
+export function launch(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: EXECUTABLE,
+    args: ["--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader"],
+  });
+}
+
+/** What a page did that it must not do. */
+export interface Misdeeds {
+  readonly violations: string[];
+  readonly errors: string[];
+  readonly dialogs: string[];
+  /** Requests that leave the deployment. */
+  readonly foreign: string[];
+}
+
+const REPORT_VIOLATIONS = `document.addEventListener("securitypolicyviolation", (event) => {
+  console.error("policy: " + [event.violatedDirective, event.blockedURI, event.sourceFile, event.sample].join(" "));
+});`;
+
+/** A page of the deployment. Its misdeeds are collected over all its documents. */
+export async function watchedPage(
+  context: BrowserContext,
+  origin: string,
+): Promise<{ page: Page; misdeeds: Misdeeds }> {
+  const misdeeds: Misdeeds = { violations: [], errors: [], dialogs: [], foreign: [] };
+  await context.addInitScript({ content: REPORT_VIOLATIONS });
+  const page = await context.newPage();
+  page.on("console", (message) => {
+    if (message.type() === "error" && message.text().startsWith("policy: ")) misdeeds.violations.push(message.text());
+  });
+  page.on("pageerror", (error) => void misdeeds.errors.push(String(error.stack ?? error)));
+  page.on("dialog", (dialog) => {
+    misdeeds.dialogs.push(dialog.message());
+    void dialog.dismiss();
+  });
+  page.on("request", (request) => {
+    const url = new URL(request.url());
+    if (url.protocol !== "data:" && url.protocol !== "blob:" && url.origin !== origin) misdeeds.foreign.push(url.href);
+  });
+  return { page, misdeeds };
+}
+
+export async function logInByForm(page: Page, deployment: TestDeployment, user = "owner"): Promise<void> {
+  await page.goto(`${deployment.url}/login`);
+  await page.getByLabel("E-mail").fill(`${user}@example.com`);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByRole("heading", { name: "Workspaces", exact: true }).waitFor();
+}
+
+/** The text of the terminal's screen, once it fulfils `condition`. */
+export async function screenText(page: Page, condition: (text: string) => boolean, what: string): Promise<string> {
+  let text = "";
+  const limit = AbortSignal.timeout(60_000);
+  while (!limit.aborted) {
+    text = await page.evaluate<string>("window.__terminal?.text() ?? ''");
+    if (condition(text)) return text;
+    await page.waitForTimeout(100);
+  }
+  throw new Error(`the screen never showed ${what}; it shows:\n${text}`);
+}
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+interface AxeResult {
+  readonly violations: readonly {
+    readonly id: string;
+    readonly impact: string;
+    readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[];
+  }[];
+}
+
+/** Serious faults of accessibility. The checker runs in a world of its own, past the page's policy. */
+export async function seriousFaults(page: Page): Promise<string[]> {
+  const session = await page.context().newCDPSession(page);
+  const { frameTree } = (await session.send("Page.getFrameTree")) as { frameTree: { frame: { id: string } } };
+  const { executionContextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id });
+  await session.send("Runtime.evaluate", { contextId: executionContextId, expression: AXE });
+  const { result } = await session.send("Runtime.evaluate", {
+    contextId: executionContextId,
+    expression: "axe.run().then((found) => JSON.stringify({ violations: found.violations }))",
+    awaitPromise: true,
+    returnByValue: true,
+  });
+  await session.detach();
+  const { violations } = JSON.parse(String(result.value)) as AxeResult;
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .flatMap(({ id, nodes }) =>
+      nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 200)} ${failureSummary}`),
+    );
+}
