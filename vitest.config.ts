@@ -2,8 +2,18 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["packages/*/src/**/*.test.ts", "packages/*/build/*.test.ts", "packages/*/test/**/*.test.ts", "scripts/**/*.test.ts"],
-    exclude: ["**/node_modules/**", "packages/*/test/interop/**", "packages/*/test/natlab/**", "packages/*/test/browser/**"],
+    include: [
+      "packages/*/src/**/*.test.ts",
+      "packages/*/build/*.test.ts",
+      "packages/*/test/**/*.test.ts",
+      "scripts/**/*.test.ts",
+    ],
+    exclude: [
+      "**/node_modules/**",
+      "packages/*/test/interop/**",
+      "packages/*/test/natlab/**",
+      "packages/*/test/browser/**",
+    ],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     pool: "forks",

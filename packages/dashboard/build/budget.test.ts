@@ -35,7 +35,10 @@ function assets(pattern: RegExp): string[] {
 it("the first page is light", () => {
   const html = readFileSync(join(first, "index.html"), "utf8");
   const named = [...html.matchAll(/(?:src|href)="\/(assets\/[^"]+)"/g)].map((match) => match[1]!);
-  const routes = JSON.parse(readFileSync(join(first, "routes.json"), "utf8")) as { pattern: string; preload: string[] }[];
+  const routes = JSON.parse(readFileSync(join(first, "routes.json"), "utf8")) as {
+    pattern: string;
+    preload: string[];
+  }[];
   const list = routes.find(({ pattern }) => new RegExp(pattern).test("/workspaces"))!;
   const scripts = [...named.filter((path) => path.endsWith(".js")), ...list.preload.map((path) => path.slice(1))];
   expect(list.preload.length).toBeGreaterThan(0);
@@ -77,6 +80,11 @@ function contentsOf(place: string): Record<string, string> {
     readdirSync(place, { recursive: true, encoding: "utf8" })
       .sort()
       .filter((name) => statSync(join(place, name)).isFile())
-      .map((name) => [name, createHash("sha256").update(readFileSync(join(place, name))).digest("hex")]),
+      .map((name) => [
+        name,
+        createHash("sha256")
+          .update(readFileSync(join(place, name)))
+          .digest("hex"),
+      ]),
   );
 }

@@ -4,9 +4,9 @@ import { useEffect } from "preact/hooks";
 import { NotFound } from "./pages/not-found.tsx";
 import { PAGES, type PageProps } from "./pages/page.ts";
 import { address, navigate } from "./router/location.ts";
+import { loginAddress } from "./router/login-address.ts";
 import { type Match, matchRoute, type PageName } from "./router/routes.ts";
 import { ready, user } from "./session/session.ts";
-import { loginAddress } from "./router/login-address.ts";
 import { Shell } from "./shell/shell.tsx";
 
 /** Pages that were loaded; the next visit shows them at once. */

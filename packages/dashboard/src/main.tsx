@@ -9,11 +9,11 @@ import { App } from "./app.tsx";
 import { readBoot, readNonce } from "./base/boot.ts";
 import { stampStyles } from "./base/stamp-styles.ts";
 import { navigate, startRouting } from "./router/location.ts";
+import { loginAddress } from "./router/login-address.ts";
 import { matchRoute } from "./router/routes.ts";
 import { startClock } from "./session/clock.ts";
 import { ready, user } from "./session/session.ts";
 import { loadSettings } from "./session/settings.ts";
-import { loginAddress } from "./router/login-address.ts";
 
 stampStyles(readNonce());
 const boot = readBoot();
