@@ -1,6 +1,6 @@
 /** One agent or client as the control plane sees it: the messages of a real one's control connection, and no more. */
 
-import { Backoff, sleep } from "../../packages/client/src/base/backoff.ts";
+import { Backoff } from "../../packages/client/src/base/backoff.ts";
 import { dialRpc, type RpcConnection } from "../../packages/client/src/control/rpc-connection.ts";
 import { Deployment } from "../../packages/client/src/rest/deployment.ts";
 import { agentAddresses, uuidFromBytes, uuidToBytes } from "../../packages/protocol/src/addresses.ts";
@@ -13,6 +13,7 @@ import {
   Tailnet,
 } from "../../packages/protocol/src/gen/tailnet_pb.ts";
 import { nodeToProto } from "../../packages/protocol/src/tailnet/node.ts";
+import { sleep } from "../../packages/wg-userspace/src/async/abort.ts";
 import { nodeRandom } from "../../packages/wg-userspace/src/io/host/crypto-suite.ts";
 import type { AgentLogin } from "./control-server.ts";
 

@@ -22,13 +22,13 @@ const FOLDERS: Readonly<Record<string, string>> = {
   "coder-cli": "cli",
 };
 
-/** Every module in the `src` folders of the packages except generated code and tests. */
+/** Every module in the `src` folders of the packages except tests. */
 export function modulesOf(packages: string): Module[] {
   return Object.values(FOLDERS).flatMap((folder) => {
     const source = join(packages, folder, "src");
     return readdirSync(source, { recursive: true, encoding: "utf8" })
       .map((name) => name.replaceAll("\\", "/"))
-      .filter((name) => /\.tsx?$/.test(name) && !name.endsWith(".test.ts") && !name.startsWith("gen/"))
+      .filter((name) => /\.tsx?$/.test(name) && !name.endsWith(".test.ts"))
       .map((name) => moduleOf(packages, join(source, name)));
   });
 }

@@ -18,17 +18,22 @@ const ENGINE_CORES = [
 ];
 
 export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
-  dashboard: {
+  protocol: {
+    ".": [],
+    gen: [],
+    yamux: [],
+    drpc: ["yamux"],
+    tailnet: [".", "gen"],
+    rest: ["."],
+  },
+  client: {
     base: [],
-    styles: [],
-    api: ["base"],
-    router: [],
-    session: [],
-    live: ["api", "base"],
-    ui: ["api", "base", "session"],
-    shell: ["api", "live", "router", "session", "ui"],
-    terminal: ["api", "base", "live", "router", "session", "styles", "ui"],
-    pages: ["api", "base", "live", "router", "session", "shell", "styles", "terminal", "ui"],
+    dial: [],
+    rest: ["base", "dial"],
+    node: ["base", "rest"],
+    control: ["base", "rest", "node"],
+    connection: ["base", "rest", "node", "control"],
+    browser: ["base", "rest", "node", "control", "connection"],
   },
   agent: {
     os: [],
@@ -84,5 +89,17 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
       "install",
     ],
     backup: ["base", "state", "db", "auth"],
+  },
+  dashboard: {
+    base: [],
+    styles: [],
+    api: ["base"],
+    router: [],
+    session: [],
+    live: ["api", "base"],
+    ui: ["api", "base", "session"],
+    shell: ["api", "live", "router", "session", "ui"],
+    terminal: ["api", "base", "live", "router", "session", "styles", "ui"],
+    pages: ["api", "base", "live", "router", "session", "shell", "styles", "terminal", "ui"],
   },
 };

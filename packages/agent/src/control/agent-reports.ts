@@ -2,10 +2,10 @@
  * What scripts report to the deployment: their output, their exit and the workspace's metadata. Outlives connections.
  */
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { sleep } from "coder-client/base/backoff";
 import { uuidToBytes } from "coder-protocol/addresses";
 import type { RpcSession } from "coder-protocol/drpc/async";
 import { Agent, Log_Level, Timing_Stage, Timing_Status } from "coder-protocol/gen/agent_pb.js";
+import { sleep } from "wg-userspace/async/abort";
 import type { Logger, LogLevel } from "wg-userspace/base/ports";
 import type { MetadataCollector } from "../scripts/metadata.ts";
 import { ScriptLogs } from "../scripts/script-logs.ts";

@@ -5,7 +5,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { Backoff, sleep } from "coder-client/base/backoff";
+import { Backoff } from "coder-client/base/backoff";
 import { ClientError } from "coder-client/base/client-error";
 import { dialRpc, type RpcConnection } from "coder-client/control/rpc-connection";
 import { TailnetSession } from "coder-client/control/tailnet-session";
@@ -14,6 +14,7 @@ import type { Deployment } from "coder-client/rest/deployment";
 import type { RpcSession } from "coder-protocol/drpc/async";
 import { Agent, Lifecycle_State, type Manifest, StatsSchema } from "coder-protocol/gen/agent_pb.js";
 import { AGENT_NEEDED_VERSION } from "coder-protocol/version";
+import { sleep } from "wg-userspace/async/abort";
 import type { Logger } from "wg-userspace/base/ports";
 import type { StatsReport } from "./stats.ts";
 

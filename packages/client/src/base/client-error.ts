@@ -39,7 +39,7 @@ export class ClientError extends Error {
     code: ClientErrorCode,
     message: string,
     options: {
-      status?: number;
+      status?: number | undefined;
       detail?: string | undefined;
       validations?: readonly { readonly field: string; readonly detail: string }[];
       retryable?: boolean;

@@ -177,7 +177,7 @@ class Relay {
     }
     clearTimeout(this.#timer);
     if (!pipe.writable) {
-      // Browsers tell nobody when a WebSocket has room again.
+      // Browsers do not report when a WebSocket has room again.
       this.#timer = setTimeout(() => {
         this.#flush();
         if (pipe.writable) this.#options.handler.onDrain();

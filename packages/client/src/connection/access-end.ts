@@ -27,7 +27,7 @@ export async function accessEnd(
     if (answered) return undefined;
   }
   return new ClientError("ERR_ACCESS_ENDED", "Your access to the workspace ended", {
-    ...(refusal.status === undefined ? {} : { status: refusal.status }),
+    status: refusal.status,
     detail: REASONS[refusal.status ?? 0] ?? refusal.message,
     cause: refusal,
   });

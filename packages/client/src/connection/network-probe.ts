@@ -1,6 +1,6 @@
 /**
  * A look at the network between this machine and a deployment, without a workspace: STUN, relay latencies, and a packet
- * through every relay. The coordinator is told of our key, since relays carry only those that it knows.
+ * through every relay. Our key is announced to the coordinator, since relays carry only keys that it knows.
  */
 import { randomClientAddress, randomNodeId } from "coder-protocol/addresses";
 import type { Logger } from "wg-userspace/base/ports";

@@ -32,7 +32,7 @@ const ADDRESS_BITS = 128;
 export interface ConnectionChoices {
   /** The port that will be dialled first: its SYN leaves with the handshake, without waiting for the agent's first answer. */
   readonly firstPort?: number | undefined;
-  /** What the control plane is told about the quality of the connection; absent: nothing. */
+  /** How the quality of the connection is reported to the control plane; absent: not at all. */
   readonly telemetry?: { readonly application: string; readonly clientVersion: string } | undefined;
 }
 
@@ -43,7 +43,7 @@ export interface WorkspaceConnectionOptions extends TunnelOptions, ConnectionCho
 export interface WorkspaceUdpHandler {
   /** @param payload Borrowed: it is overwritten once the call returns. */
   onMessage(payload: Uint8Array): void;
-  /** Nobody listens on the workspace's port. */
+  /** Nothing listens on the workspace's port. */
   onUnreachable?(): void;
 }
 
@@ -150,7 +150,7 @@ export class WorkspaceConnection implements AsyncDisposable {
 
   /**
    * Opens a UDP port towards one port of the workspace, from a free port of this end. Nothing is sent before the first
-   * datagram, and nothing tells whether somebody listens there but `onUnreachable`.
+   * datagram, and only `onUnreachable` tells whether something listens there.
    */
   openUdp(port: number, handler: WorkspaceUdpHandler): WorkspaceUdp {
     const to = { address: ip(agentAddress(this.#agentId)), port };
@@ -239,7 +239,7 @@ export class WorkspaceConnection implements AsyncDisposable {
     return this.#coordination.lastError?.message ?? this.#node.driver.relayError?.message;
   }
 
-  /** Says goodbye to the control plane, at most for a second, and closes everything. */
+  /** Sends a disconnect message, which takes at most a second, and closes everything. */
   async close(): Promise<void> {
     clearTimeout(this.#telemetryTimer);
     // Sent before the goodbye on the same connection; its answer is not waited for.
@@ -261,7 +261,7 @@ export class WorkspaceConnection implements AsyncDisposable {
     return true;
   }
 
-  /** Paths change in bursts: what is told is how it is a moment after the first change. More changes do not put it off. */
+  /** Paths change in bursts: the state a moment after the first change is reported. Further changes do not delay it. */
   #reportSoon(): void {
     if (this.#telemetry === undefined || this.#setupMs === undefined || this.#telemetryTimer !== undefined) return;
     this.#telemetryTimer = setTimeout(() => {
@@ -293,7 +293,7 @@ export class WorkspaceConnection implements AsyncDisposable {
     const { driver } = this.#node;
     const relayReady = (): boolean => driver.relayState === "ready";
     const programmed = (): boolean => this.#node.isProgrammed(this.#agentId);
-    // The tunnel may have been begun long before, and its relay turned away while nobody vouched for us.
+    // The tunnel may have been begun long before, and its relay may have refused us while the coordinator did not know us.
     driver.networkChanged();
     enter("relay");
     await this.#until(() => relayReady() || programmed(), failed, signal);

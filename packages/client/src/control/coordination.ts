@@ -1,5 +1,4 @@
-/** Keeps one client in touch with the coordinator: dials, keeps its peer id across reconnects, dials again for ever. */
-
+/** The control connection of one client: dialled again until it is closed, with the same peer id. */
 import { DrpcError } from "coder-protocol/drpc/async";
 import { Tailnet } from "coder-protocol/gen/tailnet_pb.js";
 import { TAILNET_API_VERSION } from "coder-protocol/version";
@@ -28,8 +27,8 @@ export interface CoordinationOptions {
   readonly agentId?: string;
   readonly node: TailnetNode;
   /**
-   * The deployment does not let us in any more, after it did. Resolves with true when that is the end; a tunnel that works
-   * without the coordinator goes on, and so do we.
+   * The deployment refuses us after it had admitted us. Resolves with true when that is final; a tunnel that works without
+   * the coordinator goes on, and so does this.
    */
   readonly onRefused?: (error: ClientError) => Promise<boolean>;
   readonly logger?: Logger | undefined;
@@ -53,7 +52,7 @@ export class Coordination {
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
     const { promise, reject } = Promise.withResolvers<never>();
-    promise.catch(() => undefined); // heard by whoever waits for the connection, if anybody does
+    promise.catch(() => undefined); // rejection is handled by awaiters, if any
     this.failed = promise;
     this.#fail = reject;
   }
@@ -79,12 +78,12 @@ export class Coordination {
     }
   }
 
-  /** Says goodbye and ends. */
+  /** Sends a disconnect message and ends. */
   async close(): Promise<void> {
     if (this.#stop.signal.aborted) return this.#running;
     await this.#session
       ?.leave()
-      .catch((error: unknown) => this.#logger.log("debug", "left in a hurry", { error: String(error) }));
+      .catch((error: unknown) => this.#logger.log("debug", "graceful disconnect failed", { error: String(error) }));
     this.#stop.abort();
     await this.#connection?.close();
     await this.#running;
@@ -183,19 +182,19 @@ export class Coordination {
   }
 }
 
-/** What the deployment itself said, and a way that carries no WebSockets at all. */
+/** The deployment itself refused, or no WebSocket gets through. */
 function isFinal(error: unknown): boolean {
   return (
     error instanceof ClientError && (FINAL_STATUSES.has(error.status ?? 0) || error.code === "ERR_UPGRADE_STRIPPED")
   );
 }
 
-/** The right to be here is gone, or the agent. */
+/** The permission is gone, or the agent. */
 function isRefusal(error: unknown): error is ClientError {
   return error instanceof ClientError && REFUSALS.has(error.status ?? 0);
 }
 
-/** Whoever stands before the deployment may ask to be left alone for a while. */
+/** A load balancer or gateway before the deployment may ask for a pause. */
 function retryAfterOf(error: unknown): number {
   return error instanceof ClientError ? (error.retryAfterMs ?? 0) : 0;
 }

@@ -11,7 +11,7 @@ const HIGH_WATER_BYTES = 256 * 1024;
 const DRAIN_CHECK_MS = 10;
 const NORMAL_CLOSE = 1000;
 const UNSUPPORTED_DATA = 1003;
-/** Private (RFC 6455 §7.4.2): whoever closes is well, and will not wait for an answer. */
+/** Private (RFC 6455 §7.4.2): the closing side was not killed, and does not wait for an answer. */
 const ABANDONED = 4000;
 
 export interface RunningYamux {

@@ -1,6 +1,6 @@
 /**
  * Keeps a node's picture of its own network fresh: public addresses by STUN, port mappings, the latency of relays. Measures
- * at start, when the network or the relay map changes, and while somebody is connected.
+ * at start, when the network or the relay map changes, and while peers are connected.
  */
 import { networkInterfaces } from "node:os";
 import { type AddrPort, formatAddrPort, formatIp, type IpAddress, ip, isIpv4 } from "wg-userspace/base/ip";
@@ -22,7 +22,7 @@ const ACTIVE_SPREAD_MS = 6_000;
 const IDLE_INTERVAL_MS = 5 * 60_000;
 /** Mappings older than this may be gone from the router: looked at again before a peer is met. */
 const FRESH_MS = 27_000;
-/** The same, when a path went silent. Of many paths that do at once the first asks for all. */
+/** As FRESH_MS, when a path went silent: of several that do so at once the first causes a run for all. */
 const DOUBT_GAP_MS = 3_000;
 /** Relays are measured again this often: networks change, and a home that became slow should not stay home. */
 const FULL_INTERVAL_MS = 5 * 60_000;
@@ -75,7 +75,7 @@ export class NetworkWatch {
   }
 
   /**
-   * Direct paths are hard to find: the router is asked to forward our port. Not where nobody asks for public addresses at
+   * Direct paths are hard to find: the router is asked to forward our port. Not where public addresses are not wanted at
    * all, that is, where the relay map has no STUN server.
    */
   wantPortMapping(): void {
@@ -114,7 +114,7 @@ export class NetworkWatch {
     this.#start();
   }
 
-  /** A peer is about to look for us: what it is told should be true now. */
+  /** A peer is about to look for us: what we published should be true now. */
   freshen(): void {
     if (monotonicNow() - this.#startedAt > FRESH_MS) this.#start();
   }
@@ -143,7 +143,7 @@ export class NetworkWatch {
     });
   }
 
-  /** A complete run for whoever asks. Rejects with `signal.reason`, or when there is no relay map yet. */
+  /** A complete run on request. Rejects with `signal.reason`, or when there is no relay map yet. */
   async check(signal: AbortSignal): Promise<NetReport> {
     if (this.#map === undefined) throw new Error("there is no relay map yet");
     return runNetcheck({
@@ -186,7 +186,7 @@ export class NetworkWatch {
       measureRelays: full,
       onMapped: (mapped) => {
         seen.push(mapped);
-        // The first answer is worth telling at once; what it replaces is told when the run is over.
+        // The first answer is published at once; what it replaces stays published until the run is over.
         this.#mapped = [...seen, ...this.#mapped];
         this.#publish();
       },

@@ -17,7 +17,7 @@ const REMEMBERED_MS = 310_000;
 const MAX_ENDPOINTS = 32;
 /** Public endpoints of earlier that are named beside the present ones: a NAT that changes them often fills no list. */
 const MAX_REMEMBERED = 8;
-/** Bridges and pairs of container engines and hypervisors: nobody outside this machine is behind them. */
+/** Bridges and pairs of container engines and hypervisors: they lead nowhere outside this machine. */
 const VIRTUAL_INTERFACE =
   /^(docker|br-|virbr|veth|vnet|cni|cbr|flannel|cali|cilium|kube|lxc|lxd|podman|nerdctl|vmnet|vboxnet|vEthernet|bridge1\d\d)/;
 

@@ -1,4 +1,4 @@
-/** Reader of text/event-stream (WHATWG HTML §9.2.6): bytes in, events out. Ids and retry times are not used by anybody here. */
+/** Reader of text/event-stream (WHATWG HTML §9.2.6): bytes in, events out. Ids and retry times are not used here. */
 export interface StreamEvent {
   /** `message` unless named. */
   readonly type: string;

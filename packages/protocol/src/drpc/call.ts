@@ -72,8 +72,8 @@ abstract class DrpcCall {
     this.#streamId = streamId ?? STREAM_ID;
     this.#reader = new PacketReader({
       maxPacketBytes: options.maxMessageBytes ?? MAX_PACKET_BYTES,
-      ...(options.budget === undefined ? {} : { budget: options.budget }),
-      ...(streamId === undefined ? {} : { streamId }),
+      budget: options.budget,
+      streamId,
     });
   }
 

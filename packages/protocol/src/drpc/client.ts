@@ -43,7 +43,7 @@ export function startCall(
           return; // a client call reports none
       }
     },
-    ...(handlers.onDrained === undefined ? {} : { onDrained: handlers.onDrained }),
+    onDrained: () => handlers.onDrained?.(),
   });
   pump.attach();
   return new ClientCall(call, pump);

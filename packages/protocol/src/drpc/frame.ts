@@ -136,7 +136,11 @@ export class PacketReader {
   #buffered = 0;
 
   constructor(
-    options: { readonly maxPacketBytes?: number; readonly budget?: ReassemblyBudget; readonly streamId?: number } = {},
+    options: {
+      readonly maxPacketBytes?: number | undefined;
+      readonly budget?: ReassemblyBudget | undefined;
+      readonly streamId?: number | undefined;
+    } = {},
   ) {
     this.#maxPacketBytes = options.maxPacketBytes ?? MAX_PACKET_BYTES;
     this.#budget = options.budget ?? { usedBytes: 0, limitBytes: Number.MAX_SAFE_INTEGER };

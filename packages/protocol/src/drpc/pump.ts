@@ -11,7 +11,7 @@ export interface PumpHandlers {
   /** Not called while paused, except for a failure that no input precedes. */
   onEvent(event: DrpcEvent): void;
   /** Few enough unsent bytes again, after a send that returned false. */
-  onDrained?(): void;
+  readonly onDrained?: (() => void) | undefined;
 }
 
 export class CallPump {

@@ -28,7 +28,7 @@ export interface YamuxSessionOptions {
 
 /** Why a session is over. No `failure`: closed by us, or the transport ended. */
 export interface YamuxEnd {
-  readonly failure?: string;
+  readonly failure?: string | undefined;
 }
 
 /** Streams not accepted yet, per direction (the limit of Go's implementation). */
@@ -165,7 +165,7 @@ export class YamuxSession {
   /** The transport ended. Nothing can be sent any more. Idempotent. */
   handleEnd(failure?: string): void {
     this.#output.clear();
-    this.#end(failure === undefined ? {} : { failure });
+    this.#end({ failure });
   }
 
   /** Up to `maxBytes` to send, owned by the caller; undefined when there is nothing. */
