@@ -1,7 +1,7 @@
 /** How long the command takes to start, and to deliver the first byte from a workspace on this machine. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -18,12 +18,22 @@ const FIRST_REQUEST_TARGET_MS = 60;
 const AT_ONCE = 10;
 const BARE = "node -e 0";
 const VERSION = "coder version";
+const UNKNOWN = "coder nosuch: an unknown command";
+const LIST = "coder list: a deployment that refuses connections";
+const LIST_HELP = "coder list --help";
+const SSH_HELP = "coder ssh --help";
+const HELP = "coder --help";
+/** No server listens there. */
+const DEAD = ["--url", "http://127.0.0.1:1"];
 const EXECUTABLE = "the single executable: coder version";
 const executable = join(import.meta.dirname, "../../.build/release/coder-linux-amd64");
 const STDIO_PACKET = "coder ssh --stdio, first packet to the deployment";
 const STDIO_BYTE = "coder ssh --stdio, first byte of the workspace's SSH";
 const ALL_AT_ONCE = `coder ssh --stdio, ${AT_ONCE} at once, first byte of the last`;
 const WITHIN_MS = 15_000;
+/** Those whose processor time is measured as well: it is steadier on a busy machine. */
+const STARTS: readonly string[] = [BARE, VERSION, UNKNOWN, LIST, LIST_HELP, SSH_HELP, HELP];
+const TICK_MS = 10;
 
 export const commandBench: Bench = async ({ rounds, progress }) => {
   const measured = new Rounds();
@@ -36,17 +46,24 @@ export const commandBench: Bench = async ({ rounds, progress }) => {
     (error: unknown) => void missing.push(`ssh to a workspace: ${(error as Error).message.trim()}`),
   );
   const lower = { better: "lower" } as const;
+  const start = (words: readonly string[], code = 0) => untilExit([coder, ...words], deployment.environment, { code });
   const cases: [name: string, goal: typeof lower & { target?: number }, measure: () => Promise<number>][] = [
     [BARE, lower, () => untilExit(["-e", "0"], deployment.environment)],
-    [VERSION, { ...lower, target: VERSION_TARGET_MS }, () => untilExit([coder, "version"], deployment.environment)],
-    ["coder ssh --help", lower, () => untilExit([coder, "ssh", "--help"], deployment.environment)],
+    [VERSION, { ...lower, target: VERSION_TARGET_MS }, () => start(["version"])],
+    [UNKNOWN, lower, () => start(["nosuch"], 2)],
+    [LIST, lower, () => start(["list", ...DEAD], 1)],
+    [LIST_HELP, lower, () => start(["list", "--help"])],
+    [SSH_HELP, lower, () => start(["ssh", "--help"])],
+    [HELP, lower, () => start(["--help"])],
     [
       STDIO_PACKET,
       { ...lower, target: FIRST_REQUEST_TARGET_MS },
       () => deployment.untilFirstRequest(["ssh", "--stdio", "demo"]),
     ],
     ...(existsSync(executable)
-      ? ([[EXECUTABLE, lower, () => untilExit(["version"], deployment.environment, executable)]] as typeof cases)
+      ? ([
+          [EXECUTABLE, lower, () => untilExit(["version"], deployment.environment, { program: executable })],
+        ] as typeof cases)
       : []),
     ...systemCases(system || undefined).map(([name, measure]): (typeof cases)[number] => [name, lower, measure]),
   ];
@@ -56,7 +73,10 @@ export const commandBench: Bench = async ({ rounds, progress }) => {
     for (const [name, goal, measure] of cases) {
       if (missing.some((line) => line.startsWith(`${name}:`))) continue;
       try {
+        const before = endedChildrenCpuMs();
         for (let i = 0; i < STARTS_PER_ROUND; i++) measured.add(name, await measure(), "ms", goal);
+        if (before !== undefined && STARTS.includes(name))
+          measured.add(cpuOf(name), (endedChildrenCpuMs()! - before) / STARTS_PER_ROUND, "ms", lower);
       } catch (error) {
         missing.push(`${name}: ${(error as Error).message}`);
       }
@@ -65,7 +85,8 @@ export const commandBench: Bench = async ({ rounds, progress }) => {
   return {
     figures: measured.figures(),
     ratios: [
-      ...[VERSION, STDIO_PACKET, STDIO_BYTE].flatMap((name) => measured.against(name, BARE)),
+      ...[...STARTS, STDIO_PACKET, STDIO_BYTE].flatMap((name) => (name === BARE ? [] : measured.against(name, BARE))),
+      ...STARTS.flatMap((name) => (name === BARE ? [] : measured.against(cpuOf(name), cpuOf(BARE)))),
       ...measured.against(ALL_AT_ONCE, STDIO_BYTE),
       ...measured.against(EXECUTABLE, VERSION),
     ],
@@ -91,7 +112,23 @@ function systemCases(system: LocalSystem | undefined): [name: string, measure: (
   ];
 }
 
-async function untilExit(args: readonly string[], env: NodeJS.ProcessEnv, program = process.execPath): Promise<number> {
+function cpuOf(name: string): string {
+  return `${name}, processor time`;
+}
+
+/** Processor time of the child processes that have ended; undefined where the system does not tell. */
+function endedChildrenCpuMs(): number | undefined {
+  if (process.platform !== "linux") return undefined;
+  const stat = readFileSync("/proc/self/stat", "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[13]) + Number(fields[14])) * TICK_MS;
+}
+
+async function untilExit(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  { program = process.execPath, code: wanted = 0 }: { readonly program?: string; readonly code?: number } = {},
+): Promise<number> {
   const started = performance.now();
   const child = spawn(program, args, { env, stdio: ["ignore", "ignore", "pipe"], timeout: WITHIN_MS });
   let said = "";
@@ -99,7 +136,7 @@ async function untilExit(args: readonly string[], env: NodeJS.ProcessEnv, progra
     said += chunk.toString("utf8");
   });
   const [code] = (await once(child, "close")) as [number | null];
-  if (code !== 0) throw new Error(`exit ${code}: ${said.trim().slice(0, 300)}`);
+  if (code !== wanted) throw new Error(`exit ${code}: ${said.trim().slice(0, 300)}`);
   return performance.now() - started;
 }
 
