@@ -10,9 +10,6 @@ const root = join(import.meta.dirname, "..");
 const GENERATED = /^docs\/(?:cli|api)\/|^docs\/(?:security|operations\/environment)\.md$/;
 const isWritten = (page: string): boolean => !GENERATED.test(page);
 
-/** Pages whose English is still to be put right. The list only shrinks. */
-const PENDING: readonly string[] = ["ARCHITECTURE.md"];
-
 const pages = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "*.md"], {
   cwd: root,
   encoding: "utf8",
@@ -38,14 +35,14 @@ describe.each(pages.filter(isWritten))("%s, written by hand,", (page) => {
     expect(pathsIn(read(page)).filter((path) => globSync(path, { cwd: root }).length === 0)).toEqual([]);
   });
 
-  it.skipIf(PENDING.includes(page))("does without banned words", () => {
+  it("does without banned words", () => {
     const found = proseLines(read(page)).flatMap(({ number, text }) =>
       [...text.matchAll(BANNED)].map(([word]) => `line ${number}: ${word}`),
     );
     expect(found).toEqual([]);
   });
 
-  it.skipIf(PENDING.includes(page))("has one sentence a line", () => {
+  it("has one sentence a line", () => {
     expect(brokenLines(read(page)).map(({ number, text }) => `${page}:${number}: ${text}`)).toEqual([]);
   });
 });

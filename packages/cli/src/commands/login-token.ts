@@ -4,7 +4,7 @@ import { configDirOf } from "../flags/global.ts";
 
 export default class LoginToken extends BaseCommand<typeof LoginToken> {
   static override summary = "Print the session token of the stored login";
-  static override description = "For editors and scripts. Whoever has the token is you: do not show it to anybody.";
+  static override description = "For editors and scripts. The token grants everything that you may do: keep it secret.";
   static override examples = ["<%= config.bin %> login token"];
 
   protected override async execute(): Promise<undefined> {

@@ -19,8 +19,10 @@ export default class Logout extends BaseCommand<typeof Logout> {
     try {
       await (await this.openDeployment()).call("/api/v2/users/logout", { method: "POST", signal });
     } catch (error) {
-      // The files go in any case; the person is told that the server may still know the token.
-      this.display.say(`The deployment could not be told: ${(error as Error).message}`);
+      // The files are removed in any case; the server may still accept the token.
+      this.display.say(
+        `The deployment did not end the session, so its token may still work: ${(error as Error).message}`,
+      );
     }
     for (const file of ["url", "session", "organization", "ca-file", "client-cert", "client-key"] as const)
       removeConfig(dir, file);

@@ -67,6 +67,6 @@ export function reasonOf(before: WorkspaceRef, now: WorkspaceRef): UserError | u
   if (now.buildStatus === "deleted") return ended(`Workspace "${now.name}" was deleted`, "coder list");
   if (now.buildStatus === "stopped") return ended(`Workspace "${now.name}" was stopped`, `coder start ${now.name}`);
   if (now.buildId !== before.buildId && now.transition === "start")
-    return ended(`Workspace "${now.name}" was started anew`, "connect again");
+    return ended(`Workspace "${now.name}" was restarted`, "connect again");
   return undefined;
 }

@@ -252,7 +252,7 @@ function summaryOf(bundle: BundleRequest, parts: readonly BundlePart[], findings
     ...parts.map(({ name, error }) => (error === undefined ? `  ${name}` : `  ${name}: not there, ${error}`)),
     "",
     "Tokens, passwords, cookies and private keys are replaced by [redacted]. Names, addresses and logs are not: look",
-    "through the files before you send them to anybody.",
+    "through the files before you send them.",
     "",
   ];
   return bundle.redactor.text(lines.join("\n"));

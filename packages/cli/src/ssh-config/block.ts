@@ -30,7 +30,7 @@ export function renderBlock(options: BlockOptions): string {
   const kept = storedLines(stored);
   const lines = [
     markers.start,
-    '# "coder config-ssh" writes this section anew: what you change here is lost.',
+    '# "coder config-ssh" rewrites this section: changes made here are lost.',
     "# Options of your own belong to other stanzas of this file, or to --ssh-option.",
     "#",
     ...(kept.length === 0 ? [] : ["# Options of the last config-ssh:", ...kept, "#"]),

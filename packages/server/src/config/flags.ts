@@ -296,7 +296,7 @@ const SERVER_FLAGS = [
     env: "CODER_SSH_CONFIG_OPTIONS",
     type: "strings",
     default: "",
-    description: "SSH options for everybody's config-ssh, each Key=Value",
+    description: "SSH options that config-ssh writes for every user, each Key=Value",
     group: "Client",
   },
   {

@@ -121,7 +121,7 @@ export class Discovery implements Prober<Endpoint> {
   }
 
   /**
-   * Where we believe to be reachable. Peers that we are looking for a path to are told at once.
+   * Our own endpoints. Peers to which a search is under way are sent them at once.
    * @param guesses Endpoints that a hard NAT may use for the next peer; named a few at a time while a search goes on.
    */
   setOwnEndpoints(endpoints: readonly AddrPort[], guesses: readonly AddrPort[], now: Instant): void {
@@ -304,7 +304,7 @@ export class Discovery implements Prober<Endpoint> {
     const endpoint = finder.owner;
     const peer = this.#peers.get(endpoint.discoId!);
     if (peer === undefined) return false;
-    // An address that answered is nobody's victim.
+    // An address that answered cannot be a reflection target.
     const proven = candidate.lastPongAt !== undefined && this.#now - candidate.lastPongAt < PROVEN_MS;
     if (!proven && !this.#budget.take(candidate.path.address.address, this.#now)) return false;
     this.#sendPing(peer, endpoint, candidate, payloadBytes, ttl, sample, undefined);

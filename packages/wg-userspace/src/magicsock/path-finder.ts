@@ -16,7 +16,7 @@
  *   traffic spoils the flow for as long as both sides send. The peer is asked by relay to do the same.
  * - *In use*: a heartbeat every second while data flows. A heartbeat without an answer is repeated.
  * - *Suspected*: after about a second of silence. Traffic goes by relay, and a copy by the silent path in case it still
- *   works; the search begins anew. A pong ends the suspicion, 8 s of silence give the path up.
+ *   works; the search starts again. A pong ends the suspicion, 8 s of silence give the path up.
  *
  * **Doubt.** If the peer sends another way than by the path in use, it may have moved. The path then has to answer within
  * a fraction of the usual time. A doubt that was dispelled is raised again only after twice the gap.

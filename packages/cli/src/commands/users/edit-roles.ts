@@ -7,7 +7,7 @@ import { splitList } from "../../split-list.ts";
 export default class UsersEditRoles extends BaseCommand<typeof UsersEditRoles> {
   static override summary = "Edit a user's roles";
   static override description =
-    "An owner administers the deployment; everybody is a member. The roles that are given replace those the user has.";
+    "An owner administers the deployment; every user is a member. The given roles replace those the user has.";
   static override examples = [
     "<%= config.bin %> users edit-roles alice --roles owner",
     "<%= config.bin %> users edit-roles --yes alice --roles member",
