@@ -22,6 +22,10 @@ describe("the packages' modules", () => {
     },
   );
 
+  it("do not import each other in a circle, types included", () => {
+    expect(circlesIn(modules)).toEqual([]);
+  });
+
   it("import no test kit", () => {
     const wrong = modules
       .filter(({ path }) => !isTestKit(path))

@@ -2,7 +2,8 @@ import type { CandidateReport, PeerPathReport } from "coder-client/node/path-rep
 import { expect, it } from "vitest";
 import { parseAddrPort } from "wg-userspace/base/ip";
 import type { NetReport } from "wg-userspace/netcheck/report";
-import { type Cause, type Facts, findCauses } from "./causes.ts";
+import { findCauses } from "./causes.ts";
+import type { Cause, Facts } from "./facts.ts";
 
 const NET: NetReport = {
   udp: true,

@@ -3,61 +3,15 @@
  * causes out, the weightiest first.
  */
 
-import type { DirectSample, PeerPathReport, PeerView } from "coder-client/node/path-report";
 import { SAFE_INTERFACE_MTU } from "coder-protocol/interface-mtu";
 import { formatAddrPort } from "wg-userspace/base/ip";
 import type { NetReport } from "wg-userspace/netcheck/report";
+import { type Cause, type Facts, FOUND, type InterfaceFact, type Side } from "./facts.ts";
 import { directPathCauses, relayCauses } from "./path-causes.ts";
 import { unansweredCauses } from "./unanswered-causes.ts";
 
-export type Side = "this machine" | "workspace" | "network between" | "administrator";
-
-export interface Cause {
-  readonly code: string;
-  /** Who must act. */
-  readonly side: Side;
-  /** Where it was found. */
-  readonly scope: "general" | "client" | "agent";
-  readonly severity: "blocks-direct" | "slows" | "note";
-  /** One sentence. */
-  readonly what: string;
-  readonly evidence: readonly string[];
-  /** What to change, one sentence. */
-  readonly fix: string;
-  /** Where it is explained. */
-  readonly link: string;
-}
-
-export interface InterfaceFact {
-  readonly name: string;
-  readonly mtu: number;
-  readonly addresses: readonly string[];
-}
-
-export interface Facts {
-  readonly report: PeerPathReport;
-  readonly own: NetReport | undefined;
-  readonly agent: NetReport | undefined;
-  /** Why there is no report of the agent. */
-  readonly agentMissing?: string;
-  /** How the agent sees its ways to this machine; absent for a stock agent. */
-  readonly agentView?: PeerView;
-  readonly ownInterfaces: readonly InterfaceFact[];
-  readonly agentInterfaces: readonly InterfaceFact[] | undefined;
-  /** Whether the relay map names any STUN server. */
-  readonly mapHasStun: boolean;
-  /** How long the user lets one ping take, ms; absent unless given. */
-  readonly pingTimeoutMs?: number;
-  /** Probes on the direct path alone, when there is one. */
-  readonly sample?: DirectSample;
-  /** A prefix that this machine's network translates to IPv4 (NAT64, RFC 7050). */
-  readonly nat64Prefix?: string;
-}
-
 /** Names that are shown. */
 const MAX_EVIDENCE = 4;
-/** States of an address that answers, or did. */
-export const FOUND: readonly string[] = ["in-use", "worse-than-relay", "held-off"];
 const SEVERITIES: readonly Cause["severity"][] = ["blocks-direct", "slows", "note"];
 
 /** Ranked: what blocks first, then what slows; within that as listed here. */

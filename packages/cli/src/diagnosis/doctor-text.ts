@@ -1,7 +1,7 @@
 /** What `coder doctor` prints. Pure. */
 import type { PeerPathReport } from "coder-client/node/path-report";
-import type { Cause } from "./causes.ts";
 import { formatDuration } from "./durations.ts";
+import type { Cause } from "./facts.ts";
 
 export function pathSentence({ path, candidates, relayRttMs }: PeerPathReport): string {
   if (path === undefined) return "There is no way to the workspace at present.";

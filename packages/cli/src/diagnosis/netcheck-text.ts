@@ -6,8 +6,8 @@ import { formatAddrPort } from "wg-userspace/base/ip";
 import { derpMapToJson, hasRelay, type Region } from "wg-userspace/derp/map";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { netReportToJson } from "wg-userspace/netcheck/report-json";
-import type { InterfaceFact } from "./causes.ts";
 import { formatDuration } from "./durations.ts";
+import type { InterfaceFact } from "./facts.ts";
 
 interface Warning {
   readonly code: string;

@@ -1,7 +1,7 @@
 /** What is wrong with a way that works: a direct path that loses, lags or dies, a slow relay. Pure. */
 import type { DirectSample, PathFailureReport, PeerPathReport, RelayChoice } from "coder-client/node/path-report";
-import type { Cause, Facts } from "./causes.ts";
 import { formatDuration } from "./durations.ts";
+import type { Cause, Facts } from "./facts.ts";
 
 const HIGH_LOSS = 0.05;
 const LOSS_FIX = "look for a weak wireless link, an overloaded line or a limit on UDP on the way";

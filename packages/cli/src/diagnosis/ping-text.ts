@@ -3,8 +3,8 @@ import type { DiscoPong, PeerPathReport } from "coder-client/node/path-report";
 import { type Paint, PLAIN } from "../ui/paint.ts";
 import { renderTable } from "../ui/table.ts";
 import { printable } from "../ui/text.ts";
-import type { Cause } from "./causes.ts";
 import { formatDuration } from "./durations.ts";
+import type { Cause } from "./facts.ts";
 
 /** An old handshake is worth a warning. */
 const OLD_HANDSHAKE_MS = 5 * 60_000;

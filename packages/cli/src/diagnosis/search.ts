@@ -1,6 +1,6 @@
 /** When a search for a direct path has gone on for long enough to be judged. Pure. */
 import type { PeerPathReport } from "coder-client/node/path-report";
-import { FOUND } from "./causes.ts";
+import { FOUND } from "./facts.ts";
 
 /**
  * So many probes in a row without an answer are a verdict: on a path that loses 30 % each way that happens once in three

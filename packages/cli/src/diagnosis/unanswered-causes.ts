@@ -6,7 +6,7 @@ import type { CandidateReport } from "coder-client/node/path-report";
 import { formatIp, isIpv4, parseAddrPort } from "wg-userspace/base/ip";
 import { addressClass } from "wg-userspace/magicsock/address-class";
 import type { NetReport } from "wg-userspace/netcheck/report";
-import type { Cause, Facts } from "./causes.ts";
+import type { Cause, Facts } from "./facts.ts";
 
 /** So many probes to one address without an answer are no accident. */
 const MIN_PROBES = 3;

@@ -7,7 +7,7 @@ import { HTTP_API_PORT } from "coder-protocol/tunnel-ports";
 import { parseAddrPort } from "wg-userspace/base/ip";
 import type { NetReport, StunObservation } from "wg-userspace/netcheck/report";
 import { netReportFromJson } from "wg-userspace/netcheck/report-json";
-import type { InterfaceFact } from "../diagnosis/causes.ts";
+import type { InterfaceFact } from "../diagnosis/facts.ts";
 
 const MAX_ANSWER_BYTES = 1024 * 1024;
 const MAX_LIST = 64;

@@ -1,7 +1,8 @@
 /** The work of `coder ping`. */
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
-import { type Cause, findCauses } from "../diagnosis/causes.ts";
+import { findCauses } from "../diagnosis/causes.ts";
 import { formatDuration } from "../diagnosis/durations.ts";
+import type { Cause } from "../diagnosis/facts.ts";
 import {
   causeLines,
   type PingOutcome,

@@ -13,7 +13,7 @@ import { Field, Form, useWork } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { State, type Tone } from "../ui/state.tsx";
 import { agentsOf } from "./agents-of.ts";
-import type { PageProps } from "./page.ts";
+import type { PageProps } from "./page-props.ts";
 
 /** Adds a machine: a name, a command for the machine, and what arrives. The workspace itself is the state of the steps. */
 export function Create({ query }: PageProps): JSX.Element {

@@ -4,7 +4,7 @@ import { logIn, ownUser } from "../api/users.ts";
 import { redirectTarget } from "../router/redirect-target.ts";
 import { user } from "../session/session.ts";
 import { Field, Form, useWork } from "../ui/form.tsx";
-import type { PageProps } from "./page.ts";
+import type { PageProps } from "./page-props.ts";
 
 export function Login({ query }: PageProps): JSX.Element {
   const work = useWork();

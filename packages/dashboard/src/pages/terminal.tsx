@@ -14,7 +14,7 @@ import { Icon } from "../ui/icon.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { PathBadge } from "../ui/state.tsx";
 import { agentsOf } from "./agents-of.ts";
-import type { PageProps } from "./page.ts";
+import type { PageProps } from "./page-props.ts";
 
 const USAGE_EVERY_MS = 60_000;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;

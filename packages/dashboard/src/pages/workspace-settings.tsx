@@ -8,7 +8,7 @@ import { navigate } from "../router/location.ts";
 import { ConsentButton } from "../ui/dialog.tsx";
 import { Field, Form, useWork } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
-import type { PageProps } from "./page.ts";
+import type { PageProps } from "./page-props.ts";
 
 export function WorkspaceSettings({ params }: PageProps): JSX.Element {
   const { owner = "", workspace: name = "" } = params;

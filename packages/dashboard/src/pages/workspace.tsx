@@ -10,7 +10,7 @@ import { Problem } from "../ui/problem.tsx";
 import { agentState, State } from "../ui/state.tsx";
 import { Time } from "../ui/time.tsx";
 import { agentsOf } from "./agents-of.ts";
-import type { PageProps } from "./page.ts";
+import type { PageProps } from "./page-props.ts";
 import { ConnectLines } from "./workspace/connect-lines.tsx";
 import { Connection } from "./workspace/connection.tsx";
 import { Credentials } from "./workspace/credentials.tsx";

@@ -11,7 +11,7 @@ import { Problem } from "../ui/problem.tsx";
 import { agentState, PathBadge, State } from "../ui/state.tsx";
 import { Time } from "../ui/time.tsx";
 import { agentsOf } from "./agents-of.ts";
-import type { PageProps } from "./page.ts";
+import type { PageProps } from "./page-props.ts";
 
 type Order = "name" | "used";
 const TYPING_PAUSE_MS = 200;

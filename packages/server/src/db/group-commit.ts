@@ -1,15 +1,13 @@
-import type { Tables } from "./store.ts";
+type Transaction<Tables> = <T>(work: (tables: Tables) => Promise<T>) => Promise<T>;
 
-type Transaction = <T>(work: (tables: Tables) => Promise<T>) => Promise<T>;
-
-interface Waiting {
+interface Waiting<Tables> {
   /** The work, whose result `settle` passes on. */
   run(tables: Tables): Promise<void>;
   settle(): void;
   reject(error: unknown): void;
 }
 
-/** Others want the event loop and the database, too. */
+/** Leaves turns of the event loop, and the database, to others in between. */
 const MAX_PER_TRANSACTION = 64;
 
 /**
@@ -17,12 +15,12 @@ const MAX_PER_TRANSACTION = 64;
  * after a power cut thousands of agents write at the same time. Each promise resolves when its write is durable, and rejects
  * for its own failure only: of a transaction that fails, every part is tried again alone.
  */
-export class GroupCommit {
-  readonly #transaction: Transaction;
-  #waiting: Waiting[] = [];
+export class GroupCommit<Tables> {
+  readonly #transaction: Transaction<Tables>;
+  #waiting: Waiting<Tables>[] = [];
   #scheduled = false;
 
-  constructor(transaction: Transaction) {
+  constructor(transaction: Transaction<Tables>) {
     this.#transaction = transaction;
   }
 
@@ -54,7 +52,7 @@ export class GroupCommit {
   }
 
   /** Never rejects. */
-  async #commit(group: readonly Waiting[]): Promise<void> {
+  async #commit(group: readonly Waiting<Tables>[]): Promise<void> {
     try {
       await this.#transaction(async (tables) => {
         for (const part of group) await part.run(tables);

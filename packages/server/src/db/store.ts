@@ -70,7 +70,7 @@ export class Store implements Tables {
   readonly portShares: PortShares;
   readonly appSessions: AppSessions;
   /** For small writes that many may ask for at the same time. */
-  readonly commits = new GroupCommit((work) => this.transaction(work));
+  readonly commits = new GroupCommit<Tables>((work) => this.transaction(work));
   readonly #onTransaction: ((seconds: number) => void) | undefined;
   readonly #db: Kysely<Database>;
   readonly #sqlite: DatabaseSync;

@@ -1,11 +1,6 @@
 import type { ComponentType } from "preact";
 import type { PageName } from "../router/routes.ts";
-
-export interface PageProps {
-  /** Of the address's path. */
-  readonly params: Readonly<Record<string, string>>;
-  readonly query: URLSearchParams;
-}
+import type { PageProps } from "./page-props.ts";
 
 /** Each page is a chunk of its own. `build/routes-file.ts` finds it by its file's name. */
 export const PAGES: Readonly<Record<PageName, () => Promise<ComponentType<PageProps>>>> = {

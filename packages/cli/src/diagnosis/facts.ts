@@ -1,0 +1,50 @@
+/** What diagnosis reads, and what it finds. */
+import type { DirectSample, PeerPathReport, PeerView } from "coder-client/node/path-report";
+import type { NetReport } from "wg-userspace/netcheck/report";
+
+export type Side = "this machine" | "workspace" | "network between" | "administrator";
+
+export interface Cause {
+  readonly code: string;
+  /** Who must act. */
+  readonly side: Side;
+  /** Where it was found. */
+  readonly scope: "general" | "client" | "agent";
+  readonly severity: "blocks-direct" | "slows" | "note";
+  /** One sentence. */
+  readonly what: string;
+  readonly evidence: readonly string[];
+  /** What to change, one sentence. */
+  readonly fix: string;
+  /** Where it is explained. */
+  readonly link: string;
+}
+
+export interface InterfaceFact {
+  readonly name: string;
+  readonly mtu: number;
+  readonly addresses: readonly string[];
+}
+
+export interface Facts {
+  readonly report: PeerPathReport;
+  readonly own: NetReport | undefined;
+  readonly agent: NetReport | undefined;
+  /** Why there is no report of the agent. */
+  readonly agentMissing?: string;
+  /** How the agent sees its ways to this machine; absent for a stock agent. */
+  readonly agentView?: PeerView;
+  readonly ownInterfaces: readonly InterfaceFact[];
+  readonly agentInterfaces: readonly InterfaceFact[] | undefined;
+  /** Whether the relay map names any STUN server. */
+  readonly mapHasStun: boolean;
+  /** How long the user lets one ping take, ms; absent unless given. */
+  readonly pingTimeoutMs?: number;
+  /** Probes on the direct path alone, when there is one. */
+  readonly sample?: DirectSample;
+  /** A prefix that this machine's network translates to IPv4 (NAT64, RFC 7050). */
+  readonly nat64Prefix?: string;
+}
+
+/** States of an address that answers, or did. */
+export const FOUND: readonly string[] = ["in-use", "worse-than-relay", "held-off"];
