@@ -15,6 +15,7 @@ test("times have one unit", () => {
     "2 days ago",
   ]);
   expect(ago(now + 3_600_000, now)).toBe("in 60 min");
+  expect(ago(now + 20_000, now)).toBe("just now");
 });
 
 test("numbers read well", () => {

@@ -8,7 +8,8 @@ const DAY = 24 * HOUR;
 export function ago(atMs: number, nowMs: number): string {
   const seconds = Math.round((nowMs - atMs) / 1000);
   const length = Math.abs(seconds);
-  if (length < 45) return seconds >= 0 ? "just now" : "in a moment";
+  // Clocks of a browser and a server differ by seconds.
+  if (length < 45) return "just now";
   const text = span(length);
   return seconds >= 0 ? `${text} ago` : `in ${text}`;
 }

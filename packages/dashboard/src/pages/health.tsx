@@ -21,7 +21,7 @@ const SECTIONS = [
 ] as const;
 
 const TONES: Readonly<Record<HealthSeverity, Tone>> = { ok: "ok", warning: "warn", error: "bad" };
-const WORDS: Readonly<Record<HealthSeverity, string>> = { ok: "Well", warning: "Warning", error: "Failing" };
+const WORDS: Readonly<Record<HealthSeverity, string>> = { ok: "Healthy", warning: "Warning", error: "Failing" };
 
 export function Health(): JSX.Element {
   return isOwner.value ? <Page /> : <OwnersOnly title="Health" />;

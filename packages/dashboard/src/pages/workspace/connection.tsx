@@ -3,6 +3,7 @@ import { useId } from "preact/hooks";
 import type { AgentNetwork } from "../../api/workspaces.ts";
 import { count, milliseconds } from "../../base/words.ts";
 import { useAgentNetwork } from "../../live/sources.ts";
+import { knownPath } from "./known-path.ts";
 
 type Client = AgentNetwork["clients"][number];
 
@@ -19,7 +20,8 @@ export function Connection({
   readonly agentId: string;
   readonly agentName: string;
 }): JSX.Element {
-  const network = useAgentNetwork(agentId).data.value;
+  const reported = useAgentNetwork(agentId).data.value;
+  const network = reported === undefined ? undefined : withKnownPaths(reported);
   const heading = useId();
   return (
     <section aria-labelledby={heading}>
@@ -35,6 +37,11 @@ export function Connection({
       )}
     </section>
   );
+}
+
+function withKnownPaths(network: AgentNetwork): AgentNetwork {
+  const clients = network.clients.map((client) => ({ ...client, path: knownPath(client, network.connections) }));
+  return { ...network, clients };
 }
 
 function Graph({ network, agentName }: { readonly network: AgentNetwork; readonly agentName: string }): JSX.Element {
@@ -108,7 +115,7 @@ function edgeLabel({ path, endpoint, latency_ms: latency, home_region_name: regi
       ? "direct"
       : path === "relayed"
         ? `relayed${region === undefined ? "" : ` via ${region}`}`
-        : "not told yet",
+        : "path unknown",
     path === "direct" && endpoint !== undefined ? (ENDPOINTS[endpoint] ?? endpoint) : undefined,
     latency === undefined ? undefined : milliseconds(latency),
   ];
@@ -125,7 +132,7 @@ function inWords({ connections, home, median_latency_ms: median, clients }: Agen
   const parts = [
     direct > 0 ? `${count(direct, "client")} directly` : undefined,
     relayed > 0 ? `${count(relayed, "client")} through a relay` : undefined,
-    unknown > 0 ? `${count(unknown, "client")} by a path that is not told yet` : undefined,
+    unknown > 0 ? `${count(unknown, "client")} by a path that is not known yet` : undefined,
   ].filter((part) => part !== undefined);
   const latency = median === undefined ? "" : `, median round trip ${milliseconds(median)}`;
   return `Connected: ${parts.join(", ")}${latency}. ${relay}`;
