@@ -22,8 +22,8 @@ const ENTRIES = {
   cli: "packages/cli/src/cli.ts",
   network: "packages/cli/src/entries/network.ts",
   help: "packages/cli/src/help/render.ts",
-  server: "packages/cli/src/services/server.ts",
-  agent: "packages/cli/src/services/agent.ts",
+  server: "packages/cli/src/hosting/server.ts",
+  agent: "packages/cli/src/hosting/agent.ts",
 };
 
 /** A native module takes milliseconds to load, and only speeds up the relay by WebSocket. */

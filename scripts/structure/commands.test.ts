@@ -7,12 +7,13 @@ import { modulesOf } from "./modules.ts";
 const packages = join(import.meta.dirname, "../../packages");
 const modules = modulesOf(packages).filter(({ path }) => path.startsWith("cli/src/"));
 /** What commands do, and what that is made of. */
-const WORK = /^cli\/src\/(services|session|forwarding|copy|ssh-config|diagnosis|systemd|errors)\//;
+const WORK =
+  /^cli\/src\/(base|errors|ui|systemd|rest|diagnosis|connection|forwarding|session|copy|ssh-config|open|measure|hosting)\//;
 const DEFINITIONS = /^cli\/src\/(commands|flags)\//;
 /** Loads what it names when the module is loaded: neither a type nor `import()`. */
 const STATIC = /^(?:import|export) (?!type )[^;]*? from "((?:\.\.?\/)+[^"]+)";/gm;
 const LOADED_LATE =
-  /\/(services|session|forwarding|copy|diagnosis|entries)\/|\/ui\/(prompt|output|table|[a-z]+-table)\.ts$/;
+  /\/(rest|connection|session|forwarding|copy|ssh-config|open|measure|hosting|diagnosis|entries)\/|\/ui\/(prompt|output|table|[a-z]+-table)\.ts$/;
 
 describe("the command line", () => {
   it("has its work know no flags and no framework", () => {

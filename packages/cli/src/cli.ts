@@ -2,7 +2,7 @@
 import type { Interfaces } from "@oclif/core";
 import type { Command } from "@oclif/core/command";
 import { Config } from "@oclif/core/config";
-import { Ending } from "./ending.ts";
+import { VERSION } from "./base/version.ts";
 import { reportFailure } from "./errors/report.ts";
 import { EXIT } from "./errors/user-error.ts";
 import { GLOBAL_FLAGS, HELP_FLAG } from "./flags/global.ts";
@@ -10,7 +10,7 @@ import { shapeLine } from "./flags/line.ts";
 import { rotateGlobalFlags } from "./flags/rotate.ts";
 import { TOPICS } from "./help/groups.ts";
 import { COMMANDS, findCommand, unknownCommand } from "./registry.ts";
-import { VERSION } from "./version.ts";
+import { Ending } from "./ui/ending.ts";
 
 /** oclif would look for a theme of the user at every start. */
 class CoderConfig extends Config {

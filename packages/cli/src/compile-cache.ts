@@ -1,6 +1,6 @@
 import { enableCompileCache } from "node:module";
 import { isSea } from "node:sea";
-import { cacheFolder } from "./cache-folder.ts";
+import { cacheFolder } from "./base/cache-folder.ts";
 
 /**
  * Keeps compiled code between starts; a single executable brings its own. Without the cache a start is slower and nothing

@@ -1,6 +1,7 @@
 /** Every command by id, its words joined by colons, and how a line finds its command. */
 import type { Command } from "@oclif/core/command";
 import type { Config } from "@oclif/core/config";
+import { nearest } from "./base/suggest.ts";
 import AgentInstall from "./commands/agent/install.ts";
 import AgentUninstall from "./commands/agent/uninstall.ts";
 import Agent from "./commands/agent.ts";
@@ -55,7 +56,6 @@ import Whoami from "./commands/whoami.ts";
 import { EXIT, UserError } from "./errors/user-error.ts";
 import { rotateGlobalFlags } from "./flags/rotate.ts";
 import { type CommandTexts, type DefinedCommand, textsOf } from "./help/command-texts.ts";
-import { nearest } from "./suggest.ts";
 
 export type CommandClass = typeof Command & (new (argv: string[], config: Config) => Command);
 

@@ -6,7 +6,10 @@ import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SSH_PORT } from "coder-protocol/tunnel-ports";
 import { drainInto } from "wg-userspace/io/sockets/drain-into";
-import { Ending } from "./ending.ts";
+import { say } from "./base/say.ts";
+import { connectWorkspace } from "./connection/connect.ts";
+import { reportConnection } from "./connection/network-info.ts";
+import { workspaceStopped } from "./connection/stop-watch.ts";
 import { writeBugReport } from "./errors/bug-report.ts";
 import { isCancelled, renderUserError, toUserError } from "./errors/present.ts";
 import { UsageError } from "./errors/usage-error.ts";
@@ -15,12 +18,9 @@ import { deploymentOptions, GLOBAL_FLAGS } from "./flags/global.ts";
 import { readShaped } from "./flags/lean-values.ts";
 import { shapeLine } from "./flags/line.ts";
 import { SSH_FLAGS, sshConnectOptions, sshReportOptions } from "./flags/ssh.ts";
-import { connectWorkspace } from "./services/connect.ts";
-import { openDeployment } from "./services/deployment.ts";
-import { reportConnection } from "./services/network-info.ts";
-import { workspaceStopped } from "./services/stop-watch.ts";
+import { openDeployment } from "./rest/deployment.ts";
+import { Ending } from "./ui/ending.ts";
 import { createLogger } from "./ui/logger.ts";
-import { say } from "./ui/say.ts";
 
 /** How long the reason of a connection's end is waited for. */
 const REASON_WAIT_MS = 1_000;

@@ -1,6 +1,6 @@
-import { BaseCommand } from "../base-command.ts";
 import { AGENT_FLAGS } from "../flags/agent.ts";
 import { deploymentOptions } from "../flags/global.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Agent extends BaseCommand<typeof Agent> {
   static override summary = "Run the agent of a workspace, on the workspace's machine";
@@ -10,7 +10,7 @@ export default class Agent extends BaseCommand<typeof Agent> {
 
   protected override async execute(signal: AbortSignal): Promise<number> {
     const { flags } = this;
-    const { runAgentCommand } = await import("../services/agent.ts");
+    const { runAgentCommand } = await import("../hosting/agent.ts");
     return runAgentCommand(
       {
         url: flags["agent-url"],

@@ -1,8 +1,8 @@
-import { BaseCommand } from "../base-command.ts";
 import { UsageError } from "../errors/usage-error.ts";
 import { word } from "../flags/kinds.ts";
 import { type DefinedCommand, textsOf } from "../help/command-texts.ts";
 import { SHELLS } from "../help/shells.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Completion extends BaseCommand<typeof Completion> {
   static override summary = "Print a script that completes commands, flags and workspace names";

@@ -1,7 +1,7 @@
-import { BaseCommand } from "../base-command.ts";
 import { deploymentOptions } from "../flags/global.ts";
 import { choice, exactText, list, text, toggle } from "../flags/kinds.ts";
 import { YES_FLAG } from "../flags/output.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class ConfigSsh extends BaseCommand<typeof ConfigSsh> {
   static override summary = "Make ssh, scp, git and editors reach workspaces by host name";
@@ -80,7 +80,7 @@ export default class ConfigSsh extends BaseCommand<typeof ConfigSsh> {
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { flags } = this;
-    const { runConfigSsh } = await import("../services/run-config-ssh.ts");
+    const { runConfigSsh } = await import("../ssh-config/run-config-ssh.ts");
     const deployment = deploymentOptions(flags);
     const options = {
       deployment,

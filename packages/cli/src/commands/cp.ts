@@ -1,7 +1,7 @@
-import { BaseCommand } from "../base-command.ts";
 import { deploymentOptions } from "../flags/global.ts";
 import { toggle, word } from "../flags/kinds.ts";
 import { PATH_FLAGS, pathOptions } from "../flags/path.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Copy extends BaseCommand<typeof Copy> {
   static override summary = "Copy files to or from a workspace";

@@ -1,8 +1,8 @@
 import { parseWorkspaceName } from "coder-protocol/names";
-import { BaseCommand } from "../base-command.ts";
 import { toggle } from "../flags/kinds.ts";
 import { YES_FLAG } from "../flags/output.ts";
 import { WORKSPACE_WORD } from "../flags/words.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Delete extends BaseCommand<typeof Delete> {
   static override aliases = ["rm"];
@@ -17,7 +17,7 @@ export default class Delete extends BaseCommand<typeof Delete> {
   static override args = WORKSPACE_WORD;
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { deleteWorkspace, fetchWorkspace } = await import("../services/workspace-builds.ts");
+    const { deleteWorkspace, fetchWorkspace } = await import("../rest/workspace-builds.ts");
     const request = {
       deployment: await this.openDeployment(),
       name: parseWorkspaceName(this.args.workspace),

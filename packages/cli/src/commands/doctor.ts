@@ -1,8 +1,8 @@
-import { BaseCommand } from "../base-command.ts";
 import { deploymentOptions } from "../flags/global.ts";
 import { OUTPUT_FLAG } from "../flags/output.ts";
 import { PATH_FLAGS, pathOptions } from "../flags/path.ts";
 import { AGENT_WORD } from "../flags/words.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Doctor extends BaseCommand<typeof Doctor> {
   static override summary = "Find out why a connection is not direct, or slow";

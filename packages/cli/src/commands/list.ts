@@ -1,6 +1,6 @@
-import { BaseCommand } from "../base-command.ts";
 import { LISTING_FLAGS } from "../flags/output.ts";
 import { LIST_FLAGS, listQuery } from "../flags/workspaces.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class List extends BaseCommand<typeof List> {
   static override aliases = ["ls"];
@@ -9,7 +9,7 @@ export default class List extends BaseCommand<typeof List> {
   static override flags = { ...LIST_FLAGS, ...LISTING_FLAGS };
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { listWorkspaces } = await import("../services/list.ts");
+    const { listWorkspaces } = await import("../rest/list.ts");
     const { listingText } = await import("../ui/output.ts");
     const { NO_WORKSPACES, WORKSPACE_COLUMNS } = await import("../ui/workspace-table.ts");
     const workspaces = await listWorkspaces(await this.openDeployment(), listQuery(this.flags), signal);

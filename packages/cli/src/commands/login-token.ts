@@ -1,6 +1,6 @@
-import { BaseCommand } from "../base-command.ts";
 import { UserError } from "../errors/user-error.ts";
 import { configDirOf } from "../flags/global.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class LoginToken extends BaseCommand<typeof LoginToken> {
   static override summary = "Print the session token of the stored login";
@@ -8,7 +8,7 @@ export default class LoginToken extends BaseCommand<typeof LoginToken> {
   static override examples = ["<%= config.bin %> login token"];
 
   protected override async execute(): Promise<undefined> {
-    const { readConfig } = await import("../config-dir.ts");
+    const { readConfig } = await import("../base/config-dir.ts");
     const token = this.flags.token ?? readConfig(configDirOf(this.flags), "session");
     if (token === undefined) {
       throw new UserError("You are not logged in", {

@@ -1,6 +1,6 @@
-import { BaseCommand } from "../base-command.ts";
 import { deploymentOptions } from "../flags/global.ts";
 import { text, toggle, word } from "../flags/kinds.ts";
+import { BaseCommand } from "./base-command.ts";
 
 const TLS_FILES = ["ca-file", "client-cert", "client-key"] as const;
 
@@ -51,7 +51,7 @@ export default class Login extends BaseCommand<typeof Login> {
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { flags, origins } = this;
-    const { runLogin } = await import("../services/run-login.ts");
+    const { runLogin } = await import("../rest/run-login.ts");
     const given = deploymentOptions(flags);
     const options = {
       deployment: { ...given, url: this.args.url ?? given.url },

@@ -1,8 +1,8 @@
 import { ClientError } from "coder-client/base/client-error";
-import { BaseCommand } from "../base-command.ts";
 import { CancelledError } from "../errors/user-error.ts";
 import { configDirOf } from "../flags/global.ts";
 import { YES_FLAG } from "../flags/output.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Logout extends BaseCommand<typeof Logout> {
   static override summary = "Log out and forget the stored login";
@@ -10,7 +10,7 @@ export default class Logout extends BaseCommand<typeof Logout> {
   static override flags = YES_FLAG;
 
   protected override async execute(signal: AbortSignal): Promise<number | undefined> {
-    const { readConfig, removeConfig } = await import("../config-dir.ts");
+    const { readConfig, removeConfig } = await import("../base/config-dir.ts");
     const dir = configDirOf(this.flags);
     if (readConfig(dir, "url") === undefined && readConfig(dir, "session") === undefined) {
       throw new ClientError("ERR_NOT_LOGGED_IN", "You are not logged in");

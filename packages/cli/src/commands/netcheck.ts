@@ -1,6 +1,6 @@
-import { BaseCommand } from "../base-command.ts";
 import { deploymentOptions } from "../flags/global.ts";
 import { OUTPUT_FLAG } from "../flags/output.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Netcheck extends BaseCommand<typeof Netcheck> {
   static override summary = "Check this machine's network: relays, NAT, STUN, interfaces";

@@ -1,9 +1,9 @@
-import { BaseCommand } from "../base-command.ts";
 import { UsageError } from "../errors/usage-error.ts";
 import { deploymentOptions } from "../flags/global.ts";
 import { choice, duration, integer, toggle } from "../flags/kinds.ts";
 import { PATH_FLAGS, pathOptions } from "../flags/path.ts";
 import { AGENT_WORD } from "../flags/words.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Ping extends BaseCommand<typeof Ping> {
   static override summary = "Ping a workspace: which path it takes, how long it needs, and why it is not direct";

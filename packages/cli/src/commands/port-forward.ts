@@ -1,10 +1,10 @@
-import { BaseCommand } from "../base-command.ts";
+import { VERSION } from "../base/version.ts";
 import { UsageError } from "../errors/usage-error.ts";
 import { deploymentOptions } from "../flags/global.ts";
 import { list, toggle } from "../flags/kinds.ts";
 import { PATH_FLAGS, pathOptions } from "../flags/path.ts";
 import { AGENT_WORD } from "../flags/words.ts";
-import { VERSION } from "../version.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class PortForward extends BaseCommand<typeof PortForward> {
   static override aliases = ["tunnel"];

@@ -1,8 +1,8 @@
 import { parseWorkspaceName } from "coder-protocol/names";
-import { BaseCommand } from "../base-command.ts";
 import { word } from "../flags/kinds.ts";
 import { WORKSPACE_WORD } from "../flags/words.ts";
 import { QUIET_YES_FLAG } from "../flags/workspaces.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Rename extends BaseCommand<typeof Rename> {
   static override summary = "Rename a workspace";
@@ -15,7 +15,7 @@ export default class Rename extends BaseCommand<typeof Rename> {
   };
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { renameWorkspace } = await import("../services/workspace-builds.ts");
+    const { renameWorkspace } = await import("../rest/workspace-builds.ts");
     const name = parseWorkspaceName(this.args.workspace);
     await renameWorkspace(
       { deployment: await this.openDeployment(), name, signal, say: this.display.say },

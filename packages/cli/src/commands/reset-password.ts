@@ -1,6 +1,6 @@
-import { BaseCommand } from "../base-command.ts";
 import { word } from "../flags/kinds.ts";
 import { STATE_DIR_FLAGS, stateDirOf } from "../flags/state-dir.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class ResetPassword extends BaseCommand<typeof ResetPassword> {
   static override summary = "Reset a user's password, on the server's machine";
@@ -11,7 +11,7 @@ export default class ResetPassword extends BaseCommand<typeof ResetPassword> {
   static override args = { username: word({ required: true, description: "User name" }) };
 
   protected override async execute(signal: AbortSignal): Promise<number> {
-    const { runResetPassword } = await import("../services/server.ts");
+    const { runResetPassword } = await import("../hosting/server.ts");
     return runResetPassword(stateDirOf(this.flags), this.args.username, () => newPassword(signal), signal);
   }
 }
@@ -19,7 +19,7 @@ export default class ResetPassword extends BaseCommand<typeof ResetPassword> {
 async function newPassword(signal: AbortSignal): Promise<string> {
   const given = process.env["CODER_NEW_USER_PASSWORD"];
   if (given !== undefined && given !== "") return given;
-  const { newPasswordProblem } = await import("../services/login.ts");
+  const { newPasswordProblem } = await import("../rest/login.ts");
   const { askNewPassword } = await import("../ui/prompt.ts");
   return askNewPassword({ signal, instead: "set CODER_NEW_USER_PASSWORD", check: newPasswordProblem });
 }

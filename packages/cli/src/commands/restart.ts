@@ -1,8 +1,8 @@
 import { parseWorkspaceName } from "coder-protocol/names";
-import { BaseCommand } from "../base-command.ts";
 import { YES_FLAG } from "../flags/output.ts";
 import { WORKSPACE_WORD } from "../flags/words.ts";
 import { PARAMETER_FLAGS, parameterNote } from "../flags/workspaces.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Restart extends BaseCommand<typeof Restart> {
   static override summary = "Stop a workspace and start it again";
@@ -12,7 +12,7 @@ export default class Restart extends BaseCommand<typeof Restart> {
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { say } = this.display;
-    const { startWorkspace, stopWorkspace } = await import("../services/workspace-builds.ts");
+    const { startWorkspace, stopWorkspace } = await import("../rest/workspace-builds.ts");
     const note = parameterNote(this.origins);
     if (note !== undefined) say(note);
     const name = parseWorkspaceName(this.args.workspace);

@@ -1,5 +1,5 @@
-import { BaseCommand } from "../base-command.ts";
 import { givenServerFlags, SERVER_FLAGS } from "../flags/server.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Server extends BaseCommand<typeof Server> {
   static override summary = "Run the control plane: users, workspaces, coordinator and relay";
@@ -13,7 +13,7 @@ export default class Server extends BaseCommand<typeof Server> {
   static override reloads = true;
 
   protected override async execute(signal: AbortSignal): Promise<number> {
-    const { runServerCommand } = await import("../services/server.ts");
+    const { runServerCommand } = await import("../hosting/server.ts");
     return runServerCommand(givenServerFlags(this.flags, this.origins), this.flags.verbose, signal);
   }
 }

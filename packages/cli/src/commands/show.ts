@@ -1,8 +1,8 @@
 import { parseWorkspaceName } from "coder-protocol/names";
-import { BaseCommand } from "../base-command.ts";
 import { toggle } from "../flags/kinds.ts";
 import { OUTPUT_FLAG } from "../flags/output.ts";
 import { WORKSPACE_WORD } from "../flags/words.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Show extends BaseCommand<typeof Show> {
   static override summary = "Show a workspace, its agents and how to reach them";
@@ -16,8 +16,8 @@ export default class Show extends BaseCommand<typeof Show> {
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { flags } = this;
     const { print } = this.display;
-    const { fetchWorkspace } = await import("../services/workspace-builds.ts");
-    const { workspaceText } = await import("../services/run-show.ts");
+    const { fetchWorkspace } = await import("../rest/workspace-builds.ts");
+    const { workspaceText } = await import("../rest/run-show.ts");
     const { jsonText } = await import("../ui/output.ts");
     const deployment = await this.openDeployment();
     const name = parseWorkspaceName(this.args.workspace, {});

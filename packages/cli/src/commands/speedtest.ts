@@ -1,10 +1,10 @@
-import { BaseCommand } from "../base-command.ts";
 import { UsageError } from "../errors/usage-error.ts";
 import { deploymentOptions } from "../flags/global.ts";
 import { choice, duration, text, toggle } from "../flags/kinds.ts";
 import { LISTING_FLAGS } from "../flags/output.ts";
 import { PATH_FLAGS, pathOptions } from "../flags/path.ts";
 import { AGENT_WORD } from "../flags/words.ts";
+import { BaseCommand } from "./base-command.ts";
 
 const MIN_MS = 1_000;
 const MAX_MS = 30_000;

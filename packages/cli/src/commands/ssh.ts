@@ -1,7 +1,7 @@
-import { BaseCommand } from "../base-command.ts";
 import { deploymentOptions } from "../flags/global.ts";
 import { SSH_FLAGS, sshConnectOptions, sshReportOptions } from "../flags/ssh.ts";
 import { AGENT_WORD } from "../flags/words.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Ssh extends BaseCommand<typeof Ssh> {
   static override summary = "Open a shell in a workspace, or run a command there";
@@ -21,7 +21,7 @@ export default class Ssh extends BaseCommand<typeof Ssh> {
 
   protected override async execute(signal: AbortSignal): Promise<number> {
     const { flags, words } = this;
-    const { localAgentSocket } = await import("../services/local-agent.ts");
+    const { localAgentSocket } = await import("../session/local-agent.ts");
     const { runSsh } = await import("../entries/network.ts");
     const session = {
       command: words.length > 1 ? words.slice(1).join(" ") : undefined,

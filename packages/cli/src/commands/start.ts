@@ -1,8 +1,8 @@
 import { parseWorkspaceName } from "coder-protocol/names";
-import { BaseCommand } from "../base-command.ts";
 import { choice, toggle } from "../flags/kinds.ts";
 import { WORKSPACE_WORD } from "../flags/words.ts";
 import { PARAMETER_FLAGS, parameterNote, QUIET_YES_FLAG } from "../flags/workspaces.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Start extends BaseCommand<typeof Start> {
   static override summary = "Start a workspace";
@@ -26,7 +26,7 @@ export default class Start extends BaseCommand<typeof Start> {
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { flags } = this;
     const { say } = this.display;
-    const { startWorkspace } = await import("../services/workspace-builds.ts");
+    const { startWorkspace } = await import("../rest/workspace-builds.ts");
     const note = parameterNote(this.origins);
     if (note !== undefined) say(note);
     await startWorkspace(

@@ -1,9 +1,9 @@
-import { BaseCommand } from "../base-command.ts";
-import { whenEndedAtOnce } from "../ending.ts";
 import { configDirOf, deploymentOptions } from "../flags/global.ts";
 import { word } from "../flags/kinds.ts";
 import { OUTPUT_FLAG } from "../flags/output.ts";
 import { PATH_FLAGS, pathOptions } from "../flags/path.ts";
+import { whenEndedAtOnce } from "../ui/ending.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Status extends BaseCommand<typeof Status> {
   static override summary = "Show the paths of open connections, or every path to one workspace";

@@ -1,7 +1,7 @@
 import { parseWorkspaceName } from "coder-protocol/names";
-import { BaseCommand } from "../base-command.ts";
 import { YES_FLAG } from "../flags/output.ts";
 import { WORKSPACE_WORD } from "../flags/words.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Stop extends BaseCommand<typeof Stop> {
   static override summary = "Stop a workspace";
@@ -12,7 +12,7 @@ export default class Stop extends BaseCommand<typeof Stop> {
   static override args = WORKSPACE_WORD;
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { stopWorkspace } = await import("../services/workspace-builds.ts");
+    const { stopWorkspace } = await import("../rest/workspace-builds.ts");
     const name = parseWorkspaceName(this.args.workspace);
     if (!this.flags.yes && !(await this.confirm(`Stop workspace "${name.workspace}"?`, signal))) {
       this.display.say("Nothing was stopped");

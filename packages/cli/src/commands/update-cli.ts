@@ -1,7 +1,7 @@
 import { isSea } from "node:sea";
-import { BaseCommand } from "../base-command.ts";
+import { VERSION } from "../base/version.ts";
 import { deploymentOptions } from "../flags/global.ts";
-import { VERSION } from "../version.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class UpdateCli extends BaseCommand<typeof UpdateCli> {
   static override summary = "Replace this command by the one that the deployment hands out";
@@ -11,8 +11,8 @@ export default class UpdateCli extends BaseCommand<typeof UpdateCli> {
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { say } = this.display;
-    const { openDeployment } = await import("../services/deployment.ts");
-    const { updateProgram } = await import("../services/self-update.ts");
+    const { openDeployment } = await import("../rest/deployment.ts");
+    const { updateProgram } = await import("../rest/self-update.ts");
     const single = isSea();
     const program = {
       path: single ? process.execPath : process.argv[1]!,

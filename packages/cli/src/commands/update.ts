@@ -1,7 +1,7 @@
 import { parseWorkspaceName } from "coder-protocol/names";
-import { BaseCommand } from "../base-command.ts";
 import { WORKSPACE_WORD } from "../flags/words.ts";
 import { PARAMETER_FLAGS, parameterNote, QUIET_YES_FLAG } from "../flags/workspaces.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Update extends BaseCommand<typeof Update> {
   static override summary = "Start a workspace with the active version of its template";
@@ -12,7 +12,7 @@ export default class Update extends BaseCommand<typeof Update> {
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { say } = this.display;
-    const { startWorkspace } = await import("../services/workspace-builds.ts");
+    const { startWorkspace } = await import("../rest/workspace-builds.ts");
     const note = parameterNote(this.origins);
     if (note !== undefined) say(note);
     await startWorkspace(

@@ -1,6 +1,6 @@
 import { originAtRunTime } from "wg-userspace/io/host/run-time-require";
-import { BaseCommand } from "../base-command.ts";
 import { choice } from "../flags/kinds.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Version extends BaseCommand<typeof Version> {
   static override summary = "Print the version of this client";
@@ -12,7 +12,7 @@ export default class Version extends BaseCommand<typeof Version> {
   };
 
   protected override async execute(): Promise<undefined> {
-    const { versionJson, versionLine } = await import("../services/version-text.ts");
+    const { versionJson, versionLine } = await import("../hosting/version-text.ts");
     if (this.flags.output === "json") {
       this.display.print(versionJson());
     } else {

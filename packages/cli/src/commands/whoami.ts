@@ -1,6 +1,6 @@
-import { BaseCommand } from "../base-command.ts";
+import { printable } from "../base/text.ts";
 import { OUTPUT_FLAG } from "../flags/output.ts";
-import { printable } from "../ui/text.ts";
+import { BaseCommand } from "./base-command.ts";
 
 export default class Whoami extends BaseCommand<typeof Whoami> {
   static override summary = "Print which deployment and user this login is for";
@@ -8,7 +8,7 @@ export default class Whoami extends BaseCommand<typeof Whoami> {
   static override flags = OUTPUT_FLAG;
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { currentUser } = await import("../services/login.ts");
+    const { currentUser } = await import("../rest/login.ts");
     const { jsonText } = await import("../ui/output.ts");
     const deployment = await this.openDeployment();
     const user = await currentUser(deployment, signal);

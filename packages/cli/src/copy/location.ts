@@ -1,5 +1,5 @@
+import { printableJson, printable as printableText } from "../base/text.ts";
 import { UsageError } from "../errors/usage-error.ts";
-import { printableJson, printable as printableText } from "../ui/text.ts";
 
 /** One end of a copy. */
 export interface Location {

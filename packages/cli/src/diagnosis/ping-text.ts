@@ -1,8 +1,8 @@
 /** What `coder ping` prints, line by line: pure, so that every line is tested. */
 import type { DiscoPong, PeerPathReport } from "coder-client/node/path-report";
+import { printable } from "../base/text.ts";
 import { type Paint, PLAIN } from "../ui/paint.ts";
 import { renderTable } from "../ui/table.ts";
-import { printable } from "../ui/text.ts";
 import { formatDuration } from "./durations.ts";
 import type { Cause } from "./facts.ts";
 

@@ -1,7 +1,18 @@
 /** The words, table and JSON of `coder speedtest`. */
 import { UsageError } from "../errors/usage-error.ts";
-import type { SpeedtestInterval, SpeedtestResult } from "../services/speedtest.ts";
 import { renderTable } from "../ui/table.ts";
+
+/** Seconds since the start of the test. */
+export interface SpeedtestInterval {
+  readonly startSeconds: number;
+  readonly endSeconds: number;
+  readonly bytes: number;
+}
+
+export interface SpeedtestResult {
+  readonly intervals: readonly SpeedtestInterval[];
+  readonly overall: SpeedtestInterval;
+}
 
 const COLUMNS: Readonly<Record<string, (interval: SpeedtestInterval) => string>> = {
   Interval: ({ startSeconds, endSeconds }) => `${startSeconds.toFixed(2)}-${endSeconds.toFixed(2)} sec`,

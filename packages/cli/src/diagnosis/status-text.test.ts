@@ -1,7 +1,7 @@
 import type { PeerPathReport } from "coder-client/node/path-report";
 import { expect, it } from "vitest";
+import { displayWidth } from "../base/text.ts";
 import { PLAIN } from "../ui/paint.ts";
-import { displayWidth } from "../ui/text.ts";
 import { connectionsTable, workspaceStatus } from "./status-text.ts";
 
 const WIDE = { columns: 200, paint: PLAIN };

@@ -1,8 +1,8 @@
 /** What `coder status` prints. Pure. */
 import type { CandidateReport, PathRef, PeerPathReport } from "coder-client/node/path-report";
+import { displayWidth, printable, wrapWords } from "../base/text.ts";
 import type { Paint } from "../ui/paint.ts";
 import { renderTable } from "../ui/table.ts";
-import { displayWidth, printable, wrapWords } from "../ui/text.ts";
 import { pathSentence } from "./doctor-text.ts";
 import { formatDuration } from "./durations.ts";
 

@@ -1,11 +1,11 @@
 /** The work of commands that need the engine: a bundle of its own, so that the others start without it. */
 
-export { runCopy } from "../services/run-copy.ts";
-export { runDoctor } from "../services/run-doctor.ts";
-export { runNetcheck } from "../services/run-netcheck.ts";
-export { runPing } from "../services/run-ping.ts";
-export { planForwards, runPortForward } from "../services/run-port-forward.ts";
-export { runSpeedtest } from "../services/run-speedtest.ts";
-export { showConnections, showPaths } from "../services/run-status.ts";
-export { runSupportBundle } from "../services/run-support-bundle.ts";
+export { runCopy } from "../copy/run-copy.ts";
+export { planForwards, runPortForward } from "../forwarding/run-port-forward.ts";
+export { runDoctor } from "../measure/run-doctor.ts";
+export { runNetcheck } from "../measure/run-netcheck.ts";
+export { runPing } from "../measure/run-ping.ts";
+export { runSpeedtest } from "../measure/run-speedtest.ts";
+export { showConnections, showPaths } from "../measure/run-status.ts";
+export { runSupportBundle } from "../measure/run-support-bundle.ts";
 export { runSsh } from "../session/run.ts";

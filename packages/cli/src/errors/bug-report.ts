@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { VERSION } from "../version.ts";
+import { VERSION } from "../base/version.ts";
 
 /** Writes the stack of an unexpected error where a person can attach it from. Returns the path. */
 export function writeBugReport(error: unknown): string {

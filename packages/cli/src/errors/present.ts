@@ -1,8 +1,8 @@
 import type { ClientError } from "coder-client/base/client-error";
 import type { NameError } from "coder-protocol/names";
 import type { EngineError, ErrorCode } from "wg-userspace/base/errors";
+import { printable } from "../base/text.ts";
 import type { UsageError } from "../errors/usage-error.ts";
-import { printable } from "../ui/text.ts";
 import { type CancelledError, EXIT, UserError } from "./user-error.ts";
 
 /** Everything a command can fail with, as words for a person. Undefined: our own bug. */

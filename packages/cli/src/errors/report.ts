@@ -1,4 +1,4 @@
-import { say } from "../ui/say.ts";
+import { say } from "../base/say.ts";
 import { writeBugReport } from "./bug-report.ts";
 import { isCancelled, renderUserError, toUserError } from "./present.ts";
 import { EXIT } from "./user-error.ts";

@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { cacheFolder, ownFolder } from "../cache-folder.ts";
+import { cacheFolder, ownFolder } from "../base/cache-folder.ts";
 
 const KEPT_DAYS = 30;
 

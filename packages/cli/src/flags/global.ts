@@ -1,5 +1,5 @@
-import { defaultConfigDir } from "../config-dir.ts";
-import type { DeploymentOptions } from "../services/deployment.ts";
+import { defaultConfigDir } from "../base/config-dir.ts";
+import type { DeploymentOptions } from "../rest/deployment.ts";
 import type { FlagValues } from "./kinds.ts";
 import { list, text, toggle } from "./kinds.ts";
 

@@ -1,6 +1,6 @@
 /** The type checker is the test: a line below `@ts-expect-error` that compiles is an error. */
 import { expect, expectTypeOf, it } from "vitest";
-import { BaseCommand } from "../base-command.ts";
+import { BaseCommand } from "../commands/base-command.ts";
 import { choice, duration, list, text, toggle, word } from "./kinds.ts";
 import { SERVER_FLAGS } from "./server.ts";
 

@@ -2,9 +2,10 @@
  * From a command line to what oclif's parser takes without surprises. It knows which flags take values, where the remote
  * command begins, that the last of several values holds, and what variables give. Pure; the lean start uses it as well.
  */
+
+import { splitList } from "../base/split-list.ts";
+import { nearest } from "../base/suggest.ts";
 import { UsageError } from "../errors/usage-error.ts";
-import { splitList } from "../split-list.ts";
-import { nearest } from "../suggest.ts";
 import { readBoolean } from "./values.ts";
 
 /** What is looked at of oclif's definition of a flag. */

@@ -1,4 +1,4 @@
-import type { ConnectRequest } from "../services/connect.ts";
+import type { ConnectRequest } from "../connection/connect.ts";
 import type { GlobalValues } from "./global.ts";
 import type { FlagValues } from "./kinds.ts";
 import { duration } from "./kinds.ts";

@@ -1,6 +1,6 @@
-import type { ConnectRequest } from "../services/connect.ts";
-import type { ReportOptions } from "../services/network-info.ts";
-import { VERSION } from "../version.ts";
+import { VERSION } from "../base/version.ts";
+import type { ConnectRequest } from "../connection/connect.ts";
+import type { ReportOptions } from "../connection/network-info.ts";
 import { configDirOf, type GlobalValues } from "./global.ts";
 import type { FlagValues } from "./kinds.ts";
 import { choice, duration, list, text, toggle } from "./kinds.ts";

@@ -1,8 +1,8 @@
 /** Follows the ports that programs of the workspace listen on: each gets a forward while it is there. */
 import { sleep } from "coder-client/base/backoff";
 import type { Logger } from "wg-userspace/base/ports";
+import type { ListeningPort } from "../connection/agent-api.ts";
 import { UserError } from "../errors/user-error.ts";
-import type { ListeningPort } from "../services/agent-api.ts";
 import { TcpForward, type TcpForwardOptions } from "./tcp-forward.ts";
 
 const POLL_MS = 2_000;

@@ -3,8 +3,8 @@ import { connect as connectSocket } from "node:net";
 import { Backoff, sleep } from "coder-client/base/backoff";
 import type { AcceptConnection, Client } from "ssh2";
 import type { Logger } from "wg-userspace/base/ports";
+import type { SshLink } from "../connection/ssh-client.ts";
 import { UserError } from "../errors/user-error.ts";
-import type { SshLink } from "../services/ssh-client.ts";
 import { type ForwardSpec, formatEnd } from "./spec.ts";
 import { joined, reasonOf } from "./tcp-forward.ts";
 

@@ -20,7 +20,7 @@ test("whatever the diagnosis refers to is there", () => {
     "../diagnosis/causes.ts",
     "../diagnosis/path-causes.ts",
     "../diagnosis/unanswered-causes.ts",
-    "../services/run-ping.ts",
+    "../measure/run-ping.ts",
   ]
     .map((name) => readFileSync(join(import.meta.dirname, name), "utf8"))
     .join("");

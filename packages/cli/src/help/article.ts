@@ -1,5 +1,5 @@
 /** Articles of `coder help`: the sections of a page of the documentation. Pure. */
-import { wrapWords } from "../ui/text.ts";
+import { wrapWords } from "../base/text.ts";
 
 /** The section under a heading of this name; the whole page by the name of the page. Undefined: there is none. */
 export function articleOf(page: string, pageName: string, wanted: string, columns: number): string | undefined {

@@ -3,16 +3,16 @@
 import type { ConnectedWorkspace } from "coder-client/connection/connect";
 import { SSH_PORT } from "coder-protocol/tunnel-ports";
 import type { Client } from "ssh2";
+import { connectSsh } from "../connection/ssh-client.ts";
 import { UserError } from "../errors/user-error.ts";
-import { forwardGpg } from "../services/gpg-forward.ts";
-import { noticeSilence } from "../services/silence-notice.ts";
-import { connectSsh } from "../services/ssh-client.ts";
-import { type SshForwardsOptions, startForwards } from "../services/ssh-forwards.ts";
-import { runSshSession, type SessionEnd } from "../services/ssh-session.ts";
-import { isRaw, type LocalTerminal } from "../services/terminal-input.ts";
-import { X11Forward } from "../services/x11-forward.ts";
 import type { Display } from "../ui/display.ts";
+import { forwardGpg } from "./gpg-forward.ts";
 import type { SessionPlan } from "./plan.ts";
+import { noticeSilence } from "./silence-notice.ts";
+import { type SshForwardsOptions, startForwards } from "./ssh-forwards.ts";
+import { runSshSession, type SessionEnd } from "./ssh-session.ts";
+import { isRaw, type LocalTerminal } from "./terminal-input.ts";
+import { X11Forward } from "./x11-forward.ts";
 
 export interface SessionSurroundings {
   readonly stages: Display["stages"];

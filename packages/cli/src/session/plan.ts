@@ -7,7 +7,7 @@ import {
   parseDynamicForward,
   parseLocalForward,
 } from "../forwarding/local-forward.ts";
-import { parseRemoteForward, type RemoteForward } from "../services/remote-forward.ts";
+import { parseRemoteForward, type RemoteForward } from "./remote-forward.ts";
 
 export interface SessionRequest {
   /** The remote command line; undefined: a shell. */

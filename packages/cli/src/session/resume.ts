@@ -3,10 +3,10 @@ import { randomUUID } from "node:crypto";
 import type { ConnectedWorkspace } from "coder-client/connection/connect";
 import { TERMINAL_PORT } from "coder-protocol/tunnel-ports";
 import { formatDuration } from "../diagnosis/durations.ts";
-import { SHELL_EXIT, showShell } from "../services/resumable-shell.ts";
-import { KEEP_MS, ResumeStore } from "../services/resume-store.ts";
-import type { SessionEnd } from "../services/ssh-session.ts";
 import type { SessionStreams } from "./on-connection.ts";
+import { SHELL_EXIT, showShell } from "./resumable-shell.ts";
+import { KEEP_MS, ResumeStore } from "./resume-store.ts";
+import type { SessionEnd } from "./ssh-session.ts";
 
 /** How often a shell that is being looked at is recorded as such. */
 const TOUCH_MS = 60_000;

@@ -1,10 +1,10 @@
 /** The work of `coder ssh`: connects, runs the plan, and finds out why a session ended. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { SSH_PORT } from "coder-protocol/tunnel-ports";
-import { type ConnectRequest, connectWorkspace } from "../services/connect.ts";
-import { type DeploymentOptions, openDeployment } from "../services/deployment.ts";
-import { type ReportOptions, reportConnection } from "../services/network-info.ts";
-import { workspaceStopped } from "../services/stop-watch.ts";
+import { type ConnectRequest, connectWorkspace } from "../connection/connect.ts";
+import { type ReportOptions, reportConnection } from "../connection/network-info.ts";
+import { workspaceStopped } from "../connection/stop-watch.ts";
+import { type DeploymentOptions, openDeployment } from "../rest/deployment.ts";
 import type { Display } from "../ui/display.ts";
 import { createLogger } from "../ui/logger.ts";
 import { runOnConnection } from "./on-connection.ts";

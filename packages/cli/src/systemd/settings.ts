@@ -1,7 +1,7 @@
 /** The settings of a service: the variables of its environment file, from a command line. Pure but for the current folder. */
 import { resolve } from "node:path";
+import { splitList } from "../base/split-list.ts";
 import { UsageError } from "../errors/usage-error.ts";
-import { splitList } from "../split-list.ts";
 import { setsVariable } from "./unit-text.ts";
 import type { ServiceName } from "./units.ts";
 

@@ -1,7 +1,7 @@
+import { say } from "../base/say.ts";
+import { printableLog } from "../base/text.ts";
 import { type Paint, paintFor } from "./paint.ts";
-import { say } from "./say.ts";
 import { StageLine } from "./stages.ts";
-import { printableLog } from "./text.ts";
 
 /** Where a service puts what it has to say. */
 export interface Display {

@@ -1,4 +1,4 @@
-import { cut } from "./text.ts";
+import { cut } from "../base/text.ts";
 
 /** Has something put right even when the process is ended at once. */
 export type WhenEndedAtOnce = (restore: () => void) => Disposable;

@@ -1,6 +1,6 @@
+import { printableJson } from "../base/text.ts";
 import { UsageError } from "../errors/usage-error.ts";
 import { renderTable } from "./table.ts";
-import { printableJson } from "./text.ts";
 
 export interface Column<Row> {
   readonly name: string;

@@ -1,4 +1,4 @@
-import { printableJson } from "./text.ts";
+import { printableJson } from "../base/text.ts";
 
 /**
  * A document of our own as JSON: keys in snake_case, as everywhere in the deployment's answers, and measured numbers

@@ -1,4 +1,4 @@
-import { printable } from "./text.ts";
+import { printable } from "../base/text.ts";
 
 /** Says on stderr which stage of connecting is being waited for; quiet when it is quick, and gone when it is over. */
 const SHOW_AFTER_MS = 400;

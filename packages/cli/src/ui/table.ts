@@ -1,4 +1,4 @@
-import { displayWidth, printable, wrapWords } from "./text.ts";
+import { displayWidth, printable, wrapWords } from "../base/text.ts";
 
 export interface TableOptions {
   /** Changes how a cell looks, not how wide it is. */

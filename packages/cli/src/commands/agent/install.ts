@@ -1,9 +1,9 @@
-import { BaseCommand } from "../../base-command.ts";
 import { UsageError } from "../../errors/usage-error.ts";
 import { AGENT_FLAGS } from "../../flags/agent.ts";
 import { GLOBAL_FLAGS } from "../../flags/global.ts";
 import { text } from "../../flags/kinds.ts";
 import { givenSettings, INSTALL_FLAGS } from "../../flags/service.ts";
+import { BaseCommand } from "../base-command.ts";
 
 /** Those that a service of systemd has: it is no process 1, and its token is kept in one place. */
 const { "no-reap": _, ...KEPT } = AGENT_FLAGS;
@@ -38,7 +38,7 @@ export default class AgentInstall extends BaseCommand<typeof AgentInstall> {
     const runAs = flags["run-as"];
     if (runAs !== undefined && !/^[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?$/.test(runAs))
       throw new UsageError(`--run-as is "${runAs}"; it takes the name of an account`);
-    const { installAgent } = await import("../../services/service-commands.ts");
+    const { installAgent } = await import("../../hosting/service-commands.ts");
     await installAgent({
       user: flags.user,
       now: flags.now,

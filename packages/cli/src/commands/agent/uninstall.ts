@@ -1,5 +1,5 @@
-import { BaseCommand } from "../../base-command.ts";
 import { SCOPE_FLAGS } from "../../flags/service.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class AgentUninstall extends BaseCommand<typeof AgentUninstall> {
   static override summary = "Stop the agent's service and remove it, with its token";
@@ -7,7 +7,7 @@ export default class AgentUninstall extends BaseCommand<typeof AgentUninstall> {
   static override flags = SCOPE_FLAGS;
 
   protected override async execute(): Promise<undefined> {
-    const { runUninstall } = await import("../../services/service-commands.ts");
+    const { runUninstall } = await import("../../hosting/service-commands.ts");
     await runUninstall("agent", this.flags.user, true);
   }
 }

@@ -1,5 +1,5 @@
-import { BaseCommand } from "../../base-command.ts";
 import { word } from "../../flags/kinds.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class ConnectExists extends BaseCommand<typeof ConnectExists> {
   static override summary = "Tell by the exit code whether a host is reached through a desktop tunnel";

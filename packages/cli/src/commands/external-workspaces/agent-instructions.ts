@@ -1,6 +1,6 @@
-import { BaseCommand } from "../../base-command.ts";
 import { OUTPUT_FLAG } from "../../flags/output.ts";
 import { AGENT_WORD } from "../../flags/words.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class ExternalWorkspacesInstructions extends BaseCommand<typeof ExternalWorkspacesInstructions> {
   static override summary = "Print how to start the agent of an external workspace";
@@ -9,7 +9,7 @@ export default class ExternalWorkspacesInstructions extends BaseCommand<typeof E
   static override args = AGENT_WORD;
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { agentInstructions, renderInstructions } = await import("../../services/external-workspaces.ts");
+    const { agentInstructions, renderInstructions } = await import("../../rest/external-workspaces.ts");
     const { jsonText } = await import("../../ui/output.ts");
     const deployment = await this.openDeployment();
     const instructions = await agentInstructions(deployment, this.args.workspace, signal);

@@ -1,7 +1,7 @@
 import { parseWorkspaceName } from "coder-protocol/names";
-import { BaseCommand } from "../../base-command.ts";
 import { text, word } from "../../flags/kinds.ts";
 import { OUTPUT_FLAG } from "../../flags/output.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class ExternalWorkspacesCreate extends BaseCommand<typeof ExternalWorkspacesCreate> {
   static override summary = "Register any machine as a workspace";
@@ -17,7 +17,7 @@ export default class ExternalWorkspacesCreate extends BaseCommand<typeof Externa
   static override args = { workspace: word({ required: true, description: "Name of the new workspace" }) };
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { createExternalWorkspace, renderInstructions } = await import("../../services/external-workspaces.ts");
+    const { createExternalWorkspace, renderInstructions } = await import("../../rest/external-workspaces.ts");
     const { jsonText } = await import("../../ui/output.ts");
     const name = parseWorkspaceName(this.args.workspace, {});
     const deployment = await this.openDeployment();

@@ -1,8 +1,8 @@
 import { ClientError } from "coder-client/base/client-error";
 import { parseWorkspaceName } from "coder-protocol/names";
-import { BaseCommand } from "../../base-command.ts";
 import { UserError } from "../../errors/user-error.ts";
 import { word } from "../../flags/kinds.ts";
+import { BaseCommand } from "../base-command.ts";
 
 interface App {
   readonly slug: string;
@@ -21,8 +21,8 @@ export default class OpenApp extends BaseCommand<typeof OpenApp> {
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { printable } = await import("../../copy/location.ts");
-    const { openAddress } = await import("../../services/open-editor.ts");
-    const { fetchWorkspace } = await import("../../services/workspace-builds.ts");
+    const { openAddress } = await import("../../open/open-editor.ts");
+    const { fetchWorkspace } = await import("../../rest/workspace-builds.ts");
     const name = parseWorkspaceName(this.args.workspace);
     const deployment = await this.openDeployment();
     const workspace = await fetchWorkspace({ deployment, name, signal });

@@ -1,6 +1,6 @@
 import { parseWorkspaceName } from "coder-protocol/names";
-import { BaseCommand } from "../../base-command.ts";
 import { toggle, word } from "../../flags/kinds.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class OpenVscode extends BaseCommand<typeof OpenVscode> {
   static override summary = "Open a workspace in VS Code";
@@ -24,8 +24,8 @@ export default class OpenVscode extends BaseCommand<typeof OpenVscode> {
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { chooseAgent, findWorkspace } = await import("coder-client/rest/workspaces");
-    const { mintSessionToken } = await import("../../services/login.ts");
-    const { openAddress, vscodeUri } = await import("../../services/open-editor.ts");
+    const { mintSessionToken } = await import("../../rest/login.ts");
+    const { openAddress, vscodeUri } = await import("../../open/open-editor.ts");
     const name = parseWorkspaceName(this.args.workspace);
     const deployment = await this.openDeployment();
     const workspace = await findWorkspace(deployment, name, { signal });

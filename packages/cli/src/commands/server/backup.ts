@@ -1,7 +1,7 @@
-import { BaseCommand } from "../../base-command.ts";
 import { UsageError } from "../../errors/usage-error.ts";
 import { text } from "../../flags/kinds.ts";
 import { STATE_DIR_FLAGS, stateDirOf } from "../../flags/state-dir.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class ServerBackup extends BaseCommand<typeof ServerBackup> {
   static override summary = "Copy the server's database and keys into a folder, with the server running or not";
@@ -19,7 +19,7 @@ export default class ServerBackup extends BaseCommand<typeof ServerBackup> {
   protected override async execute(signal: AbortSignal): Promise<number> {
     const to = this.flags.to;
     if (to === undefined) throw new UsageError("--to is missing: the folder to write");
-    const { runBackup } = await import("../../services/server.ts");
+    const { runBackup } = await import("../../hosting/server.ts");
     return runBackup(stateDirOf(this.flags), to, signal);
   }
 }

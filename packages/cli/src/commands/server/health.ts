@@ -1,5 +1,5 @@
-import { BaseCommand } from "../../base-command.ts";
 import { givenServerFlags, SERVER_FLAGS } from "../../flags/server.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class ServerHealth extends BaseCommand<typeof ServerHealth> {
   static override summary = "Ask the server of this machine whether it serves, for health checks";
@@ -18,7 +18,7 @@ export default class ServerHealth extends BaseCommand<typeof ServerHealth> {
   };
 
   protected override async execute(signal: AbortSignal): Promise<number> {
-    const { runHealth } = await import("../../services/server.ts");
+    const { runHealth } = await import("../../hosting/server.ts");
     return runHealth(givenServerFlags(this.flags, this.origins), signal);
   }
 }

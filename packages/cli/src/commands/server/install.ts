@@ -1,6 +1,6 @@
-import { BaseCommand } from "../../base-command.ts";
 import { givenServerFlags, SERVER_FLAGS } from "../../flags/server.ts";
 import { givenSettings, INSTALL_FLAGS } from "../../flags/service.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class ServerInstall extends BaseCommand<typeof ServerInstall> {
   static override summary = "Install the server as a service of systemd, and start it";
@@ -15,10 +15,10 @@ export default class ServerInstall extends BaseCommand<typeof ServerInstall> {
 
   protected override async execute(signal: AbortSignal): Promise<number> {
     const { flags, origins } = this;
-    const { checkServerFlags } = await import("../../services/server.ts");
+    const { checkServerFlags } = await import("../../hosting/server.ts");
     const wrong = await checkServerFlags(givenServerFlags(flags, origins), signal);
     if (wrong !== 0) return wrong;
-    const { installServer } = await import("../../services/service-commands.ts");
+    const { installServer } = await import("../../hosting/service-commands.ts");
     await installServer({
       user: flags.user,
       now: flags.now,

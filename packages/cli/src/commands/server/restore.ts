@@ -1,7 +1,7 @@
-import { BaseCommand } from "../../base-command.ts";
 import { UsageError } from "../../errors/usage-error.ts";
 import { text, toggle } from "../../flags/kinds.ts";
 import { STATE_DIR_FLAGS, stateDirOf } from "../../flags/state-dir.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class ServerRestore extends BaseCommand<typeof ServerRestore> {
   static override summary = "Put a backup in place as the server's database and keys";
@@ -20,7 +20,7 @@ export default class ServerRestore extends BaseCommand<typeof ServerRestore> {
   protected override async execute(signal: AbortSignal): Promise<number> {
     const from = this.flags.from;
     if (from === undefined) throw new UsageError("--from is missing: the backup to restore");
-    const { runRestore } = await import("../../services/server.ts");
+    const { runRestore } = await import("../../hosting/server.ts");
     return runRestore(stateDirOf(this.flags), from, this.flags.replace, signal);
   }
 }

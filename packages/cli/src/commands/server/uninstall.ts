@@ -1,5 +1,5 @@
-import { BaseCommand } from "../../base-command.ts";
 import { SCOPE_FLAGS } from "../../flags/service.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class ServerUninstall extends BaseCommand<typeof ServerUninstall> {
   static override summary = "Stop the server's service and remove it; its settings and its state stay";
@@ -7,7 +7,7 @@ export default class ServerUninstall extends BaseCommand<typeof ServerUninstall>
   static override flags = SCOPE_FLAGS;
 
   protected override async execute(): Promise<undefined> {
-    const { runUninstall } = await import("../../services/service-commands.ts");
+    const { runUninstall } = await import("../../hosting/service-commands.ts");
     await runUninstall("server", this.flags.user, false);
   }
 }

@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
-import { BaseCommand } from "../../base-command.ts";
 import { deploymentOptions } from "../../flags/global.ts";
 import { text, word } from "../../flags/kinds.ts";
 import { YES_FLAG } from "../../flags/output.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class SupportBundle extends BaseCommand<typeof SupportBundle> {
   static override summary = "Collect what somebody needs to help you, in one zip file";

@@ -1,6 +1,6 @@
-import { BaseCommand } from "../../base-command.ts";
 import { UsageError } from "../../errors/usage-error.ts";
 import { duration, list, text } from "../../flags/kinds.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class TokensCreate extends BaseCommand<typeof TokensCreate> {
   static override summary = "Create an API token and print it, this once";
@@ -31,7 +31,7 @@ export default class TokensCreate extends BaseCommand<typeof TokensCreate> {
   };
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { createToken } = await import("../../services/tokens.ts");
+    const { createToken } = await import("../../rest/tokens.ts");
     refuseLess("scope", ["all", "coder:all"], this.flags.scope);
     refuseLess("allow", ["*", "*:*"], this.flags.allow);
     const key = await createToken(

@@ -1,6 +1,6 @@
-import { BaseCommand } from "../../base-command.ts";
 import { toggle } from "../../flags/kinds.ts";
 import { LISTING_FLAGS } from "../../flags/output.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class TokensList extends BaseCommand<typeof TokensList> {
   static override aliases = ["tokens:ls"];
@@ -12,7 +12,7 @@ export default class TokensList extends BaseCommand<typeof TokensList> {
   };
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { listTokens } = await import("../../services/tokens.ts");
+    const { listTokens } = await import("../../rest/tokens.ts");
     const { TOKEN_COLUMNS } = await import("../../ui/token-table.ts");
     const { listingText } = await import("../../ui/output.ts");
     const tokens = await listTokens(await this.openDeployment(), this.flags.all, signal);

@@ -1,5 +1,5 @@
-import { BaseCommand } from "../../base-command.ts";
 import { word } from "../../flags/kinds.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class TokensRemove extends BaseCommand<typeof TokensRemove> {
   static override aliases = ["tokens:rm"];
@@ -8,7 +8,7 @@ export default class TokensRemove extends BaseCommand<typeof TokensRemove> {
   static override args = { token: word({ required: true, description: "Name, id, or the token itself" }) };
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { removeToken } = await import("../../services/tokens.ts");
+    const { removeToken } = await import("../../rest/tokens.ts");
     await removeToken(await this.openDeployment(), this.args.token, signal);
     this.display.say("Token has been removed.");
   }

@@ -1,6 +1,6 @@
-import { BaseCommand } from "../../base-command.ts";
 import { STATUS_FLAGS } from "../../flags/users.ts";
 import { USER_WORD } from "../../flags/words.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class UsersActivate extends BaseCommand<typeof UsersActivate> {
   static override summary = "Activate a suspended user again";
@@ -9,7 +9,7 @@ export default class UsersActivate extends BaseCommand<typeof UsersActivate> {
   static override args = USER_WORD;
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { changeStatus } = await import("../../services/change-status.ts");
+    const { changeStatus } = await import("../../rest/change-status.ts");
     await changeStatus({
       deployment: await this.openDeployment(),
       user: this.args.user,

@@ -1,6 +1,6 @@
-import { BaseCommand } from "../../base-command.ts";
 import { UsageError } from "../../errors/usage-error.ts";
 import { text } from "../../flags/kinds.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class UsersCreate extends BaseCommand<typeof UsersCreate> {
   static override summary = "Create a user";
@@ -35,8 +35,8 @@ export default class UsersCreate extends BaseCommand<typeof UsersCreate> {
   };
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { emailProblem, userNameProblem } = await import("../../services/login.ts");
-    const { createUser, generatePassword } = await import("../../services/users.ts");
+    const { emailProblem, userNameProblem } = await import("../../rest/login.ts");
+    const { createUser, generatePassword } = await import("../../rest/users.ts");
     const { ask } = await import("../../ui/prompt.ts");
     const type = this.flags["login-type"];
     if (type !== "password")

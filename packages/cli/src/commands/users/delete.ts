@@ -1,5 +1,5 @@
-import { BaseCommand } from "../../base-command.ts";
 import { USER_WORD } from "../../flags/words.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class UsersDelete extends BaseCommand<typeof UsersDelete> {
   static override aliases = ["users:rm"];
@@ -10,7 +10,7 @@ export default class UsersDelete extends BaseCommand<typeof UsersDelete> {
   static override args = USER_WORD;
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { deleteUser, findUser } = await import("../../services/users.ts");
+    const { deleteUser, findUser } = await import("../../rest/users.ts");
     const deployment = await this.openDeployment();
     const user = await findUser(deployment, this.args.user, signal);
     await deleteUser(deployment, user.id, signal);

@@ -1,8 +1,8 @@
-import { BaseCommand } from "../../base-command.ts";
+import { splitList } from "../../base/split-list.ts";
 import { list } from "../../flags/kinds.ts";
 import { YES_FLAG } from "../../flags/output.ts";
 import { USER_WORD } from "../../flags/words.ts";
-import { splitList } from "../../split-list.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class UsersEditRoles extends BaseCommand<typeof UsersEditRoles> {
   static override summary = "Edit a user's roles";
@@ -19,7 +19,7 @@ export default class UsersEditRoles extends BaseCommand<typeof UsersEditRoles> {
   static override args = USER_WORD;
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { findUser, setUserRoles } = await import("../../services/users.ts");
+    const { findUser, setUserRoles } = await import("../../rest/users.ts");
     const { ask } = await import("../../ui/prompt.ts");
     const { rolesText } = await import("../../ui/user-table.ts");
     const deployment = await this.openDeployment();

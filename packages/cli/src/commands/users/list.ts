@@ -1,5 +1,5 @@
-import { BaseCommand } from "../../base-command.ts";
 import { LISTING_FLAGS } from "../../flags/output.ts";
+import { BaseCommand } from "../base-command.ts";
 
 export default class UsersList extends BaseCommand<typeof UsersList> {
   static override aliases = ["users:ls"];
@@ -13,7 +13,7 @@ export default class UsersList extends BaseCommand<typeof UsersList> {
   static override flags = LISTING_FLAGS;
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { listUsers } = await import("../../services/users.ts");
+    const { listUsers } = await import("../../rest/users.ts");
     const { listingText } = await import("../../ui/output.ts");
     const { USER_COLUMNS } = await import("../../ui/user-table.ts");
     const users = await listUsers(await this.openDeployment(), signal);

@@ -1,0 +1,105 @@
+/** Connecting to a workspace in words: the client library finds and reaches it, its stages and errors become sentences. */
+import { ClientError, type ClientErrorCode } from "coder-client/base/client-error";
+import type { ScriptWait } from "coder-client/connection/agent-wait";
+import type { AgentWait, ConnectStage } from "coder-client/connection/attempt";
+import { type ConnectChoices, type ConnectedWorkspace, connectTo } from "coder-client/connection/connect";
+import type { Deployment } from "coder-client/rest/deployment";
+import { parseWorkspaceName } from "coder-protocol/names";
+import type { Logger } from "wg-userspace/base/ports";
+import { say } from "../base/say.ts";
+import { printableLog } from "../base/text.ts";
+import { UserError } from "../errors/user-error.ts";
+
+export interface ConnectRequest extends Omit<ConnectChoices, "onStage"> {
+  readonly deployment: Deployment;
+  /** Host or workspace as typed. */
+  readonly name: string;
+  readonly hostPrefix?: string | undefined;
+  readonly hostnameSuffix?: string | undefined;
+  readonly wait: ScriptWait;
+  /** 0: no limit. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  /** Called with a sentence for each stage that is being waited for. */
+  readonly onStage: (text: string) => void;
+}
+
+/** From a typed name to a connection that answers. Every wait says what it waits for, and ends at the limit. */
+export async function connectWorkspace(request: ConnectRequest): Promise<ConnectedWorkspace> {
+  const { deployment, name, hostPrefix, hostnameSuffix, onStage, onStartupLog, ...choices } = request;
+  let latest: ConnectStage | undefined;
+  try {
+    return await connectTo(deployment, parseWorkspaceName(name, { hostPrefix, hostnameSuffix }), {
+      ...choices,
+      onStage: (stage) => {
+        latest = stage;
+        const text = stageText(stage);
+        if (text !== undefined) onStage(text);
+        if (stage.kind === "agent-ready") warnAboutStart(stage.agent.lifecycleState);
+      },
+      onStartupLog: onStartupLog === undefined ? undefined : (line) => onStartupLog(printableLog(line)),
+    });
+  } catch (error) {
+    throw withNextStep(error, latest);
+  }
+}
+
+function stageText(stage: ConnectStage): string | undefined {
+  switch (stage.kind) {
+    case "lookup":
+      return "Asking the control plane";
+    case "workspace":
+      return stage.requested
+        ? `Starting workspace "${stage.workspace.name}"`
+        : `Workspace "${stage.workspace.name}" is ${stage.workspace.buildStatus}`;
+    case "agent":
+      return agentText(stage.agent.name, stage.waitingFor);
+    case "agent-ready":
+      return undefined;
+    case "tunnel":
+      return `Connecting: ${stage.waitingFor}`;
+  }
+}
+
+function agentText(agent: string, waitingFor: AgentWait): string {
+  switch (waitingFor) {
+    case "first-connection":
+      return `Waiting for agent "${agent}" to connect for the first time`;
+    case "reconnection":
+      return `Waiting for agent "${agent}" to reconnect`;
+    case "restart":
+      return `Waiting for agent "${agent}" to start again`;
+    case "startup-scripts":
+      return "Waiting for the startup scripts (skip with --wait=no)";
+  }
+}
+
+function warnAboutStart(lifecycleState: string): void {
+  if (lifecycleState === "start_error") say("warning: a startup script of the workspace failed");
+  if (lifecycleState === "start_timeout") say("warning: a startup script of the workspace ran out of time");
+}
+
+/** What to do about an agent that was waited for in vain. */
+const AGENT_HINTS: Partial<Readonly<Record<AgentWait, string>>> = {
+  "first-connection": `: start it on the workspace's machine, "coder external-workspaces agent-instructions" says how`,
+  "startup-scripts": "; --wait=no skips them",
+};
+const NEXT_COMMANDS: Partial<Readonly<Record<ClientErrorCode, string>>> = {
+  ERR_WORKSPACE_STOPPED: "start",
+  ERR_WORKSPACE_NOT_STARTED: "show",
+};
+
+/** Adds the command or flag that helps. @param stage What was waited for at the end. */
+function withNextStep(error: unknown, stage: ConnectStage | undefined): unknown {
+  if (!(error instanceof ClientError)) return error;
+  const { code, message, detail } = error;
+  if (code === "ERR_AGENT_UNREACHABLE" && stage?.kind === "agent") {
+    const hint = AGENT_HINTS[stage.waitingFor] ?? "";
+    return new ClientError(code, message, { detail: `${detail ?? ""}${hint}`, cause: error });
+  }
+  const workspace = /^Workspace "([^"]+)"/.exec(message)?.[1];
+  const command = NEXT_COMMANDS[code];
+  if (workspace === undefined || command === undefined) return error;
+  return new UserError(message, { why: detail, next: [`coder ${command} ${workspace}`], code, cause: error });
+}

@@ -1,0 +1,96 @@
+/** The work of `coder cp`. */
+
+import { SSH_PORT } from "coder-protocol/tunnel-ports";
+import type { ConnectRequest } from "../connection/connect.ts";
+import { connectSsh } from "../connection/ssh-client.ts";
+import { openWatched } from "../connection/watched-connection.ts";
+import type { DeploymentOptions } from "../rest/deployment.ts";
+import type { Display } from "../ui/display.ts";
+import { Copier, type CopyProgress } from "./copier.ts";
+import { LocalFiles, RemoteFiles } from "./file-system.ts";
+import { planCopy, printable } from "./location.ts";
+
+const REDRAW_MS = 200;
+const STOP_GRACE_MS = 2_000;
+
+export interface CopyOptions {
+  readonly deployment: DeploymentOptions;
+  /** All but the workspace, which the paths name. */
+  readonly connect: Pick<ConnectRequest, "wait" | "timeoutMs" | "disableDirect" | "region">;
+  readonly verbose: boolean;
+  readonly recursive: boolean;
+  /** Sources, and the destination. */
+  readonly paths: readonly string[];
+}
+
+export async function runCopy(options: CopyOptions, display: Display, cancel: AbortSignal): Promise<void> {
+  const { stages } = display;
+  const plan = planCopy(options.paths);
+  const { deployment, connect, verbose } = options;
+  const request = { ...connect, name: plan.workspace, autostart: true, telemetry: undefined, firstPort: SSH_PORT };
+  await using watched = await openWatched({ ...request, deployment, verbose }, display, cancel);
+  const { connection, signal } = watched;
+  const say = (text: string): void => {
+    stages.clear();
+    display.say(text);
+  };
+  try {
+    const stream = await connection.dial(SSH_PORT, { signal });
+    // What is under way is finished and closed; where nothing answers any more, that is not waited for.
+    const cut = (): void => void setTimeout(() => stream.destroy(), STOP_GRACE_MS).unref();
+    signal.addEventListener("abort", cut, { once: true });
+    const client = await connectSsh(stream);
+    const [here, there] = [new LocalFiles(), await RemoteFiles.open(client)];
+    const startedAt = performance.now();
+    const copier = new Copier({
+      from: plan.direction === "up" ? here : there,
+      to: plan.direction === "up" ? there : here,
+      recursive: options.recursive,
+      signal,
+      onProgress: progressLine(stages),
+      say,
+    });
+    await copier.copy(plan.sources, plan.destination);
+    client.end();
+    const { files, bytes, resumedBytes } = copier.result;
+    const seconds = (performance.now() - startedAt) / 1000;
+    if (process.stderr.isTTY === true) {
+      const resumed = resumedBytes === 0 ? "" : `, ${size(resumedBytes)} of it were there already`;
+      say(`${files} ${files === 1 ? "file" : "files"}, ${size(bytes)} in ${seconds.toFixed(1)} s${resumed}`);
+    }
+  } catch (error) {
+    if (signal.aborted) {
+      say("Stopped; the same command goes on where this one was");
+      throw signal.reason;
+    }
+    throw error;
+  } finally {
+    stages.clear();
+  }
+}
+
+function progressLine(stages: Display["stages"]): (progress: CopyProgress) => void {
+  let drawnAt = 0;
+  let [since, sinceBytes] = [performance.now(), 0];
+  let current = "";
+  return ({ name, doneBytes, totalBytes }) => {
+    const now = performance.now();
+    if (name !== current) [current, since, sinceBytes] = [name, now, doneBytes];
+    if (now - drawnAt < REDRAW_MS) return;
+    drawnAt = now;
+    const percent = totalBytes === 0 ? 100 : Math.floor((100 * doneBytes) / totalBytes);
+    const perSecond = now > since ? ((doneBytes - sinceBytes) * 1000) / (now - since) : 0;
+    stages.set(`${printable(name)} ${percent} % of ${size(totalBytes)}, ${size(perSecond)}/s`);
+  };
+}
+
+function size(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}

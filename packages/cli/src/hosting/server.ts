@@ -1,0 +1,109 @@
+import {
+  backUp,
+  parseServerConfig,
+  presentServerError,
+  resetPassword,
+  restore,
+  runServer,
+  ServerError,
+  type ServerFlagValues,
+} from "coder-server";
+import { accountHome } from "../base/config-dir.ts";
+import { say } from "../base/say.ts";
+import { reportFailure } from "../errors/report.ts";
+import { EXIT, UserError } from "../errors/user-error.ts";
+import { askHealth } from "../rest/server-health.ts";
+import { dashboardFiles } from "./dashboard-files.ts";
+import { packagedPrograms } from "./packaged-programs.ts";
+
+/**
+ * Runs the control plane until it is stopped. Returns the exit code, after saying what went wrong: this is a bundle of
+ * its own, whose error classes the caller does not know.
+ */
+export async function runServerCommand(
+  values: ServerFlagValues,
+  verbose: boolean,
+  signal: AbortSignal,
+): Promise<number> {
+  return reported(signal, async () => {
+    const config = parseServerConfig(verbose ? { ...values, verbose: true } : values, surroundings());
+    await runServer(config, { signal, deps: { packaged: packagedPrograms(), dashboard: dashboardFiles() } });
+  });
+}
+
+/** Asks the server that listens where this line says. Returns the exit code. */
+export async function runHealth(values: ServerFlagValues, signal: AbortSignal): Promise<number> {
+  return reported(signal, async () => {
+    const { http, tls } = parseServerConfig(values, surroundings());
+    const target = http ?? tls?.address;
+    if (target === undefined)
+      throw new UserError("The server listens nowhere", { code: "ERR_USAGE", exit: EXIT.usage });
+    process.stdout.write(`${await askHealth({ secure: http === undefined, ...target }, signal)} is well\n`);
+  });
+}
+
+/** Whether a server could be started by this line, as far as its flags tell. Returns the exit code, after saying what is wrong. */
+export async function checkServerFlags(values: ServerFlagValues, signal: AbortSignal): Promise<number> {
+  return reported(signal, async () => void parseServerConfig(values, surroundings()));
+}
+
+/** Changes a password in the store of the server that is started with the same values. Returns the exit code. */
+export async function runResetPassword(
+  values: ServerFlagValues,
+  username: string,
+  password: () => Promise<string>,
+  signal: AbortSignal,
+): Promise<number> {
+  return reported(signal, async () => {
+    const { stateDir } = parseServerConfig(values, surroundings());
+    await resetPassword(stateDir, username, password);
+    say(`Password has been reset for user ${username}!`);
+  });
+}
+
+/** Copies that server's state to a new folder. Returns the exit code. */
+export async function runBackup(values: ServerFlagValues, to: string, signal: AbortSignal): Promise<number> {
+  return reported(signal, async () => {
+    const { stateDir } = parseServerConfig(values, surroundings());
+    const { files } = await backUp(stateDir, to, { now: Date.now(), signal });
+    const bytes = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
+    say(`Backed up "${stateDir}" to "${to}": ${megabytes(bytes)}`);
+    say("TLS certificates and the server's options are not in it.");
+  });
+}
+
+/** Puts a backup in place of that server's state. Returns the exit code. */
+export async function runRestore(
+  values: ServerFlagValues,
+  from: string,
+  replace: boolean,
+  signal: AbortSignal,
+): Promise<number> {
+  return reported(signal, async () => {
+    const { stateDir } = parseServerConfig(values, surroundings());
+    const { manifest, movedTo } = await restore(from, stateDir, { now: Date.now(), signal, replace });
+    say(`Restored "${stateDir}" as it was on ${manifest.created_at}`);
+    if (movedTo !== undefined) say(`What was there before is in "${movedTo}"; remove it when you need it no more`);
+    say("Next: start the server again");
+  });
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
+
+async function reported(signal: AbortSignal, work: () => Promise<void>): Promise<number> {
+  try {
+    await work();
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof ServerError)) return reportFailure(error, signal);
+    say(`${presentServerError(error)}`);
+    return EXIT.failure;
+  }
+}
+
+function surroundings(): { homeDir: string; stateHome?: string } {
+  const stateHome = process.env["XDG_STATE_HOME"];
+  return { homeDir: accountHome(), ...(stateHome === undefined || stateHome === "" ? {} : { stateHome }) };
+}

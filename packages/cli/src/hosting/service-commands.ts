@@ -1,0 +1,138 @@
+/** What `coder agent install`, `coder server install` and their opposites have in common. */
+import { join } from "node:path";
+import { lastingSelfCommand } from "coder-client/base/self-command";
+import { accountHome, defaultConfigDir } from "../base/config-dir.ts";
+import { say } from "../base/say.ts";
+import { UserError } from "../errors/user-error.ts";
+import { type ServicePlaces, servicePlaces } from "../systemd/places.ts";
+import { installService, readIfThere, uninstallService } from "../systemd/service.ts";
+import {
+  emptySettings,
+  type GivenSetting,
+  listensLow,
+  missingVariables,
+  proxyVariables,
+  settingVariables,
+} from "../systemd/settings.ts";
+import { Systemctl } from "../systemd/systemctl.ts";
+import { withVariables } from "../systemd/unit-text.ts";
+import { type ServiceName, type UnitOptions, unitText } from "../systemd/units.ts";
+import { agentToken, agentUrl } from "./agent-identity.ts";
+
+export interface InstallOptions {
+  /** For the calling person alone, even when root calls. */
+  readonly user: boolean;
+  /** Start it, too. */
+  readonly now: boolean;
+  /** Print the unit, and change nothing. */
+  readonly print: boolean;
+  /** To change in its settings. */
+  readonly settings: readonly GivenSetting[];
+}
+
+export interface AgentInstallOptions extends InstallOptions {
+  /** Account that people of the workspace work as. */
+  readonly runAs: string;
+  readonly url: string | undefined;
+  readonly token: string | undefined;
+  readonly tokenFile: string | undefined;
+}
+
+interface ServiceRequest extends Omit<InstallOptions, "settings"> {
+  readonly service: ServiceName;
+  /** To change in its settings. */
+  readonly variables: Readonly<Record<string, string>>;
+  /** What else the unit depends on, by the settings that it will have. Throws when something is missing in them. */
+  readonly unit: (settings: string) => Pick<UnitOptions, "runAs" | "lowPort">;
+}
+
+export async function installServer({ settings, ...options }: InstallOptions): Promise<void> {
+  await runInstall({
+    ...options,
+    service: "server",
+    variables: settingVariables(settings),
+    unit: (text) => ({ lowPort: listensLow(text) }),
+  });
+}
+
+/** The token itself is kept, wherever it was given. Throws what the agent itself would when something is missing. */
+export async function installAgent({
+  settings,
+  url,
+  token,
+  tokenFile,
+  ...options
+}: AgentInstallOptions): Promise<void> {
+  const { runAs, print } = options;
+  const { CODER_AGENT_TOKEN_FILE: file, ...given } = settingVariables(settings);
+  const named = given["CODER_AGENT_TOKEN"] ?? file;
+  await runInstall({
+    ...options,
+    service: "agent",
+    variables: {
+      ...proxyVariables(process.env),
+      ...given,
+      ...(given["CODER_AGENT_URL"] === undefined ? {} : { CODER_AGENT_URL: agentUrl(url).href }),
+      ...(named === undefined ? {} : { CODER_AGENT_TOKEN: agentToken(token, tokenFile) }),
+    },
+    unit: (text) => {
+      const missing = print ? [] : missingVariables(text, ["CODER_AGENT_URL", "CODER_AGENT_TOKEN"]);
+      if (missing.includes("CODER_AGENT_URL")) agentUrl(url);
+      if (missing.includes("CODER_AGENT_TOKEN")) agentToken(token, tokenFile);
+      return { runAs };
+    },
+  });
+}
+
+async function runInstall({ service, user, now, print, variables, unit }: ServiceRequest): Promise<void> {
+  const places = placesOf(service, user);
+  const settings = withVariables(readIfThere(places.environment) ?? emptySettings(service), variables);
+  const program = lastingSelfCommand(process.env["PATH"]);
+  const text = unitText(service, {
+    program,
+    environmentFile: places.environment,
+    scope: places.scope,
+    ...unit(settings),
+  });
+  if (print) {
+    process.stdout.write(text);
+    return;
+  }
+  const systemctl = new Systemctl(places);
+  await systemctl.check(
+    `run "coder ${service}" by what starts services here, such as OpenRC, runit or a container's supervisor`,
+  );
+  for (const line of await installService({ service, unit: text, settings, places, now }, systemctl)) say(line);
+  const words = [`systemctl`, ...places.systemctl].join(" ");
+  const own = places.scope === "user";
+  say(now ? `Next: ${words} status coder-${service}` : `Next: ${words} start coder-${service}`);
+  say(`Its log: journalctl ${own ? "--user " : ""}-u coder-${service} -f`);
+  if (own) say("To keep it while you are logged out: loginctl enable-linger");
+}
+
+/** @param forgets Whether its settings go as well. */
+export async function runUninstall(service: ServiceName, user: boolean, forgets: boolean): Promise<void> {
+  const places = placesOf(service, user);
+  const systemctl = new Systemctl(places);
+  await systemctl.check(`remove ${places.unit} and ${places.environment} by hand, if they are there`);
+  for (const line of await uninstallService(service, places, forgets, systemctl)) say(line);
+}
+
+function placesOf(service: ServiceName, user: boolean): ServicePlaces {
+  if (process.platform !== "linux") {
+    throw new UserError("Services are installed by systemd, which only Linux has", {
+      next: [
+        process.platform === "darwin"
+          ? `have launchd run "coder ${service}": a property list in ~/Library/LaunchAgents with RunAtLoad and KeepAlive`
+          : `have the task scheduler run "coder ${service}" at start-up`,
+      ],
+      code: "ERR_NO_SYSTEMD",
+    });
+  }
+  const scope = user || process.getuid?.() !== 0 ? "user" : "system";
+  const home = process.env["HOME"] || accountHome();
+  return servicePlaces(service, scope, {
+    configDir: defaultConfigDir(process.env),
+    configHome: process.env["XDG_CONFIG_HOME"] || join(home, ".config"),
+  });
+}

@@ -1,0 +1,148 @@
+/** The forwards of `coder ssh`: -L, -D and -R over the session's own SSH connection. They end with it. */
+
+import { once } from "node:events";
+import { connect as connectSocket, createServer, type Server } from "node:net";
+import type { Duplex, Writable } from "node:stream";
+import type { AcceptConnection, Client } from "ssh2";
+import type { Logger } from "wg-userspace/base/ports";
+import { printable } from "../base/text.ts";
+import { dialSocketThrough, dialThrough } from "../connection/ssh-client.ts";
+import { UserError } from "../errors/user-error.ts";
+import { listenAddresses, listenFailure } from "../forwarding/listen.ts";
+import type { DynamicForward, LocalForward } from "../forwarding/local-forward.ts";
+import { serveSocks } from "../forwarding/socks.ts";
+import { reasonOf, TcpForward } from "../forwarding/tcp-forward.ts";
+import type { RemoteForward } from "./remote-forward.ts";
+
+export interface SshForwardsOptions {
+  readonly local: readonly LocalForward[];
+  readonly dynamic: readonly DynamicForward[];
+  readonly remote: readonly RemoteForward[];
+  readonly stderr: Writable;
+  readonly logger: Logger;
+}
+
+/** Clients of one SOCKS listener at once. */
+const MAX_SOCKS_CLIENTS = 1024;
+
+/**
+ * Listens, here and in the workspace. Rejects with UserError naming the first that cannot; then none is left.
+ * @returns the way to end them.
+ */
+export async function startForwards(client: Client, options: SshForwardsOptions): Promise<() => void> {
+  const closers: (() => void)[] = [];
+  const close = (): void => {
+    for (const closer of closers) closer();
+  };
+  const say = (line: string): void => void options.stderr.write(`coder: ${printable(line)}\r\n`);
+  try {
+    for (const { bind, port, target } of options.local) {
+      const to = target.kind === "unix" ? { port: 0 } : target;
+      const forward = new TcpForward({
+        spec: { protocol: "tcp", ...(bind === undefined ? {} : { bind }), port, target: to },
+        ...(target.kind === "unix" ? { targetName: target.path } : {}),
+        dial: () =>
+          target.kind === "unix"
+            ? dialSocketThrough(client, target.path)
+            : dialThrough(client, target.host, target.port),
+        say,
+        logger: options.logger,
+      });
+      await forward.start();
+      closers.push(() => forward.close());
+    }
+    for (const { bind, port } of options.dynamic) {
+      closers.push(...(await listenSocks(bind, port, (host, to) => dialThrough(client, host, to), options.logger)));
+    }
+    await requestRemote(client, options.remote, say);
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return close;
+}
+
+async function listenSocks(
+  bind: string | undefined,
+  port: number,
+  dial: (host: string, port: number) => Promise<Duplex>,
+  logger: Logger,
+): Promise<(() => void)[]> {
+  const closers: (() => void)[] = [];
+  for (const { host, required } of listenAddresses(bind)) {
+    const server: Server = createServer({ allowHalfOpen: true, noDelay: true });
+    server.maxConnections = MAX_SOCKS_CLIENTS;
+    server.listen({ host, port });
+    try {
+      await once(server, "listening");
+    } catch (error) {
+      if (!required) continue;
+      for (const close of closers) close();
+      throw listenFailure("tcp", host, port, error as Error);
+    }
+    const clients = new Set<{ destroy(): void }>();
+    server.on("connection", (socket) => {
+      clients.add(socket);
+      socket.once("close", () => clients.delete(socket));
+      serveSocks(socket, (target) => dial(target.host, target.port)).catch((error: unknown) => {
+        logger.log("debug", "SOCKS client ended", { error: reasonOf(error) });
+      });
+    });
+    closers.push(() => {
+      server.close();
+      for (const socket of clients) socket.destroy();
+    });
+  }
+  return closers;
+}
+
+async function requestRemote(
+  client: Client,
+  forwards: readonly RemoteForward[],
+  say: (line: string) => void,
+): Promise<void> {
+  if (forwards.length === 0) return;
+  const byOrigin = new Map<string, RemoteForward>();
+  client.on("tcp connection", (details, accept) => {
+    bridge(byOrigin.get(`tcp:${details.destPort}`), accept, say);
+  });
+  client.on("unix connection", (details, accept) => {
+    const forward = byOrigin.get(`unix:${details.socketPath}`);
+    // Another forward of this connection may have asked for it.
+    if (forward !== undefined) bridge(forward, accept, say);
+  });
+  for (const forward of forwards) {
+    await new Promise<void>((resolve, reject) => {
+      const done = (error?: Error | null, port?: number): void => {
+        if (error) {
+          reject(
+            new UserError(`The workspace refused to forward ${forward.text}`, { why: error.message, cause: error }),
+          );
+          return;
+        }
+        if (forward.remote.kind === "unix") byOrigin.set(`unix:${forward.remote.path}`, forward);
+        else byOrigin.set(`tcp:${forward.remote.port === 0 ? port : forward.remote.port}`, forward);
+        resolve();
+      };
+      if (forward.remote.kind === "unix") client.openssh_forwardInStreamLocal(forward.remote.path, done);
+      else client.forwardIn(forward.remote.host, forward.remote.port, done);
+    });
+  }
+}
+
+function bridge(forward: RemoteForward | undefined, accept: AcceptConnection, say: (line: string) => void): void {
+  const channel = accept();
+  if (forward === undefined) {
+    channel.close();
+    return;
+  }
+  const { local } = forward;
+  const socket = local.kind === "unix" ? connectSocket({ path: local.path }) : connectSocket(local.port, local.host);
+  socket.on("error", (error) => {
+    say(`cannot forward to ${forward.text}: ${error.message}`);
+    channel.close();
+  });
+  channel.on("error", () => socket.destroy());
+  channel.on("close", () => socket.destroy());
+  socket.pipe(channel).pipe(socket);
+}
