@@ -15,6 +15,7 @@ import { buildCli } from "./build.ts";
 const root = join(import.meta.dirname, "..");
 const stateDir = join(root, ".coder-demo");
 const configDir = join(stateDir, "config");
+const secretFile = join(stateDir, "password");
 const coder = join(root, "packages/cli/dist/coder.cjs");
 const PREFERRED_PORT = 7080;
 const READY_WITHIN_MS = 30_000;
@@ -60,7 +61,7 @@ async function main(): Promise<number> {
   background("agent", ["agent"], { CODER_AGENT_URL: url, CODER_AGENT_TOKEN: token });
 
   if (process.stdin.isTTY && process.stdout.isTTY) {
-    introduce();
+    introduce(url);
     const code = await foreground(["ssh", "demo"]);
     say(`\nYou left the workspace; what was started for it ends now.\n${installLine(url)}`);
     return code;
@@ -71,7 +72,7 @@ async function main(): Promise<number> {
 }
 
 /** For the user in front of a prompt that looks like their own. */
-function introduce(): void {
+function introduce(url: string): void {
   say(`
 You are about to be inside the workspace "demo": what you type runs there, through the tunnel (it happens to be
 on this machine). Leave it with "exit" or Ctrl-D; that ends everything that was started here.
@@ -82,6 +83,9 @@ Beside it, in another terminal in this folder:
   ./coder port-forward demo --tcp 8080  # a port of the workspace on this machine
   ./coder speedtest demo                # what the tunnel carries
   ./coder ssh demo                      # one more shell
+
+In a browser: ${url}
+  log in as ${USER.email}; the password is in ${secretFile}
 `);
 }
 
@@ -97,9 +101,8 @@ function installLine(url: string): string {
 }
 
 function logIn(url: string): void {
-  const secret = join(stateDir, "password");
-  if (!existsSync(secret)) writeFileSync(secret, randomBytes(18).toString("base64url"), { mode: 0o600 });
-  const password = readFileSync(secret, "utf8");
+  if (!existsSync(secretFile)) writeFileSync(secretFile, randomBytes(18).toString("base64url"), { mode: 0o600 });
+  const password = readFileSync(secretFile, "utf8");
   // Also renews an expired login of an earlier run, and follows a changed port.
   coderCommand(
     "log in",
