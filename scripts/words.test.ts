@@ -8,7 +8,7 @@ import { expect, it } from "vitest";
 import { BANNED } from "./prose/banned.ts";
 
 const root = join(import.meta.dirname, "..");
-const SOURCES = /\.(?:ts|mjs|c|go)$/;
+const SOURCES = /\.(?:tsx?|mjs|css|html|c|go)$/;
 const GENERATED = /(?:^|\/)(?:node_modules|dist|gen|vectors|results|build)(?:\/|$)|\.wasm\.ts$/;
 /** A string that is the word alone is a name, such as that of the Unix account. */
 const NAMED = /["'`](?:no|every)[b]ody["'`]/g;

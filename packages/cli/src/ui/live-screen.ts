@@ -1,6 +1,6 @@
 import { cut } from "../base/text.ts";
 
-/** Has something put right even when the process is ended at once. */
+/** Registers a function that restores the terminal even when the process is about to be terminated. */
 export type WhenEndedAtOnce = (restore: () => void) => Disposable;
 
 const LEAVE = "\u001b[?25h\u001b[?1049l";

@@ -73,7 +73,6 @@ export class Dialer implements RelayDialer {
     this.#proxyFor = options.proxyFor ?? getProxyForUrl;
     this.#timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
     this.#environment = options.environment ?? process.env;
-    if (this.#tls.ca !== undefined || namesAuthorities(this.#environment)) this.#trustAll();
     this.httpAgent = new DialingHttpAgent(this);
     this.httpsAgent = new DialingHttpsAgent(this);
   }
@@ -193,6 +192,7 @@ export class Dialer implements RelayDialer {
 
   #context(): SecureContext {
     const { ca, cert, key } = this.#tls;
+    if (this.#authorities === undefined && (ca !== undefined || namesAuthorities(this.#environment))) this.#trustAll();
     const trusted = this.#authorities?.pem;
     this.#secureContext ??= createSecureContext({
       minVersion: "TLSv1.2",

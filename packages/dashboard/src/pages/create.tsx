@@ -125,8 +125,8 @@ function MachineSteps({ name }: { readonly name: string }): JSX.Element {
         <CommandLine text={credentials.value.command} label="Command for the machine" secret />
       )}
       <p class="quiet small-text">
-        The command holds the token of this agent: whoever has it can take the machine's place. A page of the workspace
-        shows it again, and can replace it.
+        The command contains the token of this agent. Keep it secret: with it another machine can pass for this one. The
+        page of the workspace shows the command again, and can replace the token.
       </p>
       <Checklist agent={agent} />
       <div class="actions">

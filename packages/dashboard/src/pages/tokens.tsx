@@ -1,11 +1,11 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { createToken, ownTokens, removeKey, tokenLimits } from "../api/users.ts";
+import { createToken, ownTokens, tokenLimits } from "../api/users.ts";
 import { useResource } from "../live/resource.ts";
 import { CommandLine } from "../ui/copy.tsx";
 import { Field, Form, useWork } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
-import { Time } from "../ui/time.tsx";
+import { KeyTable } from "./key-table.tsx";
 import { SettingsFrame } from "./settings-frame.tsx";
 
 const DAY_NS = 86_400e9;
@@ -56,53 +56,14 @@ export function Tokens(): JSX.Element {
         </div>
       )}
       {error.value === undefined ? null : <Problem error={error.value} retry={reload} />}
-      {tokens.length === 0 ? null : (
-        <table class="list">
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col">Created</th>
-              <th scope="col">Last used</th>
-              <th scope="col">Ends</th>
-              <th scope="col">
-                <span class="hidden">Actions</span>
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {tokens.map((token) => (
-              <tr key={token.id}>
-                <th scope="row">{token.token_name}</th>
-                <td data-label="Created">
-                  <Time at={token.created_at} />
-                </td>
-                <td data-label="Last used">
-                  <Time at={token.last_used} />
-                </td>
-                <td data-label="Ends">
-                  <Time at={token.expires_at} />
-                </td>
-                <td class="row-actions">
-                  <button
-                    type="button"
-                    class="button small"
-                    disabled={work.running}
-                    aria-label={`Revoke ${token.token_name}`}
-                    onClick={() =>
-                      work.run(async () => {
-                        await removeKey(token.id);
-                        reload();
-                      })
-                    }
-                  >
-                    Revoke
-                  </button>
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
+      <KeyTable
+        keys={tokens}
+        columns={{ name: "Name", created: "Created" }}
+        nameOf={(token) => token.token_name}
+        remove={{ label: "Revoke", labelOf: (token) => `Revoke ${token.token_name}` }}
+        work={work}
+        onRemoved={reload}
+      />
     </SettingsFrame>
   );
 }

@@ -1,7 +1,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 
-/** Buttons that agree to something ignore clicks this soon after they appear: nobody can have meant them. */
+/** Buttons that agree to something ignore clicks this soon after they appear: such a click was meant for something else. */
 const DEAF_MS = 500;
 
 export interface DialogProps {
