@@ -27,8 +27,4 @@ export class AppSessions {
       .execute();
     await this.#db.insertInto("app_sessions").values(row).execute();
   }
-
-  async removeOfKey(keyId: string): Promise<void> {
-    await this.#db.deleteFrom("app_sessions").where("key_id", "=", keyId).execute();
-  }
 }
