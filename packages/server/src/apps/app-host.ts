@@ -4,9 +4,8 @@ import type { Duplex } from "node:stream";
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import { cookieValue } from "../auth/cookies.ts";
 import type { WallClock } from "../base/clock.ts";
-import type { Logger } from "../base/log.ts";
-import type { Places } from "../base/places.ts";
 import { type Wildcard, wildcardLabel } from "../base/wildcard.ts";
+import type { Admission, AppTraffic } from "./app-traffic.ts";
 import {
   cookieCounts,
   isNavigation,
@@ -17,18 +16,15 @@ import {
   relationOf,
   siblingHeaders,
 } from "./cross-origin.ts";
-import { AppDecision, type Visitor } from "./decision.ts";
-import { type ExchangeFacts, exchange } from "./exchange.ts";
+import { AppDecision, sameProgram, type Visitor } from "./decision.ts";
 import { type AppLabel, parseAppLabel } from "./label.ts";
 import { appCookies, LOGIN_HEADER } from "./names.ts";
-import type { OpenExchanges } from "./open-exchanges.ts";
-import { type AppAnswer, renderAnswer } from "./pages.ts";
-import { programFailure } from "./program-failure.ts";
-import type { DialApp, ProgramPools } from "./program-pool.ts";
+import { notRunning } from "./not-running.ts";
+import type { AppAnswer } from "./pages.ts";
 import type { AppResolver, ResolvedApp } from "./resolver.ts";
+import { hasBody, refuseUpgrade, sendAnswer } from "./send-answer.ts";
 import { notFoundAnswer, type SignIn } from "./sign-in.ts";
 import type { Visitors } from "./visitors.ts";
-import { headOf, passWebSocket } from "./web-socket.ts";
 
 const MAX_TARGET = 32 * 1024;
 /** Kept for the server on every app host. */
@@ -43,16 +39,10 @@ export interface AppHostOptions {
   readonly resolver: AppResolver;
   readonly visitors: Visitors;
   readonly signIn: SignIn;
-  readonly exchanges: OpenExchanges;
-  readonly pools: ProgramPools;
-  readonly dial: DialApp;
-  readonly requests: Places;
-  readonly webSockets: Places;
-  readonly clientAddress: (request: IncomingMessage) => string;
-  /** Called after a use of a workspace by somebody who is signed in. */
+  readonly traffic: AppTraffic;
+  /** Called after a use of a workspace by a user who is signed in. */
   readonly onUse: (workspaceId: string) => void;
   readonly clock: WallClock;
-  readonly log: Logger;
 }
 
 /** A request that was understood, and who may be behind it. */
@@ -64,13 +54,6 @@ interface Asked {
   /** Scheme, host and port as the client addressed them. */
   readonly origin: string;
   readonly relation: Relation;
-}
-
-/** What a request may use. */
-interface Admitted {
-  readonly decision: AppDecision;
-  readonly app: ResolvedApp;
-  readonly endsAt: number | undefined;
 }
 
 export class AppHost {
@@ -85,25 +68,14 @@ export class AppHost {
     const asked = await this.#understand(request, hostname, false);
     const answer = "status" in asked ? asked : await this.#serve(request, response, asked);
     if (answer === undefined) return;
-    if (response.headersSent || response.destroyed) return void response.destroy();
-    const rendered = renderAnswer(answer, wantsHtml(request));
-    response.writeHead(rendered.status, rendered.headers.flat());
-    response.end(request.method === "HEAD" ? undefined : rendered.body);
+    sendAnswer(request, response, answer);
   }
 
   /** Owns the socket from here on. */
   async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string): Promise<void> {
     const asked = await this.#understand(request, hostname, true);
     const answer = "status" in asked ? asked : await this.#serveUpgrade(request, socket, head, asked);
-    if (answer === undefined || !socket.writable) return void (answer === undefined || socket.destroy());
-    const rendered = renderAnswer({ ...answer, headers: { ...answer.headers, Connection: "close" } }, false);
-    socket.end(headOf(rendered.status, "", rendered.headers) + rendered.body);
-    socket.resume();
-  }
-
-  /** Whether a request offers what {@link upgrade} takes. Any other upgrade is ignored (RFC 9110 §7.8). */
-  upgrades(request: IncomingMessage): boolean {
-    return request.method === "GET" && (request.headers.upgrade ?? "").trim().toLowerCase() === "websocket";
+    if (answer !== undefined) refuseUpgrade(socket, answer);
   }
 
   async #understand(request: IncomingMessage, hostname: string, upgrade: boolean): Promise<Asked | AppAnswer> {
@@ -150,23 +122,8 @@ export class AppHost {
     }
     const admitted = await this.#admit(request, asked);
     if ("status" in admitted) return admitted;
-    let leave: () => void;
-    try {
-      leave = this.#options.requests.take(this.#holder(request, admitted));
-    } catch {
-      return busy();
-    }
-    response.once("close", leave);
-    const done = this.#track(asked, admitted, () => response.destroy());
-    try {
-      await exchange(request, response, this.#options.pools, this.#exchangeFacts(request, asked, admitted));
-      return undefined;
-    } catch (error) {
-      if (response.destroyed) return undefined;
-      return this.#failed(error, request, asked, admitted);
-    } finally {
-      done();
-    }
+    const answer = await this.#options.traffic.request(request, response, admitted);
+    return answer === undefined ? undefined : this.#readable(asked, answer);
   }
 
   async #serveUpgrade(
@@ -175,32 +132,15 @@ export class AppHost {
     head: Buffer,
     asked: Asked,
   ): Promise<AppAnswer | undefined> {
-    const { headers } = asked.facts;
-    if ((headers["content-length"] ?? "0") !== "0" || headers["transfer-encoding"] !== undefined)
-      return plain(400, "An upgrade has no body");
+    if (hasBody(request)) return plain(400, "An upgrade has no body");
     const admitted = await this.#admit(request, asked);
     if ("status" in admitted) return admitted;
-    let leave: () => void;
-    try {
-      leave = this.#options.webSockets.take(this.#holder(request, admitted));
-    } catch {
-      return busy();
-    }
-    socket.once("close", leave);
-    const done = this.#track(asked, admitted, () => socket.destroy());
-    try {
-      const facts = this.#exchangeFacts(request, asked, admitted);
-      await passWebSocket(request, socket, head, this.#options.dial, this.#options.pools, facts);
-      return undefined;
-    } catch (error) {
-      return this.#failed(error, request, asked, admitted);
-    } finally {
-      done();
-    }
+    const answer = await this.#options.traffic.upgrade(request, socket, head, admitted);
+    return answer === undefined ? undefined : this.#readable(asked, answer);
   }
 
   /** Who asks, for what, and whether that is allowed; otherwise the answer. */
-  async #admit(request: IncomingMessage, asked: Asked): Promise<Admitted | AppAnswer> {
+  async #admit(request: IncomingMessage, asked: Asked): Promise<Admission | AppAnswer> {
     const { resolver, visitors } = this.#options;
     const { facts, hostname, label, origin, relation } = asked;
     const byHeader = await visitors.byHeader(facts.headers);
@@ -221,7 +161,15 @@ export class AppHost {
     if (app.state !== "running") return this.#readable(asked, notRunning(app, decision.visitor));
     if (decision.visitor !== undefined) this.#options.onUse(app.workspace.id);
     const ends = [found?.endsAt, app.target.shareEndsAt].filter((at) => at !== undefined);
-    return { decision: decision as AppDecision, app, endsAt: ends.length === 0 ? undefined : Math.min(...ends) };
+    return {
+      decision,
+      app,
+      relation,
+      origin,
+      target: request.url ?? "/",
+      endsAt: ends.length === 0 ? undefined : Math.min(...ends),
+      stillHolds: () => this.#stillHolds(asked, decision),
+    };
   }
 
   #decide(app: ResolvedApp | undefined, visitor: Visitor | undefined): AppDecision | "sign-in" | "not-found" {
@@ -246,29 +194,12 @@ export class AppHost {
     return { ...answer, headers: { ...answer.headers, ...siblingHeaders(facts.headers.origin), Vary: "Origin" } };
   }
 
-  #failed(error: unknown, request: IncomingMessage, asked: Asked, { app, decision }: Admitted): AppAnswer {
-    this.#options.log.debug({ err: error, agent: app.agent.id, port: app.target.port }, "an app did not answer");
-    const owns = decision.visitor?.userId === app.owner.id;
-    return this.#readable(
-      asked,
-      programFailure(error, { target: app.target, origin: asked.origin, path: request.url ?? "/", owns }),
-    );
-  }
-
-  #track(asked: Asked, { decision, endsAt }: Admitted, end: () => void): () => void {
-    return this.#options.exchanges.add({
-      decision,
-      endsAt,
-      end,
-      stillHolds: async () => {
-        const { resolver, visitors } = this.#options;
-        const visitor = decision.visitor === undefined ? undefined : await visitors.current(decision.visitor);
-        const app = await resolver.resolve(asked.label);
-        if (app === undefined || app.state === "stopped" || app.target.agentId !== decision.target.agentId)
-          return false;
-        return this.#decide(app, visitor) instanceof AppDecision;
-      },
-    });
+  async #stillHolds(asked: Asked, decision: AppDecision): Promise<boolean> {
+    const { resolver, visitors } = this.#options;
+    const visitor = decision.visitor === undefined ? undefined : await visitors.current(decision.visitor);
+    const app = await resolver.resolve(asked.label);
+    if (app === undefined || app.state === "stopped" || !sameProgram(app.target, decision.target)) return false;
+    return this.#decide(app, visitor) instanceof AppDecision;
   }
 
   async #relation({ headers }: RequestFacts, own: string, label: AppLabel): Promise<Relation> {
@@ -286,56 +217,11 @@ export class AppHost {
     return relationOf(origin, own, new Set(siblings));
   }
 
-  #exchangeFacts(request: IncomingMessage, { relation }: Asked, { decision }: Admitted): ExchangeFacts {
-    return {
-      decision,
-      scheme: this.#isSecure ? "https" : "http",
-      host: request.headers.host ?? "",
-      clientAddress: this.#options.clientAddress(request),
-      relation,
-    };
-  }
-
-  #holder(request: IncomingMessage, { decision }: Admitted): { userId?: string; address?: string } {
-    const { visitor } = decision;
-    return visitor === undefined ? { address: this.#options.clientAddress(request) } : { userId: visitor.userId };
-  }
-
   get #isSecure(): boolean {
     return this.#options.accessUrl().protocol === "https:";
   }
 }
 
-function wantsHtml({ headers }: IncomingMessage): boolean {
-  return headers["sec-fetch-mode"] === "navigate" || (headers.accept ?? "").includes("text/html");
-}
-
 function plain(status: number, title: string): AppAnswer {
   return { status, title, text: "" };
-}
-
-function busy(): AppAnswer {
-  return {
-    status: 503,
-    title: "Busy",
-    text: "Too many requests are under way. Try again in a moment.",
-    headers: { "Retry-After": "5" },
-  };
-}
-
-/** To anyone but the owner nothing is said about the workspace but that it cannot be reached. */
-function notRunning({ owner, state, workspace, agent }: ResolvedApp, visitor: Visitor | undefined): AppAnswer {
-  const owns = visitor?.userId === owner.id;
-  if (state === "stopped") {
-    const next = owns ? `Start it with: coder start ${workspace.name}` : "Ask its owner to start it.";
-    return { status: 503, title: "Workspace Stopped", text: `The workspace is stopped. ${next}` };
-  }
-  const last = agent.last_connected_at;
-  const seen = owns && last !== null ? ` It was last connected at ${new Date(last).toISOString()}.` : "";
-  const next = owns ? " Start it on the workspace's machine with: coder agent" : "";
-  return {
-    status: 502,
-    title: "Workspace Offline",
-    text: `The agent of the workspace is not connected.${seen}${next}`,
-  };
 }

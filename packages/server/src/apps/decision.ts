@@ -58,3 +58,8 @@ export class AppDecision {
     return owns || level !== "owner" ? new AppDecision(target, visitor) : "not-found";
   }
 }
+
+/** Whether two targets lead to the same bytes: what was decided about one holds for the other. */
+export function sameProgram(a: AppTarget, b: AppTarget): boolean {
+  return a.agentId === b.agentId && a.port === b.port && a.secure === b.secure;
+}

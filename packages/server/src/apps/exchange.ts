@@ -12,6 +12,8 @@ const MAX_HEAD_BYTES = 64 * 1024;
 
 export interface ExchangeFacts {
   readonly decision: AppDecision;
+  /** The request target that the program gets, but for the server's own parameters. */
+  readonly target: string;
   readonly scheme: "http" | "https";
   /** The `Host` that the client sent. */
   readonly host: string;
@@ -49,7 +51,7 @@ export async function exchange(
 export function requestOptions(
   request: IncomingMessage,
   pools: ProgramPools,
-  { decision, scheme, host, clientAddress }: ExchangeFacts,
+  { decision, target, scheme, host, clientAddress }: ExchangeFacts,
   webSocket: boolean,
 ): ProgramRequestOptions {
   const { port, hostHeader } = decision.target;
@@ -65,7 +67,7 @@ export function requestOptions(
     decision,
     agent: pools.of(decision),
     method: request.method,
-    path: withoutOwnParameters(request.url ?? "/"),
+    path: withoutOwnParameters(target),
     headers: headers.map(([name, value]) => [name, value]) as never, // pairs, which Node takes and its types do not
     setHost: false,
     maxHeaderSize: MAX_HEAD_BYTES,

@@ -11,9 +11,12 @@ import { type Wildcard, wildcardLabel } from "../base/wildcard.ts";
 import type { Store } from "../db/store.ts";
 import type { Changes } from "../workspaces/changes.ts";
 import { AppHost } from "./app-host.ts";
+import { AppTraffic } from "./app-traffic.ts";
+
 import { OpenExchanges } from "./open-exchanges.ts";
 import { type DialApp, ProgramPools } from "./program-pool.ts";
 import { AppResolver } from "./resolver.ts";
+import { offersWebSocket } from "./send-answer.ts";
 import { SignIn } from "./sign-in.ts";
 import { AppTickets } from "./tickets.ts";
 import { Visitors } from "./visitors.ts";
@@ -59,15 +62,19 @@ export class WebApps {
       onError: (error) => log.error({ err: error }, "looking at the access of an app's visitor failed"),
     });
     this.signIn = new SignIn({ wildcard, accessUrl, tickets: new AppTickets(), visitors, resolver, clock, maxLevel });
+    const traffic = new AppTraffic({
+      ...options,
+      exchanges: this.#exchanges,
+      pools: this.#pools,
+      requests: new Places("requests to apps", REQUESTS),
+      webSockets: new Places("WebSockets of apps", WEB_SOCKETS),
+    });
     this.#host = new AppHost({
       ...options,
       resolver,
       visitors,
       signIn: this.signIn,
-      exchanges: this.#exchanges,
-      pools: this.#pools,
-      requests: new Places("requests to apps", REQUESTS),
-      webSockets: new Places("WebSockets of apps", WEB_SOCKETS),
+      traffic,
       onUse: (workspaceId) => this.#recordUse(workspaceId),
     });
     this.#stop = [
@@ -88,7 +95,7 @@ export class WebApps {
   }
 
   upgrades(request: IncomingMessage): boolean {
-    return this.#host.upgrades(request);
+    return offersWebSocket(request);
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string): Promise<void> {

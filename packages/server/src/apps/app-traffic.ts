@@ -1,0 +1,134 @@
+/** Requests and WebSockets that were admitted: their share of the server, their way to the program, and their end. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Logger } from "../base/log.ts";
+import type { Places } from "../base/places.ts";
+import type { Relation } from "./cross-origin.ts";
+import type { AppDecision } from "./decision.ts";
+import { type ExchangeFacts, exchange } from "./exchange.ts";
+import type { OpenExchanges } from "./open-exchanges.ts";
+import type { AppAnswer } from "./pages.ts";
+import { programFailure } from "./program-failure.ts";
+import type { DialApp, ProgramPools } from "./program-pool.ts";
+import type { ResolvedApp } from "./resolver.ts";
+import { passWebSocket } from "./web-socket.ts";
+
+/** The right of one request to one program, and what is sent on. */
+export interface Admission {
+  readonly decision: AppDecision;
+  readonly app: ResolvedApp;
+  readonly relation: Relation;
+  /** Scheme, host and port as the client addressed them. */
+  readonly origin: string;
+  /** The request target that the program gets. */
+  readonly target: string;
+  /** When credentials or share end; undefined: neither does by itself. */
+  readonly endsAt: number | undefined;
+  /** Whether the same would be decided now. */
+  readonly stillHolds: () => Promise<boolean>;
+}
+
+export interface AppTrafficOptions {
+  readonly accessUrl: () => URL;
+  readonly exchanges: OpenExchanges;
+  readonly pools: ProgramPools;
+  readonly dial: DialApp;
+  readonly requests: Places;
+  readonly webSockets: Places;
+  readonly clientAddress: (request: IncomingMessage) => string;
+  readonly log: Logger;
+}
+
+export class AppTraffic {
+  readonly #options: AppTrafficOptions;
+
+  constructor(options: AppTrafficOptions) {
+    this.#options = options;
+  }
+
+  /** Returns the answer when the program gave none. */
+  async request(
+    request: IncomingMessage,
+    response: ServerResponse,
+    admission: Admission,
+  ): Promise<AppAnswer | undefined> {
+    let leave: () => void;
+    try {
+      leave = this.#options.requests.take(this.#holder(request, admission));
+    } catch {
+      return busy();
+    }
+    response.once("close", leave);
+    const done = this.#track(admission, () => response.destroy());
+    try {
+      await exchange(request, response, this.#options.pools, this.#exchangeFacts(request, admission));
+      return undefined;
+    } catch (error) {
+      if (response.destroyed) return undefined;
+      return this.#failed(error, request, admission);
+    } finally {
+      done();
+    }
+  }
+
+  /** Returns the answer when there is no WebSocket. */
+  async upgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    admission: Admission,
+  ): Promise<AppAnswer | undefined> {
+    let leave: () => void;
+    try {
+      leave = this.#options.webSockets.take(this.#holder(request, admission));
+    } catch {
+      return busy();
+    }
+    socket.once("close", leave);
+    const done = this.#track(admission, () => socket.destroy());
+    try {
+      const facts = this.#exchangeFacts(request, admission);
+      await passWebSocket(request, socket, head, this.#options.dial, this.#options.pools, facts);
+      return undefined;
+    } catch (error) {
+      return this.#failed(error, request, admission);
+    } finally {
+      done();
+    }
+  }
+
+  #failed(error: unknown, request: IncomingMessage, { app, decision, origin }: Admission): AppAnswer {
+    this.#options.log.debug({ err: error, agent: app.agent.id, port: app.target.port }, "an app did not answer");
+    const owns = decision.visitor?.userId === app.owner.id;
+    return programFailure(error, { target: app.target, origin, path: request.url ?? "/", owns });
+  }
+
+  #track({ decision, endsAt, stillHolds }: Admission, end: () => void): () => void {
+    return this.#options.exchanges.add({ decision, endsAt, end, stillHolds });
+  }
+
+  #exchangeFacts(request: IncomingMessage, { decision, relation, target }: Admission): ExchangeFacts {
+    return {
+      decision,
+      target,
+      scheme: this.#options.accessUrl().protocol === "https:" ? "https" : "http",
+      host: request.headers.host ?? "",
+      clientAddress: this.#options.clientAddress(request),
+      relation,
+    };
+  }
+
+  #holder(request: IncomingMessage, { decision }: Admission): { userId?: string; address?: string } {
+    const { visitor } = decision;
+    return visitor === undefined ? { address: this.#options.clientAddress(request) } : { userId: visitor.userId };
+  }
+}
+
+function busy(): AppAnswer {
+  return {
+    status: 503,
+    title: "Busy",
+    text: "Too many requests are under way. Try again in a moment.",
+    headers: { "Retry-After": "5" },
+  };
+}

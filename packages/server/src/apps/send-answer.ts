@@ -1,0 +1,41 @@
+/** Answers of the server's own, on the connections of apps. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { type AppAnswer, renderAnswer } from "./pages.ts";
+import { headOf } from "./web-socket.ts";
+
+/** Ends a request with an answer; one whose answer has begun, by cutting it off. */
+export function sendAnswer(request: IncomingMessage, response: ServerResponse, answer: AppAnswer): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const rendered = renderAnswer(answer, wantsHtml(request));
+  response.writeHead(rendered.status, rendered.headers.flat());
+  response.end(request.method === "HEAD" ? undefined : rendered.body);
+}
+
+/** Refuses an upgrade. */
+export function refuseUpgrade(socket: Duplex, answer: AppAnswer): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const rendered = renderAnswer({ ...answer, headers: { ...answer.headers, Connection: "close" } }, false);
+  socket.end(headOf(rendered.status, "", rendered.headers) + rendered.body);
+  socket.resume();
+}
+
+/** Whether a request offers to become a WebSocket. Any other upgrade is ignored (RFC 9110 §7.8). */
+export function offersWebSocket(request: IncomingMessage): boolean {
+  return request.method === "GET" && (request.headers.upgrade ?? "").trim().toLowerCase() === "websocket";
+}
+
+/** Whether an upgrade has a body, which has no place before the WebSocket. */
+export function hasBody({ headers }: IncomingMessage): boolean {
+  return (headers["content-length"] ?? "0") !== "0" || headers["transfer-encoding"] !== undefined;
+}
+
+export function wantsHtml({ headers }: IncomingMessage): boolean {
+  return headers["sec-fetch-mode"] === "navigate" || (headers.accept ?? "").includes("text/html");
+}
