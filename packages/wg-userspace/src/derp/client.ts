@@ -1,4 +1,5 @@
 import { bytesEqual } from "../base/bytes.ts";
+import { looksLikeDisco } from "../base/disco-marker.ts";
 import { addMs, earliest, type Instant } from "../base/instant.ts";
 import { type CryptoSuite, type Logger, type RandomSource, silentLogger } from "../base/ports.ts";
 import { TimerTable } from "../base/timer-table.ts";
@@ -38,6 +39,8 @@ export const PING_TIMEOUT_MS = 5_000;
 const DEFAULT_MAX_QUEUED_BYTES = 1 << 20;
 /** Control frames may exceed the bound of the queue by this much; beyond that they are dropped as well. */
 const CONTROL_SLACK_BYTES = 16 * 1024;
+/** Disco packets that are forwarded may exceed it by this much: they find the paths that take load off the relays. */
+const FORWARDED_DISCO_SLACK_BYTES = 64 * 1024;
 const MAX_HEALTH_BYTES = 4096;
 const PING_BYTES = 8;
 
@@ -81,6 +84,11 @@ export interface DerpClientOptions {
   readonly meshKey?: string;
   /** Bytes that may wait to be sent before packets are dropped. */
   readonly maxQueuedBytes?: number;
+  /**
+   * Ping this often; without an answer within PING_TIMEOUT_MS, or anything else read, the connection is closed
+   * ("ping-timeout"). Absent: only `ping` does.
+   */
+  readonly pingIntervalMs?: number;
 }
 
 export interface DerpClientCounts {
@@ -114,7 +122,7 @@ export class DerpClient {
   readonly #maxQueuedBytes: number;
   readonly #decoder = new FrameDecoder();
   readonly #sink: FrameSink;
-  readonly #timers = new TimerTable<"handshake" | "ping">();
+  readonly #timers = new TimerTable<"handshake" | "ping" | "next-ping">();
   readonly #out = new GatherBuffer();
   readonly #sourceKey = new Uint8Array(KEY_BYTES);
   #state: "server-key" | "server-info" | "ready" | "closed" = "server-key";
@@ -179,6 +187,11 @@ export class DerpClient {
         this.close("handshake-timeout");
         return;
       }
+      if (name === "next-ping") {
+        this.ping(now, PING_TIMEOUT_MS);
+        this.#armNextPing();
+        continue;
+      }
       // Behind a long queue the answer may take its time; any later input is a sign of life as well.
       const mustAnswer = this.#ping?.mustAnswer === true && this.#lastFrameAt <= this.#ping.sentAt;
       this.#ping = undefined;
@@ -223,7 +236,8 @@ export class DerpClient {
     length: number,
   ): boolean {
     if (this.#state === "closed" || length > MAX_PACKET_BYTES) return false;
-    if (this.#out.length + HEADER_BYTES + 2 * KEY_BYTES + length > this.#maxQueuedBytes) {
+    const excess = this.#out.length + HEADER_BYTES + 2 * KEY_BYTES + length - this.#maxQueuedBytes;
+    if (excess > 0 && (excess > FORWARDED_DISCO_SLACK_BYTES || !looksLikeDisco(bytes, offset, length))) {
       this.counts.droppedQueueFull++;
       return false;
     }
@@ -400,7 +414,13 @@ export class DerpClient {
     if (perSecond !== undefined) {
       this.#rate = new TokenBucket(perSecond, info.tokenBucketBytesBurst ?? perSecond);
     }
+    this.#armNextPing();
     this.#handler.onReady?.(info);
+  }
+
+  #armNextPing(): void {
+    const { pingIntervalMs } = this.#options;
+    if (pingIntervalMs !== undefined) this.#timers.set("next-ping", addMs(this.#now, pingIntervalMs));
   }
 
   #handlePong(payload: Uint8Array): void {

@@ -462,8 +462,11 @@ export class DerpRelay {
     peer.connections.splice(peer.connections.indexOf(connection), 1);
     if (peer.connections.length === 1) this.metrics.duplicateKeys--;
     if (peer.connections.length > 0) return;
-    for (const other of peer.forgetLinks())
-      for (const to of other.connections) this.#sendPeerGone(to, peer.key, PeerGoneReason.disconnected);
+    const reached = peer.forgetLinks();
+    // A client that is connected to another relay of the mesh by now is not gone.
+    if (peer.forwarders.length === 0)
+      for (const other of reached)
+        for (const to of other.connections) this.#sendPeerGone(to, peer.key, PeerGoneReason.disconnected);
     for (const watcher of this.#watchers) this.#sendPeerGone(watcher, peer.key, PeerGoneReason.disconnected);
     this.#dropIfUnused(peer);
   }

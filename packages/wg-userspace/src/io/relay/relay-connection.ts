@@ -24,7 +24,12 @@ export interface RelayHandler {
   /** After the packets of one chunk read. */
   onBatchEnd?(): void;
   onStateChange?(state: RelayState, error: EngineError | undefined): void;
+  /** The relay accepted us. `serverKey` is the key that it proved. */
+  onReady?(serverKey: Uint8Array): void;
+  onPong?(rttMs: number): void;
   onPeerGone?(peerKey: Uint8Array): void;
+  /** Members of a relay mesh only: a client is connected to that relay. */
+  onPeerPresent?(peerKey: Uint8Array): void;
   /** The relay reports a problem of its own; "": it is over. */
   onHealth?(text: string): void;
   /** The transport accepts data again after it was `congested`. */
@@ -48,6 +53,10 @@ export interface RelayConnectionOptions {
   readonly logger?: Logger;
   /** Bytes that may wait before packets are dropped. */
   readonly maxQueuedBytes?: number;
+  /** Only for members of a relay mesh: asks the relay which clients it has, as soon as it accepted us. */
+  readonly meshKey?: string;
+  /** Ping this often, and give up a connection that does not answer; absent: only when in doubt. */
+  readonly pingIntervalMs?: number;
 }
 
 /**
@@ -126,9 +135,27 @@ export class RelayConnection implements AsyncDisposable {
     const client = this.#client;
     if (client === undefined || !client.sendPacket(destinationKey, bytes, offset, length, this.#options.clock()))
       return false;
+    this.#queued(client);
+    return true;
+  }
+
+  /** Members of a relay mesh only: as `send`, for a packet that came from a client of our own relay. */
+  forward(
+    sourceKey: Uint8Array,
+    destinationKey: Uint8Array,
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+  ): boolean {
+    const client = this.#client;
+    if (!client?.ready || !client.forwardPacket(sourceKey, destinationKey, bytes, offset, length)) return false;
+    this.#queued(client);
+    return true;
+  }
+
+  #queued(client: DerpClient): void {
     if (client.queuedBytes >= EARLY_FLUSH_BYTES) this.flush();
     else this.#scheduleFlush();
-    return true;
   }
 
   /** Writes as much of the queue as the transport accepts. */
@@ -327,7 +354,7 @@ export class RelayConnection implements AsyncDisposable {
   }
 
   #newClient(attempt: AbortController, onReady: () => void): DerpClient {
-    const { privateKey, publicKey, crypto, random, clock, maxQueuedBytes } = this.#options;
+    const { privateKey, publicKey, crypto, random, clock, maxQueuedBytes, meshKey, pingIntervalMs } = this.#options;
     const handler = this.#handler;
     return new DerpClient(
       {
@@ -337,6 +364,8 @@ export class RelayConnection implements AsyncDisposable {
         random,
         logger: this.#logger,
         ...(maxQueuedBytes === undefined ? {} : { maxQueuedBytes }),
+        ...(meshKey === undefined ? {} : { meshKey }),
+        ...(pingIntervalMs === undefined ? {} : { pingIntervalMs }),
         handler: {
           onReady: () => {
             onReady();
@@ -344,11 +373,13 @@ export class RelayConnection implements AsyncDisposable {
           },
           onPacket: (source, bytes, offset, length) => handler.onPacket(this.regionId, source, bytes, offset, length),
           onPeerGone: (key) => handler.onPeerGone?.(key),
+          onPeerPresent: (key) => handler.onPeerPresent?.(key),
           onHealth: (text) => handler.onHealth?.(text),
           onRestarting: (reconnectInMs) => this.#policy.restarting(reconnectInMs),
           onPong: (rttMs) => {
             this.#latencyMs = rttMs;
             for (const answered of [...this.#pingWaiters]) answered(rttMs);
+            handler.onPong?.(rttMs);
           },
           onClosed: (reason) => attempt.abort(this.#protocolError(reason)),
         },
@@ -360,8 +391,11 @@ export class RelayConnection implements AsyncDisposable {
   #becameReady(): void {
     const preferred = this.#policy.ready();
     if (preferred !== undefined) this.#reportWebSocket(preferred);
-    if (this.#preferred) this.#client?.notePreferred(true);
-    this.#client?.ping(this.#options.clock());
+    const client = this.#client!;
+    if (this.#preferred) client.notePreferred(true);
+    if (this.#options.meshKey !== undefined) client.watchConnections();
+    client.ping(this.#options.clock());
+    this.#handler.onReady?.(client.serverKey!);
     this.#setState("ready", undefined);
   }
 
