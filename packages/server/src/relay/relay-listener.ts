@@ -4,6 +4,7 @@ import { hexEncode } from "wg-userspace/base/bytes";
 import type { Instant } from "wg-userspace/base/instant";
 import { type CryptoSuite, type Logger, type RandomSource, silentLogger } from "wg-userspace/base/ports";
 import { CLIENT_INFO_MAX_BYTES, PROTOCOL_VERSION } from "wg-userspace/derp/handshake";
+import type { MeshRelay } from "wg-userspace/derp/mesh-link";
 import { DerpRelay } from "wg-userspace/derp/relay";
 import type { ConnectionId, RelayLimits, RelayMetrics } from "wg-userspace/derp/relay-types";
 import { type WebSocket, WebSocketServer } from "ws";
@@ -29,6 +30,8 @@ export interface RelayListenerOptions {
   /** Refuse the raw upgrade: clients come back with WebSocket. */
   readonly webSocketOnly?: boolean;
   readonly meshKey?: string;
+  /** Whether a sibling of the mesh is known at this address: some connections from there are exempt from the limits. */
+  readonly isSibling?: (address: string) => boolean;
   /** Source address for the limits; behind a trusted proxy, what that proxy says. Default: the peer of the socket. */
   readonly addressOf?: (request: IncomingMessage) => string;
 }
@@ -61,12 +64,20 @@ const TURN_BYTES = 512 * 1024;
 const MAX_MESSAGE_BYTES = CLIENT_INFO_MAX_BYTES + 1024;
 const TCP_KEEP_ALIVE_MS = 60_000;
 const SHUTDOWN_GRACE_MS = 1_000;
+/** Connections from siblings' addresses that are accepted beyond the limits, until they have proved the mesh key. */
+const SIBLING_PLACES = 64;
 const UPGRADE_TEXT = "DERP requires connection upgrade";
+
+/** What a connection occupies: a place of its address, one of those kept for siblings, or, as a mesh member, none. */
+type Place = "address" | "sibling" | "member";
 
 interface Connection {
   readonly id: ConnectionId;
   readonly socket: RelaySocket;
   readonly address: string;
+  place: Place;
+  /** The handshake is done. */
+  identified: boolean;
   blocked: boolean;
   blockedAt: Instant;
   chunkBytes: number;
@@ -100,6 +111,7 @@ export class RelayListener implements AsyncDisposable {
   #rawConnections = 0;
   #webSocketConnections = 0;
   #stalled = 0;
+  #siblingPlaces = 0;
   #shutdown: Promise<void> | undefined;
 
   constructor(options: RelayListenerOptions) {
@@ -140,6 +152,11 @@ export class RelayListener implements AsyncDisposable {
     };
   }
 
+  /** What links to siblings add to: where clients of theirs are. */
+  get mesh(): MeshRelay {
+    return this.#relay;
+  }
+
   isConnected(publicKey: Uint8Array): boolean {
     return this.#relay.isConnected(publicKey);
   }
@@ -173,14 +190,22 @@ export class RelayListener implements AsyncDisposable {
     }
     const address = this.#options.addressOf?.(request) ?? request.socket.remoteAddress ?? "";
     const refusal = this.#admission.enter(address, this.#options.clock());
-    if (refusal !== undefined) {
+    const isSpared = this.#siblingPlaces < SIBLING_PLACES && this.#options.isSibling?.(address) === true;
+    if (refusal !== undefined && !isSpared) {
       // 503, not 429: a 4xx would make clients believe that a proxy refuses the raw upgrade.
       this.#refuse(socket, 503, "Service Unavailable", `relay refuses connection: ${refusal}`, refusal);
       return;
     }
+    const place = refusal === undefined ? "address" : "sibling";
+    if (place === "sibling") this.#siblingPlaces++;
     prepare(socket);
-    if (isRaw) this.#acceptRaw(request, socket, head, address);
-    else this.#acceptWebSocket(request, socket, head, address);
+    if (isRaw) this.#acceptRaw(request, socket, head, address, place);
+    else this.#acceptWebSocket(request, socket, head, address, place);
+  }
+
+  #leavePlace(address: string, place: Place): void {
+    if (place === "address") this.#admission.leave(address);
+    else if (place === "sibling") this.#siblingPlaces--;
   }
 
   /** For the HTTP layer's tables of routes. */
@@ -256,34 +281,36 @@ export class RelayListener implements AsyncDisposable {
     connection.socket.end(SHUTDOWN_GRACE_MS);
   }
 
-  #acceptRaw(request: IncomingMessage, socket: Duplex, head: Buffer, address: string): void {
+  #acceptRaw(request: IncomingMessage, socket: Duplex, head: Buffer, address: string, place: Place): void {
     if (request.headers["derp-fast-start"] !== "1")
       socket.write(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n" +
           `Derp-Version: ${PROTOCOL_VERSION}\r\nDerp-Public-Key: ${hexEncode(this.publicKey)}\r\n\r\n`,
       );
-    this.#add(new RawRelaySocket(socket, head), address);
+    this.#add(new RawRelaySocket(socket, head), address, place);
   }
 
-  #acceptWebSocket(request: IncomingMessage, socket: Duplex, head: Buffer, address: string): void {
+  #acceptWebSocket(request: IncomingMessage, socket: Duplex, head: Buffer, address: string, place: Place): void {
     let accepted = false;
     const gone = (): void => {
-      if (!accepted) this.#admission.leave(address);
+      if (!accepted) this.#leavePlace(address, place);
       accepted = true;
     };
     socket.once("close", gone);
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
       accepted = true;
-      this.#add(new WebSocketRelaySocket(webSocket, socket), address);
+      this.#add(new WebSocketRelaySocket(webSocket, socket), address, place);
     });
   }
 
-  #add(socket: RelaySocket, address: string): void {
+  #add(socket: RelaySocket, address: string, place: Place): void {
     const now = this.#options.clock();
     const connection: Connection = {
       id: this.#nextId++,
       socket,
       address,
+      place,
+      identified: false,
       blocked: false,
       blockedAt: now,
       chunkBytes: FIRST_CHUNK_BYTES,
@@ -303,6 +330,7 @@ export class RelayListener implements AsyncDisposable {
     socket.start({
       onBytes: (chunk) => {
         this.#relay.handleBytes(connection.id, chunk, this.#options.clock());
+        if (!connection.identified) this.#identify(connection);
         this.#afterRelay();
       },
       onDrain: () => this.#drained(connection),
@@ -311,13 +339,21 @@ export class RelayListener implements AsyncDisposable {
     this.#afterRelay();
   }
 
+  /** A mesh member gives its place back: siblings are no load of their address. */
+  #identify(connection: Connection): void {
+    connection.identified = this.#relay.keyOf(connection.id) !== undefined;
+    if (!this.#relay.isMeshMember(connection.id)) return;
+    this.#leavePlace(connection.address, connection.place);
+    connection.place = "member";
+  }
+
   #remove(connection: Connection): void {
     if (!this.#connections.delete(connection.id)) return;
     clearTimeout(connection.stall);
     this.#pending.delete(connection.id);
     if (connection.socket.kind === "raw") this.#rawConnections--;
     else this.#webSocketConnections--;
-    this.#admission.leave(connection.address);
+    this.#leavePlace(connection.address, connection.place);
     this.#relay.connectionClosed(connection.id, this.#options.clock());
     connection.socket.destroy();
     this.#ended.get(connection.id)?.();

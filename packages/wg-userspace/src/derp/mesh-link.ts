@@ -96,13 +96,7 @@ export class MeshLink implements PacketForwarder {
     for (const key of keys.values()) this.#options.relay.removeForwarder(key, this);
   }
 
-  forwardPacket(
-    source: Uint8Array,
-    destination: Uint8Array,
-    bytes: Uint8Array,
-    offset: number,
-    length: number,
-  ): void {
+  forwardPacket(source: Uint8Array, destination: Uint8Array, bytes: Uint8Array, offset: number, length: number): void {
     if (this.#options.send(source, destination, bytes, offset, length)) this.counts.forwarded++;
     else this.counts.dropped++;
   }

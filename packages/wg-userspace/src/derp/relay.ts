@@ -219,6 +219,11 @@ export class DerpRelay {
     return this.#connections.get(id)?.peer?.key;
   }
 
+  /** Whether a connection proved the mesh key. */
+  isMeshMember(id: ConnectionId): boolean {
+    return this.#connections.get(id)?.isMeshMember === true;
+  }
+
   /** Closes every connection of a key, now. Returns their number. New ones are up to `admit`. */
   revoke(publicKey: Uint8Array, now: Instant): number {
     this.#now = now;
@@ -393,7 +398,7 @@ export class DerpRelay {
       this.#close(from, "bad-client-info");
       return;
     }
-    from.isMeshMember = this.#isMeshMember(opened.info);
+    from.isMeshMember = this.#knowsMeshKey(opened.info);
     if (!from.isMeshMember && admit !== undefined && !admit(opened.publicKey)) {
       if (holdUnknown !== true) {
         this.#close(from, "not-admitted");
@@ -421,7 +426,7 @@ export class DerpRelay {
     this.#pushControl(from, info);
   }
 
-  #isMeshMember(info: ClientInfo): boolean {
+  #knowsMeshKey(info: ClientInfo): boolean {
     if (this.#meshKeyHash === undefined || info.meshKey === undefined) return false;
     const { crypto } = this.#options;
     return crypto.equal(this.#meshKeyHash, crypto.blake2s(utf8(info.meshKey)));

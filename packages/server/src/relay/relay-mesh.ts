@@ -1,0 +1,191 @@
+import type { Duplex } from "node:stream";
+import type { Instant } from "wg-userspace/base/instant";
+import { type CryptoSuite, type Logger, type RandomSource, silentLogger } from "wg-userspace/base/ports";
+import { type Region, relayNode } from "wg-userspace/derp/map";
+import { MeshLink, type MeshLinkState, type MeshRelay } from "wg-userspace/derp/mesh-link";
+import { RelayConnection } from "wg-userspace/io/relay/relay-connection";
+import type { RelayDialer } from "wg-userspace/io/relay/relay-dialer";
+
+/** Another server whose relay belongs to the same region. */
+export interface Sibling {
+  /** Unique; a server that starts again has another one. */
+  readonly id: string;
+  readonly hostname: string;
+  /** `http(s)://host[:port]`, at which this very server answers. */
+  readonly relayUrl: string;
+}
+
+export interface SiblingStatus extends Sibling {
+  readonly state: MeshLinkState;
+  /** Clients of the sibling that this relay forwards to. */
+  readonly keys: number;
+  readonly forwarded: number;
+  readonly dropped: number;
+  readonly rttMs: number | undefined;
+  /** Why there is no link. */
+  readonly error: string | undefined;
+}
+
+export interface RelayMeshOptions {
+  readonly relay: MeshRelay;
+  /** The relay's own key: a member is known by it. */
+  readonly privateKey: Uint8Array;
+  readonly meshKey: string;
+  readonly crypto: CryptoSuite;
+  readonly random: RandomSource;
+  readonly clock: () => Instant;
+  readonly dialer: RelayDialer;
+  readonly logger?: Logger;
+}
+
+const REGION_ID = 1;
+/** A half-open link is found out within 20 s: this, and the client's own limit for an answer. */
+const PING_INTERVAL_MS = 15_000;
+/** About 30 ms of a busy link; beyond it data is dropped. */
+const MAX_QUEUED_BYTES = 4 << 20;
+
+interface Link {
+  readonly sibling: Sibling;
+  readonly mesh: MeshLink;
+  readonly connection: RelayConnection;
+  /** Where the last dial arrived. */
+  address: string | undefined;
+}
+
+/** Connections of this server's relay to those of its siblings: one to each, opened again whenever it is lost. */
+export class RelayMesh implements AsyncDisposable {
+  readonly #options: RelayMeshOptions;
+  readonly #logger: Logger;
+  readonly #links = new Map<string, Link>();
+  readonly #ending = new Set<Promise<void>>();
+  #closed = false;
+
+  constructor(options: RelayMeshOptions) {
+    this.#options = options;
+    this.#logger = options.logger ?? silentLogger;
+  }
+
+  /** The siblings there are now. Links to new ones are dialled, those to others end. */
+  update(siblings: Iterable<Sibling>): void {
+    if (this.#closed) return;
+    const left = new Set(this.#links.keys());
+    for (const sibling of siblings) {
+      const link = this.#links.get(sibling.id);
+      left.delete(sibling.id);
+      if (link?.sibling.relayUrl === sibling.relayUrl) continue;
+      if (link !== undefined) this.#end(link);
+      this.#open(sibling);
+    }
+    for (const id of left) this.#end(this.#links.get(id)!);
+  }
+
+  status(): readonly SiblingStatus[] {
+    return [...this.#links.values()].map(({ sibling, mesh, connection }) => ({
+      ...sibling,
+      state: mesh.state,
+      keys: mesh.keys,
+      ...mesh.counts,
+      rttMs: connection.latencyMs,
+      error: mesh.state === "self" ? "the relay address leads to this server itself" : connection.lastError?.message,
+    }));
+  }
+
+  /** Whether a sibling was reached at this address lately. */
+  isSibling(address: string): boolean {
+    for (const link of this.#links.values()) if (link.address === address) return true;
+    return false;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const link of [...this.#links.values()]) this.#end(link);
+    await Promise.all(this.#ending);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #open(sibling: Sibling): void {
+    const { relay, privateKey, meshKey, crypto, random, clock } = this.#options;
+    const { hostname } = sibling;
+    const mesh: MeshLink = new MeshLink({
+      relay,
+      random,
+      send: (source, destination, bytes, offset, length) =>
+        connection.forward(source, destination, bytes, offset, length),
+    });
+    const connection = new RelayConnection({
+      region: regionOf(sibling),
+      privateKey,
+      publicKey: relay.publicKey,
+      crypto,
+      random,
+      clock,
+      dial: { connect: (target, options) => this.#dial(sibling.id, target, options) },
+      meshKey,
+      pingIntervalMs: PING_INTERVAL_MS,
+      maxQueuedBytes: MAX_QUEUED_BYTES,
+      logger: this.#logger,
+      handler: {
+        onPacket: () => undefined, // nothing is addressed to a relay
+        onReady: (serverKey) => {
+          if (mesh.opened(serverKey)) return;
+          this.#logger.log("warn", "a relay address of the mesh leads to this server itself", { hostname });
+          void connection.close();
+        },
+        onPong: () => {
+          if (mesh.state !== "listing") return;
+          mesh.listed();
+          this.#logger.log("info", "mesh link up", { hostname, keys: mesh.keys });
+        },
+        onPeerPresent: (key) => {
+          if (!mesh.present(key)) connection.redial();
+        },
+        onPeerGone: (key) => mesh.gone(key),
+        onStateChange: (state, error) => {
+          if (state === "ready" || mesh.state === "down") return;
+          const { keys } = mesh;
+          mesh.lost();
+          this.#logger.log("info", "mesh link down", { hostname, keys, why: error?.message ?? "closed" });
+        },
+      },
+    });
+    this.#links.set(sibling.id, { sibling, mesh, connection, address: undefined });
+  }
+
+  #end(link: Link): void {
+    this.#links.delete(link.sibling.id);
+    const ended = link.connection.close().then(() => {
+      this.#ending.delete(ended);
+    });
+    this.#ending.add(ended);
+  }
+
+  async #dial(id: string, ...dial: Parameters<RelayDialer["connect"]>): Promise<Duplex> {
+    const stream = await this.#options.dialer.connect(...dial);
+    const link = this.#links.get(id);
+    if (link !== undefined) link.address = (stream as { readonly remoteAddress?: string }).remoteAddress;
+    return stream;
+  }
+}
+
+function regionOf({ id, hostname, relayUrl }: Sibling): Region {
+  const { hostname: host, port, protocol } = new URL(relayUrl);
+  const plain = protocol === "http:";
+  const node = relayNode({
+    name: id,
+    regionId: REGION_ID,
+    hostName: host.replace(/^\[|\]$/g, ""),
+    derpPort: port === "" ? (plain ? 80 : 443) : Number(port),
+    forceHttp: plain,
+  });
+  return {
+    regionId: REGION_ID,
+    regionCode: "mesh",
+    regionName: hostname,
+    embeddedRelay: false,
+    avoid: false,
+    nodes: [node],
+  };
+}
