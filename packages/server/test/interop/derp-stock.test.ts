@@ -1,11 +1,14 @@
 /** Stock DERP programs of tailscale.com: its relay carries our clients, its client speaks through our relay. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Dialer } from "coder-client/dial/dialer";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { hexDecode, hexEncode } from "wg-userspace/base/bytes";
 import { relayNode } from "wg-userspace/derp/map";
@@ -14,6 +17,7 @@ import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io
 import { RelayConnection } from "wg-userspace/io/relay/relay-connection";
 import { directRelayDialer } from "wg-userspace/io/relay/relay-dialer";
 import { RelayListener } from "../../src/relay/relay-listener.ts";
+import { RelayMesh } from "../../src/relay/relay-mesh.ts";
 import { firstUser, send, startServer } from "../helpers.ts";
 import { nodeOf, TestPeer } from "../peers.ts";
 
@@ -59,7 +63,7 @@ describe.skipIf(!hasGo)(`stock DERP programs (missing here: ${hasGo ? "nothing" 
     for (const child of children) child.kill("SIGKILL");
   });
 
-  function peer(port: number, forceWebSocket: boolean): Peer {
+  function peer(port: number, forceWebSocket: boolean, ca?: string): Peer {
     const privateKey = random.bytes(32);
     const received: Peer["received"] = [];
     const gone: string[] = [];
@@ -70,14 +74,18 @@ describe.skipIf(!hasGo)(`stock DERP programs (missing here: ${hasGo ? "nothing" 
         regionName: "test",
         embeddedRelay: false,
         avoid: false,
-        nodes: [relayNode({ name: "1a", regionId: 1, hostName: "127.0.0.1", derpPort: port, forceHttp: true })],
+        nodes: [
+          ca === undefined
+            ? relayNode({ name: "1a", regionId: 1, hostName: "127.0.0.1", derpPort: port, forceHttp: true })
+            : relayNode({ name: "1a", regionId: 1, hostName: "localhost", derpPort: port }),
+        ],
       },
       privateKey,
       publicKey: crypto.publicKey(privateKey),
       crypto,
       random,
       clock: monotonicNow,
-      dial: directRelayDialer,
+      dial: ca === undefined ? directRelayDialer : new Dialer({ proxyFor: () => "", tls: { ca } }),
       forceWebSocket,
       handler: {
         onPacket: (_region, from, _bytes, _offset, length) => received.push({ from: hexEncode(from), length }),
@@ -176,7 +184,85 @@ describe.skipIf(!hasGo)(`stock DERP programs (missing here: ${hasGo ? "nothing" 
     expect(ours.received).toEqual(lengths.map((length) => ({ from: hexEncode(echoKey), length })));
     expect(listener.metrics.webSocketConnections).toBe(webSocket ? 1 : 0);
   });
+
+  it("a stock relay and ours form a mesh: each forwards to the clients of the other", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "mesh-"));
+    closing.push(async () => rmSync(directory, { recursive: true }));
+    const { cert: ca, key } = certificate(directory);
+    const meshKey = hexEncode(random.bytes(32));
+    writeFileSync(join(directory, "mesh.key"), `${meshKey}\n`, { mode: 0o600 });
+
+    const privateKey = random.bytes(32).slice();
+    const listener = new RelayListener({ privateKey, crypto, random, clock: monotonicNow, meshKey });
+    const server = createTlsServer({ cert: ca, key }, (request, response) => {
+      if (!listener.handleRequest(request, response)) response.writeHead(404).end();
+    });
+    server.on("upgrade", (request, socket, head) => listener.handleUpgrade(request, socket, head));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const ourPort = (server.address() as AddressInfo).port;
+    const stockPort = await freePort();
+    const args = [
+      ["-a", `127.0.0.1:${stockPort}`],
+      ["-http-port", "-1"],
+      ["-stun=false", "-hostname", "localhost"],
+      ["-certmode", "manual", "-certdir", directory],
+      ["-c", join(directory, "derper.json")],
+      ["-mesh-psk-file", join(directory, "mesh.key")],
+      ["-mesh-with", `localhost:${ourPort}`],
+    ];
+    const trusting = { ...process.env, SSL_CERT_FILE: join(directory, "localhost.crt") };
+    children.push(spawn(join(built, "derper"), args.flat(), { stdio: "ignore", env: trusting }));
+    const mesh = new RelayMesh({
+      relay: listener.mesh,
+      privateKey,
+      meshKey,
+      crypto,
+      random,
+      clock: monotonicNow,
+      dialer: new Dialer({ proxyFor: () => "", tls: { ca } }),
+    });
+    closing.push(async () => {
+      await mesh.close();
+      await listener.shutdown(0, 0);
+      server.closeAllConnections();
+      server.close();
+    });
+    mesh.update([{ id: "stock", hostname: "stock", relayUrl: `https://localhost:${stockPort}` }]);
+
+    const [ours, stock] = [peer(ourPort, false, ca), peer(stockPort, false, ca)];
+    await until("the link", () => mesh.status()[0]!.state === "up");
+    await until("both ready", () => ours.connection.state === "ready" && stock.connection.state === "ready");
+    await until("over to the stock relay", () => {
+      ours.connection.send(stock.publicKey, new Uint8Array(1_200), 0, 1_200);
+      return stock.received.length > 0;
+    });
+    await until("over to ours", () => {
+      stock.connection.send(ours.publicKey, new Uint8Array(65_536), 0, 65_536);
+      return ours.received.length > 0;
+    });
+    expect(stock.received[0]).toEqual({ from: hexEncode(ours.publicKey), length: 1_200 });
+    expect(ours.received[0]).toEqual({ from: hexEncode(stock.publicKey), length: 65_536 });
+    expect(listener.metrics.relay.packetsForwardedIn).toBeGreaterThan(0);
+    expect(mesh.status()[0]!.forwarded).toBeGreaterThan(0);
+    const { keys } = mesh.status()[0]!;
+    await stock.connection.close();
+    await until("it has left", () => mesh.status()[0]!.keys === keys - 1);
+  });
 });
+
+/** A certificate of "localhost" that signs itself, as Debian's openssl makes it. */
+function certificate(directory: string): { readonly cert: string; readonly key: string } {
+  const [cert, key] = [join(directory, "localhost.crt"), join(directory, "localhost.key")];
+  const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+  execFileSync(
+    "openssl",
+    ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", ...subject].concat(
+      ["-keyout", key, "-out", cert],
+    ),
+    { stdio: "ignore" },
+  );
+  return { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") };
+}
 
 /** As the Node message has it: "np" before the key. */
 function nodeKeyBytes(publicKey: Uint8Array): Uint8Array {
