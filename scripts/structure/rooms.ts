@@ -22,6 +22,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     ".": [],
     gen: [],
     yamux: [],
+    terminal: [],
     drpc: ["yamux"],
     tailnet: [".", "gen"],
     rest: ["."],

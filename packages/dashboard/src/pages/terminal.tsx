@@ -7,6 +7,7 @@ import { buildWorkspace, reportUsage } from "../api/workspaces.ts";
 import { visible } from "../base/words.ts";
 import { useAgentNetwork, useWorkspace } from "../live/sources.ts";
 import { address, navigate } from "../router/location.ts";
+import { settings } from "../session/settings.ts";
 import { TerminalView } from "../terminal/terminal-view.tsx";
 import { ConsentButton, Dialog } from "../ui/dialog.tsx";
 import { useWork } from "../ui/form.tsx";
@@ -143,6 +144,8 @@ function Opened({
           agentId: agent.id,
           id,
           command: shown.value.command,
+          keepSeconds: settings.peek().terminalKeepSeconds,
+          readOnly: query.get("readonly") === "1",
           ...optional("container", query.get("container")),
           ...optional("containerUser", query.get("container_user")),
         }}

@@ -8,9 +8,15 @@ export interface Settings {
   readonly terminalFontSize: number;
   readonly terminalRenderer: "auto" | "webgl" | "dom";
   readonly copyOnSelect: boolean;
+  /** Plain Ctrl+C copies while something is selected. */
+  readonly ctrlCCopies: boolean;
   readonly plainClickOpensLinks: boolean;
   readonly clipboardFromWorkspace: "ask" | "allow" | "deny";
   readonly screenReader: boolean;
+  /** Ctrl+C drops output that waits for the screen. */
+  readonly dropFlood: boolean;
+  /** Seconds for which a terminal's program runs on without viewers. */
+  readonly terminalKeepSeconds: number;
 }
 
 const STANDARD: Settings = {
@@ -18,10 +24,15 @@ const STANDARD: Settings = {
   terminalFontSize: 14,
   terminalRenderer: "auto",
   copyOnSelect: false,
+  ctrlCCopies: false,
   plainClickOpensLinks: false,
   clipboardFromWorkspace: "ask",
   screenReader: false,
+  dropFlood: true,
+  terminalKeepSeconds: 86_400,
 };
+/** What the server takes. */
+const KEEP_SECONDS = { least: 300, most: 259_200 };
 const KEY = "coder-settings";
 
 export const settings: Signal<Settings> = signal(STANDARD);
@@ -70,7 +81,11 @@ function checked(value: unknown): Partial<Settings> {
     copyOnSelect: (one) => typeof one === "boolean",
     plainClickOpensLinks: (one) => typeof one === "boolean",
     clipboardFromWorkspace: (one) => one === "ask" || one === "allow" || one === "deny",
+    ctrlCCopies: (one) => typeof one === "boolean",
     screenReader: (one) => typeof one === "boolean",
+    dropFlood: (one) => typeof one === "boolean",
+    terminalKeepSeconds: (one) =>
+      Number.isInteger(one) && Number(one) >= KEEP_SECONDS.least && Number(one) <= KEEP_SECONDS.most,
   };
   return Object.fromEntries(Object.entries(value).filter(([name, one]) => known[name]?.(one)));
 }

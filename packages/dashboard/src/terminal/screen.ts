@@ -5,8 +5,10 @@ import { UnicodeGraphemesAddon } from "@xterm/addon-unicode-graphemes";
 import { WebLinksAddon } from "@xterm/addon-web-links";
 import { type IDisposable, Terminal } from "@xterm/xterm";
 import type { Settings } from "../session/settings.ts";
-import { PassiveReplay } from "./passive-replay.ts";
+import { Answers } from "./answers.ts";
+import { anchorOf, findAnchor } from "./scroll-anchor.ts";
 import { THEMES } from "./themes.ts";
+import type { TerminalSize } from "./transport.ts";
 
 const FONT = '"JetBrains Mono Variable", ui-monospace, Menlo, Consolas, monospace';
 const FONT_WITHIN_MS = 1_500;
@@ -15,6 +17,7 @@ const SCROLLBACK_LINES = 10_000;
 export interface ScreenEvents {
   /** Keys, and answers of the emulator to the program. */
   data(text: string): void;
+  /** The place has another size. */
   resized(): void;
   /** Undefined links are those of text; OSC 8 may show another text than it leads to. */
   link(url: string, event: MouseEvent, hidden: boolean): void;
@@ -27,11 +30,13 @@ export interface ScreenEvents {
 export class Screen {
   readonly terminal: Terminal;
   readonly search = new SearchAddon();
-  readonly replay: PassiveReplay;
+  readonly answers: Answers;
   readonly #fit = new FitAddon();
   readonly #observer: ResizeObserver;
   readonly #parts: IDisposable[] = [];
   #gpu: IDisposable | undefined;
+  /** The size of the program while another viewer sets it. */
+  #foreign: TerminalSize | undefined;
 
   /** Waits for the font: the size of a cell is measured once. */
   static async open(parent: HTMLElement, settings: Settings, events: ScreenEvents): Promise<Screen> {
@@ -59,11 +64,10 @@ export class Screen {
     terminal.loadAddon(this.search);
     terminal.loadAddon(new UnicodeGraphemesAddon());
     terminal.loadAddon(new WebLinksAddon((event, text) => events.link(text, event, false)));
-    this.replay = new PassiveReplay(terminal);
+    this.answers = new Answers(terminal);
     this.#parts.push(
       terminal.onData(events.data),
       terminal.onBinary(events.data),
-      terminal.onResize(events.resized),
       terminal.onTitleChange(events.title),
       terminal.onSelectionChange(() => events.selected(terminal.getSelection())),
       terminal.parser.registerOscHandler(52, (data) => {
@@ -73,13 +77,42 @@ export class Screen {
     );
     terminal.open(parent);
     this.fit();
-    this.#observer = new ResizeObserver(() => this.fit());
+    this.#observer = new ResizeObserver(() => {
+      this.fit();
+      events.resized();
+    });
     this.#observer.observe(parent);
   }
 
+  /** The size that fills the place; undefined while the place is hidden: the emulator would take two columns for it. */
+  get ownSize(): TerminalSize | undefined {
+    if ((this.terminal.element?.parentElement?.clientWidth ?? 0) === 0) return undefined;
+    const size = this.#fit.proposeDimensions();
+    return size !== undefined && size.cols > 0 && size.rows > 0 ? size : undefined;
+  }
+
   fit(): void {
-    // A hidden element has no size; the emulator would take two columns for one.
-    if ((this.terminal.element?.parentElement?.clientWidth ?? 0) > 0) this.#fit.fit();
+    const size = this.#foreign ?? this.ownSize;
+    if (size !== undefined) this.terminal.resize(size.cols, size.rows);
+  }
+
+  /** Draws the program in the size that another viewer gave it; undefined: in the size of the place. */
+  set foreignSize(size: TerminalSize | undefined) {
+    this.#foreign = size;
+    this.fit();
+  }
+
+  /** Where a person has scrolled to, for {@link restorePlace}; undefined at the end of the output. */
+  place(): readonly string[] | undefined {
+    const { active } = this.terminal.buffer;
+    if (active.viewportY >= active.baseY) return undefined;
+    return anchorOf(this.#lines(active.viewportY, active.viewportY + this.terminal.rows));
+  }
+
+  restorePlace(anchor: readonly string[]): void {
+    const { active } = this.terminal.buffer;
+    const end = findAnchor(this.#lines(0, active.length), anchor);
+    if (end !== undefined) this.terminal.scrollToLine(Math.max(0, end - this.terminal.rows));
   }
 
   apply(settings: Settings): void {
@@ -104,9 +137,14 @@ export class Screen {
     }
   }
 
+  #lines(from: number, to: number): string[] {
+    const { active } = this.terminal.buffer;
+    return Array.from({ length: to - from }, (_, row) => active.getLine(from + row)?.translateToString(true) ?? "");
+  }
+
   dispose(): void {
     this.#observer.disconnect();
-    this.replay.dispose();
+    this.answers.dispose();
     for (const part of this.#parts) part.dispose();
     this.#gpu?.dispose();
     this.terminal.dispose();

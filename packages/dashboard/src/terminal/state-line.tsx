@@ -11,12 +11,17 @@ export function StateLine({
   view,
   onRetry,
   onRestart,
+  onTakeBack,
+  onUseOwnSize,
 }: {
   readonly view: View;
   readonly onRetry: () => void;
   readonly onRestart: () => void;
+  /** After another viewer asked this one to leave. */
+  readonly onTakeBack: () => void;
+  readonly onUseOwnSize: () => void;
 }): JSX.Element {
-  const { state, dropped } = view;
+  const { state, dropped, sizedFor } = view;
   return (
     <div role="status">
       {state.kind === "waiting" ? (
@@ -50,6 +55,23 @@ export function StateLine({
           <a class="button small" href="/workspaces">
             Workspaces
           </a>
+        </p>
+      ) : null}
+      {state.kind === "replaced" ? (
+        <p class="terminal-line">
+          Another window took over this terminal.
+          <button type="button" class="button small" onClick={onTakeBack}>
+            Take it back
+          </button>
+        </p>
+      ) : null}
+      {state.kind === "open" && sizedFor !== undefined ? (
+        <p class="terminal-line">
+          Sized for {sizedFor.name === "" ? "another window" : `${sizedFor.name}'s window`} ({sizedFor.cols}×
+          {sizedFor.rows}).
+          <button type="button" class="button small" onClick={onUseOwnSize}>
+            Use mine
+          </button>
         </p>
       ) : null}
       <Notice text={view.notice} />

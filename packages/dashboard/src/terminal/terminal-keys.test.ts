@@ -2,12 +2,13 @@ import { expect, test } from "vitest";
 import { terminalKey } from "./terminal-keys.ts";
 
 const NONE = { ctrlKey: false, metaKey: false, shiftKey: false, altKey: false };
-const press = (key: string, code: string, held: Partial<typeof NONE> = {}) =>
-  terminalKey({ key, code, ...NONE, ...held });
+const press = (key: string, code: string, held: Partial<typeof NONE> = {}, copies = false) =>
+  terminalKey({ key, code, ...NONE, ...held }, { copies });
 const ctrlShift = { ctrlKey: true, shiftKey: true };
 
-test("the page takes few keys, and Ctrl-C is never one of them", () => {
+test("the page takes few keys, and Ctrl-C only where it shall copy a selection", () => {
   expect(press("c", "KeyC", { ctrlKey: true })).toBeUndefined();
+  expect(press("c", "KeyC", { ctrlKey: true }, true)).toEqual({ kind: "copy" });
   expect(press("C", "KeyC", ctrlShift)).toEqual({ kind: "copy" });
   expect(press("c", "KeyC", { metaKey: true })).toEqual({ kind: "copy" });
   expect(press("V", "KeyV", ctrlShift)).toEqual({ kind: "paste" });

@@ -13,7 +13,11 @@ interface Key {
   readonly altKey: boolean;
 }
 
-export function terminalKey({ key, code, ctrlKey, metaKey, shiftKey, altKey }: Key): TerminalKey | undefined {
+/** @param copies Ctrl+C copies: a setting, and only while something is selected. */
+export function terminalKey(
+  { key, code, ctrlKey, metaKey, shiftKey, altKey }: Key,
+  { copies }: { readonly copies: boolean },
+): TerminalKey | undefined {
   if (key === "Enter" && shiftKey && !ctrlKey && !metaKey && !altKey) return { kind: "send", text: "\u001b\r" };
   if (key === "Insert" && shiftKey && !ctrlKey && !altKey) return { kind: "paste" };
   if (altKey || !(ctrlKey || metaKey)) return undefined;
@@ -24,6 +28,7 @@ export function terminalKey({ key, code, ctrlKey, metaKey, shiftKey, altKey }: K
     if (code === "KeyF") return { kind: "search" };
   }
   if (!shiftKey && ctrlKey && code === "KeyV") return { kind: "paste" };
+  if (!shiftKey && ctrlKey && code === "KeyC" && copies) return { kind: "copy" };
   if (key === "+" || key === "=") return { kind: "larger" };
   if (key === "-") return { kind: "smaller" };
   if (key === "0") return { kind: "standard-size" };

@@ -1,22 +1,41 @@
-/** Joins the emulator with the connection, and decides what output and keys may do. */
+/** Joins the emulator with the connection: what output, events and keys do. */
+import type { TerminalEvent } from "coder-protocol/terminal/events";
 import { changeSettings, type Settings } from "../session/settings.ts";
-import { clipboardWrite } from "./clipboard-write.ts";
 import { linkTarget } from "./link-target.ts";
+import { OutputFeed } from "./output-feed.ts";
+import { PAGE } from "./page-surroundings.ts";
 import { isRiskyPaste, pasteKeys } from "./paste.ts";
-import { PtyConnection, type PtyState, type PtyTarget } from "./pty-connection.ts";
 import type { Ask } from "./questions.tsx";
 import { Screen } from "./screen.ts";
+import { type ConnectionState, TerminalConnection } from "./terminal-connection.ts";
 import { terminalKey } from "./terminal-keys.ts";
 import { offerTestHook } from "./test-hook.ts";
 import { plainTitle } from "./title.ts";
+import { ToClipboard } from "./to-clipboard.ts";
+import type { OpenTransport, TerminalTarget } from "./transport.ts";
 
 export interface View {
-  readonly state: PtyState;
+  readonly state: ConnectionState;
   /** One line about what just happened; empty: nothing. */
   readonly notice: string;
   /** A key was pressed while there was no connection. */
   readonly dropped: boolean;
+  /** Names of all viewers, this one among them. */
+  readonly viewers: readonly string[];
+  /** Another viewer's window sets the size of the program. */
+  readonly sizedFor: { readonly name: string; readonly cols: number; readonly rows: number } | undefined;
+  /** How the server reaches the workspace; undefined: not known. */
+  readonly path: Extract<TerminalEvent, { type: "path" }> | undefined;
 }
+
+export const FIRST_VIEW: View = {
+  state: { kind: "connecting" },
+  notice: "",
+  dropped: false,
+  viewers: [],
+  sizedFor: undefined,
+  path: undefined,
+};
 
 export interface SessionEvents {
   show(change: Partial<View>): void;
@@ -24,40 +43,59 @@ export interface SessionEvents {
   title(text: string): void;
   restart(): void;
   search(): void;
+  files(files: readonly File[]): void;
 }
 
-/** Agents do not say where output of before ends: after this long what comes is new. */
+export interface Shown {
+  readonly target: TerminalTarget;
+  /** The program may have run before. */
+  readonly known: boolean;
+  readonly open: OpenTransport;
+}
+
+/** Where the end of earlier output is not marked: after this long what comes is new. */
 const REPLAY_MS = 300;
 const STANDARD_SIZE = 14;
 const SIZES = { least: 10, most: 24 };
+const INTERRUPT = "\u0003";
+/** Waiting output at which an interrupt drops it. */
+const FLOOD_BYTES = 1024 * 1024;
+/** Ends whatever sequence the dropped output began. */
+const AFTER_DROP = "\u0018\u001b[0m\r\n\u001b[2m";
 
 export class TerminalSession {
   readonly #events: SessionEvents;
   readonly #parent: HTMLElement;
+  readonly #shown: Shown;
   readonly #life = new AbortController();
+  readonly #clipboard: ToClipboard;
   #settings: Settings;
   #screen: Screen | undefined;
-  #connection: PtyConnection | undefined;
-  #state: PtyState = { kind: "connecting" };
+  #feed: OutputFeed | undefined;
+  #connection: TerminalConnection | undefined;
+  #state: ConnectionState = { kind: "connecting" };
   #replay: ReturnType<typeof setTimeout> | undefined;
+  /** Where the person had scrolled to before earlier output is shown again. */
+  #place: readonly string[] | undefined;
+  #sizedElsewhere = false;
+  /** The program may have been shown before, and nothing has told so far. */
+  #awaitsReplay = false;
   /** Long pastes are asked about once. */
   #pasteAgreed = false;
 
-  constructor(
-    parent: HTMLElement,
-    shown: { readonly target: PtyTarget; readonly known: boolean },
-    settings: Settings,
-    events: SessionEvents,
-  ) {
+  constructor(parent: HTMLElement, shown: Shown, settings: Settings, events: SessionEvents) {
     this.#parent = parent;
+    this.#shown = shown;
     this.#settings = settings;
     this.#events = events;
-    void this.#open(shown.target, shown.known);
+    this.#clipboard = new ToClipboard(events, () => this.#settings);
+    void this.#open();
   }
 
   apply(settings: Settings): void {
     this.#settings = settings;
     this.#screen?.apply(settings);
+    this.#connection?.resized();
   }
 
   focus(): void {
@@ -78,6 +116,44 @@ export class TerminalSession {
     this.#connection?.retryNow();
   }
 
+  /** Nobody looks: the program runs on, and its output waits in the workspace. */
+  rest(): void {
+    this.#connection?.rest();
+  }
+
+  wake(): void {
+    this.#connection?.wake();
+    this.#screen?.fit();
+    this.focus();
+  }
+
+  /** The program gets the size of this window. */
+  useOwnSize(): void {
+    this.#connection?.control({ type: "focus" });
+    this.focus();
+  }
+
+  detachOthers(): void {
+    this.#connection?.control({ type: "detach-others" });
+  }
+
+  paste(text: string): void {
+    const bracketed = this.#screen?.terminal.modes.bracketedPasteMode ?? false;
+    if (text === "") return;
+    if (this.#pasteAgreed || !isRiskyPaste(text, bracketed)) {
+      this.#send(pasteKeys(text, bracketed));
+      return;
+    }
+    this.#events.ask({
+      kind: "paste",
+      text,
+      agree: () => {
+        this.#pasteAgreed = true;
+        this.#send(pasteKeys(text, bracketed));
+      },
+    });
+  }
+
   close(): void {
     this.#life.abort();
     clearTimeout(this.#replay);
@@ -85,35 +161,40 @@ export class TerminalSession {
     this.#screen?.dispose();
   }
 
-  async #open(target: PtyTarget, known: boolean): Promise<void> {
+  async #open(): Promise<void> {
     const screen = await Screen.open(this.#parent, this.#settings, {
-      data: (text) => this.#send(text),
+      data: (text) => this.#typed(text),
       resized: () => this.#connection?.resized(),
       link: (text, event, hidden) => this.#link(text, event, hidden),
       title: (text) => this.#events.title(plainTitle(text)),
-      clipboard: (data) => this.#clipboard(data),
+      clipboard: (data) => this.#clipboard.fromProgram(data),
       selected: (text) => {
-        if (this.#settings.copyOnSelect && text !== "") void this.#copy(text);
+        if (this.#settings.copyOnSelect) void this.#clipboard.copy(text);
       },
     });
     if (this.#life.signal.aborted) return screen.dispose();
     this.#screen = screen;
     const { terminal } = screen;
-    terminal.attachCustomKeyEventHandler((event) => this.#key(event));
-    this.#parent.addEventListener("paste", (event) => this.#paste(event), {
-      capture: true,
-      signal: this.#life.signal,
-    });
-    offerTestHook(terminal, this.#life.signal);
-    this.#connection = new PtyConnection(
-      target,
+    this.#listen(screen);
+    const feed = new OutputFeed(terminal, (bytes) => this.#connection?.control({ type: "ack", bytes }));
+    this.#feed = feed;
+    this.#connection = new TerminalConnection(
+      this.#shown,
+      { open: this.#shown.open, around: PAGE },
       {
         state: (state) => this.#stateIs(state),
-        opened: (again) => this.#opened(again),
-        output: (bytes) => terminal.write(bytes),
-        size: () => ({ cols: terminal.cols, rows: terminal.rows }),
+        opened: (again) => {
+          feed.restart();
+          screen.answers.replaying = false;
+          this.#awaitsReplay = again;
+        },
+        output: (bytes) => {
+          if (this.#awaitsReplay) this.#beginReplay(false);
+          feed.push(bytes);
+        },
+        event: (event) => this.#event(event, screen, feed),
+        size: () => screen.ownSize ?? { cols: terminal.cols, rows: terminal.rows },
       },
-      known,
     );
     terminal.focus();
     const { terminalRenderer: renderer, screenReader } = this.#settings;
@@ -124,20 +205,97 @@ export class TerminalSession {
     });
   }
 
-  #stateIs(state: PtyState): void {
+  #listen({ terminal }: Screen): void {
+    const { signal } = this.#life;
+    terminal.attachCustomKeyEventHandler((event) => this.#key(event));
+    this.#parent.addEventListener("paste", (event) => this.#pasted(event), { capture: true, signal });
+    // The viewer that was focused last sets the size of the program.
+    const focused = (): void => {
+      if (this.#sizedElsewhere) this.#connection?.control({ type: "focus" });
+    };
+    this.#parent.addEventListener("focusin", focused, { signal });
+    offerTestHook(terminal, signal);
+  }
+
+  #stateIs(state: ConnectionState): void {
     this.#state = state;
     this.#events.show({ state, ...(state.kind === "open" ? { dropped: false } : {}) });
   }
 
-  /** Output of before comes again, with the questions in it; they are not answered. */
-  #opened(again: boolean): void {
+  /** Earlier output comes again, with the queries in it; they are not answered. @param marked Its end is an event. */
+  #beginReplay(marked: boolean): void {
     const screen = this.#screen;
-    if (!again || screen === undefined) return;
+    const feed = this.#feed;
+    if (screen === undefined || feed === undefined) return;
+    this.#awaitsReplay = false;
+    this.#place ??= screen.place();
     screen.terminal.reset();
-    screen.replay.begin();
+    screen.answers.replaying = true;
     clearTimeout(this.#replay);
-    // By the queue of the emulator: what it has not read yet is still of before.
-    this.#replay = setTimeout(() => screen.terminal.write("", () => screen.replay.end()), REPLAY_MS);
+    if (!marked) this.#replay = setTimeout(() => this.#endReplay(), REPLAY_MS);
+  }
+
+  /** In the order of the output: what the emulator has not read yet is still of before. */
+  #endReplay(): void {
+    clearTimeout(this.#replay);
+    this.#feed?.after(() => {
+      const screen = this.#screen;
+      if (screen === undefined) return;
+      screen.answers.replaying = false;
+      if (this.#place !== undefined) screen.restorePlace(this.#place);
+      this.#place = undefined;
+    });
+  }
+
+  #event(event: TerminalEvent, screen: Screen, feed: OutputFeed): void {
+    switch (event.type) {
+      case "hello":
+        clearTimeout(this.#replay);
+        this.#awaitsReplay = false;
+        if (event.terminal.fresh) screen.answers.replaying = false;
+        else this.#beginReplay(event.framed);
+        break;
+      case "replay-end":
+        this.#endReplay();
+        break;
+      case "size": {
+        const { cols, rows, name, yours } = event;
+        this.#sizedElsewhere = !yours;
+        // Ordered with the output: what was printed before was printed for the size of before.
+        feed.after(() => {
+          screen.foreignSize = yours ? undefined : { cols, rows };
+        });
+        this.#events.show({ sizedFor: yours ? undefined : { name, cols, rows } });
+        if (yours) this.#connection?.resized();
+        break;
+      }
+      case "viewers":
+        feed.after(() => {
+          screen.answers.elsewhere = !event.answers;
+        });
+        this.#events.show({ viewers: event.names });
+        break;
+      case "path":
+        this.#events.show({ path: event });
+        break;
+      case "notice":
+        this.#events.show({ notice: event.text.slice(0, 300) });
+        break;
+      case "exit":
+      case "beat":
+      case "replaced":
+        break; // the end of the connection follows, or nothing
+    }
+  }
+
+  #typed(text: string): void {
+    const feed = this.#feed;
+    if (text === INTERRUPT && feed !== undefined && feed.waiting > FLOOD_BYTES && this.#settings.dropFlood) {
+      const dropped = feed.drop();
+      const words = `${Math.round(dropped / 1024)} KiB of output were dropped after Ctrl-C`;
+      this.#screen?.terminal.write(`${AFTER_DROP}${words}\u001b[0m\r\n`);
+    }
+    this.#send(text);
   }
 
   #send(text: string): void {
@@ -148,14 +306,16 @@ export class TerminalSession {
   #key(event: KeyboardEvent): boolean {
     if (event.type !== "keydown") return true;
     const { kind } = this.#state;
-    if (kind === "ended" || kind === "denied" || kind === "gone") {
+    if (kind === "ended" || kind === "denied" || kind === "gone" || kind === "replaced") {
       if (kind === "ended" && event.key === "Enter") {
         event.preventDefault();
         this.#events.restart();
       }
       return false;
     }
-    const key = terminalKey(event);
+    const key = terminalKey(event, {
+      copies: this.#settings.ctrlCCopies && (this.#screen?.terminal.hasSelection() ?? false),
+    });
     // The browser pastes, and the event of that is taken.
     if (key === undefined || key.kind === "paste") return key === undefined;
     event.preventDefault();
@@ -164,7 +324,7 @@ export class TerminalSession {
         this.#send(key.text);
         break;
       case "copy":
-        void this.#copy(this.#screen?.terminal.getSelection() ?? "");
+        void this.#clipboard.copy(this.#screen?.terminal.getSelection() ?? "");
         break;
       case "search":
         this.#events.search();
@@ -183,24 +343,12 @@ export class TerminalSession {
     return false;
   }
 
-  #paste(event: ClipboardEvent): void {
+  #pasted(event: ClipboardEvent): void {
     event.preventDefault();
     event.stopPropagation();
-    const text = event.clipboardData?.getData("text/plain") ?? "";
-    const bracketed = this.#screen?.terminal.modes.bracketedPasteMode ?? false;
-    if (text === "") return;
-    if (this.#pasteAgreed || !isRiskyPaste(text, bracketed)) {
-      this.#send(pasteKeys(text, bracketed));
-      return;
-    }
-    this.#events.ask({
-      kind: "paste",
-      text,
-      agree: () => {
-        this.#pasteAgreed = true;
-        this.#send(pasteKeys(text, bracketed));
-      },
-    });
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (files.length > 0) this.#events.files(files);
+    else this.paste(event.clipboardData?.getData("text/plain") ?? "");
   }
 
   #link(text: string, event: MouseEvent, hidden: boolean): void {
@@ -213,23 +361,5 @@ export class TerminalSession {
     else if (target.kind === "workspace-port") this.#events.ask(target);
     else if (hidden) this.#events.ask({ kind: "link", url: target.url });
     else open(target.url, "_blank", "noopener,noreferrer");
-  }
-
-  #clipboard(data: string): void {
-    const text = clipboardWrite(data);
-    const { clipboardFromWorkspace: rule } = this.#settings;
-    if (text === undefined || rule === "deny" || !document.hasFocus()) return;
-    if (rule === "allow") void this.#copy(text, "from the workspace");
-    else this.#events.ask({ kind: "clipboard", text, agree: () => void this.#copy(text, "from the workspace") });
-  }
-
-  async #copy(text: string, origin = ""): Promise<void> {
-    if (text === "") return;
-    const done = await navigator.clipboard.writeText(text).then(
-      () => true,
-      () => false,
-    );
-    const words = `Copied ${text.length} characters${origin === "" ? "" : ` ${origin}`}`;
-    this.#events.show({ notice: done ? words : "The browser refused to copy" });
   }
 }

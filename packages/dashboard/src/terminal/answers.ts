@@ -1,15 +1,17 @@
 /**
- * While earlier output is shown again, the questions in it must not be answered: the program that asked has had its answer,
- * and a second one would be typed into whatever runs now.
+ * An emulator answers the queries in a program's output by typing. It must not while earlier output is shown again (the
+ * program that asked has had its answer, and a second one would reach whatever runs now), nor while another viewer's
+ * emulator answers.
  */
 import type { IDisposable, Terminal } from "@xterm/xterm";
 
 /** Colours that OSC sequences set, or ask for with `?`. */
 const OSC_COLOURS = [4, 10, 11, 12, 17, 19];
 
-export class PassiveReplay {
+export class Answers {
   readonly #handlers: readonly IDisposable[];
-  #passive = false;
+  #replaying = false;
+  #elsewhere = false;
 
   constructor(terminal: Terminal) {
     const { parser } = terminal;
@@ -37,15 +39,21 @@ export class PassiveReplay {
     ];
   }
 
-  begin(): void {
-    this.#passive = true;
+  /** Whether what is parsed from now on is earlier output. */
+  set replaying(replaying: boolean) {
+    this.#replaying = replaying;
   }
 
-  end(): void {
-    this.#passive = false;
+  /** Whether another viewer's emulator answers. */
+  set elsewhere(elsewhere: boolean) {
+    this.#elsewhere = elsewhere;
   }
 
   dispose(): void {
     for (const handler of this.#handlers) handler.dispose();
+  }
+
+  get #passive(): boolean {
+    return this.#replaying || this.#elsewhere;
   }
 }

@@ -1,0 +1,39 @@
+/** The page around a terminal's connection: time, visibility, the network, and an ordinary request to the deployment. */
+import { ApiError } from "../api/client.ts";
+import { agentById } from "../api/workspaces.ts";
+import type { Cause, Surroundings } from "./terminal-connection.ts";
+
+export const PAGE: Surroundings = {
+  now: () => performance.now(),
+  random: () => Math.random(),
+  after: (ms, callback) => {
+    const timer = setTimeout(callback, ms);
+    return () => clearTimeout(timer);
+  },
+  visible: () => document.visibilityState === "visible",
+  onReturn: (callback, life) => {
+    addEventListener("online", callback, { signal: life });
+    addEventListener("pageshow", callback, { signal: life });
+    document.addEventListener("visibilitychange", callback, { signal: life });
+  },
+  findCause,
+};
+
+/** A page cannot see why an upgrade was refused or a connection was lost: an ordinary request tells. */
+async function findCause(agentId: string, life: AbortSignal): Promise<Cause> {
+  try {
+    const agent = await agentById(agentId, life);
+    if (agent.status !== "disconnected" && agent.status !== "timeout") return { kind: "unknown", reason: "" };
+    const since = agent.disconnected_at === undefined ? "" : ` since ${clockTime(agent.disconnected_at)}`;
+    return { kind: "unknown", reason: `The workspace is offline${since}.` };
+  } catch (error) {
+    if (life.aborted || !(error instanceof ApiError)) throw error;
+    if (error.status === 401) return { kind: "denied" };
+    if (error.status === 404) return { kind: "gone" };
+    return { kind: "unknown", reason: "" };
+  }
+}
+
+function clockTime(at: string): string {
+  return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+}
