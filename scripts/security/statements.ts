@@ -57,7 +57,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: 8,
-        text: "A request that changes something by cookie without a CSRF proof is refused with 403. Cookies are HttpOnly and SameSite=Lax, and Secure on https.",
+        text: "A request that changes something by cookie without a CSRF proof is refused with 403. The session cookie is HttpOnly and SameSite=Lax, the one of the proof SameSite=Strict, and both are Secure on https.",
       },
       {
         number: 9,
@@ -229,12 +229,11 @@ export const CHAPTERS: readonly Chapter[] = [
     statements: [
       {
         number: "S1",
-        text: "No program of a workspace sets a cookie of the server or one that reaches beyond its own host: names of ours and nameless cookies are dropped, `Domain` is removed, and so are `Clear-Site-Data` and `Alt-Svc`. On https the cookies of app hosts have the prefix `__Host-`.",
-        note: "The login cookie of the main host has no such prefix yet: a page of an app below the same registrable domain can set a second one beside it, which logs its visitor out and in no case in.",
+        text: "No program of a workspace sets a cookie of the server or one that reaches beyond its own host: names of ours and nameless cookies are dropped, `Domain` is removed, and so are `Clear-Site-Data` and `Alt-Svc`. On https every cookie of the server has the prefix `__Host-`, and a browser's login counts under that name alone.",
       },
       {
         number: "S2",
-        text: "Cookie names are compared byte for byte after space and tab around them; two cookies of one name that differ count as none.",
+        text: "Cookie names are compared byte for byte after space and tab around them; two cookies of one name count as none.",
       },
       {
         number: "S4",
@@ -250,8 +249,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: "S7",
-        text: "A page of another owner's app, or of any other site, cannot use a visitor's session with an app: form, fetch, image, script, frame.",
-        note: "On the main host, reading requests of the API by cookie are not checked by Fetch Metadata yet; their answers are not readable by other origins.",
+        text: "A page of another owner's app, or of any other site, cannot use a visitor's session with an app or with the API, not even for a reading request: form, fetch, image, script, frame.",
       },
       {
         number: "S8",

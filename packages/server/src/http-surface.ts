@@ -45,8 +45,19 @@ export function buildHttpSurface(
   { packaged, dashboard }: { packaged?: ProgramSources | undefined; dashboard?: DashboardFiles | undefined },
 ) {
   const { config, keys, store, deployment, clock, log, metrics, limits, addresses, streams, clientAddress } = parts;
-  const { access, accounts, authenticator, hosts, sessions, changes, agentState, agentHttp, control, probeKeys } =
-    parts;
+  const {
+    access,
+    accounts,
+    authenticator,
+    hosts,
+    secureCookies,
+    sessions,
+    changes,
+    agentState,
+    agentHttp,
+    control,
+    probeKeys,
+  } = parts;
   const { bodyBytes } = limits;
 
   const eventStreams = new EventStreams({ places: new Places("event streams", limits.eventStreams), streams });
@@ -71,8 +82,7 @@ export function buildHttpSurface(
   const cookies = new LoginCookies({
     csrfKey: keys.csrf,
     sessionDurationMs: config.sessionDurationMs,
-    alwaysSecure: config.secureAuthCookie,
-    addresses,
+    isSecure: secureCookies,
   });
   const search = new WorkspaceSearch({ tables: store, deployment, clock });
   const health = new HealthChecks({ config, addresses, store, control, probeKeys, clock, log });

@@ -81,7 +81,9 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const audit = new Audit(log, clock, metrics.recordAudit);
   const sessions = new Sessions({ store, passwords, events: accessEvents, audit, lifetimes: config, clock });
   const accounts = new Accounts({ store, passwords, events: accessEvents, clock });
-  const authenticator = new Authenticator({ store, csrfKey: keys.csrf, hosts, clock });
+  // A proxy in front of the server may speak TLS.
+  const secureCookies = (): boolean => config.secureAuthCookie || addresses.accessUrl().protocol === "https:";
+  const authenticator = new Authenticator({ store, csrfKey: keys.csrf, hosts, secureCookies, clock });
   const access = new AccessWatch({ events: accessEvents, authenticator, recheckMs: limits.recheckMs, log });
   const offlineAudit = new OfflineAudit({ pending: store.pendingAudit, audit, log });
   const keyExpiry = new KeyExpiry({ store, events: accessEvents, clock, log });
@@ -184,6 +186,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     sessions,
     accounts,
     authenticator,
+    secureCookies,
     access,
     keyExpiry,
     offlineAudit,

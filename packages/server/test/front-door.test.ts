@@ -142,10 +142,10 @@ test("security 8: a cookie that changes something needs the CSRF proof, and cook
   });
   const cookies = login.headers["set-cookie"] ?? [];
   const session = String(cookies[0]);
-  expect(session).toMatch(/^coder_session_token=[^;]+; HttpOnly; Path=\/; Max-Age=86400; SameSite=Lax; Secure$/);
-  expect(cookies[1]).toMatch(/^csrf_token=[^;]+; Path=\/; Max-Age=86400; SameSite=Lax; Secure$/);
+  expect(session).toMatch(/^__Host-coder_session=[^;]+; HttpOnly; Path=\/; Max-Age=86400; SameSite=Lax; Secure$/);
+  expect(cookies[1]).toMatch(/^__Host-csrf_token=[^;]+; Path=\/; Max-Age=86400; SameSite=Strict; Secure$/);
   const cookie = session.split(";")[0] ?? "";
-  const proof = String(cookies[1]).split(";")[0]?.slice("csrf_token=".length) ?? "";
+  const proof = String(cookies[1]).split(";")[0]?.slice("__Host-csrf_token=".length) ?? "";
   const post = async (headers: Record<string, string>) =>
     (await send(test.url, "POST", `${api}/users/me/keys`, { headers })).status;
   expect(await post({ Cookie: cookie })).toBe(403);

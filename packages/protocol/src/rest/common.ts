@@ -41,10 +41,14 @@ export const BUILD_VERSION_HEADER = "X-Coder-Build-Version";
 export const SESSION_TOKEN_HEADER = "Coder-Session-Token";
 /** Cookie, and query parameter of WebSocket routes, that carries the same token. */
 export const SESSION_TOKEN_COOKIE = "coder_session_token";
+/** The cookie of a browser's login on https. A browser takes a `__Host-` cookie from its own host alone (RFC 6265bis §4.1.3.2). */
+export const SECURE_SESSION_COOKIE = "__Host-coder_session";
 /** Header that proves that a state-changing cookie request comes from our own page. */
 export const CSRF_HEADER = "X-CSRF-TOKEN";
 /** Cookie, readable by our own page, with the value that {@link CSRF_HEADER} must repeat. */
 export const CSRF_COOKIE = "csrf_token";
+/** {@link CSRF_COOKIE} on https. */
+export const SECURE_CSRF_COOKIE = "__Host-csrf_token";
 
 /** `<10 alphanumerics>-<22 alphanumerics>`: id and secret of a user's token. */
 export const SESSION_TOKEN_PATTERN = /^[a-zA-Z0-9]{10}-[a-zA-Z0-9]{22}$/;

@@ -5,9 +5,10 @@ import { DomainError } from "../base/domain-error.ts";
 import type { AgentRow, ApiKeyRow, UserRow, WorkspaceRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { AccessHolder } from "./access-events.ts";
-import { cookieValue } from "./cookies.ts";
 import { isCsrfProof } from "./csrf.ts";
+import { mayReadWithCookie } from "./fetch-metadata.ts";
 import type { Hosts } from "./hosts.ts";
+import { loginCookie } from "./login-cookie.ts";
 import { equalDigests, hashSecret, isAgentToken, parseUserToken } from "./tokens.ts";
 
 /** Shortest time between two writes of when a key was last used: a busy client does not cost a commit per request. */
@@ -20,6 +21,8 @@ export interface AuthenticatedUser {
   readonly user: UserRow;
   readonly key: ApiKeyRow;
   readonly source: TokenSource;
+  /** What the request was authenticated with. */
+  readonly token: string;
 }
 
 export interface AuthenticatedAgent {
@@ -34,6 +37,8 @@ export interface AuthenticateOptions {
    * with a cookie and that only read logs; browsers always send Origin on an upgrade.
    */
   readonly originOptional?: boolean;
+  /** Accepts the cookie when a person follows a link of another site. For routes that check what they are asked for. */
+  readonly navigation?: boolean;
   /** The CSRF proof where a form carries it instead of the header. */
   readonly csrfProof?: string;
 }
@@ -46,12 +51,21 @@ export class Authenticator {
   readonly #store: Store;
   readonly #csrfKey: Uint8Array;
   readonly #hosts: Hosts;
+  readonly #secureCookies: () => boolean;
   readonly #clock: WallClock;
 
-  constructor(options: { store: Store; csrfKey: Uint8Array; hosts: Hosts; clock: WallClock }) {
+  constructor(options: {
+    store: Store;
+    csrfKey: Uint8Array;
+    hosts: Hosts;
+    /** Whether browsers reach the deployment over https. */
+    secureCookies: () => boolean;
+    clock: WallClock;
+  }) {
     this.#store = options.store;
     this.#csrfKey = options.csrfKey;
     this.#hosts = options.hosts;
+    this.#secureCookies = options.secureCookies;
     this.#clock = options.clock;
   }
 
@@ -63,7 +77,7 @@ export class Authenticator {
     request: IncomingMessage,
     options: AuthenticateOptions = {},
   ): Promise<AuthenticatedUser | DomainError> {
-    const found = requestToken(request);
+    const found = requestToken(request, this.#secureCookies());
     if (found === undefined)
       return unauthorized(`Cookie "${SESSION_TOKEN_COOKIE}" or header "${SESSION_TOKEN_HEADER}" must be provided`);
     const token = parseUserToken(found.token);
@@ -88,7 +102,7 @@ export class Authenticator {
       return new DomainError("forbidden", `Header "${CSRF_HEADER}" must repeat the csrf_token cookie`);
     }
     await this.#recordUse(key, user, now);
-    return { user, key, source: found.source };
+    return { user, key, source: found.source, token: found.token };
   }
 
   /**
@@ -96,7 +110,7 @@ export class Authenticator {
    * is never in a browser's cookie.
    */
   async authenticateAgent(request: IncomingMessage): Promise<AuthenticatedAgent | DomainError> {
-    const found = requestToken(request);
+    const found = requestToken(request, this.#secureCookies());
     if (found === undefined) return unauthorized("An agent token must be provided");
     if (!isAgentToken(found.token)) return unauthorized("The agent token is invalid");
     const digest = hashSecret(found.token.toLowerCase());
@@ -141,6 +155,8 @@ export class Authenticator {
   #refuseOrigin(request: IncomingMessage, options: AuthenticateOptions): DomainError | undefined {
     const origin = request.headers.origin;
     const upgrade = request.headers.upgrade !== undefined;
+    if (!mayReadWithCookie(request, options.navigation === true))
+      return new DomainError("forbidden", "Requests with a cookie are not accepted from other sites");
     if (origin === undefined) {
       if (!upgrade || options.originOptional === true) return undefined;
       return new DomainError("forbidden", "A WebSocket with a cookie needs an Origin header");
@@ -179,9 +195,12 @@ export function holderOf(
  * The token of a request: cookie, query, Coder-Session-Token, Authorization, in Coder's order. The first that is
  * present counts. The query forms count on WebSocket upgrades only, where a browser cannot set a header.
  */
-export function requestToken(request: IncomingMessage): { token: string; source: TokenSource } | undefined {
-  const cookie = cookieValue(request.headers.cookie, SESSION_TOKEN_COOKIE);
-  if (cookie !== undefined && cookie !== "") return { token: cookie, source: "cookie" };
+function requestToken(
+  request: IncomingMessage,
+  secureCookies: boolean,
+): { token: string; source: TokenSource } | undefined {
+  const cookie = loginCookie(request, secureCookies);
+  if (cookie !== undefined) return { token: cookie, source: "cookie" };
   const query =
     request.headers.upgrade === undefined ? undefined : new URLSearchParams((request.url ?? "").split("?")[1] ?? "");
   const named = query?.get(SESSION_TOKEN_COOKIE);

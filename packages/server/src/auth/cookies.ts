@@ -1,17 +1,16 @@
 /**
  * The value of a cookie in a Cookie header (RFC 6265 §4.2). Around names and values only space and tab are left out: other white
- * space is a part of the name. Two cookies of one name with different values count as none, since a page of a sibling domain can
- * set one beside ours, and which comes first is up to it.
+ * space is a part of the name. Two cookies of one name count as none: a page of a sibling domain can set one beside ours, and
+ * which of them comes first is up to that page.
  */
 export function cookieValue(header: string | undefined, name: string): string | undefined {
   let found: string | undefined;
   for (const part of (header ?? "").split(";")) {
     const equals = part.indexOf("=");
     if (equals < 0 || trim(part.slice(0, equals)) !== name) continue;
+    if (found !== undefined) return undefined;
     const raw = trim(part.slice(equals + 1));
-    const value = raw.length >= 2 && raw.startsWith('"') && raw.endsWith('"') ? raw.slice(1, -1) : raw;
-    if (found !== undefined && found !== value) return undefined;
-    found = value;
+    found = raw.length >= 2 && raw.startsWith('"') && raw.endsWith('"') ? raw.slice(1, -1) : raw;
   }
   return found;
 }

@@ -56,7 +56,10 @@ export function createLogger(options: { sink: TextSink; level: ServerLogLevel; f
 export function maskTokens(text: string): string {
   return text
     .replace(/(?<![a-zA-Z0-9])[a-zA-Z0-9]{10}-[a-zA-Z0-9]{22}(?![a-zA-Z0-9])/g, "[redacted]")
-    .replace(/((?:coder_session_token|access_token|resume_token)=)[^&\s"']+/g, "$1[redacted]");
+    .replace(
+      /((?:coder_session_token|coder_session|coder_app_session|access_token|resume_token)=)[^&;\s"']+/g,
+      "$1[redacted]",
+    );
 }
 
 const LEVEL_NAMES: Readonly<Record<number, string>> = {

@@ -6,7 +6,7 @@ import {
   postLogSourceRequest,
 } from "coder-protocol/rest/agents";
 import type { Context } from "hono";
-import { type AuthenticatedAgent, type Authenticator, holderOf, requestToken } from "../../auth/authenticator.ts";
+import { type AuthenticatedAgent, type Authenticator, holderOf } from "../../auth/authenticator.ts";
 import { formatTime, type WallClock } from "../../base/clock.ts";
 import { DomainError, notFound } from "../../base/domain-error.ts";
 import type { ControlPlane } from "../../control/control-plane.ts";
@@ -115,10 +115,9 @@ export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
   router.get("/workspaceagents/:agent/listening-ports", user, async (c) => {
     const agent = await pathAgent(c);
     const auth = c.get("auth");
-    const token = requestToken(c.env.incoming)?.token;
-    const askable = token !== undefined && agentStatus(agent, deps.clock.now()) === "connected";
+    const askable = agentStatus(agent, deps.clock.now()) === "connected";
     const body: ListeningPortsResponse = askable
-      ? await deps.agentHttp.listeningPorts({ agentId: agent.id, keyId: auth.key.id, token })
+      ? await deps.agentHttp.listeningPorts({ agentId: agent.id, keyId: auth.key.id, token: auth.token })
       : { ports: [] };
     return c.json(body);
   });

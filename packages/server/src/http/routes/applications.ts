@@ -36,7 +36,7 @@ export function applicationRoutes(router: Router, deps: ApplicationRoutesDeps): 
     if (incoming.headers["sec-fetch-dest"] === "iframe")
       throw new HttpFailure(403, "A sign-in is not shown in a frame");
     c.header("Referrer-Policy", "no-referrer");
-    const auth = await authenticator.authenticateUser(incoming);
+    const auth = await authenticator.authenticateUser(incoming, { navigation: true });
     if (auth instanceof DomainError) {
       if (auth.code !== "unauthenticated") throw auth;
       return c.redirect(`/login?redirect=${encodeURIComponent(incoming.url ?? "/")}`, 303);

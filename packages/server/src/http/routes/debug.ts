@@ -1,6 +1,5 @@
 import { type HealthSettings, healthSettings } from "coder-protocol/rest/deployment";
 import type { Context } from "hono";
-import { requestToken } from "../../auth/authenticator.ts";
 import type { ControlPlane } from "../../control/control-plane.ts";
 import type { Settings } from "../../db/settings.ts";
 import { type HealthChecks, withDismissals } from "../../health/health-checks.ts";
@@ -22,9 +21,8 @@ export function debugRoutes(router: Router, deps: DebugRoutesDeps): void {
   const { user, health, settings, control } = deps;
 
   router.get("/debug/health", user, requireOwner, async (c) => {
-    const token = requestToken(c.env.incoming)?.token ?? "";
     const force = c.req.query("force");
-    const report = await health.report(token, force === "true" || force === "1");
+    const report = await health.report(c.get("auth").token, force === "true" || force === "1");
     return c.json(withDismissals(report, await dismissals(settings)));
   });
 

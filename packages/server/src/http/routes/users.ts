@@ -81,6 +81,8 @@ export function userRoutes(router: Router, deps: UserRoutesDeps): void {
     await sessions.revoke(key);
     audit.record(c, { action: "logout" });
     for (const cookie of cookies.cleared()) c.header("Set-Cookie", cookie, { append: true });
+    // What pages of this origin kept for the login: caches and storage, not the cookies of every app below the domain.
+    c.header("Clear-Site-Data", '"cache", "storage"');
     return c.json({ message: "Logged out!" });
   });
 

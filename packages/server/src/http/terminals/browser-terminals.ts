@@ -10,7 +10,7 @@ import { TERMINAL_PORT } from "coder-protocol/tunnel-ports";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import type { AccessHolder } from "../../auth/access-events.ts";
 import type { AccessWatch } from "../../auth/access-watch.ts";
-import { type Authenticator, holderOf, requestToken } from "../../auth/authenticator.ts";
+import { type Authenticator, holderOf } from "../../auth/authenticator.ts";
 import { DomainError, notFound } from "../../base/domain-error.ts";
 import type { Logger } from "../../base/log.ts";
 import type { OpenStreams } from "../../base/open-streams.ts";
@@ -84,14 +84,17 @@ export class BrowserTerminals {
     const agentId = (PATH.exec(url.pathname)?.[1] ?? "").toLowerCase();
     if ((await authenticator.canReachAgent(auth.user, agentId)) === undefined) throw notFound();
     const init = readInit(url.searchParams, auth.user.id);
-    const token = requestToken(request)?.token;
-    if (token === undefined) throw new DomainError("unauthenticated", "The session token is invalid");
     if (!this.#owners.claim(agentId, init.ID, auth.user.id))
       throw new DomainError("forbidden", "This terminal belongs to another user");
     socket.once("close", this.#places.take({ userId: auth.user.id, address: clientAddress(request) }));
     // ws answers a malformed handshake itself and then never calls back; the socket closes.
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
-      void this.#serve(webSocket, init, { agentId, keyId: auth.key.id, token }, holderOf(auth, { agentId }));
+      void this.#serve(
+        webSocket,
+        init,
+        { agentId, keyId: auth.key.id, token: auth.token },
+        holderOf(auth, { agentId }),
+      );
     });
   }
 
