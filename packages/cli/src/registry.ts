@@ -14,6 +14,7 @@ import Doctor from "./commands/doctor.ts";
 import ExternalWorkspacesInstructions from "./commands/external-workspaces/agent-instructions.ts";
 import ExternalWorkspacesCreate from "./commands/external-workspaces/create.ts";
 import ExternalWorkspacesList from "./commands/external-workspaces/list.ts";
+import ExternalWorkspacesRotateToken from "./commands/external-workspaces/rotate-token.ts";
 import List from "./commands/list.ts";
 import Login from "./commands/login.ts";
 import LoginToken from "./commands/login-token.ts";
@@ -72,6 +73,7 @@ export const COMMANDS: Readonly<Record<string, CommandClass>> = {
   "external-workspaces:agent-instructions": ExternalWorkspacesInstructions,
   "external-workspaces:create": ExternalWorkspacesCreate,
   "external-workspaces:list": ExternalWorkspacesList,
+  "external-workspaces:rotate-token": ExternalWorkspacesRotateToken,
   list: List,
   login: Login,
   "login:token": LoginToken,

@@ -20,7 +20,7 @@ export default class Show extends BaseCommand<typeof Show> {
     const { workspaceText } = await import("../rest/run-show.ts");
     const { jsonText } = await import("../ui/output.ts");
     const deployment = await this.openDeployment();
-    const name = parseWorkspaceName(this.args.workspace, {});
+    const name = parseWorkspaceName(this.args.workspace);
     const workspace = await fetchWorkspace({ deployment, name, signal });
     if (flags.output === "json") print(jsonText(workspace));
     else print(await workspaceText(deployment, workspace, flags.details, signal));

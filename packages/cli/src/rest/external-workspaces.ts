@@ -1,7 +1,9 @@
 import { ClientError } from "coder-client/base/client-error";
 import type { Deployment } from "coder-client/rest/deployment";
-import { chooseAgent, findWorkspace } from "coder-client/rest/workspaces";
+import { type AgentRef, chooseAgent, findWorkspace, type WorkspaceRef } from "coder-client/rest/workspaces";
 import { parseWorkspaceName } from "coder-protocol/names";
+import { printableLines } from "../base/text.ts";
+import { UserError } from "../errors/user-error.ts";
 
 /** How to start the agent of a workspace that runs on a machine of one's own. JSON keys as a stock CLI prints them. */
 export interface AgentInstructions {
@@ -32,15 +34,59 @@ export async function agentInstructions(
   name: string,
   signal: AbortSignal,
 ): Promise<AgentInstructions> {
-  const parsed = parseWorkspaceName(name, {});
+  const external = await findExternalAgent(deployment, name, signal);
+  return instructionsOf(external, await deployment.call(externalAgentPath(external, "credentials"), { signal }));
+}
+
+/** An agent of an external workspace, as a person named it. */
+export interface ExternalAgent {
+  readonly workspace: WorkspaceRef;
+  readonly agent: AgentRef;
+}
+
+/** Rejects with ERR_NOT_FOUND, naming what there is. */
+export async function findExternalAgent(
+  deployment: Deployment,
+  name: string,
+  signal: AbortSignal,
+): Promise<ExternalAgent> {
+  const parsed = parseWorkspaceName(name);
   const workspace = await findWorkspace(deployment, parsed, { signal });
-  const agent = chooseAgent(workspace, parsed.agent);
-  const body = (await deployment.call(
-    `/api/v2/workspaces/${workspace.id}/external-agent/${encodeURIComponent(agent.name)}/credentials`,
-    {
-      signal,
-    },
-  )) as { agent_token?: unknown; command?: unknown } | undefined;
+  return { workspace, agent: chooseAgent(workspace, parsed.agent) };
+}
+
+/** Makes the agent's token worthless, which ends its session, and returns how to start it with the new one. */
+export async function rotateAgentToken(
+  deployment: Deployment,
+  external: ExternalAgent,
+  signal: AbortSignal,
+): Promise<AgentInstructions> {
+  const { workspace, agent } = external;
+  try {
+    return instructionsOf(
+      external,
+      await deployment.call(externalAgentPath(external, "rotate"), { method: "POST", signal }),
+    );
+  } catch (error) {
+    if (!(error instanceof ClientError) || error.code !== "ERR_NOT_FOUND") throw error;
+    throw new UserError(`The token of agent "${agent.name}" was not replaced`, {
+      why: "the deployment cannot do that, or the agent was deleted meanwhile",
+      next: [
+        `coder show ${workspace.ownerName}/${workspace.name}`,
+        "or delete the workspace, which makes the token worthless, and register its machine again",
+      ],
+      code: "ERR_NOT_FOUND",
+      cause: error,
+    });
+  }
+}
+
+function externalAgentPath({ workspace, agent }: ExternalAgent, what: "credentials" | "rotate"): string {
+  return `/api/v2/workspaces/${workspace.id}/external-agent/${encodeURIComponent(agent.name)}/${what}`;
+}
+
+function instructionsOf({ workspace, agent }: ExternalAgent, answer: unknown): AgentInstructions {
+  const body = answer as { agent_token?: unknown; command?: unknown } | undefined;
   if (typeof body?.agent_token !== "string") {
     throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's answer has no agent token");
   }
@@ -71,7 +117,7 @@ export function renderInstructions(deployment: Deployment, instructions: AgentIn
             : ["It installs the coder command and starts the agent."]),
           "",
         ];
-  return [
+  const lines = [
     ...oneLine,
     script === ""
       ? `Start the agent of workspace "${name}" on its machine with:`
@@ -83,5 +129,6 @@ export function renderInstructions(deployment: Deployment, instructions: AgentIn
     "The blanks in front keep the token out of the history of most shells: copy them, too.",
     `Then reach it from here with: coder ssh ${name}`,
     "",
-  ].join("\n");
+  ];
+  return printableLines(lines.join("\n"));
 }

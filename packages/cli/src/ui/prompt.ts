@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
+import { printableLines } from "../base/text.ts";
 import { CancelledError, UserError } from "../errors/user-error.ts";
 
 export interface Question {
@@ -21,7 +22,7 @@ export async function ask(question: string, options: Question): Promise<string> 
     });
   }
   for (;;) {
-    const answer = await askOnce(question, options.hidden === true, options.signal);
+    const answer = await askOnce(printableLines(question), options.hidden === true, options.signal);
     const problem = options.check?.(answer);
     if (problem === undefined) return answer;
     process.stderr.write(`  ${problem}\n`);

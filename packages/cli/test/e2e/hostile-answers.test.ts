@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { PtyCommand } from "./pty.ts";
 
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");
 const EVIL = "x\u001b]0;owned\u0007\u001b[2J\u009b31m\u009d52;c;aGk=\u009c\u202egnp\u2066\rforged\u001bPq\u001b\\";
@@ -114,6 +115,10 @@ describe("hostile answers", () => {
     "config-ssh --yes --dry-run",
     "external-workspaces create new",
     "external-workspaces list",
+    "external-workspaces agent-instructions dev",
+    "external-workspaces agent-instructions -o json dev",
+    "external-workspaces rotate-token --yes dev",
+    "external-workspaces rotate-token dev",
   ])("coder %s", async (line) => {
     const done = await run([...line.split(" "), ...(line.startsWith("login") ? [url] : [])]);
     expect(done.stdout, "stdout").not.toMatch(DANGEROUS);
@@ -122,6 +127,17 @@ describe("hostile answers", () => {
     // It was received for printing.
     if (!SILENT.has(line)) expect(done.stdout + done.stderr).toContain("owned");
   });
+
+  it.each(["delete dev", "external-workspaces rotate-token dev"])(
+    "coder %s asks without driving the terminal",
+    async (line) => {
+      const command = new PtyCommand(line.split(" "), environment());
+      await command.sees(/x\?\]0;owned\?.*\(Y\/n\)/s);
+      for (const sequence of ["\u001b]0;", "\u009b31m", "\u009d52", "\u202e", "\u001bPq"])
+        expect(command.screen).not.toContain(sequence);
+      command.hangUp();
+    },
+  );
 
   function answerTo(method: string, path: string): { status: number; body: unknown } {
     if (path.endsWith("/users/first")) return { status: 200, body: {} };
@@ -140,6 +156,7 @@ describe("hostile answers", () => {
       };
     if (path.endsWith("/buildinfo")) return { status: 200, body: { version: EVIL, dashboard_url: EVIL } };
     if (path.endsWith("/api/v2/workspaces")) return { status: 200, body: { workspaces: [workspace], count: 1 } };
+    if (path.includes("/external-agent/")) return { status: 200, body: { agent_token: EVIL, command: EVIL } };
     if (/\/workspace\/|\/workspaces\//.test(path))
       return method === "GET"
         ? { status: 200, body: workspace }
@@ -150,14 +167,16 @@ describe("hostile answers", () => {
     return { status: 400, body: { message: EVIL, detail: EVIL } };
   }
 
+  const environment = (): NodeJS.ProcessEnv => ({
+    PATH: process.env["PATH"],
+    HOME: home,
+    CODER_URL: url,
+    CODER_SESSION_TOKEN: "abcdefghij-abcdefghijabcdefghijab",
+  });
+
   async function run(args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
     const child = spawn(process.execPath, [coder, ...args], {
-      env: {
-        PATH: process.env["PATH"],
-        HOME: home,
-        CODER_URL: url,
-        CODER_SESSION_TOKEN: "abcdefghij-abcdefghijabcdefghijab",
-      },
+      env: environment(),
       stdio: ["ignore", "pipe", "pipe"],
     });
     const late = setTimeout(() => child.kill("SIGTERM"), 15_000);

@@ -19,7 +19,7 @@ export default class ExternalWorkspacesCreate extends BaseCommand<typeof Externa
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { createExternalWorkspace, renderInstructions } = await import("../../rest/external-workspaces.ts");
     const { jsonText } = await import("../../ui/output.ts");
-    const name = parseWorkspaceName(this.args.workspace, {});
+    const name = parseWorkspaceName(this.args.workspace);
     const deployment = await this.openDeployment();
     const made = await createExternalWorkspace(
       deployment,
