@@ -17,6 +17,7 @@ import { apiKeyRoutes } from "./http/routes/api-keys.ts";
 import { applicationRoutes } from "./http/routes/applications.ts";
 import { cliAuthRoutes } from "./http/routes/cli-auth.ts";
 import { debugRoutes } from "./http/routes/debug.ts";
+import { declaredAppRoutes } from "./http/routes/declared-apps.ts";
 import { deploymentRoutes } from "./http/routes/deployment.ts";
 import { downloadRoute } from "./http/routes/downloads.ts";
 import { notificationRoutes } from "./http/routes/notifications.ts";
@@ -133,6 +134,14 @@ export function buildHttpSurface(
         }),
       (api) =>
         portShareRoutes(api, { user, paths: new WorkspacePaths(store), portShares: parts.portShares, bodyBytes }),
+      (api) =>
+        declaredAppRoutes(api, {
+          user,
+          authenticator,
+          paths: new WorkspacePaths(store),
+          apps: parts.declaredApps,
+          bodyBytes,
+        }),
       (api) => notificationRoutes(api, { user }),
       (api) => debugRoutes(api, { user, health, settings, control, bodyBytes }),
       (api, root) =>

@@ -18,6 +18,7 @@ import { OfflineAudit } from "./auth/offline-audit.ts";
 import { OwnClient } from "./auth/own-client.ts";
 import { DEFAULT_PASSWORD_COST, type PasswordCost, Passwords } from "./auth/passwords.ts";
 import { Sessions } from "./auth/sessions.ts";
+import { portProxyAddress } from "./base/app-name.ts";
 import type { WallClock } from "./base/clock.ts";
 import type { Logger } from "./base/log.ts";
 import { OpenStreams } from "./base/open-streams.ts";
@@ -38,6 +39,7 @@ import { AgentHttp } from "./tunnels/agent-http.ts";
 import { AgentTunnels } from "./tunnels/agent-tunnels.ts";
 import { AgentState } from "./workspaces/agent-state.ts";
 import { Changes } from "./workspaces/changes.ts";
+import { DeclaredApps } from "./workspaces/declared-apps.ts";
 import { WorkspaceService } from "./workspaces/workspace-service.ts";
 
 /** What is there before the first part: the settings, the time, and what the state directory holds. */
@@ -91,6 +93,8 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const changes = new Changes();
   const { unstatedLifecycleMs } = tuning;
   const agentState = new AgentState({ store, changes, clock, log, unstatedLifecycleMs });
+  const { wildcardAccessUrl: wildcard, maxShareLevel: maxLevel, maxShareDurationMs: maxDurationMs } = config;
+  const declaredApps = new DeclaredApps({ store, changes, clock, maxLevel });
   const workspaces = new WorkspaceService({
     store,
     agentTokenKey: keys.agentToken,
@@ -98,6 +102,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     events: accessEvents,
     changes,
     clock,
+    apps: declaredApps,
   });
 
   const ownClient = new OwnClient();
@@ -107,6 +112,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     ownClient,
     accessEvents,
     agentState,
+    declaredApps,
     changes,
     relayMaps,
     signingKey: keys.signing,
@@ -114,6 +120,8 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
       forceWebSockets: config.derp.forceWebsockets,
       blockDirect: config.derp.blockDirect,
       hostnameSuffix: config.workspaceHostnameSuffix,
+      portProxyAddress: (place) =>
+        wildcard === undefined ? "" : portProxyAddress(place, wildcard, addresses.accessUrl()),
     },
     limits,
     streams,
@@ -148,7 +156,6 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   });
   const agentHttp = new AgentHttp(tunnels, log);
 
-  const { wildcardAccessUrl: wildcard, maxShareLevel: maxLevel, maxShareDurationMs: maxDurationMs } = config;
   const portShares = new PortShareService({ store, changes, clock, maxLevel, maxDurationMs });
   const appTunnels = new AgentTunnels({
     ownUrl: () => addresses.ownUrl(),
@@ -193,6 +200,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     changes,
     agentState,
     workspaces,
+    declaredApps,
     control,
     probeKeys,
     relay,

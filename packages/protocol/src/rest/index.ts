@@ -8,4 +8,5 @@ export * from "./notifications.ts";
 export * from "./organizations.ts";
 export * from "./templates.ts";
 export * from "./users.ts";
+export * from "./workspace-apps.ts";
 export * from "./workspaces.ts";

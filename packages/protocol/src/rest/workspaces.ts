@@ -2,6 +2,7 @@ import { z } from "zod";
 import { workspaceAgent } from "./agents.ts";
 import { nameText, timestamp, uuid } from "./common.ts";
 import { provisionerJob } from "./templates.ts";
+import { MAX_APPS_PER_AGENT, newWorkspaceApp } from "./workspace-apps.ts";
 
 export const transition = z.enum(["start", "stop", "delete"]);
 export type Transition = z.infer<typeof transition>;
@@ -159,6 +160,8 @@ export const createWorkspaceRequest = z.object({
     .max(64)
     .refine((all) => new Set(all.map(({ key }) => key)).size === all.length, "the keys must differ")
     .optional(),
+  /** Apps of the agent. */
+  apps: z.array(newWorkspaceApp).max(MAX_APPS_PER_AGENT).optional(),
 });
 export type CreateWorkspaceRequest = z.infer<typeof createWorkspaceRequest>;
 

@@ -17,6 +17,7 @@ import {
   siblingHeaders,
 } from "./cross-origin.ts";
 import { AppDecision, sameProgram, type Visitor } from "./decision.ts";
+import { firstPage } from "./first-page.ts";
 import { type AppLabel, parseAppLabel } from "./label.ts";
 import { appCookies, LOGIN_HEADER } from "./names.ts";
 import { notRunning } from "./not-running.ts";
@@ -91,7 +92,7 @@ export class AppHost {
     const label = parseAppLabel(text);
     if ("error" in label) {
       return {
-        status: 400,
+        status: label.status ?? 400,
         title: "Invalid Application URL",
         text: `The name ${JSON.stringify(text.slice(0, 63))} is not the name of an application: ${label.error}`,
       };
@@ -159,6 +160,8 @@ export class AppHost {
     if (decision === "not-found" || app === undefined)
       return this.#readable(asked, notFoundAnswer(this.#options.accessUrl()));
     if (app.state !== "running") return this.#readable(asked, notRunning(app, decision.visitor));
+    const first = firstPage(app.target, "", request);
+    if (first !== undefined) return first;
     if (decision.visitor !== undefined) this.#options.onUse(app.workspace.id);
     const ends = [found?.endsAt, app.target.shareEndsAt].filter((at) => at !== undefined);
     return {
@@ -166,7 +169,7 @@ export class AppHost {
       app,
       relation,
       origin,
-      target: request.url ?? "/",
+      target: `${app.target.basePath}${request.url ?? "/"}`,
       endsAt: ends.length === 0 ? undefined : Math.min(...ends),
       stillHolds: () => this.#stillHolds(asked, decision),
     };

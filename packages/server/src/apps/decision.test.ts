@@ -11,6 +11,8 @@ const target: AppTarget = {
   level: "owner",
   shareEndsAt: undefined,
   hostHeader: "preserve",
+  basePath: "",
+  query: "",
 };
 const visitors: Record<string, Visitor | undefined> = {
   owner: { userId: "ada", keyId: "1", role: "member" },

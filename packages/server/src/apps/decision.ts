@@ -18,7 +18,11 @@ export interface AppTarget {
   readonly port: number;
   /** Whether the program speaks https. */
   readonly secure: boolean;
-  /** Of its share; "owner" without one. */
+  /** In front of every path that the program gets; "" for most. */
+  readonly basePath: string;
+  /** What its first page is asked with, with the question mark; "" for most. */
+  readonly query: string;
+  /** Of its share, or of the declared app; "owner" without one. */
   readonly level: ShareLevel;
   /** When its share ends; undefined: it does not. */
   readonly shareEndsAt: number | undefined;
@@ -61,5 +65,5 @@ export class AppDecision {
 
 /** Whether two targets lead to the same bytes: what was decided about one holds for the other. */
 export function sameProgram(a: AppTarget, b: AppTarget): boolean {
-  return a.agentId === b.agentId && a.port === b.port && a.secure === b.secure;
+  return a.agentId === b.agentId && a.port === b.port && a.secure === b.secure && a.basePath === b.basePath;
 }

@@ -25,7 +25,7 @@ test.each([
   ["8080--main", "alias"],
   ["8080--main--dev", "APP--AGENT"],
   ["8080--main--dev--ada--x", "APP--AGENT"],
-  ["8080--main--dev--me", "full user name"],
+  ["8080--main--dev--me", "full username"],
   ["8080--main--dev--", "name is malformed"],
   ["8080--main---dev--ada", "malformed"],
   ["8080---main--dev--ada", "APP--AGENT"],
@@ -37,7 +37,7 @@ test.each([
   [`${"p".repeat(50)}---8080--main--dev--ada`, "at most 63"],
   ["8080--abcdefghij18", "alias"],
 ])("the label %s is no app", (text, error) => {
-  expect(parseAppLabel(text)).toEqual({ error: expect.stringContaining(error) });
+  expect(parseAppLabel(text)).toMatchObject({ error: expect.stringContaining(error) });
 });
 
 test.each(["0", "1", "8", "080", "0080", "65536", "99999", "00000"])("security S17: port %s is not reached", (port) => {

@@ -7,10 +7,10 @@
  * `what` is a port, a port followed by `s` for a program that speaks https, or the slug of a declared app. The alias stands
  * for the agent, because the long form may exceed the 63 octets of a DNS label (RFC 1035 §2.3.4).
  */
+import { LOWEST_APP_PORT } from "coder-protocol/app-addresses";
 import { isAppAlias } from "../base/app-alias.ts";
-import { lowestAppPort } from "./ports.ts";
+import { MAX_LABEL } from "../base/app-name.ts";
 
-const MAX_LABEL = 63;
 const NAME = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
 const MAX_NAME = 32;
 const PORT = /^([0-9]{1,5})(s?)$/;
@@ -33,7 +33,7 @@ export interface AppLabel {
 }
 
 /** The label of a host name, in any case, or why it names no app. */
-export function parseAppLabel(text: string): AppLabel | { readonly error: string } {
+export function parseAppLabel(text: string): AppLabel | { readonly error: string; readonly status?: 404 } {
   const label = text.toLowerCase();
   if (label.length > MAX_LABEL) return { error: `a label has at most ${MAX_LABEL} characters` };
   const separator = label.lastIndexOf("---");
@@ -51,7 +51,7 @@ export function parseAppLabel(text: string): AppLabel | { readonly error: string
   const [, agent, workspace, owner] = parts as [string, string, string, string];
   if (![agent, workspace, owner].every((name) => NAME.test(name) && name.length <= MAX_NAME))
     return { error: "a name is malformed" };
-  if (owner === "me") return { error: "apps are addressed with the full user name, not with me" };
+  if (owner === "me") return { error: "Applications must be accessed with the full username, not @me.", status: 404 };
   return { prefix, program, place: { agent, workspace, owner } };
 }
 
@@ -66,7 +66,7 @@ export function parseProgram(text: string): AppProgram | { readonly error: strin
   const [, digits = "", secure = ""] = match;
   const port = Number(digits);
   if (digits.startsWith("0") || port > 65_535) return { error: `${digits} is not a port` };
-  if (port < lowestAppPort)
-    return { error: `Application port ${port} is not permitted. Ports below ${lowestAppPort} are reserved.` };
+  if (port < LOWEST_APP_PORT)
+    return { error: `Application port ${port} is not permitted. Ports below ${LOWEST_APP_PORT} are reserved.` };
   return { kind: "port", port, secure: secure === "s" };
 }

@@ -1,10 +1,12 @@
 /** Finds the program that a label of an app host names. */
+import { parseLocalAddress } from "coder-protocol/app-addresses";
 import type { WallClock } from "../base/clock.ts";
 import type { AgentRow, UserRow, WorkspaceRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import { agentStatus } from "../workspaces/agent-state.ts";
 import type { AppTarget } from "./decision.ts";
 import type { AppLabel, AppPlace } from "./label.ts";
+import type { PathNames } from "./path-names.ts";
 
 export interface ResolvedApp {
   readonly target: AppTarget;
@@ -13,6 +15,9 @@ export interface ResolvedApp {
   readonly workspace: WorkspaceRow;
   readonly agent: AgentRow;
 }
+
+/** What a program is reached by, and who may. */
+type Listening = Omit<AppTarget, "workspaceId" | "ownerId" | "agentId">;
 
 interface Place {
   readonly owner: UserRow;
@@ -31,23 +36,51 @@ export class AppResolver {
 
   /** Undefined when there is no such app, or its owner may use nothing any more. */
   async resolve({ program, place }: AppLabel): Promise<ResolvedApp | undefined> {
-    if (program.kind !== "port") return undefined;
     const found = await this.#place(place);
     if (found === undefined) return undefined;
     const { owner, workspace, agent } = found;
-    const { port, secure } = program;
+    const ids = { workspaceId: workspace.id, ownerId: owner.id, agentId: agent.id };
+    const listening = program.kind === "port" ? await this.#port(found, program) : await this.#declared(found, program);
+    if (listening === undefined) return undefined;
+    return { target: { ...ids, ...listening }, state: await this.#state(workspace, agent), owner, workspace, agent };
+  }
+
+  /** An app of the workspace by its slug, whichever agent has it. */
+  async resolvePath(names: PathNames): Promise<ResolvedApp | undefined> {
+    const { owner: username, workspace: name, agent, slug } = names;
+    const owner = await this.#store.users.byUsername(username);
+    const workspace = owner && (await this.#store.workspaces.byOwnerAndName(owner.id, name));
+    const app = workspace && (await this.#store.apps.find(workspace.id, slug));
+    const having = app && (await this.#store.agents.byId(app.agent_id));
+    if (having === undefined) return undefined;
+    const asked = agent ?? having.name;
+    return await this.resolve({
+      prefix: "",
+      program: { kind: "slug", slug },
+      place: { owner: username.toLowerCase(), workspace: name.toLowerCase(), agent: asked.toLowerCase() },
+    });
+  }
+
+  async #port({ workspace, agent }: Place, { port, secure }: { port: number; secure: boolean }): Promise<Listening> {
     const share = await this.#store.portShares.find({ workspace_id: workspace.id, agent_name: agent.name, port });
-    const target: AppTarget = {
-      workspaceId: workspace.id,
-      ownerId: owner.id,
-      agentId: agent.id,
+    return {
       port,
       secure,
+      basePath: "",
+      query: "",
       level: share?.level ?? "owner",
       shareEndsAt: share?.expires_at ?? undefined,
       hostHeader: share?.host_header ?? "preserve",
     };
-    return { target, state: await this.#state(workspace, agent), owner, workspace, agent };
+  }
+
+  /** Undefined for an app that serves nothing: an external one, and a command. */
+  async #declared({ workspace, agent }: Place, { slug }: { slug: string }): Promise<Listening | undefined> {
+    const app = await this.#store.apps.find(workspace.id, slug);
+    if (app === undefined || app.agent_id !== agent.id || app.external === 1 || app.url === "") return undefined;
+    const address = parseLocalAddress(app.url);
+    if ("error" in address) return undefined;
+    return { ...address, level: app.level, shareEndsAt: undefined, hostHeader: app.host_header };
   }
 
   /** The id of the user whose apps are at this place. */

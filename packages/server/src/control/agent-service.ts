@@ -17,12 +17,17 @@ import {
 import { derpMapToProto } from "coder-protocol/tailnet/derp-map";
 import type { DerpMap } from "wg-userspace/derp/map";
 import type { AuthenticatedAgent } from "../auth/authenticator.ts";
+import type { AppPlaceNames } from "../base/app-name.ts";
 import type { AgentState } from "../workspaces/agent-state.ts";
+import type { DeclaredApps } from "../workspaces/declared-apps.ts";
+import { appsForManifest, reportedHealths } from "./manifest-apps.ts";
 
 const STATS_INTERVAL_MS = 30_000;
 
 export interface AgentServiceDeps {
   readonly agentState: AgentState;
+  readonly declaredApps: Pick<DeclaredApps, "ofAgent" | "health">;
+  readonly portProxyAddress: (place: AppPlaceNames) => string;
   readonly now: () => number;
   readonly relayMap: () => DerpMap;
   readonly disableDirectConnections: boolean;
@@ -86,6 +91,7 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
   return implement(Agent, {
     getManifest: async () => ({
       ...scriptsForManifest(await agentState.scripts(agent.id)),
+      ...appsForManifest(await deps.declaredApps.ofAgent(agent.id), deps.portProxyAddress),
       motdPath: agent.motd_file,
       agentId: uuidToBytes(agent.id),
       agentName: agent.name,
@@ -129,7 +135,10 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
       });
       return startup ?? {};
     },
-    batchUpdateAppHealths: () => ({}),
+    batchUpdateAppHealths: async ({ updates }) => {
+      await deps.declaredApps.health(agent, reportedHealths(updates));
+      return {};
+    },
     batchUpdateMetadata: async (request) => {
       await agentState.updateMetadata(
         agent.id,

@@ -28,11 +28,13 @@ import { CLOSE_PROTOCOL_ERROR, TextSockets } from "../base/text-sockets.ts";
 import type { Store } from "../db/store.ts";
 import type { AgentState } from "../workspaces/agent-state.ts";
 import type { Changes } from "../workspaces/changes.ts";
+import type { DeclaredApps } from "../workspaces/declared-apps.ts";
 import { type AgentNetwork, agentLatency, agentNetwork } from "./agent-network.ts";
 import { agentService } from "./agent-service.ts";
 import { type ConnectionEnd, PING_INTERVAL_MS, watchEnd } from "./connection-end.ts";
 import { ConnectionHolders } from "./connection-holders.ts";
 import { controlMetrics } from "./control-metrics.ts";
+import type { ControlSettings } from "./control-settings.ts";
 import { Coordinator } from "./coordinator.ts";
 import {
   type CoordinatorDebug,
@@ -85,16 +87,12 @@ export interface ControlPlaneOptions {
   readonly ownClient: OwnClient;
   readonly accessEvents: AccessEvents;
   readonly agentState: AgentState;
+  readonly declaredApps: DeclaredApps;
   readonly changes: Changes;
   readonly relayMaps: RelayMaps;
   /** Of resume tokens. */
   readonly signingKey: Uint8Array;
-  readonly settings: {
-    readonly forceWebSockets: boolean;
-    readonly blockDirect: boolean;
-    /** "" for none. */
-    readonly hostnameSuffix: string;
-  };
+  readonly settings: ControlSettings;
   readonly limits: {
     readonly clientSockets: PlaceLimits;
     readonly agentSockets: PlaceLimits;
@@ -362,6 +360,8 @@ export class ControlPlane {
         tailnetService({ id: agent.id, auth, resume }, deps),
         agentService(identity, {
           agentState,
+          declaredApps: this.#options.declaredApps,
+          portProxyAddress: settings.portProxyAddress,
           now: () => clock.now(),
           relayMap: () => this.relayMap(),
           disableDirectConnections: settings.blockDirect,

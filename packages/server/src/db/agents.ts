@@ -1,5 +1,6 @@
 import type { Kysely, Updateable } from "kysely";
 import { appAlias } from "../base/app-alias.ts";
+import type { AppPlaceNames } from "../base/app-name.ts";
 import { inList } from "./in-list.ts";
 import type { AgentRow, AgentsTable, Database, NewAgent } from "./schema.ts";
 
@@ -60,6 +61,23 @@ export class Agents {
       .where("agents.id", "in", inList(ids))
       .execute();
     return new Map(rows.map((row) => [row.id, `${row.username}/${row.workspace}.${row.name}`]));
+  }
+
+  /** What names of apps are made of, by the agent's id. */
+  async appPlaces(ids: readonly string[]): Promise<Map<string, AppPlaceNames>> {
+    const rows = await this.#db
+      .selectFrom("agents")
+      .innerJoin("workspaces", "workspaces.id", "agents.workspace_id")
+      .innerJoin("users", "users.id", "workspaces.owner_id")
+      .select(["agents.id", "agents.name", "agents.app_alias", "workspaces.name as workspace", "users.username"])
+      .where("agents.id", "in", inList(ids))
+      .execute();
+    return new Map(
+      rows.map(({ id, name, workspace, username, app_alias }) => [
+        id,
+        { agent: name, workspace, owner: username, alias: app_alias },
+      ]),
+    );
   }
 
   async setToken(id: string, token: { generation: number; hash: string }, now: number): Promise<void> {

@@ -1,4 +1,5 @@
 import type { ShareLevel } from "coder-protocol/rest/apps";
+import type { AppHealth } from "coder-protocol/rest/workspace-apps";
 import type { Generated, Insertable, Selectable } from "kysely";
 
 /**
@@ -20,6 +21,7 @@ export interface Database {
   agent_metadata: AgentMetadataTable;
   port_shares: PortSharesTable;
   app_sessions: AppSessionsTable;
+  apps: AppsTable;
 }
 
 export interface SchemaMigrationsTable {
@@ -223,6 +225,39 @@ export interface AppSessionsTable {
   expires_at: number;
 }
 
+export interface AppsTable {
+  id: string;
+  agent_id: string;
+  workspace_id: string;
+  /** Unique in the workspace. */
+  slug: string;
+  /** Order among the apps of an agent. */
+  position: number;
+  display_name: string;
+  icon: string;
+  url: string;
+  external: number;
+  command: string;
+  subdomain: number;
+  level: ShareLevel;
+  /** The level that the agent asked for; null for apps of the server. */
+  requested_level: ShareLevel | null;
+  group_name: string;
+  hidden: number;
+  open_in: "tab" | "slim-window";
+  tooltip: string;
+  host_header: "preserve" | "localhost";
+  /** Empty: the app is not checked. */
+  health_url: string;
+  health_interval_seconds: number;
+  health_threshold: number;
+  health: AppHealth;
+  /** Who declared it. */
+  source: "server" | "agent";
+  created_at: number;
+  updated_at: number;
+}
+
 export type UserRow = Selectable<UsersTable>;
 export type ApiKeyRow = Selectable<ApiKeysTable>;
 export type WorkspaceRow = Selectable<WorkspacesTable>;
@@ -234,6 +269,7 @@ export type AgentScriptRow = Selectable<AgentScriptsTable>;
 export type AgentMetadataRow = Selectable<AgentMetadataTable>;
 export type PortShareRow = Selectable<PortSharesTable>;
 export type AppSessionRow = Selectable<AppSessionsTable>;
+export type AppRow = Selectable<AppsTable>;
 export type ConnectionReportRow = Selectable<ConnectionReportsTable>;
 
 export type NewUser = Insertable<UsersTable>;

@@ -8,6 +8,7 @@ import { AgentScripts } from "./agent-scripts.ts";
 import { Agents } from "./agents.ts";
 import { ApiKeys } from "./api-keys.ts";
 import { AppSessions } from "./app-sessions.ts";
+import { Apps } from "./apps.ts";
 import { ConnectionReports } from "./connection-reports.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { migrate } from "./migrate.ts";
@@ -34,6 +35,7 @@ export interface Tables {
   readonly pendingAudit: PendingAudit;
   readonly portShares: PortShares;
   readonly appSessions: AppSessions;
+  readonly apps: Apps;
 }
 
 /** Ids that never change for the life of a deployment. */
@@ -69,6 +71,7 @@ export class Store implements Tables {
   readonly pendingAudit: PendingAudit;
   readonly portShares: PortShares;
   readonly appSessions: AppSessions;
+  readonly apps: Apps;
   /** For small writes that many may ask for at the same time. */
   readonly commits = new GroupCommit<Tables>((work) => this.transaction(work));
   readonly #onTransaction: ((seconds: number) => void) | undefined;
@@ -93,6 +96,7 @@ export class Store implements Tables {
     this.pendingAudit = tables.pendingAudit;
     this.portShares = tables.portShares;
     this.appSessions = tables.appSessions;
+    this.apps = tables.apps;
   }
 
   /** Opens or creates the database file (0600) and brings its schema up to date. Throws ServerError. */
@@ -207,6 +211,7 @@ function tablesOf(db: Kysely<Database>): Tables {
     pendingAudit: new PendingAudit(db),
     portShares: new PortShares(db),
     appSessions: new AppSessions(db),
+    apps: new Apps(db),
   };
 }
 

@@ -1,12 +1,14 @@
 import { notFound } from "../base/domain-error.ts";
 import type { AgentLogSourceRow, AgentRow, AgentScriptRow, WorkspaceBuildRow, WorkspaceRow } from "../db/schema.ts";
 import type { Tables } from "../db/store.ts";
+import { type PlacedApp, placedApps } from "./declared-apps.ts";
 
 /** An agent with what is shown of it. */
 export interface LoadedAgent {
   readonly row: AgentRow;
   readonly logSources: readonly AgentLogSourceRow[];
   readonly scripts: readonly AgentScriptRow[];
+  readonly apps: readonly PlacedApp[];
 }
 
 export interface LoadedBuild {
@@ -23,11 +25,13 @@ export interface LoadedWorkspace {
   readonly latestBuild: LoadedBuild;
 }
 
+type LoaderTables = Pick<Tables, "users" | "builds" | "agents" | "agentLogs" | "agentScripts" | "apps">;
+
 /** Reads workspaces, builds and agents with everything that belongs to them: the same number of queries for any number of rows. */
 export class WorkspaceLoader {
-  readonly #tables: Pick<Tables, "users" | "builds" | "agents" | "agentLogs" | "agentScripts">;
+  readonly #tables: LoaderTables;
 
-  constructor(tables: Pick<Tables, "users" | "builds" | "agents" | "agentLogs" | "agentScripts">) {
+  constructor(tables: LoaderTables) {
     this.#tables = tables;
   }
 
@@ -49,10 +53,15 @@ export class WorkspaceLoader {
     const ids = rows.map((row) => row.id);
     const logSources = Map.groupBy(await this.#tables.agentLogs.sourcesOf(ids), (source) => source.agent_id);
     const scripts = Map.groupBy(await this.#tables.agentScripts.listOf(ids), (script) => script.agent_id);
+    const apps = Map.groupBy(
+      await placedApps(this.#tables, await this.#tables.apps.ofAgents(ids)),
+      (app) => app.row.agent_id,
+    );
     return rows.map((row) => ({
       row,
       logSources: logSources.get(row.id) ?? [],
       scripts: scripts.get(row.id) ?? [],
+      apps: apps.get(row.id) ?? [],
     }));
   }
 

@@ -20,6 +20,7 @@ import type {
 import type { DeploymentIds, Store } from "../db/store.ts";
 import { agentStatus } from "./agent-state.ts";
 import type { Changes } from "./changes.ts";
+import { type DeclaredApps, firstAppRows } from "./declared-apps.ts";
 
 export const DEFAULT_AGENT_NAME = "main";
 export const MAX_WORKSPACES_PER_USER = 1000;
@@ -37,6 +38,7 @@ export class WorkspaceService {
   readonly #events: AccessEvents;
   readonly #changes: Changes;
   readonly #clock: WallClock;
+  readonly #apps: Pick<DeclaredApps, "checkLevel">;
 
   constructor(options: {
     store: Store;
@@ -45,6 +47,7 @@ export class WorkspaceService {
     events: AccessEvents;
     changes: Changes;
     clock: WallClock;
+    apps: Pick<DeclaredApps, "checkLevel">;
   }) {
     this.#store = options.store;
     this.#agentTokenKey = options.agentTokenKey;
@@ -52,15 +55,17 @@ export class WorkspaceService {
     this.#events = options.events;
     this.#changes = options.changes;
     this.#clock = options.clock;
+    this.#apps = options.apps;
   }
 
   /** Registers a workspace with one agent. */
   async create(owner: UserRow, initiator: UserRow, request: CreateWorkspaceRequest): Promise<WorkspaceRow> {
     this.#checkTemplate(request);
+    for (const { sharing_level: level } of request.apps ?? []) this.#apps.checkLevel(level);
     const now = this.#clock.now();
     const workspaceId = randomUUID();
     const agentId = randomUUID();
-    await this.#store.transaction(async ({ workspaces, builds, agents, agentLogs, agentScripts }) => {
+    await this.#store.transaction(async ({ workspaces, builds, agents, agentLogs, agentScripts, apps }) => {
       if ((await workspaces.byOwnerAndName(owner.id, request.name)) !== undefined) throw nameTaken(request.name);
       if ((await workspaces.countOf(owner.id)) >= MAX_WORKSPACES_PER_USER) {
         throw new DomainError("limit-reached", `A user may have at most ${MAX_WORKSPACES_PER_USER} workspaces`);
@@ -107,6 +112,7 @@ export class WorkspaceService {
           created_at: now,
         });
       }
+      await apps.insert(firstAppRows(request.apps ?? [], { agentId, workspaceId, now }));
       await agentScripts.insertMetadata(
         (request.agent_metadata ?? []).map((described, position) => metadataRow(agentId, position, described)),
       );

@@ -2,6 +2,7 @@ import type { Kysely } from "kysely";
 import { initial } from "./001-initial.ts";
 import { agentScripts } from "./002-agent-scripts.ts";
 import { apps } from "./003-apps.ts";
+import { declaredApps } from "./004-declared-apps.ts";
 
 export interface Migration {
   /** 1, 2, 3 … without gaps. A released migration never changes. */
@@ -14,6 +15,7 @@ export const migrations: readonly Migration[] = [
   { version: 1, name: "initial", up: initial },
   { version: 2, name: "agent scripts", up: agentScripts },
   { version: 3, name: "apps", up: apps },
+  { version: 4, name: "declared apps", up: declaredApps },
 ];
 
 /** Of the schema that this release writes; it reads older ones, and brings them up to date. */

@@ -4,6 +4,7 @@ import { formatTime } from "../../base/clock.ts";
 import type { AgentLogRow, AgentLogSourceRow, AgentMetadataRow, AgentRow, AgentScriptRow } from "../../db/schema.ts";
 import { agentStatus, DEFAULT_LOG_SOURCE_ID } from "../../workspaces/agent-state.ts";
 import type { LoadedAgent } from "../../workspaces/loader.ts";
+import { appView } from "./apps.ts";
 
 /** What the coordinator knows of an agent at this moment. */
 export interface LiveAgent {
@@ -19,7 +20,7 @@ export interface AgentFacts {
   readonly live: (agentId: string) => LiveAgent;
 }
 
-export function agentView({ row: agent, logSources, scripts }: LoadedAgent, facts: AgentFacts): WorkspaceAgent {
+export function agentView({ row: agent, logSources, scripts, apps }: LoadedAgent, facts: AgentFacts): WorkspaceAgent {
   const live = facts.live(agent.id);
   const status = agentStatus(agent, facts.now);
   const reason =
@@ -49,7 +50,7 @@ export function agentView({ row: agent, logSources, scripts }: LoadedAgent, fact
     expanded_directory: agent.expanded_directory,
     version: agent.version,
     api_version: agent.api_version,
-    apps: [],
+    apps: apps.map(appView),
     ...(latency === undefined ? {} : { latency }),
     connection_timeout_seconds: agent.connection_timeout_seconds,
     troubleshooting_url: "",

@@ -1,0 +1,30 @@
+/** Names that lead to apps: the label of a host, and the address that programs in a workspace make links of. */
+import { type Wildcard, wildcardOrigin } from "./wildcard.ts";
+
+/** Octets of a DNS label (RFC 1035 §2.3.4). */
+export const MAX_LABEL = 63;
+const LONGEST_PORT = "65535";
+
+/** An agent by its names, and by the alias that stands for all three. */
+export interface AppPlaceNames {
+  readonly agent: string;
+  readonly workspace: string;
+  readonly owner: string;
+  readonly alias: string;
+}
+
+/** The label of an app: with the names where it fits, and with the alias otherwise. Both lead to it. */
+export function appLabel(what: string, place: AppPlaceNames): string {
+  return `${what}--${placeName(what.length, place)}`.toLowerCase();
+}
+
+/** The address of a port, with `{{port}}` for its number, as Coder's `VSCODE_PROXY_URI`. */
+export function portProxyAddress(place: AppPlaceNames, wildcard: Wildcard, accessUrl: URL): string {
+  const label = `port--${placeName(LONGEST_PORT.length, place)}`.toLowerCase();
+  return wildcardOrigin(wildcard, label, accessUrl).replace("://port--", "://{{port}}--");
+}
+
+function placeName(length: number, { agent, workspace, owner, alias }: AppPlaceNames): string {
+  const names = `${agent}--${workspace}--${owner}`;
+  return length + 2 + names.length <= MAX_LABEL ? names : alias;
+}

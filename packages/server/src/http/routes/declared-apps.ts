@@ -1,0 +1,62 @@
+import {
+  type AgentAppsResponse,
+  addWorkspaceAppRequest,
+  changeWorkspaceAppRequest,
+  MAX_AGENT_APPS_BYTES,
+  putAgentAppsRequest,
+  type WorkspaceAppsResponse,
+} from "coder-protocol/rest/workspace-apps";
+import type { Authenticator } from "../../auth/authenticator.ts";
+import { DomainError } from "../../base/domain-error.ts";
+import type { DeclaredApps } from "../../workspaces/declared-apps.ts";
+import type { Guard, Router } from "../hono.ts";
+import { readJson } from "../reply.ts";
+import { agentAppView } from "../views/apps.ts";
+import type { WorkspacePaths } from "./workspace-paths.ts";
+
+export interface DeclaredAppRoutesDeps {
+  readonly user: Guard;
+  readonly authenticator: Pick<Authenticator, "authenticateAgent">;
+  readonly paths: WorkspacePaths;
+  readonly apps: DeclaredApps;
+  readonly bodyBytes: number;
+}
+
+/** Apps that workspaces declare. */
+export function declaredAppRoutes(router: Router, deps: DeclaredAppRoutesDeps): void {
+  const { user, authenticator, paths, apps, bodyBytes } = deps;
+
+  router.get("/workspaces/:workspace/apps", user, async (c) => {
+    const workspace = await paths.workspace(c);
+    const body: WorkspaceAppsResponse = { apps: (await apps.ofWorkspace(workspace.id)).map(agentAppView) };
+    return c.json(body);
+  });
+
+  router.post("/workspaces/:workspace/apps", user, async (c) => {
+    const workspace = await paths.workspace(c);
+    const { agent_name: agent, ...app } = await readJson(c, addWorkspaceAppRequest, bodyBytes);
+    return c.json(agentAppView(await apps.add(workspace, agent, app)), 201);
+  });
+
+  router.patch("/workspaces/:workspace/apps/:slug", user, async (c) => {
+    const workspace = await paths.workspace(c);
+    const request = await readJson(c, changeWorkspaceAppRequest, bodyBytes);
+    return c.json(agentAppView(await apps.change(workspace, c.req.param("slug"), request)));
+  });
+
+  router.delete("/workspaces/:workspace/apps/:slug", user, async (c) => {
+    const workspace = await paths.workspace(c);
+    await apps.remove(workspace, c.req.param("slug"));
+    return c.body(null, 204);
+  });
+
+  // By the agent's token.
+  router.put("/workspaceagents/me/apps", async (c) => {
+    const found = await authenticator.authenticateAgent(c.env.incoming);
+    if (found instanceof DomainError) throw found;
+    const request = await readJson(c, putAgentAppsRequest, MAX_AGENT_APPS_BYTES);
+    const replaced = await apps.replaceOfAgent(found.agent, request.apps);
+    const body: AgentAppsResponse = { apps: replaced.apps.map(agentAppView), ignored: [...replaced.ignored] };
+    return c.json(body);
+  });
+}
