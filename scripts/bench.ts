@@ -9,6 +9,7 @@ import { cpus, loadavg, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { aeadBench } from "./bench/aead.ts";
+import { appsBench } from "./bench/apps.ts";
 import { commandBench } from "./bench/command.ts";
 import { concurrencyBench } from "./bench/concurrency.ts";
 import { controlPlaneBench } from "./bench/control-plane.ts";
@@ -36,6 +37,7 @@ const BENCHES: readonly (readonly [name: string, title: string, bench: Bench])[]
   ["relay-load", "One relay under load, and what its connections cost", relayLoadBench],
   ["control-plane", "One control plane with thousands of agents and clients", controlPlaneBench],
   ["idle", "An agent that has nothing to do", idleBench],
+  ["apps", "Web apps through the server", appsBench],
   ["command", "Start of the command", commandBench],
 ];
 

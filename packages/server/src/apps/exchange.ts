@@ -1,8 +1,11 @@
 /** One HTTP request and its answer through the tunnel, streamed both ways (RFC 9110 §7.6). */
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
+import { expectsContinue } from "../base/expect-continue.ts";
 import type { Relation } from "./cross-origin.ts";
 import type { AppDecision } from "./decision.ts";
 import { headersToClient, headersToProgram } from "./headers.ts";
+import { isHostRefusal } from "./host-refusal.ts";
+import { InterimAnswers } from "./interim-answers.ts";
 import { withoutOwnParameters } from "./names.ts";
 import type { ProgramPools, ProgramRequestOptions } from "./program-pool.ts";
 
@@ -32,6 +35,7 @@ export async function exchange(
   facts: ExchangeFacts,
 ): Promise<void> {
   const begin = (): ClientRequest => httpRequest(requestOptions(request, pools, facts, false));
+  if (expectsContinue(request)) response.writeContinue();
   const hasBody = request.headers["content-length"] !== undefined || request.headers["transfer-encoding"] !== undefined;
   let outgoing = begin();
   let answer: IncomingMessage;
@@ -86,6 +90,10 @@ function answerOf(
     if (received?.complete !== true) outgoing.destroy();
   };
   response.once("close", gone);
+  const interim = new InterimAnswers(request, response);
+  outgoing.on("information", (information) => {
+    if (!interim.pass(information)) outgoing.destroy(new Error("the program sends interim answers without end"));
+  });
   request.setTimeout(IDLE_MS, gone);
   if (hasBody) request.pipe(outgoing);
   else outgoing.end();
@@ -96,6 +104,8 @@ function answerOf(
     });
     outgoing.once("response", (answer) => {
       received = answer;
+      // It was read before the connection could end.
+      if (outgoing.destroyed) return;
       if (isChunkedOrPlain(answer)) return resolve(answer);
       outgoing.destroy();
       reject(new Error("the program's answer has a transfer coding that nothing was asked for"));
@@ -119,13 +129,14 @@ async function sendBack(
   answer: IncomingMessage,
   { scheme, relation }: ExchangeFacts,
 ): Promise<void> {
-  const headers = headersToClient({
+  const { headers, isEventStream } = headersToClient({
     rawHeaders: answer.rawHeaders,
     scheme,
     relation,
     origin: request.headers.origin,
   });
-  if (headers.some(([name]) => name.toLowerCase() === "x-accel-buffering")) request.setTimeout(0);
+  if (isEventStream) request.setTimeout(0);
+  if (await isHostRefusal(answer)) headers.push(["Coder-Hint", "host_header"]);
   response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? "", headers.flat());
   response.flushHeaders();
   const { promise, resolve } = Promise.withResolvers<void>();

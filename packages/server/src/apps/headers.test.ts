@@ -143,7 +143,7 @@ test("a WebSocket keeps its headers in the spelling of the RFC", () => {
 });
 
 const toClient = (rawHeaders: string[], more: Partial<Parameters<typeof headersToClient>[0]> = {}) =>
-  headersToClient({ rawHeaders, scheme: "https", relation: "own", origin: undefined, ...more });
+  headersToClient({ rawHeaders, scheme: "https", relation: "own", origin: undefined, ...more }).headers;
 
 test.each([
   ["a=1; Domain=example.com; Path=/", "a=1; Path=/"],

@@ -97,12 +97,18 @@ export interface ReturnedAnswer {
   readonly origin: string | undefined;
 }
 
-export function headersToClient(answer: ReturnedAnswer): Header[] {
+export interface ReturnedHead {
+  readonly headers: Header[];
+  /** Whether the body is an event stream, which may be silent for any time. */
+  readonly isEventStream: boolean;
+}
+
+export function headersToClient(answer: ReturnedAnswer): ReturnedHead {
   const named = connectionNames(answer.rawHeaders);
   const headers: Header[] = [];
   let vary = false;
   const present = new Set<string>();
-  let eventStream = false;
+  let isEventStream = false;
   for (const [name, value] of pairs(answer.rawHeaders)) {
     const lower = name.toLowerCase();
     if (HOP_BY_HOP.has(lower) || NOT_RETURNED.has(lower) || named.has(lower) || lower.startsWith("proxy-")) continue;
@@ -113,7 +119,7 @@ export function headersToClient(answer: ReturnedAnswer): Header[] {
       if (kept !== undefined) headers.push([name, kept]);
       continue;
     }
-    if (lower === "content-type" && /^text\/event-stream\b/i.test(value)) eventStream = true;
+    if (lower === "content-type" && /^text\/event-stream\b/i.test(value)) isEventStream = true;
     if (lower === "vary" && /(?:^|,)[ \t]*(?:origin|\*)[ \t]*(?:,|$)/i.test(value)) vary = true;
     present.add(lower);
     headers.push([name, value]);
@@ -122,11 +128,11 @@ export function headersToClient(answer: ReturnedAnswer): Header[] {
     headers.push(...Object.entries(siblingHeaders(answer.origin)));
     if (!vary) headers.push(["Vary", "Origin"]);
   }
-  if (eventStream) {
+  if (isEventStream) {
     if (!present.has("x-accel-buffering")) headers.push(["X-Accel-Buffering", "no"]);
     if (!present.has("cache-control")) headers.push(["Cache-Control", "no-cache"]);
   }
-  return headers;
+  return { headers, isEventStream };
 }
 
 /** A Cookie header without the server's own; "" when nothing is left. */

@@ -8,6 +8,7 @@ import type { WallClock } from "../base/clock.ts";
 import type { ApiKeyRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { Visitor } from "./decision.ts";
+import { Recent } from "./recent.ts";
 import type { TicketHolder } from "./tickets.ts";
 
 const SESSION_BYTES = 32;
@@ -23,10 +24,18 @@ export interface FoundVisitor {
 export class Visitors {
   readonly #store: Store;
   readonly #clock: WallClock;
+  readonly #found: Recent<FoundVisitor>;
 
-  constructor(store: Store, clock: WallClock) {
+  /** @param now In milliseconds; never goes back. */
+  constructor(store: Store, clock: WallClock, now: () => number) {
     this.#store = store;
     this.#clock = clock;
+    this.#found = new Recent(now);
+  }
+
+  /** After a login, a user or a session ended. */
+  forget(): void {
+    this.#found.forget();
   }
 
   /** By a token in a header, which no page of another origin can send along. "invalid": there is one, and it is refused. */
@@ -35,17 +44,24 @@ export class Visitors {
     if (text === undefined) return undefined;
     const token = parseUserToken(text);
     if (token === undefined) return "invalid";
-    const key = await this.#store.apiKeys.byId(token.id);
     const digest = hashSecret(token.secret);
-    if (key === undefined || !equalDigests(digest, key.secret_hash)) return "invalid";
-    return (await this.#holder(key)) ?? "invalid";
+    const found = await this.#found.get(`token ${token.id} ${digest}`, async () => {
+      const key = await this.#store.apiKeys.byId(token.id);
+      return key === undefined || !equalDigests(digest, key.secret_hash) ? undefined : await this.#holder(key);
+    });
+    return this.#unexpired(found) ?? "invalid";
   }
 
   /** @param host In lower case, without a port: a session is valid at its own host only. */
   async byCookie(cookie: string | undefined, name: string, host: string): Promise<FoundVisitor | undefined> {
     const id = cookieValue(cookie, name);
     if (id === undefined || id === "") return undefined;
-    const session = await this.#store.appSessions.byHash(hashSecret(id));
+    const hash = hashSecret(id);
+    return this.#unexpired(await this.#found.get(`session ${host} ${hash}`, () => this.#bySession(hash, host)));
+  }
+
+  async #bySession(hash: string, host: string): Promise<FoundVisitor | undefined> {
+    const session = await this.#store.appSessions.byHash(hash);
     if (session === undefined || session.host !== host || session.expires_at <= this.#clock.now()) return undefined;
     const key = await this.#store.apiKeys.byId(session.key_id);
     const found = key === undefined || key.user_id !== session.user_id ? undefined : await this.#holder(key);
@@ -78,6 +94,10 @@ export class Visitors {
     };
     await this.#store.transaction(({ appSessions }) => appSessions.insert(row, MAX_SESSIONS_PER_KEY));
     return { id, maxAgeSeconds: SESSION_LIFETIME_MS / 1000 };
+  }
+
+  #unexpired(found: FoundVisitor | undefined): FoundVisitor | undefined {
+    return found !== undefined && found.endsAt > this.#clock.now() ? found : undefined;
   }
 
   async #holder(key: ApiKeyRow): Promise<FoundVisitor | undefined> {

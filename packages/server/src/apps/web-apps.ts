@@ -15,7 +15,7 @@ import { AppTraffic } from "./app-traffic.ts";
 
 import { OpenExchanges } from "./open-exchanges.ts";
 import { type DialApp, ProgramPools } from "./program-pool.ts";
-import { AppResolver } from "./resolver.ts";
+import { RecentResolver } from "./recent-resolver.ts";
 import { offersWebSocket } from "./send-answer.ts";
 import { SignIn } from "./sign-in.ts";
 import { AppTickets } from "./tickets.ts";
@@ -53,8 +53,9 @@ export class WebApps {
   constructor(options: WebAppsOptions) {
     const { accessUrl, changes, clock, dial, events, log, maxLevel, store, streams, wildcard } = options;
     this.#options = options;
-    const resolver = new AppResolver(store, clock);
-    const visitors = new Visitors(store, clock);
+    const now = (): number => performance.now();
+    const resolver = new RecentResolver(store, clock, now);
+    const visitors = new Visitors(store, clock, now);
     this.#pools = new ProgramPools(dial);
     this.#exchanges = new OpenExchanges({
       now: () => clock.now(),
@@ -78,9 +79,15 @@ export class WebApps {
       onUse: (workspaceId) => this.#recordUse(workspaceId),
     });
     this.#stop = [
-      events.subscribe((event) => this.#exchanges.onAccessEvent(event)),
+      events.subscribe((event) => {
+        visitors.forget();
+        resolver.forget();
+        this.#exchanges.onAccessEvent(event);
+      }),
       changes.subscribe("workspaces", (change) => {
-        if (change.kind === "workspace") this.#exchanges.onWorkspaceChange(change.workspaceId);
+        if (change.kind !== "workspace") return;
+        resolver.forget();
+        this.#exchanges.onWorkspaceChange(change.workspaceId);
       }),
     ];
   }

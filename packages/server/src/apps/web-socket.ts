@@ -39,7 +39,7 @@ export async function passWebSocket(
   });
   const { answer, early } = reply;
   outgoing.on("error", () => stream.destroy());
-  const headers = headersToClient({
+  const { headers } = headersToClient({
     rawHeaders: answer.rawHeaders,
     scheme: facts.scheme,
     relation: facts.relation,

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
 import { isSessionId, SESSION_ID_KEY, sessionIdOfBaggage } from "coder-protocol/session-id";
 import type { Hosts } from "../auth/hosts.ts";
+import { expectsContinue } from "../base/expect-continue.ts";
 import type { Logger } from "../base/log.ts";
 import { Places } from "../base/places.ts";
 import type { RequestRoute, UpgradeRoute } from "../base/routes.ts";
@@ -99,6 +100,7 @@ export class FrontDoor {
     Promise.resolve()
       .then(() => {
         response.once("close", this.#requests.take({ address: this.#options.clientAddress(request) }));
+        if (expectsContinue(request)) response.writeContinue();
         if (route !== undefined) return route.handle(request, response);
         if (this.#options.rest === undefined) throw routeNotFound();
         return this.#options.rest(request, response);

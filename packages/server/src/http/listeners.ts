@@ -93,6 +93,8 @@ function createListener(certificates: Certificates | undefined, limits: Listener
   };
   const server = certificates === undefined ? createHttpServer(options) : createTlsServer(options, certificates);
   server.on("request", (request, response) => door.request(request, response));
+  // 100 Continue is sent once it is known that the body is taken.
+  server.on("checkContinue", (request, response) => door.request(request, response));
   server.on("upgrade", (request, socket, head) => door.upgrade(request, socket, head));
   server.on("clientError", (_error, socket) => {
     // Not HTTP, too large or too slow: one line, and the end.

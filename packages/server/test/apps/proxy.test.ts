@@ -317,3 +317,90 @@ test("security S17: a program is dialled at its own agent and port, whatever the
     new Set([`${apps.agentId} 8080`]),
   );
 });
+
+test("a client that expects 100 Continue gets it once its request is admitted, and not before", async () => {
+  await using apps = await startApps();
+  await apps.program(8080, async (request, response) => {
+    let text = "";
+    for await (const chunk of request) text += String(chunk);
+    response.end(`${request.headers.expect} ${text}`);
+  });
+  const ask = (token: string) => {
+    const request = httpRequest({
+      host: "127.0.0.1",
+      port: apps.test.port,
+      method: "POST",
+      headers: { Host: apps.host(8080), "Coder-Session-Token": token, Expect: "100-continue", "Content-Length": "4" },
+    });
+    request.flushHeaders();
+    return request;
+  };
+  const admitted = ask(apps.ada.token);
+  await once(admitted, "continue");
+  admitted.end("body");
+  const [answer] = (await once(admitted, "response")) as [IncomingMessage];
+  expect(String(await answer.toArray())).toBe("undefined body");
+  const refused = ask(apps.bob.token);
+  let continued = false;
+  refused.on("continue", () => {
+    continued = true;
+  });
+  const [refusal] = (await once(refused, "response")) as [IncomingMessage];
+  expect([refusal.statusCode, continued]).toEqual([404, false]);
+  refused.destroy();
+});
+
+test("early hints pass, other interim answers do not, and too many end the request", async () => {
+  await using apps = await startApps();
+  await apps.program(8080, (request, response) => {
+    const count = request.url === "/storm" ? 1_000 : 2;
+    for (let i = 0; i < count; i++) response.writeProcessing();
+    response.writeEarlyHints({ link: ["</a.css>; rel=preload; as=style", "</b.js>; rel=modulepreload"] });
+    response.end("done");
+  });
+  // What Node would refuse to write is dropped.
+  const odd = createNetServer((socket) => {
+    const hint = 'HTTP/1.1 103 Early Hints\r\nLink: <a>; rel="x y z"; ;; <\r\n\r\n';
+    socket
+      .on("error", () => undefined)
+      .on("data", () => socket.end(`${hint}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok`));
+  });
+  await apps.listen(8081, odd);
+  const ask = async (port: number, path: string) => {
+    const seen: unknown[] = [];
+    const request = httpRequest({
+      host: "127.0.0.1",
+      port: apps.test.port,
+      path,
+      headers: { Host: apps.host(port), "Coder-Session-Token": apps.ada.token },
+    });
+    request.on("information", ({ statusCode, headers }) => seen.push([statusCode, headers["link"]]));
+    const [answer] = (await once(request.end(), "response")) as [IncomingMessage];
+    await answer.toArray();
+    return [answer.statusCode, seen];
+  };
+  const links = "</a.css>; rel=preload; as=style, </b.js>; rel=modulepreload";
+  expect(await ask(8080, "/")).toEqual([200, [[103, links]]]);
+  expect(await ask(8081, "/")).toEqual([200, []]);
+  expect(await ask(8080, "/storm")).toEqual([502, []]);
+});
+
+test("a development server that refuses the public name is recognized, and its answer stays whole", async () => {
+  await using apps = await startApps();
+  const bodies: Readonly<Record<string, string>> = {
+    "/vite": 'Blocked request. This host ("x.coder.localhost") is not allowed.\nAdd it to server.allowedHosts.',
+    "/webpack": "Invalid Host header",
+    "/other": "Forbidden",
+    "/empty": "",
+    "/long": `Invalid Host header ${"x".repeat(300_000)}`,
+  };
+  await apps.program(8080, (request, response) => {
+    response.writeHead(403, { "Content-Type": "text/plain" });
+    response.end(bodies[request.url ?? "/"]);
+  });
+  for (const [path, body] of Object.entries(bodies)) {
+    const answer = await apps.send(apps.host(8080), path, { token: apps.ada.token });
+    expect([path, answer.status, answer.text === body]).toEqual([path, 403, true]);
+    expect(answer.headers["coder-hint"]).toBe(path === "/other" || path === "/empty" ? undefined : "host_header");
+  }
+});
