@@ -14,10 +14,12 @@ import {
 } from "coder-protocol/gen/tailnet_pb.js";
 import { SESSION_ID_KEY } from "coder-protocol/session-id";
 import { LOST, LOST_BY_CLOSE, nodeFromProto, nodeToProto } from "coder-protocol/tailnet/node";
+import { bytesEqual } from "wg-userspace/base/bytes";
 import { formatIp, parsePrefix } from "wg-userspace/base/ip";
 import { FormerPeers, type Over } from "./former-peers.ts";
 import { KnownKeys } from "./known-keys.ts";
 import type { PeerAuth } from "./peer-auth.ts";
+import { TunnelGraph } from "./tunnel-graph.ts";
 
 type Response = MessageInitShape<typeof CoordinateResponseSchema>;
 
@@ -29,11 +31,32 @@ export interface PeerSink {
   end(): void;
 }
 
+/** How a peer that is not connected any more ended. `expelled`: its right is over, and so is its use of the relay. */
+export type PeerEnd = "lost" | "disconnected" | "expelled";
+
+/** A change of what this server's own peers are, for servers beside it. */
+export type CoordinatorRecord =
+  | { readonly kind: "connected"; readonly id: string; readonly auth: PeerAuth }
+  | { readonly kind: "node"; readonly id: string; readonly node: Node }
+  | { readonly kind: "gone"; readonly id: string; readonly end: PeerEnd; readonly reason: string }
+  | { readonly kind: "tunnel"; readonly from: string; readonly to: string; readonly gone: boolean }
+  | { readonly kind: "signal"; readonly from: string; readonly to: string };
+
+/** A peer that is connected to another server. */
+export interface RemotePeer {
+  readonly key: Uint8Array | undefined;
+  /** Undefined while it is not known here. */
+  readonly node: Node | undefined;
+  readonly sessionId: string | undefined;
+}
+
 export interface CoordinatorEvents {
   /** A node key came into use: its owner may use the relay. */
   onKey?(publicKey: Uint8Array): void;
   /** No peer uses the key any more, and the grace time of its tunnels is over. */
   onKeyGone?(publicKey: Uint8Array): void;
+  /** Called in the order of the changes. */
+  onRecord?(record: CoordinatorRecord): void;
 }
 
 const MAX_TUNNELS_PER_PEER = 1024;
@@ -56,6 +79,13 @@ interface PeerState {
   readonly oldKeys: Uint8Array[];
   /** What this peer was last told about each other peer. */
   readonly told: Map<string, Told>;
+}
+
+/** A peer as partners are informed of it, wherever it is connected. */
+interface Known {
+  readonly id: string;
+  readonly node: Node;
+  readonly sessionId: string | undefined;
 }
 
 /** A lost peer may still be in the tunnel. Of those that are gone nothing is kept. */
@@ -83,9 +113,9 @@ export interface PeerHandle {
 export class Coordinator {
   readonly #events: CoordinatorEvents;
   readonly #peers = new Map<string, PeerState>();
-  /** Source to destinations. A destination may be absent; tunnels to it outlive its connection. */
-  readonly #tunnels = new Map<string, Set<string>>();
-  readonly #incoming = new Map<string, Set<string>>();
+  /** Peers of other servers; none of them is in `#peers`. */
+  readonly #remote = new Map<string, RemotePeer>();
+  readonly #tunnels = new TunnelGraph();
   readonly #keys: KnownKeys;
   readonly #former = new FormerPeers();
 
@@ -99,9 +129,7 @@ export class Coordinator {
   }
 
   get tunnelCount(): number {
-    let count = 0;
-    for (const destinations of this.#tunnels.values()) count += destinations.size;
-    return count;
+    return this.#tunnels.count;
   }
 
   /** Keys that may use the relay, and lost peers whose tunnels are watched over. */
@@ -122,12 +150,17 @@ export class Coordinator {
 
   /** Where a peer has tunnels to. */
   tunnelsOf(id: string): string[] {
-    return [...(this.#tunnels.get(id) ?? [])];
+    return this.#tunnels.from(id);
+  }
+
+  /** Peers that share a tunnel with this one. */
+  partnersOf(id: string): Iterable<string> {
+    return this.#tunnels.partners(id);
   }
 
   /** Connected peers that have a tunnel to `id`. */
   sourcesOf(id: string): string[] {
-    return [...(this.#incoming.get(id) ?? [])].filter((source) => this.#peers.has(source));
+    return this.#tunnels.to(id).filter((source) => this.#peers.has(source));
   }
 
   /** Of the connected peers with a tunnel to `id` the one that has this address there. */
@@ -175,7 +208,10 @@ export class Coordinator {
       sink.end();
       return { handle: () => undefined, lost: () => undefined };
     }
-    if (old !== undefined) this.#replace(old, authorised, nowMs);
+    if (old !== undefined) this.#replace(old, nowMs);
+    const remote = this.#remote.get(id);
+    if (remote !== undefined) this.#forgetRemote(id, remote, nowMs);
+    this.#keepTunnels(id, authorised, nowMs);
     const peer: PeerState = {
       id,
       auth,
@@ -187,13 +223,13 @@ export class Coordinator {
       told: new Map(),
     };
     this.#peers.set(id, peer);
+    for (const to of this.tunnelsOf(id)) this.#record({ kind: "tunnel", from: id, to, gone: false });
+    this.#record({ kind: "connected", id, auth });
     const over = this.#former.reminders(id);
     if (over.length > 0) this.#send(peer, { peerUpdates: over.map((other) => goneUpdate(other, ACCESS_ENDED)) }, nowMs);
     this.#tell(
       peer,
-      [...this.#partners(id)]
-        .flatMap((other) => this.#peers.get(other) ?? [])
-        .filter((other) => other.node !== undefined),
+      [...this.#tunnels.partners(id)].flatMap((other) => this.#known(other) ?? []),
       nowMs,
     );
     return {
@@ -214,8 +250,8 @@ export class Coordinator {
     peer.sink.end();
     const keys = keysOf(peer);
     // A partner that is away is informed when it returns: the right is gone permanently.
-    for (const other of this.#partners(id)) if (this.#mayKnow(other, id)) this.#former.remind(other, id, nowMs);
-    this.#remove(peer, Kind.DISCONNECTED, reason, nowMs);
+    for (const other of this.#tunnels.partners(id)) if (this.#mayKnow(other, id)) this.#former.remind(other, id, nowMs);
+    this.#remove(peer, Kind.DISCONNECTED, reason, nowMs, "expelled");
     for (const key of keys) this.#keys.forget(key, peer.auth.holder);
   }
 
@@ -223,6 +259,75 @@ export class Coordinator {
   revoke(isOver: (auth: PeerAuth) => boolean, reason: string, nowMs: number): void {
     for (const peer of [...this.#peers.values()]) if (isOver(peer.auth)) this.expel(peer.id, reason, nowMs);
     this.#end(this.#former.endAll(isOver), reason, nowMs);
+  }
+
+  /** A peer is connected to another server, or what is known of it changed. A local one of this id has moved first. */
+  remotePeer(id: string, peer: RemotePeer, nowMs: number): void {
+    const before = this.#remote.get(id);
+    this.#remote.set(id, peer);
+    if (peer.key !== undefined && !isKey(before?.key, peer.key)) {
+      this.#keys.use(peer.key);
+      this.#events.onKey?.(peer.key);
+    }
+    if (before?.key !== undefined && !isKey(peer.key, before.key))
+      this.#keys.release(before.key, remoteHolder(id), nowMs);
+    if (peer.node !== undefined) this.#tellPartners(id, nowMs);
+  }
+
+  /** A peer of another server is not connected there any more, or that server itself is lost. */
+  remoteGone(id: string, end: PeerEnd, reason: string, nowMs: number): void {
+    const remote = this.#remote.get(id);
+    if (remote !== undefined) this.#forgetRemote(id, remote, nowMs);
+    if (end === "expelled" && remote?.key !== undefined) this.#keys.forget(remote.key, remoteHolder(id));
+    const kind = end === "lost" ? Kind.LOST : Kind.DISCONNECTED;
+    for (const other of this.#tunnels.partners(id)) {
+      const partner = this.#peers.get(other);
+      if (partner !== undefined) this.#tellGone(partner, id, kind, reason, nowMs);
+    }
+  }
+
+  /** Another server granted a tunnel to a peer of its own, or took it back. */
+  remoteTunnel(from: string, to: string, gone: boolean, nowMs: number): void {
+    if (gone) {
+      if (!this.#tunnels.drop(from, to) || this.#tunnels.areJoined(from, to)) return;
+      for (const [end, other] of [
+        [from, to],
+        [to, from],
+      ] as const) {
+        const peer = this.#peers.get(end);
+        if (peer !== undefined) this.#tellGone(peer, other, Kind.DISCONNECTED, "tunnel removed", nowMs);
+      }
+      return;
+    }
+    this.#joinTunnel(from, to, nowMs);
+  }
+
+  /** A peer of another server is ready for the handshake with `to`. */
+  remoteSignal(from: string, to: string): void {
+    if (this.#tunnels.areJoined(from, to)) this.#sendReady(from, to);
+  }
+
+  /** The peer is connected to another server by now: its stream here ends, and partners are not informed. */
+  moved(id: string, nowMs: number): void {
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
+    this.#replace(peer, nowMs);
+    this.#peers.delete(id);
+    this.#record({ kind: "gone", id, end: "disconnected", reason: "moved" });
+  }
+
+  /** Whether a peer that is connected here shares a tunnel with `id`. */
+  concerns(id: string): boolean {
+    return this.#tunnels.hasPartner(id, (other) => this.#peers.has(other));
+  }
+
+  /** Records everything that holds of the peers connected here, as if it had just come to be. */
+  recordAll(): void {
+    for (const peer of this.#peers.values()) {
+      for (const to of this.tunnelsOf(peer.id)) this.#record({ kind: "tunnel", from: peer.id, to, gone: false });
+      this.#record({ kind: "connected", id: peer.id, auth: peer.auth });
+      if (peer.node !== undefined) this.#record({ kind: "node", id: peer.id, node: peer.node });
+    }
   }
 
   /** Forgets what its time is over for. Call now and then. */
@@ -259,34 +364,51 @@ export class Coordinator {
     // Rebuilt: unknown fields would be kept and passed on without a bound.
     peer.node = create(NodeSchema, nodeToProto(checked));
     peer.nodeAtMs = nowMs;
-    if (before === undefined || !sameBytes(before.key, node.key)) {
+    if (before === undefined || !bytesEqual(before.key, node.key)) {
       if (before !== undefined) this.#retireKey(peer, rawKey(before), nowMs);
       this.#keys.use(rawKey(peer.node));
       this.#events.onKey?.(rawKey(peer.node));
     }
-    for (const other of this.#partners(peer.id)) {
+    this.#record({ kind: "node", id: peer.id, node: peer.node });
+    this.#tellPartners(peer.id, nowMs);
+  }
+
+  #tellPartners(id: string, nowMs: number): void {
+    const known = this.#known(id);
+    if (known === undefined) return;
+    for (const other of this.#tunnels.partners(id)) {
       const partner = this.#peers.get(other);
-      if (partner !== undefined) this.#tell(partner, [peer], nowMs);
+      if (partner !== undefined) this.#tell(partner, [known], nowMs);
     }
   }
 
   #addTunnel(peer: PeerState, to: string, nowMs: number): void {
     const refusal = peer.auth.checkTunnel(to);
     if (refusal !== undefined) throw new RequestError(`authorization: ${refusal}`);
-    const tunnels = setOf(this.#tunnels, peer.id);
-    if (tunnels.size >= MAX_TUNNELS_PER_PEER) throw new RequestError(`more than ${MAX_TUNNELS_PER_PEER} tunnels`);
-    tunnels.add(to);
-    setOf(this.#incoming, to).add(peer.id);
-    this.#former.rejoined(peer.id, to);
-    this.#former.rejoined(to, peer.id);
-    const destination = this.#peers.get(to);
-    if (destination === undefined) return;
-    if (destination.node !== undefined) this.#tell(peer, [destination], nowMs);
-    if (peer.node !== undefined) this.#tell(destination, [peer], nowMs);
+    if (this.#tunnels.countFrom(peer.id) >= MAX_TUNNELS_PER_PEER)
+      throw new RequestError(`more than ${MAX_TUNNELS_PER_PEER} tunnels`);
+    this.#record({ kind: "tunnel", from: peer.id, to, gone: false });
+    this.#joinTunnel(peer.id, to, nowMs);
+  }
+
+  #joinTunnel(from: string, to: string, nowMs: number): void {
+    this.#tunnels.add(from, to);
+    this.#former.rejoined(from, to);
+    this.#former.rejoined(to, from);
+    for (const [end, other] of [
+      [from, to],
+      [to, from],
+    ] as const) {
+      const peer = this.#peers.get(end);
+      const known = this.#known(other);
+      if (peer !== undefined && known !== undefined) this.#tell(peer, [known], nowMs);
+    }
   }
 
   #removeTunnel(peer: PeerState, to: string, nowMs: number): void {
-    if (!this.#dropTunnel(peer.id, to) || this.#partners(peer.id).has(to)) return;
+    if (!this.#tunnels.drop(peer.id, to)) return;
+    this.#record({ kind: "tunnel", from: peer.id, to, gone: true });
+    if (this.#tunnels.areJoined(peer.id, to)) return;
     const destination = this.#peers.get(to);
     this.#tellGone(peer, to, Kind.DISCONNECTED, "tunnel removed", nowMs);
     if (destination !== undefined) this.#tellGone(destination, peer.id, Kind.DISCONNECTED, "tunnel removed", nowMs);
@@ -295,33 +417,54 @@ export class Coordinator {
   #readyForHandshake(peer: PeerState, to: string): void {
     const refusal = peer.auth.checkReady();
     if (refusal !== undefined) throw new RequestError(`authorization: ${refusal}`);
-    if (!this.#partners(peer.id).has(to)) {
+    if (!this.#tunnels.areJoined(peer.id, to)) {
       peer.sink.send({ error: `ready for handshake error: you do not share a tunnel with "${to}"` });
       return;
     }
-    this.#peers.get(to)?.sink.send({ peerUpdates: [{ id: uuidToBytes(peer.id), kind: Kind.READY_FOR_HANDSHAKE }] });
+    if (this.#peers.has(to)) this.#sendReady(peer.id, to);
+    else this.#record({ kind: "signal", from: peer.id, to });
+  }
+
+  #sendReady(from: string, to: string): void {
+    this.#peers.get(to)?.sink.send({ peerUpdates: [{ id: uuidToBytes(from), kind: Kind.READY_FOR_HANDSHAKE }] });
   }
 
   /** Another connection takes this one's id. */
-  #replace(old: PeerState, authorised: ReadonlySet<string>, nowMs: number): void {
+  #replace(old: PeerState, nowMs: number): void {
     old.sink.send({ error: "peer ID overwritten by new connection" });
     old.sink.end();
     this.#releaseKeys(old, nowMs);
-    for (const to of this.tunnelsOf(old.id)) {
-      if (authorised.has(to) || !this.#dropTunnel(old.id, to) || this.#partners(old.id).has(to)) continue;
+  }
+
+  /** Of the tunnels that an earlier connection left, those in `authorised` stay. */
+  #keepTunnels(id: string, authorised: ReadonlySet<string>, nowMs: number): void {
+    for (const to of this.tunnelsOf(id)) {
+      if (authorised.has(to) || !this.#tunnels.drop(id, to)) continue;
+      this.#record({ kind: "tunnel", from: id, to, gone: true });
       const partner = this.#peers.get(to);
-      if (partner !== undefined) this.#tellGone(partner, old.id, Kind.DISCONNECTED, "tunnel removed", nowMs);
+      if (partner !== undefined && !this.#tunnels.areJoined(id, to))
+        this.#tellGone(partner, id, Kind.DISCONNECTED, "tunnel removed", nowMs);
     }
   }
 
   /** The peer is no longer connected: partners hear of it, its own tunnels go; tunnels to it stay for its return. */
-  #remove(peer: PeerState, kind: typeof Kind.LOST | typeof Kind.DISCONNECTED, reason: string, nowMs: number): void {
+  #remove(
+    peer: PeerState,
+    kind: typeof Kind.LOST | typeof Kind.DISCONNECTED,
+    reason: string,
+    nowMs: number,
+    end: PeerEnd = kind === Kind.LOST ? "lost" : "disconnected",
+  ): void {
     this.#peers.delete(peer.id);
     const keys = keysOf(peer);
     this.#releaseKeys(peer, nowMs);
-    const partners = [...this.#partners(peer.id)];
+    const partners = [...this.#tunnels.partners(peer.id)];
     const knowing = partners.filter((other) => this.#mayKnow(other, peer.id));
-    for (const to of [...(this.#tunnels.get(peer.id) ?? [])]) this.#dropTunnel(peer.id, to);
+    for (const to of this.tunnelsOf(peer.id)) {
+      this.#tunnels.drop(peer.id, to);
+      this.#record({ kind: "tunnel", from: peer.id, to, gone: true });
+    }
+    this.#record({ kind: "gone", id: peer.id, end, reason });
     for (const other of partners) {
       const partner = this.#peers.get(other);
       if (partner !== undefined) this.#tellGone(partner, peer.id, kind, reason, nowMs);
@@ -334,8 +477,9 @@ export class Coordinator {
   /** Informs all peers that may still have a tunnel with these that they are gone. */
   #end(peers: readonly Over[], reason: string, nowMs: number): void {
     for (const { id, auth, partners, keys } of peers) {
+      if (!this.#peers.has(id)) this.#record({ kind: "gone", id, end: "expelled", reason });
       for (const key of keys) this.#keys.forget(key, auth.holder);
-      for (const other of new Set([...partners, ...this.#partners(id)])) {
+      for (const other of new Set([...partners, ...this.#tunnels.partners(id)])) {
         if (partners.includes(other) || this.#mayKnow(other, id)) this.#former.remind(other, id, nowMs);
         const partner = this.#peers.get(other);
         if (partner !== undefined) this.#tellGone(partner, id, Kind.DISCONNECTED, reason, nowMs);
@@ -344,14 +488,14 @@ export class Coordinator {
   }
 
   /** Tells `peer` the nodes of others, leaving out what it knows. */
-  #tell(peer: PeerState, others: readonly PeerState[], nowMs: number): void {
+  #tell(peer: PeerState, others: readonly Known[], nowMs: number): void {
     const news = others.filter((other) => {
       const told = peer.told.get(other.id);
-      return told === undefined || told === "lost" || !equals(NodeSchema, told.node, other.node!);
+      return told === undefined || told === "lost" || !equals(NodeSchema, told.node, other.node);
     });
     if (news.length === 0) return;
     for (const other of news) {
-      peer.told.set(other.id, { node: other.node! });
+      peer.told.set(other.id, { node: other.node });
       this.#former.isBack(peer.id, other.id);
     }
     this.#send(
@@ -359,9 +503,9 @@ export class Coordinator {
       {
         peerUpdates: news.map((other) => ({
           id: uuidToBytes(other.id),
-          node: other.node!,
+          node: other.node,
           kind: Kind.NODE,
-          reason: reasonOf(other.auth.sessionId),
+          reason: reasonOf(other.sessionId),
         })),
       },
       nowMs,
@@ -394,16 +538,21 @@ export class Coordinator {
     return peer === undefined ? this.#former.has(other) : peer.told.has(id);
   }
 
-  #partners(id: string): Set<string> {
-    return new Set([...(this.#tunnels.get(id) ?? []), ...(this.#incoming.get(id) ?? [])]);
+  /** A peer whose node is known, wherever it is connected. */
+  #known(id: string): Known | undefined {
+    const local = this.#peers.get(id);
+    const { node } = local ?? this.#remote.get(id) ?? {};
+    if (node === undefined) return undefined;
+    return { id, node, sessionId: local === undefined ? this.#remote.get(id)?.sessionId : local.auth.sessionId };
   }
 
-  #dropTunnel(from: string, to: string): boolean {
-    const removed = this.#tunnels.get(from)?.delete(to) ?? false;
-    if (this.#tunnels.get(from)?.size === 0) this.#tunnels.delete(from);
-    this.#incoming.get(to)?.delete(from);
-    if (this.#incoming.get(to)?.size === 0) this.#incoming.delete(to);
-    return removed;
+  #forgetRemote(id: string, remote: RemotePeer, nowMs: number): void {
+    this.#remote.delete(id);
+    if (remote.key !== undefined) this.#keys.release(remote.key, remoteHolder(id), nowMs);
+  }
+
+  #record(record: CoordinatorRecord): void {
+    this.#events.onRecord?.(record);
   }
 
   #retireKey(peer: PeerState, key: Uint8Array, nowMs: number): void {
@@ -445,15 +594,11 @@ function goneUpdate(id: string, reason: string) {
   return { id: uuidToBytes(id), kind: Kind.DISCONNECTED, reason };
 }
 
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+/** Who answers for the keys of a peer whose user is known to another server only. */
+function remoteHolder(id: string): string {
+  return `peer ${id}`;
 }
 
-function setOf(map: Map<string, Set<string>>, key: string): Set<string> {
-  let set = map.get(key);
-  if (set === undefined) {
-    set = new Set();
-    map.set(key, set);
-  }
-  return set;
+function isKey(key: Uint8Array | undefined, other: Uint8Array): boolean {
+  return key !== undefined && bytesEqual(key, other);
 }

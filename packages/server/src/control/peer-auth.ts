@@ -29,7 +29,7 @@ export function clientAuth(mayReach: (agentId: string) => boolean, rights: Clien
   return {
     kind: "client",
     ...rights,
-    checkNode: (node) => notSingle(node.addresses) ?? notSingle(node.allowedIps),
+    checkNode: (node) => nodeRefusal(node),
     checkTunnel: (to) => (mayReach(to) ? undefined : `agent ${to} is not yours to reach`),
     checkReady: () => "clients do not announce readiness",
   };
@@ -61,14 +61,17 @@ export function agentAuth(agentId: string, endedBy: PeerAuth["endedBy"]): PeerAu
     kind: "agent",
     holder: `agent ${agentId}`,
     endedBy,
-    checkNode: (node) =>
-      notSingle(node.addresses) ??
-      notSingle(node.allowedIps) ??
-      foreign(node.addresses, agentId) ??
-      foreign(node.allowedIps, agentId),
+    checkNode: (node) => nodeRefusal(node, agentId),
     checkTunnel: () => "agents open no tunnels",
     checkReady: () => undefined,
   };
+}
+
+/** Why a client, or the agent of this id, may not have the node; undefined: it may. */
+export function nodeRefusal(node: NodeInfo, agentId?: string): string | undefined {
+  const refusal = notSingle(node.addresses) ?? notSingle(node.allowedIps);
+  if (refusal !== undefined || agentId === undefined) return refusal;
+  return foreign(node.addresses, agentId) ?? foreign(node.allowedIps, agentId);
 }
 
 function notSingle(prefixes: readonly string[]): string | undefined {
