@@ -1,0 +1,91 @@
+import { toBinary } from "@bufbuild/protobuf";
+import { NodeSchema } from "coder-protocol/gen/tailnet_pb.js";
+import type { Coordinator, CoordinatorRecord } from "../coordinator.ts";
+import { Outbox, type PeerChange } from "./outbox.ts";
+import { ClusterView } from "./view.ts";
+
+/** What the database has not to wait for: the coordinator of this server, and what it exchanges with the others. */
+export class ClusterCore {
+  readonly outbox = new Outbox();
+  readonly view: ClusterView;
+  readonly #coordinator: Coordinator;
+  readonly #now: () => number;
+  readonly #databaseMs: () => number;
+  /** The last row of each peer that is connected here. */
+  readonly #rows = new Map<string, PeerChange>();
+
+  /**
+   * @param options.me The id of this server; never one that was used before.
+   * @param options.databaseMs The database's time, as well as it is known.
+   */
+  constructor(options: {
+    readonly me: string;
+    readonly coordinator: Coordinator;
+    readonly now: () => number;
+    readonly databaseMs: () => number;
+  }) {
+    const { me, coordinator, now } = options;
+    this.#coordinator = coordinator;
+    this.#now = now;
+    this.#databaseMs = options.databaseMs;
+    this.view = new ClusterView(me, {
+      remotePeer: (id, peer) => coordinator.remotePeer(id, peer, now()),
+      remoteGone: (id, end, reason) => coordinator.remoteGone(id, end, reason, now()),
+      remoteTunnel: (from, to, gone) => coordinator.remoteTunnel(from, to, gone, now()),
+      remoteSignal: (from, to) => coordinator.remoteSignal(from, to),
+      moved: (id) => coordinator.moved(id, now()),
+      tunnelsOf: (id) => coordinator.tunnelsOf(id),
+      concerns: (id) => coordinator.concerns(id),
+    });
+  }
+
+  /** A change of this server's own peers: CoordinatorEvents.onRecord. */
+  record(record: CoordinatorRecord): void {
+    switch (record.kind) {
+      case "connected": {
+        const { id, auth } = record;
+        const session = this.view.newSession(id, this.#databaseMs());
+        const reason = auth.sessionId ?? "";
+        this.#write({ id, state: "here", kind: auth.kind, session, key: undefined, node: undefined, reason });
+        for (const other of this.#coordinator.partnersOf(id)) this.view.concerned(other);
+        return;
+      }
+      case "node": {
+        const row = this.#rows.get(record.id);
+        const { node } = record;
+        if (row !== undefined) this.#write({ ...row, key: node.key.subarray(2), node: toBinary(NodeSchema, node) });
+        return;
+      }
+      case "gone":
+        this.#gone(record.id, record.end, record.reason);
+        return;
+      case "tunnel":
+        this.outbox.addTunnel({ from: record.from, to: record.to, gone: record.gone });
+        if (!record.gone) this.view.concerned(record.to);
+        return;
+      case "signal":
+        this.outbox.addSignal({ from: record.from, to: record.to });
+    }
+  }
+
+  /** The rows of this server are lost: all of them are written again, under an id that was never used. */
+  restart(me: string): void {
+    this.outbox.restart();
+    this.view.rename(me);
+    this.#rows.clear();
+    this.#coordinator.recordAll();
+  }
+
+  #write(row: PeerChange): void {
+    this.#rows.set(row.id, row);
+    this.outbox.addPeer(row);
+  }
+
+  #gone(id: string, state: PeerChange["state"], reason: string): void {
+    // A peer that was lost before is over now: below every session that it may have elsewhere.
+    const row = this.#rows.get(id) ?? { id, kind: "client", session: 0, key: undefined };
+    this.#rows.delete(id);
+    this.outbox.addPeer({ ...row, state, reason, node: undefined });
+    this.view.left(id, this.#now());
+  }
+}

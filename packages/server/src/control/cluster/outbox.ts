@@ -1,0 +1,114 @@
+import type { NodeRow, PeerRow, Rows, SignalRow, TunnelRow } from "./rows.ts";
+
+/** Rows in one statement. */
+const MAX_BATCH_ROWS = 500;
+/** Signals that wait; beyond it the oldest is dropped, and the client's handshake begins without it. */
+const MAX_SIGNALS = 4_096;
+
+type Numbered = "rev";
+
+export type PeerChange = Omit<PeerRow & NodeRow, Numbered>;
+export type TunnelChange = Omit<TunnelRow, Numbered>;
+export type SignalChange = Omit<SignalRow, Numbered>;
+
+/** Changes that are written as one statement. */
+export interface Batch extends Omit<Rows, "peers"> {
+  readonly peers: readonly (PeerRow & NodeRow)[];
+  /** The number of the last of them. */
+  readonly head: number;
+}
+
+/**
+ * Changes that wait to be written, the latest of each peer and each tunnel only. One batch is under way at a time; it is
+ * taken back when its write failed. Numbers are given out once and never used again.
+ */
+export class Outbox {
+  readonly #peers = new Map<string, PeerChange>();
+  readonly #tunnels = new Map<string, TunnelChange>();
+  #signals: SignalChange[] = [];
+  #batch: Batch | undefined;
+  #head = 0;
+
+  /** Number of the last change that was given out. */
+  get head(): number {
+    return this.#head;
+  }
+
+  /** Changes that wait, those under way not counted. */
+  get waiting(): number {
+    return this.#peers.size + this.#tunnels.size + this.#signals.length;
+  }
+
+  addPeer(change: PeerChange): void {
+    this.#peers.delete(change.id);
+    this.#peers.set(change.id, change);
+  }
+
+  addTunnel(change: TunnelChange): void {
+    this.#tunnels.set(tunnelKey(change), change);
+  }
+
+  addSignal(change: SignalChange): void {
+    this.#signals.push(change);
+    if (this.#signals.length > MAX_SIGNALS) this.#signals.shift();
+  }
+
+  /** The next batch; undefined when nothing waits or a batch is under way. */
+  take(): Batch | undefined {
+    if (this.#batch !== undefined || this.waiting === 0) return undefined;
+    let room = MAX_BATCH_ROWS;
+    const numbered = <Change>(changes: Iterable<Change>): (Change & { readonly rev: number })[] => {
+      const taken: (Change & { readonly rev: number })[] = [];
+      for (const change of changes) {
+        if (room === 0) break;
+        room--;
+        taken.push({ ...change, rev: ++this.#head });
+      }
+      return taken;
+    };
+    // A peer's tunnels leave before the peer: whoever reads the peer has them already.
+    const tunnels = numbered(this.#tunnels.values());
+    const peers = numbered(this.#peers.values());
+    const signals = numbered(this.#signals);
+    for (const tunnel of tunnels) this.#tunnels.delete(tunnelKey(tunnel));
+    for (const { id } of peers) this.#peers.delete(id);
+    this.#signals = this.#signals.slice(signals.length);
+    this.#batch = { peers, tunnels, signals, head: this.#head };
+    return this.#batch;
+  }
+
+  /** The batch under way is in the database. */
+  committed(): void {
+    this.#batch = undefined;
+  }
+
+  /** The batch under way was not written, or perhaps not: its changes wait again, behind nothing newer of the same. */
+  failed(): void {
+    const batch = this.#batch;
+    if (batch === undefined) return;
+    this.#batch = undefined;
+    const newer = { peers: [...this.#peers.values()], tunnels: [...this.#tunnels.values()], signals: this.#signals };
+    this.#peers.clear();
+    this.#tunnels.clear();
+    this.#signals = [];
+    for (const { rev: _, ...peer } of batch.peers) this.addPeer(peer);
+    for (const { rev: _, ...tunnel } of batch.tunnels) this.addTunnel(tunnel);
+    for (const { rev: _, ...signal } of batch.signals) this.addSignal(signal);
+    for (const peer of newer.peers) this.addPeer(peer);
+    for (const tunnel of newer.tunnels) this.addTunnel(tunnel);
+    for (const signal of newer.signals) this.addSignal(signal);
+  }
+
+  /** The server has a new identity: numbers begin again, and everything that holds has to be added again. */
+  restart(): void {
+    this.#peers.clear();
+    this.#tunnels.clear();
+    this.#signals = [];
+    this.#batch = undefined;
+    this.#head = 0;
+  }
+}
+
+function tunnelKey({ from, to }: TunnelChange): string {
+  return `${from} ${to}`;
+}

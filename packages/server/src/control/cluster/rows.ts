@@ -1,0 +1,59 @@
+/**
+ * What a server of a cluster writes of its own peers, and reads of those of others. Each server is the only writer of its
+ * rows and numbers its changes 1, 2, 3 …, so one number per server says what a reader has seen.
+ */
+import type { PeerEnd } from "../coordinator.ts";
+
+export type PeerKind = "agent" | "client";
+
+export interface PeerRow {
+  readonly id: string;
+  /** Number of the change. */
+  readonly rev: number;
+  readonly state: "here" | PeerEnd;
+  readonly kind: PeerKind;
+  /** Database time in ms of the connection: of several rows of one id the greatest counts. */
+  readonly session: number;
+  readonly key: Uint8Array | undefined;
+  /** Of a peer that is here the session that the client named, otherwise why it ended. */
+  readonly reason: string;
+}
+
+/** The part of a peer row that is read only where it is used: a Node message. */
+export interface NodeRow {
+  readonly id: string;
+  readonly rev: number;
+  readonly node: Uint8Array | undefined;
+}
+
+export interface TunnelRow {
+  readonly from: string;
+  readonly to: string;
+  readonly rev: number;
+  readonly gone: boolean;
+}
+
+/** `from` is ready for the handshake with `to`. */
+export interface SignalRow {
+  readonly from: string;
+  readonly to: string;
+  readonly rev: number;
+}
+
+/** Rows of one server in the order of their numbers. */
+export interface Rows {
+  readonly peers: readonly PeerRow[];
+  readonly tunnels: readonly TunnelRow[];
+  readonly signals: readonly SignalRow[];
+}
+
+/** A server as the database shows it. */
+export interface ServerRow {
+  readonly id: string;
+  /** Number of its last change. */
+  readonly head: number;
+  /** Since its heartbeat, by the database's clock. */
+  readonly ageMs: number;
+  /** Since it began to end; undefined: it goes on. */
+  readonly drainingMs: number | undefined;
+}

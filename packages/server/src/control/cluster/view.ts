@@ -1,0 +1,330 @@
+/**
+ * What one server of a cluster knows of the others' peers. Rows come in as they are read, in any order between servers; out
+ * come the changes of what counts: for each peer the newest session of a server that may be believed, and its tunnels.
+ */
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { type Node, NodeSchema } from "coder-protocol/gen/tailnet_pb.js";
+import { nodeFromProto, nodeToProto } from "coder-protocol/tailnet/node";
+import type { PeerEnd, RemotePeer } from "../coordinator.ts";
+import { nodeRefusal } from "../peer-auth.ts";
+import type { NodeRow, PeerRow, Rows, ServerRow } from "./rows.ts";
+
+/** A server whose heartbeat is older is lost: its peers without another server are lost with it. */
+export const LOST_AFTER_MS = 6_000;
+/** After this time its rows do not count any more: as long as a lost peer's key may use the relay. */
+export const EXPIRED_AFTER_MS = 15 * 60_000;
+/** Peers of a server that ends have this long to come back elsewhere before they are lost. */
+export const DRAIN_MS = 30_000;
+/** Longest Node message, as the control connection has it. */
+const MAX_NODE_BYTES = 8 * 1024;
+
+/** What the view asks and tells the coordinator of its own server. */
+export interface LocalCoordinator {
+  remotePeer(id: string, peer: RemotePeer): void;
+  remoteGone(id: string, end: PeerEnd, reason: string): void;
+  remoteTunnel(from: string, to: string, gone: boolean): void;
+  remoteSignal(from: string, to: string): void;
+  moved(id: string): void;
+  tunnelsOf(id: string): readonly string[];
+  concerns(id: string): boolean;
+}
+
+type ServerState = "alive" | "lost" | "expired";
+
+interface Server {
+  head: number;
+  /** Number of the last change that was read. */
+  seen: number;
+  state: ServerState;
+}
+
+interface Held {
+  readonly row: PeerRow;
+  node: Node | undefined;
+  /** Number of the row that `node` is of. */
+  nodeRev: number;
+}
+
+/** A peer that is connected here, or was: while rows of others may be older than its end. */
+interface OwnSession {
+  readonly session: number;
+  readonly endedAtMs: number | undefined;
+}
+
+/** What the coordinator was last told of a peer. */
+interface Shown {
+  readonly server: string;
+  readonly rev: number;
+  /** Number of the row that its node was of; 0: none. */
+  readonly nodeRev: number;
+  readonly isHere: boolean;
+  readonly tunnels: ReadonlySet<string>;
+}
+
+const NO_TUNNELS: ReadonlySet<string> = new Set();
+
+export class ClusterView {
+  /** Rows that were left out because they were not valid. */
+  badRows = 0;
+  #me: string;
+  readonly #local: LocalCoordinator;
+  readonly #servers = new Map<string, Server>();
+  /** By peer, then by server. */
+  readonly #peers = new Map<string, Map<string, Held>>();
+  /** By source, then by server. */
+  readonly #tunnels = new Map<string, Map<string, Set<string>>>();
+  readonly #own = new Map<string, OwnSession>();
+  readonly #shown = new Map<string, Shown>();
+  /** Peers whose node may have to be read. */
+  readonly #candidates = new Set<string>();
+
+  constructor(me: string, local: LocalCoordinator) {
+    this.#me = me;
+    this.#local = local;
+  }
+
+  get servers(): ReadonlyMap<string, Readonly<Server>> {
+    return this.#servers;
+  }
+
+  /** Peers of other servers that are held, in whatever state. */
+  get peerCount(): number {
+    return this.#peers.size;
+  }
+
+  /** This server has another id from now on; what it knows of others stays. */
+  rename(me: string): void {
+    this.#me = me;
+  }
+
+  /** A session for a peer that connects here now: greater than every one that is known of it. */
+  newSession(id: string, databaseMs: number): number {
+    let session = Math.max(databaseMs, (this.#own.get(id)?.session ?? 0) + 1);
+    for (const { row } of this.#peers.get(id)?.values() ?? []) session = Math.max(session, row.session + 1);
+    this.#own.set(id, { session, endedAtMs: undefined });
+    this.#shown.delete(id);
+    return session;
+  }
+
+  /** A peer is not connected here any more. */
+  left(id: string, nowMs: number): void {
+    const own = this.#own.get(id);
+    if (own !== undefined) this.#own.set(id, { ...own, endedAtMs: nowMs });
+  }
+
+  /** A peer that is connected here may share a tunnel with this one from now on. */
+  concerned(id: string): void {
+    if (this.#shown.has(id)) this.#candidates.add(id);
+  }
+
+  /** Forgets ended sessions of our own, once no older row of theirs can be there any more. Call now and then. */
+  sweep(nowMs: number): void {
+    for (const [id, { endedAtMs }] of this.#own)
+      if (endedAtMs !== undefined && nowMs - endedAtMs >= 2 * EXPIRED_AFTER_MS) this.#own.delete(id);
+  }
+
+  /** The servers of the database now, this one left out by itself. */
+  heartbeats(rows: readonly ServerRow[]): void {
+    const gone = new Set(this.#servers.keys());
+    for (const row of rows) {
+      if (row.id === this.#me) continue;
+      gone.delete(row.id);
+      this.#heartbeat(row);
+    }
+    for (const id of gone) this.#expire(id);
+  }
+
+  /** What is to be read: of each server the changes above `after`, up to the head that was known before the read began. */
+  unread(): { readonly server: string; readonly after: number; readonly upTo: number }[] {
+    return [...this.#servers].flatMap(([server, { seen, head, state }]) =>
+      state !== "expired" && head > seen ? [{ server, after: seen, upTo: head }] : [],
+    );
+  }
+
+  /** A hint: a server has changes up to this number. */
+  hint(server: string, head: number): void {
+    const known = this.#servers.get(server);
+    if (known !== undefined) known.head = Math.max(known.head, head);
+  }
+
+  /** Rows of a server were read, all up to `seen`. */
+  read(server: string, rows: Rows, seen: number): void {
+    const known = this.#servers.get(server);
+    if (known === undefined || known.state === "expired") return;
+    known.seen = Math.max(known.seen, seen);
+    const changed = new Set<string>();
+    for (const { from, to, gone } of rows.tunnels) {
+      const mine = inner(
+        inner(this.#tunnels, from, () => new Map<string, Set<string>>()),
+        server,
+        () => new Set(),
+      );
+      if (gone) mine.delete(to);
+      else mine.add(to);
+      changed.add(from);
+    }
+    for (const row of rows.peers) {
+      const held = inner(this.#peers, row.id, () => new Map<string, Held>());
+      const before = held.get(server);
+      if (before !== undefined && before.row.rev >= row.rev) continue;
+      held.set(server, { row, node: before?.node, nodeRev: before?.nodeRev ?? 0 });
+      changed.add(row.id);
+    }
+    for (const id of changed) this.#refresh(id);
+    for (const { from, to } of rows.signals)
+      if (this.#counting(from)?.server === server) this.#local.remoteSignal(from, to);
+  }
+
+  /** Of the peers that share a tunnel with one connected here, those whose node is not read yet. */
+  wantedNodes(): { readonly server: string; readonly id: string }[] {
+    const wanted: { server: string; id: string }[] = [];
+    for (const id of this.#candidates) {
+      const shown = this.#shown.get(id);
+      const held = shown === undefined ? undefined : this.#peers.get(id)?.get(shown.server);
+      const isWanted =
+        shown?.isHere === true &&
+        held?.row.key !== undefined &&
+        held.nodeRev < held.row.rev &&
+        this.#local.concerns(id);
+      if (isWanted) wanted.push({ server: shown.server, id });
+      else this.#candidates.delete(id);
+    }
+    return wanted;
+  }
+
+  /** Nodes that were read of a server. */
+  nodes(server: string, rows: readonly NodeRow[]): void {
+    for (const { id, rev, node } of rows) {
+      const held = this.#peers.get(id)?.get(server);
+      if (held === undefined || rev < held.row.rev || node === undefined) continue;
+      held.nodeRev = rev;
+      const checked = checkedNode(node, held.row);
+      if (checked === undefined) this.badRows++;
+      held.node = checked;
+      this.#refresh(id);
+    }
+  }
+
+  #heartbeat({ id, head, ageMs, drainingMs }: ServerRow): void {
+    const known = inner(this.#servers, id, (): Server => ({ head: 0, seen: 0, state: "alive" }));
+    known.head = Math.max(known.head, head);
+    const isLost = drainingMs === undefined ? ageMs >= LOST_AFTER_MS : drainingMs >= DRAIN_MS && ageMs >= LOST_AFTER_MS;
+    const state = ageMs >= EXPIRED_AFTER_MS ? "expired" : isLost ? "lost" : "alive";
+    if (state === known.state) return;
+    if (state === "expired") this.#expire(id);
+    else {
+      known.state = state;
+      this.#refreshAll(id);
+    }
+  }
+
+  #expire(server: string): void {
+    const known = this.#servers.get(server);
+    if (known === undefined) return;
+    known.state = "expired";
+    this.#refreshAll(server);
+    this.#servers.delete(server);
+  }
+
+  #refreshAll(server: string): void {
+    const isExpired = this.#servers.get(server)?.state === "expired";
+    for (const [from, byServer] of this.#tunnels) {
+      if (!isExpired || !byServer.delete(server)) continue;
+      if (byServer.size === 0) this.#tunnels.delete(from);
+    }
+    for (const [id, held] of [...this.#peers]) {
+      if (!held.has(server)) continue;
+      if (isExpired) held.delete(server);
+      if (held.size === 0) this.#peers.delete(id);
+      this.#refresh(id);
+    }
+  }
+
+  /** The row that counts for a peer: that of the newest session, wherever it is, unless a newer one is or was here. */
+  #counting(id: string): { readonly server: string; readonly held: Held } | undefined {
+    let best: { server: string; held: Held } | undefined;
+    for (const [server, held] of this.#peers.get(id) ?? [])
+      if (best === undefined || isNewer(held.row.session, server, best.held.row.session, best.server))
+        best = { server, held };
+    const own = this.#own.get(id);
+    if (best === undefined || own === undefined) return best;
+    return isNewer(own.session, this.#me, best.held.row.session, best.server) ? undefined : best;
+  }
+
+  /** Tells the coordinator what changed about a peer since it was told last. */
+  #refresh(id: string): void {
+    const best = this.#counting(id);
+    if (best === undefined) {
+      if (!this.#own.has(id)) this.#hide(id);
+      return;
+    }
+    const own = this.#own.get(id);
+    this.#own.delete(id);
+    if (own !== undefined && own.endedAtMs === undefined) {
+      const tunnels = new Set(this.#local.tunnelsOf(id));
+      this.#shown.set(id, { server: this.#me, rev: 0, nodeRev: 0, isHere: false, tunnels });
+      this.#local.moved(id);
+    }
+    this.#show(id, best.server, best.held);
+  }
+
+  #show(id: string, server: string, { row, node, nodeRev }: Held): void {
+    const before = this.#shown.get(id);
+    const isAlive = this.#servers.get(server)?.state === "alive";
+    const isHere = row.state === "here" && isAlive;
+    const tunnels = row.state === "here" ? (this.#tunnels.get(id)?.get(server) ?? NO_TUNNELS) : NO_TUNNELS;
+    this.#shown.set(id, { server, rev: row.rev, nodeRev, isHere, tunnels: new Set(tunnels) });
+    if (nodeRev < row.rev) this.#candidates.add(id);
+    for (const to of tunnels) if (before?.tunnels.has(to) !== true) this.#local.remoteTunnel(id, to, false);
+    const isSame = before?.server === server && before.rev === row.rev && before.isHere === isHere;
+    if (isHere && !(isSame && before.nodeRev === nodeRev))
+      this.#local.remotePeer(id, remotePeer(row, row.key === undefined ? undefined : node));
+    if (!isHere && !isSame) this.#local.remoteGone(id, ...endOf(row, isAlive));
+    for (const to of before?.tunnels ?? []) if (!tunnels.has(to)) this.#local.remoteTunnel(id, to, true);
+  }
+
+  /** No server has a row of the peer any more. */
+  #hide(id: string): void {
+    const before = this.#shown.get(id);
+    if (before === undefined) return;
+    this.#shown.delete(id);
+    this.#local.remoteGone(id, "disconnected", "coordinator gone");
+    for (const to of before.tunnels) this.#local.remoteTunnel(id, to, true);
+  }
+}
+
+function endOf(row: PeerRow, serverIsAlive: boolean): [PeerEnd, string] {
+  if (row.state !== "here") return [row.state, row.reason];
+  return ["lost", serverIsAlive ? "lost" : "coordinator lost"];
+}
+
+function remotePeer(row: PeerRow, node: Node | undefined): RemotePeer {
+  return { key: row.key, node, sessionId: row.reason === "" ? undefined : row.reason };
+}
+
+/** With equal times the greater server id counts, at every server the same. */
+function isNewer(session: number, server: string, than: number, thanServer: string): boolean {
+  return session > than || (session === than && server > thanServer);
+}
+
+/** A row is only as good as the server that wrote it: the node is checked again as when its peer announced it. */
+function checkedNode(bytes: Uint8Array, row: PeerRow): Node | undefined {
+  if (bytes.length > MAX_NODE_BYTES) return undefined;
+  try {
+    const checked = nodeFromProto(fromBinary(NodeSchema, bytes));
+    if ("error" in checked || nodeRefusal(checked, row.kind === "agent" ? row.id : undefined) !== undefined)
+      return undefined;
+    return create(NodeSchema, nodeToProto(checked));
+  } catch {
+    return undefined; // not a message: counted by the caller
+  }
+}
+
+function inner<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
+}
