@@ -8,6 +8,9 @@ import type { DashboardFiles } from "./http/dashboard/build-output.ts";
 import { dashboardRoutes } from "./http/dashboard/serve.ts";
 import { FrontDoor } from "./http/front-door.ts";
 import { requireUser } from "./http/guards.ts";
+import { dashboardStreamRoute, MAX_REQUEST_BYTES } from "./http/live/dashboard-stream.ts";
+import { Feeds } from "./http/live/feed.ts";
+import { Topics } from "./http/live/topics.ts";
 import { LoginCookies } from "./http/login-cookies.ts";
 import { socketMetrics } from "./http/metrics.ts";
 import { RequestAudit } from "./http/request-audit.ts";
@@ -23,6 +26,7 @@ import { downloadRoute } from "./http/routes/downloads.ts";
 import { notificationRoutes } from "./http/routes/notifications.ts";
 import { portShareRoutes } from "./http/routes/port-shares.ts";
 import { probeRoutes } from "./http/routes/probes.ts";
+import { profileRoutes } from "./http/routes/profile.ts";
 import { relayAdmissionRoutes } from "./http/routes/relay-admission.ts";
 import { templateRoutes } from "./http/routes/templates.ts";
 import { restUpgradeRoutes } from "./http/routes/upgrades.ts";
@@ -34,7 +38,9 @@ import { LogFollowers } from "./http/streams/follow-logs.ts";
 import { Watches } from "./http/streams/watch.ts";
 import { Watchables } from "./http/streams/watched.ts";
 import { BrowserTerminals } from "./http/terminals/browser-terminals.ts";
+import { appearanceView } from "./http/views/appearance.ts";
 import { WorkspacePresenter } from "./http/views/presenter.ts";
+import { userView } from "./http/views/users.ts";
 import type { Parts } from "./parts.ts";
 import { WorkspaceLoader } from "./workspaces/loader.ts";
 import { WorkspaceSearch } from "./workspaces/workspace-search.ts";
@@ -94,6 +100,7 @@ export function buildHttpSurface(
     [
       (api) => deploymentRoutes(api, { user, config, deployment, addresses, users, clock, bodyBytes }),
       (api) => userRoutes(api, { user, users, accounts, sessions, cookies, hosts, audit, deployment, bodyBytes }),
+      (api) => profileRoutes(api, { user, tables: store, accounts, changes, deployment, audit, bodyBytes }),
       (api) => apiKeyRoutes(api, { user, users, apiKeys, sessions, audit, clock, maxTokenLifetimeMs, bodyBytes }),
       (api) => templateRoutes(api, { user, deployment, clock, maxShareLevel: config.maxShareLevel }),
       (api) =>
@@ -158,6 +165,35 @@ export function buildHttpSurface(
     log,
   );
 
+  const topics = new Topics({
+    feeds: new Feeds((key, error) => log.error({ err: error, key }, "reading for dashboards failed")),
+    authenticator,
+    tables: store,
+    search,
+    presenter,
+    watchables,
+    changes,
+    portShares: parts.portShares,
+    network: (agentId) => control.agentNetwork(agentId),
+    listeningPorts: (request) => agentHttp.listeningPorts(request),
+    health: async (token) => {
+      const { time, severity } = await health.report(token, false);
+      return { time, severity };
+    },
+    me: async (userId) => {
+      const row = await users.byId(userId);
+      if (row === undefined) return undefined;
+      const appearance = appearanceView(await store.userSettings.read(userId, "appearance"));
+      return { user: userView(row, deployment), appearance };
+    },
+    now: () => clock.now(),
+  });
+  const dashboards = new TextSockets({
+    places: new Places("dashboards", limits.dashboards),
+    heartbeatMs: limits.heartbeatMs,
+    streams,
+    maxMessageBytes: MAX_REQUEST_BYTES,
+  });
   const terminals = new BrowserTerminals({
     authenticator,
     access,
@@ -171,6 +207,16 @@ export function buildHttpSurface(
     ...(parts.relay?.upgradeRoutes ?? []),
     ...control.upgradeRoutes,
     terminals.route,
+    dashboardStreamRoute({
+      authenticator,
+      access,
+      accessEvents: parts.accessEvents,
+      sockets: dashboards,
+      topics,
+      clientAddress,
+      now: () => clock.now(),
+      log,
+    }),
     ...restUpgradeRoutes({ authenticator, tables: store, sockets, watches, watchables, logs, access, clientAddress }),
   ];
   const catalogue = new Catalogue(programSources(config.binariesDir, packaged));

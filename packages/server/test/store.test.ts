@@ -136,17 +136,18 @@ test("SQLite runs with WAL, full synchronization and foreign keys", async () => 
 });
 
 test("migrations run once, in order, and a failing one leaves nothing behind", async () => {
-  expect(migrations.map((migration) => migration.version)).toEqual(migrations.map((_, index) => index + 1));
+  const versions = migrations.map((migration) => migration.version);
+  expect(versions).toEqual([...new Set(versions)].sort((one, other) => one - other));
   const { Kysely, SqliteDialect } = await import("kysely");
   const { NodeSqliteDatabase } = await import("../src/db/node-sqlite.ts");
   const sqlite = new DatabaseSync(join(directory, "m.db"));
   const db = new Kysely<import("../src/db/schema.ts").Database>({
     dialect: new SqliteDialect({ database: new NodeSqliteDatabase(sqlite) }),
   });
-  expect(await migrate(db, 1)).toEqual(migrations.map((migration) => migration.version));
+  expect(await migrate(db, 1)).toEqual(versions);
   expect(await migrate(db, 2)).toEqual([]);
   const second = {
-    version: migrations.length + 1,
+    version: (versions.at(-1) ?? 0) + 1,
     name: "half",
     up: async (transaction: Kysely<unknown>) => {
       await transaction.schema.createTable("half").addColumn("id", "text").execute();

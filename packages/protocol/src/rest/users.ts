@@ -43,8 +43,8 @@ export const newPassword = z.string().superRefine((password, context) => {
   const problem = passwordProblem(password);
   if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
 });
-const newUsername = nameText.refine((name) => !isReservedUserName(name), "is a reserved name");
-const fullName = z.string().max(128, "must have at most 128 characters");
+export const newUsername = nameText.refine((name) => !isReservedUserName(name), "is a reserved name");
+export const fullName = z.string().max(128, "must have at most 128 characters");
 
 export const createFirstUserRequest = z.object({
   email: emailText,

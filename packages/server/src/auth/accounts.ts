@@ -91,6 +91,16 @@ export class Accounts {
     return await this.#stored(target.id);
   }
 
+  /** Another name. Links and host names with the old one end; what the user has and may do stays. */
+  async setProfile(target: UserRow, profile: { username: string; name: string }): Promise<UserRow> {
+    await this.#options.store.transaction(async ({ users }) => {
+      const namesake = await users.byUsername(profile.username);
+      if (namesake !== undefined && namesake.id !== target.id) throw taken("username");
+      await users.setProfile(target.id, profile, this.#options.clock.now());
+    });
+    return await this.#stored(target.id);
+  }
+
   /** Sets a password and ends every login and token of the user. */
   async setPassword(target: UserRow, password: string): Promise<void> {
     const { store, passwords, clock, events } = this.#options;

@@ -13,6 +13,7 @@ const SENTENCES = {
   "password-reset": "password reset by a command on the server's machine",
   "password-refused": "password not changed: the old one was wrong",
   "user-created": "user created",
+  "user-renamed": "user renamed",
   "user-suspended": "user suspended",
   "user-activated": "user activated",
   "user-deleted": "user deleted",

@@ -15,18 +15,26 @@ export const CLOSE_POLICY = 1008;
 
 /** Bytes a slow reader may leave unsent before it is cut off. */
 const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
-/** Longest message a client may send here: an echo, or nothing. Every unfinished message is held in memory. */
+/** Longest message of a client where it has nothing to say but an echo. Every unfinished message is held in memory. */
 const MAX_MESSAGE_BYTES = 1024;
 
 /** WebSockets that only the server writes to: pings, a bound on how many there are and how far behind each may be. */
 export class TextSockets {
-  readonly #server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_MESSAGE_BYTES });
+  readonly #server: WebSocketServer;
   readonly #places: Places;
   readonly #heartbeatMs: number;
   readonly #streams: OpenStreams;
   #openCount = 0;
 
-  constructor(options: { readonly places: Places; readonly heartbeatMs: number; readonly streams: OpenStreams }) {
+  constructor(options: {
+    readonly places: Places;
+    readonly heartbeatMs: number;
+    readonly streams: OpenStreams;
+    /** Longest message of a client. */
+    readonly maxMessageBytes?: number;
+  }) {
+    const maxPayload = options.maxMessageBytes ?? MAX_MESSAGE_BYTES;
+    this.#server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload });
     this.#places = options.places;
     this.#heartbeatMs = options.heartbeatMs;
     this.#streams = options.streams;
@@ -105,11 +113,16 @@ export class TextSocket {
     this.#socket.on("message", (data) => listener(String(data)));
   }
 
-  /** Does nothing on a closed socket; cuts off a reader that is too far behind. */
-  send(message: string | Uint8Array): void {
+  /** Does nothing on a closed socket; cuts off a reader that is too far behind. `written`: the system has taken it, or it failed. */
+  send(message: string | Uint8Array, written?: () => void): void {
     if (this.#closed) return;
     if (this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) this.terminate();
-    else this.#socket.send(message);
+    else this.#socket.send(message, written);
+  }
+
+  /** Bytes that the client has not taken yet. */
+  get unsentBytes(): number {
+    return this.#socket.bufferedAmount;
   }
 
   close(code: number, reason: string): void {

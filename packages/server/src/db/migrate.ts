@@ -30,7 +30,8 @@ export async function migrate(
     });
   }
   const applied: number[] = [];
-  for (const migration of migrations.slice(current)) {
+  const recorded = new Set(rows.map((row) => row.version));
+  for (const migration of migrations.filter(({ version }) => !recorded.has(version))) {
     await db.transaction().execute(async (transaction) => {
       await migration.up(transaction as unknown as Kysely<unknown>);
       await transaction

@@ -22,6 +22,7 @@ export interface Database {
   port_shares: PortSharesTable;
   app_sessions: AppSessionsTable;
   apps: AppsTable;
+  user_settings: UserSettingsTable;
 }
 
 export interface SchemaMigrationsTable {
@@ -32,6 +33,13 @@ export interface SchemaMigrationsTable {
 
 export interface SettingsTable {
   key: string;
+  value: string;
+}
+
+export interface UserSettingsTable {
+  user_id: string;
+  key: string;
+  /** JSON. */
   value: string;
 }
 

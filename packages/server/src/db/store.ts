@@ -17,6 +17,7 @@ import { PendingAudit } from "./pending-audit.ts";
 import { PortShares } from "./port-shares.ts";
 import type { Database } from "./schema.ts";
 import { Settings } from "./settings.ts";
+import { UserSettings } from "./user-settings.ts";
 import { Users } from "./users.ts";
 import { WorkspaceBuilds } from "./workspace-builds.ts";
 import { Workspaces } from "./workspaces.ts";
@@ -36,6 +37,7 @@ export interface Tables {
   readonly portShares: PortShares;
   readonly appSessions: AppSessions;
   readonly apps: Apps;
+  readonly userSettings: UserSettings;
 }
 
 /** Ids that never change for the life of a deployment. */
@@ -72,6 +74,7 @@ export class Store implements Tables {
   readonly portShares: PortShares;
   readonly appSessions: AppSessions;
   readonly apps: Apps;
+  readonly userSettings: UserSettings;
   /** For small writes that many may ask for at the same time. */
   readonly commits = new GroupCommit<Tables>((work) => this.transaction(work));
   readonly #onTransaction: ((seconds: number) => void) | undefined;
@@ -97,6 +100,7 @@ export class Store implements Tables {
     this.portShares = tables.portShares;
     this.appSessions = tables.appSessions;
     this.apps = tables.apps;
+    this.userSettings = tables.userSettings;
   }
 
   /** Opens or creates the database file (0600) and brings its schema up to date. Throws ServerError. */
@@ -212,6 +216,7 @@ function tablesOf(db: Kysely<Database>): Tables {
     portShares: new PortShares(db),
     appSessions: new AppSessions(db),
     apps: new Apps(db),
+    userSettings: new UserSettings(db),
   };
 }
 

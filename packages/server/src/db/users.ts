@@ -74,6 +74,14 @@ export class Users {
       .execute();
   }
 
+  async setProfile(id: string, profile: { username: string; name: string }, now: number): Promise<void> {
+    await this.#db
+      .updateTable("users")
+      .set({ ...profile, username_key: key(profile.username), updated_at: now })
+      .where("id", "=", id)
+      .execute();
+  }
+
   async setStatus(id: string, status: "active" | "suspended", now: number): Promise<void> {
     await this.#db.updateTable("users").set({ status, updated_at: now }).where("id", "=", id).execute();
   }

@@ -25,6 +25,8 @@ export interface HttpLimits {
   /** WebSockets of the REST surface: watch, logs. */
   readonly webSockets: PlaceLimits;
   readonly eventStreams: PlaceLimits;
+  /** Streams of dashboards: one of each browser. */
+  readonly dashboards: PlaceLimits;
   readonly terminals: PlaceLimits;
   /** Control connections of clients. */
   readonly clientSockets: PlaceLimits;
@@ -53,6 +55,7 @@ export const DEFAULT_LIMITS: HttpLimits = {
   repeatMetadataMs: 5_000,
   webSockets: { total: 5_000, perUser: 500, perAddress: 1_250 },
   eventStreams: { total: 5_000, perUser: 500, perAddress: 1_250 },
+  dashboards: { total: 5_000, perUser: 5, perAddress: 1_250 },
   terminals: { total: 512, perUser: 64, perAddress: 128 },
   clientSockets: { total: 10_000, perUser: 256, perAddress: 2_500 },
   agentSockets: { total: 20_000, perUser: 5_000 },

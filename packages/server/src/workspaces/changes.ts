@@ -4,7 +4,9 @@ import type { AgentLogRow } from "../db/schema.ts";
 export type Change =
   | { readonly kind: "workspace"; readonly workspaceId: string }
   | { readonly kind: "agent-logs"; readonly agentId: string; readonly logs: readonly AgentLogRow[] }
-  | { readonly kind: "agent-metadata"; readonly agentId: string };
+  | { readonly kind: "agent-metadata"; readonly agentId: string }
+  /** Their name or settings. */
+  | { readonly kind: "user"; readonly userId: string };
 
 /** Wakes the watchers of workspaces and logs within this process. */
 export class Changes {
@@ -12,7 +14,7 @@ export class Changes {
 
   /**
    * Listens for one workspace (`workspace:<id>`), all of them (`workspaces`), one agent's logs (`agent-logs:<id>`) or its
-   * metadata (`agent-metadata:<id>`).
+   * metadata (`agent-metadata:<id>`), or one user (`user:<id>`).
    * Returns the way out.
    */
   subscribe(topic: string, listener: (change: Change) => void): () => void {
@@ -27,14 +29,22 @@ export class Changes {
   }
 
   publish(change: Change): void {
-    const topics =
-      change.kind === "workspace"
-        ? [`workspace:${change.workspaceId}`, "workspaces"]
-        : [`${change.kind}:${change.agentId}`];
-    for (const topic of topics) for (const listener of [...(this.#listeners.get(topic) ?? [])]) listener(change);
+    for (const topic of topicsOf(change))
+      for (const listener of [...(this.#listeners.get(topic) ?? [])]) listener(change);
   }
 
   get topicCount(): number {
     return this.#listeners.size;
+  }
+}
+
+function topicsOf(change: Change): readonly string[] {
+  switch (change.kind) {
+    case "workspace":
+      return [`workspace:${change.workspaceId}`, "workspaces"];
+    case "user":
+      return [`user:${change.userId}`];
+    default:
+      return [`${change.kind}:${change.agentId}`];
   }
 }

@@ -3,9 +3,10 @@ import { initial } from "./001-initial.ts";
 import { agentScripts } from "./002-agent-scripts.ts";
 import { apps } from "./003-apps.ts";
 import { declaredApps } from "./004-declared-apps.ts";
+import { userSettings } from "./007-user-settings.ts";
 
 export interface Migration {
-  /** 1, 2, 3 … without gaps. A released migration never changes. */
+  /** Ascending; numbers may be left out. A released migration never changes. */
   readonly version: number;
   readonly name: string;
   up(db: Kysely<unknown>): Promise<void>;
@@ -16,6 +17,7 @@ export const migrations: readonly Migration[] = [
   { version: 2, name: "agent scripts", up: agentScripts },
   { version: 3, name: "apps", up: apps },
   { version: 4, name: "declared apps", up: declaredApps },
+  { version: 7, name: "user settings", up: userSettings },
 ];
 
 /** Of the schema that this release writes; it reads older ones, and brings them up to date. */

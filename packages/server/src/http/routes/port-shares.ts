@@ -1,14 +1,8 @@
-import {
-  deletePortShareRequest,
-  type PortShare,
-  type PortSharesResponse,
-  upsertPortShareRequest,
-} from "coder-protocol/rest/apps";
+import { deletePortShareRequest, type PortSharesResponse, upsertPortShareRequest } from "coder-protocol/rest/apps";
 import type { PortShareService } from "../../apps/port-shares.ts";
-import { formatTime } from "../../base/clock.ts";
-import type { PortShareRow } from "../../db/schema.ts";
 import type { Guard, Router } from "../hono.ts";
 import { readJson } from "../reply.ts";
+import { portShareView } from "../views/port-shares.ts";
 import type { WorkspacePaths } from "./workspace-paths.ts";
 
 export interface PortShareRoutesDeps {
@@ -39,18 +33,4 @@ export function portShareRoutes(router: Router, deps: PortShareRoutesDeps): void
     await portShares.remove(workspace, await readJson(c, deletePortShareRequest, bodyBytes));
     return c.body(null, 200);
   });
-}
-
-function portShareView(row: PortShareRow): PortShare {
-  return {
-    workspace_id: row.workspace_id,
-    agent_name: row.agent_name,
-    port: row.port,
-    share_level: row.level,
-    protocol: row.protocol,
-    label: row.label,
-    expires_at: row.expires_at === null ? null : formatTime(row.expires_at),
-    host_header: row.host_header,
-    created_at: formatTime(row.created_at),
-  };
 }

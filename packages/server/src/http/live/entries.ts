@@ -1,0 +1,64 @@
+/** The data of a topic as a map from key to JSON text, and the messages that carry it. */
+
+export type Entries = ReadonlyMap<string, string>;
+
+/** Longest message, but for one that holds a single entry. */
+export const MAX_MESSAGE_CHARACTERS = 256 * 1024;
+
+/** Fields of an object become entries. */
+export function entriesOf(data: Readonly<Record<string, unknown>>): Entries {
+  const entries = new Map<string, string>();
+  for (const [key, value] of Object.entries(data)) if (value !== undefined) entries.set(key, JSON.stringify(value));
+  return entries;
+}
+
+/** Keys that were added, changed or removed. */
+export function changedKeys(before: Entries, after: Entries): string[] {
+  const changed: string[] = [];
+  for (const [key, text] of after) if (before.get(key) !== text) changed.push(key);
+  for (const key of before.keys()) if (!after.has(key)) changed.push(key);
+  return changed;
+}
+
+/**
+ * The messages without their beginning, which is the id of a subscription: subscribers of the same data get the same
+ * text behind it. A snapshot that is too long is continued by patches.
+ */
+export function snapshotBodies(rev: number, entries: Entries): string[] {
+  const parts = [...pieces([...entries.keys()], entries)];
+  const [first = "", ...rest] = parts;
+  return [`"type":"snapshot","rev":${rev},"data":{${first}}}`, ...rest.map((part) => patchBody(rev, part, []))];
+}
+
+/** Brings a subscriber that knows all but `keys` up to date. None when there is nothing to say. */
+export function patchBodies(rev: number, entries: Entries, keys: Iterable<string>): string[] {
+  const removed: string[] = [];
+  const present: string[] = [];
+  for (const key of keys) (entries.has(key) ? present : removed).push(key);
+  const parts = [...pieces(present, entries)];
+  if (parts.length === 0 && removed.length === 0) return [];
+  const [first = "", ...rest] = parts;
+  return [patchBody(rev, first, removed), ...rest.map((part) => patchBody(rev, part, []))];
+}
+
+export function message(id: number, body: string): string {
+  return `{"id":${id},${body}`;
+}
+
+function patchBody(rev: number, set: string, del: readonly string[]): string {
+  return `"type":"patch","rev":${rev},"set":{${set}},"del":${JSON.stringify(del)}}`;
+}
+
+/** `"key":value,…` of as many entries as fit. */
+function* pieces(keys: readonly string[], entries: Entries): Iterable<string> {
+  let part = "";
+  for (const key of keys) {
+    const pair = `${JSON.stringify(key)}:${entries.get(key) ?? "null"}`;
+    if (part !== "" && part.length + pair.length + 1 > MAX_MESSAGE_CHARACTERS) {
+      yield part;
+      part = "";
+    }
+    part += part === "" ? pair : `,${pair}`;
+  }
+  if (part !== "") yield part;
+}

@@ -1,0 +1,156 @@
+import { changedKeys, type Entries, patchBodies } from "./entries.ts";
+
+/** Where the data of one topic and its arguments come from. */
+export interface FeedSource {
+  /** Undefined: it is gone. One call at a time. */
+  read(): Promise<Entries | undefined>;
+  /** Calls `changed` after each change, until the returned function is called. */
+  watch?(changed: () => void): () => void;
+  /** Read again after this time, changed or not. */
+  readonly everyMs?: number;
+}
+
+/** What a subscriber of a feed is told. */
+export interface FeedReader {
+  /** `keys` changed; `bodies` are the messages about them, the same texts for every reader. */
+  changed(keys: readonly string[], bodies: readonly string[]): void;
+  /** No more will come. */
+  ended(why: "gone" | "failed"): void;
+}
+
+/** The shortest time between two reads: changes that come in a row are read once. */
+const MIN_GAP_MS = 50;
+
+const NOTHING: Entries = new Map();
+
+/** The data of one topic for everybody who may see the same: read once, however many subscribers there are. */
+export class Feed {
+  readonly source: FeedSource;
+  readonly #onError: (error: unknown) => void;
+  readonly #onIdle: () => void;
+  readonly #readers = new Set<FeedReader>();
+  #leave: (() => void) | undefined;
+  #interval: NodeJS.Timeout | undefined;
+  #gap: NodeJS.Timeout | undefined;
+  #running = false;
+  #dirty = false;
+  #ended = false;
+  #first: Promise<void> | undefined;
+  #entries: Entries = NOTHING;
+  #rev = 0;
+
+  constructor(source: FeedSource, callbacks: { onError: (error: unknown) => void; onIdle: () => void }) {
+    this.source = source;
+    this.#onError = callbacks.onError;
+    this.#onIdle = callbacks.onIdle;
+  }
+
+  get entries(): Entries {
+    return this.#entries;
+  }
+
+  get rev(): number {
+    return this.#rev;
+  }
+
+  /** Resolves when there is data, or the feed has ended. The reader hears of changes after that. */
+  async join(reader: FeedReader): Promise<void> {
+    this.#readers.add(reader);
+    if (this.#first === undefined) {
+      // Before the first read: a change meanwhile causes a second one.
+      this.#leave = this.source.watch?.(() => this.#trigger());
+      const { everyMs } = this.source;
+      if (everyMs !== undefined) this.#interval = setInterval(() => this.#trigger(), everyMs).unref();
+      this.#running = true;
+      this.#first = this.#read().finally(() => this.#rest());
+    }
+    await this.#first;
+  }
+
+  leave(reader: FeedReader): void {
+    if (!this.#readers.delete(reader) || this.#readers.size > 0 || this.#ended) return;
+    this.#stop();
+    this.#onIdle();
+  }
+
+  #trigger(): void {
+    this.#dirty = true;
+    if (this.#running || this.#ended) return;
+    this.#running = true;
+    this.#dirty = false;
+    void this.#read().finally(() => this.#rest());
+  }
+
+  async #read(): Promise<void> {
+    try {
+      const entries = await this.source.read();
+      if (this.#ended) return;
+      if (entries === undefined) this.#end("gone");
+      else this.#deliver(entries);
+    } catch (error) {
+      if (this.#ended) return;
+      this.#onError(error);
+      this.#end("failed");
+    }
+  }
+
+  #rest(): void {
+    if (this.#ended) return;
+    this.#gap = setTimeout(() => {
+      this.#running = false;
+      if (this.#dirty) this.#trigger();
+    }, MIN_GAP_MS).unref();
+  }
+
+  #deliver(entries: Entries): void {
+    const keys = changedKeys(this.#entries, entries);
+    this.#entries = entries;
+    if (keys.length === 0) return;
+    this.#rev++;
+    const bodies = patchBodies(this.#rev, entries, keys);
+    for (const reader of [...this.#readers]) reader.changed(keys, bodies);
+  }
+
+  #end(why: "gone" | "failed"): void {
+    this.#stop();
+    const readers = [...this.#readers];
+    this.#readers.clear();
+    this.#onIdle();
+    for (const reader of readers) reader.ended(why);
+  }
+
+  #stop(): void {
+    this.#ended = true;
+    this.#leave?.();
+    clearInterval(this.#interval);
+    clearTimeout(this.#gap);
+  }
+}
+
+/** The feeds that have subscribers, by what they carry and for whom. */
+export class Feeds {
+  readonly #feeds = new Map<string, Feed>();
+  readonly #onError: (key: string, error: unknown) => void;
+
+  constructor(onError: (key: string, error: unknown) => void) {
+    this.#onError = onError;
+  }
+
+  get size(): number {
+    return this.#feeds.size;
+  }
+
+  /** The feed of this key; call `join` before anything else happens, or it stays for ever. */
+  open(key: string, source: () => FeedSource): Feed {
+    const known = this.#feeds.get(key);
+    if (known !== undefined) return known;
+    const feed: Feed = new Feed(source(), {
+      onError: (error) => this.#onError(key, error),
+      onIdle: () => {
+        if (this.#feeds.get(key) === feed) this.#feeds.delete(key);
+      },
+    });
+    this.#feeds.set(key, feed);
+    return feed;
+  }
+}

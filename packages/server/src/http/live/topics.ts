@@ -1,0 +1,190 @@
+import type { ListeningPortsResponse } from "coder-protocol/rest/agents";
+import type { DashboardTopic } from "coder-protocol/rest/dashboard";
+import type { PortShareService } from "../../apps/port-shares.ts";
+import type { AuthenticatedUser, Authenticator } from "../../auth/authenticator.ts";
+import { DomainError, notFound } from "../../base/domain-error.ts";
+import type { AgentNetwork } from "../../control/agent-network.ts";
+import type { AgentRow } from "../../db/schema.ts";
+import type { Tables } from "../../db/store.ts";
+import type { TunnelRequest } from "../../tunnels/agent-tunnels.ts";
+import { agentStatus } from "../../workspaces/agent-state.ts";
+import type { Changes } from "../../workspaces/changes.ts";
+import { parseWorkspaceQuery } from "../../workspaces/workspace-query.ts";
+import type { Watchables, Watched } from "../streams/watched.ts";
+import { portShareView } from "../views/port-shares.ts";
+import { AgentLogLines } from "./agent-log-lines.ts";
+import { type Entries, entriesOf } from "./entries.ts";
+import type { FeedSource, Feeds } from "./feed.ts";
+import { OpenPorts } from "./open-ports.ts";
+import type { OpenedTopic, TopicArguments } from "./subscriptions.ts";
+import { MAX_ROWS, WorkspaceList, type WorkspaceListDeps } from "./workspace-list.ts";
+
+const NETWORK_EVERY_MS = 1_000;
+const HEALTH_EVERY_MS = 30_000;
+
+export interface TopicsOptions extends WorkspaceListDeps {
+  readonly feeds: Feeds;
+  readonly authenticator: Pick<Authenticator, "reachableWorkspace" | "canReachAgent">;
+  readonly tables: Pick<Tables, "workspaces" | "agents" | "agentLogs">;
+  readonly watchables: Watchables;
+  readonly changes: Changes;
+  readonly portShares: Pick<PortShareService, "list">;
+  readonly listeningPorts: (request: TunnelRequest) => Promise<ListeningPortsResponse>;
+  /** For owners of the deployment. */
+  readonly health: (token: string) => Promise<Readonly<Record<string, unknown>>>;
+  /** Undefined once the user is gone. */
+  readonly me: (userId: string) => Promise<Readonly<Record<string, unknown>> | undefined>;
+}
+
+/** Who subscribes, and with what the server may ask an agent for them. */
+export interface Subscriber {
+  readonly auth: AuthenticatedUser;
+  readonly token: string;
+}
+
+/** The topics of the dashboard's stream: the right to each, and where its data come from. */
+export class Topics {
+  readonly #options: TopicsOptions;
+
+  constructor(options: TopicsOptions) {
+    this.#options = options;
+  }
+
+  /** Throws DomainError when the user may not, or the arguments make no sense. */
+  async open(subscriber: Subscriber, topic: DashboardTopic, args: TopicArguments): Promise<OpenedTopic> {
+    switch (topic) {
+      case "workspaces":
+        return this.#workspaces(subscriber, args);
+      case "workspace":
+        return await this.#workspace(subscriber, text(args, "id"));
+      case "health":
+        return this.#health(subscriber);
+      case "me":
+        return this.#me(subscriber);
+      default:
+        return await this.#ofAgent(subscriber, topic, args);
+    }
+  }
+
+  #workspaces({ auth }: Subscriber, args: TopicArguments): OpenedTopic {
+    const { user } = auth;
+    const q = text(args, "q", "");
+    const query = parseWorkspaceQuery(q);
+    if ("problem" in query) throw new DomainError("invalid", `The filter ${query.problem}`);
+    const limit = Math.min(MAX_ROWS, Math.max(1, Math.trunc(Number(args["limit"] ?? MAX_ROWS)) || MAX_ROWS));
+    // Owners of the deployment see the same, unless the query is about themselves.
+    const viewer = user.role === "owner" && query.owner !== "me" ? "owners" : user.id;
+    return this.#opened(
+      `workspaces:${viewer}:${limit}:${q}`,
+      {},
+      () => new WorkspaceList(this.#options, { user, query, limit }),
+    );
+  }
+
+  async #workspace({ auth }: Subscriber, workspaceId: string): Promise<OpenedTopic> {
+    const found = await this.#options.authenticator.reachableWorkspace(auth.user, workspaceId);
+    if (found === undefined) throw notFound();
+    return this.#opened(`workspace:${found.id}`, { workspaceId: found.id }, () =>
+      this.#watched(this.#options.watchables.workspace(found.id), (data) => data as Record<string, unknown>),
+    );
+  }
+
+  async #ofAgent(subscriber: Subscriber, topic: DashboardTopic, args: TopicArguments): Promise<OpenedTopic> {
+    const { authenticator, watchables, tables, changes, network } = this.#options;
+    const agent = await authenticator.canReachAgent(subscriber.auth.user, text(args, "agent"));
+    if (agent === undefined) throw notFound();
+    const concerns = { agentId: agent.id, workspaceId: agent.workspace_id };
+    const key = `${topic}:${agent.id}`;
+    switch (topic) {
+      case "agent-network":
+        return this.#opened(key, concerns, () => polled(async () => network(agent.id) ?? {}, NETWORK_EVERY_MS));
+      case "agent-metadata":
+        return this.#opened(key, concerns, () => this.#watched(watchables.metadata(agent.id), byMetadataKey));
+      case "agent-logs": {
+        const after = Math.max(0, Math.trunc(Number(args["after"] ?? 0)) || 0);
+        const source = { logs: tables.agentLogs, changes, agentId: agent.id, after };
+        return this.#opened(`${key}:${after}`, concerns, () => new AgentLogLines(source));
+      }
+      default:
+        return this.#ports(subscriber, agent);
+    }
+  }
+
+  #ports({ auth, token }: Subscriber, agent: AgentRow): OpenedTopic {
+    const { changes, tables, portShares, listeningPorts, now } = this.#options;
+    const concerns = { agentId: agent.id, workspaceId: agent.workspace_id };
+    const shares = async () => {
+      const workspace = await tables.workspaces.byId(agent.workspace_id);
+      const rows = workspace === undefined ? [] : await portShares.list(workspace);
+      return rows.filter(({ agent_name: name }) => name === agent.name).map(portShareView);
+    };
+    const ask = async (request: TunnelRequest): Promise<ListeningPortsResponse> => {
+      const current = await tables.agents.byId(agent.id);
+      const connected = current !== undefined && agentStatus(current, now()) === "connected";
+      return connected ? await listeningPorts(request) : { ports: [] };
+    };
+    const watch = (changed: () => void) => changes.subscribe(`workspace:${agent.workspace_id}`, changed);
+    const request = { agentId: agent.id, keyId: auth.key.id, token };
+    let leave: (() => void) | undefined;
+    return {
+      concerns,
+      feed: () => {
+        const feed = this.#options.feeds.open(`ports:${agent.id}`, () => new OpenPorts({ ask, shares, watch }));
+        if (feed.source instanceof OpenPorts) leave = feed.source.askAs(request);
+        return feed;
+      },
+      close: () => leave?.(),
+    };
+  }
+
+  #health({ auth, token }: Subscriber): OpenedTopic {
+    if (auth.user.role !== "owner") throw notFound();
+    return this.#opened("health", {}, () => polled(() => this.#options.health(token), HEALTH_EVERY_MS));
+  }
+
+  #me({ auth }: Subscriber): OpenedTopic {
+    const { changes, me } = this.#options;
+    const userId = auth.user.id;
+    return this.#opened(`me:${userId}`, {}, () => ({
+      watch: (changed) => changes.subscribe(`user:${userId}`, changed),
+      read: async () => {
+        const data = await me(userId);
+        return data === undefined ? undefined : entriesOf(data);
+      },
+    }));
+  }
+
+  #watched(watched: Watched, entries: (data: unknown) => Readonly<Record<string, unknown>>): FeedSource {
+    return {
+      watch: (changed) => this.#options.changes.subscribe(watched.topic, changed),
+      ...(watched.repeatMs === undefined ? {} : { everyMs: watched.repeatMs }),
+      read: async () => {
+        const current = await watched.read();
+        return current === undefined ? undefined : entriesOf(entries(current.data));
+      },
+    };
+  }
+
+  #opened(key: string, concerns: OpenedTopic["concerns"], source: () => FeedSource): OpenedTopic {
+    return { concerns, feed: () => this.#options.feeds.open(key, source) };
+  }
+}
+
+function polled(read: () => Promise<Readonly<Record<string, unknown>> | AgentNetwork>, everyMs: number): FeedSource {
+  return { everyMs, read: async (): Promise<Entries> => entriesOf({ ...(await read()) }) };
+}
+
+/** In the order of the list, which a map keeps. */
+function byMetadataKey(data: unknown): Readonly<Record<string, unknown>> {
+  const list = data as readonly { readonly description: { readonly key: string } }[];
+  return Object.fromEntries(
+    list.map((item, index) => [`${String(index).padStart(3, "0")}:${item.description.key}`, item]),
+  );
+}
+
+/** An argument as text, in lower case where it is an id. Throws DomainError when it is missing. */
+function text(args: TopicArguments, name: string, absent?: string): string {
+  const value = args[name] ?? absent;
+  if (typeof value !== "string") throw new DomainError("invalid", `The argument "${name}" is missing`);
+  return name === "q" ? value : value.toLowerCase();
+}
