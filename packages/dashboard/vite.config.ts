@@ -19,6 +19,10 @@ export default defineConfig({
       output: { entryFileNames: "assets/[name]-[hash].js", chunkFileNames: "assets/[name]-[hash].js" },
     },
   },
+  worker: {
+    // The server gives scripts below this path the policy of a worker.
+    rolldownOptions: { output: { entryFileNames: "assets/worker/[name]-[hash].js" } },
+  },
   server: {
     proxy: Object.fromEntries(
       ["/api", "/derp", "/cli-auth", "/install.sh"].map((path) => [path, { target: server, ws: true }]),

@@ -2,18 +2,34 @@ import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/shell.css";
 import "./styles/pages.css";
-import { effect } from "@preact/signals";
+import { computed, effect } from "@preact/signals";
 import { render } from "preact";
-import { loginEnded, serverVersion } from "./api/client.ts";
+import { ApiError, loginEnded, serverVersion } from "./api/client.ts";
+import { ownUser } from "./api/users.ts";
 import { App } from "./app.tsx";
 import { readBoot, readNonce } from "./base/boot.ts";
 import { stampStyles } from "./base/stamp-styles.ts";
+import { startLink, watchTabLife } from "./live/stream/link.ts";
 import { navigate, startRouting } from "./router/location.ts";
 import { loginAddress } from "./router/login-address.ts";
 import { matchRoute } from "./router/routes.ts";
 import { startClock } from "./session/clock.ts";
 import { ready, user } from "./session/session.ts";
 import { loadSettings } from "./session/settings.ts";
+
+/** A person who changes their name stays the same. */
+const userId = computed(() => user.value?.id);
+
+/** After the server ended the stream: the role may be another one now. */
+async function loginHolds(): Promise<boolean> {
+  try {
+    user.value = await ownUser();
+    return true;
+  } catch (error) {
+    // 401 leads to the login page; anything else is tried again with the next connection.
+    return error instanceof ApiError && error.status !== 401;
+  }
+}
 
 stampStyles(readNonce());
 const boot = readBoot();
@@ -28,5 +44,10 @@ effect(() => {
   user.value = null;
   const here = matchRoute(location.pathname);
   if (here?.route.open !== true) navigate(loginAddress(location), { replace: true });
+});
+watchTabLife();
+effect(() => {
+  const id = userId.value;
+  if (id !== undefined) void startLink(id, loginHolds);
 });
 render(<App loadedVersion={boot.version} />, document.getElementById("app") ?? document.body);

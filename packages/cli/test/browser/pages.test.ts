@@ -172,7 +172,7 @@ describe.skipIf(missing.length > 0)(`the dashboard (missing here: ${missing.join
       ]) {
         await page.goto(`${deployment.url}${path}`);
         await page.getByRole("heading", { level: 1 }).waitFor();
-        await page.waitForLoadState("networkidle").catch(() => undefined); // pages that poll are never idle
+        await page.locator("[aria-busy=true]").waitFor({ state: "detached" });
         expect([path, colorScheme, await seriousFaults(page)]).toEqual([path, colorScheme, []]);
       }
     }

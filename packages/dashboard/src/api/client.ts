@@ -22,6 +22,8 @@ export class ApiError extends Error {
 
 /** Version of the server, from its latest answer. */
 export const serverVersion = signal("");
+/** When the server last told something, ms since 1970. */
+export const lastAnswerAt = signal(Date.now());
 /** Raised by an answer that says that the login has ended. */
 export const loginEnded = signal(0);
 
@@ -38,6 +40,7 @@ export async function call<Answer>(method: string, path: string, options: CallOp
   const response = await send(method, path, options, limit);
   const version = response.headers.get("X-Coder-Build-Version") ?? "";
   if (version !== "") serverVersion.value = version;
+  lastAnswerAt.value = Date.now();
   const text = await response.text();
   if (response.ok) return (text === "" ? undefined : JSON.parse(text)) as Answer;
   if (response.status === 401 && path !== "/users/login") loginEnded.value++;

@@ -7,8 +7,10 @@ import { useEffect, useMemo } from "preact/hooks";
 import { ApiError } from "../api/client.ts";
 
 export interface Source<T> {
-  /** Absent: the first data comes from `watch`. */
+  /** Absent: all data come from `watch`. */
   load?(signal: AbortSignal): Promise<T>;
+  /** `load` is only for when `watch` or a person asks for it. */
+  readonly watchFirst?: true;
   /** Keeps the data current until the signal aborts. Called at once. */
   watch?(changes: Changes<T>, signal: AbortSignal): void;
   /** The same, called after the first load with what it found. */
@@ -18,6 +20,8 @@ export interface Source<T> {
 /** New data, or the advice to load again. */
 export interface Changes<T> {
   deliver(data: T): void;
+  /** There are no data, or no more. */
+  fail(error: ApiError): void;
   reload(): void;
 }
 
@@ -54,7 +58,7 @@ export class LiveResource<T> implements Resource<T> {
     clearTimeout(this.#timer);
     this.#life = new AbortController();
     this.#following = false;
-    this.reload();
+    if (this.#source.watchFirst !== true) this.reload();
     this.#source.watch?.(this.#changes(this.#life.signal), this.#life.signal);
   }
 
@@ -96,6 +100,7 @@ export class LiveResource<T> implements Resource<T> {
       if (life.aborted) return;
       if (!(error instanceof ApiError)) throw error;
       this.error.value = error;
+      if (this.#source.watchFirst === true) return;
       if (error.status !== 0 && error.status !== 429 && error.status < 500) return;
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.reload(), RETRY_MS);
@@ -103,7 +108,13 @@ export class LiveResource<T> implements Resource<T> {
   }
 
   #changes(life: AbortSignal): Changes<T> {
-    return { deliver: (data) => this.#deliver(data, life), reload: () => this.reload() };
+    return {
+      deliver: (data) => this.#deliver(data, life),
+      fail: (error) => {
+        if (!life.aborted) this.error.value = error;
+      },
+      reload: () => this.reload(),
+    };
   }
 
   #deliver(data: T, life: AbortSignal): void {

@@ -1,90 +1,121 @@
-/** What the pages show of workspaces and agents, kept current by the watch routes and, where there is none, by asking. */
+/** What the pages show of workspaces and agents, kept current by the stream. */
 import type { AgentLog, AgentMetadata, ListeningPortsResponse } from "coder-protocol/rest/agents";
-import type { Workspace, WorkspacesResponse } from "coder-protocol/rest/workspaces";
+import type { PortShare } from "coder-protocol/rest/apps";
+import type { WorkspaceListRow } from "coder-protocol/rest/dashboard";
+import type { Workspace } from "coder-protocol/rest/workspaces";
+import { ApiError } from "../api/client.ts";
 import {
   type AgentNetwork,
   agentLogs,
   agentNetwork,
   listeningPorts,
   listWorkspaces,
+  portShares,
+  workspaceById,
   workspaceByName,
 } from "../api/workspaces.ts";
-import { poll } from "./poll.ts";
+import { listRow } from "./list-row.ts";
 import { type Resource, useResource } from "./resource.ts";
-import { watchSocket } from "./watch-socket.ts";
+import type { Data } from "./stream/messages.ts";
+import { streamed } from "./streamed.ts";
 
 const LIST_EVERY_MS = 5_000;
 const NETWORK_EVERY_MS = 2_000;
 const PORTS_EVERY_MS = 3_000;
-const MAX_LOG_LINES = 5_000;
+const LOGS_EVERY_MS = 5_000;
 
-export function useWorkspaces(query: string): Resource<WorkspacesResponse> {
-  return useResource(`workspaces:${query}`, {
-    load: (signal) => listWorkspaces(query, signal),
-    watch: ({ reload }, life) => poll(reload, LIST_EVERY_MS, life),
-  });
+export function useWorkspaces(query: string): Resource<readonly WorkspaceListRow[]> {
+  return useResource(
+    `workspaces:${query}`,
+    streamed({
+      subscription: { topic: "workspaces", args: { q: query } },
+      read: (data) => Object.values(data) as WorkspaceListRow[],
+      load: async (signal) => (await listWorkspaces(query, signal)).workspaces.map(listRow),
+      everyMs: LIST_EVERY_MS,
+    }),
+  );
 }
 
 export function useWorkspace(owner: string, name: string): Resource<Workspace> {
   return useResource(`workspace:${owner}/${name}`, {
     load: (signal) => workspaceByName(owner, name, signal),
-    follow: ({ deliver, reload }, life, { id }) =>
-      watchSocket({
-        path: () => `/workspaces/${id}/watch-ws`,
-        message: (text) => take(text, deliver),
-        reopened: reload,
-        life,
-      }),
+    follow: (changes, life, { id }) =>
+      streamed({
+        subscription: { topic: "workspace", args: { id } },
+        read: (data) => data as unknown as Workspace,
+        load: (signal) => workspaceById(id, signal),
+        everyMs: LIST_EVERY_MS,
+      }).watch?.(changes, life),
   });
 }
 
 export function useAgentNetwork(agentId: string): Resource<AgentNetwork> {
-  return useResource(`network:${agentId}`, {
-    load: (signal) => agentNetwork(agentId, signal),
-    watch: ({ reload }, life) => poll(reload, NETWORK_EVERY_MS, life),
-  });
+  return useResource(
+    `network:${agentId}`,
+    streamed({
+      subscription: { topic: "agent-network", args: { agent: agentId } },
+      // There are no data of an agent that is not connected.
+      read: (data) => ("connections" in data ? (data as unknown as AgentNetwork) : undefined),
+      load: (signal) => agentNetwork(agentId, signal),
+      everyMs: NETWORK_EVERY_MS,
+    }),
+  );
 }
 
-export function useListeningPorts(agentId: string): Resource<ListeningPortsResponse> {
-  return useResource(`ports:${agentId}`, {
-    load: (signal) => listeningPorts(agentId, signal),
-    watch: ({ reload }, life) => poll(reload, PORTS_EVERY_MS, life),
-  });
+export interface OpenPorts {
+  readonly ports: ListeningPortsResponse["ports"];
+  readonly shares: readonly PortShare[];
+}
+
+export function useOpenPorts(workspaceId: string, agent: { id: string; name: string }): Resource<OpenPorts> {
+  return useResource(
+    `ports:${agent.id}`,
+    streamed({
+      subscription: { topic: "ports", args: { agent: agent.id } },
+      read: (data) => data as unknown as OpenPorts,
+      load: async (signal) => {
+        const [{ ports }, { shares }] = await Promise.all([
+          listeningPorts(agent.id, signal),
+          portShares(workspaceId, signal),
+        ]);
+        return { ports, shares: shares.filter(({ agent_name: name }) => name === agent.name) };
+      },
+      everyMs: PORTS_EVERY_MS,
+    }),
+  );
 }
 
 export function useAgentMetadata(agentId: string): Resource<readonly AgentMetadata[]> {
-  return useResource(`metadata:${agentId}`, {
-    watch: ({ deliver }, life) =>
-      watchSocket({
-        path: () => `/workspaceagents/${agentId}/watch-metadata-ws`,
-        message: (text) => take(text, deliver),
-        life,
-      }),
-  });
+  return useResource(
+    `metadata:${agentId}`,
+    streamed({
+      subscription: { topic: "agent-metadata", args: { agent: agentId } },
+      read: (data) => sortedByKey(data) as AgentMetadata[],
+      // There is no route that answers once.
+      load: async () => {
+        throw new ApiError(0, { message: "The workspace's figures come back with the connection to the server" });
+      },
+      everyMs: 60_000,
+    }),
+  );
 }
 
 /** The latest lines of the agent's log. */
 export function useAgentLogs(agentId: string): Resource<readonly AgentLog[]> {
-  let lines: readonly AgentLog[] = [];
-  const last = (): number => lines.at(-1)?.id ?? 0;
-  const add = (more: readonly AgentLog[]): readonly AgentLog[] => {
-    const fresh = more.filter(({ id }) => id > last());
-    if (fresh.length > 0) lines = [...lines, ...fresh].slice(-MAX_LOG_LINES);
-    return lines;
-  };
-  return useResource(`logs:${agentId}`, {
-    load: async (signal) => add(await agentLogs(agentId, last(), signal)),
-    follow: ({ deliver }, life) =>
-      watchSocket({
-        path: () => `/workspaceagents/${agentId}/logs?follow&after=${last()}`,
-        message: (text) => deliver(add(JSON.parse(text) as AgentLog[])),
-        life,
-      }),
-  });
+  return useResource(
+    `logs:${agentId}`,
+    streamed({
+      subscription: { topic: "agent-logs", args: { agent: agentId } },
+      // Keys that are numbers come in their order.
+      read: (data) => Object.values(data) as AgentLog[],
+      load: (signal) => agentLogs(agentId, 0, signal),
+      everyMs: LOGS_EVERY_MS,
+    }),
+  );
 }
 
-/** The data of an event of a `…-ws` route; pings have none. */
-function take<T>(text: string, deliver: (data: T) => void): void {
-  const event = JSON.parse(text) as { readonly type: string; readonly data?: T };
-  if (event.type === "data" && event.data !== undefined) deliver(event.data);
+function sortedByKey(data: Data): unknown[] {
+  return Object.keys(data)
+    .sort()
+    .map((key) => data[key]);
 }

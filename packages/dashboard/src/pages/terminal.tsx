@@ -13,7 +13,7 @@ import { ConsentButton, Dialog } from "../ui/dialog.tsx";
 import { useWork } from "../ui/form.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { Problem } from "../ui/problem.tsx";
-import { PathBadge } from "../ui/state.tsx";
+import { PathBadge, pathOf } from "../ui/state.tsx";
 import { agentsOf } from "./agents-of.ts";
 import type { PageProps } from "./page-props.ts";
 
@@ -176,7 +176,7 @@ function replaceQuery(id: string): void {
 
 function AgentPath({ agentId }: { readonly agentId: string }): JSX.Element | null {
   const network = useAgentNetwork(agentId).data.value;
-  return network === undefined ? null : <PathBadge network={network} />;
+  return network === undefined ? null : <PathBadge {...pathOf(network)} />;
 }
 
 /** What the agent does before the environment is whole. */

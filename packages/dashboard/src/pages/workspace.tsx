@@ -111,7 +111,7 @@ function Agent({ workspace, agent }: { readonly workspace: Workspace; readonly a
       <MetadataTiles agentId={agent.id} />
       <div class="columns">
         <ConnectLines workspace={workspace} agent={agent} />
-        {connected ? <Ports workspace={workspace} agentId={agent.id} /> : null}
+        {connected ? <Ports workspace={workspace} agent={agent} /> : null}
       </div>
       <Scripts agent={agent} />
       <Logs agentId={agent.id} />

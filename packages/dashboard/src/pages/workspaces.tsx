@@ -1,22 +1,20 @@
 import { useSignal } from "@preact/signals";
-import type { Workspace } from "coder-protocol/rest/workspaces";
+import type { WorkspaceListRow } from "coder-protocol/rest/dashboard";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { capital, count } from "../base/words.ts";
-import { useAgentNetwork, useWorkspaces } from "../live/sources.ts";
+import { useWorkspaces } from "../live/sources.ts";
 import { address, navigate } from "../router/location.ts";
 import { isOwner } from "../session/session.ts";
 import { Icon } from "../ui/icon.tsx";
+import { LongRows } from "../ui/long-rows.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { agentState, PathBadge, State } from "../ui/state.tsx";
 import { Time } from "../ui/time.tsx";
-import { agentsOf } from "./agents-of.ts";
 import type { PageProps } from "./page-props.ts";
 
 type Order = "name" | "used";
 const TYPING_PAUSE_MS = 200;
-/** Rows whose path is asked for; a longer list shows it when it is filtered. */
-const MAX_PATHS = 30;
 
 export function Workspaces({ query }: PageProps): JSX.Element {
   const typed = useSignal(query.get("filter") ?? "");
@@ -35,8 +33,8 @@ export function Workspaces({ query }: PageProps): JSX.Element {
   }, [typed.value, asked, typed]);
   const { data, error, reload } = useWorkspaces(asked.value);
   const found = data.value;
-  const rows = found === undefined ? [] : sorted(found.workspaces, order.value);
-  const none = found !== undefined && found.count === 0;
+  const rows = found === undefined ? [] : sorted(found, order.value);
+  const none = found !== undefined && found.length === 0;
   return (
     <section class="page">
       <div class="page-head">
@@ -78,23 +76,23 @@ export function Workspaces({ query }: PageProps): JSX.Element {
           )}
           {none ? <p class="quiet">No workspace matches this filter.</p> : null}
           {rows.length === 0 ? null : <Table rows={rows} />}
-          {found === undefined || none ? null : <p class="quiet small-text">{count(found.count, "workspace")}</p>}
+          {found === undefined || none ? null : <p class="quiet small-text">{count(found.length, "workspace")}</p>}
         </>
       )}
     </section>
   );
 }
 
-function sorted(workspaces: readonly Workspace[], order: Order): Workspace[] {
-  const byName = (one: Workspace, other: Workspace): number => one.name.localeCompare(other.name);
-  const byUse = (one: Workspace, other: Workspace): number =>
+function sorted(rows: readonly WorkspaceListRow[], order: Order): WorkspaceListRow[] {
+  const byName = (one: WorkspaceListRow, other: WorkspaceListRow): number => one.name.localeCompare(other.name);
+  const byUse = (one: WorkspaceListRow, other: WorkspaceListRow): number =>
     Date.parse(other.last_used_at) - Date.parse(one.last_used_at) || byName(one, other);
-  return [...workspaces].sort(order === "used" ? byUse : byName);
+  return [...rows].sort(order === "used" ? byUse : byName);
 }
 
-function Table({ rows }: { readonly rows: readonly Workspace[] }): JSX.Element {
+function Table({ rows }: { readonly rows: readonly WorkspaceListRow[] }): JSX.Element {
   return (
-    <table class="list">
+    <table class="list" aria-rowcount={rows.length + 1}>
       <thead>
         <tr>
           <th scope="col">Name</th>
@@ -107,21 +105,18 @@ function Table({ rows }: { readonly rows: readonly Workspace[] }): JSX.Element {
           </th>
         </tr>
       </thead>
-      <tbody>
-        {rows.map((workspace, index) => (
-          <Row key={workspace.id} workspace={workspace} withPath={index < MAX_PATHS} />
-        ))}
-      </tbody>
+      <LongRows items={rows} columns={isOwner.value ? 6 : 5}>
+        {(row, index) => <Row key={row.id} row={row} index={index} />}
+      </LongRows>
     </table>
   );
 }
 
-function Row({ workspace, withPath }: { readonly workspace: Workspace; readonly withPath: boolean }): JSX.Element {
-  const { name, owner_name: owner } = workspace;
-  const agents = agentsOf(workspace);
-  const running = workspace.latest_build.status === "running";
+function Row({ row, index }: { readonly row: WorkspaceListRow; readonly index: number }): JSX.Element {
+  const { name, owner_name: owner, agents } = row;
+  const running = row.status === "running";
   return (
-    <tr>
+    <tr aria-rowindex={index + 2}>
       <th scope="row">
         <a href={`/@${owner}/${name}`}>{name}</a>
       </th>
@@ -137,18 +132,18 @@ function Row({ workspace, withPath }: { readonly workspace: Workspace; readonly 
             );
           })
         ) : (
-          <State tone="idle">{capital(workspace.latest_build.status)}</State>
+          <State tone="idle">{capital(row.status)}</State>
         )}
       </td>
       <td data-label="Path">
         {agents
-          .filter(({ status }) => status === "connected" && withPath)
+          .filter(({ status }) => status === "connected")
           .map((agent) => (
-            <Path key={agent.id} agentId={agent.id} />
+            <PathBadge key={agent.id} {...agent} />
           ))}
       </td>
       <td data-label="Last used">
-        <Time at={workspace.last_used_at} />
+        <Time at={row.last_used_at} />
       </td>
       <td class="row-actions">
         {agents.some(({ status }) => status === "connected") ? (
@@ -159,11 +154,6 @@ function Row({ workspace, withPath }: { readonly workspace: Workspace; readonly 
       </td>
     </tr>
   );
-}
-
-function Path({ agentId }: { readonly agentId: string }): JSX.Element | null {
-  const network = useAgentNetwork(agentId).data.value;
-  return network === undefined ? null : <PathBadge network={network} />;
 }
 
 function Empty(): JSX.Element {

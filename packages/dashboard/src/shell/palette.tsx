@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import type { Workspace } from "coder-protocol/rest/workspaces";
+import type { WorkspaceListRow } from "coder-protocol/rest/dashboard";
 import type { JSX } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 import { useWorkspaces } from "../live/sources.ts";
@@ -28,7 +28,7 @@ export function Palette({ onClose }: { readonly onClose: () => void }): JSX.Elem
   const list = useId();
   const text = useSignal("");
   const at = useSignal(0);
-  const workspaces = useWorkspaces("").data.value?.workspaces ?? [];
+  const workspaces = useWorkspaces("").data.value ?? [];
   useEffect(() => dialog.current?.showModal(), []);
 
   const choices = [...PAGES.filter(({ owners }) => owners === undefined || isOwner.value), ...placesOf(workspaces)];
@@ -98,7 +98,7 @@ export function Palette({ onClose }: { readonly onClose: () => void }): JSX.Elem
   );
 }
 
-function placesOf(workspaces: readonly Workspace[]): (Choice & { readonly icon: IconName })[] {
+function placesOf(workspaces: readonly WorkspaceListRow[]): (Choice & { readonly icon: IconName })[] {
   return workspaces.flatMap(({ owner_name: owner, name }) => [
     { label: `${owner}/${name}`, path: `/@${owner}/${name}`, icon: "box" },
     { label: `${owner}/${name} terminal`, path: `/@${owner}/${name}/terminal`, icon: "terminal" },

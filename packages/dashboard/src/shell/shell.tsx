@@ -1,9 +1,9 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect } from "preact/hooks";
-import { serverVersion } from "../api/client.ts";
+import { lastAnswerAt, serverVersion } from "../api/client.ts";
 import { logOut } from "../api/users.ts";
-import { lostSockets } from "../live/watch-socket.ts";
+import { linkUp } from "../live/stream/link.ts";
 import { address } from "../router/location.ts";
 import { isOwner, user } from "../session/session.ts";
 import { Icon, type IconName } from "../ui/icon.tsx";
@@ -141,18 +141,27 @@ function closeMenu(): void {
   document.getElementById("user-menu")?.hidePopover();
 }
 
+/** A new connection is quickly made; nothing is said of a short interruption. */
+const LOST_AFTER_MS = 4_000;
+
 function Banners({ loadedVersion }: { readonly loadedVersion: string }): JSX.Element {
-  const lostAt = useSignal("");
-  const lost = lostSockets.value > 0;
+  const lost = useSignal(false);
+  const up = linkUp.value;
   useEffect(() => {
-    lostAt.value = lost ? new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }) : "";
-  }, [lost, lostAt]);
+    lost.value = false;
+    if (up) return;
+    const timer = setTimeout(() => {
+      lost.value = true;
+    }, LOST_AFTER_MS);
+    return () => clearTimeout(timer);
+  }, [up, lost]);
   const outdated = loadedVersion !== "" && serverVersion.value !== loadedVersion;
   return (
     <div aria-live="polite">
-      {lost ? (
+      {lost.value ? (
         <p class="banner warn">
-          <Icon name="warning" /> The connection to the server is lost; this is as of {lostAt.value}. Trying again…
+          <Icon name="warning" /> Live updates are interrupted; this is as of {clockTime(lastAnswerAt.value)}. Trying
+          again…
         </p>
       ) : null}
       {outdated ? (
@@ -165,4 +174,8 @@ function Banners({ loadedVersion }: { readonly loadedVersion: string }): JSX.Ele
       ) : null}
     </div>
   );
+}
+
+function clockTime(atMs: number): string {
+  return new Date(atMs).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }

@@ -1,5 +1,5 @@
 /** States as a glyph and a word: never by colour alone. */
-import type { WorkspaceAgent } from "coder-protocol/rest/agents";
+import type { WorkspaceListAgent } from "coder-protocol/rest/dashboard";
 import type { JSX } from "preact";
 import type { AgentNetwork } from "../api/workspaces.ts";
 import { milliseconds } from "../base/words.ts";
@@ -16,7 +16,10 @@ export function State({ tone, children }: { readonly tone: Tone; readonly childr
   );
 }
 
-export function agentState(agent: WorkspaceAgent): { readonly tone: Tone; readonly text: string } {
+export function agentState(agent: Pick<WorkspaceListAgent, "status" | "lifecycle_state">): {
+  readonly tone: Tone;
+  readonly text: string;
+} {
   if (agent.status === "connecting") return { tone: "idle", text: "Waiting for the agent" };
   if (agent.status !== "connected") return { tone: "bad", text: "Offline" };
   switch (agent.lifecycle_state) {
@@ -34,34 +37,35 @@ export function agentState(agent: WorkspaceAgent): { readonly tone: Tone; readon
   }
 }
 
-export type PathKind = "direct" | "relayed" | "mixed" | "none";
-
-export function pathOf({ connections }: AgentNetwork): PathKind {
-  if (connections.direct > 0 && connections.relayed > 0) return "mixed";
-  if (connections.direct > 0) return "direct";
-  return connections.relayed > 0 ? "relayed" : "none";
-}
+type PathKind = WorkspaceListAgent["path"];
 
 const PATH_WORDS: Readonly<Record<PathKind, string>> = {
   direct: "Direct",
   relayed: "Relayed",
   mixed: "Direct and relayed",
+  unknown: "Unknown",
   none: "No clients",
 };
 
+export function pathOf(network: AgentNetwork): Pick<WorkspaceListAgent, "path" | "latency_ms"> {
+  const { direct, relayed, unknown } = network.connections;
+  const latency = network.median_latency_ms === undefined ? {} : { latency_ms: network.median_latency_ms };
+  if (direct > 0) return { path: relayed > 0 ? "mixed" : "direct", ...latency };
+  if (relayed > 0) return { path: "relayed", ...latency };
+  return { path: unknown > 0 ? "unknown" : "none" };
+}
+
 /** How clients reach an agent: a line, a dashed line, both, none. */
-export function PathBadge({ network }: { readonly network: AgentNetwork }): JSX.Element {
-  const kind = pathOf(network);
-  const latency = network.median_latency_ms;
+export function PathBadge({ path, latency_ms: latency }: Pick<WorkspaceListAgent, "path" | "latency_ms">): JSX.Element {
   return (
-    <span class={`path ${kind}`}>
+    <span class={`path ${path}`}>
       <svg class="path-glyph" viewBox="0 0 24 8" aria-hidden="true">
-        {kind === "none" ? null : <line x1="3" x2="21" y1="4" y2="4" />}
+        {path === "none" ? null : <line x1="3" x2="21" y1="4" y2="4" />}
         <circle cx="3" cy="4" r="2" />
         <circle cx="21" cy="4" r="2" />
       </svg>
-      {PATH_WORDS[kind]}
-      {latency === undefined || kind === "none" ? null : <span class="quiet"> {milliseconds(latency)}</span>}
+      {PATH_WORDS[path]}
+      {latency === undefined || path === "none" ? null : <span class="quiet"> {milliseconds(latency)}</span>}
     </span>
   );
 }

@@ -27,6 +27,11 @@ export const REPORTS_PATH = "/api/v2/csp/reports";
 /** Of everything that is no page: a script that runs as a worker has no policy but that of its own answer. */
 export const ASSET_POLICY = "default-src 'none'; frame-ancestors 'none'";
 
+/** Of a script that runs as a worker: it may ask its own server, and load nothing. */
+export function workerPolicy(socketOrigin: string): string {
+  return `default-src 'none'; connect-src 'self' ${socketOrigin}; frame-ancestors 'none'`;
+}
+
 /** Of every page, besides the policy. */
 export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   "Referrer-Policy": "same-origin",

@@ -5,7 +5,7 @@ import type { RequestRoute } from "../../base/routes.ts";
 import { HttpFailure } from "../failure.ts";
 import type { BuildOutput, PageAddress } from "./build-output.ts";
 import { type Boot, fillPage } from "./page.ts";
-import { PAGE_HEADERS, pagePolicy, REPORTS_PATH } from "./policy.ts";
+import { ASSET_POLICY, PAGE_HEADERS, pagePolicy, REPORTS_PATH, workerPolicy } from "./policy.ts";
 import { PolicyReports } from "./policy-reports.ts";
 import { sendAsset } from "./send-asset.ts";
 
@@ -34,14 +34,16 @@ export function dashboardRoute(parts: DashboardParts): RequestRoute {
     handle: async (request, response) => {
       const { pathname } = new URL(`http://unused${request.url ?? "/"}`);
       if (pathname === REPORTS_PATH) await reports.take(request, response);
-      else if (FILES.test(pathname)) sendFile(parts.output, pathname, request, response);
+      else if (FILES.test(pathname)) sendFile(parts, pathname, request, response);
       else await sendPage(parts, pathname, request, response);
     },
   };
 }
 
-function sendFile(output: BuildOutput, pathname: string, request: IncomingMessage, response: ServerResponse): void {
-  const asset = output.assets.get(pathname);
+const WORKERS = "/assets/worker/";
+
+function sendFile(parts: DashboardParts, pathname: string, request: IncomingMessage, response: ServerResponse): void {
+  const asset = parts.output.assets.get(pathname);
   if (request.method !== "GET" && request.method !== "HEAD") {
     fail(
       request,
@@ -49,7 +51,12 @@ function sendFile(output: BuildOutput, pathname: string, request: IncomingMessag
       new HttpFailure(405, "Only GET and HEAD are served here.", { headers: { Allow: "GET, HEAD" } }),
     );
   } else if (asset === undefined) fail(request, response, new HttpFailure(404, "There is no such file."));
-  else sendAsset(request, response, asset, pathname.startsWith("/assets/"));
+  else {
+    const policy = pathname.startsWith(WORKERS)
+      ? workerPolicy(socketOrigin(request, parts.isSecure(request)))
+      : ASSET_POLICY;
+    sendAsset(request, response, asset, { named: pathname.startsWith("/assets/"), policy });
+  }
 }
 
 async function sendPage(

@@ -1,13 +1,17 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { chooseCoding, matchesTag } from "../../downloads/range.ts";
 import type { Asset } from "./build-output.ts";
-import { ASSET_POLICY } from "./policy.ts";
 
 const IMMUTABLE = "public, max-age=31536000, immutable";
 const PREFERENCE = ["br", "gzip"] as const;
 
 /** Answers a GET or HEAD with the smallest form that the client takes. `named` files have a hash in their name. */
-export function sendAsset(request: IncomingMessage, response: ServerResponse, asset: Asset, named: boolean): void {
+export function sendAsset(
+  request: IncomingMessage,
+  response: ServerResponse,
+  asset: Asset,
+  { named, policy }: { readonly named: boolean; readonly policy: string },
+): void {
   const offered = PREFERENCE.filter((one) => asset.forms.has(one));
   const encoding = chooseCoding(request.headers["accept-encoding"]?.toString(), offered);
   const bytes = asset.forms.get(encoding);
@@ -15,7 +19,7 @@ export function sendAsset(request: IncomingMessage, response: ServerResponse, as
   const tag = `"${asset.hash}-${encoding}"`;
   const headers: Record<string, string | number> = {
     "Content-Type": asset.type,
-    "Content-Security-Policy": ASSET_POLICY,
+    "Content-Security-Policy": policy,
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": named ? IMMUTABLE : "no-cache",
     ETag: tag,

@@ -10,7 +10,7 @@ export interface FeedSource {
   readonly everyMs?: number;
 }
 
-/** What a subscriber of a feed is told. */
+/** What a feed reports to a subscriber. */
 export interface FeedReader {
   /** `keys` changed; `bodies` are the messages about them, the same texts for every reader. */
   changed(keys: readonly string[], bodies: readonly string[]): void;
@@ -23,7 +23,7 @@ const MIN_GAP_MS = 50;
 
 const NOTHING: Entries = new Map();
 
-/** The data of one topic for everybody who may see the same: read once, however many subscribers there are. */
+/** The data of one topic for all who may see the same: read once, however many subscribers there are. */
 export class Feed {
   readonly source: FeedSource;
   readonly #onError: (error: unknown) => void;
@@ -140,7 +140,7 @@ export class Feeds {
     return this.#feeds.size;
   }
 
-  /** The feed of this key; call `join` before anything else happens, or it stays for ever. */
+  /** The feed of this key; call `join` at once: a feed without readers is never removed. */
   open(key: string, source: () => FeedSource): Feed {
     const known = this.#feeds.get(key);
     if (known !== undefined) return known;

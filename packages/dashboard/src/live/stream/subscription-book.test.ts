@@ -1,0 +1,111 @@
+import { expect, test } from "vitest";
+import type { ToTab } from "./messages.ts";
+import { SubscriptionBook, type Tab } from "./subscription-book.ts";
+
+const LIST = { topic: "workspaces", args: { q: "" } } as const;
+
+function setUp() {
+  const sent: unknown[] = [];
+  const book = new SubscriptionBook((text) => void sent.push(JSON.parse(text)));
+  const tab = (): Tab & { take(): ToTab[] } => {
+    const messages: ToTab[] = [];
+    const made = { post: (message: ToTab) => void messages.push(message), take: () => messages.splice(0) };
+    book.enter(made);
+    return made;
+  };
+  return { book, tab, take: () => sent.splice(0) };
+}
+
+test("tabs that show the same share a subscription; a later one gets what is known", () => {
+  const { book, tab, take } = setUp();
+  const one = tab();
+  book.join(one, "list", LIST);
+  expect(take()).toEqual([]);
+  book.opened();
+  expect(take()).toEqual([{ op: "sub", id: 1, ...LIST }]);
+  expect(one.take()).toEqual([
+    { type: "link", up: false },
+    { type: "link", up: true },
+  ]);
+  book.received({ id: 1, type: "snapshot", rev: 1, data: { a: 1, b: 2 } });
+  book.received({ id: 1, type: "patch", rev: 2, set: { a: 3 }, del: ["b"] });
+  expect(one.take()).toEqual([
+    { type: "snapshot", key: "list", data: { a: 1, b: 2 } },
+    { type: "patch", key: "list", set: { a: 3 }, del: ["b"] },
+  ]);
+  const two = tab();
+  book.join(two, "list", LIST);
+  expect(two.take()).toEqual([
+    { type: "link", up: true },
+    { type: "snapshot", key: "list", data: { a: 3 } },
+  ]);
+  book.leave(one, "list");
+  expect(take()).toEqual([]);
+  book.gone(two);
+  expect(take()).toEqual([{ op: "unsub", id: 1 }]);
+  expect(book.tabs).toBe(1);
+});
+
+test("after a loss everything is asked for again; late messages of before mean nothing", () => {
+  const { book, tab, take } = setUp();
+  const one = tab();
+  book.opened();
+  book.join(one, "list", LIST);
+  book.received({ id: 1, type: "snapshot", rev: 9, data: { a: 1 } });
+  book.lost();
+  book.join(one, "me", { topic: "me", args: {} });
+  take();
+  one.take();
+  book.opened();
+  expect(take()).toEqual([
+    { op: "sub", id: 2, ...LIST },
+    { op: "sub", id: 3, topic: "me", args: {} },
+  ]);
+  book.received({ id: 1, type: "snapshot", rev: 10, data: { old: 1 } });
+  book.received({ id: 2, type: "snapshot", rev: 1, data: { b: 1 } });
+  expect(one.take()).toEqual([
+    { type: "link", up: true },
+    { type: "snapshot", key: "list", data: { b: 1 } },
+  ]);
+  book.leave(one, "list");
+  book.received({ id: 2, type: "patch", rev: 2, set: { c: 1 }, del: [] });
+  expect(one.take()).toEqual([]);
+});
+
+test("a refusal reaches those who come later, and is asked for again after the next connection", () => {
+  const { book, tab, take } = setUp();
+  const one = tab();
+  book.opened();
+  book.join(one, "health", { topic: "health", args: {} });
+  book.received({ id: 1, type: "error", status: 404, message: "none" });
+  const two = tab();
+  book.join(two, "health", { topic: "health", args: {} });
+  expect(two.take().at(-1)).toEqual({ type: "error", key: "health", status: 404, message: "none" });
+  take();
+  book.gone(two);
+  book.leave(one, "health");
+  expect(take()).toEqual([]);
+  book.join(one, "health", { topic: "health", args: {} });
+  book.received({ id: 2, type: "error", status: 404, message: "none" });
+  book.lost();
+  take();
+  book.opened();
+  expect(take()).toEqual([{ op: "sub", id: 3, topic: "health", args: {} }]);
+});
+
+test("a key of any name stays a key", () => {
+  const { book, tab } = setUp();
+  const one = tab();
+  book.opened();
+  book.join(one, "list", LIST);
+  book.received({ id: 1, type: "snapshot", rev: 1, data: JSON.parse('{"a":1}') });
+  book.received({ id: 1, type: "patch", rev: 2, set: JSON.parse('{"__proto__":{"polluted":1}}'), del: [] });
+  const two = tab();
+  book.join(two, "list", LIST);
+  const last = two.take().at(-1) as { data: Record<string, unknown> };
+  expect([Object.keys(last.data), last.data["polluted"], ({} as { polluted?: 1 }).polluted]).toEqual([
+    ["a", "__proto__"],
+    undefined,
+    undefined,
+  ]);
+});

@@ -1,0 +1,21 @@
+/** Trusted Types: the one policy of these pages allows scripts of this origin's `/assets/worker/`, and nothing else. */
+
+interface TrustedTypes {
+  createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): string };
+}
+
+const rules = {
+  createScriptURL(url: string): string {
+    const { origin, pathname } = new URL(url, location.origin);
+    if (origin !== location.origin || !/^\/assets\/worker\/[\w-]+\.js$/.test(pathname))
+      throw new TypeError(`${url} is not a worker of these pages`);
+    return url;
+  },
+};
+const types = (globalThis as { trustedTypes?: TrustedTypes }).trustedTypes;
+const policy = types?.createPolicy("coder", rules) ?? rules;
+
+/** What a browser takes as the address of a worker. Throws TypeError for any other script. */
+export function workerScript(url: string): string {
+  return policy.createScriptURL(url);
+}

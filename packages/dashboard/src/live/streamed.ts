@@ -1,0 +1,85 @@
+import { effect } from "@preact/signals";
+import type { Source } from "./resource.ts";
+import { follow, linkUp } from "./stream/link.ts";
+import type { Data, Subscription } from "./stream/messages.ts";
+
+/** A new connection is quickly made; only a longer interruption is bridged by asking. */
+const BRIDGE_AFTER_MS = 2_000;
+/** A tab that is hidden for longer follows nothing. */
+const HIDDEN_MS = 60_000;
+
+export interface Streamed<T> {
+  readonly subscription: Subscription;
+  /** Undefined: these data say nothing yet. */
+  read(data: Data): T | undefined;
+  /** By REST, while the stream is interrupted. */
+  load(signal: AbortSignal): Promise<T>;
+  readonly everyMs: number;
+}
+
+/** Data of a topic of the stream, and while that is interrupted, of the API. */
+export function streamed<T>({ subscription, read, load, everyMs }: Streamed<T>): Source<T> {
+  return {
+    load,
+    watchFirst: true,
+    watch: ({ deliver, fail, reload }, life) => {
+      let leave: (() => void) | undefined;
+      const enter = (): void => {
+        leave ??= follow(subscription, {
+          data: (data) => {
+            const value = read(data);
+            if (value !== undefined) deliver(value);
+          },
+          error: fail,
+        });
+      };
+      const exit = (): void => {
+        leave?.();
+        leave = undefined;
+      };
+      enter();
+      followVisibility({ shown: enter, hidden: exit }, life);
+      bridge(reload, everyMs, life);
+      life.addEventListener("abort", exit);
+    },
+  };
+}
+
+/** `hidden` comes after a while, `shown` at once. */
+function followVisibility(events: { shown(): void; hidden(): void }, life: AbortSignal): void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const change = (): void => {
+    clearTimeout(timer);
+    if (document.visibilityState === "visible") events.shown();
+    else timer = setTimeout(() => events.hidden(), HIDDEN_MS);
+  };
+  document.addEventListener("visibilitychange", change, { signal: life });
+  life.addEventListener("abort", () => clearTimeout(timer));
+}
+
+/** Asks while the stream is interrupted and the page visible. */
+function bridge(reload: () => void, everyMs: number, life: AbortSignal): void {
+  let timer: ReturnType<typeof setInterval> | undefined;
+  const ask = (): void => {
+    if (document.visibilityState === "visible") reload();
+  };
+  const stop = effect(() => {
+    clearInterval(timer);
+    if (linkUp.value) return;
+    let first = true;
+    timer = setInterval(
+      () => {
+        ask();
+        if (!first) return;
+        first = false;
+        clearInterval(timer);
+        timer = setInterval(ask, everyMs);
+      },
+      Math.min(BRIDGE_AFTER_MS, everyMs),
+    );
+  });
+  life.addEventListener("abort", () => {
+    stop();
+    clearInterval(timer);
+  });
+}
