@@ -2,14 +2,14 @@ import type { IncomingMessage } from "node:http";
 import { dashboardRequest } from "coder-protocol/rest/dashboard";
 import type { AccessEvents } from "../../auth/access-events.ts";
 import type { AccessWatch } from "../../auth/access-watch.ts";
-import { type Authenticator, holderOf, requestToken } from "../../auth/authenticator.ts";
+import { type AuthenticatedUser, type Authenticator, holderOf } from "../../auth/authenticator.ts";
 import { DomainError } from "../../base/domain-error.ts";
 import type { Logger } from "../../base/log.ts";
 import { RateLimit } from "../../base/rate-limit.ts";
 import type { UpgradeRoute } from "../../base/routes.ts";
 import { CLOSE_POLICY, CLOSE_PROTOCOL_ERROR, type TextSocket, type TextSockets } from "../../base/text-sockets.ts";
 import { Subscriptions } from "./subscriptions.ts";
-import type { Subscriber, Topics } from "./topics.ts";
+import type { Topics } from "./topics.ts";
 
 export const MAX_REQUEST_BYTES = 64 * 1024;
 /** With more than this unsent a browser is behind. */
@@ -37,10 +37,9 @@ export function dashboardStreamRoute(options: DashboardStreamOptions): UpgradeRo
     handle: async (request, socket, head) => {
       const auth = await authenticator.authenticateUser(request);
       if (auth instanceof DomainError) throw auth;
-      const token = requestToken(request)?.token ?? "";
       const holder = { userId: auth.user.id, address: clientAddress(request) };
       const accepted = await sockets.accept(request, socket, head, holder);
-      if (accepted !== undefined) serve(options, accepted, { auth, token });
+      if (accepted !== undefined) serve(options, accepted, auth);
     },
   };
 }
@@ -48,9 +47,9 @@ export function dashboardStreamRoute(options: DashboardStreamOptions): UpgradeRo
 function serve(
   { access, accessEvents, topics, now, log }: DashboardStreamOptions,
   socket: TextSocket,
-  subscriber: Subscriber,
+  auth: AuthenticatedUser,
 ): void {
-  const holder = holderOf(subscriber.auth);
+  const holder = holderOf(auth);
   const requests = new RateLimit({ ...REQUESTS, maxKeys: 1 });
   const subscriptions: Subscriptions = new Subscriptions({
     holder,
@@ -58,7 +57,7 @@ function serve(
       hasRoom: () => socket.unsentBytes < BEHIND_BYTES,
       send: (text) => socket.send(text, () => subscriptions.drained()),
     },
-    open: (topic, args) => topics.open(subscriber, topic, args),
+    open: (topic, args) => topics.open(auth, topic, args),
   });
   const leaveEvents = accessEvents.subscribe((event) => subscriptions.accessChanged(event));
   const leaveAccess = access.start(holder, {

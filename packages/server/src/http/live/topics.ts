@@ -36,12 +36,6 @@ export interface TopicsOptions extends WorkspaceListDeps {
   readonly me: (userId: string) => Promise<Readonly<Record<string, unknown>> | undefined>;
 }
 
-/** Who subscribes, and with what the server may ask an agent for them. */
-export interface Subscriber {
-  readonly auth: AuthenticatedUser;
-  readonly token: string;
-}
-
 /** The topics of the dashboard's stream: the right to each, and where its data come from. */
 export class Topics {
   readonly #options: TopicsOptions;
@@ -51,22 +45,22 @@ export class Topics {
   }
 
   /** Throws DomainError when the user may not, or the arguments make no sense. */
-  async open(subscriber: Subscriber, topic: DashboardTopic, args: TopicArguments): Promise<OpenedTopic> {
+  async open(auth: AuthenticatedUser, topic: DashboardTopic, args: TopicArguments): Promise<OpenedTopic> {
     switch (topic) {
       case "workspaces":
-        return this.#workspaces(subscriber, args);
+        return this.#workspaces(auth, args);
       case "workspace":
-        return await this.#workspace(subscriber, text(args, "id"));
+        return await this.#workspace(auth, text(args, "id"));
       case "health":
-        return this.#health(subscriber);
+        return this.#health(auth);
       case "me":
-        return this.#me(subscriber);
+        return this.#me(auth);
       default:
-        return await this.#ofAgent(subscriber, topic, args);
+        return await this.#ofAgent(auth, topic, args);
     }
   }
 
-  #workspaces({ auth }: Subscriber, args: TopicArguments): OpenedTopic {
+  #workspaces(auth: AuthenticatedUser, args: TopicArguments): OpenedTopic {
     const { user } = auth;
     const q = text(args, "q", "");
     const query = parseWorkspaceQuery(q);
@@ -81,7 +75,7 @@ export class Topics {
     );
   }
 
-  async #workspace({ auth }: Subscriber, workspaceId: string): Promise<OpenedTopic> {
+  async #workspace(auth: AuthenticatedUser, workspaceId: string): Promise<OpenedTopic> {
     const found = await this.#options.authenticator.reachableWorkspace(auth.user, workspaceId);
     if (found === undefined) throw notFound();
     return this.#opened(`workspace:${found.id}`, { workspaceId: found.id }, () =>
@@ -89,9 +83,9 @@ export class Topics {
     );
   }
 
-  async #ofAgent(subscriber: Subscriber, topic: DashboardTopic, args: TopicArguments): Promise<OpenedTopic> {
+  async #ofAgent(auth: AuthenticatedUser, topic: DashboardTopic, args: TopicArguments): Promise<OpenedTopic> {
     const { authenticator, watchables, tables, changes, network } = this.#options;
-    const agent = await authenticator.canReachAgent(subscriber.auth.user, text(args, "agent"));
+    const agent = await authenticator.canReachAgent(auth.user, text(args, "agent"));
     if (agent === undefined) throw notFound();
     const concerns = { agentId: agent.id, workspaceId: agent.workspace_id };
     const key = `${topic}:${agent.id}`;
@@ -106,11 +100,11 @@ export class Topics {
         return this.#opened(`${key}:${after}`, concerns, () => new AgentLogLines(source));
       }
       default:
-        return this.#ports(subscriber, agent);
+        return this.#ports(auth, agent);
     }
   }
 
-  #ports({ auth, token }: Subscriber, agent: AgentRow): OpenedTopic {
+  #ports(auth: AuthenticatedUser, agent: AgentRow): OpenedTopic {
     const { changes, tables, portShares, listeningPorts, now } = this.#options;
     const concerns = { agentId: agent.id, workspaceId: agent.workspace_id };
     const shares = async () => {
@@ -124,7 +118,7 @@ export class Topics {
       return connected ? await listeningPorts(request) : { ports: [] };
     };
     const watch = (changed: () => void) => changes.subscribe(`workspace:${agent.workspace_id}`, changed);
-    const request = { agentId: agent.id, keyId: auth.key.id, token };
+    const request = { agentId: agent.id, keyId: auth.key.id, token: auth.token };
     let leave: (() => void) | undefined;
     return {
       concerns,
@@ -137,12 +131,12 @@ export class Topics {
     };
   }
 
-  #health({ auth, token }: Subscriber): OpenedTopic {
+  #health(auth: AuthenticatedUser): OpenedTopic {
     if (auth.user.role !== "owner") throw notFound();
-    return this.#opened("health", {}, () => polled(() => this.#options.health(token), HEALTH_EVERY_MS));
+    return this.#opened("health", {}, () => polled(() => this.#options.health(auth.token), HEALTH_EVERY_MS));
   }
 
-  #me({ auth }: Subscriber): OpenedTopic {
+  #me(auth: AuthenticatedUser): OpenedTopic {
     const { changes, me } = this.#options;
     const userId = auth.user.id;
     return this.#opened(`me:${userId}`, {}, () => ({
