@@ -116,7 +116,7 @@ export class TerminalSession {
     this.#connection?.retryNow();
   }
 
-  /** Nobody looks: the program runs on, and its output waits in the workspace. */
+  /** No viewer is left: the program runs on, and its output waits in the workspace. */
   rest(): void {
     this.#connection?.rest();
   }

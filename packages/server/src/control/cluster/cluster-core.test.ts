@@ -1,4 +1,4 @@
-/** Several coordinators on a model of the database, in virtual time: whatever fails, in the end everything is told. */
+/** Several coordinators on a model of the database, in virtual time: whatever fails, in the end every peer has the truth. */
 import { create } from "@bufbuild/protobuf";
 import { agentAddresses, uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import { CoordinateRequestSchema, CoordinateResponse_PeerUpdate_Kind as Kind } from "coder-protocol/gen/tailnet_pb.js";
@@ -207,11 +207,11 @@ function readPage(stored: StoredServer, after: number, upTo: number): { readonly
   return { rows: { peers: page(peers), tunnels: page(tunnels), signals: page(signals) }, seen };
 }
 
-/** A client or an agent, and what its present connection was told. */
+/** A client or an agent, and what its present connection was sent. */
 class SimPeer {
   readonly id: string;
   readonly isAgent: boolean;
-  /** What it was told of others: the hexadecimal key of a node, or "lost". */
+  /** What it was sent of others: the hexadecimal key of a node, or "lost". */
   known = new Map<string, string>();
   readonly wanted = new Set<string>();
   readonly ready: string[] = [];
@@ -314,7 +314,7 @@ class SimPeer {
   }
 }
 
-/** Every pair that shares a tunnel and is connected knows each other's latest node, and nobody else's. */
+/** Every pair that shares a tunnel and is connected knows each other's latest node, and no other. */
 function expectTruth(world: World): void {
   const connected = world.peers.filter((peer) => peer.isConnected);
   for (const peer of connected) {
@@ -442,7 +442,7 @@ describe("coordinators of one cluster", () => {
     expectTruth(world);
   });
 
-  it("R12: leave out a node that its peer may not have, whoever wrote it", () => {
+  it("R12: leave out a node that its peer may not have, whichever server wrote it", () => {
     const { world, agent, client, a, b } = inCluster();
     agent.connect(a);
     client.connect(b);

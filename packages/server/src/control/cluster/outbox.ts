@@ -66,7 +66,7 @@ export class Outbox {
       }
       return taken;
     };
-    // A peer's tunnels leave before the peer: whoever reads the peer has them already.
+    // A peer's tunnels leave before the peer: a reader of the peer has them already.
     const tunnels = numbered(this.#tunnels.values());
     const peers = numbered(this.#peers.values());
     const signals = numbered(this.#signals);

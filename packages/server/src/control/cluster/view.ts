@@ -251,7 +251,7 @@ export class ClusterView {
     return isNewer(own.session, this.#me, best.held.row.session, best.server) ? undefined : best;
   }
 
-  /** Tells the coordinator what changed about a peer since it was told last. */
+  /** Tells the coordinator what changed about a peer since it was last informed. */
   #refresh(id: string): void {
     const best = this.#counting(id);
     if (best === undefined) {
