@@ -12,6 +12,35 @@ export const applicationsHost = z.object({
 });
 export type ApplicationsHost = z.infer<typeof applicationsHost>;
 
+const MAX_ORIGINS = 16;
+const MAX_ALSO = 8;
+
+/** What an owner chooses for a program besides who may use it. */
+export const appChoices = {
+  /** `passthru`: the program answers pages of other origins, and their preflights, by itself. */
+  cors: z.enum(["simple", "passthru"]),
+  /** With `passthru`: origins whose pages may use the visitor's session, such as `https://tools.example.com`. */
+  cors_origins: z
+    .array(
+      z
+        .string()
+        .max(256)
+        .regex(/^https?:\/\/[a-z0-9.-]+(?::[0-9]{1,5})?$/, "must be an origin, such as https://tools.example.com"),
+    )
+    .max(MAX_ORIGINS),
+  /** Other apps or ports of the agent that a sign-in opens as well, such as `api` or `8081`. */
+  also: z
+    .array(
+      z
+        .string()
+        .max(32)
+        .regex(/^[a-z0-9]+(?:-[a-z0-9]+)*$/, "must be the slug of an app or a port"),
+    )
+    .max(MAX_ALSO),
+  /** Sends the visitor's name, id and e-mail address to the program. */
+  identity_headers: z.boolean(),
+};
+
 export const portShare = z.object({
   workspace_id: uuid,
   agent_name: z.string(),
@@ -21,6 +50,7 @@ export const portShare = z.object({
   label: z.string(),
   expires_at: timestamp.nullable(),
   host_header: z.enum(["preserve", "localhost"]),
+  ...appChoices,
   created_at: timestamp,
 });
 export type PortShare = z.infer<typeof portShare>;
@@ -40,6 +70,10 @@ export const upsertPortShareRequest = z.object({
   label: z.string().max(64).default(""),
   expires_at: z.iso.datetime({ offset: true }).nullable().default(null),
   host_header: z.enum(["preserve", "localhost"]).default("preserve"),
+  cors: appChoices.cors.default("simple"),
+  cors_origins: appChoices.cors_origins.default([]),
+  also: appChoices.also.default([]),
+  identity_headers: appChoices.identity_headers.default(false),
 });
 export type UpsertPortShareRequest = z.input<typeof upsertPortShareRequest>;
 

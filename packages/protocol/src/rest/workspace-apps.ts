@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { externalAddressProblem, iconProblem, parseLocalAddress } from "../app-addresses.ts";
-import { shareLevel } from "./apps.ts";
+import { appChoices, shareLevel } from "./apps.ts";
 import { MAX_NAME_LENGTH, uuid } from "./common.ts";
 
 export const MAX_APPS_PER_AGENT = 64;
@@ -50,6 +50,7 @@ const fields = {
   tooltip: z.string().max(MAX_TOOLTIP),
   /** What the program gets for `Host`: the name of the app's host, or localhost. */
   host_header: z.enum(["preserve", "localhost"]),
+  ...appChoices,
 };
 
 const appFields = z.object({
@@ -67,6 +68,10 @@ const appFields = z.object({
   open_in: fields.open_in.default("slim-window"),
   tooltip: fields.tooltip.default(""),
   host_header: fields.host_header.default("preserve"),
+  cors: fields.cors.default("simple"),
+  cors_origins: fields.cors_origins.default([]),
+  also: fields.also.default([]),
+  identity_headers: fields.identity_headers.default(false),
 });
 export type NewWorkspaceApp = z.infer<typeof appFields>;
 
@@ -115,7 +120,7 @@ export type ChangeWorkspaceAppRequest = z.infer<typeof changeWorkspaceAppRequest
 /** Body of PUT /workspaceagents/me/apps: each app is checked by itself, so that one mistake does not lose the others. */
 export const putAgentAppsRequest = z.object({ apps: z.array(z.unknown()).max(4 * MAX_APPS_PER_AGENT) });
 
-/** An app as clients are shown it. The names are Coder's; `host_header`, `requested_level` and `source` are additions. */
+/** An app as clients are shown it. The names are Coder's; those from `host_header` on are additions. */
 export const workspaceApp = z.object({
   id: uuid,
   slug: z.string(),
@@ -136,6 +141,7 @@ export const workspaceApp = z.object({
   tooltip: z.string(),
   statuses: z.array(z.unknown()),
   host_header: z.enum(["preserve", "localhost"]),
+  ...appChoices,
   /** The level that the agent asks for and the owner has not approved. */
   requested_level: shareLevel.optional(),
   source: z.enum(["server", "agent"]),

@@ -6,8 +6,10 @@ import { cookieValue } from "../auth/cookies.ts";
 import type { WallClock } from "../base/clock.ts";
 import { type Wildcard, wildcardLabel } from "../base/wildcard.ts";
 import type { Admission, AppTraffic } from "./app-traffic.ts";
+import { chainId } from "./chains.ts";
 import {
   cookieCounts,
+  corsRule,
   isNavigation,
   isPreflight,
   preflightAnswer,
@@ -97,7 +99,7 @@ export class AppHost {
         text: `The name ${JSON.stringify(text.slice(0, 63))} is not the name of an application: ${label.error}`,
       };
     }
-    if (RESERVED.test(target)) return plain(404, "Not found");
+    if (RESERVED.test(target) && (upgrade || !this.#isChain(target, hostname))) return plain(404, "Not found");
     const origin = `${accessUrl().protocol}//${(request.headers.host ?? "").toLowerCase()}`;
     const facts: RequestFacts = { method: request.method ?? "GET", upgrade, headers: request.headers };
     const relation = await this.#relation(facts, origin, label);
@@ -105,9 +107,14 @@ export class AppHost {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse, asked: Asked): Promise<AppAnswer | undefined> {
-    const { facts, hostname, relation } = asked;
-    if (isPreflight(facts) && relation !== "own") {
-      const granted = relation === "sibling" ? preflightAnswer(facts.headers) : undefined;
+    const { facts, relation } = asked;
+    if (isPreflight(facts) && relation !== "own" && !(await this.#answersPreflights(asked))) {
+      const rule = corsRule(
+        relation,
+        facts.headers.origin,
+        (await this.#options.resolver.resolve(asked.label))?.target,
+      );
+      const granted = rule.relation === "sibling" ? preflightAnswer(facts.headers) : undefined;
       response.writeHead(granted === undefined ? 403 : 204, {
         ...granted,
         ...(granted === undefined ? { "Content-Length": "0" } : {}),
@@ -118,7 +125,7 @@ export class AppHost {
     if (facts.method === "GET" || facts.method === "HEAD") {
       const { state } = appCookies(this.#isSecure);
       const nonce = cookieValue(facts.headers.cookie, state);
-      const redeemed = await this.#options.signIn.redeem(request.url ?? "/", hostname, nonce);
+      const redeemed = await this.#options.signIn.redeem(request.url ?? "/", asked, nonce);
       if (redeemed !== undefined) return redeemed;
     }
     const admitted = await this.#admit(request, asked);
@@ -143,17 +150,21 @@ export class AppHost {
   /** Who asks, for what, and whether that is allowed; otherwise the answer. */
   async #admit(request: IncomingMessage, asked: Asked): Promise<Admission | AppAnswer> {
     const { resolver, visitors } = this.#options;
-    const { facts, hostname, label, origin, relation } = asked;
+    const { facts, hostname, label, origin } = asked;
+    const app = await resolver.resolve(label);
+    const rule = corsRule(asked.relation, facts.headers.origin, app?.target);
     const byHeader = await visitors.byHeader(facts.headers);
     if (byHeader === "invalid") return this.#loginNeeded(asked);
     const found =
       byHeader ??
-      (cookieCounts(facts, relation)
+      (cookieCounts(facts, rule.relation)
         ? await visitors.byCookie(facts.headers.cookie, appCookies(this.#isSecure).session, hostname)
         : undefined);
-    const app = await resolver.resolve(label);
     const decision = this.#decide(app, found?.visitor);
-    if (decision === "sign-in") {
+    const chain = chainId(request.url ?? "/");
+    if (chain !== undefined && found !== undefined)
+      return this.#options.signIn.followChain(chain, found.visitor) ?? plain(404, "Not found");
+    if (decision === "sign-in" || chain !== undefined) {
       if (isNavigation(facts)) return this.#options.signIn.begin(origin, request.url ?? "/");
       return this.#loginNeeded(asked);
     }
@@ -167,12 +178,26 @@ export class AppHost {
     return {
       decision,
       app,
-      relation,
+      relation: rule.answerRelation,
+      identity: found?.identity,
       origin,
       target: `${app.target.basePath}${request.url ?? "/"}`,
       endsAt: ends.length === 0 ? undefined : Math.min(...ends),
       stillHolds: () => this.#stillHolds(asked, decision),
     };
+  }
+
+  #isChain(target: string, hostname: string): boolean {
+    const id = chainId(target);
+    return id !== undefined && this.#options.signIn.chainStops(id, hostname);
+  }
+
+  /** Whether the program itself does: it is public, and has chosen so. */
+  async #answersPreflights({ label, relation }: Asked): Promise<boolean> {
+    const app = await this.#options.resolver.resolve(label);
+    return (
+      relation === "foreign" && app?.target.cors === "passthru" && this.#decide(app, undefined) instanceof AppDecision
+    );
   }
 
   #decide(app: ResolvedApp | undefined, visitor: Visitor | undefined): AppDecision | "sign-in" | "not-found" {

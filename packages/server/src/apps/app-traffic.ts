@@ -6,6 +6,7 @@ import type { Places } from "../base/places.ts";
 import type { Relation } from "./cross-origin.ts";
 import type { AppDecision } from "./decision.ts";
 import { type ExchangeFacts, exchange } from "./exchange.ts";
+import type { VisitorIdentity } from "./headers.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
 import type { AppAnswer } from "./pages.ts";
 import { programFailure } from "./program-failure.ts";
@@ -18,6 +19,8 @@ export interface Admission {
   readonly decision: AppDecision;
   readonly app: ResolvedApp;
   readonly relation: Relation;
+  /** Who asks; undefined for anonymous visitors. Sent on only where the app asks for it. */
+  readonly identity?: VisitorIdentity | undefined;
   /** Scheme, host and port as the client addressed them. */
   readonly origin: string;
   /** The request target that the program gets. */
@@ -107,7 +110,7 @@ export class AppTraffic {
     return this.#options.exchanges.add({ decision, endsAt, end, stillHolds });
   }
 
-  #exchangeFacts(request: IncomingMessage, { decision, relation, target }: Admission): ExchangeFacts {
+  #exchangeFacts(request: IncomingMessage, { decision, identity, relation, target }: Admission): ExchangeFacts {
     return {
       decision,
       target,
@@ -115,6 +118,7 @@ export class AppTraffic {
       host: request.headers.host ?? "",
       clientAddress: this.#options.clientAddress(request),
       relation,
+      identity: decision.target.identityHeaders ? identity : undefined,
     };
   }
 

@@ -3,6 +3,7 @@
  * SameSite cookies do not separate two apps below one domain: these headers do.
  */
 import type { IncomingHttpHeaders } from "node:http";
+import type { AppChoices } from "../base/app-choices.ts";
 
 /** How the page that sent a request relates to the app. */
 export type Relation =
@@ -52,6 +53,21 @@ export function isNavigation({ method, upgrade, headers }: RequestFacts): boolea
 
 export function isPreflight({ method, headers }: RequestFacts): boolean {
   return method === "OPTIONS" && headers.origin !== undefined && asked(headers) !== undefined;
+}
+
+/** What a program's choice of cross-origin rules makes of a request. */
+export interface CorsRule {
+  /** By which the visitor's session counts, and the server's own answers are readable. */
+  readonly relation: Relation;
+  /** By which the program's answer is changed. */
+  readonly answerRelation: Relation;
+}
+
+/** A program with `passthru` answers other origins by itself; those that it lists may use the visitor's session. */
+export function corsRule(relation: Relation, origin: string | undefined, choices: AppChoices | undefined): CorsRule {
+  if (relation !== "foreign" || choices?.cors !== "passthru") return { relation, answerRelation: relation };
+  const listed = origin !== undefined && choices.corsOrigins.includes(origin);
+  return { relation: listed ? "sibling" : "foreign", answerRelation: "own" };
 }
 
 const ALLOWED_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]);

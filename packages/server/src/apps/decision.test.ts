@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { NO_CHOICES } from "../base/app-choices.ts";
 import { narrowerLevel, SHARE_LEVELS } from "../base/share-level.ts";
 import { AppDecision, type AppTarget, type Visitor } from "./decision.ts";
 
@@ -11,6 +12,7 @@ const target: AppTarget = {
   level: "owner",
   shareEndsAt: undefined,
   hostHeader: "preserve",
+  ...NO_CHOICES,
   basePath: "",
   query: "",
 };

@@ -1,5 +1,6 @@
 /** Who may use an app. */
 import type { ShareLevel } from "coder-protocol/rest/apps";
+import type { AppChoices } from "../base/app-choices.ts";
 import { narrowerLevel } from "../base/share-level.ts";
 import type { Role } from "../db/schema.ts";
 
@@ -11,7 +12,7 @@ export interface Visitor {
 }
 
 /** One program of one workspace. */
-export interface AppTarget {
+export interface AppTarget extends AppChoices {
   readonly workspaceId: string;
   readonly ownerId: string;
   readonly agentId: string;

@@ -3,7 +3,7 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage, type 
 import { expectsContinue } from "../base/expect-continue.ts";
 import type { Relation } from "./cross-origin.ts";
 import type { AppDecision } from "./decision.ts";
-import { headersToClient, headersToProgram } from "./headers.ts";
+import { headersToClient, headersToProgram, type VisitorIdentity } from "./headers.ts";
 import { isHostRefusal } from "./host-refusal.ts";
 import { InterimAnswers } from "./interim-answers.ts";
 import { withoutOwnParameters } from "./names.ts";
@@ -22,6 +22,8 @@ export interface ExchangeFacts {
   readonly host: string;
   readonly clientAddress: string;
   readonly relation: Relation;
+  /** Who asks, where the program is to learn it. */
+  readonly identity: VisitorIdentity | undefined;
 }
 
 /**
@@ -55,7 +57,7 @@ export async function exchange(
 export function requestOptions(
   request: IncomingMessage,
   pools: ProgramPools,
-  { decision, target, scheme, host, clientAddress }: ExchangeFacts,
+  { decision, target, scheme, host, clientAddress, identity }: ExchangeFacts,
   webSocket: boolean,
 ): ProgramRequestOptions {
   const { port, hostHeader } = decision.target;
@@ -66,6 +68,7 @@ export function requestOptions(
     clientAddress,
     programHost: hostHeader === "localhost" ? `localhost:${port}` : undefined,
     webSocket,
+    identity,
   });
   return {
     decision,

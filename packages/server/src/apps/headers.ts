@@ -55,6 +55,14 @@ export interface ForwardedRequest {
   /** What the program gets for `Host`; the client's when absent. */
   readonly programHost?: string | undefined;
   readonly webSocket: boolean;
+  /** Who asks, where the program is to learn it. */
+  readonly identity?: VisitorIdentity | undefined;
+}
+
+export interface VisitorIdentity {
+  readonly id: string;
+  readonly username: string;
+  readonly email: string;
 }
 
 export function headersToProgram(request: ForwardedRequest): Header[] {
@@ -84,6 +92,13 @@ export function headersToProgram(request: ForwardedRequest): Header[] {
     ["X-Forwarded-Proto", scheme],
     ["X-Forwarded-Port", port],
   );
+  if (request.identity !== undefined) {
+    headers.push(
+      ["X-Coder-Username", visibleAscii(request.identity.username)],
+      ["X-Coder-User-Id", visibleAscii(request.identity.id)],
+      ["X-Coder-Email", visibleAscii(request.identity.email)],
+    );
+  }
   if (request.webSocket) headers.push(["Connection", "Upgrade"], ["Upgrade", "websocket"]);
   else if (chunked) headers.push(["Transfer-Encoding", "chunked"]);
   return headers;
@@ -133,6 +148,11 @@ export function headersToClient(answer: ReturnedAnswer): ReturnedHead {
     if (!present.has("cache-control")) headers.push(["Cache-Control", "no-cache"]);
   }
   return { headers, isEventStream };
+}
+
+/** Any other character percent-encoded: what a header value cannot hold. */
+function visibleAscii(text: string): string {
+  return text.toWellFormed().replace(/[^\x21-\x7e]/gu, (character) => encodeURIComponent(character));
 }
 
 /** A Cookie header without the server's own; "" when nothing is left. */

@@ -1,6 +1,7 @@
 /** Ports of workspaces that others may use. */
 import type { DeletePortShareRequest, ShareLevel, upsertPortShareRequest } from "coder-protocol/rest/apps";
 import type { z } from "zod";
+import { choiceColumns } from "../base/app-choices.ts";
 import type { WallClock } from "../base/clock.ts";
 import { DomainError, notFound } from "../base/domain-error.ts";
 import { narrowerLevel } from "../base/share-level.ts";
@@ -57,6 +58,7 @@ export class PortShareService {
       label: request.label,
       expires_at: this.#end(request.expires_at, now),
       host_header: request.host_header,
+      ...choiceColumns(request),
       created_by: by.id,
       created_at: now,
     };

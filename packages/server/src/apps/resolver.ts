@@ -1,5 +1,6 @@
 /** Finds the program that a label of an app host names. */
 import { parseLocalAddress } from "coder-protocol/app-addresses";
+import { choicesOf, NO_CHOICES } from "../base/app-choices.ts";
 import type { WallClock } from "../base/clock.ts";
 import type { AgentRow, UserRow, WorkspaceRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
@@ -71,6 +72,7 @@ export class AppResolver {
       level: share?.level ?? "owner",
       shareEndsAt: share?.expires_at ?? undefined,
       hostHeader: share?.host_header ?? "preserve",
+      ...(share === undefined ? NO_CHOICES : choicesOf(share)),
     };
   }
 
@@ -80,7 +82,7 @@ export class AppResolver {
     if (app === undefined || app.agent_id !== agent.id || app.external === 1 || app.url === "") return undefined;
     const address = parseLocalAddress(app.url);
     if ("error" in address) return undefined;
-    return { ...address, level: app.level, shareEndsAt: undefined, hostHeader: app.host_header };
+    return { ...address, level: app.level, shareEndsAt: undefined, hostHeader: app.host_header, ...choicesOf(app) };
   }
 
   /** The id of the user whose apps are at this place. */

@@ -6,11 +6,12 @@
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { WallClock } from "../base/clock.ts";
 import { type Wildcard, wildcardLabel, wildcardOrigin } from "../base/wildcard.ts";
+import { AppChains, type ChainStop, chainId } from "./chains.ts";
 import { AppDecision, type Visitor } from "./decision.ts";
-import { parseAppLabel } from "./label.ts";
+import { type AppLabel, type AppPlace, parseAppLabel, parseProgram } from "./label.ts";
 import { appCookies, queryValue, TICKET_PARAMETER, withoutOwnParameters } from "./names.ts";
 import type { AppAnswer } from "./pages.ts";
-import type { AppResolver } from "./resolver.ts";
+import type { AppResolver, ResolvedApp } from "./resolver.ts";
 import { type AppTickets, isState, newNonce, stateOf } from "./tickets.ts";
 import type { Visitors } from "./visitors.ts";
 
@@ -29,6 +30,7 @@ export interface SignInOptions {
 
 export class SignIn {
   readonly #options: SignInOptions;
+  readonly #chains = new AppChains();
 
   constructor(options: SignInOptions) {
     this.#options = options;
@@ -65,8 +67,16 @@ export class SignIn {
     return { location: `${href}${href.includes("?") ? "&" : "?"}${TICKET_PARAMETER}=${ticket}` };
   }
 
-  /** On an app host: takes the ticket of a request target for a session. Undefined when the target has none. */
-  async redeem(target: string, host: string, nonce: string | undefined): Promise<AppAnswer | undefined> {
+  /**
+   * On an app host: takes the ticket of a request target for a session. Undefined when the target has none.
+   * @param at The host: its name in lower case and without a port, its origin, and its label.
+   */
+  async redeem(
+    target: string,
+    at: { readonly hostname: string; readonly origin: string; readonly label: AppLabel },
+    nonce: string | undefined,
+  ): Promise<AppAnswer | undefined> {
+    const { hostname: host } = at;
     const ticket = queryValue(target, TICKET_PARAMETER);
     if (ticket === undefined) return undefined;
     const clean = withoutOwnParameters(target);
@@ -81,7 +91,48 @@ export class SignIn {
         links: [{ href: clean, text: "Sign in again" }],
       };
     }
-    return redirect(clean, [this.#cookie("session", session.id, session.maxAgeSeconds), this.#cookie("state", "", 0)]);
+    const cookies = [this.#cookie("session", session.id, session.maxAgeSeconds), this.#cookie("state", "", 0)];
+    const stops = chainId(clean) === undefined ? await this.#stops(session.visitor, at.label, host) : [];
+    const [first, ...rest] = stops;
+    if (first === undefined) return redirect(clean, cookies);
+    const { keyId } = session.visitor;
+    return redirect(this.#chains.begin(keyId, [first, ...rest], `${at.origin}${clean}`, clock.now()), cookies);
+  }
+
+  /** On an app host: whether a chain of sign-ins stops here. */
+  chainStops(id: string, hostname: string): boolean {
+    return this.#chains.stopsAt(id, hostname, this.#options.clock.now());
+  }
+
+  /** On an app host: sends a visitor with a session on. Undefined when the chain is another login's. */
+  followChain(id: string, { keyId }: Visitor): AppAnswer | undefined {
+    const next = this.#chains.next(id, keyId);
+    return next === undefined ? undefined : redirect(next, []);
+  }
+
+  /** The hosts that an app names beside itself, as far as the visitor may use them. */
+  async #stops(visitor: Visitor, label: AppLabel, host: string): Promise<ChainStop[]> {
+    const { resolver, wildcard } = this.#options;
+    const app = await resolver.resolve(label);
+    const stops: ChainStop[] = [];
+    for (const what of app?.target.also ?? []) {
+      const program = parseProgram(what);
+      if ("error" in program || !this.#admits(await resolver.resolve({ ...label, prefix: "", program }), visitor))
+        continue;
+      const name = [what, ...placeParts(label.place)].join("--");
+      const stop = { hostname: `${name}${wildcard.suffix}`, origin: this.#originOf(name) };
+      if (stop.hostname !== host) stops.push(stop);
+    }
+    return stops;
+  }
+
+  #admits(app: ResolvedApp | undefined, visitor: Visitor): boolean {
+    const { clock, maxLevel } = this.#options;
+    return AppDecision.make(app?.target, visitor, { maxLevel, now: clock.now() }) instanceof AppDecision;
+  }
+
+  #originOf(label: string): string {
+    return wildcardOrigin(this.#options.wildcard, label, this.#options.accessUrl());
   }
 
   /** The app that a redirect_uri names, or what is wrong with it. Nothing is corrected. */
@@ -123,6 +174,10 @@ export function notFoundAnswer(accessUrl: URL): AppAnswer {
     text: "The application does not exist, or you do not have access to it.",
     links: [{ href: accessUrl.href, text: "Back to the deployment" }],
   };
+}
+
+function placeParts(place: AppPlace): string[] {
+  return "alias" in place ? [place.alias] : [place.agent, place.workspace, place.owner];
 }
 
 function redirect(location: string, cookies: readonly string[]): AppAnswer {

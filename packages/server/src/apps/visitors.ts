@@ -8,6 +8,7 @@ import type { WallClock } from "../base/clock.ts";
 import type { ApiKeyRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { Visitor } from "./decision.ts";
+import type { VisitorIdentity } from "./headers.ts";
 import { Recent } from "./recent.ts";
 import type { TicketHolder } from "./tickets.ts";
 
@@ -17,6 +18,7 @@ const MAX_SESSIONS_PER_KEY = 256;
 
 export interface FoundVisitor {
   readonly visitor: Visitor;
+  readonly identity: VisitorIdentity;
   /** When these credentials end if nothing renews them. */
   readonly endsAt: number;
 }
@@ -78,7 +80,7 @@ export class Visitors {
   async begin(
     { userId, keyId }: TicketHolder,
     host: string,
-  ): Promise<{ id: string; maxAgeSeconds: number } | undefined> {
+  ): Promise<{ id: string; maxAgeSeconds: number; visitor: Visitor } | undefined> {
     const now = this.#clock.now();
     const key = await this.#store.apiKeys.byId(keyId);
     const found = key === undefined ? undefined : await this.#holder(key);
@@ -93,7 +95,7 @@ export class Visitors {
       expires_at: now + SESSION_LIFETIME_MS,
     };
     await this.#store.transaction(({ appSessions }) => appSessions.insert(row, MAX_SESSIONS_PER_KEY));
-    return { id, maxAgeSeconds: SESSION_LIFETIME_MS / 1000 };
+    return { id, maxAgeSeconds: SESSION_LIFETIME_MS / 1000, visitor: found.visitor };
   }
 
   #unexpired(found: FoundVisitor | undefined): FoundVisitor | undefined {
@@ -104,7 +106,12 @@ export class Visitors {
     if (key.expires_at <= this.#clock.now()) return undefined;
     const user = await this.#store.users.byId(key.user_id);
     if (user === undefined || user.status !== "active") return undefined;
-    return { visitor: { userId: user.id, keyId: key.id, role: user.role }, endsAt: key.expires_at };
+    const { id, username, email, role } = user;
+    return {
+      visitor: { userId: id, keyId: key.id, role },
+      identity: { id, username, email },
+      endsAt: key.expires_at,
+    };
   }
 }
 

@@ -207,7 +207,19 @@ export interface AgentMetadataTable {
   collected_at: number | null;
 }
 
-export interface PortSharesTable {
+/** What an owner chooses for a program besides who may use it. */
+export interface AppChoiceColumns {
+  /** Whether the program answers pages of other origins by itself. */
+  cors: "simple" | "passthru";
+  /** Origins whose pages may use the visitor's session, separated by spaces. */
+  cors_origins: string;
+  /** Other programs of the agent that a sign-in opens as well, separated by spaces. */
+  also: string;
+  /** 1: the program learns who its visitor is. */
+  identity_headers: number;
+}
+
+export interface PortSharesTable extends AppChoiceColumns {
   workspace_id: string;
   agent_name: string;
   port: number;
@@ -233,7 +245,7 @@ export interface AppSessionsTable {
   expires_at: number;
 }
 
-export interface AppsTable {
+export interface AppsTable extends AppChoiceColumns {
   id: string;
   agent_id: string;
   workspace_id: string;

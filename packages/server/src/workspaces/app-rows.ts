@@ -7,6 +7,7 @@ import {
   type NewWorkspaceApp,
   newWorkspaceApp,
 } from "coder-protocol/rest/workspace-apps";
+import { choiceColumns, choiceFields } from "../base/app-choices.ts";
 import { DomainError } from "../base/domain-error.ts";
 import { narrowerLevel } from "../base/share-level.ts";
 import type { AppRow } from "../db/schema.ts";
@@ -87,6 +88,7 @@ export function planAgentApps(asked: readonly unknown[], present: readonly AppRo
     }
     const app = result.data;
     if (app.external) refuse("an agent declares no external apps");
+    else if (app.identity_headers) refuse("identity_headers are for the owner to choose");
     else if (kept.some(({ slug }) => slug === app.slug)) refuse("is declared twice");
     else if (others.some(({ slug }) => slug === app.slug)) refuse("the workspace has another app of that name");
     else if (kept.length >= room) refuse(`an agent has at most ${MAX_APPS_PER_AGENT} apps`);
@@ -139,6 +141,7 @@ export function declarationOf(row: AppRow): NewWorkspaceApp {
     open_in: row.open_in,
     tooltip: row.tooltip,
     host_header: row.host_header,
+    ...choiceFields(row),
   };
 }
 
@@ -155,6 +158,7 @@ function columns(app: NewWorkspaceApp) {
     open_in: app.open_in,
     tooltip: app.tooltip,
     host_header: app.host_header,
+    ...choiceColumns(app),
     health_url: app.healthcheck.url,
     health_interval_seconds: app.healthcheck.url === "" ? 0 : app.healthcheck.interval,
     health_threshold: app.healthcheck.url === "" ? 0 : app.healthcheck.threshold,

@@ -92,6 +92,10 @@ test("security S12: a lower cap narrows shares that are there", async () => {
     label: "",
     expires_at: null,
     host_header: "preserve",
+    cors: "simple",
+    cors_origins: "",
+    also: "",
+    identity_headers: 0,
     created_by: apps.ada.id,
     created_at: clock.now(),
   });

@@ -3,6 +3,7 @@ import { initial } from "./001-initial.ts";
 import { agentScripts } from "./002-agent-scripts.ts";
 import { apps } from "./003-apps.ts";
 import { declaredApps } from "./004-declared-apps.ts";
+import { appChoices } from "./005-app-chains.ts";
 import { userSettings } from "./007-user-settings.ts";
 
 export interface Migration {
@@ -17,6 +18,7 @@ export const migrations: readonly Migration[] = [
   { version: 2, name: "agent scripts", up: agentScripts },
   { version: 3, name: "apps", up: apps },
   { version: 4, name: "declared apps", up: declaredApps },
+  { version: 5, name: "choices of apps", up: appChoices },
   { version: 7, name: "user settings", up: userSettings },
 ];
 

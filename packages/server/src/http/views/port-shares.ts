@@ -1,4 +1,5 @@
 import type { PortShare } from "coder-protocol/rest/apps";
+import { choiceFields } from "../../base/app-choices.ts";
 import { formatTime } from "../../base/clock.ts";
 import type { PortShareRow } from "../../db/schema.ts";
 
@@ -12,6 +13,7 @@ export function portShareView(row: PortShareRow): PortShare {
     label: row.label,
     expires_at: row.expires_at === null ? null : formatTime(row.expires_at),
     host_header: row.host_header,
+    ...choiceFields(row),
     created_at: formatTime(row.created_at),
   };
 }

@@ -1,0 +1,170 @@
+/** What an owner chooses for a program: cross-origin rules, what its sign-in opens as well, and whether it learns who asks. */
+import { expect, test } from "vitest";
+import { type AppServer, cookieOf, pathOf, signIn, startApps } from "./helpers.ts";
+
+const TOOLS = "https://tools.example.com";
+const NAVIGATE = { Accept: "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document" };
+
+async function share(apps: AppServer, port: number, body: object): Promise<void> {
+  const answer = await apps.send(`127.0.0.1:${apps.test.port}`, `/api/v2/workspaces/${apps.workspaceId}/port-share`, {
+    method: "POST",
+    token: apps.ada.token,
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ agent_name: "main", port, ...body }),
+  });
+  expect([answer.status, answer.text]).toEqual([200, expect.stringContaining(`"port":${port}`)]);
+}
+
+async function echo(apps: AppServer, port: number): Promise<string[]> {
+  const seen: string[] = [];
+  await apps.program(port, (request, response) => {
+    seen.push(`${request.method} ${request.headers["x-coder-username"] ?? "anonymous"}`);
+    response.setHeader("Access-Control-Allow-Origin", "https://program.example");
+    response.end("program");
+  });
+  return seen;
+}
+
+test("security S7: passthru lets a program answer other origins, and a listed one use the visitor's session", async () => {
+  await using apps = await startApps();
+  const seen = await echo(apps, 8080);
+  const choices = { cors: "passthru", cors_origins: [TOOLS], identity_headers: true };
+  await share(apps, 8080, { share_level: "authenticated" });
+  const host = apps.host(8080);
+  const cookie = await signIn(apps, host, apps.bob.token);
+  await share(apps, 8080, { share_level: "public", ...choices });
+  const page = (origin: string, more: Record<string, string> = {}) =>
+    apps.send(host, "/", {
+      headers: { Cookie: cookie, Origin: origin, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", ...more },
+    });
+  seen.length = 0;
+  const listed = await page(TOOLS);
+  expect(listed.headers["access-control-allow-origin"]).toBe("https://program.example");
+  await page("https://evil.example");
+  await apps.send(host, "/", { headers: { Cookie: cookie } });
+  expect(seen).toEqual(["GET bob", "GET anonymous", "GET bob"]);
+
+  const preflight = (origin: string) =>
+    apps.send(host, "/", { method: "OPTIONS", headers: { Origin: origin, "Access-Control-Request-Method": "PUT" } });
+  seen.length = 0;
+  expect((await preflight("https://evil.example")).text).toBe("program");
+  expect(seen).toEqual(["OPTIONS anonymous"]);
+
+  // Below the level public the server answers preflights, and the program sees none of them.
+  await share(apps, 8080, { share_level: "authenticated", ...choices });
+  expect((await preflight("https://evil.example")).status).toBe(403);
+  const granted = await preflight(TOOLS);
+  expect([granted.status, granted.headers["access-control-allow-origin"]]).toEqual([204, TOOLS]);
+  expect((await page("https://evil.example")).status).toBe(401);
+  expect((await page(TOOLS)).status).toBe(200);
+  expect(seen).toEqual(["OPTIONS anonymous", "GET bob"]);
+});
+
+test("security S7: with simple rules no other origin has a session or a readable answer", async () => {
+  await using apps = await startApps();
+  const seen = await echo(apps, 8080);
+  await share(apps, 8080, { share_level: "authenticated" });
+  const cookie = await signIn(apps, apps.host(8080), apps.bob.token);
+  await share(apps, 8080, { share_level: "public", cors_origins: [TOOLS], identity_headers: true });
+  seen.length = 0;
+  const headers = { Cookie: cookie, Origin: TOOLS, "Sec-Fetch-Site": "cross-site" };
+  const answer = await apps.send(apps.host(8080), "/", { headers });
+  expect(answer.headers["access-control-allow-origin"]).toBeUndefined();
+  expect(seen).toEqual(["GET anonymous"]);
+});
+
+test("security S4: a program learns who asks only where its owner chose so, and never from the client", async () => {
+  await using apps = await startApps();
+  let named: unknown;
+  await apps.program(8080, (request, response) => {
+    named = Object.entries(request.headers).filter(([name]) => name.startsWith("x-coder-"));
+    response.end();
+  });
+  const forged = { "X-Coder-Username": "admin", "X-Coder-Email": "x@example.com" };
+  const ask = async (token?: string): Promise<unknown> => {
+    await apps.send(apps.host(8080), "/", { headers: forged, ...(token === undefined ? {} : { token }) });
+    return named;
+  };
+  await share(apps, 8080, { share_level: "public" });
+  expect(await ask(apps.bob.token)).toEqual([]);
+  await share(apps, 8080, { share_level: "public", identity_headers: true });
+  expect(await ask(apps.bob.token)).toEqual([
+    ["x-coder-username", "bob"],
+    ["x-coder-user-id", apps.bob.id],
+    ["x-coder-email", "bob@example.com"],
+  ]);
+  expect(await ask()).toEqual([]);
+});
+
+/** What a browser does with the answers of a sign-in: it follows each redirect with the cookies of the host. */
+async function browse(apps: AppServer, url: string, token: string) {
+  const cookies = new Map<string, string>();
+  const hosts: string[] = [];
+  for (let steps = 0; steps < 20; steps++) {
+    const { host, hostname } = new URL(url);
+    const main = hostname === "127.0.0.1";
+    if (!main && hosts.at(-1) !== host) hosts.push(host);
+    const jar = Array.from(cookies).flatMap(([key, value]) => (key.startsWith(`${host} `) ? [value] : []));
+    const headers = { ...NAVIGATE, ...(jar.length === 0 ? {} : { Cookie: jar.join("; ") }) };
+    const answer = await apps.send(host, pathOf(url), { headers, ...(main ? { token } : {}) });
+    for (const line of answer.headers["set-cookie"] ?? []) {
+      const pair = line.split(";")[0] ?? "";
+      const key = `${host} ${pair.split("=")[0]}`;
+      if (/Max-Age=0\b/.test(line)) cookies.delete(key);
+      else cookies.set(key, pair);
+    }
+    if (answer.headers.location === undefined) return { answer, hosts, url };
+    url = new URL(answer.headers.location, url).href;
+  }
+  throw new Error("the sign-in does not end");
+}
+
+test("a sign-in opens what the app names beside itself, and ends at the address that was asked for", async () => {
+  await using apps = await startApps();
+  for (const port of [8080, 8081, 8082, 8083]) await echo(apps, port);
+  await share(apps, 8080, { share_level: "authenticated", also: ["8081", "8082", "8083", "8080", "nothing"] });
+  await share(apps, 8081, { share_level: "authenticated" });
+  await share(apps, 8083, { share_level: "authenticated" });
+  const start = `http://${apps.host(8080)}/page?a=1&b=%2F`;
+  const bob = await browse(apps, start, apps.bob.token);
+  expect([bob.url, bob.answer.text]).toEqual([start, "program"]);
+  // 8082 is not Bob's to use: it is left out.
+  expect(bob.hosts).toEqual([8080, 8081, 8083, 8080].map((port) => apps.host(port)));
+  const ada = await browse(apps, start, apps.ada.token);
+  expect(ada.hosts).toEqual([8080, 8081, 8082, 8083, 8080].map((port) => apps.host(port)));
+});
+
+test("security S10: a chain is of one login, at its hosts in their order, for a minute", async () => {
+  await using apps = await startApps();
+  for (const port of [8080, 8081]) await echo(apps, port);
+  await share(apps, 8080, { share_level: "authenticated", also: ["8081"] });
+  await share(apps, 8081, { share_level: "authenticated" });
+  const begin = async (): Promise<string> => {
+    const first = await apps.send(apps.host(8080), "/", { headers: NAVIGATE });
+    const decided = await apps.send(`127.0.0.1:${apps.test.port}`, pathOf(first.headers.location), {
+      token: apps.bob.token,
+    });
+    const back = await apps.send(apps.host(8080), pathOf(decided.headers.location), {
+      headers: { ...NAVIGATE, Cookie: cookieOf(first) },
+    });
+    return back.headers.location ?? "";
+  };
+  const path = pathOf(await begin());
+  expect(path).toMatch(/^\/\.coder\/chain\/[A-Za-z0-9_-]{22}$/);
+  const at = async (what: number, options: object, chain = path): Promise<number> =>
+    (await apps.send(apps.host(what), chain, options)).status;
+  expect(await at(8080, { headers: NAVIGATE })).toBe(404);
+  expect(await at(8081, { headers: NAVIGATE }, `${path.slice(0, -1)}_`)).toBe(404);
+  expect(await at(8081, { headers: { "Sec-Fetch-Mode": "cors" } })).toBe(401);
+  const stranger = await signIn(apps, apps.host(8081), apps.ada.token);
+  expect(await at(8081, { headers: { ...NAVIGATE, Cookie: stranger } })).toBe(404);
+  const own = await signIn(apps, apps.host(8081), apps.bob.token);
+  const followed = await apps.send(apps.host(8081), path, { headers: { ...NAVIGATE, Cookie: own } });
+  expect([followed.status, followed.headers.location]).toEqual([303, `http://${apps.host(8080)}/`]);
+  expect(await at(8081, { headers: { ...NAVIGATE, Cookie: own } })).toBe(404);
+  const late = pathOf(await begin());
+  apps.test.clock.advance(60_000);
+  expect(await at(8081, { headers: { ...NAVIGATE, Cookie: own } }, late)).toBe(404);
+  for (const reserved of ["/.coder", "/.coder/", "/.coder/x", "/.coder/chain/", "/.coder?x"])
+    expect([reserved, await at(8080, { token: apps.ada.token }, reserved)]).toEqual([reserved, 404]);
+});
