@@ -48,6 +48,10 @@ test("an app is added, shown where clients look, changed and removed", async () 
       tooltip: "",
       statuses: [],
       host_header: "preserve",
+      cors: "simple",
+      cors_origins: [],
+      also: [],
+      identity_headers: false,
       source: "server",
     },
   ]);
