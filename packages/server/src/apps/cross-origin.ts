@@ -3,7 +3,7 @@
  * SameSite cookies do not separate two apps below one domain: these headers do.
  */
 import type { IncomingHttpHeaders } from "node:http";
-import type { AppChoices } from "../base/app-choices.ts";
+import type { AppChoices } from "../db/app-choices.ts";
 
 /** How the page that sent a request relates to the app. */
 export type Relation =

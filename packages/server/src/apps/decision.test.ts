@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { NO_CHOICES } from "../base/app-choices.ts";
 import { narrowerLevel, SHARE_LEVELS } from "../base/share-level.ts";
+import { NO_CHOICES } from "../db/app-choices.ts";
 import { AppDecision, type AppTarget, type Visitor } from "./decision.ts";
 
 const target: AppTarget = {

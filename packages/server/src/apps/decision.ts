@@ -1,7 +1,7 @@
 /** Who may use an app. */
 import type { ShareLevel } from "coder-protocol/rest/apps";
-import type { AppChoices } from "../base/app-choices.ts";
 import { narrowerLevel } from "../base/share-level.ts";
+import type { AppChoices } from "../db/app-choices.ts";
 import type { Role } from "../db/schema.ts";
 
 /** A user whose credentials hold: active, with a key that is valid for apps. */

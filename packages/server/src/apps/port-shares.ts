@@ -1,10 +1,10 @@
 /** Ports of workspaces that others may use. */
 import type { DeletePortShareRequest, ShareLevel, upsertPortShareRequest } from "coder-protocol/rest/apps";
 import type { z } from "zod";
-import { choiceColumns } from "../base/app-choices.ts";
 import type { WallClock } from "../base/clock.ts";
 import { DomainError, notFound } from "../base/domain-error.ts";
 import { narrowerLevel } from "../base/share-level.ts";
+import { choiceColumns } from "../db/app-choices.ts";
 import type { PortShareRow, UserRow, WorkspaceRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { Changes } from "../workspaces/changes.ts";

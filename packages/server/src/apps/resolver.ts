@@ -1,7 +1,7 @@
 /** Finds the program that a label of an app host names. */
 import { parseLocalAddress } from "coder-protocol/app-addresses";
-import { choicesOf, NO_CHOICES } from "../base/app-choices.ts";
 import type { WallClock } from "../base/clock.ts";
+import { choicesOf, NO_CHOICES } from "../db/app-choices.ts";
 import type { AgentRow, UserRow, WorkspaceRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import { agentStatus } from "../workspaces/agent-state.ts";

@@ -7,9 +7,9 @@ import {
   type NewWorkspaceApp,
   newWorkspaceApp,
 } from "coder-protocol/rest/workspace-apps";
-import { choiceColumns, choiceFields } from "../base/app-choices.ts";
 import { DomainError } from "../base/domain-error.ts";
 import { narrowerLevel } from "../base/share-level.ts";
+import { choiceColumns, choiceFields } from "../db/app-choices.ts";
 import type { AppRow } from "../db/schema.ts";
 
 export interface AppOrigin {

@@ -1,6 +1,6 @@
 import type { PortShare } from "coder-protocol/rest/apps";
-import { choiceFields } from "../../base/app-choices.ts";
 import { formatTime } from "../../base/clock.ts";
+import { choiceFields } from "../../db/app-choices.ts";
 import type { PortShareRow } from "../../db/schema.ts";
 
 export function portShareView(row: PortShareRow): PortShare {

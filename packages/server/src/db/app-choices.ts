@@ -1,5 +1,5 @@
 /** What an owner chooses for a program besides who may use it, as the columns hold it. */
-import type { AppChoiceColumns } from "../db/schema.ts";
+import type { AppChoiceColumns } from "./schema.ts";
 
 export interface AppChoices {
   readonly cors: "simple" | "passthru";
