@@ -13,6 +13,7 @@ import Delete from "./commands/delete.ts";
 import Doctor from "./commands/doctor.ts";
 import ExternalWorkspacesInstructions from "./commands/external-workspaces/agent-instructions.ts";
 import ExternalWorkspacesCreate from "./commands/external-workspaces/create.ts";
+import ExternalWorkspacesEditConnectionPolicy from "./commands/external-workspaces/edit-connection-policy.ts";
 import ExternalWorkspacesList from "./commands/external-workspaces/list.ts";
 import ExternalWorkspacesRotateToken from "./commands/external-workspaces/rotate-token.ts";
 import List from "./commands/list.ts";
@@ -48,6 +49,7 @@ import UpdateCli from "./commands/update-cli.ts";
 import UsersActivate from "./commands/users/activate.ts";
 import UsersCreate from "./commands/users/create.ts";
 import UsersDelete from "./commands/users/delete.ts";
+import UsersEditConnectionPolicy from "./commands/users/edit-connection-policy.ts";
 import UsersEditRoles from "./commands/users/edit-roles.ts";
 import UsersList from "./commands/users/list.ts";
 import UsersShow from "./commands/users/show.ts";
@@ -72,6 +74,7 @@ export const COMMANDS: Readonly<Record<string, CommandClass>> = {
   doctor: Doctor,
   "external-workspaces:agent-instructions": ExternalWorkspacesInstructions,
   "external-workspaces:create": ExternalWorkspacesCreate,
+  "external-workspaces:edit-connection-policy": ExternalWorkspacesEditConnectionPolicy,
   "external-workspaces:list": ExternalWorkspacesList,
   "external-workspaces:rotate-token": ExternalWorkspacesRotateToken,
   list: List,
@@ -107,6 +110,7 @@ export const COMMANDS: Readonly<Record<string, CommandClass>> = {
   "users:activate": UsersActivate,
   "users:create": UsersCreate,
   "users:delete": UsersDelete,
+  "users:edit-connection-policy": UsersEditConnectionPolicy,
   "users:edit-roles": UsersEditRoles,
   "users:list": UsersList,
   "users:show": UsersShow,

@@ -23,7 +23,7 @@ import { Ending } from "./ui/ending.ts";
 import { createLogger } from "./ui/logger.ts";
 
 /** How long the reason of a connection's end is waited for. */
-const REASON_WAIT_MS = 1_000;
+const REASON_WAIT_MS = 2_000;
 
 export function runStdio(argv: readonly string[]): void {
   const ending = new Ending({ service: false });
@@ -72,17 +72,28 @@ async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void
     // OpenSSH closes its end when the session is over; then this process has nothing left to do.
     await Promise.race([
       stopped,
-      pipeline(process.stdin, stream, { signal, end: true }).then(() => drained(stream)),
-      drainInto(stream, process.stdout, { signal, end: false }).then(async () => {
-        // When the workspace ends it first, there is a reason, and it may come a moment later.
-        if (!process.stdin.readableEnded) await sleep(REASON_WAIT_MS);
-      }),
+      pipeline(process.stdin, stream, { signal, end: true })
+        .then(() => drained(stream))
+        .catch((error: unknown) => failedStream(error, signal)),
+      drainInto(stream, process.stdout, { signal, end: false }).then(
+        async () => {
+          // When the workspace ends it first, there is a reason, and it may come a moment later.
+          if (!process.stdin.readableEnded) await sleep(REASON_WAIT_MS);
+        },
+        (error: unknown) => failedStream(error, signal),
+      ),
     ]);
   } finally {
     over.abort();
     stopReporting();
     await connection.close();
   }
+}
+
+/** A stream that breaks has a reason, too, unless the end is on this side. */
+async function failedStream(error: unknown, signal: AbortSignal): Promise<never> {
+  if (!signal.aborted && (error as NodeJS.ErrnoException).code !== "EPIPE") await sleep(REASON_WAIT_MS);
+  throw error;
 }
 
 /** After the local end closed, what the workspace still has to say is awaited by the other direction. */
@@ -100,7 +111,8 @@ function failed(error: unknown, signal: AbortSignal): number {
   const known = toUserError(error);
   if (known !== undefined) {
     process.stderr.write(`${renderUserError(known)}\n`);
-    return known.exit;
+    // OpenSSH's own exit status for a connection that was not made.
+    return known.code === "ERR_BROWSER_ONLY" ? EXIT.connectionLost : known.exit;
   }
   say(`Unexpected error: ${String(error)}; report ${writeBugReport(error)}`);
   return EXIT.bug;

@@ -19,6 +19,7 @@ import { agentRoutes } from "./http/routes/agents.ts";
 import { apiKeyRoutes } from "./http/routes/api-keys.ts";
 import { applicationRoutes } from "./http/routes/applications.ts";
 import { cliAuthRoutes } from "./http/routes/cli-auth.ts";
+import { connectionPolicyRoutes } from "./http/routes/connection-policies.ts";
 import { debugRoutes } from "./http/routes/debug.ts";
 import { declaredAppRoutes } from "./http/routes/declared-apps.ts";
 import { deploymentRoutes } from "./http/routes/deployment.ts";
@@ -66,6 +67,7 @@ export function buildHttpSurface(
     probeKeys,
   } = parts;
   const { bodyBytes } = limits;
+  const { connectionPolicies } = parts;
 
   const eventStreams = new EventStreams({ places: new Places("event streams", limits.eventStreams), streams });
   const sockets = new TextSockets({
@@ -76,6 +78,7 @@ export function buildHttpSurface(
   socketMetrics(metrics.registry, sockets);
   const presenter = new WorkspacePresenter({
     loader: new WorkspaceLoader(store),
+    browserOnlyBy: (workspace, ownerPolicy) => connectionPolicies.by({ connection_policy: ownerPolicy }, workspace),
     live: (agentId) => ({ latency: control.agentLatency(agentId), contest: control.agentContest(agentId) }),
     deployment,
     clock,
@@ -125,6 +128,7 @@ export function buildHttpSurface(
           agentLogs,
           agentHttp,
           control,
+          connectionPolicies,
           presenter,
           watches,
           watchables,
@@ -147,6 +151,17 @@ export function buildHttpSurface(
           authenticator,
           paths: new WorkspacePaths(store),
           apps: parts.declaredApps,
+          bodyBytes,
+        }),
+      (api) =>
+        connectionPolicyRoutes(api, {
+          user,
+          users,
+          paths: new WorkspacePaths(store),
+          connectionPolicies,
+          presenter,
+          audit,
+          deployment,
           bodyBytes,
         }),
       (api) => notificationRoutes(api, { user }),

@@ -39,6 +39,7 @@ import { AgentHttp } from "./tunnels/agent-http.ts";
 import { AgentTunnels } from "./tunnels/agent-tunnels.ts";
 import { AgentState } from "./workspaces/agent-state.ts";
 import { Changes } from "./workspaces/changes.ts";
+import { ConnectionPolicies } from "./workspaces/connection-policies.ts";
 import { DeclaredApps } from "./workspaces/declared-apps.ts";
 import { WorkspaceService } from "./workspaces/workspace-service.ts";
 
@@ -105,11 +106,21 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     apps: declaredApps,
   });
 
+  const connectionPolicies = new ConnectionPolicies({
+    deployment: config.browserOnly,
+    store,
+    events: accessEvents,
+    changes,
+    clock,
+    pagesUrl: () => (config.dashboard ? addresses.accessUrl() : undefined),
+  });
+
   const ownClient = new OwnClient();
   const control = new ControlPlane({
     store,
     authenticator,
     ownClient,
+    connectionPolicies,
     accessEvents,
     agentState,
     declaredApps,
@@ -153,6 +164,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     ownUrl: () => addresses.ownUrl(),
     dialer: () => dialerToOurselves(config.tls?.certFiles ?? []),
     onError: (error) => log.warn({ err: error }, "closing a tunnel failed"),
+    headers: ownClient.marks,
   });
   const agentHttp = new AgentHttp(tunnels, log);
 
@@ -201,6 +213,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     agentState,
     workspaces,
     declaredApps,
+    connectionPolicies,
     control,
     probeKeys,
     relay,

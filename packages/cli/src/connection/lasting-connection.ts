@@ -25,6 +25,7 @@ const FINAL_CODES: ReadonlySet<string> = new Set([
   "ERR_FORBIDDEN",
   "ERR_NOT_FOUND",
   "ERR_NOT_LOGGED_IN",
+  "ERR_BROWSER_ONLY",
 ]);
 
 export type LinkEvent =

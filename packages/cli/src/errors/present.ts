@@ -66,11 +66,14 @@ function presentClientError(error: ClientError): UserError {
         ],
       });
     case "ERR_ACCESS_ENDED":
+      if (error.status === 409) return browserOnly(error, EXIT.connectionLost);
       return new UserError(message, {
         ...base,
         exit: EXIT.connectionLost,
         next: [error.status === 401 ? "coder login" : "coder list"],
       });
+    case "ERR_BROWSER_ONLY":
+      return browserOnly(error);
     case "ERR_NO_RELAY":
       return new UserError(message, {
         ...base,
@@ -100,6 +103,13 @@ function presentClientError(error: ClientError): UserError {
     case "ERR_BAD_CONFIGURATION":
       return new UserError(message, base);
   }
+}
+
+/** The deployment's sentence as it is, and where to go instead. */
+function browserOnly(error: ClientError, exit: number = EXIT.failure): UserError {
+  const { message, detail, code } = error;
+  const next = detail === undefined ? [] : [detail.charAt(0).toLowerCase() + detail.slice(1)];
+  return new UserError(message, { code, exit, next, cause: error });
 }
 
 function validationText({ field, detail }: ClientError["validations"][number]): string {

@@ -22,6 +22,8 @@ export interface LineFlag {
   readonly emptyIsUnset?: boolean | undefined;
   /** A variable that is set to nothing counts: that it is off. Others count as not set. */
   readonly emptyCounts?: boolean | undefined;
+  /** Its value when it is given without one; another value then needs `=` before it. */
+  readonly bare?: string | undefined;
   /** Undefined: the text is not a value of this flag. */
   readonly read?: ((text: string) => unknown) | undefined;
   /** What `read` accepts, in words. */
@@ -135,7 +137,7 @@ function split(flags: LineFlags, argv: readonly string[], wordsBeforeRest: numbe
     if (others !== undefined) left.unshift(others);
     if (flags[name]!.type === "boolean") note(name, negated ? "false" : (inline ?? "true"));
     else {
-      const value = inline ?? left.shift();
+      const value = inline ?? flags[name]!.bare ?? left.shift();
       if (value === undefined) throw new UsageError(`--${name} needs a value`);
       note(name, value);
     }

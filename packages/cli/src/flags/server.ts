@@ -14,6 +14,7 @@ export const SERVER_FLAGS = Object.fromEntries(
       env: flag.env,
       summary: mentioned ? `${flag.description} (default ${flag.default})` : flag.description,
       ...(flag.emptyCounts === true ? { emptyCounts: true } : {}),
+      ...(flag.bare === undefined ? {} : { bare: flag.bare }),
     };
     if (flag.type === "boolean") return [name, toggle(common)];
     return [name, flag.type === "strings" ? list(common) : exactText(common)];

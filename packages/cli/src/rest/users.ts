@@ -67,7 +67,7 @@ export function generatePassword(): string {
   return Array.from({ length: PASSWORD_LENGTH }, () => PASSWORD_LETTERS[randomInt(PASSWORD_LETTERS.length)]).join("");
 }
 
-async function callUser(
+export async function callUser(
   deployment: Deployment,
   which: string,
   below: string,
@@ -85,7 +85,7 @@ async function callUser(
   }
 }
 
-function userOf(body: unknown): User {
+export function userOf(body: unknown): User {
   const { id, username, email, roles } = (body ?? {}) as Partial<Record<keyof User, unknown>>;
   if (typeof id !== "string" || typeof username !== "string" || typeof email !== "string" || !Array.isArray(roles))
     throw noUser();

@@ -27,6 +27,7 @@ export function userDetails(user: User): string {
       ["Id", user.id],
       ["Status", user.status],
       ["Roles", rolesText(user)],
+      ["Connection policy", (user.connection_policy ?? "inherit").replace("_", "-")],
       ["Created at", user.created_at],
       ["Last seen at", user.last_seen_at ?? "never"],
     ],

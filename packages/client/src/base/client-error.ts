@@ -20,6 +20,8 @@ export type ClientErrorCode =
   | "ERR_AGENT_UNREACHABLE"
   /** A connection that was made may not go on: the login, the right or the workspace is gone. */
   | "ERR_ACCESS_ENDED"
+  /** The deployment leaves connections to this workspace to web browsers. */
+  | "ERR_BROWSER_ONLY"
   | "ERR_NO_RELAY"
   | "ERR_UNKNOWN_RELAY"
   | "ERR_BAD_CONFIGURATION";

@@ -19,6 +19,8 @@ export async function accessEnd(
   refusal: ClientError,
   ping: (options: { readonly signal: AbortSignal }) => Promise<unknown>,
 ): Promise<ClientError | undefined> {
+  // The tunnel is removed on both sides: there is no need to ask the agent.
+  if (refusal.code === "ERR_BROWSER_ONLY") return ended(refusal.message, refusal.detail, refusal);
   for (let asked = 0; asked < QUESTIONS; asked++) {
     const answered = await ping({ signal: AbortSignal.timeout(ANSWER_MS) }).then(
       () => true,
@@ -26,9 +28,9 @@ export async function accessEnd(
     );
     if (answered) return undefined;
   }
-  return new ClientError("ERR_ACCESS_ENDED", "Your access to the workspace ended", {
-    status: refusal.status,
-    detail: REASONS[refusal.status ?? 0] ?? refusal.message,
-    cause: refusal,
-  });
+  return ended("Your access to the workspace ended", REASONS[refusal.status ?? 0] ?? refusal.message, refusal);
+}
+
+function ended(message: string, detail: string | undefined, cause: ClientError): ClientError {
+  return new ClientError("ERR_ACCESS_ENDED", message, { status: cause.status, detail, cause });
 }

@@ -189,9 +189,9 @@ function isFinal(error: unknown): boolean {
   );
 }
 
-/** The permission is gone, or the agent. */
+/** The permission is gone, or the agent, or browsers alone may connect to it now. */
 function isRefusal(error: unknown): error is ClientError {
-  return error instanceof ClientError && REFUSALS.has(error.status ?? 0);
+  return error instanceof ClientError && (error.code === "ERR_BROWSER_ONLY" || REFUSALS.has(error.status ?? 0));
 }
 
 /** A load balancer or gateway before the deployment may ask for a pause. */

@@ -1,5 +1,6 @@
 /** What an answer that is no success means, in the server's words where it has some. */
 
+import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
 import { ClientError, type ClientErrorCode } from "../base/client-error.ts";
 import { foreignAnswer, type HttpAnswer } from "./answerer.ts";
 
@@ -38,7 +39,10 @@ export function failureOf(answer: HttpAnswer, what: string, host: string): Clien
   const location = answer.headers["location"];
   if (answer.status >= 300 && answer.status < 400 && typeof location === "string")
     detail = `it redirects to ${location}`;
-  const code = CODE_BY_STATUS[answer.status] ?? (answer.status >= 500 ? "ERR_SERVER" : "ERR_BAD_REQUEST");
+  const code =
+    answer.status === 409 && message === NON_BROWSER_REFUSED
+      ? "ERR_BROWSER_ONLY"
+      : (CODE_BY_STATUS[answer.status] ?? (answer.status >= 500 ? "ERR_SERVER" : "ERR_BAD_REQUEST"));
   return new ClientError(code, message, {
     status: answer.status,
     detail,

@@ -11,7 +11,7 @@ import { agentState, State } from "../ui/state.tsx";
 import { Time } from "../ui/time.tsx";
 import { agentsOf } from "./agents-of.ts";
 import type { PageProps } from "./page-props.ts";
-import { ConnectLines } from "./workspace/connect-lines.tsx";
+import { HowToConnect } from "./workspace/browser-only.tsx";
 import { Connection } from "./workspace/connection.tsx";
 import { Credentials } from "./workspace/credentials.tsx";
 import { Logs } from "./workspace/logs.tsx";
@@ -110,7 +110,7 @@ function Agent({ workspace, agent }: { readonly workspace: Workspace; readonly a
       {connected ? <Connection agentId={agent.id} agentName={agent.name} /> : null}
       <MetadataTiles agentId={agent.id} />
       <div class="columns">
-        <ConnectLines workspace={workspace} agent={agent} />
+        <HowToConnect workspace={workspace} agent={agent} />
         {connected ? <Ports workspace={workspace} agent={agent} /> : null}
       </div>
       <Scripts agent={agent} />

@@ -159,6 +159,8 @@ export const connectionInfo = z.object({
   derp_force_websockets: z.boolean(),
   disable_direct_connections: z.boolean(),
   hostname_suffix: z.string().optional(),
+  /** An extension: the caller may connect from browsers only. */
+  browser_only: z.boolean().optional(),
 });
 export type ConnectionInfo = z.infer<typeof connectionInfo>;
 

@@ -2,6 +2,7 @@ export * from "./agents.ts";
 export * from "./api-keys.ts";
 export * from "./apps.ts";
 export * from "./common.ts";
+export * from "./connection-policy.ts";
 export * from "./dashboard.ts";
 export * from "./deployment.ts";
 export * from "./events.ts";

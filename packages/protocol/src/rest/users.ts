@@ -2,6 +2,7 @@ import { z } from "zod";
 import { isReservedUserName } from "../names.ts";
 import { MAX_PASSWORD_LENGTH, passwordProblem } from "../passwords.ts";
 import { nameText, timestamp, uuid } from "./common.ts";
+import { connectionPolicy } from "./connection-policy.ts";
 
 export const userStatus = z.enum(["active", "dormant", "suspended"]);
 export type UserStatus = z.infer<typeof userStatus>;
@@ -29,6 +30,8 @@ export const user = z.object({
   theme_preference: z.string().optional(),
   organization_ids: z.array(uuid),
   roles: z.array(slimRole),
+  /** An extension; absent from stock servers. */
+  connection_policy: connectionPolicy.optional(),
 });
 export type User = z.infer<typeof user>;
 

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { workspaceAgent } from "./agents.ts";
 import { nameText, timestamp, uuid } from "./common.ts";
+import { browserOnlyBy, connectionPolicy } from "./connection-policy.ts";
 import { provisionerJob } from "./templates.ts";
 import { MAX_APPS_PER_AGENT, newWorkspaceApp } from "./workspace-apps.ts";
 
@@ -100,6 +101,10 @@ export const workspace = z.object({
   favorite: z.boolean(),
   next_start_at: timestamp.nullable(),
   is_prebuild: z.boolean().optional(),
+  /** Extensions; absent from stock servers. */
+  connection_policy: connectionPolicy.optional(),
+  /** Set when its owner may connect from browsers only: whose setting that is. */
+  browser_only_by: browserOnlyBy.optional(),
 });
 export type Workspace = z.infer<typeof workspace>;
 

@@ -5,7 +5,9 @@ export type AccessEvent =
   | { readonly kind: "role-changed"; readonly userId: string }
   | { readonly kind: "workspace-deleted"; readonly workspaceId: string; readonly agentIds: readonly string[] }
   | { readonly kind: "workspace-stopped"; readonly workspaceId: string; readonly agentIds: readonly string[] }
-  | { readonly kind: "agent-token-rotated"; readonly agentId: string };
+  | { readonly kind: "agent-token-rotated"; readonly agentId: string }
+  /** Connections of the user, or to the agents, are left to browsers from now on. */
+  | { readonly kind: "browser-only"; readonly userId?: string; readonly agentIds?: readonly string[] };
 
 /**
  * Tells holders of open sockets when to close them. Listeners run synchronously in the order they were added; one
@@ -48,7 +50,16 @@ export interface AccessHolder {
   readonly agentId?: string;
 }
 
-/** Whether `event` takes away what a user's socket rests on. A stopped workspace keeps its watchers. */
+/** Whether `event` leaves the user's connections to the agent to browsers. */
+export function becomesBrowserOnly(event: AccessEvent, holder: { userId: string; agentId: string }): boolean {
+  if (event.kind !== "browser-only") return false;
+  return event.userId === holder.userId || event.agentIds?.includes(holder.agentId) === true;
+}
+
+/**
+ * Whether `event` takes away what a user's socket rests on. A stopped workspace keeps its watchers, and one that is left to
+ * browsers its web terminals.
+ */
 export function endsAccess(event: AccessEvent, holder: AccessHolder): boolean {
   switch (event.kind) {
     case "key-revoked":
@@ -63,6 +74,7 @@ export function endsAccess(event: AccessEvent, holder: AccessHolder): boolean {
       );
     case "workspace-stopped":
     case "agent-token-rotated":
+    case "browser-only":
       return false;
   }
 }
@@ -79,6 +91,7 @@ export function endsAgentSession(event: AccessEvent, holder: { agentId: string; 
       return event.userId === holder.ownerId;
     case "key-revoked":
     case "role-changed":
+    case "browser-only":
       return false;
   }
 }

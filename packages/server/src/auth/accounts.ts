@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { WallClock } from "../base/clock.ts";
 import { DomainError, notFound } from "../base/domain-error.ts";
-import type { Role, UserRow } from "../db/schema.ts";
+import type { NewUser, Role, UserRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { AccessEvents } from "./access-events.ts";
 import type { Passwords } from "./passwords.ts";
@@ -121,7 +121,7 @@ export class Accounts {
     }
   }
 
-  async #newRow(account: NewAccount, role: Role): Promise<Omit<UserRow, "email_key" | "username_key">> {
+  async #newRow(account: NewAccount, role: Role): Promise<Omit<NewUser, "email_key" | "username_key">> {
     const hash = await this.#options.passwords.hash(account.password);
     const now = this.#options.clock.now();
     return {

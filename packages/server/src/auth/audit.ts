@@ -18,6 +18,7 @@ const SENTENCES = {
   "user-activated": "user activated",
   "user-deleted": "user deleted",
   "roles-changed": "roles changed",
+  "connection-policy-changed": "connection policy changed",
   "token-created": "API token created",
   "state-restored": "state restored from a backup",
   "key-removed": "API token or session ended",

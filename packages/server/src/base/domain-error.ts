@@ -14,6 +14,8 @@ export type DomainErrorCode =
   | "taken"
   /** One more would exceed what a user may keep. */
   | "limit-reached"
+  /** Only browsers may connect there. */
+  | "browser-only"
   /** Another agent is connected with the same token. */
   | "contested"
   /** A user who still has workspaces. */

@@ -14,6 +14,8 @@ export interface ServerFlag {
   readonly description: string;
   /** A variable that is set to nothing counts: it switches this off. */
   readonly emptyCounts?: boolean;
+  /** Its value when the flag is given without one. */
+  readonly bare?: string;
   readonly group: "Networking" | "TLS" | "Relay" | "Sessions" | "Client" | "Observability" | "Storage";
 }
 
@@ -234,6 +236,16 @@ const SERVER_FLAGS = [
     default: "false",
     description: "Allow relayed connections only",
     group: "Relay",
+  },
+  {
+    name: "browser-only",
+    env: "CODER_BROWSER_ONLY",
+    type: "string",
+    default: "false",
+    description:
+      "Refuse connections to workspaces from anything but web browsers: true or enforced, default (a workspace may be set to allow any client), or false",
+    bare: "true",
+    group: "Sessions",
   },
   {
     name: "session-duration",

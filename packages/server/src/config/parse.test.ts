@@ -44,6 +44,7 @@ test("the table of settings: names, variables, types and defaults", () => {
       "derp-config-url CODER_DERP_CONFIG_URL string ",
       "derp-config-path CODER_DERP_CONFIG_PATH string ",
       "block-direct-connections CODER_BLOCK_DIRECT boolean false",
+      "browser-only CODER_BROWSER_ONLY string false",
       "session-duration CODER_SESSION_DURATION duration 24h",
       "default-token-lifetime CODER_DEFAULT_TOKEN_LIFETIME duration 168h",
       "max-token-lifetime CODER_MAX_TOKEN_LIFETIME duration 876600h",
@@ -81,6 +82,7 @@ test("defaults alone are a working configuration", () => {
       "accessUrl": undefined,
       "allowedHosts": [],
       "binariesDir": undefined,
+      "browserOnly": "off",
       "dashboard": true,
       "defaultTokenLifetimeMs": 604800000,
       "derp": {

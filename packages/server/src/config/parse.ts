@@ -51,6 +51,8 @@ export interface ServerConfig {
   readonly proxyTrustedHeaders: readonly string[];
   readonly proxyTrustedOrigins: readonly string[];
   readonly derp: DerpConfig;
+  /** Whether connections to workspaces are left to browsers; `default` may be lifted for a workspace. */
+  readonly browserOnly: "off" | "default" | "enforced";
   readonly sessionDurationMs: number;
   readonly defaultTokenLifetimeMs: number;
   readonly maxTokenLifetimeMs: number;
@@ -107,6 +109,7 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
     proxyTrustedHeaders: read.list("proxy-trusted-headers").map((name) => headerName(name)),
     proxyTrustedOrigins: read.list("proxy-trusted-origins").map((range) => addressRange(range)),
     derp: derpConfig(read),
+    browserOnly: browserOnly(read),
     sessionDurationMs: read.duration("session-duration"),
     defaultTokenLifetimeMs,
     maxTokenLifetimeMs,
@@ -122,6 +125,12 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
     stateDir: stateDirectory(read, surroundings),
     binariesDir: read.text("binaries-dir") || undefined,
   };
+}
+
+function browserOnly(read: FlagReader): ServerConfig["browserOnly"] {
+  const value = read.choice("browser-only", ["false", "true", "enforced", "default", "0", "1", "no", "yes"]);
+  if (value === "default") return "default";
+  return value === "false" || value === "0" || value === "no" ? "off" : "enforced";
 }
 
 function tlsConfig(read: FlagReader): TlsConfig {

@@ -3,19 +3,19 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { runYamux } from "coder-client/control/yamux-websocket";
-import { isUuid, uuidFromBytes } from "coder-protocol/addresses";
+import { isUuid } from "coder-protocol/addresses";
+import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
 import { type RpcServiceImpl, serveRpc } from "coder-protocol/drpc/async";
-import { type Connection, Connection_Action } from "coder-protocol/gen/agent_pb.js";
 import type { TelemetryEvent } from "coder-protocol/gen/tailnet_pb.js";
 import type { ConnectionInfo, WorkspaceAgent } from "coder-protocol/rest/agents";
-import { SESSION_ID_KEY, sessionIdOfBaggage } from "coder-protocol/session-id";
+import { sessionIdOfBaggage } from "coder-protocol/session-id";
 import { LOST_BY_CLOSE } from "coder-protocol/tailnet/node";
 import { MISSING_AGENT_VERSION, MISSING_TAILNET_VERSION } from "coder-protocol/version";
 import { YamuxSession } from "coder-protocol/yamux/session";
 import { Counter, type Registry } from "prom-client";
 import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
 import { type WebSocket, WebSocketServer } from "ws";
-import { type AccessEvents, endsAccess, endsAgentSession } from "../auth/access-events.ts";
+import { type AccessEvent, type AccessEvents, endsAccess, endsAgentSession } from "../auth/access-events.ts";
 import { type AuthenticatedAgent, type Authenticator, holderOf } from "../auth/authenticator.ts";
 import type { OwnClient } from "../auth/own-client.ts";
 import type { WallClock } from "../base/clock.ts";
@@ -28,11 +28,12 @@ import { CLOSE_PROTOCOL_ERROR, TextSockets } from "../base/text-sockets.ts";
 import type { Store } from "../db/store.ts";
 import type { AgentState } from "../workspaces/agent-state.ts";
 import type { Changes } from "../workspaces/changes.ts";
+import type { ConnectionPolicies } from "../workspaces/connection-policies.ts";
 import type { DeclaredApps } from "../workspaces/declared-apps.ts";
 import { type AgentNetwork, agentLatency, agentNetwork } from "./agent-network.ts";
 import { agentService } from "./agent-service.ts";
 import { type ConnectionEnd, PING_INTERVAL_MS, watchEnd } from "./connection-end.ts";
-import { ConnectionHolders } from "./connection-holders.ts";
+import { ConnectionLog } from "./connection-log.ts";
 import { controlMetrics } from "./control-metrics.ts";
 import type { ControlSettings } from "./control-settings.ts";
 import { Coordinator } from "./coordinator.ts";
@@ -65,8 +66,6 @@ const MAX_SOCKETS_PER_AGENT = 4;
 /** An agent that answered no ping for this long is gone. */
 const AGENT_PING_TIMEOUT_MS = 30_000;
 const SWEEP_MS = 60_000;
-const MAX_REASON_LENGTH = 256;
-const MAX_APP_NAME_LENGTH = 64;
 const CLOSE_INTERNAL_ERROR = 1011;
 /** RFC 6455 §7.4.1: no close frame came. */
 const CLOSE_ABNORMAL = 1006;
@@ -85,6 +84,7 @@ export interface ControlPlaneOptions {
   readonly store: Store;
   readonly authenticator: Authenticator;
   readonly ownClient: OwnClient;
+  readonly connectionPolicies: ConnectionPolicies;
   readonly accessEvents: AccessEvents;
   readonly agentState: AgentState;
   readonly declaredApps: DeclaredApps;
@@ -126,7 +126,7 @@ export class ControlPlane {
   readonly #stopEvents: () => void;
   readonly #telemetry: Counter<"status">;
   readonly #keyWaits = new KeyWaits();
-  readonly #connectionHolders = new ConnectionHolders();
+  readonly #connectionLog: ConnectionLog;
   #gate: RelayGate | undefined;
   #closing = false;
 
@@ -149,6 +149,7 @@ export class ControlPlane {
       },
       onKeyGone: (key) => this.#gate?.revoke(key),
     });
+    this.#connectionLog = new ConnectionLog(this.coordinator, options.log);
     this.upgradeRoutes = [
       {
         name: "coordinate",
@@ -177,6 +178,7 @@ export class ControlPlane {
     this.#stopEvents = options.accessEvents.subscribe((event) => {
       for (const open of [...this.#open]) if (open.auth.endedBy(event)) open.end(ACCESS_REVOKED);
       this.coordinator.revoke((auth) => auth.endedBy(event), ACCESS_REVOKED, options.clock.now());
+      if (event.kind === "browser-only") this.#leaveToBrowsers(event);
     });
     this.#timer = setInterval(() => {
       this.coordinator.sweep(options.clock.now());
@@ -264,6 +266,19 @@ export class ControlPlane {
     await Promise.all(closed);
   }
 
+  /** Ends tunnels that only browsers may have from now on, and the connections that were for one of them alone. */
+  #leaveToBrowsers(event: AccessEvent): void {
+    const losesTunnel = (auth: PeerAuth, to: string): boolean => auth.losesTunnel?.(event, to) === true;
+    this.coordinator.endTunnels(losesTunnel, NON_BROWSER_REFUSED, this.#options.clock.now());
+    const ended = [...this.#open].filter(
+      ({ auth, onlyAgent }) => onlyAgent !== undefined && losesTunnel(auth, onlyAgent),
+    );
+    // What the coordinator has just sent leaves first.
+    setImmediate(() => {
+      for (const open of ended) open.end(NON_BROWSER_REFUSED);
+    });
+  }
+
   #debugSources(): DebugSources {
     return {
       coordinator: this.coordinator,
@@ -289,6 +304,11 @@ export class ControlPlane {
       throw notFound();
     }
     requireVersion(url, MISSING_TAILNET_VERSION);
+    const { connectionPolicies } = this.#options;
+    // The server's tunnels for the pages of this user: what they carry came from a browser.
+    const forPages = this.#options.ownClient.isMarked(request);
+    const refusal = only === undefined || forPages ? undefined : await connectionPolicies.refusal(user, only);
+    if (refusal !== undefined) throw refusal;
     const holder = holderOf(identity, only === undefined ? {} : { agentId: only });
     const resume: ResumeHolder = { kind: "client", ...holder };
     const resumed = this.#resumedPeer(url, resume);
@@ -298,16 +318,25 @@ export class ControlPlane {
     // Rights are looked up at every request: what a user may reach changes while the connection lasts.
     const auth = lookedUpClientAuth(
       async (agentId) => {
-        if (only !== undefined && agentId !== only) return false;
+        if (only !== undefined && agentId !== only) return "denied";
         const current = await store.users.byId(user.id);
-        return current !== undefined && (await authenticator.canReachAgent(current, agentId)) !== undefined;
+        if (current === undefined || (await authenticator.canReachAgent(current, agentId)) === undefined)
+          return "denied";
+        if (forPages) return "allowed";
+        return (await connectionPolicies.refusal(current, agentId)) === undefined ? "allowed" : "browsers-only";
       },
-      { holder: `user ${user.id}`, endedBy: (event) => endsAccess(event, holder), sessionId },
+      {
+        holder: `user ${user.id}`,
+        userId: forPages ? undefined : user.id,
+        endedBy: (event) => endsAccess(event, holder),
+        sessionId,
+      },
     );
     const mayFollow = (ownerId: string): boolean => only === undefined && ownerId === user.id;
     const open = this.#serve(request, socket, head, {
       id,
       auth,
+      onlyAgent: only,
       userId: user.id,
       address: this.#options.clientAddress(request),
       services: (deps) => [tailnetService({ id, auth, resume, mayFollow }, deps)],
@@ -315,7 +344,12 @@ export class ControlPlane {
       onClosed: async () => void this.#forget(id),
     });
     // A revocation between the check and now had no listener.
-    if (open !== undefined && !(await authenticator.stillHolds(holder))) open.end(ACCESS_REVOKED);
+    if (open === undefined) return;
+    if (!(await authenticator.stillHolds(holder))) return open.end(ACCESS_REVOKED);
+    if (only === undefined || forPages) return;
+    const current = await store.users.byId(user.id);
+    if (current !== undefined && (await connectionPolicies.refusal(current, only)) !== undefined)
+      open.end(NON_BROWSER_REFUSED);
   }
 
   /** The server's own client, for web apps: what it may dial is decided per request, by the visitor's right. */
@@ -366,7 +400,7 @@ export class ControlPlane {
           relayMap: () => this.relayMap(),
           disableDirectConnections: settings.blockDirect,
           forceWebSockets: settings.forceWebSockets,
-          onConnection: (agentId, connection, type) => this.#logConnection(agentId, connection, type),
+          onConnection: (agentId, connection, type) => this.#connectionLog.reported(agentId, connection, type),
           onStats: (agentId, stats) => this.#reports.stats(agentId, stats, clock.now()),
         }),
       ],
@@ -457,6 +491,7 @@ export class ControlPlane {
       id: session.id,
       address: session.address,
       auth: session.auth,
+      onlyAgent: session.onlyAgent,
       end: (reason) => {
         endedFor ??= reason;
         this.coordinator.expel(session.id, reason, this.#options.clock.now());
@@ -466,7 +501,7 @@ export class ControlPlane {
       closed: running.closed.then(async (failure) => {
         clearInterval(pings);
         const detail = end.byClose ? LOST_BY_CLOSE : (failure?.message ?? "closed");
-        this.#logEnd(session, endedFor, CLEAN_CLOSES.has(closeCode) ? undefined : detail);
+        this.#connectionLog.clientEnded(session, endedFor, CLEAN_CLOSES.has(closeCode) ? undefined : detail);
         unfinished.leave();
         this.#open.delete(open);
         this.#countOpen(session.id, -1);
@@ -480,53 +515,6 @@ export class ControlPlane {
     this.#open.add(open);
     this.#countOpen(session.id, +1);
     return open;
-  }
-
-  /** What an agent says of a connection to it, with whose it is: the address is that of a tunnel, and the tunnel has a holder. */
-  #logConnection(agentId: string, connection: Connection, type: string): void {
-    const id = uuidFromBytes(connection.id) ?? "";
-    const ended = connection.action === Connection_Action.DISCONNECT;
-    const known = ended ? this.#connectionHolders.ended(agentId, id) : undefined;
-    const client = known ?? this.coordinator.sourceAt(agentId, connection.ip);
-    if (!ended && client !== undefined) this.#connectionHolders.began(agentId, id, client);
-    const who = {
-      ...(client?.sessionId === undefined ? {} : { [SESSION_ID_KEY]: client.sessionId }),
-      holder: client?.holder ?? "unknown",
-      agent: agentId,
-      connect_type: connection.appName.slice(0, MAX_APP_NAME_LENGTH) || type,
-    };
-    if (!ended) {
-      this.#options.log.info(who, "connected to an agent");
-      return;
-    }
-    const reason = (connection.reason ?? "").slice(0, MAX_REASON_LENGTH);
-    this.#options.log.info(
-      {
-        ...who,
-        disconnect_reason: reason,
-        disconnect_expected: reason === "normal exit",
-        disconnect_initiator: "agent",
-        disconnect_detail: `status ${connection.statusCode}`,
-      },
-      "disconnected from an agent",
-    );
-  }
-
-  /** Why a client's connection ended, under the session that it told. */
-  #logEnd({ auth, userId }: SessionPlan, endedFor: string | undefined, failure: string | undefined): void {
-    if (auth.sessionId === undefined) return;
-    this.#options.log.info(
-      {
-        [SESSION_ID_KEY]: auth.sessionId,
-        user: userId,
-        connect_type: "coordinate",
-        disconnect_reason: endedFor ?? (failure === undefined ? "normal exit" : "connection lost"),
-        disconnect_expected: endedFor !== undefined || failure === undefined,
-        disconnect_initiator: endedFor !== undefined ? "server" : failure === undefined ? "client" : "network",
-        disconnect_detail: failure ?? "",
-      },
-      "client disconnected",
-    );
   }
 
   #tailnetDeps(end: ConnectionEnd): TailnetServiceDeps {
@@ -575,6 +563,8 @@ export class ControlPlane {
 interface SessionPlan {
   readonly id: string;
   readonly auth: PeerAuth;
+  /** Of a client that may reach one agent. */
+  readonly onlyAgent?: string | undefined;
   /** Whose share of the connections it takes. */
   readonly userId: string;
   readonly address: string;
@@ -589,6 +579,7 @@ interface OpenSocket {
   readonly id: string;
   readonly address: string;
   readonly auth: PeerAuth;
+  readonly onlyAgent: string | undefined;
   end(reason: string): void;
   readonly closed: Promise<void>;
 }

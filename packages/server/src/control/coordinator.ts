@@ -3,33 +3,34 @@
  * tunnel. A state machine without I/O; answers leave through each peer's sink, synchronously. Semantics:
  * docs/protocols/coordination.md and docs/decisions/004-coordinator.md.
  */
-import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
+import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
 import {
   type CoordinateRequest,
-  type CoordinateResponseSchema,
   CoordinateResponse_PeerUpdate_Kind as Kind,
   type Node,
   NodeSchema,
 } from "coder-protocol/gen/tailnet_pb.js";
-import { SESSION_ID_KEY } from "coder-protocol/session-id";
 import { LOST, LOST_BY_CLOSE, nodeFromProto, nodeToProto } from "coder-protocol/tailnet/node";
 import { bytesEqual } from "wg-userspace/base/bytes";
 import { formatIp, parsePrefix } from "wg-userspace/base/ip";
 import { FormerPeers, type Over } from "./former-peers.ts";
 import { KnownKeys } from "./known-keys.ts";
 import type { PeerAuth } from "./peer-auth.ts";
+import {
+  goneUpdate,
+  isKey,
+  type Known,
+  keysOf,
+  type PeerSink,
+  type PeerState,
+  type Response,
+  rawKey,
+  reasonOf,
+  remoteHolder,
+} from "./peer-state.ts";
 import { TunnelGraph } from "./tunnel-graph.ts";
-
-type Response = MessageInitShape<typeof CoordinateResponseSchema>;
-
-/** How a peer is answered. */
-export interface PeerSink {
-  /** False when the peer does not keep up: it is removed then. */
-  send(response: Response): boolean;
-  /** The coordinator is done with this peer; what was sent before still has to arrive. */
-  end(): void;
-}
 
 /** How a peer that is not connected any more ended. `expelled`: its right is over, and so is its use of the relay. */
 export type PeerEnd = "lost" | "disconnected" | "expelled";
@@ -66,30 +67,6 @@ const MAX_OLD_KEYS_PER_PEER = 2;
 const ACCESS_ENDED = "access ended";
 /** Error for a peer whose id belongs to another peer. */
 const NOT_YOUR_ID = "peer ID belongs to somebody else";
-
-interface PeerState {
-  readonly id: string;
-  readonly auth: PeerAuth;
-  readonly sink: PeerSink;
-  readonly connectedAtMs: number;
-  node: Node | undefined;
-  /** When it last told us its node. */
-  nodeAtMs: number;
-  /** Of the keys before that of `node`, the latest. */
-  readonly oldKeys: Uint8Array[];
-  /** What this peer was last told about each other peer. */
-  readonly told: Map<string, Told>;
-}
-
-/** A peer as partners are informed of it, wherever it is connected. */
-interface Known {
-  readonly id: string;
-  readonly node: Node;
-  readonly sessionId: string | undefined;
-}
-
-/** A lost peer may still be in the tunnel. Of those that are gone nothing is kept. */
-type Told = { readonly node: Node } | "lost";
 
 /** One connected peer as debug pages show it. */
 export interface PeerDescription {
@@ -330,6 +307,22 @@ export class Coordinator {
     }
   }
 
+  /**
+   * Takes single tunnels away; the connection of their client stays. Both sides are informed that the other is gone, also
+   * when one of them is away.
+   */
+  endTunnels(isOver: (auth: PeerAuth, to: string) => boolean, reason: string, nowMs: number): void {
+    for (const peer of [...this.#peers.values()]) {
+      for (const to of this.tunnelsOf(peer.id)) {
+        if (!isOver(peer.auth, to)) continue;
+        if (this.#mayKnow(to, peer.id)) this.#former.remind(to, peer.id, nowMs);
+        this.#removeTunnel(peer, to, nowMs, reason);
+        peer.sink.send({ error: reason });
+      }
+    }
+    this.#end(this.#former.endTunnels(isOver), reason, nowMs);
+  }
+
   /** Forgets what its time is over for. Call now and then. */
   sweep(nowMs: number): void {
     this.#keys.sweep(nowMs);
@@ -383,6 +376,11 @@ export class Coordinator {
   }
 
   #addTunnel(peer: PeerState, to: string, nowMs: number): void {
+    if (peer.auth.isForBrowsers?.(to) === true) {
+      // The stream stays: the client may have tunnels to other agents, or follow its workspaces.
+      peer.sink.send({ error: NON_BROWSER_REFUSED });
+      return;
+    }
     const refusal = peer.auth.checkTunnel(to);
     if (refusal !== undefined) throw new RequestError(`authorization: ${refusal}`);
     if (this.#tunnels.countFrom(peer.id) >= MAX_TUNNELS_PER_PEER)
@@ -405,13 +403,13 @@ export class Coordinator {
     }
   }
 
-  #removeTunnel(peer: PeerState, to: string, nowMs: number): void {
+  #removeTunnel(peer: PeerState, to: string, nowMs: number, reason = "tunnel removed"): void {
     if (!this.#tunnels.drop(peer.id, to)) return;
     this.#record({ kind: "tunnel", from: peer.id, to, gone: true });
     if (this.#tunnels.areJoined(peer.id, to)) return;
     const destination = this.#peers.get(to);
-    this.#tellGone(peer, to, Kind.DISCONNECTED, "tunnel removed", nowMs);
-    if (destination !== undefined) this.#tellGone(destination, peer.id, Kind.DISCONNECTED, "tunnel removed", nowMs);
+    this.#tellGone(peer, to, Kind.DISCONNECTED, reason, nowMs);
+    if (destination !== undefined) this.#tellGone(destination, peer.id, Kind.DISCONNECTED, reason, nowMs);
   }
 
   #readyForHandshake(peer: PeerState, to: string): void {
@@ -573,32 +571,4 @@ function idOf(bytes: Uint8Array): string {
   const id = uuidFromBytes(bytes);
   if (id === undefined) throw new RequestError(`a peer id has 16 bytes, got ${bytes.length}`);
   return id;
-}
-
-/** Without the "np" in front. */
-function rawKey(node: Node): Uint8Array {
-  return node.key.subarray(2);
-}
-
-/** All keys a peer may still use the relay with. */
-function keysOf(peer: PeerState): Uint8Array[] {
-  return peer.node === undefined ? peer.oldKeys : [...peer.oldKeys, rawKey(peer.node)];
-}
-
-/** Agents log it: stock ones the whole text, ours the session. */
-function reasonOf(sessionId: string | undefined): string {
-  return sessionId === undefined ? "node update" : `node update ${SESSION_ID_KEY}=${sessionId}`;
-}
-
-function goneUpdate(id: string, reason: string) {
-  return { id: uuidToBytes(id), kind: Kind.DISCONNECTED, reason };
-}
-
-/** Who answers for the keys of a peer whose user is known to another server only. */
-function remoteHolder(id: string): string {
-  return `peer ${id}`;
-}
-
-function isKey(key: Uint8Array | undefined, other: Uint8Array): boolean {
-  return key !== undefined && bytesEqual(key, other);
 }

@@ -81,6 +81,18 @@ export class FormerPeers {
     return [...this.#former].filter(([, { auth }]) => isOver(auth)).flatMap(([id]) => this.end(id));
   }
 
+  /** Takes single tunnels of lost peers out, each as the end of its peer for that partner alone. */
+  endTunnels(isOver: (auth: PeerAuth, partner: string) => boolean): Over[] {
+    return [...this.#former].flatMap(([id, { auth, partners, keys }]) => {
+      const over = [...partners].filter((partner) => isOver(auth, partner));
+      if (over.length === 0) return [];
+      for (const partner of over) partners.delete(partner);
+      if (partners.size > 0) return [{ id, auth, partners: over, keys: [] }];
+      this.#forget(id);
+      return [{ id, auth, partners: over, keys }];
+    });
+  }
+
   /** Takes out those that were away too long. */
   sweep(nowMs: number): Over[] {
     for (const [receiver, endings] of this.#endings) {

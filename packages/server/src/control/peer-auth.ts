@@ -2,7 +2,7 @@
 import { isAgentAddress } from "coder-protocol/addresses";
 import type { NodeInfo } from "coder-protocol/tailnet/node";
 import { parsePrefix } from "wg-userspace/base/ip";
-import type { AccessEvent } from "../auth/access-events.ts";
+import { type AccessEvent, becomesBrowserOnly } from "../auth/access-events.ts";
 
 export interface PeerAuth {
   readonly kind: "client" | "agent";
@@ -16,6 +16,10 @@ export interface PeerAuth {
   /** Finds out what checkTunnel has to say about `to`; awaited before every request for a tunnel. */
   beforeTunnel?(to: string): Promise<void>;
   checkTunnel(to: string): string | undefined;
+  /** What only browsers may connect to, as the last beforeTunnel found out: refused without an end of the stream. */
+  isForBrowsers?(to: string): boolean;
+  /** Whether the event takes away the right to a tunnel to `to`, and to no other. */
+  losesTunnel?(event: AccessEvent, to: string): boolean;
   checkReady(): string | undefined;
 }
 
@@ -43,15 +47,29 @@ export function ownClientAuth(agentId: string): PeerAuth {
   });
 }
 
-/** As clientAuth, for a right that is looked up whenever the client asks for a tunnel. */
-export function lookedUpClientAuth(mayReach: (agentId: string) => Promise<boolean>, rights: ClientRights): PeerAuth {
+export type Reach = "allowed" | "denied" | "browsers-only";
+
+/**
+ * As clientAuth, for a right that is looked up whenever the client asks for a tunnel.
+ * @param userId Absent for a client that stays when connections are left to browsers.
+ */
+export function lookedUpClientAuth(
+  reach: (agentId: string) => Promise<Reach>,
+  rights: ClientRights & { readonly userId?: string | undefined },
+): PeerAuth {
+  const { userId, ...others } = rights;
   let reachable: string | undefined;
+  let forBrowsers: string | undefined;
   return {
-    ...clientAuth((to) => to === reachable, rights),
+    ...clientAuth((to) => to === reachable, others),
     beforeTunnel: async (to) => {
-      reachable = undefined;
-      if (await mayReach(to)) reachable = to;
+      reachable = forBrowsers = undefined;
+      const found = await reach(to);
+      if (found === "allowed") reachable = to;
+      if (found === "browsers-only") forBrowsers = to;
     },
+    isForBrowsers: (to) => to === forBrowsers,
+    losesTunnel: (event, to) => userId !== undefined && becomesBrowserOnly(event, { userId, agentId: to }),
   };
 }
 

@@ -4,8 +4,9 @@ import { DrpcError, implement, type RpcServiceImpl } from "coder-protocol/drpc/a
 import { type CoordinateRequest, Tailnet, type TelemetryEvent } from "coder-protocol/gen/tailnet_pb.js";
 import { derpMapToProto } from "coder-protocol/tailnet/derp-map";
 import type { DerpMap } from "wg-userspace/derp/map";
-import type { Coordinator, PeerSink } from "./coordinator.ts";
+import type { Coordinator } from "./coordinator.ts";
 import type { PeerAuth } from "./peer-auth.ts";
+import type { PeerSink } from "./peer-state.ts";
 import type { ResumeHolder, ResumeTokens } from "./resume-token.ts";
 import type { WorkspaceUpdates } from "./workspace-updates.ts";
 

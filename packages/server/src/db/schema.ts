@@ -1,4 +1,5 @@
 import type { ShareLevel } from "coder-protocol/rest/apps";
+import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
 import type { AppHealth } from "coder-protocol/rest/workspace-apps";
 import type { Generated, Insertable, Selectable } from "kysely";
 
@@ -56,6 +57,7 @@ export interface UsersTable {
   password_hash: string;
   role: Role;
   status: "active" | "suspended";
+  connection_policy: Generated<ConnectionPolicy>;
   created_at: number;
   updated_at: number;
   last_seen_at: number | null;
@@ -87,6 +89,7 @@ export interface WorkspacesTable {
   name_key: string;
   ttl_ms: number | null;
   autostart_schedule: string | null;
+  connection_policy: Generated<ConnectionPolicy>;
   created_at: number;
   updated_at: number;
   last_used_at: number;
@@ -294,4 +297,5 @@ export type ConnectionReportRow = Selectable<ConnectionReportsTable>;
 
 export type NewUser = Insertable<UsersTable>;
 export type NewApiKey = Insertable<ApiKeysTable>;
+export type NewWorkspace = Insertable<WorkspacesTable>;
 export type NewAgent = Insertable<AgentsTable>;

@@ -1,3 +1,4 @@
+import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
 import type { Kysely } from "kysely";
 import { inList } from "./in-list.ts";
 import type { Database, NewUser, Role, UserRow } from "./schema.ts";
@@ -26,10 +27,14 @@ export class Users {
     return await this.#live().selectAll().where("id", "=", id).executeTakeFirst();
   }
 
-  /** User names by id. Deleted users have theirs, too: builds keep naming their initiator. */
-  async namesOf(ids: readonly string[]): Promise<Map<string, string>> {
-    const rows = await this.#db.selectFrom("users").select(["id", "username"]).where("id", "in", inList(ids)).execute();
-    return new Map(rows.map((row) => [row.id, row.username]));
+  /** What others see of users, by id. Deleted users have theirs, too: builds keep naming their initiator. */
+  async shownOf(ids: readonly string[]): Promise<Map<string, Pick<UserRow, "id" | "username" | "connection_policy">>> {
+    const rows = await this.#db
+      .selectFrom("users")
+      .select(["id", "username", "connection_policy"])
+      .where("id", "in", inList(ids))
+      .execute();
+    return new Map(rows.map((row) => [row.id, row]));
   }
 
   async byUsername(username: string): Promise<UserRow | undefined> {
@@ -88,6 +93,14 @@ export class Users {
 
   async setRole(id: string, role: Role, now: number): Promise<void> {
     await this.#db.updateTable("users").set({ role, updated_at: now }).where("id", "=", id).execute();
+  }
+
+  async setConnectionPolicy(id: string, policy: ConnectionPolicy, now: number): Promise<void> {
+    await this.#db
+      .updateTable("users")
+      .set({ connection_policy: policy, updated_at: now })
+      .where("id", "=", id)
+      .execute();
   }
 
   async touch(id: string, now: number): Promise<void> {

@@ -1,5 +1,6 @@
+import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
 import type { Kysely } from "kysely";
-import type { Database, WorkspaceRow } from "./schema.ts";
+import type { Database, NewWorkspace, WorkspaceRow } from "./schema.ts";
 
 export interface WorkspaceFilter {
   /** Undefined: those of all users. */
@@ -14,7 +15,7 @@ export class Workspaces {
     this.#db = db;
   }
 
-  async insert(row: Omit<WorkspaceRow, "name_key" | "deleted_at">): Promise<void> {
+  async insert(row: Omit<NewWorkspace, "name_key" | "deleted_at">): Promise<void> {
     await this.#db
       .insertInto("workspaces")
       .values({ ...row, name_key: row.name.toLowerCase(), deleted_at: null })
@@ -71,6 +72,14 @@ export class Workspaces {
     await this.#db
       .updateTable("workspaces")
       .set({ name, name_key: name.toLowerCase(), updated_at: now })
+      .where("id", "=", id)
+      .execute();
+  }
+
+  async setConnectionPolicy(id: string, policy: ConnectionPolicy, now: number): Promise<void> {
+    await this.#db
+      .updateTable("workspaces")
+      .set({ connection_policy: policy, updated_at: now })
       .where("id", "=", id)
       .execute();
   }

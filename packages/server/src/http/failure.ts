@@ -9,6 +9,7 @@ const STATUS_OF: Readonly<Record<DomainErrorCode, number>> = {
   "not-found": 404,
   taken: 409,
   "limit-reached": 409,
+  "browser-only": 409,
   contested: 409,
   deleted: 410,
   "has-workspaces": 417,

@@ -34,6 +34,8 @@ export interface AgentTunnelsOptions {
   /** Leads there; asked for each time. */
   readonly dialer: () => Dialer;
   readonly onError: (error: unknown) => void;
+  /** Headers of every request, besides the credentials. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly lingerMs?: number;
   /** How agents are reached, where the credentials do not allow to ask; absent: asked. */
   readonly connectionInfo?: () => Promise<unknown>;
@@ -97,6 +99,7 @@ export class AgentTunnels {
         token,
         dialer: this.#options.dialer(),
         clientVersion: BUILD_VERSION,
+        extraHeaders: async () => this.#options.headers ?? {},
       }),
       agentId,
       ...(this.#options.connectionInfo === undefined ? {} : { connectionInfo: this.#options.connectionInfo() }),

@@ -1,3 +1,4 @@
+import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
 import { notFound } from "../base/domain-error.ts";
 import type { AgentLogSourceRow, AgentRow, AgentScriptRow, WorkspaceBuildRow, WorkspaceRow } from "../db/schema.ts";
 import type { Tables } from "../db/store.ts";
@@ -15,6 +16,7 @@ export interface LoadedBuild {
   readonly row: WorkspaceBuildRow;
   readonly workspace: WorkspaceRow;
   readonly ownerName: string;
+  readonly ownerPolicy: ConnectionPolicy;
   readonly initiatorName: string;
   /** Only a build that starts the workspace has agents. */
   readonly agents: readonly LoadedAgent[];
@@ -25,7 +27,7 @@ export interface LoadedWorkspace {
   readonly latestBuild: LoadedBuild;
 }
 
-type LoaderTables = Pick<Tables, "users" | "builds" | "agents" | "agentLogs" | "agentScripts" | "apps">;
+type LoaderTables = Pick<Tables, "users" | "workspaces" | "builds" | "agents" | "agentLogs" | "agentScripts" | "apps">;
 
 /** Reads workspaces, builds and agents with everything that belongs to them: the same number of queries for any number of rows. */
 export class WorkspaceLoader {
@@ -65,9 +67,16 @@ export class WorkspaceLoader {
     }));
   }
 
+  /** What decides who may connect to an agent. Throws DomainError "not-found" when its workspace was removed meanwhile. */
+  async policies(agent: AgentRow): Promise<{ readonly workspace: WorkspaceRow; readonly owner: ConnectionPolicy }> {
+    const workspace = (await this.#tables.workspaces.byId(agent.workspace_id)) ?? missing();
+    const owner = (await this.#tables.users.shownOf([workspace.owner_id])).get(workspace.owner_id);
+    return { workspace, owner: owner?.connection_policy ?? "inherit" };
+  }
+
   async #builds(pairs: readonly { workspace: WorkspaceRow; row: WorkspaceBuildRow }[]): Promise<LoadedBuild[]> {
     const userIds = new Set(pairs.flatMap(({ workspace, row }) => [workspace.owner_id, row.initiator_id]));
-    const names = await this.#tables.users.namesOf([...userIds]);
+    const users = await this.#tables.users.shownOf([...userIds]);
     const started = new Set(pairs.filter(({ row }) => row.transition === "start").map(({ workspace }) => workspace.id));
     const agents = Map.groupBy(
       await this.agents(await this.#tables.agents.ofWorkspaces([...started])),
@@ -76,8 +85,9 @@ export class WorkspaceLoader {
     return pairs.map(({ workspace, row }) => ({
       row,
       workspace,
-      ownerName: names.get(workspace.owner_id) ?? "",
-      initiatorName: names.get(row.initiator_id) ?? "",
+      ownerName: users.get(workspace.owner_id)?.username ?? "",
+      ownerPolicy: users.get(workspace.owner_id)?.connection_policy ?? "inherit",
+      initiatorName: users.get(row.initiator_id)?.username ?? "",
       agents: row.transition === "start" ? (agents.get(workspace.id) ?? []) : [],
     }));
   }

@@ -1,5 +1,6 @@
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import {
+  type ConnectionInfo,
   type ContainersResponse,
   type ListeningPortsResponse,
   patchAgentLogsRequest,
@@ -14,6 +15,7 @@ import type { AgentLogs } from "../../db/agent-logs.ts";
 import type { AgentRow } from "../../db/schema.ts";
 import type { AgentHttp } from "../../tunnels/agent-http.ts";
 import { type AgentState, agentStatus } from "../../workspaces/agent-state.ts";
+import type { ConnectionPolicies } from "../../workspaces/connection-policies.ts";
 import { HttpFailure } from "../failure.ts";
 import type { Guard, HttpEnv, Router } from "../hono.ts";
 import type { HttpLimits } from "../limits.ts";
@@ -33,6 +35,7 @@ export interface AgentRoutesDeps {
   readonly agentLogs: AgentLogs;
   readonly agentHttp: AgentHttp;
   readonly control: Pick<ControlPlane, "connectionInfo" | "agentNetwork">;
+  readonly connectionPolicies: ConnectionPolicies;
   readonly presenter: WorkspacePresenter;
   readonly watches: Watches;
   readonly watchables: Watchables;
@@ -41,7 +44,12 @@ export interface AgentRoutesDeps {
 }
 
 export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
-  const { user, authenticator, agentState, agentLogs, control, presenter, limits } = deps;
+  const { user, authenticator, agentState, agentLogs, control, connectionPolicies, presenter, limits } = deps;
+
+  const connectionInfo = (browserOnly: boolean): ConnectionInfo => ({
+    ...control.connectionInfo(),
+    ...(browserOnly ? { browser_only: true } : {}),
+  });
 
   /** `:agent` of the path, if the user may reach it. */
   const pathAgent = async (c: Context<HttpEnv>): Promise<AgentRow> => {
@@ -56,7 +64,9 @@ export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
   };
 
   // Before /workspaceagents/:agent, where this word would be an id.
-  router.get("/workspaceagents/connection", user, (c) => c.json(control.connectionInfo()));
+  router.get("/workspaceagents/connection", user, (c) =>
+    c.json(connectionInfo(connectionPolicies.byAnyWorkspace(c.get("auth").user) !== undefined)),
+  );
 
   router.patch("/workspaceagents/me/logs", async (c) => {
     const { agent } = await requestAgent(c);
@@ -99,8 +109,8 @@ export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
   router.get("/workspaceagents/:agent", user, async (c) => c.json(await presenter.agent(await pathAgent(c))));
 
   router.get("/workspaceagents/:agent/connection", user, async (c) => {
-    await pathAgent(c);
-    return c.json(control.connectionInfo());
+    const agent = await pathAgent(c);
+    return c.json(connectionInfo((await connectionPolicies.refusal(c.get("auth").user, agent.id)) !== undefined));
   });
 
   router.get("/workspaceagents/:agent/logs", user, async (c) => {

@@ -98,7 +98,7 @@ export function deploymentRoutes(router: Router, deps: DeploymentRoutesDeps): vo
   router.get("/entitlements", user, (c) => {
     const body: Entitlements = {
       features: {
-        browser_only: { entitlement: "not_entitled", enabled: false },
+        browser_only: { entitlement: "entitled", enabled: config.browserOnly !== "off" },
         workspace_external_agent: { entitlement: "entitled", enabled: true },
       },
       warnings: [],

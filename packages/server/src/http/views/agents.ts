@@ -20,7 +20,12 @@ export interface AgentFacts {
   readonly live: (agentId: string) => LiveAgent;
 }
 
-export function agentView({ row: agent, logSources, scripts, apps }: LoadedAgent, facts: AgentFacts): WorkspaceAgent {
+/** @param browserOnly Whether its owner may connect from browsers only. */
+export function agentView(
+  { row: agent, logSources, scripts, apps }: LoadedAgent,
+  facts: AgentFacts,
+  browserOnly: boolean,
+): WorkspaceAgent {
   const live = facts.live(agent.id);
   const status = agentStatus(agent, facts.now);
   const reason =
@@ -56,7 +61,7 @@ export function agentView({ row: agent, logSources, scripts, apps }: LoadedAgent
     troubleshooting_url: "",
     subsystems,
     health: reason === undefined ? { healthy: true } : { healthy: false, reason },
-    display_apps: ["vscode", "web_terminal", "ssh_helper", "port_forwarding_helper"],
+    display_apps: browserOnly ? ["web_terminal"] : ["vscode", "web_terminal", "ssh_helper", "port_forwarding_helper"],
     log_sources: [defaultSource(agent), ...logSources].map((source) => ({
       workspace_agent_id: agent.id,
       id: source.id,

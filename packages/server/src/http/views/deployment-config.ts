@@ -47,7 +47,7 @@ export function deploymentConfig(config: ServerConfig): Record<string, unknown> 
       human: config.logFormat === "human" ? "/dev/stderr" : "",
       json: config.logFormat === "json" ? "/dev/stderr" : "",
     },
-    browser_only: false,
+    browser_only: config.browserOnly !== "off",
     telemetry: { enable: false },
     update_check: false,
   };

@@ -10,6 +10,7 @@ import { buildView, type WorkspaceFacts, workspaceView } from "./workspaces.ts";
 export interface PresenterOptions {
   readonly loader: WorkspaceLoader;
   readonly live: (agentId: string) => LiveAgent;
+  readonly browserOnlyBy: WorkspaceFacts["browserOnlyBy"];
   readonly deployment: DeploymentIds;
   readonly clock: WallClock;
 }
@@ -43,12 +44,15 @@ export class WorkspacePresenter {
   }
 
   async agent(row: AgentRow): Promise<WorkspaceAgent> {
-    const [loaded] = await this.#options.loader.agents([row]);
-    return agentView(loaded!, this.#facts());
+    const { loader } = this.#options;
+    const [loaded] = await loader.agents([row]);
+    const facts = this.#facts();
+    const policies = await loader.policies(row);
+    return agentView(loaded!, facts, facts.browserOnlyBy(policies.workspace, policies.owner) !== undefined);
   }
 
   #facts(): WorkspaceFacts {
-    const { deployment, live, clock } = this.#options;
-    return { deployment, live, now: clock.now() };
+    const { deployment, live, browserOnlyBy, clock } = this.#options;
+    return { deployment, live, browserOnlyBy, now: clock.now() };
   }
 }

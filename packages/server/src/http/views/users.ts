@@ -19,6 +19,7 @@ export function userView(user: UserRow, deployment: DeploymentIds): User {
     login_type: "password",
     theme_preference: "",
     organization_ids: [deployment.organizationId],
+    connection_policy: user.connection_policy,
     roles: user.role === "owner" ? [{ name: "owner", display_name: "Owner" }] : [],
   };
 }

@@ -1,3 +1,4 @@
+import type { BrowserOnlyBy, ConnectionPolicy } from "coder-protocol/rest/connection-policy";
 import {
   type BuildLog,
   EXTERNAL_AGENT_RESOURCE,
@@ -6,7 +7,7 @@ import {
   type WorkspaceResource,
 } from "coder-protocol/rest/workspaces";
 import { formatTime } from "../../base/clock.ts";
-import type { WorkspaceBuildRow } from "../../db/schema.ts";
+import type { WorkspaceBuildRow, WorkspaceRow } from "../../db/schema.ts";
 import type { DeploymentIds } from "../../db/store.ts";
 import { buildStatus } from "../../workspaces/build-status.ts";
 import { ORGANIZATION_NAME, TEMPLATE_NAME } from "../../workspaces/builtin.ts";
@@ -16,12 +17,15 @@ import { completedJob, TEMPLATE_DISPLAY_NAME, TEMPLATE_ICON, TEMPLATE_VERSION_NA
 
 /** What the views of workspaces depend on besides rows. */
 export interface WorkspaceFacts extends AgentFacts {
+  /** Whether the owner may connect from browsers only, and by whose setting. */
+  readonly browserOnlyBy: (workspace: WorkspaceRow, ownerPolicy: ConnectionPolicy) => BrowserOnlyBy | undefined;
   readonly deployment: DeploymentIds;
 }
 
 export function buildView(loaded: LoadedBuild, facts: WorkspaceFacts): WorkspaceBuild {
   const { row: build, workspace } = loaded;
   const { deployment } = facts;
+  const browserOnly = facts.browserOnlyBy(workspace, loaded.ownerPolicy) !== undefined;
   return {
     id: build.id,
     created_at: formatTime(build.created_at),
@@ -42,7 +46,7 @@ export function buildView(loaded: LoadedBuild, facts: WorkspaceFacts): Workspace
       input: { workspace_build_id: build.id },
     },
     reason: build.reason,
-    resources: loaded.agents.map((agent) => resourceView(loaded, agent, facts)),
+    resources: loaded.agents.map((agent) => resourceView(loaded, agent, facts, browserOnly)),
     status: buildStatus(build),
     daily_cost: 0,
     template_version_preset_id: null,
@@ -51,7 +55,12 @@ export function buildView(loaded: LoadedBuild, facts: WorkspaceFacts): Workspace
   };
 }
 
-function resourceView({ row: build }: LoadedBuild, agent: LoadedAgent, facts: AgentFacts): WorkspaceResource {
+function resourceView(
+  { row: build }: LoadedBuild,
+  agent: LoadedAgent,
+  facts: AgentFacts,
+  browserOnly: boolean,
+): WorkspaceResource {
   return {
     id: agent.row.resource_id,
     created_at: formatTime(build.created_at),
@@ -61,7 +70,7 @@ function resourceView({ row: build }: LoadedBuild, agent: LoadedAgent, facts: Ag
     name: "machine",
     hide: false,
     icon: "",
-    agents: [agentView(agent, facts)],
+    agents: [agentView(agent, facts, browserOnly)],
     metadata: [],
     daily_cost: 0,
   };
@@ -87,6 +96,7 @@ export function buildLogView(build: WorkspaceBuildRow): BuildLog {
 export function workspaceView(loaded: LoadedWorkspace, facts: WorkspaceFacts): Workspace {
   const { row: workspace } = loaded;
   const { deployment } = facts;
+  const browserOnly = facts.browserOnlyBy(workspace, loaded.latestBuild.ownerPolicy);
   const latest = buildView(loaded.latestBuild, facts);
   const failing = latest.resources.flatMap((resource) =>
     (resource.agents ?? []).filter((agent) => !agent.health.healthy).map((agent) => agent.id),
@@ -123,5 +133,7 @@ export function workspaceView(loaded: LoadedWorkspace, facts: WorkspaceFacts): W
     favorite: false,
     next_start_at: null,
     is_prebuild: false,
+    connection_policy: workspace.connection_policy,
+    ...(browserOnly === undefined ? {} : { browser_only_by: browserOnly }),
   };
 }

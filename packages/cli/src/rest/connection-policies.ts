@@ -1,0 +1,44 @@
+/** Which users and workspaces are left to web browsers, as owners of a deployment set it. */
+import type { Deployment } from "coder-client/rest/deployment";
+import { findWorkspace } from "coder-client/rest/workspaces";
+import { parseWorkspaceName } from "coder-protocol/names";
+import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
+import type { User } from "coder-protocol/rest/users";
+import { UsageError } from "../errors/usage-error.ts";
+import { callUser, userOf } from "./users.ts";
+
+const POLICIES: Readonly<Record<string, ConnectionPolicy>> = {
+  inherit: "inherit",
+  any: "any",
+  "browser-only": "browser_only",
+  browser_only: "browser_only",
+};
+
+/** Throws UsageError. */
+export function readPolicy(text: string): ConnectionPolicy {
+  const policy = Object.hasOwn(POLICIES, text) ? POLICIES[text] : undefined;
+  if (policy === undefined) throw new UsageError(`the policy is "${text}"; it is one of: inherit, any, browser-only`);
+  return policy;
+}
+
+export async function setUserPolicy(
+  deployment: Deployment,
+  which: string,
+  policy: ConnectionPolicy,
+  signal: AbortSignal,
+): Promise<User> {
+  return userOf(await callUser(deployment, which, "/connection-policy", { method: "PUT", body: { policy }, signal }));
+}
+
+/** Returns the name of the workspace. */
+export async function setWorkspacePolicy(
+  deployment: Deployment,
+  which: string,
+  policy: ConnectionPolicy,
+  signal: AbortSignal,
+): Promise<string> {
+  const workspace = await findWorkspace(deployment, parseWorkspaceName(which), { signal });
+  const path = `/api/v2/workspaces/${workspace.id}/connection-policy`;
+  await deployment.call(path, { method: "PUT", body: { policy }, signal });
+  return `${workspace.ownerName}/${workspace.name}`;
+}

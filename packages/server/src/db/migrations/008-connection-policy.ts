@@ -1,0 +1,10 @@
+import type { Kysely } from "kysely";
+
+export async function connectionPolicies(db: Kysely<unknown>): Promise<void> {
+  for (const table of ["users", "workspaces"]) {
+    await db.schema
+      .alterTable(table)
+      .addColumn("connection_policy", "text", (column) => column.notNull().defaultTo("inherit"))
+      .execute();
+  }
+}

@@ -1,0 +1,89 @@
+/** Which users and workspaces are left to browsers. A change is durable and published when its promise resolves. */
+import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
+import type { BrowserOnlyBy, ConnectionPolicy } from "coder-protocol/rest/connection-policy";
+import type { AccessEvents } from "../auth/access-events.ts";
+import type { WallClock } from "../base/clock.ts";
+import { DomainError, notFound } from "../base/domain-error.ts";
+import type { UserRow, WorkspaceRow } from "../db/schema.ts";
+import type { Store } from "../db/store.ts";
+import { type BrowserOnlySetting, browserOnlyBy } from "./browser-only.ts";
+import type { Changes } from "./changes.ts";
+
+export interface ConnectionPoliciesOptions {
+  readonly deployment: BrowserOnlySetting;
+  readonly store: Store;
+  readonly events: AccessEvents;
+  readonly changes: Changes;
+  readonly clock: WallClock;
+  /** Where the pages are; undefined when none are served. */
+  readonly pagesUrl: () => URL | undefined;
+}
+
+export class ConnectionPolicies {
+  readonly #options: ConnectionPoliciesOptions;
+
+  constructor(options: ConnectionPoliciesOptions) {
+    this.#options = options;
+  }
+
+  get deployment(): BrowserOnlySetting {
+    return this.#options.deployment;
+  }
+
+  /** Whether a connection of `user` to the workspace is left to browsers, and why. */
+  by(
+    user: Pick<UserRow, "connection_policy">,
+    workspace: Pick<WorkspaceRow, "connection_policy">,
+  ): BrowserOnlyBy | undefined {
+    return browserOnlyBy({
+      deployment: this.#options.deployment,
+      user: user.connection_policy,
+      workspace: workspace.connection_policy,
+    });
+  }
+
+  /** As {@link by}, for what holds whatever the workspace says. */
+  byAnyWorkspace(user: Pick<UserRow, "connection_policy">): BrowserOnlyBy | undefined {
+    return this.by(user, { connection_policy: "any" });
+  }
+
+  /** The refusal of a client that is no browser; undefined when it may connect, or the agent does not exist. */
+  async refusal(user: UserRow, agentId: string): Promise<DomainError | undefined> {
+    const { store, pagesUrl } = this.#options;
+    const agent = await store.agents.byId(agentId);
+    const workspace = agent === undefined ? undefined : await store.workspaces.byId(agent.workspace_id);
+    if (workspace === undefined || this.by(user, workspace) === undefined) return undefined;
+    const pages = pagesUrl();
+    if (pages === undefined) return new DomainError("browser-only", NON_BROWSER_REFUSED);
+    const owner = (await store.users.shownOf([workspace.owner_id])).get(workspace.owner_id)?.username ?? "me";
+    const terminal = new URL(`/@${owner}/${workspace.name}/terminal`, pages);
+    return new DomainError("browser-only", NON_BROWSER_REFUSED, { detail: `Use the web terminal at ${terminal}` });
+  }
+
+  async setForUser(user: UserRow, policy: ConnectionPolicy): Promise<UserRow> {
+    const { store, events, clock } = this.#options;
+    await store.users.setConnectionPolicy(user.id, policy, clock.now());
+    if (policy === "browser_only") events.publish({ kind: "browser-only", userId: user.id });
+    const stored = await store.users.byId(user.id);
+    if (stored === undefined) throw notFound();
+    for (const { id } of await store.workspaces.list({ ownerId: user.id, nameContains: undefined })) this.#changed(id);
+    return stored;
+  }
+
+  async setForWorkspace(workspace: WorkspaceRow, policy: ConnectionPolicy): Promise<WorkspaceRow> {
+    const { store, events, clock } = this.#options;
+    await store.workspaces.setConnectionPolicy(workspace.id, policy, clock.now());
+    const stored = await store.workspaces.byId(workspace.id);
+    if (stored === undefined) throw notFound();
+    if (this.by({ connection_policy: "inherit" }, stored) !== undefined) {
+      const agents = await store.agents.ofWorkspace(workspace.id);
+      events.publish({ kind: "browser-only", agentIds: agents.map((agent) => agent.id) });
+    }
+    this.#changed(workspace.id);
+    return stored;
+  }
+
+  #changed(workspaceId: string): void {
+    this.#options.changes.publish({ kind: "workspace", workspaceId });
+  }
+}

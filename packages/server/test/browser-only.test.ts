@@ -1,0 +1,200 @@
+/** Browser-only mode as clients that speak the wire protocol see it. */
+import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
+import { expect, test } from "vitest";
+import { WebSocket } from "ws";
+import type { ServerFlagValues } from "../src/config/flags.ts";
+import { addMember, addWorkspace, agentToken, firstUser, openSocket, send, startServer } from "./helpers.ts";
+import { agentNode, nodeOf, TestPeer } from "./peers.ts";
+
+const SENTENCE = "Non-browser connections are disabled for your deployment.";
+const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
+const TAILNET = "/api/v2/tailnet";
+const CLIENT_NODE = { updateSelf: { node: nodeOf({ id: 1n, fill: 3, addresses: ["fd7a:115c:a1e0::5"] }) } };
+
+async function deployment(flags: ServerFlagValues = {}) {
+  const server = await startServer({ flags });
+  const owner = await firstUser(server.url);
+  const bob = await addMember(server.url, owner.token, "bob");
+  const workspace = async (name: string) => {
+    const created = await addWorkspace(server.url, bob.token, name);
+    const agentId: string = created.latest_build.resources[0].agents[0].id;
+    return {
+      id: created.id as string,
+      agentId,
+      token: await agentToken(server.url, bob.token, created.id),
+      coordinate: `/api/v2/workspaceagents/${agentId}/coordinate`,
+    };
+  };
+  const put = (token: string, path: string, policy: unknown) =>
+    send(server.url, "PUT", `/api/v2${path}/connection-policy`, { token, body: { policy } });
+  return { ...server, owner, bob, workspace, put, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+}
+
+type Deployment = Awaited<ReturnType<typeof deployment>>;
+type Workspace = Awaited<ReturnType<Deployment["workspace"]>>;
+
+async function dialStatus(at: Deployment, { coordinate }: Workspace, token: string) {
+  const answer = await openSocket(at.url, `${coordinate}?version=2.0`, { [SESSION_TOKEN_HEADER]: token });
+  if ("status" in answer) return [answer.status, JSON.parse(answer.text)];
+  answer.reader.socket.terminate();
+  return "opened";
+}
+
+test("under --browser-only a client gets 409 with stock's sentence, and where the web terminal is", async () => {
+  await using at = await deployment({ "browser-only": "true" });
+  const dev = await at.workspace("dev");
+  const refusal = [409, { message: SENTENCE, detail: `Use the web terminal at ${at.url}/@bob/dev/terminal` }];
+  expect(await dialStatus(at, dev, at.bob.token)).toEqual(refusal);
+  expect(await dialStatus(at, dev, at.owner.token)).toEqual(refusal);
+  const anonymous = await openSocket(at.url, `${dev.coordinate}?version=2.0`, {});
+  expect(anonymous).toMatchObject({ status: 401 });
+
+  const get = async (path: string) => (await send(at.url, "GET", `/api/v2${path}`, { token: at.bob.token })).json;
+  expect(await get(`/workspaceagents/${dev.agentId}/connection`)).toMatchObject({ browser_only: true });
+  expect(await get("/workspaceagents/connection")).toMatchObject({ browser_only: true, derp_map: expect.anything() });
+  expect((await get("/entitlements")).features.browser_only).toEqual({ entitlement: "entitled", enabled: true });
+  expect((await get(`/workspaceagents/${dev.agentId}`)).display_apps).toEqual(["web_terminal"]);
+  const shown = await get("/users/me/workspace/dev");
+  expect(shown).toMatchObject({ connection_policy: "inherit", browser_only_by: "deployment" });
+  expect(shown.latest_build.resources[0].agents[0].display_apps).toEqual(["web_terminal"]);
+  for (const path of ["logs", "listening-ports"])
+    expect(await get(`/workspaceagents/${dev.agentId}/${path}`)).toBeDefined();
+});
+
+test("without it nothing is said of it", async () => {
+  await using at = await deployment();
+  const dev = await at.workspace("dev");
+  expect(await dialStatus(at, dev, at.bob.token)).toBe("opened");
+  const get = async (path: string) => (await send(at.url, "GET", `/api/v2${path}`, { token: at.bob.token })).json;
+  expect(await get(`/workspaceagents/${dev.agentId}/connection`)).not.toHaveProperty("browser_only");
+  expect((await get("/entitlements")).features.browser_only).toEqual({ entitlement: "entitled", enabled: false });
+  expect(await get("/users/me/workspace/dev")).not.toHaveProperty("browser_only_by");
+  expect((await get("/users/me")).connection_policy).toBe("inherit");
+});
+
+test("policies are set by owners of the deployment, one of three, and recorded", async () => {
+  await using at = await deployment({ "browser-only": "default" });
+  const dev = await at.workspace("dev");
+  for (const path of ["/users/bob", `/workspaces/${dev.id}`]) {
+    expect((await at.put(at.bob.token, path, "any")).status).toBe(403);
+    for (const wrong of ["browser-only", "", 7, null])
+      expect((await at.put(at.owner.token, path, wrong)).status).toBe(400);
+  }
+  expect((await at.put(at.owner.token, "/users/unknown", "any")).status).toBe(404);
+
+  expect(await dialStatus(at, dev, at.bob.token)).toMatchObject([409, { message: SENTENCE }]);
+  const lifted = await at.put(at.owner.token, `/workspaces/${dev.id}`, "any");
+  expect(lifted.json).toMatchObject({ connection_policy: "any" });
+  expect(lifted.json).not.toHaveProperty("browser_only_by");
+  expect(await dialStatus(at, dev, at.bob.token)).toBe("opened");
+  expect((await at.put(at.owner.token, "/users/bob", "browser_only")).json).toMatchObject({
+    connection_policy: "browser_only",
+  });
+  expect(await dialStatus(at, dev, at.bob.token)).toMatchObject([409, { message: SENTENCE }]);
+  expect(await dialStatus(at, dev, at.owner.token)).toBe("opened");
+  expect(at.log.text.match(/"audit":"connection-policy-changed"/g)).toHaveLength(2);
+});
+
+test("a workspace cannot lift what is enforced", async () => {
+  await using at = await deployment({ "browser-only": "enforced" });
+  const dev = await at.workspace("dev");
+  expect((await at.put(at.owner.token, `/workspaces/${dev.id}`, "any")).status).toBe(200);
+  expect(await dialStatus(at, dev, at.bob.token)).toMatchObject([409, { message: SENTENCE }]);
+});
+
+test("on /tailnet the tunnel is refused, not the connection, and the agent's node is not sent", async () => {
+  await using at = await deployment();
+  const [dev, open] = [await at.workspace("dev"), await at.workspace("open")];
+  await using agent = await TestPeer.open(at.url, dev.token, AGENT_RPC);
+  agent.send({ updateSelf: { node: agentNode(dev.agentId) } });
+  await using other = await TestPeer.open(at.url, open.token, AGENT_RPC);
+  other.send({ updateSelf: { node: agentNode(open.agentId, 43n) } });
+  await at.put(at.owner.token, `/workspaces/${dev.id}`, "browser_only");
+
+  await using client = await TestPeer.open(at.url, at.bob.token, TAILNET);
+  client.send(CLIENT_NODE);
+  client.tunnelTo(dev.agentId);
+  expect(await client.next()).toBe(`error: ${SENTENCE}`);
+  client.tunnelTo(open.agentId);
+  expect(await client.next()).toBe(`node ${open.agentId}`);
+});
+
+test("switching it on ends tunnels on both sides, and leaves those to other workspaces", async () => {
+  await using at = await deployment();
+  const [dev, open] = [await at.workspace("dev"), await at.workspace("open")];
+  await using agent = await TestPeer.open(at.url, dev.token, AGENT_RPC);
+  agent.send({ updateSelf: { node: agentNode(dev.agentId) } });
+  await using other = await TestPeer.open(at.url, open.token, AGENT_RPC);
+  other.send({ updateSelf: { node: agentNode(open.agentId, 43n) } });
+
+  await using single = await TestPeer.open(at.url, at.bob.token, dev.coordinate);
+  single.send(CLIENT_NODE);
+  single.tunnelTo(dev.agentId);
+  expect(await single.next()).toBe(`node ${dev.agentId}`);
+  const singleId = (await agent.next()).replace("node ", "");
+  await using many = await TestPeer.open(at.url, at.bob.token, TAILNET);
+  many.send({ updateSelf: { node: nodeOf({ id: 2n, fill: 4, addresses: ["fd7a:115c:a1e0::6"] }) } });
+  many.tunnelTo(dev.agentId);
+  expect(await many.next()).toBe(`node ${dev.agentId}`);
+  const manyId = (await agent.next()).replace("node ", "");
+  many.tunnelTo(open.agentId);
+  expect(await many.next()).toBe(`node ${open.agentId}`);
+  expect(await other.next()).toBe(`node ${manyId}`);
+
+  await at.put(at.owner.token, `/workspaces/${dev.id}`, "browser_only");
+  expect(await single.next()).toBe(`disconnected ${dev.agentId}`);
+  expect(await single.next()).toBe(`error: ${SENTENCE}`);
+  expect((await single.connection.closed)?.message).toContain("Non-browser");
+  expect(await many.next()).toBe(`disconnected ${dev.agentId}`);
+  expect(await many.next()).toBe(`error: ${SENTENCE}`);
+  expect([await agent.next(), await agent.next()].sort()).toEqual(
+    [`disconnected ${singleId}`, `disconnected ${manyId}`].sort(),
+  );
+  // The same connection still carries the tunnel to the other workspace, and may ask for further ones.
+  other.send({ updateSelf: { node: agentNode(open.agentId, 44n) } });
+  expect(await many.next()).toBe(`node ${open.agentId}`);
+
+  await at.put(at.owner.token, "/users/bob", "browser_only");
+  expect(await many.next()).toBe(`disconnected ${open.agentId}`);
+  expect(await other.next()).toBe(`disconnected ${manyId}`);
+});
+
+test("a client whose control connection is gone loses its tunnel as well", async () => {
+  await using at = await deployment();
+  const dev = await at.workspace("dev");
+  await using agent = await TestPeer.open(at.url, dev.token, AGENT_RPC);
+  agent.send({ updateSelf: { node: agentNode(dev.agentId) } });
+  const client = await TestPeer.open(at.url, at.bob.token, dev.coordinate);
+  client.send(CLIENT_NODE);
+  client.tunnelTo(dev.agentId);
+  expect(await client.next()).toBe(`node ${dev.agentId}`);
+  const id = (await agent.next()).replace("node ", "");
+  await client.connection.close();
+  expect(await agent.next()).toBe(`lost ${id}`);
+  await at.put(at.owner.token, `/workspaces/${dev.id}`, "browser_only");
+  expect(await agent.next()).toBe(`disconnected ${id}`);
+});
+
+test("a web terminal's socket opens under it, and an open one stays when it is switched on", async () => {
+  await using at = await deployment();
+  const dev = await at.workspace("dev");
+  await using agent = await TestPeer.open(at.url, dev.token, AGENT_RPC);
+  agent.send({ updateSelf: { node: agentNode(dev.agentId) } });
+  const open = async () => {
+    const path = `/api/v2/workspaceagents/${dev.agentId}/pty?reconnect=${crypto.randomUUID()}`;
+    const answer = await openSocket(at.url, path, { [SESSION_TOKEN_HEADER]: at.bob.token });
+    if ("status" in answer) throw new Error(`${answer.status} ${answer.text}`);
+    return answer.reader.socket;
+  };
+  const before = await open();
+  // The server's own tunnel for it: the agent is informed of a peer.
+  const peer = await agent.next();
+  expect(peer).toMatch(/^node /);
+  await at.put(at.owner.token, "/users/bob", "browser_only");
+  expect(await dialStatus(at, dev, at.bob.token)).toMatchObject([409, { message: SENTENCE }]);
+  expect(before.readyState).toBe(WebSocket.OPEN);
+  const after = await open();
+  expect(after.readyState).toBe(WebSocket.OPEN);
+  before.terminate();
+  after.terminate();
+});
