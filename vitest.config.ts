@@ -13,6 +13,7 @@ export default defineConfig({
       "packages/*/test/interop/**",
       "packages/*/test/natlab/**",
       "packages/*/test/browser/**",
+      "packages/*/test/postgres/**",
     ],
     testTimeout: 120_000,
     hookTimeout: 120_000,

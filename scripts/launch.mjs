@@ -14,6 +14,7 @@ const scripts = {
   "test:natlab": "scripts/test-tier.ts natlab",
   "test:interop": "scripts/test-tier.ts interop",
   "test:browser": "scripts/test-tier.ts browser",
+  "test:postgres": "scripts/test-tier.ts postgres",
   bench: "scripts/bench.ts",
   build: "scripts/build.ts",
   "build:native": "scripts/build-native.ts",

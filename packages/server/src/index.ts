@@ -13,6 +13,7 @@ export {
   serverFlags,
 } from "./config/flags.ts";
 export { type ConfigSurroundings, parseServerConfig, type ServerConfig } from "./config/parse.ts";
+export { type StorePlace, storePlaceOf } from "./db/open-backend.ts";
 export type { ProgramSources } from "./downloads/catalogue.ts";
 export { platformOfNode } from "./downloads/names.ts";
 export type { DashboardFiles } from "./http/dashboard/build-output.ts";

@@ -1,10 +1,12 @@
-import { existsSync } from "node:fs";
+import { randomUUID } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import { systemClock, type WallClock } from "./base/clock.ts";
 import { isLoopback } from "./base/listen-address.ts";
 import type { Logger } from "./base/log.ts";
 import type { ServerConfig } from "./config/parse.ts";
-import { Store } from "./db/store.ts";
+import type { Backend } from "./db/backend.ts";
+import { openBackend, storePlaceOf } from "./db/open-backend.ts";
+import { foreignKeys, keyFingerprintOf, Store } from "./db/store.ts";
 import type { ProgramSources } from "./downloads/catalogue.ts";
 import type { DashboardFiles } from "./http/dashboard/build-output.ts";
 import { Listeners } from "./http/listeners.ts";
@@ -30,6 +32,8 @@ export interface ServerDeps extends PartsTuning {
   readonly certificateCheckMs?: number;
   /** Called with the text of each query. */
   readonly onQuery?: (sql: string) => void;
+  /** Ends waiting for the database. */
+  readonly signal?: AbortSignal;
   /** Executables for other machines that came with this one. */
   readonly packaged?: ProgramSources;
   /** The dashboard, as it was built. */
@@ -58,18 +62,26 @@ export interface CoderServer extends AsyncDisposable {
  * Throws ServerError, after giving back what it had taken.
  */
 export async function createServer(config: ServerConfig, deps: ServerDeps): Promise<CoderServer> {
-  const stateDir = acquireStateDir(config.stateDir);
-  let store: Store | undefined;
+  const stateDir = acquireStateDir(config.stateDir, config.postgres === undefined ? "exclusive" : "shared");
+  let backend: Backend | undefined;
   try {
     const { log, clock = systemClock } = deps;
-    const isNew = !existsSync(stateDir.keysPath);
-    const keys = loadServerKeys(stateDir);
     const metrics = createMetrics();
-    store = await Store.open(stateDir.databasePath, clock.now(), {
-      onTransaction: metrics.recordTransaction,
+    const replicaId = randomUUID();
+    backend = await openBackend(storePlaceOf(config), {
+      applicationName: `coder ${replicaId.slice(0, 8)}`,
+      log,
       ...(deps.onQuery === undefined ? {} : { onQuery: deps.onQuery }),
+      ...(deps.signal === undefined ? {} : { signal: deps.signal }),
     });
-    const deployment = await store.deployment({ fingerprint: keys.fingerprint, isNew }, clock.now());
+    // Before the schema is touched: a server with other keys writes nothing.
+    const stored = await keyFingerprintOf(backend);
+    const { keys, isNew } = loadServerKeys(config.keysFile ?? stateDir.keysPath, stored !== undefined);
+    if (stored !== undefined && stored !== keys.fingerprint) throw foreignKeys();
+    const store = await Store.on(backend, clock.now(), { onTransaction: metrics.recordTransaction });
+    // A file that is lost leaves its keys behind; keys for a database that is new are there first.
+    const mayBegin = isNew || config.postgres !== undefined;
+    const deployment = await store.deployment({ fingerprint: keys.fingerprint, mayBegin }, clock.now());
     const certificates = config.tls === undefined ? undefined : new Certificates(config.tls, log);
     if (certificates !== undefined) certificateMetrics(metrics.registry, certificates);
     const parts = await buildParts({ config, clock, log, keys, store, deployment, metrics }, deps);
@@ -81,7 +93,7 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
       stateDir,
     });
   } catch (error) {
-    await store?.close();
+    await backend?.close();
     stateDir.release();
     throw error;
   }

@@ -10,7 +10,7 @@ import { firstUser, PASSWORD, send, startServer, type TestServer, TextCollector 
 
 let test: TestServer;
 beforeEach(async () => {
-  test = await startServer();
+  test = await startServer({ store: "sqlite" });
 });
 afterEach(() => test[Symbol.asyncDispose]());
 
@@ -91,7 +91,7 @@ describe("the record of logins and of what users may do", () => {
 describe("the record of commands on the server's machine", () => {
   it("has a password reset beside the running server, and that of a stopped one at its next start", async () => {
     await firstUser(test.url);
-    await resetPassword(test.stateDir, "ada", async () => `${PASSWORD} again`);
+    await resetPassword({ file: join(test.stateDir, "coder.db") }, "ada", async () => `${PASSWORD} again`);
     const resets = () => recorded().filter(({ audit }) => audit === "password-reset");
     await expect.poll(resets, { timeout: 60_000 }).toHaveLength(1);
     expect(resets()[0]).toMatchObject({
@@ -105,8 +105,8 @@ describe("the record of commands on the server's machine", () => {
     const keep = `${stateDir}-kept`;
     cpSync(stateDir, keep, { recursive: true });
     try {
-      await resetPassword(keep, "ada", async () => PASSWORD);
-      await using again = await startServer({ stateDir: keep, keep: true });
+      await resetPassword({ file: join(keep, "coder.db") }, "ada", async () => PASSWORD);
+      await using again = await startServer({ stateDir: keep, keep: true, store: "sqlite" });
       await expect.poll(() => again.log.text, { timeout: 60_000 }).toContain('"audit":"password-reset"');
       await expect.poll(() => again.server.parts.store.pendingAudit.list(10), { timeout: 60_000 }).toEqual([]);
     } finally {
@@ -122,7 +122,7 @@ describe("the record of commands on the server's machine", () => {
     try {
       const manifest = await backUp(test.stateDir, copy, { now: Date.now(), signal });
       await restore(copy, state, { now: Date.now(), signal, replace: false });
-      await using again = await startServer({ stateDir: state, keep: true });
+      await using again = await startServer({ stateDir: state, keep: true, store: "sqlite" });
       await expect.poll(() => again.log.text, { timeout: 60_000 }).toContain('"audit":"state-restored"');
       const line = again.log.text.split("\n").find((text) => text.includes("state-restored"));
       expect(JSON.parse(line!)).toMatchObject({

@@ -9,6 +9,7 @@ import { createLogger, type TextSink } from "../src/base/log.ts";
 import type { ServerFlagValues } from "../src/config/flags.ts";
 import { parseServerConfig } from "../src/config/parse.ts";
 import { type CoderServer, createServer, type ServerDeps } from "../src/server.ts";
+import { dropTestDatabase, testDatabase } from "./postgres/test-database.ts";
 
 /** A clock that the test moves. */
 export class TestClock implements WallClock {
@@ -49,7 +50,14 @@ export interface TestServer extends AsyncDisposable {
 }
 
 export async function startServer(
-  options: { flags?: ServerFlagValues; deps?: Partial<ServerDeps>; stateDir?: string; keep?: boolean } = {},
+  options: {
+    flags?: ServerFlagValues;
+    deps?: Partial<ServerDeps>;
+    stateDir?: string;
+    keep?: boolean;
+    /** For tests of the database's file; default: what the tier uses. */
+    store?: "sqlite";
+  } = {},
 ): Promise<TestServer> {
   const stateDir = options.stateDir ?? temporaryDirectory();
   const config = parseServerConfig(
@@ -60,6 +68,7 @@ export async function startServer(
       // Nothing outside this machine is asked.
       "stun-address": "disable",
       "derp-server-stun-addresses": "disable",
+      ...(options.store === "sqlite" ? {} : await testDatabase(stateDir)),
       ...options.flags,
     },
     { homeDir: stateDir },
@@ -83,7 +92,9 @@ export async function startServer(
     url: `http://127.0.0.1:${port}`,
     [Symbol.asyncDispose]: async () => {
       await server.close();
-      if (options.keep !== true) rmSync(stateDir, { recursive: true, force: true });
+      if (options.keep === true) return;
+      await dropTestDatabase(stateDir);
+      rmSync(stateDir, { recursive: true, force: true });
     },
   };
 }

@@ -96,7 +96,7 @@ test("security 38: unknown user, wrong password and suspended account get one an
 });
 
 test("security 2: neither tokens nor passwords are in the state directory's database", async () => {
-  await using test = await startServer();
+  await using test = await startServer({ store: "sqlite" });
   const { token } = await firstUser(test.url);
   const api = await send(test.url, "POST", `${me}/keys/tokens`, { token, body: { lifetime: 0, token_name: "ci" } });
   const workspace = await addWorkspace(test.url, token, "dev");

@@ -15,6 +15,7 @@ import {
   startServer,
 } from "./helpers.ts";
 import { agentNode, nodeOf, TestPeer } from "./peers.ts";
+import { testStorePlace } from "./postgres/test-database.ts";
 
 const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
 const TAILNET = "/api/v2/tailnet";
@@ -82,7 +83,7 @@ const endsOfBob: [string, End][] = [
   [
     "given a new password from beside the server",
     async ({ stateDir, clock }) => {
-      await resetPassword(stateDir, "bob", async () => "another good passphrase");
+      await resetPassword(await testStorePlace(stateDir), "bob", async () => "another good passphrase");
       clock.advance(60_000); // real time advanced, the server's did not
     },
   ],

@@ -7,7 +7,7 @@ import { acquireStateDir } from "../src/state/state-dir.ts";
 import { firstUser, send, startServer, temporaryDirectory } from "./helpers.ts";
 
 async function deploymentOnDisk(): Promise<string> {
-  await using server = await startServer({ keep: true });
+  await using server = await startServer({ keep: true, store: "sqlite" });
   await firstUser(server.url);
   return server.stateDir;
 }
@@ -22,14 +22,14 @@ test.each([
     for (const suffix of ["", "-wal", "-shm"]) rmSync(join(stateDir, `coder.db${suffix}`), { force: true });
     replace(join(stateDir, "coder.db"));
     for (let attempt = 0; attempt < 2; attempt++) {
-      await expect(startServer({ stateDir, keep: true })).rejects.toMatchObject({
+      await expect(startServer({ stateDir, keep: true, store: "sqlite" })).rejects.toMatchObject({
         code: "ERR_STORE_DAMAGED",
         why: "a deployment was here whose database is lost",
       });
     }
     rmSync(join(stateDir, "coder.db"));
     rmSync(join(stateDir, "keys.json"));
-    await using restarted = await startServer({ stateDir });
+    await using restarted = await startServer({ stateDir, store: "sqlite" });
     expect((await send(restarted.url, "GET", "/api/v2/users/first")).status).toBe(404);
   },
 );

@@ -1,19 +1,20 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import type { Kysely } from "kysely";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { presentServerError, ServerError } from "../src/base/errors.ts";
 import { createLogger } from "../src/base/log.ts";
 import { parseServerConfig } from "../src/config/parse.ts";
 import { MAX_CONNECTION_REPORTS } from "../src/db/connection-reports.ts";
-import { migrate } from "../src/db/migrate.ts";
+import { migrate, type RunStep } from "../src/db/migrate.ts";
 import { migrations } from "../src/db/migrations/index.ts";
 import { Store } from "../src/db/store.ts";
 import { createServer } from "../src/server.ts";
-import { loadServerKeys } from "../src/state/key-file.ts";
+import { loadServerKeys, writeNewKeys } from "../src/state/key-file.ts";
 import { acquireStateDir } from "../src/state/state-dir.ts";
-import { addWorkspace, firstUser, send, startServer, TextCollector, temporaryDirectory } from "./helpers.ts";
+import { addWorkspace, firstUser, startServer, TextCollector, temporaryDirectory } from "./helpers.ts";
 
 let directory: string;
 beforeEach(() => {
@@ -52,7 +53,7 @@ test("directory, database and keys are readable for their user only, even under 
     const state = join(directory, "state");
     mkdirSync(state, { mode: 0o777 });
     const dir = acquireStateDir(state);
-    loadServerKeys(dir);
+    loadServerKeys(dir.keysPath, false);
     const store = await Store.open(dir.databasePath, 0);
     const mode = (path: string) => (statSync(path).mode & 0o777).toString(8);
     expect(mode(state)).toBe("700");
@@ -79,12 +80,12 @@ test("an unusable directory is named", async () => {
 
 test("security 39: keys are made at random and damaged or default ones are refused", async () => {
   const dir = acquireStateDir(directory);
-  const keys = loadServerKeys(dir);
-  expect(loadServerKeys(dir)).toEqual(keys);
+  const { keys } = loadServerKeys(dir.keysPath, false);
+  expect(loadServerKeys(dir.keysPath, true)).toEqual({ keys, isNew: false });
   const text = readFileSync(dir.keysPath, "utf8");
   const spoil = async (content: string) => {
     writeFileSync(dir.keysPath, content);
-    return (await errorOf(() => loadServerKeys(dir))).code;
+    return (await errorOf(() => loadServerKeys(dir.keysPath, true))).code;
   };
   expect(await spoil("")).toBe("ERR_KEY_FILE");
   expect(await spoil("{}")).toBe("ERR_KEY_FILE");
@@ -97,14 +98,21 @@ test("security 39: keys are made at random and damaged or default ones are refus
   dir.release();
 });
 
-test("a key file of another deployment is noticed", async () => {
-  const first = await startServer({ stateDir: directory, keep: true });
+test("a key file that is missing or of another deployment is noticed, and none is made", async () => {
+  const first = await startServer({ stateDir: directory, keep: true, store: "sqlite" });
   await first.server.close();
   rmSync(join(directory, "keys.json"));
   const config = parseServerConfig({ "state-dir": directory, "http-address": "127.0.0.1:0" }, { homeDir: directory });
   const log = createLogger({ sink: new TextCollector(), level: "info", format: "json" });
-  const error = await errorOf(() => createServer(config, { log }));
-  expect(error.code).toBe("ERR_KEY_FILE");
+  const missing = await errorOf(() => createServer(config, { log }));
+  expect([missing.code, missing.title]).toEqual([
+    "ERR_KEY_FILE",
+    `There is no key file "${join(directory, "keys.json")}"`,
+  ]);
+  expect(existsSync(join(directory, "keys.json"))).toBe(false);
+  writeNewKeys(join(directory, "keys.json"));
+  const other = await errorOf(() => createServer(config, { log }));
+  expect([other.code, other.title]).toEqual(["ERR_KEY_FILE", "The key file does not belong to this database"]);
   // And the directory was given back.
   acquireStateDir(directory).release();
 });
@@ -112,7 +120,7 @@ test("a key file of another deployment is noticed", async () => {
 test("SQLite runs with WAL, full synchronization and foreign keys", async () => {
   const path = join(directory, "coder.db");
   const store = await Store.open(path, 0);
-  expect(store.integrityCheck()).toBe("ok");
+  expect(await store.integrityCheck()).toBe("ok");
   await expect(
     store.apiKeys.insert({
       id: "AAAAAAAAAA",
@@ -137,24 +145,25 @@ test("SQLite runs with WAL, full synchronization and foreign keys", async () => 
 
 test("migrations run once, in order, and a failing one leaves nothing behind", async () => {
   const versions = migrations.map((migration) => migration.version);
-  expect(versions).toEqual([...new Set(versions)].sort((one, other) => one - other));
+  expect(versions).toEqual([...new Set(versions)].sort((a, b) => a - b));
   const { Kysely, SqliteDialect } = await import("kysely");
   const { NodeSqliteDatabase } = await import("../src/db/node-sqlite.ts");
   const sqlite = new DatabaseSync(join(directory, "m.db"));
   const db = new Kysely<import("../src/db/schema.ts").Database>({
     dialect: new SqliteDialect({ database: new NodeSqliteDatabase(sqlite) }),
   });
-  expect(await migrate(db, 1)).toEqual(versions);
-  expect(await migrate(db, 2)).toEqual([]);
+  const runStep: RunStep = (step) => db.transaction().execute(step);
+  expect(await migrate(db, 1, runStep)).toEqual(versions);
+  expect(await migrate(db, 2, runStep)).toEqual([]);
   const second = {
-    version: (versions.at(-1) ?? 0) + 1,
+    version: versions.at(-1)! + 1,
     name: "half",
     up: async (transaction: Kysely<unknown>) => {
       await transaction.schema.createTable("half").addColumn("id", "text").execute();
       throw new Error("power cut");
     },
   };
-  await expect(migrate(db, 3, [...migrations, second])).rejects.toThrow("power cut");
+  await expect(migrate(db, 3, runStep, [...migrations, second])).rejects.toThrow("power cut");
   const tables = sqlite
     .prepare("select name from sqlite_master where type = 'table'")
     .all()
@@ -167,8 +176,8 @@ test("migrations run once, in order, and a failing one leaves nothing behind", a
       await transaction.schema.createTable("half").addColumn("id", "text").execute();
     },
   };
-  expect(await migrate(db, 4, [...migrations, whole])).toEqual([whole.version]);
-  const error = await errorOf(() => migrate(db, 5));
+  expect(await migrate(db, 4, runStep, [...migrations, whole])).toEqual([whole.version]);
+  const error = await errorOf(() => migrate(db, 5, runStep));
   expect(error.code).toBe("ERR_STORE_TOO_NEW");
   await db.destroy();
 });
@@ -262,9 +271,11 @@ test("closing ends open requests and sockets and can be asked for twice", async 
   const test = await startServer({ keep: true, stateDir: directory });
   const { token } = await firstUser(test.url);
   const workspace = await addWorkspace(test.url, token, "dev");
-  const watching = send(test.url, "GET", `/api/v2/workspaces/${workspace.id}/watch`, { token });
-  while (test.server.parts.changes.topicCount === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  const headers = { [SESSION_TOKEN_HEADER]: token };
+  const watching = await fetch(`${test.url}/api/v2/workspaces/${workspace.id}/watch`, { headers });
+  const reader = watching.body!.pipeThrough(new TextDecoderStream()).getReader();
+  for (let text = ""; !text.includes("event: data"); ) text += (await reader.read()).value;
   await Promise.all([test.server.close(), test.server.close()]);
-  expect((await watching).text).toContain("event: data");
+  while (!(await reader.read()).done);
   acquireStateDir(directory).release();
 });

@@ -15,10 +15,21 @@ export const STATE_DIR_FLAGS = {
     summary: "Older name of --state-dir",
     hidden: true,
   }),
+  "postgres-url": text({
+    env: "CODER_PG_CONNECTION_URL",
+    helpValue: "<url>",
+    summary: "The server's PostgreSQL database, where it uses one",
+  }),
+  "postgres-url-file": text({
+    env: "CODER_PG_CONNECTION_URL_FILE",
+    helpValue: "<file>",
+    summary: "File whose first line is that URL",
+  }),
 };
 
 /** What was given of them, as the server's own options. */
 export function stateDirOf(flags: FlagValues<typeof STATE_DIR_FLAGS>): Record<string, string> {
-  const given = { "state-dir": flags["state-dir"], "cache-dir": flags["cache-dir"] };
+  const names = ["state-dir", "cache-dir", "postgres-url", "postgres-url-file"] as const;
+  const given = Object.fromEntries(names.map((name) => [name, flags[name]]));
   return Object.fromEntries(Object.entries(given).filter((entry): entry is [string, string] => entry[1] !== undefined));
 }

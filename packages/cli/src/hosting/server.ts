@@ -5,8 +5,10 @@ import {
   resetPassword,
   restore,
   runServer,
+  type ServerConfig,
   ServerError,
   type ServerFlagValues,
+  storePlaceOf,
 } from "coder-server";
 import { accountHome } from "../base/config-dir.ts";
 import { say } from "../base/say.ts";
@@ -55,8 +57,7 @@ export async function runResetPassword(
   signal: AbortSignal,
 ): Promise<number> {
   return reported(signal, async () => {
-    const { stateDir } = parseServerConfig(values, surroundings());
-    await resetPassword(stateDir, username, password);
+    await resetPassword(storePlaceOf(parseServerConfig(values, surroundings())), username, password);
     say(`Password has been reset for user ${username}!`);
   });
 }
@@ -64,7 +65,7 @@ export async function runResetPassword(
 /** Copies that server's state to a new folder. Returns the exit code. */
 export async function runBackup(values: ServerFlagValues, to: string, signal: AbortSignal): Promise<number> {
   return reported(signal, async () => {
-    const { stateDir } = parseServerConfig(values, surroundings());
+    const { stateDir } = filesOnly(values);
     const { files } = await backUp(stateDir, to, { now: Date.now(), signal });
     const bytes = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
     say(`Backed up "${stateDir}" to "${to}": ${megabytes(bytes)}`);
@@ -80,11 +81,21 @@ export async function runRestore(
   signal: AbortSignal,
 ): Promise<number> {
   return reported(signal, async () => {
-    const { stateDir } = parseServerConfig(values, surroundings());
+    const { stateDir } = filesOnly(values);
     const { manifest, movedTo } = await restore(from, stateDir, { now: Date.now(), signal, replace });
     say(`Restored "${stateDir}" as it was on ${manifest.created_at}`);
     if (movedTo !== undefined) say(`What was there before is in "${movedTo}"; remove it when you need it no more`);
     say("Next: start the server again");
+  });
+}
+
+/** The settings of a server whose store is a file. Throws ServerError for one that uses PostgreSQL, which has its own tools. */
+function filesOnly(values: ServerFlagValues): ServerConfig {
+  const config = parseServerConfig(values, surroundings());
+  if (config.postgres === undefined) return config;
+  throw new ServerError("ERR_BACKUP", "This deployment is in PostgreSQL, which is backed up with its own tools", {
+    why: "the backup consists of a dump by pg_dump and the file keys.json",
+    nextSteps: ["follow docs/operations/postgresql.md, section Backup"],
   });
 }
 

@@ -1,9 +1,11 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname } from "node:path";
 import { newPassword } from "coder-protocol/rest/users";
 import { offlineEvent } from "../auth/offline-audit.ts";
 import { Passwords } from "../auth/passwords.ts";
 import { ServerError } from "../base/errors.ts";
+import { createLogger } from "../base/log.ts";
+import { openBackend, type StorePlace } from "../db/open-backend.ts";
 import { Store } from "../db/store.ts";
 
 /**
@@ -13,18 +15,22 @@ import { Store } from "../db/store.ts";
  * @param password Called once the user is known.
  */
 export async function resetPassword(
-  stateDir: string,
+  place: StorePlace,
   username: string,
   password: () => Promise<string>,
 ): Promise<void> {
-  const path = join(stateDir, "coder.db");
-  if (!existsSync(path)) {
-    throw new ServerError("ERR_STATE_DIR", `There is no deployment in "${stateDir}"`, {
+  if ("file" in place && !existsSync(place.file)) {
+    throw new ServerError("ERR_STATE_DIR", `There is no deployment in "${dirname(place.file)}"`, {
       why: "it holds no coder.db",
-      nextSteps: ["run this on the server's machine as its user, with the server's own --state-dir"],
+      nextSteps: [
+        "run this on the server's machine as its user, with the server's own --state-dir",
+        "or name the server's PostgreSQL database with --postgres-url-file",
+      ],
     });
   }
-  const store = await Store.open(path, Date.now());
+  const log = createLogger({ sink: process.stderr, level: "warn", format: "human" });
+  const backend = await openBackend(place, { applicationName: "coder reset-password", log });
+  const store = await Store.on(backend, Date.now());
   try {
     const user = await store.users.byUsername(username);
     if (user === undefined) {

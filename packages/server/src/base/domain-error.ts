@@ -27,7 +27,9 @@ export type DomainErrorCode =
   /** The server as a whole has too many open. */
   | "busy"
   /** The server is shutting down. */
-  | "closing";
+  | "closing"
+  /** The database does not answer. */
+  | "unavailable";
 
 export interface DomainErrorOptions {
   readonly detail?: string;

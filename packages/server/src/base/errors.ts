@@ -9,6 +9,9 @@ export type ServerErrorCode =
   | "ERR_KEY_FILE"
   | "ERR_STORE_DAMAGED"
   | "ERR_STORE_TOO_NEW"
+  | "ERR_STORE_UNREACHABLE"
+  | "ERR_STORE_VERSION"
+  | "ERR_STORE_ENCODING"
   | "ERR_TLS_CERTIFICATE";
 
 /** Something a person must act on. Rendered once, as a sentence, a reason and next steps; never as a stack. */

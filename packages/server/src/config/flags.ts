@@ -369,6 +369,57 @@ const SERVER_FLAGS = [
     group: "Storage",
   },
   {
+    name: "postgres-url",
+    env: "CODER_PG_CONNECTION_URL",
+    type: "string",
+    default: "",
+    description:
+      "Keep the deployment in this PostgreSQL database, as postgres://user:password@host:5432/database, instead of a file in state-dir. Other users of the machine may see flags: prefer the variable or postgres-url-file",
+    group: "Storage",
+  },
+  {
+    name: "postgres-url-file",
+    env: "CODER_PG_CONNECTION_URL_FILE",
+    type: "string",
+    default: "",
+    description:
+      "File whose first line is the URL of the PostgreSQL database; read again for every new connection, so a password can be replaced without a restart",
+    group: "Storage",
+  },
+  {
+    name: "postgres-auth",
+    env: "CODER_PG_AUTH",
+    type: "string",
+    default: "password",
+    description: "How to log in to PostgreSQL: password",
+    group: "Storage",
+  },
+  {
+    name: "postgres-conn-max-open",
+    env: "CODER_PG_CONN_MAX_OPEN",
+    type: "integer",
+    default: "10",
+    description: "Connections to PostgreSQL at most, from 2 to 200",
+    group: "Storage",
+  },
+  {
+    name: "postgres-conn-max-idle",
+    env: "CODER_PG_CONN_MAX_IDLE",
+    type: "string",
+    default: "auto",
+    description: "Connections to PostgreSQL that are kept while idle; auto: a third of postgres-conn-max-open",
+    group: "Storage",
+  },
+  {
+    name: "keys-file",
+    env: "CODER_KEYS_FILE",
+    type: "string",
+    default: "",
+    description:
+      "File of the server's secret keys; servers that share a database need the same content. Default: keys.json in state-dir",
+    group: "Storage",
+  },
+  {
     name: "binaries-dir",
     env: "CODER_BINARIES_DIR",
     type: "string",

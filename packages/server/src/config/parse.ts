@@ -5,6 +5,7 @@ import { ServerError } from "../base/errors.ts";
 import { matchesHost } from "../base/host-pattern.ts";
 import type { ListenAddress } from "../base/listen-address.ts";
 import type { ServerLogLevel } from "../base/log.ts";
+import { parsePostgresUrl } from "../base/postgres-url.ts";
 import { SHARE_LEVELS } from "../base/share-level.ts";
 import { parseWildcard, type Wildcard } from "../base/wildcard.ts";
 import { parseDuration } from "./durations.ts";
@@ -32,6 +33,15 @@ export interface DerpConfig {
   readonly configUrl: URL | undefined;
   readonly configPath: string | undefined;
   readonly blockDirect: boolean;
+}
+
+/** A database of PostgreSQL, in the place of the SQLite file. */
+export interface PostgresConfig {
+  /** A URL, or a file whose first line is one. */
+  readonly source: { readonly url: string } | { readonly file: string };
+  /** Connections at most, and those kept while idle. */
+  readonly maxOpen: number;
+  readonly maxIdle: number;
 }
 
 /** Checked settings. Durations in milliseconds. */
@@ -68,6 +78,10 @@ export interface ServerConfig {
   readonly logFormat: "human" | "json";
   readonly logLevel: ServerLogLevel;
   readonly stateDir: string;
+  /** Undefined: SQLite in the state directory. */
+  readonly postgres: PostgresConfig | undefined;
+  /** Undefined: keys.json in the state directory. */
+  readonly keysFile: string | undefined;
   /** Executables for other machines, besides those that came with this one. */
   readonly binariesDir: string | undefined;
 }
@@ -123,6 +137,8 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
     logFormat: read.choice("log-format", ["human", "json"]),
     logLevel: read.boolean("verbose") ? "debug" : read.choice("log-level", ["trace", "debug", "info", "warn", "error"]),
     stateDir: stateDirectory(read, surroundings),
+    postgres: postgresConfig(read),
+    keysFile: read.text("keys-file") || undefined,
     binariesDir: read.text("binaries-dir") || undefined,
   };
 }
@@ -187,6 +203,27 @@ function derpConfig(read: FlagReader): DerpConfig {
     configPath: path === "" ? undefined : path,
     blockDirect,
   };
+}
+
+function postgresConfig(read: FlagReader): PostgresConfig | undefined {
+  const url = read.text("postgres-url");
+  const file = read.text("postgres-url-file");
+  if (url !== "" && file !== "") throw invalid("postgres-url-file", "and --postgres-url exclude each other");
+  if (read.choice("postgres-auth", ["password", "awsiamrds"]) === "awsiamrds") {
+    throw invalid("postgres-auth", "cannot be awsiamrds yet: this release logs in with a password only");
+  }
+  const maxOpen = read.integer("postgres-conn-max-open", 2, 200);
+  const idle = read.text("postgres-conn-max-idle");
+  const maxIdle = idle === "auto" ? Math.floor(maxOpen / 3) : Number(idle);
+  if (!/^(auto|\d+)$/.test(idle) || maxIdle > maxOpen) {
+    throw invalid("postgres-conn-max-idle", "must be auto or a number up to --postgres-conn-max-open");
+  }
+  if (url === "" && file === "") return undefined;
+  if (url !== "") {
+    const parsed = parsePostgresUrl(url);
+    if ("error" in parsed) throw invalid("postgres-url", parsed.error);
+  }
+  return { source: url === "" ? { file } : { url }, maxOpen, maxIdle };
 }
 
 function stateDirectory(read: FlagReader, surroundings: ConfigSurroundings): string {

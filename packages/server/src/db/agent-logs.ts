@@ -1,5 +1,5 @@
 import type { Kysely } from "kysely";
-import { inList } from "./in-list.ts";
+import { inList } from "./dialect.ts";
 import type { AgentLogRow, AgentLogSourceRow, Database } from "./schema.ts";
 
 /** Bytes of log text kept per agent; later lines are dropped and the agent is asked to stop (Coder's limit). */
@@ -118,7 +118,7 @@ export class AgentLogs {
     return await this.#db
       .selectFrom("agent_log_sources")
       .selectAll()
-      .where("agent_id", "in", inList(agentIds))
+      .where("agent_id", "in", inList(this.#db, agentIds))
       .orderBy("created_at")
       .orderBy("id")
       .execute();

@@ -1,5 +1,5 @@
 import type { Kysely } from "kysely";
-import { inList } from "./in-list.ts";
+import { inList } from "./dialect.ts";
 import type { AgentMetadataRow, AgentScriptRow, Database } from "./schema.ts";
 
 /** Bytes kept of a metadata value and of its error. */
@@ -36,7 +36,7 @@ export class AgentScripts {
     return await this.#db
       .selectFrom("agent_scripts")
       .selectAll()
-      .where("agent_id", "in", inList(agentIds))
+      .where("agent_id", "in", inList(this.#db, agentIds))
       .orderBy("position")
       .execute();
   }

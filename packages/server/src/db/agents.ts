@@ -1,7 +1,7 @@
 import type { Kysely, Updateable } from "kysely";
 import { appAlias } from "../base/app-alias.ts";
 import type { AppPlaceNames } from "../base/app-name.ts";
-import { inList } from "./in-list.ts";
+import { inList } from "./dialect.ts";
 import type { AgentRow, AgentsTable, Database, NewAgent } from "./schema.ts";
 
 export class Agents {
@@ -45,7 +45,7 @@ export class Agents {
     return await this.#db
       .selectFrom("agents")
       .selectAll()
-      .where("workspace_id", "in", inList(workspaceIds))
+      .where("workspace_id", "in", inList(this.#db, workspaceIds))
       .orderBy("created_at")
       .orderBy("id")
       .execute();
@@ -58,7 +58,7 @@ export class Agents {
       .innerJoin("workspaces", "workspaces.id", "agents.workspace_id")
       .innerJoin("users", "users.id", "workspaces.owner_id")
       .select(["agents.id", "agents.name", "workspaces.name as workspace", "users.username"])
-      .where("agents.id", "in", inList(ids))
+      .where("agents.id", "in", inList(this.#db, ids))
       .execute();
     return new Map(rows.map((row) => [row.id, `${row.username}/${row.workspace}.${row.name}`]));
   }
@@ -70,7 +70,7 @@ export class Agents {
       .innerJoin("workspaces", "workspaces.id", "agents.workspace_id")
       .innerJoin("users", "users.id", "workspaces.owner_id")
       .select(["agents.id", "agents.name", "agents.app_alias", "workspaces.name as workspace", "users.username"])
-      .where("agents.id", "in", inList(ids))
+      .where("agents.id", "in", inList(this.#db, ids))
       .execute();
     return new Map(
       rows.map(({ id, name, workspace, username, app_alias }) => [
@@ -94,7 +94,7 @@ export class Agents {
     await this.#db
       .updateTable("agents")
       .set({ last_connected_at: at })
-      .where("id", "in", inList(ids))
+      .where("id", "in", inList(this.#db, ids))
       .where("disconnected_at", "is", null)
       .where("first_connected_at", "is not", null)
       .execute();

@@ -1,6 +1,6 @@
 import type { AppHealth } from "coder-protocol/rest/workspace-apps";
 import type { Kysely, Updateable } from "kysely";
-import { inList } from "./in-list.ts";
+import { byCodePoint, inList } from "./dialect.ts";
 import type { AppRow, AppsTable, Database } from "./schema.ts";
 
 /** Declared apps. */
@@ -29,7 +29,7 @@ export class Apps {
       .selectAll()
       .where("workspace_id", "=", workspaceId)
       .orderBy("position")
-      .orderBy("slug")
+      .orderBy(byCodePoint(this.#db, "slug"))
       .execute();
   }
 
@@ -37,9 +37,9 @@ export class Apps {
     return await this.#db
       .selectFrom("apps")
       .selectAll()
-      .where("agent_id", "in", inList(agentIds))
+      .where("agent_id", "in", inList(this.#db, agentIds))
       .orderBy("position")
-      .orderBy("slug")
+      .orderBy(byCodePoint(this.#db, "slug"))
       .execute();
   }
 

@@ -3,14 +3,21 @@ import { ServerError } from "../base/errors.ts";
 import { type Migration, migrations as released } from "./migrations/index.ts";
 import type { Database } from "./schema.ts";
 
+/** Runs one step; SQLite in a transaction of its own, PostgreSQL in the one that holds the lock of the migration. */
+export type RunStep = (step: (db: Kysely<Database>) => Promise<void>) => Promise<void>;
+
+/** The first version whose row says which programs its schema still fits. */
+const COMPATIBILITY_SINCE = 9;
+
 /**
- * Brings the schema to the newest version, each step in a transaction of its own together with the row that records
- * it. Throws ServerError ERR_STORE_TOO_NEW when a later release wrote this database.
+ * Brings the schema to the newest version, each step together with the row that records it. A schema that is newer than this
+ * release is left as it is when it says that it fits this release; else throws ServerError ERR_STORE_TOO_NEW.
  * @returns versions that were applied now.
  */
 export async function migrate(
   db: Kysely<Database>,
   now: number,
+  runStep: RunStep,
   migrations: readonly Migration[] = released,
 ): Promise<number[]> {
   await db.schema
@@ -20,26 +27,35 @@ export async function migrate(
     .addColumn("name", "text", (column) => column.notNull())
     .addColumn("applied_at", "bigint", (column) => column.notNull())
     .execute();
-  const rows = await db.selectFrom("schema_migrations").select("version").orderBy("version").execute();
-  const current = rows.at(-1)?.version ?? 0;
-  const newest = migrations.at(-1)?.version ?? 0;
-  if (current > newest) {
-    throw new ServerError("ERR_STORE_TOO_NEW", "The database was written by a newer release", {
-      why: `its schema has version ${current}, this release knows up to ${newest}`,
-      nextSteps: ["start the newer release again, or restore a backup from before the update"],
-    });
-  }
+  const rows = await db.selectFrom("schema_migrations").selectAll().orderBy("version").execute();
+  refuseTooNew(rows.at(-1), migrations.at(-1)?.version ?? 0);
+  const recorded = new Set(rows.map(({ version }) => version));
   const applied: number[] = [];
-  const recorded = new Set(rows.map((row) => row.version));
-  for (const migration of migrations.filter(({ version }) => !recorded.has(version))) {
-    await db.transaction().execute(async (transaction) => {
-      await migration.up(transaction as unknown as Kysely<unknown>);
-      await transaction
+  for (const migration of migrations) {
+    if (recorded.has(migration.version)) continue;
+    await runStep(async (step) => {
+      await migration.up(step as unknown as Kysely<unknown>);
+      await step
         .insertInto("schema_migrations")
-        .values({ version: migration.version, name: migration.name, applied_at: now })
+        .values({ version: migration.version, name: migration.name, applied_at: now, ...compatibility(migration) })
         .execute();
     });
     applied.push(migration.version);
   }
   return applied;
+}
+
+function compatibility({ version, compatibleFrom = version }: Migration): { compatible_from?: number } {
+  // The column came with that version.
+  return version < COMPATIBILITY_SINCE ? {} : { compatible_from: compatibleFrom };
+}
+
+function refuseTooNew(current: { version: number; compatible_from?: number } | undefined, newest: number): void {
+  if (current === undefined || current.version <= newest) return;
+  const oldest = current.compatible_from ?? current.version;
+  if (oldest <= newest) return;
+  throw new ServerError("ERR_STORE_TOO_NEW", "The database was written by a newer release", {
+    why: `its schema has version ${current.version} and fits releases from version ${oldest} on, this release knows up to ${newest}`,
+    nextSteps: ["start the newer release again, or restore a backup from before the update"],
+  });
 }

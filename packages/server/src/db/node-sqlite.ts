@@ -1,5 +1,6 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { SqliteDatabase, SqliteStatement } from "kysely";
+import { withoutNul } from "../base/text.ts";
 
 /** Prepared statements kept per database; queries are few and fixed, so this is a bound, not a tuning knob. */
 const MAX_CACHED_STATEMENTS = 256;
@@ -60,8 +61,8 @@ class NodeSqliteStatement implements SqliteStatement {
 }
 
 function sqlValue(value: unknown): SqlValue {
-  if (value === null || typeof value === "number" || typeof value === "bigint" || typeof value === "string")
-    return value;
+  if (typeof value === "string") return withoutNul(value);
+  if (value === null || typeof value === "number" || typeof value === "bigint") return value;
   if (typeof value === "boolean") return value ? 1 : 0;
   if (value instanceof Uint8Array) return value;
   throw new TypeError(`a query parameter must be a number, text, bytes or null, got ${typeof value}`);

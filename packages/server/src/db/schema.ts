@@ -5,7 +5,7 @@ import type { Generated, Insertable, Selectable } from "kysely";
 
 /**
  * Column types that mean the same in SQLite and PostgreSQL: text; integer for counts, 0/1 flags and milliseconds
- * since 1970 (bigint in PostgreSQL). Ids are UUID text. Lists are JSON text.
+ * since 1970 (bigint in PostgreSQL); bytes (bytesType in dialect.ts). Ids are UUID text. Lists are JSON text.
  */
 export interface Database {
   schema_migrations: SchemaMigrationsTable;
@@ -30,6 +30,8 @@ export interface SchemaMigrationsTable {
   version: number;
   name: string;
   applied_at: number;
+  /** The oldest version whose program may run on this schema. */
+  compatible_from: Generated<number>;
 }
 
 export interface SettingsTable {

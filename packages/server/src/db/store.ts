@@ -1,22 +1,20 @@
 import { randomUUID } from "node:crypto";
-import { chmodSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
-import { Kysely, SqliteDialect } from "kysely";
-import { isDiskFull, ServerError } from "../base/errors.ts";
+import type { Kysely } from "kysely";
+import { ServerError } from "../base/errors.ts";
 import { AgentLogs } from "./agent-logs.ts";
 import { AgentScripts } from "./agent-scripts.ts";
 import { Agents } from "./agents.ts";
 import { ApiKeys } from "./api-keys.ts";
 import { AppSessions } from "./app-sessions.ts";
 import { Apps } from "./apps.ts";
+import type { Backend } from "./backend.ts";
 import { ConnectionReports } from "./connection-reports.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { migrate } from "./migrate.ts";
-import { NodeSqliteDatabase } from "./node-sqlite.ts";
 import { PendingAudit } from "./pending-audit.ts";
 import { PortShares } from "./port-shares.ts";
 import type { Database } from "./schema.ts";
 import { Settings } from "./settings.ts";
+import { SqliteBackend } from "./sqlite-backend.ts";
 import { UserSettings } from "./user-settings.ts";
 import { Users } from "./users.ts";
 import { WorkspaceBuilds } from "./workspace-builds.ts";
@@ -56,10 +54,7 @@ export interface StoreOptions {
   readonly onQuery?: (sql: string) => void;
 }
 
-/**
- * The store. A promise that resolves is a write that survives kill -9 and power loss: WAL with synchronous=FULL
- * flushes every commit. One connection, so queries run one after the other.
- */
+/** The store: the tables on one of the two databases. A promise that resolves is a write that was committed. */
 export class Store implements Tables {
   readonly settings: Settings;
   readonly users: Users;
@@ -78,15 +73,13 @@ export class Store implements Tables {
   /** For small writes that many may ask for at the same time. */
   readonly commits = new GroupCommit<Tables>((work) => this.transaction(work));
   readonly #onTransaction: ((seconds: number) => void) | undefined;
-  readonly #db: Kysely<Database>;
-  readonly #sqlite: DatabaseSync;
+  readonly #backend: Backend;
   #closed = false;
 
-  private constructor(db: Kysely<Database>, sqlite: DatabaseSync, options: StoreOptions) {
+  private constructor(backend: Backend, options: StoreOptions) {
     this.#onTransaction = options.onTransaction;
-    this.#db = db;
-    this.#sqlite = sqlite;
-    const tables = tablesOf(db);
+    this.#backend = backend;
+    const tables = tablesOf(backend.db);
     this.settings = tables.settings;
     this.users = tables.users;
     this.apiKeys = tables.apiKeys;
@@ -103,45 +96,31 @@ export class Store implements Tables {
     this.userSettings = tables.userSettings;
   }
 
-  /** Opens or creates the database file (0600) and brings its schema up to date. Throws ServerError. */
-  static async open(path: string, now: number, options: StoreOptions = {}): Promise<Store> {
-    let sqlite: DatabaseSync;
+  /** Opens or creates a SQLite file (0600) and brings its schema up to date. Throws ServerError. */
+  static open(path: string, now: number, options: StoreOptions = {}): Promise<Store> {
+    return Store.on(new SqliteBackend(path, options.onQuery), now, options);
+  }
+
+  /** A store on an open database, which it closes; brings its schema up to date. Throws ServerError. */
+  static async on(backend: Backend, now: number, options: StoreOptions = {}): Promise<Store> {
     try {
-      sqlite = new DatabaseSync(path, { timeout: 5000, enableForeignKeyConstraints: true });
-    } catch (cause) {
-      throw damaged(path, "it cannot be opened", cause);
-    }
-    try {
-      chmodSync(path, 0o600);
-      sqlite.exec(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000",
-      );
-    } catch (cause) {
-      sqlite.close();
-      throw damaged(path, "it is not a database", cause);
-    }
-    const db = new Kysely<Database>({
-      dialect: new SqliteDialect({ database: new NodeSqliteDatabase(sqlite) }),
-      ...(options.onQuery === undefined ? {} : { log: (event) => options.onQuery?.(event.query.sql) }),
-    });
-    const store = new Store(db, sqlite, options);
-    try {
-      await migrate(db, now);
+      await backend.migrate(now);
     } catch (error) {
-      await store.close();
+      await backend.close();
       throw error;
     }
-    return store;
+    return new Store(backend, options);
   }
 
   /**
-   * Runs `work` in one transaction; a rejection undoes everything. Use only the tables it is given: the store's own
-   * would wait for this very transaction. Do nothing slow inside, such as hashing a password.
+   * Runs `work` in one transaction; a rejection undoes everything. Use only the tables it is given: with SQLite the store's own
+   * would wait for this very transaction. Do nothing slow inside, such as hashing a password, and nothing that lasts outside
+   * the database: PostgreSQL runs `work` again when it lost against another transaction. After a query that failed, fail.
    */
   async transaction<T>(work: (tables: Tables) => Promise<T>): Promise<T> {
     const start = process.hrtime.bigint();
     try {
-      return await this.#db.transaction().execute((transaction) => work(tablesOf(transaction)));
+      return await this.#backend.transaction((transaction) => work(tablesOf(transaction)));
     } finally {
       this.#onTransaction?.(Number(process.hrtime.bigint() - start) / 1e9);
     }
@@ -154,33 +133,28 @@ export class Store implements Tables {
     return Number(process.hrtime.bigint() - start) / 1e6;
   }
 
-  /** "ok", or what SQLite found. Reads the whole file. */
-  integrityCheck(): string {
-    const rows = this.#sqlite.prepare("PRAGMA integrity_check").all();
-    return rows.map((row) => String(row["integrity_check"])).join("; ");
+  /** "ok", or what is damaged. With SQLite it reads the whole file. */
+  integrityCheck(): Promise<string> {
+    return this.#backend.integrity();
   }
 
   /**
    * Decides the deployment's ids on first use. Throws ServerError ERR_KEY_FILE when the key file is another one's, and
    * ERR_STORE_DAMAGED when the key file was there before but the database is new: it was lost, and the first
    * visitor would otherwise become the owner.
+   * @param keys `mayBegin`: whether a new deployment may begin with these keys.
    */
-  async deployment(keys: { fingerprint: string; isNew: boolean }, now: number): Promise<DeploymentIds> {
+  async deployment(keys: { fingerprint: string; mayBegin: boolean }, now: number): Promise<DeploymentIds> {
     const keyFingerprint = keys.fingerprint;
     return await this.transaction(async ({ settings }) => {
-      if (!keys.isNew && (await settings.read("key_fingerprint")) === undefined) {
+      if (!keys.mayBegin && (await settings.read("key_fingerprint")) === undefined) {
         throw new ServerError("ERR_STORE_DAMAGED", "The database is empty, but there is a key file from before", {
           why: "a deployment was here whose database is lost",
           nextSteps: ["restore coder.db from a backup", "to begin a new deployment, remove keys.json and coder.db"],
         });
       }
       const fingerprint = await settings.establish("key_fingerprint", keyFingerprint);
-      if (fingerprint !== keyFingerprint) {
-        throw new ServerError("ERR_KEY_FILE", "The key file does not belong to this database", {
-          why: "the agent tokens in the database were made with another key",
-          nextSteps: ["restore keys.json and coder.db from the same backup"],
-        });
-      }
+      if (fingerprint !== keyFingerprint) throw foreignKeys();
       return {
         deploymentId: await settings.establish("deployment_id", randomUUID()),
         organizationId: await settings.establish("organization_id", randomUUID()),
@@ -195,9 +169,7 @@ export class Store implements Tables {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#db.destroy();
-    // Before the first query kysely has not taken the database over, and does not close it.
-    if (this.#sqlite.isOpen) this.#sqlite.close();
+    await this.#backend.close();
   }
 }
 
@@ -220,17 +192,19 @@ function tablesOf(db: Kysely<Database>): Tables {
   };
 }
 
-function damaged(path: string, why: string, cause: unknown): ServerError {
-  if (isDiskFull(cause)) {
-    return new ServerError("ERR_STATE_DIR", `Cannot use the database "${path}"`, {
-      why: "the disk is full",
-      nextSteps: ["make room on that disk, then start again"],
-      cause,
-    });
-  }
-  return new ServerError("ERR_STORE_DAMAGED", `Cannot use the database "${path}"`, {
-    why,
-    nextSteps: ["restore coder.db from a backup"],
-    cause,
+/**
+ * Names the key file that a database belongs to, before anything is written to it; undefined when it is new.
+ */
+export async function keyFingerprintOf(backend: Backend): Promise<string | undefined> {
+  return (await backend.isEmpty()) ? undefined : await new Settings(backend.db).read("key_fingerprint");
+}
+
+export function foreignKeys(): ServerError {
+  return new ServerError("ERR_KEY_FILE", "The key file does not belong to this database", {
+    why: "the agent tokens in the database were made with another key",
+    nextSteps: [
+      "restore keys.json and the database from the same backup",
+      "where several servers use one database, copy keys.json from another of them",
+    ],
   });
 }

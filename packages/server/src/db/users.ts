@@ -1,6 +1,6 @@
 import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
 import type { Kysely } from "kysely";
-import { inList } from "./in-list.ts";
+import { inList } from "./dialect.ts";
 import type { Database, NewUser, Role, UserRow } from "./schema.ts";
 
 export class Users {
@@ -32,7 +32,7 @@ export class Users {
     const rows = await this.#db
       .selectFrom("users")
       .select(["id", "username", "connection_policy"])
-      .where("id", "in", inList(ids))
+      .where("id", "in", inList(this.#db, ids))
       .execute();
     return new Map(rows.map((row) => [row.id, row]));
   }

@@ -1,5 +1,5 @@
 import type { Kysely } from "kysely";
-import { inList } from "./in-list.ts";
+import { inList } from "./dialect.ts";
 import type { Database, WorkspaceBuildRow } from "./schema.ts";
 
 export class WorkspaceBuilds {
@@ -33,7 +33,7 @@ export class WorkspaceBuilds {
         db
           .selectFrom("workspace_builds")
           .select((build) => ["workspace_id", build.fn.max("build_number").as("build_number")])
-          .where("workspace_id", "in", inList(workspaceIds))
+          .where("workspace_id", "in", inList(this.#db, workspaceIds))
           .groupBy("workspace_id"),
       )
       .selectFrom("workspace_builds")

@@ -16,6 +16,7 @@ const STATUS_OF: Readonly<Record<DomainErrorCode, number>> = {
   "too-many": 429,
   busy: 503,
   closing: 503,
+  unavailable: 503,
 };
 
 /**

@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from "node:crypto";
-import { chmodSync, existsSync, readFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, statSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { z } from "zod";
 import { ServerError } from "../base/errors.ts";
-import { type StateDir, writePrivateFile } from "./state-dir.ts";
+import { writePrivateFile } from "./state-dir.ts";
 
 /**
  * The server's own secrets. They live in keys.json (0600) beside the database and never in it, so a dump of the
@@ -30,21 +31,38 @@ const keyFile = z.object({
   derp_private: hexKey,
 });
 
-/** Reads the key file, or makes it on first start. Throws ServerError ERR_KEY_FILE; never falls back to a default key. */
-export function loadServerKeys(stateDir: StateDir): ServerKeys {
-  if (!existsSync(stateDir.keysPath)) {
-    const fresh = () => randomBytes(32).toString("hex");
-    const content = { version: 1, agent_token: fresh(), signing: fresh(), csrf: fresh(), derp_private: fresh() };
-    writePrivateFile(stateDir.path, "keys.json", `${JSON.stringify(content, undefined, 2)}\n`);
+/**
+ * Reads the key file, or makes it for a deployment that begins. Throws ServerError ERR_KEY_FILE; never falls back to a default
+ * key, and never puts a new file in the place of one that is missing.
+ * @param isUsed Whether the database has a deployment, whose keys these must be.
+ */
+export function loadServerKeys(path: string, isUsed: boolean): { keys: ServerKeys; isNew: boolean } {
+  const isNew = !existsSync(path);
+  if (isNew && isUsed) {
+    throw new ServerError("ERR_KEY_FILE", `There is no key file "${path}"`, {
+      why: "the database was used with one, and a new one would make every agent token invalid",
+      nextSteps: [
+        `copy keys.json from another server of this deployment, or from a backup, to "${path}"`,
+        "or name the file with --keys-file",
+      ],
+    });
   }
-  return readServerKeys(stateDir.keysPath);
+  if (isNew) writeNewKeys(path);
+  return { keys: readServerKeys(path), isNew };
+}
+
+/** Writes a file of new random keys (0600). */
+export function writeNewKeys(path: string): void {
+  const fresh = () => randomBytes(32).toString("hex");
+  const content = { version: 1, agent_token: fresh(), signing: fresh(), csrf: fresh(), derp_private: fresh() };
+  writePrivateFile(dirname(path), basename(path), `${JSON.stringify(content, undefined, 2)}\n`);
 }
 
 /** Reads a key file, and narrows its mode to 0600. Throws ServerError ERR_KEY_FILE. */
 export function readServerKeys(path: string): ServerKeys {
   let content: unknown;
   try {
-    chmodSync(path, 0o600);
+    if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
     content = JSON.parse(readFileSync(path, "utf8"));
   } catch (cause) {
     throw damaged(path, "it cannot be read as JSON", cause);

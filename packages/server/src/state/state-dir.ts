@@ -17,7 +17,7 @@ import { isDiskFull, nodeErrorCode, ServerError } from "../base/errors.ts";
 
 /**
  * The directory that holds everything the server must keep: coder.db, keys.json, server.lock. Owned by one process
- * at a time.
+ * at a time. With PostgreSQL it holds keys.json only, and several processes may use it.
  */
 export interface StateDir {
   readonly path: string;
@@ -27,8 +27,11 @@ export interface StateDir {
   release(): void;
 }
 
-/** Creates the directory (mode 0700) and takes it. Throws ServerError ERR_STATE_DIR or ERR_STATE_DIR_IN_USE. */
-export function acquireStateDir(path: string): StateDir {
+/**
+ * Creates the directory (mode 0700) and takes it. Throws ServerError ERR_STATE_DIR or ERR_STATE_DIR_IN_USE.
+ * @param use "shared": it holds no database, and other servers may use it at the same time.
+ */
+export function acquireStateDir(path: string, use: "exclusive" | "shared" = "exclusive"): StateDir {
   try {
     makeDirectories(path);
     // A directory from before with a wider mode is narrowed; so is one made under a permissive umask.
@@ -36,13 +39,13 @@ export function acquireStateDir(path: string): StateDir {
   } catch (error) {
     throw unusable(path, error);
   }
-  const lock = takeLock(path);
+  const lock = use === "exclusive" ? takeLock(path) : undefined;
   return {
     path,
     databasePath: join(path, "coder.db"),
     keysPath: join(path, "keys.json"),
     release: () => {
-      if (lock.isOpen) lock.close();
+      if (lock?.isOpen) lock.close();
     },
   };
 }

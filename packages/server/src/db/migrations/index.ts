@@ -6,11 +6,18 @@ import { declaredApps } from "./004-declared-apps.ts";
 import { appChoices } from "./005-app-chains.ts";
 import { userSettings } from "./007-user-settings.ts";
 import { connectionPolicies } from "./008-connection-policy.ts";
+import { compatibleFrom } from "./009-compatible-from.ts";
 
 export interface Migration {
   /** Ascending; numbers may be left out. A released migration never changes. */
   readonly version: number;
   readonly name: string;
+  /**
+   * The oldest schema version whose program may run on the schema after this step: one that only adds keeps the number of
+   * the step before. Default: its own version, so that older programs refuse to start.
+   */
+  readonly compatibleFrom?: number;
+  /** Column types are text, bigint and bytesType(db); SQL is what both databases understand. */
   up(db: Kysely<unknown>): Promise<void>;
 }
 
@@ -22,6 +29,7 @@ export const migrations: readonly Migration[] = [
   { version: 5, name: "choices of apps", up: appChoices },
   { version: 7, name: "user settings", up: userSettings },
   { version: 8, name: "connection policy", up: connectionPolicies },
+  { version: 9, name: "compatible from", up: compatibleFrom },
 ];
 
 /** Of the schema that this release writes; it reads older ones, and brings them up to date. */

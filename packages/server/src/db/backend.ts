@@ -1,0 +1,21 @@
+import type { Kysely } from "kysely";
+import type { Database } from "./schema.ts";
+
+/** The database below the store: a SQLite file, or PostgreSQL. Owns its connections. */
+export interface Backend {
+  /** Runs each query by itself. */
+  readonly db: Kysely<Database>;
+  /**
+   * Runs `work` in one transaction; a rejection undoes everything. PostgreSQL runs `work` again when the transaction lost
+   * against another one, so it has no effects outside the database.
+   */
+  transaction<T>(work: (db: Kysely<Database>) => Promise<T>): Promise<T>;
+  /** Whether no server has used it yet: it has no tables. */
+  isEmpty(): Promise<boolean>;
+  /** Brings the schema up to date. Throws ServerError. */
+  migrate(now: number): Promise<void>;
+  /** "ok", or what is damaged. */
+  integrity(): Promise<string>;
+  /** Safe to call twice. */
+  close(): Promise<void>;
+}

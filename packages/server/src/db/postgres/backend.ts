@@ -1,0 +1,98 @@
+import { Kysely, PostgresDialect, sql } from "kysely";
+import type { Logger } from "../../base/log.ts";
+import type { Backend } from "../backend.ts";
+import type { Database } from "../schema.ts";
+import { Connections } from "./connections.ts";
+import { DatabaseAway, failureKind } from "./failures.ts";
+import { migratePostgres } from "./migration.ts";
+import { waitForDatabase } from "./start.ts";
+import { type PostgresSource, Target } from "./target.ts";
+import { pause } from "./wait.ts";
+
+export interface PostgresOptions {
+  readonly source: PostgresSource;
+  readonly maxOpen: number;
+  readonly maxIdle: number;
+  readonly applicationName: string;
+  readonly log: Pick<Logger, "warn" | "info" | "debug">;
+  readonly onQuery?: (sql: string) => void;
+  /** Ends waiting: for the database at the start, and for another server's migration. */
+  readonly signal?: AbortSignal;
+  /** Called when another server is migrating, and this one waits for it. */
+  readonly onMigrating?: () => void;
+}
+
+const MAX_ATTEMPTS = 5;
+const RETRY_MS = 2_000;
+const FIRST_PAUSE_MS = 10;
+
+/**
+ * Several servers may use one database. Transactions are READ COMMITTED; what is read to be written is locked
+ * (dialect.ts). They run again after a deadlock, and after the connection was lost before the commit was sent.
+ */
+export class PostgresBackend implements Backend {
+  readonly db: Kysely<Database>;
+  readonly #options: PostgresOptions;
+  readonly #connections: Connections;
+
+  /** Waits until the database answers. Throws ServerError. */
+  static async open(options: PostgresOptions): Promise<PostgresBackend> {
+    const target = new Target(options.source);
+    const warning = target.warning();
+    if (warning !== undefined) options.log.warn({ database: target.masked }, warning);
+    const connections = new Connections({ ...options, target });
+    try {
+      await waitForDatabase(connections, target, options);
+    } catch (error) {
+      await connections.end();
+      throw error;
+    }
+    return new PostgresBackend(connections, options);
+  }
+
+  private constructor(connections: Connections, options: PostgresOptions) {
+    const { onQuery } = options;
+    this.#options = options;
+    this.#connections = connections;
+    this.db = new Kysely<Database>({
+      dialect: new PostgresDialect({ pool: connections }),
+      ...(onQuery === undefined ? {} : { log: (event) => onQuery(event.query.sql) }),
+    });
+  }
+
+  async transaction<T>(work: (db: Kysely<Database>) => Promise<T>): Promise<T> {
+    const deadline = performance.now() + RETRY_MS;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.db.transaction().setIsolationLevel("read committed").execute(work);
+      } catch (error) {
+        if (!mayRunAgain(error) || attempt >= MAX_ATTEMPTS || performance.now() > deadline) throw error;
+        await pause(FIRST_PAUSE_MS * 2 ** attempt);
+      }
+    }
+  }
+
+  async isEmpty(): Promise<boolean> {
+    const { rows } = await sql<{ empty: boolean }>`select to_regclass('settings') is null as empty`.execute(this.db);
+    return rows[0]!.empty;
+  }
+
+  async migrate(now: number): Promise<void> {
+    await migratePostgres(this.#connections, now, this.#options);
+  }
+
+  async integrity(): Promise<string> {
+    await this.db.selectFrom("schema_migrations").select("version").execute();
+    return "ok";
+  }
+
+  async close(): Promise<void> {
+    await this.db.destroy();
+    // Before the first query kysely has not taken the connections over, and does not end them.
+    await this.#connections.end();
+  }
+}
+
+function mayRunAgain(error: unknown): boolean {
+  return error instanceof DatabaseAway ? !error.outcomeUnknown : failureKind(error) === "conflict";
+}

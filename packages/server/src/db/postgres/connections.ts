@@ -1,0 +1,186 @@
+import type { PostgresPool } from "kysely";
+import pg from "pg";
+import { ServerError } from "../../base/errors.ts";
+import type { Logger } from "../../base/log.ts";
+import { DatabaseAway, databaseBusy, failureKind, failureText } from "./failures.ts";
+import { type ConnectionSource, Lease } from "./lease.ts";
+import type { Target } from "./target.ts";
+import { valueTypes } from "./values.ts";
+import { pause } from "./wait.ts";
+
+export interface ConnectionsOptions {
+  readonly target: Target;
+  readonly maxOpen: number;
+  readonly maxIdle: number;
+  /** As other servers and the database's administrator see this process. */
+  readonly applicationName: string;
+  readonly log: Pick<Logger, "warn" | "info" | "debug">;
+}
+
+const OLDEST_VERSION = 13;
+const CONNECT_MS = 3_000;
+/** Waiting for a connection while all are in use; beyond the bound a request is refused at once. */
+const MAX_WAITING = 1_000;
+/** Looking for a host that serves, while none does. */
+const FIND_MS = 2_000;
+const FIRST_PAUSE_MS = 10;
+const QUERY_MS = 10_000;
+
+/** Below the time after which the client gives the connection up, so that the database ends the work first. */
+const SESSION_SETTINGS =
+  "set statement_timeout = 9000; set lock_timeout = 5000; set idle_in_transaction_session_timeout = 15000";
+
+/**
+ * The connections to PostgreSQL: at most `maxOpen`, each checked before its first query. A server that stopped or became a
+ * standby costs all of them, so that the next query dials again. Given to kysely as its pool.
+ */
+export class Connections implements PostgresPool, ConnectionSource {
+  readonly options = {};
+  readonly #settings: ConnectionsOptions;
+  #pool: pg.Pool;
+  /** Since when no connection could be had, by performance.now(). */
+  #awaySince: number | undefined;
+  #ending: Promise<void> | undefined;
+
+  constructor(settings: ConnectionsOptions) {
+    this.#settings = settings;
+    this.#pool = this.#newPool();
+  }
+
+  async connect(): Promise<Lease> {
+    return new Lease(await this.acquire(), this);
+  }
+
+  /** A checked connection, which the caller releases. Throws DatabaseAway, DomainError "busy" or ServerError. */
+  async acquire(): Promise<pg.PoolClient> {
+    const deadline = performance.now() + FIND_MS;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const client = await this.tryOnce();
+        this.#returned();
+        return client;
+      } catch (error) {
+        const kind = failureKind(error);
+        if (kind === "busy") throw databaseBusy();
+        if (kind === undefined || kind === "conflict") throw error;
+        this.lost(error);
+        const known = this.#awaySince !== undefined && performance.now() - this.#awaySince > FIND_MS;
+        // While it is known to be away, each request asks every host once.
+        const enough = performance.now() > deadline || (known && attempt + 1 >= this.#settings.target.hostCount);
+        if (kind === "refused" || enough) throw new DatabaseAway(error);
+        await pause(FIRST_PAUSE_MS * 2 ** Math.min(attempt, 6));
+      }
+    }
+  }
+
+  /** One attempt at the current host; its error is the driver's. */
+  async tryOnce(): Promise<pg.PoolClient> {
+    if (this.#pool.waitingCount >= MAX_WAITING) throw databaseBusy();
+    try {
+      return await this.#pool.connect();
+    } catch (error) {
+      if (failureKind(error) !== "busy") this.#settings.target.next();
+      throw error;
+    }
+  }
+
+  /** A connection failed: the others may lead to the same server, and are not used again. */
+  lost(error: unknown): void {
+    if (this.#awaySince !== undefined || this.#ending !== undefined) return;
+    this.#awaySince = performance.now();
+    this.#settings.log.warn({ reason: failureText(error) }, "the database does not answer");
+    const old = this.#pool;
+    this.#pool = this.#newPool();
+    void old.end();
+  }
+
+  /** A connection with no limit on the time of a statement, beside the pool; the caller ends it. */
+  async dedicated(): Promise<pg.Client> {
+    const client = this.#newClient({ query_timeout: 0 });
+    await client.connect();
+    await checkServer(client);
+    return client;
+  }
+
+  end(): Promise<void> {
+    this.#ending ??= this.#pool.end();
+    return this.#ending;
+  }
+
+  #returned(): void {
+    if (this.#awaySince === undefined) return;
+    const seconds = Math.round((performance.now() - this.#awaySince) / 1000);
+    this.#awaySince = undefined;
+    this.#settings.log.info({ seconds }, "the database answers again");
+  }
+
+  #newPool(): pg.Pool {
+    const { maxOpen, maxIdle, log } = this.#settings;
+    const newClient = (): pg.Client => this.#newClient({ query_timeout: QUERY_MS });
+    const pool = new pg.Pool({
+      max: maxOpen,
+      min: maxIdle,
+      connectionTimeoutMillis: CONNECT_MS,
+      idleTimeoutMillis: 30_000,
+      // Follows a fail-over and a password that was replaced.
+      maxLifetimeSeconds: 1_800,
+      // The pool calls it with `new`, for each connection: where it leads is decided at that moment.
+      Client: function client() {
+        return newClient();
+      } as unknown as typeof pg.Client,
+      onConnect: async (client: pg.ClientBase) => {
+        await checkServer(client);
+        await client.query(SESSION_SETTINGS);
+      },
+    } as pg.PoolConfig);
+    // An idle connection that ended; the pool has removed it.
+    pool.on("error", (error) => log.debug({ reason: failureText(error) }, "an idle connection to the database ended"));
+    return pool;
+  }
+
+  #newClient(options: pg.ClientConfig): pg.Client {
+    const client = new pg.Client({
+      ...options,
+      ...this.#settings.target.connection(),
+      types: valueTypes,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
+      connectionTimeoutMillis: CONNECT_MS,
+      application_name: this.#settings.applicationName,
+    });
+    // While it is in use its query reports the error; without a listener the event would end the process.
+    client.on("error", () => undefined);
+    return client;
+  }
+}
+
+/** Throws ServerError, or an error that names a standby. */
+async function checkServer(client: pg.ClientBase): Promise<void> {
+  const { rows } = await client.query<{ version: string; encoding: string; standby: boolean }>(
+    `select current_setting('server_version_num') as version, current_setting('server_encoding') as encoding,
+       pg_is_in_recovery() as standby`,
+  );
+  const { version, encoding, standby } = rows[0]!;
+  const major = Math.floor(Number(version) / 10_000);
+  if (major < OLDEST_VERSION) {
+    throw new ServerError("ERR_STORE_VERSION", "The database server is too old", {
+      why: `it is PostgreSQL ${major}, and ${OLDEST_VERSION} is the oldest that works`,
+      nextSteps: ["update PostgreSQL"],
+    });
+  }
+  if (encoding !== "UTF8") {
+    throw new ServerError("ERR_STORE_ENCODING", "The database cannot hold every text", {
+      why: `its encoding is ${encoding}, and it must be UTF8`,
+      nextSteps: ["create the database with: create database coder encoding 'UTF8' template template0"],
+    });
+  }
+  if (standby) throw new StandbyError();
+}
+
+/** Carries PostgreSQL's own code for a write to a standby. */
+class StandbyError extends Error {
+  readonly code = "25006";
+  constructor() {
+    super("the server is a standby");
+  }
+}

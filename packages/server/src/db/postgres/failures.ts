@@ -1,0 +1,83 @@
+/** What an error of the driver or of PostgreSQL means for the work that ran into it. */
+import { DomainError } from "../../base/domain-error.ts";
+
+/**
+ * - `lost`: the connection is gone or cannot be used any more.
+ * - `read-only`: the connection works, but leads to a server that does not write (a standby).
+ * - `conflict`: the transaction lost against another one; it may run again.
+ * - `busy`: it waited too long for a connection, a lock or an answer.
+ * - `refused`: the database will not let us in, now or later.
+ */
+export type FailureKind = "lost" | "read-only" | "conflict" | "busy" | "refused";
+
+const KIND_OF_STATE: ReadonlyMap<string, FailureKind> = new Map([
+  ["57P01", "lost"], // admin_shutdown
+  ["57P02", "lost"], // crash_shutdown
+  ["57P03", "lost"], // cannot_connect_now
+  ["25006", "read-only"], // read_only_sql_transaction
+  ["40001", "conflict"], // serialization_failure
+  ["40P01", "conflict"], // deadlock_detected
+  ["53300", "busy"], // too_many_connections
+  ["55P03", "busy"], // lock_not_available
+  ["57014", "busy"], // query_canceled: statement_timeout
+  ["28000", "refused"], // invalid_authorization_specification
+  ["28P01", "refused"], // invalid_password
+  ["3D000", "refused"], // invalid_catalog_name
+]);
+
+/** Of the operating system, while dialling or on an open connection. */
+const LOST_CODES: readonly string[] = [
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ECONNABORTED",
+  "EPIPE",
+  "ETIMEDOUT",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENETDOWN",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ENOENT",
+];
+/** Texts of the driver, which gives these errors no code. */
+const LOST_TEXTS =
+  /^(Connection terminated|Query read timeout|Client has encountered a connection error|Client was closed|Cannot use a pool)/;
+const WAITED_TEXT = "timeout exceeded when trying to connect";
+
+/** Undefined: an error of the query itself. */
+export function failureKind(error: unknown): FailureKind | undefined {
+  if (error instanceof AggregateError) return failureKind(error.errors[0]);
+  if (!(error instanceof Error)) return undefined;
+  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  const known = KIND_OF_STATE.get(code);
+  if (known !== undefined) return known;
+  // Class 08: connection exceptions.
+  if (/^08\w{3}$/.test(code) || LOST_CODES.includes(code) || LOST_TEXTS.test(error.message)) return "lost";
+  return error.message === WAITED_TEXT ? "busy" : undefined;
+}
+
+/** One line for a log: no address, no name of a user, no SQL. */
+export function failureText(error: unknown): string {
+  if (error instanceof AggregateError) return failureText(error.errors[0]);
+  if (!(error instanceof Error)) return String(error);
+  const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
+  return code === undefined ? error.message : `${code}: ${error.message}`;
+}
+
+/** The answer to a request that needed the database while it was away. */
+export class DatabaseAway extends DomainError {
+  /** The connection ended while a write was under way, and it may have been committed. */
+  readonly outcomeUnknown: boolean;
+  override readonly cause: unknown;
+
+  constructor(cause: unknown, outcomeUnknown = false) {
+    super("unavailable", "The database does not answer.", { retryAfterSeconds: 1 });
+    this.cause = cause;
+    this.outcomeUnknown = outcomeUnknown;
+  }
+}
+
+/** The answer to a request that waited too long for its turn. */
+export function databaseBusy(): DomainError {
+  return new DomainError("busy", "The database is busy.", { retryAfterSeconds: 1 });
+}

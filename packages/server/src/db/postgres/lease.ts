@@ -1,0 +1,78 @@
+import type { PostgresPoolClient, PostgresQueryResult } from "kysely";
+import type { PoolClient } from "pg";
+import { withoutNul } from "../../base/text.ts";
+import { DatabaseAway, databaseBusy, failureKind } from "./failures.ts";
+
+/** Where a lease finds another connection, and reports a lost one. */
+export interface ConnectionSource {
+  acquire(): Promise<PoolClient>;
+  lost(error: unknown): void;
+}
+
+const BEGIN = /^(begin|start transaction)\b/;
+const READ = /^select\b(?!.*\bfor update\b)/is;
+
+/**
+ * One connection, lent for one query or one transaction. When the database ends the connection before anything of a transaction
+ * or of a reading query was done, it is replaced without notice; else the work fails with DatabaseAway.
+ */
+export class Lease implements PostgresPoolClient {
+  readonly #connections: ConnectionSource;
+  /** Undefined: the connection ended, and there was no other. */
+  #client: PoolClient | undefined;
+  #inTransaction = false;
+  #failed: DatabaseAway | undefined;
+
+  constructor(client: PoolClient, connections: ConnectionSource) {
+    this.#client = client;
+    this.#connections = connections;
+  }
+
+  query<Row>(sql: string, parameters: readonly unknown[]): Promise<PostgresQueryResult<Row>>;
+  query(cursor: never): never;
+  async query<Row>(sql: string, parameters: readonly unknown[] = []): Promise<PostgresQueryResult<Row>> {
+    if (this.#failed !== undefined) {
+      // The transaction ended with its connection.
+      if (sql === "rollback") return { command: "ROLLBACK", rowCount: 0, rows: [] };
+      throw this.#failed;
+    }
+    const repeatable = !this.#inTransaction && (BEGIN.test(sql) || READ.test(sql));
+    try {
+      return await this.#send<Row>(sql, parameters);
+    } catch (error) {
+      if (!repeatable || this.#failed === undefined) throw error;
+      this.#client?.release(true);
+      this.#client = undefined;
+      this.#client = await this.#connections.acquire();
+      this.#failed = undefined;
+      return await this.#send<Row>(sql, parameters);
+    }
+  }
+
+  release(destroy = false): void {
+    this.#client?.release(destroy || this.#failed !== undefined);
+  }
+
+  async #send<Row>(sql: string, parameters: readonly unknown[]): Promise<PostgresQueryResult<Row>> {
+    try {
+      if (this.#client === undefined) throw new DatabaseAway(undefined);
+      const result = await this.#client.query(sql, parameters.map(storable));
+      if (BEGIN.test(sql)) this.#inTransaction = true;
+      else if (sql === "commit" || sql === "rollback") this.#inTransaction = false;
+      return result as unknown as PostgresQueryResult<Row>;
+    } catch (error) {
+      const kind = failureKind(error);
+      if (kind === "busy") throw databaseBusy();
+      if (kind !== "lost" && kind !== "read-only") throw error;
+      const outcomeUnknown = sql === "commit" || (!this.#inTransaction && !READ.test(sql) && !BEGIN.test(sql));
+      this.#failed = new DatabaseAway(error, outcomeUnknown && kind === "lost");
+      this.#connections.lost(error);
+      throw this.#failed;
+    }
+  }
+}
+
+function storable(value: unknown): unknown {
+  if (typeof value === "string") return withoutNul(value);
+  return Array.isArray(value) ? value.map(storable) : value;
+}

@@ -1,0 +1,84 @@
+import { chmodSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import { Kysely, SqliteDialect } from "kysely";
+import { isDiskFull, ServerError } from "../base/errors.ts";
+import type { Backend } from "./backend.ts";
+import { migrate } from "./migrate.ts";
+import { NodeSqliteDatabase } from "./node-sqlite.ts";
+import type { Database } from "./schema.ts";
+
+/**
+ * A SQLite file (0600). A promise that resolves is a write that survives kill -9 and power loss: WAL with synchronous=FULL
+ * flushes every commit. One connection, so queries run one after the other, and a transaction excludes every other.
+ */
+export class SqliteBackend implements Backend {
+  readonly db: Kysely<Database>;
+  readonly #sqlite: DatabaseSync;
+
+  /** Opens or creates the file. Throws ServerError. */
+  constructor(path: string, onQuery?: (sql: string) => void) {
+    this.#sqlite = openFile(path);
+    this.db = new Kysely<Database>({
+      dialect: new SqliteDialect({ database: new NodeSqliteDatabase(this.#sqlite) }),
+      ...(onQuery === undefined ? {} : { log: (event) => onQuery(event.query.sql) }),
+    });
+  }
+
+  transaction<T>(work: (db: Kysely<Database>) => Promise<T>): Promise<T> {
+    return this.db.transaction().execute(work);
+  }
+
+  async isEmpty(): Promise<boolean> {
+    return this.#sqlite.prepare("SELECT 1 FROM sqlite_master WHERE name = 'settings'").get() === undefined;
+  }
+
+  async migrate(now: number): Promise<void> {
+    await migrate(this.db, now, (step) => this.transaction(step));
+  }
+
+  /** Reads the whole file. */
+  async integrity(): Promise<string> {
+    const rows = this.#sqlite.prepare("PRAGMA integrity_check").all();
+    return rows.map((row) => String(row["integrity_check"])).join("; ");
+  }
+
+  async close(): Promise<void> {
+    await this.db.destroy();
+    // Before the first query kysely has not taken the database over, and does not close it.
+    if (this.#sqlite.isOpen) this.#sqlite.close();
+  }
+}
+
+function openFile(path: string): DatabaseSync {
+  let sqlite: DatabaseSync;
+  try {
+    sqlite = new DatabaseSync(path, { timeout: 5000, enableForeignKeyConstraints: true });
+  } catch (cause) {
+    throw damaged(path, "it cannot be opened", cause);
+  }
+  try {
+    chmodSync(path, 0o600);
+    sqlite.exec(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000",
+    );
+  } catch (cause) {
+    sqlite.close();
+    throw damaged(path, "it is not a database", cause);
+  }
+  return sqlite;
+}
+
+function damaged(path: string, why: string, cause: unknown): ServerError {
+  if (isDiskFull(cause)) {
+    return new ServerError("ERR_STATE_DIR", `Cannot use the database "${path}"`, {
+      why: "the disk is full",
+      nextSteps: ["make room on that disk, then start again"],
+      cause,
+    });
+  }
+  return new ServerError("ERR_STORE_DAMAGED", `Cannot use the database "${path}"`, {
+    why,
+    nextSteps: ["restore coder.db from a backup"],
+    cause,
+  });
+}

@@ -1,0 +1,21 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["packages/server/test/**/*.test.ts"],
+    exclude: [
+      "**/node_modules/**",
+      "packages/server/test/interop/**",
+      // They look at files, or need no store.
+      "packages/server/test/{audit,backup,downloads,install-scripts,pages,relay-only,stun,tls,upgrade-header}.test.ts",
+      "packages/server/test/{durability,fuzz,memory}/**",
+    ],
+    globalSetup: ["scripts/postgres-setup.ts"],
+    setupFiles: ["scripts/postgres-required.ts"],
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    pool: "forks",
+    maxWorkers: 2,
+    env: { CODER_NO_NATIVE: "1" },
+  },
+});
