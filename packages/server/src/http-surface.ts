@@ -139,7 +139,7 @@ export function buildHttpSurface(
         applicationRoutes(api, {
           user,
           authenticator,
-          signIn: parts.webApps?.signIn,
+          signIn: parts.webApps.signIn,
           wildcard: config.wildcardAccessUrl,
           addresses,
         }),

@@ -176,22 +176,21 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     lingerMs: APP_TUNNEL_LINGER_MS,
     connectionInfo: async () => control.connectionInfo(),
   });
-  const webApps =
-    wildcard === undefined
-      ? undefined
-      : new WebApps({
-          wildcard,
-          accessUrl: () => addresses.accessUrl(),
-          maxLevel,
-          dial: appDialer(tuning.appTunnels ?? appTunnels, ownClient.token),
-          clientAddress,
-          streams,
-          store,
-          events: accessEvents,
-          changes,
-          clock,
-          log,
-        });
+  const webApps = new WebApps({
+    wildcard,
+    pathApps: config.pathApps,
+    authenticator,
+    accessUrl: () => addresses.accessUrl(),
+    maxLevel,
+    dial: appDialer(tuning.appTunnels ?? appTunnels, ownClient.token),
+    clientAddress,
+    streams,
+    store,
+    events: accessEvents,
+    changes,
+    clock,
+    log,
+  });
 
   return {
     ...foundations,

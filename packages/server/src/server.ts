@@ -207,7 +207,7 @@ class Server implements CoderServer {
     await offlineAudit.close();
     this.#stopWatchingCertificates();
     this.#listeners.startClosing();
-    webApps?.close();
+    webApps.close();
     await tunnels.close();
     await appTunnels.close();
     await control.close();
@@ -221,8 +221,8 @@ class Server implements CoderServer {
 }
 
 /** What the listener enforces on every request; the front door adds what holds for the server's own routes alone. */
-function listenerLimits({ limits, webApps }: Parts): Parts["limits"] {
-  return webApps === undefined ? limits : { ...limits, headerBytes: APP_HEAD_BYTES, requestTimeoutMs: 0 };
+function listenerLimits({ limits }: Parts): Parts["limits"] {
+  return { ...limits, headerBytes: APP_HEAD_BYTES, requestTimeoutMs: 0 };
 }
 
 function hostAndPort({ address, port }: AddressInfo): { host: string; port: number } {

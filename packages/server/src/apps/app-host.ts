@@ -181,6 +181,7 @@ export class AppHost {
       relation: rule.answerRelation,
       identity: found?.identity,
       origin,
+      onMainHost: false,
       target: `${app.target.basePath}${request.url ?? "/"}`,
       endsAt: ends.length === 0 ? undefined : Math.min(...ends),
       stillHolds: () => this.#stillHolds(asked, decision),

@@ -25,6 +25,8 @@ export interface Admission {
   readonly origin: string;
   /** The request target that the program gets. */
   readonly target: string;
+  /** Whether the app is below a path of the deployment's own host. */
+  readonly onMainHost: boolean;
   /** When credentials or share end; undefined: neither does by itself. */
   readonly endsAt: number | undefined;
   /** Whether the same would be decided now. */
@@ -110,9 +112,13 @@ export class AppTraffic {
     return this.#options.exchanges.add({ decision, endsAt, end, stillHolds });
   }
 
-  #exchangeFacts(request: IncomingMessage, { decision, identity, relation, target }: Admission): ExchangeFacts {
+  #exchangeFacts(
+    request: IncomingMessage,
+    { decision, identity, relation, target, onMainHost }: Admission,
+  ): ExchangeFacts {
     return {
       decision,
+      onMainHost,
       target,
       scheme: this.#options.accessUrl().protocol === "https:" ? "https" : "http",
       host: request.headers.host ?? "",

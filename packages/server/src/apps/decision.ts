@@ -31,6 +31,21 @@ export interface AppTarget extends AppChoices {
   readonly hostHeader: "preserve" | "localhost";
 }
 
+/** What an app below a path of the deployment's own host may be used for. */
+export interface PathRules {
+  /** Whether its level counts; otherwise it is the owner's alone. */
+  readonly sharing: boolean;
+  /** Whether owners of the deployment get into the apps of others. */
+  readonly siteOwnerAccess: boolean;
+}
+
+export interface DecisionRules {
+  readonly maxLevel: ShareLevel;
+  readonly now: number;
+  /** Undefined for an app with a host of its own. */
+  readonly path?: PathRules;
+}
+
 /**
  * The right of one visitor to one program. Only {@link AppDecision.make} creates one, and only with one does a tunnel open a
  * connection: what was not decided cannot be reached.
@@ -51,15 +66,17 @@ export class AppDecision {
   static make(
     target: AppTarget | undefined,
     visitor: Visitor | undefined,
-    rules: { readonly maxLevel: ShareLevel; readonly now: number },
+    rules: DecisionRules,
   ): AppDecision | "sign-in" | "not-found" {
     const denied = visitor === undefined ? "sign-in" : "not-found";
     if (target === undefined) return denied;
     const expired = target.shareEndsAt !== undefined && target.shareEndsAt <= rules.now;
-    const level = expired ? "owner" : narrowerLevel(target.level, rules.maxLevel);
+    const ownerOnly = expired || rules.path?.sharing === false;
+    const level = ownerOnly ? "owner" : narrowerLevel(target.level, rules.maxLevel);
     if (level === "public") return new AppDecision(target, visitor);
     if (visitor === undefined) return "sign-in";
-    const owns = visitor.userId === target.ownerId || visitor.role === "owner";
+    const administers = visitor.role === "owner" && rules.path?.siteOwnerAccess !== false;
+    const owns = visitor.userId === target.ownerId || administers;
     return owns || level !== "owner" ? new AppDecision(target, visitor) : "not-found";
   }
 }

@@ -24,6 +24,8 @@ export interface ExchangeFacts {
   readonly relation: Relation;
   /** Who asks, where the program is to learn it. */
   readonly identity: VisitorIdentity | undefined;
+  /** Whether the app is below a path of the deployment's own host. */
+  readonly onMainHost: boolean;
 }
 
 /**
@@ -57,7 +59,7 @@ export async function exchange(
 export function requestOptions(
   request: IncomingMessage,
   pools: ProgramPools,
-  { decision, target, scheme, host, clientAddress, identity }: ExchangeFacts,
+  { decision, target, scheme, host, clientAddress, identity, onMainHost }: ExchangeFacts,
   webSocket: boolean,
 ): ProgramRequestOptions {
   const { port, hostHeader } = decision.target;
@@ -69,6 +71,7 @@ export function requestOptions(
     programHost: hostHeader === "localhost" ? `localhost:${port}` : undefined,
     webSocket,
     identity,
+    onMainHost,
   });
   return {
     decision,
@@ -130,13 +133,14 @@ async function sendBack(
   request: IncomingMessage,
   response: ServerResponse,
   answer: IncomingMessage,
-  { scheme, relation }: ExchangeFacts,
+  { scheme, relation, onMainHost }: ExchangeFacts,
 ): Promise<void> {
   const { headers, isEventStream } = headersToClient({
     rawHeaders: answer.rawHeaders,
     scheme,
     relation,
     origin: request.headers.origin,
+    onMainHost,
   });
   if (isEventStream) request.setTimeout(0);
   if (await isHostRefusal(answer)) headers.push(["Coder-Hint", "host_header"]);

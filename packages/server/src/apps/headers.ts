@@ -57,6 +57,8 @@ export interface ForwardedRequest {
   readonly webSocket: boolean;
   /** Who asks, where the program is to learn it. */
   readonly identity?: VisitorIdentity | undefined;
+  /** Whether the app is below a path of the deployment's own host. */
+  readonly onMainHost?: boolean;
 }
 
 export interface VisitorIdentity {
@@ -77,7 +79,7 @@ export function headersToProgram(request: ForwardedRequest): Header[] {
     if (lower.startsWith("proxy-") || lower.startsWith("x-forwarded-") || lower.startsWith("x-coder-")) continue;
     if (lower === "authorization" && OWN_BEARER.test(value)) continue;
     if (lower === "cookie") {
-      const kept = foreignCookies(value);
+      const kept = foreignCookies(value, request.onMainHost);
       if (kept !== "") headers.push([name, kept]);
     } else if (lower === "origin" && programHost !== undefined && value === `${scheme}://${host}`) {
       headers.push([name, `http://${programHost}`]);
@@ -110,6 +112,7 @@ export interface ReturnedAnswer {
   readonly relation: Relation;
   /** The page's, when there is one. */
   readonly origin: string | undefined;
+  readonly onMainHost?: boolean;
 }
 
 export interface ReturnedHead {
@@ -128,9 +131,10 @@ export function headersToClient(answer: ReturnedAnswer): ReturnedHead {
     const lower = name.toLowerCase();
     if (HOP_BY_HOP.has(lower) || NOT_RETURNED.has(lower) || named.has(lower) || lower.startsWith("proxy-")) continue;
     if (lower === "strict-transport-security" && answer.scheme === "http") continue;
+    if (answer.onMainHost && lower === "service-worker-allowed") continue;
     if (answer.relation !== "own" && lower.startsWith("access-control-")) continue;
     if (lower === "set-cookie") {
-      const kept = hostOnlyCookie(value);
+      const kept = hostOnlyCookie(value, answer.onMainHost);
       if (kept !== undefined) headers.push([name, kept]);
       continue;
     }
@@ -143,6 +147,8 @@ export function headersToClient(answer: ReturnedAnswer): ReturnedHead {
     headers.push(...Object.entries(siblingHeaders(answer.origin)));
     if (!vary) headers.push(["Vary", "Origin"]);
   }
+  // The path of an app holds the owner's and the workspace's name.
+  if (answer.onMainHost && !present.has("referrer-policy")) headers.push(["Referrer-Policy", "same-origin"]);
   if (isEventStream) {
     if (!present.has("x-accel-buffering")) headers.push(["X-Accel-Buffering", "no"]);
     if (!present.has("cache-control")) headers.push(["Cache-Control", "no-cache"]);
@@ -156,11 +162,11 @@ function visibleAscii(text: string): string {
 }
 
 /** A Cookie header without the server's own; "" when nothing is left. */
-export function foreignCookies(value: string): string {
+export function foreignCookies(value: string, onMainHost = false): string {
   return value
     .split(";")
     .map((pair) => trim(pair))
-    .filter((pair) => pair !== "" && !isOwnCookie(trim(pair.split("=", 1)[0] ?? "")))
+    .filter((pair) => pair !== "" && !isOwnCookie(trim(pair.split("=", 1)[0] ?? ""), onMainHost))
     .join("; ");
 }
 
@@ -168,11 +174,11 @@ export function foreignCookies(value: string): string {
  * A Set-Cookie without `Domain`, so that it stays with the host; undefined for one of the server's names, and for one without a
  * name, whose value a browser sends as if it were a name.
  */
-export function hostOnlyCookie(value: string): string | undefined {
+export function hostOnlyCookie(value: string, onMainHost = false): string | undefined {
   const [pair = "", ...attributes] = value.split(";");
   const equals = pair.indexOf("=");
   const name = equals < 0 ? "" : trim(pair.slice(0, equals));
-  if (name === "" || isOwnCookie(name)) return undefined;
+  if (name === "" || isOwnCookie(name, onMainHost)) return undefined;
   const kept = attributes.filter((attribute) => trim(attribute.split("=", 1)[0] ?? "").toLowerCase() !== "domain");
   return [pair, ...kept].join(";");
 }

@@ -21,10 +21,23 @@ export function appCookies(secure: boolean): { readonly session: string; readonl
   return { session: `${prefix}coder_app_session`, state: `${prefix}coder_app_state` };
 }
 
-/** In any case, since browsers compare the prefixes so. */
-export function isOwnCookie(name: string): boolean {
+/** Cookies of the deployment's own host besides: common names, which belong to programs on other hosts. */
+const MAIN_HOST_COOKIES: ReadonlySet<string> = new Set([
+  "csrf_token",
+  "__host-csrf_token",
+  "oauth_state",
+  "oauth_redirect",
+]);
+
+/**
+ * In any case, since browsers compare the prefixes so.
+ *
+ * @param onMainHost Whether it is one of the deployment's own host.
+ */
+export function isOwnCookie(name: string, onMainHost = false): boolean {
   const lower = name.toLowerCase();
   return (
+    (onMainHost && MAIN_HOST_COOKIES.has(lower)) ||
     OWN_COOKIES.has(lower) ||
     lower.startsWith("coder_subdomain_app_session_token") ||
     lower.startsWith("__host-coder_") ||

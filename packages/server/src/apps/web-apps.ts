@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { AccessEvents } from "../auth/access-events.ts";
+import type { Authenticator } from "../auth/authenticator.ts";
 import type { WallClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import type { OpenStreams } from "../base/open-streams.ts";
@@ -14,6 +15,8 @@ import { AppHost } from "./app-host.ts";
 import { AppTraffic } from "./app-traffic.ts";
 
 import { OpenExchanges } from "./open-exchanges.ts";
+import { type PathAppSettings, PathApps } from "./path-apps.ts";
+import { parseAppPath } from "./path-names.ts";
 import { type DialApp, ProgramPools } from "./program-pool.ts";
 import { RecentResolver } from "./recent-resolver.ts";
 import { offersWebSocket } from "./send-answer.ts";
@@ -28,7 +31,10 @@ const RECORD_USE_EVERY_MS = 60_000;
 const MAX_RECORDED = 10_000;
 
 export interface WebAppsOptions {
-  readonly wildcard: Wildcard;
+  /** Undefined: no app has a host of its own. */
+  readonly wildcard: Wildcard | undefined;
+  readonly pathApps: PathAppSettings;
+  readonly authenticator: Authenticator;
   readonly accessUrl: () => URL;
   readonly maxLevel: ShareLevel;
   readonly dial: DialApp;
@@ -42,9 +48,11 @@ export interface WebAppsOptions {
 }
 
 export class WebApps {
-  readonly signIn: SignIn;
+  /** Undefined without a wildcard access URL. */
+  readonly signIn: SignIn | undefined;
   readonly #options: WebAppsOptions;
-  readonly #host: AppHost;
+  readonly #host: AppHost | undefined;
+  readonly #paths: PathApps;
   readonly #exchanges: OpenExchanges;
   readonly #pools: ProgramPools;
   readonly #usedAt = new Map<string, number>();
@@ -62,7 +70,6 @@ export class WebApps {
       streams,
       onError: (error) => log.error({ err: error }, "looking at the access of an app's visitor failed"),
     });
-    this.signIn = new SignIn({ wildcard, accessUrl, tickets: new AppTickets(), visitors, resolver, clock, maxLevel });
     const traffic = new AppTraffic({
       ...options,
       exchanges: this.#exchanges,
@@ -70,14 +77,14 @@ export class WebApps {
       requests: new Places("requests to apps", REQUESTS),
       webSockets: new Places("WebSockets of apps", WEB_SOCKETS),
     });
-    this.#host = new AppHost({
-      ...options,
-      resolver,
-      visitors,
-      signIn: this.signIn,
-      traffic,
-      onUse: (workspaceId) => this.#recordUse(workspaceId),
-    });
+    const onUse = (workspaceId: string): void => this.#recordUse(workspaceId);
+    const shared = { accessUrl, maxLevel, resolver, visitors, traffic, onUse, clock };
+    this.#paths = new PathApps({ ...shared, settings: options.pathApps, authenticator: options.authenticator });
+    if (wildcard !== undefined) {
+      const tickets = new AppTickets();
+      this.signIn = new SignIn({ wildcard, accessUrl, tickets, visitors, resolver, clock, maxLevel });
+      this.#host = new AppHost({ ...shared, wildcard, signIn: this.signIn });
+    }
     this.#stop = [
       events.subscribe((event) => {
         visitors.forget();
@@ -94,19 +101,28 @@ export class WebApps {
 
   /** Whether a host, in lower case and without a port, is one of an app. */
   isAppHost(hostname: string): boolean {
-    return wildcardLabel(this.#options.wildcard, hostname) !== undefined;
+    const { wildcard } = this.#options;
+    return wildcard !== undefined && wildcardLabel(wildcard, hostname) !== undefined;
   }
 
-  request(request: IncomingMessage, response: ServerResponse, hostname: string): Promise<void> {
-    return this.#host.request(request, response, hostname);
+  /** Whether a request target, as it came, is for an app below a path. */
+  isAppPath(target: string): boolean {
+    return parseAppPath(target) !== undefined;
+  }
+
+  /** @param hostname Undefined: the deployment's own host, at the path of an app. */
+  async request(request: IncomingMessage, response: ServerResponse, hostname: string | undefined): Promise<void> {
+    if (hostname === undefined) await this.#paths.request(request, response);
+    else await this.#host?.request(request, response, hostname);
   }
 
   upgrades(request: IncomingMessage): boolean {
     return offersWebSocket(request);
   }
 
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string): Promise<void> {
-    return this.#host.upgrade(request, socket, head, hostname);
+  async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string | undefined): Promise<void> {
+    if (hostname === undefined) await this.#paths.upgrade(request, socket, head);
+    else await this.#host?.upgrade(request, socket, head, hostname);
   }
 
   close(): void {

@@ -44,6 +44,7 @@ export async function passWebSocket(
     scheme: facts.scheme,
     relation: facts.relation,
     origin: request.headers.origin,
+    onMainHost: facts.onMainHost,
   });
   if (early === undefined) return await refuse(socket, answer, headers, stream);
   if (!isGenuine(request, answer)) {

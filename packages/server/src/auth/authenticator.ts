@@ -41,6 +41,8 @@ export interface AuthenticateOptions {
   readonly navigation?: boolean;
   /** The CSRF proof where a form carries it instead of the header. */
   readonly csrfProof?: string;
+  /** The request is for a program of a workspace, which protects itself: no CSRF proof is asked for. */
+  readonly forProgram?: boolean;
 }
 
 /**
@@ -98,7 +100,8 @@ export class Authenticator {
     if (user.status !== "active") return unauthorized("The account is suspended");
     if (key.scope !== "all") return new DomainError("forbidden", "This token may only be used for workspace apps");
     const proof = options.csrfProof ?? header(request, CSRF_HEADER);
-    if (found.source === "cookie" && changesState(request) && !isCsrfProof(this.#csrfKey, key.id, proof)) {
+    const needsProof = found.source === "cookie" && changesState(request) && options.forProgram !== true;
+    if (needsProof && !isCsrfProof(this.#csrfKey, key.id, proof)) {
       return new DomainError("forbidden", `Header "${CSRF_HEADER}" must repeat the csrf_token cookie`);
     }
     await this.#recordUse(key, user, now);

@@ -288,6 +288,32 @@ const SERVER_FLAGS = [
     group: "Sessions",
   },
   {
+    name: "disable-path-apps",
+    env: "CODER_DISABLE_PATH_APPS",
+    type: "boolean",
+    default: "false",
+    description:
+      "Serve no apps below /@owner/workspace/apps/: their pages have the dashboard's origin. Default: on with --wildcard-access-url, off without",
+    group: "Sessions",
+  },
+  {
+    name: "dangerous-allow-path-app-sharing",
+    env: "CODER_DANGEROUS_ALLOW_PATH_APP_SHARING",
+    type: "boolean",
+    default: "false",
+    description:
+      "Let apps below a path be shared: a visitor's browser runs their pages with the visitor's login to this deployment",
+    group: "Sessions",
+  },
+  {
+    name: "dangerous-allow-path-app-site-owner-access",
+    env: "CODER_DANGEROUS_ALLOW_PATH_APP_SITE_OWNER_ACCESS",
+    type: "boolean",
+    default: "false",
+    description: "Let owners of the deployment open apps of others below a path, which run with their login",
+    group: "Sessions",
+  },
+  {
     name: "ssh-hostname-prefix",
     env: "CODER_SSH_HOSTNAME_PREFIX",
     type: "string",

@@ -67,6 +67,8 @@ export interface ServerConfig {
   readonly defaultTokenLifetimeMs: number;
   readonly maxTokenLifetimeMs: number;
   /** The widest level that apps are shared at. */
+  /** Apps below a path of the deployment's own host. */
+  readonly pathApps: { readonly disabled: boolean; readonly sharing: boolean; readonly siteOwnerAccess: boolean };
   readonly maxShareLevel: ShareLevel;
   /** Undefined: shares may last until they are removed. */
   readonly maxShareDurationMs: number | undefined;
@@ -127,6 +129,13 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
     sessionDurationMs: read.duration("session-duration"),
     defaultTokenLifetimeMs,
     maxTokenLifetimeMs,
+    pathApps: {
+      disabled: read.isGiven("disable-path-apps")
+        ? read.boolean("disable-path-apps")
+        : read.text("wildcard-access-url") !== "",
+      sharing: read.boolean("dangerous-allow-path-app-sharing"),
+      siteOwnerAccess: read.boolean("dangerous-allow-path-app-site-owner-access"),
+    },
     maxShareLevel: read.choice("max-share-level", SHARE_LEVELS),
     maxShareDurationMs: read.text("max-share-duration") === "" ? undefined : read.duration("max-share-duration"),
     sshHostnamePrefix: hostPart(read, "ssh-hostname-prefix"),
@@ -323,6 +332,11 @@ class FlagReader {
     if (text === "true" || text === "1" || text === "yes") return true;
     if (text === "false" || text === "0" || text === "no") return false;
     throw invalid(name, `must be true or false, got "${String(value)}"`);
+  }
+
+  /** Whether a value was chosen; where the default depends on other settings. */
+  isGiven(name: string): boolean {
+    return this.#values[name] !== undefined;
   }
 
   integer(name: string, min: number, max: number): number {

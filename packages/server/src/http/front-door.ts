@@ -35,13 +35,16 @@ export interface FrontDoorOptions {
   readonly apps?: AppHosts | undefined;
 }
 
-/** Hosts that belong to programs of workspaces: none of the server's routes, headers and limits exists there. */
+/** Hosts and paths that belong to programs of workspaces: none of the server's routes, headers and limits exists there. */
 export interface AppHosts {
   /** @param hostname In lower case, without a port. */
   isAppHost(hostname: string): boolean;
-  request(request: IncomingMessage, response: ServerResponse, hostname: string): Promise<void>;
+  /** @param target Of the request, as it came. */
+  isAppPath(target: string): boolean;
+  /** @param hostname Undefined: the server's own host, at the path of an app. */
+  request(request: IncomingMessage, response: ServerResponse, hostname: string | undefined): Promise<void>;
   upgrades(request: IncomingMessage): boolean;
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string): Promise<void>;
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string | undefined): Promise<void>;
 }
 
 /**
@@ -66,6 +69,10 @@ export class FrontDoor {
     const host = hostRoute(request, this.#options.hosts, apps);
     if (typeof host === "object" && apps !== undefined) {
       this.#appRequest(apps, request, response, host.appHost);
+      return;
+    }
+    if (host === "app path" && apps !== undefined && !this.#goesElsewhere(request)) {
+      this.#appRequest(apps, request, response, undefined);
       return;
     }
     this.#commonHeaders(request, response);
@@ -122,7 +129,7 @@ export class FrontDoor {
   upgrades(request: IncomingMessage): boolean {
     const { apps } = this.#options;
     const host = hostRoute(request, this.#options.hosts, apps);
-    if (typeof host === "object" && apps !== undefined) return apps.upgrades(request);
+    if (host !== "main" && host !== "malformed" && apps !== undefined) return apps.upgrades(request);
     const text = request.url ?? "/";
     return (
       URL.canParse(`http://unused${text}`) && this.#upgradeRoute(request, new URL(`http://unused${text}`)) !== undefined
@@ -138,6 +145,10 @@ export class FrontDoor {
     const host = hostRoute(request, this.#options.hosts, apps);
     if (typeof host === "object" && apps !== undefined) {
       this.#appUpgrade(apps, request, socket, head, host.appHost);
+      return;
+    }
+    if (host === "app path" && apps !== undefined) {
+      this.#appUpgrade(apps, request, socket, head, undefined);
       return;
     }
     const url = host === "malformed" ? hostMissing() : this.#admit(request);
@@ -187,7 +198,7 @@ export class FrontDoor {
     for (const socket of this.#upgraded) socket.destroy();
   }
 
-  #appRequest(apps: AppHosts, request: IncomingMessage, response: ServerResponse, hostname: string): void {
+  #appRequest(apps: AppHosts, request: IncomingMessage, response: ServerResponse, hostname: string | undefined): void {
     if (this.#closing) {
       answerFailure(response, closing());
       return;
@@ -199,7 +210,13 @@ export class FrontDoor {
     });
   }
 
-  #appUpgrade(apps: AppHosts, request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string): void {
+  #appUpgrade(
+    apps: AppHosts,
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    hostname: string | undefined,
+  ): void {
     if (this.#closing) {
       rejectUpgrade(socket, closing());
       return;
@@ -208,6 +225,12 @@ export class FrontDoor {
       this.#options.log.error({ err: error, host: hostname }, "upgrade to an app failed");
       socket.destroy();
     });
+  }
+
+  /** Whether --redirect-to-access-url sends a request to another name first. */
+  #goesElsewhere(request: IncomingMessage): boolean {
+    const text = `http://unused${request.url ?? "/"}`;
+    return URL.canParse(text) && this.#redirectTarget(request, new URL(text)) !== undefined;
   }
 
   /** While apps are served the listener lets a body take any time; the server's own routes do not. */

@@ -6,6 +6,8 @@ import { hostname } from "../auth/hosts.ts";
 export type HostRoute =
   /** The server itself, or no host of ours: the caller finds out. */
   | "main"
+  /** The server itself, at a path that belongs to an app. */
+  | "app path"
   /** There is no single host. */
   | "malformed"
   /** The program of a workspace, and nothing else. */
@@ -15,12 +17,13 @@ export type HostRoute =
 export function hostRoute(
   request: IncomingMessage,
   hosts: Pick<Hosts, "isOurs">,
-  apps: { isAppHost(hostname: string): boolean } | undefined,
+  apps: { isAppHost(hostname: string): boolean; isAppPath(target: string): boolean } | undefined,
 ): HostRoute {
   let count = 0;
   for (let i = 0; i < request.rawHeaders.length; i += 2) if (request.rawHeaders[i]!.toLowerCase() === "host") count++;
   if (count !== 1) return "malformed";
-  if (apps === undefined || hosts.isOurs(request)) return "main";
+  if (apps === undefined) return "main";
+  if (hosts.isOurs(request)) return apps.isAppPath(request.url ?? "/") ? "app path" : "main";
   const name = hostname(request.headers.host);
   return name !== undefined && apps.isAppHost(name) ? { appHost: name } : "main";
 }

@@ -56,7 +56,7 @@ test("security S5: the server's own names serve no program", async () => {
   await apps.program(8080, (_request, response) => response.end("program"));
   for (const host of [`127.0.0.1:${apps.test.port}`, "localhost"]) {
     const answer = await apps.send(host, "/@owner/dev/apps/8080/", { token: apps.ada.token });
-    expect(answer.status).toBe(404);
+    expect(answer.status).toBe(403);
   }
   expect(apps.dialled).toEqual([]);
 });
@@ -102,7 +102,7 @@ test.each([
   ["8--main--dev--owner", 400, "Ports below 9 are reserved"],
   ["08080--main--dev--owner", 400, "Invalid Application URL"],
   ["nothing", 400, "Invalid Application URL"],
-  ["8080--main--dev--me", 400, "full user name"],
+  ["8080--main--dev--me", 404, "not @me."],
 ])("the label %s is answered %i", async (label, status, text) => {
   await using apps = await startApps();
   const answer = await apps.send(`${label}.coder.localhost`, "/", { token: apps.ada.token });
