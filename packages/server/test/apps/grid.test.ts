@@ -63,7 +63,7 @@ async function tokens(apps: AppServer): Promise<Record<Visitor, string | undefin
 }
 
 async function shareAll(apps: AppServer, expired: boolean): Promise<void> {
-  const { store, clock } = apps.test.server.parts;
+  const { store, clock, changes } = apps.test.server.parts;
   const now = clock.now();
   for (const [n, level] of SHARE_LEVELS.entries()) {
     const row = (await store.apps.find(apps.workspaceId, level))!;
@@ -85,6 +85,7 @@ async function shareAll(apps: AppServer, expired: boolean): Promise<void> {
       created_at: now,
     });
   }
+  changes.publish({ kind: "workspace", workspaceId: apps.workspaceId });
 }
 
 const DEPLOYMENTS: readonly Deployment[] = SHARE_LEVELS.flatMap((cap): Deployment[] => [
