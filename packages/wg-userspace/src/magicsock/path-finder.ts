@@ -108,7 +108,7 @@ const STUCK_ROUNDS = { earlier: [5, 11], later: [8, 14] } as const;
 /** While a candidate answered this recently, a search is not stuck. */
 const LATELY_MS = 5_000;
 
-type Timer = "heartbeat" | "retry" | "round" | "mtu";
+type Timer = "retry" | "round" | "mtu";
 
 const NO_COUNTS = { pings: 0, pongs: 0 };
 
@@ -181,8 +181,10 @@ export class PathFinder<Owner = unknown> {
   #attempt = 0;
   /** Until then, candidates behind routers get no probe that could arrive: the peer opens its own router first. */
   #holdUntil = Number.NEGATIVE_INFINITY;
+  /** Infinity while the peer is inactive. A number of its own beside the table, because every packet compares it. */
+  #heartbeatAt = Number.POSITIVE_INFINITY;
   readonly #timers = new TimerTable<Timer>();
-  /** The earliest of the timers; Infinity: never. */
+  /** The earliest of the heartbeat and the timers; Infinity: never. */
   deadline = Number.POSITIVE_INFINITY;
 
   /**
@@ -244,10 +246,13 @@ export class PathFinder<Owner = unknown> {
     if (data) {
       const wasIdle = now - this.#lastDataAt > BUSY_MS;
       this.#lastDataAt = now;
-      if (wasIdle && (this.#timers.at("heartbeat") ?? now) > addMs(now, BUSY_HEARTBEAT_MS))
-        this.#arm("heartbeat", this.#sinceLastPong(now) > BUSY_HEARTBEAT_MS ? now : addMs(now, BUSY_HEARTBEAT_MS));
+      const isBeating = this.#heartbeatAt !== Number.POSITIVE_INFINITY;
+      if (wasIdle && isBeating && this.#heartbeatAt > now + BUSY_HEARTBEAT_MS) {
+        this.#heartbeatAt = this.#sinceLastPong(now) > BUSY_HEARTBEAT_MS ? now : addMs(now, BUSY_HEARTBEAT_MS);
+        this.#schedule();
+      }
     }
-    if (!this.#timers.has("heartbeat")) this.#wakeUp(now);
+    if (this.#heartbeatAt === Number.POSITIVE_INFINITY) this.#wakeUp(now);
   }
 
   /** Replaces the endpoints that the coordinator names. */
@@ -399,7 +404,7 @@ export class PathFinder<Owner = unknown> {
   }
 
   handleTimeout(now: Instant): void {
-    if (this.#timers.isDue("heartbeat", now)) this.#beat(now);
+    if (now >= this.#heartbeatAt) this.#beat(now);
     if (this.#timers.isDue("retry", now)) this.#retry(now);
     if (this.#timers.isDue("round", now)) this.#tryAgain(now);
     if (this.#timers.isDue("mtu", now)) this.#probeMtu(now);
@@ -416,25 +421,27 @@ export class PathFinder<Owner = unknown> {
 
   /** First message after a pause. */
   #wakeUp(now: Instant): void {
-    this.#arm("heartbeat", now);
-    if (this.#best === undefined) {
-      this.#attempt = 0;
-      this.#arm("round", now);
-    } else if (this.#sinceLastPong(now) > TRUST_MS && this.#suspectSince === undefined) this.#suspect(now);
+    this.#heartbeatAt = now;
+    this.#schedule();
+    if (this.#best === undefined) this.#restart(now);
+    else if (this.#sinceLastPong(now) > TRUST_MS && this.#suspectSince === undefined) this.#suspect(now);
   }
 
+  /** Begins the search with its first round. */
   #restart(now: Instant): void {
     this.#attempt = 0;
-    this.#arm("round", now);
+    this.#timers.set("round", now);
+    this.#schedule();
   }
 
   #beat(now: Instant): void {
     if (!this.#isActive(now)) {
+      this.#heartbeatAt = Number.POSITIVE_INFINITY;
       this.#timers.clearAll();
       return;
     }
     const busy = now - this.#lastDataAt < BUSY_MS;
-    this.#timers.set("heartbeat", addMs(now, busy ? BUSY_HEARTBEAT_MS : IDLE_HEARTBEAT_MS));
+    this.#heartbeatAt = addMs(now, busy ? BUSY_HEARTBEAT_MS : IDLE_HEARTBEAT_MS);
     this.#expire(now);
     if (now >= this.#relayHeartbeatAt || this.quality.wantsRelayPing(now, busy)) this.#pingRelay(now);
     const best = this.#best;
@@ -677,13 +684,8 @@ export class PathFinder<Owner = unknown> {
     }
   }
 
-  #arm(timer: Timer, at: Instant): void {
-    this.#timers.set(timer, at);
-    this.#schedule();
-  }
-
   #schedule(): void {
-    this.deadline = this.#timers.next() ?? Number.POSITIVE_INFINITY;
+    this.deadline = Math.min(this.#heartbeatAt, this.#timers.next() ?? Number.POSITIVE_INFINITY);
     if (this.deadline !== Number.POSITIVE_INFINITY) this.#prober.wakeAt(this.deadline);
   }
 }
