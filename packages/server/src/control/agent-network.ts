@@ -47,9 +47,11 @@ export function agentNetwork(agentId: string, sources: NetworkSources): AgentNet
   const { coordinator, reports, map } = sources;
   if (!coordinator.isConnected(agentId)) return undefined;
   const node = coordinator.node(agentId);
+  let newestMs = Number.NEGATIVE_INFINITY;
   const clients = coordinator.sourcesOf(agentId).map((id): ClientPath => {
     const report = reports.client(id, node?.id);
     if (report === undefined) return { path: "unknown" };
+    if (report.path !== "unknown") newestMs = Math.max(newestMs, report.atMs);
     return {
       path: report.path,
       ...(report.endpoint === undefined ? {} : { endpoint: report.endpoint }),
@@ -59,9 +61,10 @@ export function agentNetwork(agentId: string, sources: NetworkSources): AgentNet
   });
   const report = reports.agent(agentId);
   const fresh = report !== undefined && sources.nowMs - report.atMs <= STALE_REPORT_MS ? report : undefined;
-  // Clients tell at once, the agent every 30 s: it is asked only where a client did not tell.
-  const allTold = clients.length > 0 && clients.every(({ path }) => path !== "unknown");
-  const counted = allTold ? undefined : fresh?.peers;
+  // Clients report at once, the agent every 30 s. Its count serves where a client did not report, unless it is older than
+  // the reports of the others: it does not include them then.
+  const allReported = clients.length > 0 && clients.every(({ path }) => path !== "unknown");
+  const counted = allReported || fresh === undefined || fresh.atMs < newestMs ? undefined : fresh.peers;
   return {
     home: homeRelay(node, map),
     connections: counted === undefined ? countPaths(clients) : { ...counted, unknown: 0 },

@@ -18,6 +18,7 @@ import { PeerReports } from "./peer-reports.ts";
 
 const AGENT = "00000000-0000-4000-8000-00000000000a";
 const CLIENT = "00000000-0000-4000-8000-000000000001";
+const OTHER = "00000000-0000-4000-8000-0000000000ff";
 const AGENT_NODE = 42n;
 
 const event = (init: MessageInitShape<typeof TelemetryEventSchema>) =>
@@ -138,6 +139,23 @@ describe("reports of peers", () => {
     // No peer could be pinged: the wire's -0.001 is not a latency.
     reports.stats(AGENT, create(StatsSchema, { connectionMedianLatencyMs: -0.001 }), 3_000);
     expect(network(3_000)).not.toHaveProperty("median_latency_ms");
+  });
+
+  it("are preferred to a count of the agent that is older than they are", () => {
+    const { reports, network } = setup([CLIENT, OTHER]);
+    const none = { name: "coderd_agentstats_currently_reachable_peers", value: 0 };
+    const labels = [{ name: "connection_type", value: "p2p" }];
+    const stats = create(StatsSchema, { metrics: [{ ...none, labels }] });
+    reports.stats(AGENT, stats, 1_000);
+    reports.telemetry(CLIENT, [event({ p2pLatency: durationFromMs(2) })], 1_500);
+    expect(network(2_000)).toMatchObject({
+      connections: { direct: 1, relayed: 0, unknown: 1 },
+      counted_by: "clients",
+    });
+    // The event of a client without a path makes the count no older.
+    reports.stats(AGENT, stats, 3_000);
+    reports.telemetry(OTHER, [event({ homeDerp: 999 })], 3_500);
+    expect(network(4_000)).toMatchObject({ connections: { direct: 0, unknown: 0 }, counted_by: "agent" });
   });
 
   it("give latencies by region name, of both families the smaller, as stock clients read them", () => {
