@@ -54,19 +54,34 @@ describe("access that ends", () => {
     expect(answer.status).toBe(200);
   };
 
-  it.each([
-    ["ssh", ["ssh", "demo", ...CONNECTED, "--", "echo ready; sleep 1000"], "ready"],
-    ["ssh over UDP", ["ssh", "demo", "--", "echo ready; sleep 1000"], "ready"],
-    ["ping", ["ping", "demo", ...CONNECTED], "pong from"],
-    ["speedtest", ["speedtest", "demo", "--time", "15s", ...CONNECTED], "Starting a"],
-  ] as const)("is said by %s when the user is suspended", async (_what, args, sign) => {
-    const user = await member();
-    const running = start(user, args);
-    await until(() => `${running.output()}${running.errors()}`.includes(sign), running.child);
-    await suspend(user);
-    const [code] = await once(running.child, "close");
-    expect([code, running.errors()]).toEqual([255, expect.stringContaining("Your access to the workspace ended")]);
-    expect(running.errors()).toContain("(ERR_ACCESS_ENDED)");
+  describe("when the user is suspended", () => {
+    // The speed test ends by itself: it is started last.
+    const commands = [
+      ["ssh", ["ssh", "demo", ...CONNECTED, "--", "echo ready; sleep 1000"], "ready"],
+      ["ssh over UDP", ["ssh", "demo", "--", "echo ready; sleep 1000"], "ready"],
+      ["ping", ["ping", "demo", ...CONNECTED], "pong from"],
+      ["speedtest", ["speedtest", "demo", "--time", "15s", ...CONNECTED], "Starting a"],
+    ] as const;
+    const ended = new Map<string, Promise<{ code: number; errors: string }>>();
+
+    beforeAll(async () => {
+      const user = await member();
+      for (const [name, args, sign] of commands) {
+        const { child, output, errors } = start(user, args);
+        ended.set(
+          name,
+          once(child, "close").then(([code]) => ({ code: code as number, errors: errors() })),
+        );
+        await until(() => `${output()}${errors()}`.includes(sign), child);
+      }
+      await suspend(user);
+    });
+
+    it.each(commands)("is reported by %s", async (name) => {
+      const { code, errors } = await ended.get(name)!;
+      expect([code, errors]).toEqual([255, expect.stringContaining("Your access to the workspace ended")]);
+      expect(errors).toContain("(ERR_ACCESS_ENDED)");
+    });
   });
 
   it("is reported by port-forward and by ssh --stdio when the login is removed", async () => {

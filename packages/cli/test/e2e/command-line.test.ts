@@ -1,4 +1,4 @@
-/** The built command itself: what a start loads, and its help. Needs no deployment. */
+/** The built command itself: what a start loads, and how it reads a line. Needs no deployment. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -60,32 +60,6 @@ describe("the built command", () => {
     expect(coder("version", "--output", "xml")).toMatchObject({ code: 2, stdout: "" });
   });
 
-  it("lists its commands, and topics their commands", () => {
-    for (const done of [coder(), coder("--help"), coder("help")]) {
-      expect([done.code, done.stderr]).toEqual([0, ""]);
-      for (const name of ["agent", "list", "login", "server", "ssh", "tokens", "users"])
-        expect(done.stdout).toMatch(new RegExp(`^  ${name} +\\S`, "m"));
-    }
-    for (const done of [coder("tokens"), coder("tokens", "--help"), coder("help", "tokens")]) {
-      expect(done.code).toBe(0);
-      expect(done.stdout).toContain("tokens create");
-    }
-  });
-
-  it.each([
-    ["ssh", "--forward-agent"],
-    ["server", "--http-address"],
-    ["agent", "--tailnet-listen-port"],
-    ["tokens create", "--lifetime"],
-  ])("explains %s and its flags, asked either way, and runs nothing", (command, flag) => {
-    const words = command.split(" ");
-    const done = coder(...words, "--help");
-    expect([done.code, done.stderr]).toEqual([0, ""]);
-    expect(done.stdout).toContain(`$ coder ${command}`);
-    expect(done.stdout).toContain(flag);
-    expect(coder("help", ...words).stdout).toBe(done.stdout);
-  });
-
   it.each([
     ["frobnicate", "frobnicate", []],
     ["frobnicate --help", "frobnicate", []],
@@ -131,30 +105,12 @@ describe("the built command", () => {
       expect(coder(...args)).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Coder v/), stderr: "" });
   });
 
-  it("explains the topics of a diagnosis, without a network", () => {
-    expect(coder("help", "hard-nat")).toMatchObject({
-      code: 0,
-      stdout: expect.stringMatching(/^hard-nat\n\nA hard NAT /),
-    });
-    expect(coder("help", "troubleshooting").stdout).toContain("\nlow-mtu\n");
-  });
-
   it("shows how to name a workspace when it is given like an ssh host", () => {
     for (const command of ["ssh", "ping", "show"])
       expect(coder(command, "root@dev", "--url", "http://127.0.0.1:9")).toMatchObject({
         code: 2,
         stderr: expect.stringMatching(/^"root@dev" names a user, .*write dev, or root\/dev/),
       });
-  });
-
-  it("explains the global flags on every page", () => {
-    for (const args of [["--help"], ["tokens"], ["tokens", "list", "--help"], ["ssh", "--help"]]) {
-      const { stdout } = coder(...args);
-      expect(stdout).toMatch(/\nGLOBAL FLAGS\n/);
-      for (const flag of ["--url=", "--token=", "--ca-file=", "--header=", "-v, --verbose", "--region="])
-        expect(stdout).toContain(flag);
-    }
-    expect(coder("--verbose")).toEqual(coder("--help"));
   });
 
   it("server and agent report errors from their own bundles, in the same form", () => {

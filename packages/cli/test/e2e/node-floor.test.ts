@@ -1,15 +1,13 @@
-/** Everything that names a floor in `engines` runs on it: sources as they are published, and the bundles of the command. */
+/** Everything that names a floor in `engines` imports on it, as it is published. */
 import { execFile } from "node:child_process";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { TestDeployment } from "./deployment.ts";
 
 const root = join(import.meta.dirname, "../../../..");
 const floor = join(root, "node_modules/node-floor/bin/node");
-const coder = join(root, "packages/cli/dist/coder.cjs");
 const LIBRARIES = ["protocol", "wg-userspace", "client", "agent", "server"];
 /** Modules that act when they are imported. */
 const PROGRAMS = /\/(main|cli)\.ts$/;
@@ -48,16 +46,5 @@ describe("the oldest supported Node", () => {
       process.exit(0);`;
     const { stdout } = await run("--no-warnings", "--experimental-strip-types", "--input-type=module", "-e", script);
     expect(JSON.parse(stdout)).toEqual([]);
-  });
-
-  it("runs server, agent and ssh of the command", async () => {
-    const deployment = await TestDeployment.start(undefined, floor);
-    try {
-      deployment.startAgent(await deployment.createWorkspace("demo"));
-      expect(await deployment.run(["ssh", "demo", "--", "echo there"])).toMatchObject({ code: 0, stdout: "there\n" });
-      expect((await run(coder, "version")).stdout).toContain("Node v22.13");
-    } finally {
-      await deployment.close();
-    }
   });
 });

@@ -1,7 +1,7 @@
 /**
  * The garbage that one packet of a running stream leaves on the heap: two whole engines in one process, joined by nothing but function
  * calls, carry a bulk stream. Prints `{ bytesPerPacket, collections, arrayBufferBytes }`. Run by
- * steady-state.test.ts in a process of its own, with a young generation so large that the collector has no reason to run.
+ * steady-state-test.ts in a process of its own, with a young generation so large that the collector has no reason to run.
  */
 import { GCProfiler } from "node:v8";
 import { createPacketCipher } from "../../src/aead/cipher.ts";

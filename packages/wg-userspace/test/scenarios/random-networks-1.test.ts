@@ -1,4 +1,4 @@
 import { describe } from "vitest";
 import { testNetworks } from "./random-networks.ts";
 
-describe("random networks: direct where it can be, relayed where not, and not a byte lost", () => testNetworks(1, 5));
+describe("random networks: direct where it can be, relayed where not, and not a byte lost", () => testNetworks(1, 10));

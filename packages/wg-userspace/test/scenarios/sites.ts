@@ -243,3 +243,7 @@ export class Ticker {
     this.#stopped = true;
   }
 }
+
+export function bothDirect(a: VirtualNode, b: VirtualNode): boolean {
+  return a.isDirectTo(b) && b.isDirectTo(a);
+}

@@ -1,36 +1,7 @@
 import { expect, test } from "vitest";
-import { Link, type LinkOptions } from "../../src/testing/link.ts";
-import { path, Sink, sendForever } from "./bulk-transfer.ts";
-import { Lane } from "./shared-link.ts";
-import { type HostOptions, Pair } from "./tcp-harness.ts";
+import { path } from "./bulk-transfer.ts";
+import { unfairness } from "./two-streams.ts";
 
-/** Two streams that start together. @returns how many times more one of them got in 30 s. */
-function unfairness(link: LinkOptions, second: HostOptions): number {
-  const shared = new Link(link, 1);
-  const owners = new WeakMap<Uint8Array, Lane>();
-  const pairs = [{}, second].map(
-    (options, i) => new Pair([new Lane(shared, owners), { delayMs: link.delayMs! }], { ...options, seed: 1 + i }),
-  );
-  const sinks = pairs.map((pair) => {
-    const [a, b] = pair.connect();
-    sendForever(a);
-    pair.flush();
-    return new Sink(b);
-  });
-  const until = pairs[0]!.now + 30_000;
-  for (;;) {
-    const next = Math.min(...pairs.map((pair) => pair.nextEvent()));
-    if (next > until) break;
-    for (const pair of pairs) pair.step(next);
-  }
-  const received = sinks.map((sink) => sink.received);
-  return Math.max(...received) / Math.min(...received);
-}
-
-const link = path(20, 1);
 test("two streams that start together share a link within a factor of two", () => {
-  expect(unfairness(link, {})).toBeLessThan(2);
-});
-test("two streams that start together share a link within a factor of two and a half when one of them tolerates no loss", () => {
-  expect(unfairness(link, { tcp: { congestion: "cubic-strict" } })).toBeLessThan(2.5);
+  expect(unfairness(path(20, 1), {})).toBeLessThan(2);
 });

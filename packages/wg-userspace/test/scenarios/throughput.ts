@@ -14,3 +14,14 @@ export function throughput(link: LinkOptions, fromMs: number, toMs: number, opti
   expect(sink.wrongAt).toBe(-1);
   return ((sink.received - before) * 8) / ((toMs - fromMs) * 1000);
 }
+
+/** Measures each link and compares the table with its snapshot. */
+export function matchThroughput(links: readonly (readonly [string, LinkOptions, HostOptions?])[]): void {
+  const table: Record<string, number> = {};
+  for (const [name, link, options] of links) {
+    const mbps = throughput(link, 0, 10_000, options);
+    // Rounded so that a change of one packet here or there does not matter.
+    table[name] = mbps >= 10 ? Math.round(mbps) : Math.round(mbps * 2) / 2;
+  }
+  expect(table).toMatchSnapshot();
+}

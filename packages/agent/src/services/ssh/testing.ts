@@ -187,3 +187,25 @@ export function isAlive(pid: number): boolean {
     return false;
   }
 }
+
+/** ssh2's message writers, to send what its Client would not. */
+export interface RawProtocol {
+  _handlers: Record<string, (...args: never[]) => void>;
+  session(local: number, window: number, packetSize: number): void;
+  channelData(peer: number, data: Buffer): void;
+  channelEOF(peer: number): void;
+  channelClose(peer: number): void;
+  channelWindowAdjust(peer: number, bytes: number): void;
+  signal(peer: number, name: string): void;
+  subsystem(peer: number, name: string, wantReply: boolean): void;
+  exec(peer: number, command: string, wantReply: boolean): void;
+  env(peer: number, name: string, value: string, wantReply: boolean): void;
+  ping(): void;
+  rekey(): void;
+  _packetRW: { write: { alloc(bytes: number): Buffer; allocStart: number; finalize(packet: Buffer): Buffer } };
+  _cipher: { encrypt(packet: Buffer): void };
+}
+
+export const raw = (client: Client): RawProtocol => (client as unknown as { _protocol: RawProtocol })._protocol;
+export const numberOf = (channel: ClientChannel): number =>
+  (channel as unknown as { outgoing: { id: number } }).outgoing.id;

@@ -1,0 +1,3 @@
+import { testKillLoop } from "./kill-loop-test.ts";
+
+testKillLoop(7);
