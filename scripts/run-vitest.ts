@@ -3,7 +3,9 @@
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, loadavg } from "node:os";
 import { join, relative } from "node:path";
+import { beyondBudget, FILE_BUDGET_S } from "./file-budget.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -13,6 +15,8 @@ export interface TierResult {
   readonly skipped: number;
   /** The failures as the closing lines print them: file, test and the first line of the error. */
   readonly failures: readonly string[];
+  /** Files of the unit tier that took longer than their budget. */
+  readonly slow: readonly string[];
 }
 
 interface VitestReport {
@@ -24,6 +28,9 @@ interface VitestReport {
     readonly name: string;
     readonly status: string;
     readonly message: string;
+    /** Milliseconds since 1970. */
+    readonly startTime: number;
+    readonly endTime: number;
     readonly assertionResults: readonly {
       fullName: string;
       status: string;
@@ -53,17 +60,31 @@ export async function runVitest(config: string, tier: string, args: readonly str
     { cwd: root, stdio: ["ignore", "inherit", "inherit"] },
   );
   const report = JSON.parse(readFileSync(raw, "utf8")) as VitestReport;
-  const failures = failuresOf(report);
+  // The other tiers wait in real time for outages, and start foreign programs.
+  const budget = beyondBudget(
+    tier === "unit" ? durationsOf(report) : [],
+    Math.max(...loadavg()) / availableParallelism(),
+  );
+  for (const failure of budget.failures) process.stdout.write(`failed: ${failure}\n`);
+  const failures = [...failuresOf(report), ...budget.failures];
   if (failures.length === 0 && run.status !== 0)
     failures.push("an error outside every test (vitest prints it as unhandled)");
   writeResult(tier, {
     passed: report.numPassedTests,
     // A file that failed to load contains no failed test, but is no success either.
-    failed: Math.max(report.numFailedTests, failures.length),
+    failed: Math.max(report.numFailedTests + budget.failures.length, failures.length),
     skipped: report.numPendingTests + report.numTodoTests,
     failures,
+    slow: budget.slow,
   });
-  return run.status ?? 1;
+  return run.status === 0 && failures.length > 0 ? 1 : (run.status ?? 1);
+}
+
+function durationsOf(report: VitestReport): { name: string; seconds: number }[] {
+  return report.testResults.map(({ name, startTime, endTime }) => ({
+    name: relative(root, name),
+    seconds: (endTime - startTime) / 1000,
+  }));
 }
 
 function failuresOf(report: VitestReport): string[] {
@@ -81,5 +102,6 @@ function firstLine(message = ""): string {
 
 function writeResult(tier: string, result: TierResult): void {
   writeFileSync(join(root, ".build/results", `${tier}.json`), JSON.stringify(result));
+  for (const file of result.slow) process.stdout.write(`more than ${FILE_BUDGET_S} s: ${file}\n`);
   process.stdout.write(`${tier}: ${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped\n`);
 }
