@@ -13,10 +13,10 @@ import { openDisco, sealDisco } from "../disco/box.ts";
 import { type DiscoMessage, encodeCallMeMaybe, encodePing, encodePong, parseDiscoMessage } from "../disco/message.ts";
 import { nodeCryptoSuite } from "../io/host/crypto-suite.ts";
 import { LinkRandom } from "../testing/link.ts";
+import { MAX_CANDIDATES } from "./candidate-list.ts";
 import { Discovery, type PongResult } from "./discovery.ts";
 import { Endpoint } from "./endpoint.ts";
 import { relayPath, type UdpPath, udpPath } from "./path.ts";
-import { MAX_CANDIDATES } from "./path-finder.ts";
 import { PROBE_BURST, PROBES_PER_SECOND } from "./probe-budget.ts";
 
 const crypto = nodeCryptoSuite;

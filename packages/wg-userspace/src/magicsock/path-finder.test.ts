@@ -2,8 +2,9 @@ import { describe, expect, it } from "vitest";
 import { addMs, type Instant, instant } from "../base/instant.ts";
 import { formatAddrPort, parseAddrPort } from "../base/ip.ts";
 import type { Candidate } from "./candidate.ts";
+import { MAX_CANDIDATES } from "./candidate-list.ts";
 import { type UdpPath, udpPath } from "./path.ts";
-import { MAX_CANDIDATES, PathFinder } from "./path-finder.ts";
+import { PathFinder } from "./path-finder.ts";
 
 const LAN = "192.168.1.2:7000";
 const LAN2 = "192.168.1.3:7000";

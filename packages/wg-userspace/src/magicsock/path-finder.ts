@@ -28,23 +28,22 @@
  * pong; `round` is the next round of the search; `mtu` the next probe of a larger packet size.
  */
 import { addMs, type Instant, instant } from "../base/instant.ts";
-import { addrPortEqual } from "../base/ip.ts";
 import { SegmentTally } from "../base/segment-tally.ts";
 import { TimerTable } from "../base/timer-table.ts";
 import { DISCO_PADDED_BYTES } from "../disco/message.ts";
-import { mayProbe, needsOpening } from "./address-class.ts";
-import { Candidate, isBetter } from "./candidate.ts";
+import { needsOpening } from "./address-class.ts";
+import { type Candidate, isBetter } from "./candidate.ts";
+import { CandidateList } from "./candidate-list.ts";
+import { Doubt } from "./doubt.ts";
 import { MtuSearch } from "./mtu-search.ts";
 import type { UdpPath } from "./path.ts";
 import { type FailureSummary, PathFailures } from "./path-failures.ts";
 import { PathQuality } from "./path-quality.ts";
+import { PathUse } from "./path-use.ts";
+import { FIRST_GAP_MS, SearchRounds, type SearchTurn } from "./search-rounds.ts";
 
 // Candidates.
 
-/** Upper limit of UDP candidates of one peer, which names them. */
-export const MAX_CANDIDATES = 32;
-/** A candidate known only from pings of the peer is forgotten this long after the last one. */
-const HEARD_LIFE_MS = 45_000;
 /** A candidate that answered this recently may be measured although it is not in use. */
 const ANSWERED_MS = 45_000;
 
@@ -76,17 +75,8 @@ const DOUBTED_SUSPECT_MS = 250;
 /** A path that stays suspected this long is given up. */
 const GIVE_UP_MS = 8_000;
 
-// Doubt: the peer sent another way than by the path in use.
-
-/** The path is not doubted this soon after a pong. */
-const FIRST_DOUBT_GAP_MS = 150;
-/** The gap doubles with every doubt that a pong dispelled, up to this: the peer may send another way on purpose. */
-const MAX_DOUBT_GAP_MS = 10_000;
-
 // The search: rounds of probes to all candidates.
 
-/** Waits between rounds; the last one repeats. */
-const ROUND_GAPS_MS = [400, 600, 1_000, 2_000, 3_000, 3_000, 3_000, 5_000, 5_000, 5_000, 8_000];
 /** A path in use with a longer round trip than this is worth a round from time to time. */
 const GOOD_ENOUGH_MS = 5;
 const UPGRADE_MS = 60_000;
@@ -100,17 +90,10 @@ const FIRST_SMALL_ROUND = 2;
 const SMALL_PROBES = 3;
 /** Hop limit of an opening packet: enough to pass our own router, too small to reach the peer's. */
 const OPENING_TTL = 2;
-/**
- * The rounds (after 7 and 36 s, or 18 and 60 s) at which a search counts as stuck: different ones on the two sides, since
- * two that change their ports at once would confuse the routers again.
- */
-const STUCK_ROUNDS = { earlier: [5, 11], later: [8, 14] } as const;
 /** While a candidate answered this recently, a search is not stuck. */
 const LATELY_MS = 5_000;
 
 type Timer = "retry" | "round" | "mtu";
-
-const NO_COUNTS = { pings: 0, pongs: 0 };
 
 /** What a finder uses of the disco layer. */
 export interface Prober<Owner> {
@@ -150,35 +133,24 @@ export class PathFinder<Owner = unknown> {
   /** The endpoint this finder belongs to; for the prober. */
   readonly owner: Owner;
   readonly #prober: Prober<Owner>;
-  readonly #candidates: Candidate[] = [];
+  readonly #candidates = new CandidateList();
   readonly #mtu: MtuSearch;
-  readonly #stuckRounds: readonly number[];
   readonly #failures = new PathFailures();
   readonly quality = new PathQuality();
   /** Counted by the netstack. */
   readonly tally = new SegmentTally();
-  /** Start of the time that the best candidate has been in use without a suspicion. */
-  #usedSince = Number.NEGATIVE_INFINITY;
-  /** The best candidate's counts of pings and pongs when its life began, and at its last pong. */
-  #atStart = NO_COUNTS;
-  #atLastPong = NO_COUNTS;
-  /** A suspicion that is a failure of the path if the peer turns out to be there: how long the path had lasted. */
-  #failedAfterMs: number | undefined;
+  readonly #usage = new PathUse();
   #best: Candidate | undefined;
   #suspectSince: number | undefined;
   /** First ping to the best candidate that no pong followed. */
   #unansweredSince: Instant | undefined;
   #retries = 0;
   #doubted = false;
-  #doubtAllowedAt = Number.NEGATIVE_INFINITY;
-  /** When the peer last sent another way. */
-  #doubtReasonAt = Number.NEGATIVE_INFINITY;
-  #doubtGapMs = FIRST_DOUBT_GAP_MS;
+  readonly #doubt = new Doubt();
   #lastSentAt = Number.NEGATIVE_INFINITY;
   #lastDataAt = Number.NEGATIVE_INFINITY;
-  #lastAttemptAt = Number.NEGATIVE_INFINITY;
   #relayHeartbeatAt = Number.NEGATIVE_INFINITY;
-  #attempt = 0;
+  readonly #rounds: SearchRounds;
   /** Until then, candidates behind routers get no probe that could arrive: the peer opens its own router first. */
   #holdUntil = Number.NEGATIVE_INFINITY;
   /** Infinity while the peer is inactive. A number of its own beside the table, because every packet compares it. */
@@ -191,15 +163,15 @@ export class PathFinder<Owner = unknown> {
    * @param maxMtu Largest inner packet this node can send.
    * @param turn Which of the two sides gives up first; the sides have to differ.
    */
-  constructor(owner: Owner, maxMtu: number, turn: keyof typeof STUCK_ROUNDS, prober: Prober<Owner>) {
+  constructor(owner: Owner, maxMtu: number, turn: SearchTurn, prober: Prober<Owner>) {
     this.owner = owner;
     this.#prober = prober;
-    this.#stuckRounds = STUCK_ROUNDS[turn];
+    this.#rounds = new SearchRounds(turn);
     this.#mtu = new MtuSearch(maxMtu);
   }
 
   get candidates(): readonly Candidate[] {
-    return this.#candidates;
+    return this.#candidates.all;
   }
   /** The candidate in use or under suspicion. */
   get best(): Candidate | undefined {
@@ -223,16 +195,12 @@ export class PathFinder<Owner = unknown> {
   }
   /** Attempts since the last success: how long the search has been in vain. */
   get attempts(): number {
-    return this.#attempt;
+    return this.#rounds.count;
   }
 
   /** Where the peer answered last, if that is not long ago. */
   lastAnswered(now: Instant): Candidate | undefined {
-    let last: Candidate | undefined;
-    for (const candidate of this.#candidates)
-      if ((candidate.lastPongAt ?? Number.NEGATIVE_INFINITY) > (last?.lastPongAt ?? now - ANSWERED_MS))
-        last = candidate;
-    return last;
+    return this.#candidates.lastAnswered(now - ANSWERED_MS);
   }
 
   /** How often the address of a candidate went silent in use; undefined when it never did, or long ago. */
@@ -257,32 +225,32 @@ export class PathFinder<Owner = unknown> {
 
   /** Replaces the endpoints that the coordinator names. */
   setCoordinatorEndpoints(paths: readonly UdpPath[], now: Instant): void {
-    for (const candidate of this.#candidates) candidate.fromCoordinator = false;
+    for (const candidate of this.#candidates.all) candidate.fromCoordinator = false;
     let fresh = false;
     for (const path of paths) {
-      const known = this.#find(path);
-      const candidate = known ?? this.#add(path);
+      const known = this.#candidates.find(path);
+      const candidate = known ?? this.#candidates.add(path, this.#best);
       if (candidate === undefined) break;
       candidate.fromCoordinator = true;
       fresh ||= known === undefined;
     }
-    this.#dropUnnamed(now);
+    this.#candidates.dropUnnamed(this.#best, now);
     if (fresh && this.#isActive(now)) this.#restart(now);
   }
 
   /** The peer asks to be probed at these endpoints, now. They replace the ones of its earlier call. */
   calledBy(paths: readonly UdpPath[], now: Instant): void {
-    for (const candidate of this.#candidates) candidate.fromCallMeMaybe = false;
+    for (const candidate of this.#candidates.all) candidate.fromCallMeMaybe = false;
     for (const path of paths) {
-      const candidate = this.#find(path) ?? this.#add(path);
+      const candidate = this.#candidates.find(path) ?? this.#candidates.add(path, this.#best);
       if (candidate === undefined) break;
       candidate.fromCallMeMaybe = true;
     }
-    this.#dropUnnamed(now);
+    this.#candidates.dropUnnamed(this.#best, now);
     if (this.#best?.fromCallMeMaybe === false) this.#verify(now);
     // A peer with this implementation opened its router before calling; open ours, then send a probe at once.
     this.#holdUntil = Number.NEGATIVE_INFINITY;
-    for (const candidate of this.#candidates)
+    for (const candidate of this.#candidates.all)
       if (candidate.fromCallMeMaybe && this.#mayPing(candidate, now) && !this.#isHeld(candidate, now)) {
         if (this.trusted === undefined) this.#open(candidate);
         this.#ping(candidate, now);
@@ -291,8 +259,8 @@ export class PathFinder<Owner = unknown> {
 
   /** An authenticated ping of the peer arrived on `path`. */
   pingReceived(path: UdpPath, now: Instant): void {
-    const known = this.#find(path);
-    const candidate = known ?? this.#add(path);
+    const known = this.#candidates.find(path);
+    const candidate = known ?? this.#candidates.add(path, this.#best);
     if (candidate === undefined) return;
     candidate.heardAt = now;
     if (known === undefined) this.#verify(now); // the peer is somewhere new
@@ -309,7 +277,7 @@ export class PathFinder<Owner = unknown> {
    * @param sample It was sent as one, see {@link Prober.probe}.
    */
   pongReceived(candidate: Candidate, rttMs: number, payloadBytes: number, sample: boolean, now: Instant): void {
-    if (!this.#candidates.includes(candidate)) return;
+    if (!this.#candidates.all.includes(candidate)) return;
     if (payloadBytes < DISCO_PADDED_BYTES) {
       candidate.smallPongsReceived++;
       // An opening packet that arrived shows an open way, but proves nothing about full-size packets.
@@ -322,7 +290,7 @@ export class PathFinder<Owner = unknown> {
     if (sample) candidate.recordOutcome(true);
     const best = this.#best;
     if (candidate === best) {
-      this.#atLastPong = countsOf(candidate);
+      this.#usage.ponged(candidate);
       this.quality.directPong(rttMs, now);
       this.#confirmed(payloadBytes, now);
     } else if (this.#isHeld(candidate, now)) return;
@@ -334,7 +302,7 @@ export class PathFinder<Owner = unknown> {
   /** A sample ping to `candidate` was not answered in time. */
   sampleLost(candidate: Candidate, payloadBytes: number, sentAt: Instant): void {
     // Counts loss of a working path only, not the silence of a dead one or of one that is too narrow.
-    const lived = candidate === this.#best && this.#suspectSince === undefined && sentAt >= this.#usedSince;
+    const lived = candidate === this.#best && this.#suspectSince === undefined && sentAt >= this.#usage.since;
     if (lived && this.#mtu.isOrdinary(payloadBytes)) candidate.recordOutcome(false);
   }
 
@@ -356,13 +324,9 @@ export class PathFinder<Owner = unknown> {
    * Called per packet.
    */
   doubt(now: Instant): void {
-    // A peer that sends by relay on purpose gives no new reason with every packet.
-    if (now - this.#doubtReasonAt > this.#doubtGapMs) this.#doubtGapMs = FIRST_DOUBT_GAP_MS;
-    this.#doubtReasonAt = now;
-    if (this.#doubted || now < this.#doubtAllowedAt || this.#sinceLastPong(now) < FIRST_DOUBT_GAP_MS) return;
+    if (!this.#doubt.reason(this.#sinceLastPong(now), now) || this.#doubted) return;
     if (this.#best === undefined || this.#suspectSince !== undefined || !this.#mayPing(this.#best, now)) return;
-    this.#doubtAllowedAt = now + this.#doubtGapMs;
-    this.#doubtGapMs = Math.min(2 * this.#doubtGapMs, MAX_DOUBT_GAP_MS);
+    this.#doubt.raised(now);
     this.#verify(now);
   }
 
@@ -383,7 +347,7 @@ export class PathFinder<Owner = unknown> {
    * something was added, and the path in use is only asked for a sign of life.
    */
   networkChanged(moved: boolean, now: Instant): void {
-    for (const candidate of this.#candidates) {
+    for (const candidate of this.#candidates.all) {
       candidate.lastPingAt = undefined;
       if (moved) candidate.heardAt = undefined;
     }
@@ -398,7 +362,7 @@ export class PathFinder<Owner = unknown> {
 
   /** Our UDP port is another one: every path is new to the routers, but leads through the same network. */
   portChanged(now: Instant): void {
-    for (const candidate of this.#candidates) candidate.lastPingAt = candidate.heardAt = undefined;
+    for (const candidate of this.#candidates.all) candidate.lastPingAt = candidate.heardAt = undefined;
     if (this.#best !== undefined) this.#giveUp(now);
     if (this.#isActive(now)) this.#restart(now);
   }
@@ -429,7 +393,7 @@ export class PathFinder<Owner = unknown> {
 
   /** Begins the search with its first round. */
   #restart(now: Instant): void {
-    this.#attempt = 0;
+    this.#rounds.reset();
     this.#timers.set("round", now);
     this.#schedule();
   }
@@ -442,7 +406,7 @@ export class PathFinder<Owner = unknown> {
     }
     const busy = now - this.#lastDataAt < BUSY_MS;
     this.#heartbeatAt = addMs(now, busy ? BUSY_HEARTBEAT_MS : IDLE_HEARTBEAT_MS);
-    this.#expire(now);
+    this.#candidates.expire(this.#best, now);
     if (now >= this.#relayHeartbeatAt || this.quality.wantsRelayPing(now, busy)) this.#pingRelay(now);
     const best = this.#best;
     if (best === undefined) {
@@ -460,8 +424,8 @@ export class PathFinder<Owner = unknown> {
       this.#retries = 0;
     }
     this.#timers.setEarlier("retry", addMs(now, RETRY_MS + 2 * (best.rttMs ?? 0)));
-    if (best.rttMs !== undefined && best.rttMs > GOOD_ENOUGH_MS && now - this.#lastAttemptAt >= UPGRADE_MS) {
-      this.#attempt = 0;
+    if (best.rttMs !== undefined && best.rttMs > GOOD_ENOUGH_MS && this.#rounds.sinceLastMs(now) >= UPGRADE_MS) {
+      this.#rounds.reset();
       this.#timers.set("round", now);
     }
   }
@@ -472,7 +436,7 @@ export class PathFinder<Owner = unknown> {
     const best = this.#best;
     if (best === undefined || this.#unansweredSince === undefined) return;
     if (this.#suspectSince === undefined && now >= this.#suspectAt()) {
-      if (!this.quality.prefersRelay) this.#failedAfterMs = Math.max(0, this.#unansweredSince - this.#usedSince);
+      if (!this.quality.prefersRelay) this.#usage.failed(this.#unansweredSince);
       this.#suspect(now);
     }
     if (this.#suspectSince !== undefined && now - this.#suspectSince >= GIVE_UP_MS) {
@@ -503,9 +467,7 @@ export class PathFinder<Owner = unknown> {
     this.#best!.carries = this.#mtu.confirmed;
     this.#timers.set("mtu", this.#mtu.nextProbeAt);
     if (recovered) {
-      this.#usedSince = now;
-      this.#atStart = this.#atLastPong;
-      this.#failedAfterMs = undefined;
+      this.#usage.begin(this.#best!, now);
       this.quality.pathChanged(this.#best!, this.tally, now);
       this.#settled();
     }
@@ -514,9 +476,7 @@ export class PathFinder<Owner = unknown> {
 
   #use(candidate: Candidate, now: Instant): void {
     this.#best = candidate;
-    this.#usedSince = now;
-    this.#atStart = this.#atLastPong = countsOf(candidate);
-    this.#failedAfterMs = undefined;
+    this.#usage.begin(candidate, now);
     this.quality.pathChanged(candidate, this.tally, now);
     this.#doubted = false;
     this.#suspectSince = undefined;
@@ -530,7 +490,7 @@ export class PathFinder<Owner = unknown> {
 
   /** A path works: one more round soon, in case a better one answers late, then rest. */
   #settled(): void {
-    this.#attempt = 0;
+    this.#rounds.reset();
     this.#timers.clear("round");
   }
 
@@ -538,26 +498,22 @@ export class PathFinder<Owner = unknown> {
     this.#suspectSince = now;
     this.#unansweredSince ??= now;
     this.#timers.setEarlier("retry", addMs(now, RETRY_MS));
-    this.#attempt = 0;
+    this.#rounds.reset();
     this.#timers.set("round", now);
     this.#schedule();
     this.#prober.pathChanged(this, false);
     this.#prober.suspected(this);
     // Asks whether the peer is there at all; if not, the silence is no fault of the path.
-    if (this.#failedAfterMs !== undefined) this.#pingRelay(now);
+    if (this.#usage.mayHaveFailed) this.#pingRelay(now);
   }
 
   /** The path in question is silent and the peer is there: remember it. */
   #countFailure(now: Instant): void {
     const best = this.#best;
-    if (this.#failedAfterMs === undefined || this.#suspectSince === undefined || best === undefined) return;
-    const life = {
-      ms: this.#failedAfterMs,
-      asked: this.#atLastPong.pings - this.#atStart.pings,
-      answered: this.#atLastPong.pongs - this.#atStart.pongs,
-    };
+    if (this.#suspectSince === undefined || best === undefined) return;
+    const life = this.#usage.takeFailure();
+    if (life === undefined) return;
     this.#failures.add(best.path.address.address, life, now);
-    this.#failedAfterMs = undefined;
     if (this.#isHeld(best, now)) this.#giveUp(now);
     this.#schedule();
   }
@@ -576,48 +532,48 @@ export class PathFinder<Owner = unknown> {
     this.#suspectSince = undefined;
     this.#unansweredSince = undefined;
     this.#timers.clear("mtu");
-    this.#failedAfterMs = undefined;
+    this.#usage.end();
     if (!this.#timers.has("round")) this.#timers.set("round", now);
     this.#prober.pathChanged(this, false);
   }
 
   /** One round of the search: probe every candidate, and have the peer do the same. */
   #tryAgain(now: Instant): void {
-    const attempt = this.#attempt++;
-    this.#lastAttemptAt = now;
-    const gap = ROUND_GAPS_MS[Math.min(attempt, ROUND_GAPS_MS.length - 1)]!;
-    this.#timers.set("round", this.trusted === undefined && this.#isActive(now) ? addMs(now, gap) : undefined);
-    if (attempt === 0 && this.trusted === undefined) this.#holdUntil = now + ROUND_GAPS_MS[0]!;
+    const round = this.#rounds.begin(now);
+    this.#timers.set(
+      "round",
+      this.trusted === undefined && this.#isActive(now) ? addMs(now, this.#rounds.gapMs(round)) : undefined,
+    );
+    if (round === 0 && this.trusted === undefined) this.#holdUntil = now + FIRST_GAP_MS;
     let heldUntil = Number.POSITIVE_INFINITY;
     let free = 0;
-    for (const candidate of this.#candidates) {
+    for (const candidate of this.#candidates.all) {
       if (this.#isHeld(candidate, now)) {
         heldUntil = Math.min(heldUntil, this.#failures.heldUntil(candidate.path.address.address, now));
         continue;
       }
       free++;
-      if (attempt >= FIRST_SMALL_ROUND) this.#trySmall(candidate);
+      if (round >= FIRST_SMALL_ROUND) this.#trySmall(candidate);
       if (!this.#mayPing(candidate, now)) continue;
       if (now < this.#holdUntil && candidate.heardAt === undefined && needsOpening(candidate.path.address.address))
         this.#open(candidate);
       else this.#ping(candidate, now);
     }
-    if (free === 0 && this.#candidates.length > 0) {
+    if (free === 0 && this.#candidates.all.length > 0) {
       // There is nothing to look for before one of them may be used again.
-      this.#attempt = 0;
+      this.#rounds.reset();
       if (this.#timers.has("round")) this.#timers.set("round", instant(heldUntil));
       return;
     }
     // The second round follows so closely that the peer is still busy with the first request.
-    if (attempt !== 1) this.#prober.callMeMaybe(this);
-    if (this.#stuckRounds.includes(attempt) && this.trusted === undefined && this.#neverAnswers(now))
-      this.#prober.stuck(this);
+    if (round !== 1) this.#prober.callMeMaybe(this);
+    if (this.#rounds.isStuck(round) && this.trusted === undefined && this.#neverAnswers(now)) this.#prober.stuck(this);
   }
 
   /** There are candidates, and none answered lately: not even by chance, as on a path that loses many packets. */
   #neverAnswers(now: Instant): boolean {
     const answered = ({ lastPongAt }: Candidate): boolean => lastPongAt !== undefined && now - lastPongAt < LATELY_MS;
-    return this.#candidates.length > 0 && !this.#candidates.some(answered);
+    return this.#candidates.all.length > 0 && !this.#candidates.all.some(answered);
   }
 
   #trySmall(candidate: Candidate): void {
@@ -650,50 +606,8 @@ export class PathFinder<Owner = unknown> {
     if (bytes !== undefined) this.#prober.probe(this, this.#best!, bytes, undefined, false);
   }
 
-  #find(path: UdpPath): Candidate | undefined {
-    return this.#candidates.find((known) => known.path === path || addrPortEqual(known.path.address, path.address));
-  }
-
-  /** Undefined when the address may not be probed or there is no room: the stalest unnamed candidate makes room. */
-  #add(path: UdpPath): Candidate | undefined {
-    if (!mayProbe(path.address.address) || path.address.port === 0) return undefined;
-    if (this.#candidates.length >= MAX_CANDIDATES) {
-      const victim = this.#candidates.findIndex((known) => known !== this.#best && !isNamed(known));
-      if (victim < 0) return undefined;
-      this.#candidates.splice(victim, 1);
-    }
-    const candidate = new Candidate(path);
-    this.#candidates.push(candidate);
-    return candidate;
-  }
-
-  #dropUnnamed(now: Instant): void {
-    this.#remove((one) => !isNamed(one) && (one.heardAt === undefined || now - one.heardAt > HEARD_LIFE_MS));
-  }
-
-  /** Candidates learned only from pings are forgotten when the pings stop. */
-  #expire(now: Instant): void {
-    this.#remove((one) => !isNamed(one) && one.heardAt !== undefined && now - one.heardAt > HEARD_LIFE_MS);
-  }
-
-  /** The path in use stays, whatever its sources name now. */
-  #remove(unwanted: (candidate: Candidate) => boolean): void {
-    for (let i = this.#candidates.length - 1; i >= 0; i--) {
-      const candidate = this.#candidates[i]!;
-      if (candidate !== this.#best && unwanted(candidate)) this.#candidates.splice(i, 1);
-    }
-  }
-
   #schedule(): void {
     this.deadline = Math.min(this.#heartbeatAt, this.#timers.next() ?? Number.POSITIVE_INFINITY);
     if (this.deadline !== Number.POSITIVE_INFINITY) this.#prober.wakeAt(this.deadline);
   }
-}
-
-function countsOf({ pingsSent, pongsReceived }: Candidate): typeof NO_COUNTS {
-  return { pings: pingsSent, pongs: pongsReceived };
-}
-
-function isNamed(candidate: Candidate): boolean {
-  return candidate.fromCoordinator || candidate.fromCallMeMaybe;
 }

@@ -7,10 +7,10 @@ import { type DiscoPublicKey, discoPrivateKey, nodePublicKey } from "../../src/b
 import { openDisco, sealDisco } from "../../src/disco/box.ts";
 import { encodeCallMeMaybe, encodePing, encodePong, parseDiscoMessage } from "../../src/disco/message.ts";
 import { nodeCryptoSuite as crypto } from "../../src/io/host/crypto-suite.ts";
+import { MAX_CANDIDATES } from "../../src/magicsock/candidate-list.ts";
 import { Discovery } from "../../src/magicsock/discovery.ts";
 import { Endpoint } from "../../src/magicsock/endpoint.ts";
 import { relayPath, udpPath } from "../../src/magicsock/path.ts";
-import { MAX_CANDIDATES } from "../../src/magicsock/path-finder.ts";
 import {
   encodeBindingRequest,
   encodeBindingResponse,
