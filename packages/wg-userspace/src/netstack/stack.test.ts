@@ -206,6 +206,23 @@ describe("security 13: packets for other hosts", () => {
     expect(host.output.take()).toEqual([]);
   });
 
+  test("TCP segments with a wrong checksum or header length are dropped and counted, and not answered", () => {
+    const pair = new Pair({ delayMs: 5 });
+    pair.a.stack.connectTcp({ address: pair.b.address, port: 80 }, {}, pair.now);
+    pair.a.stack.flush(pair.now);
+    const syn = pair.a.output.take()[0]!;
+    give(pair.b, syn.with(44, syn[44]! ^ 1)); // its sequence number
+    const short = syn.with(52, 0x40).with(56, 0).with(57, 0);
+    const sum = transportChecksum(memoryOf(short), 0, 40, 6, short.length - 40, scalarChecksum);
+    memoryOf(short).view.setUint16(56, sum);
+    give(pair.b, short);
+    pair.b.stack.flush(now);
+    expect([pair.b.stack.drops.counts, pair.b.output.take()]).toEqual([{ "bad-checksum": 1, malformed: 1 }, []]);
+    give(pair.b, syn);
+    pair.b.stack.flush(now);
+    expect(pair.b.output.take()).toHaveLength(1);
+  });
+
   test("an ICMP error makes no connection attempt fail unless it quotes its SYN", () => {
     const pair = new Pair({ delayMs: 5 });
     const errors: (string | undefined)[] = [];

@@ -83,6 +83,14 @@ describe("datagrams", () => {
     expect(give(padded)).toBeUndefined();
   });
 
+  it("whose length field is shorter than a header or longer than the packet are dropped", () => {
+    const { udp, give } = setUp();
+    udp.bind({ port: 53 }, ignore);
+    const right = datagram(Uint8Array.of(1, 2, 3));
+    const length = (bytes: number): Uint8Array => right.with(HEADERS - 3, bytes);
+    expect([give(length(7)), give(length(12)), give(length(11))]).toEqual(["malformed", "too-short", undefined]);
+  });
+
   it("to a port without socket go to the fallback, else they are refused", () => {
     const { udp, give, output } = setUp();
     const packet = datagram(Uint8Array.of(1));
