@@ -19,6 +19,7 @@ import type { PacketOutput } from "./packet-output.ts";
 import { PathMtuCache } from "./path-mtu.ts";
 import { Pinger, type PingKind } from "./pinger.ts";
 import { checkPort, ephemeralPort } from "./port-bindings.ts";
+import { ReadyQueue } from "./ready-queue.ts";
 import { Reassembly } from "./reassembly.ts";
 import { ChunkPool } from "./tcp/chunk-pool.ts";
 import { type PassiveOpen, TcpConnection, type TcpHost, TRANSMIT_IDLE, TRANSMIT_NO_SLOT } from "./tcp/connection.ts";
@@ -112,8 +113,7 @@ export class Netstack {
   readonly #routeMtu: (remote: IpAddress) => number;
   #mtu: number;
   #now: Instant = instant(0);
-  #ready: TcpConnection[] = [];
-  #readyHead = 0;
+  readonly #ready = new ReadyQueue<TcpConnection>();
   /** Ready, but the carrier to their peer is full: they wait for the next flush without holding up the others. */
   readonly #blocked: TcpConnection[] = [];
   #eventful: TcpConnection[] = [];
@@ -205,7 +205,7 @@ export class Netstack {
    */
   flush(now: Instant): boolean {
     this.#now = now;
-    for (const connection of this.#blocked) this.#markReady(connection);
+    for (const connection of this.#blocked) this.#ready.add(connection);
     this.#blocked.length = 0;
     this.#deliverEvents();
     // The second of the two may find no slot, so they take turns at being first.
@@ -220,9 +220,7 @@ export class Netstack {
 
   /** False: no slot. */
   #transmitTcp(now: Instant): boolean {
-    while (this.#readyHead < this.#ready.length) {
-      const connection = this.#ready[this.#readyHead++]!;
-      connection.queuedReady = false;
+    for (let connection = this.#ready.take(); connection !== undefined; connection = this.#ready.take()) {
       if (this.#output.blocked?.(connection.remote.address) === true) {
         this.#blocked.push(connection);
         continue;
@@ -235,13 +233,11 @@ export class Netstack {
       if (connection.state !== "CLOSED") this.#heap.update(connection);
       if (result === TRANSMIT_IDLE) continue;
       if (result === TRANSMIT_NO_SLOT) {
-        connection.queuedReady = true;
-        this.#ready[--this.#readyHead] = connection;
+        this.#ready.putBack(connection);
         return false;
       }
-      this.#markReady(connection);
+      this.#ready.add(connection);
     }
-    this.#ready.length = this.#readyHead = 0;
     return true;
   }
 
@@ -519,17 +515,6 @@ export class Netstack {
     this.#eventful.length = this.#eventfulHead = 0;
   }
 
-  #markReady(connection: TcpConnection): void {
-    if (connection.queuedReady) return;
-    connection.queuedReady = true;
-    this.#ready.push(connection);
-    // Under steady load the queue never empties; drop what was taken from its front.
-    if (this.#readyHead >= 1024 && 2 * this.#readyHead > this.#ready.length) {
-      this.#ready.splice(0, this.#readyHead);
-      this.#readyHead = 0;
-    }
-  }
-
   #makeHost(config: NetstackConfig): TcpHost<TcpConnection> {
     const unread = new SegmentTally();
     return {
@@ -540,7 +525,7 @@ export class Netstack {
       receiveMtu: this.#receiveMtu,
       pathMtu: (remote) => this.#pathMtu(remote),
       tallyOf: (remote) => config.tallyOf?.(remote.address) ?? unread,
-      markReady: (connection) => this.#markReady(connection),
+      markReady: (connection) => this.#ready.add(connection),
       markEvents: (connection) => {
         if (connection.queuedEvents) return;
         connection.queuedEvents = true;

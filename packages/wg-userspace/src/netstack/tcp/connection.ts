@@ -3,27 +3,18 @@ import { type Instant, instant } from "../../base/instant.ts";
 import type { AddrPort } from "../../base/ip.ts";
 import type { PacketMemory } from "../../base/ports.ts";
 import { TokenBucket } from "../../base/token-bucket.ts";
-import {
-  ACK,
-  emitSynOptions,
-  emitTcp,
-  emitTimestamps,
-  FIN,
-  PSH,
-  RST,
-  SYN,
-  TCP_HEADER_BYTES,
-  type TcpSegment,
-  TIMESTAMPS_BYTES,
-} from "../wire/tcp.ts";
+import { ACK, FIN, PSH, RST, SYN, TCP_HEADER_BYTES, type TcpSegment, TIMESTAMPS_BYTES } from "../wire/tcp.ts";
 import type { OpenCount, PassiveOpen, TcpHandler, TcpHost, TcpInfo, TcpState } from "./contract.ts";
+import { tcpInfo } from "./info.ts";
+import { Keepalive } from "./keepalive.ts";
+import { Negotiation } from "./negotiation.ts";
 import type { TcpOptions } from "./options.ts";
 import { PathMtuSearch } from "./path-mtu-search.ts";
 import { Receiver } from "./receiver.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import { SendBuffer } from "./send-buffer.ts";
 import { PLAN_NONE, Sender } from "./sender.ts";
-import { positionOf, wireSeq } from "./seq.ts";
+import { positionOf } from "./seq.ts";
 import {
   DELAYED_ACK,
   HOUSEKEEPING,
@@ -74,11 +65,8 @@ export class TcpConnection {
   readonly #sender: Sender;
   readonly #receiver: Receiver;
   readonly #writer: SegmentWriter;
-  readonly #tsOffset: number;
-  readonly #connectTimeoutMs: number;
-  readonly #keepaliveIdleMs: number;
-  readonly #keepaliveIntervalMs: number;
-  readonly #keepaliveCount: number;
+  readonly #negotiation: Negotiation;
+  readonly #keepalive: Keepalive;
   readonly #maxSendBufferBytes: number;
   /** Whether we opened. */
   readonly active: boolean;
@@ -91,18 +79,12 @@ export class TcpConnection {
   #resetPending = false;
   /** The peer's MSS option. */
   #peerMss: number;
-  #offerScaling: boolean;
-  #offerSack: boolean;
-  #offerTimestamps: boolean;
   readonly #mtuSearch: PathMtuSearch;
   #trimAt = Number.POSITIVE_INFINITY;
   #sendLimit: number;
   #wantsWritable = false;
   #windowUpdatePending = false;
   #challengePending = false;
-  #keepalivePending = false;
-  #keepaliveProbes = 0;
-  #lastHeardAt: Instant;
   #lastDataAt: Instant = instant(Number.NEGATIVE_INFINITY);
   readonly #outOfWindowAcks = new TokenBucket(OUT_OF_WINDOW_ACKS_PER_SECOND, OUT_OF_WINDOW_ACK_BURST);
 
@@ -135,20 +117,18 @@ export class TcpConnection {
     this.local = local;
     this.remote = remote;
     this.active = passive === undefined;
-    this.#tsOffset = identity.tsOffset;
-    this.#connectTimeoutMs = options.connectTimeoutMs ?? tcp.connectTimeoutMs;
-    this.#keepaliveIdleMs = options.keepaliveIdleMs ?? tcp.keepaliveIdleMs;
-    this.#keepaliveIntervalMs = options.keepaliveIntervalMs ?? tcp.keepaliveIntervalMs;
-    this.#keepaliveCount = options.keepaliveCount ?? tcp.keepaliveCount;
+    this.#negotiation = new Negotiation(tcp, passive, identity.tsOffset);
+    this.#keepalive = new Keepalive(
+      this.#timers,
+      options.keepaliveIdleMs ?? tcp.keepaliveIdleMs,
+      options.keepaliveIntervalMs ?? tcp.keepaliveIntervalMs,
+      options.keepaliveCount ?? tcp.keepaliveCount,
+      now,
+    );
     this.#maxSendBufferBytes = Math.max(options.maxSendBufferBytes ?? tcp.maxSendBufferBytes, 1);
     this.#sendLimit = Math.min(tcp.initialSendBufferBytes, this.#maxSendBufferBytes);
-    this.#lastHeardAt = now;
-    this.#writer = new SegmentWriter(host.output, host.checksum, local, remote);
     this.#mtuSearch = new PathMtuSearch(host.pathMtu(remote));
     this.#peerMss = local.address.length === 4 ? DEFAULT_MSS_IPV4 : DEFAULT_MSS_IPV6;
-    this.#offerScaling = tcp.windowScaling && (passive === undefined || passive.windowScale >= 0);
-    this.#offerSack = tcp.sack && (passive === undefined || passive.sackPermitted);
-    this.#offerTimestamps = tcp.timestamps && (passive === undefined || passive.hasTimestamps);
     this.#receiver = new Receiver(
       tcp.initialReceiveBufferBytes,
       Math.max(options.maxReceiveBufferBytes ?? tcp.maxReceiveBufferBytes, 1),
@@ -159,6 +139,7 @@ export class TcpConnection {
       nagle: options.noDelay === false,
       userTimeoutMs: options.userTimeoutMs ?? tcp.userTimeoutMs,
     });
+    this.#writer = new SegmentWriter(host, local, remote, this.#sender, this.#receiver, this.#negotiation);
     if (passive === undefined) {
       this.#state = "SYN_SENT";
     } else {
@@ -170,7 +151,7 @@ export class TcpConnection {
     }
     this.#applyMss();
     this.#sender.controller.reset(now);
-    this.#timers.set(LIFETIME, now + this.#connectTimeoutMs);
+    this.#timers.set(LIFETIME, now + (options.connectTimeoutMs ?? tcp.connectTimeoutMs));
     host.markReady(this);
   }
 
@@ -190,33 +171,7 @@ export class TcpConnection {
     return Math.max(0, this.#sendLimit - this.#sender.buffer.length);
   }
   get info(): TcpInfo {
-    const { rtt, board, controller, buffer } = this.#sender;
-    const { reassembly } = this.#receiver;
-    return {
-      state: this.#state,
-      congestion: controller.name,
-      srttMs: rtt.srttMs,
-      rttvarMs: rtt.rttvarMs,
-      minRttMs: rtt.minRttMs,
-      rtoMs: rtt.rtoMs,
-      cwnd: Math.floor(this.#sender.cwnd),
-      ssthresh: controller.ssthresh,
-      bytesInFlight: board.inFlight,
-      peerWindow: this.#sender.window,
-      mss: this.#sender.mss,
-      recovery: this.#sender.mode,
-      retransmits: this.#sender.retransmits,
-      spuriousRecoveries: this.#sender.spuriousRecoveries,
-      reorderWindowMs: this.#sender.reorderWindowMs,
-      bytesSent: Math.max(0, Math.min(this.#sender.next, buffer.end) - 1),
-      bytesReceived: reassembly.next - 1,
-      sendBuffer: { limit: this.#sendLimit, used: buffer.length, memory: buffer.capacityBytes },
-      receiveBuffer: {
-        limit: this.#receiver.bufferBytes,
-        used: reassembly.readableLength,
-        memory: reassembly.capacityBytes,
-      },
-    };
+    return tcpInfo(this.#state, this.#sender, this.#receiver, this.#sendLimit);
   }
 
   /**
@@ -405,15 +360,13 @@ export class TcpConnection {
     if ((flags & SYN) === 0) return;
     receiver.synchronize(segment.seq);
     if (segment.mss >= 0) this.#peerMss = segment.mss;
-    this.#offerScaling = this.#offerScaling && segment.windowScale >= 0;
-    this.#offerSack = this.#offerSack && segment.sackPermitted;
-    this.#offerTimestamps = this.#offerTimestamps && segment.hasTimestamps;
+    this.#negotiation.answered(segment);
     this.#negotiate(segment.windowScale, segment.tsValue, now);
     sender.startWindow(segment.window, 0);
     this.#applyMss();
     sender.controller.reset(now);
     if (acked) {
-      sender.handleAck(segment, 1, 0, this.#echoedAt(segment, now), now);
+      sender.handleAck(segment, 1, 0, this.#negotiation.echoedAt(segment, now), now);
       // The SYN's window is never scaled (RFC 7323 §2.2).
       sender.startWindow(segment.window, 0);
       this.#established(now);
@@ -459,8 +412,7 @@ export class TcpConnection {
       return;
     }
     if ((flags & ACK) === 0) return;
-    this.#lastHeardAt = now;
-    this.#keepaliveProbes = 0;
+    this.#keepalive.heard(now);
     if (receiver.timestamps) receiver.noteTimestamp(segment.tsValue, position, now);
     if (!this.#handleAck(segment, position, now)) return;
     if (segment.payloadLength > 0 || (flags & FIN) !== 0) this.#handlePayload(segment, memory, position, now);
@@ -505,7 +457,7 @@ export class TcpConnection {
       this.#challenge(now); // RFC 5961 §5
       return false;
     }
-    sender.handleAck(segment, ack, position, this.#echoedAt(segment, now), now);
+    sender.handleAck(segment, ack, position, this.#negotiation.echoedAt(segment, now), now);
     if (this.#state === "SYN_RECEIVED") this.#established(now);
     if (sender.board.delivered > 0) {
       this.#growSendBuffer();
@@ -531,7 +483,7 @@ export class TcpConnection {
       this.#lastDataAt = now;
       askedForAck = receiver.receive(memory.bytes, segment.payloadOffset, segment.payloadLength, position, now);
       if (receiver.reassembly.readableLength > readable) this.#raise(EVENT_READABLE);
-      const ageMs = segment.payloadLength >= this.#sender.mss / 2 ? this.#echoAgeMs(segment, now) : -1;
+      const ageMs = segment.payloadLength >= this.#sender.mss / 2 ? this.#negotiation.echoAgeMs(segment, now) : -1;
       receiver.tune(ageMs, this.#sender.rtt, now);
       this.#trimAt = now + TRIM_AFTER_MS;
       if (!this.#timers.armed(HOUSEKEEPING)) this.#scheduleHousekeeping();
@@ -556,7 +508,7 @@ export class TcpConnection {
     sender.synchronized = true;
     this.#state = sender.finPosition >= 0 ? "FIN_WAIT_1" : "ESTABLISHED";
     this.#timers.clear(LIFETIME);
-    if (this.#keepaliveIdleMs > 0) this.#timers.set(KEEPALIVE, now + this.#keepaliveIdleMs);
+    this.#keepalive.start(now);
     this.#host.handshakeOver(this);
     this.#raise(EVENT_CONNECTED);
   }
@@ -627,7 +579,7 @@ export class TcpConnection {
         if (this.#receiver.ackOwed) this.#receiver.ackNow = true;
         return;
       case KEEPALIVE:
-        this.#onKeepalive(now);
+        if (!this.#keepalive.onTimeout(!sender.board.empty || this.#timers.armed(PERSIST), now)) this.#timedOut();
         return;
       case LIFETIME:
         if (this.#state === "TIME_WAIT") {
@@ -640,7 +592,7 @@ export class TcpConnection {
         );
         return;
       case HOUSEKEEPING:
-        this.#keepHouse(now);
+        this.#clean(now);
         return;
       default:
         return;
@@ -651,28 +603,7 @@ export class TcpConnection {
     this.#fail(new EngineError("ERR_CONNECTION_TIMEOUT", "peer stopped answering", { retryable: true }), true);
   }
 
-  /** RFC 9293 §3.8.4. */
-  #onKeepalive(now: Instant): void {
-    if (!this.#sender.board.empty || this.#timers.armed(PERSIST)) {
-      // Data is outstanding: retransmission detects whether the peer is alive.
-      this.#timers.set(KEEPALIVE, now + this.#keepaliveIdleMs);
-      return;
-    }
-    const dueAt = this.#lastHeardAt + this.#keepaliveIdleMs;
-    if (this.#keepaliveProbes === 0 && now < dueAt) {
-      this.#timers.set(KEEPALIVE, dueAt);
-      return;
-    }
-    if (this.#keepaliveProbes >= this.#keepaliveCount) {
-      this.#timedOut();
-      return;
-    }
-    this.#keepaliveProbes++;
-    this.#keepalivePending = true;
-    this.#timers.set(KEEPALIVE, now + this.#keepaliveIntervalMs);
-  }
-
-  #keepHouse(now: Instant): void {
+  #clean(now: Instant): void {
     if (now >= this.#trimAt) {
       this.#trimAt = Number.POSITIVE_INFINITY;
       this.#receiver.reassembly.trim();
@@ -695,19 +626,20 @@ export class TcpConnection {
 
   #negotiate(windowScale: number, tsValue: number, now: Instant): void {
     const receiver = this.#receiver;
-    if (this.#offerScaling) {
+    const { scaling, sack, timestamps } = this.#negotiation;
+    if (scaling) {
       receiver.windowScale = receiver.offeredScale();
       this.#sender.windowScale = windowScale;
     }
-    this.#sender.sackPermitted = this.#offerSack;
-    receiver.timestamps = this.#offerTimestamps;
-    if (this.#offerTimestamps) receiver.noteTimestamp(tsValue, 0, now);
+    this.#sender.sackPermitted = sack;
+    receiver.timestamps = timestamps;
+    if (timestamps) receiver.noteTimestamp(tsValue, 0, now);
   }
 
   /** Effective MSS: the smaller of the peer's and the path's, less our options. */
   #applyMss(lost = false): void {
     const pathMss = this.#mtuSearch.mtu - this.#writer.ipHeaderBytes - TCP_HEADER_BYTES;
-    const mss = Math.min(pathMss, this.#peerMss) - (this.#offerTimestamps ? TIMESTAMPS_BYTES : 0);
+    const mss = Math.min(pathMss, this.#peerMss) - (this.#negotiation.timestamps ? TIMESTAMPS_BYTES : 0);
     this.#sender.setMss(Math.max(mss, MINIMUM_MSS), lost);
   }
 
@@ -735,22 +667,6 @@ export class TcpConnection {
   #raise(event: number): void {
     this.#events |= event;
     this.#host.markEvents(this);
-  }
-
-  #timestamp(now: Instant): number {
-    return (Math.floor(now) + this.#tsOffset) >>> 0;
-  }
-
-  /** When we created the timestamp that a segment echoes; -1 when unknown. */
-  #echoedAt(segment: TcpSegment, now: Instant): number {
-    const ageMs = this.#echoAgeMs(segment, now);
-    return ageMs < 0 ? -1 : Math.max(Math.floor(now) - ageMs, 0);
-  }
-
-  /** How many whole ms ago that was; -1 when unknown. */
-  #echoAgeMs(segment: TcpSegment, now: Instant): number {
-    if (!this.#offerTimestamps || !segment.hasTimestamps || (segment.flags & ACK) === 0) return -1;
-    return Math.max((this.#timestamp(now) - segment.tsEcho) | 0, -1);
   }
 
   #answerOutOfWindow(segment: TcpSegment, now: Instant): void {
@@ -787,7 +703,7 @@ export class TcpConnection {
 
   #transmitAck(now: Instant): number {
     const sender = this.#sender;
-    const probing = sender.probeDue || this.#keepalivePending;
+    const probing = sender.probeDue || this.#keepalive.probeDue;
     const owed =
       this.#receiver.ackNow ||
       this.#challengePending ||
@@ -802,7 +718,7 @@ export class TcpConnection {
     }
     // A probe repeats an acknowledged number, which obliges the peer to answer (RFC 9293 §3.8.4).
     if (!this.#emitAck(probing ? sender.una - 1 : sender.next, now)) return TRANSMIT_NO_SLOT;
-    sender.probeDue = this.#keepalivePending = false;
+    sender.probeDue = this.#keepalive.probeDue = false;
     return TRANSMIT_SENT;
   }
 
@@ -817,57 +733,13 @@ export class TcpConnection {
   }
 
   #emit(position: number, flags: number, dataPosition: number, dataLength: number, now: Instant): boolean {
-    const writer = this.#writer;
-    const tcp = writer.begin();
-    if (tcp < 0) return false;
-    const { memory } = writer;
-    const sender = this.#sender;
-    const receiver = this.#receiver;
-    let headerLength = TCP_HEADER_BYTES;
-    const synchronizing = (flags & SYN) !== 0;
-    if (synchronizing) {
-      headerLength += this.#emitSynOptions(memory, tcp + headerLength, now);
-    } else {
-      if (receiver.timestamps) {
-        emitTimestamps(memory, tcp + headerLength, this.#timestamp(now), receiver.tsRecent);
-        headerLength += TIMESTAMPS_BYTES;
-      }
-      if (dataLength === 0 && sender.sackPermitted && (flags & RST) === 0)
-        headerLength += receiver.writeSackBlocks(memory, tcp + headerLength);
-    }
-    const acknowledging = (flags & ACK) !== 0;
-    let window = receiver.advertise(synchronizing ? 0 : receiver.windowScale);
-    if ((flags & RST) !== 0) window = 0;
-    emitTcp(
-      memory,
-      tcp,
-      writer.ports,
-      wireSeq(sender.iss, position),
-      acknowledging ? wireSeq(receiver.irs, receiver.next) : 0,
-      headerLength,
-      flags,
-      window,
-    );
-    if (dataLength > 0) sender.buffer.copyTo(memory.bytes, tcp + headerLength, dataPosition, dataLength);
-    writer.commit(tcp, headerLength + dataLength);
-    if (acknowledging) {
-      receiver.acknowledged();
+    if (!this.#writer.write(position, flags, dataPosition, dataLength, now)) return false;
+    if ((flags & ACK) !== 0) {
+      this.#receiver.acknowledged();
       this.#timers.clear(DELAYED_ACK);
       this.#challengePending = false;
       this.#windowUpdatePending = false;
     }
     return true;
-  }
-
-  #emitSynOptions(memory: PacketMemory, offset: number, now: Instant): number {
-    const receiver = this.#receiver;
-    return emitSynOptions(memory, offset, {
-      mss: Math.min(this.#host.receiveMtu - this.#writer.ipHeaderBytes - TCP_HEADER_BYTES, 65535),
-      windowScale: this.#offerScaling ? receiver.offeredScale() : undefined,
-      sackPermitted: this.#offerSack,
-      timestamps: this.#offerTimestamps
-        ? [this.#timestamp(now), this.#state === "SYN_SENT" ? 0 : receiver.tsRecent]
-        : undefined,
-    });
   }
 }

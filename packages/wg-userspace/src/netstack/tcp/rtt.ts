@@ -44,7 +44,11 @@ export class RttEstimator {
 
   /** The timeout with its exponential back-off, capped. */
   get rtoMs(): number {
-    return Math.min(this.#baseRtoMs * (1 << Math.min(this.backoff, 16)), this.#maxRtoMs);
+    return this.rtoAfter(this.backoff);
+  }
+  /** What it is after that many consecutive timeouts. */
+  rtoAfter(timeouts: number): number {
+    return Math.min(this.#baseRtoMs * (1 << Math.min(timeouts, 16)), this.#maxRtoMs);
   }
 
   /** The path changed: keep the timeout, discard the minimum. */

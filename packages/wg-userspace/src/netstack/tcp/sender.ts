@@ -3,27 +3,22 @@ import type { SegmentTally } from "../../base/segment-tally.ts";
 import type { TcpSegment } from "../wire/tcp.ts";
 import { type CongestionController, INITIAL_WINDOW_SEGMENTS, type LossContext } from "./congestion.ts";
 import { Cubic } from "./cubic.ts";
-import { LossRate } from "./loss-rate.ts";
 import type { TcpDefaults } from "./options.ts";
-import { PathRate } from "./path-rate.ts";
-import { QueueAtLoss } from "./queue-at-loss.ts";
+import { Pacer } from "./pacer.ts";
+import { PathMeasurements } from "./path-measurements.ts";
+import { ProportionalReduction } from "./proportional-reduction.ts";
 import { Reno } from "./reno.ts";
-import { RttEstimator } from "./rtt.ts";
+import { ReorderWindow } from "./reorder-window.ts";
+import type { RttEstimator } from "./rtt.ts";
 import { Scoreboard } from "./scoreboard.ts";
 import type { SendBuffer } from "./send-buffer.ts";
 import { positionOf } from "./seq.ts";
+import { SpuriousRecovery } from "./spurious-recovery.ts";
 import { PACE, PERSIST, REORDER, RETRANSMIT, TAIL_PROBE, type TcpTimers } from "./timers.ts";
 
 /** RFC 8985 §7.2: a lone segment may be waiting for the peer's delayed acknowledgment. */
 const PROBE_ACK_DELAY_MS = 50;
-/** RFC 8985 §6.2 step 4: loss recoveries for which a widened reorder window is kept. */
-const REORDER_WINDOW_PERSIST = 16;
 const DUPLICATE_THRESHOLD = 3;
-
-/** Resolution of timers: a paced sender may run ahead by as much. */
-const PACE_AHEAD_MS = 1;
-const PACE_MIN_RTT_MS = 4;
-const PACE_MAX_RTT_MS = 1000;
 /** After more timeouts than this the path may have changed: restoring the earlier window is no longer useful. */
 const MAX_UNDONE_TIMEOUTS = 2;
 
@@ -71,10 +66,7 @@ export class Sender {
   #mode: "open" | "recovery" | "loss" = "open";
   /** Recovery ends when everything sent before it began is acknowledged. */
   #recoverPoint = 0;
-  #recoveryCwnd = 0;
-  #prrDelivered = 0;
-  #prrOut = 0;
-  #recoverFlight = 1;
+  readonly #reduction = new ProportionalReduction();
 
   /** Send the left edge regardless of the window: after a timeout or a change of path. */
   #forceFirst = false;
@@ -86,14 +78,9 @@ export class Sender {
   #tailProbeEnd = -1;
   #tailProbeIsRetransmission = false;
 
-  #reorderWindowMultiplier = 1;
-  #reorderWindowPersist = 0;
-  #dsackRoundEnd = -1;
+  readonly #reorderWindow = new ReorderWindow();
 
-  #undoPossible = false;
-  #episodeRetransmitAt = -1;
-  /** Retransmissions of the last episode that no DSACK has shown to be spurious; -1 when one was needed. */
-  #neededRetransmits = -1;
+  readonly #spurious = new SpuriousRecovery();
   #timeoutUna = -1;
   /** Timeouts since the last progress. */
   timeouts = 0;
@@ -101,17 +88,12 @@ export class Sender {
   #stalledSince = 0;
 
   #roundEnd = 0;
-  #roundMinRttMs = Number.POSITIVE_INFINITY;
-  #lastRoundMinRttMs = Number.POSITIVE_INFINITY;
   #cwndLimitedAt = -1;
-  /** When the next segment is due at the paced rate. */
-  #paceAt = 0;
+  readonly #pacer = new Pacer();
   #lastSendAt = 0;
   /** Of the peer that the connection leads to. */
   tally: SegmentTally;
-  readonly #lossRate = new LossRate();
-  readonly #pathRate = new PathRate();
-  readonly #queueAtLoss = new QueueAtLoss();
+  readonly #path: PathMeasurements;
 
   /** Segments sent more than once. */
   retransmits = 0;
@@ -133,14 +115,15 @@ export class Sender {
     this.#timers = timers;
     this.#nagle = options.nagle;
     this.#userTimeoutMs = options.userTimeoutMs;
-    this.rtt = new RttEstimator(defaults.maxRtoMs);
+    this.#path = new PathMeasurements(defaults.maxRtoMs);
+    this.rtt = this.#path.rtt;
     this.controller =
       defaults.congestion === "reno" ? new Reno(mss) : new Cubic(mss, defaults.congestion === "cubic-strict");
   }
 
   /** Bytes the congestion controller allows in flight. */
   get cwnd(): number {
-    return this.#mode === "recovery" ? this.#recoveryCwnd : this.controller.cwnd;
+    return this.#mode === "recovery" ? this.#reduction.cwnd : this.controller.cwnd;
   }
   get mode(): "open" | "recovery" | "loss" {
     return this.#mode;
@@ -164,8 +147,8 @@ export class Sender {
       }
       this.#forceTail = false;
     }
-    if (this.#paceAt > now + PACE_AHEAD_MS) {
-      if (this.#hasUnsent() || board.hasLost) this.#timers.set(PACE, this.#paceAt);
+    if (this.#pacer.mustWait(now)) {
+      if (this.#hasUnsent() || board.hasLost) this.#timers.set(PACE, this.#pacer.dueAt);
       return PLAN_NONE;
     }
     if (board.hasLost) {
@@ -188,15 +171,11 @@ export class Sender {
       this.#forceSmall = false;
       this.#timers.clear(PERSIST);
     } else {
-      if (this.#undoPossible && this.#episodeRetransmitAt < 0) {
-        this.#episodeRetransmitAt = now;
-        // Only the left edge is conclusive: its answer is either to the original or to this, its first retransmission.
-        this.#undoPossible = this.planStart === this.una && !board.wasRetransmitted(this.#planIndex);
-      }
+      const conclusive = this.planStart === this.una && !board.wasRetransmitted(this.#planIndex);
+      this.#spurious.onRetransmit(now, conclusive, this.#mode !== "open");
       board.retransmitted(this.#planIndex, now);
       this.retransmits++;
       this.tally.resent++;
-      if (this.#mode !== "open" && this.#neededRetransmits >= 0) this.#neededRetransmits++;
     }
     this.#pace(this.planEnd - this.planStart, now);
     if (this.#forceFirst) this.#forceFirst = false;
@@ -205,7 +184,7 @@ export class Sender {
       this.#tailProbeEnd = this.next;
       this.#tailProbeIsRetransmission = plan === PLAN_RETRANSMIT;
     }
-    if (this.#mode === "recovery") this.#prrOut += this.planEnd - this.planStart;
+    if (this.#mode === "recovery") this.#reduction.onSent(this.planEnd - this.planStart);
     this.#lastSendAt = now;
     if (!this.#timers.armed(RETRANSMIT)) this.#armRetransmit(now);
     if (!wasTail) this.#armTailProbe(now);
@@ -220,19 +199,20 @@ export class Sender {
   handleAck(segment: TcpSegment, ack: number, seqPosition: number, echoedAt: number, now: Instant): void {
     // A reordered acknowledgment carries nothing new but its SACK blocks, which a later one may not repeat.
     if (ack < this.una && segment.sackCount === 0) return;
-    const { board, rtt, controller } = this;
+    const { board, controller } = this;
+    const path = this.#path;
     const before = this.una;
     const flightBefore = board.inFlight;
     const advanced = ack > before;
     board.beginAck();
     if (advanced) {
-      board.acknowledge(ack, now, echoedAt, this.#knownMinRttMs);
+      board.acknowledge(ack, now, echoedAt, this.#path.minRttMs);
       this.una = ack;
       this.buffer.release(Math.min(ack, this.buffer.end));
       this.#stalledSince = now;
-      if (this.timeouts > MAX_UNDONE_TIMEOUTS) this.#forbidUndo();
+      if (this.timeouts > MAX_UNDONE_TIMEOUTS) this.#spurious.forbid();
       this.timeouts = 0;
-      rtt.backoff = 0;
+      path.rtt.backoff = 0;
     }
     const dsack = segment.sackCount > 0 && this.sackPermitted && this.#applySack(segment, ack, now, echoedAt);
     this.#updateWindow(segment, ack, seqPosition, now);
@@ -240,24 +220,23 @@ export class Sender {
     if (board.delivered > 0 || advanced) {
       this.tally.delivered += board.delivered;
       this.#takeRttSample(echoedAt, flightBefore, now);
-      this.#lossRate.onDelivered(board.delivered, controller.cwnd, this.mss);
-      this.#pathRate.onDelivered(board.delivered, this.#knownMinRttMs, now);
+      path.onDelivered(board.delivered, controller.cwnd, this.mss, now);
     }
     if (ack >= this.#roundEnd && board.delivered > 0) {
       this.#roundEnd = this.next;
-      this.#lastRoundMinRttMs = this.#roundMinRttMs;
-      this.#roundMinRttMs = Number.POSITIVE_INFINITY;
-      this.#queueAtLoss.onRoundStart();
+      path.onRoundStart();
       controller.onRoundStart(now);
     }
     if (dsack) {
-      this.#widenReorderWindow();
-      this.#lossRate.onNeedless(this.mss);
+      this.#reorderWindow.widen(this.una, this.next);
+      path.onNeedless(this.mss);
       this.tally.resent--;
-      // Everything retransmitted had arrived before: the whole episode was spurious.
-      if (this.#neededRetransmits > 0 && --this.#neededRetransmits === 0) this.#undo(now);
+      if (this.#spurious.onDsack()) this.#undo(now);
     }
-    if (advanced) this.#detectSpurious(echoedAt, now);
+    if (advanced && this.#mode !== "open") {
+      const nothingLost = !board.hasLost && this.#mode === "recovery";
+      if (this.#spurious.onAck(echoedAt, nothingLost)) this.#undo(now);
+    }
     if (board.delivered > 0) this.#detectLosses(now);
     if (this.#tailProbeEnd >= 0 && ack >= this.#tailProbeEnd) this.#endTailProbe(ack, dsack, now);
     this.#afterAck(before, flightBefore, advanced, now);
@@ -281,7 +260,7 @@ export class Sender {
     rtt.backoff++;
     board.beginAck();
     board.markLostOnTimeout(now, board.rackRttMs + this.reorderWindowMs);
-    this.#lossRate.onLost(board.newlyLost);
+    this.#path.onLost(board.newlyLost);
     this.#forceFirst = true;
     this.#forceTail = false;
     this.#tailProbeEnd = -1;
@@ -320,13 +299,9 @@ export class Sender {
    * known window, rate and round trip are those of the old path.
    */
   moved(now: Instant): void {
-    this.rtt.pathChanged();
+    this.#path.moved();
     if (this.synchronized) this.controller.reset(now);
-    this.#lossRate.clear();
-    this.#pathRate.reset();
-    this.#queueAtLoss.reset();
-    this.#roundMinRttMs = this.#lastRoundMinRttMs = Number.POSITIVE_INFINITY;
-    this.#forbidUndo();
+    this.#spurious.forbid();
     if (this.#mode === "recovery") this.#mode = "open";
   }
 
@@ -378,11 +353,6 @@ export class Sender {
     if (this.board.empty) this.#stalledSince = now;
   }
 
-  /** 0 before the first sample. */
-  get #knownMinRttMs(): number {
-    return this.rtt.minRttMs === Number.POSITIVE_INFINITY ? 0 : this.rtt.minRttMs;
-  }
-
   #planRetransmit(index: number): number {
     this.#planIndex = index;
     this.planStart = this.board.start(index);
@@ -426,19 +396,12 @@ export class Sender {
     return PLAN_NEW;
   }
 
-  /**
-   * Paces a window over its round trip instead of sending it in bursts that overflow short queues: at twice the rate
-   * that the window allows in slow start, 1.25 times after. Short paths are left to the acknowledgments, which are
-   * finer than timers.
-   */
+  /** The initial window is not paced: nothing is known of the path, and ten segments overflow no queue. */
   #pace(length: number, now: Instant): void {
-    const { srttMs } = this.rtt;
-    if (srttMs === undefined || srttMs < PACE_MIN_RTT_MS || this.next <= INITIAL_WINDOW_SEGMENTS * this.mss) return;
+    if (this.next <= INITIAL_WINDOW_SEGMENTS * this.mss) return;
     const { controller } = this;
-    const gain = controller.cwnd < controller.ssthresh ? 2 : 1.25;
-    this.#paceAt =
-      Math.max(this.#paceAt, now) +
-      (length * Math.min(srttMs, PACE_MAX_RTT_MS)) / (gain * Math.max(this.cwnd, this.mss));
+    const slowStart = controller.cwnd < controller.ssthresh;
+    this.#pacer.onSent(length, Math.max(this.cwnd, this.mss), slowStart, this.rtt.srttMs, now);
   }
 
   #hasUnsent(): boolean {
@@ -475,7 +438,7 @@ export class Sender {
       if (i === 1 && firstRight > firstLeft && firstLeft >= left && firstRight <= right) dsack = true;
       board.addSackBlock(Math.max(left, this.una), right);
     }
-    board.applySack(now, echoedAt, this.#knownMinRttMs);
+    board.applySack(now, echoedAt, this.#path.minRttMs);
     return dsack;
   }
 
@@ -504,10 +467,7 @@ export class Sender {
       if (echoedAt < Math.floor(sentAt)) return;
     }
     if (sentAt < 0) return;
-    const rttMs = now - sentAt;
-    this.rtt.sample(rttMs, flight / (2 * this.mss));
-    if (rttMs < this.#roundMinRttMs) this.#roundMinRttMs = rttMs;
-    this.#queueAtLoss.onRtt(rttMs, this.rtt.minRttMs);
+    this.#path.onRtt(now - sentAt, flight / (2 * this.mss));
   }
 
   #detectLosses(now: Instant): void {
@@ -516,57 +476,28 @@ export class Sender {
     const waitMs = board.detectLosses(now, this.reorderWindowMs);
     if (waitMs >= 0) this.#timers.set(REORDER, now + waitMs);
     if (board.newlyLost === 0) return;
-    this.#lossRate.onLost(board.newlyLost);
+    this.#path.onLost(board.newlyLost);
     if (this.#mode !== "open") return;
-    this.#queueAtLoss.onLoss();
+    this.#path.onFirstLoss();
     this.#respondToLoss(now);
   }
 
   #respondToLoss(now: Instant): void {
-    const { board } = this;
-    const reduced = this.controller.onLoss(this.#lossContext(), now);
-    if (!reduced) return;
+    if (!this.controller.onLoss(this.#lossContext(), now)) return;
     this.#mode = "recovery";
     this.#recoverPoint = this.next;
-    this.#recoverFlight = Math.max(this.next - this.una, this.mss);
-    this.#prrDelivered = this.#prrOut = 0;
-    // Room for the first retransmission, should no acknowledgment follow: the reorder timer may have led here.
-    this.#recoveryCwnd = board.inFlight + this.mss;
+    this.#reduction.begin(this.next - this.una, this.board.inFlight, this.mss);
     this.#beginEpisode();
   }
 
   #lossContext(): LossContext {
-    return {
-      inFlight: this.board.inFlight,
-      lossRate: this.#lossRate.value(this.controller.cwnd, this.mss),
-      pathRate: this.#pathRate.highest,
-      queueAtLoss: this.#queueAtLoss.share,
-      rttMs: this.rtt.latestMs,
-      roundMinRttMs: Math.min(this.#roundMinRttMs, this.#lastRoundMinRttMs),
-      minRttMs: this.rtt.minRttMs,
-    };
+    return this.#path.lossContext(this.board.inFlight, this.controller.cwnd, this.mss);
   }
 
   #beginEpisode(): void {
-    this.#undoPossible = true;
-    this.#neededRetransmits = 0;
-    this.#episodeRetransmitAt = -1;
+    this.#spurious.begin();
     this.#tailProbeEnd = -1;
     this.#forceTail = false;
-  }
-
-  /**
-   * Eifel (RFC 3522): the acknowledgment answers a transmission older than our retransmission, so nothing was lost. The
-   * same holds when everything deemed lost arrived before its retransmission.
-   */
-  #detectSpurious(echoedAt: number, now: Instant): void {
-    if (!this.#undoPossible || this.#mode === "open") return;
-    if (this.#episodeRetransmitAt < 0) {
-      if (!this.board.hasLost && this.#mode === "recovery") this.#undo(now);
-      return;
-    }
-    this.#undoPossible = false;
-    if (echoedAt >= 0 && echoedAt < Math.floor(this.#episodeRetransmitAt)) this.#undo(now);
   }
 
   #undo(now: Instant): void {
@@ -576,27 +507,14 @@ export class Sender {
     this.board.reorderingSeen = true;
     this.#forceFirst = false;
     this.#mode = "open";
-    this.#forbidUndo();
-  }
-
-  #forbidUndo(): void {
-    this.#undoPossible = false;
-    this.#neededRetransmits = -1;
+    this.#spurious.forbid();
   }
 
   /** RFC 8985 §6.2 step 4. */
   get reorderWindowMs(): number {
-    const { board, rtt } = this;
+    const { board } = this;
     if (!board.reorderingSeen && (this.#mode !== "open" || board.sackedCount >= DUPLICATE_THRESHOLD)) return 0;
-    if (rtt.srttMs === undefined) return 0;
-    return Math.min((this.#reorderWindowMultiplier * this.#knownMinRttMs) / 4, rtt.srttMs);
-  }
-
-  #widenReorderWindow(): void {
-    if (this.una < this.#dsackRoundEnd) return;
-    this.#dsackRoundEnd = this.next;
-    this.#reorderWindowMultiplier = Math.min(this.#reorderWindowMultiplier + 1, 64);
-    this.#reorderWindowPersist = REORDER_WINDOW_PERSIST;
+    return this.#reorderWindow.lengthMs(this.#path.minRttMs, this.rtt.srttMs);
   }
 
   /** RFC 8985 §7.4.2. */
@@ -612,12 +530,13 @@ export class Sender {
     if (this.#mode !== "open" && this.una >= this.#recoverPoint) {
       if (this.#mode === "recovery") controller.onRecovered(now);
       this.#mode = "open";
-      this.#undoPossible = false;
-      this.#lossRate.clear();
-      if (this.#reorderWindowPersist > 0 && --this.#reorderWindowPersist === 0) this.#reorderWindowMultiplier = 1;
+      this.#spurious.end();
+      this.#path.onRecovered();
+      this.#reorderWindow.onRecovered();
     }
     if (this.#mode === "recovery") {
-      this.#reduceProportionally(advanced);
+      const progress = advanced && board.newlyLost === 0;
+      this.#reduction.onAck(board.delivered, board.inFlight, controller.ssthresh, this.mss, progress);
       return;
     }
     if (board.delivered === 0) return;
@@ -626,24 +545,6 @@ export class Sender {
       this.#cwndLimitedAt >= unaBefore ||
       (controller.cwnd < controller.ssthresh && 2 * flightBefore >= controller.cwnd);
     if (limited) controller.onAck(board.delivered, this.rtt.latestMs, now);
-  }
-
-  /** RFC 6937 §3 with the safe-ACK rule of its successor: how much may be sent for this acknowledgment. */
-  #reduceProportionally(advanced: boolean): void {
-    const { board, controller } = this;
-    this.#prrDelivered += board.delivered;
-    const flight = board.inFlight;
-    let allowed: number;
-    if (flight > controller.ssthresh) {
-      allowed = Math.ceil((this.#prrDelivered * controller.ssthresh) / this.#recoverFlight) - this.#prrOut;
-    } else {
-      let limit = this.#prrDelivered - this.#prrOut;
-      if (advanced && board.newlyLost === 0) limit = Math.max(limit, board.delivered) + this.mss;
-      allowed = Math.min(controller.ssthresh - flight, limit);
-    }
-    // The first retransmission always goes out (RFC 6937 §3: "force a fast retransmit").
-    if (this.#prrOut === 0) allowed = Math.max(allowed, this.mss);
-    this.#recoveryCwnd = flight + Math.max(allowed, 0);
   }
 
   #armAfterAck(advanced: boolean, now: Instant): void {
@@ -692,11 +593,7 @@ export class Sender {
   }
 
   #armPersist(now: Instant): void {
-    const { rtt } = this;
-    const saved = rtt.backoff;
-    rtt.backoff = this.#persistBackoff;
-    const waitMs = rtt.rtoMs;
-    rtt.backoff = saved;
+    const waitMs = this.rtt.rtoAfter(this.#persistBackoff);
     this.#timers.set(PERSIST, Math.min(now + waitMs, Math.max(this.#stalledSince + this.#userTimeoutMs, now)));
   }
 }
