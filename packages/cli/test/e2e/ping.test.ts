@@ -1,15 +1,11 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+/** The path of a connection, and what ping reports of it: real processes on one machine, which reach each other directly. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestDeployment } from "./deployment.ts";
 
 describe("the path of a connection", () => {
   let deployment: TestDeployment;
-  let folder: string;
 
   beforeAll(async () => {
-    folder = mkdtempSync(join(tmpdir(), "coder-path-"));
     deployment = await TestDeployment.start();
     deployment.startAgent(await deployment.createWorkspace("demo"));
     await deployment.createWorkspace("empty");
@@ -18,7 +14,6 @@ describe("the path of a connection", () => {
 
   afterAll(async () => {
     await deployment?.close();
-    rmSync(folder, { recursive: true, force: true });
   });
 
   it("is direct between processes of one machine, and ping reports it", async () => {
