@@ -26,16 +26,26 @@ const REPORT = {
   ],
 } as unknown as NetReport;
 const silent = { level: "error", log: () => undefined } as const;
+const ended: string[] = [];
+const titles: string[] = [];
+const TERMINALS = {
+  list: () => [],
+  end: (id: string) => id === "known" && ended.push(id) > 0,
+  rename: (id: string, title: string) => id === "known" && titles.push(title) > 0,
+  directoryOf: () => undefined,
+};
 const servers: Server[] = [];
 afterEach(() => {
   for (const server of servers.splice(0)) server.close();
 });
 
-async function ask(path: string, netcheck = async () => REPORT, method = "GET") {
-  const api = new HttpApi({ netcheck, peerView: (peer) => ({ of: peer }), logger: silent });
+async function ask(path: string, netcheck = async () => REPORT, method = "GET", content = "") {
+  const api = new HttpApi({ netcheck, peerView: (peer) => ({ of: peer }), logger: silent, terminals: TERMINALS });
   const [client, served] = duplexPair() as [Duplex, Duplex];
   api.handleConnection(served, "fd7a::1");
-  client.write(`${method} ${path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n`);
+  client.write(
+    `${method} ${path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\nContent-Length: ${content.length}\r\n\r\n${content}`,
+  );
   let text = "";
   for await (const chunk of client) text += String(chunk);
   const [head, body] = text.split("\r\n\r\n");
@@ -68,6 +78,18 @@ it("a check that fails is an answer with the reason", async () => {
   });
   expect(status).toBe(200);
   expect(body).toMatchObject({ severity: "error", net_info: null, error: "Error: there is no relay map yet" });
+});
+
+it("tells what it can do beyond stock agents, and its terminals", async () => {
+  expect((await ask("/api/v0/capabilities")).body).toEqual({ terminal_framing: 1, terminals: 1, files: 1 });
+  expect(await ask("/api/v0/terminals")).toEqual({ status: 200, body: { terminals: [] } });
+  expect((await ask("/api/v0/terminals/known", undefined, "DELETE")).status).toBe(200);
+  expect((await ask("/api/v0/terminals/other", undefined, "DELETE")).status).toBe(404);
+  expect((await ask("/api/v0/terminals/known", undefined, "PATCH", '{"title":"build"}')).status).toBe(200);
+  expect((await ask("/api/v0/terminals/known", undefined, "PATCH", '{"title":7}')).status).toBe(400);
+  expect((await ask("/api/v0/terminals/known", undefined, "PATCH", "null")).status).toBe(400);
+  expect((await ask("/api/v0/terminals/known")).status).toBe(405);
+  expect([ended, titles]).toEqual([["known"], ["build"]]);
 });
 
 it("refuses other methods and routes", async () => {
@@ -115,6 +137,7 @@ it("a client that crashed with all its streams open does not obstruct others, an
     netcheck: async () => REPORT,
     peerView: () => null,
     logger: silent,
+    terminals: TERMINALS,
     connectionLimitMs: 300,
   });
   const open = (peer: string) => {

@@ -13,12 +13,20 @@ import type { NetReport } from "wg-userspace/netcheck/report";
 import { netReportToJson } from "wg-userspace/netcheck/report-json";
 import { type ListeningPort, listeningPorts } from "../host/listening-ports.ts";
 import { homeDirectory } from "../host/user.ts";
+import { FileRoutes } from "./files/file-routes.ts";
 import { listDirectory } from "./list-directory.ts";
 import { PeerShares } from "./peer-shares.ts";
+import type { TerminalService } from "./terminal/terminal-service.ts";
 
 const IO_LIMIT_MS = 20_000;
-/** Upper bound for every exchange: the longest answer, 10 MiB of log, takes this long at 2 Mbit/s. */
+/**
+ * Upper bound for every exchange: the longest answer, 10 MiB of log, takes this long at 2 Mbit/s. For a file it is the
+ * longest time without progress.
+ */
 const CONNECTION_LIMIT_MS = 60_000;
+/** What this agent can do beyond stock agents, by the number of its revision. */
+const CAPABILITIES = { terminal_framing: 1, terminals: 1, files: 1 };
+const TERMINALS = "/api/v0/terminals";
 const CONNECTIONS = { total: 128, perPeer: 16 };
 const PORTS_FRESH_MS = 1_000;
 const MAX_BODY_BYTES = 64 * 1024;
@@ -30,6 +38,7 @@ export interface HttpApiOptions {
   readonly peerView: (peer: string) => unknown;
   readonly logger: Logger;
   readonly debug?: DebugSources;
+  readonly terminals: Pick<TerminalService, "list" | "end" | "rename" | "directoryOf">;
   /** Longest life of a connection. */
   readonly connectionLimitMs?: number;
 }
@@ -50,10 +59,15 @@ export class HttpApi {
   readonly #shares = new PeerShares(CONNECTIONS);
   /** The peer of each open connection. */
   readonly #peers = new WeakMap<object, string>();
+  /** What ends each open connection. */
+  readonly #timers = new WeakMap<object, NodeJS.Timeout>();
+  readonly #files: FileRoutes;
   #ports: { readonly at: number; readonly looking: Promise<readonly ListeningPort[]> } | undefined;
 
   constructor(options: HttpApiOptions) {
     this.#options = options;
+    const { terminals } = options;
+    this.#files = new FileRoutes({ home: () => homeDirectory(), directoryOf: (id) => terminals.directoryOf(id) });
     this.#server = createServer((request, response) => {
       this.#answer(request, response).catch((error: unknown) => {
         options.logger.log("warn", "request inside the tunnel failed", { path: request.url, error: String(error) });
@@ -76,15 +90,20 @@ export class HttpApi {
     // a FIN would never end its streams.
     const limit = setTimeout(() => stream.destroy(), this.#options.connectionLimitMs ?? CONNECTION_LIMIT_MS);
     limit.unref();
+    this.#timers.set(stream, limit);
     stream.once("close", () => clearTimeout(limit));
     this.#server.emit("connection", stream);
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const path = (request.url ?? "/").split("?")[0];
+    const [path = "/", query = ""] = (request.url ?? "/").split("?", 2);
     if (request.method === "POST" && path === "/api/v0/list-directory") return this.#listDirectory(request, response);
+    if (path === "/api/v0/files") return this.#file(request, response, new URLSearchParams(query));
+    if (path.startsWith(`${TERMINALS}/`)) return this.#terminal(request, response, path.slice(TERMINALS.length + 1));
     if (request.method !== "GET") return reply(response, 405, { message: "Only GET is answered here." });
     if (path === "/") return reply(response, 200, { message: "Hello from the agent!" });
+    if (path === "/api/v0/capabilities") return reply(response, 200, CAPABILITIES);
+    if (path === TERMINALS) return reply(response, 200, { terminals: this.#options.terminals.list() });
     if (path === "/api/v0/listening-ports") return reply(response, 200, { ports: await this.#listeningPorts() });
     if (path === "/api/v0/netcheck")
       return reply(response, 200, await this.#netcheck(this.#peers.get(request.socket) ?? ""));
@@ -99,17 +118,33 @@ export class HttpApi {
   }
 
   async #listDirectory(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const text = await readBody(request);
-    if (text === undefined)
-      return reply(response, 413, { message: `The body is longer than ${MAX_BODY_BYTES} bytes.` });
-    let body: unknown;
-    try {
-      body = JSON.parse(text);
-    } catch {
-      return reply(response, 400, { message: "The body is not JSON." });
-    }
-    const answer = await listDirectory(body, homeDirectory());
+    const body = await readJson(request, response);
+    if (body === undefined) return;
+    const answer = await listDirectory(body.value, homeDirectory());
     reply(response, answer.status, answer.body);
+  }
+
+  async #file(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): Promise<void> {
+    const goOn = (): void => void this.#timers.get(request.socket)?.refresh();
+    if (request.method !== "PUT" && request.method !== "GET")
+      return reply(response, 405, { message: "Files are put and got." });
+    const answer =
+      request.method === "PUT"
+        ? await this.#files.upload(request, query, goOn)
+        : await this.#files.download(response, query, goOn);
+    if (answer !== undefined) reply(response, answer.status, answer.body);
+  }
+
+  async #terminal(request: IncomingMessage, response: ServerResponse, id: string): Promise<void> {
+    const { terminals } = this.#options;
+    const missing = (): void => reply(response, 404, { message: "There is no such terminal." });
+    if (request.method === "DELETE") return terminals.end(id) ? reply(response, 200, {}) : missing();
+    if (request.method !== "PATCH") return reply(response, 405, { message: "Terminals are renamed and ended." });
+    const body = await readJson(request, response);
+    if (body === undefined) return;
+    const title = (body.value as { title?: unknown } | null)?.title;
+    if (typeof title !== "string") return reply(response, 400, { message: "title is not a string" });
+    return terminals.rename(id, title) ? reply(response, 200, {}) : missing();
   }
 
   /** Concurrent queries share one scan. */
@@ -193,6 +228,21 @@ function mtuOf(name: string): number {
     return Number(readFileSync(`/sys/class/net/${name}/mtu`, "utf8")) || 0;
   } catch {
     return 0; // not Linux: Node cannot tell
+  }
+}
+
+/** The body; undefined: it was refused, and that is answered. */
+async function readJson(request: IncomingMessage, response: ServerResponse): Promise<{ value: unknown } | undefined> {
+  const text = await readBody(request);
+  if (text === undefined) {
+    reply(response, 413, { message: `The body is longer than ${MAX_BODY_BYTES} bytes.` });
+    return undefined;
+  }
+  try {
+    return { value: JSON.parse(text) };
+  } catch {
+    reply(response, 400, { message: "The body is not JSON." });
+    return undefined;
   }
 }
 

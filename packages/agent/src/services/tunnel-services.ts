@@ -60,6 +60,7 @@ export class TunnelServices {
     const api = new HttpApi({
       netcheck: (signal) => node.checkNetwork(signal),
       peerView: (address) => peerView(node, address),
+      terminals: this.#terminals,
       logger,
       debug,
     });

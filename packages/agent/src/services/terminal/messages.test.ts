@@ -50,6 +50,9 @@ test("the first message is read however it is split, and what follows it is pass
         backend: "",
         keepSeconds: 0,
         user: "",
+        userName: "",
+        framed: false,
+        readOnly: false,
       });
       expect(Buffer.concat(rest).toString()).toBe('{"data":"x"}');
     }),

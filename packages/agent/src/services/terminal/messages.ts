@@ -1,13 +1,16 @@
 /**
  * What a terminal's client sends. First u16 little-endian length ‖ JSON:
  *
- *     {"ID":"<uuid>","Height":24,"Width":80,"Command":"","Container":"","ContainerUser":"","BackendType":"","KeepSeconds":300,"User":""}
+ *     {"ID":"<uuid>","Height":24,"Width":80,"Command":"","Container":"","ContainerUser":"","BackendType":"","KeepSeconds":300,"User":"",
+ *      "UserName":"","Framed":true,"ReadOnly":false}
  *
  * then JSON objects one after the other, nothing between them: {"data":"…","height":24,"width":80}. Field names match
- * in any case, unknown fields are ignored. Two are ours: KeepSeconds, how long the terminal is kept without viewers, and
- * User, whom the server connects.
+ * in any case, unknown fields are ignored. The last five are ours: KeepSeconds, how long the terminal is kept without
+ * viewers; User and UserName, whom the server connects; Framed, output in records instead of raw bytes; ReadOnly, a viewer
+ * whose input has no effect. A framed viewer also sends controls, objects with a "type".
  */
 import { isCanonicalUuid } from "coder-protocol/addresses";
+import { type TerminalControl, terminalControl } from "coder-protocol/terminal/events";
 
 /** What the client asks for when it connects. */
 export interface TerminalInit {
@@ -24,6 +27,11 @@ export interface TerminalInit {
   readonly keepSeconds: number;
   /** Empty: the client reached the agent through a tunnel of its own. */
   readonly user: string;
+  /** As other viewers see it; empty: not known. */
+  readonly userName: string;
+  /** Output is sent in records, and controls are understood. */
+  readonly framed: boolean;
+  readonly readOnly: boolean;
 }
 
 export interface TerminalInput {
@@ -31,6 +39,8 @@ export interface TerminalInput {
   /** 0 in either: no resize. */
   readonly rows: number;
   readonly columns: number;
+  /** Only of framed viewers; such an object is nothing else. */
+  readonly control?: TerminalControl | undefined;
 }
 
 /** One paste is one object. */
@@ -136,8 +146,13 @@ function parseInit(bytes: Uint8Array): TerminalInit | { error: string } {
   if (container === undefined || backend === undefined) return { error: "Container or BackendType is not a string" };
   const user = text(fields, "user");
   if (user === undefined || user.length > MAX_USER_LENGTH) return { error: "User is not a short string" };
+  const userName = text(fields, "username");
+  if (userName === undefined || userName.length > MAX_USER_LENGTH) return { error: "UserName is not a short string" };
+  const framed = flag(fields, "framed");
+  const readOnly = flag(fields, "readonly");
+  if (framed === undefined || readOnly === undefined) return { error: "Framed or ReadOnly is not a boolean" };
   const keep = Math.min(keepSeconds, MAX_KEEP_SECONDS);
-  return { id, rows, columns, command, container, backend, keepSeconds: keep, user };
+  return { id, rows, columns, command, container, backend, keepSeconds: keep, user, userName, framed, readOnly };
 }
 
 function parseInput(pieces: readonly Uint8Array[]): TerminalInput | { error: string } {
@@ -148,7 +163,8 @@ function parseInput(pieces: readonly Uint8Array[]): TerminalInput | { error: str
   const columns = cells(fields, "width");
   if (data === undefined) return { error: "input whose data is not a string" };
   if (rows === undefined || columns === undefined) return { error: "a size that is not between 0 and 65535" };
-  return { data, rows, columns };
+  const control = fields.has("type") ? terminalControl(Object.fromEntries(fields)) : undefined;
+  return { data, rows, columns, control };
 }
 
 /** By lower-case name: other implementations of the protocol ignore the case of names. */
@@ -166,6 +182,11 @@ function parseObject(pieces: readonly Uint8Array[]): ReadonlyMap<string, unknown
 function text(fields: ReadonlyMap<string, unknown>, name: string): string | undefined {
   const value = fields.get(name) ?? "";
   return typeof value === "string" ? value : undefined;
+}
+
+function flag(fields: ReadonlyMap<string, unknown>, name: string): boolean | undefined {
+  const value = fields.get(name) ?? false;
+  return typeof value === "boolean" ? value : undefined;
 }
 
 function cells(fields: ReadonlyMap<string, unknown>, name: string): number | undefined {

@@ -2,16 +2,11 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Duplex } from "node:stream";
 import { afterEach, expect, test } from "vitest";
-import type { Logger } from "wg-userspace/base/ports";
-import type { PtyExit, PtyOptions } from "../../host/pty.ts";
-import type { WindowSize } from "../../os/terminal-device.ts";
 import { duplexPair, eventually, isAlive } from "../ssh/testing.ts";
-import type { TerminalProgram } from "./terminal.ts";
-import { TerminalService, type TerminalServiceOptions } from "./terminal-service.ts";
+import { TerminalService } from "./terminal-service.ts";
+import { ENDPOINTS, Fixture, ID, TestViewer } from "./testing.ts";
 
-const ID = "0b7f6e57-5f4c-4a55-8f3d-6b4f4d1c2a10";
 const OTHER_ID = "7a1c2f00-0000-4000-8000-000000000001";
 const MINUTE = 60_000;
 
@@ -19,132 +14,6 @@ const cleanups: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup();
 });
-
-/** Timers that fire when a test advances the time. */
-class VirtualTime {
-  now = 0;
-  readonly #timers = new Set<{ at: number; run: () => void }>();
-
-  readonly schedule = (run: () => void, afterMs: number): (() => void) => {
-    const timer = { at: this.now + afterMs, run };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  };
-
-  advance(ms: number): void {
-    this.now += ms;
-    for (const timer of [...this.#timers].filter(({ at }) => at <= this.now)) {
-      this.#timers.delete(timer);
-      timer.run();
-    }
-  }
-}
-
-/** A program in this process: prints what a test passes it, and records its input. */
-class FakeProgram implements TerminalProgram {
-  readonly pid = 2 ** 30; // no process has this id
-  readonly options: PtyOptions;
-  readonly sizes: WindowSize[] = [];
-  readonly screen: Duplex;
-  readonly stream: Duplex;
-  readonly #exit = Promise.withResolvers<PtyExit>();
-  readonly exited = this.#exit.promise;
-  closed = false;
-
-  constructor(options: PtyOptions) {
-    this.options = options;
-    [this.screen, this.stream] = duplexPair();
-  }
-
-  resize({ rows, columns }: WindowSize): void {
-    this.sizes.push({ rows, columns });
-  }
-
-  close(): void {
-    this.closed = true;
-    this.exit();
-  }
-
-  exit(): void {
-    this.#exit.resolve({ code: 0, signal: undefined });
-  }
-
-  typed(): string {
-    return ((this.screen.read() as Buffer | null) ?? "").toString();
-  }
-}
-
-class Fixture {
-  readonly time = new VirtualTime();
-  readonly programs: FakeProgram[] = [];
-  readonly log: string[] = [];
-  readonly service: TerminalService;
-
-  constructor(options: Partial<TerminalServiceOptions> = {}) {
-    const logger: Logger = {
-      level: "debug",
-      log: (_level, message, fields) => this.log.push(`${message} ${JSON.stringify(fields)}`),
-    };
-    this.service = new TerminalService({
-      environment: () => ({ CODER: "true", CODER_WORKSPACE_NAME: "dev" }),
-      directory: () => undefined,
-      user: () => ({ name: "tester", shell: "/bin/bash", home: "/", uid: process.getuid?.() ?? 0 }),
-      logger,
-      schedule: this.time.schedule,
-      start: (options) => {
-        const program = new FakeProgram(options);
-        this.programs.push(program);
-        return program;
-      },
-      ...options,
-    });
-  }
-
-  view(init: Record<string, unknown> = {}): Viewer {
-    return new Viewer(this.service, { ID, Height: 24, Width: 80, ...init });
-  }
-}
-
-/** The client's end of one connection. */
-class Viewer {
-  readonly stream: Duplex;
-  seen = "";
-  ended = false;
-
-  constructor(service: TerminalService, init: unknown, options: { read?: boolean } = {}) {
-    const [near, far] = duplexPair();
-    this.stream = near;
-    service.handleConnection(far, ENDPOINTS);
-    near.on("error", () => undefined);
-    if (options.read !== false) this.read();
-    const json = Buffer.from(JSON.stringify(init));
-    const head = Buffer.alloc(2);
-    head.writeUInt16LE(json.length);
-    near.write(Buffer.concat([head, json]));
-  }
-
-  read(): void {
-    this.stream.on("data", (chunk: Buffer) => {
-      this.seen += chunk.toString("latin1");
-    });
-    this.stream.on("end", () => {
-      this.ended = true;
-    });
-  }
-
-  send(input: unknown): void {
-    this.stream.write(JSON.stringify(input));
-  }
-
-  sees(text: string): Promise<void> {
-    return eventually(`${JSON.stringify(text)} in ${JSON.stringify(this.seen)}`, () => this.seen.includes(text));
-  }
-}
-
-const ENDPOINTS = {
-  remote: { address: "fd7a:115c:a1e0::1", port: 4321 },
-  local: { address: "fd7a:115c:a1e0::2", port: 2 },
-};
 
 test("a new id starts the command with its size, the sessions' environment and a terminal type", async () => {
   const t = new Fixture();
@@ -165,7 +34,7 @@ test("an empty command is the login shell", async () => {
   expect(t.programs[0]!.options.args).toEqual(["-l"]);
 });
 
-test("all viewers of one id see the output, the later one the past first; both type, the last size applies", async () => {
+test("all viewers of one id see the output, the later one the past first; both type, the size of the one that typed last applies", async () => {
   const t = new Fixture();
   const first = t.view();
   await eventually("started", () => t.programs.length === 1);
@@ -189,6 +58,7 @@ test("all viewers of one id see the output, the later one the past first; both t
     { rows: 24, columns: 80 },
     { rows: 50, columns: 132 },
     { rows: 10, columns: 20 },
+    { rows: 50, columns: 132 },
   ]);
   expect(t.programs).toHaveLength(1);
   expect(t.service.viewers).toBe(2);
@@ -247,7 +117,7 @@ test("the program's end closes all viewers after its last output, and the id is 
 
 test("a single slow viewer makes the program wait and loses nothing", async () => {
   const t = new Fixture();
-  const viewer = new Viewer(t.service, { ID, Height: 24, Width: 80 }, { read: false });
+  const viewer = new TestViewer(t.service, { ID, Height: 24, Width: 80 }, { read: false });
   await eventually("attached", () => t.service.viewers === 1);
   const program = t.programs[0]!;
   const block = Buffer.alloc(64 * 1024, 0x61);
@@ -264,7 +134,7 @@ test("a single slow viewer makes the program wait and loses nothing", async () =
 
 test("a viewer that falls behind the others is dropped, and the program does not wait for it", async () => {
   const t = new Fixture();
-  const slow = new Viewer(t.service, { ID, Height: 24, Width: 80 }, { read: false });
+  const slow = new TestViewer(t.service, { ID, Height: 24, Width: 80 }, { read: false });
   const fast = t.view();
   await eventually("attached", () => t.service.viewers === 2);
   const program = t.programs[0]!;
@@ -324,7 +194,7 @@ test("a connection that sends nothing, or garbage, is closed", async () => {
 
 test("a viewer that never reads the last output is disconnected", async () => {
   const t = new Fixture();
-  const viewer = new Viewer(t.service, { ID, Height: 24, Width: 80 }, { read: false });
+  const viewer = new TestViewer(t.service, { ID, Height: 24, Width: 80 }, { read: false });
   await eventually("attached", () => t.service.viewers === 1);
   t.programs[0]!.screen.write(Buffer.alloc(600 * 1024));
   await eventually("held up", () => t.programs[0]!.stream.isPaused());
@@ -346,7 +216,7 @@ test("on a real terminal: resize, reconnect to the running shell, and its exit",
     await service.close({ graceMs: 0 });
     rmSync(home, { recursive: true, force: true });
   });
-  const first = new Viewer(service, { ID, Height: 33, Width: 101 });
+  const first = new TestViewer(service, { ID, Height: 33, Width: 101 });
   first.send({ data: "stty size; echo $TERM-$CODER pid=$$.\r" });
   await first.sees("33 101");
   await first.sees("xterm-256color-true pid=");
@@ -354,7 +224,7 @@ test("on a real terminal: resize, reconnect to the running shell, and its exit",
   const pid = Number(/pid=(\d+)\./.exec(first.seen)![1]);
   first.stream.destroy();
   await eventually("left", () => service.viewers === 0);
-  const second = new Viewer(service, { ID, Height: 40, Width: 120 });
+  const second = new TestViewer(service, { ID, Height: 40, Width: 120 });
   await second.sees(`pid=${pid}.`);
   second.send({ data: "stty size; echo again=$$.\r" });
   await second.sees("40 120");
@@ -393,7 +263,7 @@ test("closing the service hangs up what runs", async () => {
     user: () => ({ name: "tester", shell: "/bin/bash", home: "/", uid: process.getuid?.() ?? 0 }),
     logger: { level: "error", log: () => undefined },
   });
-  const viewer = new Viewer(service, { ID, Command: "echo pid=$$.; sleep 1000" });
+  const viewer = new TestViewer(service, { ID, Command: "echo pid=$$.; sleep 1000" });
   await eventually("the pid", () => /pid=\d+\./.test(viewer.seen));
   const pid = Number(/pid=(\d+)\./.exec(viewer.seen)![1]);
   await service.close({ graceMs: 2_000 });

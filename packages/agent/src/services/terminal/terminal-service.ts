@@ -4,15 +4,17 @@
  * one.
  */
 import type { Duplex } from "node:stream";
+import { EVENT_RECORD, toRecords } from "coder-protocol/terminal/records";
 import type { Logger } from "wg-userspace/base/ports";
 import { existingDirectory, resolveCommand } from "../../host/command.ts";
 import { buildEnvironment, type SessionEndpoints } from "../../host/environment.ts";
+import { foregroundProgram, workingDirectory } from "../../host/foreground.ts";
 import { ProcessSessions } from "../../host/processes.ts";
 import { Pty, type PtyOptions, ptyAvailability } from "../../host/pty.ts";
 import { type Schedule, schedule } from "../../host/schedule.ts";
 import type { SessionUser } from "../../host/user.ts";
 import { TerminalDevice } from "../../os/terminal-device.ts";
-import { InitReader, type TerminalInit } from "./messages.ts";
+import { InitReader, MAX_KEEP_SECONDS, type TerminalInit } from "./messages.ts";
 import { Terminal, type TerminalProgram } from "./terminal.ts";
 
 /** Understood by the terminals of browsers. */
@@ -40,13 +42,49 @@ export interface TerminalServiceOptions {
   /** Default: a pseudo-terminal of this machine. Throws when the program cannot be started. */
   readonly start?: (options: PtyOptions) => TerminalProgram;
   readonly maxTerminals?: number;
+  /** Default: the machine's. In ms since 1970. */
+  readonly clock?: () => number;
 }
+
+/** A terminal as `/api/v0/terminals` lists it. Times as RFC 3339. */
+export interface TerminalRecord {
+  readonly id: string;
+  readonly command: string;
+  readonly title: string;
+  readonly started_at: string;
+  readonly last_attached_at: string;
+  readonly viewers: number;
+  readonly viewer_names: readonly string[];
+  readonly cols: number;
+  readonly rows: number;
+  /** When it will be hung up; null while it has viewers. */
+  readonly kept_until: string | null;
+  /** Name of the program in the foreground; empty: not known. */
+  readonly foreground: string;
+  /** Id of the user whom it belongs to; empty: a client with a tunnel of its own. */
+  readonly owner: string;
+}
+
+/** What is remembered of a terminal besides its program. */
+interface Entry {
+  readonly terminal: Terminal;
+  readonly command: string;
+  readonly startedAt: number;
+  attachedAt: number;
+  keepMs: number;
+  keptUntil: number | undefined;
+  /** Given by a person; takes precedence over the program's. */
+  title: string | undefined;
+}
+
+const MAX_TITLE_LENGTH = 120;
 
 export class TerminalService {
   readonly #options: TerminalServiceOptions;
   readonly #schedule: Schedule;
   readonly #processes: ProcessSessions;
-  readonly #terminals = new Map<string, Terminal>();
+  readonly #terminals = new Map<string, Entry>();
+  readonly #clock: () => number;
   readonly #undecided = new Set<Duplex>();
   #closed = false;
 
@@ -54,11 +92,12 @@ export class TerminalService {
     this.#options = options;
     this.#schedule = options.schedule ?? schedule;
     this.#processes = new ProcessSessions(options.logger);
+    this.#clock = options.clock ?? Date.now;
   }
 
   /** Viewers connected now. */
   get viewers(): number {
-    return [...this.#terminals.values()].reduce((sum, terminal) => sum + terminal.viewers, 0);
+    return [...this.#terminals.values()].reduce((sum, { terminal }) => sum + terminal.viewers, 0);
   }
 
   /** Programs running, with or without viewers. */
@@ -106,27 +145,76 @@ export class TerminalService {
     this.#closed = true;
     for (const stream of this.#undecided) stream.destroy();
     const ending = this.#processes.terminateAll(options.graceMs);
-    for (const terminal of this.#terminals.values()) terminal.close();
+    for (const { terminal } of this.#terminals.values()) terminal.close();
     await ending;
+  }
+
+  list(): readonly TerminalRecord[] {
+    return [...this.#terminals].map(([id, entry]) => {
+      const { terminal } = entry;
+      return {
+        id,
+        command: entry.command,
+        title: entry.title ?? plainTitle(terminal.title),
+        started_at: time(entry.startedAt),
+        last_attached_at: time(entry.attachedAt),
+        viewers: terminal.viewers,
+        viewer_names: terminal.viewerNames,
+        cols: terminal.size.columns,
+        rows: terminal.size.rows,
+        kept_until: entry.keptUntil === undefined ? null : time(entry.keptUntil),
+        foreground: foregroundProgram(terminal.pid),
+        owner: terminal.user,
+      };
+    });
+  }
+
+  /** Hangs up, and kills what is left after the grace. @returns whether there is such a terminal. */
+  end(id: string): boolean {
+    const entry = this.#terminals.get(id);
+    if (entry === undefined) return false;
+    this.#hangUp(entry.terminal);
+    return true;
+  }
+
+  /** @param title Empty: the program's again. @returns whether there is such a terminal. */
+  rename(id: string, title: string): boolean {
+    const entry = this.#terminals.get(id);
+    if (entry === undefined) return false;
+    const plain = plainTitle(title);
+    entry.title = plain === "" ? undefined : plain;
+    return true;
+  }
+
+  /** The directory of the terminal's shell: as it reported it, or as the system knows it. Undefined: neither is there. */
+  directoryOf(id: string): string | undefined {
+    const terminal = this.#terminals.get(id)?.terminal;
+    if (terminal === undefined) return undefined;
+    return pathOfFileUrl(terminal.directory) ?? workingDirectory(terminal.pid);
   }
 
   #open(stream: Duplex, init: TerminalInit, rest: Uint8Array, endpoints: SessionEndpoints): void {
     const known = this.#terminals.get(init.id);
     if (known !== undefined) {
-      if (!known.belongsTo(init.user)) refuse(stream, "this terminal belongs to another user");
-      else if (!known.attach(stream, init, rest)) refuse(stream, "too many viewers of this terminal");
+      if (!known.terminal.belongsTo(init.user)) refuse(stream, init, "this terminal belongs to another user");
+      else if (known.terminal.attach(stream, init, rest)) this.#attached(known, init);
+      else refuse(stream, init, "too many viewers of this terminal");
       return;
     }
     const problem = this.#problemWith(init);
     if (problem !== undefined) {
-      refuse(stream, problem);
+      refuse(stream, init, problem);
       return;
     }
     try {
       this.#start(init, endpoints).attach(stream, init, rest);
     } catch (error) {
       this.#options.logger.log("warn", "a terminal's program could not be started", { error: String(error) });
-      refuse(stream, `the program could not be started: ${error instanceof Error ? error.message : String(error)}`);
+      refuse(
+        stream,
+        init,
+        `the program could not be started: ${error instanceof Error ? error.message : String(error)}`,
+      );
     }
   }
 
@@ -157,28 +245,55 @@ export class TerminalService {
       }),
       size: init,
     });
-    const keepMs = Math.max(UNATTENDED_MS, init.keepSeconds * 1_000);
-    let forget = (): void => undefined;
     this.#processes.add(program.pid);
-    const terminal: Terminal = new Terminal(program, init.user, this.#schedule, {
-      onAttended: (attended) => {
-        forget();
-        if (attended) return;
-        forget = this.#schedule(() => {
-          logger.log("info", "hanging up a terminal without viewers");
-          this.#processes.hangUp(terminal.pid, KILL_GRACE_MS);
-          terminal.close();
-        }, keepMs);
+    const startedAt = this.#clock();
+    let forget = (): void => undefined;
+    const terminal: Terminal = new Terminal(
+      program,
+      { id: init.id, command: init.command, startedAt: time(startedAt), size: init },
+      { user: init.user, schedule: this.#schedule },
+      {
+        onAttended: (attended) => {
+          forget();
+          entry.keptUntil = attended ? undefined : this.#clock() + entry.keepMs;
+          if (attended) return;
+          forget = this.#schedule(() => {
+            logger.log("info", "hanging up a terminal without viewers");
+            this.#hangUp(terminal);
+          }, entry.keepMs);
+        },
+        onViewerError: (error) => logger.log("warn", "terminal viewer dropped", { error }),
+        onKill: () => this.#hangUp(terminal),
+        onEnded: () => {
+          forget();
+          this.#processes.ended(program.pid);
+          this.#terminals.delete(init.id);
+        },
       },
-      onViewerError: (error) => logger.log("warn", "terminal viewer dropped", { error }),
-      onEnded: () => {
-        forget();
-        this.#processes.ended(program.pid);
-        this.#terminals.delete(init.id);
-      },
-    });
-    this.#terminals.set(init.id, terminal);
+    );
+    const entry: Entry = {
+      terminal,
+      command: init.command,
+      startedAt,
+      attachedAt: startedAt,
+      keepMs: UNATTENDED_MS,
+      keptUntil: undefined,
+      title: undefined,
+    };
+    this.#attached(entry, init);
+    this.#terminals.set(init.id, entry);
     return terminal;
+  }
+
+  /** The last viewer that asks for a time decides how long the program runs on without viewers. */
+  #attached(entry: Entry, { keepSeconds }: TerminalInit): void {
+    entry.attachedAt = this.#clock();
+    if (keepSeconds > 0) entry.keepMs = Math.max(UNATTENDED_MS, Math.min(keepSeconds, MAX_KEEP_SECONDS) * 1_000);
+  }
+
+  #hangUp(terminal: Terminal): void {
+    this.#processes.hangUp(terminal.pid, KILL_GRACE_MS);
+    terminal.close();
   }
 }
 
@@ -189,8 +304,31 @@ function startOnTerminal(options: PtyOptions): Pty {
   return new Pty(options, device);
 }
 
-/** Written to the terminal itself: its user sees nothing else. */
-function refuse(stream: Duplex, why: string): void {
+/** A raw viewer gets it as output: its user sees nothing else. */
+function refuse(stream: Duplex, { framed }: TerminalInit, why: string): void {
   stream.resume();
-  stream.end(`coder agent: ${why}\r\n`);
+  if (framed) stream.end(toRecords(EVENT_RECORD, Buffer.from(JSON.stringify({ type: "notice", text: why }))));
+  else stream.end(`coder agent: ${why}\r\n`);
+}
+
+/** The host is not looked at: the shell may name the machine differently than the agent does. */
+function pathOfFileUrl(text: string): string | undefined {
+  const url = URL.parse(text);
+  if (url?.protocol !== "file:") return undefined;
+  try {
+    const path = decodeURIComponent(url.pathname);
+    return path.includes("\0") ? undefined : path;
+  } catch {
+    return undefined; // not UTF-8
+  }
+}
+
+function time(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** No control characters, none that change the direction of text, and not too long. */
+function plainTitle(text: string): string {
+  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffd]/g, "");
+  return [...plain.trim()].slice(0, MAX_TITLE_LENGTH).join("");
 }

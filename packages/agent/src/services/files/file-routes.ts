@@ -1,0 +1,82 @@
+/** PUT and GET /api/v0/files: a file into the workspace, and one out of it. */
+
+import { open } from "node:fs/promises";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { pipeline } from "node:stream/promises";
+import { isCanonicalUuid } from "coder-protocol/addresses";
+import { FileFailure, fileFailure } from "./failure.ts";
+import { locate } from "./locate.ts";
+import { receiveFile } from "./upload.ts";
+
+export interface FileRoutesOptions {
+  readonly home: () => string;
+  /** The directory of a terminal's shell. */
+  readonly directoryOf: (terminalId: string) => string | undefined;
+}
+
+export interface FileAnswer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+export class FileRoutes {
+  readonly #options: FileRoutesOptions;
+
+  constructor(options: FileRoutesOptions) {
+    this.#options = options;
+  }
+
+  /** @param onProgress After each piece: there is no other limit on the time it takes. */
+  async upload(request: IncomingMessage, query: URLSearchParams, onProgress: () => void): Promise<FileAnswer> {
+    try {
+      const target = await this.#locate(query);
+      const overwrite = query.get("overwrite") === "true";
+      return { status: 201, body: await receiveFile(request, target, { overwrite, onProgress }) };
+    } catch (error) {
+      if (request.destroyed && !request.complete) return refusal(new FileFailure(400, "The body broke off."));
+      return refusal(error);
+    }
+  }
+
+  /** @returns what is answered instead of the file. */
+  async download(
+    response: ServerResponse,
+    query: URLSearchParams,
+    onProgress: () => void,
+  ): Promise<FileAnswer | undefined> {
+    const file = await this.#locate(query)
+      .then((path) => open(path, "r"))
+      .catch((error: unknown) => refusal(error));
+    if (!("fd" in file)) return file;
+    try {
+      const facts = await file.stat();
+      if (!facts.isFile()) return refusal(new FileFailure(400, "This is not a regular file."));
+      // Files of the kernel have the size 0 and content nevertheless: those end where they end.
+      const length = facts.size === 0 ? {} : { "Content-Length": facts.size };
+      response.writeHead(200, { "Content-Type": "application/octet-stream", ...length, Connection: "close" });
+      const content = file.createReadStream({
+        autoClose: false,
+        ...(facts.size === 0 ? {} : { end: facts.size - 1 }),
+      });
+      content.on("data", onProgress);
+      await pipeline(content, response);
+      return undefined;
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #locate(query: URLSearchParams): Promise<string> {
+    const home = this.#options.home();
+    const terminal = query.get("terminal") ?? "";
+    const directory = isCanonicalUuid(terminal) ? this.#options.directoryOf(terminal) : undefined;
+    return await locate(query.get("path") ?? "", { home, directory: directory ?? home });
+  }
+}
+
+/** Throws what is no refusal. */
+function refusal(error: unknown): FileAnswer {
+  const failure = fileFailure(error);
+  if (failure === undefined) throw error;
+  return { status: failure.status, body: { message: failure.message } };
+}

@@ -1,0 +1,91 @@
+/** Receives a file: it appears under its name only when it is whole. */
+import { createHash, randomBytes } from "node:crypto";
+import { type FileHandle, link, lstat, open, rename, unlink } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { FileFailure } from "./failure.ts";
+
+export interface UploadResult {
+  readonly path: string;
+  readonly size: number;
+  /** In hexadecimal. */
+  readonly sha256: string;
+}
+
+const MODE = 0o644;
+/** Of the name, so that the name of the incomplete file is no longer than names may be. */
+const KEPT_NAME_BYTES = 100;
+
+/**
+ * @param target Absolute.
+ * @param onProgress After each piece that was written.
+ * Throws {@link FileFailure} or the error of the file system or the body; the incomplete file is then gone.
+ */
+export async function receiveFile(
+  body: AsyncIterable<Uint8Array>,
+  target: string,
+  { overwrite, onProgress }: { readonly overwrite: boolean; readonly onProgress: () => void },
+): Promise<UploadResult> {
+  await refuseExisting(target, overwrite);
+  const part = join(dirname(target), `.${shortened(basename(target))}.part-${randomBytes(6).toString("hex")}`);
+  const file = await open(part, "wx", MODE);
+  try {
+    const received = await writeAll(file, body, onProgress);
+    if (overwrite) await rename(part, target);
+    else await moveToFree(part, target);
+    return { path: target, ...received };
+  } catch (error) {
+    await unlink(part).catch(() => undefined); // the first error is the one to tell
+    throw error;
+  }
+}
+
+async function writeAll(
+  file: FileHandle,
+  body: AsyncIterable<Uint8Array>,
+  onProgress: () => void,
+): Promise<{ size: number; sha256: string }> {
+  const hash = createHash("sha256");
+  let size = 0;
+  try {
+    for await (const piece of body) {
+      hash.update(piece);
+      for (let at = 0; at < piece.length; ) at += (await file.write(piece, at)).bytesWritten;
+      size += piece.length;
+      onProgress();
+    }
+  } finally {
+    await file.close();
+  }
+  return { size, sha256: hash.digest("hex") };
+}
+
+async function refuseExisting(target: string, overwrite: boolean): Promise<void> {
+  const existing = await lstat(target).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  if (existing?.isDirectory() === true) throw new FileFailure(409, "A directory has that name.");
+  if (existing !== undefined && !overwrite) throw new FileFailure(409, "A file of that name exists.");
+}
+
+/** A second name fails where the first file appeared meanwhile; a renaming would replace it. */
+async function moveToFree(part: string, target: string): Promise<void> {
+  try {
+    await link(part, target);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // File systems without second names, such as FAT.
+    if (code !== "EPERM" && code !== "ENOTSUP" && code !== "ENOSYS") throw error;
+    await refuseExisting(target, false);
+    await rename(part, target);
+    return;
+  }
+  await unlink(part);
+}
+
+function shortened(name: string): string {
+  return Buffer.from(name)
+    .subarray(0, KEPT_NAME_BYTES)
+    .toString("utf8")
+    .replace(/\ufffd+$/, "");
+}

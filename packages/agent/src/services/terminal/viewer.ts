@@ -1,0 +1,86 @@
+/** One viewer of a terminal: raw bytes, or records with events for one that asked for them. */
+import type { Duplex } from "node:stream";
+import { OUTPUT_RESUME_BYTES, OUTPUT_WINDOW_BYTES, type TerminalEvent } from "coder-protocol/terminal/events";
+import { EVENT_RECORD, OUTPUT_RECORD, REPLAY_RECORD, toRecords } from "coder-protocol/terminal/records";
+import type { WindowSize } from "../../os/terminal-device.ts";
+import { InputReader, type TerminalInit } from "./messages.ts";
+
+/** How far a viewer may fall behind the fastest one; beyond it, it is dropped. */
+const MAX_BACKLOG_BYTES = 1024 * 1024;
+
+export type ViewerInit = Pick<TerminalInit, "rows" | "columns" | "userName" | "framed" | "readOnly">;
+
+export class Viewer {
+  readonly stream: Duplex;
+  /** No other viewer of the terminal has had it. */
+  readonly number: number;
+  readonly name: string;
+  readonly framed: boolean;
+  readonly readOnly: boolean;
+  readonly input = new InputReader();
+  /** What it last asked for; 0 in either: unknown. */
+  size: WindowSize;
+  #sent = 0;
+  #acknowledged = 0;
+  #windowFull = false;
+
+  constructor(stream: Duplex, number: number, { rows, columns, userName, framed, readOnly }: ViewerInit) {
+    this.stream = stream;
+    this.number = number;
+    this.name = userName;
+    this.framed = framed;
+    this.readOnly = readOnly;
+    this.size = { rows, columns };
+  }
+
+  output(output: Uint8Array): void {
+    if (!this.framed) {
+      this.stream.write(output);
+      return;
+    }
+    this.#count(output);
+    this.stream.write(toRecords(OUTPUT_RECORD, output));
+  }
+
+  replay(past: Uint8Array): void {
+    if (past.length === 0) return;
+    if (!this.framed) {
+      this.stream.write(past);
+      return;
+    }
+    this.#count(past);
+    this.stream.write(toRecords(REPLAY_RECORD, past));
+  }
+
+  /** Nothing for a raw viewer: it could not tell it from output. */
+  event(event: TerminalEvent): void {
+    if (!this.framed || this.stream.destroyed || this.stream.writableEnded) return;
+    this.stream.write(toRecords(EVENT_RECORD, Buffer.from(JSON.stringify(event))));
+  }
+
+  /** @param bytes Sum of all output that the viewer has processed. */
+  acknowledge(bytes: number): void {
+    this.#acknowledged = Math.min(this.#sent, Math.max(this.#acknowledged, bytes));
+    if (this.#unacknowledged < OUTPUT_RESUME_BYTES) this.#windowFull = false;
+  }
+
+  /** Whether more output would only wait. */
+  get isBehind(): boolean {
+    return this.stream.writableNeedDrain || this.#windowFull;
+  }
+
+  get hasFallenTooFarBehind(): boolean {
+    return (
+      this.stream.writableLength > MAX_BACKLOG_BYTES || this.#unacknowledged > OUTPUT_WINDOW_BYTES + MAX_BACKLOG_BYTES
+    );
+  }
+
+  get #unacknowledged(): number {
+    return this.#sent - this.#acknowledged;
+  }
+
+  #count(output: Uint8Array): void {
+    this.#sent += output.length;
+    if (this.#unacknowledged > OUTPUT_WINDOW_BYTES) this.#windowFull = true;
+  }
+}
