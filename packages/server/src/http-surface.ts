@@ -24,12 +24,14 @@ import { debugRoutes } from "./http/routes/debug.ts";
 import { declaredAppRoutes } from "./http/routes/declared-apps.ts";
 import { deploymentRoutes } from "./http/routes/deployment.ts";
 import { downloadRoute } from "./http/routes/downloads.ts";
+import { fileRoute } from "./http/routes/files.ts";
 import { notificationRoutes } from "./http/routes/notifications.ts";
 import { portShareRoutes } from "./http/routes/port-shares.ts";
 import { probeRoutes } from "./http/routes/probes.ts";
 import { profileRoutes } from "./http/routes/profile.ts";
 import { relayAdmissionRoutes } from "./http/routes/relay-admission.ts";
 import { templateRoutes } from "./http/routes/templates.ts";
+import { terminalRoutes } from "./http/routes/terminals.ts";
 import { restUpgradeRoutes } from "./http/routes/upgrades.ts";
 import { userRoutes } from "./http/routes/users.ts";
 import { WorkspacePaths } from "./http/routes/workspace-paths.ts";
@@ -43,6 +45,7 @@ import { appearanceView } from "./http/views/appearance.ts";
 import { WorkspacePresenter } from "./http/views/presenter.ts";
 import { userView } from "./http/views/users.ts";
 import type { Parts } from "./parts.ts";
+import { AgentFiles } from "./tunnels/agent-files.ts";
 import { WorkspaceLoader } from "./workspaces/loader.ts";
 import { WorkspaceSearch } from "./workspaces/workspace-search.ts";
 
@@ -135,6 +138,7 @@ export function buildHttpSurface(
           clock,
           limits,
         }),
+      (api) => terminalRoutes(api, { user, authenticator, users, agentHttp, clock, bodyBytes, log }),
       (api) =>
         applicationRoutes(api, {
           user,
@@ -213,6 +217,7 @@ export function buildHttpSurface(
     authenticator,
     access,
     tunnels: parts.tunnels,
+    agentHttp,
     streams,
     limits: limits.terminals,
     clientAddress,
@@ -240,6 +245,14 @@ export function buildHttpSurface(
     requestRoutes: [
       ...(parts.relay?.requestRoutes ?? []),
       downloadRoute({ catalogue, limits: limits.downloads, clientAddress }),
+      fileRoute({
+        authenticator,
+        files: new AgentFiles(parts.tunnels),
+        maxUploadBytes: config.maxUploadBytes,
+        limits: limits.files,
+        clientAddress,
+        log,
+      }),
       ...dashboardRoutes({
         files: config.dashboard ? dashboard : undefined,
         authenticator,

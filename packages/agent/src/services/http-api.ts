@@ -27,6 +27,7 @@ const CONNECTION_LIMIT_MS = 60_000;
 /** What this agent can do beyond stock agents, by the number of its revision. */
 const CAPABILITIES = { terminal_framing: 1, terminals: 1, files: 1 };
 const TERMINALS = "/api/v0/terminals";
+const JSON_TYPE = "application/json; charset=utf-8";
 const CONNECTIONS = { total: 128, perPeer: 16 };
 const PORTS_FRESH_MS = 1_000;
 const MAX_BODY_BYTES = 64 * 1024;
@@ -68,13 +69,16 @@ export class HttpApi {
     this.#options = options;
     const { terminals } = options;
     this.#files = new FileRoutes({ home: () => homeDirectory(), directoryOf: (id) => terminals.directoryOf(id) });
-    this.#server = createServer((request, response) => {
+    const answer = (request: IncomingMessage, response: ServerResponse): void => {
       this.#answer(request, response).catch((error: unknown) => {
         options.logger.log("warn", "request inside the tunnel failed", { path: request.url, error: String(error) });
         if (!response.headersSent) reply(response, 500, { message: "Internal error.", detail: String(error) });
         else response.destroy();
       });
-    });
+    };
+    this.#server = createServer(answer);
+    // The client waits until it learns whether its file is taken (RFC 9110 §10.1.1).
+    this.#server.on("checkContinue", answer);
   }
 
   get openConnections(): number {
@@ -130,9 +134,13 @@ export class HttpApi {
       return reply(response, 405, { message: "Files are put and got." });
     const answer =
       request.method === "PUT"
-        ? await this.#files.upload(request, query, goOn)
+        ? await this.#files.upload(request, response, query, goOn)
         : await this.#files.download(response, query, goOn);
-    if (answer !== undefined) reply(response, answer.status, answer.body);
+    if (answer === undefined) return;
+    // The client closes: closing here would reset the connection under an answer that it has not read yet.
+    request.resume();
+    response.writeHead(answer.status, { "Content-Type": JSON_TYPE });
+    response.end(JSON.stringify(answer.body));
   }
 
   async #terminal(request: IncomingMessage, response: ServerResponse, id: string): Promise<void> {
@@ -259,7 +267,7 @@ async function readBody(request: IncomingMessage): Promise<string | undefined> {
 }
 
 function reply(response: ServerResponse, status: number, body: unknown): void {
-  send(response, status, "application/json; charset=utf-8", JSON.stringify(body));
+  send(response, status, JSON_TYPE, JSON.stringify(body));
 }
 
 function replyText(response: ServerResponse, status: number, text: string): void {

@@ -135,12 +135,16 @@ export class TestDeployment {
 
   /** A request of the owner. */
   async api(method: string, path: string, body?: unknown): Promise<Response> {
-    const token = readFileSync(join(this.folder, "config/owner/session"), "utf8").trim();
     return fetch(`${this.url}${path}`, {
       method,
-      headers: { "Coder-Session-Token": token, "Content-Type": "application/json" },
+      headers: { "Coder-Session-Token": this.ownerToken, "Content-Type": "application/json" },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
+  }
+
+  /** Session token of the deployment's owner. */
+  get ownerToken(): string {
+    return readFileSync(join(this.folder, "config/owner/session"), "utf8").trim();
   }
 
   /** Registers a workspace and returns its agent's token. */

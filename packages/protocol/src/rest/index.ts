@@ -10,6 +10,7 @@ export * from "./notifications.ts";
 export * from "./organizations.ts";
 export * from "./profile.ts";
 export * from "./templates.ts";
+export * from "./terminals.ts";
 export * from "./users.ts";
 export * from "./workspace-apps.ts";
 export * from "./workspaces.ts";

@@ -314,6 +314,14 @@ const SERVER_FLAGS = [
     group: "Sessions",
   },
   {
+    name: "max-upload-size",
+    env: "CODER_MAX_UPLOAD_SIZE",
+    type: "string",
+    default: "1GiB",
+    description: "Largest file that a page uploads into a workspace; 0 switches uploads off",
+    group: "Sessions",
+  },
+  {
     name: "ssh-hostname-prefix",
     env: "CODER_SSH_HOSTNAME_PREFIX",
     type: "string",

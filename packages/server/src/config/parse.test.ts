@@ -53,6 +53,7 @@ test("the table of settings: names, variables, types and defaults", () => {
       "disable-path-apps CODER_DISABLE_PATH_APPS boolean false",
       "dangerous-allow-path-app-sharing CODER_DANGEROUS_ALLOW_PATH_APP_SHARING boolean false",
       "dangerous-allow-path-app-site-owner-access CODER_DANGEROUS_ALLOW_PATH_APP_SITE_OWNER_ACCESS boolean false",
+      "max-upload-size CODER_MAX_UPLOAD_SIZE string 1GiB",
       "ssh-hostname-prefix CODER_SSH_HOSTNAME_PREFIX string coder.",
       "workspace-hostname-suffix CODER_WORKSPACE_HOSTNAME_SUFFIX string coder",
       "ssh-config-options CODER_SSH_CONFIG_OPTIONS strings ",
@@ -128,6 +129,7 @@ test("defaults alone are a working configuration", () => {
       "maxShareDurationMs": undefined,
       "maxShareLevel": "authenticated",
       "maxTokenLifetimeMs": 3155760000000,
+      "maxUploadBytes": 1073741824,
       "pathApps": {
         "disabled": false,
         "sharing": false,
@@ -270,6 +272,7 @@ describe("a bad value is named in one sentence", () => {
       { "max-share-level": "everyone" },
       '--max-share-level must be one of owner, organization, authenticated, public, got "everyone"',
     ],
+    [{ "max-upload-size": "1 lot" }, '--max-upload-size must be a size such as 500MB, 1GiB or 0, got "1 lot"'],
     [{ "max-share-duration": "1" }, '--max-share-duration must be a duration such as 24h or 30m, got "1"'],
     [{ "log-level": "loud" }, '--log-level must be one of trace, debug, info, warn, error, got "loud"'],
   ];

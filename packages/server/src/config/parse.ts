@@ -10,6 +10,7 @@ import { SHARE_LEVELS } from "../base/share-level.ts";
 import { parseWildcard, type Wildcard } from "../base/wildcard.ts";
 import { parseDuration } from "./durations.ts";
 import { type ServerFlag, type ServerFlagType, type ServerFlagValues, serverFlags } from "./flags.ts";
+import { parseSize } from "./sizes.ts";
 
 export interface TlsConfig {
   readonly address: ListenAddress;
@@ -72,6 +73,8 @@ export interface ServerConfig {
   readonly maxShareLevel: ShareLevel;
   /** Undefined: shares may last until they are removed. */
   readonly maxShareDurationMs: number | undefined;
+  /** 0: none. */
+  readonly maxUploadBytes: number;
   readonly sshHostnamePrefix: string;
   readonly workspaceHostnameSuffix: string;
   readonly sshConfigOptions: Readonly<Record<string, string>>;
@@ -137,6 +140,7 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
       siteOwnerAccess: read.boolean("dangerous-allow-path-app-site-owner-access"),
     },
     maxShareLevel: read.choice("max-share-level", SHARE_LEVELS),
+    maxUploadBytes: read.size("max-upload-size"),
     maxShareDurationMs: read.text("max-share-duration") === "" ? undefined : read.duration("max-share-duration"),
     sshHostnamePrefix: hostPart(read, "ssh-hostname-prefix"),
     workspaceHostnameSuffix: hostPart(read, "workspace-hostname-suffix"),
@@ -355,6 +359,14 @@ class FlagReader {
     if (ms === undefined || ms <= 0)
       throw invalid(name, `must be a duration such as 24h or 30m, got "${String(value)}"`);
     return ms;
+  }
+
+  /** In bytes. */
+  size(name: string): number {
+    const text = this.text(name);
+    const bytes = parseSize(text);
+    if (bytes === undefined) throw invalid(name, `must be a size such as 500MB, 1GiB or 0, got "${text}"`);
+    return bytes;
   }
 
   /** Entries separated by commas, or a list; empty entries are dropped. */

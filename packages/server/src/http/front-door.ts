@@ -77,7 +77,8 @@ export class FrontDoor {
     }
     this.#commonHeaders(request, response);
     const url = host === "malformed" ? hostMissing() : this.#admit(request);
-    if (apps !== undefined) this.#endSlowBody(request, response);
+    const route = url instanceof URL ? this.#requestRoute(url, method) : undefined;
+    if (route?.slowBody !== true) this.#endSlowBody(request, response);
     response.once("close", () => {
       const seconds = Number(process.hrtime.bigint() - started) / 1e9;
       this.#options.recordRequest?.(method, response.statusCode, seconds);
@@ -99,7 +100,6 @@ export class FrontDoor {
       answerFailure(response, unknownHost(request));
       return;
     }
-    const route = this.#options.requestRoutes.find((candidate) => candidate.match(url, method));
     if (route === undefined && this.#options.upgradeRoutes.some((other) => other.upgradeOnly && other.match(url))) {
       answerFailure(response, upgradeRequired());
       return;
@@ -233,7 +233,7 @@ export class FrontDoor {
     return URL.canParse(text) && this.#redirectTarget(request, new URL(text)) !== undefined;
   }
 
-  /** While apps are served the listener lets a body take any time; the server's own routes do not. */
+  /** The listener lets a body take any time, for apps and files; other routes do not. */
   #endSlowBody(request: IncomingMessage, response: ServerResponse): void {
     if (request.headers["content-length"] === undefined && request.headers["transfer-encoding"] === undefined) return;
     const late = setTimeout(() => {
@@ -247,6 +247,10 @@ export class FrontDoor {
       request.destroy();
     }, this.#options.limits.requestTimeoutMs);
     response.once("close", () => clearTimeout(late));
+  }
+
+  #requestRoute(url: URL, method: string): RequestRoute | undefined {
+    return this.#options.requestRoutes.find((candidate) => candidate.match(url, method));
   }
 
   #upgradeRoute(request: IncomingMessage, url: URL): UpgradeRoute | undefined {

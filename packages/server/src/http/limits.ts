@@ -28,6 +28,8 @@ export interface HttpLimits {
   /** Streams of dashboards: one of each browser. */
   readonly dashboards: PlaceLimits;
   readonly terminals: PlaceLimits;
+  /** Files that are being uploaded or downloaded. */
+  readonly files: PlaceLimits;
   /** Control connections of clients. */
   readonly clientSockets: PlaceLimits;
   /** Control connections of agents; the user is the owner. An agent's own share is MAX_SOCKETS_PER_AGENT. */
@@ -57,6 +59,7 @@ export const DEFAULT_LIMITS: HttpLimits = {
   eventStreams: { total: 5_000, perUser: 500, perAddress: 1_250 },
   dashboards: { total: 5_000, perUser: 5, perAddress: 1_250 },
   terminals: { total: 512, perUser: 64, perAddress: 128 },
+  files: { total: 128, perUser: 16, perAddress: 32 },
   clientSockets: { total: 10_000, perUser: 256, perAddress: 2_500 },
   agentSockets: { total: 20_000, perUser: 5_000 },
   mapSockets: { total: 500, perAddress: 16 },

@@ -1,31 +1,29 @@
-/** What the server reads from an agent's HTTP API (port 4 of its tunnel), with the credentials of the user who asks. */
-import { Agent } from "node:http";
-import type { Duplex } from "node:stream";
+/** What the server asks of an agent's HTTP API, with the credentials of the user who asks. */
+import { type Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { type ListeningPortsResponse, listeningPortsResponse } from "coder-protocol/rest/agents";
-import { HTTP_API_PORT } from "coder-protocol/tunnel-ports";
+import {
+  type AgentCapabilities,
+  agentCapabilities,
+  type TerminalsResponse,
+  terminalsResponse,
+} from "coder-protocol/rest/terminals";
 import type { Logger } from "../base/log.ts";
-import { type FetchedText, fetchText } from "../base/outgoing.ts";
-import type { Tunnel, TunnelRequest } from "./agent-tunnels.ts";
+import { type AgentDialer, type AgentHttpTunnels, exchangeOver, exchangeWithAgent } from "./agent-exchange.ts";
+import type { TunnelRequest } from "./agent-tunnels.ts";
 
-/** A tunnel is made first when there is none. */
-const TUNNEL_TIMEOUT_MS = 8_000;
 const ANSWER_TIMEOUT_MS = 2_000;
 const KEEP_ANSWER_MS = 1_000;
 const MAX_ANSWER_BYTES = 256 * 1024;
 /** Below are the services of the agent itself. */
 const FIRST_PORT = 9;
-
-export interface AgentHttpTunnels {
-  acquire(request: TunnelRequest): Promise<{
-    readonly connection: { dial(port: number, options: { signal: AbortSignal }): Promise<Duplex> };
-    release: Tunnel["release"];
-  }>;
-}
+const STOCK: AgentCapabilities = { terminal_framing: 0, terminals: 0, files: 0 };
 
 export class AgentHttp {
   readonly #tunnels: AgentHttpTunnels;
   readonly #log: Logger;
   readonly #listeningPorts = new Map<string, Promise<ListeningPortsResponse>>();
+  /** By tunnel. */
+  readonly #capabilities = new WeakMap<AgentDialer, AgentCapabilities>();
 
   constructor(tunnels: AgentHttpTunnels, log: Logger) {
     this.#tunnels = tunnels;
@@ -48,62 +46,93 @@ export class AgentHttp {
     return await asked;
   }
 
+  /**
+   * What the agent at the end of a tunnel can do, asked once for each tunnel. A stock agent answers 404. Rejects when it
+   * does not answer.
+   */
+  async capabilities(connection: AgentDialer): Promise<AgentCapabilities> {
+    const known = this.#capabilities.get(connection);
+    if (known !== undefined) return known;
+    const { status, text } = await exchangeOver(connection, (agent) => ask(agent, "GET", "/api/v0/capabilities"));
+    if (status !== 200 && status !== 404) throw new Error(`the agent answered ${status}`);
+    const found = status === 200 ? agentCapabilities.parse(JSON.parse(text)) : STOCK;
+    this.#capabilities.set(connection, found);
+    return found;
+  }
+
+  /** The agent behaves otherwise than it told, as after another version of it was started: it is asked again. */
+  forgetCapabilities(connection: AgentDialer): void {
+    this.#capabilities.delete(connection);
+  }
+
+  /** Terminals with the ids of their owners. */
+  async terminals(request: TunnelRequest): Promise<TerminalsResponse> {
+    const { status, text } = await this.#ask(request, "GET", "/api/v0/terminals");
+    if (status === 404) return { terminals: [], supported: false };
+    if (status !== 200) throw new Error(`the agent answered ${status}`);
+    return { ...terminalsResponse.parse(JSON.parse(text)), supported: true };
+  }
+
+  /** @returns whether there is such a terminal. */
+  async endTerminal(request: TunnelRequest, id: string): Promise<boolean> {
+    return this.#changed(await this.#ask(request, "DELETE", `/api/v0/terminals/${id}`));
+  }
+
+  /** @returns whether there is such a terminal. */
+  async renameTerminal(request: TunnelRequest, id: string, title: string): Promise<boolean> {
+    return this.#changed(await this.#ask(request, "PATCH", `/api/v0/terminals/${id}`, JSON.stringify({ title })));
+  }
+
+  #changed({ status }: Answer): boolean {
+    if (status === 200) return true;
+    // Stock agents have no such route.
+    if (status === 404 || status === 405) return false;
+    throw new Error(`the agent answered ${status}`);
+  }
+
   async #askListeningPorts(request: TunnelRequest): Promise<ListeningPortsResponse> {
-    const { status, text } = await this.#get(request, "/api/v0/listening-ports");
+    const { status, text } = await this.#ask(request, "GET", "/api/v0/listening-ports");
     if (status !== 200) throw new Error(`the agent answered ${status}`);
     const { ports } = listeningPortsResponse.parse(JSON.parse(text));
     return { ports: ports.filter(({ port }) => port >= FIRST_PORT && port <= 65_535) };
   }
 
-  /**
-   * The connection is made before there is a request, to this agent and this port, and no other is made: whatever the agent
-   * answers leads nowhere else.
-   */
-  async #get(request: TunnelRequest, path: string): Promise<FetchedText> {
-    const acquiring = this.#tunnels.acquire(request);
-    const limit = AbortSignal.timeout(TUNNEL_TIMEOUT_MS);
-    const tunnel = await Promise.race([acquiring, aborted(limit)]).catch((error: unknown) => {
-      // One that comes too late serves the next question: a tunnel given back is kept for a while.
-      acquiring.then((late) => late.release()).catch(() => undefined); // its failure is the one that is thrown here, or too late
-      throw error;
+  #ask(request: TunnelRequest, method: string, path: string, body = ""): Promise<Answer> {
+    return exchangeWithAgent(this.#tunnels, request, (agent) => ask(agent, method, path, body));
+  }
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
+/** A redirect is an answer like any other: none is followed. */
+function ask(agent: Agent, method: string, path: string, body = ""): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({
+      agent,
+      method,
+      path,
+      host: "agent",
+      headers: { Accept: "application/json", ...(body === "" ? {} : { "Content-Length": Buffer.byteLength(body) }) },
+      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
     });
-    try {
-      const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
-      const stream = await tunnel.connection.dial(HTTP_API_PORT, { signal });
-      try {
-        const once = new OneStream(stream);
-        return await fetchText({ agentFor: () => once }, new URL(path, "http://localhost"), {
-          signal,
-          maxBytes: MAX_ANSWER_BYTES,
-        });
-      } finally {
-        stream.destroy();
-      }
-    } finally {
-      tunnel.release();
-    }
-  }
-}
-
-/** Sends over a stream that is there, once. */
-class OneStream extends Agent {
-  #stream: Duplex | undefined;
-
-  constructor(stream: Duplex) {
-    super({ keepAlive: false });
-    this.#stream = stream;
-  }
-
-  override createConnection(): Duplex {
-    const stream = this.#stream;
-    this.#stream = undefined;
-    if (stream === undefined) throw new Error("no second connection is made to an agent");
-    return stream;
-  }
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    request.on("error", reject);
+    request.on("response", (response) => {
+      textOf(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), reject);
+    });
+    request.end(body);
   });
+}
+
+async function textOf(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response) {
+    length += (chunk as Buffer).length;
+    if (length > MAX_ANSWER_BYTES) throw new Error(`the agent sent more than ${MAX_ANSWER_BYTES} bytes`);
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks).toString("utf8");
 }

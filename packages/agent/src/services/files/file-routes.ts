@@ -27,11 +27,16 @@ export class FileRoutes {
   }
 
   /** @param onProgress After each piece: there is no other limit on the time it takes. */
-  async upload(request: IncomingMessage, query: URLSearchParams, onProgress: () => void): Promise<FileAnswer> {
+  async upload(
+    request: IncomingMessage,
+    response: ServerResponse,
+    query: URLSearchParams,
+    onProgress: () => void,
+  ): Promise<FileAnswer> {
     try {
       const target = await this.#locate(query);
       const overwrite = query.get("overwrite") === "true";
-      return { status: 201, body: await receiveFile(request, target, { overwrite, onProgress }) };
+      return { status: 201, body: await receiveFile(bodyOf(request, response), target, { overwrite, onProgress }) };
     } catch (error) {
       if (request.destroyed && !request.complete) return refusal(new FileFailure(400, "The body broke off."));
       return refusal(error);
@@ -72,6 +77,13 @@ export class FileRoutes {
     const directory = isCanonicalUuid(terminal) ? this.#options.directoryOf(terminal) : undefined;
     return await locate(query.get("path") ?? "", { home, directory: directory ?? home });
   }
+}
+
+/** Asks for the body when the first of it is read: until then it may be refused unsent. */
+async function* bodyOf(request: IncomingMessage, response: ServerResponse): AsyncGenerator<Uint8Array> {
+  if (request.headers.expect !== undefined) response.writeContinue();
+  // The connection outlives a body that is not read to its end: the answer goes over it.
+  yield* request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
 }
 
 /** Throws what is no refusal. */

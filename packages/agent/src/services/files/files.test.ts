@@ -99,7 +99,7 @@ test("over HTTP: into a terminal's directory and back, with a status for each re
     const goOn = () => undefined;
     const answer =
       request.method === "PUT"
-        ? await routes.upload(request, query, goOn)
+        ? await routes.upload(request, response, query, goOn)
         : await routes.download(response, query, goOn);
     if (answer !== undefined) response.writeHead(answer.status).end(JSON.stringify(answer.body));
   });

@@ -1,13 +1,14 @@
 /**
  * The browser's terminal: GET /workspaceagents/{id}/pty as a WebSocket, bridged to the reconnecting terminal of the agent
- * (port 2 of its tunnel). Messages are passed on as they are: JSON objects towards the program, raw bytes towards the page.
+ * (port 2 of its tunnel).
  */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { isUuid } from "coder-protocol/addresses";
+import type { PathRef } from "coder-client/node/path-report";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
+import type { TerminalEvent } from "coder-protocol/terminal/events";
 import { TERMINAL_PORT } from "coder-protocol/tunnel-ports";
-import { type RawData, type WebSocket, WebSocketServer } from "ws";
+import { type WebSocket, WebSocketServer } from "ws";
 import type { AccessHolder } from "../../auth/access-events.ts";
 import type { AccessWatch } from "../../auth/access-watch.ts";
 import { type Authenticator, holderOf } from "../../auth/authenticator.ts";
@@ -16,44 +17,38 @@ import type { Logger } from "../../base/log.ts";
 import type { OpenStreams } from "../../base/open-streams.ts";
 import { type PlaceLimits, Places } from "../../base/places.ts";
 import type { UpgradeRoute } from "../../base/routes.ts";
-import { CLOSE_GOING_AWAY, CLOSE_NORMAL, CLOSE_POLICY } from "../../base/text-sockets.ts";
+import { CLOSE_GOING_AWAY, CLOSE_POLICY } from "../../base/text-sockets.ts";
 import { BUILD_VERSION } from "../../base/version.ts";
-import type { AgentTunnels } from "../../tunnels/agent-tunnels.ts";
+import type { AgentHttp } from "../../tunnels/agent-http.ts";
+import type { AgentTunnels, Tunnel } from "../../tunnels/agent-tunnels.ts";
+import { type PtyQuery, readPtyQuery } from "./pty-query.ts";
+import { CLOSE_INTERNAL_ERROR, shortened, TerminalBridge } from "./terminal-bridge.ts";
 import { TerminalOwners } from "./terminal-owners.ts";
 
 const PATH = /^\/api\/v2\/workspaceagents\/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\/pty$/;
-/** RFC 6455 §7.4.1: an internal error. */
-const CLOSE_INTERNAL_ERROR = 1011;
 /** One message is one input object; the agent takes no longer ones. */
 const MAX_MESSAGE_BYTES = 1024 * 1024;
-/** Unsent output at which reading from the agent pauses. */
-const HIGH_WATER_BYTES = 512 * 1024;
 const PING_EVERY_MS = 15_000;
 /** An agent that is silent for this long while data waits is gone. */
 const AGENT_TIMEOUT_MS = 60_000;
-const MAX_COMMAND_LENGTH = 4096;
-
-/** The first message of the agent's protocol, with its names. */
-interface Init {
-  readonly ID: string;
-  readonly Height: number;
-  readonly Width: number;
-  readonly Command: string;
-  readonly Container: string;
-  readonly ContainerUser: string;
-  readonly BackendType: string;
-  /** An extension: a terminal that one user opened is refused to others. Agents that do not know the field ignore it. */
-  readonly User: string;
-}
 
 export interface BrowserTerminalsOptions {
   readonly authenticator: Authenticator;
   readonly access: AccessWatch;
   readonly tunnels: AgentTunnels;
+  readonly agentHttp: Pick<AgentHttp, "capabilities" | "forgetCapabilities">;
   readonly streams: OpenStreams;
   readonly limits: PlaceLimits;
   readonly clientAddress: (request: IncomingMessage) => string;
   readonly log: Logger;
+}
+
+/** A page that was let in, and what it wants. */
+interface Admitted {
+  readonly query: PtyQuery;
+  readonly user: { readonly id: string; readonly username: string };
+  readonly request: { readonly agentId: string; readonly keyId: string; readonly token: string };
+  readonly fresh: boolean;
 }
 
 export class BrowserTerminals {
@@ -83,28 +78,24 @@ export class BrowserTerminals {
     const url = new URL(request.url ?? "/", "http://unused");
     const agentId = (PATH.exec(url.pathname)?.[1] ?? "").toLowerCase();
     if ((await authenticator.canReachAgent(auth.user, agentId)) === undefined) throw notFound();
-    const init = readInit(url.searchParams, auth.user.id);
-    if (!this.#owners.claim(agentId, init.ID, auth.user.id))
-      throw new DomainError("forbidden", "This terminal belongs to another user");
+    const query = readPtyQuery(url.searchParams);
+    const claim = this.#owners.claim(agentId, query.id, auth.user.id);
+    if (claim === "other") throw new DomainError("forbidden", "This terminal belongs to another user");
     socket.once("close", this.#places.take({ userId: auth.user.id, address: clientAddress(request) }));
+    const admitted: Admitted = {
+      query,
+      user: auth.user,
+      request: { agentId, keyId: auth.key.id, token: auth.token },
+      fresh: claim === "new",
+    };
     // ws answers a malformed handshake itself and then never calls back; the socket closes.
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
-      void this.#serve(
-        webSocket,
-        init,
-        { agentId, keyId: auth.key.id, token: auth.token },
-        holderOf(auth, { agentId }),
-      );
+      void this.#serve(webSocket, admitted, holderOf(auth, { agentId }));
     });
   }
 
-  /** A page cannot see why an upgrade was refused: any failure from here on is shown in the terminal. */
-  async #serve(
-    webSocket: WebSocket,
-    init: Init,
-    request: { agentId: string; keyId: string; token: string },
-    holder: AccessHolder,
-  ): Promise<void> {
+  /** A page cannot see why an upgrade was refused: any failure from here on is shown in the terminal or beside it. */
+  async #serve(webSocket: WebSocket, admitted: Admitted, holder: AccessHolder): Promise<void> {
     const leaveStreams = this.#options.streams.add({
       end: () => webSocket.close(CLOSE_GOING_AWAY, "server is shutting down"),
       destroy: () => webSocket.terminate(),
@@ -114,24 +105,48 @@ export class BrowserTerminals {
     const closed = new Promise<void>((resolve) => webSocket.once("close", () => resolve()));
     webSocket.pause(); // keystrokes wait for the agent
     try {
-      const tunnel = await this.#options.tunnels.acquire(request);
+      const tunnel = await this.#options.tunnels.acquire(admitted.request);
       try {
-        const stream = await tunnel.connection.dial(TERMINAL_PORT, { userTimeoutMs: AGENT_TIMEOUT_MS });
-        bridge(webSocket, stream, init);
+        const stopTelling = await this.#bridge(webSocket, tunnel, admitted);
         webSocket.resume();
         await closed;
+        stopTelling();
       } finally {
         tunnel.release();
       }
     } catch (error) {
-      this.#options.log.info({ err: error, agent: request.agentId }, "a browser's terminal could not be opened");
+      this.#options.log.info(
+        { err: error, agent: admitted.request.agentId },
+        "a browser's terminal could not be opened",
+      );
       webSocket.resume();
-      webSocket.send(Buffer.from(`coder: ${error instanceof Error ? error.message : String(error)}\r\n`));
-      webSocket.close(CLOSE_INTERNAL_ERROR, "no connection to the workspace");
+      refuse(webSocket, admitted.query, error instanceof Error ? error.message : String(error));
     }
     await closed;
     stopWatching();
     leaveStreams();
+  }
+
+  /** @returns how to stop telling the page about the path. */
+  async #bridge(webSocket: WebSocket, { connection }: Tunnel, admitted: Admitted): Promise<() => void> {
+    const { agentHttp, log } = this.#options;
+    const framed = admitted.query.control && (await agentHttp.capabilities(connection)).terminal_framing >= 1;
+    const stream = await connection.dial(TERMINAL_PORT, { userTimeoutMs: AGENT_TIMEOUT_MS });
+    const bridge = new TerminalBridge(webSocket, stream, {
+      query: admitted.query,
+      user: admitted.user,
+      fresh: admitted.fresh,
+      framed,
+      onMisframed: (problem) => {
+        agentHttp.forgetCapabilities(connection);
+        log.info({ agent: admitted.request.agentId, problem }, "an agent's terminal did not send records");
+      },
+    });
+    const tell = (path: PathRef | undefined): void => {
+      if (path !== undefined) bridge.tell(pathEvent(path, connection.pathReport().relayRttMs));
+    };
+    tell(connection.path);
+    return connection.onPathChange(tell);
   }
 
   /** Ends the socket when the page no longer answers, or its access ends. */
@@ -155,64 +170,14 @@ export class BrowserTerminals {
   }
 }
 
-/** Back-pressure both ways; the end of either is the end of both. */
-function bridge(webSocket: WebSocket, stream: Duplex, init: Init): void {
-  const json = Buffer.from(JSON.stringify(init));
-  const head = Buffer.alloc(2);
-  head.writeUInt16LE(json.length);
-  stream.write(Buffer.concat([head, json])); // one write: agents read it with one read
-  stream.on("data", (output: Uint8Array) => {
-    webSocket.send(output, { binary: true }, () => {
-      if (webSocket.bufferedAmount < HIGH_WATER_BYTES / 2) stream.resume();
-    });
-    if (webSocket.bufferedAmount > HIGH_WATER_BYTES) stream.pause();
-  });
-  stream.on("drain", () => webSocket.resume());
-  stream.on("end", () => webSocket.close(CLOSE_NORMAL, ""));
-  stream.on("error", () => undefined); // "close" follows
-  stream.on("close", () => webSocket.close(CLOSE_INTERNAL_ERROR, "the connection to the workspace ended"));
-  webSocket.on("message", (message: RawData) => {
-    if (!stream.writable) return;
-    if (!stream.write(asBuffer(message))) webSocket.pause();
-  });
-  webSocket.on("close", () => stream.destroy());
-  if (webSocket.readyState !== webSocket.OPEN) stream.destroy();
+function refuse(webSocket: WebSocket, { control }: PtyQuery, reason: string): void {
+  if (control) webSocket.send(JSON.stringify({ type: "notice", text: reason } satisfies TerminalEvent));
+  else webSocket.send(Buffer.from(`coder: ${reason}\r\n`));
+  webSocket.close(CLOSE_INTERNAL_ERROR, shortened(control ? reason : "no connection to the workspace"));
 }
 
-function asBuffer(message: RawData): Buffer {
-  if (Array.isArray(message)) return Buffer.concat(message);
-  return Buffer.isBuffer(message) ? message : Buffer.from(message);
-}
-
-/** Throws DomainError "invalid". */
-function readInit(query: URLSearchParams, userId: string): Init {
-  const problems: { field: string; detail: string }[] = [];
-  const id = (query.get("reconnect") ?? "").toLowerCase();
-  if (!isUuid(id)) problems.push({ field: "reconnect", detail: 'Query param "reconnect" must be a UUID' });
-  const cells = (field: string, fallback: number): number => {
-    const text = query.get(field) ?? "";
-    if (text === "") return fallback;
-    if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
-    problems.push({ field, detail: `Query param "${field}" must be between 0 and 65535` });
-    return fallback;
-  };
-  const text = (field: string): string => {
-    const value = query.get(field) ?? "";
-    if (value.length <= MAX_COMMAND_LENGTH) return value;
-    problems.push({ field, detail: `Query param "${field}" is longer than ${MAX_COMMAND_LENGTH} characters` });
-    return "";
-  };
-  const init: Init = {
-    ID: id,
-    Height: cells("height", 24),
-    Width: cells("width", 80),
-    Command: text("command"),
-    Container: text("container"),
-    ContainerUser: text("container_user"),
-    BackendType: text("backend_type"),
-    User: userId,
-  };
-  if (problems.length > 0)
-    throw new DomainError("invalid", "Query parameters have invalid values.", { validations: problems });
-  return init;
+function pathEvent(path: PathRef, relayRttMs: number | undefined): TerminalEvent {
+  if (path.kind === "direct") return { type: "path", kind: "direct", region: "" };
+  const latency = relayRttMs === undefined ? {} : { latency_ms: Math.round(relayRttMs) };
+  return { type: "path", kind: "relayed", region: path.region.name, ...latency };
 }

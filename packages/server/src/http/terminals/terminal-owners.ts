@@ -9,15 +9,15 @@ export class TerminalOwners {
     this.#limit = limit;
   }
 
-  /** @returns whether the terminal is the user's. An id that is not in use becomes the user's. */
-  claim(agentId: string, terminalId: string, userId: string): boolean {
+  /** An id that is not in use becomes the user's. @returns "new" for such an id, else whose it is. */
+  claim(agentId: string, terminalId: string, userId: string): "new" | "own" | "other" {
     const key = `${agentId} ${terminalId}`;
     const owner = this.#owners.get(key);
-    if (owner !== undefined && owner !== userId) return false;
+    if (owner !== undefined && owner !== userId) return "other";
     this.#owners.delete(key);
     this.#owners.set(key, userId);
     const [oldest] = this.#owners.keys();
     if (this.#owners.size > this.#limit && oldest !== undefined) this.#owners.delete(oldest);
-    return true;
+    return owner === undefined ? "new" : "own";
   }
 }

@@ -1,0 +1,177 @@
+/** PUT and GET /workspaceagents/{id}/files: a file into a workspace, and one out of it. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { Transform } from "node:stream";
+import { isUuid } from "coder-protocol/addresses";
+import { type AuthenticatedUser, type Authenticator } from "../../auth/authenticator.ts";
+import { DomainError, notFound } from "../../base/domain-error.ts";
+import type { Logger } from "../../base/log.ts";
+import { type PlaceLimits, Places } from "../../base/places.ts";
+import type { RequestRoute } from "../../base/routes.ts";
+import type { AgentFiles } from "../../tunnels/agent-files.ts";
+import type { TunnelRequest } from "../../tunnels/agent-tunnels.ts";
+import { HttpFailure } from "../failure.ts";
+
+const PATH = /^\/api\/v2\/workspaceagents\/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\/files$/;
+/** What is still read of a body that was refused, so that the client reads the answer instead of an error. */
+const DRAINED_BYTES = 64 * 1024 * 1024;
+/** A client that sends nothing for this long is gone. */
+const STALL_MS = 60_000;
+/** Statuses of agents that reach the client as they are. */
+const PASSED_ON = [400, 403, 404, 409, 507];
+
+export interface FileRoutesDeps {
+  readonly authenticator: Authenticator;
+  readonly files: AgentFiles;
+  /** 0: no uploads. */
+  readonly maxUploadBytes: number;
+  readonly limits: PlaceLimits;
+  readonly clientAddress: (request: IncomingMessage) => string;
+  readonly log: Logger;
+}
+
+export function fileRoute(deps: FileRoutesDeps): RequestRoute {
+  const places = new Places("file transfers", deps.limits);
+  return {
+    name: "files",
+    slowBody: true,
+    match: (url, method) => PATH.test(url.pathname) && (method === "PUT" || method === "GET"),
+    handle: async (request, response) => {
+      const url = new URL(request.url ?? "/", "http://unused");
+      try {
+        const auth = await deps.authenticator.authenticateUser(request);
+        if (auth instanceof DomainError) throw auth;
+        response.once("close", places.take({ userId: auth.user.id, address: deps.clientAddress(request) }));
+        const tunnel = await tunnelTo(deps.authenticator, auth, url);
+        const query = agentQuery(url.searchParams);
+        response.setHeader("Cache-Control", "no-store");
+        if (request.method === "PUT") await upload(deps, { request, response, tunnel, query });
+        else await download(deps, { response, tunnel, query });
+      } catch (error) {
+        drain(request);
+        throw error;
+      }
+    },
+  };
+}
+
+async function tunnelTo(
+  authenticator: Authenticator,
+  { user, key, token }: AuthenticatedUser,
+  url: URL,
+): Promise<TunnelRequest> {
+  const agentId = (PATH.exec(url.pathname)?.[1] ?? "").toLowerCase();
+  if ((await authenticator.canReachAgent(user, agentId)) === undefined) throw notFound();
+  return { agentId, keyId: key.id, token };
+}
+
+/** What the agent knows of the query. Throws HttpFailure. */
+function agentQuery(query: URLSearchParams): URLSearchParams {
+  const path = query.get("path") ?? "";
+  if (path === "") throw new HttpFailure(400, 'Query param "path" is missing');
+  const passed = new URLSearchParams({ path });
+  if (query.get("overwrite") === "true") passed.set("overwrite", "true");
+  const terminal = (query.get("terminal") ?? "").toLowerCase();
+  if (isUuid(terminal)) passed.set("terminal", terminal);
+  return passed;
+}
+
+interface Upload {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly tunnel: TunnelRequest;
+  readonly query: URLSearchParams;
+}
+
+async function upload(deps: FileRoutesDeps, { request, response, tunnel, query }: Upload): Promise<void> {
+  const { maxUploadBytes } = deps;
+  if (maxUploadBytes === 0)
+    throw new HttpFailure(403, "Uploads are switched off", { detail: "See --max-upload-size." });
+  const declared = request.headers["content-length"];
+  const length = declared === undefined ? undefined : Number(declared);
+  const tooLong = (): HttpFailure => new HttpFailure(413, `Files may have at most ${maxUploadBytes} bytes.`);
+  if (length !== undefined && length > maxUploadBytes) throw tooLong();
+  let received = 0;
+  const stall = setTimeout(() => request.destroy(), STALL_MS).unref();
+  const counted = new Transform({
+    transform: (chunk: Buffer, _encoding, done) => {
+      received += chunk.length;
+      stall.refresh();
+      done(received > maxUploadBytes ? tooLong() : null, chunk);
+    },
+  });
+  counted.on("error", () => undefined); // the upload rejects with it
+  request.once("error", (error) => counted.destroy(error));
+  request.pipe(counted);
+  try {
+    const { status, text } = await deps.files.upload(tunnel, query, counted, length);
+    if (status !== 201) throw refusal(status, text);
+    response.writeHead(201, { "Content-Type": "application/json; charset=utf-8" }).end(text);
+  } catch (error) {
+    request.unpipe(counted);
+    counted.destroy();
+    throw known(deps.log, tunnel, error);
+  } finally {
+    clearTimeout(stall);
+  }
+}
+
+async function download(
+  deps: FileRoutesDeps,
+  { response, tunnel, query }: Pick<Upload, "response" | "tunnel" | "query">,
+): Promise<void> {
+  const name = (query.get("path") ?? "").split("/").at(-1) ?? "";
+  try {
+    const refused = await deps.files.download(tunnel, query, (length) => {
+      response.writeHead(200, {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": attachment(name),
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        ...(length === undefined ? {} : { "Content-Length": length }),
+      });
+      return response;
+    });
+    if (refused !== undefined) throw refusal(refused.status, refused.text);
+  } catch (error) {
+    throw known(deps.log, tunnel, error);
+  }
+}
+
+/** RFC 6266: a plain name for all clients, and the whole one in UTF-8. */
+function attachment(name: string): string {
+  const plain = name.replace(/[^\x20-\x7e]|["\\%]/g, "_");
+  const encoded = encodeURIComponent(name).replace(/['()*]/g, (one) => `%${one.charCodeAt(0).toString(16)}`);
+  return `attachment; filename="${plain}"; filename*=UTF-8''${encoded}`;
+}
+
+function refusal(status: number, text: string): HttpFailure {
+  if (status === 405) return new HttpFailure(501, "This workspace's agent takes no files", { detail: "Update it." });
+  if (!PASSED_ON.includes(status)) return new HttpFailure(502, "The agent answered unexpectedly");
+  return new HttpFailure(status, messageOf(text) ?? "The workspace refused the file");
+}
+
+function messageOf(text: string): string | undefined {
+  try {
+    const { message } = JSON.parse(text) as { message?: unknown };
+    return typeof message === "string" ? message.slice(0, 300) : undefined;
+  } catch {
+    return undefined; // not JSON: a stock agent, or a fault of it
+  }
+}
+
+/** A refusal as it is; anything else is the way to the workspace. */
+function known(log: Logger, { agentId }: TunnelRequest, error: unknown): Error {
+  if (error instanceof HttpFailure || error instanceof DomainError) return error;
+  log.info({ err: error, agent: agentId }, "a file did not reach its end");
+  return new HttpFailure(502, "The connection to the workspace broke off", { detail: "Try again." });
+}
+
+/** Reads on for a while: a client that is still sending would take a closed connection for a failure of the network. */
+function drain(request: IncomingMessage): void {
+  let left = DRAINED_BYTES;
+  request.on("data", (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) request.destroy();
+  });
+  request.resume();
+}

@@ -1,0 +1,227 @@
+/**
+ * Joins a page's WebSocket with the agent's stream of a terminal (port 2 of its tunnel). Input goes to the agent as it is.
+ * Output comes back raw or, from an agent that can, in records; to a page that speaks control frames, what is not output goes
+ * as text frames. The end of either is the end of both.
+ */
+import type { Duplex } from "node:stream";
+import {
+  OUTPUT_RESUME_BYTES,
+  OUTPUT_WINDOW_BYTES,
+  parseTerminalEvent,
+  type TerminalEvent,
+  terminalControl,
+} from "coder-protocol/terminal/events";
+import { RecordReader } from "coder-protocol/terminal/records";
+import type { RawData, WebSocket } from "ws";
+import { CLOSE_NORMAL } from "../../base/text-sockets.ts";
+import type { PtyQuery } from "./pty-query.ts";
+
+/** RFC 6455 §7.4.1: an internal error. */
+export const CLOSE_INTERNAL_ERROR = 1011;
+/** Another viewer asked this one to leave. */
+const CLOSE_REPLACED = 4000;
+const BEAT_EVERY_MS = 10_000;
+/** A control frame is short; anything longer is none. */
+const MAX_CONTROL_BYTES = 4_096;
+/** RFC 6455 §5.5: a close frame holds 125 bytes, two of them the code. */
+const MAX_REASON_BYTES = 123;
+
+/** The first message of the agent's protocol, with its names. */
+interface Init {
+  readonly ID: string;
+  readonly Height: number;
+  readonly Width: number;
+  readonly Command: string;
+  readonly Container: string;
+  readonly ContainerUser: string;
+  readonly BackendType: string;
+  /** Extensions; agents that do not know them ignore them. A terminal that one user opened is refused to others. */
+  readonly User: string;
+  readonly UserName: string;
+  readonly KeepSeconds: number;
+  readonly Framed: boolean;
+  readonly ReadOnly: boolean;
+}
+
+export interface BridgeOptions {
+  readonly query: PtyQuery;
+  readonly user: { readonly id: string; readonly username: string };
+  /** The agent sends records. */
+  readonly framed: boolean;
+  /** Whether this server never saw the terminal before; what it says for an agent that does not. */
+  readonly fresh: boolean;
+  /** The agent sent what are no records. */
+  readonly onMisframed: (problem: string) => void;
+}
+
+export class TerminalBridge {
+  readonly #webSocket: WebSocket;
+  readonly #stream: Duplex;
+  readonly #options: BridgeOptions;
+  readonly #records: RecordReader | undefined;
+  #beat: NodeJS.Timeout | undefined;
+  #sent = 0;
+  #acknowledged = 0;
+  #windowFull = false;
+  /** What the page is closed with; undefined: the agent has announced no end. */
+  #end: { readonly code: number; readonly reason: string } | undefined;
+  #notice = "";
+
+  constructor(webSocket: WebSocket, stream: Duplex, options: BridgeOptions) {
+    this.#webSocket = webSocket;
+    this.#stream = stream;
+    this.#options = options;
+    if (options.framed) {
+      this.#records = new RecordReader({
+        bytes: (_kind, bytes) => this.#output(bytes),
+        event: (json) => this.#event(Buffer.from(json).toString("utf8")),
+      });
+    }
+    stream.on("data", (chunk: Uint8Array) => this.#received(chunk));
+    stream.on("drain", () => webSocket.resume());
+    stream.on("end", () => this.#ended());
+    stream.on("error", () => undefined); // "close" follows
+    stream.on("close", () => this.#close(CLOSE_INTERNAL_ERROR, "the connection to the workspace ended"));
+    webSocket.on("message", (message, isBinary) => this.#message(asBuffer(message), isBinary));
+    webSocket.on("close", () => {
+      clearInterval(this.#beat);
+      stream.destroy();
+    });
+    this.#begin();
+  }
+
+  /** An event of the server's own; nothing for a page that speaks no control frames. */
+  tell(event: TerminalEvent): void {
+    if (this.#options.query.control && this.#webSocket.readyState === this.#webSocket.OPEN)
+      this.#webSocket.send(JSON.stringify(event));
+  }
+
+  #begin(): void {
+    const { query, fresh, framed } = this.#options;
+    const json = Buffer.from(JSON.stringify(firstMessage(this.#options)));
+    const head = Buffer.alloc(2);
+    head.writeUInt16LE(json.length);
+    this.#stream.write(Buffer.concat([head, json])); // one write: agents read it with one read
+    if (query.control) this.#beat = setInterval(() => this.tell({ type: "beat" }), BEAT_EVERY_MS).unref();
+    if (!framed) {
+      this.tell({
+        type: "hello",
+        terminal: { id: query.id, started_at: "", command: query.command, fresh },
+        viewer: 1,
+        size: { cols: query.columns, rows: query.rows },
+        framed: false,
+      });
+    }
+    if (this.#webSocket.readyState !== this.#webSocket.OPEN) this.#stream.destroy();
+  }
+
+  #received(chunk: Uint8Array): void {
+    if (this.#records === undefined) {
+      this.#output(chunk);
+      return;
+    }
+    const problem = this.#records.push(chunk);
+    if (problem === undefined) return;
+    this.#options.onMisframed(problem);
+    this.#close(CLOSE_INTERNAL_ERROR, "the agent answered unexpectedly");
+    this.#stream.destroy();
+  }
+
+  #output(bytes: Uint8Array): void {
+    this.#sent += bytes.length;
+    if (this.#options.query.control && this.#sent - this.#acknowledged > OUTPUT_WINDOW_BYTES) this.#windowFull = true;
+    this.#webSocket.send(bytes, { binary: true }, () => this.#pace());
+    this.#pace();
+  }
+
+  /** Reads from the agent as fast as the page takes it. */
+  #pace(): void {
+    const { bufferedAmount } = this.#webSocket;
+    if (this.#windowFull || bufferedAmount > OUTPUT_WINDOW_BYTES) this.#stream.pause();
+    else if (bufferedAmount < OUTPUT_RESUME_BYTES) this.#stream.resume();
+  }
+
+  /** Only events of this version pass. */
+  #event(json: string): void {
+    const event = parseTerminalEvent(json);
+    if (event === undefined) return;
+    if (event.type === "exit") this.#end = { code: CLOSE_NORMAL, reason: "" };
+    if (event.type === "replaced") this.#end = { code: CLOSE_REPLACED, reason: "replaced" };
+    if (event.type === "notice") this.#notice = event.text;
+    this.tell(event);
+  }
+
+  #ended(): void {
+    if (!this.#options.framed) this.#close(CLOSE_NORMAL, "");
+    else if (this.#end !== undefined) this.#close(this.#end.code, this.#end.reason);
+    else this.#close(CLOSE_INTERNAL_ERROR, this.#notice === "" ? "the workspace ended the connection" : this.#notice);
+  }
+
+  #close(code: number, reason: string): void {
+    this.#webSocket.close(code, shortened(reason));
+  }
+
+  #message(message: Buffer, isBinary: boolean): void {
+    const { control, readOnly } = this.#options.query;
+    if (control && !isBinary && this.#control(message)) return;
+    if (readOnly || !this.#stream.writable) return;
+    if (!this.#stream.write(message)) this.#webSocket.pause();
+  }
+
+  /** @returns whether it is one; other text is input. */
+  #control(message: Buffer): boolean {
+    const value = message.length > MAX_CONTROL_BYTES ? undefined : parseObject(message);
+    if (value === undefined || !("type" in value)) return false;
+    const control = terminalControl(value);
+    if (control === undefined) return true; // of a later version
+    if (control.type === "ack") {
+      this.#acknowledged = Math.min(this.#sent, Math.max(this.#acknowledged, control.bytes));
+      if (this.#sent - this.#acknowledged < OUTPUT_RESUME_BYTES) this.#windowFull = false;
+      this.#pace();
+    }
+    if (this.#options.framed && this.#stream.writable) this.#stream.write(JSON.stringify(control));
+    else if (control.type === "close" && control.kill)
+      this.tell({ type: "notice", text: "This agent cannot end programs: type exit." });
+    return true;
+  }
+}
+
+function firstMessage({ query, user, framed }: BridgeOptions): Init {
+  return {
+    ID: query.id,
+    // A viewer that only watches has no size of its own.
+    Height: query.readOnly ? 0 : query.rows,
+    Width: query.readOnly ? 0 : query.columns,
+    Command: query.command,
+    Container: query.container,
+    ContainerUser: query.containerUser,
+    BackendType: query.backend,
+    User: user.id,
+    UserName: user.username,
+    KeepSeconds: query.keepSeconds,
+    Framed: framed,
+    ReadOnly: query.readOnly,
+  };
+}
+
+function parseObject(bytes: Buffer): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(bytes.toString("utf8"));
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined; // not JSON: the agent says what is wrong with it
+  }
+}
+
+function asBuffer(message: RawData): Buffer {
+  if (Array.isArray(message)) return Buffer.concat(message);
+  return Buffer.isBuffer(message) ? message : Buffer.from(message);
+}
+
+/** Whole characters that fit a close frame. */
+export function shortened(reason: string): string {
+  return Buffer.from(reason)
+    .subarray(0, MAX_REASON_BYTES)
+    .toString("utf8")
+    .replace(/\ufffd+$/, "");
+}

@@ -1,0 +1,78 @@
+/**
+ * One HTTP exchange with an agent's API (port 4 of its tunnel), with the credentials of the user who asks. The connection is
+ * made before there is a request, to this agent and this port, and no other is made: whatever the agent answers leads
+ * nowhere else.
+ */
+import { Agent } from "node:http";
+import type { Duplex } from "node:stream";
+import { HTTP_API_PORT } from "coder-protocol/tunnel-ports";
+import type { Tunnel, TunnelRequest } from "./agent-tunnels.ts";
+
+/** A tunnel is made first when there is none. */
+const TUNNEL_TIMEOUT_MS = 8_000;
+const DIAL_TIMEOUT_MS = 5_000;
+
+/** What an agent is reached by. */
+export interface AgentDialer {
+  dial(port: number, options: { signal: AbortSignal }): Promise<Duplex>;
+}
+
+export interface AgentHttpTunnels {
+  acquire(request: TunnelRequest): Promise<{ readonly connection: AgentDialer; release: Tunnel["release"] }>;
+}
+
+/** Rejects with what went wrong on the way, or in `use`. The connection ends with it. */
+export async function exchangeWithAgent<Result>(
+  tunnels: AgentHttpTunnels,
+  request: TunnelRequest,
+  use: (agent: Agent) => Promise<Result>,
+): Promise<Result> {
+  const acquiring = tunnels.acquire(request);
+  const limit = AbortSignal.timeout(TUNNEL_TIMEOUT_MS);
+  const tunnel = await Promise.race([acquiring, aborted(limit)]).catch((error: unknown) => {
+    // One that comes too late serves the next question: a tunnel given back is kept for a while.
+    acquiring.then((late) => late.release()).catch(() => undefined); // its failure is the one that is thrown here, or too late
+    throw error;
+  });
+  try {
+    return await exchangeOver(tunnel.connection, use);
+  } finally {
+    tunnel.release();
+  }
+}
+
+/** The same over a tunnel that the caller holds. */
+export async function exchangeOver<Result>(
+  connection: AgentDialer,
+  use: (agent: Agent) => Promise<Result>,
+): Promise<Result> {
+  const stream = await connection.dial(HTTP_API_PORT, { signal: AbortSignal.timeout(DIAL_TIMEOUT_MS) });
+  try {
+    return await use(new OneStream(stream));
+  } finally {
+    stream.destroy();
+  }
+}
+
+/** Sends over a stream that is there, once. */
+class OneStream extends Agent {
+  #stream: Duplex | undefined;
+
+  constructor(stream: Duplex) {
+    super({ keepAlive: false });
+    this.#stream = stream;
+  }
+
+  override createConnection(): Duplex {
+    const stream = this.#stream;
+    this.#stream = undefined;
+    if (stream === undefined) throw new Error("no second connection is made to an agent");
+    return stream;
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}
