@@ -248,6 +248,7 @@ export function buildHttpSurface(
       fileRoute({
         authenticator,
         files: new AgentFiles(parts.tunnels),
+        policies: config.browserOnlyFiles ? undefined : connectionPolicies,
         maxUploadBytes: config.maxUploadBytes,
         limits: limits.files,
         clientAddress,

@@ -248,6 +248,14 @@ const SERVER_FLAGS = [
     group: "Sessions",
   },
   {
+    name: "browser-only-files",
+    env: "CODER_BROWSER_ONLY_FILES",
+    type: "boolean",
+    default: "false",
+    description: "Let pages move files into and out of workspaces that are left to browsers",
+    group: "Sessions",
+  },
+  {
     name: "session-duration",
     env: "CODER_SESSION_DURATION",
     type: "duration",

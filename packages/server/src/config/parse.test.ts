@@ -45,6 +45,7 @@ test("the table of settings: names, variables, types and defaults", () => {
       "derp-config-path CODER_DERP_CONFIG_PATH string ",
       "block-direct-connections CODER_BLOCK_DIRECT boolean false",
       "browser-only CODER_BROWSER_ONLY string false",
+      "browser-only-files CODER_BROWSER_ONLY_FILES boolean false",
       "session-duration CODER_SESSION_DURATION duration 24h",
       "default-token-lifetime CODER_DEFAULT_TOKEN_LIFETIME duration 168h",
       "max-token-lifetime CODER_MAX_TOKEN_LIFETIME duration 876600h",
@@ -93,6 +94,7 @@ test("defaults alone are a working configuration", () => {
       "allowedHosts": [],
       "binariesDir": undefined,
       "browserOnly": "off",
+      "browserOnlyFiles": false,
       "dashboard": true,
       "defaultTokenLifetimeMs": 604800000,
       "derp": {

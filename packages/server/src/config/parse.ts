@@ -64,6 +64,7 @@ export interface ServerConfig {
   readonly derp: DerpConfig;
   /** Whether connections to workspaces are left to browsers; `default` may be lifted for a workspace. */
   readonly browserOnly: "off" | "default" | "enforced";
+  readonly browserOnlyFiles: boolean;
   readonly sessionDurationMs: number;
   readonly defaultTokenLifetimeMs: number;
   readonly maxTokenLifetimeMs: number;
@@ -129,6 +130,7 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
     proxyTrustedOrigins: read.list("proxy-trusted-origins").map((range) => addressRange(range)),
     derp: derpConfig(read),
     browserOnly: browserOnly(read),
+    browserOnlyFiles: read.boolean("browser-only-files"),
     sessionDurationMs: read.duration("session-duration"),
     defaultTokenLifetimeMs,
     maxTokenLifetimeMs,

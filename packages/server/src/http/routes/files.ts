@@ -2,13 +2,14 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Transform } from "node:stream";
 import { isUuid } from "coder-protocol/addresses";
-import { type AuthenticatedUser, type Authenticator } from "../../auth/authenticator.ts";
+import type { AuthenticatedUser, Authenticator } from "../../auth/authenticator.ts";
 import { DomainError, notFound } from "../../base/domain-error.ts";
 import type { Logger } from "../../base/log.ts";
 import { type PlaceLimits, Places } from "../../base/places.ts";
 import type { RequestRoute } from "../../base/routes.ts";
 import type { AgentFiles } from "../../tunnels/agent-files.ts";
 import type { TunnelRequest } from "../../tunnels/agent-tunnels.ts";
+import type { ConnectionPolicies } from "../../workspaces/connection-policies.ts";
 import { HttpFailure } from "../failure.ts";
 
 const PATH = /^\/api\/v2\/workspaceagents\/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\/files$/;
@@ -22,6 +23,8 @@ const PASSED_ON = [400, 403, 404, 409, 507];
 export interface FileRoutesDeps {
   readonly authenticator: Authenticator;
   readonly files: AgentFiles;
+  /** Users whose connections are left to browsers move no files; undefined: they do. */
+  readonly policies: Pick<ConnectionPolicies, "refusal"> | undefined;
   /** 0: no uploads. */
   readonly maxUploadBytes: number;
   readonly limits: PlaceLimits;
@@ -42,6 +45,7 @@ export function fileRoute(deps: FileRoutesDeps): RequestRoute {
         if (auth instanceof DomainError) throw auth;
         response.once("close", places.take({ userId: auth.user.id, address: deps.clientAddress(request) }));
         const tunnel = await tunnelTo(deps.authenticator, auth, url);
+        if ((await deps.policies?.refusal(auth.user, tunnel.agentId)) !== undefined) throw leftToBrowsers();
         const query = agentQuery(url.searchParams);
         response.setHeader("Cache-Control", "no-store");
         if (request.method === "PUT") await upload(deps, { request, response, tunnel, query });
@@ -62,6 +66,12 @@ async function tunnelTo(
   const agentId = (PATH.exec(url.pathname)?.[1] ?? "").toLowerCase();
   if ((await authenticator.canReachAgent(user, agentId)) === undefined) throw notFound();
   return { agentId, keyId: key.id, token };
+}
+
+function leftToBrowsers(): DomainError {
+  return new DomainError("browser-only", "File transfer is disabled for this workspace.", {
+    detail: "Its connections are left to browsers; an administrator can allow files with --browser-only-files.",
+  });
 }
 
 /** What the agent knows of the query. Throws HttpFailure. */
