@@ -2,6 +2,7 @@
 import type { Command, Interfaces } from "@oclif/core";
 import { CommandHelp } from "@oclif/core/help";
 import troubleshooting from "../../../../docs/troubleshooting.md";
+import { wrapWords } from "../base/text.ts";
 import { GLOBAL_FLAGS } from "../flags/global.ts";
 import { articleOf } from "./article.ts";
 import { type CommandTexts, type DefinedFlag, flagTexts, textsOf, usageOf } from "./command-texts.ts";
@@ -45,6 +46,17 @@ class Page extends CommandHelp {
     this.#commands = commands;
     this.#texts = command && textsOf(command);
     this.#id = id;
+    // oclif's own compiles every text as a template.
+    this.render = filled;
+  }
+
+  /** As oclif's, by our measure of text, which needs no tables of emoji. */
+  override wrap(body: string, spacing: number = this.indentSpacing): string {
+    const columns = this.opts.maxWidth! - spacing;
+    return this.render(body)
+      .split("\n")
+      .flatMap((line) => wrapWords(line, columns))
+      .join("\n");
   }
 
   root(): string[] {
@@ -111,6 +123,11 @@ class Page extends CommandHelp {
     const rows = names.map((name): [string, string] => [name.replaceAll(":", " "), summary(name)]);
     return this.section(title, this.renderList(rows, { indentation: 2, spacer: "\n" }));
   }
+}
+
+/** The name of the command is all that a text of ours leaves open. */
+function filled(text: string): string {
+  return text.replaceAll("<%= config.bin %>", "coder");
 }
 
 /** As wide as the terminal, within what is pleasant to read. */

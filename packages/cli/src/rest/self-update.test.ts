@@ -51,7 +51,7 @@ beforeAll(async () => {
   deployment = new Deployment({ url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`) });
 });
 afterAll(() => {
-  deployment.dialer.httpAgent.destroy();
+  deployment.dialer.close();
   server.close();
 });
 beforeEach(() => {

@@ -2,7 +2,7 @@
  * The one way this process reaches the network: every REST call, control WebSocket and relay connection is dialed here,
  * so proxy, private CA and client certificate settings hold for all of them alike.
  */
-import { Agent as HttpAgent } from "node:http";
+import { type AgentOptions, Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -64,22 +64,25 @@ export class Dialer implements RelayDialer {
   #secureContext: SecureContext | undefined;
   /** By host, the last {@link MAX_REACHED}. */
   readonly #reached = new Map<string, string>();
-  /** Keep-alive agents for node:http and node:https requests. */
-  readonly httpAgent: HttpAgent;
-  readonly httpsAgent: HttpsAgent;
+  /** Keep-alive agents for requests, each made when it is used: without TLS neither node:https nor node:tls is loaded. */
+  #httpAgent: HttpAgent | undefined;
+  #httpsAgent: HttpsAgent | undefined;
 
   constructor(options: DialerOptions = {}) {
     this.#tls = options.tls ?? {};
     this.#proxyFor = options.proxyFor ?? getProxyForUrl;
     this.#timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
     this.#environment = options.environment ?? process.env;
-    this.httpAgent = new DialingHttpAgent(this);
-    this.httpsAgent = new DialingHttpsAgent(this);
   }
 
   /** The agent for requests to this URL. */
   agentFor(url: URL): HttpAgent {
-    return url.protocol === "https:" || url.protocol === "wss:" ? this.httpsAgent : this.httpAgent;
+    if (url.protocol === "https:" || url.protocol === "wss:") {
+      this.#httpsAgent ??= dialingAgent(HttpsAgent, this, true);
+      return this.#httpsAgent;
+    }
+    this.#httpAgent ??= dialingAgent(HttpAgent, this, false);
+    return this.#httpAgent;
   }
 
   /** Opens a TCP or TLS connection, through the configured proxy if there is one. Rejects with an EngineError. */
@@ -102,8 +105,8 @@ export class Dialer implements RelayDialer {
 
   /** Closes idle keep-alive connections, so that the process can end. */
   close(): void {
-    this.httpAgent.destroy();
-    this.httpsAgent.destroy();
+    this.#httpAgent?.destroy();
+    this.#httpsAgent?.destroy();
   }
 
   async #connect(target: DialTarget, signal: AbortSignal): Promise<Duplex> {
@@ -217,26 +220,14 @@ function isUntrusted(error: unknown): boolean {
   return error instanceof EngineError && error.code === "ERR_TLS_UNTRUSTED";
 }
 
-class DialingHttpAgent extends HttpAgent {
-  readonly #dialer: Dialer;
-  constructor(dialer: Dialer) {
-    super({ keepAlive: true });
-    this.#dialer = dialer;
-  }
-  override createConnection(options: AgentTarget, done?: ConnectionCallback): undefined {
-    dialFor(this.#dialer, options, false, done!);
-  }
-}
-
-class DialingHttpsAgent extends HttpsAgent {
-  readonly #dialer: Dialer;
-  constructor(dialer: Dialer) {
-    super({ keepAlive: true });
-    this.#dialer = dialer;
-  }
-  override createConnection(options: AgentTarget, done?: ConnectionCallback): undefined {
-    dialFor(this.#dialer, options, true, done!);
-  }
+/** One whose connections are the dialer's. */
+function dialingAgent<A extends HttpAgent>(Agent: new (options: AgentOptions) => A, dialer: Dialer, tls: boolean): A {
+  const agent = new Agent({ keepAlive: true });
+  agent.createConnection = (options: AgentTarget, done?: ConnectionCallback) => {
+    dialFor(dialer, options, tls, done!);
+    return undefined;
+  };
+  return agent;
 }
 
 interface AgentTarget {
