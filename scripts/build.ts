@@ -23,6 +23,7 @@ const ENTRIES = {
   cli: "packages/cli/src/cli.ts",
   network: "packages/cli/src/entries/network.ts",
   help: "packages/cli/src/help/render.ts",
+  colours: "packages/cli/src/ui/colours.ts",
   server: "packages/cli/src/hosting/server.ts",
   agent: "packages/cli/src/hosting/agent.ts",
 };
@@ -38,7 +39,10 @@ const LAUNCHER: BuildOptions = { target: "es2015", banner: { js: `${refuseOldNod
 
 /** Modules that become bundles when they are imported by `import()`; a static import includes them as usual. */
 const LAZY: ReadonlyMap<string, string> = new Map(
-  (["network", "help", "server", "agent"] as const).map((name) => [join(root, ENTRIES[name]), `./${name}.cjs`]),
+  (["network", "help", "colours", "server", "agent"] as const).map((name) => [
+    join(root, ENTRIES[name]),
+    `./${name}.cjs`,
+  ]),
 );
 
 const lazyBundles: Plugin = {

@@ -18,6 +18,7 @@ const RUNS: readonly (readonly [bundles: string, words: readonly string[]])[] = 
   ["coder.cjs,version.cjs", ["version"]],
   ["cli.cjs", ["list"]],
   ["help.cjs", ["--help"]],
+  ["colours.cjs", ["list", "--force-tty"]],
   ["ssh-stdio.cjs", ["ssh", "--stdio", "demo"]],
   ["network.cjs", ["ping", "demo"]],
   ["agent.cjs", []],

@@ -35,10 +35,11 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   protected flags!: FlagsOf<T>;
   protected args!: ArgsOf<T>;
   /** All positional words in their order; with `strict = false` those of the remote command as well. */
+  /** The standard streams, as this line has them. */
+  protected display!: Display;
   protected words: readonly string[] = [];
   protected origins: Origins = {};
   readonly #ending: Ending;
-  #display: Display | undefined;
 
   constructor(argv: string[], config: Config) {
     super(argv, config);
@@ -61,11 +62,6 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     return new this(argv, config as Config).run() as Promise<ReturnType<C["run"]>>;
   }
 
-  protected get display(): Display {
-    this.#display ??= processDisplay();
-    return this.#display;
-  }
-
   /** The deployment of this line, with its login. */
   protected async openDeployment(): Promise<Deployment> {
     const { openDeployment } = await import("../rest/deployment.ts");
@@ -75,7 +71,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   /** Asks a yes/no question, whose default is yes. */
   protected async confirm(question: string, signal: AbortSignal): Promise<boolean> {
     const { confirm } = await import("../ui/prompt.ts");
-    return confirm(question, signal);
+    return confirm(this.display.ask, question, signal);
   }
 
   /** Runs the command and ends the process. */
@@ -113,6 +109,8 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     this.args = parsed.args as ArgsOf<T>;
     this.words = line.words;
     this.origins = line.origins;
+    const { "force-tty": forceTty, "no-color": noColor } = this.flags as GlobalValues;
+    this.display = await processDisplay({ forceTty, noColor });
     return (await this.execute(this.#ending.signal)) ?? EXIT.ok;
   }
 

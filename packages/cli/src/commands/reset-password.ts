@@ -1,5 +1,6 @@
 import { word } from "../flags/kinds.ts";
 import { STATE_DIR_FLAGS, stateDirOf } from "../flags/state-dir.ts";
+import type { Ask } from "../ui/display.ts";
 import { BaseCommand } from "./base-command.ts";
 
 export default class ResetPassword extends BaseCommand<typeof ResetPassword> {
@@ -12,14 +13,19 @@ export default class ResetPassword extends BaseCommand<typeof ResetPassword> {
 
   protected override async execute(signal: AbortSignal): Promise<number> {
     const { runResetPassword } = await import("../hosting/server.ts");
-    return runResetPassword(stateDirOf(this.flags), this.args.username, () => newPassword(signal), signal);
+    return runResetPassword(
+      stateDirOf(this.flags),
+      this.args.username,
+      () => newPassword(this.display.ask, signal),
+      signal,
+    );
   }
 }
 
-async function newPassword(signal: AbortSignal): Promise<string> {
+async function newPassword(ask: Ask, signal: AbortSignal): Promise<string> {
   const given = process.env["CODER_NEW_USER_PASSWORD"];
   if (given !== undefined && given !== "") return given;
   const { newPasswordProblem } = await import("../rest/login.ts");
   const { askNewPassword } = await import("../ui/prompt.ts");
-  return askNewPassword({ signal, instead: "set CODER_NEW_USER_PASSWORD", check: newPasswordProblem });
+  return askNewPassword(ask, { signal, instead: "set CODER_NEW_USER_PASSWORD", check: newPasswordProblem });
 }

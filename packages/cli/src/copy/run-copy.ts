@@ -54,7 +54,7 @@ export async function runCopy(options: CopyOptions, display: Display, cancel: Ab
     client.end();
     const { files, bytes, resumedBytes } = copier.result;
     const seconds = (performance.now() - startedAt) / 1000;
-    if (process.stderr.isTTY === true) {
+    if (display.sayLive) {
       const resumed = resumedBytes === 0 ? "" : `, ${size(resumedBytes)} of it were there already`;
       say(`${files} ${files === 1 ? "file" : "files"}, ${size(bytes)} in ${seconds.toFixed(1)} s${resumed}`);
     }

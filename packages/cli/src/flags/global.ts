@@ -71,7 +71,11 @@ export const GLOBAL_FLAGS = {
     hidden: true,
   }),
   "debug-http": toggle({ summary: "Accepted for compatibility: see --verbose", hidden: true }),
-  "force-tty": toggle({ env: "CODER_FORCE_TTY", summary: "Behave as on a terminal", hidden: true }),
+  "force-tty": toggle({
+    env: "CODER_FORCE_TTY",
+    summary: "Ask, and show colours and progress, although the standard streams are no terminals",
+  }),
+  "no-color": toggle({ summary: "Show no colours; so does NO_COLOR=1" }),
   "debug-options": toggle({ summary: "Print every option, its value and where it came from, then exit" }),
 };
 

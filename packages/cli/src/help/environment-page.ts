@@ -11,7 +11,7 @@ const OTHERS: readonly (readonly [string, string, string])[] = [
     "Proxy for connections to the deployment and the relay, and the hosts that need none; lower case too",
   ],
   ["SSL_CERT_FILE, SSL_CERT_DIR", "all", "PEM file, and folders, of authorities to trust"],
-  ["NO_COLOR, FORCE_COLOR", "all", "No colours; colours although the output is no terminal"],
+  ["NO_COLOR, FORCE_COLOR", "all", "No colours, like `--no-color`; colours although the output is no terminal"],
   [
     "XDG_CONFIG_HOME, XDG_STATE_HOME",
     "all",

@@ -52,7 +52,7 @@ export async function runSpeedtest(options: SpeedtestOptions, display: Display, 
     await sayPath(connection, { direct, workspace: workspace.name, signal, say });
     say(`Starting a ${durationMs / 1000}s ${direction === "down" ? "download" : "upload"} test…`);
     const stream = await connection.dial(SPEEDTEST_PORT, { signal });
-    const progress = new ProgressLine();
+    const progress = new ProgressLine(display.sayLive);
     const result = await measure({
       stream,
       durationMs,

@@ -2,7 +2,7 @@
 import { readConfig, writeConfig } from "../base/config-dir.ts";
 import { UserError } from "../errors/user-error.ts";
 import type { Display } from "../ui/display.ts";
-import { ask, askNewPassword } from "../ui/prompt.ts";
+import { askNewPassword } from "../ui/prompt.ts";
 import {
   type DeploymentOptions,
   deploymentAt,
@@ -39,12 +39,11 @@ export interface LoginOptions {
   readonly useTokenAsSession: boolean;
 }
 
-export async function runLogin(
-  options: LoginOptions,
-  { say }: Pick<Display, "say">,
-  signal: AbortSignal,
-): Promise<void> {
+type Conversation = Pick<Display, "ask" | "say">;
+
+export async function runLogin(options: LoginOptions, display: Conversation, signal: AbortSignal): Promise<void> {
   const { deployment } = options;
+  const { say } = display;
   const { configDir } = deployment;
   const text = deployment.url ?? readConfig(configDir, "url");
   if (text === undefined) {
@@ -57,10 +56,10 @@ export async function runLogin(
   const url = parseDeploymentUrl(text);
   const anonymous = deploymentAt(url, undefined, deployment);
   let token: string;
-  if (await hasFirstUser(anonymous, signal)) token = await logIn(url, options, signal);
+  if (await hasFirstUser(anonymous, signal)) token = await logIn(url, options, display, signal);
   else {
     say(`${url.origin} has no users yet: this creates the first one, an owner.`);
-    token = await logInFirstUser(url, options, signal);
+    token = await logInFirstUser(url, options, display, signal);
   }
   const user = await currentUser(deploymentAt(url, token, deployment), signal);
   rememberTlsFiles(deployment, url, options.fromVariables);
@@ -69,18 +68,28 @@ export async function runLogin(
   say(`Welcome to Coder, ${user.username}! You're authenticated.`);
 }
 
-async function logInFirstUser(url: URL, { deployment, firstUser }: LoginOptions, signal: AbortSignal): Promise<string> {
+async function logInFirstUser(
+  url: URL,
+  { deployment, firstUser }: LoginOptions,
+  { ask }: Conversation,
+  signal: AbortSignal,
+): Promise<string> {
   const anonymous = deploymentAt(url, undefined, deployment);
   const instead = "give --first-user-email, --first-user-username and CODER_FIRST_USER_PASSWORD";
   const username = firstUser.username ?? (await ask("Username: ", { signal, instead, check: userNameProblem }));
   const email = firstUser.email ?? (await ask("Email: ", { signal, instead, check: emailProblem }));
-  const password = firstUser.password ?? (await askNewPassword({ signal, instead, check: newPasswordProblem }));
+  const password = firstUser.password ?? (await askNewPassword(ask, { signal, instead, check: newPasswordProblem }));
   const { fullName, trial } = firstUser;
   await createFirstUser(anonymous, { email, username, name: fullName ?? "", password, trial }, signal);
   return logInWithPassword(anonymous, email, password, signal);
 }
 
-async function logIn(url: URL, options: LoginOptions, signal: AbortSignal): Promise<string> {
+async function logIn(
+  url: URL,
+  options: LoginOptions,
+  { ask, say }: Conversation,
+  signal: AbortSignal,
+): Promise<string> {
   const { deployment, email } = options;
   const given = deployment.token;
   if (given !== undefined)
@@ -90,9 +99,7 @@ async function logIn(url: URL, options: LoginOptions, signal: AbortSignal): Prom
       options.password ?? (await ask("Password: ", { hidden: true, signal, instead: "set CODER_LOGIN_PASSWORD" }));
     return logInWithPassword(deploymentAt(url, undefined, deployment), email, password, signal);
   }
-  process.stderr.write(
-    `Open this page in your browser and copy the token it shows:\n\n    ${url.href.replace(/\/$/, "")}/cli-auth\n\n`,
-  );
+  say(`Open this page in your browser and copy the token it shows:\n\n    ${url.href.replace(/\/$/, "")}/cli-auth\n`);
   const token = await ask("Paste your token here: ", { hidden: true, signal, instead: "set CODER_SESSION_TOKEN" });
   await currentUser(deploymentAt(url, token, deployment), signal);
   return token;

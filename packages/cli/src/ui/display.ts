@@ -1,9 +1,10 @@
 import { say } from "../base/say.ts";
 import { printableLog } from "../base/text.ts";
 import { type Paint, paintFor } from "./paint.ts";
+import type { Question } from "./prompt.ts";
 import { StageLine } from "./stages.ts";
 
-/** Where a service puts what it has to say. */
+/** Where a service puts what it has to say, and asks what it has to know. */
 export interface Display {
   /** The result, on standard output, as it is. */
   readonly print: (text: string) => void;
@@ -16,19 +17,39 @@ export interface Display {
   /** Colours of what is printed, and of what is said. */
   readonly paint: Paint;
   readonly sayPaint: Paint;
-  /** A terminal shows what is printed. */
+  /** A terminal shows what is printed, and what is said. */
   readonly live: boolean;
+  readonly sayLive: boolean;
+  /** Asks until the answer will do. Refuses where there is no terminal to answer on. */
+  readonly ask: Ask;
+  readonly asks: boolean;
+}
+
+export type Ask = (question: string, options: Question) => Promise<string>;
+
+export interface DisplayOptions {
+  /** `--force-tty`: the standard streams count as terminals. */
+  readonly forceTty: boolean;
+  /** `--no-color`. */
+  readonly noColor: boolean;
 }
 
 /** The standard streams of this process. */
-export function processDisplay(): Display {
+export async function processDisplay({ forceTty, noColor }: DisplayOptions): Promise<Display> {
+  const { stdin, stdout, stderr, env } = process;
+  const isTerminal = (stream: { readonly isTTY?: boolean }): boolean => forceTty || stream.isTTY === true;
+  const paintOf = (terminal: boolean): Promise<Paint> => paintFor({ terminal, refused: noColor, environment: env });
+  const [live, sayLive] = [isTerminal(stdout), isTerminal(stderr)];
   return {
-    print: (text) => void process.stdout.write(text),
+    print: (text) => void stdout.write(text),
     say,
-    sayPainted: (text) => void process.stderr.write(`${text.split("\n").map(printableLog).join("\n")}\n`),
-    stages: new StageLine(),
-    paint: paintFor(process.stdout),
-    sayPaint: paintFor(process.stderr),
-    live: process.stdout.isTTY === true,
+    sayPainted: (text) => void stderr.write(`${text.split("\n").map(printableLog).join("\n")}\n`),
+    stages: new StageLine(stderr, sayLive),
+    paint: await paintOf(live),
+    sayPaint: await paintOf(sayLive),
+    live,
+    sayLive,
+    ask: async (question, options) => (await import("./prompt.ts")).ask(question, options, forceTty),
+    asks: isTerminal(stdin),
   };
 }

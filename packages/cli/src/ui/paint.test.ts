@@ -1,16 +1,30 @@
 import { expect, test } from "vitest";
-import { PLAIN, paintFor } from "./paint.ts";
+import { displayWidth } from "../base/text.ts";
+import { hasColours, PLAIN, paintFor } from "./paint.ts";
 
 test.each([
-  [true, {}, true],
-  [false, {}, false],
-  [true, { NO_COLOR: "1" }, false],
-  [true, { NO_COLOR: "" }, true],
-  [false, { FORCE_COLOR: "1" }, true],
-  [false, { FORCE_COLOR: "" }, true],
-  [true, { FORCE_COLOR: "0" }, false],
-  [true, { FORCE_COLOR: "1", NO_COLOR: "1" }, false],
-  [true, { TERM: "dumb" }, false],
-])("terminal %s with %j is coloured: %s", (isTTY, environment, coloured) => {
-  expect(paintFor({ isTTY }, environment) !== PLAIN).toBe(coloured);
+  [true, false, {}, true],
+  [false, false, {}, false],
+  [true, false, { NO_COLOR: "1" }, false],
+  [true, false, { NO_COLOR: "" }, true],
+  [false, false, { FORCE_COLOR: "1" }, true],
+  [false, false, { FORCE_COLOR: "" }, true],
+  [true, false, { FORCE_COLOR: "0" }, false],
+  [true, false, { FORCE_COLOR: "1", NO_COLOR: "1" }, false],
+  [true, false, { TERM: "dumb" }, false],
+  [true, true, {}, false],
+  [true, true, { FORCE_COLOR: "1" }, false],
+])("terminal %s, --no-color %s, with %j is coloured: %s", (terminal, refused, environment, coloured) => {
+  expect(hasColours({ terminal, refused, environment })).toBe(coloured);
+});
+
+test("paints what it is given, and nothing of no width", async () => {
+  const environment = { FORCE_COLOR: "1" };
+  const paint = await paintFor({ terminal: false, refused: false, environment });
+  expect(paint.good("yes")).toBe("\u001b[32myes\u001b[39m");
+  expect(paint.keyword("P2P")).toBe("\u001b[1m\u001b[36mP2P\u001b[39m\u001b[22m");
+  expect(paint.faint("")).toBe("");
+  for (const colour of Object.values(paint) as ((text: string) => string)[])
+    expect(displayWidth(colour("abc"))).toBe(3);
+  expect(await paintFor({ terminal: false, refused: false, environment: {} })).toBe(PLAIN);
 });

@@ -1,4 +1,4 @@
-/** Colours on a terminal. `NO_COLOR`, `FORCE_COLOR` and a stream that is no terminal decide, in this order. */
+/** Colours on a terminal, by what they mean. */
 export interface Paint {
   keyword(text: string): string;
   good(text: string): string;
@@ -10,10 +10,6 @@ export interface Paint {
   place(text: string): string;
 }
 
-const as =
-  (code: string) =>
-  (text: string): string =>
-    text === "" ? "" : `\u001b[${code}m${text}\u001b[0m`;
 const same = (text: string): string => text;
 
 export const PLAIN: Paint = {
@@ -25,22 +21,23 @@ export const PLAIN: Paint = {
   removed: same,
   place: same,
 };
-const COLOURS: Paint = {
-  keyword: as("1;36"),
-  good: as("32"),
-  bad: as("33"),
-  faint: as("2"),
-  added: as("32"),
-  removed: as("31"),
-  place: as("36"),
-};
 
-export function paintFor(
-  stream: { readonly isTTY?: boolean },
-  environment: Readonly<Record<string, string | undefined>> = process.env,
-): Paint {
-  if ((environment["NO_COLOR"] ?? "") !== "") return PLAIN;
+export interface ColourQuestion {
+  /** `--no-color`. */
+  readonly refused: boolean;
+  /** The stream is a terminal, or counts as one. */
+  readonly terminal: boolean;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+/** `--no-color`, `NO_COLOR`, `FORCE_COLOR` and the kind of the stream decide, in this order. */
+export function hasColours({ refused, terminal, environment }: ColourQuestion): boolean {
+  if (refused || (environment["NO_COLOR"] ?? "") !== "") return false;
   const forced = environment["FORCE_COLOR"];
-  if (forced !== undefined) return forced === "0" || forced === "false" ? PLAIN : COLOURS;
-  return stream.isTTY === true && environment["TERM"] !== "dumb" ? COLOURS : PLAIN;
+  if (forced !== undefined) return forced !== "0" && forced !== "false";
+  return terminal && environment["TERM"] !== "dumb";
+}
+
+export async function paintFor(question: ColourQuestion): Promise<Paint> {
+  return hasColours(question) ? (await import("./colours.ts")).COLOURS : PLAIN;
 }

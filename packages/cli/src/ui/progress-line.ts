@@ -1,9 +1,14 @@
-/** A line on stderr that is rewritten in place; nothing where stderr is no terminal. */
+/** A line on stderr that is rewritten in place; nothing where no terminal shows it. */
 export class ProgressLine {
+  readonly #live: boolean;
   #shown = false;
 
+  constructor(live: boolean) {
+    this.#live = live;
+  }
+
   set(text: string): void {
-    if (process.stderr.isTTY !== true) return;
+    if (!this.#live) return;
     this.#shown = true;
     const columns = process.stderr.columns ?? 80;
     process.stderr.write(`\r\u001b[K${[...text].slice(0, columns - 1).join("")}`);

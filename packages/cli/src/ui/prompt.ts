@@ -1,7 +1,9 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
+import { orAborted } from "wg-userspace/async/abort";
 import { printableLines } from "../base/text.ts";
 import { CancelledError, UserError } from "../errors/user-error.ts";
+import type { Ask } from "./display.ts";
 
 export interface Question {
   /** What is typed is not shown. */
@@ -13,16 +15,25 @@ export interface Question {
   readonly check?: (answer: string) => string | undefined;
 }
 
-/** Asks on stderr, so that stdout stays clean, until the answer will do. Refuses without a terminal to answer. */
-export async function ask(question: string, options: Question): Promise<string> {
-  if (!process.stdin.isTTY) {
+/** The lines of a standard input that is no terminal: read ahead, so one reader serves all questions of the process. */
+let scripted: AsyncIterator<string> | undefined;
+
+/**
+ * Asks on stderr, so that stdout stays clean, until the answer will do. Without a terminal to answer it refuses, unless it is
+ * forced: then each line of standard input is an answer.
+ */
+export async function ask(question: string, options: Question, forced: boolean): Promise<string> {
+  if (!process.stdin.isTTY && !forced) {
     throw new UserError(`Cannot ask "${question.trim()}": there is no terminal`, {
       next: [options.instead],
       code: "ERR_NO_TERMINAL",
     });
   }
   for (;;) {
-    const answer = await askOnce(printableLines(question), options.hidden === true, options.signal);
+    const text = printableLines(question);
+    const answer = process.stdin.isTTY
+      ? await askOnce(text, options.hidden === true, options.signal)
+      : await nextLine(text, options.signal);
     const problem = options.check?.(answer);
     if (problem === undefined) return answer;
     process.stderr.write(`  ${problem}\n`);
@@ -30,7 +41,7 @@ export async function ask(question: string, options: Question): Promise<string> 
 }
 
 /** A new password, twice. */
-export async function askNewPassword(options: Question): Promise<string> {
+export async function askNewPassword(ask: Ask, options: Question): Promise<string> {
   for (;;) {
     const password = await ask("Password: ", { ...options, hidden: true });
     if ((await ask("Password again: ", { ...options, hidden: true, check: () => undefined })) === password)
@@ -40,13 +51,22 @@ export async function askNewPassword(options: Question): Promise<string> {
 }
 
 /** A yes/no question with a default of yes. */
-export async function confirm(question: string, signal: AbortSignal): Promise<boolean> {
+export async function confirm(ask: Ask, question: string, signal: AbortSignal): Promise<boolean> {
   const answer = await ask(`${question} (Y/n) `, {
     signal,
     instead: "answer with --yes",
     check: (text) => (/^(y(es)?|no?|)$/i.test(text) ? undefined : "Please answer yes or no."),
   });
   return !/^n/i.test(answer);
+}
+
+async function nextLine(question: string, signal: AbortSignal): Promise<string> {
+  process.stderr.write(question);
+  scripted ??= createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+  const line = await orAborted(scripted.next(), signal);
+  process.stderr.write("\n");
+  if (line.done === true) throw new CancelledError("end of input");
+  return line.value.trim();
 }
 
 async function askOnce(question: string, hidden: boolean, signal: AbortSignal): Promise<string> {

@@ -10,9 +10,10 @@ export class StageLine {
   #shown = false;
   #last = "";
 
-  constructor(stream: NodeJS.WriteStream = process.stderr) {
+  /** @param live Whether a terminal shows the stream. */
+  constructor(stream: NodeJS.WriteStream, live: boolean) {
     this.#stream = stream;
-    this.#live = stream.isTTY === true;
+    this.#live = live;
   }
 
   set(text: string): void {

@@ -37,7 +37,7 @@ export default class UsersCreate extends BaseCommand<typeof UsersCreate> {
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { emailProblem, userNameProblem } = await import("../../rest/login.ts");
     const { createUser, generatePassword } = await import("../../rest/users.ts");
-    const { ask } = await import("../../ui/prompt.ts");
+    const { ask } = this.display;
     const type = this.flags["login-type"];
     if (type !== "password")
       throw new UsageError(`--login-type is "${type}"; users of this deployment log in with a password`);

@@ -20,20 +20,21 @@ export default class UsersEditRoles extends BaseCommand<typeof UsersEditRoles> {
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { findUser, setUserRoles } = await import("../../rest/users.ts");
-    const { ask } = await import("../../ui/prompt.ts");
     const { rolesText } = await import("../../ui/user-table.ts");
     const deployment = await this.openDeployment();
     const user = await findUser(deployment, this.args.user, signal);
     const given = this.flags.roles ?? [];
     const question = `Roles of ${user.username}, separated by commas (now ${rolesText(user).toLowerCase()}): `;
     const texts =
-      given.length > 0 ? given : [await ask(question, { signal, instead: "give --roles owner or --roles member" })];
+      given.length > 0
+        ? given
+        : [await this.display.ask(question, { signal, instead: "give --roles owner or --roles member" })];
     const roles = texts.flatMap(splitList).map((role) => role.toLowerCase());
     const wanted = roles.filter((role) => role !== "member");
     if (
       given.length > 0 &&
       !this.flags.yes &&
-      process.stdin.isTTY &&
+      this.display.asks &&
       !(await this.confirm(`Set the roles of ${user.username} to ${wanted.join(", ") || "member"}?`, signal))
     ) {
       this.display.say("Nothing was changed.");
