@@ -1,6 +1,6 @@
 import { word } from "../flags/kinds.ts";
 import { STATE_DIR_FLAGS, stateDirOf } from "../flags/state-dir.ts";
-import type { Ask } from "../ui/display.ts";
+import type { Ask } from "../ui/prompt.ts";
 import { BaseCommand } from "./base-command.ts";
 
 export default class ResetPassword extends BaseCommand<typeof ResetPassword> {

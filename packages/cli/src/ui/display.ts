@@ -1,7 +1,7 @@
 import { say } from "../base/say.ts";
 import { printableLog } from "../base/text.ts";
-import { type Paint, paintFor } from "./paint.ts";
-import type { Question } from "./prompt.ts";
+import { hasColours, type Paint, PLAIN } from "./paint.ts";
+import type { Ask } from "./prompt.ts";
 import { StageLine } from "./stages.ts";
 
 /** Where a service puts what it has to say, and asks what it has to know. */
@@ -25,8 +25,6 @@ export interface Display {
   readonly asks: boolean;
 }
 
-export type Ask = (question: string, options: Question) => Promise<string>;
-
 export interface DisplayOptions {
   /** `--force-tty`: the standard streams count as terminals. */
   readonly forceTty: boolean;
@@ -38,7 +36,8 @@ export interface DisplayOptions {
 export async function processDisplay({ forceTty, noColor }: DisplayOptions): Promise<Display> {
   const { stdin, stdout, stderr, env } = process;
   const isTerminal = (stream: { readonly isTTY?: boolean }): boolean => forceTty || stream.isTTY === true;
-  const paintOf = (terminal: boolean): Promise<Paint> => paintFor({ terminal, refused: noColor, environment: env });
+  const paintOf = async (terminal: boolean): Promise<Paint> =>
+    hasColours({ terminal, refused: noColor, environment: env }) ? (await import("./colours.ts")).COLOURS : PLAIN;
   const [live, sayLive] = [isTerminal(stdout), isTerminal(stderr)];
   return {
     print: (text) => void stdout.write(text),

@@ -37,7 +37,3 @@ export function hasColours({ refused, terminal, environment }: ColourQuestion): 
   if (forced !== undefined) return forced !== "0" && forced !== "false";
   return terminal && environment["TERM"] !== "dumb";
 }
-
-export async function paintFor(question: ColourQuestion): Promise<Paint> {
-  return hasColours(question) ? (await import("./colours.ts")).COLOURS : PLAIN;
-}

@@ -3,7 +3,8 @@ import { Writable } from "node:stream";
 import { orAborted } from "wg-userspace/async/abort";
 import { printableLines } from "../base/text.ts";
 import { CancelledError, UserError } from "../errors/user-error.ts";
-import type { Ask } from "./display.ts";
+
+export type Ask = (question: string, options: Question) => Promise<string>;
 
 export interface Question {
   /** What is typed is not shown. */
