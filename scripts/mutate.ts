@@ -1,8 +1,8 @@
 /**
- * `npm run mutate [-- CORE…] [--file PATTERN] [--sample PERCENT [--seed N]] [--concurrency N]`: changes the engine's
- * cores in one small place at a time, and counts how many of these mutants the tests kill. Fails below THRESHOLD. A
- * full run takes hours: run it overnight, or for the core under change; a sample of a few percent takes minutes.
- * Survivors are printed and listed in .build/mutation/CORE.json.
+ * `npm run mutate [-- CORE…] [--file PATTERN] [--sample PERCENT [--seed N]] [--concurrency N] [--patience SECONDS]`:
+ * changes the engine's cores in one small place at a time, and counts how many of these mutants the tests kill. Fails
+ * below THRESHOLD. A full run takes hours: run it overnight, or for the core under change; a sample of a few percent
+ * takes minutes. Survivors are printed and listed in .build/mutation/CORE.json.
  */
 import { spawnSync } from "node:child_process";
 import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,8 +13,11 @@ import { sampleLines } from "./mutate/sample.ts";
 
 /** Percent of mutants that must be killed in each core. */
 const THRESHOLD = 85;
-/** A mutant that loops is ended after this long beyond what its tests usually take; generous, because time-outs count as kills. */
-const LOOP_MS = 15_000;
+/**
+ * A mutant that loops is ended after this long beyond what its tests usually take; generous, because time-outs count as
+ * kills. A machine whose load changes takes more (`--patience`), or slow mutants count as killed.
+ */
+const PATIENCE_S = 15;
 
 const root = join(import.meta.dirname, "..");
 const tools = join(import.meta.dirname, "mutate");
@@ -27,16 +30,20 @@ const { values, positionals } = parseArgs({
     sample: { type: "string" },
     seed: { type: "string", default: "1" },
     concurrency: { type: "string", default: "2" },
+    patience: { type: "string", default: String(PATIENCE_S) },
   },
 });
 const unknown = positionals.filter((name) => !(name in CORES));
 const concurrency = Number(values.concurrency);
 const percent = values.sample === undefined ? 100 : Number(values.sample);
 const seed = Number(values.seed);
-const numbersFit = Number.isInteger(concurrency) && concurrency >= 1 && Number.isInteger(seed);
+const patience = Number(values.patience);
+const numbersFit = Number.isInteger(concurrency) && concurrency >= 1 && Number.isInteger(seed) && patience > 0;
 if (unknown.length > 0 || !numbersFit || !(percent > 0 && percent <= 100)) {
   const names = Object.keys(CORES).join("|");
-  process.stderr.write(`usage: mutate [${names}]… [--file PATTERN] [--sample PERCENT [--seed N]] [--concurrency N]\n`);
+  process.stderr.write(
+    `usage: mutate [${names}]… [--file PATTERN] [--sample PERCENT [--seed N]] [--concurrency N] [--patience SECONDS]\n`,
+  );
   process.exit(2);
 }
 
@@ -79,7 +86,7 @@ function mutate(core: string): void {
     coverageAnalysis: "perTest",
     ignoreStatic: true,
     concurrency,
-    timeoutMS: LOOP_MS,
+    timeoutMS: 1000 * patience,
     tempDirName: ".build/mutating",
     incremental: !isSample,
     incrementalFile: join(results, `${core}.incremental.json`),
