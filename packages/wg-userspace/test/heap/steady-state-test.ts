@@ -17,7 +17,7 @@ interface Measured {
 async function measure(way: "direct" | "relay"): Promise<Measured> {
   const flags = ["--expose-gc", "--min-semi-space-size=128", "--max-semi-space-size=128"];
   const program = join(import.meta.dirname, "steady-state.ts");
-  const { stdout } = await promisify(execFile)(process.execPath, [...flags, program, way], { timeout: 60_000 });
+  const { stdout } = await promisify(execFile)(process.execPath, [...flags, program, way], { timeout: 110_000 });
   return JSON.parse(stdout) as Measured;
 }
 
