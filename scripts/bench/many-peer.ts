@@ -14,6 +14,7 @@ import { Driver } from "../../packages/wg-userspace/src/io/driver.ts";
 import { nodeRandom } from "../../packages/wg-userspace/src/io/host/crypto-suite.ts";
 import { directRelayDialer } from "../../packages/wg-userspace/src/io/relay/relay-dialer.ts";
 import { TcpStream } from "../../packages/wg-userspace/src/io/sockets/tcp-stream.ts";
+import { connectTunnelTcp, listenTunnelTcp } from "../../packages/wg-userspace/src/io/sockets/tcp-tunnel.ts";
 import { answerRequests } from "./processes.ts";
 
 const TUNNEL_PORT = 7000;
@@ -45,7 +46,7 @@ await answerRequests({
         udpPort: 0,
         maxPeers: 2_048,
       });
-      driver.listenTcp(TUNNEL_PORT, (stream) => void serve(stream));
+      listenTunnelTcp(driver, TUNNEL_PORT, (stream) => void serve(stream));
       drivers.push(driver);
     }
     return { engines: drivers.map(({ publicKey, udpPorts }) => ({ key: hexEncode(publicKey), port: udpPorts.ipv4 })) };
@@ -78,7 +79,9 @@ await answerRequests({
     dial = async () => {
       if (host === undefined) {
         const remote = { address: ip(String(request["tunnel"])), port: TUNNEL_PORT };
-        return drivers[next++ % drivers.length]!.connectTcp(remote, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+        return connectTunnelTcp(drivers[next++ % drivers.length]!, remote, {
+          signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+        });
       }
       const socket = connect({ host, port: port!, noDelay: true });
       await once(socket, "connect");

@@ -12,6 +12,7 @@ import { derpMapOf, relayNode } from "../../packages/wg-userspace/src/derp/map.t
 import { Driver } from "../../packages/wg-userspace/src/io/driver.ts";
 import { nodeRandom } from "../../packages/wg-userspace/src/io/host/crypto-suite.ts";
 import { directRelayDialer } from "../../packages/wg-userspace/src/io/relay/relay-dialer.ts";
+import { connectTunnelTcp, listenTunnelTcp } from "../../packages/wg-userspace/src/io/sockets/tcp-tunnel.ts";
 import { loadUdpBatch } from "../../packages/wg-userspace/src/io/udp/udp-batch.ts";
 import { answerRequests } from "./processes.ts";
 import { drainRate, flood, pour, sampleRate } from "./pump.ts";
@@ -35,9 +36,9 @@ await answerRequests({
       ...(request["mtu"] === undefined ? {} : { mtu: Number(request["mtu"]) }),
     });
     if (request["relayPort"] !== undefined) await useRelay(driver, Number(request["relayPort"]));
-    driver.listenTcp(TUNNEL_PORT, (accepted) => incoming.resolve(accepted));
+    listenTunnelTcp(driver, TUNNEL_PORT, (accepted) => incoming.resolve(accepted));
     const native = loadUdpBatch() !== undefined;
-    return { publicKey: hexEncode(driver.publicKey), udpPort: driver.udpPorts.ipv4, native };
+    return { publicKey: hexEncode(driver.engine.publicKey), udpPort: driver.udpPorts.ipv4, native };
   },
 
   async peer(request) {
@@ -63,7 +64,7 @@ await answerRequests({
 
   async connectTunnel(request) {
     const remote = { address: ip(String(request["to"])), port: TUNNEL_PORT };
-    stream = await driver!.connectTcp(remote, { signal: AbortSignal.timeout(10_000) });
+    stream = await connectTunnelTcp(driver!, remote, { signal: AbortSignal.timeout(10_000) });
     return {};
   },
 

@@ -51,9 +51,9 @@ export function networkView(node: TailnetNode): unknown {
   const now = monotonicNow();
   const { driver, netReport, derpMap } = node;
   return {
-    node_key: shortKey(driver.publicKey),
+    node_key: shortKey(driver.engine.publicKey),
     udp_ports: driver.udpPorts,
-    relay: { state: driver.relayState, error: driver.relayError?.message ?? null },
+    relay: { state: driver.relays.homeState, error: driver.relays.homeError?.message ?? null },
     drops: driver.engine.dropCounts(),
     net_report: netReport === undefined ? null : netReportToJson(netReport),
     peers: driver.engine.peers().map((peer) => ({

@@ -13,12 +13,18 @@ import {
 import { type AddrPort, formatIp } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
 import type { TcpStream } from "wg-userspace/io/sockets/tcp-stream";
+import {
+  acceptTunnelTcp,
+  listenTunnelTcp,
+  rejectTunnelTcp,
+  setTunnelTcpFallback,
+} from "wg-userspace/io/sockets/tcp-tunnel";
 import { setTunnelUdpFallback, type TunnelUdpFallback } from "wg-userspace/io/sockets/udp-tunnel-socket";
 import type { TcpOptions } from "wg-userspace/netstack/stack";
 import { type DebugSources, HttpApi } from "./http-api.ts";
 import { type PeerShareLimits, PeerShares } from "./peer-shares.ts";
 import { peerView } from "./peer-view.ts";
-import { PortRelay } from "./port-relay.ts";
+import { PortRelay, type PortRelayTunnel } from "./port-relay.ts";
 import { SpeedtestService } from "./speedtest.ts";
 import { SshService, type SshServiceOptions } from "./ssh/ssh-service.ts";
 import { TerminalService } from "./terminal/terminal-service.ts";
@@ -52,7 +58,7 @@ export class TunnelServices {
     this.#node = node;
     this.#ssh = new SshService(ssh);
     this.#terminals = new TerminalService({ environment, directory, user, logger });
-    this.#relay = new PortRelay(node.driver, logger);
+    this.#relay = new PortRelay(tunnelOf(node), logger);
     this.#udpRelay = this.#relayUdp(logger);
     this.#listenForShells({ userTimeoutMs });
     const speedtest = new SpeedtestService({ logger });
@@ -64,9 +70,11 @@ export class TunnelServices {
       logger,
       debug,
     });
-    node.driver.listenTcp(HTTP_API_PORT, (stream) => api.handleConnection(stream, formatIp(stream.remote.address)));
-    node.driver.setTcpFallback((request) => {
-      if (request.local.port <= RESERVED_PORTS_END) node.driver.reject(request);
+    listenTunnelTcp(node.driver, HTTP_API_PORT, (stream) =>
+      api.handleConnection(stream, formatIp(stream.remote.address)),
+    );
+    setTunnelTcpFallback(node.driver, (request) => {
+      if (request.local.port <= RESERVED_PORTS_END) rejectTunnelTcp(node.driver, request);
       else this.#relay.handleRequest(request);
     });
   }
@@ -125,7 +133,8 @@ export class TunnelServices {
     options?: TcpOptions,
   ): void {
     const admission = shares instanceof PeerShares ? shares : new PeerShares(shares);
-    this.#node.driver.listenTcp(
+    listenTunnelTcp(
+      this.#node.driver,
       port,
       (stream) => {
         if (admission.admit(stream, formatIp(stream.remote.address))) onConnection(stream);
@@ -156,4 +165,11 @@ export class TunnelServices {
 
 function endpointOf(at: AddrPort): { readonly address: string; readonly port: number } {
   return { address: formatIp(at.address), port: at.port };
+}
+
+function tunnelOf({ driver }: TailnetNode): PortRelayTunnel {
+  return {
+    accept: (request) => acceptTunnelTcp(driver, request),
+    reject: (request) => rejectTunnelTcp(driver, request),
+  };
 }

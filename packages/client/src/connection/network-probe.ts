@@ -70,12 +70,12 @@ async function probeRelays(node: TailnetNode, signal: AbortSignal): Promise<Rela
   return Promise.all(
     regions.map(async ({ regionId }) => {
       try {
-        const roundTripMs = await node.driver.pingRelay(regionId, { signal: limit });
+        const roundTripMs = await node.driver.relays.ping(regionId, { signal: limit });
         return { regionId, roundTripMs, usesWebSocket: node.forcedWebSocket.has(regionId) };
       } catch (error) {
         signal.throwIfAborted();
         const why =
-          node.driver.relayErrorOf(regionId)?.message ?? (limit.aborted ? "no answer in time" : String(error));
+          node.driver.relays.errorOf(regionId)?.message ?? (limit.aborted ? "no answer in time" : String(error));
         return { regionId, error: why, usesWebSocket: node.forcedWebSocket.has(regionId) };
       }
     }),

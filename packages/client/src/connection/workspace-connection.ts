@@ -7,6 +7,7 @@ import type { DerpMap } from "wg-userspace/derp/map";
 import type { PacketTap } from "wg-userspace/engine";
 import { nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import type { TcpStream } from "wg-userspace/io/sockets/tcp-stream";
+import { connectTunnelTcp, pingTunnel } from "wg-userspace/io/sockets/tcp-tunnel";
 import { bindTunnelUdp } from "wg-userspace/io/sockets/udp-tunnel-socket";
 import type { Path } from "wg-userspace/magicsock/path";
 import type { NetReport } from "wg-userspace/netcheck/report";
@@ -139,7 +140,7 @@ export class WorkspaceConnection implements AsyncDisposable {
       // One that failed or was reset may have been too early: what a dial finds now is what counts.
       if (stream?.destroyed === false) return stream;
     }
-    return this.#node.driver.connectTcp({ address: ip(agentAddress(this.#agentId)), port }, options);
+    return connectTunnelTcp(this.#node.driver, { address: ip(agentAddress(this.#agentId)), port }, options);
   }
 
   /** As the global fetch, to a program of the workspace that speaks plain HTTP on that port. Follows no redirects. */
@@ -169,7 +170,7 @@ export class WorkspaceConnection implements AsyncDisposable {
 
   /** Round trip to the agent inside the tunnel, in ms. */
   async ping(options: { readonly signal: AbortSignal }): Promise<number> {
-    return this.#node.driver.ping("tsmp", ip(agentAddress(this.#agentId)), options);
+    return pingTunnel(this.#node.driver, "tsmp", ip(agentAddress(this.#agentId)), options);
   }
 
   /**
@@ -236,7 +237,7 @@ export class WorkspaceConnection implements AsyncDisposable {
 
   /** What is known to be wrong, for an error message; undefined when nothing is. */
   describeTrouble(): string | undefined {
-    return this.#coordination.lastError?.message ?? this.#node.driver.relayError?.message;
+    return this.#coordination.lastError?.message ?? this.#node.driver.relays.homeError?.message;
   }
 
   /** Sends a disconnect message, which takes at most a second, and closes everything. */
@@ -291,7 +292,7 @@ export class WorkspaceConnection implements AsyncDisposable {
     this.#coordination.start();
     const failed = this.#coordination.failed;
     const { driver } = this.#node;
-    const relayReady = (): boolean => driver.relayState === "ready";
+    const relayReady = (): boolean => driver.relays.homeState === "ready";
     const programmed = (): boolean => this.#node.isProgrammed(this.#agentId);
     // The tunnel may have been begun long before, and its relay may have refused us while the coordinator did not know us.
     driver.networkChanged();

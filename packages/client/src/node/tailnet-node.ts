@@ -113,12 +113,12 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
       removePeer: (key) => driver.removePeer(key),
       abortConnections: (prefixes) => driver.abortConnections(prefixes),
       startHandshake: (key) => driver.startHandshake(key),
-      setRelayMap: (map) => driver.setDerpMap(map),
-      setHomeRegion: (regionId) => driver.setHomeRegion(regionId),
+      setRelayMap: (map) => driver.relays.setMap(map),
+      setHomeRegion: (regionId) => driver.relays.setHome(regionId),
       setOwnEndpoints: (endpoints, guesses) => driver.setOwnEndpoints(endpoints, guesses),
       peerAdded: () => {
         watch.freshen();
-        driver.proveRelays();
+        driver.relays.prove();
       },
       directPathStuck: (rebind) => {
         watch.wantPortMapping();
@@ -130,8 +130,8 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
       {
         addresses: options.addresses,
         nodeId: options.nodeId,
-        publicKey: driver.publicKey,
-        discoKey: driver.discoKey!,
+        publicKey: driver.engine.publicKey,
+        discoKey: driver.engine.discoKey!,
         accessUrl: deployment.url.href,
         region: options.region,
         directBlocked: options.directBlocked,
@@ -183,7 +183,7 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
    * a sign of life within seconds, or are dialled again. Cheap where one was received a moment ago.
    */
   doubt(): void {
-    this.driver.proveRelays();
+    this.driver.relays.prove();
   }
 
   /** What the coordinator last sent about a peer. */

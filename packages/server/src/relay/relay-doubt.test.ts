@@ -102,7 +102,7 @@ describe("an idle relay connection in doubt", () => {
       expect(router.flows()).toBe(2);
     }, eventually);
     await vi.waitFor(() => expect(set.homeState).toBe("ready"), eventually);
-    expect(await set.ping(1, AbortSignal.timeout(30_000))).toBeGreaterThan(0);
+    expect(await set.ping(1, { signal: AbortSignal.timeout(30_000) })).toBeGreaterThan(0);
   });
 
   it("is kept when the relay answers", async () => {
@@ -111,7 +111,7 @@ describe("an idle relay connection in doubt", () => {
     await vi.waitFor(() => expect(set.homeState).toBe("ready"), eventually);
     for (let round = 0; round < 3; round++) {
       set.prove();
-      await set.ping(1, AbortSignal.timeout(30_000));
+      await set.ping(1, { signal: AbortSignal.timeout(30_000) });
     }
     expect([router.flows(), set.homeState]).toEqual([1, "ready"]);
   });

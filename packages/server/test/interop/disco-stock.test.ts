@@ -94,10 +94,10 @@ describe.skipIf(!hasGo)(`the disco code of tailscale.com (missing here: ${hasGo 
       avoid: false,
       nodes: [node],
     };
-    driver.setDerpMap(derpMapOf([region]));
-    driver.setHomeRegion(REGION);
-    await until("our relay connection", () => driver.relayState === "ready");
-    const keys = ["-peer-node", hexEncode(driver.publicKey), "-peer-disco", hexEncode(driver.discoKey!)];
+    driver.relays.setMap(derpMapOf([region]));
+    driver.relays.setHome(REGION);
+    await until("our relay connection", () => driver.relays.homeState === "ready");
+    const keys = ["-peer-node", hexEncode(driver.engine.publicKey), "-peer-disco", hexEncode(driver.engine.discoKey!)];
     peer = spawn(join(built, "discopeer"), ["-url", `http://127.0.0.1:${port}/derp`, ...keys], {
       stdio: ["pipe", "pipe", "ignore"],
     });
@@ -131,7 +131,7 @@ describe.skipIf(!hasGo)(`the disco code of tailscale.com (missing here: ${hasGo 
     peer.stdin!.write("call-me-maybe\n");
     await until("a direct path", direct);
     const ping = heard("ping", "udp").find(({ length }) => length === 1310)!;
-    expect(ping).toMatchObject({ from: `127.0.0.1:${driver.udpPorts.ipv4}`, node: hexEncode(driver.publicKey) });
+    expect(ping).toMatchObject({ from: `127.0.0.1:${driver.udpPorts.ipv4}`, node: hexEncode(driver.engine.publicKey) });
     expect(events.some((event) => event.kind === "path-changed" && event.path?.kind === "udp")).toBe(true);
   });
 

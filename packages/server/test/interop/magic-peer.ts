@@ -91,7 +91,7 @@ export class TestNetwork implements AsyncDisposable {
       ...(directBlocked === undefined ? {} : { directBlocked }),
     });
     node.setDerpMap(this.map);
-    await until("our relay connection", () => node.driver.relayState === "ready");
+    await until("our relay connection", () => node.driver.relays.homeState === "ready");
     return node;
   }
 

@@ -13,6 +13,7 @@ import { type AddrPort, formatAddrPort, ip, isIpv4, parseAddrPort } from "wg-use
 import { parseDiscoMessage } from "wg-userspace/disco/message";
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeCryptoSuite } from "wg-userspace/io/host/crypto-suite";
+import { pingTunnel } from "wg-userspace/io/sockets/tcp-tunnel";
 import { loadUdpBatch } from "wg-userspace/io/udp/udp-batch";
 import type { UdpSocket } from "wg-userspace/netstack/stack";
 import { buildMagicPeer, MagicPeer, REGION, TestNetwork, until } from "./magic-peer.ts";
@@ -260,7 +261,7 @@ describe.skipIf(!hasGo)(`magicsock of tailscale.com (missing here: ${hasGo ? "no
 
 /** Our node, as the stock peer's coordinator publishes it. */
 function usOf({ driver }: TailnetNode, endpoints: readonly string[]) {
-  return { node: hexEncode(driver.publicKey), disco: hexEncode(driver.discoKey!), addr: OURS, endpoints };
+  return { node: hexEncode(driver.engine.publicKey), disco: hexEncode(driver.engine.discoKey!), addr: OURS, endpoints };
 }
 
 /** The stock peer's node, as our coordinator publishes it; its id here is its key. */
@@ -295,7 +296,7 @@ function echoOn({ driver }: TailnetNode): UdpSocket {
 }
 
 async function icmpEcho(node: TailnetNode, peer: MagicPeer): Promise<void> {
-  const rtt = await node.driver.ping("icmp", ip(peer.address), { signal: AbortSignal.timeout(15_000) });
+  const rtt = await pingTunnel(node.driver, "icmp", ip(peer.address), { signal: AbortSignal.timeout(15_000) });
   expect(rtt).toBeGreaterThan(0);
 }
 

@@ -7,6 +7,7 @@ import { Driver } from "./driver.ts";
 import { nodeRandom } from "./host/crypto-suite.ts";
 import { directRelayDialer } from "./relay/relay-dialer.ts";
 import type { TcpStream } from "./sockets/tcp-stream.ts";
+import { connectTunnelTcp, listenTunnelTcp, pingTunnel } from "./sockets/tcp-tunnel.ts";
 
 const open: Driver[] = [];
 afterEach(async () => {
@@ -29,16 +30,16 @@ async function pair(a = "fd7a::1", b = "fd7a::2"): Promise<[Driver, Driver]> {
   const [one, two] = [await openDriver(a), await openDriver(b)];
   const bits = ip(a).length * 8;
   one.setPeer({
-    publicKey: two.publicKey,
+    publicKey: two.engine.publicKey,
     allowedIPs: [{ address: ip(b), bits }],
     udpEndpoints: [{ address: ip("127.0.0.1"), port: two.udpPorts.ipv4! }],
   });
-  two.setPeer({ publicKey: one.publicKey, allowedIPs: [{ address: ip(a), bits }] });
+  two.setPeer({ publicKey: one.engine.publicKey, allowedIPs: [{ address: ip(a), bits }] });
   return [one, two];
 }
 
 function accepted(driver: Driver, port: number): Promise<TcpStream> {
-  return new Promise((resolve) => driver.listenTcp(port, resolve));
+  return new Promise((resolve) => listenTunnelTcp(driver, port, resolve));
 }
 
 const ROUND_TRIPS = 200;
@@ -61,7 +62,7 @@ describe("Driver over loopback UDP", () => {
   ])("carries a TCP connection over %s both ways, byte for byte, with half close", async (_family, a, b) => {
     const [one, two] = await pair(a, b);
     const serverSide = accepted(two, 8080);
-    const client = await one.connectTcp({ address: ip(b), port: 8080 }, { signal: AbortSignal.timeout(10_000) });
+    const client = await connectTunnelTcp(one, { address: ip(b), port: 8080 }, { signal: AbortSignal.timeout(10_000) });
     const server = await serverSide;
     const up = randomBytes(8 * 1024 * 1024);
     const down = randomBytes(4 * 1024 * 1024);
@@ -75,7 +76,7 @@ describe("Driver over loopback UDP", () => {
   it("refuses a connection to a port without a listener", async () => {
     const [one] = await pair();
     await expect(
-      one.connectTcp({ address: ip("fd7a::2"), port: 9 }, { signal: AbortSignal.timeout(10_000) }),
+      connectTunnelTcp(one, { address: ip("fd7a::2"), port: 9 }, { signal: AbortSignal.timeout(10_000) }),
     ).rejects.toMatchObject({
       code: "ERR_CONNECTION_REFUSED",
     });
@@ -83,8 +84,9 @@ describe("Driver over loopback UDP", () => {
 
   it("a connection that is reset before it is used ends by itself, with the reason", async () => {
     const [one, two] = await pair();
-    two.listenTcp(8080, (stream) => stream.once("connect", () => stream.destroy()));
-    const client = await one.connectTcp(
+    listenTunnelTcp(two, 8080, (stream) => stream.once("connect", () => stream.destroy()));
+    const client = await connectTunnelTcp(
+      one,
       { address: ip("fd7a::2"), port: 8080 },
       { signal: AbortSignal.timeout(10_000) },
     );
@@ -96,14 +98,15 @@ describe("Driver over loopback UDP", () => {
     const [one] = await pair();
     for (const kind of ["tsmp", "icmp"] as const) {
       const signal = AbortSignal.timeout(10_000);
-      expect(await one.ping(kind, ip("fd7a::2"), { signal })).toBeGreaterThan(0);
+      expect(await pingTunnel(one, kind, ip("fd7a::2"), { signal })).toBeGreaterThan(0);
     }
   });
 
   it("closes the window on a reader that does not read, and keeps memory bounded", async () => {
     const [one, two] = await pair();
     const serverSide = accepted(two, 8080);
-    const client = await one.connectTcp(
+    const client = await connectTunnelTcp(
+      one,
       { address: ip("fd7a::2"), port: 8080 },
       { maxSendBufferBytes: 1 << 20, maxReceiveBufferBytes: 1 << 20 },
     );
@@ -117,9 +120,9 @@ describe("Driver over loopback UDP", () => {
         // Pings run beside the data: when many were answered and nothing was read, the window is closed.
         const drained = await Promise.race([
           once(client, "drain").then(() => true),
-          inTurn(ROUND_TRIPS, () => one.ping("tsmp", ip("fd7a::2"), { signal: AbortSignal.timeout(20_000) })).then(
-            () => false,
-          ),
+          inTurn(ROUND_TRIPS, () =>
+            pingTunnel(one, "tsmp", ip("fd7a::2"), { signal: AbortSignal.timeout(20_000) }),
+          ).then(() => false),
         ]);
         if (!drained) break;
       }
@@ -140,10 +143,10 @@ describe("Driver over loopback UDP", () => {
     const one = await openDriver("fd7a::1");
     const reason = new Error("enough");
     await expect(
-      one.connectTcp({ address: ip("fd7a::2"), port: 1 }, { signal: AbortSignal.abort(reason) }),
+      connectTunnelTcp(one, { address: ip("fd7a::2"), port: 1 }, { signal: AbortSignal.abort(reason) }),
     ).rejects.toBe(reason);
     const cancel = new AbortController();
-    const connecting = one.connectTcp({ address: ip("fd7a::2"), port: 1 }, { signal: cancel.signal });
+    const connecting = connectTunnelTcp(one, { address: ip("fd7a::2"), port: 1 }, { signal: cancel.signal });
     cancel.abort(reason);
     await expect(connecting).rejects.toBe(reason);
   });

@@ -1,23 +1,20 @@
 import { createPacketCipher } from "../aead/cipher.ts";
-import { abortable, once } from "../async/abort.ts";
+import { abortable } from "../async/abort.ts";
 import { EngineError } from "../base/errors.ts";
 import type { Instant } from "../base/instant.ts";
-import { type AddrPort, formatAddrPort, type IpAddress, type IpPrefix, parseIp, prefixContains } from "../base/ip.ts";
-import type { DiscoPublicKey, NodePublicKey } from "../base/keys.ts";
+import { type AddrPort, type IpPrefix, parseIp, prefixContains } from "../base/ip.ts";
+import type { NodePublicKey } from "../base/keys.ts";
 import { type Logger, type PacketCipher, silentLogger } from "../base/ports.ts";
-import type { DerpMap } from "../derp/map.ts";
 import { DEFAULT_MTU, Engine, type EngineConfig, type EngineEvent, type EnginePeer } from "../engine.ts";
 import type { PongResult } from "../magicsock/discovery.ts";
 import { type UdpPath, udpPath } from "../magicsock/path.ts";
-import type { TcpOptions, TcpRequest } from "../netstack/stack.ts";
 import { looksLikeStun } from "../stun/message.ts";
 import { monotonicNow, unixMsAt, WakeDetector } from "./host/clock.ts";
 import { nodeCryptoSuite, nodeRandom } from "./host/crypto-suite.ts";
 import { addressesLost, interfaceFingerprint } from "./host/interfaces.ts";
 import type { RelayState } from "./relay/relay-connection.ts";
 import type { RelayDialer } from "./relay/relay-dialer.ts";
-import { RelaySet } from "./relay/relay-set.ts";
-import { TcpStream } from "./sockets/tcp-stream.ts";
+import { RelaySet, type Relays } from "./relay/relay-set.ts";
 import type { DatagramSocket } from "./udp/datagram-socket.ts";
 import { nativeAead } from "./udp/udp-batch.ts";
 import { bindUdpSocket } from "./udp/udp-socket.ts";
@@ -72,7 +69,8 @@ export type NetworkChange = "moved" | "added" | "new-port";
 
 /**
  * Runs one {@link Engine} on Node: a UDP socket, connections to relays, one timer. Owns all of them until `close`.
- * A turn is: hand over what arrived, flush once, re-arm the timer.
+ * A turn is: hand over what arrived, flush once, re-arm the timer. What changes the engine goes through here, with the time
+ * and a turn after it; what only reads it is at {@link engine}. Sockets in the tunnel are in `sockets/`.
  */
 export class Driver implements AsyncDisposable {
   readonly cipher: PacketCipher;
@@ -80,6 +78,8 @@ export class Driver implements AsyncDisposable {
   readonly #events: DriverEvents;
   readonly #logger: Logger;
   readonly #relays: RelaySet;
+  /** Map, home and state of the relays. */
+  readonly relays: Relays;
   readonly #wakeDetector = new WakeDetector();
   #checkTimer: NodeJS.Timeout | undefined;
   readonly #stunListeners = new Set<StunListener>();
@@ -147,20 +147,13 @@ export class Driver implements AsyncDisposable {
         onForcedWebSocket: (region, reason) => this.#events.onForcedWebSocket?.(region, reason),
       },
     );
+    this.relays = this.#relays;
     this.#checkLater();
-  }
-
-  get publicKey(): NodePublicKey {
-    return this.engine.publicKey;
   }
 
   /** Local UDP ports by family; undefined without a socket of that family. */
   get udpPorts(): { readonly ipv4: number | undefined; readonly ipv6: number | undefined } {
     return this.#udp?.ports ?? { ipv4: undefined, ipv6: undefined };
-  }
-
-  get discoKey(): DiscoPublicKey | undefined {
-    return this.engine.discoKey;
   }
 
   /** {@link Engine.setOwnEndpoints} */
@@ -200,34 +193,6 @@ export class Driver implements AsyncDisposable {
     return sent;
   }
 
-  /** The relay map to use from now on. Connections to relays that are no longer in it are closed. */
-  setDerpMap(map: DerpMap): void {
-    this.#relays.setMap(map);
-  }
-
-  /** Our home relay: always connected, peers find us there. */
-  setHomeRegion(regionId: number): void {
-    this.#relays.setHome(regionId);
-  }
-
-  get relayState(): RelayState {
-    return this.#relays.homeState;
-  }
-
-  get relayError(): EngineError | undefined {
-    return this.#relays.homeError;
-  }
-
-  /** Round trip through the relay of a region in ms: {@link RelaySet.ping}. */
-  async pingRelay(regionId: number, options: { readonly signal: AbortSignal }): Promise<number> {
-    return this.#relays.ping(regionId, options.signal);
-  }
-
-  /** Why there is no connection to the relay of a region, as far as known. */
-  relayErrorOf(regionId: number): EngineError | undefined {
-    return this.#relays.errorOf(regionId);
-  }
-
   setPeer(peer: EnginePeer): void {
     this.engine.setPeer(peer, monotonicNow());
     this.#schedule();
@@ -257,11 +222,6 @@ export class Driver implements AsyncDisposable {
     this.#schedule();
   }
 
-  /** {@link RelaySet.prove} */
-  proveRelays(): void {
-    this.#relays.prove();
-  }
-
   /** Takes another UDP port. The caller tells peers of the new endpoints after `onNetworkChange`. */
   async rebind(): Promise<void> {
     if (this.#udp === undefined || this.#closed) return;
@@ -276,72 +236,8 @@ export class Driver implements AsyncDisposable {
     this.#events.onNetworkChange?.("new-port");
   }
 
-  /** Connects to an address inside the tunnel. Rejects with an EngineError, or with `signal.reason`. */
-  async connectTcp(remote: AddrPort, options: TcpOptions & { readonly signal?: AbortSignal } = {}): Promise<TcpStream> {
-    options.signal?.throwIfAborted();
-    if (this.#closed) throw new EngineError("ERR_CLOSED", "the tunnel is closed");
-    const connection = this.engine.netstack.connectTcp(remote, options, monotonicNow());
-    const stream = new TcpStream(connection, this.#wake);
-    this.#schedule();
-    try {
-      await once(stream, "connect", options.signal);
-      return stream;
-    } catch (error) {
-      if (error === options.signal?.reason) stream.destroy();
-      else if (!(error instanceof EngineError))
-        throw new EngineError(
-          "ERR_CONNECTION_RESET",
-          `connection to ${formatAddrPort(remote)} ended before it was open`,
-          { cause: error },
-        );
-      throw error;
-    }
-  }
-
-  /** Listens inside the tunnel; the handler owns every accepted connection. */
-  listenTcp(port: number, onConnection: (stream: TcpStream) => void, options: TcpOptions = {}): { close(): void } {
-    const listener = this.engine.netstack.listenTcp(
-      { port },
-      {
-        onRequest: (request) => {
-          const stream = this.accept(request, options);
-          if (stream !== undefined) onConnection(stream);
-        },
-      },
-    );
-    return listener;
-  }
-
-  /** Receives the SYNs to ports without a listener; answer with {@link accept} or {@link reject}. */
-  setTcpFallback(onRequest: (request: TcpRequest) => void): void {
-    this.engine.netstack.setTcpFallback({ onRequest });
-  }
-
-  /** Answers a waiting SYN. Undefined when it is too late or there is no room. */
-  accept(request: TcpRequest, options: TcpOptions = {}): TcpStream | undefined {
-    const connection = request.accept(options, monotonicNow());
-    this.#schedule();
-    return connection === undefined ? undefined : new TcpStream(connection, this.#wake);
-  }
-
-  reject(request: TcpRequest): void {
-    request.reject(monotonicNow());
-    this.#schedule();
-  }
-
-  /** One echo inside the tunnel. Resolves with the round trip in ms; rejects with `signal.reason`. */
-  async ping(
-    kind: "tsmp" | "icmp",
-    destination: IpAddress,
-    options: { readonly signal: AbortSignal },
-  ): Promise<number> {
-    return abortable(options.signal, (resolve) => {
-      const handle = this.engine.netstack.ping(kind, destination, resolve, monotonicNow());
-      this.#schedule();
-      return (aborted) => {
-        if (aborted) handle.cancel();
-      };
-    });
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /** Ends a turn soon. For callers that used `engine.netstack` directly. */

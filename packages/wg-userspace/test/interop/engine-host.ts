@@ -7,6 +7,7 @@ import { nodePrivateKey, nodePublicKey } from "../../src/base/keys.ts";
 import { Driver } from "../../src/io/driver.ts";
 import { directRelayDialer } from "../../src/io/relay/relay-dialer.ts";
 import type { TcpStream } from "../../src/io/sockets/tcp-stream.ts";
+import { connectTunnelTcp, listenTunnelTcp, pingTunnel } from "../../src/io/sockets/tcp-tunnel.ts";
 import { patternBytes } from "./pattern.ts";
 
 interface Request {
@@ -32,7 +33,7 @@ const handlers: Readonly<Record<Request["do"], (request: Request) => Promise<unk
         },
       },
     );
-    return { publicKey: hexEncode(driver.publicKey) };
+    return { publicKey: hexEncode(driver.engine.publicKey) };
   },
   async peer(request) {
     const endpoint = request["endpoint"] === undefined ? undefined : parseAddrPort(String(request["endpoint"]));
@@ -49,12 +50,12 @@ const handlers: Readonly<Record<Request["do"], (request: Request) => Promise<unk
     return {};
   },
   async ping(request) {
-    const rttMs = await driver.ping("icmp", ip(String(request["to"])), { signal: AbortSignal.timeout(15_000) });
+    const rttMs = await pingTunnel(driver, "icmp", ip(String(request["to"])), { signal: AbortSignal.timeout(15_000) });
     return { rttMs };
   },
   /** Answers every connection: reads to the end, then sends the digest of what came and a pattern of `bytes`. */
   async serve(request) {
-    driver.listenTcp(Number(request["port"]), (stream) => void serveOne(stream, Number(request["bytes"])));
+    listenTunnelTcp(driver, Number(request["port"]), (stream) => void serveOne(stream, Number(request["bytes"])));
     return {};
   },
   fetch: exchange,
@@ -73,7 +74,8 @@ const handlers: Readonly<Record<Request["do"], (request: Request) => Promise<unk
 
 /** Sends a pattern of `bytes`, half-closes, and returns the digest of the answer; with a new handshake on the way. */
 async function exchange(request: Request): Promise<unknown> {
-  const stream = await driver.connectTcp(
+  const stream = await connectTunnelTcp(
+    driver,
     { address: ip(String(request["to"])), port: Number(request["port"]) },
     { signal: AbortSignal.timeout(15_000) },
   );

@@ -38,11 +38,34 @@ export interface RelaySetHandler {
   onForcedWebSocket(regionId: number, reason: string): void;
 }
 
+/** What the owner of a driver decides about relays, and learns of them. */
+export interface Relays {
+  /** The relay map to use from now on. Connections to relays that are no longer in it are closed. */
+  setMap(map: DerpMap): void;
+  /** Our home relay: always connected, peers find us there. */
+  setHome(regionId: number): void;
+  readonly homeState: RelayState;
+  /** Why the home relay is not connected, as far as known. */
+  readonly homeError: EngineError | undefined;
+  /**
+   * One round trip through the relay of a region in ms, connecting to it first if need be. Rejects with
+   * ERR_INVALID_ARGUMENT for a region without relay, ERR_RELAY_GONE, or `signal.reason`.
+   */
+  ping(regionId: number, options: { readonly signal: AbortSignal }): Promise<number>;
+  /** Why there is no connection to the relay of a region, as far as known. */
+  errorOf(regionId: number): EngineError | undefined;
+  /**
+   * The connections are in doubt: each has to answer within seconds, or is dialled again. Those that received something a
+   * moment ago are left alone.
+   */
+  prove(): void;
+}
+
 /**
  * Our connections to relays: to the home region always, to others while packets are sent to a peer whose home they are. A
  * packet for a region that is still being connected is dropped; the layers above send it again.
  */
-export class RelaySet {
+export class RelaySet implements Relays {
   readonly #options: RelaySetOptions;
   readonly #handler: RelaySetHandler;
   readonly #open = new Map<number, Entry>();
@@ -79,7 +102,6 @@ export class RelaySet {
     return this.#open.get(this.#home)?.connection.state ?? "closed";
   }
 
-  /** Why the home relay is not connected, as far as known. */
   get homeError(): EngineError | undefined {
     return this.#open.get(this.#home)?.connection.lastError;
   }
@@ -96,11 +118,7 @@ export class RelaySet {
     entry.connection.send(peer, bytes, offset, length);
   }
 
-  /**
-   * One round trip through the relay of a region, connecting to it first if need be. Rejects with ERR_INVALID_ARGUMENT for a
-   * region without relay, ERR_RELAY_GONE, or `signal.reason`.
-   */
-  async ping(regionId: number, signal: AbortSignal): Promise<number> {
+  async ping(regionId: number, { signal }: { readonly signal: AbortSignal }): Promise<number> {
     const entry = this.#connect(regionId);
     if (entry === undefined) throw new EngineError("ERR_INVALID_ARGUMENT", `region ${regionId} has no relay`);
     if (entry.connection.state !== "ready") await this.#ready(entry, signal);
@@ -108,7 +126,6 @@ export class RelaySet {
     return entry.connection.ping({ signal });
   }
 
-  /** Why there is no connection to a region, as far as known. */
   errorOf(regionId: number): EngineError | undefined {
     return this.#open.get(regionId)?.connection.lastError;
   }
@@ -123,10 +140,6 @@ export class RelaySet {
     for (const { connection } of this.#open.values()) connection.reconnectNow();
   }
 
-  /**
-   * The connections are in doubt: each has to answer within seconds, or is dialled again. Those that received something a
-   * moment ago are left alone.
-   */
   prove(): void {
     const heardSince = monotonicNow() - HEARD_LATELY_MS;
     for (const { connection, lastHeardAt } of this.#open.values())

@@ -234,11 +234,11 @@ describe("UDP sockets of two drivers over loopback", () => {
     const [one, two] = [await openDriver(a), await openDriver(b)];
     const bits = ip(a).length * 8;
     one.setPeer({
-      publicKey: two.publicKey,
+      publicKey: two.engine.publicKey,
       allowedIPs: [{ address: ip(b), bits }],
       udpEndpoints: [{ address: ip("127.0.0.1"), port: two.udpPorts.ipv4! }],
     });
-    two.setPeer({ publicKey: one.publicKey, allowedIPs: [{ address: ip(a), bits }] });
+    two.setPeer({ publicKey: one.engine.publicKey, allowedIPs: [{ address: ip(a), bits }] });
     const echo = bindTunnelUdp(two, 7, { onMessage: (payload, from) => void echo.send(payload, from) });
     const firstEcho = Promise.withResolvers<void>();
     const all = Promise.withResolvers<void>();
