@@ -1,10 +1,13 @@
 import type { Kysely } from "kysely";
+import type { OpenConnection } from "./dedicated.ts";
 import type { Database } from "./schema.ts";
 
 /** The database below the store: a SQLite file, or PostgreSQL. Owns its connections. */
 export interface Backend {
   /** Runs each query by itself. */
   readonly db: Kysely<Database>;
+  /** Connections beside those of queries; undefined where one process has the database to itself. */
+  readonly openConnection?: OpenConnection;
   /**
    * Runs `work` in one transaction; a rejection undoes everything. PostgreSQL runs `work` again when the transaction lost
    * against another one, so it has no effects outside the database.

@@ -6,7 +6,8 @@ import type { Database } from "./schema.ts";
 // biome-ignore lint/suspicious/noExplicitAny: kysely's own type for "of any schema"
 type AnyKysely = Kysely<any>;
 
-function isPostgres(db: AnyKysely): boolean {
+/** Whether it leads to PostgreSQL. */
+export function isPostgres(db: AnyKysely): boolean {
   return db.getExecutor().adapter instanceof PostgresAdapter;
 }
 

@@ -9,6 +9,7 @@ import { AppSessions } from "./app-sessions.ts";
 import { Apps } from "./apps.ts";
 import type { Backend } from "./backend.ts";
 import { ConnectionReports } from "./connection-reports.ts";
+import type { OpenConnection } from "./dedicated.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { PendingAudit } from "./pending-audit.ts";
 import { PortShares } from "./port-shares.ts";
@@ -72,6 +73,8 @@ export class Store implements Tables {
   readonly userSettings: UserSettings;
   /** For small writes that many may ask for at the same time. */
   readonly commits = new GroupCommit<Tables>((work) => this.transaction(work));
+  /** Connections beside those of queries; undefined where this process has the database to itself. */
+  readonly openConnection: OpenConnection | undefined;
   readonly #onTransaction: ((seconds: number) => void) | undefined;
   readonly #backend: Backend;
   #closed = false;
@@ -79,6 +82,7 @@ export class Store implements Tables {
   private constructor(backend: Backend, options: StoreOptions) {
     this.#onTransaction = options.onTransaction;
     this.#backend = backend;
+    this.openConnection = backend.openConnection;
     const tables = tablesOf(backend.db);
     this.settings = tables.settings;
     this.users = tables.users;

@@ -7,6 +7,7 @@ import { appChoices } from "./005-app-chains.ts";
 import { userSettings } from "./007-user-settings.ts";
 import { connectionPolicies } from "./008-connection-policy.ts";
 import { compatibleFrom } from "./009-compatible-from.ts";
+import { cluster } from "./010-cluster.ts";
 
 export interface Migration {
   /** Ascending; numbers may be left out. A released migration never changes. */
@@ -30,6 +31,7 @@ export const migrations: readonly Migration[] = [
   { version: 7, name: "user settings", up: userSettings },
   { version: 8, name: "connection policy", up: connectionPolicies },
   { version: 9, name: "compatible from", up: compatibleFrom },
+  { version: 10, name: "cluster", compatibleFrom: 9, up: cluster },
 ];
 
 /** Of the schema that this release writes; it reads older ones, and brings them up to date. */

@@ -1,6 +1,7 @@
 import { Kysely, PostgresDialect, sql } from "kysely";
 import type { Logger } from "../../base/log.ts";
 import type { Backend } from "../backend.ts";
+import type { OpenConnection } from "../dedicated.ts";
 import type { Database } from "../schema.ts";
 import { Connections } from "./connections.ts";
 import { DatabaseAway, failureKind } from "./failures.ts";
@@ -32,6 +33,7 @@ const FIRST_PAUSE_MS = 10;
  */
 export class PostgresBackend implements Backend {
   readonly db: Kysely<Database>;
+  readonly openConnection: OpenConnection;
   readonly #options: PostgresOptions;
   readonly #connections: Connections;
 
@@ -54,6 +56,7 @@ export class PostgresBackend implements Backend {
     const { onQuery } = options;
     this.#options = options;
     this.#connections = connections;
+    this.openConnection = (queryMs) => connections.dedicated(queryMs);
     this.db = new Kysely<Database>({
       dialect: new PostgresDialect({ pool: connections }),
       ...(onQuery === undefined ? {} : { log: (event) => onQuery(event.query.sql) }),

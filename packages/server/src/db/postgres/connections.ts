@@ -94,9 +94,9 @@ export class Connections implements PostgresPool, ConnectionSource {
     void old.end();
   }
 
-  /** A connection with no limit on the time of a statement, beside the pool; the caller ends it. */
-  async dedicated(): Promise<pg.Client> {
-    const client = this.#newClient({ query_timeout: 0 });
+  /** A connection beside the pool, whose caller ends it. Its statements may take `queryMs`; 0: without a limit. */
+  async dedicated(queryMs = 0): Promise<pg.Client> {
+    const client = this.#newClient({ query_timeout: queryMs });
     await client.connect();
     await checkServer(client);
     return client;
