@@ -2,6 +2,7 @@
  * Builds the parts of the server from the bottom up: each gets what it uses by its constructor, and knows nothing of those that
  * come after it. What is bound to a port, and in which order everything ends, is in server.ts.
  */
+import { hostname } from "node:os";
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import { type AppTunnels, appDialer } from "./apps/app-dialer.ts";
@@ -19,12 +20,14 @@ import { OwnClient } from "./auth/own-client.ts";
 import { DEFAULT_PASSWORD_COST, type PasswordCost, Passwords } from "./auth/passwords.ts";
 import { Sessions } from "./auth/sessions.ts";
 import { portProxyAddress } from "./base/app-name.ts";
-import type { WallClock } from "./base/clock.ts";
+import type { DatabaseClock, WallClock } from "./base/clock.ts";
 import type { Logger } from "./base/log.ts";
 import { OpenStreams } from "./base/open-streams.ts";
 import { dialerToOurselves } from "./base/outgoing.ts";
 import { OwnAddresses } from "./base/own-addresses.ts";
+import { BUILD_VERSION } from "./base/version.ts";
 import type { ServerConfig } from "./config/parse.ts";
+import { clusterOf, siblingsOf } from "./control/cluster/membership.ts";
 import { ControlPlane } from "./control/control-plane.ts";
 import { RelayMaps } from "./control/relay-map.ts";
 import type { DeploymentIds, Store } from "./db/store.ts";
@@ -32,7 +35,9 @@ import { clientAddressReader } from "./http/client-address.ts";
 import { DEFAULT_LIMITS, type HttpLimits } from "./http/limits.ts";
 import type { ServerMetrics } from "./http/metrics.ts";
 import { ProbeKeys } from "./relay/probe-keys.ts";
+import { meshKeyOf, relayKeyOf } from "./relay/relay-keys.ts";
 import { RelayListener } from "./relay/relay-listener.ts";
+import { RelayMesh, SiblingAddresses } from "./relay/relay-mesh.ts";
 import { relayMetrics } from "./relay/relay-metrics.ts";
 import type { ServerKeys } from "./state/key-file.ts";
 import { AgentHttp } from "./tunnels/agent-http.ts";
@@ -46,12 +51,16 @@ import { WorkspaceService } from "./workspaces/workspace-service.ts";
 /** What is there before the first part: the settings, the time, and what the state directory holds. */
 export interface Foundations {
   readonly config: ServerConfig;
+  /** Of this process; another one at every start. */
+  readonly replicaId: string;
   readonly clock: WallClock;
   readonly log: Logger;
   readonly keys: ServerKeys;
   readonly store: Store;
   readonly deployment: DeploymentIds;
   readonly metrics: ServerMetrics;
+  /** Where several servers may share the database. */
+  readonly databaseClock: DatabaseClock | undefined;
 }
 
 /** What tests change. */
@@ -71,7 +80,7 @@ export type Parts = Awaited<ReturnType<typeof buildParts>>;
 
 /** Throws ServerError when the relay map that the settings name cannot be used. */
 export async function buildParts(foundations: Foundations, tuning: PartsTuning) {
-  const { config, clock, log, keys, store, deployment, metrics } = foundations;
+  const { config, replicaId, clock, log, keys, store, deployment, metrics, databaseClock } = foundations;
   const limits: HttpLimits = { ...DEFAULT_LIMITS, ...tuning.limits };
   const addresses = new OwnAddresses(config);
   const streams = new OpenStreams();
@@ -143,9 +152,14 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   });
 
   const probeKeys = new ProbeKeys();
+  const relayKey = databaseClock === undefined ? keys.derpPrivate : relayKeyOf(keys.derpPrivate, replicaId);
+  const meshKey = databaseClock === undefined ? undefined : meshKeyOf(keys.derpPrivate, deployment.deploymentId);
+  const siblings = new SiblingAddresses();
   const relay = config.derp.serverEnabled
     ? new RelayListener({
-        privateKey: keys.derpPrivate,
+        privateKey: relayKey,
+        ...(meshKey === undefined ? {} : { meshKey }),
+        isSibling: (address) => siblings.has(address),
         crypto: nodeCryptoSuite,
         random: nodeRandom,
         clock: monotonicNow,
@@ -159,6 +173,39 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     control.guard(relay);
     relayMetrics(relay, metrics.registry);
   }
+
+  const mesh =
+    relay === undefined || meshKey === undefined
+      ? undefined
+      : new RelayMesh({
+          relay: relay.mesh,
+          privateKey: relayKey,
+          meshKey,
+          crypto: nodeCryptoSuite,
+          random: nodeRandom,
+          clock: monotonicNow,
+          dialer: dialerToOurselves(config.tls?.certFiles ?? []),
+          addresses: siblings,
+          logger: { level: "info", log: (level, message, fields = {}) => log[level](fields, message) },
+        });
+  const cluster =
+    store.openConnection === undefined || databaseClock === undefined
+      ? undefined
+      : clusterOf({
+          openConnection: store.openConnection,
+          control,
+          clock: databaseClock,
+          log,
+          replica: {
+            id: replicaId,
+            hostname: hostname(),
+            relayAddress: relay === undefined ? "" : (config.derp.relayUrl?.origin ?? ""),
+            regionId: config.derp.regionId,
+            version: BUILD_VERSION,
+            startedAt: clock.now(),
+          },
+          onReplicas: (replicas) => mesh?.update(siblingsOf(replicas, replicaId, config.derp.regionId)),
+        });
 
   const tunnels = new AgentTunnels({
     ownUrl: () => addresses.ownUrl(),
@@ -216,6 +263,8 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     control,
     probeKeys,
     relay,
+    mesh,
+    cluster,
     tunnels,
     agentHttp,
     portShares,

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { AddressInfo } from "node:net";
-import { systemClock, type WallClock } from "./base/clock.ts";
+import { DatabaseClock, systemClock, type WallClock } from "./base/clock.ts";
 import { isLoopback } from "./base/listen-address.ts";
 import type { Logger } from "./base/log.ts";
 import type { ServerConfig } from "./config/parse.ts";
@@ -65,7 +65,9 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
   const stateDir = acquireStateDir(config.stateDir, config.postgres === undefined ? "exclusive" : "shared");
   let backend: Backend | undefined;
   try {
-    const { log, clock = systemClock } = deps;
+    const { log } = deps;
+    const databaseClock = config.postgres === undefined ? undefined : new DatabaseClock(systemClock);
+    const clock = deps.clock ?? databaseClock ?? systemClock;
     const metrics = createMetrics();
     const replicaId = randomUUID();
     backend = await openBackend(storePlaceOf(config), {
@@ -84,7 +86,11 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
     const deployment = await store.deployment({ fingerprint: keys.fingerprint, mayBegin }, clock.now());
     const certificates = config.tls === undefined ? undefined : new Certificates(config.tls, log);
     if (certificates !== undefined) certificateMetrics(metrics.registry, certificates);
-    const parts = await buildParts({ config, clock, log, keys, store, deployment, metrics }, deps);
+    const parts = await buildParts(
+      { config, replicaId, clock, databaseClock, log, keys, store, deployment, metrics },
+      deps,
+    );
+    await parts.cluster?.open();
     return new Server({
       parts,
       http: buildHttpSurface(parts, deps),
@@ -202,6 +208,8 @@ class Server implements CoderServer {
 
   async #close(): Promise<void> {
     const { keyExpiry, offlineAudit, webApps, tunnels, appTunnels, control, agentState, relay, store } = this.parts;
+    const { cluster, mesh } = this.parts;
+    cluster?.drain();
     clearInterval(this.#cleanup);
     await keyExpiry.close();
     await offlineAudit.close();
@@ -212,7 +220,9 @@ class Server implements CoderServer {
     await appTunnels.close();
     await control.close();
     agentState.close();
+    await mesh?.close();
     await relay?.close();
+    await cluster?.close();
     await this.#stun?.close();
     await this.#listeners.closed();
     await store.close();

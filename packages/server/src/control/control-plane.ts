@@ -37,6 +37,7 @@ import { ConnectionLog } from "./connection-log.ts";
 import { controlMetrics } from "./control-metrics.ts";
 import type { ControlSettings } from "./control-settings.ts";
 import { Coordinator } from "./coordinator.ts";
+import type { CoordinatorRecorder } from "./coordinator-records.ts";
 import {
   type CoordinatorDebug,
   coordinatorDebug,
@@ -128,6 +129,7 @@ export class ControlPlane {
   readonly #keyWaits = new KeyWaits();
   readonly #connectionLog: ConnectionLog;
   #gate: RelayGate | undefined;
+  #recorder: CoordinatorRecorder | undefined;
   #closing = false;
 
   constructor(options: ControlPlaneOptions) {
@@ -148,6 +150,7 @@ export class ControlPlane {
         this.#keyWaits.came(key);
       },
       onKeyGone: (key) => this.#gate?.revoke(key),
+      onRecord: (record) => this.#recorder?.record(record),
     });
     this.#connectionLog = new ConnectionLog(this.coordinator, options.log);
     this.upgradeRoutes = [
@@ -201,6 +204,11 @@ export class ControlPlane {
   /** From here on the relay is informed of the keys that peers announce and give up. */
   guard(gate: RelayGate): void {
     this.#gate = gate;
+  }
+
+  /** From here on other servers are informed of this one's peers. */
+  joinCluster(recorder: CoordinatorRecorder): void {
+    this.#recorder = recorder;
   }
 
   /** Whether a peer has this key. */

@@ -15,6 +15,7 @@ import {
 import { LOST, LOST_BY_CLOSE, nodeFromProto, nodeToProto } from "coder-protocol/tailnet/node";
 import { bytesEqual } from "wg-userspace/base/bytes";
 import { formatIp, parsePrefix } from "wg-userspace/base/ip";
+import type { CoordinatorRecord, PeerEnd, RemotePeer } from "./coordinator-records.ts";
 import { FormerPeers, type Over } from "./former-peers.ts";
 import { KnownKeys } from "./known-keys.ts";
 import type { PeerAuth } from "./peer-auth.ts";
@@ -31,25 +32,6 @@ import {
   remoteHolder,
 } from "./peer-state.ts";
 import { TunnelGraph } from "./tunnel-graph.ts";
-
-/** How a peer that is not connected any more ended. `expelled`: its right is over, and so is its use of the relay. */
-export type PeerEnd = "lost" | "disconnected" | "expelled";
-
-/** A change of what this server's own peers are, for servers beside it. */
-export type CoordinatorRecord =
-  | { readonly kind: "connected"; readonly id: string; readonly auth: PeerAuth }
-  | { readonly kind: "node"; readonly id: string; readonly node: Node }
-  | { readonly kind: "gone"; readonly id: string; readonly end: PeerEnd; readonly reason: string }
-  | { readonly kind: "tunnel"; readonly from: string; readonly to: string; readonly gone: boolean }
-  | { readonly kind: "signal"; readonly from: string; readonly to: string };
-
-/** A peer that is connected to another server. */
-export interface RemotePeer {
-  readonly key: Uint8Array | undefined;
-  /** Undefined while it is not known here. */
-  readonly node: Node | undefined;
-  readonly sessionId: string | undefined;
-}
 
 export interface CoordinatorEvents {
   /** A node key came into use: its owner may use the relay. */

@@ -10,7 +10,7 @@ import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io
 import { RelayConnection } from "wg-userspace/io/relay/relay-connection";
 import { directRelayDialer } from "wg-userspace/io/relay/relay-dialer";
 import { RelayListener, type RelayListenerOptions } from "./relay-listener.ts";
-import { RelayMesh, type Sibling } from "./relay-mesh.ts";
+import { RelayMesh, type Sibling, SiblingAddresses } from "./relay-mesh.ts";
 
 const MESH_KEY = "the mesh key of this test";
 const eventually = { timeout: 20_000, interval: 10 };
@@ -38,13 +38,14 @@ async function startReplica(
 ): Promise<Replica> {
   const { port = 0, meshKey = MESH_KEY } = options;
   const privateKey = random.bytes(32).slice();
+  const addresses = new SiblingAddresses();
   const listener: RelayListener = new RelayListener({
     privateKey,
     crypto,
     random,
     clock: monotonicNow,
     meshKey,
-    isSibling: (address) => mesh.isSibling(address),
+    isSibling: (address) => addresses.has(address),
     ...options.listener,
   });
   const mesh = new RelayMesh({
@@ -55,6 +56,7 @@ async function startReplica(
     random,
     clock: monotonicNow,
     dialer: directRelayDialer,
+    addresses,
   });
   const http = createServer((_request, response) => response.writeHead(404).end());
   http.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) =>

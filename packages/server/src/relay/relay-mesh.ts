@@ -35,6 +35,8 @@ export interface RelayMeshOptions {
   readonly random: RandomSource;
   readonly clock: () => Instant;
   readonly dialer: RelayDialer;
+  /** Where siblings are found to be is noted here. */
+  readonly addresses: SiblingAddresses;
   readonly logger?: Logger;
 }
 
@@ -48,8 +50,24 @@ interface Link {
   readonly sibling: Sibling;
   readonly mesh: MeshLink;
   readonly connection: RelayConnection;
-  /** Where the last dial arrived. */
-  address: string | undefined;
+}
+
+/** Addresses at which siblings were reached lately: for a relay that spares them its limits. */
+export class SiblingAddresses {
+  readonly #byId = new Map<string, string>();
+
+  has(address: string): boolean {
+    for (const known of this.#byId.values()) if (known === address) return true;
+    return false;
+  }
+
+  reached(id: string, address: string | undefined): void {
+    if (address !== undefined) this.#byId.set(id, address);
+  }
+
+  forget(id: string): void {
+    this.#byId.delete(id);
+  }
 }
 
 /** Connections of this server's relay to those of its siblings: one to each, opened again whenever it is lost. */
@@ -88,12 +106,6 @@ export class RelayMesh implements AsyncDisposable {
       rttMs: connection.latencyMs,
       error: mesh.state === "self" ? "the relay address leads to this server itself" : connection.lastError?.message,
     }));
-  }
-
-  /** Whether a sibling was reached at this address lately. */
-  isSibling(address: string): boolean {
-    for (const link of this.#links.values()) if (link.address === address) return true;
-    return false;
   }
 
   async close(): Promise<void> {
@@ -151,11 +163,12 @@ export class RelayMesh implements AsyncDisposable {
         },
       },
     });
-    this.#links.set(sibling.id, { sibling, mesh, connection, address: undefined });
+    this.#links.set(sibling.id, { sibling, mesh, connection });
   }
 
   #end(link: Link): void {
     this.#links.delete(link.sibling.id);
+    this.#options.addresses.forget(link.sibling.id);
     const ended = link.connection.close().then(() => {
       this.#ending.delete(ended);
     });
@@ -164,8 +177,8 @@ export class RelayMesh implements AsyncDisposable {
 
   async #dial(id: string, ...dial: Parameters<RelayDialer["connect"]>): Promise<Duplex> {
     const stream = await this.#options.dialer.connect(...dial);
-    const link = this.#links.get(id);
-    if (link !== undefined) link.address = (stream as { readonly remoteAddress?: string }).remoteAddress;
+    if (this.#links.has(id))
+      this.#options.addresses.reached(id, (stream as { readonly remoteAddress?: string }).remoteAddress);
     return stream;
   }
 }

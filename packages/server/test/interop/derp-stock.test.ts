@@ -17,7 +17,7 @@ import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io
 import { RelayConnection } from "wg-userspace/io/relay/relay-connection";
 import { directRelayDialer } from "wg-userspace/io/relay/relay-dialer";
 import { RelayListener } from "../../src/relay/relay-listener.ts";
-import { RelayMesh } from "../../src/relay/relay-mesh.ts";
+import { RelayMesh, SiblingAddresses } from "../../src/relay/relay-mesh.ts";
 import { firstUser, send, startServer } from "../helpers.ts";
 import { nodeOf, TestPeer } from "../peers.ts";
 
@@ -220,6 +220,7 @@ describe.skipIf(!hasGo)(`stock DERP programs (missing here: ${hasGo ? "nothing" 
       random,
       clock: monotonicNow,
       dialer: new Dialer({ proxyFor: () => "", tls: { ca } }),
+      addresses: new SiblingAddresses(),
     });
     closing.push(async () => {
       await mesh.close();

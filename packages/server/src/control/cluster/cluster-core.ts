@@ -1,6 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { NodeSchema } from "coder-protocol/gen/tailnet_pb.js";
-import type { Coordinator, CoordinatorRecord } from "../coordinator.ts";
+import type { Coordinator } from "../coordinator.ts";
+import type { CoordinatorRecord } from "../coordinator-records.ts";
 import { Outbox, type PeerChange } from "./outbox.ts";
 import { ClusterView } from "./view.ts";
 
@@ -66,6 +67,11 @@ export class ClusterCore {
       case "signal":
         this.outbox.addSignal({ from: record.from, to: record.to });
     }
+  }
+
+  /** Forgets what can matter no longer. Call now and then. */
+  sweep(): void {
+    this.view.sweep(this.#now());
   }
 
   /** The rows of this server are lost: all of them are written again, under an id that was never used. */

@@ -2,7 +2,7 @@
  * What a server of a cluster writes of its own peers, and reads of those of others. Each server is the only writer of its
  * rows and numbers its changes 1, 2, 3 …, so one number per server says what a reader has seen.
  */
-import type { PeerEnd } from "../coordinator.ts";
+import type { PeerEnd } from "../coordinator-records.ts";
 
 export type PeerKind = "agent" | "client";
 

@@ -5,7 +5,7 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { type Node, NodeSchema } from "coder-protocol/gen/tailnet_pb.js";
 import { nodeFromProto, nodeToProto } from "coder-protocol/tailnet/node";
-import type { PeerEnd, RemotePeer } from "../coordinator.ts";
+import type { PeerEnd, RemotePeer } from "../coordinator-records.ts";
 import { nodeRefusal } from "../peer-auth.ts";
 import type { NodeRow, PeerRow, Rows, ServerRow } from "./rows.ts";
 

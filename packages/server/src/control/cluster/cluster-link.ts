@@ -1,0 +1,356 @@
+/** Keeps a ClusterCore and the database in step: writes what waits, reads what is new, and tells how the others are. */
+import { randomUUID } from "node:crypto";
+import { Bell } from "../../base/bell.ts";
+import type { Logger } from "../../base/log.ts";
+import type { CoordinatorRecord } from "../coordinator-records.ts";
+import type { ClusterCore } from "./cluster-core.ts";
+import type { ClusterDatabase, Replica } from "./cluster-database.ts";
+import { LOST_AFTER_MS } from "./view.ts";
+
+const HEARTBEAT_MS = 2_000;
+const JITTER = 0.1;
+/** Changes are gathered this long; a lone one leaves at once. */
+const GATHER_MS = 5;
+const LONE_MS = 20;
+/** Where the database delivers no hints its heads are asked for instead: this often, and less often when nothing changes. */
+const POLL_MS = 50;
+const SLOW_POLL_MS = 250;
+const QUIET_MS = 60_000;
+const SWEEP_MS = 60_000;
+const REPLICAS_MS = 5_000;
+const FIRST_RETRY_MS = 50;
+const MAX_RETRY_MS = 1_000;
+const LISTEN_RETRY_MS = 1_000;
+const MAX_NODES_PER_READ = 500;
+
+/** `isolated`: no heartbeat for so long that the others take this server for lost. */
+export type ClusterState = "connecting" | "healthy" | "doubtful" | "isolated";
+
+export interface ClusterLinkOptions {
+  readonly database: ClusterDatabase;
+  readonly core: ClusterCore;
+  /** The id that the core has. */
+  readonly me: string;
+  /** How this server is, but for what the link measures. */
+  readonly replica: Omit<Replica, "error" | "databaseLatencyUs">;
+  readonly log: Pick<Logger, "info" | "warn">;
+  /** Ask for heads instead of listening. */
+  readonly poll?: boolean;
+  readonly onDatabaseTime?: (databaseMs: number, roundTripMs: number) => void;
+  /** Servers that are there, this one among them; called again and again. */
+  readonly onReplicas?: (replicas: readonly Replica[]) => void;
+  readonly onState?: (state: ClusterState) => void;
+}
+
+/** For metrics and debug pages. */
+export interface ClusterCounts {
+  batches: number;
+  rowsWritten: number;
+  rowsRead: number;
+  hints: number;
+  /** Changes that a heartbeat showed before their hint came. */
+  recovered: number;
+  badRows: number;
+  restarts: number;
+}
+
+export class ClusterLink implements AsyncDisposable {
+  readonly counts: ClusterCounts = {
+    batches: 0,
+    rowsWritten: 0,
+    rowsRead: 0,
+    hints: 0,
+    recovered: 0,
+    badRows: 0,
+    restarts: 0,
+  };
+  readonly #options: ClusterLinkOptions;
+  readonly #database: ClusterDatabase;
+  readonly #core: ClusterCore;
+  readonly #writerBell = new Bell();
+  readonly #readerBell = new Bell();
+  #me: string;
+  #state: ClusterState = "connecting";
+  #mode: "listen" | "poll";
+  #closing = false;
+  #running: Promise<unknown> = Promise.resolve();
+  #heartbeatAt = performance.now();
+  #nextHeartbeatAt = 0;
+  #lastWriteAt = Number.NEGATIVE_INFINITY;
+  #lastNewsAt = performance.now();
+  #sweptAt = performance.now();
+  #writtenHead = 0;
+  #listening = false;
+  #replicas: readonly Replica[] = [];
+  #replicasAt = Number.NEGATIVE_INFINITY;
+  #latencyMs = 0;
+  #draining = false;
+  /** What is wrong with this server, as its siblings should know. */
+  error = "";
+
+  constructor(options: ClusterLinkOptions) {
+    this.#options = options;
+    this.#database = options.database;
+    this.#core = options.core;
+    this.#me = options.me;
+    this.#mode = options.poll === true ? "poll" : "listen";
+  }
+
+  get state(): ClusterState {
+    return this.#state;
+  }
+
+  /** How changes of others are noticed. */
+  get mode(): "listen" | "poll" {
+    return this.#mode;
+  }
+
+  /** This server's id in the database at present. */
+  get me(): string {
+    return this.#me;
+  }
+
+  /** Servers that are there, this one first. */
+  get replicas(): readonly Replica[] {
+    return this.#replicas;
+  }
+
+  /** Since the database last answered. */
+  get heartbeatAgeMs(): number {
+    return performance.now() - this.#heartbeatAt;
+  }
+
+  /**
+   * Makes this server known, listens, and reads everything, in this order: what is written in between is in one or the
+   * other. Rejects when the database does not answer.
+   */
+  async open(): Promise<void> {
+    await this.#database.join(this.#me, this.#options.replica.id);
+    await this.#listen();
+    await this.#beat();
+    await this.#stateReplica();
+    await this.#readAll();
+    this.#setState("healthy");
+    this.#running = Promise.all([this.#write(), this.#read()]);
+  }
+
+  /** CoordinatorEvents.onRecord. */
+  record(record: CoordinatorRecord): void {
+    if (this.#draining) return;
+    this.#core.record(record);
+    this.#writerBell.ring();
+  }
+
+  /**
+   * This server ends: what becomes of its peers from here on is not told, and the others give them time to come to one of
+   * them. Never rejects: without the database they find out by themselves.
+   */
+  drain(): void {
+    this.#draining = true;
+    this.#writerBell.ring();
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#writerBell.ring();
+    this.#readerBell.ring();
+    await this.#running;
+    await this.#database[Symbol.asyncDispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  // --- the writer ---
+
+  async #write(): Promise<void> {
+    let retryMs = FIRST_RETRY_MS;
+    while (!this.#closing) {
+      await this.#writerBell.wait(Math.max(0, this.#nextHeartbeatAt - performance.now()));
+      const isLone = performance.now() - this.#lastWriteAt > LONE_MS;
+      if (this.#core.outbox.waiting > 0 && !isLone) await pause(GATHER_MS);
+      try {
+        await this.#flush();
+        if (performance.now() >= this.#nextHeartbeatAt) await this.#beat();
+        if (performance.now() - this.#replicasAt >= REPLICAS_MS) await this.#stateReplica();
+        retryMs = FIRST_RETRY_MS;
+      } catch (error) {
+        this.#failed(error);
+        await pause(retryMs);
+        retryMs = Math.min(MAX_RETRY_MS, 2 * retryMs);
+        this.#writerBell.ring();
+      }
+    }
+    try {
+      await this.#flush();
+      await this.#database.drain(this.#me, this.#options.replica.id);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  async #stateReplica(): Promise<void> {
+    const { replica, onReplicas } = this.#options;
+    const databaseLatencyUs = Math.round(1_000 * this.#latencyMs);
+    this.#replicasAt = performance.now();
+    const all = await this.#database.replicas({ ...replica, error: this.error, databaseLatencyUs });
+    const isMine = ({ id }: Replica): boolean => id === replica.id;
+    this.#replicas = [...all.filter(isMine), ...all.filter((other) => !isMine(other))];
+    onReplicas?.(this.#replicas);
+  }
+
+  async #flush(): Promise<void> {
+    const { outbox } = this.#core;
+    for (let batch = outbox.take(); batch !== undefined; batch = outbox.take()) {
+      let isKnown: boolean;
+      try {
+        isKnown = await this.#database.write(this.#me, batch);
+      } catch (error) {
+        outbox.failed();
+        throw error;
+      }
+      if (!isKnown) {
+        outbox.failed();
+        await this.#restart("its row is gone from the database");
+        continue;
+      }
+      outbox.committed();
+      this.#writtenHead = batch.head;
+      this.#lastWriteAt = performance.now();
+      this.counts.batches++;
+      this.counts.rowsWritten += batch.peers.length + batch.tunnels.length + batch.signals.length;
+      if (outbox.waiting === 0) await this.#database.hint(this.#me, batch.head);
+    }
+  }
+
+  async #beat(): Promise<void> {
+    this.#nextHeartbeatAt = performance.now() + HEARTBEAT_MS * (1 + JITTER * (2 * Math.random() - 1));
+    const sentAt = performance.now();
+    const { servers, databaseMs } = await this.#database.heartbeat(this.#me);
+    this.#latencyMs = (performance.now() - sentAt) / 2; // two statements
+    if (databaseMs !== undefined) this.#options.onDatabaseTime?.(databaseMs, performance.now() - sentAt);
+    const mine = servers.find(({ id }) => id === this.#me);
+    if (mine === undefined || mine.head < this.#writtenHead) {
+      await this.#restart("the database lost what it wrote");
+      return;
+    }
+    this.#heartbeatAt = performance.now();
+    if (this.#state !== "connecting") this.#setState("healthy");
+    const before = this.#core.view.unread().length;
+    this.#core.view.heartbeats(servers);
+    if (this.#core.view.unread().length > before) this.counts.recovered++;
+    this.#core.sweep();
+    this.#readerBell.ring();
+    if (performance.now() - this.#sweptAt < SWEEP_MS) return;
+    this.#sweptAt = performance.now();
+    await this.#database.sweep();
+  }
+
+  /** A database that was restored, or whose standby lacks the last commits: this server begins again under a new id. */
+  async #restart(why: string): Promise<void> {
+    this.#me = randomUUID();
+    this.#writtenHead = 0;
+    this.counts.restarts++;
+    this.#options.log.warn({ server: this.#me, why }, "this server joins the cluster again, under a new id");
+    await this.#database.join(this.#me, this.#options.replica.id);
+    this.#core.restart(this.#me);
+    this.#writerBell.ring();
+  }
+
+  #failed(error: unknown): void {
+    const isLate = performance.now() - this.#heartbeatAt > LOST_AFTER_MS;
+    if (this.#state === "healthy")
+      this.#options.log.warn({ reason: String(error) }, "the database of the cluster does not answer");
+    this.#setState(isLate ? "isolated" : "doubtful");
+  }
+
+  #setState(state: ClusterState): void {
+    if (state === this.#state) return;
+    const before = this.#state;
+    this.#state = state;
+    if (state === "isolated") this.#options.log.warn({}, "isolated: other servers take this one for lost");
+    else if (before === "isolated") this.#options.log.info({}, "not isolated any more");
+    this.#options.onState?.(state);
+  }
+
+  // --- the reader ---
+
+  async #read(): Promise<void> {
+    let retryMs = FIRST_RETRY_MS;
+    while (!this.#closing) {
+      const isQuiet = performance.now() - this.#lastNewsAt > QUIET_MS;
+      const pollMs = isQuiet ? SLOW_POLL_MS : POLL_MS;
+      await this.#readerBell.wait(this.#mode === "poll" ? pollMs : HEARTBEAT_MS);
+      try {
+        if (this.#mode === "listen" && !this.#listening) await this.#listen();
+        if (this.#mode === "poll")
+          for (const [server, head] of await this.#database.heads()) this.#core.view.hint(server, head);
+        await this.#readAll();
+        retryMs = FIRST_RETRY_MS;
+      } catch (error) {
+        this.#failed(error);
+        await pause(retryMs);
+        retryMs = Math.min(MAX_RETRY_MS, 2 * retryMs);
+        this.#readerBell.ring();
+      }
+    }
+  }
+
+  async #readAll(): Promise<void> {
+    const { view } = this.#core;
+    for (let unread = view.unread(); unread.length > 0 && !this.#closing; unread = view.unread()) {
+      this.#lastNewsAt = performance.now();
+      for (const { server, after, upTo } of unread) {
+        const { rows, seen, bad } = await this.#database.read(server, after, upTo);
+        this.counts.rowsRead += rows.peers.length + rows.tunnels.length + rows.signals.length;
+        this.counts.badRows += bad;
+        view.read(server, rows, seen);
+      }
+      await this.#readNodes();
+    }
+    await this.#readNodes();
+  }
+
+  async #readNodes(): Promise<void> {
+    const { view } = this.#core;
+    const byServer = Map.groupBy(view.wantedNodes(), ({ server }) => server);
+    for (const [server, wanted] of byServer) {
+      for (let at = 0; at < wanted.length; at += MAX_NODES_PER_READ) {
+        const ids = wanted.slice(at, at + MAX_NODES_PER_READ).map(({ id }) => id);
+        view.nodes(server, await this.#database.nodes(server, ids));
+      }
+    }
+  }
+
+  async #listen(): Promise<void> {
+    if (this.#mode === "poll") return;
+    this.#listening = true;
+    const delivers = await this.#database
+      .listen({
+        onHint: (server, head) => {
+          this.counts.hints++;
+          this.#core.view.hint(server, head);
+          this.#readerBell.ring();
+        },
+        onLost: (reason) => {
+          this.#listening = false;
+          this.#options.log.info({ reason: String(reason) }, "hints of the other servers are missed for a moment");
+          setTimeout(() => this.#readerBell.ring(), LISTEN_RETRY_MS).unref();
+        },
+      })
+      .catch((error: unknown) => {
+        this.#listening = false;
+        throw error;
+      });
+    if (delivers) return;
+    this.#mode = "poll";
+    this.#options.log.warn({}, "the database delivers no notifications: changes of other servers are asked for");
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}

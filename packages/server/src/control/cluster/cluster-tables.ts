@@ -1,0 +1,329 @@
+/**
+ * The statements of the cluster's coordinator, on three connections beside the pool: one writes, one reads, one listens. A
+ * connection that failed is ended, and the next call opens another.
+ */
+import { randomUUID } from "node:crypto";
+import type pg from "pg";
+import type { OpenConnection } from "../../db/dedicated.ts";
+import type { ClusterDatabase, Heartbeat, HintListener, ReadRows, Replica } from "./cluster-database.ts";
+import type { Batch } from "./outbox.ts";
+import type { NodeRow, PeerKind, PeerRow, ServerRow, SignalRow, TunnelRow } from "./rows.ts";
+
+const MAX_READ_ROWS = 2_000;
+const PROBE_MS = 2_000;
+const MAX_REASON_LENGTH = 256;
+const MAX_NODE_BYTES = 8 * 1024;
+const KEY_BYTES = 32;
+/** As long as a server that does not answer is waited for; what is over is kept as long. */
+const KEEP_MS = 15 * 60_000;
+const SIGNAL_MS = 60_000;
+/** A replica that stated nothing for so long is not there. */
+const REPLICA_MS = 15_000;
+const KEEP_REPLICA_MS = 24 * 3_600_000;
+const MAX_ERROR_LENGTH = 1_024;
+const HINT_CHANNEL = "coder_tn";
+const PROBE_CHANNEL = "coder_probe";
+const LOCK_CLASS = 7_236_121;
+const SWEEP_LOCK = 3;
+/** Long before other servers take this one for lost. */
+const QUERY_MS = 5_000;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const HINT = /^([0-9a-f-]{36}) ([0-9]{1,15})$/;
+
+/** Their numbers are stored. */
+const STATES: readonly PeerRow["state"][] = ["here", "disconnected", "lost", "expelled"];
+const KINDS: readonly PeerKind[] = ["agent", "client"];
+
+const NOW = "(extract(epoch from clock_timestamp()) * 1000)::bigint";
+
+export class PostgresClusterDatabase implements ClusterDatabase {
+  readonly #writer: Connection;
+  readonly #reader: Connection;
+  readonly #listener: Connection;
+
+  constructor(open: OpenConnection) {
+    this.#writer = new Connection(open, "set synchronous_commit = off");
+    this.#reader = new Connection(open);
+    this.#listener = new Connection(open);
+  }
+
+  async join(me: string, replicaId: string): Promise<void> {
+    await this.#writer.run(
+      `insert into tailnet_servers (id, replica_id, protocol, head, heartbeat_at) values ($1, $2, 1, 0, ${NOW})`,
+      [me, replicaId],
+    );
+  }
+
+  async heartbeat(me: string): Promise<Heartbeat> {
+    await this.#writer.run(`update tailnet_servers set heartbeat_at = ${NOW} where id = $1`, [me]);
+    const rows = await this.#writer.run<HeadRow>(
+      `select id, head, ${NOW} - heartbeat_at as age, ${NOW} - draining_at as draining, ${NOW} as now
+         from tailnet_servers`,
+    );
+    return { servers: rows.map(serverRow), databaseMs: rows[0]?.now };
+  }
+
+  async replicas(mine: Replica): Promise<readonly Replica[]> {
+    await this.#writer.run(STATE_REPLICA, [
+      mine.id,
+      mine.hostname,
+      mine.relayAddress,
+      mine.regionId,
+      mine.version,
+      mine.startedAt,
+      mine.error.slice(0, MAX_ERROR_LENGTH),
+      mine.databaseLatencyUs,
+    ]);
+    const rows = await this.#writer.run<ReplicaRow>(
+      `select id, hostname, relay_address, region_id, version, started_at, error, database_latency_us from replicas
+         where stopped_at is null and updated_at > ${NOW} - $1::bigint order by started_at, id`,
+      [REPLICA_MS],
+    );
+    return rows.map(replica);
+  }
+
+  async write(me: string, { peers, tunnels, signals, head }: Batch): Promise<boolean> {
+    const rows = await this.#writer.run(WRITE, [
+      me,
+      head,
+      peers.map(({ id }) => id),
+      peers.map(({ rev }) => rev),
+      peers.map(({ state }) => STATES.indexOf(state)),
+      peers.map(({ kind }) => KINDS.indexOf(kind)),
+      peers.map(({ session }) => session),
+      peers.map(({ key }) => bufferOf(key)),
+      peers.map(({ node }) => bufferOf(node)),
+      peers.map(({ reason }) => reason.replaceAll("\0", "").slice(0, MAX_REASON_LENGTH)),
+      tunnels.map(({ from }) => from),
+      tunnels.map(({ to }) => to),
+      tunnels.map(({ rev }) => rev),
+      tunnels.map(({ gone }) => (gone ? 1 : 0)),
+      signals.map(({ rev }) => rev),
+      signals.map(({ from }) => from),
+      signals.map(({ to }) => to),
+    ]);
+    return rows.length === 1;
+  }
+
+  async hint(me: string, head: number): Promise<void> {
+    await this.#writer.run("select pg_notify($1, $2)", [HINT_CHANNEL, `${me} ${head}`]);
+  }
+
+  async read(server: string, after: number, upTo: number): Promise<ReadRows> {
+    const rows = await this.#reader.run<AnyRow>(READ, [server, after, upTo, MAX_READ_ROWS]);
+    const read = { peers: [] as PeerRow[], tunnels: [] as TunnelRow[], signals: [] as SignalRow[] };
+    let bad = 0;
+    for (const row of rows) {
+      const { rev, a: from, b: to } = row;
+      const peer = row.kind_of_row === "peer" ? peerRow(row) : undefined;
+      if (!UUID.test(from) || (row.kind_of_row !== "peer" ? !UUID.test(to) : peer === undefined)) bad++;
+      else if (peer !== undefined) read.peers.push(peer);
+      else if (row.kind_of_row === "tunnel") read.tunnels.push({ from, to, rev, gone: row.state !== 0 });
+      else read.signals.push({ from, to, rev });
+    }
+    return { rows: read, seen: rows.length < MAX_READ_ROWS ? upTo : rows.at(-1)!.rev, bad };
+  }
+
+  async nodes(server: string, ids: readonly string[]): Promise<readonly NodeRow[]> {
+    const rows = await this.#reader.run<{ readonly id: string; readonly rev: number; readonly node: Buffer | null }>(
+      "select id, rev, node from tailnet_peers where server = $1 and id = any($2) and state = 0",
+      [server, ids],
+    );
+    return rows
+      .filter(({ node }) => node === null || node.length <= MAX_NODE_BYTES)
+      .map(({ id, rev, node }) => ({ id, rev, node: node ?? undefined }));
+  }
+
+  async heads(): Promise<ReadonlyMap<string, number>> {
+    const rows = await this.#reader.run<Pick<HeadRow, "id" | "head">>("select id, head from tailnet_servers");
+    return new Map(rows.map(({ id, head }) => [id, head]));
+  }
+
+  async listen({ onHint, onLost }: HintListener): Promise<boolean> {
+    const client = await this.#listener.open();
+    const nonce = randomUUID();
+    const probed = Promise.withResolvers<boolean>();
+    client.on("notification", ({ channel, payload = "" }) => {
+      if (channel === PROBE_CHANNEL && payload === nonce) probed.resolve(true);
+      const [, server, head] = channel === HINT_CHANNEL ? (HINT.exec(payload) ?? []) : [];
+      if (server !== undefined) onHint(server, Number(head));
+    });
+    const ended = (): void => {
+      probed.resolve(true); // it was lost, which says nothing of what it delivers
+      onLost(new Error("the listening connection ended"));
+    };
+    client.once("end", ended);
+    await this.#listener.run(`listen ${HINT_CHANNEL}`);
+    await this.#listener.run(`listen ${PROBE_CHANNEL}`);
+    await this.#listener.run("select pg_notify($1, $2)", [PROBE_CHANNEL, nonce]);
+    const timer = setTimeout(() => probed.resolve(false), PROBE_MS);
+    const delivers = await probed.promise;
+    clearTimeout(timer);
+    if (!delivers) {
+      client.off("end", ended);
+      await this.#listener.end();
+    }
+    return delivers;
+  }
+
+  async drain(me: string, replicaId: string): Promise<void> {
+    await this.#writer.run(`update tailnet_servers set draining_at = ${NOW} where id = $1`, [me]);
+    await this.#writer.run(`update replicas set stopped_at = ${NOW} where id = $1`, [replicaId]);
+  }
+
+  async sweep(): Promise<void> {
+    await this.#writer.run(SWEEP, [LOCK_CLASS, SWEEP_LOCK, KEEP_MS, SIGNAL_MS, KEEP_REPLICA_MS]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.#writer.end(), this.#reader.end(), this.#listener.end()]);
+  }
+}
+
+/** One connection that is opened when it is first used, and again after it failed. */
+class Connection {
+  readonly #open: OpenConnection;
+  readonly #setting: string | undefined;
+  #client: pg.Client | undefined;
+
+  constructor(open: OpenConnection, setting?: string) {
+    this.#open = open;
+    this.#setting = setting;
+  }
+
+  async open(): Promise<pg.Client> {
+    if (this.#client !== undefined) return this.#client;
+    const client = await this.#open(QUERY_MS);
+    client.once("end", () => this.#forget(client));
+    this.#client = client;
+    if (this.#setting !== undefined) await this.run(this.#setting);
+    return client;
+  }
+
+  async run<Row extends object>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
+    const client = await this.open();
+    try {
+      const { rows } = await client.query<Row>(text, [...values]);
+      return rows;
+    } catch (error) {
+      // After a time-out the connection cannot be used any more, and after another failure it need not be.
+      this.#forget(client);
+      client.end().catch(() => undefined); // the failure is known
+      throw error;
+    }
+  }
+
+  async end(): Promise<void> {
+    const client = this.#client;
+    this.#client = undefined;
+    await client?.end();
+  }
+
+  #forget(client: pg.Client): void {
+    if (this.#client === client) this.#client = undefined;
+  }
+}
+
+interface HeadRow {
+  readonly id: string;
+  readonly head: number;
+  readonly age: number;
+  readonly draining: number | null;
+  readonly now: number;
+}
+
+interface AnyRow {
+  readonly kind_of_row: "peer" | "tunnel" | "signal";
+  readonly a: string;
+  readonly b: string;
+  readonly rev: number;
+  readonly state: number;
+  readonly kind: number;
+  readonly session: number;
+  readonly key: Buffer | null;
+  readonly reason: string;
+}
+
+interface ReplicaRow {
+  readonly id: string;
+  readonly hostname: string;
+  readonly relay_address: string;
+  readonly region_id: number;
+  readonly version: string;
+  readonly started_at: number;
+  readonly error: string;
+  readonly database_latency_us: number;
+}
+
+function replica(row: ReplicaRow): Replica {
+  return {
+    id: row.id,
+    hostname: row.hostname,
+    relayAddress: row.relay_address,
+    regionId: row.region_id,
+    version: row.version,
+    startedAt: row.started_at,
+    error: row.error,
+    databaseLatencyUs: row.database_latency_us,
+  };
+}
+
+function serverRow({ id, head, age, draining }: HeadRow): ServerRow {
+  return { id, head, ageMs: age, drainingMs: draining ?? undefined };
+}
+
+function peerRow({ a: id, rev, session, key, reason, ...row }: AnyRow): PeerRow | undefined {
+  const [state, kind] = [STATES[row.state], KINDS[row.kind]];
+  if (state === undefined || kind === undefined || reason.length > MAX_REASON_LENGTH) return undefined;
+  if (key !== null && key.length !== KEY_BYTES) return undefined;
+  return { id, rev, state, kind, session, key: key ?? undefined, reason };
+}
+
+function bufferOf(bytes: Uint8Array | undefined): Buffer | null {
+  return bytes === undefined ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+const STATE_REPLICA = `insert into replicas (id, hostname, relay_address, region_id, version, started_at, updated_at, error,
+    database_latency_us) values ($1, $2, $3, $4, $5, $6, ${NOW}, $7, $8)
+  on conflict (id) do update set updated_at = excluded.updated_at, error = excluded.error,
+    database_latency_us = excluded.database_latency_us`;
+
+/** A peer that was lost may be ended later, without its session: the greater one stays. */
+const WRITE = `with me as (update tailnet_servers set head = $2, heartbeat_at = ${NOW} where id = $1 returning id),
+  p as (insert into tailnet_peers (server, id, rev, state, kind, session, key, node, reason, changed_at)
+    select me.id, x.id, x.rev, x.state, x.kind, x.session, x.key, x.node, x.reason, ${NOW} from me,
+      unnest($3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[], $9::bytea[], $10::text[])
+        as x (id, rev, state, kind, session, key, node, reason)
+    on conflict (server, id) do update set rev = excluded.rev, state = excluded.state, kind = excluded.kind,
+      session = greatest(excluded.session, tailnet_peers.session), key = excluded.key, node = excluded.node,
+      reason = excluded.reason, changed_at = excluded.changed_at),
+  t as (insert into tailnet_tunnels (server, src, dst, rev, gone, changed_at)
+    select me.id, x.src, x.dst, x.rev, x.gone, ${NOW} from me,
+      unnest($11::text[], $12::text[], $13::bigint[], $14::bigint[]) as x (src, dst, rev, gone)
+    on conflict (server, src, dst) do update set rev = excluded.rev, gone = excluded.gone,
+      changed_at = excluded.changed_at),
+  s as (insert into tailnet_signals (server, rev, src, dst, changed_at)
+    select me.id, x.rev, x.src, x.dst, ${NOW} from me,
+      unnest($15::bigint[], $16::text[], $17::text[]) as x (rev, src, dst))
+  select id from me`;
+
+const READ = `select 'peer' as kind_of_row, id as a, '' as b, rev, state, kind, session, key, reason
+    from tailnet_peers where server = $1 and rev > $2 and rev <= $3
+  union all select 'tunnel', src, dst, rev, gone, 0, 0, null, '' from tailnet_tunnels
+    where server = $1 and rev > $2 and rev <= $3
+  union all select 'signal', src, dst, rev, 0, 0, 0, null, '' from tailnet_signals
+    where server = $1 and rev > $2 and rev <= $3
+  order by rev limit $4`;
+
+/** Does nothing while another server sweeps. */
+const SWEEP = `with sweeper as materialized (select ${NOW} as now where pg_try_advisory_xact_lock($1::int, $2::int)),
+  expired as (delete from tailnet_servers using sweeper where heartbeat_at < sweeper.now - $3::bigint
+    returning tailnet_servers.id),
+  p as (delete from tailnet_peers using sweeper where server in (select id from expired)
+    or (state <> 0 and changed_at < sweeper.now - $3::bigint)),
+  t as (delete from tailnet_tunnels using sweeper where server in (select id from expired)
+    or (gone <> 0 and changed_at < sweeper.now - $3::bigint)),
+  s as (delete from tailnet_signals using sweeper where server in (select id from expired)
+    or changed_at < sweeper.now - $4::bigint),
+  r as (delete from replicas using sweeper where updated_at < sweeper.now - $5::bigint)
+  select count(*) from sweeper`;

@@ -1,0 +1,45 @@
+import { randomUUID } from "node:crypto";
+import type { DatabaseClock } from "../../base/clock.ts";
+import type { Logger } from "../../base/log.ts";
+import type { OpenConnection } from "../../db/dedicated.ts";
+import type { ControlPlane } from "../control-plane.ts";
+import { ClusterCore } from "./cluster-core.ts";
+import type { Replica } from "./cluster-database.ts";
+import { ClusterLink } from "./cluster-link.ts";
+import { PostgresClusterDatabase } from "./cluster-tables.ts";
+
+/** Makes a server one of several on its database. The link is opened once the server is ready to take peers. */
+export function clusterOf(options: {
+  readonly openConnection: OpenConnection;
+  readonly control: ControlPlane;
+  readonly replica: Omit<Replica, "error" | "databaseLatencyUs">;
+  readonly clock: DatabaseClock;
+  readonly log: Logger;
+  readonly onReplicas: (replicas: readonly Replica[]) => void;
+}): ClusterLink {
+  const { control, clock, log, replica, onReplicas } = options;
+  const me = randomUUID();
+  const now = (): number => clock.now();
+  const link = new ClusterLink({
+    database: new PostgresClusterDatabase(options.openConnection),
+    core: new ClusterCore({ me, coordinator: control.coordinator, now, databaseMs: now }),
+    me,
+    replica,
+    log,
+    onReplicas,
+    onDatabaseTime: (databaseMs, roundTripMs) => clock.measured(databaseMs, roundTripMs),
+  });
+  control.joinCluster(link);
+  return link;
+}
+
+/** Of the servers that are there, those whose relay this server's may link to. */
+export function siblingsOf(
+  replicas: readonly Replica[],
+  ownId: string,
+  regionId: number,
+): { readonly id: string; readonly hostname: string; readonly relayUrl: string }[] {
+  return replicas
+    .filter((replica) => replica.id !== ownId && replica.relayAddress !== "" && replica.regionId === regionId)
+    .map(({ id, hostname, relayAddress }) => ({ id, hostname, relayUrl: relayAddress }));
+}

@@ -1,0 +1,149 @@
+/** Several servers on one database: peers of one and peers of another, over real connections. */
+
+import type { AddressInfo } from "node:net";
+import { createServer } from "node:net";
+import { uuidToBytes } from "coder-protocol/addresses";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { hexEncode, utf8 } from "wg-userspace/base/bytes";
+import { copyOf } from "wg-userspace/derp/frame";
+import { relayNode } from "wg-userspace/derp/map";
+import { monotonicNow } from "wg-userspace/io/host/clock";
+import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/host/crypto-suite";
+import { RelayConnection } from "wg-userspace/io/relay/relay-connection";
+import { directRelayDialer } from "wg-userspace/io/relay/relay-dialer";
+import { addWorkspace, agentToken, firstUser, startServer, type TestServer, temporaryDirectory } from "../helpers.ts";
+import { agentNode, nodeOf, TestPeer } from "../peers.ts";
+
+const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
+const TAILNET = "/api/v2/tailnet";
+const eventually = { timeout: 20_000, interval: 20 };
+
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
+  const { port } = probe.address() as AddressInfo;
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+/** Servers with one state directory, which stands for one database and one key file. */
+async function cluster(count: number) {
+  const stateDir = temporaryDirectory();
+  const servers: TestServer[] = [];
+  for (let i = 0; i < count; i++) servers.push(await replica(stateDir, i > 0));
+  const { token } = await firstUser(servers[0]!.url);
+  const workspace = await addWorkspace(servers[0]!.url, token, "dev");
+  const agentId = workspace.latest_build.resources[0].agents[0].id as string;
+  const secret = await agentToken(servers[0]!.url, token, workspace.id);
+  return { stateDir, servers, token, agentId, agentToken: secret };
+}
+
+async function replica(stateDir: string, keep: boolean): Promise<TestServer> {
+  const port = await freePort();
+  const server = await startServer({
+    stateDir,
+    keep,
+    flags: { "http-address": `127.0.0.1:${port}`, "derp-server-relay-url": `http://127.0.0.1:${port}` },
+  });
+  cleanups.push(async () => server[Symbol.asyncDispose]());
+  return server;
+}
+
+async function peer(server: TestServer, token: string, path: string): Promise<TestPeer> {
+  const opened = await TestPeer.open(server.url, token, path);
+  cleanups.push(async () => opened[Symbol.asyncDispose]());
+  return opened;
+}
+
+const clientNode = (fill: number, key?: Uint8Array) => {
+  const node = nodeOf({ id: BigInt(fill), fill, addresses: [`fd7a:115c:a1e0:1::${fill.toString(16)}`] });
+  return key === undefined ? node : { ...node, key: Uint8Array.of(0x6e, 0x70, ...key) };
+};
+
+describe("peers of two servers", () => {
+  it("learn of each other, and that the agent is ready", async () => {
+    const { servers, token, agentId, agentToken: secret } = await cluster(2);
+    const agent = await peer(servers[0]!, secret, AGENT_RPC);
+    agent.send({ updateSelf: { node: agentNode(agentId) } });
+    const client = await peer(servers[1]!, token, TAILNET);
+    client.send({ updateSelf: { node: clientNode(5) } });
+    client.tunnelTo(agentId);
+    expect(await client.next()).toBe(`node ${agentId}`);
+    const told = await agent.next();
+    expect(told).toMatch(/^node /);
+    agent.send({ readyForHandshake: [{ id: uuidToBytes(told.slice("node ".length)) }] });
+    expect(await client.next()).toBe(`ready ${agentId}`);
+  });
+
+  it("hear nothing when the agent moves from one server to the other", async () => {
+    const { servers, token, agentId, agentToken: secret } = await cluster(2);
+    const before = await peer(servers[0]!, secret, AGENT_RPC);
+    before.send({ updateSelf: { node: agentNode(agentId) } });
+    const client = await peer(servers[0]!, token, TAILNET);
+    client.tunnelTo(agentId);
+    expect(await client.next()).toBe(`node ${agentId}`);
+    const after = await peer(servers[1]!, secret, AGENT_RPC);
+    after.send({ updateSelf: { node: agentNode(agentId) } });
+    expect(await before.next()).toBe("error: peer ID overwritten by new connection");
+    after.send({ updateSelf: { node: agentNode(agentId, 43n) } });
+    expect(await client.next()).toBe(`node ${agentId}`);
+  });
+
+  it("are not informed of a loss when a peer comes back from a server that ended to another one", async () => {
+    const { servers, token, agentId, agentToken: secret } = await cluster(2);
+    const before = await peer(servers[1]!, secret, AGENT_RPC);
+    before.send({ updateSelf: { node: agentNode(agentId) } });
+    const client = await peer(servers[0]!, token, TAILNET);
+    client.tunnelTo(agentId);
+    expect(await client.next()).toBe(`node ${agentId}`);
+    await servers[1]!.server.close();
+    const after = await peer(servers[0]!, secret, AGENT_RPC);
+    after.send({ updateSelf: { node: agentNode(agentId, 43n) } });
+    expect(await client.next()).toBe(`node ${agentId}`);
+  });
+
+  it("reach each other through the relays of both", async () => {
+    const { servers, token, agentId, agentToken: secret } = await cluster(2);
+    const [a, b] = [await relayClient(servers[0]!), await relayClient(servers[1]!)];
+    const agent = await peer(servers[0]!, secret, AGENT_RPC);
+    agent.send({ updateSelf: { node: { ...agentNode(agentId), key: Uint8Array.of(0x6e, 0x70, ...b.publicKey) } } });
+    const client = await peer(servers[1]!, token, TAILNET);
+    client.send({ updateSelf: { node: clientNode(6, a.publicKey) } });
+    const packet = utf8("over the mesh");
+    await vi.waitFor(() => {
+      a.connection.send(b.publicKey, packet, 0, packet.length);
+      expect(b.received).toContainEqual({ source: hexEncode(a.publicKey), bytes: packet });
+    }, eventually);
+    const links = servers.map(({ server }) => server.parts.mesh!.status().map(({ state }) => state));
+    expect(links).toEqual([["up"], ["up"]]);
+  });
+});
+
+/** A client of a server's relay, whose key no peer has announced yet. */
+async function relayClient(server: TestServer) {
+  const privateKey = random.bytes(32).slice();
+  const publicKey = crypto.publicKey(privateKey);
+  const received: { readonly source: string; readonly bytes: Uint8Array }[] = [];
+  const { port } = server;
+  const node = relayNode({ name: "1", regionId: 1, hostName: "127.0.0.1", derpPort: port, forceHttp: true });
+  const connection = new RelayConnection({
+    region: { regionId: 1, regionCode: "t", regionName: "t", embeddedRelay: false, avoid: false, nodes: [node] },
+    privateKey,
+    publicKey,
+    crypto,
+    random,
+    clock: monotonicNow,
+    dial: directRelayDialer,
+    handler: {
+      onPacket: (_region, source, bytes, offset, length) =>
+        received.push({ source: hexEncode(source), bytes: copyOf(bytes, offset, length) }),
+    },
+  });
+  cleanups.push(() => connection.close());
+  return { connection, publicKey, received };
+}
