@@ -32,6 +32,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     dial: [],
     rest: ["base", "dial"],
     node: ["base", "rest"],
+    diagnosis: ["node"],
     control: ["base", "rest", "node"],
     connection: ["base", "rest", "node", "control"],
     browser: ["base", "rest", "node", "control", "connection"],

@@ -49,7 +49,8 @@ function redirection(match: Match | undefined, url: URL): string | undefined {
 }
 
 function pageTitle({ route, params }: Match): string {
-  const { workspace } = params;
+  const { workspace, username } = params;
+  if (username !== undefined) return username;
   return workspace === undefined ? route.title : `${workspace}${route.page === "workspace" ? "" : ` ${route.title}`}`;
 }
 

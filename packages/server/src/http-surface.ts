@@ -20,11 +20,13 @@ import { apiKeyRoutes } from "./http/routes/api-keys.ts";
 import { applicationRoutes } from "./http/routes/applications.ts";
 import { cliAuthRoutes } from "./http/routes/cli-auth.ts";
 import { connectionPolicyRoutes } from "./http/routes/connection-policies.ts";
+import { connectionRoutes } from "./http/routes/connections.ts";
 import { debugRoutes } from "./http/routes/debug.ts";
 import { declaredAppRoutes } from "./http/routes/declared-apps.ts";
 import { deploymentRoutes } from "./http/routes/deployment.ts";
 import { downloadRoute } from "./http/routes/downloads.ts";
 import { fileRoute } from "./http/routes/files.ts";
+import { networkRoutes } from "./http/routes/network.ts";
 import { notificationRoutes } from "./http/routes/notifications.ts";
 import { portShareRoutes } from "./http/routes/port-shares.ts";
 import { probeRoutes } from "./http/routes/probes.ts";
@@ -43,6 +45,7 @@ import { Watchables } from "./http/streams/watched.ts";
 import { BrowserTerminals } from "./http/terminals/browser-terminals.ts";
 import { appearanceView } from "./http/views/appearance.ts";
 import { WorkspacePresenter } from "./http/views/presenter.ts";
+import { relayOrigins } from "./http/views/regions.ts";
 import { userView } from "./http/views/users.ts";
 import type { Parts } from "./parts.ts";
 import { AgentFiles } from "./tunnels/agent-files.ts";
@@ -101,6 +104,7 @@ export function buildHttpSurface(
   const health = new HealthChecks({ config, addresses, store, control, probeKeys, clock, log });
   const { users, apiKeys, agentLogs, settings } = store;
   const { maxTokenLifetimeMs } = config;
+  const embeddedRegionId = config.derp.serverEnabled ? config.derp.regionId : undefined;
 
   const router = buildRouter(
     [
@@ -167,6 +171,18 @@ export function buildHttpSurface(
           audit,
           deployment,
           bodyBytes,
+        }),
+      (api) => connectionRoutes(api, { user, tables: store }),
+      (api) =>
+        networkRoutes(api, {
+          user,
+          authenticator,
+          control,
+          recorder: parts.networkRecorder,
+          agentHttp,
+          blockDirect: config.derp.blockDirect,
+          embeddedRegionId,
+          now: () => clock.now(),
         }),
       (api) => notificationRoutes(api, { user }),
       (api) => debugRoutes(api, { user, health, settings, control, bodyBytes }),
@@ -260,6 +276,7 @@ export function buildHttpSurface(
         users,
         deployment,
         addresses,
+        relayOrigins: () => relayOrigins(control.relayMap(), embeddedRegionId),
         log,
       }),
     ],

@@ -29,6 +29,7 @@ import { BUILD_VERSION } from "./base/version.ts";
 import type { ServerConfig } from "./config/parse.ts";
 import { clusterOf, siblingsOf } from "./control/cluster/membership.ts";
 import { ControlPlane } from "./control/control-plane.ts";
+import { NetworkRecorder } from "./control/network-recorder.ts";
 import { RelayMaps } from "./control/relay-map.ts";
 import type { DeploymentIds, Store } from "./db/store.ts";
 import { clientAddressReader } from "./http/client-address.ts";
@@ -151,6 +152,17 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     metrics: metrics.registry,
   });
 
+  const networkRecorder = new NetworkRecorder({
+    agents: () =>
+      control.coordinator
+        .describe()
+        .filter(({ kind }) => kind === "agent")
+        .map(({ id }) => id),
+    network: (agentId) => control.agentNetwork(agentId),
+    events: accessEvents,
+    clock,
+  });
+
   const probeKeys = new ProbeKeys();
   const relayKey = databaseClock === undefined ? keys.derpPrivate : relayKeyOf(keys.derpPrivate, replicaId);
   const meshKey = databaseClock === undefined ? undefined : meshKeyOf(keys.derpPrivate, deployment.deploymentId);
@@ -261,6 +273,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     declaredApps,
     connectionPolicies,
     control,
+    networkRecorder,
     probeKeys,
     relay,
     mesh,

@@ -218,6 +218,7 @@ class Server implements CoderServer {
     webApps.close();
     await tunnels.close();
     await appTunnels.close();
+    this.parts.networkRecorder.close();
     await control.close();
     agentState.close();
     await mesh?.close();

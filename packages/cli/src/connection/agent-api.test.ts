@@ -1,8 +1,9 @@
 import { createServer, type Server } from "node:http";
 import { duplexPair } from "node:stream";
+import { agentNetworkFromJson } from "coder-client/diagnosis/agent-network";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { agentNetwork, agentNetworkFromJson, type Dialable } from "./agent-api.ts";
+import { agentNetwork, type Dialable } from "./agent-api.ts";
 
 /** An agent whose port 4 returns this answer. */
 function agentWith(status: number, body: string): Dialable {

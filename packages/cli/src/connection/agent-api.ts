@@ -2,26 +2,14 @@
 import type { Duplex } from "node:stream";
 import { fetchOver } from "coder-client/connection/fetch-over";
 import { limitedText } from "coder-client/connection/tunnel-fetch";
-import type { PeerView } from "coder-client/node/path-report";
+import { type AgentNetwork, agentNetworkFromJson } from "coder-client/diagnosis/agent-network";
 import { HTTP_API_PORT } from "coder-protocol/tunnel-ports";
-import { parseAddrPort } from "wg-userspace/base/ip";
-import type { NetReport, StunObservation } from "wg-userspace/netcheck/report";
-import { netReportFromJson } from "wg-userspace/netcheck/report-json";
-import type { InterfaceFact } from "../diagnosis/facts.ts";
 
 const MAX_ANSWER_BYTES = 1024 * 1024;
-const MAX_LIST = 64;
 const MAX_PORTS = 1024;
 
 export interface Dialable {
   dial(port: number, options: { readonly signal: AbortSignal }): Promise<Duplex>;
-}
-
-export interface AgentNetwork {
-  readonly report: NetReport | undefined;
-  readonly interfaces: readonly InterfaceFact[] | undefined;
-  /** How it sees its ways to us; undefined for a stock agent. */
-  readonly peer: PeerView | undefined;
 }
 
 /** Asks the agent to look at its network. Rejects with what went wrong, or `signal.reason`. */
@@ -58,80 +46,6 @@ export async function listeningPorts(connection: Dialable, signal: AbortSignal):
       },
     ];
   });
-}
-
-/** Tolerant: whatever is missing is unknown. Reads a stock agent's answer as well as ours. */
-export function agentNetworkFromJson(body: unknown): AgentNetwork {
-  const fields = record(body);
-  const report = netReportFromJson(fields["report"]) ?? fromNetInfo(record(fields["net_info"]));
-  const listed = record(fields["interfaces"])["interfaces"];
-  return {
-    report: report && { ...report, observations: observationsFrom(fields["observations"]) },
-    interfaces: Array.isArray(listed) ? listed.slice(0, MAX_LIST).map(interfaceFrom) : undefined,
-    peer: peerViewFrom(fields["peer"]),
-  };
-}
-
-function fromNetInfo(info: Record<string, unknown>): NetReport | undefined {
-  if (Object.keys(info).length === 0) return undefined;
-  const udp = info["WorkingUDP"] === true;
-  return netReportFromJson({
-    ...info,
-    UDP: udp,
-    IPv4: udp,
-    IPv4CanSend: udp,
-    IPv6: info["WorkingIPv6"],
-    ICMPv4: info["WorkingICMPv4"],
-  });
-}
-
-function observationsFrom(json: unknown): StunObservation[] {
-  if (!Array.isArray(json)) return [];
-  return json.slice(0, MAX_LIST).flatMap((item) => {
-    const { node, server, mapped } = record(item);
-    const from = typeof server === "string" ? parseAddrPort(server) : undefined;
-    const seen = typeof mapped === "string" ? parseAddrPort(mapped) : undefined;
-    if (from === undefined || seen === undefined) return [];
-    return [{ regionId: 0, node: String(node).slice(0, 64), server: from, mapped: seen, rttMs: 0 }];
-  });
-}
-
-function peerViewFrom(json: unknown): PeerView | undefined {
-  const { candidates, failures } = record(json);
-  if (!Array.isArray(candidates)) return undefined;
-  const { count, life_ms, held_for_ms, loss } = record(failures);
-  return {
-    candidates: candidates.slice(0, MAX_LIST).flatMap((item) => {
-      const { endpoint, pings_sent, pongs_received, heard } = record(item);
-      if (typeof endpoint !== "string" || parseAddrPort(endpoint) === undefined) return [];
-      return [
-        { endpoint, pingsSent: natural(pings_sent), pongsReceived: natural(pongs_received), heard: heard === true },
-      ];
-    }),
-    ...(natural(count) === 0
-      ? {}
-      : {
-          failures: {
-            count: natural(count),
-            lifeMs: natural(life_ms),
-            heldForMs: natural(held_for_ms),
-            ...(typeof loss === "number" && loss >= 0 && loss <= 1 ? { loss } : {}),
-          },
-        }),
-  };
-}
-
-function natural(json: unknown): number {
-  return typeof json === "number" && Number.isFinite(json) && json > 0 ? Math.round(json) : 0;
-}
-
-function interfaceFrom(json: unknown): InterfaceFact {
-  const { name, mtu, addresses } = record(json);
-  return {
-    name: String(name).slice(0, 64),
-    mtu: typeof mtu === "number" ? mtu : 0,
-    addresses: Array.isArray(addresses) ? addresses.slice(0, MAX_LIST).map(String) : [],
-  };
 }
 
 function record(json: unknown): Record<string, unknown> {

@@ -1,7 +1,7 @@
+import type { Cause } from "coder-client/diagnosis/facts";
 import type { PeerPathReport } from "coder-client/node/path-report";
 import { expect, it } from "vitest";
 import { doctorLines, isHealthy } from "./doctor-text.ts";
-import type { Cause } from "./facts.ts";
 
 const DIRECT = {
   path: { kind: "direct", endpoint: "10.0.0.1:1" },

@@ -1,7 +1,8 @@
 /** What `coder doctor` prints. Pure. */
+
+import { formatDuration } from "coder-client/diagnosis/durations";
+import type { Cause } from "coder-client/diagnosis/facts";
 import type { PeerPathReport } from "coder-client/node/path-report";
-import { formatDuration } from "./durations.ts";
-import type { Cause } from "./facts.ts";
 
 export function pathSentence({ path, candidates, relayRttMs }: PeerPathReport): string {
   if (path === undefined) return "There is no way to the workspace at present.";

@@ -1,13 +1,13 @@
 /** What `coder netcheck` prints: the JSON that editors read, and a report for people. Pure. */
 
 import type { NetworkProbe } from "coder-client/connection/network-probe";
+import { formatDuration } from "coder-client/diagnosis/durations";
+import type { InterfaceFact } from "coder-client/diagnosis/facts";
 import { SAFE_INTERFACE_MTU } from "coder-protocol/interface-mtu";
 import { formatAddrPort } from "wg-userspace/base/ip";
 import { derpMapToJson, hasRelay, type Region } from "wg-userspace/derp/map";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { netReportToJson } from "wg-userspace/netcheck/report-json";
-import { formatDuration } from "./durations.ts";
-import type { InterfaceFact } from "./facts.ts";
 
 interface Warning {
   readonly code: string;

@@ -1,6 +1,6 @@
+import { formatDuration } from "coder-client/diagnosis/durations";
 import type { PeerPathReport } from "coder-client/node/path-report";
 import { describe, expect, it } from "vitest";
-import { formatDuration } from "./durations.ts";
 import {
   type PingOutcome,
   peerBlock,

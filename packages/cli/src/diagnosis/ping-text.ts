@@ -1,10 +1,11 @@
 /** What `coder ping` prints, line by line: pure, so that every line is tested. */
+
+import { formatDuration } from "coder-client/diagnosis/durations";
+import type { Cause } from "coder-client/diagnosis/facts";
 import type { DiscoPong, PeerPathReport } from "coder-client/node/path-report";
 import { printable } from "../base/text.ts";
 import { type Paint, PLAIN } from "../ui/paint.ts";
 import { renderTable } from "../ui/table.ts";
-import { formatDuration } from "./durations.ts";
-import type { Cause } from "./facts.ts";
 
 /** An old handshake is worth a warning. */
 const OLD_HANDSHAKE_MS = 5 * 60_000;

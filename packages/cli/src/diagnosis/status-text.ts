@@ -1,10 +1,11 @@
 /** What `coder status` prints. Pure. */
+
+import { formatDuration } from "coder-client/diagnosis/durations";
 import type { CandidateReport, PathRef, PeerPathReport } from "coder-client/node/path-report";
 import { displayWidth, printable, wrapWords } from "../base/text.ts";
 import type { Paint } from "../ui/paint.ts";
 import { renderTable } from "../ui/table.ts";
 import { pathSentence } from "./doctor-text.ts";
-import { formatDuration } from "./durations.ts";
 
 /** A running connection of this machine, as its process tells it. */
 export interface OpenConnection {

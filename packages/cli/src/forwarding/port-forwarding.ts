@@ -1,5 +1,6 @@
 /** What `coder port-forward` runs: all its forwards over one lasting connection, and words about what happens to them. */
 import type { Duplex } from "node:stream";
+import { formatDuration } from "coder-client/diagnosis/durations";
 import type { Deployment } from "coder-client/rest/deployment";
 import type { WorkspaceRef } from "coder-client/rest/workspaces";
 import { SSH_PORT } from "coder-protocol/tunnel-ports";
@@ -10,7 +11,6 @@ import type { LastingConnection, LinkEvent } from "../connection/lasting-connect
 import { reportConnection } from "../connection/network-info.ts";
 import { dialThrough, SshLink } from "../connection/ssh-client.ts";
 import { reportUsage } from "../connection/usage.ts";
-import { formatDuration } from "../diagnosis/durations.ts";
 import { AutoForwards } from "./auto-forwards.ts";
 import { ReverseForwards } from "./reverse-forwards.ts";
 import { type ForwardSpec, type ForwardTarget, formatEnd } from "./spec.ts";

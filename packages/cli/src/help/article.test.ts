@@ -17,9 +17,9 @@ test("a section is an article, as wide as the terminal", () => {
 
 test("whatever the diagnosis refers to is there", () => {
   const sources = [
-    "../diagnosis/causes.ts",
-    "../diagnosis/path-causes.ts",
-    "../diagnosis/unanswered-causes.ts",
+    "../../../client/src/diagnosis/causes.ts",
+    "../../../client/src/diagnosis/path-causes.ts",
+    "../../../client/src/diagnosis/unanswered-causes.ts",
     "../measure/run-ping.ts",
   ]
     .map((name) => readFileSync(join(import.meta.dirname, name), "utf8"))

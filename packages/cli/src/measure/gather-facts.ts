@@ -1,8 +1,8 @@
 /** Collects what the diagnosis needs from both ends of a connection. */
 import { sleep } from "coder-client/base/backoff";
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
+import type { Facts } from "coder-client/diagnosis/facts";
 import { agentNetwork } from "../connection/agent-api.ts";
-import type { Facts } from "../diagnosis/facts.ts";
 import { localInterfaces } from "./interfaces.ts";
 import { nat64Prefix } from "./nat64.ts";
 

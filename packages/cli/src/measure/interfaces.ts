@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
-import type { InterfaceFact } from "../diagnosis/facts.ts";
+import type { InterfaceFact } from "coder-client/diagnosis/facts";
 
 /** The machine's network interfaces but loopback. MTU 0 where the system does not tell it. */
 export function localInterfaces(): InterfaceFact[] {

@@ -1,13 +1,13 @@
 /** The work of `coder doctor`. */
 import { sleep } from "coder-client/base/backoff";
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
+import { findCauses } from "coder-client/diagnosis/causes";
+import { diedInSample } from "coder-client/diagnosis/path-causes";
+import { isDecided } from "coder-client/diagnosis/search";
 import type { PeerPathReport } from "coder-client/node/path-report";
 import { printable } from "../base/text.ts";
 import { type ConnectRequest, connectWorkspace } from "../connection/connect.ts";
-import { findCauses } from "../diagnosis/causes.ts";
 import { doctorLines, isHealthy } from "../diagnosis/doctor-text.ts";
-import { diedInSample } from "../diagnosis/path-causes.ts";
-import { isDecided } from "../diagnosis/search.ts";
 import { EXIT } from "../errors/user-error.ts";
 import { type DeploymentOptions, openDeployment } from "../rest/deployment.ts";
 import type { Display } from "../ui/display.ts";

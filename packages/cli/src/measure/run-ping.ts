@@ -1,10 +1,10 @@
 /** The work of `coder ping`. */
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
+import { findCauses } from "coder-client/diagnosis/causes";
+import { formatDuration } from "coder-client/diagnosis/durations";
+import type { Cause } from "coder-client/diagnosis/facts";
 import type { ConnectRequest } from "../connection/connect.ts";
 import { openWatched } from "../connection/watched-connection.ts";
-import { findCauses } from "../diagnosis/causes.ts";
-import { formatDuration } from "../diagnosis/durations.ts";
-import type { Cause } from "../diagnosis/facts.ts";
 import {
   causeLines,
   type PingOutcome,

@@ -1,8 +1,8 @@
 /** `coder ssh --resume`: a new shell that is kept in the workspace, or the one that was left. */
 import { randomUUID } from "node:crypto";
 import type { ConnectedWorkspace } from "coder-client/connection/connect";
+import { formatDuration } from "coder-client/diagnosis/durations";
 import { TERMINAL_PORT } from "coder-protocol/tunnel-ports";
-import { formatDuration } from "../diagnosis/durations.ts";
 import type { SessionStreams } from "./on-connection.ts";
 import { SHELL_EXIT, showShell } from "./resumable-shell.ts";
 import { KEEP_MS, ResumeStore } from "./resume-store.ts";

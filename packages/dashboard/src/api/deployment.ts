@@ -1,4 +1,5 @@
 import type { BuildInfo, HealthMessage, HealthSeverity } from "coder-protocol/rest/deployment";
+import type { ConnectionLogResponse } from "coder-protocol/rest/profile";
 import { call } from "./client.ts";
 
 /** One section of the health report; the sections differ in what else they hold. */
@@ -23,8 +24,38 @@ export const buildInfo = (signal: AbortSignal) => call<BuildInfo>("GET", "/build
 export const health = (signal: AbortSignal, force = false) =>
   call<Health>("GET", `/debug/health${force ? "?force=true" : ""}`, { signal });
 
-export const deploymentConfig = (signal: AbortSignal) =>
-  call<Readonly<Record<string, unknown>>>("GET", "/deployment/config", { signal });
+/** A setting of the server and where its value comes from. */
+export interface DeploymentOption {
+  readonly name: string;
+  readonly flag: string;
+  readonly env: string;
+  readonly value: string;
+  readonly default: string;
+  readonly description: string;
+  readonly value_source: string;
+}
+
+export const deploymentOptions = (signal: AbortSignal) =>
+  call<{ readonly options: readonly DeploymentOption[] }>("GET", "/deployment/config", { signal });
+
+/** Something that others than the owner of a workspace may use. */
+export interface DeploymentShare {
+  readonly workspace: string;
+  readonly owner: string;
+  readonly agent: string;
+  readonly port?: number | null;
+  readonly slug?: string | null;
+  readonly level: string;
+  readonly label: string;
+  readonly expires_at: string | null;
+  readonly created_by: string;
+}
+
+export const deploymentShares = (signal: AbortSignal) =>
+  call<{ readonly shares: readonly DeploymentShare[] }>("GET", "/deployment/shares", { signal });
+
+export const connectionLog = (q: string, offset: number, signal: AbortSignal) =>
+  call<ConnectionLogResponse>("GET", `/deployment/connections?q=${encodeURIComponent(q)}&offset=${offset}`, { signal });
 
 export const deploymentStats = (signal: AbortSignal) =>
   call<Readonly<Record<string, unknown>>>("GET", "/deployment/stats", { signal });

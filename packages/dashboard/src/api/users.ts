@@ -1,4 +1,5 @@
 import type { ApiKey, ApiKeyWithOwner, GenerateApiKeyResponse, TokenConfig } from "coder-protocol/rest/api-keys";
+import type { UserAppearance } from "coder-protocol/rest/profile";
 import type { CreateFirstUserRequest, CreateUserRequest, User, UsersResponse } from "coder-protocol/rest/users";
 import { call } from "./client.ts";
 
@@ -18,6 +19,22 @@ export const changePassword = (user: string, passwords: { old_password: string; 
 
 export const ownKeys = (signal: AbortSignal) => call<ApiKey[]>("GET", "/users/me/keys", { signal });
 
+export const keysOf = (user: string, signal: AbortSignal) => call<ApiKey[]>("GET", `/users/${user}/keys`, { signal });
+
+export const removeKeyOf = (user: string, id: string) =>
+  call<void>("DELETE", `/users/${user}/keys/${encodeURIComponent(id)}`);
+
+export const userByName = (name: string, signal: AbortSignal) =>
+  call<User>("GET", `/users/${encodeURIComponent(name)}`, { signal });
+
+export const changeProfile = (profile: { username: string; name: string }) =>
+  call<User>("PUT", "/users/me/profile", { body: profile });
+
+export const ownAppearance = (signal: AbortSignal) => call<UserAppearance>("GET", "/users/me/appearance", { signal });
+
+export const changeAppearance = (appearance: UserAppearance) =>
+  call<UserAppearance>("PUT", "/users/me/appearance", { body: appearance });
+
 export const removeKey = (id: string) => call<void>("DELETE", `/users/me/keys/${encodeURIComponent(id)}`);
 
 export const ownTokens = (signal: AbortSignal) => call<ApiKeyWithOwner[]>("GET", "/users/me/keys/tokens", { signal });
@@ -26,8 +43,8 @@ export const tokenLimits = (signal: AbortSignal) =>
   call<TokenConfig>("GET", "/users/me/keys/tokens/tokenconfig", { signal });
 
 /** `lifetime` in nanoseconds. */
-export const createToken = (name: string, lifetime: number) =>
-  call<GenerateApiKeyResponse>("POST", "/users/me/keys/tokens", { body: { token_name: name, lifetime } });
+export const createToken = (request: { token_name: string; lifetime: number; scope: ApiKey["scope"] }) =>
+  call<GenerateApiKeyResponse>("POST", "/users/me/keys/tokens", { body: request });
 
 export const listUsers = (query: string, signal: AbortSignal) =>
   call<UsersResponse>("GET", `/users?q=${encodeURIComponent(query)}&limit=200`, { signal });

@@ -1,10 +1,48 @@
 import { useSignal } from "@preact/signals";
 import { passwordProblem } from "coder-protocol/passwords";
 import type { JSX } from "preact";
-import { changePassword } from "../api/users.ts";
+import { changePassword, changeProfile } from "../api/users.ts";
 import { isOwner, user } from "../session/session.ts";
 import { Field, Form, useWork } from "../ui/form.tsx";
 import { SettingsFrame } from "./settings-frame.tsx";
+
+function Profile(): JSX.Element {
+  const person = user.value;
+  const work = useWork();
+  const saved = useSignal(false);
+  return (
+    <>
+      <h2>Profile</h2>
+      <Form
+        work={work}
+        submit="Save"
+        onSubmit={async ({ username = "", name = "" }) => {
+          saved.value = false;
+          user.value = await changeProfile({ username, name });
+          saved.value = true;
+        }}
+      >
+        <Field
+          label="User name"
+          name="username"
+          value={person?.username ?? ""}
+          maxLength={32}
+          hint="Links to your workspaces and names in SSH contain it: with another one, the old ones end"
+          problem={work.error?.fields["username"]}
+        />
+        <Field
+          label="Full name"
+          name="name"
+          value={person?.name ?? ""}
+          required={false}
+          maxLength={128}
+          problem={work.error?.fields["name"]}
+        />
+      </Form>
+      {saved.value ? <p role="status">Saved.</p> : null}
+    </>
+  );
+}
 
 export function Account(): JSX.Element {
   const person = user.value;
@@ -14,13 +52,12 @@ export function Account(): JSX.Element {
   return (
     <SettingsFrame title="Account">
       <dl class="pairs">
-        <dt>User name</dt>
-        <dd>{person?.username}</dd>
         <dt>E-mail</dt>
         <dd>{person?.email}</dd>
         <dt>Role</dt>
         <dd>{isOwner.value ? "Owner of the deployment" : "Member"}</dd>
       </dl>
+      <Profile />
       <h2>Password</h2>
       <p class="quiet">
         A new password logs out every session and revokes every token of yours, this session included.

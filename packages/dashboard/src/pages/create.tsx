@@ -9,6 +9,7 @@ import { useAgentNetwork, useWorkspace } from "../live/sources.ts";
 import { navigate } from "../router/location.ts";
 import { user } from "../session/session.ts";
 import { CommandLine } from "../ui/copy.tsx";
+import { Crumbs } from "../ui/crumbs.tsx";
 import { Field, Form, useWork } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { State, type Tone } from "../ui/state.tsx";
@@ -20,9 +21,7 @@ export function Create({ query }: PageProps): JSX.Element {
   const made = query.get("made");
   return (
     <section class="page narrow">
-      <p class="crumbs">
-        <a href="/workspaces">Workspaces</a>
-      </p>
+      <Crumbs steps={[["/workspaces", "Workspaces"]]} />
       <h1>Add a machine</h1>
       {made === null || validateWorkspaceName(made) !== undefined ? (
         <NameStep proposed={query.get("name") ?? ""} />

@@ -1,60 +1,95 @@
+import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { buildInfo, deploymentConfig, deploymentStats } from "../api/deployment.ts";
-import { count } from "../base/words.ts";
+import { buildInfo, type DeploymentOption, deploymentOptions, deploymentStats } from "../api/deployment.ts";
 import { useResource } from "../live/resource.ts";
 import { isOwner } from "../session/session.ts";
 import { Problem } from "../ui/problem.tsx";
-import { flattened } from "./flattened.ts";
+import { DeploymentFrame } from "./deployment-frame.tsx";
 import { OwnersOnly } from "./owners-only.tsx";
 
 export function Deployment(): JSX.Element {
   return isOwner.value ? <Page /> : <OwnersOnly title="Deployment" />;
 }
 
+const SOURCES: Readonly<Record<string, string>> = {
+  default: "Default",
+  env: "Environment",
+  flag: "Command line",
+  "": "Default",
+};
+
 function Page(): JSX.Element {
-  const info = useResource("buildinfo", { load: buildInfo }).data.value;
-  const stats = useResource("stats", { load: deploymentStats }).data.value;
-  const { data, error, reload } = useResource("deployment-config", { load: deploymentConfig });
-  const settings = data.value === undefined ? [] : flattened(data.value["config"]);
+  const build = useResource("buildinfo", { load: buildInfo }).data.value;
+  const stats = useResource("deployment-stats", { load: deploymentStats }).data.value;
+  const { data, error, reload } = useResource("deployment-options", { load: deploymentOptions });
+  const all = useSignal(false);
+  const options = data.value?.options ?? [];
+  const changed = options.filter(({ value_source: source }) => source === "env" || source === "flag");
+  const shown = all.value ? options : changed;
   return (
-    <section class="page">
-      <h1>Deployment</h1>
+    <DeploymentFrame title="Overview">
       <dl class="pairs">
         <dt>Version</dt>
-        <dd>{info?.version ?? "…"}</dd>
+        <dd>{build?.version}</dd>
         <dt>Access URL</dt>
-        <dd>{info?.dashboard_url ?? "…"}</dd>
-        <dt>Users</dt>
-        <dd>{typeof stats?.["users"] === "number" ? count(stats["users"], "user") : "…"}</dd>
-        <dt>Identifier</dt>
+        <dd>{build?.dashboard_url}</dd>
+        <dt>Host names of web apps</dt>
         <dd>
-          <code>{info?.deployment_id ?? "…"}</code>
+          {options.find(({ name }) => name === "wildcard-access-url")?.value ||
+            "none: --wildcard-access-url is not set, so there are no web apps"}
         </dd>
+        <dt>Users</dt>
+        <dd>{String(stats?.["users"] ?? "")}</dd>
       </dl>
-      <h2>Settings</h2>
-      <p class="quiet">
-        As the server runs now. They are changed by its flags and environment; <code>coder server --help</code>{" "}
-        describes each.
-      </p>
+      <div class="page-head">
+        <h2>Settings</h2>
+        <label class="inline">
+          <input
+            type="checkbox"
+            checked={all.value}
+            onChange={(event) => {
+              all.value = event.currentTarget.checked;
+            }}
+          />{" "}
+          Show those at their default
+        </label>
+      </div>
       {error.value === undefined ? null : <Problem error={error.value} retry={reload} />}
-      <table class="list compact">
-        <thead>
-          <tr>
-            <th scope="col">Setting</th>
-            <th scope="col">Value</th>
+      {data.value !== undefined && shown.length === 0 ? <p class="quiet">Every setting has its default.</p> : null}
+      {shown.length === 0 ? null : <Options options={shown} />}
+    </DeploymentFrame>
+  );
+}
+
+function Options({ options }: { readonly options: readonly DeploymentOption[] }): JSX.Element {
+  return (
+    <table class="list">
+      <thead>
+        <tr>
+          <th scope="col">Setting</th>
+          <th scope="col">Value</th>
+          <th scope="col">From</th>
+        </tr>
+      </thead>
+      <tbody>
+        {options.map((option) => (
+          <tr key={option.name}>
+            <th scope="row">
+              <code>--{option.flag}</code>
+              <p class="quiet small-text">{option.description}</p>
+            </th>
+            <td data-label="Value">{option.value === "" ? <span class="quiet">unset</span> : option.value}</td>
+            <td data-label="From">
+              {SOURCES[option.value_source] ?? option.value_source}
+              {option.value_source === "env" ? (
+                <p class="quiet small-text">
+                  <code>{option.env}</code>
+                </p>
+              ) : null}
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {settings.map(([name, value]) => (
-            <tr key={name}>
-              <th scope="row">
-                <code>{name}</code>
-              </th>
-              <td data-label="Value">{value === "" ? <span class="quiet">unset</span> : value}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </section>
+        ))}
+      </tbody>
+    </table>
   );
 }

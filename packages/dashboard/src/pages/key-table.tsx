@@ -12,6 +12,8 @@ interface KeyTableProps<Key extends ApiKey> {
   /** The button that removes a key, and its name for a screen reader. */
   readonly remove: { readonly label: string; readonly labelOf: (key: Key) => string };
   readonly work: Work;
+  /** Absent: keys of the person themself. */
+  readonly removeKey?: (id: string) => Promise<void>;
   readonly onRemoved: () => void;
 }
 
@@ -53,7 +55,7 @@ export function KeyTable<Key extends ApiKey>(props: KeyTableProps<Key>): JSX.Ele
                 aria-label={remove.labelOf(key)}
                 onClick={() =>
                   work.run(async () => {
-                    await removeKey(key.id);
+                    await (props.removeKey ?? removeKey)(key.id);
                     onRemoved();
                   })
                 }

@@ -16,6 +16,10 @@ export const PAGES: Readonly<Record<PageName, () => Promise<ComponentType<PagePr
   tokens: () => import("./tokens.tsx").then(({ Tokens }) => Tokens),
   appearance: () => import("./appearance.tsx").then(({ Appearance }) => Appearance),
   users: () => import("./users.tsx").then(({ Users }) => Users),
+  user: () => import("./user.tsx").then(({ UserPage }) => UserPage),
   health: () => import("./health.tsx").then(({ Health }) => Health),
   deployment: () => import("./deployment.tsx").then(({ Deployment }) => Deployment),
+  network: () => import("./network.tsx").then(({ Network }) => Network),
+  shares: () => import("./shares.tsx").then(({ Shares }) => Shares),
+  connections: () => import("./connections.tsx").then(({ Connections }) => Connections),
 };

@@ -25,12 +25,14 @@ export function Tokens(): JSX.Element {
   const tokens = data.value ?? [];
   return (
     <SettingsFrame title="Tokens">
-      <p class="quiet">A token lets a program act as you. It can do everything that you can.</p>
+      <p class="quiet">A token lets a program act as you.</p>
       <Form
         work={work}
         submit="Create a token"
-        onSubmit={async ({ name = "", days = "7" }, form) => {
-          made.value = (await createToken(name, Number(days) * DAY_NS)).key;
+        onSubmit={async ({ name = "", days = "7", scope = "all" }, form) => {
+          const request = { token_name: name, lifetime: Number(days) * DAY_NS };
+          const limited = scope === "application_connect" ? "application_connect" : "all";
+          made.value = (await createToken({ ...request, scope: limited })).key;
           form.reset();
           reload();
         }}
@@ -47,6 +49,13 @@ export function Tokens(): JSX.Element {
               ))}
             </select>
           </div>
+          <div class="field">
+            <label for="scope">May</label>
+            <select id="scope" name="scope">
+              <option value="all">Do everything that you can</option>
+              <option value="application_connect">Only use web apps</option>
+            </select>
+          </div>
         </div>
       </Form>
       {made.value === undefined ? null : (
@@ -59,7 +68,7 @@ export function Tokens(): JSX.Element {
       <KeyTable
         keys={tokens}
         columns={{ name: "Name", created: "Created" }}
-        nameOf={(token) => token.token_name}
+        nameOf={(token) => (token.scope === "all" ? token.token_name : `${token.token_name} (web apps only)`)}
         remove={{ label: "Revoke", labelOf: (token) => `Revoke ${token.token_name}` }}
         work={work}
         onRemoved={reload}

@@ -6,12 +6,14 @@ import { count } from "../base/words.ts";
 import { useResource } from "../live/resource.ts";
 import { isOwner, user as self } from "../session/session.ts";
 import { CommandLine } from "../ui/copy.tsx";
+import { Crumbs } from "../ui/crumbs.tsx";
 import { ConsentButton, Dialog } from "../ui/dialog.tsx";
 import { Field, Form, useWork, type Work } from "../ui/form.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { State } from "../ui/state.tsx";
 import { Time } from "../ui/time.tsx";
+import { newPassword } from "./new-password.ts";
 import { OwnersOnly } from "./owners-only.tsx";
 
 interface Shown {
@@ -37,6 +39,7 @@ function Page(): JSX.Element {
   };
   return (
     <section class="page">
+      <Crumbs steps={[]} />
       <div class="page-head">
         <h1>Users</h1>
         <button
@@ -133,7 +136,9 @@ function Row({
     });
   return (
     <tr>
-      <th scope="row">{person.username}</th>
+      <th scope="row">
+        <a href={`/users/${person.username}`}>{person.username}</a>
+      </th>
       <td data-label="E-mail">{person.email}</td>
       <td data-label="Role">{owner ? "Owner" : "Member"}</td>
       <td data-label="State">
@@ -242,10 +247,4 @@ function ResetDialog({
       </div>
     </Dialog>
   );
-}
-
-/** 120 bits in letters that are hard to confuse. */
-function newPassword(): string {
-  const letters = "abcdefghijkmnpqrstuvwxyz23456789";
-  return [...crypto.getRandomValues(new Uint8Array(24))].map((byte) => letters[byte % letters.length]).join("");
 }

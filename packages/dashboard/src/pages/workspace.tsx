@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { buildWorkspace } from "../api/workspaces.ts";
 import { capital } from "../base/words.ts";
 import { useWorkspace } from "../live/sources.ts";
+import { Crumbs } from "../ui/crumbs.tsx";
 import { useWork } from "../ui/form.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { Problem } from "../ui/problem.tsx";
@@ -25,9 +26,7 @@ export function WorkspacePage({ params }: PageProps): JSX.Element {
   const workspace = data.value;
   return (
     <section class="page">
-      <p class="crumbs">
-        <a href="/workspaces">Workspaces</a>
-      </p>
+      <Crumbs steps={[["/workspaces", "Workspaces"]]} />
       {workspace === undefined ? <h1>{name}</h1> : <Head workspace={workspace} />}
       {error.value === undefined ? null : <Problem error={error.value} retry={reload} />}
       {workspace === undefined

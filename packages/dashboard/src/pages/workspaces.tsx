@@ -6,6 +6,7 @@ import { capital, count } from "../base/words.ts";
 import { useWorkspaces } from "../live/sources.ts";
 import { address, navigate } from "../router/location.ts";
 import { isOwner } from "../session/session.ts";
+import { Crumbs } from "../ui/crumbs.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { LongRows } from "../ui/long-rows.tsx";
 import { Problem } from "../ui/problem.tsx";
@@ -37,6 +38,7 @@ export function Workspaces({ query }: PageProps): JSX.Element {
   const none = found !== undefined && found.length === 0;
   return (
     <section class="page">
+      <Crumbs steps={[]} />
       <div class="page-head">
         <h1>Workspaces</h1>
         <a class="button primary" href="/workspaces/new">

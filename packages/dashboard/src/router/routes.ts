@@ -16,8 +16,12 @@ export type PageName =
   | "tokens"
   | "appearance"
   | "users"
+  | "user"
   | "health"
-  | "deployment";
+  | "deployment"
+  | "network"
+  | "shares"
+  | "connections";
 
 export interface Route {
   /** A regular expression; its named groups are the parameters of the page. */
@@ -43,8 +47,12 @@ export const ROUTES: readonly Route[] = [
   { pattern: "^/settings/tokens$", page: "tokens", title: "Tokens" },
   { pattern: "^/settings/appearance$", page: "appearance", title: "Appearance" },
   { pattern: "^/users$", page: "users", title: "Users" },
+  { pattern: `^/users/(?<username>${NAME})$`, page: "user", title: "User" },
   { pattern: "^/health$", page: "health", title: "Health" },
   { pattern: "^/deployment(?:/overview)?$", page: "deployment", title: "Deployment" },
+  { pattern: "^/deployment/network$", page: "network", title: "Network" },
+  { pattern: "^/deployment/shares$", page: "shares", title: "Shares" },
+  { pattern: "^/deployment/connections$", page: "connections", title: "Connections" },
   { pattern: `^${WORKSPACE}(?:\\.(?<agent>${NAME}))?/terminal$`, page: "terminal", title: "Terminal" },
   { pattern: `^${WORKSPACE}/settings$`, page: "workspace-settings", title: "Workspace settings" },
   { pattern: `^${WORKSPACE}$`, page: "workspace", title: "Workspace" },

@@ -20,6 +20,9 @@ const PAGES: readonly (Choice & { readonly icon: IconName; readonly owners?: tru
   { label: "Users", path: "/users", icon: "people", owners: true },
   { label: "Health", path: "/health", icon: "pulse", owners: true },
   { label: "Deployment", path: "/deployment", icon: "server", owners: true },
+  { label: "Network and relays", path: "/deployment/network", icon: "server", owners: true },
+  { label: "Shares", path: "/deployment/shares", icon: "server", owners: true },
+  { label: "Connection log", path: "/deployment/connections", icon: "server", owners: true },
 ];
 
 /** Jumps to a page or a workspace by a few letters of its name. */

@@ -3,6 +3,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { lastAnswerAt, serverVersion } from "../api/client.ts";
 import { logOut } from "../api/users.ts";
+import { clockTime } from "../base/words.ts";
 import { linkUp } from "../live/stream/link.ts";
 import { address } from "../router/location.ts";
 import { isOwner, user } from "../session/session.ts";
@@ -174,8 +175,4 @@ function Banners({ loadedVersion }: { readonly loadedVersion: string }): JSX.Ele
       ) : null}
     </div>
   );
-}
-
-function clockTime(atMs: number): string {
-  return new Date(atMs).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }

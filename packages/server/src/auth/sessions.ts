@@ -98,11 +98,15 @@ export class Sessions {
       loginType: "password",
       tokenName: "",
       lifetimeMs: this.#lifetimes.sessionDurationMs,
+      scope: "all",
     });
   }
 
   /** An API token. Throws DomainError for a lifetime over the limit or a name in use. */
-  async issueToken(user: UserRow, request: { name: string; lifetimeMs: number | undefined }): Promise<IssuedKey> {
+  async issueToken(
+    user: UserRow,
+    request: { name: string; lifetimeMs: number | undefined; scope?: ApiKeyRow["scope"] },
+  ): Promise<IssuedKey> {
     const lifetimeMs = request.lifetimeMs ?? this.#lifetimes.defaultTokenLifetimeMs;
     if (lifetimeMs > this.#lifetimes.maxTokenLifetimeMs) {
       throw new DomainError("invalid", "Failed to validate create API key request.", {
@@ -119,7 +123,7 @@ export class Sessions {
         validations: [{ field: "name", detail: "This value is already in use and should be unique." }],
       });
     }
-    return await this.#issue(user, { loginType: "token", tokenName: name, lifetimeMs });
+    return await this.#issue(user, { loginType: "token", tokenName: name, lifetimeMs, scope: request.scope ?? "all" });
   }
 
   /** Ends a key at once, sockets included. False when there is none. */
@@ -150,7 +154,7 @@ export class Sessions {
 
   async #issue(
     user: UserRow,
-    options: { loginType: "password" | "token"; tokenName: string; lifetimeMs: number },
+    options: { loginType: "password" | "token"; tokenName: string; lifetimeMs: number; scope: ApiKeyRow["scope"] },
   ): Promise<IssuedKey> {
     if ((await this.#store.apiKeys.countOf(user.id)) >= MAX_KEYS_PER_USER) {
       await this.#store.apiKeys.removeExpiredBefore(this.#clock.now());
@@ -165,7 +169,7 @@ export class Sessions {
       user_id: user.id,
       secret_hash: hashSecret(token.secret),
       login_type: options.loginType,
-      scope: "all",
+      scope: options.scope,
       token_name: options.tokenName,
       lifetime_seconds: Math.max(1, Math.floor(options.lifetimeMs / 1000)),
       created_at: now,

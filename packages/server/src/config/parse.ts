@@ -47,6 +47,8 @@ export interface PostgresConfig {
 
 /** Checked settings. Durations in milliseconds. */
 export interface ServerConfig {
+  /** The settings as they were given. */
+  readonly given: ServerFlagValues;
   /** Undefined: derived from the address the server listens on. */
   readonly accessUrl: URL | undefined;
   /** Host names of workspace apps. */
@@ -117,6 +119,7 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
   }
   const allowedHosts = read.list("allowed-hosts").map((host) => allowedHost(host));
   return {
+    given: values,
     accessUrl: read.url("access-url"),
     wildcardAccessUrl: wildcardAccessUrl(read.text("wildcard-access-url"), allowedHosts),
     allowedHosts,

@@ -1,6 +1,21 @@
 import type { Kysely } from "kysely";
 import type { ConnectionReportRow, Database } from "./schema.ts";
 
+/** Names are in lower case. */
+export interface ConnectionFilter {
+  readonly workspace: string | undefined;
+  readonly owner: string | undefined;
+  readonly type: string | undefined;
+  readonly action: ConnectionReportRow["action"] | undefined;
+}
+
+export interface ConnectionLogRow extends ConnectionReportRow {
+  readonly agent_name: string;
+  readonly workspace_id: string;
+  readonly workspace_name: string;
+  readonly owner_name: string;
+}
+
 /** Reports kept per agent; the oldest go first. */
 export const MAX_CONNECTION_REPORTS = 1000;
 
@@ -28,6 +43,36 @@ export class ConnectionReports {
       .deleteFrom("connection_reports")
       .where("agent_id", "=", report.agent_id)
       .where("id", "<=", id - MAX_CONNECTION_REPORTS)
+      .execute();
+  }
+
+  /** Of all agents, newest first; without those of deleted workspaces. */
+  async search(filter: ConnectionFilter, page: { limit: number; offset: number }): Promise<ConnectionLogRow[]> {
+    let query = this.#db
+      .selectFrom("connection_reports")
+      .innerJoin("agents", "agents.id", "connection_reports.agent_id")
+      .innerJoin("workspaces", "workspaces.id", "agents.workspace_id")
+      .innerJoin("users", "users.id", "workspaces.owner_id")
+      .selectAll("connection_reports")
+      .select([
+        "agents.name as agent_name",
+        "workspaces.id as workspace_id",
+        "workspaces.name as workspace_name",
+        "users.username as owner_name",
+      ])
+      .where("workspaces.deleted_at", "is", null);
+    const { workspace, owner, type, action } = filter;
+    if (workspace !== undefined)
+      query = query.where("workspaces.name_key", "like", `%${workspace.replace(/[\\%_]/g, "")}%`);
+    if (owner !== undefined) query = query.where("users.username_key", "=", owner);
+    if (type !== undefined) query = query.where("connection_reports.type", "=", type);
+    if (action !== undefined) query = query.where("connection_reports.action", "=", action);
+    return await query
+      .orderBy("connection_reports.reported_at", "desc")
+      .orderBy("connection_reports.agent_id")
+      .orderBy("connection_reports.id", "desc")
+      .limit(page.limit)
+      .offset(page.offset)
       .execute();
   }
 

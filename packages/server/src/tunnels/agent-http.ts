@@ -7,12 +7,16 @@ import {
   type TerminalsResponse,
   terminalsResponse,
 } from "coder-protocol/rest/terminals";
+import { z } from "zod";
 import type { Logger } from "../base/log.ts";
 import { type AgentDialer, type AgentHttpTunnels, exchangeOver, exchangeWithAgent } from "./agent-exchange.ts";
 import type { TunnelRequest } from "./agent-tunnels.ts";
 
 const ANSWER_TIMEOUT_MS = 2_000;
 const KEEP_ANSWER_MS = 1_000;
+/** The agent measures first. */
+const NETCHECK_TIMEOUT_MS = 15_000;
+const KEEP_NETCHECK_MS = 30_000;
 const MAX_ANSWER_BYTES = 256 * 1024;
 /** Below are the services of the agent itself. */
 const FIRST_PORT = 9;
@@ -21,6 +25,7 @@ const STOCK: AgentCapabilities = { terminal_framing: 0, terminals: 0, files: 0 }
 export class AgentHttp {
   readonly #tunnels: AgentHttpTunnels;
   readonly #log: Logger;
+  readonly #netchecks = new Map<string, Promise<Readonly<Record<string, unknown>> | undefined>>();
   readonly #listeningPorts = new Map<string, Promise<ListeningPortsResponse>>();
   /** By tunnel. */
   readonly #capabilities = new WeakMap<AgentDialer, AgentCapabilities>();
@@ -90,6 +95,33 @@ export class AgentHttp {
     throw new Error(`the agent answered ${status}`);
   }
 
+  /**
+   * What the agent finds when it looks at its network; undefined when it cannot be asked. The caller has checked the right to
+   * it: for half a minute, every request gets the same answer.
+   */
+  async netcheck(request: TunnelRequest): Promise<Readonly<Record<string, unknown>> | undefined> {
+    const kept = this.#netchecks.get(request.agentId);
+    if (kept !== undefined) return await kept;
+    const asked = this.#askNetcheck(request).catch((error: unknown) => {
+      this.#log.debug({ err: error, agent: request.agentId }, "the agent was not asked about its network");
+      return undefined;
+    });
+    this.#netchecks.set(request.agentId, asked);
+    void asked.then((found) => {
+      const keepMs = found === undefined ? KEEP_ANSWER_MS : KEEP_NETCHECK_MS;
+      setTimeout(() => this.#netchecks.delete(request.agentId), keepMs).unref();
+    });
+    return await asked;
+  }
+
+  async #askNetcheck(request: TunnelRequest): Promise<Readonly<Record<string, unknown>>> {
+    const { status, text } = await exchangeWithAgent(this.#tunnels, request, (agent) =>
+      ask(agent, "GET", "/api/v0/netcheck", "", NETCHECK_TIMEOUT_MS),
+    );
+    if (status !== 200) throw new Error(`the agent answered ${status}`);
+    return z.record(z.string(), z.unknown()).parse(JSON.parse(text));
+  }
+
   async #askListeningPorts(request: TunnelRequest): Promise<ListeningPortsResponse> {
     const { status, text } = await this.#ask(request, "GET", "/api/v0/listening-ports");
     if (status !== 200) throw new Error(`the agent answered ${status}`);
@@ -108,7 +140,13 @@ interface Answer {
 }
 
 /** A redirect is an answer like any other: none is followed. */
-function ask(agent: Agent, method: string, path: string, body = ""): Promise<Answer> {
+function ask(
+  agent: Agent,
+  method: string,
+  path: string,
+  body = "",
+  timeoutMs = ANSWER_TIMEOUT_MS,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = httpRequest({
       agent,
@@ -116,7 +154,7 @@ function ask(agent: Agent, method: string, path: string, body = ""): Promise<Ans
       path,
       host: "agent",
       headers: { Accept: "application/json", ...(body === "" ? {} : { "Content-Length": Buffer.byteLength(body) }) },
-      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
     });
     request.on("error", reject);
     request.on("response", (response) => {

@@ -1,9 +1,12 @@
 import type { JSX } from "preact";
 import { useId } from "preact/hooks";
+import { agentHistory } from "../../api/network.ts";
 import type { AgentNetwork } from "../../api/workspaces.ts";
 import { count, milliseconds } from "../../base/words.ts";
 import { useAgentNetwork } from "../../live/sources.ts";
+import { History } from "../history.tsx";
 import { knownPath } from "./known-path.ts";
+import { Reasons } from "./reasons.tsx";
 
 type Client = AgentNetwork["clients"][number];
 
@@ -32,7 +35,12 @@ export function Connection({
         <>
           <Graph network={network} agentName={agentName} />
           <p class="small-text">{inWords(network)}</p>
+          <Reasons agentId={agentId} relayed={network.connections.relayed > 0 && network.connections.direct === 0} />
           {network.clients.length === 0 ? null : <Details network={network} />}
+          <details>
+            <summary>Over time</summary>
+            <History of={agentId} load={(range, signal) => agentHistory(agentId, range, signal)} withLatency />
+          </details>
         </>
       )}
     </section>

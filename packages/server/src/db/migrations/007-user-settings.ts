@@ -8,4 +8,5 @@ export async function userSettings(db: Kysely<unknown>): Promise<void> {
     .addColumn("value", "text", (column) => column.notNull())
     .addPrimaryKeyConstraint("user_settings_key", ["user_id", "key"])
     .execute();
+  await db.schema.createIndex("connection_reports_time").on("connection_reports").column("reported_at").execute();
 }

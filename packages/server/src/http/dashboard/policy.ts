@@ -1,14 +1,14 @@
 /** Security headers of the dashboard's answers. */
 
-/** Of a page. `nonce` is new for each answer; `socketOrigin` is this host as an origin of WebSockets. */
-export function pagePolicy({ nonce, socketOrigin }: { nonce: string; socketOrigin: string }): string {
+/** Of a page. `nonce` is new for each answer; `connect` has this host as an origin of WebSockets, and the relays. */
+export function pagePolicy({ nonce, connect }: { nonce: string; connect: readonly string[] }): string {
   return [
     "default-src 'none'",
     "script-src 'self'",
     `style-src 'self' 'nonce-${nonce}'`,
     "img-src 'self' data:",
     "font-src 'self'",
-    `connect-src 'self' ${socketOrigin}`,
+    `connect-src ${["'self'", ...connect].join(" ")}`,
     "worker-src 'self'",
     "manifest-src 'self'",
     "form-action 'self'",

@@ -49,6 +49,7 @@ async function start(secure = false): Promise<string> {
     output: readBuildOutput(files)!,
     boot: async () => ({ user: null, ready: true, version: "v1</script>" }),
     isSecure: () => secure,
+    relayOrigins: () => ["https://relay.example.com"],
     logReport: (report) => void logged.push(report),
   });
   server = createServer((request, response) => {
@@ -74,7 +75,9 @@ describe("pages", () => {
       expect(Buffer.from(nonce, "base64")).toHaveLength(16);
       nonces.add(nonce);
       const socketOrigin = base.replace("http:", "ws:");
-      expect(answer.headers.get("content-security-policy")).toBe(pagePolicy({ nonce, socketOrigin }));
+      expect(answer.headers.get("content-security-policy")).toBe(
+        pagePolicy({ nonce, connect: [socketOrigin, "https://relay.example.com"] }),
+      );
       for (const [name, value] of Object.entries(PAGE_HEADERS)) expect(answer.headers.get(name)).toBe(value);
       expect(answer.headers.get("cache-control")).toBe("no-store");
       const text = await answer.text();
@@ -86,9 +89,9 @@ describe("pages", () => {
   });
 
   it("S23: the policy is this, byte for byte", () => {
-    expect(pagePolicy({ nonce: "N", socketOrigin: "wss://coder.example.com" })).toBe(
+    expect(pagePolicy({ nonce: "N", connect: ["wss://coder.example.com", "https://relay.example.com"] })).toBe(
       "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-N'; img-src 'self' data:; font-src 'self'; " +
-        "connect-src 'self' wss://coder.example.com; worker-src 'self'; manifest-src 'self'; form-action 'self'; " +
+        "connect-src 'self' wss://coder.example.com https://relay.example.com; worker-src 'self'; manifest-src 'self'; form-action 'self'; " +
         "frame-src 'none'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'; " +
         "require-trusted-types-for 'script'; trusted-types coder; report-uri /api/v2/csp/reports",
     );
@@ -97,7 +100,7 @@ describe("pages", () => {
   it("name the socket's origin by https where clients use it", async () => {
     const base = await start(true);
     const policy = (await fetch(`${base}/workspaces`, html)).headers.get("content-security-policy");
-    expect(policy).toContain(`connect-src 'self' ${base.replace("http:", "wss:")};`);
+    expect(policy).toContain(`connect-src 'self' ${base.replace("http:", "wss:")} `);
   });
 
   it("that do not exist have the status 404, for browsers as a page and for others as JSON", async () => {

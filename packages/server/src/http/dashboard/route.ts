@@ -15,6 +15,8 @@ export interface DashboardParts {
   boot(request: IncomingMessage): Promise<Boot>;
   /** Whether clients reach this server by https, whatever stands between. */
   isSecure(request: IncomingMessage): boolean;
+  /** Other origins that pages may ask. */
+  relayOrigins(): readonly string[];
   /** A browser reports that something violated the policy. */
   logReport(report: string): void;
 }
@@ -80,7 +82,10 @@ async function sendPage(
     ...PAGE_HEADERS,
     "Content-Type": "text/html; charset=utf-8",
     "Content-Length": Buffer.byteLength(html),
-    "Content-Security-Policy": pagePolicy({ nonce, socketOrigin: socketOrigin(request, parts.isSecure(request)) }),
+    "Content-Security-Policy": pagePolicy({
+      nonce,
+      connect: [socketOrigin(request, parts.isSecure(request)), ...parts.relayOrigins()],
+    }),
     "Cache-Control": "no-store",
   });
   response.end(request.method === "HEAD" ? undefined : html);

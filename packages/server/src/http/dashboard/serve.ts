@@ -18,6 +18,8 @@ export interface DashboardDeps {
   readonly users: Store["users"];
   readonly deployment: DeploymentIds;
   readonly addresses: OwnAddresses;
+  /** Origins of relays: pages measure the way there. */
+  readonly relayOrigins: () => readonly string[];
   readonly log: Logger;
 }
 
@@ -34,6 +36,7 @@ export function dashboardRoutes(deps: DashboardDeps): RequestRoute[] {
     dashboardRoute({
       output,
       boot: (request) => boot(deps, request),
+      relayOrigins: deps.relayOrigins,
       isSecure: ({ socket }) => "encrypted" in socket || addresses.accessUrl().protocol === "https:",
       logReport: (report) => log.warn({ report }, "a browser refused something on a page of the dashboard"),
     }),

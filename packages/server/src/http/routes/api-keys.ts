@@ -20,6 +20,9 @@ import type { RequestAudit } from "../request-audit.ts";
 import { apiKeyView } from "../views/users.ts";
 import { pathUser } from "./path-user.ts";
 
+/** By the names of old and of new stock clients. */
+const FULL_SCOPES = new Set(["all", "coder:all"]);
+const APP_SCOPES = new Set(["application_connect", "coder:application_connect"]);
 const MAX_TOKENS_LISTED = 10_000;
 
 export interface ApiKeyRoutesDeps {
@@ -67,13 +70,15 @@ export function apiKeyRoutes(router: Router, deps: ApiKeyRoutesDeps): void {
     const holder = await target(c);
     const request = await readJson(c, createTokenRequest, deps.bodyBytes);
     const scopes = [...(request.scopes ?? []), ...(request.scope ? [request.scope] : [])];
-    if (scopes.some((scope) => scope !== "all" && scope !== "coder:all")) {
-      throw new HttpFailure(400, 'Only tokens with the scope "all" can be created on this server');
+    const limited = scopes.length > 0 && scopes.every((scope) => APP_SCOPES.has(scope));
+    if (!limited && scopes.some((scope) => !FULL_SCOPES.has(scope))) {
+      throw new HttpFailure(400, 'The scopes of this server are "all" and "application_connect"');
     }
     const lifetime = request.lifetime ?? 0;
     const issued = await sessions.issueToken(holder, {
       name: request.token_name ?? "",
       lifetimeMs: lifetime === 0 ? undefined : nanosecondsToMs(lifetime),
+      scope: limited ? "application_connect" : "all",
     });
     audit.record(c, {
       action: "token-created",

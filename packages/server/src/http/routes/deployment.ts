@@ -10,6 +10,7 @@ import {
 import { formatTime, type WallClock } from "../../base/clock.ts";
 import type { OwnAddresses } from "../../base/own-addresses.ts";
 import { AGENT_API_VERSION, BUILD_VERSION, PROVISIONER_API_VERSION } from "../../base/version.ts";
+import { serverFlags } from "../../config/flags.ts";
 import type { ServerConfig } from "../../config/parse.ts";
 import type { UserRow } from "../../db/schema.ts";
 import type { DeploymentIds } from "../../db/store.ts";
@@ -22,6 +23,7 @@ import { requireOwner } from "../guards.ts";
 import type { Guard, Router } from "../hono.ts";
 import { readJson } from "../reply.ts";
 import { deploymentConfig } from "../views/deployment-config.ts";
+import { optionList } from "../views/option-list.ts";
 import { applicationsHost } from "./applications.ts";
 
 export interface DeploymentRoutesDeps {
@@ -76,9 +78,8 @@ export function deploymentRoutes(router: Router, deps: DeploymentRoutesDeps): vo
     return c.json(body);
   });
 
-  // Stock servers describe each option as well; here `coder server --help` does.
   router.get("/deployment/config", user, requireOwner, (c) =>
-    c.json({ config: deploymentConfig(config), options: [] }),
+    c.json({ config: deploymentConfig(config), options: optionList(serverFlags, config.given, process.env) }),
   );
 
   router.get("/deployment/stats", user, requireOwner, async (c) =>

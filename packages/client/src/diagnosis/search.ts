@@ -1,5 +1,5 @@
 /** When a search for a direct path has gone on for long enough to be judged. Pure. */
-import type { PeerPathReport } from "coder-client/node/path-report";
+import type { PeerPathReport } from "../node/path-report.ts";
 import { FOUND } from "./facts.ts";
 
 /**

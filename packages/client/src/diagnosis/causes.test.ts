@@ -1,7 +1,7 @@
-import type { CandidateReport, PeerPathReport } from "coder-client/node/path-report";
 import { expect, it } from "vitest";
 import { parseAddrPort } from "wg-userspace/base/ip";
 import type { NetReport } from "wg-userspace/netcheck/report";
+import type { CandidateReport, PeerPathReport } from "../node/path-report.ts";
 import { findCauses } from "./causes.ts";
 import type { Cause, Facts } from "./facts.ts";
 

@@ -1,6 +1,7 @@
 /** What diagnosis reads, and what it finds. */
-import type { DirectSample, PeerPathReport, PeerView } from "coder-client/node/path-report";
+
 import type { NetReport } from "wg-userspace/netcheck/report";
+import type { DirectSample, PeerPathReport, PeerView } from "../node/path-report.ts";
 
 export type Side = "this machine" | "workspace" | "network between" | "administrator";
 

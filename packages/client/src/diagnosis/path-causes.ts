@@ -1,5 +1,5 @@
 /** What is wrong with a way that works: a direct path that loses, lags or dies, a slow relay. Pure. */
-import type { DirectSample, PathFailureReport, PeerPathReport, RelayChoice } from "coder-client/node/path-report";
+import type { DirectSample, PathFailureReport, PeerPathReport, RelayChoice } from "../node/path-report.ts";
 import { formatDuration } from "./durations.ts";
 import type { Cause, Facts } from "./facts.ts";
 

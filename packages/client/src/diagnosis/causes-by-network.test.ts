@@ -1,13 +1,13 @@
 /** Whole networks in virtual time, and the diagnosis of each. */
 
-import type { DirectSample } from "coder-client/node/path-report";
-import { candidateReports, endpointTexts, pathRef, relayChoice } from "coder-client/node/peer-paths";
 import { expect, it } from "vitest";
 import { type AddrPort, ip, isIpv4 } from "wg-userspace/base/ip";
 import { nodeCryptoSuite } from "wg-userspace/io/host/crypto-suite";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { Router, VirtualInternet } from "wg-userspace/testing/internet";
 import { type VirtualNode, VirtualTunnel } from "wg-userspace/testing/virtual-tunnel";
+import type { DirectSample } from "../node/path-report.ts";
+import { candidateReports, endpointTexts, pathRef, relayChoice } from "../node/peer-paths.ts";
 import { findCauses } from "./causes.ts";
 import { isDecided } from "./search.ts";
 

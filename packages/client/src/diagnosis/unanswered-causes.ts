@@ -2,10 +2,11 @@
  * Why none of the workspace's addresses answers: the most specific cause that the evidence supports, "no-answer" when it
  * supports none. Pure.
  */
-import type { CandidateReport } from "coder-client/node/path-report";
+
 import { formatIp, isIpv4, parseAddrPort } from "wg-userspace/base/ip";
 import { addressClass } from "wg-userspace/magicsock/address-class";
 import type { NetReport } from "wg-userspace/netcheck/report";
+import type { CandidateReport } from "../node/path-report.ts";
 import type { Cause, Facts } from "./facts.ts";
 
 /** So many probes to one address without an answer are no accident. */
