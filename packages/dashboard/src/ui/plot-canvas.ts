@@ -53,6 +53,7 @@ function options(
     width: box.clientWidth,
     height: HEIGHT,
     cursor: { y: false },
+    legend: { live: false },
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(1, max * 1.1)] } },
     axes: [axis, { ...axis, size: 56, values: (_plot, ticks) => ticks.map((tick) => `${tick}${unit}`) }],
     series: [
