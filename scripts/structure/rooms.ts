@@ -134,7 +134,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     session: [],
     live: ["api", "base"],
     ui: ["api", "base", "session"],
-    shell: ["api", "live", "router", "session", "ui"],
+    shell: ["api", "base", "live", "router", "session", "ui"],
     terminal: ["api", "base", "live", "router", "session", "styles", "ui"],
     pages: ["api", "base", "live", "router", "session", "shell", "styles", "terminal", "ui"],
   },
