@@ -291,6 +291,35 @@ export const CHAPTERS: readonly Chapter[] = [
         number: "S17",
         text: "The proxy dials the agent and the port that the host name states, 9 or above, and nothing that a request or an answer names.",
       },
+      {
+        number: "S19",
+        text: "The path of an app below a path is read once, as it came; one that could be read in two ways leads to no app.",
+      },
+    ],
+  },
+  {
+    title: "Pages",
+    statements: [
+      {
+        number: "S20",
+        text: "No page of the deployment can be framed.",
+      },
+      {
+        number: "S21",
+        text: "Texts of workspaces, agents and users are text on every page, and icons are pictures of this deployment or small embedded ones: none runs script, opens a dialog or asks another host.",
+      },
+      {
+        number: "S23",
+        text: "Every page and every script has a policy without `unsafe-inline` and `unsafe-eval`, and pages require Trusted Types.",
+      },
+      {
+        number: "S24",
+        text: "An address never acts: opening a page, whatever its parameters, changes nothing. External links open web pages and known editors only.",
+      },
+      {
+        number: "S25",
+        text: "The stream of the pages has bounds: sockets of a user, subscriptions of a socket, requests in a time, and what is kept for a browser that reads slowly.",
+      },
     ],
   },
 ];

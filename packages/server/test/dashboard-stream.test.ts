@@ -143,7 +143,7 @@ test("every topic of an own agent has data; logs arrive as they are written, nam
   expect(await bob.until(({ id }) => id === 4)).toMatchObject({ set: { shares: [{ port: 3000 }] } });
 });
 
-test("S13: logout, suspension and a new role end the stream; a deleted workspace ends what is about it", async () => {
+test("security S13: logout, suspension and a new role end the stream; a deleted workspace ends what is about it", async () => {
   await using at = await deployment();
   const bob = await stream(at, at.member.token);
   bob.send({ op: "sub", id: 1, topic: "agent-logs", args: { agent: at.bobsAgent } });
@@ -168,7 +168,7 @@ test("S13: logout, suspension and a new role end the stream; a deleted workspace
   });
 });
 
-test("S8, S25: foreign pages get no stream; a user has five, and what is no request or a flood ends one", async () => {
+test("security S8, S25: foreign pages get no stream; a user has five, and what is no request or a flood ends one", async () => {
   await using at = await deployment();
   const cookie = `coder_session_token=${at.member.token}`;
   for (const headers of [{ Cookie: cookie }, { Cookie: cookie, Origin: "http://evil.example" }] as const)

@@ -69,7 +69,7 @@ describe.skipIf(missing.length > 0)(`the dashboard (missing here: ${missing.join
     evil.closeAllConnections();
   });
 
-  it("S21: texts of a workspace are text", async () => {
+  it("security S21: texts of a workspace are text", async () => {
     await logInByForm(page, deployment);
     await page.goto(`${deployment.url}/@owner/demo`);
     await page.getByText("Exit code 3").waitFor();
@@ -80,7 +80,7 @@ describe.skipIf(missing.length > 0)(`the dashboard (missing here: ${missing.join
     expect(await page.locator("main img").count()).toBe(0);
   });
 
-  it("S20: no page can be framed", async () => {
+  it("security S20: no page can be framed", async () => {
     const site = createServer((_request, response) => {
       response.writeHead(200, { "Content-Type": "text/html" });
       response.end(`<!doctype html><iframe src="${deployment.url}/login"></iframe>`);
@@ -95,7 +95,7 @@ describe.skipIf(missing.length > 0)(`the dashboard (missing here: ${missing.join
     site.closeAllConnections();
   });
 
-  it("S24: opening pages changes nothing", async () => {
+  it("security S24: opening pages changes nothing", async () => {
     await logInByForm(page, deployment);
     const writes: string[] = [];
     page.on("request", (request) => {

@@ -65,7 +65,7 @@ async function start(secure = false): Promise<string> {
 const html = { headers: { Accept: "text/html,*/*;q=0.8" } };
 
 describe("pages", () => {
-  it("S23: have the policy, with a nonce of their own each time", async () => {
+  it("security S23: have the policy, with a nonce of their own each time", async () => {
     const base = await start();
     const nonces = new Set<string>();
     for (let round = 0; round < 3; round++) {
@@ -88,7 +88,7 @@ describe("pages", () => {
     expect(nonces.size).toBe(3);
   });
 
-  it("S23: the policy is this, byte for byte", () => {
+  it("security S23: the policy is this, byte for byte", () => {
     expect(pagePolicy({ nonce: "N", connect: ["wss://coder.example.com", "https://relay.example.com"] })).toBe(
       "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-N'; img-src 'self' data:; font-src 'self'; " +
         "connect-src 'self' wss://coder.example.com https://relay.example.com; worker-src 'self'; manifest-src 'self'; form-action 'self'; " +
@@ -151,7 +151,7 @@ describe("files", () => {
     expect((await fetch(`${base}/icon/coder.svg`)).headers.get("cache-control")).toBe("no-cache");
   });
 
-  it("S19, S23: are served by exact name only, each with a policy", async () => {
+  it("security S23: are served by exact name only, each with a policy", async () => {
     const base = await start();
     for (const path of [
       "/assets/main-1.js.br",

@@ -97,7 +97,7 @@ test("an isolated change is read at once; changes in a row are read once", async
   expect(source.reads).toBe(3);
 });
 
-test("a browser that is behind gets the latest state of what changed, however often it did", async () => {
+test("security S25: a browser that is behind gets the latest state of what changed, however often it did", async () => {
   const source = new Source({ a: 0, b: 0, c: 0 });
   const { browser } = setUp(source);
   const [slow, quick] = [browser(), browser()];
@@ -168,7 +168,7 @@ test("a read that fails ends the subscription and is reported", async () => {
   expect([failures.length, feeds.size, one.subscriptions.size]).toEqual([1, 0, 0]);
 });
 
-test("a socket has at most 64 subscriptions, counted while their rights are being checked", async () => {
+test("security S25: a socket has at most 64 subscriptions, counted while their rights are being checked", async () => {
   const source = new Source({ a: 1 });
   const { browser, feeds } = setUp(source);
   const one = browser();
