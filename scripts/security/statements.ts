@@ -320,6 +320,10 @@ export const CHAPTERS: readonly Chapter[] = [
         number: "S25",
         text: "The stream of the pages has bounds: sockets of a user, subscriptions of a socket, requests in a time, and what is kept for a browser that reads slowly.",
       },
+      {
+        number: "S26",
+        text: "No app below a path registers a service worker.",
+      },
     ],
   },
 ];

@@ -16,6 +16,7 @@ import { matchRoute } from "./router/routes.ts";
 import { startClock } from "./session/clock.ts";
 import { ready, user } from "./session/session.ts";
 import { loadSettings } from "./session/settings.ts";
+import { startAccountSync } from "./shell/account-sync.ts";
 
 /** A person who changes their name stays the same. */
 const userId = computed(() => user.value?.id);
@@ -48,6 +49,8 @@ effect(() => {
 watchTabLife();
 effect(() => {
   const id = userId.value;
-  if (id !== undefined) void startLink(id, loginHolds);
+  if (id === undefined) return undefined;
+  void startLink(id, loginHolds);
+  return startAccountSync();
 });
 render(<App loadedVersion={boot.version} />, document.getElementById("app") ?? document.body);

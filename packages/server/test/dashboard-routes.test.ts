@@ -1,6 +1,6 @@
 /** Routes that the dashboard's pages read, besides the stream. */
 import { expect, test } from "vitest";
-import { addMember, addWorkspace, firstUser, send, startServer } from "./helpers.ts";
+import { addMember, addWorkspace, firstUser, PASSWORD, send, startServer } from "./helpers.ts";
 
 async function deployment() {
   const at = await startServer();
@@ -128,4 +128,52 @@ test("settings with their source, and a token for web apps only", async () => {
   expect(
     (await send(at.url, "POST", "/api/v2/users/me/keys/tokens", { token: at.member.token, body: odd })).status,
   ).toBe(400);
+});
+
+test("the page of coder login sends a token to the command's listener, after an agreement and to nowhere else", async () => {
+  await using at = await deployment();
+  const state = "s".repeat(22);
+  const callback = "http://127.0.0.1:34567/token";
+  const query = new URLSearchParams({ callback, state }).toString();
+  const headers = { Origin: at.url, "Content-Type": "application/x-www-form-urlencoded" };
+  const get = (text: string, extra: Record<string, string> = {}) =>
+    send(at.url, "GET", `/cli-auth?${text}`, { headers: extra });
+  const post = (fields: Record<string, string>, extra: Record<string, string> = {}) =>
+    send(at.url, "POST", "/cli-auth", {
+      headers: { ...headers, ...extra },
+      rawBody: new URLSearchParams(fields).toString(),
+    });
+
+  const login = await get(query);
+  expect(login.text).toContain(`name="callback" value="${callback}"`);
+  // The password alone sends nothing: a page in between says who asks.
+  const entered = await post({ email: "bob@example.com", password: PASSWORD, callback, state });
+  expect([
+    entered.status,
+    entered.text.includes("Log in the command line"),
+    entered.text.includes('name="token"'),
+  ]).toEqual([200, true, false]);
+  const cookie = [entered.headers["set-cookie"]]
+    .flat()
+    .map((one) => String(one).split(";")[0])
+    .join("; ");
+  const csrf = /name="csrf" value="([^"]+)"/.exec(entered.text)?.[1] ?? "";
+  const agreed = await post({ csrf, callback, state }, { Cookie: cookie });
+  expect(agreed.status).toBe(200);
+  expect(agreed.text).toContain(`<form method="post" action="${callback}">`);
+  expect(agreed.text).toContain(`name="state" value="${state}"`);
+  const token = /name="token" value="([^"]+)"/.exec(agreed.text)?.[1] ?? "";
+  expect((await send(at.url, "GET", "/api/v2/users/me", { token })).json.username).toBe("bob");
+  const policy = String(agreed.headers["content-security-policy"]);
+  expect(policy).toContain("form-action http://127.0.0.1:34567;");
+  expect(policy).not.toContain("unsafe");
+  expect(String(agreed.headers["cache-control"])).toBe("no-store");
+
+  for (const foreign of ["http://evil.example:34567/token", "http://localhost:34567/token", "javascript:alert(1)"]) {
+    const refused = await get(new URLSearchParams({ callback: foreign, state }).toString(), { Cookie: cookie });
+    expect([foreign, refused.status]).toEqual([foreign, 400]);
+    expect((await post({ csrf, callback: foreign, state }, { Cookie: cookie })).status).toBe(400);
+  }
+  // Without one it is the page to paste from.
+  expect((await post({ csrf }, { Cookie: cookie })).text).toContain("Paste this into your terminal");
 });

@@ -45,6 +45,7 @@ export default class Login extends BaseCommand<typeof Login> {
       helpValue: "<password>",
       summary: "Password for --email; better given by its variable",
     }),
+    "no-open": toggle({ env: "CODER_NO_OPEN", summary: "Do not open the browser" }),
     "use-token-as-session": toggle({ summary: "Store the given token itself instead of a new one made with it" }),
   };
   static override args = { url: word({ description: "URL of the deployment; the stored one if left out" }) };
@@ -52,6 +53,8 @@ export default class Login extends BaseCommand<typeof Login> {
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { flags, origins } = this;
     const { runLogin } = await import("../rest/run-login.ts");
+    const openPage = async (address: string): Promise<void> =>
+      (await import("../open/open-editor.ts")).openAddress(address);
     const given = deploymentOptions(flags);
     const options = {
       deployment: { ...given, url: this.args.url ?? given.url },
@@ -66,6 +69,7 @@ export default class Login extends BaseCommand<typeof Login> {
       email: flags.email,
       password: flags.password,
       useTokenAsSession: flags["use-token-as-session"],
+      openPage: flags["no-open"] ? undefined : openPage,
     };
     await runLogin(options, this.display, signal);
   }

@@ -20,6 +20,7 @@ import {
   newPasswordProblem,
   userNameProblem,
 } from "./login.ts";
+import { listenForLogin } from "./login-listener.ts";
 
 export interface LoginOptions {
   /** With `url`, where the line names one. */
@@ -37,6 +38,8 @@ export interface LoginOptions {
   readonly password: string | undefined;
   /** Store the given token itself instead of a new one made with it. */
   readonly useTokenAsSession: boolean;
+  /** Opens a page in the browser; undefined: a person does. */
+  readonly openPage: ((address: string) => Promise<void>) | undefined;
 }
 
 type Conversation = Pick<Display, "ask" | "say">;
@@ -99,8 +102,39 @@ async function logIn(
       options.password ?? (await ask("Password: ", { hidden: true, signal, instead: "set CODER_LOGIN_PASSWORD" }));
     return logInWithPassword(deploymentAt(url, undefined, deployment), email, password, signal);
   }
-  say(`Open this page in your browser and copy the token it shows:\n\n    ${url.href.replace(/\/$/, "")}/cli-auth\n`);
-  const token = await ask("Paste your token here: ", { hidden: true, signal, instead: "set CODER_SESSION_TOKEN" });
+  const token = await tokenFromBrowser(url, options.openPage, { ask, say }, signal);
   await currentUser(deploymentAt(url, token, deployment), signal);
   return token;
+}
+
+/** The page sends the token here, or a person pastes it: on another machine than this one, or where nothing can listen. */
+async function tokenFromBrowser(
+  url: URL,
+  openPage: LoginOptions["openPage"],
+  { ask, say }: Conversation,
+  signal: AbortSignal,
+): Promise<string> {
+  const instead = "set CODER_SESSION_TOKEN";
+  const plain = `${url.href.replace(/\/$/, "")}/cli-auth`;
+  if (openPage === undefined || process.stdin.isTTY !== true) {
+    say(`Open this page in your browser and copy the token it shows:\n\n    ${plain}\n`);
+    return await ask("Paste your token here: ", { hidden: true, signal, instead });
+  }
+  await using listener = await listenForLogin(url);
+  say(`Your browser should open this page, which logs this command in:\n\n    ${listener.page.href}\n`);
+  say(`From a browser on another machine, open ${plain} and copy the token it shows.`);
+  // Without a browser here the address above is what there is.
+  openPage(listener.page.href).catch(() => undefined);
+  const arrived = new AbortController();
+  const ended = AbortSignal.any([signal, arrived.signal]);
+  const pasted = ask("Paste your token here: ", { hidden: true, signal: ended, instead });
+  const sent = listener.token.then((token) => {
+    arrived.abort();
+    return token;
+  });
+  try {
+    return await Promise.race([sent, pasted]);
+  } finally {
+    pasted.catch(() => undefined); // the token came another way
+  }
 }

@@ -30,8 +30,6 @@ export const userByName = (name: string, signal: AbortSignal) =>
 export const changeProfile = (profile: { username: string; name: string }) =>
   call<User>("PUT", "/users/me/profile", { body: profile });
 
-export const ownAppearance = (signal: AbortSignal) => call<UserAppearance>("GET", "/users/me/appearance", { signal });
-
 export const changeAppearance = (appearance: UserAppearance) =>
   call<UserAppearance>("PUT", "/users/me/appearance", { body: appearance });
 

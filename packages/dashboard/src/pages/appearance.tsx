@@ -2,12 +2,12 @@ import type { JSX } from "preact";
 import { changeSettings, type Settings, settings } from "../session/settings.ts";
 import { SettingsFrame } from "./settings-frame.tsx";
 
-/** Theme and terminal, as this browser remembers them. */
+/** Theme and terminal. */
 export function Appearance(): JSX.Element {
   const chosen = settings.value;
   return (
     <SettingsFrame title="Appearance">
-      <p class="quiet">These choices are kept in this browser.</p>
+      <p class="quiet">These choices are kept in your account and apply in all your browsers.</p>
       <Choice
         name="theme"
         label="Theme"

@@ -1,4 +1,4 @@
-/** What a person chose for this browser. */
+/** What a person chose, as this browser remembers it. */
 import { type Signal, signal } from "@preact/signals";
 
 export type Theme = "system" | "light" | "dark";
@@ -19,7 +19,7 @@ export interface Settings {
   readonly terminalKeepSeconds: number;
 }
 
-const STANDARD: Settings = {
+export const STANDARD: Settings = {
   theme: "system",
   terminalFontSize: 14,
   terminalRenderer: "auto",
@@ -49,7 +49,20 @@ export function loadSettings(): void {
   });
 }
 
+/** Counts what this person chose in this tab. */
+export const changesHere = signal(0);
+
+/** What the account holds; values that this version does not know are left out. */
+export function adoptSettings(change: unknown): void {
+  apply(checked(change));
+}
+
 export function changeSettings(change: Partial<Settings>): void {
+  apply(change);
+  changesHere.value++;
+}
+
+function apply(change: Partial<Settings>): void {
   settings.value = { ...settings.value, ...change };
   try {
     localStorage.setItem(KEY, JSON.stringify(settings.value));

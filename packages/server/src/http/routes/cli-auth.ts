@@ -11,6 +11,7 @@ import type { HttpEnv, Router } from "../hono.ts";
 import type { LoginCookies } from "../login-cookies.ts";
 import { readBody } from "../reply.ts";
 import type { RequestAudit } from "../request-audit.ts";
+import { type CliCallback, parseCliCallback } from "./cli-callback.ts";
 
 const STYLE = [
   "body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem;color:#1b1f24;background:#fff}",
@@ -29,6 +30,10 @@ const POLICY = [
   "base-uri 'none'",
 ].join("; ");
 
+/** Sends the form at once; without scripts a person presses its button. */
+const SUBMIT = "document.forms[0].submit()";
+const SUBMIT_HASH = createHash("sha256").update(SUBMIT).digest("base64");
+
 const FORM_BYTES = 8 * 1024;
 
 export interface CliAuthDeps {
@@ -43,16 +48,23 @@ export interface CliAuthDeps {
 /** The page that `coder login` opens: log in, get a token, paste it. Works without scripts. */
 export function cliAuthRoutes(router: Router, deps: CliAuthDeps): void {
   const { authenticator, sessions, cookies, hosts, audit, csrfKey } = deps;
-  const tokenPage = async (c: Context<HttpEnv>, user: UserRow): Promise<string> => {
+  /** A new token: shown, or for the listener that asked for it. */
+  const sendToken = async (
+    c: Context<HttpEnv>,
+    user: UserRow,
+    callback: CliCallback | undefined,
+  ): Promise<Response> => {
     const { row, token } = await sessions.issueSession(user);
     audit.record(c, { action: "session-created", by: user, facts: { key_id: row.id } });
-    return tokenShown(token);
+    return callback === undefined ? page(c, tokenShown(token)) : handOver(c, token, callback);
   };
 
   router.get("/cli-auth", async (c) => {
+    const callback = parseCliCallback(c.req.query("callback"), c.req.query("state"));
+    if (callback === "invalid") return page(c, wrongCallback(), 400);
     const auth = await authenticator.authenticateUser(c.env.incoming);
-    if (auth instanceof DomainError) return page(c, loginForm());
-    return page(c, tokenForm(auth.user.username, csrfProof(csrfKey, auth.key.id)));
+    if (auth instanceof DomainError) return page(c, loginForm("", callback));
+    return page(c, tokenForm(auth.user.username, csrfProof(csrfKey, auth.key.id), callback));
   });
 
   router.post("/cli-auth", async (c) => {
@@ -61,27 +73,31 @@ export function cliAuthRoutes(router: Router, deps: CliAuthDeps): void {
       throw new HttpFailure(403, "This form is not accepted from other origins");
     }
     const form = new URLSearchParams(await readBody(c.env.incoming, FORM_BYTES));
+    const callback = parseCliCallback(form.get("callback"), form.get("state"));
+    if (callback === "invalid") return page(c, wrongCallback(), 400);
     const proof = form.get("csrf");
     if (proof !== null) {
       const auth = await authenticator.authenticateUser(c.env.incoming, { csrfProof: proof });
-      if (auth instanceof DomainError) return page(c, loginForm("Please log in again."), 401);
-      return page(c, await tokenPage(c, auth.user));
+      if (auth instanceof DomainError) return page(c, loginForm("Please log in again.", callback), 401);
+      return await sendToken(c, auth.user, callback);
     }
     const credentials = { email: form.get("email") ?? "", password: form.get("password") ?? "" };
     try {
       const { user, key } = await sessions.login(credentials, audit.addressOf(c));
       for (const cookie of cookies.of(key)) c.header("Set-Cookie", cookie, { append: true });
-      return page(c, await tokenPage(c, user));
+      // A password alone agrees to nothing: the next page says who asks.
+      if (callback !== undefined) return page(c, tokenForm(user.username, csrfProof(csrfKey, key.row.id), callback));
+      return await sendToken(c, user, undefined);
     } catch (error) {
       const failure = failureOf(error);
       if (failure === undefined) throw error;
-      return page(c, loginForm(`${failure.message}.`), failure.status);
+      return page(c, loginForm(`${failure.message}.`, callback), failure.status);
     }
   });
 }
 
-function page(c: Context<HttpEnv>, body: string, status = 200): Response {
-  c.header("Content-Security-Policy", POLICY);
+function page(c: Context<HttpEnv>, body: string, status = 200, policy = POLICY): Response {
+  c.header("Content-Security-Policy", policy);
   c.header("Cache-Control", "no-store");
   // Not no-referrer: browsers then send "Origin: null" with the form.
   c.header("Referrer-Policy", "same-origin");
@@ -92,21 +108,51 @@ function page(c: Context<HttpEnv>, body: string, status = 200): Response {
   );
 }
 
-function loginForm(problem = ""): string {
+/** The page that carries a token to the command's listener: in the body of a form, never in an address. */
+function handOver(c: Context<HttpEnv>, token: string, { url, origin, state }: CliCallback): Response {
+  const policy = POLICY.replace("form-action 'self'", `form-action ${origin}; script-src 'sha256-${SUBMIT_HASH}'`);
+  const body =
+    `<h1>Command line login</h1><p>The command line on this computer gets a token.</p>` +
+    `<form method="post" action="${escapeHtml(url)}"><input type="hidden" name="state" value="${escapeHtml(state)}">` +
+    `<input type="hidden" name="token" value="${escapeHtml(token)}"><button type="submit">Send the token</button></form>` +
+    `<script>${SUBMIT}</script>`;
+  return page(c, body, 200, policy);
+}
+
+function wrongCallback(): string {
+  return (
+    `<h1>Command line login</h1><p class="problem" role="alert">This link does not lead to a command line on this computer, ` +
+    `so no token is sent.</p><p>Start <b>coder login</b> again, or <a href="/cli-auth">show a token</a> to paste.</p>`
+  );
+}
+
+function callbackFields(callback: CliCallback | undefined): string {
+  if (callback === undefined) return "";
+  return (
+    `<input type="hidden" name="callback" value="${escapeHtml(callback.url)}">` +
+    `<input type="hidden" name="state" value="${escapeHtml(callback.state)}">`
+  );
+}
+
+function loginForm(problem: string, callback: CliCallback | undefined): string {
   return (
     `<h1>Log in</h1>${problem === "" ? "" : `<p class="problem" role="alert">${escapeHtml(problem)}</p>`}` +
-    `<form method="post" action="/cli-auth">` +
+    `<form method="post" action="/cli-auth">${callbackFields(callback)}` +
     `<label for="email">E-mail</label><input id="email" name="email" type="email" autocomplete="username" required autofocus>` +
     `<label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" required>` +
     `<button type="submit">Log in</button></form>`
   );
 }
 
-function tokenForm(username: string, proof: string): string {
+function tokenForm(username: string, proof: string, callback: CliCallback | undefined): string {
   return (
     `<h1>Command line login</h1><p>You are logged in as ${escapeHtml(username)}.</p>` +
+    (callback === undefined
+      ? ""
+      : `<p>A command on this computer asks for a token. Agree only if you have just started <b>coder login</b> yourself.</p>`) +
     `<form method="post" action="/cli-auth"><input type="hidden" name="csrf" value="${escapeHtml(proof)}">` +
-    `<button type="submit">Show a token</button></form>`
+    `${callbackFields(callback)}` +
+    `<button type="submit">${callback === undefined ? "Show a token" : "Log in the command line"}</button></form>`
   );
 }
 
