@@ -140,13 +140,7 @@ interface Answer {
 }
 
 /** A redirect is an answer like any other: none is followed. */
-function ask(
-  agent: Agent,
-  method: string,
-  path: string,
-  body = "",
-  timeoutMs = ANSWER_TIMEOUT_MS,
-): Promise<Answer> {
+function ask(agent: Agent, method: string, path: string, body = "", timeoutMs = ANSWER_TIMEOUT_MS): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = httpRequest({
       agent,
