@@ -2,16 +2,14 @@
 import { createRpcSession } from "coder-protocol/drpc/async";
 import { TAILNET_API_VERSION } from "coder-protocol/version";
 import { YamuxSession } from "coder-protocol/yamux/session";
-import { sleep } from "wg-userspace/async/abort";
 import { silentLogger } from "wg-userspace/base/ports";
-import { Backoff } from "../base/backoff.ts";
 import { TailnetSession } from "../control/tailnet-session.ts";
 import type { CoordinatedNode } from "../node/coordinated-node.ts";
 import type { BrowserDeployment } from "./deployment.ts";
+import { keepConnected } from "./keep-connected.ts";
 import { openPipe } from "./web-socket.ts";
 
 const DRAIN_CHECK_MS = 10;
-const GOOD_CONNECTION_MS = 10_000;
 
 export interface ControlOptions {
   readonly deployment: BrowserDeployment;
@@ -23,19 +21,12 @@ export interface ControlOptions {
 
 /** Runs until aborted. Never rejects. */
 export async function coordinate(options: ControlOptions): Promise<void> {
-  const { signal } = options;
-  const backoff = new Backoff({ firstMs: 100, limitMs: 10_000 });
-  while (!signal.aborted) {
-    const startedAt = performance.now();
-    const reason = await coordinateOnce(options).then(
-      () => "the server closed the control connection",
-      (error: unknown) => (error instanceof Error ? error.message : String(error)),
-    );
-    if (signal.aborted) return;
-    options.onLost(reason);
-    if (performance.now() - startedAt > GOOD_CONNECTION_MS) backoff.reset();
-    await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop's condition ends it
-  }
+  const { onLost, signal } = options;
+  const connect = async (): Promise<string> => {
+    await coordinateOnce(options);
+    return "the server closed the control connection";
+  };
+  await keepConnected({ connect, onLost, limitMs: 10_000, signal });
 }
 
 async function coordinateOnce({ deployment, agentId, node, signal }: ControlOptions): Promise<void> {

@@ -1,16 +1,14 @@
 /** Connections to relays by WebSocket, one a region, which come back by themselves. */
 
-import { sleep } from "wg-userspace/async/abort";
 import { type Instant, instant } from "wg-userspace/base/instant";
 import type { NodePrivateKey, NodePublicKey } from "wg-userspace/base/keys";
 import { browserCrypto, browserRandom } from "wg-userspace/browser/crypto";
 import { DerpClient } from "wg-userspace/derp/client";
 import type { DerpMap, Region } from "wg-userspace/derp/map";
-import { Backoff } from "../base/backoff.ts";
+import { keepConnected } from "./keep-connected.ts";
 import { type BytePipe, openPipe } from "./web-socket.ts";
 
 const DRAIN_CHECK_MS = 10;
-const GOOD_CONNECTION_MS = 10_000;
 /** Longer messages are cut: relays of Tailscale's own code close a connection on a message above 32 KiB. */
 const MAX_MESSAGE_BYTES = 32 * 1024;
 
@@ -87,7 +85,8 @@ class Relay {
   constructor(region: Region, options: RelaysOptions, signal: AbortSignal) {
     this.#region = region;
     this.#options = options;
-    void this.#run(signal);
+    const onLost = (reason: string): void => options.handler.onLost(region.regionId, reason);
+    void keepConnected({ connect: () => this.#connectOnce(signal), onLost, limitMs: 5_000, signal });
   }
 
   get congested(): boolean {
@@ -108,18 +107,6 @@ class Relay {
 
   close(): void {
     this.#end("closed");
-  }
-
-  async #run(signal: AbortSignal): Promise<void> {
-    const backoff = new Backoff({ firstMs: 100, limitMs: 5_000 });
-    while (!signal.aborted) {
-      const startedAt = performance.now();
-      const reason = await this.#connectOnce(signal).catch(String);
-      if (signal.aborted) return;
-      this.#options.handler.onLost(this.#region.regionId, reason);
-      if (performance.now() - startedAt > GOOD_CONNECTION_MS) backoff.reset();
-      await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop's condition ends it
-    }
   }
 
   /** Returns why it ended. */
