@@ -10,12 +10,15 @@ const STEPS: readonly (readonly [string, string, readonly string[]])[] = [
   ["types", bin("tsc"), ["-b"]],
   ["dead code", bin("knip"), []],
   ["WASM is what its source compiles to", process.execPath, ["scripts/build-wasm.mjs", "--check"]],
+  ["docs/api is what the sources say", process.execPath, ["scripts/api.ts", "--check"]],
   ["tests", process.execPath, ["scripts/test.ts"]],
 ];
+/** `--no-tests` leaves them out: the interop tier checks docs/api, too. */
+const LONG = new Set(["docs/api is what the sources say", "tests"]);
 
 const withTests = !process.argv.includes("--no-tests");
 for (const [title, command, args] of STEPS) {
-  if (title === "tests" && !withTests) continue;
+  if (LONG.has(title) && !withTests) continue;
   process.stdout.write(`── ${title}\n`);
   const done = spawnSync(command, args, { cwd: root, stdio: "inherit" });
   if (done.status !== 0) {

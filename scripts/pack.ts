@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { writeCommand } from "./npm/command.ts";
 import { writeLibraries } from "./npm/library.ts";
+import { readManifest } from "./npm/manifest.ts";
 import { writeNativePackage } from "./npm/native.ts";
 import { run } from "./release/run.ts";
 
@@ -30,6 +31,11 @@ const tarballs = JSON.parse(await run(npm, ["pack", ...packages, ...flags])) as 
 }[];
 for (const { name, filename, size, unpackedSize, entryCount } of tarballs)
   process.stdout.write(`${filename}: ${name}, ${kB(size)} packed, ${kB(unpackedSize)} in ${entryCount} files\n`);
+
+if (readManifest("").repository === undefined)
+  process.stderr.write(
+    'These packages can be tried and not be published: npm refuses provenance without the repository\'s address. Set "repository" in package.json.\n',
+  );
 
 function kB(bytes: number): string {
   return `${(bytes / 1000).toFixed(0)} kB`;

@@ -51,6 +51,9 @@ if (unknown.length > 0)
   fail(`there is no platform ${unknown.join(", ")}; there are: ${PLATFORMS.map(({ name }) => name).join(", ")}`);
 if (`${process.platform}-${process.arch}` !== OWN_PLATFORM) fail("releases are made on Linux on x64");
 const output = resolve(values.output);
+const key = process.env["CODER_RELEASE_KEY"] ?? "";
+if (key !== "" && !(await hasKey()))
+  fail(`CODER_RELEASE_KEY is "${key}", and gpg has no secret key of that name: try gpg --list-secret-keys`);
 
 setPriority(PRIORITY);
 const incomplete = await release();
@@ -116,12 +119,18 @@ async function release(): Promise<string[]> {
     join(output, "sbom.cdx.json"),
     billOfMaterials({ packages, version: BUILD_VERSION, bundled: others, platforms: chosen, hashes }),
   );
-  const key = process.env["CODER_RELEASE_KEY"];
-  if (key !== undefined && key !== "")
+  if (key !== "")
     for (const file of [...hashes.keys(), "SHA256SUMS"])
       await run("gpg", ["--batch", "--yes", "--local-user", key, "--armor", "--detach-sign", join(output, file)]);
   process.stdout.write(readFileSync(join(output, "SHA256SUMS"), "utf8"));
   return wrong;
+}
+
+function hasKey(): Promise<boolean> {
+  return run("gpg", ["--batch", "--list-secret-keys", "--", key]).then(
+    () => true,
+    () => false,
+  );
 }
 
 function filesBelow(folder: string): string[] {

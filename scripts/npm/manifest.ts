@@ -62,7 +62,15 @@ export function publishedDependencies(
 
 function repositoryOf(repository: unknown, name: string): unknown {
   const directory = `packages/${name.replace(/^coder-/, "")}`;
-  return typeof repository === "string"
-    ? { type: "git", url: repository, directory }
-    : { ...(repository as object), directory };
+  return { type: "git", url: repositoryUrl(repository), directory };
+}
+
+/** npm compares it with the address that the CI job's identity token states, letter for letter: short forms do not match. */
+export function repositoryUrl(repository: unknown): string {
+  const given = typeof repository === "string" ? repository : (repository as { url?: unknown } | null)?.url;
+  const url = typeof given === "string" ? given : JSON.stringify(given);
+  if (typeof given === "string" && /^git\+https:\/\/[^/]+\/.+\.git$/.test(given)) return given;
+  throw new Error(
+    `repository in package.json is ${url}; npm states provenance for one such as git+https://github.com/OWNER/NAME.git`,
+  );
 }
