@@ -142,6 +142,55 @@ describe.skipIf(missing.length > 0)(`a single executable${without(missing)}`, ()
   });
 });
 
+/** What signing needs. */
+const signersMissing = ["gpg", "gpgconf"].filter((name) => find(name) === undefined);
+const script = join(import.meta.dirname, "../../../../scripts/release.ts");
+
+describe.skipIf(missing.length + signersMissing.length > 0)(
+  `a release that is made again${without([...missing, ...signersMissing])}`,
+  () => {
+    const again = join(folder, "again");
+    const keys = join(folder, "keys");
+    const env = { ...process.env, GNUPGHOME: keys, CODER_RELEASE_KEY: "release@example.com" };
+    const gpg = (...args: string[]) => run("gpg", ["--batch", ...args], { env });
+    const make = (options: { env: NodeJS.ProcessEnv }) =>
+      run(process.execPath, [script, "--output", again, "--platform", "linux-x64", "--packages-for", "none"], options);
+
+    beforeAll(() => mkdirSync(keys, { mode: 0o700 }));
+    afterAll(() => run("gpgconf", ["--kill", "all"], { env }));
+
+    it("is refused before anything is built where gpg lacks the key", async () => {
+      await expect(make({ env })).rejects.toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining('CODER_RELEASE_KEY is "release@example.com", and gpg has no secret key'),
+      });
+    });
+
+    it("has the same executable, byte for byte, the same sums, and signatures that hold", async () => {
+      await gpg(
+        "--passphrase",
+        "",
+        "--quick-generate-key",
+        "Release <release@example.com>",
+        "ed25519",
+        "sign",
+        "never",
+      );
+      await make({ env });
+      const file = join(again, "coder-linux-amd64");
+      expect(readFileSync(file).equals(readFileSync(coder))).toBe(true);
+      await run("sha256sum", ["--check", "--strict", "SHA256SUMS"], { cwd: again });
+      const sums = readFileSync(join(again, "SHA256SUMS"), "utf8");
+      expect(readFileSync(join(release, "SHA256SUMS"), "utf8")).toContain(sums);
+      for (const signed of [file, join(again, "SHA256SUMS")]) await gpg("--verify", `${signed}.asc`, signed);
+      appendFileSync(join(again, "SHA256SUMS"), "0");
+      await expect(gpg("--verify", join(again, "SHA256SUMS.asc"), join(again, "SHA256SUMS"))).rejects.toMatchObject({
+        stderr: expect.stringContaining("BAD signature"),
+      });
+    }, 600_000);
+  },
+);
+
 describe.skipIf(missing.length + foreignMissing.length > 0)(
   `the executable for arm64${without([...missing, ...foreignMissing])}`,
   () => {
