@@ -308,6 +308,15 @@ describe("a spurious timeout", () => {
     expect(info.cwnd).toBeGreaterThanOrEqual(20 * MSS);
   });
 
+  test("once undone sends nothing again, and is not undone a second time by the DSACK of its retransmission (RFC 2883)", () => {
+    const script = afterTimeouts(1, "original");
+    const first = script.peerAck - 4 * MSS;
+    expect(script.out()).toEqual([]);
+    script.send({ ack: first + MSS, sack: [[first, first + MSS]] });
+    expect(script.out()).toEqual([]);
+    expect(script.connection.info).toMatchObject({ recovery: "open", spuriousRecoveries: 1 });
+  });
+
   test("is kept when the answer is to the retransmission", () => {
     const { info } = afterTimeouts(1, "retransmission").connection;
     expect(info).toMatchObject({ recovery: "loss", spuriousRecoveries: 0 });
