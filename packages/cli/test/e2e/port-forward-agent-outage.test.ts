@@ -1,3 +1,4 @@
+/** An outage of the agent, which `coder port-forward` survives. */
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { freePort } from "./deployment.ts";

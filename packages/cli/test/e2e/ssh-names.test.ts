@@ -1,15 +1,14 @@
+/** How `coder ssh` finds the workspace that a user or OpenSSH names. */
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestDeployment } from "./deployment.ts";
 
 describe("the workspace that coder ssh is given", () => {
   let deployment: TestDeployment;
-  let agentToken: string;
 
   beforeAll(async () => {
     deployment = await TestDeployment.start();
-    agentToken = await deployment.createWorkspace("demo");
-    deployment.startAgent(agentToken);
+    deployment.startAgent(await deployment.createWorkspace("demo"));
     expect((await deployment.run(["ssh", "demo", "--", "true"])).code).toBe(0);
   }, 120_000);
 

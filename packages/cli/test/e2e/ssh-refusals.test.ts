@@ -1,3 +1,4 @@
+/** What `coder ssh` refuses, and in which words; removed tokens, workspaces of other users, and secrets that are not printed. */
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

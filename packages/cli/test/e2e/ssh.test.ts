@@ -1,3 +1,4 @@
+/** Commands of `coder ssh`: their exit codes, streams and variables, and that nothing is left of them. */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
@@ -7,12 +8,10 @@ import { TestDeployment } from "./deployment.ts";
 
 describe("a deployment of real processes on loopback", () => {
   let deployment: TestDeployment;
-  let agentToken: string;
 
   beforeAll(async () => {
     deployment = await TestDeployment.start();
-    agentToken = await deployment.createWorkspace("demo");
-    deployment.startAgent(agentToken);
+    deployment.startAgent(await deployment.createWorkspace("demo"));
     expect((await deployment.run(["ssh", "demo", "--", "true"])).code).toBe(0);
   }, 120_000);
 
