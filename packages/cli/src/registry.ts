@@ -31,6 +31,8 @@ import Restart from "./commands/restart.ts";
 import ServerBackup from "./commands/server/backup.ts";
 import ServerHealth from "./commands/server/health.ts";
 import ServerInstall from "./commands/server/install.ts";
+import ServerKeysGenerate from "./commands/server/keys/generate.ts";
+import ServerMigrateStore from "./commands/server/migrate-store.ts";
 import ServerRestore from "./commands/server/restore.ts";
 import ServerUninstall from "./commands/server/uninstall.ts";
 import Server from "./commands/server.ts";
@@ -95,6 +97,8 @@ export const COMMANDS: Readonly<Record<string, CommandClass>> = {
   "server:health": ServerHealth,
   "server:install": ServerInstall,
   "server:uninstall": ServerUninstall,
+  "server:migrate-store": ServerMigrateStore,
+  "server:keys:generate": ServerKeysGenerate,
   show: Show,
   ssh: Ssh,
   speedtest: Speedtest,

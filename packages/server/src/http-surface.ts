@@ -195,7 +195,7 @@ export function buildHttpSurface(
           admitsKey: (key, waitMs) => control.admitsKey(key, waitMs),
         }),
       (_api, root) => cliAuthRoutes(root, { authenticator, sessions, cookies, hosts, audit, csrfKey: keys.csrf }),
-      (_api, root) => probeRoutes(root, { addresses }),
+      (_api, root) => probeRoutes(root, { addresses, store }),
     ],
     log,
   );

@@ -39,7 +39,7 @@ export async function runServer(config: ServerConfig, options: RunServerOptions 
   process.on("SIGTERM", onSignal);
   const ended = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
   try {
-    const server = await createServer(config, { ...options.deps, log });
+    const server = await createServer(config, { ...options.deps, log, signal: ended });
     reload = () => server.reloadCertificates("SIGHUP");
     try {
       if (!ended.aborted) {

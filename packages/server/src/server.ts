@@ -12,11 +12,13 @@ import type { DashboardFiles } from "./http/dashboard/build-output.ts";
 import { Listeners } from "./http/listeners.ts";
 import { certificateMetrics, createMetrics, createMetricsServer } from "./http/metrics.ts";
 import { Certificates } from "./http/tls.ts";
+import { WaitingRoom } from "./http/waiting-room.ts";
 import { buildHttpSurface, type HttpSurface } from "./http-surface.ts";
 import { buildParts, type Parts, type PartsTuning } from "./parts.ts";
 import { stunListenAddress } from "./relay/stun-address.ts";
 import { type StunPart, startStun } from "./relay/stun-part.ts";
 import { loadServerKeys } from "./state/key-file.ts";
+import { refuseMoved } from "./state/moved.ts";
 import { acquireStateDir, type StateDir } from "./state/state-dir.ts";
 
 /** Of a request to an app; the server's own routes take less. */
@@ -64,15 +66,20 @@ export interface CoderServer extends AsyncDisposable {
 export async function createServer(config: ServerConfig, deps: ServerDeps): Promise<CoderServer> {
   const stateDir = acquireStateDir(config.stateDir, config.postgres === undefined ? "exclusive" : "shared");
   let backend: Backend | undefined;
+  let waitingRoom: WaitingRoom | undefined;
   try {
+    if (config.postgres === undefined) refuseMoved(stateDir.path);
     const { log } = deps;
     const databaseClock = config.postgres === undefined ? undefined : new DatabaseClock(systemClock);
     const clock = deps.clock ?? databaseClock ?? systemClock;
+    const certificates = config.tls === undefined ? undefined : new Certificates(config.tls, log);
+    waitingRoom = new WaitingRoom({ ...config, certificates, log });
     const metrics = createMetrics();
     const replicaId = randomUUID();
     backend = await openBackend(storePlaceOf(config), {
       applicationName: `coder ${replicaId.slice(0, 8)}`,
       log,
+      onWaiting: (what) => waitingRoom?.wait(what),
       ...(deps.onQuery === undefined ? {} : { onQuery: deps.onQuery }),
       ...(deps.signal === undefined ? {} : { signal: deps.signal }),
     });
@@ -84,7 +91,6 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
     // A file that is lost leaves its keys behind; keys for a database that is new are there first.
     const mayBegin = isNew || config.postgres !== undefined;
     const deployment = await store.deployment({ fingerprint: keys.fingerprint, mayBegin }, clock.now());
-    const certificates = config.tls === undefined ? undefined : new Certificates(config.tls, log);
     if (certificates !== undefined) certificateMetrics(metrics.registry, certificates);
     const parts = await buildParts(
       { config, replicaId, clock, databaseClock, log, keys, store, deployment, metrics },
@@ -97,8 +103,10 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
       certificates,
       certificateCheckMs: deps.certificateCheckMs,
       stateDir,
+      waitingRoom,
     });
   } catch (error) {
+    await waitingRoom?.close();
     await backend?.close();
     stateDir.release();
     throw error;
@@ -111,6 +119,7 @@ interface ServerOptions {
   readonly certificates: Certificates | undefined;
   readonly certificateCheckMs: number | undefined;
   readonly stateDir: StateDir;
+  readonly waitingRoom: WaitingRoom;
 }
 
 /** The life of the server: what is bound in which order, and what ends in which order. */
@@ -154,6 +163,7 @@ class Server implements CoderServer {
     const { http, tls, prometheus } = config;
     // First: the relay map names its port, and the first client may come as soon as http is bound.
     await this.#listenStun();
+    await this.#options.waitingRoom.close();
     if (tls !== undefined && certificates !== undefined) {
       this.#tlsAddress = await this.#listeners.https(tls.address, "tls-address", certificates);
       addresses.tlsBound(hostAndPort(this.#tlsAddress));
@@ -227,6 +237,7 @@ class Server implements CoderServer {
     await this.#stun?.close();
     await this.#listeners.closed();
     await store.close();
+    await this.#options.waitingRoom.close();
     this.#options.stateDir.release();
   }
 }

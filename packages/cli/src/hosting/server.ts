@@ -1,6 +1,10 @@
+import { existsSync } from "node:fs";
 import {
   backUp,
+  createLogger,
+  migrateStore,
   parseServerConfig,
+  parseStoreEnd,
   presentServerError,
   resetPassword,
   restore,
@@ -8,7 +12,9 @@ import {
   type ServerConfig,
   ServerError,
   type ServerFlagValues,
+  storeEndText,
   storePlaceOf,
+  writeNewKeys,
 } from "coder-server";
 import { accountHome } from "../base/config-dir.ts";
 import { say } from "../base/say.ts";
@@ -86,6 +92,50 @@ export async function runRestore(
     say(`Restored "${stateDir}" as it was on ${manifest.created_at}`);
     if (movedTo !== undefined) say(`What was there before is in "${movedTo}"; remove it when you need it no more`);
     say("Next: start the server again");
+  });
+}
+
+/** Moves a store between SQLite and PostgreSQL. Returns the exit code. */
+export async function runMigrateStore(
+  line: { readonly from: string; readonly to: string; readonly dryRun: boolean },
+  confirmed: (question: string) => Promise<boolean>,
+  signal: AbortSignal,
+): Promise<number> {
+  return reported(signal, async () => {
+    const { dryRun } = line;
+    const [from, to] = [parseStoreEnd(line.from, "--from"), parseStoreEnd(line.to, "--to")];
+    const [source, target] = [storeEndText(from), storeEndText(to)];
+    if (!(await confirmed(`Move the store from ${source} to ${target}?`))) {
+      say("Nothing was moved");
+      return;
+    }
+    const log = createLogger({ sink: process.stderr, level: "info", format: "human" });
+    const copies = await migrateStore({ from, to, dryRun, now: Date.now(), signal, log });
+    for (const { table, rows, sha256 } of copies) say(`${table}: ${rows} rows, ${sha256.slice(0, 16)}`);
+    if (dryRun) {
+      say("All rows arrived and are equal. Nothing was kept: leave out --dry-run to move the store.");
+      return;
+    }
+    say(`Moved the store from ${source} to ${target}`);
+    say("stateDir" in from ? keysToCopy(from.stateDir) : `Next: put keys.json of a server into the state directory`);
+  });
+}
+
+function keysToCopy(stateDir: string): string {
+  return `Next: give each server this key file, with --keys-file or as keys.json in its state directory: ${stateDir}/keys.json`;
+}
+
+/** Writes a new key file. Returns the exit code. */
+export async function runGenerateKeys(path: string, signal: AbortSignal): Promise<number> {
+  return reported(signal, async () => {
+    if (existsSync(path)) {
+      throw new ServerError("ERR_KEY_FILE", `"${path}" exists already`, {
+        why: "a key file is never overwritten: agents would lose their tokens",
+        nextSteps: ["name another file with --out"],
+      });
+    }
+    writeNewKeys(path);
+    say(`Wrote new keys to "${path}"`);
   });
 }
 

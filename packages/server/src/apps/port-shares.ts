@@ -62,7 +62,8 @@ export class PortShareService {
       created_by: by.id,
       created_at: now,
     };
-    await store.transaction(async ({ portShares }) => {
+    await store.transaction(async ({ portShares, workspaces }) => {
+      await workspaces.lock(workspace.id);
       if (row.level === "owner") {
         await portShares.remove(row);
         return;

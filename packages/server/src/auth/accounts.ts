@@ -1,8 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { WallClock } from "../base/clock.ts";
 import { DomainError, notFound } from "../base/domain-error.ts";
+import { isUniqueViolation } from "../db/dialect.ts";
 import type { NewUser, Role, UserRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
+import type { Users } from "../db/users.ts";
 import type { AccessEvents } from "./access-events.ts";
 import type { Passwords } from "./passwords.ts";
 
@@ -33,7 +35,8 @@ export class Accounts {
     const { store } = this.#options;
     if ((await store.users.count()) > 0) throw alreadyCreated();
     const row = await this.#newRow(account, "owner");
-    await store.transaction(async ({ users }) => {
+    await store.transaction(async ({ users, settings }) => {
+      await settings.lockDeployment();
       // Checked again: two requests may have come this far at once.
       if ((await users.count()) > 0) throw alreadyCreated();
       await users.insert(row);
@@ -43,11 +46,18 @@ export class Accounts {
 
   async create(account: NewAccount, as: { role: Role; status: UserRow["status"] }): Promise<UserRow> {
     const row = await this.#newRow(account, as.role);
-    await this.#options.store.transaction(async ({ users }) => {
-      if ((await users.byUsername(account.username)) !== undefined) throw taken("username");
-      if ((await users.byEmail(account.email)) !== undefined) throw taken("email");
-      await users.insert({ ...row, status: as.status });
-    });
+    const { store } = this.#options;
+    try {
+      await store.transaction(async ({ users }) => {
+        if ((await users.byUsername(account.username)) !== undefined) throw taken("username");
+        if ((await users.byEmail(account.email)) !== undefined) throw taken("email");
+        await users.insert({ ...row, status: as.status });
+      });
+    } catch (error) {
+      // Another server stored that name in between.
+      if (!isUniqueViolation(error)) throw error;
+      throw taken((await store.users.byUsername(account.username)) === undefined ? "email" : "username");
+    }
     return await this.#stored(row.id);
   }
 
@@ -55,13 +65,14 @@ export class Accounts {
   async delete(target: UserRow, by: UserRow): Promise<void> {
     const { store, clock, events } = this.#options;
     if (target.id === by.id) throw new DomainError("forbidden", "You cannot delete yourself!");
-    if ((await store.workspaces.countOf(target.id)) > 0) {
-      throw new DomainError(
-        "has-workspaces",
-        "You cannot delete a user that has workspaces. Delete their workspaces and try again!",
-      );
-    }
-    await store.transaction(async ({ users, apiKeys }) => {
+    await store.transaction(async ({ users, apiKeys, workspaces }) => {
+      await users.lock(target.id);
+      if ((await workspaces.countOf(target.id)) > 0) {
+        throw new DomainError(
+          "has-workspaces",
+          "You cannot delete a user that has workspaces. Delete their workspaces and try again!",
+        );
+      }
       await apiKeys.removeAllOf(target.id);
       await users.markDeleted(target.id, clock.now());
     });
@@ -71,8 +82,11 @@ export class Accounts {
   async suspend(target: UserRow, by: UserRow): Promise<UserRow> {
     const { store, clock, events } = this.#options;
     if (target.id === by.id) throw new DomainError("invalid", "You cannot suspend yourself.");
-    await this.#refuseLastOwner(target);
-    await store.users.setStatus(target.id, "suspended", clock.now());
+    await store.transaction(async ({ users, settings }) => {
+      await settings.lockDeployment();
+      await refuseLastOwner(target, users);
+      await users.setStatus(target.id, "suspended", clock.now());
+    });
     events.publish({ kind: "user-gone", userId: target.id });
     return await this.#stored(target.id);
   }
@@ -85,19 +99,26 @@ export class Accounts {
   async setRole(target: UserRow, role: Role, by: UserRow): Promise<UserRow> {
     const { store, clock, events } = this.#options;
     if (target.id === by.id) throw new DomainError("invalid", "You cannot change your own roles.");
-    if (role !== "owner") await this.#refuseLastOwner(target);
-    await store.users.setRole(target.id, role, clock.now());
+    await store.transaction(async ({ users, settings }) => {
+      await settings.lockDeployment();
+      if (role !== "owner") await refuseLastOwner(target, users);
+      await users.setRole(target.id, role, clock.now());
+    });
     if (role !== target.role) events.publish({ kind: "role-changed", userId: target.id });
     return await this.#stored(target.id);
   }
 
   /** Another name. Links and host names with the old one end; what the user has and may do stays. */
   async setProfile(target: UserRow, profile: { username: string; name: string }): Promise<UserRow> {
-    await this.#options.store.transaction(async ({ users }) => {
-      const namesake = await users.byUsername(profile.username);
-      if (namesake !== undefined && namesake.id !== target.id) throw taken("username");
-      await users.setProfile(target.id, profile, this.#options.clock.now());
-    });
+    try {
+      await this.#options.store.transaction(async ({ users }) => {
+        const namesake = await users.byUsername(profile.username);
+        if (namesake !== undefined && namesake.id !== target.id) throw taken("username");
+        await users.setProfile(target.id, profile, this.#options.clock.now());
+      });
+    } catch (error) {
+      throw isUniqueViolation(error) ? taken("username") : error;
+    }
     return await this.#stored(target.id);
   }
 
@@ -112,13 +133,6 @@ export class Accounts {
       return ids;
     });
     for (const keyId of keyIds) events.publish({ kind: "key-revoked", keyId, userId: target.id });
-  }
-
-  async #refuseLastOwner(target: UserRow): Promise<void> {
-    if (target.role !== "owner" || target.status !== "active") return;
-    if ((await this.#options.store.users.activeOwnerCount()) <= 1) {
-      throw new DomainError("invalid", "This is the last active owner of the deployment");
-    }
   }
 
   async #newRow(account: NewAccount, role: Role): Promise<Omit<NewUser, "email_key" | "username_key">> {
@@ -143,6 +157,14 @@ export class Accounts {
     const row = await this.#options.store.users.byId(id);
     if (row === undefined) throw notFound();
     return row;
+  }
+}
+
+/** Call inside a transaction that holds the deployment's lock: two owners may suspend each other at the same time. */
+async function refuseLastOwner(target: UserRow, users: Users): Promise<void> {
+  if (target.role !== "owner" || target.status !== "active") return;
+  if ((await users.activeOwnerCount()) <= 1) {
+    throw new DomainError("invalid", "This is the last active owner of the deployment");
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Kysely } from "kysely";
-import { inList } from "./dialect.ts";
+import { inList, lockOnly, lockRow } from "./dialect.ts";
 import type { AgentLogRow, AgentLogSourceRow, Database } from "./schema.ts";
 
 /** Bytes of log text kept per agent; later lines are dropped and the agent is asked to stop (Coder's limit). */
@@ -25,11 +25,11 @@ export class AgentLogs {
    * @returns the stored rows and whether the limit is reached.
    */
   async append(agentId: string, logs: readonly NewAgentLog[]): Promise<{ stored: AgentLogRow[]; overflowed: boolean }> {
-    const agent = await this.#db
+    const counters = this.#db
       .selectFrom("agents")
       .select(["logs_length", "logs_overflowed", "last_log_id"])
-      .where("id", "=", agentId)
-      .executeTakeFirst();
+      .where("id", "=", agentId);
+    const agent = await lockRow(this.#db, counters).executeTakeFirst();
     if (agent === undefined) return { stored: [], overflowed: false };
     const last = await this.#db
       .selectFrom("agent_logs")
@@ -78,6 +78,7 @@ export class AgentLogs {
    * whole limit for itself. Call inside a transaction.
    */
   async beginRun(agentId: string, startedAt: number): Promise<void> {
+    await this.#lock(agentId);
     await this.#db
       .deleteFrom("agent_logs")
       .where("agent_id", "=", agentId)
@@ -104,8 +105,9 @@ export class AgentLogs {
       .execute();
   }
 
-  /** False when the agent has too many sources. Naming a known id again changes nothing. */
+  /** False when the agent has too many sources. Naming a known id again changes nothing. Call inside a transaction. */
   async addSource(source: AgentLogSourceRow): Promise<boolean> {
+    await this.#lock(source.agent_id);
     const known = await this.sources(source.agent_id);
     if (known.some((row) => row.id === source.id)) return true;
     if (known.length >= MAX_LOG_SOURCES) return false;
@@ -132,5 +134,9 @@ export class AgentLogs {
       .orderBy("created_at")
       .orderBy("id")
       .execute();
+  }
+
+  async #lock(agentId: string): Promise<void> {
+    await lockOnly(this.#db, this.#db.selectFrom("agents").select("id").where("id", "=", agentId));
   }
 }

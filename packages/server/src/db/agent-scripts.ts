@@ -1,4 +1,5 @@
 import type { Kysely } from "kysely";
+import { withoutNul } from "../base/text.ts";
 import { inList } from "./dialect.ts";
 import type { AgentMetadataRow, AgentScriptRow, Database } from "./schema.ts";
 
@@ -80,7 +81,7 @@ export class AgentScripts {
 }
 
 function cut(text: string): string {
-  const bytes = Buffer.from(text.replaceAll("\0", "\u2400"));
+  const bytes = Buffer.from(withoutNul(text));
   return bytes.length <= MAX_VALUE_BYTES
     ? bytes.toString("utf8")
     : new TextDecoder().decode(bytes.subarray(0, MAX_VALUE_BYTES), { stream: true });

@@ -1,7 +1,7 @@
 import type { Kysely, Updateable } from "kysely";
 import { appAlias } from "../base/app-alias.ts";
 import type { AppPlaceNames } from "../base/app-name.ts";
-import { inList } from "./dialect.ts";
+import { inList, lockOnly } from "./dialect.ts";
 import type { AgentRow, AgentsTable, Database, NewAgent } from "./schema.ts";
 
 export class Agents {
@@ -23,6 +23,11 @@ export class Agents {
 
   async byId(id: string): Promise<AgentRow | undefined> {
     return await this.#db.selectFrom("agents").selectAll().where("id", "=", id).executeTakeFirst();
+  }
+
+  /** Until the end of the transaction no other one changes the agent and what belongs to it. */
+  async lock(id: string): Promise<void> {
+    await lockOnly(this.#db, this.#db.selectFrom("agents").select("id").where("id", "=", id));
   }
 
   async byTokenHash(hash: string): Promise<AgentRow | undefined> {
@@ -91,6 +96,9 @@ export class Agents {
 
   /** Records a sign of life of those that are connected. */
   async heard(ids: readonly string[], at: number): Promise<void> {
+    // In one order: two servers that lock the same rows in different orders would wait for each other.
+    const rows = this.#db.selectFrom("agents").select("id").where("id", "in", inList(this.#db, ids)).orderBy("id");
+    await lockOnly(this.#db, rows);
     await this.#db
       .updateTable("agents")
       .set({ last_connected_at: at })

@@ -17,6 +17,10 @@ export interface Backend {
   isEmpty(): Promise<boolean>;
   /** Brings the schema up to date. Throws ServerError. */
   migrate(now: number): Promise<void>;
+  /** Brings the schema up to date and runs `work`, in one transaction where the database can. Throws ServerError. */
+  install(now: number, work: (db: Kysely<Database>) => Promise<void>): Promise<void>;
+  /** Runs `work` on the state of one moment, which it only reads. */
+  snapshot<T>(work: (db: Kysely<Database>) => Promise<T>): Promise<T>;
   /** "ok", or what is damaged. */
   integrity(): Promise<string>;
   /** Safe to call twice. */

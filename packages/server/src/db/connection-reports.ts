@@ -1,4 +1,5 @@
 import type { Kysely } from "kysely";
+import { lockOnly } from "./dialect.ts";
 import type { ConnectionReportRow, Database } from "./schema.ts";
 
 /** Names are in lower case. */
@@ -27,6 +28,7 @@ export class ConnectionReports {
 
   /** Call inside a transaction. */
   async append(report: Omit<ConnectionReportRow, "id">): Promise<void> {
+    await lockOnly(this.#db, this.#db.selectFrom("agents").select("id").where("id", "=", report.agent_id));
     const last = await this.#db
       .selectFrom("connection_reports")
       .select("id")

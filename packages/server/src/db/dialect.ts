@@ -29,6 +29,14 @@ export function lockRow<Query extends { forUpdate(): Query }>(db: AnyKysely, que
   return isPostgres(db) ? query.forUpdate() : query;
 }
 
+/** As lockRow, for rows of which nothing is read: with SQLite it does nothing at all. */
+export async function lockOnly<Query extends { forUpdate(): Query; execute(): Promise<unknown> }>(
+  db: AnyKysely,
+  query: Query,
+): Promise<void> {
+  if (isPostgres(db)) await query.forUpdate().execute();
+}
+
 /** A text column for `orderBy` and ranges: by code point in both databases, whatever the database's own collation is. */
 export function byCodePoint(
   db: AnyKysely,

@@ -1,4 +1,5 @@
 import type { Kysely } from "kysely";
+import { byCodePoint } from "./dialect.ts";
 import type { Database } from "./schema.ts";
 
 /** Names of settings that hold an event each. */
@@ -34,9 +35,9 @@ export class PendingAudit {
     return await this.#db
       .selectFrom("settings")
       .select(["key", "value"])
-      .where("key", ">=", PREFIX)
-      .where("key", "<", AFTER)
-      .orderBy("key")
+      .where(byCodePoint(this.#db, "key"), ">=", PREFIX)
+      .where(byCodePoint(this.#db, "key"), "<", AFTER)
+      .orderBy(byCodePoint(this.#db, "key"))
       .limit(limit)
       .execute();
   }

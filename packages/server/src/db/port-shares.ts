@@ -1,4 +1,5 @@
 import type { Kysely } from "kysely";
+import { byCodePoint } from "./dialect.ts";
 import type { Database, PortShareRow } from "./schema.ts";
 
 /** Names one share. */
@@ -25,7 +26,7 @@ export class PortShares {
       .selectFrom("port_shares")
       .selectAll()
       .where("workspace_id", "=", workspaceId)
-      .orderBy("agent_name")
+      .orderBy(byCodePoint(this.#db, "agent_name"))
       .orderBy("port")
       .execute();
   }

@@ -1,4 +1,5 @@
 import type { Kysely } from "kysely";
+import { lockOnly } from "./dialect.ts";
 import type { Database } from "./schema.ts";
 
 /** Facts about the deployment, most of them decided once. Secrets are not among them: see key-file.ts. */
@@ -20,6 +21,11 @@ export class Settings {
   async read(key: SettingKey): Promise<string | undefined> {
     const row = await this.#db.selectFrom("settings").select("value").where("key", "=", key).executeTakeFirst();
     return row?.value;
+  }
+
+  /** One transaction at a time passes here, for what concerns the whole deployment. */
+  async lockDeployment(): Promise<void> {
+    await lockOnly(this.#db, this.#db.selectFrom("settings").select("key").where("key", "=", "deployment_id"));
   }
 
   async replace(key: SettingKey, value: string): Promise<void> {

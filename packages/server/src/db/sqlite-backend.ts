@@ -36,6 +36,15 @@ export class SqliteBackend implements Backend {
     await migrate(this.db, now, (step) => this.transaction(step));
   }
 
+  async install(now: number, work: (db: Kysely<Database>) => Promise<void>): Promise<void> {
+    await this.migrate(now);
+    await this.transaction(work);
+  }
+
+  snapshot<T>(work: (db: Kysely<Database>) => Promise<T>): Promise<T> {
+    return this.transaction(work);
+  }
+
   /** Reads the whole file. */
   async integrity(): Promise<string> {
     const rows = this.#sqlite.prepare("PRAGMA integrity_check").all();

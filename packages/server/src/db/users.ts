@@ -1,6 +1,6 @@
 import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
 import type { Kysely } from "kysely";
-import { inList } from "./dialect.ts";
+import { inList, lockOnly } from "./dialect.ts";
 import type { Database, NewUser, Role, UserRow } from "./schema.ts";
 
 export class Users {
@@ -35,6 +35,11 @@ export class Users {
       .where("id", "in", inList(this.#db, ids))
       .execute();
     return new Map(rows.map((row) => [row.id, row]));
+  }
+
+  /** Until the end of the transaction no other one changes what belongs to the user. */
+  async lock(id: string): Promise<void> {
+    await lockOnly(this.#db, this.#db.selectFrom("users").select("id").where("id", "=", id));
   }
 
   async byUsername(username: string): Promise<UserRow | undefined> {

@@ -1,5 +1,5 @@
 import type { Kysely } from "kysely";
-import { inList } from "./dialect.ts";
+import { inList, lockOnly } from "./dialect.ts";
 import type { Database, WorkspaceBuildRow } from "./schema.ts";
 
 export class WorkspaceBuilds {
@@ -10,6 +10,7 @@ export class WorkspaceBuilds {
 
   /** Call inside a transaction: the number is the next free one. */
   async append(build: Omit<WorkspaceBuildRow, "build_number">): Promise<WorkspaceBuildRow> {
+    await lockOnly(this.#db, this.#db.selectFrom("workspaces").select("id").where("id", "=", build.workspace_id));
     const latest = await this.latest(build.workspace_id);
     const row = { ...build, build_number: (latest?.build_number ?? 0) + 1 };
     await this.#db.insertInto("workspace_builds").values(row).execute();

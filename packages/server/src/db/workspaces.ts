@@ -1,5 +1,6 @@
 import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
 import type { Kysely } from "kysely";
+import { byCodePoint, lockOnly } from "./dialect.ts";
 import type { Database, NewWorkspace, WorkspaceRow } from "./schema.ts";
 
 export interface WorkspaceFilter {
@@ -25,6 +26,11 @@ export class Workspaces {
   /** Also finds deleted ones: the caller decides what they are worth. */
   async byId(id: string): Promise<WorkspaceRow | undefined> {
     return await this.#db.selectFrom("workspaces").selectAll().where("id", "=", id).executeTakeFirst();
+  }
+
+  /** Until the end of the transaction no other one changes what belongs to the workspace. */
+  async lock(id: string): Promise<void> {
+    await lockOnly(this.#db, this.#db.selectFrom("workspaces").select("id").where("id", "=", id));
   }
 
   async byOwnerAndName(ownerId: string, name: string): Promise<WorkspaceRow | undefined> {
@@ -55,7 +61,11 @@ export class Workspaces {
     if (filter.nameContains !== undefined) {
       query = query.where("name_key", "like", `%${filter.nameContains.replace(/[\\%_]/g, "")}%`);
     }
-    return await query.orderBy("last_used_at", "desc").orderBy("name_key").orderBy("id").execute();
+    return await query
+      .orderBy("last_used_at", "desc")
+      .orderBy(byCodePoint(this.#db, "name_key"))
+      .orderBy("id")
+      .execute();
   }
 
   async countOf(ownerId: string): Promise<number> {

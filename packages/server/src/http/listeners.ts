@@ -17,8 +17,11 @@ import type { Certificates } from "./tls.ts";
  */
 const BACKLOG = 8_192;
 
+/** What takes requests and upgrades from the listeners. */
+export type Door = Pick<FrontDoor, "request" | "upgrades" | "upgrade" | "startClosing" | "destroyUpgraded">;
+
 export interface ListenersOptions {
-  readonly door: FrontDoor;
+  readonly door: Door;
   readonly limits: ListenerLimits;
   readonly streams: OpenStreams;
   readonly log: Logger;
@@ -81,7 +84,7 @@ export class Listeners {
 }
 
 /** An http or https server with limits on how long a client may take. */
-function createListener(certificates: Certificates | undefined, limits: ListenerLimits, door: FrontDoor): Server {
+function createListener(certificates: Certificates | undefined, limits: ListenerLimits, door: Door): Server {
   const options: ServerOptions = {
     maxHeaderSize: limits.headerBytes,
     headersTimeout: limits.headersTimeoutMs,

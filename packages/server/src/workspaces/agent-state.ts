@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { AgentLifecycle, AgentStatus, AgentSubsystem, LogLevel } from "coder-protocol/rest/agents";
 import type { WallClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
+import { withoutNul } from "../base/text.ts";
 import type { NewAgentLog } from "../db/agent-logs.ts";
 import type { ScriptRun } from "../db/agent-scripts.ts";
 import type {
@@ -148,8 +149,7 @@ export class AgentState {
     const logs: NewAgentLog[] = lines.map((line) => ({
       sourceId: source,
       level: line.level,
-      // PostgreSQL's text has no NUL, and no terminal needs one.
-      output: line.output.replaceAll("\0", "\u2400"),
+      output: withoutNul(line.output),
       createdAt: line.createdAt,
     }));
     const { stored, overflowed } = await this.#store.transaction(({ agentLogs }) => agentLogs.append(agentId, logs));
@@ -247,6 +247,7 @@ export class AgentState {
   /** Does nothing for an agent that is gone. */
   async #update(agentId: string, work: (agent: AgentRow, tables: Tables) => Promise<void>): Promise<void> {
     const agent = await this.#store.commits.add(async (tables) => {
+      await tables.agents.lock(agentId);
       const found = await tables.agents.byId(agentId);
       if (found !== undefined) await work(found, tables);
       return found;

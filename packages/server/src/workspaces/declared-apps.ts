@@ -53,6 +53,7 @@ export class DeclaredApps {
     this.checkLevel(app.sharing_level);
     const now = this.#options.clock.now();
     const row = await this.#options.store.transaction(async (tables) => {
+      await tables.workspaces.lock(workspace.id);
       const agent = namedAgent(await tables.agents.ofWorkspace(workspace.id), agentName);
       const present = await tables.apps.ofWorkspace(workspace.id);
       if (present.some(({ slug }) => slug === app.slug)) throw slugTaken(app.slug);
@@ -71,7 +72,8 @@ export class DeclaredApps {
   async change(workspace: WorkspaceRow, slug: string, request: ChangeWorkspaceAppRequest): Promise<PlacedApp> {
     if (request.sharing_level !== undefined) this.checkLevel(request.sharing_level);
     const now = this.#options.clock.now();
-    const row = await this.#options.store.transaction(async ({ apps }) => {
+    const row = await this.#options.store.transaction(async ({ apps, workspaces }) => {
+      await workspaces.lock(workspace.id);
       const present = await apps.find(workspace.id, slug);
       if (present === undefined) throw notFound();
       if (present.source === "agent") checkApproval(present, request);
@@ -85,7 +87,8 @@ export class DeclaredApps {
 
   /** Throws DomainError "not-found" when there was none. */
   async remove(workspace: WorkspaceRow, slug: string): Promise<void> {
-    await this.#options.store.transaction(async ({ apps }) => {
+    await this.#options.store.transaction(async ({ apps, workspaces }) => {
+      await workspaces.lock(workspace.id);
       const present = await apps.find(workspace.id, slug);
       if (present === undefined) throw notFound();
       await apps.remove(present.id);
@@ -99,7 +102,8 @@ export class DeclaredApps {
     asked: readonly unknown[],
   ): Promise<{ readonly apps: PlacedApp[]; readonly ignored: AgentAppsPlan["ignored"] }> {
     const origin = { agentId: agent.id, workspaceId: agent.workspace_id, now: this.#options.clock.now() };
-    const { plan, changed } = await this.#options.store.transaction(async ({ apps }) => {
+    const { plan, changed } = await this.#options.store.transaction(async ({ apps, workspaces }) => {
+      await workspaces.lock(agent.workspace_id);
       const present = await apps.ofWorkspace(agent.workspace_id);
       const planned = planAgentApps(asked, present, origin);
       const before = present.filter((row) => row.source === "agent" && row.agent_id === agent.id);

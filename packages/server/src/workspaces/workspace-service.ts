@@ -8,7 +8,7 @@ import type {
 import type { AccessEvents } from "../auth/access-events.ts";
 import { deriveAgentToken, hashSecret } from "../auth/tokens.ts";
 import type { WallClock } from "../base/clock.ts";
-import { DomainError } from "../base/domain-error.ts";
+import { DomainError, notFound } from "../base/domain-error.ts";
 import type {
   AgentMetadataRow,
   AgentRow,
@@ -65,7 +65,9 @@ export class WorkspaceService {
     const now = this.#clock.now();
     const workspaceId = randomUUID();
     const agentId = randomUUID();
-    await this.#store.transaction(async ({ workspaces, builds, agents, agentLogs, agentScripts, apps }) => {
+    await this.#store.transaction(async ({ users, workspaces, builds, agents, agentLogs, agentScripts, apps }) => {
+      await users.lock(owner.id);
+      if ((await users.byId(owner.id)) === undefined) throw notFound();
       if ((await workspaces.byOwnerAndName(owner.id, request.name)) !== undefined) throw nameTaken(request.name);
       if ((await workspaces.countOf(owner.id)) >= MAX_WORKSPACES_PER_USER) {
         throw new DomainError("limit-reached", `A user may have at most ${MAX_WORKSPACES_PER_USER} workspaces`);
@@ -131,6 +133,7 @@ export class WorkspaceService {
   ): Promise<WorkspaceBuildRow> {
     const now = this.#clock.now();
     const { row, agentIds } = await this.#store.transaction(async ({ workspaces, builds, agents }) => {
+      await workspaces.lock(workspace.id);
       const current = await workspaces.byId(workspace.id);
       if (current === undefined || current.deleted_at !== null) {
         throw new DomainError("deleted", `Workspace "${workspace.name}" was deleted`);
@@ -161,7 +164,8 @@ export class WorkspaceService {
   }
 
   async rename(workspace: WorkspaceRow, name: string): Promise<void> {
-    await this.#store.transaction(async ({ workspaces }) => {
+    await this.#store.transaction(async ({ users, workspaces }) => {
+      await users.lock(workspace.owner_id);
       const taken = await workspaces.byOwnerAndName(workspace.owner_id, name);
       if (taken !== undefined && taken.id !== workspace.id) throw nameTaken(name);
       await workspaces.rename(workspace.id, name, this.#clock.now());
@@ -177,6 +181,7 @@ export class WorkspaceService {
   /** Makes the old token worthless, ends the agent's session and returns the new token. */
   async rotateAgentToken(agentId: string): Promise<string> {
     const token = await this.#store.transaction(async ({ agents }) => {
+      await agents.lock(agentId);
       const agent = await agents.byId(agentId);
       if (agent === undefined) throw new DomainError("not-found", "The agent is gone");
       const generation = agent.token_generation + 1;

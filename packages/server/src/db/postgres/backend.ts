@@ -19,8 +19,8 @@ export interface PostgresOptions {
   readonly onQuery?: (sql: string) => void;
   /** Ends waiting: for the database at the start, and for another server's migration. */
   readonly signal?: AbortSignal;
-  /** Called when another server is migrating, and this one waits for it. */
-  readonly onMigrating?: () => void;
+  /** Called while it waits, for the database at the start or for another server's migration. */
+  readonly onWaiting?: (what: "waiting for the database" | "migrating") => void;
 }
 
 const MAX_ATTEMPTS = 5;
@@ -82,6 +82,14 @@ export class PostgresBackend implements Backend {
 
   async migrate(now: number): Promise<void> {
     await migratePostgres(this.#connections, now, this.#options);
+  }
+
+  async install(now: number, work: (db: Kysely<Database>) => Promise<void>): Promise<void> {
+    await migratePostgres(this.#connections, now, { ...this.#options, finish: work });
+  }
+
+  snapshot<T>(work: (db: Kysely<Database>) => Promise<T>): Promise<T> {
+    return this.db.transaction().setIsolationLevel("repeatable read").setAccessMode("read only").execute(work);
   }
 
   async integrity(): Promise<string> {

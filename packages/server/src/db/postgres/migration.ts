@@ -22,8 +22,10 @@ const MAX_ATTEMPTS = 10;
 interface MigrationOptions {
   readonly log: Pick<Logger, "info" | "warn">;
   readonly signal?: AbortSignal;
-  readonly onMigrating?: () => void;
+  readonly onWaiting?: (what: "migrating") => void;
   readonly migrations?: readonly Migration[];
+  /** Work on the newest schema in the same transaction. */
+  readonly finish?: (db: Kysely<Database>) => Promise<void>;
 }
 
 /**
@@ -57,13 +59,15 @@ export async function migratePostgres(
 async function attemptMigration(
   db: Kysely<Database>,
   now: number,
-  { migrations }: MigrationOptions,
+  { migrations, finish }: MigrationOptions,
 ): Promise<number[] | "held"> {
   return await db.transaction().execute(async (transaction) => {
     if (!(await tryLock(transaction))) return "held";
     await sql`set local statement_timeout = 0`.execute(transaction);
     await sql`set local lock_timeout = ${sql.lit(DDL_LOCK_TIMEOUT)}`.execute(transaction);
-    return await migrate(transaction, now, (step) => step(transaction), migrations);
+    const applied = await migrate(transaction, now, (step) => step(transaction), migrations);
+    await finish?.(transaction);
+    return applied;
   });
 }
 
@@ -75,7 +79,7 @@ async function waitForTurn(connections: Connections, options: MigrationOptions):
     try {
       const { rows } = await client.query<{ name: string }>(HOLDERS, [LOCK_CLASS, MIGRATION_LOCK]);
       if (rows.length === 0) return;
-      options.onMigrating?.();
+      options.onWaiting?.("migrating");
       if (performance.now() - logged >= LOG_EVERY_MS) {
         logged = performance.now();
         options.log.info({ holder: rows[0]!.name }, "waiting for the server that updates the database");

@@ -18,7 +18,12 @@ const LOG_EVERY_MS = 10_000;
 export async function waitForDatabase(
   connections: Connections,
   target: Target,
-  options: { readonly log: Pick<Logger, "info">; readonly signal?: AbortSignal; readonly waitMs?: number },
+  options: {
+    readonly log: Pick<Logger, "info">;
+    readonly signal?: AbortSignal;
+    readonly onWaiting?: (what: "waiting for the database") => void;
+    readonly waitMs?: number;
+  },
 ): Promise<void> {
   const start = performance.now();
   let logged = Number.NEGATIVE_INFINITY;
@@ -32,6 +37,7 @@ export async function waitForDatabase(
       const kind = failureKind(error);
       const temporary = kind === "lost" || kind === "read-only" || kind === "busy" || error instanceof DomainError;
       if (!temporary || performance.now() - start > (options.waitMs ?? WAIT_MS)) throw unreachable(target, error, kind);
+      options.onWaiting?.("waiting for the database");
       if (performance.now() - logged >= LOG_EVERY_MS) {
         logged = performance.now();
         options.log.info({ database: target.masked, reason: failureText(error) }, "waiting for the database");

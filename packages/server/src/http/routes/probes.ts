@@ -1,11 +1,26 @@
+import { DomainError } from "../../base/domain-error.ts";
 import type { OwnAddresses } from "../../base/own-addresses.ts";
+import type { Store } from "../../db/store.ts";
 import { installScriptForWindows } from "../../install/install-ps1.ts";
 import { installScript } from "../../install/install-sh.ts";
 import type { Router } from "../hono.ts";
 
 /** What needs no login and is not below /api/: probes, install scripts, the way to the login page. */
-export function probeRoutes(root: Router, deps: { readonly addresses: Pick<OwnAddresses, "accessUrl"> }): void {
+export function probeRoutes(
+  root: Router,
+  deps: { readonly addresses: Pick<OwnAddresses, "accessUrl">; readonly store: Pick<Store, "ping"> },
+): void {
   root.get("/healthz", (c) => c.text("OK"));
+  root.get("/readyz", async (c) => {
+    try {
+      await deps.store.ping();
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      c.header("Retry-After", "1");
+      return c.text(error.message, 503);
+    }
+    return c.text("OK");
+  });
   root.get("/latency-check", (c) => {
     // Pages of other origins measure the way to this server; there is nothing to read.
     c.header("Access-Control-Allow-Origin", "*");

@@ -1,0 +1,27 @@
+import type { Database } from "../db/schema.ts";
+
+type TableName = Exclude<keyof Database, "schema_migrations">;
+
+/**
+ * Every table of a store, each behind those that it refers to: the order in which rows can be inserted. The type makes a new
+ * table a compile error here until it has its place.
+ */
+const IN_ORDER: Readonly<Record<TableName, true>> = {
+  settings: true,
+  users: true,
+  user_settings: true,
+  api_keys: true,
+  workspaces: true,
+  workspace_builds: true,
+  agents: true,
+  apps: true,
+  agent_log_sources: true,
+  agent_logs: true,
+  connection_reports: true,
+  agent_scripts: true,
+  agent_metadata: true,
+  port_shares: true,
+  app_sessions: true,
+};
+
+export const STORE_TABLES = Object.keys(IN_ORDER) as readonly TableName[];

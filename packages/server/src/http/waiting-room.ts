@@ -1,0 +1,57 @@
+import type { ListenAddress } from "../base/listen-address.ts";
+import type { Logger } from "../base/log.ts";
+import { OpenStreams } from "../base/open-streams.ts";
+import { DEFAULT_LIMITS } from "./limits.ts";
+import { Listeners } from "./listeners.ts";
+import { StartingDoor, type Waiting } from "./starting-door.ts";
+import type { Certificates } from "./tls.ts";
+
+interface WaitingRoomOptions {
+  readonly http: ListenAddress | undefined;
+  readonly tls: { readonly address: ListenAddress } | undefined;
+  readonly certificates: Certificates | undefined;
+  readonly log: Logger;
+}
+
+/** Listens where the server will, from the moment that it has to wait for its database. */
+export class WaitingRoom {
+  readonly #options: WaitingRoomOptions;
+  readonly #door = new StartingDoor();
+  #open: Promise<Listeners | undefined> | undefined;
+
+  constructor(options: WaitingRoomOptions) {
+    this.#options = options;
+  }
+
+  /** Opens the room with the first call. */
+  wait(waiting: Waiting): void {
+    this.#door.waiting = waiting;
+    this.#open ??= this.#listen();
+  }
+
+  /** Gives the addresses back. Safe to call twice. */
+  async close(): Promise<void> {
+    const listeners = await this.#open;
+    this.#open = undefined;
+    listeners?.startClosing();
+    await listeners?.closed();
+  }
+
+  /** Undefined when an address is in use: the server itself will say so when its turn comes. */
+  async #listen(): Promise<Listeners | undefined> {
+    const { http, tls, certificates, log } = this.#options;
+    const listeners = new Listeners({ door: this.#door, limits: DEFAULT_LIMITS, streams: new OpenStreams(), log });
+    try {
+      if (http !== undefined) await listeners.http(http, "http-address");
+      if (tls !== undefined && certificates !== undefined) {
+        await listeners.https(tls.address, "tls-address", certificates);
+      }
+      return listeners;
+    } catch (error) {
+      log.warn({ err: error }, "nothing answers while the server waits for its database");
+      listeners.startClosing();
+      await listeners.closed();
+      return undefined;
+    }
+  }
+}
