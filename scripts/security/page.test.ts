@@ -13,12 +13,16 @@ test("docs/security.md is up to date (node scripts/generate-docs.ts)", () => {
   expect(readFileSync(join(root, "docs/security.md"), "utf8")).toBe(securityPage(proofs));
 });
 
-test("the statements are numbered from 1 to 42, and those about web apps by a series of their own", () => {
+test("the statements are numbered from 1 to 42, and those about web apps and shared databases by series of their own", () => {
   expect(numbers.filter((number) => typeof number === "number")).toEqual(
     Array.from({ length: 42 }, (_, index) => index + 1),
   );
-  const series = numbers.filter((number) => typeof number === "string").map((number) => Number(number.slice(1)));
-  expect(series).toEqual([...new Set(series)].sort((a, b) => a - b));
+  for (const letter of ["S", "R"]) {
+    const series = numbers.flatMap((number) =>
+      typeof number === "string" && number.startsWith(letter) ? [Number(number.slice(1))] : [],
+    );
+    expect(series).toEqual([...new Set(series)].sort((a, b) => a - b));
+  }
 });
 
 test("every statement has a test, but for those that are marked as open", () => {
@@ -35,7 +39,7 @@ test("titles of tests, groups and rows are found; skipped tests and comments are
   const source = [
     `test(${title("1: a")}, () => {`,
     `describe(${title('2, 3: b \\"c\\"')}, () => {`,
-    `  [${title("4, S4: d")}, 1],`,
+    `  [${title("4, S4, R2: d")}, 1],`,
     `  it.each(rows)(`,
     `    ${title("5: e")},`,
     `it.skip(${title("6: f")}, () => {`,
@@ -47,7 +51,7 @@ test("titles of tests, groups and rows are found; skipped tests and comments are
   expect(proofsIn("a.test.ts", source.join("\n")).map(({ numbers, title }) => [numbers, title])).toEqual([
     [[1], "a"],
     [[2, 3], 'b "c"'],
-    [[4, "S4"], "d"],
+    [[4, "S4", "R2"], "d"],
     [[5], "e"],
   ]);
 });

@@ -10,7 +10,7 @@ export interface Proof {
 }
 
 /** A title in a call of test, it or describe, or in a row of test.each. */
-const TITLE = /(["'`])security (S?\d+(?:, S?\d+)*): ((?:\\.|(?!\1).)+)\1/g;
+const TITLE = /(["'`])security ([RS]?\d+(?:, [RS]?\d+)*): ((?:\\.|(?!\1).)+)\1/g;
 const NOT_RUN = /\.(skip|todo|fails)\(/;
 
 export function proofsOf(root: string): Proof[] {
@@ -34,5 +34,7 @@ export function proofsIn(file: string, text: string): Proof[] {
 }
 
 function statementNumber(text: string): StatementNumber {
-  return text.startsWith("S") ? `S${Number(text.slice(1))}` : Number(text);
+  const number = Number(text.replace(/^[RS]/, ""));
+  if (text.startsWith("S")) return `S${number}`;
+  return text.startsWith("R") ? `R${number}` : number;
 }

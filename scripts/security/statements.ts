@@ -1,7 +1,7 @@
 /** The security statements of the system. Their numbers are part of test titles and of comments: they never change. */
 
-/** Statements about web apps have a series of their own. */
-export type StatementNumber = number | `S${number}`;
+/** Statements about web apps (S) and about servers that share a database (R) have a series of their own each. */
+export type StatementNumber = number | `S${number}` | `R${number}`;
 
 export interface Statement {
   readonly number: StatementNumber;
@@ -323,6 +323,39 @@ export const CHAPTERS: readonly Chapter[] = [
       {
         number: "S26",
         text: "No app below a path registers a service worker.",
+      },
+    ],
+  },
+  {
+    title: "Servers on PostgreSQL",
+    statements: [
+      {
+        number: "R1",
+        text: "The password in the URL of the database appears in no log, error or page.",
+      },
+      {
+        number: "R2",
+        text: "With `sslmode=verify-full` the database's certificate must be of a known authority and name its host; `verify-ca` checks the authority alone. An unencrypted or unverified connection that leaves the machine is warned about in the log.",
+      },
+      {
+        number: "R3",
+        text: "A server whose key file does not belong to the database cannot join, and writes nothing to it.",
+      },
+      {
+        number: "R4",
+        text: "A key file that is missing beside a used database is never replaced by a new one.",
+      },
+      {
+        number: "R5",
+        text: "A dump of the database holds no password, no token of a user or an agent, and none of the keys.",
+      },
+      {
+        number: "R22",
+        text: "Moving a store never overwrites one that has users, leaves the source byte for byte but for the file that names the new store, and leaves nothing behind when it fails.",
+      },
+      {
+        number: "R23",
+        text: "SQL takes values by parameters only; identifiers come from the code.",
       },
     ],
   },

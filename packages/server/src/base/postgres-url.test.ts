@@ -53,7 +53,7 @@ test("security R1: what is shown of a URL holds no password and no file", () => 
   expect("error" in wrong ? wrong.error : "").not.toMatch(/hunter2/);
 });
 
-test("hosts of this machine are told from others", () => {
+test("hosts of this machine are distinguished from others", () => {
   const remote = (host: string) => isRemote({ host, port: 1 });
   expect(["localhost", "127.0.0.1", "::1", "/run/postgresql"].filter(remote)).toEqual([]);
   expect(["db", "10.0.0.1", "127.0.0.1.example.com", "fd00::1"].filter(remote)).toHaveLength(4);
