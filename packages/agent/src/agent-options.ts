@@ -25,6 +25,9 @@ export interface AgentOptions {
   /** Addresses of the host, `host:port`, that also serve debug pages and metrics; absent: only the tunnel does. */
   readonly debugAddress?: string;
   readonly prometheusAddress?: string;
+  /** Apps that this machine declares, in the form of the API, and a file with more that is followed. */
+  readonly apps?: readonly object[];
+  readonly appsFile?: string;
   readonly logger: Logger;
   readonly version: string;
 }

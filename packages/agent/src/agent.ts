@@ -8,6 +8,7 @@ import type { Manifest } from "coder-protocol/gen/agent_pb.js";
 import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import type { AgentOptions } from "./agent-options.ts";
+import { AppDeclarations } from "./control/app-declarations.ts";
 import { ControlSession } from "./control/control-session.ts";
 import { type PeerOnPath, StatsCollector, type StatsSources } from "./control/stats.ts";
 import { WorkspaceScripts } from "./control/workspace-scripts.ts";
@@ -33,6 +34,7 @@ export class Agent {
   readonly #log: RecentLog;
   readonly #control: ControlSession;
   readonly #scripts: WorkspaceScripts;
+  readonly #apps: AppDeclarations;
   #scriptDirectories: ScriptDirectories | undefined;
   #manifest: Manifest | undefined;
   #banners: readonly string[] = [];
@@ -62,6 +64,13 @@ export class Agent {
       logger: options.logger,
       onLifecycle: (state) => this.#control.setLifecycle(state),
     });
+    this.#apps = new AppDeclarations({
+      deployment,
+      given: options.apps ?? [],
+      file: options.appsFile,
+      logger: options.logger,
+      onDeclared: () => this.#scripts.refreshApps(),
+    });
     this.#control = new ControlSession({
       deployment,
       token: options.token,
@@ -84,6 +93,7 @@ export class Agent {
     const debug = await DebugServers.open(this.#options, this.#debugSources());
     const stopControl = new AbortController();
     const running = this.#control.run(stopControl.signal);
+    const declaring = this.#apps.run(stopControl.signal);
     const stopped = new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
       signal.addEventListener("abort", () => resolve(), { once: true });
@@ -95,6 +105,7 @@ export class Agent {
       await this.#control.leave(STOP_GRACE_MS);
     } finally {
       stopControl.abort();
+      await declaring;
       debug.close();
       await this.#scripts.abandon();
       await this.#services?.close();

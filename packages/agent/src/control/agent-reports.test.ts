@@ -12,6 +12,7 @@ import { silentLogger } from "wg-userspace/base/ports";
 import { MetadataCollector } from "../scripts/metadata.ts";
 import type { ScriptTiming } from "../scripts/startup-scripts.ts";
 import { AgentReports } from "./agent-reports.ts";
+import { AppHealth } from "./app-health.ts";
 
 const SOURCE = "11111111-1111-1111-1111-111111111111";
 const TIMING: ScriptTiming = {
@@ -64,7 +65,8 @@ describe("reports to the deployment", () => {
       now: () => Date.now(),
       logger: silentLogger,
     });
-    reports = new AgentReports({ metadata, logger: silentLogger, now: () => Date.now() });
+    const apps = new AppHealth({ check: async () => false, schedule: () => () => undefined, now: () => 0 });
+    reports = new AgentReports({ metadata, apps, logger: silentLogger, now: () => Date.now() });
   });
   afterEach(() => void vi.useRealTimers());
 

@@ -1,5 +1,6 @@
 /**
- * What scripts report to the deployment: their output, their exit and the workspace's metadata. Outlives connections.
+ * What is reported to the deployment: output and exit of scripts, the workspace's metadata, clients, and the health of apps.
+ * Outlives connections.
  */
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { uuidToBytes } from "coder-protocol/addresses";
@@ -10,6 +11,7 @@ import type { Logger, LogLevel } from "wg-userspace/base/ports";
 import type { MetadataCollector } from "../scripts/metadata.ts";
 import { ScriptLogs } from "../scripts/script-logs.ts";
 import type { ScriptTiming } from "../scripts/startup-scripts.ts";
+import type { AppHealth } from "./app-health.ts";
 import { ConnectionReports } from "./connection-reports.ts";
 import { isUnknownRpc } from "./unknown-rpc.ts";
 
@@ -39,6 +41,7 @@ export class AgentReports {
   readonly logs = new ScriptLogs();
   readonly connections: ConnectionReports;
   readonly #metadata: MetadataCollector;
+  readonly #apps: AppHealth;
   readonly #logger: Logger;
   readonly #now: () => number;
   readonly #timings: ScriptTiming[] = [];
@@ -46,8 +49,14 @@ export class AgentReports {
   /** Servers before version 2.3 have no call for the results of scripts. */
   #timingsUnsupported = false;
 
-  constructor(options: { readonly metadata: MetadataCollector; readonly logger: Logger; readonly now: () => number }) {
+  constructor(options: {
+    readonly metadata: MetadataCollector;
+    readonly apps: AppHealth;
+    readonly logger: Logger;
+    readonly now: () => number;
+  }) {
     this.#metadata = options.metadata;
+    this.#apps = options.apps;
     this.#logger = options.logger;
     this.#now = options.now;
     this.connections = new ConnectionReports(options);
@@ -76,6 +85,7 @@ export class AgentReports {
       this.#sendTimings(rpc, signal),
       this.#sendMetadata(rpc, signal),
       this.connections.send(rpc, signal),
+      ...this.#apps.send(rpc, signal),
     ];
   }
 

@@ -3,11 +3,13 @@ import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import { uuidFromBytes } from "coder-protocol/addresses";
 import type { Manifest } from "coder-protocol/gen/agent_pb.js";
 import type { Logger } from "wg-userspace/base/ports";
+import { isServing } from "../host/app-check.ts";
 import { schedule } from "../host/schedule.ts";
 import type { SessionUser } from "../host/user.ts";
 import { collectMetadata, MetadataCollector, type MetadataDescription } from "../scripts/metadata.ts";
 import { type StageOutcome, StartupScripts, type WorkspaceScript } from "../scripts/startup-scripts.ts";
 import { AgentReports } from "./agent-reports.ts";
+import { AppHealth } from "./app-health.ts";
 import type { LifecycleState } from "./control-session.ts";
 
 /** Log source for the output of scripts to which the deployment gave none. */
@@ -39,6 +41,7 @@ export class WorkspaceScripts {
   readonly #options: WorkspaceScriptsOptions;
   readonly #scripts: StartupScripts;
   readonly #metadata: MetadataCollector;
+  readonly #apps: AppHealth;
   #manifest: Manifest | undefined;
   #stopping = false;
 
@@ -52,7 +55,8 @@ export class WorkspaceScripts {
       now,
       logger,
     });
-    this.reports = new AgentReports({ metadata: this.#metadata, logger, now });
+    this.#apps = new AppHealth({ check: isServing, schedule, now });
+    this.reports = new AgentReports({ metadata: this.#metadata, apps: this.#apps, logger, now });
     this.#scripts = new StartupScripts({
       user,
       environment,
@@ -73,7 +77,13 @@ export class WorkspaceScripts {
     this.#manifest = manifest;
     if (this.#stopping) return;
     this.#metadata.update(manifest.metadata.map(descriptionOf));
+    this.#apps.update(manifest.apps);
     if (first) void this.#start(manifest);
+  }
+
+  /** Asks the deployment soon which apps are declared now. */
+  refreshApps(): void {
+    this.#apps.refresh();
   }
 
   /** Runs the stop scripts once the start scripts have ended. `closing` ends open sessions. */
@@ -81,6 +91,7 @@ export class WorkspaceScripts {
     this.#stopping = true;
     this.#options.onLifecycle("shutting_down");
     this.#metadata.close();
+    this.#apps.close();
     await Promise.all([closing(), this.#scripts.stop()]);
     const outcome = await this.#scripts.run("stop", (this.#manifest?.scripts ?? []).map(scriptOf));
     this.#options.onLifecycle(AFTER_STOP[outcome]);
@@ -90,6 +101,7 @@ export class WorkspaceScripts {
   async abandon(): Promise<void> {
     this.#stopping = true;
     this.#metadata.close();
+    this.#apps.close();
     await this.#scripts.stop();
   }
 

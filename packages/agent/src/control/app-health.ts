@@ -1,0 +1,163 @@
+/**
+ * The health of declared apps: each is asked at its interval, and what changes is reported to the deployment. Outlives
+ * connections; every connection begins with a report of all.
+ */
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
+import type { RpcSession } from "coder-protocol/drpc/async";
+import { Agent, WorkspaceApp_Health as Health, type Manifest } from "coder-protocol/gen/agent_pb.js";
+import { sleep } from "wg-userspace/async/abort";
+import type { Schedule } from "../host/schedule.ts";
+import { isUnknownRpc } from "./unknown-rpc.ts";
+
+/** Between two reports, so that many changes become one. */
+const REPORT_EVERY_MS = 1_000;
+/** Apps may be declared and removed while the agent is connected. */
+const REFRESH_MS = 60_000;
+const MAX_APPS = 64;
+const MIN_INTERVAL_MS = 1_000;
+const MAX_INTERVAL_MS = 86_400_000;
+
+export interface AppHealthOptions {
+  /** Whether the program at an address serves. Never rejects. */
+  readonly check: (url: string, signal: AbortSignal) => Promise<boolean>;
+  readonly schedule: Schedule;
+  /** Wall clock, ms. */
+  readonly now: () => number;
+}
+
+interface CheckedApp {
+  readonly id: string;
+  readonly url: string;
+  readonly intervalMs: number;
+  /** Failures in a row after which it is unhealthy. */
+  readonly threshold: number;
+}
+
+interface Watched {
+  readonly app: CheckedApp;
+  readonly cancel: AbortController;
+  failures: number;
+  health: Health;
+  forget: () => void;
+}
+
+export class AppHealth {
+  readonly #options: AppHealthOptions;
+  readonly #watched = new Map<string, Watched>();
+  /** Ids whose health the deployment does not know. */
+  readonly #unreported = new Set<string>();
+  #changed = Promise.withResolvers<void>();
+  #refresh = Promise.withResolvers<void>();
+  #closed = false;
+
+  constructor(options: AppHealthOptions) {
+    this.#options = options;
+  }
+
+  /** Sets what is checked from now on. An app that did not change keeps its schedule and what is known of it. */
+  update(apps: Manifest["apps"]): void {
+    if (this.#closed) return;
+    const wanted = new Map(checkedApps(apps).map((app) => [app.id, app]));
+    for (const [id, watched] of this.#watched) {
+      const next = wanted.get(id);
+      if (next !== undefined && same(next, watched.app)) wanted.delete(id);
+      else this.#end(watched);
+    }
+    for (const app of wanted.values()) {
+      const cancel = new AbortController();
+      const watched = { app, cancel, failures: 0, health: Health.INITIALIZING, forget: () => undefined };
+      this.#watched.set(app.id, watched);
+      void this.#check(watched);
+    }
+  }
+
+  /** Asks the deployment soon what is declared now. */
+  refresh(): void {
+    this.#refresh.resolve();
+    this.#refresh = Promise.withResolvers();
+  }
+
+  /** Reports over one connection until the signal. Rejects when that fails; the next connection reports everything. */
+  send(rpc: RpcSession, signal: AbortSignal): readonly Promise<void>[] {
+    for (const id of this.#watched.keys()) this.#unreported.add(id);
+    return [this.#report(rpc, signal), this.#follow(rpc, signal)];
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const watched of [...this.#watched.values()]) this.#end(watched);
+  }
+
+  async #report(rpc: RpcSession, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      if (this.#unreported.size === 0) {
+        await this.#changed.promise;
+        continue;
+      }
+      const updates = [...this.#unreported].flatMap((id) => {
+        const health = this.#watched.get(id)?.health;
+        return health === undefined ? [] : [{ id: uuidToBytes(id), health }];
+      });
+      this.#unreported.clear();
+      try {
+        if (updates.length > 0) await rpc.unary(Agent.method.batchUpdateAppHealths, { updates }, { signal });
+      } catch (error) {
+        if (!isUnknownRpc(error)) throw error;
+      }
+      await sleep(REPORT_EVERY_MS, signal);
+    }
+  }
+
+  async #follow(rpc: RpcSession, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await Promise.race([sleep(REFRESH_MS, signal), this.#refresh.promise]);
+      if (!signal.aborted) this.update((await rpc.unary(Agent.method.getManifest, {}, { signal })).apps);
+    }
+  }
+
+  async #check(watched: Watched): Promise<void> {
+    const { app, cancel } = watched;
+    const startedAt = this.#options.now();
+    const limit = AbortSignal.any([cancel.signal, AbortSignal.timeout(app.intervalMs)]);
+    const serves = await this.#options.check(app.url, limit);
+    if (cancel.signal.aborted) return;
+    watched.failures = serves ? 0 : watched.failures + 1;
+    if (serves) this.#set(watched, Health.HEALTHY);
+    else if (watched.failures >= app.threshold) this.#set(watched, Health.UNHEALTHY);
+    // The wall clock may jump: never wait longer than an interval.
+    const passed = Math.max(0, this.#options.now() - startedAt);
+    watched.forget = this.#options.schedule(() => void this.#check(watched), Math.max(0, app.intervalMs - passed));
+  }
+
+  #set(watched: Watched, health: Health): void {
+    if (watched.health === health) return;
+    watched.health = health;
+    this.#unreported.add(watched.app.id);
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+
+  #end(watched: Watched): void {
+    watched.forget();
+    watched.cancel.abort();
+    this.#watched.delete(watched.app.id);
+    this.#unreported.delete(watched.app.id);
+  }
+}
+
+function checkedApps(apps: Manifest["apps"]): CheckedApp[] {
+  return apps
+    .flatMap(({ id: bytes, healthcheck }): CheckedApp[] => {
+      const id = uuidFromBytes(bytes);
+      const { url = "", threshold = 0, interval } = healthcheck ?? {};
+      const intervalMs = interval === undefined ? 0 : durationMs(interval);
+      if (id === undefined || url === "" || threshold <= 0 || !(intervalMs > 0)) return [];
+      return [{ id, url, threshold, intervalMs: Math.min(Math.max(intervalMs, MIN_INTERVAL_MS), MAX_INTERVAL_MS) }];
+    })
+    .slice(0, MAX_APPS);
+}
+
+function same(a: CheckedApp, b: CheckedApp): boolean {
+  return a.url === b.url && a.intervalMs === b.intervalMs && a.threshold === b.threshold;
+}
