@@ -5,6 +5,12 @@ import { nearest } from "./base/suggest.ts";
 import AgentInstall from "./commands/agent/install.ts";
 import AgentUninstall from "./commands/agent/uninstall.ts";
 import Agent from "./commands/agent.ts";
+import AppsAdd from "./commands/apps/add.ts";
+import AppsApprove from "./commands/apps/approve.ts";
+import AppsEdit from "./commands/apps/edit.ts";
+import AppsList from "./commands/apps/list.ts";
+import AppsRemove from "./commands/apps/remove.ts";
+import AppsShare from "./commands/apps/share.ts";
 import Completion from "./commands/completion.ts";
 import ConfigSsh from "./commands/config-ssh.ts";
 import ConnectExists from "./commands/connect/exists.ts";
@@ -68,6 +74,12 @@ export const COMMANDS: Readonly<Record<string, CommandClass>> = {
   agent: Agent,
   "agent:install": AgentInstall,
   "agent:uninstall": AgentUninstall,
+  "apps:add": AppsAdd,
+  "apps:approve": AppsApprove,
+  "apps:edit": AppsEdit,
+  "apps:list": AppsList,
+  "apps:remove": AppsRemove,
+  "apps:share": AppsShare,
   completion: Completion,
   "config-ssh": ConfigSsh,
   "connect:exists": ConnectExists,

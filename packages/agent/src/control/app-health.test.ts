@@ -63,7 +63,10 @@ function connection(count: number, fail?: Error) {
     unary: async (method: unknown, request: { updates: { id: Uint8Array; health: Health }[] }) => {
       if (method !== Agent.method.batchUpdateAppHealths) return create(ManifestSchema, {});
       reports.push(
-        request.updates.map(({ id, health }) => `${uuidFromBytes(id)?.slice(-1)} ${NAMES.get(health)}`).sort().join(", "),
+        request.updates
+          .map(({ id, health }) => `${uuidFromBytes(id)?.slice(-1)} ${NAMES.get(health)}`)
+          .sort()
+          .join(", "),
       );
       if (reports.length >= count) stop.abort();
       arrived.resolve();

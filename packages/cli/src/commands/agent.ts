@@ -1,4 +1,5 @@
 import { AGENT_FLAGS } from "../flags/agent.ts";
+import { appsOf } from "../flags/apps.ts";
 import { deploymentOptions } from "../flags/global.ts";
 import { BaseCommand } from "./base-command.ts";
 
@@ -28,6 +29,8 @@ export default class Agent extends BaseCommand<typeof Agent> {
         sshMaxTimeoutMs: flags["ssh-max-timeout"],
         listenPort: flags["tailnet-listen-port"],
         blockFileTransfer: flags["block-file-transfer"],
+        apps: appsOf(flags.app),
+        appsFile: flags["apps-file"],
       },
       signal,
     );

@@ -62,5 +62,16 @@ export const AGENT_FLAGS = {
     helpValue: "<host:port>",
     summary: "Accepted for compatibility: this agent has no pprof profiles",
   }),
+  app: list({
+    helpValue: "<slug=…,url=…>",
+    summary:
+      "An app that this machine declares, such as slug=web,url=http://127.0.0.1:8080; may be given several times",
+  }),
+  "apps-file": text({
+    env: "CODER_AGENT_APPS_FILE",
+    helpValue: "<file>",
+    summary:
+      "JSON list of apps that this machine declares, read again when it changes; default: ~/.config/coder/apps.json",
+  }),
   "no-reap": toggle({ summary: "As process 1 of a container, do not reap processes that lost their parent" }),
 };

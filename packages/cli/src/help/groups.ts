@@ -2,6 +2,7 @@
 
 /** First words that several commands share. */
 export const TOPICS: Readonly<Record<string, string>> = {
+  apps: "Declare, share and open web apps of a workspace",
   connect: "Answer the questions that the SSH configuration asks",
   "external-workspaces": "Register machines of your own as workspaces",
   login: "Log in to a deployment",
@@ -14,7 +15,7 @@ export const TOPICS: Readonly<Record<string, string>> = {
 
 /** The root page: every command and topic once. */
 export const GROUPS: readonly { readonly title: string; readonly names: readonly string[] }[] = [
-  { title: "CONNECT", names: ["ssh", "port-forward", "cp", "open", "config-ssh"] },
+  { title: "CONNECT", names: ["ssh", "port-forward", "cp", "open", "apps", "config-ssh"] },
   {
     title: "WORKSPACES",
     names: ["list", "show", "start", "stop", "restart", "update", "rename", "delete", "external-workspaces"],

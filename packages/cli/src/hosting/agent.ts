@@ -1,3 +1,4 @@
+import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { becomeReaper } from "coder-agent/host/reaper";
 import { createAgentLogger } from "coder-agent/logger";
@@ -25,6 +26,8 @@ export interface AgentOptions {
   readonly sshMaxTimeoutMs: number;
   readonly listenPort: number;
   readonly blockFileTransfer: boolean;
+  readonly apps: readonly object[];
+  readonly appsFile: string | undefined;
 }
 
 /**
@@ -60,6 +63,8 @@ async function startAgent(options: AgentOptions, signal: AbortSignal): Promise<v
         sshMaxTimeoutMs: options.sshMaxTimeoutMs,
         listenPort: options.listenPort,
         blockFileTransfer: options.blockFileTransfer,
+        apps: options.apps,
+        appsFile: options.appsFile ?? join(homedir(), ".config", "coder", "apps.json"),
         logger,
         ...(logDir === undefined ? {} : { logDirectory: resolve(logDir) }),
         ...(debugAddress === undefined ? {} : { debugAddress }),

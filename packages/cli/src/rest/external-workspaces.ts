@@ -18,12 +18,16 @@ export async function createExternalWorkspace(
   deployment: Deployment,
   owner: string,
   name: string,
-  agentName: string | undefined,
+  { agentName, apps = [] }: { readonly agentName?: string | undefined; readonly apps?: readonly object[] },
   signal: AbortSignal,
 ): Promise<AgentInstructions> {
   await deployment.call(`/api/v2/users/${encodeURIComponent(owner)}/workspaces`, {
     method: "POST",
-    body: { name, ...(agentName === undefined ? {} : { agent_name: agentName }) },
+    body: {
+      name,
+      ...(agentName === undefined ? {} : { agent_name: agentName }),
+      ...(apps.length === 0 ? {} : { apps }),
+    },
     signal,
   });
   return agentInstructions(deployment, owner === "me" ? name : `${owner}/${name}`, signal);

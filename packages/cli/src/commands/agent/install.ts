@@ -5,8 +5,8 @@ import { text } from "../../flags/kinds.ts";
 import { givenSettings, INSTALL_FLAGS } from "../../flags/service.ts";
 import { BaseCommand } from "../base-command.ts";
 
-/** Those that a service of systemd has: it is no process 1, and its token is kept in one place. */
-const { "no-reap": _, ...KEPT } = AGENT_FLAGS;
+/** Those that a service of systemd has: it is no process 1, its token is kept in one place, and its apps are in their file. */
+const { "no-reap": _, app: _apps, ...KEPT } = AGENT_FLAGS;
 /** What holds for every command and the agent uses. */
 const COMMON = {
   "ca-file": GLOBAL_FLAGS["ca-file"],

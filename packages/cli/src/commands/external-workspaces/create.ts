@@ -1,5 +1,6 @@
 import { parseWorkspaceName } from "coder-protocol/names";
-import { text, word } from "../../flags/kinds.ts";
+import { appsOf } from "../../flags/apps.ts";
+import { list, text, word } from "../../flags/kinds.ts";
 import { OUTPUT_FLAG } from "../../flags/output.ts";
 import { BaseCommand } from "../base-command.ts";
 
@@ -9,9 +10,11 @@ export default class ExternalWorkspacesCreate extends BaseCommand<typeof Externa
   static override examples = [
     "<%= config.bin %> external-workspaces create build-box",
     "<%= config.bin %> external-workspaces create build-box --output json",
+    '<%= config.bin %> external-workspaces create box --app slug=web,url=http://127.0.0.1:8080,name="My site",share=owner,health=/healthz',
   ];
   static override flags = {
     "agent-name": text({ helpValue: "<name>", summary: "Name of its agent" }),
+    app: list({ helpValue: "<slug=…,url=…>", summary: "An app of it; may be given several times" }),
     ...OUTPUT_FLAG,
   };
   static override args = { workspace: word({ required: true, description: "Name of the new workspace" }) };
@@ -25,7 +28,7 @@ export default class ExternalWorkspacesCreate extends BaseCommand<typeof Externa
       deployment,
       name.owner ?? "me",
       name.workspace,
-      this.flags["agent-name"] ?? name.agent,
+      { agentName: this.flags["agent-name"] ?? name.agent, apps: appsOf(this.flags.app) },
       signal,
     );
     if (this.flags.output === "json") this.display.print(jsonText(made));

@@ -1,17 +1,20 @@
 import { ClientError } from "coder-client/base/client-error";
+import { externalAddressProblem } from "coder-protocol/app-addresses";
 import { parseWorkspaceName } from "coder-protocol/names";
-import { UserError } from "../../errors/user-error.ts";
 import { word } from "../../flags/kinds.ts";
 import { BaseCommand } from "../base-command.ts";
 
 interface App {
   readonly slug: string;
   readonly agent: string;
+  /** First label of its host name; "" for one below a path. */
+  readonly subdomainName: string;
   /** The address of an app that is not the workspace's own. */
   readonly url: string | undefined;
 }
 
 export default class OpenApp extends BaseCommand<typeof OpenApp> {
+  static override aliases = ["apps:open"];
   static override summary = "Open an app of a workspace in the browser";
   static override examples = ["<%= config.bin %> open app dev", "<%= config.bin %> open app dev code-server"];
   static override args = {
@@ -20,7 +23,9 @@ export default class OpenApp extends BaseCommand<typeof OpenApp> {
   };
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
-    const { printable } = await import("../../copy/location.ts");
+    const { printable } = await import("../../base/text.ts");
+    const { appAddress, applicationsHost } = await import("../../rest/app-address.ts");
+    const { noApp } = await import("../../rest/apps.ts");
     const { openAddress } = await import("../../open/open-editor.ts");
     const { fetchWorkspace } = await import("../../rest/workspace-builds.ts");
     const name = parseWorkspaceName(this.args.workspace);
@@ -36,21 +41,15 @@ export default class OpenApp extends BaseCommand<typeof OpenApp> {
       for (const { slug } of apps) this.display.print(`${printable(slug)}\n`);
       return;
     }
-    const app = apps.find(({ slug }) => slug === wanted);
-    if (app === undefined) {
-      const there = apps.map(({ slug }) => printable(slug)).join(", ");
-      throw new UserError(`Workspace "${workspace.name}" has no app "${printable(wanted)}"`, {
-        why: apps.length === 0 ? "it has no apps at all" : `it has: ${there}`,
-        next: [`reach a program of it by its port: coder port-forward ${workspace.name} --auto`],
-        code: "ERR_NO_APP",
-      });
-    }
-    const path = `/@${workspace.owner_name}/${workspace.name}.${app.agent}/apps/${encodeURIComponent(app.slug)}/`;
-    const address = app.url ?? new URL(path, deployment.url).href;
-    if (!/^https?:\/\//.test(address))
+    const app = apps.find(({ slug }) => slug === wanted) ?? noApp(workspace.name, wanted, apps);
+    const { owner_name: owner, name: workspaceName } = workspace;
+    const host = app.url === undefined && app.subdomainName !== "" ? await applicationsHost(deployment, signal) : "";
+    const address = app.url ?? appAddress(deployment.url, host, { ...app, owner, workspace: workspaceName });
+    const problem = app.url === undefined ? undefined : externalAddressProblem(address);
+    if (problem !== undefined)
       throw new ClientError(
         "ERR_NOT_A_CODER_SERVER",
-        `the app's address is no web page: ${printable(address.slice(0, 80))}`,
+        `the app's address ${problem}: ${printable(address.slice(0, 80))}`,
       );
     await openAddress(address).catch(() => {
       this.display.say("Nothing here opens addresses; open this one in a browser:");
@@ -60,7 +59,8 @@ export default class OpenApp extends BaseCommand<typeof OpenApp> {
 }
 
 function appOf(app: unknown, agent: string): App[] {
-  const { slug, url, external } = (app ?? {}) as { slug?: unknown; url?: unknown; external?: unknown };
+  const { slug, url, external, subdomain_name: label } = (app ?? {}) as Readonly<Record<string, unknown>>;
   if (typeof slug !== "string") return [];
-  return [{ slug, agent, url: external === true && typeof url === "string" ? url : undefined }];
+  const subdomainName = typeof label === "string" ? label : "";
+  return [{ slug, agent, subdomainName, url: external === true && typeof url === "string" ? url : undefined }];
 }

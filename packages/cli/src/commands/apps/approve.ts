@@ -1,0 +1,32 @@
+import { word } from "../../flags/kinds.ts";
+import { YES_FLAG } from "../../flags/output.ts";
+import { BaseCommand } from "../base-command.ts";
+
+export default class AppsApprove extends BaseCommand<typeof AppsApprove> {
+  static override summary = "Share an app as its agent asks for";
+  static override description =
+    "An agent declares apps, and shares none by itself. The approval holds for this app at this address: when the agent changes it, the app is the owner's alone again.";
+  static override examples = ["<%= config.bin %> apps approve dev web"];
+  static override flags = YES_FLAG;
+  static override args = {
+    workspace: word({ required: true, description: "[owner/]workspace" }),
+    app: word({ required: true, description: "its name in addresses" }),
+  };
+
+  protected override async execute(signal: AbortSignal): Promise<number | undefined> {
+    const { printable } = await import("../../base/text.ts");
+    const { approveApp, findApp, findAppPlace } = await import("../../rest/apps.ts");
+    const deployment = await this.openDeployment();
+    const place = await findAppPlace(deployment, this.args.workspace, signal);
+    const app = await findApp(deployment, place, this.args.app, signal);
+    if (app.requested_level === undefined) {
+      this.display.say(`App "${app.slug}" asks for no wider level than it has: ${app.sharing_level}`);
+      return;
+    }
+    const question = `Share ${printable(app.url)} of workspace "${place.workspace.name}" at the level "${app.requested_level}"?`;
+    if (!this.flags.yes && !(await this.confirm(question, signal))) return 1;
+    await approveApp(deployment, place, app, signal);
+    this.display.say(`App "${app.slug}" is shared at the level "${app.requested_level}"`);
+    return;
+  }
+}

@@ -1,0 +1,42 @@
+import { UsageError } from "../../errors/usage-error.ts";
+import { LEVEL_OPTIONS } from "../../flags/apps.ts";
+import { choice, duration, exactText, word } from "../../flags/kinds.ts";
+import { BaseCommand } from "../base-command.ts";
+
+export default class AppsShare extends BaseCommand<typeof AppsShare> {
+  static override summary = "Share a port of a workspace";
+  static override description =
+    "A port that ends in s speaks https. The level owner ends the share. Declared apps are shared with: coder apps edit WORKSPACE APP --share LEVEL";
+  static override examples = [
+    "<%= config.bin %> apps share dev 3000 --level authenticated --for 8h",
+    "<%= config.bin %> apps share dev 3000 --level owner",
+  ];
+  static override flags = {
+    level: choice({ options: LEVEL_OPTIONS, default: "authenticated", summary: "Who besides the owner may use it" }),
+    for: duration({ helpValue: "<duration>", summary: "How long; without, until the share is removed" }),
+    label: exactText({ helpValue: "<text>", default: "", summary: "What the share is for" }),
+  };
+  static override args = {
+    workspace: word({ required: true, description: "[owner/]workspace[.agent]" }),
+    port: word({ required: true, description: "port of the workspace, such as 3000 or 8443s" }),
+  };
+
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
+    const { findAppPlace, sharePort } = await import("../../rest/apps.ts");
+    const { level, for: forMs, label } = this.flags;
+    const match = /^([1-9][0-9]{0,4})(s?)$/.exec(this.args.port);
+    if (match === null)
+      throw new UsageError(
+        `"${this.args.port}" is no port; a declared app is shared with: coder apps edit ${this.args.workspace} ${this.args.port} --share ${level}`,
+      );
+    const deployment = await this.openDeployment();
+    const place = await findAppPlace(deployment, this.args.workspace, signal);
+    const port = Number(match[1]);
+    const wish = { port, secure: match[2] === "s", level, label, forMs };
+    const { expiresAt } = await sharePort(deployment, place, wish, signal);
+    const until = expiresAt === undefined ? "" : ` until ${expiresAt}`;
+    this.display.say(
+      level === "owner" ? `Port ${port} is shared no longer` : `Port ${port} is shared at the level "${level}"${until}`,
+    );
+  }
+}

@@ -1,0 +1,47 @@
+import { type AppWords, parseAppText } from "../base/app-text.ts";
+import { UsageError } from "../errors/usage-error.ts";
+import type { FlagValues } from "./kinds.ts";
+import { choice, exactText, text } from "./kinds.ts";
+
+const LEVELS = ["owner", "organization", "authenticated", "public"] as const;
+
+export const LEVEL_OPTIONS = LEVELS;
+
+/** What is said of an app. */
+export const APP_FLAGS = {
+  "app-url": text({
+    helpValue: "<url>",
+    summary: "Where the program listens, such as http://127.0.0.1:8080/?folder=/home/dev",
+  }),
+  name: exactText({ helpValue: "<text>", summary: "What it is called for people" }),
+  icon: exactText({ helpValue: "<icon>", summary: "Its picture: /icon/NAME.svg, or a data: URL" }),
+  share: choice({ options: LEVELS, summary: "Who besides the owner may use it" }),
+  health: exactText({
+    helpValue: "<path>",
+    summary: "What the agent asks to find out whether it serves; empty for no check",
+  }),
+  command: text({
+    helpValue: "<command>",
+    summary: "Instead of a program that listens: a command for the web terminal",
+  }),
+  group: exactText({ helpValue: "<text>", summary: "Apps of one group are shown together" }),
+  "host-header": choice({
+    options: ["preserve", "localhost"] as const,
+    summary: "What the program gets for Host: its public name, or localhost",
+  }),
+};
+
+/** The same in the form of the API, without the slug. */
+export function appWords(flags: FlagValues<typeof APP_FLAGS>): AppWords {
+  const { name, icon, share, health, command, group } = flags;
+  return { url: flags["app-url"], name, icon, share, health, command, group, hostHeader: flags["host-header"] };
+}
+
+/** Values of `--app`. Throws UsageError. */
+export function appsOf(texts: readonly string[] | undefined): Record<string, unknown>[] {
+  return (texts ?? []).map((given) => {
+    const app = parseAppText(given);
+    if (typeof app["error"] === "string") throw new UsageError(`--app ${app["error"]}`);
+    return app as Record<string, unknown>;
+  });
+}

@@ -1,0 +1,131 @@
+/** Declared apps and shared ports of a workspace. */
+import { ClientError } from "coder-client/base/client-error";
+import type { Deployment } from "coder-client/rest/deployment";
+import { chooseAgent, findWorkspace, type WorkspaceRef } from "coder-client/rest/workspaces";
+import { parseWorkspaceName } from "coder-protocol/names";
+import { type AgentApp, workspaceAppsResponse } from "coder-protocol/rest/workspace-apps";
+import { printable } from "../base/text.ts";
+import { UserError } from "../errors/user-error.ts";
+
+/** A workspace and the agent that its name was given with. */
+export interface AppPlace {
+  readonly workspace: WorkspaceRef;
+  readonly agentName: string | undefined;
+}
+
+export async function findAppPlace(deployment: Deployment, name: string, signal: AbortSignal): Promise<AppPlace> {
+  const parsed = parseWorkspaceName(name);
+  return { workspace: await findWorkspace(deployment, parsed, { signal }), agentName: parsed.agent };
+}
+
+/** Those of one agent where the name has one. */
+export async function listApps(
+  deployment: Deployment,
+  { workspace, agentName }: AppPlace,
+  signal: AbortSignal,
+): Promise<AgentApp[]> {
+  const body = workspaceAppsResponse.safeParse(await call(deployment, workspace, "", { signal }));
+  if (!body.success) throw new ClientError("ERR_NOT_A_CODER_SERVER", "unexpected answer: expected a list of apps");
+  return body.data.apps.filter((app) => agentName === undefined || app.agent_name === agentName);
+}
+
+/** Rejects with ERR_NO_APP, naming what there is. */
+export async function findApp(
+  deployment: Deployment,
+  place: AppPlace,
+  slug: string,
+  signal: AbortSignal,
+): Promise<AgentApp> {
+  const apps = await listApps(deployment, place, signal);
+  return apps.find((app) => app.slug === slug) ?? noApp(place.workspace.name, slug, apps);
+}
+
+export function noApp(workspace: string, slug: string, apps: readonly { readonly slug: string }[]): never {
+  throw new UserError(`Workspace "${workspace}" has no app "${printable(slug)}"`, {
+    why: apps.length === 0 ? "it has no apps at all" : `it has: ${apps.map((app) => printable(app.slug)).join(", ")}`,
+    next: [
+      `declare it: coder apps add ${workspace} ${printable(slug)} --app-url http://127.0.0.1:8080`,
+      `reach a program of it by its port: coder port-forward ${workspace} --auto`,
+    ],
+    code: "ERR_NO_APP",
+  });
+}
+
+export async function addApp(
+  deployment: Deployment,
+  { workspace, agentName }: AppPlace,
+  app: Readonly<Record<string, unknown>>,
+  signal: AbortSignal,
+): Promise<void> {
+  const body = { ...app, ...(agentName === undefined ? {} : { agent_name: agentName }) };
+  await call(deployment, workspace, "", { method: "POST", body, signal });
+}
+
+export async function changeApp(
+  deployment: Deployment,
+  { workspace }: AppPlace,
+  slug: string,
+  body: Readonly<Record<string, unknown>>,
+  signal: AbortSignal,
+): Promise<void> {
+  await call(deployment, workspace, `/${encodeURIComponent(slug)}`, { method: "PATCH", body, signal });
+}
+
+export async function removeApp(
+  deployment: Deployment,
+  { workspace }: AppPlace,
+  slug: string,
+  signal: AbortSignal,
+): Promise<void> {
+  await call(deployment, workspace, `/${encodeURIComponent(slug)}`, { method: "DELETE", signal });
+}
+
+/** Gives an app of an agent the level that the agent asks for. What is approved is the address that was looked at. */
+export async function approveApp(
+  deployment: Deployment,
+  place: AppPlace,
+  app: AgentApp,
+  signal: AbortSignal,
+): Promise<void> {
+  await changeApp(deployment, place, app.slug, { sharing_level: app.requested_level, url: app.url }, signal);
+}
+
+export interface PortShareWish {
+  readonly port: number;
+  readonly level: string;
+  readonly secure: boolean;
+  readonly label: string;
+  /** Undefined: until it is removed. */
+  readonly forMs: number | undefined;
+}
+
+/** Shares a port; the level "owner" ends that. */
+export async function sharePort(
+  deployment: Deployment,
+  { workspace, agentName }: AppPlace,
+  wish: PortShareWish,
+  signal: AbortSignal,
+): Promise<{ readonly agentName: string; readonly expiresAt: string | undefined }> {
+  const agent = chooseAgent(workspace, agentName);
+  const body = {
+    agent_name: agent.name,
+    port: wish.port,
+    share_level: wish.level,
+    protocol: wish.secure ? "https" : "http",
+    label: wish.label,
+    expires_at: wish.forMs === undefined ? null : new Date(Date.now() + wish.forMs).toISOString(),
+  };
+  const path = `/api/v2/workspaces/${workspace.id}/port-share`;
+  const answer = (await deployment.call(path, { method: "POST", body, signal })) as { expires_at?: unknown } | null;
+  const end = answer?.expires_at;
+  return { agentName: agent.name, expiresAt: typeof end === "string" ? end : undefined };
+}
+
+async function call(
+  deployment: Deployment,
+  workspace: WorkspaceRef,
+  path: string,
+  options: Parameters<Deployment["call"]>[1],
+): Promise<unknown> {
+  return await deployment.call(`/api/v2/workspaces/${workspace.id}/apps${path}`, options);
+}
