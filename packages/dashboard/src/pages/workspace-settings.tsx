@@ -9,6 +9,7 @@ import { ConsentButton } from "../ui/dialog.tsx";
 import { Field, Form, useWork } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
 import type { PageProps } from "./page-props.ts";
+import { AppsEditor } from "./workspace/apps-editor.tsx";
 
 export function WorkspaceSettings({ params }: PageProps): JSX.Element {
   const { owner = "", workspace: name = "" } = params;
@@ -23,6 +24,7 @@ export function WorkspaceSettings({ params }: PageProps): JSX.Element {
       {data.value === undefined ? null : (
         <>
           <Rename workspace={data.value} />
+          <AppsEditor workspace={data.value} />
           <Delete workspace={data.value} />
         </>
       )}

@@ -12,6 +12,7 @@ import { agentState, State } from "../ui/state.tsx";
 import { Time } from "../ui/time.tsx";
 import { agentsOf } from "./agents-of.ts";
 import type { PageProps } from "./page-props.ts";
+import { Apps } from "./workspace/apps.tsx";
 import { HowToConnect } from "./workspace/browser-only.tsx";
 import { Connection } from "./workspace/connection.tsx";
 import { Credentials } from "./workspace/credentials.tsx";
@@ -108,6 +109,7 @@ function Agent({ workspace, agent }: { readonly workspace: Workspace; readonly a
       </header>
       {connected ? <Connection agentId={agent.id} agentName={agent.name} /> : null}
       <MetadataTiles agentId={agent.id} />
+      {connected ? <Apps workspace={workspace} agent={agent} /> : null}
       <div class="columns">
         <HowToConnect workspace={workspace} agent={agent} />
         {connected ? <Ports workspace={workspace} agent={agent} /> : null}

@@ -1,0 +1,38 @@
+/** What a page shows of declared apps. Pure. */
+import type { WorkspaceAgent } from "coder-protocol/rest/agents";
+import type { WorkspaceApp } from "coder-protocol/rest/workspace-apps";
+
+/** Schemes of editors that an app may open besides web pages; nothing else becomes a link. */
+const OPENED = /^(?:https:\/\/|(?:vscode|vscode-insiders|cursor|windsurf|zed|jetbrains|jetbrains-gateway):)/;
+
+export interface AppPlace {
+  readonly owner: string;
+  readonly workspace: string;
+  readonly agent: string;
+  /** Host names of apps, such as `*.apps.example.com`; "" when there are none. */
+  readonly host: string;
+  /** Scheme of the deployment, with its colon. */
+  readonly protocol: string;
+}
+
+export interface AppLink {
+  /** Undefined: there is nothing to open. */
+  readonly href: string | undefined;
+  /** Whether its pages have the origin of this page. */
+  readonly belowPath: boolean;
+}
+
+export function appLink(app: WorkspaceApp, place: AppPlace): AppLink {
+  if (app.external) return { href: OPENED.test(app.url) ? app.url : undefined, belowPath: false };
+  const { agent, host, owner, workspace } = place;
+  const base = `/@${owner}/${workspace}.${agent}`;
+  if (app.url === "") return { href: `${base}/terminal?command=${encodeURIComponent(app.command)}`, belowPath: false };
+  if (host !== "" && app.subdomain_name !== "")
+    return { href: `${place.protocol}//${host.replace("*", app.subdomain_name)}/`, belowPath: false };
+  return { href: `${base}/apps/${app.slug}/`, belowPath: true };
+}
+
+/** Those that are shown, in the order of the server. */
+export function shownApps({ apps }: WorkspaceAgent): WorkspaceApp[] {
+  return (apps as WorkspaceApp[]).filter(({ hidden }) => !hidden);
+}
