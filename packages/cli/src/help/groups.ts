@@ -15,10 +15,10 @@ export const TOPICS: Readonly<Record<string, string>> = {
 
 /** The root page: every command and topic once. */
 export const GROUPS: readonly { readonly title: string; readonly names: readonly string[] }[] = [
-  { title: "CONNECT", names: ["ssh", "port-forward", "cp", "open", "apps", "config-ssh"] },
+  { title: "CONNECT", names: ["ssh", "port-forward", "cp", "open", "config-ssh"] },
   {
     title: "WORKSPACES",
-    names: ["list", "show", "start", "stop", "restart", "update", "rename", "delete", "external-workspaces"],
+    names: ["list", "show", "start", "stop", "restart", "update", "rename", "delete", "external-workspaces", "apps"],
   },
   { title: "NETWORK", names: ["ping", "status", "doctor", "netcheck", "speedtest", "support"] },
   { title: "ACCOUNT", names: ["login", "logout", "whoami", "tokens"] },
