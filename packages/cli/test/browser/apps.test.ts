@@ -1,0 +1,79 @@
+/** Declared apps in a real browser: added on the page, opened at their own host, approved when the machine asks. */
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { TestDeployment } from "../e2e/deployment.ts";
+import { launch, logInByForm, type Misdeeds, missing, watchedPage } from "./chromium.ts";
+
+describe.skipIf(missing.length > 0)(`apps (missing here: ${missing.join(", ") || "nothing"})`, () => {
+  let deployment: TestDeployment;
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  let misdeeds: Misdeeds;
+  let program: Server;
+  let address: string;
+
+  beforeAll(async () => {
+    program = createServer((_request, response) =>
+      response
+        .writeHead(200, { "Content-Type": "text/html" })
+        .end("<!doctype html><title>app</title><h1>It is the app</h1>"),
+    );
+    await new Promise<void>((resolve) => program.listen(0, "127.0.0.1", resolve));
+    address = `http://127.0.0.1:${(program.address() as AddressInfo).port}`;
+    [deployment, browser] = await Promise.all([TestDeployment.start(), launch()]);
+    const token = await deployment.createWorkspace("demo");
+    deployment.spawn(["agent", "--app", `slug=asked,url=${address},name=Asked <b>for</b>,share=authenticated`], {
+      CODER_AGENT_URL: deployment.url,
+      CODER_AGENT_TOKEN: token,
+      CODER_CONFIG_DIR: undefined,
+    });
+  });
+  afterAll(async () => {
+    program?.closeAllConnections();
+    program?.close();
+    await browser?.close();
+    await deployment?.close();
+  });
+  beforeEach(async () => {
+    context = await browser.newContext();
+    ({ page, misdeeds } = await watchedPage(context, deployment.url));
+    await logInByForm(page, deployment);
+  });
+  afterEach(async () => {
+    await context.close();
+    expect(misdeeds).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
+  });
+
+  it("an app is added with the editor, warned about, and opened below its path", async () => {
+    await page.goto(`${deployment.url}/@owner/demo/settings`);
+    await page.getByText("Add an app").click();
+    await page.getByLabel("Name in addresses").fill("web");
+    await page.getByLabel("Name for people").fill("My site");
+    await page.getByLabel("Where the program listens").fill(address);
+    await page.getByLabel("Icon").fill("/icon/code.svg");
+    await page.getByRole("button", { name: "Add the app" }).click();
+    await page.getByRole("rowheader", { name: "web" }).waitFor();
+    await page.goto(`${deployment.url}/@owner/demo`);
+    const row = page.getByRole("row", { name: /My site/ });
+    await row.getByText("Runs with the rights of this page").waitFor();
+    const opened = context.waitForEvent("page");
+    await page.getByRole("link", { name: "Open My site" }).click();
+    await (await opened).getByRole("heading", { name: "It is the app" }).waitFor();
+  });
+
+  it("what the machine asks for is shown as text, and shared with a click that agrees", async () => {
+    await page.goto(`${deployment.url}/@owner/demo`);
+    await page.getByText("Asked <b>for</b>").waitFor();
+    await page.getByRole("button", { name: "Approve sharing Asked" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText(address).waitFor();
+    // A click right after the button appeared is ignored on purpose.
+    const shownAt = await page.evaluate(() => performance.now());
+    await page.waitForFunction((at) => performance.now() - at > 600, shownAt);
+    await dialog.getByRole("button", { name: "Share" }).click();
+    await page.getByRole("row", { name: /Asked/ }).getByText("Everyone who can log in here").waitFor();
+  });
+});
