@@ -77,7 +77,7 @@ function errorBody(text: string, status: number): ErrorBody {
 }
 
 /** The cookie that only pages of this origin can read. */
-function csrfProof(): string {
+export function csrfProof(): string {
   for (const pair of document.cookie.split("; ")) {
     const [name, value] = pair.split("=", 2);
     if (name === "csrf_token" || name === "__Host-csrf_token") return value ?? "";

@@ -53,7 +53,23 @@ export function Appearance(): JSX.Element {
           ["deny", "Refuse"],
         ]}
       />
+      <div class="field">
+        <label for="keep">Hours for which a terminal runs on after its last page was closed</label>
+        <input
+          id="keep"
+          type="number"
+          min="1"
+          max="72"
+          value={Math.round(chosen.terminalKeepSeconds / 3600)}
+          onChange={(event) => {
+            if (event.currentTarget.validity.valid)
+              changeSettings({ terminalKeepSeconds: event.currentTarget.valueAsNumber * 3600 });
+          }}
+        />
+      </div>
       <Switch name="copyOnSelect" label="Copy what is selected" />
+      <Switch name="ctrlCCopies" label="Ctrl+C copies while something is selected" />
+      <Switch name="dropFlood" label="Ctrl+C drops output that waits for the screen" />
       <Switch name="plainClickOpensLinks" label="Open links with a plain click, without Ctrl" />
       <Switch name="screenReader" label="Read the output to a screen reader" />
     </SettingsFrame>
@@ -61,7 +77,7 @@ export function Appearance(): JSX.Element {
 }
 
 type ChoiceName = "theme" | "terminalRenderer" | "clipboardFromWorkspace";
-type SwitchName = "copyOnSelect" | "plainClickOpensLinks" | "screenReader";
+type SwitchName = "copyOnSelect" | "ctrlCCopies" | "dropFlood" | "plainClickOpensLinks" | "screenReader";
 
 function Choice<Name extends ChoiceName>({
   name,

@@ -19,6 +19,28 @@ export function linkTarget(text: string): LinkTarget | undefined {
   return { kind: "outside", url };
 }
 
+/** Where the browser reaches programs of an agent. */
+export interface AppPlace {
+  /** A host with a port, where `*` stands for the label of an app; empty: the deployment serves no apps. */
+  readonly host: string;
+  readonly agent: string;
+  readonly workspace: string;
+  readonly owner: string;
+}
+
+const LOWEST_PORT = 9;
+/** RFC 1035 §2.3.4. */
+const MAX_LABEL = 63;
+
+/** The same page as an app of the deployment; undefined where it cannot be one. */
+export function appAddress(port: number, url: URL, place: AppPlace, scheme: string): URL | undefined {
+  const what = `${port}${url.protocol === "https:" ? "s" : ""}`;
+  const label = [what, place.agent, place.workspace, place.owner].join("--").toLowerCase();
+  if (!place.host.startsWith("*") || port < LOWEST_PORT || label.length > MAX_LABEL) return undefined;
+  const found = URL.parse(`${scheme}//${label}${place.host.slice(1)}${url.pathname}${url.search}`);
+  return found ?? undefined;
+}
+
 function isLoopback(host: string): boolean {
   return host === "localhost" || host === "0.0.0.0" || host === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(host);
 }

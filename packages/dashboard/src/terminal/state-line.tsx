@@ -13,6 +13,7 @@ export function StateLine({
   onRestart,
   onTakeBack,
   onUseOwnSize,
+  onDetachOthers,
 }: {
   readonly view: View;
   readonly onRetry: () => void;
@@ -20,8 +21,9 @@ export function StateLine({
   /** After another viewer asked this one to leave. */
   readonly onTakeBack: () => void;
   readonly onUseOwnSize: () => void;
+  readonly onDetachOthers: () => void;
 }): JSX.Element {
-  const { state, dropped, sizedFor } = view;
+  const { state, dropped, sizedFor, viewers } = view;
   return (
     <div role="status">
       {state.kind === "waiting" ? (
@@ -71,6 +73,14 @@ export function StateLine({
           {sizedFor.rows}).
           <button type="button" class="button small" onClick={onUseOwnSize}>
             Use mine
+          </button>
+        </p>
+      ) : null}
+      {state.kind === "open" && viewers.length > 1 ? (
+        <p class="terminal-line">
+          {viewers.length} viewers: {viewers.map((name) => (name === "" ? "a command line" : name)).join(", ")}
+          <button type="button" class="button small" onClick={onDetachOthers}>
+            Detach the others
           </button>
         </p>
       ) : null}

@@ -215,10 +215,12 @@ it("sizes are sent at most every 50 ms, the last one always, never 0 and never f
 
 it("each end has its consequence", async () => {
   for (const kind of ["ended", "denied"] as const) {
-    const { attempts, states, world, lose } = setUp();
+    const { attempts, states, world, connection, lose } = setUp();
     await lose({ kind });
     world.advance(3_600_000);
     world.comeBack();
+    connection.rest();
+    connection.wake();
     expect([states.at(-1)!.kind, attempts.length]).toEqual([kind, 1]);
   }
   for (const cause of [{ kind: "denied" }, { kind: "gone" }] as const) {

@@ -71,6 +71,8 @@ export class TerminalConnection {
   /** An earlier one has: the next is not open before it does, as the way from there to the agent may be broken. */
   #greets = false;
   #resting = false;
+  /** The program ended, or the right to it: nothing connects again. */
+  #over = false;
   #attemptedAt = 0;
   #openedAt: number | undefined;
   #cancelRetry: (() => void) | undefined;
@@ -121,7 +123,7 @@ export class TerminalConnection {
 
   /** Leaves the program running and disconnects, until {@link wake}. */
   rest(): void {
-    if (this.#resting || this.#life.signal.aborted) return;
+    if (this.#resting || this.#over || this.#life.signal.aborted) return;
     this.#resting = true;
     this.#drop();
     this.#events.state({ kind: "resting" });
@@ -231,6 +233,7 @@ export class TerminalConnection {
     switch (end.kind) {
       case "ended":
       case "denied":
+        this.#over = true;
         return this.#events.state(end);
       case "replaced":
         this.#resting = true;
@@ -254,7 +257,10 @@ export class TerminalConnection {
       if (!signal.aborted) throw error;
     });
     if (cause === undefined || signal.aborted || this.#resting) return;
-    if (cause.kind !== "unknown") return this.#events.state(cause);
+    if (cause.kind !== "unknown") {
+      this.#over = true;
+      return this.#events.state(cause);
+    }
     this.#wait(this.#backoff.next(livedMs, this.#around.random()), cause.reason);
   }
 

@@ -22,6 +22,14 @@ test("the page takes few keys, and Ctrl-C only where it shall copy a selection",
   expect(press("a", "KeyA")).toBeUndefined();
 });
 
+test("keys of tabs", () => {
+  expect(press("T", "KeyT", ctrlShift)).toEqual({ kind: "new-tab" });
+  expect(press("W", "KeyW", ctrlShift)).toEqual({ kind: "close-tab" });
+  expect(press("Tab", "Tab", ctrlShift)).toEqual({ kind: "earlier-tab" });
+  expect(press("Tab", "Tab", { ctrlKey: true })).toEqual({ kind: "next-tab" });
+  expect(press("Tab", "Tab")).toBeUndefined();
+});
+
 test("Shift-Enter is ESC CR", () => {
   expect(press("Enter", "Enter", { shiftKey: true })).toEqual({ kind: "send", text: "\u001b\r" });
   expect(press("Enter", "Enter")).toBeUndefined();

@@ -1,6 +1,7 @@
 /** Keys that the page takes before the program gets them. */
 export type TerminalKey =
   | { readonly kind: "copy" | "paste" | "search" | "leave" | "larger" | "smaller" | "standard-size" }
+  | { readonly kind: "new-tab" | "close-tab" | "next-tab" | "earlier-tab" }
   /** Sent in place of what the emulator would send. */
   | { readonly kind: "send"; readonly text: string };
 
@@ -22,6 +23,10 @@ export function terminalKey(
   if (key === "Insert" && shiftKey && !ctrlKey && !altKey) return { kind: "paste" };
   if (altKey || !(ctrlKey || metaKey)) return undefined;
   if (key === "Escape" && ctrlKey && shiftKey) return { kind: "leave" };
+  // Browsers keep some of these for themselves.
+  if (ctrlKey && shiftKey && code === "KeyT") return { kind: "new-tab" };
+  if (ctrlKey && shiftKey && code === "KeyW") return { kind: "close-tab" };
+  if (ctrlKey && key === "Tab") return { kind: shiftKey ? "earlier-tab" : "next-tab" };
   if (shiftKey || (metaKey && !ctrlKey)) {
     if (code === "KeyC") return { kind: "copy" };
     if (code === "KeyV") return { kind: "paste" };

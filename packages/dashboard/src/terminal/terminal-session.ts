@@ -1,7 +1,8 @@
 /** Joins the emulator with the connection: what output, events and keys do. */
 import type { TerminalEvent } from "coder-protocol/terminal/events";
 import { changeSettings, type Settings } from "../session/settings.ts";
-import { linkTarget } from "./link-target.ts";
+import { type HeldKey, withHeld } from "./key-row.tsx";
+import { type AppPlace, appAddress, linkTarget } from "./link-target.ts";
 import { OutputFeed } from "./output-feed.ts";
 import { PAGE } from "./page-surroundings.ts";
 import { isRiskyPaste, pasteKeys } from "./paste.ts";
@@ -44,13 +45,20 @@ export interface SessionEvents {
   restart(): void;
   search(): void;
   files(files: readonly File[]): void;
+  tab(key: TabKey): void;
+  /** A held key has changed the one after it. */
+  released(): void;
 }
+
+export type TabKey = "new-tab" | "close-tab" | "next-tab" | "earlier-tab";
 
 export interface Shown {
   readonly target: TerminalTarget;
   /** The program may have run before. */
   readonly known: boolean;
   readonly open: OpenTransport;
+  /** Undefined: not known yet. */
+  readonly apps: () => AppPlace | undefined;
 }
 
 /** Where the end of earlier output is not marked: after this long what comes is new. */
@@ -80,6 +88,8 @@ export class TerminalSession {
   #sizedElsewhere = false;
   /** The program may have been shown before, and nothing has told so far. */
   #awaitsReplay = false;
+  #greeted = false;
+  #held: HeldKey;
   /** Long pastes are asked about once. */
   #pasteAgreed = false;
 
@@ -209,6 +219,8 @@ export class TerminalSession {
     const { signal } = this.#life;
     terminal.attachCustomKeyEventHandler((event) => this.#key(event));
     this.#parent.addEventListener("paste", (event) => this.#pasted(event), { capture: true, signal });
+    this.#parent.addEventListener("dragover", (event) => event.preventDefault(), { signal });
+    this.#parent.addEventListener("drop", (event) => this.#droppedOn(event), { signal });
     // The viewer that was focused last sets the size of the program.
     const focused = (): void => {
       if (this.#sizedElsewhere) this.#connection?.control({ type: "focus" });
@@ -254,6 +266,9 @@ export class TerminalSession {
         this.#awaitsReplay = false;
         if (event.terminal.fresh) screen.answers.replaying = false;
         else this.#beginReplay(event.framed);
+        // A person who opens a terminal uses it; one whose connection was lost may be away.
+        if (!this.#greeted && document.hasFocus()) this.#connection?.control({ type: "focus" });
+        this.#greeted = true;
         break;
       case "replay-end":
         this.#endReplay();
@@ -288,7 +303,18 @@ export class TerminalSession {
     }
   }
 
-  #typed(text: string): void {
+  /** A key of the row above a touch keyboard that holds for the next key. */
+  set held(held: HeldKey) {
+    this.#held = held;
+    this.focus();
+  }
+
+  #typed(raw: string): void {
+    const text = withHeld(raw, this.#held);
+    if (this.#held !== undefined) {
+      this.#held = undefined;
+      this.#events.released();
+    }
     const feed = this.#feed;
     if (text === INTERRUPT && feed !== undefined && feed.waiting > FLOOD_BYTES && this.#settings.dropFlood) {
       const dropped = feed.drop();
@@ -332,6 +358,12 @@ export class TerminalSession {
       case "leave":
         document.getElementById("content")?.focus();
         break;
+      case "new-tab":
+      case "close-tab":
+      case "next-tab":
+      case "earlier-tab":
+        this.#events.tab(key.kind);
+        break;
       case "standard-size":
         changeSettings({ terminalFontSize: STANDARD_SIZE });
         break;
@@ -351,6 +383,12 @@ export class TerminalSession {
     else this.paste(event.clipboardData?.getData("text/plain") ?? "");
   }
 
+  /** Files are uploaded, never typed. */
+  #droppedOn(event: DragEvent): void {
+    event.preventDefault();
+    this.#events.files([...(event.dataTransfer?.files ?? [])]);
+  }
+
   #link(text: string, event: MouseEvent, hidden: boolean): void {
     if (!this.#settings.plainClickOpensLinks && !event.ctrlKey && !event.metaKey) {
       this.#events.show({ notice: "Hold Ctrl or ⌘ and click to open the link" });
@@ -358,8 +396,16 @@ export class TerminalSession {
     }
     const target = linkTarget(text);
     if (target === undefined) this.#events.show({ notice: "Links of this kind are not opened" });
-    else if (target.kind === "workspace-port") this.#events.ask(target);
+    else if (target.kind === "workspace-port") this.#openPort(target.port, target.url);
     else if (hidden) this.#events.ask({ kind: "link", url: target.url });
     else open(target.url, "_blank", "noopener,noreferrer");
+  }
+
+  /** Where there is no app for it, a person learns how to reach the port. */
+  #openPort(port: number, url: URL): void {
+    const place = this.#shown.apps();
+    const app = place === undefined ? undefined : appAddress(port, url, place, location.protocol);
+    if (app === undefined) this.#events.ask({ kind: "workspace-port", port, url });
+    else open(app, "_blank", "noopener,noreferrer");
   }
 }

@@ -1,15 +1,17 @@
 import "@xterm/xterm/css/xterm.css";
 import "./terminal.css";
-import { useSignal } from "@preact/signals";
-import type { JSX } from "preact";
+import { type Signal, useSignal } from "@preact/signals";
+import type { JSX, RefObject } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { settings } from "../session/settings.ts";
-import { KeyRow } from "./key-row.tsx";
+import { type HeldKey, KeyRow } from "./key-row.tsx";
+import type { AppPlace } from "./link-target.ts";
 import { type Ask, Questions } from "./questions.tsx";
 import { SearchBox } from "./search-box.tsx";
 import { StateLine } from "./state-line.tsx";
-import { FIRST_VIEW, TerminalSession, type View } from "./terminal-session.ts";
+import { FIRST_VIEW, type TabKey, TerminalSession, type View } from "./terminal-session.ts";
 import type { OpenTransport, TerminalTarget } from "./transport.ts";
+import { UploadLines, type Uploads, useUploads } from "./uploads.tsx";
 import { openWebSocket } from "./web-socket-transport.ts";
 
 export interface TerminalViewProps {
@@ -18,59 +20,43 @@ export interface TerminalViewProps {
   readonly known: boolean;
   /** What carries it; the server's WebSocket where nothing else is given. Never changed later. */
   readonly transport?: OpenTransport;
+  /** Whether this terminal is the one that is shown. */
+  readonly shown?: boolean;
+  readonly apps?: () => AppPlace | undefined;
   /** The program ended, and a new one is wanted. */
   readonly onRestart: () => void;
   readonly onTitle: (title: string) => void;
+  readonly onTab?: (key: TabKey) => void;
 }
 
+/** A terminal that is not shown stays connected for this long. */
+const REST_AFTER_MS = 30_000;
+
 /** One terminal: the screen, and the lines and questions around it. */
-export function TerminalView({
-  target,
-  known,
-  transport = openWebSocket,
-  onRestart,
-  onTitle,
-}: TerminalViewProps): JSX.Element {
+export function TerminalView(props: TerminalViewProps): JSX.Element {
+  const { target, shown = true, onRestart } = props;
   const parent = useRef<HTMLDivElement>(null);
-  const session = useRef<TerminalSession | undefined>(undefined);
   const view = useSignal<View>(FIRST_VIEW);
   const ask = useSignal<Ask | undefined>(undefined);
   const searching = useSignal(false);
-  useEffect(() => {
-    const element = parent.current;
-    if (element === null) return;
-    const opened = new TerminalSession(element, { target, known, open: transport }, settings.peek(), {
-      show: (change) => {
-        view.value = { ...view.peek(), ...change };
-      },
-      ask: (question) => {
-        ask.value = question;
-      },
-      title: onTitle,
-      restart: onRestart,
-      search: () => {
-        searching.value = true;
-      },
-      files: () => undefined,
-    });
-    session.current = opened;
-    return () => opened.close();
-  }, []);
-  useEffect(() => session.current?.apply(settings.value), [settings.value]);
+  const held = useSignal<HeldKey>(undefined);
+  const uploads = useUploads(target.agentId, target.id);
+  const session = useSession(props, parent, { view, ask, searching, held, uploads });
   const focus = (): void => session.current?.focus();
-  const { state } = view.value;
-  const away = state.kind !== "open";
+  const away = view.value.state.kind !== "open";
   return (
-    <>
+    <div class="terminal-place" hidden={!shown}>
       <StateLine
         view={view.value}
         onRetry={() => session.current?.retryNow()}
         onRestart={onRestart}
         onTakeBack={() => session.current?.wake()}
         onUseOwnSize={() => session.current?.useOwnSize()}
+        onDetachOthers={() => session.current?.detachOthers()}
       />
+      <UploadLines uploads={uploads} />
       <div class={away ? "terminal-screen away" : "terminal-screen"}>
-        <div ref={parent} />
+        <div ref={parent} class={view.value.sizedFor === undefined ? "" : "letter-box"} />
         {searching.value ? (
           <SearchBox
             onSearch={(text, back) => session.current?.find(text, back) ?? false}
@@ -81,7 +67,15 @@ export function TerminalView({
           />
         ) : null}
       </div>
-      <KeyRow onKey={(text) => session.current?.type(text)} />
+      <KeyRow
+        held={held.value}
+        onHold={(key) => {
+          held.value = key;
+          if (session.current !== null) session.current.held = key;
+        }}
+        onKey={(text) => session.current?.type(text)}
+        onPaste={(text) => session.current?.paste(text)}
+      />
       {ask.value === undefined ? null : (
         <Questions
           ask={ask.value}
@@ -91,6 +85,61 @@ export function TerminalView({
           }}
         />
       )}
-    </>
+    </div>
   );
+}
+
+interface Shows {
+  readonly view: Signal<View>;
+  readonly ask: Signal<Ask | undefined>;
+  readonly searching: Signal<boolean>;
+  readonly held: Signal<HeldKey>;
+  readonly uploads: Uploads;
+}
+
+/** The session of a mounted view: opened and closed with it, at rest while it is not shown. */
+function useSession(
+  props: TerminalViewProps,
+  parent: RefObject<HTMLDivElement | null>,
+  { view, ask, searching, held, uploads }: Shows,
+): RefObject<TerminalSession | null> {
+  const { target, known, transport = openWebSocket, shown = true } = props;
+  const session = useRef<TerminalSession>(null);
+  const latest = useRef(props);
+  latest.current = props;
+  useEffect(() => {
+    const element = parent.current;
+    if (element === null) return;
+    const apps = (): AppPlace | undefined => latest.current.apps?.();
+    const opened = new TerminalSession(element, { target, known, open: transport, apps }, settings.peek(), {
+      show: (change) => {
+        view.value = { ...view.peek(), ...change };
+      },
+      ask: (question) => {
+        ask.value = question;
+      },
+      title: (text) => latest.current.onTitle(text),
+      restart: () => latest.current.onRestart(),
+      search: () => {
+        searching.value = true;
+      },
+      files: (files) => uploads.add(files),
+      tab: (key) => latest.current.onTab?.(key),
+      released: () => {
+        held.value = undefined;
+      },
+    });
+    session.current = opened;
+    return () => opened.close();
+  }, []);
+  useEffect(() => session.current?.apply(settings.value), [settings.value]);
+  useEffect(() => {
+    if (shown) {
+      session.current?.wake();
+      return;
+    }
+    const timer = setTimeout(() => session.current?.rest(), REST_AFTER_MS);
+    return () => clearTimeout(timer);
+  }, [shown]);
+  return session;
 }

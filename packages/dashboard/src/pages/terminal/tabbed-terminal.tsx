@@ -1,0 +1,178 @@
+import { type Signal, useSignal } from "@preact/signals";
+import type { WorkspaceAgent } from "coder-protocol/rest/agents";
+import type { Workspace } from "coder-protocol/rest/workspaces";
+import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
+import { applicationsHost } from "../../api/terminals.ts";
+import { useAgentNetwork } from "../../live/sources.ts";
+import { address, navigate } from "../../router/location.ts";
+import { settings } from "../../session/settings.ts";
+import type { AppPlace } from "../../terminal/link-target.ts";
+import { SessionsMenu } from "../../terminal/sessions-menu.tsx";
+import { closeTab, neighbour, newTab, replaceTab, showTab, type Tab, type Tabs, titled } from "../../terminal/tabs.ts";
+import type { TabKey } from "../../terminal/terminal-session.ts";
+import { TerminalTabs } from "../../terminal/terminal-tabs.tsx";
+import { TerminalView } from "../../terminal/terminal-view.tsx";
+import type { TerminalTarget } from "../../terminal/transport.ts";
+import { PathBadge, pathOf } from "../../ui/state.tsx";
+import { firstTabs, keepTabs } from "./kept-tabs.ts";
+
+interface TabbedTerminalProps {
+  readonly workspace: Workspace;
+  readonly agent: WorkspaceAgent;
+  readonly query: URLSearchParams;
+}
+
+/** The terminals of an agent, one of them in view. */
+export function TabbedTerminal({ workspace, agent, query }: TabbedTerminalProps): JSX.Element {
+  const tabs = useKeptTabs(agent.id, query);
+  const apps = useAppPlace(workspace, agent);
+  const listing = useSignal(false);
+  const { shown, list } = tabs.value;
+  const title = list.find(({ id }) => id === shown)?.title ?? "";
+  useEffect(() => {
+    document.title = `${title === "" ? "Terminal" : title} · ${workspace.name} · Coder`;
+  }, [title, workspace.name]);
+  const change = (next: (tabs: Tabs) => Tabs): void => {
+    tabs.value = next(tabs.peek());
+  };
+  const onTab = (key: TabKey): void => change((now) => afterKey(now, key));
+  return (
+    <div class="terminal">
+      <div class="terminal-bar">
+        <h1>
+          <a href={`/@${workspace.owner_name}/${workspace.name}`}>{workspace.name}</a>
+          {title === "" ? null : <span class="quiet"> {title}</span>}
+        </h1>
+        <TerminalTabs
+          tabs={tabs.value}
+          onShow={(id) => change((now) => ({ ...now, shown: id }))}
+          onClose={(id) => change((now) => closeTab(now, id, fresh()))}
+          onNew={() => onTab("new-tab")}
+        />
+        <button
+          type="button"
+          class="button small"
+          onClick={() => {
+            listing.value = true;
+          }}
+        >
+          Sessions
+        </button>
+        <span class="push small-text">{agent.status === "connected" ? <AgentPath agentId={agent.id} /> : null}</span>
+      </div>
+      <StartupLine agent={agent} />
+      {list.map((tab) => (
+        <TerminalView
+          key={tab.id}
+          target={targetOf(agent.id, tab, query)}
+          known={tab.known}
+          shown={tab.id === shown}
+          apps={() => apps.peek()}
+          onTitle={(text) => change((now) => titled(now, tab.id, text))}
+          onRestart={() => change((now) => replaceTab(now, tab.id, fresh()))}
+          onTab={onTab}
+        />
+      ))}
+      {listing.value ? (
+        <SessionsMenu
+          agentId={agent.id}
+          onOpen={(id, name) => {
+            listing.value = false;
+            change((now) => showTab(now, { id, known: true, command: "", title: name }));
+          }}
+          onClose={() => {
+            listing.value = false;
+          }}
+        />
+      ) : null}
+    </div>
+  );
+}
+
+function fresh(): Tab {
+  return newTab(crypto.randomUUID());
+}
+
+function afterKey(tabs: Tabs, key: TabKey): Tabs {
+  switch (key) {
+    case "new-tab":
+      return showTab(tabs, fresh());
+    case "close-tab":
+      return closeTab(tabs, tabs.shown, fresh());
+    case "next-tab":
+      return neighbour(tabs, 1);
+    case "earlier-tab":
+      return neighbour(tabs, -1);
+  }
+}
+
+/** The tabs, kept over a reload, with the one that is shown in the address. */
+function useKeptTabs(agentId: string, query: URLSearchParams): Signal<Tabs> {
+  const tabs = useSignal<Tabs>(firstTabs(agentId, query.get("reconnect") ?? "", query.get("command") ?? ""));
+  const { value } = tabs;
+  useEffect(() => replaceQuery(value.shown), [value.shown]);
+  useEffect(() => keepTabs(agentId, value), [value, agentId]);
+  return tabs;
+}
+
+/** Where links to the workspace's localhost lead; undefined until the deployment has told. */
+function useAppPlace(workspace: Workspace, agent: WorkspaceAgent): Signal<AppPlace | undefined> {
+  const place = useSignal<AppPlace | undefined>(undefined);
+  useEffect(() => {
+    const life = new AbortController();
+    const names = { agent: agent.name, workspace: workspace.name, owner: workspace.owner_name };
+    applicationsHost(life.signal).then(
+      ({ host }) => {
+        place.value = { host, ...names };
+      },
+      () => undefined, // such links then show how the port is forwarded
+    );
+    return () => life.abort();
+  }, [place, agent.name, workspace.name, workspace.owner_name]);
+  return place;
+}
+
+function targetOf(agentId: string, { id, command }: Tab, query: URLSearchParams): TerminalTarget {
+  return {
+    agentId,
+    id,
+    command,
+    keepSeconds: settings.peek().terminalKeepSeconds,
+    readOnly: query.get("readonly") === "1",
+    ...optional("container", query.get("container")),
+    ...optional("containerUser", query.get("container_user")),
+  };
+}
+
+function optional<Name extends string>(name: Name, value: string | null): { readonly [key in Name]?: string } {
+  return (value === null ? {} : { [name]: value }) as { [key in Name]?: string };
+}
+
+/** The id into the address, so that a reload finds the program; the command out of it, so that none runs it again. */
+function replaceQuery(id: string): void {
+  const url = new URL(address.peek());
+  url.searchParams.delete("command");
+  url.searchParams.set("reconnect", id);
+  if (url.href !== address.peek().href) navigate(`${url.pathname}${url.search}`, { replace: true });
+}
+
+function AgentPath({ agentId }: { readonly agentId: string }): JSX.Element | null {
+  const network = useAgentNetwork(agentId).data.value;
+  return network === undefined ? null : <PathBadge {...pathOf(network)} />;
+}
+
+/** What the agent does before the environment is whole. */
+function StartupLine({ agent }: { readonly agent: WorkspaceAgent }): JSX.Element | null {
+  const was = useSignal(agent.lifecycle_state);
+  const state = agent.lifecycle_state;
+  if (state === "starting" || state === "created")
+    return <p class="terminal-line">Startup scripts are running; the environment may be incomplete.</p>;
+  if (state === "start_error") {
+    const failed = agent.scripts.find(({ exit_code: code }) => code !== undefined && code !== 0);
+    return <p class="terminal-line">The startup script {failed?.display_name ?? ""} failed.</p>;
+  }
+  if (state === "ready" && was.value !== "ready")
+    return <p class="terminal-line">Startup is complete: a new session has the full environment.</p>;
+  return null;
+}
