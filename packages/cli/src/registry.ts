@@ -49,6 +49,8 @@ import Start from "./commands/start.ts";
 import Status from "./commands/status.ts";
 import Stop from "./commands/stop.ts";
 import SupportBundle from "./commands/support/bundle.ts";
+import TerminalsEnd from "./commands/terminals/end.ts";
+import TerminalsList from "./commands/terminals/list.ts";
 import TokensCreate from "./commands/tokens/create.ts";
 import TokensList from "./commands/tokens/list.ts";
 import TokensRemove from "./commands/tokens/remove.ts";
@@ -118,6 +120,8 @@ export const COMMANDS: Readonly<Record<string, CommandClass>> = {
   status: Status,
   stop: Stop,
   "support:bundle": SupportBundle,
+  "terminals:end": TerminalsEnd,
+  "terminals:list": TerminalsList,
   "tokens:create": TokensCreate,
   "tokens:list": TokensList,
   "tokens:remove": TokensRemove,

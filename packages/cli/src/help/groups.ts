@@ -9,13 +9,14 @@ export const TOPICS: Readonly<Record<string, string>> = {
   open: "Open a workspace in VS Code, or one of its apps in the browser",
   server: "Run the control plane, back it up and restore it",
   support: "Collect what somebody needs to help you",
+  terminals: "List and end terminals that run on in a workspace",
   tokens: "Create, list and remove API tokens",
   users: "Create, list, suspend and delete users",
 };
 
 /** The root page: every command and topic once. */
 export const GROUPS: readonly { readonly title: string; readonly names: readonly string[] }[] = [
-  { title: "CONNECT", names: ["ssh", "port-forward", "cp", "open", "config-ssh"] },
+  { title: "CONNECT", names: ["ssh", "terminals", "port-forward", "cp", "open", "config-ssh"] },
   {
     title: "WORKSPACES",
     names: ["list", "show", "start", "stop", "restart", "update", "rename", "delete", "external-workspaces", "apps"],

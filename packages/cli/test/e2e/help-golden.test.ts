@@ -37,6 +37,7 @@ const COMMANDS = [
     "status",
     "stop",
     "support bundle",
+    "terminals",
     "tokens",
     "tokens create",
     "users",

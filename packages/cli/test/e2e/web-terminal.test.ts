@@ -124,6 +124,21 @@ it("terminals are listed, renamed and ended, and S18: the list names each viewer
   expect((await rest("DELETE", `/workspaceagents/${agentId}/terminals/${id}`)).status).toBe(404);
 });
 
+it("the command line lists and ends terminals", async () => {
+  const id = randomUUID();
+  const viewer = new Viewer(id, { command: "sleep 500" });
+  await viewer.sees("greeting", () => viewer.last("hello") !== undefined);
+  const listed = await deployment.run(["terminals", "list", "demo", "--output", "json"]);
+  expect(JSON.parse(listed.stdout)).toMatchObject([{ id, owner: "owner", viewers: 1 }]);
+  const table = await deployment.run(["terminals", "list", "demo"]);
+  expect(table.stdout).toMatch(new RegExp(`^TERMINAL .*\n${id.slice(0, 8)} `));
+  const missing = await deployment.run(["terminals", "end", "demo", "ffffffff-none"]);
+  expect([missing.code, missing.stderr]).toMatchObject([1, expect.stringContaining("coder terminals list demo")]);
+  expect((await deployment.run(["terminals", "end", "demo", id.slice(0, 8)])).code).toBe(0);
+  expect(await viewer.closed).toBe(1000);
+  expect((await deployment.run(["terminals", "list", "demo"])).stderr).toContain("No terminal is running.");
+});
+
 it("two viewers share a terminal: the one that typed last sets the size and answers, one that only watches does neither", async () => {
   const id = randomUUID();
   const alice = new Viewer(id);

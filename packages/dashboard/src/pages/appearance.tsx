@@ -19,6 +19,15 @@ export function Appearance(): JSX.Element {
         ]}
       />
       <h2>Terminal</h2>
+      <Choice
+        name="terminalFont"
+        label="Font"
+        value={chosen.terminalFont}
+        options={[
+          ["jetbrains-mono", "JetBrains Mono"],
+          ["system", "The system's"],
+        ]}
+      />
       <div class="field">
         <label for="size">Size of the letters</label>
         <input
@@ -76,7 +85,7 @@ export function Appearance(): JSX.Element {
   );
 }
 
-type ChoiceName = "theme" | "terminalRenderer" | "clipboardFromWorkspace";
+type ChoiceName = "theme" | "terminalFont" | "terminalRenderer" | "clipboardFromWorkspace";
 type SwitchName = "copyOnSelect" | "ctrlCCopies" | "dropFlood" | "plainClickOpensLinks" | "screenReader";
 
 function Choice<Name extends ChoiceName>({

@@ -5,6 +5,7 @@ export type Theme = "system" | "light" | "dark";
 
 export interface Settings {
   readonly theme: Theme;
+  readonly terminalFont: "jetbrains-mono" | "system";
   readonly terminalFontSize: number;
   readonly terminalRenderer: "auto" | "webgl" | "dom";
   readonly copyOnSelect: boolean;
@@ -21,6 +22,7 @@ export interface Settings {
 
 export const STANDARD: Settings = {
   theme: "system",
+  terminalFont: "jetbrains-mono",
   terminalFontSize: 14,
   terminalRenderer: "auto",
   copyOnSelect: false,
@@ -89,6 +91,7 @@ function checked(value: unknown): Partial<Settings> {
   if (typeof value !== "object" || value === null) return {};
   const known: Record<string, (candidate: unknown) => boolean> = {
     theme: (one) => one === "system" || one === "light" || one === "dark",
+    terminalFont: (one) => one === "jetbrains-mono" || one === "system",
     terminalFontSize: (one) => typeof one === "number" && one >= 10 && one <= 24,
     terminalRenderer: (one) => one === "auto" || one === "webgl" || one === "dom",
     copyOnSelect: (one) => typeof one === "boolean",

@@ -13,6 +13,8 @@ export function KeyHelp({ onClose }: { readonly onClose: () => void }): JSX.Elem
     ["Ctrl Shift V", "Terminal: paste"],
     ["Ctrl Shift F", "Terminal: search"],
     ["Ctrl +, Ctrl −", "Terminal: size of the letters"],
+    ["Ctrl Shift T, Ctrl Shift W", "Terminal: new tab, close this tab"],
+    ["Ctrl Tab, Ctrl Shift Tab", "Terminal: next tab, earlier tab"],
     ["Ctrl Shift Esc", "Terminal: leave it with the keyboard"],
   ];
   return (

@@ -10,7 +10,11 @@ import { anchorOf, findAnchor } from "./scroll-anchor.ts";
 import { THEMES } from "./themes.ts";
 import type { TerminalSize } from "./transport.ts";
 
-const FONT = '"JetBrains Mono Variable", ui-monospace, Menlo, Consolas, monospace';
+const SYSTEM_FONT = "ui-monospace, Menlo, Consolas, monospace";
+const FONTS: Readonly<Record<Settings["terminalFont"], string>> = {
+  "jetbrains-mono": `"JetBrains Mono Variable", ${SYSTEM_FONT}`,
+  system: SYSTEM_FONT,
+};
 const FONT_WITHIN_MS = 1_500;
 const SCROLLBACK_LINES = 10_000;
 
@@ -40,7 +44,7 @@ export class Screen {
 
   /** Waits for the font: the size of a cell is measured once. */
   static async open(parent: HTMLElement, settings: Settings, events: ScreenEvents): Promise<Screen> {
-    const font = document.fonts.load(`${settings.terminalFontSize}px "JetBrains Mono Variable"`);
+    const font = document.fonts.load(`${settings.terminalFontSize}px ${FONTS[settings.terminalFont]}`);
     await Promise.race([font, new Promise((resolve) => setTimeout(resolve, FONT_WITHIN_MS))]);
     return new Screen(parent, settings, events);
   }
@@ -48,7 +52,7 @@ export class Screen {
   private constructor(parent: HTMLElement, settings: Settings, events: ScreenEvents) {
     this.terminal = new Terminal({
       allowProposedApi: true,
-      fontFamily: FONT,
+      fontFamily: FONTS[settings.terminalFont],
       fontSize: settings.terminalFontSize,
       scrollback: SCROLLBACK_LINES,
       minimumContrastRatio: 4.5,
@@ -118,8 +122,11 @@ export class Screen {
   apply(settings: Settings): void {
     this.terminal.options.theme = currentTheme(settings);
     this.terminal.options.screenReaderMode = settings.screenReader;
-    if (this.terminal.options.fontSize === settings.terminalFontSize) return;
-    this.terminal.options.fontSize = settings.terminalFontSize;
+    const { options } = this.terminal;
+    const font = FONTS[settings.terminalFont];
+    if (options.fontSize === settings.terminalFontSize && options.fontFamily === font) return;
+    options.fontSize = settings.terminalFontSize;
+    options.fontFamily = font;
     this.fit();
   }
 
