@@ -27,11 +27,6 @@ function filesPath({ agentId, path, terminal, overwrite }: UploadTarget): string
   return `/api/v2/workspaceagents/${agentId}/files?${query}`;
 }
 
-/** Where a file of the workspace is downloaded from. */
-export function downloadAddress(agentId: string, path: string, terminal: string): string {
-  return `/api/v2/workspaceagents/${agentId}/files?${new URLSearchParams({ path, terminal })}`;
-}
-
 /** Throws ApiError, and the signal's reason when it aborts. `fetch` tells no progress of what it sends. */
 export function uploadFile(
   target: UploadTarget,
