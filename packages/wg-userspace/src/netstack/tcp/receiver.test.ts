@@ -20,6 +20,36 @@ function receive(to: Receiver, position: number, length: number): boolean {
   return to.receive(new Uint8Array(length), 0, length, position, at(0));
 }
 
+describe("an update of the window after reading", () => {
+  /** With as much unread data as the window allows. */
+  function full(): Receiver {
+    const one = receiver();
+    for (let position = 1; one.reassembly.readableLength < INITIAL; position += SEGMENT)
+      receive(one, position, Math.min(SEGMENT, INITIAL + 1 - position));
+    one.advertise(0);
+    return one;
+  }
+  const readAll = (one: Receiver): void => {
+    while (one.reassembly.read() !== undefined);
+  };
+
+  test("is due once the reader has made room, and not before", () => {
+    const one = full();
+    expect(one.windowUpdateDue()).toBe(false);
+    readAll(one);
+    expect(one.windowUpdateDue()).toBe(true);
+    one.advertise(9);
+    expect(one.windowUpdateDue()).toBe(false);
+  });
+
+  test("is of no use after the peer's FIN", () => {
+    const one = full();
+    one.finPosition = one.next;
+    readAll(one);
+    expect(one.windowUpdateDue()).toBe(false);
+  });
+});
+
 describe("the timestamp to echo", () => {
   test("is of a segment that covers the last acknowledgment sent, and of no later one (RFC 7323 §4.3)", () => {
     const one = receiver();

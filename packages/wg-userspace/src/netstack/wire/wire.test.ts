@@ -217,4 +217,11 @@ describe("tcp", () => {
     memory.bytes.set(hexDecode(options.padEnd(8, "0")), 20);
     expect(parseTcp(memory, 0, 24, new TcpSegment())).toBe(verdict);
   });
+
+  test("a TCP header that is cut off, or longer than its packet, is refused", () => {
+    const memory = blank(24);
+    emitTcp(memory, 0, 0x00010002, 1, 0, 24, SYN, 0);
+    const verdicts = [19, 20, 23].map((length) => parseTcp(memory, 0, length, new TcpSegment()));
+    expect(verdicts).toEqual(["too-short", "malformed", "malformed"]);
+  });
 });
