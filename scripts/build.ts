@@ -26,6 +26,7 @@ const ENTRIES = {
   colours: "packages/cli/src/ui/colours.ts",
   server: "packages/cli/src/hosting/server.ts",
   agent: "packages/cli/src/hosting/agent.ts",
+  pg: "packages/server/node_modules/pg/lib/index.js",
 };
 
 /** A native module takes milliseconds to load, and only speeds up the relay by WebSocket. */
@@ -52,6 +53,16 @@ const lazyBundles: Plugin = {
       const bundle = kind === "dynamic-import" ? LAZY.get(join(resolveDir, path)) : undefined;
       return bundle === undefined ? undefined : { path: bundle, external: true };
     });
+  },
+};
+
+/** The driver of PostgreSQL: a server with its store in SQLite loads none of its packages. */
+const databaseDriver: Plugin = {
+  name: "database-driver",
+  setup({ onResolve }) {
+    onResolve({ filter: /^pg$/ }, ({ importer }) =>
+      importer.startsWith(join(root, "packages/server/src")) ? { path: "./pg.cjs", external: true } : undefined,
+    );
   },
 };
 
@@ -87,7 +98,7 @@ async function bundleAll(options: BuildOptions): Promise<Record<string, string[]
     ...(await bundle({ "ssh-stdio": sshStdio }, { ...options, plugins: [leanDefinitions(root)] }, LEAN)),
     ...(await bundle({ cli }, { ...options, plugins: [lazyBundles, lazyOclif({ bare: true })] })),
     ...(await bundle({ help }, { ...options, plugins: [lazyOclif({ bare: false })] })),
-    ...(await bundle(work, options)),
+    ...(await bundle(work, { ...options, plugins: [databaseDriver] })),
   };
 }
 

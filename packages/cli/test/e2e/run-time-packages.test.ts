@@ -16,6 +16,7 @@ it.each(Object.entries(PROCESSES))("security 41: %s loads at most 25 third-party
   const loaded = new Set(bundles.flatMap((bundle) => packages[bundle]!));
   expect(loaded).toContain("@noble/hashes");
   expect(loaded.size, [...loaded].join(" ")).toBeLessThanOrEqual(25);
+  expect([...loaded].filter((name) => packages["pg"]!.includes(name))).toEqual([]); // only with a store in PostgreSQL
   expect(packages["help"]).toContain("@oclif/core"); // and what it brings, which only help and errors of the line load
 });
 
