@@ -177,3 +177,35 @@ test("the page of coder login sends a token to the command's listener, after an 
   // Without one it is the page to paste from.
   expect((await post({ csrf }, { Cookie: cookie })).text).toContain("Paste this into your terminal");
 });
+
+test("everything that is shared is listed for owners until it ends", async () => {
+  await using at = await deployment();
+  const workspace = (await send(at.url, "GET", "/api/v2/users/bob/workspace/dev", { token: at.member.token })).json.id;
+  const expires = new Date(at.clock.now() + 3_600_000).toISOString();
+  const body = {
+    agent_name: "main",
+    port: 3000,
+    share_level: "authenticated",
+    protocol: "http",
+    label: "demo",
+    expires_at: expires,
+  };
+  expect(
+    (await send(at.url, "POST", `/api/v2/workspaces/${workspace}/port-share`, { token: at.member.token, body })).status,
+  ).toBe(200);
+  const list = (token: string) => send(at.url, "GET", "/api/v2/deployment/shares", { token });
+  expect((await list(at.member.token)).status).toBe(403);
+  expect((await list(at.owner.token)).json.shares).toMatchObject([
+    {
+      workspace: "dev",
+      owner: "bob",
+      agent: "main",
+      port: 3000,
+      level: "authenticated",
+      label: "demo",
+      created_by: "bob",
+    },
+  ]);
+  at.clock.advance(3_600_001);
+  expect((await list(at.owner.token)).json).toEqual({ shares: [] });
+});

@@ -38,7 +38,12 @@ export const workspaceByName = (owner: string, name: string, signal: AbortSignal
 export const workspaceById = (id: string, signal: AbortSignal) =>
   call<Workspace>("GET", `/workspaces/${id}`, { signal });
 
-export const createWorkspace = (request: Partial<CreateWorkspaceRequest> & { name: string }) =>
+export interface NewMachine extends Partial<Omit<CreateWorkspaceRequest, "apps">> {
+  readonly name: string;
+  readonly apps?: readonly { readonly slug: string; readonly display_name: string; readonly url: string }[];
+}
+
+export const createWorkspace = (request: NewMachine) =>
   call<Workspace>("POST", "/users/me/workspaces", { body: request });
 
 export const renameWorkspace = (id: string, name: string) =>

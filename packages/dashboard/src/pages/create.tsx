@@ -1,19 +1,19 @@
 import { useSignal } from "@preact/signals";
 import { MAX_NAME_LENGTH, validateWorkspaceName } from "coder-protocol/names";
-import type { ExternalAgentCredentials, WorkspaceAgent } from "coder-protocol/rest/agents";
+import type { ExternalAgentCredentials } from "coder-protocol/rest/agents";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { agentCredentials, createWorkspace } from "../api/workspaces.ts";
-import { milliseconds } from "../base/words.ts";
-import { useAgentNetwork, useWorkspace } from "../live/sources.ts";
+import { useWorkspace } from "../live/sources.ts";
 import { navigate } from "../router/location.ts";
 import { user } from "../session/session.ts";
 import { CommandLine } from "../ui/copy.tsx";
 import { Crumbs } from "../ui/crumbs.tsx";
 import { Field, Form, useWork } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
-import { State, type Tone } from "../ui/state.tsx";
 import { agentsOf } from "./agents-of.ts";
+import { AppPresets, chosenApps } from "./create/app-presets.tsx";
+import { Checklist } from "./create/checklist.tsx";
 import type { PageProps } from "./page-props.ts";
 
 /** Adds a machine: a name, a command for the machine, and what arrives. The workspace itself is the state of the steps. */
@@ -48,7 +48,8 @@ function NameStep({ proposed }: { readonly proposed: string }): JSX.Element {
     <Form
       work={work}
       submit="Create the workspace"
-      onSubmit={async ({ agent = "", system = "" }) => {
+      onSubmit={async (values) => {
+        const { agent = "", system = "" } = values;
         if (wrong !== undefined) return;
         const [os, arch] = SYSTEMS[Number(system)] ?? SYSTEMS[0];
         const made = await createWorkspace({
@@ -56,6 +57,7 @@ function NameStep({ proposed }: { readonly proposed: string }): JSX.Element {
           agent_os: os,
           agent_arch: arch,
           ...(agent === "" ? {} : { agent_name: agent }),
+          apps: chosenApps(values),
         });
         navigate(`/workspaces/new?made=${made.name}`, { replace: true });
       }}
@@ -84,6 +86,7 @@ function NameStep({ proposed }: { readonly proposed: string }): JSX.Element {
       </div>
       <details>
         <summary>More</summary>
+        <AppPresets />
         <Field
           label="Name of its agent"
           name="agent"
@@ -139,64 +142,5 @@ function MachineSteps({ name }: { readonly name: string }): JSX.Element {
         </a>
       </div>
     </>
-  );
-}
-
-function Checklist({ agent }: { readonly agent: WorkspaceAgent }): JSX.Element {
-  const connected = agent.status === "connected";
-  return (
-    <ol class="checklist" aria-live="polite">
-      <Step
-        tone={connected ? "ok" : "idle"}
-        title="The agent is connected"
-        note={connected ? `version ${agent.version}` : "waiting; the command above starts it"}
-      />
-      {connected ? (
-        <RelayStep agentId={agent.id} />
-      ) : (
-        <Step tone="idle" title="It reaches a relay" note="measured when it is connected" />
-      )}
-      <Step {...scriptStep(agent, connected)} />
-    </ol>
-  );
-}
-
-function RelayStep({ agentId }: { readonly agentId: string }): JSX.Element {
-  const network = useAgentNetwork(agentId).data.value;
-  const home = network?.home;
-  if (home === undefined || home === null)
-    return <Step tone="idle" title="It reaches a relay" note="measuring; this takes a few seconds" />;
-  const latency = home.latency_ms === undefined ? "" : `, ${milliseconds(home.latency_ms)}`;
-  return <Step tone="ok" title="It reaches a relay" note={`${home.region_name}${latency}`} />;
-}
-
-function scriptStep(agent: WorkspaceAgent, connected: boolean): { tone: Tone; title: string; note: string } {
-  const title = "Startup scripts are done";
-  if (!connected) return { tone: "idle", title, note: "they run when it is connected" };
-  const failed = agent.scripts.find(({ exit_code: code }) => code !== undefined && code !== 0);
-  if (agent.lifecycle_state === "start_error")
-    return {
-      tone: "warn",
-      title,
-      note: `${failed?.display_name ?? "a script"} failed; its log is on the workspace's page`,
-    };
-  if (agent.lifecycle_state === "ready")
-    return { tone: "ok", title, note: agent.scripts.length === 0 ? "there are none" : "" };
-  return { tone: "idle", title, note: "running" };
-}
-
-function Step({
-  tone,
-  title,
-  note,
-}: {
-  readonly tone: Tone;
-  readonly title: string;
-  readonly note: string;
-}): JSX.Element {
-  return (
-    <li>
-      <State tone={tone}>{title}</State> <span class="quiet">{note}</span>
-    </li>
   );
 }

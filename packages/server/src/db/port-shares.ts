@@ -5,6 +5,12 @@ import type { Database, PortShareRow } from "./schema.ts";
 /** Names one share. */
 export type PortShareKey = Pick<PortShareRow, "workspace_id" | "agent_name" | "port">;
 
+export interface NamedShareRow extends PortShareRow {
+  readonly workspace_name: string;
+  readonly owner_name: string;
+  readonly maker_name: string;
+}
+
 export class PortShares {
   readonly #db: Kysely<Database>;
   constructor(db: Kysely<Database>) {
@@ -28,6 +34,23 @@ export class PortShares {
       .where("workspace_id", "=", workspaceId)
       .orderBy(byCodePoint(this.#db, "agent_name"))
       .orderBy("port")
+      .execute();
+  }
+
+  /** Of all workspaces, those that have not expired. */
+  async all(now: number): Promise<NamedShareRow[]> {
+    return await this.#db
+      .selectFrom("port_shares")
+      .innerJoin("workspaces", "workspaces.id", "port_shares.workspace_id")
+      .innerJoin("users as owner", "owner.id", "workspaces.owner_id")
+      .innerJoin("users as maker", "maker.id", "port_shares.created_by")
+      .selectAll("port_shares")
+      .select(["workspaces.name as workspace_name", "owner.username as owner_name", "maker.username as maker_name"])
+      .where("workspaces.deleted_at", "is", null)
+      .where((where) => where.or([where("expires_at", "is", null), where("expires_at", ">", now)]))
+      .orderBy("owner.username_key")
+      .orderBy("workspaces.name_key")
+      .orderBy("port_shares.port")
       .execute();
   }
 
