@@ -152,7 +152,14 @@ export function buildHttpSurface(
           addresses,
         }),
       (api) =>
-        portShareRoutes(api, { user, tables: store, now: () => clock.now(), paths: new WorkspacePaths(store), portShares: parts.portShares, bodyBytes }),
+        portShareRoutes(api, {
+          user,
+          tables: store,
+          now: () => clock.now(),
+          paths: new WorkspacePaths(store),
+          portShares: parts.portShares,
+          bodyBytes,
+        }),
       (api) =>
         declaredAppRoutes(api, {
           user,
