@@ -119,6 +119,7 @@ test("defaults alone are a working configuration", () => {
           "port": 3478,
         },
       },
+      "given": {},
       "healthCheckRefreshMs": 600000,
       "hstsMaxAgeSeconds": 0,
       "http": {
