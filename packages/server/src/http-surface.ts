@@ -32,6 +32,7 @@ import { portShareRoutes } from "./http/routes/port-shares.ts";
 import { probeRoutes } from "./http/routes/probes.ts";
 import { profileRoutes } from "./http/routes/profile.ts";
 import { relayAdmissionRoutes } from "./http/routes/relay-admission.ts";
+import { replicaRoutes } from "./http/routes/replicas.ts";
 import { templateRoutes } from "./http/routes/templates.ts";
 import { terminalRoutes } from "./http/routes/terminals.ts";
 import { restUpgradeRoutes } from "./http/routes/upgrades.ts";
@@ -112,6 +113,7 @@ export function buildHttpSurface(
       (api) => userRoutes(api, { user, users, accounts, sessions, cookies, hosts, audit, deployment, bodyBytes }),
       (api) => profileRoutes(api, { user, tables: store, accounts, changes, deployment, audit, bodyBytes }),
       (api) => apiKeyRoutes(api, { user, users, apiKeys, sessions, audit, clock, maxTokenLifetimeMs, bodyBytes }),
+      (api) => replicaRoutes(api, { user, replicas: () => parts.replicas() }),
       (api) => templateRoutes(api, { user, deployment, clock, maxShareLevel: config.maxShareLevel }),
       (api) =>
         workspaceRoutes(api, {

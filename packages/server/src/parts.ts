@@ -27,6 +27,7 @@ import { dialerToOurselves } from "./base/outgoing.ts";
 import { OwnAddresses } from "./base/own-addresses.ts";
 import { BUILD_VERSION } from "./base/version.ts";
 import type { ServerConfig } from "./config/parse.ts";
+import { ClusterEvents } from "./control/cluster/cluster-events.ts";
 import { clusterOf, siblingsOf } from "./control/cluster/membership.ts";
 import { ControlPlane } from "./control/control-plane.ts";
 import { NetworkRecorder } from "./control/network-recorder.ts";
@@ -200,6 +201,14 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
           addresses: siblings,
           logger: { level: "info", log: (level, message, fields = {}) => log[level](fields, message) },
         });
+  const replica = {
+    id: replicaId,
+    hostname: hostname(),
+    relayAddress: relay === undefined ? "" : (config.derp.relayUrl?.origin ?? ""),
+    regionId: config.derp.regionId,
+    version: BUILD_VERSION,
+    startedAt: clock.now(),
+  };
   const cluster =
     store.openConnection === undefined || databaseClock === undefined
       ? undefined
@@ -208,14 +217,8 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
           control,
           clock: databaseClock,
           log,
-          replica: {
-            id: replicaId,
-            hostname: hostname(),
-            relayAddress: relay === undefined ? "" : (config.derp.relayUrl?.origin ?? ""),
-            regionId: config.derp.regionId,
-            version: BUILD_VERSION,
-            startedAt: clock.now(),
-          },
+          replica,
+          events: new ClusterEvents({ accessEvents, changes, agentLogs: store.agentLogs, log }),
           onReplicas: (replicas) => mesh?.update(siblingsOf(replicas, replicaId, config.derp.regionId)),
         });
 
@@ -278,6 +281,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     relay,
     mesh,
     cluster,
+    replicas: () => cluster?.replicas ?? [{ ...replica, error: "", databaseLatencyUs: 0 }],
     tunnels,
     agentHttp,
     portShares,

@@ -15,7 +15,7 @@ test("search keys are answered from existing data", async () => {
   at.clock.advance(3_600_000);
   const later = await addWorkspace(at.url, token, "later");
   const { agentState } = at.server.parts;
-  await agentState.connected(later.latest_build.resources[0].agents[0].id, "2.6");
+  await agentState.connected(later.latest_build.resources[0].agents[0].id, "2.6", "c");
   const organization = later.organization_id;
   const between = new Date(at.clock.now() - 60_000).toISOString();
   const q = async (text: string) => {

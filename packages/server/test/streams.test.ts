@@ -128,7 +128,7 @@ test("the agent belongs to the build: after a start it is awaited, and times out
   const build = (transition: string) =>
     send(at.url, "POST", `${api}/workspaces/${workspace.id}/builds`, { token, body: { transition } });
   const read = async () => (await send(at.url, "GET", `${api}/workspaceagents/${id}`, { token })).json;
-  await agentState.connected(id, "2.6");
+  await agentState.connected(id, "2.6", "c");
   await agentState.lifecycle(id, "starting", at.clock.now());
   await agentState.lifecycle(id, "ready", at.clock.now());
   at.clock.advance(1_000);
@@ -143,7 +143,7 @@ test("the agent belongs to the build: after a start it is awaited, and times out
   expect(started.json.resources[0].agents[0]).toMatchObject(awaited);
   // The old session's end and its last sign of life are stored late.
   await agentState.heartbeat(id);
-  await agentState.disconnected(id);
+  await agentState.disconnected(id, "c");
   expect(await read()).toMatchObject(awaited);
   for (const field of ["first_connected_at", "last_connected_at", "disconnected_at", "started_at", "ready_at"]) {
     expect(await read()).not.toHaveProperty(field);
@@ -152,7 +152,7 @@ test("the agent belongs to the build: after a start it is awaited, and times out
   expect((await read()).status).toBe("connecting");
   at.clock.advance(2_000);
   expect(await read()).toMatchObject({ status: "timeout", health: { healthy: false } });
-  await agentState.connected(id, "2.6");
+  await agentState.connected(id, "2.6", "c");
   expect(await read()).toMatchObject({ status: "connected", lifecycle_state: "created" });
   await agentState.lifecycle(id, "starting", at.clock.now());
   expect(await read()).toMatchObject({ status: "connected", lifecycle_state: "starting" });
@@ -167,7 +167,7 @@ test("an agent whose process outlived stop and start, and reports no lifecycle a
   const watch = await openSocketOrFail(at.url, `${api}/workspaces/${workspace.id}/watch-ws`, {
     [SESSION_TOKEN_HEADER]: token,
   });
-  await agentState.connected(id, "2.6");
+  await agentState.connected(id, "2.6", "c");
   await agentState.startup(id, { version: "v2.26.0", expandedDirectory: "/home/ada", subsystems: [] });
   for (;;) {
     const event = await json(watch);

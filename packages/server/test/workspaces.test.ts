@@ -324,13 +324,13 @@ test("signs of life of many agents are written together, and do not revive depar
     ids.push(workspace.latest_build.resources[0].agents[0].id);
   }
   const connectedAt = test.clock.now();
-  await Promise.all(ids.map((id) => agentState.connected(id, "2.6")));
+  await Promise.all(ids.map((id) => agentState.connected(id, "2.6", "c")));
   test.clock.advance(15_000);
   const heartbeats = Promise.all(ids.slice(0, 4).map((id) => agentState.heartbeat(id)));
   test.clock.advance(100);
-  await agentState.disconnected(ids[1]!);
+  await agentState.disconnected(ids[1]!, "c");
   await heartbeats;
-  await agentState.disconnected(ids[2]!);
+  await agentState.disconnected(ids[2]!, "c");
   await agentState.heartbeat(ids[2]!);
   const rows = await Promise.all(ids.map((id) => store.agents.byId(id)));
   expect(rows.map((row) => (row?.last_connected_at ?? 0) - connectedAt)).toEqual([15_000, 0, 15_000, 15_000, 0]);
@@ -347,7 +347,7 @@ test("the agent's reports become its status", async () => {
     workspaceAgent.parse((await send(test.url, "GET", `${api}/workspaceagents/${id}`, { token })).json);
   test.clock.advance(121_000);
   expect(await read()).toMatchObject({ status: "timeout", health: { healthy: false } });
-  await agentState.connected(id, "2.6");
+  await agentState.connected(id, "2.6", "c");
   await agentState.startup(id, { version: "v2.26.0", expandedDirectory: "/home/ada", subsystems: ["envbox"] });
   await agentState.lifecycle(id, "starting", test.clock.now());
   await agentState.lifecycle(id, "ready", test.clock.now());
@@ -371,7 +371,7 @@ test("the agent's reports become its status", async () => {
   test.clock.advance(30_000);
   expect((await read()).status).toBe("disconnected");
   await agentState.heartbeat(id);
-  await agentState.disconnected(id);
+  await agentState.disconnected(id, "c");
   expect(await read()).toMatchObject({
     status: "disconnected",
     health: { healthy: false, reason: "agent has lost connection" },
@@ -483,7 +483,7 @@ test("a watch notices what only time changes: a silent agent, then an expired lo
   const { token } = await firstUser(test.url);
   const workspace = await addWorkspace(test.url, token, "dev");
   const agentId = workspace.latest_build.resources[0].agents[0].id;
-  await test.server.parts.agentState.connected(agentId, "2.6");
+  await test.server.parts.agentState.connected(agentId, "2.6", "c");
   const headers = { [SESSION_TOKEN_HEADER]: token };
   const watch = await openSocketOrFail(test.url, `${api}/workspaces/${workspace.id}/watch-ws`, headers);
   const logs = await openSocketOrFail(test.url, `${api}/workspaceagents/${agentId}/logs?follow`, headers);

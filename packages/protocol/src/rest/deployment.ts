@@ -41,6 +41,23 @@ export type SshConfig = z.infer<typeof sshConfig>;
 export const updateCheck = z.object({ current: z.boolean(), version: z.string(), url: z.string() });
 export type UpdateCheck = z.infer<typeof updateCheck>;
 
+/** A server of the deployment, as GET /api/v2/replicas lists them. */
+export const replica = z.object({
+  /** Another one after each start. */
+  id: z.string(),
+  hostname: z.string(),
+  created_at: z.string(),
+  /** URL at which the other servers reach its relay; "" for none. */
+  relay_address: z.string(),
+  region_id: z.number(),
+  /** What is wrong with it, in words; "" for nothing. */
+  error: z.string(),
+  /** Of a small query, in microseconds. */
+  database_latency: z.number(),
+  version: z.string(),
+});
+export type Replica = z.infer<typeof replica>;
+
 export const entitlements = z.object({
   features: z.record(
     z.string(),

@@ -392,6 +392,7 @@ export class ControlPlane {
       keyId: String(agent.token_generation),
       agentId: agent.id,
     };
+    const connectionId = randomUUID();
     let heartbeat: NodeJS.Timeout | undefined;
     const open = this.#serve(request, socket, head, {
       id: agent.id,
@@ -415,12 +416,12 @@ export class ControlPlane {
       pingsSocket: false,
       onClosed: async () => {
         clearInterval(heartbeat);
-        if (this.#forget(agent.id)) await agentState.disconnected(agent.id);
+        if (this.#forget(agent.id)) await agentState.disconnected(agent.id, connectionId);
       },
     });
     if (open === undefined) return;
     if ((await authenticator.authenticateAgent(request)) instanceof DomainError) return open.end(ACCESS_REVOKED);
-    await agentState.connected(agent.id, url.searchParams.get("version") ?? MISSING_AGENT_VERSION);
+    await agentState.connected(agent.id, url.searchParams.get("version") ?? MISSING_AGENT_VERSION, connectionId);
     heartbeat = setInterval(() => {
       agentState
         .heartbeat(agent.id)

@@ -127,6 +127,8 @@ export interface AgentsTable {
   first_connected_at: number | null;
   last_connected_at: number | null;
   disconnected_at: number | null;
+  /** Of the connection that the state is of; see AgentState.disconnected. */
+  connection_id: Generated<string>;
   lifecycle_state: string;
   started_at: number | null;
   ready_at: number | null;

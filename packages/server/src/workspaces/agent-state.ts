@@ -81,13 +81,14 @@ export class AgentState {
   }
 
   /** A session begins. Call again every 15 s while it answers, with `heartbeat`. */
-  async connected(agentId: string, apiVersion: string): Promise<void> {
+  async connected(agentId: string, apiVersion: string, connectionId: string): Promise<void> {
     await this.#update(agentId, async (agent, { agents }) => {
       const now = this.#clock.now();
       await agents.update(agentId, {
         first_connected_at: agent.first_connected_at ?? now,
         last_connected_at: now,
         disconnected_at: null,
+        connection_id: connectionId,
         api_version: apiVersion,
         updated_at: now,
       });
@@ -101,12 +102,13 @@ export class AgentState {
     await this.#heartbeats.written;
   }
 
-  /** The session ended. */
-  async disconnected(agentId: string): Promise<void> {
+  /** A session ended. Changes nothing when another one began after it, here or at another server. */
+  async disconnected(agentId: string, connectionId: string): Promise<void> {
     this.#heartbeats?.agentIds.delete(agentId);
     this.#lifecycleStated(agentId);
     await this.#update(agentId, async (agent, { agents }) => {
       if (agent.first_connected_at === null) return; // a session of before the build
+      if (agent.connection_id !== connectionId) return;
       const now = this.#clock.now();
       await agents.update(agentId, { disconnected_at: now, updated_at: now });
     });

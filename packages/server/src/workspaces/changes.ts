@@ -8,6 +8,9 @@ export type Change =
   /** Their name or settings. */
   | { readonly kind: "user"; readonly userId: string };
 
+/** Not the name of a topic. */
+const EVERY = "";
+
 /** Wakes the watchers of workspaces and logs within this process. */
 export class Changes {
   readonly #listeners = new Map<string, Set<(change: Change) => void>>();
@@ -28,7 +31,13 @@ export class Changes {
     };
   }
 
+  /** Listens for every change. Returns the way out. */
+  subscribeAll(listener: (change: Change) => void): () => void {
+    return this.subscribe(EVERY, listener);
+  }
+
   publish(change: Change): void {
+    for (const listener of [...(this.#listeners.get(EVERY) ?? [])]) listener(change);
     for (const topic of topicsOf(change))
       for (const listener of [...(this.#listeners.get(topic) ?? [])]) listener(change);
   }

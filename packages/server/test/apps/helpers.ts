@@ -76,7 +76,7 @@ export async function startApps(
   const bob = await addMember(test.url, admin.token, "bob");
   const workspace = await addWorkspace(test.url, owner.token, "dev");
   const agentId: string = workspace.latest_build.resources[0].agents[0].id;
-  await test.server.parts.agentState.connected(agentId, "2.0");
+  await test.server.parts.agentState.connected(agentId, "2.0", "c");
   const listen = async (port: number, server: NetServer): Promise<void> => {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     ports.set(port, (server.address() as AddressInfo).port);

@@ -74,7 +74,7 @@ test("security S12: each visitor at each level", async () => {
   expect(await statuses()).toEqual({ ada: 200, bob: 200, admin: 200, anonymous: 200 });
   await share(apps, { share_level: "public", expires_at: new Date(apps.test.clock.now() + 60_000).toISOString() });
   apps.test.clock.advance(59_999);
-  await apps.test.server.parts.agentState.connected(apps.agentId, "2.0");
+  await apps.test.server.parts.agentState.connected(apps.agentId, "2.0", "c");
   expect(await statuses()).toEqual({ ada: 200, bob: 200, admin: 200, anonymous: 200 });
   apps.test.clock.advance(1);
   expect(await statuses()).toEqual({ ada: 200, bob: 404, admin: 200, anonymous: 401 });
@@ -116,7 +116,7 @@ test("a key for apps alone opens apps, and nothing of the API", async () => {
 test("a workspace that is stopped or whose agent is away says so to those who may know", async () => {
   await using apps = await started();
   const { token } = apps.ada;
-  await apps.test.server.parts.agentState.disconnected(apps.agentId);
+  await apps.test.server.parts.agentState.disconnected(apps.agentId, "c");
   const offline = await apps.send(apps.host(8080), "/", { token });
   expect([offline.status, offline.text]).toEqual([502, expect.stringContaining("coder agent")]);
   expect((await apps.send(apps.host(8080), "/", { token: apps.bob.token })).status).toBe(404);

@@ -111,7 +111,7 @@ test("security S10: a ticket is worth nothing in another browser, at another hos
   apps.test.clock.advance(60_000);
   await refused(host, late.target, late.state);
   await refused(host, target.replace(/=[\w-]{43}$/, `=${"A".repeat(43)}`), state);
-  await apps.test.server.parts.agentState.connected(apps.agentId, "2.0");
+  await apps.test.server.parts.agentState.connected(apps.agentId, "2.0", "c");
   // A program never sees one, whatever the method.
   const posted = await apps.send(host, target, { method: "POST", token: apps.ada.token });
   expect(posted.text).toBe("program POST /");

@@ -11,7 +11,18 @@ import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/host/crypto-suite";
 import { RelayConnection } from "wg-userspace/io/relay/relay-connection";
 import { directRelayDialer } from "wg-userspace/io/relay/relay-dialer";
-import { addWorkspace, agentToken, firstUser, startServer, type TestServer, temporaryDirectory } from "../helpers.ts";
+import type { Parts } from "../../src/parts.ts";
+import type { Change } from "../../src/workspaces/changes.ts";
+import {
+  addMember,
+  addWorkspace,
+  agentToken,
+  firstUser,
+  send,
+  startServer,
+  type TestServer,
+  temporaryDirectory,
+} from "../helpers.ts";
 import { agentNode, nodeOf, TestPeer } from "../peers.ts";
 
 const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
@@ -64,6 +75,59 @@ const clientNode = (fill: number, key?: Uint8Array) => {
   const node = nodeOf({ id: BigInt(fill), fill, addresses: [`fd7a:115c:a1e0:1::${fill.toString(16)}`] });
   return key === undefined ? node : { ...node, key: Uint8Array.of(0x6e, 0x70, ...key) };
 };
+
+describe("two servers", () => {
+  it("list each other, and forget one that has ended", async () => {
+    const { servers, token } = await cluster(2);
+    const listed = async (at: number) =>
+      (await send(servers[at]!.url, "GET", "/api/v2/replicas", { token })).json.map(
+        (replica: { id: string; relay_address: string; error: string }) => replica.relay_address,
+      );
+    const [a, b] = servers.map(({ url }) => url);
+    await vi.waitFor(async () => expect(await listed(0)).toEqual([a, b]), eventually);
+    expect(await listed(1)).toEqual([b, a]);
+    await servers[0]!.server.close();
+    await vi.waitFor(async () => expect(await listed(1)).toEqual([b]), eventually);
+  });
+
+  it("R10: close the sockets of a token that was revoked at the other one", async () => {
+    const { servers, token } = await cluster(2);
+    const [a, b] = servers as [TestServer, TestServer];
+    const { token: bob } = await addMember(a.url, token, "bob");
+    const client = await peer(b, bob, TAILNET);
+    client.send({ updateSelf: { node: clientNode(9) } });
+    await send(a.url, "POST", "/api/v2/users/logout", { token: bob });
+    // Before the server took up the stream the reason has no stream to go by.
+    expect(await client.next().catch(String)).toMatch(/access revoked|the connection ended/);
+    expect((await send(b.url, "GET", "/api/v2/users/me", { token: bob })).status).toBe(401);
+  });
+
+  it("wake the followers of a workspace and of its logs at both", async () => {
+    const { servers, agentId } = await cluster(2);
+    const [a, b] = servers as [TestServer, TestServer];
+    const seen: Change[] = [];
+    b.server.parts.changes.subscribeAll((change) => seen.push(change));
+    const line = { createdAt: Date.now(), output: "hello from the other server", level: "info" as const };
+    await a.server.parts.agentState.appendLogs(agentId, undefined, [line]);
+    await vi.waitFor(() => {
+      const logs = seen.flatMap((change) => (change.kind === "agent-logs" ? change.logs : []));
+      expect(logs.map(({ output }) => output)).toEqual([line.output]);
+    }, eventually);
+    await a.server.parts.agentState.connected(agentId, "2.6", "c");
+    await vi.waitFor(() => expect(seen.map(({ kind }) => kind)).toContain("workspace"), eventually);
+  });
+
+  it("leave an agent connected whose older connection ends late", async () => {
+    const { servers, agentId } = await cluster(2);
+    const [a, b] = servers.map(({ server }) => server.parts) as [Parts, Parts];
+    await a.agentState.connected(agentId, "2.6", "first");
+    await b.agentState.connected(agentId, "2.6", "second");
+    await a.agentState.disconnected(agentId, "first");
+    expect((await a.store.agents.byId(agentId))!.disconnected_at).toBeNull();
+    await b.agentState.disconnected(agentId, "second");
+    expect((await a.store.agents.byId(agentId))!.disconnected_at).not.toBeNull();
+  });
+});
 
 describe("peers of two servers", () => {
   it("learn of each other, and that the agent is ready", async () => {

@@ -1,5 +1,5 @@
 import type { Batch } from "./outbox.ts";
-import type { NodeRow, Rows, ServerRow } from "./rows.ts";
+import type { EventRow, NodeRow, Rows, ServerRow } from "./rows.ts";
 
 /** A server as its siblings, and administrators, see it. */
 export interface Replica {
@@ -27,6 +27,7 @@ export interface Heartbeat {
 
 export interface ReadRows {
   readonly rows: Rows;
+  readonly events: readonly EventRow[];
   /** All changes up to this number were read. */
   readonly seen: number;
   /** Rows that were left out because they break a limit. */

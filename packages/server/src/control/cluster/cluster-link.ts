@@ -5,6 +5,8 @@ import type { Logger } from "../../base/log.ts";
 import type { CoordinatorRecord } from "../coordinator-records.ts";
 import type { ClusterCore } from "./cluster-core.ts";
 import type { ClusterDatabase, Replica } from "./cluster-database.ts";
+import type { EventChange } from "./outbox.ts";
+import type { EventRow } from "./rows.ts";
 import { LOST_AFTER_MS } from "./view.ts";
 
 const HEARTBEAT_MS = 2_000;
@@ -37,6 +39,8 @@ export interface ClusterLinkOptions {
   /** Ask for heads instead of listening. */
   readonly poll?: boolean;
   readonly onDatabaseTime?: (databaseMs: number, roundTripMs: number) => void;
+  /** Something happened at another server; may come twice. */
+  readonly onEvent?: (event: EventRow) => void;
   /** Servers that are there, this one among them; called again and again. */
   readonly onReplicas?: (replicas: readonly Replica[]) => void;
   readonly onState?: (state: ClusterState) => void;
@@ -141,6 +145,12 @@ export class ClusterLink implements AsyncDisposable {
     this.#writerBell.ring();
   }
 
+  /** Something happened here that other servers may have to act on. */
+  tell(event: EventChange): void {
+    this.#core.outbox.addEvent(event);
+    this.#writerBell.ring();
+  }
+
   /**
    * This server ends: what becomes of its peers from here on is not told, and the others give them time to come to one of
    * them. Never rejects: without the database they find out by themselves.
@@ -219,7 +229,7 @@ export class ClusterLink implements AsyncDisposable {
       this.#writtenHead = batch.head;
       this.#lastWriteAt = performance.now();
       this.counts.batches++;
-      this.counts.rowsWritten += batch.peers.length + batch.tunnels.length + batch.signals.length;
+      this.counts.rowsWritten += batch.peers.length + batch.tunnels.length + batch.signals.length + batch.events.length;
       if (outbox.waiting === 0) await this.#database.hint(this.#me, batch.head);
     }
   }
@@ -302,10 +312,11 @@ export class ClusterLink implements AsyncDisposable {
     for (let unread = view.unread(); unread.length > 0 && !this.#closing; unread = view.unread()) {
       this.#lastNewsAt = performance.now();
       for (const { server, after, upTo } of unread) {
-        const { rows, seen, bad } = await this.#database.read(server, after, upTo);
+        const { rows, events, seen, bad } = await this.#database.read(server, after, upTo);
         this.counts.rowsRead += rows.peers.length + rows.tunnels.length + rows.signals.length;
         this.counts.badRows += bad;
         view.read(server, rows, seen);
+        for (const event of events) this.#options.onEvent?.(event);
       }
       await this.#readNodes();
     }

@@ -7,7 +7,7 @@ import type pg from "pg";
 import type { OpenConnection } from "../../db/dedicated.ts";
 import type { ClusterDatabase, Heartbeat, HintListener, ReadRows, Replica } from "./cluster-database.ts";
 import type { Batch } from "./outbox.ts";
-import type { NodeRow, PeerKind, PeerRow, ServerRow, SignalRow, TunnelRow } from "./rows.ts";
+import type { EventRow, NodeRow, PeerKind, PeerRow, ServerRow, SignalRow, TunnelRow } from "./rows.ts";
 
 const MAX_READ_ROWS = 2_000;
 const PROBE_MS = 2_000;
@@ -21,6 +21,7 @@ const SIGNAL_MS = 60_000;
 const REPLICA_MS = 15_000;
 const KEEP_REPLICA_MS = 24 * 3_600_000;
 const MAX_ERROR_LENGTH = 1_024;
+const MAX_EVENT_LENGTH = 4_096;
 const HINT_CHANNEL = "coder_tn";
 const PROBE_CHANNEL = "coder_probe";
 const LOCK_CLASS = 7_236_121;
@@ -82,7 +83,7 @@ export class PostgresClusterDatabase implements ClusterDatabase {
     return rows.map(replica);
   }
 
-  async write(me: string, { peers, tunnels, signals, head }: Batch): Promise<boolean> {
+  async write(me: string, { peers, tunnels, signals, events, head }: Batch): Promise<boolean> {
     const rows = await this.#writer.run(WRITE, [
       me,
       head,
@@ -101,6 +102,9 @@ export class PostgresClusterDatabase implements ClusterDatabase {
       signals.map(({ rev }) => rev),
       signals.map(({ from }) => from),
       signals.map(({ to }) => to),
+      events.map(({ rev }) => rev),
+      events.map(({ kind }) => kind),
+      events.map(({ body }) => body),
     ]);
     return rows.length === 1;
   }
@@ -112,16 +116,22 @@ export class PostgresClusterDatabase implements ClusterDatabase {
   async read(server: string, after: number, upTo: number): Promise<ReadRows> {
     const rows = await this.#reader.run<AnyRow>(READ, [server, after, upTo, MAX_READ_ROWS]);
     const read = { peers: [] as PeerRow[], tunnels: [] as TunnelRow[], signals: [] as SignalRow[] };
+    const events: EventRow[] = [];
     let bad = 0;
     for (const row of rows) {
       const { rev, a: from, b: to } = row;
+      if (row.kind_of_row === "event") {
+        if (row.reason.length > MAX_EVENT_LENGTH) bad++;
+        else events.push({ rev, kind: from, body: row.reason });
+        continue;
+      }
       const peer = row.kind_of_row === "peer" ? peerRow(row) : undefined;
       if (!UUID.test(from) || (row.kind_of_row !== "peer" ? !UUID.test(to) : peer === undefined)) bad++;
       else if (peer !== undefined) read.peers.push(peer);
       else if (row.kind_of_row === "tunnel") read.tunnels.push({ from, to, rev, gone: row.state !== 0 });
       else read.signals.push({ from, to, rev });
     }
-    return { rows: read, seen: rows.length < MAX_READ_ROWS ? upTo : rows.at(-1)!.rev, bad };
+    return { rows: read, events, seen: rows.length < MAX_READ_ROWS ? upTo : rows.at(-1)!.rev, bad };
   }
 
   async nodes(server: string, ids: readonly string[]): Promise<readonly NodeRow[]> {
@@ -233,7 +243,7 @@ interface HeadRow {
 }
 
 interface AnyRow {
-  readonly kind_of_row: "peer" | "tunnel" | "signal";
+  readonly kind_of_row: "peer" | "tunnel" | "signal" | "event";
   readonly a: string;
   readonly b: string;
   readonly rev: number;
@@ -304,7 +314,10 @@ const WRITE = `with me as (update tailnet_servers set head = $2, heartbeat_at = 
       changed_at = excluded.changed_at),
   s as (insert into tailnet_signals (server, rev, src, dst, changed_at)
     select me.id, x.rev, x.src, x.dst, ${NOW} from me,
-      unnest($15::bigint[], $16::text[], $17::text[]) as x (rev, src, dst))
+      unnest($15::bigint[], $16::text[], $17::text[]) as x (rev, src, dst)),
+  e as (insert into cluster_events (server, rev, kind, body, created_at)
+    select me.id, x.rev, x.kind, x.body, ${NOW} from me,
+      unnest($18::bigint[], $19::text[], $20::text[]) as x (rev, kind, body))
   select id from me`;
 
 const READ = `select 'peer' as kind_of_row, id as a, '' as b, rev, state, kind, session, key, reason
@@ -312,6 +325,8 @@ const READ = `select 'peer' as kind_of_row, id as a, '' as b, rev, state, kind, 
   union all select 'tunnel', src, dst, rev, gone, 0, 0, null, '' from tailnet_tunnels
     where server = $1 and rev > $2 and rev <= $3
   union all select 'signal', src, dst, rev, 0, 0, 0, null, '' from tailnet_signals
+    where server = $1 and rev > $2 and rev <= $3
+  union all select 'event', kind, '', rev, 0, 0, 0, null, body from cluster_events
     where server = $1 and rev > $2 and rev <= $3
   order by rev limit $4`;
 
@@ -325,5 +340,7 @@ const SWEEP = `with sweeper as materialized (select ${NOW} as now where pg_try_a
     or (gone <> 0 and changed_at < sweeper.now - $3::bigint)),
   s as (delete from tailnet_signals using sweeper where server in (select id from expired)
     or changed_at < sweeper.now - $4::bigint),
+  e as (delete from cluster_events using sweeper where server in (select id from expired)
+    or created_at < sweeper.now - $3::bigint),
   r as (delete from replicas using sweeper where updated_at < sweeper.now - $5::bigint)
   select count(*) from sweeper`;

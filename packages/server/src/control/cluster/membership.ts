@@ -5,6 +5,7 @@ import type { OpenConnection } from "../../db/dedicated.ts";
 import type { ControlPlane } from "../control-plane.ts";
 import { ClusterCore } from "./cluster-core.ts";
 import type { Replica } from "./cluster-database.ts";
+import type { ClusterEvents } from "./cluster-events.ts";
 import { ClusterLink } from "./cluster-link.ts";
 import { PostgresClusterDatabase } from "./cluster-tables.ts";
 
@@ -15,9 +16,10 @@ export function clusterOf(options: {
   readonly replica: Omit<Replica, "error" | "databaseLatencyUs">;
   readonly clock: DatabaseClock;
   readonly log: Logger;
+  readonly events: ClusterEvents;
   readonly onReplicas: (replicas: readonly Replica[]) => void;
 }): ClusterLink {
-  const { control, clock, log, replica, onReplicas } = options;
+  const { control, clock, log, replica, events, onReplicas } = options;
   const me = randomUUID();
   const now = (): number => clock.now();
   const link = new ClusterLink({
@@ -27,9 +29,11 @@ export function clusterOf(options: {
     replica,
     log,
     onReplicas,
+    onEvent: (event) => events.apply(event),
     onDatabaseTime: (databaseMs, roundTripMs) => clock.measured(databaseMs, roundTripMs),
   });
   control.joinCluster(link);
+  events.start((event) => link.tell(event));
   return link;
 }
 

@@ -1,9 +1,11 @@
-import type { NodeRow, PeerRow, Rows, SignalRow, TunnelRow } from "./rows.ts";
+import type { EventRow, NodeRow, PeerRow, Rows, SignalRow, TunnelRow } from "./rows.ts";
 
 /** Rows in one statement. */
 const MAX_BATCH_ROWS = 500;
 /** Signals that wait; beyond it the oldest is dropped, and the client's handshake begins without it. */
 const MAX_SIGNALS = 4_096;
+/** Events that wait while the database is away; beyond it the oldest is dropped, and what it ends is found by the next check. */
+const MAX_EVENTS = 16_384;
 
 type Numbered = "rev";
 
@@ -11,9 +13,15 @@ export type PeerChange = Omit<PeerRow & NodeRow, Numbered>;
 export type TunnelChange = Omit<TunnelRow, Numbered>;
 export type SignalChange = Omit<SignalRow, Numbered>;
 
+/** `key`: a later event of the same key stands for an earlier one that still waits. */
+export interface EventChange extends Omit<EventRow, Numbered> {
+  readonly key: string;
+}
+
 /** Changes that are written as one statement. */
 export interface Batch extends Omit<Rows, "peers"> {
   readonly peers: readonly (PeerRow & NodeRow)[];
+  readonly events: readonly (EventRow & EventChange)[];
   /** The number of the last of them. */
   readonly head: number;
 }
@@ -25,6 +33,7 @@ export interface Batch extends Omit<Rows, "peers"> {
 export class Outbox {
   readonly #peers = new Map<string, PeerChange>();
   readonly #tunnels = new Map<string, TunnelChange>();
+  readonly #events = new Map<string, EventChange>();
   #signals: SignalChange[] = [];
   #batch: Batch | undefined;
   #head = 0;
@@ -36,7 +45,7 @@ export class Outbox {
 
   /** Changes that wait, those under way not counted. */
   get waiting(): number {
-    return this.#peers.size + this.#tunnels.size + this.#signals.length;
+    return this.#peers.size + this.#tunnels.size + this.#signals.length + this.#events.size;
   }
 
   addPeer(change: PeerChange): void {
@@ -53,6 +62,13 @@ export class Outbox {
     if (this.#signals.length > MAX_SIGNALS) this.#signals.shift();
   }
 
+  addEvent(change: EventChange): void {
+    this.#events.set(change.key, change);
+    if (this.#events.size <= MAX_EVENTS) return;
+    const [oldest] = this.#events.keys();
+    this.#events.delete(oldest!);
+  }
+
   /** The next batch; undefined when nothing waits or a batch is under way. */
   take(): Batch | undefined {
     if (this.#batch !== undefined || this.waiting === 0) return undefined;
@@ -66,14 +82,17 @@ export class Outbox {
       }
       return taken;
     };
+    // What takes a right away goes first.
+    const events = numbered(this.#events.values());
     // A peer's tunnels leave before the peer: a reader of the peer has them already.
     const tunnels = numbered(this.#tunnels.values());
     const peers = numbered(this.#peers.values());
     const signals = numbered(this.#signals);
+    for (const { key } of events) this.#events.delete(key);
     for (const tunnel of tunnels) this.#tunnels.delete(tunnelKey(tunnel));
     for (const { id } of peers) this.#peers.delete(id);
     this.#signals = this.#signals.slice(signals.length);
-    this.#batch = { peers, tunnels, signals, head: this.#head };
+    this.#batch = { peers, tunnels, signals, events, head: this.#head };
     return this.#batch;
   }
 
@@ -87,6 +106,7 @@ export class Outbox {
     const batch = this.#batch;
     if (batch === undefined) return;
     this.#batch = undefined;
+    for (const { rev: _, ...event } of batch.events) if (!this.#events.has(event.key)) this.addEvent(event);
     const newer = { peers: [...this.#peers.values()], tunnels: [...this.#tunnels.values()], signals: this.#signals };
     this.#peers.clear();
     this.#tunnels.clear();
@@ -99,12 +119,12 @@ export class Outbox {
     for (const signal of newer.signals) this.addSignal(signal);
   }
 
-  /** The server has a new identity: numbers begin again, and everything that holds has to be added again. */
+  /** The server has a new identity: numbers begin again, and everything that holds has to be added again. Events stay. */
   restart(): void {
+    this.failed();
     this.#peers.clear();
     this.#tunnels.clear();
     this.#signals = [];
-    this.#batch = undefined;
     this.#head = 0;
   }
 }

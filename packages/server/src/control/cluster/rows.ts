@@ -40,6 +40,14 @@ export interface SignalRow {
   readonly rev: number;
 }
 
+/** Something that happened at a server and that others may have to act on: cluster-events.ts. */
+export interface EventRow {
+  readonly rev: number;
+  readonly kind: string;
+  /** JSON. */
+  readonly body: string;
+}
+
 /** Rows of one server in the order of their numbers. */
 export interface Rows {
   readonly peers: readonly PeerRow[];

@@ -8,6 +8,7 @@ import { userSettings } from "./007-user-settings.ts";
 import { connectionPolicies } from "./008-connection-policy.ts";
 import { compatibleFrom } from "./009-compatible-from.ts";
 import { cluster } from "./010-cluster.ts";
+import { agentConnection } from "./011-agent-connection.ts";
 
 export interface Migration {
   /** Ascending; numbers may be left out. A released migration never changes. */
@@ -32,6 +33,7 @@ export const migrations: readonly Migration[] = [
   { version: 8, name: "connection policy", up: connectionPolicies },
   { version: 9, name: "compatible from", up: compatibleFrom },
   { version: 10, name: "cluster", compatibleFrom: 9, up: cluster },
+  { version: 11, name: "agent connection", compatibleFrom: 9, up: agentConnection },
 ];
 
 /** Of the schema that this release writes; it reads older ones, and brings them up to date. */

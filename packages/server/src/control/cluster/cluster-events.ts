@@ -1,0 +1,130 @@
+/**
+ * Passes on what happens at one server to the others: rights that end, and what watchers follow. Both are published here as
+ * if they had happened here.
+ */
+import { z } from "zod";
+import type { AccessEvent, AccessEvents } from "../../auth/access-events.ts";
+import type { Logger } from "../../base/log.ts";
+import type { AgentLogs } from "../../db/agent-logs.ts";
+import type { Change, Changes } from "../../workspaces/changes.ts";
+import type { EventChange } from "./outbox.ts";
+import type { EventRow } from "./rows.ts";
+
+const MAX_IDS = 64;
+/** Lines of an agent that are read at a time, as followers get them. */
+const LOGS_PER_READ = 500;
+
+const id = z.uuid();
+const keyId = z.string().min(1).max(64);
+const agentIds = z.array(id).max(MAX_IDS).readonly();
+
+const accessEvent: z.ZodType<AccessEvent> = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("key-revoked"), keyId, userId: id }),
+  z.object({ kind: z.literal("user-gone"), userId: id }),
+  z.object({ kind: z.literal("role-changed"), userId: id }),
+  z.object({ kind: z.literal("workspace-deleted"), workspaceId: id, agentIds }),
+  z.object({ kind: z.literal("workspace-stopped"), workspaceId: id, agentIds }),
+  z.object({ kind: z.literal("agent-token-rotated"), agentId: id }),
+  z.object({ kind: z.literal("browser-only"), userId: id.exactOptional(), agentIds: agentIds.exactOptional() }),
+]);
+
+/** As Change, but for the lines of a log: they are read from the store. */
+const remoteChange = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("workspace"), workspaceId: id }),
+  z.object({ kind: z.literal("agent-logs"), agentId: id, after: z.int() }),
+  z.object({ kind: z.literal("agent-metadata"), agentId: id }),
+  z.object({ kind: z.literal("user"), userId: id }),
+]);
+
+export interface ClusterEventsOptions {
+  readonly accessEvents: AccessEvents;
+  readonly changes: Changes;
+  readonly agentLogs: Pick<AgentLogs, "list">;
+  readonly log: Logger;
+}
+
+export class ClusterEvents {
+  readonly #options: ClusterEventsOptions;
+  #serial = 0;
+  #isApplying = false;
+
+  constructor(options: ClusterEventsOptions) {
+    this.#options = options;
+  }
+
+  /** From here on events of this server are passed to `tell`. */
+  start(tell: (event: EventChange) => void): void {
+    const { accessEvents, changes } = this.#options;
+    accessEvents.subscribe((event) => {
+      // One by one: each takes a right away.
+      if (!this.#isApplying) tell({ key: `access ${++this.#serial}`, kind: "access", body: JSON.stringify(event) });
+    });
+    changes.subscribeAll((change) => {
+      if (!this.#isApplying) tell(this.#changeEvent(change));
+    });
+  }
+
+  /** Something happened at another server. */
+  apply({ kind, body }: EventRow): void {
+    if (kind === "access") {
+      const event = accessEvent.safeParse(parsed(body));
+      if (event.success) this.#publish(() => this.#options.accessEvents.publish(event.data));
+      else this.#refused(kind);
+    } else if (kind === "change") {
+      const change = remoteChange.safeParse(parsed(body));
+      if (!change.success) this.#refused(kind);
+      else if (change.data.kind === "agent-logs") void this.#applyLogs(change.data.agentId, change.data.after);
+      else {
+        const local = change.data;
+        this.#publish(() => this.#options.changes.publish(local));
+      }
+    } // another release may know more kinds
+  }
+
+  async #applyLogs(agentId: string, after: number): Promise<void> {
+    try {
+      for (let from = after; ; ) {
+        const logs = await this.#options.agentLogs.list(agentId, { after: from, limit: LOGS_PER_READ });
+        if (logs.length > 0) this.#publish(() => this.#options.changes.publish({ kind: "agent-logs", agentId, logs }));
+        if (logs.length < LOGS_PER_READ) return;
+        from = logs.at(-1)!.id;
+      }
+    } catch (error) {
+      this.#options.log.warn({ err: error, agent: agentId }, "log lines of another server were not read");
+    }
+  }
+
+  #changeEvent(change: Change): EventChange {
+    if (change.kind !== "agent-logs") {
+      const body = JSON.stringify(change);
+      return { key: body, kind: "change", body };
+    }
+    const { kind, agentId, logs } = change;
+    const after = (logs[0]?.id ?? 1) - 1;
+    return { key: `${kind} ${agentId} ${after}`, kind: "change", body: JSON.stringify({ kind, agentId, after }) };
+  }
+
+  /** Its own listeners take what is published meanwhile for an event of another server, and do not pass it on. */
+  #publish(publish: () => void): void {
+    this.#isApplying = true;
+    try {
+      publish();
+    } catch (error) {
+      this.#options.log.error({ err: error }, "an event of another server was not handled");
+    } finally {
+      this.#isApplying = false;
+    }
+  }
+
+  #refused(kind: string): void {
+    this.#options.log.warn({ kind }, "an event of another server is not valid");
+  }
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined; // refused by the schema
+  }
+}
