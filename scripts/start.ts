@@ -37,15 +37,14 @@ async function main(): Promise<number> {
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   chmodSync(stateDir, 0o700);
   const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
+  // Browsers resolve names below localhost to this machine, and so does the command.
+  const url = `http://coder.localhost:${port}`;
 
   say(`Starting the control plane at ${url}`);
   background("server", [
     "server",
     "--http-address",
     `127.0.0.1:${port}`,
-    "--access-url",
-    url,
     "--cache-dir",
     join(stateDir, "server"),
     // Both ends are on this machine: neither needs to learn a public address.

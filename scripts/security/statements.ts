@@ -236,6 +236,10 @@ export const CHAPTERS: readonly Chapter[] = [
         text: "Cookie names are compared byte for byte after space and tab around them; two cookies of one name count as none.",
       },
       {
+        number: "S3",
+        text: "A deployment that is tried on loopback has a host name of its own for browsers, `coder.localhost`, so that programs that listen on `localhost` receive none of its cookies. A browser's login at `localhost` or an address of loopback is warned of, in the log and the health report.",
+      },
+      {
         number: "S4",
         text: "No program receives a cookie of the server, its session token in a header or a Bearer, its query parameters or an `X-Coder-*` header of the client.",
       },

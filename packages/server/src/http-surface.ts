@@ -100,6 +100,7 @@ export function buildHttpSurface(
     csrfKey: keys.csrf,
     sessionDurationMs: config.sessionDurationMs,
     isSecure: secureCookies,
+    log,
   });
   const search = new WorkspaceSearch({ tables: store, deployment, clock });
   const health = new HealthChecks({ config, addresses, store, control, probeKeys, clock, log });

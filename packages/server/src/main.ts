@@ -64,7 +64,10 @@ async function greeting(server: Awaited<ReturnType<typeof createServer>>, config
   if (server.metricsAddress !== undefined) lines.push(`Metrics on http://${hostPort(server.metricsAddress)}/metrics`);
   if (server.stunPort !== undefined) lines.push(`STUN on UDP port ${server.stunPort}`);
   const url = server.parts.addresses.accessUrl().origin;
-  lines.push(`Access URL: ${url}`, `State: ${config.stateDir}`);
+  const page = server.parts.addresses.browserUrl().origin;
+  lines.push(`Access URL: ${url}`);
+  if (page !== url) lines.push(`In a browser: ${page}`);
+  lines.push(`State: ${config.stateDir}`);
   if ((await server.parts.store.users.count()) === 0) {
     lines.push("", "There is no user yet. Create the first one, an owner, with:", `  coder login ${url}`);
   }

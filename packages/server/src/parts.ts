@@ -90,7 +90,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const relayMaps = await RelayMaps.open({ config: config.derp, addresses, log });
 
   const accessEvents = new AccessEvents();
-  const hosts = new Hosts(() => addresses.accessUrl(), config.allowedHosts);
+  const hosts = new Hosts(() => addresses.accessUrl(), config.allowedHosts, () => addresses.browserUrl());
   const passwords = new Passwords(tuning.passwordCost ?? DEFAULT_PASSWORD_COST);
   const audit = new Audit(log, clock, metrics.recordAudit);
   const sessions = new Sessions({ store, passwords, events: accessEvents, audit, lifetimes: config, clock });
@@ -143,7 +143,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
       blockDirect: config.derp.blockDirect,
       hostnameSuffix: config.workspaceHostnameSuffix,
       portProxyAddress: (place) =>
-        wildcard === undefined ? "" : portProxyAddress(place, wildcard, addresses.accessUrl()),
+        wildcard === undefined ? "" : portProxyAddress(place, wildcard, addresses.browserUrl()),
     },
     limits,
     streams,
@@ -242,7 +242,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     wildcard,
     pathApps: config.pathApps,
     authenticator,
-    accessUrl: () => addresses.accessUrl(),
+    accessUrl: () => addresses.browserUrl(),
     maxLevel,
     dial: appDialer(tuning.appTunnels ?? appTunnels, ownClient.token),
     clientAddress,

@@ -69,6 +69,8 @@ export async function startServer(
       "stun-address": "disable",
       "derp-server-stun-addresses": "disable",
       ...(options.store === "sqlite" ? {} : await testDatabase(stateDir)),
+      // On loopback a server without an access URL would serve apps.
+      "wildcard-access-url": "",
       ...options.flags,
     },
     { homeDir: stateDir },

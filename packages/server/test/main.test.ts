@@ -27,7 +27,7 @@ test("it prints its addresses, its state directory and the first step, and stops
   const running = runServer(config, { signal: stop.signal, stdout, stderr: new TextCollector() });
   const url = await until(() => /Listening on (http:\S+)/.exec(stdout.text)?.[1]);
   expect(stdout.text).toBe(
-    `Listening on ${url}\nAccess URL: ${url}\nState: ${directory}\n\n` +
+    `Listening on ${url}\nAccess URL: ${url}\nIn a browser: http://coder.localhost:${new URL(url).port}\nState: ${directory}\n\n` +
       `There is no user yet. Create the first one, an owner, with:\n  coder login ${url}\n`,
   );
   await firstUser(url);

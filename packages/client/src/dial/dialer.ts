@@ -10,6 +10,7 @@ import { type ConnectionOptions, connect as connectTls, createSecureContext, typ
 import { getProxyForUrl } from "proxy-from-env";
 import { abortable, deadline, once } from "wg-userspace/async/abort";
 import { EngineError } from "wg-userspace/base/errors";
+import { isBelowLocalhost, systemName } from "wg-userspace/io/host/local-names";
 import { toEngineError } from "wg-userspace/io/host/node-errors";
 import { optionalLookup } from "wg-userspace/io/host/optional-names";
 import type { RelayDialer } from "wg-userspace/io/relay/relay-dialer";
@@ -121,7 +122,9 @@ export class Dialer implements RelayDialer {
 
   async #connectOnce(target: DialTarget, signal: AbortSignal): Promise<Duplex> {
     const host = isIP(target.host) === 6 ? `[${target.host}]` : target.host;
-    const proxy = this.#proxyFor(`${target.tls ? "https" : "http"}://${host}:${target.port}`);
+    const proxy = isBelowLocalhost(host)
+      ? ""
+      : this.#proxyFor(`${target.tls ? "https" : "http"}://${host}:${target.port}`);
     const socket =
       proxy === "" ? await this.#straight(target, signal) : await this.#throughProxy(proxy, target, signal);
     return target.tls ? this.#secure(socket, target, signal) : socket;
@@ -255,7 +258,7 @@ function parseProxy(text: string): URL {
 async function openSocket(host: string, port: number, signal: AbortSignal, optional = false): Promise<Socket> {
   signal.throwIfAborted();
   const lookup = optional ? { lookup: optionalLookup(signal) } : {};
-  const socket = connectTcp({ host, port, autoSelectFamily: true, noDelay: true, ...lookup });
+  const socket = connectTcp({ host: systemName(host), port, autoSelectFamily: true, noDelay: true, ...lookup });
   await untilEvent(socket, "connect", signal);
   return socket;
 }

@@ -11,6 +11,10 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EDERP02: "No relay works: without one, connections need a direct path. Check the relay's address and certificate.",
   ESTUN01: "No STUN server answers: direct paths through NAT cannot be found. Check that UDP port 3478 gets out.",
   ESTUN02: "STUN servers see different ports: the server's network makes direct paths difficult.",
+  EWILD01: "Serve apps below a domain that the deployment does not share, by --wildcard-access-url.",
+  EWILD02: "Browsers do not reach apps. Check where the wildcard name leads, and that the certificate covers it.",
+  EWILD03: "The wildcard name has no address. Add a DNS record for it.",
+  ECOOK01: "Open the deployment at a name of its own, such as coder.localhost, and set --access-url to it.",
   EIF01: "An interface carries packets that are too small for the tunnel. Raise its MTU or use another one.",
 };
 

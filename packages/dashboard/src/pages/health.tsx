@@ -19,6 +19,7 @@ const SECTIONS = [
   ["derp", "Relays and STUN", "Whether relays carry data and STUN servers answer"],
   ["websocket", "WebSockets", "Whether a proxy on the way lets WebSockets pass"],
   ["interfaces", "Network interfaces", "Whether packets of the tunnel fit"],
+  ["wildcard", "Web apps", "Whether browsers reach the names of apps, and what they share with this deployment"],
 ] as const;
 
 const TONES: Readonly<Record<HealthSeverity, Tone>> = { ok: "ok", warning: "warn", error: "bad" };

@@ -8,16 +8,18 @@ import { matchesHost } from "../base/host-pattern.ts";
  */
 export class Hosts {
   readonly #accessUrl: () => URL;
+  readonly #browserUrl: () => URL;
   readonly #allowed: readonly string[];
 
   /** The access URL is asked for each time: without a setting it is known only once the server listens. */
-  constructor(accessUrl: () => URL, allowed: readonly string[]) {
+  constructor(accessUrl: () => URL, allowed: readonly string[], browserUrl: () => URL = accessUrl) {
     this.#accessUrl = accessUrl;
+    this.#browserUrl = browserUrl;
     this.#allowed = allowed;
   }
 
   /**
-   * Ours are the access URL's host, the extra ones, the very address the connection came in on, and, for a
+   * Ours are the host of the access URL and the one for browsers, the extra ones, the very address the connection came in on, and, for a
    * connection over loopback, `localhost`. Any port: behind a proxy the outer port is unknown.
    */
   isOurs(request: IncomingMessage): boolean {
@@ -28,6 +30,7 @@ export class Hosts {
     const name = hostname(host);
     if (name === undefined) return false;
     if (name === this.#accessUrl().hostname.toLowerCase()) return true;
+    if (name === this.#browserUrl().hostname.toLowerCase()) return true;
     if (this.#allowed.some((pattern) => matchesHost(pattern, name))) return true;
     const local = plainAddress(localAddress ?? "");
     if (isIP(unbracket(name)) !== 0) return unbracket(name) === local;
@@ -38,7 +41,7 @@ export class Hosts {
   isOurOrigin(origin: string, request: IncomingMessage): boolean {
     if (!URL.canParse(origin)) return false;
     const url = new URL(origin);
-    if (url.origin === this.#accessUrl().origin) return true;
+    if (url.origin === this.#accessUrl().origin || url.origin === this.#browserUrl().origin) return true;
     const host = request.headers.host;
     return host !== undefined && url.host === host.toLowerCase() && this.isOurs(request);
   }

@@ -39,7 +39,7 @@ const SERVER_FLAGS = [
     type: "string",
     default: "",
     description:
-      "Host names of web apps, such as *.apps.example.com: each is served at a name of its own. Without it there are no web apps",
+      "Host names of web apps, such as *.apps.example.com: each is served at a name of its own. Without it there are no web apps, except on a server without an access URL that listens on loopback alone: there it is *.coder.localhost",
     group: "Networking",
   },
   {

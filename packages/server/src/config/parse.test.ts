@@ -149,7 +149,11 @@ test("defaults alone are a working configuration", () => {
       "sshHostnamePrefix": "coder.",
       "stateDir": "/home/ada/.local/state/coder-server",
       "tls": undefined,
-      "wildcardAccessUrl": undefined,
+      "wildcardAccessUrl": {
+        "pattern": "*.coder.localhost",
+        "port": undefined,
+        "suffix": ".coder.localhost",
+      },
       "workspaceHostnameSuffix": "coder",
     }
   `);

@@ -6,6 +6,7 @@ import { matchesHost } from "../base/host-pattern.ts";
 import type { ListenAddress } from "../base/listen-address.ts";
 import type { ServerLogLevel } from "../base/log.ts";
 import { parsePostgresUrl } from "../base/postgres-url.ts";
+import { isTrial, TRIAL_HOST } from "../base/own-addresses.ts";
 import { SHARE_LEVELS } from "../base/share-level.ts";
 import { parseWildcard, type Wildcard } from "../base/wildcard.ts";
 import { parseDuration } from "./durations.ts";
@@ -118,10 +119,14 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
     throw invalid("http-address", "is empty and --tls-enable is off, so there is nothing to listen on");
   }
   const allowedHosts = read.list("allowed-hosts").map((host) => allowedHost(host));
+  const accessUrl = read.url("access-url");
+  // An empty setting switches web apps off.
+  const trial = values["wildcard-access-url"] === undefined && isTrial({ accessUrl, http, tls });
+  const wildcard = trial ? `*.${TRIAL_HOST}` : read.text("wildcard-access-url");
   return {
     given: values,
-    accessUrl: read.url("access-url"),
-    wildcardAccessUrl: wildcardAccessUrl(read.text("wildcard-access-url"), allowedHosts),
+    accessUrl,
+    wildcardAccessUrl: wildcardAccessUrl(wildcard, allowedHosts),
     allowedHosts,
     redirectToAccessUrl: read.boolean("redirect-to-access-url"),
     http,

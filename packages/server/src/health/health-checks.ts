@@ -16,6 +16,7 @@ import type { ProbeKeys } from "../relay/probe-keys.ts";
 import { checkDerp } from "./derp.ts";
 import { checkInterfaces, type InterfacesSection } from "./interfaces.ts";
 import { fails, type HealthCode, message, reasonOf, works, worst } from "./section.ts";
+import { checkWildcard, type WildcardSection } from "./wildcard.ts";
 
 const CHECK_TIMEOUT_MS = 5_000;
 const DATABASE_THRESHOLD_MS = 15;
@@ -23,12 +24,15 @@ const MAX_BODY = 256;
 /** The most that is read of an answer. */
 const MAX_PAGE_BYTES = 1024 * 1024;
 
-/** Coder's report, and a section that it lacks. */
-export type FullHealthReport = HealthReport & { readonly interfaces: InterfacesSection };
+/** Coder's report, and sections that it lacks. */
+export type FullHealthReport = HealthReport & {
+  readonly interfaces: InterfacesSection;
+  readonly wildcard: WildcardSection;
+};
 
 export interface HealthOptions {
-  readonly config: Pick<ServerConfig, "healthCheckRefreshMs" | "tls" | "derp">;
-  readonly addresses: Pick<OwnAddresses, "accessUrl">;
+  readonly config: Pick<ServerConfig, "healthCheckRefreshMs" | "tls" | "derp" | "wildcardAccessUrl">;
+  readonly addresses: Pick<OwnAddresses, "accessUrl" | "browserUrl">;
   readonly store: Pick<Store, "ping">;
   readonly control: Pick<ControlPlane, "relayMap">;
   readonly probeKeys: ProbeKeys;
@@ -62,14 +66,15 @@ export class HealthChecks {
   async #run(token: string): Promise<FullHealthReport> {
     const options = this.#options;
     const dialer = dialerToOurselves(options.config.tls?.certFiles ?? []);
-    const [accessUrl, database, websocket, derp, interfaces] = await Promise.all([
+    const [accessUrl, database, websocket, derp, interfaces, wildcard] = await Promise.all([
       checkAccessUrl(options, dialer),
       checkDatabase(options),
       checkWebSocket(options, dialer, token),
       checkRelays(options, dialer),
       checkInterfaces(),
+      checkWildcard(options.config.wildcardAccessUrl, options.addresses.browserUrl(), dialer),
     ]).finally(() => dialer.close());
-    const sections = [accessUrl, database, websocket, derp, interfaces];
+    const sections = [accessUrl, database, websocket, derp, interfaces, wildcard];
     const atMs = options.clock.now();
     const report: FullHealthReport = {
       time: formatTime(atMs),
@@ -80,6 +85,7 @@ export class HealthChecks {
       websocket,
       database,
       interfaces,
+      wildcard,
       coder_version: BUILD_VERSION,
     };
     this.#last = { report, atMs };

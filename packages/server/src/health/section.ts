@@ -2,7 +2,8 @@ import type { HealthMessage, HealthSeverity } from "coder-protocol/rest/deployme
 
 /**
  * Codes of the health report, those of Coder: stock dashboards and support tools look them up.
- * EACS access URL, EDB database, EWS WebSocket, EDERP relay, ESTUN STUN, EIF network interface.
+ * EACS access URL, EDB database, EWS WebSocket, EDERP relay, ESTUN STUN, EIF network interface. Of our own: EWILD wildcard access
+ * URL, ECOOK cookies.
  */
 export type HealthCode =
   | "EUNKNOWN"
@@ -18,7 +19,11 @@ export type HealthCode =
   | "EDERP02"
   | "ESTUN01"
   | "ESTUN02"
-  | "EIF01";
+  | "EIF01"
+  | "EWILD01"
+  | "EWILD02"
+  | "EWILD03"
+  | "ECOOK01";
 
 /** What every section of the report begins with. */
 export interface Section {

@@ -14,7 +14,7 @@ export interface ApplicationRoutesDeps {
   /** Undefined without a wildcard access URL. */
   readonly signIn: SignIn | undefined;
   readonly wildcard: Wildcard | undefined;
-  readonly addresses: Pick<OwnAddresses, "accessUrl">;
+  readonly addresses: Pick<OwnAddresses, "browserUrl">;
 }
 
 /** What clients and browsers ask about web apps. */
@@ -22,7 +22,7 @@ export function applicationRoutes(router: Router, deps: ApplicationRoutesDeps): 
   const { user, authenticator, signIn, wildcard, addresses } = deps;
 
   router.get("/applications/host", user, (c) => {
-    const body: ApplicationsHost = { host: applicationsHost(wildcard, addresses.accessUrl()) };
+    const body: ApplicationsHost = { host: applicationsHost(wildcard, addresses.browserUrl()) };
     return c.json(body);
   });
 

@@ -84,7 +84,7 @@ export function cliAuthRoutes(router: Router, deps: CliAuthDeps): void {
     const credentials = { email: form.get("email") ?? "", password: form.get("password") ?? "" };
     try {
       const { user, key } = await sessions.login(credentials, audit.addressOf(c));
-      for (const cookie of cookies.of(key)) c.header("Set-Cookie", cookie, { append: true });
+      for (const cookie of cookies.of(key, c.env.incoming)) c.header("Set-Cookie", cookie, { append: true });
       // A password alone agrees to nothing: the next page says who asks.
       if (callback !== undefined) return page(c, tokenForm(user.username, csrfProof(csrfKey, key.row.id), callback));
       return await sendToken(c, user, undefined);

@@ -30,7 +30,7 @@ export interface DeploymentRoutesDeps {
   readonly user: Guard;
   readonly config: ServerConfig;
   readonly deployment: DeploymentIds;
-  readonly addresses: Pick<OwnAddresses, "accessUrl">;
+  readonly addresses: Pick<OwnAddresses, "accessUrl" | "browserUrl">;
   readonly users: Pick<Users, "count">;
   readonly clock: WallClock;
   readonly bodyBytes: number;
@@ -121,8 +121,8 @@ export function deploymentRoutes(router: Router, deps: DeploymentRoutesDeps): vo
           display_name: "Default",
           icon_url: "",
           healthy: true,
-          path_app_url: addresses.accessUrl().origin,
-          wildcard_hostname: applicationsHost(config.wildcardAccessUrl, addresses.accessUrl()),
+          path_app_url: addresses.browserUrl().origin,
+          wildcard_hostname: applicationsHost(config.wildcardAccessUrl, addresses.browserUrl()),
         },
       ],
     };

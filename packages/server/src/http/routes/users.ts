@@ -62,7 +62,7 @@ export function userRoutes(router: Router, deps: UserRoutesDeps): void {
     refuseForeignOrigin(c.env.incoming, deps.hosts);
     const request = await readJson(c, loginRequest, bodyBytes);
     const { key } = await sessions.login(request, audit.addressOf(c));
-    for (const cookie of cookies.of(key)) c.header("Set-Cookie", cookie, { append: true });
+    for (const cookie of cookies.of(key, c.env.incoming)) c.header("Set-Cookie", cookie, { append: true });
     const body: LoginResponse = { session_token: key.token };
     return c.json(body, 201);
   });

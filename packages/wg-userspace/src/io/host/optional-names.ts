@@ -7,6 +7,7 @@
 import { promises as dns } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
 import { onAbort } from "../../async/abort.ts";
+import { isBelowLocalhost } from "./local-names.ts";
 
 /** Where the system has not answered within this time, name servers are asked without it, all at the same time. */
 const SLOW_MS = 1_000;
@@ -41,6 +42,8 @@ export class OptionalNames {
   /** Empty when the name has no address, or none was found before the signal. Never rejects. */
   async resolve(name: string, signal: AbortSignal): Promise<readonly string[]> {
     if (isIP(name) !== 0) return [name];
+    // No name server is asked for these.
+    if (isBelowLocalhost(name)) return ["127.0.0.1", "::1"];
     if (signal.aborted || this.#waiting.size >= MAX_WAITING) return [];
     const { promise, resolve } = Promise.withResolvers<readonly string[]>();
     const wanted: Wanted = { name, answer: resolve };

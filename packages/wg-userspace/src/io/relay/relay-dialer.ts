@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { once } from "../../async/abort.ts";
 import type { RelayTarget } from "../../derp/relay-candidates.ts";
+import { systemName } from "../host/local-names.ts";
 import { toEngineError } from "../host/node-errors.ts";
 import { optionalLookup } from "../host/optional-names.ts";
 import { judgedLater, tlsRefusal } from "./tls-refusal.ts";
@@ -37,7 +38,12 @@ export const directRelayDialer: RelayDialer = {
 };
 
 function tcpOptions({ host, port, optional }: RelayTarget, signal: AbortSignal): TcpNetConnectOpts {
-  return { host, port, noDelay: true, ...(optional === true ? { lookup: optionalLookup(signal) } : {}) };
+  return {
+    host: systemName(host),
+    port,
+    noDelay: true,
+    ...(optional === true ? { lookup: optionalLookup(signal) } : {}),
+  };
 }
 
 function openTls(target: RelayTarget, signal: AbortSignal): Socket {

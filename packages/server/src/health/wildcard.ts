@@ -1,0 +1,80 @@
+/** Section `wildcard`: whether browsers reach the host names of web apps, and how far apps are apart from the deployment. */
+import type { Dialer } from "coder-client/dial/dialer";
+import { isBelowLocalhost } from "wg-userspace/io/host/local-names";
+import { nodeErrorCode } from "../base/errors.ts";
+import { isLoopback } from "../base/listen-address.ts";
+import { fetchText } from "../base/outgoing.ts";
+import { type Wildcard, wildcardOrigin } from "../base/wildcard.ts";
+import { fails, message, reasonOf, type Section, works } from "./section.ts";
+
+const CHECK_TIMEOUT_MS = 5_000;
+const MAX_ANSWER_BYTES = 64 * 1024;
+/** Names no app: the server answers it by itself. */
+const PROBE_LABEL = "coder-health";
+const UNRESOLVED: ReadonlySet<string> = new Set(["ENOTFOUND", "EAI_AGAIN", "ERR_NAME_NOT_FOUND"]);
+
+export interface WildcardSection extends Section {
+  /** As it is set; empty without one. */
+  readonly wildcard_access_url: string;
+}
+
+/** @param browserUrl Where browsers reach the server. */
+export async function checkWildcard(
+  wildcard: Wildcard | undefined,
+  browserUrl: URL,
+  dialer: Dialer,
+): Promise<WildcardSection> {
+  const shared = cookieWarnings(browserUrl);
+  if (wildcard === undefined) return { ...works(shared), wildcard_access_url: "" };
+  const found = { wildcard_access_url: wildcard.pattern };
+  const url = new URL("/", wildcardOrigin(wildcard, PROBE_LABEL, browserUrl));
+  try {
+    const { status, text } = await fetchText(dialer, url, {
+      maxBytes: MAX_ANSWER_BYTES,
+      signal: AbortSignal.timeout(CHECK_TIMEOUT_MS),
+    });
+    if (status !== 400 || !text.includes("Invalid Application URL"))
+      return {
+        ...fails("EWILD02", `${url.origin} is answered by something else, with the status ${status}`),
+        ...found,
+      };
+  } catch (error) {
+    const code = nodeErrorCode(error) ?? (error instanceof Error ? nodeErrorCode(error.cause) : undefined) ?? "";
+    const failed = UNRESOLVED.has(code)
+      ? fails("EWILD03", `the name ${url.hostname} has no address: add a DNS record for ${wildcard.pattern}`)
+      : fails("EWILD02", `cannot reach ${url.origin}: ${reasonOf(error)}`);
+    return { ...failed, ...found };
+  }
+  return { ...works([...shared, ...siteWarnings(wildcard, browserUrl)]), ...found };
+}
+
+/** Cookies know no port: those of this host reach every program that listens on the machine of the browser. */
+export function cookieWarnings(browserUrl: URL) {
+  const host = browserUrl.hostname.replace(/^\[|\]$/g, "");
+  if (!isLoopback(host)) return [];
+  return [
+    message(
+      "ECOOK01",
+      `The access URL is at ${host}: programs that a developer forwards to that host receive the session cookie. Use a name such ` +
+        "as coder.localhost, which leads to this machine as well",
+    ),
+  ];
+}
+
+/** Pages of apps and of the deployment are one site to a browser when they share a registrable domain. */
+export function siteWarnings(wildcard: Wildcard, browserUrl: URL) {
+  const apps = siteOf(wildcard.suffix.replace(/^[.-]/, ""));
+  if (isBelowLocalhost(browserUrl.hostname) || apps !== siteOf(browserUrl.hostname)) return [];
+  return [
+    message(
+      "EWILD01",
+      `The apps of ${wildcard.pattern} and the deployment are one site (${apps}): browsers let their pages set cookies for each ` +
+        "other. A domain of its own for the apps is the safer choice",
+    ),
+  ];
+}
+
+/** The last two labels. Below a public suffix of two labels, such as co.uk, that is too much, and warns once too often. */
+function siteOf(hostname: string): string {
+  return hostname.toLowerCase().split(".").slice(-2).join(".");
+}
