@@ -26,7 +26,7 @@ test("without a setting web apps are served below coder.localhost, and every oth
   const navigate = { Accept: "text/html", "Sec-Fetch-Mode": "navigate" };
   const signIn = await apps.send(apps.host(8080), "/", { headers: navigate });
   expect(signIn.headers.location).toMatch(new RegExp(`^http://coder\\.localhost:${port}/api/v2/applications/`));
-  // Clients that resolve no such name are told of the address alone.
+  // Clients that resolve no such name see the address alone.
   expect((await apps.send("127.0.0.1", "/api/v2/derp-map", { token })).text).not.toContain("coder.localhost");
   const info = JSON.parse((await apps.send("127.0.0.1", "/api/v2/buildinfo")).text);
   expect(info.dashboard_url).toBe(`http://127.0.0.1:${port}`);
