@@ -134,7 +134,7 @@ test("defaults alone are a working configuration", () => {
       "maxTokenLifetimeMs": 3155760000000,
       "maxUploadBytes": 1073741824,
       "pathApps": {
-        "disabled": false,
+        "disabled": true,
         "sharing": false,
         "siteOwnerAccess": false,
       },

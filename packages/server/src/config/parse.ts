@@ -5,8 +5,8 @@ import { ServerError } from "../base/errors.ts";
 import { matchesHost } from "../base/host-pattern.ts";
 import type { ListenAddress } from "../base/listen-address.ts";
 import type { ServerLogLevel } from "../base/log.ts";
-import { parsePostgresUrl } from "../base/postgres-url.ts";
 import { isTrial, TRIAL_HOST } from "../base/own-addresses.ts";
+import { parsePostgresUrl } from "../base/postgres-url.ts";
 import { SHARE_LEVELS } from "../base/share-level.ts";
 import { parseWildcard, type Wildcard } from "../base/wildcard.ts";
 import { parseDuration } from "./durations.ts";
@@ -143,9 +143,7 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
     defaultTokenLifetimeMs,
     maxTokenLifetimeMs,
     pathApps: {
-      disabled: read.isGiven("disable-path-apps")
-        ? read.boolean("disable-path-apps")
-        : read.text("wildcard-access-url") !== "",
+      disabled: read.isGiven("disable-path-apps") ? read.boolean("disable-path-apps") : wildcard !== "",
       sharing: read.boolean("dangerous-allow-path-app-sharing"),
       siteOwnerAccess: read.boolean("dangerous-allow-path-app-site-owner-access"),
     },

@@ -102,7 +102,7 @@ async function browse(apps: AppServer, url: string, token: string) {
   const hosts: string[] = [];
   for (let steps = 0; steps < 20; steps++) {
     const { host, hostname } = new URL(url);
-    const main = hostname === "127.0.0.1";
+    const main = hostname === "coder.localhost";
     if (!main && hosts.at(-1) !== host) hosts.push(host);
     const jar = Array.from(cookies).flatMap(([key, value]) => (key.startsWith(`${host} `) ? [value] : []));
     const headers = { ...NAVIGATE, ...(jar.length === 0 ? {} : { Cookie: jar.join("; ") }) };

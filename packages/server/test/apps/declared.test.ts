@@ -123,7 +123,7 @@ test("a declared app is served at its name and at its alias, below its own path"
   const me = await apps.send(`web--main--dev--me.coder.localhost:${apps.test.port}`, "/", { token });
   expect([me.status, me.text]).toEqual([404, expect.stringContaining("not @me.")]);
   const out = await apps.send(`coder-logout.coder.localhost:${apps.test.port}`, "/x", {});
-  expect([out.status, out.headers.location]).toEqual([303, `http://127.0.0.1:${apps.test.port}/`]);
+  expect([out.status, out.headers.location]).toEqual([303, `http://coder.localhost:${apps.test.port}/`]);
 });
 
 test("an app of localhost's name, a command and an external app", async () => {
