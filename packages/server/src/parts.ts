@@ -90,7 +90,11 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const relayMaps = await RelayMaps.open({ config: config.derp, addresses, log });
 
   const accessEvents = new AccessEvents();
-  const hosts = new Hosts(() => addresses.accessUrl(), config.allowedHosts, () => addresses.browserUrl());
+  const hosts = new Hosts(
+    () => addresses.accessUrl(),
+    config.allowedHosts,
+    () => addresses.browserUrl(),
+  );
   const passwords = new Passwords(tuning.passwordCost ?? DEFAULT_PASSWORD_COST);
   const audit = new Audit(log, clock, metrics.recordAudit);
   const sessions = new Sessions({ store, passwords, events: accessEvents, audit, lifetimes: config, clock });

@@ -49,7 +49,9 @@ function deploymentUrl({ url, configDir }: DeploymentOptions): URL {
 
 /** A deployment URL as people type it: no scheme means https, or http for localhost. */
 export function parseDeploymentUrl(text: string): URL {
-  const withScheme = /^[a-z]+:\/\//i.test(text) ? text : `${/^(?:[a-z0-9-]+\.)*localhost(?:[:/.]|$)/i.test(text) ? "http" : "https"}://${text}`;
+  const withScheme = /^[a-z]+:\/\//i.test(text)
+    ? text
+    : `${/^(?:[a-z0-9-]+\.)*localhost(?:[:/.]|$)/i.test(text) ? "http" : "https"}://${text}`;
   const url = URL.canParse(withScheme) ? new URL(withScheme) : undefined;
   if (url === undefined || (url.protocol !== "http:" && url.protocol !== "https:") || url.hostname === "") {
     throw new UserError(`"${text}" is not the URL of a deployment`, {
