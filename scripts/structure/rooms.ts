@@ -136,6 +136,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     ui: ["api", "base", "session"],
     shell: ["api", "base", "live", "router", "session", "ui"],
     terminal: ["api", "base", "live", "router", "session", "styles", "ui"],
-    pages: ["api", "base", "live", "router", "session", "shell", "styles", "terminal", "ui"],
+    e2e: ["base", "live", "terminal", "ui"],
+    pages: ["api", "base", "e2e", "live", "router", "session", "shell", "styles", "terminal", "ui"],
   },
 };

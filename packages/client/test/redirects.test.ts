@@ -98,10 +98,11 @@ const WAYS: readonly [string, (url: URL) => Promise<unknown>, secure: boolean][]
     true,
   ],
   ["the control connection", (url) => dialRpc(deployment(url), "/api/v2/tailnet", { signal: signal() }), true],
-  ["REST of a page", (url) => new BrowserDeployment({ url, token: TOKEN }).call("/api/v2/users/me"), false],
+  ["REST of a page", (url) => new BrowserDeployment({ url, auth: { token: TOKEN } }).call("/api/v2/users/me"), false],
   [
     "a WebSocket of a page",
-    (url) => openPipe(new BrowserDeployment({ url, token: TOKEN }).webSocketUrl("/api/v2/tailnet"), [], signal()),
+    (url) =>
+      openPipe(new BrowserDeployment({ url, auth: { token: TOKEN } }).webSocketUrl("/api/v2/tailnet"), [], signal()),
     false,
   ],
 ];

@@ -5,6 +5,7 @@ import { TextSockets } from "./base/text-sockets.ts";
 import { Catalogue, type ProgramSources } from "./downloads/catalogue.ts";
 import { HealthChecks } from "./health/health-checks.ts";
 import type { DashboardFiles } from "./http/dashboard/build-output.ts";
+import { relaySockets } from "./http/dashboard/relay-sockets.ts";
 import { dashboardRoutes } from "./http/dashboard/serve.ts";
 import { FrontDoor } from "./http/front-door.ts";
 import { requireUser } from "./http/guards.ts";
@@ -242,6 +243,7 @@ export function buildHttpSurface(
   const terminals = new BrowserTerminals({
     authenticator,
     access,
+    connectionPolicies,
     tunnels: parts.tunnels,
     agentHttp,
     streams,
@@ -287,6 +289,7 @@ export function buildHttpSurface(
         deployment,
         addresses,
         relayOrigins: () => relayOrigins(control.relayMap(), embeddedRegionId),
+        relaySockets: () => relaySockets(control.relayMap()),
         log,
       }),
     ],

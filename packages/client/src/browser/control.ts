@@ -31,7 +31,11 @@ export async function coordinate(options: ControlOptions): Promise<void> {
 
 async function coordinateOnce({ deployment, agentId, node, signal }: ControlOptions): Promise<void> {
   const path = `/api/v2/workspaceagents/${encodeURIComponent(agentId)}/coordinate`;
-  const start = await openPipe(deployment.webSocketUrl(path, { version: TAILNET_API_VERSION }), [], signal);
+  const start = await openPipe(
+    deployment.webSocketUrl(path, { version: TAILNET_API_VERSION, client: "browser" }),
+    [],
+    signal,
+  );
   const yamux = new YamuxSession({ role: "client" });
   const rpc = createRpcSession(yamux);
   const { promise: closed, reject: ended } = Promise.withResolvers<never>();

@@ -1,4 +1,4 @@
-/** REST calls of a page, by fetch. The token goes to the deployment's own origin only. */
+/** REST calls of a page, by fetch. Credentials go to the deployment's own origin only. */
 import { deadline } from "wg-userspace/async/abort";
 import { EngineError } from "wg-userspace/base/errors";
 import { foreignAnswer } from "../rest/answerer.ts";
@@ -10,31 +10,38 @@ const REQUEST_TIMEOUT_MS = 30_000;
 export interface BrowserDeploymentOptions {
   /** The access URL; a page's own origin, or one that lets the page in (CORS). */
   readonly url: URL;
-  readonly token: string;
+  readonly auth: BrowserAuth;
 }
+
+/** A token; or `cookie` for a page of the deployment itself, whose login the browser sends along and no address holds. */
+export type BrowserAuth = { readonly token: string } | "cookie";
 
 export class BrowserDeployment implements RestApi {
   readonly url: URL;
-  readonly #token: string;
+  readonly #auth: BrowserAuth;
 
   constructor(options: BrowserDeploymentOptions) {
     this.url = options.url;
-    this.#token = options.token;
+    this.#auth = options.auth;
   }
 
   /** Sends a request and returns the body of a 2xx answer. Rejects with ClientError or EngineError. */
   async call(path: string, options: RequestOptions = {}): Promise<unknown> {
     const url = resolvePath(this.url, path, options.query);
-    const headers: Record<string, string> = { Accept: "application/json", "Coder-Session-Token": this.#token };
+    const method = options.method ?? "GET";
+    // Only a page can read the proof that changes by cookie need; a worker has no cookies.
+    if (this.#auth === "cookie" && method !== "GET") throw new TypeError("with the cookie of a page only GET is sent");
+    const headers: Record<string, string> = { Accept: "application/json" };
+    if (this.#auth !== "cookie") headers["Coder-Session-Token"] = this.#auth.token;
     if (options.body !== undefined) headers["Content-Type"] = "application/json";
     let response: Response;
     let text: string;
     try {
       response = await fetch(url, {
-        method: options.method ?? "GET",
+        method,
         headers,
         redirect: "error",
-        credentials: "omit",
+        credentials: this.#auth === "cookie" ? "same-origin" : "omit",
         signal: deadline(options.timeoutMs ?? REQUEST_TIMEOUT_MS, options.signal),
         body: options.body === undefined ? null : JSON.stringify(options.body),
       });
@@ -48,14 +55,15 @@ export class BrowserDeployment implements RestApi {
     }
     const body = parseBody(text);
     const answer = { status: response.status, headers: Object.fromEntries(response.headers), body };
-    if (!response.ok) throw failureOf(answer, `${options.method ?? "GET"} ${path}`, url.host);
+    if (!response.ok) throw failureOf(answer, `${method} ${path}`, url.host);
     const foreign = foreignAnswer(answer, url.host);
     if (foreign !== undefined) throw foreign;
     return body;
   }
 
-  /** A WebSocket's URL. Pages cannot set headers there: the token is in the query, which our server keeps out of its log. */
+  /** A WebSocket's URL. Pages cannot set headers there: a token is in the query, which our server keeps out of its log. */
   webSocketUrl(path: string, query: RequestOptions["query"] = {}): URL {
-    return resolvePath(this.url, path, { ...query, coder_session_token: this.#token });
+    const token = this.#auth === "cookie" ? {} : { coder_session_token: this.#auth.token };
+    return resolvePath(this.url, path, { ...query, ...token });
   }
 }

@@ -7,5 +7,13 @@ export type { ScriptWait } from "../connection/agent-wait.ts";
 export type { AgentWait, ConnectStage, TunnelWait } from "../connection/attempt.ts";
 export type { DuplexStream } from "../connection/tunnel-fetch.ts";
 export type { AgentRef, WorkspaceRef } from "../rest/workspaces.ts";
+export type { BrowserAuth } from "./deployment.ts";
 export type { BrowserNodeEvent } from "./node.ts";
-export { type BrowserConnectOptions, type BrowserWorkspace, connectWorkspace } from "./workspace.ts";
+export {
+  type AgentConnectOptions,
+  type BrowserConnectOptions,
+  type BrowserWorkspace,
+  connectAgent,
+  connectWorkspace,
+  type TunnelEnds,
+} from "./workspace.ts";

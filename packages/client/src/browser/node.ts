@@ -1,9 +1,10 @@
 /** The engine in a page: {@link NodeCore} around WireGuard and TCP/IP over relays. Pages have no UDP, so no path is direct. */
+import type { NodeInfo } from "coder-protocol/tailnet/node";
 import { createPacketCipher } from "wg-userspace/aead/cipher";
 import { EngineError } from "wg-userspace/base/errors";
 import { instant } from "wg-userspace/base/instant";
 import { type AddrPort, ip, prefixContains } from "wg-userspace/base/ip";
-import { clampPrivateKey, discoPrivateKey, nodePrivateKey } from "wg-userspace/base/keys";
+import { clampPrivateKey, discoPrivateKey, type NodePublicKey, nodePrivateKey } from "wg-userspace/base/keys";
 import { browserCrypto, browserRandom } from "wg-userspace/browser/crypto";
 import { Engine } from "wg-userspace/engine";
 import type { TcpConnection } from "wg-userspace/netstack/stack";
@@ -34,6 +35,7 @@ export class BrowserNode extends NodeShell<OwnEvent> {
   destination: string | undefined;
   readonly #engine: Engine;
   readonly #relays: Relays;
+  readonly #secrets: readonly Uint8Array[];
   #homeReady = false;
   #hasSession = false;
   #scheduled = false;
@@ -41,6 +43,7 @@ export class BrowserNode extends NodeShell<OwnEvent> {
 
   constructor(options: BrowserNodeOptions) {
     const privateKey = nodePrivateKey(clampPrivateKey(browserRandom.bytes(32)));
+    const discoKey = discoPrivateKey(clampPrivateKey(browserRandom.bytes(32)));
     const cipher = createPacketCipher({});
     const startedAtUnixMs = Date.now() - performance.now();
     const engine = new Engine(
@@ -48,7 +51,7 @@ export class BrowserNode extends NodeShell<OwnEvent> {
         privateKey,
         addresses: [ip(options.address)],
         maxPeers: MAX_PEERS,
-        disco: { privateKey: discoPrivateKey(clampPrivateKey(browserRandom.bytes(32))), blockDirect: true },
+        disco: { privateKey: discoKey, blockDirect: true },
       },
       { crypto: browserCrypto, random: browserRandom, cipher, unixMs: (at) => startedAtUnixMs + at },
       {
@@ -95,6 +98,7 @@ export class BrowserNode extends NodeShell<OwnEvent> {
     );
     super(core, now);
     this.#engine = engine;
+    this.#secrets = [privateKey, discoKey];
     this.#relays = relays;
     core.events.add((event) => {
       if (event.kind === "session-established") this.#hasSession = true;
@@ -122,6 +126,20 @@ export class BrowserNode extends NodeShell<OwnEvent> {
     return { connection, wake: () => this.#schedule() };
   }
 
+  /** Does what was due: the timers of a page that is hidden are late. */
+  wake(): void {
+    this.#turn();
+  }
+
+  /** What the coordinator last sent about the agent. */
+  agentNode(): NodeInfo | undefined {
+    return this.destination === undefined ? undefined : this.core.peerNode(this.destination);
+  }
+
+  get publicKey(): NodePublicKey {
+    return this.#engine.publicKey;
+  }
+
   /** One echo inside the tunnel. @returns the way to give it up. */
   ping(address: string, onReply: (rttMs: number) => void): () => void {
     const handle = this.#engine.netstack.ping("tsmp", ip(address), onReply, now());
@@ -135,6 +153,7 @@ export class BrowserNode extends NodeShell<OwnEvent> {
     this.stop();
     clearTimeout(this.#timer);
     this.#relays.close();
+    for (const key of this.#secrets) key.fill(0);
   }
 
   #relayReady(regionId: number): void {

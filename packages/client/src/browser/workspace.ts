@@ -5,16 +5,19 @@
  *     const response = await workspace.fetch(8080, "/");
  */
 import { agentAddress, randomClientAddress, randomNodeId } from "coder-protocol/addresses";
+import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
 import { parseWorkspaceName } from "coder-protocol/names";
 import { abortable } from "wg-userspace/async/abort";
 import { ip } from "wg-userspace/base/ip";
 import { browserRandom } from "wg-userspace/browser/crypto";
-import type { Attempt } from "../connection/attempt.ts";
+import type { DerpMap } from "wg-userspace/derp/map";
+import { ClientError } from "../base/client-error.ts";
+import { Attempt } from "../connection/attempt.ts";
 import { type BegunTunnel, connectFlow, type FlowOptions } from "../connection/connect-flow.ts";
 import { type DuplexStream, exchange } from "../connection/tunnel-fetch.ts";
 import { fetchConnectionInfo } from "../rest/connection-info.ts";
 import { coordinate } from "./control.ts";
-import { BrowserDeployment } from "./deployment.ts";
+import { type BrowserAuth, BrowserDeployment } from "./deployment.ts";
 import { BrowserNode, type BrowserNodeEvent } from "./node.ts";
 import { openStream } from "./streams.ts";
 
@@ -37,7 +40,7 @@ export interface BrowserConnectOptions extends FlowOptions {
  */
 export async function connectWorkspace(options: BrowserConnectOptions): Promise<BrowserWorkspace> {
   const { url, token, workspace, timeoutMs = DEFAULT_TIMEOUT_MS, ...choices } = options;
-  const deployment = new BrowserDeployment({ url, token });
+  const deployment = new BrowserDeployment({ url, auth: { token } });
   const { connection } = await connectFlow(
     deployment,
     parseWorkspaceName(workspace),
@@ -45,6 +48,45 @@ export async function connectWorkspace(options: BrowserConnectOptions): Promise<
     (signal) => begin(deployment, signal),
   );
   return connection;
+}
+
+/** Who is at the ends of a tunnel, and what carries it. */
+export interface TunnelEnds {
+  /** Public keys of WireGuard; the agent's is what the control plane announced. */
+  readonly own: Uint8Array;
+  readonly agent: Uint8Array | undefined;
+  /** Name of the relay region; empty where it is not known. */
+  readonly region: string;
+}
+
+export interface AgentConnectOptions {
+  readonly url: URL;
+  readonly auth: BrowserAuth;
+  readonly agentId: string;
+  readonly signal?: AbortSignal | undefined;
+  readonly timeoutMs?: number | undefined;
+}
+
+/**
+ * Connects to an agent that is known and connected to the deployment. Rejects with ClientError ERR_BROWSER_ONLY when the
+ * deployment refuses tunnels, else as {@link connectWorkspace}.
+ */
+export async function connectAgent(options: AgentConnectOptions): Promise<BrowserWorkspace> {
+  const { url, auth, agentId, ...limits } = options;
+  const deployment = new BrowserDeployment({ url, auth });
+  const attempt = new Attempt({ ...limits, timeoutMs: limits.timeoutMs ?? DEFAULT_TIMEOUT_MS });
+  let tunnel: BegunTunnel<BrowserWorkspace> | undefined;
+  try {
+    // A browser does not report why a WebSocket was refused: this answer does.
+    const path = `/api/v2/workspaceagents/${encodeURIComponent(agentId)}/connection`;
+    const info = (await deployment.call(path, { signal: attempt.signal })) as { browser_only?: unknown } | undefined;
+    if (info?.browser_only === true) throw new ClientError("ERR_BROWSER_ONLY", NON_BROWSER_REFUSED);
+    tunnel = await begin(deployment, attempt.signal);
+    return await tunnel.connect(agentId, attempt);
+  } catch (error) {
+    await tunnel?.close();
+    throw attempt.failure(error, agentId, tunnel?.describeTrouble());
+  }
 }
 
 async function begin(deployment: BrowserDeployment, signal: AbortSignal): Promise<BegunTunnel<BrowserWorkspace>> {
@@ -72,7 +114,7 @@ async function begin(deployment: BrowserDeployment, signal: AbortSignal): Promis
       });
       await reach(node, agentId, attempt);
       stopListening();
-      return new BrowserWorkspace(node, agentId, async () => {
+      return new BrowserWorkspace(node, agentId, derpMap, async () => {
         stop.abort();
         await control;
       });
@@ -115,12 +157,14 @@ async function reach(node: BrowserNode, agentId: string, attempt: Attempt): Prom
 export class BrowserWorkspace {
   readonly #node: BrowserNode;
   readonly #agentId: string;
+  readonly #relays: DerpMap;
   readonly #leave: () => Promise<void>;
 
   /** @internal */
-  constructor(node: BrowserNode, agentId: string, leave: () => Promise<void>) {
+  constructor(node: BrowserNode, agentId: string, relays: DerpMap, leave: () => Promise<void>) {
     this.#node = node;
     this.#agentId = agentId;
+    this.#relays = relays;
     this.#leave = leave;
   }
 
@@ -137,6 +181,22 @@ export class BrowserWorkspace {
     const request = new Request(new URL(path, `http://${host}`), init);
     const stream = await this.dial(port, { signal: request.signal });
     return exchange(stream, host, request);
+  }
+
+  /** Milliseconds of one echo inside the tunnel. Rejects with the signal's reason. */
+  ping(signal: AbortSignal): Promise<number> {
+    return abortable<number>(signal, (resolve) => this.#node.ping(agentAddress(this.#agentId), resolve));
+  }
+
+  /** Does what was due while the page was hidden and its timers were late. */
+  wake(): void {
+    this.#node.wake();
+  }
+
+  get ends(): TunnelEnds {
+    const agent = this.#node.agentNode();
+    const region = this.#relays.regions.get(agent?.preferredDerp ?? 0);
+    return { own: this.#node.publicKey, agent: agent?.key, region: region?.regionName ?? "" };
   }
 
   /** Relays, the control connection and WireGuard sessions as they come and go. Returns the way to stop listening. */

@@ -10,4 +10,10 @@ export const browserOnlyBy = z.enum(["deployment", "user", "workspace"]);
 export type BrowserOnlyBy = z.infer<typeof browserOnlyBy>;
 
 export const connectionPolicyRequest = z.object({ policy: connectionPolicy });
+/** Fields that are left out stay as they are. */
+export const workspacePolicyRequest = z.object({
+  policy: connectionPolicy.optional(),
+  require_e2e: z.boolean().optional(),
+});
+export type WorkspacePolicyRequest = z.infer<typeof workspacePolicyRequest>;
 export type ConnectionPolicyRequest = z.infer<typeof connectionPolicyRequest>;

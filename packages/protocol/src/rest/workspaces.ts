@@ -105,6 +105,8 @@ export const workspace = z.object({
   connection_policy: connectionPolicy.optional(),
   /** Set when its owner may connect from browsers only: whose setting that is. */
   browser_only_by: browserOnlyBy.optional(),
+  /** Its terminals are end-to-end encrypted, or refused. */
+  require_e2e: z.boolean().optional(),
 });
 export type Workspace = z.infer<typeof workspace>;
 

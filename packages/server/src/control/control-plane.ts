@@ -66,6 +66,8 @@ const UNFINISHED_BYTES_PER_USER = 16 * 1024 * 1024;
 const MAX_SOCKETS_PER_AGENT = 4;
 /** An agent that answered no ping for this long is gone. */
 const AGENT_PING_TIMEOUT_MS = 30_000;
+/** Tabs that are peers themselves. */
+const BROWSER_PEERS = { total: 4_096, perUser: 8 };
 const SWEEP_MS = 60_000;
 const CLOSE_INTERNAL_ERROR = 1011;
 /** RFC 6455 §7.4.1: no close frame came. */
@@ -118,6 +120,7 @@ export class ControlPlane {
   readonly #openById = new Map<string, number>();
   readonly #unfinished = new SharedBudgets(UNFINISHED_BYTES_PER_USER);
   readonly #clientPlaces: Places;
+  readonly #browserPlaces = new Places("tunnels of web pages", BROWSER_PEERS);
   readonly #agentPlaces: Places;
   readonly #mapSockets: TextSockets;
   readonly #contests = new TokenContests();
@@ -317,6 +320,8 @@ export class ControlPlane {
     const forPages = this.#options.ownClient.isMarked(request);
     const refusal = only === undefined || forPages ? undefined : await connectionPolicies.refusal(user, only);
     if (refusal !== undefined) throw refusal;
+    if (url.searchParams.get("client") === "browser")
+      socket.once("close", this.#browserPlaces.take({ userId: user.id }));
     const holder = holderOf(identity, only === undefined ? {} : { agentId: only });
     const resume: ResumeHolder = { kind: "client", ...holder };
     const resumed = this.#resumedPeer(url, resume);

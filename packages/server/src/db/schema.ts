@@ -92,6 +92,8 @@ export interface WorkspacesTable {
   ttl_ms: number | null;
   autostart_schedule: string | null;
   connection_policy: Generated<ConnectionPolicy>;
+  /** 1: web terminals are end-to-end encrypted, or refused. */
+  require_e2e: Generated<number>;
   created_at: number;
   updated_at: number;
   last_used_at: number;

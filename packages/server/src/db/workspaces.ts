@@ -1,4 +1,3 @@
-import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
 import type { Kysely } from "kysely";
 import { byCodePoint, lockOnly } from "./dialect.ts";
 import type { Database, NewWorkspace, WorkspaceRow } from "./schema.ts";
@@ -86,10 +85,14 @@ export class Workspaces {
       .execute();
   }
 
-  async setConnectionPolicy(id: string, policy: ConnectionPolicy, now: number): Promise<void> {
+  async setConnectionPolicy(
+    id: string,
+    policy: Partial<Pick<WorkspaceRow, "connection_policy" | "require_e2e">>,
+    now: number,
+  ): Promise<void> {
     await this.#db
       .updateTable("workspaces")
-      .set({ connection_policy: policy, updated_at: now })
+      .set({ ...policy, updated_at: now })
       .where("id", "=", id)
       .execute();
   }

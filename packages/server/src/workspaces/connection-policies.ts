@@ -1,10 +1,10 @@
 /** Which users and workspaces are left to browsers. A change is durable and published when its promise resolves. */
 import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
-import type { BrowserOnlyBy, ConnectionPolicy } from "coder-protocol/rest/connection-policy";
+import type { BrowserOnlyBy, ConnectionPolicy, WorkspacePolicyRequest } from "coder-protocol/rest/connection-policy";
 import type { AccessEvents } from "../auth/access-events.ts";
 import type { WallClock } from "../base/clock.ts";
 import { DomainError, notFound } from "../base/domain-error.ts";
-import type { UserRow, WorkspaceRow } from "../db/schema.ts";
+import type { AgentRow, UserRow, WorkspaceRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import { type BrowserOnlySetting, browserOnlyBy } from "./browser-only.ts";
 import type { Changes } from "./changes.ts";
@@ -60,6 +60,15 @@ export class ConnectionPolicies {
     return new DomainError("browser-only", NON_BROWSER_REFUSED, { detail: `Use the web terminal at ${terminal}` });
   }
 
+  /** The refusal of a terminal that the server could read; undefined when the workspace takes one. */
+  async terminalRefusal(agent: AgentRow): Promise<DomainError | undefined> {
+    const workspace = await this.#options.store.workspaces.byId(agent.workspace_id);
+    if (workspace?.require_e2e !== 1) return undefined;
+    return new DomainError("browser-only", "This workspace takes end-to-end encrypted terminals only.", {
+      detail: "Switch the terminal's page to end-to-end, or use the command line",
+    });
+  }
+
   async setForUser(user: UserRow, policy: ConnectionPolicy): Promise<UserRow> {
     const { store, events, clock } = this.#options;
     await store.users.setConnectionPolicy(user.id, policy, clock.now());
@@ -70,9 +79,14 @@ export class ConnectionPolicies {
     return stored;
   }
 
-  async setForWorkspace(workspace: WorkspaceRow, policy: ConnectionPolicy): Promise<WorkspaceRow> {
+  async setForWorkspace(workspace: WorkspaceRow, request: WorkspacePolicyRequest): Promise<WorkspaceRow> {
     const { store, events, clock } = this.#options;
-    await store.workspaces.setConnectionPolicy(workspace.id, policy, clock.now());
+    const { policy, require_e2e: requireE2e } = request;
+    const change = {
+      ...(policy === undefined ? {} : { connection_policy: policy }),
+      ...(requireE2e === undefined ? {} : { require_e2e: requireE2e ? 1 : 0 }),
+    };
+    await store.workspaces.setConnectionPolicy(workspace.id, change, clock.now());
     const stored = await store.workspaces.byId(workspace.id);
     if (stored === undefined) throw notFound();
     if (this.by({ connection_policy: "inherit" }, stored) !== undefined) {

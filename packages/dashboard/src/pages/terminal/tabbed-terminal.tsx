@@ -4,6 +4,8 @@ import type { Workspace } from "coder-protocol/rest/workspaces";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { applicationsHost } from "../../api/terminals.ts";
+import { EndToEndSwitch, useEndToEnd } from "../../e2e/end-to-end-switch.tsx";
+import { EndToEndTerminal } from "../../e2e/end-to-end-terminal.tsx";
 import { useAgentNetwork } from "../../live/sources.ts";
 import { address, navigate } from "../../router/location.ts";
 import { settings } from "../../session/settings.ts";
@@ -12,7 +14,6 @@ import { SessionsMenu } from "../../terminal/sessions-menu.tsx";
 import { closeTab, neighbour, newTab, replaceTab, showTab, type Tab, type Tabs, titled } from "../../terminal/tabs.ts";
 import type { TabKey } from "../../terminal/terminal-session.ts";
 import { TerminalTabs } from "../../terminal/terminal-tabs.tsx";
-import { TerminalView } from "../../terminal/terminal-view.tsx";
 import type { TerminalTarget } from "../../terminal/transport.ts";
 import { PathBadge, pathOf } from "../../ui/state.tsx";
 import { firstTabs, keepTabs } from "./kept-tabs.ts";
@@ -27,6 +28,7 @@ interface TabbedTerminalProps {
 export function TabbedTerminal({ workspace, agent, query }: TabbedTerminalProps): JSX.Element {
   const tabs = useKeptTabs(agent.id, query);
   const apps = useAppPlace(workspace, agent);
+  const endToEnd = useEndToEnd(workspace, query);
   const listing = useSignal(false);
   const { shown, list } = tabs.value;
   const title = list.find(({ id }) => id === shown)?.title ?? "";
@@ -59,12 +61,16 @@ export function TabbedTerminal({ workspace, agent, query }: TabbedTerminalProps)
         >
           Sessions
         </button>
-        <span class="push small-text">{agent.status === "connected" ? <AgentPath agentId={agent.id} /> : null}</span>
+        <span class="push small-text">
+          <EndToEndSwitch choice={endToEnd} />
+          {agent.status === "connected" && !endToEnd.on ? <AgentPath agentId={agent.id} /> : null}
+        </span>
       </div>
       <StartupLine agent={agent} />
       {list.map((tab) => (
-        <TerminalView
-          key={tab.id}
+        <EndToEndTerminal
+          key={`${tab.id} ${endToEnd.on}`}
+          choice={endToEnd}
           target={targetOf(agent.id, tab, query)}
           known={tab.known}
           shown={tab.id === shown}

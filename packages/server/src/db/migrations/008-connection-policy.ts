@@ -7,4 +7,8 @@ export async function connectionPolicies(db: Kysely<unknown>): Promise<void> {
       .addColumn("connection_policy", "text", (column) => column.notNull().defaultTo("inherit"))
       .execute();
   }
+  await db.schema
+    .alterTable("workspaces")
+    .addColumn("require_e2e", "bigint", (column) => column.notNull().defaultTo(0))
+    .execute();
 }

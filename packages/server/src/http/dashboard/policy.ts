@@ -32,6 +32,12 @@ export function workerPolicy(socketOrigin: string): string {
   return `default-src 'none'; connect-src 'self' ${socketOrigin}; frame-ancestors 'none'`;
 }
 
+/** Of the worker with a tunnel of its own: the only place where WebAssembly is compiled. It reaches the relays besides. */
+export function tunnelWorkerPolicy(socketOrigin: string, relayOrigins: readonly string[]): string {
+  const reached = ["'self'", socketOrigin, ...relayOrigins].join(" ");
+  return `default-src 'none'; script-src 'wasm-unsafe-eval'; connect-src ${reached}; frame-ancestors 'none'`;
+}
+
 /** Of every page, besides the policy. */
 export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   "Referrer-Policy": "same-origin",

@@ -48,6 +48,7 @@ async function start(secure = false): Promise<string> {
   const route = dashboardRoute({
     output: readBuildOutput(files)!,
     boot: async () => ({ user: null, ready: true, version: "v1</script>" }),
+    relaySockets: () => ["wss://relay.example.net"],
     isSecure: () => secure,
     relayOrigins: () => ["https://relay.example.com"],
     logReport: (report) => void logged.push(report),

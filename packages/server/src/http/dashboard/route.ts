@@ -5,7 +5,7 @@ import type { RequestRoute } from "../../base/routes.ts";
 import { HttpFailure } from "../failure.ts";
 import type { BuildOutput, PageAddress } from "./build-output.ts";
 import { type Boot, fillPage } from "./page.ts";
-import { ASSET_POLICY, PAGE_HEADERS, pagePolicy, REPORTS_PATH, workerPolicy } from "./policy.ts";
+import { ASSET_POLICY, PAGE_HEADERS, pagePolicy, REPORTS_PATH, tunnelWorkerPolicy, workerPolicy } from "./policy.ts";
 import { PolicyReports } from "./policy-reports.ts";
 import { sendAsset } from "./send-asset.ts";
 
@@ -17,6 +17,8 @@ export interface DashboardParts {
   isSecure(request: IncomingMessage): boolean;
   /** Other origins that pages may ask. */
   relayOrigins(): readonly string[];
+  /** Relays as origins of WebSockets, for the worker with a tunnel. */
+  relaySockets(): readonly string[];
   /** A browser reports that something violated the policy. */
   logReport(report: string): void;
 }
@@ -43,6 +45,8 @@ export function dashboardRoute(parts: DashboardParts): RequestRoute {
 }
 
 const WORKERS = "/assets/worker/";
+/** Of `worker.ts` in the room "e2e" of the dashboard. */
+const TUNNEL_WORKER = /^\/assets\/worker\/worker-[\w-]+\.js$/;
 
 function sendFile(parts: DashboardParts, pathname: string, request: IncomingMessage, response: ServerResponse): void {
   const asset = parts.output.assets.get(pathname);
@@ -54,11 +58,14 @@ function sendFile(parts: DashboardParts, pathname: string, request: IncomingMess
     );
   } else if (asset === undefined) fail(request, response, new HttpFailure(404, "There is no such file."));
   else {
-    const policy = pathname.startsWith(WORKERS)
-      ? workerPolicy(socketOrigin(request, parts.isSecure(request)))
-      : ASSET_POLICY;
+    const policy = pathname.startsWith(WORKERS) ? policyOfWorker(parts, pathname, request) : ASSET_POLICY;
     sendAsset(request, response, asset, { named: pathname.startsWith("/assets/"), policy });
   }
+}
+
+function policyOfWorker(parts: DashboardParts, pathname: string, request: IncomingMessage): string {
+  const own = socketOrigin(request, parts.isSecure(request));
+  return TUNNEL_WORKER.test(pathname) ? tunnelWorkerPolicy(own, parts.relaySockets()) : workerPolicy(own);
 }
 
 async function sendPage(

@@ -20,6 +20,8 @@ export interface DashboardDeps {
   readonly addresses: OwnAddresses;
   /** Origins of relays: pages measure the way there. */
   readonly relayOrigins: () => readonly string[];
+  /** Relays as origins of WebSockets, for the worker with a tunnel. */
+  readonly relaySockets: () => readonly string[];
   readonly log: Logger;
 }
 
@@ -38,6 +40,7 @@ export function dashboardRoutes(deps: DashboardDeps): RequestRoute[] {
       boot: (request) => boot(deps, request),
       relayOrigins: deps.relayOrigins,
       isSecure: ({ socket }) => "encrypted" in socket || addresses.accessUrl().protocol === "https:",
+      relaySockets: deps.relaySockets,
       logReport: (report) => log.warn({ report }, "a browser refused something on a page of the dashboard"),
     }),
   ];

@@ -1,4 +1,4 @@
-import { connectionPolicyRequest } from "coder-protocol/rest/connection-policy";
+import { connectionPolicyRequest, workspacePolicyRequest } from "coder-protocol/rest/connection-policy";
 import type { DeploymentIds } from "../../db/store.ts";
 import type { Users } from "../../db/users.ts";
 import type { ConnectionPolicies } from "../../workspaces/connection-policies.ts";
@@ -36,11 +36,16 @@ export function connectionPolicyRoutes(router: Router, deps: ConnectionPolicyRou
 
   router.put("/workspaces/:workspace/connection-policy", user, requireOwner, async (c) => {
     const target = await paths.workspace(c);
-    const { policy } = await readJson(c, connectionPolicyRequest, bodyBytes);
-    const row = await connectionPolicies.setForWorkspace(target, policy);
+    const request = await readJson(c, workspacePolicyRequest, bodyBytes);
+    const row = await connectionPolicies.setForWorkspace(target, request);
     audit.record(c, {
       action: "connection-policy-changed",
-      facts: { policy, workspace: row.name, workspace_id: row.id },
+      facts: {
+        policy: row.connection_policy,
+        require_e2e: row.require_e2e,
+        workspace: row.name,
+        workspace_id: row.id,
+      },
     });
     return c.json(await presenter.workspace(row));
   });

@@ -21,6 +21,7 @@ import { CLOSE_GOING_AWAY, CLOSE_POLICY } from "../../base/text-sockets.ts";
 import { BUILD_VERSION } from "../../base/version.ts";
 import type { AgentHttp } from "../../tunnels/agent-http.ts";
 import type { AgentTunnels, Tunnel } from "../../tunnels/agent-tunnels.ts";
+import type { ConnectionPolicies } from "../../workspaces/connection-policies.ts";
 import { type PtyQuery, readPtyQuery } from "./pty-query.ts";
 import { CLOSE_INTERNAL_ERROR, shortened, TerminalBridge } from "./terminal-bridge.ts";
 import { TerminalOwners } from "./terminal-owners.ts";
@@ -35,6 +36,7 @@ const AGENT_TIMEOUT_MS = 60_000;
 export interface BrowserTerminalsOptions {
   readonly authenticator: Authenticator;
   readonly access: AccessWatch;
+  readonly connectionPolicies: Pick<ConnectionPolicies, "terminalRefusal">;
   readonly tunnels: AgentTunnels;
   readonly agentHttp: Pick<AgentHttp, "capabilities" | "forgetCapabilities">;
   readonly streams: OpenStreams;
@@ -77,7 +79,10 @@ export class BrowserTerminals {
     if (auth instanceof DomainError) throw auth;
     const url = new URL(request.url ?? "/", "http://unused");
     const agentId = (PATH.exec(url.pathname)?.[1] ?? "").toLowerCase();
-    if ((await authenticator.canReachAgent(auth.user, agentId)) === undefined) throw notFound();
+    const agent = await authenticator.canReachAgent(auth.user, agentId);
+    if (agent === undefined) throw notFound();
+    const refusal = await this.#options.connectionPolicies.terminalRefusal(agent);
+    if (refusal !== undefined) throw refusal;
     const query = readPtyQuery(url.searchParams);
     const claim = this.#owners.claim(agentId, query.id, auth.user.id);
     if (claim === "other") throw new DomainError("forbidden", "This terminal belongs to another user");

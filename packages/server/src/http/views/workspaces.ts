@@ -134,6 +134,7 @@ export function workspaceView(loaded: LoadedWorkspace, facts: WorkspaceFacts): W
     next_start_at: null,
     is_prebuild: false,
     connection_policy: workspace.connection_policy,
+    require_e2e: workspace.require_e2e === 1,
     ...(browserOnly === undefined ? {} : { browser_only_by: browserOnly }),
   };
 }

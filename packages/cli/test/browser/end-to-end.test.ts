@@ -1,0 +1,218 @@
+/** The web terminal as a peer of the workspace, in a real browser: what the server sees of it, and what happens when it fails. */
+import { once } from "node:events";
+import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
+import { type AddressInfo, connect, createServer, type Server } from "node:net";
+import { join } from "node:path";
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { TestDeployment } from "../e2e/deployment.ts";
+import { launch, logInByForm, type Misdeeds, missing, screenText, watchedPage } from "./chromium.ts";
+
+const PIECE_BYTES = 16 * 1024 * 1024;
+/** Longer than what is looked for. */
+const OVERLAP_BYTES = 4096;
+
+describe.skipIf(missing.length > 0)(`a terminal end to end (missing here: ${missing.join(", ") || "nothing"})`, () => {
+  let deployment: TestDeployment;
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  let misdeeds: Misdeeds;
+  let sockets: string[];
+  let wire: Wire;
+
+  beforeAll(async () => {
+    [deployment, browser] = await Promise.all([
+      TestDeployment.start(async (port) => {
+        wire = await Wire.before(port);
+        return wire.url;
+      }),
+      launch(),
+    ]);
+    deployment.startAgent(await deployment.createWorkspace("demo"), { PS1: "$ ", SHELL: "/bin/sh" });
+    expect((await deployment.run(["ssh", "demo", "--", "true"])).code).toBe(0);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await deployment?.close();
+    wire?.close();
+  });
+  beforeEach(async () => {
+    context = await browser.newContext();
+    ({ page, misdeeds } = await watchedPage(context, deployment.url));
+    sockets = [];
+    page.on("websocket", (socket) => void sockets.push(new URL(socket.url()).pathname));
+    await logInByForm(page, deployment);
+  });
+  afterEach(async () => {
+    await context.close();
+    expect(misdeeds).toEqual({ violations: [], errors: [], dialogs: [], foreign: [] });
+  });
+
+  const openTerminal = async (query: string): Promise<void> => {
+    await page.goto(`${deployment.url}/@owner/demo/terminal?test=1${query}`);
+    await page.locator(".xterm-helper-textarea").waitFor({ state: "attached" });
+  };
+  const run = async (line: string): Promise<void> => {
+    await page.locator(".xterm-helper-textarea").focus();
+    await page.keyboard.type(line);
+    await page.keyboard.press("Enter");
+  };
+  const shows = (text: string): Promise<string> => screenText(page, (screen) => screen.includes(text), text);
+
+  it("S27: a marker typed and printed 1,000 times is nowhere in the server's memory, database or log", async () => {
+    await openTerminal("&e2e=1");
+    await page.getByText(/end-to-end · relayed via/).waitFor();
+    await page.locator(".terminal-screen:not(.away)").waitFor();
+    // Put together in the page, so that no address, no test and no process of the server ever holds it whole.
+    const marker = ["MARK", "end", "to", "END", String(process.pid)].join("-x-");
+    await run(`i=0; while [ $i -lt 1000 ]; do echo ${marker}-$i; i=$((i+1)); done; echo all-$((6*7))`);
+    await shows("all-42");
+    expect(sockets.filter((path) => path.endsWith("/pty"))).toEqual([]);
+    expect(occurrencesInMemory(deployment.server!.pid!, marker)).toBe(0);
+    // What the relay sends on is not masked, as what browsers send is.
+    expect(wire.bytes).toBeGreaterThan(1_000 * marker.length);
+    expect(wire.occurrences(marker)).toBe(0);
+    for (const file of filesBelow(deployment.folder))
+      expect([file, occurrences(readFileSync(file), marker)]).toEqual([file, 0]);
+    // The search finds what is there: this browser's login is in that memory.
+    const { value } = (await context.cookies()).find(({ name }) => name.endsWith("session_token"))!;
+    expect(occurrencesInMemory(deployment.server!.pid!, value.slice(0, 10))).toBeGreaterThan(0);
+  });
+
+  it("S27: without the tunnel the server's connection is asked about, and used after a click alone", async () => {
+    await deployment.run(["external-workspaces", "edit-connection-policy", "demo", "browser-only"]);
+    try {
+      await openTerminal("&e2e=1");
+      const question = page.getByRole("dialog", { name: "Use the server's connection instead?" });
+      await question.getByText("Non-browser connections are disabled for your deployment.").waitFor();
+      await page.keyboard.press("Escape");
+      expect(sockets.filter((path) => path.endsWith("/pty"))).toEqual([]);
+      await page.waitForTimeout(600); // buttons that agree ignore the first half second
+      await question.getByRole("button", { name: "Use the server's connection" }).click();
+      await page.locator(".terminal-screen:not(.away)").waitFor();
+      await run("echo fallen-$((6*7))");
+      await shows("fallen-42");
+      expect(sockets.filter((path) => path.endsWith("/pty"))).toHaveLength(1);
+    } finally {
+      await deployment.run(["external-workspaces", "edit-connection-policy", "demo", "inherit"]);
+    }
+  });
+
+  it("is ended when connections are left to browsers, since it is a tunnel", async () => {
+    await openTerminal("&e2e=1");
+    await page.locator(".terminal-screen:not(.away)").waitFor();
+    await run("echo open-$((6*7))");
+    await shows("open-42");
+    await deployment.run(["external-workspaces", "edit-connection-policy", "demo", "browser-only"]);
+    try {
+      await page.getByRole("dialog", { name: "Use the server's connection instead?" }).waitFor();
+      expect(sockets.filter((path) => path.endsWith("/pty"))).toEqual([]);
+    } finally {
+      await deployment.run(["external-workspaces", "edit-connection-policy", "demo", "inherit"]);
+    }
+  });
+
+  it("is the only kind of terminal where the workspace requires it", async () => {
+    const shown = await deployment.api("GET", "/api/v2/users/me/workspace/demo");
+    const { id } = (await shown.json()) as { id: string };
+    const require = (wanted: boolean) =>
+      deployment.api("PUT", `/api/v2/workspaces/${id}/connection-policy`, { require_e2e: wanted });
+    expect((await require(true)).status).toBe(200);
+    try {
+      await openTerminal("");
+      await page.getByText(/end-to-end · relayed via/).waitFor();
+      await page.locator(".terminal-screen:not(.away)").waitFor();
+      await run("echo required-$((6*7))");
+      await shows("required-42");
+      expect(sockets.filter((path) => path.endsWith("/pty"))).toEqual([]);
+      expect(await page.getByLabel("End-to-end").isDisabled()).toBe(true);
+    } finally {
+      await require(false);
+    }
+  });
+});
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+function occurrences(bytes: Buffer, text: string): number {
+  let count = 0;
+  for (const needle of [Buffer.from(text), Buffer.from(text, "utf16le")])
+    for (let at = bytes.indexOf(needle); at >= 0; at = bytes.indexOf(needle, at + 1)) count++;
+  return count;
+}
+
+/** In all that a process may write to. */
+function occurrencesInMemory(pid: number, text: string): number {
+  const file = openSync(`/proc/${pid}/mem`, "r");
+  const piece = Buffer.alloc(PIECE_BYTES);
+  let count = 0;
+  try {
+    for (const line of readFileSync(`/proc/${pid}/maps`, "utf8").split("\n")) {
+      const [, from, to] = /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(line) ?? [];
+      if (from === undefined || to === undefined) continue;
+      const end = BigInt(`0x${to}`);
+      for (let at = BigInt(`0x${from}`); at < end; at += BigInt(PIECE_BYTES - OVERLAP_BYTES)) {
+        const length = Number(end - at < BigInt(PIECE_BYTES) ? end - at : BigInt(PIECE_BYTES));
+        let read = 0;
+        try {
+          read = readSync(file, piece, 0, length, at);
+        } catch {
+          break; // unmapped meanwhile, or memory of a device
+        }
+        count += occurrences(piece.subarray(0, read), text);
+      }
+    }
+  } finally {
+    closeSync(file);
+  }
+  return count;
+}
+
+/** A listener before the server that keeps every byte that passes, in both directions. */
+class Wire {
+  readonly #server: Server;
+  readonly #kept: Buffer[][] = [];
+  bytes = 0;
+
+  static async before(port: number): Promise<Wire> {
+    const wire = new Wire(port);
+    await once(wire.#server.listen(0, "127.0.0.1"), "listening");
+    return wire;
+  }
+
+  private constructor(port: number) {
+    this.#server = createServer((near) => {
+      const far = connect(port, "127.0.0.1");
+      for (const [from, to] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        const kept: Buffer[] = [];
+        this.#kept.push(kept);
+        from.on("data", (chunk: Buffer) => {
+          kept.push(chunk);
+          this.bytes += chunk.length;
+        });
+        from.on("error", () => to.destroy());
+        from.pipe(to);
+      }
+    });
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  occurrences(text: string): number {
+    return this.#kept.reduce((sum, kept) => sum + occurrences(Buffer.concat(kept), text), 0);
+  }
+
+  close(): void {
+    this.#server.close();
+  }
+}

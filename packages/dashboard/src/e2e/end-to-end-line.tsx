@@ -1,0 +1,104 @@
+/** The line above a terminal whose bytes only this tab and the workspace can read, and the question when that fails. */
+import { useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import { milliseconds } from "../base/words.ts";
+import { ConsentButton, Dialog } from "../ui/dialog.tsx";
+import type { EndToEnd } from "./link.ts";
+import type { TunnelView } from "./messages.ts";
+
+export interface EndToEndLineProps {
+  readonly link: EndToEnd;
+  /** The workspace takes no other terminals. */
+  readonly required: boolean;
+  readonly onFallback: () => void;
+}
+
+export function EndToEndLine({ link, required, onFallback }: EndToEndLineProps): JSX.Element {
+  const tunnel = link.tunnel.value;
+  const asked = useSignal(true);
+  const failed = tunnel.kind === "failed";
+  if (!failed && !asked.peek()) asked.value = true;
+  return (
+    <div class="terminal-line" role="status">
+      <Status tunnel={tunnel} />
+      {tunnel.kind === "up" ? <Details tunnel={tunnel} /> : null}
+      {failed && required ? <span>This workspace takes end-to-end encrypted terminals only.</span> : null}
+      {failed && !required ? (
+        <button
+          type="button"
+          class="button small"
+          onClick={() => {
+            asked.value = true;
+          }}
+        >
+          Use the server's connection…
+        </button>
+      ) : null}
+      {failed && !required && asked.value ? (
+        <Dialog
+          title="Use the server's connection instead?"
+          insistent
+          onCancel={() => {
+            asked.value = false;
+          }}
+        >
+          <p>{tunnel.reason}</p>
+          <p>The server's connection can read this session. It is used only if you say so.</p>
+          <div class="actions">
+            <button
+              type="button"
+              class="button"
+              onClick={() => {
+                asked.value = false;
+              }}
+            >
+              Keep trying
+            </button>
+            <ConsentButton onAgree={onFallback}>Use the server's connection</ConsentButton>
+          </div>
+        </Dialog>
+      ) : null}
+    </div>
+  );
+}
+
+function Status({ tunnel }: { readonly tunnel: TunnelView }): JSX.Element {
+  if (tunnel.kind === "connecting") return <span>End-to-end: connecting…</span>;
+  if (tunnel.kind === "failed") return <span>End-to-end: no connection. {tunnel.reason}</span>;
+  const { region, latencyMs } = tunnel;
+  const parts = ["end-to-end", ...(region === "" ? [] : [`relayed via ${region}`])];
+  return (
+    <span>
+      <span aria-hidden="true">🔒︎</span> {parts.join(" · ")}
+      {latencyMs === undefined ? "" : ` · ${milliseconds(latencyMs)}`}
+    </span>
+  );
+}
+
+/** What the encryption covers and what it does not, with the keys of both ends. */
+function Details({ tunnel }: { readonly tunnel: Extract<TunnelView, { kind: "up" }> }): JSX.Element {
+  return (
+    <details class="end-to-end">
+      <summary>Keys</summary>
+      <dl>
+        <dt>This tab</dt>
+        <dd>
+          <code>{grouped(tunnel.ownKey)}</code>
+        </dd>
+        <dt>Workspace</dt>
+        <dd>
+          <code>{grouped(tunnel.agentKey)}</code>
+        </dd>
+      </dl>
+      <p>
+        Your keystrokes are encrypted from this tab to the workspace. The relay and the control plane's log, memory and
+        disk never hold them. But this page's program came from the same server: an administrator who replaces it can
+        read everything you type. The server also names the workspace's key. If that matters, use the command line.
+      </p>
+    </details>
+  );
+}
+
+function grouped(key: string): string {
+  return key.replace(/.{8}(?=.)/g, "$& ");
+}

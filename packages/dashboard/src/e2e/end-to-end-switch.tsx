@@ -1,0 +1,43 @@
+/** Whether a terminal is carried by a tunnel of this tab: by the address, the workspace, or the last choice in this browser. */
+import { useSignal } from "@preact/signals";
+import type { Workspace } from "coder-protocol/rest/workspaces";
+import type { JSX } from "preact";
+
+const CHOICE = "terminal-end-to-end";
+
+export interface EndToEndChoice {
+  readonly on: boolean;
+  /** The workspace takes no other terminals. */
+  readonly required: boolean;
+  choose(on: boolean): void;
+}
+
+export function useEndToEnd(workspace: Workspace, query: URLSearchParams): EndToEndChoice {
+  const required = workspace.require_e2e === true;
+  const chosen = useSignal(
+    query.get("e2e") === "1" || (query.get("e2e") !== "0" && localStorage.getItem(CHOICE) === "1"),
+  );
+  const on = required || chosen.value;
+  return {
+    on,
+    required,
+    choose: (wanted) => {
+      localStorage.setItem(CHOICE, wanted ? "1" : "0");
+      chosen.value = wanted;
+    },
+  };
+}
+
+export function EndToEndSwitch({ choice }: { readonly choice: EndToEndChoice }): JSX.Element {
+  return (
+    <label title="Only this tab and the workspace can read the terminal">
+      <input
+        type="checkbox"
+        checked={choice.on}
+        disabled={choice.required}
+        onChange={(event) => choice.choose(event.currentTarget.checked)}
+      />{" "}
+      End-to-end
+    </label>
+  );
+}

@@ -1,0 +1,129 @@
+/** The page's side of its worker with the tunnel: one for each agent, started with the first terminal. */
+import { type Signal, signal } from "@preact/signals";
+import { parseTerminalEvent } from "coder-protocol/terminal/events";
+import { workerScript } from "../live/stream/worker-script.ts";
+import type { OpenTransport, TerminalSize, TerminalTarget, TransportEvents } from "../terminal/transport.ts";
+import {
+  type FromTerminal,
+  type FromWorker,
+  INPUT_CREDIT_BYTES,
+  type TerminalInit,
+  type ToWorker,
+  type TunnelView,
+} from "./messages.ts";
+import workerUrl from "./worker.ts?worker&url";
+
+interface Attempt {
+  readonly number: number;
+  readonly events: TransportEvents;
+  /** Bytes of input that the tunnel has not taken. */
+  unsent: number;
+}
+
+/** Nothing is loaded before a terminal is opened. */
+export class EndToEnd {
+  readonly tunnel: Signal<TunnelView> = signal<TunnelView>({ kind: "connecting" });
+  readonly #life = new AbortController();
+  #worker: Worker | undefined;
+  #attempts = 0;
+  #current: Attempt | undefined;
+
+  readonly open: OpenTransport = (target, size, events) => {
+    this.#start();
+    const attempt: Attempt = { number: ++this.#attempts, events, unsent: 0 };
+    this.#current = attempt;
+    this.#send({ kind: "open", attempt: attempt.number, agentId: target.agentId, init: initOf(target, size) });
+    return {
+      input: (message) => this.#write(attempt, message),
+      control: (control) => void this.#write(attempt, control),
+      close: () => {
+        if (this.#current === attempt) this.#current = undefined;
+        this.#send({ kind: "close", attempt: attempt.number });
+      },
+    };
+  };
+
+  close(): void {
+    this.#life.abort();
+    // Its memory goes with it, and the keys in there.
+    this.#worker?.terminate();
+    this.#worker = undefined;
+  }
+
+  #start(): void {
+    if (this.#worker !== undefined) return;
+    const worker = new Worker(workerScript(workerUrl), { type: "module", name: "end-to-end tunnel" });
+    worker.onmessage = ({ data }) => this.#received(data as FromWorker);
+    worker.onerror = ({ message }) => {
+      const reason = message || "The tunnel's program could not be loaded";
+      this.tunnel.value = { kind: "failed", reason, final: false };
+      this.#current?.events.closed({ kind: "lost", reason });
+      this.#current = undefined;
+    };
+    this.#worker = worker;
+    const shown = (): void => {
+      if (document.visibilityState === "visible") this.#send({ kind: "wake" });
+    };
+    document.addEventListener("visibilitychange", shown, { signal: this.#life.signal });
+  }
+
+  #send(message: ToWorker, transfer: Transferable[] = []): void {
+    this.#worker?.postMessage(message, transfer);
+  }
+
+  #write(attempt: Attempt, message: object): boolean {
+    if (this.#current !== attempt || attempt.unsent > INPUT_CREDIT_BYTES) return false;
+    const bytes = new TextEncoder().encode(JSON.stringify(message));
+    attempt.unsent += bytes.length;
+    this.#send({ kind: "input", attempt: attempt.number, bytes: bytes.buffer }, [bytes.buffer]);
+    return true;
+  }
+
+  #received(message: FromWorker): void {
+    if (message.kind === "tunnel") {
+      this.tunnel.value = message.tunnel;
+      return;
+    }
+    const current = this.#current;
+    if (message.attempt === current?.number) this.#receivedFor(current, message);
+  }
+
+  #receivedFor(current: Attempt, message: FromTerminal): void {
+    const { events } = current;
+    switch (message.kind) {
+      case "opened":
+        events.opened();
+        break;
+      case "output":
+        this.#send({ kind: "taken", attempt: message.attempt, bytes: message.bytes.byteLength });
+        events.output(new Uint8Array(message.bytes));
+        break;
+      case "event": {
+        const event = parseTerminalEvent(message.text);
+        if (event !== undefined) events.event(event);
+        break;
+      }
+      case "sent":
+        current.unsent -= message.bytes;
+        break;
+      case "closed":
+        this.#current = undefined;
+        events.closed(message.end);
+        break;
+    }
+  }
+}
+
+function initOf(target: TerminalTarget, { cols, rows }: TerminalSize): TerminalInit {
+  return {
+    ID: target.id,
+    Height: rows,
+    Width: cols,
+    Command: target.command,
+    Container: target.container ?? "",
+    ContainerUser: target.containerUser ?? "",
+    BackendType: "",
+    KeepSeconds: target.keepSeconds,
+    ReadOnly: target.readOnly,
+  };
+}
