@@ -63,6 +63,20 @@ it("so is every part that is loaded later", () => {
   for (const path of others) expect([path, weight([path]) < 25 * kB]).toEqual([path, true]);
 });
 
+it("the worker with the tunnel is loaded by end-to-end terminals alone, and light", () => {
+  const [worker, ...others] = assets(/^worker$/).flatMap((folderName) =>
+    readdirSync(join(first, folderName))
+      .filter((name) => /^worker-.*\.js$/.test(name))
+      .map((name) => `${folderName}/${name}`),
+  );
+  expect(others).toEqual([]);
+  expect(weight([worker!])).toBeLessThan(105 * kB);
+  const { preload } = (
+    JSON.parse(readFileSync(join(first, "routes.json"), "utf8")) as { pattern: string; preload: string[] }[]
+  ).find(({ pattern }) => new RegExp(pattern).test("/@owner/demo/terminal"))!;
+  expect(preload.filter((path) => path.includes("/worker/"))).toEqual([]);
+});
+
 it("equal sources make equal files", async () => {
   const second = join(folder, "second");
   await buildDashboard(second);

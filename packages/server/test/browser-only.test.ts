@@ -198,3 +198,57 @@ test("a web terminal's socket opens under it, and an open one stays when it is s
   before.terminate();
   after.terminate();
 });
+
+test("a user has at most eight web pages that are peers, counted apart from other clients", async () => {
+  await using at = await deployment();
+  const dev = await at.workspace("dev");
+  await using agent = await TestPeer.open(at.url, dev.token, AGENT_RPC);
+  agent.send({ updateSelf: { node: agentNode(dev.agentId) } });
+  const query = { version: "2.0", client: "browser" };
+  const pages = await Promise.all(
+    Array.from({ length: 8 }, () => TestPeer.open(at.url, at.bob.token, dev.coordinate, query)),
+  );
+  await expect(TestPeer.open(at.url, at.bob.token, dev.coordinate, query)).rejects.toMatchObject({ status: 429 });
+  await using other = await TestPeer.open(at.url, at.bob.token, dev.coordinate);
+  other.send(CLIENT_NODE);
+  other.tunnelTo(dev.agentId);
+  expect(await other.next()).toBe(`node ${dev.agentId}`);
+  pages[0]!.send({ updateSelf: { node: nodeOf({ id: 2n, fill: 4, addresses: ["fd7a:115c:a1e0::6"] }) } });
+  pages[0]!.tunnelTo(dev.agentId);
+  expect(await pages[0]!.next()).toBe(`node ${dev.agentId}`);
+  const network = await send(at.url, "GET", `/api/v2/workspaceagents/${dev.agentId}/network`, { token: at.bob.token });
+  const clients = network.json.clients as { path: string; browser?: boolean }[];
+  expect(clients.filter(({ browser }) => browser === true)).toEqual([{ path: "relayed", browser: true }]);
+  expect(clients).toHaveLength(2);
+  await pages[0]!.connection.close();
+  await using next = await openLater(() => TestPeer.open(at.url, at.bob.token, dev.coordinate, query));
+  expect(next).toBeDefined();
+  for (const page of pages.slice(1)) await page.connection.close();
+});
+
+/** The server learns of an end a moment later. */
+async function openLater<T>(open: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await open();
+    } catch (error) {
+      if ((error as { status?: number }).status !== 429) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
+test("a workspace that requires end-to-end encryption refuses terminals that the server could read", async () => {
+  await using at = await deployment();
+  const dev = await at.workspace("dev");
+  const set = (token: string, wanted: unknown) =>
+    send(at.url, "PUT", `/api/v2/workspaces/${dev.id}/connection-policy`, { token, body: { require_e2e: wanted } });
+  expect((await set(at.bob.token, true)).status).toBe(403);
+  expect((await set(at.owner.token, "yes")).status).toBe(400);
+  expect((await set(at.owner.token, true)).json).toMatchObject({ require_e2e: true, connection_policy: "inherit" });
+  const path = `/api/v2/workspaceagents/${dev.agentId}/pty?reconnect=${crypto.randomUUID()}`;
+  const refused = await openSocket(at.url, path, { [SESSION_TOKEN_HEADER]: at.bob.token });
+  expect(refused).toMatchObject({ status: 409, text: expect.stringContaining("end-to-end encrypted terminals only") });
+  expect(await dialStatus(at, dev, at.bob.token)).toBe("opened");
+  expect((await set(at.owner.token, false)).json).toMatchObject({ require_e2e: false });
+});

@@ -94,6 +94,7 @@ describe.skipIf(missing.length > 0)(`a terminal end to end (missing here: ${miss
       await run("echo fallen-$((6*7))");
       await shows("fallen-42");
       expect(sockets.filter((path) => path.endsWith("/pty"))).toHaveLength(1);
+      expect(wire.occurrences("fallen-42")).toBeGreaterThan(0);
     } finally {
       await deployment.run(["external-workspaces", "edit-connection-policy", "demo", "inherit"]);
     }

@@ -25,6 +25,8 @@ export interface HomeRelay {
 }
 
 export interface ClientPath {
+  /** Set for a web page that is a peer itself. */
+  readonly browser?: boolean;
   readonly path: PathKind;
   readonly endpoint?: EndpointClass;
   readonly latency_ms?: number;
@@ -50,10 +52,14 @@ export function agentNetwork(agentId: string, sources: NetworkSources): AgentNet
   let newestMs = Number.NEGATIVE_INFINITY;
   const clients = coordinator.sourcesOf(agentId).map((id): ClientPath => {
     const report = reports.client(id, node?.id);
-    if (report === undefined) return { path: "unknown" };
+    const isBrowser = coordinator.isBrowser(id);
+    const browser = isBrowser ? { browser: true } : {};
+    // A page has relays only.
+    if (report === undefined) return { path: isBrowser ? "relayed" : "unknown", ...browser };
     if (report.path !== "unknown") newestMs = Math.max(newestMs, report.atMs);
     return {
       path: report.path,
+      ...browser,
       ...(report.endpoint === undefined ? {} : { endpoint: report.endpoint }),
       ...(report.latencyMs === undefined ? {} : { latency_ms: report.latencyMs }),
       ...(report.homeRegion === 0 ? {} : { home_region_name: regionName(map, report.homeRegion) }),

@@ -320,8 +320,8 @@ export class ControlPlane {
     const forPages = this.#options.ownClient.isMarked(request);
     const refusal = only === undefined || forPages ? undefined : await connectionPolicies.refusal(user, only);
     if (refusal !== undefined) throw refusal;
-    if (url.searchParams.get("client") === "browser")
-      socket.once("close", this.#browserPlaces.take({ userId: user.id }));
+    const isBrowser = url.searchParams.get("client") === "browser";
+    if (isBrowser) socket.once("close", this.#browserPlaces.take({ userId: user.id }));
     const holder = holderOf(identity, only === undefined ? {} : { agentId: only });
     const resume: ResumeHolder = { kind: "client", ...holder };
     const resumed = this.#resumedPeer(url, resume);
@@ -343,6 +343,7 @@ export class ControlPlane {
         userId: forPages ? undefined : user.id,
         endedBy: (event) => endsAccess(event, holder),
         sessionId,
+        isBrowser,
       },
     );
     const mayFollow = (ownerId: string): boolean => only === undefined && ownerId === user.id;

@@ -136,6 +136,11 @@ export class Coordinator {
     return source === undefined ? undefined : this.#peers.get(source)?.auth;
   }
 
+  /** Whether a peer that is connected here is a web page. */
+  isBrowser(id: string): boolean {
+    return this.#peers.get(id)?.auth.isBrowser === true;
+  }
+
   isConnected(id: string): boolean {
     return this.#peers.has(id);
   }

@@ -8,6 +8,8 @@ export interface PeerAuth {
   readonly kind: "client" | "agent";
   /** The user or the agent behind it, who answers for what its peers leave behind. */
   readonly holder: string;
+  /** A web page that is a peer itself. */
+  readonly isBrowser?: boolean | undefined;
   /** Of the client, where it told one; valid. */
   readonly sessionId?: string | undefined;
   /** Whether this takes away what the peer's tunnels rest on. */
@@ -26,7 +28,7 @@ export interface PeerAuth {
 const HOST_BITS = 128;
 
 /** Whose a client is, and what ends its rights. */
-export type ClientRights = Pick<PeerAuth, "holder" | "endedBy" | "sessionId">;
+export type ClientRights = Pick<PeerAuth, "holder" | "endedBy" | "sessionId" | "isBrowser">;
 
 /** A user's client: tunnels only to agents it may reach; any addresses, as long as they are single ones. */
 export function clientAuth(mayReach: (agentId: string) => boolean, rights: ClientRights): PeerAuth {

@@ -19,6 +19,13 @@ const FILES: Readonly<Record<string, string | Buffer>> = {
       sha256: "a".repeat(64),
       compressed: ["br", "gz"],
     },
+    ...["worker-Ab_9", "shared-worker-Ab_9"].map((name) => ({
+      path: `assets/worker/${name}.js`,
+      size: 1,
+      type: "text/javascript; charset=utf-8",
+      sha256: "c".repeat(64),
+      compressed: [],
+    })),
     { path: "icon/coder.svg", size: 6, type: "image/svg+xml", sha256: "b".repeat(64), compressed: [] },
   ]),
   "routes.json": JSON.stringify([
@@ -28,6 +35,8 @@ const FILES: Readonly<Record<string, string | Buffer>> = {
   "assets/main-1.js": SCRIPT,
   "assets/main-1.js.br": brotliCompressSync(SCRIPT),
   "assets/main-1.js.gz": gzipSync(SCRIPT),
+  "assets/worker/worker-Ab_9.js": ";",
+  "assets/worker/shared-worker-Ab_9.js": ";",
   "icon/coder.svg": "<svg/>",
 };
 const files: DashboardFiles = {
@@ -171,6 +180,17 @@ describe("files", () => {
     for (const path of ["/assets/main-1.js", "/icon/coder.svg"]) {
       const { headers } = await fetch(`${base}${path}`);
       expect(headers.get("content-security-policy")).toBe("default-src 'none'; frame-ancestors 'none'");
+    }
+    const own = base.replace("http:", "ws:");
+    for (const [name, policy] of [
+      ["shared-worker-Ab_9", `default-src 'none'; connect-src 'self' ${own}; frame-ancestors 'none'`],
+      [
+        "worker-Ab_9",
+        `default-src 'none'; script-src 'wasm-unsafe-eval'; connect-src 'self' ${own} wss://relay.example.net; frame-ancestors 'none'`,
+      ],
+    ]) {
+      const { headers } = await fetch(`${base}/assets/worker/${name}.js`);
+      expect(headers.get("content-security-policy")).toBe(policy);
     }
     const posted = await fetch(`${base}/assets/main-1.js`, { method: "POST" });
     expect([posted.status, posted.headers.get("allow")]).toEqual([405, "GET, HEAD"]);
