@@ -80,10 +80,13 @@ describe.skipIf(missing.length > 0)(`a terminal end to end (missing here: ${miss
     expect(occurrencesInMemory(deployment.server!.pid!, value.slice(0, 10))).toBeGreaterThan(0);
   });
 
-  it("S27: without the tunnel the server's connection is asked about, and used after a click alone", async () => {
+  it("S27: ends in browser-only mode, as it is a tunnel; the server's connection is used after a click alone", async () => {
+    await openTerminal("&e2e=1");
+    await page.locator(".terminal-screen:not(.away)").waitFor();
+    await run("echo open-$((6*7))");
+    await shows("open-42");
     await deployment.run(["external-workspaces", "edit-connection-policy", "demo", "browser-only"]);
     try {
-      await openTerminal("&e2e=1");
       const question = page.getByRole("dialog", { name: "Use the server's connection instead?" });
       await question.getByText("Non-browser connections are disabled for your deployment.").waitFor();
       await page.keyboard.press("Escape");
@@ -95,20 +98,6 @@ describe.skipIf(missing.length > 0)(`a terminal end to end (missing here: ${miss
       await shows("fallen-42");
       expect(sockets.filter((path) => path.endsWith("/pty"))).toHaveLength(1);
       expect(wire.occurrences("fallen-42")).toBeGreaterThan(0);
-    } finally {
-      await deployment.run(["external-workspaces", "edit-connection-policy", "demo", "inherit"]);
-    }
-  });
-
-  it("is ended when connections are left to browsers, since it is a tunnel", async () => {
-    await openTerminal("&e2e=1");
-    await page.locator(".terminal-screen:not(.away)").waitFor();
-    await run("echo open-$((6*7))");
-    await shows("open-42");
-    await deployment.run(["external-workspaces", "edit-connection-policy", "demo", "browser-only"]);
-    try {
-      await page.getByRole("dialog", { name: "Use the server's connection instead?" }).waitFor();
-      expect(sockets.filter((path) => path.endsWith("/pty"))).toEqual([]);
     } finally {
       await deployment.run(["external-workspaces", "edit-connection-policy", "demo", "inherit"]);
     }
