@@ -81,7 +81,9 @@ export class EndToEnd {
 
   #received(message: FromWorker): void {
     if (message.kind === "tunnel") {
-      this.tunnel.value = message.tunnel;
+      // A failure stays until there is a tunnel: the question about it must not come and go with every attempt.
+      const retries = message.tunnel.kind === "connecting" && this.tunnel.peek().kind === "failed";
+      if (!retries) this.tunnel.value = message.tunnel;
       return;
     }
     const current = this.#current;

@@ -5,7 +5,7 @@ import type { Duplex } from "node:stream";
 import { runYamux } from "coder-client/control/yamux-websocket";
 import { isUuid } from "coder-protocol/addresses";
 import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
-import { type RpcServiceImpl, serveRpc } from "coder-protocol/drpc/async";
+import { serveRpc } from "coder-protocol/drpc/async";
 import type { TelemetryEvent } from "coder-protocol/gen/tailnet_pb.js";
 import type { ConnectionInfo, WorkspaceAgent } from "coder-protocol/rest/agents";
 import { sessionIdOfBaggage } from "coder-protocol/session-id";
@@ -46,6 +46,7 @@ import {
   tailnetDebug,
 } from "./debug.ts";
 import { KeyWaits } from "./key-waits.ts";
+import type { OpenSocket, SessionPlan } from "./open-socket.ts";
 import { agentAuth, lookedUpClientAuth, ownClientAuth, type PeerAuth } from "./peer-auth.ts";
 import { PeerReports } from "./peer-reports.ts";
 import type { RelayMaps } from "./relay-map.ts";
@@ -573,30 +574,6 @@ export class ControlPlane {
       validations: [{ field: "resume_token", detail: "the token is malformed, expired or of another login" }],
     });
   }
-}
-
-interface SessionPlan {
-  readonly id: string;
-  readonly auth: PeerAuth;
-  /** Of a client that may reach one agent. */
-  readonly onlyAgent?: string | undefined;
-  /** Whose share of the connections it takes. */
-  readonly userId: string;
-  readonly address: string;
-  readonly services: (deps: TailnetServiceDeps) => RpcServiceImpl[];
-  /** Clients are pinged by WebSocket, agents inside yamux. */
-  readonly pingsSocket: boolean;
-  /** Runs when the connection is over; the server waits for it before it closes its store. */
-  readonly onClosed?: () => Promise<void>;
-}
-
-interface OpenSocket {
-  readonly id: string;
-  readonly address: string;
-  readonly auth: PeerAuth;
-  readonly onlyAgent: string | undefined;
-  end(reason: string): void;
-  readonly closed: Promise<void>;
 }
 
 function agentOfPath(pathname: string): string | undefined {
