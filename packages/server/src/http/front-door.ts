@@ -13,6 +13,8 @@ import { hostRoute } from "./host-route.ts";
 import type { HttpLimits } from "./limits.ts";
 import { rejectUpgrade } from "./reject-upgrade.ts";
 
+/** They ask under whatever name they know, and follow no redirect. */
+const PROBES: ReadonlySet<string> = new Set(["/healthz", "/readyz", "/latency-check"]);
 const WEBSOCKET: readonly string[] = ["websocket"];
 
 export interface FrontDoorOptions {
@@ -290,7 +292,7 @@ export class FrontDoor {
     if (!redirectToAccessUrl || accessUrl === undefined) return undefined;
     const { pathname } = url;
     if (pathname.startsWith("/api/v2/workspaceagents/me/")) return undefined;
-    if (pathname === "/healthz" || pathname === "/latency-check" || pathname.startsWith("/derp")) return undefined;
+    if (PROBES.has(pathname) || pathname.startsWith("/derp")) return undefined;
     if (request.headers.host?.toLowerCase() === accessUrl.host) return undefined;
     return `${accessUrl.origin}${pathname}${url.search}`;
   }

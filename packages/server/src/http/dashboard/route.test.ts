@@ -128,7 +128,17 @@ describe("pages", () => {
 
   it("leave everything that other parts answer alone", async () => {
     const base = await start();
-    for (const path of ["/api/v2/users/me", "/api", "/derp", "/bin/", "/cli-auth", "/install.sh", "/healthz"]) {
+    for (const path of [
+      "/api/v2/users/me",
+      "/api",
+      "/derp",
+      "/bin/",
+      "/cli-auth",
+      "/install.sh",
+      "/healthz",
+      "/readyz",
+      "/latency-check",
+    ]) {
       expect((await fetch(`${base}${path}`, html)).status).toBe(599);
     }
     expect((await fetch(`${base}/workspaces`, { ...html, method: "POST" })).status).toBe(599);

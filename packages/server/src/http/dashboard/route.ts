@@ -24,7 +24,8 @@ export interface DashboardParts {
 }
 
 /** What other parts of the server answer; nothing below these is a page. */
-const RESERVED = /^\/(?:api|derp|bin|cli-auth|install\.sh|install\.ps1|healthz|latency-check|metrics|debug)(?:\/|$)/;
+const RESERVED =
+  /^\/(?:api|derp|bin|cli-auth|install\.sh|install\.ps1|healthz|readyz|latency-check|metrics|debug)(?:\/|$)/;
 const FILES = /^\/(?:assets|icon)\//;
 
 export function dashboardRoute(parts: DashboardParts): RequestRoute {
