@@ -14,6 +14,7 @@ export default defineConfig({
       "packages/*/test/natlab/**",
       "packages/*/test/browser/**",
       "packages/*/test/postgres/**",
+      "packages/*/test/cluster/**",
     ],
     testTimeout: 120_000,
     hookTimeout: 120_000,

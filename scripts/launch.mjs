@@ -15,6 +15,7 @@ const scripts = {
   "test:interop": "scripts/test-tier.ts interop",
   "test:browser": "scripts/test-tier.ts browser",
   "test:postgres": "scripts/test-tier.ts postgres",
+  "test:cluster": "scripts/test-tier.ts cluster",
   bench: "scripts/bench.ts",
   build: "scripts/build.ts",
   "build:native": "scripts/build-native.ts",

@@ -1,5 +1,5 @@
 /** Vitest's global set-up of the postgres tier: one PostgreSQL for all its tests. */
-import { findPostgres, startPostgres } from "./postgres-server.ts";
+import { findPostgres, startPostgres } from "../packages/cli/test/cluster/postgres-server.ts";
 
 export default async function setup(): Promise<(() => Promise<void>) | undefined> {
   const binaries = findPostgres();

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 
 const sum = { passed: 0, failed: 0, skipped: 0 };
 let missing = 0;
-for (const tier of ["unit", "postgres", "natlab", "interop", "browser"]) {
+for (const tier of ["unit", "postgres", "cluster", "natlab", "interop", "browser"]) {
   try {
     const result = JSON.parse(readFileSync(new URL(`../.build/results/${tier}.json`, import.meta.url), "utf8"));
     for (const key of Object.keys(sum)) sum[key] += result[key];

@@ -1,11 +1,12 @@
-/** `npm run test:interop`, `npm run test:natlab`, `npm run test:browser`, `npm run test:postgres`: the tiers that need more than Node. */
+/** `npm run test:interop` and the other tiers that need more than Node. */
 import { buildCli } from "./build.ts";
 import { buildNative } from "./build-native.ts";
 import { runVitest } from "./run-vitest.ts";
 
-const tier = process.argv[2];
-if (tier !== "interop" && tier !== "natlab" && tier !== "browser" && tier !== "postgres") {
-  process.stderr.write("usage: test-tier.ts interop|natlab|browser|postgres\n");
+const TIERS = ["interop", "natlab", "browser", "postgres", "cluster"];
+const tier = process.argv[2] ?? "";
+if (!TIERS.includes(tier)) {
+  process.stderr.write(`usage: test-tier.ts ${TIERS.join("|")}\n`);
   process.exit(2);
 }
 await buildCli();

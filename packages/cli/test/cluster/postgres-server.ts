@@ -9,7 +9,10 @@ export interface TestPostgres {
   /** Of the administrator, without a password. */
   readonly url: string;
   readonly port: number;
-  /** As `pg_ctl stop -m fast`, then gone from the disk. */
+  /** As `pg_ctl stop -m fast`; `start` begins again with the same data on the same port. */
+  halt(): Promise<void>;
+  start(): Promise<void>;
+  /** As halt, then gone from the disk. */
   stop(): Promise<void>;
 }
 
@@ -48,11 +51,13 @@ export async function startPostgres(binaries: string, settings: readonly string[
     "autovacuum=off",
     ...settings,
   ];
-  const server = spawn(
-    join(binaries, "postgres"),
-    ["-D", data, "-p", String(port), ...options.flatMap((option) => ["-c", option])],
-    { ...account, env, cwd: folder, stdio: ["ignore", "ignore", "pipe"] },
-  );
+  const started = (): ChildProcess =>
+    spawn(
+      join(binaries, "postgres"),
+      ["-D", data, "-p", String(port), ...options.flatMap((option) => ["-c", option])],
+      { ...account, env, cwd: folder, stdio: ["ignore", "ignore", "pipe"] },
+    );
+  let server = started();
   const stop = async (): Promise<void> => {
     await ended(server);
     rmSync(folder, { recursive: true, force: true });
@@ -63,7 +68,16 @@ export async function startPostgres(binaries: string, settings: readonly string[
     await stop();
     throw error;
   }
-  return { url: `postgres://postgres@127.0.0.1:${port}/postgres`, port, stop };
+  return {
+    url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+    port,
+    halt: () => ended(server),
+    start: async () => {
+      server = started();
+      await ready(server);
+    },
+    stop,
+  };
 }
 
 /** PostgreSQL refuses to run as root: another account owns the folder and the process. */
