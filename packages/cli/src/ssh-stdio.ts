@@ -114,6 +114,7 @@ function failed(error: unknown, signal: AbortSignal): number {
     // OpenSSH's own exit status for a connection that was not made.
     return known.code === "ERR_BROWSER_ONLY" ? EXIT.connectionLost : known.exit;
   }
-  say(`Unexpected error: ${String(error)}; report ${writeBugReport(error)}`);
+  const { path, text } = writeBugReport(error);
+  say(`Unexpected error: ${String(error)}; report ${path ?? text}`);
   return EXIT.bug;
 }

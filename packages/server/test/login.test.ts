@@ -218,7 +218,7 @@ test("API tokens: create, list, show, expire, remove", async () => {
   expect((await create({ token_name: "ci" })).status).toBe(409);
   expect((await create({ lifetime: 1001 * HOUR * 1e6, token_name: "long" })).status).toBe(400);
   expect((await create({ lifetime: -1, token_name: "negative" })).status).toBe(400);
-  expect((await create({ scope: "application_connect", token_name: "scoped" })).status).toBe(400);
+  expect((await create({ scope: "workspace:read", token_name: "scoped" })).status).toBe(400);
   expect((await create({ token_name: "bad name\n" })).status).toBe(400);
 
   const listed = apiKeysResponse.parse(

@@ -71,6 +71,7 @@ test("every stream ends when the server closes", async () => {
     "watch-metadata": () => webSocket(`${agentPath}/watch-metadata-ws`, ofUser),
     "follow-agent-logs": () => webSocket(`${agentPath}/logs?follow`, ofUser),
     "watch-inbox": () => webSocket(`${at.url}${api}/notifications/inbox/watch`, ofUser),
+    "dashboard-stream": () => webSocket(`${at.url}${api}/dashboard/stream`, ofUser),
     echo: () => webSocket(`${at.url}${api}/debug/ws`, ofUser),
   };
   // A new upgrade route has to be listed here.

@@ -5,6 +5,7 @@ import { inboxResponse } from "coder-protocol/rest/notifications";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { addMember, addWorkspace, firstUser, openSocketOrFail, send, startServer } from "./helpers.ts";
+import { TEST_DATABASE_PASSWORD } from "./postgres/test-database.ts";
 
 const api = "/api/v2";
 
@@ -77,7 +78,9 @@ test("deployment/config and the debug figures are for owners and hold no secret"
   const read = async (path: string) => (await send(at.url, "GET", `${api}/${path}`, { token: owner.token })).json;
   const { config, options } = await read("deployment/config");
   expect(config).toMatchObject({ derp: { config: { block_direct: false } }, workspace_hostname_suffix: "coder" });
-  expect(options).toEqual([]);
+  const option = (name: string) => options.find((one: { name: string }) => one.name === name);
+  expect(option("http-address")).toMatchObject({ value: "127.0.0.1:0", value_source: "flag" });
+  expect(option("postgres-url").value).not.toContain(TEST_DATABASE_PASSWORD);
   expect(JSON.stringify(config)).not.toContain(at.stateDir);
   expect((await read("debug/expvar")).memstats.Sys).toBeGreaterThan(0);
   expect(await read("debug/derp/traffic")).toEqual([]);

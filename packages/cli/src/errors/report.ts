@@ -11,8 +11,9 @@ export function reportFailure(error: unknown, signal: AbortSignal): number {
     process.stderr.write(`${renderUserError(known)}\n`);
     return known.exit;
   }
-  const report = writeBugReport(error);
+  const { path, text } = writeBugReport(error);
   say(`Unexpected error: ${error instanceof Error ? error.message : String(error)}   (ERR_BUG)`);
-  say(`  This is a bug in coder. Please report it with the file ${report}`);
+  if (path !== undefined) say(`  This is a bug in coder. Please report it with the file ${path}`);
+  else say(`  This is a bug in coder. Please report it with these lines:\n${text}`);
   return EXIT.bug;
 }

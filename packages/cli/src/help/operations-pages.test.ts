@@ -21,7 +21,7 @@ function calls(page: string): string[][] {
 test.each(pages)("commands of %s use existing options", async (page) => {
   const commands = allCommandTexts();
   for (const words of calls(page)) {
-    const ids = [words.slice(0, 2).join(":"), words[0]!].filter((id) => id in commands);
+    const ids = [3, 2, 1].map((count) => words.slice(0, count).join(":")).filter((id) => id in commands);
     expect(ids, `coder ${words.join(" ")}`).not.toEqual([]);
     const known = [...commands[ids[0]!]!.flags.map(({ name }) => name), ...Object.keys(GLOBAL_FLAGS)].map(
       (name) => `--${name}`,

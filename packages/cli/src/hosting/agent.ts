@@ -1,9 +1,9 @@
-import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { becomeReaper } from "coder-agent/host/reaper";
 import { createAgentLogger } from "coder-agent/logger";
 import { runAgent } from "coder-agent/main";
 import { ClientError } from "coder-client/base/client-error";
+import { accountHome } from "../base/config-dir.ts";
 import { VERSION } from "../base/version.ts";
 import { reportFailure } from "../errors/report.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";
@@ -64,7 +64,7 @@ async function startAgent(options: AgentOptions, signal: AbortSignal): Promise<v
         listenPort: options.listenPort,
         blockFileTransfer: options.blockFileTransfer,
         apps: options.apps,
-        appsFile: options.appsFile ?? join(homedir(), ".config", "coder", "apps.json"),
+        appsFile: options.appsFile ?? join(accountHome(), ".config", "coder", "apps.json"),
         logger,
         ...(logDir === undefined ? {} : { logDirectory: resolve(logDir) }),
         ...(debugAddress === undefined ? {} : { debugAddress }),

@@ -3,7 +3,7 @@ import { ClientError } from "coder-client/base/client-error";
 import type { Deployment } from "coder-client/rest/deployment";
 import { chooseAgent, findWorkspace, type WorkspaceRef } from "coder-client/rest/workspaces";
 import { parseWorkspaceName } from "coder-protocol/names";
-import { type AgentApp, workspaceAppsResponse } from "coder-protocol/rest/workspace-apps";
+import type { AgentApp } from "coder-protocol/rest/workspace-apps";
 import { printable } from "../base/text.ts";
 import { UserError } from "../errors/user-error.ts";
 
@@ -24,9 +24,34 @@ export async function listApps(
   { workspace, agentName }: AppPlace,
   signal: AbortSignal,
 ): Promise<AgentApp[]> {
-  const body = workspaceAppsResponse.safeParse(await call(deployment, workspace, "", { signal }));
-  if (!body.success) throw new ClientError("ERR_NOT_A_CODER_SERVER", "unexpected answer: expected a list of apps");
-  return body.data.apps.filter((app) => agentName === undefined || app.agent_name === agentName);
+  const body = (await call(deployment, workspace, "", { signal })) as { apps?: unknown } | undefined;
+  if (!Array.isArray(body?.apps) || !body.apps.every(isApp))
+    throw new ClientError("ERR_NOT_A_CODER_SERVER", "unexpected answer: expected a list of apps");
+  return body.apps.filter((app) => agentName === undefined || app.agent_name === agentName);
+}
+
+/** What commands show or use of an app. */
+const APP_TEXTS = [
+  "slug",
+  "display_name",
+  "url",
+  "command",
+  "subdomain_name",
+  "sharing_level",
+  "health",
+  "source",
+  "agent_name",
+] as const;
+
+function isApp(value: unknown): value is AgentApp {
+  if (typeof value !== "object" || value === null) return false;
+  const app = value as Readonly<Record<string, unknown>>;
+  const requested = app["requested_level"];
+  return (
+    APP_TEXTS.every((name) => typeof app[name] === "string") &&
+    typeof app["external"] === "boolean" &&
+    (requested === undefined || typeof requested === "string")
+  );
 }
 
 /** Rejects with ERR_NO_APP, naming what there is. */

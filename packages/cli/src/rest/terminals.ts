@@ -2,7 +2,7 @@ import { ClientError } from "coder-client/base/client-error";
 import type { Deployment } from "coder-client/rest/deployment";
 import { chooseAgent, findWorkspace } from "coder-client/rest/workspaces";
 import { parseWorkspaceName } from "coder-protocol/names";
-import { type AgentTerminal, terminalsResponse } from "coder-protocol/rest/terminals";
+import type { AgentTerminal } from "coder-protocol/rest/terminals";
 
 /** @param name `[owner/]workspace[.agent]`. Rejects with ERR_NOT_FOUND where the deployment or the agent lists none. */
 export async function listTerminals(
@@ -38,12 +38,29 @@ async function agentId(deployment: Deployment, name: string, signal: AbortSignal
 }
 
 async function terminalsOf(deployment: Deployment, agent: string, signal: AbortSignal): Promise<AgentTerminal[]> {
-  const body = await deployment.call(`/api/v2/workspaceagents/${agent}/terminals`, { signal });
-  const parsed = terminalsResponse.safeParse(body);
-  if (!parsed.success)
+  const body = (await deployment.call(`/api/v2/workspaceagents/${agent}/terminals`, { signal })) as
+    | { terminals?: unknown; supported?: unknown }
+    | undefined;
+  if (!Array.isArray(body?.terminals) || !body.terminals.every(isTerminal))
     throw new ClientError("ERR_NOT_A_CODER_SERVER", "unexpected response: expected a list of terminals");
-  if ((body as { supported?: unknown }).supported !== false) return parsed.data.terminals;
+  if (body.supported !== false) return body.terminals;
   throw new ClientError("ERR_NOT_FOUND", "The workspace's agent does not list its terminals", {
     detail: "update the agent: stock agents have no such list",
   });
+}
+
+const TERMINAL_TEXTS = ["id", "command", "title", "started_at", "last_attached_at", "foreground", "owner"] as const;
+const TERMINAL_COUNTS = ["viewers", "cols", "rows"] as const;
+
+function isTerminal(value: unknown): value is AgentTerminal {
+  if (typeof value !== "object" || value === null) return false;
+  const terminal = value as Readonly<Record<string, unknown>>;
+  const { kept_until: keptUntil, viewer_names: viewers } = terminal;
+  return (
+    TERMINAL_TEXTS.every((name) => typeof terminal[name] === "string") &&
+    TERMINAL_COUNTS.every((name) => Number.isSafeInteger(terminal[name])) &&
+    (keptUntil === null || typeof keptUntil === "string") &&
+    Array.isArray(viewers) &&
+    viewers.every((name) => typeof name === "string")
+  );
 }
