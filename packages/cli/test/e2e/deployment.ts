@@ -10,6 +10,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");
 export const PASSWORD = "a password for tests";
 
+const START_MS = 30_000;
+
+/** Another program of this machine was quicker to take the port that was free a moment ago. */
+class PortTaken extends Error {}
+
 export interface Finished {
   readonly code: number | null;
   readonly stdout: string;
@@ -39,15 +44,23 @@ export class TestDeployment {
     serverFlags: readonly string[] = [],
   ): Promise<TestDeployment> {
     if (!existsSync(coder)) throw new Error("the CLI is not built: run npm run build");
-    const deployment = new TestDeployment(await freePort(), node, serverFlags);
-    if (front !== undefined) {
-      const made = await front(deployment.#port, deployment.folder);
-      deployment.url = typeof made === "string" ? made : made.url;
-      deployment.#everybodys = typeof made === "string" ? {} : made.environment;
+    for (;;) {
+      const deployment = new TestDeployment(await freePort(), node, serverFlags);
+      if (front !== undefined) {
+        const made = await front(deployment.#port, deployment.folder);
+        deployment.url = typeof made === "string" ? made : made.url;
+        deployment.#everybodys = typeof made === "string" ? {} : made.environment;
+      }
+      try {
+        await deployment.startServer();
+      } catch (error) {
+        await deployment.close();
+        if (error instanceof PortTaken) continue;
+        throw error;
+      }
+      await deployment.logIn("owner", true);
+      return deployment;
     }
-    await deployment.startServer();
-    await deployment.logIn("owner", true);
-    return deployment;
   }
 
   private constructor(port: number, node: string, serverFlags: readonly string[]) {
@@ -94,15 +107,16 @@ export class TestDeployment {
     server.stderr!.on("data", (chunk) => {
       log += String(chunk);
     });
-    for (let tries = 0; tries < 200; tries++) {
-      const up = await fetch(`http://127.0.0.1:${this.#port}/healthz`).then(
-        (answer) => answer.ok,
-        () => false, // not listening yet
-      );
-      if (up) return server;
+    let greeting = "";
+    server.stdout!.on("data", (chunk) => {
+      if (!greeting.includes("State: ")) greeting += String(chunk);
+    });
+    // Its own words: at its port another program may answer.
+    for (const end = performance.now() + START_MS; performance.now() < end; await sleep(20)) {
+      if (greeting.includes("State: ")) return server;
       if (server.exitCode !== null) break;
-      await sleep(50);
     }
+    if (log.includes("ERR_PORT_IN_USE")) throw new PortTaken(log);
     throw new Error(`the server did not start: ${log}`);
   }
 
