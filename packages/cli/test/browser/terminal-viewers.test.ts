@@ -100,7 +100,8 @@ describe.skipIf(missing.length > 0)(`viewers of terminals (missing here: ${missi
     await shows(watcher, "shared-2");
     await watcher.locator(".xterm-helper-textarea").focus();
     await watcher.keyboard.type("wrong");
-    await run(page, "clear; stty -echo; printf '\\033[c'; cat -v");
+    await run(page, "clear; stty -echo -icanon; printf '\\033[c'; cat -v");
+    for (const viewer of [page, second, watcher]) await shows(viewer, "[?1;2c");
     await run(page, "done");
     for (const viewer of [page, second, watcher]) {
       const screen = await shows(viewer, "done");
