@@ -86,14 +86,19 @@ export class TestCluster {
     const ports: number[] = [];
     while (ports.length < count) ports.push(await freePort());
     const cluster = new TestCluster(await startPostgres(binaries), ports);
-    cluster.url = `http://127.0.0.1:${await cluster.#balancer.listen()}`;
-    for (let i = 0; i < count; i++) await cluster.startServer(i);
-    const email = ["--email", "owner@example.com"];
-    await cluster.#done(
-      ["login", cluster.url, ...email, "--first-user-username", "owner", "--first-user-email", "owner@example.com"],
-      { CODER_FIRST_USER_PASSWORD: PASSWORD, CODER_LOGIN_PASSWORD: PASSWORD },
-    );
-    return cluster;
+    try {
+      cluster.url = `http://127.0.0.1:${await cluster.#balancer.listen()}`;
+      for (let i = 0; i < count; i++) await cluster.startServer(i);
+      const email = ["--email", "owner@example.com"];
+      await cluster.#done(
+        ["login", cluster.url, ...email, "--first-user-username", "owner", "--first-user-email", "owner@example.com"],
+        { CODER_FIRST_USER_PASSWORD: PASSWORD, CODER_LOGIN_PASSWORD: PASSWORD },
+      );
+      return cluster;
+    } catch (error) {
+      await cluster.close();
+      throw error;
+    }
   }
 
   private constructor(postgres: TestPostgres, ports: readonly number[]) {
