@@ -67,6 +67,7 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
   const stateDir = acquireStateDir(config.stateDir, config.postgres === undefined ? "exclusive" : "shared");
   let backend: Backend | undefined;
   let waitingRoom: WaitingRoom | undefined;
+  let cluster: Parts["cluster"];
   try {
     if (config.postgres === undefined) refuseMoved(stateDir.path);
     const { log } = deps;
@@ -97,6 +98,7 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
       deps,
     );
     await parts.cluster?.open();
+    ({ cluster } = parts);
     return new Server({
       parts,
       http: buildHttpSurface(parts, deps),
@@ -107,6 +109,7 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
     });
   } catch (error) {
     await waitingRoom?.close();
+    await cluster?.close();
     await backend?.close();
     stateDir.release();
     throw error;

@@ -2,8 +2,8 @@ import { type ColumnDataType, type Kysely, sql } from "kysely";
 import { bytesType, isPostgres } from "../dialect.ts";
 
 /**
- * What the servers on one database share: control/cluster/rows.ts says what the rows of `tailnet_*` mean, and cluster/replicas.ts
- * those of `replicas`. Nothing refers to a row of another table: what a dead server left is removed in any order.
+ * What the servers on one database share: control/cluster/rows.ts says what the rows of `tailnet_*` mean, and
+ * cluster-database.ts beside it those of `replicas`. Nothing refers to a row of another table: what a dead server left is removed in any order.
  */
 export async function cluster(db: Kysely<unknown>): Promise<void> {
   await db.schema

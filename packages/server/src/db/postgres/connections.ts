@@ -97,9 +97,15 @@ export class Connections implements PostgresPool, ConnectionSource {
   /** A connection beside the pool, whose caller ends it. Its statements may take `queryMs`; 0: without a limit. */
   async dedicated(queryMs = 0): Promise<pg.Client> {
     const client = this.#newClient({ query_timeout: queryMs });
-    await client.connect();
-    await checkServer(client);
-    return client;
+    try {
+      await client.connect();
+      await checkServer(client);
+      return client;
+    } catch (error) {
+      this.#settings.target.next();
+      client.end().catch(() => undefined); // the failure is known
+      throw error;
+    }
   }
 
   end(): Promise<void> {
