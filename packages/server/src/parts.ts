@@ -223,6 +223,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
           log,
           replica,
           events: new ClusterEvents({ accessEvents, changes, agentLogs: store.agentLogs, log }),
+          problem: () => mesh?.problem() ?? "",
           onReplicas: (replicas) => mesh?.update(siblingsOf(replicas, replicaId, config.derp.regionId)),
         });
 

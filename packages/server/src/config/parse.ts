@@ -71,9 +71,9 @@ export interface ServerConfig {
   readonly sessionDurationMs: number;
   readonly defaultTokenLifetimeMs: number;
   readonly maxTokenLifetimeMs: number;
-  /** The widest level that apps are shared at. */
   /** Apps below a path of the deployment's own host. */
   readonly pathApps: { readonly disabled: boolean; readonly sharing: boolean; readonly siteOwnerAccess: boolean };
+  /** The widest level that apps are shared at. */
   readonly maxShareLevel: ShareLevel;
   /** Undefined: shares may last until they are removed. */
   readonly maxShareDurationMs: number | undefined;

@@ -277,6 +277,8 @@ export class Coordinator {
     if (peer === undefined) return;
     this.#replace(peer, nowMs);
     this.#peers.delete(id);
+    // What the other server grants counts from here on, also when the peer comes back.
+    for (const to of this.tunnelsOf(id)) this.#record({ kind: "tunnel", from: id, to, gone: true });
     this.#record({ kind: "gone", id, end: "disconnected", reason: "moved" });
   }
 

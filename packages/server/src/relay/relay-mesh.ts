@@ -108,6 +108,14 @@ export class RelayMesh implements AsyncDisposable {
     }));
   }
 
+  /** Which siblings are not reached and why, in one line; "" when there is a link to each. */
+  problem(): string {
+    const failures = this.status().flatMap(({ state, hostname, relayUrl, error }) =>
+      state !== "up" && error !== undefined ? [`relay ${hostname} (${relayUrl}): ${error}`] : [],
+    );
+    return failures.length === 0 ? "" : `Failed to dial peers: ${failures.join("; ")}`;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     for (const link of [...this.#links.values()]) this.#end(link);

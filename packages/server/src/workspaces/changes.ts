@@ -31,6 +31,11 @@ export class Changes {
     };
   }
 
+  /** Whether a listener waits for changes of this topic. */
+  isWatched(topic: string): boolean {
+    return this.#listeners.has(topic);
+  }
+
   /** Listens for every change. Returns the way out. */
   subscribeAll(listener: (change: Change) => void): () => void {
     return this.subscribe(EVERY, listener);

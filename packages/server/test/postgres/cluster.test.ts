@@ -106,7 +106,8 @@ describe("two servers", () => {
     const { servers, agentId } = await cluster(2);
     const [a, b] = servers as [TestServer, TestServer];
     const seen: Change[] = [];
-    b.server.parts.changes.subscribeAll((change) => seen.push(change));
+    b.server.parts.changes.subscribe(`agent-logs:${agentId}`, (change) => seen.push(change));
+    b.server.parts.changes.subscribe("workspaces", (change) => seen.push(change));
     const line = { createdAt: Date.now(), output: "hello from the other server", level: "info" as const };
     await a.server.parts.agentState.appendLogs(agentId, undefined, [line]);
     await vi.waitFor(() => {

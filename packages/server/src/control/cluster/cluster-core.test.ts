@@ -148,7 +148,7 @@ class SimServer {
       ageMs: now - heartbeatAt,
       drainingMs: drainingAt === undefined ? undefined : now - drainingAt,
     }));
-    this.core.view.heartbeats(rows);
+    this.core.heartbeats(rows);
   }
 
   /** The rows of the others as they are now; the answer comes later. */
@@ -164,7 +164,7 @@ class SimServer {
   endRead(): void {
     if (!this.isUp) return;
     const { view } = this.core;
-    for (const { server, rows, seen } of this.#reads) view.read(server, rows, seen);
+    for (const { server, rows, seen } of this.#reads) this.core.read(server, rows, seen);
     this.#reads = [];
     if (this.isCut) return;
     for (const { server, id } of view.wantedNodes()) {
@@ -428,7 +428,63 @@ describe("coordinators of one cluster", () => {
     world.now += EXPIRED_AFTER_MS;
     world.settle();
     expect([...client.known]).toEqual([]);
-    expect(b.core.view.peerCount).toBe(0);
+    b.core.sweep();
+    expect(b.core.view.remembered).toBe(1); // the client, which is connected here
+  });
+
+  it("keep a tunnel away that was removed while its peer was connected elsewhere", () => {
+    const { world, agent, client, a, b } = inCluster(3);
+    agent.connect(world.servers[2]!);
+    client.connect(a);
+    client.tunnel(agent.id, false);
+    world.settle();
+    client.connect(b);
+    world.settle();
+    client.tunnel(agent.id, true);
+    world.settle();
+    client.connect(a);
+    world.settle();
+    expect([[...agent.known], [...client.known]]).toEqual([[], []]);
+    expectTruth(world);
+  });
+
+  it("have the peers of a server back that lost its rows, without a word in between", () => {
+    const { world, agent, client, a, b } = inCluster();
+    agent.connect(a);
+    client.connect(b);
+    client.tunnel(agent.id, false);
+    world.settle();
+    const removed: string[] = [];
+    client.known.delete = (id) => removed.push(id) > 0;
+    world.database.delete(a.id);
+    b.heartbeat(); // before the other one has noticed
+    a.loseRows();
+    world.settle();
+    expect(removed).toEqual([]);
+    expectTruth(world);
+  });
+
+  it("remember nothing of peers that came once", () => {
+    const { world, agent, client, a, b } = inCluster();
+    agent.connect(a);
+    client.connect(b);
+    client.tunnel(agent.id, false);
+    for (let i = 0; i < 50; i++) {
+      const visitor = new SimPeer(world, uuid(1_000 + i), false);
+      visitor.connect(i % 2 === 0 ? a : b);
+      visitor.tunnel(agent.id, false);
+      world.settle();
+      visitor.leave(i % 3 === 0);
+    }
+    world.settle();
+    expect([a.core.view.remembered, b.core.view.remembered]).toEqual([52, 52]);
+    for (let passed = 0; passed <= 2 * EXPIRED_AFTER_MS; passed += 5_000) {
+      world.now += 5_000;
+      for (const server of [a, b]) server.heartbeat();
+    }
+    for (const server of [a, b]) server.core.sweep();
+    expect([a.core.view.remembered, b.core.view.remembered]).toEqual([2, 2]);
+    expectTruth(world);
   });
 
   it("write everything again when the database lost a server's rows", () => {

@@ -3,9 +3,10 @@ import { NodeSchema } from "coder-protocol/gen/tailnet_pb.js";
 import type { Coordinator } from "../coordinator.ts";
 import type { CoordinatorRecord } from "../coordinator-records.ts";
 import { Outbox, type PeerChange } from "./outbox.ts";
+import type { Rows, ServerRow } from "./rows.ts";
 import { ClusterView } from "./view.ts";
 
-/** What the database has not to wait for: the coordinator of this server, and what it exchanges with the others. */
+/** The coordinator of this server, and what it exchanges with the others: everything but the database itself. */
 export class ClusterCore {
   readonly outbox = new Outbox();
   readonly view: ClusterView;
@@ -67,6 +68,16 @@ export class ClusterCore {
       case "signal":
         this.outbox.addSignal({ from: record.from, to: record.to });
     }
+  }
+
+  /** The servers of the database now. */
+  heartbeats(rows: readonly ServerRow[]): void {
+    this.view.heartbeats(rows, this.#now());
+  }
+
+  /** Rows of another server were read, all up to `seen`. */
+  read(server: string, rows: Rows, seen: number): void {
+    this.view.read(server, rows, seen, this.#now());
   }
 
   /** Forgets what can matter no longer. Call now and then. */

@@ -63,7 +63,9 @@ export interface ClusterDatabase extends AsyncDisposable {
   /** Resolves once hints are delivered. False: the database accepts it and delivers none, as a pooler does. */
   listen(listener: HintListener): Promise<boolean>;
   /** This server ends: its peers come back elsewhere. */
-  drain(me: string, replicaId: string): Promise<void>;
+  drain(me: string): Promise<void>;
+  /** This server has ended. */
+  leave(replicaId: string): Promise<void>;
   /** Removes what expired servers left behind, and changes that every reader has seen; by one server at a time. */
   sweep(): Promise<void>;
 }

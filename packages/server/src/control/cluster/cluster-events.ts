@@ -45,6 +45,8 @@ export interface ClusterEventsOptions {
 
 export class ClusterEvents {
   readonly #options: ClusterEventsOptions;
+  /** Agents whose lines are being read, and the id below the first further one to read. */
+  readonly #readingLogs = new Map<string, number | undefined>();
   #serial = 0;
   #isApplying = false;
 
@@ -73,7 +75,7 @@ export class ClusterEvents {
     } else if (kind === "change") {
       const change = remoteChange.safeParse(parsed(body));
       if (!change.success) this.#refused(kind);
-      else if (change.data.kind === "agent-logs") void this.#applyLogs(change.data.agentId, change.data.after);
+      else if (change.data.kind === "agent-logs") this.#applyLogs(change.data.agentId, change.data.after);
       else {
         const local = change.data;
         this.#publish(() => this.#options.changes.publish(local));
@@ -81,16 +83,30 @@ export class ClusterEvents {
     } // another release may know more kinds
   }
 
-  async #applyLogs(agentId: string, after: number): Promise<void> {
+  /** Lines are read for followers only, and of one agent by one read at a time. */
+  #applyLogs(agentId: string, after: number): void {
+    if (!this.#options.changes.isWatched(`agent-logs:${agentId}`)) return;
+    const isReading = this.#readingLogs.has(agentId);
+    this.#readingLogs.set(agentId, isReading ? Math.min(after, this.#readingLogs.get(agentId) ?? after) : undefined);
+    if (!isReading) void this.#readLogs(agentId, after);
+  }
+
+  async #readLogs(agentId: string, after: number): Promise<void> {
+    const { agentLogs, changes, log } = this.#options;
     try {
-      for (let from = after; ; ) {
-        const logs = await this.#options.agentLogs.list(agentId, { after: from, limit: LOGS_PER_READ });
-        if (logs.length > 0) this.#publish(() => this.#options.changes.publish({ kind: "agent-logs", agentId, logs }));
-        if (logs.length < LOGS_PER_READ) return;
-        from = logs.at(-1)!.id;
+      for (let from: number | undefined = after; from !== undefined; ) {
+        const logs = await agentLogs.list(agentId, { after: from, limit: LOGS_PER_READ });
+        if (logs.length > 0) this.#publish(() => changes.publish({ kind: "agent-logs", agentId, logs }));
+        if (logs.length === LOGS_PER_READ) from = logs.at(-1)!.id;
+        else {
+          from = this.#readingLogs.get(agentId);
+          this.#readingLogs.set(agentId, undefined);
+        }
       }
     } catch (error) {
-      this.#options.log.warn({ err: error, agent: agentId }, "log lines of another server were not read");
+      log.warn({ err: error, agent: agentId }, "log lines of another server were not read");
+    } finally {
+      this.#readingLogs.delete(agentId);
     }
   }
 

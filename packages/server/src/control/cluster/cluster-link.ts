@@ -1,4 +1,4 @@
-/** Keeps a ClusterCore and the database in step: writes what waits, reads what is new, and tells how the others are. */
+/** Keeps a ClusterCore and the database in step: writes what waits, reads what is new, and follows the other servers. */
 import { randomUUID } from "node:crypto";
 import { Bell } from "../../base/bell.ts";
 import type { Logger } from "../../base/log.ts";
@@ -26,7 +26,7 @@ const LISTEN_RETRY_MS = 1_000;
 const MAX_NODES_PER_READ = 500;
 
 /** `isolated`: no heartbeat for so long that the others take this server for lost. */
-export type ClusterState = "connecting" | "healthy" | "doubtful" | "isolated";
+type ClusterState = "connecting" | "healthy" | "doubtful" | "isolated";
 
 export interface ClusterLinkOptions {
   readonly database: ClusterDatabase;
@@ -36,38 +36,16 @@ export interface ClusterLinkOptions {
   /** How this server is, but for what the link measures. */
   readonly replica: Omit<Replica, "error" | "databaseLatencyUs">;
   readonly log: Pick<Logger, "info" | "warn">;
-  /** Ask for heads instead of listening. */
-  readonly poll?: boolean;
+  /** What is wrong with this server, as its siblings should know; "" for nothing. */
+  readonly problem: () => string;
   readonly onDatabaseTime?: (databaseMs: number, roundTripMs: number) => void;
   /** Something happened at another server; may come twice. */
   readonly onEvent?: (event: EventRow) => void;
   /** Servers that are there, this one among them; called again and again. */
   readonly onReplicas?: (replicas: readonly Replica[]) => void;
-  readonly onState?: (state: ClusterState) => void;
-}
-
-/** For metrics and debug pages. */
-export interface ClusterCounts {
-  batches: number;
-  rowsWritten: number;
-  rowsRead: number;
-  hints: number;
-  /** Changes that a heartbeat showed before their hint came. */
-  recovered: number;
-  badRows: number;
-  restarts: number;
 }
 
 export class ClusterLink implements AsyncDisposable {
-  readonly counts: ClusterCounts = {
-    batches: 0,
-    rowsWritten: 0,
-    rowsRead: 0,
-    hints: 0,
-    recovered: 0,
-    badRows: 0,
-    restarts: 0,
-  };
   readonly #options: ClusterLinkOptions;
   readonly #database: ClusterDatabase;
   readonly #core: ClusterCore;
@@ -75,7 +53,8 @@ export class ClusterLink implements AsyncDisposable {
   readonly #readerBell = new Bell();
   #me: string;
   #state: ClusterState = "connecting";
-  #mode: "listen" | "poll";
+  /** How changes of others are noticed. */
+  #mode: "listen" | "poll" = "listen";
   #closing = false;
   #running: Promise<unknown> = Promise.resolve();
   #heartbeatAt = performance.now();
@@ -89,29 +68,14 @@ export class ClusterLink implements AsyncDisposable {
   #replicasAt = Number.NEGATIVE_INFINITY;
   #latencyMs = 0;
   #draining = false;
-  /** What is wrong with this server, as its siblings should know. */
-  error = "";
+  /** The database knows that this server ends. */
+  #stated = false;
 
   constructor(options: ClusterLinkOptions) {
     this.#options = options;
     this.#database = options.database;
     this.#core = options.core;
     this.#me = options.me;
-    this.#mode = options.poll === true ? "poll" : "listen";
-  }
-
-  get state(): ClusterState {
-    return this.#state;
-  }
-
-  /** How changes of others are noticed. */
-  get mode(): "listen" | "poll" {
-    return this.#mode;
-  }
-
-  /** This server's id in the database at present. */
-  get me(): string {
-    return this.#me;
   }
 
   /** Servers that are there, this one first. */
@@ -119,21 +83,21 @@ export class ClusterLink implements AsyncDisposable {
     return this.#replicas;
   }
 
-  /** Since the database last answered. */
-  get heartbeatAgeMs(): number {
-    return performance.now() - this.#heartbeatAt;
-  }
-
   /**
    * Makes this server known, listens, and reads everything, in this order: what is written in between is in one or the
-   * other. Rejects when the database does not answer.
+   * other. Rejects when the database does not answer, and holds no connection then.
    */
   async open(): Promise<void> {
-    await this.#database.join(this.#me, this.#options.replica.id);
-    await this.#listen();
-    await this.#beat();
-    await this.#stateReplica();
-    await this.#readAll();
+    try {
+      await this.#database.join(this.#me, this.#options.replica.id);
+      await this.#listen();
+      await this.#beat();
+      await this.#stateReplica();
+      await this.#readAll();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
     this.#setState("healthy");
     this.#running = Promise.all([this.#write(), this.#read()]);
   }
@@ -152,8 +116,8 @@ export class ClusterLink implements AsyncDisposable {
   }
 
   /**
-   * This server ends: what becomes of its peers from here on is not told, and the others give them time to come to one of
-   * them. Never rejects: without the database they find out by themselves.
+   * This server ends: what becomes of its peers from here on is not told, and the others, once they read it, give them time
+   * to come to one of them.
    */
   drain(): void {
     this.#draining = true;
@@ -182,6 +146,10 @@ export class ClusterLink implements AsyncDisposable {
       if (this.#core.outbox.waiting > 0 && !isLone) await pause(GATHER_MS);
       try {
         await this.#flush();
+        if (this.#draining && !this.#stated) {
+          await this.#database.drain(this.#me);
+          this.#stated = true;
+        }
         if (performance.now() >= this.#nextHeartbeatAt) await this.#beat();
         if (performance.now() - this.#replicasAt >= REPLICAS_MS) await this.#stateReplica();
         retryMs = FIRST_RETRY_MS;
@@ -194,22 +162,23 @@ export class ClusterLink implements AsyncDisposable {
     }
     try {
       await this.#flush();
-      await this.#database.drain(this.#me, this.#options.replica.id);
+      await this.#database.leave(this.#options.replica.id);
     } catch (error) {
       this.#failed(error);
     }
   }
 
   async #stateReplica(): Promise<void> {
-    const { replica, onReplicas } = this.#options;
+    const { replica, problem, onReplicas } = this.#options;
     const databaseLatencyUs = Math.round(1_000 * this.#latencyMs);
     this.#replicasAt = performance.now();
-    const all = await this.#database.replicas({ ...replica, error: this.error, databaseLatencyUs });
+    const all = await this.#database.replicas({ ...replica, error: problem(), databaseLatencyUs });
     const isMine = ({ id }: Replica): boolean => id === replica.id;
     this.#replicas = [...all.filter(isMine), ...all.filter((other) => !isMine(other))];
     onReplicas?.(this.#replicas);
   }
 
+  /** Writes what waits, but for the heartbeat's turn: others take this server for lost without it. */
   async #flush(): Promise<void> {
     const { outbox } = this.#core;
     for (let batch = outbox.take(); batch !== undefined; batch = outbox.take()) {
@@ -228,9 +197,10 @@ export class ClusterLink implements AsyncDisposable {
       outbox.committed();
       this.#writtenHead = batch.head;
       this.#lastWriteAt = performance.now();
-      this.counts.batches++;
-      this.counts.rowsWritten += batch.peers.length + batch.tunnels.length + batch.signals.length + batch.events.length;
-      if (outbox.waiting === 0) await this.#database.hint(this.#me, batch.head);
+      await this.#database.hint(this.#me, batch.head);
+      if (this.#closing || performance.now() < this.#nextHeartbeatAt) continue;
+      this.#writerBell.ring();
+      return;
     }
   }
 
@@ -247,9 +217,7 @@ export class ClusterLink implements AsyncDisposable {
     }
     this.#heartbeatAt = performance.now();
     if (this.#state !== "connecting") this.#setState("healthy");
-    const before = this.#core.view.unread().length;
-    this.#core.view.heartbeats(servers);
-    if (this.#core.view.unread().length > before) this.counts.recovered++;
+    this.#core.heartbeats(servers);
     this.#core.sweep();
     this.#readerBell.ring();
     if (performance.now() - this.#sweptAt < SWEEP_MS) return;
@@ -261,10 +229,10 @@ export class ClusterLink implements AsyncDisposable {
   async #restart(why: string): Promise<void> {
     this.#me = randomUUID();
     this.#writtenHead = 0;
-    this.counts.restarts++;
     this.#options.log.warn({ server: this.#me, why }, "this server joins the cluster again, under a new id");
-    await this.#database.join(this.#me, this.#options.replica.id);
+    // First: should the answer of the next statement be lost, everything still waits to be written under the new id.
     this.#core.restart(this.#me);
+    await this.#database.join(this.#me, this.#options.replica.id);
     this.#writerBell.ring();
   }
 
@@ -281,7 +249,6 @@ export class ClusterLink implements AsyncDisposable {
     this.#state = state;
     if (state === "isolated") this.#options.log.warn({}, "isolated: other servers take this one for lost");
     else if (before === "isolated") this.#options.log.info({}, "not isolated any more");
-    this.#options.onState?.(state);
   }
 
   // --- the reader ---
@@ -313,9 +280,8 @@ export class ClusterLink implements AsyncDisposable {
       this.#lastNewsAt = performance.now();
       for (const { server, after, upTo } of unread) {
         const { rows, events, seen, bad } = await this.#database.read(server, after, upTo);
-        this.counts.rowsRead += rows.peers.length + rows.tunnels.length + rows.signals.length;
-        this.counts.badRows += bad;
-        view.read(server, rows, seen);
+        if (bad > 0) this.#options.log.warn({ server, rows: bad }, "rows of another server are not valid");
+        this.#core.read(server, rows, seen);
         for (const event of events) this.#options.onEvent?.(event);
       }
       await this.#readNodes();
@@ -340,12 +306,12 @@ export class ClusterLink implements AsyncDisposable {
     const delivers = await this.#database
       .listen({
         onHint: (server, head) => {
-          this.counts.hints++;
           this.#core.view.hint(server, head);
           this.#readerBell.ring();
         },
         onLost: (reason) => {
           this.#listening = false;
+          if (this.#closing) return;
           this.#options.log.info({ reason: String(reason) }, "hints of the other servers are missed for a moment");
           setTimeout(() => this.#readerBell.ring(), LISTEN_RETRY_MS).unref();
         },

@@ -43,7 +43,7 @@ export class PostgresClusterDatabase implements ClusterDatabase {
   readonly #listener: Connection;
 
   constructor(open: OpenConnection) {
-    this.#writer = new Connection(open, "set synchronous_commit = off");
+    this.#writer = new Connection(open);
     this.#reader = new Connection(open);
     this.#listener = new Connection(open);
   }
@@ -165,7 +165,8 @@ export class PostgresClusterDatabase implements ClusterDatabase {
     client.once("end", ended);
     await this.#listener.run(`listen ${HINT_CHANNEL}`);
     await this.#listener.run(`listen ${PROBE_CHANNEL}`);
-    await this.#listener.run("select pg_notify($1, $2)", [PROBE_CHANNEL, nonce]);
+    // Over another connection: a pooler would answer the same one, and still deliver nothing of other servers.
+    await this.#reader.run("select pg_notify($1, $2)", [PROBE_CHANNEL, nonce]);
     const timer = setTimeout(() => probed.resolve(false), PROBE_MS);
     const delivers = await probed.promise;
     clearTimeout(timer);
@@ -176,8 +177,11 @@ export class PostgresClusterDatabase implements ClusterDatabase {
     return delivers;
   }
 
-  async drain(me: string, replicaId: string): Promise<void> {
+  async drain(me: string): Promise<void> {
     await this.#writer.run(`update tailnet_servers set draining_at = ${NOW} where id = $1`, [me]);
+  }
+
+  async leave(replicaId: string): Promise<void> {
     await this.#writer.run(`update replicas set stopped_at = ${NOW} where id = $1`, [replicaId]);
   }
 
@@ -193,12 +197,10 @@ export class PostgresClusterDatabase implements ClusterDatabase {
 /** One connection that is opened when it is first used, and again after it failed. */
 class Connection {
   readonly #open: OpenConnection;
-  readonly #setting: string | undefined;
   #client: pg.Client | undefined;
 
-  constructor(open: OpenConnection, setting?: string) {
+  constructor(open: OpenConnection) {
     this.#open = open;
-    this.#setting = setting;
   }
 
   async open(): Promise<pg.Client> {
@@ -206,7 +208,6 @@ class Connection {
     const client = await this.#open(QUERY_MS);
     client.once("end", () => this.#forget(client));
     this.#client = client;
-    if (this.#setting !== undefined) await this.run(this.#setting);
     return client;
   }
 
@@ -298,7 +299,10 @@ const STATE_REPLICA = `insert into replicas (id, hostname, relay_address, region
   on conflict (id) do update set updated_at = excluded.updated_at, error = excluded.error,
     database_latency_us = excluded.database_latency_us`;
 
-/** A peer that was lost may be ended later, without its session: the greater one stays. */
+/**
+ * A peer that was lost may be ended later, without its session: the greater one stays. The commit does not wait for the disk,
+ * since every peer states its node again after a crash; only this one, as a pooler may lend the connection to others.
+ */
 const WRITE = `with me as (update tailnet_servers set head = $2, heartbeat_at = ${NOW} where id = $1 returning id),
   p as (insert into tailnet_peers (server, id, rev, state, kind, session, key, node, reason, changed_at)
     select me.id, x.id, x.rev, x.state, x.kind, x.session, x.key, x.node, x.reason, ${NOW} from me,
@@ -318,7 +322,7 @@ const WRITE = `with me as (update tailnet_servers set head = $2, heartbeat_at = 
   e as (insert into cluster_events (server, rev, kind, body, created_at)
     select me.id, x.rev, x.kind, x.body, ${NOW} from me,
       unnest($18::bigint[], $19::text[], $20::text[]) as x (rev, kind, body))
-  select id from me`;
+  select id, set_config('synchronous_commit', 'off', true) from me`;
 
 const READ = `select 'peer' as kind_of_row, id as a, '' as b, rev, state, kind, session, key, reason
     from tailnet_peers where server = $1 and rev > $2 and rev <= $3

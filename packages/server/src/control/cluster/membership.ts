@@ -9,7 +9,7 @@ import type { ClusterEvents } from "./cluster-events.ts";
 import { ClusterLink } from "./cluster-link.ts";
 import { PostgresClusterDatabase } from "./cluster-tables.ts";
 
-/** Makes a server one of several on its database. The link is opened once the server is ready to take peers. */
+/** Makes a server one of several on its database. The link is opened before the server takes its first peer. */
 export function clusterOf(options: {
   readonly openConnection: OpenConnection;
   readonly control: ControlPlane;
@@ -17,9 +17,11 @@ export function clusterOf(options: {
   readonly clock: DatabaseClock;
   readonly log: Logger;
   readonly events: ClusterEvents;
+  /** What is wrong with this server, as its siblings should know; "" for nothing. */
+  readonly problem: () => string;
   readonly onReplicas: (replicas: readonly Replica[]) => void;
 }): ClusterLink {
-  const { control, clock, log, replica, events, onReplicas } = options;
+  const { control, clock, log, replica, events, problem, onReplicas } = options;
   const me = randomUUID();
   const now = (): number => clock.now();
   const link = new ClusterLink({
@@ -28,6 +30,7 @@ export function clusterOf(options: {
     me,
     replica,
     log,
+    problem,
     onReplicas,
     onEvent: (event) => events.apply(event),
     onDatabaseTime: (databaseMs, roundTripMs) => clock.measured(databaseMs, roundTripMs),

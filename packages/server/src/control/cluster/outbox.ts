@@ -38,11 +38,6 @@ export class Outbox {
   #batch: Batch | undefined;
   #head = 0;
 
-  /** Number of the last change that was given out. */
-  get head(): number {
-    return this.#head;
-  }
-
   /** Changes that wait, those under way not counted. */
   get waiting(): number {
     return this.#peers.size + this.#tunnels.size + this.#signals.length + this.#events.size;

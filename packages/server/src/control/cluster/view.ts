@@ -36,6 +36,8 @@ interface Server {
   /** Number of the last change that was read. */
   seen: number;
   state: ServerState;
+  /** Since when the database has no row of it; it may come back under another id. */
+  missingSinceMs: number | undefined;
 }
 
 interface Held {
@@ -43,6 +45,8 @@ interface Held {
   node: Node | undefined;
   /** Number of the row that `node` is of. */
   nodeRev: number;
+  /** When the row was read, if it says that the peer is over. */
+  readonly overAtMs: number | undefined;
 }
 
 /** A peer that is connected here, or was: while rows of others may be older than its end. */
@@ -83,13 +87,9 @@ export class ClusterView {
     this.#local = local;
   }
 
-  get servers(): ReadonlyMap<string, Readonly<Server>> {
-    return this.#servers;
-  }
-
-  /** Peers of other servers that are held, in whatever state. */
-  get peerCount(): number {
-    return this.#peers.size;
+  /** Peers of which anything is held, of this server or of others, in whatever state. */
+  get remembered(): number {
+    return new Set([...this.#peers.keys(), ...this.#tunnels.keys(), ...this.#own.keys(), ...this.#shown.keys()]).size;
   }
 
   /** This server has another id from now on; what it knows of others stays. */
@@ -117,21 +117,31 @@ export class ClusterView {
     if (this.#shown.has(id)) this.#candidates.add(id);
   }
 
-  /** Forgets ended sessions of our own, once no older row of theirs can be there any more. Call now and then. */
+  /** Forgets peers that are over, once the database has forgotten every row that is older than their end. Call now and then. */
   sweep(nowMs: number): void {
-    for (const [id, { endedAtMs }] of this.#own)
-      if (endedAtMs !== undefined && nowMs - endedAtMs >= 2 * EXPIRED_AFTER_MS) this.#own.delete(id);
+    const isForgotten = (endedAtMs: number | undefined): boolean =>
+      endedAtMs !== undefined && nowMs - endedAtMs >= 2 * EXPIRED_AFTER_MS;
+    for (const [id, { endedAtMs }] of this.#own) if (isForgotten(endedAtMs)) this.#own.delete(id);
+    for (const [id, held] of this.#peers) {
+      for (const [server, { overAtMs }] of held) if (isForgotten(overAtMs)) held.delete(server);
+      if (held.size > 0) continue;
+      this.#peers.delete(id);
+      if (this.#shown.get(id)?.isHere === false) this.#shown.delete(id);
+    }
   }
 
   /** The servers of the database now, this one left out by itself. */
-  heartbeats(rows: readonly ServerRow[]): void {
-    const gone = new Set(this.#servers.keys());
+  heartbeats(rows: readonly ServerRow[], nowMs: number): void {
+    const missing = new Map(this.#servers);
     for (const row of rows) {
       if (row.id === this.#me) continue;
-      gone.delete(row.id);
+      missing.delete(row.id);
       this.#heartbeat(row);
     }
-    for (const id of gone) this.#expire(id);
+    for (const [id, server] of missing) {
+      server.missingSinceMs ??= nowMs;
+      if (nowMs - server.missingSinceMs >= LOST_AFTER_MS) this.#expire(id);
+    }
   }
 
   /** What is to be read: of each server the changes above `after`, up to the head that was known before the read began. */
@@ -148,26 +158,25 @@ export class ClusterView {
   }
 
   /** Rows of a server were read, all up to `seen`. */
-  read(server: string, rows: Rows, seen: number): void {
+  read(server: string, rows: Rows, seen: number, nowMs: number): void {
     const known = this.#servers.get(server);
     if (known === undefined || known.state === "expired") return;
     known.seen = Math.max(known.seen, seen);
     const changed = new Set<string>();
     for (const { from, to, gone } of rows.tunnels) {
-      const mine = inner(
-        inner(this.#tunnels, from, () => new Map<string, Set<string>>()),
-        server,
-        () => new Set(),
-      );
-      if (gone) mine.delete(to);
-      else mine.add(to);
+      if (gone) this.#dropTunnel(from, server, to);
+      else {
+        const byServer = inner(this.#tunnels, from, () => new Map<string, Set<string>>());
+        inner(byServer, server, () => new Set<string>()).add(to);
+      }
       changed.add(from);
     }
     for (const row of rows.peers) {
       const held = inner(this.#peers, row.id, () => new Map<string, Held>());
       const before = held.get(server);
       if (before !== undefined && before.row.rev >= row.rev) continue;
-      held.set(server, { row, node: before?.node, nodeRev: before?.nodeRev ?? 0 });
+      const overAtMs = row.state === "here" ? undefined : nowMs;
+      held.set(server, { row, node: before?.node, nodeRev: before?.nodeRev ?? 0, overAtMs });
       changed.add(row.id);
     }
     for (const id of changed) this.#refresh(id);
@@ -205,8 +214,18 @@ export class ClusterView {
     }
   }
 
+  #dropTunnel(from: string, server: string, to: string): void {
+    const byServer = this.#tunnels.get(from);
+    const mine = byServer?.get(server);
+    mine?.delete(to);
+    if (mine?.size === 0) byServer?.delete(server);
+    if (byServer?.size === 0) this.#tunnels.delete(from);
+  }
+
   #heartbeat({ id, head, ageMs, drainingMs }: ServerRow): void {
-    const known = inner(this.#servers, id, (): Server => ({ head: 0, seen: 0, state: "alive" }));
+    if (ageMs >= EXPIRED_AFTER_MS && !this.#servers.has(id)) return;
+    const known = inner(this.#servers, id, newServer);
+    known.missingSinceMs = undefined;
     known.head = Math.max(known.head, head);
     const isLost = drainingMs === undefined ? ageMs >= LOST_AFTER_MS : drainingMs >= DRAIN_MS && ageMs >= LOST_AFTER_MS;
     const state = ageMs >= EXPIRED_AFTER_MS ? "expired" : isLost ? "lost" : "alive";
@@ -291,6 +310,10 @@ export class ClusterView {
     this.#local.remoteGone(id, "disconnected", "coordinator gone");
     for (const to of before.tunnels) this.#local.remoteTunnel(id, to, true);
   }
+}
+
+function newServer(): Server {
+  return { head: 0, seen: 0, state: "alive", missingSinceMs: undefined };
 }
 
 function endOf(row: PeerRow, serverIsAlive: boolean): [PeerEnd, string] {
