@@ -13,4 +13,5 @@ export * from "./templates.ts";
 export * from "./terminals.ts";
 export * from "./users.ts";
 export * from "./workspace-apps.ts";
+export * from "./workspace-proxies.ts";
 export * from "./workspaces.ts";

@@ -1,0 +1,171 @@
+/**
+ * Workspace proxies: relays (and later web apps) of a deployment near its users. The owner's routes are
+ * `/api/v2/workspaceproxies`; those of a proxy itself are `/api/v2/workspaceproxies/me/*` and take its own token in
+ * {@link PROXY_TOKEN_HEADER}. Fields that stock deployments and proxies do not have are optional here.
+ */
+import { z } from "zod";
+import { timestamp, uuid } from "./common.ts";
+import { replica } from "./deployment.ts";
+
+/** Header that carries a proxy's token. No other route takes such a token, and the routes of a proxy take no other. */
+export const PROXY_TOKEN_HEADER = "Coder-External-Proxy-Token";
+/** `<proxy id>:<secret>`. */
+export const PROXY_TOKEN_PATTERN = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[0-9a-f]{64}$/;
+
+/** Routes of a proxy. */
+export const PROXY_REGISTER_PATH = "/api/v2/workspaceproxies/me/register";
+export const PROXY_DEREGISTER_PATH = "/api/v2/workspaceproxies/me/deregister";
+/** WebSocket; each text message is a {@link relayKeysMessage}. */
+export const PROXY_RELAY_KEYS_PATH = "/api/v2/workspaceproxies/me/relay-keys";
+export const PROXY_CRYPTO_KEYS_PATH = "/api/v2/workspaceproxies/me/crypto-keys";
+
+export const MAX_PROXY_NAME_LENGTH = 32;
+export const PROXY_NAME_PATTERN = /^[a-z0-9-]+$/;
+/** Name of the deployment itself in lists of proxies; no proxy can have it. */
+export const PRIMARY_PROXY_NAME = "primary";
+const MAX_URL_LENGTH = 2_048;
+const MAX_HOST_LENGTH = 253;
+const MAX_TEXT_LENGTH = 256;
+
+/** What a proxy reports of itself at `/healthz-report`, and what the deployment found out about it. */
+export const proxyHealthReport = z.object({
+  errors: z
+    .array(z.string())
+    .nullish()
+    .transform((errors) => errors ?? []),
+  warnings: z
+    .array(z.string())
+    .nullish()
+    .transform((warnings) => warnings ?? []),
+});
+export type ProxyHealthReport = z.infer<typeof proxyHealthReport>;
+
+export const proxyStatus = z.enum(["ok", "unregistered", "unreachable", "unhealthy"]);
+export type ProxyStatus = z.infer<typeof proxyStatus>;
+
+/** A region with what only owners see of it. */
+export const workspaceProxy = z.object({
+  id: uuid,
+  name: z.string(),
+  display_name: z.string(),
+  icon_url: z.string(),
+  healthy: z.boolean(),
+  /** Its access URL; "" until it has registered. */
+  path_app_url: z.string(),
+  wildcard_hostname: z.string(),
+  derp_enabled: z.boolean(),
+  derp_only: z.boolean(),
+  created_at: timestamp,
+  updated_at: timestamp,
+  deleted: z.boolean(),
+  version: z.string(),
+  status: z.object({ status: proxyStatus, report: proxyHealthReport, checked_at: timestamp }),
+});
+export type WorkspaceProxy = z.infer<typeof workspaceProxy>;
+
+export const workspaceProxiesResponse = z.object({ regions: z.array(workspaceProxy) });
+export type WorkspaceProxiesResponse = z.infer<typeof workspaceProxiesResponse>;
+
+export const createWorkspaceProxyRequest = z.object({
+  name: z
+    .string()
+    .min(1, "must not be empty")
+    .max(MAX_PROXY_NAME_LENGTH, `must have at most ${MAX_PROXY_NAME_LENGTH} characters`)
+    .regex(PROXY_NAME_PATTERN, "must consist of lower-case letters, digits and hyphens"),
+  display_name: z.string().max(MAX_TEXT_LENGTH).optional(),
+  icon: z.string().max(MAX_URL_LENGTH).optional(),
+});
+export type CreateWorkspaceProxyRequest = z.infer<typeof createWorkspaceProxyRequest>;
+
+/** Empty and missing fields leave the proxy as it is. */
+export const patchWorkspaceProxyRequest = z.object({
+  id: z.string().max(64).optional(),
+  name: createWorkspaceProxyRequest.shape.name.or(z.literal("")).optional(),
+  display_name: z.string().max(MAX_TEXT_LENGTH).optional(),
+  icon: z.string().max(MAX_URL_LENGTH).optional(),
+  regenerate_token: z.boolean().optional(),
+});
+export type PatchWorkspaceProxyRequest = z.infer<typeof patchWorkspaceProxyRequest>;
+
+/** `proxy_token` is shown by this answer alone; it is "" where none was made. */
+export const updateWorkspaceProxyResponse = z.object({ proxy: workspaceProxy, proxy_token: z.string() });
+export type UpdateWorkspaceProxyResponse = z.infer<typeof updateWorkspaceProxyResponse>;
+
+/** What a running process of a proxy states about itself, at its start and every `refresh_ms` from then on. */
+export const registerProxyRequest = z.object({
+  /** http(s), without a path. */
+  access_url: z.string().max(MAX_URL_LENGTH),
+  /** `*.apps.example.com`, or "". */
+  wildcard_hostname: z.string().max(MAX_HOST_LENGTH).default(""),
+  derp_enabled: z.boolean(),
+  derp_only: z.boolean(),
+  /** Another one at every start of the process. */
+  replica_id: z.string().max(64),
+  hostname: z.string().max(MAX_TEXT_LENGTH).default(""),
+  /** What is wrong with its connections to its siblings; "" for nothing. */
+  replica_error: z.string().max(4_096).default(""),
+  /** Where its siblings reach its relay; "" for nowhere. */
+  replica_relay_address: z.string().max(MAX_URL_LENGTH).default(""),
+  version: z.string().max(MAX_TEXT_LENGTH).default(""),
+  /** Our addition: UDP port of the proxy's own STUN server at the host of its access URL; missing or 0 for none. */
+  stun_port: z.number().int().min(0).max(65_535).optional(),
+});
+export type RegisterProxyRequest = z.input<typeof registerProxyRequest>;
+
+export const registerProxyResponse = z.object({
+  /** Hex; of this proxy alone. "" for a proxy without a relay. */
+  derp_mesh_key: z.string().max(256),
+  derp_region_id: z.number().int(),
+  /** Tailscale's JSON form of a relay map. */
+  derp_map: z.unknown(),
+  derp_force_websockets: z.boolean(),
+  /** The other running processes of this proxy. */
+  sibling_replicas: z
+    .array(replica)
+    .nullish()
+    .transform((siblings) => siblings ?? []),
+  /** Of old stock proxies; empty here. Newer ones use {@link PROXY_CRYPTO_KEYS_PATH}. */
+  app_security_key: z.string().optional(),
+  /** Our addition: "stream" when {@link PROXY_RELAY_KEYS_PATH} says which keys may use the relay. */
+  admission: z.string().optional(),
+  /** Our addition: after this time the proxy registers again. */
+  refresh_ms: z.number().int().positive().optional(),
+});
+export type RegisterProxyResponse = z.infer<typeof registerProxyResponse>;
+
+export const deregisterProxyRequest = z.object({ replica_id: z.string().max(64) });
+export type DeregisterProxyRequest = z.infer<typeof deregisterProxyRequest>;
+
+/** Keys in one message; a larger set takes several. */
+export const MAX_RELAY_KEYS_PER_MESSAGE = 4_096;
+
+/**
+ * Node keys, in hex, that may use the relay. The first message of a connection has `snapshot`: its keys, with those of the
+ * messages up to the first one without `more`, replace all that was known before. Later messages change that set: first
+ * `remove`, then `add`. There are no sequence numbers: a proxy that lost the connection opens another one and gets all.
+ */
+export const relayKeysMessage = z.object({
+  snapshot: z.boolean().optional(),
+  more: z.boolean().optional(),
+  add: z.array(z.string().length(64)).max(MAX_RELAY_KEYS_PER_MESSAGE).default([]),
+  remove: z.array(z.string().length(64)).max(MAX_RELAY_KEYS_PER_MESSAGE).default([]),
+});
+export type RelayKeysMessage = z.input<typeof relayKeysMessage>;
+
+/** What signs the tokens of apps (`workspace_apps_token`) and encrypts API keys on their way (`workspace_apps_api_key`). */
+export const cryptoKeyFeature = z.enum(["workspace_apps_token", "workspace_apps_api_key"]);
+export type CryptoKeyFeature = z.infer<typeof cryptoKeyFeature>;
+
+export const cryptoKey = z.object({
+  feature: cryptoKeyFeature,
+  /** Hex. */
+  secret: z.string().max(512),
+  sequence: z.number().int(),
+  starts_at: timestamp,
+  /** Missing or Go's zero time: no end. */
+  deletes_at: timestamp.optional(),
+});
+export type CryptoKey = z.infer<typeof cryptoKey>;
+
+export const cryptoKeysResponse = z.object({ crypto_keys: z.array(cryptoKey) });
+export type CryptoKeysResponse = z.infer<typeof cryptoKeysResponse>;
