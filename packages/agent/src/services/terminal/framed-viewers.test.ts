@@ -204,3 +204,43 @@ test("terminals are listed with what is known of them, renamed and ended by id",
   expect([t.service.end(ID), t.service.end("unknown"), t.service.rename("unknown", "x")]).toEqual([true, false, false]);
   await eventually("ended", () => t.service.list().length === 0);
 });
+
+const PIECE = "y".repeat(64 * 1024);
+
+/** Acknowledges all output, as a page does. */
+function acknowledging(viewer: FramedViewer): FramedViewer {
+  let acknowledged = 0;
+  viewer.stream.on("data", () => {
+    if (viewer.output.length - acknowledged < 64 * 1024) return;
+    acknowledged = viewer.output.length;
+    viewer.send({ type: "ack", bytes: acknowledged });
+  });
+  return viewer;
+}
+
+test("a program that prints before it reads its input does not wait for acknowledgements behind that input", async () => {
+  const t = new FramedFixture();
+  const viewer = acknowledging(await t.join());
+  viewer.send({ data: "x".repeat(300 * 1024) });
+  await eventually("input waits", () => t.program.stream.writableNeedDrain);
+  for (let count = 0; count < 48; count++) t.program.screen.write(PIECE);
+  await eventually("all output", () => viewer.output.length === 48 * PIECE.length);
+  t.program.screen.resume(); // reads its input
+  await eventually("input taken", () => t.program.stream.writableLength === 0);
+  for (let count = 0; count < 48; count++) t.program.screen.write(PIECE);
+  await eventually("output of later", () => viewer.output.length === 96 * PIECE.length);
+});
+
+test("a viewer whose acknowledgements wait behind its input is not dropped for their absence", async () => {
+  const t = new FramedFixture();
+  const other = acknowledging(await t.join());
+  const pasting = acknowledging(await t.join());
+  pasting.send({ data: "x".repeat(300 * 1024) });
+  await eventually("input waits", () => t.program.stream.writableNeedDrain);
+  for (let count = 0; count < 48; count++) t.program.screen.write(PIECE);
+  await eventually("all output", () => [other, pasting].every(({ output }) => output.length === 48 * PIECE.length));
+  t.program.screen.resume();
+  for (let count = 0; count < 48; count++) t.program.screen.write(PIECE);
+  await eventually("output of later", () => pasting.output.length === 96 * PIECE.length);
+  expect([t.service.viewers, t.log]).toEqual([2, []]);
+});

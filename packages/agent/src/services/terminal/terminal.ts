@@ -71,7 +71,8 @@ export class Terminal {
     this.#events = events;
     program.stream.on("data", (output: Uint8Array) => this.#output(output));
     program.stream.on("drain", () => {
-      for (const viewer of this.#viewers) viewer.stream.resume();
+      for (const viewer of this.#viewers) viewer.resumeInput();
+      this.#pace();
     });
     void program.exited.then((exit) => this.#end(exit));
   }
@@ -252,7 +253,9 @@ export class Terminal {
     if (data === "") return;
     this.#activate(viewer);
     if (this.#program.stream.destroyed || this.#program.stream.writableEnded) return;
-    if (!this.#program.stream.write(data)) viewer.stream.pause();
+    if (this.#program.stream.write(data)) return;
+    viewer.pauseInput();
+    this.#pace();
   }
 
   #control(viewer: Viewer, control: TerminalControl): void {

@@ -22,7 +22,10 @@ export class Viewer {
   size: WindowSize;
   #sent = 0;
   #acknowledged = 0;
+  /** Output sent while acknowledgements could not be read: a viewer is not dropped for it. */
+  #excused = 0;
   #windowFull = false;
+  #inputPaused = false;
 
   constructor(stream: Duplex, number: number, { rows, columns, userName, framed, readOnly }: ViewerInit) {
     this.stream = stream;
@@ -64,15 +67,30 @@ export class Viewer {
     if (this.#unacknowledged < OUTPUT_RESUME_BYTES) this.#windowFull = false;
   }
 
-  /** Whether more output would only wait. */
+  /** Reads no more input, and with it no acknowledgements: until {@link resumeInput} the window does not count. */
+  pauseInput(): void {
+    this.#inputPaused = true;
+    this.stream.pause();
+  }
+
+  resumeInput(): void {
+    if (this.#inputPaused) this.#excused = this.#sent;
+    this.#inputPaused = false;
+    this.stream.resume();
+  }
+
+  /**
+   * Whether more output would only wait. A full window does not count while the input is paused: the program may take
+   * input again only after it was able to print, and the acknowledgements wait behind that input.
+   */
   get isBehind(): boolean {
-    return this.stream.writableNeedDrain || this.#windowFull;
+    return this.stream.writableNeedDrain || (this.#windowFull && !this.#inputPaused);
   }
 
   get hasFallenTooFarBehind(): boolean {
-    return (
-      this.stream.writableLength > MAX_BACKLOG_BYTES || this.#unacknowledged > OUTPUT_WINDOW_BYTES + MAX_BACKLOG_BYTES
-    );
+    if (this.stream.writableLength > MAX_BACKLOG_BYTES) return true;
+    const unexcused = this.#sent - Math.max(this.#acknowledged, this.#excused);
+    return !this.#inputPaused && unexcused > OUTPUT_WINDOW_BYTES + MAX_BACKLOG_BYTES;
   }
 
   get #unacknowledged(): number {
