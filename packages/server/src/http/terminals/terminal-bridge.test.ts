@@ -4,7 +4,7 @@ import { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
 import type { TerminalEvent } from "coder-protocol/terminal/events";
 import { EVENT_RECORD, OUTPUT_RECORD, REPLAY_RECORD, toRecords } from "coder-protocol/terminal/records";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { WebSocket } from "ws";
 import type { PtyQuery } from "./pty-query.ts";
 import { TerminalBridge } from "./terminal-bridge.ts";
@@ -36,10 +36,15 @@ class Page extends EventEmitter {
     else this.output += Buffer.from(data).toString("latin1");
     done?.();
   }
-  pause(): void {}
-  resume(): void {}
+  isPaused = false;
+  pause(): void {
+    this.isPaused = true;
+  }
+  resume(): void {
+    this.isPaused = false;
+  }
   close(code: number, reason: string): void {
-    if (this.closed !== undefined) return;
+    if (this.closed !== undefined || this.readyState !== this.OPEN) return;
     this.closed = { code, reason };
     this.emit("close");
   }
@@ -50,10 +55,18 @@ class Page extends EventEmitter {
 
 class AgentEnd extends Duplex {
   got = "";
+  /** Takes nothing while it is set. */
+  stalled = false;
+  #taken: (() => void) | undefined;
   override _read(): void {}
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
     this.got += chunk.toString("latin1");
-    done();
+    if (this.stalled) this.#taken = done;
+    else done();
+  }
+  goOn(): void {
+    this.stalled = false;
+    this.#taken?.();
   }
   /** What came after the first message. */
   get input(): string {
@@ -199,4 +212,64 @@ test("a page that does not read stops the reading, acknowledgements or not", asy
   page.bufferedAmount = 600 * 1024;
   await receives(Buffer.alloc(10));
   expect(agent.isPaused()).toBe(true);
+});
+
+const PIECE = toRecords(OUTPUT_RECORD, Buffer.alloc(100 * 1024));
+
+test("acknowledgements that wait behind input of the page do not stop the output", async () => {
+  const { page, agent, receives } = setUp();
+  await receives(...Array.from({ length: 6 }, () => PIECE));
+  expect(agent.isPaused()).toBe(true);
+  agent.stalled = true;
+  page.says({ data: "x".repeat(100_000) }, true);
+  expect([page.isPaused, agent.isPaused()]).toEqual([true, false]);
+  page.bufferedAmount = 600 * 1024; // what waits for the page counts as before
+  await receives(PIECE);
+  expect(agent.isPaused()).toBe(true);
+  page.bufferedAmount = 0;
+  agent.goOn();
+  await setImmediate();
+  expect([page.isPaused, agent.isPaused()]).toEqual([false, true]); // the acknowledgements come now
+  page.says({ type: "ack", bytes: 700 * 1024 });
+  expect(agent.isPaused()).toBe(false);
+});
+
+test("controls wait for the agent as input does", async () => {
+  const { page, agent } = setUp();
+  agent.stalled = true;
+  for (let count = 0; count < 10_000 && !page.isPaused; count++) page.says({ type: "focus" });
+  expect([page.isPaused, agent.writableLength < 200_000]).toEqual([true, true]);
+  agent.goOn();
+  await setImmediate();
+  expect(page.isPaused).toBe(false);
+});
+
+test("events count towards what waits for a page, and answers to a page that does not read are dropped", async () => {
+  const { page, agent, receives, event } = setUp();
+  page.bufferedAmount = 600 * 1024;
+  await receives(event({ type: "notice", text: "n" }));
+  expect(agent.isPaused()).toBe(true);
+  const stock = setUp({ framed: false });
+  stock.page.bufferedAmount = 600 * 1024;
+  stock.page.says({ type: "close", kill: true });
+  expect(stock.page.events.map(({ type }) => type)).toEqual(["hello"]);
+});
+
+test("a page that left before the bridge was made leaves no timer", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  try {
+    const page = new Page();
+    page.readyState = 3;
+    new TerminalBridge(page as unknown as WebSocket, new AgentEnd(), {
+      query: QUERY,
+      user: { id: "alice-id", username: "alice" },
+      framed: true,
+      fresh: true,
+      onMisframed: () => undefined,
+    });
+    await setImmediate();
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });

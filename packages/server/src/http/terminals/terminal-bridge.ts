@@ -78,10 +78,16 @@ export class TerminalBridge {
       });
     }
     stream.on("data", (chunk: Uint8Array) => this.#received(chunk));
-    stream.on("drain", () => webSocket.resume());
+    stream.on("drain", () => {
+      webSocket.resume();
+      this.#pace();
+    });
     stream.on("end", () => this.#ended());
     stream.on("error", () => undefined); // "close" follows
-    stream.on("close", () => this.#close(CLOSE_INTERNAL_ERROR, "the connection to the workspace ended"));
+    stream.on("close", () => {
+      clearInterval(this.#beat); // the page may have gone before this bridge: its "close" then never comes
+      this.#close(CLOSE_INTERNAL_ERROR, "the connection to the workspace ended");
+    });
     webSocket.on("message", (message, isBinary) => this.#message(asBuffer(message), isBinary));
     webSocket.on("close", () => {
       clearInterval(this.#beat);
@@ -90,10 +96,16 @@ export class TerminalBridge {
     this.#begin();
   }
 
-  /** An event of the server's own; nothing for a page that speaks no control frames. */
+  /** Sends an event; nothing to a page that speaks no control frames. */
   tell(event: TerminalEvent): void {
-    if (this.#options.query.control && this.#webSocket.readyState === this.#webSocket.OPEN)
-      this.#webSocket.send(JSON.stringify(event));
+    if (!this.#options.query.control || this.#webSocket.readyState !== this.#webSocket.OPEN) return;
+    this.#webSocket.send(JSON.stringify(event), () => this.#pace());
+    this.#pace();
+  }
+
+  /** Answers a control of the page, which may send controls without reading: dropped where much waits for the page. */
+  #answer(text: string): void {
+    if (this.#webSocket.bufferedAmount <= OUTPUT_WINDOW_BYTES) this.tell({ type: "notice", text });
   }
 
   #begin(): void {
@@ -134,10 +146,13 @@ export class TerminalBridge {
     this.#pace();
   }
 
-  /** Reads from the agent as fast as the page takes it. */
+  /**
+   * Reads from the agent as fast as the page takes it. A full window does not count while the page's input waits for the
+   * agent: acknowledgements wait behind that input, and the agent may take it only after it was able to send.
+   */
   #pace(): void {
-    const { bufferedAmount } = this.#webSocket;
-    if (this.#windowFull || bufferedAmount > OUTPUT_WINDOW_BYTES) this.#stream.pause();
+    const { bufferedAmount, isPaused: inputWaits } = this.#webSocket;
+    if ((this.#windowFull && !inputWaits) || bufferedAmount > OUTPUT_WINDOW_BYTES) this.#stream.pause();
     else if (bufferedAmount < OUTPUT_RESUME_BYTES) this.#stream.resume();
   }
 
@@ -164,8 +179,13 @@ export class TerminalBridge {
   #message(message: Buffer, isBinary: boolean): void {
     const { control, readOnly } = this.#options.query;
     if (control && !isBinary && this.#control(message)) return;
-    if (readOnly || !this.#stream.writable) return;
-    if (!this.#stream.write(message)) this.#webSocket.pause();
+    if (!readOnly) this.#toAgent(message);
+  }
+
+  #toAgent(message: Buffer | string): void {
+    if (!this.#stream.writable || this.#stream.write(message)) return;
+    this.#webSocket.pause();
+    this.#pace();
   }
 
   /** @returns whether it is one; other text is input. */
@@ -179,9 +199,8 @@ export class TerminalBridge {
       if (this.#sent - this.#acknowledged < OUTPUT_RESUME_BYTES) this.#windowFull = false;
       this.#pace();
     }
-    if (this.#options.framed && this.#stream.writable) this.#stream.write(JSON.stringify(control));
-    else if (control.type === "close" && control.kill)
-      this.tell({ type: "notice", text: "This agent cannot end programs: type exit." });
+    if (this.#options.framed) this.#toAgent(JSON.stringify(control));
+    else if (control.type === "close" && control.kill) this.#answer("This agent cannot end programs: type exit.");
     return true;
   }
 }
