@@ -1,7 +1,11 @@
-/** Whether a terminal is carried by a tunnel of this tab: by the address, the workspace, or the last choice in this browser. */
+/**
+ * Whether terminals are carried by tunnels of this tab: where the workspace requires it, the address asks for it, or it was
+ * the last choice in this browser. An address never switches it off.
+ */
 import { useSignal } from "@preact/signals";
 import type { Workspace } from "coder-protocol/rest/workspaces";
 import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
 
 const CHOICE = "terminal-end-to-end";
 
@@ -14,9 +18,11 @@ export interface EndToEndChoice {
 
 export function useEndToEnd(workspace: Workspace, query: URLSearchParams): EndToEndChoice {
   const required = workspace.require_e2e === true;
-  const chosen = useSignal(
-    query.get("e2e") === "1" || (query.get("e2e") !== "0" && localStorage.getItem(CHOICE) === "1"),
-  );
+  const chosen = useSignal(query.get("e2e") === "1" || localStorage.getItem(CHOICE) === "1");
+  // Terminals that are open stay end-to-end when the workspace no longer requires it.
+  useEffect(() => {
+    if (required) chosen.value = true;
+  }, [required, chosen]);
   const on = required || chosen.value;
   return {
     on,

@@ -1,6 +1,6 @@
-/** The page's side of its worker with the tunnel: one for each agent, started with the first terminal. */
+/** The page's side of the worker with the tunnel: one worker for each terminal, started when it is opened. */
 import { type Signal, signal } from "@preact/signals";
-import { parseTerminalEvent } from "coder-protocol/terminal/events";
+import { parseTerminalEvent, type TerminalControl } from "coder-protocol/terminal/events";
 import { workerScript } from "../live/stream/worker-script.ts";
 import type { OpenTransport, TerminalSize, TerminalTarget, TransportEvents } from "../terminal/transport.ts";
 import {
@@ -18,6 +18,8 @@ interface Attempt {
   readonly events: TransportEvents;
   /** Bytes of input that the tunnel has not taken. */
   unsent: number;
+  /** The last acknowledgement where it had to wait for the tunnel; without it the agent would send no more. */
+  waitingAck: TerminalControl | undefined;
 }
 
 /** Nothing is loaded before a terminal is opened. */
@@ -30,12 +32,12 @@ export class EndToEnd {
 
   readonly open: OpenTransport = (target, size, events) => {
     this.#start();
-    const attempt: Attempt = { number: ++this.#attempts, events, unsent: 0 };
+    const attempt: Attempt = { number: ++this.#attempts, events, unsent: 0, waitingAck: undefined };
     this.#current = attempt;
     this.#send({ kind: "open", attempt: attempt.number, agentId: target.agentId, init: initOf(target, size) });
     return {
       input: (message) => this.#write(attempt, message),
-      control: (control) => void this.#write(attempt, control),
+      control: (control) => this.#control(attempt, control),
       close: () => {
         if (this.#current === attempt) this.#current = undefined;
         this.#send({ kind: "close", attempt: attempt.number });
@@ -79,6 +81,11 @@ export class EndToEnd {
     return true;
   }
 
+  #control(attempt: Attempt, control: TerminalControl): void {
+    const sent = this.#write(attempt, control);
+    if (control.type === "ack") attempt.waitingAck = sent ? undefined : control;
+  }
+
   #received(message: FromWorker): void {
     if (message.kind === "tunnel") {
       // A failure stays until there is a tunnel: the question about it must not come and go with every attempt.
@@ -107,6 +114,7 @@ export class EndToEnd {
       }
       case "sent":
         current.unsent -= message.bytes;
+        if (current.waitingAck !== undefined) this.#control(current, current.waitingAck);
         break;
       case "closed":
         this.#current = undefined;

@@ -23,6 +23,8 @@ export interface TerminalViewProps {
   /** Whether this terminal is the one that is shown. */
   readonly shown?: boolean;
   readonly apps?: () => AppPlace | undefined;
+  /** Why no files are uploaded from here; absent: they are. */
+  readonly noUploads?: string;
   /** The program ended, and a new one is wanted. */
   readonly onRestart: () => void;
   readonly onTitle: (title: string) => void;
@@ -123,7 +125,11 @@ function useSession(
       search: () => {
         searching.value = true;
       },
-      files: (files) => uploads.add(files),
+      files: (files) => {
+        const { noUploads } = latest.current;
+        if (noUploads === undefined) uploads.add(files);
+        else if (files.length > 0) view.value = { ...view.peek(), notice: noUploads };
+      },
       tab: (key) => latest.current.onTab?.(key),
       released: () => {
         held.value = undefined;
