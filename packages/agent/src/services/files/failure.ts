@@ -19,6 +19,7 @@ const STATUS: Readonly<Record<string, readonly [number, string]>> = {
   EPERM: [403, "The workspace's user may not do that there."],
   EROFS: [403, "The file system is read-only."],
   ENAMETOOLONG: [400, "The name is too long."],
+  ENXIO: [400, "This is not a regular file."],
   ELOOP: [400, "The path has too many symbolic links."],
   ENOSPC: [507, "The workspace's disk is full."],
   EDQUOT: [507, "The disk quota of the workspace's user is used up."],

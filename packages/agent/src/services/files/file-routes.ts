@@ -1,12 +1,15 @@
 /** PUT and GET /api/v0/files: a file into the workspace, and one out of it. */
-
+import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import { isCanonicalUuid } from "coder-protocol/addresses";
 import { FileFailure, fileFailure } from "./failure.ts";
-import { locate } from "./locate.ts";
+import { locate, locateExisting } from "./locate.ts";
 import { receiveFile } from "./upload.ts";
+
+/** Without waiting: a named pipe would be opened only once something writes to it. A device becomes no controlling terminal. */
+const OPEN_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 export interface FileRoutesOptions {
   readonly home: () => string;
@@ -34,7 +37,7 @@ export class FileRoutes {
     onProgress: () => void,
   ): Promise<FileAnswer> {
     try {
-      const target = await this.#locate(query);
+      const target = await this.#locate(query, locate);
       const overwrite = query.get("overwrite") === "true";
       return { status: 201, body: await receiveFile(bodyOf(request, response), target, { overwrite, onProgress }) };
     } catch (error) {
@@ -49,8 +52,8 @@ export class FileRoutes {
     query: URLSearchParams,
     onProgress: () => void,
   ): Promise<FileAnswer | undefined> {
-    const file = await this.#locate(query)
-      .then((path) => open(path, "r"))
+    const file = await this.#locate(query, locateExisting)
+      .then((path) => open(path, OPEN_FLAGS))
       .catch((error: unknown) => refusal(error));
     if (!("fd" in file)) return file;
     try {
@@ -71,11 +74,11 @@ export class FileRoutes {
     }
   }
 
-  async #locate(query: URLSearchParams): Promise<string> {
+  async #locate(query: URLSearchParams, find: typeof locate): Promise<string> {
     const home = this.#options.home();
     const terminal = query.get("terminal") ?? "";
     const directory = isCanonicalUuid(terminal) ? this.#options.directoryOf(terminal) : undefined;
-    return await locate(query.get("path") ?? "", { home, directory: directory ?? home });
+    return await find(query.get("path") ?? "", { home, directory: directory ?? home });
   }
 }
 

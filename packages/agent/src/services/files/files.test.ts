@@ -1,13 +1,24 @@
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, request as httpRequest } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { FileRoutes } from "./file-routes.ts";
-import { locate } from "./locate.ts";
+import { locate, locateExisting } from "./locate.ts";
 import { receiveFile } from "./upload.ts";
 
 const TERMINAL = "0b7f6e57-5f4c-4a55-8f3d-6b4f4d1c2a10";
@@ -45,6 +56,37 @@ test("a symbolic link leads out only where the path is absolute", async () => {
   await expect(locate("link/a", where())).rejects.toMatchObject({ status: 400 });
   expect(await locate("homeward/a", where())).toBe(join(home, "a"));
   expect(await locate(join(home, "work/link/a"), where())).toBe(join(home, "work/link/a"));
+});
+
+test("what is read is followed through the last link too, by the same rule", async () => {
+  writeFileSync(join(root, "outside/secret"), "x");
+  writeFileSync(join(home, "a"), "x");
+  symlinkSync(join(root, "outside/secret"), join(home, "work/out"));
+  symlinkSync(join(home, "a"), join(home, "work/in"));
+  await expect(locateExisting("out", where())).rejects.toMatchObject({ status: 400 });
+  await expect(locateExisting("~/work/out", where())).rejects.toMatchObject({ status: 400 });
+  await expect(locateExisting("nothing", where())).rejects.toMatchObject({ code: "ENOENT" });
+  expect(await locateExisting("in", where())).toBe(join(home, "a"));
+  expect(await locateExisting(join(home, "work/out"), where())).toBe(join(home, "work/out"));
+  expect(await locate("out", where())).toBe(join(home, "work/out")); // the link is replaced
+});
+
+test("a file that replaces another one has its permissions", async () => {
+  const target = join(home, "run.sh");
+  for (const mode of [0o755, 0o600, 0o666, 0o400]) {
+    writeFileSync(target, "old");
+    chmodSync(target, mode);
+    const whileWritten: number[] = [];
+    await receiveFile(pieces("new"), target, {
+      overwrite: true,
+      onProgress: () => {
+        const part = readdirSync(home).find((name) => name.includes(".part-"))!;
+        whileWritten.push(statSync(join(home, part)).mode & 0o777 & ~mode);
+      },
+    });
+    expect([statSync(target).mode & 0o777, whileWritten]).toEqual([mode, [0]]);
+    rmSync(target);
+  }
 });
 
 async function* pieces(...texts: string[]): AsyncGenerator<Uint8Array> {
@@ -120,6 +162,9 @@ test("over HTTP: into a terminal's directory and back, with a status for each re
     expect(await statuses("PUT", "work/b.bin/c")).toBe(404);
     expect(await statuses("GET", "nothing")).toBe(404);
     expect(await statuses("GET", join(home, "work"))).toBe(400);
+    execFileSync("mkfifo", [join(home, "pipe")]);
+    expect(await statuses("GET", "pipe")).toBe(400);
+    rmSync(join(home, "pipe"));
     // The client breaks off in the middle.
     const broken = httpRequest(at("c.bin"), { method: "PUT", headers: { "Content-Length": "1000000" } });
     broken.on("error", () => undefined);

@@ -5,11 +5,18 @@ import { FileFailure } from "./failure.ts";
 
 const MAX_PATH_LENGTH = 4_096;
 
+interface Places {
+  readonly home: string;
+  readonly directory: string;
+}
+
 /**
- * The absolute path that a client asked for. An absolute path is taken as it is. A relative one is below the directory or,
- * with `~/`, below home, and no symbolic link leads it out of both. Throws {@link FileFailure}, or the system's error.
+ * The absolute path of a file that a client wants to create or replace. An absolute path is taken as it is. A relative one is
+ * below the directory or, with `~/`, below home, and no symbolic link on the way leads it out of both; a link of the name
+ * itself is replaced, not followed. Throws {@link FileFailure}, or the system's error.
  */
-export async function locate(path: string, { home, directory }: { home: string; directory: string }): Promise<string> {
+export async function locate(path: string, places: Places): Promise<string> {
+  const { home, directory } = places;
   if (path === "" || path.endsWith("/")) throw new FileFailure(400, "The path names no file.");
   if (path.includes("\0")) throw new FileFailure(400, "The path has a NUL byte.");
   if (path.length > MAX_PATH_LENGTH)
@@ -21,10 +28,23 @@ export async function locate(path: string, { home, directory }: { home: string; 
   if (isAbsolute(clean) || leadsOut(clean)) throw new FileFailure(400, 'A relative path must not lead out by "..".');
   const target = named(resolve(base, clean));
   const parent = await realpath(dirname(target));
-  const inside = await Promise.all([home, base].map((place) => contains(place, parent)));
+  await refuseOutside(parent, places);
+  return join(parent, basename(target));
+}
+
+/** As {@link locate}, for a file that a client wants to read: a link of the name itself is followed too, by the same rule. */
+export async function locateExisting(path: string, places: Places): Promise<string> {
+  const target = await locate(path, places);
+  if (isAbsolute(path)) return target;
+  const file = await realpath(target);
+  await refuseOutside(dirname(file), places);
+  return file;
+}
+
+async function refuseOutside(path: string, { home, directory }: Places): Promise<void> {
+  const inside = await Promise.all([home, directory].map((place) => contains(place, path)));
   if (!inside.includes(true))
     throw new FileFailure(400, "A symbolic link leads out of the directory; give an absolute path to follow it.");
-  return join(parent, basename(target));
 }
 
 function named(path: string): string {

@@ -1,6 +1,7 @@
 /** Receives a file: it appears under its name only when it is whole. */
 import { createHash, randomBytes } from "node:crypto";
-import { type FileHandle, link, lstat, open, rename, unlink } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import { chmod, type FileHandle, link, lstat, open, rename, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { FileFailure } from "./failure.ts";
 
@@ -16,6 +17,7 @@ const MODE = 0o644;
 const KEPT_NAME_BYTES = 100;
 
 /**
+ * A file that replaces another one has its permissions.
  * @param target Absolute.
  * @param onProgress After each piece that was written.
  * Throws {@link FileFailure} or the error of the file system or the body; the incomplete file is then gone.
@@ -25,11 +27,13 @@ export async function receiveFile(
   target: string,
   { overwrite, onProgress }: { readonly overwrite: boolean; readonly onProgress: () => void },
 ): Promise<UploadResult> {
-  await refuseExisting(target, overwrite);
+  const replaced = await refuseExisting(target, overwrite);
+  const kept = replaced?.isFile() === true ? replaced.mode & 0o777 : undefined;
   const part = join(dirname(target), `.${shortened(basename(target))}.part-${randomBytes(6).toString("hex")}`);
-  const file = await open(part, "wx", MODE);
+  const file = await open(part, "wx", kept ?? MODE);
   try {
     const received = await writeAll(file, body, onProgress);
+    if (kept !== undefined) await chmod(part, kept); // the umask may have taken rights away
     if (overwrite) await rename(part, target);
     else await moveToFree(part, target);
     return { path: target, ...received };
@@ -59,13 +63,15 @@ async function writeAll(
   return { size, sha256: hash.digest("hex") };
 }
 
-async function refuseExisting(target: string, overwrite: boolean): Promise<void> {
+/** @returns what has the name and may be replaced. */
+async function refuseExisting(target: string, overwrite: boolean): Promise<Stats | undefined> {
   const existing = await lstat(target).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
     throw error;
   });
   if (existing?.isDirectory() === true) throw new FileFailure(409, "A directory has that name.");
   if (existing !== undefined && !overwrite) throw new FileFailure(409, "A file of that name exists.");
+  return existing;
 }
 
 /** A second name fails where the first file appeared meanwhile; a renaming would replace it. */
