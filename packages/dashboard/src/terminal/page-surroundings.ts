@@ -27,9 +27,11 @@ async function findCause(agentId: string, life: AbortSignal): Promise<Cause> {
     const since = agent.disconnected_at === undefined ? "" : ` since ${clockTime(agent.disconnected_at)}`;
     return { kind: "unknown", reason: `The workspace is offline${since}.` };
   } catch (error) {
-    if (life.aborted || !(error instanceof ApiError)) throw error;
-    if (error.status === 401) return { kind: "denied" };
-    if (error.status === 404) return { kind: "gone" };
+    if (life.aborted) throw error;
+    const status = error instanceof ApiError ? error.status : undefined;
+    if (status === 401) return { kind: "denied" };
+    if (status === 404) return { kind: "gone" };
+    // Also no answer in time, or a proxy's page in its place: the connection is tried again.
     return { kind: "unknown", reason: "" };
   }
 }

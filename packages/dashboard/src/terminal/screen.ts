@@ -132,15 +132,15 @@ export class Screen {
 
   /** Draws by the graphics processor from now on, until that fails. @returns whether it could. */
   async useGpu(): Promise<boolean> {
-    const { WebglAddon } = await import("@xterm/addon-webgl");
     try {
+      const { WebglAddon } = await import("@xterm/addon-webgl");
       const addon = new WebglAddon();
       addon.onContextLoss(() => addon.dispose()); // the emulator goes back to drawing by elements
       this.terminal.loadAddon(addon);
       this.#gpu = addon;
       return true;
     } catch {
-      return false; // there is no WebGL 2
+      return false; // there is no WebGL 2, or its script could not be loaded
     }
   }
 

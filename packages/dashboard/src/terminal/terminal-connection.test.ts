@@ -276,3 +276,18 @@ it("controls go only to peers that know them, and a viewer that only watches sen
   watching.connection.control({ type: "ack", bytes: 1 });
   expect([watching.last().sent, watching.last().controls]).toEqual([[], [{ type: "ack", bytes: 1 }]]);
 });
+
+it("a cause that is found only after a rest and a new attempt changes nothing", async () => {
+  const { world, attempts, states, connection, last } = setUp();
+  const { promise, resolve } = Promise.withResolvers<Cause>();
+  world.findCause = () => promise;
+  last().events.opened();
+  last().events.closed({ kind: "unknown" });
+  connection.rest();
+  connection.wake();
+  last().events.opened();
+  resolve({ kind: "unknown", reason: "" });
+  await setImmediate();
+  world.advance(60_000);
+  expect([attempts.length, last().closed, states.at(-1)]).toEqual([2, false, { kind: "open" }]);
+});

@@ -74,6 +74,7 @@ export class TerminalConnection {
   /** The program ended, or the right to it: nothing connects again. */
   #over = false;
   #attemptedAt = 0;
+  #attempts = 0;
   #openedAt: number | undefined;
   #cancelRetry: (() => void) | undefined;
   #cancelResize: (() => void) | undefined;
@@ -146,7 +147,6 @@ export class TerminalConnection {
     this.retryNow();
     const trying = this.#transport !== undefined && !this.#isOpen;
     if (!trying || this.#around.now() - this.#attemptedAt < STALE_ATTEMPT_MS) return;
-    this.#forget();
     this.#open();
   }
 
@@ -169,8 +169,10 @@ export class TerminalConnection {
   }
 
   #open(): void {
+    this.#forget();
     this.#cancelRetry?.();
     this.#cancelRetry = undefined;
+    this.#attempts++;
     this.#attemptedAt = this.#around.now();
     this.#openedAt = undefined;
     this.#events.state({ kind: "connecting" });
@@ -253,10 +255,12 @@ export class TerminalConnection {
 
   async #findCause(livedMs: number): Promise<void> {
     const { signal } = this.#life;
+    const attempts = this.#attempts;
     const cause = await this.#around.findCause(this.#target.agentId, signal).catch((error: unknown): undefined => {
       if (!signal.aborted) throw error;
     });
-    if (cause === undefined || signal.aborted || this.#resting) return;
+    // A later attempt may have begun meanwhile: after a rest, for one.
+    if (cause === undefined || signal.aborted || this.#resting || this.#attempts !== attempts) return;
     if (cause.kind !== "unknown") {
       this.#over = true;
       return this.#events.state(cause);

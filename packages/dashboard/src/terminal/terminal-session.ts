@@ -1,5 +1,5 @@
 /** Joins the emulator with the connection: what output, events and keys do. */
-import type { TerminalEvent } from "coder-protocol/terminal/events";
+import { OUTPUT_RESUME_BYTES, type TerminalEvent } from "coder-protocol/terminal/events";
 import { changeSettings, type Settings } from "../session/settings.ts";
 import { type HeldKey, withHeld } from "./key-row.tsx";
 import { type AppPlace, appAddress, linkTarget } from "./link-target.ts";
@@ -66,8 +66,8 @@ const REPLAY_MS = 300;
 const STANDARD_SIZE = 14;
 const SIZES = { least: 10, most: 24 };
 const INTERRUPT = "\u0003";
-/** Waiting output at which an interrupt drops it. */
-const FLOOD_BYTES = 1024 * 1024;
+/** Waiting output at which an interrupt drops it; senders pause at twice as much. */
+const FLOOD_BYTES = OUTPUT_RESUME_BYTES;
 /** Ends whatever sequence the dropped output began. */
 const AFTER_DROP = "\u0018\u001b[0m\r\n\u001b[2m";
 
@@ -86,7 +86,7 @@ export class TerminalSession {
   /** Where the person had scrolled to before earlier output is shown again. */
   #place: readonly string[] | undefined;
   #sizedElsewhere = false;
-  /** The program may have been shown before, and nothing has told so far. */
+  /** The program may have been shown before: the first output may be a replay. */
   #awaitsReplay = false;
   #greeted = false;
   #held: HeldKey;
@@ -263,9 +263,10 @@ export class TerminalSession {
     switch (event.type) {
       case "hello":
         clearTimeout(this.#replay);
-        this.#awaitsReplay = false;
-        if (event.terminal.fresh) screen.answers.replaying = false;
+        // Without records the server greets: "fresh" then means new to that server, which may have started again since.
+        if (event.terminal.fresh && (event.framed || !this.#awaitsReplay)) screen.answers.replaying = false;
         else this.#beginReplay(event.framed);
+        this.#awaitsReplay = false;
         // A person who opens a terminal uses it; one whose connection was lost may be away.
         if (!this.#greeted && document.hasFocus()) this.#connection?.control({ type: "focus" });
         this.#greeted = true;
