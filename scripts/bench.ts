@@ -1,12 +1,12 @@
 /**
- * `npm run bench [-- NAME... --rounds N --seconds N --json --profile FOLDER]`: throughput and latency of the system and
+ * `npm run bench [-- NAME... --rounds N --seconds N --megabytes N --beside CHECKOUT --json --profile FOLDER]`: throughput and latency of the system and
  * of alternatives, in turn in one run. The machine is never idle: read the ratios. The last run of every bench is kept
  * in bench/results/, and the table of the README is generated from it.
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { aeadBench } from "./bench/aead.ts";
 import { appsBench } from "./bench/apps.ts";
@@ -22,6 +22,7 @@ import { relayLoadBench } from "./bench/relay-load.ts";
 import { type Bench, formatResult } from "./bench/report.ts";
 import { type KeptResult, keep, withTable } from "./bench/results.ts";
 import { tunnelBench } from "./bench/tunnel.ts";
+import { userBench } from "./bench/user.ts";
 import { vethBench } from "./bench/veth.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -39,6 +40,7 @@ const BENCHES: readonly (readonly [name: string, title: string, bench: Bench])[]
   ["idle", "An agent that has nothing to do", idleBench],
   ["apps", "Web apps through the server", appsBench],
   ["command", "Start of the command", commandBench],
+  ["user", "Sessions, copies and forwards beside OpenSSH", userBench],
 ];
 
 const { values, positionals } = parseArgs({
@@ -47,15 +49,18 @@ const { values, positionals } = parseArgs({
     json: { type: "boolean", default: false },
     rounds: { type: "string", default: "5" },
     seconds: { type: "string", default: "2.5" },
+    megabytes: { type: "string", default: "100" },
+    beside: { type: "string" },
     profile: { type: "string" },
   },
 });
 const names = BENCHES.map(([name]) => name);
 const unknown = positionals.filter((name) => !names.includes(name));
-const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
-if (unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1 || !(seconds >= 1 && seconds <= 20)) {
+const [rounds, seconds, megabytes] = [Number(values.rounds), Number(values.seconds), Number(values.megabytes)];
+const sizesRight = seconds >= 1 && seconds <= 20 && megabytes >= 1 && megabytes <= 2000;
+if (unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1 || !sizesRight) {
   process.stderr.write(
-    `usage: bench [NAME...] [--rounds 1…] [--seconds 1…20] [--json] [--profile FOLDER]\nNAME: ${names.join(", ")}; all by default\n`,
+    `usage: bench [NAME...] [--rounds 1…] [--seconds 1…20] [--megabytes 1…2000] [--beside CHECKOUT] [--json] [--profile FOLDER]\nNAME: ${names.join(", ")}; all by default\n`,
   );
   process.exit(2);
 }
@@ -75,11 +80,14 @@ for (const [name, title, bench] of BENCHES) {
     const result = await bench({
       rounds,
       seconds,
+      megabytes,
       progress: (line) => void process.stderr.write(`${line}\n`),
       ...(values.profile === undefined ? {} : { profileFolder: join(process.cwd(), values.profile) }),
+      ...(values.beside === undefined ? {} : { beside: resolve(values.beside) }),
     });
     results[name] = { title, date: new Date().toISOString(), machine: machine(), seconds, result };
-    if (values.profile === undefined) keep(folder, name, results[name]); // a profiler makes everything slower
+    // A profiler makes everything slower, and another checkout is of interest to this run only.
+    if (values.profile === undefined && values.beside === undefined) keep(folder, name, results[name]);
     if (!values.json) process.stdout.write(`${formatResult(title, result)}\n`);
   } catch (error) {
     failed = true;

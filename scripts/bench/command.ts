@@ -1,12 +1,13 @@
 /** How long the command takes to start, and to deliver the first byte from a workspace on this machine. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildCli } from "../build.ts";
+import { endedChildrenCpuSeconds, usageMissing } from "./process-usage.ts";
 import { endProcess } from "./processes.ts";
 import { type Bench, Rounds } from "./report.ts";
 import { cleanEnvironment, coder, type LocalSystem, startSystem } from "./system.ts";
@@ -33,7 +34,6 @@ const ALL_AT_ONCE = `coder ssh --stdio, ${AT_ONCE} at once, first byte of the la
 const WITHIN_MS = 15_000;
 /** Those whose processor time is measured as well: it is steadier on a busy machine. */
 const STARTS: readonly string[] = [BARE, VERSION, UNKNOWN, LIST, LIST_HELP, SSH_HELP, HELP];
-const TICK_MS = 10;
 
 export const commandBench: Bench = async ({ rounds, progress }) => {
   const measured = new Rounds();
@@ -116,12 +116,9 @@ function cpuOf(name: string): string {
   return `${name}, processor time`;
 }
 
-/** Processor time of the child processes that have ended; undefined where the system does not tell. */
+/** Processor time of the child processes that have ended; undefined where the system does not count it. */
 function endedChildrenCpuMs(): number | undefined {
-  if (process.platform !== "linux") return undefined;
-  const stat = readFileSync("/proc/self/stat", "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[13]) + Number(fields[14])) * TICK_MS;
+  return usageMissing.length > 0 ? undefined : endedChildrenCpuSeconds(process.pid) * 1000;
 }
 
 async function untilExit(

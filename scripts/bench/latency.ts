@@ -3,7 +3,7 @@ import { type Many, manyBySsh, manyByWireguardGo, manyEngines } from "./many.ts"
 import { missingPrograms } from "./processes.ts";
 import { nativeMissing } from "./programs.ts";
 import { type Bench, Rounds } from "./report.ts";
-import { sshdMissing } from "./ssh-forward.ts";
+import { sshdMissing } from "./sshd.ts";
 import { wireguardNeeds } from "./wireguard-go.ts";
 
 const OURS = ["our engine", "our engine, plain npm"];

@@ -14,6 +14,30 @@ export function cpuSeconds(pid: number): number {
   return (utime + stime) / 100; // USER_HZ is 100 on every architecture that Node runs on
 }
 
+/** As cpuSeconds, of its child processes that have ended and were waited for, and of theirs. */
+export function endedChildrenCpuSeconds(pid: number): number {
+  const fields = afterName(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  return (Number(fields[13]) + Number(fields[14])) / 100;
+}
+
+/** Child processes that have not been waited for. */
+export function childrenOf(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").split(" ").filter(Boolean).map(Number),
+  );
+}
+
+/** As cpuSeconds, with all descendants: those that run, and those that were waited for. */
+export function familyCpuSeconds(pid: number): number {
+  try {
+    const own = cpuSeconds(pid) + endedChildrenCpuSeconds(pid);
+    return childrenOf(pid).reduce((sum, child) => sum + familyCpuSeconds(child), own);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return 0; // it ended between two readings
+    throw error;
+  }
+}
+
 /** As cpuSeconds, in nanosecond steps; excludes threads that have ended. */
 export function scheduledSeconds(pid: number): number {
   let sum = 0;

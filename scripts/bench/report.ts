@@ -35,6 +35,10 @@ export interface BenchOptions {
   readonly seconds: number;
   /** Folder for CPU profiles of the processes under test; absent: no profiles. */
   readonly profileFolder?: string;
+  /** Size of one bulk transfer of a command, in MB. */
+  readonly megabytes: number;
+  /** Another checkout, built, whose command is measured in the same rounds. */
+  readonly beside?: string;
   readonly progress: (line: string) => void;
 }
 

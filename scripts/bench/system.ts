@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { endProcess } from "./processes.ts";
+import { freePort } from "./sshd.ts";
 
 export const coder = join(import.meta.dirname, "../../packages/cli/dist/coder.cjs");
 const PASSWORD = "bench-only-password-1";
@@ -27,23 +28,26 @@ export interface LocalSystem extends AsyncDisposable {
   readonly inspectors: { readonly server: string; readonly agent: string };
 }
 
-/** @param inspect Both processes open an inspector on a loopback port that the system chooses. */
-export async function startSystem({ inspect = false } = {}): Promise<LocalSystem> {
+/**
+ * @param inspect Both processes open an inspector on a loopback port that the system chooses.
+ * @param command The built command that all of it runs; default: the one of this checkout.
+ */
+export async function startSystem({ inspect = false, command = coder } = {}): Promise<LocalSystem> {
   await using owned = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), "bench-system-"));
   owned.defer(() => rmSync(folder, { recursive: true, force: true }));
   const environment = cleanEnvironment(join(folder, "config"));
   const start = (args: readonly string[], extra: NodeJS.ProcessEnv = {}): Background => {
-    const background = new Background(args, { ...environment, ...extra }, inspect);
+    const background = new Background([command, ...args], { ...environment, ...extra }, inspect);
     owned.defer(() => background.end());
     return background;
   };
   const run = async (args: readonly string[], extra: NodeJS.ProcessEnv = {}): Promise<string> => {
     const options = { env: { ...environment, ...extra }, timeout: READY_WITHIN_MS };
-    return (await promisify(execFile)(process.execPath, [coder, ...args], options)).stdout;
+    return (await promisify(execFile)(process.execPath, [command, ...args], options)).stdout;
   };
 
-  const port = 20_000 + (process.pid % 20_000);
+  const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const at = ["--http-address", `127.0.0.1:${port}`, "--access-url", url, "--cache-dir", join(folder, "server")];
   at.push("--stun-address", "disable", "--derp-server-stun-addresses", "disable");
@@ -69,7 +73,7 @@ class Background {
 
   constructor(args: readonly string[], env: NodeJS.ProcessEnv, inspect: boolean) {
     const options = inspect ? ["--inspect=127.0.0.1:0"] : [];
-    this.child = spawn(process.execPath, [...options, coder, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+    this.child = spawn(process.execPath, [...options, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
     const keep = (chunk: Buffer): void => {
       this.said = (this.said + chunk.toString("utf8")).slice(-2_000);
       this.inspector ||= /^Debugger listening on (ws:\S+)$/m.exec(this.said)?.[1] ?? "";

@@ -2,7 +2,8 @@
 import { missingPrograms, Worker } from "./processes.ts";
 import { nativeMissing } from "./programs.ts";
 import { type Bench, Rounds } from "./report.ts";
-import { sshdMissing, sshForwardPair } from "./ssh-forward.ts";
+import { sshForwardPair } from "./ssh-forward.ts";
+import { sshdMissing } from "./sshd.ts";
 import { enginePair, type StreamPair } from "./streams.ts";
 import { wireguardGoPair, wireguardNeeds } from "./wireguard-go.ts";
 
