@@ -38,6 +38,11 @@ test("security S4: no credential of the server reaches a program, in any spellin
     ["authorization", `bEARER   ${TOKEN} `],
     ["X-Coder-Username", "ada"],
     ["x-CODER-anything", "1"],
+    // What a CGI or WSGI program reads as the header with hyphens.
+    ["X_Coder_Username", "ada"],
+    ["x-coder_email", "ada@example.com"],
+    ["X.Coder.User.Id", "1"],
+    ["Coder_Session_Token", TOKEN],
     ["Cookie", `coder_session_token=${TOKEN}; __Host-coder_app_session=${TOKEN}`],
     [
       "cookie",
@@ -74,8 +79,9 @@ test("security S16: what a client says about proxies never reaches a program", (
   const forged = [
     "X-Forwarded-For", "X-Forwarded-Host", "x-forwarded-proto", "X-Forwarded-Port", "X-Forwarded-Anything", "Forwarded",
     "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "X-Original-URL", "X-Rewrite-URL", "Proxy-Authorization",
-    "Proxy-Connection",
+    "Proxy-Connection", "X_Forwarded_For", "x-forwarded_host", "X_Real_IP", "X_Original_URL", "Proxy_Authorization",
   ]; // biome-ignore format: a list of names
+  expect(toProgram(["X_Own_Header", "1"])).toContainEqual(["X_Own_Header", "1"]);
   expect(toProgram(forged.flatMap((name) => [name, "198.51.100.1"]))).toEqual(OURS);
 });
 

@@ -14,7 +14,7 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "http2-settings",
 ]);
 
-/** Of a client: what only a proxy may say, and what this end has already answered. */
+/** Of a client, as `canonicalName` gives them: what only a proxy may say, and what this end has already answered. */
 const NOT_FORWARDED: ReadonlySet<string> = new Set([
   "host",
   "expect",
@@ -75,8 +75,7 @@ export function headersToProgram(request: ForwardedRequest): Header[] {
   for (const [name, value] of pairs(request.rawHeaders)) {
     const lower = name.toLowerCase();
     if (lower === "transfer-encoding") chunked = true;
-    if (HOP_BY_HOP.has(lower) || NOT_FORWARDED.has(lower) || named.has(lower)) continue;
-    if (lower.startsWith("proxy-") || lower.startsWith("x-forwarded-") || lower.startsWith("x-coder-")) continue;
+    if (named.has(lower) || isWithheld(canonicalName(lower))) continue;
     if (lower === "authorization" && OWN_BEARER.test(value)) continue;
     if (lower === "cookie") {
       const kept = foreignCookies(value, request.onMainHost);
@@ -104,6 +103,19 @@ export function headersToProgram(request: ForwardedRequest): Header[] {
   if (request.webSocket) headers.push(["Connection", "Upgrade"], ["Upgrade", "websocket"]);
   else if (chunked) headers.push(["Transfer-Encoding", "chunked"]);
   return headers;
+}
+
+/**
+ * The name as programs may read it: CGI and WSGI turn a header into a variable, where every character but letters and digits
+ * becomes "_" (RFC 3875 §4.1.18), so that `X_Coder_Email` is `X-Coder-Email` there.
+ */
+function canonicalName(lower: string): string {
+  return lower.replace(/[^a-z0-9]/g, "-");
+}
+
+/** Whether a header of a client, by its canonical name, reaches no program. */
+function isWithheld(canonical: string): boolean {
+  return HOP_BY_HOP.has(canonical) || NOT_FORWARDED.has(canonical) || /^(?:proxy|x-forwarded|x-coder)-/.test(canonical);
 }
 
 export interface ReturnedAnswer {
