@@ -8,6 +8,7 @@ import { type Wildcard, wildcardLabel } from "../base/wildcard.ts";
 import type { Admission, AppTraffic } from "./app-traffic.ts";
 import { chainId } from "./chains.ts";
 import {
+  type CorsRule,
   cookieCounts,
   corsRule,
   isNavigation,
@@ -57,6 +58,7 @@ interface Asked {
   /** Scheme, host and port as the client addressed them. */
   readonly origin: string;
   readonly relation: Relation;
+  readonly rule: CorsRule;
 }
 
 export class AppHost {
@@ -103,17 +105,14 @@ export class AppHost {
     const origin = `${accessUrl().protocol}//${(request.headers.host ?? "").toLowerCase()}`;
     const facts: RequestFacts = { method: request.method ?? "GET", upgrade, headers: request.headers };
     const relation = await this.#relation(facts, origin, label);
-    return { facts, label, hostname, origin, relation };
+    const app = relation === "foreign" ? await this.#options.resolver.resolve(label) : undefined;
+    const rule = corsRule(relation, facts.headers.origin, app?.target);
+    return { facts, label, hostname, origin, relation, rule };
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse, asked: Asked): Promise<AppAnswer | undefined> {
-    const { facts, relation } = asked;
+    const { facts, relation, rule } = asked;
     if (isPreflight(facts) && relation !== "own" && !(await this.#answersPreflights(asked))) {
-      const rule = corsRule(
-        relation,
-        facts.headers.origin,
-        (await this.#options.resolver.resolve(asked.label))?.target,
-      );
       const granted = rule.relation === "sibling" ? preflightAnswer(facts.headers) : undefined;
       response.writeHead(granted === undefined ? 403 : 204, {
         ...granted,
@@ -150,9 +149,8 @@ export class AppHost {
   /** Who asks, for what, and whether that is allowed; otherwise the answer. */
   async #admit(request: IncomingMessage, asked: Asked): Promise<Admission | AppAnswer> {
     const { resolver, visitors } = this.#options;
-    const { facts, hostname, label, origin } = asked;
+    const { facts, hostname, label, origin, rule } = asked;
     const app = await resolver.resolve(label);
-    const rule = corsRule(asked.relation, facts.headers.origin, app?.target);
     const byHeader = await visitors.byHeader(facts.headers);
     if (byHeader === "invalid") return this.#loginNeeded(asked);
     const found =
@@ -217,9 +215,9 @@ export class AppHost {
     });
   }
 
-  /** Lets a page of a sibling read an answer of the server's own. */
-  #readable({ facts, relation }: Asked, answer: AppAnswer): AppAnswer {
-    if (relation !== "sibling" || facts.headers.origin === undefined) return answer;
+  /** Lets a page whose requests may use the visitor's session read an answer of the server's own. */
+  #readable({ facts, rule }: Asked, answer: AppAnswer): AppAnswer {
+    if (rule.relation !== "sibling" || facts.headers.origin === undefined) return answer;
     return { ...answer, headers: { ...answer.headers, ...siblingHeaders(facts.headers.origin), Vary: "Origin" } };
   }
 

@@ -18,7 +18,7 @@ export interface ChainStop {
 }
 
 interface Chain {
-  readonly keyId: string;
+  readonly userId: string;
   readonly stops: ChainStop[];
   readonly finalUrl: string;
   readonly madeAt: number;
@@ -28,13 +28,13 @@ export class AppChains {
   readonly #chains = new Map<string, Chain>();
 
   /** Returns where to go first. */
-  begin(keyId: string, stops: readonly [ChainStop, ...ChainStop[]], finalUrl: string, now: number): string {
+  begin(userId: string, stops: readonly [ChainStop, ...ChainStop[]], finalUrl: string, now: number): string {
     for (const [id, { madeAt }] of this.#chains) {
       if (now - madeAt < LIFETIME_MS && this.#chains.size < MAX_CHAINS) break;
       this.#chains.delete(id);
     }
     const id = randomBytes(ID_BYTES).toString("base64url");
-    this.#chains.set(id, { keyId, stops: [...stops], finalUrl, madeAt: now });
+    this.#chains.set(id, { userId, stops: [...stops], finalUrl, madeAt: now });
     return `${stops[0].origin}${chainPath(id)}`;
   }
 
@@ -44,10 +44,10 @@ export class AppChains {
     return chain !== undefined && now - chain.madeAt < LIFETIME_MS && chain.stops[0]?.hostname === hostname;
   }
 
-  /** Where to go on, for a visitor with this login; undefined when that is not the one whose chain it is. */
-  next(id: string, keyId: string): string | undefined {
+  /** Where to go on; undefined when the chain is another user's. A host may have a session of an older login of the user. */
+  next(id: string, userId: string): string | undefined {
     const chain = this.#chains.get(id);
-    if (chain === undefined || chain.keyId !== keyId) return undefined;
+    if (chain === undefined || chain.userId !== userId) return undefined;
     chain.stops.shift();
     const [stop] = chain.stops;
     if (stop !== undefined) return `${stop.origin}${chainPath(id)}`;

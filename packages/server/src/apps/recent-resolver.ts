@@ -2,21 +2,28 @@
 import type { WallClock } from "../base/clock.ts";
 import type { Store } from "../db/store.ts";
 import type { AppLabel, AppPlace } from "./label.ts";
+import type { PathNames } from "./path-names.ts";
 import { Recent } from "./recent.ts";
 import { AppResolver, type ResolvedApp } from "./resolver.ts";
 
 export class RecentResolver extends AppResolver {
   readonly #apps: Recent<ResolvedApp>;
+  readonly #paths: Recent<ResolvedApp>;
   readonly #owners: Recent<string>;
 
   constructor(store: Store, clock: WallClock, now: () => number) {
     super(store, clock);
     this.#apps = new Recent(now);
+    this.#paths = new Recent(now);
     this.#owners = new Recent(now);
   }
 
   override resolve(label: AppLabel): Promise<ResolvedApp | undefined> {
     return this.#apps.get(JSON.stringify(label), () => super.resolve(label));
+  }
+
+  override resolvePath(names: PathNames): Promise<ResolvedApp | undefined> {
+    return this.#paths.get(JSON.stringify(names), () => super.resolvePath(names));
   }
 
   override ownerOf(place: AppPlace): Promise<string | undefined> {
@@ -26,6 +33,7 @@ export class RecentResolver extends AppResolver {
   /** After anything changed that an app may rest on. */
   forget(): void {
     this.#apps.forget();
+    this.#paths.forget();
     this.#owners.forget();
   }
 }

@@ -4,6 +4,7 @@
  */
 
 import type { ShareLevel } from "coder-protocol/rest/apps";
+import { appLabel } from "../base/app-name.ts";
 import type { WallClock } from "../base/clock.ts";
 import { type Wildcard, wildcardLabel, wildcardOrigin } from "../base/wildcard.ts";
 import { AppChains, type ChainStop, chainId } from "./chains.ts";
@@ -95,8 +96,8 @@ export class SignIn {
     const stops = chainId(clean) === undefined ? await this.#stops(session.visitor, at.label, host) : [];
     const [first, ...rest] = stops;
     if (first === undefined) return redirect(clean, cookies);
-    const { keyId } = session.visitor;
-    return redirect(this.#chains.begin(keyId, [first, ...rest], `${at.origin}${clean}`, clock.now()), cookies);
+    const { userId } = session.visitor;
+    return redirect(this.#chains.begin(userId, [first, ...rest], `${at.origin}${clean}`, clock.now()), cookies);
   }
 
   /** On an app host: whether a chain of sign-ins stops here. */
@@ -104,9 +105,9 @@ export class SignIn {
     return this.#chains.stopsAt(id, hostname, this.#options.clock.now());
   }
 
-  /** On an app host: sends a visitor with a session on. Undefined when the chain is another login's. */
-  followChain(id: string, { keyId }: Visitor): AppAnswer | undefined {
-    const next = this.#chains.next(id, keyId);
+  /** On an app host: sends a visitor with a session on. Undefined when the chain is another user's. */
+  followChain(id: string, { userId }: Visitor): AppAnswer | undefined {
+    const next = this.#chains.next(id, userId);
     return next === undefined ? undefined : redirect(next, []);
   }
 
@@ -117,18 +118,19 @@ export class SignIn {
     const stops: ChainStop[] = [];
     for (const what of app?.target.also ?? []) {
       const program = parseProgram(what);
-      if ("error" in program || !this.#admits(await resolver.resolve({ ...label, prefix: "", program }), visitor))
-        continue;
-      const name = [what, ...placeParts(label.place)].join("--");
+      if ("error" in program) continue;
+      const beside = await resolver.resolve({ ...label, prefix: "", program });
+      if (beside === undefined || !this.#admits(beside, visitor)) continue;
+      const name = besideLabel(what, label.place, beside);
       const stop = { hostname: `${name}${wildcard.suffix}`, origin: this.#originOf(name) };
       if (stop.hostname !== host) stops.push(stop);
     }
     return stops;
   }
 
-  #admits(app: ResolvedApp | undefined, visitor: Visitor): boolean {
+  #admits(app: ResolvedApp, visitor: Visitor): boolean {
     const { clock, maxLevel } = this.#options;
-    return AppDecision.make(app?.target, visitor, { maxLevel, now: clock.now() }) instanceof AppDecision;
+    return AppDecision.make(app.target, visitor, { maxLevel, now: clock.now() }) instanceof AppDecision;
   }
 
   #originOf(label: string): string {
@@ -176,8 +178,11 @@ export function notFoundAnswer(accessUrl: URL): AppAnswer {
   };
 }
 
-function placeParts(place: AppPlace): string[] {
-  return "alias" in place ? [place.alias] : [place.agent, place.workspace, place.owner];
+/** The label of an app beside one at `place`, by the alias where that one is named by it. */
+function besideLabel(what: string, place: AppPlace, { agent, workspace, owner }: ResolvedApp): string {
+  if ("alias" in place) return `${what}--${place.alias}`;
+  const names = { agent: agent.name, workspace: workspace.name, owner: owner.username };
+  return appLabel(what, { ...names, alias: agent.app_alias });
 }
 
 function redirect(location: string, cookies: readonly string[]): AppAnswer {

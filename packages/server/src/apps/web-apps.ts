@@ -91,10 +91,12 @@ export class WebApps {
         resolver.forget();
         this.#exchanges.onAccessEvent(event);
       }),
-      changes.subscribe("workspaces", (change) => {
-        if (change.kind !== "workspace") return;
+      changes.subscribeAll((change) => {
+        if (change.kind !== "workspace" && change.kind !== "user") return;
         resolver.forget();
-        this.#exchanges.onWorkspaceChange(change.workspaceId);
+        // Names of users are in host names, paths and headers.
+        if (change.kind === "user") visitors.forget();
+        else this.#exchanges.onWorkspaceChange(change.workspaceId);
       }),
     ];
   }

@@ -1,14 +1,21 @@
 /** What an owner chooses for a program: cross-origin rules, what its sign-in opens as well, and whether it learns who asks. */
 import { expect, test } from "vitest";
+import { appAlias } from "../../src/base/app-alias.ts";
+import { addMember, addWorkspace, login } from "../helpers.ts";
 import { type AppServer, cookieOf, pathOf, signIn, startApps } from "./helpers.ts";
 
 const TOOLS = "https://tools.example.com";
 const NAVIGATE = { Accept: "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document" };
 
-async function share(apps: AppServer, port: number, body: object): Promise<void> {
-  const answer = await apps.send(`127.0.0.1:${apps.test.port}`, `/api/v2/workspaces/${apps.workspaceId}/port-share`, {
+async function share(
+  apps: AppServer,
+  port: number,
+  body: object,
+  { workspaceId, token } = { workspaceId: apps.workspaceId, token: apps.ada.token },
+): Promise<void> {
+  const answer = await apps.send(`127.0.0.1:${apps.test.port}`, `/api/v2/workspaces/${workspaceId}/port-share`, {
     method: "POST",
-    token: apps.ada.token,
+    token,
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ agent_name: "main", port, ...body }),
   });
@@ -55,9 +62,22 @@ test("security S7: passthru lets a program answer other origins, and a listed on
   expect((await preflight("https://evil.example")).status).toBe(403);
   const granted = await preflight(TOOLS);
   expect([granted.status, granted.headers["access-control-allow-origin"]]).toEqual([204, TOOLS]);
-  expect((await page("https://evil.example")).status).toBe(401);
+  const refused = await page("https://evil.example");
+  expect([refused.status, refused.headers["access-control-allow-origin"]]).toEqual([401, undefined]);
   expect((await page(TOOLS)).status).toBe(200);
   expect(seen).toEqual(["OPTIONS anonymous", "GET bob"]);
+
+  // The server's own answers are readable where the program's are.
+  const readable = { "access-control-allow-origin": TOOLS, "access-control-allow-credentials": "true", vary: "Origin" };
+  const url = `http://${host}/`;
+  for (const headers of [{ Cookie: "" }, { "Coder-Session-Token": "wrong" }]) {
+    const unknown = await page(TOOLS, headers);
+    expect([unknown.status, unknown.headers]).toMatchObject([401, { ...readable, "coder-app-login": url }]);
+  }
+  await share(apps, 8090, { share_level: "authenticated", ...choices });
+  const headers = { Origin: TOOLS, "Sec-Fetch-Site": "cross-site" };
+  const silent = await apps.send(apps.host(8090), "/", { token: apps.bob.token, headers });
+  expect([silent.status, silent.headers]).toMatchObject([502, readable]);
 });
 
 test("security S7: with simple rules no other origin has a session or a readable answer", async () => {
@@ -94,6 +114,26 @@ test("security S4: a program learns who asks only where its owner chose so, and 
     ["x-coder-email", "bob@example.com"],
   ]);
   expect(await ask()).toEqual([]);
+});
+
+test("a new name of a user holds from the next request on, to programs and in host names", async () => {
+  await using apps = await startApps();
+  const seen = await echo(apps, 8080);
+  await share(apps, 8080, { share_level: "authenticated", identity_headers: true });
+  const status = async (host: string): Promise<number> =>
+    (await apps.send(host, "/", { token: apps.bob.token })).status;
+  const rename = async (token: string, username: string): Promise<number> => {
+    const options = { method: "PUT", token, headers: { "Content-Type": "application/json" } };
+    const body = JSON.stringify({ username, name: "" });
+    return (await apps.send(`127.0.0.1:${apps.test.port}`, "/api/v2/users/me/profile", { ...options, body })).status;
+  };
+  const renamed = apps.host(8080).replace("--owner.", "--keeper.");
+  expect([await status(apps.host(8080)), await status(renamed)]).toEqual([200, 404]);
+  expect(await rename(apps.bob.token, "robert")).toBe(200);
+  expect(await status(apps.host(8080))).toBe(200);
+  expect(seen).toEqual(["GET bob", "GET robert"]);
+  expect(await rename(apps.ada.token, "keeper")).toBe(200);
+  expect([await status(apps.host(8080)), await status(renamed)]).toEqual([404, 200]);
 });
 
 /** What a browser does with the answers of a sign-in: it follows each redirect with the cookies of the host. */
@@ -134,7 +174,47 @@ test("a sign-in opens what the app names beside itself, and ends at the address 
   expect(ada.hosts).toEqual([8080, 8081, 8082, 8083, 8080].map((port) => apps.host(port)));
 });
 
-test("security S10: a chain is of one login, at its hosts in their order, for a minute", async () => {
+test("a name that is too long for a host is reached by the agent's alias in a sign-in as well", async () => {
+  await using apps = await startApps();
+  const long = await addMember(apps.test.url, apps.admin.token, "o".repeat(17));
+  const workspace = await addWorkspace(apps.test.url, long.token, "w".repeat(32));
+  const agentId: string = workspace.latest_build.resources[0].agents[0].id;
+  await apps.test.server.parts.agentState.connected(agentId, "2.0", "c");
+  for (const port of [8080, 18_081]) {
+    await echo(apps, port);
+    const body = { share_level: "authenticated", ...(port === 8080 ? { also: ["18081"] } : {}) };
+    await share(apps, port, body, { workspaceId: workspace.id, token: long.token });
+  }
+  const suffix = `.coder.localhost:${apps.test.port}`;
+  const host = `8080--main--${"w".repeat(32)}--${"o".repeat(17)}${suffix}`;
+  const visited = await browse(apps, `http://${host}/page`, apps.bob.token);
+  expect([visited.url, visited.answer.text]).toEqual([`http://${host}/page`, "program"]);
+  const alias = `--${appAlias(agentId)}${suffix}`;
+  expect(visited.hosts).toEqual([host, `18081${alias}`, host]);
+  // Apps beside one that is named by the alias are named by it as well.
+  const byAlias = await browse(apps, `http://8080${alias}/`, apps.bob.token);
+  expect(byAlias.hosts).toEqual([`8080${alias}`, `18081${alias}`, `8080${alias}`]);
+});
+
+test("a chain goes on where a host has a session of an older login of the same user", async () => {
+  await using apps = await startApps();
+  for (const port of [8080, 8081]) await echo(apps, port);
+  await share(apps, 8080, { share_level: "authenticated", also: ["8081"] });
+  await share(apps, 8081, { share_level: "authenticated" });
+  const older = await signIn(apps, apps.host(8081), apps.bob.token);
+  const token = await login(apps.test.url, "bob@example.com");
+  const first = await apps.send(apps.host(8080), "/", { headers: NAVIGATE });
+  const decided = await apps.send(`127.0.0.1:${apps.test.port}`, pathOf(first.headers.location), { token });
+  const back = await apps.send(apps.host(8080), pathOf(decided.headers.location), {
+    headers: { ...NAVIGATE, Cookie: cookieOf(first) },
+  });
+  const followed = await apps.send(apps.host(8081), pathOf(back.headers.location), {
+    headers: { ...NAVIGATE, Cookie: older },
+  });
+  expect([followed.status, followed.headers.location]).toEqual([303, `http://${apps.host(8080)}/`]);
+});
+
+test("security S10: a chain is of one user, at its hosts in their order, for a minute", async () => {
   await using apps = await startApps();
   for (const port of [8080, 8081]) await echo(apps, port);
   await share(apps, 8080, { share_level: "authenticated", also: ["8081"] });
