@@ -51,19 +51,18 @@ export class AppTraffic {
     this.#options = options;
   }
 
-  /** Returns the answer when the program gave none. */
+  /** Returns the answer when the program gave none and the client is still there. */
   async request(
     request: IncomingMessage,
     response: ServerResponse,
     admission: Admission,
   ): Promise<AppAnswer | undefined> {
-    let leave: () => void;
+    if (response.destroyed) return undefined;
     try {
-      leave = this.#options.requests.take(this.#holder(request, admission));
+      this.#options.requests.takeUntilClosed(this.#holder(request, admission), response);
     } catch {
       return busy();
     }
-    response.once("close", leave);
     const done = this.#track(admission, () => response.destroy());
     try {
       await exchange(request, response, this.#options.pools, this.#exchangeFacts(request, admission));
@@ -76,20 +75,19 @@ export class AppTraffic {
     }
   }
 
-  /** Returns the answer when there is no WebSocket. */
+  /** Returns the answer when there is no WebSocket and the client is still there. */
   async upgrade(
     request: IncomingMessage,
     socket: Duplex,
     head: Buffer,
     admission: Admission,
   ): Promise<AppAnswer | undefined> {
-    let leave: () => void;
+    if (socket.destroyed) return undefined;
     try {
-      leave = this.#options.webSockets.take(this.#holder(request, admission));
+      this.#options.webSockets.takeUntilClosed(this.#holder(request, admission), socket);
     } catch {
       return busy();
     }
-    socket.once("close", leave);
     const done = this.#track(admission, () => socket.destroy());
     try {
       const facts = this.#exchangeFacts(request, admission);

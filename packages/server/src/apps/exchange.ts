@@ -38,6 +38,8 @@ export async function exchange(
   pools: ProgramPools,
   facts: ExchangeFacts,
 ): Promise<void> {
+  // Its "close" has been emitted, and nothing below would end.
+  if (response.destroyed) return;
   const begin = (): ClientRequest => httpRequest(requestOptions(request, pools, facts, false));
   if (expectsContinue(request)) response.writeContinue();
   const hasBody = request.headers["content-length"] !== undefined || request.headers["transfer-encoding"] !== undefined;

@@ -16,6 +16,12 @@ export interface PlaceHolder {
   readonly address?: string;
 }
 
+/** A response or a socket. */
+interface Closable {
+  readonly destroyed: boolean;
+  once(event: "close", listener: () => void): unknown;
+}
+
 /** Places for what stays open, such as WebSockets. Each user and address has a share: none can take all of them. */
 export class Places {
   readonly #what: string;
@@ -31,6 +37,13 @@ export class Places {
 
   get taken(): number {
     return this.#taken;
+  }
+
+  /** Takes a place until a response or socket is closed; gives it back at once when that has already happened. Throws as `take`. */
+  takeUntilClosed(holder: PlaceHolder, closed: Closable): void {
+    const leave = this.take(holder);
+    if (closed.destroyed) leave();
+    else closed.once("close", leave);
   }
 
   /** Takes a place, which the returned function gives back; call it once. Throws DomainError "too-many" or "busy". */

@@ -18,7 +18,7 @@ const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
 /** Longest message of a client where it has nothing to say but an echo. Every unfinished message is held in memory. */
 const MAX_MESSAGE_BYTES = 1024;
 
-/** WebSockets that only the server writes to: pings, a bound on how many there are and how far behind each may be. */
+/** WebSockets of text messages: pings, and bounds on how many there are, how far behind each may be, and what a client may send. */
 export class TextSockets {
   readonly #server: WebSocketServer;
   readonly #places: Places;
@@ -45,13 +45,14 @@ export class TextSockets {
     return this.#openCount;
   }
 
-  /** Completes the upgrade. Throws DomainError when there are too many. Undefined: the handshake failed and the socket is closed. */
+  /** Completes the upgrade. Throws DomainError when there are too many. Undefined: the socket is closed, as after a failed handshake. */
   async accept(
     request: IncomingMessage,
     socket: Duplex,
     head: Buffer,
     holder: PlaceHolder,
   ): Promise<TextSocket | undefined> {
+    if (socket.destroyed) return undefined;
     const leave = this.#places.take(holder);
     return await new Promise((resolve) => {
       const gone = (): void => {

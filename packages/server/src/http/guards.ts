@@ -14,7 +14,7 @@ export function requireUser(authenticator: Authenticator, places: Places): Guard
   return async (c, next) => {
     const auth = await authenticator.authenticateUser(c.env.incoming);
     if (auth instanceof DomainError) throw auth;
-    c.env.outgoing.once("close", places.take({ userId: auth.user.id }));
+    places.takeUntilClosed({ userId: auth.user.id }, c.env.outgoing);
     c.set("auth", auth);
     await next();
   };

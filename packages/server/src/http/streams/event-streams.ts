@@ -17,8 +17,9 @@ export class EventStreams {
     return this.#places.taken;
   }
 
-  /** Begins the stream. Throws DomainError when there are too many or the server is closing. */
-  begin(response: ServerResponse, holder: PlaceHolder): void {
+  /** Begins the stream. False: the client has left. Throws DomainError when there are too many or the server is closing. */
+  begin(response: ServerResponse, holder: PlaceHolder): boolean {
+    if (response.destroyed) return false;
     if (this.#streams.closing) throw shuttingDown();
     const leavePlace = this.#places.take(holder);
     const leaveStreams = this.#streams.add({ end: () => response.end(), destroy: () => response.destroy() });
@@ -32,5 +33,6 @@ export class EventStreams {
       Connection: "keep-alive",
       "X-Accel-Buffering": "no",
     });
+    return true;
   }
 }

@@ -40,7 +40,7 @@ export class Watches {
   /** Throws DomainError when there are too many event streams. */
   bySse(response: ServerResponse, holder: AccessHolder, watched: Watched): void {
     const { eventStreams, clientAddress } = this.#options;
-    eventStreams.begin(response, { userId: holder.userId, address: clientAddress(response.req) });
+    if (!eventStreams.begin(response, { userId: holder.userId, address: clientAddress(response.req) })) return;
     const send = (event: ServerSentEvent): void => {
       if (response.writableLength > MAX_BUFFERED_BYTES) response.destroy();
       else response.write(formatServerSentEvent(event));

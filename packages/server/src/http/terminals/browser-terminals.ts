@@ -86,7 +86,7 @@ export class BrowserTerminals {
     const query = readPtyQuery(url.searchParams);
     const claim = this.#owners.claim(agentId, query.id, auth.user.id);
     if (claim === "other") throw new DomainError("forbidden", "This terminal belongs to another user");
-    socket.once("close", this.#places.take({ userId: auth.user.id, address: clientAddress(request) }));
+    this.#places.takeUntilClosed({ userId: auth.user.id, address: clientAddress(request) }, socket);
     const admitted: Admitted = {
       query,
       user: auth.user,
