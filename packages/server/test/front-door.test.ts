@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { request as httpRequest, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { CSRF_HEADER, errorBody, SESSION_TOKEN_COOKIE, SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import {
@@ -31,6 +33,34 @@ import {
 } from "./helpers.ts";
 
 const api = "/api/v2";
+
+test("an upload is asked for its body only once it is known that it is taken", async () => {
+  await using test = await startServer();
+  const { token } = await firstUser(test.url);
+  const workspace = await addWorkspace(test.url, token, "dev");
+  const agentId: string = workspace.latest_build.resources[0].agents[0].id;
+  const ask = async (as: string, path: string, length: string): Promise<[number | undefined, boolean]> => {
+    const headers = { [SESSION_TOKEN_HEADER]: as, Expect: "100-continue", "Content-Length": length };
+    const request = httpRequest(`${test.url}${api}${path}`, { method: "PUT", headers });
+    let continued = false;
+    request.on("continue", () => {
+      continued = true;
+      request.end("body");
+    });
+    request.flushHeaders();
+    const [response] = (await once(request, "response")) as [IncomingMessage];
+    request.destroy();
+    return [response.statusCode, continued];
+  };
+  const file = `/workspaceagents/${agentId}/files`;
+  expect(await ask("wrong", `${file}?path=/a`, "4")).toEqual([401, false]);
+  expect(await ask(token, file, "4")).toEqual([400, false]);
+  expect(await ask(token, `${file}?path=/a`, String(2 ** 50))).toEqual([413, false]);
+  // It is taken, and no agent is there.
+  expect(await ask(token, `${file}?path=/a`, "4")).toEqual([502, true]);
+  // Other routes read the body first.
+  expect(await ask("wrong", "/users/me/profile", "4")).toEqual([401, true]);
+});
 
 test("deployment facts have their shapes", async () => {
   await using test = await startServer({ flags: { "ssh-config-options": "ForwardAgent=yes,LogLevel=ERROR" } });

@@ -22,8 +22,8 @@ export interface UpgradeRoute {
 /** A plain request that is answered outside the REST router, such as a relay's latency probe. */
 export interface RequestRoute {
   readonly name: string;
-  /** A body may take any time as long as it makes progress, which the route sees to. */
-  readonly slowBody?: boolean;
+  /** Methods whose bodies may take any time. The route sees to their progress, and answers `Expect: 100-continue`. */
+  readonly slowBodies?: readonly string[];
   match(url: URL, method: string): boolean;
   handle(request: IncomingMessage, response: ServerResponse): void | Promise<void>;
 }

@@ -80,7 +80,8 @@ export class FrontDoor {
     this.#commonHeaders(request, response);
     const url = host === "malformed" ? hostMissing() : this.#admit(request);
     const route = url instanceof URL ? this.#requestRoute(url, method) : undefined;
-    if (route?.slowBody !== true) this.#endSlowBody(request, response);
+    const takesSlowBody = route?.slowBodies?.includes(method) === true;
+    if (!takesSlowBody) this.#endSlowBody(request, response);
     response.once("close", () => {
       const seconds = Number(process.hrtime.bigint() - started) / 1e9;
       this.#options.recordRequest?.(method, response.statusCode, seconds);
@@ -108,8 +109,8 @@ export class FrontDoor {
     }
     Promise.resolve()
       .then(() => {
-        response.once("close", this.#requests.take({ address: this.#options.clientAddress(request) }));
-        if (expectsContinue(request)) response.writeContinue();
+        this.#requests.takeUntilClosed({ address: this.#options.clientAddress(request) }, response);
+        if (!takesSlowBody && expectsContinue(request)) response.writeContinue();
         if (route !== undefined) return route.handle(request, response);
         if (this.#options.rest === undefined) throw routeNotFound();
         return this.#options.rest(request, response);

@@ -4,6 +4,7 @@ import { Transform } from "node:stream";
 import { isUuid } from "coder-protocol/addresses";
 import type { AuthenticatedUser, Authenticator } from "../../auth/authenticator.ts";
 import { DomainError, notFound } from "../../base/domain-error.ts";
+import { expectsContinue } from "../../base/expect-continue.ts";
 import type { Logger } from "../../base/log.ts";
 import { type PlaceLimits, Places } from "../../base/places.ts";
 import type { RequestRoute } from "../../base/routes.ts";
@@ -13,10 +14,13 @@ import type { ConnectionPolicies } from "../../workspaces/connection-policies.ts
 import { HttpFailure } from "../failure.ts";
 
 const PATH = /^\/api\/v2\/workspaceagents\/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\/files$/;
-/** What is still read of a body that was refused, so that the client reads the answer instead of an error. */
+/** What is still read of a body that was refused, and for how long, so that the client reads the answer instead of an error. */
 const DRAINED_BYTES = 64 * 1024 * 1024;
+const DRAINED_MS = 60_000;
 /** A client that sends nothing for this long is gone. */
 const STALL_MS = 60_000;
+/** The message of an agent that has no file routes; stock agents answer in plain text. */
+const NO_ROUTE = "Route not found.";
 /** Statuses of agents that reach the client as they are. */
 const PASSED_ON = [400, 403, 404, 409, 507];
 
@@ -36,14 +40,14 @@ export function fileRoute(deps: FileRoutesDeps): RequestRoute {
   const places = new Places("file transfers", deps.limits);
   return {
     name: "files",
-    slowBody: true,
+    slowBodies: ["PUT"],
     match: (url, method) => PATH.test(url.pathname) && (method === "PUT" || method === "GET"),
     handle: async (request, response) => {
       const url = new URL(request.url ?? "/", "http://unused");
       try {
         const auth = await deps.authenticator.authenticateUser(request);
         if (auth instanceof DomainError) throw auth;
-        response.once("close", places.take({ userId: auth.user.id, address: deps.clientAddress(request) }));
+        places.takeUntilClosed({ userId: auth.user.id, address: deps.clientAddress(request) }, response);
         const tunnel = await tunnelTo(deps.authenticator, auth, url);
         if ((await deps.policies?.refusal(auth.user, tunnel.agentId)) !== undefined) throw leftToBrowsers();
         const query = agentQuery(url.searchParams);
@@ -100,6 +104,7 @@ async function upload(deps: FileRoutesDeps, { request, response, tunnel, query }
   const length = declared === undefined ? undefined : Number(declared);
   const tooLong = (): HttpFailure => new HttpFailure(413, `Files may have at most ${maxUploadBytes} bytes.`);
   if (length !== undefined && length > maxUploadBytes) throw tooLong();
+  if (expectsContinue(request)) response.writeContinue();
   let received = 0;
   const stall = setTimeout(() => request.destroy(), STALL_MS).unref();
   const counted = new Transform({
@@ -155,9 +160,11 @@ function attachment(name: string): string {
 }
 
 function refusal(status: number, text: string): HttpFailure {
-  if (status === 405) return new HttpFailure(501, "This workspace's agent takes no files", { detail: "Update it." });
+  const message = messageOf(text);
+  if (status === 405 || (status === 404 && (message === undefined || message === NO_ROUTE)))
+    return new HttpFailure(501, "This workspace's agent takes no files", { detail: "Update it." });
   if (!PASSED_ON.includes(status)) return new HttpFailure(502, "The agent answered unexpectedly");
-  return new HttpFailure(status, messageOf(text) ?? "The workspace refused the file");
+  return new HttpFailure(status, message ?? "The workspace refused the file");
 }
 
 function messageOf(text: string): string | undefined {
@@ -178,7 +185,10 @@ function known(log: Logger, { agentId }: TunnelRequest, error: unknown): Error {
 
 /** Reads on for a while: a client that is still sending would take a closed connection for a failure of the network. */
 function drain(request: IncomingMessage): void {
+  if (request.destroyed) return;
   let left = DRAINED_BYTES;
+  const late = setTimeout(() => request.destroy(), DRAINED_MS).unref();
+  request.once("close", () => clearTimeout(late));
   request.on("data", (chunk: Buffer) => {
     left -= chunk.length;
     if (left < 0) request.destroy();

@@ -1,0 +1,86 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { PassThrough } from "node:stream";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { DomainError } from "../../base/domain-error.ts";
+import { HttpFailure } from "../failure.ts";
+import { type FileRoutesDeps, fileRoute } from "./files.ts";
+
+const URL_PATH = "/api/v2/workspaceagents/6b0f8f4e-1c7a-4d6e-9a31-2f1b7a0c5d11/files?path=/tmp/a";
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+afterEach(() => void vi.useRealTimers());
+
+const signedIn = async () => ({ user: { id: "ada" }, key: { id: "k" }, token: "t" });
+
+function route({
+  authenticateUser = signedIn,
+  answer = { status: 201, text: "{}" },
+}: {
+  authenticateUser?: () => Promise<unknown>;
+  answer?: { status: number; text: string };
+} = {}) {
+  return fileRoute({
+    authenticator: { authenticateUser, canReachAgent: async () => ({}) },
+    files: { upload: async () => answer, download: async () => answer },
+    maxUploadBytes: 100,
+    limits: { total: 1 },
+    clientAddress: () => "192.0.2.1",
+    log: { info: () => undefined },
+  } as unknown as FileRoutesDeps);
+}
+
+function exchange(method = "PUT") {
+  const facts = { url: URL_PATH, method, headers: {}, httpVersion: "1.1" };
+  const request = Object.assign(new PassThrough(), facts) as unknown as IncomingMessage & PassThrough;
+  const response = Object.assign(new PassThrough(), {
+    setHeader: () => undefined,
+    writeHead: () => response,
+  }) as unknown as ServerResponse & PassThrough;
+  return { request, response };
+}
+
+test("a client that left while its rights were looked up keeps no place", async () => {
+  const files = route();
+  const gone = exchange();
+  gone.response.destroy();
+  await files.handle(gone.request, gone.response);
+  const next = exchange();
+  await files.handle(next.request, next.response);
+  const third = exchange();
+  await expect(files.handle(third.request, third.response)).rejects.toThrow("Too many open file transfers");
+});
+
+test("what is read of a refused body is bounded in time", async () => {
+  const files = route({ authenticateUser: async () => new DomainError("unauthenticated", "no") });
+  const { request, response } = exchange();
+  await expect(files.handle(request, response)).rejects.toThrow("no");
+  for (let second = 0; second < 60; second++) {
+    expect(request.destroyed).toBe(false);
+    request.write("x");
+    await vi.advanceTimersByTimeAsync(1_000);
+  }
+  expect(request.destroyed).toBe(true);
+  const complete = exchange();
+  await expect(files.handle(complete.request, complete.response)).rejects.toThrow("no");
+  complete.request.end();
+  await vi.waitFor(() => expect(vi.getTimerCount()).toBe(0));
+});
+
+test("an upload may take any time, and a download's body may not", () => {
+  expect(route().slowBodies).toEqual(["PUT"]);
+});
+
+test.each(["PUT", "GET"])("an agent without files is told from a file that is not there (%s)", async (method) => {
+  const ask = async (status: number, text: string): Promise<unknown> => {
+    const { request, response } = exchange(method);
+    return await Promise.resolve(route({ answer: { status, text } }).handle(request, response)).catch(
+      (error: unknown) => error instanceof HttpFailure && [error.status, error.message],
+    );
+  };
+  const without = [501, "This workspace's agent takes no files"];
+  expect(await ask(404, "404 page not found\n")).toEqual(without);
+  expect(await ask(404, '{"message":"Route not found."}')).toEqual(without);
+  expect(await ask(405, "")).toEqual(without);
+  const missing = "There is no such file or directory.";
+  expect(await ask(404, JSON.stringify({ message: missing }))).toEqual([404, missing]);
+});
