@@ -15,12 +15,12 @@ import { portShareView } from "../views/port-shares.ts";
 import { AgentLogLines } from "./agent-log-lines.ts";
 import { type Entries, entriesOf } from "./entries.ts";
 import type { FeedSource, Feeds } from "./feed.ts";
+import { HealthReport } from "./health-report.ts";
 import { OpenPorts } from "./open-ports.ts";
 import type { OpenedTopic, TopicArguments } from "./subscriptions.ts";
 import { MAX_ROWS, WorkspaceList, type WorkspaceListDeps } from "./workspace-list.ts";
 
 const NETWORK_EVERY_MS = 1_000;
-const HEALTH_EVERY_MS = 30_000;
 
 export interface TopicsOptions extends WorkspaceListDeps {
   readonly feeds: Feeds;
@@ -124,7 +124,7 @@ export class Topics {
       concerns,
       feed: () => {
         const feed = this.#options.feeds.open(`ports:${agent.id}`, () => new OpenPorts({ ask, shares, watch }));
-        if (feed.source instanceof OpenPorts) leave = feed.source.askAs(request);
+        if (feed.source instanceof OpenPorts) leave = feed.source.requests.add(request);
         return feed;
       },
       close: () => leave?.(),
@@ -133,7 +133,17 @@ export class Topics {
 
   #health(auth: AuthenticatedUser): OpenedTopic {
     if (auth.user.role !== "owner") throw notFound();
-    return this.#opened("health", {}, () => polled(() => this.#options.health(auth.token), HEALTH_EVERY_MS));
+    const { feeds, health } = this.#options;
+    let leave: (() => void) | undefined;
+    return {
+      concerns: {},
+      feed: () => {
+        const feed = feeds.open("health", () => new HealthReport(health));
+        if (feed.source instanceof HealthReport) leave = feed.source.tokens.add(auth.token);
+        return feed;
+      },
+      close: () => leave?.(),
+    };
   }
 
   #me(auth: AuthenticatedUser): OpenedTopic {
