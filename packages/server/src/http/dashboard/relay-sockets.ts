@@ -1,15 +1,8 @@
 import type { DerpMap } from "wg-userspace/derp/map";
+import { relayOrigin } from "../relay-origin.ts";
 
-/** Where a page's tunnel finds the relays of the map, as origins of WebSockets. Names that are no host are left out. */
+/** Where a page's tunnel finds the relays of the map, as origins of WebSockets. */
 export function relaySockets({ regions }: DerpMap): string[] {
-  const origins = new Set<string>();
-  for (const { nodes } of regions.values()) {
-    for (const node of nodes) {
-      if (node.stunOnly || !/^[a-zA-Z0-9.:-]+$/.test(node.hostName)) continue;
-      const host = node.hostName.includes(":") ? `[${node.hostName}]` : node.hostName;
-      const port = node.derpPort === 0 ? "" : `:${node.derpPort}`;
-      origins.add(`${node.forceHttp ? "ws" : "wss"}://${host}${port}`);
-    }
-  }
-  return [...origins];
+  const origins = [...regions.values()].flatMap(({ nodes }) => nodes.map((node) => relayOrigin(node, "ws")));
+  return [...new Set(origins.filter((origin) => origin !== undefined))];
 }

@@ -1,4 +1,5 @@
-import type { DerpMap, Node, Region } from "wg-userspace/derp/map";
+import type { DerpMap, Region } from "wg-userspace/derp/map";
+import { relayOrigin } from "../relay-origin.ts";
 
 /** A relay region, with the addresses at which a browser measures the way to it. */
 export interface RegionView {
@@ -30,7 +31,7 @@ export function regionViews(
     latency_urls:
       region.regionId === embeddedRegionId
         ? [LATENCY_CHECK]
-        : relaysOf(region).map((node) => `${relayOrigin(node)}${LATENCY_CHECK}`),
+        : measuredOrigins(region).map((origin) => `${origin}${LATENCY_CHECK}`),
     agents: homes.get(region.regionId) ?? 0,
   }));
 }
@@ -38,15 +39,10 @@ export function regionViews(
 /** Origins that pages measure, for their policy. */
 export function relayOrigins(map: DerpMap, embeddedRegionId: number | undefined): string[] {
   const regions = [...map.regions.values()].filter(({ regionId }) => regionId !== embeddedRegionId);
-  return regions.flatMap((region) => relaysOf(region).map(relayOrigin));
+  return regions.flatMap(measuredOrigins);
 }
 
-function relaysOf({ nodes }: Region): readonly Node[] {
-  return nodes.filter(({ stunOnly }) => !stunOnly).slice(0, MAX_URLS);
-}
-
-function relayOrigin({ hostName, derpPort, forceHttp }: Node): string {
-  const standard = forceHttp ? 80 : 443;
-  const port = derpPort === 0 || derpPort === standard ? "" : `:${derpPort}`;
-  return `${forceHttp ? "http" : "https"}://${hostName}${port}`;
+function measuredOrigins({ nodes }: Region): string[] {
+  const origins = nodes.map((node) => relayOrigin(node, "http")).filter((origin) => origin !== undefined);
+  return origins.slice(0, MAX_URLS);
 }
