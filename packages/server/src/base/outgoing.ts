@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { Dialer } from "coder-client/dial/dialer";
+import { textOf } from "./text-of.ts";
 
 const MAX_REDIRECTS = 5;
 
@@ -67,15 +68,4 @@ function answerOf(dialer: Pick<Dialer, "agentFor">, url: URL, signal: AbortSigna
     request.on("error", reject);
     request.end();
   });
-}
-
-async function textOf(response: IncomingMessage, maxBytes: number): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of response) {
-    length += (chunk as Buffer).length;
-    if (length > maxBytes) throw new Error(`it sent more than ${maxBytes} bytes`);
-    chunks.push(chunk as Buffer);
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }

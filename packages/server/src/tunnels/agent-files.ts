@@ -2,6 +2,7 @@
 import { type Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import { finished, type Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { textOf } from "../base/text-of.ts";
 import { type AgentHttpTunnels, exchangeWithAgent } from "./agent-exchange.ts";
 import type { TunnelRequest } from "./agent-tunnels.ts";
 
@@ -40,7 +41,7 @@ export class AgentFiles {
         }
         // An agent whose disk is full answers in the middle of the body.
         const response = await Promise.race([answered, brokenOff(body)]);
-        return { status: response.statusCode ?? 0, text: await textOf(response) };
+        return { status: response.statusCode ?? 0, text: await textOf(response, MAX_ANSWER_BYTES) };
       } finally {
         body.off("data", stall.refresh).unpipe(put);
         stall.stop();
@@ -65,7 +66,8 @@ export class AgentFiles {
         const answered = answerTo(get);
         get.end();
         const response = await answered;
-        if (response.statusCode !== 200) return { status: response.statusCode ?? 0, text: await textOf(response) };
+        if (response.statusCode !== 200)
+          return { status: response.statusCode ?? 0, text: await textOf(response, MAX_ANSWER_BYTES) };
         const length = response.headers["content-length"];
         response.on("data", stall.refresh);
         await pipeline(response, begin(length === undefined ? undefined : Number(length)));
@@ -125,13 +127,4 @@ function answerTo(request: ClientRequest): Promise<IncomingMessage> {
     request.once("error", reject);
     request.on("error", () => undefined); // a second one tells no more
   });
-}
-
-async function textOf(response: IncomingMessage): Promise<string> {
-  let text = "";
-  for await (const chunk of response) {
-    text += String(chunk);
-    if (text.length > MAX_ANSWER_BYTES) throw new Error(`the agent sent more than ${MAX_ANSWER_BYTES} bytes`);
-  }
-  return text;
 }

@@ -1,5 +1,6 @@
 /** What the server asks of an agent's HTTP API, with the credentials of the user who asks. */
-import { type Agent, request as httpRequest, type IncomingMessage } from "node:http";
+import { type Agent, request as httpRequest } from "node:http";
+import { LOWEST_APP_PORT } from "coder-protocol/app-addresses";
 import { type ListeningPortsResponse, listeningPortsResponse } from "coder-protocol/rest/agents";
 import {
   type AgentCapabilities,
@@ -9,6 +10,7 @@ import {
 } from "coder-protocol/rest/terminals";
 import { z } from "zod";
 import type { Logger } from "../base/log.ts";
+import { textOf } from "../base/text-of.ts";
 import { type AgentDialer, type AgentHttpTunnels, exchangeOver, exchangeWithAgent } from "./agent-exchange.ts";
 import type { TunnelRequest } from "./agent-tunnels.ts";
 
@@ -18,8 +20,6 @@ const KEEP_ANSWER_MS = 1_000;
 const NETCHECK_TIMEOUT_MS = 15_000;
 const KEEP_NETCHECK_MS = 30_000;
 const MAX_ANSWER_BYTES = 256 * 1024;
-/** Below are the services of the agent itself. */
-const FIRST_PORT = 9;
 const STOCK: AgentCapabilities = { terminal_framing: 0, terminals: 0, files: 0 };
 
 export class AgentHttp {
@@ -126,7 +126,7 @@ export class AgentHttp {
     const { status, text } = await this.#ask(request, "GET", "/api/v0/listening-ports");
     if (status !== 200) throw new Error(`the agent answered ${status}`);
     const { ports } = listeningPortsResponse.parse(JSON.parse(text));
-    return { ports: ports.filter(({ port }) => port >= FIRST_PORT && port <= 65_535) };
+    return { ports: ports.filter(({ port }) => port >= LOWEST_APP_PORT && port <= 65_535) };
   }
 
   #ask(request: TunnelRequest, method: string, path: string, body = ""): Promise<Answer> {
@@ -152,19 +152,8 @@ function ask(agent: Agent, method: string, path: string, body = "", timeoutMs = 
     });
     request.on("error", reject);
     request.on("response", (response) => {
-      textOf(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), reject);
+      textOf(response, MAX_ANSWER_BYTES).then((text) => resolve({ status: response.statusCode ?? 0, text }), reject);
     });
     request.end(body);
   });
-}
-
-async function textOf(response: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of response) {
-    length += (chunk as Buffer).length;
-    if (length > MAX_ANSWER_BYTES) throw new Error(`the agent sent more than ${MAX_ANSWER_BYTES} bytes`);
-    chunks.push(chunk as Buffer);
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }
