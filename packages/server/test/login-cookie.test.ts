@@ -75,6 +75,14 @@ test("security S7: a login's cookie counts for no request to the API that a page
         const headers = { "Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest };
         expect([headers, await me(server, { ...cookie, ...headers })]).toEqual([headers, status]);
       }
+  const crossSite = {
+    ...cookie,
+    "Sec-Fetch-Site": "cross-site",
+    "Sec-Fetch-Mode": "no-cors",
+    "Sec-Fetch-Dest": "script",
+  };
+  for (const path of ["/%61pi/v2/users/me", "/a%70%69/v2/users/me", "/x/../api/v2/users/me", "/%2e/%61pi/v2/users/me"])
+    expect([path, (await send(server.url, "GET", path, { headers: crossSite })).status]).toEqual([path, 403]);
   // A token in a header is sent by nothing but the page's own script, which has to know it.
   expect(await me(server, { "Coder-Session-Token": token, "Sec-Fetch-Site": "cross-site" })).toBe(200);
 });

@@ -9,9 +9,17 @@ export function mayReadWithCookie(
   { method, url, headers }: Pick<IncomingMessage, "method" | "url" | "headers">,
   navigation: boolean,
 ): boolean {
-  if (!(url ?? "").startsWith("/api/")) return true;
+  if (!isApiPath(url ?? "/")) return true;
   const site = headers["sec-fetch-site"];
   if (site === undefined || site === "same-origin" || site === "none") return true;
   const opens = headers["sec-fetch-mode"] === "navigate" && headers["sec-fetch-dest"] === "document";
   return navigation && opens && (method === "GET" || method === "HEAD");
+}
+
+/** Routes are found by the path without dot segments and escapes, in whichever way it was sent. */
+function isApiPath(target: string): boolean {
+  if (!URL.canParse(`http://unused${target}`)) return true;
+  const { pathname } = new URL(`http://unused${target}`);
+  const plain = pathname.replace(/%([0-9a-f]{2})/gi, (_, digits: string) => String.fromCharCode(parseInt(digits, 16)));
+  return plain.startsWith("/api/");
 }
