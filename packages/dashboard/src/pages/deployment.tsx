@@ -36,7 +36,7 @@ function Page(): JSX.Element {
         <dt>Host names of web apps</dt>
         <dd>
           {options.find(({ name }) => name === "wildcard-access-url")?.value ||
-            "none: --wildcard-access-url is not set, so there are no web apps"}
+            "none: --wildcard-access-url is not set. Declared apps are served below a path, and ports are not served"}
         </dd>
         <dt>Users</dt>
         <dd>{String(stats?.["users"] ?? "")}</dd>

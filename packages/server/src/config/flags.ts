@@ -39,7 +39,7 @@ const SERVER_FLAGS = [
     type: "string",
     default: "",
     description:
-      "Host names of web apps, such as *.apps.example.com: each is served at a name of its own. Without it there are no web apps, except on a server without an access URL that listens on loopback alone: there it is *.coder.localhost",
+      "Host names of web apps, such as *.apps.example.com: each is served at a name of its own. Default: *.coder.localhost on a server without an access URL that listens on loopback alone. Anywhere else apps are served below /@owner/workspace/apps/ without it, and ports are not served",
     group: "Networking",
   },
   {

@@ -20,8 +20,12 @@ test("every setting is listed with its value and where it comes from", () => {
   expect(named("session-duration")).toMatchObject({ value_source: "default", group: { name: "Sessions" } });
 });
 
-test("what may hold a secret is masked", () => {
+test("the setting that holds a secret is masked, and no other", () => {
   const flag = { ...serverFlags[0]!, name: "postgres-url", env: "CODER_PG_CONNECTION_URL", default: "" };
   expect(optionList([flag], { "postgres-url": "postgres://u:p@h/d" }, {})[0]).toMatchObject({ value: "********" });
   expect(optionList([flag], {}, {})[0]).toMatchObject({ value: "" });
+  const given = { "postgres-auth": "password", "postgres-conn-max-open": "20", "postgres-url-file": "/etc/coder/url" };
+  const options = optionList(serverFlags, given, {});
+  for (const [name, value] of Object.entries(given))
+    expect(options.find((option) => option.name === name)).toMatchObject({ value });
 });

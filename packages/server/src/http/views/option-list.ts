@@ -12,7 +12,8 @@ export interface OptionView {
   readonly value_source: "" | "default" | "env" | "flag";
 }
 
-const SECRET = /password|secret|token-key|private|postgres/;
+/** Holds the password of the database. */
+const SECRET = "postgres-url";
 
 /** Every setting with where its value comes from. `environment` has the variables that were set at the start. */
 export function optionList(
@@ -27,7 +28,7 @@ export function optionList(
       name: flag.name,
       flag: flag.name,
       env: flag.env,
-      value: SECRET.test(flag.name) && text !== "" ? "********" : text,
+      value: flag.name === SECRET && text !== "" ? "********" : text,
       default: flag.default,
       description: flag.description,
       group: { name: flag.group },
