@@ -70,17 +70,20 @@ test("an upload may take any time, and a download's body may not", () => {
   expect(route().slowBodies).toEqual(["PUT"]);
 });
 
-test.each(["PUT", "GET"])("an agent without files is told from a file that is not there (%s)", async (method) => {
-  const ask = async (status: number, text: string): Promise<unknown> => {
-    const { request, response } = exchange(method);
-    return await Promise.resolve(route({ answer: { status, text } }).handle(request, response)).catch(
-      (error: unknown) => error instanceof HttpFailure && [error.status, error.message],
-    );
-  };
-  const without = [501, "This workspace's agent takes no files"];
-  expect(await ask(404, "404 page not found\n")).toEqual(without);
-  expect(await ask(404, '{"message":"Route not found."}')).toEqual(without);
-  expect(await ask(405, "")).toEqual(without);
-  const missing = "There is no such file or directory.";
-  expect(await ask(404, JSON.stringify({ message: missing }))).toEqual([404, missing]);
-});
+test.each(["PUT", "GET"])(
+  "an agent without file routes and a file that is missing have different answers (%s)",
+  async (method) => {
+    const ask = async (status: number, text: string): Promise<unknown> => {
+      const { request, response } = exchange(method);
+      return await Promise.resolve(route({ answer: { status, text } }).handle(request, response)).catch(
+        (error: unknown) => error instanceof HttpFailure && [error.status, error.message],
+      );
+    };
+    const without = [501, "This workspace's agent takes no files"];
+    expect(await ask(404, "404 page not found\n")).toEqual(without);
+    expect(await ask(404, '{"message":"Route not found."}')).toEqual(without);
+    expect(await ask(405, "")).toEqual(without);
+    const missing = "There is no such file or directory.";
+    expect(await ask(404, JSON.stringify({ message: missing }))).toEqual([404, missing]);
+  },
+);

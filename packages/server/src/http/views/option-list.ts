@@ -13,7 +13,7 @@ export interface OptionView {
 }
 
 /** Holds the password of the database. */
-const SECRET = "postgres-url";
+const MASKED = new Set(["postgres-url"]);
 
 /** Every setting with where its value comes from. `environment` has the variables that were set at the start. */
 export function optionList(
@@ -28,7 +28,7 @@ export function optionList(
       name: flag.name,
       flag: flag.name,
       env: flag.env,
-      value: flag.name === SECRET && text !== "" ? "********" : text,
+      value: MASKED.has(flag.name) && text !== "" ? "********" : text,
       default: flag.default,
       description: flag.description,
       group: { name: flag.group },
