@@ -8,7 +8,7 @@ export interface ConnectionEvents {
   opened(): void;
   /** Called once after each `opened`. */
   lost(): void;
-  /** The login has ended, or its rights changed: nothing is tried until `retry`. */
+  /** The login has ended, its rights changed, or it asked too often: nothing is tried until `retryLater`. */
   denied(): void;
   message(text: string): void;
 }
@@ -22,72 +22,99 @@ export class StreamConnection {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #beat: ReturnType<typeof setInterval> | undefined;
   #open = false;
+  #openedAt = 0;
+  #livedMs = 0;
   #heard = true;
   #stopped = true;
+  readonly #online = (): void => this.#retryNow();
 
   constructor(url: string, events: ConnectionEvents) {
     this.#url = url;
     this.#events = events;
-    addEventListener("online", () => this.retry());
   }
 
+  /** Connects, unless a connection exists or an attempt is scheduled. */
   start(): void {
-    if (!this.#stopped) return;
+    if (this.#stopped) addEventListener("online", this.#online);
     this.#stopped = false;
-    this.#connect();
+    if (this.#socket === undefined && this.#timer === undefined) this.#connect();
   }
 
   stop(): void {
     this.#stopped = true;
-    clearTimeout(this.#timer);
-    this.#socket?.close();
+    removeEventListener("online", this.#online);
+    this.#cancelTimer();
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    this.#drop(socket);
+    socket.close();
   }
 
   send(text: string): void {
     this.#socket?.send(text);
   }
 
-  /** Now, if it is not connected. */
-  retry(): void {
-    if (this.#stopped || this.#socket !== undefined) return;
+  /** After `denied`, when the login still holds. Waits as after any other loss: the server may refuse it again. */
+  retryLater(): void {
+    if (this.#stopped || this.#socket !== undefined || this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => this.#connect(), this.#backoff.next(this.#livedMs, Math.random()));
+  }
+
+  #retryNow(): void {
+    if (this.#socket !== undefined) return;
     this.#backoff.reset();
     this.#connect();
   }
 
   #connect(): void {
-    clearTimeout(this.#timer);
+    this.#cancelTimer();
     const socket = new WebSocket(this.#url);
-    let openedAt = 0;
-    let denied = false;
     this.#socket = socket;
     socket.onopen = () => {
-      openedAt = performance.now();
+      if (this.#socket !== socket) return;
+      this.#openedAt = performance.now();
       this.#open = true;
       this.#heard = true;
       this.#beat = setInterval(() => this.#ask(socket), BEAT_MS);
       this.#events.opened();
     };
     socket.onmessage = ({ data }) => {
+      if (this.#socket !== socket) return;
       this.#heard = true;
       if (typeof data === "string") this.#events.message(data);
     };
     socket.onclose = ({ code }) => {
-      clearInterval(this.#beat);
-      this.#socket = undefined;
-      denied = code === CLOSE_POLICY;
-      if (this.#open) this.#events.lost();
-      this.#open = false;
-      if (denied) this.#events.denied();
-      else if (!this.#stopped) {
-        const lived = openedAt === 0 ? 0 : performance.now() - openedAt;
-        this.#timer = setTimeout(() => this.retry(), this.#backoff.next(lived, Math.random()));
-      }
+      if (!this.#drop(socket)) return;
+      if (code === CLOSE_POLICY) this.#events.denied();
+      else this.retryLater();
     };
   }
 
   #ask(socket: WebSocket): void {
-    if (this.#heard) socket.send('{"op":"ping"}');
-    else socket.close();
-    this.#heard = false;
+    if (this.#heard) {
+      this.#heard = false;
+      socket.send('{"op":"ping"}');
+      return;
+    }
+    // A dead connection can take minutes to report its close: another one does not wait for that.
+    if (this.#drop(socket)) this.retryLater();
+    socket.close();
+  }
+
+  /** The socket is no longer that of the stream. Returns false when it was not. */
+  #drop(socket: WebSocket): boolean {
+    if (this.#socket !== socket) return false;
+    this.#socket = undefined;
+    clearInterval(this.#beat);
+    const open = this.#open;
+    this.#open = false;
+    this.#livedMs = open ? performance.now() - this.#openedAt : 0;
+    if (open) this.#events.lost();
+    return true;
+  }
+
+  #cancelTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 }

@@ -11,6 +11,7 @@ export class Hub {
   readonly #connection: StreamConnection;
   readonly #book: SubscriptionBook;
   readonly #heard = new Map<Tab, number>();
+  #sweep: ReturnType<typeof setInterval> | undefined;
 
   constructor(url: string) {
     this.#book = new SubscriptionBook((text) => this.#connection.send(text));
@@ -20,17 +21,19 @@ export class Hub {
       denied: () => this.#book.denied(),
       message: (text) => this.#book.received(JSON.parse(text) as DashboardMessage),
     });
-    setInterval(() => this.#forgetSilent(), SILENT_TAB_MS / 3);
   }
 
   attach(port: MessagePort): void {
     const tab: Tab = { post: (message) => port.postMessage(message) };
     port.onmessage = ({ data }: MessageEvent<FromTab>) => {
+      // A forgotten tab opens another port.
+      if (!this.#heard.has(tab)) return;
       this.#heard.set(tab, performance.now());
       this.#take(tab, data);
     };
     this.#heard.set(tab, performance.now());
     this.#book.enter(tab);
+    this.#sweep ??= setInterval(() => this.#forgetSilent(), SILENT_TAB_MS / 3);
     this.#connection.start();
   }
 
@@ -38,18 +41,26 @@ export class Hub {
     const { type } = message;
     if (type === "join") this.#book.join(tab, message.key, { topic: message.topic, args: message.args });
     else if (type === "leave") this.#book.leave(tab, message.key);
-    else if (type === "retry") this.#connection.retry();
+    else if (type === "retry") this.#connection.retryLater();
     else if (type === "gone") this.#forget(tab);
   }
 
   #forget(tab: Tab): void {
     this.#heard.delete(tab);
     this.#book.gone(tab);
-    if (this.#book.tabs === 0) this.#connection.stop();
+    if (this.#book.tabs > 0) return;
+    clearInterval(this.#sweep);
+    this.#sweep = undefined;
+    this.#connection.stop();
   }
 
   #forgetSilent(): void {
     const now = performance.now();
-    for (const [tab, at] of [...this.#heard]) if (now - at > SILENT_TAB_MS) this.#forget(tab);
+    for (const [tab, at] of [...this.#heard]) {
+      if (now - at <= SILENT_TAB_MS) continue;
+      // One that was frozen reads it when it runs again.
+      tab.post({ type: "forgotten" });
+      this.#forget(tab);
+    }
   }
 }

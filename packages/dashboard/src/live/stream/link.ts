@@ -1,8 +1,9 @@
 /** This tab's end of the stream. */
 import { signal } from "@preact/signals";
-import { ApiError, lastAnswerAt } from "../../api/client.ts";
+import { lastAnswerAt } from "../../api/client.ts";
 import { socketUrl } from "../../api/socket-url.ts";
-import { type Data, type FromTab, patched, type Subscription, type ToTab } from "./messages.ts";
+import { type Follower, Followers } from "./followers.ts";
+import type { FromTab, Subscription, ToTab } from "./messages.ts";
 import workerUrl from "./shared-worker.ts?sharedworker&url";
 import { workerScript } from "./worker-script.ts";
 
@@ -11,20 +12,10 @@ export const linkUp = signal(false);
 
 const ALIVE_EVERY_MS = 60_000;
 
-export interface Follower {
-  data(data: Data): void;
-  error(error: ApiError): void;
-}
-
-interface Followed {
-  readonly subscription: Subscription;
-  readonly follower: Follower;
-  data: Data | undefined;
-}
-
-const followed = new Map<string, Followed>();
+const followers = new Followers(post);
 let port: MessagePort | undefined;
 let login: { readonly userId: string; readonly check: () => Promise<boolean> } | undefined;
+let starts = 0;
 
 /**
  * Joins the stream of this browser. It belongs to one login: a browser in which another person logs in has another one.
@@ -32,10 +23,16 @@ let login: { readonly userId: string; readonly check: () => Promise<boolean> } |
  */
 export async function startLink(userId: string, check: () => Promise<boolean>): Promise<void> {
   login = { userId, check };
-  post({ type: "gone" });
-  port = await openPort(userId);
+  const start = ++starts;
+  leavePort();
+  const opened = await openPort(userId);
+  if (start !== starts) {
+    opened.postMessage({ type: "gone" } satisfies FromTab);
+    return;
+  }
+  port = opened;
   port.onmessage = ({ data }: MessageEvent<ToTab>) => take(data);
-  for (const [key, { subscription }] of followed) post({ type: "join", key, ...subscription });
+  followers.joinAll();
 }
 
 export function watchTabLife(): void {
@@ -43,22 +40,24 @@ export function watchTabLife(): void {
   addEventListener("pagehide", () => post({ type: "gone" }));
   addEventListener("pageshow", ({ persisted }) => {
     // Back from the cache of pages: the holder has forgotten this tab.
-    if (persisted && login !== undefined) void startLink(login.userId, login.check);
+    if (persisted) startAgain();
   });
 }
 
-/** Returns the function that ends it. */
+/** Returns the function that ends it. What is known already arrives soon, never within this call. */
 export function follow(subscription: Subscription, follower: Follower): () => void {
-  const key = `${subscription.topic} ${JSON.stringify(subscription.args)} ${nextFollower++}`;
-  followed.set(key, { subscription, follower, data: undefined });
-  post({ type: "join", key, ...subscription });
-  return () => {
-    followed.delete(key);
-    post({ type: "leave", key });
-  };
+  return followers.follow(subscription, follower);
 }
 
-let nextFollower = 0;
+function startAgain(): void {
+  if (login !== undefined) void startLink(login.userId, login.check);
+}
+
+function leavePort(): void {
+  post({ type: "gone" });
+  if (port !== undefined) port.onmessage = null;
+  port = undefined;
+}
 
 async function openPort(userId: string): Promise<MessagePort> {
   if (typeof SharedWorker === "function") {
@@ -79,23 +78,14 @@ function post(message: FromTab): void {
 }
 
 function take(message: ToTab): void {
-  if (message.type === "link") {
-    linkUp.value = message.up;
-    return;
-  }
-  if (message.type === "denied") {
+  if (message.type === "link") linkUp.value = message.up;
+  else if (message.type === "forgotten") startAgain();
+  else if (message.type === "denied") {
     void login?.check().then((holds) => {
       if (holds) post({ type: "retry" });
     });
-    return;
+  } else {
+    lastAnswerAt.value = Date.now();
+    followers.received(message);
   }
-  lastAnswerAt.value = Date.now();
-  const entry = followed.get(message.key);
-  if (entry === undefined) return;
-  if (message.type === "error") {
-    entry.follower.error(new ApiError(message.status, { message: message.message }));
-    return;
-  }
-  entry.data = message.type === "snapshot" ? message.data : patched(entry.data ?? {}, message.set, message.del);
-  entry.follower.data(entry.data);
 }

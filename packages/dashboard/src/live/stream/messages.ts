@@ -23,7 +23,9 @@ export type ToTab =
   | { readonly type: "patch"; readonly key: string; readonly set: Data; readonly del: readonly string[] }
   | { readonly type: "error"; readonly key: string; readonly status: number; readonly message: string }
   | { readonly type: "link"; readonly up: boolean }
-  | { readonly type: "denied" };
+  | { readonly type: "denied" }
+  /** The holder took this tab for closed: it joins again over a new port. */
+  | { readonly type: "forgotten" };
 
 export function patched(data: Data, set: Data, del: readonly string[]): Data {
   const changed = { ...data, ...set };

@@ -1,0 +1,68 @@
+/** What this tab follows, and what is known of it. */
+import { ApiError } from "../../api/client.ts";
+import { type Data, type FromTab, patched, type Subscription, type ToTab } from "./messages.ts";
+
+export interface Follower {
+  data(data: Data): void;
+  error(error: ApiError): void;
+}
+
+interface Followed {
+  readonly subscription: Subscription;
+  readonly followers: Set<Follower>;
+  data: Data | undefined;
+  error: ApiError | undefined;
+}
+
+export class Followers {
+  readonly #post: (message: FromTab) => void;
+  readonly #followed = new Map<string, Followed>();
+
+  constructor(post: (message: FromTab) => void) {
+    this.#post = post;
+  }
+
+  /** The same subscription has the same key in every tab: the holder asks the server once. Returns the function that ends it. */
+  follow(subscription: Subscription, follower: Follower): () => void {
+    const key = `${subscription.topic} ${JSON.stringify(subscription.args)}`;
+    const known = this.#followed.get(key);
+    const entry = known ?? { subscription, followers: new Set(), data: undefined, error: undefined };
+    // An object of this call: one follower may follow twice.
+    const own: Follower = { data: (data) => follower.data(data), error: (error) => follower.error(error) };
+    entry.followers.add(own);
+    if (known === undefined) {
+      this.#followed.set(key, entry);
+      this.#post({ type: "join", key, ...subscription });
+    } else queueMicrotask(() => deliver(entry, own));
+    return () => {
+      if (!entry.followers.delete(own) || entry.followers.size > 0) return;
+      this.#followed.delete(key);
+      this.#post({ type: "leave", key });
+    };
+  }
+
+  /** The port is a new one. */
+  joinAll(): void {
+    for (const [key, { subscription }] of this.#followed) this.#post({ type: "join", key, ...subscription });
+  }
+
+  received(message: Extract<ToTab, { key: string }>): void {
+    const entry = this.#followed.get(message.key);
+    if (entry === undefined) return;
+    if (message.type === "error") {
+      entry.data = undefined;
+      entry.error = new ApiError(message.status, { message: message.message });
+    } else {
+      entry.data = message.type === "snapshot" ? message.data : patched(entry.data ?? {}, message.set, message.del);
+      entry.error = undefined;
+    }
+    for (const follower of [...entry.followers]) deliver(entry, follower);
+  }
+}
+
+/** Passes on what is known, unless the follower has left. */
+function deliver({ followers, data, error }: Followed, follower: Follower): void {
+  if (!followers.has(follower)) return;
+  if (error !== undefined) follower.error(error);
+  else if (data !== undefined) follower.data(data);
+}
