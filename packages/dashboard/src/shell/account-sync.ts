@@ -7,14 +7,12 @@ import { follow } from "../live/stream/link.ts";
 import { appearanceOf, settingsOf } from "../session/appearance.ts";
 import { user } from "../session/session.ts";
 import { adoptSettings, changesHere, settings } from "../session/settings.ts";
-
-/** Several choices in a row are stored once. */
-const STORE_AFTER_MS = 800;
+import { UnsavedChoices } from "./unsaved-choices.ts";
 
 /** Until the returned function is called. */
 export function startAccountSync(): () => void {
   let font = "";
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  const unsaved = new UnsavedChoices(() => changeAppearance(appearanceOf(settings.peek(), font)));
   const leave = follow(
     { topic: "me", args: {} },
     {
@@ -23,25 +21,19 @@ export function startAccountSync(): () => void {
         if (person !== undefined) user.value = person;
         if (appearance === undefined) return;
         font = appearance.terminal_font;
-        // A choice that is on its way to the account counts more.
-        if (timer === undefined) adoptSettings(settingsOf(appearance));
+        // A choice that has not reached the account counts more.
+        if (unsaved.mayAdopt()) adoptSettings(settingsOf(appearance));
       },
       error: () => undefined, // an interruption; the next connection tells again
     },
   );
   const stop = effect(() => {
-    if (changesHere.value === 0) return;
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      timer = undefined;
-      // Kept in this browser in any case, and stored with the next choice.
-      changeAppearance(appearanceOf(settings.peek(), font)).catch(() => undefined);
-    }, STORE_AFTER_MS);
+    if (changesHere.value > 0) unsaved.changed();
   });
   return () => {
     leave();
     stop();
-    clearTimeout(timer);
+    unsaved.stop();
     changesHere.value = 0;
   };
 }
