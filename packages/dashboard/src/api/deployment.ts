@@ -1,3 +1,4 @@
+import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { BuildInfo, HealthMessage, HealthSeverity } from "coder-protocol/rest/deployment";
 import type { ConnectionLogResponse } from "coder-protocol/rest/profile";
 import { call } from "./client.ts";
@@ -45,7 +46,7 @@ export interface DeploymentShare {
   readonly agent: string;
   readonly port?: number | null;
   readonly slug?: string | null;
-  readonly level: string;
+  readonly level: ShareLevel;
   readonly label: string;
   readonly expires_at: string | null;
   readonly created_by: string;

@@ -4,7 +4,7 @@ import type {
   ListeningPortsResponse,
   WorkspaceAgent,
 } from "coder-protocol/rest/agents";
-import type { PortSharesResponse, ShareLevel } from "coder-protocol/rest/apps";
+import type { PortSharesResponse, UpsertPortShareRequest } from "coder-protocol/rest/apps";
 import type { SshConfig } from "coder-protocol/rest/deployment";
 import type {
   CreateWorkspaceRequest,
@@ -34,9 +34,6 @@ export const listWorkspaces = (query: string, signal: AbortSignal) =>
 
 export const workspaceByName = (owner: string, name: string, signal: AbortSignal) =>
   call<Workspace>("GET", `/users/${encodeURIComponent(owner)}/workspace/${encodeURIComponent(name)}`, { signal });
-
-export const workspaceById = (id: string, signal: AbortSignal) =>
-  call<Workspace>("GET", `/workspaces/${id}`, { signal });
 
 export interface NewMachine extends Partial<Omit<CreateWorkspaceRequest, "apps">> {
   readonly name: string;
@@ -70,17 +67,8 @@ export const listeningPorts = (id: string, signal: AbortSignal) =>
 export const portShares = (workspace: string, signal: AbortSignal) =>
   call<PortSharesResponse>("GET", `/workspaces/${workspace}/port-share`, { signal });
 
-export interface NewShare {
-  readonly agent_name: string;
-  readonly port: number;
-  readonly share_level: ShareLevel;
-  readonly protocol: "http" | "https";
-  readonly label?: string;
-  readonly expires_at?: string | null;
-}
-
 /** The level "owner" ends a share. */
-export const sharePort = (workspace: string, share: NewShare) =>
+export const sharePort = (workspace: string, share: UpsertPortShareRequest) =>
   call<void>("POST", `/workspaces/${workspace}/port-share`, { body: share });
 
 export const agentLogs = (id: string, after: number, signal: AbortSignal) =>

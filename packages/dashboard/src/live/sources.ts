@@ -11,7 +11,6 @@ import {
   listeningPorts,
   listWorkspaces,
   portShares,
-  workspaceById,
   workspaceByName,
 } from "../api/workspaces.ts";
 import { listRow } from "./list-row.ts";
@@ -43,7 +42,6 @@ export function useWorkspace(owner: string, name: string): Resource<Workspace> {
       streamed({
         subscription: { topic: "workspace", args: { id } },
         read: (data) => data as unknown as Workspace,
-        load: (signal) => workspaceById(id, signal),
         everyMs: LIST_EVERY_MS,
       }).watch?.(changes, life),
   });

@@ -7,17 +7,12 @@ import { State } from "../ui/state.tsx";
 import { Time } from "../ui/time.tsx";
 import { DeploymentFrame } from "./deployment-frame.tsx";
 import { OwnersOnly } from "./owners-only.tsx";
+import { LEVEL_WORDS } from "./share-levels.ts";
 
 /** Everything that is shared beyond the owner of its workspace. */
 export function Shares(): JSX.Element {
   return isOwner.value ? <Page /> : <OwnersOnly title="Shares" />;
 }
-
-const LEVELS: Readonly<Record<string, string>> = {
-  authenticated: "Everyone who can log in",
-  organization: "The organization",
-  public: "Everyone with the address",
-};
 
 function Page(): JSX.Element {
   const { data, error, reload } = useResource("deployment-shares", { load: deploymentShares });
@@ -61,7 +56,7 @@ function Row({ share }: { readonly share: DeploymentShare }): JSX.Element {
         <span class="quiet">{share.agent}</span>
       </td>
       <td data-label="Shared with">
-        <State tone={share.level === "public" ? "warn" : "ok"}>{LEVELS[share.level] ?? share.level}</State>
+        <State tone={share.level === "public" ? "warn" : "ok"}>{LEVEL_WORDS[share.level]}</State>
       </td>
       <td data-label="Label">{share.label === "" ? "–" : share.label}</td>
       <td data-label="Ends">

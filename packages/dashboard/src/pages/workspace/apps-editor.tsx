@@ -8,10 +8,9 @@ import { addApp, changeApp, removeApp } from "../../api/apps.ts";
 import { Field, Form, useWork } from "../../ui/form.tsx";
 import { Problem } from "../../ui/problem.tsx";
 import { agentsOf } from "../agents-of.ts";
+import { LEVEL_WORDS, LEVELS } from "../share-levels.ts";
 import { AppIcon } from "./app-icon.tsx";
-import { LEVEL_WORDS } from "./share-dialog.tsx";
 
-const LEVELS: readonly ShareLevel[] = ["owner", "authenticated", "organization", "public"];
 const HEALTH_INTERVAL_SECONDS = 10;
 const HEALTH_THRESHOLD = 6;
 

@@ -9,9 +9,9 @@ import { ConsentButton, Dialog } from "../../ui/dialog.tsx";
 import { useWork } from "../../ui/form.tsx";
 import { Problem } from "../../ui/problem.tsx";
 import { State, type Tone } from "../../ui/state.tsx";
+import { LEVEL_WORDS } from "../share-levels.ts";
 import { AppIcon } from "./app-icon.tsx";
 import { appLink, shownApps } from "./app-links.ts";
-import { LEVEL_WORDS } from "./share-dialog.tsx";
 
 const HEALTH: Readonly<Record<AppHealth, { readonly tone: Tone; readonly text: string } | undefined>> = {
   disabled: undefined,

@@ -10,8 +10,10 @@ import { useWork } from "../../ui/form.tsx";
 import { Problem } from "../../ui/problem.tsx";
 import { State } from "../../ui/state.tsx";
 import { Time } from "../../ui/time.tsx";
+import { LEVEL_WORDS } from "../share-levels.ts";
 import { type PortRow, portRows } from "./port-rows.ts";
-import { type Chosen, LEVEL_WORDS, ShareDialog } from "./share-dialog.tsx";
+import type { ChosenShare } from "./share-choice.ts";
+import { ShareDialog } from "./share-dialog.tsx";
 
 /** Ports that programs of the workspace listen on, and those that are shared. */
 export function Ports({
@@ -25,7 +27,7 @@ export function Ports({
   const sharing = useSignal<PortRow | undefined>(undefined);
   const work = useWork();
   const rows = found === undefined ? [] : portRows(found);
-  const change = (port: number, chosen: Chosen): void =>
+  const change = (port: number, chosen: ChosenShare): void =>
     work.run(async () => {
       await sharePort(workspace.id, { agent_name: agent.name, port, ...chosen });
       sharing.value = undefined;

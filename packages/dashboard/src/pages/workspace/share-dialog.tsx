@@ -2,30 +2,9 @@ import { useSignal } from "@preact/signals";
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { JSX } from "preact";
 import { ConsentButton, Dialog } from "../../ui/dialog.tsx";
+import { LEVEL_WORDS, LEVELS } from "../share-levels.ts";
 import type { PortRow } from "./port-rows.ts";
-
-export const LEVEL_WORDS: Readonly<Record<ShareLevel, string>> = {
-  owner: "Only you",
-  authenticated: "Everyone who can log in here",
-  organization: "Your organization",
-  public: "Everyone with the address",
-};
-const LEVELS = ["owner", "authenticated", "organization", "public"] as const;
-const HOUR_MS = 3_600_000;
-const LENGTHS = [
-  [1, "An hour"],
-  [8, "8 hours"],
-  [24, "A day"],
-  [168, "A week"],
-  [0, "Until it is ended"],
-] as const;
-
-export interface Chosen {
-  readonly share_level: ShareLevel;
-  readonly protocol: "http" | "https";
-  readonly label: string;
-  readonly expires_at: string | null;
-}
+import { type ChosenShare, chosenShare, firstLength, shareLengths } from "./share-choice.ts";
 
 /** With whom a port is shared, and for how long. */
 export function ShareDialog({
@@ -37,11 +16,11 @@ export function ShareDialog({
   readonly row: PortRow;
   readonly busy: boolean;
   readonly onCancel: () => void;
-  readonly onShare: (port: number, chosen: Chosen) => void;
+  readonly onShare: (port: number, chosen: ChosenShare) => void;
 }): JSX.Element {
   const level = useSignal<ShareLevel>(row.share?.share_level ?? "authenticated");
   const protocol = useSignal<"http" | "https">(row.share?.protocol ?? "http");
-  const hours = useSignal(24);
+  const length = useSignal(firstLength(row.share));
   const label = useSignal(row.share?.label ?? "");
   return (
     <Dialog title={`Share port ${row.port}`} onCancel={onCancel}>
@@ -66,13 +45,13 @@ export function ShareDialog({
           <label for="share-length">For</label>
           <select
             id="share-length"
-            value={hours.value}
+            value={length.value}
             disabled={level.value === "owner"}
             onChange={(event) => {
-              hours.value = Number(event.currentTarget.value);
+              length.value = event.currentTarget.value;
             }}
           >
-            {LENGTHS.map(([value, text]) => (
+            {shareLengths(row.share).map(([value, text]) => (
               <option key={value} value={value}>
                 {text}
               </option>
@@ -112,15 +91,14 @@ export function ShareDialog({
         <ConsentButton
           disabled={busy}
           onAgree={() =>
-            onShare(row.port, {
-              share_level: level.value,
-              protocol: protocol.value,
-              label: label.value,
-              expires_at:
-                hours.value === 0 || level.value === "owner"
-                  ? null
-                  : new Date(Date.now() + hours.value * HOUR_MS).toISOString(),
-            })
+            onShare(
+              row.port,
+              chosenShare(
+                row.share,
+                { level: level.value, protocol: protocol.value, label: label.value, length: length.value },
+                Date.now(),
+              ),
+            )
           }
         >
           {level.value === "owner" ? "End sharing" : "Share"}

@@ -1,0 +1,12 @@
+import type { ShareLevel } from "coder-protocol/rest/apps";
+
+/** Who may use an app or a port, for people. */
+export const LEVEL_WORDS: Readonly<Record<ShareLevel, string>> = {
+  owner: "Only you",
+  authenticated: "Everyone who can log in here",
+  organization: "Your organization",
+  public: "Everyone with the address",
+};
+
+/** In the order of the choices. */
+export const LEVELS = Object.keys(LEVEL_WORDS) as readonly ShareLevel[];

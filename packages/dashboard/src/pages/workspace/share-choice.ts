@@ -1,0 +1,58 @@
+/** What the dialog of a port share offers, and what it stores. Pure. */
+import type { PortShare, ShareLevel, UpsertPortShareRequest } from "coder-protocol/rest/apps";
+
+const HOUR_MS = 3_600_000;
+const AS_IT_IS = "as it is";
+const UNLIMITED = "0";
+const LENGTHS = [
+  ["1", "An hour"],
+  ["8", "8 hours"],
+  ["24", "A day"],
+  ["168", "A week"],
+  [UNLIMITED, "Until it is ended"],
+] as const;
+
+/** Value and text of each choice of a length; the first of an existing share leaves its end alone. */
+export function shareLengths(share: PortShare | undefined): readonly (readonly [string, string])[] {
+  return share === undefined ? LENGTHS : [[AS_IT_IS, "As it is"], ...LENGTHS];
+}
+
+export function firstLength(share: PortShare | undefined): string {
+  return share === undefined ? "24" : AS_IT_IS;
+}
+
+export interface ShareChoice {
+  readonly level: ShareLevel;
+  readonly protocol: "http" | "https";
+  readonly label: string;
+  /** One of `shareLengths`. */
+  readonly length: string;
+}
+
+export type ChosenShare = Omit<UpsertPortShareRequest, "agent_name" | "port">;
+
+/** The share to store in the place of `share`. What the dialog does not ask for stays. */
+export function chosenShare(share: PortShare | undefined, choice: ShareChoice, now: number): ChosenShare {
+  const { level, protocol, label } = choice;
+  return {
+    ...(share === undefined
+      ? {}
+      : {
+          host_header: share.host_header,
+          cors: share.cors,
+          cors_origins: share.cors_origins,
+          also: share.also,
+          identity_headers: share.identity_headers,
+        }),
+    share_level: level,
+    protocol,
+    label,
+    expires_at: expiry(share, choice, now),
+  };
+}
+
+function expiry(share: PortShare | undefined, { level, length }: ShareChoice, now: number): string | null {
+  if (level === "owner" || length === UNLIMITED) return null;
+  if (length === AS_IT_IS) return share?.expires_at ?? null;
+  return new Date(now + Number(length) * HOUR_MS).toISOString();
+}
