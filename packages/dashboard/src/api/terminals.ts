@@ -1,5 +1,4 @@
 /** Terminals of an agent that run on without viewers, and files into its workspace. */
-import type { ApplicationsHost } from "coder-protocol/rest/apps";
 import type { ErrorBody } from "coder-protocol/rest/common";
 import type { TerminalsResponse, UploadedFile } from "coder-protocol/rest/terminals";
 import { ApiError, call, csrfProof } from "./client.ts";
@@ -9,10 +8,6 @@ export const listTerminals = (agentId: string, signal: AbortSignal) =>
 
 export const endTerminal = (agentId: string, id: string) =>
   call<void>("DELETE", `/workspaceagents/${agentId}/terminals/${id}`);
-
-/** `*` in it stands for the label of an app; empty: this deployment serves no apps. */
-export const applicationsHost = (signal: AbortSignal) =>
-  call<ApplicationsHost>("GET", "/applications/host", { signal });
 
 export interface UploadTarget {
   readonly agentId: string;

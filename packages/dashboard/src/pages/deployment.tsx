@@ -1,5 +1,6 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
+import { applicationsHost } from "../api/apps.ts";
 import { buildInfo, type DeploymentOption, deploymentOptions, deploymentStats } from "../api/deployment.ts";
 import { useResource } from "../live/resource.ts";
 import { isOwner } from "../session/session.ts";
@@ -24,6 +25,7 @@ function Page(): JSX.Element {
   const { data, error, reload } = useResource("deployment-options", { load: deploymentOptions });
   const all = useSignal(false);
   const options = data.value?.options ?? [];
+  const appHosts = useResource("applications-host", { load: applicationsHost }).data.value?.host;
   const changed = options.filter(({ value_source: source }) => source === "env" || source === "flag");
   const shown = all.value ? options : changed;
   return (
@@ -35,8 +37,9 @@ function Page(): JSX.Element {
         <dd>{build?.dashboard_url}</dd>
         <dt>Host names of web apps</dt>
         <dd>
-          {options.find(({ name }) => name === "wildcard-access-url")?.value ||
-            "none: --wildcard-access-url is not set. Declared apps are served below a path, and ports are not served"}
+          {appHosts === ""
+            ? "none: --wildcard-access-url is not set. Declared apps are served below a path, and ports are not served"
+            : appHosts}
         </dd>
         <dt>Users</dt>
         <dd>{String(stats?.["users"] ?? "")}</dd>

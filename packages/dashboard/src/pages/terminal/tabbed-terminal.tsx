@@ -3,7 +3,7 @@ import type { WorkspaceAgent } from "coder-protocol/rest/agents";
 import type { Workspace } from "coder-protocol/rest/workspaces";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
-import { applicationsHost } from "../../api/terminals.ts";
+import { applicationsHost } from "../../api/apps.ts";
 import { EndToEndSwitch, useEndToEnd } from "../../e2e/end-to-end-switch.tsx";
 import { EndToEndTerminal } from "../../e2e/end-to-end-terminal.tsx";
 import { useAgentNetwork } from "../../live/sources.ts";

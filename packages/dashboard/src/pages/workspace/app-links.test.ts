@@ -30,6 +30,15 @@ test("security S24: an external app opens web pages and editors, and takes no to
   const href = (url: string) => appLink(app({ external: true, url }), place).href;
   expect(href("https://example.com/?t=$SESSION_TOKEN")).toBe("https://example.com/?t=$SESSION_TOKEN");
   expect(href("vscode://x/y")).toBe("vscode://x/y");
-  for (const url of ["javascript:alert(1)", " javascript:alert(1)", "data:text/html,x", "http://x", "file:///x", "//x"])
+  for (const url of [
+    "javascript:alert(1)",
+    " javascript:alert(1)",
+    "data:text/html,x",
+    "http://x",
+    "file:///x",
+    "//x",
+    "https://coder.example.com@evil.example/",
+    "vscode://x\ny",
+  ])
     expect([url, href(url)]).toEqual([url, undefined]);
 });

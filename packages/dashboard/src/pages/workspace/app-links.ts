@@ -1,9 +1,7 @@
 /** What a page shows of declared apps. Pure. */
+import { externalAddressProblem } from "coder-protocol/app-addresses";
 import type { WorkspaceAgent } from "coder-protocol/rest/agents";
 import type { WorkspaceApp } from "coder-protocol/rest/workspace-apps";
-
-/** Schemes of editors that an app may open besides web pages; nothing else becomes a link. */
-const OPENED = /^(?:https:\/\/|(?:vscode|vscode-insiders|cursor|windsurf|zed|jetbrains|jetbrains-gateway):)/;
 
 export interface AppPlace {
   readonly owner: string;
@@ -23,7 +21,8 @@ export interface AppLink {
 }
 
 export function appLink(app: WorkspaceApp, place: AppPlace): AppLink {
-  if (app.external) return { href: OPENED.test(app.url) ? app.url : undefined, belowPath: false };
+  if (app.external)
+    return { href: externalAddressProblem(app.url) === undefined ? app.url : undefined, belowPath: false };
   const { agent, host, owner, workspace } = place;
   const base = `/@${owner}/${workspace}.${agent}`;
   if (app.url === "") return { href: `${base}/terminal?command=${encodeURIComponent(app.command)}`, belowPath: false };
