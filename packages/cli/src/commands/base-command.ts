@@ -34,9 +34,9 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   /** Typed by the definitions: a name that none has does not compile. */
   protected flags!: FlagsOf<T>;
   protected args!: ArgsOf<T>;
-  /** All positional words in their order; with `strict = false` those of the remote command as well. */
   /** The standard streams, as this line has them. */
   protected display!: Display;
+  /** All positional words in their order; with `strict = false` those of the remote command as well. */
   protected words: readonly string[] = [];
   protected origins: Origins = {};
   readonly #ending: Ending;

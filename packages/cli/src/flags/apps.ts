@@ -3,9 +3,7 @@ import { UsageError } from "../errors/usage-error.ts";
 import type { FlagValues } from "./kinds.ts";
 import { choice, exactText, text } from "./kinds.ts";
 
-const LEVELS = ["owner", "organization", "authenticated", "public"] as const;
-
-export const LEVEL_OPTIONS = LEVELS;
+export const SHARE_LEVELS = ["owner", "organization", "authenticated", "public"] as const;
 
 /** What is said of an app. */
 export const APP_FLAGS = {
@@ -15,7 +13,7 @@ export const APP_FLAGS = {
   }),
   name: exactText({ helpValue: "<text>", summary: "What it is called for people" }),
   icon: exactText({ helpValue: "<icon>", summary: "Its picture: /icon/NAME.svg, or a data: URL" }),
-  share: choice({ options: LEVELS, summary: "Who besides the owner may use it" }),
+  share: choice({ options: SHARE_LEVELS, summary: "Who besides the owner may use it" }),
   health: exactText({
     helpValue: "<path>",
     summary: "What the agent asks to find out whether it serves; empty for no check",
@@ -31,7 +29,7 @@ export const APP_FLAGS = {
   }),
 };
 
-/** The same in the form of the API, without the slug. */
+/** What the flags state. `appBody` makes fields of the API of it. */
 export function appWords(flags: FlagValues<typeof APP_FLAGS>): AppWords {
   const { name, icon, share, health, command, group } = flags;
   return { url: flags["app-url"], name, icon, share, health, command, group, hostHeader: flags["host-header"] };

@@ -3,6 +3,7 @@ import { readConfig, writeConfig } from "../base/config-dir.ts";
 import { UserError } from "../errors/user-error.ts";
 import type { Display } from "../ui/display.ts";
 import { askNewPassword } from "../ui/prompt.ts";
+import { tokenFromBrowser } from "./browser-login.ts";
 import {
   type DeploymentOptions,
   deploymentAt,
@@ -102,39 +103,8 @@ async function logIn(
       options.password ?? (await ask("Password: ", { hidden: true, signal, instead: "set CODER_LOGIN_PASSWORD" }));
     return logInWithPassword(deploymentAt(url, undefined, deployment), email, password, signal);
   }
-  const token = await tokenFromBrowser(url, options.openPage, { ask, say }, signal);
+  const openPage = process.stdin.isTTY === true ? options.openPage : undefined;
+  const token = await tokenFromBrowser(url, { openPage, listen: listenForLogin }, { ask, say }, signal);
   await currentUser(deploymentAt(url, token, deployment), signal);
   return token;
-}
-
-/** The page sends the token here, or a person pastes it: on another machine than this one, or where nothing can listen. */
-async function tokenFromBrowser(
-  url: URL,
-  openPage: LoginOptions["openPage"],
-  { ask, say }: Conversation,
-  signal: AbortSignal,
-): Promise<string> {
-  const instead = "set CODER_SESSION_TOKEN";
-  const plain = `${url.href.replace(/\/$/, "")}/cli-auth`;
-  if (openPage === undefined || process.stdin.isTTY !== true) {
-    say(`Open this page in your browser and copy the token it shows:\n\n    ${plain}\n`);
-    return await ask("Paste your token here: ", { hidden: true, signal, instead });
-  }
-  await using listener = await listenForLogin(url);
-  say(`Your browser should open this page, which logs this command in:\n\n    ${listener.page.href}\n`);
-  say(`From a browser on another machine, open ${plain} and copy the token it shows.`);
-  // Without a browser here the address above is what there is.
-  openPage(listener.page.href).catch(() => undefined);
-  const arrived = new AbortController();
-  const ended = AbortSignal.any([signal, arrived.signal]);
-  const pasted = ask("Paste your token here: ", { hidden: true, signal: ended, instead });
-  const sent = listener.token.then((token) => {
-    arrived.abort();
-    return token;
-  });
-  try {
-    return await Promise.race([sent, pasted]);
-  } finally {
-    pasted.catch(() => undefined); // the token came another way
-  }
 }

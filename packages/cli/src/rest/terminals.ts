@@ -3,6 +3,7 @@ import type { Deployment } from "coder-client/rest/deployment";
 import { chooseAgent, findWorkspace } from "coder-client/rest/workspaces";
 import { parseWorkspaceName } from "coder-protocol/names";
 import type { AgentTerminal } from "coder-protocol/rest/terminals";
+import { UsageError } from "../errors/usage-error.ts";
 
 /** @param name `[owner/]workspace[.agent]`. Rejects with ERR_NOT_FOUND where the deployment or the agent lists none. */
 export async function listTerminals(
@@ -13,13 +14,14 @@ export async function listTerminals(
   return terminalsOf(deployment, await agentId(deployment, name, signal), signal);
 }
 
-/** @param which The id, or a beginning of it that no other terminal's id has. Rejects with ERR_NOT_FOUND. */
+/** @param which The id, or a beginning of it that no other terminal's id has. Rejects with ERR_NOT_FOUND, and with UsageError for an empty one. */
 export async function endTerminal(
   deployment: Deployment,
   name: string,
   which: string,
   signal: AbortSignal,
 ): Promise<void> {
+  if (which === "") throw new UsageError(`an empty id names no terminal; "coder terminals list ${name}" shows the ids`);
   const agent = await agentId(deployment, name, signal);
   const found = (await terminalsOf(deployment, agent, signal)).filter(({ id }) => id.startsWith(which.toLowerCase()));
   const [terminal] = found;

@@ -4,7 +4,7 @@ import { hasColours, type Paint, PLAIN } from "./paint.ts";
 import type { Ask } from "./prompt.ts";
 import { StageLine } from "./stages.ts";
 
-/** Where a service puts what it has to say, and asks what it has to know. */
+/** Output and questions of a command. */
 export interface Display {
   /** The result, on standard output, as it is. */
   readonly print: (text: string) => void;
@@ -12,7 +12,7 @@ export interface Display {
   readonly say: (text: string) => void;
   /** As `say`, for a line with colours in it. */
   readonly sayPainted: (text: string) => void;
-  /** Which stage is being waited for. */
+  /** A line for the stage that is being waited for. */
   readonly stages: Pick<StageLine, "set" | "clear">;
   /** Colours of what is printed, and of what is said. */
   readonly paint: Paint;

@@ -1,5 +1,6 @@
 import { APP_FLAGS, appWords } from "../../flags/apps.ts";
 import { toggle, word } from "../../flags/kinds.ts";
+import { AGENT_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class AppsAdd extends BaseCommand<typeof AppsAdd> {
@@ -16,7 +17,7 @@ export default class AppsAdd extends BaseCommand<typeof AppsAdd> {
     hidden: toggle({ summary: "Reachable, but not shown" }),
   };
   static override args = {
-    workspace: word({ required: true, description: "[owner/]workspace[.agent]" }),
+    ...AGENT_WORD,
     app: word({ required: true, description: "its name in addresses: lower-case letters, digits and hyphens" }),
   };
 

@@ -1,5 +1,6 @@
 import { word } from "../../flags/kinds.ts";
 import { YES_FLAG } from "../../flags/output.ts";
+import { WORKSPACE_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class AppsApprove extends BaseCommand<typeof AppsApprove> {
@@ -9,11 +10,11 @@ export default class AppsApprove extends BaseCommand<typeof AppsApprove> {
   static override examples = ["<%= config.bin %> apps approve dev web"];
   static override flags = YES_FLAG;
   static override args = {
-    workspace: word({ required: true, description: "[owner/]workspace" }),
+    ...WORKSPACE_WORD,
     app: word({ required: true, description: "its name in addresses" }),
   };
 
-  protected override async execute(signal: AbortSignal): Promise<number | undefined> {
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { printable } = await import("../../base/text.ts");
     const { approveApp, findApp, findAppPlace } = await import("../../rest/apps.ts");
     const deployment = await this.openDeployment();
@@ -24,9 +25,11 @@ export default class AppsApprove extends BaseCommand<typeof AppsApprove> {
       return;
     }
     const question = `Share ${printable(app.url)} of workspace "${place.workspace.name}" at the level "${app.requested_level}"?`;
-    if (!this.flags.yes && !(await this.confirm(question, signal))) return 1;
+    if (!this.flags.yes && !(await this.confirm(question, signal))) {
+      this.display.say("Nothing was shared");
+      return;
+    }
     await approveApp(deployment, place, app, signal);
     this.display.say(`App "${app.slug}" is shared at the level "${app.requested_level}"`);
-    return;
   }
 }

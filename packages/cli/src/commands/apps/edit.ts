@@ -1,6 +1,7 @@
 import { UsageError } from "../../errors/usage-error.ts";
 import { APP_FLAGS, appWords } from "../../flags/apps.ts";
 import { word } from "../../flags/kinds.ts";
+import { WORKSPACE_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class AppsEdit extends BaseCommand<typeof AppsEdit> {
@@ -12,7 +13,7 @@ export default class AppsEdit extends BaseCommand<typeof AppsEdit> {
   ];
   static override flags = APP_FLAGS;
   static override args = {
-    workspace: word({ required: true, description: "[owner/]workspace" }),
+    ...WORKSPACE_WORD,
     app: word({ required: true, description: "its name in addresses" }),
   };
 

@@ -1,5 +1,5 @@
-import { word } from "../../flags/kinds.ts";
 import { LISTING_FLAGS } from "../../flags/output.ts";
+import { AGENT_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class AppsList extends BaseCommand<typeof AppsList> {
@@ -7,7 +7,7 @@ export default class AppsList extends BaseCommand<typeof AppsList> {
   static override summary = "List the apps of a workspace";
   static override examples = ["<%= config.bin %> apps list dev", "<%= config.bin %> apps list dev --output json"];
   static override flags = LISTING_FLAGS;
-  static override args = { workspace: word({ required: true, description: "[owner/]workspace[.agent]" }) };
+  static override args = AGENT_WORD;
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { findAppPlace, listApps } = await import("../../rest/apps.ts");

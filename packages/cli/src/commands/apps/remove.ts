@@ -1,4 +1,5 @@
 import { word } from "../../flags/kinds.ts";
+import { WORKSPACE_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class AppsRemove extends BaseCommand<typeof AppsRemove> {
@@ -8,7 +9,7 @@ export default class AppsRemove extends BaseCommand<typeof AppsRemove> {
     "The program itself is not touched. An app that the agent declares comes back when the agent starts.";
   static override examples = ["<%= config.bin %> apps remove dev web"];
   static override args = {
-    workspace: word({ required: true, description: "[owner/]workspace" }),
+    ...WORKSPACE_WORD,
     app: word({ required: true, description: "its name in addresses" }),
   };
 

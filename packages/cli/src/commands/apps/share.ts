@@ -1,6 +1,7 @@
 import { UsageError } from "../../errors/usage-error.ts";
-import { LEVEL_OPTIONS } from "../../flags/apps.ts";
+import { SHARE_LEVELS } from "../../flags/apps.ts";
 import { choice, duration, exactText, word } from "../../flags/kinds.ts";
+import { AGENT_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class AppsShare extends BaseCommand<typeof AppsShare> {
@@ -12,12 +13,12 @@ export default class AppsShare extends BaseCommand<typeof AppsShare> {
     "<%= config.bin %> apps share dev 3000 --level owner",
   ];
   static override flags = {
-    level: choice({ options: LEVEL_OPTIONS, default: "authenticated", summary: "Who besides the owner may use it" }),
+    level: choice({ options: SHARE_LEVELS, default: "authenticated", summary: "Who besides the owner may use it" }),
     for: duration({ helpValue: "<duration>", summary: "How long; without, until the share is removed" }),
     label: exactText({ helpValue: "<text>", default: "", summary: "What the share is for" }),
   };
   static override args = {
-    workspace: word({ required: true, description: "[owner/]workspace[.agent]" }),
+    ...AGENT_WORD,
     port: word({ required: true, description: "port of the workspace, such as 3000 or 8443s" }),
   };
 
