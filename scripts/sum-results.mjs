@@ -1,5 +1,5 @@
-// Names the failures and the slow test files of every tier, then prints the sum of all counts as the last line. Fails when a tier left no
-// counts.
+// Names the failures and the slow test files of every tier, then prints the sum of all counts as the last line.
+// Fails when a tier left no counts.
 import { readFileSync } from "node:fs";
 
 const sum = { passed: 0, failed: 0, skipped: 0 };

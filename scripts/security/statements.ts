@@ -296,6 +296,10 @@ export const CHAPTERS: readonly Chapter[] = [
         text: "The proxy dials the agent and the port that the host name states, 9 or above, and nothing that a request or an answer names.",
       },
       {
+        number: "S18",
+        text: "A terminal belongs to the agent and the user that first used its number; another user with the number is refused, and the list of terminals names every viewer.",
+      },
+      {
         number: "S19",
         text: "The path of an app below a path is read once, as it came; one that could be read in two ways leads to no app.",
       },
@@ -327,6 +331,10 @@ export const CHAPTERS: readonly Chapter[] = [
       {
         number: "S26",
         text: "No app below a path registers a service worker.",
+      },
+      {
+        number: "S27",
+        text: "What is typed and printed in an end-to-end terminal is nowhere in the server: not in its memory, database or log. The connection of the server is used after a click alone.",
       },
     ],
   },

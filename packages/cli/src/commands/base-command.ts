@@ -38,6 +38,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   protected display!: Display;
   /** All positional words in their order; with `strict = false` those of the remote command as well. */
   protected words: readonly string[] = [];
+  /** Where each value comes from: the command line, the environment, a file. */
   protected origins: Origins = {};
   readonly #ending: Ending;
 

@@ -29,7 +29,7 @@ export const APP_FLAGS = {
   }),
 };
 
-/** What the flags state. `appBody` makes fields of the API of it. */
+/** The values of the flags; `appBody` (base/app-text) makes the fields of a request of them. */
 export function appWords(flags: FlagValues<typeof APP_FLAGS>): AppWords {
   const { name, icon, share, health, command, group } = flags;
   return { url: flags["app-url"], name, icon, share, health, command, group, hostHeader: flags["host-header"] };

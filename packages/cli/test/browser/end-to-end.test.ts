@@ -60,7 +60,7 @@ describe.skipIf(missing.length > 0)(`a terminal end to end (missing here: ${miss
   };
   const shows = (text: string): Promise<string> => screenText(page, (screen) => screen.includes(text), text);
 
-  it("S27: a marker typed and printed 1,000 times is nowhere in the server's memory, database or log", async () => {
+  it("security S27: a marker typed and printed 1,000 times is nowhere in the server's memory, database or log", async () => {
     await openTerminal("&e2e=1");
     await page.getByText(/end-to-end · relayed via/).waitFor();
     await page.locator(".terminal-screen:not(.away)").waitFor();
@@ -80,7 +80,7 @@ describe.skipIf(missing.length > 0)(`a terminal end to end (missing here: ${miss
     expect(occurrencesInMemory(deployment.server!.pid!, value.slice(0, 10))).toBeGreaterThan(0);
   });
 
-  it("S27: ends in browser-only mode, as it is a tunnel; the server's connection is used after a click alone", async () => {
+  it("security S27: ends in browser-only mode, as it is a tunnel; the server's connection is used after a click alone", async () => {
     await openTerminal("&e2e=1");
     await page.locator(".terminal-screen:not(.away)").waitFor();
     await run("echo open-$((6*7))");

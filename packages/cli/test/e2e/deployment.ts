@@ -11,6 +11,7 @@ const coder = join(import.meta.dirname, "../../dist/coder.cjs");
 export const PASSWORD = "a password for tests";
 
 const START_MS = 30_000;
+const START_TRIES = 5;
 
 /** Another program of this machine was quicker to take the port that was free a moment ago. */
 class PortTaken extends Error {}
@@ -30,11 +31,12 @@ export class TestDeployment {
   readonly #node: string;
   readonly #serverFlags: readonly string[];
   readonly #children = new Set<ChildProcess>();
-  #everybodys: NodeJS.ProcessEnv = {};
+  #environment: NodeJS.ProcessEnv = {};
 
   /**
    * @param front Puts something in front of the server, which listens on `port`; returns the URL for all clients, and
-   * variables that all commands need to pass.
+   * variables that all commands need to pass. It is called again where another program took the port; what it started is its
+   * caller's to end.
    * @param node What runs the command.
    * @param serverFlags Further flags of the server.
    */
@@ -44,22 +46,21 @@ export class TestDeployment {
     serverFlags: readonly string[] = [],
   ): Promise<TestDeployment> {
     if (!existsSync(coder)) throw new Error("the CLI is not built: run npm run build");
-    for (;;) {
+    for (let tries = 1; ; tries++) {
       const deployment = new TestDeployment(await freePort(), node, serverFlags);
-      if (front !== undefined) {
-        const made = await front(deployment.#port, deployment.folder);
-        deployment.url = typeof made === "string" ? made : made.url;
-        deployment.#everybodys = typeof made === "string" ? {} : made.environment;
-      }
       try {
+        if (front !== undefined) {
+          const made = await front(deployment.#port, deployment.folder);
+          deployment.url = typeof made === "string" ? made : made.url;
+          deployment.#environment = typeof made === "string" ? {} : made.environment;
+        }
         await deployment.startServer();
+        await deployment.logIn("owner", true);
+        return deployment;
       } catch (error) {
         await deployment.close();
-        if (error instanceof PortTaken) continue;
-        throw error;
+        if (!(error instanceof PortTaken) || tries === START_TRIES) throw error;
       }
-      await deployment.logIn("owner", true);
-      return deployment;
     }
   }
 
@@ -78,7 +79,7 @@ export class TestDeployment {
       HOME: join(this.folder, "home"),
       TERM: "xterm-256color",
       CODER_CONFIG_DIR: join(this.folder, "config", user),
-      ...this.#everybodys,
+      ...this.#environment,
       ...extra,
     };
   }

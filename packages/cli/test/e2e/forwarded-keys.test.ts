@@ -4,9 +4,10 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { TestDeployment } from "./deployment.ts";
+
+const PATIENCE = { timeout: 30_000, interval: 50 };
 
 const hasSshAgent = ["ssh-agent", "ssh-add", "ssh-keygen"].every(
   (program) => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0,
@@ -41,7 +42,7 @@ describe("what a session lends of this machine", () => {
     beforeAll(async () => {
       socket = join(sockets, "agent");
       sshAgent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
-      for (let tries = 0; !existsSync(socket) && tries < 200; tries++) await sleep(20);
+      await vi.waitFor(() => expect(existsSync(socket)).toBe(true), PATIENCE);
       const key = join(deployment.folder, "key");
       execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "a key of the laptop", "-f", key]);
       execFileSync("ssh-add", ["-q", key], { env: { ...process.env, SSH_AUTH_SOCK: socket }, stdio: "ignore" });
@@ -69,8 +70,7 @@ describe("what a session lends of this machine", () => {
       expect(done.stdout, done.stderr).toContain("BEGIN SSH SIGNATURE");
       const forwarded = done.stdout.split("\n")[0]!;
       expect(forwarded).not.toBe(socket);
-      for (let tries = 0; existsSync(forwarded) && tries < 200; tries++) await sleep(20);
-      expect(existsSync(forwarded)).toBe(false);
+      await expect.poll(() => existsSync(forwarded), PATIENCE).toBe(false);
     });
 
     it("forwards nothing without -A", async () => {

@@ -1,64 +1,81 @@
 /** How commands end by a signal: cleaned up, and by the signal itself. */
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
+import { connect, createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { TestDeployment } from "./deployment.ts";
+import { freePort, TestDeployment } from "./deployment.ts";
 
-const coder = join(import.meta.dirname, "../../dist/coder.cjs");
+const PATIENCE = { timeout: 45_000, interval: 100 };
 
 describe("the end of a command by a signal", () => {
   let deployment: TestDeployment;
-  const programs: ChildProcess[] = [];
+  const greeter = createServer((socket) => socket.end("greeting"));
 
   beforeAll(async () => {
+    await once(greeter.listen(0, "127.0.0.1"), "listening");
     deployment = await TestDeployment.start();
     deployment.startAgent(await deployment.createWorkspace("dev"));
     const ready = await deployment.run(["ssh", "dev", "--", "echo ready"]);
     expect(ready.stdout).toBe("ready\n");
   }, 60_000);
   afterAll(async () => {
-    for (const program of programs) program.kill("SIGKILL");
-    await deployment.close();
+    greeter.close();
+    await deployment?.close();
   });
-
-  function start(args: readonly string[], stdio: "pipe" | "ignore" = "pipe"): ChildProcess {
-    const child = spawn(process.execPath, [coder, ...args], {
-      env: deployment.environment(),
-      stdio: ["ignore", stdio, "pipe"],
-    });
-    programs.push(child);
-    return child;
-  }
 
   // A shell ends its loop only when the command in it died by the signal.
   it.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
     "is %s itself",
     async (signal) => {
-      const child = start(["ssh", "dev", "--", "echo up; sleep 1000"]);
+      const child = deployment.spawn(["ssh", "dev", "--", "echo up; sleep 1000"], {});
       await once(child.stdout!, "data");
-      child.kill(signal);
-      expect(await once(child, "exit")).toEqual([null, signal]);
+      await endsBy(child, signal);
     },
     60_000,
   );
 
   it.each([
     ["ping", ["ping", "dev"], "stdout", /pong/],
-    ["port-forward", ["port-forward", "dev", "--tcp", "0:7"], "stderr", /./],
-    ["ssh -N", ["ssh", "-N", "-v", "dev"], "stderr", /./],
+    ["port-forward", ["port-forward", "dev", "--tcp", "PORT:7"], "stderr", /Ready!/],
     ["ssh --stdio", ["ssh", "--stdio", "dev"], "stdout", /SSH-2/],
   ] as const)(
     "is the signal itself after %s cleaned up",
     async (_, args, stream, sign) => {
-      const child = start(args.map((word) => (word === "0:7" ? "27107:7" : word)));
+      const port = String(await freePort());
+      const child = deployment.spawn(
+        args.map((word) => word.replace("PORT", port)),
+        {},
+      );
       await printed(child[stream]!, sign);
-      child.kill("SIGINT");
-      expect(await once(child, "exit")).toEqual([null, "SIGINT"]);
+      await endsBy(child, "SIGINT");
     },
     60_000,
   );
+
+  it("is the signal itself after a session without a program cleaned up", async () => {
+    const port = await freePort();
+    const { port: target } = greeter.address() as { port: number };
+    const child = deployment.spawn(["ssh", "-N", "-L", `${port}:127.0.0.1:${target}`, "dev"], {});
+    await expect.poll(() => answerAt(port), PATIENCE).toBe("greeting");
+    await endsBy(child, "SIGINT");
+  }, 60_000);
 });
+
+async function endsBy(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  const exit = once(child, "exit");
+  child.kill(signal);
+  expect(await exit).toEqual([null, signal]);
+}
+
+async function answerAt(port: number): Promise<string> {
+  let text = "";
+  try {
+    for await (const chunk of connect(port, "127.0.0.1")) text += String(chunk);
+  } catch {
+    return "no connection";
+  }
+  return text;
+}
 
 function printed(stream: NodeJS.ReadableStream, pattern: RegExp): Promise<void> {
   let text = "";

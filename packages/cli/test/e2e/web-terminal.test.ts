@@ -103,7 +103,7 @@ it("a terminal greets, tells its path, and is the same one again with its past m
   expect(second.last("exit")).toEqual({ type: "exit", code: 7, signal: "" });
 });
 
-it("terminals are listed, renamed and ended, and S18: the list names each viewer", async () => {
+it("security S18: terminals are listed with each viewer, renamed and ended", async () => {
   const id = randomUUID();
   const viewer = new Viewer(id, { keep: "3600", command: "sleep 600" });
   await viewer.sees("greeting", () => viewer.last("hello") !== undefined);

@@ -234,7 +234,7 @@ test("on a real terminal: resize, reconnect to the running shell, and its exit",
   expect(isAlive(pid)).toBe(false);
 });
 
-test("security 34: a terminal of one user is not shown to another, even with its id", async () => {
+test("security 34, S18: a terminal of one user is not shown to another, even with its id", async () => {
   const t = new Fixture();
   const ann = t.view({ User: "ann" });
   await eventually("attached", () => t.service.viewers === 1);

@@ -1,6 +1,5 @@
-import { word } from "../../flags/kinds.ts";
 import { YES_FLAG } from "../../flags/output.ts";
-import { WORKSPACE_WORD } from "../../flags/words.ts";
+import { APP_WORD, WORKSPACE_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class AppsApprove extends BaseCommand<typeof AppsApprove> {
@@ -9,10 +8,7 @@ export default class AppsApprove extends BaseCommand<typeof AppsApprove> {
     "An agent declares apps, and shares none by itself. The approval holds for this app at this address: when the agent changes it, the app is the owner's alone again.";
   static override examples = ["<%= config.bin %> apps approve dev web"];
   static override flags = YES_FLAG;
-  static override args = {
-    ...WORKSPACE_WORD,
-    app: word({ required: true, description: "its name in addresses" }),
-  };
+  static override args = { ...WORKSPACE_WORD, ...APP_WORD };
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { printable } = await import("../../base/text.ts");

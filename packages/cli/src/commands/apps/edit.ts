@@ -1,7 +1,6 @@
 import { UsageError } from "../../errors/usage-error.ts";
 import { APP_FLAGS, appWords } from "../../flags/apps.ts";
-import { word } from "../../flags/kinds.ts";
-import { WORKSPACE_WORD } from "../../flags/words.ts";
+import { APP_WORD, WORKSPACE_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class AppsEdit extends BaseCommand<typeof AppsEdit> {
@@ -12,10 +11,7 @@ export default class AppsEdit extends BaseCommand<typeof AppsEdit> {
     '<%= config.bin %> apps edit dev web --health ""',
   ];
   static override flags = APP_FLAGS;
-  static override args = {
-    ...WORKSPACE_WORD,
-    app: word({ required: true, description: "its name in addresses" }),
-  };
+  static override args = { ...WORKSPACE_WORD, ...APP_WORD };
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { appBody } = await import("../../base/app-text.ts");

@@ -1,5 +1,4 @@
-import { word } from "../../flags/kinds.ts";
-import { WORKSPACE_WORD } from "../../flags/words.ts";
+import { APP_WORD, WORKSPACE_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class AppsRemove extends BaseCommand<typeof AppsRemove> {
@@ -8,10 +7,7 @@ export default class AppsRemove extends BaseCommand<typeof AppsRemove> {
   static override description =
     "The program itself is not touched. An app that the agent declares comes back when the agent starts.";
   static override examples = ["<%= config.bin %> apps remove dev web"];
-  static override args = {
-    ...WORKSPACE_WORD,
-    app: word({ required: true, description: "its name in addresses" }),
-  };
+  static override args = { ...WORKSPACE_WORD, ...APP_WORD };
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { findApp, findAppPlace, removeApp } = await import("../../rest/apps.ts");
