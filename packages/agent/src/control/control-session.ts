@@ -5,8 +5,8 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { Backoff } from "coder-client/base/backoff";
 import { ClientError } from "coder-client/base/client-error";
+import { Redial } from "coder-client/base/redial";
 import { dialRpc, type RpcConnection } from "coder-client/control/rpc-connection";
 import { TailnetSession } from "coder-client/control/tailnet-session";
 import type { TailnetNode } from "coder-client/node/tailnet-node";
@@ -94,11 +94,13 @@ export class ControlSession {
 
   /** Runs until aborted. Rejects only when retrying cannot help: the token is refused or the version unsupported. */
   async run(signal: AbortSignal): Promise<void> {
-    const backoff = new Backoff({ firstMs: 100, limitMs: 10_000 });
+    const redial = new Redial({ limitMs: 10_000 });
     while (!signal.aborted) {
-      const startedAt = performance.now();
+      let pauseMs = 0;
       try {
-        await this.#connect(signal);
+        await this.#connect(signal, () => redial.opened(performance.now())).finally(() => {
+          pauseMs = redial.ended(performance.now());
+        });
       } catch (error) {
         if (signal.aborted || this.#leaving) return;
         // A token that was once valid may become valid again: the workspace is stopped and will be started.
@@ -109,8 +111,7 @@ export class ControlSession {
         if (error instanceof ClientError && error.retryAfterMs !== undefined)
           await sleep(error.retryAfterMs, signal).catch(() => undefined); // aborted: the loop condition ends it
       }
-      if (performance.now() - startedAt > 10_000) backoff.reset();
-      await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop condition ends it
+      await sleep(pauseMs, signal).catch(() => undefined); // aborted: the loop condition ends it
     }
   }
 
@@ -139,7 +140,7 @@ export class ControlSession {
     ]);
   }
 
-  async #connect(signal: AbortSignal): Promise<void> {
+  async #connect(signal: AbortSignal, onOpened: () => void): Promise<void> {
     const { deployment, logger } = this.#options;
     const connection = await dialRpc(deployment, RPC_PATH, {
       query: { version: AGENT_NEEDED_VERSION },
@@ -147,6 +148,7 @@ export class ControlSession {
       cookie: `coder_session_token=${this.#options.token}`,
       onDoubt: () => this.#node?.doubt(),
     });
+    onOpened();
     const over = new AbortController();
     const ended = AbortSignal.any([signal, over.signal]);
     this.#connection = connection;

@@ -22,20 +22,24 @@ export interface ControlOptions {
 /** Runs until aborted. Never rejects. */
 export async function coordinate(options: ControlOptions): Promise<void> {
   const { onLost, signal } = options;
-  const connect = async (): Promise<string> => {
-    await coordinateOnce(options);
+  const connect = async (onOpened: () => void): Promise<string> => {
+    await coordinateOnce(options, onOpened);
     return "the server closed the control connection";
   };
   await keepConnected({ connect, onLost, limitMs: 10_000, signal });
 }
 
-async function coordinateOnce({ deployment, agentId, node, signal }: ControlOptions): Promise<void> {
+async function coordinateOnce(
+  { deployment, agentId, node, signal }: ControlOptions,
+  onOpened: () => void,
+): Promise<void> {
   const path = `/api/v2/workspaceagents/${encodeURIComponent(agentId)}/coordinate`;
   const start = await openPipe(
     deployment.webSocketUrl(path, { version: TAILNET_API_VERSION, client: "browser" }),
     [],
     signal,
   );
+  onOpened();
   const yamux = new YamuxSession({ role: "client" });
   const rpc = createRpcSession(yamux);
   const { promise: closed, reject: ended } = Promise.withResolvers<never>();

@@ -86,7 +86,7 @@ class Relay {
     this.#region = region;
     this.#options = options;
     const onLost = (reason: string): void => options.handler.onLost(region.regionId, reason);
-    void keepConnected({ connect: () => this.#connectOnce(signal), onLost, limitMs: 5_000, signal });
+    void keepConnected({ connect: (onOpened) => this.#connectOnce(signal, onOpened), onLost, limitMs: 5_000, signal });
   }
 
   get congested(): boolean {
@@ -110,7 +110,7 @@ class Relay {
   }
 
   /** Returns why it ended. */
-  async #connectOnce(signal: AbortSignal): Promise<string> {
+  async #connectOnce(signal: AbortSignal, onOpened: () => void): Promise<string> {
     const { privateKey, publicKey, handler } = this.#options;
     const { regionId } = this.#region;
     const start = await openPipe(relayUrl(this.#region), ["derp"], signal);
@@ -124,6 +124,7 @@ class Relay {
         random: browserRandom,
         handler: {
           onReady: () => {
+            onOpened();
             client.notePreferred(true);
             handler.onReady(regionId);
           },

@@ -4,8 +4,8 @@ import { Tailnet } from "coder-protocol/gen/tailnet_pb.js";
 import { TAILNET_API_VERSION } from "coder-protocol/version";
 import { sleep } from "wg-userspace/async/abort";
 import { type Logger, silentLogger } from "wg-userspace/base/ports";
-import { Backoff } from "../base/backoff.ts";
 import { ClientError } from "../base/client-error.ts";
+import { Redial } from "../base/redial.ts";
 import type { TailnetNode } from "../node/tailnet-node.ts";
 import type { Deployment } from "../rest/deployment.ts";
 import { dialRpc, type RpcConnection } from "./rpc-connection.ts";
@@ -14,8 +14,6 @@ import type { TelemetryEventInit } from "./telemetry.ts";
 
 const UNIMPLEMENTED = 12;
 const DEFAULT_REFRESH_MS = 30 * 60_000;
-/** A connection that lasted this long was a good one: the next wait is short again. */
-const GOOD_CONNECTION_MS = 10_000;
 /** Statuses of the first dial that trying again cannot change. */
 const FINAL_STATUSES: ReadonlySet<number> = new Set([400, 401, 403, 404, 409, 500]);
 
@@ -91,14 +89,17 @@ export class Coordination {
 
   async #run(): Promise<void> {
     const { signal } = this.#stop;
-    const backoff = new Backoff({ firstMs: 50, limitMs: 10_000 });
+    const redial = new Redial({ limitMs: 10_000 });
     let connectedOnce = false;
     while (!signal.aborted) {
-      const startedAt = performance.now();
+      let pauseMs = 0;
       try {
         await this.#connect(signal, () => {
+          redial.opened(performance.now());
           connectedOnce = true;
           this.#lastError = undefined;
+        }).finally(() => {
+          pauseMs = redial.ended(performance.now());
         });
       } catch (error) {
         if (signal.aborted) break;
@@ -116,8 +117,7 @@ export class Coordination {
         if (error instanceof ClientError && error.retryable) this.#options.deployment.warn(error);
         await sleep(retryAfterOf(error), signal).catch(() => undefined);
       }
-      if (performance.now() - startedAt > GOOD_CONNECTION_MS) backoff.reset();
-      await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop's condition ends it
+      await sleep(pauseMs, signal).catch(() => undefined); // aborted: the loop's condition ends it
     }
   }
 

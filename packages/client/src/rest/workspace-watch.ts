@@ -2,15 +2,14 @@
 
 import { sleep } from "wg-userspace/async/abort";
 import { type Logger, silentLogger } from "wg-userspace/base/ports";
-import { Backoff } from "../base/backoff.ts";
 import { ClientError } from "../base/client-error.ts";
+import { Redial } from "../base/redial.ts";
 import type { Deployment } from "./deployment.ts";
 import { EventStreamParser } from "./event-stream.ts";
 import { type WorkspaceRef, workspaceOf } from "./workspaces.ts";
 
 /** Servers say something every 15 s; a stream that is silent for this long is dead. */
 const SILENCE_MS = 60_000;
-const GOOD_STREAM_MS = 30_000;
 /** Statuses that asking again cannot change. */
 const FINAL_STATUSES: ReadonlySet<number> = new Set([401, 403, 404, 410]);
 
@@ -29,24 +28,26 @@ export interface WorkspaceWatchOptions {
 export async function watchWorkspace(options: WorkspaceWatchOptions): Promise<void> {
   const { signal } = options;
   const logger = options.logger ?? silentLogger;
-  const backoff = new Backoff({ firstMs: 1_000, limitMs: 15_000 });
+  const redial = new Redial({ limitMs: 15_000 });
   while (!signal.aborted) {
-    const startedAt = performance.now();
+    let pauseMs = 0;
     try {
-      await followOnce(options);
+      await followOnce(options, () => redial.opened(performance.now())).finally(() => {
+        pauseMs = redial.ended(performance.now());
+      });
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof ClientError && FINAL_STATUSES.has(error.status ?? 0)) throw error;
       logger.log("debug", "the workspace is not watched, trying again", { error: String(error) });
     }
-    if (performance.now() - startedAt > GOOD_STREAM_MS) backoff.reset();
-    await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop's condition ends it
+    await sleep(pauseMs, signal).catch(() => undefined); // aborted: the loop's condition ends it
   }
 }
 
-async function followOnce(options: WorkspaceWatchOptions): Promise<void> {
+async function followOnce(options: WorkspaceWatchOptions, onOpened: () => void): Promise<void> {
   const path = `/api/v2/workspaces/${encodeURIComponent(options.workspaceId)}/watch`;
   const stream = await options.deployment.stream(path, { accept: "text/event-stream", signal: options.signal });
+  onOpened();
   const silence = setTimeout(() => stream.destroy(new Error("the event stream fell silent")), SILENCE_MS);
   silence.unref();
   const parser = new EventStreamParser();

@@ -38,14 +38,14 @@ function passes(ms: number): void {
 
 /** An attempt that fails at once. Returns the wait after it. */
 function failedAttempt(): number {
-  policy.beginAttempt(now);
+  policy.beginAttempt();
   return policy.attemptEnded(now);
 }
 
 /** A connection that lasts this long. Returns the wait after it. */
 function connectionOf(ms: number): number {
-  policy.beginAttempt(now);
-  policy.ready();
+  policy.beginAttempt();
+  policy.ready(now);
   passes(ms);
   return policy.attemptEnded(now);
 }
@@ -60,10 +60,14 @@ describe("the wait between attempts", () => {
     for (let i = 0; i < 4; i++) failedAttempt();
     expect(connectionOf(10_000)).toBe(1_600);
     expect(connectionOf(10_001)).toBe(100);
-    policy.beginAttempt(now);
+    policy.beginAttempt();
     passes(60_000); // never ready
     expect(policy.attemptEnded(now)).toBe(200);
-    expect(failedAttempt()).toBe(400);
+    policy.beginAttempt();
+    passes(60_000);
+    policy.ready(now); // and over at once: dialling does not count
+    expect(policy.attemptEnded(now)).toBe(400);
+    expect(failedAttempt()).toBe(800);
   });
 
   it("is jittered between three and five quarters", () => {
@@ -83,8 +87,8 @@ describe("the wait between attempts", () => {
       [90_000, 30_000],
     ] as const) {
       policy = policyWith({ random: { ...evenly, uint32: () => 0 } });
-      policy.beginAttempt(now);
-      policy.ready();
+      policy.beginAttempt();
+      policy.ready(now);
       policy.restarting(asked);
       expect(policy.attemptEnded(now)).toBeCloseTo(least);
       expect(failedAttempt()).toBe(150);
@@ -93,7 +97,7 @@ describe("the wait between attempts", () => {
 
   it("is left out once when an immediate attempt was asked for, and the back-off stays where it was", () => {
     failedAttempt();
-    policy.beginAttempt(now);
+    policy.beginAttempt();
     policy.retryAtOnce();
     expect(policy.attemptEnded(now)).toBe(0);
     expect(failedAttempt()).toBe(200);
@@ -102,9 +106,9 @@ describe("the wait between attempts", () => {
 
 describe("raw upgrade or WebSocket", () => {
   const attempt = (failure?: Parameters<RelayPolicy["upgradeFailed"]>[0]) => {
-    policy.beginAttempt(now);
+    policy.beginAttempt();
     const { transport } = policy;
-    const preferred = failure === undefined ? policy.ready() : policy.upgradeFailed(failure);
+    const preferred = failure === undefined ? policy.ready(now) : policy.upgradeFailed(failure);
     return { transport, preferred, waitMs: policy.attemptEnded(now) };
   };
 
@@ -163,7 +167,7 @@ describe("a dial", () => {
   });
 
   it("goes to the nodes of the newest region that has relays", () => {
-    const hosts = (): string[] => policy.beginAttempt(now).map(({ target }) => target.host);
+    const hosts = (): string[] => policy.beginAttempt().map(({ target }) => target.host);
     expect(hosts()).toEqual(["a", "b"]);
     policy.updateRegion(region("c"));
     expect(hosts()).toEqual(["c"]);

@@ -59,9 +59,8 @@ export class RelayPolicy {
   #backoffMs = FIRST_BACKOFF_MS;
   #restartWaitMs = 0;
   #retryAtOnce = false;
-  #attemptBegan: Instant | undefined;
   #diallingSince: Instant | undefined;
-  #wasReady = false;
+  #readyAt: Instant | undefined;
 
   constructor(options: RelayPolicyOptions) {
     this.#region = options.region;
@@ -75,9 +74,8 @@ export class RelayPolicy {
   }
 
   /** Addresses to try, in order; never empty unless the first region had no relay. */
-  beginAttempt(now: Instant): readonly RelayCandidate[] {
-    this.#attemptBegan = now;
-    this.#wasReady = false;
+  beginAttempt(): readonly RelayCandidate[] {
+    this.#readyAt = undefined;
     this.#retryAtOnce = false;
     this.#restartWaitMs = 0;
     return relayCandidates(this.#region);
@@ -125,8 +123,8 @@ export class RelayPolicy {
   }
 
   /** The relay accepted us. Returns the reason if WebSocket is preferred from now on. */
-  ready(): string | undefined {
-    this.#wasReady = true;
+  ready(now: Instant): string | undefined {
+    this.#readyAt = now;
     const reason = this.#probing;
     this.#probing = undefined;
     if (reason === undefined || ++this.#probesWon < PROBES_TO_PREFER) return undefined;
@@ -146,7 +144,7 @@ export class RelayPolicy {
 
   /** Ms to wait before the next attempt. Jittered: the clients of a relay that restarts should not return together. */
   attemptEnded(now: Instant): number {
-    if (this.#wasReady && this.#attemptBegan !== undefined && now - this.#attemptBegan > GOOD_CONNECTION_MS)
+    if (this.#readyAt !== undefined && now - this.#readyAt > GOOD_CONNECTION_MS)
       this.#backoffMs = FIRST_BACKOFF_MS;
     if (this.#retryAtOnce) return 0;
     const jitter = LEAST_JITTER + (this.#random.uint32() % 1024) / 2048;

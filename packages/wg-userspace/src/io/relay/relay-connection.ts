@@ -268,7 +268,7 @@ export class RelayConnection implements AsyncDisposable {
       ATTEMPT_LIMIT_MS,
     );
     this.#attempt = attempt;
-    const candidates = this.#policy.beginAttempt(this.#options.clock());
+    const candidates = this.#policy.beginAttempt();
     this.#client = this.#newClient(attempt, () => clearTimeout(limit));
     try {
       this.#transport = await this.#openTransport(candidates, signal);
@@ -389,7 +389,7 @@ export class RelayConnection implements AsyncDisposable {
   }
 
   #becameReady(): void {
-    const preferred = this.#policy.ready();
+    const preferred = this.#policy.ready(this.#options.clock());
     if (preferred !== undefined) this.#reportWebSocket(preferred);
     const client = this.#client!;
     if (this.#preferred) client.notePreferred(true);

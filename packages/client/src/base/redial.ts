@@ -1,0 +1,33 @@
+/** The first pause is random up to this long: the clients of a server that went away do not return all at once. */
+const SPREAD_MS = 1_000;
+const FACTOR = 1.6;
+/** Only a connection that lasted this long makes the pauses short again: one that is refused after the handshake does not. */
+const GOOD_CONNECTION_MS = 10_000;
+
+/** How long to wait before a connection that is kept for as long as it is wanted is dialled again. */
+export class Redial {
+  readonly #limitMs: number;
+  readonly #random: () => number;
+  #openedMs: number | undefined;
+  /** Pauses since the last connection that lasted. */
+  #pauses = 0;
+
+  constructor(options: { readonly limitMs: number; readonly random?: () => number }) {
+    this.#limitMs = options.limitMs;
+    this.#random = options.random ?? Math.random;
+  }
+
+  /** The connection stands: what dialling it took does not count. */
+  opened(nowMs: number): void {
+    this.#openedMs = nowMs;
+  }
+
+  /** It ended, or was never made. Returns the ms to wait before the next attempt. */
+  ended(nowMs: number): number {
+    if (this.#openedMs !== undefined && nowMs - this.#openedMs >= GOOD_CONNECTION_MS) this.#pauses = 0;
+    this.#openedMs = undefined;
+    const pauses = this.#pauses++;
+    if (pauses === 0) return Math.min(this.#limitMs, SPREAD_MS * this.#random());
+    return Math.min(this.#limitMs, SPREAD_MS * FACTOR ** pauses) * (0.8 + 0.4 * this.#random());
+  }
+}
