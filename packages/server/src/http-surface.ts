@@ -206,7 +206,7 @@ export function buildHttpSurface(
           admitsKey: (key, waitMs) => control.admitsKey(key, waitMs),
         }),
       (_api, root) => cliAuthRoutes(root, { authenticator, sessions, cookies, hosts, audit, csrfKey: keys.csrf }),
-      (_api, root) => probeRoutes(root, { addresses, store }),
+      (_api, root) => probeRoutes(root, { addresses, store, unready: () => parts.unready() }),
     ],
     log,
   );

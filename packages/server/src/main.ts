@@ -1,4 +1,5 @@
-import { createLogger, type TextSink } from "./base/log.ts";
+import type { DrainTimes } from "./base/drain-times.ts";
+import { createLogger, type Logger, type TextSink } from "./base/log.ts";
 import type { ServerConfig } from "./config/parse.ts";
 import { markOnMainThread } from "./relay/garbage-collection.ts";
 import { createServer, type ServerDeps } from "./server.ts";
@@ -32,6 +33,7 @@ export async function runServer(config: ServerConfig, options: RunServerOptions 
     log.info({ signal: name }, "stopping");
     stop.abort();
   };
+  let late: NodeJS.Timeout | undefined;
   let reload = (): void => undefined;
   const onHangUp = (): void => reload();
   process.on("SIGHUP", onHangUp);
@@ -46,15 +48,27 @@ export async function runServer(config: ServerConfig, options: RunServerOptions 
         await server.listen();
         stdout.write(await greeting(server, config));
         await aborted(ended);
+        late = exitLate(server.drainTimes(), log);
+        await server.drain();
       }
     } finally {
       await server.close();
     }
   } finally {
+    clearTimeout(late);
     process.off("SIGHUP", onHangUp);
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);
   }
+}
+
+/** A stop that hangs, as on a database that does not answer, ends all the same: what is durable is in the database. */
+function exitLate({ exitMs }: DrainTimes, log: Logger): NodeJS.Timeout | undefined {
+  if (exitMs === undefined) return undefined;
+  return setTimeout(() => {
+    log.warn({ ms: exitMs }, "the stop took too long: the process ends");
+    process.exit(1);
+  }, exitMs);
 }
 
 async function greeting(server: Awaited<ReturnType<typeof createServer>>, config: ServerConfig): Promise<string> {

@@ -259,8 +259,12 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     log,
   });
 
+  const standing = { draining: false };
   return {
     ...foundations,
+    standing,
+    /** Why this server should get no new clients. */
+    unready: () => (standing.draining ? "draining" : undefined),
     limits,
     addresses,
     streams,

@@ -1,9 +1,13 @@
 import { randomUUID } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import { DatabaseClock, systemClock, type WallClock } from "./base/clock.ts";
+import { elsewhere } from "./base/domain-error.ts";
+import { type DrainTimes, drainTimes } from "./base/drain-times.ts";
+import { pause } from "./base/gradual-end.ts";
 import { isLoopback } from "./base/listen-address.ts";
 import type { Logger } from "./base/log.ts";
 import type { ServerConfig } from "./config/parse.ts";
+import { RESTARTING } from "./control/open-socket.ts";
 import type { Backend } from "./db/backend.ts";
 import { openBackend, storePlaceOf } from "./db/open-backend.ts";
 import { foreignKeys, keyFingerprintOf, Store } from "./db/store.ts";
@@ -55,6 +59,13 @@ export interface CoderServer extends AsyncDisposable {
   readonly stunPort: number | undefined;
   /** Reads the TLS certificates again and logs the outcome. */
   reloadCertificates(reason: string): void;
+  /**
+   * The first part of an orderly stop, where other servers take the clients: balancers notice, then control connections and the
+   * relay's end one by one. Does nothing where there is no other server. `close` follows.
+   */
+  drain(): Promise<void>;
+  /** How long a stop that begins now may take. */
+  drainTimes(): DrainTimes;
   /** Ends sockets and answers under way, then the store; gives the state directory back. Idempotent. */
   close(): Promise<void>;
 }
@@ -196,6 +207,26 @@ class Server implements CoderServer {
     else certificates.reload(reason);
   }
 
+  drainTimes(): DrainTimes {
+    const { config, cluster } = this.parts;
+    return drainTimes(config.shutdownDrainMs, (cluster?.replicas.length ?? 0) > 1);
+  }
+
+  async drain(): Promise<void> {
+    const { cluster, control, relay, standing, log } = this.parts;
+    const { serveMs, endMs } = this.drainTimes();
+    if (endMs === 0) return;
+    const beganAt = performance.now();
+    standing.draining = true;
+    cluster?.drain();
+    log.info({ serve_ms: serveMs, end_ms: endMs }, "drain begun: other servers take the clients");
+    await pause(serveMs);
+    control.refuse(() => elsewhere("it is being stopped"));
+    const released = control.release({ reason: RESTARTING, withinMs: endMs });
+    const [connections] = await Promise.all([released, relay?.drain(endMs)]);
+    log.info({ connections, ms: Math.round(performance.now() - beganAt) }, "drain ended");
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -222,6 +253,7 @@ class Server implements CoderServer {
   async #close(): Promise<void> {
     const { keyExpiry, offlineAudit, webApps, tunnels, appTunnels, control, agentState, relay, store } = this.parts;
     const { cluster, mesh } = this.parts;
+    this.parts.standing.draining = true;
     cluster?.drain();
     clearInterval(this.#cleanup);
     await keyExpiry.close();

@@ -63,6 +63,11 @@ export function notFound(): DomainError {
   return new DomainError("not-found", "Resource not found or you do not have access to this resource");
 }
 
+/** Another server takes the connection, as soon as the client asks again. */
+export function elsewhere(why: string): DomainError {
+  return new DomainError("closing", `This server takes no new connections: ${why}.`, { retryAfterSeconds: 1 });
+}
+
 /** Refuses what would only be cut off again. */
 export function shuttingDown(): DomainError {
   return new DomainError("closing", "The server is shutting down", { retryAfterSeconds: 10 });

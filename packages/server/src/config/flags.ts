@@ -462,6 +462,15 @@ const SERVER_FLAGS = [
     group: "Storage",
   },
   {
+    name: "shutdown-drain",
+    env: "CODER_SHUTDOWN_DRAIN",
+    type: "string",
+    default: "5s",
+    description:
+      "How long a server that is stopped still takes new connections while balancers notice, where another server shares its database; then what is connected ends one by one over twice that time, 10s at most. From 0, everything ends at once, to 60s",
+    group: "Storage",
+  },
+  {
     name: "binaries-dir",
     env: "CODER_BINARIES_DIR",
     type: "string",

@@ -71,6 +71,7 @@ test("the table of settings: names, variables, types and defaults", () => {
       "postgres-conn-max-open CODER_PG_CONN_MAX_OPEN integer 10",
       "postgres-conn-max-idle CODER_PG_CONN_MAX_IDLE string auto",
       "keys-file CODER_KEYS_FILE string ",
+      "shutdown-drain CODER_SHUTDOWN_DRAIN string 5s",
       "binaries-dir CODER_BINARIES_DIR string ",
       "cache-dir CODER_CACHE_DIRECTORY string ",
     ]
@@ -145,6 +146,7 @@ test("defaults alone are a working configuration", () => {
       "redirectToAccessUrl": false,
       "secureAuthCookie": false,
       "sessionDurationMs": 86400000,
+      "shutdownDrainMs": 5000,
       "sshConfigOptions": {},
       "sshHostnamePrefix": "coder.",
       "stateDir": "/home/ada/.local/state/coder-server",

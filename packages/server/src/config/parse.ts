@@ -13,6 +13,8 @@ import { parseDuration } from "./durations.ts";
 import { type ServerFlag, type ServerFlagType, type ServerFlagValues, serverFlags } from "./flags.ts";
 import { parseSize } from "./sizes.ts";
 
+const MAX_DRAIN_MS = 60_000;
+
 export interface TlsConfig {
   readonly address: ListenAddress;
   /** Same length as keyFiles, at least one. */
@@ -91,6 +93,8 @@ export interface ServerConfig {
   readonly postgres: PostgresConfig | undefined;
   /** Undefined: keys.json in the state directory. */
   readonly keysFile: string | undefined;
+  /** How long new connections are still taken while the server stops. */
+  readonly shutdownDrainMs: number;
   /** Executables for other machines, besides those that came with this one. */
   readonly binariesDir: string | undefined;
 }
@@ -160,6 +164,7 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
     stateDir: stateDirectory(read, surroundings),
     postgres: postgresConfig(read),
     keysFile: read.text("keys-file") || undefined,
+    shutdownDrainMs: shutdownDrain(read),
     binariesDir: read.text("binaries-dir") || undefined,
   };
 }
@@ -245,6 +250,14 @@ function postgresConfig(read: FlagReader): PostgresConfig | undefined {
     if ("error" in parsed) throw invalid("postgres-url", parsed.error);
   }
   return { source: url === "" ? { file } : { url }, maxOpen, maxIdle };
+}
+
+function shutdownDrain(read: FlagReader): number {
+  const text = read.text("shutdown-drain");
+  const ms = parseDuration(text);
+  if (ms === undefined || ms > MAX_DRAIN_MS)
+    throw invalid("shutdown-drain", `must be a duration from 0 to 60s, got "${text}"`);
+  return ms;
 }
 
 function stateDirectory(read: FlagReader, surroundings: ConfigSurroundings): string {

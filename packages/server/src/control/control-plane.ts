@@ -24,7 +24,7 @@ import type { Logger } from "../base/log.ts";
 import type { OpenStreams } from "../base/open-streams.ts";
 import { type PlaceLimits, Places } from "../base/places.ts";
 import type { UpgradeRoute } from "../base/routes.ts";
-import { CLOSE_PROTOCOL_ERROR, TextSockets } from "../base/text-sockets.ts";
+import { CLOSE_GOING_AWAY, CLOSE_PROTOCOL_ERROR, TextSockets } from "../base/text-sockets.ts";
 import type { Store } from "../db/store.ts";
 import type { AgentState } from "../workspaces/agent-state.ts";
 import type { Changes } from "../workspaces/changes.ts";
@@ -46,7 +46,7 @@ import {
   tailnetDebug,
 } from "./debug.ts";
 import { KeyWaits } from "./key-waits.ts";
-import type { OpenSocket, SessionPlan } from "./open-socket.ts";
+import { type OpenSocket, OpenSockets, RESTARTING, type Release, type SessionPlan } from "./open-socket.ts";
 import { agentAuth, lookedUpClientAuth, ownClientAuth, type PeerAuth } from "./peer-auth.ts";
 import { PeerReports } from "./peer-reports.ts";
 import type { RelayMaps } from "./relay-map.ts";
@@ -116,9 +116,7 @@ export class ControlPlane {
   readonly #options: ControlPlaneOptions;
   readonly #resumeTokens: ResumeTokens;
   readonly #sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_PAYLOAD_BYTES });
-  readonly #open = new Set<OpenSocket>();
-  /** How many open connections there are under an id: two while one replaces the other. */
-  readonly #openById = new Map<string, number>();
+  readonly #open = new OpenSockets();
   readonly #unfinished = new SharedBudgets(UNFINISHED_BYTES_PER_USER);
   readonly #clientPlaces: Places;
   readonly #browserPlaces = new Places("tunnels of web pages", BROWSER_PEERS);
@@ -134,6 +132,8 @@ export class ControlPlane {
   readonly #connectionLog: ConnectionLog;
   #gate: RelayGate | undefined;
   #recorder: CoordinatorRecorder | undefined;
+  /** Why new connections are refused. */
+  #refusal: (() => DomainError) | undefined;
   #closing = false;
 
   constructor(options: ControlPlaneOptions) {
@@ -183,7 +183,7 @@ export class ControlPlane {
       },
     ];
     this.#stopEvents = options.accessEvents.subscribe((event) => {
-      for (const open of [...this.#open]) if (open.auth.endedBy(event)) open.end(ACCESS_REVOKED);
+      for (const open of this.#open) if (open.auth.endedBy(event)) open.end(ACCESS_REVOKED);
       this.coordinator.revoke((auth) => auth.endedBy(event), ACCESS_REVOKED, options.clock.now());
       if (event.kind === "browser-only") this.#leaveToBrowsers(event);
     });
@@ -265,6 +265,16 @@ export class ControlPlane {
     return tailnetDebug(this.#debugSources());
   }
 
+  /** From here on new connections are refused; undefined: they are served again. */
+  refuse(refusal: (() => DomainError) | undefined): void {
+    this.#refusal = refusal;
+  }
+
+  /** Ends connections whose peers are expected back, here or at another server. */
+  release(release: Release): Promise<number> {
+    return this.#open.release(release);
+  }
+
   /** Ends every session; idempotent. */
   async close(): Promise<void> {
     if (this.#closing) return;
@@ -273,9 +283,7 @@ export class ControlPlane {
     this.#stopEvents();
     this.#options.relayMaps.close();
     this.#keyWaits.close();
-    const closed = [...this.#open].map((open) => open.closed);
-    for (const open of [...this.#open]) open.end("server is shutting down");
-    await Promise.all(closed);
+    await this.#open.release({ reason: RESTARTING, withinMs: 0 });
   }
 
   /** Ends tunnels that only browsers may have from now on, and the connections that were for one of them alone. */
@@ -304,6 +312,7 @@ export class ControlPlane {
 
   /** `/workspaceagents/{id}/coordinate` for one agent, `/tailnet` for all that the user may reach. */
   async #client(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    this.#throwRefusal();
     const url = new URL(request.url ?? "/", "http://server");
     const only = agentOfPath(url.pathname);
     if (only !== undefined && this.#options.ownClient.isSender(request))
@@ -384,6 +393,7 @@ export class ControlPlane {
   }
 
   async #agent(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    this.#throwRefusal();
     const url = new URL(request.url ?? "/", "http://server");
     const identity = await this.#options.authenticator.authenticateAgent(request);
     if (identity instanceof DomainError) throw identity;
@@ -438,7 +448,7 @@ export class ControlPlane {
 
   /** Throws DomainError "contested" for an agent when others with its token were connected before, again and again. */
   #refuseContest({ agent, workspace }: AuthenticatedAgent, address: string): void {
-    if (!this.#openById.has(agent.id)) return;
+    if (this.#open.countOf(agent.id) === 0) return;
     const others = [...this.#open].filter((open) => open.id === agent.id).map((open) => open.address);
     const now = this.#options.clock.now();
     const isNews = this.agentContest(agent.id) === undefined;
@@ -458,7 +468,7 @@ export class ControlPlane {
   }
 
   async #legacyMap(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    if (this.#closing) throw shuttingDown();
+    this.#throwRefusal();
     const follower = await this.#mapSockets.accept(request, socket, head, {
       address: this.#options.clientAddress(request),
     });
@@ -470,8 +480,8 @@ export class ControlPlane {
   }
 
   #serve(request: IncomingMessage, socket: Duplex, head: Buffer, session: SessionPlan): OpenSocket | undefined {
-    const agentSockets = session.auth.kind === "agent" ? (this.#openById.get(session.id) ?? 0) : 0;
-    if (this.#closing) throw shuttingDown();
+    const agentSockets = session.auth.kind === "agent" ? this.#open.countOf(session.id) : 0;
+    this.#throwRefusal();
     if (agentSockets >= MAX_SOCKETS_PER_AGENT)
       throw new DomainError("too-many", "Too many connections with this agent's token are open.");
     const places = session.auth.kind === "agent" ? this.#agentPlaces : this.#clientPlaces;
@@ -514,13 +524,21 @@ export class ControlPlane {
         webSocket.close(CLOSE_INTERNAL_ERROR, Buffer.from(reason).subarray(0, MAX_CLOSE_REASON_BYTES));
         running.close();
       },
+      release: (reason, error) => {
+        endedFor ??= reason;
+        this.coordinator.release(session.id, error);
+        // What the coordinator has just sent leaves first.
+        setImmediate(() => {
+          webSocket.close(CLOSE_GOING_AWAY, reason);
+          running.close();
+        });
+      },
       closed: running.closed.then(async (failure) => {
         clearInterval(pings);
         const detail = end.byClose ? LOST_BY_CLOSE : (failure?.message ?? "closed");
         this.#connectionLog.clientEnded(session, endedFor, CLEAN_CLOSES.has(closeCode) ? undefined : detail);
         unfinished.leave();
         this.#open.delete(open);
-        this.#countOpen(session.id, -1);
         try {
           await session.onClosed?.();
         } catch (error) {
@@ -529,7 +547,6 @@ export class ControlPlane {
       }),
     };
     this.#open.add(open);
-    this.#countOpen(session.id, +1);
     return open;
   }
 
@@ -548,15 +565,14 @@ export class ControlPlane {
 
   /** Whether no other connection has this id: then what it reported is forgotten. */
   #forget(id: string): boolean {
-    if (this.#openById.has(id)) return false;
+    if (this.#open.countOf(id) > 0) return false;
     this.#reports.forget(id);
     return true;
   }
 
-  #countOpen(id: string, change: 1 | -1): void {
-    const count = (this.#openById.get(id) ?? 0) + change;
-    if (count === 0) this.#openById.delete(id);
-    else this.#openById.set(id, count);
+  #throwRefusal(): void {
+    if (this.#closing) throw shuttingDown();
+    if (this.#refusal !== undefined) throw this.#refusal();
   }
 
   #telemetryOf(peerId: string, events: readonly TelemetryEvent[]): void {

@@ -72,6 +72,8 @@ export interface PeerHandle {
 export class Coordinator {
   readonly #events: CoordinatorEvents;
   readonly #peers = new Map<string, PeerState>();
+  /** Peers whose streams this server ended, and that are expected back at one of the servers; none of them is in `#peers`. */
+  readonly #released = new Map<string, PeerState>();
   /** Peers of other servers; none of them is in `#peers`. */
   readonly #remote = new Map<string, RemotePeer>();
   readonly #tunnels = new TunnelGraph();
@@ -173,6 +175,9 @@ export class Coordinator {
       return { handle: () => undefined, lost: () => undefined };
     }
     if (old !== undefined) this.#replace(old, nowMs);
+    const released = this.#released.get(id);
+    if (released !== undefined) this.#releaseKeys(released, nowMs);
+    this.#released.delete(id);
     const remote = this.#remote.get(id);
     if (remote !== undefined) this.#forgetRemote(id, remote, nowMs);
     this.#keepTunnels(id, authorised, nowMs);
@@ -208,7 +213,7 @@ export class Coordinator {
 
   /** Takes the right to its tunnels away from a connected peer: it and its partners are informed, and its stream ends. */
   expel(id: string, reason: string, nowMs: number): void {
-    const peer = this.#peers.get(id);
+    const peer = this.#peers.get(id) ?? this.#released.get(id);
     if (peer === undefined) return;
     peer.sink.send({ error: reason });
     peer.sink.end();
@@ -221,8 +226,27 @@ export class Coordinator {
 
   /** As expel, for every peer whose right is over, the lost ones among them. */
   revoke(isOver: (auth: PeerAuth) => boolean, reason: string, nowMs: number): void {
-    for (const peer of [...this.#peers.values()]) if (isOver(peer.auth)) this.expel(peer.id, reason, nowMs);
+    for (const { id, auth } of [...this.#peers.values(), ...this.#released.values()])
+      if (isOver(auth)) this.expel(id, reason, nowMs);
     this.#end(this.#former.endAll(isOver), reason, nowMs);
+  }
+
+  /**
+   * Ends the stream of a peer that is expected back, here or at another server, because this one stops or cannot serve it.
+   * Nothing is recorded and no partner is informed: what the peer had stays as it is.
+   */
+  release(id: string, error?: string): void {
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
+    if (error !== undefined) peer.sink.send({ error });
+    peer.sink.end();
+    this.#peers.delete(id);
+    this.#released.set(id, peer);
+  }
+
+  /** Released peers that did not come back, here or at another server, are lost. */
+  endReleased(nowMs: number): void {
+    for (const peer of [...this.#released.values()]) this.#remove(peer, Kind.LOST, LOST, nowMs);
   }
 
   /** A peer is connected to another server, or what is known of it changed. A local one of this id has moved first. */
@@ -273,9 +297,10 @@ export class Coordinator {
 
   /** The peer is connected to another server by now: its stream here ends, and partners are not informed. */
   moved(id: string, nowMs: number): void {
-    const peer = this.#peers.get(id);
+    const peer = this.#peers.get(id) ?? this.#released.get(id);
     if (peer === undefined) return;
-    this.#replace(peer, nowMs);
+    if (this.#released.delete(id)) this.#releaseKeys(peer, nowMs);
+    else this.#replace(peer, nowMs);
     this.#peers.delete(id);
     // What the other server grants counts from here on, also when the peer comes back.
     for (const to of this.tunnelsOf(id)) this.#record({ kind: "tunnel", from: id, to, gone: true });
@@ -443,6 +468,7 @@ export class Coordinator {
     end: PeerEnd = kind === Kind.LOST ? "lost" : "disconnected",
   ): void {
     this.#peers.delete(peer.id);
+    this.#released.delete(peer.id);
     const keys = keysOf(peer);
     this.#releaseKeys(peer, nowMs);
     const partners = [...this.#tunnels.partners(peer.id)];

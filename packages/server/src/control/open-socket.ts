@@ -1,7 +1,11 @@
-/** What the control plane keeps of a control connection: what it was opened for, and the way to end it. */
+/** What the control plane keeps of its control connections: what each was opened for, and the ways to end it. */
 import type { RpcServiceImpl } from "coder-protocol/drpc/async";
+import { endGradually, turnsOf } from "../base/gradual-end.ts";
 import type { PeerAuth } from "./peer-auth.ts";
 import type { TailnetServiceDeps } from "./tailnet-service.ts";
+
+/** Why connections are released when the server stops. */
+export const RESTARTING = "restarting";
 
 export interface SessionPlan {
   readonly id: string;
@@ -23,6 +27,55 @@ export interface OpenSocket {
   readonly address: string;
   readonly auth: PeerAuth;
   readonly onlyAgent: string | undefined;
+  /** Its right is over. */
   end(reason: string): void;
+  /** This server stops or cannot serve it: its peer is expected back. @param error What its Coordinate stream ends with, if anything. */
+  release(reason: string, error?: string): void;
   readonly closed: Promise<void>;
+}
+
+/** How connections are released: over this time, and no further ones once `signal` is aborted. */
+export interface Release {
+  readonly reason: string;
+  readonly error?: string;
+  readonly withinMs: number;
+  readonly signal?: AbortSignal;
+}
+
+export class OpenSockets implements Iterable<OpenSocket> {
+  readonly #all = new Set<OpenSocket>();
+  /** How many there are under an id: two while one replaces the other. */
+  readonly #byId = new Map<string, number>();
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  [Symbol.iterator](): Iterator<OpenSocket> {
+    return [...this.#all].values();
+  }
+
+  add(socket: OpenSocket): void {
+    this.#all.add(socket);
+    this.#byId.set(socket.id, this.countOf(socket.id) + 1);
+  }
+
+  delete(socket: OpenSocket): void {
+    if (!this.#all.delete(socket)) return;
+    const count = this.countOf(socket.id) - 1;
+    if (count === 0) this.#byId.delete(socket.id);
+    else this.#byId.set(socket.id, count);
+  }
+
+  countOf(id: string): number {
+    return this.#byId.get(id) ?? 0;
+  }
+
+  /** In random order. Resolves with their number when all of them are gone, or `signal` is aborted. */
+  async release({ reason, error, withinMs, signal }: Release): Promise<number> {
+    const sockets = [...this.#all];
+    await endGradually(turnsOf(sockets, withinMs, Math.random), (socket) => socket.release(reason, error), signal);
+    if (signal?.aborted !== true) await Promise.all(sockets.map(({ closed }) => closed));
+    return sockets.length;
+  }
 }

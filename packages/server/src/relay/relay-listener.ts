@@ -8,7 +8,9 @@ import type { MeshRelay } from "wg-userspace/derp/mesh-link";
 import { DerpRelay } from "wg-userspace/derp/relay";
 import type { ConnectionId, RelayLimits, RelayMetrics } from "wg-userspace/derp/relay-types";
 import { type WebSocket, WebSocketServer } from "ws";
+import { pause } from "../base/gradual-end.ts";
 import { Admission, type AdmissionLimits, type Refusal } from "./admission.ts";
+import { RelayDrain } from "./relay-drain.ts";
 import { RawRelaySocket, type RelaySocket, WebSocketRelaySocket, type WriteDone } from "./relay-socket.ts";
 
 export const DERP_PATH = "/derp";
@@ -64,6 +66,10 @@ const TURN_BYTES = 512 * 1024;
 const MAX_MESSAGE_BYTES = CLIENT_INFO_MAX_BYTES + 1024;
 const TCP_KEEP_ALIVE_MS = 60_000;
 const SHUTDOWN_GRACE_MS = 1_000;
+/** How long clients of a relay that restarts should try to come back, and over how long they do. */
+const TRY_FOR_MS = 60_000;
+const RETURN_WITHIN_MS = 5_000;
+const DRAIN_STEP_MS = 100;
 /** Connections from siblings' addresses that are accepted beyond the limits, until they have proved the mesh key. */
 const SIBLING_PLACES = 64;
 const UPGRADE_TEXT = "DERP requires connection upgrade";
@@ -112,6 +118,7 @@ export class RelayListener implements AsyncDisposable {
   #webSocketConnections = 0;
   #stalled = 0;
   #siblingPlaces = 0;
+  #draining = false;
   #shutdown: Promise<void> | undefined;
 
   constructor(options: RelayListenerOptions) {
@@ -184,7 +191,7 @@ export class RelayListener implements AsyncDisposable {
       this.#refuse(socket, 426, "Upgrade Required", UPGRADE_TEXT, "not-an-upgrade");
       return;
     }
-    if (this.#shutdown !== undefined) {
+    if (this.#shutdown !== undefined || this.#draining) {
       this.#refuse(socket, 503, "Service Unavailable", "relay is shutting down", "shutting-down");
       return;
     }
@@ -249,8 +256,33 @@ export class RelayListener implements AsyncDisposable {
         });
   }
 
+  /**
+   * Accepts no connection from here on, and asks every client to come back within seconds. Each is closed once it is idle, at the
+   * latest after `endMs`. Connections of siblings stay: packets for clients that are still here come over them.
+   */
+  async drain(endMs: number): Promise<void> {
+    this.#draining = true;
+    this.#relay.shutdown(0, TRY_FOR_MS, RETURN_WITHIN_MS);
+    this.#afterRelay();
+    const ids = [...this.#connections.keys()].filter((id) => !this.#relay.isMeshMember(id));
+    const { random, clock } = this.#options;
+    const drain = new RelayDrain(ids, endMs, () => random.uint32() / 2 ** 32);
+    const beganAt = clock();
+    for (;;) {
+      for (const { id, isBusy } of drain.step(clock() - beganAt, (each) => this.#relay.packetsOf(each))) {
+        // One that carries packets has waited long enough.
+        if (isBusy) this.#relay.announceRestart(id, 0, TRY_FOR_MS);
+        this.#afterRelay();
+        this.#flushPending();
+        this.#connections.get(id)?.socket.end(SHUTDOWN_GRACE_MS);
+      }
+      if (drain.isOver) return;
+      await pause(DRAIN_STEP_MS);
+    }
+  }
+
   /** Tells every client to come back after `reconnectInMs` and closes all connections. Safe to call twice. */
-  async shutdown(reconnectInMs = 1_000, tryForMs = 60_000): Promise<void> {
+  async shutdown(reconnectInMs = 1_000, tryForMs = TRY_FOR_MS): Promise<void> {
     this.#shutdown ??= this.#shutDown(reconnectInMs, tryForMs);
     await this.#shutdown;
   }

@@ -11,6 +11,7 @@ import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/host/crypto-suite";
 import { RelayConnection } from "wg-userspace/io/relay/relay-connection";
 import { directRelayDialer } from "wg-userspace/io/relay/relay-dialer";
+import type { ServerFlagValues } from "../../src/config/flags.ts";
 import type { Parts } from "../../src/parts.ts";
 import type { Change } from "../../src/workspaces/changes.ts";
 import {
@@ -43,10 +44,10 @@ async function freePort(): Promise<number> {
 }
 
 /** Servers with one state directory, which stands for one database and one key file. */
-async function cluster(count: number) {
+async function cluster(count: number, flags: ServerFlagValues = {}) {
   const stateDir = temporaryDirectory();
   const servers: TestServer[] = [];
-  for (let i = 0; i < count; i++) servers.push(await replica(stateDir, i > 0));
+  for (let i = 0; i < count; i++) servers.push(await replica(stateDir, i > 0, flags));
   const { token } = await firstUser(servers[0]!.url);
   const workspace = await addWorkspace(servers[0]!.url, token, "dev");
   const agentId = workspace.latest_build.resources[0].agents[0].id as string;
@@ -54,12 +55,12 @@ async function cluster(count: number) {
   return { stateDir, servers, token, agentId, agentToken: secret };
 }
 
-async function replica(stateDir: string, keep: boolean): Promise<TestServer> {
+async function replica(stateDir: string, keep: boolean, flags: ServerFlagValues): Promise<TestServer> {
   const port = await freePort();
   const server = await startServer({
     stateDir,
     keep,
-    flags: { "http-address": `127.0.0.1:${port}`, "derp-server-relay-url": `http://127.0.0.1:${port}` },
+    flags: { "http-address": `127.0.0.1:${port}`, "derp-server-relay-url": `http://127.0.0.1:${port}`, ...flags },
   });
   cleanups.push(async () => server[Symbol.asyncDispose]());
   return server;
@@ -186,6 +187,70 @@ describe("peers of two servers", () => {
     }, eventually);
     const links = servers.map(({ server }) => server.parts.mesh!.status().map(({ state }) => state));
     expect(links).toEqual([["up"], ["up"]]);
+  });
+});
+
+describe("a server that is stopped while others run", () => {
+  /** An agent at the server that will stop, a client there, and a client at each other one that has its node. */
+  async function drained(count: number, drain: string) {
+    const all = await cluster(count, { "shutdown-drain": drain });
+    const { servers, token, agentId, agentToken: secret } = all;
+    await vi.waitFor(() => expect(servers[0]!.server.parts.replicas()).toHaveLength(count), eventually);
+    const agent = await peer(servers[0]!, secret, AGENT_RPC);
+    agent.send({ updateSelf: { node: agentNode(agentId) } });
+    const clients: TestPeer[] = [];
+    for (const [at, server] of servers.entries()) {
+      const client = await peer(server, token, TAILNET);
+      client.send({ updateSelf: { node: clientNode(20 + at) } });
+      client.tunnelTo(agentId);
+      expect(await client.next()).toBe(`node ${agentId}`);
+      clients.push(client);
+    }
+    return { ...all, agent, clients };
+  }
+
+  it("is not ready at once, serves new connections for a while, and refuses them while what is connected ends", async () => {
+    const { servers, token, agent, clients } = await drained(2, "1s");
+    const [a, b] = servers as [TestServer, TestServer];
+    const ready = async ({ url }: TestServer) => (await fetch(`${url}/readyz`)).status;
+    expect(await ready(a)).toBe(200);
+    const draining = a.server.drain();
+    expect(await ready(a)).toBe(503);
+    expect(await ready(b)).toBe(200);
+    const late = await peer(a, token, TAILNET);
+    const ended = await Promise.all([agent, clients[0]!, late].map(({ connection }) => connection.closed));
+    for (const reason of ended) expect(String(reason)).toContain("restarting");
+    await expect(peer(a, token, TAILNET)).rejects.toMatchObject({
+      status: 503,
+      message: expect.stringContaining("is being stopped"),
+    });
+    await draining;
+    expect((await fetch(`${a.url}/healthz`)).status).toBe(200);
+    expect(a.log.text).toContain("drain ended");
+  });
+
+  it("loses none of its peers that come to another one, for clients at any server", async () => {
+    const { servers, agentId, agentToken: secret, agent, clients } = await drained(3, "100ms");
+    const stopped = servers[0]!.server.drain().then(() => servers[0]!.server.close());
+    await agent.connection.closed;
+    const after = await peer(servers[1]!, secret, AGENT_RPC);
+    after.send({ updateSelf: { node: agentNode(agentId) } });
+    await stopped;
+    after.send({ updateSelf: { node: agentNode(agentId, 43n) } });
+    // The next that each hears is the agent's new node: it was neither lost nor gone in between.
+    for (const client of clients.slice(1)) expect(await client.next()).toBe(`node ${agentId}`);
+    for (const client of clients.slice(1)) await client.connection.close(); // nothing else came
+  });
+
+  it("ends its own clients without informing them of a loss", async () => {
+    const { servers, agentId, agent, clients } = await drained(2, "100ms");
+    const heard: string[] = [];
+    const listening = (async () => {
+      for (;;) heard.push(await clients[0]!.next());
+    })().catch(() => undefined); // its connection ended
+    await servers[0]!.server.drain();
+    await Promise.all([agent.connection.closed, listening]);
+    expect(heard.filter((text) => text.includes(agentId))).toEqual([]);
   });
 });
 

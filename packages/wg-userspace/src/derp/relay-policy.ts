@@ -144,8 +144,7 @@ export class RelayPolicy {
 
   /** Ms to wait before the next attempt. Jittered: the clients of a relay that restarts should not return together. */
   attemptEnded(now: Instant): number {
-    if (this.#readyAt !== undefined && now - this.#readyAt > GOOD_CONNECTION_MS)
-      this.#backoffMs = FIRST_BACKOFF_MS;
+    if (this.#readyAt !== undefined && now - this.#readyAt > GOOD_CONNECTION_MS) this.#backoffMs = FIRST_BACKOFF_MS;
     if (this.#retryAtOnce) return 0;
     const jitter = LEAST_JITTER + (this.#random.uint32() % 1024) / 2048;
     const waitMs = jitter * Math.max(this.#backoffMs, this.#restartWaitMs / LEAST_JITTER);

@@ -219,6 +219,12 @@ export class DerpRelay {
     return this.#connections.get(id)?.peer?.key;
   }
 
+  /** Packets from and to a connection so far. */
+  packetsOf(id: ConnectionId): number {
+    const { packetsReceived = 0, packetsSent = 0 } = this.#connections.get(id) ?? {};
+    return packetsReceived + packetsSent;
+  }
+
   /** Whether a connection proved the mesh key. */
   isMeshMember(id: ConnectionId): boolean {
     return this.#connections.get(id)?.isMeshMember === true;
@@ -258,13 +264,20 @@ export class DerpRelay {
   }
 
   /**
-   * Announces to every client when to reconnect; accepts no connection from now on. The shell closes the transports.
+   * Announces to every client when to reconnect, each up to `spreadMs` later; accepts no connection from now on. The shell
+   * closes the transports.
    */
-  shutdown(reconnectInMs: number, tryForMs: number): void {
+  shutdown(reconnectInMs: number, tryForMs: number, spreadMs = 0): void {
     this.#shuttingDown = true;
-    const bytes = restartingFrame(reconnectInMs, tryForMs);
-    for (const connection of this.#connections.values())
-      if (connection.peer !== undefined) this.#pushControl(connection, bytes);
+    const { random } = this.#options;
+    for (const id of this.#connections.keys())
+      this.announceRestart(id, reconnectInMs + (random.uint32() % (spreadMs + 1)), tryForMs);
+  }
+
+  /** Announces to one client when to reconnect. */
+  announceRestart(id: ConnectionId, reconnectInMs: number, tryForMs: number): void {
+    const connection = this.#connections.get(id);
+    if (connection?.peer !== undefined) this.#pushControl(connection, restartingFrame(reconnectInMs, tryForMs));
   }
 
   // --- frames in ---

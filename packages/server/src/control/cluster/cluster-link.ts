@@ -68,7 +68,7 @@ export class ClusterLink implements AsyncDisposable {
   #replicasAt = Number.NEGATIVE_INFINITY;
   #latencyMs = 0;
   #draining = false;
-  /** The database knows that this server ends. */
+  /** The database knows that this server stops. */
   #stated = false;
 
   constructor(options: ClusterLinkOptions) {
@@ -104,7 +104,6 @@ export class ClusterLink implements AsyncDisposable {
 
   /** CoordinatorEvents.onRecord. */
   record(record: CoordinatorRecord): void {
-    if (this.#draining) return;
     this.#core.record(record);
     this.#writerBell.ring();
   }
@@ -115,10 +114,7 @@ export class ClusterLink implements AsyncDisposable {
     this.#writerBell.ring();
   }
 
-  /**
-   * This server ends: what becomes of its peers from here on is not told, and the others, once they read it, give them time
-   * to come to one of them.
-   */
+  /** This server stops: the others, once they read it, give its peers time to come to one of them. */
   drain(): void {
     this.#draining = true;
     this.#writerBell.ring();
@@ -145,11 +141,8 @@ export class ClusterLink implements AsyncDisposable {
       const isLone = performance.now() - this.#lastWriteAt > LONE_MS;
       if (this.#core.outbox.waiting > 0 && !isLone) await pause(GATHER_MS);
       try {
+        await this.#stateDraining();
         await this.#flush();
-        if (this.#draining && !this.#stated) {
-          await this.#database.drain(this.#me);
-          this.#stated = true;
-        }
         if (performance.now() >= this.#nextHeartbeatAt) await this.#beat();
         if (performance.now() - this.#replicasAt >= REPLICAS_MS) await this.#stateReplica();
         retryMs = FIRST_RETRY_MS;
@@ -161,11 +154,18 @@ export class ClusterLink implements AsyncDisposable {
       }
     }
     try {
+      await this.#stateDraining();
       await this.#flush();
       await this.#database.leave(this.#options.replica.id);
     } catch (error) {
       this.#failed(error);
     }
+  }
+
+  async #stateDraining(): Promise<void> {
+    if (!this.#draining || this.#stated) return;
+    await this.#database.drain(this.#me);
+    this.#stated = true;
   }
 
   async #stateReplica(): Promise<void> {
@@ -229,6 +229,7 @@ export class ClusterLink implements AsyncDisposable {
   async #restart(why: string): Promise<void> {
     this.#me = randomUUID();
     this.#writtenHead = 0;
+    this.#stated = false;
     this.#options.log.warn({ server: this.#me, why }, "this server joins the cluster again, under a new id");
     // First: should the answer of the next statement be lost, everything still waits to be written under the new id.
     this.#core.restart(this.#me);

@@ -8,10 +8,20 @@ import type { Router } from "../hono.ts";
 /** What needs no login and is not below /api/: probes, install scripts, the way to the login page. */
 export function probeRoutes(
   root: Router,
-  deps: { readonly addresses: Pick<OwnAddresses, "accessUrl">; readonly store: Pick<Store, "ping"> },
+  deps: {
+    readonly addresses: Pick<OwnAddresses, "accessUrl">;
+    readonly store: Pick<Store, "ping">;
+    /** Why this server should get no new clients. */
+    readonly unready: () => string | undefined;
+  },
 ): void {
   root.get("/healthz", (c) => c.text("OK"));
   root.get("/readyz", async (c) => {
+    const unready = deps.unready();
+    if (unready !== undefined) {
+      c.header("Retry-After", "1");
+      return c.text(unready, 503);
+    }
     try {
       await deps.store.ping();
     } catch (error) {
