@@ -6,14 +6,16 @@ import { BaseCommand } from "./base-command.ts";
 export default class Copy extends BaseCommand<typeof Copy> {
   static override summary = "Copy files to or from a workspace";
   static override description =
-    "Every file is checked by SHA-256 before it takes its place. A copy that was broken off goes on where it was, when it is run again.";
+    "A file takes its place when it is complete. A copy that was broken off goes on where it was, when it is run again: what is there already is compared by SHA-256.";
   static override examples = [
     "<%= config.bin %> cp notes.txt dev:",
     "<%= config.bin %> cp -r dev:project/results .",
     "<%= config.bin %> cp a.txt b.txt alice--dev:docs/",
+    "<%= config.bin %> cp --fsync database.dump dev:backups/",
   ];
   static override flags = {
     recursive: toggle({ char: "r", summary: "Copy directories with everything in them" }),
+    fsync: toggle({ summary: "Write every file to disk before it takes its place" }),
     ...PATH_FLAGS,
   };
   static override args = {
@@ -30,6 +32,7 @@ export default class Copy extends BaseCommand<typeof Copy> {
       connect: pathOptions("", flags),
       verbose: flags.verbose,
       recursive: flags.recursive,
+      sync: flags.fsync,
       paths: this.words,
     };
     await runCopy(options, this.display, signal);

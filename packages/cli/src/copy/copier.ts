@@ -1,28 +1,35 @@
-/**
- * Copies files from one side to the other: to a part file beside the destination, continued where an earlier attempt left
- * it, checked by SHA-256 and only then put in place.
- */
+/** Copies files and trees from one side to the other, several files and directories at once. */
 import { UserError } from "../errors/user-error.ts";
-import type { FileFacts, FileSystem } from "./file-system.ts";
+import { BlockPool } from "./block-pool.ts";
+import { copyError } from "./copy-error.ts";
+import type { Entry, FileFacts, FileSystem } from "./file-system.ts";
+import { Group } from "./group.ts";
 import { isPlainName, printable } from "./location.ts";
+import { Slots } from "./slots.ts";
+import { PART_SUFFIX, type TransferFile, transferFile } from "./transfer.ts";
 
-/** SFTP servers answer requests of this size in one packet. */
-const BLOCK_BYTES = 32 * 1024;
-/** Requests under way: 2 MiB, which is the window of a channel. */
-const WINDOW_BLOCKS = 64;
-const PART_SUFFIX = ".coder-part";
+const MAX_FILES = 64;
+const MAX_LISTS = 8;
 const MAX_DEPTH = 64;
+/** Entries that are looked up at the same time. */
+const LOOK_UPS = 128;
 
 export interface CopyProgress {
   readonly name: string;
   readonly doneBytes: number;
   readonly totalBytes: number;
+  /** Of all files: complete ones, those under way, and bytes of both. */
+  readonly files: number;
+  readonly filesUnderWay: number;
+  readonly bytes: number;
 }
 
 export interface CopierOptions {
   readonly from: FileSystem;
   readonly to: FileSystem;
   readonly recursive: boolean;
+  /** Write each file to disk before it takes its place. */
+  readonly sync: boolean;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: CopyProgress) => void;
   /** Something that is passed over, or another line for people. */
@@ -36,18 +43,69 @@ export interface CopyResult {
   resumedBytes: number;
 }
 
+type Planned = Pick<TransferFile, "source" | "facts" | "destination">;
+
+interface Item extends TransferFile {
+  readonly depth: number;
+  readonly parent: Group;
+}
+
 export class Copier {
   readonly #options: CopierOptions;
+  readonly #blocks = new BlockPool();
+  readonly #lists = new Slots(() => MAX_LISTS);
+  readonly #files: Slots;
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  #failure: { readonly error: unknown } | undefined;
+  #bytes = 0;
   readonly result: CopyResult = { files: 0, bytes: 0, resumedBytes: 0 };
 
   constructor(options: CopierOptions) {
+    const { from, to, signal } = options;
     this.#options = options;
+    this.#files = new Slots(() => Math.min(MAX_FILES, from.openFiles, to.openFiles));
+    this.#signal = AbortSignal.any([signal, this.#stop.signal]);
   }
 
-  /** Rejects with UserError naming the file, or `signal.reason`. */
+  /** Rejects with UserError naming the file, or `signal.reason`, when nothing is under way any more. */
   async copy(sources: readonly string[], destination: string): Promise<void> {
+    if (this.#options.sync && !this.#options.to.canSync) {
+      throw new UserError("The workspace cannot be asked to write files to disk", {
+        why: "its SFTP server does not offer fsync@openssh.com",
+        next: ["copy without --fsync"],
+        code: "ERR_NO_FSYNC",
+      });
+    }
+    try {
+      const planned = await this.#plan(sources, destination);
+      while (planned.length > 0 && this.#failure === undefined) await this.#together(planned);
+    } catch (error) {
+      this.#fail(error);
+    }
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /** Copies the first of them up to one with a destination that another one has, which must be complete before. */
+  #together(planned: Planned[]): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const parent = new Group(resolve);
+    const enterAll = async (): Promise<void> => {
+      const destinations = new Set<string>();
+      for (let item = planned[0]; item !== undefined && !destinations.has(item.destination); item = planned[0]) {
+        destinations.add(item.destination);
+        planned.shift();
+        await this.#enter({ ...item, intoNew: false, depth: 0, parent });
+      }
+    };
+    this.#spawn(enterAll(), () => parent.leave());
+    return promise;
+  }
+
+  async #plan(sources: readonly string[], destination: string): Promise<Planned[]> {
     const { from, to, recursive } = this.#options;
-    const target = await to.stat(destination);
+    const looking = sources.map((source) => named(source, () => from.stat(source)));
+    const [target, ...found] = await Promise.all([named(destination, () => to.stat(destination)), ...looking]);
     const intoFolder = target?.isDirectory === true || sources.length > 1 || /\/$/.test(destination);
     if (intoFolder && target?.isDirectory !== true) {
       throw new UserError(`There is no directory "${printable(destination)}"`, {
@@ -55,9 +113,9 @@ export class Copier {
         code: "ERR_NO_DIRECTORY",
       });
     }
-    for (const source of sources) {
-      const facts = await from.stat(source);
-      if (facts === undefined) throw new UserError(`There is no file "${printable(source)}"`, { code: "ERR_NO_FILE" });
+    return sources.map((source, index) => {
+      const facts = found[index];
+      if (facts === undefined) throw missing(source);
       if (facts.isDirectory && !recursive) {
         throw new UserError(`"${printable(source)}" is a directory`, {
           next: ["copy it with everything in it: -r"],
@@ -66,135 +124,139 @@ export class Copier {
       }
       const name = from.baseName(source);
       const into = intoFolder && isPlainName(name) ? to.join(destination, name) : destination;
-      await this.#any(source, facts, into, 0);
+      return { source, facts, destination: into };
+    });
+  }
+
+  /** Resolves when the next item may be entered: what this one needs is under way, or done. */
+  async #enter(item: Item): Promise<void> {
+    this.#signal.throwIfAborted();
+    const { source, facts, parent } = item;
+    if (facts.isDirectory) {
+      parent.add();
+      if (!this.#lists.tryTake()) return this.#directory(item);
+      this.#spawn(this.#directory(item), () => this.#lists.release());
+    } else if (facts.isFile) {
+      parent.add();
+      await this.#files.take();
+      this.#spawn(this.#file(item), () => {
+        this.#files.release();
+        parent.leave();
+      });
+    } else {
+      this.#options.say(`passed over, no ordinary file: ${printable(source)}`);
     }
   }
 
-  async #any(source: string, facts: FileFacts, destination: string, depth: number): Promise<void> {
-    if (facts.isFile) return this.#file(source, facts, destination);
-    if (!facts.isDirectory) {
-      this.#options.say(`passed over, no ordinary file: ${printable(source)}`);
+  /** Resolves when the list is at its end; the permissions follow after the last child. */
+  async #directory({ source, facts, destination, depth, parent }: Item): Promise<void> {
+    const { from, to } = this.#options;
+    const permit = async (): Promise<void> => {
+      if (!this.#signal.aborted) await named(destination, () => to.chmod(destination, facts.mode));
+    };
+    const children = new Group(() => this.#spawn(permit(), () => parent.leave()));
+    try {
+      if (depth > MAX_DEPTH)
+        throw new UserError(`"${printable(source)}" is nested too deep`, { why: "a loop of links?" });
+      const intoNew = await named(destination, () => to.makeDirectory(destination, facts.mode | 0o700));
+      for await (const page of pages(source, from.list(source))) {
+        const names = page.filter(({ name }) => this.#isCopied(name));
+        for (let at = 0; at < names.length; at += LOOK_UPS) {
+          for (const { path, name, found } of await this.#lookUp(source, names.slice(at, at + LOOK_UPS))) {
+            const into = to.join(destination, name);
+            if (found === undefined) this.#options.say(`passed over, ${whyMissing(name)}: ${printable(path)}`);
+            else
+              await this.#enter({
+                source: path,
+                facts: found,
+                destination: into,
+                intoNew,
+                depth: depth + 1,
+                parent: children,
+              });
+          }
+        }
+      }
+    } catch (error) {
+      this.#fail(error); // known before the children count as complete
+    } finally {
+      children.leave();
+    }
+  }
+
+  #isCopied(name: string): boolean {
+    if (isPlainName(name)) return !name.endsWith(PART_SUFFIX); // of another copy
+    this.#options.say(`passed over, its name leads elsewhere: ${printable(name)}`);
+    return false;
+  }
+
+  #lookUp(
+    folder: string,
+    entries: readonly Entry[],
+  ): Promise<{ path: string; name: string; found?: FileFacts | undefined }[]> {
+    const { from } = this.#options;
+    return Promise.all(
+      entries.map(async ({ name, facts }) => {
+        const path = from.join(folder, name);
+        return { path, name, found: facts ?? (await named(path, () => from.stat(path))) };
+      }),
+    );
+  }
+
+  async #file(item: Item): Promise<void> {
+    const { from, to, sync, say, onProgress } = this.#options;
+    const name = from.baseName(item.source);
+    const copied = await transferFile(item, {
+      ...{ from, to, sync, blocks: this.#blocks, signal: this.#signal },
+      onProgress: (addedBytes, doneBytes, totalBytes) => {
+        this.#bytes += addedBytes;
+        const { files } = this.result;
+        onProgress({ name, doneBytes, totalBytes, files, filesUnderWay: this.#files.taken, bytes: this.#bytes });
+      },
+    });
+    if (copied === undefined) {
+      if (item.depth === 0) throw missing(item.source);
+      say(`passed over, it was removed meanwhile: ${printable(item.source)}`);
       return;
     }
-    const { from, to, signal, say } = this.#options;
-    if (depth > MAX_DEPTH)
-      throw new UserError(`"${printable(source)}" is nested too deep`, { why: "a loop of links?" });
-    await this.#named(destination, () => to.makeDirectory(destination, facts.mode | 0o700));
-    for (const name of await this.#named(source, () => from.list(source))) {
-      signal.throwIfAborted();
-      if (!isPlainName(name)) {
-        say(`passed over, its name leads elsewhere: ${printable(name)}`);
-        continue;
-      }
-      if (name.endsWith(PART_SUFFIX)) continue; // of another copy
-      const path = from.join(source, name);
-      const found = await this.#named(path, () => from.stat(path));
-      if (found === undefined) say(`passed over, a link to nothing: ${printable(path)}`);
-      else await this.#any(path, found, to.join(destination, name), depth + 1);
-    }
-    await this.#named(destination, () => to.chmod(destination, facts.mode));
-  }
-
-  async #file(source: string, facts: FileFacts, destination: string): Promise<void> {
-    const { from, to, signal } = this.#options;
-    signal.throwIfAborted();
-    const existing = await this.#named(destination, () => to.stat(destination));
-    if (existing?.isDirectory === true)
-      throw new UserError(`"${printable(destination)}" is a directory`, { code: "ERR_IS_DIRECTORY" });
-    const part = `${destination}${PART_SUFFIX}`;
-    const resumed = await this.#usable(source, facts.size, part);
-    await this.#named(destination, () => this.#transfer(source, part, resumed, facts.size));
-    const [there, here] = await Promise.all([from.hash(source, facts.size), to.hash(part, facts.size)]);
-    if (there !== here) {
-      await to.remove(part);
-      throw new UserError(`"${printable(source)}" did not arrive as it is`, {
-        why: "it was changed while it was copied, or what an earlier attempt left was",
-        next: ["run this again"],
-        code: "ERR_CHECKSUM",
-      });
-    }
-    await this.#named(destination, async () => {
-      await to.chmod(part, facts.mode);
-      await to.rename(part, destination);
-    });
     this.result.files++;
-    this.result.bytes += facts.size;
-    this.result.resumedBytes += resumed;
+    this.result.bytes += copied.bytes;
+    this.result.resumedBytes += copied.resumedBytes;
   }
 
-  /** How much of an earlier attempt is the beginning of this file. */
-  async #usable(source: string, size: number, part: string): Promise<number> {
-    const { from, to } = this.#options;
-    const left = await to.stat(part);
-    if (left?.isFile !== true || left.size === 0 || left.size > size) return 0;
-    const [wanted, found] = await Promise.all([from.hash(source, left.size), to.hash(part, left.size)]);
-    return wanted === found ? left.size : 0;
+  /** @param ended Called behind a failure, too, which is known by then. */
+  #spawn(work: Promise<void>, ended: () => void): void {
+    void work.catch((error: unknown) => this.#fail(error)).then(ended);
   }
 
-  /** Blocks are written in order, so that what is there after a break is a beginning. */
-  async #transfer(source: string, part: string, begin: number, size: number): Promise<void> {
-    const { from, to, signal, onProgress } = this.#options;
-    const name = from.baseName(source);
-    const input = await from.openRead(source);
-    try {
-      const output = await to.openWrite(part, begin);
-      try {
-        const reads: Promise<Uint8Array>[] = [];
-        const writes: Promise<void>[] = [];
-        let asked = begin;
-        let at = begin;
-        const ask = (): void => {
-          while (reads.length < WINDOW_BLOCKS && asked < size) {
-            const read = input.read(asked, Math.min(BLOCK_BYTES, size - asked));
-            read.catch(() => undefined); // heard when its turn comes
-            reads.push(read);
-            asked += BLOCK_BYTES;
-          }
-        };
-        for (ask(); reads.length > 0; ask()) {
-          signal.throwIfAborted();
-          const bytes = await reads.shift()!;
-          const wanted = Math.min(BLOCK_BYTES, size - at);
-          if (bytes.length < wanted) throw new Error("it became shorter while it was copied");
-          const write = output.write(at, bytes);
-          write.catch(() => undefined); // heard below
-          writes.push(write);
-          at += bytes.length;
-          if (writes.length >= WINDOW_BLOCKS) await writes.shift();
-          onProgress({ name, doneBytes: at, totalBytes: size });
-        }
-        await Promise.all(writes);
-      } finally {
-        await output.close();
-      }
-    } finally {
-      await input.close();
-    }
-  }
-
-  /** Errors of either side with the file's name, in words. */
-  async #named<T>(path: string, run: () => Promise<T>): Promise<T> {
-    try {
-      return await run();
-    } catch (error) {
-      this.#options.signal.throwIfAborted();
-      if (error instanceof UserError || !(error instanceof Error)) throw error;
-      const code = String((error as { code?: unknown }).code ?? "");
-      throw new UserError(`Cannot copy "${printable(path)}"`, {
-        why: REASONS[code] ?? error.message,
-        code: "ERR_COPY",
-        cause: error,
-      });
-    }
+  /** The first failure ends the copy; what fails after the command was stopped fails because of that. */
+  #fail(error: unknown): void {
+    const { signal } = this.#options;
+    this.#failure ??= { error: signal.aborted ? signal.reason : error };
+    this.#stop.abort(this.#failure.error);
   }
 }
 
-/** By error code of this machine, and of SFTP. */
-const REASONS: Readonly<Record<string, string>> = {
-  EACCES: "it may not be read or written by this user",
-  ENOSPC: "the disk is full",
-  EISDIR: "it is a directory",
-  ENOTDIR: "a part of its path is no directory",
-  "2": "a directory of its path is missing",
-  "3": "it may not be read or written by the workspace's user",
-};
+async function* pages(source: string, list: AsyncIterable<readonly Entry[]>): AsyncGenerator<readonly Entry[]> {
+  try {
+    yield* list;
+  } catch (error) {
+    throw copyError(source, error);
+  }
+}
+
+async function named<T>(path: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw copyError(path, error);
+  }
+}
+
+function missing(source: string): UserError {
+  return new UserError(`There is no file "${printable(source)}"`, { code: "ERR_NO_FILE" });
+}
+
+function whyMissing(name: string): string {
+  return name.includes("\ufffd") ? "its name is not UTF-8" : "a link to nothing";
+}

@@ -15,7 +15,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Copier } from "./copier.ts";
-import { type FileSystem, LocalFiles } from "./file-system.ts";
+import type { FileSystem } from "./file-system.ts";
+import { LocalFiles } from "./local-files.ts";
 import { parseLocation, planCopy } from "./location.ts";
 
 describe("locations", () => {
@@ -85,6 +86,7 @@ describe("copying", () => {
       from: options.from ?? new LocalFiles(),
       to: new LocalFiles(),
       recursive: options.recursive ?? false,
+      sync: false,
       signal: options.signal ?? new AbortController().signal,
       onProgress: options.onProgress ?? (() => undefined),
       say: (line) => said.push(line),
@@ -148,7 +150,7 @@ describe("copying", () => {
   });
 
   it("detects a file that changes while it is copied", async () => {
-    writeFileSync(at("from", "a"), randomBytes(3_000_000));
+    writeFileSync(at("from", "a"), randomBytes(12_000_000)); // more than is read ahead
     const shrinking = copier({ onProgress: () => truncateSync(at("from", "a"), 100) });
     await expect(shrinking.copy([at("from", "a")], at("to"))).rejects.toMatchObject({
       why: expect.stringMatching(/shorter/),
@@ -174,7 +176,9 @@ describe("copying", () => {
       writeFileSync(at("from", "good"), "good");
       const local = new LocalFiles();
       const hostile: FileSystem = Object.assign(Object.create(local) as FileSystem, {
-        list: async () => [name, "good"],
+        list: async function* () {
+          yield [{ name }, { name: "good" }];
+        },
         join: () => at("from", "good"),
       });
       await copier({ from: hostile, recursive: true }).copy([at("from", "d")], at("to", "d"));

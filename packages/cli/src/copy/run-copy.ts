@@ -7,8 +7,9 @@ import { openWatched } from "../connection/watched-connection.ts";
 import type { DeploymentOptions } from "../rest/deployment.ts";
 import type { Display } from "../ui/display.ts";
 import { Copier, type CopyProgress } from "./copier.ts";
-import { LocalFiles, RemoteFiles } from "./file-system.ts";
+import { LocalFiles } from "./local-files.ts";
 import { planCopy, printable } from "./location.ts";
+import { RemoteFiles } from "./remote-files.ts";
 
 const REDRAW_MS = 200;
 const STOP_GRACE_MS = 2_000;
@@ -19,6 +20,8 @@ export interface CopyOptions {
   readonly connect: Pick<ConnectRequest, "wait" | "timeoutMs" | "disableDirect" | "region">;
   readonly verbose: boolean;
   readonly recursive: boolean;
+  /** Write each file to disk before it takes its place. */
+  readonly sync: boolean;
   /** Sources, and the destination. */
   readonly paths: readonly string[];
 }
@@ -46,6 +49,7 @@ export async function runCopy(options: CopyOptions, display: Display, cancel: Ab
       from: plan.direction === "up" ? here : there,
       to: plan.direction === "up" ? there : here,
       recursive: options.recursive,
+      sync: options.sync,
       signal,
       onProgress: progressLine(stages),
       say,
@@ -71,16 +75,18 @@ export async function runCopy(options: CopyOptions, display: Display, cancel: Ab
 
 function progressLine(stages: Display["stages"]): (progress: CopyProgress) => void {
   let drawnAt = 0;
-  let [since, sinceBytes] = [performance.now(), 0];
-  let current = "";
-  return ({ name, doneBytes, totalBytes }) => {
+  const since = performance.now();
+  return ({ name, doneBytes, totalBytes, files, filesUnderWay, bytes }) => {
     const now = performance.now();
-    if (name !== current) [current, since, sinceBytes] = [name, now, doneBytes];
     if (now - drawnAt < REDRAW_MS) return;
     drawnAt = now;
+    const rate = `${size(now > since ? (bytes * 1000) / (now - since) : 0)}/s`;
+    if (filesUnderWay > 1) {
+      stages.set(`${files} files, ${size(bytes)}, ${rate}`);
+      return;
+    }
     const percent = totalBytes === 0 ? 100 : Math.floor((100 * doneBytes) / totalBytes);
-    const perSecond = now > since ? ((doneBytes - sinceBytes) * 1000) / (now - since) : 0;
-    stages.set(`${printable(name)} ${percent} % of ${size(totalBytes)}, ${size(perSecond)}/s`);
+    stages.set(`${printable(name)} ${percent} % of ${size(totalBytes)}, ${rate}`);
   };
 }
 

@@ -80,6 +80,14 @@ export class FieldReader {
     return this.#take(4)?.readUInt32BE() ?? 0;
   }
 
+  /** The next u32, which stays the next field. */
+  peekU32(): number {
+    const offset = this.#offset;
+    const value = this.u32();
+    this.#offset = offset;
+    return value;
+  }
+
   /** File offsets and sizes; fails beyond 2^53 - 1, which no file reaches. */
   u64(): number {
     const value = this.#take(8)?.readBigUInt64BE() ?? 0n;
@@ -160,6 +168,19 @@ export function encodeAttributes(facts: FileFacts): Buffer {
   bytes.writeUInt32BE(seconds(facts.atimeMs), 24);
   bytes.writeUInt32BE(seconds(facts.mtimeMs), 28);
   return bytes;
+}
+
+/** Only the attributes that are given: what OPEN, MKDIR and the SETSTATs set. */
+export function encodeAttributeChanges({ size, mode }: Pick<Attributes, "size" | "mode">): Buffer {
+  const flags = (size === undefined ? 0 : ATTR.size) | (mode === undefined ? 0 : ATTR.permissions);
+  const fields = [u32(flags)];
+  if (size !== undefined) {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigUInt64BE(BigInt(size));
+    fields.push(bytes);
+  }
+  if (mode !== undefined) fields.push(u32(mode));
+  return Buffer.concat(fields);
 }
 
 const EMPTY = Buffer.alloc(0);

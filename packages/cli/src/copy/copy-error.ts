@@ -1,0 +1,36 @@
+import { UserError } from "../errors/user-error.ts";
+import { printable } from "./location.ts";
+
+/** What went wrong with a file of either side, in words; what is in words already stays. */
+export function copyError(path: string, error: unknown): unknown {
+  if (error instanceof UserError || !(error instanceof Error)) return error;
+  return new UserError(`Cannot copy "${printable(path)}"`, {
+    why: REASONS[codeOf(error)] ?? error.message,
+    code: "ERR_COPY",
+    cause: error,
+  });
+}
+
+/** Whether a file is not there, by the error of either side. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && ["ENOENT", "2"].includes(codeOf(error));
+}
+
+function codeOf(error: Error): string {
+  return String((error as { code?: unknown }).code ?? "");
+}
+
+/** By error code of this machine, and of SFTP. */
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "a directory of its path is missing",
+  EACCES: "it may not be read or written by this user",
+  ENOSPC: "the disk is full",
+  EDQUOT: "the disk quota is used up",
+  EFBIG: "it is larger than the file system allows",
+  EROFS: "the file system is read-only",
+  ENAMETOOLONG: "its name is too long for the file system",
+  EISDIR: "it is a directory",
+  ENOTDIR: "a part of its path is no directory",
+  "2": "a directory of its path is missing",
+  "3": "it may not be read or written by the workspace's user",
+};
