@@ -70,7 +70,9 @@ class Transfer {
   /** The source's facts behind its last byte, once that has been asked for. */
   #after: Promise<FileFacts> | undefined;
   #asked = 0;
+  /** Given to the part, and acknowledged by it. */
   #written = 0;
+  #acknowledged = 0;
   /** What was written is of no use to a later attempt. */
   #spoilt = false;
   resumedBytes = 0;
@@ -89,6 +91,7 @@ class Transfer {
       this.#part = await this.#begin();
       this.#asked = this.resumedBytes;
       this.#written = this.resumedBytes;
+      this.#acknowledged = this.resumedBytes;
       const facts = handled(this.#source.facts());
       this.#readAhead();
       const before = await this.#ofSource(facts);
@@ -182,9 +185,14 @@ class Transfer {
     const { blocks, onProgress } = this.#options;
     const writing = part
       .write(this.#written, block.subarray(0, length))
-      .catch((error: unknown) => {
-        this.#writeFailure ??= { error };
-      })
+      .then(
+        () => {
+          this.#acknowledged += length;
+        },
+        (error: unknown) => {
+          this.#writeFailure ??= { error };
+        },
+      )
       .finally(() => {
         this.#writes.delete(writing);
         blocks.give(block);
@@ -226,7 +234,7 @@ class Transfer {
     await Promise.allSettled([...this.#writes, ...this.#reads.map(({ filled }) => filled)]);
     for (const { block } of this.#reads.splice(0)) blocks.give(block);
     const closed = [this.#source.abandon(), this.#part?.abandon()];
-    const useless = this.#part !== undefined && (this.#spoilt || this.#written < RESUME_BYTES);
+    const useless = this.#part !== undefined && (this.#spoilt || this.#acknowledged < RESUME_BYTES);
     // What fails here fails for the reason that is reported already; the next attempt replaces the part.
     await Promise.allSettled(closed);
     if (useless) await Promise.allSettled([to.remove(this.#partPath)]);
