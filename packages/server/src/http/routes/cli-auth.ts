@@ -96,11 +96,14 @@ export function cliAuthRoutes(router: Router, deps: CliAuthDeps): void {
   });
 }
 
-function page(c: Context<HttpEnv>, body: string, status = 200, policy = POLICY): Response {
+/**
+ * @param referrer A policy under which browsers send the true `Origin` with the page's form, and not "null" (Fetch, "append a
+ * request Origin header").
+ */
+function page(c: Context<HttpEnv>, body: string, status = 200, policy = POLICY, referrer = "same-origin"): Response {
   c.header("Content-Security-Policy", policy);
   c.header("Cache-Control", "no-store");
-  // Not no-referrer: browsers then send "Origin: null" with the form.
-  c.header("Referrer-Policy", "same-origin");
+  c.header("Referrer-Policy", referrer);
   return c.html(
     `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +
       `<title>Coder</title><style>${STYLE}</style></head><body>${body}</body></html>`,
@@ -116,7 +119,8 @@ function handOver(c: Context<HttpEnv>, token: string, { url, origin, state }: Cl
     `<form method="post" action="${escapeHtml(url)}"><input type="hidden" name="state" value="${escapeHtml(state)}">` +
     `<input type="hidden" name="token" value="${escapeHtml(token)}"><button type="submit">Send the token</button></form>` +
     `<script>${SUBMIT}</script>`;
-  return page(c, body, 200, policy);
+  // The form leaves this origin, and https for http on loopback: only this policy names the origin then.
+  return page(c, body, 200, policy, "origin");
 }
 
 function wrongCallback(): string {
