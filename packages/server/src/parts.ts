@@ -8,6 +8,7 @@ import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import { type AppTunnels, appDialer } from "./apps/app-dialer.ts";
 import { PortShareService } from "./apps/port-shares.ts";
 import { WebApps } from "./apps/web-apps.ts";
+import { AccessChanges } from "./auth/access-changes.ts";
 import { AccessEvents } from "./auth/access-events.ts";
 import { AccessWatch } from "./auth/access-watch.ts";
 import { Accounts } from "./auth/accounts.ts";
@@ -90,6 +91,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const relayMaps = await RelayMaps.open({ config: config.derp, addresses, log });
 
   const accessEvents = new AccessEvents();
+  const accessChanges = new AccessChanges(store, accessEvents);
   const hosts = new Hosts(
     () => addresses.accessUrl(),
     config.allowedHosts,
@@ -97,8 +99,8 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   );
   const passwords = new Passwords(tuning.passwordCost ?? DEFAULT_PASSWORD_COST);
   const audit = new Audit(log, clock, metrics.recordAudit);
-  const sessions = new Sessions({ store, passwords, events: accessEvents, audit, lifetimes: config, clock });
-  const accounts = new Accounts({ store, passwords, events: accessEvents, clock });
+  const sessions = new Sessions({ store, passwords, accessChanges, audit, lifetimes: config, clock });
+  const accounts = new Accounts({ store, passwords, accessChanges, clock });
   // A proxy in front of the server may speak TLS.
   const secureCookies = (): boolean => config.secureAuthCookie || addresses.accessUrl().protocol === "https:";
   const authenticator = new Authenticator({ store, csrfKey: keys.csrf, hosts, secureCookies, clock });
@@ -115,7 +117,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     store,
     agentTokenKey: keys.agentToken,
     deployment,
-    events: accessEvents,
+    accessChanges,
     changes,
     clock,
     apps: declaredApps,
@@ -124,7 +126,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const connectionPolicies = new ConnectionPolicies({
     deployment: config.browserOnly,
     store,
-    events: accessEvents,
+    accessChanges,
     changes,
     clock,
     pagesUrl: () => (config.dashboard ? addresses.accessUrl() : undefined),

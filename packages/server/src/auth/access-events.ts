@@ -9,26 +9,29 @@ export type AccessEvent =
   /** Connections of the user, or to the agents, are left to browsers from now on. */
   | { readonly kind: "browser-only"; readonly userId?: string; readonly agentIds?: readonly string[] };
 
+export type AccessListener = (event: AccessEvent, outboxId?: string) => void;
+
 /**
  * Tells holders of open sockets when to close them. Listeners run synchronously in the order they were added; one
  * that throws is a bug and does not keep the others from running.
  */
 export class AccessEvents {
-  readonly #listeners = new Set<(event: AccessEvent) => void>();
+  readonly #listeners = new Set<AccessListener>();
 
   /** Returns the function that stops listening. */
-  subscribe(listener: (event: AccessEvent) => void): () => void {
+  subscribe(listener: AccessListener): () => void {
     // A wrapper of its own, so that adding one function twice counts twice.
-    const entry = (event: AccessEvent): void => listener(event);
+    const entry: AccessListener = (event, outboxId) => listener(event, outboxId);
     this.#listeners.add(entry);
     return () => this.#listeners.delete(entry);
   }
 
-  publish(event: AccessEvent): void {
+  /** @param outboxId Of the row that keeps the event until the other servers can read it; see AccessChanges. */
+  publish(event: AccessEvent, outboxId?: string): void {
     const failures: unknown[] = [];
     for (const listener of [...this.#listeners]) {
       try {
-        listener(event);
+        listener(event, outboxId);
       } catch (error) {
         failures.push(error);
       }

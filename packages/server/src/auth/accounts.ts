@@ -5,7 +5,7 @@ import { isUniqueViolation } from "../db/dialect.ts";
 import type { NewUser, Role, UserRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { Users } from "../db/users.ts";
-import type { AccessEvents } from "./access-events.ts";
+import type { AccessChanges } from "./access-changes.ts";
 import type { Passwords } from "./passwords.ts";
 
 export interface NewAccount {
@@ -18,7 +18,7 @@ export interface NewAccount {
 export interface AccountsOptions {
   readonly store: Store;
   readonly passwords: Passwords;
-  readonly events: AccessEvents;
+  readonly accessChanges: AccessChanges;
   readonly clock: WallClock;
 }
 
@@ -63,9 +63,9 @@ export class Accounts {
 
   /** Refuses the caller's own account and a user with workspaces. */
   async delete(target: UserRow, by: UserRow): Promise<void> {
-    const { store, clock, events } = this.#options;
+    const { accessChanges, clock } = this.#options;
     if (target.id === by.id) throw new DomainError("forbidden", "You cannot delete yourself!");
-    await store.transaction(async ({ users, apiKeys, workspaces }) => {
+    await accessChanges.transaction(async ({ users, apiKeys, workspaces }, ends) => {
       await users.lock(target.id);
       if ((await workspaces.countOf(target.id)) > 0) {
         throw new DomainError(
@@ -75,19 +75,19 @@ export class Accounts {
       }
       await apiKeys.removeAllOf(target.id);
       await users.markDeleted(target.id, clock.now());
+      ends({ kind: "user-gone", userId: target.id });
     });
-    events.publish({ kind: "user-gone", userId: target.id });
   }
 
   async suspend(target: UserRow, by: UserRow): Promise<UserRow> {
-    const { store, clock, events } = this.#options;
+    const { accessChanges, clock } = this.#options;
     if (target.id === by.id) throw new DomainError("invalid", "You cannot suspend yourself.");
-    await store.transaction(async ({ users, settings }) => {
+    await accessChanges.transaction(async ({ users, settings }, ends) => {
       await settings.lockDeployment();
       await refuseLastOwner(target, users);
       await users.setStatus(target.id, "suspended", clock.now());
+      ends({ kind: "user-gone", userId: target.id });
     });
-    events.publish({ kind: "user-gone", userId: target.id });
     return await this.#stored(target.id);
   }
 
@@ -97,14 +97,14 @@ export class Accounts {
   }
 
   async setRole(target: UserRow, role: Role, by: UserRow): Promise<UserRow> {
-    const { store, clock, events } = this.#options;
+    const { accessChanges, clock } = this.#options;
     if (target.id === by.id) throw new DomainError("invalid", "You cannot change your own roles.");
-    await store.transaction(async ({ users, settings }) => {
+    await accessChanges.transaction(async ({ users, settings }, ends) => {
       await settings.lockDeployment();
       if (role !== "owner") await refuseLastOwner(target, users);
       await users.setRole(target.id, role, clock.now());
+      if (role !== target.role) ends({ kind: "role-changed", userId: target.id });
     });
-    if (role !== target.role) events.publish({ kind: "role-changed", userId: target.id });
     return await this.#stored(target.id);
   }
 
@@ -124,15 +124,13 @@ export class Accounts {
 
   /** Sets a password and ends every login and token of the user. */
   async setPassword(target: UserRow, password: string): Promise<void> {
-    const { store, passwords, clock, events } = this.#options;
+    const { accessChanges, passwords, clock } = this.#options;
     const hash = await passwords.hash(password);
-    const keyIds = await store.transaction(async ({ users, apiKeys }) => {
-      const ids = await apiKeys.ids(target.id);
+    await accessChanges.transaction(async ({ users, apiKeys }, ends) => {
+      for (const keyId of await apiKeys.ids(target.id)) ends({ kind: "key-revoked", keyId, userId: target.id });
       await users.setPassword(target.id, hash, clock.now());
       await apiKeys.removeAllOf(target.id);
-      return ids;
     });
-    for (const keyId of keyIds) events.publish({ kind: "key-revoked", keyId, userId: target.id });
   }
 
   async #newRow(account: NewAccount, role: Role): Promise<Omit<NewUser, "email_key" | "username_key">> {

@@ -4,7 +4,7 @@ import { DomainError } from "../base/domain-error.ts";
 import { RateLimit } from "../base/rate-limit.ts";
 import type { ApiKeyRow, UserRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
-import type { AccessEvents } from "./access-events.ts";
+import type { AccessChanges } from "./access-changes.ts";
 import type { Audit } from "./audit.ts";
 import type { Passwords } from "./passwords.ts";
 import { formatUserToken, hashSecret, mintUserToken } from "./tokens.ts";
@@ -33,7 +33,7 @@ export interface Lifetimes {
 export class Sessions {
   readonly #store: Store;
   readonly #passwords: Passwords;
-  readonly #events: AccessEvents;
+  readonly #changes: AccessChanges;
   readonly #audit: Audit;
   readonly #lifetimes: Lifetimes;
   readonly #clock: WallClock;
@@ -43,14 +43,14 @@ export class Sessions {
   constructor(options: {
     store: Store;
     passwords: Passwords;
-    events: AccessEvents;
+    accessChanges: AccessChanges;
     audit: Audit;
     lifetimes: Lifetimes;
     clock: WallClock;
   }) {
     this.#store = options.store;
     this.#passwords = options.passwords;
-    this.#events = options.events;
+    this.#changes = options.accessChanges;
     this.#audit = options.audit;
     this.#lifetimes = options.lifetimes;
     this.#clock = options.clock;
@@ -128,15 +128,19 @@ export class Sessions {
 
   /** Ends a key at once, sockets included. False when there is none. */
   async revoke(key: { id: string; user_id: string }): Promise<boolean> {
-    const removed = await this.#store.apiKeys.remove(key.id);
-    if (removed) this.#events.publish({ kind: "key-revoked", keyId: key.id, userId: key.user_id });
-    return removed;
+    return await this.#changes.transaction(async ({ apiKeys }, ends) => {
+      const removed = await apiKeys.remove(key.id);
+      if (removed) ends({ kind: "key-revoked", keyId: key.id, userId: key.user_id });
+      return removed;
+    });
   }
 
   /** As revoke, but the row stays for the record. */
   async expire(key: { id: string; user_id: string }): Promise<void> {
-    await this.#store.apiKeys.expire(key.id, this.#clock.now());
-    this.#events.publish({ kind: "key-revoked", keyId: key.id, userId: key.user_id });
+    await this.#changes.transaction(async ({ apiKeys }, ends) => {
+      await apiKeys.expire(key.id, this.#clock.now());
+      ends({ kind: "key-revoked", keyId: key.id, userId: key.user_id });
+    });
   }
 
   #takeAttempt(email: string, clientAddress: string): void {

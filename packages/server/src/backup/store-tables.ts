@@ -1,6 +1,7 @@
 import type { Database } from "../db/schema.ts";
 
-type TableName = Exclude<keyof Database, "schema_migrations">;
+/** What waits in `access_outbox` concerns sockets of servers that run: a copy of the store has none. */
+type TableName = Exclude<keyof Database, "schema_migrations" | "access_outbox">;
 
 /**
  * Every table of a store, each behind those that it refers to: the order in which rows can be inserted. The type makes a new

@@ -24,6 +24,7 @@ export interface Database {
   app_sessions: AppSessionsTable;
   apps: AppsTable;
   user_settings: UserSettingsTable;
+  access_outbox: AccessOutboxTable;
 }
 
 export interface SchemaMigrationsTable {
@@ -305,3 +306,11 @@ export type NewUser = Insertable<UsersTable>;
 export type NewApiKey = Insertable<ApiKeysTable>;
 export type NewWorkspace = Insertable<WorkspacesTable>;
 export type NewAgent = Insertable<AgentsTable>;
+
+/** An event that takes a right away: written with the change itself, removed with the event that other servers read. */
+export interface AccessOutboxTable {
+  id: string;
+  /** JSON. */
+  body: string;
+  created_at: number;
+}

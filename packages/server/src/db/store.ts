@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Kysely } from "kysely";
 import { ServerError } from "../base/errors.ts";
+import { AccessOutbox } from "./access-outbox.ts";
 import { AgentLogs } from "./agent-logs.ts";
 import { AgentScripts } from "./agent-scripts.ts";
 import { Agents } from "./agents.ts";
@@ -37,6 +38,7 @@ export interface Tables {
   readonly appSessions: AppSessions;
   readonly apps: Apps;
   readonly userSettings: UserSettings;
+  readonly accessOutbox: AccessOutbox;
 }
 
 /** Ids that never change for the life of a deployment. */
@@ -71,6 +73,7 @@ export class Store implements Tables {
   readonly appSessions: AppSessions;
   readonly apps: Apps;
   readonly userSettings: UserSettings;
+  readonly accessOutbox: AccessOutbox;
   /** For small writes that many may ask for at the same time. */
   readonly commits = new GroupCommit<Tables>((work) => this.transaction(work));
   /** Connections beside those of queries; undefined where this process has the database to itself. */
@@ -98,6 +101,7 @@ export class Store implements Tables {
     this.appSessions = tables.appSessions;
     this.apps = tables.apps;
     this.userSettings = tables.userSettings;
+    this.accessOutbox = tables.accessOutbox;
   }
 
   /** Opens or creates a SQLite file (0600) and brings its schema up to date. Throws ServerError. */
@@ -193,6 +197,7 @@ function tablesOf(db: Kysely<Database>): Tables {
     appSessions: new AppSessions(db),
     apps: new Apps(db),
     userSettings: new UserSettings(db),
+    accessOutbox: new AccessOutbox(db),
   };
 }
 

@@ -1,7 +1,7 @@
 /** Which users and workspaces are left to browsers. A change is durable and published when its promise resolves. */
 import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
 import type { BrowserOnlyBy, ConnectionPolicy, WorkspacePolicyRequest } from "coder-protocol/rest/connection-policy";
-import type { AccessEvents } from "../auth/access-events.ts";
+import type { AccessChanges } from "../auth/access-changes.ts";
 import type { WallClock } from "../base/clock.ts";
 import { DomainError, notFound } from "../base/domain-error.ts";
 import type { AgentRow, UserRow, WorkspaceRow } from "../db/schema.ts";
@@ -12,7 +12,7 @@ import type { Changes } from "./changes.ts";
 export interface ConnectionPoliciesOptions {
   readonly deployment: BrowserOnlySetting;
   readonly store: Store;
-  readonly events: AccessEvents;
+  readonly accessChanges: AccessChanges;
   readonly changes: Changes;
   readonly clock: WallClock;
   /** Where the pages are; undefined when none are served. */
@@ -70,9 +70,11 @@ export class ConnectionPolicies {
   }
 
   async setForUser(user: UserRow, policy: ConnectionPolicy): Promise<UserRow> {
-    const { store, events, clock } = this.#options;
-    await store.users.setConnectionPolicy(user.id, policy, clock.now());
-    if (policy === "browser_only") events.publish({ kind: "browser-only", userId: user.id });
+    const { store, accessChanges, clock } = this.#options;
+    await accessChanges.transaction(async ({ users }, ends) => {
+      await users.setConnectionPolicy(user.id, policy, clock.now());
+      if (policy === "browser_only") ends({ kind: "browser-only", userId: user.id });
+    });
     const stored = await store.users.byId(user.id);
     if (stored === undefined) throw notFound();
     for (const { id } of await store.workspaces.list({ ownerId: user.id, nameContains: undefined })) this.#changed(id);
@@ -80,19 +82,22 @@ export class ConnectionPolicies {
   }
 
   async setForWorkspace(workspace: WorkspaceRow, request: WorkspacePolicyRequest): Promise<WorkspaceRow> {
-    const { store, events, clock } = this.#options;
+    const { accessChanges, clock } = this.#options;
     const { policy, require_e2e: requireE2e } = request;
     const change = {
       ...(policy === undefined ? {} : { connection_policy: policy }),
       ...(requireE2e === undefined ? {} : { require_e2e: requireE2e ? 1 : 0 }),
     };
-    await store.workspaces.setConnectionPolicy(workspace.id, change, clock.now());
-    const stored = await store.workspaces.byId(workspace.id);
-    if (stored === undefined) throw notFound();
-    if (this.by({ connection_policy: "inherit" }, stored) !== undefined) {
-      const agents = await store.agents.ofWorkspace(workspace.id);
-      events.publish({ kind: "browser-only", agentIds: agents.map((agent) => agent.id) });
-    }
+    const stored = await accessChanges.transaction(async ({ workspaces, agents }, ends) => {
+      await workspaces.setConnectionPolicy(workspace.id, change, clock.now());
+      const row = await workspaces.byId(workspace.id);
+      if (row === undefined) throw notFound();
+      if (this.by({ connection_policy: "inherit" }, row) !== undefined) {
+        const rows = await agents.ofWorkspace(workspace.id);
+        ends({ kind: "browser-only", agentIds: rows.map((agent) => agent.id) });
+      }
+      return row;
+    });
     this.#changed(workspace.id);
     return stored;
   }

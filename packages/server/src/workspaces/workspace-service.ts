@@ -5,7 +5,7 @@ import type {
   NewAgentScript,
   Transition,
 } from "coder-protocol/rest/workspaces";
-import type { AccessEvents } from "../auth/access-events.ts";
+import type { AccessChanges } from "../auth/access-changes.ts";
 import { deriveAgentToken, hashSecret } from "../auth/tokens.ts";
 import type { WallClock } from "../base/clock.ts";
 import { DomainError, notFound } from "../base/domain-error.ts";
@@ -35,7 +35,7 @@ export class WorkspaceService {
   readonly #store: Store;
   readonly #agentTokenKey: Uint8Array;
   readonly #deployment: DeploymentIds;
-  readonly #events: AccessEvents;
+  readonly #accessChanges: AccessChanges;
   readonly #changes: Changes;
   readonly #clock: WallClock;
   readonly #apps: Pick<DeclaredApps, "checkLevel">;
@@ -44,7 +44,7 @@ export class WorkspaceService {
     store: Store;
     agentTokenKey: Uint8Array;
     deployment: DeploymentIds;
-    events: AccessEvents;
+    accessChanges: AccessChanges;
     changes: Changes;
     clock: WallClock;
     apps: Pick<DeclaredApps, "checkLevel">;
@@ -52,7 +52,7 @@ export class WorkspaceService {
     this.#store = options.store;
     this.#agentTokenKey = options.agentTokenKey;
     this.#deployment = options.deployment;
-    this.#events = options.events;
+    this.#accessChanges = options.accessChanges;
     this.#changes = options.changes;
     this.#clock = options.clock;
     this.#apps = options.apps;
@@ -132,7 +132,7 @@ export class WorkspaceService {
     request: { transition: Transition; reason: string },
   ): Promise<WorkspaceBuildRow> {
     const now = this.#clock.now();
-    const { row, agentIds } = await this.#store.transaction(async ({ workspaces, builds, agents }) => {
+    const row = await this.#accessChanges.transaction(async ({ workspaces, builds, agents }, ends) => {
       await workspaces.lock(workspace.id);
       const current = await workspaces.byId(workspace.id);
       if (current === undefined || current.deleted_at !== null) {
@@ -150,15 +150,14 @@ export class WorkspaceService {
           if (agentStatus(agent, now) !== "connected") await agents.update(agent.id, awaited(now));
         }
       }
-      if (request.transition === "delete") await workspaces.markDeleted(workspace.id, now);
-      return { row: appended, agentIds: rows.map((agent) => agent.id) };
+      const ended = { workspaceId: workspace.id, agentIds: rows.map((agent) => agent.id) };
+      if (request.transition === "stop") ends({ kind: "workspace-stopped", ...ended });
+      if (request.transition === "delete") {
+        await workspaces.markDeleted(workspace.id, now);
+        ends({ kind: "workspace-deleted", ...ended });
+      }
+      return appended;
     });
-    if (request.transition === "stop") {
-      this.#events.publish({ kind: "workspace-stopped", workspaceId: workspace.id, agentIds });
-    }
-    if (request.transition === "delete") {
-      this.#events.publish({ kind: "workspace-deleted", workspaceId: workspace.id, agentIds });
-    }
     this.#changes.publish({ kind: "workspace", workspaceId: workspace.id });
     return row;
   }
@@ -180,17 +179,16 @@ export class WorkspaceService {
 
   /** Makes the old token worthless, ends the agent's session and returns the new token. */
   async rotateAgentToken(agentId: string): Promise<string> {
-    const token = await this.#store.transaction(async ({ agents }) => {
+    return await this.#accessChanges.transaction(async ({ agents }, ends) => {
       await agents.lock(agentId);
       const agent = await agents.byId(agentId);
       if (agent === undefined) throw new DomainError("not-found", "The agent is gone");
       const generation = agent.token_generation + 1;
       const next = deriveAgentToken(this.#agentTokenKey, agentId, generation);
       await agents.setToken(agentId, { generation, hash: hashSecret(next) }, this.#clock.now());
+      ends({ kind: "agent-token-rotated", agentId });
       return next;
     });
-    this.#events.publish({ kind: "agent-token-rotated", agentId });
-    return token;
   }
 
   #checkTemplate(request: CreateWorkspaceRequest): void {

@@ -1,3 +1,4 @@
+import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import type { Batch } from "./outbox.ts";
 import type { EventRow, NodeRow, Rows, ServerRow } from "./rows.ts";
 
@@ -53,6 +54,11 @@ export interface ClusterDatabase extends AsyncDisposable {
   replicas(mine: Replica): Promise<readonly Replica[]>;
   /** Writes a batch in one statement. False: this server's row is gone, and nothing was written. */
   write(me: string, batch: Batch): Promise<boolean>;
+  /**
+   * Events in `access_outbox` that were not published, for this server to publish: until the batch that has them removes them, no
+   * other server gets them for a while.
+   */
+  adopt(): Promise<readonly AccessOutboxRow[]>;
   /** Tells the others that there is something to read. May be lost. */
   hint(me: string, head: number): Promise<void>;
   /** Changes of a server above `after`, up to `upTo`, as many as one statement returns. */

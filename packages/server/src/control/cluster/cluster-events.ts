@@ -5,6 +5,7 @@
 import { z } from "zod";
 import type { AccessEvent, AccessEvents } from "../../auth/access-events.ts";
 import type { Logger } from "../../base/log.ts";
+import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import type { AgentLogs } from "../../db/agent-logs.ts";
 import type { Change, Changes } from "../../workspaces/changes.ts";
 import type { EventChange } from "./outbox.ts";
@@ -47,6 +48,7 @@ export class ClusterEvents {
   readonly #options: ClusterEventsOptions;
   /** Agents whose lines are being read, and the id below the first further one to read. */
   readonly #readingLogs = new Map<string, number | undefined>();
+  #tell: (event: EventChange) => void = () => undefined;
   #serial = 0;
   #isApplying = false;
 
@@ -57,17 +59,25 @@ export class ClusterEvents {
   /** From here on events of this server are passed to `tell`. */
   start(tell: (event: EventChange) => void): void {
     const { accessEvents, changes } = this.#options;
-    accessEvents.subscribe((event) => {
+    this.#tell = tell;
+    accessEvents.subscribe((event, outboxId) => {
       // One by one: each takes a right away.
-      if (!this.#isApplying) tell({ key: `access ${++this.#serial}`, kind: "access", body: JSON.stringify(event) });
+      const key = `access ${outboxId ?? ++this.#serial}`;
+      if (!this.#isApplying) tell({ key, kind: "access", body: JSON.stringify(event), outboxId });
     });
     changes.subscribeAll((change) => {
       if (!this.#isApplying) tell(this.#changeEvent(change));
     });
   }
 
+  /** An event that was written with its change, by a server that did not publish it in time. */
+  adopt({ id: outboxId, body }: AccessOutboxRow): void {
+    this.apply({ kind: "access", body });
+    this.#tell({ key: `access ${outboxId}`, kind: "access", body, outboxId });
+  }
+
   /** Something happened at another server. */
-  apply({ kind, body }: EventRow): void {
+  apply({ kind, body }: Omit<EventRow, "rev">): void {
     if (kind === "access") {
       const event = accessEvent.safeParse(parsed(body));
       if (event.success) this.#publish(() => this.#options.accessEvents.publish(event.data));

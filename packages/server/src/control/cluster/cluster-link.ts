@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { Bell } from "../../base/bell.ts";
 import type { Logger } from "../../base/log.ts";
+import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import type { CoordinatorRecord } from "../coordinator-records.ts";
 import type { ClusterCore } from "./cluster-core.ts";
 import type { ClusterDatabase, Replica } from "./cluster-database.ts";
@@ -41,6 +42,8 @@ export interface ClusterLinkOptions {
   readonly onDatabaseTime?: (databaseMs: number, roundTripMs: number) => void;
   /** Something happened at another server; may come twice. */
   readonly onEvent?: (event: EventRow) => void;
+  /** An event that the server which caused it did not publish in time. */
+  readonly onAdopted?: (event: AccessOutboxRow) => void;
   /** Servers that are there, this one among them; called again and again. */
   readonly onReplicas?: (replicas: readonly Replica[]) => void;
 }
@@ -220,6 +223,7 @@ export class ClusterLink implements AsyncDisposable {
     this.#core.heartbeats(servers);
     this.#core.sweep();
     this.#readerBell.ring();
+    for (const event of await this.#database.adopt()) this.#options.onAdopted?.(event);
     if (performance.now() - this.#sweptAt < SWEEP_MS) return;
     this.#sweptAt = performance.now();
     await this.#database.sweep();

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type pg from "pg";
+import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import type { OpenConnection } from "../../db/dedicated.ts";
 import type { ClusterDatabase, Heartbeat, HintListener, ReadRows, Replica } from "./cluster-database.ts";
 import type { Batch } from "./outbox.ts";
@@ -17,6 +18,9 @@ const KEY_BYTES = 32;
 /** As long as a server that does not answer is waited for; what is over is kept as long. */
 const KEEP_MS = 15 * 60_000;
 const SIGNAL_MS = 60_000;
+/** A server publishes what it committed at once: an event that waits longer lost its server, or that one has no database. */
+const ADOPT_AFTER_MS = 2_000;
+const MAX_ADOPTED = 500;
 /** A replica that stated nothing for so long is not there. */
 const REPLICA_MS = 15_000;
 const KEEP_REPLICA_MS = 24 * 3_600_000;
@@ -105,8 +109,13 @@ export class PostgresClusterDatabase implements ClusterDatabase {
       events.map(({ rev }) => rev),
       events.map(({ kind }) => kind),
       events.map(({ body }) => body),
+      events.flatMap(({ outboxId }) => outboxId ?? []),
     ]);
     return rows.length === 1;
+  }
+
+  async adopt(): Promise<readonly AccessOutboxRow[]> {
+    return await this.#writer.run<AccessOutboxRow>(ADOPT, [ADOPT_AFTER_MS, MAX_ADOPTED]);
   }
 
   async hint(me: string, head: number): Promise<void> {
@@ -321,7 +330,8 @@ const WRITE = `with me as (update tailnet_servers set head = $2, heartbeat_at = 
       unnest($15::bigint[], $16::text[], $17::text[]) as x (rev, src, dst)),
   e as (insert into cluster_events (server, rev, kind, body, created_at)
     select me.id, x.rev, x.kind, x.body, ${NOW} from me,
-      unnest($18::bigint[], $19::text[], $20::text[]) as x (rev, kind, body))
+      unnest($18::bigint[], $19::text[], $20::text[]) as x (rev, kind, body)),
+  o as (delete from access_outbox using me where access_outbox.id = any($21::text[]))
   select id, set_config('synchronous_commit', 'off', true) from me`;
 
 const READ = `select 'peer' as kind_of_row, id as a, '' as b, rev, state, kind, session, key, reason
@@ -333,6 +343,11 @@ const READ = `select 'peer' as kind_of_row, id as a, '' as b, rev, state, kind, 
   union all select 'event', kind, '', rev, 0, 0, 0, null, body from cluster_events
     where server = $1 and rev > $2 and rev <= $3
   order by rev limit $4`;
+
+/** Takes events for a while: another server gets them again, should this one end before it wrote them. */
+const ADOPT = `update access_outbox set created_at = ${NOW} where id in
+    (select id from access_outbox where created_at < ${NOW} - $1::bigint order by created_at limit $2 for update skip locked)
+  returning id, body`;
 
 /** Does nothing while another server sweeps. */
 const SWEEP = `with sweeper as materialized (select ${NOW} as now where pg_try_advisory_xact_lock($1::int, $2::int)),

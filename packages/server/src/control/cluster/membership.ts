@@ -33,6 +33,7 @@ export function clusterOf(options: {
     problem,
     onReplicas,
     onEvent: (event) => events.apply(event),
+    onAdopted: (event) => events.adopt(event),
     onDatabaseTime: (databaseMs, roundTripMs) => clock.measured(databaseMs, roundTripMs),
   });
   control.joinCluster(link);

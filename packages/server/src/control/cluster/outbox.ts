@@ -16,6 +16,8 @@ export type SignalChange = Omit<SignalRow, Numbered>;
 /** `key`: a later event of the same key stands for an earlier one that still waits. */
 export interface EventChange extends Omit<EventRow, Numbered> {
   readonly key: string;
+  /** Of the row that kept the event until it is written here: it goes with the same statement. */
+  readonly outboxId?: string | undefined;
 }
 
 /** Changes that are written as one statement. */

@@ -9,6 +9,7 @@ import { connectionPolicies } from "./008-connection-policy.ts";
 import { compatibleFrom } from "./009-compatible-from.ts";
 import { cluster } from "./010-cluster.ts";
 import { agentConnection } from "./011-agent-connection.ts";
+import { accessOutbox } from "./014-access-outbox.ts";
 
 export interface Migration {
   /** Ascending; numbers may be left out. A released migration never changes. */
@@ -34,6 +35,7 @@ export const migrations: readonly Migration[] = [
   { version: 9, name: "compatible from", up: compatibleFrom },
   { version: 10, name: "cluster", compatibleFrom: 9, up: cluster },
   { version: 11, name: "agent connection", compatibleFrom: 9, up: agentConnection },
+  { version: 14, name: "access outbox", compatibleFrom: 9, up: accessOutbox },
 ];
 
 /** Of the schema that this release writes; it reads older ones, and brings them up to date. */

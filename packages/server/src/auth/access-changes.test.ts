@@ -1,0 +1,51 @@
+import { describe, expect, it } from "vitest";
+import type { AccessOutboxRow } from "../db/access-outbox.ts";
+import type { Store, Tables } from "../db/store.ts";
+import { AccessChanges } from "./access-changes.ts";
+import { type AccessEvent, AccessEvents } from "./access-events.ts";
+
+const GONE: AccessEvent = { kind: "user-gone", userId: "u" };
+
+/** A store whose transactions run their work this often before one commits, and then keep what it wrote. */
+function changesOn(runs: number, commits = true) {
+  const kept: AccessOutboxRow[] = [];
+  const published: [AccessEvent, string | undefined][] = [];
+  const transaction = async (work: (tables: Tables) => Promise<unknown>): Promise<unknown> => {
+    for (let run = 1; ; run++) {
+      const written: AccessOutboxRow[] = [];
+      const accessOutbox = { add: async (rows: readonly AccessOutboxRow[]) => void written.push(...rows) };
+      const result = await work({ accessOutbox } as unknown as Tables);
+      if (run < runs) continue;
+      if (!commits) throw new Error("the connection was lost");
+      expect(published).toEqual([]); // nothing before the commit
+      kept.push(...written);
+      return result;
+    }
+  };
+  const events = new AccessEvents();
+  events.subscribe((event, id) => published.push([event, id]));
+  return { changes: new AccessChanges({ transaction } as unknown as Store, events), kept, published };
+}
+
+describe("a transaction that takes a right away", () => {
+  it("keeps its event beside the change, and publishes it after the commit under the id of that row", async () => {
+    const { changes, kept, published } = changesOn(1);
+    expect(await changes.transaction(async (_tables, ends) => (ends(GONE), 7))).toBe(7);
+    expect(kept.map(({ body }) => JSON.parse(body))).toEqual([GONE]);
+    expect(published).toEqual([[GONE, kept[0]!.id]]);
+  });
+
+  it("has the events of its last run alone when the database runs it again", async () => {
+    const { changes, kept, published } = changesOn(3);
+    let runs = 0;
+    await changes.transaction(async (_tables, ends) => ends({ kind: "user-gone", userId: `run ${++runs}` }));
+    expect(kept.map(({ body }) => JSON.parse(body).userId)).toEqual(["run 3"]);
+    expect(published).toEqual([[{ kind: "user-gone", userId: "run 3" }, kept[0]!.id]]);
+  });
+
+  it("publishes nothing when it does not commit", async () => {
+    const { changes, published } = changesOn(1, false);
+    await expect(changes.transaction(async (_tables, ends) => ends(GONE))).rejects.toThrow("lost");
+    expect(published).toEqual([]);
+  });
+});

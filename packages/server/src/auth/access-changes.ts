@@ -1,0 +1,32 @@
+import { randomUUID } from "node:crypto";
+import type { Store, Tables } from "../db/store.ts";
+import type { AccessEvent, AccessEvents } from "./access-events.ts";
+
+/**
+ * The transactions that take rights away. Their events are written with the change and published after its commit: should this
+ * server end in between, another one publishes them.
+ */
+export class AccessChanges {
+  readonly #store: Store;
+  readonly #events: AccessEvents;
+
+  constructor(store: Store, events: AccessEvents) {
+    this.#store = store;
+    this.#events = events;
+  }
+
+  /** As Store.transaction. `ends` takes what the commit ends. */
+  async transaction<Result>(
+    work: (tables: Tables, ends: (event: AccessEvent) => void) => Promise<Result>,
+  ): Promise<Result> {
+    let ended: { readonly id: string; readonly event: AccessEvent }[] = [];
+    const result = await this.#store.transaction(async (tables) => {
+      ended = []; // PostgreSQL may run it again
+      const value = await work(tables, (event) => ended.push({ id: randomUUID(), event }));
+      await tables.accessOutbox.add(ended.map(({ id, event }) => ({ id, body: JSON.stringify(event) })));
+      return value;
+    });
+    for (const { id, event } of ended) this.#events.publish(event, id);
+    return result;
+  }
+}

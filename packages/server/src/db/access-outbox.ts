@@ -1,0 +1,31 @@
+import { type Kysely, sql } from "kysely";
+import { isPostgres } from "./dialect.ts";
+import type { Database } from "./schema.ts";
+
+/** Milliseconds of the database's clock: other servers judge by it how long a row waits. */
+const NOW = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
+
+export interface AccessOutboxRow {
+  readonly id: string;
+  /** JSON. */
+  readonly body: string;
+}
+
+/**
+ * Events that take a right away and that other servers have to act on. With SQLite there is no other server: nothing is written.
+ */
+export class AccessOutbox {
+  readonly #db: Kysely<Database>;
+  constructor(db: Kysely<Database>) {
+    this.#db = db;
+  }
+
+  /** Call inside the transaction that takes the rights away. */
+  async add(rows: readonly AccessOutboxRow[]): Promise<void> {
+    if (rows.length === 0 || !isPostgres(this.#db)) return;
+    await this.#db
+      .insertInto("access_outbox")
+      .values(rows.map(({ id, body }) => ({ id, body, created_at: NOW })))
+      .execute();
+  }
+}

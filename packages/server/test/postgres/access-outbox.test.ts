@@ -1,0 +1,84 @@
+/** Rights that a server took away before it ended, and whose end it never published. */
+import pg from "pg";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { AccessChanges } from "../../src/auth/access-changes.ts";
+import { AccessEvents } from "../../src/auth/access-events.ts";
+import { PostgresClusterDatabase } from "../../src/control/cluster/cluster-tables.ts";
+import { openBackend } from "../../src/db/open-backend.ts";
+import { Store } from "../../src/db/store.ts";
+import { addMember, firstUser, send, startServer, type TestServer, temporaryDirectory } from "../helpers.ts";
+import { TestPeer } from "../peers.ts";
+import { testDatabase, testStorePlace } from "./test-database.ts";
+
+const eventually = { timeout: 20_000, interval: 50 };
+const cleanups: (() => Promise<unknown>)[] = [];
+const stateDir = temporaryDirectory();
+let server: TestServer;
+let bob: { readonly token: string; readonly id: string };
+let client: TestPeer;
+let rows: pg.Client;
+
+beforeEach(async () => {
+  server = await startServer({ stateDir });
+  cleanups.push(async () => server[Symbol.asyncDispose]());
+  const { token } = await firstUser(server.url);
+  bob = await addMember(server.url, token, "bob");
+  client = await TestPeer.open(server.url, bob.token, "/api/v2/tailnet");
+  cleanups.push(async () => client[Symbol.asyncDispose]());
+  rows = new pg.Client({ connectionString: String((await testDatabase(stateDir))["postgres-url"]) });
+  await rows.connect();
+  cleanups.push(() => rows.end());
+});
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+/** What another server holds of the same database, up to its end: it shares nothing else with the one that runs. */
+async function otherServer() {
+  const backend = await openBackend(await testStorePlace(stateDir), {
+    applicationName: "other",
+    log: server.server.parts.log,
+  });
+  const store = await Store.on(backend, 0);
+  cleanups.push(() => store.close());
+  return store;
+}
+
+const waiting = async (): Promise<number> =>
+  Number((await rows.query("select count(*) as count from access_outbox")).rows[0].count);
+
+describe("a right that is taken away", () => {
+  it("R10: is over at every server, also when the one that took it away ended before it published it", async () => {
+    const store = await otherServer();
+    // The commit, and nothing after it: these events have no listener.
+    const changes = new AccessChanges(store, new AccessEvents());
+    const [keyId] = await store.apiKeys.ids(bob.id);
+    await changes.transaction(async ({ apiKeys }, ends) => {
+      await apiKeys.remove(keyId!);
+      ends({ kind: "key-revoked", keyId: keyId!, userId: bob.id });
+    });
+    expect(String(await client.connection.closed)).toContain("access revoked");
+    await vi.waitFor(async () => expect(await waiting()).toBe(0), eventually);
+    expect((await rows.query("select body from cluster_events where kind = 'access'")).rows).toHaveLength(1);
+  });
+
+  it("is over also when the server that adopted the event ended before it wrote it", async () => {
+    const store = await otherServer();
+    const cluster = new PostgresClusterDatabase(store.openConnection!);
+    cleanups.push(() => cluster[Symbol.asyncDispose]());
+    const event = { kind: "user-gone", userId: bob.id };
+    await rows.query("insert into access_outbox values ('1', $1, 0)", [JSON.stringify(event)]);
+    const adopted = await cluster.adopt();
+    // One of the two got it: the server that runs may have been first.
+    expect(adopted.length + Number(await cluster.adopt().then((again) => again.length))).toBeLessThanOrEqual(1);
+    expect(String(await client.connection.closed)).toContain("access revoked");
+    await vi.waitFor(async () => expect(await waiting()).toBe(0), eventually);
+  });
+
+  it("leaves nothing behind where the server lives", async () => {
+    await send(server.url, "POST", "/api/v2/users/logout", { token: bob.token });
+    expect(String(await client.connection.closed)).toContain("access revoked");
+    await vi.waitFor(async () => expect(await waiting()).toBe(0), eventually);
+  });
+});
