@@ -1,11 +1,11 @@
 import type { IncomingMessage } from "node:http";
 import { BlockList, isIP } from "node:net";
 import { plainAddress } from "../auth/hosts.ts";
-import { addRange, type ServerConfig } from "../config/parse.ts";
+import { addRange, type ListeningConfig } from "../config/listening.ts";
 
 /** Finds a client's address. Headers count only from trusted proxies, since any client could send them. */
 export function clientAddressReader(
-  config: Pick<ServerConfig, "proxyTrustedHeaders" | "proxyTrustedOrigins">,
+  config: Pick<ListeningConfig, "proxyTrustedHeaders" | "proxyTrustedOrigins">,
 ): (request: IncomingMessage) => string {
   const trusted = new BlockList();
   for (const range of config.proxyTrustedOrigins) addRange(trusted, range);

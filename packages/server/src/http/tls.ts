@@ -4,7 +4,7 @@ import type { Server } from "node:https";
 import { createSecureContext, type SecureContext, type TlsOptions } from "node:tls";
 import { nodeErrorCode, ServerError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
-import type { TlsConfig } from "../config/parse.ts";
+import type { TlsConfig } from "../config/listening.ts";
 
 /** How often the files are looked at. */
 const DEFAULT_CHECK_MS = 5_000;

@@ -119,10 +119,12 @@ export class RelayListener implements AsyncDisposable {
   #stalled = 0;
   #siblingPlaces = 0;
   #draining = false;
+  #webSocketOnly: boolean;
   #shutdown: Promise<void> | undefined;
 
   constructor(options: RelayListenerOptions) {
     this.#options = options;
+    this.#webSocketOnly = options.webSocketOnly ?? false;
     this.#logger = options.logger ?? silentLogger;
     this.#relay = new DerpRelay({
       privateKey: options.privateKey,
@@ -175,6 +177,24 @@ export class RelayListener implements AsyncDisposable {
     return closed;
   }
 
+  /** Closes every client that `admit` refuses now. Returns the number of their connections. */
+  revokeUnadmitted(): number {
+    const closed = this.#relay.revokeUnadmitted(this.#options.clock());
+    this.#afterRelay();
+    return closed;
+  }
+
+  /** Replaces the secret of the mesh; members that proved another one are closed. Undefined: no mesh. */
+  setMeshKey(meshKey: string | undefined): void {
+    this.#relay.setMeshKey(meshKey, this.#options.clock());
+    this.#afterRelay();
+  }
+
+  /** Whether the raw upgrade is refused from now on. Connections that have it stay. */
+  setWebSocketOnly(webSocketOnly: boolean): void {
+    this.#webSocketOnly = webSocketOnly;
+  }
+
   /** The key may use the relay from now on: clients that came before it was known go on. */
   admitHeld(publicKey: Uint8Array): void {
     this.#relay.admitHeld(publicKey, this.#options.clock());
@@ -185,7 +205,7 @@ export class RelayListener implements AsyncDisposable {
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const upgrade = request.headers.upgrade?.toLowerCase();
     const isWebSocket = upgrade === "websocket" && offersDerp(request);
-    const isRaw = upgrade === "derp" && !this.#options.webSocketOnly;
+    const isRaw = upgrade === "derp" && !this.#webSocketOnly;
     socket.on("error", () => socket.destroy());
     if (!isWebSocket && !isRaw) {
       this.#refuse(socket, 426, "Upgrade Required", UPGRADE_TEXT, "not-an-upgrade");

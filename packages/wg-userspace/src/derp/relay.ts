@@ -1,4 +1,4 @@
-import { hexEncode, utf8 } from "../base/bytes.ts";
+import { hexEncode } from "../base/bytes.ts";
 import { looksLikeDisco } from "../base/disco-marker.ts";
 import { addMs, type Instant } from "../base/instant.ts";
 import { type Logger, silentLogger } from "../base/ports.ts";
@@ -21,7 +21,6 @@ import { SegmentPool } from "./frame-queue.ts";
 import {
   CLIENT_INFO_MAX_BYTES,
   CLIENT_INFO_MIN_BYTES,
-  type ClientInfo,
   NONCE_BYTES,
   openClientInfo,
   PROTOCOL_VERSION,
@@ -29,6 +28,7 @@ import {
   serverKeyFrame,
 } from "./handshake.ts";
 import { KeyTable } from "./key-table.ts";
+import { MeshSecret } from "./mesh-secret.ts";
 import { RelayConnectionState } from "./relay-client.ts";
 import { RelayPeer } from "./relay-peers.ts";
 import {
@@ -75,7 +75,7 @@ export class DerpRelay {
   readonly #limits: RelayLimits;
   readonly #logger: Logger;
   readonly #serverKeyFrame: Uint8Array;
-  readonly #meshKeyHash: Uint8Array | undefined;
+  readonly #meshSecret: MeshSecret;
   readonly #connections = new Map<ConnectionId, RelayConnectionState>();
   /** By key in hexadecimal: after a restart every client is held until its key becomes known. */
   readonly #held = new Map<string, Set<RelayConnectionState>>();
@@ -97,7 +97,7 @@ export class DerpRelay {
     this.#limits = { ...DEFAULT_RELAY_LIMITS, ...options.limits };
     this.#logger = options.logger ?? silentLogger;
     this.#serverKeyFrame = serverKeyFrame(options.publicKey);
-    this.#meshKeyHash = options.meshKey ? options.crypto.blake2s(utf8(options.meshKey)) : undefined;
+    this.#meshSecret = new MeshSecret(options.crypto, options.meshKey);
     this.#peers = new KeyTable(options.random.uint32());
     this.#sink = {
       frameHeader: (type, length) => this.#verdict(this.#current!, type, length),
@@ -234,6 +234,17 @@ export class DerpRelay {
   revoke(publicKey: Uint8Array, now: Instant): number {
     this.#now = now;
     return this.#closePeer(publicKey, "revoked");
+  }
+
+  /** Closes the connections of every client that `admit` refuses now. Returns their number. */
+  revokeUnadmitted(now: Instant): number {
+    const { admit } = this.#options;
+    return this.#revokeWhere(now, ({ peer, isMeshMember }) => !!peer && !isMeshMember && admit?.(peer.key) === false);
+  }
+
+  /** Replaces the secret of the mesh. Members that proved another one are closed. Absent or empty: no mesh. */
+  setMeshKey(meshKey: string | undefined, now: Instant): void {
+    if (this.#meshSecret.replace(meshKey)) this.#revokeWhere(now, ({ isMeshMember }) => isMeshMember);
   }
 
   /** A key may use the relay from now on: clients held for it proceed. */
@@ -411,7 +422,7 @@ export class DerpRelay {
       this.#close(from, "bad-client-info");
       return;
     }
-    from.isMeshMember = this.#knowsMeshKey(opened.info);
+    from.isMeshMember = this.#meshSecret.isProvenBy(opened.info);
     if (!from.isMeshMember && admit !== undefined && !admit(opened.publicKey)) {
       if (holdUnknown !== true) {
         this.#close(from, "not-admitted");
@@ -437,12 +448,6 @@ export class DerpRelay {
     });
     boxKey.fill(0);
     this.#pushControl(from, info);
-  }
-
-  #knowsMeshKey(info: ClientInfo): boolean {
-    if (this.#meshKeyHash === undefined || info.meshKey === undefined) return false;
-    const { crypto } = this.#options;
-    return crypto.equal(this.#meshKeyHash, crypto.blake2s(utf8(info.meshKey)));
   }
 
   // --- who is here ---
@@ -519,6 +524,13 @@ export class DerpRelay {
   #closePeer(publicKey: Uint8Array, reason: RelayCloseReason): number {
     const connections = [...(this.#peers.get(publicKey)?.connections ?? [])];
     for (const connection of connections) this.#close(connection, reason);
+    return connections.length;
+  }
+
+  #revokeWhere(now: Instant, applies: (connection: RelayConnectionState) => boolean): number {
+    this.#now = now;
+    const connections = [...this.#connections.values()].filter(applies);
+    for (const connection of connections) this.#close(connection, "revoked");
     return connections.length;
   }
 
