@@ -1,6 +1,9 @@
+import { aborted } from "wg-userspace/async/abort";
 import type { DrainTimes } from "./base/drain-times.ts";
 import { createLogger, type Logger, type TextSink } from "./base/log.ts";
+import { untilStopped } from "./base/until-stopped.ts";
 import type { ServerConfig } from "./config/parse.ts";
+import { boundLines } from "./http/bind-configured.ts";
 import { markOnMainThread } from "./relay/garbage-collection.ts";
 import { createServer, type ServerDeps } from "./server.ts";
 
@@ -27,39 +30,23 @@ export async function runServer(config: ServerConfig, options: RunServerOptions 
     level: config.logLevel,
     format: config.logFormat,
   });
-  const stop = new AbortController();
-  const onSignal = (name: NodeJS.Signals): void => {
-    if (stop.signal.aborted) process.exit(name === "SIGINT" ? 130 : 143);
-    log.info({ signal: name }, "stopping");
-    stop.abort();
-  };
   let late: NodeJS.Timeout | undefined;
   let reload = (): void => undefined;
-  const onHangUp = (): void => reload();
-  process.on("SIGHUP", onHangUp);
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
-  const ended = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
-  try {
+  await untilStopped({ signal: options.signal, onHangUp: () => reload(), log }, async (ended) => {
     const server = await createServer(config, { ...options.deps, log, signal: ended });
     reload = () => server.reloadCertificates("SIGHUP");
     try {
-      if (!ended.aborted) {
-        await server.listen();
-        stdout.write(await greeting(server, config));
-        await aborted(ended);
-        late = exitLate(server.drainTimes(), log);
-        await server.drain();
-      }
+      if (ended.aborted) return;
+      await server.listen();
+      stdout.write(await greeting(server, config));
+      await aborted(ended);
+      late = exitLate(server.drainTimes(), log);
+      await server.drain();
     } finally {
       await server.close();
+      clearTimeout(late);
     }
-  } finally {
-    clearTimeout(late);
-    process.off("SIGHUP", onHangUp);
-    process.off("SIGINT", onSignal);
-    process.off("SIGTERM", onSignal);
-  }
+  });
 }
 
 /** A stop that hangs, as on a database that does not answer, ends all the same: what is durable is in the database. */
@@ -72,10 +59,7 @@ function exitLate({ exitMs }: DrainTimes, log: Logger): NodeJS.Timeout | undefin
 }
 
 async function greeting(server: Awaited<ReturnType<typeof createServer>>, config: ServerConfig): Promise<string> {
-  const lines: string[] = [];
-  if (server.address !== undefined) lines.push(`Listening on http://${hostPort(server.address)}`);
-  if (server.tlsAddress !== undefined) lines.push(`Listening on https://${hostPort(server.tlsAddress)}`);
-  if (server.metricsAddress !== undefined) lines.push(`Metrics on http://${hostPort(server.metricsAddress)}/metrics`);
+  const lines = boundLines(server);
   if (server.stunPort !== undefined) lines.push(`STUN on UDP port ${server.stunPort}`);
   const url = server.parts.addresses.accessUrl().origin;
   const page = server.parts.addresses.browserUrl().origin;
@@ -86,15 +70,4 @@ async function greeting(server: Awaited<ReturnType<typeof createServer>>, config
     lines.push("", "There is no user yet. Create the first one, an owner, with:", `  coder login ${url}`);
   }
   return `${lines.join("\n")}\n`;
-}
-
-function hostPort(address: { address: string; port: number; family: string }): string {
-  return address.address.includes(":") ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

@@ -1,10 +1,8 @@
 import { randomUUID } from "node:crypto";
-import type { AddressInfo } from "node:net";
 import { DatabaseClock, systemClock, type WallClock } from "./base/clock.ts";
 import { elsewhere } from "./base/domain-error.ts";
 import { type DrainTimes, drainTimes } from "./base/drain-times.ts";
 import { pause } from "./base/gradual-end.ts";
-import { isLoopback } from "./base/listen-address.ts";
 import type { Logger } from "./base/log.ts";
 import type { ServerConfig } from "./config/parse.ts";
 import { RESTARTING } from "./control/open-socket.ts";
@@ -12,9 +10,10 @@ import type { Backend } from "./db/backend.ts";
 import { openBackend, storePlaceOf } from "./db/open-backend.ts";
 import { foreignKeys, keyFingerprintOf, Store } from "./db/store.ts";
 import type { ProgramSources } from "./downloads/catalogue.ts";
+import { type Bound, bindConfigured, NOT_BOUND } from "./http/bind-configured.ts";
 import type { DashboardFiles } from "./http/dashboard/build-output.ts";
 import { Listeners } from "./http/listeners.ts";
-import { certificateMetrics, createMetrics, createMetricsServer } from "./http/metrics.ts";
+import { certificateMetrics, createMetrics } from "./http/metrics.ts";
 import { Certificates } from "./http/tls.ts";
 import { WaitingRoom } from "./http/waiting-room.ts";
 import { buildHttpSurface, type HttpSurface } from "./http-surface.ts";
@@ -46,15 +45,12 @@ export interface ServerDeps extends PartsTuning {
   readonly dashboard?: DashboardFiles;
 }
 
-export interface CoderServer extends AsyncDisposable {
+/** Bound addresses are there once it listens. */
+export interface CoderServer extends Bound, AsyncDisposable {
   readonly parts: Parts;
   readonly http: HttpSurface;
   /** Binds every configured address. Throws ServerError. */
   listen(): Promise<void>;
-  /** Where plain http is bound, once listening. */
-  readonly address: AddressInfo | undefined;
-  readonly tlsAddress: AddressInfo | undefined;
-  readonly metricsAddress: AddressInfo | undefined;
   /** UDP port of the server's own STUN server, when there is one. */
   readonly stunPort: number | undefined;
   /** Reads the TLS certificates again and logs the outcome. */
@@ -144,9 +140,7 @@ class Server implements CoderServer {
   readonly #listeners: Listeners;
   #stun: StunPart | undefined;
   #stopWatchingCertificates: () => void = () => undefined;
-  #address: AddressInfo | undefined;
-  #tlsAddress: AddressInfo | undefined;
-  #metricsAddress: AddressInfo | undefined;
+  #bound: Bound = NOT_BOUND;
   #cleanup: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
 
@@ -158,14 +152,14 @@ class Server implements CoderServer {
     this.#listeners = new Listeners({ door: options.http.door, limits: listenerLimits(options.parts), streams, log });
   }
 
-  get address(): AddressInfo | undefined {
-    return this.#address;
+  get address(): Bound["address"] {
+    return this.#bound.address;
   }
-  get tlsAddress(): AddressInfo | undefined {
-    return this.#tlsAddress;
+  get tlsAddress(): Bound["tlsAddress"] {
+    return this.#bound.tlsAddress;
   }
-  get metricsAddress(): AddressInfo | undefined {
-    return this.#metricsAddress;
+  get metricsAddress(): Bound["metricsAddress"] {
+    return this.#bound.metricsAddress;
   }
   get stunPort(): number | undefined {
     return this.#stun?.port;
@@ -174,28 +168,17 @@ class Server implements CoderServer {
   async listen(): Promise<void> {
     const { certificates, certificateCheckMs } = this.#options;
     const { config, addresses, metrics, log } = this.parts;
-    const { http, tls, prometheus } = config;
     // First: the relay map names its port, and the first client may come as soon as http is bound.
     await this.#listenStun();
     await this.#options.waitingRoom.close();
-    if (tls !== undefined && certificates !== undefined) {
-      this.#tlsAddress = await this.#listeners.https(tls.address, "tls-address", certificates);
-      addresses.tlsBound(hostAndPort(this.#tlsAddress));
-    }
+    this.#bound = await bindConfigured(this.#listeners, config, {
+      addresses,
+      certificates,
+      metrics: metrics.registry,
+      whatCrosses: "tokens and passwords",
+      log,
+    });
     this.#stopWatchingCertificates = certificates?.watch(certificateCheckMs) ?? (() => undefined);
-    if (http !== undefined) {
-      this.#address = await this.#listeners.http(http, "http-address");
-      addresses.httpBound(hostAndPort(this.#address));
-      if (!isLoopback(this.#address.address)) {
-        log.warn("plain http is reachable from other machines: tokens and passwords cross the network unencrypted");
-      }
-    }
-    if (prometheus !== undefined) {
-      const server = createMetricsServer(metrics.registry);
-      this.#metricsAddress = await this.#listeners.bind(server, prometheus, "prometheus-address");
-      if (!isLoopback(this.#metricsAddress.address))
-        log.warn("metrics are reachable from other machines without a login");
-    }
     this.parts.offlineAudit.start();
     this.#cleanup = setInterval(() => this.#removeExpiredKeys(), EXPIRED_KEYS_EVERY_MS);
     this.#cleanup.unref();
@@ -280,8 +263,4 @@ class Server implements CoderServer {
 /** What the listener enforces on every request; the front door adds what holds for the server's own routes alone. */
 function listenerLimits({ limits }: Parts): Parts["limits"] {
   return { ...limits, headerBytes: APP_HEAD_BYTES, requestTimeoutMs: 0 };
-}
-
-function hostAndPort({ address, port }: AddressInfo): { host: string; port: number } {
-  return { host: address, port };
 }
