@@ -1,19 +1,13 @@
 /** A control connection: WebSocket → yamux → dRPC. The dialing side calls, the control plane answers. */
-import type { IncomingMessage } from "node:http";
 import { createRpcSession, type RpcSession } from "coder-protocol/drpc/async";
 import { YamuxSession } from "coder-protocol/yamux/session";
-import { toEngineError } from "wg-userspace/io/host/node-errors";
-import WebSocket from "ws";
-import { strippedUpgrade } from "../rest/answerer.ts";
 import type { RequestOptions } from "../rest/api.ts";
-import { failureOf } from "../rest/api-failure.ts";
 import type { Deployment } from "../rest/deployment.ts";
+import { openWebSocket } from "./open-web-socket.ts";
 import { abandon, runYamux } from "./yamux-websocket.ts";
 
 /** A control message is at most 4 MiB; a WebSocket message may hold several pieces of the stream. */
 const MAX_PAYLOAD_BYTES = 16 * 1024 * 1024;
-const HANDSHAKE_TIMEOUT_MS = 15_000;
-const MAX_REFUSAL_BYTES = 64 * 1024;
 
 export interface RpcConnection {
   readonly rpc: RpcSession;
@@ -36,21 +30,14 @@ export async function dialRpc(
     readonly onDoubt?: () => void;
   },
 ): Promise<RpcConnection> {
-  const url = deployment.resolve(path, options.query);
-  const headers = await deployment.headers();
-  if (options.cookie !== undefined) headers["Cookie"] = options.cookie;
-  const agent = deployment.dialer.agentFor(url);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  options.signal.throwIfAborted();
-  const socket = new WebSocket(url, {
-    headers,
-    agent,
-    perMessageDeflate: false,
+  const { query, signal, cookie } = options;
+  const socket = await openWebSocket(deployment, path, {
+    query,
+    signal,
+    headers: cookie === undefined ? {} : { Cookie: cookie },
     maxPayload: MAX_PAYLOAD_BYTES,
-    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-    followRedirects: false,
+    what: "the control connection",
   });
-  await opened(socket, url, options.signal);
   const yamux = new YamuxSession({ role: "client" });
   const rpc = createRpcSession(yamux);
   const running = runYamux(socket, yamux, options.onDoubt);
@@ -63,54 +50,4 @@ export async function dialRpc(
     },
     abandon: () => abandon(socket, "the network changed"),
   };
-}
-
-function opened(socket: WebSocket, url: URL, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: unknown): void => {
-      settle();
-      socket.on("error", () => undefined); // terminating a socket that is still connecting reports an error
-      socket.terminate();
-      reject(error);
-    };
-    const onOpen = (): void => {
-      settle();
-      resolve();
-    };
-    const onError = (error: Error): void =>
-      fail(toEngineError(error, `cannot open the control connection to ${url.host}`));
-    const onAbort = (): void => fail(signal.reason);
-    const onRefused = (_request: unknown, response: IncomingMessage): void => {
-      readRefusal(response).then(
-        (body) => {
-          const answer = { status: response.statusCode ?? 0, headers: response.headers, body };
-          fail(strippedUpgrade(answer, url.host) ?? failureOf(answer, "the control connection", url.host));
-        },
-        (error: unknown) => fail(toEngineError(error, `cannot open the control connection to ${url.host}`)),
-      );
-    };
-    const settle = (): void => {
-      socket.off("open", onOpen);
-      socket.off("error", onError);
-      socket.off("unexpected-response", onRefused);
-      signal.removeEventListener("abort", onAbort);
-    };
-    socket.on("open", onOpen);
-    socket.on("error", onError);
-    socket.on("unexpected-response", onRefused);
-    signal.addEventListener("abort", onAbort);
-  });
-}
-
-async function readRefusal(response: IncomingMessage): Promise<unknown> {
-  let text = "";
-  for await (const chunk of response) {
-    text += String(chunk);
-    if (text.length > MAX_REFUSAL_BYTES) break;
-  }
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return text; // not our server's JSON: the words of something in between
-  }
 }

@@ -1,0 +1,90 @@
+import type { IncomingMessage } from "node:http";
+import { toEngineError } from "wg-userspace/io/host/node-errors";
+import WebSocket from "ws";
+import { strippedUpgrade } from "../rest/answerer.ts";
+import type { RequestOptions } from "../rest/api.ts";
+import { failureOf } from "../rest/api-failure.ts";
+import type { Deployment } from "../rest/deployment.ts";
+
+const HANDSHAKE_TIMEOUT_MS = 15_000;
+const MAX_REFUSAL_BYTES = 64 * 1024;
+
+/** Opens a WebSocket to a deployment. Rejects with ClientError when the server refuses, EngineError when it cannot be reached. */
+export async function openWebSocket(
+  deployment: Deployment,
+  path: string,
+  options: {
+    readonly query?: RequestOptions["query"];
+    readonly headers?: Readonly<Record<string, string>>;
+    /** Bytes of one message at most. */
+    readonly maxPayload: number;
+    /** What an error calls it: `the control connection`. */
+    readonly what: string;
+    readonly signal: AbortSignal;
+  },
+): Promise<WebSocket> {
+  const url = deployment.resolve(path, options.query);
+  const headers = { ...(await deployment.headers()), ...options.headers };
+  const agent = deployment.dialer.agentFor(url);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  options.signal.throwIfAborted();
+  const socket = new WebSocket(url, {
+    headers,
+    agent,
+    perMessageDeflate: false,
+    maxPayload: options.maxPayload,
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    followRedirects: false,
+  });
+  await opened(socket, url, options.what, options.signal);
+  return socket;
+}
+
+function opened(socket: WebSocket, url: URL, what: string, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown): void => {
+      settle();
+      socket.on("error", () => undefined); // terminating a socket that is still connecting reports an error
+      socket.terminate();
+      reject(error);
+    };
+    const onOpen = (): void => {
+      settle();
+      resolve();
+    };
+    const onError = (error: Error): void => fail(toEngineError(error, `cannot open ${what} to ${url.host}`));
+    const onAbort = (): void => fail(signal.reason);
+    const onRefused = (_request: unknown, response: IncomingMessage): void => {
+      readRefusal(response).then(
+        (body) => {
+          const answer = { status: response.statusCode ?? 0, headers: response.headers, body };
+          fail(strippedUpgrade(answer, url.host) ?? failureOf(answer, what, url.host));
+        },
+        (error: unknown) => fail(toEngineError(error, `cannot open ${what} to ${url.host}`)),
+      );
+    };
+    const settle = (): void => {
+      socket.off("open", onOpen);
+      socket.off("error", onError);
+      socket.off("unexpected-response", onRefused);
+      signal.removeEventListener("abort", onAbort);
+    };
+    socket.on("open", onOpen);
+    socket.on("error", onError);
+    socket.on("unexpected-response", onRefused);
+    signal.addEventListener("abort", onAbort);
+  });
+}
+
+async function readRefusal(response: IncomingMessage): Promise<unknown> {
+  let text = "";
+  for await (const chunk of response) {
+    text += String(chunk);
+    if (text.length > MAX_REFUSAL_BYTES) break;
+  }
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text; // not our server's JSON: the words of something in between
+  }
+}
