@@ -90,6 +90,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
       "downloads",
       "install",
     ],
+    proxy: ["base", "config", "auth", "relay", "http"],
     backup: ["base", "state", "db", "auth"],
   },
   cli: {

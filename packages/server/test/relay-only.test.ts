@@ -1,6 +1,6 @@
-/** The parts compose into a relay that needs no store, and such a process loads no code of one. */
+/** The parts compose into a relay that needs no store, and neither such a process nor a workspace proxy loads code of one. */
 import { join, relative } from "node:path";
-import { build } from "esbuild";
+import { type BuildOptions, build, type Metafile } from "esbuild";
 import { expect, test } from "vitest";
 import { clampPrivateKey } from "wg-userspace/base/keys";
 import { relayNode } from "wg-userspace/derp/map";
@@ -48,26 +48,53 @@ test("packets cross a relay that is composed without a store", async () => {
 });
 
 test("a relay-only process loads no code of a database, of accounts or of the coordinator", async () => {
-  const source = join(import.meta.dirname, "../src");
+  const metafile = await bundled(join(import.meta.dirname, "relay-only.ts"), { packages: "external" });
+  const loaded = Object.keys(metafile.inputs);
+  expect(loaded).toContain("relay/relay-listener.ts");
+  expect(roomsOf(loaded)).toEqual(["auth", "base", "config", "http", "relay"]);
+  expect(loaded.filter((path) => path.startsWith("auth/"))).toEqual(["auth/hosts.ts"]);
+  const external = externalOf(metafile);
+  expect(external).toContain("ws");
+  expect(external.filter((path) => /sqlite|kysely|hono|^coder-client/.test(path))).toEqual([]);
+});
+
+test("a workspace proxy loads no code of a database, of accounts, of the coordinator or of the engine", async () => {
+  const metafile = await bundled(join(SOURCE, "proxy/run.ts"), { external: ["bufferutil", "koffi", "udp-batch"] });
+  const loaded = Object.keys(metafile.inputs);
+  expect(loaded).toContain("proxy/workspace-proxy.ts");
+  expect(roomsOf(loaded)).toEqual(["auth", "base", "config", "http", "proxy", "relay"]);
+  expect(loaded.filter((path) => path.startsWith("auth/"))).toEqual(["auth/hosts.ts"]);
+  expect(loaded.filter((path) => /kysely|hono|sqlite|\/pg(-[a-z]+)*@/.test(path))).toEqual([]);
+  expect(
+    loaded.filter((path) => /client\/src\/(node|connection)\/|\/(netstack|wireguard|magicsock)\//.test(path)),
+  ).toEqual([]);
+  expect(loaded.filter((path) => /ws@.*\/websocket\.js$/.test(path))).toHaveLength(1);
+  expect(externalOf(metafile).filter((path) => /sqlite/.test(path))).toEqual([]);
+});
+
+const SOURCE = join(import.meta.dirname, "../src");
+
+async function bundled(entry: string, options: BuildOptions): Promise<Metafile> {
   const { metafile } = await build({
-    entryPoints: [join(import.meta.dirname, "relay-only.ts")],
+    entryPoints: [entry],
     bundle: true,
     write: false,
     metafile: true,
     platform: "node",
     format: "esm",
-    packages: "external",
     logLevel: "silent",
-    absWorkingDir: source,
+    absWorkingDir: SOURCE,
+    ...options,
   });
-  const loaded = Object.keys(metafile.inputs);
-  expect(loaded).toContain("relay/relay-listener.ts");
-  const rooms = new Set(
-    loaded.filter((path) => !path.startsWith("..")).map((path) => relative(".", path).split("/")[0]),
-  );
-  expect([...rooms].filter((room) => !["auth", "base", "config", "http", "relay"].includes(room!))).toEqual([]);
-  expect(loaded.filter((path) => path.startsWith("auth/"))).toEqual(["auth/hosts.ts"]);
-  const external = Object.values(metafile.outputs).flatMap(({ imports }) => imports.map(({ path }) => path));
-  expect(external).toContain("ws");
-  expect(external.filter((path) => /sqlite|kysely|hono|^coder-client/.test(path))).toEqual([]);
-});
+  return metafile!;
+}
+
+/** Of this package, those that any of the files is in. */
+function roomsOf(files: readonly string[]): string[] {
+  const rooms = files.filter((path) => !path.startsWith("..")).map((path) => relative(".", path).split("/")[0]!);
+  return [...new Set(rooms)].sort();
+}
+
+function externalOf({ outputs }: Metafile): string[] {
+  return Object.values(outputs).flatMap(({ imports }) => imports.map(({ path }) => path));
+}

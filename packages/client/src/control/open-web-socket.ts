@@ -9,7 +9,10 @@ import type { Deployment } from "../rest/deployment.ts";
 const HANDSHAKE_TIMEOUT_MS = 15_000;
 const MAX_REFUSAL_BYTES = 64 * 1024;
 
-/** Opens a WebSocket to a deployment. Rejects with ClientError when the server refuses, EngineError when it cannot be reached. */
+/**
+ * Opens a WebSocket to a deployment. It is paused: messages may come with the answer to the handshake, before the caller
+ * listens, so the caller resumes it. Rejects with ClientError when the server refuses, EngineError when it cannot be reached.
+ */
 export async function openWebSocket(
   deployment: Deployment,
   path: string,
@@ -50,6 +53,7 @@ function opened(socket: WebSocket, url: URL, what: string, signal: AbortSignal):
     };
     const onOpen = (): void => {
       settle();
+      socket.pause();
       resolve();
     };
     const onError = (error: Error): void => fail(toEngineError(error, `cannot open ${what} to ${url.host}`));

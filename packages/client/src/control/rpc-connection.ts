@@ -41,6 +41,7 @@ export async function dialRpc(
   const yamux = new YamuxSession({ role: "client" });
   const rpc = createRpcSession(yamux);
   const running = runYamux(socket, yamux, options.onDoubt);
+  socket.resume();
   return {
     rpc,
     closed: running.closed,

@@ -12,7 +12,9 @@ export type ServerErrorCode =
   | "ERR_STORE_UNREACHABLE"
   | "ERR_STORE_VERSION"
   | "ERR_STORE_ENCODING"
-  | "ERR_TLS_CERTIFICATE";
+  | "ERR_TLS_CERTIFICATE"
+  | "ERR_PRIMARY_IS_PROXY"
+  | "ERR_PROXY_TOKEN";
 
 /** Something a person must act on. Rendered once, as a sentence, a reason and next steps; never as a stack. */
 export class ServerError extends Error {

@@ -23,6 +23,9 @@ const SECRET_FIELDS = [
   "set-cookie",
   "coder-session-token",
   "resume_token",
+  "coder-external-proxy-token",
+  "proxy_token",
+  "derp_mesh_key",
 ];
 
 /**
@@ -52,10 +55,11 @@ export function createLogger(options: { sink: TextSink; level: ServerLogLevel; f
   );
 }
 
-/** Replaces everything of the shape of a user's token, and the value of token parameters in URLs. */
+/** Replaces everything of the shape of a user's or a workspace proxy's token, and the value of token parameters in URLs. */
 export function maskTokens(text: string): string {
   return text
     .replace(/(?<![a-zA-Z0-9])[a-zA-Z0-9]{10}-[a-zA-Z0-9]{22}(?![a-zA-Z0-9])/g, "[redacted]")
+    .replace(/(?<![0-9a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[0-9a-f]{64}(?![0-9a-f])/gi, "[redacted]")
     .replace(
       /((?:coder_session_token|coder_session|coder_app_session|access_token|resume_token)=)[^&;\s"']+/g,
       "$1[redacted]",

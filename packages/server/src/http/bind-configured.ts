@@ -5,7 +5,7 @@ import type { Logger } from "../base/log.ts";
 import type { OwnAddresses } from "../base/own-addresses.ts";
 import type { ListeningConfig } from "../config/listening.ts";
 import type { Listeners } from "./listeners.ts";
-import { createMetricsServer } from "./metrics.ts";
+import { createMetricsServer } from "./process-metrics.ts";
 import type { Certificates } from "./tls.ts";
 
 /** Where a process listens. Undefined: not at all, or not yet. */

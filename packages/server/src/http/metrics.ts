@@ -1,27 +1,17 @@
-import { createServer, type Server } from "node:http";
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { AUDIT_ACTIONS, type AuditAction } from "../auth/audit.ts";
 import type { TextSockets } from "../base/text-sockets.ts";
-import { BUILD_VERSION } from "../base/version.ts";
-import type { Certificates } from "./tls.ts";
+import { createProcessMetrics, type ProcessMetrics } from "./process-metrics.ts";
 
-/** Figures of the process and of its HTTP side. Other parts add theirs to the same registry. */
-export interface ServerMetrics {
-  readonly registry: Registry;
-  recordRequest(method: string, status: number, seconds: number): void;
+/** Figures of the server's process. Other parts add theirs to the same registry. */
+export interface ServerMetrics extends ProcessMetrics {
   recordTransaction(seconds: number): void;
   recordAudit(action: AuditAction): void;
 }
 
 export function createMetrics(): ServerMetrics {
-  const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  new Gauge({
-    name: "coder_build_info",
-    help: "Always 1; the label is the version",
-    labelNames: ["version"],
-    registers: [registry],
-  }).set({ version: BUILD_VERSION }, 1);
+  const process = createProcessMetrics();
+  const { registry } = process;
   const transactions = new Histogram({
     name: "coder_database_transaction_seconds",
     help: "Time that a write transaction takes, waiting for others and for the disk included",
@@ -36,28 +26,8 @@ export function createMetrics(): ServerMetrics {
   });
   // From zero on, so that the first one counts as an increase.
   for (const action of AUDIT_ACTIONS) audited.inc({ action }, 0);
-  const requests = new Counter({
-    name: "coderd_api_requests_processed_total",
-    help: "Requests answered, by method and status",
-    labelNames: ["method", "code"],
-    registers: [registry],
-  });
-  const durations = new Histogram({
-    name: "coderd_api_request_latencies_seconds",
-    help: "Time to the end of an answer",
-    labelNames: ["method"],
-    buckets: [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10, 30],
-    registers: [registry],
-  });
-  const methods = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
   return {
-    registry,
-    recordRequest(method, status, seconds) {
-      // A client may send any word as method; each would be a time series of its own.
-      const label = methods.has(method) ? method : "other";
-      requests.inc({ method: label, code: String(status) });
-      durations.observe({ method: label }, seconds);
-    },
+    ...process,
     recordTransaction: (seconds) => transactions.observe(seconds),
     recordAudit: (action) => audited.inc({ action }),
   };
@@ -71,31 +41,5 @@ export function socketMetrics(registry: Registry, sockets: Pick<TextSockets, "op
     collect() {
       this.set(sockets.openCount);
     },
-  });
-}
-
-export function certificateMetrics(registry: Registry, certificates: Pick<Certificates, "expiries">): void {
-  new Gauge({
-    name: "coder_tls_certificate_expiry_timestamp_seconds",
-    help: "When a TLS certificate in use expires, in seconds since 1970",
-    labelNames: ["file"],
-    registers: [registry],
-    collect() {
-      for (const { file, untilMs } of certificates.expiries()) this.set({ file }, untilMs / 1000);
-    },
-  });
-}
-
-/** A server for GET /metrics alone. It has no authentication: its address is its protection. */
-export function createMetricsServer(registry: Registry): Server {
-  return createServer({ headersTimeout: 5_000, requestTimeout: 10_000 }, (request, response) => {
-    if (request.url?.split("?")[0] !== "/metrics" || request.method !== "GET") {
-      response.writeHead(404).end();
-      return;
-    }
-    registry.metrics().then(
-      (text) => response.writeHead(200, { "Content-Type": registry.contentType }).end(text),
-      () => response.writeHead(500).end(),
-    );
   });
 }

@@ -1,0 +1,60 @@
+import type { ListenAddress } from "../base/listen-address.ts";
+import { FlagReader } from "../config/flag-reader.ts";
+import type { ServerFlagValues } from "../config/flags.ts";
+import { type ListeningConfig, listeningConfig } from "../config/listening.ts";
+import { PROXY_FLAGS } from "./flags.ts";
+import { ProxyToken } from "./token.ts";
+
+/** Checked settings of a workspace proxy. */
+export interface ProxyConfig extends ListeningConfig {
+  readonly primaryUrl: URL;
+  readonly token: ProxyToken;
+  readonly accessUrl: URL;
+  /** Where other processes of the same proxy reach this one's relay. */
+  readonly relayUrl: URL | undefined;
+  /** Undefined: no STUN server. */
+  readonly stunServer: ListenAddress | undefined;
+}
+
+/** Applies defaults and checks everything. Throws ServerError ERR_CONFIG with one sentence that names the flag. */
+export function parseProxyConfig(values: ServerFlagValues): ProxyConfig {
+  const read = new FlagReader(PROXY_FLAGS, values);
+  const primaryUrl = originOf(read, "primary-access-url");
+  const accessUrl = originOf(read, "access-url");
+  if (primaryUrl === undefined)
+    throw read.invalid("primary-access-url", "is missing: the proxy belongs to a deployment");
+  if (accessUrl === undefined) throw read.invalid("access-url", "is missing: clients have to reach the proxy");
+  if (accessUrl.origin === primaryUrl.origin)
+    throw read.invalid("access-url", "must not be that of the deployment: it leads to the proxy itself");
+  if (!read.boolean("derp-only"))
+    throw read.invalid("derp-only", "is off, but this release's proxies serve a relay only: switch it on");
+  return {
+    ...listeningConfig(read),
+    primaryUrl,
+    token: tokenOf(read),
+    accessUrl,
+    relayUrl: originOf(read, "derp-server-relay-url"),
+    stunServer: read.text("stun-address") === "disable" ? undefined : read.listenAddress("stun-address"),
+  };
+}
+
+function originOf(read: FlagReader, name: string): URL | undefined {
+  const url = read.url(name);
+  if (url !== undefined && (url.pathname !== "/" || url.search !== "" || url.hash !== ""))
+    throw read.invalid(name, `must have no path, got "${url.href}"`);
+  return url;
+}
+
+function tokenOf(read: FlagReader): ProxyToken {
+  const text = read.text("proxy-session-token");
+  const file = read.text("proxy-session-token-file");
+  if (text !== "" && file !== "")
+    throw read.invalid("proxy-session-token-file", "and --proxy-session-token exclude each other");
+  if (text === "" && file === "")
+    throw read.invalid("proxy-session-token", 'is missing; "coder wsproxy create" shows the token of a new proxy');
+  const token = new ProxyToken(text === "" ? { file } : { text });
+  const problem = token.problem();
+  if (problem !== undefined)
+    throw read.invalid(text === "" ? "proxy-session-token-file" : "proxy-session-token", problem);
+  return token;
+}

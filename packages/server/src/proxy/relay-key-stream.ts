@@ -1,0 +1,154 @@
+/** Keeps a stream of relay keys from the primary open, and feeds what arrives to the proxy's set of keys. */
+import { Backoff } from "coder-client/base/backoff";
+import { openWebSocket } from "coder-client/control/open-web-socket";
+import { SilenceAlarm } from "coder-client/control/silence-alarm";
+import type { Deployment } from "coder-client/rest/deployment";
+import { PROXY_RELAY_KEYS_PATH, relayKeysMessage } from "coder-protocol/rest/workspace-proxies";
+import { sleep } from "wg-userspace/async/abort";
+import type { Instant } from "wg-userspace/base/instant";
+import type { WebSocket } from "ws";
+import { isTokenRefused, reasonOf } from "./primary.ts";
+import type { KeyChanges, RelayKeys } from "./relay-keys.ts";
+
+export interface RelayKeyStreamOptions {
+  readonly deployment: Deployment;
+  readonly keys: RelayKeys;
+  readonly clock: () => Instant;
+  readonly onChanges: (changes: KeyChanges) => void;
+  /** The stream ended or could not be opened. It is opened again after a while. */
+  readonly onLost: (why: string, tokenRefused: boolean) => void;
+}
+
+/** A message names 4,096 keys of 67 characters at most, with some room. */
+const MAX_MESSAGE_BYTES = 1024 * 1024;
+const CLOSE_NORMAL = 1000;
+const CLOSE_PROTOCOL_ERROR = 1002;
+const CLOSE_GRACE_MS = 1_000;
+
+export class RelayKeyStream {
+  readonly #options: RelayKeyStreamOptions;
+  readonly #stop = new AbortController();
+  readonly #backoff = new Backoff({ firstMs: 500, limitMs: 10_000, factor: 2 });
+  #running: Promise<void> | undefined;
+  #problem: string | undefined;
+
+  constructor(options: RelayKeyStreamOptions) {
+    this.#options = options;
+  }
+
+  /** Why there is no stream. Undefined while there is one, and before the first attempt has failed. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort(new Error("the proxy stops"));
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      let why: string;
+      let refused = false;
+      try {
+        const { deployment } = this.#options;
+        const what = "the stream of relay keys";
+        const socket = await openWebSocket(deployment, PROXY_RELAY_KEYS_PATH, {
+          signal,
+          maxPayload: MAX_MESSAGE_BYTES,
+          what,
+        });
+        why = await this.#follow(socket);
+      } catch (error) {
+        why = reasonOf(error);
+        refused = isTokenRefused(error);
+      }
+      if (signal.aborted) return;
+      this.#problem = why;
+      this.#options.onLost(why, refused);
+      await sleep(this.#backoff.next(), signal).catch(() => undefined); // the loop's condition ends it
+    }
+  }
+
+  /** Resolves when the stream is over, with the reason. */
+  #follow(socket: WebSocket): Promise<string> {
+    const { keys, clock } = this.#options;
+    const { signal } = this.#stop;
+    const alarm = new SilenceAlarm(clock());
+    keys.opened(clock());
+    this.#problem = undefined;
+    return new Promise((resolve) => {
+      let broken: string | undefined;
+      let timer: NodeJS.Timeout;
+      const judge = (): void => {
+        const verdict = alarm.handleTimeout(clock());
+        if (verdict === "ask") socket.ping();
+        if (verdict === "dead") {
+          broken = "the primary is silent";
+          socket.terminate();
+        } else listen();
+      };
+      const listen = (): void => {
+        clearTimeout(timer);
+        timer = setTimeout(judge, Math.max(1, Math.ceil(alarm.nextTimeout() - clock())));
+      };
+      const heard = (): void => {
+        alarm.heard(clock());
+        keys.heard(clock());
+        listen();
+      };
+      const stop = (): void => endSocket(socket, CLOSE_NORMAL);
+      socket.on("ping", heard);
+      socket.on("pong", heard);
+      socket.on("message", (data, isBinary) => {
+        heard();
+        if (broken !== undefined || (!isBinary && this.#take(String(data)))) return;
+        broken = "the primary sent a message that is not understood";
+        endSocket(socket, CLOSE_PROTOCOL_ERROR);
+      });
+      socket.on("error", (error) => {
+        broken ??= error.message;
+      });
+      socket.on("close", (code, reason) => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", stop);
+        resolve(broken ?? `the primary closed it (${code}${reason.length === 0 ? "" : `, ${reason.toString()}`})`);
+      });
+      signal.addEventListener("abort", stop);
+      if (signal.aborted) stop();
+      listen();
+      socket.resume();
+    });
+  }
+
+  /** Returns false for a message that breaks the protocol. */
+  #take(text: string): boolean {
+    const { keys, clock, onChanges } = this.#options;
+    const message = relayKeysMessage.safeParse(parsed(text));
+    const changes = message.success ? keys.received(message.data, clock()) : undefined;
+    if (changes === undefined) return false;
+    if (keys.complete) this.#backoff.reset();
+    onChanges(changes);
+    return true;
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined; // no message of ours is that
+  }
+}
+
+/** In good order, or after a short while without it. */
+function endSocket(socket: WebSocket, code: number): void {
+  socket.close(code);
+  const timer = setTimeout(() => socket.terminate(), CLOSE_GRACE_MS);
+  socket.once("close", () => clearTimeout(timer));
+}

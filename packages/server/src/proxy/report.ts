@@ -1,0 +1,59 @@
+/** What a workspace proxy reports about itself at `/healthz-report`. Errors take its region out of the map. Pure. */
+import type { ProxyHealthReport } from "coder-protocol/rest/workspace-proxies";
+import type { AdmissionState } from "./relay-keys.ts";
+
+export interface ProxyFacts {
+  readonly version: string;
+  /** Undefined until the primary answered. */
+  readonly primaryVersion: string | undefined;
+  readonly registered: boolean;
+  /** Of registering, while it fails. */
+  readonly failure: { readonly why: string; readonly forMs: number } | undefined;
+  /** How long the primary has not accepted the token any more. */
+  readonly refusedForMs: number | undefined;
+  readonly admission: AdmissionState;
+  /** Why there is no stream of relay keys, while there is none. */
+  readonly streamProblem: string | undefined;
+  /** What is wrong with the links to the other processes of this proxy; "" for nothing. */
+  readonly siblingProblem: string;
+}
+
+export function reportOf(facts: ProxyFacts): ProxyHealthReport {
+  const { registered, failure, refusedForMs, admission, streamProblem, siblingProblem } = facts;
+  const errors: string[] = [];
+  const warnings: string[] = [];
+  if (refusedForMs !== undefined) {
+    errors.push(
+      `The primary has not accepted this proxy's token for ${seconds(refusedForMs)}: start the proxy with its new token.`,
+    );
+  } else if (!registered && failure !== undefined) {
+    // Without a failure the first registration is under way: the primary may ask before its answer has arrived.
+    errors.push(`The proxy is not registered with the primary: ${failure.why}.`);
+  } else if (failure !== undefined) {
+    warnings.push(`Registering with the primary has failed for ${seconds(failure.forMs)}: ${failure.why}.`);
+  }
+  if (admission === "frozen")
+    errors.push(
+      "The primary has not named the clients that may use this relay for 15 minutes: only those that are connected stay.",
+    );
+  else if (admission === "listed" && streamProblem !== undefined)
+    warnings.push(
+      `Clients that are new to the deployment are not admitted, as there is no stream of relay keys: ${streamProblem}.`,
+    );
+  if (admission === "open")
+    warnings.push(
+      "The primary does not name the clients that may use this relay: every client may. Update the primary.",
+    );
+  if (facts.primaryVersion !== undefined && minorOf(facts.primaryVersion) !== minorOf(facts.version))
+    warnings.push(`The versions differ: ${facts.primaryVersion} of the primary, ${facts.version} of the proxy.`);
+  if (siblingProblem !== "") warnings.push(siblingProblem);
+  return { errors, warnings };
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 1000)} s`;
+}
+
+function minorOf(version: string): string {
+  return /^v?(\d+\.\d+)/.exec(version)?.[1] ?? version;
+}

@@ -1,0 +1,45 @@
+import type { Dialer } from "coder-client/dial/dialer";
+import { onAbort } from "wg-userspace/async/abort";
+import { createLogger, type TextSink } from "../base/log.ts";
+import { untilStopped } from "../base/until-stopped.ts";
+import { boundLines } from "../http/bind-configured.ts";
+import { markOnMainThread } from "../relay/garbage-collection.ts";
+import type { ProxyConfig } from "./config.ts";
+import { WorkspaceProxy } from "./workspace-proxy.ts";
+
+export interface RunProxyOptions {
+  /** Ends the proxy when aborted, besides SIGINT and SIGTERM. */
+  readonly signal?: AbortSignal;
+  readonly dialer?: Dialer;
+  /** What a person reads: addresses. */
+  readonly stdout?: TextSink;
+  /** Log lines. */
+  readonly stderr?: TextSink;
+}
+
+/**
+ * Runs a workspace proxy until a signal ends it. Resolves after a clean stop; throws ServerError when it cannot start or
+ * go on. SIGHUP reads the TLS certificates again.
+ */
+export async function runWorkspaceProxy(config: ProxyConfig, options: RunProxyOptions = {}): Promise<void> {
+  markOnMainThread();
+  const { signal, dialer, stdout = process.stdout, stderr = process.stderr } = options;
+  const log = createLogger({ sink: stderr, level: config.logLevel, format: config.logFormat });
+  const proxy = new WorkspaceProxy(config, { log, ...(dialer === undefined ? {} : { dialer }) });
+  await untilStopped({ signal, onHangUp: () => proxy.reloadCertificates("SIGHUP"), log }, async (ended) => {
+    await using _ = proxy;
+    if (ended.aborted) return;
+    await proxy.listen();
+    stdout.write(greeting(proxy, config));
+    const stopped = new Promise<undefined>((resolve) => onAbort(ended, () => resolve(undefined)));
+    const failure = await Promise.race([stopped, proxy.failed]);
+    if (failure !== undefined) throw failure;
+  });
+}
+
+function greeting(proxy: WorkspaceProxy, config: ProxyConfig): string {
+  const lines = boundLines(proxy);
+  if (proxy.stunPort !== undefined) lines.push(`STUN on UDP port ${proxy.stunPort}`);
+  lines.push(`Access URL: ${config.accessUrl.origin}`, `Proxy of: ${config.primaryUrl.origin}`);
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,72 @@
+/** Links of a workspace proxy's relay to those of the other processes of the same proxy, by the mesh key of the registration. */
+import type { Dialer } from "coder-client/dial/dialer";
+import { monotonicNow } from "wg-userspace/io/host/clock";
+import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
+import type { Logger } from "../base/log.ts";
+import type { RelayListener } from "../relay/relay-listener.ts";
+import { RelayMesh, type Sibling, type SiblingAddresses } from "../relay/relay-mesh.ts";
+
+export interface SiblingLinksOptions {
+  readonly relay: Pick<RelayListener, "mesh" | "setMeshKey">;
+  /** The relay's. */
+  readonly privateKey: Uint8Array;
+  readonly dialer: Dialer;
+  readonly addresses: SiblingAddresses;
+  readonly log: Logger;
+}
+
+export class SiblingLinks {
+  readonly #options: SiblingLinksOptions;
+  readonly #ending = new Set<Promise<void>>();
+  #meshKey = "";
+  #mesh: RelayMesh | undefined;
+
+  constructor(options: SiblingLinksOptions) {
+    this.#options = options;
+  }
+
+  /** @param meshKey "" for no mesh. Links that another key opened end. */
+  update(meshKey: string, siblings: readonly Sibling[]): void {
+    if (meshKey !== this.#meshKey) {
+      this.#end();
+      this.#meshKey = meshKey;
+      this.#options.relay.setMeshKey(meshKey);
+      if (meshKey !== "") this.#mesh = this.#newMesh(meshKey);
+    }
+    this.#mesh?.update(siblings);
+  }
+
+  /** What is wrong, in words; "" for nothing. */
+  problem(): string {
+    const failed = (this.#mesh?.status() ?? []).filter(({ state, error }) => state !== "up" && error !== undefined);
+    const each = failed.map(({ hostname, relayUrl, error }) => `relay ${hostname} (${relayUrl}): ${error}`);
+    return each.length === 0 ? "" : `Failed to dial peers: ${each.join("; ")}`.slice(0, 4_096);
+  }
+
+  async close(): Promise<void> {
+    this.#end();
+    await Promise.all(this.#ending);
+  }
+
+  #newMesh(meshKey: string): RelayMesh {
+    const { relay, privateKey, dialer, addresses, log } = this.#options;
+    return new RelayMesh({
+      relay: relay.mesh,
+      privateKey,
+      meshKey,
+      crypto: nodeCryptoSuite,
+      random: nodeRandom,
+      clock: monotonicNow,
+      dialer,
+      addresses,
+      logger: { level: "info", log: (level, message, fields = {}) => log[level](fields, message) },
+    });
+  }
+
+  #end(): void {
+    if (this.#mesh === undefined) return;
+    const ended = this.#mesh.close().finally(() => this.#ending.delete(ended));
+    this.#ending.add(ended);
+    this.#mesh = undefined;
+  }
+}

@@ -1,0 +1,359 @@
+/**
+ * A workspace proxy: a relay near its users that belongs to a deployment elsewhere, the primary. It has no store and no
+ * state but memory; what it admits and which siblings it has, the primary tells it. It goes on while the primary is away.
+ */
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import type { Dialer } from "coder-client/dial/dialer";
+import type {
+  ProxyHealthReport,
+  RegisterProxyRequest,
+  RegisterProxyResponse,
+} from "coder-protocol/rest/workspace-proxies";
+import { clampPrivateKey } from "wg-userspace/base/keys";
+import { monotonicNow } from "wg-userspace/io/host/clock";
+import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
+import { Hosts } from "../auth/hosts.ts";
+import { ServerError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import { OpenStreams } from "../base/open-streams.ts";
+import { dialerToOthers } from "../base/outgoing.ts";
+import { OwnAddresses } from "../base/own-addresses.ts";
+import { AGENT_API_VERSION, BUILD_VERSION, PROVISIONER_API_VERSION } from "../base/version.ts";
+import { type Bound, bindConfigured, NOT_BOUND } from "../http/bind-configured.ts";
+import { clientAddressReader } from "../http/client-address.ts";
+import { FrontDoor } from "../http/front-door.ts";
+import { DEFAULT_LIMITS } from "../http/limits.ts";
+import { Listeners } from "../http/listeners.ts";
+import { certificateMetrics, createProcessMetrics } from "../http/process-metrics.ts";
+import { Certificates } from "../http/tls.ts";
+import { RelayListener } from "../relay/relay-listener.ts";
+import { SiblingAddresses } from "../relay/relay-mesh.ts";
+import { relayMetrics } from "../relay/relay-metrics.ts";
+import { stunListenAddress } from "../relay/stun-address.ts";
+import { type StunPart, startStun } from "../relay/stun-part.ts";
+import type { ProxyConfig } from "./config.ts";
+import { proxyMetrics } from "./metrics.ts";
+import { Primary, type PrimaryInfo, reasonOf } from "./primary.ts";
+import type { RegisterEnd } from "./register-loop.ts";
+import { Registrar } from "./registrar.ts";
+import { RelayKeyStream } from "./relay-key-stream.ts";
+import { type KeyChanges, RelayKeys } from "./relay-keys.ts";
+import { reportOf } from "./report.ts";
+import { proxyRoutes } from "./routes.ts";
+import { SiblingLinks } from "./sibling-links.ts";
+
+export interface ProxyDeps {
+  readonly log: Logger;
+  /** To the primary and to siblings. */
+  readonly dialer?: Dialer;
+  /** How often the files of the TLS certificates are checked for changes. */
+  readonly certificateCheckMs?: number;
+}
+
+export class WorkspaceProxy implements Bound, AsyncDisposable {
+  /** Another one at every start. */
+  readonly replicaId = randomUUID();
+  readonly relay: RelayListener;
+  /** Resolves when the proxy cannot go on. */
+  readonly failed: Promise<ServerError>;
+  readonly #config: ProxyConfig;
+  readonly #deps: ProxyDeps;
+  readonly #log: Logger;
+  readonly #fail: (error: ServerError) => void;
+  readonly #dialer: Dialer;
+  readonly #metrics = createProcessMetrics();
+  readonly #certificates: Certificates | undefined;
+  readonly #addresses: OwnAddresses;
+  readonly #listeners: Listeners;
+  readonly #primary: Primary;
+  readonly #registrar: Registrar;
+  readonly #keys = new RelayKeys();
+  readonly #links: SiblingLinks;
+  #stream: RelayKeyStream | undefined;
+  #primaryInfo: PrimaryInfo | undefined;
+  #regionId: number | undefined;
+  #problem: string | undefined;
+  #bound = NOT_BOUND;
+  #stun: StunPart | undefined;
+  #stopWatchingCertificates: () => void = () => undefined;
+  #closing: Promise<void> | undefined;
+
+  /** Throws ServerError ERR_TLS_CERTIFICATE. */
+  constructor(config: ProxyConfig, deps: ProxyDeps) {
+    this.#config = config;
+    this.#deps = deps;
+    this.#log = deps.log;
+    const { promise, resolve } = Promise.withResolvers<ServerError>();
+    this.failed = promise;
+    this.#fail = resolve;
+    this.#dialer = deps.dialer ?? dialerToOthers();
+    this.#certificates = config.tls === undefined ? undefined : new Certificates(config.tls, deps.log);
+    this.#addresses = new OwnAddresses({ ...config, redirectToAccessUrl: false });
+    const siblings = new SiblingAddresses();
+    const privateKey = clampPrivateKey(nodeRandom.bytes(32));
+    const clientAddress = clientAddressReader(config);
+    this.relay = this.#newRelay(privateKey, siblings, clientAddress);
+    this.#links = new SiblingLinks({
+      relay: this.relay,
+      privateKey,
+      dialer: this.#dialer,
+      addresses: siblings,
+      log: deps.log,
+    });
+    this.#primary = new Primary({ url: config.primaryUrl, token: config.token, dialer: this.#dialer });
+    this.#registrar = this.#newRegistrar();
+    this.#listeners = this.#newListeners(clientAddress);
+    this.#addMetrics();
+  }
+
+  get address(): Bound["address"] {
+    return this.#bound.address;
+  }
+  get tlsAddress(): Bound["tlsAddress"] {
+    return this.#bound.tlsAddress;
+  }
+  get metricsAddress(): Bound["metricsAddress"] {
+    return this.#bound.metricsAddress;
+  }
+  /** UDP port of the proxy's own STUN server, when there is one. */
+  get stunPort(): number | undefined {
+    return this.#stun?.port;
+  }
+
+  /** Binds every configured address and begins to register. Throws ServerError. */
+  async listen(): Promise<void> {
+    const { stunServer } = this.#config;
+    const log = this.#log;
+    if (stunServer !== undefined)
+      this.#stun = await startStun(stunListenAddress(this.#config, stunServer), log, this.#metrics.registry);
+    this.#bound = await bindConfigured(this.#listeners, this.#config, {
+      addresses: this.#addresses,
+      certificates: this.#certificates,
+      metrics: this.#metrics.registry,
+      whatCrosses: "the relay's clients and their packets' addresses",
+      log,
+    });
+    this.#stopWatchingCertificates = this.#certificates?.watch(this.#deps.certificateCheckMs) ?? (() => undefined);
+    this.#registrar.start();
+  }
+
+  /** What `/healthz-report` answers. */
+  report(): ProxyHealthReport {
+    const now = monotonicNow();
+    const { registered, failure, refusedAt } = this.#registrar.loop;
+    return reportOf({
+      version: BUILD_VERSION,
+      primaryVersion: this.#primaryInfo?.version,
+      registered,
+      failure: failure === undefined ? undefined : { why: failure.why, forMs: now - failure.since },
+      refusedForMs: refusedAt === undefined ? undefined : now - refusedAt,
+      admission: this.#keys.state(now),
+      streamProblem: this.#stream?.problem,
+      siblingProblem: this.#links.problem(),
+    });
+  }
+
+  /** Reads the TLS certificates again and logs the outcome. */
+  reloadCertificates(reason: string): void {
+    if (this.#certificates === undefined) this.#log.info({ reason }, "there are no TLS certificates to reload");
+    else this.#certificates.reload(reason);
+  }
+
+  /** Deregisters, tells clients to come back, ends everything. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    const { registered, refusedAt } = this.#registrar.loop;
+    await this.#registrar.close();
+    await this.#stream?.close();
+    if (registered && refusedAt === undefined) {
+      await this.#primary.deregister(this.replicaId).catch((error: unknown) => {
+        this.#log.warn({ why: reasonOf(error) }, "the primary could not be told that this proxy stops");
+      });
+    }
+    this.#stopWatchingCertificates();
+    this.#listeners.startClosing();
+    await this.#links.close();
+    await this.relay.close();
+    await this.#stun?.close();
+    await this.#listeners.closed();
+    this.#dialer.close();
+  }
+
+  #newRelay(
+    privateKey: Uint8Array,
+    siblings: SiblingAddresses,
+    addressOf: ReturnType<typeof clientAddressReader>,
+  ): RelayListener {
+    const connected = (key: Uint8Array): boolean => this.relay.isConnected(key);
+    return new RelayListener({
+      privateKey,
+      crypto: nodeCryptoSuite,
+      random: nodeRandom,
+      clock: monotonicNow,
+      admit: (key) => this.#keys.admits(key, connected, monotonicNow()),
+      // Clients reach the relay before their keys do.
+      holdUnknown: true,
+      isSibling: (address) => siblings.has(address),
+      addressOf,
+    });
+  }
+
+  #newRegistrar(): Registrar {
+    return new Registrar({
+      primary: this.#primary,
+      clock: monotonicNow,
+      random: Math.random,
+      statement: () => this.#statement(),
+      onIdentified: (info) => {
+        this.#primaryInfo = info;
+      },
+      onRegistered: (registration) => this.#registered(registration),
+      onFailed: (why, tokenRefused) => this.#registrationFailed(why, tokenRefused),
+      onEnd: (end) => this.#fail(endOf(end, this.#config.primaryUrl)),
+    });
+  }
+
+  #newListeners(clientAddress: ReturnType<typeof clientAddressReader>): Listeners {
+    const { allowedHosts, hstsMaxAgeSeconds, accessUrl } = this.#config;
+    const { relay } = this;
+    const routes = proxyRoutes({
+      ready: () => this.#registrar.loop.registered && this.#closing === undefined,
+      report: () => this.report(),
+      buildInfo: () => this.#buildInfo(),
+    });
+    const door = new FrontDoor({
+      upgradeRoutes: relay.upgradeRoutes,
+      requestRoutes: [...relay.requestRoutes, ...routes],
+      hosts: new Hosts(() => this.#addresses.accessUrl(), allowedHosts),
+      clientAddress,
+      settings: { accessUrl, redirectToAccessUrl: false, hstsMaxAgeSeconds },
+      limits: DEFAULT_LIMITS,
+      log: this.#log,
+      recordRequest: this.#metrics.recordRequest,
+    });
+    return new Listeners({ door, limits: DEFAULT_LIMITS, streams: new OpenStreams(), log: this.#log });
+  }
+
+  #addMetrics(): void {
+    const { registry } = this.#metrics;
+    relayMetrics(this.relay, registry);
+    if (this.#certificates !== undefined) certificateMetrics(registry, this.#certificates);
+    proxyMetrics(registry, {
+      registerFailures: () => this.#registrar.loop.failures,
+      keys: () => this.#keys.size,
+      keysAgeMs: () => this.#keys.ageMs(monotonicNow()),
+    });
+  }
+
+  #statement(): RegisterProxyRequest {
+    return {
+      access_url: this.#config.accessUrl.origin,
+      wildcard_hostname: "",
+      derp_enabled: true,
+      derp_only: true,
+      replica_id: this.replicaId,
+      hostname: hostname(),
+      replica_error: this.#links.problem(),
+      replica_relay_address: this.#config.relayUrl?.origin ?? "",
+      version: BUILD_VERSION,
+      stun_port: this.#stun?.port ?? 0,
+    };
+  }
+
+  #registered(registration: RegisterProxyResponse): void {
+    const { derp_region_id: regionId, derp_force_websockets: webSocketOnly, admission } = registration;
+    if (this.#problem !== undefined || this.#regionId === undefined)
+      this.#log.info({ primary: this.#config.primaryUrl.origin, region: regionId }, "registered with the primary");
+    else if (this.#regionId !== regionId)
+      this.#log.info({ before: this.#regionId, region: regionId }, "the proxy's relay has another region id");
+    this.#problem = undefined;
+    this.#regionId = regionId;
+    this.relay.setWebSocketOnly(webSocketOnly);
+    const siblings = registration.sibling_replicas
+      .filter(({ id, relay_address: url }) => id !== this.replicaId && URL.canParse(url))
+      .map(({ id, hostname: name, relay_address: relayUrl }) => ({ id, hostname: name, relayUrl }));
+    this.#links.update(registration.derp_mesh_key, siblings);
+    this.#admitBy(admission === "stream");
+  }
+
+  #admitBy(listed: boolean): void {
+    if (!this.#keys.registered(listed)) return;
+    if (!listed) {
+      const ended = this.#stream;
+      this.#stream = undefined;
+      void ended?.close();
+      this.#log.warn("the primary does not name the clients that may use this relay: every client may");
+      return;
+    }
+    this.#stream = new RelayKeyStream({
+      deployment: this.#primary.deployment,
+      keys: this.#keys,
+      clock: monotonicNow,
+      onChanges: (changes) => this.#keysChanged(changes),
+      onLost: (why, tokenRefused) => {
+        this.#log.info({ why }, "there is no stream of relay keys");
+        if (tokenRefused && this.#registrar.loop.refusedAt === undefined) this.#registrar.hurry();
+      },
+    });
+    this.#stream.start();
+  }
+
+  #keysChanged({ admitted, removed }: KeyChanges): void {
+    for (const key of admitted) this.relay.admitHeld(key);
+    if (removed) this.relay.revokeUnadmitted();
+  }
+
+  #registrationFailed(why: string, tokenRefused: boolean): void {
+    const level = this.#problem === why ? "debug" : "warn";
+    this.#log[level](
+      { primary: this.#config.primaryUrl.origin, why },
+      "cannot register with the primary; it is tried again",
+    );
+    this.#problem = why;
+    // A token that was replaced opens no links: its owner has reasons.
+    if (tokenRefused) this.#links.update("", []);
+  }
+
+  #buildInfo(): object {
+    return {
+      external_url: this.#config.accessUrl.origin,
+      version: BUILD_VERSION,
+      dashboard_url: this.#config.primaryUrl.origin,
+      telemetry: false,
+      workspace_proxy: true,
+      agent_api_version: AGENT_API_VERSION,
+      provisioner_api_version: PROVISIONER_API_VERSION,
+      upgrade_message: "",
+      deployment_id: "",
+    };
+  }
+}
+
+function endOf(end: RegisterEnd, primaryUrl: URL): ServerError {
+  const primary = `"${primaryUrl.origin}"`;
+  if (end === "primary-is-proxy") {
+    return new ServerError("ERR_PRIMARY_IS_PROXY", `${primary} is a workspace proxy itself`, {
+      why: "a proxy belongs to a deployment",
+      nextSteps: ["set --primary-access-url to the access URL of the deployment"],
+    });
+  }
+  return new ServerError("ERR_PROXY_TOKEN", `The deployment ${primary} does not accept this proxy's token`, {
+    why:
+      end === "token-refused"
+        ? "the proxy was deleted, its token replaced, or it belongs to another deployment"
+        : "for 15 minutes now: the proxy was deleted or its token replaced",
+    nextSteps: [
+      "make a new token: coder wsproxy regenerate-token NAME",
+      "start the proxy again with that token in CODER_PROXY_SESSION_TOKEN",
+    ],
+  });
+}
