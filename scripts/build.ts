@@ -25,6 +25,7 @@ const ENTRIES = {
   help: "packages/cli/src/help/render.ts",
   colours: "packages/cli/src/ui/colours.ts",
   server: "packages/cli/src/hosting/server.ts",
+  wsproxy: "packages/cli/src/hosting/workspace-proxy.ts",
   agent: "packages/cli/src/hosting/agent.ts",
   pg: "packages/server/node_modules/pg/lib/index.js",
 };
@@ -40,7 +41,7 @@ const LAUNCHER: BuildOptions = { target: "es2015", banner: { js: `${refuseOldNod
 
 /** Modules that become bundles when they are imported by `import()`; a static import includes them as usual. */
 const LAZY: ReadonlyMap<string, string> = new Map(
-  (["network", "help", "colours", "server", "agent"] as const).map((name) => [
+  (["network", "help", "colours", "server", "wsproxy", "agent"] as const).map((name) => [
     join(root, ENTRIES[name]),
     `./${name}.cjs`,
   ]),

@@ -24,6 +24,7 @@ const RUNS: readonly (readonly [bundles: string, words: readonly string[]])[] = 
   ["network.cjs", ["ping", "demo"]],
   ["agent.cjs", []],
   ["server.cjs", []],
+  ["wsproxy.cjs", []],
 ];
 
 /**

@@ -66,6 +66,7 @@ import UsersShow from "./commands/users/show.ts";
 import UsersSuspend from "./commands/users/suspend.ts";
 import Version from "./commands/version.ts";
 import Whoami from "./commands/whoami.ts";
+import WsproxyServer from "./commands/wsproxy/server.ts";
 import { EXIT, UserError } from "./errors/user-error.ts";
 import { rotateGlobalFlags } from "./flags/rotate.ts";
 import { type CommandTexts, type DefinedCommand, textsOf } from "./help/command-texts.ts";
@@ -137,6 +138,7 @@ export const COMMANDS: Readonly<Record<string, CommandClass>> = {
   "users:suspend": UsersSuspend,
   version: Version,
   whoami: Whoami,
+  "wsproxy:server": WsproxyServer,
 };
 
 for (const [id, command] of Object.entries(COMMANDS)) command.id = id;

@@ -12,6 +12,7 @@ export const TOPICS: Readonly<Record<string, string>> = {
   terminals: "List and end terminals that run on in a workspace",
   tokens: "Create, list and remove API tokens",
   users: "Create, list, suspend and delete users",
+  wsproxy: "Workspace proxies: relays near users",
 };
 
 /** The root page: every command and topic once. */
@@ -24,6 +25,6 @@ export const GROUPS: readonly { readonly title: string; readonly names: readonly
   { title: "NETWORK", names: ["ping", "status", "doctor", "netcheck", "speedtest", "support"] },
   { title: "ACCOUNT", names: ["login", "logout", "whoami", "tokens"] },
   { title: "ADMINISTRATION", names: ["users", "reset-password"] },
-  { title: "RUN A DEPLOYMENT", names: ["server", "agent"] },
+  { title: "RUN A DEPLOYMENT", names: ["server", "wsproxy", "agent"] },
   { title: "OTHER", names: ["completion", "connect", "update-cli", "version"] },
 ];

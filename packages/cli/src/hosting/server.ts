@@ -5,7 +5,6 @@ import {
   migrateStore,
   parseServerConfig,
   parseStoreEnd,
-  presentServerError,
   resetPassword,
   restore,
   runServer,
@@ -18,11 +17,11 @@ import {
 } from "coder-server";
 import { accountHome } from "../base/config-dir.ts";
 import { say } from "../base/say.ts";
-import { reportFailure } from "../errors/report.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";
 import { askHealth } from "../rest/server-health.ts";
 import { dashboardFiles } from "./dashboard-files.ts";
 import { packagedPrograms } from "./packaged-programs.ts";
+import { reported } from "./reported.ts";
 
 /**
  * Runs the control plane until it is stopped. Returns the exit code, after saying what went wrong: this is a bundle of
@@ -151,17 +150,6 @@ function filesOnly(values: ServerFlagValues): ServerConfig {
 
 function megabytes(bytes: number): string {
   return `${(bytes / 1_000_000).toFixed(1)} MB`;
-}
-
-async function reported(signal: AbortSignal, work: () => Promise<void>): Promise<number> {
-  try {
-    await work();
-    return EXIT.ok;
-  } catch (error) {
-    if (!(error instanceof ServerError)) return reportFailure(error, signal);
-    say(`${presentServerError(error)}`);
-    return EXIT.failure;
-  }
 }
 
 function surroundings(): { homeDir: string; stateHome?: string } {

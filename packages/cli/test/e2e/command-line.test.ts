@@ -30,14 +30,18 @@ describe("the built command", () => {
   }
 
   it.each([
-    ["coder.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "@oclif/core", "server/src/app.ts", "agent/src/agent.ts"]],
-    ["cli.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "server/src/app.ts", "agent/src/agent.ts"]],
+    ["coder.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "@oclif/core", "server/src/server.ts", "agent/src/agent.ts"]],
+    ["cli.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "server/src/server.ts", "agent/src/agent.ts"]],
     ["version.cjs", ["client/src", "flags/", "@oclif/core", "zod"]],
-    ["ssh-stdio.cjs", ["ssh2/lib", "@oclif/core", "server/src/app.ts", "agent/src/agent.ts"]],
-    ["network.cjs", ["@oclif/core", "server/src/app.ts", "agent/src/agent.ts"]],
-    ["help.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "server/src/app.ts", "agent/src/agent.ts"]],
-    ["agent.cjs", ["@oclif/core", "server/src/app.ts"]],
+    ["ssh-stdio.cjs", ["ssh2/lib", "@oclif/core", "server/src/server.ts", "agent/src/agent.ts"]],
+    ["network.cjs", ["@oclif/core", "server/src/server.ts", "agent/src/agent.ts"]],
+    ["help.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "server/src/server.ts", "agent/src/agent.ts"]],
+    ["agent.cjs", ["@oclif/core", "server/src/server.ts"]],
     ["server.cjs", ["@oclif/core", "ssh2/lib", "agent/src/agent.ts"]],
+    [
+      "wsproxy.cjs",
+      ["@oclif/core", "ssh2/lib", "agent/src/agent.ts", "server/src/server.ts", "server/src/db", "kysely", "/pg@"],
+    ],
   ])("%s holds no unneeded modules", (bundle, unwanted) => {
     const found = sources(bundle);
     expect(found.length).toBeGreaterThan(1);

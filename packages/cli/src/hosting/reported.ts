@@ -1,0 +1,16 @@
+import { presentServerError, ServerError } from "coder-server/base/errors";
+import { say } from "../base/say.ts";
+import { reportFailure } from "../errors/report.ts";
+import { EXIT } from "../errors/user-error.ts";
+
+/** Does the work and returns the exit code, after saying what went wrong: callers in other bundles do not know its errors. */
+export async function reported(signal: AbortSignal, work: () => Promise<void>): Promise<number> {
+  try {
+    await work();
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof ServerError)) return reportFailure(error, signal);
+    say(`${presentServerError(error)}`);
+    return EXIT.failure;
+  }
+}

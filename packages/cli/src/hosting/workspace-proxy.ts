@@ -1,0 +1,18 @@
+/** A bundle of its own: a proxy loads nothing of the server but what it uses. */
+import type { ServerFlagValues } from "coder-server/config/flags";
+import { parseProxyConfig } from "coder-server/proxy/config";
+import { runWorkspaceProxy } from "coder-server/proxy/run";
+import { dialerOf, type TlsFiles } from "../rest/deployment.ts";
+import { reported } from "./reported.ts";
+
+/** Runs a workspace proxy until it is stopped. Returns the exit code, after saying what went wrong. */
+export async function runProxyCommand(
+  line: { readonly values: ServerFlagValues; readonly verbose: boolean; readonly tls: TlsFiles },
+  signal: AbortSignal,
+): Promise<number> {
+  return reported(signal, async () => {
+    const { values, verbose, tls } = line;
+    const config = parseProxyConfig(verbose ? { ...values, verbose: true } : values);
+    await runWorkspaceProxy(config, { signal, dialer: dialerOf(tls) });
+  });
+}
