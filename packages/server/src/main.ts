@@ -43,8 +43,7 @@ export async function runServer(config: ServerConfig, options: RunServerOptions 
       late = exitLate(server.drainTimes(), log);
       await server.drain();
     } finally {
-      await server.close();
-      clearTimeout(late);
+      await server.close().finally(() => clearTimeout(late));
     }
   });
 }

@@ -30,7 +30,10 @@ describe("the built command", () => {
   }
 
   it.each([
-    ["coder.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "@oclif/core", "server/src/server.ts", "agent/src/agent.ts"]],
+    [
+      "coder.cjs",
+      ["wg-userspace/src/engine.ts", "ssh2/lib", "@oclif/core", "server/src/server.ts", "agent/src/agent.ts"],
+    ],
     ["cli.cjs", ["wg-userspace/src/engine.ts", "ssh2/lib", "server/src/server.ts", "agent/src/agent.ts"]],
     ["version.cjs", ["client/src", "flags/", "@oclif/core", "zod"]],
     ["ssh-stdio.cjs", ["ssh2/lib", "@oclif/core", "server/src/server.ts", "agent/src/agent.ts"]],

@@ -28,6 +28,7 @@ const COMMANDS = [
     "restart",
     "server backup",
     "server restore",
+    "wsproxy server",
     "show",
   ],
   ...[

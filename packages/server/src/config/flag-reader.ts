@@ -19,10 +19,12 @@ export class FlagReader {
 
   /** The error for a value that cannot be used. */
   invalid(name: string, problem: string): ServerError {
-    const flag = this.#table.find((candidate) => candidate.name === name);
-    return new ServerError("ERR_CONFIG", `--${name} ${problem}`, {
-      nextSteps: flag === undefined ? [] : [`change --${name} or ${flag.env}`],
-    });
+    return this.#error("change", name, problem);
+  }
+
+  /** The error for a value that has to be given. */
+  missing(name: string, why: string): ServerError {
+    return this.#error("set", name, `is missing: ${why}`);
   }
 
   text(name: string): string {
@@ -105,6 +107,13 @@ export class FlagReader {
     if (match === null || port > 65_535)
       throw this.invalid(name, `must be host:port such as 127.0.0.1:3000, got "${value}"`);
     return { host: match[1] ?? match[2] ?? "", port };
+  }
+
+  #error(step: "change" | "set", name: string, problem: string): ServerError {
+    const flag = this.#table.find((candidate) => candidate.name === name);
+    return new ServerError("ERR_CONFIG", `--${name} ${problem}`, {
+      nextSteps: flag === undefined ? [] : [`${step} --${name} or ${flag.env}`],
+    });
   }
 
   #raw(name: string, ...types: readonly ServerFlagType[]): string | boolean | number | readonly string[] {

@@ -21,9 +21,8 @@ export function parseProxyConfig(values: ServerFlagValues): ProxyConfig {
   const read = new FlagReader(PROXY_FLAGS, values);
   const primaryUrl = originOf(read, "primary-access-url");
   const accessUrl = originOf(read, "access-url");
-  if (primaryUrl === undefined)
-    throw read.invalid("primary-access-url", "is missing: the proxy belongs to a deployment");
-  if (accessUrl === undefined) throw read.invalid("access-url", "is missing: clients have to reach the proxy");
+  if (primaryUrl === undefined) throw read.missing("primary-access-url", "the proxy belongs to a deployment");
+  if (accessUrl === undefined) throw read.missing("access-url", "clients have to reach the proxy");
   if (accessUrl.origin === primaryUrl.origin)
     throw read.invalid("access-url", "must not be that of the deployment: it leads to the proxy itself");
   if (!read.boolean("derp-only"))
@@ -51,7 +50,7 @@ function tokenOf(read: FlagReader): ProxyToken {
   if (text !== "" && file !== "")
     throw read.invalid("proxy-session-token-file", "and --proxy-session-token exclude each other");
   if (text === "" && file === "")
-    throw read.invalid("proxy-session-token", 'is missing; "coder wsproxy create" shows the token of a new proxy');
+    throw read.missing("proxy-session-token", '"coder wsproxy create" shows the token of a new proxy');
   const token = new ProxyToken(text === "" ? { file } : { text });
   const problem = token.problem();
   if (problem !== undefined)
