@@ -22,7 +22,7 @@ export class RelayClient implements AsyncDisposable {
   }
 
   get connection(): RelayConnection {
-    if (this.#connection === undefined) throw new Error("the client was not told where the relay is");
+    if (this.#connection === undefined) throw new Error("dial comes first");
     return this.#connection;
   }
 

@@ -103,7 +103,7 @@ export class RegisterLoop {
     this.#settled(now, 0);
   }
 
-  /** @param refreshMs After which the primary wants to be asked again. */
+  /** @param refreshMs After this time the registration has to be renewed. */
   accepted(refreshMs: number | undefined, now: Instant): void {
     this.#registered = true;
     this.#refusedAt = undefined;

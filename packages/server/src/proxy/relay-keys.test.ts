@@ -8,7 +8,7 @@ const NOW = instant(0);
 const FIFTEEN_MINUTES = 15 * 60_000;
 const hex = (n: number): string => n.toString(16).padStart(64, "0");
 const key = (n: number): Uint8Array => hexDecode(hex(n));
-const nobody = (): boolean => false;
+const none = (): boolean => false;
 
 /** Registered, with a complete set of these. */
 function listed(...keys: readonly number[]): RelayKeys {
@@ -21,21 +21,21 @@ function listed(...keys: readonly number[]): RelayKeys {
 
 test("before the registration no client is admitted; without a stream of keys every client is", () => {
   const keys = new RelayKeys();
-  expect([keys.state(NOW), keys.admits(key(1), nobody, NOW)]).toEqual(["closed", false]);
+  expect([keys.state(NOW), keys.admits(key(1), none, NOW)]).toEqual(["closed", false]);
   expect(keys.registered(false)).toBe(true);
   expect(keys.registered(false)).toBe(false);
-  expect([keys.state(NOW), keys.admits(key(1), nobody, NOW)]).toEqual(["open", true]);
+  expect([keys.state(NOW), keys.admits(key(1), none, NOW)]).toEqual(["open", true]);
   const never = addMs(NOW, 10 * FIFTEEN_MINUTES);
-  expect(keys.admits(key(1), nobody, never)).toBe(true);
+  expect(keys.admits(key(1), none, never)).toBe(true);
 });
 
 test("a snapshot names all, changes add and remove", () => {
   const keys = listed(1, 2);
-  expect([1, 2, 3].map((n) => keys.admits(key(n), nobody, NOW))).toEqual([true, true, false]);
+  expect([1, 2, 3].map((n) => keys.admits(key(n), none, NOW))).toEqual([true, true, false]);
   const changes = keys.received({ remove: [hex(1), hex(9)], add: [hex(3), hex(2)] }, NOW);
   expect(changes?.removed).toBe(true);
   expect(changes?.admitted.map(hexEncode)).toEqual([hex(3)]);
-  expect([1, 2, 3].map((n) => keys.admits(key(n), nobody, NOW))).toEqual([false, true, true]);
+  expect([1, 2, 3].map((n) => keys.admits(key(n), none, NOW))).toEqual([false, true, true]);
   expect(keys.received({ add: [hex(4)] }, NOW)?.removed).toBe(false);
 });
 
@@ -44,10 +44,10 @@ test("a snapshot in several messages counts when it is complete, and until then 
   keys.opened(NOW);
   keys.received({ snapshot: true, more: true, add: [hex(2)] }, NOW);
   keys.received({ more: true, add: [hex(3)] }, NOW);
-  expect([1, 2, 3, 4].map((n) => keys.admits(key(n), nobody, NOW))).toEqual([true, false, false, false]);
+  expect([1, 2, 3, 4].map((n) => keys.admits(key(n), none, NOW))).toEqual([true, false, false, false]);
   const changes = keys.received({ add: [hex(4)] }, NOW);
   expect(changes?.admitted.map(hexEncode)).toEqual([hex(2), hex(3), hex(4)]);
-  expect([1, 2, 3, 4].map((n) => keys.admits(key(n), nobody, NOW))).toEqual([false, true, true, true]);
+  expect([1, 2, 3, 4].map((n) => keys.admits(key(n), none, NOW))).toEqual([false, true, true, true]);
 });
 
 test("a stream that breaks within a snapshot leaves what was known", () => {
@@ -55,9 +55,9 @@ test("a stream that breaks within a snapshot leaves what was known", () => {
   keys.opened(NOW);
   keys.received({ snapshot: true, more: true, add: [hex(2)] }, NOW);
   keys.opened(NOW);
-  expect([1, 2].map((n) => keys.admits(key(n), nobody, NOW))).toEqual([true, false]);
+  expect([1, 2].map((n) => keys.admits(key(n), none, NOW))).toEqual([true, false]);
   keys.received({ snapshot: true, add: [hex(5)] }, NOW);
-  expect([1, 2, 5].map((n) => keys.admits(key(n), nobody, NOW))).toEqual([false, false, true]);
+  expect([1, 2, 5].map((n) => keys.admits(key(n), none, NOW))).toEqual([false, false, true]);
 });
 
 test.each([
@@ -79,21 +79,21 @@ test("changes beyond the limit break the protocol and change nothing", () => {
   keys.opened(NOW);
   keys.received({ snapshot: true, add: [hex(1)] }, NOW);
   expect(keys.received({ add: [hex(2), hex(3)] }, NOW)).toBeUndefined();
-  expect([keys.size, keys.admits(key(2), nobody, NOW)]).toEqual([1, false]);
+  expect([keys.size, keys.admits(key(2), none, NOW)]).toEqual([1, false]);
 });
 
 test("after 15 minutes of silence the clients that are connected stay, and no others come", () => {
   const keys = listed(1);
   keys.heard(addMs(NOW, 1_000));
   const before = addMs(NOW, FIFTEEN_MINUTES + 999);
-  expect([keys.state(before), keys.admits(key(1), nobody, before)]).toEqual(["listed", true]);
+  expect([keys.state(before), keys.admits(key(1), none, before)]).toEqual(["listed", true]);
   const after = addMs(NOW, FIFTEEN_MINUTES + 1_000);
   expect(keys.state(after)).toBe("frozen");
-  expect(keys.admits(key(1), nobody, after)).toBe(false);
+  expect(keys.admits(key(1), none, after)).toBe(false);
   expect(keys.admits(key(7), (given) => hexEncode(given) === hex(7), after)).toBe(true);
   keys.opened(after);
   keys.received({ snapshot: true, add: [hex(1)] }, after);
-  expect([keys.state(after), keys.admits(key(1), nobody, after)]).toEqual(["listed", true]);
+  expect([keys.state(after), keys.admits(key(1), none, after)]).toEqual(["listed", true]);
 });
 
 test("an update of the primary closes a relay that was open, once its keys are known", () => {
@@ -132,7 +132,7 @@ test("whatever a primary sends, the keys are those of a set that follows the sam
           for (const n of message.add) model.add(n);
         }
       }
-      for (let n = 0; n <= 9; n++) expect(keys.admits(key(n), nobody, NOW)).toBe(model.has(n));
+      for (let n = 0; n <= 9; n++) expect(keys.admits(key(n), none, NOW)).toBe(model.has(n));
     }),
   );
 });

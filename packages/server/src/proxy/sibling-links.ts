@@ -18,7 +18,6 @@ export interface SiblingLinksOptions {
 export class SiblingLinks {
   readonly #options: SiblingLinksOptions;
   readonly #ending = new Set<Promise<void>>();
-  #meshKey = "";
   #mesh: RelayMesh | undefined;
 
   constructor(options: SiblingLinksOptions) {
@@ -27,10 +26,8 @@ export class SiblingLinks {
 
   /** @param meshKey "" for no mesh. Links that another key opened end. */
   update(meshKey: string, siblings: readonly Sibling[]): void {
-    if (meshKey !== this.#meshKey) {
+    if (this.#options.relay.setMeshKey(meshKey)) {
       this.#end();
-      this.#meshKey = meshKey;
-      this.#options.relay.setMeshKey(meshKey);
       if (meshKey !== "") this.#mesh = this.#newMesh(meshKey);
     }
     this.#mesh?.update(siblings);

@@ -1,6 +1,6 @@
 /**
  * A workspace proxy: a relay near its users that belongs to a deployment elsewhere, the primary. It has no store and no
- * state but memory; what it admits and which siblings it has, the primary tells it. It goes on while the primary is away.
+ * state but memory; which clients it admits and which siblings it has comes from the primary. It goes on while the primary is away.
  */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
@@ -176,7 +176,10 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
     await this.#stream?.close();
     if (registered && refusedAt === undefined) {
       await this.#primary.deregister(this.replicaId).catch((error: unknown) => {
-        this.#log.warn({ why: reasonOf(error) }, "the primary could not be told that this proxy stops");
+        this.#log.warn(
+          { why: reasonOf(error) },
+          "deregistering from the primary failed; its health check notices that this proxy is gone",
+        );
       });
     }
     this.#stopWatchingCertificates();

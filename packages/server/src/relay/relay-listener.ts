@@ -184,10 +184,14 @@ export class RelayListener implements AsyncDisposable {
     return closed;
   }
 
-  /** Replaces the secret of the mesh; members that proved another one are closed. Undefined: no mesh. */
-  setMeshKey(meshKey: string | undefined): void {
-    this.#relay.setMeshKey(meshKey, this.#options.clock());
+  /**
+   * Replaces the secret of the mesh; empty: no mesh. Members that proved another one are closed. Returns whether it is
+   * another one than before.
+   */
+  setMeshKey(meshKey: string): boolean {
+    const isNew = this.#relay.setMeshKey(meshKey, this.#options.clock());
     this.#afterRelay();
+    return isNew;
   }
 
   /** Whether the raw upgrade is refused from now on. Connections that have it stay. */

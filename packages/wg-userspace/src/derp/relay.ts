@@ -242,9 +242,11 @@ export class DerpRelay {
     return this.#revokeWhere(now, ({ peer, isMeshMember }) => !!peer && !isMeshMember && admit?.(peer.key) === false);
   }
 
-  /** Replaces the secret of the mesh. Members that proved another one are closed. Absent or empty: no mesh. */
-  setMeshKey(meshKey: string | undefined, now: Instant): void {
-    if (this.#meshSecret.replace(meshKey)) this.#revokeWhere(now, ({ isMeshMember }) => isMeshMember);
+  /** Replaces the secret of the mesh, if it is another one, and closes the members that proved the old one. Empty: no mesh. */
+  setMeshKey(meshKey: string | undefined, now: Instant): boolean {
+    if (!this.#meshSecret.replace(meshKey)) return false;
+    this.#revokeWhere(now, ({ isMeshMember }) => isMeshMember);
+    return true;
   }
 
   /** A key may use the relay from now on: clients held for it proceed. */
