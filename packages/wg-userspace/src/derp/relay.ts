@@ -12,7 +12,6 @@ import {
   HEADER_BYTES,
   KEY_BYTES,
   MAX_FRAME_BYTES,
-  MAX_PACKET_BYTES,
   PeerGoneReason,
   peerGoneFrame,
   restartingFrame,
@@ -30,6 +29,7 @@ import {
 import { KeyTable } from "./key-table.ts";
 import { MeshSecret } from "./mesh-secret.ts";
 import { RelayConnectionState } from "./relay-client.ts";
+import { judgeFrame, PING_MIN_BYTES } from "./relay-frames.ts";
 import { RelayPeer } from "./relay-peers.ts";
 import {
   type ConnectionId,
@@ -53,8 +53,6 @@ const NOT_HERE_BURST = 3;
 const NOT_HERE_PER_SECOND = 1;
 /** A client that keeps to the announced burst may still appear in one piece with the burst after it. */
 const BURST_SLACK = 2;
-const PING_MIN_BYTES = 8;
-const PING_MAX_BYTES = 1000;
 const EMPTY = new Uint8Array(0);
 
 /**
@@ -304,30 +302,11 @@ export class DerpRelay {
       return type === FrameType.clientInfo && fits ? "take" : this.#refuse(from, "bad-client-info");
     }
     from.peer.noteActivity(from);
-    switch (type) {
-      case FrameType.sendPacket:
-        if (length < KEY_BYTES) return this.#refuse(from, "malformed-frame");
-        return length > KEY_BYTES + MAX_PACKET_BYTES ? this.#refuse(from, "frame-too-long") : "take";
-      case FrameType.forwardPacket:
-        if (!from.isMeshMember) return this.#refuse(from, "not-a-mesh-member");
-        if (length < 2 * KEY_BYTES) return this.#refuse(from, "malformed-frame");
-        return length > 2 * KEY_BYTES + MAX_PACKET_BYTES ? this.#refuse(from, "frame-too-long") : "take";
-      case FrameType.watchConns:
-        if (!from.isMeshMember) return this.#refuse(from, "not-a-mesh-member");
-        return length === 0 ? "take" : this.#refuse(from, "malformed-frame");
-      case FrameType.closePeer:
-        if (!from.isMeshMember) return this.#refuse(from, "not-a-mesh-member");
-        return length === KEY_BYTES ? "take" : this.#refuse(from, "malformed-frame");
-      case FrameType.notePreferred:
-        return length === 1 ? "take" : this.#refuse(from, "malformed-frame");
-      case FrameType.ping:
-        if (length >= PING_MIN_BYTES && length <= PING_MAX_BYTES) return "take";
-        return this.#refuse(from, "malformed-frame");
-      default:
-        if (length > MAX_FRAME_BYTES) return this.#refuse(from, "frame-too-long");
-        if (type !== FrameType.pong && type !== FrameType.keepAlive) this.metrics.unknownFrames++;
-        return "skip";
-    }
+    const verdict = judgeFrame(type, length, from.isMeshMember);
+    if (verdict === "take") return verdict;
+    if (verdict !== "skip") return this.#refuse(from, verdict);
+    if (type !== FrameType.pong && type !== FrameType.keepAlive) this.metrics.unknownFrames++;
+    return verdict;
   }
 
   #handleFrame(from: RelayConnectionState, type: number, bytes: Uint8Array, offset: number, length: number): void {
