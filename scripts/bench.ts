@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- NAME... --rounds N --seconds N --megabytes N --beside CHECKOUT --json --profile FOLDER]`: throughput and latency of the system and
+ * `npm run bench [-- NAME... --rounds N --seconds N --megabytes N --rows TEXT --beside CHECKOUT --json --profile FOLDER]`: throughput and latency of the system and
  * of alternatives, in turn in one run. The machine is never idle: read the ratios. The last run of every bench is kept
  * in bench/results/, and the table of the README is generated from it.
  */
@@ -50,6 +50,7 @@ const { values, positionals } = parseArgs({
     rounds: { type: "string", default: "5" },
     seconds: { type: "string", default: "2.5" },
     megabytes: { type: "string", default: "100" },
+    rows: { type: "string", default: "" },
     beside: { type: "string" },
     profile: { type: "string" },
   },
@@ -60,7 +61,7 @@ const [rounds, seconds, megabytes] = [Number(values.rounds), Number(values.secon
 const sizesRight = seconds >= 1 && seconds <= 20 && megabytes >= 1 && megabytes <= 2000;
 if (unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1 || !sizesRight) {
   process.stderr.write(
-    `usage: bench [NAME...] [--rounds 1…] [--seconds 1…20] [--megabytes 1…2000] [--beside CHECKOUT] [--json] [--profile FOLDER]\nNAME: ${names.join(", ")}; all by default\n`,
+    `usage: bench [NAME...] [--rounds 1…] [--seconds 1…20] [--megabytes 1…2000] [--rows TEXT] [--beside CHECKOUT] [--json] [--profile FOLDER]\nNAME: ${names.join(", ")}; all by default\n`,
   );
   process.exit(2);
 }
@@ -81,13 +82,15 @@ for (const [name, title, bench] of BENCHES) {
       rounds,
       seconds,
       megabytes,
+      rows: values.rows,
       progress: (line) => void process.stderr.write(`${line}\n`),
       ...(values.profile === undefined ? {} : { profileFolder: join(process.cwd(), values.profile) }),
       ...(values.beside === undefined ? {} : { beside: resolve(values.beside) }),
     });
     results[name] = { title, date: new Date().toISOString(), machine: machine(), seconds, result };
-    // A profiler makes everything slower, and another checkout is of interest to this run only.
-    if (values.profile === undefined && values.beside === undefined) keep(folder, name, results[name]);
+    // A profiler makes everything slower; another checkout, or a part of the rows, is of interest to this run only.
+    const whole = values.profile === undefined && values.beside === undefined && values.rows === "";
+    if (whole) keep(folder, name, results[name]);
     if (!values.json) process.stdout.write(`${formatResult(title, result)}\n`);
   } catch (error) {
     failed = true;

@@ -37,6 +37,8 @@ export interface BenchOptions {
   readonly profileFolder?: string;
   /** Size of one bulk transfer of a command, in MB. */
   readonly megabytes: number;
+  /** Only rows whose name contains this are measured, by benches that know rows. */
+  readonly rows: string;
   /** Another checkout, built, whose command is measured in the same rounds. */
   readonly beside?: string;
   readonly progress: (line: string) => void;

@@ -39,7 +39,8 @@ export const userBench: Bench = async (options) => {
   const sides = [owned.use(await ourSide(OURS, coder, port))];
   if (options.beside !== undefined) sides.push(owned.use(await ourSide(BESIDE, besideCommand(options.beside), port)));
   sides.push(owned.use(await opensshSide(OPENSSH, port)));
-  return await measure(sides, userRows(material), options, {
+  const rows = userRows(material).filter(({ name }) => name.includes(options.rows));
+  return await measure(sides, rows, options, {
     folder,
     missing: native.map((what) => `our native module: needs ${what}; these are figures of plain npm`),
   });

@@ -2,7 +2,6 @@
  * The lean start of `ssh --stdio`: OpenSSH runs it for every ssh, scp, git and editor window, so it loads nothing but the
  * engine and the client library. Copies bytes between standard input and output and the workspace's SSH server.
  */
-import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SSH_PORT } from "coder-protocol/tunnel-ports";
 import { drainInto } from "wg-userspace/io/sockets/drain-into";
@@ -72,7 +71,7 @@ async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void
     // OpenSSH closes its end when the session is over; then this process has nothing left to do.
     await Promise.race([
       stopped,
-      pipeline(process.stdin, stream, { signal, end: true })
+      drainInto(process.stdin, stream, { signal })
         .then(() => drained(stream))
         .catch((error: unknown) => failedStream(error, signal)),
       drainInto(stream, process.stdout, { signal, end: false }).then(

@@ -1,6 +1,5 @@
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { formatIp } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
 import { drainInto } from "wg-userspace/io/sockets/drain-into";
@@ -65,7 +64,7 @@ export class PortRelay {
     }
     this.#open.add(socket);
     try {
-      await Promise.all([pipeline(socket, stream), drainInto(stream, socket)]);
+      await Promise.all([drainInto(socket, stream), drainInto(stream, socket)]);
     } catch (error) {
       this.#logger.log("debug", "relayed connection ended", { port: request.local.port, error: String(error) });
     } finally {

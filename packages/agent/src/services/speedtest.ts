@@ -6,6 +6,7 @@
 import { randomFillSync } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { Logger } from "wg-userspace/base/ports";
+import { lenderOf } from "wg-userspace/io/sockets/owned-buffers";
 
 const VERSION = 2;
 const BLOCK_BYTES = 2 * 1024 * 1024;
@@ -73,7 +74,10 @@ export class SpeedtestService {
     const cutOff = setTimeout(() => stream.destroy(), durationMs * PATIENCE + LAST_BLOCK_MS).unref();
     stream.once("close", () => clearTimeout(cutOff));
     stream.write("{}\n");
-    stream.resume(); // the uploading client counts its data; here it only has to be drained
+    // The uploading client counts its data; here it only has to be drained.
+    const giveBack = lenderOf(stream);
+    stream.on("data", (chunk: Uint8Array) => giveBack?.(chunk));
+    stream.resume();
     if (!download) {
       stream.once("end", () => stream.end());
       return;

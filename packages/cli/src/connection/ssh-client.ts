@@ -1,6 +1,7 @@
 /** An SSH connection to the workspace's SSH server, through the tunnel. */
 import type { Duplex } from "node:stream";
 import { Client, type ClientChannel, type ConnectConfig } from "ssh2";
+import { lenderOf } from "wg-userspace/io/sockets/owned-buffers";
 import { UserError } from "../errors/user-error.ts";
 
 /** An SSH server inside the tunnel answers at once; only a broken one takes longer. */
@@ -37,7 +38,10 @@ export function connectSsh(stream: Duplex, agentSocket?: string): Promise<Client
     config.agentForward = true;
   }
   return new Promise<Client>((resolve, reject) => {
-    client.once("ready", () => resolve(client));
+    client.once("ready", () => {
+      giveBackParsed(client, stream);
+      resolve(client);
+    });
     // Heard for good: an error of a connection that was accepted is no exception, its "close" follows.
     client.on("error", (error) =>
       reject(
@@ -49,6 +53,16 @@ export function connectSsh(stream: Duplex, agentSocket?: string): Promise<Client
   }).catch((error: unknown) => {
     stream.destroy();
     throw error;
+  });
+}
+
+/** Listens behind ssh2, which has parsed each chunk by then: its ciphers copy what they keep of it. */
+function giveBackParsed(client: Client, stream: Duplex): void {
+  const giveBack = lenderOf(stream);
+  if (giveBack === undefined) return;
+  const { _protocol: protocol } = client as unknown as { _protocol?: { _decipher?: { copiesInput?: boolean } } };
+  stream.on("data", (chunk: Uint8Array) => {
+    if (protocol?._decipher?.copiesInput === true) giveBack(chunk);
   });
 }
 

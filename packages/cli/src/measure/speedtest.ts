@@ -1,6 +1,7 @@
 /** The measuring of `coder speedtest`: one connection to the agent's speed test, data in one direction for a while. */
 import { randomFillSync } from "node:crypto";
 import type { Duplex } from "node:stream";
+import { lenderOf } from "wg-userspace/io/sockets/owned-buffers";
 import type { SpeedtestInterval, SpeedtestResult } from "../diagnosis/speedtest-text.ts";
 import { UserError } from "../errors/user-error.ts";
 
@@ -151,7 +152,11 @@ function printable(text: string): string {
 async function receive(stream: Duplex, early: Uint8Array, counter: IntervalCounter, now: () => number): Promise<void> {
   counter.add(early.length, now());
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  stream.on("data", (chunk: Uint8Array) => counter.add(chunk.length, now()));
+  const giveBack = lenderOf(stream);
+  stream.on("data", (chunk: Uint8Array) => {
+    counter.add(chunk.length, now());
+    giveBack?.(chunk);
+  });
   stream.once("end", resolve);
   stream.once("close", () => reject(brokenOff(undefined)));
   if (stream.destroyed) reject(brokenOff(undefined));

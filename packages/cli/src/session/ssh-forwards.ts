@@ -5,6 +5,7 @@ import { connect as connectSocket, createServer, type Server } from "node:net";
 import type { Duplex, Writable } from "node:stream";
 import type { AcceptConnection, Client } from "ssh2";
 import type { Logger } from "wg-userspace/base/ports";
+import { ownedPipe } from "wg-userspace/io/sockets/owned-pipe";
 import { printable } from "../base/text.ts";
 import { dialSocketThrough, dialThrough } from "../connection/ssh-client.ts";
 import { UserError } from "../errors/user-error.ts";
@@ -144,5 +145,6 @@ function bridge(forward: RemoteForward | undefined, accept: AcceptConnection, sa
   });
   channel.on("error", () => socket.destroy());
   channel.on("close", () => socket.destroy());
-  socket.pipe(channel).pipe(socket);
+  ownedPipe(socket, channel);
+  ownedPipe(channel, socket);
 }

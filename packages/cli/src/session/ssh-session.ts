@@ -1,5 +1,6 @@
 import { terminalModes } from "coder-agent/os/terminal-device";
 import type { Client, ClientChannel, PseudoTtyOptions, X11Options } from "ssh2";
+import { ownedPipe } from "wg-userspace/io/sockets/owned-pipe";
 import { EXIT, UserError } from "../errors/user-error.ts";
 import { flushed, type LocalTerminal, readTerminal, windowSize } from "./terminal-input.ts";
 
@@ -86,7 +87,7 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
         finish(EXIT.connectionLost);
       },
       target: {
-        write: (bytes) => channel.write(bytes),
+        write: (bytes, written) => channel.write(bytes, written),
         onceDrained: (listener) => channel.once("drain", listener),
         end: () => channel.end(),
         resize,
@@ -124,7 +125,7 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
     });
     client.on("error", () => channel.destroy());
     channel.on("error", () => undefined); // "close" follows and says what happened
-    channel.pipe(stdout, { end: false });
-    channel.stderr.pipe(stderr, { end: false });
+    ownedPipe(channel, stdout, { end: false });
+    ownedPipe(channel.stderr, stderr, { end: false });
   });
 }

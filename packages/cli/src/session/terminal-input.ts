@@ -1,5 +1,6 @@
 /** The person's side of an interactive session: raw keys, escapes, window size, and the terminal as before at the end. */
 import type { Readable, Writable } from "node:stream";
+import { lenderOf } from "wg-userspace/io/sockets/owned-buffers";
 import { printable } from "../base/text.ts";
 import { ESCAPE_HELP, EscapeFilter } from "./escape-filter.ts";
 
@@ -10,8 +11,11 @@ export interface LocalTerminal {
 }
 
 export interface InputTarget {
-  /** False: no more until `onDrain`'s listener is called. The bytes are the target's. */
-  write(bytes: Uint8Array): boolean;
+  /**
+   * False: no more until the listener of {@link onceDrained} is called.
+   * @param written To be called when the bytes are not read any more; without the call they are merely collected later.
+   */
+  write(bytes: Uint8Array, written: () => void): boolean;
   onceDrained(listener: () => void): void;
   end(): void;
   resize(rows: number, columns: number): void;
@@ -42,6 +46,7 @@ export function readTerminal(options: TerminalInputOptions): () => void {
   const { target, pty } = options;
   const { stdin, stdout, stderr } = options.terminal;
   const raw = isRaw(options.terminal, pty);
+  const giveBack = lenderOf(stdin);
   const escapes = new EscapeFilter((action) => {
     if (action === "help") stderr.write(`\r\n${ESCAPE_HELP}\r\n`);
     else if (action === "status") stderr.write(`\r\n${printable(options.describeConnection())}\r\n`);
@@ -50,7 +55,7 @@ export function readTerminal(options: TerminalInputOptions): () => void {
   });
   const onData = (typed: Buffer): void => {
     const bytes = raw ? escapes.feed(typed) : typed;
-    if (bytes.length > 0 && !target.write(bytes)) {
+    if (bytes.length > 0 && !target.write(bytes, () => giveBack?.(typed))) {
       stdin.pause();
       target.onceDrained(() => stdin.resume());
     }

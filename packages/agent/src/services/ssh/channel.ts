@@ -1,4 +1,6 @@
 import { Duplex, Writable } from "node:stream";
+import type { LendingStream } from "wg-userspace/io/sockets/owned-buffers";
+import { releaseData } from "./ssh2-protocol.ts";
 
 /** The window: what a client may send before it gets more credit, and so the most one channel can make us buffer. */
 export const WINDOW_BYTES = 2 * 1024 * 1024;
@@ -37,7 +39,7 @@ interface PendingWrite {
  * transport. Emits `peerclose` when the client closed the channel or vanished: later writes are dropped, what was
  * received can still be read.
  */
-export class SshChannel extends Duplex {
+export class SshChannel extends Duplex implements LendingStream {
   /** Extended data of type stderr; shares the window. */
   readonly stderr: Writable;
   readonly #host: ChannelHost;
@@ -71,6 +73,11 @@ export class SshChannel extends Duplex {
 
   get peerClosed(): boolean {
     return this.#peerClosed;
+  }
+
+  /** The only reader of a chunk that was read from here does not read it any more. */
+  giveBack(chunk: Uint8Array): void {
+    releaseData(chunk);
   }
 
   /** @returns false when the client exceeded its window: the connection must end. */

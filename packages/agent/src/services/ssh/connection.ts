@@ -14,6 +14,7 @@ import { type SessionContext, SshSession } from "./session.ts";
 import {
   type ChannelConfirmation,
   type ChannelOpenInfo,
+  copiesInput,
   createServerProtocol,
   DISCONNECT,
   type HostKeys,
@@ -110,9 +111,9 @@ export class SshConnection implements ChannelHost, ChannelOpener {
     this.#protocol = createServerProtocol({
       hostKeys: context.hostKeys,
       handlers: this.#handlers(),
-      onWrite: (bytes) => {
+      onWrite: (bytes, owned) => {
         this.#bytesSinceKey += bytes.length;
-        this.#transport.write(bytes);
+        this.#transport.write(bytes, owned === true);
       },
       onError: (error) => this.#fail(error),
       onPacket: () => {
@@ -229,19 +230,22 @@ export class SshConnection implements ChannelHost, ChannelOpener {
 
   // Messages of the client
 
-  #receive(chunk: Buffer): void {
-    if (this.#closed) return;
+  /** @returns whether the chunk was consumed, and no view of it is kept. */
+  #receive(chunk: Buffer): boolean {
+    if (this.#closed) return true;
     this.#bytesSinceKey += chunk.length;
+    const consumed = copiesInput(this.#protocol);
     try {
       this.#protocol.parse(chunk, 0, chunk.length);
     } catch (error) {
       this.#fail(error);
-      return;
+      return false;
     }
     if (!this.#closed && queuedMessages(this.#protocol) > MAX_QUEUED_MESSAGES) {
       this.#fail(new Error("the client does not finish its key exchange"));
     }
     this.#rekeyWhenDue();
+    return consumed;
   }
 
   #handlers(): MessageHandlers {

@@ -4,6 +4,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "wg-userspace/base/ports";
+import { ownedPipe } from "wg-userspace/io/sockets/owned-pipe";
 import type { SshChannel } from "./channel.ts";
 
 const DIAL_TIMEOUT_MS = 15_000;
@@ -45,8 +46,8 @@ export async function dialSocket(dial: Dialer, path: string): Promise<Socket> {
 
 /** Joins a channel and a connection; each direction ends on its own, both are closed afterwards. */
 export function joinStreams(channel: SshChannel, socket: Socket): void {
-  channel.pipe(socket);
-  socket.pipe(channel);
+  ownedPipe(channel, socket);
+  const stopSending = ownedPipe(socket, channel);
   socket.on("error", () => channel.destroy());
   socket.on("close", () => {
     // After a clean end the channel still has data on its way to the client, and ends by itself.
@@ -59,7 +60,7 @@ export function joinStreams(channel: SshChannel, socket: Socket): void {
   });
   channel.once("peerclose", () => {
     // Received data is still sent on; data from the other side has no receiver any more.
-    socket.unpipe(channel);
+    stopSending();
     socket.resume();
     channel.end();
     socket.once("finish", () => socket.destroy());

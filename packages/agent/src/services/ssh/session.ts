@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import type { Logger } from "wg-userspace/base/ports";
+import { ownedPipe } from "wg-userspace/io/sockets/owned-pipe";
 import {
   existingDirectory,
   isFileTransfer,
@@ -349,9 +350,9 @@ export class SshSession {
       stdout.destroy();
     };
     this.#running = { pid, resize: () => undefined, stopOutput };
-    stdout.pipe(channel, { end: false });
-    stderr.pipe(channel.stderr, { end: false });
-    channel.pipe(stdin);
+    ownedPipe(stdout, channel, { end: false });
+    ownedPipe(stderr, channel.stderr, { end: false });
+    ownedPipe(channel, stdin);
     // Input that the program does not read is drained, or the client would wait for window indefinitely.
     stdin.on("close", () => channel.resume());
     const abandon = (): void => {
@@ -382,8 +383,8 @@ export class SshSession {
       pty.close();
     };
     this.#running = { pid: pty.pid, resize: (changed) => pty.resize(changed), stopOutput: hangUp };
-    pty.stream.pipe(channel, { end: false });
-    channel.pipe(pty.stream, { end: false });
+    ownedPipe(pty.stream, channel, { end: false });
+    ownedPipe(channel, pty.stream, { end: false });
     pty.stream.on("close", () => channel.resume());
     channel.once("peerclose", hangUp);
     void pty.ended.then(() => processes.ended(pty.pid));

@@ -25,6 +25,6 @@ declare module "ssh2/lib/protocol/keyParser.js" {
 }
 
 declare module "ssh2/lib/protocol/crypto.js" {
-  const crypto: { readonly init: Promise<void> };
+  const crypto: { readonly init: Promise<void>; releasePayload(data: Uint8Array): void };
   export = crypto;
 }

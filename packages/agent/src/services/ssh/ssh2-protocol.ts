@@ -88,13 +88,17 @@ interface ProtocolState {
   readonly _kexinit: unknown;
   readonly _queue: readonly unknown[] | undefined;
   readonly _destruct: unknown;
+  readonly _decipher: { readonly copiesInput?: boolean } | undefined;
 }
 
 export interface ProtocolOptions {
   readonly hostKeys: HostKeys;
   readonly handlers: MessageHandlers;
-  /** Bytes for the peer; owned by the callee. */
-  readonly onWrite: (bytes: Buffer) => void;
+  /**
+   * Bytes for the peer, which nothing changes any more.
+   * @param owned Nothing else reads them, either.
+   */
+  readonly onWrite: (bytes: Buffer, owned: boolean | undefined) => void;
   readonly onError: (error: Error) => void;
   readonly onPacket: () => void;
   /** After the first and after every later key exchange. */
@@ -141,6 +145,16 @@ export function isExchangingKeys(protocol: ServerProtocol): boolean {
 /** Messages that wait for the end of a key exchange. */
 export function queuedMessages(protocol: ServerProtocol): number {
   return state(protocol)._queue?.length ?? 0;
+}
+
+/** Whether nothing of a chunk that was parsed is kept; before the first key exchange its messages are. */
+export function copiesInput(protocol: ServerProtocol): boolean {
+  return state(protocol)._decipher?.copiesInput === true;
+}
+
+/** The data of a channel message is not read any more: its memory is freed, if the message had it for itself. */
+export function releaseData(data: Uint8Array): void {
+  sshCrypto.releasePayload(data);
 }
 
 function state(protocol: unknown): ProtocolState {

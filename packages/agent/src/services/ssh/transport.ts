@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { copiesWrites, freeWhole, lenderOf } from "wg-userspace/io/sockets/owned-buffers";
 
 /** Bulk data waits while more than this is queued on the stream. */
 const HIGH_WATER_BYTES = 512 * 1024;
@@ -8,11 +9,13 @@ const HIGH_WATER_BYTES = 512 * 1024;
 const FLOOD_BYTES = 1024 * 1024;
 /** How long the peer may take to read the rest after the end, or a disconnect message. */
 const LINGER_MS = 2_000;
-/** Pieces of one packet are joined up to this size before they are written. */
+/** Pieces below this size are joined before they are written, up to the other. */
+const DIRECT_BYTES = 4096;
 const JOIN_BYTES = 128 * 1024;
 
 export interface TransportEvents {
-  onData(chunk: Buffer): void;
+  /** @returns whether the chunk was consumed, and no view of it is kept. */
+  onData(chunk: Buffer): boolean;
   /** Called when there is room for bulk data again. */
   onWritable(): void;
   /** The stream is gone; called once. */
@@ -26,6 +29,7 @@ export interface TransportEvents {
 export class Transport {
   readonly #stream: Duplex;
   readonly #events: TransportEvents;
+  readonly #copiesWrites: boolean;
   #parts: Buffer[] = [];
   #partBytes = 0;
   #scheduled = false;
@@ -37,6 +41,7 @@ export class Transport {
   constructor(stream: Duplex, events: TransportEvents) {
     this.#stream = stream;
     this.#events = events;
+    this.#copiesWrites = copiesWrites(stream);
     stream.on("error", (error) => {
       this.#error = error;
     });
@@ -46,7 +51,10 @@ export class Transport {
   }
 
   start(): void {
-    this.#stream.on("data", (chunk: Buffer) => this.#events.onData(chunk));
+    const giveBack = lenderOf(this.#stream);
+    this.#stream.on("data", (chunk: Buffer) => {
+      if (this.#events.onData(chunk)) giveBack?.(chunk);
+    });
   }
 
   /** Whether bulk data must wait. */
@@ -56,13 +64,18 @@ export class Transport {
     return full;
   }
 
-  /** @param bytes Owned. Written at the end of the turn, with the others. */
-  write(bytes: Buffer): void {
+  /**
+   * Small pieces are written at the end of the turn, with the others.
+   * @param bytes Nothing changes them any more.
+   * @param owned Nothing else reads them, either: their memory is freed when the stream has copied them.
+   */
+  write(bytes: Buffer, owned: boolean): void {
     if (this.#closed) return;
-    this.#parts.push(bytes);
-    this.#partBytes += bytes.length;
+    if (bytes.length >= DIRECT_BYTES) this.#writeDirectly(bytes, owned && this.#copiesWrites);
+    else this.#parts.push(bytes);
+    this.#partBytes += bytes.length < DIRECT_BYTES ? bytes.length : 0;
     if (this.#partBytes >= JOIN_BYTES) this.#flush();
-    if (!this.#scheduled) {
+    if (!this.#scheduled && this.#partBytes > 0) {
       this.#scheduled = true;
       queueMicrotask(() => {
         this.#scheduled = false;
@@ -90,6 +103,15 @@ export class Transport {
 
   get #queuedBytes(): number {
     return this.#partBytes + this.#stream.writableLength;
+  }
+
+  #writeDirectly(bytes: Buffer, free: boolean): void {
+    this.#flush();
+    if (this.#stream.writableEnded) return;
+    this.#stream.write(bytes, (error) => {
+      if (free && !error) freeWhole(bytes);
+      this.#drained();
+    });
   }
 
   #flush(): void {

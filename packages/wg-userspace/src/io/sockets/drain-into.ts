@@ -1,11 +1,10 @@
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
-import { TcpStream } from "./tcp-stream.ts";
+import { ownedPipe } from "./owned-pipe.ts";
 
 /**
  * As `pipeline(source, sink)` of node:stream/promises: everything in order, with back-pressure; an error or early end of either destroys both
- * and rejects. Chunks of a stream of the tunnel go back to it when the sink has written them, so that a fast stream makes no garbage.
- * @param sink A socket, a pipe, a file: something that keeps no chunk after its write callback. A PassThrough does.
+ * and rejects. Chunks go back to the source as in {@link ownedPipe}, whose conditions hold for both streams.
  * @param options `end: false` leaves the sink open; `signal` destroys both.
  */
 export async function drainInto(
@@ -15,21 +14,12 @@ export async function drainInto(
 ): Promise<void> {
   const over = new AbortController();
   const signal = options.signal === undefined ? over.signal : AbortSignal.any([over.signal, options.signal]);
-  const tunnel = source instanceof TcpStream ? source : undefined;
-  const take = (chunk: Uint8Array): void => {
-    const written = (error?: Error | null): void => {
-      if (!error) tunnel?.giveBack(chunk);
-    };
-    if (!sink.write(chunk, written)) source.pause();
-  };
-  const resume = (): void => void source.resume();
   const sinkDone = finished(sink, { readable: false, signal, cleanup: true });
-  sinkDone.catch(() => undefined); // heard below, or of no interest any more
+  sinkDone.catch(() => undefined); // awaited below, or of no interest any more
+  let stop: (() => void) | undefined;
   try {
     const sourceDone = finished(source, { writable: false, signal, cleanup: true });
-    sink.on("drain", resume);
-    source.on("data", take);
-    source.resume(); // a listener alone does not start a stream that was paused
+    stop = ownedPipe(source, sink, { end: false });
     await Promise.race([sourceDone, sinkDone]);
     sourceDone.catch(() => undefined);
     if (!source.readableEnded) throw new Error("the sink ended before the source");
@@ -43,7 +33,6 @@ export async function drainInto(
     throw error;
   } finally {
     over.abort();
-    source.off("data", take);
-    sink.off("drain", resume);
+    stop?.();
   }
 }

@@ -2,6 +2,7 @@ import { Duplex } from "node:stream";
 import type { EngineError } from "../../base/errors.ts";
 import { type AddrPort, formatIp } from "../../base/ip.ts";
 import type { TcpConnection } from "../../netstack/tcp/connection.ts";
+import type { LendingStream } from "./owned-buffers.ts";
 
 /** Enough to hold one turn's worth of received data between two reads of a busy consumer. */
 const HIGH_WATER_BYTES = 256 * 1024;
@@ -15,7 +16,9 @@ const HIGH_WATER_BYTES = 256 * 1024;
  * process: a peer may reset a connection at any time, also before its new owner has looked at it. "close" comes in any case,
  * `errored` keeps the reason.
  */
-export class TcpStream extends Duplex {
+export class TcpStream extends Duplex implements LendingStream {
+  /** What is written is copied before its callback: a writer may then use the memory for something else. */
+  readonly copiesWrites = true;
   readonly #connection: TcpConnection;
   readonly #wake: () => void;
   #wanted = false;
