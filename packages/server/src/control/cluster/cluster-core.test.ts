@@ -63,7 +63,7 @@ class World {
   /** Everything is reachable, hints or not, until nothing changes any more. */
   settle(): void {
     for (const server of this.servers) server.isCut = false;
-    for (let round = 0; round < 12; round++) {
+    for (let round = 0; round < 16; round++) {
       this.now += 1_000;
       for (const server of this.servers) server.turn();
     }
@@ -397,6 +397,43 @@ describe("coordinators of one cluster", () => {
     agent.connect(world.servers[0]!);
     world.settle();
     expectTruth(world);
+  });
+
+  const outage = fc.record({
+    /** Of the whole cluster, before the first server is back. */
+    awayMs: fc.integer({ min: 5_000, max: 120_000 }),
+    /** Of each server, after the database. */
+    backAfterMs: fc.array(fc.integer({ min: 0, max: 6_000 }), { minLength: 3, maxLength: 3 }),
+  });
+
+  it("lose no peer while the database is away from all of them, whichever of them is back first", () => {
+    fc.assert(
+      fc.property(fc.array(outage, { minLength: 1, maxLength: 3 }), (outages) => {
+        const { world, agent, client, a, b } = inCluster(3);
+        agent.connect(a);
+        client.connect(b);
+        client.tunnel(agent.id, false);
+        world.settle();
+        const updates: string[] = [];
+        client.known.set = (_, known) => {
+          updates.push(known);
+          return client.known;
+        };
+        for (const { awayMs, backAfterMs } of outages) {
+          const backAt = world.now + awayMs;
+          while (world.now <= backAt + Math.max(...backAfterMs)) {
+            world.now += 500;
+            for (const [index, server] of world.servers.entries()) {
+              server.isCut = world.now < backAt + backAfterMs[index]!;
+              if (!server.isCut) server.turn();
+            }
+          }
+        }
+        world.settle();
+        expect(updates).toEqual([]);
+      }),
+      { numRuns: 200 },
+    );
   });
 
   it("say nothing of a dead server's peer that is back before it is missed", () => {

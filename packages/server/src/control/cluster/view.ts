@@ -11,6 +11,10 @@ import type { NodeRow, PeerRow, Rows, ServerRow } from "./rows.ts";
 
 /** A server whose heartbeat is older is lost: its peers without another server are lost with it. */
 export const LOST_AFTER_MS = 6_000;
+/** A server whose own heartbeats are further apart than this had no database in between, as perhaps all had none. */
+export const BLIND_AFTER_MS = 4_500;
+/** How long such a server waits for the others to be back, since each finds out on its own that its connections are dead. */
+export const RETURN_MS = 8_000;
 /** After this time its rows do not count any more: as long as a lost peer's key may use the relay. */
 export const EXPIRED_AFTER_MS = 15 * 60_000;
 /** Peers of a server that ends have this long to come back elsewhere before they are lost. */
@@ -71,6 +75,10 @@ export class ClusterView {
   /** Rows that were left out because they were not valid. */
   badRows = 0;
   #me: string;
+  /** Of this server. */
+  #heartbeatAtMs: number | undefined;
+  /** Until then a silent server is not lost: the database may have been away from all of them. */
+  #judgesFromMs = Number.NEGATIVE_INFINITY;
   readonly #local: LocalCoordinator;
   readonly #servers = new Map<string, Server>();
   /** By peer, then by server. */
@@ -132,11 +140,14 @@ export class ClusterView {
 
   /** The servers of the database now, this one left out by itself. */
   heartbeats(rows: readonly ServerRow[], nowMs: number): void {
+    if (this.#heartbeatAtMs !== undefined && nowMs - this.#heartbeatAtMs > BLIND_AFTER_MS)
+      this.#judgesFromMs = nowMs + RETURN_MS;
+    this.#heartbeatAtMs = nowMs;
     const missing = new Map(this.#servers);
     for (const row of rows) {
       if (row.id === this.#me) continue;
       missing.delete(row.id);
-      this.#heartbeat(row);
+      this.#heartbeat(row, nowMs);
     }
     for (const [id, server] of missing) {
       server.missingSinceMs ??= nowMs;
@@ -222,14 +233,14 @@ export class ClusterView {
     if (byServer?.size === 0) this.#tunnels.delete(from);
   }
 
-  #heartbeat({ id, head, ageMs, drainingMs }: ServerRow): void {
+  #heartbeat({ id, head, ageMs, drainingMs }: ServerRow, nowMs: number): void {
     if (ageMs >= EXPIRED_AFTER_MS && !this.#servers.has(id)) return;
     const known = inner(this.#servers, id, newServer);
     known.missingSinceMs = undefined;
     known.head = Math.max(known.head, head);
     const isLost = drainingMs === undefined ? ageMs >= LOST_AFTER_MS : drainingMs >= DRAIN_MS && ageMs >= LOST_AFTER_MS;
     const state = ageMs >= EXPIRED_AFTER_MS ? "expired" : isLost ? "lost" : "alive";
-    if (state === known.state) return;
+    if (state === known.state || (state === "lost" && nowMs < this.#judgesFromMs)) return;
     if (state === "expired") this.#expire(id);
     else {
       known.state = state;
