@@ -150,21 +150,32 @@ describe("relays of one region", () => {
     await reaches(await connectClient(a), await connectClient(again), "after the restart");
   });
 
-  it("end the link to a sibling that is not in the list any more", async () => {
+  it("use the link to a sibling that is not in the list any more until it fails, and then no more", async () => {
     const a = await startReplica("a");
     const b = await startReplica("b");
     await joined(a, b);
-    const client = await connectClient(b);
+    const [sender, client] = [await connectClient(a), await connectClient(b)];
     await vi.waitFor(() => expect(a.mesh.status()[0]!.keys).toBeGreaterThan(0), eventually);
     a.mesh.update([]);
-    expect(a.mesh.status()).toEqual([]);
-    const sender = await connectClient(a);
+    await reaches(sender, client, "after it");
+    await b.stop();
+    await vi.waitFor(() => expect(a.mesh.status()).toEqual([]), eventually);
     const packet = utf8("dropped");
     sender.connection.send(client.publicKey, packet, 0, packet.length);
     await vi.waitFor(
       () => expect(a.listener.metrics.relay.drops["unknown-destination"]).toBeGreaterThan(0),
       eventually,
     );
+  });
+
+  it("end a link that is down to a sibling that is not in the list any more", async () => {
+    const a = await startReplica("a");
+    const b = await startReplica("b");
+    await joined(a, b);
+    await b.stop();
+    await vi.waitFor(() => expect(a.mesh.status()[0]).toMatchObject({ state: "down" }), eventually);
+    a.mesh.update([]);
+    expect(a.mesh.status()).toEqual([]);
   });
 
   it("notice an address that leads back to the server itself", async () => {

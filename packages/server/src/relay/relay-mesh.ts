@@ -48,6 +48,8 @@ const MAX_QUEUED_BYTES = 4 << 20;
 
 interface Link {
   readonly sibling: Sibling;
+  /** False: it was not there at the last update. */
+  isListed: boolean;
   readonly mesh: MeshLink;
   readonly connection: RelayConnection;
 }
@@ -83,18 +85,23 @@ export class RelayMesh implements AsyncDisposable {
     this.#logger = options.logger ?? silentLogger;
   }
 
-  /** The siblings there are now. Links to new ones are dialled, those to others end. */
+  /**
+   * The siblings that the database names now. Links to new ones are dialled. A link to one that is not named any more is not
+   * dialled again, and ends when it fails: a server without the database goes on to serve its clients.
+   */
   update(siblings: Iterable<Sibling>): void {
     if (this.#closed) return;
-    const left = new Set(this.#links.keys());
+    for (const link of this.#links.values()) link.isListed = false;
     for (const sibling of siblings) {
       const link = this.#links.get(sibling.id);
-      left.delete(sibling.id);
-      if (link?.sibling.relayUrl === sibling.relayUrl) continue;
+      if (link?.sibling.relayUrl === sibling.relayUrl) {
+        link.isListed = true;
+        continue;
+      }
       if (link !== undefined) this.#end(link);
       this.#open(sibling);
     }
-    for (const id of left) this.#end(this.#links.get(id)!);
+    for (const link of [...this.#links.values()]) this.#endUnlessUsed(link);
   }
 
   status(): readonly SiblingStatus[] {
@@ -168,10 +175,17 @@ export class RelayMesh implements AsyncDisposable {
           const { keys } = mesh;
           mesh.lost();
           this.#logger.log("info", "mesh link down", { hostname, keys, why: error?.message ?? "closed" });
+          this.#endUnlessUsed(link);
         },
       },
     });
-    this.#links.set(sibling.id, { sibling, mesh, connection });
+    const link: Link = { sibling, isListed: true, mesh, connection };
+    this.#links.set(sibling.id, link);
+  }
+
+  #endUnlessUsed(link: Link): void {
+    const isCurrent = this.#links.get(link.sibling.id) === link;
+    if (isCurrent && !link.isListed && link.mesh.state !== "up" && link.mesh.state !== "listing") this.#end(link);
   }
 
   #end(link: Link): void {
