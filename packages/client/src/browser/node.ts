@@ -71,7 +71,10 @@ export class BrowserNode extends NodeShell<OwnEvent> {
         onPacket: (region, source, bytes, offset, length) =>
           engine.handleRelayPacket(region, source, bytes, offset, length, now()),
         onBatchEnd: () => this.#turn(),
-        onPeerGone: (region, peer) => engine.handleRelayPeerGone(region, peer, now()),
+        onPeerGone: (region, peer) => {
+          engine.handleRelayPeerGone(region, peer, now());
+          this.relayPeerGone(region, peer);
+        },
         onReady: (regionId) => this.#relayReady(regionId),
         onLost: (regionId, reason) => {
           if (regionId === core.homeRegion) this.#homeReady = false;
@@ -205,6 +208,7 @@ function outputTo(engine: Engine, relays: Relays, schedule: () => void): NodeOut
     },
     setRelayMap: (map) => relays.setMap(map),
     setHomeRegion: (regionId) => void relays.use(regionId),
+    redialRelay: (regionId) => relays.redial(regionId),
     setOwnEndpoints: () => undefined,
     peerAdded: () => undefined,
     directPathStuck: () => undefined,

@@ -67,6 +67,11 @@ export class Relays {
     return this.use(regionId)?.send(destination, bytes, offset, length) ?? false;
   }
 
+  /** Connects again: behind a balancer another server may answer. */
+  redial(regionId: number): void {
+    this.#relays.get(regionId)?.close("the relay does not reach a peer of its region");
+  }
+
   close(): void {
     this.#stop.abort();
     for (const relay of this.#relays.values()) relay.close();
@@ -105,8 +110,8 @@ class Relay {
     return sent;
   }
 
-  close(): void {
-    this.#end("closed");
+  close(reason = "closed"): void {
+    this.#end(reason);
   }
 
   /** Returns why it ended. */

@@ -65,6 +65,9 @@ class Recorder implements NodeOutput {
   setHomeRegion(regionId: number): void {
     this.calls.push(`home ${regionId}`);
   }
+  redialRelay(regionId: number): void {
+    this.calls.push(`redial ${regionId}`);
+  }
   setOwnEndpoints(endpoints: readonly unknown[], guesses: readonly unknown[]): void {
     this.calls.push(`endpoints ${endpoints.length}+${guesses.length}`);
   }
@@ -250,6 +253,38 @@ describe("peers", () => {
     output.take();
     core.handleTimeout(addMs(now, 15 * MINUTE));
     expect(output.take()).toEqual(["remove 1"]);
+  });
+
+  it("that we asked for and that our relay goes on not to find make us dial it again, while they are announced there", () => {
+    const core = coreOf();
+    core.setDerpMap(mapOf(1), now);
+    const agent = peer(2);
+    core.handlePeerUpdates(
+      [
+        { kind: "node", id: CLIENT, node: peer(3) },
+        { kind: "node", id: AGENT, node: agent },
+      ],
+      now,
+    );
+    core.handlePeerUpdates([{ kind: "ready", id: AGENT }], now);
+    const redials = (key: Uint8Array, regionId = 1): string[] => {
+      output.take();
+      core.relayPeerGone(regionId, key, now);
+      now = addMs(now, 5_000);
+      core.handleTimeout(now);
+      return output.take();
+    };
+    expect(redials(peer(3).key)).toEqual([]);
+    expect(redials(agent.key, 2)).toEqual([]);
+    expect(redials(agent.key)).toEqual(["redial 1"]);
+    now = addMs(now, 60_000);
+    statuses.set(2, { path: udpPath(parseAddrPort("192.0.2.1:1000")!) });
+    expect(redials(agent.key)).toEqual([]);
+    statuses.clear();
+    core.handlePeerUpdates([{ kind: "lost", id: AGENT, byClose: false }], now);
+    expect(redials(agent.key)).toEqual([]);
+    core.handlePeerUpdates([{ kind: "node", id: AGENT, node: peer(2, { preferredDerp: 2 }) }], now);
+    expect(redials(agent.key)).toEqual([]);
   });
 
   it("that were announced lately and not heard are called when the home relay is ready", () => {

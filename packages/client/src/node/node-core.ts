@@ -5,7 +5,7 @@
  * control connections.
  */
 import type { NodeInfo } from "coder-protocol/tailnet/node";
-import type { Instant } from "wg-userspace/base/instant";
+import { earliest, type Instant } from "wg-userspace/base/instant";
 import { type AddrPort, type IpPrefix, parseAddrPort, parsePrefix } from "wg-userspace/base/ip";
 import {
   type DiscoPublicKey,
@@ -22,6 +22,7 @@ import type { Engine, EngineEvent, EnginePeer } from "wg-userspace/engine";
 import type { Path } from "wg-userspace/magicsock/path";
 import { PortChangePolicy } from "wg-userspace/magicsock/port-change";
 import { Listeners } from "../base/listeners.ts";
+import { AbsentPeers } from "./absent-peers.ts";
 import type { DirectBlock, PeerPathReport } from "./path-report.ts";
 import { endpointTexts, peerPathReport } from "./peer-paths.ts";
 import { type PeerAction, PeerProgramming, type PeerUpdate } from "./peer-programming.ts";
@@ -69,6 +70,8 @@ export interface NodeOutput {
   startHandshake(key: NodePublicKey): void;
   setRelayMap(map: DerpMap): void;
   setHomeRegion(regionId: number): void;
+  /** The relay of a region does not reach a peer that is connected to the region. */
+  redialRelay(regionId: number): void;
   /** What our disco messages name. */
   setOwnEndpoints(endpoints: readonly AddrPort[], guesses: readonly AddrPort[]): void;
   /** A peer was announced that was not known: what it learns about us should be true now, and our relay connections alive. */
@@ -101,6 +104,7 @@ export class NodeCore {
   readonly #directAfterMs = new Map<string, number>();
   readonly #programmedAt = new Map<string, Instant>();
   readonly #portChanges = new PortChangePolicy();
+  readonly #absent: AbsentPeers;
   #endpoints: readonly AddrPort[] = [];
   #sentNode = false;
   #latencyMs: ReadonlyMap<number, number> = new Map();
@@ -112,6 +116,7 @@ export class NodeCore {
     this.#status = status;
     this.#output = output;
     this.#home = new HomeChooser(options.random);
+    this.#absent = new AbsentPeers(options.random);
     this.#programming = new PeerProgramming({
       isDestination: options.isDestination,
       lastHandshakeAt: (peer) => status.peerStatus(nodePublicKey(peer.key))?.lastHandshakeAt,
@@ -238,11 +243,14 @@ export class NodeCore {
   }
 
   nextTimeout(): Instant | undefined {
-    return this.#programming.nextTimeout();
+    return earliest(this.#programming.nextTimeout(), this.#absent.nextTimeout());
   }
 
   handleTimeout(now: Instant): void {
     for (const action of this.#programming.handleTimeout(now)) this.#apply(action, now);
+    if (!this.#absent.handleTimeout((id) => this.#heardAt(id), now)) return;
+    this.#options.logger?.log("info", "the relay does not reach a peer of its region: dialling it again");
+    this.#output.redialRelay(this.#homeRegion);
   }
 
   /** Peers that were announced lately and not heard yet: what they sent may have gone into a dead relay connection. */
@@ -254,6 +262,15 @@ export class NodeCore {
       const key = nodePublicKey(node.key);
       if (this.#status.peerStatus(key)?.lastReceivedAt === undefined) this.#output.startHandshake(key);
     }
+  }
+
+  /** The relay of a region reported that a peer is not connected to it. Only what we asked for is searched for. */
+  relayPeerGone(regionId: number, key: Uint8Array, now: Instant): void {
+    const id = regionId === this.#homeRegion ? this.#idByKey.get(keyId(key as NodePublicKey)) : undefined;
+    if (id === undefined || !this.#options.isDestination(id) || !this.#programming.isAnnounced(id)) return;
+    const { path } = this.#status.peerStatus(key as NodePublicKey) ?? {};
+    if (this.#programming.node(id)?.preferredDerp !== regionId || path?.kind === "udp") return;
+    this.#absent.reported(id, now);
   }
 
   handleEngineEvent(event: EngineEvent, now: Instant): void {
@@ -310,6 +327,7 @@ export class NodeCore {
       this.#idByKey.delete(keyId(key));
       this.#programmedAt.delete(id);
       this.#directAfterMs.delete(id);
+      this.#absent.forget(id);
       this.#output.removePeer(key);
       if (action.over) this.#output.abortConnections(allowedIPs);
       this.events.emit({ kind: "peer-removed", id });
@@ -353,6 +371,11 @@ export class NodeCore {
   #destinationLatency(): ReadonlyMap<string, number> | undefined {
     const destinations = this.#programming.programmed().filter((id) => this.#options.isDestination(id));
     return destinations.length === 1 ? this.peerNode(destinations[0]!)?.derpLatency : undefined;
+  }
+
+  #heardAt(id: string): Instant | undefined {
+    const node = this.#programming.node(id);
+    return node === undefined ? undefined : this.#status.peerStatus(nodePublicKey(node.key))?.lastReceivedAt;
   }
 
   #log(message: string, peer: string): void {

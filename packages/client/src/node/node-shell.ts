@@ -65,6 +65,12 @@ export abstract class NodeShell<OwnEvent> implements CoordinatedNode {
     this.#rearm();
   }
 
+  /** {@link NodeCore.relayPeerGone} */
+  relayPeerGone(regionId: number, key: Uint8Array): void {
+    this.core.relayPeerGone(regionId, key, this.#now());
+    this.#rearm();
+  }
+
   /** Ends the timer; nothing is taken from the control plane any more. */
   protected stop(): void {
     this.closed = true;

@@ -70,6 +70,12 @@ export class PeerProgramming {
     return [...this.#peers].filter(([, peer]) => peer.programmed !== undefined).map(([id]) => id);
   }
 
+  /** The deployment has this peer connected, as far as we know. */
+  isAnnounced(id: string): boolean {
+    const peer = this.#peers.get(id);
+    return peer?.node !== undefined && peer.lostAt === undefined;
+  }
+
   node(id: string): NodeInfo | undefined {
     return this.#peers.get(id)?.node;
   }

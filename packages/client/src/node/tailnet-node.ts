@@ -96,6 +96,7 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
           if (state === "ready") node?.core.relayReady(regionId, monotonicNow());
           node?.ownEvents.emit({ kind: "relay", regionId, state, error });
         },
+        onRelayPeerGone: (regionId, key) => node?.relayPeerGone(regionId, key),
         onForcedWebSocket: (regionId, reason) => node?.core.noteForcedWebSocket(regionId, reason),
         onWake: (awayMs) => node?.ownEvents.emit({ kind: "woke", awayMs }),
         onNetworkChange: (change) => node?.networkChanged(change),
@@ -115,6 +116,7 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
       startHandshake: (key) => driver.startHandshake(key),
       setRelayMap: (map) => driver.relays.setMap(map),
       setHomeRegion: (regionId) => driver.relays.setHome(regionId),
+      redialRelay: (regionId) => driver.relays.redialRegion(regionId),
       setOwnEndpoints: (endpoints, guesses) => driver.setOwnEndpoints(endpoints, guesses),
       peerAdded: () => {
         watch.freshen();

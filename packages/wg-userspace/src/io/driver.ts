@@ -50,6 +50,8 @@ export interface DriverEvents {
   /** What the engine reports about peers. */
   onEngineEvent?(event: EngineEvent): void;
   onRelayState?(regionId: number, state: RelayState, error: EngineError | undefined): void;
+  /** The relay of a region reports that a peer is not connected to it; the key is borrowed. */
+  onRelayPeerGone?(regionId: number, peer: Uint8Array): void;
   /** The relay of a region could only be reached by WebSocket; `reason` says why. */
   onForcedWebSocket?(regionId: number, reason: string): void;
   /** The machine slept or the process was stopped for about this long. */
@@ -141,7 +143,10 @@ export class Driver implements AsyncDisposable {
         onPacket: (region, source, bytes, offset, length) =>
           this.engine.handleRelayPacket(region, source, bytes, offset, length, this.#batchTime()),
         onBatchEnd: this.#turn,
-        onPeerGone: (region, peer) => this.engine.handleRelayPeerGone(region, peer, this.#batchTime()),
+        onPeerGone: (region, peer) => {
+          this.engine.handleRelayPeerGone(region, peer, this.#batchTime());
+          this.#events.onRelayPeerGone?.(region, peer);
+        },
         onDrain: this.#wake,
         onState: (region, state, error) => this.#relayState(region, state, error),
         onForcedWebSocket: (region, reason) => this.#events.onForcedWebSocket?.(region, reason),

@@ -54,6 +54,8 @@ export interface Relays {
   ping(regionId: number, options: { readonly signal: AbortSignal }): Promise<number>;
   /** Why there is no connection to the relay of a region, as far as known. */
   errorOf(regionId: number): EngineError | undefined;
+  /** Dials the relay of a region again: behind a balancer another server may answer. */
+  redialRegion(regionId: number): void;
   /**
    * The connections are in doubt: each has to answer within seconds, or is dialled again. Those that received something a
    * moment ago are left alone.
@@ -138,6 +140,10 @@ export class RelaySet implements Relays {
   /** The network below changed: waiting connections are dialled now, open ones are asked for an answer. */
   reconnectNow(): void {
     for (const { connection } of this.#open.values()) connection.reconnectNow();
+  }
+
+  redialRegion(regionId: number): void {
+    this.#open.get(regionId)?.connection.redial();
   }
 
   prove(): void {
