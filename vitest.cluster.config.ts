@@ -3,10 +3,10 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["packages/cli/test/cluster/**/*.test.ts"],
-    testTimeout: 240_000,
-    hookTimeout: 240_000,
+    testTimeout: 480_000,
+    hookTimeout: 480_000,
     pool: "forks",
-    maxWorkers: 1,
-    fileParallelism: false,
+    // They wait more than they compute.
+    maxWorkers: 2,
   },
 });

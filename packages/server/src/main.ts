@@ -65,7 +65,9 @@ async function greeting(server: Awaited<ReturnType<typeof createServer>>, config
   lines.push(`Access URL: ${url}`);
   if (page !== url) lines.push(`In a browser: ${page}`);
   lines.push(`State: ${config.stateDir}`);
-  if ((await server.parts.store.users.count()) === 0) {
+  // A database that is away for a moment is no reason to end a server that listens: requests name it.
+  const users = await server.parts.store.users.count().catch(() => undefined);
+  if (users === 0) {
     lines.push("", "There is no user yet. Create the first one, an owner, with:", `  coder login ${url}`);
   }
   return `${lines.join("\n")}\n`;

@@ -1,9 +1,10 @@
 /** A PostgreSQL for tests: its data in a temporary folder, on a free port of the loopback interface, without a system service. */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, execFileSync, type SpawnOptions, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { freePort } from "./ports.ts";
 
 export interface TestPostgres {
   /** Of the administrator, without a password. */
@@ -11,12 +12,27 @@ export interface TestPostgres {
   readonly port: number;
   /** As `pg_ctl stop -m fast`; `start` begins again with the same data on the same port. */
   halt(): Promise<void>;
+  /** As `pg_ctl stop -m immediate`: nothing is written any more, nothing more is sent to a standby. */
+  crash(): Promise<void>;
   start(): Promise<void>;
   /** As halt, then gone from the disk. */
   stop(): Promise<void>;
+  /** Rows as lines whose columns are separated by "|". */
+  query(sql: string): Promise<string>;
+  /** A copy of this server that follows it, through `port`, until `select pg_promote()`. */
+  startStandby(port: number): Promise<TestPostgres>;
 }
 
-const READY_MS = 60_000;
+const READY_MS = 120_000;
+const SETTINGS = [
+  "listen_addresses=127.0.0.1",
+  "fsync=off",
+  "synchronous_commit=off",
+  "full_page_writes=off",
+  "max_connections=200",
+  "shared_buffers=64MB",
+  "autovacuum=off",
+];
 
 /** The folder of initdb and postgres; undefined where there is none. Debian keeps them out of PATH. */
 export function findPostgres(): string | undefined {
@@ -29,41 +45,45 @@ export function findPostgres(): string | undefined {
 }
 
 /** Starts one, whose writes need not survive a power cut. Its collation is not that of code points, as in most installations. */
-export async function startPostgres(binaries: string, settings: readonly string[] = []): Promise<TestPostgres> {
+export function startPostgres(binaries: string, settings: readonly string[] = []): Promise<TestPostgres> {
+  return launch(binaries, settings, (data) => [
+    "initdb",
+    ["-D", data, "--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", ...collation(binaries)],
+  ]);
+}
+
+/** @param create The program of PostgreSQL that makes the data folder, and its arguments. */
+async function launch(
+  binaries: string,
+  settings: readonly string[],
+  create: (data: string) => readonly [string, readonly string[]],
+): Promise<TestPostgres> {
   const folder = mkdtempSync(join(tmpdir(), "coder-postgres-"));
   const account = accountFor(folder);
   const data = join(folder, "data");
-  const env = { PATH: process.env["PATH"] ?? "", LC_ALL: "C.UTF-8" };
-  execFileSync(
-    join(binaries, "initdb"),
-    ["-D", data, "--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", ...collation(binaries)],
-    { ...account, env, cwd: folder, stdio: ["ignore", "ignore", "inherit"] },
-  );
+  const options = {
+    ...account,
+    env: { PATH: process.env["PATH"] ?? "", LC_ALL: "C.UTF-8" },
+    cwd: folder,
+  };
   const port = await freePort();
-  const options = [
-    `unix_socket_directories=${folder}`,
-    "listen_addresses=127.0.0.1",
-    "fsync=off",
-    "synchronous_commit=off",
-    "full_page_writes=off",
-    "max_connections=200",
-    "shared_buffers=64MB",
-    "autovacuum=off",
-    ...settings,
-  ];
-  const started = (): ChildProcess =>
-    spawn(
-      join(binaries, "postgres"),
-      ["-D", data, "-p", String(port), ...options.flatMap((option) => ["-c", option])],
-      { ...account, env, cwd: folder, stdio: ["ignore", "ignore", "pipe"] },
-    );
-  let server = started();
+  let server: ChildProcess | undefined;
+  const start = async (): Promise<void> => {
+    const flags = [`unix_socket_directories=${folder}`, ...SETTINGS, ...settings].flatMap((setting) => ["-c", setting]);
+    server = spawn(join(binaries, "postgres"), ["-D", data, "-p", String(port), ...flags], {
+      ...options,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    await ready(server);
+  };
   const stop = async (): Promise<void> => {
-    await ended(server);
+    await ended(server, "SIGINT");
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    await ready(server);
+    const [program, args] = create(data);
+    await run(join(binaries, program), args, { ...options, stdio: ["ignore", "ignore", "inherit"] });
+    await start();
   } catch (error) {
     await stop();
     throw error;
@@ -71,17 +91,39 @@ export async function startPostgres(binaries: string, settings: readonly string[
   return {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
     port,
-    halt: () => ended(server),
-    start: async () => {
-      server = started();
-      await ready(server);
-    },
+    halt: () => ended(server, "SIGINT"),
+    crash: () => ended(server, "SIGQUIT"),
+    start,
     stop,
+    query: async (sql) => {
+      const connection = ["-h", "127.0.0.1", "-p", String(port), "-U", "postgres", "-d", "postgres"];
+      return await run(join(binaries, "psql"), ["-X", "-A", "-t", "-q", ...connection, "-c", sql], {
+        ...options,
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+    },
+    startStandby: (through) =>
+      launch(binaries, settings, (copy) => [
+        "pg_basebackup",
+        ["-h", "127.0.0.1", "-p", String(through), "-U", "postgres", "-D", copy, "-R", "--no-sync", "-c", "fast"],
+      ]),
   };
 }
 
-/** PostgreSQL refuses to run as root: another account owns the folder and the process. */
-function accountFor(folder: string): { uid?: number; gid?: number } {
+/** Resolves with what the program printed; rejects unless it ends well. */
+async function run(program: string, args: readonly string[], options: SpawnOptions): Promise<string> {
+  const child = spawn(program, args, options);
+  let text = "";
+  child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
+    text += chunk;
+  });
+  const [code] = (await once(child, "close")) as [number | null];
+  if (code !== 0) throw new Error(`${program} ended with ${code}`);
+  return text.trimEnd();
+}
+
+/** PostgreSQL and PgBouncer refuse to run as root: another account owns the folder and the process. */
+export function accountFor(folder: string): { uid?: number; gid?: number } {
   if (process.getuid?.() !== 0) return {};
   const id = (flag: string): number => {
     const found = spawnSync("id", [flag, "postgres"], { encoding: "utf8" });
@@ -99,17 +141,6 @@ function collation(binaries: string): string[] {
     : ["--locale=C.UTF-8"];
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
-}
-
 /** Resolves when the server says that it accepts connections. */
 function ready(server: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -120,21 +151,21 @@ function ready(server: ChildProcess): Promise<void> {
     server.stderr!.setEncoding("utf8").on("data", (chunk: string) => {
       // Kept until it is ready; later lines are read and dropped.
       if (text.length < 65_536) text += chunk;
-      if (!text.includes("ready to accept connections")) return;
+      if (!/ready to accept (read-only )?connections/.test(text)) return;
       clearTimeout(deadline);
       resolve();
     });
   });
 }
 
-/** SIGINT: PostgreSQL's fast shutdown, which ends its sessions. */
-function ended(server: ChildProcess): Promise<void> {
+/** SIGINT is PostgreSQL's fast shutdown, which ends its sessions; SIGQUIT its immediate one. */
+function ended(server: ChildProcess | undefined, signal: "SIGINT" | "SIGQUIT"): Promise<void> {
   return new Promise((resolve) => {
-    if (server.exitCode !== null || server.signalCode !== null || server.pid === undefined) {
+    if (server?.pid === undefined || server.exitCode !== null || server.signalCode !== null) {
       resolve();
       return;
     }
     server.once("exit", () => resolve());
-    server.kill("SIGINT");
+    server.kill(signal);
   });
 }

@@ -2,15 +2,17 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { EchoSession } from "./echo-session.ts";
+import { freePort } from "./ports.ts";
 import { startPostgres, type TestPostgres } from "./postgres-server.ts";
+import { Balancer, Path } from "./tcp-relays.ts";
 
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");
 const PASSWORD = "a password for tests";
-const READY_MS = 60_000;
+const READY_MS = 120_000;
 
 export interface Finished {
   readonly code: number | null;
@@ -18,79 +20,66 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Passes each connection to the next server in turn, skipping those that refuse it. Knows nothing of HTTP or of clients. */
-class Balancer {
-  readonly #ports: readonly number[];
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-  #next = 0;
-
-  constructor(ports: readonly number[]) {
-    this.#ports = ports;
-    this.#server = createServer((socket) => {
-      this.#own(socket);
-      this.#pass(socket, this.#ports.length);
-    });
-  }
-
-  async listen(): Promise<number> {
-    this.#server.listen(0, "127.0.0.1");
-    await once(this.#server, "listening");
-    return (this.#server.address() as { port: number }).port;
-  }
-
-  async close(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
-    await new Promise((resolve) => this.#server.close(resolve));
-  }
-
-  #pass(socket: Socket, triesLeft: number): void {
-    const port = this.#ports[this.#next++ % this.#ports.length]!;
-    const onward = connect(port, "127.0.0.1");
-    this.#own(onward);
-    onward.once("connect", () => {
-      onward.removeAllListeners("error");
-      for (const [from, to] of [
-        [socket, onward],
-        [onward, socket],
-      ] as const) {
-        from.on("error", () => to.destroy());
-        from.on("close", () => to.destroy());
-        from.pipe(to);
-      }
-    });
-    onward.once("error", () => {
-      if (triesLeft > 1 && !socket.destroyed) this.#pass(socket, triesLeft - 1);
-      else socket.destroy();
-    });
-  }
-
-  #own(socket: Socket): void {
-    socket.setNoDelay(true);
-    this.#sockets.add(socket);
-    socket.on("error", () => socket.destroy());
-    socket.once("close", () => this.#sockets.delete(socket));
-  }
+/** What the servers connect to in place of PostgreSQL itself. */
+interface Database {
+  readonly url: string;
+  close(): Promise<void>;
 }
+
+interface ClusterOptions {
+  readonly servers: number;
+  /** The folder of PostgreSQL's programs. */
+  readonly binaries: string;
+  readonly database?: (postgres: TestPostgres) => Promise<Database>;
+  /** Arguments of Node for one server. */
+  readonly nodeArguments?: (index: number) => readonly string[];
+}
+
+interface Workspace {
+  readonly latest_build: { readonly resources: readonly { readonly agents: readonly { readonly id: string }[] }[] };
+}
+
+interface Peers {
+  readonly agents: readonly { readonly id: string }[];
+  readonly clients: readonly unknown[];
+}
+
+interface Replica {
+  readonly hostname: string;
+  readonly error: string;
+}
+
+interface TestServer {
+  readonly port: number;
+  /** Between the server and the database, and between its siblings and its relay. */
+  readonly toDatabase: Path;
+  readonly toRelay: Path;
+  process: ChildProcess | undefined;
+  /** What the process that runs, or ran last, wrote to its log. */
+  log: string;
+}
+
+const MAX_LOG = 1 << 20;
+/** Of a command that must not use a direct path. */
+export const RELAYED = { CODER_DISABLE_DIRECT_CONNECTIONS: "1" };
 
 export class TestCluster {
   readonly folder = mkdtempSync(join(tmpdir(), "coder-cluster-"));
-  readonly postgres: TestPostgres;
-  readonly ports: readonly number[];
-  readonly servers: (ChildProcess | undefined)[] = [];
-  url = "";
-  readonly #balancer: Balancer;
+  readonly servers: TestServer[] = [];
+  readonly #options: ClusterOptions;
   readonly #children = new Set<ChildProcess>();
+  readonly #resources: { close(): Promise<void> }[] = [];
+  #postgres: TestPostgres | undefined;
+  #database: Database | undefined;
+  #balancer: Balancer | undefined;
 
-  static async start(count: number, binaries: string): Promise<TestCluster> {
-    const ports: number[] = [];
-    while (ports.length < count) ports.push(await freePort());
-    const cluster = new TestCluster(await startPostgres(binaries), ports);
+  static async start(options: ClusterOptions): Promise<TestCluster> {
+    const cluster = new TestCluster(options);
     try {
-      cluster.url = `http://127.0.0.1:${await cluster.#balancer.listen()}`;
-      for (let i = 0; i < count; i++) await cluster.startServer(i);
+      await cluster.#open();
+      for (let i = 0; i < options.servers; i++) await cluster.startServer(i);
       const email = ["--email", "owner@example.com"];
-      await cluster.#done(
+      await cluster.done(
         ["login", cluster.url, ...email, "--first-user-username", "owner", "--first-user-email", "owner@example.com"],
         { CODER_FIRST_USER_PASSWORD: PASSWORD, CODER_LOGIN_PASSWORD: PASSWORD },
       );
@@ -101,32 +90,64 @@ export class TestCluster {
     }
   }
 
-  private constructor(postgres: TestPostgres, ports: readonly number[]) {
-    this.postgres = postgres;
-    this.ports = ports;
-    this.#balancer = new Balancer(ports);
+  private constructor(options: ClusterOptions) {
+    this.#options = options;
     mkdirSync(join(this.folder, "home"));
+  }
+
+  get postgres(): TestPostgres {
+    return this.#postgres!;
+  }
+
+  get balancer(): Balancer {
+    return this.#balancer!;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.balancer.port}`;
+  }
+
+  async #open(): Promise<void> {
+    const { servers, binaries, database } = this.#options;
+    this.#postgres = await startPostgres(binaries);
+    this.#database = await database?.(this.#postgres);
+    const { port: databasePort } = this.#postgres;
+    while (this.servers.length < servers) {
+      const port = await freePort();
+      const [toDatabase, toRelay] = [new Path(databasePort), new Path(port)];
+      for (const path of [toDatabase, toRelay]) {
+        this.#resources.push(path);
+        await path.listen();
+      }
+      this.servers.push({ port, toDatabase, toRelay, process: undefined, log: "" });
+    }
+    this.#balancer = new Balancer(this.servers.map(({ port }) => port));
+    this.#resources.push(this.#balancer);
+    await this.#balancer.listen();
   }
 
   /** Resolves when the server is ready to serve. */
   async startServer(index: number): Promise<void> {
-    const port = this.ports[index]!;
-    const server = this.spawn(
+    const server = this.servers[index]!;
+    const { port, toDatabase, toRelay } = server;
+    const databaseUrl = this.#database?.url ?? `postgres://postgres@127.0.0.1:${toDatabase.port}/postgres`;
+    const running = this.spawn(
       [
         "server",
         ["--http-address", `127.0.0.1:${port}`],
         ["--access-url", this.url],
-        ["--derp-server-relay-url", `http://127.0.0.1:${port}`],
+        ["--derp-server-relay-url", `http://127.0.0.1:${toRelay.port}`],
         ["--state-dir", join(this.folder, `server-${index}`)],
         ["--keys-file", join(this.folder, "keys.json")],
         ["--stun-address", "disable", "--derp-server-stun-addresses", "disable"],
       ].flat(),
-      { CODER_PG_CONNECTION_URL: this.postgres.url },
+      { CODER_PG_CONNECTION_URL: databaseUrl },
+      this.#options.nodeArguments?.(index),
     );
-    this.servers[index] = server;
-    let log = "";
-    server.stderr!.on("data", (chunk) => {
-      if (log.length < 65_536) log += String(chunk);
+    server.process = running;
+    server.log = "";
+    running.stderr!.on("data", (chunk) => {
+      if (server.log.length < MAX_LOG) server.log += String(chunk);
     });
     for (const end = performance.now() + READY_MS; performance.now() < end; await sleep(50)) {
       const ready = await fetch(`http://127.0.0.1:${port}/readyz`).then(
@@ -134,33 +155,85 @@ export class TestCluster {
         () => false, // not listening yet
       );
       if (ready) return;
-      if (server.exitCode !== null) break;
+      if (running.exitCode !== null) break;
     }
-    throw new Error(`server ${index} did not start: ${log}`);
+    throw new Error(`server ${index} did not start: ${server.log}`);
   }
 
   async stopServer(index: number, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     const server = this.servers[index]!;
-    this.servers[index] = undefined;
-    server.kill(signal);
-    if (server.exitCode === null && server.signalCode === null) await once(server, "exit");
+    const { process: running } = server;
+    server.process = undefined;
+    running!.kill(signal);
+    if (running!.exitCode === null && running!.signalCode === null) await once(running!, "exit");
   }
 
-  /** Registers a workspace and starts its agent. */
-  async startWorkspace(name: string): Promise<void> {
-    const made = await this.#done(["external-workspaces", "create", name, "--output", "json"]);
+  /** Registers a workspace and starts its agent, whose id it returns. */
+  async startWorkspace(name: string): Promise<string> {
+    const made = await this.done(["external-workspaces", "create", name, "--output", "json"]);
     const { auth_token: token } = JSON.parse(made.stdout) as { auth_token: string };
     this.spawn(["agent"], { CODER_AGENT_URL: this.url, CODER_AGENT_TOKEN: token, CODER_CONFIG_DIR: undefined });
+    const answer = await this.api(0, `/api/v2/users/me/workspace/${name}`);
+    const workspace = (await answer.json()) as Workspace;
+    return workspace.latest_build.resources[0]!.agents[0]!.id;
   }
 
-  /** A request to one server, past the balancer. */
-  api(index: number, path: string): Promise<Response> {
-    const token = readFileSync(join(this.folder, "config/session"), "utf8").trim();
-    return fetch(`http://127.0.0.1:${this.ports[index]}${path}`, { headers: { "Coder-Session-Token": token } });
+  /** Sessions over a direct path and through the relays, both of which echo. */
+  async openSessions(name: string): Promise<EchoSession[]> {
+    const open = [new EchoSession(this, name), new EchoSession(this, name, RELAYED)];
+    for (const session of open) await session.goesOn(5);
+    return open;
   }
 
-  spawn(args: readonly string[], extra: NodeJS.ProcessEnv = {}): ChildProcess {
-    const child = spawn(process.execPath, [coder, ...args], {
+  /** The server to which a peer is connected. */
+  async serverOf(peer: string): Promise<number> {
+    for (const end = performance.now() + READY_MS; performance.now() < end; await sleep(50))
+      for (const index of this.servers.keys())
+        if ((await this.#peersAt(index)).agents.some(({ id }) => id === peer)) return index;
+    throw new Error(`no server knows ${peer}`);
+  }
+
+  /** Peers that are connected, at all servers together. */
+  async peers(): Promise<{ readonly agents: readonly string[]; readonly clients: number }> {
+    const pages = await Promise.all([...this.servers.keys()].map((index) => this.#peersAt(index)));
+    return {
+      agents: pages.flatMap(({ agents }) => agents.map(({ id }) => id)),
+      clients: pages.flatMap(({ clients }) => clients).length,
+    };
+  }
+
+  async #peersAt(index: number): Promise<Peers> {
+    const answer = await this.api(index, "/api/v2/debug/coordinator", { headers: { Accept: "application/json" } });
+    return (await answer.json()) as Peers;
+  }
+
+  /** The servers that one of them lists. */
+  async replicas(index: number): Promise<readonly Replica[]> {
+    const answer = await this.api(index, "/api/v2/replicas");
+    return answer.ok ? ((await answer.json()) as Replica[]) : [];
+  }
+
+  /** A request to one server, past the balancer, as the owner. */
+  async api(index: number, path: string, init: RequestInit = {}): Promise<Response> {
+    const headers = { "Coder-Session-Token": this.token, ...init.headers };
+    return await fetch(`${this.serverUrl(index)}${path}`, { ...init, headers }).catch((cause: unknown) => {
+      const { process: running, log } = this.servers[index]!;
+      const end = running?.exitCode ?? running?.signalCode ?? "it runs";
+      throw new Error(`server ${index} does not answer (${end}): ${log.slice(-4_096)}`, { cause });
+    });
+  }
+
+  serverUrl(index: number): string {
+    return `http://127.0.0.1:${this.servers[index]!.port}`;
+  }
+
+  /** The owner's. */
+  get token(): string {
+    return readFileSync(join(this.folder, "config/session"), "utf8").trim();
+  }
+
+  spawn(args: readonly string[], extra: NodeJS.ProcessEnv = {}, nodeArguments: readonly string[] = []): ChildProcess {
+    const child = spawn(process.execPath, [...nodeArguments, coder, ...args], {
       env: {
         PATH: process.env["PATH"],
         HOME: join(this.folder, "home"),
@@ -189,79 +262,25 @@ export class TestCluster {
     return { code, stdout, stderr };
   }
 
+  /** As run; throws unless the command succeeds. */
+  async done(args: readonly string[], extra: NodeJS.ProcessEnv = {}): Promise<Finished> {
+    const finished = await this.run(args, extra);
+    if (finished.code !== 0) throw new Error(finished.stderr);
+    return finished;
+  }
+
   async close(): Promise<void> {
-    for (const child of [...this.#children]) {
-      child.kill("SIGTERM");
-      const late = setTimeout(() => child.kill("SIGKILL"), 10_000);
-      if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-      clearTimeout(late);
-    }
-    await this.#balancer.close();
-    await this.postgres.stop();
+    await Promise.all([...this.#children].map(ended));
+    for (const resource of this.#resources) await resource.close();
+    await this.#database?.close();
+    await this.#postgres?.stop();
     rmSync(this.folder, { recursive: true, force: true });
   }
-
-  async #done(args: readonly string[], extra: NodeJS.ProcessEnv = {}): Promise<Finished> {
-    const done = await this.run(args, extra);
-    if (done.code !== 0) throw new Error(done.stderr);
-    return done;
-  }
 }
 
-/** A session that echoes numbered lines for as long as it lives. */
-export class EchoSession {
-  readonly #child: ChildProcess;
-  readonly #writing: NodeJS.Timeout;
-  #sent = 0;
-  #text = "";
-  #stderr = "";
-
-  constructor(cluster: TestCluster, workspace: string, extra: NodeJS.ProcessEnv = {}) {
-    this.#child = cluster.spawn(["ssh", workspace, "--", "cat"], extra);
-    this.#child.stdout!.on("data", (chunk) => {
-      this.#text += String(chunk);
-    });
-    this.#child.stderr!.on("data", (chunk) => {
-      this.#stderr += String(chunk);
-    });
-    this.#writing = setInterval(() => this.#child.stdin!.write(`line ${this.#sent++}\n`), 50);
-  }
-
-  /** Lines that came back; throws when one is missing, twice or out of order, or when the session ended. */
-  get returned(): number {
-    const { exitCode, signalCode } = this.#child;
-    if (exitCode !== null || signalCode !== null)
-      throw new Error(`the session ended with ${exitCode ?? signalCode}: ${this.#stderr}`);
-    const lines = this.#text.split("\n").slice(0, -1);
-    const wrong = lines.findIndex((line, i) => line !== `line ${i}`);
-    if (wrong >= 0) throw new Error(`line ${wrong} came back as "${lines[wrong]}"`);
-    return lines.length;
-  }
-
-  /** Resolves once `more` further lines came back. */
-  async goesOn(more: number, withinMs = 60_000): Promise<void> {
-    const wanted = this.returned + more;
-    for (const end = performance.now() + withinMs; performance.now() < end; await sleep(50))
-      if (this.returned >= wanted) return;
-    throw new Error(`only ${this.returned} of ${wanted} lines came back: ${this.#stderr}`);
-  }
-
-  /** Everything that was sent came back, and the program ends well. */
-  async end(): Promise<void> {
-    clearInterval(this.#writing);
-    this.#child.stdin!.end();
-    if (this.#child.exitCode === null) await once(this.#child, "close");
-    const lines = this.#text.split("\n").slice(0, -1);
-    if (this.#child.exitCode !== 0) throw new Error(`the session ended with ${this.#child.exitCode}: ${this.#stderr}`);
-    if (lines.length !== this.#sent) throw new Error(`${lines.length} of ${this.#sent} lines came back`);
-  }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  probe.listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
+async function ended(child: ChildProcess): Promise<void> {
+  child.kill("SIGTERM");
+  const late = setTimeout(() => child.kill("SIGKILL"), 10_000);
+  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+  clearTimeout(late);
 }

@@ -1,0 +1,10 @@
+// Loaded before a program of the test: its wall clock is ahead. Monotonic time and timers are as they are.
+const SHIFT_MS = 5 * 60_000;
+const SystemDate = Date;
+const now = () => SystemDate.now() + SHIFT_MS;
+
+globalThis.Date = new Proxy(SystemDate, {
+  construct: (target, args, newTarget) => Reflect.construct(target, args.length === 0 ? [now()] : args, newTarget),
+  apply: () => new SystemDate(now()).toString(),
+  get: (target, name) => (name === "now" ? now : Reflect.get(target, name)),
+});

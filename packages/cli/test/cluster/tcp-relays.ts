@@ -1,0 +1,136 @@
+/** What stands between two programs of a test: a balancer, and a path that can fall silent. */
+import { once } from "node:events";
+import { connect, createServer, type Server, type Socket } from "node:net";
+
+/** Accepts connections on a port of its own and ends all of them when it is closed. */
+abstract class TcpListener {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  /** Connections so far. */
+  accepted = 0;
+
+  constructor() {
+    this.#server = createServer((socket) => {
+      this.accepted++;
+      this.own(socket);
+      this.onConnection(socket);
+    });
+  }
+
+  get port(): number {
+    return (this.#server.address() as { port: number }).port;
+  }
+
+  async listen(): Promise<void> {
+    this.#server.listen(0, "127.0.0.1");
+    await once(this.#server, "listening");
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    if (this.#server.listening) await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  protected abstract onConnection(socket: Socket): void;
+
+  protected own(socket: Socket): void {
+    socket.setNoDelay(true);
+    this.#sockets.add(socket);
+    socket.on("error", () => socket.destroy());
+    socket.once("close", () => this.#sockets.delete(socket));
+  }
+}
+
+/** Passes each connection to the next server in turn, skipping those that refuse it. Knows nothing of HTTP or of clients. */
+export class Balancer extends TcpListener {
+  readonly #ports: readonly number[];
+  #next = 0;
+  /** Index of the server that new connections are passed to first; undefined: each in turn. */
+  preferred: number | undefined;
+
+  constructor(ports: readonly number[]) {
+    super();
+    this.#ports = ports;
+  }
+
+  protected override onConnection(socket: Socket): void {
+    this.#pass(socket, this.#ports.length);
+  }
+
+  #pass(socket: Socket, triesLeft: number): void {
+    const isFirst = triesLeft === this.#ports.length;
+    const index = (isFirst ? this.preferred : undefined) ?? this.#next++ % this.#ports.length;
+    const port = this.#ports[index]!;
+    const onward = connect(port, "127.0.0.1");
+    this.own(onward);
+    onward.once("connect", () => {
+      onward.removeAllListeners("error");
+      for (const [from, to] of [
+        [socket, onward],
+        [onward, socket],
+      ] as const) {
+        from.on("error", () => to.destroy());
+        from.on("close", () => to.destroy());
+        from.pipe(to);
+      }
+    });
+    onward.once("error", () => {
+      if (triesLeft > 1 && !socket.destroyed) this.#pass(socket, triesLeft - 1);
+      else socket.destroy();
+    });
+  }
+}
+
+/**
+ * A path to one port. While it is cut, every byte is swallowed and no end of a connection is passed on, as on a network that
+ * drops packets. Connections that it swallowed stay silent after it is mended, as those of a firewall that forgot them.
+ */
+export class Path extends TcpListener {
+  readonly #to: number;
+  readonly #silent = new WeakSet<Socket>();
+  readonly #passing = new Set<Socket>();
+  #isCut = false;
+
+  constructor(to: number) {
+    super();
+    this.#to = to;
+  }
+
+  cut(): void {
+    this.#isCut = true;
+    for (const socket of this.#passing) this.#silent.add(socket);
+  }
+
+  mend(): void {
+    this.#isCut = false;
+  }
+
+  protected override onConnection(socket: Socket): void {
+    if (this.#isCut) {
+      this.#silent.add(socket);
+      socket.resume();
+      return;
+    }
+    const onward = connect(this.#to, "127.0.0.1");
+    this.own(onward);
+    this.#carry(socket, onward);
+    this.#carry(onward, socket);
+  }
+
+  #carry(from: Socket, to: Socket): void {
+    this.#passing.add(from);
+    from.on("data", (chunk) => {
+      if (this.#silent.has(from) || to.destroyed) return;
+      if (to.write(chunk)) return;
+      from.pause();
+      to.once("drain", () => from.resume());
+    });
+    from.once("end", () => {
+      if (!this.#silent.has(from)) to.end();
+    });
+    from.once("close", () => {
+      this.#passing.delete(from);
+      if (!this.#silent.has(from)) to.destroy();
+    });
+  }
+}

@@ -1,0 +1,54 @@
+import type { ChildProcess } from "node:child_process";
+import { createHash, type Hash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { TestCluster } from "./test-cluster.ts";
+
+const CHUNK_BYTES = 64 << 10;
+
+/** Random bytes that a session echoes: some at a time, until `finish` sends the rest. What came back is hashed. */
+export class Transfer {
+  readonly #child: ChildProcess;
+  readonly #sent = createHash("sha256");
+  readonly #returned: Hash = createHash("sha256");
+  #returnedBytes = 0;
+  #leftBytes: number;
+  #isPaced = true;
+  #stderr = "";
+  readonly #sending: Promise<void>;
+
+  constructor(cluster: TestCluster, workspace: string, bytes: number, extra: NodeJS.ProcessEnv) {
+    this.#leftBytes = bytes;
+    this.#child = cluster.spawn(["ssh", workspace, "--", "cat"], extra);
+    this.#child.stdout!.on("data", (chunk: Buffer) => {
+      this.#returned.update(chunk);
+      this.#returnedBytes += chunk.length;
+    });
+    this.#child.stderr!.on("data", (chunk) => {
+      this.#stderr += String(chunk);
+    });
+    this.#sending = this.#send();
+  }
+
+  async #send(): Promise<void> {
+    const stdin = this.#child.stdin!;
+    while (this.#leftBytes > 0 && this.#child.exitCode === null) {
+      const chunk = randomBytes(Math.min(CHUNK_BYTES, this.#leftBytes));
+      this.#leftBytes -= chunk.length;
+      this.#sent.update(chunk);
+      if (!stdin.write(chunk)) await Promise.race([once(stdin, "drain"), once(this.#child, "close")]);
+      if (this.#isPaced) await sleep(100);
+    }
+    stdin.end();
+  }
+
+  /** Sends what is left without a pause. Resolves with both hashes, which are equal, and the bytes that came back. */
+  async finish(): Promise<{ readonly sent: string; readonly returned: string; readonly bytes: number }> {
+    this.#isPaced = false;
+    const closed = this.#child.exitCode === null ? once(this.#child, "close") : undefined;
+    await this.#sending;
+    await closed;
+    if (this.#child.exitCode !== 0) throw new Error(`the transfer ended with ${this.#child.exitCode}: ${this.#stderr}`);
+    return { sent: this.#sent.digest("hex"), returned: this.#returned.digest("hex"), bytes: this.#returnedBytes };
+  }
+}
