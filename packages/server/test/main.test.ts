@@ -2,7 +2,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { databaseBusy } from "../src/db/postgres/failures.ts";
+import { Users } from "../src/db/users.ts";
 import { parseServerConfig } from "../src/config/parse.ts";
 import { runServer } from "../src/main.ts";
 import { acquireStateDir } from "../src/state/state-dir.ts";
@@ -36,6 +38,23 @@ test("it prints its addresses, its state directory and the first step, and stops
   expect(process.listenerCount("SIGTERM")).toBe(signals);
   await expect(send(url, "GET", "/healthz")).rejects.toThrow(/ECONNREFUSED/);
   acquireStateDir(directory).release();
+});
+
+test("a database that is busy when the server has begun to listen does not end it", async () => {
+  const config = parseServerConfig(
+    { "http-address": "127.0.0.1:0", "state-dir": directory, "stun-address": "disable" },
+    { homeDir: directory },
+  );
+  const stdout = new TextCollector();
+  const stop = new AbortController();
+  const count = vi.spyOn(Users.prototype, "count").mockRejectedValue(databaseBusy());
+  const running = runServer(config, { signal: stop.signal, stdout, stderr: new TextCollector() });
+  const url = await until(() => /Listening on (http:\S+)/.exec(stdout.text)?.[1]);
+  expect(count).toHaveBeenCalled();
+  count.mockRestore();
+  await firstUser(url);
+  stop.abort();
+  await running;
 });
 
 test("a second server on the same directory is refused with a sentence", async () => {
