@@ -76,10 +76,10 @@ describe.skipIf(binaries === undefined)(
         expect(done).toMatchObject({ code: 0, stdout: "here\n" });
       }
       // The agent and its clients move away from the server with the other clock.
-    await cluster.stopServer(AHEAD, "SIGKILL");
-    for (const session of open) await session.goesOn(20);
-    await cluster.startServer(AHEAD);
-    for (const session of open) await session.end();
+      await cluster.stopServer(AHEAD, "SIGKILL");
+      for (const session of open) await session.goesOn(20);
+      await cluster.startServer(AHEAD);
+      for (const session of open) await session.end();
     });
   },
 );

@@ -19,8 +19,8 @@ describe.skipIf(binaries === undefined)(
     beforeAll(async () => {
       cluster = await TestCluster.start({ servers: SERVERS, binaries: binaries! });
       cluster.balancer.preferred = 0;
-    agentId = await cluster.startWorkspace("demo");
-    expect(await cluster.run(["ssh", "demo", "--", "true"])).toMatchObject({ code: 0 });
+      agentId = await cluster.startWorkspace("demo");
+      expect(await cluster.run(["ssh", "demo", "--", "true"])).toMatchObject({ code: 0 });
     });
     afterAll(async () => {
       await cluster?.close();
@@ -28,11 +28,11 @@ describe.skipIf(binaries === undefined)(
 
     it("keep relayed sessions, take new ones, name the fault, and link again", async () => {
       // The agent is connected to the first server, and its clients to the second.
-    cluster.balancer.preferred = 1;
+      cluster.balancer.preferred = 1;
       const open = Array.from({ length: SESSIONS }, () => new EchoSession(cluster, "demo", RELAYED));
       for (const session of open) await session.goesOn(5);
       cluster.balancer.preferred = undefined;
-    for (const { toRelay } of cluster.servers) toRelay.cut();
+      for (const { toRelay } of cluster.servers) toRelay.cut();
       for (const index of cluster.servers.keys())
         await vi.waitFor(
           async () =>

@@ -22,7 +22,9 @@ describe.skipIf(binaries === undefined)(`servers that start together (missing he
     const expected = await cluster.postgres.query(applied);
     for (let round = 0; round < ROUNDS; round++) {
       await Promise.all(cluster.servers.map((_, index) => cluster.stopServer(index, "SIGKILL")));
-      await cluster.postgres.query("set client_min_messages = warning; drop schema public cascade; create schema public");
+      await cluster.postgres.query(
+        "set client_min_messages = warning; drop schema public cascade; create schema public",
+      );
       await Promise.all(cluster.servers.map((_, index) => cluster.startServer(index)));
       expect(await cluster.postgres.query(applied)).toBe(expected);
       for (const index of cluster.servers.keys()) {
