@@ -187,7 +187,12 @@ class RemoteSource implements SourceFile {
     return reading;
   }
 
+  /**
+   * The facts of a file of one block are asked for together with it. Behind several reads they wait: a server with
+   * workers may answer them before it reads.
+   */
   async finish(): Promise<FileFacts> {
+    if (this.#reads.size > 1) await Promise.allSettled(this.#reads);
     const early = handled(this.facts());
     await Promise.allSettled(this.#reads);
     const facts = this.#readLate ? handled(this.facts()) : early;
@@ -234,6 +239,7 @@ class RemotePart implements PartFile {
   readonly #sftp: SftpClient;
   readonly #path: string;
   readonly #handle: SftpHandle;
+  readonly #writes = new Set<Promise<void>>();
   #closed = false;
 
   constructor(sftp: SftpClient, path: string, handle: SftpHandle) {
@@ -242,19 +248,17 @@ class RemotePart implements PartFile {
     this.#handle = handle;
   }
 
-  async write(offset: number, bytes: Uint8Array): Promise<void> {
-    const limit = this.#sftp.limits.writeBytes;
-    const pieces: Promise<void>[] = [];
-    for (let at = 0; at < bytes.length; at += limit)
-      pieces.push(handled(this.#sftp.write(this.#handle, offset + at, bytes.subarray(at, at + limit))));
-    await Promise.allSettled(pieces); // the bytes are in use until the last answer
-    await Promise.all(pieces).catch((error: unknown) => {
-      if (!(error instanceof SftpError) || error.code !== STATUS.failure) throw error;
-      throw new Error(`the workspace cannot write it; its disk may be full (${error.message})`, { cause: error });
-    });
+  write(offset: number, bytes: Uint8Array): Promise<void> {
+    const writing = this.#write(offset, bytes);
+    this.#writes.add(writing);
+    const done = (): void => void this.#writes.delete(writing);
+    writing.then(done, done);
+    return writing;
   }
 
   async finish({ mode, sync }: { mode: number; sync: boolean }): Promise<number> {
+    // A server with workers may write to disk before the last write; the close waits in every server.
+    if (sync) await Promise.all(this.#writes);
     this.#closed = true;
     const steps = [
       this.#sftp.setFileAttributes(this.#handle, { mode }),
@@ -269,6 +273,18 @@ class RemotePart implements PartFile {
     if (this.#closed) return;
     this.#closed = true;
     await this.#sftp.close(this.#handle);
+  }
+
+  async #write(offset: number, bytes: Uint8Array): Promise<void> {
+    const limit = this.#sftp.limits.writeBytes;
+    const pieces: Promise<void>[] = [];
+    for (let at = 0; at < bytes.length; at += limit)
+      pieces.push(handled(this.#sftp.write(this.#handle, offset + at, bytes.subarray(at, at + limit))));
+    await Promise.allSettled(pieces); // the bytes are in use until the last answer
+    await Promise.all(pieces).catch((error: unknown) => {
+      if (!(error instanceof SftpError) || error.code !== STATUS.failure) throw error;
+      throw new Error(`the workspace cannot write it; its disk may be full (${error.message})`, { cause: error });
+    });
   }
 }
 
