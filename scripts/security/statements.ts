@@ -362,12 +362,20 @@ export const CHAPTERS: readonly Chapter[] = [
         text: "A dump of the database holds no password, no token of a user or an agent, and none of the keys.",
       },
       {
+        number: "R21",
+        text: "Probes, and the reports that servers leave for each other, reveal no address of a peer, no name of a user and no host of the database.",
+      },
+      {
         number: "R22",
         text: "Moving a store never overwrites one that has users, leaves the source byte for byte but for the file that names the new store, and leaves nothing behind when it fails.",
       },
       {
         number: "R23",
         text: "SQL takes values by parameters only; identifiers come from the code.",
+      },
+      {
+        number: "R24",
+        text: "What a server reads of another one is parsed with limits; a row that is not valid is left out and does not stop the reader.",
       },
     ],
   },

@@ -1,7 +1,9 @@
 /** Everything that the server answers over HTTP: gives each group of routes the parts that it uses, and puts all behind one front door. */
 import { getRequestListener } from "@hono/node-server";
+import { EchoTickets } from "./auth/echo-tickets.ts";
 import { Places } from "./base/places.ts";
 import { TextSockets } from "./base/text-sockets.ts";
+import { UpgradeSources } from "./base/upgrade-sources.ts";
 import { Catalogue, type ProgramSources } from "./downloads/catalogue.ts";
 import { HealthChecks } from "./health/health-checks.ts";
 import type { DashboardFiles } from "./http/dashboard/build-output.ts";
@@ -104,7 +106,30 @@ export function buildHttpSurface(
     log,
   });
   const search = new WorkspaceSearch({ tables: store, deployment, clock });
-  const health = new HealthChecks({ config, addresses, store, control, probeKeys, clock, log });
+  const echoTickets = new EchoTickets(keys.signing, clock);
+  const upgradeSources = new UpgradeSources(({ address }) => {
+    if (parts.replicas().length > 1)
+      log.warn({ address }, "nearly all connections come from one address: a proxy there is not among --proxy-trusted-origins");
+  });
+  const health = new HealthChecks({
+    config,
+    addresses,
+    store,
+    control,
+    probeKeys,
+    echoHeaders: () => echoTickets.headers(),
+    replicas: {
+      list: () => parts.replicas(),
+      links: () => parts.mesh?.status() ?? [],
+      commonSource: () => upgradeSources.common(),
+      shared: () =>
+        parts.cluster === undefined || parts.databaseClock === undefined
+          ? undefined
+          : { mode: parts.cluster.mode, skewMs: parts.databaseClock.offsetMs },
+    },
+    clock,
+    log,
+  });
   const { users, apiKeys, agentLogs, settings } = store;
   const { maxTokenLifetimeMs } = config;
   const embeddedRegionId = config.derp.serverEnabled ? config.derp.regionId : undefined;
@@ -222,8 +247,8 @@ export function buildHttpSurface(
     portShares: parts.portShares,
     network: (agentId) => control.agentNetwork(agentId),
     listeningPorts: (request) => agentHttp.listeningPorts(request),
-    health: async (token) => {
-      const { time, severity } = await health.report(token, false);
+    health: async () => {
+      const { time, severity } = await health.report(false);
       return { time, severity };
     },
     me: async (userId) => {
@@ -265,7 +290,7 @@ export function buildHttpSurface(
       now: () => clock.now(),
       log,
     }),
-    ...restUpgradeRoutes({ authenticator, tables: store, sockets, watches, watchables, logs, access, clientAddress }),
+    ...restUpgradeRoutes({ authenticator, echoTickets, tables: store, sockets, watches, watchables, logs, access, clientAddress }),
   ];
   const catalogue = new Catalogue(programSources(config.binariesDir, packaged));
   const door = new FrontDoor({
@@ -300,9 +325,10 @@ export function buildHttpSurface(
     limits,
     log,
     recordRequest: metrics.recordRequest,
+    upgradeSources,
     apps: parts.webApps,
   });
-  return { door, router, upgradeRoutes };
+  return { door, router, upgradeRoutes, health };
 }
 
 function programSources(

@@ -3,6 +3,7 @@
  * come after it. What is bound to a port, and in which order everything ends, is in server.ts.
  */
 import { hostname } from "node:os";
+import { hexDecode } from "wg-userspace/base/bytes";
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import { type AppTunnels, appDialer } from "./apps/app-dialer.ts";
@@ -224,7 +225,19 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
           clock: databaseClock,
           log,
           replica,
-          events: new ClusterEvents({ accessEvents, changes, agentLogs: store.agentLogs, log }),
+          events: new ClusterEvents({
+            accessEvents,
+            changes,
+            agentLogs: store.agentLogs,
+            checkKeys: {
+              onLent: (listener) => probeKeys.onLent(listener),
+              lentElsewhere: (key) => {
+                probeKeys.lentElsewhere(key);
+                relay?.admitHeld(hexDecode(key));
+              },
+            },
+            log,
+          }),
           problem: () => mesh?.problem() ?? "",
           onReplicas: (replicas) => mesh?.update(siblingsOf(replicas, replicaId, config.derp.regionId)),
         });

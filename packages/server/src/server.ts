@@ -181,6 +181,7 @@ class Server implements CoderServer {
     });
     this.#stopWatchingCertificates = certificates?.watch(certificateCheckMs) ?? (() => undefined);
     this.parts.offlineAudit.start();
+    this.http.health.start();
     this.#cleanup = setInterval(() => this.#removeExpiredKeys(), EXPIRED_KEYS_EVERY_MS);
     this.#cleanup.unref();
   }
@@ -239,6 +240,7 @@ class Server implements CoderServer {
     const { cluster, mesh } = this.parts;
     this.parts.standing.draining = true;
     cluster?.drain();
+    this.http.health.close();
     clearInterval(this.#cleanup);
     await keyExpiry.close();
     await offlineAudit.close();

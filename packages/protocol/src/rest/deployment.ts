@@ -143,6 +143,40 @@ export const derpReport = reportBase.extend({
   netcheck_logs: z.array(z.string()),
 });
 
+/** Our addition: a server's report as it leaves it to the others, without measurements. */
+export const storedHealthReport = z.object({
+  time: z.string().max(64),
+  healthy: z.boolean(),
+  severity: healthSeverity,
+  coder_version: z.string().max(256),
+  /** By their names in the report. */
+  sections: z.record(
+    z.string().max(64),
+    z.object({
+      healthy: z.boolean(),
+      severity: healthSeverity,
+      error: z.string().max(4_096).optional(),
+      warnings: z.array(z.object({ code: z.string().max(32), message: z.string().max(4_096) })).max(64),
+    }),
+  ),
+});
+export type StoredHealthReport = z.infer<typeof storedHealthReport>;
+
+/** Our addition: a server of the deployment in the report of any of them. */
+export const replicaHealth = z.object({
+  id: z.string(),
+  hostname: z.string(),
+  region_id: z.number(),
+  version: z.string(),
+  healthy: z.boolean(),
+  severity: healthSeverity,
+  /** Null before its first one. */
+  report: storedHealthReport.nullable(),
+  age_ms: z.number().nullable(),
+});
+export type ReplicaHealth = z.infer<typeof replicaHealth>;
+export const replicasReport = reportBase.extend({ replicas: z.array(replicaHealth) });
+
 /**
  * Our addition. The address, with its credentials, where an external relay verifies its clients: `derper
  * --verify-client-url`.

@@ -378,6 +378,14 @@ const SERVER_FLAGS = [
     group: "Observability",
   },
   {
+    name: "health-check-threshold-database",
+    env: "CODER_HEALTH_CHECK_THRESHOLD_DATABASE",
+    type: "duration",
+    default: "15ms",
+    description: "A database whose median answer takes longer is reported as slow",
+    group: "Observability",
+  },
+  {
     name: "log-format",
     env: "CODER_LOG_FORMAT",
     type: "string",

@@ -61,6 +61,7 @@ test("the table of settings: names, variables, types and defaults", () => {
       "prometheus-enable CODER_PROMETHEUS_ENABLE boolean false",
       "prometheus-address CODER_PROMETHEUS_ADDRESS string 127.0.0.1:2112",
       "health-check-refresh CODER_HEALTH_CHECK_REFRESH duration 10m",
+      "health-check-threshold-database CODER_HEALTH_CHECK_THRESHOLD_DATABASE duration 15ms",
       "log-format CODER_LOG_FORMAT string human",
       "log-level CODER_LOG_LEVEL string info",
       "verbose CODER_VERBOSE boolean false",
@@ -97,6 +98,7 @@ test("defaults alone are a working configuration", () => {
       "browserOnly": "off",
       "browserOnlyFiles": false,
       "dashboard": true,
+      "databaseThresholdMs": 15,
       "defaultTokenLifetimeMs": 604800000,
       "derp": {
         "blockDirect": false,

@@ -69,6 +69,8 @@ export interface ServerConfig extends ListeningConfig {
   readonly workspaceHostnameSuffix: string;
   readonly sshConfigOptions: Readonly<Record<string, string>>;
   readonly healthCheckRefreshMs: number;
+  /** Of a small query. */
+  readonly databaseThresholdMs: number;
   readonly stateDir: string;
   /** Undefined: SQLite in the state directory. */
   readonly postgres: PostgresConfig | undefined;
@@ -127,6 +129,7 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
     workspaceHostnameSuffix: hostPart(read, "workspace-hostname-suffix"),
     sshConfigOptions: sshOptions(read),
     healthCheckRefreshMs: read.duration("health-check-refresh"),
+    databaseThresholdMs: read.duration("health-check-threshold-database"),
     stateDir: stateDirectory(read, surroundings),
     postgres: postgresConfig(read),
     keysFile: read.text("keys-file") || undefined,

@@ -2,12 +2,34 @@ import type { Kysely } from "kysely";
 import type { OpenConnection } from "./dedicated.ts";
 import type { Database } from "./schema.ts";
 
+/** The connections to the database that queries share. */
+export interface ConnectionPool {
+  /** The most that there are. */
+  readonly max: number;
+  readonly idle: number;
+  readonly used: number;
+  /** Queries that wait for a connection. */
+  readonly waiting: number;
+  /** When a query last waited long for a connection or was refused one, by performance.now(); undefined: never. */
+  readonly exhaustedAt: number | undefined;
+}
+
+/** Is informed of what the database does for this server. */
+export interface DatabaseObserver {
+  /** @param kind One of few words. */
+  query(kind: string, seconds: number): void;
+  /** A transaction runs again. @param code Why, in one of few words. */
+  retried(code: string): void;
+}
+
 /** The database below the store: a SQLite file, or PostgreSQL. Owns its connections. */
 export interface Backend {
   /** Runs each query by itself. */
   readonly db: Kysely<Database>;
   /** Connections beside those of queries; undefined where one process has the database to itself. */
   readonly openConnection?: OpenConnection;
+  /** Undefined where there is one connection alone. */
+  readonly pool?: ConnectionPool;
   /**
    * Runs `work` in one transaction; a rejection undoes everything. PostgreSQL runs `work` again when the transaction lost
    * against another one, so it has no effects outside the database.

@@ -8,12 +8,13 @@ import { Agents } from "./agents.ts";
 import { ApiKeys } from "./api-keys.ts";
 import { AppSessions } from "./app-sessions.ts";
 import { Apps } from "./apps.ts";
-import type { Backend } from "./backend.ts";
+import type { Backend, ConnectionPool } from "./backend.ts";
 import { ConnectionReports } from "./connection-reports.ts";
 import type { OpenConnection } from "./dedicated.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { PendingAudit } from "./pending-audit.ts";
 import { PortShares } from "./port-shares.ts";
+import { ReplicaHealths } from "./replica-health.ts";
 import type { Database } from "./schema.ts";
 import { Settings } from "./settings.ts";
 import { SqliteBackend } from "./sqlite-backend.ts";
@@ -78,6 +79,10 @@ export class Store implements Tables {
   readonly commits = new GroupCommit<Tables>((work) => this.transaction(work));
   /** Connections beside those of queries; undefined where this process has the database to itself. */
   readonly openConnection: OpenConnection | undefined;
+  /** Of the servers on this database; undefined where this process has it to itself. */
+  readonly replicaHealths: ReplicaHealths | undefined;
+  /** How the connections are used; undefined where there is one alone. */
+  readonly pool: ConnectionPool | undefined;
   readonly #onTransaction: ((seconds: number) => void) | undefined;
   readonly #backend: Backend;
   #closed = false;
@@ -86,6 +91,8 @@ export class Store implements Tables {
     this.#onTransaction = options.onTransaction;
     this.#backend = backend;
     this.openConnection = backend.openConnection;
+    this.replicaHealths = backend.openConnection === undefined ? undefined : new ReplicaHealths(backend.db);
+    this.pool = backend.pool;
     const tables = tablesOf(backend.db);
     this.settings = tables.settings;
     this.users = tables.users;

@@ -1,8 +1,9 @@
 /** Section `derp` of the health report: every relay of the map, and every STUN server, as a client would use them. */
 import type { DerpHealth, HealthMessage } from "coder-protocol/rest/deployment";
-import { type AddrPort, formatAddrPort, type IpAddress, ip, isIpv4, prefixContains } from "wg-userspace/base/ip";
+import { type AddrPort, formatAddrPort } from "wg-userspace/base/ip";
 import { type DerpMap, derpMapToJson, hasRelay, type Node, type Region } from "wg-userspace/derp/map";
 import type { RelayDialer } from "wg-userspace/io/relay/relay-dialer";
+import { isPublicAddress } from "../base/public-address.ts";
 import type { ProbeKeys } from "../relay/probe-keys.ts";
 import { probeRelay } from "./relay-probe.ts";
 import { fails, message, type Section, works, worst } from "./section.ts";
@@ -179,7 +180,7 @@ function stunWarnings(answers: ReadonlyMap<string, StunAnswer>, blockDirect: boo
 function publicMappings(answers: ReadonlyMap<string, StunAnswer>): Set<string> {
   const mapped = new Set<string>();
   for (const { v4 } of answers.values())
-    if (v4 !== undefined && isPublic(v4.mapped)) mapped.add(formatAddrPort(v4.mapped));
+    if (v4 !== undefined && isPublicAddress(v4.mapped.address)) mapped.add(formatAddrPort(v4.mapped));
   return mapped;
 }
 
@@ -189,9 +190,9 @@ function netReport(answers: ReadonlyMap<string, StunAnswer>): Record<string, unk
   const v4 = all.flatMap((answer) => answer.v4?.mapped ?? []);
   const v6 = all.flatMap((answer) => answer.v6?.mapped ?? []);
   const mapped = publicMappings(answers);
-  const observers = all.filter((answer) => answer.v4 !== undefined && isPublic(answer.v4.mapped)).length;
+  const observers = all.filter((answer) => answer.v4 !== undefined && isPublicAddress(answer.v4.mapped.address)).length;
   const global = (found: readonly AddrPort[]): string => {
-    const best = found.find(isPublic) ?? found[0];
+    const best = found.find(({ address }) => isPublicAddress(address)) ?? found[0];
     return best === undefined ? "" : formatAddrPort(best);
   };
   return {
@@ -215,24 +216,6 @@ function netReport(answers: ReadonlyMap<string, StunAnswer>): Record<string, unk
     GlobalV4: global(v4),
     GlobalV6: global(v6),
   };
-}
-
-const NOT_PUBLIC = [
-  "10.0.0.0/8",
-  "127.0.0.0/8",
-  "100.64.0.0/10",
-  "169.254.0.0/16",
-  "172.16.0.0/12",
-  "192.168.0.0/16",
-].map((text) => {
-  const [address = "", bits] = text.split("/");
-  return { address: ip(address), bits: Number(bits) };
-});
-
-function isPublic(at: AddrPort): boolean {
-  const address: IpAddress = at.address;
-  if (isIpv4(address)) return !NOT_PUBLIC.some((prefix) => prefixContains(prefix, address));
-  return (address[0]! & 0xe0) === 0x20; // 2000::/3, global unicast
 }
 
 function nodeJson(region: Region, node: Node): unknown {

@@ -1,25 +1,39 @@
 /** The health report: each part is checked from the outside, as a client would use it. A report is kept for a while. */
 import type { Dialer } from "coder-client/dial/dialer";
-import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
-import type { DerpHealth, HealthReport, HealthSettings } from "coder-protocol/rest/deployment";
+import type {
+  DerpHealth,
+  HealthMessage,
+  HealthReport,
+  HealthSettings,
+  HealthSeverity,
+  StoredHealthReport,
+} from "coder-protocol/rest/deployment";
 import { rewriteEmbedded } from "wg-userspace/derp/map";
 import { WebSocket } from "ws";
 import { formatTime, type WallClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import { dialerToOurselves, fetchText } from "../base/outgoing.ts";
 import type { OwnAddresses } from "../base/own-addresses.ts";
+import type { CommonSource } from "../base/upgrade-sources.ts";
 import { BUILD_VERSION } from "../base/version.ts";
 import type { ServerConfig } from "../config/parse.ts";
+import type { Replica } from "../control/cluster/cluster-database.ts";
 import type { ControlPlane } from "../control/control-plane.ts";
 import type { Store } from "../db/store.ts";
 import type { ProbeKeys } from "../relay/probe-keys.ts";
+import type { SiblingStatus } from "../relay/relay-mesh.ts";
+import { checkDatabase, type SharedDatabase } from "./database.ts";
 import { checkDerp } from "./derp.ts";
 import { checkInterfaces, type InterfacesSection } from "./interfaces.ts";
-import { fails, type HealthCode, message, reasonOf, works, worst } from "./section.ts";
+import { type KnownReport, type ReplicaFacts, type ReplicasSection, replicasSection, replicaWarnings } from "./replicas.ts";
+import { fails, type HealthCode, reasonOf, type Section, works, worst } from "./section.ts";
+import { encodeReport, parseReport, storedReport } from "./stored-report.ts";
 import { checkWildcard, type WildcardSection } from "./wildcard.ts";
 
 const CHECK_TIMEOUT_MS = 5_000;
-const DATABASE_THRESHOLD_MS = 15;
+const FIRST_RUN_MS = 3_000;
+const MIN_INTERVAL_MS = 1_000;
+const JITTER = 0.1;
 const MAX_BODY = 256;
 /** The most that is read of an answer. */
 const MAX_PAGE_BYTES = 1024 * 1024;
@@ -28,69 +42,176 @@ const MAX_PAGE_BYTES = 1024 * 1024;
 export type FullHealthReport = HealthReport & {
   readonly interfaces: InterfacesSection;
   readonly wildcard: WildcardSection;
+  readonly replicas: ReplicasSection;
 };
 
 export interface HealthOptions {
-  readonly config: Pick<ServerConfig, "healthCheckRefreshMs" | "tls" | "derp" | "wildcardAccessUrl">;
+  readonly config: Pick<
+    ServerConfig,
+    "healthCheckRefreshMs" | "databaseThresholdMs" | "tls" | "derp" | "wildcardAccessUrl" | "accessUrl"
+  >;
   readonly addresses: Pick<OwnAddresses, "accessUrl" | "browserUrl">;
-  readonly store: Pick<Store, "ping">;
+  readonly store: Pick<Store, "ping" | "pool" | "replicaHealths">;
   readonly control: Pick<ControlPlane, "relayMap">;
   readonly probeKeys: ProbeKeys;
+  /** Of a request for the echo route, which they open at any server of the deployment. */
+  readonly echoHeaders: () => Readonly<Record<string, string>>;
+  readonly replicas: ReplicaSource;
   readonly clock: WallClock;
   readonly log: Logger;
 }
 
+/** The other servers of the deployment, as this one knows them. */
+export interface ReplicaSource {
+  /** The answering one first. */
+  list(): readonly Replica[];
+  /** Links of this server's relay to theirs. */
+  links(): readonly SiblingStatus[];
+  commonSource(): CommonSource | undefined;
+  /** Undefined where there is one server alone. */
+  shared(): Omit<SharedDatabase, "pool"> | undefined;
+}
+
+/** What this server found out about itself. */
+interface OwnReport {
+  readonly sections: Omit<FullHealthReport, "time" | "healthy" | "severity" | "coder_version" | "replicas">;
+  readonly warnings: HealthMessage[];
+  readonly stored: StoredHealthReport;
+  readonly atMs: number;
+}
+
 export class HealthChecks {
   readonly #options: HealthOptions;
-  #last: { readonly report: FullHealthReport; readonly atMs: number } | undefined;
-  #running: Promise<FullHealthReport> | undefined;
+  #last: OwnReport | undefined;
+  #running: Promise<OwnReport> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
 
   constructor(options: HealthOptions) {
     this.#options = options;
   }
 
-  /**
-   * The last report, or a new one when that is too old or `force` is set. Askers at the same time share one run.
-   * @param token Session token of an administrator, for the WebSocket that the checks open.
-   */
-  async report(token: string, force: boolean): Promise<FullHealthReport> {
-    const { clock, config } = this.#options;
-    const last = this.#last;
-    if (!force && last !== undefined && clock.now() - last.atMs < config.healthCheckRefreshMs) return last.report;
-    this.#running ??= this.#run(token).finally(() => {
-      this.#running = undefined;
-    });
-    return await this.#running;
+  /** From here on the checks run by themselves, so that the other servers know how this one is. Nothing where it is alone. */
+  start(): void {
+    if (this.#options.store.replicaHealths !== undefined) this.#runIn(FIRST_RUN_MS);
   }
 
-  async #run(token: string): Promise<FullHealthReport> {
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+
+  /**
+   * The last report, or a new one when that is too old or `force` is set. Askers at the same time share one run. The reports of
+   * other servers are their last ones.
+   */
+  async report(force: boolean): Promise<FullHealthReport> {
+    const { clock, config } = this.#options;
+    const last = this.#last;
+    const isFresh = !force && last !== undefined && clock.now() - last.atMs < config.healthCheckRefreshMs;
+    return await this.#withOthers(isFresh ? last : await this.#run());
+  }
+
+  #runIn(ms: number): void {
+    this.#timer = setTimeout(() => {
+      void this.#run().finally(() => {
+        const { healthCheckRefreshMs } = this.#options.config;
+        const next = Math.max(MIN_INTERVAL_MS, healthCheckRefreshMs * (1 + JITTER * (2 * Math.random() - 1)));
+        if (!this.#closed) this.#runIn(next);
+      });
+    }, ms);
+    this.#timer.unref();
+  }
+
+  #run(): Promise<OwnReport> {
+    this.#running ??= this.#check()
+      .then(async (report) => {
+        this.#last = report;
+        await this.#leave(report.stored);
+        return report;
+      })
+      .finally(() => {
+        this.#running = undefined;
+      });
+    return this.#running;
+  }
+
+  async #check(): Promise<OwnReport> {
     const options = this.#options;
-    const dialer = dialerToOurselves(options.config.tls?.certFiles ?? []);
-    const [accessUrl, database, websocket, derp, interfaces, wildcard] = await Promise.all([
+    const { config, store, log } = options;
+    const dialer = dialerToOurselves(config.tls?.certFiles ?? []);
+    const shared = options.replicas.shared();
+    const [access_url, database, websocket, derp, interfaces, wildcard] = await Promise.all([
       checkAccessUrl(options, dialer),
-      checkDatabase(options),
-      checkWebSocket(options, dialer, token),
+      checkDatabase({
+        ping: () => store.ping(),
+        thresholdMs: config.databaseThresholdMs,
+        shared: shared === undefined ? undefined : { ...shared, pool: store.pool },
+        log,
+      }),
+      checkWebSocket(options, dialer),
       checkRelays(options, dialer),
       checkInterfaces(),
-      checkWildcard(options.config.wildcardAccessUrl, options.addresses.browserUrl(), dialer),
+      checkWildcard(config.wildcardAccessUrl, options.addresses.browserUrl(), dialer),
     ]).finally(() => dialer.close());
-    const sections = [accessUrl, database, websocket, derp, interfaces, wildcard];
+    const sections = { derp, access_url, websocket, database, interfaces, wildcard };
+    const warnings = replicaWarnings(this.#facts());
     const atMs = options.clock.now();
-    const report: FullHealthReport = {
-      time: formatTime(atMs),
-      healthy: sections.every((section) => section.healthy),
-      severity: worst(sections.map((section) => section.severity)),
-      derp,
-      access_url: accessUrl,
-      websocket,
-      database,
-      interfaces,
-      wildcard,
-      coder_version: BUILD_VERSION,
-    };
-    this.#last = { report, atMs };
-    return report;
+    const all = { ...sections, replicas: works(warnings) };
+    const facts = { time: formatTime(atMs), coder_version: BUILD_VERSION, ...overall(Object.values(all)) };
+    return { sections, warnings, stored: storedReport(facts, all), atMs };
   }
+
+  #facts(): ReplicaFacts {
+    const { replicas, config } = this.#options;
+    const [own, ...others] = replicas.list();
+    return {
+      own: own!,
+      others,
+      links: replicas.links(),
+      hasRelay: config.derp.serverEnabled,
+      accessUrl: config.accessUrl,
+      commonSource: replicas.commonSource(),
+    };
+  }
+
+  /** Leaves the report where the other servers find it. */
+  async #leave(report: StoredHealthReport): Promise<void> {
+    const { store, replicas, log } = this.#options;
+    const [own] = replicas.list();
+    if (this.#closed || own === undefined) return;
+    try {
+      await store.replicaHealths?.write(own.id, encodeReport(report));
+    } catch (error) {
+      log.warn({ err: error }, "the health report is not in the database: other servers show an older one");
+    }
+  }
+
+  async #withOthers(own: OwnReport): Promise<FullHealthReport> {
+    const ageMs = Math.max(0, this.#options.clock.now() - own.atMs);
+    const replicas = replicasSection(this.#facts(), own.warnings, { report: own.stored, ageMs }, await this.#others());
+    const { time, coder_version } = own.stored;
+    const all = { ...own.sections, replicas };
+    return { time, coder_version, ...overall(Object.values(all)), ...all };
+  }
+
+  async #others(): Promise<readonly KnownReport[]> {
+    const { store, log } = this.#options;
+    try {
+      const rows = (await store.replicaHealths?.read()) ?? [];
+      return rows.map(({ id, health, ageMs }) => ({ id, report: parseReport(health), ageMs }));
+    } catch (error) {
+      log.warn({ err: error }, "the health reports of other servers cannot be read");
+      return [];
+    }
+  }
+}
+
+function overall(sections: readonly Pick<Section, "healthy" | "severity">[]): { healthy: boolean; severity: HealthSeverity } {
+  return {
+    healthy: sections.every(({ healthy }) => healthy),
+    severity: worst(sections.map(({ severity }) => severity)),
+  };
 }
 
 /** The report with the sections marked that an administrator dismissed. */
@@ -123,46 +244,15 @@ async function checkAccessUrl(options: HealthOptions, dialer: Dialer): Promise<H
   }
 }
 
-async function checkDatabase(options: HealthOptions): Promise<HealthReport["database"]> {
-  try {
-    const latencies = [await options.store.ping(), await options.store.ping(), await options.store.ping()].sort(
-      (a, b) => a - b,
-    );
-    const latencyMs = latencies[1] ?? 0;
-    return {
-      ...works(
-        latencyMs > DATABASE_THRESHOLD_MS ? [message("EDB02", `median latency ${latencyMs.toFixed(1)} ms`)] : [],
-      ),
-      reachable: true,
-      latency: `${latencyMs.toFixed(3)}ms`,
-      latency_ms: latencyMs,
-      threshold_ms: DATABASE_THRESHOLD_MS,
-    };
-  } catch (error) {
-    options.log.error({ err: error }, "the database does not answer");
-    return {
-      ...fails("EDB01", "the database does not answer"),
-      reachable: false,
-      latency: "",
-      latency_ms: 0,
-      threshold_ms: DATABASE_THRESHOLD_MS,
-    };
-  }
-}
-
 /** Sends a text through the echo route under the access URL and waits for it to come back. */
-async function checkWebSocket(
-  options: HealthOptions,
-  dialer: Dialer,
-  token: string,
-): Promise<HealthReport["websocket"]> {
+async function checkWebSocket(options: HealthOptions, dialer: Dialer): Promise<HealthReport["websocket"]> {
   const url = new URL("/api/v2/debug/ws", options.addresses.accessUrl());
   const agent = dialer.agentFor(url);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   let status = 0;
   const failure = await new Promise<[HealthCode, string] | undefined>((resolve) => {
     const socket = new WebSocket(url, {
-      headers: { [SESSION_TOKEN_HEADER]: token },
+      headers: options.echoHeaders(),
       agent,
       handshakeTimeout: CHECK_TIMEOUT_MS,
       followRedirects: false,

@@ -2,28 +2,38 @@ import type { HealthMessage, HealthSeverity } from "coder-protocol/rest/deployme
 
 /**
  * Codes of the health report, those of Coder: stock dashboards and support tools look them up.
- * EACS access URL, EDB database, EWS WebSocket, EDERP relay, ESTUN STUN, EIF network interface. Of our own: EWILD wildcard access
- * URL, ECOOK cookies.
+ * EACS access URL, EDB database, EWS WebSocket, EDERP relay, ESTUN STUN, EIF network interface. Of our own: EDB03 to EDB05, EWILD
+ * wildcard access URL, ECOOK cookies, ERPL servers of one deployment. docs/operations/health.md has a section for each.
  */
-export type HealthCode =
-  | "EUNKNOWN"
-  | "EACS02"
-  | "EACS03"
-  | "EACS04"
-  | "EDB01"
-  | "EDB02"
-  | "EWS01"
-  | "EWS02"
-  | "EWS03"
-  | "EDERP01"
-  | "EDERP02"
-  | "ESTUN01"
-  | "ESTUN02"
-  | "EIF01"
-  | "EWILD01"
-  | "EWILD02"
-  | "EWILD03"
-  | "ECOOK01";
+export const HEALTH_CODES = [
+  "EUNKNOWN",
+  "EACS02",
+  "EACS03",
+  "EACS04",
+  "EDB01",
+  "EDB02",
+  "EDB03",
+  "EDB04",
+  "EDB05",
+  "EWS01",
+  "EWS02",
+  "EWS03",
+  "EDERP01",
+  "EDERP02",
+  "ESTUN01",
+  "ESTUN02",
+  "EIF01",
+  "EWILD01",
+  "EWILD02",
+  "EWILD03",
+  "ECOOK01",
+  "ERPL01",
+  "ERPL02",
+  "ERPL03",
+  "ERPL04",
+  "ERPL05",
+] as const;
+export type HealthCode = (typeof HEALTH_CODES)[number];
 
 /** What every section of the report begins with. */
 export interface Section {

@@ -2,11 +2,12 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
 import { isSessionId, SESSION_ID_KEY, sessionIdOfBaggage } from "coder-protocol/session-id";
-import type { Hosts } from "../auth/hosts.ts";
+import { type Hosts, plainAddress } from "../auth/hosts.ts";
 import { expectsContinue } from "../base/expect-continue.ts";
 import type { Logger } from "../base/log.ts";
 import { Places } from "../base/places.ts";
 import type { RequestRoute, UpgradeRoute } from "../base/routes.ts";
+import type { UpgradeSources } from "../base/upgrade-sources.ts";
 import { BUILD_VERSION } from "../base/version.ts";
 import { failureOf, HttpFailure } from "./failure.ts";
 import { hostRoute } from "./host-route.ts";
@@ -33,6 +34,7 @@ export interface FrontDoorOptions {
   readonly limits: Pick<HttpLimits, "headerBytes" | "urlLength" | "requestTimeoutMs" | "requests">;
   readonly log: Logger;
   readonly recordRequest?: (method: string, status: number, seconds: number) => void;
+  readonly upgradeSources?: UpgradeSources;
   /** What serves the hosts of workspace apps. */
   readonly apps?: AppHosts | undefined;
 }
@@ -168,6 +170,7 @@ export class FrontDoor {
       rejectUpgrade(socket, routeNotFound());
       return;
     }
+    this.#recordSource(request);
     const session = sessionFields(request, url);
     // Upgrades are few and long-lived, and a session is searched for by its id: log it at the level that servers log at.
     this.#options.log[SESSION_ID_KEY in session ? "info" : "debug"](
@@ -271,6 +274,13 @@ export class FrontDoor {
     if (headBytes(request) > this.#options.limits.headerBytes) return new HttpFailure(431, "The headers are too long");
     if (!text.startsWith("/") || !URL.canParse(`http://unused${text}`)) return new HttpFailure(400, "Bad URL");
     return new URL(`http://unused${text}`);
+  }
+
+  /** Of an upgrade whose sender is the client as far as this server knows: a trusted proxy names another address. */
+  #recordSource(request: IncomingMessage): void {
+    const address = this.#options.clientAddress(request);
+    if (address !== plainAddress(request.socket.remoteAddress ?? "")) return;
+    this.#options.upgradeSources?.record({ address, namesClients: "x-forwarded-for" in request.headers });
   }
 
   #commonHeaders(request: IncomingMessage, response: ServerResponse): void {

@@ -8,9 +8,25 @@ export interface ProbeKey {
   giveBack(): void;
 }
 
-/** Keys of our own checks: the embedded relay lets them in although the coordinator does not know them. */
+/** Of another server: as long as its check may take. */
+const REMOTE_MS = 60_000;
+/** Of other servers; beyond it the oldest is forgotten. */
+const MAX_REMOTE = 4_096;
+
+/**
+ * Keys of our own checks: the relay lets them in although the coordinator does not know them. Behind a balancer a check may reach
+ * the relay of any server, so the others learn of them.
+ */
 export class ProbeKeys {
   readonly #lent = new Set<string>();
+  /** Keys of other servers, oldest first, and until when they hold, by performance.now(). */
+  readonly #remote = new Map<string, number>();
+  #onLent: (publicKeyHex: string) => void = () => undefined;
+
+  /** @param listener Called with each key that is lent here. */
+  onLent(listener: (publicKeyHex: string) => void): void {
+    this.#onLent = listener;
+  }
 
   /** A fresh key, admitted until it is given back. */
   lend(): ProbeKey {
@@ -18,10 +34,23 @@ export class ProbeKeys {
     const publicKey = nodeCryptoSuite.publicKey(privateKey);
     const text = Buffer.from(publicKey).toString("hex");
     this.#lent.add(text);
+    this.#onLent(text);
     return { privateKey, publicKey, giveBack: () => void this.#lent.delete(text) };
   }
 
+  /** Another server checks with this key now. */
+  lentElsewhere(publicKeyHex: string): void {
+    this.#remote.delete(publicKeyHex);
+    this.#remote.set(publicKeyHex, performance.now() + REMOTE_MS);
+    for (const [oldest, until] of this.#remote) {
+      if (until > performance.now() && this.#remote.size <= MAX_REMOTE) break;
+      this.#remote.delete(oldest);
+    }
+  }
+
   admits(publicKey: Uint8Array): boolean {
-    return this.#lent.size > 0 && this.#lent.has(Buffer.from(publicKey).toString("hex"));
+    if (this.#lent.size === 0 && this.#remote.size === 0) return false;
+    const text = Buffer.from(publicKey).toString("hex");
+    return this.#lent.has(text) || (this.#remote.get(text) ?? 0) > performance.now();
   }
 }

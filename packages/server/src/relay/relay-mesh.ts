@@ -22,6 +22,8 @@ export interface SiblingStatus extends Sibling {
   readonly forwarded: number;
   readonly dropped: number;
   readonly rttMs: number | undefined;
+  /** Where it was reached last. */
+  readonly address: string | undefined;
   /** Why there is no link. */
   readonly error: string | undefined;
 }
@@ -61,6 +63,10 @@ export class SiblingAddresses {
   has(address: string): boolean {
     for (const known of this.#byId.values()) if (known === address) return true;
     return false;
+  }
+
+  of(id: string): string | undefined {
+    return this.#byId.get(id);
   }
 
   reached(id: string, address: string | undefined): void {
@@ -111,6 +117,7 @@ export class RelayMesh implements AsyncDisposable {
       keys: mesh.keys,
       ...mesh.counts,
       rttMs: connection.latencyMs,
+      address: this.#options.addresses.of(sibling.id),
       error: mesh.state === "self" ? "the relay address leads to this server itself" : connection.lastError?.message,
     }));
   }

@@ -1,7 +1,5 @@
 /** Several servers on one database: peers of one and peers of another, over real connections. */
 
-import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
 import { uuidToBytes } from "coder-protocol/addresses";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { hexEncode, utf8 } from "wg-userspace/base/bytes";
@@ -25,6 +23,7 @@ import {
   temporaryDirectory,
 } from "../helpers.ts";
 import { agentNode, nodeOf, TestPeer } from "../peers.ts";
+import { freePort } from "./cluster-servers.ts";
 
 const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
 const TAILNET = "/api/v2/tailnet";
@@ -34,14 +33,6 @@ const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
 
 /** Servers with one state directory, which stands for one database and one key file. */
 async function cluster(count: number, flags: ServerFlagValues = {}) {

@@ -37,7 +37,16 @@ const remoteChange = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("user"), userId: id }),
 ]);
 
+const relayKey = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** Keys that a server's health check uses at relays: ProbeKeys of the relay. */
+export interface CheckKeys {
+  onLent(listener: (publicKeyHex: string) => void): void;
+  lentElsewhere(publicKeyHex: string): void;
+}
+
 export interface ClusterEventsOptions {
+  readonly checkKeys: CheckKeys;
   readonly accessEvents: AccessEvents;
   readonly changes: Changes;
   readonly agentLogs: Pick<AgentLogs, "list">;
@@ -58,8 +67,9 @@ export class ClusterEvents {
 
   /** From here on events of this server are passed to `tell`. */
   start(tell: (event: EventChange) => void): void {
-    const { accessEvents, changes } = this.#options;
+    const { accessEvents, changes, checkKeys } = this.#options;
     this.#tell = tell;
+    checkKeys.onLent((key) => tell({ key: `check ${key}`, kind: "check-key", body: JSON.stringify(key) }));
     accessEvents.subscribe((event, outboxId) => {
       // One by one: each takes a right away.
       const key = `access ${outboxId ?? ++this.#serial}`;
@@ -90,6 +100,10 @@ export class ClusterEvents {
         const local = change.data;
         this.#publish(() => this.#options.changes.publish(local));
       }
+    } else if (kind === "check-key") {
+      const key = relayKey.safeParse(parsed(body));
+      if (key.success) this.#options.checkKeys.lentElsewhere(key.data);
+      else this.#refused(kind);
     } // another release may know more kinds
   }
 

@@ -86,6 +86,10 @@ export class ClusterLink implements AsyncDisposable {
     return this.#replicas;
   }
 
+  get mode(): "listen" | "poll" {
+    return this.#mode;
+  }
+
   /**
    * Makes this server known, listens, and reads everything, in this order: what is written in between is in one or the
    * other. Rejects when the database does not answer, and holds no connection then.

@@ -10,6 +10,7 @@ import { compatibleFrom } from "./009-compatible-from.ts";
 import { cluster } from "./010-cluster.ts";
 import { agentConnection } from "./011-agent-connection.ts";
 import { accessOutbox } from "./014-access-outbox.ts";
+import { replicaHealth } from "./015-replica-health.ts";
 
 export interface Migration {
   /** Ascending; numbers may be left out. A released migration never changes. */
@@ -36,6 +37,7 @@ export const migrations: readonly Migration[] = [
   { version: 10, name: "cluster", compatibleFrom: 9, up: cluster },
   { version: 11, name: "agent connection", compatibleFrom: 9, up: agentConnection },
   { version: 14, name: "access outbox", compatibleFrom: 9, up: accessOutbox },
+  { version: 15, name: "replica health", compatibleFrom: 9, up: replicaHealth },
 ];
 
 /** Of the schema that this release writes; it reads older ones, and brings them up to date. */

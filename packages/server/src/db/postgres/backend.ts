@@ -1,6 +1,6 @@
 import { Kysely, PostgresDialect, sql } from "kysely";
 import type { Logger } from "../../base/log.ts";
-import type { Backend } from "../backend.ts";
+import type { Backend, ConnectionPool, DatabaseObserver } from "../backend.ts";
 import type { OpenConnection } from "../dedicated.ts";
 import type { Database } from "../schema.ts";
 import { Connections } from "./connections.ts";
@@ -17,6 +17,7 @@ export interface PostgresOptions {
   readonly applicationName: string;
   readonly log: Pick<Logger, "warn" | "info" | "debug">;
   readonly onQuery?: (sql: string) => void;
+  readonly observer?: DatabaseObserver;
   /** Ends waiting: for the database at the start, and for another server's migration. */
   readonly signal?: AbortSignal;
   /** Called while it waits, for the database at the start or for another server's migration. */
@@ -34,6 +35,7 @@ const FIRST_PAUSE_MS = 10;
 export class PostgresBackend implements Backend {
   readonly db: Kysely<Database>;
   readonly openConnection: OpenConnection;
+  readonly pool: ConnectionPool;
   readonly #options: PostgresOptions;
   readonly #connections: Connections;
 
@@ -53,13 +55,17 @@ export class PostgresBackend implements Backend {
   }
 
   private constructor(connections: Connections, options: PostgresOptions) {
-    const { onQuery } = options;
+    const { onQuery, observer } = options;
     this.#options = options;
     this.#connections = connections;
+    this.pool = connections;
     this.openConnection = (queryMs) => connections.dedicated(queryMs);
     this.db = new Kysely<Database>({
       dialect: new PostgresDialect({ pool: connections }),
-      ...(onQuery === undefined ? {} : { log: (event) => onQuery(event.query.sql) }),
+      log: ({ query, queryDurationMillis }) => {
+        onQuery?.(query.sql);
+        observer?.query(kindOf(query.query.kind), queryDurationMillis / 1_000);
+      },
     });
   }
 
@@ -70,6 +76,7 @@ export class PostgresBackend implements Backend {
         return await this.db.transaction().setIsolationLevel("read committed").execute(work);
       } catch (error) {
         if (!mayRunAgain(error) || attempt >= MAX_ATTEMPTS || performance.now() > deadline) throw error;
+        this.#options.observer?.retried(retryCode(error));
         await pause(FIRST_PAUSE_MS * 2 ** attempt);
       }
     }
@@ -102,6 +109,17 @@ export class PostgresBackend implements Backend {
     // Before the first query kysely has not taken the connections over, and does not end them.
     await this.#connections.end();
   }
+}
+
+/** Of a statement, in the words of kysely's nodes, such as SelectQueryNode. */
+function kindOf(node: string): string {
+  const [word] = /^(Select|Insert|Update|Delete)(?=QueryNode$)/.exec(node) ?? ["other"];
+  return word.toLowerCase();
+}
+
+function retryCode(error: unknown): string {
+  if (error instanceof DatabaseAway) return "connection";
+  return error instanceof Error && "code" in error && error.code === "40P01" ? "deadlock" : "conflict";
 }
 
 function mayRunAgain(error: unknown): boolean {

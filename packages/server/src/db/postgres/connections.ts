@@ -2,6 +2,7 @@ import type { PostgresPool } from "kysely";
 import pg from "pg";
 import { ServerError } from "../../base/errors.ts";
 import type { Logger } from "../../base/log.ts";
+import type { ConnectionPool } from "../backend.ts";
 import { DatabaseAway, databaseBusy, failureKind, failureText } from "./failures.ts";
 import { type ConnectionSource, Lease } from "./lease.ts";
 import type { Target } from "./target.ts";
@@ -24,6 +25,8 @@ const MAX_WAITING = 1_000;
 /** Looking for a host that serves, while none does. */
 const FIND_MS = 2_000;
 const FIRST_PAUSE_MS = 10;
+/** A query that waits longer for its turn finds the pool exhausted. */
+const LONG_WAIT_MS = 1_000;
 const QUERY_MS = 10_000;
 
 /** Below the time after which the client gives the connection up, so that the database ends the work first. */
@@ -34,17 +37,34 @@ const SESSION_SETTINGS =
  * The connections to PostgreSQL: at most `maxOpen`, each checked before its first query. A server that stopped or became a
  * standby costs all of them, so that the next query dials again. Given to kysely as its pool.
  */
-export class Connections implements PostgresPool, ConnectionSource {
+export class Connections implements PostgresPool, ConnectionSource, ConnectionPool {
   readonly options = {};
   readonly #settings: ConnectionsOptions;
   #pool: pg.Pool;
   /** Since when no connection could be had, by performance.now(). */
   #awaySince: number | undefined;
   #ending: Promise<void> | undefined;
+  #exhaustedAt: number | undefined;
 
   constructor(settings: ConnectionsOptions) {
     this.#settings = settings;
     this.#pool = this.#newPool();
+  }
+
+  get max(): number {
+    return this.#settings.maxOpen;
+  }
+  get idle(): number {
+    return this.#pool.idleCount;
+  }
+  get used(): number {
+    return this.#pool.totalCount - this.#pool.idleCount;
+  }
+  get waiting(): number {
+    return this.#pool.waitingCount;
+  }
+  get exhaustedAt(): number | undefined {
+    return this.#exhaustedAt;
   }
 
   async connect(): Promise<Lease> {
@@ -75,11 +95,19 @@ export class Connections implements PostgresPool, ConnectionSource {
 
   /** One attempt at the current host; its error is the driver's. */
   async tryOnce(): Promise<pg.PoolClient> {
-    if (this.#pool.waitingCount >= MAX_WAITING) throw databaseBusy();
+    if (this.#pool.waitingCount >= MAX_WAITING) {
+      this.#exhaustedAt = performance.now();
+      throw databaseBusy();
+    }
+    const isFull = this.#pool.totalCount >= this.#settings.maxOpen && this.#pool.idleCount === 0;
+    const askedAt = performance.now();
     try {
-      return await this.#pool.connect();
+      const client = await this.#pool.connect();
+      if (isFull && performance.now() - askedAt > LONG_WAIT_MS) this.#exhaustedAt = performance.now();
+      return client;
     } catch (error) {
       if (failureKind(error) !== "busy") this.#settings.target.next();
+      else if (isFull) this.#exhaustedAt = performance.now();
       throw error;
     }
   }

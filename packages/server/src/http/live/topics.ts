@@ -15,12 +15,12 @@ import { portShareView } from "../views/port-shares.ts";
 import { AgentLogLines } from "./agent-log-lines.ts";
 import { type Entries, entriesOf } from "./entries.ts";
 import type { FeedSource, Feeds } from "./feed.ts";
-import { HealthReport } from "./health-report.ts";
 import { OpenPorts } from "./open-ports.ts";
 import type { OpenedTopic, TopicArguments } from "./subscriptions.ts";
 import { MAX_ROWS, WorkspaceList, type WorkspaceListDeps } from "./workspace-list.ts";
 
 const NETWORK_EVERY_MS = 1_000;
+const HEALTH_EVERY_MS = 30_000;
 
 export interface TopicsOptions extends WorkspaceListDeps {
   readonly feeds: Feeds;
@@ -31,7 +31,7 @@ export interface TopicsOptions extends WorkspaceListDeps {
   readonly portShares: Pick<PortShareService, "list">;
   readonly listeningPorts: (request: TunnelRequest) => Promise<ListeningPortsResponse>;
   /** For owners of the deployment. */
-  readonly health: (token: string) => Promise<Readonly<Record<string, unknown>>>;
+  readonly health: () => Promise<Readonly<Record<string, unknown>>>;
   /** Undefined once the user is gone. */
   readonly me: (userId: string) => Promise<Readonly<Record<string, unknown>> | undefined>;
 }
@@ -133,17 +133,7 @@ export class Topics {
 
   #health(auth: AuthenticatedUser): OpenedTopic {
     if (auth.user.role !== "owner") throw notFound();
-    const { feeds, health } = this.#options;
-    let leave: (() => void) | undefined;
-    return {
-      concerns: {},
-      feed: () => {
-        const feed = feeds.open("health", () => new HealthReport(health));
-        if (feed.source instanceof HealthReport) leave = feed.source.tokens.add(auth.token);
-        return feed;
-      },
-      close: () => leave?.(),
-    };
+    return this.#opened("health", {}, () => polled(() => this.#options.health(), HEALTH_EVERY_MS));
   }
 
   #me(auth: AuthenticatedUser): OpenedTopic {

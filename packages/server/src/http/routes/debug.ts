@@ -22,7 +22,7 @@ export function debugRoutes(router: Router, deps: DebugRoutesDeps): void {
 
   router.get("/debug/health", user, requireOwner, async (c) => {
     const force = c.req.query("force");
-    const report = await health.report(c.get("auth").token, force === "true" || force === "1");
+    const report = await health.report(force === "true" || force === "1");
     return c.json(withDismissals(report, await dismissals(settings)));
   });
 

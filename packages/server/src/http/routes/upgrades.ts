@@ -7,6 +7,7 @@ import {
   type Authenticator,
   holderOf,
 } from "../../auth/authenticator.ts";
+import type { EchoTickets } from "../../auth/echo-tickets.ts";
 import { DomainError, notFound } from "../../base/domain-error.ts";
 import type { UpgradeRoute } from "../../base/routes.ts";
 import { CLOSE_NORMAL, CLOSE_POLICY, type TextSocket, type TextSockets } from "../../base/text-sockets.ts";
@@ -31,6 +32,7 @@ type Serve = (request: {
 export interface RestUpgradeDeps {
   readonly authenticator: Authenticator;
   readonly tables: Pick<Tables, "workspaces" | "builds" | "agents">;
+  readonly echoTickets: EchoTickets;
   readonly sockets: TextSockets;
   readonly watches: Watches;
   readonly watchables: Watchables;
@@ -103,14 +105,31 @@ export function restUpgradeRoutes(deps: RestUpgradeDeps): UpgradeRoute[] {
       if (socket !== undefined) endWithAccess(deps.access, socket, holderOf(auth, {}));
     }),
 
-    route("echo", "/debug/ws", {}, async ({ auth, accept }) => {
-      if (auth.user.role !== "owner") throw notFound();
-      const socket = await accept();
-      if (socket === undefined) return;
-      endWithAccess(deps.access, socket, holderOf(auth, {}));
-      socket.onMessage((text) => socket.send(text));
-    }),
+    echo(deps),
   ];
+}
+
+/** For the health check of a server, which has no login, and for owners. */
+function echo({ authenticator, echoTickets, sockets, access, clientAddress }: RestUpgradeDeps): UpgradeRoute {
+  return {
+    name: "echo",
+    match: (url) => url.pathname === "/api/v2/debug/ws",
+    handle: async (request, socket, head) => {
+      const address = clientAddress(request);
+      if (echoTickets.isOurs(request)) {
+        const accepted = await sockets.accept(request, socket, head, { address });
+        accepted?.onMessage((text) => accepted.send(text));
+        return;
+      }
+      const auth = await authenticator.authenticateUser(request);
+      if (auth instanceof DomainError) throw auth;
+      if (auth.user.role !== "owner") throw notFound();
+      const accepted = await sockets.accept(request, socket, head, { userId: auth.user.id, address });
+      if (accepted === undefined) return;
+      endWithAccess(access, accepted, holderOf(auth, {}));
+      accepted.onMessage((text) => accepted.send(text));
+    },
+  };
 }
 
 /** Closes the socket when the login that it depends on ends. */

@@ -42,7 +42,10 @@ export function deploymentConfig(config: ServerConfig): Record<string, unknown> 
     config_ssh: { deploymentName: config.sshHostnamePrefix, sshConfigOptions: null },
     workspace_hostname_suffix: config.workspaceHostnameSuffix,
     prometheus: { enable: config.prometheus !== undefined, address: listening(config.prometheus) },
-    healthcheck: { refresh: msToNanoseconds(config.healthCheckRefreshMs) },
+    healthcheck: {
+      refresh: msToNanoseconds(config.healthCheckRefreshMs),
+      threshold_database: msToNanoseconds(config.databaseThresholdMs),
+    },
     logging: {
       human: config.logFormat === "human" ? "/dev/stderr" : "",
       json: config.logFormat === "json" ? "/dev/stderr" : "",

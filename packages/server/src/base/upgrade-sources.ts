@@ -1,0 +1,47 @@
+/** Upgrades that are remembered. */
+const WINDOW = 256;
+/** Before so many nothing is concluded: a small deployment may well have one client. */
+const ENOUGH = 50;
+const SHARE = 0.9;
+
+export interface CommonSource {
+  readonly address: string;
+  /** A proxy there names the clients, and is not believed. */
+  readonly namesClients: boolean;
+}
+
+/** Where the last upgrades came from: behind a proxy that is not trusted all clients have one address, and share its limits. */
+export class UpgradeSources {
+  readonly #last: CommonSource[] = [];
+  readonly #onCommon: (source: CommonSource) => void;
+  #next = 0;
+  #isReported = false;
+
+  /** @param onCommon Called once, when nearly all upgrades come from one address for the first time. */
+  constructor(onCommon: (source: CommonSource) => void) {
+    this.#onCommon = onCommon;
+  }
+
+  /** An upgrade whose sender counts as the client. */
+  record(source: CommonSource): void {
+    this.#last[this.#next] = source;
+    this.#next = (this.#next + 1) % WINDOW;
+    if (this.#isReported || this.#next % ENOUGH !== 0) return;
+    const common = this.common();
+    if (common === undefined) return;
+    this.#isReported = true;
+    this.#onCommon(common);
+  }
+
+  /** The address of nearly all of the last upgrades; undefined when there is none, or too few to tell. */
+  common(): CommonSource | undefined {
+    if (this.#last.length < ENOUGH) return undefined;
+    const counts = new Map<string, number>();
+    for (const { address } of this.#last) counts.set(address, (counts.get(address) ?? 0) + 1);
+    for (const [address, count] of counts) {
+      if (count <= SHARE * this.#last.length) continue;
+      return { address, namesClients: this.#last.some((source) => source.address === address && source.namesClients) };
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,7 @@
+import type { Kysely } from "kysely";
+
+/** The last health report of each server, for the page of every other one. */
+export async function replicaHealth(db: Kysely<unknown>): Promise<void> {
+  await db.schema.alterTable("replicas").addColumn("health", "text").execute();
+  await db.schema.alterTable("replicas").addColumn("health_at", "bigint").execute();
+}

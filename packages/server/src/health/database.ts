@@ -1,0 +1,104 @@
+/** Section `database`: whether the store answers, and what servers on PostgreSQL need of it beside that. */
+import type { HealthMessage, HealthReport } from "coder-protocol/rest/deployment";
+import type { Logger } from "../base/log.ts";
+import type { ConnectionPool } from "../db/backend.ts";
+import { fails, message, works } from "./section.ts";
+
+const PINGS = 5;
+const MAX_SKEW_MS = 2_000;
+const EXHAUSTED_MS = 60_000;
+
+/** Facts about the database that only a server on PostgreSQL has. */
+export interface SharedDatabase {
+  /** How this server learns of changes at others. */
+  readonly mode: "listen" | "poll";
+  /** By how much the clock of this machine is behind the database's. */
+  readonly skewMs: number;
+  readonly pool: ConnectionPool | undefined;
+}
+
+export interface DatabaseCheck {
+  readonly ping: () => Promise<number>;
+  readonly thresholdMs: number;
+  /** Undefined where this process has the database to itself. */
+  readonly shared: SharedDatabase | undefined;
+  readonly log: Pick<Logger, "error">;
+}
+
+export async function checkDatabase(check: DatabaseCheck): Promise<HealthReport["database"]> {
+  const { thresholdMs, shared } = check;
+  const warnings = shared === undefined ? [] : sharedWarnings(shared, performance.now());
+  try {
+    const latencies: number[] = [];
+    for (let i = 0; i < PINGS; i++) latencies.push(await check.ping());
+    const latencyMs = latencies.sort((a, b) => a - b)[PINGS >> 1]!;
+    const slow = latencyMs > thresholdMs ? [slowWarning(latencyMs, thresholdMs, shared !== undefined)] : [];
+    return {
+      ...works([...slow, ...warnings]),
+      reachable: true,
+      latency: `${latencyMs.toFixed(3)}ms`,
+      latency_ms: latencyMs,
+      threshold_ms: thresholdMs,
+    };
+  } catch (error) {
+    check.log.error({ err: error }, "the database does not answer");
+    const who =
+      shared === undefined
+        ? "look at the disk of --state-dir and at the server's log"
+        : "the database's administrator looks whether PostgreSQL runs and lets this machine in; the server's log has the reason";
+    return {
+      ...fails("EDB01", `the database does not answer: ${who}`),
+      warnings,
+      reachable: false,
+      latency: "",
+      latency_ms: 0,
+      threshold_ms: thresholdMs,
+    };
+  }
+}
+
+function slowWarning(latencyMs: number, thresholdMs: number, isShared: boolean): HealthMessage {
+  const fix = isShared
+    ? "Bring servers and PostgreSQL closer together, or give PostgreSQL more CPU and faster disks"
+    : "Look at the load of the disk of --state-dir";
+  return message(
+    "EDB02",
+    `A small query takes ${latencyMs.toFixed(1)} ms (median of ${PINGS}), more than ${thresholdMs} ms. ${fix}; ` +
+      "--health-check-threshold-database sets the limit",
+  );
+}
+
+/** @param now By performance.now(). */
+export function sharedWarnings({ mode, skewMs, pool }: SharedDatabase, now: number): HealthMessage[] {
+  const warnings: HealthMessage[] = [];
+  if (mode === "poll") {
+    warnings.push(
+      message(
+        "EDB03",
+        "The database delivers no notifications to this server, which asks for changes of the others every 50 ms instead. " +
+          "A pooler in transaction mode is the usual cause: the operator points --postgres-url past it, or sets it to session mode",
+      ),
+    );
+  }
+  if (Math.abs(skewMs) > MAX_SKEW_MS) {
+    const seconds = (Math.abs(skewMs) / 1_000).toFixed(1);
+    warnings.push(
+      message(
+        "EDB04",
+        `The clock of this machine is ${seconds} s ${skewMs > 0 ? "behind" : "ahead of"} the database's. Times are corrected by it, ` +
+          "but those of logs and certificates are not: the administrator of this machine or of the database's sets up NTP",
+      ),
+    );
+  }
+  if (pool?.exhaustedAt !== undefined && now - pool.exhaustedAt < EXHAUSTED_MS) {
+    warnings.push(
+      message(
+        "EDB05",
+        `All ${pool.max} connections to the database were in use during the last minute, and requests waited for more than a ` +
+          "second or were refused. The operator raises --postgres-conn-max-open as far as PostgreSQL's max_connections allows, " +
+          "or finds what makes queries slow",
+      ),
+    );
+  }
+  return warnings;
+}

@@ -1,0 +1,179 @@
+/** Section `replicas`: how the servers of the deployment fit together as this one sees it, and how each is by its own report. */
+import type { HealthMessage, ReplicaHealth, StoredHealthReport } from "coder-protocol/rest/deployment";
+import { type IpAddress, parseIp } from "wg-userspace/base/ip";
+import { isLoopback } from "../base/listen-address.ts";
+import { isPublicAddress } from "../base/public-address.ts";
+import type { CommonSource } from "../base/upgrade-sources.ts";
+import type { Replica } from "../control/cluster/cluster-database.ts";
+import type { SiblingStatus } from "../relay/relay-mesh.ts";
+import { message, type Section, works, worst } from "./section.ts";
+
+/** Texts name so many servers. */
+const MAX_NAMED = 5;
+
+export interface ReplicaFacts {
+  readonly own: Replica;
+  /** The other servers that are there. */
+  readonly others: readonly Replica[];
+  /** Of this server's relay. */
+  readonly links: readonly SiblingStatus[];
+  readonly hasRelay: boolean;
+  /** As it is set. */
+  readonly accessUrl: URL | undefined;
+  /** The address that nearly all upgrades come from. */
+  readonly commonSource: CommonSource | undefined;
+}
+
+export interface ReplicasSection extends Section {
+  /** The server that answers comes first. */
+  readonly replicas: readonly ReplicaHealth[];
+}
+
+/** What does not fit; nothing where there is one server and no proxy before it. */
+export function replicaWarnings(facts: ReplicaFacts): HealthMessage[] {
+  return [
+    ...unreachable(facts.links),
+    ...versions(facts),
+    ...relayAddress(facts),
+    ...plainLinks(facts.links),
+    ...oneSource(facts),
+  ];
+}
+
+function unreachable(links: readonly SiblingStatus[]): HealthMessage[] {
+  return links.flatMap(({ state, hostname, relayUrl, error }) =>
+    state === "up" || error === undefined
+      ? []
+      : [
+          message(
+            "ERPL01",
+            `The relay of ${hostname} (${relayUrl}) is not reached from this server: ${error}. Clients connected to the two have only ` +
+              `direct paths to each other. The operator of ${hostname} sets --derp-server-relay-url to an address that leads to it past ` +
+              "the balancer, and firewalls between the servers let it through",
+          ),
+        ],
+  );
+}
+
+function versions({ own, others }: ReplicaFacts): HealthMessage[] {
+  const older = others.filter(({ version }) => version !== own.version);
+  if (older.length === 0) return [];
+  const named = older.slice(0, MAX_NAMED).map(({ hostname, version }) => `${hostname} runs ${version}`);
+  return [
+    message(
+      "ERPL02",
+      `The servers have different versions: this one (${own.hostname}) runs ${own.version}, ${named.join(", ")}` +
+        `${older.length > MAX_NAMED ? ` and ${older.length - MAX_NAMED} more differ` : ""}. During an update that is normal; otherwise ` +
+        "the operator updates those that were left out",
+    ),
+  ];
+}
+
+function relayAddress({ own, others, hasRelay, accessUrl }: ReplicaFacts): HealthMessage[] {
+  if (!hasRelay || others.length === 0) return [];
+  const wrong = relayAddressFault(own, others, accessUrl);
+  return wrong === undefined
+    ? []
+    : [
+        message(
+          "ERPL03",
+          `${wrong}: the other servers cannot reach the relay of ${own.hostname} by it. Its operator sets ` +
+            "--derp-server-relay-url to http(s)://host:port of this very server, as the others reach it past the balancer",
+        ),
+      ];
+}
+
+function relayAddressFault(own: Replica, others: readonly Replica[], accessUrl: URL | undefined): string | undefined {
+  if (own.relayAddress === "") return "This server has no relay address";
+  const { origin, hostname } = new URL(own.relayAddress);
+  if (origin === accessUrl?.origin) return `The relay address ${origin} is the access URL, which leads to any server`;
+  const host = hostname.replace(/^\[|\]$/g, "");
+  const isElsewhere = others.some((other) => other.hostname !== own.hostname);
+  return isLoopback(host) && isElsewhere ? `The relay address ${origin} leads every server that dials it to itself` : undefined;
+}
+
+function plainLinks(links: readonly SiblingStatus[]): HealthMessage[] {
+  const plain = links.filter(({ relayUrl, address }) => isPlain(relayUrl) && isPublic(relayUrl, address));
+  return plain.map(({ hostname, relayUrl }) =>
+    message(
+      "ERPL04",
+      `The link to the relay of ${hostname} (${relayUrl}) crosses a public address in plain http: the server there proves nothing, so ` +
+        `another may take its place and learn the secret of the relays. The operator of ${hostname} sets --derp-server-relay-url to an ` +
+        "https URL, or to a private address",
+    ),
+  );
+}
+
+function oneSource({ others, commonSource }: ReplicaFacts): HealthMessage[] {
+  if (commonSource === undefined) return [];
+  const { address, namesClients } = commonSource;
+  // One server without a proxy may well have one client, or clients behind one NAT.
+  if (!namesClients && others.length === 0) return [];
+  return [
+    message(
+      "ERPL05",
+      `Nearly all connections seem to come from ${address}, which is then a proxy that is not trusted: all clients share the limits of ` +
+        "one address, and after a restart most of them are refused. The operator of this server sets --proxy-trusted-origins to it and " +
+        `--proxy-trusted-headers to X-Forwarded-For${namesClients ? "" : ", and the proxy's operator lets it send that header"}`,
+    ),
+  ];
+}
+
+function isPlain(url: string): boolean {
+  return url.startsWith("http:");
+}
+
+/** By the address that the link was dialled at, or by the URL where it names one. */
+function isPublic(url: string, dialled: string | undefined): boolean {
+  const text = dialled ?? new URL(url).hostname.replace(/^\[|\]$/g, "");
+  const address: IpAddress | undefined = parseIp(text);
+  return address !== undefined && isPublicAddress(address);
+}
+
+/** The last report of a server, as it was read of the database. */
+export interface KnownReport {
+  readonly id: string;
+  readonly report: StoredHealthReport | undefined;
+  readonly ageMs: number;
+}
+
+/** @param ownReport Of this server, just made. */
+export function replicasSection(
+  facts: Pick<ReplicaFacts, "own" | "others">,
+  warnings: HealthMessage[],
+  ownReport: Omit<KnownReport, "id">,
+  known: readonly KnownReport[],
+): ReplicasSection {
+  const { own, others } = facts;
+  const replicas = [
+    replicaHealth(own, { id: own.id, ...ownReport }),
+    ...others.map((other) =>
+      replicaHealth(
+        other,
+        known.find(({ id }) => id === other.id),
+      ),
+    ),
+  ];
+  const ill = replicas.slice(1).filter(({ healthy }) => !healthy);
+  return {
+    ...works(warnings),
+    ...(ill.length === 0 ? {} : { error: `reports errors: ${ill.map(({ hostname }) => hostname).join(", ")}` }),
+    healthy: ill.length === 0,
+    severity: worst([warnings.length === 0 ? "ok" : "warning", ...replicas.slice(1).map(({ severity }) => severity)]),
+    replicas,
+  };
+}
+
+function replicaHealth(replica: Replica, known: KnownReport | undefined): ReplicaHealth {
+  const report = known?.report;
+  return {
+    id: replica.id,
+    hostname: replica.hostname,
+    region_id: replica.regionId,
+    version: replica.version,
+    healthy: report?.healthy ?? true,
+    severity: report?.severity ?? "ok",
+    report: report ?? null,
+    age_ms: known === undefined ? null : Math.max(0, Math.round(known.ageMs)),
+  };
+}

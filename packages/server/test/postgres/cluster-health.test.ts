@@ -1,0 +1,107 @@
+/** The health report of servers on one database: what each finds through a balancer, and what it shows of the others. */
+import { rmSync } from "node:fs";
+import { replicasReport } from "coder-protocol/rest/deployment";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import type { ServerFlagValues } from "../../src/config/flags.ts";
+import { firstUser, send, type TestServer, temporaryDirectory } from "../helpers.ts";
+import { startBalancer, startReplica } from "./cluster-servers.ts";
+import { dropTestDatabase } from "./test-database.ts";
+
+const eventually = { timeout: 30_000, interval: 50 };
+
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+/** Behind one balancer; the last of them with `lastFlags` besides. */
+async function cluster(count: number, lastFlags: ServerFlagValues = {}) {
+  const stateDir = temporaryDirectory();
+  cleanups.push(async () => {
+    await dropTestDatabase(stateDir);
+    rmSync(stateDir, { recursive: true, force: true });
+  });
+  const ports: number[] = [];
+  const balancer = await startBalancer(ports);
+  cleanups.push(() => balancer[Symbol.asyncDispose]());
+  const servers: TestServer[] = [];
+  for (let i = 0; i < count; i++) {
+    const server = await startReplica(stateDir, {
+      "access-url": balancer.url,
+      "health-check-refresh": "1s",
+      ...(i === count - 1 ? lastFlags : {}),
+    });
+    cleanups.push(async () => server[Symbol.asyncDispose]());
+    servers.push(server);
+    ports.push(server.port);
+  }
+  const { token } = await firstUser(servers[0]!.url);
+  return { servers, token };
+}
+
+const report = async (server: TestServer, token: string) =>
+  (await send(server.url, "GET", "/api/v2/debug/health", { token })).json;
+const replicas = async (server: TestServer, token: string) =>
+  replicasReport.parse((await report(server, token)).replicas);
+
+/** All links between relays are there. */
+const linked = (servers: readonly TestServer[]) =>
+  vi.waitFor(() => {
+    for (const { server } of servers)
+      expect(server.parts.mesh?.status().map(({ state }) => state)).toEqual(Array(servers.length - 1).fill("up"));
+  }, eventually);
+
+describe("health of several servers", () => {
+  it("is good through a balancer that gives each connection to another of them", async () => {
+    const { servers, token } = await cluster(3);
+    await linked(servers);
+    for (const server of servers) {
+      const found = await report(server, token);
+      expect(found).toMatchObject({ derp: { healthy: true }, websocket: { healthy: true, code: 101 } });
+      expect(found).toMatchObject({ healthy: true, replicas: { healthy: true } });
+    }
+  });
+
+  it("is shown by each of them, with the age of what it shows", async () => {
+    const { servers, token } = await cluster(2, { "access-url": "http://127.0.0.1:9" });
+    const [a, b] = servers as [TestServer, TestServer];
+    await vi.waitFor(async () => {
+      const section = await replicas(a, token);
+      expect(section.replicas.map(({ healthy }) => healthy)).toEqual([true, false]);
+      expect(section).toMatchObject({ healthy: false, severity: "error" });
+      expect(section.replicas[1]).toMatchObject({ age_ms: expect.any(Number), version: expect.any(String) });
+      expect(section.replicas[1]!.report!.sections["access_url"]!.error).toMatch(/^EACS03: /);
+    }, eventually);
+    // The one that is ill shows the other as it is, and does not count itself twice.
+    await vi.waitFor(async () => {
+      const section = await replicas(b, token);
+      expect(section.replicas.map(({ healthy, report: known }) => [healthy, known !== null])).toEqual([
+        [false, true],
+        [true, true],
+      ]);
+      expect(section.healthy).toBe(true);
+    }, eventually);
+  });
+
+  it("security R24: leaves out a row that holds no report", async () => {
+    const { servers, token } = await cluster(2, { "health-check-refresh": "10m" });
+    const [a, b] = servers as [TestServer, TestServer];
+    const { store, replicaId } = b.server.parts;
+    const shown = async () => (await replicas(a, token)).replicas.find(({ id }) => id === replicaId)?.report;
+    await vi.waitFor(async () => expect(await shown()).toMatchObject({ coder_version: expect.any(String) }), eventually);
+    for (const row of ["<script>", "x".repeat(40_000), '{"sections":{"derp":"ok"}}']) {
+      await store.replicaHealths!.write(replicaId, row);
+      expect(await shown()).toBeNull();
+    }
+  });
+
+  it("security R21: names neither addresses, users nor the database's host in what is left for the others", async () => {
+    const { servers, token } = await cluster(2);
+    const [a] = servers as [TestServer, TestServer];
+    await vi.waitFor(async () => expect(await a.server.parts.store.replicaHealths!.read()).toHaveLength(2), eventually);
+    const { postgres } = a.server.parts.config;
+    const database = new URL(postgres !== undefined && "url" in postgres.source ? postgres.source.url : "");
+    const rows = JSON.stringify(await a.server.parts.store.replicaHealths!.read());
+    for (const secret of [database.host, database.password, token, "ada"]) expect(rows).not.toContain(secret);
+  });
+});
