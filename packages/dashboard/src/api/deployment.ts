@@ -1,5 +1,5 @@
 import type { ShareLevel } from "coder-protocol/rest/apps";
-import type { BuildInfo, HealthMessage, HealthSeverity } from "coder-protocol/rest/deployment";
+import type { BuildInfo, HealthMessage, HealthSeverity, Replica } from "coder-protocol/rest/deployment";
 import type { ConnectionLogResponse } from "coder-protocol/rest/profile";
 import { call } from "./client.ts";
 
@@ -57,6 +57,9 @@ export const deploymentShares = (signal: AbortSignal) =>
 
 export const connectionLog = (q: string, offset: number, signal: AbortSignal) =>
   call<ConnectionLogResponse>("GET", `/deployment/connections?q=${encodeURIComponent(q)}&offset=${offset}`, { signal });
+
+/** The servers of the deployment, the answering one first. */
+export const replicas = (signal: AbortSignal) => call<readonly Replica[]>("GET", "/replicas", { signal });
 
 export const deploymentStats = (signal: AbortSignal) =>
   call<Readonly<Record<string, unknown>>>("GET", "/deployment/stats", { signal });

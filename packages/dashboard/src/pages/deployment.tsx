@@ -1,12 +1,13 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { applicationsHost } from "../api/apps.ts";
-import { buildInfo, type DeploymentOption, deploymentOptions, deploymentStats } from "../api/deployment.ts";
+import { buildInfo, type DeploymentOption, deploymentOptions, deploymentStats, replicas } from "../api/deployment.ts";
 import { useResource } from "../live/resource.ts";
 import { isOwner } from "../session/session.ts";
 import { Problem } from "../ui/problem.tsx";
 import { DeploymentFrame } from "./deployment-frame.tsx";
 import { OwnersOnly } from "./owners-only.tsx";
+import { ReplicaList } from "./replicas.tsx";
 
 export function Deployment(): JSX.Element {
   return isOwner.value ? <Page /> : <OwnersOnly title="Deployment" />;
@@ -22,6 +23,7 @@ const SOURCES: Readonly<Record<string, string>> = {
 function Page(): JSX.Element {
   const build = useResource("buildinfo", { load: buildInfo }).data.value;
   const stats = useResource("deployment-stats", { load: deploymentStats }).data.value;
+  const servers = useResource("replicas", { load: replicas });
   const { data, error, reload } = useResource("deployment-options", { load: deploymentOptions });
   const all = useSignal(false);
   const options = data.value?.options ?? [];
@@ -44,6 +46,9 @@ function Page(): JSX.Element {
         <dt>Users</dt>
         <dd>{String(stats?.["users"] ?? "")}</dd>
       </dl>
+      <h2>Servers</h2>
+      {servers.error.value === undefined ? null : <Problem error={servers.error.value} retry={servers.reload} />}
+      {servers.data.value === undefined ? null : <ReplicaList replicas={servers.data.value} />}
       <div class="page-head">
         <h2>Settings</h2>
         <label class="inline">

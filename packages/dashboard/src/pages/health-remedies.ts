@@ -2,8 +2,6 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EACS02: "Correct --access-url: it must be a URL that clients can use.",
   EACS03: "The server cannot reach its own access URL. Check the name, the certificate and the proxy in front.",
   EACS04: "Something else answers at the access URL. Check where the name and the proxy lead.",
-  EDB01: "The store did not answer. Check the disk of --state-dir and the server's log.",
-  EDB02: "The store answers slowly. Check the load of the disk of --state-dir.",
   EWS01: "WebSockets do not arrive: the proxy in front must pass Upgrade and Connection headers.",
   EWS02: "The WebSocket opened but carried nothing. A proxy in front may cut or buffer it.",
   EWS03: "The WebSocket check was refused. Check what the proxy in front does with /api/v2/debug/ws.",
@@ -18,7 +16,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EIF01: "An interface carries packets that are too small for the tunnel. Raise its MTU or use another one.",
 };
 
-/** What to do about a code of the health report, for those who run the deployment. */
+/** What to do about a code of the health report, for those who run the deployment; other messages say it themselves. */
 export function remedyOf(code: string): string | undefined {
   return REMEDIES[code];
 }

@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import type { HealthSeverity } from "coder-protocol/rest/deployment";
+import type { HealthSeverity, ReplicaHealth } from "coder-protocol/rest/deployment";
 import type { JSX } from "preact";
 import { type HealthSection, health, type Health as Report } from "../api/deployment.ts";
 import { useResource } from "../live/resource.ts";
@@ -12,6 +12,7 @@ import { State, type Tone } from "../ui/state.tsx";
 import { Time } from "../ui/time.tsx";
 import { remedyOf } from "./health-remedies.ts";
 import { OwnersOnly } from "./owners-only.tsx";
+import { ReplicaReports } from "./replicas.tsx";
 
 const SECTIONS = [
   ["access_url", "Access URL", "Whether this deployment is reachable under the address that clients and agents use"],
@@ -19,6 +20,7 @@ const SECTIONS = [
   ["derp", "Relays and STUN", "Whether relays carry data and STUN servers answer"],
   ["websocket", "WebSockets", "Whether a proxy on the way lets WebSockets pass"],
   ["interfaces", "Network interfaces", "Whether packets of the tunnel fit"],
+  ["replicas", "Servers", "How the servers of this deployment are, and how they fit together"],
   ["wildcard", "Web apps", "Whether browsers reach the names of apps, and what they share with this deployment"],
 ] as const;
 
@@ -103,6 +105,7 @@ function Section({
           {remedyOf(code) === undefined ? null : <p class="quiet">{remedyOf(code)}</p>}
         </div>
       ))}
+      {"replicas" in section ? <ReplicaReports replicas={section["replicas"] as readonly ReplicaHealth[]} /> : null}
       <details>
         <summary>Details</summary>
         <pre class="log">{JSON.stringify(section, null, 2)}</pre>

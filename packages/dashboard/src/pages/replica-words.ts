@@ -1,0 +1,20 @@
+/** Words for the servers of a deployment. */
+import type { ReplicaHealth } from "coder-protocol/rest/deployment";
+
+/** As logs, metrics and the header X-Coder-Replica name a server. */
+export function shortId(id: string): string {
+  return id.slice(0, 8);
+}
+
+export function wordsOf({ report, severity }: Pick<ReplicaHealth, "report" | "severity">): string {
+  if (report === null) return "No report yet";
+  return { ok: "Healthy", warning: "Warning", error: "Failing" }[severity];
+}
+
+/** What a server found wrong with itself, errors first, each in one line. */
+export function findingsOf({ report }: Pick<ReplicaHealth, "report">): string[] {
+  const sections = Object.values(report?.sections ?? {});
+  const errors = sections.flatMap(({ error }) => error ?? []);
+  const warnings = sections.flatMap((section) => section.warnings.map(({ code, message }) => `${code}: ${message}`));
+  return [...new Set([...errors, ...warnings])];
+}
