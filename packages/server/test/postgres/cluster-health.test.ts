@@ -1,42 +1,20 @@
 /** The health report of servers on one database: what each finds through a balancer, and what it shows of the others. */
-import { rmSync } from "node:fs";
 import { replicasReport } from "coder-protocol/rest/deployment";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { ServerFlagValues } from "../../src/config/flags.ts";
-import { firstUser, send, type TestServer, temporaryDirectory } from "../helpers.ts";
-import { startBalancer, startReplica } from "./cluster-servers.ts";
-import { dropTestDatabase } from "./test-database.ts";
+import { send, type TestServer } from "../helpers.ts";
+import { BALANCERS, startProgram } from "./balancers.ts";
+import { type ClusterOptions, startCluster, type TestCluster } from "./cluster-servers.ts";
 
 const eventually = { timeout: 60_000, interval: 50 };
 
-const cleanups: (() => Promise<unknown>)[] = [];
+let open = new AsyncDisposableStack();
 afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  await open.disposeAsync();
+  open = new AsyncDisposableStack();
 });
 
-/** Behind one balancer; the last of them with `lastFlags` besides. */
-async function cluster(count: number, lastFlags: ServerFlagValues = {}) {
-  const stateDir = temporaryDirectory();
-  cleanups.push(async () => {
-    await dropTestDatabase(stateDir);
-    rmSync(stateDir, { recursive: true, force: true });
-  });
-  const ports: number[] = [];
-  const balancer = await startBalancer(ports);
-  cleanups.push(() => balancer[Symbol.asyncDispose]());
-  const servers: TestServer[] = [];
-  for (let i = 0; i < count; i++) {
-    const server = await startReplica(stateDir, {
-      "access-url": balancer.url,
-      "health-check-refresh": "1s",
-      ...(i === count - 1 ? lastFlags : {}),
-    });
-    cleanups.push(async () => server[Symbol.asyncDispose]());
-    servers.push(server);
-    ports.push(server.port);
-  }
-  const { token } = await firstUser(servers[0]!.url);
-  return { servers, token };
+async function cluster(options: ClusterOptions): Promise<TestCluster> {
+  return open.use(await startCluster({ flags: { "health-check-refresh": "1s" }, ...options }));
 }
 
 const report = async (server: TestServer, token: string) =>
@@ -51,22 +29,34 @@ const linked = (servers: readonly TestServer[]) =>
       expect(server.parts.mesh?.status().map(({ state }) => state)).toEqual(Array(servers.length - 1).fill("up"));
   }, eventually);
 
+/** A check of a busy machine may run out of its time; the next one is a second later. */
+const allGood = (servers: readonly TestServer[], token: string) =>
+  vi.waitFor(async () => {
+    for (const server of servers) {
+      const found = await report(server, token);
+      expect(found.derp.error).toBeUndefined();
+      expect(found).toMatchObject({ websocket: { code: 101 }, healthy: true, replicas: { healthy: true } });
+    }
+  }, eventually);
+
 describe("health of several servers", () => {
   it("is good through a balancer that gives each connection to another of them", async () => {
-    const { servers, token } = await cluster(3);
+    const { servers, token } = await cluster({ count: 3 });
     await linked(servers);
-    // A check of a busy machine may run out of its time; the next one is a second later.
-    await vi.waitFor(async () => {
-      for (const server of servers) {
-        const found = await report(server, token);
-        expect(found.derp.error).toBeUndefined();
-        expect(found).toMatchObject({ websocket: { code: 101 }, healthy: true, replicas: { healthy: true } });
-      }
-    }, eventually);
+    await allGood(servers, token);
+  });
+
+  // The relay's own upgrade and WebSockets pass, each to any server.
+  it.each(BALANCERS)("is good through $program with the file of deploy/cluster", async (balancer) => {
+    const { servers, token } = await cluster({ count: 2, balancer: (ports) => startProgram(balancer, ports) });
+    await linked(servers);
+    await allGood(servers, token);
+    const { derp } = await report(servers[0]!, token);
+    expect(derp.regions["999"].node_reports[0]).toMatchObject({ can_exchange_messages: true, uses_websocket: false });
   });
 
   it("is shown by each of them, with the age of what it shows", async () => {
-    const { servers, token } = await cluster(2, { "access-url": "http://127.0.0.1:9" });
+    const { servers, token } = await cluster({ count: 2, lastFlags: { "access-url": "http://127.0.0.1:9" } });
     const [a, b] = servers as [TestServer, TestServer];
     await vi.waitFor(async () => {
       const section = await replicas(a, token);
@@ -87,11 +77,14 @@ describe("health of several servers", () => {
   });
 
   it("security R24: leaves out a row that holds no report", async () => {
-    const { servers, token } = await cluster(2, { "health-check-refresh": "10m" });
+    const { servers, token } = await cluster({ count: 2, lastFlags: { "health-check-refresh": "10m" } });
     const [a, b] = servers as [TestServer, TestServer];
     const { store, replicaId } = b.server.parts;
     const shown = async () => (await replicas(a, token)).replicas.find(({ id }) => id === replicaId)?.report;
-    await vi.waitFor(async () => expect(await shown()).toMatchObject({ coder_version: expect.any(String) }), eventually);
+    await vi.waitFor(
+      async () => expect(await shown()).toMatchObject({ coder_version: expect.any(String) }),
+      eventually,
+    );
     for (const row of ["<script>", "x".repeat(40_000), '{"sections":{"derp":"ok"}}']) {
       await store.replicaHealths!.write(replicaId, row);
       expect(await shown()).toBeNull();
@@ -99,7 +92,7 @@ describe("health of several servers", () => {
   });
 
   it("security R21: names neither addresses, users nor the database's host in what is left for the others", async () => {
-    const { servers, token } = await cluster(2);
+    const { servers, token } = await cluster({ count: 2 });
     const [a] = servers as [TestServer, TestServer];
     await vi.waitFor(async () => expect(await a.server.parts.store.replicaHealths!.read()).toHaveLength(2), eventually);
     const { postgres } = a.server.parts.config;

@@ -1,7 +1,9 @@
 /** Servers on one database, and a balancer before them. */
+import { rmSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import type { ServerFlagValues } from "../../src/config/flags.ts";
-import { startServer, type TestServer } from "../helpers.ts";
+import { firstUser, startServer, type TestServer, temporaryDirectory } from "../helpers.ts";
+import { dropTestDatabase } from "./test-database.ts";
 
 export async function freePort(): Promise<number> {
   const probe = createServer();
@@ -11,18 +13,8 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** A server whose relay the others reach. Those with one state directory, which stands for database and key file, are one deployment. */
-export async function startReplica(stateDir: string, flags: ServerFlagValues = {}): Promise<TestServer> {
-  const port = await freePort();
-  return await startServer({
-    stateDir,
-    keep: true,
-    flags: { "http-address": `127.0.0.1:${port}`, "derp-server-relay-url": `http://127.0.0.1:${port}`, ...flags },
-  });
-}
-
-/** Gives each connection to the next of `ports`, which may be filled later. */
-export async function startBalancer(ports: readonly number[]) {
+/** Gives each connection to the next of `ports`. */
+export async function startBalancer(ports: readonly number[]): Promise<Balancer> {
   const open = new Set<Socket>();
   let next = 0;
   const balancer = createServer((client) => {
@@ -49,4 +41,59 @@ export async function startBalancer(ports: readonly number[]) {
       await new Promise((resolve) => balancer.close(resolve));
     },
   };
+}
+
+export interface ClusterOptions {
+  readonly count: number;
+  readonly flags?: ServerFlagValues;
+  /** Of the last server besides. */
+  readonly lastFlags?: ServerFlagValues;
+  /** Starts what stands before the servers at these ports, which listen later. Default: startBalancer. */
+  readonly balancer?: (ports: readonly number[]) => Promise<Balancer>;
+}
+
+export interface Balancer extends AsyncDisposable {
+  readonly url: string;
+}
+
+export interface TestCluster extends AsyncDisposable {
+  readonly servers: readonly TestServer[];
+  readonly url: string;
+  /** Of the first user, who owns the deployment. */
+  readonly token: string;
+}
+
+/** Servers of one deployment, whose access URL is a balancer's. */
+export async function startCluster({ count, flags, lastFlags, balancer }: ClusterOptions): Promise<TestCluster> {
+  await using started = new AsyncDisposableStack();
+  const stateDir = temporaryDirectory();
+  started.defer(async () => {
+    await dropTestDatabase(stateDir);
+    rmSync(stateDir, { recursive: true, force: true });
+  });
+  const ports: number[] = [];
+  while (ports.length < count) ports.push(await freePort());
+  const { url } = started.use(await (balancer ?? startBalancer)(ports));
+  const servers: TestServer[] = [];
+  for (const port of ports) {
+    const isLast = servers.length === count - 1;
+    servers.push(
+      started.use(
+        await startServer({
+          stateDir,
+          keep: true,
+          flags: {
+            "http-address": `127.0.0.1:${port}`,
+            "derp-server-relay-url": `http://127.0.0.1:${port}`,
+            "access-url": url,
+            ...flags,
+            ...(isLast ? lastFlags : {}),
+          },
+        }),
+      ),
+    );
+  }
+  const { token } = await firstUser(servers[0]!.url);
+  const all = started.move();
+  return { servers, url, token, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
