@@ -48,6 +48,7 @@ import { Watches } from "./http/streams/watch.ts";
 import { Watchables } from "./http/streams/watched.ts";
 import { BrowserTerminals } from "./http/terminals/browser-terminals.ts";
 import { appearanceView } from "./http/views/appearance.ts";
+import { type ClusterDebugFacts, clusterDebug } from "./http/views/cluster-debug.ts";
 import { WorkspacePresenter } from "./http/views/presenter.ts";
 import { relayOrigins } from "./http/views/regions.ts";
 import { userView } from "./http/views/users.ts";
@@ -97,7 +98,7 @@ export function buildHttpSurface(
   const watches = new Watches({ changes, access, eventStreams, clientAddress, log });
   const logs = new LogFollowers({ agentLogs: store.agentLogs, changes, access });
 
-  const user = requireUser(authenticator, new Places("requests", limits.requests));
+  const user = requireUser(authenticator, new Places("requests", limits.requests), parts.replicaId);
   const audit = new RequestAudit(parts.audit, clientAddress);
   const cookies = new LoginCookies({
     csrfKey: keys.csrf,
@@ -109,7 +110,10 @@ export function buildHttpSurface(
   const echoTickets = new EchoTickets(keys.signing, clock);
   const upgradeSources = new UpgradeSources(({ address }) => {
     if (parts.replicas().length > 1)
-      log.warn({ address }, "nearly all connections come from one address: a proxy there is not among --proxy-trusted-origins");
+      log.warn(
+        { address },
+        "nearly all connections come from one address: a proxy there is not among --proxy-trusted-origins",
+      );
   });
   const health = new HealthChecks({
     config,
@@ -221,7 +225,15 @@ export function buildHttpSurface(
           now: () => clock.now(),
         }),
       (api) => notificationRoutes(api, { user }),
-      (api) => debugRoutes(api, { user, health, settings, control, bodyBytes }),
+      (api) =>
+        debugRoutes(api, {
+          user,
+          health,
+          settings,
+          control,
+          cluster: () => clusterDebug(clusterFacts(parts)),
+          bodyBytes,
+        }),
       (api, root) =>
         relayAdmissionRoutes(root, api, {
           user,
@@ -290,7 +302,17 @@ export function buildHttpSurface(
       now: () => clock.now(),
       log,
     }),
-    ...restUpgradeRoutes({ authenticator, echoTickets, tables: store, sockets, watches, watchables, logs, access, clientAddress }),
+    ...restUpgradeRoutes({
+      authenticator,
+      echoTickets,
+      tables: store,
+      sockets,
+      watches,
+      watchables,
+      logs,
+      access,
+      clientAddress,
+    }),
   ];
   const catalogue = new Catalogue(programSources(config.binariesDir, packaged));
   const door = new FrontDoor({
@@ -329,6 +351,18 @@ export function buildHttpSurface(
     apps: parts.webApps,
   });
   return { door, router, upgradeRoutes, health };
+}
+
+function clusterFacts(parts: Parts): ClusterDebugFacts {
+  const { cluster, clusterWatch, databaseClock, mesh, store } = parts;
+  const links = mesh?.status() ?? [];
+  const own = parts.replicas()[0]!;
+  if (cluster === undefined) return { own, cluster, links, pool: store.pool };
+  const { state, mode, waitingRows } = cluster;
+  const { recovered, faults } = clusterWatch;
+  const skewMs = databaseClock?.offsetMs ?? 0;
+  const servers = clusterWatch.servers();
+  return { own, cluster: { state, mode, waitingRows, skewMs, servers, recovered, faults }, links, pool: store.pool };
 }
 
 function programSources(

@@ -30,14 +30,19 @@ import { OwnAddresses } from "./base/own-addresses.ts";
 import { BUILD_VERSION } from "./base/version.ts";
 import type { ServerConfig } from "./config/parse.ts";
 import { ClusterEvents } from "./control/cluster/cluster-events.ts";
+import { ClusterMetrics, clusterStateMetrics } from "./control/cluster/cluster-metrics.ts";
+import { ClusterWatch } from "./control/cluster/cluster-watch.ts";
 import { clusterOf, siblingsOf } from "./control/cluster/membership.ts";
 import { ControlPlane } from "./control/control-plane.ts";
 import { NetworkRecorder } from "./control/network-recorder.ts";
 import { RelayMaps } from "./control/relay-map.ts";
+import type { DatabaseObserver } from "./db/backend.ts";
 import type { DeploymentIds, Store } from "./db/store.ts";
 import { clientAddressReader } from "./http/client-address.ts";
+import { poolMetrics } from "./http/database-metrics.ts";
 import { DEFAULT_LIMITS, type HttpLimits } from "./http/limits.ts";
 import type { ServerMetrics } from "./http/metrics.ts";
+import { meshMetrics } from "./relay/mesh-metrics.ts";
 import { ProbeKeys } from "./relay/probe-keys.ts";
 import { meshKeyOf, relayKeyOf } from "./relay/relay-keys.ts";
 import { RelayListener } from "./relay/relay-listener.ts";
@@ -65,6 +70,7 @@ export interface Foundations {
   readonly metrics: ServerMetrics;
   /** Where several servers may share the database. */
   readonly databaseClock: DatabaseClock | undefined;
+  readonly databaseObserver: DatabaseObserver | undefined;
 }
 
 /** What tests change. */
@@ -84,7 +90,8 @@ export type Parts = Awaited<ReturnType<typeof buildParts>>;
 
 /** Throws ServerError when the relay map that the settings name cannot be used. */
 export async function buildParts(foundations: Foundations, tuning: PartsTuning) {
-  const { config, replicaId, clock, log, keys, store, deployment, metrics, databaseClock } = foundations;
+  const { config, replicaId, clock, log, keys, store, deployment, metrics, databaseClock, databaseObserver } =
+    foundations;
   const limits: HttpLimits = { ...DEFAULT_LIMITS, ...tuning.limits };
   const addresses = new OwnAddresses(config);
   const streams = new OpenStreams();
@@ -216,11 +223,16 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     version: BUILD_VERSION,
     startedAt: clock.now(),
   };
+  if (mesh !== undefined && relay !== undefined) meshMetrics(mesh, relay, metrics.registry);
+  if (store.pool !== undefined) poolMetrics(metrics.registry, store.pool);
+  const clusterWatch = new ClusterWatch((news, fields) => log.info(fields, `replica ${news}`));
   const cluster =
     store.openConnection === undefined || databaseClock === undefined
       ? undefined
       : clusterOf({
           openConnection: store.openConnection,
+          watch: clusterWatch,
+          metrics: new ClusterMetrics(metrics.registry, (query, seconds) => databaseObserver?.query(query, seconds)),
           control,
           clock: databaseClock,
           log,
@@ -241,6 +253,8 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
           problem: () => mesh?.problem() ?? "",
           onReplicas: (replicas) => mesh?.update(siblingsOf(replicas, replicaId, config.derp.regionId)),
         });
+
+  if (cluster !== undefined) clusterStateMetrics(metrics.registry, clusterWatch, cluster);
 
   const tunnels = new AgentTunnels({
     ownUrl: () => addresses.ownUrl(),
@@ -305,6 +319,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     relay,
     mesh,
     cluster,
+    clusterWatch,
     replicas: () => cluster?.replicas ?? [{ ...replica, error: "", databaseLatencyUs: 0 }],
     tunnels,
     agentHttp,

@@ -12,6 +12,7 @@ import { foreignKeys, keyFingerprintOf, Store } from "./db/store.ts";
 import type { ProgramSources } from "./downloads/catalogue.ts";
 import { type Bound, bindConfigured, NOT_BOUND } from "./http/bind-configured.ts";
 import type { DashboardFiles } from "./http/dashboard/build-output.ts";
+import { databaseMetrics } from "./http/database-metrics.ts";
 import { Listeners } from "./http/listeners.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { certificateMetrics } from "./http/process-metrics.ts";
@@ -85,10 +86,12 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
     waitingRoom = new WaitingRoom({ ...config, certificates, log });
     const metrics = createMetrics();
     const replicaId = randomUUID();
+    const databaseObserver = config.postgres === undefined ? undefined : databaseMetrics(metrics.registry);
     backend = await openBackend(storePlaceOf(config), {
       applicationName: `coder ${replicaId.slice(0, 8)}`,
       log,
       onWaiting: (what) => waitingRoom?.wait(what),
+      ...(databaseObserver === undefined ? {} : { observer: databaseObserver }),
       ...(deps.onQuery === undefined ? {} : { onQuery: deps.onQuery }),
       ...(deps.signal === undefined ? {} : { signal: deps.signal }),
     });
@@ -102,7 +105,7 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
     const deployment = await store.deployment({ fingerprint: keys.fingerprint, mayBegin }, clock.now());
     if (certificates !== undefined) certificateMetrics(metrics.registry, certificates);
     const parts = await buildParts(
-      { config, replicaId, clock, databaseClock, log, keys, store, deployment, metrics },
+      { config, replicaId, clock, databaseClock, databaseObserver, log, keys, store, deployment, metrics },
       deps,
     );
     await parts.cluster?.open();

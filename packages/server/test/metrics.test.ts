@@ -2,7 +2,12 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { Registry } from "prom-client";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ClusterMetrics, clusterStateMetrics } from "../src/control/cluster/cluster-metrics.ts";
+import { ClusterWatch } from "../src/control/cluster/cluster-watch.ts";
+import { databaseMetrics, poolMetrics } from "../src/http/database-metrics.ts";
+import { meshMetrics } from "../src/relay/mesh-metrics.ts";
 import { firstUser, PASSWORD, send, startServer, type TestServer, temporaryDirectory } from "./helpers.ts";
 
 const MONITORING = join(import.meta.dirname, "../../../deploy/monitoring");
@@ -73,6 +78,18 @@ describe("metrics", () => {
   });
 });
 
+/** What a server on PostgreSQL has besides. */
+function ofSeveralServers() {
+  const registry = new Registry();
+  const watch = new ClusterWatch(() => undefined);
+  new ClusterMetrics(registry, () => undefined);
+  clusterStateMetrics(registry, watch, { mode: "listen", state: "healthy", waitingRows: 0 });
+  databaseMetrics(registry);
+  poolMetrics(registry, { max: 10, idle: 0, used: 0, waiting: 0, exhaustedAt: undefined });
+  meshMetrics({ status: () => [] }, test.server.parts.relay!, registry);
+  return registry.getMetricsAsJSON();
+}
+
 describe("deploy/monitoring", () => {
   const dashboard = JSON.parse(readFileSync(join(MONITORING, "grafana-dashboard.json"), "utf8")) as {
     panels: { id: number; title: string; targets?: { expr: string }[] }[];
@@ -94,7 +111,7 @@ describe("deploy/monitoring", () => {
   it("uses metrics that the server has", async () => {
     const families = await test.server.parts.metrics.registry.getMetricsAsJSON();
     const known = new Set(OF_PROMETHEUS);
-    for (const { name, type } of families) {
+    for (const { name, type } of [...families, ...(await ofSeveralServers())]) {
       known.add(name);
       if (String(type) === "histogram") for (const part of ["bucket", "sum", "count"]) known.add(`${name}_${part}`);
     }
@@ -109,6 +126,13 @@ describe("deploy/monitoring", () => {
       return names;
     });
     expect(asked.filter((name) => !known.has(name))).toEqual([]);
+  });
+
+  it("has every metric of several servers in docs/operations/monitoring.md", async () => {
+    const page = readFileSync(join(MONITORING, "../../docs/operations/monitoring.md"), "utf8");
+    const names = (await ofSeveralServers()).map(({ name }) => name);
+    expect(names.length).toBeGreaterThan(20);
+    expect(names.filter((name) => !page.includes(`\`${name}`))).toEqual([]);
   });
 
   it("has panels with ids and titles of their own", () => {

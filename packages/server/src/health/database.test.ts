@@ -7,22 +7,27 @@ const well: SharedDatabase = { mode: "listen", skewMs: 0, pool };
 const log = { error: () => undefined };
 
 describe("warnings of a database that servers share", () => {
-  const rows: readonly [what: string, database: Partial<SharedDatabase>, expected: readonly string[], text?: RegExp][] = [
-    ["all is well", {}, []],
-    ["LISTEN does not deliver", { mode: "poll" }, ["EDB03"], /points --postgres-url past it/],
-    ["the clock is 2 s behind", { skewMs: 2_000 }, []],
-    ["the clock is further behind", { skewMs: 2_001 }, ["EDB04"], /2\.0 s behind the database's.*NTP/],
-    ["the clock is ahead", { skewMs: -300_000 }, ["EDB04"], /300\.0 s ahead of the database's/],
-    ["the pool was never exhausted", { pool: undefined }, []],
+  const rows: readonly [what: string, database: Partial<SharedDatabase>, expected: readonly string[], text?: RegExp][] =
     [
-      "the pool was exhausted lately",
-      { pool: { ...pool, exhaustedAt: NOW - 59_000 } },
-      ["EDB05"],
-      /All 10 connections.*raises --postgres-conn-max-open/,
-    ],
-    ["the pool was exhausted a minute ago", { pool: { ...pool, exhaustedAt: NOW - 60_000 } }, []],
-    ["all at once", { mode: "poll", skewMs: 9_000, pool: { ...pool, exhaustedAt: NOW } }, ["EDB03", "EDB04", "EDB05"]],
-  ];
+      ["all is well", {}, []],
+      ["LISTEN does not deliver", { mode: "poll" }, ["EDB03"], /points --postgres-url past it/],
+      ["the clock is 2 s behind", { skewMs: 2_000 }, []],
+      ["the clock is further behind", { skewMs: 2_001 }, ["EDB04"], /2\.0 s behind the database's.*NTP/],
+      ["the clock is ahead", { skewMs: -300_000 }, ["EDB04"], /300\.0 s ahead of the database's/],
+      ["the pool was never exhausted", { pool: undefined }, []],
+      [
+        "the pool was exhausted lately",
+        { pool: { ...pool, exhaustedAt: NOW - 59_000 } },
+        ["EDB05"],
+        /All 10 connections.*raises --postgres-conn-max-open/,
+      ],
+      ["the pool was exhausted a minute ago", { pool: { ...pool, exhaustedAt: NOW - 60_000 } }, []],
+      [
+        "all at once",
+        { mode: "poll", skewMs: 9_000, pool: { ...pool, exhaustedAt: NOW } },
+        ["EDB03", "EDB04", "EDB05"],
+      ],
+    ];
   it.each(rows)("%s", (_what, database, expected, text) => {
     const warnings = sharedWarnings({ ...well, ...database }, NOW);
     expect(warnings.map(({ code }) => code)).toEqual(expected);

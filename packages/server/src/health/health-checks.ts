@@ -25,7 +25,13 @@ import type { SiblingStatus } from "../relay/relay-mesh.ts";
 import { checkDatabase, type SharedDatabase } from "./database.ts";
 import { checkDerp } from "./derp.ts";
 import { checkInterfaces, type InterfacesSection } from "./interfaces.ts";
-import { type KnownReport, type ReplicaFacts, type ReplicasSection, replicasSection, replicaWarnings } from "./replicas.ts";
+import {
+  type KnownReport,
+  type ReplicaFacts,
+  type ReplicasSection,
+  replicasSection,
+  replicaWarnings,
+} from "./replicas.ts";
 import { fails, type HealthCode, reasonOf, type Section, works, worst } from "./section.ts";
 import { encodeReport, parseReport, storedReport } from "./stored-report.ts";
 import { checkWildcard, type WildcardSection } from "./wildcard.ts";
@@ -207,7 +213,10 @@ export class HealthChecks {
   }
 }
 
-function overall(sections: readonly Pick<Section, "healthy" | "severity">[]): { healthy: boolean; severity: HealthSeverity } {
+function overall(sections: readonly Pick<Section, "healthy" | "severity">[]): {
+  healthy: boolean;
+  severity: HealthSeverity;
+} {
   return {
     healthy: sections.every(({ healthy }) => healthy),
     severity: worst(sections.map(({ severity }) => severity)),

@@ -92,8 +92,16 @@ describe("warnings about the servers of a deployment", () => {
       /relay of host-b \(http:\/\/203\.0\.113\.5:3000\) crosses a public address.*an https URL/,
     ],
     ["plain http over public IPv6", { links: [link("b", { relayUrl: "http://[2001:db8::1]:3000" })] }, ["ERPL04"]],
-    ["plain http to a name of a public address", { links: [link("b", { relayUrl: "http://b:1", address: "198.51.100.1" })] }, ["ERPL04"]],
-    ["plain http to a name of a private address", { links: [link("b", { relayUrl: "http://b:1", address: "10.0.0.2" })] }, []],
+    [
+      "plain http to a name of a public address",
+      { links: [link("b", { relayUrl: "http://b:1", address: "198.51.100.1" })] },
+      ["ERPL04"],
+    ],
+    [
+      "plain http to a name of a private address",
+      { links: [link("b", { relayUrl: "http://b:1", address: "10.0.0.2" })] },
+      [],
+    ],
     ["plain http to a name that was not reached", { links: [link("b", { relayUrl: "http://b:1" })] }, []],
     ["https over a public address", { links: [link("b", { relayUrl: "https://203.0.113.5" })] }, []],
     [
@@ -149,7 +157,9 @@ describe("the section of the servers", () => {
 
 describe("a stored report", () => {
   it("comes back as it was", () => {
-    const report = storedReport(facts, { derp: { ...fine, healthy: false, severity: "error", error: "EDERP02: none" } });
+    const report = storedReport(facts, {
+      derp: { ...fine, healthy: false, severity: "error", error: "EDERP02: none" },
+    });
     expect(parseReport(encodeReport(report))).toEqual(report);
   });
 

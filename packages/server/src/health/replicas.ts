@@ -89,7 +89,9 @@ function relayAddressFault(own: Replica, others: readonly Replica[], accessUrl: 
   if (origin === accessUrl?.origin) return `The relay address ${origin} is the access URL, which leads to any server`;
   const host = hostname.replace(/^\[|\]$/g, "");
   const isElsewhere = others.some((other) => other.hostname !== own.hostname);
-  return isLoopback(host) && isElsewhere ? `The relay address ${origin} leads every server that dials it to itself` : undefined;
+  return isLoopback(host) && isElsewhere
+    ? `The relay address ${origin} leads every server that dials it to itself`
+    : undefined;
 }
 
 function plainLinks(links: readonly SiblingStatus[]): HealthMessage[] {

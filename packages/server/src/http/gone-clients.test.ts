@@ -45,7 +45,7 @@ test("no terminal takes a place", async () => {
 
 test("no request to the API takes a place of its user", async () => {
   const places = new Places("requests", { total: 1 });
-  const guard = requireUser({ authenticateUser: async () => auth } as never, places);
+  const guard = requireUser({ authenticateUser: async () => auth } as never, places, "0123abcd");
   const context = { env: { incoming: request, outgoing: await gone() }, set: () => undefined };
   await guard(context as never, async () => undefined);
   expect(places.taken).toBe(0);

@@ -1,21 +1,25 @@
 import type { IncomingMessage } from "node:http";
+import { REPLICA_HEADER } from "coder-protocol/rest/common";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { Hosts } from "../auth/hosts.ts";
 import { DomainError } from "../base/domain-error.ts";
 import type { Places } from "../base/places.ts";
+import { shortReplicaId } from "../base/replica-id.ts";
 import { HttpFailure } from "./failure.ts";
 import type { Guard } from "./hono.ts";
 
 /**
  * Lets only authenticated users through; the user is then in `c.get("auth")`.
  * @param places Requests that are being answered, by user.
+ * @param replicaId Named to owners, who may look for what happened there.
  */
-export function requireUser(authenticator: Authenticator, places: Places): Guard {
+export function requireUser(authenticator: Authenticator, places: Places, replicaId: string): Guard {
   return async (c, next) => {
     const auth = await authenticator.authenticateUser(c.env.incoming);
     if (auth instanceof DomainError) throw auth;
     places.takeUntilClosed({ userId: auth.user.id }, c.env.outgoing);
     c.set("auth", auth);
+    if (auth.user.role === "owner") c.env.outgoing.setHeader(REPLICA_HEADER, shortReplicaId(replicaId));
     await next();
   };
 }

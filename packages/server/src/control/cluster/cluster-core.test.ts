@@ -144,6 +144,7 @@ class SimServer {
     database.get(this.id)!.heartbeatAt = now;
     const rows: ServerRow[] = [...database].map(([id, { head, heartbeatAt, drainingAt }]) => ({
       id,
+      replicaId: id,
       head,
       ageMs: now - heartbeatAt,
       drainingMs: drainingAt === undefined ? undefined : now - drainingAt,

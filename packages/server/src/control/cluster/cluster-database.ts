@@ -24,6 +24,8 @@ export interface Heartbeat {
   readonly servers: readonly ServerRow[];
   /** The database's time; undefined when there is no server at all. */
   readonly databaseMs: number | undefined;
+  /** Used share of the queue of notifications, 0 to 1. */
+  readonly queueUsage: number | undefined;
 }
 
 export interface ReadRows {

@@ -89,6 +89,13 @@ export class ClusterLink implements AsyncDisposable {
   get mode(): "listen" | "poll" {
     return this.#mode;
   }
+  get state(): ClusterState {
+    return this.#state;
+  }
+  /** Changes that wait to be written. */
+  get waitingRows(): number {
+    return this.#core.outbox.waiting;
+  }
 
   /**
    * Makes this server known, listens, and reads everything, in this order: what is written in between is in one or the

@@ -61,10 +61,11 @@ export class PostgresClusterDatabase implements ClusterDatabase {
   async heartbeat(me: string): Promise<Heartbeat> {
     await this.#writer.run(`update tailnet_servers set heartbeat_at = ${NOW} where id = $1`, [me]);
     const rows = await this.#writer.run<HeadRow>(
-      `select id, head, ${NOW} - heartbeat_at as age, ${NOW} - draining_at as draining, ${NOW} as now
+      `select id, replica_id, head, ${NOW} - heartbeat_at as age, ${NOW} - draining_at as draining, ${NOW} as now,
+           pg_notification_queue_usage() as queue
          from tailnet_servers`,
     );
-    return { servers: rows.map(serverRow), databaseMs: rows[0]?.now };
+    return { servers: rows.map(serverRow), databaseMs: rows[0]?.now, queueUsage: rows[0]?.queue };
   }
 
   async replicas(mine: Replica): Promise<readonly Replica[]> {
@@ -245,10 +246,12 @@ class Connection {
 
 interface HeadRow {
   readonly id: string;
+  readonly replica_id: string;
   readonly head: number;
   readonly age: number;
   readonly draining: number | null;
   readonly now: number;
+  readonly queue: number;
 }
 
 interface AnyRow {
@@ -287,8 +290,8 @@ function replica(row: ReplicaRow): Replica {
   };
 }
 
-function serverRow({ id, head, age, draining }: HeadRow): ServerRow {
-  return { id, head, ageMs: age, drainingMs: draining ?? undefined };
+function serverRow({ id, replica_id: replicaId, head, age, draining }: HeadRow): ServerRow {
+  return { id, replicaId, head, ageMs: age, drainingMs: draining ?? undefined };
 }
 
 function peerRow({ a: id, rev, session, key, reason, ...row }: AnyRow): PeerRow | undefined {

@@ -7,7 +7,10 @@ import { ClusterCore } from "./cluster-core.ts";
 import type { Replica } from "./cluster-database.ts";
 import type { ClusterEvents } from "./cluster-events.ts";
 import { ClusterLink } from "./cluster-link.ts";
+import type { ClusterMetrics } from "./cluster-metrics.ts";
 import { PostgresClusterDatabase } from "./cluster-tables.ts";
+import type { ClusterWatch } from "./cluster-watch.ts";
+import { WatchedClusterDatabase } from "./watched-database.ts";
 
 /** Makes a server one of several on its database. The link is opened before the server takes its first peer. */
 export function clusterOf(options: {
@@ -17,6 +20,9 @@ export function clusterOf(options: {
   readonly clock: DatabaseClock;
   readonly log: Logger;
   readonly events: ClusterEvents;
+  /** What operators see of it. */
+  readonly watch: ClusterWatch;
+  readonly metrics: ClusterMetrics;
   /** What is wrong with this server, as its siblings should know; "" for nothing. */
   readonly problem: () => string;
   readonly onReplicas: (replicas: readonly Replica[]) => void;
@@ -25,7 +31,11 @@ export function clusterOf(options: {
   const me = randomUUID();
   const now = (): number => clock.now();
   const link = new ClusterLink({
-    database: new PostgresClusterDatabase(options.openConnection),
+    database: new WatchedClusterDatabase(new PostgresClusterDatabase(options.openConnection), {
+      watch: options.watch,
+      metrics: options.metrics,
+      now,
+    }),
     core: new ClusterCore({ me, coordinator: control.coordinator, now, databaseMs: now }),
     me,
     replica,

@@ -58,6 +58,8 @@ export interface Rows {
 /** A server as the database shows it. */
 export interface ServerRow {
   readonly id: string;
+  /** The process, whose servers have one id after the other. */
+  readonly replicaId: string;
   /** Number of its last change. */
   readonly head: number;
   /** Since its heartbeat, by the database's clock. */

@@ -6,6 +6,7 @@ import { type HealthChecks, withDismissals } from "../../health/health-checks.ts
 import { requireOwner } from "../guards.ts";
 import type { Guard, HttpEnv, Router } from "../hono.ts";
 import { readJson } from "../reply.ts";
+import type { clusterDebug } from "../views/cluster-debug.ts";
 import { coordinatorPage, tailnetPage } from "../views/debug-pages.ts";
 
 export interface DebugRoutesDeps {
@@ -13,6 +14,7 @@ export interface DebugRoutesDeps {
   readonly health: HealthChecks;
   readonly settings: Settings;
   readonly control: Pick<ControlPlane, "debugCoordinator" | "debugTailnet">;
+  readonly cluster: () => ReturnType<typeof clusterDebug>;
   readonly bodyBytes: number;
 }
 
@@ -46,6 +48,8 @@ export function debugRoutes(router: Router, deps: DebugRoutesDeps): void {
     const debug = await control.debugCoordinator();
     return wantsJson(c) ? c.json(debug) : c.html(coordinatorPage(debug));
   });
+
+  router.get("/debug/cluster", user, requireOwner, (c) => c.json(deps.cluster()));
 
   router.get("/debug/tailnet", user, requireOwner, async (c) => {
     const debug = await control.debugTailnet();
