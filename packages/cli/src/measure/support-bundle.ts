@@ -92,6 +92,8 @@ export async function collectBundle(bundle: BundleRequest): Promise<Bundle> {
     | Record<string, unknown>
     | undefined;
   findings.push(...healthFindings(health));
+  await add("deployment/replicas.json", get("/api/v2/replicas"));
+  await add("deployment/cluster.json", get("/api/v2/debug/cluster"));
   await add("network/connection.json", get("/api/v2/workspaceagents/connection"));
   await add("network/coordinator.html", get("/api/v2/debug/coordinator"));
   await add("network/tailnet.html", get("/api/v2/debug/tailnet"));

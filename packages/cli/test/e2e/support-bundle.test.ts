@@ -42,6 +42,8 @@ describe("the support bundle", () => {
       "client/log.txt",
       "deployment/buildinfo.json",
       "deployment/health.json",
+      "deployment/replicas.json",
+      "deployment/cluster.json",
       "network/coordinator.html",
       "network/tailnet.html",
       "network/netcheck.json",
