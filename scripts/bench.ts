@@ -1,7 +1,8 @@
 /**
- * `npm run bench [-- NAME... --rounds N --seconds N --megabytes N --rows TEXT --beside CHECKOUT --json --profile FOLDER]`: throughput and latency of the system and
- * of alternatives, in turn in one run. The machine is never idle: read the ratios. The last run of every bench is kept
- * in bench/results/, and the table of the README is generated from it.
+ * `npm run bench [-- NAME... --rounds N --seconds N --megabytes N --rows TEXT --beside CHECKOUT --json --profile FOLDER]`:
+ * throughput and latency of the system and of alternatives, in turn in one run. The machine is never idle: read the
+ * ratios. The last whole run of every bench is kept in bench/results/, and the tables of docs/measurements.md are
+ * generated from them.
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";

@@ -1,12 +1,13 @@
 /** One way from this machine into a workspace on this machine: ours, that of another checkout, or OpenSSH's own. */
 import { execFile, spawn } from "node:child_process";
-import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { childrenOf, endedChildrenCpuSeconds, familyCpuSeconds } from "./process-usage.ts";
 import { endProcess } from "./processes.ts";
+import { ProxyUsage } from "./proxy-usage.ts";
 import { shell, words } from "./shell.ts";
 import { freePort, openSshd, untilListening } from "./sshd.ts";
 import { startSystem } from "./system.ts";
@@ -44,6 +45,7 @@ interface Processes {
   /** The process that forwards. */
   readonly forward: number;
   readonly environment: NodeJS.ProcessEnv;
+  readonly proxies?: ProxyUsage;
 }
 
 /** @param command Path of `coder.cjs`. @param farPort Port of this machine that the forward leads to. */
@@ -56,7 +58,8 @@ export async function ourSide(name: string, command: string, farPort: number): P
   const program = [process.execPath, command];
   const args = ["config-ssh", "--yes", "--ssh-config-file", sshConfig, "--hostname-suffix", "coder"];
   await promisify(execFile)(program[0]!, [command, ...args], { env: environment, timeout: WITHIN_MS });
-  appendFileSync(sshConfig, GCM_FIRST);
+  const proxies = new ProxyUsage(folder);
+  writeFileSync(sshConfig, `${proxies.observed(readFileSync(sshConfig, "utf8"))}${GCM_FIRST}`);
   const forwardPort = await freePort();
   const forward = spawn(program[0]!, [command, "port-forward", "demo", "--tcp", `${forwardPort}:${farPort}`], {
     env: environment,
@@ -64,7 +67,7 @@ export async function ourSide(name: string, command: string, farPort: number): P
   });
   owned.defer(() => endProcess(forward));
   await untilListening("coder port-forward", forwardPort, forward);
-  const run = runner({ far: system.agentPid, forward: forward.pid!, environment });
+  const run = runner({ far: system.agentPid, forward: forward.pid!, environment, proxies });
   const moved = owned.move();
   return {
     ...{ name, coder: words(...program), sshConfig, host: "demo.coder", forwardPort, run },
@@ -103,7 +106,7 @@ function temporaryFolder(owned: AsyncDisposableStack): string {
   return folder;
 }
 
-function runner({ far, forward, environment }: Processes): (command: string) => Promise<Cost> {
+function runner({ far, forward, environment, proxies }: Processes): (command: string) => Promise<Cost> {
   const near = (): number => endedChildrenCpuSeconds(process.pid) + familyCpuSeconds(forward);
   const farAll = (): number => familyCpuSeconds(far);
   return async (command) => {
@@ -115,6 +118,12 @@ function runner({ far, forward, environment }: Processes): (command: string) => 
     for (const end = performance.now() + REAPED_WITHIN_MS; performance.now() < end; await sleep(10)) {
       if (childrenOf(far).length <= idleChildren) break;
     }
-    return { output, wallMs, nearMs: (near() - nearBefore) * 1000, farMs: (farAll() - farBefore) * 1000 };
+    const proxySeconds = (await proxies?.take()) ?? 0;
+    return {
+      output,
+      wallMs,
+      nearMs: (near() - nearBefore + proxySeconds) * 1000,
+      farMs: (farAll() - farBefore) * 1000,
+    };
   };
 }
