@@ -81,7 +81,7 @@ describe.skipIf(binaries === undefined)(
         eventually,
       );
       for (let run = 0; run < RUNS; run++)
-        expect(await cluster.run(["ssh", "demo", "--", "echo", "after"])).toMatchObject({ code: 0, stdout: "after\n" });
+        expect((await cluster.done(["ssh", "demo", "--", "echo", "after"])).stdout).toBe("after\n");
       for (const session of open) await session.end();
       await vi.waitFor(
         async () => expect(await cluster.peers()).toEqual({ agents: [agentId], clients: 0 }),

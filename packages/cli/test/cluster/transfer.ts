@@ -5,6 +5,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { TestCluster } from "./test-cluster.ts";
 
 const CHUNK_BYTES = 64 << 10;
+/** Sent by `finish` only. */
+const KEPT_BYTES = 20 << 20;
 
 /** Random bytes that a session echoes: some at a time, until `finish` sends the rest. What came back is hashed. */
 export class Transfer {
@@ -32,11 +34,16 @@ export class Transfer {
 
   async #send(): Promise<void> {
     const stdin = this.#child.stdin!;
-    while (this.#leftBytes > 0 && this.#child.exitCode === null) {
+    while (this.#leftBytes > 0 && stdin.writable) {
+      if (this.#isPaced && this.#leftBytes <= KEPT_BYTES) {
+        await sleep(100);
+        continue;
+      }
       const chunk = randomBytes(Math.min(CHUNK_BYTES, this.#leftBytes));
       this.#leftBytes -= chunk.length;
       this.#sent.update(chunk);
-      if (!stdin.write(chunk)) await Promise.race([once(stdin, "drain"), once(this.#child, "close")]);
+      // It rejects when the command ended, whose exit code says how.
+      if (!stdin.write(chunk)) await once(stdin, "drain").catch(() => undefined);
       if (this.#isPaced) await sleep(100);
     }
     stdin.end();
