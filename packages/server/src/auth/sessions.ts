@@ -37,8 +37,8 @@ export class Sessions {
   readonly #audit: Audit;
   readonly #lifetimes: Lifetimes;
   readonly #clock: WallClock;
-  readonly #perAddress = new RateLimit(ATTEMPTS_PER_ADDRESS);
-  readonly #perAccount = new RateLimit(ATTEMPTS_PER_ACCOUNT);
+  readonly #perAddress: RateLimit;
+  readonly #perAccount: RateLimit;
 
   constructor(options: {
     store: Store;
@@ -47,7 +47,12 @@ export class Sessions {
     audit: Audit;
     lifetimes: Lifetimes;
     clock: WallClock;
+    /** How many servers take logins: each has its share of the attempts. */
+    servers: () => number;
   }) {
+    const { servers } = options;
+    this.#perAddress = new RateLimit({ ...ATTEMPTS_PER_ADDRESS, servers });
+    this.#perAccount = new RateLimit({ ...ATTEMPTS_PER_ACCOUNT, servers });
     this.#store = options.store;
     this.#passwords = options.passwords;
     this.#changes = options.accessChanges;

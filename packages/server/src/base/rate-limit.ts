@@ -1,14 +1,19 @@
-/** Token buckets by key. Bounded: when full, the bucket used longest ago is forgotten. */
+/**
+ * Token buckets by key. Bounded: when full, the bucket used longest ago is forgotten. Where several servers take attempts, each
+ * has its share of them.
+ */
 export class RateLimit {
-  readonly #capacity: number;
-  readonly #refillPerMs: number;
+  readonly #wholeCapacity: number;
+  readonly #periodMs: number;
+  readonly #servers: () => number;
   readonly #maxKeys: number;
   readonly #buckets = new Map<string, { tokens: number; at: number }>();
 
-  /** `capacity` attempts at once, and as many again in each `periodMs`. */
-  constructor(options: { capacity: number; periodMs: number; maxKeys?: number }) {
-    this.#capacity = options.capacity;
-    this.#refillPerMs = options.capacity / options.periodMs;
+  /** `capacity` attempts at once, and as many again in each `periodMs`, at all `servers` together; default: this one. */
+  constructor(options: { capacity: number; periodMs: number; maxKeys?: number; servers?: () => number }) {
+    this.#wholeCapacity = options.capacity;
+    this.#periodMs = options.periodMs;
+    this.#servers = options.servers ?? (() => 1);
     this.#maxKeys = options.maxKeys ?? 10_000;
   }
 
@@ -18,11 +23,12 @@ export class RateLimit {
 
   /** Takes one attempt. Returns 0, or the milliseconds until the next is allowed. */
   take(key: string, now: number): number {
+    const capacity = Math.max(1, Math.round(this.#wholeCapacity / Math.max(1, this.#servers())));
+    const refillPerMs = capacity / this.#periodMs;
     const bucket = this.#buckets.get(key);
     // Going backwards, the wall clock must not take attempts away.
     const elapsed = bucket === undefined ? 0 : Math.max(0, now - bucket.at);
-    const tokens =
-      bucket === undefined ? this.#capacity : Math.min(this.#capacity, bucket.tokens + elapsed * this.#refillPerMs);
+    const tokens = bucket === undefined ? capacity : Math.min(capacity, bucket.tokens + elapsed * refillPerMs);
     this.#buckets.delete(key);
     if (this.#buckets.size >= this.#maxKeys) {
       const [oldest] = this.#buckets.keys();
@@ -30,6 +36,6 @@ export class RateLimit {
     }
     const allowed = tokens >= 1;
     this.#buckets.set(key, { tokens: allowed ? tokens - 1 : tokens, at: now });
-    return allowed ? 0 : Math.ceil((1 - tokens) / this.#refillPerMs);
+    return allowed ? 0 : Math.ceil((1 - tokens) / refillPerMs);
   }
 }
