@@ -107,7 +107,8 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   );
   const passwords = new Passwords(tuning.passwordCost ?? DEFAULT_PASSWORD_COST);
   const audit = new Audit(log, clock, metrics.recordAudit);
-  const sessions = new Sessions({ store, passwords, accessChanges, audit, lifetimes: config, clock });
+  const servers = (): number => cluster?.replicas.length ?? 1;
+  const sessions = new Sessions({ store, passwords, accessChanges, audit, lifetimes: config, clock, servers });
   const accounts = new Accounts({ store, passwords, accessChanges, clock });
   // A proxy in front of the server may speak TLS.
   const secureCookies = (): boolean => config.secureAuthCookie || addresses.accessUrl().protocol === "https:";
@@ -250,6 +251,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
             },
             log,
           }),
+          dialer: dialerToOurselves(config.tls?.certFiles ?? []),
           problem: () => mesh?.problem() ?? "",
           onReplicas: (replicas) => mesh?.update(siblingsOf(replicas, replicaId, config.derp.regionId)),
         });
@@ -293,7 +295,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     ...foundations,
     standing,
     /** Why this server should get no new clients. */
-    unready: () => (standing.draining ? "draining" : undefined),
+    unready: () => (standing.draining ? "draining" : cluster?.unready),
     limits,
     addresses,
     streams,

@@ -5,6 +5,7 @@ import { type DrainTimes, drainTimes } from "./base/drain-times.ts";
 import { pause } from "./base/gradual-end.ts";
 import type { Logger } from "./base/log.ts";
 import type { ServerConfig } from "./config/parse.ts";
+import { requireRelayAddress } from "./control/cluster/membership.ts";
 import { RESTARTING } from "./control/open-socket.ts";
 import type { Backend } from "./db/backend.ts";
 import { openBackend, storePlaceOf } from "./db/open-backend.ts";
@@ -26,6 +27,8 @@ import { loadServerKeys } from "./state/key-file.ts";
 import { refuseMoved } from "./state/moved.ts";
 import { acquireStateDir, type StateDir } from "./state/state-dir.ts";
 
+/** Longer than the row of a server that was killed looks alive. */
+const SIBLING_WAIT = { everyMs: 500, tries: 50 };
 /** Of a request to an app; the server's own routes take less. */
 const APP_HEAD_BYTES = 64 * 1024;
 const EXPIRED_KEYS_EVERY_MS = 3_600_000;
@@ -110,6 +113,9 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
     );
     await parts.cluster?.open();
     ({ cluster } = parts);
+    if (cluster !== undefined && parts.relay !== undefined && config.derp.relayUrl === undefined) {
+      await requireRelayAddress(cluster, { ...SIBLING_WAIT, signal: deps.signal });
+    }
     return new Server({
       parts,
       http: buildHttpSurface(parts, deps),
@@ -209,7 +215,7 @@ class Server implements CoderServer {
     cluster?.drain();
     log.info({ serve_ms: serveMs, end_ms: endMs }, "drain begun: other servers take the clients");
     await pause(serveMs);
-    control.refuse(() => elsewhere("it is being stopped"));
+    control.refuse("stopping", () => elsewhere("it is being stopped"));
     const released = control.release({ reason: RESTARTING, withinMs: endMs });
     const [connections] = await Promise.all([released, relay?.drain(endMs)]);
     log.info({ connections, ms: Math.round(performance.now() - beganAt) }, "drain ended");

@@ -83,7 +83,7 @@ function ofSeveralServers() {
   const registry = new Registry();
   const watch = new ClusterWatch(() => undefined);
   new ClusterMetrics(registry, () => undefined);
-  clusterStateMetrics(registry, watch, { mode: "listen", state: "healthy", waitingRows: 0 });
+  clusterStateMetrics(registry, watch, { mode: "listen", isIsolated: false, waitingRows: 0 });
   databaseMetrics(registry);
   poolMetrics(registry, { max: 10, idle: 0, used: 0, waiting: 0, exhaustedAt: undefined });
   meshMetrics({ status: () => [] }, test.server.parts.relay!, registry);

@@ -13,6 +13,8 @@ export interface AgentNetwork {
   readonly counted_by: "agent" | "clients";
   /** Of the agent to its clients; absent when it could not tell. */
   readonly median_latency_ms?: number;
+  /** Other servers may have clients, and reports, that are not known here. */
+  readonly partial?: true;
   /** Clients that the coordinator knows of; the first {@link MAX_CLIENTS}. */
   readonly clients: readonly ClientPath[];
 }
@@ -42,12 +44,14 @@ export interface NetworkSources {
   readonly reports: PeerReports;
   readonly map: DerpMap;
   readonly nowMs: number;
+  /** Whether there are other servers. */
+  readonly isPartial: boolean;
 }
 
 /** Undefined when the agent is not connected. */
 export function agentNetwork(agentId: string, sources: NetworkSources): AgentNetwork | undefined {
   const { coordinator, reports, map } = sources;
-  if (!coordinator.isConnected(agentId)) return undefined;
+  if (!coordinator.isConnected(agentId) && !coordinator.isElsewhere(agentId)) return undefined;
   const node = coordinator.node(agentId);
   let newestMs = Number.NEGATIVE_INFINITY;
   const clients = coordinator.sourcesOf(agentId).map((id): ClientPath => {
@@ -76,6 +80,7 @@ export function agentNetwork(agentId: string, sources: NetworkSources): AgentNet
     connections: counted === undefined ? countPaths(clients) : { ...counted, unknown: 0 },
     counted_by: counted === undefined ? "clients" : "agent",
     ...(fresh?.medianLatencyMs === undefined ? {} : { median_latency_ms: fresh.medianLatencyMs }),
+    ...(sources.isPartial ? { partial: true } : {}),
     clients: clients.slice(0, MAX_CLIENTS),
   };
 }

@@ -133,7 +133,7 @@ export class ControlPlane {
   #gate: RelayGate | undefined;
   #recorder: CoordinatorRecorder | undefined;
   /** Why new connections are refused. */
-  #refusal: (() => DomainError) | undefined;
+  readonly #refusals = new Map<string, () => DomainError>();
   #closing = false;
 
   constructor(options: ControlPlaneOptions) {
@@ -265,9 +265,10 @@ export class ControlPlane {
     return tailnetDebug(this.#debugSources());
   }
 
-  /** From here on new connections are refused; undefined: they are served again. */
-  refuse(refusal: (() => DomainError) | undefined): void {
-    this.#refusal = refusal;
+  /** From here on new connections are refused, until `refusal` is undefined for each cause. */
+  refuse(cause: "stopping" | "isolated", refusal: (() => DomainError) | undefined): void {
+    if (refusal === undefined) this.#refusals.delete(cause);
+    else this.#refusals.set(cause, refusal);
   }
 
   /** Ends connections whose peers are expected back, here or at another server. */
@@ -307,6 +308,7 @@ export class ControlPlane {
       nowMs: this.#options.clock.now(),
       agents: this.#options.store.agents,
       sockets: this.#open.size,
+      isPartial: this.#recorder?.hasSiblings === true,
     };
   }
 
@@ -320,12 +322,11 @@ export class ControlPlane {
     const identity = await this.#options.authenticator.authenticateUser(request);
     if (identity instanceof DomainError) throw identity;
     const { user } = identity;
-    const { authenticator, store } = this.#options;
+    const { authenticator, store, connectionPolicies } = this.#options;
     if (only !== undefined && (!isUuid(only) || (await authenticator.canReachAgent(user, only)) === undefined)) {
       throw notFound();
     }
     requireVersion(url, MISSING_TAILNET_VERSION);
-    const { connectionPolicies } = this.#options;
     // The server's tunnels for the pages of this user: what they carry came from a browser.
     const forPages = this.#options.ownClient.isMarked(request);
     const refusal = only === undefined || forPages ? undefined : await connectionPolicies.refusal(user, only);
@@ -572,7 +573,7 @@ export class ControlPlane {
 
   #throwRefusal(): void {
     if (this.#closing) throw shuttingDown();
-    if (this.#refusal !== undefined) throw this.#refusal();
+    for (const refusal of this.#refusals.values()) throw refusal();
   }
 
   #telemetryOf(peerId: string, events: readonly TelemetryEvent[]): void {

@@ -23,5 +23,7 @@ export interface RemotePeer {
 
 /** Who passes on what becomes of the coordinator's own peers. */
 export interface CoordinatorRecorder {
+  /** Whether there is another server, with peers of its own. */
+  readonly hasSiblings: boolean;
   record(record: CoordinatorRecord): void;
 }

@@ -147,9 +147,14 @@ export class Coordinator {
     return this.#peers.has(id);
   }
 
-  /** Latest node of a connected peer. */
+  /** Whether a peer is connected to another server. */
+  isElsewhere(id: string): boolean {
+    return this.#remote.has(id);
+  }
+
+  /** Latest node of a peer that is connected here or, as far as it is known here, to another server. */
   node(id: string): Node | undefined {
-    return this.#peers.get(id)?.node;
+    return (this.#peers.get(id) ?? this.#remote.get(id))?.node;
   }
 
   /** Whether a relay client with this key is one of ours. */
@@ -247,6 +252,11 @@ export class Coordinator {
   /** Released peers that did not come back, here or at another server, are lost. */
   endReleased(nowMs: number): void {
     for (const peer of [...this.#released.values()]) this.#remove(peer, Kind.LOST, LOST, nowMs);
+  }
+
+  /** Only keys of connected peers may use the relay from here on. */
+  endGraces(): void {
+    this.#keys.endGraces();
   }
 
   /** A peer is connected to another server, or what is known of it changed. A local one of this id has moved first. */

@@ -64,6 +64,11 @@ export class KnownKeys {
     this.#endGrace(hexEncode(key), holder);
   }
 
+  /** Ends all graces. */
+  endGraces(): void {
+    for (const [holder, graces] of this.#graces) for (const text of [...graces.keys()]) this.#endGrace(text, holder);
+  }
+
   /** Ends the graces whose time is over. */
   sweep(nowMs: number): void {
     for (const [holder, graces] of this.#graces)

@@ -72,7 +72,7 @@ function setup(clients: readonly string[] = [CLIENT]) {
     );
     client.handle(create(CoordinateRequestSchema, { addTunnel: { id: uuidToBytes(AGENT) } }), 0);
   }
-  const network = (nowMs = 0) => agentNetwork(AGENT, { coordinator, reports, map: MAP, nowMs });
+  const network = (nowMs = 0) => agentNetwork(AGENT, { coordinator, reports, map: MAP, nowMs, isPartial: false });
   return { coordinator, reports, network };
 }
 

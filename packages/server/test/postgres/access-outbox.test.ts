@@ -49,7 +49,7 @@ const waiting = async (): Promise<number> =>
   Number((await rows.query("select count(*) as count from access_outbox")).rows[0].count);
 
 describe("a right that is taken away", () => {
-  it("R10: is over at every server, also when the one that took it away ended before it published it", async () => {
+  it("is over at every server, also when the one that took it away ended before it published it", async () => {
     const store = await otherServer();
     // The commit, and nothing after it: these events have no listener.
     const changes = new AccessChanges(store, new AccessEvents());

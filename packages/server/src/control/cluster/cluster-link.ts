@@ -6,9 +6,9 @@ import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import type { CoordinatorRecord } from "../coordinator-records.ts";
 import type { ClusterCore } from "./cluster-core.ts";
 import type { ClusterDatabase, Replica } from "./cluster-database.ts";
+import { Isolation, type IsolationEvents, type IsolationState } from "./isolation.ts";
 import type { EventChange } from "./outbox.ts";
 import type { EventRow } from "./rows.ts";
-import { LOST_AFTER_MS } from "./view.ts";
 
 const HEARTBEAT_MS = 2_000;
 const JITTER = 0.1;
@@ -26,9 +26,6 @@ const MAX_RETRY_MS = 1_000;
 const LISTEN_RETRY_MS = 1_000;
 const MAX_NODES_PER_READ = 500;
 
-/** `isolated`: no heartbeat for so long that the others take this server for lost. */
-type ClusterState = "connecting" | "healthy" | "doubtful" | "isolated";
-
 export interface ClusterLinkOptions {
   readonly database: ClusterDatabase;
   readonly core: ClusterCore;
@@ -36,10 +33,14 @@ export interface ClusterLinkOptions {
   readonly me: string;
   /** How this server is, but for what the link measures. */
   readonly replica: Omit<Replica, "error" | "databaseLatencyUs">;
-  readonly log: Pick<Logger, "info" | "warn">;
+  readonly log: Pick<Logger, "debug" | "info" | "warn">;
   /** What is wrong with this server, as its siblings should know; "" for nothing. */
   readonly problem: () => string;
   readonly onDatabaseTime?: (databaseMs: number, roundTripMs: number) => void;
+  /** What follows from a database that does not answer. */
+  readonly isolation: Omit<IsolationEvents, "ask">;
+  /** Whether a sibling at this address is ready for clients. Never rejects. */
+  readonly isWell: (relayAddress: string) => Promise<boolean>;
   /** Something happened at another server; may come twice. */
   readonly onEvent?: (event: EventRow) => void;
   /** An event that the server which caused it did not publish in time. */
@@ -55,12 +56,13 @@ export class ClusterLink implements AsyncDisposable {
   readonly #writerBell = new Bell();
   readonly #readerBell = new Bell();
   #me: string;
-  #state: ClusterState = "connecting";
+  /** Undefined before the link was opened. */
+  #isolation: Isolation | undefined;
+  #isolationTimer: NodeJS.Timeout | undefined;
   /** How changes of others are noticed. */
   #mode: "listen" | "poll" = "listen";
   #closing = false;
   #running: Promise<unknown> = Promise.resolve();
-  #heartbeatAt = performance.now();
   #nextHeartbeatAt = 0;
   #lastWriteAt = Number.NEGATIVE_INFINITY;
   #lastNewsAt = performance.now();
@@ -81,6 +83,16 @@ export class ClusterLink implements AsyncDisposable {
     this.#me = options.me;
   }
 
+  /** Why this server should get no new clients. */
+  get unready(): string | undefined {
+    if (this.isIsolated) return "isolated: the database does not answer";
+    return this.state === "settling" ? "the database is back: reading what was missed" : undefined;
+  }
+
+  get hasSiblings(): boolean {
+    return this.#replicas.length > 1;
+  }
+
   /** Servers that are there, this one first. */
   get replicas(): readonly Replica[] {
     return this.#replicas;
@@ -89,8 +101,13 @@ export class ClusterLink implements AsyncDisposable {
   get mode(): "listen" | "poll" {
     return this.#mode;
   }
-  get state(): ClusterState {
-    return this.#state;
+  get state(): "connecting" | IsolationState {
+    return this.#isolation?.state ?? "connecting";
+  }
+
+  /** The others take this server for lost. */
+  get isIsolated(): boolean {
+    return this.state === "isolated" || this.state === "shedding";
   }
   /** Changes that wait to be written. */
   get waitingRows(): number {
@@ -112,7 +129,8 @@ export class ClusterLink implements AsyncDisposable {
       await this.close();
       throw error;
     }
-    this.#setState("healthy");
+    this.#isolation = this.#newIsolation();
+    this.#armIsolation();
     this.#running = Promise.all([this.#write(), this.#read()]);
   }
 
@@ -136,6 +154,7 @@ export class ClusterLink implements AsyncDisposable {
 
   async close(): Promise<void> {
     this.#closing = true;
+    clearTimeout(this.#isolationTimer);
     this.#writerBell.ring();
     this.#readerBell.ring();
     await this.#running;
@@ -229,8 +248,8 @@ export class ClusterLink implements AsyncDisposable {
       await this.#restart("the database lost what it wrote");
       return;
     }
-    this.#heartbeatAt = performance.now();
-    if (this.#state !== "connecting") this.#setState("healthy");
+    this.#isolation?.heartbeat(performance.now());
+    this.#armIsolation();
     this.#core.heartbeats(servers);
     this.#core.sweep();
     this.#readerBell.ring();
@@ -253,18 +272,49 @@ export class ClusterLink implements AsyncDisposable {
   }
 
   #failed(error: unknown): void {
-    const isLate = performance.now() - this.#heartbeatAt > LOST_AFTER_MS;
-    if (this.#state === "healthy")
+    if (this.#isolation?.state === "healthy")
       this.#options.log.warn({ reason: String(error) }, "the database of the cluster does not answer");
-    this.#setState(isLate ? "isolated" : "doubtful");
+    this.#isolation?.failed();
   }
 
-  #setState(state: ClusterState): void {
-    if (state === this.#state) return;
-    const before = this.#state;
-    this.#state = state;
-    if (state === "isolated") this.#options.log.warn({}, "isolated: other servers take this one for lost");
-    else if (before === "isolated") this.#options.log.info({}, "not isolated any more");
+  #newIsolation(): Isolation {
+    const { log, isolation } = this.#options;
+    const events: IsolationEvents = {
+      ...isolation,
+      ask: () => void this.#askSiblings(),
+      isolated: () => {
+        log.warn({}, "isolated: other servers take this one for lost");
+        isolation.isolated();
+      },
+      back: (isolatedMs) => {
+        log.info({ ms: Math.round(isolatedMs) }, "not isolated any more");
+        isolation.back(isolatedMs);
+      },
+    };
+    return new Isolation(events, performance.now());
+  }
+
+  #armIsolation(): void {
+    clearTimeout(this.#isolationTimer);
+    const nextMs = this.#isolation?.nextTimeout() ?? Number.POSITIVE_INFINITY;
+    if (this.#closing || nextMs === Number.POSITIVE_INFINITY) return;
+    this.#isolationTimer = setTimeout(
+      () => {
+        this.#isolation?.handleTimeout(performance.now());
+        this.#armIsolation();
+      },
+      Math.max(0, nextMs - performance.now()),
+    );
+  }
+
+  async #askSiblings(): Promise<void> {
+    const { log, replica, isWell } = this.#options;
+    const siblings = this.#replicas.filter(({ id, relayAddress }) => id !== replica.id && relayAddress !== "");
+    const answers = await Promise.all(siblings.map(({ relayAddress }) => isWell(relayAddress)));
+    const well = answers.filter((answer) => answer).length;
+    log.debug({ siblings: siblings.length, well }, "siblings were asked whether they are well");
+    this.#isolation?.answered(well > 0, performance.now());
+    this.#armIsolation();
   }
 
   // --- the reader ---

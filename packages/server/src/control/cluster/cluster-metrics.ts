@@ -86,7 +86,8 @@ export class ClusterMetrics {
 /** What of a server's link to the cluster is shown. */
 export interface ClusterLinkFigures {
   readonly mode: "listen" | "poll";
-  readonly state: string;
+  /** Other servers take this one for lost. */
+  readonly isIsolated: boolean;
   /** Changes that wait to be written. */
   readonly waitingRows: number;
 }
@@ -97,9 +98,7 @@ export function clusterStateMetrics(registry: Registry, watch: ClusterWatch, lin
   const gauge = (name: string, help: string, value: () => number): void => {
     new Gauge({ name, help, registers, collect: collected(value) });
   };
-  gauge("coder_cluster_isolated", "1 while other servers take this one for lost", () =>
-    Number(link.state === "isolated"),
-  );
+  gauge("coder_cluster_isolated", "1 while other servers take this one for lost", () => Number(link.isIsolated));
   gauge("coder_cluster_outbox_rows", "Changes that wait to be written to the database", () => link.waitingRows);
   new Counter({
     name: "coder_cluster_recovered_total",

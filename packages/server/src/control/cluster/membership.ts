@@ -1,6 +1,10 @@
 import { randomUUID } from "node:crypto";
+import type { Dialer } from "coder-client/dial/dialer";
 import type { DatabaseClock } from "../../base/clock.ts";
+import { ServerError } from "../../base/errors.ts";
+import { pause } from "../../base/gradual-end.ts";
 import type { Logger } from "../../base/log.ts";
+import { fetchText } from "../../base/outgoing.ts";
 import type { OpenConnection } from "../../db/dedicated.ts";
 import type { ControlPlane } from "../control-plane.ts";
 import { ClusterCore } from "./cluster-core.ts";
@@ -10,7 +14,12 @@ import { ClusterLink } from "./cluster-link.ts";
 import type { ClusterMetrics } from "./cluster-metrics.ts";
 import { PostgresClusterDatabase } from "./cluster-tables.ts";
 import type { ClusterWatch } from "./cluster-watch.ts";
+import { isolationEffects } from "./isolation-effects.ts";
 import { WatchedClusterDatabase } from "./watched-database.ts";
+
+/** A sibling that takes longer to answer whether it is ready is not. */
+const READY_MS = 2_000;
+const MAX_READY_BYTES = 4_096;
 
 /** Makes a server one of several on its database. The link is opened before the server takes its first peer. */
 export function clusterOf(options: {
@@ -23,20 +32,25 @@ export function clusterOf(options: {
   /** What operators see of it. */
   readonly watch: ClusterWatch;
   readonly metrics: ClusterMetrics;
+  /** To siblings. */
+  readonly dialer: Pick<Dialer, "agentFor">;
   /** What is wrong with this server, as its siblings should know; "" for nothing. */
   readonly problem: () => string;
   readonly onReplicas: (replicas: readonly Replica[]) => void;
 }): ClusterLink {
-  const { control, clock, log, replica, events, problem, onReplicas } = options;
+  const { control, clock, log, replica, events, problem, onReplicas, dialer } = options;
   const me = randomUUID();
   const now = (): number => clock.now();
+  const core = new ClusterCore({ me, coordinator: control.coordinator, now, databaseMs: now });
   const link = new ClusterLink({
     database: new WatchedClusterDatabase(new PostgresClusterDatabase(options.openConnection), {
       watch: options.watch,
       metrics: options.metrics,
       now,
     }),
-    core: new ClusterCore({ me, coordinator: control.coordinator, now, databaseMs: now }),
+    core,
+    isolation: isolationEffects({ control, view: core.view, now, log }),
+    isWell: (relayAddress) => isReady(dialer, relayAddress),
     me,
     replica,
     log,
@@ -49,6 +63,36 @@ export function clusterOf(options: {
   control.joinCluster(link);
   events.start((event) => link.tell(event));
   return link;
+}
+
+/**
+ * Refuses to run without an address for siblings while another server lives: their relays would have no link. The row of a server
+ * that was killed looks alive for a while; only one that outlasts that time counts. Throws ServerError ERR_CONFIG.
+ */
+export async function requireRelayAddress(
+  link: Pick<ClusterLink, "replicas">,
+  wait: { readonly everyMs: number; readonly tries: number; readonly signal?: AbortSignal | undefined },
+): Promise<void> {
+  for (let left = wait.tries; link.replicas.length > 1; left--) {
+    if (left === 0)
+      throw new ServerError("ERR_CONFIG", "a relay address must be set when several servers run", {
+        why: `another server uses this database, on ${link.replicas.at(-1)!.hostname}`,
+        nextSteps: [
+          "set --derp-server-relay-url or CODER_DERP_SERVER_RELAY_URL to a URL that leads to this very server",
+          "or switch the embedded relay off with --derp-server-enable=false",
+        ],
+      });
+    await pause(wait.everyMs, wait.signal);
+    if (wait.signal?.aborted === true) return;
+  }
+}
+
+async function isReady(dialer: Pick<Dialer, "agentFor">, relayAddress: string): Promise<boolean> {
+  const signal = AbortSignal.timeout(READY_MS);
+  return await fetchText(dialer, new URL("/readyz", relayAddress), { maxBytes: MAX_READY_BYTES, signal }).then(
+    ({ status }) => status === 200,
+    () => false, // not reached: not well
+  );
 }
 
 /** Of the servers that are there, those whose relay this server's may link to. */

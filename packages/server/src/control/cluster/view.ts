@@ -138,6 +138,11 @@ export class ClusterView {
     }
   }
 
+  /** Forgets all other servers: they are read again. For one that was away for longer than they keep what is over. */
+  forgetOthers(): void {
+    for (const id of [...this.#servers.keys()]) this.#expire(id);
+  }
+
   /** The servers of the database now, this one left out by itself. */
   heartbeats(rows: readonly ServerRow[], nowMs: number): void {
     if (this.#heartbeatAtMs !== undefined && nowMs - this.#heartbeatAtMs > BLIND_AFTER_MS)

@@ -1,0 +1,108 @@
+/**
+ * What becomes of a server whose database does not answer: a state machine without I/O and clock.
+ *
+ *     healthy ─ failed → doubtful ─ 6 s since the last heartbeat → isolated ⇄ shedding ─ heartbeat → settling ─ 2 s → healthy
+ *
+ * An isolated server is lost to the others. It gives its peers up only to a sibling that is known to be well: where none is, as
+ * when the database itself is away, everything goes on as it is.
+ */
+import { EXPIRED_AFTER_MS, LOST_AFTER_MS } from "./view.ts";
+
+/** Siblings are asked this often. */
+const ASK_MS = 2_000;
+/** After the first heartbeat: what was missed is read first. */
+const SETTLE_MS = 2_000;
+
+export type IsolationState = "healthy" | "doubtful" | "isolated" | "shedding" | "settling";
+
+export interface IsolationEvents {
+  /** No heartbeat for so long that the others take this server for lost. */
+  isolated(): void;
+  /** Siblings are to be asked whether they are well: `answered` follows. */
+  ask(): void;
+  /** A sibling is well: it takes this server's peers. */
+  shed(): void;
+  /** No sibling is well any more: the peers that are left stay. */
+  keep(): void;
+  /** Isolated for so long that a right may have ended without notice, and that others have removed this server's rows. */
+  freeze(): void;
+  /** The database answers again. */
+  back(isolatedMs: number): void;
+  /** What was missed has been read. */
+  settled(): void;
+}
+
+export class Isolation {
+  readonly #events: IsolationEvents;
+  #state: IsolationState = "healthy";
+  #heartbeatMs: number;
+  #askMs = Number.POSITIVE_INFINITY;
+  #settledMs = Number.POSITIVE_INFINITY;
+  #isFrozen = false;
+
+  /** @param nowMs Of a clock that only goes forward; the server had a heartbeat then. */
+  constructor(events: IsolationEvents, nowMs: number) {
+    this.#events = events;
+    this.#heartbeatMs = nowMs;
+  }
+
+  get state(): IsolationState {
+    return this.#state;
+  }
+
+  /** A heartbeat was written, and this server's row was there. */
+  heartbeat(nowMs: number): void {
+    const isolatedMs = nowMs - this.#heartbeatMs;
+    this.#heartbeatMs = nowMs;
+    if (this.#state === "doubtful") this.#state = "healthy";
+    if (this.#state !== "isolated" && this.#state !== "shedding") return;
+    this.#state = "settling";
+    this.#isFrozen = false;
+    this.#askMs = Number.POSITIVE_INFINITY;
+    this.#settledMs = nowMs + SETTLE_MS;
+    this.#events.back(isolatedMs);
+  }
+
+  /** A query of the cluster failed. */
+  failed(): void {
+    if (this.#state === "healthy") this.#state = "doubtful";
+  }
+
+  /** What siblings answered: whether one of them is well. */
+  answered(isOneWell: boolean, nowMs: number): void {
+    if (this.#state !== "isolated" && this.#state !== "shedding") return;
+    this.#askMs = nowMs + ASK_MS;
+    if (isOneWell === (this.#state === "shedding")) return;
+    this.#state = isOneWell ? "shedding" : "isolated";
+    if (isOneWell) this.#events.shed();
+    else this.#events.keep();
+  }
+
+  nextTimeout(): number {
+    if (this.#state !== "isolated" && this.#state !== "shedding")
+      return Math.min(this.#heartbeatMs + LOST_AFTER_MS, this.#settledMs);
+    return Math.min(this.#askMs, this.#isFrozen ? Number.POSITIVE_INFINITY : this.#heartbeatMs + EXPIRED_AFTER_MS);
+  }
+
+  handleTimeout(nowMs: number): void {
+    if (nowMs >= this.#settledMs) {
+      this.#settledMs = Number.POSITIVE_INFINITY;
+      this.#state = "healthy";
+      this.#events.settled();
+    }
+    if (this.#state !== "isolated" && this.#state !== "shedding") {
+      if (nowMs < this.#heartbeatMs + LOST_AFTER_MS) return;
+      this.#state = "isolated";
+      this.#settledMs = Number.POSITIVE_INFINITY;
+      this.#askMs = nowMs;
+      this.#events.isolated();
+    }
+    if (nowMs >= this.#askMs) {
+      this.#askMs = Number.POSITIVE_INFINITY; // one question at a time
+      this.#events.ask();
+    }
+    if (this.#isFrozen || nowMs < this.#heartbeatMs + EXPIRED_AFTER_MS) return;
+    this.#isFrozen = true;
+    this.#events.freeze();
+  }
+}
