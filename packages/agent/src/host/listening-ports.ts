@@ -9,6 +9,8 @@ export interface ListeningPort {
   readonly process_name: string;
   readonly network: "tcp";
   readonly port: number;
+  /** Changes when another program, or the same one again, begins to listen there. */
+  readonly listener: string;
 }
 
 /** Ports that do not belong to development servers. */
@@ -55,24 +57,38 @@ function fromLsof(): Promise<ListeningPort[]> {
 
 /** Pure. */
 export function parseLsof(text: string): ListeningPort[] {
-  const ports = new Map<number, string>();
-  let command = "";
+  const ports = new Map<number, FoundPort>();
+  let [pid, command] = ["", ""];
   for (const line of text.split("\n")) {
     const [kind, value] = [line[0], line.slice(1)];
-    if (kind === "p") command = "";
+    if (kind === "p") [pid, command] = [value, ""];
     else if (kind === "c") command = value;
     else if (kind === "n") {
       // `*:8080`, `127.0.0.1:8080`, `[::1]:8080`
       const port = Number(/^[^>]*:([0-9]{1,5})$/.exec(value)?.[1] ?? Number.NaN);
-      if (port > 0 && port < 65536 && !IGNORED.has(port) && !ports.get(port) && ports.size < MAX_PORTS)
-        ports.set(port, command);
+      if (port > 0 && port < 65536 && !IGNORED.has(port) && (ports.has(port) || ports.size < MAX_PORTS))
+        ports.set(port, foundAgain(ports.get(port), command, pid));
     }
   }
   return sorted(ports);
 }
 
-function sorted(ports: ReadonlyMap<number, string>): ListeningPort[] {
-  return [...ports].sort(([a], [b]) => a - b).map(([port, process_name]) => ({ process_name, network: "tcp", port }));
+interface FoundPort {
+  readonly name: string;
+  readonly listener: string;
+}
+
+/** A port of several sockets, such as those of IPv4 and IPv6, is that of the first whose program is known. */
+function foundAgain(before: FoundPort | undefined, name: string, socket: string): FoundPort {
+  if (before === undefined) return { name, listener: socket };
+  const known = before.listener.split(" ").includes(socket);
+  return { name: before.name || name, listener: known ? before.listener : `${before.listener} ${socket}` };
+}
+
+function sorted(ports: ReadonlyMap<number, FoundPort>): ListeningPort[] {
+  return [...ports]
+    .sort(([a], [b]) => a - b)
+    .map(([port, { name, listener }]) => ({ process_name: name, network: "tcp", port, listener }));
 }
 
 function fromProc(): ListeningPort[] {
@@ -86,8 +102,8 @@ function fromProc(): ListeningPort[] {
   const wanted = new Map<string, number>();
   for (const { port, inode } of sockets) if (!IGNORED.has(port) && wanted.size < MAX_PORTS) wanted.set(inode, port);
   const names = processNames(wanted);
-  const ports = new Map<number, string>();
-  for (const [inode, port] of wanted) if (!ports.get(port)) ports.set(port, names.get(inode) ?? "");
+  const ports = new Map<number, FoundPort>();
+  for (const [inode, port] of wanted) ports.set(port, foundAgain(ports.get(port), names.get(inode) ?? "", inode));
   return sorted(ports);
 }
 

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { type Duplex, duplexPair } from "node:stream";
 import { afterEach, expect, it } from "vitest";
@@ -113,10 +114,10 @@ it("reads what lsof prints on macOS", () => {
     ...["p503", "f3", "n*:8080", "f4", "n127.0.0.1:50000->1.2.3.4:443", "f5", "n*:*", "f6", "n*:99999", ""],
   ].join("\n");
   expect(parseLsof(text)).toEqual([
-    { process_name: "node", network: "tcp", port: 3000 },
-    { process_name: "ControlCe", network: "tcp", port: 7000 },
-    { process_name: "", network: "tcp", port: 8080 },
-    { process_name: "node", network: "tcp", port: 9229 },
+    { process_name: "node", network: "tcp", port: 3000, listener: "501" },
+    { process_name: "ControlCe", network: "tcp", port: 7000, listener: "502" },
+    { process_name: "", network: "tcp", port: 8080, listener: "503" },
+    { process_name: "node", network: "tcp", port: 9229, listener: "501" },
   ]);
   expect(parseLsof("")).toEqual([]);
 });
@@ -131,6 +132,32 @@ it.runIf(process.platform === "linux")("lists a port that is listened on, with t
   expect(found).toMatchObject({ network: "tcp" });
   expect(found!.process_name.length).toBeGreaterThan(0);
 });
+
+it.runIf(process.platform === "linux")(
+  "tells what a port speaks where it is asked to, and connects to no other",
+  async () => {
+    const connected: number[] = [];
+    const program = async (): Promise<number> => {
+      const server = createHttpServer((_request, response) => response.end());
+      server.on("connection", () => connected.push((server.address() as AddressInfo).port));
+      servers.push(server);
+      server.listen(0, "127.0.0.1");
+      await once(server, "listening");
+      return (server.address() as AddressInfo).port;
+    };
+    const [one, other] = [await program(), await program()];
+    const { body } = await ask(`/api/v0/listening-ports?probe=${one}&probe=x&probe=0`);
+    const rows = (body.ports as { port: number }[]).filter(({ port }) => port === one || port === other);
+    const seen = { process_name: expect.any(String), network: "tcp" };
+    expect(new Set(rows)).toEqual(
+      new Set([
+        { ...seen, port: one, kind: "http" },
+        { ...seen, port: other },
+      ]),
+    );
+    expect(connected).toEqual([one]);
+  },
+);
 
 it("a client that crashed with all its streams open does not obstruct others, and its streams end", async () => {
   const api = new HttpApi({

@@ -12,6 +12,7 @@ import type { Logger } from "wg-userspace/base/ports";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import { netReportToJson } from "wg-userspace/netcheck/report-json";
 import { type ListeningPort, listeningPorts } from "../host/listening-ports.ts";
+import { PortKinds } from "../host/port-kinds.ts";
 import { homeDirectory } from "../host/user.ts";
 import { FileRoutes } from "./files/file-routes.ts";
 import { listDirectory } from "./list-directory.ts";
@@ -63,6 +64,7 @@ export class HttpApi {
   /** What ends each open connection. */
   readonly #timers = new WeakMap<object, NodeJS.Timeout>();
   readonly #files: FileRoutes;
+  readonly #kinds = new PortKinds();
   #ports: { readonly at: number; readonly looking: Promise<readonly ListeningPort[]> } | undefined;
 
   constructor(options: HttpApiOptions) {
@@ -108,7 +110,8 @@ export class HttpApi {
     if (path === "/") return reply(response, 200, { message: "Hello from the agent!" });
     if (path === "/api/v0/capabilities") return reply(response, 200, CAPABILITIES);
     if (path === TERMINALS) return reply(response, 200, { terminals: this.#options.terminals.list() });
-    if (path === "/api/v0/listening-ports") return reply(response, 200, { ports: await this.#listeningPorts() });
+    if (path === "/api/v0/listening-ports")
+      return reply(response, 200, { ports: await this.#portsView(new URLSearchParams(query).getAll("probe")) });
     if (path === "/api/v0/netcheck")
       return reply(response, 200, await this.#netcheck(this.#peers.get(request.socket) ?? ""));
     const { debug } = this.#options;
@@ -153,6 +156,16 @@ export class HttpApi {
     const title = (body.value as { title?: unknown } | null)?.title;
     if (typeof title !== "string") return reply(response, 400, { message: "title is not a string" });
     return terminals.rename(id, title) ? reply(response, 200, {}) : missing();
+  }
+
+  /** @param probed Ports whose rows say what the program speaks, where that is known. */
+  async #portsView(probed: readonly string[]): Promise<readonly unknown[]> {
+    const listening = await this.#listeningPorts();
+    const kinds = await this.#kinds.of(listening, new Set(probed.map(Number)));
+    return listening.map(({ process_name, network, port }) => {
+      const kind = kinds.get(port);
+      return { process_name, network, port, ...(kind === undefined ? {} : { kind }) };
+    });
   }
 
   /** Concurrent queries share one scan. */

@@ -1,0 +1,84 @@
+/** Which protocol the program at a port of this machine speaks, found out by connecting to it. */
+import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+
+export type PortKind = "http" | "https" | "other";
+
+const HOSTS = ["127.0.0.1", "::1"];
+/** Programs that speak first, such as SSH and SMTP servers, do so within this time. */
+const GREETING_MS = 200;
+const ANSWER_MS = 5_000;
+const MAX_ANSWER_BYTES = 4_096;
+/** RFC 9110 §9.3.7: a request that asks for nothing of a program but its name. */
+const QUESTION = "OPTIONS * HTTP/1.0\r\n\r\n";
+const HTTP_ANSWER = /^HTTP\/1\.[01] ([0-9]{3})/;
+
+/** Undefined: nothing listens there on a loopback address. */
+export async function portKind(port: number): Promise<PortKind | undefined> {
+  for (const host of HOSTS) {
+    const socket = await connected(host, port);
+    if (socket === undefined) continue;
+    const status = await httpStatus(socket);
+    if (status === "greeting") return "other";
+    // Servers of https answer a plain request with 400, in plain text, or with nothing.
+    if (status !== undefined && status !== 400) return "http";
+    if (await speaksTls(host, port)) return "https";
+    return status === undefined ? "other" : "http";
+  }
+  return undefined;
+}
+
+function connected(host: string, port: number): Promise<Socket | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    socket.setTimeout(ANSWER_MS, () => socket.destroy());
+    socket.once("connect", () => resolve(socket));
+    socket.once("error", () => resolve(undefined));
+    socket.once("close", () => resolve(undefined));
+  });
+}
+
+/** The status of the answer; "greeting" for a program that speaks first; undefined for any other. Ends the connection. */
+function httpStatus(socket: Socket): Promise<number | "greeting" | undefined> {
+  return new Promise((resolve) => {
+    let asked = false;
+    let text = "";
+    const end = (status: number | "greeting" | undefined): void => {
+      clearTimeout(asking);
+      clearTimeout(late);
+      socket.destroy();
+      resolve(status);
+    };
+    const asking = setTimeout(() => {
+      asked = true;
+      socket.write(QUESTION);
+    }, GREETING_MS);
+    const late = setTimeout(() => end(undefined), GREETING_MS + ANSWER_MS);
+    socket.on("data", (chunk) => {
+      if (!asked) return end("greeting");
+      text += chunk.toString("latin1");
+      const status = HTTP_ANSWER.exec(text)?.[1];
+      if (status !== undefined) end(Number(status));
+      else if (text.length > MAX_ANSWER_BYTES || !"HTTP/1.".startsWith(text.slice(0, 7))) end(undefined);
+    });
+    socket.on("error", () => end(undefined));
+    socket.on("close", () => end(undefined));
+  });
+}
+
+/** Whether a TLS handshake is answered, be it with an alert. */
+function speaksTls(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    // The name in the certificate is of no interest: nothing is sent.
+    const socket = connectTls({ host, port, rejectUnauthorized: false, ALPNProtocols: ["http/1.1"] });
+    const end = (speaks: boolean): void => {
+      clearTimeout(late);
+      socket.destroy();
+      resolve(speaks);
+    };
+    const late = setTimeout(() => end(false), ANSWER_MS);
+    socket.once("secureConnect", () => end(true));
+    socket.on("error", (error: NodeJS.ErrnoException) => end(/ALERT/.test(error.code ?? "")));
+    socket.once("close", () => end(false));
+  });
+}
