@@ -1,5 +1,6 @@
 /** Everything that the server answers over HTTP: gives each group of routes the parts that it uses, and puts all behind one front door. */
 import { getRequestListener } from "@hono/node-server";
+import { AgentPorts } from "./apps/agent-ports.ts";
 import { EchoTickets } from "./auth/echo-tickets.ts";
 import { Places } from "./base/places.ts";
 import { TextSockets } from "./base/text-sockets.ts";
@@ -87,11 +88,21 @@ export function buildHttpSurface(
     streams,
   });
   socketMetrics(metrics.registry, sockets);
+  const { maxShareLevel } = config;
   const presenter = new WorkspacePresenter({
     loader: new WorkspaceLoader(store),
     browserOnlyBy: (workspace, ownerPolicy) => connectionPolicies.by({ connection_policy: ownerPolicy }, workspace),
     live: (agentId) => ({ latency: control.agentLatency(agentId), contest: control.agentContest(agentId) }),
     deployment,
+    maxShareLevel,
+    clock,
+  });
+  const agentPorts = new AgentPorts({
+    tables: store,
+    portShares: parts.portShares,
+    agentHttp,
+    wildcard: config.wildcardAccessUrl,
+    accessUrl: () => addresses.browserUrl(),
     clock,
   });
   const watchables = new Watchables({ tables: store, presenter, clock, repeatMetadataMs: limits.repeatMetadataMs });
@@ -145,7 +156,7 @@ export function buildHttpSurface(
       (api) => profileRoutes(api, { user, tables: store, accounts, changes, deployment, audit, bodyBytes }),
       (api) => apiKeyRoutes(api, { user, users, apiKeys, sessions, audit, clock, maxTokenLifetimeMs, bodyBytes }),
       (api) => replicaRoutes(api, { user, replicas: () => parts.replicas() }),
-      (api) => templateRoutes(api, { user, deployment, clock, maxShareLevel: config.maxShareLevel }),
+      (api) => templateRoutes(api, { user, deployment, clock, maxShareLevel }),
       (api) =>
         workspaceRoutes(api, {
           user,
@@ -166,7 +177,7 @@ export function buildHttpSurface(
           authenticator,
           agentState,
           agentLogs,
-          agentHttp,
+          agentPorts,
           control,
           connectionPolicies,
           presenter,
@@ -191,6 +202,7 @@ export function buildHttpSurface(
           now: () => clock.now(),
           paths: new WorkspacePaths(store),
           portShares: parts.portShares,
+          maxShareLevel,
           bodyBytes,
         }),
       (api) =>
@@ -199,6 +211,7 @@ export function buildHttpSurface(
           authenticator,
           paths: new WorkspacePaths(store),
           apps: parts.declaredApps,
+          maxShareLevel,
           bodyBytes,
         }),
       (api) =>
@@ -256,9 +269,9 @@ export function buildHttpSurface(
     presenter,
     watchables,
     changes,
-    portShares: parts.portShares,
+    agentPorts,
+    maxShareLevel,
     network: (agentId) => control.agentNetwork(agentId),
-    listeningPorts: (request) => agentHttp.listeningPorts(request),
     health: async () => {
       const { time, severity } = await health.report(false);
       return { time, severity };

@@ -55,6 +55,19 @@ test("listening ports: requested at port 4, once a second, without the agent's o
   expect(at.held()).toBe(0);
 });
 
+test("what ports speak is asked of those that are named, and anything else an agent says of it is left out", async () => {
+  const asked: string[] = [];
+  await using at = await agent(({ url }, response) => {
+    asked.push(url ?? "");
+    const rows = [{ ...port(3000), kind: "https" }, { ...port(3001), kind: "<b>" }, { ...port(3002), kind: "other" }];
+    response.end(JSON.stringify({ ports: rows, address: "https://evil.example/{{port}}" }));
+  });
+  const found = { ports: [{ ...port(3000), kind: "https" }, port(3001), { ...port(3002), kind: "other" }] };
+  expect(await at.http.listeningPorts(request, [3000, 3001])).toEqual(found);
+  await at.http.listeningPorts(request);
+  expect(asked).toEqual(["/api/v0/listening-ports?probe=3000&probe=3001", "/api/v0/listening-ports"]);
+});
+
 test.each([301, 302, 303, 307, 308])(
   "security 14: a redirect (%i) of an agent leads nowhere, and the dialled address is the only one",
   async (status) => {

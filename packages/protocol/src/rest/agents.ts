@@ -141,8 +141,22 @@ export const agentMetadata = z.object({
 });
 export type AgentMetadata = z.infer<typeof agentMetadata>;
 
+/** What a program that was connected to speaks. */
+export const portKind = z.enum(["http", "https", "other"]);
+export type PortKind = z.infer<typeof portKind>;
+
 export const listeningPortsResponse = z.object({
-  ports: z.array(z.object({ process_name: z.string(), network: z.string(), port: z.number().int() })),
+  ports: z.array(
+    z.object({
+      process_name: z.string(),
+      network: z.string(),
+      port: z.number().int(),
+      /** Absent where it was not asked for or is not known. Not of Coder. */
+      kind: portKind.optional().catch(undefined),
+    }),
+  ),
+  /** Where ports are opened, with `{{port}}` for the port; empty without a wildcard access URL. Of the server; not of Coder. */
+  address: z.string().optional(),
 });
 export type ListeningPortsResponse = z.infer<typeof listeningPortsResponse>;
 

@@ -46,6 +46,8 @@ export const portShare = z.object({
   agent_name: z.string(),
   port: z.number(),
   share_level: shareLevel,
+  /** The level that counts: narrower than `share_level` where an administrator lowered the widest level since. Not of Coder. */
+  effective_level: shareLevel,
   protocol: z.enum(["http", "https"]),
   label: z.string(),
   expires_at: timestamp.nullable(),
@@ -56,24 +58,31 @@ export const portShare = z.object({
 export type PortShare = z.infer<typeof portShare>;
 
 /** Answer to GET /workspaces/{id}/port-share. */
-export const portSharesResponse = z.object({ shares: z.array(portShare) });
+export const portSharesResponse = z.object({
+  shares: z.array(portShare),
+  /** The widest level that an administrator allows. Not of Coder. */
+  max_share_level: shareLevel,
+});
 export type PortSharesResponse = z.infer<typeof portSharesResponse>;
 
 const port = z.number().int().min(9).max(65_535);
 
-/** Body of POST /workspaces/{id}/port-share. The level `owner` removes the share. */
+/**
+ * Body of POST /workspaces/{id}/port-share. The level `owner` removes the share. Of a port that is shared already, what is left
+ * out from `label` on stays as it is.
+ */
 export const upsertPortShareRequest = z.object({
   agent_name: z.string().max(32),
   port,
   share_level: shareLevel,
   protocol: z.enum(["http", "https"]).default("http"),
-  label: z.string().max(64).default(""),
-  expires_at: z.iso.datetime({ offset: true }).nullable().default(null),
-  host_header: z.enum(["preserve", "localhost"]).default("preserve"),
-  cors: appChoices.cors.default("simple"),
-  cors_origins: appChoices.cors_origins.default([]),
-  also: appChoices.also.default([]),
-  identity_headers: appChoices.identity_headers.default(false),
+  label: z.string().max(64).optional(),
+  expires_at: z.iso.datetime({ offset: true }).nullable().optional(),
+  host_header: z.enum(["preserve", "localhost"]).optional(),
+  cors: appChoices.cors.optional(),
+  cors_origins: appChoices.cors_origins.optional(),
+  also: appChoices.also.optional(),
+  identity_headers: appChoices.identity_headers.optional(),
 });
 export type UpsertPortShareRequest = z.input<typeof upsertPortShareRequest>;
 

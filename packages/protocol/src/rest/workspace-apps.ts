@@ -133,6 +133,8 @@ export const workspaceApp = z.object({
   /** First label of the app's host name; empty for an app that has none. */
   subdomain_name: z.string(),
   sharing_level: shareLevel,
+  /** The level that counts: narrower than `sharing_level` where an administrator lowered the widest level since. Not of Coder. */
+  effective_level: shareLevel,
   healthcheck,
   health: appHealth,
   group: z.string(),

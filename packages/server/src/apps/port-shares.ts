@@ -4,12 +4,15 @@ import type { z } from "zod";
 import type { WallClock } from "../base/clock.ts";
 import { DomainError, notFound } from "../base/domain-error.ts";
 import { narrowerLevel } from "../base/share-level.ts";
-import { choiceColumns } from "../db/app-choices.ts";
-import type { PortShareRow, UserRow, WorkspaceRow } from "../db/schema.ts";
+import { type AppChoiceFields, choiceColumns, choiceFields } from "../db/app-choices.ts";
+import type { AppChoiceColumns, PortShareRow, UserRow, WorkspaceRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { Changes } from "../workspaces/changes.ts";
 
 const MAX_SHARES_PER_WORKSPACE = 256;
+const NO_CHOICE_FIELDS: AppChoiceFields = { cors: "simple", cors_origins: [], also: [], identity_headers: false };
+
+type UpsertRequest = z.infer<typeof upsertPortShareRequest>;
 
 export interface PortSharesOptions {
   readonly store: Store;
@@ -31,14 +34,14 @@ export class PortShareService {
   async list(workspace: WorkspaceRow): Promise<PortShareRow[]> {
     const now = this.#options.clock.now();
     const rows = await this.#options.store.portShares.ofWorkspace(workspace.id);
-    return rows.filter(({ expires_at: end }) => end === null || end > now);
+    return rows.filter((row) => !isOver(row, now));
   }
 
-  /** Adds or replaces a share; the level "owner" removes it. Throws DomainError "invalid". */
+  /** Adds or changes a share; the level "owner" removes it. Throws DomainError "invalid". */
   async put(
     workspace: WorkspaceRow,
     by: UserRow,
-    request: z.infer<typeof upsertPortShareRequest>,
+    request: UpsertRequest,
   ): Promise<PortShareRow> {
     const { clock, maxLevel, store } = this.#options;
     const now = clock.now();
@@ -49,32 +52,33 @@ export class PortShareService {
       throw new DomainError("invalid", "Port sharing level not allowed.", {
         detail: `An administrator allows at most the level "${maxLevel}" (--max-share-level)`,
       });
-    const row: PortShareRow = {
-      workspace_id: workspace.id,
-      agent_name: agent.name,
-      port: request.port,
-      protocol: request.protocol,
-      level: request.share_level,
-      label: request.label,
-      expires_at: this.#end(request.expires_at, now),
-      host_header: request.host_header,
-      ...choiceColumns(request),
-      created_by: by.id,
-      created_at: now,
-    };
-    await store.transaction(async ({ portShares, workspaces }) => {
+    const key = { workspace_id: workspace.id, agent_name: agent.name, port: request.port };
+    const row = await store.transaction(async ({ portShares, workspaces }) => {
       await workspaces.lock(workspace.id);
-      if (row.level === "owner") {
-        await portShares.remove(row);
-        return;
+      const present = await portShares.find(key);
+      const kept = present !== undefined && isOver(present, now) ? undefined : present;
+      const wanted: PortShareRow = {
+        ...key,
+        protocol: request.protocol,
+        level: request.share_level,
+        label: request.label ?? kept?.label ?? "",
+        expires_at: this.#end(request.expires_at, kept?.expires_at ?? null, now),
+        host_header: request.host_header ?? kept?.host_header ?? "preserve",
+        ...choices(request, kept),
+        created_by: by.id,
+        created_at: now,
+      };
+      if (wanted.level === "owner") {
+        await portShares.remove(key);
+        return wanted;
       }
-      const others = await portShares.ofWorkspace(workspace.id);
-      if ((await portShares.find(row)) === undefined && others.length >= MAX_SHARES_PER_WORKSPACE)
+      if (present === undefined && (await portShares.ofWorkspace(workspace.id)).length >= MAX_SHARES_PER_WORKSPACE)
         throw new DomainError(
           "invalid",
           `A workspace has at most ${MAX_SHARES_PER_WORKSPACE} shared ports; remove one first`,
         );
-      await portShares.put(row);
+      await portShares.put(wanted);
+      return wanted;
     });
     this.#changed(workspace);
     return row;
@@ -87,9 +91,11 @@ export class PortShareService {
     this.#changed(workspace);
   }
 
-  #end(text: string | null, now: number): number | null {
+  /** @param text Undefined: the end stays. */
+  #end(text: string | null | undefined, present: number | null, now: number): number | null {
     const { maxDurationMs } = this.#options;
-    const asked = text === null ? null : Date.parse(text);
+    if (text === undefined && present !== null) return present;
+    const asked = text === undefined || text === null ? null : Date.parse(text);
     if (asked !== null && asked <= now) throw new DomainError("invalid", "expires_at lies in the past.");
     if (maxDurationMs === undefined) return asked;
     const latest = now + maxDurationMs;
@@ -103,4 +109,19 @@ export class PortShareService {
   #changed(workspace: WorkspaceRow): void {
     this.#options.changes.publish({ kind: "workspace", workspaceId: workspace.id });
   }
+}
+
+function isOver({ expires_at: end }: PortShareRow, now: number): boolean {
+  return end !== null && end <= now;
+}
+
+/** What the request leaves out stays as it is. */
+function choices(request: UpsertRequest, kept: PortShareRow | undefined): AppChoiceColumns {
+  const fields = kept === undefined ? NO_CHOICE_FIELDS : choiceFields(kept);
+  return choiceColumns({
+    cors: request.cors ?? fields.cors,
+    cors_origins: request.cors_origins ?? fields.cors_origins,
+    also: request.also ?? fields.also,
+    identity_headers: request.identity_headers ?? fields.identity_headers,
+  });
 }

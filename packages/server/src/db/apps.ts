@@ -3,6 +3,13 @@ import type { Kysely, Updateable } from "kysely";
 import { byCodePoint, inList } from "./dialect.ts";
 import type { AppRow, AppsTable, Database } from "./schema.ts";
 
+/** What is told of an app that others may use. */
+export interface SharedAppRow extends Pick<AppRow, "slug" | "display_name" | "level"> {
+  readonly agent_name: string;
+  readonly workspace_name: string;
+  readonly owner_name: string;
+}
+
 /** Declared apps. */
 export class Apps {
   readonly #db: Kysely<Database>;
@@ -39,6 +46,25 @@ export class Apps {
       .selectAll()
       .where("agent_id", "in", inList(this.#db, agentIds))
       .orderBy("position")
+      .orderBy(byCodePoint(this.#db, "slug"))
+      .execute();
+  }
+
+  /** Of all workspaces, those that are served and whose level is wider than their owner. */
+  async shared(): Promise<SharedAppRow[]> {
+    return await this.#db
+      .selectFrom("apps")
+      .innerJoin("agents", "agents.id", "apps.agent_id")
+      .innerJoin("workspaces", "workspaces.id", "apps.workspace_id")
+      .innerJoin("users", "users.id", "workspaces.owner_id")
+      .select(["apps.slug", "apps.display_name", "apps.level", "agents.name as agent_name"])
+      .select(["workspaces.name as workspace_name", "users.username as owner_name"])
+      .where("apps.level", "!=", "owner")
+      .where("apps.external", "=", 0)
+      .where("apps.url", "!=", "")
+      .where("workspaces.deleted_at", "is", null)
+      .orderBy("users.username_key")
+      .orderBy("workspaces.name_key")
       .orderBy(byCodePoint(this.#db, "slug"))
       .execute();
   }

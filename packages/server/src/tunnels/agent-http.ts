@@ -38,16 +38,18 @@ export class AgentHttp {
   /**
    * The ports that programs of the workspace listen on; none when the agent cannot be asked. The caller has checked
    * the right to it: for a second, every request gets the same answer.
+   * @param probed Ports whose programs the agent connects to, to find out what they speak.
    */
-  async listeningPorts(request: TunnelRequest): Promise<ListeningPortsResponse> {
-    const kept = this.#listeningPorts.get(request.agentId);
+  async listeningPorts(request: TunnelRequest, probed: readonly number[] = []): Promise<ListeningPortsResponse> {
+    const key = `${request.agentId} ${probed.join(" ")}`;
+    const kept = this.#listeningPorts.get(key);
     if (kept !== undefined) return await kept;
-    const asked = this.#askListeningPorts(request).catch((error: unknown): ListeningPortsResponse => {
+    const asked = this.#askListeningPorts(request, probed).catch((error: unknown): ListeningPortsResponse => {
       this.#log.debug({ err: error, agent: request.agentId }, "the agent was not asked for its listening ports");
       return { ports: [] };
     });
-    this.#listeningPorts.set(request.agentId, asked);
-    void asked.then(() => setTimeout(() => this.#listeningPorts.delete(request.agentId), KEEP_ANSWER_MS).unref());
+    this.#listeningPorts.set(key, asked);
+    void asked.then(() => setTimeout(() => this.#listeningPorts.delete(key), KEEP_ANSWER_MS).unref());
     return await asked;
   }
 
@@ -122,8 +124,10 @@ export class AgentHttp {
     return z.record(z.string(), z.unknown()).parse(JSON.parse(text));
   }
 
-  async #askListeningPorts(request: TunnelRequest): Promise<ListeningPortsResponse> {
-    const { status, text } = await this.#ask(request, "GET", "/api/v0/listening-ports");
+  async #askListeningPorts(request: TunnelRequest, probed: readonly number[]): Promise<ListeningPortsResponse> {
+    const query = new URLSearchParams(probed.map((port) => ["probe", String(port)]));
+    const path = `/api/v0/listening-ports${probed.length === 0 ? "" : `?${query}`}`;
+    const { status, text } = await this.#ask(request, "GET", path);
     if (status !== 200) throw new Error(`the agent answered ${status}`);
     const { ports } = listeningPortsResponse.parse(JSON.parse(text));
     return { ports: ports.filter(({ port }) => port >= LOWEST_APP_PORT && port <= 65_535) };

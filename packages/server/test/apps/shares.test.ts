@@ -11,6 +11,12 @@ const share = (apps: AppServer, body: object, token = apps.ada.token) =>
     body: { agent_name: "main", port: 8080, share_level: "public", ...body },
   });
 
+const declare = (apps: AppServer, slug: string, level: string) =>
+  send(apps.test.url, "POST", `/api/v2/workspaces/${apps.workspaceId}/apps`, {
+    token: apps.ada.token,
+    body: { slug, url: "http://localhost:8080", sharing_level: level },
+  });
+
 async function started(flags = {}): Promise<AppServer> {
   const apps = await startApps({ flags });
   await apps.program(8080, (_request, response) => response.end("ok"));
@@ -40,6 +46,35 @@ test("a share is listed, replaced and removed", async () => {
   await share(apps, {});
   expect((await share(apps, { share_level: "owner" })).json.share_level).toBe("owner");
   expect(await list()).toEqual([]);
+});
+
+test("what a change of a share leaves out stays, until the share is over", async () => {
+  await using apps = await started();
+  const at = (ms: number) => new Date(apps.test.clock.now() + ms).toISOString();
+  const choices = {
+    label: "for Bob",
+    expires_at: at(60_000),
+    host_header: "localhost",
+    cors: "passthru",
+    cors_origins: ["https://tools.example.com"],
+    also: ["8081"],
+    identity_headers: true,
+  };
+  await share(apps, choices);
+  expect((await share(apps, { share_level: "authenticated" })).json).toMatchObject({
+    ...choices,
+    share_level: "authenticated",
+  });
+  expect((await share(apps, { label: "", expires_at: null, cors_origins: [] })).json).toMatchObject({
+    ...choices,
+    label: "",
+    expires_at: null,
+    cors_origins: [],
+  });
+  await share(apps, choices);
+  apps.test.clock.advance(60_000);
+  const fresh = { label: "", expires_at: null, host_header: "preserve", cors: "simple", also: [], identity_headers: false };
+  expect((await share(apps, {})).json).toMatchObject(fresh);
 });
 
 test("what cannot be shared is refused by name", async () => {
@@ -101,6 +136,40 @@ test("security S12: a lower cap narrows shares that are there", async () => {
   });
   expect((await apps.send(apps.host(8080), "/")).status).toBe(401);
   expect((await apps.send(apps.host(8080), "/", { token: apps.bob.token })).status).toBe(200);
+
+  // It is shown as what was chosen and as what counts.
+  const get = async (path: string, token = apps.ada.token) =>
+    (await send(apps.test.url, "GET", `/api/v2${path}`, { token })).json;
+  const levels = { share_level: "public", effective_level: "authenticated" };
+  expect(await get(`/workspaces/${apps.workspaceId}/port-share`)).toMatchObject({
+    shares: [levels],
+    max_share_level: "authenticated",
+  });
+  await declare(apps, "web", "authenticated");
+  await declare(apps, "own", "owner");
+  await store.apps.update((await store.apps.find(apps.workspaceId, "web"))!.id, { level: "public" });
+  const appLevels = { sharing_level: "public", effective_level: "authenticated" };
+  const { apps: declared } = await get(`/workspaces/${apps.workspaceId}/apps`);
+  expect(declared).toMatchObject([appLevels, { slug: "own", effective_level: "owner" }]);
+  const workspace = await get(`/workspaces/${apps.workspaceId}`);
+  expect(workspace.latest_build.resources[0].agents[0].apps[0]).toMatchObject(appLevels);
+  expect((await get("/deployment/shares", apps.admin.token)).shares).toMatchObject([
+    { workspace: "dev", owner: "owner", agent: "main", port: 8080, level: "public", effective_level: "authenticated" },
+    { workspace: "dev", owner: "owner", agent: "main", slug: "web", level: "public", effective_level: "authenticated" },
+  ]);
+});
+
+test("what a port speaks is asked by the names of ports", async () => {
+  await using apps = await started();
+  await apps.test.server.parts.agentState.disconnected(apps.agentId, "c");
+  const ask = (query: string) =>
+    send(apps.test.url, "GET", `/api/v2/workspaceagents/${apps.agentId}/listening-ports${query}`, {
+      token: apps.ada.token,
+    });
+  for (const query of ["", "?probe=shared", "?probe=9&probe=65535&probe=shared"])
+    expect((await ask(query)).json).toEqual({ ports: [], address: "" });
+  for (const query of ["?probe=8", "?probe=65536", "?probe=all", "?probe=", `?${"probe=9&".repeat(17)}`])
+    expect([query, (await ask(query)).status]).toEqual([query, 400]);
 });
 
 test("a key for apps alone opens apps, and nothing of the API", async () => {

@@ -12,12 +12,12 @@ export class OpenPorts implements FeedSource {
   readonly everyMs = ASK_EVERY_MS;
   readonly requests = new SubscriberCredentials<TunnelRequest>();
   readonly #ask: (request: TunnelRequest) => Promise<ListeningPortsResponse>;
-  readonly #shares: () => Promise<PortSharesResponse["shares"]>;
+  readonly #shares: () => Promise<PortSharesResponse>;
   readonly #watch: (changed: () => void) => () => void;
 
   constructor(options: {
     readonly ask: (request: TunnelRequest) => Promise<ListeningPortsResponse>;
-    readonly shares: () => Promise<PortSharesResponse["shares"]>;
+    readonly shares: () => Promise<PortSharesResponse>;
     readonly watch: (changed: () => void) => () => void;
   }) {
     this.#ask = options.ask;
@@ -31,7 +31,7 @@ export class OpenPorts implements FeedSource {
 
   async read(): Promise<Entries> {
     const request = this.requests.first;
-    const { ports } = request === undefined ? { ports: [] } : await this.#ask(request);
-    return entriesOf({ ports, shares: await this.#shares() });
+    const listening = request === undefined ? { ports: [] } : await this.#ask(request);
+    return entriesOf({ ...listening, ...(await this.#shares()) });
   }
 }

@@ -1,13 +1,12 @@
-import type { ListeningPortsResponse } from "coder-protocol/rest/agents";
+import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { DashboardTopic } from "coder-protocol/rest/dashboard";
-import type { PortShareService } from "../../apps/port-shares.ts";
+import type { AgentPorts } from "../../apps/agent-ports.ts";
 import type { AuthenticatedUser, Authenticator } from "../../auth/authenticator.ts";
 import { DomainError, notFound } from "../../base/domain-error.ts";
 import type { AgentNetwork } from "../../control/agent-network.ts";
 import type { AgentRow } from "../../db/schema.ts";
 import type { Tables } from "../../db/store.ts";
 import type { TunnelRequest } from "../../tunnels/agent-tunnels.ts";
-import { agentStatus } from "../../workspaces/agent-state.ts";
 import type { Changes } from "../../workspaces/changes.ts";
 import { parseWorkspaceQuery } from "../../workspaces/workspace-query.ts";
 import type { Watchables, Watched } from "../streams/watched.ts";
@@ -28,8 +27,8 @@ export interface TopicsOptions extends WorkspaceListDeps {
   readonly tables: Pick<Tables, "workspaces" | "agents" | "agentLogs">;
   readonly watchables: Watchables;
   readonly changes: Changes;
-  readonly portShares: Pick<PortShareService, "list">;
-  readonly listeningPorts: (request: TunnelRequest) => Promise<ListeningPortsResponse>;
+  readonly agentPorts: Pick<AgentPorts, "listening" | "shares">;
+  readonly maxShareLevel: ShareLevel;
   /** For owners of the deployment. */
   readonly health: () => Promise<Readonly<Record<string, unknown>>>;
   /** Undefined once the user is gone. */
@@ -105,18 +104,14 @@ export class Topics {
   }
 
   #ports(auth: AuthenticatedUser, agent: AgentRow): OpenedTopic {
-    const { changes, tables, portShares, listeningPorts, now } = this.#options;
+    const { agentPorts, changes, maxShareLevel } = this.#options;
     const concerns = { agentId: agent.id, workspaceId: agent.workspace_id };
-    const shares = async () => {
-      const workspace = await tables.workspaces.byId(agent.workspace_id);
-      const rows = workspace === undefined ? [] : await portShares.list(workspace);
-      return rows.filter(({ agent_name: name }) => name === agent.name).map(portShareView);
-    };
-    const ask = async (request: TunnelRequest): Promise<ListeningPortsResponse> => {
-      const current = await tables.agents.byId(agent.id);
-      const connected = current !== undefined && agentStatus(current, now()) === "connected";
-      return connected ? await listeningPorts(request) : { ports: [] };
-    };
+    const shares = async () => ({
+      shares: (await agentPorts.shares(agent)).map((row) => portShareView(row, maxShareLevel)),
+      max_share_level: maxShareLevel,
+    });
+    const ask = async (request: TunnelRequest) =>
+      await agentPorts.listening(agent, request, { shared: true, ports: [] });
     const watch = (changed: () => void) => changes.subscribe(`workspace:${agent.workspace_id}`, changed);
     const request = { agentId: agent.id, keyId: auth.key.id, token: auth.token };
     let leave: (() => void) | undefined;

@@ -1,4 +1,5 @@
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import { LOWEST_APP_PORT } from "coder-protocol/app-addresses";
 import {
   type ConnectionInfo,
   type ContainersResponse,
@@ -7,14 +8,14 @@ import {
   postLogSourceRequest,
 } from "coder-protocol/rest/agents";
 import type { Context } from "hono";
+import type { AgentPorts, PortProbe } from "../../apps/agent-ports.ts";
 import { type AuthenticatedAgent, type Authenticator, holderOf } from "../../auth/authenticator.ts";
 import { formatTime, type WallClock } from "../../base/clock.ts";
 import { DomainError, notFound } from "../../base/domain-error.ts";
 import type { ControlPlane } from "../../control/control-plane.ts";
 import type { AgentLogs } from "../../db/agent-logs.ts";
 import type { AgentRow } from "../../db/schema.ts";
-import type { AgentHttp } from "../../tunnels/agent-http.ts";
-import { type AgentState, agentStatus } from "../../workspaces/agent-state.ts";
+import type { AgentState } from "../../workspaces/agent-state.ts";
 import type { ConnectionPolicies } from "../../workspaces/connection-policies.ts";
 import { HttpFailure } from "../failure.ts";
 import type { Guard, HttpEnv, Router } from "../hono.ts";
@@ -27,13 +28,14 @@ import type { WorkspacePresenter } from "../views/presenter.ts";
 import { logsAfter } from "./logs-after.ts";
 
 const MAX_LOGS_PER_ANSWER = 50_000;
+const MAX_PROBED_PORTS = 16;
 
 export interface AgentRoutesDeps {
   readonly user: Guard;
   readonly authenticator: Authenticator;
   readonly agentState: AgentState;
   readonly agentLogs: AgentLogs;
-  readonly agentHttp: AgentHttp;
+  readonly agentPorts: AgentPorts;
   readonly control: Pick<ControlPlane, "connectionInfo" | "agentNetwork">;
   readonly connectionPolicies: ConnectionPolicies;
   readonly presenter: WorkspacePresenter;
@@ -125,10 +127,9 @@ export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
   router.get("/workspaceagents/:agent/listening-ports", user, async (c) => {
     const agent = await pathAgent(c);
     const auth = c.get("auth");
-    const askable = agentStatus(agent, deps.clock.now()) === "connected";
-    const body: ListeningPortsResponse = askable
-      ? await deps.agentHttp.listeningPorts({ agentId: agent.id, keyId: auth.key.id, token: auth.token })
-      : { ports: [] };
+    const request = { keyId: auth.key.id, token: auth.token };
+    const probe = portProbe(new URL(c.req.url).searchParams.getAll("probe"));
+    const body: ListeningPortsResponse = await deps.agentPorts.listening(agent, request, probe);
     return c.json(body);
   });
 
@@ -153,4 +154,15 @@ export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
     const body: ContainersResponse = { devcontainers: [], containers: [], warnings: [] };
     return c.json(body);
   });
+}
+
+/** Of `?probe=shared&probe=3000`. Throws HttpFailure. */
+function portProbe(values: readonly string[]): PortProbe {
+  const numbers = values.filter((value) => value !== "shared");
+  const ports = numbers.map((text) => (/^[0-9]{1,5}$/.test(text) ? Number(text) : 0));
+  if (numbers.length > MAX_PROBED_PORTS || ports.some((port) => port < LOWEST_APP_PORT || port > 65_535))
+    throw new HttpFailure(400, 'Query param "probe" is invalid', {
+      detail: `It is "shared", or a port from ${LOWEST_APP_PORT} to 65535, at most ${MAX_PROBED_PORTS} times`,
+    });
+  return { shared: numbers.length < values.length, ports };
 }

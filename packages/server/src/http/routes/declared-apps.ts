@@ -1,4 +1,6 @@
+import type { ShareLevel } from "coder-protocol/rest/apps";
 import {
+  type AgentApp,
   type AgentAppsResponse,
   addWorkspaceAppRequest,
   changeWorkspaceAppRequest,
@@ -8,7 +10,7 @@ import {
 } from "coder-protocol/rest/workspace-apps";
 import type { Authenticator } from "../../auth/authenticator.ts";
 import { DomainError } from "../../base/domain-error.ts";
-import type { DeclaredApps } from "../../workspaces/declared-apps.ts";
+import type { DeclaredApps, PlacedApp } from "../../workspaces/declared-apps.ts";
 import type { Guard, Router } from "../hono.ts";
 import { readJson } from "../reply.ts";
 import { agentAppView } from "../views/apps.ts";
@@ -19,29 +21,31 @@ export interface DeclaredAppRoutesDeps {
   readonly authenticator: Pick<Authenticator, "authenticateAgent">;
   readonly paths: WorkspacePaths;
   readonly apps: DeclaredApps;
+  readonly maxShareLevel: ShareLevel;
   readonly bodyBytes: number;
 }
 
 /** Apps that workspaces declare. */
 export function declaredAppRoutes(router: Router, deps: DeclaredAppRoutesDeps): void {
-  const { user, authenticator, paths, apps, bodyBytes } = deps;
+  const { user, authenticator, paths, apps, maxShareLevel, bodyBytes } = deps;
+  const shown = (app: PlacedApp): AgentApp => agentAppView(app, maxShareLevel);
 
   router.get("/workspaces/:workspace/apps", user, async (c) => {
     const workspace = await paths.workspace(c);
-    const body: WorkspaceAppsResponse = { apps: (await apps.ofWorkspace(workspace.id)).map(agentAppView) };
+    const body: WorkspaceAppsResponse = { apps: (await apps.ofWorkspace(workspace.id)).map(shown) };
     return c.json(body);
   });
 
   router.post("/workspaces/:workspace/apps", user, async (c) => {
     const workspace = await paths.workspace(c);
     const { agent_name: agent, ...app } = await readJson(c, addWorkspaceAppRequest, bodyBytes);
-    return c.json(agentAppView(await apps.add(workspace, agent, app)), 201);
+    return c.json(shown(await apps.add(workspace, agent, app)), 201);
   });
 
   router.patch("/workspaces/:workspace/apps/:slug", user, async (c) => {
     const workspace = await paths.workspace(c);
     const request = await readJson(c, changeWorkspaceAppRequest, bodyBytes);
-    return c.json(agentAppView(await apps.change(workspace, c.req.param("slug"), request)));
+    return c.json(shown(await apps.change(workspace, c.req.param("slug"), request)));
   });
 
   router.delete("/workspaces/:workspace/apps/:slug", user, async (c) => {
@@ -56,7 +60,7 @@ export function declaredAppRoutes(router: Router, deps: DeclaredAppRoutesDeps): 
     if (found instanceof DomainError) throw found;
     const request = await readJson(c, putAgentAppsRequest, MAX_AGENT_APPS_BYTES);
     const replaced = await apps.replaceOfAgent(found.agent, request.apps);
-    const body: AgentAppsResponse = { apps: replaced.apps.map(agentAppView), ignored: [...replaced.ignored] };
+    const body: AgentAppsResponse = { apps: replaced.apps.map(shown), ignored: [...replaced.ignored] };
     return c.json(body);
   });
 }

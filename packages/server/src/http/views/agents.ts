@@ -1,4 +1,5 @@
 import type { AgentLog, AgentMetadata, AgentScript, WorkspaceAgent } from "coder-protocol/rest/agents";
+import type { ShareLevel } from "coder-protocol/rest/apps";
 import { ZERO_TIME } from "coder-protocol/rest/common";
 import { formatTime } from "../../base/clock.ts";
 import type { AgentLogRow, AgentLogSourceRow, AgentMetadataRow, AgentRow, AgentScriptRow } from "../../db/schema.ts";
@@ -18,6 +19,8 @@ export interface LiveAgent {
 export interface AgentFacts {
   readonly now: number;
   readonly live: (agentId: string) => LiveAgent;
+  /** The widest level that an administrator allows. */
+  readonly maxShareLevel: ShareLevel;
 }
 
 /** @param browserOnly Whether its owner may connect from browsers only. */
@@ -55,7 +58,7 @@ export function agentView(
     expanded_directory: agent.expanded_directory,
     version: agent.version,
     api_version: agent.api_version,
-    apps: apps.map(appView),
+    apps: apps.map((app) => appView(app, facts.maxShareLevel)),
     ...(latency === undefined ? {} : { latency }),
     connection_timeout_seconds: agent.connection_timeout_seconds,
     troubleshooting_url: "",

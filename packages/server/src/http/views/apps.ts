@@ -1,9 +1,12 @@
+import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { AgentApp, WorkspaceApp } from "coder-protocol/rest/workspace-apps";
 import { appLabel } from "../../base/app-name.ts";
+import { narrowerLevel } from "../../base/share-level.ts";
 import { declarationOf, pendingLevel } from "../../workspaces/app-rows.ts";
 import type { PlacedApp } from "../../workspaces/declared-apps.ts";
 
-export function appView({ row, place }: PlacedApp): WorkspaceApp {
+/** @param maxLevel The widest level that an administrator allows. */
+export function appView({ row, place }: PlacedApp, maxLevel: ShareLevel): WorkspaceApp {
   const requested = pendingLevel(row);
   const declared = declarationOf(row);
   const served = declared.subdomain && !declared.external && declared.url !== "";
@@ -12,6 +15,7 @@ export function appView({ row, place }: PlacedApp): WorkspaceApp {
     ...declared,
     display_name: declared.display_name === "" ? row.slug : declared.display_name,
     subdomain_name: served ? appLabel(row.slug, place) : "",
+    effective_level: narrowerLevel(row.level, maxLevel),
     health: row.health,
     statuses: [],
     ...(requested === undefined ? {} : { requested_level: requested }),
@@ -19,6 +23,6 @@ export function appView({ row, place }: PlacedApp): WorkspaceApp {
   };
 }
 
-export function agentAppView(app: PlacedApp): AgentApp {
-  return { ...appView(app), agent_name: app.place.agent };
+export function agentAppView(app: PlacedApp, maxLevel: ShareLevel): AgentApp {
+  return { ...appView(app, maxLevel), agent_name: app.place.agent };
 }

@@ -12,6 +12,7 @@ export interface PresenterOptions {
   readonly live: (agentId: string) => LiveAgent;
   readonly browserOnlyBy: WorkspaceFacts["browserOnlyBy"];
   readonly deployment: DeploymentIds;
+  readonly maxShareLevel: WorkspaceFacts["maxShareLevel"];
   readonly clock: WallClock;
 }
 
@@ -52,7 +53,7 @@ export class WorkspacePresenter {
   }
 
   #facts(): WorkspaceFacts {
-    const { deployment, live, browserOnlyBy, clock } = this.#options;
-    return { deployment, live, browserOnlyBy, now: clock.now() };
+    const { deployment, live, browserOnlyBy, maxShareLevel, clock } = this.#options;
+    return { deployment, live, browserOnlyBy, maxShareLevel, now: clock.now() };
   }
 }
