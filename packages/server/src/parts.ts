@@ -6,7 +6,7 @@ import { hostname } from "node:os";
 import { hexDecode } from "wg-userspace/base/bytes";
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
-import { type AppTunnels, appDialer } from "./apps/app-dialer.ts";
+import { APP_TUNNEL_KEY, type AppTunnels, appDialer } from "./apps/app-dialer.ts";
 import { PortShareService } from "./apps/port-shares.ts";
 import { WebApps } from "./apps/web-apps.ts";
 import { AccessChanges } from "./auth/access-changes.ts";
@@ -274,13 +274,19 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     lingerMs: APP_TUNNEL_LINGER_MS,
     connectionInfo: async () => control.connectionInfo(),
   });
+  const usedTunnels = tuning.appTunnels ?? appTunnels;
+  const appAgents = new AgentHttp(usedTunnels, log);
   const webApps = new WebApps({
     wildcard,
     pathApps: config.pathApps,
     authenticator,
     accessUrl: () => addresses.browserUrl(),
     maxLevel,
-    dial: appDialer(tuning.appTunnels ?? appTunnels, ownClient.token),
+    dial: appDialer(usedTunnels, ownClient.token),
+    listeningPorts: async (agentId) => {
+      const { ports } = await appAgents.listeningPorts({ agentId, keyId: APP_TUNNEL_KEY, token: ownClient.token });
+      return ports.map(({ port }) => port);
+    },
     clientAddress,
     streams,
     store,

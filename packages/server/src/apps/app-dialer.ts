@@ -3,6 +3,9 @@ import type { Duplex } from "node:stream";
 import type { TunnelRequest } from "../tunnels/agent-tunnels.ts";
 import type { DialApp } from "./program-pool.ts";
 
+/** In the place of a login's key: the server's own client has tunnels of its own. */
+export const APP_TUNNEL_KEY = "apps";
+
 /** The part of the tunnels that is used here. */
 export interface AppTunnels {
   acquire(request: TunnelRequest): Promise<{
@@ -14,7 +17,7 @@ export interface AppTunnels {
 /** @param token Of the server's own client. */
 export function appDialer(tunnels: AppTunnels, token: string): DialApp {
   return async ({ target }, signal) => {
-    const acquiring = tunnels.acquire({ agentId: target.agentId, keyId: "apps", token });
+    const acquiring = tunnels.acquire({ agentId: target.agentId, keyId: APP_TUNNEL_KEY, token });
     const tunnel = await unlessAborted(acquiring, signal, (late) => late.release());
     try {
       const stream = await tunnel.connection.dial(target.port, { signal });

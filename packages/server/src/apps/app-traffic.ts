@@ -7,9 +7,10 @@ import type { Relation } from "./cross-origin.ts";
 import type { AppDecision } from "./decision.ts";
 import { type ExchangeFacts, exchange } from "./exchange.ts";
 import type { VisitorIdentity } from "./headers.ts";
+import { workspacePage } from "./not-running.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
 import type { AppAnswer } from "./pages.ts";
-import { programFailure } from "./program-failure.ts";
+import { isRefused, programFailure } from "./program-failure.ts";
 import type { DialApp, ProgramPools } from "./program-pool.ts";
 import type { ResolvedApp } from "./resolver.ts";
 import { passWebSocket } from "./web-socket.ts";
@@ -38,6 +39,8 @@ export interface AppTrafficOptions {
   readonly exchanges: OpenExchanges;
   readonly pools: ProgramPools;
   readonly dial: DialApp;
+  /** Ports that programs of an agent's workspace listen on. */
+  readonly listeningPorts: (agentId: string) => Promise<readonly number[]>;
   readonly requests: Places;
   readonly webSockets: Places;
   readonly clientAddress: (request: IncomingMessage) => string;
@@ -69,7 +72,7 @@ export class AppTraffic {
       return undefined;
     } catch (error) {
       if (response.destroyed) return undefined;
-      return this.#failed(error, request, admission);
+      return await this.#failed(error, request, admission);
     } finally {
       done();
     }
@@ -94,16 +97,23 @@ export class AppTraffic {
       await passWebSocket(request, socket, head, this.#options.dial, this.#options.pools, facts);
       return undefined;
     } catch (error) {
-      return this.#failed(error, request, admission);
+      return await this.#failed(error, request, admission);
     } finally {
       done();
     }
   }
 
-  #failed(error: unknown, request: IncomingMessage, { app, decision, origin }: Admission): AppAnswer {
+  async #failed(error: unknown, request: IncomingMessage, admission: Admission): Promise<AppAnswer> {
+    const { app, decision, origin } = admission;
     this.#options.log.debug({ err: error, agent: app.agent.id, port: app.target.port }, "an app did not answer");
     const owns = decision.visitor?.userId === app.owner.id;
-    return programFailure(error, { target: app.target, origin, path: request.url ?? "/", owns });
+    const forOwner = owns
+      ? {
+          workspacePage: workspacePage(app, this.#options.accessUrl()),
+          listening: isRefused(error) ? await this.#options.listeningPorts(app.agent.id) : [],
+        }
+      : undefined;
+    return programFailure(error, { target: app.target, origin, path: request.url ?? "/", forOwner });
   }
 
   #track({ decision, endsAt, stillHolds }: Admission, end: () => void): () => void {

@@ -3,12 +3,17 @@ import type { Visitor } from "./decision.ts";
 import type { AppAnswer } from "./pages.ts";
 import type { ResolvedApp } from "./resolver.ts";
 
-/** To anyone but the owner nothing is said about the workspace but that it cannot be reached. */
-export function notRunning({ owner, state, workspace, agent }: ResolvedApp, visitor: Visitor | undefined): AppAnswer {
+/**
+ * To anyone but the owner nothing is said about the workspace but that it cannot be reached. It is started on its page of the
+ * dashboard: a session of an app host is worth nothing beyond the app.
+ */
+export function notRunning(app: ResolvedApp, visitor: Visitor | undefined, accessUrl: URL): AppAnswer {
+  const { owner, state, workspace, agent } = app;
   const owns = visitor?.userId === owner.id;
+  const links = owns ? [{ href: workspacePage(app, accessUrl), text: "Open the workspace's page" }] : [];
   if (state === "stopped") {
-    const next = owns ? `Start it with: coder start ${workspace.name}` : "Ask its owner to start it.";
-    return { status: 503, title: "Workspace Stopped", text: `The workspace is stopped. ${next}` };
+    const next = owns ? `Start it on its page, or with: coder start ${workspace.name}` : "Ask its owner to start it.";
+    return { status: 503, title: "Workspace Stopped", text: `The workspace is stopped. ${next}`, links };
   }
   const last = agent.last_connected_at;
   const seen = owns && last !== null ? ` It was last connected at ${new Date(last).toISOString()}.` : "";
@@ -17,5 +22,11 @@ export function notRunning({ owner, state, workspace, agent }: ResolvedApp, visi
     status: 502,
     title: "Workspace Offline",
     text: `The agent of the workspace is not connected.${seen}${next}`,
+    links,
   };
+}
+
+/** On the dashboard. */
+export function workspacePage({ owner, workspace }: Pick<ResolvedApp, "owner" | "workspace">, accessUrl: URL): string {
+  return new URL(`/@${owner.username}/${workspace.name}`, accessUrl).href;
 }

@@ -7,12 +7,21 @@ export interface AppAnswer {
   readonly title: string;
   /** One sentence. */
   readonly text: string;
-  readonly links?: readonly { readonly href: string; readonly text: string }[];
+  readonly links?: readonly AppLink[];
+  /** Listed above the links. */
+  readonly items?: readonly AppLink[];
+  /** A page that is shown because of a GET is asked for again after this time. */
+  readonly reloadSeconds?: number;
   readonly headers?: Readonly<Record<string, string>>;
   /** Values of Set-Cookie. */
   readonly cookies?: readonly string[];
   /** Further fields of the JSON form. */
   readonly fields?: Readonly<Record<string, string>>;
+}
+
+export interface AppLink {
+  readonly href: string;
+  readonly text: string;
 }
 
 const STYLE = [
@@ -35,9 +44,10 @@ export interface RenderedAnswer {
   readonly body: string;
 }
 
-export function renderAnswer(answer: AppAnswer, html: boolean): RenderedAnswer {
+export function renderAnswer(answer: AppAnswer, form: { html: boolean; reloads: boolean }): RenderedAnswer {
+  const { html } = form;
   const body = html
-    ? page(answer)
+    ? page(answer, form.reloads)
     : `${JSON.stringify({ message: answer.title, detail: answer.text, ...answer.fields })}\n`;
   return {
     status: answer.status,
@@ -54,13 +64,19 @@ export function renderAnswer(answer: AppAnswer, html: boolean): RenderedAnswer {
   };
 }
 
-function page({ title, text, links = [] }: AppAnswer): string {
-  const anchors = links.map(({ href, text: name }) => `<a href="${escaped(href)}">${escaped(name)}</a>`).join("");
+function page({ title, text, items = [], links = [], reloadSeconds }: AppAnswer, reloads: boolean): string {
+  const list = items.map((item) => `<li>${anchor(item)}</li>`).join("");
   return [
     `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">`,
+    reloads && reloadSeconds !== undefined ? `<meta http-equiv="refresh" content="${reloadSeconds}">` : "",
     `<title>${escaped(title)}</title><style>${STYLE}</style>`,
-    `<h1>${escaped(title)}</h1><p>${escaped(text)}</p><p>${anchors}</p></html>\n`,
+    `<h1>${escaped(title)}</h1><p>${escaped(text)}</p>${list === "" ? "" : `<ul>${list}</ul>`}`,
+    `<p>${links.map(anchor).join("")}</p></html>\n`,
   ].join("");
+}
+
+function anchor({ href, text }: AppLink): string {
+  return `<a href="${escaped(href)}">${escaped(text)}</a>`;
 }
 
 function escaped(text: string): string {

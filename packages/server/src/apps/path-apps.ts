@@ -90,7 +90,7 @@ export class PathApps {
     const decision = this.#decide(app?.target, found?.visitor);
     if (decision === "sign-in") return loginNeeded(asked, request.url ?? "/");
     if (decision === "not-found" || app === undefined) return notFoundAnswer(this.#options.accessUrl());
-    if (app.state !== "running") return notRunning(app, decision.visitor);
+    if (app.state !== "running") return notRunning(app, decision.visitor, this.#options.accessUrl());
     const first = firstPage(app.target, path.prefix, request);
     if (first !== undefined) return first;
     if (decision.visitor !== undefined) this.#options.onUse(app.workspace.id);

@@ -1,4 +1,5 @@
 /** Why a program did not answer, as an answer of the server. */
+import { MAX_LABEL } from "../base/app-name.ts";
 import { nodeErrorCode } from "../base/errors.ts";
 import type { AppTarget } from "./decision.ts";
 import type { AppAnswer } from "./pages.ts";
@@ -14,20 +15,37 @@ const UNREACHABLE: ReadonlySet<string> = new Set([
   "ERR_HANDSHAKE_TIMEOUT",
 ]);
 
-export function programFailure(
-  error: unknown,
-  request: { readonly target: AppTarget; readonly origin: string; readonly path: string; readonly owns: boolean },
-): AppAnswer {
-  const { target, origin, path, owns } = request;
+const RELOAD_SECONDS = 2;
+
+export interface FailedRequest {
+  readonly target: AppTarget;
+  readonly origin: string;
+  readonly path: string;
+  /** What the owner of the workspace is shown besides; undefined for any other visitor. */
+  readonly forOwner: { readonly workspacePage: string; readonly listening: readonly number[] } | undefined;
+}
+
+/** Whether nothing listens at the port of the program. */
+export function isRefused(error: unknown): boolean {
+  return REFUSED.has(nodeErrorCode(error) ?? "");
+}
+
+export function programFailure(error: unknown, { target, origin, path, forOwner }: FailedRequest): AppAnswer {
   const code = nodeErrorCode(error) ?? "";
   const retry = { href: path, text: "Try again" };
-  if (REFUSED.has(code)) {
-    const next = owns ? " Start the program in the workspace, and let it listen on localhost." : "";
+  if (isRefused(error)) {
+    const next = forOwner === undefined ? "" : " Start the program in the workspace, and let it listen on localhost.";
+    const ports = (forOwner?.listening ?? []).flatMap((port) => {
+      const href = withProgram(origin, String(port));
+      return href === undefined ? [] : [{ href: `${href}/`, text: `Port ${port}` }];
+    });
     return {
       status: 502,
       title: `Nothing Listens on Port ${target.port}`,
-      text: `No program of the workspace listens on port ${target.port}.${next}`,
+      text: `No program of the workspace listens on port ${target.port}.${next}${ports.length === 0 ? "" : " Programs listen on:"}`,
+      items: ports,
       links: [retry],
+      reloadSeconds: RELOAD_SECONDS,
     };
   }
   if (UNREACHABLE.has(code) || (error instanceof Error && error.name === "TimeoutError")) {
@@ -35,18 +53,27 @@ export function programFailure(
       status: 504,
       title: "Workspace Unreachable",
       text: "The workspace did not answer through the tunnel in time.",
-      links: [retry],
+      links: [
+        retry,
+        ...(forOwner === undefined ? [] : [{ href: forOwner.workspacePage, text: "See how it is connected" }]),
+      ],
     };
   }
   if (code === "EPROTO" || code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "HPE_INVALID_CONSTANT") {
-    const other = otherScheme(origin, target.secure);
+    const other = withProgram(origin, `${target.port}${target.secure ? "" : "s"}`);
+    const change = other === undefined ? " The address of the app says which of them is meant." : "";
     return {
       status: 502,
       title: "Protocol Mismatch",
       text: target.secure
-        ? "The program does not speak https."
-        : "The program does not speak http; it may speak https.",
-      links: [{ href: `${other}${path}`, text: target.secure ? "Switch to HTTP" : "Switch to HTTPS" }, retry],
+        ? `The program does not speak https.${change}`
+        : `The program does not speak http; it may speak https.${change}`,
+      links: [
+        ...(other === undefined
+          ? []
+          : [{ href: `${other}${path}`, text: target.secure ? "Switch to HTTP" : "Switch to HTTPS" }]),
+        retry,
+      ],
     };
   }
   return {
@@ -57,12 +84,11 @@ export function programFailure(
   };
 }
 
-/** The same app with or without the `s` after its port. */
-function otherScheme(origin: string, secure: boolean): string {
+/** The origin of another port of the same agent; undefined where the present one is no host of a port. */
+function withProgram(origin: string, program: string): string | undefined {
   const url = new URL(origin);
   const [label = "", ...rest] = url.host.split(".");
-  const swapped = secure
-    ? label.replace(/(^|---)(\d{1,5})s--/, "$1$2--")
-    : label.replace(/(^|---)(\d{1,5})--/, "$1$2s--");
-  return `${url.protocol}//${[swapped, ...rest].join(".")}`;
+  const match = /^(?:[a-z0-9-]*---)?\d{1,5}s?(--.*)$/.exec(label);
+  const other = `${program}${match?.[1]}`;
+  return match === null || other.length > MAX_LABEL ? undefined : `${url.protocol}//${[other, ...rest].join(".")}`;
 }

@@ -10,7 +10,7 @@ export function sendAnswer(request: IncomingMessage, response: ServerResponse, a
     response.destroy();
     return;
   }
-  const rendered = renderAnswer(answer, wantsHtml(request));
+  const rendered = renderAnswer(answer, { html: wantsHtml(request), reloads: request.method === "GET" });
   response.writeHead(rendered.status, rendered.headers.flat());
   response.end(request.method === "HEAD" ? undefined : rendered.body);
 }
@@ -21,7 +21,10 @@ export function refuseUpgrade(socket: Duplex, answer: AppAnswer): void {
     socket.destroy();
     return;
   }
-  const rendered = renderAnswer({ ...answer, headers: { ...answer.headers, Connection: "close" } }, false);
+  const rendered = renderAnswer(
+    { ...answer, headers: { ...answer.headers, Connection: "close" } },
+    { html: false, reloads: false },
+  );
   socket.end(headOf(rendered.status, "", rendered.headers) + rendered.body);
   socket.resume();
 }

@@ -38,6 +38,8 @@ export interface WebAppsOptions {
   readonly accessUrl: () => URL;
   readonly maxLevel: ShareLevel;
   readonly dial: DialApp;
+  /** Ports that programs of an agent's workspace listen on; asked for its owner alone. */
+  readonly listeningPorts: (agentId: string) => Promise<readonly number[]>;
   readonly clientAddress: (request: IncomingMessage) => string;
   readonly streams: OpenStreams;
   readonly store: Store;

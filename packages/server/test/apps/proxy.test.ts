@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { createServer as createNetServer } from "node:net";
 import { expect, test } from "vitest";
+import { send } from "../helpers.ts";
 import { raw, startApps } from "./helpers.ts";
 
 test("security S4, S16: no credential of the server and no forged address reaches a program", async () => {
@@ -179,6 +180,9 @@ test("why a program does not answer is said in words, and to its owner with the 
   const nothing = await apps.send(apps.host(7777), "/", { token, headers: { Accept: "text/html" } });
   expect([nothing.status, nothing.text]).toEqual([502, expect.stringContaining("Nothing Listens on Port 7777")]);
   expect(nothing.text).toContain("Start the program");
+  expect(nothing.text).toContain('<meta http-equiv="refresh" content="2">');
+  const posted = { method: "POST", token, headers: { Accept: "text/html" } };
+  expect((await apps.send(apps.host(7777), "/", posted)).text).not.toContain("refresh");
   expect(nothing.headers["content-security-policy"]).toContain("default-src 'none'");
   expect(nothing.headers["cache-control"]).toBe("no-store");
   const admin = await apps.send(apps.host(7777), "/", { token: apps.admin.token });
@@ -196,6 +200,28 @@ test("why a program does not answer is said in words, and to its owner with the 
   await apps.program(8443, (_request, response) => response.end("plain"));
   const notTls = await apps.send(apps.host("8443s"), "/x", { token, headers: { Accept: "text/html" } });
   expect([notTls.status, notTls.text]).toEqual([502, expect.stringContaining(`http://${apps.host(8443)}/x`)]);
+});
+
+test("the owner of a workspace is shown where its programs listen, and how it is connected, and no other visitor is", async () => {
+  await using apps = await startApps();
+  const ports = [8080, 3000].map((port) => ({ process_name: "node", network: "tcp", port }));
+  await apps.program(4, (_request, response) => response.end(JSON.stringify({ ports })));
+  await send(apps.test.url, "POST", `/api/v2/workspaces/${apps.workspaceId}/port-share`, {
+    token: apps.ada.token,
+    body: { agent_name: "main", port: 7777, share_level: "authenticated" },
+  });
+  const page = (host: string, token: string) => apps.send(host, "/", { token, headers: { Accept: "text/html" } });
+  for (const what of ["7777", "7777s", "x---7777"]) {
+    const { text } = await page(apps.host(what), apps.ada.token);
+    expect(text).toContain(`<li><a href="http://${apps.host(8080)}/">Port 8080</a></li>`);
+    expect(text).toContain(`http://${apps.host(3000)}/`);
+  }
+  for (const { token } of [apps.bob, apps.admin]) {
+    const { status, text } = await page(apps.host(7777), token);
+    expect([status, text]).toEqual([502, expect.not.stringContaining("8080")]);
+  }
+  const asked = apps.dialled.filter(({ port }) => port === 4);
+  expect(new Set(asked.map(({ agentId }) => agentId))).toEqual(new Set([apps.agentId]));
 });
 
 test("security S14: what is not one plain request reaches no program", async () => {

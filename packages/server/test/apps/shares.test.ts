@@ -195,6 +195,10 @@ test("a workspace that is stopped or whose agent is away says so to those who ma
   });
   const stopped = await apps.send(apps.host(8080), "/", { token });
   expect([stopped.status, JSON.parse(stopped.text).message]).toEqual([503, "Workspace Stopped"]);
+  const page = await apps.send(apps.host(8080), "/", { token, headers: { Accept: "text/html" } });
+  expect(page.text).toMatch(/href="http:\/\/[^"/]+\/@owner\/dev"/);
+  const other = await apps.send(apps.host(8080), "/", { token: apps.admin.token, headers: { Accept: "text/html" } });
+  expect([other.status, other.text]).toEqual([503, expect.not.stringContaining("@owner")]);
 });
 
 /** A request whose answer never ends by itself; resolves when it was cut off. */

@@ -45,7 +45,8 @@ export function applicationRoutes(router: Router, deps: ApplicationRoutesDeps): 
     const query = new URL(c.req.url).searchParams;
     const decided = await signIn.decide(visitor, query.get("redirect_uri") ?? "", query.get("state") ?? "");
     if ("location" in decided) return c.redirect(decided.location, 303);
-    const rendered = renderAnswer(decided.refused, (incoming.headers.accept ?? "").includes("text/html"));
+    const html = (incoming.headers.accept ?? "").includes("text/html");
+    const rendered = renderAnswer(decided.refused, { html, reloads: false });
     return new Response(rendered.body, {
       status: rendered.status,
       headers: rendered.headers.map(([name, value]): [string, string] => [name, value]),
