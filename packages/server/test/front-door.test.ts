@@ -297,7 +297,31 @@ test("security 40: too long a URL, header or body is refused", async () => {
   const headers = await raw(test.port, [
     `GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Big: ${"x".repeat(20_000)}\r\n\r\n`,
   ]);
-  expect(headers).toMatch(/^HTTP\/1\.1 (400|431) /);
+  expect(headers).toMatch(/^HTTP\/1\.1 431 /);
+});
+
+test("security S25: a browser that has too many cookies of a program is answered with what to clear", async () => {
+  await using test = await startServer();
+  const cookies = (count: number): string =>
+    Array.from({ length: count }, (_, index) => `c${index}=${"x".repeat(4_000)}`).join("; ");
+  const get = (count: number, more = "") =>
+    raw(test.port, [
+      `GET / HTTP/1.1\r\nHost: localhost:${test.port}\r\n${more}Connection: close\r\nCookie: ${cookies(count)}\r\n\r\n`,
+    ]);
+  for (const [count, site] of [
+    [200, "this site"],
+    [8, "localhost and the domains above it"],
+  ] as const) {
+    const page = await get(count, "Sec-Fetch-Mode: navigate\r\n");
+    expect(page).toMatch(/^HTTP\/1\.1 431 /);
+    expect(page).toContain(`Clear the cookies of ${site}`);
+    expect(page.toLowerCase()).toContain("content-security-policy: default-src 'none'");
+    expect(page).toMatch(/<\/html>\n$/);
+  }
+  const program = await get(8);
+  expect([program.slice(0, 13), program]).toEqual(["HTTP/1.1 431 ", expect.stringContaining('{"message"')]);
+  // Others are served meanwhile.
+  expect((await send(test.url, "GET", "/healthz")).status).toBe(200);
 });
 
 test("security 40: a client that sends one byte at a time is disconnected", async () => {

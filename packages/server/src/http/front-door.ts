@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
 import { isSessionId, SESSION_ID_KEY, sessionIdOfBaggage } from "coder-protocol/session-id";
-import { type Hosts, plainAddress } from "../auth/hosts.ts";
+import { type Hosts, hostname, plainAddress } from "../auth/hosts.ts";
 import { expectsContinue } from "../base/expect-continue.ts";
 import type { Logger } from "../base/log.ts";
 import { Places } from "../base/places.ts";
@@ -12,6 +12,7 @@ import { BUILD_VERSION } from "../base/version.ts";
 import { failureOf, HttpFailure } from "./failure.ts";
 import { hostRoute } from "./host-route.ts";
 import type { HttpLimits } from "./limits.ts";
+import { longHeadHeaders, longHeadPage } from "./long-head.ts";
 import { rejectUpgrade } from "./reject-upgrade.ts";
 
 /** They ask under whatever name they know, and follow no redirect. */
@@ -93,7 +94,10 @@ export class FrontDoor {
       this.#options.log.debug({ method, path, status: response.statusCode, ms, ...session }, "request");
     });
     if (url instanceof HttpFailure) {
-      answerFailure(response, url);
+      if (url.status === 431 && isNavigation(request)) {
+        const page = longHeadPage(hostname(request.headers.host) ?? "");
+        response.writeHead(431, longHeadHeaders(page)).end(page);
+      } else answerFailure(response, url);
       return;
     }
     const elsewhere = this.#redirectTarget(request, url);
@@ -319,6 +323,10 @@ function sessionFields(request: IncomingMessage, url: URL | undefined): { readon
 function answerFailure(response: ServerResponse, failure: HttpFailure): void {
   response.writeHead(failure.status, { "Content-Type": "application/json; charset=utf-8", ...failure.headers });
   response.end(`${JSON.stringify(failure.body)}\n`);
+}
+
+function isNavigation({ headers }: IncomingMessage): boolean {
+  return headers["sec-fetch-mode"] === "navigate" || (headers.accept ?? "").includes("text/html");
 }
 
 function hostMissing(): HttpFailure {

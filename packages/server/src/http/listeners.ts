@@ -7,8 +7,8 @@ import type { Logger } from "../base/log.ts";
 import type { OpenStreams } from "../base/open-streams.ts";
 import { limitConnections } from "./descriptor-limit.ts";
 import type { FrontDoor } from "./front-door.ts";
-
 import type { HttpLimits } from "./limits.ts";
+import { longHeadAnswer } from "./long-head.ts";
 import type { Certificates } from "./tls.ts";
 
 /**
@@ -16,6 +16,10 @@ import type { Certificates } from "./tls.ts";
  * and one that finds no room tries again only after seconds.
  */
 const BACKLOG = 8_192;
+
+const BAD_REQUEST = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+/** For the rest of a head that was too long. */
+const LONG_HEAD_MS = 5_000;
 
 /** What takes requests and upgrades from the listeners. */
 export type Door = Pick<FrontDoor, "request" | "upgrades" | "upgrade" | "startClosing" | "destroyUpgraded">;
@@ -99,11 +103,13 @@ function createListener(certificates: Certificates | undefined, limits: Listener
   // 100 Continue is sent once it is known that the body is taken.
   server.on("checkContinue", (request, response) => door.request(request, response));
   server.on("upgrade", (request, socket, head) => door.upgrade(request, socket, head));
-  server.on("clientError", (_error, socket) => {
-    // Not HTTP, too large or too slow: one line, and the end.
-    if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-    // Half-closing keeps the line from being lost; the timer ends a client that does not close.
-    setTimeout(() => socket.destroy(), 1_000).unref();
+  server.on("clientError", (error, socket) => {
+    const tooLong = nodeErrorCode(error) === "HPE_HEADER_OVERFLOW";
+    // Not HTTP, too large or too slow: an answer, and the end.
+    if (socket.writable) socket.end(tooLong ? longHeadAnswer() : BAD_REQUEST);
+    // Half-closing, and reading on, keeps the answer from being lost; the timer ends a client that does not close.
+    if (tooLong) socket.resume();
+    setTimeout(() => socket.destroy(), tooLong ? LONG_HEAD_MS : 1_000).unref();
   });
   return server;
 }

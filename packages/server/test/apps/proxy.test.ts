@@ -2,9 +2,9 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { request as httpRequest, type IncomingMessage } from "node:http";
-import { createServer as createNetServer } from "node:net";
+import { connect, createServer as createNetServer } from "node:net";
 import { expect, test } from "vitest";
-import { send } from "../helpers.ts";
+import { addWorkspace, send } from "../helpers.ts";
 import { raw, startApps } from "./helpers.ts";
 
 test("security S4, S16: no credential of the server and no forged address reaches a program", async () => {
@@ -342,6 +342,104 @@ test("security S17: a program is dialled at its own agent and port, whatever the
   expect(new Set(apps.dialled.map(({ agentId, port }) => `${agentId} ${port}`))).toEqual(
     new Set([`${apps.agentId} 8080`]),
   );
+});
+
+test("security S17: nothing that is asked of one agent reaches another", async () => {
+  await using apps = await startApps();
+  const spied = await addWorkspace(apps.test.url, apps.bob.token, "spied");
+  const spiedAgent: string = spied.latest_build.resources[0].agents[0].id;
+  await apps.test.server.parts.agentState.connected(spiedAgent, "2.0", "c");
+  const spiedHost = `8080--main--spied--bob.coder.localhost:${apps.test.port}`;
+  await apps.program(8080, (request, response) =>
+    request.url === "/redirect"
+      ? response.writeHead(302, { Location: `http://${spiedHost}/` }).end()
+      : response.end(request.headers.host),
+  );
+  const { token } = apps.ada;
+  const declare = (slug: string, url: string) =>
+    send(apps.test.url, "POST", `/api/v2/workspaces/${apps.workspaceId}/apps`, { token, body: { slug, url } });
+  for (const url of [
+    "http://169.254.169.254/",
+    "http://[::1]@evil.example/",
+    `http://${spiedHost}/`,
+    "unix:/run/x.sock",
+    "file:///etc/passwd",
+    "http://localhost:8/",
+    "http://127.0.0.1:8080@spied/",
+  ])
+    expect([url, (await declare("spy", url)).status]).toEqual([url, 400]);
+  expect((await declare("web", "http://localhost:8080")).status).toBe(201);
+  for (const host of [apps.host(8080), apps.host("web")]) {
+    const [name] = host.split(":");
+    const headers = {
+      "X-Forwarded-Host": spiedHost,
+      Forwarded: `host=${spiedHost}`,
+      "X-Original-URL": `http://${spiedHost}/`,
+      "X-Rewrite-URL": "/@bob/spied/apps/web/",
+      Referer: `http://${spiedHost}/`,
+    };
+    for (const path of ["/", `/@bob/spied/apps/web/`, `/?host=${spiedHost}&agent=${spiedAgent}`, `//${spiedHost}/`])
+      expect([path, (await apps.send(host, path, { token, headers })).text]).toEqual([path, host]);
+    const redirect = await apps.send(host, "/redirect", { token });
+    expect([redirect.status, redirect.headers.location]).toEqual([302, `http://${spiedHost}/`]);
+    const head = `Coder-Session-Token: ${token}\r\nConnection: close\r\n\r\n`;
+    await raw(apps.test.port, `GET http://${spiedHost}/ HTTP/1.1\r\nHost: ${host}\r\n${head}`);
+    await raw(apps.test.port, `GET / HTTP/1.1\r\nHost: ${host}\r\nHost: ${spiedHost}\r\n${head}`);
+    await raw(apps.test.port, `GET / HTTP/1.1\r\nHost: ${spiedHost}@${name}\r\n${head}`);
+  }
+  expect((await apps.send(spiedHost, "/", { token })).status).toBe(404);
+  expect(new Set(apps.dialled.map(({ agentId, port }) => `${agentId} ${port}`))).toEqual(
+    new Set([`${apps.agentId} 8080`]),
+  );
+  // The other agent's owner gets there, on a connection of its own.
+  expect((await apps.send(spiedHost, "/", { token: apps.bob.token })).text).toBe(spiedHost);
+  expect(apps.dialled.at(-1)).toEqual({ agentId: spiedAgent, port: 8080 });
+});
+
+test("security S25: a client that does not read holds up its program, and the server keeps little of the answer", async () => {
+  await using apps = await startApps();
+  const chunk = Buffer.alloc(1024 * 1024);
+  const total = 1024;
+  let produced = 0;
+  await apps.program(8080, (request, response) => {
+    if (request.url !== "/endless") return void response.end("ok");
+    const more = (): void => {
+      while (produced < total && !response.destroyed) {
+        produced++;
+        if (!response.write(chunk)) return void response.once("drain", more);
+      }
+      response.end();
+    };
+    more();
+  });
+  const { token } = apps.ada;
+  const lazy = httpRequest({
+    host: "127.0.0.1",
+    port: apps.test.port,
+    path: "/endless",
+    headers: { Host: apps.host(8080), "Coder-Session-Token": token },
+  }).end();
+  const [answer] = (await once(lazy, "response")) as [IncomingMessage];
+  answer.pause().on("error", () => undefined);
+  for (let count = 0; count < 50; count++)
+    expect((await apps.send(apps.host(8080), "/", { token })).text).toBe("ok");
+  expect(produced).toBeLessThan(64);
+  lazy.destroy();
+});
+
+test("security S25: heads of requests to apps that come byte by byte are not waited for", async () => {
+  await using apps = await startApps({ deps: { limits: { headersTimeoutMs: 300, connectionsCheckMs: 50 } } });
+  await apps.program(8080, (_request, response) => response.end("ok"));
+  const text = `GET / HTTP/1.1\r\nHost: ${apps.host(8080)}\r\nX: `;
+  const socket = connect(apps.test.port, "127.0.0.1");
+  const closed = once(socket, "close");
+  socket.on("error", () => undefined).resume();
+  let sent = 0;
+  const timer = setInterval(() => socket.write(text.charAt(sent++) || "y"), 10);
+  await closed;
+  clearInterval(timer);
+  expect(apps.dialled).toEqual([]);
+  expect((await apps.send(apps.host(8080), "/", { token: apps.ada.token })).text).toBe("ok");
 });
 
 test("a client that expects 100 Continue gets it once its request is admitted, and not before", async () => {
