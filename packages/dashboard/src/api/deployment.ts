@@ -47,6 +47,7 @@ export interface DeploymentShare {
   readonly port?: number | null;
   readonly slug?: string | null;
   readonly level: ShareLevel;
+  readonly effective_level: ShareLevel;
   readonly label: string;
   readonly expires_at: string | null;
   readonly created_by: string;

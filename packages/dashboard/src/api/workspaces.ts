@@ -61,8 +61,13 @@ export const agentById = (id: string, signal: AbortSignal) =>
 export const agentNetwork = (id: string, signal: AbortSignal) =>
   call<AgentNetwork>("GET", `/workspaceagents/${id}/network`, { signal });
 
-export const listeningPorts = (id: string, signal: AbortSignal) =>
-  call<ListeningPortsResponse>("GET", `/workspaceagents/${id}/listening-ports`, { signal });
+/** @param probe Ports, or "shared" for those that are: the agent connects to their programs, to find out what they speak. */
+export const listeningPorts = (id: string, probe: readonly (number | "shared")[], signal: AbortSignal) =>
+  call<ListeningPortsResponse>(
+    "GET",
+    `/workspaceagents/${id}/listening-ports?${probe.map((one) => `probe=${one}`).join("&")}`,
+    { signal },
+  );
 
 export const portShares = (workspace: string, signal: AbortSignal) =>
   call<PortSharesResponse>("GET", `/workspaces/${workspace}/port-share`, { signal });

@@ -1,6 +1,6 @@
 /** What the pages show of workspaces and agents, kept current by the stream. */
 import type { AgentLog, AgentMetadata, ListeningPortsResponse } from "coder-protocol/rest/agents";
-import type { PortShare } from "coder-protocol/rest/apps";
+import type { PortShare, ShareLevel } from "coder-protocol/rest/apps";
 import type { WorkspaceListRow } from "coder-protocol/rest/dashboard";
 import type { Workspace } from "coder-protocol/rest/workspaces";
 import { ApiError } from "../api/client.ts";
@@ -63,6 +63,10 @@ export function useAgentNetwork(agentId: string): Resource<AgentNetwork> {
 export interface OpenPorts {
   readonly ports: ListeningPortsResponse["ports"];
   readonly shares: readonly PortShare[];
+  /** Where ports are opened, with `{{port}}` for the port; "" where they have no addresses. */
+  readonly address: string;
+  /** The widest level that an administrator allows. */
+  readonly max_share_level: ShareLevel;
 }
 
 export function useOpenPorts(workspaceId: string, agent: { id: string; name: string }): Resource<OpenPorts> {
@@ -72,11 +76,12 @@ export function useOpenPorts(workspaceId: string, agent: { id: string; name: str
       subscription: { topic: "ports", args: { agent: agent.id } },
       read: (data) => data as unknown as OpenPorts,
       load: async (signal) => {
-        const [{ ports }, { shares }] = await Promise.all([
-          listeningPorts(agent.id, signal),
+        const [{ ports, address = "" }, shared] = await Promise.all([
+          listeningPorts(agent.id, ["shared"], signal),
           portShares(workspaceId, signal),
         ]);
-        return { ports, shares: shares.filter(({ agent_name: name }) => name === agent.name) };
+        const shares = shared.shares.filter(({ agent_name: name }) => name === agent.name);
+        return { ports, address, ...shared, shares };
       },
       everyMs: PORTS_EVERY_MS,
     }),

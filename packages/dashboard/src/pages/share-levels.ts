@@ -10,3 +10,10 @@ export const LEVEL_WORDS: Readonly<Record<ShareLevel, string>> = {
 
 /** In the order of the choices. */
 export const LEVELS = Object.keys(LEVEL_WORDS) as readonly ShareLevel[];
+
+const FROM_NARROW_TO_WIDE: readonly ShareLevel[] = ["owner", "organization", "authenticated", "public"];
+
+/** Whether an administrator who allows at most `max` allows `level`. */
+export function isAllowed(level: ShareLevel, max: ShareLevel): boolean {
+  return FROM_NARROW_TO_WIDE.indexOf(level) <= FROM_NARROW_TO_WIDE.indexOf(max);
+}

@@ -1,3 +1,4 @@
+import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { JSX } from "preact";
 import { type DeploymentShare, deploymentShares } from "../api/deployment.ts";
 import { useResource } from "../live/resource.ts";
@@ -56,7 +57,10 @@ function Row({ share }: { readonly share: DeploymentShare }): JSX.Element {
         <span class="quiet">{share.agent}</span>
       </td>
       <td data-label="Shared with">
-        <State tone={share.level === "public" ? "warn" : "ok"}>{LEVEL_WORDS[share.level]}</State>
+        <State tone={share.effective_level === "public" ? "warn" : "ok"}>{wordsOf(share.effective_level)}</State>
+        {share.effective_level === share.level ? null : (
+          <p class="small-text">Lowered by --max-share-level from: {wordsOf(share.level)}</p>
+        )}
       </td>
       <td data-label="Label">{share.label === "" ? "–" : share.label}</td>
       <td data-label="Ends">
@@ -65,4 +69,9 @@ function Row({ share }: { readonly share: DeploymentShare }): JSX.Element {
       <td data-label="Shared by">{share.created_by === "" ? "–" : share.created_by}</td>
     </tr>
   );
+}
+
+/** Of workspaces of others. */
+function wordsOf(level: ShareLevel): string {
+  return level === "owner" ? "The owner alone" : LEVEL_WORDS[level];
 }

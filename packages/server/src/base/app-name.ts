@@ -3,7 +3,7 @@ import { type Wildcard, wildcardOrigin } from "./wildcard.ts";
 
 /** Octets of a DNS label (RFC 1035 §2.3.4). */
 export const MAX_LABEL = 63;
-const LONGEST_PORT = "65535";
+const LONGEST_PORT = "65535s";
 
 /** An agent by its names, and by the alias that stands for all three. */
 export interface AppPlaceNames {

@@ -9,6 +9,7 @@ import { Field, Form, useWork } from "../../ui/form.tsx";
 import { Problem } from "../../ui/problem.tsx";
 import { agentsOf } from "../agents-of.ts";
 import { LEVEL_WORDS, LEVELS } from "../share-levels.ts";
+import { SharedWith } from "../shared-with.tsx";
 import { AppIcon } from "./app-icon.tsx";
 
 const HEALTH_INTERVAL_SECONDS = 10;
@@ -50,7 +51,7 @@ export function AppsEditor({ workspace }: { readonly workspace: Workspace }): JS
                 </td>
                 <td data-label="Shared with">
                   {app.source === "agent" ? (
-                    LEVEL_WORDS[app.sharing_level]
+                    <SharedWith chosen={app.sharing_level} effective={app.effective_level} />
                   ) : (
                     <LevelChoice
                       label={`Who may use ${app.slug}`}

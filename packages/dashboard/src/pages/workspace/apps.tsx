@@ -10,6 +10,7 @@ import { useWork } from "../../ui/form.tsx";
 import { Problem } from "../../ui/problem.tsx";
 import { State, type Tone } from "../../ui/state.tsx";
 import { LEVEL_WORDS } from "../share-levels.ts";
+import { SharedWith } from "../shared-with.tsx";
 import { AppIcon } from "./app-icon.tsx";
 import { appLink, shownApps } from "./app-links.ts";
 
@@ -105,11 +106,11 @@ function Row({
         {health === undefined ? <span class="quiet">–</span> : <State tone={health.tone}>{health.text}</State>}
       </td>
       <td data-label="Shared with">
-        {app.sharing_level === "owner" ? <span class="quiet">Only you</span> : LEVEL_WORDS[app.sharing_level]}
+        <SharedWith chosen={app.sharing_level} effective={app.effective_level} />
         {link?.belowPath === true ? (
           <p class="small-text">
             <State tone="warn">Runs with the rights of this page</State>
-            {app.sharing_level === "owner" ? null : " and is the owner's alone unless the administrator allows more"}
+            {app.effective_level === "owner" ? null : " and is the owner's alone unless the administrator allows more"}
           </p>
         ) : null}
       </td>

@@ -8,6 +8,7 @@ const share: PortShare = {
   agent_name: "main",
   port: 8080,
   share_level: "authenticated",
+  effective_level: "authenticated",
   protocol: "https",
   label: "staging",
   expires_at: null,
@@ -19,7 +20,7 @@ const share: PortShare = {
   created_at: "2029-12-31T00:00:00Z",
 };
 const chosen = (given: PortShare | undefined, length: string) =>
-  chosenShare(given, { level: "public", protocol: "http", label: "x", length }, NOW);
+  chosenShare(given, { level: "public", protocol: "http", label: "x", length, localhost: given !== undefined }, NOW);
 
 test("a new share lasts a day unless another length is chosen", () => {
   expect(shareLengths(undefined).map(([value]) => value)).toContain(firstLength(undefined));
@@ -27,6 +28,7 @@ test("a new share lasts a day unless another length is chosen", () => {
     share_level: "public",
     protocol: "http",
     label: "x",
+    host_header: "preserve",
     expires_at: "2030-01-02T00:00:00.000Z",
   });
   expect(chosen(undefined, "0").expires_at).toBeNull();
@@ -34,7 +36,7 @@ test("a new share lasts a day unless another length is chosen", () => {
 
 test("saving an existing share leaves its end and what the dialog does not ask for", () => {
   expect(shareLengths(share)[0]?.[0]).toBe(firstLength(share));
-  const { workspace_id: _workspace, agent_name: _agent, port: _port, created_at: _created, ...kept } = share;
+  const { workspace_id: _workspace, agent_name: _agent, port: _port, created_at: _created, effective_level: _level, ...kept } = share;
   expect(chosen(share, firstLength(share))).toEqual({ ...kept, share_level: "public", protocol: "http", label: "x" });
   const limited = { ...share, expires_at: "2030-01-03T00:00:00Z" };
   expect(chosen(limited, firstLength(limited)).expires_at).toBe("2030-01-03T00:00:00Z");

@@ -27,18 +27,19 @@ export interface ShareChoice {
   readonly label: string;
   /** One of `shareLengths`. */
   readonly length: string;
+  /** Whether the program gets localhost for `Host`. */
+  readonly localhost: boolean;
 }
 
 export type ChosenShare = Omit<UpsertPortShareRequest, "agent_name" | "port">;
 
 /** The share to store in the place of `share`. What the dialog does not ask for stays. */
 export function chosenShare(share: PortShare | undefined, choice: ShareChoice, now: number): ChosenShare {
-  const { level, protocol, label } = choice;
+  const { level, protocol, label, localhost } = choice;
   return {
     ...(share === undefined
       ? {}
       : {
-          host_header: share.host_header,
           cors: share.cors,
           cors_origins: share.cors_origins,
           also: share.also,
@@ -47,6 +48,7 @@ export function chosenShare(share: PortShare | undefined, choice: ShareChoice, n
     share_level: level,
     protocol,
     label,
+    host_header: localhost ? "localhost" : "preserve",
     expires_at: expiry(share, choice, now),
   };
 }

@@ -1,25 +1,42 @@
 import { useSignal } from "@preact/signals";
+import type { PortKind } from "coder-protocol/rest/agents";
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { JSX } from "preact";
 import { ConsentButton, Dialog } from "../../ui/dialog.tsx";
-import { LEVEL_WORDS, LEVELS } from "../share-levels.ts";
+import { isAllowed, LEVEL_WORDS, LEVELS } from "../share-levels.ts";
 import type { PortRow } from "./port-rows.ts";
 import { type ChosenShare, chosenShare, firstLength, shareLengths } from "./share-choice.ts";
+
+const KIND_WORDS: Readonly<Record<PortKind | "unknown", string>> = {
+  http: "It answers with http.",
+  https: "It answers with https.",
+  other: "It answers with neither: a browser will show nothing of it.",
+  unknown: "It is not known what the program speaks.",
+};
 
 /** With whom a port is shared, and for how long. */
 export function ShareDialog({
   row,
+  kind,
+  maxLevel,
   busy,
   onCancel,
   onShare,
 }: {
   readonly row: PortRow;
+  /** What the program speaks, once it is known. */
+  readonly kind: PortKind | undefined;
+  /** The widest level that an administrator allows. */
+  readonly maxLevel: ShareLevel;
   readonly busy: boolean;
   readonly onCancel: () => void;
   readonly onShare: (port: number, chosen: ChosenShare) => void;
 }): JSX.Element {
-  const level = useSignal<ShareLevel>(row.share?.share_level ?? "authenticated");
-  const protocol = useSignal<"http" | "https">(row.share?.protocol ?? "http");
+  const first = isAllowed("authenticated", maxLevel) ? "authenticated" : maxLevel;
+  const level = useSignal<ShareLevel>(row.share?.effective_level ?? first);
+  const chosen = useSignal<"http" | "https" | undefined>(row.share?.protocol);
+  const protocol = chosen.value ?? (kind === "https" ? "https" : "http");
+  const localhost = useSignal(row.share?.host_header === "localhost");
   const length = useSignal(firstLength(row.share));
   const label = useSignal(row.share?.label ?? "");
   return (
@@ -32,11 +49,13 @@ export function ShareDialog({
               type="radio"
               name="level"
               checked={level.value === one}
+              disabled={!isAllowed(one, maxLevel)}
               onChange={() => {
                 level.value = one;
               }}
             />
             {LEVEL_WORDS[one]}
+            {isAllowed(one, maxLevel) ? null : <span class="quiet"> (not allowed by the administrator)</span>}
           </label>
         ))}
       </fieldset>
@@ -62,16 +81,27 @@ export function ShareDialog({
           <label for="share-protocol">The program speaks</label>
           <select
             id="share-protocol"
-            value={protocol.value}
+            value={protocol}
             onChange={(event) => {
-              protocol.value = event.currentTarget.value === "https" ? "https" : "http";
+              chosen.value = event.currentTarget.value === "https" ? "https" : "http";
             }}
           >
             <option value="http">http</option>
             <option value="https">https</option>
           </select>
+          <p class="small-text quiet">{KIND_WORDS[kind ?? "unknown"]}</p>
         </div>
       </div>
+      <label class="inline">
+        <input
+          type="checkbox"
+          checked={localhost.value}
+          onChange={(event) => {
+            localhost.value = event.currentTarget.checked;
+          }}
+        />
+        The program takes requests for localhost only
+      </label>
       <div class="field">
         <label for="share-label">Label</label>
         <input
@@ -95,7 +125,13 @@ export function ShareDialog({
               row.port,
               chosenShare(
                 row.share,
-                { level: level.value, protocol: protocol.value, label: label.value, length: length.value },
+                {
+                  level: level.value,
+                  protocol,
+                  label: label.value,
+                  length: length.value,
+                  localhost: localhost.value,
+                },
                 Date.now(),
               ),
             )
