@@ -9,6 +9,7 @@ import AppsAdd from "./commands/apps/add.ts";
 import AppsApprove from "./commands/apps/approve.ts";
 import AppsEdit from "./commands/apps/edit.ts";
 import AppsList from "./commands/apps/list.ts";
+import AppsPorts from "./commands/apps/ports.ts";
 import AppsRemove from "./commands/apps/remove.ts";
 import AppsShare from "./commands/apps/share.ts";
 import Completion from "./commands/completion.ts";
@@ -81,6 +82,7 @@ export const COMMANDS: Readonly<Record<string, CommandClass>> = {
   "apps:approve": AppsApprove,
   "apps:edit": AppsEdit,
   "apps:list": AppsList,
+  "apps:ports": AppsPorts,
   "apps:remove": AppsRemove,
   "apps:share": AppsShare,
   completion: Completion,

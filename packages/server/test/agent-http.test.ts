@@ -59,7 +59,11 @@ test("what ports speak is asked of those that are named, and anything else an ag
   const asked: string[] = [];
   await using at = await agent(({ url }, response) => {
     asked.push(url ?? "");
-    const rows = [{ ...port(3000), kind: "https" }, { ...port(3001), kind: "<b>" }, { ...port(3002), kind: "other" }];
+    const rows = [
+      { ...port(3000), kind: "https" },
+      { ...port(3001), kind: "<b>" },
+      { ...port(3002), kind: "other" },
+    ];
     response.end(JSON.stringify({ ports: rows, address: "https://evil.example/{{port}}" }));
   });
   const found = { ports: [{ ...port(3000), kind: "https" }, port(3001), { ...port(3002), kind: "other" }] };

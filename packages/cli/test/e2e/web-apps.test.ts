@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer, request as httpRequest, type IncomingMessage, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, createServer as createNetServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { TestDeployment } from "./deployment.ts";
@@ -144,13 +144,17 @@ test("WebSockets and events flow, until the share that they rest on is taken bac
   };
   const [, socket] = (await once(begin("/", { headers: handshake }).end(), "upgrade")) as [IncomingMessage, Socket];
   const sent = randomBytes(MIB);
-  socket.on("error", () => undefined).write(sent);
   const received: Buffer[] = [];
-  for (let size = 0; size < sent.length; ) {
-    const [part] = (await once(socket, "data")) as [Buffer];
-    received.push(part);
-    size += part.length;
-  }
+  const arrived = new Promise<void>((resolve) => {
+    let size = 0;
+    socket.on("data", (part: Buffer) => {
+      received.push(part);
+      size += part.length;
+      if (size >= sent.length) resolve();
+    });
+  });
+  socket.on("error", () => undefined).write(sent);
+  await arrived;
   expect(Buffer.concat(received).equals(sent)).toBe(true);
   const [events] = (await once(begin("/events", {}).end(), "response")) as [IncomingMessage];
   const [event] = (await once(events, "data")) as [Buffer];
@@ -177,7 +181,7 @@ test("a share ends at its time", async () => {
   await expect.poll(async () => (await ask("/")).status, { timeout: 20_000 }).toBe(401);
 });
 
-test("a program that speaks https with a certificate of its own making, and ports where nothing listens", async () => {
+async function secureProgram(): Promise<{ at: number; close: () => Promise<unknown> }> {
   const [key, cert] = [join(deployment.folder, "key.pem"), join(deployment.folder, "cert.pem")];
   const made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost";
   execFileSync("openssl", [...made.split(" "), "-keyout", key, "-out", cert], { stdio: "ignore" });
@@ -185,10 +189,56 @@ test("a program that speaks https with a certificate of its own making, and port
     response.end("over TLS"),
   );
   await new Promise<void>((resolve) => secure.listen(0, "127.0.0.1", resolve));
-  const securePort = (secure.address() as AddressInfo).port;
+  return {
+    at: (secure.address() as AddressInfo).port,
+    close: () => {
+      secure.closeAllConnections();
+      return new Promise((resolve) => secure.close(resolve));
+    },
+  };
+}
+
+test("ports of a workspace are listed with what they speak, and programs that are not shared are left alone", async () => {
+  const [secure, unshared] = [await secureProgram(), createNetServer()];
+  let connections = 0;
+  unshared.on("connection", (socket) => {
+    connections++;
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => unshared.listen(0, "127.0.0.1", resolve));
+  const unsharedPort = (unshared.address() as AddressInfo).port;
+  const suffix = `coder.localhost:${new URL(deployment.url).port}`;
+  const shared = await deployment.run(["apps", "share", "dev", String(port), "--label", "demo"]);
+  expect([shared.code, shared.stderr]).toEqual([
+    0,
+    expect.stringContaining(`It is opened at http://${port}--main--dev--owner.${suffix}/`),
+  ]);
+  const wrong = await deployment.run(["apps", "share", "dev", String(secure.at)]);
+  expect([wrong.code, wrong.stderr]).toEqual([0, expect.stringContaining(`share it as ${secure.at}s`)]);
+  const listed = await deployment.run(["apps", "ports", "dev", "--output", "json"]);
+  const rows = JSON.parse(listed.stdout) as { port: number }[];
+  const row = (wanted: number) => rows.find((one) => one.port === wanted);
+  const level = { share_level: "authenticated", effective_level: "authenticated" };
+  expect(row(port)).toMatchObject({ listening: true, kind: "http", label: "demo", ...level });
+  expect(row(secure.at)).toMatchObject({
+    kind: "https",
+    protocol: "http",
+    address: `http://${secure.at}s--main--dev--owner.${suffix}/`,
+  });
+  expect(row(unsharedPort)).toMatchObject({ listening: true, kind: null, share_level: null });
+  expect(connections).toBe(0);
+  const table = await deployment.run(["apps", "ports", "dev"]);
+  expect(table.stdout).toContain("https (shared as http)");
+  for (const one of [port, secure.at]) await deployment.run(["apps", "share", "dev", String(one), "--level", "owner"]);
+  await secure.close();
+  await new Promise((resolve) => unshared.close(resolve));
+});
+
+test("a program that speaks https with a certificate of its own making, and ports where nothing listens", async () => {
+  const secure = await secureProgram();
+  const securePort = secure.at;
   expect((await ask("/", { host: host(`${securePort}s`), token })).text).toBe("over TLS");
-  secure.closeAllConnections();
-  await new Promise((resolve) => secure.close(resolve));
+  await secure.close();
   const nothing = await ask("/", { host: host(securePort), token });
   expect([nothing.status, nothing.text]).toEqual([
     502,

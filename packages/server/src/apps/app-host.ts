@@ -168,7 +168,8 @@ export class AppHost {
     }
     if (decision === "not-found" || app === undefined)
       return this.#readable(asked, notFoundAnswer(this.#options.accessUrl()));
-    if (app.state !== "running") return this.#readable(asked, notRunning(app, decision.visitor, this.#options.accessUrl()));
+    if (app.state !== "running")
+      return this.#readable(asked, notRunning(app, decision.visitor, this.#options.accessUrl()));
     const first = firstPage(app.target, "", request);
     if (first !== undefined) return first;
     if (decision.visitor !== undefined) this.#options.onUse(app.workspace.id);

@@ -38,11 +38,7 @@ export class PortShareService {
   }
 
   /** Adds or changes a share; the level "owner" removes it. Throws DomainError "invalid". */
-  async put(
-    workspace: WorkspaceRow,
-    by: UserRow,
-    request: UpsertRequest,
-  ): Promise<PortShareRow> {
+  async put(workspace: WorkspaceRow, by: UserRow, request: UpsertRequest): Promise<PortShareRow> {
     const { clock, maxLevel, store } = this.#options;
     const now = clock.now();
     const agents = await store.agents.ofWorkspace(workspace.id);

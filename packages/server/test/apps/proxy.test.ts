@@ -421,8 +421,7 @@ test("security S25: a client that does not read holds up its program, and the se
   }).end();
   const [answer] = (await once(lazy, "response")) as [IncomingMessage];
   answer.pause().on("error", () => undefined);
-  for (let count = 0; count < 50; count++)
-    expect((await apps.send(apps.host(8080), "/", { token })).text).toBe("ok");
+  for (let count = 0; count < 50; count++) expect((await apps.send(apps.host(8080), "/", { token })).text).toBe("ok");
   expect(produced).toBeLessThan(64);
   lazy.destroy();
 });

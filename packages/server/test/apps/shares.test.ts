@@ -73,7 +73,14 @@ test("what a change of a share leaves out stays, until the share is over", async
   });
   await share(apps, choices);
   apps.test.clock.advance(60_000);
-  const fresh = { label: "", expires_at: null, host_header: "preserve", cors: "simple", also: [], identity_headers: false };
+  const fresh = {
+    label: "",
+    expires_at: null,
+    host_header: "preserve",
+    cors: "simple",
+    also: [],
+    identity_headers: false,
+  };
   expect((await share(apps, {})).json).toMatchObject(fresh);
 });
 

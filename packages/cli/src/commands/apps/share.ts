@@ -24,6 +24,7 @@ export default class AppsShare extends BaseCommand<typeof AppsShare> {
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { findAppPlace, sharePort } = await import("../../rest/apps.ts");
+    const { listPorts, shareAdvice } = await import("../../rest/agent-ports.ts");
     const { level, for: forMs, label } = this.flags;
     const match = /^([1-9][0-9]{0,4})(s?)$/.exec(this.args.port);
     if (match === null)
@@ -36,8 +37,12 @@ export default class AppsShare extends BaseCommand<typeof AppsShare> {
     const wish = { port, secure: match[2] === "s", level, label, forMs };
     const { expiresAt } = await sharePort(deployment, place, wish, signal);
     const until = expiresAt === undefined ? "" : ` until ${expiresAt}`;
-    this.display.say(
-      level === "owner" ? `Port ${port} is shared no longer` : `Port ${port} is shared at the level "${level}"${until}`,
-    );
+    if (level === "owner") {
+      this.display.say(`Port ${port} is shared no longer`);
+      return;
+    }
+    this.display.say(`Port ${port} is shared at the level "${level}"${until}`);
+    const ports = await listPorts(deployment, place, signal);
+    for (const line of shareAdvice(ports.find((row) => row.port === port))) this.display.say(line);
   }
 }

@@ -1,8 +1,8 @@
 import type { PortKind } from "coder-protocol/rest/agents";
 import type { PortShare } from "coder-protocol/rest/apps";
 import { expect, test } from "vitest";
-import { parsePort, portHref, portRows, shareProblem } from "./port-rows.ts";
 import { isAllowed } from "../share-levels.ts";
+import { parsePort, portHref, portRows, shareProblem } from "./port-rows.ts";
 
 const listening = (port: number, kind?: PortKind) => ({ process_name: "node", network: "tcp", port, kind });
 const share = (port: number, protocol: "http" | "https" = "http") => ({ port, protocol }) as PortShare;

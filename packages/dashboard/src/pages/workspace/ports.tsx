@@ -125,7 +125,13 @@ function Row({
       </td>
       <td class="row-actions">
         {href === undefined || !listening ? null : (
-          <a class="button small" href={href} target="_blank" rel="noopener noreferrer" aria-label={`Open port ${port}`}>
+          <a
+            class="button small"
+            href={href}
+            target="_blank"
+            rel="noopener noreferrer"
+            aria-label={`Open port ${port}`}
+          >
             Open
           </a>
         )}

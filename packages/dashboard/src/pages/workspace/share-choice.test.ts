@@ -36,7 +36,14 @@ test("a new share lasts a day unless another length is chosen", () => {
 
 test("saving an existing share leaves its end and what the dialog does not ask for", () => {
   expect(shareLengths(share)[0]?.[0]).toBe(firstLength(share));
-  const { workspace_id: _workspace, agent_name: _agent, port: _port, created_at: _created, effective_level: _level, ...kept } = share;
+  const {
+    workspace_id: _workspace,
+    agent_name: _agent,
+    port: _port,
+    created_at: _created,
+    effective_level: _level,
+    ...kept
+  } = share;
   expect(chosen(share, firstLength(share))).toEqual({ ...kept, share_level: "public", protocol: "http", label: "x" });
   const limited = { ...share, expires_at: "2030-01-03T00:00:00Z" };
   expect(chosen(limited, firstLength(limited)).expires_at).toBe("2030-01-03T00:00:00Z");

@@ -1,4 +1,9 @@
-import { deletePortShareRequest, type PortSharesResponse, type ShareLevel, upsertPortShareRequest } from "coder-protocol/rest/apps";
+import {
+  deletePortShareRequest,
+  type PortSharesResponse,
+  type ShareLevel,
+  upsertPortShareRequest,
+} from "coder-protocol/rest/apps";
 import type { PortShareService } from "../../apps/port-shares.ts";
 import { formatTime } from "../../base/clock.ts";
 import { narrowerLevel } from "../../base/share-level.ts";
