@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { PORT_COLUMNS } from "../ui/port-table.ts";
-import { type ListedPort, mergedPorts, shareAdvice } from "./agent-ports.ts";
+import { type ListedPort, PORT_COLUMNS } from "../ui/port-table.ts";
+import { mergedPorts, shareAdvice } from "./agent-ports.ts";
 
 const share = (port: number, fields: object = {}) => ({
   agent_name: "main",

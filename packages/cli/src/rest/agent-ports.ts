@@ -3,25 +3,8 @@ import { ClientError } from "coder-client/base/client-error";
 import type { Deployment } from "coder-client/rest/deployment";
 import { chooseAgent } from "coder-client/rest/workspaces";
 import { printable } from "../base/text.ts";
+import type { ListedPort } from "../ui/port-table.ts";
 import type { AppPlace } from "./apps.ts";
-
-/** As `--output json` prints it. */
-export interface ListedPort {
-  readonly port: number;
-  readonly process_name: string;
-  readonly listening: boolean;
-  /** "http", "https" or "other"; null where the program was not asked. */
-  readonly kind: string | null;
-  /** Null: it is not shared. */
-  readonly share_level: string | null;
-  /** Narrower than `share_level` where an administrator lowered the widest level since. */
-  readonly effective_level: string | null;
-  readonly protocol: string | null;
-  readonly label: string;
-  readonly expires_at: string | null;
-  /** "" where ports have no addresses. */
-  readonly address: string;
-}
 
 /** Of one agent, by port. The agent connects to programs that are shared, to find out what they speak. */
 export async function listPorts(

@@ -1,5 +1,22 @@
-import type { ListedPort } from "../rest/agent-ports.ts";
 import type { Column } from "./output.ts";
+
+/** A port of an agent, as `--output json` prints it. */
+export interface ListedPort {
+  readonly port: number;
+  readonly process_name: string;
+  readonly listening: boolean;
+  /** "http", "https" or "other"; null where the program was not asked. */
+  readonly kind: string | null;
+  /** Null: it is not shared. */
+  readonly share_level: string | null;
+  /** Narrower than `share_level` where an administrator lowered the widest level since. */
+  readonly effective_level: string | null;
+  readonly protocol: string | null;
+  readonly label: string;
+  readonly expires_at: string | null;
+  /** "" where ports have no addresses. */
+  readonly address: string;
+}
 
 export const PORT_COLUMNS: readonly Column<ListedPort>[] = [
   { name: "port", standard: true, value: (row) => String(row.port) },

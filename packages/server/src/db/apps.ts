@@ -3,7 +3,7 @@ import type { Kysely, Updateable } from "kysely";
 import { byCodePoint, inList } from "./dialect.ts";
 import type { AppRow, AppsTable, Database } from "./schema.ts";
 
-/** What is told of an app that others may use. */
+/** What owners of the deployment see of an app that others may use. */
 export interface SharedAppRow extends Pick<AppRow, "slug" | "display_name" | "level"> {
   readonly agent_name: string;
   readonly workspace_name: string;

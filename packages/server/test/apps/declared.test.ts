@@ -40,6 +40,7 @@ test("an app is added, shown where clients look, changed and removed", async () 
       subdomain: true,
       subdomain_name: "web--main--dev--owner",
       sharing_level: "owner",
+      effective_level: "owner",
       healthcheck: { url: "", interval: 0, threshold: 0 },
       health: "disabled",
       group: "",
