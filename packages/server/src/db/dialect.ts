@@ -37,9 +37,6 @@ export async function lockOnly<Query extends { forUpdate(): Query; execute(): Pr
   if (isPostgres(db)) await query.forUpdate().execute();
 }
 
-/** PostgreSQL's time in milliseconds since 1970, as part of a statement: servers on one database compare times by it alone. */
-export const DATABASE_NOW = "(extract(epoch from clock_timestamp()) * 1000)::bigint";
-
 /** A text column for `orderBy` and ranges: by code point in both databases, whatever the database's own collation is. */
 export function byCodePoint(
   db: AnyKysely,

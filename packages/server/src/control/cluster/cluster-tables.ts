@@ -6,7 +6,6 @@ import { randomUUID } from "node:crypto";
 import type pg from "pg";
 import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import type { OpenConnection } from "../../db/dedicated.ts";
-import { DATABASE_NOW as NOW } from "../../db/dialect.ts";
 import type { ClusterDatabase, Heartbeat, HintListener, ReadRows, Replica } from "./cluster-database.ts";
 import type { Batch } from "./outbox.ts";
 import type { EventRow, NodeRow, PeerKind, PeerRow, ServerRow, SignalRow, TunnelRow } from "./rows.ts";
@@ -39,6 +38,8 @@ const HINT = /^([0-9a-f-]{36}) ([0-9]{1,15})$/;
 /** Their numbers are stored. */
 const STATES: readonly PeerRow["state"][] = ["here", "disconnected", "lost", "expelled"];
 const KINDS: readonly PeerKind[] = ["agent", "client"];
+
+const NOW = "(extract(epoch from clock_timestamp()) * 1000)::bigint";
 
 export class PostgresClusterDatabase implements ClusterDatabase {
   readonly #writer: Connection;
