@@ -7,6 +7,7 @@ import { isDecided } from "coder-client/diagnosis/search";
 import type { PeerPathReport } from "coder-client/node/path-report";
 import { printable } from "../base/text.ts";
 import { type ConnectRequest, connectWorkspace } from "../connection/connect.ts";
+import { answeredByLines } from "../diagnosis/answered-by.ts";
 import { doctorLines, isHealthy } from "../diagnosis/doctor-text.ts";
 import { EXIT } from "../errors/user-error.ts";
 import { type DeploymentOptions, openDeployment } from "../rest/deployment.ts";
@@ -36,9 +37,10 @@ export async function runDoctor(
   signal: AbortSignal,
 ): Promise<number> {
   try {
+    const opened = openDeployment(deployment);
     const { connection } = await connectWorkspace({
       ...connect,
-      deployment: openDeployment(deployment),
+      deployment: opened,
       signal,
       logger: createLogger({ verbose, logDir: undefined }),
       onStage: (text) => stages.set(text),
@@ -49,9 +51,14 @@ export async function runDoctor(
     const healthy = isHealthy(facts.report, causes);
     stages.clear();
     if (json) {
-      const document = { healthy, peer: facts.report, seen_by_peer: facts.agentView ?? null, causes };
+      const replica = opened.answeredBy;
+      const answer = replica === undefined ? {} : { replica };
+      const document = { healthy, peer: facts.report, seen_by_peer: facts.agentView ?? null, causes, ...answer };
       print(`${ownJson(document, 2)}\n`);
-    } else for (const text of doctorLines(facts.report, causes)) print(`${printable(text)}\n`);
+    } else {
+      const lines = [...doctorLines(facts.report, causes), ...answeredByLines(opened.answeredBy, undefined)];
+      for (const text of lines) print(`${printable(text)}\n`);
+    }
     return healthy ? EXIT.ok : EXIT.failure;
   } finally {
     stages.clear();

@@ -2,6 +2,7 @@
 import { probeNetwork } from "coder-client/connection/network-probe";
 import { describeUdpCarrier } from "wg-userspace/io/udp/udp-batch";
 import { printable } from "../base/text.ts";
+import { answeredByLines } from "../diagnosis/answered-by.ts";
 import { netcheckJson, netcheckLines } from "../diagnosis/netcheck-text.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";
 import { type DeploymentOptions, openDeployment } from "../rest/deployment.ts";
@@ -27,8 +28,9 @@ export async function runNetcheck(
   stages.set("Checking the network");
   const limit = AbortSignal.timeout(LIMIT_MS);
   try {
+    const opened = openDeployment(deployment);
     const probe = await probeNetwork({
-      deployment: openDeployment(deployment),
+      deployment: opened,
       disableDirect,
       signal: AbortSignal.any([signal, limit]),
       logger: createLogger({ verbose, logDir: undefined }),
@@ -36,10 +38,13 @@ export async function runNetcheck(
     stages.clear();
     const interfaces = localInterfaces();
     const carrier = describeUdpCarrier();
-    if (json) print(jsonText({ ...netcheckJson(probe, interfaces), udp_carrier: carrier }));
-    else
-      for (const text of [...netcheckLines(probe, interfaces), `UDP is carried by ${carrier}`])
-        print(`${printable(text)}\n`);
+    const replica = opened.answeredBy;
+    const answer = replica === undefined ? {} : { replica };
+    if (json) print(jsonText({ ...netcheckJson(probe, interfaces), udp_carrier: carrier, ...answer }));
+    else {
+      const lines = [...netcheckLines(probe, interfaces), `UDP is carried by ${carrier}`];
+      for (const text of [...lines, ...answeredByLines(replica, probe.map)]) print(`${printable(text)}\n`);
+    }
     return probe.relays.some(({ roundTripMs }) => roundTripMs !== undefined) ? EXIT.ok : EXIT.failure;
   } catch (error) {
     if (!limit.aborted || signal.aborted) throw error;

@@ -13,6 +13,7 @@ import { describeUdpCarrier } from "wg-userspace/io/udp/udp-batch";
 import { VERSION } from "../base/version.ts";
 import { agentPage } from "../connection/agent-api.ts";
 import { connectWorkspace } from "../connection/connect.ts";
+import { answeredByLines } from "../diagnosis/answered-by.ts";
 import { netcheckJson, netcheckLines } from "../diagnosis/netcheck-text.ts";
 import { localInterfaces } from "./interfaces.ts";
 import { runPings } from "./ping.ts";
@@ -245,6 +246,7 @@ function summaryOf(bundle: BundleRequest, parts: readonly BundlePart[], findings
   const lines = [
     `Support bundle of coder ${VERSION}, ${new Date().toISOString()}`,
     `Deployment: ${bundle.deployment.url.origin}`,
+    ...answeredByLines(bundle.deployment.answeredBy, undefined),
     ...(bundle.workspace === undefined ? [] : [`Workspace: ${bundle.workspace}`]),
     "",
     findings.length === 0 ? "Nothing looks wrong." : "What looks wrong:",

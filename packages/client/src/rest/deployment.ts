@@ -1,5 +1,6 @@
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
+import { REPLICA_HEADER } from "coder-protocol/rest/common";
 import { withSessionId } from "coder-protocol/session-id";
 import { deadline, sleep } from "wg-userspace/async/abort";
 import { EngineError } from "wg-userspace/base/errors";
@@ -42,6 +43,8 @@ export interface Answer {
   readonly body: unknown;
 }
 
+const REPLICA = /^[0-9a-f]{8}$/;
+
 /** One deployment as seen by one identity: REST calls with its headers, proxy and certificates. */
 export class Deployment implements RestApi {
   readonly url: URL;
@@ -54,6 +57,7 @@ export class Deployment implements RestApi {
   readonly #patience: DeploymentOptions["patience"];
   #warned: string | undefined;
   #versionChecked = false;
+  #answeredBy: string | undefined;
 
   constructor(options: DeploymentOptions) {
     this.url = options.url;
@@ -64,6 +68,11 @@ export class Deployment implements RestApi {
     this.#onVersionMismatch = options.onVersionMismatch;
     this.#clientVersion = options.clientVersion;
     this.#patience = options.patience;
+  }
+
+  /** Which server of several answered last, by its short id; undefined unless it names itself, as it does to owners. */
+  get answeredBy(): string | undefined {
+    return this.#answeredBy;
   }
 
   /** The URL of a path below the access URL, with query. */
@@ -142,6 +151,8 @@ export class Deployment implements RestApi {
       throw toEngineError(error, `cannot reach ${url.origin}`);
     }
     this.#checkVersion(answer.headers["x-coder-build-version"]);
+    const replica = answer.headers[REPLICA_HEADER.toLowerCase()];
+    if (typeof replica === "string" && REPLICA.test(replica)) this.#answeredBy = replica;
     return answer;
   }
 
