@@ -41,9 +41,17 @@ abstract class TcpListener {
   }
 }
 
-/** Passes each connection to the next server in turn, skipping those that refuse it. Knows nothing of HTTP or of clients. */
+const CHECK_MS = 200;
+const CHECK_TIMEOUT_MS = 2_000;
+
+/**
+ * Passes each connection to the next server in turn. It asks for `/readyz` as every balancer has to, and skips servers that
+ * are not ready while another one is, and those that refuse a connection.
+ */
 export class Balancer extends TcpListener {
   readonly #ports: readonly number[];
+  readonly #isReady: boolean[];
+  readonly #checks: NodeJS.Timeout;
   #next = 0;
   /** Index of the server that new connections are passed to first; undefined: each in turn. */
   preferred: number | undefined;
@@ -51,17 +59,42 @@ export class Balancer extends TcpListener {
   constructor(ports: readonly number[]) {
     super();
     this.#ports = ports;
+    this.#isReady = ports.map(() => true);
+    this.#checks = setInterval(() => {
+      for (const index of ports.keys()) void this.#check(index);
+    }, CHECK_MS);
+  }
+
+  override async close(): Promise<void> {
+    clearInterval(this.#checks);
+    await super.close();
+  }
+
+  async #check(index: number): Promise<void> {
+    const signal = AbortSignal.timeout(CHECK_TIMEOUT_MS);
+    this.#isReady[index] = await fetch(`http://127.0.0.1:${this.#ports[index]}/readyz`, { signal }).then(
+      async (answer) => {
+        await answer.body?.cancel();
+        return answer.ok;
+      },
+      () => false, // it does not listen
+    );
   }
 
   protected override onConnection(socket: Socket): void {
-    this.#pass(socket, this.#ports.length);
+    const { preferred } = this;
+    const first = this.#next++;
+    const inTurn = this.#ports.map((_, offset) => (first + offset) % this.#ports.length);
+    const order = [
+      ...inTurn.filter((index) => index === preferred),
+      ...inTurn.filter((index) => index !== preferred && this.#isReady[index]),
+      ...inTurn.filter((index) => index !== preferred && !this.#isReady[index]),
+    ];
+    this.#pass(socket, order);
   }
 
-  #pass(socket: Socket, triesLeft: number): void {
-    const isFirst = triesLeft === this.#ports.length;
-    const index = (isFirst ? this.preferred : undefined) ?? this.#next++ % this.#ports.length;
-    const port = this.#ports[index]!;
-    const onward = connect(port, "127.0.0.1");
+  #pass(socket: Socket, [index, ...others]: readonly number[]): void {
+    const onward = connect(this.#ports[index!]!, "127.0.0.1");
     this.own(onward);
     onward.once("connect", () => {
       onward.removeAllListeners("error");
@@ -75,7 +108,7 @@ export class Balancer extends TcpListener {
       }
     });
     onward.once("error", () => {
-      if (triesLeft > 1 && !socket.destroyed) this.#pass(socket, triesLeft - 1);
+      if (others.length > 0 && !socket.destroyed) this.#pass(socket, others);
       else socket.destroy();
     });
   }

@@ -139,8 +139,8 @@ export class TestCluster {
         ["--derp-server-relay-url", `http://127.0.0.1:${toRelay.port}`],
         ["--state-dir", join(this.folder, `server-${index}`)],
         ["--keys-file", join(this.folder, "keys.json")],
-        // The balancer of the tests notices at once.
-        ["--shutdown-drain", "1s"],
+        // The balancer of the tests notices within this time.
+        ["--shutdown-drain", "3s"],
         ["--stun-address", "disable", "--derp-server-stun-addresses", "disable"],
       ].flat(),
       { CODER_PG_CONNECTION_URL: databaseUrl },
