@@ -19,8 +19,10 @@ export const PROXY_DEREGISTER_PATH = "/api/v2/workspaceproxies/me/deregister";
 export const PROXY_RELAY_KEYS_PATH = "/api/v2/workspaceproxies/me/relay-keys";
 export const PROXY_CRYPTO_KEYS_PATH = "/api/v2/workspaceproxies/me/crypto-keys";
 
-export const MAX_PROXY_NAME_LENGTH = 32;
-export const PROXY_NAME_PATTERN = /^[a-z0-9-]+$/;
+const MAX_PROXY_NAME_LENGTH = 32;
+/** It is the name of a region in the relay map. */
+const MAX_DISPLAY_NAME_LENGTH = 128;
+const PROXY_NAME_PATTERN = /^[a-z0-9-]+$/;
 /** Name of the deployment itself in lists of proxies; no proxy can have it. */
 export const PRIMARY_PROXY_NAME = "primary";
 const MAX_URL_LENGTH = 2_048;
@@ -72,7 +74,7 @@ export const createWorkspaceProxyRequest = z.object({
     .min(1, "must not be empty")
     .max(MAX_PROXY_NAME_LENGTH, `must have at most ${MAX_PROXY_NAME_LENGTH} characters`)
     .regex(PROXY_NAME_PATTERN, "must consist of lower-case letters, digits and hyphens"),
-  display_name: z.string().max(MAX_TEXT_LENGTH).optional(),
+  display_name: z.string().max(MAX_DISPLAY_NAME_LENGTH).optional(),
   icon: z.string().max(MAX_URL_LENGTH).optional(),
 });
 export type CreateWorkspaceProxyRequest = z.infer<typeof createWorkspaceProxyRequest>;
@@ -81,8 +83,12 @@ export type CreateWorkspaceProxyRequest = z.infer<typeof createWorkspaceProxyReq
 export const patchWorkspaceProxyRequest = z.object({
   id: z.string().max(64).optional(),
   name: createWorkspaceProxyRequest.shape.name.or(z.literal("")).optional(),
-  display_name: z.string().max(MAX_TEXT_LENGTH).optional(),
+  display_name: z.string().max(MAX_DISPLAY_NAME_LENGTH).optional(),
   icon: z.string().max(MAX_URL_LENGTH).optional(),
+  /** Our addition. A running proxy cannot move to another address by itself while the one that it has answers. */
+  access_url: z.string().max(MAX_URL_LENGTH).optional(),
+  /** Our addition, as access_url. */
+  wildcard_hostname: z.string().max(MAX_HOST_LENGTH).optional(),
   regenerate_token: z.boolean().optional(),
 });
 export type PatchWorkspaceProxyRequest = z.infer<typeof patchWorkspaceProxyRequest>;

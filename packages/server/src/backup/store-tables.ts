@@ -23,6 +23,8 @@ const IN_ORDER: Readonly<Record<TableName, true>> = {
   agent_metadata: true,
   port_shares: true,
   app_sessions: true,
+  workspace_proxies: true,
+  workspace_proxy_replicas: true,
 };
 
 export const STORE_TABLES = Object.keys(IN_ORDER) as readonly TableName[];

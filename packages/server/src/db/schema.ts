@@ -25,6 +25,8 @@ export interface Database {
   apps: AppsTable;
   user_settings: UserSettingsTable;
   access_outbox: AccessOutboxTable;
+  workspace_proxies: WorkspaceProxiesTable;
+  workspace_proxy_replicas: WorkspaceProxyReplicasTable;
 }
 
 export interface SchemaMigrationsTable {
@@ -288,6 +290,57 @@ export interface AppsTable extends AppChoiceColumns {
   updated_at: number;
 }
 
+export interface WorkspaceProxiesTable {
+  id: string;
+  name: string;
+  /** Lower-case name, unique; `deleted:<id>` once the proxy is gone. */
+  name_key: string;
+  display_name: string;
+  icon: string;
+  /** SHA-256 of the secret half of its token, hex. */
+  token_hash: string;
+  /** Counts the tokens that it had. */
+  token_generation: number;
+  /** 1, 2, 3 …, never given again: its region's id is made of it. */
+  region_number: number;
+  /** Its access URL; empty until it has registered. */
+  url: string;
+  wildcard_hostname: string;
+  derp_enabled: number;
+  derp_only: number;
+  /** UDP port of its own STUN server; 0: none. */
+  stun_port: number;
+  version: string;
+  created_at: number;
+  updated_at: number;
+  last_registered_at: number | null;
+  /** JSON of what the last checks found; empty: it was never checked. */
+  health: string;
+  health_at: number | null;
+  /** Failed checks in a row. */
+  health_failures: number;
+  /** When a server last took it upon itself to check it. */
+  check_claimed_at: number;
+  /** 1: its region is in the relay map. */
+  in_map: number;
+  deleted_at: number | null;
+}
+
+/** A process of a proxy. */
+export interface WorkspaceProxyReplicasTable {
+  /** Another one after each start. */
+  id: string;
+  proxy_id: string;
+  hostname: string;
+  /** Where its siblings reach its relay; empty: nowhere. */
+  relay_address: string;
+  version: string;
+  error: string;
+  started_at: number;
+  updated_at: number;
+  stopped_at: number | null;
+}
+
 export type UserRow = Selectable<UsersTable>;
 export type ApiKeyRow = Selectable<ApiKeysTable>;
 export type WorkspaceRow = Selectable<WorkspacesTable>;
@@ -301,6 +354,8 @@ export type PortShareRow = Selectable<PortSharesTable>;
 export type AppSessionRow = Selectable<AppSessionsTable>;
 export type AppRow = Selectable<AppsTable>;
 export type ConnectionReportRow = Selectable<ConnectionReportsTable>;
+export type WorkspaceProxyRow = Selectable<WorkspaceProxiesTable>;
+export type WorkspaceProxyReplicaRow = Selectable<WorkspaceProxyReplicasTable>;
 
 export type NewUser = Insertable<UsersTable>;
 export type NewApiKey = Insertable<ApiKeysTable>;

@@ -10,7 +10,9 @@ export type SettingKey =
   | "template_version_id"
   | "created_at"
   | "key_fingerprint"
-  | "dismissed_healthchecks";
+  | "dismissed_healthchecks"
+  | "primary_display_name"
+  | "primary_icon";
 
 export class Settings {
   readonly #db: Kysely<Database>;

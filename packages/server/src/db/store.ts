@@ -21,6 +21,7 @@ import { SqliteBackend } from "./sqlite-backend.ts";
 import { UserSettings } from "./user-settings.ts";
 import { Users } from "./users.ts";
 import { WorkspaceBuilds } from "./workspace-builds.ts";
+import { WorkspaceProxies } from "./workspace-proxies.ts";
 import { Workspaces } from "./workspaces.ts";
 
 /** The tables, each with its queries; the same inside and outside a transaction. */
@@ -40,6 +41,7 @@ export interface Tables {
   readonly apps: Apps;
   readonly userSettings: UserSettings;
   readonly accessOutbox: AccessOutbox;
+  readonly workspaceProxies: WorkspaceProxies;
 }
 
 /** Ids that never change for the life of a deployment. */
@@ -75,6 +77,7 @@ export class Store implements Tables {
   readonly apps: Apps;
   readonly userSettings: UserSettings;
   readonly accessOutbox: AccessOutbox;
+  readonly workspaceProxies: WorkspaceProxies;
   /** For small writes that many may ask for at the same time. */
   readonly commits = new GroupCommit<Tables>((work) => this.transaction(work));
   /** Connections beside those of queries; undefined where this process has the database to itself. */
@@ -109,6 +112,7 @@ export class Store implements Tables {
     this.apps = tables.apps;
     this.userSettings = tables.userSettings;
     this.accessOutbox = tables.accessOutbox;
+    this.workspaceProxies = tables.workspaceProxies;
   }
 
   /** Opens or creates a SQLite file (0600) and brings its schema up to date. Throws ServerError. */
@@ -205,6 +209,7 @@ function tablesOf(db: Kysely<Database>): Tables {
     apps: new Apps(db),
     userSettings: new UserSettings(db),
     accessOutbox: new AccessOutbox(db),
+    workspaceProxies: new WorkspaceProxies(db),
   };
 }
 

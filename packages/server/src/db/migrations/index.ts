@@ -9,6 +9,7 @@ import { connectionPolicies } from "./008-connection-policy.ts";
 import { compatibleFrom } from "./009-compatible-from.ts";
 import { cluster } from "./010-cluster.ts";
 import { agentConnection } from "./011-agent-connection.ts";
+import { workspaceProxies } from "./013-workspace-proxies.ts";
 import { accessOutbox } from "./014-access-outbox.ts";
 import { replicaHealth } from "./015-replica-health.ts";
 
@@ -36,6 +37,7 @@ export const migrations: readonly Migration[] = [
   { version: 9, name: "compatible from", up: compatibleFrom },
   { version: 10, name: "cluster", compatibleFrom: 9, up: cluster },
   { version: 11, name: "agent connection", compatibleFrom: 9, up: agentConnection },
+  { version: 13, name: "workspace proxies", compatibleFrom: 9, up: workspaceProxies },
   { version: 14, name: "access outbox", compatibleFrom: 9, up: accessOutbox },
   { version: 15, name: "replica health", compatibleFrom: 9, up: replicaHealth },
 ];
