@@ -362,6 +362,22 @@ export const CHAPTERS: readonly Chapter[] = [
         text: "A dump of the database holds no password, no token of a user or an agent, and none of the keys.",
       },
       {
+        number: "R7",
+        text: "The mesh key of a workspace proxy is its own: it opens no mesh link at the primary nor at another proxy, and a new token of the proxy makes another one.",
+      },
+      {
+        number: "R16",
+        text: "The token of a workspace proxy works on the routes of that proxy only, and a user's or an agent's token on none of these.",
+      },
+      {
+        number: "R19",
+        text: "A workspace proxy that registers with another address while the one that is known answers is refused, and the attempt logged.",
+      },
+      {
+        number: "R20",
+        text: "A new token or the deletion of a workspace proxy ends its open connections to the primary within 3 s, and its region leaves the relay map.",
+      },
+      {
         number: "R21",
         text: "Probes, and the reports that servers leave for each other, reveal no address of a peer, no name of a user and no host of the database.",
       },

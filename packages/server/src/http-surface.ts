@@ -35,6 +35,7 @@ import { notificationRoutes } from "./http/routes/notifications.ts";
 import { portShareRoutes } from "./http/routes/port-shares.ts";
 import { probeRoutes } from "./http/routes/probes.ts";
 import { profileRoutes } from "./http/routes/profile.ts";
+import { proxyRoutes, relayKeysRoute } from "./http/routes/proxy-self.ts";
 import { relayAdmissionRoutes } from "./http/routes/relay-admission.ts";
 import { replicaRoutes } from "./http/routes/replicas.ts";
 import { templateRoutes } from "./http/routes/templates.ts";
@@ -42,6 +43,7 @@ import { terminalRoutes } from "./http/routes/terminals.ts";
 import { restUpgradeRoutes } from "./http/routes/upgrades.ts";
 import { userRoutes } from "./http/routes/users.ts";
 import { WorkspacePaths } from "./http/routes/workspace-paths.ts";
+import { workspaceProxyRoutes } from "./http/routes/workspace-proxies.ts";
 import { workspaceRoutes } from "./http/routes/workspaces.ts";
 import { EventStreams } from "./http/streams/event-streams.ts";
 import { LogFollowers } from "./http/streams/follow-logs.ts";
@@ -53,6 +55,7 @@ import { type ClusterDebugFacts, clusterDebug } from "./http/views/cluster-debug
 import { WorkspacePresenter } from "./http/views/presenter.ts";
 import { relayOrigins } from "./http/views/regions.ts";
 import { userView } from "./http/views/users.ts";
+import { proxyView } from "./http/views/workspace-proxies.ts";
 import type { Parts } from "./parts.ts";
 import { AgentFiles } from "./tunnels/agent-files.ts";
 import { WorkspaceLoader } from "./workspaces/loader.ts";
@@ -126,6 +129,10 @@ export function buildHttpSurface(
         "nearly all connections come from one address: a proxy there is not among --proxy-trusted-origins",
       );
   });
+  const proxySources = {
+    proxies: () => parts.proxies.directory.all.map((row) => proxyView(row, clock.now())),
+    leftOut: () => parts.relayMaps.leftOut,
+  };
   const health = new HealthChecks({
     config,
     addresses,
@@ -142,6 +149,7 @@ export function buildHttpSurface(
           ? undefined
           : { mode: parts.cluster.mode, skewMs: parts.databaseClock.offsetMs },
     },
+    proxies: proxySources,
     clock,
     log,
   });
@@ -156,6 +164,27 @@ export function buildHttpSurface(
       (api) => profileRoutes(api, { user, tables: store, accounts, changes, deployment, audit, bodyBytes }),
       (api) => apiKeyRoutes(api, { user, users, apiKeys, sessions, audit, clock, maxTokenLifetimeMs, bodyBytes }),
       (api) => replicaRoutes(api, { user, replicas: () => parts.replicas() }),
+      (api) =>
+        proxyRoutes(api, {
+          proxies: parts.proxies,
+          regionIdOf: (number) => parts.relayMaps.proxyRegionId(number),
+          meshKeyOf: parts.proxyMeshKeyOf,
+          relayMap: () => control.relayMap(),
+          forceWebSockets: config.derp.forceWebsockets,
+          bodyBytes,
+        }),
+      (api) =>
+        workspaceProxyRoutes(api, {
+          user,
+          proxies: parts.proxies,
+          settings,
+          config,
+          deployment,
+          addresses,
+          audit,
+          clock,
+          bodyBytes,
+        }),
       (api) => templateRoutes(api, { user, deployment, clock, maxShareLevel }),
       (api) =>
         workspaceRoutes(api, {
@@ -305,6 +334,7 @@ export function buildHttpSurface(
     ...(parts.relay?.upgradeRoutes ?? []),
     ...control.upgradeRoutes,
     terminals.route,
+    relayKeysRoute({ proxies: parts.proxies, sockets, clientAddress }),
     dashboardStreamRoute({
       authenticator,
       access,

@@ -44,13 +44,16 @@ import { DEFAULT_LIMITS, type HttpLimits } from "./http/limits.ts";
 import type { ServerMetrics } from "./http/metrics.ts";
 import { meshMetrics } from "./relay/mesh-metrics.ts";
 import { ProbeKeys } from "./relay/probe-keys.ts";
-import { meshKeyOf, relayKeyOf } from "./relay/relay-keys.ts";
+import { meshKeyOf, proxyMeshKeyOf, relayKeyOf } from "./relay/relay-keys.ts";
 import { RelayListener } from "./relay/relay-listener.ts";
 import { RelayMesh, SiblingAddresses } from "./relay/relay-mesh.ts";
 import { relayMetrics } from "./relay/relay-metrics.ts";
 import type { ServerKeys } from "./state/key-file.ts";
 import { AgentHttp } from "./tunnels/agent-http.ts";
 import { AgentTunnels } from "./tunnels/agent-tunnels.ts";
+import { ProxyDirectory } from "./workspace-proxies/proxy-directory.ts";
+import { proxyMetrics } from "./workspace-proxies/proxy-metrics.ts";
+import { proxyServices } from "./workspace-proxies/proxy-services.ts";
 import { AgentState } from "./workspaces/agent-state.ts";
 import { Changes } from "./workspaces/changes.ts";
 import { ConnectionPolicies } from "./workspaces/connection-policies.ts";
@@ -96,7 +99,10 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const addresses = new OwnAddresses(config);
   const streams = new OpenStreams();
   const clientAddress = clientAddressReader(config);
-  const relayMaps = await RelayMaps.open({ config: config.derp, addresses, log });
+  const changes = new Changes();
+  const proxyDirectory = new ProxyDirectory({ proxies: store.workspaceProxies, changes, log });
+  await proxyDirectory.open();
+  const relayMaps = await RelayMaps.open({ config: config.derp, addresses, proxies: proxyDirectory, log });
 
   const accessEvents = new AccessEvents();
   const accessChanges = new AccessChanges(store, accessEvents);
@@ -117,7 +123,6 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const offlineAudit = new OfflineAudit({ pending: store.pendingAudit, audit, log });
   const keyExpiry = new KeyExpiry({ store, events: accessEvents, clock, log });
 
-  const changes = new Changes();
   const { unstatedLifecycleMs } = tuning;
   const agentState = new AgentState({ store, changes, clock, log, unstatedLifecycleMs });
   const { wildcardAccessUrl: wildcard, maxShareLevel: maxLevel, maxShareDurationMs: maxDurationMs } = config;
@@ -180,6 +185,19 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   });
 
   const probeKeys = new ProbeKeys();
+  const proxies = proxyServices({
+    store,
+    directory: proxyDirectory,
+    accessEvents,
+    regionIdOf: (number) => relayMaps.proxyRegionId(number),
+    relayKeys: () => [...control.relayKeys(), ...probeKeys.list()],
+    checkIntervalMs: config.proxyHealthIntervalMs,
+    clock,
+    log,
+    onCheck: proxyMetrics(proxyDirectory, metrics.registry),
+  });
+  control.guard(proxies.relayKeys);
+  probeKeys.guard(proxies.relayKeys);
   const relayKey = databaseClock === undefined ? keys.derpPrivate : relayKeyOf(keys.derpPrivate, replicaId);
   const meshKey = databaseClock === undefined ? undefined : meshKeyOf(keys.derpPrivate, deployment.deploymentId);
   const siblings = new SiblingAddresses();
@@ -324,6 +342,9 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     control,
     networkRecorder,
     probeKeys,
+    proxies,
+    proxyMeshKeyOf: (proxyId: string, generation: number) => proxyMeshKeyOf(keys.derpPrivate, proxyId, generation),
+    relayMaps,
     relay,
     mesh,
     cluster,

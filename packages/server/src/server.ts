@@ -191,6 +191,7 @@ class Server implements CoderServer {
     this.#stopWatchingCertificates = certificates?.watch(certificateCheckMs) ?? (() => undefined);
     this.parts.offlineAudit.start();
     this.http.health.start();
+    this.parts.proxies.checks.start();
     this.#cleanup = setInterval(() => this.#removeExpiredKeys(), EXPIRED_KEYS_EVERY_MS);
     this.#cleanup.unref();
   }
@@ -246,7 +247,7 @@ class Server implements CoderServer {
 
   async #close(): Promise<void> {
     const { keyExpiry, offlineAudit, webApps, tunnels, appTunnels, control, agentState, relay, store } = this.parts;
-    const { cluster, mesh } = this.parts;
+    const { cluster, mesh, proxies } = this.parts;
     this.parts.standing.draining = true;
     cluster?.drain();
     this.http.health.close();
@@ -256,6 +257,9 @@ class Server implements CoderServer {
     this.#stopWatchingCertificates();
     this.#listeners.startClosing();
     webApps.close();
+    await proxies.checks.close();
+    proxies.relayKeys.close();
+    await proxies.directory.close();
     await tunnels.close();
     await appTunnels.close();
     this.parts.networkRecorder.close();

@@ -87,6 +87,7 @@ function concerns(event: AccessEvent, { visitor, target }: AppDecision): boolean
     case "workspace-stopped":
       return event.workspaceId === target.workspaceId;
     case "agent-token-rotated":
+    case "proxy-revoked":
     case "browser-only":
       return false;
   }

@@ -6,6 +6,8 @@ export type AccessEvent =
   | { readonly kind: "workspace-deleted"; readonly workspaceId: string; readonly agentIds: readonly string[] }
   | { readonly kind: "workspace-stopped"; readonly workspaceId: string; readonly agentIds: readonly string[] }
   | { readonly kind: "agent-token-rotated"; readonly agentId: string }
+  /** A workspace proxy was deleted, or its token replaced. */
+  | { readonly kind: "proxy-revoked"; readonly proxyId: string }
   /** Connections of the user, or to the agents, are left to browsers from now on. */
   | { readonly kind: "browser-only"; readonly userId?: string; readonly agentIds?: readonly string[] };
 
@@ -77,6 +79,7 @@ export function endsAccess(event: AccessEvent, holder: AccessHolder): boolean {
       );
     case "workspace-stopped":
     case "agent-token-rotated":
+    case "proxy-revoked":
     case "browser-only":
       return false;
   }
@@ -94,6 +97,7 @@ export function endsAgentSession(event: AccessEvent, holder: { agentId: string; 
       return event.userId === holder.ownerId;
     case "key-revoked":
     case "role-changed":
+    case "proxy-revoked":
     case "browser-only":
       return false;
   }

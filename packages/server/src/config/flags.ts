@@ -230,6 +230,14 @@ const SERVER_FLAGS = [
     group: "Relay",
   },
   {
+    name: "proxy-health-interval",
+    env: "CODER_PROXY_HEALTH_INTERVAL",
+    type: "duration",
+    default: "1m",
+    description: "How often each workspace proxy is checked",
+    group: "Relay",
+  },
+  {
     name: "block-direct-connections",
     env: "CODER_BLOCK_DIRECT",
     type: "boolean",

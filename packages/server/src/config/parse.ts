@@ -71,6 +71,8 @@ export interface ServerConfig extends ListeningConfig {
   readonly healthCheckRefreshMs: number;
   /** Of a small query. */
   readonly databaseThresholdMs: number;
+  /** How often a workspace proxy is checked. */
+  readonly proxyHealthIntervalMs: number;
   readonly stateDir: string;
   /** Undefined: SQLite in the state directory. */
   readonly postgres: PostgresConfig | undefined;
@@ -130,6 +132,7 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
     sshConfigOptions: sshOptions(read),
     healthCheckRefreshMs: read.duration("health-check-refresh"),
     databaseThresholdMs: read.duration("health-check-threshold-database"),
+    proxyHealthIntervalMs: read.duration("proxy-health-interval"),
     stateDir: stateDirectory(read, surroundings),
     postgres: postgresConfig(read),
     keysFile: read.text("keys-file") || undefined,

@@ -78,10 +78,10 @@ const CLEAN_CLOSES: ReadonlySet<number> = new Set([1000, 1001, 1005]);
 const MAX_CLOSE_REASON_BYTES = 123;
 const ACCESS_REVOKED = "access revoked";
 
-/** How the relay learns which keys it may serve. */
+/** How relays learn which keys they may serve. */
 export interface RelayGate {
   admitHeld(publicKey: Uint8Array): void;
-  revoke(publicKey: Uint8Array): number;
+  revoke(publicKey: Uint8Array): void;
 }
 
 export interface ControlPlaneOptions {
@@ -130,7 +130,7 @@ export class ControlPlane {
   readonly #telemetry: Counter<"status">;
   readonly #keyWaits = new KeyWaits();
   readonly #connectionLog: ConnectionLog;
-  #gate: RelayGate | undefined;
+  readonly #gates: RelayGate[] = [];
   #recorder: CoordinatorRecorder | undefined;
   /** Why new connections are refused. */
   readonly #refusals = new Map<string, () => DomainError>();
@@ -150,10 +150,12 @@ export class ControlPlane {
     });
     this.coordinator = new Coordinator({
       onKey: (key) => {
-        this.#gate?.admitHeld(key);
+        for (const gate of this.#gates) gate.admitHeld(key);
         this.#keyWaits.came(key);
       },
-      onKeyGone: (key) => this.#gate?.revoke(key),
+      onKeyGone: (key) => {
+        for (const gate of this.#gates) gate.revoke(key);
+      },
       onRecord: (record) => this.#recorder?.record(record),
     });
     this.#connectionLog = new ConnectionLog(this.coordinator, options.log);
@@ -205,9 +207,14 @@ export class ControlPlane {
     });
   }
 
-  /** From here on the relay is informed of the keys that peers announce and give up. */
+  /** From here on the gate is informed of the keys that peers announce and give up. */
   guard(gate: RelayGate): void {
-    this.#gate = gate;
+    this.#gates.push(gate);
+  }
+
+  /** In hex: the keys that peers have, or had a moment ago. */
+  relayKeys(): string[] {
+    return this.coordinator.relayKeys(this.#options.clock.now());
   }
 
   /** From here on other servers are informed of this one's peers. */

@@ -162,6 +162,11 @@ export class Coordinator {
     return this.#keys.knows(publicKey, nowMs);
   }
 
+  /** In hex: the keys of relay clients that are ours. */
+  relayKeys(nowMs: number): string[] {
+    return this.#keys.list(nowMs);
+  }
+
   /**
    * A peer is connected. One that is connected under this id already has to be of the same holder and is replaced; of its
    * tunnels those in `authorised` stay.

@@ -36,6 +36,12 @@ export class KnownKeys {
     return entry !== undefined && (entry.users > 0 || entry.until > nowMs);
   }
 
+  /** In hex: all that may use the relay. */
+  list(nowMs: number): string[] {
+    const known = [...this.#keys].filter(([, { users, until }]) => users > 0 || until > nowMs);
+    return known.map(([key]) => key);
+  }
+
   /** A connected peer has this key. */
   use(key: Uint8Array): void {
     const text = hexEncode(key);

@@ -16,6 +16,12 @@ import type { Logger } from "../base/log.ts";
 import { dialerToOthers, fetchText } from "../base/outgoing.ts";
 import type { OwnAddresses } from "../base/own-addresses.ts";
 import type { DerpConfig } from "../config/parse.ts";
+import {
+  type LeftOutProxy,
+  proxyRegionId,
+  type RegionSource,
+  withProxyRegions,
+} from "../workspace-proxies/proxy-regions.ts";
 
 /** How often a file is read again; a URL is requested less often. */
 const FILE_INTERVAL_MS = 5_000;
@@ -24,11 +30,20 @@ const FETCH_TIMEOUT_MS = 10_000;
 /** Tailscale's own map has about 30 KiB. */
 const MAX_MAP_BYTES = 1024 * 1024;
 const MAP_REDIRECTS = 3;
+const LEFT_OUT_EVERY_MS = 60_000;
+
+/** Workspace proxies whose regions belong to the map. */
+export interface ProxySource {
+  readonly inMap: readonly RegionSource[];
+  onChange(listener: () => void): () => void;
+}
 
 export interface RelayMapOptions {
   readonly config: DerpConfig;
   /** Final once the server listens. */
   readonly addresses: Pick<OwnAddresses, "accessUrl" | "stunPort">;
+  /** Absent: none. */
+  readonly proxies?: ProxySource;
   readonly log: Logger;
   readonly intervalMs?: number;
   readonly fetchTimeoutMs?: number;
@@ -41,6 +56,9 @@ export class RelayMaps {
   #current: DerpMap | undefined;
   #timer: NodeJS.Timeout | undefined;
   #lastProblem = "";
+  #leftOut: readonly LeftOutProxy[] = [];
+  #leftOutLoggedAt = Number.NEGATIVE_INFINITY;
+  readonly #stopProxies: (() => void) | undefined;
   #closed = false;
 
   /** Reads the file or URL once. Throws ServerError when that fails, or when the map that results has no relay. */
@@ -48,7 +66,7 @@ export class RelayMaps {
     const extra = await readExtra(options);
     if ("error" in extra) throw unusable(options.config, extra.error);
     // An unusable map ends the start, rather than the first connection. The final one is built when the address is known.
-    const built = build(options.config, withSomePort(options.addresses.accessUrl()), undefined, extra.map);
+    const built = build(options.config, withSomePort(options.addresses.accessUrl()), undefined, extra.map, []);
     if ("error" in built) throw unusable(options.config, built.error);
     return new RelayMaps(options, extra.map);
   }
@@ -57,15 +75,32 @@ export class RelayMaps {
     this.#options = options;
     this.#extra = extra;
     if (sourceOf(options.config) !== undefined) this.#schedule();
+    this.#stopProxies = options.proxies?.onChange(() => {
+      // Before the first use the final address is not known.
+      if (!this.#closed && this.#current !== undefined) this.#follow(this.#extra);
+    });
   }
 
   current(): DerpMap {
     if (this.#current === undefined) {
       const built = this.#build(this.#extra);
       if ("error" in built) throw unusable(this.#options.config, built.error);
-      this.#current = built.map;
+      this.#take(built);
     }
-    return this.#current;
+    return this.#current!;
+  }
+
+  /** Workspace proxies whose region has no place in the map, and why. */
+  get leftOut(): readonly LeftOutProxy[] {
+    return this.#leftOut;
+  }
+
+  /** The id that the region of a workspace proxy has. It may be larger than an id can be. */
+  proxyRegionId(regionNumber: number): number {
+    const { config, addresses } = this.#options;
+    const built = build(config, addresses.accessUrl(), addresses.stunPort(), this.#extra, []);
+    if ("error" in built) throw unusable(config, built.error);
+    return proxyRegionId(built.base, regionNumber);
   }
 
   /** Calls back whenever the map leads to other relays or STUN servers than before. Returns the way to stop. */
@@ -77,31 +112,45 @@ export class RelayMaps {
 
   /** Reads file or URL again. A failure keeps the map as it is, with a warning; never rejects. */
   async refresh(): Promise<void> {
-    const before = this.current();
     const extra = await readExtra(this.#options);
     if (this.#closed) return;
-    const built = "error" in extra ? extra : this.#build(extra.map);
-    if ("error" in built) {
-      this.#warn(built.error);
-      return;
-    }
-    this.#lastProblem = "";
-    if ("map" in extra) this.#extra = extra.map;
-    if (derpMapEqual(before, built.map)) return;
-    this.#current = built.map;
-    this.#options.log.info({ regions: [...built.map.regions.keys()] }, "relay map changed");
-    for (const listener of [...this.#listeners]) listener();
+    const problem = "error" in extra ? extra.error : this.#follow(extra.map);
+    if (problem === undefined) this.#lastProblem = "";
+    else this.#warn(problem);
   }
 
   close(): void {
     this.#closed = true;
+    this.#stopProxies?.();
     clearTimeout(this.#timer);
     this.#listeners.clear();
   }
 
-  #build(extra: DerpMap): MapOrError {
-    const { config, addresses } = this.#options;
-    return build(config, addresses.accessUrl(), addresses.stunPort(), extra);
+  /** Builds the map again, and informs the listeners if it is another one. Returns what is wrong with it. */
+  #follow(extra: DerpMap): string | undefined {
+    const before = this.current();
+    const built = this.#build(extra);
+    if ("error" in built) return built.error;
+    this.#extra = extra;
+    this.#take(built);
+    if (derpMapEqual(before, built.map)) return undefined;
+    this.#options.log.info({ regions: [...built.map.regions.keys()] }, "relay map changed");
+    for (const listener of [...this.#listeners]) listener();
+    return undefined;
+  }
+
+  #build(extra: DerpMap): BuiltMap | { readonly error: string } {
+    const { config, addresses, proxies } = this.#options;
+    return build(config, addresses.accessUrl(), addresses.stunPort(), extra, proxies?.inMap ?? []);
+  }
+
+  #take({ map, leftOut }: BuiltMap): void {
+    this.#current = map;
+    this.#leftOut = leftOut;
+    if (leftOut.length === 0 || performance.now() - this.#leftOutLoggedAt < LEFT_OUT_EVERY_MS) return;
+    this.#leftOutLoggedAt = performance.now();
+    for (const { name, why } of leftOut)
+      this.#options.log.warn({ proxy: name, why }, "a workspace proxy is left out of the relay map");
   }
 
   #schedule(): void {
@@ -128,7 +177,20 @@ export class RelayMaps {
 
 type MapOrError = { readonly map: DerpMap } | { readonly error: string };
 
-function build(config: DerpConfig, accessUrl: URL, stunPort: number | undefined, extra: DerpMap): MapOrError {
+interface BuiltMap {
+  readonly map: DerpMap;
+  /** Without workspace proxies, and with all STUN servers: their region ids are made of it. */
+  readonly base: DerpMap;
+  readonly leftOut: readonly LeftOutProxy[];
+}
+
+function build(
+  config: DerpConfig,
+  accessUrl: URL,
+  stunPort: number | undefined,
+  extra: DerpMap,
+  proxies: readonly RegionSource[],
+): BuiltMap | { readonly error: string } {
   let own: DerpMap;
   try {
     own = config.serverEnabled ? ownMap(config, accessUrl, stunPort) : stunOnly(config);
@@ -145,7 +207,8 @@ function build(config: DerpConfig, accessUrl: URL, stunPort: number | undefined,
     return { error: "it has no relay, and the embedded one is switched off" };
   }
   if ("error" in merged) return merged;
-  return { map: config.blockDirect ? withoutStun(merged.map) : merged.map };
+  const { map, leftOut } = withProxyRegions(merged.map, proxies);
+  return { map: config.blockDirect ? withoutStun(map) : map, base: merged.map, leftOut };
 }
 
 function ownMap(config: DerpConfig, accessUrl: URL, stunPort: number | undefined): DerpMap {

@@ -35,6 +35,7 @@ import {
 import { fails, type HealthCode, reasonOf, type Section, works, worst } from "./section.ts";
 import { encodeReport, parseReport, storedReport } from "./stored-report.ts";
 import { checkWildcard, type WildcardSection } from "./wildcard.ts";
+import { checkProxies, type ProxySection, type ProxySources } from "./workspace-proxies.ts";
 
 const CHECK_TIMEOUT_MS = 5_000;
 const FIRST_RUN_MS = 3_000;
@@ -49,6 +50,7 @@ export type FullHealthReport = HealthReport & {
   readonly interfaces: InterfacesSection;
   readonly wildcard: WildcardSection;
   readonly replicas: ReplicasSection;
+  readonly workspace_proxy: ProxySection;
 };
 
 export interface HealthOptions {
@@ -63,6 +65,7 @@ export interface HealthOptions {
   /** Of a request for the echo route, which they open at any server of the deployment. */
   readonly echoHeaders: () => Readonly<Record<string, string>>;
   readonly replicas: ReplicaSource;
+  readonly proxies: ProxySources;
   readonly clock: WallClock;
   readonly log: Logger;
 }
@@ -160,7 +163,8 @@ export class HealthChecks {
       checkInterfaces(),
       checkWildcard(config.wildcardAccessUrl, options.addresses.browserUrl(), dialer),
     ]).finally(() => dialer.close());
-    const sections = { derp, access_url, websocket, database, interfaces, wildcard };
+    const workspace_proxy = checkProxies(options.proxies);
+    const sections = { derp, access_url, websocket, database, interfaces, wildcard, workspace_proxy };
     const warnings = replicaWarnings(this.#facts());
     const atMs = options.clock.now();
     const all = { ...sections, replicas: works(warnings) };
@@ -234,6 +238,7 @@ export function withDismissals(
     access_url: { ...report.access_url, dismissed: dismissed.includes("AccessURL") },
     websocket: { ...report.websocket, dismissed: dismissed.includes("Websocket") },
     database: { ...report.database, dismissed: dismissed.includes("Database") },
+    workspace_proxy: { ...report.workspace_proxy, dismissed: dismissed.includes("WorkspaceProxy") },
   };
 }
 

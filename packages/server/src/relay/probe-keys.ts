@@ -8,6 +8,11 @@ export interface ProbeKey {
   giveBack(): void;
 }
 
+interface ProbeGate {
+  admitHeld(publicKey: Uint8Array): void;
+  revoke(publicKey: Uint8Array): void;
+}
+
 /** Of another server: as long as its check may take. */
 const REMOTE_MS = 60_000;
 /** Of other servers; beyond it the oldest is forgotten. */
@@ -22,6 +27,17 @@ export class ProbeKeys {
   /** Keys of other servers, oldest first, and until when they hold, by performance.now(). */
   readonly #remote = new Map<string, number>();
   #onLent: (publicKeyHex: string) => void = () => undefined;
+  #gate: ProbeGate | undefined;
+
+  /** From here on the relays of workspace proxies are informed of the keys, too. */
+  guard(gate: ProbeGate): void {
+    this.#gate = gate;
+  }
+
+  /** In hex: those that are lent. */
+  list(): string[] {
+    return [...this.#lent];
+  }
 
   /** @param listener Called with each key that is lent here. */
   onLent(listener: (publicKeyHex: string) => void): void {
@@ -35,7 +51,12 @@ export class ProbeKeys {
     const text = Buffer.from(publicKey).toString("hex");
     this.#lent.add(text);
     this.#onLent(text);
-    return { privateKey, publicKey, giveBack: () => void this.#lent.delete(text) };
+    this.#gate?.admitHeld(publicKey);
+    const giveBack = (): void => {
+      this.#lent.delete(text);
+      this.#gate?.revoke(publicKey);
+    };
+    return { privateKey, publicKey, giveBack };
   }
 
   /** Another server checks with this key now. */

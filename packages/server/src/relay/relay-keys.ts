@@ -12,3 +12,8 @@ export function relayKeyOf(shared: Uint8Array, replicaId: string): Uint8Array {
 export function meshKeyOf(shared: Uint8Array, deploymentId: string): string {
   return createHmac("sha256", shared).update(`mesh\0${deploymentId}`).digest("hex");
 }
+
+/** The secret by which the processes of one workspace proxy know each other. It ends with the proxy's token. */
+export function proxyMeshKeyOf(shared: Uint8Array, proxyId: string, tokenGeneration: number): string {
+  return createHmac("sha256", shared).update(`proxy mesh\0${proxyId}\0${tokenGeneration}`).digest("hex");
+}

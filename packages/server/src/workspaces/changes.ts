@@ -6,7 +6,9 @@ export type Change =
   | { readonly kind: "agent-logs"; readonly agentId: string; readonly logs: readonly AgentLogRow[] }
   | { readonly kind: "agent-metadata"; readonly agentId: string }
   /** Their name or settings. */
-  | { readonly kind: "user"; readonly userId: string };
+  | { readonly kind: "user"; readonly userId: string }
+  /** One was created, changed or deleted, or its health is another. */
+  | { readonly kind: "workspace-proxies" };
 
 /** Not the name of a topic. */
 const EVERY = "";
@@ -17,7 +19,8 @@ export class Changes {
 
   /**
    * Listens for one workspace (`workspace:<id>`), all of them (`workspaces`), one agent's logs (`agent-logs:<id>`) or its
-   * metadata (`agent-metadata:<id>`), or one user (`user:<id>`).
+   * metadata (`agent-metadata:<id>`), or one user (`user:<id>`), or for the proxies
+   * of the deployment (`workspace-proxies`).
    * Returns the way out.
    */
   subscribe(topic: string, listener: (change: Change) => void): () => void {
@@ -58,6 +61,8 @@ function topicsOf(change: Change): readonly string[] {
       return [`workspace:${change.workspaceId}`, "workspaces"];
     case "user":
       return [`user:${change.userId}`];
+    case "workspace-proxies":
+      return [change.kind];
     default:
       return [`${change.kind}:${change.agentId}`];
   }

@@ -26,6 +26,7 @@ const accessEvent: z.ZodType<AccessEvent> = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("workspace-deleted"), workspaceId: id, agentIds }),
   z.object({ kind: z.literal("workspace-stopped"), workspaceId: id, agentIds }),
   z.object({ kind: z.literal("agent-token-rotated"), agentId: id }),
+  z.object({ kind: z.literal("proxy-revoked"), proxyId: id }),
   z.object({ kind: z.literal("browser-only"), userId: id.exactOptional(), agentIds: agentIds.exactOptional() }),
 ]);
 
@@ -35,6 +36,7 @@ const remoteChange = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("agent-logs"), agentId: id, after: z.int() }),
   z.object({ kind: z.literal("agent-metadata"), agentId: id }),
   z.object({ kind: z.literal("user"), userId: id }),
+  z.object({ kind: z.literal("workspace-proxies") }),
 ]);
 
 const relayKey = z.string().regex(/^[0-9a-f]{64}$/);

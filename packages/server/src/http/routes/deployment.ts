@@ -3,7 +3,6 @@ import {
   authorizationRequest,
   type BuildInfo,
   type Entitlements,
-  type RegionsResponse,
   type SshConfig,
   type UpdateCheck,
 } from "coder-protocol/rest/deployment";
@@ -24,13 +23,12 @@ import type { Guard, Router } from "../hono.ts";
 import { readJson } from "../reply.ts";
 import { deploymentConfig } from "../views/deployment-config.ts";
 import { optionList } from "../views/option-list.ts";
-import { applicationsHost } from "./applications.ts";
 
 export interface DeploymentRoutesDeps {
   readonly user: Guard;
   readonly config: ServerConfig;
   readonly deployment: DeploymentIds;
-  readonly addresses: Pick<OwnAddresses, "accessUrl" | "browserUrl">;
+  readonly addresses: Pick<OwnAddresses, "accessUrl">;
   readonly users: Pick<Users, "count">;
   readonly clock: WallClock;
   readonly bodyBytes: number;
@@ -101,6 +99,7 @@ export function deploymentRoutes(router: Router, deps: DeploymentRoutesDeps): vo
       features: {
         browser_only: { entitlement: "entitled", enabled: config.browserOnly !== "off" },
         workspace_external_agent: { entitlement: "entitled", enabled: true },
+        workspace_proxy: { entitlement: "entitled", enabled: true },
       },
       warnings: [],
       errors: [],
@@ -108,23 +107,6 @@ export function deploymentRoutes(router: Router, deps: DeploymentRoutesDeps): vo
       trial: false,
       require_telemetry: false,
       refreshed_at: formatTime(clock.now()),
-    };
-    return c.json(body);
-  });
-
-  router.get("/regions", user, (c) => {
-    const body: RegionsResponse = {
-      regions: [
-        {
-          id: deployment.deploymentId,
-          name: "primary",
-          display_name: "Default",
-          icon_url: "",
-          healthy: true,
-          path_app_url: addresses.browserUrl().origin,
-          wildcard_hostname: applicationsHost(config.wildcardAccessUrl, addresses.browserUrl()),
-        },
-      ],
     };
     return c.json(body);
   });

@@ -1,0 +1,106 @@
+/** What a workspace proxy itself asks for, with its own token: `/api/v2/workspaceproxies/me/*`. */
+
+import type { IncomingMessage } from "node:http";
+import {
+  deregisterProxyRequest,
+  PROXY_DEREGISTER_PATH,
+  PROXY_REGISTER_PATH,
+  PROXY_RELAY_KEYS_PATH,
+  type RegisterProxyResponse,
+  registerProxyRequest,
+} from "coder-protocol/rest/workspace-proxies";
+import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
+import { formatTime } from "../../base/clock.ts";
+import type { UpgradeRoute } from "../../base/routes.ts";
+import { CLOSE_POLICY, type TextSockets } from "../../base/text-sockets.ts";
+import type { WorkspaceProxyReplicaRow } from "../../db/schema.ts";
+import { REFRESH_MS } from "../../workspace-proxies/proxy-registration.ts";
+import type { ProxyServices } from "../../workspace-proxies/proxy-services.ts";
+import { HttpFailure } from "../failure.ts";
+import type { Router } from "../hono.ts";
+import { readJson } from "../reply.ts";
+
+const API = "/api/v2";
+
+export interface ProxyRoutesDeps {
+  readonly proxies: Pick<ProxyServices, "authenticator" | "registration" | "relayKeys">;
+  readonly regionIdOf: (regionNumber: number) => number;
+  /** Hex; by the proxy and the generation of its token. */
+  readonly meshKeyOf: (proxyId: string, tokenGeneration: number) => string;
+  readonly relayMap: () => DerpMap;
+  readonly forceWebSockets: boolean;
+  readonly bodyBytes: number;
+}
+
+export function proxyRoutes(router: Router, deps: ProxyRoutesDeps): void {
+  const { authenticator, registration } = deps.proxies;
+
+  router.post(PROXY_REGISTER_PATH.slice(API.length), async (c) => {
+    const sender = await authenticator.authenticate(c.env.incoming);
+    const request = await readJson(c, registerProxyRequest, deps.bodyBytes);
+    const { proxy, siblings } = await registration.register(sender, request);
+    const regionId = deps.regionIdOf(proxy.region_number);
+    const body: RegisterProxyResponse = {
+      derp_mesh_key: deps.meshKeyOf(proxy.id, proxy.token_generation),
+      derp_region_id: regionId,
+      derp_map: derpMapToJson(deps.relayMap()),
+      derp_force_websockets: deps.forceWebSockets,
+      sibling_replicas: siblings.map((row) => siblingView(row, regionId)),
+      app_security_key: "",
+      admission: "stream",
+      refresh_ms: REFRESH_MS,
+    };
+    return c.json(body, 201);
+  });
+
+  router.post(PROXY_DEREGISTER_PATH.slice(API.length), async (c) => {
+    const sender = await authenticator.authenticate(c.env.incoming);
+    const { replica_id: replicaId } = await readJson(c, deregisterProxyRequest, deps.bodyBytes);
+    await registration.deregister(sender, replicaId);
+    return c.body(null, 204);
+  });
+
+  // Whatever else a proxy may ask for is not served yet; nothing below here is the name of a proxy.
+  router.all("/workspaceproxies/me/:rest{.+}", async (c) => {
+    await authenticator.authenticate(c.env.incoming);
+    throw new HttpFailure(404, "Route not found.");
+  });
+}
+
+/** The WebSocket by which a proxy learns which node keys may use its relay. */
+export function relayKeysRoute(deps: {
+  readonly proxies: Pick<ProxyServices, "authenticator" | "relayKeys">;
+  readonly sockets: TextSockets;
+  readonly clientAddress: (request: IncomingMessage) => string;
+}): UpgradeRoute {
+  const { authenticator, relayKeys } = deps.proxies;
+  return {
+    name: "proxy relay keys",
+    match: ({ pathname }) => pathname === PROXY_RELAY_KEYS_PATH,
+    handle: async (request, socket, head) => {
+      const proxy = await authenticator.authenticate(request);
+      const holder = { userId: proxy.id, address: deps.clientAddress(request) };
+      const accepted = await deps.sockets.accept(request, socket, head, holder);
+      if (accepted === undefined) return;
+      relayKeys.follow(accepted, proxy.id);
+      // It may have ended before there was a listener for that.
+      if (!(await authenticator.stillHolds(proxy))) accepted.close(CLOSE_POLICY, "the token ended");
+    },
+  };
+}
+
+function siblingView(
+  row: WorkspaceProxyReplicaRow,
+  regionId: number,
+): RegisterProxyResponse["sibling_replicas"][number] {
+  return {
+    id: row.id,
+    hostname: row.hostname,
+    created_at: formatTime(row.started_at),
+    relay_address: row.relay_address,
+    region_id: regionId,
+    error: row.error,
+    database_latency: 0,
+    version: row.version,
+  };
+}

@@ -1,0 +1,166 @@
+/**
+ * What is known of a proxy's health, and whether its region belongs to the relay map. A state machine without I/O: the result
+ * of a check and the time go in.
+ */
+import type { ProxyStatus } from "coder-protocol/rest/workspace-proxies";
+import { z } from "zod";
+
+/** The result of one check, or what the proxy stated about itself. */
+export type Observation =
+  /** It answered with a report without errors. */
+  | { readonly kind: "ok"; readonly warnings: readonly string[] }
+  /** Its own report has errors. */
+  | { readonly kind: "reports-errors"; readonly errors: readonly string[]; readonly warnings: readonly string[] }
+  /** It answered with something that is no report. */
+  | { readonly kind: "bad-answer"; readonly why: string }
+  /** No answer. */
+  | { readonly kind: "no-answer"; readonly why: string }
+  /** Its last process ended and said so, or its token was replaced. */
+  | { readonly kind: "gone"; readonly why: string };
+
+/** Failed checks in a row after which the region leaves the map. */
+const FAILURES_TO_LEAVE = 2;
+/** A region that leaves the map for the third change within this time stays out as long: each makes every client measure. */
+const FLAPPING_MS = 10 * 60_000;
+const FLAPPING_CHANGES = 3;
+/** After the first failed check of a region in the map the next one follows soon. */
+const DOUBT_MS = 5_000;
+
+export interface ProxyHealth {
+  readonly status: ProxyStatus;
+  readonly errors: readonly string[];
+  readonly warnings: readonly string[];
+  /** Undefined: never. */
+  readonly checkedAt: number | undefined;
+  /** When it came to have this status. */
+  readonly since: number;
+  /** Failed checks in a row. */
+  readonly failures: number;
+  readonly inMap: boolean;
+  /** When the region came into the map or left it: the latest, oldest first. */
+  readonly changes: readonly number[];
+  /** The region does not come into the map before. */
+  readonly heldUntil: number;
+}
+
+export function unregistered(now: number): ProxyHealth {
+  return {
+    status: "unregistered",
+    errors: [],
+    warnings: [],
+    checkedAt: undefined,
+    since: now,
+    failures: 0,
+    inMap: false,
+    changes: [],
+    heldUntil: 0,
+  };
+}
+
+/** @param hasRelay Whether the proxy has a relay: without one there is no region. */
+export function observed(before: ProxyHealth, observation: Observation, hasRelay: boolean, now: number): ProxyHealth {
+  const status = statusOf(observation);
+  const failures = status === "ok" ? 0 : before.failures + 1;
+  const after: ProxyHealth = {
+    ...before,
+    status,
+    ...wordsOf(observation),
+    checkedAt: now,
+    since: status === before.status ? before.since : now,
+    failures,
+    changes: before.changes.filter((at) => at > now - FLAPPING_MS).slice(-FLAPPING_CHANGES),
+  };
+  if (!before.inMap) return status === "ok" && hasRelay && now >= before.heldUntil ? moved(after, true, now) : after;
+  const stays = hasRelay && !endsAtOnce(observation) && failures < FAILURES_TO_LEAVE;
+  return stays ? after : moved(after, false, now);
+}
+
+/** When the next check is due. */
+export function checkDueAt({ checkedAt, failures, inMap }: ProxyHealth, intervalMs: number): number {
+  if (checkedAt === undefined) return Number.NEGATIVE_INFINITY;
+  return checkedAt + (inMap && failures > 0 ? Math.min(DOUBT_MS, intervalMs) : intervalMs);
+}
+
+/** The warnings of its report, and why a proxy that is well is not in the map. */
+export function warningsOf({ status, warnings, inMap, heldUntil }: ProxyHealth, now: number): readonly string[] {
+  if (status !== "ok" || inMap || now >= heldUntil) return warnings;
+  const until = new Date(heldUntil).toISOString();
+  return [...warnings, `its region is left out of the relay map until ${until}: it came and went too often`];
+}
+
+function statusOf({ kind }: Observation): ProxyStatus {
+  switch (kind) {
+    case "ok":
+      return "ok";
+    case "reports-errors":
+    case "bad-answer":
+      return "unhealthy";
+    case "no-answer":
+    case "gone":
+      return "unreachable";
+  }
+}
+
+function wordsOf(observation: Observation): Pick<ProxyHealth, "errors" | "warnings"> {
+  switch (observation.kind) {
+    case "ok":
+      return { errors: [], warnings: observation.warnings };
+    case "reports-errors":
+      return { errors: observation.errors, warnings: observation.warnings };
+    default:
+      return { errors: [observation.why], warnings: [] };
+  }
+}
+
+function endsAtOnce({ kind }: Observation): boolean {
+  return kind === "gone" || kind === "reports-errors";
+}
+
+function moved(health: ProxyHealth, inMap: boolean, now: number): ProxyHealth {
+  const changes = [...health.changes, now].slice(-FLAPPING_CHANGES);
+  const flaps = !inMap && changes.length >= FLAPPING_CHANGES;
+  return { ...health, inMap, changes, ...(flaps ? { heldUntil: now + FLAPPING_MS } : {}) };
+}
+
+const stored = z.object({
+  status: z.enum(["ok", "unregistered", "unreachable", "unhealthy"]),
+  errors: z.array(z.string()),
+  warnings: z.array(z.string()),
+  since: z.number(),
+  changes: z.array(z.number()),
+  heldUntil: z.number(),
+});
+
+/** The columns of the store. */
+export interface HealthColumns {
+  readonly health: string;
+  readonly health_at: number | null;
+  readonly health_failures: number;
+  readonly in_map: number;
+}
+
+export function healthColumns(health: ProxyHealth): HealthColumns {
+  const { status, errors, warnings, since, changes, heldUntil, checkedAt, failures, inMap } = health;
+  return {
+    health: JSON.stringify({ status, errors, warnings, since, changes, heldUntil }),
+    health_at: checkedAt ?? null,
+    health_failures: failures,
+    in_map: inMap ? 1 : 0,
+  };
+}
+
+/** A proxy that was never checked, or whose column cannot be read, is unregistered and out of the map. */
+export function healthOf(columns: HealthColumns & { readonly created_at: number }): ProxyHealth {
+  const read = stored.safeParse(parsed(columns.health));
+  if (!read.success) return unregistered(columns.created_at);
+  const { health_at: checkedAt, health_failures: failures, in_map } = columns;
+  return { ...read.data, checkedAt: checkedAt ?? undefined, failures, inMap: in_map === 1 };
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined; // refused by the schema
+  }
+}

@@ -1,0 +1,210 @@
+/** What owners do with workspace proxies: create, change and delete them. */
+import { randomUUID } from "node:crypto";
+import type { PatchWorkspaceProxyRequest } from "coder-protocol/rest/workspace-proxies";
+import type { AccessEvents } from "../auth/access-events.ts";
+import { hashSecret } from "../auth/tokens.ts";
+import type { WallClock } from "../base/clock.ts";
+import { DomainError, notFound } from "../base/domain-error.ts";
+import { isUniqueViolation } from "../db/dialect.ts";
+import type { WorkspaceProxyRow } from "../db/schema.ts";
+import type { Store, Tables } from "../db/store.ts";
+import { healthColumns, healthOf, observed } from "./health-state.ts";
+import { checkedAccessUrl, checkedWildcard } from "./proxy-addresses.ts";
+import type { ProxyDirectory } from "./proxy-directory.ts";
+import { proxyRegionIdLimit } from "./proxy-regions.ts";
+import { formatProxyToken, mintProxyToken } from "./proxy-token.ts";
+
+/** At a time. A relay map has a region of each, and every client measures the way to all of them. */
+const MAX_PROXIES = 256;
+
+export interface ProxyWithToken {
+  readonly proxy: WorkspaceProxyRow;
+  /** "" where none was made. */
+  readonly token: string;
+}
+
+export interface NewProxy {
+  readonly name: string;
+  readonly displayName: string;
+  readonly icon: string;
+}
+
+export interface ProxyAdministrationOptions {
+  readonly store: Store;
+  readonly directory: ProxyDirectory;
+  readonly accessEvents: AccessEvents;
+  readonly regionIdOf: (regionNumber: number) => number;
+  readonly clock: WallClock;
+}
+
+export class ProxyAdministration {
+  readonly #options: ProxyAdministrationOptions;
+
+  constructor(options: ProxyAdministrationOptions) {
+    this.#options = options;
+  }
+
+  /** By id or name. */
+  async find(which: string): Promise<WorkspaceProxyRow | undefined> {
+    const { workspaceProxies } = this.#options.store;
+    return (await workspaceProxies.byId(which.toLowerCase())) ?? (await workspaceProxies.byName(which));
+  }
+
+  /** Throws DomainError "invalid", "taken" or "limit-reached". */
+  async create({ name, displayName, icon }: NewProxy): Promise<ProxyWithToken> {
+    refuseReserved(name);
+    const { store, directory, clock } = this.#options;
+    const id = randomUUID();
+    const { token, hash } = newToken(id);
+    const now = clock.now();
+    await refusingTaken(name, () =>
+      store.transaction(async ({ settings, workspaceProxies }) => {
+        await settings.lockDeployment();
+        if ((await workspaceProxies.byName(name)) !== undefined) throw taken(name);
+        if ((await workspaceProxies.all()).length >= MAX_PROXIES)
+          throw new DomainError("limit-reached", `A deployment has at most ${MAX_PROXIES} workspace proxies.`);
+        const regionNumber = await workspaceProxies.nextRegionNumber();
+        this.#refuseBeyond(regionNumber);
+        await workspaceProxies.insert({
+          id,
+          name,
+          name_key: name.toLowerCase(),
+          display_name: displayName,
+          icon,
+          token_hash: hash,
+          token_generation: 1,
+          region_number: regionNumber,
+          url: "",
+          wildcard_hostname: "",
+          derp_enabled: 0,
+          derp_only: 0,
+          stun_port: 0,
+          version: "",
+          created_at: now,
+          updated_at: now,
+          last_registered_at: null,
+          health: "",
+          health_at: null,
+          health_failures: 0,
+          check_claimed_at: 0,
+          in_map: 0,
+          deleted_at: null,
+        });
+      }),
+    );
+    await directory.changed();
+    return { proxy: await this.#existing(id), token };
+  }
+
+  /** Empty and missing fields leave the proxy as it is. Throws DomainError "invalid", "taken" or "not-found". */
+  async edit(id: string, change: PatchWorkspaceProxyRequest): Promise<ProxyWithToken> {
+    const { name = "", display_name = "", icon = "", access_url = "", wildcard_hostname = "" } = change;
+    if (name !== "") refuseReserved(name);
+    const columns = {
+      ...(name === "" ? {} : { name, name_key: name.toLowerCase() }),
+      ...(display_name === "" ? {} : { display_name }),
+      ...(icon === "" ? {} : { icon }),
+      ...(access_url === "" ? {} : { url: checkedAccessUrl(access_url) }),
+      ...(wildcard_hostname === "" ? {} : { wildcard_hostname: checkedWildcard(wildcard_hostname) }),
+    };
+    const made = change.regenerate_token === true ? newToken(id) : undefined;
+    const { store, directory } = this.#options;
+    const now = this.#options.clock.now();
+    await refusingTaken(name, () =>
+      store.transaction(async (tables) => {
+        const proxy = await tables.workspaceProxies.locked(id);
+        if (proxy === undefined) throw notFound();
+        const other = name === "" ? undefined : await tables.workspaceProxies.byName(name);
+        if (other !== undefined && other.id !== id) throw taken(name);
+        await tables.workspaceProxies.update(id, { ...columns, updated_at: now });
+        if (columns.url !== undefined && columns.url !== proxy.url)
+          await goes(tables, proxy, "an owner gave it another access URL", now);
+        if (made === undefined) return;
+        await tables.workspaceProxies.update(id, {
+          token_hash: made.hash,
+          token_generation: proxy.token_generation + 1,
+        });
+        await tables.workspaceProxies.stopReplicas({ proxyId: id }, now);
+        await goes(tables, proxy, "its token was replaced, and it has not registered with the new one", now);
+      }),
+    );
+    if (made !== undefined) this.#options.accessEvents.publish({ kind: "proxy-revoked", proxyId: id });
+    await directory.changed();
+    return { proxy: await this.#existing(id), token: made?.token ?? "" };
+  }
+
+  /** Its region leaves the map and its sockets end. Throws DomainError "not-found". */
+  async remove(id: string): Promise<void> {
+    const { store, directory, accessEvents } = this.#options;
+    const now = this.#options.clock.now();
+    await store.transaction(async ({ workspaceProxies }) => {
+      if ((await workspaceProxies.locked(id)) === undefined) throw notFound();
+      await workspaceProxies.update(id, {
+        name_key: `deleted:${id}`,
+        token_hash: "",
+        in_map: 0,
+        deleted_at: now,
+        updated_at: now,
+      });
+      await workspaceProxies.stopReplicas({ proxyId: id }, now);
+    });
+    accessEvents.publish({ kind: "proxy-revoked", proxyId: id });
+    await directory.changed();
+  }
+
+  #refuseBeyond(regionNumber: number): void {
+    const id = this.#options.regionIdOf(regionNumber);
+    const why = proxyRegionIdLimit(id);
+    if (why !== undefined) throw new DomainError("limit-reached", `No region is left for another proxy: ${why}.`);
+  }
+
+  async #existing(id: string): Promise<WorkspaceProxyRow> {
+    const proxy = await this.#options.store.workspaceProxies.byId(id);
+    if (proxy === undefined) throw notFound();
+    return proxy;
+  }
+}
+
+/** Its region leaves the map; the next check that succeeds brings it back. */
+async function goes(
+  { workspaceProxies }: Pick<Tables, "workspaceProxies">,
+  proxy: WorkspaceProxyRow,
+  why: string,
+  now: number,
+): Promise<void> {
+  const health = healthOf(proxy);
+  if (health.status === "unregistered") return;
+  await workspaceProxies.update(
+    proxy.id,
+    healthColumns(observed(health, { kind: "gone", why }, proxy.derp_enabled === 1, now)),
+  );
+}
+
+function newToken(proxyId: string): { readonly token: string; readonly hash: string } {
+  const minted = mintProxyToken(proxyId);
+  return { token: formatProxyToken(minted), hash: hashSecret(minted.secret) };
+}
+
+/** `primary` is the deployment itself, `me` the proxy that asks. */
+function refuseReserved(name: string): void {
+  const key = name.toLowerCase();
+  if (key !== "primary" && key !== "me") return;
+  throw new DomainError("invalid", `The name "${key}" is reserved.`, {
+    validations: [{ field: "name", detail: "Reserved name" }],
+  });
+}
+
+async function refusingTaken(name: string, write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    if (isUniqueViolation(error)) throw taken(name);
+    throw error;
+  }
+}
+
+function taken(name: string): DomainError {
+  return new DomainError("taken", `Workspace proxy with name "${name}" already exists.`, {
+    validations: [{ field: "name", detail: "This value is already in use and should be unique." }],
+  });
+}

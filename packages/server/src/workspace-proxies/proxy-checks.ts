@@ -1,0 +1,137 @@
+/** Checks the proxies, each at its interval; of several servers one at a time checks a proxy, and all use what it finds. */
+import type { WallClock } from "../base/clock.ts";
+import type { Logger } from "../base/log.ts";
+import type { WorkspaceProxyRow } from "../db/schema.ts";
+import type { Store } from "../db/store.ts";
+import { checkDueAt, healthColumns, healthOf, type Observation, observed, type ProxyHealth } from "./health-state.ts";
+import type { ProxyDirectory } from "./proxy-directory.ts";
+
+/** How often the proxies are looked through for those that are due. */
+const LOOK_EVERY_MS = 2_500;
+const PARALLEL = 5;
+/** After a server began to check a proxy none begins again so soon: as long as a check lasts, or when one is asked for. */
+const CLAIM_MS = 6_000;
+const ASKED_CLAIM_MS = 1_000;
+/** Should an event of another server be lost, the proxies are known again after this time. */
+const REFRESH_MS = 60_000;
+
+export interface ProxyChecksOptions {
+  readonly store: Store;
+  readonly directory: ProxyDirectory;
+  readonly intervalMs: number;
+  readonly check: (url: string) => Promise<Observation>;
+  readonly clock: WallClock;
+  readonly log: Pick<Logger, "info" | "warn" | "error">;
+  /** Called with the seconds that each check took. */
+  readonly onCheck?: (seconds: number) => void;
+}
+
+export class ProxyChecks {
+  readonly #options: ProxyChecksOptions;
+  readonly #running = new Map<string, Promise<void>>();
+  /** Proxies that are to be checked as soon as there is room. */
+  readonly #waiting = new Map<string, "due" | "asked">();
+  #timer: NodeJS.Timeout | undefined;
+  #refreshedAt = performance.now();
+  #closing = false;
+
+  constructor(options: ProxyChecksOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#look(), Math.min(LOOK_EVERY_MS, this.#options.intervalMs));
+    this.#timer.unref();
+  }
+
+  /** Checks this proxy next, if it was not checked a moment ago. */
+  checkSoon(id: string): void {
+    if (this.#closing) return;
+    this.#waiting.set(id, "asked");
+    this.#fill();
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    clearInterval(this.#timer);
+    this.#waiting.clear();
+    await Promise.all(this.#running.values());
+  }
+
+  #look(): void {
+    const { directory, clock, intervalMs } = this.#options;
+    if (performance.now() - this.#refreshedAt >= REFRESH_MS) {
+      this.#refreshedAt = performance.now();
+      void directory.refresh();
+    }
+    const now = clock.now();
+    for (const row of directory.all)
+      if (row.url !== "" && !this.#waiting.has(row.id) && now >= checkDueAt(healthOf(row), intervalMs))
+        this.#waiting.set(row.id, "due");
+    this.#fill();
+  }
+
+  #fill(): void {
+    for (const [id, why] of this.#waiting) {
+      if (this.#running.size >= PARALLEL) return;
+      if (this.#running.has(id)) continue;
+      this.#waiting.delete(id);
+      const run = this.#run(id, why)
+        .catch((error: unknown) => this.#options.log.error({ err: error }, "a workspace proxy was not checked"))
+        .finally(() => {
+          this.#running.delete(id);
+          if (!this.#closing) this.#fill();
+        });
+      this.#running.set(id, run);
+    }
+  }
+
+  async #run(id: string, why: "due" | "asked"): Promise<void> {
+    const { store, directory, clock, intervalMs, check, onCheck } = this.#options;
+    const row = await store.workspaceProxies.byId(id);
+    if (row === undefined || row.url === "") return;
+    const now = clock.now();
+    // Another server may have checked it, or be about to.
+    if (why === "due" && now < checkDueAt(healthOf(row), intervalMs)) return await directory.refresh();
+    if (now - row.check_claimed_at < Math.min(intervalMs, why === "asked" ? ASKED_CLAIM_MS : CLAIM_MS)) return;
+    if (!(await store.workspaceProxies.claimCheck(id, row.check_claimed_at, now))) return;
+    const startedAt = performance.now();
+    const observation = await check(row.url);
+    onCheck?.((performance.now() - startedAt) / 1_000);
+    if (await this.#conclude(row, observation)) await directory.changed();
+    else await directory.refresh();
+  }
+
+  /** Whether anything but the time of the check is new. */
+  async #conclude(checked: WorkspaceProxyRow, observation: Observation): Promise<boolean> {
+    const { store, clock, log } = this.#options;
+    const found = await store.transaction(async ({ workspaceProxies }) => {
+      const row = await workspaceProxies.locked(checked.id);
+      // It moved or got another token while it was being asked: the answer is of a proxy that was.
+      if (row?.url !== checked.url || row.token_generation !== checked.token_generation) return undefined;
+      const before = healthOf(row);
+      const after = observed(before, observation, row.derp_enabled === 1, clock.now());
+      await workspaceProxies.update(row.id, healthColumns(after));
+      return { before, after };
+    });
+    if (found === undefined) return true;
+    const { before, after } = found;
+    const facts = { proxy: checked.name, url: checked.url, status: after.status, errors: after.errors };
+    if (before.status !== after.status) {
+      if (after.status === "ok") log.info(facts, "a workspace proxy is well");
+      else log.warn(facts, "a workspace proxy is not well");
+    }
+    if (before.inMap !== after.inMap)
+      log.info(
+        { proxy: checked.name },
+        after.inMap
+          ? "a workspace proxy's region comes into the relay map"
+          : "a workspace proxy's region leaves the relay map",
+      );
+    return textOf(before) !== textOf(after);
+  }
+}
+
+function textOf({ checkedAt: _, ...health }: ProxyHealth): string {
+  return JSON.stringify(health);
+}

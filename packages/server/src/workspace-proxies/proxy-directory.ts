@@ -1,0 +1,82 @@
+/** The proxies of the deployment as this server knows them: kept in memory, read again when one changed. */
+import type { Logger } from "../base/log.ts";
+import type { WorkspaceProxyRow } from "../db/schema.ts";
+import type { WorkspaceProxies } from "../db/workspace-proxies.ts";
+import type { Changes } from "../workspaces/changes.ts";
+
+export interface ProxyDirectoryOptions {
+  readonly proxies: Pick<WorkspaceProxies, "all">;
+  readonly changes: Changes;
+  readonly log: Pick<Logger, "error">;
+}
+
+export class ProxyDirectory {
+  readonly #options: ProxyDirectoryOptions;
+  readonly #listeners = new Set<() => void>();
+  readonly #stop: () => void;
+  #rows: readonly WorkspaceProxyRow[] = [];
+  #reading: Promise<void> | undefined;
+  /** Something changed while the rows were being read. */
+  #again = false;
+
+  constructor(options: ProxyDirectoryOptions) {
+    this.#options = options;
+    this.#stop = options.changes.subscribe("workspace-proxies", () => void this.refresh());
+  }
+
+  /** Reads them for the first time. Rejects when the database does not answer. */
+  async open(): Promise<void> {
+    this.#rows = await this.#options.proxies.all();
+  }
+
+  /** All that are not deleted, by name. */
+  get all(): readonly WorkspaceProxyRow[] {
+    return this.#rows;
+  }
+
+  /** Those whose region belongs to the relay map. */
+  get inMap(): readonly WorkspaceProxyRow[] {
+    return this.#rows.filter((row) => row.in_map === 1 && row.derp_enabled === 1);
+  }
+
+  /** Calls back after the rows were read again. Returns the way to stop. */
+  onChange(listener: () => void): () => void {
+    const entry = (): void => listener();
+    this.#listeners.add(entry);
+    return () => this.#listeners.delete(entry);
+  }
+
+  /** A proxy was changed here: everything that depends on it has followed when the promise resolves. */
+  async changed(): Promise<void> {
+    this.#options.changes.publish({ kind: "workspace-proxies" });
+    await this.#reading;
+  }
+
+  /** Reads the rows again. A failure keeps them as they are; never rejects. */
+  refresh(): Promise<void> {
+    this.#again = true;
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
+  }
+
+  async close(): Promise<void> {
+    this.#stop();
+    this.#listeners.clear();
+    await this.#reading;
+  }
+
+  async #read(): Promise<void> {
+    while (this.#again) {
+      this.#again = false;
+      try {
+        this.#rows = await this.#options.proxies.all();
+      } catch (error) {
+        this.#options.log.error({ err: error }, "the workspace proxies were not read");
+        return;
+      }
+      for (const listener of [...this.#listeners]) listener();
+    }
+  }
+}

@@ -1,0 +1,190 @@
+/** What the running processes of a proxy state about themselves: that they are there, where, and that they end. */
+
+import { isUuid } from "coder-protocol/addresses";
+import { NIL_UUID } from "coder-protocol/rest/common";
+import type { RegisterProxyRequest } from "coder-protocol/rest/workspace-proxies";
+import type { WallClock } from "../base/clock.ts";
+import { DomainError, notFound } from "../base/domain-error.ts";
+import type { Logger } from "../base/log.ts";
+import { RateLimit } from "../base/rate-limit.ts";
+import { withoutNul } from "../base/text.ts";
+import type { WorkspaceProxyReplicaRow, WorkspaceProxyRow } from "../db/schema.ts";
+import type { Store, Tables } from "../db/store.ts";
+import { healthColumns, healthOf, observed, unregistered } from "./health-state.ts";
+import { checkedAccessUrl, checkedWildcard } from "./proxy-addresses.ts";
+import { invalidToken } from "./proxy-authenticator.ts";
+import type { ProxyChecks } from "./proxy-checks.ts";
+import type { ProxyDirectory } from "./proxy-directory.ts";
+
+/** A process registers again after this time. */
+export const REFRESH_MS = 30_000;
+/** A process that did not register for so long is not there. */
+const REPLICA_MS = 3 * REFRESH_MS;
+const MAX_REPLICAS = 32;
+/** Processes that ended are remembered for a while: a late registration must not bring one back. */
+const KEEP_REPLICAS_MS = 24 * 3_600_000;
+const KEEP_REPLICAS = 128;
+/** A proxy may take another address after it was unreachable for this long. */
+const MOVES_AFTER_MS = 5 * 60_000;
+/** Of all processes of one proxy: a check of its address follows some of them. */
+const REGISTRATIONS = { capacity: 4 * MAX_REPLICAS, periodMs: REFRESH_MS };
+
+export interface Registered {
+  readonly proxy: WorkspaceProxyRow;
+  readonly siblings: readonly WorkspaceProxyReplicaRow[];
+}
+
+export interface ProxyRegistrationOptions {
+  readonly store: Store;
+  readonly directory: ProxyDirectory;
+  readonly checks: Pick<ProxyChecks, "checkSoon">;
+  readonly clock: WallClock;
+  readonly log: Pick<Logger, "info" | "warn">;
+}
+
+export class ProxyRegistration {
+  readonly #options: ProxyRegistrationOptions;
+  readonly #rate = new RateLimit(REGISTRATIONS);
+
+  constructor(options: ProxyRegistrationOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * A process of the proxy is there. Throws DomainError "invalid", "unauthenticated" (the token ended meanwhile), "contested"
+   * (it states another address while the one that is known answers), "limit-reached" or "too-many".
+   */
+  async register(proxy: WorkspaceProxyRow, request: RegisterProxyRequest): Promise<Registered> {
+    const { store, directory, checks, clock, log } = this.#options;
+    const now = clock.now();
+    const waitMs = this.#rate.take(proxy.id, now);
+    if (waitMs > 0)
+      throw new DomainError("too-many", "This proxy registers too often.", {
+        retryAfterSeconds: Math.ceil(waitMs / 1_000),
+      });
+    const stated = statedBy(request);
+    const outcome = await store.transaction(async (tables) => {
+      const row = await tables.workspaceProxies.locked(proxy.id);
+      if (row === undefined || row.token_generation !== proxy.token_generation) throw invalidToken();
+      const moves = row.url !== "" && (row.url !== stated.url || row.wildcard_hostname !== stated.wildcard_hostname);
+      if (moves && !mayMove(row, now)) return { refused: row };
+      await putReplica(tables, row, request, now);
+      await tables.workspaceProxies.update(row.id, { ...stated, last_registered_at: now });
+      if (moves && row.url !== stated.url) await forgetHealth(tables, row, now);
+      const siblings = await tables.workspaceProxies.replicas(row.id, now - REPLICA_MS);
+      return { before: row, moves, siblings: siblings.filter(({ id }) => id !== request.replica_id.toLowerCase()) };
+    });
+    if (outcome.refused !== undefined) {
+      log.warn(
+        { proxy: proxy.name, known: outcome.refused.url, stated: stated.url },
+        "a workspace proxy was refused: it states another address than the one that is known and answers",
+      );
+      throw elsewhere(outcome.refused);
+    }
+    const { before, moves, siblings } = outcome;
+    if (moves) log.info({ proxy: before.name, from: before.url, to: stated.url }, "a workspace proxy moved");
+    const isNews = Object.entries(stated).some(([name, value]) => before[name as keyof typeof stated] !== value);
+    if (isNews) await directory.changed();
+    if (isNews || healthOf(before).status !== "ok") checks.checkSoon(before.id);
+    return { proxy: { ...before, ...stated }, siblings };
+  }
+
+  /** A process of the proxy ends. With the last one the region leaves the map. Throws DomainError "not-found". */
+  async deregister(proxy: WorkspaceProxyRow, replicaId: string): Promise<void> {
+    const { store, directory, clock, log } = this.#options;
+    const now = clock.now();
+    const wasLast = await store.transaction(async ({ workspaceProxies }) => {
+      const row = await workspaceProxies.locked(proxy.id);
+      const replica = await workspaceProxies.replica(replicaId.toLowerCase());
+      if (row === undefined || replica?.proxy_id !== proxy.id || replica.stopped_at !== null) throw notFound();
+      await workspaceProxies.stopReplicas({ id: replica.id }, now);
+      if ((await workspaceProxies.replicas(proxy.id, now - REPLICA_MS)).length > 0) return false;
+      const after = observed(healthOf(row), { kind: "gone", why: "it ended and said so" }, false, now);
+      await workspaceProxies.update(row.id, healthColumns(after));
+      return true;
+    });
+    if (!wasLast) return;
+    log.info({ proxy: proxy.name }, "the last process of a workspace proxy ended");
+    await directory.changed();
+  }
+}
+
+/** The columns that a registration sets. Throws DomainError "invalid". */
+function statedBy(request: RegisterProxyRequest) {
+  const { replica_id: replicaId, derp_enabled: derpEnabled, derp_only: derpOnly } = request;
+  if (derpOnly && !derpEnabled) throw invalid("derp_only", "a proxy that only relays must have its relay enabled");
+  if (!isUuid(replicaId) || replicaId === NIL_UUID) throw invalid("replica_id", "must be the UUID of this process");
+  return {
+    url: checkedAccessUrl(request.access_url),
+    wildcard_hostname: checkedWildcard(request.wildcard_hostname ?? ""),
+    derp_enabled: derpEnabled ? 1 : 0,
+    derp_only: derpOnly ? 1 : 0,
+    stun_port: request.stun_port ?? 0,
+    version: withoutNul(request.version ?? ""),
+  };
+}
+
+function mayMove(row: WorkspaceProxyRow, now: number): boolean {
+  const { status, since } = healthOf(row);
+  return status === "unregistered" || (status === "unreachable" && now - since > MOVES_AFTER_MS);
+}
+
+async function putReplica(
+  { workspaceProxies }: Tables,
+  { id: proxyId }: WorkspaceProxyRow,
+  request: RegisterProxyRequest,
+  now: number,
+): Promise<void> {
+  const id = request.replica_id.toLowerCase();
+  const known = await workspaceProxies.replica(id);
+  if (known !== undefined && known.proxy_id !== proxyId) throw invalid("replica_id", "is that of another proxy");
+  if (known !== undefined && known.stopped_at !== null)
+    throw invalid("replica_id", "is that of a process that ended; one that starts takes another");
+  if (known === undefined) {
+    await workspaceProxies.forgetReplicas(proxyId, now - KEEP_REPLICAS_MS, KEEP_REPLICAS);
+    if ((await workspaceProxies.replicas(proxyId, now - REPLICA_MS)).length >= MAX_REPLICAS)
+      throw new DomainError("limit-reached", `A workspace proxy has at most ${MAX_REPLICAS} processes.`);
+  }
+  await workspaceProxies.putReplica({
+    id,
+    proxy_id: proxyId,
+    hostname: withoutNul(request.hostname ?? ""),
+    relay_address: relayAddress(request.replica_relay_address ?? ""),
+    version: withoutNul(request.version ?? ""),
+    error: withoutNul(request.replica_error ?? ""),
+    started_at: known?.started_at ?? now,
+    updated_at: now,
+    stopped_at: null,
+  });
+}
+
+/** The address was not checked yet: nothing is known of the proxy there. */
+async function forgetHealth({ workspaceProxies }: Tables, row: WorkspaceProxyRow, now: number): Promise<void> {
+  const before = healthOf(row);
+  const left = observed(before, { kind: "gone", why: "it moved" }, false, now);
+  await workspaceProxies.update(
+    row.id,
+    healthColumns({ ...unregistered(now), changes: left.changes, heldUntil: left.heldUntil }),
+  );
+}
+
+/** Siblings of the proxy dial it. Throws DomainError "invalid". */
+function relayAddress(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (text === "" || url?.protocol === "http:" || url?.protocol === "https:") return url?.origin ?? "";
+  throw invalid("replica_relay_address", "must be of the form https://host or http://host:port, or empty");
+}
+
+function elsewhere({ name, url }: WorkspaceProxyRow): DomainError {
+  return new DomainError("contested", `The workspace proxy "${name}" is known at another address.`, {
+    detail:
+      `It is at ${url}. Stop the proxy there and wait five minutes, or have an owner run ` +
+      `"coder wsproxy edit ${name}" with --access-url or --wildcard-access-url.`,
+  });
+}
+
+function invalid(field: string, detail: string): DomainError {
+  return new DomainError("invalid", `The registration is not valid: ${field} ${detail}.`, {
+    validations: [{ field, detail }],
+  });
+}

@@ -1,0 +1,117 @@
+/**
+ * Informs proxies of the node keys that may use their relays: all of them when the connection opens, changes from then on.
+ * Each connection has one message under way, and what changes meanwhile is gathered: a proxy that reads slowly gets fewer
+ * messages, and never an old state after a newer one.
+ */
+import { MAX_RELAY_KEYS_PER_MESSAGE, type RelayKeysMessage } from "coder-protocol/rest/workspace-proxies";
+import { hexEncode } from "wg-userspace/base/bytes";
+import type { AccessEvents } from "../auth/access-events.ts";
+import { CLOSE_POLICY, CLOSE_PROTOCOL_ERROR, type TextSocket } from "../base/text-sockets.ts";
+
+/** Changes that wait for one connection. A proxy that is so far behind connects again and gets all keys. */
+const MAX_WAITING = 100_000;
+const CLOSE_TRY_AGAIN = 1013;
+
+export class RelayKeysStream {
+  readonly #keys: () => readonly string[];
+  readonly #followers = new Set<Follower>();
+  readonly #stop: () => void;
+
+  /** @param keys In hex: all that may use a relay now. */
+  constructor(keys: () => readonly string[], events: AccessEvents) {
+    this.#keys = keys;
+    this.#stop = events.subscribe((event) => {
+      if (event.kind !== "proxy-revoked") return;
+      for (const follower of this.#followers)
+        if (follower.proxyId === event.proxyId) follower.socket.close(CLOSE_POLICY, "the token ended");
+    });
+  }
+
+  get followers(): number {
+    return this.#followers.size;
+  }
+
+  follow(socket: TextSocket, proxyId: string): void {
+    const follower = new Follower(socket, proxyId, this.#keys());
+    this.#followers.add(follower);
+    socket.onClose(() => this.#followers.delete(follower));
+    socket.onMessage(() => socket.close(CLOSE_PROTOCOL_ERROR, "nothing may be sent here"));
+  }
+
+  /** The key may use relays. */
+  admitHeld(publicKey: Uint8Array): void {
+    this.#change(publicKey, "add");
+  }
+
+  /** The key may not use relays any more. */
+  revoke(publicKey: Uint8Array): void {
+    this.#change(publicKey, "remove");
+  }
+
+  close(): void {
+    this.#stop();
+  }
+
+  #change(publicKey: Uint8Array, change: "add" | "remove"): void {
+    if (this.#followers.size === 0) return;
+    const key = hexEncode(publicKey);
+    for (const follower of this.#followers) follower.change(key, change);
+  }
+}
+
+class Follower {
+  readonly socket: TextSocket;
+  readonly proxyId: string;
+  /** What is left of the first, complete list; undefined once it is sent. */
+  #snapshot: readonly string[] | undefined;
+  #snapshotAt = 0;
+  /** By key, the latest change. */
+  #waiting = new Map<string, "add" | "remove">();
+  #underWay = false;
+
+  constructor(socket: TextSocket, proxyId: string, keys: readonly string[]) {
+    this.socket = socket;
+    this.proxyId = proxyId;
+    this.#snapshot = keys;
+    this.#send();
+  }
+
+  change(key: string, change: "add" | "remove"): void {
+    this.#waiting.set(key, change);
+    if (this.#waiting.size > MAX_WAITING) this.socket.close(CLOSE_TRY_AGAIN, "too far behind");
+    else if (!this.#underWay) {
+      // What else changes in this turn goes along.
+      this.#underWay = true;
+      setImmediate(() => this.#send());
+    }
+  }
+
+  #send(): void {
+    const message = this.#nextMessage();
+    this.#underWay = message !== undefined;
+    if (message !== undefined) this.socket.send(JSON.stringify(message), () => this.#send());
+  }
+
+  #nextMessage(): RelayKeysMessage | undefined {
+    if (this.#snapshot !== undefined) return this.#nextOfSnapshot(this.#snapshot);
+    if (this.#waiting.size === 0) return undefined;
+    const remove: string[] = [];
+    const add: string[] = [];
+    for (const [key, change] of this.#waiting) {
+      if (add.length + remove.length >= MAX_RELAY_KEYS_PER_MESSAGE) break;
+      (change === "add" ? add : remove).push(key);
+      this.#waiting.delete(key);
+    }
+    return { add, remove };
+  }
+
+  #nextOfSnapshot(keys: readonly string[]): RelayKeysMessage {
+    const first = this.#snapshotAt === 0;
+    const end = this.#snapshotAt + MAX_RELAY_KEYS_PER_MESSAGE;
+    const add = keys.slice(this.#snapshotAt, end);
+    this.#snapshotAt = end;
+    const more = end < keys.length;
+    if (!more) this.#snapshot = undefined;
+    return { ...(first ? { snapshot: true } : {}), ...(more ? { more } : {}), add };
+  }
+}

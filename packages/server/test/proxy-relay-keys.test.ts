@@ -1,0 +1,110 @@
+/** How a proxy learns which node keys may use its relay. */
+import { PROXY_TOKEN_HEADER, relayKeysMessage } from "coder-protocol/rest/workspace-proxies";
+import { expect, test } from "vitest";
+import { AccessEvents } from "../src/auth/access-events.ts";
+import type { TextSocket } from "../src/base/text-sockets.ts";
+import { RelayKeysStream } from "../src/workspace-proxies/relay-keys-stream.ts";
+import { openSocketOrFail } from "./helpers.ts";
+import { nodeOf, TestPeer } from "./peers.ts";
+import { createProxy, PROXIES, proxyDeployment } from "./proxies.ts";
+
+const hex = (fill: number) => Buffer.alloc(32, fill).toString("hex");
+
+test("all keys come first, then those that peers announce and those whose right ended", async () => {
+  await using at = await proxyDeployment();
+  const { token } = await createProxy(at, "near");
+  const reader = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
+  const next = async () => relayKeysMessage.parse(JSON.parse((await reader.next()) ?? ""));
+  expect(await next()).toEqual({ snapshot: true, add: [], remove: [] });
+
+  await using client = await TestPeer.open(at.url, at.token, "/api/v2/tailnet");
+  client.send({ updateSelf: { node: nodeOf({ id: 5n, fill: 9, addresses: ["fd7a:115c:a1e0:1::5"] }) } });
+  expect(await next()).toEqual({ add: [hex(9)], remove: [] });
+  const second = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
+  expect(JSON.parse((await second.next()) ?? "")).toMatchObject({ snapshot: true, add: [hex(9)] });
+
+  const probe = at.server.parts.probeKeys.lend();
+  const probeKey = Buffer.from(probe.publicKey).toString("hex");
+  expect(await next()).toEqual({ add: [probeKey], remove: [] });
+  probe.giveBack();
+  expect(await next()).toEqual({ add: [], remove: [probeKey] });
+
+  at.server.parts.control.coordinator.revoke(() => true, "the test ends it", Date.now());
+  expect(await next()).toEqual({ add: [], remove: [hex(9)] });
+  for (const { socket } of [reader, second]) socket.terminate();
+});
+
+test("a proxy that sends something is cut off", async () => {
+  await using at = await proxyDeployment();
+  const { token } = await createProxy(at, "near");
+  const reader = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
+  reader.socket.send("{}");
+  expect(await reader.closed).toBe(1002);
+});
+
+/** A socket whose messages leave when the test says so. */
+class SlowSocket {
+  readonly messages: ReturnType<typeof relayKeysMessage.parse>[] = [];
+  readonly closes: number[] = [];
+  #written: (() => void) | undefined;
+
+  send(message: string, written?: () => void): void {
+    this.messages.push(relayKeysMessage.parse(JSON.parse(message)));
+    this.#written = written;
+  }
+  async drain(): Promise<void> {
+    const written = this.#written;
+    this.#written = undefined;
+    written?.();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  onClose(): void {}
+  onMessage(): void {}
+  close(code: number): void {
+    this.closes.push(code);
+  }
+}
+
+function following(keys: readonly string[]) {
+  const socket = new SlowSocket();
+  const stream = new RelayKeysStream(() => keys, new AccessEvents());
+  stream.follow(socket as unknown as TextSocket, "proxy");
+  return { socket, stream };
+}
+const key = (at: number) => at.toString(16).padStart(64, "0");
+const bytes = (at: number) => Buffer.from(key(at), "hex");
+
+test("a large set takes several messages, one under way at a time, and changes follow it", async () => {
+  const keys = Array.from({ length: 10_000 }, (_, at) => key(at));
+  const { socket, stream } = following(keys);
+  stream.revoke(bytes(3));
+  stream.admitHeld(bytes(10_000));
+  expect(socket.messages).toHaveLength(1);
+  for (let at = 0; at < 6; at++) await socket.drain();
+  expect(socket.messages.map(({ snapshot, more, add }) => [snapshot, more, add.length])).toEqual([
+    [true, true, 4_096],
+    [undefined, true, 4_096],
+    [undefined, undefined, 1_808],
+    [undefined, undefined, 1],
+  ]);
+  expect(socket.messages.slice(0, 3).flatMap(({ add }) => add)).toEqual(keys);
+  expect(socket.messages[3]).toEqual({ add: [key(10_000)], remove: [key(3)] });
+});
+
+test("of what changes while a message is under way the latest counts", async () => {
+  const { socket, stream } = following([]);
+  stream.admitHeld(bytes(1));
+  stream.revoke(bytes(1));
+  stream.revoke(bytes(2));
+  stream.admitHeld(bytes(2));
+  await socket.drain();
+  await socket.drain();
+  expect(socket.messages[1]).toEqual({ add: [key(2)], remove: [key(1)] });
+  expect(socket.messages).toHaveLength(2);
+});
+
+test("a proxy that is too far behind is cut off", () => {
+  const { socket, stream } = following([]);
+  for (let at = 0; at < 100_001; at++) stream.admitHeld(bytes(at));
+  expect(socket.closes[0]).toBe(1013);
+});
