@@ -67,6 +67,11 @@ import UsersShow from "./commands/users/show.ts";
 import UsersSuspend from "./commands/users/suspend.ts";
 import Version from "./commands/version.ts";
 import Whoami from "./commands/whoami.ts";
+import WsproxyCreate from "./commands/wsproxy/create.ts";
+import WsproxyDelete from "./commands/wsproxy/delete.ts";
+import WsproxyEdit from "./commands/wsproxy/edit.ts";
+import WsproxyList from "./commands/wsproxy/list.ts";
+import WsproxyRegenerateToken from "./commands/wsproxy/regenerate-token.ts";
 import WsproxyServer from "./commands/wsproxy/server.ts";
 import { EXIT, UserError } from "./errors/user-error.ts";
 import { rotateGlobalFlags } from "./flags/rotate.ts";
@@ -140,6 +145,11 @@ export const COMMANDS: Readonly<Record<string, CommandClass>> = {
   "users:suspend": UsersSuspend,
   version: Version,
   whoami: Whoami,
+  "wsproxy:create": WsproxyCreate,
+  "wsproxy:delete": WsproxyDelete,
+  "wsproxy:edit": WsproxyEdit,
+  "wsproxy:list": WsproxyList,
+  "wsproxy:regenerate-token": WsproxyRegenerateToken,
   "wsproxy:server": WsproxyServer,
 };
 

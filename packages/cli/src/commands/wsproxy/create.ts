@@ -1,0 +1,44 @@
+import { text, toggle } from "../../flags/kinds.ts";
+import { PROXY_TEXT_FLAGS, PROXY_TOKEN_FLAGS } from "../../flags/proxies.ts";
+import { BaseCommand } from "../base-command.ts";
+
+export default class WsproxyCreate extends BaseCommand<typeof WsproxyCreate> {
+  static override aliases = ["workspace-proxy:create"];
+  static override summary = "Create a workspace proxy and print its token, this once";
+  static override description = "Asks for the name and the display name that no flag gives. Owners only.";
+  static override examples = [
+    '<%= config.bin %> wsproxy create --name sydney --display-name "Sydney"',
+    "<%= config.bin %> wsproxy create --name sydney --only-token > proxy-token",
+  ];
+  static override flags = {
+    name: text({ helpValue: "<name>", summary: "Lower-case letters, digits and hyphens" }),
+    ...PROXY_TEXT_FLAGS,
+    ...PROXY_TOKEN_FLAGS,
+    "no-prompt": toggle({ summary: "Ask nothing: what no flag gives stays empty, and a missing name is an error" }),
+  };
+
+  protected override async execute(signal: AbortSignal): Promise<undefined> {
+    const { createProxy, proxyNameProblem, tokenText } = await import("../../rest/workspace-proxies.ts");
+    const { UsageError } = await import("../../errors/usage-error.ts");
+    const { jsonText } = await import("../../ui/output.ts");
+    const { ask } = this.display;
+    const { name: given, icon = "", output } = this.flags;
+    const asks = !this.flags["no-prompt"];
+    const instead = "give --name";
+    if (given === undefined && !asks) throw new UsageError("--name is missing, and --no-prompt forbids to ask for it");
+    const problem = given === undefined ? undefined : proxyNameProblem(given);
+    if (problem !== undefined) throw new UsageError(problem.replace(/\.$/, ""));
+    const name = given ?? (await ask("Name of the proxy: ", { signal, instead, check: proxyNameProblem }));
+    // Who gave the name by a flag wrote a script, or knows the other flags.
+    const displayName =
+      this.flags["display-name"] ??
+      (given === undefined ? await ask("Display name (may be empty): ", { signal, instead }) : "");
+    const made = await createProxy(await this.openDeployment(), { name, displayName, icon }, signal);
+    if (this.flags["only-token"]) this.display.print(`${made.proxy_token}\n`);
+    else if (output === "json") this.display.print(jsonText(made));
+    else {
+      this.display.say(`Workspace proxy ${made.proxy.name} has been created.`);
+      this.display.print(tokenText(made));
+    }
+  }
+}

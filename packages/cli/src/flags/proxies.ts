@@ -1,0 +1,20 @@
+/** Flags and words of the commands for workspace proxies. */
+import { choice, text, toggle, word } from "./kinds.ts";
+
+export const PROXY_WORD = { proxy: word({ required: true, description: "Name or id of the workspace proxy" }) };
+
+export const PROXY_TEXT_FLAGS = {
+  "display-name": text({ helpValue: "<name>", summary: "Name for people; that of its region" }),
+  icon: text({ helpValue: "<url>", summary: "Address of a picture for it" }),
+};
+
+/** Of commands that make a token. */
+export const PROXY_TOKEN_FLAGS = {
+  "only-token": toggle({ summary: "Print the token and nothing else, for scripts" }),
+  output: choice({
+    char: "o",
+    options: ["text", "json"],
+    default: "text",
+    summary: "Print a text or JSON",
+  }),
+};
