@@ -189,6 +189,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     store,
     directory: proxyDirectory,
     accessEvents,
+    accessChanges,
     regionIdOf: (number) => relayMaps.proxyRegionId(number),
     relayKeys: () => [...control.relayKeys(), ...probeKeys.list()],
     checkIntervalMs: config.proxyHealthIntervalMs,

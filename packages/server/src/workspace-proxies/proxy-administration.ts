@@ -1,7 +1,7 @@
 /** What owners do with workspace proxies: create, change and delete them. */
 import { randomUUID } from "node:crypto";
 import type { PatchWorkspaceProxyRequest } from "coder-protocol/rest/workspace-proxies";
-import type { AccessEvents } from "../auth/access-events.ts";
+import type { AccessChanges } from "../auth/access-changes.ts";
 import { hashSecret } from "../auth/tokens.ts";
 import type { WallClock } from "../base/clock.ts";
 import { DomainError, notFound } from "../base/domain-error.ts";
@@ -32,7 +32,7 @@ export interface NewProxy {
 export interface ProxyAdministrationOptions {
   readonly store: Store;
   readonly directory: ProxyDirectory;
-  readonly accessEvents: AccessEvents;
+  readonly accessChanges: AccessChanges;
   readonly regionIdOf: (regionNumber: number) => number;
   readonly clock: WallClock;
 }
@@ -108,10 +108,10 @@ export class ProxyAdministration {
       ...(wildcard_hostname === "" ? {} : { wildcard_hostname: checkedWildcard(wildcard_hostname) }),
     };
     const made = change.regenerate_token === true ? newToken(id) : undefined;
-    const { store, directory } = this.#options;
+    const { accessChanges, directory } = this.#options;
     const now = this.#options.clock.now();
     await refusingTaken(name, () =>
-      store.transaction(async (tables) => {
+      accessChanges.transaction(async (tables, ends) => {
         const proxy = await tables.workspaceProxies.locked(id);
         if (proxy === undefined) throw notFound();
         const other = name === "" ? undefined : await tables.workspaceProxies.byName(name);
@@ -125,19 +125,19 @@ export class ProxyAdministration {
           token_generation: proxy.token_generation + 1,
         });
         await tables.workspaceProxies.stopReplicas({ proxyId: id }, now);
+        ends({ kind: "proxy-revoked", proxyId: id });
         await goes(tables, proxy, "its token was replaced, and it has not registered with the new one", now);
       }),
     );
-    if (made !== undefined) this.#options.accessEvents.publish({ kind: "proxy-revoked", proxyId: id });
     await directory.changed();
     return { proxy: await this.#existing(id), token: made?.token ?? "" };
   }
 
   /** Its region leaves the map and its sockets end. Throws DomainError "not-found". */
   async remove(id: string): Promise<void> {
-    const { store, directory, accessEvents } = this.#options;
+    const { accessChanges, directory } = this.#options;
     const now = this.#options.clock.now();
-    await store.transaction(async ({ workspaceProxies }) => {
+    await accessChanges.transaction(async ({ workspaceProxies }, ends) => {
       if ((await workspaceProxies.locked(id)) === undefined) throw notFound();
       await workspaceProxies.update(id, {
         name_key: `deleted:${id}`,
@@ -147,8 +147,8 @@ export class ProxyAdministration {
         updated_at: now,
       });
       await workspaceProxies.stopReplicas({ proxyId: id }, now);
+      ends({ kind: "proxy-revoked", proxyId: id });
     });
-    accessEvents.publish({ kind: "proxy-revoked", proxyId: id });
     await directory.changed();
   }
 

@@ -1,4 +1,5 @@
 /** Puts together what serves workspace proxies. */
+import type { AccessChanges } from "../auth/access-changes.ts";
 import type { AccessEvents } from "../auth/access-events.ts";
 import type { WallClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
@@ -17,6 +18,7 @@ export function proxyServices(options: {
   readonly store: Store;
   readonly directory: ProxyDirectory;
   readonly accessEvents: AccessEvents;
+  readonly accessChanges: AccessChanges;
   readonly regionIdOf: (regionNumber: number) => number;
   /** In hex: the node keys that may use relays. */
   readonly relayKeys: () => readonly string[];
