@@ -191,7 +191,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     accessEvents,
     accessChanges,
     regionIdOf: (number) => relayMaps.proxyRegionId(number),
-    relayKeys: () => [...control.relayKeys(), ...probeKeys.list()],
+    relayKeys: () => [...control.coordinator.relayKeys(clock.now()), ...probeKeys.list()],
     checkIntervalMs: config.proxyHealthIntervalMs,
     clock,
     log,

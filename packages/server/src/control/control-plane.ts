@@ -212,11 +212,6 @@ export class ControlPlane {
     this.#gates.push(gate);
   }
 
-  /** In hex: the keys that peers have, or had a moment ago. */
-  relayKeys(): string[] {
-    return this.coordinator.relayKeys(this.#options.clock.now());
-  }
-
   /** From here on other servers are informed of this one's peers. */
   joinCluster(recorder: CoordinatorRecorder): void {
     this.#recorder = recorder;
@@ -603,5 +598,3 @@ export class ControlPlane {
 function agentOfPath(pathname: string): string | undefined {
   return /^\/api\/v2\/workspaceagents\/([^/]+)\/coordinate$/.exec(pathname)?.[1];
 }
-
-/** Throws DomainError "invalid" for a version of the API that is not spoken here. */
