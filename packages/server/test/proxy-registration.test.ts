@@ -189,7 +189,7 @@ test("the processes of a proxy learn of each other; with the last one the region
   expect([late.status, late.json.validations]).toEqual([400, [expect.objectContaining({ field: "replica_id" })]]);
 });
 
-test("R7: mesh keys differ from proxy to proxy, and with each token", async () => {
+test("security R7: mesh keys differ from proxy to proxy, and with each token", async () => {
   await using at = await proxyDeployment();
   await using process = await FakeProxy.start();
   const keys = new Set<string>();

@@ -9,7 +9,7 @@ import { createProxy, type Deployment, FakeProxy, PROXIES, proxyDeployment, regi
 const REGION = 10_001;
 const edit = (at: Deployment, body: unknown) => send(at.url, "PATCH", `${PROXIES}/near`, { token: at.token, body });
 
-test("R16: a proxy token works on the proxy's own routes only, and a user's or an agent's on none of these", async () => {
+test("security R16: a proxy token works on the proxy's own routes only, and a user's or an agent's on none of these", async () => {
   await using at = await proxyDeployment();
   await using process = await FakeProxy.start();
   const { id, token } = await createProxy(at, "near");
@@ -73,7 +73,7 @@ test("a token with another secret, of another proxy, or of another shape is refu
     expect((await process.register(at, token)).status).toBe(401);
 });
 
-test("R5: of a proxy's token the database holds the hash alone", async () => {
+test("security R5: of a proxy's token the database holds the hash alone", async () => {
   await using at = await proxyDeployment();
   const { id, token } = await createProxy(at, "near");
   const row = await at.server.parts.store.workspaceProxies.byId(id);
@@ -81,7 +81,7 @@ test("R5: of a proxy's token the database holds the hash alone", async () => {
   expect(JSON.stringify(row)).not.toContain(token.split(":")[1]);
 });
 
-test("R7: the mesh key that a proxy gets is not the primary's", async () => {
+test("security R7: the mesh key that a proxy gets is not the primary's", async () => {
   await using at = await proxyDeployment();
   await using process = await FakeProxy.start();
   const { token } = await createProxy(at, "near");
@@ -91,7 +91,7 @@ test("R7: the mesh key that a proxy gets is not the primary's", async () => {
   expect(key).not.toBe(meshKeyOf(keys.derpPrivate, deployment.deploymentId));
 });
 
-test("R19: another address is refused and logged while the one that is known answers", async () => {
+test("security R19: another address is refused and logged while the one that is known answers", async () => {
   await using at = await proxyDeployment({ "proxy-health-interval": "1h" });
   await using process = await FakeProxy.start();
   await using thief = await FakeProxy.start();
@@ -112,7 +112,7 @@ test("R19: another address is refused and logged while the one that is known ans
   expect((await process.register(at, token, { wildcard_hostname: "*.apps.example.com" })).status).toBe(201);
 });
 
-test("R20: a new token and a deletion end the proxy's sockets, and its region leaves the map", async () => {
+test("security R20: a new token and a deletion end the proxy's sockets, and its region leaves the map", async () => {
   await using at = await proxyDeployment();
   await using process = await FakeProxy.start();
   const follow = (token: string) =>
