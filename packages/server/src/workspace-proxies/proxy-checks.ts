@@ -31,6 +31,8 @@ export class ProxyChecks {
   readonly #running = new Map<string, Promise<void>>();
   /** Proxies that are to be checked as soon as there is room. */
   readonly #waiting = new Map<string, "due" | "asked">();
+  /** Checks that were asked for a moment after another one began. */
+  readonly #postponed = new Map<string, NodeJS.Timeout>();
   #timer: NodeJS.Timeout | undefined;
   #refreshedAt = performance.now();
   #closing = false;
@@ -44,9 +46,11 @@ export class ProxyChecks {
     this.#timer.unref();
   }
 
-  /** Checks this proxy next, if it was not checked a moment ago. */
+  /** Checks this proxy next; a second after a check that began just now, which may have asked a process that is gone. */
   checkSoon(id: string): void {
     if (this.#closing) return;
+    clearTimeout(this.#postponed.get(id));
+    this.#postponed.delete(id);
     this.#waiting.set(id, "asked");
     this.#fill();
   }
@@ -54,6 +58,8 @@ export class ProxyChecks {
   async close(): Promise<void> {
     this.#closing = true;
     clearInterval(this.#timer);
+    for (const timer of this.#postponed.values()) clearTimeout(timer);
+    this.#postponed.clear();
     this.#waiting.clear();
     await Promise.all(this.#running.values());
   }
@@ -93,13 +99,24 @@ export class ProxyChecks {
     const now = clock.now();
     // Another server may have checked it, or be about to.
     if (why === "due" && now < checkDueAt(healthOf(row), intervalMs)) return await directory.refresh();
-    if (now - row.check_claimed_at < Math.min(intervalMs, why === "asked" ? ASKED_CLAIM_MS : CLAIM_MS)) return;
-    if (!(await store.workspaceProxies.claimCheck(id, row.check_claimed_at, now))) return;
+    const claimedForMs = Math.min(intervalMs, why === "asked" ? ASKED_CLAIM_MS : CLAIM_MS);
+    const isClaimed = now - row.check_claimed_at < claimedForMs;
+    if (isClaimed || !(await store.workspaceProxies.claimCheck(id, row.check_claimed_at, now))) {
+      if (why === "asked") this.#postpone(id, Math.min(intervalMs, ASKED_CLAIM_MS));
+      return;
+    }
     const startedAt = performance.now();
     const observation = await check(row.url);
     onCheck?.((performance.now() - startedAt) / 1_000);
     if (await this.#conclude(row, observation)) await directory.changed();
     else await directory.refresh();
+  }
+
+  #postpone(id: string, forMs: number): void {
+    if (this.#closing || this.#postponed.has(id)) return;
+    const timer = setTimeout(() => this.checkSoon(id), forMs);
+    timer.unref();
+    this.#postponed.set(id, timer);
   }
 
   /** Whether anything but the time of the check is new. */
