@@ -31,7 +31,10 @@ async function startProxy(): Promise<ChildProcess> {
   const child = deployment.spawn(["wsproxy", "server", ...words, "--stun-address", "disable", "--derp-only"], {
     CODER_PROXY_SESSION_TOKEN: token,
   });
-  for (const stream of [child.stdout!, child.stderr!]) stream.on("data", (chunk) => (log += String(chunk)));
+  for (const stream of [child.stdout!, child.stderr!])
+    stream.on("data", (chunk) => {
+      log += String(chunk);
+    });
   return child;
 }
 
@@ -53,7 +56,9 @@ class Echo {
   #text = "";
 
   constructor() {
-    this.child.stdout!.on("data", (chunk) => (this.#text += String(chunk)));
+    this.child.stdout!.on("data", (chunk) => {
+      this.#text += String(chunk);
+    });
   }
 
   /** Writes a line and waits until it is back. */
