@@ -362,8 +362,40 @@ export const CHAPTERS: readonly Chapter[] = [
         text: "A dump of the database holds no password, no token of a user or an agent, and none of the keys.",
       },
       {
+        number: "R6",
+        text: "A connection that has not proved the mesh key cannot list the clients of a relay, inject packets in the name of others or close them.",
+      },
+      {
         number: "R7",
         text: "The mesh key of a workspace proxy is its own: it opens no mesh link at the primary nor at another proxy, and a new token of the proxy makes another one.",
+      },
+      {
+        number: "R8",
+        text: "Packets that a relay of the mesh forwarded are not forwarded again, also when one of the relays lies.",
+      },
+      {
+        number: "R9",
+        text: "What another relay of the mesh sends is limited; one that names more clients than a server can have is cut off.",
+      },
+      {
+        number: "R10",
+        text: "A right that was taken away ends what is open at every server, also when the server that took it away ended before it informed the others.",
+      },
+      {
+        number: "R12",
+        text: "A node that a server reads from the database has the addresses of its agent, or is left out.",
+      },
+      {
+        number: "R13",
+        text: "A tunnel that is read from the database counts only where its source is connected to the server that wrote it.",
+      },
+      {
+        number: "R14",
+        text: "A server without its database takes no new tunnels and logins where another server is well, and its relay ends keys that could not be confirmed for 15 minutes.",
+      },
+      {
+        number: "R15",
+        text: "Login attempts are limited over all servers together.",
       },
       {
         number: "R16",

@@ -17,7 +17,7 @@ describe("attempts of one key", () => {
   });
 
   it.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15])(
-    "at %i servers together are at most one and a half times those at one",
+    "security R15: at %i servers together are at most one and a half times those at one",
     (count) => {
       const servers = Array.from({ length: count }, () => new RateLimit({ ...LIMIT, servers: () => count }));
       for (const nowMs of [0, 60_000]) {
@@ -28,7 +28,7 @@ describe("attempts of one key", () => {
     },
   );
 
-  it("follow the number of servers as it changes", () => {
+  it("security R15: follow the number of servers as it changes", () => {
     let servers = 2;
     const limit = new RateLimit({ ...LIMIT, servers: () => servers });
     expect(allowed(limit, 0)).toBe(5);

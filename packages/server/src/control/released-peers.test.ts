@@ -117,7 +117,7 @@ describe("a released peer", () => {
 });
 
 describe("a server that is isolated for 15 min", () => {
-  it("lets no key use its relay that it cannot confirm, until peers connect again", () => {
+  it("security R14: lets no key use its relay that it cannot confirm, until peers connect again", () => {
     const { coordinator, keysGone, connect, client } = pair();
     let othersForgotten = 0;
     const control = {

@@ -191,7 +191,7 @@ describe("relays of one region", () => {
     );
   });
 
-  it("R7: have no link to a server with another mesh key", async () => {
+  it("security R7: have no link to a server with another mesh key", async () => {
     const a = await startReplica("a");
     const stranger = await startReplica("stranger", { meshKey: "another key", listener: { admit: () => false } });
     a.mesh.update([stranger.sibling]);

@@ -49,7 +49,7 @@ const waiting = async (): Promise<number> =>
   Number((await rows.query("select count(*) as count from access_outbox")).rows[0].count);
 
 describe("a right that is taken away", () => {
-  it("is over at every server, also when the one that took it away ended before it published it", async () => {
+  it("security R10: is over at every server, also when the one that took it away ended before it published it", async () => {
     const store = await otherServer();
     // The commit, and nothing after it: these events have no listener.
     const changes = new AccessChanges(store, new AccessEvents());
@@ -63,7 +63,7 @@ describe("a right that is taken away", () => {
     expect((await rows.query("select body from cluster_events where kind = 'access'")).rows).toHaveLength(1);
   });
 
-  it("is over also when the server that adopted the event ended before it wrote it", async () => {
+  it("security R10: is over also when the server that adopted the event ended before it wrote it", async () => {
     const store = await otherServer();
     const cluster = new PostgresClusterDatabase(store.openConnection!);
     cleanups.push(() => cluster[Symbol.asyncDispose]());

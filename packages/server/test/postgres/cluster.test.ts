@@ -82,7 +82,7 @@ describe("two servers", () => {
     await vi.waitFor(async () => expect(await listed(1)).toEqual([b]), eventually);
   });
 
-  it("close the sockets of a token that was revoked at the other one", async () => {
+  it("security R10: close the sockets of a token that was revoked at the other one", async () => {
     const { servers, token } = await cluster(2);
     const [a, b] = servers as [TestServer, TestServer];
     const { token: bob } = await addMember(a.url, token, "bob");

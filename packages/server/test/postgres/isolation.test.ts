@@ -129,7 +129,7 @@ async function peer(server: TestServer, token: string, path: string): Promise<Te
 const isReady = async ({ url }: TestServer): Promise<boolean> => (await fetch(`${url}/readyz`)).ok;
 
 describe("a server that is cut off from its database", () => {
-  it("refuses new tunnels and logins, sends its peers to a sibling that is well, and serves again when it is back", async () => {
+  it("security R14: refuses new tunnels and logins, sends its peers to a sibling that is well, and serves again when it is back", async () => {
     const { a, b, wires, token, agentId, secret, agent, client } = await cluster([0]);
     for (const wire of wires) wire.swallows = true;
     await vi.waitFor(async () => expect(await isReady(a)).toBe(false), eventually);

@@ -165,7 +165,7 @@ describe("a link between two relays", () => {
     expect(link.counts).toEqual({ forwarded: 0, dropped: 1 });
   });
 
-  it("R9: is given up when a sibling names more clients than a server can have", () => {
+  it("security R9: is given up when a sibling names more clients than a server can have", () => {
     const mesh = new Mesh(2, { maxKeys: 3 });
     for (let who = 0; who < 3; who++) mesh.join(who, 1);
     const link = mesh.open(0, 1);
@@ -176,7 +176,7 @@ describe("a link between two relays", () => {
 });
 
 describe("three relays", () => {
-  it("R8: forward a packet at most once, also when one of them claims the clients of another", () => {
+  it("security R8: forward a packet at most once, also when one of them claims the clients of another", () => {
     const mesh = new Mesh(3);
     const a = mesh.join(0, 0);
     const b = mesh.join(1, 2);

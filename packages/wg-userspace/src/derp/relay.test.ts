@@ -417,7 +417,7 @@ describe("access to the relay", () => {
     expect(b.received.map(({ source }) => source)).toEqual([carol]);
   });
 
-  it("security 3: only the right mesh key gives mesh rights", () => {
+  it("security 3, R6: only the right mesh key gives mesh rights", () => {
     const net = newRelay({ meshKey });
     for (const [given, allowed] of [
       [meshKey, true],

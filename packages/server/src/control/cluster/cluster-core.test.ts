@@ -536,7 +536,7 @@ describe("coordinators of one cluster", () => {
     expectTruth(world);
   });
 
-  it("R12: leave out a node that its peer may not have, whichever server wrote it", () => {
+  it("security R12: leave out a node that its peer may not have, whichever server wrote it", () => {
     const { world, agent, client, a, b } = inCluster();
     agent.connect(a);
     client.connect(b);
@@ -554,7 +554,7 @@ describe("coordinators of one cluster", () => {
     expect([...client.known.values()]).not.toContain(hexEncode(other.key!));
   });
 
-  it("R13: take no tunnel from a server that is not its source's", () => {
+  it("security R13: take no tunnel from a server that is not its source's", () => {
     const { world, agent, client, a, b } = inCluster(3);
     agent.connect(a);
     client.connect(b);

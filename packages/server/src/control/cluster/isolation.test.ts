@@ -93,7 +93,7 @@ describe("a server whose database does not answer", () => {
     expect(world.isolation.state).toBe("shedding");
   });
 
-  it("freezes once after 15 min", () => {
+  it("security R14: freezes once after 15 min", () => {
     const world = new World();
     world.pass(40 * 60_000, false);
     expect(world.happened).toEqual(["6000 isolated", "900000 freeze"]);
