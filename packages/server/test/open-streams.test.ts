@@ -2,9 +2,11 @@
 import { get, request as httpRequest, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
+import { PROXY_RELAY_KEYS_PATH, PROXY_TOKEN_HEADER } from "coder-protocol/rest/workspace-proxies";
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { addWorkspace, agentToken, firstUser, startServer } from "./helpers.ts";
+import { createProxy } from "./proxies.ts";
 
 const api = "/api/v2";
 
@@ -56,6 +58,7 @@ test("every stream ends when the server closes", async () => {
   const agentId: string = workspace.latest_build.resources[0].agents[0].id;
   const ofAgent = { [SESSION_TOKEN_HEADER]: await agentToken(at.url, token, workspace.id) };
   const ofUser = { [SESSION_TOKEN_HEADER]: token };
+  const ofProxy = { [PROXY_TOKEN_HEADER]: (await createProxy({ ...at, token }, "near")).token };
   const agentPath = `${at.url}${api}/workspaceagents/${agentId}`;
   const reconnect = "3b579bf4-1ed8-4b99-87a8-e9a1e3410411";
   /** Where the server ends the stream by itself, because there is nothing to follow. */
@@ -72,6 +75,7 @@ test("every stream ends when the server closes", async () => {
     "follow-agent-logs": () => webSocket(`${agentPath}/logs?follow`, ofUser),
     "watch-inbox": () => webSocket(`${at.url}${api}/notifications/inbox/watch`, ofUser),
     "dashboard-stream": () => webSocket(`${at.url}${api}/dashboard/stream`, ofUser),
+    "proxy relay keys": () => webSocket(`${at.url}${PROXY_RELAY_KEYS_PATH}`, ofProxy),
     echo: () => webSocket(`${at.url}${api}/debug/ws`, ofUser),
   };
   // A new upgrade route has to be listed here.

@@ -27,13 +27,16 @@ export async function runWorkspaceProxy(config: ProxyConfig, options: RunProxyOp
   const log = createLogger({ sink: stderr, level: config.logLevel, format: config.logFormat });
   const proxy = new WorkspaceProxy(config, { log, ...(dialer === undefined ? {} : { dialer }) });
   await untilStopped({ signal, onHangUp: () => proxy.reloadCertificates("SIGHUP"), log }, async (ended) => {
-    await using _ = proxy;
-    if (ended.aborted) return;
-    await proxy.listen();
-    stdout.write(greeting(proxy, config));
-    const stopped = new Promise<undefined>((resolve) => onAbort(ended, () => resolve(undefined)));
-    const failure = await Promise.race([stopped, proxy.failed]);
-    if (failure !== undefined) throw failure;
+    try {
+      if (ended.aborted) return;
+      await proxy.listen();
+      stdout.write(greeting(proxy, config));
+      const stopped = new Promise<undefined>((resolve) => onAbort(ended, () => resolve(undefined)));
+      const failure = await Promise.race([stopped, proxy.failed]);
+      if (failure !== undefined) throw failure;
+    } finally {
+      await proxy[Symbol.asyncDispose]();
+    }
   });
 }
 
