@@ -55,6 +55,8 @@ test("a registration names mesh key, region and relay map; the region enters the
   });
   // It relays only: there are no apps to choose it for.
   expect((await send(at.url, "GET", "/api/v2/regions", { token: at.token })).json.regions).toHaveLength(1);
+  const all = await send(at.url, "GET", "/api/v2/regions?derp_only=true", { token: at.token });
+  expect(all.json.regions).toMatchObject([{ name: "primary" }, { name: "near", healthy: true, derp_only: true }]);
 });
 
 test("clients that follow the relay map get each change of it", async () => {

@@ -14,6 +14,7 @@ export default class Ping extends BaseCommand<typeof Ping> {
     "<%= config.bin %> ping -n 5 --time dev",
     "<%= config.bin %> ping -n 1 --output json dev",
     "<%= config.bin %> ping --output jsonl dev",
+    "<%= config.bin %> ping --region sydney --disable-direct-connections dev",
   ];
   static override flags = {
     num: integer({

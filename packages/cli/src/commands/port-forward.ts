@@ -18,6 +18,7 @@ export default class PortForward extends BaseCommand<typeof PortForward> {
     "<%= config.bin %> port-forward dev --tcp 5432:db.internal:5432",
     "<%= config.bin %> port-forward dev --reverse 8080:3000",
     "<%= config.bin %> port-forward dev --auto",
+    "<%= config.bin %> port-forward dev --tcp 8080 --region sydney",
   ];
   static override flags = {
     tcp: list({

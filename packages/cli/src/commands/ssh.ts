@@ -12,6 +12,7 @@ export default class Ssh extends BaseCommand<typeof Ssh> {
     "<%= config.bin %> ssh dev -- make -j8 test",
     "<%= config.bin %> ssh -A alice/dev.main",
     "<%= config.bin %> ssh --resume dev",
+    "<%= config.bin %> ssh --region sydney dev",
     "<%= config.bin %> ssh -N -L 5432:db.internal:5432 -D 1080 dev",
     'ssh -o ProxyCommand="<%= config.bin %> ssh --stdio dev" dev',
   ];

@@ -3,6 +3,7 @@ import { ClientError, type ClientErrorCode } from "coder-client/base/client-erro
 import type { ScriptWait } from "coder-client/connection/agent-wait";
 import type { AgentWait, ConnectStage } from "coder-client/connection/attempt";
 import { type ConnectChoices, type ConnectedWorkspace, connectTo } from "coder-client/connection/connect";
+import type { RegionFallback } from "coder-client/node/node-core";
 import type { Deployment } from "coder-client/rest/deployment";
 import { parseWorkspaceName } from "coder-protocol/names";
 import type { Logger } from "wg-userspace/base/ports";
@@ -10,7 +11,10 @@ import { say } from "../base/say.ts";
 import { printableLog } from "../base/text.ts";
 import { UserError } from "../errors/user-error.ts";
 
-export interface ConnectRequest extends Omit<ConnectChoices, "onStage"> {
+/** As a region: the one with the shortest route, also where CODER_REGION names another one. */
+const AUTOMATIC = "auto";
+
+export interface ConnectRequest extends Omit<ConnectChoices, "onStage" | "onRegionFallback"> {
   readonly deployment: Deployment;
   /** Host or workspace as typed. */
   readonly name: string;
@@ -27,11 +31,17 @@ export interface ConnectRequest extends Omit<ConnectChoices, "onStage"> {
 
 /** From a typed name to a connection that answers. Every wait says what it waits for, and ends at the limit. */
 export async function connectWorkspace(request: ConnectRequest): Promise<ConnectedWorkspace> {
-  const { deployment, name, hostPrefix, hostnameSuffix, onStage, onStartupLog, ...choices } = request;
+  const { deployment, name, hostPrefix, hostnameSuffix, onStage, onStartupLog, region, ...choices } = request;
   let latest: ConnectStage | undefined;
+  let connecting = true;
   try {
     return await connectTo(deployment, parseWorkspaceName(name, { hostPrefix, hostnameSuffix }), {
       ...choices,
+      region: region === "" || region?.toLowerCase() === AUTOMATIC ? undefined : region,
+      // Later a program of the workspace may have the terminal: then the log and the reports name the region.
+      onRegionFallback: (fallback) => {
+        if (connecting) say(fallbackText(fallback));
+      },
       onStage: (stage) => {
         latest = stage;
         const text = stageText(stage);
@@ -42,7 +52,14 @@ export async function connectWorkspace(request: ConnectRequest): Promise<Connect
     });
   } catch (error) {
     throw withNextStep(error, latest);
+  } finally {
+    connecting = false;
   }
+}
+
+function fallbackText({ wanted, why, using }: RegionFallback): string {
+  const reason = why === "no-answer" ? "does not answer" : "is not in the relay map at present";
+  return `warning: the relay of region "${wanted}" ${reason}: using region "${using.name}", chosen automatically`;
 }
 
 function stageText(stage: ConnectStage): string | undefined {

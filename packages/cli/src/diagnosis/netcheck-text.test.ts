@@ -52,6 +52,7 @@ const PROBE: NetworkProbe = {
     { regionId: 1, roundTripMs: 25, usesWebSocket: true },
   ],
   directBlocked: undefined,
+  proxies: [],
 };
 const INTERFACES = [{ name: "wg0", mtu: 1280, addresses: ["10.0.0.2/24"] }];
 
@@ -103,6 +104,48 @@ it("the JSON that editors read: regions, nodes, codes", () => {
     stun: { Enabled: true, CanSTUN: true },
   });
   expect(json.interfaces).toMatchObject({ severity: "warning", warnings: [{ code: "EIF01" }] });
+});
+
+it("lists the workspace proxies with status and latency, where there are any", () => {
+  const near = { ...region(2, "New York"), regionCode: "coder_near" };
+  const sydney = { ...region(10002, "Sydney"), regionCode: "coder_sydney" };
+  const proxies = [
+    { name: "near", displayName: "Near", healthy: true },
+    { name: "sydney", displayName: "", healthy: true },
+    { name: "gone", displayName: "", healthy: false },
+  ];
+  const probe: NetworkProbe = {
+    ...PROBE,
+    map: derpMapOf([embedded, near, sydney]),
+    relays: [
+      { regionId: 2, roundTripMs: 12.4, usesWebSocket: false },
+      { regionId: 10002, error: "connection refused", usesWebSocket: false },
+    ],
+    proxies,
+  };
+  const lines = netcheckLines(probe, []);
+  const start = lines.indexOf("Workspace proxies");
+  expect(lines.slice(start, start + 5)).toEqual([
+    "Workspace proxies",
+    "  near    ok      12.4ms",
+    "  sydney  ok      not reachable: connection refused",
+    "  gone    not ok  no region in the relay map",
+    "",
+  ]);
+  expect(netcheckJson(probe, [])["workspace_proxies"]).toEqual([
+    { name: "near", display_name: "Near", healthy: true, region_id: 2, latency_ms: 12 },
+    {
+      name: "sydney",
+      display_name: "",
+      healthy: true,
+      region_id: 10002,
+      latency_ms: null,
+      error: "connection refused",
+    },
+    { name: "gone", display_name: "", healthy: false, region_id: null, latency_ms: null },
+  ]);
+  expect(netcheckLines(PROBE, [])).not.toContain("Workspace proxies");
+  expect(netcheckJson({ ...PROBE, proxies: undefined }, [])).not.toHaveProperty("workspace_proxies");
 });
 
 it("blames DNS and not UDP where no STUN server could be asked", () => {

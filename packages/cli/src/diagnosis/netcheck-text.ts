@@ -1,8 +1,10 @@
 /** What `coder netcheck` prints: the JSON that editors read, and a report for people. Pure. */
 
-import type { NetworkProbe } from "coder-client/connection/network-probe";
+import type { NetworkProbe, RelayProbe } from "coder-client/connection/network-probe";
 import { formatDuration } from "coder-client/diagnosis/durations";
 import type { InterfaceFact } from "coder-client/diagnosis/facts";
+import { findProxyRegion } from "coder-client/node/relay-choice";
+import type { ProxyRef } from "coder-client/rest/regions";
 import { SAFE_INTERFACE_MTU } from "coder-protocol/interface-mtu";
 import { formatAddrPort } from "wg-userspace/base/ip";
 import { derpMapToJson, hasRelay, type Region } from "wg-userspace/derp/map";
@@ -45,6 +47,27 @@ export function netcheckJson(probe: NetworkProbe, interfaces: readonly Interface
       dismissed: false,
       interfaces,
     },
+    // Our addition.
+    ...(probe.proxies !== undefined && { workspace_proxies: probe.proxies.map((proxy) => proxyJson(probe, proxy)) }),
+  };
+}
+
+/** What the relay map and the probe have of a proxy. */
+function proxyRelay({ map, relays }: NetworkProbe, { name }: ProxyRef): { region?: Region; relay?: RelayProbe } {
+  const region = findProxyRegion(map, name);
+  const relay = relays.find(({ regionId }) => regionId === region?.regionId);
+  return { ...(region !== undefined && { region }), ...(relay !== undefined && { relay }) };
+}
+
+function proxyJson(probe: NetworkProbe, proxy: ProxyRef): Record<string, unknown> {
+  const { region, relay } = proxyRelay(probe, proxy);
+  return {
+    name: proxy.name,
+    display_name: proxy.displayName,
+    healthy: proxy.healthy,
+    region_id: region?.regionId ?? null,
+    latency_ms: relay?.roundTripMs === undefined ? null : Math.round(relay.roundTripMs),
+    ...(relay?.error !== undefined && { error: relay.error }),
   };
 }
 
@@ -110,6 +133,7 @@ export function netcheckLines(probe: NetworkProbe, interfaces: readonly Interfac
     "Relays",
     ...relayLines(probe).map((line) => `  ${line}`),
     "",
+    ...proxySection(probe),
     "Interfaces",
     ...interfaces.map(
       ({ name, mtu, addresses }) =>
@@ -173,6 +197,25 @@ function relayLines({ relays, map, report }: NetworkProbe): string[] {
       const home = regionId === report.preferredDerp ? "  (nearest)" : "";
       return `${name}  ${bar} ${formatDuration(roundTripMs)} ${words}${usesWebSocket ? ", by WebSocket" : ""}${http === undefined ? "" : `, HTTP ${formatDuration(http)}`}${home}`;
     });
+}
+
+/** Nothing where the deployment has no proxies. */
+function proxySection(probe: NetworkProbe): string[] {
+  const { proxies = [] } = probe;
+  if (proxies.length === 0) return [];
+  const longest = Math.max(...proxies.map(({ name }) => name.length));
+  const lines = proxies.map((proxy) => {
+    const { name, healthy } = proxy;
+    const { region, relay } = proxyRelay(probe, proxy);
+    const latency =
+      region === undefined
+        ? "no region in the relay map"
+        : relay?.roundTripMs === undefined
+          ? `not reachable: ${relay?.error ?? "not tried"}`
+          : formatDuration(relay.roundTripMs);
+    return `  ${name.padEnd(longest)}  ${(healthy ? "ok" : "not ok").padEnd(6)}  ${latency}`;
+  });
+  return ["Workspace proxies", ...lines, ""];
 }
 
 function expectations({ report, relays, directBlocked }: NetworkProbe, varies: boolean | undefined): string[] {

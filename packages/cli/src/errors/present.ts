@@ -5,6 +5,8 @@ import { printable } from "../base/text.ts";
 import type { UsageError } from "../errors/usage-error.ts";
 import { type CancelledError, EXIT, UserError } from "./user-error.ts";
 
+const KNOWN_REGION = "give one of these with --region or CODER_REGION, or auto for the one with the shortest route";
+
 /** Everything a command can fail with, as words for a person. Undefined: our own bug. */
 export function toUserError(error: unknown): UserError | undefined {
   if (is<UserError>(error, "UserError")) return error;
@@ -80,10 +82,7 @@ function presentClientError(error: ClientError): UserError {
         next: ["ask an administrator to enable the embedded relay or to give a relay map"],
       });
     case "ERR_UNKNOWN_RELAY":
-      return new UserError(message, {
-        ...base,
-        next: ["give one of these with --region, or leave the flag out"],
-      });
+      return new UserError(message, { ...base, exit: EXIT.usage, next: [KNOWN_REGION] });
     case "ERR_VERSION_MISMATCH":
       return new UserError(message, {
         ...base,

@@ -43,8 +43,9 @@ export const GLOBAL_FLAGS = {
   }),
   region: text({
     env: "CODER_REGION",
-    helpValue: "<relay>",
-    summary: "Relay to use, by id, code or name, instead of the one with the shortest route",
+    helpValue: "<name|auto>",
+    summary:
+      "Relay region to use while it answers, by id, code or name, or by the name of a workspace proxy; auto takes the one with the shortest route",
   }),
   "disable-network-telemetry": toggle({
     env: "CODER_DISABLE_NETWORK_TELEMETRY",

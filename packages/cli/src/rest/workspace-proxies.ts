@@ -2,10 +2,10 @@
 import { ClientError } from "coder-client/base/client-error";
 import type { RequestOptions } from "coder-client/rest/api";
 import type { Deployment } from "coder-client/rest/deployment";
+import { PRIMARY_PROXY_NAME } from "coder-protocol/proxy-names";
 import {
   createWorkspaceProxyRequest,
   type PatchWorkspaceProxyRequest,
-  PRIMARY_PROXY_NAME,
   type UpdateWorkspaceProxyResponse,
   updateWorkspaceProxyResponse,
   type WorkspaceProxiesResponse,

@@ -162,7 +162,7 @@ export class BrowserNode extends NodeShell<OwnEvent> {
   #relayReady(regionId: number): void {
     if (regionId === this.core.homeRegion) this.#homeReady = true;
     this.#engine.relayReady(now());
-    this.core.relayReady(regionId, now());
+    this.noteRelayReady(regionId);
     this.#schedule();
     this.ownEvents.emit({ kind: "relay-ready", regionId });
   }
@@ -208,6 +208,7 @@ function outputTo(engine: Engine, relays: Relays, schedule: () => void): NodeOut
     },
     setRelayMap: (map) => relays.setMap(map),
     setHomeRegion: (regionId) => void relays.use(regionId),
+    dialRelay: (regionId) => void relays.use(regionId),
     redialRelay: (regionId) => relays.redial(regionId),
     setOwnEndpoints: () => undefined,
     peerAdded: () => undefined,

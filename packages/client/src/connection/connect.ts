@@ -64,8 +64,11 @@ async function begin(
   const { openTunnel } = await import("./tunnel.ts");
   const { prepareWasmCipher } = await import("wg-userspace/aead/wasm-cipher");
   prepareWasmCipher();
-  const { disableDirect, region, logger } = choices;
-  const tunnel = await openTunnel({ deployment, connectionInfo, disableDirect, region, logger }, signal);
+  const { disableDirect, region, onRegionFallback, logger } = choices;
+  const tunnel = await openTunnel(
+    { deployment, connectionInfo, disableDirect, region, onRegionFallback, logger },
+    signal,
+  );
   let connection: WorkspaceConnection | undefined;
   return {
     connect: async (agentId, attempt) => {

@@ -11,6 +11,7 @@ import { Coordination } from "../control/coordination.ts";
 import { TailnetNode } from "../node/tailnet-node.ts";
 import { fetchConnectionInfo } from "../rest/connection-info.ts";
 import type { Deployment } from "../rest/deployment.ts";
+import { fetchProxies, type ProxyRef } from "../rest/regions.ts";
 import { directBlockOf } from "./tunnel.ts";
 
 const RELAY_LIMIT_MS = 8_000;
@@ -28,6 +29,8 @@ export interface NetworkProbe {
   readonly report: NetReport;
   readonly relays: readonly RelayProbe[];
   readonly directBlocked: "this-client" | "deployment" | undefined;
+  /** Undefined: the deployment did not list them. */
+  readonly proxies: readonly ProxyRef[] | undefined;
 }
 
 export interface ProbeOptions {
@@ -56,11 +59,27 @@ export async function probeNetwork(options: ProbeOptions): Promise<NetworkProbe>
   const coordination = new Coordination({ deployment, node, logger });
   coordination.start();
   try {
-    const [report, relays] = await Promise.all([node.checkNetwork(signal), probeRelays(node, signal)]);
-    return { map: node.derpMap ?? info.derpMap, report, relays, directBlocked };
+    const [report, relays, proxies] = await Promise.all([
+      node.checkNetwork(signal),
+      probeRelays(node, signal),
+      listProxies(options),
+    ]);
+    return { map: node.derpMap ?? info.derpMap, report, relays, directBlocked, proxies };
   } finally {
     await coordination.close();
     await node.close();
+  }
+}
+
+/** What the network does is reported without them, too. */
+async function listProxies({ deployment, signal, logger }: ProbeOptions): Promise<ProxyRef[] | undefined> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(RELAY_LIMIT_MS)]);
+  try {
+    return await fetchProxies(deployment, { signal: limit });
+  } catch (error) {
+    signal.throwIfAborted();
+    logger.log("warn", "the workspace proxies could not be listed", { error: String(error) });
+    return undefined;
   }
 }
 

@@ -4,18 +4,25 @@ import type { Logger } from "wg-userspace/base/ports";
 import type { DerpMap } from "wg-userspace/derp/map";
 import { nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import { ClientError } from "../base/client-error.ts";
+import type { RegionFallback } from "../node/node-core.ts";
 import type { DirectBlock } from "../node/path-report.ts";
 import { describeRegions, findRegion } from "../node/relay-choice.ts";
 import { TailnetNode } from "../node/tailnet-node.ts";
 import { type ConnectionInfo, connectionInfoOf } from "../rest/connection-info.ts";
 import type { Deployment } from "../rest/deployment.ts";
+import { isProxy } from "../rest/regions.ts";
 import { askConnectionInfo } from "../rest/workspaces.ts";
 
 export interface TunnelChoices {
   /** Never connect directly, although the deployment allows it. */
   readonly disableDirect?: boolean | undefined;
-  /** Home relay by id, code or name, instead of the one with the shortest route. */
+  /**
+   * Home region by id, code or name, or by the name of a workspace proxy, instead of the one with the shortest route. While
+   * its relay does not answer the automatic choice is used.
+   */
   readonly region?: string | undefined;
+  /** Called when that region is left for the automatic choice. */
+  readonly onRegionFallback?: ((fallback: RegionFallback) => void) | undefined;
   readonly logger?: Logger | undefined;
 }
 
@@ -34,9 +41,9 @@ export interface Tunnel {
 
 /** Asks the deployment how agents are reached, and begins to connect to a relay. Rejects with ClientError or EngineError. */
 export async function openTunnel(options: TunnelOptions, signal: AbortSignal): Promise<Tunnel> {
-  const { deployment, logger, region } = options;
+  const { deployment, logger, region, onRegionFallback } = options;
   const info = connectionInfoOf(await (options.connectionInfo ?? askConnectionInfo(deployment, { signal })));
-  requireRegion(info.derpMap, region);
+  if (region !== undefined) await requireRegion(region, info.derpMap, deployment, signal);
   let tunnel: Tunnel | undefined;
   const node = await TailnetNode.open({
     deployment,
@@ -46,6 +53,7 @@ export async function openTunnel(options: TunnelOptions, signal: AbortSignal): P
     maxPeers: 4,
     directBlocked: directBlockOf(options.disableDirect === true, info),
     region,
+    onRegionFallback,
     isDestination: (id) => id === tunnel?.destination,
     logger,
   });
@@ -60,10 +68,11 @@ export function directBlockOf(byThisClient: boolean, info: ConnectionInfo): Dire
   return info.disableDirectConnections ? "deployment" : undefined;
 }
 
-function requireRegion(map: DerpMap, region: string | undefined): void {
-  if (region === undefined || findRegion(map, region) !== undefined) return;
+/** A workspace proxy has no region in the map while it is not well: its name stays known. */
+async function requireRegion(region: string, map: DerpMap, deployment: Deployment, signal: AbortSignal): Promise<void> {
+  if (findRegion(map, region) !== undefined || (await isProxy(deployment, region, signal))) return;
   throw new ClientError(
     "ERR_UNKNOWN_RELAY",
-    `The deployment has no relay "${region}"; it has: ${describeRegions(map)}`,
+    `The deployment has no relay region "${region}"; it has: ${describeRegions(map)}`,
   );
 }

@@ -6,7 +6,7 @@ import { type NodePublicKey, nodePublicKey, parseDiscoKey } from "wg-userspace/b
 import { type DerpMap, derpMapOf, relayNode } from "wg-userspace/derp/map";
 import type { EnginePeer, PeerStatus } from "wg-userspace/engine";
 import { udpPath } from "wg-userspace/magicsock/path";
-import { NodeCore, type NodeCoreOptions, type NodeEvent, type NodeOutput } from "./node-core.ts";
+import { NodeCore, type NodeCoreOptions, type NodeEvent, type NodeOutput, type RegionFallback } from "./node-core.ts";
 
 const AGENT = "agent";
 const CLIENT = "client";
@@ -64,6 +64,9 @@ class Recorder implements NodeOutput {
   }
   setHomeRegion(regionId: number): void {
     this.calls.push(`home ${regionId}`);
+  }
+  dialRelay(regionId: number): void {
+    this.calls.push(`dial ${regionId}`);
   }
   redialRelay(regionId: number): void {
     this.calls.push(`redial ${regionId}`);
@@ -195,6 +198,39 @@ describe("what is published", () => {
     expect(core.homeRegion).toBe(2);
     core.setDerpMap(mapOf(1), now);
     expect(core.homeRegion).toBe(1);
+  });
+
+  it("leaves a named home that does not answer for the nearest of the others, reports that, and returns", () => {
+    const fallbacks: RegionFallback[] = [];
+    const core = coreOf({ region: "r2", onRegionFallback: (fallback) => fallbacks.push(fallback) });
+    core.setDerpMap(mapOf(1, 2, 3), now);
+    core.setLatencies(
+      new Map([
+        [1, 90],
+        [2, 1],
+        [3, 10],
+      ]),
+      now,
+    );
+    expect(output.take().at(-1)).toBe("home 2");
+    now = core.nextTimeout()!;
+    selfChanges = 0;
+    core.handleTimeout(now);
+    expect([output.take(), core.self(0)?.preferredDerp, selfChanges]).toEqual([["home 3"], 3, 1]);
+    expect(fallbacks).toEqual([{ wanted: "r2", why: "no-answer", using: { id: 3, name: "Region 3" } }]);
+    now = core.nextTimeout()!;
+    core.handleTimeout(now);
+    expect(output.take()).toEqual(["dial 2"]);
+    core.relayReady(2, now);
+    expect([output.take(), core.self(0)?.preferredDerp]).toEqual([["home 2"], 2]);
+    expect(fallbacks).toHaveLength(1);
+  });
+
+  it("reports a named home that the map does not have", () => {
+    const fallbacks: RegionFallback[] = [];
+    const core = coreOf({ region: "r9", onRegionFallback: (fallback) => fallbacks.push(fallback) });
+    core.setDerpMap(mapOf(1), now);
+    expect(fallbacks).toEqual([{ wanted: "r9", why: "not-in-map", using: { id: 1, name: "Region 1" } }]);
   });
 
   it("sends embedded relays to the address at which we reach the control plane", () => {

@@ -23,15 +23,25 @@ import type { Path } from "wg-userspace/magicsock/path";
 import { PortChangePolicy } from "wg-userspace/magicsock/port-change";
 import { Listeners } from "../base/listeners.ts";
 import { AbsentPeers } from "./absent-peers.ts";
-import type { DirectBlock, PeerPathReport } from "./path-report.ts";
-import { endpointTexts, peerPathReport } from "./peer-paths.ts";
+import type { DirectBlock, PeerPathReport, RegionRef } from "./path-report.ts";
+import { endpointTexts, peerPathReport, regionRef } from "./peer-paths.ts";
 import { type PeerAction, PeerProgramming, type PeerUpdate } from "./peer-programming.ts";
-import { findRegion, routeLatencies } from "./relay-choice.ts";
+import { type FallbackReason, type PreferenceChange, RegionPreference } from "./region-preference.ts";
+import { routeLatencies } from "./relay-choice.ts";
 
 /** Keepalive of a peer whose tunnel must stay usable through idle NATs and relays. */
 const PERSISTENT_KEEPALIVE_MS = 25_000;
 /** A peer that was announced this recently may still be trying its first handshake. */
 const NEWCOMER_MS = 30_000;
+
+/** The region that was named is not used, and why. */
+export interface RegionFallback {
+  /** As it was named. */
+  readonly wanted: string;
+  readonly why: FallbackReason;
+  /** The home in its place. */
+  readonly using: RegionRef;
+}
 
 export interface NodeCoreOptions {
   /** Our own inner addresses, text without prefix length. */
@@ -42,8 +52,10 @@ export interface NodeCoreOptions {
   readonly discoKey: DiscoPublicKey;
   /** Where we reach the control plane: embedded relays are there. */
   readonly accessUrl: string;
-  /** Home relay by id, code or name, instead of the nearest; ignored while the map does not have it. */
+  /** Home region by id, code, name or workspace proxy, instead of the nearest, while its relay answers. */
   readonly region?: string | undefined;
+  /** Called when that region is left for the automatic choice. */
+  readonly onRegionFallback?: ((fallback: RegionFallback) => void) | undefined;
   readonly directBlocked?: DirectBlock;
   /** Set when our relays are reached by WebSocket alone: the reason that peers are given. */
   readonly webSocketOnly?: string | undefined;
@@ -70,6 +82,8 @@ export interface NodeOutput {
   startHandshake(key: NodePublicKey): void;
   setRelayMap(map: DerpMap): void;
   setHomeRegion(regionId: number): void;
+  /** Connects to the relay of a region that is not the home; nothing where it is connected. */
+  dialRelay(regionId: number): void;
   /** The relay of a region does not reach a peer that is connected to the region. */
   redialRelay(regionId: number): void;
   /** What our disco messages name. */
@@ -98,6 +112,7 @@ export class NodeCore {
   readonly #output: NodeOutput;
   readonly #programming: PeerProgramming;
   readonly #home: HomeChooser;
+  readonly #preference: RegionPreference | undefined;
   readonly #idByKey = new Map<string, string>();
   readonly #forcedWebSocket = new Map<number, string>();
   /** Time of the first direct path to each peer, by id, since the peer was added. */
@@ -116,6 +131,7 @@ export class NodeCore {
     this.#status = status;
     this.#output = output;
     this.#home = new HomeChooser(options.random);
+    this.#preference = options.region === undefined ? undefined : new RegionPreference(options.region);
     this.#absent = new AbsentPeers(options.random);
     this.#programming = new PeerProgramming({
       isDestination: options.isDestination,
@@ -186,18 +202,19 @@ export class NodeCore {
   setDerpMap(map: DerpMap, now: Instant): void {
     this.#map = rewriteEmbedded(map, this.#options.accessUrl);
     this.#output.setRelayMap(this.#map);
+    const change = this.#preference?.handleMap(this.#map, now);
     // One relay needs no choice; of several one is taken at once, and the home may move when all are measured.
     this.setLatencies(new Map(), now);
+    this.#reportPreference(change);
   }
 
   /** Chooses the home relay by what was measured; `latencyMs` is empty when nothing could be. */
   setLatencies(latencyMs: ReadonlyMap<number, number>, now: Instant): void {
     const map = this.#map;
     if (map === undefined) return;
-    const { region } = this.#options;
-    const named = region === undefined ? undefined : findRegion(map, region)?.regionId;
-    const measured = this.#home.report(map, routeLatencies(latencyMs, this.#destinationLatency()), now);
-    const home = named ?? measured ?? 0;
+    const choices = this.#preference?.choices(map) ?? map;
+    const measured = this.#home.report(choices, routeLatencies(latencyMs, this.#destinationLatency()), now);
+    const home = this.#preference?.home ?? measured ?? 0;
     const changed = home !== this.#homeRegion || latencyMs.size > 0;
     this.#latencyMs = latencyMs;
     this.#homeRegion = home;
@@ -243,11 +260,13 @@ export class NodeCore {
   }
 
   nextTimeout(): Instant | undefined {
-    return earliest(this.#programming.nextTimeout(), this.#absent.nextTimeout());
+    const peers = earliest(this.#programming.nextTimeout(), this.#absent.nextTimeout());
+    return earliest(peers, this.#preference?.nextTimeout());
   }
 
   handleTimeout(now: Instant): void {
     for (const action of this.#programming.handleTimeout(now)) this.#apply(action, now);
+    this.#follow(this.#preference?.handleTimeout(now), now);
     if (!this.#absent.handleTimeout((id) => this.#heardAt(id), now)) return;
     this.#options.logger?.log("info", "the relay does not reach a peer of its region: dialling it again");
     this.#output.redialRelay(this.#homeRegion);
@@ -255,6 +274,7 @@ export class NodeCore {
 
   /** Peers that were announced lately and not heard yet: what they sent may have gone into a dead relay connection. */
   relayReady(regionId: number, now: Instant): void {
+    this.#follow(this.#preference?.relayReady(regionId, now), now);
     if (regionId !== this.#homeRegion) return;
     for (const [id, at] of this.#programmedAt) {
       const node = at < now - NEWCOMER_MS ? undefined : this.#programming.node(id);
@@ -262,6 +282,11 @@ export class NodeCore {
       const key = nodePublicKey(node.key);
       if (this.#status.peerStatus(key)?.lastReceivedAt === undefined) this.#output.startHandshake(key);
     }
+  }
+
+  /** The connection to the relay of a region ended, or could not be made. */
+  relayLost(regionId: number, now: Instant): void {
+    this.#preference?.relayLost(regionId, now);
   }
 
   /** The relay of a region reported that a peer is not connected to it. Only what we asked for is searched for. */
@@ -312,6 +337,28 @@ export class NodeCore {
       },
       now,
     );
+  }
+
+  /** The region that was named is left or taken back: the home is chosen again by what was measured last. */
+  #follow(change: PreferenceChange | undefined, now: Instant): void {
+    if (change === undefined) return;
+    if (change.kind === "dial") this.#output.dialRelay(change.regionId);
+    else this.setLatencies(this.#latencyMs, now);
+    this.#reportPreference(change);
+  }
+
+  /** To be called when the home was chosen. */
+  #reportPreference(change: PreferenceChange | undefined): void {
+    if (change === undefined || change.kind === "dial") return;
+    const { logger, onRegionFallback } = this.#options;
+    const wanted = this.#preference?.wanted ?? "";
+    const using = regionRef(this.#homeRegion, this.#map);
+    logger?.log("info", "the home region changes with the region that was named", {
+      wanted,
+      using: using.name,
+      why: change.kind === "fallback" ? change.why : "it answers again",
+    });
+    if (change.kind === "fallback") onRegionFallback?.({ wanted, why: change.why, using });
   }
 
   #apply(action: PeerAction, now: Instant): void {

@@ -45,7 +45,9 @@ export abstract class NodeShell<OwnEvent> implements CoordinatedNode {
   }
 
   setDerpMap(map: DerpMap): void {
-    if (!this.closed) this.core.setDerpMap(map, this.#now());
+    if (this.closed) return;
+    this.core.setDerpMap(map, this.#now());
+    this.#rearm();
   }
 
   handlePeerUpdates(updates: readonly PeerUpdate[]): string[] {
@@ -68,6 +70,18 @@ export abstract class NodeShell<OwnEvent> implements CoordinatedNode {
   /** {@link NodeCore.relayPeerGone} */
   relayPeerGone(regionId: number, key: Uint8Array): void {
     this.core.relayPeerGone(regionId, key, this.#now());
+    this.#rearm();
+  }
+
+  /** {@link NodeCore.relayReady} */
+  protected noteRelayReady(regionId: number): void {
+    this.core.relayReady(regionId, this.#now());
+    this.#rearm();
+  }
+
+  /** {@link NodeCore.relayLost} */
+  protected noteRelayLost(regionId: number): void {
+    this.core.relayLost(regionId, this.#now());
     this.#rearm();
   }
 

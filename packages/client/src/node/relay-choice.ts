@@ -1,4 +1,5 @@
-/** Which relay a client makes its home: the one with the shortest whole route, or the one the user names. */
+/** What the home relay is chosen by: the whole route of each, and how a person names one. */
+import { PRIMARY_PROXY_NAME, proxyRegionCode } from "coder-protocol/proxy-names";
 import { type DerpMap, hasRelay, type Region } from "wg-userspace/derp/map";
 
 /**
@@ -19,15 +20,26 @@ export function routeLatencies(
   return both.size > 0 ? both : ownMs;
 }
 
-/** The relay region that a user means by its id, code or name; undefined when there is none. */
+/**
+ * The relay region that a user means by its id, code or name, by the name of its workspace proxy, or by "primary";
+ * undefined when there is none.
+ */
 export function findRegion(map: DerpMap, text: string): Region | undefined {
   const wanted = text.toLowerCase();
   const relays = [...map.regions.values()].filter(hasRelay);
   return (
     relays.find(({ regionId }) => String(regionId) === wanted) ??
     relays.find(({ regionCode }) => regionCode.toLowerCase() === wanted) ??
-    relays.find(({ regionName }) => regionName.toLowerCase() === wanted)
+    relays.find(({ regionName }) => regionName.toLowerCase() === wanted) ??
+    relays.find(({ regionCode }) => regionCode.toLowerCase() === proxyRegionCode(wanted)) ??
+    (wanted === PRIMARY_PROXY_NAME ? relays.find(({ embeddedRelay }) => embeddedRelay) : undefined)
   );
+}
+
+/** The region of a workspace proxy; undefined while the map does not have it. */
+export function findProxyRegion(map: DerpMap, proxy: string): Region | undefined {
+  const code = proxyRegionCode(proxy);
+  return [...map.regions.values()].find(({ regionCode }) => regionCode === code);
 }
 
 /** The choices, for an error message: `999 coder "Coder Embedded Relay"`. */

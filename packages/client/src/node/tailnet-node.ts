@@ -18,7 +18,7 @@ import type { Path } from "wg-userspace/magicsock/path";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import type { Deployment } from "../rest/deployment.ts";
 import { NetworkWatch } from "./network-watch.ts";
-import { NodeCore, type NodeEvent, type NodeOutput } from "./node-core.ts";
+import { NodeCore, type NodeEvent, type NodeOutput, type RegionFallback } from "./node-core.ts";
 import { NodeShell } from "./node-shell.ts";
 import type { DirectBlock, DirectSample, DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
 import { pathRef } from "./peer-paths.ts";
@@ -38,8 +38,9 @@ export interface TailnetNodeOptions {
   readonly nodeId: bigint;
   /** Local UDP port; absent or 0: any. */
   readonly udpPort?: number | undefined;
-  /** Home relay by id, code or name, instead of the nearest; ignored while the map does not have it. */
+  /** {@link NodeCoreOptions.region} */
   readonly region?: string | undefined;
+  readonly onRegionFallback?: ((fallback: RegionFallback) => void) | undefined;
   /** What forbids direct connections, if anything does: then everything goes by relay. */
   readonly directBlocked?: DirectBlock;
   readonly forceWebSocket?: boolean | undefined;
@@ -93,7 +94,8 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
       {
         onEngineEvent: (event) => node?.core.handleEngineEvent(event, monotonicNow()),
         onRelayState: (regionId, state, error) => {
-          if (state === "ready") node?.core.relayReady(regionId, monotonicNow());
+          if (state === "ready") node?.noteRelayReady(regionId);
+          else if (state !== "connecting") node?.noteRelayLost(regionId);
           node?.ownEvents.emit({ kind: "relay", regionId, state, error });
         },
         onRelayPeerGone: (regionId, key) => node?.relayPeerGone(regionId, key),
@@ -116,6 +118,7 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
       startHandshake: (key) => driver.startHandshake(key),
       setRelayMap: (map) => driver.relays.setMap(map),
       setHomeRegion: (regionId) => driver.relays.setHome(regionId),
+      dialRelay: (regionId) => driver.relays.dial(regionId),
       redialRelay: (regionId) => driver.relays.redialRegion(regionId),
       setOwnEndpoints: (endpoints, guesses) => driver.setOwnEndpoints(endpoints, guesses),
       peerAdded: () => {
@@ -136,6 +139,7 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
         discoKey: driver.engine.discoKey!,
         accessUrl: deployment.url.href,
         region: options.region,
+        onRegionFallback: options.onRegionFallback,
         directBlocked: options.directBlocked,
         maxPeers: options.maxPeers ?? DEFAULT_MAX_PEERS,
         goneAfterMs: options.goneAfterMs,

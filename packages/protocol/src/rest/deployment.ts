@@ -85,6 +85,8 @@ export const region = z.object({
   healthy: z.boolean(),
   path_app_url: z.string(),
   wildcard_hostname: z.string(),
+  /** Our addition, where it was asked for by `?derp_only=true`: a proxy without web apps. */
+  derp_only: z.boolean().optional(),
 });
 export const regionsResponse = z.object({ regions: z.array(region) });
 export type RegionsResponse = z.infer<typeof regionsResponse>;

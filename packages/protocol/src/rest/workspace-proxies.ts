@@ -23,8 +23,6 @@ const MAX_PROXY_NAME_LENGTH = 32;
 /** It is the name of a region in the relay map. */
 const MAX_DISPLAY_NAME_LENGTH = 128;
 const PROXY_NAME_PATTERN = /^[a-z0-9-]+$/;
-/** Name of the deployment itself in lists of proxies; no proxy can have it. */
-export const PRIMARY_PROXY_NAME = "primary";
 const MAX_URL_LENGTH = 2_048;
 const MAX_HOST_LENGTH = 253;
 const MAX_TEXT_LENGTH = 256;

@@ -1,4 +1,5 @@
 /** The regions of workspace proxies in the relay map. */
+import { proxyRegionCode } from "coder-protocol/proxy-names";
 import { type DerpMap, derpMapOf, parseAccessUrl, type Region, relayNode } from "wg-userspace/derp/map";
 
 /** What the map takes of a proxy. */
@@ -82,7 +83,7 @@ function regionOf(base: DerpMap, proxy: RegionSource): Region | string {
   const stunPort = proxy.stun_port === 0 ? -1 : proxy.stun_port;
   return {
     regionId,
-    regionCode: `coder_${proxy.name.toLowerCase()}`,
+    regionCode: proxyRegionCode(proxy.name),
     regionName: proxy.display_name === "" ? proxy.name : proxy.display_name,
     embeddedRelay: false,
     avoid: false,

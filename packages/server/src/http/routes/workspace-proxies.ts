@@ -1,10 +1,10 @@
 /** The regions of the deployment for everyone, and its workspace proxies for owners. */
+import { PRIMARY_PROXY_NAME } from "coder-protocol/proxy-names";
 import type { MessageBody } from "coder-protocol/rest/common";
 import type { RegionsResponse } from "coder-protocol/rest/deployment";
 import {
   createWorkspaceProxyRequest,
   type PatchWorkspaceProxyRequest,
-  PRIMARY_PROXY_NAME,
   patchWorkspaceProxyRequest,
   type UpdateWorkspaceProxyResponse,
   type WorkspaceProxiesResponse,
@@ -74,8 +74,12 @@ export function workspaceProxyRoutes(router: Router, deps: WorkspaceProxyRoutesD
   };
 
   router.get("/regions", user, async (c) => {
-    const served = directory.all.filter(({ derp_only: derpOnly }) => derpOnly === 0);
-    const body: RegionsResponse = { regions: [primaryRegionView(await primary()), ...served.map(proxyRegionView)] };
+    // Proxies that only relay have no apps to be chosen for; commands ask for them as regions of the relay map.
+    const listed =
+      c.req.query("derp_only") === "true"
+        ? directory.all.map((row) => ({ ...proxyRegionView(row), derp_only: row.derp_only === 1 }))
+        : directory.all.filter(({ derp_only: derpOnly }) => derpOnly === 0).map(proxyRegionView);
+    const body: RegionsResponse = { regions: [primaryRegionView(await primary()), ...listed] };
     return c.json(body);
   });
 

@@ -1,6 +1,7 @@
+import { PRIMARY_PROXY_NAME } from "coder-protocol/proxy-names";
 import { ZERO_TIME } from "coder-protocol/rest/common";
 import type { RegionsResponse } from "coder-protocol/rest/deployment";
-import { PRIMARY_PROXY_NAME, type WorkspaceProxy } from "coder-protocol/rest/workspace-proxies";
+import type { WorkspaceProxy } from "coder-protocol/rest/workspace-proxies";
 import { formatTime } from "../../base/clock.ts";
 import { BUILD_VERSION } from "../../base/version.ts";
 import type { WorkspaceProxyRow } from "../../db/schema.ts";

@@ -52,6 +52,8 @@ export interface Relays {
    * ERR_INVALID_ARGUMENT for a region without relay, ERR_RELAY_GONE, or `signal.reason`.
    */
   ping(regionId: number, options: { readonly signal: AbortSignal }): Promise<number>;
+  /** Connects to the relay of a region; closed again when nothing is sent to it for a minute. */
+  dial(regionId: number): void;
   /** Why there is no connection to the relay of a region, as far as known. */
   errorOf(regionId: number): EngineError | undefined;
   /** Dials the relay of a region again: behind a balancer another server may answer. */
@@ -126,6 +128,10 @@ export class RelaySet implements Relays {
     if (entry.connection.state !== "ready") await this.#ready(entry, signal);
     entry.lastSentAt = monotonicNow();
     return entry.connection.ping({ signal });
+  }
+
+  dial(regionId: number): void {
+    this.#connect(regionId);
   }
 
   errorOf(regionId: number): EngineError | undefined {
