@@ -228,7 +228,6 @@ export function buildHttpSurface(
         portShareRoutes(api, {
           user,
           tables: store,
-          now: () => clock.now(),
           paths: new WorkspacePaths(store),
           portShares: parts.portShares,
           maxShareLevel,

@@ -309,6 +309,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     clientAddress,
     streams,
     store,
+    portShares,
     events: accessEvents,
     changes,
     clock,

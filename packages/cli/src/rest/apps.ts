@@ -119,8 +119,9 @@ export interface PortShareWish {
   readonly port: number;
   readonly level: string;
   readonly secure: boolean;
-  readonly label: string;
-  /** Undefined: until it is removed. */
+  /** Undefined: the label of a share that is there stays. */
+  readonly label: string | undefined;
+  /** Undefined: the end of a share that is there stays; a new one lasts until it is removed. */
   readonly forMs: number | undefined;
 }
 
@@ -137,8 +138,8 @@ export async function sharePort(
     port: wish.port,
     share_level: wish.level,
     protocol: wish.secure ? "https" : "http",
-    label: wish.label,
-    expires_at: wish.forMs === undefined ? null : new Date(Date.now() + wish.forMs).toISOString(),
+    ...(wish.label === undefined ? {} : { label: wish.label }),
+    ...(wish.forMs === undefined ? {} : { expires_at: new Date(Date.now() + wish.forMs).toISOString() }),
   };
   const path = `/api/v2/workspaces/${workspace.id}/port-share`;
   const answer = (await deployment.call(path, { method: "POST", body, signal })) as { expires_at?: unknown } | null;

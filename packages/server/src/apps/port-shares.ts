@@ -5,6 +5,7 @@ import type { WallClock } from "../base/clock.ts";
 import { DomainError, notFound } from "../base/domain-error.ts";
 import { narrowerLevel } from "../base/share-level.ts";
 import { type AppChoiceFields, choiceColumns, choiceFields } from "../db/app-choices.ts";
+import type { NamedShareRow, PortShareKey } from "../db/port-shares.ts";
 import type { AppChoiceColumns, PortShareRow, UserRow, WorkspaceRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { Changes } from "../workspaces/changes.ts";
@@ -23,6 +24,7 @@ export interface PortSharesOptions {
   readonly maxDurationMs: number | undefined;
 }
 
+/** The rows that it returns have the end that counts: a limit that is lowered later also holds for shares that are there. */
 export class PortShareService {
   readonly #options: PortSharesOptions;
 
@@ -34,35 +36,46 @@ export class PortShareService {
   async list(workspace: WorkspaceRow): Promise<PortShareRow[]> {
     const now = this.#options.clock.now();
     const rows = await this.#options.store.portShares.ofWorkspace(workspace.id);
-    return rows.filter((row) => !isOver(row, now));
+    return this.#counted(rows, now);
   }
 
-  /** Adds or changes a share; the level "owner" removes it. Throws DomainError "invalid". */
+  /** Those of all workspaces that have not expired. */
+  async all(): Promise<NamedShareRow[]> {
+    const now = this.#options.clock.now();
+    return this.#counted(await this.#options.store.portShares.all(now), now);
+  }
+
+  /** Also one that has expired. */
+  async find(key: PortShareKey): Promise<PortShareRow | undefined> {
+    const row = await this.#options.store.portShares.find(key);
+    return row && { ...row, expires_at: this.#endOf(row) };
+  }
+
+  /**
+   * Adds or changes a share; the level "owner" removes it. A level that an administrator does not allow any more may stay.
+   * Throws DomainError "invalid".
+   */
   async put(workspace: WorkspaceRow, by: UserRow, request: UpsertRequest): Promise<PortShareRow> {
-    const { clock, maxLevel, store } = this.#options;
+    const { clock, store } = this.#options;
     const now = clock.now();
     const agents = await store.agents.ofWorkspace(workspace.id);
     const agent = agents.find(({ name }) => name === request.agent_name);
     if (agent === undefined) throw new DomainError("invalid", "Agent not found.");
-    if (narrowerLevel(request.share_level, maxLevel) !== request.share_level)
-      throw new DomainError("invalid", "Port sharing level not allowed.", {
-        detail: `An administrator allows at most the level "${maxLevel}" (--max-share-level)`,
-      });
     const key = { workspace_id: workspace.id, agent_name: agent.name, port: request.port };
     const row = await store.transaction(async ({ portShares, workspaces }) => {
       await workspaces.lock(workspace.id);
       const present = await portShares.find(key);
-      const kept = present !== undefined && isOver(present, now) ? undefined : present;
+      const kept = present !== undefined && this.#isOver(present, now) ? undefined : present;
+      if (request.share_level !== kept?.level) this.#requireAllowed(request.share_level);
       const wanted: PortShareRow = {
         ...key,
         protocol: request.protocol,
         level: request.share_level,
         label: request.label ?? kept?.label ?? "",
-        expires_at: this.#end(request.expires_at, kept?.expires_at ?? null, now),
         host_header: request.host_header ?? kept?.host_header ?? "preserve",
         ...choices(request, kept),
         created_by: by.id,
-        created_at: now,
+        ...this.#life(request.expires_at, kept, now),
       };
       if (wanted.level === "owner") {
         await portShares.remove(key);
@@ -77,7 +90,7 @@ export class PortShareService {
       return wanted;
     });
     this.#changed(workspace);
-    return row;
+    return { ...row, expires_at: this.#endOf(row) };
   }
 
   /** Throws DomainError "not-found" when there was none. */
@@ -87,28 +100,57 @@ export class PortShareService {
     this.#changed(workspace);
   }
 
-  /** @param text Undefined: the end stays. */
-  #end(text: string | null | undefined, present: number | null, now: number): number | null {
-    const { maxDurationMs } = this.#options;
-    if (text === undefined && present !== null) return present;
+  #requireAllowed(level: ShareLevel): void {
+    const { maxLevel } = this.#options;
+    if (narrowerLevel(level, maxLevel) === level) return;
+    throw new DomainError("invalid", "Port sharing level not allowed.", {
+      detail: `An administrator allows at most the level "${maxLevel}" (--max-share-level)`,
+    });
+  }
+
+  /** @param text The end that is asked for; undefined, and the one that counts already, leave the share's life as it is. */
+  #life(
+    text: string | null | undefined,
+    kept: PortShareRow | undefined,
+    now: number,
+  ): Pick<PortShareRow, "created_at" | "expires_at"> {
     const asked = text === undefined || text === null ? null : Date.parse(text);
+    if (kept !== undefined && (text === undefined || asked === this.#endOf(kept))) {
+      const { created_at, expires_at } = kept;
+      return { created_at, expires_at };
+    }
     if (asked !== null && asked <= now) throw new DomainError("invalid", "expires_at lies in the past.");
-    if (maxDurationMs === undefined) return asked;
-    const latest = now + maxDurationMs;
-    if (asked !== null && asked > latest)
+    const latest = this.#latestEnd(now);
+    if (asked !== null && latest !== null && asked > latest)
       throw new DomainError("invalid", "expires_at is too far away.", {
         detail: `An administrator allows shares until ${new Date(latest).toISOString()} at most (--max-share-duration)`,
       });
-    return asked ?? latest;
+    return { created_at: now, expires_at: asked ?? latest };
+  }
+
+  #latestEnd(from: number): number | null {
+    const { maxDurationMs } = this.#options;
+    return maxDurationMs === undefined ? null : from + maxDurationMs;
+  }
+
+  /** The end that counts. */
+  #endOf({ created_at: from, expires_at: end }: PortShareRow): number | null {
+    const latest = this.#latestEnd(from);
+    return end === null || (latest !== null && latest < end) ? latest : end;
+  }
+
+  #isOver(row: PortShareRow, now: number): boolean {
+    const end = this.#endOf(row);
+    return end !== null && end <= now;
+  }
+
+  #counted<T extends PortShareRow>(rows: readonly T[], now: number): T[] {
+    return rows.filter((row) => !this.#isOver(row, now)).map((row) => ({ ...row, expires_at: this.#endOf(row) }));
   }
 
   #changed(workspace: WorkspaceRow): void {
     this.#options.changes.publish({ kind: "workspace", workspaceId: workspace.id });
   }
-}
-
-function isOver({ expires_at: end }: PortShareRow, now: number): boolean {
-  return end !== null && end <= now;
 }
 
 /** What the request leaves out stays as it is. */

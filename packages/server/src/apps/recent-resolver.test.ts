@@ -32,7 +32,12 @@ test("an app below a path is looked up once within a second, and again after a c
     builds: { latest: found("build", undefined) },
   } as unknown as Store;
   let now = 0;
-  const resolver = new RecentResolver(store, { now: () => now } as WallClock, () => now);
+  const resolver = new RecentResolver(
+    store,
+    { find: async () => undefined },
+    { now: () => now } as WallClock,
+    () => now,
+  );
   const names = { owner: "ada", workspace: "dev", agent: undefined, slug: "code" };
   const [first, second] = await Promise.all([resolver.resolvePath(names), resolver.resolvePath(names)]);
   expect(first?.target.port).toBe(8080);

@@ -3,6 +3,7 @@ import type { WallClock } from "../base/clock.ts";
 import type { Store } from "../db/store.ts";
 import type { AppLabel, AppPlace } from "./label.ts";
 import type { PathNames } from "./path-names.ts";
+import type { PortShareService } from "./port-shares.ts";
 import { Recent } from "./recent.ts";
 import { AppResolver, type ResolvedApp } from "./resolver.ts";
 
@@ -11,8 +12,8 @@ export class RecentResolver extends AppResolver {
   readonly #paths: Recent<ResolvedApp>;
   readonly #owners: Recent<string>;
 
-  constructor(store: Store, clock: WallClock, now: () => number) {
-    super(store, clock);
+  constructor(store: Store, portShares: Pick<PortShareService, "find">, clock: WallClock, now: () => number) {
+    super(store, portShares, clock);
     this.#apps = new Recent(now);
     this.#paths = new Recent(now);
     this.#owners = new Recent(now);

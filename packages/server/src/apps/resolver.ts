@@ -8,6 +8,7 @@ import { agentStatus } from "../workspaces/agent-state.ts";
 import type { AppTarget } from "./decision.ts";
 import type { AppLabel, AppPlace } from "./label.ts";
 import type { PathNames } from "./path-names.ts";
+import type { PortShareService } from "./port-shares.ts";
 
 export interface ResolvedApp {
   readonly target: AppTarget;
@@ -28,10 +29,12 @@ interface Place {
 
 export class AppResolver {
   readonly #store: Store;
+  readonly #portShares: Pick<PortShareService, "find">;
   readonly #clock: WallClock;
 
-  constructor(store: Store, clock: WallClock) {
+  constructor(store: Store, portShares: Pick<PortShareService, "find">, clock: WallClock) {
     this.#store = store;
+    this.#portShares = portShares;
     this.#clock = clock;
   }
 
@@ -63,7 +66,7 @@ export class AppResolver {
   }
 
   async #port({ workspace, agent }: Place, { port, secure }: { port: number; secure: boolean }): Promise<Listening> {
-    const share = await this.#store.portShares.find({ workspace_id: workspace.id, agent_name: agent.name, port });
+    const share = await this.#portShares.find({ workspace_id: workspace.id, agent_name: agent.name, port });
     return {
       port,
       secure,

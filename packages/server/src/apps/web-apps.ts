@@ -17,6 +17,7 @@ import { AppTraffic } from "./app-traffic.ts";
 import { OpenExchanges } from "./open-exchanges.ts";
 import { type PathAppSettings, PathApps } from "./path-apps.ts";
 import { parseAppPath } from "./path-names.ts";
+import type { PortShareService } from "./port-shares.ts";
 import { type DialApp, ProgramPools } from "./program-pool.ts";
 import { RecentResolver } from "./recent-resolver.ts";
 import { offersWebSocket } from "./send-answer.ts";
@@ -43,6 +44,7 @@ export interface WebAppsOptions {
   readonly clientAddress: (request: IncomingMessage) => string;
   readonly streams: OpenStreams;
   readonly store: Store;
+  readonly portShares: Pick<PortShareService, "find">;
   readonly events: AccessEvents;
   readonly changes: Changes;
   readonly clock: WallClock;
@@ -61,10 +63,10 @@ export class WebApps {
   readonly #stop: readonly (() => void)[];
 
   constructor(options: WebAppsOptions) {
-    const { accessUrl, changes, clock, dial, events, log, maxLevel, store, streams, wildcard } = options;
+    const { accessUrl, changes, clock, dial, events, log, maxLevel, portShares, store, streams, wildcard } = options;
     this.#options = options;
     const now = (): number => performance.now();
-    const resolver = new RecentResolver(store, clock, now);
+    const resolver = new RecentResolver(store, portShares, clock, now);
     const visitors = new Visitors(store, clock, now);
     this.#pools = new ProgramPools(dial);
     this.#exchanges = new OpenExchanges({

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { expect, test } from "vitest";
+import type { PortShareRow } from "../../src/db/schema.ts";
 import { send } from "../helpers.ts";
 import { type AppServer, signIn, startApps } from "./helpers.ts";
 
@@ -16,6 +17,25 @@ const declare = (apps: AppServer, slug: string, level: string) =>
     token: apps.ada.token,
     body: { slug, url: "http://localhost:8080", sharing_level: level },
   });
+
+/** A share as an administrator's earlier limits let it be made. */
+const storedShare = (apps: AppServer, fields: Partial<PortShareRow>): PortShareRow => ({
+  workspace_id: apps.workspaceId,
+  agent_name: "main",
+  port: 8080,
+  protocol: "http",
+  level: "authenticated",
+  label: "",
+  expires_at: null,
+  host_header: "preserve",
+  cors: "simple",
+  cors_origins: "",
+  also: "",
+  identity_headers: 0,
+  created_by: apps.ada.id,
+  created_at: apps.test.clock.now(),
+  ...fields,
+});
 
 async function started(flags = {}): Promise<AppServer> {
   const apps = await startApps({ flags });
@@ -124,23 +144,8 @@ test("security S12: each visitor at each level", async () => {
 
 test("security S12: a lower cap narrows shares that are there", async () => {
   await using apps = await started({ "max-share-level": "authenticated" });
-  const { store, clock } = apps.test.server.parts;
-  await store.portShares.put({
-    workspace_id: apps.workspaceId,
-    agent_name: "main",
-    port: 8080,
-    protocol: "http",
-    level: "public",
-    label: "",
-    expires_at: null,
-    host_header: "preserve",
-    cors: "simple",
-    cors_origins: "",
-    also: "",
-    identity_headers: 0,
-    created_by: apps.ada.id,
-    created_at: clock.now(),
-  });
+  const { store } = apps.test.server.parts;
+  await store.portShares.put(storedShare(apps, { level: "public" }));
   expect((await apps.send(apps.host(8080), "/")).status).toBe(401);
   expect((await apps.send(apps.host(8080), "/", { token: apps.bob.token })).status).toBe(200);
 
@@ -164,6 +169,49 @@ test("security S12: a lower cap narrows shares that are there", async () => {
     { workspace: "dev", owner: "owner", agent: "main", port: 8080, level: "public", effective_level: "authenticated" },
     { workspace: "dev", owner: "owner", agent: "main", slug: "web", level: "public", effective_level: "authenticated" },
   ]);
+});
+
+test("a level that is not allowed any more stays where another field of the share changes", async () => {
+  await using apps = await started({ "max-share-level": "authenticated" });
+  await apps.test.server.parts.store.portShares.put(storedShare(apps, { level: "public" }));
+  expect((await share(apps, { label: "new" })).json).toMatchObject({ share_level: "public", label: "new" });
+  expect((await apps.send(apps.host(8080), "/")).status).toBe(401);
+  await share(apps, { share_level: "organization" });
+  expect((await share(apps, {})).json.message).toBe("Port sharing level not allowed.");
+});
+
+const HOUR_MS = 3_600_000;
+
+test.each([
+  ["has no end", null],
+  ["ends later", 168 * HOUR_MS],
+])("security S12: a shorter longest life ends a share that %s", async (_what, life) => {
+  await using apps = await started({ "max-share-duration": "1h" });
+  const { clock } = apps.test;
+  const begun = clock.now();
+  const end = new Date(begun + HOUR_MS).toISOString();
+  const row = storedShare(apps, { expires_at: life === null ? null : begun + life });
+  await apps.test.server.parts.store.portShares.put(row);
+  const path = `/api/v2/workspaces/${apps.workspaceId}/port-share`;
+  const list = async () => (await send(apps.test.url, "GET", path, { token: apps.ada.token })).json.shares;
+  const all = async () =>
+    (await send(apps.test.url, "GET", "/api/v2/deployment/shares", { token: apps.admin.token })).json.shares;
+  const visit = async () => (await apps.send(apps.host(8080), "/", { token: apps.bob.token })).status;
+  expect([await list(), await all()]).toMatchObject([[{ expires_at: end }], [{ expires_at: end }]]);
+
+  // Neither a change of another field nor the end that is shown, sent back, prolongs it.
+  clock.advance(HOUR_MS / 2);
+  const change = { share_level: "authenticated", label: "new" };
+  expect((await share(apps, change)).json).toMatchObject({ label: "new", expires_at: end });
+  expect((await share(apps, { ...change, expires_at: end })).json.expires_at).toBe(end);
+  clock.advance(HOUR_MS / 2 - 1);
+  await apps.test.server.parts.agentState.connected(apps.agentId, "2.0", "c");
+  expect([await list(), await visit()]).toMatchObject([[{ expires_at: end }], 200]);
+  clock.advance(1);
+  expect([await list(), await all(), await visit()]).toEqual([[], [], 404]);
+
+  const renewed = new Date(clock.now() + HOUR_MS).toISOString();
+  expect((await share(apps, { share_level: "authenticated" })).json.expires_at).toBe(renewed);
 });
 
 test("what a port speaks is asked by the names of ports", async () => {

@@ -14,8 +14,15 @@ export default class AppsShare extends BaseCommand<typeof AppsShare> {
   ];
   static override flags = {
     level: choice({ options: SHARE_LEVELS, default: "authenticated", summary: "Who besides the owner may use it" }),
-    for: duration({ helpValue: "<duration>", summary: "How long; without, until the share is removed" }),
-    label: exactText({ helpValue: "<text>", default: "", summary: "What the share is for" }),
+    for: duration({
+      helpValue: "<duration>",
+      summary:
+        "How long; by default until the share is removed. The end of a share that is there stays without this flag",
+    }),
+    label: exactText({
+      helpValue: "<text>",
+      summary: "What the share is for; by default the label of a share that is there stays",
+    }),
   };
   static override args = {
     ...AGENT_WORD,

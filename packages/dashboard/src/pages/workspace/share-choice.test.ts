@@ -1,6 +1,6 @@
 import type { PortShare } from "coder-protocol/rest/apps";
 import { expect, test } from "vitest";
-import { chosenShare, firstLength, shareLengths } from "./share-choice.ts";
+import { chosenShare, firstLength, firstLevel, shareLengths } from "./share-choice.ts";
 
 const NOW = Date.parse("2030-01-01T00:00:00Z");
 const share: PortShare = {
@@ -49,4 +49,10 @@ test("saving an existing share leaves its end and what the dialog does not ask f
   expect(chosen(limited, firstLength(limited)).expires_at).toBe("2030-01-03T00:00:00Z");
   expect(chosen(limited, "1").expires_at).toBe("2030-01-01T01:00:00.000Z");
   expect(chosen(limited, "0").expires_at).toBeNull();
+});
+
+test("saving an existing share keeps the level that was chosen, though an administrator allows less by now", () => {
+  expect(firstLevel({ ...share, share_level: "public" }, "authenticated")).toBe("public");
+  expect(firstLevel(undefined, "public")).toBe("authenticated");
+  expect(firstLevel(undefined, "organization")).toBe("organization");
 });

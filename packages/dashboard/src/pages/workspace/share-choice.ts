@@ -1,5 +1,6 @@
 /** What the dialog of a port share offers, and what it stores. Pure. */
 import type { PortShare, ShareLevel, UpsertPortShareRequest } from "coder-protocol/rest/apps";
+import { isAllowed } from "../share-levels.ts";
 
 const HOUR_MS = 3_600_000;
 const AS_IT_IS = "as it is";
@@ -19,6 +20,15 @@ export function shareLengths(share: PortShare | undefined): readonly (readonly [
 
 export function firstLength(share: PortShare | undefined): string {
   return share === undefined ? "24" : AS_IT_IS;
+}
+
+/**
+ * Of an existing share the level that its owner chose, also where an administrator has lowered it since: saving another field
+ * leaves it alone.
+ */
+export function firstLevel(share: PortShare | undefined, maxLevel: ShareLevel): ShareLevel {
+  if (share !== undefined) return share.share_level;
+  return isAllowed("authenticated", maxLevel) ? "authenticated" : maxLevel;
 }
 
 export interface ShareChoice {

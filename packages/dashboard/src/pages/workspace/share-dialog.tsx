@@ -5,7 +5,7 @@ import type { JSX } from "preact";
 import { ConsentButton, Dialog } from "../../ui/dialog.tsx";
 import { isAllowed, LEVEL_WORDS, LEVELS } from "../share-levels.ts";
 import type { PortRow } from "./port-rows.ts";
-import { type ChosenShare, chosenShare, firstLength, shareLengths } from "./share-choice.ts";
+import { type ChosenShare, chosenShare, firstLength, firstLevel, shareLengths } from "./share-choice.ts";
 
 const KIND_WORDS: Readonly<Record<PortKind | "unknown", string>> = {
   http: "It answers with http.",
@@ -32,8 +32,7 @@ export function ShareDialog({
   readonly onCancel: () => void;
   readonly onShare: (port: number, chosen: ChosenShare) => void;
 }): JSX.Element {
-  const first = isAllowed("authenticated", maxLevel) ? "authenticated" : maxLevel;
-  const level = useSignal<ShareLevel>(row.share?.effective_level ?? first);
+  const level = useSignal(firstLevel(row.share, maxLevel));
   const chosen = useSignal<"http" | "https" | undefined>(row.share?.protocol);
   const protocol = chosen.value ?? (kind === "https" ? "https" : "http");
   const localhost = useSignal(row.share?.host_header === "localhost");

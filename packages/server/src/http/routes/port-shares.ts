@@ -18,9 +18,8 @@ export interface PortShareRoutesDeps {
   readonly user: Guard;
   readonly paths: WorkspacePaths;
   readonly portShares: PortShareService;
-  readonly tables: Pick<Tables, "portShares" | "apps">;
+  readonly tables: Pick<Tables, "apps">;
   readonly maxShareLevel: ShareLevel;
-  readonly now: () => number;
   readonly bodyBytes: number;
 }
 
@@ -29,7 +28,7 @@ export function portShareRoutes(router: Router, deps: PortShareRoutesDeps): void
   const { user, paths, portShares, tables, maxShareLevel, bodyBytes } = deps;
 
   router.get("/deployment/shares", user, requireOwner, async (c) => {
-    const ports = await tables.portShares.all(deps.now());
+    const ports = await portShares.all();
     const apps = await tables.apps.shared();
     return c.json({
       shares: [
