@@ -37,6 +37,20 @@ export class FakeProxy implements AsyncDisposable {
   body: string = JSON.stringify({ errors: [], warnings: [] });
   headers: Record<string, string> = {};
   checks = 0;
+  #held: { readonly until: Promise<void>; readonly release: () => void; readonly asked: () => void } | undefined;
+
+  /** Answers no check until releaseChecks. Resolves when one was asked for. */
+  holdChecks(): Promise<void> {
+    const held = Promise.withResolvers<void>();
+    const first = Promise.withResolvers<void>();
+    this.#held = { until: held.promise, release: held.resolve, asked: first.resolve };
+    return first.promise;
+  }
+
+  releaseChecks(): void {
+    this.#held?.release();
+    this.#held = undefined;
+  }
 
   static async start(): Promise<FakeProxy> {
     const proxy = new FakeProxy();
@@ -45,8 +59,10 @@ export class FakeProxy implements AsyncDisposable {
   }
 
   private constructor() {
-    this.#server = createServer((request, response) => {
+    this.#server = createServer(async (request, response) => {
       if (request.url === "/healthz-report") this.checks++;
+      this.#held?.asked();
+      await this.#held?.until;
       response.writeHead(this.status, this.headers).end(this.body);
     });
   }

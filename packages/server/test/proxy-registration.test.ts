@@ -1,7 +1,7 @@
 /** What a workspace proxy states and learns with its own token, and what its health does to the relay map. */
 import { randomUUID } from "node:crypto";
 import { type RegisterProxyRequest, registerProxyResponse } from "coder-protocol/rest/workspace-proxies";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { parseDerpMap } from "wg-userspace/derp/map";
 import { openSocketOrFail, send } from "./helpers.ts";
 import {
@@ -189,6 +189,84 @@ test("the processes of a proxy learn of each other; with the last one the region
   expect(isOut(at)()).toBe(true);
   const late = await process.register(at, token);
   expect([late.status, late.json.validations]).toEqual([400, [expect.objectContaining({ field: "replica_id" })]]);
+});
+
+test("a check that was under way when the last process ended does not bring the region back", async () => {
+  await using at = await proxyDeployment({ "proxy-health-interval": "1h" });
+  await using process = await FakeProxy.start();
+  const { token } = await createProxy(at, "near");
+  const asked = process.holdChecks();
+  await process.register(at, token);
+  await asked;
+  await asProxy(at, token, "deregister", { replica_id: process.replicaId });
+  process.releaseChecks();
+  await at.server.parts.proxies.checks.close(); // which waits for the check
+  expect(isOut(at)()).toBe(true);
+  expect((await near(at)).status).toMatchObject({
+    status: "unreachable",
+    report: { errors: ["it ended and said so"] },
+  });
+});
+
+describe("processes that state different things", () => {
+  const stunPort = (at: Deployment) => at.server.parts.control.relayMap().regions.get(REGION)?.nodes[0]?.stunPort;
+  const stunIs = (at: Deployment, port: number) => () => stunPort(at) === port;
+
+  test("the region has a STUN server where all of them have it, whichever registered last", async () => {
+    await using at = await proxyDeployment({ "proxy-health-interval": "1h" });
+    await using process = await FakeProxy.start();
+    const { token } = await createProxy(at, "near");
+    const second = randomUUID();
+    const first = () => process.register(at, token, { stun_port: 3479, version: "v1" });
+    const other = () => process.register(at, token, { replica_id: second, version: "v2" });
+    await first();
+    await until(at, stunIs(at, 3479));
+    let maps = 0;
+    const stop = at.server.parts.proxies.directory.onChange(() => maps++);
+    await other();
+    expect(stunPort(at)).toBe(-1);
+    const after = maps;
+    for (let round = 0; round < 5; round++) {
+      await first();
+      await other();
+      expect(stunPort(at)).toBe(-1);
+    }
+    expect(maps - after).toBeLessThanOrEqual(2); // checks that were asked for
+    stop();
+    expect(await near(at)).toMatchObject({ version: "v2" });
+    await asProxy(at, token, "deregister", { replica_id: second });
+    // The third change within ten minutes: it came, and its STUN server went and came back.
+    expect(isOut(at)()).toBe(true);
+    expect((await near(at)).status.report.warnings.join()).toContain("it came, went or changed too often");
+  });
+
+  test("a region whose content changes again and again is held out of the map", async () => {
+    await using at = await proxyDeployment();
+    await using process = await FakeProxy.start();
+    const { token } = await createProxy(at, "near");
+    await process.register(at, token);
+    await until(at, isIn(at));
+    for (const port of [3479, 3480, 3481, 3482]) await process.register(at, token, { stun_port: port });
+    expect(isOut(at)()).toBe(true);
+    const checks = process.checks;
+    await vi.waitFor(() => expect(process.checks).toBeGreaterThan(checks + 1), { timeout: 20_000 });
+    expect(isOut(at)()).toBe(true);
+  });
+
+  test("a relay is in the map where all of them have one", async () => {
+    await using at = await proxyDeployment();
+    await using process = await FakeProxy.start();
+    const { token } = await createProxy(at, "near");
+    await process.register(at, token);
+    await until(at, isIn(at));
+    const second = randomUUID();
+    await process.register(at, token, { replica_id: second, derp_enabled: false, derp_only: false });
+    expect(isOut(at)()).toBe(true);
+    await process.register(at, token);
+    expect(await near(at)).toMatchObject({ derp_enabled: false, derp_only: false });
+    await asProxy(at, token, "deregister", { replica_id: second });
+    await until(at, isIn(at));
+  });
 });
 
 test("security R7: mesh keys differ from proxy to proxy, and with each token", async () => {

@@ -1,7 +1,7 @@
 /** What a proxy's token opens, and what ends with it. */
 import { randomUUID } from "node:crypto";
 import { PROXY_TOKEN_HEADER } from "coder-protocol/rest/workspace-proxies";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { meshKeyOf } from "../src/relay/relay-keys.ts";
 import { addWorkspace, agentToken, openSocket, openSocketOrFail, send } from "./helpers.ts";
 import { createProxy, type Deployment, FakeProxy, PROXIES, proxyDeployment, regionIds, until } from "./proxies.ts";
@@ -128,14 +128,36 @@ test("security R20: a new token and a deletion end the proxy's sockets, and its 
   expect(regionIds(at)).not.toContain(REGION);
   expect((await process.register(at, token)).status).toBe(401);
 
-  const replicaId = randomUUID();
-  await process.register(at, replaced, { replica_id: replicaId });
+  // The process has the id of its start, and reads the new token from its file.
+  expect((await process.register(at, replaced)).status).toBe(201);
   await until(at, () => regionIds(at).includes(REGION));
   const after = await follow(replaced);
   await send(at.url, "DELETE", `${PROXIES}/near`, { token: at.token });
   expect(await after.closed).toBe(1008);
   expect(regionIds(at)).not.toContain(REGION);
-  expect((await process.register(at, replaced, { replica_id: replicaId })).status).toBe(401);
+  expect((await process.register(at, replaced)).status).toBe(401);
   expect(bystander.socket.readyState).toBe(bystander.socket.OPEN);
   bystander.socket.terminate();
+});
+
+test("security R20: after a new token the address is not asked and the region stays out until a process registers with it", async () => {
+  await using at = await proxyDeployment({ "proxy-health-interval": "50ms" });
+  await using process = await FakeProxy.start();
+  const { id, token } = await createProxy(at, "near");
+  await process.register(at, token);
+  await until(at, () => regionIds(at).includes(REGION));
+  const replaced = (await edit(at, { regenerate_token: true })).json.proxy_token;
+  const { workspaceProxies } = at.server.parts.store;
+  const failures = async () => (await workspaceProxies.byId(id))?.health_failures ?? 0;
+  // A check that was under way at the change is dropped; those that follow find no process.
+  await vi.waitFor(async () => expect(await failures()).toBeGreaterThan(3), { timeout: 20_000 });
+  const before = process.checks;
+  await vi.waitFor(async () => expect(await failures()).toBeGreaterThan(6), { timeout: 20_000 });
+  expect(process.checks).toBe(before);
+  expect(regionIds(at)).not.toContain(REGION);
+  expect(await workspaceProxies.byId(id)).toMatchObject({
+    health: expect.stringContaining("it has not registered with the new one"),
+  });
+  await process.register(at, replaced);
+  await until(at, () => regionIds(at).includes(REGION));
 });

@@ -326,7 +326,7 @@ export interface WorkspaceProxiesTable {
   deleted_at: number | null;
 }
 
-/** A process of a proxy. */
+/** A process of a proxy at its present access URL, with its present token. */
 export interface WorkspaceProxyReplicasTable {
   /** Another one after each start. */
   id: string;
@@ -336,6 +336,10 @@ export interface WorkspaceProxyReplicasTable {
   relay_address: string;
   version: string;
   error: string;
+  /** What it states of its relay; null: an older program wrote the row, and the columns of the proxy count. */
+  derp_enabled: number | null;
+  derp_only: number | null;
+  stun_port: number | null;
   started_at: number;
   updated_at: number;
   stopped_at: number | null;

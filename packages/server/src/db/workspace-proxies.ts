@@ -108,16 +108,14 @@ export class WorkspaceProxies {
       .execute();
   }
 
-  /** The process, or all of the proxy. */
-  async stopReplicas(which: { readonly id: string } | { readonly proxyId: string }, now: number): Promise<void> {
-    const running = this.#db
-      .updateTable("workspace_proxy_replicas")
-      .set({ stopped_at: now })
-      .where("stopped_at", "is", null);
-    await ("id" in which
-      ? running.where("id", "=", which.id)
-      : running.where("proxy_id", "=", which.proxyId)
-    ).execute();
+  /** The process ended; a late registration does not bring it back. */
+  async stopReplica(id: string, now: number): Promise<void> {
+    await this.#db.updateTable("workspace_proxy_replicas").set({ stopped_at: now }).where("id", "=", id).execute();
+  }
+
+  /** Forgets all processes of the proxy: one that still runs has to register again, with the token that holds then. */
+  async removeReplicas(proxyId: string): Promise<void> {
+    await this.#db.deleteFrom("workspace_proxy_replicas").where("proxy_id", "=", proxyId).execute();
   }
 
   /** Forgets processes that were last heard of before `before`, and of the rest all but the newest `keep`. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import {
+  altered,
   checkDueAt,
   healthColumns,
   healthOf,
@@ -16,6 +17,7 @@ const NO_ANSWER: Observation = { kind: "no-answer", why: "connect ECONNREFUSED" 
 const BAD: Observation = { kind: "bad-answer", why: "it answered HTTP 500" };
 const ERRORS: Observation = { kind: "reports-errors", errors: ["no relay"], warnings: [] };
 const GONE: Observation = { kind: "gone", why: "it ended" };
+const UNATTENDED: Observation = { kind: "unattended" };
 
 /** Observations a minute apart, from minute 1 on. */
 function after(observations: readonly Observation[], hasRelay = true): ProxyHealth {
@@ -35,6 +37,8 @@ describe("status", () => {
     ["its end", [OK, GONE], "unreachable"],
     ["an answer after none", [NO_ANSWER, NO_ANSWER, OK], "ok"],
     ["none after an answer", [OK, NO_ANSWER], "unreachable"],
+    ["no process, and there was none before", [UNATTENDED], "unregistered"],
+    ["no process any more", [OK, UNATTENDED], "unreachable"],
   ])("%s", (_name, observations, status) => {
     expect(after(observations).status).toBe(status);
   });
@@ -55,6 +59,7 @@ describe("the region", () => {
     ["stays through failures that are not in a row", [OK, BAD, OK, BAD, OK], true],
     ["leaves at once when its own report has errors", [OK, ERRORS], false],
     ["leaves at once when the proxy ends", [OK, GONE], false],
+    ["leaves at once when no process is registered any more", [OK, UNATTENDED], false],
     ["comes back", [OK, GONE, OK], true],
     ["is out while there was never a good check", [NO_ANSWER, BAD, ERRORS], false],
   ])("%s", (_name, observations, inMap) => {
@@ -77,6 +82,17 @@ describe("the region", () => {
     expect(warningsOf(back, 14 * MINUTE)).toEqual([]);
   });
 
+  test("leaves and is held out as well when its content changes for the third time", () => {
+    const once = altered(after([OK]), true, 2 * MINUTE);
+    expect(once).toMatchObject({ inMap: true, heldUntil: 0, changes: [MINUTE, 2 * MINUTE] });
+    const twice = altered(once, true, 3 * MINUTE);
+    expect(twice).toMatchObject({ inMap: false, heldUntil: 13 * MINUTE });
+    expect(altered(once, true, 20 * MINUTE)).toMatchObject({ inMap: true, heldUntil: 0 });
+    expect(altered(after([OK]), false, 2 * MINUTE)).toMatchObject({ inMap: false, heldUntil: 0 });
+    const out = after([OK, GONE]);
+    expect(altered(out, true, 3 * MINUTE)).toBe(out);
+  });
+
   test("may come and go slowly any number of times", () => {
     let health = unregistered(0);
     for (let at = 0; at < 100 * MINUTE; at += 12 * MINUTE) {
@@ -92,6 +108,16 @@ describe("the region", () => {
     for (let at = 0; at < 1_000; at++) health = observed(health, at % 2 === 0 ? OK : GONE, true, at);
     expect(health.changes.length).toBeLessThanOrEqual(3);
   });
+});
+
+test("a proxy without a process keeps what it was found to be unreachable for", () => {
+  expect(after([OK, GONE, UNATTENDED])).toMatchObject({
+    status: "unreachable",
+    since: 2 * MINUTE,
+    errors: ["it ended"],
+  });
+  expect(after([OK, UNATTENDED]).errors).toEqual(["no process of it has registered for a while"]);
+  expect(after([UNATTENDED]).errors).toEqual([]);
 });
 
 test("the next check is due after the interval, and soon where the region is in doubt", () => {

@@ -16,11 +16,13 @@ export type Observation =
   /** No answer. */
   | { readonly kind: "no-answer"; readonly why: string }
   /** Its last process ended and said so, or its token was replaced. */
-  | { readonly kind: "gone"; readonly why: string };
+  | { readonly kind: "gone"; readonly why: string }
+  /** No process of it is registered: whatever answers at its address is not known to be the proxy. */
+  | { readonly kind: "unattended" };
 
 /** Failed checks in a row after which the region leaves the map. */
 const FAILURES_TO_LEAVE = 2;
-/** A region that leaves the map for the third change within this time stays out as long: each makes every client measure. */
+/** A region that leaves the map with the third change within this time stays out as long: each makes every client measure. */
 const FLAPPING_MS = 10 * 60_000;
 const FLAPPING_CHANGES = 3;
 /** After the first failed check of a region in the map the next one follows soon. */
@@ -37,7 +39,7 @@ export interface ProxyHealth {
   /** Failed checks in a row. */
   readonly failures: number;
   readonly inMap: boolean;
-  /** When the region came into the map or left it: the latest, oldest first. */
+  /** When the region came into the map, left it or was altered there: the latest, oldest first. */
   readonly changes: readonly number[];
   /** The region does not come into the map before. */
   readonly heldUntil: number;
@@ -59,20 +61,31 @@ export function unregistered(now: number): ProxyHealth {
 
 /** @param hasRelay Whether the proxy has a relay: without one there is no region. */
 export function observed(before: ProxyHealth, observation: Observation, hasRelay: boolean, now: number): ProxyHealth {
-  const status = statusOf(observation);
+  const status = statusOf(before, observation);
   const failures = status === "ok" ? 0 : before.failures + 1;
   const after: ProxyHealth = {
     ...before,
     status,
-    ...wordsOf(observation),
+    ...wordsOf(before, observation),
     checkedAt: now,
     since: status === before.status ? before.since : now,
     failures,
-    changes: before.changes.filter((at) => at > now - FLAPPING_MS).slice(-FLAPPING_CHANGES),
+    changes: recent(before, now),
   };
   if (!before.inMap) return status === "ok" && hasRelay && now >= before.heldUntil ? moved(after, true, now) : after;
   const stays = hasRelay && !endsAtOnce(observation) && failures < FAILURES_TO_LEAVE;
   return stays ? after : moved(after, false, now);
+}
+
+/**
+ * The relay or the STUN server of a proxy came or went. In the map that is a change as any other: with the third one within
+ * ten minutes the region leaves.
+ */
+export function altered(before: ProxyHealth, hasRelay: boolean, now: number): ProxyHealth {
+  if (!before.inMap) return before;
+  const changes = recent(before, now);
+  const stays = hasRelay && changes.length + 1 < FLAPPING_CHANGES;
+  return moved({ ...before, changes }, stays, now);
 }
 
 /** When the next check is due. */
@@ -85,10 +98,14 @@ export function checkDueAt({ checkedAt, failures, inMap }: ProxyHealth, interval
 export function warningsOf({ status, warnings, inMap, heldUntil }: ProxyHealth, now: number): readonly string[] {
   if (status !== "ok" || inMap || now >= heldUntil) return warnings;
   const until = new Date(heldUntil).toISOString();
-  return [...warnings, `its region is left out of the relay map until ${until}: it came and went too often`];
+  return [...warnings, `its region is left out of the relay map until ${until}: it came, went or changed too often`];
 }
 
-function statusOf({ kind }: Observation): ProxyStatus {
+function recent({ changes }: ProxyHealth, now: number): readonly number[] {
+  return changes.filter((at) => at > now - FLAPPING_MS).slice(-FLAPPING_CHANGES);
+}
+
+function statusOf(before: ProxyHealth, { kind }: Observation): ProxyStatus {
   switch (kind) {
     case "ok":
       return "ok";
@@ -98,22 +115,29 @@ function statusOf({ kind }: Observation): ProxyStatus {
     case "no-answer":
     case "gone":
       return "unreachable";
+    case "unattended":
+      return before.status === "unregistered" ? "unregistered" : "unreachable";
   }
 }
 
-function wordsOf(observation: Observation): Pick<ProxyHealth, "errors" | "warnings"> {
+function wordsOf(before: ProxyHealth, observation: Observation): Pick<ProxyHealth, "errors" | "warnings"> {
   switch (observation.kind) {
     case "ok":
       return { errors: [], warnings: observation.warnings };
     case "reports-errors":
       return { errors: observation.errors, warnings: observation.warnings };
+    case "unattended":
+      // What took the last process away is known already: an end, another token, no answer.
+      if (before.status === "unregistered" || before.status === "unreachable")
+        return { errors: before.errors, warnings: before.warnings };
+      return { errors: ["no process of it has registered for a while"], warnings: [] };
     default:
       return { errors: [observation.why], warnings: [] };
   }
 }
 
 function endsAtOnce({ kind }: Observation): boolean {
-  return kind === "gone" || kind === "reports-errors";
+  return kind === "gone" || kind === "unattended" || kind === "reports-errors";
 }
 
 function moved(health: ProxyHealth, inMap: boolean, now: number): ProxyHealth {

@@ -117,14 +117,16 @@ export class ProxyAdministration {
         const other = name === "" ? undefined : await tables.workspaceProxies.byName(name);
         if (other !== undefined && other.id !== id) throw taken(name);
         await tables.workspaceProxies.update(id, { ...columns, updated_at: now });
-        if (columns.url !== undefined && columns.url !== proxy.url)
+        if (columns.url !== undefined && columns.url !== proxy.url) {
+          await tables.workspaceProxies.removeReplicas(id);
           await goes(tables, proxy, "an owner gave it another access URL", now);
+        }
         if (made === undefined) return;
         await tables.workspaceProxies.update(id, {
           token_hash: made.hash,
           token_generation: proxy.token_generation + 1,
         });
-        await tables.workspaceProxies.stopReplicas({ proxyId: id }, now);
+        await tables.workspaceProxies.removeReplicas(id);
         ends({ kind: "proxy-revoked", proxyId: id });
         await goes(tables, proxy, "its token was replaced, and it has not registered with the new one", now);
       }),
@@ -146,7 +148,7 @@ export class ProxyAdministration {
         deleted_at: now,
         updated_at: now,
       });
-      await workspaceProxies.stopReplicas({ proxyId: id }, now);
+      await workspaceProxies.removeReplicas(id);
       ends({ kind: "proxy-revoked", proxyId: id });
     });
     await directory.changed();
@@ -165,7 +167,7 @@ export class ProxyAdministration {
   }
 }
 
-/** Its region leaves the map; the next check that succeeds brings it back. */
+/** Its region leaves the map; the first good check after a process of it has registered brings it back. */
 async function goes(
   { workspaceProxies }: Pick<Tables, "workspaceProxies">,
   proxy: WorkspaceProxyRow,

@@ -2,9 +2,10 @@
 import type { WallClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
-import type { Store } from "../db/store.ts";
+import type { Store, Tables } from "../db/store.ts";
 import { checkDueAt, healthColumns, healthOf, type Observation, observed, type ProxyHealth } from "./health-state.ts";
 import type { ProxyDirectory } from "./proxy-directory.ts";
+import { isAttended, UNCONFIRMED_MS } from "./proxy-presence.ts";
 
 /** How often the proxies are looked through for those that are due. */
 const LOOK_EVERY_MS = 2_500;
@@ -105,10 +106,12 @@ export class ProxyChecks {
       if (why === "asked") this.#postpone(id, Math.min(intervalMs, ASKED_CLAIM_MS));
       return;
     }
+    // An address at which no process of the proxy is registered is not asked: its answer would not be the proxy's.
+    const asked = await attended(store, row, now);
     const startedAt = performance.now();
-    const observation = await check(row.url);
-    onCheck?.((performance.now() - startedAt) / 1_000);
-    if (await this.#conclude(row, observation)) await directory.changed();
+    const answer = asked ? await check(row.url) : undefined;
+    if (asked) onCheck?.((performance.now() - startedAt) / 1_000);
+    if (await this.#conclude(row, answer)) await directory.changed();
     else await directory.refresh();
   }
 
@@ -119,16 +122,22 @@ export class ProxyChecks {
     this.#postponed.set(id, timer);
   }
 
-  /** Whether anything but the time of the check is new. */
-  async #conclude(checked: WorkspaceProxyRow, observation: Observation): Promise<boolean> {
+  /**
+   * Whether anything but the time of the check is new.
+   * @param answer Undefined: no process of the proxy was registered, and it was not asked.
+   */
+  async #conclude(checked: WorkspaceProxyRow, answer: Observation | undefined): Promise<boolean> {
     const { store, clock, log } = this.#options;
-    const found = await store.transaction(async ({ workspaceProxies }) => {
-      const row = await workspaceProxies.locked(checked.id);
-      // It moved or got another token while it was being asked: the answer is of a proxy that was.
-      if (row?.url !== checked.url || row.token_generation !== checked.token_generation) return undefined;
+    const found = await store.transaction(async (tables) => {
+      const row = await tables.workspaceProxies.locked(checked.id);
+      if (row === undefined || !isAsItWas(row, checked)) return undefined;
+      const now = clock.now();
+      const isThere = await attended(tables, row, now);
+      if (isThere && answer === undefined) return undefined; // it registered just now, and asked for a check of its own
       const before = healthOf(row);
-      const after = observed(before, observation, row.derp_enabled === 1, clock.now());
-      await workspaceProxies.update(row.id, healthColumns(after));
+      const observation: Observation = isThere && answer !== undefined ? answer : { kind: "unattended" };
+      const after = observed(before, observation, row.derp_enabled === 1, now);
+      await tables.workspaceProxies.update(row.id, healthColumns(after));
       return { before, after };
     });
     if (found === undefined) return true;
@@ -147,6 +156,25 @@ export class ProxyChecks {
       );
     return textOf(before) !== textOf(after);
   }
+}
+
+/** Whether no check, end, move or new token was recorded while the proxy was being asked: if so the answer is outdated. */
+function isAsItWas(row: WorkspaceProxyRow, checked: WorkspaceProxyRow): boolean {
+  return (
+    row.url === checked.url &&
+    row.token_generation === checked.token_generation &&
+    row.health_at === checked.health_at &&
+    row.health === checked.health
+  );
+}
+
+async function attended(
+  { workspaceProxies }: Pick<Tables, "workspaceProxies">,
+  row: WorkspaceProxyRow,
+  now: number,
+): Promise<boolean> {
+  const replicas = await workspaceProxies.replicas(row.id, now - UNCONFIRMED_MS);
+  return isAttended(row.in_map === 1, replicas, now);
 }
 
 function textOf({ checkedAt: _, ...health }: ProxyHealth): string {

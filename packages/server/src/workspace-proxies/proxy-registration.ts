@@ -10,16 +10,15 @@ import { RateLimit } from "../base/rate-limit.ts";
 import { withoutNul } from "../base/text.ts";
 import type { WorkspaceProxyReplicaRow, WorkspaceProxyRow } from "../db/schema.ts";
 import type { Store, Tables } from "../db/store.ts";
-import { healthColumns, healthOf, observed, unregistered } from "./health-state.ts";
+import { altered, type HealthColumns, healthColumns, healthOf, observed, unregistered } from "./health-state.ts";
 import { checkedAccessUrl, checkedWildcard } from "./proxy-addresses.ts";
 import { invalidToken } from "./proxy-authenticator.ts";
 import type { ProxyChecks } from "./proxy-checks.ts";
 import type { ProxyDirectory } from "./proxy-directory.ts";
+import { type JointStatement, jointStatement, REPLICA_MS } from "./proxy-presence.ts";
 
 /** A process registers again after this time. */
 export const REFRESH_MS = 30_000;
-/** A process that did not register for so long is not there. */
-const REPLICA_MS = 3 * REFRESH_MS;
 const MAX_REPLICAS = 32;
 /** Processes that ended are remembered for a while: a late registration must not bring one back. */
 const KEEP_REPLICAS_MS = 24 * 3_600_000;
@@ -66,13 +65,22 @@ export class ProxyRegistration {
     const outcome = await store.transaction(async (tables) => {
       const row = await tables.workspaceProxies.locked(proxy.id);
       if (row === undefined || row.token_generation !== proxy.token_generation) throw invalidToken();
-      const moves = row.url !== "" && (row.url !== stated.url || row.wildcard_hostname !== stated.wildcard_hostname);
+      const address = addressOf(row, stated);
+      const moves = row.url !== "" && (row.url !== address.url || row.wildcard_hostname !== address.wildcard_hostname);
       if (moves && !mayMove(row, now)) return { refused: row };
-      await putReplica(tables, row, request, now);
-      await tables.workspaceProxies.update(row.id, { ...stated, last_registered_at: now });
-      if (moves && row.url !== stated.url) await forgetHealth(tables, row, now);
-      const siblings = await tables.workspaceProxies.replicas(row.id, now - REPLICA_MS);
-      return { before: row, moves, siblings: siblings.filter(({ id }) => id !== request.replica_id.toLowerCase()) };
+      const leaves = row.url !== "" && row.url !== address.url;
+      // Those that are known are at the other address.
+      if (leaves) await tables.workspaceProxies.removeReplicas(row.id);
+      await putReplica(tables, row, request, stated, now);
+      const replicas = await tables.workspaceProxies.replicas(row.id, now - REPLICA_MS);
+      const columns = { ...address, ...joint(leaves ? { ...row, ...forgotten(row, now) } : row, replicas, now) };
+      await tables.workspaceProxies.update(row.id, { ...columns, last_registered_at: now });
+      return {
+        before: row,
+        after: { ...row, ...columns },
+        moves,
+        siblings: replicas.filter((one) => one.id !== stated.replicaId),
+      };
     });
     if (outcome.refused !== undefined) {
       log.warn(
@@ -81,40 +89,52 @@ export class ProxyRegistration {
       );
       throw elsewhere(outcome.refused);
     }
-    const { before, moves, siblings } = outcome;
+    const { before, after, moves, siblings } = outcome;
     if (moves) log.info({ proxy: before.name, from: before.url, to: stated.url }, "a workspace proxy moved");
-    const isNews = Object.entries(stated).some(([name, value]) => before[name as keyof typeof stated] !== value);
+    this.#logRegion(before, after);
+    const isNews = Object.entries(after).some(([name, value]) => before[name as keyof typeof before] !== value);
     if (isNews) await directory.changed();
-    if (isNews || healthOf(before).status !== "ok") checks.checkSoon(before.id);
-    return { proxy: { ...before, ...stated }, siblings };
+    if (isNews || healthOf(after).status !== "ok") checks.checkSoon(before.id);
+    return { proxy: after, siblings };
   }
 
   /** A process of the proxy ends. With the last one the region leaves the map. Throws DomainError "not-found". */
   async deregister(proxy: WorkspaceProxyRow, replicaId: string): Promise<void> {
     const { store, directory, clock, log } = this.#options;
     const now = clock.now();
-    const wasLast = await store.transaction(async ({ workspaceProxies }) => {
+    const { before, after, wasLast } = await store.transaction(async ({ workspaceProxies }) => {
       const row = await workspaceProxies.locked(proxy.id);
       const replica = await workspaceProxies.replica(replicaId.toLowerCase());
       if (row === undefined || replica?.proxy_id !== proxy.id || replica.stopped_at !== null) throw notFound();
-      await workspaceProxies.stopReplicas({ id: replica.id }, now);
-      if ((await workspaceProxies.replicas(proxy.id, now - REPLICA_MS)).length > 0) return false;
-      const after = observed(healthOf(row), { kind: "gone", why: "it ended and said so" }, false, now);
-      await workspaceProxies.update(row.id, healthColumns(after));
-      return true;
+      await workspaceProxies.stopReplica(replica.id, now);
+      const left = await workspaceProxies.replicas(proxy.id, now - REPLICA_MS);
+      const columns =
+        left.length > 0
+          ? joint(row, left, now)
+          : healthColumns(observed(healthOf(row), { kind: "gone", why: "it ended and said so" }, false, now));
+      await workspaceProxies.update(row.id, columns);
+      return { before: row, after: { ...row, ...columns }, wasLast: left.length === 0 };
     });
-    if (!wasLast) return;
-    log.info({ proxy: proxy.name }, "the last process of a workspace proxy ended");
+    if (wasLast) log.info({ proxy: proxy.name }, "the last process of a workspace proxy ended");
+    this.#logRegion(before, after);
     await directory.changed();
+  }
+
+  #logRegion(before: WorkspaceProxyRow, after: WorkspaceProxyRow): void {
+    if (before.in_map === after.in_map) return;
+    this.#options.log.info({ proxy: before.name }, "a workspace proxy's region leaves the relay map");
   }
 }
 
-/** The columns that a registration sets. Throws DomainError "invalid". */
+type Stated = ReturnType<typeof statedBy>;
+
+/** What a registration states, checked. Throws DomainError "invalid". */
 function statedBy(request: RegisterProxyRequest) {
   const { replica_id: replicaId, derp_enabled: derpEnabled, derp_only: derpOnly } = request;
   if (derpOnly && !derpEnabled) throw invalid("derp_only", "a proxy that only relays must have its relay enabled");
   if (!isUuid(replicaId) || replicaId === NIL_UUID) throw invalid("replica_id", "must be the UUID of this process");
   return {
+    replicaId: replicaId.toLowerCase(),
     url: checkedAccessUrl(request.access_url),
     wildcard_hostname: checkedWildcard(request.wildcard_hostname ?? ""),
     derp_enabled: derpEnabled ? 1 : 0,
@@ -122,6 +142,26 @@ function statedBy(request: RegisterProxyRequest) {
     stun_port: request.stun_port ?? 0,
     version: withoutNul(request.version ?? ""),
   };
+}
+
+/** A proxy that only relays states no wildcard host name: the one that an owner set stays. */
+function addressOf(row: WorkspaceProxyRow, stated: Stated): Pick<WorkspaceProxyRow, "url" | "wildcard_hostname"> {
+  const statesNone = stated.derp_only === 1 && stated.wildcard_hostname === "";
+  return { url: stated.url, wildcard_hostname: statesNone ? row.wildcard_hostname : stated.wildcard_hostname };
+}
+
+/** What its running processes determine together. What that alters in the relay map counts as a change of the map. */
+function joint(
+  row: WorkspaceProxyRow,
+  replicas: readonly WorkspaceProxyReplicaRow[],
+  now: number,
+): JointStatement & HealthColumns {
+  const statement = jointStatement(row, replicas);
+  const { health, health_at, health_failures, in_map } = row;
+  const known = { health, health_at, health_failures, in_map };
+  const alters = statement.derp_enabled !== row.derp_enabled || statement.stun_port !== row.stun_port;
+  if (!alters || in_map === 0) return { ...statement, ...known };
+  return { ...statement, ...healthColumns(altered(healthOf(row), statement.derp_enabled === 1, now)) };
 }
 
 function mayMove(row: WorkspaceProxyRow, now: number): boolean {
@@ -133,9 +173,9 @@ async function putReplica(
   { workspaceProxies }: Tables,
   { id: proxyId }: WorkspaceProxyRow,
   request: RegisterProxyRequest,
+  { replicaId: id, derp_enabled, derp_only, stun_port, version }: Stated,
   now: number,
 ): Promise<void> {
-  const id = request.replica_id.toLowerCase();
   const known = await workspaceProxies.replica(id);
   if (known !== undefined && known.proxy_id !== proxyId) throw invalid("replica_id", "is that of another proxy");
   if (known !== undefined && known.stopped_at !== null)
@@ -150,8 +190,11 @@ async function putReplica(
     proxy_id: proxyId,
     hostname: withoutNul(request.hostname ?? ""),
     relay_address: relayAddress(request.replica_relay_address ?? ""),
-    version: withoutNul(request.version ?? ""),
+    version,
     error: withoutNul(request.replica_error ?? ""),
+    derp_enabled,
+    derp_only,
+    stun_port,
     started_at: known?.started_at ?? now,
     updated_at: now,
     stopped_at: null,
@@ -159,13 +202,9 @@ async function putReplica(
 }
 
 /** The address was not checked yet: nothing is known of the proxy there. */
-async function forgetHealth({ workspaceProxies }: Tables, row: WorkspaceProxyRow, now: number): Promise<void> {
-  const before = healthOf(row);
-  const left = observed(before, { kind: "gone", why: "it moved" }, false, now);
-  await workspaceProxies.update(
-    row.id,
-    healthColumns({ ...unregistered(now), changes: left.changes, heldUntil: left.heldUntil }),
-  );
+function forgotten(row: WorkspaceProxyRow, now: number): HealthColumns {
+  const { changes, heldUntil } = observed(healthOf(row), { kind: "gone", why: "it moved" }, false, now);
+  return healthColumns({ ...unregistered(now), changes, heldUntil });
 }
 
 /** Siblings of the proxy dial it. Throws DomainError "invalid". */

@@ -12,6 +12,7 @@ import { agentConnection } from "./011-agent-connection.ts";
 import { workspaceProxies } from "./013-workspace-proxies.ts";
 import { accessOutbox } from "./014-access-outbox.ts";
 import { replicaHealth } from "./015-replica-health.ts";
+import { proxyStatements } from "./016-proxy-statements.ts";
 
 export interface Migration {
   /** Ascending; numbers may be left out. A released migration never changes. */
@@ -40,6 +41,7 @@ export const migrations: readonly Migration[] = [
   { version: 13, name: "workspace proxies", compatibleFrom: 9, up: workspaceProxies },
   { version: 14, name: "access outbox", compatibleFrom: 9, up: accessOutbox },
   { version: 15, name: "replica health", compatibleFrom: 9, up: replicaHealth },
+  { version: 16, name: "proxy statements", compatibleFrom: 9, up: proxyStatements },
 ];
 
 /** Of the schema that this release writes; it reads older ones, and brings them up to date. */

@@ -1,0 +1,49 @@
+/** Which processes of a proxy are there, and what they state together. Pure. */
+import type { WorkspaceProxyReplicaRow, WorkspaceProxyRow } from "../db/schema.ts";
+
+/** A process that did not register for so long, three times the interval, is not there. */
+export const REPLICA_MS = 90_000;
+/** A proxy serves for this long without its primary; a region in the map stays there for as long without a registration. */
+export const UNCONFIRMED_MS = 15 * 60_000;
+
+type Seen = Pick<WorkspaceProxyReplicaRow, "updated_at">;
+
+/**
+ * Whether what answers at the proxy's address may stand for the proxy. A region comes into the map only while a process is
+ * registered with the token that holds; one that is there stays through an outage of the primary, which ends registrations.
+ * @param replicas Its processes that registered within UNCONFIRMED_MS and did not end.
+ */
+export function isAttended(inMap: boolean, replicas: readonly Seen[], now: number): boolean {
+  const since = now - (inMap ? UNCONFIRMED_MS : REPLICA_MS);
+  return replicas.some(({ updated_at: registeredAt }) => registeredAt > since);
+}
+
+export type JointStatement = Pick<WorkspaceProxyRow, "derp_enabled" | "derp_only" | "stun_port" | "version">;
+type Statement = Pick<WorkspaceProxyReplicaRow, "derp_enabled" | "derp_only" | "stun_port" | "version">;
+
+/**
+ * What the proxy has. A client may reach any of its processes at the one address: a relay and a STUN server count where all
+ * processes have them. The version is that of the process that started last. The order of registrations has no influence.
+ * @param known Counts where no process states anything.
+ * @param replicas Those that are there, in the order of their starts.
+ */
+export function jointStatement(known: JointStatement, replicas: readonly Statement[]): JointStatement {
+  return {
+    derp_enabled: agreed(known.derp_enabled, replicas, "derp_enabled"),
+    derp_only: agreed(known.derp_only, replicas, "derp_only"),
+    stun_port: agreed(known.stun_port, replicas, "stun_port"),
+    version: replicas.at(-1)?.version ?? known.version,
+  };
+}
+
+/** The value that all of them state; 0 where they differ. */
+function agreed(
+  known: number,
+  replicas: readonly Statement[],
+  column: "derp_enabled" | "derp_only" | "stun_port",
+): number {
+  const stated = new Set(replicas.map((replica) => replica[column]).filter((value) => value !== null));
+  if (stated.size === 0) return known;
+  const [value = 0] = stated;
+  return stated.size === 1 ? value : 0;
+}
