@@ -3,7 +3,7 @@ import { expect, test, vi } from "vitest";
 import { createLogger } from "../src/base/log.ts";
 import type { ServerFlagValues } from "../src/config/flags.ts";
 import { parseProxyConfig } from "../src/proxy/config.ts";
-import { WorkspaceProxy } from "../src/proxy/workspace-proxy.ts";
+import { type ProxyDeps, WorkspaceProxy } from "../src/proxy/workspace-proxy.ts";
 import { FakePrimary } from "./fake-primary.ts";
 import { send, TextCollector } from "./helpers.ts";
 import { RelayClient } from "./relay-client.ts";
@@ -14,7 +14,7 @@ const eventually = { timeout: 25_000, interval: 25 };
 
 const newPrimary = (): Promise<FakePrimary> => new FakePrimary(TOKEN).listen();
 
-async function startProxy(primary: FakePrimary, flags: ServerFlagValues = {}) {
+async function startProxy(primary: FakePrimary, flags: ServerFlagValues = {}, deps: Partial<ProxyDeps> = {}) {
   const log = new TextCollector();
   const config = parseProxyConfig({
     "primary-access-url": primary.url,
@@ -27,6 +27,7 @@ async function startProxy(primary: FakePrimary, flags: ServerFlagValues = {}) {
   });
   const proxy = new WorkspaceProxy(config, {
     log: createLogger({ sink: log, level: "debug", format: "json" }),
+    ...deps,
   });
   await proxy.listen();
   const port = proxy.address!.port;
@@ -119,8 +120,24 @@ test.concurrent("clients go on, and known ones come, while the primary is away",
   primary.snapshot = [{ snapshot: true, add: [b.key, c.key] }];
   await primary.listen();
   await c.dial(at.port).ready();
+  // The primary has just started: the node of `a` has not connected to it yet.
+  await a.reaches(c, "the primary is back");
+  primary.send({ remove: [a.key] });
   await vi.waitFor(() => expect(at.proxy.relay.isConnected(a.publicKey)).toBe(false), eventually);
-  await c.reaches(b, "the primary is back");
+  await c.reaches(b, "goes on");
+});
+
+test.concurrent("a client that the primary does not name within the grace period after its restart is cut off", async () => {
+  await using primary = await newPrimary();
+  await using a = client();
+  await using b = client();
+  primary.snapshot = [{ snapshot: true, add: [a.key, b.key] }];
+  await using at = await startProxy(primary, {}, { keyGraceMs: 50 });
+  await Promise.all([a.dial(at.port).ready(), b.dial(at.port).ready()]);
+  primary.snapshot = [{ snapshot: true, add: [b.key] }];
+  for (const stream of primary.streams) stream.close(1001, "restart");
+  await vi.waitFor(() => expect(at.proxy.relay.isConnected(a.publicKey)).toBe(false), eventually);
+  expect(at.proxy.relay.isConnected(b.publicKey)).toBe(true);
 });
 
 test.concurrent("a token that is replaced: no new clients from then on, known ones go on", async () => {
@@ -177,7 +194,7 @@ test.concurrent("a primary that names no clients leaves the relay open, which th
   const { admission, ...stock } = primary.registration;
   expect(admission).toBe("stream");
   primary.registration = stock;
-  await using at = await startProxy(primary);
+  await using at = await startProxy(primary, {}, { keyGraceMs: 50 });
   await using a = client(at);
   await using b = client(at);
   await Promise.all([a.ready(), b.ready()]);

@@ -31,6 +31,7 @@ export class RelayKeyStream {
   readonly #backoff = new Backoff({ firstMs: 500, limitMs: 10_000, factor: 2 });
   #running: Promise<void> | undefined;
   #problem: string | undefined;
+  #graceTimer: NodeJS.Timeout | undefined;
 
   constructor(options: RelayKeyStreamOptions) {
     this.#options = options;
@@ -47,6 +48,7 @@ export class RelayKeyStream {
 
   async close(): Promise<void> {
     this.#stop.abort(new Error("the proxy stops"));
+    clearTimeout(this.#graceTimer);
     await this.#running;
   }
 
@@ -134,7 +136,24 @@ export class RelayKeyStream {
     if (changes === undefined) return false;
     if (keys.complete) this.#backoff.reset();
     onChanges(changes);
+    this.#armGrace();
     return true;
+  }
+
+  /** Grace periods end also while there is no stream. */
+  #armGrace(): void {
+    const { keys, clock, onChanges } = this.#options;
+    clearTimeout(this.#graceTimer);
+    const at = keys.nextTimeout();
+    if (at === undefined || this.#stop.signal.aborted) return;
+    this.#graceTimer = setTimeout(
+      () => {
+        onChanges(keys.handleTimeout(clock()));
+        this.#armGrace();
+      },
+      Math.max(1, Math.ceil(at - clock())),
+    );
+    this.#graceTimer.unref();
   }
 }
 

@@ -6,6 +6,7 @@ import { RelayKeys } from "./relay-keys.ts";
 
 const NOW = instant(0);
 const FIFTEEN_MINUTES = 15 * 60_000;
+const GRACE_OVER = addMs(NOW, 60_000);
 const hex = (n: number): string => n.toString(16).padStart(64, "0");
 const key = (n: number): Uint8Array => hexDecode(hex(n));
 const none = (): boolean => false;
@@ -33,10 +34,12 @@ test("a snapshot names all, changes add and remove", () => {
   const keys = listed(1, 2);
   expect([1, 2, 3].map((n) => keys.admits(key(n), none, NOW))).toEqual([true, true, false]);
   const changes = keys.received({ remove: [hex(1), hex(9)], add: [hex(3), hex(2)] }, NOW);
-  expect(changes?.removed).toBe(true);
+  expect(changes?.removed.map(hexEncode)).toEqual([hex(1)]);
   expect(changes?.admitted.map(hexEncode)).toEqual([hex(3)]);
   expect([1, 2, 3].map((n) => keys.admits(key(n), none, NOW))).toEqual([false, true, true]);
-  expect(keys.received({ add: [hex(4)] }, NOW)?.removed).toBe(false);
+  expect(keys.received({ add: [hex(4)] }, NOW)?.removed).toEqual([]);
+  expect(keys.received({ remove: [hex(4)], add: [hex(4)] }, NOW)?.removed).toEqual([]);
+  expect(keys.admits(key(4), none, NOW)).toBe(true);
 });
 
 test("a snapshot in several messages counts when it is complete, and until then what was known", () => {
@@ -47,7 +50,54 @@ test("a snapshot in several messages counts when it is complete, and until then 
   expect([1, 2, 3, 4].map((n) => keys.admits(key(n), none, NOW))).toEqual([true, false, false, false]);
   const changes = keys.received({ add: [hex(4)] }, NOW);
   expect(changes?.admitted.map(hexEncode)).toEqual([hex(2), hex(3), hex(4)]);
+  keys.handleTimeout(GRACE_OVER);
   expect([1, 2, 3, 4].map((n) => keys.admits(key(n), none, NOW))).toEqual([false, true, true, true]);
+});
+
+test("keys that the first snapshot of a new stream lacks stay for 60 s, unless they are named again", () => {
+  const keys = listed(1, 2, 3);
+  const restarted = addMs(NOW, 1_000);
+  keys.opened(restarted);
+  expect(keys.received({ snapshot: true, add: [] }, restarted)).toEqual({ admitted: [], removed: [], unnamed: false });
+  expect([1, 2, 3].map((n) => keys.admits(key(n), none, restarted))).toEqual([true, true, true]);
+  keys.received({ add: [hex(1)] }, restarted);
+  expect(keys.received({ remove: [hex(2)] }, restarted)?.removed.map(hexEncode)).toEqual([hex(2)]);
+  expect(keys.admits(key(2), none, restarted)).toBe(false);
+  const over = addMs(restarted, 60_000);
+  expect(keys.nextTimeout()).toBe(over);
+  expect(keys.handleTimeout(addMs(over, -1)).removed).toEqual([]);
+  expect(keys.handleTimeout(over).removed.map(hexEncode)).toEqual([hex(3)]);
+  expect([1, 2, 3].map((n) => keys.admits(key(n), none, over))).toEqual([true, false, false]);
+  expect(keys.nextTimeout()).toBeUndefined();
+});
+
+test("another stream does not prolong the 60 s of a key that was not named in between", () => {
+  const keys = listed(1);
+  for (const ms of [1_000, 40_000]) {
+    keys.opened(addMs(NOW, ms));
+    keys.received({ snapshot: true, add: [] }, addMs(NOW, ms));
+  }
+  expect(keys.nextTimeout()).toBe(addMs(NOW, 61_000));
+});
+
+test("a second snapshot in one stream counts at once: its sender has known every key since the first", () => {
+  const keys = listed(1, 2);
+  expect(keys.received({ snapshot: true, add: [hex(2)] }, NOW)?.removed.map(hexEncode)).toEqual([hex(1)]);
+  expect([1, 2].map((n) => keys.admits(key(n), none, NOW))).toEqual([false, true]);
+});
+
+test("the limit holds for the keys that are only kept, too: the oldest leave", () => {
+  const keys = new RelayKeys({ maxKeys: 2 });
+  keys.registered(true);
+  const removed = [
+    [1, 2],
+    [3, 4],
+    [5, 6],
+  ].flatMap((names) => {
+    keys.opened(NOW);
+    return keys.received({ snapshot: true, add: names.map(hex) }, NOW)!.removed.map(hexEncode);
+  });
+  expect(removed).toEqual([hex(1), hex(2)]);
 });
 
 test("a stream that breaks within a snapshot leaves what was known", () => {
@@ -57,6 +107,7 @@ test("a stream that breaks within a snapshot leaves what was known", () => {
   keys.opened(NOW);
   expect([1, 2].map((n) => keys.admits(key(n), none, NOW))).toEqual([true, false]);
   keys.received({ snapshot: true, add: [hex(5)] }, NOW);
+  keys.handleTimeout(GRACE_OVER);
   expect([1, 2, 5].map((n) => keys.admits(key(n), none, NOW))).toEqual([false, false, true]);
 });
 
@@ -96,15 +147,18 @@ test("after 15 minutes of silence the clients that are connected stay, and no ot
   expect([keys.state(after), keys.admits(key(1), none, after)]).toEqual(["listed", true]);
 });
 
-test("an update of the primary closes a relay that was open, once its keys are known", () => {
+test("an update of the primary closes a relay that was open: strangers that are connected leave after 60 s", () => {
   const keys = new RelayKeys();
   keys.registered(false);
   expect(keys.registered(true)).toBe(true);
   const connected = (given: Uint8Array): boolean => hexEncode(given) === hex(1);
   expect([1, 2].map((n) => keys.admits(key(n), connected, NOW))).toEqual([true, false]);
   keys.opened(NOW);
-  expect(keys.received({ snapshot: true, add: [hex(2)] }, NOW)?.removed).toBe(true);
-  expect([1, 2].map((n) => keys.admits(key(n), connected, NOW))).toEqual([false, true]);
+  expect(keys.received({ snapshot: true, add: [hex(2)] }, NOW)?.unnamed).toBe(false);
+  expect([1, 2, 3].map((n) => keys.admits(key(n), connected, NOW))).toEqual([true, true, false]);
+  expect(keys.nextTimeout()).toBe(GRACE_OVER);
+  expect(keys.handleTimeout(GRACE_OVER).unnamed).toBe(true);
+  expect([1, 2].map((n) => keys.admits(key(n), connected, GRACE_OVER))).toEqual([false, true]);
 });
 
 test("whatever a primary sends, the keys are those of a set that follows the same messages", () => {

@@ -1,10 +1,12 @@
 /**
  * Which clients a workspace proxy's relay admits: the keys that the primary names on a stream, which begins with all of
- * them and then tells changes. Pure.
+ * them and continues with changes. A primary that has just started knows few of its nodes yet, and another server of its
+ * cluster may be behind: keys that the first snapshot of a new stream lacks stay admitted for a grace period, or until the
+ * primary names them as removed. Pure.
  */
 import type { RelayKeysMessage } from "coder-protocol/rest/workspace-proxies";
 import { hexDecode, hexEncode } from "wg-userspace/base/bytes";
-import { addMs, type Instant } from "wg-userspace/base/instant";
+import { addMs, earliest, type Instant } from "wg-userspace/base/instant";
 
 /**
  *  - `closed`: not registered yet;
@@ -17,28 +19,42 @@ export type AdmissionState = "closed" | "open" | "listed" | "frozen";
 /** What a message changed. */
 export interface KeyChanges {
   readonly admitted: readonly Uint8Array[];
-  /** Some clients may not be admitted any more. */
-  readonly removed: boolean;
+  /** Keys that are not admitted any more. */
+  readonly removed: readonly Uint8Array[];
+  /** Clients with keys that were never named may be connected, and are not admitted any more. */
+  readonly unnamed: boolean;
 }
 
+/** Nodes connect to a primary that was restarted well within this time. */
+const GRACE_MS = 60_000;
 /** As long as a key may use the primary's own relay without being confirmed. */
 const SILENCE_MS = 15 * 60_000;
 /** Ten times what one server accepts. */
 const MAX_KEYS = 200_000;
 const HEX_KEY = /^[0-9a-f]{64}$/;
-const NO_CHANGES: KeyChanges = { admitted: [], removed: false };
+const NO_CHANGES: KeyChanges = { admitted: [], removed: [], unnamed: false };
 
 export class RelayKeys {
   readonly #maxKeys: number;
+  readonly #graceMs: number;
   #mode: "closed" | "open" | "listed" = "closed";
   #keys = new Set<string>();
+  /** Keys that the snapshot of a new stream lacked, and until when they are admitted; the earliest first. */
+  #graces = new Map<string, Instant>();
+  /** Every client was admitted before the primary named keys. */
+  #admittedAll = false;
+  /** Until then clients stay that came while every client was admitted. */
+  #unnamedUntil: Instant | undefined;
+  /** The stream has not named all keys yet. */
+  #isNew = true;
   /** A snapshot whose end has not come. */
   #arriving: Set<string> | undefined;
   #complete = false;
   #heardAt: Instant | undefined;
 
-  constructor(options: { readonly maxKeys?: number } = {}) {
+  constructor(options: { readonly maxKeys?: number; readonly graceMs?: number } = {}) {
     this.#maxKeys = options.maxKeys ?? MAX_KEYS;
+    this.#graceMs = options.graceMs ?? GRACE_MS;
   }
 
   /** Keys known. */
@@ -65,8 +81,11 @@ export class RelayKeys {
   registered(listed: boolean): boolean {
     const mode = listed ? "listed" : "open";
     if (mode === this.#mode) return false;
+    this.#admittedAll = this.#mode === "open";
     this.#mode = mode;
     this.#keys = new Set();
+    this.#graces = new Map();
+    this.#unnamedUntil = undefined;
     this.#arriving = undefined;
     this.#complete = false;
     this.#heardAt = undefined;
@@ -75,6 +94,7 @@ export class RelayKeys {
 
   /** A new stream: it begins with a snapshot. */
   opened(now: Instant): void {
+    this.#isNew = true;
     this.#arriving = undefined;
     this.heard(now);
   }
@@ -90,7 +110,8 @@ export class RelayKeys {
     if (!add.every(isKey) || !remove.every(isKey)) return undefined;
     if (message.snapshot === true) this.#arriving = new Set();
     else if (this.#arriving === undefined && !this.#complete) return undefined;
-    const changes = this.#arriving === undefined ? this.#change(add, remove) : this.#gather(add, message.more === true);
+    const changes =
+      this.#arriving === undefined ? this.#change(add, remove) : this.#gather(add, message.more === true, now);
     this.heard(now);
     return changes;
   }
@@ -105,12 +126,38 @@ export class RelayKeys {
       case "frozen":
         return connected(key);
       case "listed":
-        // Clients that came while every client was admitted stay until the keys are known.
-        return this.#complete ? this.#keys.has(hexEncode(key)) : connected(key);
+        // Clients that came while every client was admitted stay until the keys are known, and for the grace period.
+        return (this.#complete && this.#isNamed(hexEncode(key))) || (this.#keepsUnnamed(now) && connected(key));
     }
   }
 
-  #gather(add: readonly string[], more: boolean): KeyChanges | undefined {
+  /** When a grace period ends. */
+  nextTimeout(): Instant | undefined {
+    const [first] = this.#graces.values();
+    return earliest(first, this.#unnamedUntil);
+  }
+
+  handleTimeout(now: Instant): KeyChanges {
+    const removed: string[] = [];
+    for (const [key, until] of this.#graces) {
+      if (now < until) break;
+      this.#graces.delete(key);
+      removed.push(key);
+    }
+    const unnamed = this.#unnamedUntil !== undefined && now >= this.#unnamedUntil;
+    if (unnamed) this.#unnamedUntil = undefined;
+    return { admitted: [], removed: removed.map(hexDecode), unnamed };
+  }
+
+  #isNamed(key: string): boolean {
+    return this.#keys.has(key) || this.#graces.has(key);
+  }
+
+  #keepsUnnamed(now: Instant): boolean {
+    return !this.#complete || (this.#unnamedUntil !== undefined && now < this.#unnamedUntil);
+  }
+
+  #gather(add: readonly string[], more: boolean, now: Instant): KeyChanges | undefined {
     const arriving = this.#arriving!;
     for (const key of add) arriving.add(key);
     if (arriving.size > this.#maxKeys) {
@@ -118,20 +165,45 @@ export class RelayKeys {
       return undefined;
     }
     if (more) return NO_CHANGES;
-    const before = this.#keys;
+    const admitted = [...arriving].filter((key) => !this.#isNamed(key));
+    const missing = [...this.#keys].filter((key) => !arriving.has(key));
+    for (const key of arriving) this.#graces.delete(key);
+    if (this.#admittedAll && !this.#complete) this.#unnamedUntil = addMs(now, this.#graceMs);
+    const removed = this.#isNew ? this.#grace(missing, now) : missing;
     this.#keys = arriving;
     this.#arriving = undefined;
     this.#complete = true;
-    return { admitted: [...arriving].filter((key) => !before.has(key)).map(hexDecode), removed: true };
+    this.#isNew = false;
+    return { admitted: admitted.map(hexDecode), removed: removed.map(hexDecode), unnamed: false };
+  }
+
+  /** Returns the keys for which there is no room: the oldest. */
+  #grace(missing: readonly string[], now: Instant): string[] {
+    for (const key of missing) this.#graces.set(key, addMs(now, this.#graceMs));
+    const dropped: string[] = [];
+    for (const key of this.#graces.keys()) {
+      if (this.#graces.size <= this.#maxKeys) break;
+      this.#graces.delete(key);
+      dropped.push(key);
+    }
+    return dropped;
   }
 
   #change(add: readonly string[], remove: readonly string[]): KeyChanges | undefined {
-    let removed = false;
-    for (const key of remove) removed = this.#keys.delete(key) || removed;
-    const admitted = add.filter((key) => !this.#keys.has(key));
-    if (this.#keys.size + admitted.length > this.#maxKeys) return undefined;
-    for (const key of admitted) this.#keys.add(key);
-    return { admitted: admitted.map(hexDecode), removed };
+    const removed = new Set(remove.filter((key) => this.#isNamed(key)));
+    for (const key of add) removed.delete(key);
+    const admitted = [...new Set(add)].filter((key) => !this.#keys.has(key));
+    const gone = [...removed].filter((key) => this.#keys.has(key)).length;
+    if (this.#keys.size - gone + admitted.length > this.#maxKeys) return undefined;
+    for (const key of removed) {
+      this.#keys.delete(key);
+      this.#graces.delete(key);
+    }
+    for (const key of admitted) {
+      this.#keys.add(key);
+      this.#graces.delete(key);
+    }
+    return { admitted: admitted.map(hexDecode), removed: [...removed].map(hexDecode), unnamed: false };
   }
 }
 

@@ -49,6 +49,8 @@ export interface ProxyDeps {
   readonly dialer?: Dialer;
   /** How often the files of the TLS certificates are checked for changes. */
   readonly certificateCheckMs?: number;
+  /** How long clients stay that the first message of a new stream of relay keys does not name. */
+  readonly keyGraceMs?: number;
 }
 
 export class WorkspaceProxy implements Bound, AsyncDisposable {
@@ -68,7 +70,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
   readonly #listeners: Listeners;
   readonly #primary: Primary;
   readonly #registrar: Registrar;
-  readonly #keys = new RelayKeys();
+  readonly #keys: RelayKeys;
   readonly #links: SiblingLinks;
   #stream: RelayKeyStream | undefined;
   #primaryInfo: PrimaryInfo | undefined;
@@ -83,6 +85,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
   constructor(config: ProxyConfig, deps: ProxyDeps) {
     this.#config = config;
     this.#deps = deps;
+    this.#keys = new RelayKeys(deps.keyGraceMs === undefined ? {} : { graceMs: deps.keyGraceMs });
     this.#log = deps.log;
     const { promise, resolve } = Promise.withResolvers<ServerError>();
     this.failed = promise;
@@ -310,9 +313,10 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
     this.#stream.start();
   }
 
-  #keysChanged({ admitted, removed }: KeyChanges): void {
+  #keysChanged({ admitted, removed, unnamed }: KeyChanges): void {
     for (const key of admitted) this.relay.admitHeld(key);
-    if (removed) this.relay.revokeUnadmitted();
+    for (const key of removed) this.relay.revoke(key);
+    if (unnamed) this.relay.revokeUnadmitted();
   }
 
   #registrationFailed(why: string, tokenRefused: boolean): void {
