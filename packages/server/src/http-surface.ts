@@ -333,7 +333,7 @@ export function buildHttpSurface(
     ...(parts.relay?.upgradeRoutes ?? []),
     ...control.upgradeRoutes,
     terminals.route,
-    relayKeysRoute({ proxies: parts.proxies, sockets, clientAddress }),
+    relayKeysRoute({ proxies: parts.proxies, control, streams, limits, log }),
     dashboardStreamRoute({
       authenticator,
       access,

@@ -208,7 +208,7 @@ class Server implements CoderServer {
   }
 
   async drain(): Promise<void> {
-    const { cluster, control, relay, standing, log } = this.parts;
+    const { cluster, control, proxies, relay, standing, log } = this.parts;
     const { serveMs, endMs } = this.drainTimes();
     if (endMs === 0) return;
     const beganAt = performance.now();
@@ -217,6 +217,7 @@ class Server implements CoderServer {
     log.info({ serve_ms: serveMs, end_ms: endMs }, "drain begun: other servers take the clients");
     await pause(serveMs);
     control.refuse("stopping", () => elsewhere("it is being stopped"));
+    proxies.relayKeys.endAll("server is stopping");
     const released = control.release({ reason: RESTARTING, withinMs: endMs });
     const [connections] = await Promise.all([released, relay?.drain(endMs)]);
     log.info({ connections, ms: Math.round(performance.now() - beganAt) }, "drain ended");
@@ -247,7 +248,7 @@ class Server implements CoderServer {
 
   async #close(): Promise<void> {
     const { keyExpiry, offlineAudit, webApps, tunnels, appTunnels, control, agentState, relay, store } = this.parts;
-    const { cluster, mesh, proxies } = this.parts;
+    const { cluster, mesh, probeKeys, proxies } = this.parts;
     this.parts.standing.draining = true;
     cluster?.drain();
     this.http.health.close();
@@ -258,6 +259,7 @@ class Server implements CoderServer {
     this.#listeners.startClosing();
     webApps.close();
     await proxies.checks.close();
+    probeKeys.close();
     proxies.relayKeys.close();
     await proxies.directory.close();
     await tunnels.close();

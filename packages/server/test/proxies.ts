@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { PROXY_TOKEN_HEADER, type RegisterProxyRequest } from "coder-protocol/rest/workspace-proxies";
 import { systemClock } from "../src/base/clock.ts";
 import type { ServerFlagValues } from "../src/config/flags.ts";
+import type { HttpLimits } from "../src/http/limits.ts";
 import { type Answer, firstUser, send, startServer, type TestServer } from "./helpers.ts";
 
 export const PROXIES = "/api/v2/workspaceproxies";
@@ -14,10 +15,13 @@ export interface Deployment extends TestServer {
 }
 
 /** A server whose proxies are checked by the real time. */
-export async function proxyDeployment(flags: ServerFlagValues = {}): Promise<Deployment> {
+export async function proxyDeployment(
+  flags: ServerFlagValues = {},
+  limits: Partial<HttpLimits> = {},
+): Promise<Deployment> {
   const test = await startServer({
     flags: { "proxy-health-interval": "200ms", ...flags },
-    deps: { clock: systemClock },
+    deps: { clock: systemClock, limits },
   });
   const { token } = await firstUser(test.url);
   return { ...test, token };

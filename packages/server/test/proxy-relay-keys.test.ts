@@ -1,10 +1,13 @@
 /** How a proxy learns which node keys may use its relay. */
 import { PROXY_TOKEN_HEADER, relayKeysMessage } from "coder-protocol/rest/workspace-proxies";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { hexEncode } from "wg-userspace/base/bytes";
 import { AccessEvents } from "../src/auth/access-events.ts";
+import { elsewhere } from "../src/base/domain-error.ts";
 import type { TextSocket } from "../src/base/text-sockets.ts";
+import { ProbeKeys } from "../src/relay/probe-keys.ts";
 import { RelayKeysStream } from "../src/workspace-proxies/relay-keys-stream.ts";
-import { openSocketOrFail } from "./helpers.ts";
+import { openSocket, openSocketOrFail, send } from "./helpers.ts";
 import { nodeOf, TestPeer } from "./peers.ts";
 import { createProxy, PROXIES, proxyDeployment } from "./proxies.ts";
 
@@ -40,6 +43,78 @@ test("a proxy that sends something is cut off", async () => {
   const reader = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
   reader.socket.send("{}");
   expect(await reader.closed).toBe(1002);
+});
+
+test("the keys of another server's checks are named for a minute", async () => {
+  const lent: string[] = [];
+  const keys = new ProbeKeys();
+  keys.guard({
+    admitHeld: (publicKey) => lent.push(`+${hexEncode(publicKey)}`),
+    revoke: (publicKey) => lent.push(`-${hexEncode(publicKey)}`),
+  });
+  vi.useFakeTimers();
+  try {
+    keys.lentElsewhere(hex(1));
+    vi.advanceTimersByTime(30_000);
+    keys.lentElsewhere(hex(2));
+    expect([lent, keys.list()]).toEqual([
+      [`+${hex(1)}`, `+${hex(2)}`],
+      [hex(1), hex(2)],
+    ]);
+    vi.advanceTimersByTime(30_000);
+    expect([lent.slice(2), keys.list()]).toEqual([[`-${hex(1)}`], [hex(2)]]);
+    vi.advanceTimersByTime(30_000);
+    expect([lent.slice(3), keys.list()]).toEqual([[`-${hex(2)}`], []]);
+  } finally {
+    vi.useRealTimers();
+    keys.close();
+  }
+});
+
+test("a server that takes no new connections refuses the stream, and ends those that are open before keys leave", async () => {
+  await using at = await proxyDeployment();
+  const { token } = await createProxy(at, "near");
+  const open = () => openSocket(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
+  const reader = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
+  const { control, proxies } = at.server.parts;
+  control.refuse("isolated", () => elsewhere("its database does not answer"));
+  proxies.relayKeys.endAll("coordinator unhealthy");
+  proxies.relayKeys.revoke(Buffer.alloc(32, 9));
+  expect(await reader.next()).toContain("snapshot");
+  expect(await reader.next()).toBeUndefined();
+  expect([await reader.closed, await open()]).toMatchObject([1013, { status: 503 }]);
+  control.refuse("isolated", undefined);
+  const again = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
+  again.socket.terminate();
+});
+
+test("security R16: a stream of relay keys ends also when the end of its token was missed", async () => {
+  await using at = await proxyDeployment({}, { recheckMs: 20 });
+  const { id, token } = await createProxy(at, "near");
+  const reader = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
+  await reader.next();
+  await at.server.parts.store.workspaceProxies.update(id, { token_generation: 2 }); // without an event
+  expect(await reader.closed).toBe(1008);
+});
+
+test("one proxy takes no stream from another, nor from users", async () => {
+  await using at = await proxyDeployment({}, { proxyStreams: { total: 3, perUser: 2 }, webSockets: { total: 0 } });
+  const path = `${PROXIES}/me/relay-keys`;
+  const [one, other] = [await createProxy(at, "one"), await createProxy(at, "other")];
+  const readers = [
+    await openSocketOrFail(at.url, path, { [PROXY_TOKEN_HEADER]: one.token }),
+    await openSocketOrFail(at.url, path, { [PROXY_TOKEN_HEADER]: one.token }),
+  ];
+  expect(await openSocket(at.url, path, { [PROXY_TOKEN_HEADER]: one.token })).toMatchObject({ status: 429 });
+  readers.push(await openSocketOrFail(at.url, path, { [PROXY_TOKEN_HEADER]: other.token }));
+  for (const { socket } of readers) socket.terminate();
+});
+
+test("a request that lost its Upgrade header on the way is answered with what is missing", async () => {
+  await using at = await proxyDeployment();
+  const { token } = await createProxy(at, "near");
+  const answer = await send(at.url, "GET", `${PROXIES}/me/relay-keys`, { headers: { [PROXY_TOKEN_HEADER]: token } });
+  expect(answer.status).toBe(426);
 });
 
 /** A socket whose messages leave when the test says so. */
@@ -89,6 +164,21 @@ test("a large set takes several messages, one under way at a time, and changes f
   ]);
   expect(socket.messages.slice(0, 3).flatMap(({ add }) => add)).toEqual(keys);
   expect(socket.messages[3]).toEqual({ add: [key(10_000)], remove: [key(3)] });
+});
+
+test("streams that open before the next change share one list", () => {
+  let lists = 0;
+  const stream = new RelayKeysStream(() => {
+    lists++;
+    return [];
+  }, new AccessEvents());
+  const follow = () => stream.follow(new SlowSocket() as unknown as TextSocket, "proxy");
+  follow();
+  follow();
+  expect(lists).toBe(1);
+  stream.admitHeld(bytes(1));
+  follow();
+  expect(lists).toBe(2);
 });
 
 test("of what changes while a message is under way the latest counts", async () => {

@@ -273,6 +273,12 @@ export class ControlPlane {
     else this.#refusals.set(cause, refusal);
   }
 
+  /** Throws the DomainError with which new connections are refused, if they are. */
+  throwRefusal(): void {
+    if (this.#closing) throw shuttingDown();
+    for (const refusal of this.#refusals.values()) throw refusal();
+  }
+
   /** Ends connections whose peers are expected back, here or at another server. */
   release(release: Release): Promise<number> {
     return this.#open.release(release);
@@ -316,7 +322,7 @@ export class ControlPlane {
 
   /** `/workspaceagents/{id}/coordinate` for one agent, `/tailnet` for all that the user may reach. */
   async #client(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    this.#throwRefusal();
+    this.throwRefusal();
     const url = new URL(request.url ?? "/", "http://server");
     const only = agentOfPath(url.pathname);
     if (only !== undefined && this.#options.ownClient.isSender(request))
@@ -337,9 +343,7 @@ export class ControlPlane {
     if (isBrowser) socket.once("close", this.#browserPlaces.take({ userId: user.id }));
     const holder = holderOf(identity, only === undefined ? {} : { agentId: only });
     const resume: ResumeHolder = { kind: "client", ...holder };
-    const resumed = this.#resumedPeer(url, resume);
-
-    const id = resumed ?? randomUUID();
+    const id = this.#resumedPeer(url, resume) ?? randomUUID();
     const sessionId = sessionIdOfBaggage(request.headers["baggage"]?.toString());
     // Rights are looked up at every request: what a user may reach changes while the connection lasts.
     const auth = lookedUpClientAuth(
@@ -396,7 +400,7 @@ export class ControlPlane {
   }
 
   async #agent(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    this.#throwRefusal();
+    this.throwRefusal();
     const url = new URL(request.url ?? "/", "http://server");
     const identity = await this.#options.authenticator.authenticateAgent(request);
     if (identity instanceof DomainError) throw identity;
@@ -471,7 +475,7 @@ export class ControlPlane {
   }
 
   async #legacyMap(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    this.#throwRefusal();
+    this.throwRefusal();
     const follower = await this.#mapSockets.accept(request, socket, head, {
       address: this.#options.clientAddress(request),
     });
@@ -484,7 +488,7 @@ export class ControlPlane {
 
   #serve(request: IncomingMessage, socket: Duplex, head: Buffer, session: SessionPlan): OpenSocket | undefined {
     const agentSockets = session.auth.kind === "agent" ? this.#open.countOf(session.id) : 0;
-    this.#throwRefusal();
+    this.throwRefusal();
     if (agentSockets >= MAX_SOCKETS_PER_AGENT)
       throw new DomainError("too-many", "Too many connections with this agent's token are open.");
     const places = session.auth.kind === "agent" ? this.#agentPlaces : this.#clientPlaces;
@@ -571,11 +575,6 @@ export class ControlPlane {
     if (this.#open.countOf(id) > 0) return false;
     this.#reports.forget(id);
     return true;
-  }
-
-  #throwRefusal(): void {
-    if (this.#closing) throw shuttingDown();
-    for (const refusal of this.#refusals.values()) throw refusal();
   }
 
   #telemetryOf(peerId: string, events: readonly TelemetryEvent[]): void {

@@ -120,6 +120,7 @@ describe("a server that is isolated for 15 min", () => {
   it("security R14: lets no key use its relay that it cannot confirm, until peers connect again", () => {
     const { coordinator, keysGone, connect, client } = pair();
     let othersForgotten = 0;
+    const streamsEndedWith: number[] = [];
     const control = {
       coordinator,
       refuse: () => undefined,
@@ -132,7 +133,12 @@ describe("a server that is isolated for 15 min", () => {
       typeof isolationEffects
     >[0]["log"];
     const view = { forgetOthers: () => void othersForgotten++ };
-    isolationEffects({ control, view, now: () => 15 * MINUTE, log }).freeze();
+    const relayKeys = { endAll: () => void streamsEndedWith.push(keysGone.length) };
+    const effects = isolationEffects({ control, view, relayKeys, now: () => 15 * MINUTE, log });
+    effects.shed();
+    effects.freeze();
+    // Before a key leaves: at another server it may be in use.
+    expect(streamsEndedWith).toEqual([0, 0]);
     expect(client.heard).toEqual(["coordinator unhealthy", "end"]);
     expect(keysGone).toEqual([keyOf(1), keyOf(2)]);
     for (const fill of [1, 2]) expect(coordinator.knowsKey(keyOf(fill), 15 * MINUTE)).toBe(false);

@@ -36,6 +36,8 @@ export interface HttpLimits {
   readonly agentSockets: PlaceLimits;
   /** Followers of the relay map alone: no login is needed for it. */
   readonly mapSockets: PlaceLimits;
+  /** Workspace proxies that follow the relay keys; the user is the proxy. Twice the processes that one may have. */
+  readonly proxyStreams: PlaceLimits;
   /** Requests that are being answered. */
   readonly requests: PlaceLimits;
   /** Executables that are being sent. */
@@ -63,6 +65,7 @@ export const DEFAULT_LIMITS: HttpLimits = {
   clientSockets: { total: 10_000, perUser: 256, perAddress: 2_500 },
   agentSockets: { total: 20_000, perUser: 5_000 },
   mapSockets: { total: 500, perAddress: 16 },
+  proxyStreams: { total: 2_048, perUser: 64 },
   requests: { total: 4_096, perUser: 256, perAddress: 1_024 },
   downloads: { total: 128, perAddress: 32 },
 };

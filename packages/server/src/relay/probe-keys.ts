@@ -1,3 +1,4 @@
+import { hexDecode } from "wg-userspace/base/bytes";
 import { clampPrivateKey } from "wg-userspace/base/keys";
 import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
 
@@ -28,15 +29,17 @@ export class ProbeKeys {
   readonly #remote = new Map<string, number>();
   #onLent: (publicKeyHex: string) => void = () => undefined;
   #gate: ProbeGate | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   /** From here on the relays of workspace proxies are informed of the keys, too. */
   guard(gate: ProbeGate): void {
     this.#gate = gate;
   }
 
-  /** In hex: those that are lent. */
+  /** In hex: those that are lent, here or by other servers. */
   list(): string[] {
-    return [...this.#lent];
+    this.#forgetRemote();
+    return [...this.#lent, ...this.#remote.keys()];
   }
 
   /** @param listener Called with each key that is lent here. */
@@ -63,15 +66,32 @@ export class ProbeKeys {
   lentElsewhere(publicKeyHex: string): void {
     this.#remote.delete(publicKeyHex);
     this.#remote.set(publicKeyHex, performance.now() + REMOTE_MS);
-    for (const [oldest, until] of this.#remote) {
-      if (until > performance.now() && this.#remote.size <= MAX_REMOTE) break;
-      this.#remote.delete(oldest);
-    }
+    this.#gate?.admitHeld(hexDecode(publicKeyHex));
+    this.#forgetRemote();
   }
 
   admits(publicKey: Uint8Array): boolean {
     if (this.#lent.size === 0 && this.#remote.size === 0) return false;
     const text = Buffer.from(publicKey).toString("hex");
     return this.#lent.has(text) || (this.#remote.get(text) ?? 0) > performance.now();
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+
+  /** Keys of other servers whose time is over, and the oldest of too many, end. */
+  #forgetRemote(): void {
+    const now = performance.now();
+    for (const [oldest, until] of this.#remote) {
+      if (until > now && this.#remote.size <= MAX_REMOTE) break;
+      this.#remote.delete(oldest);
+      this.#gate?.revoke(hexDecode(oldest));
+    }
+    clearTimeout(this.#timer);
+    const [first] = this.#remote.values();
+    if (first === undefined) return;
+    this.#timer = setTimeout(() => this.#forgetRemote(), Math.max(1, Math.ceil(first - now)));
+    this.#timer.unref();
   }
 }

@@ -16,6 +16,8 @@ export class RelayKeysStream {
   readonly #keys: () => readonly string[];
   readonly #followers = new Set<Follower>();
   readonly #stop: () => void;
+  /** The complete list, shared by the streams that open before the next change. */
+  #all: readonly string[] | undefined;
 
   /** @param keys In hex: all that may use a relay now. */
   constructor(keys: () => readonly string[], events: AccessEvents) {
@@ -32,7 +34,8 @@ export class RelayKeysStream {
   }
 
   follow(socket: TextSocket, proxyId: string): void {
-    const follower = new Follower(socket, proxyId, this.#keys());
+    this.#all ??= this.#keys();
+    const follower = new Follower(socket, proxyId, this.#all);
     this.#followers.add(follower);
     socket.onClose(() => this.#followers.delete(follower));
     socket.onMessage(() => socket.close(CLOSE_PROTOCOL_ERROR, "nothing may be sent here"));
@@ -48,11 +51,21 @@ export class RelayKeysStream {
     this.#change(publicKey, "remove");
   }
 
+  /**
+   * Ends every stream: proxies open another one, at a server that serves them. What changes here from now on reaches none of
+   * them, such as the keys of peers that leave this server for another.
+   */
+  endAll(reason: string): void {
+    for (const { socket } of this.#followers) socket.close(CLOSE_TRY_AGAIN, reason);
+    this.#followers.clear();
+  }
+
   close(): void {
     this.#stop();
   }
 
   #change(publicKey: Uint8Array, change: "add" | "remove"): void {
+    this.#all = undefined;
     if (this.#followers.size === 0) return;
     const key = hexEncode(publicKey);
     for (const follower of this.#followers) follower.change(key, change);

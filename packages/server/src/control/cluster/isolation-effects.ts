@@ -1,5 +1,6 @@
 import { elsewhere } from "../../base/domain-error.ts";
 import type { Logger } from "../../base/log.ts";
+import type { RelayKeysStream } from "../../workspace-proxies/relay-keys-stream.ts";
 import type { ControlPlane } from "../control-plane.ts";
 import type { IsolationEvents } from "./isolation.ts";
 import type { ClusterView } from "./view.ts";
@@ -13,10 +14,12 @@ const SHED_MS = 10_000;
 export function isolationEffects(options: {
   readonly control: Pick<ControlPlane, "refuse" | "release" | "coordinator">;
   readonly view: Pick<ClusterView, "forgetOthers">;
+  /** To workspace proxies: keys that leave this server may be in use at another. */
+  readonly relayKeys: Pick<RelayKeysStream, "endAll">;
   readonly now: () => number;
   readonly log: Logger;
 }): Omit<IsolationEvents, "ask"> {
-  const { control, view, now, log } = options;
+  const { control, view, relayKeys, now, log } = options;
   let shedding = new AbortController();
   const release = (withinMs: number): void => {
     shedding.abort();
@@ -30,6 +33,7 @@ export function isolationEffects(options: {
     isolated: () => control.refuse("isolated", () => elsewhere("its database does not answer")),
     shed: () => {
       log.warn({}, "a sibling is well: peers are sent there");
+      relayKeys.endAll(UNHEALTHY);
       release(SHED_MS);
     },
     keep: () => {
@@ -38,6 +42,7 @@ export function isolationEffects(options: {
     },
     freeze: () => {
       log.warn({}, "isolated for too long: no key can be confirmed any more, and all leave the relay");
+      relayKeys.endAll(UNHEALTHY);
       release(0);
       control.coordinator.endReleased(now());
       view.forgetOthers();

@@ -6,6 +6,7 @@ import { pause } from "../../base/gradual-end.ts";
 import type { Logger } from "../../base/log.ts";
 import { fetchText } from "../../base/outgoing.ts";
 import type { OpenConnection } from "../../db/dedicated.ts";
+import type { RelayKeysStream } from "../../workspace-proxies/relay-keys-stream.ts";
 import type { ControlPlane } from "../control-plane.ts";
 import { ClusterCore } from "./cluster-core.ts";
 import type { Replica } from "./cluster-database.ts";
@@ -25,6 +26,7 @@ const MAX_READY_BYTES = 4_096;
 export function clusterOf(options: {
   readonly openConnection: OpenConnection;
   readonly control: ControlPlane;
+  readonly relayKeys: Pick<RelayKeysStream, "endAll">;
   readonly replica: Omit<Replica, "error" | "databaseLatencyUs">;
   readonly clock: DatabaseClock;
   readonly log: Logger;
@@ -49,7 +51,7 @@ export function clusterOf(options: {
       now,
     }),
     core,
-    isolation: isolationEffects({ control, view: core.view, now, log }),
+    isolation: isolationEffects({ control, view: core.view, relayKeys: options.relayKeys, now, log }),
     isWell: (relayAddress) => isReady(dialer, relayAddress),
     me,
     replica,

@@ -1,6 +1,5 @@
 /** What a workspace proxy itself asks for, with its own token: `/api/v2/workspaceproxies/me/*`. */
 
-import type { IncomingMessage } from "node:http";
 import {
   deregisterProxyRequest,
   PROXY_DEREGISTER_PATH,
@@ -11,13 +10,18 @@ import {
 } from "coder-protocol/rest/workspace-proxies";
 import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
 import { formatTime } from "../../base/clock.ts";
+import type { Logger } from "../../base/log.ts";
+import type { OpenStreams } from "../../base/open-streams.ts";
+import { Places } from "../../base/places.ts";
 import type { UpgradeRoute } from "../../base/routes.ts";
-import { CLOSE_POLICY, type TextSockets } from "../../base/text-sockets.ts";
+import { CLOSE_POLICY, TextSockets } from "../../base/text-sockets.ts";
+import type { ControlPlane } from "../../control/control-plane.ts";
 import type { WorkspaceProxyReplicaRow } from "../../db/schema.ts";
 import { REFRESH_MS } from "../../workspace-proxies/proxy-registration.ts";
 import type { ProxyServices } from "../../workspace-proxies/proxy-services.ts";
 import { HttpFailure } from "../failure.ts";
 import type { Router } from "../hono.ts";
+import type { HttpLimits } from "../limits.ts";
 import { readJson } from "../reply.ts";
 
 const API = "/api/v2";
@@ -70,21 +74,40 @@ export function proxyRoutes(router: Router, deps: ProxyRoutesDeps): void {
 /** The WebSocket by which a proxy learns which node keys may use its relay. */
 export function relayKeysRoute(deps: {
   readonly proxies: Pick<ProxyServices, "authenticator" | "relayKeys">;
-  readonly sockets: TextSockets;
-  readonly clientAddress: (request: IncomingMessage) => string;
+  readonly control: Pick<ControlPlane, "throwRefusal">;
+  readonly streams: OpenStreams;
+  readonly limits: Pick<HttpLimits, "proxyStreams" | "heartbeatMs" | "recheckMs">;
+  readonly log: Pick<Logger, "warn">;
 }): UpgradeRoute {
+  const { streams, limits, log } = deps;
   const { authenticator, relayKeys } = deps.proxies;
+  const sockets = new TextSockets({
+    places: new Places("streams of relay keys", limits.proxyStreams),
+    heartbeatMs: limits.heartbeatMs,
+    streams,
+  });
   return {
     name: "proxy relay keys",
+    upgradeOnly: true,
     match: ({ pathname }) => pathname === PROXY_RELAY_KEYS_PATH,
     handle: async (request, socket, head) => {
+      deps.control.throwRefusal();
       const proxy = await authenticator.authenticate(request);
-      const holder = { userId: proxy.id, address: deps.clientAddress(request) };
-      const accepted = await deps.sockets.accept(request, socket, head, holder);
+      const accepted = await sockets.accept(request, socket, head, { userId: proxy.id });
       if (accepted === undefined) return;
       relayKeys.follow(accepted, proxy.id);
-      // It may have ended before there was a listener for that.
-      if (!(await authenticator.stillHolds(proxy))) accepted.close(CLOSE_POLICY, "the token ended");
+      const recheck = async (): Promise<void> => {
+        if (!(await authenticator.stillHolds(proxy))) accepted.close(CLOSE_POLICY, "the token ended");
+      };
+      // The event may be missed: at another server, or before the proxy followed.
+      const timer = setInterval(() => {
+        recheck().catch((error: unknown) => {
+          log.warn({ err: error, proxy: proxy.name }, "checking the token of a stream of relay keys failed");
+        });
+      }, limits.recheckMs);
+      timer.unref();
+      accepted.onClose(() => clearInterval(timer));
+      await recheck();
     },
   };
 }
