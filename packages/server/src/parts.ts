@@ -86,6 +86,8 @@ export interface PartsTuning {
   readonly appTunnels?: AppTunnels;
 }
 
+/** Of a server without a relay: no sibling links to it. */
+const NO_REGION = 0;
 /** A tunnel for apps is kept this long after its last use. */
 const APP_TUNNEL_LINGER_MS = 600_000;
 
@@ -238,8 +240,9 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const replica = {
     id: replicaId,
     hostname: hostname(),
-    relayAddress: relay === undefined ? "" : (config.derp.relayUrl?.origin ?? ""),
-    regionId: config.derp.regionId,
+    // Also without a relay: siblings are asked there whether they are well.
+    relayAddress: config.derp.relayUrl?.origin ?? "",
+    regionId: relay === undefined ? NO_REGION : config.derp.regionId,
     version: BUILD_VERSION,
     startedAt: clock.now(),
   };
@@ -254,6 +257,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
           watch: clusterWatch,
           metrics: new ClusterMetrics(metrics.registry, (query, seconds) => databaseObserver?.query(query, seconds)),
           control,
+          relayKeys: proxies.relayKeys,
           clock: databaseClock,
           log,
           replica,

@@ -88,7 +88,7 @@ test("a server that takes no new connections refuses the stream, and ends those 
   again.socket.terminate();
 });
 
-test("security R16: a stream of relay keys ends also when the end of its token was missed", async () => {
+test("a stream of relay keys ends also when the end of its token was missed", async () => {
   await using at = await proxyDeployment({}, { recheckMs: 20 });
   const { id, token } = await createProxy(at, "near");
   const reader = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });

@@ -1,6 +1,9 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { startServer, temporaryDirectory } from "../../../test/helpers.ts";
 import type { Replica } from "./cluster-database.ts";
-import { requireRelayAddress } from "./membership.ts";
+import { requireRelayAddress, siblingsOf } from "./membership.ts";
 
 const replica = (id: string): Replica => ({
   id,
@@ -23,6 +26,25 @@ function linkOf(...answers: (readonly string[])[]) {
 }
 
 const wait = { everyMs: 0, tries: 5 };
+
+describe("a server without a relay", () => {
+  it("states its address all the same, for siblings that ask it whether it is well", async () => {
+    const map = join(temporaryDirectory(), "map.json");
+    const node = { Name: "1a", RegionID: 1, HostName: "relay.example" };
+    const region = { RegionID: 1, RegionCode: "one", RegionName: "One", Nodes: [node] };
+    writeFileSync(map, JSON.stringify({ Regions: { 1: region } }));
+    const relayUrl = "http://10.0.0.11:3000/";
+    const flags = { "derp-server-enable": false, "derp-config-path": map, "derp-server-relay-url": relayUrl };
+    await using at = await startServer({ flags });
+    expect(at.server.parts.replicas()).toMatchObject([{ relayAddress: "http://10.0.0.11:3000", regionId: 0 }]);
+  });
+
+  it("gets no link from the relays of its siblings", () => {
+    const at = (id: string, regionId: number): Replica => ({ ...replica(id), relayAddress: `http://${id}`, regionId });
+    const all = [at("me", 999), at("relay", 999), at("none", 0)];
+    expect(siblingsOf(all, "me", 999).map(({ id }) => id)).toEqual(["relay"]);
+  });
+});
 
 describe("a server without an address for siblings", () => {
   it("starts when it is the only one", async () => {

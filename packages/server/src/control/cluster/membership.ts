@@ -81,7 +81,7 @@ export async function requireRelayAddress(
         why: `another server uses this database, on ${link.replicas.at(-1)!.hostname}`,
         nextSteps: [
           "set --derp-server-relay-url or CODER_DERP_SERVER_RELAY_URL to a URL that leads to this very server",
-          "or switch the embedded relay off with --derp-server-enable=false",
+          "or switch the embedded relay off with --derp-server-enable=false; a server that is cut off from the database then keeps its clients",
         ],
       });
     await pause(wait.everyMs, wait.signal);
