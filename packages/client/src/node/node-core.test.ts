@@ -217,6 +217,7 @@ describe("what is published", () => {
     selfChanges = 0;
     core.handleTimeout(now);
     expect([output.take(), core.self(0)?.preferredDerp, selfChanges]).toEqual([["home 3"], 3, 1]);
+    core.relayReady(3, now);
     expect(fallbacks).toEqual([{ wanted: "r2", why: "no-answer", using: { id: 3, name: "Region 3" } }]);
     now = core.nextTimeout()!;
     core.handleTimeout(now);
@@ -224,6 +225,32 @@ describe("what is published", () => {
     core.relayReady(2, now);
     expect([output.take(), core.self(0)?.preferredDerp]).toEqual([["home 2"], 2]);
     expect(fallbacks).toHaveLength(1);
+  });
+
+  it("leaves an automatic home whose relay went away for one that answers, and stays while none does", () => {
+    const core = coreOf();
+    core.setDerpMap(mapOf(1, 2, 3), now);
+    const measured = new Map([
+      [1, 1],
+      [2, 80],
+      [3, 90],
+    ]);
+    core.setLatencies(measured, now);
+    core.relayReady(1, now);
+    core.relayLost(1, now);
+    output.take();
+    for (const _ of [1, 2]) {
+      now = core.nextTimeout()!;
+      core.handleTimeout(now);
+      expect([output.take(), core.homeRegion]).toEqual([["dial 2", "dial 3"], 1]);
+    }
+    selfChanges = 0;
+    core.relayReady(3, now);
+    expect([output.take(), core.self(0)?.preferredDerp, selfChanges]).toEqual([["home 3"], 3, 1]);
+    core.setDerpMap(mapOf(1, 2, 3), now);
+    expect([core.homeRegion, core.nextTimeout()]).toEqual([3, undefined]);
+    core.setLatencies(measured, now);
+    expect(core.homeRegion).toBe(1);
   });
 
   it("reports a named home that the map does not have", () => {

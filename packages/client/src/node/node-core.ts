@@ -23,6 +23,7 @@ import type { Path } from "wg-userspace/magicsock/path";
 import { PortChangePolicy } from "wg-userspace/magicsock/port-change";
 import { Listeners } from "../base/listeners.ts";
 import { AbsentPeers } from "./absent-peers.ts";
+import { HomeOutage, type OutageStep } from "./home-outage.ts";
 import type { DirectBlock, PeerPathReport, RegionRef } from "./path-report.ts";
 import { endpointTexts, peerPathReport, regionRef } from "./peer-paths.ts";
 import { type PeerAction, PeerProgramming, type PeerUpdate } from "./peer-programming.ts";
@@ -112,6 +113,7 @@ export class NodeCore {
   readonly #output: NodeOutput;
   readonly #programming: PeerProgramming;
   readonly #home: HomeChooser;
+  readonly #outage = new HomeOutage();
   readonly #preference: RegionPreference | undefined;
   readonly #idByKey = new Map<string, string>();
   readonly #forcedWebSocket = new Map<number, string>();
@@ -204,20 +206,26 @@ export class NodeCore {
     this.#output.setRelayMap(this.#map);
     const change = this.#preference?.handleMap(this.#map, now);
     // One relay needs no choice; of several one is taken at once, and the home may move when all are measured.
-    this.setLatencies(new Map(), now);
+    this.#chooseHome(new Map(), now);
     this.#reportPreference(change);
   }
 
   /** Chooses the home relay by what was measured; `latencyMs` is empty when nothing could be. */
   setLatencies(latencyMs: ReadonlyMap<number, number>, now: Instant): void {
+    this.#outage.measured(latencyMs);
+    this.#chooseHome(latencyMs, now);
+  }
+
+  #chooseHome(latencyMs: ReadonlyMap<number, number>, now: Instant): void {
     const map = this.#map;
     if (map === undefined) return;
-    const choices = this.#preference?.choices(map) ?? map;
+    const choices = this.#outage.choices(this.#choices(map));
     const measured = this.#home.report(choices, routeLatencies(latencyMs, this.#destinationLatency()), now);
     const home = this.#preference?.home ?? measured ?? 0;
     const changed = home !== this.#homeRegion || latencyMs.size > 0;
     this.#latencyMs = latencyMs;
     this.#homeRegion = home;
+    this.#outage.setHome(this.#preference?.home === undefined ? home : 0, now);
     if (home !== 0) this.#output.setHomeRegion(home);
     if (changed) this.selfChanges.emit();
   }
@@ -261,12 +269,13 @@ export class NodeCore {
 
   nextTimeout(): Instant | undefined {
     const peers = earliest(this.#programming.nextTimeout(), this.#absent.nextTimeout());
-    return earliest(peers, this.#preference?.nextTimeout());
+    return earliest(peers, earliest(this.#outage.nextTimeout(), this.#preference?.nextTimeout()));
   }
 
   handleTimeout(now: Instant): void {
     for (const action of this.#programming.handleTimeout(now)) this.#apply(action, now);
     this.#follow(this.#preference?.handleTimeout(now), now);
+    if (this.#map !== undefined) this.#followOutage(this.#outage.handleTimeout(this.#choices(this.#map), now), now);
     if (!this.#absent.handleTimeout((id) => this.#heardAt(id), now)) return;
     this.#options.logger?.log("info", "the relay does not reach a peer of its region: dialling it again");
     this.#output.redialRelay(this.#homeRegion);
@@ -275,6 +284,7 @@ export class NodeCore {
   /** Peers that were announced lately and not heard yet: what they sent may have gone into a dead relay connection. */
   relayReady(regionId: number, now: Instant): void {
     this.#follow(this.#preference?.relayReady(regionId, now), now);
+    if (this.#map !== undefined) this.#followOutage(this.#outage.relayReady(regionId, this.#choices(this.#map)), now);
     if (regionId !== this.#homeRegion) return;
     for (const [id, at] of this.#programmedAt) {
       const node = at < now - NEWCOMER_MS ? undefined : this.#programming.node(id);
@@ -287,6 +297,7 @@ export class NodeCore {
   /** The connection to the relay of a region ended, or could not be made. */
   relayLost(regionId: number, now: Instant): void {
     this.#preference?.relayLost(regionId, now);
+    this.#outage.relayLost(regionId, now);
   }
 
   /** The relay of a region reported that a peer is not connected to it. Only what we asked for is searched for. */
@@ -343,8 +354,24 @@ export class NodeCore {
   #follow(change: PreferenceChange | undefined, now: Instant): void {
     if (change === undefined) return;
     if (change.kind === "dial") this.#output.dialRelay(change.regionId);
-    else this.setLatencies(this.#latencyMs, now);
+    else this.#chooseHome(this.#latencyMs, now);
     this.#reportPreference(change);
+  }
+
+  #followOutage(step: OutageStep | undefined, now: Instant): void {
+    if (step?.kind === "dial") for (const regionId of step.regionIds) this.#output.dialRelay(regionId);
+    if (step?.kind !== "choose") return;
+    const before = this.#homeRegion;
+    this.#chooseHome(this.#latencyMs, now);
+    this.#options.logger?.log("info", "the home relay does not answer, another one does", {
+      before,
+      home: this.#homeRegion,
+    });
+  }
+
+  /** What the automatic choice is made from. */
+  #choices(map: DerpMap): DerpMap {
+    return this.#preference?.choices(map) ?? map;
   }
 
   /** To be called when the home was chosen. */
@@ -396,7 +423,7 @@ export class NodeCore {
       ...(isDestination && { persistentKeepaliveMs: PERSISTENT_KEEPALIVE_MS }),
     });
     // The route to a workspace has two legs: with the second one known, another relay may be the better home.
-    if (isDestination && this.#latencyMs.size > 1) this.setLatencies(this.#latencyMs, now);
+    if (isDestination && this.#latencyMs.size > 1) this.#chooseHome(this.#latencyMs, now);
     this.events.emit({ kind: "peer-programmed", id });
   }
 

@@ -2,13 +2,13 @@ import { describe, expect, it } from "vitest";
 import { addMs, type Instant, instant } from "wg-userspace/base/instant";
 import { type DerpMap, derpMapOf, relayNode } from "wg-userspace/derp/map";
 import {
-  ANSWER_LIMIT_MS,
   FIRST_RETURN_MS,
   FORGIVEN_AFTER_MS,
   MAX_RETURN_MS,
   type PreferenceChange,
   RegionPreference,
 } from "./region-preference.ts";
+import { ANSWER_LIMIT_MS } from "./relay-choice.ts";
 
 const NEAR = 2;
 

@@ -4,11 +4,9 @@
  * each fallback, so that a relay that comes and goes does not move the home each time.
  */
 import { addMs, type Instant } from "wg-userspace/base/instant";
-import { type DerpMap, derpMapOf, hasRelay } from "wg-userspace/derp/map";
-import { findRegion } from "./relay-choice.ts";
+import { type DerpMap, hasRelay } from "wg-userspace/derp/map";
+import { ANSWER_LIMIT_MS, findRegion, withoutRegions } from "./relay-choice.ts";
 
-/** A relay that is dialled, or dialled again, has this long before another one is used. */
-export const ANSWER_LIMIT_MS = 5_000;
 /** From a fallback to the first return; doubled with each further fallback. */
 export const FIRST_RETURN_MS = 30_000;
 export const MAX_RETURN_MS = 10 * 60_000;
@@ -54,8 +52,7 @@ export class RegionPreference {
   /** What the automatic choice is made from: after a fallback all regions but the named one. */
   choices(map: DerpMap): DerpMap {
     if (this.#state.kind !== "away" || this.#regionId === undefined || !this.#hasOther) return map;
-    const others = [...map.regions.values()].filter(({ regionId }) => regionId !== this.#regionId);
-    return { ...derpMapOf(others, map.regionScore), omitDefaultRegions: map.omitDefaultRegions };
+    return withoutRegions(map, (regionId) => regionId === this.#regionId);
   }
 
   handleMap(map: DerpMap, now: Instant): PreferenceChange | undefined {

@@ -1,6 +1,9 @@
 /** What the home relay is chosen by: the whole route of each, and how a person names one. */
 import { PRIMARY_PROXY_NAME, proxyRegionCode } from "coder-protocol/proxy-names";
-import { type DerpMap, hasRelay, type Region } from "wg-userspace/derp/map";
+import { type DerpMap, derpMapOf, hasRelay, type Region } from "wg-userspace/derp/map";
+
+/** A relay that is dialled, or dialled again, has this long before another one is used in its place. */
+export const ANSWER_LIMIT_MS = 5_000;
 
 /**
  * What homes are compared by: our own leg, plus the peer's where both are known. A relay near us and far from the workspace
@@ -48,4 +51,10 @@ export function describeRegions(map: DerpMap): string {
     .filter(hasRelay)
     .map(({ regionId, regionCode, regionName }) => `${regionId} ${regionCode} "${regionName}"`)
     .join(", ");
+}
+
+/** The map without the regions that `leftOut` names. */
+export function withoutRegions(map: DerpMap, leftOut: (regionId: number) => boolean): DerpMap {
+  const kept = [...map.regions.values()].filter(({ regionId }) => !leftOut(regionId));
+  return { ...derpMapOf(kept, map.regionScore), omitDefaultRegions: map.omitDefaultRegions };
 }
