@@ -411,7 +411,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: "R21",
-        text: "Probes, and the reports that servers leave for each other, reveal no address of a peer, no name of a user and no host of the database.",
+        text: "Probes, the public report of a workspace proxy, and the reports that servers leave for each other, reveal no address of a peer or sibling, no name of a user and no host of the database.",
       },
       {
         number: "R22",

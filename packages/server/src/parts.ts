@@ -107,7 +107,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const relayMaps = await RelayMaps.open({ config: config.derp, addresses, proxies: proxyDirectory, log });
 
   const accessEvents = new AccessEvents();
-  const accessChanges = new AccessChanges(store, accessEvents);
+  const accessChanges = new AccessChanges(store, accessEvents, log);
   const hosts = new Hosts(
     () => addresses.accessUrl(),
     config.allowedHosts,

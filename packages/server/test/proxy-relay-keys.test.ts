@@ -17,17 +17,29 @@ test("all keys come first, then those that peers announce and those whose right 
   await using at = await proxyDeployment();
   const { token } = await createProxy(at, "near");
   const reader = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
-  const next = async () => relayKeysMessage.parse(JSON.parse((await reader.next()) ?? ""));
+  // A server on PostgreSQL checks its health by itself, for which it lends keys: those are not of this test.
+  const own = new Set([hex(9)]);
+  const next = async () => {
+    for (;;) {
+      const { add, remove, ...rest } = relayKeysMessage.parse(JSON.parse((await reader.next()) ?? ""));
+      const message = { ...rest, add: add.filter((key) => own.has(key)), remove: remove.filter((key) => own.has(key)) };
+      if (message.snapshot || message.add.length + message.remove.length > 0) return message;
+    }
+  };
   expect(await next()).toEqual({ snapshot: true, add: [], remove: [] });
 
   await using client = await TestPeer.open(at.url, at.token, "/api/v2/tailnet");
   client.send({ updateSelf: { node: nodeOf({ id: 5n, fill: 9, addresses: ["fd7a:115c:a1e0:1::5"] }) } });
   expect(await next()).toEqual({ add: [hex(9)], remove: [] });
   const second = await openSocketOrFail(at.url, `${PROXIES}/me/relay-keys`, { [PROXY_TOKEN_HEADER]: token });
-  expect(JSON.parse((await second.next()) ?? "")).toMatchObject({ snapshot: true, add: [hex(9)] });
+  expect(JSON.parse((await second.next()) ?? "")).toMatchObject({
+    snapshot: true,
+    add: expect.arrayContaining([hex(9)]),
+  });
 
   const probe = at.server.parts.probeKeys.lend();
   const probeKey = Buffer.from(probe.publicKey).toString("hex");
+  own.add(probeKey);
   expect(await next()).toEqual({ add: [probeKey], remove: [] });
   probe.giveBack();
   expect(await next()).toEqual({ add: [], remove: [probeKey] });

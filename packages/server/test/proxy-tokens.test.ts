@@ -1,6 +1,6 @@
 /** What a proxy's token opens, and what ends with it. */
 import { randomUUID } from "node:crypto";
-import { PROXY_TOKEN_HEADER } from "coder-protocol/rest/workspace-proxies";
+import { PROXY_TOKEN_HEADER, PROXY_TOKEN_PATTERN } from "coder-protocol/rest/workspace-proxies";
 import { expect, test, vi } from "vitest";
 import { meshKeyOf } from "../src/relay/relay-keys.ts";
 import { addWorkspace, agentToken, openSocket, openSocketOrFail, send } from "./helpers.ts";
@@ -138,6 +138,38 @@ test("security R20: a new token and a deletion end the proxy's sockets, and its 
   expect((await process.register(at, replaced)).status).toBe(401);
   expect(bystander.socket.readyState).toBe(bystander.socket.OPEN);
   bystander.socket.terminate();
+});
+
+test("a wildcard host name that an owner set does not block a proxy that only relays, and can be cleared", async () => {
+  await using at = await proxyDeployment({ "proxy-health-interval": "1h" });
+  await using process = await FakeProxy.start();
+  const { token } = await createProxy(at, "near");
+  await process.register(at, token);
+  await until(at, () => regionIds(at).includes(REGION));
+  await edit(at, { wildcard_hostname: "*.apps.example.com" });
+  expect((await process.register(at, token)).status).toBe(201);
+  const shown = async () => (await send(at.url, "GET", `${PROXIES}/near`, { token: at.token })).json.wildcard_hostname;
+  expect(await shown()).toBe("*.apps.example.com");
+  expect((await edit(at, { display_name: "Near" })).json.proxy.wildcard_hostname).toBe("*.apps.example.com");
+  expect((await edit(at, { wildcard_hostname: "" })).json.proxy.wildcard_hostname).toBe("");
+  expect(await shown()).toBe("");
+});
+
+test("a token that was made is answered also when the database leaves after the commit", async () => {
+  await using at = await proxyDeployment();
+  const { administration } = at.server.parts.proxies;
+  const { workspaceProxies } = at.server.parts.store;
+  const away = () => Promise.reject(new Error("the database is away"));
+  const reads = [vi.spyOn(workspaceProxies, "byId"), vi.spyOn(workspaceProxies, "all")];
+  for (const read of reads) read.mockImplementation(away);
+  const made = await administration.create({ name: "near", displayName: "", icon: "" });
+  const { proxy, token } = await administration.edit(made.proxy.id, { regenerate_token: true });
+  for (const read of reads) read.mockRestore();
+  expect([made.token, token]).toEqual([
+    expect.stringMatching(PROXY_TOKEN_PATTERN),
+    expect.stringMatching(PROXY_TOKEN_PATTERN),
+  ]);
+  expect(await workspaceProxies.byId(made.proxy.id)).toEqual(proxy);
 });
 
 test("security R20: after a new token the address is not asked and the region stays out until a process registers with it", async () => {

@@ -1,4 +1,5 @@
 /** A workspace proxy and a primary that is strict about what it is sent. */
+import { randomUUID } from "node:crypto";
 import { expect, test, vi } from "vitest";
 import { createLogger } from "../src/base/log.ts";
 import type { ServerFlagValues } from "../src/config/flags.ts";
@@ -164,8 +165,39 @@ test.concurrent("a refusal that is not the primary's own says nothing about the 
   await using at = await startProxy(primary);
   await primary.until(() => primary.statements.length === 1);
   primary.refusal = { status: 401, headers: { Server: "nginx" }, body: "<title>Sign in</title>" };
-  await vi.waitFor(() => expect(at.proxy.report().warnings.join()).toContain("did not answer as a Coder"), eventually);
+  await vi.waitFor(() => expect(at.proxy.report().warnings.join()).toContain("is not a Coder deployment"), eventually);
   expect(at.proxy.report().errors).toEqual([]);
+});
+
+test.concurrent("security R21: the public report of a proxy names no host, and the primary gets the details", async () => {
+  await using primary = await newPrimary();
+  const sibling = {
+    created_at: "2026-01-01T00:00:00Z",
+    region_id: 10_001,
+    error: "",
+    database_latency: 0,
+    version: "v2",
+  };
+  primary.registration = {
+    ...primary.registration,
+    derp_mesh_key: MESH_KEY,
+    sibling_replicas: [
+      { ...sibling, id: randomUUID(), hostname: "inner-7", relay_address: "http://127.0.0.1:1" },
+      { ...sibling, id: randomUUID(), hostname: "inner-8", relay_address: "http://127.0.0.1:2" },
+    ],
+  };
+  await using at = await startProxy(primary);
+  const report = async () => (await get(at, "/healthz-report")).text;
+  await vi.waitFor(async () => expect(await report()).toContain("2 of 2 other processes"), eventually);
+  expect(await report()).not.toMatch(/inner-|127\.0\.0\.1/);
+  await primary.until(() => primary.statements.at(-1)?.replica_error.includes("inner-7") === true);
+
+  await primary.goAway();
+  await vi.waitFor(async () => expect(await report()).toContain("Registering with the primary has failed"), eventually);
+  await vi.waitFor(async () => expect(await report()).toContain("there is no stream of relay keys"), eventually);
+  expect(await report()).toContain("the primary was not reached");
+  expect(await report()).not.toMatch(/inner-|127\.0\.0\.1|localhost/);
+  expect(at.log.text).toContain("127.0.0.1");
 });
 
 test.concurrent("a token that is wrong from the start ends it, with the next step and without the token", async () => {

@@ -43,7 +43,7 @@ export async function listProxies(deployment: Deployment, signal: AbortSignal): 
   return body.data;
 }
 
-/** @param which Name or id. Empty and missing fields leave the proxy as it is. */
+/** @param which Name or id. Empty and missing fields leave the proxy as it is, but an empty wildcard host name clears it. */
 export async function editProxy(
   deployment: Deployment,
   which: string,

@@ -85,7 +85,7 @@ export const patchWorkspaceProxyRequest = z.object({
   icon: z.string().max(MAX_URL_LENGTH).optional(),
   /** Our addition. A running proxy cannot move to another address by itself while the one that it has answers. */
   access_url: z.string().max(MAX_URL_LENGTH).optional(),
-  /** Our addition, as access_url. */
+  /** Our addition, as access_url; "" clears it. */
   wildcard_hostname: z.string().max(MAX_HOST_LENGTH).optional(),
   regenerate_token: z.boolean().optional(),
 });

@@ -24,7 +24,10 @@ function changesOn(runs: number, commits = true) {
   };
   const events = new AccessEvents();
   events.subscribe((event, id) => published.push([event, id]));
-  return { changes: new AccessChanges({ transaction } as unknown as Store, events), kept, published };
+  const errors: object[] = [];
+  const log = { error: (facts: object) => void errors.push(facts) };
+  const changes = new AccessChanges({ transaction } as unknown as Store, events, log as never);
+  return { changes, events, kept, published, errors };
 }
 
 describe("a transaction that takes a right away", () => {
@@ -41,6 +44,22 @@ describe("a transaction that takes a right away", () => {
     await changes.transaction(async (_tables, ends) => ends({ kind: "user-gone", userId: `run ${++runs}` }));
     expect(kept.map(({ body }) => JSON.parse(body).userId)).toEqual(["run 3"]);
     expect(published).toEqual([[{ kind: "user-gone", userId: "run 3" }, kept[0]!.id]]);
+  });
+
+  it("returns what it made, and publishes its other events, also when a listener fails", async () => {
+    const { changes, events, published, errors } = changesOn(1);
+    const stop = events.subscribe(() => {
+      throw new Error("the database left");
+    });
+    const other: AccessEvent = { kind: "user-gone", userId: "v" };
+    const result = await changes.transaction(async (_tables, ends) => {
+      for (const event of [GONE, other]) ends(event);
+      return "token";
+    });
+    expect(result).toBe("token");
+    expect(published.map(([event]) => event)).toEqual([GONE, other]);
+    expect(errors).toEqual([expect.objectContaining({ event: "user-gone" }), expect.anything()]);
+    stop();
   });
 
   it("publishes nothing when it does not commit", async () => {

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { Logger } from "../base/log.ts";
 import type { Store, Tables } from "../db/store.ts";
 import type { AccessEvent, AccessEvents } from "./access-events.ts";
 
@@ -10,9 +11,12 @@ export class AccessChanges {
   readonly #store: Store;
   readonly #events: AccessEvents;
 
-  constructor(store: Store, events: AccessEvents) {
+  readonly #log: Pick<Logger, "error">;
+
+  constructor(store: Store, events: AccessEvents, log: Pick<Logger, "error">) {
     this.#store = store;
     this.#events = events;
+    this.#log = log;
   }
 
   /** As Store.transaction. `ends` takes what the commit ends. */
@@ -26,7 +30,16 @@ export class AccessChanges {
       await tables.accessOutbox.add(ended.map(({ id, event }) => ({ id, body: JSON.stringify(event) })));
       return value;
     });
-    for (const { id, event } of ended) this.#events.publish(event, id);
+    for (const { id, event } of ended) this.#publish(event, id);
     return result;
+  }
+
+  /** Never throws: the change is committed, and what it returned, such as a new token, must reach the caller. */
+  #publish(event: AccessEvent, id: string): void {
+    try {
+      this.#events.publish(event, id);
+    } catch (error) {
+      this.#log.error({ err: error, event: event.kind }, "what a change of access ended was not closed everywhere");
+    }
   }
 }

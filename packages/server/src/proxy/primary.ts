@@ -60,7 +60,15 @@ export function isTokenRefused(error: unknown): boolean {
   return (error as Partial<ClientError> | undefined)?.code === "ERR_UNAUTHORIZED";
 }
 
-/** What failed, as one line. */
+/** What failed, in words that name no host: the report that a proxy publishes has them. */
+export function publicReasonOf(error: unknown): string {
+  const { code, status } = (error ?? {}) as Partial<ClientError>;
+  if (code === "ERR_NOT_A_CODER_SERVER") return "what answered is not a Coder deployment";
+  if (status !== undefined) return `the primary answered with HTTP ${status}`;
+  return "the primary was not reached";
+}
+
+/** What failed, as one line for the log. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { detail } = error as Partial<ClientError>;

@@ -166,6 +166,21 @@ test("a token that is accepted again in time ends the 15 minutes; a primary that
   expect([time.next(), time.loop.end]).toEqual(["register", undefined]);
 });
 
+test("a refusal ends the process only when the last answer is one: an outage after it does not", () => {
+  const time = new Time().registered();
+  time.next();
+  const refusedAt = time.now;
+  time.loop.refused("no", refusedAt);
+  while (time.now - refusedAt < 60 * MINUTE) {
+    expect(time.next()).toBe("register");
+    time.loop.failed("away", time.now);
+  }
+  expect(time.loop.end).toBeUndefined();
+  time.next();
+  time.loop.refused("no", time.now);
+  expect([time.next(), time.loop.end]).toEqual([undefined, "token-revoked"]);
+});
+
 test("hurry brings the next step forward, at most once a second", () => {
   const time = new Time().registered();
   const from = time.now;

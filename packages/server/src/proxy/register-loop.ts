@@ -6,7 +6,8 @@
  *
  * A failure is followed by another attempt, however many there were. Two things end the process: a primary that is itself
  * a proxy, and a token that the primary does not accept. A token that was accepted before is tried for 15 minutes more,
- * while the clients that are known already are served.
+ * while the clients that are known already are served; it ends the process only when the last answer refused it as well: while
+ * the primary is away it is not known whether the token holds.
  */
 import { addMs, type Instant } from "wg-userspace/base/instant";
 
@@ -15,7 +16,7 @@ export type RegisterStep = "identify" | "register";
 export type RegisterEnd = "primary-is-proxy" | "token-refused" | "token-revoked";
 
 export interface RegisterFailure {
-  /** In words, for logs and reports. */
+  /** In words that name no host: it is part of the public report. */
   readonly why: string;
   readonly since: Instant;
 }
@@ -44,6 +45,8 @@ export class RegisterLoop {
   #registered = false;
   #failure: RegisterFailure | undefined;
   #refusedAt: Instant | undefined;
+  /** Whether the last attempt failed because the token was not accepted. */
+  #isRefused = false;
   #retryLimitMs = FIRST_RETRY_LIMIT_MS;
   #end: RegisterEnd | undefined;
 
@@ -73,7 +76,8 @@ export class RegisterLoop {
 
   /** The step to take now. It is under way until its outcome is reported; nothing else is due before. */
   due(now: Instant): RegisterStep | undefined {
-    if (this.#refusedAt !== undefined && now >= addMs(this.#refusedAt, REFUSED_GRACE_MS)) this.#end ??= "token-revoked";
+    const giveUpAt = this.#giveUpAt();
+    if (giveUpAt !== undefined && now >= giveUpAt) this.#end ??= "token-revoked";
     if (this.#end !== undefined || this.#underWay !== undefined || now < this.#dueAt) return undefined;
     this.#underWay = this.#step;
     this.#startedAt = now;
@@ -82,7 +86,7 @@ export class RegisterLoop {
 
   nextTimeout(): Instant | undefined {
     if (this.#end !== undefined) return undefined;
-    const giveUpAt = this.#refusedAt === undefined ? undefined : addMs(this.#refusedAt, REFUSED_GRACE_MS);
+    const giveUpAt = this.#giveUpAt();
     if (this.#underWay !== undefined) return giveUpAt;
     return giveUpAt === undefined || this.#dueAt < giveUpAt ? this.#dueAt : giveUpAt;
   }
@@ -107,24 +111,35 @@ export class RegisterLoop {
   accepted(refreshMs: number | undefined, now: Instant): void {
     this.#registered = true;
     this.#refusedAt = undefined;
+    this.#isRefused = false;
     const wanted = refreshMs ?? DEFAULT_REFRESH_MS;
     this.#settled(now, Math.min(MAX_REFRESH_MS, Math.max(MIN_REFRESH_MS, wanted)));
   }
 
   failed(why: string, now: Instant): void {
-    this.failures++;
-    this.#failure = { why, since: this.#failure?.since ?? now };
-    this.#underWay = undefined;
-    const span = this.#retryLimitMs - MIN_RETRY_MS;
-    this.#dueAt = addMs(now, MIN_RETRY_MS + Math.round(this.#random() * span));
-    this.#retryLimitMs = Math.min(MAX_RETRY_MS, 2 * this.#retryLimitMs);
+    this.#isRefused = false;
+    this.#retry(why, now);
   }
 
   /** The primary itself does not accept the token. */
   refused(why: string, now: Instant): void {
     if (!this.#registered) this.#end = "token-refused";
     this.#refusedAt ??= now;
-    this.failed(why, now);
+    this.#isRefused = true;
+    this.#retry(why, now);
+  }
+
+  #giveUpAt(): Instant | undefined {
+    return this.#isRefused && this.#refusedAt !== undefined ? addMs(this.#refusedAt, REFUSED_GRACE_MS) : undefined;
+  }
+
+  #retry(why: string, now: Instant): void {
+    this.failures++;
+    this.#failure = { why, since: this.#failure?.since ?? now };
+    this.#underWay = undefined;
+    const span = this.#retryLimitMs - MIN_RETRY_MS;
+    this.#dueAt = addMs(now, MIN_RETRY_MS + Math.round(this.#random() * span));
+    this.#retryLimitMs = Math.min(MAX_RETRY_MS, 2 * this.#retryLimitMs);
   }
 
   #settled(now: Instant, nextInMs: number): void {

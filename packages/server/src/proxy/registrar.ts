@@ -1,7 +1,7 @@
 /** Carries out the register loop: one timer, one request at a time. */
 import type { RegisterProxyRequest, RegisterProxyResponse } from "coder-protocol/rest/workspace-proxies";
 import type { Instant } from "wg-userspace/base/instant";
-import { isTokenRefused, type Primary, type PrimaryInfo, reasonOf } from "./primary.ts";
+import { isTokenRefused, type Primary, type PrimaryInfo, publicReasonOf, reasonOf } from "./primary.ts";
 import { type RegisterEnd, RegisterLoop, type RegisterStep } from "./register-loop.ts";
 
 export interface RegistrarOptions {
@@ -97,8 +97,9 @@ export class Registrar {
   #failed(error: unknown): void {
     const why = reasonOf(error);
     const tokenRefused = isTokenRefused(error);
-    if (tokenRefused) this.loop.refused(why, this.#options.clock());
-    else this.loop.failed(why, this.#options.clock());
+    const shown = publicReasonOf(error);
+    if (tokenRefused) this.loop.refused(shown, this.#options.clock());
+    else this.loop.failed(shown, this.#options.clock());
     this.#options.onFailed(why, tokenRefused);
   }
 }

@@ -7,7 +7,7 @@ import { PROXY_RELAY_KEYS_PATH, relayKeysMessage } from "coder-protocol/rest/wor
 import { sleep } from "wg-userspace/async/abort";
 import type { Instant } from "wg-userspace/base/instant";
 import type { WebSocket } from "ws";
-import { isTokenRefused, reasonOf } from "./primary.ts";
+import { isTokenRefused, publicReasonOf, reasonOf } from "./primary.ts";
 import type { KeyChanges, RelayKeys } from "./relay-keys.ts";
 
 export interface RelayKeyStreamOptions {
@@ -25,6 +25,12 @@ const CLOSE_NORMAL = 1000;
 const CLOSE_PROTOCOL_ERROR = 1002;
 const CLOSE_GRACE_MS = 1_000;
 
+/** Why a stream ended: for the log, and in words that name no host. */
+interface Loss {
+  readonly why: string;
+  readonly shown: string;
+}
+
 export class RelayKeyStream {
   readonly #options: RelayKeyStreamOptions;
   readonly #stop = new AbortController();
@@ -37,7 +43,7 @@ export class RelayKeyStream {
     this.#options = options;
   }
 
-  /** Why there is no stream. Undefined while there is one, and before the first attempt has failed. */
+  /** Why there is no stream, in words that name no host. Undefined while there is one, and before the first attempt has failed. */
   get problem(): string | undefined {
     return this.#problem;
   }
@@ -55,7 +61,7 @@ export class RelayKeyStream {
   async #run(): Promise<void> {
     const { signal } = this.#stop;
     while (!signal.aborted) {
-      let why: string;
+      let loss: Loss;
       let refused = false;
       try {
         const { deployment } = this.#options;
@@ -65,20 +71,20 @@ export class RelayKeyStream {
           maxPayload: MAX_MESSAGE_BYTES,
           what,
         });
-        why = await this.#follow(socket);
+        loss = await this.#follow(socket);
       } catch (error) {
-        why = reasonOf(error);
+        loss = { why: reasonOf(error), shown: publicReasonOf(error) };
         refused = isTokenRefused(error);
       }
       if (signal.aborted) return;
-      this.#problem = why;
-      this.#options.onLost(why, refused);
+      this.#problem = loss.shown;
+      this.#options.onLost(loss.why, refused);
       await sleep(this.#backoff.next(), signal).catch(() => undefined); // the loop's condition ends it
     }
   }
 
   /** Resolves when the stream is over, with the reason. */
-  #follow(socket: WebSocket): Promise<string> {
+  #follow(socket: WebSocket): Promise<Loss> {
     const { keys, clock } = this.#options;
     const { signal } = this.#stop;
     const alarm = new SilenceAlarm(clock());
@@ -86,6 +92,7 @@ export class RelayKeyStream {
     this.#problem = undefined;
     return new Promise((resolve) => {
       let broken: string | undefined;
+      let failure: string | undefined;
       let timer: NodeJS.Timeout;
       const judge = (): void => {
         const verdict = alarm.handleTimeout(clock());
@@ -114,12 +121,14 @@ export class RelayKeyStream {
         endSocket(socket, CLOSE_PROTOCOL_ERROR);
       });
       socket.on("error", (error) => {
-        broken ??= error.message;
+        failure ??= error.message;
       });
       socket.on("close", (code, reason) => {
         clearTimeout(timer);
         signal.removeEventListener("abort", stop);
-        resolve(broken ?? `the primary closed it (${code}${reason.length === 0 ? "" : `, ${reason.toString()}`})`);
+        const shown = broken ?? (failure === undefined ? `the primary closed it (${code})` : "the connection broke");
+        const detail = failure ?? reason.toString();
+        resolve({ shown, why: detail === "" ? shown : `${shown}: ${detail}` });
       });
       signal.addEventListener("abort", stop);
       if (signal.aborted) stop();

@@ -9,7 +9,7 @@ const well: ProxyFacts = {
   refusedForMs: undefined,
   admission: "listed",
   streamProblem: undefined,
-  siblingProblem: "",
+  siblings: { all: 3, failed: 0 },
 };
 
 test("a proxy that is well has nothing to report, nor has one that just began", () => {
@@ -31,7 +31,7 @@ test.each<[string, Partial<ProxyFacts>, "errors" | "warnings", string]>([
   ["a stream that is lost", { streamProblem: "it is silent" }, "warnings", "it is silent"],
   ["a primary without a stream", { admission: "open" }, "warnings", "every client may"],
   ["another release", { primaryVersion: "v2.27.0" }, "warnings", "v2.27.0 of the primary"],
-  ["a sibling out of reach", { siblingProblem: "Failed to dial peers: relay b" }, "warnings", "relay b"],
+  ["siblings out of reach", { siblings: { all: 3, failed: 2 } }, "warnings", "2 of 3 other processes"],
 ])("%s", (_name, facts, list, words) => {
   const report = reportOf({ ...well, ...facts });
   expect(report[list]).toEqual([expect.stringContaining(words)]);

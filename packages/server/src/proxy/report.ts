@@ -1,6 +1,15 @@
-/** What a workspace proxy reports about itself at `/healthz-report`. Errors take its region out of the map. Pure. */
+/**
+ * What a workspace proxy reports about itself at `/healthz-report`. Errors take its region out of the map. Anyone may read it:
+ * it names no host. The log has the details, and the primary gets those of siblings with each registration. Pure.
+ */
 import type { ProxyHealthReport } from "coder-protocol/rest/workspace-proxies";
 import type { AdmissionState } from "./relay-keys.ts";
+
+/** The other processes of this proxy, and those of them to which the link fails. */
+export interface SiblingCounts {
+  readonly all: number;
+  readonly failed: number;
+}
 
 export interface ProxyFacts {
   readonly version: string;
@@ -14,12 +23,11 @@ export interface ProxyFacts {
   readonly admission: AdmissionState;
   /** Why there is no stream of relay keys, while there is none. */
   readonly streamProblem: string | undefined;
-  /** What is wrong with the links to the other processes of this proxy; "" for nothing. */
-  readonly siblingProblem: string;
+  readonly siblings: SiblingCounts;
 }
 
 export function reportOf(facts: ProxyFacts): ProxyHealthReport {
-  const { registered, failure, refusedForMs, admission, streamProblem, siblingProblem } = facts;
+  const { registered, failure, refusedForMs, admission, streamProblem, siblings } = facts;
   const errors: string[] = [];
   const warnings: string[] = [];
   if (refusedForMs !== undefined) {
@@ -46,7 +54,10 @@ export function reportOf(facts: ProxyFacts): ProxyHealthReport {
     );
   if (facts.primaryVersion !== undefined && minorOf(facts.primaryVersion) !== minorOf(facts.version))
     warnings.push(`The versions differ: ${facts.primaryVersion} of the primary, ${facts.version} of the proxy.`);
-  if (siblingProblem !== "") warnings.push(siblingProblem);
+  if (siblings.failed > 0)
+    warnings.push(
+      `${siblings.failed} of ${siblings.all} other processes of this proxy are not reached; the log names them.`,
+    );
   return { errors, warnings };
 }
 

@@ -5,6 +5,10 @@ import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import type { Logger } from "../base/log.ts";
 import type { RelayListener } from "../relay/relay-listener.ts";
 import { RelayMesh, type Sibling, type SiblingAddresses } from "../relay/relay-mesh.ts";
+import type { SiblingCounts } from "./report.ts";
+
+/** What a registration takes. */
+const MAX_PROBLEM_LENGTH = 4_096;
 
 export interface SiblingLinksOptions {
   readonly relay: Pick<RelayListener, "mesh" | "setMeshKey">;
@@ -33,11 +37,15 @@ export class SiblingLinks {
     this.#mesh?.update(siblings);
   }
 
-  /** What is wrong, in words; "" for nothing. */
+  /** What is wrong, for the primary: it names hosts. "" for nothing. */
   problem(): string {
-    const failed = (this.#mesh?.status() ?? []).filter(({ state, error }) => state !== "up" && error !== undefined);
-    const each = failed.map(({ hostname, relayUrl, error }) => `relay ${hostname} (${relayUrl}): ${error}`);
-    return each.length === 0 ? "" : `Failed to dial peers: ${each.join("; ")}`.slice(0, 4_096);
+    return (this.#mesh?.problem() ?? "").slice(0, MAX_PROBLEM_LENGTH);
+  }
+
+  counts(): SiblingCounts {
+    const all = this.#mesh?.status() ?? [];
+    const failed = all.filter(({ state, error }) => state !== "up" && error !== undefined);
+    return { all: all.length, failed: failed.length };
   }
 
   async close(): Promise<void> {

@@ -153,7 +153,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
       refusedForMs: refusedAt === undefined ? undefined : now - refusedAt,
       admission: this.#keys.state(now),
       streamProblem: this.#stream?.problem,
-      siblingProblem: this.#links.problem(),
+      siblings: this.#links.counts(),
     });
   }
 

@@ -57,7 +57,7 @@ export class ProxyAdministration {
     const id = randomUUID();
     const { token, hash } = newToken(id);
     const now = clock.now();
-    await refusingTaken(name, () =>
+    const proxy = await refusingTaken(name, () =>
       store.transaction(async ({ settings, workspaceProxies }) => {
         await settings.lockDeployment();
         if ((await workspaceProxies.byName(name)) !== undefined) throw taken(name);
@@ -65,7 +65,7 @@ export class ProxyAdministration {
           throw new DomainError("limit-reached", `A deployment has at most ${MAX_PROXIES} workspace proxies.`);
         const regionNumber = await workspaceProxies.nextRegionNumber();
         this.#refuseBeyond(regionNumber);
-        await workspaceProxies.insert({
+        const row: WorkspaceProxyRow = {
           id,
           name,
           name_key: name.toLowerCase(),
@@ -89,28 +89,31 @@ export class ProxyAdministration {
           check_claimed_at: 0,
           in_map: 0,
           deleted_at: null,
-        });
+        };
+        await workspaceProxies.insert(row);
+        return row;
       }),
     );
     await directory.changed();
-    return { proxy: await this.#existing(id), token };
+    return { proxy, token };
   }
 
-  /** Empty and missing fields leave the proxy as it is. Throws DomainError "invalid", "taken" or "not-found". */
+  /** Empty and missing fields leave the proxy as it is, but an empty wildcard host name clears it. Throws DomainError "invalid", "taken" or "not-found". */
   async edit(id: string, change: PatchWorkspaceProxyRequest): Promise<ProxyWithToken> {
-    const { name = "", display_name = "", icon = "", access_url = "", wildcard_hostname = "" } = change;
+    const { name = "", display_name = "", icon = "", access_url = "", wildcard_hostname } = change;
     if (name !== "") refuseReserved(name);
     const columns = {
       ...(name === "" ? {} : { name, name_key: name.toLowerCase() }),
       ...(display_name === "" ? {} : { display_name }),
       ...(icon === "" ? {} : { icon }),
       ...(access_url === "" ? {} : { url: checkedAccessUrl(access_url) }),
-      ...(wildcard_hostname === "" ? {} : { wildcard_hostname: checkedWildcard(wildcard_hostname) }),
+      ...(wildcard_hostname === undefined ? {} : { wildcard_hostname: checkedWildcard(wildcard_hostname) }),
     };
     const made = change.regenerate_token === true ? newToken(id) : undefined;
     const { accessChanges, directory } = this.#options;
     const now = this.#options.clock.now();
-    await refusingTaken(name, () =>
+    // The row comes from the transaction itself: after its commit the token is shown also when the database is away.
+    const proxy = await refusingTaken(name, () =>
       accessChanges.transaction(async (tables, ends) => {
         const proxy = await tables.workspaceProxies.locked(id);
         if (proxy === undefined) throw notFound();
@@ -121,18 +124,21 @@ export class ProxyAdministration {
           await tables.workspaceProxies.removeReplicas(id);
           await goes(tables, proxy, "an owner gave it another access URL", now);
         }
-        if (made === undefined) return;
-        await tables.workspaceProxies.update(id, {
-          token_hash: made.hash,
-          token_generation: proxy.token_generation + 1,
-        });
-        await tables.workspaceProxies.removeReplicas(id);
-        ends({ kind: "proxy-revoked", proxyId: id });
-        await goes(tables, proxy, "its token was replaced, and it has not registered with the new one", now);
+        if (made !== undefined) {
+          await tables.workspaceProxies.update(id, {
+            token_hash: made.hash,
+            token_generation: proxy.token_generation + 1,
+          });
+          await tables.workspaceProxies.removeReplicas(id);
+          ends({ kind: "proxy-revoked", proxyId: id });
+          await goes(tables, proxy, "its token was replaced, and it has not registered with the new one", now);
+        }
+        return await tables.workspaceProxies.byId(id);
       }),
     );
+    if (proxy === undefined) throw notFound();
     await directory.changed();
-    return { proxy: await this.#existing(id), token: made?.token ?? "" };
+    return { proxy, token: made?.token ?? "" };
   }
 
   /** Its region leaves the map and its sockets end. Throws DomainError "not-found". */
@@ -158,12 +164,6 @@ export class ProxyAdministration {
     const id = this.#options.regionIdOf(regionNumber);
     const why = proxyRegionIdLimit(id);
     if (why !== undefined) throw new DomainError("limit-reached", `No region is left for another proxy: ${why}.`);
-  }
-
-  async #existing(id: string): Promise<WorkspaceProxyRow> {
-    const proxy = await this.#options.store.workspaceProxies.byId(id);
-    if (proxy === undefined) throw notFound();
-    return proxy;
   }
 }
 
@@ -196,9 +196,9 @@ function refuseReserved(name: string): void {
   });
 }
 
-async function refusingTaken(name: string, write: () => Promise<void>): Promise<void> {
+async function refusingTaken<Result>(name: string, write: () => Promise<Result>): Promise<Result> {
   try {
-    await write();
+    return await write();
   } catch (error) {
     if (isUniqueViolation(error)) throw taken(name);
     throw error;

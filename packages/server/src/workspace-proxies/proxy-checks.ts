@@ -18,7 +18,7 @@ const REFRESH_MS = 60_000;
 
 export interface ProxyChecksOptions {
   readonly store: Store;
-  readonly directory: ProxyDirectory;
+  readonly directory: Pick<ProxyDirectory, "all" | "isCurrent" | "refresh" | "changed">;
   readonly intervalMs: number;
   readonly check: (url: string) => Promise<Observation>;
   readonly clock: WallClock;
@@ -36,6 +36,8 @@ export class ProxyChecks {
   readonly #postponed = new Map<string, NodeJS.Timeout>();
   #timer: NodeJS.Timeout | undefined;
   #refreshedAt = performance.now();
+  /** A check failed by an error of the store: none begins until the proxies were read again. */
+  #isSuspended = false;
   #closing = false;
 
   constructor(options: ProxyChecksOptions) {
@@ -67,6 +69,7 @@ export class ProxyChecks {
 
   #look(): void {
     const { directory, clock, intervalMs } = this.#options;
+    if (this.#isSuspended) return void this.#resume();
     if (performance.now() - this.#refreshedAt >= REFRESH_MS) {
       this.#refreshedAt = performance.now();
       void directory.refresh();
@@ -78,13 +81,28 @@ export class ProxyChecks {
     this.#fill();
   }
 
+  async #resume(): Promise<void> {
+    const { directory } = this.#options;
+    await directory.refresh();
+    if (this.#closing || !this.#isSuspended || !directory.isCurrent) return;
+    this.#isSuspended = false;
+    this.#fill();
+  }
+
+  /** The check is repeated when the store answers again. One line for each outage. */
+  #suspend(id: string, why: "due" | "asked", error: unknown): void {
+    if (!this.#isSuspended) this.#options.log.error({ err: error }, "a workspace proxy was not checked");
+    this.#isSuspended = true;
+    if (!this.#closing) this.#waiting.set(id, why);
+  }
+
   #fill(): void {
     for (const [id, why] of this.#waiting) {
-      if (this.#running.size >= PARALLEL) return;
+      if (this.#isSuspended || this.#running.size >= PARALLEL) return;
       if (this.#running.has(id)) continue;
       this.#waiting.delete(id);
       const run = this.#run(id, why)
-        .catch((error: unknown) => this.#options.log.error({ err: error }, "a workspace proxy was not checked"))
+        .catch((error: unknown) => this.#suspend(id, why, error))
         .finally(() => {
           this.#running.delete(id);
           if (!this.#closing) this.#fill();

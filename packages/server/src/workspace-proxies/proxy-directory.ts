@@ -7,7 +7,7 @@ import type { Changes } from "../workspaces/changes.ts";
 export interface ProxyDirectoryOptions {
   readonly proxies: Pick<WorkspaceProxies, "all">;
   readonly changes: Changes;
-  readonly log: Pick<Logger, "error">;
+  readonly log: Pick<Logger, "info" | "error">;
 }
 
 export class ProxyDirectory {
@@ -18,6 +18,7 @@ export class ProxyDirectory {
   #reading: Promise<void> | undefined;
   /** Something changed while the rows were being read. */
   #again = false;
+  #isCurrent = true;
 
   constructor(options: ProxyDirectoryOptions) {
     this.#options = options;
@@ -37,6 +38,11 @@ export class ProxyDirectory {
   /** Those whose region belongs to the relay map. */
   get inMap(): readonly WorkspaceProxyRow[] {
     return this.#rows.filter((row) => row.in_map === 1 && row.derp_enabled === 1);
+  }
+
+  /** Whether the last reading succeeded. */
+  get isCurrent(): boolean {
+    return this.#isCurrent;
   }
 
   /** Calls back after the rows were read again. Returns the way to stop. */
@@ -73,9 +79,12 @@ export class ProxyDirectory {
       try {
         this.#rows = await this.#options.proxies.all();
       } catch (error) {
-        this.#options.log.error({ err: error }, "the workspace proxies were not read");
+        if (this.#isCurrent) this.#options.log.error({ err: error }, "the workspace proxies were not read");
+        this.#isCurrent = false;
         return;
       }
+      if (!this.#isCurrent) this.#options.log.info("the workspace proxies are read again");
+      this.#isCurrent = true;
       for (const listener of [...this.#listeners]) listener();
     }
   }

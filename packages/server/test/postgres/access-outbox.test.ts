@@ -52,7 +52,7 @@ describe("a right that is taken away", () => {
   it("security R10: is over at every server, also when the one that took it away ended before it published it", async () => {
     const store = await otherServer();
     // The commit, and nothing after it: these events have no listener.
-    const changes = new AccessChanges(store, new AccessEvents());
+    const changes = new AccessChanges(store, new AccessEvents(), server.server.parts.log);
     const [keyId] = await store.apiKeys.ids(bob.id);
     await changes.transaction(async ({ apiKeys }, ends) => {
       await apiKeys.remove(keyId!);

@@ -1,5 +1,5 @@
 import { UsageError } from "../../errors/usage-error.ts";
-import { text } from "../../flags/kinds.ts";
+import { exactText, text } from "../../flags/kinds.ts";
 import { PROXY_TEXT_FLAGS, PROXY_WORD } from "../../flags/proxies.ts";
 import { BaseCommand } from "../base-command.ts";
 
@@ -16,9 +16,9 @@ export default class WsproxyEdit extends BaseCommand<typeof WsproxyEdit> {
     name: text({ helpValue: "<name>", summary: "Another name" }),
     ...PROXY_TEXT_FLAGS,
     "access-url": text({ helpValue: "<url>", summary: "Another access URL, which the proxy has to state as well" }),
-    "wildcard-access-url": text({
+    "wildcard-access-url": exactText({
       helpValue: "<host>",
-      summary: "Another wildcard host name, such as *.apps.example.com",
+      summary: "Another wildcard host name, such as *.apps.example.com; empty for none",
     }),
   };
   static override args = PROXY_WORD;
