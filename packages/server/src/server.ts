@@ -204,7 +204,7 @@ class Server implements CoderServer {
 
   drainTimes(): DrainTimes {
     const { config, cluster } = this.parts;
-    return drainTimes(config.shutdownDrainMs, (cluster?.replicas.length ?? 0) > 1);
+    return drainTimes(config.shutdownDrainMs, (cluster?.replicas.length ?? 0) > 1, config.postgres !== undefined);
   }
 
   async drain(): Promise<void> {

@@ -1,6 +1,6 @@
 /** Connections end over this long at most, so that their clients do not return all at once. */
 const LONGEST_END_MS = 10_000;
-/** What the rest of a stop may take: answers under way, the last writes. */
+/** What a stop without a drain, or the rest of one, may take: answers under way, the last writes. */
 const REST_MS = 10_000;
 
 /** The course of a stop, in ms. */
@@ -9,13 +9,17 @@ export interface DrainTimes {
   readonly serveMs: number;
   /** Then what is connected ends, over this time. */
   readonly endMs: number;
-  /** When the process ends at the latest, counted from the beginning; undefined: there is no drain, nor a limit. */
+  /** When the process ends at the latest, counted from the beginning; undefined: there is no limit. */
   readonly exitMs: number | undefined;
 }
 
-/** @param drainMs The setting. @param hasSibling Whether there is another server for clients to go to. */
-export function drainTimes(drainMs: number, hasSibling: boolean): DrainTimes {
-  if (!hasSibling || drainMs === 0) return { serveMs: 0, endMs: 0, exitMs: undefined };
+/**
+ * @param drainMs The setting.
+ * @param hasSibling Whether there is another server for clients to go to.
+ * @param hasRemoteDatabase Whether the stop needs answers of a database server, which may never come.
+ */
+export function drainTimes(drainMs: number, hasSibling: boolean, hasRemoteDatabase: boolean): DrainTimes {
+  if (!hasSibling || drainMs === 0) return { serveMs: 0, endMs: 0, exitMs: hasRemoteDatabase ? REST_MS : undefined };
   const endMs = Math.min(LONGEST_END_MS, 2 * drainMs);
   return { serveMs: drainMs, endMs, exitMs: drainMs + endMs + REST_MS };
 }

@@ -15,18 +15,24 @@ function numbers(seed: number): () => number {
 
 describe("the course of a stop", () => {
   it("lets a balancer notice for 5 s, ends what is connected over 10 s, and is over after 25 s", () => {
-    expect(drainTimes(5_000, true)).toEqual({ serveMs: 5_000, endMs: 10_000, exitMs: 25_000 });
+    expect(drainTimes(5_000, true, true)).toEqual({ serveMs: 5_000, endMs: 10_000, exitMs: 25_000 });
   });
 
   it("is shorter with a shorter drain, and never ends connections over more than 10 s", () => {
-    expect(drainTimes(1_000, true)).toEqual({ serveMs: 1_000, endMs: 2_000, exitMs: 13_000 });
-    expect(drainTimes(30_000, true)).toEqual({ serveMs: 30_000, endMs: 10_000, exitMs: 50_000 });
+    expect(drainTimes(1_000, true, true)).toEqual({ serveMs: 1_000, endMs: 2_000, exitMs: 13_000 });
+    expect(drainTimes(30_000, true, true)).toEqual({ serveMs: 30_000, endMs: 10_000, exitMs: 50_000 });
   });
 
   it("has no drain where no other server could take the clients, or where it is switched off", () => {
     const none = { serveMs: 0, endMs: 0, exitMs: undefined };
-    expect(drainTimes(5_000, false)).toEqual(none);
-    expect(drainTimes(0, true)).toEqual(none);
+    expect(drainTimes(5_000, false, false)).toEqual(none);
+    expect(drainTimes(0, true, false)).toEqual(none);
+  });
+
+  it("is over after 10 s in any case where a database server may not answer", () => {
+    const limited = { serveMs: 0, endMs: 0, exitMs: 10_000 };
+    expect(drainTimes(5_000, false, true)).toEqual(limited);
+    expect(drainTimes(0, true, true)).toEqual(limited);
   });
 });
 

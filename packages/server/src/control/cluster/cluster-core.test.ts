@@ -90,6 +90,7 @@ class SimServer {
       coordinator: this.coordinator,
       now: () => world.now,
       databaseMs: () => world.now,
+      monotonicMs: () => world.now,
     });
     this.#join();
   }

@@ -13,23 +13,27 @@ export class ClusterCore {
   readonly #coordinator: Coordinator;
   readonly #now: () => number;
   readonly #databaseMs: () => number;
+  readonly #monotonicMs: () => number;
   /** The last row of each peer that is connected here. */
   readonly #rows = new Map<string, PeerChange>();
 
   /**
    * @param options.me The id of this server; never one that was used before.
    * @param options.databaseMs The database's time, as well as it is known.
+   * @param options.monotonicMs A clock that only goes forward.
    */
   constructor(options: {
     readonly me: string;
     readonly coordinator: Coordinator;
     readonly now: () => number;
     readonly databaseMs: () => number;
+    readonly monotonicMs: () => number;
   }) {
     const { me, coordinator, now } = options;
     this.#coordinator = coordinator;
     this.#now = now;
     this.#databaseMs = options.databaseMs;
+    this.#monotonicMs = options.monotonicMs;
     this.view = new ClusterView(me, {
       remotePeer: (id, peer) => coordinator.remotePeer(id, peer, now()),
       remoteGone: (id, end, reason) => coordinator.remoteGone(id, end, reason, now()),
@@ -72,7 +76,7 @@ export class ClusterCore {
 
   /** The servers of the database now. */
   heartbeats(rows: readonly ServerRow[]): void {
-    this.view.heartbeats(rows, this.#now());
+    this.view.heartbeats(rows, this.#monotonicMs());
   }
 
   /** Rows of another server were read, all up to `seen`. */

@@ -342,6 +342,7 @@ export class ClusterLink implements AsyncDisposable {
 
   async #readAll(): Promise<void> {
     const { view } = this.#core;
+    const beganAt = performance.now();
     for (let unread = view.unread(); unread.length > 0 && !this.#closing; unread = view.unread()) {
       this.#lastNewsAt = performance.now();
       for (const { server, after, upTo } of unread) {
@@ -353,6 +354,8 @@ export class ClusterLink implements AsyncDisposable {
       await this.#readNodes();
     }
     await this.#readNodes();
+    this.#isolation?.caughtUp(beganAt);
+    this.#armIsolation();
   }
 
   async #readNodes(): Promise<void> {

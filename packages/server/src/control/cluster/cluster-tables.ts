@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto";
 import type pg from "pg";
 import type { AccessOutboxRow } from "../../db/access-outbox.ts";
-import type { OpenConnection } from "../../db/dedicated.ts";
+import { endSoon, type OpenConnection } from "../../db/dedicated.ts";
 import type { ClusterDatabase, Heartbeat, HintListener, ReadRows, Replica } from "./cluster-database.ts";
 import type { Batch } from "./outbox.ts";
 import type { EventRow, NodeRow, PeerKind, PeerRow, ServerRow, SignalRow, TunnelRow } from "./rows.ts";
@@ -229,7 +229,7 @@ class Connection {
     } catch (error) {
       // After a time-out the connection cannot be used any more, and after another failure it need not be.
       this.#forget(client);
-      client.end().catch(() => undefined); // the failure is known
+      endSoon(client).catch(() => undefined); // the failure is known
       throw error;
     }
   }
@@ -237,7 +237,7 @@ class Connection {
   async end(): Promise<void> {
     const client = this.#client;
     this.#client = undefined;
-    await client?.end();
+    if (client !== undefined) await endSoon(client);
   }
 
   #forget(client: pg.Client): void {

@@ -5,6 +5,8 @@ import { Isolation } from "./isolation.ts";
 class World {
   nowMs = 0;
   siblings: boolean | undefined = false;
+  /** After each heartbeat everything is read. */
+  reads = true;
   readonly happened: string[] = [];
   readonly isolation: Isolation;
 
@@ -36,6 +38,7 @@ class World {
       if (isDatabaseThere && this.nowMs === beatMs) {
         beatMs += 2_000;
         this.isolation.heartbeat(this.nowMs);
+        if (this.reads) this.isolation.caughtUp(this.nowMs);
       } else if (!isDatabaseThere) this.isolation.failed();
       this.isolation.handleTimeout(this.nowMs);
     }
@@ -107,14 +110,40 @@ describe("a server whose database does not answer", () => {
     expect(world.isolation.state).toBe("healthy");
   });
 
-  it("is isolated again when the database leaves while it settles, and settles once", () => {
+  it("is isolated again when the database leaves while it settles", () => {
     const world = new World();
     world.pass(10_000, false);
     world.isolation.heartbeat(10_000);
     world.pass(1_000, false);
     expect(world.isolation.state).toBe("settling");
     world.pass(20_000, false);
-    expect(world.happened).toEqual(["6000 isolated", "10000 back after 10000", "12000 settled", "16000 isolated"]);
+    world.isolation.caughtUp(10_000); // too late
+    expect(world.happened).toEqual(["6000 isolated", "10000 back after 10000", "16000 isolated"]);
+  });
+
+  it("security R14: settles only once everything has been read since the database is back, however long that takes", () => {
+    const world = new World();
+    world.reads = false;
+    world.pass(10_000, false);
+    world.pass(30_000, true);
+    expect(world.isolation.state).toBe("settling");
+    world.isolation.caughtUp(11_999); // a read that began before the first heartbeat
+    expect(world.isolation.state).toBe("settling");
+    world.isolation.caughtUp(12_000);
+    expect(world.happened).toEqual(["6000 isolated", "12000 back after 12000", "40000 settled"]);
+    world.pass(10_000, true);
+    expect(world.happened).toHaveLength(3);
+  });
+
+  it("leaves peers 2 s to be connected elsewhere, also when everything is read at once", () => {
+    const world = new World();
+    world.pass(10_000, false);
+    world.isolation.heartbeat(10_000);
+    world.isolation.caughtUp(10_000);
+    world.pass(1_999, false);
+    expect(world.isolation.state).toBe("settling");
+    world.pass(2, false);
+    expect(world.happened.at(-1)).toBe("12000 settled");
   });
 
   it("does not mind answers that come late", () => {

@@ -1,7 +1,7 @@
 /**
  * What becomes of a server whose database does not answer: a state machine without I/O and clock.
  *
- *     healthy ─ failed → doubtful ─ 6 s since the last heartbeat → isolated ⇄ shedding ─ heartbeat → settling ─ 2 s → healthy
+ *     healthy ─ failed → doubtful ─ 6 s since the last heartbeat → isolated ⇄ shedding ─ heartbeat → settling ─ 2 s, all read → healthy
  *
  * An isolated server is lost to the others. It gives its peers up only to a sibling that is known to be well: where none is, as
  * when the database itself is away, everything goes on as it is.
@@ -10,7 +10,7 @@ import { EXPIRED_AFTER_MS, LOST_AFTER_MS } from "./view.ts";
 
 /** Siblings are asked this often. */
 const ASK_MS = 2_000;
-/** After the first heartbeat: what was missed is read first. */
+/** From the first heartbeat on: peers that left this server have time to be connected elsewhere, and to be read. */
 const SETTLE_MS = 2_000;
 
 export type IsolationState = "healthy" | "doubtful" | "isolated" | "shedding" | "settling";
@@ -37,7 +37,10 @@ export class Isolation {
   #state: IsolationState = "healthy";
   #heartbeatMs: number;
   #askMs = Number.POSITIVE_INFINITY;
+  /** When peers have had their time; infinite once it is over, and before it began. */
   #settledMs = Number.POSITIVE_INFINITY;
+  /** While settling, since when a read has to have begun to contain everything that was missed. */
+  #readFromMs = Number.POSITIVE_INFINITY;
   #isFrozen = false;
 
   /** @param nowMs Of a clock that only goes forward; the server had a heartbeat then. */
@@ -60,7 +63,15 @@ export class Isolation {
     this.#isFrozen = false;
     this.#askMs = Number.POSITIVE_INFINITY;
     this.#settledMs = nowMs + SETTLE_MS;
+    this.#readFromMs = nowMs;
     this.#events.back(isolatedMs);
+  }
+
+  /** Everything that the database had of other servers at `beganMs` has been read. */
+  caughtUp(beganMs: number): void {
+    if (this.#state !== "settling" || beganMs < this.#readFromMs) return;
+    this.#readFromMs = Number.POSITIVE_INFINITY;
+    this.#settle();
   }
 
   /** A query of the cluster failed. */
@@ -87,8 +98,7 @@ export class Isolation {
   handleTimeout(nowMs: number): void {
     if (nowMs >= this.#settledMs) {
       this.#settledMs = Number.POSITIVE_INFINITY;
-      this.#state = "healthy";
-      this.#events.settled();
+      this.#settle();
     }
     if (this.#state !== "isolated" && this.#state !== "shedding") {
       if (nowMs < this.#heartbeatMs + LOST_AFTER_MS) return;
@@ -104,5 +114,12 @@ export class Isolation {
     if (this.#isFrozen || nowMs < this.#heartbeatMs + EXPIRED_AFTER_MS) return;
     this.#isFrozen = true;
     this.#events.freeze();
+  }
+
+  /** Needs both: the time, and the read. */
+  #settle(): void {
+    if (this.#settledMs !== Number.POSITIVE_INFINITY || this.#readFromMs !== Number.POSITIVE_INFINITY) return;
+    this.#state = "healthy";
+    this.#events.settled();
   }
 }

@@ -43,7 +43,13 @@ export function clusterOf(options: {
   const { control, clock, log, replica, events, problem, onReplicas, dialer } = options;
   const me = randomUUID();
   const now = (): number => clock.now();
-  const core = new ClusterCore({ me, coordinator: control.coordinator, now, databaseMs: now });
+  const core = new ClusterCore({
+    me,
+    coordinator: control.coordinator,
+    now,
+    databaseMs: now,
+    monotonicMs: () => performance.now(),
+  });
   const link = new ClusterLink({
     database: new WatchedClusterDatabase(new PostgresClusterDatabase(options.openConnection), {
       watch: options.watch,

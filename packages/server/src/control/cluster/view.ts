@@ -15,6 +15,8 @@ export const LOST_AFTER_MS = 6_000;
 export const BLIND_AFTER_MS = 4_500;
 /** How long such a server waits for the others to be back, since each finds out on its own that its connections are dead. */
 export const RETURN_MS = 8_000;
+/** It waits for no server that was silent over so many late heartbeats in a row: its own are late, and that server is dead. */
+const MAX_BLIND_SILENCES = 4;
 /** After this time its rows do not count any more: as long as a lost peer's key may use the relay. */
 export const EXPIRED_AFTER_MS = 15 * 60_000;
 /** Peers of a server that ends have this long to come back elsewhere before they are lost. */
@@ -42,6 +44,8 @@ interface Server {
   state: ServerState;
   /** Since when the database has no row of it; it may come back under another id. */
   missingSinceMs: number | undefined;
+  /** Late heartbeats of this server in a row during which that one had none. */
+  blindSilences: number;
 }
 
 interface Held {
@@ -143,16 +147,16 @@ export class ClusterView {
     for (const id of [...this.#servers.keys()]) this.#expire(id);
   }
 
-  /** The servers of the database now, this one left out by itself. */
+  /** The servers of the database now, this one left out by itself. `nowMs`: of a clock that only goes forward. */
   heartbeats(rows: readonly ServerRow[], nowMs: number): void {
-    if (this.#heartbeatAtMs !== undefined && nowMs - this.#heartbeatAtMs > BLIND_AFTER_MS)
-      this.#judgesFromMs = nowMs + RETURN_MS;
+    const sinceMs = nowMs - (this.#heartbeatAtMs ?? nowMs);
+    if (sinceMs > BLIND_AFTER_MS) this.#judgesFromMs = nowMs + RETURN_MS;
     this.#heartbeatAtMs = nowMs;
     const missing = new Map(this.#servers);
     for (const row of rows) {
       if (row.id === this.#me) continue;
       missing.delete(row.id);
-      this.#heartbeat(row, nowMs);
+      this.#heartbeat(row, nowMs, sinceMs);
     }
     for (const [id, server] of missing) {
       server.missingSinceMs ??= nowMs;
@@ -238,14 +242,18 @@ export class ClusterView {
     if (byServer?.size === 0) this.#tunnels.delete(from);
   }
 
-  #heartbeat({ id, head, ageMs, drainingMs }: ServerRow, nowMs: number): void {
+  /** @param sinceMs Since the last heartbeat of this server. */
+  #heartbeat({ id, head, ageMs, drainingMs }: ServerRow, nowMs: number, sinceMs: number): void {
     if (ageMs >= EXPIRED_AFTER_MS && !this.#servers.has(id)) return;
     const known = inner(this.#servers, id, newServer);
     known.missingSinceMs = undefined;
     known.head = Math.max(known.head, head);
+    if (ageMs < sinceMs) known.blindSilences = 0;
+    else if (sinceMs > BLIND_AFTER_MS) known.blindSilences++;
+    const mayBeBack = nowMs < this.#judgesFromMs && known.blindSilences < MAX_BLIND_SILENCES;
     const isLost = drainingMs === undefined ? ageMs >= LOST_AFTER_MS : drainingMs >= DRAIN_MS && ageMs >= LOST_AFTER_MS;
     const state = ageMs >= EXPIRED_AFTER_MS ? "expired" : isLost ? "lost" : "alive";
-    if (state === known.state || (state === "lost" && nowMs < this.#judgesFromMs)) return;
+    if (state === known.state || (state === "lost" && mayBeBack)) return;
     if (state === "expired") this.#expire(id);
     else {
       known.state = state;
@@ -329,7 +337,7 @@ export class ClusterView {
 }
 
 function newServer(): Server {
-  return { head: 0, seen: 0, state: "alive", missingSinceMs: undefined };
+  return { head: 0, seen: 0, state: "alive", missingSinceMs: undefined, blindSilences: 0 };
 }
 
 function endOf(row: PeerRow, serverIsAlive: boolean): [PeerEnd, string] {

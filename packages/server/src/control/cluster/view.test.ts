@@ -1,0 +1,72 @@
+import { describe, expect, it } from "vitest";
+import type { ServerRow } from "./rows.ts";
+import { ClusterView } from "./view.ts";
+
+const DEAD = "dead";
+const PEER = "00000000-0000-4000-8000-000000000001";
+
+/** A server that sees one peer of another one, whose last heartbeat was at 0. */
+function scene() {
+  const gone: number[] = [];
+  let nowMs = 0;
+  const view = new ClusterView("me", {
+    remotePeer: () => undefined,
+    remoteGone: () => void gone.push(nowMs),
+    remoteTunnel: () => undefined,
+    remoteSignal: () => undefined,
+    moved: () => undefined,
+    tunnelsOf: () => [],
+    concerns: () => false,
+  });
+  const dead = (ageMs: number): ServerRow => ({
+    id: DEAD,
+    replicaId: DEAD,
+    head: 1,
+    ageMs,
+    drainingMs: undefined,
+  });
+  view.heartbeats([dead(0)], 0);
+  const peer = { id: PEER, rev: 1, state: "here", kind: "client", session: 1, key: undefined, reason: "" } as const;
+  view.read(DEAD, { peers: [peer], tunnels: [], signals: [] }, 1, 0);
+  return {
+    view,
+    gone,
+    /** Heartbeats of this server at these times; the other one is silent, or was seen `ageMs` ago. */
+    beats: (times: readonly number[], ageMs?: number): void => {
+      for (const at of times) {
+        nowMs = at;
+        view.heartbeats([dead(ageMs ?? at)], at);
+      }
+    },
+  };
+}
+
+describe("a server that was blind for a moment", () => {
+  it("waits 8 s before it takes another one for lost, since the database may have been away from all", () => {
+    const { beats, gone } = scene();
+    beats([20_000, 22_000, 24_000, 26_000]);
+    expect(gone).toEqual([]);
+    beats([28_000]);
+    expect(gone).toEqual([28_000]);
+  });
+
+  it.each([4_600, 6_000, 10_000, 15_000])(
+    "takes a dead one for lost although each heartbeat comes %i ms late",
+    (gapMs) => {
+      const { beats, gone } = scene();
+      beats(Array.from({ length: 20 }, (_, i) => (i + 1) * gapMs));
+      expect(gone).toHaveLength(1);
+      expect(gone[0]).toBeLessThanOrEqual(4 * gapMs);
+    },
+  );
+
+  it("waits again after another outage that comes later", () => {
+    const { beats, gone } = scene();
+    beats([20_000], 0);
+    beats([22_000, 24_000, 26_000, 28_000, 30_000], 0);
+    beats([50_000, 52_000, 56_000]);
+    expect(gone).toEqual([]);
+    beats([58_000]);
+    expect(gone).toEqual([58_000]);
+  });
+});
