@@ -4,6 +4,7 @@ import { BlockPool } from "./block-pool.ts";
 import { copyError } from "./copy-error.ts";
 import type { Entry, FileFacts, FileSystem } from "./file-system.ts";
 import { Group } from "./group.ts";
+import { handled } from "./handled.ts";
 import { isPlainName, printable } from "./location.ts";
 import { Slots } from "./slots.ts";
 import { PART_SUFFIX, type TransferFile, transferFile } from "./transfer.ts";
@@ -13,6 +14,8 @@ const MAX_LISTS = 8;
 const MAX_DEPTH = 64;
 /** Entries that are looked up at the same time. */
 const LOOK_UPS = 128;
+/** What a directory needs while it is filled. */
+const OWNER_ALL = 0o700;
 
 export interface CopyProgress {
   readonly name: string;
@@ -32,8 +35,10 @@ export interface CopierOptions {
   readonly sync: boolean;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: CopyProgress) => void;
-  /** Something that is passed over, or another line for people. */
+  /** Something that is passed over, in a line for people. */
   readonly say: (line: string) => void;
+  /** Milliseconds of a clock that is never set. */
+  readonly now?: () => number;
 }
 
 export interface CopyResult {
@@ -41,6 +46,8 @@ export interface CopyResult {
   bytes: number;
   /** Bytes that an earlier attempt had brought. */
   resumedBytes: number;
+  /** Entries of directories that were not copied; each has been said. */
+  passedOver: number;
 }
 
 type Planned = Pick<TransferFile, "source" | "facts" | "destination">;
@@ -59,7 +66,7 @@ export class Copier {
   readonly #signal: AbortSignal;
   #failure: { readonly error: unknown } | undefined;
   #bytes = 0;
-  readonly result: CopyResult = { files: 0, bytes: 0, resumedBytes: 0 };
+  readonly result: CopyResult = { files: 0, bytes: 0, resumedBytes: 0, passedOver: 0 };
 
   constructor(options: CopierOptions) {
     const { from, to, signal } = options;
@@ -77,6 +84,7 @@ export class Copier {
         code: "ERR_NO_FSYNC",
       });
     }
+    void handled(this.#options.to.umask()); // in time for the first file
     try {
       const planned = await this.#plan(sources, destination);
       while (planned.length > 0 && this.#failure === undefined) await this.#together(planned);
@@ -144,27 +152,30 @@ export class Copier {
         parent.leave();
       });
     } else {
-      this.#options.say(`passed over, no ordinary file: ${printable(source)}`);
+      this.#passOver("no ordinary file", source);
     }
   }
 
   /** Resolves when the list is at its end; the permissions follow after the last child. */
   async #directory({ source, facts, destination, depth, parent }: Item): Promise<void> {
     const { from, to } = this.#options;
+    let intoNew = false;
     const permit = async (): Promise<void> => {
-      if (!this.#signal.aborted) await named(destination, () => to.chmod(destination, facts.mode));
+      // What was there keeps its permissions; the others got theirs when they were made, if the copy could write then.
+      if (!intoNew || this.#signal.aborted || (facts.mode & OWNER_ALL) === OWNER_ALL) return;
+      await named(destination, async () => to.chmod(destination, facts.mode & ~(await to.umask())));
     };
     const children = new Group(() => this.#spawn(permit(), () => parent.leave()));
     try {
       if (depth > MAX_DEPTH)
         throw new UserError(`"${printable(source)}" is nested too deep`, { why: "a loop of links?" });
-      const intoNew = await named(destination, () => to.makeDirectory(destination, facts.mode | 0o700));
+      intoNew = await named(destination, () => to.makeDirectory(destination, facts.mode | OWNER_ALL));
       for await (const page of pages(source, from.list(source))) {
-        const names = page.filter(({ name }) => this.#isCopied(name));
+        const names = page.filter(({ name }) => this.#isCopied(source, name));
         for (let at = 0; at < names.length; at += LOOK_UPS) {
           for (const { path, name, found } of await this.#lookUp(source, names.slice(at, at + LOOK_UPS))) {
             const into = to.join(destination, name);
-            if (found === undefined) this.#options.say(`passed over, ${whyMissing(name)}: ${printable(path)}`);
+            if (found === undefined) this.#passOver(whyMissing(name), path);
             else
               await this.#enter({
                 source: path,
@@ -184,10 +195,17 @@ export class Copier {
     }
   }
 
-  #isCopied(name: string): boolean {
-    if (isPlainName(name)) return !name.endsWith(PART_SUFFIX); // of another copy
-    this.#options.say(`passed over, its name leads elsewhere: ${printable(name)}`);
+  #isCopied(folder: string, name: string): boolean {
+    if (!isPlainName(name)) this.#passOver("its name leads elsewhere", name);
+    else if (name.endsWith(PART_SUFFIX))
+      this.#passOver("a part of another copy", this.#options.from.join(folder, name));
+    else return true;
     return false;
+  }
+
+  #passOver(why: string, path: string): void {
+    this.result.passedOver++;
+    this.#options.say(`passed over, ${why}: ${printable(path)}`);
   }
 
   #lookUp(
@@ -204,10 +222,10 @@ export class Copier {
   }
 
   async #file(item: Item): Promise<void> {
-    const { from, to, sync, say, onProgress } = this.#options;
+    const { from, to, sync, onProgress, now = () => performance.now() } = this.#options;
     const name = from.baseName(item.source);
     const copied = await transferFile(item, {
-      ...{ from, to, sync, blocks: this.#blocks, signal: this.#signal },
+      ...{ from, to, sync, blocks: this.#blocks, signal: this.#signal, now },
       onProgress: (addedBytes, doneBytes, totalBytes) => {
         this.#bytes += addedBytes;
         const { files } = this.result;
@@ -216,7 +234,7 @@ export class Copier {
     });
     if (copied === undefined) {
       if (item.depth === 0) throw missing(item.source);
-      say(`passed over, it was removed meanwhile: ${printable(item.source)}`);
+      this.#passOver("it was removed meanwhile", item.source);
       return;
     }
     this.result.files++;

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import {
-  existsSync,
+  chmodSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -9,13 +10,14 @@ import {
   statSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Copier } from "./copier.ts";
-import type { FileSystem } from "./file-system.ts";
+import type { FileSystem, SourceFile } from "./file-system.ts";
 import { LocalFiles } from "./local-files.ts";
 import { parseLocation, planCopy } from "./location.ts";
 
@@ -102,7 +104,7 @@ describe("copying", () => {
       expect(readFileSync(at("to", "a")).equals(bytes)).toBe(true);
       expect(statSync(at("to", "a")).mode & 0o777).toBe(0o751);
       expect(readdirSync(at("to"))).toEqual(["a"]);
-      expect(run.result).toEqual({ files: 1, bytes: length, resumedBytes: 0 });
+      expect(run.result).toEqual({ files: 1, bytes: length, resumedBytes: 0, passedOver: 0 });
     },
   );
 
@@ -155,18 +157,68 @@ describe("copying", () => {
     await expect(shrinking.copy([at("from", "a")], at("to"))).rejects.toMatchObject({
       why: expect.stringMatching(/shorter/),
     });
-    writeFileSync(at("from", "b"), Buffer.alloc(300_000, 1));
-    let changed = false;
-    const changing = copier({
-      onProgress: () => {
-        if (!changed) writeFileSync(at("from", "b"), Buffer.alloc(300_000, 2));
-        changed = true;
+  });
+
+  it("detects a file whose content changes between two reads", async () => {
+    const source = at("from", "a");
+    writeFileSync(source, Buffer.alloc(300_000, 1));
+    utimesSync(source, 1000, 1000);
+    const local = new LocalFiles();
+    const changing: FileSystem = Object.assign(Object.create(local) as FileSystem, {
+      openRead: async (path: string): Promise<SourceFile> => {
+        const file = await local.openRead(path);
+        let first: Promise<number> | undefined;
+        const changed: SourceFile = {
+          facts: () => file.facts(),
+          finish: async () => {
+            await first;
+            return file.finish();
+          },
+          abandon: () => file.abandon(),
+          read: (offset, target) => {
+            if (first !== undefined) return first.then(() => file.read(offset, target));
+            first = file.read(offset, target).then((count) => {
+              writeFileSync(source, Buffer.alloc(300_000, 2));
+              return count;
+            });
+            return first;
+          },
+        };
+        return changed;
       },
     });
-    await changing.copy([at("from", "b")], at("to")).catch((error: unknown) => {
-      expect(error).toMatchObject({ code: "ERR_CHECKSUM" });
-    });
-    if (existsSync(at("to", "b"))) expect(new Set(readFileSync(at("to", "b"))).size).toBe(1);
+    await expect(copier({ from: changing }).copy([source], at("to"))).rejects.toMatchObject({ code: "ERR_CHECKSUM" });
+    expect(readdirSync(at("to"))).toEqual([]);
+  });
+
+  it("what was there keeps its permissions, and what is new gets those of the umask", async () => {
+    const umask = process.umask();
+    for (const name of ["old", "new"]) {
+      mkdirSync(at("from", "d", name), { recursive: true });
+      chmodSync(at("from", "d", name), 0o777);
+      writeFileSync(at("from", "d", name, "file"), name);
+      chmodSync(at("from", "d", name, "file"), 0o666);
+    }
+    mkdirSync(at("to", "d", "old"), { recursive: true });
+    writeFileSync(at("to", "d", "old", "file"), "before");
+    const kept = { [at("to", "d")]: 0o700, [at("to", "d", "old")]: 0o711, [at("to", "d", "old", "file")]: 0o600 };
+    for (const [path, mode] of Object.entries(kept)) chmodSync(path, mode);
+    await copier({ recursive: true }).copy([at("from", "d")], at("to"));
+    expect(readFileSync(at("to", "d", "old", "file"), "utf8")).toBe("old");
+    const modes = { ...kept, [at("to", "d", "new")]: 0o777 & ~umask, [at("to", "d", "new", "file")]: 0o666 & ~umask };
+    for (const [path, mode] of Object.entries(modes)) expect([path, statSync(path).mode & 0o777]).toEqual([path, mode]);
+  });
+
+  it("a leftover with a second name is not written to", async () => {
+    const bytes = randomBytes(3_000_000);
+    writeFileSync(at("from", "a"), bytes);
+    writeFileSync(at("other"), bytes.subarray(0, 2_000_000));
+    linkSync(at("other"), at("to", "a.coder-part"));
+    const run = copier();
+    await run.copy([at("from", "a")], at("to", "a"));
+    expect(run.result.resumedBytes).toBe(0);
+    expect(statSync(at("other")).size).toBe(2_000_000);
+    expect(readFileSync(at("to", "a")).equals(bytes)).toBe(true);
   });
 
   it.each(["../evil", "a/b", "..", "a\0b", "a\\b"])(

@@ -8,6 +8,10 @@ export interface FileFacts {
   readonly mode: number;
   /** As exact as the side has it: SFTP has whole seconds. */
   readonly modifiedMs: number;
+  /** User id, where the side has it. */
+  readonly owner?: number;
+  /** Names of the file, where the side counts them. */
+  readonly links?: number;
 }
 
 export interface Entry {
@@ -21,6 +25,10 @@ export interface FileSystem {
   readonly openFiles: number;
   /** Whether a file can be written to disk before it is renamed. */
   readonly canSync: boolean;
+  /** The user id of files that are made here. Undefined: unknown. */
+  owner(): Promise<number | undefined>;
+  /** The permissions that files and directories made here do not get. */
+  umask(): Promise<number>;
   /** Follows links. Undefined: there is none. Rejects for anything else. */
   stat(path: string): Promise<FileFacts | undefined>;
   /** As {@link stat}, of a link itself. */
@@ -60,9 +68,12 @@ export interface SourceFile {
 export interface PartFile {
   /** Uses `bytes` until it resolves. */
   write(offset: number, bytes: Uint8Array): Promise<void>;
+  /** Of the open file, whatever its name is by now. */
+  facts(): Promise<FileFacts>;
+  chmod(mode: number): Promise<void>;
   /**
-   * After all writes: sets permissions, writes to disk if `sync`, and closes. Resolves with the size of the file that has
-   * the part's name then, which is another file if the part was replaced.
+   * After all writes: sets permissions, writes to disk if `sync`, and closes. Resolves with the size of the part, or
+   * -1 when another file has its name then, or none.
    */
   finish(options: { readonly mode: number; readonly sync: boolean }): Promise<number>;
   /** Closes the file, after a failure. */

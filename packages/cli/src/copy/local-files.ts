@@ -15,6 +15,14 @@ export class LocalFiles implements FileSystem {
   readonly openFiles = OPEN_FILES;
   readonly canSync = true;
 
+  async owner(): Promise<number | undefined> {
+    return process.getuid?.();
+  }
+
+  async umask(): Promise<number> {
+    return process.umask();
+  }
+
   stat(path: string): Promise<FileFacts | undefined> {
     return factsIfThere(stat(path));
   }
@@ -167,13 +175,21 @@ class LocalPart implements PartFile {
     return this.#last;
   }
 
+  async facts(): Promise<FileFacts> {
+    return factsOf(await this.#file.stat());
+  }
+
+  chmod(mode: number): Promise<void> {
+    return this.#file.chmod(mode);
+  }
+
   async finish({ mode, sync }: { mode: number; sync: boolean }): Promise<number> {
     await this.#last;
     await this.#file.chmod(mode);
     if (sync) await this.#file.sync();
-    const [mine, named] = [await this.#file.stat(), await lstat(this.#path)];
+    const [mine, named] = [await this.#file.stat(), await ifThere(lstat(this.#path))];
     await this.#file.close();
-    return named.ino === mine.ino && named.dev === mine.dev ? named.size : -1;
+    return named !== undefined && named.ino === mine.ino && named.dev === mine.dev ? named.size : -1;
   }
 
   async abandon(): Promise<void> {
@@ -183,8 +199,13 @@ class LocalPart implements PartFile {
 }
 
 async function factsIfThere(asked: Promise<Stats>): Promise<FileFacts | undefined> {
+  const found = await ifThere(asked);
+  return found === undefined ? undefined : factsOf(found);
+}
+
+async function ifThere(asked: Promise<Stats>): Promise<Stats | undefined> {
   try {
-    return factsOf(await asked);
+    return await asked;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
@@ -198,5 +219,7 @@ function factsOf(found: Stats): FileFacts {
     size: found.size,
     mode: found.mode & 0o777,
     modifiedMs: found.mtimeMs,
+    owner: found.uid,
+    links: found.nlink,
   };
 }

@@ -1,13 +1,18 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { type Attributes, OPEN, STATUS } from "coder-agent/services/ssh/sftp/codec";
 import type { ClientChannel } from "ssh2";
 import { UserError } from "../errors/user-error.ts";
 import type { Entry, FileFacts, FileSystem, PartFile, SourceFile } from "./file-system.ts";
 import { handled } from "./handled.ts";
+import { printable } from "./location.ts";
 import { SftpClient, SftpError, type SftpHandle } from "./sftp/sftp-client.ts";
 
 /** As far as the server does not tell its limit. */
 const OPEN_FILES = 16;
+/** Where the workspace has no command that tells. */
+const USUAL_UMASK = 0o022;
+/** What every shell takes as it is between single quotes: fish gives the backslash a meaning there. */
+const PLAIN_PATH = /^[\w./ @+-]+$/;
 const HASH_BLOCK_BYTES = 128 * 1024;
 /** Lists asked for before the first answer: a small directory needs two, the second being its end. */
 const LISTS_AHEAD = 2;
@@ -23,6 +28,9 @@ export interface SshChannels {
 export class RemoteFiles implements FileSystem {
   readonly #sftp: SftpClient;
   readonly #run: (command: string) => Promise<string>;
+  #home: Promise<string> | undefined;
+  #owner: Promise<number | undefined> | undefined;
+  #umask: Promise<number> | undefined;
 
   /** @param run What a command prints; "" when there is no such command, or it fails. */
   constructor(sftp: SftpClient, run: (command: string) => Promise<string>) {
@@ -53,6 +61,18 @@ export class RemoteFiles implements FileSystem {
 
   get canSync(): boolean {
     return this.#sftp.offers("fsync@openssh.com");
+  }
+
+  owner(): Promise<number | undefined> {
+    this.#owner ??= this.#run("id -u").then((printed) => (/^\d+\s*$/.test(printed) ? Number(printed) : undefined));
+    return this.#owner;
+  }
+
+  umask(): Promise<number> {
+    this.#umask ??= this.#run("umask").then((printed) =>
+      /^[0-7]{1,4}\s*$/.test(printed) ? Number.parseInt(printed, 8) & 0o777 : USUAL_UMASK,
+    );
+    return this.#umask;
   }
 
   stat(path: string): Promise<FileFacts | undefined> {
@@ -91,10 +111,18 @@ export class RemoteFiles implements FileSystem {
   }
 
   async hash(path: string, bytes: number): Promise<string> {
-    const quoted = `'${path.replaceAll("'", "'\\''")}'`;
-    const printed = await this.#run(`head -c ${bytes} < ${quoted} | sha256sum`);
+    const absolute = await this.#absolute(path);
+    if (!PLAIN_PATH.test(absolute)) return this.#hashByReading(path, bytes);
+    const printed = await this.#run(`head -c ${bytes} < '${absolute}' | sha256sum`);
     const digest = /^([0-9a-f]{64})\b/.exec(printed)?.[1];
     return digest ?? this.#hashByReading(path, bytes);
+  }
+
+  /** SFTP starts in the home directory, and commands may start elsewhere. */
+  async #absolute(path: string): Promise<string> {
+    if (path.startsWith("/")) return path;
+    this.#home ??= this.#sftp.realPath(".");
+    return this.join(await this.#home, path);
   }
 
   async openRead(path: string): Promise<SourceFile> {
@@ -125,11 +153,31 @@ export class RemoteFiles implements FileSystem {
     try {
       await this.#sftp.rename(from, to);
     } catch (error) {
-      if (!(error instanceof SftpError)) throw error;
-      // Without the extension nothing may be in the way.
-      void handled(this.#sftp.remove(to)); // the rename tells what is wrong
-      await this.#sftp.rename(from, to);
+      if (!(error instanceof SftpError) || error.code !== STATUS.failure) throw error;
+      await this.#renameOver(from, to, error);
     }
+  }
+
+  /** Without the extension nothing may be in the way: the old file has another name until the new one is in place. */
+  async #renameOver(from: string, to: string, refusal: SftpError): Promise<void> {
+    const [part, old] = await Promise.all([this.lstat(from), this.lstat(to)]);
+    if (part === undefined || old === undefined || old.isDirectory) throw refusal;
+    const aside = `${to}.${randomUUID()}.coder-old`;
+    await this.#sftp.rename(to, aside);
+    try {
+      await this.#sftp.rename(from, to);
+    } catch (error) {
+      await this.#sftp.rename(aside, to).catch((cause: unknown) => {
+        throw new UserError(`"${printable(to)}" is now called "${printable(aside)}"`, {
+          why: "the new file could not take its place, and it could not be given its name again",
+          next: [`rename "${printable(aside)}" in the workspace`],
+          code: "ERR_COPY",
+          cause,
+        });
+      });
+      throw error;
+    }
+    await this.#sftp.remove(aside);
   }
 
   remove(path: string): Promise<void> {
@@ -256,17 +304,24 @@ class RemotePart implements PartFile {
     return writing;
   }
 
+  async facts(): Promise<FileFacts> {
+    return factsOf(await this.#sftp.fstat(this.#handle));
+  }
+
+  chmod(mode: number): Promise<void> {
+    return this.#sftp.setFileAttributes(this.#handle, { mode });
+  }
+
   async finish({ mode, sync }: { mode: number; sync: boolean }): Promise<number> {
     // A server with workers may write to disk before the last write; the close waits in every server.
     if (sync) await Promise.all(this.#writes);
     this.#closed = true;
-    const steps = [
-      this.#sftp.setFileAttributes(this.#handle, { mode }),
-      ...(sync ? [this.#sftp.sync(this.#handle)] : []),
-      this.#sftp.close(this.#handle),
-    ];
-    const [facts] = await Promise.all([factsIfThere(this.#sftp.lstat(this.#path)), ...steps]);
-    return facts?.size ?? -1;
+    const changed = this.chmod(mode);
+    const asked = this.facts();
+    const steps = [changed, ...(sync ? [this.#sftp.sync(this.#handle)] : []), this.#sftp.close(this.#handle)];
+    const [mine, named] = await Promise.all([asked, factsIfThere(this.#sftp.lstat(this.#path)), ...steps]);
+    // There is no inode number. A server with workers may answer for the open file before its last write.
+    return named?.isFile === true && named.mode === mine.mode && named.owner === mine.owner ? named.size : -1;
   }
 
   async abandon(): Promise<void> {
@@ -301,13 +356,14 @@ const TYPE_BITS = 0o170000;
 const DIRECTORY = 0o040000;
 const REGULAR = 0o100000;
 
-function factsOf({ mode = 0, size = 0, times }: Attributes): FileFacts {
+function factsOf({ mode = 0, size = 0, times, owner }: Attributes): FileFacts {
   return {
     isDirectory: (mode & TYPE_BITS) === DIRECTORY,
     isFile: (mode & TYPE_BITS) === REGULAR,
     size,
     mode: mode & 0o777,
     modifiedMs: (times?.modified ?? 0) * 1000,
+    ...(owner === undefined ? {} : { owner: owner.uid }),
   };
 }
 

@@ -4,6 +4,7 @@ import { SSH_PORT } from "coder-protocol/tunnel-ports";
 import type { ConnectRequest } from "../connection/connect.ts";
 import { connectSsh } from "../connection/ssh-client.ts";
 import { openWatched } from "../connection/watched-connection.ts";
+import { UserError } from "../errors/user-error.ts";
 import type { DeploymentOptions } from "../rest/deployment.ts";
 import type { Display } from "../ui/display.ts";
 import { Copier, type CopyProgress } from "./copier.ts";
@@ -56,12 +57,13 @@ export async function runCopy(options: CopyOptions, display: Display, cancel: Ab
     });
     await copier.copy(plan.sources, plan.destination);
     client.end();
-    const { files, bytes, resumedBytes } = copier.result;
+    const { files, bytes, resumedBytes, passedOver } = copier.result;
     const seconds = (performance.now() - startedAt) / 1000;
     if (display.sayLive) {
       const resumed = resumedBytes === 0 ? "" : `, ${size(resumedBytes)} of it were there already`;
       say(`${files} ${files === 1 ? "file" : "files"}, ${size(bytes)} in ${seconds.toFixed(1)} s${resumed}`);
     }
+    if (passedOver > 0) throw incomplete(passedOver);
   } catch (error) {
     if (signal.aborted) {
       say("Stopped; the same command goes on where this one was");
@@ -71,6 +73,13 @@ export async function runCopy(options: CopyOptions, display: Display, cancel: Ab
   } finally {
     stages.clear();
   }
+}
+
+function incomplete(passedOver: number): UserError {
+  return new UserError(`${passedOver} ${passedOver === 1 ? "entry was" : "entries were"} passed over`, {
+    why: "each is named above; everything else was copied",
+    code: "ERR_PASSED_OVER",
+  });
 }
 
 function progressLine(stages: Display["stages"]): (progress: CopyProgress) => void {

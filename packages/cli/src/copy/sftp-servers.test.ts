@@ -1,8 +1,9 @@
 /** Copying through SSH to the SFTP servers that workspaces have: OpenSSH's, and the agent's own. */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import {
   chmodSync,
   closeSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -113,6 +114,42 @@ describe.each(servers)("%s", (sftpServer) => {
     writeFileSync(at("to", "it's a.coder-part"), randomBytes(2_345_678));
     expect((await copy(direction, at("from", "it's a"), at("to"))).resumedBytes).toBe(0);
     expect(readFileSync(at("to", "it's a")).equals(bytes)).toBe(true);
+  });
+
+  it.each(["up", "down"] as const)("%s: permissions follow the umask, and what is there keeps its own", async (way) => {
+    for (const name of ["old", "new"]) {
+      mkdirSync(at("from", "d", name), { recursive: true });
+      chmodSync(at("from", "d", name), 0o777);
+      writeFileSync(at("from", "d", name, "file"), name);
+      chmodSync(at("from", "d", name, "file"), 0o666);
+    }
+    mkdirSync(at("to", "d", "old"), { recursive: true });
+    chmodSync(at("to", "d", "old"), 0o700);
+    await copy(way, at("from", "d"), at("to"));
+    const mode = (...names: string[]): number => statSync(at("to", "d", ...names)).mode & 0o777;
+    const umask = process.umask();
+    expect([mode("old"), mode("new"), mode("old", "file")]).toEqual([0o700, 0o777 & ~umask, 0o666 & ~umask]);
+  });
+
+  it("a relative path is hashed in the home directory, wherever commands start", async () => {
+    const bytes = randomBytes(3_000_000);
+    const elsewhere = at("elsewhere");
+    mkdirSync(elsewhere);
+    await using other = new TestService({ sftpServer, directory: () => elsewhere });
+    const files = await RemoteFiles.open(await other.connect());
+    writeFileSync(join(other.home, "a"), bytes);
+    writeFileSync(join(elsewhere, "a"), randomBytes(3_000_000));
+    expect(await files.hash("a", 2_000_000)).toBe(
+      createHash("sha256").update(bytes.subarray(0, 2_000_000)).digest("hex"),
+    );
+  });
+
+  const SIZELESS = ["/proc/version", "/sys/kernel/mm/transparent_hugepage/enabled"].filter((path) => existsSync(path));
+  it.each(["up", "down"] as const)("%s: files of the kernel, whose size is wrong, arrive complete", async (way) => {
+    for (const path of SIZELESS) {
+      await copy(way, path, at("to", "copy"));
+      expect(readFileSync(at("to", "copy"), "utf8")).toBe(readFileSync(path, "utf8"));
+    }
   });
 
   it("a sparse file arrives with its size and its content, written to disk", async () => {

@@ -8,11 +8,11 @@ import { copyError, isMissing } from "./copy-error.ts";
 import type { FileFacts, FileSystem, PartFile, SourceFile } from "./file-system.ts";
 import { handled } from "./handled.ts";
 import { printable } from "./location.ts";
+import { PartClaim } from "./part-claim.ts";
 
 export const PART_SUFFIX = ".coder-part";
 /** A smaller part costs less to copy again than to compare. */
 export const RESUME_BYTES = 1024 * 1024;
-const ATTEMPTS = 3;
 
 export interface TransferOptions {
   readonly from: FileSystem;
@@ -21,6 +21,8 @@ export interface TransferOptions {
   /** Write the file to disk before it takes its place. */
   readonly sync: boolean;
   readonly signal: AbortSignal;
+  /** Milliseconds of a clock that is never set. */
+  readonly now: () => number;
   /** Some more bytes of the file are on their way. */
   readonly onProgress: (addedBytes: number, doneBytes: number, totalBytes: number) => void;
 }
@@ -39,8 +41,7 @@ export async function transferFile(
   file: TransferFile,
   options: TransferOptions,
 ): Promise<{ bytes: number; resumedBytes: number } | undefined> {
-  let { facts } = file;
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+  for (const trusted of [true, false]) {
     options.signal.throwIfAborted();
     let source: SourceFile;
     try {
@@ -49,10 +50,8 @@ export async function transferFile(
       if (isMissing(error)) return undefined;
       throw copyError(file.source, error);
     }
-    const transfer = new Transfer({ ...file, facts }, source, options);
-    const other = await transfer.run();
-    if (other === undefined) return { bytes: facts.size, resumedBytes: transfer.resumedBytes };
-    facts = other;
+    const transfer = new Transfer(file, source, options, trusted);
+    if (await transfer.run()) return { bytes: transfer.size, resumedBytes: transfer.resumedBytes };
   }
   throw changed(file.source);
 }
@@ -62,7 +61,13 @@ class Transfer {
   readonly #source: SourceFile;
   readonly #options: TransferOptions;
   readonly #partPath: string;
+  /** The size in the list counts until the open file tells its own, and reads need not wait. */
+  readonly #trusted: boolean;
   #part: PartFile | undefined;
+  /** Of a part that is worth resuming. */
+  #claim: PartClaim | undefined;
+  /** Permissions of the file that is replaced. */
+  #oldMode: number | undefined;
   /** Reads whose turn to be written has not come. */
   readonly #reads: { readonly block: Uint8Array; readonly length: number; readonly filled: Promise<number> }[] = [];
   readonly #writes = new Set<Promise<void>>();
@@ -75,34 +80,42 @@ class Transfer {
   #acknowledged = 0;
   /** What was written is of no use to a later attempt. */
   #spoilt = false;
+  /** What has the part's name belongs to another copy. */
+  #foreign = false;
+  /** Bytes to copy, as far as is known. */
+  size: number;
   resumedBytes = 0;
 
-  constructor(file: TransferFile, source: SourceFile, options: TransferOptions) {
+  constructor(file: TransferFile, source: SourceFile, options: TransferOptions, trusted: boolean) {
     this.#file = file;
     this.#source = source;
+    this.#trusted = trusted;
+    this.size = file.facts.size;
     this.#options = options;
     this.#partPath = `${file.destination}${PART_SUFFIX}`;
   }
 
-  /** Resolves with the facts of the open file when it has another size than was listed: nothing was copied then. */
-  async run(): Promise<FileFacts | undefined> {
+  /** Resolves with false when the file has another size than was listed: nothing was copied then. */
+  async run(): Promise<boolean> {
     try {
       this.#options.signal.throwIfAborted();
+      const facts = handled(this.#source.facts()); // older than every byte, also than those that are compared
+      if (!this.#trusted) this.size = (await this.#ofSource(facts)).size;
       this.#part = await this.#begin();
       this.#asked = this.resumedBytes;
       this.#written = this.resumedBytes;
       this.#acknowledged = this.resumedBytes;
-      const facts = handled(this.#source.facts());
       this.#readAhead();
       const before = await this.#ofSource(facts);
       if (!before.isFile) throw new UserError(`"${printable(this.#file.source)}" is no ordinary file any more`);
-      if (before.size !== this.#file.facts.size) {
+      if (before.size !== this.size) {
         await this.#abandon();
-        return before;
+        return false;
       }
-      await this.#copyBlocks(this.#part);
+      await this.#copyBlocks(this.#part, before);
+      if (before.size === 0) await this.#copyToEnd(this.#part);
       await this.#complete(this.#part, before);
-      return undefined;
+      return true;
     } catch (error) {
       await this.#abandon();
       this.#options.signal.throwIfAborted();
@@ -111,74 +124,130 @@ class Transfer {
   }
 
   async #begin(): Promise<PartFile> {
-    const { to } = this.#options;
+    const { to, now } = this.#options;
     const { destination, intoNew } = this.#file;
     const looking = intoNew ? undefined : handled(to.stat(destination));
     this.#part = await to.createPart(this.#partPath);
-    if ((await looking)?.isDirectory === true)
+    const there = await looking;
+    if (there?.isDirectory === true)
       throw new UserError(`"${printable(destination)}" is a directory`, { code: "ERR_IS_DIRECTORY" });
-    if (this.#part !== undefined) return this.#part;
-    const resumed = await this.#openLeftover();
-    if (resumed !== undefined) return resumed;
-    await to.remove(this.#partPath);
-    const created = await to.createPart(this.#partPath);
-    if (created === undefined) throw new Error(`another program makes "${printable(this.#partPath)}" again and again`);
-    return created;
+    if (there?.isFile === false) throw noRegularFile(destination);
+    this.#oldMode = there?.mode;
+    if (this.#part === undefined) {
+      const resumed = await this.#openLeftover();
+      if (resumed !== undefined) return resumed;
+      await to.remove(this.#partPath);
+      this.#part = await to.createPart(this.#partPath);
+    }
+    if (this.#part === undefined)
+      throw new Error(`another program makes "${printable(this.#partPath)}" again and again`);
+    if (this.size >= RESUME_BYTES) this.#claim = PartClaim.created(this.#part, now);
+    return this.#part;
   }
 
   /** What an earlier attempt left, when it is the beginning of this file. */
   async #openLeftover(): Promise<PartFile | undefined> {
-    const { from, to } = this.#options;
-    const { source, facts } = this.#file;
+    const { to } = this.#options;
     const left = await to.lstat(this.#partPath);
-    if (left?.isFile !== true || left.size < RESUME_BYTES || left.size > facts.size) return undefined;
-    const [wanted, found] = await Promise.all([
-      this.#ofSource(from.hash(source, left.size)),
-      to.hash(this.#partPath, left.size),
-    ]);
-    if (wanted !== found) return undefined;
+    if (left?.isFile !== true || left.size < RESUME_BYTES || left.size > this.size) return undefined;
+    const owner = await to.owner();
+    if (owner !== undefined && left.owner !== undefined && left.owner !== owner) return undefined;
+    if (left.links !== undefined && left.links !== 1) return undefined;
+    let part: PartFile;
     try {
-      const part = await to.openPart(this.#partPath);
-      this.resumedBytes = left.size;
-      return part;
+      part = await to.openPart(this.#partPath);
     } catch {
       return undefined; // it has the permissions of the complete file already, which may forbid writing
     }
+    try {
+      if (await this.#takeOver(part, left)) return part;
+    } catch (error) {
+      await Promise.allSettled([part.abandon()]);
+      throw error;
+    }
+    await part.abandon();
+    return undefined;
+  }
+
+  /** False: it is another file's beginning, or something still writes to it. */
+  async #takeOver(part: PartFile, { size }: FileFacts): Promise<boolean> {
+    const { from, to, now } = this.#options;
+    const { claim, facts } = await PartClaim.takeOver(part, now);
+    const [wanted, found] = await Promise.all([
+      this.#ofSource(from.hash(this.#file.source, size)),
+      to.hash(this.#partPath, size),
+    ]);
+    const after = await part.facts();
+    if (wanted !== found || after.size !== size || after.modifiedMs !== facts.modifiedMs) return false;
+    this.#claim = claim;
+    this.resumedBytes = size;
+    return true;
   }
 
   /** Asks for as much as there are free blocks. */
   #readAhead(): void {
-    const { size } = this.#file.facts;
-    while (this.#asked < size) {
+    while (this.#asked < this.size) {
       const block = this.#options.blocks.tryTake();
       if (block === undefined) return;
       this.#read(block);
     }
-    this.#after ??= handled(this.#source.finish());
+    // A size of 0 may mean that the size is not known: files of /proc have it.
+    if (this.size > 0) this.#after ??= handled(this.#source.finish());
   }
 
   #read(block: Uint8Array): void {
-    const length = Math.min(BLOCK_BYTES, this.#file.facts.size - this.#asked);
+    this.#readInto(block, Math.min(BLOCK_BYTES, this.size - this.#asked));
+  }
+
+  #readInto(block: Uint8Array, length: number): void {
     const filled = handled(this.#source.read(this.#asked, block.subarray(0, length)));
     this.#reads.push({ block, length, filled });
     this.#asked += length;
   }
 
   /** Blocks are written in order, so that what is there after a break is a beginning. */
-  async #copyBlocks(part: PartFile): Promise<void> {
-    const { signal, blocks } = this.#options;
-    const { size } = this.#file.facts;
-    while (this.#written < size) {
-      signal.throwIfAborted();
-      if (this.#writeFailure !== undefined) throw this.#writeFailure.error;
+  async #copyBlocks(part: PartFile, before: FileFacts): Promise<void> {
+    const { blocks } = this.#options;
+    while (this.#written < this.size) {
       this.#readAhead();
       if (this.#reads.length === 0) this.#read(await blocks.take());
-      const { length, filled } = this.#reads[0]!;
-      const count = await this.#ofSource(filled);
-      if (count < length) throw changed(this.#file.source, "it became shorter while it was copied");
-      this.#write(part, this.#reads.shift()!.block, length);
+      const { length } = this.#reads[0]!;
+      if ((await this.#copyBlock(part)) < length) await this.#endHere(before);
     }
     this.#readAhead();
+  }
+
+  /** Of a file that has no size. */
+  async #copyToEnd(part: PartFile): Promise<void> {
+    do this.#readInto(await this.#options.blocks.take(), BLOCK_BYTES);
+    while ((await this.#copyBlock(part)) === BLOCK_BYTES);
+    this.size = this.#written;
+    this.#after = handled(this.#source.finish());
+  }
+
+  /** Writes the block that was asked for first. Resolves with its length. */
+  async #copyBlock(part: PartFile): Promise<number> {
+    const { signal, blocks } = this.#options;
+    const count = await this.#ofSource(this.#reads[0]!.filled);
+    await this.#claim?.hold();
+    signal.throwIfAborted();
+    if (this.#writeFailure !== undefined) throw this.#writeFailure.error;
+    const { block } = this.#reads.shift()!;
+    if (count > 0) this.#write(part, block, count);
+    else blocks.give(block);
+    return count;
+  }
+
+  /** Files of /sys end before their size. A file that was cut has another one now. */
+  async #endHere(before: FileFacts): Promise<void> {
+    await Promise.allSettled(this.#reads.map(({ filled }) => filled));
+    for (const { block } of this.#reads.splice(0)) this.#options.blocks.give(block);
+    this.#asked = this.size;
+    this.#readAhead();
+    const after = await this.#ofSource(this.#after!);
+    if (after.size !== before.size || after.modifiedMs !== before.modifiedMs)
+      throw changed(this.#file.source, "it became shorter while it was copied");
+    this.size = this.#written;
   }
 
   #write(part: PartFile, block: Uint8Array, length: number): void {
@@ -199,22 +268,24 @@ class Transfer {
       });
     this.#writes.add(writing);
     this.#written += length;
-    onProgress(length, this.#written, this.#file.facts.size);
+    onProgress(length, this.#written, Math.max(this.size, this.#written));
   }
 
   async #complete(part: PartFile, before: FileFacts): Promise<void> {
     const { to, sync } = this.#options;
-    const { size } = before;
-    const finished = handled(part.finish({ mode: before.mode, sync }));
+    const { size } = this;
+    await this.#claim?.lastCheck();
+    const mode = this.#oldMode ?? before.mode & ~(await to.umask());
+    const finished = handled(part.finish({ mode, sync }));
     await Promise.all(this.#writes);
     if (this.#writeFailure !== undefined) throw this.#writeFailure.error;
     const written = await finished;
-    if (written !== size && (await to.lstat(this.#partPath))?.size !== size) {
-      this.#spoilt = true;
+    if (written !== size && (written === -1 || (await to.lstat(this.#partPath))?.size !== size)) {
+      this.#foreign = true;
       throw new Error("its part file was replaced or cut while it was copied; does another copy write there?");
     }
     const after = await this.#ofSource(this.#after!);
-    if (after.size !== size || after.modifiedMs !== before.modifiedMs) await this.#compare(size);
+    if (after.size !== before.size || after.modifiedMs !== before.modifiedMs) await this.#compare(size);
     await to.rename(this.#partPath, this.#file.destination);
   }
 
@@ -234,7 +305,8 @@ class Transfer {
     await Promise.allSettled([...this.#writes, ...this.#reads.map(({ filled }) => filled)]);
     for (const { block } of this.#reads.splice(0)) blocks.give(block);
     const closed = [this.#source.abandon(), this.#part?.abandon()];
-    const useless = this.#part !== undefined && (this.#spoilt || this.#acknowledged < RESUME_BYTES);
+    const mine = this.#part !== undefined && !this.#foreign && this.#claim?.lost !== true;
+    const useless = mine && (this.#spoilt || this.#acknowledged < RESUME_BYTES);
     // What fails here fails for the reason that is reported already; the next attempt replaces the part.
     await Promise.allSettled(closed);
     if (useless) await Promise.allSettled([to.remove(this.#partPath)]);
@@ -247,6 +319,14 @@ class Transfer {
       throw copyError(this.#file.source, error);
     }
   }
+}
+
+function noRegularFile(destination: string): UserError {
+  return new UserError(`"${printable(destination)}" is no regular file`, {
+    why: "a copy would take the place of a device, a pipe or a socket",
+    next: ["name a file or a directory as the destination"],
+    code: "ERR_NO_REGULAR_FILE",
+  });
 }
 
 function changed(source: string, how = "it was changed while it was copied"): UserError {

@@ -198,6 +198,15 @@ export class SftpClient {
     return entries;
   }
 
+  /** Absolute, and without links where the server resolves them. */
+  async realPath(path: string): Promise<string> {
+    const reader = readerOf(await this.#request(REQUEST.realpath, [{ string: path }]), RESPONSE.name);
+    const count = reader.u32();
+    const name = reader.string().toString("utf8");
+    if (reader.failed || count !== 1) throw new Error("the SFTP server sent an absolute path without form");
+    return name;
+  }
+
   makeDirectory(path: string, mode: number): Promise<void> {
     return this.#command(REQUEST.mkdir, [{ string: path }, { raw: encodeAttributeChanges({ mode }) }]);
   }

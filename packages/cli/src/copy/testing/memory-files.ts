@@ -1,6 +1,6 @@
 /** This machine's side in memory: everything is done within the turn in which it was asked for. */
 import type { Entry, FileFacts, FileSystem, PartFile, SourceFile } from "../file-system.ts";
-import { MemoryDirectory, MemoryFile, type MemoryNode, type MemoryTree, nameOf } from "./memory-tree.ts";
+import { MemoryDirectory, MemoryFile, type MemoryNode, type MemoryTree, nameOf, UMASK } from "./memory-tree.ts";
 
 export class MemoryFiles implements FileSystem {
   readonly openFiles = 1000;
@@ -9,6 +9,14 @@ export class MemoryFiles implements FileSystem {
 
   constructor(tree: MemoryTree) {
     this.#tree = tree;
+  }
+
+  async owner(): Promise<number> {
+    return this.#tree.user;
+  }
+
+  async umask(): Promise<number> {
+    return UMASK;
   }
 
   async stat(path: string): Promise<FileFacts | undefined> {
@@ -27,7 +35,7 @@ export class MemoryFiles implements FileSystem {
   async makeDirectory(path: string, mode: number): Promise<boolean> {
     if (this.#tree.directory(path) !== undefined) return false;
     const made = new MemoryDirectory();
-    made.mode = mode;
+    made.mode = mode & ~UMASK;
     this.#tree.parent(path)!.children.set(nameOf(path), made);
     return true;
   }
@@ -59,6 +67,10 @@ export class MemoryFiles implements FileSystem {
     const file = this.#tree.file(path)!;
     return {
       write: async (offset, bytes) => file.write(offset, bytes),
+      facts: async () => factsOf(file)!,
+      chmod: async (mode) => {
+        file.mode = mode;
+      },
       finish: async ({ mode }) => {
         file.mode = mode;
         return this.#tree.file(path) === file ? file.size : -1;
@@ -100,6 +112,7 @@ function factsOf(node: MemoryNode | undefined): FileFacts | undefined {
     size: node.kind === "file" ? node.size : 0,
     mode: node.kind === "link" ? 0o777 : node.mode,
     modifiedMs: node.kind === "file" ? node.modifiedMs : 0,
+    ...(node.kind === "file" ? { owner: node.owner } : {}),
   };
 }
 

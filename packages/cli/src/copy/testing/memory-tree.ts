@@ -1,6 +1,9 @@
 /** Files in memory, sparse: a file of 5 GiB costs what was written to it. */
 import { createHash } from "node:crypto";
 
+/** Of both sides. */
+export const UMASK = 0o022;
+const USER = 1000;
 const PAGE_BYTES = 4 * 1024;
 const ZEROS = Buffer.alloc(PAGE_BYTES);
 
@@ -10,6 +13,7 @@ export class MemoryFile {
   size = 0;
   mode = 0o644;
   modifiedMs = 1_000;
+  owner = USER;
 
   static of(content: string | Uint8Array, mode = 0o644): MemoryFile {
     const file = new MemoryFile();
@@ -77,10 +81,16 @@ export interface MemoryLink {
   readonly target: string;
 }
 
-export type MemoryNode = MemoryFile | MemoryDirectory | MemoryLink;
+export class MemoryDevice {
+  readonly kind = "device";
+  mode = 0o666;
+}
+
+export type MemoryNode = MemoryFile | MemoryDirectory | MemoryLink | MemoryDevice;
 
 export class MemoryTree {
   readonly root = new MemoryDirectory();
+  readonly user = USER;
 
   /** Undefined: there is none. Links in the middle of a path are followed, one at its end unless `ownLink`. */
   find(path: string, ownLink = false, hops = 0): MemoryNode | undefined {

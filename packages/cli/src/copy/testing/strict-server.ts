@@ -4,6 +4,7 @@
  */
 import { Duplex } from "node:stream";
 import {
+  encodeAttributes,
   encodeFields,
   encodePacket,
   type Field,
@@ -13,7 +14,7 @@ import {
   RESPONSE,
   STATUS,
 } from "coder-agent/services/ssh/sftp/codec";
-import { MemoryDirectory, MemoryFile, type MemoryNode, type MemoryTree, nameOf } from "./memory-tree.ts";
+import { MemoryDirectory, MemoryFile, type MemoryNode, type MemoryTree, nameOf, UMASK } from "./memory-tree.ts";
 
 export interface ServerRequest {
   readonly type: number;
@@ -204,6 +205,11 @@ export class StrictServer {
         found.mode = reader.attributes().mode ?? found.mode;
         return STATUS.ok;
       }
+      case REQUEST.realpath:
+        return {
+          type: RESPONSE.name,
+          fields: [{ u32: 1 }, { string: "/" }, { string: "/" }, { raw: Buffer.alloc(4) }],
+        };
       case REQUEST.mkdir:
         return this.#makeDirectory(path, reader);
       case REQUEST.remove:
@@ -297,7 +303,7 @@ export class StrictServer {
     if (parent.children.has(nameOf(path))) return STATUS.failure;
     reader.string();
     const made = new MemoryDirectory();
-    made.mode = reader.attributes().mode ?? made.mode;
+    made.mode = (reader.attributes().mode ?? made.mode) & ~UMASK;
     parent.children.set(nameOf(path), made);
     return STATUS.ok;
   }
@@ -349,15 +355,18 @@ function handleNumber(bytes: Buffer): number {
   return bytes.length === 4 ? bytes.readUInt32BE() : -1;
 }
 
-const TYPE_BITS = { file: 0o100000, directory: 0o040000, link: 0o120000 } as const;
+const TYPE_BITS = { device: 0o020000, file: 0o100000, directory: 0o040000, link: 0o120000 } as const;
 
 function attributes(node: MemoryNode): Buffer {
-  const bytes = Buffer.alloc(24);
-  bytes.writeUInt32BE(1 | 4 | 8, 0);
-  bytes.writeBigUInt64BE(BigInt(node.kind === "file" ? node.size : 0), 4);
-  bytes.writeUInt32BE(TYPE_BITS[node.kind] | (node.kind === "link" ? 0o777 : node.mode), 12);
-  bytes.writeUInt32BE(node.kind === "file" ? Math.floor(node.modifiedMs / 1000) : 0, 20);
-  return bytes;
+  const isFile = node.kind === "file";
+  return encodeAttributes({
+    size: isFile ? node.size : 0,
+    uid: isFile ? node.owner : 0,
+    gid: 0,
+    mode: TYPE_BITS[node.kind] | (node.kind === "link" ? 0o777 : node.mode),
+    atimeMs: 0,
+    mtimeMs: isFile ? node.modifiedMs : 0,
+  });
 }
 
 /** The same order in every run. */
