@@ -5,14 +5,13 @@ import { connect as connectSocket, createServer, type Server } from "node:net";
 import type { Duplex, Writable } from "node:stream";
 import type { AcceptConnection, Client } from "ssh2";
 import type { Logger } from "wg-userspace/base/ports";
-import { ownedPipe } from "wg-userspace/io/sockets/owned-pipe";
 import { printable } from "../base/text.ts";
 import { dialSocketThrough, dialThrough } from "../connection/ssh-client.ts";
 import { UserError } from "../errors/user-error.ts";
 import { listenAddresses, listenFailure } from "../forwarding/listen.ts";
 import type { DynamicForward, LocalForward } from "../forwarding/local-forward.ts";
 import { serveSocks } from "../forwarding/socks.ts";
-import { reasonOf, TcpForward } from "../forwarding/tcp-forward.ts";
+import { joined, reasonOf, TcpForward } from "../forwarding/tcp-forward.ts";
 import type { RemoteForward } from "./remote-forward.ts";
 
 export interface SshForwardsOptions {
@@ -138,13 +137,11 @@ function bridge(forward: RemoteForward | undefined, accept: AcceptConnection, sa
     return;
   }
   const { local } = forward;
-  const socket = local.kind === "unix" ? connectSocket({ path: local.path }) : connectSocket(local.port, local.host);
-  socket.on("error", (error) => {
-    say(`cannot forward to ${forward.text}: ${error.message}`);
-    channel.close();
-  });
-  channel.on("error", () => socket.destroy());
-  channel.on("close", () => socket.destroy());
-  ownedPipe(socket, channel);
-  ownedPipe(channel, socket);
+  const target = local.kind === "unix" ? { path: local.path } : { port: local.port, host: local.host };
+  const socket = connectSocket({ ...target, allowHalfOpen: true });
+  socket.on("error", (error) => say(`cannot forward to ${forward.text}: ${error.message}`));
+  channel.on("error", () => undefined); // "close" follows
+  joined(socket, channel)
+    .catch(() => socket.destroy()) // either end may be cut
+    .finally(() => channel.close());
 }
