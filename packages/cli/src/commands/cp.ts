@@ -6,7 +6,7 @@ import { BaseCommand } from "./base-command.ts";
 export default class Copy extends BaseCommand<typeof Copy> {
   static override summary = "Copy files to or from a workspace";
   static override description =
-    "A file takes its place when it is complete. A copy that was broken off goes on where it was, when it is run again: what is there already is compared by SHA-256.";
+    "A file takes its place when it is complete. A copy that was broken off goes on where it was, when it is run again: what is there already is compared by SHA-256. New files and directories get the permissions of their source without the bits of the umask; existing ones keep theirs. A link to a file is replaced, a device is not. When something was passed over, the exit status is 1.";
   static override examples = [
     "<%= config.bin %> cp notes.txt dev:",
     "<%= config.bin %> cp -r dev:project/results .",
