@@ -198,21 +198,28 @@ export class HealthChecks {
   }
 
   async #withOthers(own: OwnReport): Promise<FullHealthReport> {
-    const ageMs = Math.max(0, this.#options.clock.now() - own.atMs);
-    const replicas = replicasSection(this.#facts(), own.warnings, { report: own.stored, ageMs }, await this.#others());
+    const { clock, config } = this.#options;
+    const others = await this.#others();
+    const now = clock.now();
+    const ageMs = Math.max(0, now - own.atMs);
+    const replicas = replicasSection(this.#facts(), own.warnings, { report: own.stored, ageMs }, others, {
+      now,
+      refreshMs: config.healthCheckRefreshMs,
+    });
     const { time, coder_version } = own.stored;
     const all = { ...own.sections, replicas };
     return { time, coder_version, ...overall(Object.values(all)), ...all };
   }
 
-  async #others(): Promise<readonly KnownReport[]> {
+  /** Undefined when they cannot be read. */
+  async #others(): Promise<readonly KnownReport[] | undefined> {
     const { store, log } = this.#options;
     try {
       const rows = (await store.replicaHealths?.read()) ?? [];
       return rows.map(({ id, health, ageMs }) => ({ id, report: parseReport(health), ageMs }));
     } catch (error) {
       log.warn({ err: error }, "the health reports of other servers cannot be read");
-      return [];
+      return undefined;
     }
   }
 }

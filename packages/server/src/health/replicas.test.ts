@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Replica } from "../control/cluster/cluster-database.ts";
 import type { SiblingStatus } from "../relay/relay-mesh.ts";
-import { type ReplicaFacts, replicasSection, replicaWarnings } from "./replicas.ts";
+import { type KnownReport, type ReplicaFacts, type ReportAges, replicasSection, replicaWarnings } from "./replicas.ts";
 import { HEALTH_CODES } from "./section.ts";
 import { encodeReport, parseReport, storedReport } from "./stored-report.ts";
 
@@ -127,6 +127,11 @@ describe("warnings about the servers of a deployment", () => {
 const fine = { healthy: true, severity: "ok", warnings: [] } as const;
 const facts = { time: "2026-01-01T00:00:00Z", healthy: true, severity: "ok", coder_version: "1.2.3" } as const;
 const fineReport = storedReport(facts, { database: fine });
+const MINUTE_MS = 60_000;
+const REFRESH_MS = 10 * MINUTE_MS;
+/** A minute after the servers started. */
+const early = { now: MINUTE_MS, refreshMs: REFRESH_MS };
+const late = { now: MINUTE_MS + 1, refreshMs: REFRESH_MS };
 
 describe("the section of the servers", () => {
   it("lists this one first, and those without a report as well", () => {
@@ -135,7 +140,7 @@ describe("the section of the servers", () => {
       { id: "b", report: fineReport, ageMs: 4_000.4 },
       { id: "gone", report: fineReport, ageMs: 1 },
     ];
-    const section = replicasSection({ own: server("a"), others }, [], { report: fineReport, ageMs: 7 }, known);
+    const section = replicasSection({ own: server("a"), others }, [], { report: fineReport, ageMs: 7 }, known, early);
     expect(section).toMatchObject({ healthy: true, severity: "ok" });
     expect(section.replicas.map(({ id, age_ms, report }) => [id, age_ms, report?.coder_version])).toEqual([
       ["a", 7, "1.2.3"],
@@ -147,11 +152,57 @@ describe("the section of the servers", () => {
   it("is as ill as the others are, and does not repeat what this one reports of itself", () => {
     const ill = { ...fineReport, healthy: false, severity: "error" as const };
     const of = (own: typeof ill | typeof fineReport, other: typeof ill | typeof fineReport) =>
-      replicasSection({ own: server("a"), others: [server("b")] }, [], { report: own, ageMs: 0 }, [
-        { id: "b", report: other, ageMs: 1 },
-      ]);
+      replicasSection(
+        { own: server("a"), others: [server("b")] },
+        [],
+        { report: own, ageMs: 0 },
+        [{ id: "b", report: other, ageMs: 1 }],
+        late,
+      );
     expect(of(fineReport, ill)).toMatchObject({ healthy: false, severity: "error", error: "reports errors: host-b" });
     expect(of(ill, fineReport)).toMatchObject({ healthy: true, severity: "ok" });
+  });
+});
+
+describe("a server that no recent report is of", () => {
+  const stale = { id: "b", report: fineReport, ageMs: 3 * REFRESH_MS + MINUTE_MS };
+  const rows: readonly [
+    what: string,
+    known: KnownReport[] | undefined,
+    ages: ReportAges,
+    warning: RegExp | undefined,
+  ][] = [
+    ["started just now", [], early, undefined],
+    ["has left none", [], late, /how every server is: host-b has left no report\. The log/],
+    [
+      "left one that cannot be read",
+      [{ ...stale, report: undefined, ageMs: 0 }],
+      early,
+      /host-b left a report that cannot/,
+    ],
+    ["left one three intervals ago", [stale], late, undefined],
+    ["left one before that", [{ ...stale, ageMs: stale.ageMs + 1 }], late, /host-b left its last report 31 min ago/],
+    ["is out of reach behind the database", undefined, early, /cannot be read from the database/],
+  ];
+  it.each(rows)("%s", (_what, known, ages, warning) => {
+    const servers = { own: server("a"), others: [server("b")] };
+    const section = replicasSection(servers, [], { report: fineReport, ageMs: 0 }, known, ages);
+    const severity = warning === undefined ? "ok" : "warning";
+    expect(section).toMatchObject({ healthy: true, severity, replicas: [{ severity: "ok" }, { severity }] });
+    expect(section.warnings).toEqual(
+      warning === undefined ? [] : [{ code: "ERPL06", message: expect.stringMatching(warning) }],
+    );
+  });
+
+  it("is not there where there is one server", () => {
+    const section = replicasSection(
+      { own: server("a"), others: [] },
+      [],
+      { report: fineReport, ageMs: 0 },
+      undefined,
+      late,
+    );
+    expect(section).toMatchObject({ severity: "ok", warnings: [] });
   });
 });
 

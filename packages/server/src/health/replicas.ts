@@ -10,6 +10,10 @@ import { message, type Section, works, worst } from "./section.ts";
 
 /** Texts name so many servers. */
 const MAX_NAMED = 5;
+/** A report that is older than so many intervals between two was the last one that its server made or could write. */
+const MISSED_REPORTS = 3;
+/** A server makes its first report within this time, and a report takes no longer than this. */
+const REPORT_TAKES_MS = 60_000;
 
 export interface ReplicaFacts {
   readonly own: Replica;
@@ -139,21 +143,34 @@ export interface KnownReport {
   readonly ageMs: number;
 }
 
-/** @param ownReport Of this server, just made. */
+export interface ReportAges {
+  /** By this server's clock. */
+  readonly now: number;
+  /** How often each server makes a report. */
+  readonly refreshMs: number;
+}
+
+/**
+ * @param found Warnings of this server about the others.
+ * @param ownReport Of this server, just made.
+ * @param known Of the other servers; undefined: they could not be read.
+ */
 export function replicasSection(
-  facts: Pick<ReplicaFacts, "own" | "others">,
-  warnings: HealthMessage[],
+  { own, others }: Pick<ReplicaFacts, "own" | "others">,
+  found: readonly HealthMessage[],
   ownReport: Omit<KnownReport, "id">,
-  known: readonly KnownReport[],
+  known: readonly KnownReport[] | undefined,
+  ages: ReportAges,
 ): ReplicasSection {
-  const { own, others } = facts;
+  const unknown = others.flatMap((other) => {
+    const why = known && unknownBecause(other, reportOf(other, known), ages);
+    return why === undefined ? [] : [{ id: other.id, text: `${other.hostname} ${why}` }];
+  });
+  const warnings = [...found, ...unreadable(others, known), ...unknownHealth(unknown.map(({ text }) => text))];
   const replicas = [
-    replicaHealth(own, { id: own.id, ...ownReport }),
+    replicaHealth(own, { id: own.id, ...ownReport }, false),
     ...others.map((other) =>
-      replicaHealth(
-        other,
-        known.find(({ id }) => id === other.id),
-      ),
+      replicaHealth(other, reportOf(other, known), known === undefined || unknown.some(({ id }) => id === other.id)),
     ),
   ];
   const ill = replicas.slice(1).filter(({ healthy }) => !healthy);
@@ -166,7 +183,46 @@ export function replicasSection(
   };
 }
 
-function replicaHealth(replica: Replica, known: KnownReport | undefined): ReplicaHealth {
+function reportOf(replica: Replica, known: readonly KnownReport[] | undefined): KnownReport | undefined {
+  return known?.find(({ id }) => id === replica.id);
+}
+
+/** Why a server may be ill without it being seen; undefined where its report counts, or is not due yet. */
+function unknownBecause(
+  replica: Replica,
+  known: KnownReport | undefined,
+  { now, refreshMs }: ReportAges,
+): string | undefined {
+  if (known === undefined) return now - replica.startedAt > REPORT_TAKES_MS ? "has left no report" : undefined;
+  if (known.report === undefined) return "left a report that cannot be read";
+  if (known.ageMs <= MISSED_REPORTS * refreshMs + REPORT_TAKES_MS) return undefined;
+  return `left its last report ${Math.round(known.ageMs / 60_000)} min ago`;
+}
+
+function unreadable(others: readonly Replica[], known: readonly KnownReport[] | undefined): HealthMessage[] {
+  if (known !== undefined || others.length === 0) return [];
+  return [
+    message(
+      "ERPL06",
+      "The reports of the other servers cannot be read from the database: how they are is not known. The log of this server " +
+        "names the reason",
+    ),
+  ];
+}
+
+function unknownHealth(texts: readonly string[]): HealthMessage[] {
+  if (texts.length === 0) return [];
+  const more = texts.length > MAX_NAMED ? ` and ${texts.length - MAX_NAMED} more` : "";
+  return [
+    message(
+      "ERPL06",
+      `It is not known how every server is: ${texts.slice(0, MAX_NAMED).join(", ")}${more}. The log of a server names what keeps ` +
+        "it from checking itself or from writing its report; --health-check-refresh is the same at all servers",
+    ),
+  ];
+}
+
+function replicaHealth(replica: Replica, known: KnownReport | undefined, isUnknown: boolean): ReplicaHealth {
   const report = known?.report;
   return {
     id: replica.id,
@@ -174,7 +230,7 @@ function replicaHealth(replica: Replica, known: KnownReport | undefined): Replic
     region_id: replica.regionId,
     version: replica.version,
     healthy: report?.healthy ?? true,
-    severity: report?.severity ?? "ok",
+    severity: worst([report?.severity ?? "ok", isUnknown ? "warning" : "ok"]),
     report: report ?? null,
     age_ms: known === undefined ? null : Math.max(0, Math.round(known.ageMs)),
   };

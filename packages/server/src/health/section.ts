@@ -34,6 +34,7 @@ export const HEALTH_CODES = [
   "ERPL03",
   "ERPL04",
   "ERPL05",
+  "ERPL06",
 ] as const;
 export type HealthCode = (typeof HEALTH_CODES)[number];
 
