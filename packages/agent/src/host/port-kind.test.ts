@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { portKind } from "./port-kind.ts";
+import { type PortKind, portKind } from "./port-kind.ts";
 import { PortKinds } from "./port-kinds.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "port-kind-"));
@@ -123,4 +123,88 @@ test("a program that is slow to answer holds up no list, and is known later", as
   resolve("https");
   await promise;
   expect(await kinds.of(listening, new Set([3000]))).toEqual(new Map([[3000, "https"]]));
+});
+
+/** A program that takes connections and is silent. */
+const silent = () => createServer(() => undefined);
+
+test("a program that answers nothing in time is not known, and not taken for another protocol", async () => {
+  expect(await portKind(await at(silent()), { answerMs: 50 })).toBeUndefined();
+});
+
+interface Looks {
+  readonly kinds: PortKinds;
+  readonly looked: number[];
+  now: number;
+  found: PortKind | undefined;
+}
+
+/** Looks that find `found` at once, in a time that the test moves. */
+function looks(): Looks {
+  const state: Looks = {
+    looked: [],
+    now: 0,
+    found: undefined,
+    kinds: new PortKinds({
+      look: async (port) => {
+        state.looked.push(port);
+        return state.found;
+      },
+      now: () => state.now,
+    }),
+  };
+  return state;
+}
+
+test("a program that was slow to start is looked at again after a pause, and then known", async () => {
+  const state = looks();
+  const ask = () => state.kinds.of([row(3000, "1")], new Set([3000]));
+  expect(await ask()).toEqual(new Map());
+  state.found = "http";
+  state.now = 29_999;
+  expect(await ask()).toEqual(new Map());
+  state.now = 30_000;
+  expect(await ask()).toEqual(new Map([[3000, "http"]]));
+  state.now = 10_000_000;
+  expect(await ask()).toEqual(new Map([[3000, "http"]]));
+  expect(state.looked).toEqual([3000, 3000]);
+});
+
+test.each([
+  ["of another protocol", "other"],
+  ["not known", undefined],
+] as const)(
+  "a program that ends with each connection, and is %s, is looked at ever more seldom",
+  async (_kind, found) => {
+    const state = looks();
+    state.found = found;
+    const times: number[] = [];
+    const hourMs = 3_600_000;
+    for (let listener = 0; state.now < hourMs; state.now += 3_000, listener++) {
+      const before = state.looked.length;
+      // It is gone at every other question.
+      await state.kinds.of(listener % 2 === 0 ? [row(3000, `${listener}`)] : [], new Set([3000]));
+      if (state.looked.length > before) times.push(state.now / 1_000);
+    }
+    expect(times).toEqual([0, 30, 90, 210, 450, 930, 1_830, 2_730]);
+  },
+);
+
+test("a server of HTTP that is started again is looked at at once", async () => {
+  const state = looks();
+  state.found = "http";
+  for (const listener of ["1", "2", "3"]) await state.kinds.of([row(3000, listener)], new Set([3000]));
+  expect(state.looked).toHaveLength(3);
+});
+
+test("ports that are closed take no place from those that listen", async () => {
+  const state = looks();
+  state.found = "http";
+  const wanted = new Set(Array.from({ length: 256 }, (_, i) => 3000 + i));
+  const listening = [...wanted].slice(100).map((port) => row(port, `${port}`));
+  const first = await state.kinds.of(listening, wanted);
+  expect([...first.keys()]).toEqual([...wanted].slice(100, 164));
+  for (let more = 0; more < 2; more++) await state.kinds.of(listening, wanted);
+  expect(await state.kinds.of(listening, wanted)).toHaveProperty("size", 156);
+  expect(state.looked).toHaveLength(156);
 });

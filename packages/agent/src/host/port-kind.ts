@@ -13,37 +13,45 @@ const MAX_ANSWER_BYTES = 4_096;
 const QUESTION = "OPTIONS * HTTP/1.0\r\n\r\n";
 const HTTP_ANSWER = /^HTTP\/1\.[01] ([0-9]{3})/;
 
-/** Undefined: nothing listens there on a loopback address. */
-export async function portKind(port: number): Promise<PortKind | undefined> {
+/** Undefined: nothing listens there on a loopback address, or the program did not answer in time, as one that still starts. */
+export async function portKind(port: number, { answerMs = ANSWER_MS } = {}): Promise<PortKind | undefined> {
   for (const host of HOSTS) {
-    const socket = await connected(host, port);
+    const socket = await connected(host, port, answerMs);
     if (socket === undefined) continue;
-    const status = await httpStatus(socket);
+    const status = await httpStatus(socket, answerMs);
     if (status === "greeting") return "other";
     // Servers of https answer a plain request with 400, in plain text, or with nothing.
-    if (status !== undefined && status !== 400) return "http";
-    if (await speaksTls(host, port)) return "https";
-    return status === undefined ? "other" : "http";
+    if (typeof status === "number" && status !== 400) return "http";
+    const tls = await speaksTls(host, port, answerMs);
+    if (tls === true) return "https";
+    if (status === 400) return "http";
+    return status === "late" || tls === "late" ? undefined : "other";
   }
   return undefined;
 }
 
-function connected(host: string, port: number): Promise<Socket | undefined> {
+function connected(host: string, port: number, answerMs: number): Promise<Socket | undefined> {
   return new Promise((resolve) => {
     const socket = connect({ host, port });
-    socket.setTimeout(ANSWER_MS, () => socket.destroy());
-    socket.once("connect", () => resolve(socket));
+    socket.setTimeout(answerMs, () => socket.destroy());
+    socket.once("connect", () => {
+      socket.setTimeout(0);
+      resolve(socket);
+    });
     socket.once("error", () => resolve(undefined));
     socket.once("close", () => resolve(undefined));
   });
 }
 
-/** The status of the answer; "greeting" for a program that speaks first; undefined for any other. Ends the connection. */
-function httpStatus(socket: Socket): Promise<number | "greeting" | undefined> {
+/**
+ * The status of the answer; "greeting" for a program that speaks first; "late" for none in time; undefined for any other. Ends
+ * the connection.
+ */
+function httpStatus(socket: Socket, answerMs: number): Promise<number | "greeting" | "late" | undefined> {
   return new Promise((resolve) => {
     let asked = false;
     let text = "";
-    const end = (status: number | "greeting" | undefined): void => {
+    const end = (status: number | "greeting" | "late" | undefined): void => {
       clearTimeout(asking);
       clearTimeout(late);
       socket.destroy();
@@ -53,7 +61,7 @@ function httpStatus(socket: Socket): Promise<number | "greeting" | undefined> {
       asked = true;
       socket.write(QUESTION);
     }, GREETING_MS);
-    const late = setTimeout(() => end(undefined), GREETING_MS + ANSWER_MS);
+    const late = setTimeout(() => end("late"), GREETING_MS + answerMs);
     socket.on("data", (chunk) => {
       if (!asked) return end("greeting");
       text += chunk.toString("latin1");
@@ -66,17 +74,17 @@ function httpStatus(socket: Socket): Promise<number | "greeting" | undefined> {
   });
 }
 
-/** Whether a TLS handshake is answered, be it with an alert. */
-function speaksTls(host: string, port: number): Promise<boolean> {
+/** Whether a TLS handshake is answered, be it with an alert; "late" for no answer in time. */
+function speaksTls(host: string, port: number, answerMs: number): Promise<boolean | "late"> {
   return new Promise((resolve) => {
     // The name in the certificate is of no interest: nothing is sent.
     const socket = connectTls({ host, port, rejectUnauthorized: false, ALPNProtocols: ["http/1.1"] });
-    const end = (speaks: boolean): void => {
+    const end = (speaks: boolean | "late"): void => {
       clearTimeout(late);
       socket.destroy();
       resolve(speaks);
     };
-    const late = setTimeout(() => end(false), ANSWER_MS);
+    const late = setTimeout(() => end("late"), answerMs);
     socket.once("secureConnect", () => end(true));
     socket.on("error", (error: NodeJS.ErrnoException) => end(/ALERT/.test(error.code ?? "")));
     socket.once("close", () => end(false));
