@@ -128,7 +128,7 @@ export function buildHttpSurface(
         { address },
         "nearly all connections come from one address: a proxy there is not among --proxy-trusted-origins",
       );
-  });
+  }, parts.isSibling);
   const proxySources = {
     proxies: () => parts.proxies.directory.all.map((row) => proxyView(row, clock.now())),
     leftOut: () => parts.relayMaps.leftOut,

@@ -204,11 +204,12 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const relayKey = databaseClock === undefined ? keys.derpPrivate : relayKeyOf(keys.derpPrivate, replicaId);
   const meshKey = databaseClock === undefined ? undefined : meshKeyOf(keys.derpPrivate, deployment.deploymentId);
   const siblings = new SiblingAddresses();
+  const isSibling = (address: string): boolean => siblings.has(address);
   const relay = config.derp.serverEnabled
     ? new RelayListener({
         privateKey: relayKey,
         ...(meshKey === undefined ? {} : { meshKey }),
-        isSibling: (address) => siblings.has(address),
+        isSibling,
         crypto: nodeCryptoSuite,
         random: nodeRandom,
         clock: monotonicNow,
@@ -324,6 +325,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   return {
     ...foundations,
     standing,
+    isSibling,
     /** Why this server should get no new clients. */
     unready: () => (standing.draining ? "draining" : cluster?.unready),
     limits,

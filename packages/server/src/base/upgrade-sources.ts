@@ -14,16 +14,22 @@ export interface CommonSource {
 export class UpgradeSources {
   readonly #last: CommonSource[] = [];
   readonly #onCommon: (source: CommonSource) => void;
+  readonly #isSibling: (address: string) => boolean;
   #next = 0;
   #isReported = false;
 
-  /** @param onCommon Called once, when nearly all upgrades come from one address for the first time. */
-  constructor(onCommon: (source: CommonSource) => void) {
+  /**
+   * @param onCommon Called once, when nearly all upgrades come from one address for the first time.
+   * @param isSibling Whether another server of the deployment is at an address: its relay dials this one.
+   */
+  constructor(onCommon: (source: CommonSource) => void, isSibling: (address: string) => boolean) {
     this.#onCommon = onCommon;
+    this.#isSibling = isSibling;
   }
 
   /** An upgrade whose sender counts as the client. */
   record(source: CommonSource): void {
+    if (this.#mayBeRelay(source)) return;
     this.#last[this.#next] = source;
     this.#next = (this.#next + 1) % WINDOW;
     if (this.#isReported || this.#next % ENOUGH !== 0) return;
@@ -35,13 +41,20 @@ export class UpgradeSources {
 
   /** The address of nearly all of the last upgrades; undefined when there is none, or too few to tell. */
   common(): CommonSource | undefined {
-    if (this.#last.length < ENOUGH) return undefined;
+    // Of those that were recorded some may be of a sibling whose address is known only since.
+    const last = this.#last.filter((source) => !this.#mayBeRelay(source));
+    if (last.length < ENOUGH) return undefined;
     const counts = new Map<string, number>();
-    for (const { address } of this.#last) counts.set(address, (counts.get(address) ?? 0) + 1);
+    for (const { address } of last) counts.set(address, (counts.get(address) ?? 0) + 1);
     for (const [address, count] of counts) {
-      if (count <= SHARE * this.#last.length) continue;
-      return { address, namesClients: this.#last.some((source) => source.address === address && source.namesClients) };
+      if (count <= SHARE * last.length) continue;
+      return { address, namesClients: last.some((source) => source.address === address && source.namesClients) };
     }
     return undefined;
+  }
+
+  /** A proxy on the machine of a sibling is told apart by its header, which relays do not send. */
+  #mayBeRelay({ address, namesClients }: CommonSource): boolean {
+    return !namesClients && this.#isSibling(address);
   }
 }
