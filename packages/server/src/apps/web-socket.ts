@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { request as httpRequest, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
-import { pipeline } from "node:stream";
+import { drainInto } from "wg-userspace/io/sockets/drain-into";
 import { type ExchangeFacts, requestOptions } from "./exchange.ts";
 import { type Header, headersToClient } from "./headers.ts";
 import { connectProgram, type DialApp, type ProgramPools } from "./program-pool.ts";
@@ -59,11 +59,8 @@ export async function passWebSocket(
   socket.write(switching, "latin1");
   if (early.length > 0) socket.write(early);
   if (head.length > 0) stream.write(head);
-  const both = [
-    new Promise<void>((resolve) => pipeline(stream, socket, () => resolve())),
-    new Promise<void>((resolve) => pipeline(socket, stream, () => resolve())),
-  ];
-  await Promise.all(both);
+  // How a connection ends, also in the middle of a message, is for the two WebSockets to see.
+  await Promise.allSettled([drainInto(stream, socket), drainInto(socket, stream)]);
 }
 
 function isGenuine(request: IncomingMessage, answer: IncomingMessage): boolean {

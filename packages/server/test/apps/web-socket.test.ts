@@ -37,6 +37,24 @@ test("messages of any size, compressed, go both ways, and the close with its cod
   expect((await once(socket, "close"))[0]).toBe(4001);
 });
 
+test("a WebSocket stays below Node's limit of listeners", async () => {
+  const warnings: Error[] = [];
+  const note = (warning: Error): void => void warnings.push(warning);
+  process.on("warning", note);
+  try {
+    await using apps = await startApps();
+    await echo(apps);
+    const headers = { Host: apps.host(8080), "Coder-Session-Token": apps.ada.token };
+    const reader = await openSocketOrFail(apps.test.url, "/", headers);
+    expect(await reader.next()).toBe("/ ");
+    reader.socket.terminate();
+    await once(reader.socket, "close");
+  } finally {
+    process.off("warning", note);
+  }
+  expect(warnings.filter(({ name }) => name === "MaxListenersExceededWarning")).toEqual([]);
+});
+
 test("security S8: a WebSocket with a session needs an origin of the same owner", async () => {
   await using apps = await startApps();
   await echo(apps);
