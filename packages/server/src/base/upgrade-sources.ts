@@ -53,7 +53,7 @@ export class UpgradeSources {
     return undefined;
   }
 
-  /** A proxy on the machine of a sibling is told apart by its header, which relays do not send. */
+  /** A proxy on the machine of a sibling sends this header, and relays do not. */
   #mayBeRelay({ address, namesClients }: CommonSource): boolean {
     return !namesClients && this.#isSibling(address);
   }
