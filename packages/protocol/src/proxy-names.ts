@@ -7,3 +7,13 @@ export const PRIMARY_PROXY_NAME = "primary";
 export function proxyRegionCode(name: string): string {
   return `coder_${name.toLowerCase()}`;
 }
+
+const MAX_LENGTH = 32;
+
+/** What a name of a proxy has to be, when this one is not: "must …". */
+export function proxyNameFault(name: string): string | undefined {
+  if (name === "") return "must not be empty";
+  if (name.length > MAX_LENGTH) return `must have at most ${MAX_LENGTH} characters`;
+  if (!/^[a-z0-9-]+$/.test(name)) return "must consist of lower-case letters, digits and hyphens";
+  return undefined;
+}

@@ -2,14 +2,12 @@
 import { ClientError } from "coder-client/base/client-error";
 import type { RequestOptions } from "coder-client/rest/api";
 import type { Deployment } from "coder-client/rest/deployment";
-import { PRIMARY_PROXY_NAME } from "coder-protocol/proxy-names";
-import {
-  createWorkspaceProxyRequest,
-  type PatchWorkspaceProxyRequest,
-  type UpdateWorkspaceProxyResponse,
-  updateWorkspaceProxyResponse,
-  type WorkspaceProxiesResponse,
-  workspaceProxiesResponse,
+import { PRIMARY_PROXY_NAME, proxyNameFault } from "coder-protocol/proxy-names";
+import type {
+  PatchWorkspaceProxyRequest,
+  UpdateWorkspaceProxyResponse,
+  WorkspaceProxiesResponse,
+  WorkspaceProxy,
 } from "coder-protocol/rest/workspace-proxies";
 
 const PATH = "/api/v2/workspaceproxies";
@@ -23,8 +21,8 @@ export interface NewProxy {
 /** What is wrong with the name of a proxy, in a sentence; undefined when it may be one. */
 export function proxyNameProblem(name: string): string | undefined {
   if (name === PRIMARY_PROXY_NAME || name === "me") return `The name "${name}" is reserved.`;
-  const issue = createWorkspaceProxyRequest.shape.name.safeParse(name).error?.issues[0];
-  return issue === undefined ? undefined : `The name of a proxy ${issue.message}.`;
+  const fault = proxyNameFault(name);
+  return fault === undefined ? undefined : `The name of a proxy ${fault}.`;
 }
 
 export async function createProxy(
@@ -38,9 +36,9 @@ export async function createProxy(
 
 /** The primary first. */
 export async function listProxies(deployment: Deployment, signal: AbortSignal): Promise<WorkspaceProxiesResponse> {
-  const body = workspaceProxiesResponse.safeParse(await deployment.call(PATH, { signal }));
-  if (!body.success) throw noProxy();
-  return body.data;
+  const body = (await deployment.call(PATH, { signal })) as { regions?: unknown } | undefined;
+  if (!Array.isArray(body?.regions)) throw noProxy();
+  return { regions: body.regions.map(proxyOf) };
 }
 
 /** @param which Name or id. Empty and missing fields leave the proxy as it is, but an empty wildcard host name clears it. */
@@ -82,9 +80,43 @@ async function callProxy(deployment: Deployment, which: string, options: Request
 }
 
 function madeOf(body: unknown): UpdateWorkspaceProxyResponse {
-  const made = updateWorkspaceProxyResponse.safeParse(body);
-  if (!made.success) throw noProxy();
-  return made.data;
+  if (!isRecord(body) || typeof body["proxy_token"] !== "string") throw noProxy();
+  return { proxy: proxyOf(body["proxy"]), proxy_token: body["proxy_token"] };
+}
+
+/** What commands show of a proxy. */
+const PROXY_TEXTS = [
+  "id",
+  "name",
+  "display_name",
+  "path_app_url",
+  "wildcard_hostname",
+  "version",
+  "created_at",
+] as const;
+
+function proxyOf(value: unknown): WorkspaceProxy {
+  if (!isRecord(value) || PROXY_TEXTS.some((name) => typeof value[name] !== "string")) throw noProxy();
+  const { derp_enabled: enabled, derp_only: only, status } = value;
+  if (typeof enabled !== "boolean" || typeof only !== "boolean" || !isRecord(status)) throw noProxy();
+  if (typeof status["status"] !== "string" || typeof status["checked_at"] !== "string") throw noProxy();
+  const report = isRecord(status["report"]) ? status["report"] : {};
+  const texts = { errors: textsOf(report["errors"]), warnings: textsOf(report["warnings"]) };
+  return {
+    ...(value as unknown as WorkspaceProxy),
+    status: { ...(status as WorkspaceProxy["status"]), report: texts },
+  };
+}
+
+/** Lists are null where a deployment in Go has none. */
+function textsOf(value: unknown): string[] {
+  if (value === null || value === undefined) return [];
+  if (!Array.isArray(value) || value.some((text) => typeof text !== "string")) throw noProxy();
+  return value as string[];
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
 }
 
 function noProxy(): ClientError {

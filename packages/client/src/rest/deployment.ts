@@ -1,6 +1,6 @@
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
-import { REPLICA_HEADER } from "coder-protocol/rest/common";
+import { REPLICA_HEADER } from "coder-protocol/replica-header";
 import { withSessionId } from "coder-protocol/session-id";
 import { deadline, sleep } from "wg-userspace/async/abort";
 import { EngineError } from "wg-userspace/base/errors";

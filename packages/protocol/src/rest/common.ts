@@ -38,8 +38,6 @@ export type MessageBody = z.infer<typeof messageBody>;
 /** Header on every API answer; the CLI refuses a server without it. */
 export const BUILD_VERSION_HEADER = "X-Coder-Build-Version";
 
-/** Our addition: the server of several that answered, by its short id; for owners of the deployment only. */
-export const REPLICA_HEADER = "X-Coder-Replica";
 /** Header that carries a user's or an agent's token. */
 export const SESSION_TOKEN_HEADER = "Coder-Session-Token";
 /** Cookie, and query parameter of WebSocket routes, that carries the same token. */

@@ -4,6 +4,7 @@
  * {@link PROXY_TOKEN_HEADER}. Fields that stock deployments and proxies do not have are optional here.
  */
 import { z } from "zod";
+import { proxyNameFault } from "../proxy-names.ts";
 import { timestamp, uuid } from "./common.ts";
 import { replica } from "./deployment.ts";
 
@@ -19,10 +20,8 @@ export const PROXY_DEREGISTER_PATH = "/api/v2/workspaceproxies/me/deregister";
 export const PROXY_RELAY_KEYS_PATH = "/api/v2/workspaceproxies/me/relay-keys";
 export const PROXY_CRYPTO_KEYS_PATH = "/api/v2/workspaceproxies/me/crypto-keys";
 
-const MAX_PROXY_NAME_LENGTH = 32;
 /** It is the name of a region in the relay map. */
 const MAX_DISPLAY_NAME_LENGTH = 128;
-const PROXY_NAME_PATTERN = /^[a-z0-9-]+$/;
 const MAX_URL_LENGTH = 2_048;
 const MAX_HOST_LENGTH = 253;
 const MAX_TEXT_LENGTH = 256;
@@ -67,11 +66,10 @@ export const workspaceProxiesResponse = z.object({ regions: z.array(workspacePro
 export type WorkspaceProxiesResponse = z.infer<typeof workspaceProxiesResponse>;
 
 export const createWorkspaceProxyRequest = z.object({
-  name: z
-    .string()
-    .min(1, "must not be empty")
-    .max(MAX_PROXY_NAME_LENGTH, `must have at most ${MAX_PROXY_NAME_LENGTH} characters`)
-    .regex(PROXY_NAME_PATTERN, "must consist of lower-case letters, digits and hyphens"),
+  name: z.string().superRefine((name, context) => {
+    const message = proxyNameFault(name);
+    if (message !== undefined) context.addIssue({ code: "custom", message });
+  }),
   display_name: z.string().max(MAX_DISPLAY_NAME_LENGTH).optional(),
   icon: z.string().max(MAX_URL_LENGTH).optional(),
 });

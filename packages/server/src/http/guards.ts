@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { REPLICA_HEADER } from "coder-protocol/rest/common";
+import { REPLICA_HEADER } from "coder-protocol/replica-header";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { Hosts } from "../auth/hosts.ts";
 import { DomainError } from "../base/domain-error.ts";
