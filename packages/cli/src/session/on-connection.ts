@@ -7,10 +7,11 @@ import { connectSsh } from "../connection/ssh-client.ts";
 import { UserError } from "../errors/user-error.ts";
 import type { Display } from "../ui/display.ts";
 import { forwardGpg } from "./gpg-forward.ts";
+import { lastWord } from "./last-word.ts";
 import type { SessionPlan } from "./plan.ts";
 import { noticeSilence } from "./silence-notice.ts";
 import { type SshForwardsOptions, startForwards } from "./ssh-forwards.ts";
-import { runSshSession, type SessionEnd } from "./ssh-session.ts";
+import { runSshSession, type SessionEnd, type SshSessionOptions } from "./ssh-session.ts";
 import { isRaw, type LocalTerminal } from "./terminal-input.ts";
 import { X11Forward } from "./x11-forward.ts";
 
@@ -64,8 +65,9 @@ export async function runOnConnection(
     signal,
   };
   if (client === undefined || plan.resume) return await resumed(streams);
-  if (plan.pty === undefined) return await untilClosed(client, signal);
-  return await runShell({ ...plan, pty: plan.pty }, client, streams);
+  const ending = (): Promise<void> => lastWord(connection, signal);
+  if (plan.pty === undefined) return await untilClosed(client, signal, ending);
+  return await runShell({ ...plan, pty: plan.pty }, client, { ...streams, lastWord: ending });
 }
 
 function needsSsh({ resume, forwardGpg: gpg, local, dynamic, remote }: SessionPlan): boolean {
@@ -88,7 +90,7 @@ async function openSsh(plan: SessionPlan, { connection }: ConnectedWorkspace, si
 async function runShell(
   plan: SessionPlan & { readonly pty: boolean },
   client: Client,
-  streams: SessionStreams,
+  streams: SessionStreams & Pick<SshSessionOptions, "lastWord">,
 ): Promise<SessionEnd> {
   const x11 = plan.forwardX11 ? await X11Forward.open(process.env) : undefined;
   x11?.serve(client, process.stderr);
@@ -104,12 +106,13 @@ async function runShell(
 }
 
 /** `-N`: the forwards run until they are ended. */
-function untilClosed(client: Client, signal: AbortSignal): Promise<never> {
+function untilClosed(client: Client, signal: AbortSignal, ending: () => Promise<void>): Promise<never> {
   return new Promise((_, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });
     client.once("close", () => {
-      if (!signal.aborted)
-        reject(new UserError("Connection to the workspace was lost", { code: "ERR_CLOSED", exit: 255 }));
+      void ending().then(() =>
+        reject(new UserError("Connection to the workspace was lost", { code: "ERR_CLOSED", exit: 255 })),
+      );
     });
   });
 }

@@ -21,6 +21,8 @@ export interface SshSessionOptions extends LocalTerminal {
   readonly onRedrawable?: (redraw: () => void) => void;
   /** Aborted when the person or the workspace ends it: then nothing is said about a lost connection. */
   readonly signal: AbortSignal;
+  /** Waits until it is known that the workspace did not end it: before that a lost connection is not stated. */
+  readonly lastWord: () => Promise<void>;
 }
 
 export interface SessionEnd {
@@ -118,11 +120,15 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
       killed = status === null;
       code = status ?? EXIT.connectionLost;
     });
-    channel.on("close", () => {
-      if (code === undefined && !left && !options.signal.aborted)
-        stderr.write("Connection to the workspace was lost\r\n");
-      void flushed(stdout, stderr).then(() => finish(code ?? EXIT.connectionLost));
-    });
+    const closed = async (): Promise<void> => {
+      if (code === undefined && !left && !options.signal.aborted) {
+        await options.lastWord();
+        if (!finished) stderr.write("Connection to the workspace was lost\r\n");
+      }
+      await flushed(stdout, stderr);
+      finish(code ?? EXIT.connectionLost);
+    };
+    channel.on("close", () => void closed());
     client.on("error", () => channel.destroy());
     channel.on("error", () => undefined); // "close" follows and says what happened
     ownedPipe(channel, stdout, { end: false });

@@ -39,6 +39,12 @@ describe("the pause before a connection is dialled again", () => {
     expect(pauses.ended(11_000)).toBe(500);
   });
 
+  it("is left out once for a connection that the server ended alone", () => {
+    const pauses = redial();
+    pauses.opened(0);
+    expect([pauses.ended(10_000, true), pauses.ended(10_000, true)]).toEqual([0, 1_600]);
+  });
+
   it("keeps to a limit below a second", () => {
     expect(redial(100, () => 0.999).ended(0)).toBe(100);
   });

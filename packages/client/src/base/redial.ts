@@ -22,11 +22,15 @@ export class Redial {
     this.#openedMs = nowMs;
   }
 
-  /** It ended, or was never made. Returns the ms to wait before the next attempt. */
-  ended(nowMs: number): number {
+  /**
+   * It ended, or was never made. Returns the ms to wait before the next attempt.
+   * @param alone The server ended this connection and no other: there is no crowd to spread.
+   */
+  ended(nowMs: number, alone = false): number {
     if (this.#openedMs !== undefined && nowMs - this.#openedMs >= GOOD_CONNECTION_MS) this.#pauses = 0;
     this.#openedMs = undefined;
     const pauses = this.#pauses++;
+    if (pauses === 0 && alone) return 0;
     if (pauses === 0) return Math.min(this.#limitMs, SPREAD_MS * this.#random());
     return Math.min(this.#limitMs, SPREAD_MS * FACTOR ** pauses) * (0.8 + 0.4 * this.#random());
   }

@@ -131,6 +131,14 @@ export class WorkspaceConnection implements AsyncDisposable {
     return this.#access.signal;
   }
 
+  /**
+   * Resolves when the deployment holds a control connection for this one, so that the access is known to stand. When it
+   * does not, {@link accessSignal} is aborted instead.
+   */
+  coordinated(): Promise<void> {
+    return this.#coordination.whenConnected();
+  }
+
   /** Opens a TCP connection to a port of the workspace. */
   async dial(port: number, options: TcpOptions & { readonly signal?: AbortSignal } = {}): Promise<TcpStream> {
     const ahead = this.#ahead;

@@ -44,6 +44,10 @@ export class Coordination {
   #connection: RpcConnection | undefined;
   #resumeToken: string | undefined;
   #lastError: Error | undefined;
+  /** The coordinator ended the last connection by itself, with a reason. */
+  #dismissed = false;
+  /** Resolved while there is a connection. */
+  #connected = Promise.withResolvers<void>();
   #telemetryUnwanted = false;
 
   constructor(options: CoordinationOptions) {
@@ -58,6 +62,11 @@ export class Coordination {
   /** Why there is no control connection, as far as known. */
   get lastError(): Error | undefined {
     return this.#lastError;
+  }
+
+  /** Resolves when there is a control connection: at once, or when it is dialled again. */
+  whenConnected(): Promise<void> {
+    return this.#connected.promise;
   }
 
   start(): void {
@@ -98,8 +107,10 @@ export class Coordination {
           redial.opened(performance.now());
           connectedOnce = true;
           this.#lastError = undefined;
+          this.#connected.resolve();
         }).finally(() => {
-          pauseMs = redial.ended(performance.now());
+          // It may be a refusal that explains why sessions end: the answer to the next attempt is awaited by a person.
+          pauseMs = redial.ended(performance.now(), this.#dismissed);
         });
       } catch (error) {
         if (signal.aborted) break;
@@ -123,6 +134,7 @@ export class Coordination {
 
   async #connect(signal: AbortSignal, onConnected: () => void): Promise<void> {
     const { deployment, agentId, node } = this.#options;
+    this.#dismissed = false;
     const path =
       agentId === undefined ? "/api/v2/tailnet" : `/api/v2/workspaceagents/${encodeURIComponent(agentId)}/coordinate`;
     const connection = await dialRpc(deployment, path, {
@@ -157,6 +169,8 @@ export class Coordination {
     } finally {
       stopListening();
       over.abort();
+      this.#dismissed = this.#session?.isDismissed === true;
+      this.#connected = Promise.withResolvers();
       this.#session = undefined;
       this.#connection = undefined;
       node.coordinationLost();

@@ -41,6 +41,7 @@ export class TailnetSession {
   /** Sessions that were logged, by peer. */
   readonly #sessions = new Map<string, string>();
   #leaving = false;
+  #isDismissed = false;
 
   constructor(options: TailnetSessionOptions) {
     this.#options = options;
@@ -62,6 +63,11 @@ export class TailnetSession {
     }
   }
 
+  /** The coordinator stated why it ends the stream of this peer. */
+  get isDismissed(): boolean {
+    return this.#isDismissed;
+  }
+
   /** Sends a disconnect message, and waits a little for the coordinator to end the stream. */
   async leave(): Promise<void> {
     this.#leaving = true;
@@ -75,7 +81,10 @@ export class TailnetSession {
 
   async #readUpdates(): Promise<void> {
     for await (const response of this.#coordinate.messages) {
-      if (response.error !== "") this.#options.logger.log("warn", "coordinator", { error: response.error });
+      if (response.error !== "") {
+        this.#isDismissed = true;
+        this.#options.logger.log("warn", "coordinator", { error: response.error });
+      }
       for (const { id, reason } of response.peerUpdates) this.#noteSession(uuidFromBytes(id), reason);
       const updates = response.peerUpdates.flatMap((update) => peerUpdateFromProto(update) ?? []);
       const programmed = this.#options.node.handlePeerUpdates(updates);

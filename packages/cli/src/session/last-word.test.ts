@@ -1,0 +1,31 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { lastWord } from "./last-word.ts";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** How long it was waited, in ms of virtual time. */
+async function waited(connected: Promise<void>, signal = new AbortController().signal): Promise<number> {
+  const from = Date.now();
+  const ended = lastWord({ coordinated: () => connected }, signal).then(() => Date.now() - from);
+  await vi.advanceTimersByTimeAsync(60_000);
+  return await ended;
+}
+
+test("a control connection that stands ends the wait after the race of the two ends", async () => {
+  expect(await waited(Promise.resolve())).toBe(200);
+});
+
+test("one that is dialled again is waited for, for five seconds at most", async () => {
+  expect(await waited(new Promise((resolve) => setTimeout(resolve, 1_000)))).toBe(1_000);
+  expect(await waited(new Promise(() => undefined))).toBe(5_200);
+});
+
+test("the reason ends it at once", async () => {
+  for (const atMs of [0, 100, 900]) {
+    const access = new AbortController();
+    if (atMs === 0) access.abort();
+    else setTimeout(() => access.abort(), atMs);
+    expect(await waited(new Promise(() => undefined), access.signal)).toBe(atMs);
+  }
+});
