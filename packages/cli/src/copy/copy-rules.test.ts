@@ -129,6 +129,25 @@ describe("what is there", () => {
     expect(to.file("a")!.owner).toBe(to.user);
   });
 
+  it("a leftover whose permissions may not be changed is replaced", async () => {
+    let refused = false;
+    const { here, server, copier } = await lab({
+      fault: ({ type }) => {
+        if (type !== REQUEST.fsetstat || refused) return undefined;
+        refused = true;
+        return STATUS.permissionDenied;
+      },
+    });
+    const content = randomBytes(3_000_000);
+    here.put("a", content);
+    server.tree.put("a.coder-part", content.subarray(0, 2_000_000));
+    const run = copier("up");
+    await run.copy(["a"], "a");
+    expect([refused, run.result.resumedBytes]).toEqual([true, 0]);
+    expect(server.tree.file("a")!.bytes().equals(content)).toBe(true);
+    expect(await server.openHandles()).toBe(0);
+  });
+
   it("a server without posix-rename: the old file stays when the new one may not take its place", async () => {
     for (const code of [STATUS.permissionDenied, STATUS.failure]) {
       const { here, server, copier } = await lab({

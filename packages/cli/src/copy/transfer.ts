@@ -172,7 +172,10 @@ class Transfer {
   /** False: it is another file's beginning, or something still writes to it. */
   async #takeOver(part: PartFile, { size }: FileFacts): Promise<boolean> {
     const { from, to, now } = this.#options;
-    const { claim, facts } = await PartClaim.takeOver(part, now);
+    // It is of another user when its permissions cannot be changed. A lost connection rejects what comes next, too.
+    const claimed = await PartClaim.takeOver(part, now).catch(() => undefined);
+    if (claimed === undefined) return false;
+    const { claim, facts } = claimed;
     const [wanted, found] = await Promise.all([
       this.#ofSource(from.hash(this.#file.source, size)),
       to.hash(this.#partPath, size),

@@ -1,7 +1,7 @@
 /** coder cp through real processes. */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -47,6 +47,17 @@ describe("coder cp", () => {
     expect(readFileSync(join(deployment.folder, "home", "project", "src", "a.txt"), "utf8")).toBe("a");
     expect((await cp("-r", "demo:project", join(here, "copy"))).code).toBe(0);
     expect(readFileSync(join(here, "copy", "b.txt"), "utf8")).toBe("b");
+  });
+
+  it("copies the rest and fails when something is passed over", async () => {
+    mkdirSync(join(here, "partly"));
+    writeFileSync(join(here, "partly", "file"), "content");
+    symlinkSync("nowhere", join(here, "partly", "dangling"));
+    const done = await cp("-r", join(here, "partly"), `demo:${there}/`);
+    expect([done.code, done.stdout]).toEqual([1, ""]);
+    expect(done.stderr).toContain("passed over, a link to nothing");
+    expect(done.stderr).toContain("1 entry was passed over");
+    expect(readFileSync(join(there, "partly", "file"), "utf8")).toBe("content");
   });
 
   it("resumes after an interruption", async () => {
