@@ -68,7 +68,8 @@ test("security R4: a missing key file beside a used database is never replaced",
   const { postgres } = first.server.parts.config;
   const url = postgres !== undefined && "url" in postgres.source ? postgres.source.url : "";
   const other = temporaryDirectory();
-  const joining = { stateDir: other, store: "sqlite", flags: { "postgres-url": url } } as const;
+  const flags = { "postgres-url": url, "derp-server-relay-url": "http://127.0.0.1:1" };
+  const joining = { stateDir: other, store: "sqlite", flags } as const;
   await expect(startServer(joining)).rejects.toMatchObject({
     code: "ERR_KEY_FILE",
     nextSteps: expect.arrayContaining([expect.stringContaining("copy keys.json from another server")]),
@@ -79,7 +80,7 @@ test("security R4: a missing key file beside a used database is never replaced",
   mkdirSync(other, { recursive: true });
   const content = loadServerKeys(join(first.stateDir, "keys.json"), true);
   writeFileSync(keys, JSON.stringify(keyFileOf(content.keys)));
-  await using second = await startServer({ ...joining, flags: { ...joining.flags, "keys-file": keys } });
+  await using second = await startServer({ ...joining, flags: { ...flags, "keys-file": keys } });
   expect((await send(second.url, "GET", "/api/v2/users/first")).status).toBe(200);
 });
 
