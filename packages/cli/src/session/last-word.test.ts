@@ -17,7 +17,9 @@ test("a control connection that stands ends the wait after the race of the two e
 });
 
 test("one that is dialled again is waited for, for five seconds at most", async () => {
-  expect(await waited(new Promise((resolve) => setTimeout(resolve, 1_000)))).toBe(1_000);
+  const dialled = Promise.withResolvers<void>();
+  setTimeout(dialled.resolve, 1_000);
+  expect(await waited(dialled.promise)).toBe(1_000);
   expect(await waited(new Promise(() => undefined))).toBe(5_200);
 });
 
