@@ -74,17 +74,26 @@ describe("a server whose database does not answer", () => {
     const world = new World();
     world.pass(7_000, false);
     world.siblings = true;
-    world.pass(5_000, false);
+    world.pass(6_000, false);
     world.siblings = false;
     world.pass(5_000, false);
-    expect(world.happened).toEqual(["6000 isolated", "8000 shed", "12000 keep"]);
+    expect(world.happened).toEqual(["6000 isolated", "12000 shed", "14000 keep"]);
   });
 
-  it("sheds at once where a sibling is well", () => {
+  it("sheds where a sibling is well for four seconds", () => {
     const world = new World();
     world.siblings = true;
-    world.pass(10_000, false);
-    expect(world.happened).toEqual(["6000 isolated", "6000 shed"]);
+    world.pass(11_000, false);
+    expect(world.happened).toEqual(["6000 isolated", "10000 shed"]);
+  });
+
+  it("sheds nothing to a sibling that finds out a little later that it is without the database, too", () => {
+    const world = new World();
+    world.siblings = true;
+    world.pass(9_000, false);
+    world.siblings = false;
+    world.pass(60_000, false);
+    expect(world.happened).toEqual(["6000 isolated"]);
   });
 
   it("asks no further question while one is not answered", () => {
@@ -93,6 +102,7 @@ describe("a server whose database does not answer", () => {
     world.pass(60_000, false);
     expect(world.isolation.nextTimeout()).toBe(15 * 60_000);
     world.isolation.answered(true, world.nowMs);
+    world.isolation.answered(true, world.nowMs + 4_000);
     expect(world.isolation.state).toBe("shedding");
   });
 

@@ -10,6 +10,8 @@ import { EXPIRED_AFTER_MS, LOST_AFTER_MS } from "./view.ts";
 
 /** Siblings are asked this often. */
 const ASK_MS = 2_000;
+/** A sibling has to be well for so long: one that lost the database as well finds that out a heartbeat and a time-out later. */
+const WELL_MS = 4_000;
 /** From the first heartbeat on: peers that left this server have time to be connected elsewhere, and to be read. */
 const SETTLE_MS = 2_000;
 
@@ -20,7 +22,7 @@ export interface IsolationEvents {
   isolated(): void;
   /** Siblings are to be asked whether they are well: `answered` follows. */
   ask(): void;
-  /** A sibling is well: it takes this server's peers. */
+  /** A sibling is well, and stays so: it takes this server's peers. */
   shed(): void;
   /** No sibling is well any more: the peers that are left stay. */
   keep(): void;
@@ -42,6 +44,8 @@ export class Isolation {
   /** While settling, since when a read has to have begun to contain everything that was missed. */
   #readFromMs = Number.POSITIVE_INFINITY;
   #isFrozen = false;
+  /** Since when a sibling answers as well. */
+  #wellSinceMs: number | undefined;
 
   /** @param nowMs Of a clock that only goes forward; the server had a heartbeat then. */
   constructor(events: IsolationEvents, nowMs: number) {
@@ -60,6 +64,7 @@ export class Isolation {
     if (this.#state === "doubtful") this.#state = "healthy";
     if (this.#state !== "isolated" && this.#state !== "shedding") return;
     this.#state = "settling";
+    this.#wellSinceMs = undefined;
     this.#isFrozen = false;
     this.#askMs = Number.POSITIVE_INFINITY;
     this.#settledMs = nowMs + SETTLE_MS;
@@ -83,10 +88,16 @@ export class Isolation {
   answered(isOneWell: boolean, nowMs: number): void {
     if (this.#state !== "isolated" && this.#state !== "shedding") return;
     this.#askMs = nowMs + ASK_MS;
-    if (isOneWell === (this.#state === "shedding")) return;
-    this.#state = isOneWell ? "shedding" : "isolated";
-    if (isOneWell) this.#events.shed();
-    else this.#events.keep();
+    if (!isOneWell) this.#wellSinceMs = undefined;
+    else this.#wellSinceMs ??= nowMs;
+    const mayShed = this.#wellSinceMs !== undefined && nowMs - this.#wellSinceMs >= WELL_MS;
+    if (this.#state === "isolated" && mayShed) {
+      this.#state = "shedding";
+      this.#events.shed();
+    } else if (this.#state === "shedding" && !isOneWell) {
+      this.#state = "isolated";
+      this.#events.keep();
+    }
   }
 
   nextTimeout(): number {
