@@ -67,16 +67,17 @@ describe.skipIf(binaries === undefined)(`three servers that lose the database (m
       indices.map((index) => Watcher.open(cluster.serverUrl(index), cluster.token, agentId)),
     );
     for (const { updates } of watchers) await vi.waitFor(() => expect(updates).toEqual(["node"]), eventually);
-    const { accepted } = cluster.balancer;
+    const { control } = cluster.balancer;
+    expect(control.size).toBe(1 + open.length);
     for (const { toDatabase } of cluster.servers) toDatabase.cut();
     for (const server of cluster.servers)
       await vi.waitFor(() => expect(server.log).toContain("isolated: other servers"), eventually);
     for (const session of open) await session.goesOn(40);
-    expect(cluster.balancer.accepted).toBe(accepted);
     for (const { toDatabase } of cluster.servers) toDatabase.mend();
     for (const index of indices)
       await vi.waitFor(async () => expect(await cluster.replicas(index)).toHaveLength(SERVERS), eventually);
     for (const session of open) await session.goesOn(20);
+    expect(cluster.balancer.control).toEqual(control);
     for (const { updates } of watchers) expect(updates.filter((update) => update !== "node")).toEqual([]);
     for (const session of open) await session.end();
     expect(await cluster.run(["ssh", "demo", "--", "echo", "after"])).toMatchObject({ code: 0, stdout: "after\n" });

@@ -6,12 +6,8 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 abstract class TcpListener {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  /** Connections so far. */
-  accepted = 0;
-
   constructor() {
     this.#server = createServer((socket) => {
-      this.accepted++;
       this.own(socket);
       this.onConnection(socket);
     });
@@ -43,6 +39,8 @@ abstract class TcpListener {
 
 const CHECK_MS = 200;
 const CHECK_TIMEOUT_MS = 2_000;
+/** With this an agent and a client open their control connection. */
+const CONTROL = /^GET \/api\/v2\/workspaceagents\/[^/]+\/(?:coordinate|rpc)\b/;
 
 /**
  * Passes each connection to the next server in turn. It asks for `/readyz` as every balancer has to, and skips servers that
@@ -52,6 +50,8 @@ export class Balancer extends TcpListener {
   readonly #ports: readonly number[];
   readonly #isReady: boolean[];
   readonly #checks: NodeJS.Timeout;
+  /** Those that became control connections of peers; they may have carried other requests before. */
+  readonly #control = new Set<Socket>();
   #next = 0;
   /** Index of the server that new connections are passed to first; undefined: each in turn. */
   preferred: number | undefined;
@@ -68,6 +68,11 @@ export class Balancer extends TcpListener {
   override async close(): Promise<void> {
     clearInterval(this.#checks);
     await super.close();
+  }
+
+  /** The control connections of peers that are open. */
+  get control(): ReadonlySet<Socket> {
+    return new Set(this.#control);
   }
 
   async #check(index: number): Promise<void> {
@@ -98,6 +103,10 @@ export class Balancer extends TcpListener {
     this.own(onward);
     onward.once("connect", () => {
       onward.removeAllListeners("error");
+      socket.on("data", (chunk: Buffer) => {
+        if (CONTROL.test(chunk.toString("latin1"))) this.#control.add(socket);
+      });
+      socket.once("close", () => this.#control.delete(socket));
       for (const [from, to] of [
         [socket, onward],
         [onward, socket],
