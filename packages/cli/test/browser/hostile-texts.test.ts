@@ -7,7 +7,7 @@ import { launch, logInByForm, type Misdeeds, missing, watchedPage } from "./chro
 const HOSTILE = `"><img src=x onerror=alert(1)><script>alert(2)</script>\u202e\u0007javascript:alert(3)`;
 const LONG = "\u{1f4a3}".repeat(2_500);
 
-/** Every page of the dashboard. */
+/** The pages behind the login, but for the terminal; and addresses that lead to nothing. */
 const PAGES = [
   "/workspaces",
   "/workspaces/new",

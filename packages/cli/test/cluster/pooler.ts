@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { chownSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { freePort } from "./ports.ts";
+import { freePort } from "../free-port.ts";
 import { accountFor } from "./postgres-server.ts";
 
 const READY_MS = 120_000;

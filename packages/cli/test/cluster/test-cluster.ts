@@ -5,8 +5,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "../free-port.ts";
 import { EchoSession } from "./echo-session.ts";
-import { freePort } from "./ports.ts";
 import { startPostgres, type TestPostgres } from "./postgres-server.ts";
 import { Balancer, Path } from "./tcp-relays.ts";
 

@@ -5,7 +5,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { freePort } from "./deployment.ts";
+import { freePort } from "../free-port.ts";
 import { ScriptedWorkspaces, stop } from "./scripted-workspaces.ts";
 
 const coder = join(import.meta.dirname, "../../dist/coder.cjs");

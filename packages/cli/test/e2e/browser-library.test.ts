@@ -5,7 +5,8 @@ import { createServer as createHttpServer, type Server } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { type BrowserWorkspace, connectWorkspace } from "coder-client/browser/workspace";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { freePort, TestDeployment } from "./deployment.ts";
+import { freePort } from "../free-port.ts";
+import { TestDeployment } from "./deployment.ts";
 
 const PAGE = randomBytes(2 << 20);
 

@@ -3,7 +3,8 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { freePort, TestDeployment } from "./deployment.ts";
+import { freePort } from "../free-port.ts";
+import { TestDeployment } from "./deployment.ts";
 
 const SENTENCE = "Non-browser connections are disabled for your deployment.";
 

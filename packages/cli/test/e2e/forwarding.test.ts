@@ -18,7 +18,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ip } from "wg-userspace/base/ip";
 import { nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import { bindTunnelUdp } from "wg-userspace/io/sockets/udp-tunnel-socket";
-import { freePort, TestDeployment } from "./deployment.ts";
+import { freePort } from "../free-port.ts";
+import { TestDeployment } from "./deployment.ts";
 
 const hasCurl = spawnSync("sh", ["-c", "command -v curl"]).status === 0;
 

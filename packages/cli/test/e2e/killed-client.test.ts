@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { runAgent } from "coder-agent/main";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { freePort, TestDeployment } from "./deployment.ts";
+import { freePort } from "../free-port.ts";
+import { TestDeployment } from "./deployment.ts";
 import { listeningSockets } from "./sockets.ts";
 
 /** Instead of two minutes. */

@@ -1,7 +1,7 @@
 /** An outage of the agent, which `coder port-forward` survives. */
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { freePort } from "./deployment.ts";
+import { freePort } from "../free-port.ts";
 import { ANSWER, exchange, ForwardedWorkspace } from "./forwarded-workspace.ts";
 
 describe("port-forward", () => {

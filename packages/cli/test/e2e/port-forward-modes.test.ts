@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { freePort } from "./deployment.ts";
+import { freePort } from "../free-port.ts";
 import { ANSWER, exchange, ForwardedWorkspace } from "./forwarded-workspace.ts";
 
 describe("port-forward", () => {

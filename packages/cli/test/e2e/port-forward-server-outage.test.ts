@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { freePort } from "./deployment.ts";
+import { freePort } from "../free-port.ts";
 import { ANSWER, ForwardedWorkspace } from "./forwarded-workspace.ts";
 
 describe("port-forward", () => {

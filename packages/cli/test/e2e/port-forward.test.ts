@@ -3,7 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { freePort } from "./deployment.ts";
+import { freePort } from "../free-port.ts";
 import { ANSWER, exchange, ForwardedWorkspace } from "./forwarded-workspace.ts";
 
 describe("port-forward", () => {

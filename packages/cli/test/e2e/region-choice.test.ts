@@ -2,7 +2,8 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
-import { freePort, TestDeployment } from "./deployment.ts";
+import { freePort } from "../free-port.ts";
+import { TestDeployment } from "./deployment.ts";
 
 const eventually = { timeout: 30_000, interval: 100 };
 const RELAYED = { CODER_DISABLE_DIRECT_CONNECTIONS: "true" };

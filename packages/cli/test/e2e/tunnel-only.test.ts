@@ -7,7 +7,8 @@ import { networkInterfaces } from "node:os";
 import { Duplex } from "node:stream";
 import { Client } from "ssh2";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { freePort, TestDeployment } from "./deployment.ts";
+import { freePort } from "../free-port.ts";
+import { TestDeployment } from "./deployment.ts";
 import { listeningSockets, udpSockets } from "./sockets.ts";
 
 const LOOPBACK_V6 = "[00000000000000000000000000000001]";

@@ -14,6 +14,8 @@ import { TestDeployment } from "./deployment.ts";
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const MIB = 1024 * 1024;
 
+const PATIENCE = { timeout: 60_000, interval: 200 };
+
 let deployment: TestDeployment;
 let program: Server;
 let port: number;
@@ -213,19 +215,24 @@ test("ports of a workspace are listed with what they speak, and programs that ar
     0,
     expect.stringContaining(`It is opened at http://${port}--main--dev--owner.${suffix}/`),
   ]);
-  const wrong = await deployment.run(["apps", "share", "dev", String(secure.at)]);
-  expect([wrong.code, wrong.stderr]).toEqual([0, expect.stringContaining(`share it as ${secure.at}s`)]);
-  const listed = await deployment.run(["apps", "ports", "dev", "--output", "json"]);
-  const rows = JSON.parse(listed.stdout) as { port: number }[];
-  const row = (wanted: number) => rows.find((one) => one.port === wanted);
+  // An answer does not wait for a program that is slow; a later one has what was found out.
+  await vi.waitFor(async () => {
+    const wrong = await deployment.run(["apps", "share", "dev", String(secure.at)]);
+    expect([wrong.code, wrong.stderr]).toEqual([0, expect.stringContaining(`share it as ${secure.at}s`)]);
+  }, PATIENCE);
   const level = { share_level: "authenticated", effective_level: "authenticated" };
-  expect(row(port)).toMatchObject({ listening: true, kind: "http", label: "demo", ...level });
-  expect(row(secure.at)).toMatchObject({
-    kind: "https",
-    protocol: "http",
-    address: `http://${secure.at}s--main--dev--owner.${suffix}/`,
-  });
-  expect(row(unsharedPort)).toMatchObject({ listening: true, kind: null, share_level: null });
+  await vi.waitFor(async () => {
+    const listed = await deployment.run(["apps", "ports", "dev", "--output", "json"]);
+    const rows = JSON.parse(listed.stdout) as { port: number }[];
+    const row = (wanted: number) => rows.find((one) => one.port === wanted);
+    expect(row(port)).toMatchObject({ listening: true, kind: "http", label: "demo", ...level });
+    expect(row(secure.at)).toMatchObject({
+      kind: "https",
+      protocol: "http",
+      address: `http://${secure.at}s--main--dev--owner.${suffix}/`,
+    });
+    expect(row(unsharedPort)).toMatchObject({ listening: true, kind: null, share_level: null });
+  }, PATIENCE);
   expect(connections).toBe(0);
   const table = await deployment.run(["apps", "ports", "dev"]);
   expect(table.stdout).toContain("https (shared as http)");

@@ -5,7 +5,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
-import { freePort, TestDeployment } from "./deployment.ts";
+import { freePort } from "../free-port.ts";
+import { TestDeployment } from "./deployment.ts";
 
 const eventually = { timeout: 30_000, interval: 100 };
 const RELAYED = { CODER_DISABLE_DIRECT_CONNECTIONS: "true" };
@@ -137,6 +138,6 @@ it("a replaced token takes the region out of the map, and the proxy knows within
   proxy.kill("SIGTERM");
   await once(proxy, "exit");
   proxy = await startProxy();
-  expect((await once(proxy, "exit"))[0]).toBe(1);
+  expect((await once(proxy, "close"))[0]).toBe(1);
   expect(log).toContain("does not accept this proxy's token");
 }, 60_000);

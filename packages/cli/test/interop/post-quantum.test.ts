@@ -7,7 +7,8 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { freePort, TestDeployment } from "../e2e/deployment.ts";
+import { TestDeployment } from "../e2e/deployment.ts";
+import { freePort } from "../free-port.ts";
 import { missingTools } from "../natlab/lab.ts";
 
 const HYBRID = "mlkem768x25519-sha256";

@@ -6,8 +6,9 @@ import { type RequestOptions, request } from "node:https";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { freePort, TestDeployment } from "../e2e/deployment.ts";
+import { TestDeployment } from "../e2e/deployment.ts";
 import { exchange, Forwarding } from "../e2e/forwarded-workspace.ts";
+import { freePort } from "../free-port.ts";
 import { missingTools } from "../natlab/lab.ts";
 import { IDLE_SECONDS, REVERSE_PROXIES, type ReverseProxy, RunningProxy } from "./reverse-proxies.ts";
 

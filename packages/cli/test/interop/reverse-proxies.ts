@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { freePort } from "../e2e/deployment.ts";
+import { freePort } from "../free-port.ts";
 
 /**
  * Seconds after which the proxies of the test end a silent connection: less than the relay's 45 s between two keepalives, more

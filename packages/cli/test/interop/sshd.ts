@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { freePort } from "../e2e/deployment.ts";
+import { freePort } from "../free-port.ts";
 
 export const SSHD = "/usr/sbin/sshd";
 

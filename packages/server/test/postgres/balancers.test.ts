@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
 import { expect, test } from "vitest";
 import { addWorkspace, send } from "../helpers.ts";
-import { BALANCERS, startProgram } from "./balancers.ts";
+import { BALANCERS, INSTALLED, startProgram } from "./balancers.ts";
 import { startCluster } from "./cluster-servers.ts";
 
 const REQUESTS = 8;
@@ -17,7 +17,8 @@ async function statusOf(url: string, host: string, path: string, token: string):
   return response.statusCode;
 }
 
-test.each(BALANCERS)("an app that answers 503 leaves every server in use behind $program", async (balancer) => {
+test.for(BALANCERS)("an app that answers 503 leaves every server in use behind $program", async (balancer, context) => {
+  context.skip(!INSTALLED.has(balancer.program), `needs ${balancer.program}`);
   await using cluster = await startCluster({
     count: 2,
     flags: { "wildcard-access-url": "*.coder.localhost" },

@@ -18,7 +18,7 @@ export interface BalancerProgram {
   command(folder: string, file: string, check: boolean): readonly string[];
 }
 
-const PROGRAMS: readonly BalancerProgram[] = [
+export const BALANCERS: readonly BalancerProgram[] = [
   {
     program: "nginx",
     file: "nginx.conf",
@@ -59,9 +59,11 @@ const PROGRAMS: readonly BalancerProgram[] = [
   },
 ];
 
-/** Those that this machine has. */
-export const BALANCERS: readonly BalancerProgram[] = PROGRAMS.filter(
-  ({ program }) => spawnSync(program, ["-v"], { stdio: "ignore" }).status === 0,
+/** Of the programs that this machine has. */
+export const INSTALLED: ReadonlySet<string> = new Set(
+  BALANCERS.map(({ program }) => program).filter(
+    (program) => spawnSync(program, ["-v"], { stdio: "ignore" }).status === 0,
+  ),
 );
 
 /** Checks the file with the program itself, and runs it before the servers. */

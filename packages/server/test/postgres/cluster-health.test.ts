@@ -2,7 +2,7 @@
 import { replicasReport } from "coder-protocol/rest/deployment";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { send, type TestServer } from "../helpers.ts";
-import { BALANCERS, startProgram } from "./balancers.ts";
+import { BALANCERS, INSTALLED, startProgram } from "./balancers.ts";
 import { type ClusterOptions, startCluster, type TestCluster } from "./cluster-servers.ts";
 
 const eventually = { timeout: 60_000, interval: 50 };
@@ -47,7 +47,8 @@ describe("health of several servers", () => {
   });
 
   // The relay's own upgrade and WebSockets pass, each to any server.
-  it.each(BALANCERS)("is good through $program with the file of deploy/cluster", async (balancer) => {
+  it.for(BALANCERS)("is good through $program with the file of deploy/cluster", async (balancer, context) => {
+    context.skip(!INSTALLED.has(balancer.program), `needs ${balancer.program}`);
     const { servers, token } = await cluster({ count: 2, balancer: (ports) => startProgram(balancer, ports) });
     await linked(servers);
     await allGood(servers, token);
@@ -98,6 +99,8 @@ describe("health of several servers", () => {
     const { postgres } = a.server.parts.config;
     const database = new URL(postgres !== undefined && "url" in postgres.source ? postgres.source.url : "");
     const rows = JSON.stringify(await a.server.parts.store.replicaHealths!.read());
-    for (const secret of [database.host, database.password, token, "ada"]) expect(rows).not.toContain(secret);
+    for (const secret of [database.host, database.password, token]) expect(rows).not.toContain(secret);
+    // As a word: the hexadecimal digits of an id may contain it.
+    expect(rows).not.toMatch(/\bada\b/);
   });
 });

@@ -1,16 +1,33 @@
 /** Servers on one database, and a balancer before them. */
+import { randomInt } from "node:crypto";
+import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import type { ServerFlagValues } from "../../src/config/flags.ts";
 import { firstUser, startServer, type TestServer, temporaryDirectory } from "../helpers.ts";
 import { dropTestDatabase } from "./test-database.ts";
 
+/** Below the ports that systems give to outgoing connections: none of those takes one that a server is about to bind. */
+const LOWEST_PORT = 10_000;
+const HIGHEST_PORT = 32_000;
+
+/** A port of the loopback interface that was free a moment ago. */
 export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
+  for (;;) {
+    const port = randomInt(LOWEST_PORT, HIGHEST_PORT);
+    const probe = createServer();
+    probe.listen(port, "127.0.0.1");
+    const isFree = await once(probe, "listening").then(
+      () => true,
+      (error: NodeJS.ErrnoException) => {
+        if (error.code !== "EADDRINUSE") throw error;
+        return false;
+      },
+    );
+    if (!isFree) continue;
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
 }
 
 /** Gives each connection to the next of `ports`. */

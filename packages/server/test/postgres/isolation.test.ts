@@ -12,6 +12,7 @@ import {
   temporaryDirectory,
 } from "../helpers.ts";
 import { agentNode, nodeOf, TestPeer } from "../peers.ts";
+import { freePort } from "./cluster-servers.ts";
 import { testDatabase } from "./test-database.ts";
 
 const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
@@ -63,15 +64,6 @@ class Wire {
     this.heal();
     await new Promise((resolve) => this.#server.close(resolve));
   }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  probe.listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
 
 /** Two servers; the wires of those in `cut` can be made to swallow. An agent and a client of it are at the first. */

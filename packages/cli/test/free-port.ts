@@ -14,7 +14,10 @@ export async function freePort(): Promise<number> {
     probe.listen(port, "127.0.0.1");
     const isFree = await once(probe, "listening").then(
       () => true,
-      () => false, // in use
+      (error: NodeJS.ErrnoException) => {
+        if (error.code !== "EADDRINUSE") throw error;
+        return false;
+      },
     );
     if (!isFree) continue;
     await new Promise((resolve) => probe.close(resolve));
