@@ -6,7 +6,7 @@ export const LOWEST_APP_PORT = 9;
 /** A strict form, so that no two parsers take the same text for two addresses. */
 const LOCAL =
   /^(https?):\/\/(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::([0-9]{1,5}))?(\/[\x21\x22\x24-\x3e\x40-\x7e]*)?(\?[\x21\x22\x24-\x7e]*)?$/;
-const HIGHEST_PORT = 65_535;
+export const HIGHEST_PORT = 65_535;
 
 /** What an external app may open on the client besides web pages: editors. */
 const EDITOR_SCHEMES: ReadonlySet<string> = new Set([

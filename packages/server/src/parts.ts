@@ -275,7 +275,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
             },
             log,
           }),
-          dialer: dialerToOurselves(config.tls?.certFiles ?? []),
+          dialer: () => dialerToOurselves(config.tls?.certFiles ?? []),
           problem: () => mesh?.problem() ?? "",
           onReplicas: (replicas) => mesh?.update(siblingsOf(replicas, replicaId, config.derp.regionId)),
         });

@@ -4,6 +4,7 @@ import { elsewhere } from "./base/domain-error.ts";
 import { type DrainTimes, drainTimes } from "./base/drain-times.ts";
 import { pause } from "./base/gradual-end.ts";
 import type { Logger } from "./base/log.ts";
+import { shortReplicaId } from "./base/replica-id.ts";
 import type { ServerConfig } from "./config/parse.ts";
 import { requireRelayAddress } from "./control/cluster/membership.ts";
 import { RESTARTING } from "./control/open-socket.ts";
@@ -91,7 +92,7 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
     const replicaId = randomUUID();
     const databaseObserver = config.postgres === undefined ? undefined : databaseMetrics(metrics.registry);
     backend = await openBackend(storePlaceOf(config), {
-      applicationName: `coder ${replicaId.slice(0, 8)}`,
+      applicationName: `coder ${shortReplicaId(replicaId)}`,
       log,
       onWaiting: (what) => waitingRoom?.wait(what),
       ...(databaseObserver === undefined ? {} : { observer: databaseObserver }),

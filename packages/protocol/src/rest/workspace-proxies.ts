@@ -18,7 +18,6 @@ export const PROXY_REGISTER_PATH = "/api/v2/workspaceproxies/me/register";
 export const PROXY_DEREGISTER_PATH = "/api/v2/workspaceproxies/me/deregister";
 /** WebSocket; each text message is a {@link relayKeysMessage}. */
 export const PROXY_RELAY_KEYS_PATH = "/api/v2/workspaceproxies/me/relay-keys";
-export const PROXY_CRYPTO_KEYS_PATH = "/api/v2/workspaceproxies/me/crypto-keys";
 
 /** It is the name of a region in the relay map. */
 const MAX_DISPLAY_NAME_LENGTH = 128;
@@ -73,9 +72,8 @@ export const createWorkspaceProxyRequest = z.object({
   display_name: z.string().max(MAX_DISPLAY_NAME_LENGTH).optional(),
   icon: z.string().max(MAX_URL_LENGTH).optional(),
 });
-export type CreateWorkspaceProxyRequest = z.infer<typeof createWorkspaceProxyRequest>;
 
-/** Empty and missing fields leave the proxy as it is. */
+/** Empty and missing fields leave the proxy as it is, but an empty wildcard_hostname clears that one. */
 export const patchWorkspaceProxyRequest = z.object({
   id: z.string().max(64).optional(),
   name: createWorkspaceProxyRequest.shape.name.or(z.literal("")).optional(),
@@ -126,7 +124,7 @@ export const registerProxyResponse = z.object({
     .array(replica)
     .nullish()
     .transform((siblings) => siblings ?? []),
-  /** Of old stock proxies; empty here. Newer ones use {@link PROXY_CRYPTO_KEYS_PATH}. */
+  /** Of old stock proxies; empty here. */
   app_security_key: z.string().optional(),
   /** Our addition: "stream" when {@link PROXY_RELAY_KEYS_PATH} says which keys may use the relay. */
   admission: z.string().optional(),
@@ -136,7 +134,6 @@ export const registerProxyResponse = z.object({
 export type RegisterProxyResponse = z.infer<typeof registerProxyResponse>;
 
 export const deregisterProxyRequest = z.object({ replica_id: z.string().max(64) });
-export type DeregisterProxyRequest = z.infer<typeof deregisterProxyRequest>;
 
 /** Keys in one message; a larger set takes several. */
 export const MAX_RELAY_KEYS_PER_MESSAGE = 4_096;
@@ -153,21 +150,3 @@ export const relayKeysMessage = z.object({
   remove: z.array(z.string().length(64)).max(MAX_RELAY_KEYS_PER_MESSAGE).default([]),
 });
 export type RelayKeysMessage = z.input<typeof relayKeysMessage>;
-
-/** What signs the tokens of apps (`workspace_apps_token`) and encrypts API keys on their way (`workspace_apps_api_key`). */
-export const cryptoKeyFeature = z.enum(["workspace_apps_token", "workspace_apps_api_key"]);
-export type CryptoKeyFeature = z.infer<typeof cryptoKeyFeature>;
-
-export const cryptoKey = z.object({
-  feature: cryptoKeyFeature,
-  /** Hex. */
-  secret: z.string().max(512),
-  sequence: z.number().int(),
-  starts_at: timestamp,
-  /** Missing or Go's zero time: no end. */
-  deletes_at: timestamp.optional(),
-});
-export type CryptoKey = z.infer<typeof cryptoKey>;
-
-export const cryptoKeysResponse = z.object({ crypto_keys: z.array(cryptoKey) });
-export type CryptoKeysResponse = z.infer<typeof cryptoKeysResponse>;

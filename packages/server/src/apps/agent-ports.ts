@@ -1,4 +1,4 @@
-/** The ports of an agent as those see them who may connect to it: what listens, what is shared, and where each is opened. */
+/** The ports of an agent, for users who may connect to it: what listens, what is shared, and where each is opened. */
 import { parseLocalAddress } from "coder-protocol/app-addresses";
 import type { ListeningPortsResponse } from "coder-protocol/rest/agents";
 import { portProxyAddress } from "../base/app-name.ts";
@@ -34,7 +34,7 @@ export class AgentPorts {
     this.#options = options;
   }
 
-  /** No ports while the agent is not connected. Ports of declared apps are left out, but for those that are shared besides. */
+  /** No ports while the agent is not connected. Ports of declared apps are left out unless they are shared. */
   async listening(
     { id }: Pick<AgentRow, "id">,
     request: Pick<TunnelRequest, "keyId" | "token">,

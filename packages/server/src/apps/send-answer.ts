@@ -1,6 +1,7 @@
 /** Answers of the server's own, on the connections of apps. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import { wantsHtml } from "../base/wants-html.ts";
 import { type AppAnswer, renderAnswer } from "./pages.ts";
 import { headOf } from "./web-socket.ts";
 
@@ -37,8 +38,4 @@ export function offersWebSocket(request: IncomingMessage): boolean {
 /** Whether an upgrade has a body, which has no place before the WebSocket. */
 export function hasBody({ headers }: IncomingMessage): boolean {
   return (headers["content-length"] ?? "0") !== "0" || headers["transfer-encoding"] !== undefined;
-}
-
-export function wantsHtml({ headers }: IncomingMessage): boolean {
-  return headers["sec-fetch-mode"] === "navigate" || (headers.accept ?? "").includes("text/html");
 }

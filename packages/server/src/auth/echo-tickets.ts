@@ -24,7 +24,7 @@ export class EchoTickets {
     return { [HEADER]: this.#ticket(0) };
   }
 
-  /** Whether a server sent it, a minute ago at most. */
+  /** Whether a server of this deployment made the ticket in this minute or the one before, or by a clock ahead of this one in the next. */
   isOurs(request: IncomingMessage): boolean {
     const given = request.headers[HEADER.toLowerCase()];
     if (typeof given !== "string") return false;

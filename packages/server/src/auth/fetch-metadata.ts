@@ -9,9 +9,9 @@ export function mayReadWithCookie(
   { method, url, headers }: Pick<IncomingMessage, "method" | "url" | "headers">,
   navigation: boolean,
 ): boolean {
-  if (!isApiPath(url ?? "/")) return true;
   const site = headers["sec-fetch-site"];
   if (site === undefined || site === "same-origin" || site === "none") return true;
+  if (!isApiPath(url ?? "/")) return true;
   const opens = headers["sec-fetch-mode"] === "navigate" && headers["sec-fetch-dest"] === "document";
   return navigation && opens && (method === "GET" || method === "HEAD");
 }

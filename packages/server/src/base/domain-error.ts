@@ -16,7 +16,7 @@ export type DomainErrorCode =
   | "limit-reached"
   /** Only browsers may connect there. */
   | "browser-only"
-  /** Another agent is connected with the same token, or another proxy reachable. */
+  /** Another agent is connected with the same token, or the proxy answers at another address. */
   | "contested"
   /** A user who still has workspaces. */
   | "has-workspaces"

@@ -1,4 +1,5 @@
 /** Ends many connections over a while, in random order: their clients come back one by one, and none is always the last. */
+import { sleep } from "wg-userspace/async/abort";
 
 /** One connection and when its turn is, counted from the beginning. */
 export interface Turn<Item> {
@@ -34,14 +35,5 @@ export async function endGradually<Item>(
 
 /** Resolves after a time, or at once when `signal` is aborted. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal?.aborted === true) return resolve();
-    const over = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", over);
-      resolve();
-    };
-    const timer = setTimeout(over, ms);
-    signal?.addEventListener("abort", over, { once: true });
-  });
+  return sleep(ms, signal).catch(() => undefined); // aborted: the wait is over, too
 }

@@ -1,12 +1,14 @@
 import type { Readable } from "node:stream";
 
-/** The body of an answer as UTF-8 text, read to its end. Rejects once it is longer than `maxBytes`. */
+export class BodyTooLong extends Error {}
+
+/** The body of an answer as UTF-8 text, read to its end. Rejects with {@link BodyTooLong} once it is longer than `maxBytes`. */
 export async function textOf(response: Readable, maxBytes: number): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > maxBytes) throw new Error(`it sent more than ${maxBytes} bytes`);
+    if (length > maxBytes) throw new BodyTooLong(`it sent more than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");

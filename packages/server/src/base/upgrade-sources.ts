@@ -1,12 +1,12 @@
 /** Upgrades that are remembered. */
 const WINDOW = 256;
-/** Before so many nothing is concluded: a small deployment may well have one client. */
+/** With fewer nothing is concluded: a small deployment may have one client. */
 const ENOUGH = 50;
 const SHARE = 0.9;
 
 export interface CommonSource {
   readonly address: string;
-  /** A proxy there names the clients, and is not believed. */
+  /** They carry X-Forwarded-For: a proxy is there, which is not a trusted one. */
   readonly namesClients: boolean;
 }
 
@@ -53,7 +53,7 @@ export class UpgradeSources {
     return undefined;
   }
 
-  /** A proxy on the machine of a sibling sends this header, and relays do not. */
+  /** A proxy on the machine of a sibling sends X-Forwarded-For, and relays do not. */
   #mayBeRelay({ address, namesClients }: CommonSource): boolean {
     return !namesClients && this.#isSibling(address);
   }

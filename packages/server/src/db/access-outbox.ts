@@ -1,9 +1,6 @@
-import { type Kysely, sql } from "kysely";
-import { isPostgres } from "./dialect.ts";
+import type { Kysely } from "kysely";
+import { DATABASE_NOW_MS, isPostgres } from "./dialect.ts";
 import type { Database } from "./schema.ts";
-
-/** Milliseconds of the database's clock: other servers judge by it how long a row waits. */
-const NOW = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
 
 export interface AccessOutboxRow {
   readonly id: string;
@@ -25,7 +22,7 @@ export class AccessOutbox {
     if (rows.length === 0 || !isPostgres(this.#db)) return;
     await this.#db
       .insertInto("access_outbox")
-      .values(rows.map(({ id, body }) => ({ id, body, created_at: NOW })))
+      .values(rows.map(({ id, body }) => ({ id, body, created_at: DATABASE_NOW_MS })))
       .execute();
   }
 }

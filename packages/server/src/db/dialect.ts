@@ -6,6 +6,9 @@ import type { Database } from "./schema.ts";
 // biome-ignore lint/suspicious/noExplicitAny: kysely's own type for "of any schema"
 type AnyKysely = Kysely<any>;
 
+/** The time of a PostgreSQL database, in ms since 1970. */
+export const DATABASE_NOW_MS = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
+
 /** Whether it leads to PostgreSQL. */
 export function isPostgres(db: AnyKysely): boolean {
   return db.getExecutor().adapter instanceof PostgresAdapter;

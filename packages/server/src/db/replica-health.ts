@@ -1,13 +1,11 @@
 import { type Kysely, sql } from "kysely";
+import { DATABASE_NOW_MS } from "./dialect.ts";
 import type { Database } from "./schema.ts";
 
 /** Reports beyond this are not read: see stored-report.ts, which makes none. */
 export const MAX_REPORT_LENGTH = 32 * 1024;
 /** Servers that are shown. */
 const MAX_REPLICAS = 256;
-
-/** PostgreSQL's time in milliseconds since 1970: servers compare times by it alone. */
-const NOW = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
 
 export interface ReplicaHealthRow {
   readonly id: string;
@@ -26,13 +24,15 @@ export class ReplicaHealths {
 
   /** The row of a server exists once it has joined; before that nothing is written. */
   async write(replicaId: string, health: string): Promise<void> {
-    await sql`update replicas set health = ${health}, health_at = ${NOW} where id = ${replicaId}`.execute(this.#db);
+    await sql`update replicas set health = ${health}, health_at = ${DATABASE_NOW_MS} where id = ${replicaId}`.execute(
+      this.#db,
+    );
   }
 
   async read(): Promise<readonly ReplicaHealthRow[]> {
     const { rows } = await sql<{ id: string; health: string | null; age: number }>`
       select id, case when length(health) <= ${MAX_REPORT_LENGTH} then health end as health,
-          ${NOW} - health_at as age
+          ${DATABASE_NOW_MS} - health_at as age
         from replicas where health is not null and stopped_at is null
         order by health_at desc limit ${MAX_REPLICAS}`.execute(this.#db);
     return rows.map(({ id, health, age }) => ({ id, health: health ?? undefined, ageMs: age }));

@@ -2,9 +2,6 @@ import type { Kysely } from "kysely";
 import { byCodePoint, lockRow } from "./dialect.ts";
 import type { Database, WorkspaceProxyReplicaRow, WorkspaceProxyRow } from "./schema.ts";
 
-/** What the deployment found out about a proxy, and decided from it; workspace-proxies/health-state.ts makes it. */
-export type ProxyHealthColumns = Pick<WorkspaceProxyRow, "health" | "health_at" | "health_failures" | "in_map">;
-
 export class WorkspaceProxies {
   readonly #db: Kysely<Database>;
   constructor(db: Kysely<Database>) {

@@ -123,11 +123,13 @@ export class HealthChecks {
 
   #runIn(ms: number): void {
     this.#timer = setTimeout(() => {
-      void this.#run().finally(() => {
-        const { healthCheckRefreshMs } = this.#options.config;
-        const next = Math.max(MIN_INTERVAL_MS, healthCheckRefreshMs * (1 + JITTER * (2 * Math.random() - 1)));
-        if (!this.#closed) this.#runIn(next);
-      });
+      void this.#run()
+        .catch((error: unknown) => this.#options.log.error({ err: error }, "the health checks failed"))
+        .finally(() => {
+          const { healthCheckRefreshMs } = this.#options.config;
+          const next = Math.max(MIN_INTERVAL_MS, healthCheckRefreshMs * (1 + JITTER * (2 * Math.random() - 1)));
+          if (!this.#closed) this.#runIn(next);
+        });
     }, ms);
     this.#timer.unref();
   }

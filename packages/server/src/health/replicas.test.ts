@@ -149,9 +149,9 @@ describe("the section of the servers", () => {
     ]);
   });
 
-  it("is as ill as the others are, and does not repeat what this one reports of itself", () => {
-    const ill = { ...fineReport, healthy: false, severity: "error" as const };
-    const of = (own: typeof ill | typeof fineReport, other: typeof ill | typeof fineReport) =>
+  it("has the worst severity of the others, and does not repeat what this one reports of itself", () => {
+    const unhealthy = { ...fineReport, healthy: false, severity: "error" as const };
+    const of = (own: typeof unhealthy | typeof fineReport, other: typeof unhealthy | typeof fineReport) =>
       replicasSection(
         { own: server("a"), others: [server("b")] },
         [],
@@ -159,8 +159,12 @@ describe("the section of the servers", () => {
         [{ id: "b", report: other, ageMs: 1 }],
         late,
       );
-    expect(of(fineReport, ill)).toMatchObject({ healthy: false, severity: "error", error: "reports errors: host-b" });
-    expect(of(ill, fineReport)).toMatchObject({ healthy: true, severity: "ok" });
+    expect(of(fineReport, unhealthy)).toMatchObject({
+      healthy: false,
+      severity: "error",
+      error: "reports errors: host-b",
+    });
+    expect(of(unhealthy, fineReport)).toMatchObject({ healthy: true, severity: "ok" });
   });
 });
 

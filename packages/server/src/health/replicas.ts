@@ -173,11 +173,13 @@ export function replicasSection(
       replicaHealth(other, reportOf(other, known), known === undefined || unknown.some(({ id }) => id === other.id)),
     ),
   ];
-  const ill = replicas.slice(1).filter(({ healthy }) => !healthy);
+  const unhealthy = replicas.slice(1).filter(({ healthy }) => !healthy);
   return {
     ...works(warnings),
-    ...(ill.length === 0 ? {} : { error: `reports errors: ${ill.map(({ hostname }) => hostname).join(", ")}` }),
-    healthy: ill.length === 0,
+    ...(unhealthy.length === 0
+      ? {}
+      : { error: `reports errors: ${unhealthy.map(({ hostname }) => hostname).join(", ")}` }),
+    healthy: unhealthy.length === 0,
     severity: worst([warnings.length === 0 ? "ok" : "warning", ...replicas.slice(1).map(({ severity }) => severity)]),
     replicas,
   };
@@ -187,7 +189,7 @@ function reportOf(replica: Replica, known: readonly KnownReport[] | undefined): 
   return known?.find(({ id }) => id === replica.id);
 }
 
-/** Why a server may be ill without it being seen; undefined where its report counts, or is not due yet. */
+/** Why the health of a server is not known; undefined where its report counts, or is not due yet. */
 function unknownBecause(
   replica: Replica,
   known: KnownReport | undefined,

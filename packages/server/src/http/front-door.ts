@@ -9,6 +9,7 @@ import { Places } from "../base/places.ts";
 import type { RequestRoute, UpgradeRoute } from "../base/routes.ts";
 import type { UpgradeSources } from "../base/upgrade-sources.ts";
 import { BUILD_VERSION } from "../base/version.ts";
+import { wantsHtml } from "../base/wants-html.ts";
 import { failureOf, HttpFailure } from "./failure.ts";
 import { hostRoute } from "./host-route.ts";
 import type { HttpLimits } from "./limits.ts";
@@ -94,7 +95,7 @@ export class FrontDoor {
       this.#options.log.debug({ method, path, status: response.statusCode, ms, ...session }, "request");
     });
     if (url instanceof HttpFailure) {
-      if (url.status === 431 && isNavigation(request)) {
+      if (url.status === 431 && wantsHtml(request)) {
         const page = longHeadPage(hostname(request.headers.host) ?? "");
         response.writeHead(431, longHeadHeaders(page)).end(page);
       } else answerFailure(response, url);
@@ -323,10 +324,6 @@ function sessionFields(request: IncomingMessage, url: URL | undefined): { readon
 function answerFailure(response: ServerResponse, failure: HttpFailure): void {
   response.writeHead(failure.status, { "Content-Type": "application/json; charset=utf-8", ...failure.headers });
   response.end(`${JSON.stringify(failure.body)}\n`);
-}
-
-function isNavigation({ headers }: IncomingMessage): boolean {
-  return headers["sec-fetch-mode"] === "navigate" || (headers.accept ?? "").includes("text/html");
 }
 
 function hostMissing(): HttpFailure {

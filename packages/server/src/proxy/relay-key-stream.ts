@@ -7,6 +7,8 @@ import { PROXY_RELAY_KEYS_PATH, relayKeysMessage } from "coder-protocol/rest/wor
 import { sleep } from "wg-userspace/async/abort";
 import type { Instant } from "wg-userspace/base/instant";
 import type { WebSocket } from "ws";
+import { parsedJson } from "../base/parsed-json.ts";
+import { CLOSE_NORMAL, CLOSE_PROTOCOL_ERROR } from "../base/text-sockets.ts";
 import { isTokenRefused, publicReasonOf, reasonOf } from "./primary.ts";
 import type { KeyChanges, RelayKeys } from "./relay-keys.ts";
 
@@ -21,8 +23,6 @@ export interface RelayKeyStreamOptions {
 
 /** A message names 4,096 keys of 67 characters at most, with some room. */
 const MAX_MESSAGE_BYTES = 1024 * 1024;
-const CLOSE_NORMAL = 1000;
-const CLOSE_PROTOCOL_ERROR = 1002;
 const CLOSE_GRACE_MS = 1_000;
 
 /** Why a stream ended: for the log, and in words that name no host. */
@@ -140,7 +140,7 @@ export class RelayKeyStream {
   /** Returns false for a message that breaks the protocol. */
   #take(text: string): boolean {
     const { keys, clock, onChanges } = this.#options;
-    const message = relayKeysMessage.safeParse(parsed(text));
+    const message = relayKeysMessage.safeParse(parsedJson(text));
     const changes = message.success ? keys.received(message.data, clock()) : undefined;
     if (changes === undefined) return false;
     if (keys.complete) this.#backoff.reset();
@@ -163,14 +163,6 @@ export class RelayKeyStream {
       Math.max(1, Math.ceil(at - clock())),
     );
     this.#graceTimer.unref();
-  }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined; // no message of ours is that
   }
 }
 

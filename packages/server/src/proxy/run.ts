@@ -1,5 +1,5 @@
 import type { Dialer } from "coder-client/dial/dialer";
-import { onAbort } from "wg-userspace/async/abort";
+import { aborted } from "wg-userspace/async/abort";
 import { createLogger, type TextSink } from "../base/log.ts";
 import { untilStopped } from "../base/until-stopped.ts";
 import { boundLines } from "../http/bind-configured.ts";
@@ -31,8 +31,7 @@ export async function runWorkspaceProxy(config: ProxyConfig, options: RunProxyOp
       if (ended.aborted) return;
       await proxy.listen();
       stdout.write(greeting(proxy, config));
-      const stopped = new Promise<undefined>((resolve) => onAbort(ended, () => resolve(undefined)));
-      const failure = await Promise.race([stopped, proxy.failed]);
+      const failure = await Promise.race([aborted(ended), proxy.failed]);
       if (failure !== undefined) throw failure;
     } finally {
       await proxy[Symbol.asyncDispose]();

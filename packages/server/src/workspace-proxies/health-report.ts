@@ -2,6 +2,7 @@
 import { proxyHealthReport } from "coder-protocol/rest/workspace-proxies";
 import { dialerToOthers, fetchText } from "../base/outgoing.ts";
 import { withoutNul } from "../base/text.ts";
+import { BodyTooLong } from "../base/text-of.ts";
 import type { Observation } from "./health-state.ts";
 
 const TIMEOUT_MS = 5_000;
@@ -24,8 +25,8 @@ export async function checkProxy(url: string, timeoutMs = TIMEOUT_MS): Promise<O
     return observationOf(status, text);
   } catch (error) {
     if (signal.aborted) return { kind: "no-answer", why: `no complete answer within ${timeoutMs / 1_000} s` };
+    if (error instanceof BodyTooLong) return { kind: "bad-answer", why: error.message };
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code === undefined && message.startsWith("it sent more than")) return { kind: "bad-answer", why: message };
     return {
       kind: "no-answer",
       why: withoutNul(message === "" ? (code ?? "unknown") : message).slice(0, MAX_LINE_LENGTH),

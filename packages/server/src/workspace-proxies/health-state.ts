@@ -4,6 +4,8 @@
  */
 import type { ProxyStatus } from "coder-protocol/rest/workspace-proxies";
 import { z } from "zod";
+import { parsedJson } from "../base/parsed-json.ts";
+import type { WorkspaceProxyRow } from "../db/schema.ts";
 
 /** The result of one check, or what the proxy stated about itself. */
 export type Observation =
@@ -78,8 +80,8 @@ export function observed(before: ProxyHealth, observation: Observation, hasRelay
 }
 
 /**
- * The relay or the STUN server of a proxy came or went. In the map that is a change as any other: with the third one within
- * ten minutes the region leaves.
+ * The relay or the STUN server of a proxy came or went. In the map that counts as a change: with the third one within ten
+ * minutes the region leaves.
  */
 export function altered(before: ProxyHealth, hasRelay: boolean, now: number): ProxyHealth {
   if (!before.inMap) return before;
@@ -156,12 +158,7 @@ const stored = z.object({
 });
 
 /** The columns of the store. */
-export interface HealthColumns {
-  readonly health: string;
-  readonly health_at: number | null;
-  readonly health_failures: number;
-  readonly in_map: number;
-}
+export type HealthColumns = Pick<WorkspaceProxyRow, "health" | "health_at" | "health_failures" | "in_map">;
 
 export function healthColumns(health: ProxyHealth): HealthColumns {
   const { status, errors, warnings, since, changes, heldUntil, checkedAt, failures, inMap } = health;
@@ -175,16 +172,8 @@ export function healthColumns(health: ProxyHealth): HealthColumns {
 
 /** A proxy that was never checked, or whose column cannot be read, is unregistered and out of the map. */
 export function healthOf(columns: HealthColumns & { readonly created_at: number }): ProxyHealth {
-  const read = stored.safeParse(parsed(columns.health));
+  const read = stored.safeParse(parsedJson(columns.health));
   if (!read.success) return unregistered(columns.created_at);
   const { health_at: checkedAt, health_failures: failures, in_map } = columns;
   return { ...read.data, checkedAt: checkedAt ?? undefined, failures, inMap: in_map === 1 };
-}
-
-function parsed(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined; // refused by the schema
-  }
 }

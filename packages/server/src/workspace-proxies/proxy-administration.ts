@@ -1,5 +1,7 @@
 /** What owners do with workspace proxies: create, change and delete them. */
+
 import { randomUUID } from "node:crypto";
+import { PRIMARY_PROXY_NAME } from "coder-protocol/proxy-names";
 import type { PatchWorkspaceProxyRequest } from "coder-protocol/rest/workspace-proxies";
 import type { AccessChanges } from "../auth/access-changes.ts";
 import { hashSecret } from "../auth/tokens.ts";
@@ -190,7 +192,7 @@ function newToken(proxyId: string): { readonly token: string; readonly hash: str
 /** `primary` is the deployment itself, `me` the proxy that asks. */
 function refuseReserved(name: string): void {
   const key = name.toLowerCase();
-  if (key !== "primary" && key !== "me") return;
+  if (key !== PRIMARY_PROXY_NAME && key !== "me") return;
   throw new DomainError("invalid", `The name "${key}" is reserved.`, {
     validations: [{ field: "name", detail: "Reserved name" }],
   });

@@ -29,10 +29,6 @@ export class RelayKeysStream {
     });
   }
 
-  get followers(): number {
-    return this.#followers.size;
-  }
-
   follow(socket: TextSocket, proxyId: string): void {
     this.#all ??= this.#keys();
     const follower = new Follower(socket, proxyId, this.#all);

@@ -19,9 +19,8 @@ export class Changes {
 
   /**
    * Listens for one workspace (`workspace:<id>`), all of them (`workspaces`), one agent's logs (`agent-logs:<id>`) or its
-   * metadata (`agent-metadata:<id>`), or one user (`user:<id>`), or for the proxies
-   * of the deployment (`workspace-proxies`).
-   * Returns the way out.
+   * metadata (`agent-metadata:<id>`), one user (`user:<id>`), or the workspace proxies (`workspace-proxies`). Returns the way
+   * out.
    */
   subscribe(topic: string, listener: (change: Change) => void): () => void {
     const entry = (change: Change): void => listener(change);

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import type { AccessEvent, AccessEvents } from "../../auth/access-events.ts";
 import type { Logger } from "../../base/log.ts";
+import { parsedJson } from "../../base/parsed-json.ts";
 import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import type { AgentLogs } from "../../db/agent-logs.ts";
 import type { Change, Changes } from "../../workspaces/changes.ts";
@@ -91,11 +92,11 @@ export class ClusterEvents {
   /** Something happened at another server. */
   apply({ kind, body }: Omit<EventRow, "rev">): void {
     if (kind === "access") {
-      const event = accessEvent.safeParse(parsed(body));
+      const event = accessEvent.safeParse(parsedJson(body));
       if (event.success) this.#publish(() => this.#options.accessEvents.publish(event.data));
       else this.#refused(kind);
     } else if (kind === "change") {
-      const change = remoteChange.safeParse(parsed(body));
+      const change = remoteChange.safeParse(parsedJson(body));
       if (!change.success) this.#refused(kind);
       else if (change.data.kind === "agent-logs") this.#applyLogs(change.data.agentId, change.data.after);
       else {
@@ -103,7 +104,7 @@ export class ClusterEvents {
         this.#publish(() => this.#options.changes.publish(local));
       }
     } else if (kind === "check-key") {
-      const key = relayKey.safeParse(parsed(body));
+      const key = relayKey.safeParse(parsedJson(body));
       if (key.success) this.#options.checkKeys.lentElsewhere(key.data);
       else this.#refused(kind);
     } // another release may know more kinds
@@ -160,13 +161,5 @@ export class ClusterEvents {
 
   #refused(kind: string): void {
     this.#options.log.warn({ kind }, "an event of another server is not valid");
-  }
-}
-
-function parsed(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined; // refused by the schema
   }
 }

@@ -1,6 +1,7 @@
 /** Keeps a ClusterCore and the database in step: writes what waits, reads what is new, and follows the other servers. */
 import { randomUUID } from "node:crypto";
 import { Bell } from "../../base/bell.ts";
+import { pause } from "../../base/gradual-end.ts";
 import type { Logger } from "../../base/log.ts";
 import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import type { CoordinatorRecord } from "../coordinator-records.ts";
@@ -393,10 +394,4 @@ export class ClusterLink implements AsyncDisposable {
     this.#mode = "poll";
     this.#options.log.warn({}, "the database delivers no notifications: changes of other servers are asked for");
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 }

@@ -282,7 +282,7 @@ function replica(row: ReplicaRow): Replica {
   return {
     id: row.id,
     hostname: row.hostname,
-    relayAddress: row.relay_address,
+    relayAddress: URL.canParse(row.relay_address) ? row.relay_address : "",
     regionId: row.region_id,
     version: row.version,
     startedAt: row.started_at,

@@ -35,7 +35,8 @@ export function clusterOf(options: {
   readonly watch: ClusterWatch;
   readonly metrics: ClusterMetrics;
   /** To siblings. */
-  readonly dialer: Pick<Dialer, "agentFor">;
+  /** Makes what one question to a sibling is asked with: certificates may have been renewed since the last one. */
+  readonly dialer: () => Pick<Dialer, "agentFor" | "close">;
   /** What is wrong with this server, as its siblings should know; "" for nothing. */
   readonly problem: () => string;
   readonly onReplicas: (replicas: readonly Replica[]) => void;
@@ -58,7 +59,7 @@ export function clusterOf(options: {
     }),
     core,
     isolation: isolationEffects({ control, view: core.view, relayKeys: options.relayKeys, now, log }),
-    isWell: (relayAddress) => isReady(dialer, relayAddress),
+    isWell: (relayAddress) => isReady(dialer(), relayAddress),
     me,
     replica,
     log,
@@ -95,12 +96,16 @@ export async function requireRelayAddress(
   }
 }
 
-async function isReady(dialer: Pick<Dialer, "agentFor">, relayAddress: string): Promise<boolean> {
+async function isReady(dialer: Pick<Dialer, "agentFor" | "close">, relayAddress: string): Promise<boolean> {
   const signal = AbortSignal.timeout(READY_MS);
-  return await fetchText(dialer, new URL("/readyz", relayAddress), { maxBytes: MAX_READY_BYTES, signal }).then(
-    ({ status }) => status === 200,
-    () => false, // not reached: not well
-  );
+  try {
+    const answer = await fetchText(dialer, new URL("/readyz", relayAddress), { maxBytes: MAX_READY_BYTES, signal });
+    return answer.status === 200;
+  } catch {
+    return false; // not reached: not well
+  } finally {
+    dialer.close();
+  }
 }
 
 /** Of the servers that are there, those whose relay this server's may link to. */

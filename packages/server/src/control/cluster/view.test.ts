@@ -41,7 +41,7 @@ function scene() {
   };
 }
 
-describe("a server that was blind for a moment", () => {
+describe("a server whose own heartbeats had a gap", () => {
   it("waits 8 s before it takes another one for lost, since the database may have been away from all", () => {
     const { beats, gone } = scene();
     beats([20_000, 22_000, 24_000, 26_000]);

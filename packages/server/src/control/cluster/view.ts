@@ -12,11 +12,11 @@ import type { NodeRow, PeerRow, Rows, ServerRow } from "./rows.ts";
 /** A server whose heartbeat is older is lost: its peers without another server are lost with it. */
 export const LOST_AFTER_MS = 6_000;
 /** A server whose own heartbeats are further apart than this had no database in between, as perhaps all had none. */
-export const BLIND_AFTER_MS = 4_500;
+const OWN_GAP_MS = 4_500;
 /** How long such a server waits for the others to be back, since each finds out on its own that its connections are dead. */
-export const RETURN_MS = 8_000;
+const RETURN_MS = 8_000;
 /** It waits for no server that was silent over so many late heartbeats in a row: its own are late, and that server is dead. */
-const MAX_BLIND_SILENCES = 4;
+const MAX_SILENT_GAPS = 4;
 /** After this time its rows do not count any more: as long as a lost peer's key may use the relay. */
 export const EXPIRED_AFTER_MS = 15 * 60_000;
 /** Peers of a server that ends have this long to come back elsewhere before they are lost. */
@@ -45,7 +45,7 @@ interface Server {
   /** Since when the database has no row of it; it may come back under another id. */
   missingSinceMs: number | undefined;
   /** Late heartbeats of this server in a row during which that one had none. */
-  blindSilences: number;
+  silentGaps: number;
 }
 
 interface Held {
@@ -150,7 +150,7 @@ export class ClusterView {
   /** The servers of the database now, this one left out by itself. `nowMs`: of a clock that only goes forward. */
   heartbeats(rows: readonly ServerRow[], nowMs: number): void {
     const sinceMs = nowMs - (this.#heartbeatAtMs ?? nowMs);
-    if (sinceMs > BLIND_AFTER_MS) this.#judgesFromMs = nowMs + RETURN_MS;
+    if (sinceMs > OWN_GAP_MS) this.#judgesFromMs = nowMs + RETURN_MS;
     this.#heartbeatAtMs = nowMs;
     const missing = new Map(this.#servers);
     for (const row of rows) {
@@ -248,9 +248,9 @@ export class ClusterView {
     const known = inner(this.#servers, id, newServer);
     known.missingSinceMs = undefined;
     known.head = Math.max(known.head, head);
-    if (ageMs < sinceMs) known.blindSilences = 0;
-    else if (sinceMs > BLIND_AFTER_MS) known.blindSilences++;
-    const mayBeBack = nowMs < this.#judgesFromMs && known.blindSilences < MAX_BLIND_SILENCES;
+    if (ageMs < sinceMs) known.silentGaps = 0;
+    else if (sinceMs > OWN_GAP_MS) known.silentGaps++;
+    const mayBeBack = nowMs < this.#judgesFromMs && known.silentGaps < MAX_SILENT_GAPS;
     const isLost = drainingMs === undefined ? ageMs >= LOST_AFTER_MS : drainingMs >= DRAIN_MS && ageMs >= LOST_AFTER_MS;
     const state = ageMs >= EXPIRED_AFTER_MS ? "expired" : isLost ? "lost" : "alive";
     if (state === known.state || (state === "lost" && mayBeBack)) return;
@@ -337,7 +337,7 @@ export class ClusterView {
 }
 
 function newServer(): Server {
-  return { head: 0, seen: 0, state: "alive", missingSinceMs: undefined, blindSilences: 0 };
+  return { head: 0, seen: 0, state: "alive", missingSinceMs: undefined, silentGaps: 0 };
 }
 
 function endOf(row: PeerRow, serverIsAlive: boolean): [PeerEnd, string] {

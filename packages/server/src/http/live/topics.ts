@@ -119,7 +119,7 @@ export class Topics {
       concerns,
       feed: () => {
         const feed = this.#options.feeds.open(`ports:${agent.id}`, () => new OpenPorts({ ask, shares, watch }));
-        if (feed.source instanceof OpenPorts) leave = feed.source.requests.add(request);
+        if (feed.source instanceof OpenPorts) leave = feed.source.askAs(request);
         return feed;
       },
       close: () => leave?.(),
