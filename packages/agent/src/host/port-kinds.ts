@@ -3,7 +3,7 @@ import { type PortKind, portKind } from "./port-kind.ts";
 
 /** Longest wait for what is not known yet; it is found out in any case, for the next question. */
 const WAIT_MS = 1_000;
-/** Ports that are looked at at a time; the others are looked at by later questions. */
+/** Looks under way at one time; further ports are left to later questions. */
 const MAX_LOOKS = 64;
 /** Until a port is looked at again where the program did not speak HTTP; twice as long after each further look. */
 const FIRST_PAUSE_MS = 30_000;

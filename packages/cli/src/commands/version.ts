@@ -1,5 +1,5 @@
 import { originAtRunTime } from "wg-userspace/io/host/run-time-require";
-import { choice } from "../flags/kinds.ts";
+import { TEXT_OUTPUT_FLAG } from "../flags/output.ts";
 import { BaseCommand } from "./base-command.ts";
 
 export default class Version extends BaseCommand<typeof Version> {
@@ -8,7 +8,7 @@ export default class Version extends BaseCommand<typeof Version> {
     "With --verbose also where the program is loaded from, and what carries datagrams and makes terminals here.";
   static override examples = ["<%= config.bin %> version", "<%= config.bin %> version --output json"];
   static override flags = {
-    output: choice({ char: "o", options: ["text", "json"], default: "text", summary: "Print text or JSON" }),
+    output: TEXT_OUTPUT_FLAG,
   };
 
   protected override async execute(): Promise<undefined> {

@@ -225,7 +225,12 @@ export class Copier {
     const { from, to, sync, onProgress, now = () => performance.now() } = this.#options;
     const name = from.baseName(item.source);
     const copied = await transferFile(item, {
-      ...{ from, to, sync, blocks: this.#blocks, signal: this.#signal, now },
+      from,
+      to,
+      sync,
+      blocks: this.#blocks,
+      signal: this.#signal,
+      now,
       onProgress: (addedBytes, doneBytes, totalBytes) => {
         this.#bytes += addedBytes;
         const { files } = this.result;

@@ -4,6 +4,7 @@
  * locks nor inode numbers.
  */
 import type { FileFacts, PartFile } from "./file-system.ts";
+import { handled } from "./handled.ts";
 
 const OWNER_MAY_WRITE = 0o600;
 const CHECK_MS = 500;
@@ -24,7 +25,10 @@ export class PartClaim {
     return new PartClaim(part, now, asked);
   }
 
-  /** Of a part that is there; its earlier owner loses it. Where permissions cannot be changed, nothing is detected. */
+  /**
+   * Of a part that is there; its earlier owner loses it. Rejects where its permissions may not be changed. Where a change has
+   * no effect, nothing is detected.
+   */
   static async takeOver(part: PartFile, now: () => number): Promise<{ claim: PartClaim; facts: FileFacts }> {
     const { mode } = await part.facts();
     await part.chmod(nextMark(mode));
@@ -35,9 +39,8 @@ export class PartClaim {
   private constructor(part: PartFile, now: () => number, mark: Promise<number>) {
     this.#part = part;
     this.#now = now;
-    this.#mark = mark;
+    this.#mark = handled(mark);
     this.#checkedAt = now();
-    mark.catch(() => undefined); // awaited by each check
   }
 
   /** Another copy has it: it must not be written, renamed or removed. */

@@ -7,13 +7,15 @@ import { handled } from "./handled.ts";
 import { printable } from "./location.ts";
 import { SftpClient, SftpError, type SftpHandle } from "./sftp/sftp-client.ts";
 
-/** As far as the server does not tell its limit. */
+/** Used until the server states its limit, or when it states none. */
 const OPEN_FILES = 16;
-/** Where the workspace has no command that tells. */
+/** Used where no command of the workspace prints it. */
 const USUAL_UMASK = 0o022;
 /** What every shell takes as it is between single quotes: fish gives the backslash a meaning there. */
 const PLAIN_PATH = /^[\w./ @+-]+$/;
 const HASH_BLOCK_BYTES = 128 * 1024;
+/** Kept of what a command of the workspace prints. */
+const MAX_OUTPUT = 4096;
 /** Lists asked for before the first answer: a small directory needs two, the second being its end. */
 const LISTS_AHEAD = 2;
 
@@ -145,7 +147,7 @@ export class RemoteFiles implements FileSystem {
   }
 
   chmod(path: string, mode: number): Promise<void> {
-    return this.#sftp.setAttributes(path, { mode });
+    return this.#sftp.setMode(path, mode);
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -309,7 +311,7 @@ class RemotePart implements PartFile {
   }
 
   chmod(mode: number): Promise<void> {
-    return this.#sftp.setFileAttributes(this.#handle, { mode });
+    return this.#sftp.setFileMode(this.#handle, mode);
   }
 
   async finish({ mode, sync }: { mode: number; sync: boolean }): Promise<number> {
@@ -394,5 +396,3 @@ function outputOf(client: SshChannels, command: string): Promise<string> {
     });
   });
 }
-
-const MAX_OUTPUT = 4096;

@@ -12,7 +12,7 @@ import { PartClaim } from "./part-claim.ts";
 
 export const PART_SUFFIX = ".coder-part";
 /** A smaller part costs less to copy again than to compare. */
-export const RESUME_BYTES = 1024 * 1024;
+const RESUME_BYTES = 1024 * 1024;
 
 export interface TransferOptions {
   readonly from: FileSystem;

@@ -10,6 +10,14 @@ export const OUTPUT_FLAG = {
   }),
 };
 
+/** The value of `--output text|json`. */
+export const TEXT_OUTPUT_FLAG = choice({
+  char: "o",
+  options: ["text", "json"],
+  default: "text",
+  summary: "Print text or JSON",
+});
+
 /** `--column a,b`. */
 export const COLUMN_FLAG = {
   column: list({ char: "c", helpValue: "<name>", summary: "Columns of the table; may be given several times" }),

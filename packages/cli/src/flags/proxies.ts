@@ -1,5 +1,6 @@
 /** Flags and words of the commands for workspace proxies. */
-import { choice, text, toggle, word } from "./kinds.ts";
+import { text, toggle, word } from "./kinds.ts";
+import { TEXT_OUTPUT_FLAG } from "./output.ts";
 
 export const PROXY_WORD = { proxy: word({ required: true, description: "Name or id of the workspace proxy" }) };
 
@@ -11,10 +12,5 @@ export const PROXY_TEXT_FLAGS = {
 /** Of commands that make a token. */
 export const PROXY_TOKEN_FLAGS = {
   "only-token": toggle({ summary: "Print the token and nothing else, for scripts" }),
-  output: choice({
-    char: "o",
-    options: ["text", "json"],
-    default: "text",
-    summary: "Print a text or JSON",
-  }),
+  output: TEXT_OUTPUT_FLAG,
 };

@@ -6,8 +6,8 @@ import type { Client } from "ssh2";
 import { connectSsh } from "../connection/ssh-client.ts";
 import { UserError } from "../errors/user-error.ts";
 import type { Display } from "../ui/display.ts";
+import { untilReasonKnown } from "./end-reason.ts";
 import { forwardGpg } from "./gpg-forward.ts";
-import { lastWord } from "./last-word.ts";
 import type { SessionPlan } from "./plan.ts";
 import { noticeSilence } from "./silence-notice.ts";
 import { type SshForwardsOptions, startForwards } from "./ssh-forwards.ts";
@@ -65,9 +65,9 @@ export async function runOnConnection(
     signal,
   };
   if (client === undefined || plan.resume) return await resumed(streams);
-  const ending = (): Promise<void> => lastWord(connection, signal);
+  const ending = (): Promise<void> => untilReasonKnown(connection, signal);
   if (plan.pty === undefined) return await untilClosed(client, signal, ending);
-  return await runShell({ ...plan, pty: plan.pty }, client, { ...streams, lastWord: ending });
+  return await runShell({ ...plan, pty: plan.pty }, client, { ...streams, untilReasonKnown: ending });
 }
 
 function needsSsh({ resume, forwardGpg: gpg, local, dynamic, remote }: SessionPlan): boolean {
@@ -90,7 +90,7 @@ async function openSsh(plan: SessionPlan, { connection }: ConnectedWorkspace, si
 async function runShell(
   plan: SessionPlan & { readonly pty: boolean },
   client: Client,
-  streams: SessionStreams & Pick<SshSessionOptions, "lastWord">,
+  streams: SessionStreams & Pick<SshSessionOptions, "untilReasonKnown">,
 ): Promise<SessionEnd> {
   const x11 = plan.forwardX11 ? await X11Forward.open(process.env) : undefined;
   x11?.serve(client, process.stderr);

@@ -22,7 +22,7 @@ export interface SshSessionOptions extends LocalTerminal {
   /** Aborted when the person or the workspace ends it: then nothing is said about a lost connection. */
   readonly signal: AbortSignal;
   /** Waits until it is known that the workspace did not end it: before that a lost connection is not stated. */
-  readonly lastWord: () => Promise<void>;
+  readonly untilReasonKnown: () => Promise<void>;
 }
 
 export interface SessionEnd {
@@ -122,7 +122,7 @@ function attach(client: Client, channel: ClientChannel, options: SshSessionOptio
     });
     const closed = async (): Promise<void> => {
       if (code === undefined && !left && !options.signal.aborted) {
-        await options.lastWord();
+        await options.untilReasonKnown();
         if (!finished) stderr.write("Connection to the workspace was lost\r\n");
       }
       await flushed(stdout, stderr);

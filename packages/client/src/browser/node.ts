@@ -162,7 +162,7 @@ export class BrowserNode extends NodeShell<OwnEvent> {
 
   #relayReady(regionId: number): void {
     this.#engine.relayReady(now());
-    // It may become the home by this.
+    // This may make it the home.
     this.noteRelayReady(regionId);
     if (regionId === this.core.homeRegion) this.#homeReady = true;
     this.#schedule();

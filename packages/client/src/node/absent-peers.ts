@@ -1,7 +1,7 @@
 /**
- * When our relay goes on reporting that a peer is not connected to it, although the deployment announces the peer in its
- * region. Several servers form one region, and the two that we and the peer are connected to have lost each other: another
- * connection may lead to a server that reaches the peer.
+ * Decides when the relay is dialled again because it goes on reporting that a peer is not connected to it, although the
+ * deployment announces the peer in its region. This happens when several servers form one region, and the two that we and
+ * the peer are connected to have lost each other: another connection may lead to a server that reaches the peer.
  */
 import { addMs, earliest, type Instant } from "wg-userspace/base/instant";
 import type { RandomSource } from "wg-userspace/base/ports";

@@ -72,16 +72,7 @@ export class Transport {
   write(bytes: Buffer, owned: boolean): void {
     if (this.#closed) return;
     if (bytes.length >= DIRECT_BYTES) this.#writeDirectly(bytes, owned && this.#copiesWrites);
-    else this.#parts.push(bytes);
-    this.#partBytes += bytes.length < DIRECT_BYTES ? bytes.length : 0;
-    if (this.#partBytes >= JOIN_BYTES) this.#flush();
-    if (!this.#scheduled && this.#partBytes > 0) {
-      this.#scheduled = true;
-      queueMicrotask(() => {
-        this.#scheduled = false;
-        this.#flush();
-      });
-    }
+    else this.#join(bytes);
     if (!this.#paused && this.#queuedBytes > FLOOD_BYTES) {
       this.#paused = true;
       this.#stream.pause();
@@ -103,6 +94,18 @@ export class Transport {
 
   get #queuedBytes(): number {
     return this.#partBytes + this.#stream.writableLength;
+  }
+
+  #join(bytes: Buffer): void {
+    this.#parts.push(bytes);
+    this.#partBytes += bytes.length;
+    if (this.#partBytes >= JOIN_BYTES) this.#flush();
+    if (this.#scheduled || this.#partBytes === 0) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#flush();
+    });
   }
 
   #writeDirectly(bytes: Buffer, free: boolean): void {

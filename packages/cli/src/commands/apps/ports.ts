@@ -1,5 +1,5 @@
-import { word } from "../../flags/kinds.ts";
 import { LISTING_FLAGS } from "../../flags/output.ts";
+import { AGENT_WORD } from "../../flags/words.ts";
 import { BaseCommand } from "../base-command.ts";
 
 export default class AppsPorts extends BaseCommand<typeof AppsPorts> {
@@ -8,7 +8,7 @@ export default class AppsPorts extends BaseCommand<typeof AppsPorts> {
     "The agent connects once to each program that is shared, to find out whether it speaks http or https. A level that an administrator has lowered since is listed as the one that counts. Programs of declared apps are listed with: coder apps list WORKSPACE";
   static override examples = ["<%= config.bin %> apps ports dev", "<%= config.bin %> apps ports dev --output json"];
   static override flags = LISTING_FLAGS;
-  static override args = { workspace: word({ required: true, description: "[owner/]workspace[.agent]" }) };
+  static override args = AGENT_WORD;
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { findAppPlace } = await import("../../rest/apps.ts");

@@ -49,7 +49,14 @@ export default class AppsShare extends BaseCommand<typeof AppsShare> {
       return;
     }
     this.display.say(`Port ${port} is shared at the level "${level}"${until}`);
-    const ports = await listPorts(deployment, place, signal);
-    for (const line of shareAdvice(ports.find((row) => row.port === port))) this.display.say(line);
+    try {
+      const ports = await listPorts(deployment, place, signal);
+      for (const line of shareAdvice(ports.find((row) => row.port === port))) this.display.say(line);
+    } catch (error) {
+      // The port is shared all the same.
+      signal.throwIfAborted();
+      const { printable } = await import("../../base/text.ts");
+      this.display.say(`What listens there is not known: ${printable((error as Error).message)}`);
+    }
   }
 }

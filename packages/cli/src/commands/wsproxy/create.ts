@@ -5,7 +5,8 @@ import { BaseCommand } from "../base-command.ts";
 export default class WsproxyCreate extends BaseCommand<typeof WsproxyCreate> {
   static override aliases = ["workspace-proxy:create"];
   static override summary = "Create a workspace proxy and print its token, this once";
-  static override description = "Asks for the name and the display name that no flag gives. Owners only.";
+  static override description =
+    "Without --name it asks for the name, and for the display name unless --display-name gives it. Owners only.";
   static override examples = [
     '<%= config.bin %> wsproxy create --name sydney --display-name "Sydney"',
     "<%= config.bin %> wsproxy create --name sydney --only-token > proxy-token",
@@ -29,7 +30,7 @@ export default class WsproxyCreate extends BaseCommand<typeof WsproxyCreate> {
     const problem = given === undefined ? undefined : proxyNameProblem(given);
     if (problem !== undefined) throw new UsageError(problem.replace(/\.$/, ""));
     const name = given ?? (await ask("Name of the proxy: ", { signal, instead, check: proxyNameProblem }));
-    // Who gave the name by a flag wrote a script, or knows the other flags.
+    // A name given by a flag comes from a script, or from a person who knows the other flags.
     const displayName =
       this.flags["display-name"] ??
       (given === undefined ? await ask("Display name (may be empty): ", { signal, instead }) : "");

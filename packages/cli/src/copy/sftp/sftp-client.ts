@@ -5,7 +5,7 @@
 import type { Duplex } from "node:stream";
 import {
   type Attributes,
-  encodeAttributeChanges,
+  encodeMode,
   encodePacket,
   type Field,
   FieldReader,
@@ -135,7 +135,7 @@ export class SftpClient {
 
   /** @param flags Of `OPEN`, ORed. */
   open(path: string, flags: number, mode?: number): Promise<SftpHandle> {
-    const attributes = encodeAttributeChanges(mode === undefined ? {} : { mode });
+    const attributes = encodeMode(mode);
     return this.#request(REQUEST.open, [{ string: path }, { u32: flags }, { raw: attributes }]).then(handleOf);
   }
 
@@ -171,12 +171,12 @@ export class SftpClient {
     return this.#request(REQUEST.fstat, [{ string: handle }]).then(attributesOf);
   }
 
-  setAttributes(path: string, changes: Attributes): Promise<void> {
-    return this.#command(REQUEST.setstat, [{ string: path }, { raw: encodeAttributeChanges(changes) }]);
+  setMode(path: string, mode: number): Promise<void> {
+    return this.#command(REQUEST.setstat, [{ string: path }, { raw: encodeMode(mode) }]);
   }
 
-  setFileAttributes(handle: SftpHandle, changes: Attributes): Promise<void> {
-    return this.#command(REQUEST.fsetstat, [{ string: handle }, { raw: encodeAttributeChanges(changes) }]);
+  setFileMode(handle: SftpHandle, mode: number): Promise<void> {
+    return this.#command(REQUEST.fsetstat, [{ string: handle }, { raw: encodeMode(mode) }]);
   }
 
   openDirectory(path: string): Promise<SftpHandle> {
@@ -203,12 +203,12 @@ export class SftpClient {
     const reader = readerOf(await this.#request(REQUEST.realpath, [{ string: path }]), RESPONSE.name);
     const count = reader.u32();
     const name = reader.string().toString("utf8");
-    if (reader.failed || count !== 1) throw new Error("the SFTP server sent an absolute path without form");
+    if (reader.failed || count !== 1) throw new Error("the SFTP server sent a malformed absolute path");
     return name;
   }
 
   makeDirectory(path: string, mode: number): Promise<void> {
-    return this.#command(REQUEST.mkdir, [{ string: path }, { raw: encodeAttributeChanges({ mode }) }]);
+    return this.#command(REQUEST.mkdir, [{ string: path }, { raw: encodeMode(mode) }]);
   }
 
   remove(path: string): Promise<void> {
@@ -318,7 +318,7 @@ export class SftpClient {
   }
 }
 
-/** Of an answer that is no status: undefined. Reading it consumes it, so it is kept. */
+/** The code of a status answer, which {@link unexpected} can read again; undefined for an answer of another kind. */
 function statusOf(answer: Answer): number | undefined {
   if (answer.type !== "packet" || answer.code !== RESPONSE.status) return undefined;
   return answer.reader.peekU32();
@@ -345,7 +345,7 @@ function readerOf(answer: Answer, code: number): FieldReader {
 function handleOf(answer: Answer): SftpHandle {
   const reader = readerOf(answer, RESPONSE.handle);
   const handle = reader.string();
-  if (reader.failed || handle.length > MAX_HANDLE_BYTES) throw new Error("the SFTP server sent a handle without form");
+  if (reader.failed || handle.length > MAX_HANDLE_BYTES) throw new Error("the SFTP server sent a malformed handle");
   return handle;
 }
 

@@ -1,3 +1,4 @@
+import { HIGHEST_PORT, LOWEST_APP_PORT } from "coder-protocol/app-addresses";
 import type { PortKind } from "coder-protocol/rest/agents";
 import type { PortShare } from "coder-protocol/rest/apps";
 import type { OpenPorts } from "../../live/sources.ts";
@@ -46,5 +47,5 @@ export function shareProblem({ listening, kind, share }: PortRow): string | unde
 /** A port as a person types it; undefined for anything that is not served. */
 export function parsePort(text: string): number | undefined {
   const port = /^[1-9][0-9]{0,4}$/.test(text.trim()) ? Number(text) : 0;
-  return port >= 9 && port <= 65_535 ? port : undefined;
+  return port >= LOWEST_APP_PORT && port <= HIGHEST_PORT ? port : undefined;
 }

@@ -1,4 +1,5 @@
 import { useSignal } from "@preact/signals";
+import { HIGHEST_PORT, LOWEST_APP_PORT } from "coder-protocol/app-addresses";
 import type { WorkspaceAgent } from "coder-protocol/rest/agents";
 import type { Workspace } from "coder-protocol/rest/workspaces";
 import type { JSX } from "preact";
@@ -184,7 +185,8 @@ function AnotherPort({
         submit="Share…"
         onSubmit={async ({ port: text = "" }) => {
           const port = parsePort(text);
-          if (port === undefined) throw new ApiError(0, { message: "A port is a number from 9 to 65535" });
+          if (port === undefined)
+            throw new ApiError(0, { message: `A port is a number from ${LOWEST_APP_PORT} to ${HIGHEST_PORT}` });
           onShare(rows.find((row) => row.port === port) ?? closedRow(port));
         }}
       >

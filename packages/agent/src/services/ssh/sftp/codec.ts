@@ -170,17 +170,9 @@ export function encodeAttributes(facts: FileFacts): Buffer {
   return bytes;
 }
 
-/** Only the attributes that are given: what OPEN, MKDIR and the SETSTATs set. */
-export function encodeAttributeChanges({ size, mode }: Pick<Attributes, "size" | "mode">): Buffer {
-  const flags = (size === undefined ? 0 : ATTR.size) | (mode === undefined ? 0 : ATTR.permissions);
-  const fields = [u32(flags)];
-  if (size !== undefined) {
-    const bytes = Buffer.alloc(8);
-    bytes.writeBigUInt64BE(BigInt(size));
-    fields.push(bytes);
-  }
-  if (mode !== undefined) fields.push(u32(mode));
-  return Buffer.concat(fields);
+/** The permissions alone, or nothing: what OPEN, MKDIR and the SETSTATs set. */
+export function encodeMode(mode?: number): Buffer {
+  return mode === undefined ? u32(0) : Buffer.concat([u32(ATTR.permissions), u32(mode)]);
 }
 
 const EMPTY = Buffer.alloc(0);

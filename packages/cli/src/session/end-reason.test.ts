@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { lastWord } from "./last-word.ts";
+import { untilReasonKnown } from "./end-reason.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** How long it was waited, in ms of virtual time. */
+/** How long the wait lasted, in ms of virtual time. */
 async function waited(connected: Promise<void>, signal = new AbortController().signal): Promise<number> {
   const from = Date.now();
-  const ended = lastWord({ coordinated: () => connected }, signal).then(() => Date.now() - from);
+  const ended = untilReasonKnown({ coordinated: () => connected }, signal).then(() => Date.now() - from);
   await vi.advanceTimersByTimeAsync(60_000);
   return await ended;
 }

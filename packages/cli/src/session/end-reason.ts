@@ -9,7 +9,7 @@ const ANSWER_MS = 5_000;
  * Waits for the reason of a session's end. The deployment ends sessions together with the control connection, and states
  * why when that is dialled again: `signal` is aborted with the reason then. Resolves also when nothing is to be expected.
  */
-export async function lastWord(
+export async function untilReasonKnown(
   connection: Pick<WorkspaceConnection, "coordinated">,
   signal: AbortSignal,
 ): Promise<void> {
