@@ -1,7 +1,7 @@
 /**
  * `npm run build:native [-- --asan]`: builds packages/udp-batch with node-gyp against the headers of the Node that runs
- * this. `--asan`: with address and undefined-behaviour checks, into a folder of its own. Releases build theirs with
- * release/udp-batch.ts.
+ * this, unless the last build was of the same sources for the same Node. `--asan`: with address and undefined-behaviour
+ * checks, into a folder of its own. Releases build theirs with release/udp-batch.ts.
  */
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -9,6 +9,7 @@ import { cpSync, existsSync, mkdirSync, realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { parseArgs, promisify } from "node:util";
+import { fingerprintOf, isBuilt, markBuilt } from "./fingerprint.ts";
 
 const root = join(import.meta.dirname, "..");
 const sources = join(root, "packages/udp-batch");
@@ -24,9 +25,17 @@ export async function buildNative(options: { readonly asan?: boolean } = {}): Pr
       cpSync(join(sources, part), join(folder, part), { recursive: true });
     }
   }
+  const native = join(folder, "native");
+  const stamp = join(native, "build/.fingerprint");
+  const fingerprint = fingerprintOf(
+    [import.meta.filename, join(native, "binding.gyp")],
+    [join(native, "src")],
+    `${process.version} ${process.platform} ${process.arch}`,
+  );
+  if (isBuilt(stamp, fingerprint)) return folder;
   const nodeGyp = join(dirname(createRequire(import.meta.url).resolve("node-gyp/package.json")), "bin/node-gyp.js");
   const headers = await nodeFolder();
-  const args = [nodeGyp, "rebuild", "--directory", join(folder, "native"), "--nodedir", headers, "--loglevel", "error"];
+  const args = [nodeGyp, "rebuild", "--directory", native, "--nodedir", headers, "--loglevel", "error"];
   const child = spawn(process.execPath, asan ? [...args, "--", "-Dasan=1"] : args, {
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -38,6 +47,7 @@ export async function buildNative(options: { readonly asan?: boolean } = {}): Pr
   child.stderr.on("data", keep);
   const [code] = (await once(child, "close")) as [number | null];
   if (code !== 0) throw new Error(`node-gyp ended with ${code}:\n${said}`);
+  markBuilt(stamp, fingerprint);
   return folder;
 }
 

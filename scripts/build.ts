@@ -1,12 +1,12 @@
 /** Bundles what ships: the `coder` launcher's entries, and the dashboard beside them. Skips the work when no source changed since the last build. */
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { basename, join } from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
 import { buildDashboard, DASHBOARD_INPUTS } from "../packages/dashboard/build/build.ts";
 import { lazyBuiltins } from "./bundle-builtins.ts";
 import { checkOclif, lazyOclif, leanDefinitions } from "./bundle-oclif.ts";
+import { fingerprintOf, isBuilt, markBuilt } from "./fingerprint.ts";
 import { floorOf, nodeFloorStatement } from "./npm/node-floor.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -70,11 +70,11 @@ const databaseDriver: Plugin = {
 export async function buildCli(): Promise<void> {
   const fingerprint = sourceFingerprint();
   const stamp = join(outdir, ".fingerprint");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === fingerprint) return;
+  if (isBuilt(stamp, fingerprint)) return;
   mkdirSync(outdir, { recursive: true });
   const packages = { ...(await bundleAll({ outdir })), dashboard: await buildDashboard(join(outdir, "dashboard")) };
   writeFileSync(join(outdir, "packages.json"), `${JSON.stringify(packages, null, 1)}\n`);
-  writeFileSync(stamp, fingerprint);
+  markBuilt(stamp, fingerprint);
 }
 
 /**
@@ -158,32 +158,20 @@ function packagesOf(paths: readonly string[]): string[] {
 }
 
 function sourceFingerprint(): string {
-  const hash = createHash("sha256");
-  hash.update(readFileSync(join(root, "pnpm-lock.yaml")));
-  for (const file of [
+  const files = [
+    join(root, "pnpm-lock.yaml"),
     import.meta.filename,
     join(root, "scripts/npm/node-floor.ts"),
     join(root, "scripts/bundle-builtins.ts"),
     join(root, "scripts/bundle-oclif.ts"),
     ...DASHBOARD_INPUTS,
-  ])
-    hash.update(readFileSync(file));
-  hash.update(readFileSync(join(root, "docs/troubleshooting.md"))); // `coder help` shows it
-  for (const name of readdirSync(join(root, "packages")).sort()) {
-    for (const file of sourceFiles(join(root, "packages", name, "src"))) {
-      hash.update(file);
-      hash.update(readFileSync(file));
-    }
-  }
-  return hash.digest("hex");
-}
-
-function sourceFiles(folder: string): string[] {
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true, encoding: "utf8" })
-    .map((name) => join(folder, name))
-    .filter((path) => statSync(path).isFile() && !path.endsWith(".test.ts"))
-    .sort();
+    join(root, "docs/troubleshooting.md"), // `coder help` shows it
+  ];
+  const packages = readdirSync(join(root, "packages")).sort();
+  return fingerprintOf(
+    files,
+    packages.map((name) => join(root, "packages", name, "src")),
+  );
 }
 
 if (process.argv[1] === import.meta.filename) await buildCli();
