@@ -9,6 +9,7 @@ export * from "./events.ts";
 export * from "./notifications.ts";
 export * from "./organizations.ts";
 export * from "./profile.ts";
+export * from "./proxy-apps.ts";
 export * from "./templates.ts";
 export * from "./terminals.ts";
 export * from "./users.ts";
