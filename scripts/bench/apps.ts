@@ -6,7 +6,8 @@ import { Agent, request as httpRequest, type IncomingMessage, type RequestOption
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { freePort, TestDeployment } from "../../packages/cli/test/e2e/deployment.ts";
+import { TestDeployment } from "../../packages/cli/test/e2e/deployment.ts";
+import { freePort } from "../../packages/cli/test/free-port.ts";
 import { type Bench, median, Rounds } from "./report.ts";
 
 const APP = "web app";
