@@ -82,6 +82,8 @@ export interface PartsTuning {
   readonly passwordCost?: PasswordCost;
   /** How long a connected agent may state no lifecycle. */
   readonly unstatedLifecycleMs?: number;
+  /** How long the tunnel of a browser's terminal may take to open. */
+  readonly tunnelConnectMs?: number;
   /** Ways to agents for web apps, instead of the server's own. */
   readonly appTunnels?: AppTunnels;
 }
@@ -287,6 +289,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     dialer: () => dialerToOurselves(config.tls?.certFiles ?? []),
     onError: (error) => log.warn({ err: error }, "closing a tunnel failed"),
     headers: ownClient.marks,
+    connectTimeoutMs: tuning.tunnelConnectMs,
   });
   const agentHttp = new AgentHttp(tunnels, log);
 

@@ -3,6 +3,9 @@ import { SESSION_TOKEN_COOKIE, SESSION_TOKEN_HEADER } from "coder-protocol/rest/
 import { expect, test } from "vitest";
 import { addMember, addWorkspace, firstUser, openSocket, openSocketOrFail, startServer } from "./helpers.ts";
 
+/** Without a control plane there is no way to any agent: a tunnel is given up after this long. */
+const NO_TUNNEL = { deps: { tunnelConnectMs: 100 } };
+
 async function prepare(url: string) {
   const { token } = await firstUser(url);
   const workspace = await addWorkspace(url, token, "dev");
@@ -41,7 +44,7 @@ test("parameters out of range are refused, each by name", async () => {
 });
 
 test("failures after the upgrade are shown in the terminal", async () => {
-  await using test = await startServer(); // without a control plane there is no way to any agent
+  await using test = await startServer(NO_TUNNEL);
   const { token, path } = await prepare(test.url);
   const page = await openSocketOrFail(test.url, path({ reconnect: randomUUID() }), { [SESSION_TOKEN_HEADER]: token });
   expect(await page.next()).toMatch(/^coder: .+\r\n$/);
@@ -50,14 +53,14 @@ test("failures after the upgrade are shown in the terminal", async () => {
 });
 
 test("security 34: a terminal's id admits only the user who opened it", async () => {
-  await using test = await startServer();
+  await using test = await startServer(NO_TUNNEL);
   const { token } = await firstUser(test.url);
   const member = await addMember(test.url, token, "member");
   const workspace = await addWorkspace(test.url, member.token, "dev");
   const agentId: string = workspace.latest_build.resources[0].agents[0].id;
   const terminal = `/api/v2/workspaceagents/${agentId}/pty?reconnect=${randomUUID()}`;
   const page = await openSocketOrFail(test.url, terminal, { [SESSION_TOKEN_HEADER]: member.token });
-  await page.closed; // without a control plane there is no way to any agent
+  await page.closed;
   // The deployment's owner may use this workspace, and a terminal of their own in it.
   const refused = await openSocket(test.url, terminal, { [SESSION_TOKEN_HEADER]: token });
   expect(refused).toMatchObject({ status: 403 });

@@ -40,6 +40,7 @@ async function agentAnswered(status: number, headers: Readonly<Record<string, st
       throw new Error("not called");
     },
     reports: { unsent: false, send: () => [] },
+    redialLimitMs: 10,
   });
   const stop = new AbortController();
   const running = session.run(stop.signal);

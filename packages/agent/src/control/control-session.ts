@@ -19,6 +19,7 @@ import type { Logger } from "wg-userspace/base/ports";
 import type { StatsReport } from "./stats.ts";
 
 const RPC_PATH = "/api/v2/workspaceagents/me/rpc";
+const REDIAL_LIMIT_MS = 10_000;
 const BANNER_INTERVAL_MS = 2 * 60_000;
 const MIN_REPORT_INTERVAL_MS = 1_000;
 
@@ -58,6 +59,8 @@ export interface ControlSessionOptions {
   readonly takeStats: () => StatsReport;
   /** What else is reported over each connection. */
   readonly reports: Reports;
+  /** Longest pause before the control plane is dialled again. */
+  readonly redialLimitMs?: number;
 }
 
 interface Reports {
@@ -94,7 +97,7 @@ export class ControlSession {
 
   /** Runs until aborted. Rejects only when retrying cannot help: the token is refused or the version unsupported. */
   async run(signal: AbortSignal): Promise<void> {
-    const redial = new Redial({ limitMs: 10_000 });
+    const redial = new Redial({ limitMs: this.#options.redialLimitMs ?? REDIAL_LIMIT_MS });
     while (!signal.aborted) {
       let pauseMs = 0;
       try {

@@ -9,7 +9,7 @@ import { Deployment } from "coder-client/rest/deployment";
 import { orAborted } from "wg-userspace/async/abort";
 import { BUILD_VERSION } from "../base/version.ts";
 
-const CONNECT_TIMEOUT_MS = 20_000;
+const DEFAULT_CONNECT_TIMEOUT_MS = 20_000;
 const MAX_TUNNELS = 256;
 /** An unused tunnel is kept for the next request: pages ask every few seconds. */
 const DEFAULT_LINGER_MS = 30_000;
@@ -37,6 +37,7 @@ export interface AgentTunnelsOptions {
   /** Headers of every request, besides the credentials. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly lingerMs?: number;
+  readonly connectTimeoutMs?: number | undefined;
   /** How agents are reached, where the credentials do not allow to ask; absent: asked. */
   readonly connectionInfo?: () => Promise<unknown>;
 }
@@ -104,7 +105,7 @@ export class AgentTunnels {
       agentId,
       ...(this.#options.connectionInfo === undefined ? {} : { connectionInfo: this.#options.connectionInfo() }),
       signal: this.#stop.signal,
-      timeoutMs: CONNECT_TIMEOUT_MS,
+      timeoutMs: this.#options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
     });
   }
 
