@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TestDeployment } from "../../packages/cli/test/e2e/deployment.ts";
-import { freePort } from "../../packages/cli/test/free-port.ts";
 import { type Bench, median, Rounds } from "./report.ts";
+import { freePort } from "./sshd.ts";
 
 const APP = "web app";
 const FORWARD = "coder port-forward";

@@ -49,7 +49,9 @@ await answerRequests({
       listenTunnelTcp(driver, TUNNEL_PORT, (stream) => void serve(stream));
       drivers.push(driver);
     }
-    return { engines: drivers.map(({ publicKey, udpPorts }) => ({ key: hexEncode(publicKey), port: udpPorts.ipv4 })) };
+    return {
+      engines: drivers.map(({ engine, udpPorts }) => ({ key: hexEncode(engine.publicKey), port: udpPorts.ipv4 })),
+    };
   },
 
   /** Every engine here gets these peers. */

@@ -132,15 +132,15 @@ async function discard(from: Duplex): Promise<void> {
 
 async function useRelay(opened: Driver, port: number): Promise<void> {
   const node = relayNode({ name: "1a", regionId: REGION, hostName: "127.0.0.1", derpPort: port, forceHttp: true });
-  opened.setDerpMap(
+  opened.relays.setMap(
     derpMapOf([
       { regionId: REGION, regionCode: "b", regionName: "Bench", embeddedRelay: false, avoid: false, nodes: [node] },
     ]),
   );
-  opened.setHomeRegion(REGION);
-  for (const end = performance.now() + 10_000; opened.relayState !== "ready"; ) {
+  opened.relays.setHome(REGION);
+  for (const end = performance.now() + 10_000; opened.relays.homeState !== "ready"; ) {
     if (performance.now() > end)
-      throw new Error(`the relay is ${opened.relayState}: ${opened.relayError?.message ?? ""}`);
+      throw new Error(`the relay is ${opened.relays.homeState}: ${opened.relays.homeError?.message ?? ""}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
