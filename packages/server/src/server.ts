@@ -12,6 +12,7 @@ import type { Backend } from "./db/backend.ts";
 import { openBackend, storePlaceOf } from "./db/open-backend.ts";
 import { foreignKeys, keyFingerprintOf, Store } from "./db/store.ts";
 import type { ProgramSources } from "./downloads/catalogue.ts";
+import { siteWarnings } from "./health/wildcard.ts";
 import { type Bound, bindConfigured, NOT_BOUND } from "./http/bind-configured.ts";
 import type { DashboardFiles } from "./http/dashboard/build-output.ts";
 import { databaseMetrics } from "./http/database-metrics.ts";
@@ -189,6 +190,7 @@ class Server implements CoderServer {
       whatCrosses: "tokens and passwords",
       log,
     });
+    await this.#warnOfSharedSite();
     this.#stopWatchingCertificates = certificates?.watch(certificateCheckMs) ?? (() => undefined);
     this.parts.offlineAudit.start();
     this.http.health.start();
@@ -231,6 +233,14 @@ class Server implements CoderServer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** The health report has it too; those who set it up look at the log. */
+  async #warnOfSharedSite(): Promise<void> {
+    const { config, addresses, log } = this.parts;
+    if (config.wildcardAccessUrl === undefined) return;
+    for (const { code, message } of await siteWarnings(config.wildcardAccessUrl, addresses.browserUrl()))
+      log.warn(`${code}: ${message}`);
   }
 
   async #listenStun(): Promise<void> {

@@ -45,7 +45,7 @@ export async function checkWildcard(
       : fails("EWILD02", `cannot reach ${url.origin}: ${reasonOf(error)}`);
     return { ...failed, ...found };
   }
-  return { ...works([...shared, ...siteWarnings(wildcard, browserUrl)]), ...found };
+  return { ...works([...shared, ...(await siteWarnings(wildcard, browserUrl))]), ...found };
 }
 
 /** Cookies know no port: those of this host reach every program that listens on the machine of the browser. */
@@ -62,9 +62,10 @@ export function cookieWarnings(browserUrl: URL) {
 }
 
 /** Pages of apps and of the deployment are one site to a browser when they share a registrable domain. */
-export function siteWarnings(wildcard: Wildcard, browserUrl: URL) {
-  const apps = siteOf(wildcard.suffix.replace(/^[.-]/, ""));
-  if (isBelowLocalhost(browserUrl.hostname) || apps !== siteOf(browserUrl.hostname)) return [];
+export async function siteWarnings(wildcard: Wildcard, browserUrl: URL) {
+  if (isBelowLocalhost(browserUrl.hostname)) return [];
+  const apps = await siteOf(wildcard.suffix.replace(/^[.-]/, ""));
+  if (apps !== (await siteOf(browserUrl.hostname))) return [];
   return [
     message(
       "EWILD01",
@@ -74,7 +75,13 @@ export function siteWarnings(wildcard: Wildcard, browserUrl: URL) {
   ];
 }
 
-/** The last two labels. Below a public suffix of two labels, such as co.uk, that is too much, and warns once too often. */
-function siteOf(hostname: string): string {
-  return hostname.toLowerCase().split(".").slice(-2).join(".");
+/**
+ * What browsers count as one site: the registrable domain by the public suffix list, with the suffixes under which a company
+ * gives names to its customers. A public suffix itself is a site of its own. Below a top level that the list does not have,
+ * such as one of a private network, it is the last two labels.
+ */
+async function siteOf(hostname: string): Promise<string> {
+  // The list is large: it is loaded where it is needed.
+  const { getDomain } = await import("tldts");
+  return getDomain(hostname, { allowPrivateDomains: true }) ?? hostname.toLowerCase();
 }

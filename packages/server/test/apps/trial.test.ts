@@ -77,9 +77,30 @@ test.each([
   ["*.coder.example.com", "https://coder.example.com", ["EWILD01"]],
   ["*-apps.example.com", "https://coder.example.com", ["EWILD01"]],
   ["*.example-apps.com", "https://coder.example.com", []],
+  ["*.apps.example.co.uk", "https://coder.EXAMPLE.co.uk", ["EWILD01"]],
+  ["*.example-apps.co.uk", "https://coder.example.co.uk", []],
+  // Customers of one provider are no site together, unless one of them has both names.
+  ["*.apps.herokuapp.com", "https://coder.herokuapp.com", []],
+  ["*.apps.ours.herokuapp.com", "https://coder.ours.herokuapp.com", ["EWILD01"]],
+  // A top level that only a private network has.
+  ["*.apps.corp", "https://coder.corp", []],
+  ["*.apps.example.corp", "https://coder.example.corp", ["EWILD01"]],
+  ["*.apps.example.com", "https://192.0.2.1", []],
   ["*.coder.localhost", "http://coder.localhost:7080", []],
-])("apps of %s beside %s: %j", (pattern, url, codes) => {
-  expect(siteWarnings(parseWildcard(pattern) as Wildcard, new URL(url)).map(({ code }) => code)).toEqual(codes);
+])("apps of %s beside %s: %j", async (pattern, url, codes) => {
+  const warnings = await siteWarnings(parseWildcard(pattern) as Wildcard, new URL(url));
+  expect(warnings.map(({ code }) => code)).toEqual(codes);
+});
+
+test("a server whose apps are one site with it logs so when it starts", async () => {
+  const warned = async (pattern: string): Promise<boolean> => {
+    await using test = await startServer({
+      flags: { "wildcard-access-url": pattern, "access-url": "https://coder.example.com" },
+    });
+    return test.log.text.includes("EWILD01: ");
+  };
+  expect(await warned("*.apps.example.com")).toBe(true);
+  expect(await warned("*.example-apps.com")).toBe(false);
 });
 
 test("the health report asks for a name of an app, and says what else answers there", async () => {
