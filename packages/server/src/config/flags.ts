@@ -206,6 +206,15 @@ const SERVER_FLAGS = [
     group: "Relay",
   },
   {
+    name: "stun-announce",
+    env: "CODER_STUN_ANNOUNCE",
+    type: "strings",
+    default: "",
+    description:
+      "Where clients reach the STUN servers of the deployment, host[:port] each, for servers behind a balancer. Default: the host of the access URL; none with --derp-server-relay-url",
+    group: "Relay",
+  },
+  {
     name: "derp-force-websockets",
     env: "CODER_DERP_FORCE_WEBSOCKETS",
     type: "boolean",

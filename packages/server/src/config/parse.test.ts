@@ -40,6 +40,7 @@ test("the table of settings: names, variables, types and defaults", () => {
       "derp-server-relay-url CODER_DERP_SERVER_RELAY_URL string ",
       "derp-server-stun-addresses CODER_DERP_SERVER_STUN_ADDRESSES strings stun.l.google.com:19302,stun1.l.google.com:19302,stun2.l.google.com:19302,stun3.l.google.com:19302,stun4.l.google.com:19302",
       "stun-address CODER_STUN_ADDRESS string :3478",
+      "stun-announce CODER_STUN_ANNOUNCE strings ",
       "derp-force-websockets CODER_DERP_FORCE_WEBSOCKETS boolean false",
       "derp-config-url CODER_DERP_CONFIG_URL string ",
       "derp-config-path CODER_DERP_CONFIG_PATH string ",
@@ -118,6 +119,7 @@ test("defaults alone are a working configuration", () => {
           "stun3.l.google.com:19302",
           "stun4.l.google.com:19302",
         ],
+        "stunAnnounced": [],
         "stunServer": {
           "host": "",
           "port": 3478,
@@ -224,6 +226,11 @@ describe("a bad value is named in one sentence", () => {
       { "wildcard-access-url": "*.*.x" },
       '--wildcard-access-url must begin with "*." or "*-", hold no other "*" and be a host name with an optional port, got "*.*.x"',
     ],
+    [
+      { "stun-announce": "stun:stun.example.com" },
+      '--stun-announce must hold host or host:port, got "stun:stun.example.com"',
+    ],
+    [{ "stun-announce": Array(17).fill("192.0.2.1") }, "--stun-announce must hold at most 16 addresses"],
     [{ "http-address": "3000" }, '--http-address must be host:port such as 127.0.0.1:3000, got "3000"'],
     [
       { "http-address": "127.0.0.1:70000" },

@@ -12,6 +12,8 @@ import { type ServerFlagValues, serverFlags } from "./flags.ts";
 import { type ListeningConfig, listeningConfig } from "./listening.ts";
 
 const MAX_DRAIN_MS = 60_000;
+/** Clients ask all of them. */
+const MAX_STUN_ANNOUNCED = 16;
 
 export interface DerpConfig {
   readonly serverEnabled: boolean;
@@ -23,6 +25,8 @@ export interface DerpConfig {
   readonly stunAddresses: readonly string[];
   /** Where our own STUN server listens; undefined when it is switched off, or would be announced by no region. */
   readonly stunServer: ListenAddress | undefined;
+  /** host or host:port each, at which clients reach STUN servers of the deployment; empty: that of the access URL, if at all. */
+  readonly stunAnnounced: readonly string[];
   readonly forceWebsockets: boolean;
   readonly configUrl: URL | undefined;
   readonly configPath: string | undefined;
@@ -160,6 +164,13 @@ function derpConfig(read: FlagReader): DerpConfig {
       throw read.invalid("derp-server-stun-addresses", `must hold host:port or be "disable", got "${address}"`);
     }
   }
+  const stunAnnounced = read.list("stun-announce");
+  for (const address of stunAnnounced) {
+    if (!/^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+)(:\d{1,5})?$/.test(address))
+      throw read.invalid("stun-announce", `must hold host or host:port, got "${address}"`);
+  }
+  if (stunAnnounced.length > MAX_STUN_ANNOUNCED)
+    throw read.invalid("stun-announce", `must hold at most ${MAX_STUN_ANNOUNCED} addresses`);
   const stunServer = read.text("stun-address") === "disable" ? undefined : read.listenAddress("stun-address");
   const blockDirect = read.boolean("block-direct-connections");
   const serverEnabled = read.boolean("derp-server-enable");
@@ -177,6 +188,7 @@ function derpConfig(read: FlagReader): DerpConfig {
     relayUrl: read.url("derp-server-relay-url"),
     stunAddresses,
     stunServer: serverEnabled && !blockDirect ? stunServer : undefined,
+    stunAnnounced,
     forceWebsockets: read.boolean("derp-force-websockets"),
     configUrl,
     configPath: path === "" ? undefined : path,

@@ -118,6 +118,31 @@ describe("RelayMaps", () => {
     });
   });
 
+  it("announces STUN servers of the deployment where the settings say, and none at an access URL of several servers", async () => {
+    const nodes = async (flags: ServerFlagValues) => {
+      using opened = await open({ "derp-server-stun-addresses": "disable", ...flags }, { stunPort: 3478 });
+      return opened.maps
+        .current()
+        .regions.get(999)
+        ?.nodes.map((n) => [n.name, n.hostName, n.stunPort, n.stunOnly]);
+    };
+    const relayUrl = { "derp-server-relay-url": "http://10.0.0.11:3000" };
+    const relay = ["999b", "coder.example.com", -1, false];
+    expect(await nodes(relayUrl)).toEqual([relay]);
+    const announced = { "stun-announce": "stun-a.example.com,192.0.2.7:3479,[2001:db8::1]:3478" };
+    for (const flags of [announced, { ...announced, ...relayUrl }])
+      expect(await nodes(flags)).toEqual([
+        relay,
+        ["999stun0", "stun-a.example.com", 3478, true],
+        ["999stun1", "192.0.2.7", 3479, true],
+        ["999stun2", "2001:db8::1", 3478, true],
+      ]);
+    expect(await nodes({ ...announced, "block-direct-connections": "true" })).toEqual([relay]);
+    expect(await failure({ "stun-announce": "stun.example.com:0" })).toMatchObject({
+      why: expect.stringContaining("stun.example.com:0"),
+    });
+  });
+
   it("without direct connections has no STUN of any kind", async () => {
     const path = file("block.json", TAILSCALE);
     using opened = await open({ "derp-config-path": path, "block-direct-connections": "true" }, { stunPort: 3478 });

@@ -8,7 +8,10 @@ import {
   derpMapOf,
   hasRelay,
   mergeDerpMaps,
+  type Node,
   parseDerpMap,
+  type Region,
+  stunNode,
   withoutStun,
 } from "wg-userspace/derp/map";
 import { nodeErrorCode, ServerError } from "../base/errors.ts";
@@ -219,12 +222,21 @@ function ownMap(config: DerpConfig, accessUrl: URL, stunPort: number | undefined
     name: config.regionName,
     stunAddresses: config.stunAddresses,
   });
-  if (stunPort === undefined) return map;
-  // A client that reaches the relay can send STUN to the same host: that works without the Internet.
   const regions = [...map.regions.values()].map((region) =>
-    region.embeddedRelay ? { ...region, nodes: region.nodes.map((node) => ({ ...node, stunPort })) } : region,
+    region.embeddedRelay ? { ...region, nodes: withOwnStun(region, config, stunPort) } : region,
   );
   return derpMapOf(regions, map.regionScore);
+}
+
+/** The nodes of the embedded relay's region, with the STUN servers of the deployment. */
+function withOwnStun({ nodes, regionId }: Region, config: DerpConfig, stunPort: number | undefined): readonly Node[] {
+  const { relayUrl, stunAnnounced } = config;
+  if (stunAnnounced.length > 0)
+    return [...nodes, ...stunAnnounced.map((address, index) => stunNode(`${regionId}stun${index}`, regionId, address))];
+  // Several servers have one access URL, of a balancer that passes no UDP.
+  if (stunPort === undefined || relayUrl !== undefined) return nodes;
+  // A client that reaches the relay can send STUN to the same host: that works without the Internet.
+  return nodes.map((node) => ({ ...node, stunPort }));
 }
 
 /** The STUN regions alone, with the ids they have beside an embedded relay. */

@@ -252,19 +252,24 @@ export function parseAccessUrl(url: string): { hostName: string; port: number; f
 }
 
 function stunRegion(regionId: RegionId, address: string): Region {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+))(?::([0-9]{1,5}))?$/.exec(address);
-  const hostName = match?.[1] ?? match?.[2] ?? "";
-  const stunPort = match?.[3] === undefined ? DEFAULT_STUN_PORT : Number(match[3]);
-  if (match === null || !isHost(hostName) || stunPort < 1 || stunPort > 65535)
-    throw new TypeError(`STUN address "${address}" is not of the form host:port`);
   return {
     regionId,
     regionCode: `coder_stun_${regionId}`,
     regionName: `Coder STUN ${regionId}`,
     embeddedRelay: false,
     avoid: false,
-    nodes: [relayNode({ name: `${regionId}stun0`, regionId, hostName, stunPort, stunOnly: true })],
+    nodes: [stunNode(`${regionId}stun0`, regionId, address)],
   };
+}
+
+/** A node that answers STUN and relays nothing, at `host` or `host:port`. Throws TypeError when the address is malformed. */
+export function stunNode(name: string, regionId: RegionId, address: string): Node {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+))(?::([0-9]{1,5}))?$/.exec(address);
+  const hostName = match?.[1] ?? match?.[2] ?? "";
+  const stunPort = match?.[3] === undefined ? DEFAULT_STUN_PORT : Number(match[3]);
+  if (match === null || !isHost(hostName) || stunPort < 1 || stunPort > 65535)
+    throw new TypeError(`STUN address "${address}" is not of the form host:port`);
+  return relayNode({ name, regionId, hostName, stunPort, stunOnly: true });
 }
 
 function regionToJson(region: Region): Record<string, unknown> {
