@@ -402,6 +402,14 @@ export const CHAPTERS: readonly Chapter[] = [
         text: "The token of a workspace proxy works on the routes of that proxy only, and a user's or an agent's token on none of these.",
       },
       {
+        number: "R17",
+        text: "The tokens by which a workspace proxy serves apps and terminals are signed with keys of this proxy alone: another proxy and the primary refuse them.",
+      },
+      {
+        number: "R18",
+        text: "A workspace proxy has tunnels only to agents of which it serves an app or a terminal to a visitor whose right holds; others are refused and counted.",
+      },
+      {
         number: "R19",
         text: "A workspace proxy that registers with another address while the one that is known answers is refused, and the attempt logged.",
       },

@@ -35,6 +35,7 @@ import { notificationRoutes } from "./http/routes/notifications.ts";
 import { portShareRoutes } from "./http/routes/port-shares.ts";
 import { probeRoutes } from "./http/routes/probes.ts";
 import { profileRoutes } from "./http/routes/profile.ts";
+import { proxyAppRoutes } from "./http/routes/proxy-apps.ts";
 import { proxyRoutes, relayKeysRoute } from "./http/routes/proxy-self.ts";
 import { relayAdmissionRoutes } from "./http/routes/relay-admission.ts";
 import { replicaRoutes } from "./http/routes/replicas.ts";
@@ -164,6 +165,15 @@ export function buildHttpSurface(
       (api) => profileRoutes(api, { user, tables: store, accounts, changes, deployment, audit, bodyBytes }),
       (api) => apiKeyRoutes(api, { user, users, apiKeys, sessions, audit, clock, maxTokenLifetimeMs, bodyBytes }),
       (api) => replicaRoutes(api, { user, replicas: () => parts.replicas() }),
+      (api) =>
+        proxyAppRoutes(api, {
+          user,
+          proxies: parts.proxies,
+          keys: parts.proxyApps.keys,
+          tokens: parts.proxyApps.tokens,
+          clock,
+          bodyBytes,
+        }),
       (api) =>
         proxyRoutes(api, {
           proxies: parts.proxies,
@@ -333,6 +343,7 @@ export function buildHttpSurface(
     ...(parts.relay?.upgradeRoutes ?? []),
     ...control.upgradeRoutes,
     terminals.route,
+    parts.proxyTunnels.route,
     relayKeysRoute({ proxies: parts.proxies, control, streams, limits, log }),
     dashboardStreamRoute({
       authenticator,

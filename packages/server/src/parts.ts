@@ -8,6 +8,7 @@ import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import { APP_TUNNEL_KEY, type AppTunnels, appDialer } from "./apps/app-dialer.ts";
 import { PortShareService } from "./apps/port-shares.ts";
+import { ProxyApps } from "./apps/proxy-apps.ts";
 import { WebApps } from "./apps/web-apps.ts";
 import { AccessChanges } from "./auth/access-changes.ts";
 import { AccessEvents } from "./auth/access-events.ts";
@@ -35,6 +36,7 @@ import { ClusterWatch } from "./control/cluster/cluster-watch.ts";
 import { clusterOf, siblingsOf } from "./control/cluster/membership.ts";
 import { ControlPlane } from "./control/control-plane.ts";
 import { NetworkRecorder } from "./control/network-recorder.ts";
+import { ProxyTunnels } from "./control/proxy-tunnels.ts";
 import { RelayMaps } from "./control/relay-map.ts";
 import type { DatabaseObserver } from "./db/backend.ts";
 import type { DeploymentIds, Store } from "./db/store.ts";
@@ -324,6 +326,30 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     log,
   });
 
+  const proxyApps = new ProxyApps({
+    store,
+    deploymentId: deployment.deploymentId,
+    signingKey: keys.signing,
+    authenticator,
+    policies: connectionPolicies,
+    resolver: webApps.resolver,
+    visitors: webApps.visitors,
+    clock,
+    log,
+  });
+  // After the web apps, which forget what they looked up when an access event comes.
+  const proxyTunnels = new ProxyTunnels({
+    control,
+    authenticator: proxies.authenticator,
+    rights: proxyApps.grants,
+    accessEvents,
+    changes,
+    limits,
+    clock,
+    log,
+    metrics: metrics.registry,
+  });
+
   const standing = { draining: false };
   return {
     ...foundations,
@@ -366,5 +392,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     portShares,
     appTunnels,
     webApps,
+    proxyApps,
+    proxyTunnels,
   };
 }

@@ -269,6 +269,8 @@ class Server implements CoderServer {
     this.#stopWatchingCertificates();
     this.#listeners.startClosing();
     webApps.close();
+    this.parts.proxyTunnels.close();
+    this.parts.proxyApps.close();
     await proxies.checks.close();
     probeKeys.close();
     proxies.relayKeys.close();

@@ -9,6 +9,8 @@ import {
   CoordinateResponse_PeerUpdate_Kind as Kind,
   Tailnet,
 } from "coder-protocol/gen/tailnet_pb.js";
+import { PROXY_COORDINATE_PATH } from "coder-protocol/rest/proxy-apps";
+import { PROXY_TOKEN_HEADER } from "coder-protocol/rest/workspace-proxies";
 import { nodeToProto } from "coder-protocol/tailnet/node";
 
 const KIND_NAMES: Readonly<Record<number, string>> = {
@@ -54,6 +56,16 @@ export class TestPeer implements AsyncDisposable {
 
   static async open(url: string, token: string, path: string, query?: Record<string, string>): Promise<TestPeer> {
     return new TestPeer(await dial(url, token, path, query));
+  }
+
+  /** @param token Of a workspace proxy. */
+  static async ofProxy(url: string, token: string, query = { version: "2.0" }): Promise<TestPeer> {
+    const deployment = new Deployment({
+      url: new URL(url),
+      extraHeaders: async () => ({ [PROXY_TOKEN_HEADER]: token }),
+    });
+    const signal = AbortSignal.timeout(10_000);
+    return new TestPeer(await dialRpc(deployment, PROXY_COORDINATE_PATH, { query, signal }));
   }
 
   private constructor(connection: RpcConnection) {

@@ -46,7 +46,7 @@ export class AppResolver {
     const ids = { workspaceId: workspace.id, ownerId: owner.id, agentId: agent.id };
     const listening = program.kind === "port" ? await this.#port(found, program) : await this.#declared(found, program);
     if (listening === undefined) return undefined;
-    return { target: { ...ids, ...listening }, state: await this.#state(workspace, agent), owner, workspace, agent };
+    return { target: { ...ids, ...listening }, state: await this.state(workspace, agent), owner, workspace, agent };
   }
 
   /** An app of the workspace by its slug, whichever agent has it. */
@@ -94,7 +94,8 @@ export class AppResolver {
     return (await this.#store.users.byUsername(place.owner))?.id;
   }
 
-  async #state(workspace: WorkspaceRow, agent: AgentRow): Promise<ResolvedApp["state"]> {
+  /** Whether the workspace runs and its agent is connected. */
+  async state(workspace: WorkspaceRow, agent: AgentRow): Promise<ResolvedApp["state"]> {
     const build = await this.#store.builds.latest(workspace.id);
     if (build?.transition !== "start") return "stopped";
     return agentStatus(agent, this.#clock.now()) === "connected" ? "running" : "offline";

@@ -43,15 +43,19 @@ export class Visitors {
   /** By a token in a header, which no page of another origin can send along. "invalid": there is one, and it is refused. */
   async byHeader(headers: IncomingHttpHeaders): Promise<FoundVisitor | "invalid" | undefined> {
     const text = tokenOf(headers);
-    if (text === undefined) return undefined;
+    return text === undefined ? undefined : ((await this.byToken(text)) ?? "invalid");
+  }
+
+  /** By a login or API token, also one for apps alone. */
+  async byToken(text: string): Promise<FoundVisitor | undefined> {
     const token = parseUserToken(text);
-    if (token === undefined) return "invalid";
+    if (token === undefined) return undefined;
     const digest = hashSecret(token.secret);
     const found = await this.#found.get(`token ${token.id} ${digest}`, async () => {
       const key = await this.#store.apiKeys.byId(token.id);
       return key === undefined || !equalDigests(digest, key.secret_hash) ? undefined : await this.#holder(key);
     });
-    return this.#unexpired(found) ?? "invalid";
+    return this.#unexpired(found);
   }
 
   /** @param host In lower case, without a port: a session is valid at its own host only. */

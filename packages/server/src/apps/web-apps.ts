@@ -20,6 +20,7 @@ import { parseAppPath } from "./path-names.ts";
 import type { PortShareService } from "./port-shares.ts";
 import { type DialApp, ProgramPools } from "./program-pool.ts";
 import { RecentResolver } from "./recent-resolver.ts";
+import type { AppResolver } from "./resolver.ts";
 import { offersWebSocket } from "./send-answer.ts";
 import { SignIn } from "./sign-in.ts";
 import { AppTickets } from "./tickets.ts";
@@ -54,6 +55,8 @@ export interface WebAppsOptions {
 export class WebApps {
   /** Undefined without a wildcard access URL. */
   readonly signIn: SignIn | undefined;
+  readonly resolver: AppResolver;
+  readonly visitors: Visitors;
   readonly #options: WebAppsOptions;
   readonly #host: AppHost | undefined;
   readonly #paths: PathApps;
@@ -68,6 +71,8 @@ export class WebApps {
     const now = (): number => performance.now();
     const resolver = new RecentResolver(store, portShares, clock, now);
     const visitors = new Visitors(store, clock, now);
+    this.resolver = resolver;
+    this.visitors = visitors;
     this.#pools = new ProgramPools(dial);
     this.#exchanges = new OpenExchanges({
       now: () => clock.now(),

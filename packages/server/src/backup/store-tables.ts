@@ -1,7 +1,10 @@
 import type { Database } from "../db/schema.ts";
 
-/** What waits in `access_outbox` concerns sockets of servers that run: a copy of the store has none. */
-type TableName = Exclude<keyof Database, "schema_migrations" | "access_outbox">;
+/**
+ * What waits in `access_outbox`, and what workspace proxies serve at present, concerns sockets of servers that run: a copy of the
+ * store has none.
+ */
+type TableName = Exclude<keyof Database, "schema_migrations" | "access_outbox" | "proxy_app_grants">;
 
 /**
  * Every table of a store, each behind those that it refers to: the order in which rows can be inserted. The type makes a new

@@ -24,7 +24,7 @@ import type { Logger } from "../base/log.ts";
 import type { OpenStreams } from "../base/open-streams.ts";
 import { type PlaceLimits, Places } from "../base/places.ts";
 import type { UpgradeRoute } from "../base/routes.ts";
-import { CLOSE_GOING_AWAY, CLOSE_PROTOCOL_ERROR, TextSockets } from "../base/text-sockets.ts";
+import { CLOSE_GOING_AWAY } from "../base/text-sockets.ts";
 import type { Store } from "../db/store.ts";
 import type { AgentState } from "../workspaces/agent-state.ts";
 import type { Changes } from "../workspaces/changes.ts";
@@ -46,7 +46,15 @@ import {
   tailnetDebug,
 } from "./debug.ts";
 import { KeyWaits } from "./key-waits.ts";
-import { type OpenSocket, OpenSockets, RESTARTING, type Release, type SessionPlan } from "./open-socket.ts";
+import { legacyMapRoute } from "./legacy-map-route.ts";
+import {
+  type KnownClient,
+  type OpenSocket,
+  OpenSockets,
+  RESTARTING,
+  type Release,
+  type SessionPlan,
+} from "./open-socket.ts";
 import { agentAuth, lookedUpClientAuth, ownClientAuth, type PeerAuth } from "./peer-auth.ts";
 import { PeerReports } from "./peer-reports.ts";
 import type { RelayMaps } from "./relay-map.ts";
@@ -121,7 +129,6 @@ export class ControlPlane {
   readonly #clientPlaces: Places;
   readonly #browserPlaces = new Places("tunnels of web pages", BROWSER_PEERS);
   readonly #agentPlaces: Places;
-  readonly #mapSockets: TextSockets;
   readonly #contests = new TokenContests();
   readonly #reports = new PeerReports();
   readonly #workspaceUpdates: WorkspaceUpdates;
@@ -143,11 +150,6 @@ export class ControlPlane {
     const { limits } = options;
     this.#clientPlaces = new Places("control connections", limits.clientSockets);
     this.#agentPlaces = new Places("control connections of agents", limits.agentSockets);
-    this.#mapSockets = new TextSockets({
-      places: new Places("followers of the relay map", limits.mapSockets),
-      heartbeatMs: limits.heartbeatMs,
-      streams: options.streams,
-    });
     this.coordinator = new Coordinator({
       onKey: (key) => {
         for (const gate of this.#gates) gate.admitHeld(key);
@@ -178,11 +180,12 @@ export class ControlPlane {
         match: ({ pathname }) => pathname === "/api/v2/workspaceagents/me/rpc",
         handle: (...args) => this.#agent(...args),
       },
-      {
-        name: "derp map",
-        match: ({ pathname }) => pathname === "/api/v2/derp-map",
-        handle: (...args) => this.#legacyMap(...args),
-      },
+      legacyMapRoute({
+        ...options,
+        relayMap: () => this.relayMap(),
+        onChange: (listener) => options.relayMaps.onChange(listener),
+        throwRefusal: () => this.throwRefusal(),
+      }),
     ];
     this.#stopEvents = options.accessEvents.subscribe((event) => {
       for (const open of this.#open) if (open.auth.endedBy(event)) open.end(ACCESS_REVOKED);
@@ -343,7 +346,7 @@ export class ControlPlane {
     if (isBrowser) socket.once("close", this.#browserPlaces.take({ userId: user.id }));
     const holder = holderOf(identity, only === undefined ? {} : { agentId: only });
     const resume: ResumeHolder = { kind: "client", ...holder };
-    const id = this.#resumedPeer(url, resume) ?? randomUUID();
+    const id = this.resumedPeer(url, resume) ?? randomUUID();
     const sessionId = sessionIdOfBaggage(request.headers["baggage"]?.toString());
     // Rights are looked up at every request: what a user may reach changes while the connection lasts.
     const auth = lookedUpClientAuth(
@@ -385,14 +388,20 @@ export class ControlPlane {
 
   /** The server's own client, for web apps: what it may dial is decided per request, by the visitor's right. */
   #ownClient(request: IncomingMessage, socket: Duplex, head: Buffer, agentId: string): void {
-    const id = randomUUID();
     const auth = ownClientAuth(agentId);
     const resume: ResumeHolder = { kind: "client", userId: auth.holder, keyId: auth.holder, agentId };
-    this.#serve(request, socket, head, {
+    this.serveClient(request, socket, head, { id: randomUUID(), auth, resume, places: this.#clientPlaces });
+  }
+
+  /** The Tailnet service for a client that the caller knows. @returns undefined when the handshake failed. */
+  serveClient(request: IncomingMessage, socket: Duplex, head: Buffer, client: KnownClient): OpenSocket | undefined {
+    const { id, auth, resume, places } = client;
+    return this.#serve(request, socket, head, {
       id,
       auth,
       userId: auth.holder,
       address: this.#options.clientAddress(request),
+      places,
       services: (deps) => [tailnetService({ id, auth, resume }, deps)],
       pingsSocket: true,
       onClosed: async () => void this.#forget(id),
@@ -474,24 +483,12 @@ export class ControlPlane {
     });
   }
 
-  async #legacyMap(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    this.throwRefusal();
-    const follower = await this.#mapSockets.accept(request, socket, head, {
-      address: this.#options.clientAddress(request),
-    });
-    if (follower === undefined) return;
-    const send = (): void => follower.send(Buffer.from(JSON.stringify(derpMapToJson(this.relayMap()))));
-    follower.onMessage(() => follower.close(CLOSE_PROTOCOL_ERROR, "nothing may be sent here"));
-    follower.onClose(this.#options.relayMaps.onChange(send));
-    send();
-  }
-
   #serve(request: IncomingMessage, socket: Duplex, head: Buffer, session: SessionPlan): OpenSocket | undefined {
     const agentSockets = session.auth.kind === "agent" ? this.#open.countOf(session.id) : 0;
     this.throwRefusal();
     if (agentSockets >= MAX_SOCKETS_PER_AGENT)
       throw new DomainError("too-many", "Too many connections with this agent's token are open.");
-    const places = session.auth.kind === "agent" ? this.#agentPlaces : this.#clientPlaces;
+    const places = session.places ?? (session.auth.kind === "agent" ? this.#agentPlaces : this.#clientPlaces);
     socket.once("close", places.take({ userId: session.userId, address: session.address }));
     let open: OpenSocket | undefined;
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
@@ -582,7 +579,8 @@ export class ControlPlane {
     for (const event of events) this.#telemetry.inc({ status: event.status === 0 ? "connected" : "disconnected" });
   }
 
-  #resumedPeer(url: URL, holder: ResumeHolder): string | undefined {
+  /** The peer that a request comes back as; undefined: another one. Throws DomainError "unauthenticated". */
+  resumedPeer(url: URL, holder: ResumeHolder): string | undefined {
     const token = url.searchParams.get("resume_token");
     if (token === null || token === "") return undefined;
     const peer = this.#resumeTokens.verify(token, holder, this.#options.clock.now());

@@ -1,7 +1,9 @@
 /** What the control plane keeps of its control connections: what each was opened for, and the ways to end it. */
 import type { RpcServiceImpl } from "coder-protocol/drpc/async";
 import { endGradually, turnsOf } from "../base/gradual-end.ts";
+import type { Places } from "../base/places.ts";
 import type { PeerAuth } from "./peer-auth.ts";
+import type { ResumeHolder } from "./resume-token.ts";
 import type { TailnetServiceDeps } from "./tailnet-service.ts";
 
 /** Why connections are released when the server stops. */
@@ -15,11 +17,21 @@ export interface SessionPlan {
   /** Whose share of the connections it takes. */
   readonly userId: string;
   readonly address: string;
+  /** Default: those of agents or clients. */
+  readonly places?: Places;
   readonly services: (deps: TailnetServiceDeps) => RpcServiceImpl[];
   /** Clients are pinged by WebSocket, agents inside yamux. */
   readonly pingsSocket: boolean;
   /** Runs when the connection is over; the server waits for it before it closes its store. */
   readonly onClosed?: () => Promise<void>;
+}
+
+/** A client that is no user's. */
+export interface KnownClient {
+  readonly id: string;
+  readonly auth: PeerAuth;
+  readonly resume: ResumeHolder;
+  readonly places: Places;
 }
 
 export interface OpenSocket {

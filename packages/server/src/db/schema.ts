@@ -27,6 +27,7 @@ export interface Database {
   access_outbox: AccessOutboxTable;
   workspace_proxies: WorkspaceProxiesTable;
   workspace_proxy_replicas: WorkspaceProxyReplicasTable;
+  proxy_app_grants: ProxyAppGrantsTable;
 }
 
 export interface SchemaMigrationsTable {
@@ -251,7 +252,7 @@ export interface AppSessionsTable {
   id_hash: string;
   key_id: string;
   user_id: string;
-  /** The only host that the session is for, in lower case and without a port. */
+  /** The only host that the session is for, in lower case and without a port; behind it the id of the proxy that serves it. */
   host: string;
   created_at: number;
   expires_at: number;
@@ -326,6 +327,22 @@ export interface WorkspaceProxiesTable {
   deleted_at: number | null;
 }
 
+/** What a workspace proxy serves to one visitor: while one for an agent is recent, the proxy may have a tunnel to it. */
+export interface ProxyAppGrantsTable {
+  /** SHA-256, hex: of the id that a terminal is renewed by, or of proxy, login and app. */
+  id_hash: string;
+  proxy_id: string;
+  workspace_id: string;
+  owner_id: string;
+  agent_id: string;
+  /** Login or API token of the visitor; empty for an anonymous one. */
+  key_id: string;
+  user_id: string;
+  /** JSON: what apps/proxy-app-name.ts reads. */
+  app: string;
+  renewed_at: number;
+}
+
 /** A process of a proxy at its present access URL, with its present token. */
 export interface WorkspaceProxyReplicasTable {
   /** Another one after each start. */
@@ -360,6 +377,7 @@ export type AppRow = Selectable<AppsTable>;
 export type ConnectionReportRow = Selectable<ConnectionReportsTable>;
 export type WorkspaceProxyRow = Selectable<WorkspaceProxiesTable>;
 export type WorkspaceProxyReplicaRow = Selectable<WorkspaceProxyReplicasTable>;
+export type ProxyAppGrantRow = Selectable<ProxyAppGrantsTable>;
 
 export type NewUser = Insertable<UsersTable>;
 export type NewApiKey = Insertable<ApiKeysTable>;

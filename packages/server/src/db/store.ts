@@ -14,6 +14,7 @@ import type { OpenConnection } from "./dedicated.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { PendingAudit } from "./pending-audit.ts";
 import { PortShares } from "./port-shares.ts";
+import { ProxyAppGrants } from "./proxy-app-grants.ts";
 import { ReplicaHealths } from "./replica-health.ts";
 import type { Database } from "./schema.ts";
 import { Settings } from "./settings.ts";
@@ -42,6 +43,7 @@ export interface Tables {
   readonly userSettings: UserSettings;
   readonly accessOutbox: AccessOutbox;
   readonly workspaceProxies: WorkspaceProxies;
+  readonly proxyAppGrants: ProxyAppGrants;
 }
 
 /** Ids that never change for the life of a deployment. */
@@ -78,6 +80,7 @@ export class Store implements Tables {
   readonly userSettings: UserSettings;
   readonly accessOutbox: AccessOutbox;
   readonly workspaceProxies: WorkspaceProxies;
+  readonly proxyAppGrants: ProxyAppGrants;
   /** For small writes that many may ask for at the same time. */
   readonly commits = new GroupCommit<Tables>((work) => this.transaction(work));
   /** Connections beside those of queries; undefined where this process has the database to itself. */
@@ -113,6 +116,7 @@ export class Store implements Tables {
     this.userSettings = tables.userSettings;
     this.accessOutbox = tables.accessOutbox;
     this.workspaceProxies = tables.workspaceProxies;
+    this.proxyAppGrants = tables.proxyAppGrants;
   }
 
   /** Opens or creates a SQLite file (0600) and brings its schema up to date. Throws ServerError. */
@@ -210,6 +214,7 @@ function tablesOf(db: Kysely<Database>): Tables {
     userSettings: new UserSettings(db),
     accessOutbox: new AccessOutbox(db),
     workspaceProxies: new WorkspaceProxies(db),
+    proxyAppGrants: new ProxyAppGrants(db),
   };
 }
 

@@ -132,6 +132,7 @@ export class ProxyAdministration {
             token_generation: proxy.token_generation + 1,
           });
           await tables.workspaceProxies.removeReplicas(id);
+          await tables.proxyAppGrants.removeOfProxy(id);
           ends({ kind: "proxy-revoked", proxyId: id });
           await goes(tables, proxy, "its token was replaced, and it has not registered with the new one", now);
         }
@@ -147,7 +148,7 @@ export class ProxyAdministration {
   async remove(id: string): Promise<void> {
     const { accessChanges, directory } = this.#options;
     const now = this.#options.clock.now();
-    await accessChanges.transaction(async ({ workspaceProxies }, ends) => {
+    await accessChanges.transaction(async ({ workspaceProxies, proxyAppGrants }, ends) => {
       if ((await workspaceProxies.locked(id)) === undefined) throw notFound();
       await workspaceProxies.update(id, {
         name_key: `deleted:${id}`,
@@ -157,6 +158,7 @@ export class ProxyAdministration {
         updated_at: now,
       });
       await workspaceProxies.removeReplicas(id);
+      await proxyAppGrants.removeOfProxy(id);
       ends({ kind: "proxy-revoked", proxyId: id });
     });
     await directory.changed();

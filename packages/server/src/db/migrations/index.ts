@@ -13,6 +13,7 @@ import { workspaceProxies } from "./013-workspace-proxies.ts";
 import { accessOutbox } from "./014-access-outbox.ts";
 import { replicaHealth } from "./015-replica-health.ts";
 import { proxyStatements } from "./016-proxy-statements.ts";
+import { proxyAppGrants } from "./017-proxy-app-grants.ts";
 
 export interface Migration {
   /** Ascending; numbers may be left out. A released migration never changes. */
@@ -42,6 +43,7 @@ export const migrations: readonly Migration[] = [
   { version: 14, name: "access outbox", compatibleFrom: 9, up: accessOutbox },
   { version: 15, name: "replica health", compatibleFrom: 9, up: replicaHealth },
   { version: 16, name: "proxy statements", compatibleFrom: 9, up: proxyStatements },
+  { version: 17, name: "app grants of proxies", compatibleFrom: 9, up: proxyAppGrants },
 ];
 
 /** Of the schema that this release writes; it reads older ones, and brings them up to date. */

@@ -1,0 +1,81 @@
+/** What workspace proxies ask for to serve apps and terminals, and what users need to open a terminal there. */
+import {
+  type CryptoKeysResponse,
+  cryptoKeyFeature,
+  type IssueAppTokenResponse,
+  issueAppTokenRequest,
+  PROXY_CRYPTO_KEYS_PATH,
+  PROXY_ISSUE_APP_TOKEN_PATH,
+  PTY_SIGNED_TOKEN_PATH,
+  type PtySignedTokenResponse,
+  ptySignedTokenRequest,
+} from "coder-protocol/rest/proxy-apps";
+import type { ProxyKeys } from "../../apps/proxy-keys.ts";
+import type { ProxyTokens } from "../../apps/proxy-tokens.ts";
+import type { WallClock } from "../../base/clock.ts";
+import type { WorkspaceProxyRow } from "../../db/schema.ts";
+import type { ProxyServices } from "../../workspace-proxies/proxy-services.ts";
+import { HttpFailure } from "../failure.ts";
+import type { Guard, Router } from "../hono.ts";
+import { readJson } from "../reply.ts";
+
+const API = "/api/v2";
+
+export interface ProxyAppRoutesDeps {
+  readonly user: Guard;
+  readonly proxies: Pick<ProxyServices, "authenticator" | "directory">;
+  readonly keys: ProxyKeys;
+  readonly tokens: ProxyTokens;
+  readonly clock: WallClock;
+  readonly bodyBytes: number;
+}
+
+export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
+  const { user, keys, tokens, clock, bodyBytes } = deps;
+  const { authenticator, directory } = deps.proxies;
+
+  router.get(PROXY_CRYPTO_KEYS_PATH.slice(API.length), async (c) => {
+    const proxy = await authenticator.authenticate(c.env.incoming);
+    const feature = cryptoKeyFeature.safeParse(c.req.query("feature"));
+    if (!feature.success)
+      throw new HttpFailure(400, "Query parameters have invalid values.", {
+        validations: [{ field: "feature", detail: `must be ${cryptoKeyFeature.options.join(" or ")}` }],
+      });
+    const body: CryptoKeysResponse = { crypto_keys: keys.list(proxy, feature.data, clock.now()) };
+    return c.json(body);
+  });
+
+  router.post(PROXY_ISSUE_APP_TOKEN_PATH.slice(API.length), async (c) => {
+    const proxy = await authenticator.authenticate(c.env.incoming);
+    const question = await readJson(c, issueAppTokenRequest, bodyBytes);
+    const body: IssueAppTokenResponse = { signed_token_str: await tokens.issue(proxy, question) };
+    return c.json(body, 201);
+  });
+
+  router.post(PTY_SIGNED_TOKEN_PATH.slice(API.length), user, async (c) => {
+    const { url, agentID } = await readJson(c, ptySignedTokenRequest, bodyBytes);
+    const agentId = agentID.toLowerCase();
+    const proxy = proxyOfTerminal(directory.all, url, agentId);
+    const body: PtySignedTokenResponse = {
+      signed_token: await tokens.terminal(proxy, c.get("auth").key.id, agentId),
+    };
+    return c.json(body);
+  });
+}
+
+/** The proxy at whose access URL a terminal is going to be opened. Throws HttpFailure 400. */
+function proxyOfTerminal(proxies: readonly WorkspaceProxyRow[], text: string, agentId: string): WorkspaceProxyRow {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || (url.protocol !== "ws:" && url.protocol !== "wss:"))
+    throw refusal("must be of the form wss://host/path");
+  const path = `${API}/workspaceagents/${agentId}/pty`;
+  if (url.pathname.toLowerCase() !== path) throw refusal(`must have the path ${path}`);
+  const origin = `${url.protocol === "wss:" ? "https:" : "http:"}//${url.host}`;
+  const proxy = proxies.find((row) => row.url === origin && row.derp_only === 0);
+  if (proxy === undefined) throw refusal("must be at the access URL of a workspace proxy that serves terminals");
+  return proxy;
+}
+
+function refusal(detail: string): HttpFailure {
+  return new HttpFailure(400, "The address of the terminal is not valid.", { validations: [{ field: "url", detail }] });
+}

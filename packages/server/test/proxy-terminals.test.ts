@@ -1,0 +1,288 @@
+/** What a workspace proxy may do for the terminals that it serves, and what ends it. */
+import { randomUUID } from "node:crypto";
+import {
+  type CryptoKey,
+  PROXY_COORDINATE_PATH,
+  PROXY_CRYPTO_KEYS_PATH,
+  PTY_SIGNED_TOKEN_PATH,
+  SIGNED_APP_TOKEN_PARAMETER,
+} from "coder-protocol/rest/proxy-apps";
+import { PROXY_TOKEN_HEADER } from "coder-protocol/rest/workspace-proxies";
+import { expect, test, vi } from "vitest";
+import { type AppTokenClaims, proxyAudience, verifyAppToken } from "../src/base/app-token.ts";
+import type { HttpLimits } from "../src/http/limits.ts";
+import { addMember, addWorkspace, agentToken, openSocket, send } from "./helpers.ts";
+import { agentNode, TestPeer } from "./peers.ts";
+import { asProxy, createProxy, type Deployment, FakeProxy, PROXIES, proxyDeployment } from "./proxies.ts";
+
+const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
+
+interface Proxied extends AsyncDisposable {
+  readonly at: Deployment;
+  readonly proxy: { id: string; token: string };
+  readonly process: FakeProxy;
+  /** Owns the workspace. */
+  readonly ada: { token: string; id: string };
+  readonly workspaceId: string;
+  readonly agentId: string;
+  readonly agent: TestPeer;
+}
+
+/** A proxy that serves terminals, and a workspace whose agent is connected. */
+async function proxied(limits: Partial<HttpLimits> = {}): Promise<Proxied> {
+  const at = await proxyDeployment({}, limits);
+  const process = await FakeProxy.start();
+  const proxy = await createProxy(at, "near");
+  const registered = await process.register(at, proxy.token, { derp_only: false });
+  if (registered.status !== 201) throw new Error(registered.text);
+  const ada = await addMember(at.url, at.token, "member");
+  const workspace = await addWorkspace(at.url, ada.token, "dev");
+  const agentId: string = workspace.latest_build.resources[0].agents[0].id;
+  const agent = await TestPeer.open(at.url, await agentToken(at.url, ada.token, workspace.id), AGENT_RPC);
+  agent.send({ updateSelf: { node: agentNode(agentId) } });
+  const row = () => at.server.parts.store.agents.byId(agentId);
+  await vi.waitFor(async () => expect((await row())?.last_connected_at).not.toBeNull(), 30_000);
+  return {
+    at,
+    proxy,
+    process,
+    ada,
+    workspaceId: workspace.id,
+    agentId,
+    agent,
+    [Symbol.asyncDispose]: async () => {
+      await agent[Symbol.asyncDispose]();
+      await process[Symbol.asyncDispose]();
+      await at[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const wsUrl = (process: FakeProxy, agentId: string) =>
+  `${process.url.replace("http", "ws")}/api/v2/workspaceagents/${agentId}/pty`;
+
+function askForTerminal({ at, process, agentId }: Proxied, token: string, fields: object = {}) {
+  const body = { url: wsUrl(process, agentId), agentID: agentId, ...fields };
+  return send(at.url, "POST", PTY_SIGNED_TOKEN_PATH, { token, body });
+}
+
+async function keysOf(at: Deployment, token: string): Promise<CryptoKey[]> {
+  const headers = { [PROXY_TOKEN_HEADER]: token };
+  const path = `${PROXY_CRYPTO_KEYS_PATH}?feature=workspace_apps_token`;
+  return (await send(at.url, "GET", path, { headers })).json.crypto_keys;
+}
+
+/** What the proxy reads in a token. */
+async function read({ at, proxy }: Pick<Proxied, "at" | "proxy">, text: string, reader = proxy) {
+  const keys = (await keysOf(at, reader.token)).map((key) => ({ ...key, deletesAt: Date.parse(key.deletes_at) }));
+  const issuer = at.server.parts.deployment.deploymentId;
+  return verifyAppToken(text, keys, { issuer, audience: proxyAudience(reader.id), now: Date.now() });
+}
+
+async function claimsOf(on: Proxied, text: string): Promise<AppTokenClaims> {
+  const found = await read(on, text);
+  if ("refused" in found) throw new Error(found.refused);
+  return found.claims;
+}
+
+function issue({ at, proxy, agentId }: Proxied, session: string, as = proxy.token) {
+  const question = { app_request: { access_method: "terminal", agent_name_or_id: agentId }, session_token: session };
+  return asProxy(at, as, "issue-signed-app-token", question);
+}
+
+/** A control connection of the proxy with a tunnel to the agent. */
+async function tunnelOf(on: Proxied): Promise<TestPeer> {
+  const peer = await TestPeer.ofProxy(on.at.url, on.proxy.token);
+  peer.tunnelTo(on.agentId);
+  expect(await peer.next()).toBe(`node ${on.agentId}`);
+  return peer;
+}
+
+test("a user's page gets a token for a terminal, which the proxy reads and renews", async () => {
+  await using on = await proxied();
+  const answer = await askForTerminal(on, on.ada.token);
+  expect(answer.status).toBe(200);
+  const claims = await claimsOf(on, answer.json.signed_token);
+  expect(claims).toMatchObject({
+    access_method: "terminal",
+    user_id: on.ada.id,
+    workspace_id: on.workspaceId,
+    agent_id: on.agentId,
+    grant: { visitor: { username: "member", role: "member" }, workspace: { name: "dev" }, state: "running" },
+  });
+  expect(claims.grant.target).toBeUndefined();
+  const renewed = await issue(on, claims.jti);
+  expect(renewed.status).toBe(201);
+  expect((await claimsOf(on, renewed.json.signed_token_str)).jti).toBe(claims.jti);
+
+  // A program that has a token of the user but no page asks through the proxy.
+  expect((await issue(on, on.ada.token)).status).toBe(201);
+  for (const session of ["", "x", randomUUID(), on.proxy.token, `${"a".repeat(10)}-${"b".repeat(22)}`])
+    expect([session, (await issue(on, session)).status]).toEqual([session, 401]);
+});
+
+test("a terminal's token is refused for another address, agent or user", async () => {
+  await using on = await proxied();
+  const { url } = on.process;
+  const path = `/api/v2/workspaceagents/${on.agentId}/pty`;
+  for (const wrong of [
+    "",
+    `${url}${path}`,
+    `ws://127.0.0.1:1${path}`,
+    `${on.at.url.replace("http", "ws")}${path}`,
+    `${url.replace("http", "wss")}${path}`,
+    `${url.replace("http", "ws")}${path}/..`,
+    `${url.replace("http", "ws")}/api/v2/workspaceagents/${randomUUID()}/pty`,
+  ])
+    expect([wrong, (await askForTerminal(on, on.ada.token, { url: wrong })).status]).toEqual([wrong, 400]);
+  const bob = await addMember(on.at.url, on.at.token, "bob");
+  expect((await askForTerminal(on, bob.token)).status).toBe(404);
+  const other = randomUUID();
+  expect((await askForTerminal(on, on.ada.token, { agentID: other, url: wsUrl(on.process, other) })).status).toBe(404);
+  expect((await issue(on, bob.token)).status).toBe(404);
+
+  await on.process.register(on.at, on.proxy.token, { derp_only: true });
+  expect((await askForTerminal(on, on.ada.token)).status).toBe(400);
+});
+
+test("security R17: a token that one proxy may read is refused by another and by the primary", async () => {
+  await using on = await proxied();
+  const other = await createProxy(on.at, "far");
+  const { signed_token: text } = (await askForTerminal(on, on.ada.token)).json;
+  expect(await read(on, text)).toHaveProperty("claims");
+  expect(await read(on, text, other)).toEqual({ refused: "signature" });
+  const secrets = (await Promise.all([on.proxy.token, other.token].map((token) => keysOf(on.at, token)))).flat();
+  expect(new Set(secrets.map(({ secret }) => secret)).size).toBe(secrets.length);
+
+  const pty = `/api/v2/workspaceagents/${on.agentId}/pty?reconnect=${randomUUID()}&${SIGNED_APP_TOKEN_PARAMETER}=${text}`;
+  expect(await openSocket(on.at.url, pty, {})).toMatchObject({ status: 401 });
+  // What a terminal is renewed by is worth nothing at another proxy.
+  expect((await issue(on, (await claimsOf(on, text)).jti, other.token)).status).toBe(401);
+});
+
+test("security R18: a proxy has tunnels only to agents of which it serves something, and refusals are counted", async () => {
+  await using on = await proxied();
+  const refused = async () =>
+    (await on.at.server.parts.metrics.registry.metrics()).match(/refused_tunnels_total (\d+)/)?.[1];
+  const before = await TestPeer.ofProxy(on.at.url, on.proxy.token);
+  before.tunnelTo(on.agentId);
+  expect(await before.next()).toBe(`error: authorization: agent ${on.agentId} is not yours to reach`);
+  expect(await before.next()).toBe("end");
+  await before.connection.close();
+  expect(await refused()).toBe("1");
+
+  await askForTerminal(on, on.ada.token);
+  await using peer = await tunnelOf(on);
+  const other = await createProxy(on.at, "far");
+  await using stranger = await TestPeer.ofProxy(on.at.url, other.token);
+  stranger.tunnelTo(on.agentId);
+  expect(await stranger.next()).toContain("not yours to reach");
+  peer.tunnelTo(randomUUID());
+  expect(await peer.next()).toContain("not yours to reach");
+  expect(await refused()).toBe("3");
+});
+
+test("security R16: the routes of apps and terminals take a proxy's token alone, and those of users none", async () => {
+  await using on = await proxied();
+  const headers = { [PROXY_TOKEN_HEADER]: on.proxy.token };
+  const body = { url: wsUrl(on.process, on.agentId), agentID: on.agentId };
+  expect((await send(on.at.url, "POST", PTY_SIGNED_TOKEN_PATH, { headers, body })).status).toBe(401);
+  for (const token of [on.ada.token, on.at.token]) {
+    const [get, post] = await Promise.all([
+      send(on.at.url, "GET", `${PROXY_CRYPTO_KEYS_PATH}?feature=workspace_apps_token`, { token }),
+      send(on.at.url, "POST", `${PROXIES}/me/issue-signed-app-token`, { token, body: {} }),
+    ]);
+    expect([get.status, post.status]).toEqual([401, 401]);
+    const coordinate = await openSocket(on.at.url, `${PROXY_COORDINATE_PATH}?version=2.0`, {
+      "Coder-Session-Token": token,
+    });
+    expect(coordinate).toMatchObject({ status: 401 });
+  }
+  const wrong = await send(on.at.url, "GET", `${PROXY_CRYPTO_KEYS_PATH}?feature=tailnet_resume`, { headers });
+  expect(wrong.status).toBe(400);
+});
+
+test.each<[string, (on: Proxied) => Promise<unknown>]>([
+  ["the user logs out", ({ at, ada }) => send(at.url, "POST", "/api/v2/users/logout", { token: ada.token })],
+  [
+    "the user is suspended",
+    ({ at, ada }) => send(at.url, "PUT", `/api/v2/users/${ada.id}/status/suspend`, { token: at.token }),
+  ],
+  [
+    "the workspace is deleted",
+    ({ at, ada, workspaceId }) =>
+      send(at.url, "POST", `/api/v2/workspaces/${workspaceId}/builds`, {
+        token: ada.token,
+        body: { transition: "delete" },
+      }),
+  ],
+  [
+    "the workspace takes end-to-end encrypted terminals only",
+    ({ at, workspaceId }) =>
+      send(at.url, "PUT", `/api/v2/workspaces/${workspaceId}/connection-policy`, {
+        token: at.token,
+        body: { require_e2e: true },
+      }),
+  ],
+])("security R10: a proxy's tunnel ends when %s", async (_name, take) => {
+  await using on = await proxied({ recheckMs: 3_600_000 });
+  const claims = await claimsOf(on, (await askForTerminal(on, on.ada.token)).json.signed_token);
+  await using peer = await tunnelOf(on);
+  const answer = (await take(on)) as { status: number; text: string };
+  expect([answer.text, Math.floor(answer.status / 100)]).toEqual([answer.text, 2]);
+  expect(await ending(peer)).toBe(true);
+  expect([401, 404, 409]).toContain((await issue(on, claims.jti)).status);
+  await using again = await TestPeer.ofProxy(on.at.url, on.proxy.token);
+  again.tunnelTo(on.agentId);
+  expect(await again.next()).toContain("not yours to reach");
+});
+
+test("security R10: a proxy's tunnel ends when what it served is not renewed", async () => {
+  await using on = await proxied({ recheckMs: 50 });
+  await askForTerminal(on, on.ada.token);
+  await using peer = await tunnelOf(on);
+  await on.at.server.parts.store.proxyAppGrants.sweep(Number.MAX_SAFE_INTEGER); // as after ten minutes
+  expect(await ending(peer)).toBe(true);
+});
+
+test("a tunnel stays while another user's terminal rests on it", async () => {
+  await using on = await proxied({ recheckMs: 3_600_000 });
+  await askForTerminal(on, on.ada.token);
+  await askForTerminal(on, on.at.token);
+  await using peer = await tunnelOf(on);
+  const looked = vi.spyOn(on.at.server.parts.proxyApps.grants, "workspaceOf");
+  await send(on.at.url, "POST", "/api/v2/users/logout", { token: on.ada.token });
+  await vi.waitFor(() => expect(looked.mock.settledResults[0]?.type).toBe("fulfilled"), 30_000);
+  on.agent.send({ updateSelf: { node: agentNode(on.agentId, 43n) } });
+  expect(await peer.next()).toBe(`node ${on.agentId}`);
+  await send(on.at.url, "POST", "/api/v2/users/logout", { token: on.at.token });
+  expect(await ending(peer)).toBe(true);
+});
+
+test("security R20: a new token ends the proxy's control connections, keys and grants", async () => {
+  await using on = await proxied();
+  const claims = await claimsOf(on, (await askForTerminal(on, on.ada.token)).json.signed_token);
+  await using peer = await tunnelOf(on);
+  const before = await keysOf(on.at, on.proxy.token);
+  const edited = await send(on.at.url, "PATCH", `${PROXIES}/near`, {
+    token: on.at.token,
+    body: { regenerate_token: true },
+  });
+  expect(await ending(peer)).toBe(true);
+  const token: string = edited.json.proxy_token;
+  expect((await issue(on, claims.jti)).status).toBe(401);
+  expect((await issue(on, claims.jti, token)).status).toBe(401);
+  const after = (await keysOf(on.at, token)).map(({ secret }) => secret);
+  expect(before.filter(({ secret }) => after.includes(secret))).toEqual([]);
+  await using again = await TestPeer.ofProxy(on.at.url, token);
+  again.tunnelTo(on.agentId);
+  expect(await again.next()).toContain("not yours to reach");
+});
+
+/** Reads on until the stream or its connection ends. */
+async function ending(peer: TestPeer): Promise<boolean> {
+  for (;;) {
+    const next = await peer.next().catch(() => "end");
+    if (next === "end") return true;
+  }
+}
