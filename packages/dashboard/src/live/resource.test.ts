@@ -43,6 +43,17 @@ test("reloads asked for during a load count as one", async () => {
   expect([answers.length, resource.data.value]).toEqual([2, "b"]);
 });
 
+test("a reload that was taken apart from its resource loads again", async () => {
+  const load = vi.fn(async () => "x");
+  const resource = new LiveResource<string>({ load });
+  const { reload } = resource;
+  resource.enter();
+  await vi.runAllTimersAsync();
+  reload();
+  await vi.runAllTimersAsync();
+  expect(load).toHaveBeenCalledTimes(2);
+});
+
 test("without viewers everything stops; the data stays for those who come back, and goes in the end", async () => {
   let life: AbortSignal | undefined;
   const resource = new LiveResource<string>({

@@ -29,7 +29,7 @@ export interface Resource<T> {
   readonly data: ReadonlySignal<T | undefined>;
   /** Of the latest load; the data of before stays. */
   readonly error: ReadonlySignal<ApiError | undefined>;
-  reload(): void;
+  readonly reload: () => void;
 }
 
 /** How long data outlives its last viewer: going back to a page shows it at once. */
@@ -48,6 +48,23 @@ export class LiveResource<T> implements Resource<T> {
   #again = false;
   #viewers = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** A load that is asked for while one is under way follows it; there is never a queue. Pages take it apart from its resource. */
+  readonly reload = (): void => {
+    const life = this.#life?.signal;
+    if (life === undefined || this.#source.load === undefined) return;
+    if (this.#loading) {
+      this.#again = true;
+      return;
+    }
+    this.#loading = true;
+    this.#again = false;
+    void this.#load(life).finally(() => {
+      this.#loading = false;
+      // Also for those who entered while the load of an earlier life was ending.
+      if (this.#again || (life.aborted && this.#life !== undefined)) this.reload();
+    });
+  };
 
   constructor(source: Source<T>) {
     this.#source = source;
@@ -69,23 +86,6 @@ export class LiveResource<T> implements Resource<T> {
     this.#life = undefined;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(remove, KEEP_MS);
-  }
-
-  /** A load that is asked for while one is under way follows it; there is never a queue. */
-  reload(): void {
-    const life = this.#life?.signal;
-    if (life === undefined || this.#source.load === undefined) return;
-    if (this.#loading) {
-      this.#again = true;
-      return;
-    }
-    this.#loading = true;
-    this.#again = false;
-    void this.#load(life).finally(() => {
-      this.#loading = false;
-      // Also for those who entered while the load of an earlier life was ending.
-      if (this.#again || (life.aborted && this.#life !== undefined)) this.reload();
-    });
   }
 
   async #load(life: AbortSignal): Promise<void> {
