@@ -24,6 +24,7 @@ const PAGES = [
   "/health",
   "/deployment/overview",
   "/deployment/network",
+  "/deployment/proxies",
   "/deployment/shares",
   "/deployment/connections",
   "/templates",

@@ -1,6 +1,7 @@
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { BuildInfo, HealthMessage, HealthSeverity, Replica } from "coder-protocol/rest/deployment";
 import type { ConnectionLogResponse } from "coder-protocol/rest/profile";
+import type { WorkspaceProxy } from "coder-protocol/rest/workspace-proxies";
 import { call } from "./client.ts";
 
 /** One section of the health report; the sections differ in what else they hold. */
@@ -9,6 +10,8 @@ export interface HealthSection {
   readonly severity: HealthSeverity;
   readonly warnings: readonly HealthMessage[];
   readonly error?: string;
+  /** Of the section of workspace proxies. */
+  readonly workspace_proxies?: { readonly regions: readonly WorkspaceProxy[] };
   readonly [fact: string]: unknown;
 }
 

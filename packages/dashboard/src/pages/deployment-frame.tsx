@@ -1,10 +1,12 @@
 import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import { address } from "../router/location.ts";
 import { Crumbs } from "../ui/crumbs.tsx";
 
 const TABS = [
   ["/deployment/overview", "Overview"],
   ["/deployment/network", "Network"],
+  ["/deployment/proxies", "Workspace proxies"],
   ["/deployment/shares", "Shares"],
   ["/deployment/connections", "Connections"],
 ] as const;
@@ -18,13 +20,18 @@ export function DeploymentFrame({
   readonly children: ComponentChildren;
 }): JSX.Element {
   const here = address.value.pathname === "/deployment" ? "/deployment/overview" : address.value.pathname;
+  const tabs = useRef<HTMLElement>(null);
+  useEffect(() => {
+    // On a narrow screen the tab of this page may lie beyond the edge.
+    tabs.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, []);
   return (
     <section class="page">
       <Crumbs steps={[["/deployment/overview", "Deployment"]]} />
       <div class="page-head">
         <h1>{title}</h1>
       </div>
-      <nav class="tabs" aria-label="Deployment">
+      <nav ref={tabs} class="tabs" aria-label="Deployment">
         {TABS.map(([href, label]) => (
           <a key={href} href={href} aria-current={href === here ? "page" : undefined}>
             {label}

@@ -1,5 +1,6 @@
 import { useSignal } from "@preact/signals";
 import type { HealthSeverity, ReplicaHealth } from "coder-protocol/rest/deployment";
+import type { WorkspaceProxy } from "coder-protocol/rest/workspace-proxies";
 import type { JSX } from "preact";
 import { type HealthSection, health, type Health as Report } from "../api/deployment.ts";
 import { useResource } from "../live/resource.ts";
@@ -10,8 +11,10 @@ import { Icon } from "../ui/icon.tsx";
 import { Problem } from "../ui/problem.tsx";
 import { State, type Tone } from "../ui/state.tsx";
 import { Time } from "../ui/time.tsx";
+import { findingsOfSection } from "./health-findings.ts";
 import { remedyOf } from "./health-remedies.ts";
 import { OwnersOnly } from "./owners-only.tsx";
+import { ProxyTable } from "./proxies/proxy-table.tsx";
 import { ReplicaReports } from "./replicas.tsx";
 
 const SECTIONS = [
@@ -21,6 +24,7 @@ const SECTIONS = [
   ["websocket", "WebSockets", "Whether a proxy on the way lets WebSockets pass"],
   ["interfaces", "Network interfaces", "Whether packets of the tunnel fit"],
   ["replicas", "Servers", "How the servers of this deployment are, and how they fit together"],
+  ["workspace_proxy", "Workspace proxies", "How the proxies answered when they were last checked"],
   ["wildcard", "Web apps", "Whether browsers reach the names of apps, and what they share with this deployment"],
 ] as const;
 
@@ -86,10 +90,6 @@ function Section({
   readonly about: string;
   readonly section: HealthSection;
 }): JSX.Element {
-  const messages = [
-    ...(section.error === undefined ? [] : [splitCode(section.error)]),
-    ...section.warnings.map(({ code, message }) => ({ code, message })),
-  ];
   return (
     <article class="agent">
       <header>
@@ -97,15 +97,20 @@ function Section({
         <State tone={TONES[section.severity]}>{WORDS[section.severity]}</State>
         <span class="quiet">{about}</span>
       </header>
-      {messages.map(({ code, message }) => (
-        <div key={`${code}${message}`} class="problem">
+      {findingsOfSection(section).map(({ code, message, isError }) => (
+        <div key={`${code}${message}`} class={isError ? "problem" : "problem minor"}>
           <p>
             {code === "" ? null : <code>{code}</code>} {message}
           </p>
           {remedyOf(code) === undefined ? null : <p class="quiet">{remedyOf(code)}</p>}
         </div>
       ))}
-      {"replicas" in section ? <ReplicaReports replicas={section["replicas"] as readonly ReplicaHealth[]} /> : null}
+      {section.workspace_proxies === undefined ? null : <ProxyList proxies={section.workspace_proxies.regions} />}
+      {"replicas" in section ? (
+        <div class="table-box">
+          <ReplicaReports replicas={section["replicas"] as readonly ReplicaHealth[]} />
+        </div>
+      ) : null}
       <details>
         <summary>Details</summary>
         <pre class="log">{JSON.stringify(section, null, 2)}</pre>
@@ -114,7 +119,17 @@ function Section({
   );
 }
 
-function splitCode(error: string): { readonly code: string; readonly message: string } {
-  const match = /^([A-Z]+\d*): (.*)$/s.exec(error);
-  return { code: match?.[1] ?? "", message: match?.[2] ?? error };
+function ProxyList({ proxies }: { readonly proxies: readonly WorkspaceProxy[] }): JSX.Element {
+  return (
+    <div class="table-box">
+      {proxies.length === 0 ? (
+        <p class="quiet">There are none.</p>
+      ) : (
+        <>
+          <ProxyTable proxies={proxies} />
+          <a href="/deployment/proxies">Administer the proxies</a>
+        </>
+      )}
+    </div>
+  );
 }

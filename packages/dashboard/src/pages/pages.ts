@@ -20,6 +20,7 @@ export const PAGES: Readonly<Record<PageName, () => Promise<ComponentType<PagePr
   health: () => import("./health.tsx").then(({ Health }) => Health),
   deployment: () => import("./deployment.tsx").then(({ Deployment }) => Deployment),
   network: () => import("./network.tsx").then(({ Network }) => Network),
+  proxies: () => import("./proxies.tsx").then(({ Proxies }) => Proxies),
   shares: () => import("./shares.tsx").then(({ Shares }) => Shares),
   connections: () => import("./connections.tsx").then(({ Connections }) => Connections),
 };

@@ -1,5 +1,6 @@
 /** Words for the servers of a deployment. */
 import type { ReplicaHealth } from "coder-protocol/rest/deployment";
+import { findingsOfSection } from "./health-findings.ts";
 
 /** As logs, metrics and the header X-Coder-Replica name a server. */
 export function shortId(id: string): string {
@@ -14,7 +15,7 @@ export function wordsOf({ report, severity }: Pick<ReplicaHealth, "report" | "se
 /** What a server found wrong with itself, errors first, each in one line. */
 export function findingsOf({ report }: Pick<ReplicaHealth, "report">): string[] {
   const sections = Object.values(report?.sections ?? {});
-  const errors = sections.flatMap(({ error }) => error ?? []);
-  const warnings = sections.flatMap((section) => section.warnings.map(({ code, message }) => `${code}: ${message}`));
-  return [...new Set([...errors, ...warnings])];
+  const all = sections.flatMap(findingsOfSection);
+  const sorted = [...all.filter(({ isError }) => isError), ...all.filter(({ isError }) => !isError)];
+  return [...new Set(sorted.map(({ code, message }) => (code === "" ? message : `${code}: ${message}`)))];
 }

@@ -10,7 +10,7 @@ const TONES: Readonly<Record<ReplicaHealth["severity"], Tone>> = { ok: "ok", war
 /** The servers of the deployment with their last reports, as the section of the health page. */
 export function ReplicaReports({ replicas }: { readonly replicas: readonly ReplicaHealth[] }): JSX.Element {
   return (
-    <table class="list">
+    <table class="list top">
       <thead>
         <tr>
           <th scope="col">Server</th>
@@ -38,11 +38,15 @@ export function ReplicaReports({ replicas }: { readonly replicas: readonly Repli
               </p>
             </td>
             <td data-label="Findings">
-              {findingsOf(replica).map((finding) => (
-                <p key={finding} class="small-text">
-                  {finding}
-                </p>
-              ))}
+              {index === 0 ? (
+                <span class="quiet">those of this page</span>
+              ) : (
+                findingsOf(replica).map((finding) => (
+                  <p key={finding} class="small-text">
+                    {finding}
+                  </p>
+                ))
+              )}
             </td>
           </tr>
         ))}
@@ -54,7 +58,7 @@ export function ReplicaReports({ replicas }: { readonly replicas: readonly Repli
 /** The servers of the deployment, as its overview lists them. */
 export function ReplicaList({ replicas }: { readonly replicas: readonly Replica[] }): JSX.Element {
   return (
-    <table class="list">
+    <table class="list top">
       <thead>
         <tr>
           <th scope="col">Server</th>

@@ -199,6 +199,7 @@ function AddUser({
     <Dialog title="Add a user" onCancel={onClose}>
       <Form
         work={work}
+        onCancel={onClose}
         submit="Add the user"
         onSubmit={async ({ username = "", email = "", role = "" }) => {
           const password = newPassword();
@@ -216,11 +217,6 @@ function AddUser({
           </select>
         </div>
       </Form>
-      <div class="actions">
-        <button type="button" class="button" onClick={onClose}>
-          Cancel
-        </button>
-      </div>
     </Dialog>
   );
 }

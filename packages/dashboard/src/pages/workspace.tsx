@@ -110,7 +110,7 @@ function Agent({ workspace, agent }: { readonly workspace: Workspace; readonly a
       {connected ? <Connection agentId={agent.id} agentName={agent.name} /> : null}
       <MetadataTiles agentId={agent.id} />
       {connected ? <Apps workspace={workspace} agent={agent} /> : null}
-      <div class="columns">
+      <div class={connected ? "columns ports" : "columns"}>
         <HowToConnect workspace={workspace} agent={agent} />
         {connected ? <Ports workspace={workspace} agent={agent} /> : null}
       </div>

@@ -20,6 +20,7 @@ export type PageName =
   | "health"
   | "deployment"
   | "network"
+  | "proxies"
   | "shares"
   | "connections";
 
@@ -51,6 +52,7 @@ export const ROUTES: readonly Route[] = [
   { pattern: "^/health$", page: "health", title: "Health" },
   { pattern: "^/deployment(?:/overview)?$", page: "deployment", title: "Deployment" },
   { pattern: "^/deployment/network$", page: "network", title: "Network" },
+  { pattern: "^/deployment/proxies$", page: "proxies", title: "Workspace proxies" },
   { pattern: "^/deployment/shares$", page: "shares", title: "Shares" },
   { pattern: "^/deployment/connections$", page: "connections", title: "Connections" },
   { pattern: `^${WORKSPACE}(?:\\.(?<agent>${NAME}))?/terminal$`, page: "terminal", title: "Terminal" },

@@ -21,6 +21,7 @@ const PAGES: readonly (Choice & { readonly icon: IconName; readonly owners?: tru
   { label: "Health", path: "/health", icon: "pulse", owners: true },
   { label: "Deployment", path: "/deployment", icon: "server", owners: true },
   { label: "Network and relays", path: "/deployment/network", icon: "server", owners: true },
+  { label: "Workspace proxies", path: "/deployment/proxies", icon: "server", owners: true },
   { label: "Shares", path: "/deployment/shares", icon: "server", owners: true },
   { label: "Connection log", path: "/deployment/connections", icon: "server", owners: true },
 ];

@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import type { JSX } from "preact";
+import { Fragment, type JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { Icon } from "./icon.tsx";
 
@@ -46,7 +46,7 @@ export function CommandLine({
   const shown = useSignal(!secret);
   return (
     <section class="command" aria-label={label}>
-      <code>{shown.value ? text.trim() : "•".repeat(48)}</code>
+      <code>{shown.value ? words(text.trim()) : "•".repeat(48)}</code>
       <div class="command-actions">
         {secret ? (
           <button
@@ -64,4 +64,14 @@ export function CommandLine({
       </div>
     </section>
   );
+}
+
+/** A line breaks between words, not behind the hyphens of an option. */
+function words(line: string): JSX.Element[] {
+  return line.split(" ").map((word, index) => (
+    <Fragment key={index}>
+      {index === 0 ? "" : " "}
+      <span class="word">{word}</span>
+    </Fragment>
+  ));
 }

@@ -81,17 +81,19 @@ export function useWork(): Work {
   };
 }
 
-/** A form whose values reach `onSubmit` by the names of its fields. */
+/** A form whose values reach `onSubmit` by the names of its fields; `onCancel` is for a form in a dialog. */
 export function Form({
   work,
   submit,
   children,
   onSubmit,
+  onCancel,
 }: {
   readonly work: Work;
   readonly submit: string;
   readonly children: ComponentChildren;
   readonly onSubmit: (values: Readonly<Record<string, string>>, form: HTMLFormElement) => Promise<void>;
+  readonly onCancel?: () => void;
 }): JSX.Element {
   return (
     <form
@@ -105,9 +107,16 @@ export function Form({
     >
       {children}
       {work.error === undefined ? null : <Problem error={work.error} />}
-      <button type="submit" class="button primary" disabled={work.running}>
-        {work.running ? "One moment…" : submit}
-      </button>
+      <div class="actions">
+        {onCancel === undefined ? null : (
+          <button type="button" class="button" onClick={onCancel}>
+            Cancel
+          </button>
+        )}
+        <button type="submit" class="button primary" disabled={work.running}>
+          {work.running ? "One moment…" : submit}
+        </button>
+      </div>
     </form>
   );
 }

@@ -1,0 +1,164 @@
+import { useSignal } from "@preact/signals";
+import type { UpdateWorkspaceProxyResponse, WorkspaceProxy } from "coder-protocol/rest/workspace-proxies";
+import type { JSX } from "preact";
+import { listProxies } from "../api/workspace-proxies.ts";
+import { useResource } from "../live/resource.ts";
+import { isOwner } from "../session/session.ts";
+import { CommandLine } from "../ui/copy.tsx";
+import { Icon } from "../ui/icon.tsx";
+import { Problem } from "../ui/problem.tsx";
+import { State } from "../ui/state.tsx";
+import { DeploymentFrame } from "./deployment-frame.tsx";
+import { OwnersOnly } from "./owners-only.tsx";
+import { CreateProxy, DeleteProxy, EditProxy, ReplaceToken } from "./proxies/proxy-dialogs.tsx";
+import { ProxyTable } from "./proxies/proxy-table.tsx";
+import { isPrimary, startLine, statusOf, TOKEN_FILE, titleOf } from "./proxies/proxy-words.ts";
+
+const EVERY_MS = 5_000;
+
+export function Proxies(): JSX.Element {
+  return isOwner.value ? <Page /> : <OwnersOnly title="Workspace proxies" />;
+}
+
+type Asking =
+  | { readonly what: "create" }
+  | { readonly what: "edit" | "token" | "delete"; readonly proxy: WorkspaceProxy };
+
+function Page(): JSX.Element {
+  const { data, error, reload } = useResource("workspace-proxies", {
+    load: listProxies,
+    watch: (changes, life) => {
+      const timer = setInterval(() => {
+        if (document.visibilityState === "visible") changes.reload();
+      }, EVERY_MS);
+      life.addEventListener("abort", () => clearInterval(timer));
+    },
+  });
+  const asking = useSignal<Asking | undefined>(undefined);
+  const made = useSignal<UpdateWorkspaceProxyResponse | undefined>(undefined);
+  const ask = (next: Asking) => (): void => {
+    asking.value = next;
+  };
+  const done = (answer?: UpdateWorkspaceProxyResponse): void => {
+    if (answer !== undefined) made.value = answer;
+    else if (asking.value?.what === "delete" && made.value?.proxy.id === asking.value.proxy.id) made.value = undefined;
+    asking.value = undefined;
+    reload();
+  };
+  const proxies = data.value;
+  return (
+    <DeploymentFrame title="Workspace proxies">
+      <div class="page-head">
+        <p class="quiet lead">
+          A proxy carries connections near the people who use them. Clients and agents choose the nearest by themselves.
+        </p>
+        <button type="button" class="button primary" onClick={ask({ what: "create" })}>
+          <Icon name="plus" /> Add a proxy
+        </button>
+      </div>
+      {made.value === undefined ? null : (
+        <NewToken
+          made={made.value}
+          proxies={proxies ?? []}
+          onSaved={() => {
+            made.value = undefined;
+          }}
+        />
+      )}
+      {error.value === undefined ? null : <Problem error={error.value} retry={reload} />}
+      {proxies === undefined ? null : (
+        <ProxyTable proxies={proxies} actions={(proxy) => <Actions proxy={proxy} ask={ask} />} />
+      )}
+      {proxies?.length === 1 ? (
+        <p class="quiet">There is no proxy yet: every connection without a direct path goes through the deployment.</p>
+      ) : null}
+      {asking.value === undefined ? null : (
+        <Asked asking={asking.value} onClose={() => (asking.value = undefined)} onDone={done} />
+      )}
+    </DeploymentFrame>
+  );
+}
+
+function Asked({
+  asking,
+  onClose,
+  onDone,
+}: {
+  readonly asking: Asking;
+  readonly onClose: () => void;
+  readonly onDone: (made?: UpdateWorkspaceProxyResponse) => void;
+}): JSX.Element {
+  switch (asking.what) {
+    case "create":
+      return <CreateProxy onClose={onClose} onMade={onDone} />;
+    case "edit":
+      return <EditProxy proxy={asking.proxy} onClose={onClose} onChanged={onDone} />;
+    case "token":
+      return <ReplaceToken proxy={asking.proxy} onClose={onClose} onMade={onDone} />;
+    case "delete":
+      return <DeleteProxy proxy={asking.proxy} onClose={onClose} onDeleted={onDone} />;
+  }
+}
+
+function Actions({
+  proxy,
+  ask,
+}: {
+  readonly proxy: WorkspaceProxy;
+  readonly ask: (next: Asking) => () => void;
+}): JSX.Element {
+  const buttons = [
+    ["edit", "Edit"],
+    ["token", "New token"],
+    ["delete", "Delete"],
+  ] as const;
+  return (
+    <>
+      {buttons
+        .filter(([what]) => what === "edit" || !isPrimary(proxy))
+        .map(([what, label]) => (
+          <button
+            key={what}
+            type="button"
+            class="button small"
+            aria-label={`${label}: ${titleOf(proxy)}`}
+            onClick={ask({ what, proxy })}
+          >
+            {label}
+          </button>
+        ))}
+    </>
+  );
+}
+
+/** The token of a proxy, the only time that it is shown, how to start the proxy with it, and whether it has arrived. */
+function NewToken({
+  made,
+  proxies,
+  onSaved,
+}: {
+  readonly made: UpdateWorkspaceProxyResponse;
+  readonly proxies: readonly WorkspaceProxy[];
+  readonly onSaved: () => void;
+}): JSX.Element {
+  const proxy = proxies.find(({ id }) => id === made.proxy.id) ?? made.proxy;
+  const primaryUrl = proxies.find(isPrimary)?.path_app_url ?? location.origin;
+  const { tone, text } = statusOf(proxy);
+  return (
+    <section class="notice steps" aria-label={`Token of ${titleOf(proxy)}`}>
+      <p role="status">
+        The token of <strong>{titleOf(proxy)}</strong> is shown this once. Save it on the machine of the proxy in a file{" "}
+        <code>{TOKEN_FILE}</code> that only the account of the proxy can read:
+      </p>
+      <CommandLine text={made.proxy_token} label="Token" secret />
+      <p>Then start the proxy. Its access URL is the address at which clients, agents and this deployment reach it:</p>
+      <CommandLine text={startLine(proxy, primaryUrl)} label="Command line that starts the proxy" />
+      <div class="actions">
+        <button type="button" class="button" onClick={onSaved}>
+          The token is saved
+        </button>
+        <State tone={tone}>{text}</State>
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,71 @@
+/** Words for workspace proxies, and the line that starts one. */
+import { PRIMARY_PROXY_NAME, proxyNameFault } from "coder-protocol/proxy-names";
+import type { WorkspaceProxy } from "coder-protocol/rest/workspace-proxies";
+import type { Tone } from "../../ui/state.tsx";
+
+export function isPrimary({ name }: Pick<WorkspaceProxy, "name">): boolean {
+  return name === PRIMARY_PROXY_NAME;
+}
+
+export function titleOf({ name, display_name }: Pick<WorkspaceProxy, "name" | "display_name">): string {
+  return display_name === "" ? name : display_name;
+}
+
+/** What stands below its title. */
+export function subtitleOf({ name, display_name }: Pick<WorkspaceProxy, "name" | "display_name">): string {
+  if (name === PRIMARY_PROXY_NAME) return "primary, this deployment";
+  return display_name === "" ? "" : name;
+}
+
+export function statusOf({ status }: Pick<WorkspaceProxy, "status">): { readonly tone: Tone; readonly text: string } {
+  switch (status.status) {
+    case "ok":
+      return status.report.warnings.length === 0 ? { tone: "ok", text: "Healthy" } : { tone: "warn", text: "Warning" };
+    case "unregistered":
+      return { tone: "idle", text: "Not started yet" };
+    case "unreachable":
+      return { tone: "bad", text: "Unreachable" };
+    case "unhealthy":
+      return { tone: "bad", text: "Failing" };
+  }
+}
+
+/** What a proxy does; "" while none of its processes has stated it. */
+export function roleOf(proxy: Pick<WorkspaceProxy, "derp_enabled" | "derp_only" | "path_app_url">): string {
+  if (proxy.path_app_url === "") return "";
+  if (proxy.derp_only) return "Relay only";
+  return proxy.derp_enabled ? "Relay, apps and terminals" : "Apps and terminals";
+}
+
+/** What is wrong with a name, in a sentence; undefined when a proxy may have it. */
+export function nameProblem(name: string): string | undefined {
+  if (name === PRIMARY_PROXY_NAME || name === "me") return `The name "${name}" is reserved.`;
+  const fault = proxyNameFault(name);
+  return fault === undefined ? undefined : `The name ${fault}.`;
+}
+
+/** File that the line of {@link startLine} reads the token from. */
+export const TOKEN_FILE = "proxy-token";
+
+/** The command line that starts a proxy. Its access URL is a proposal where none is known. */
+export function startLine(proxy: Pick<WorkspaceProxy, "name" | "path_app_url">, primaryUrl: string): string {
+  const accessUrl = proxy.path_app_url === "" ? proposedUrl(proxy.name, primaryUrl) : proxy.path_app_url;
+  return [
+    "coder wsproxy server",
+    `--primary-access-url ${quoted(primaryUrl)}`,
+    `--access-url ${quoted(accessUrl)}`,
+    `--proxy-session-token-file ${TOKEN_FILE}`,
+    "--derp-only",
+  ].join(" ");
+}
+
+function proposedUrl(name: string, primaryUrl: string): string {
+  const { hostname } = new URL(primaryUrl);
+  const isDomain = hostname.includes(".") && !/^[\d.]+$/.test(hostname) && !hostname.endsWith(".localhost");
+  return `https://${name}.${isDomain ? hostname : "example.com"}`;
+}
+
+/** As one word of a shell. */
+function quoted(text: string): string {
+  return /^[\w./:@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
