@@ -136,10 +136,11 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     router: [],
     session: [],
     live: ["api", "base"],
+    regions: ["api", "base"],
     ui: ["api", "base", "session"],
     shell: ["api", "base", "live", "router", "session", "ui"],
     terminal: ["api", "base", "live", "router", "session", "styles", "ui"],
     e2e: ["base", "live", "terminal", "ui"],
-    pages: ["api", "base", "e2e", "live", "router", "session", "shell", "styles", "terminal", "ui"],
+    pages: ["api", "base", "e2e", "live", "regions", "router", "session", "shell", "styles", "terminal", "ui"],
   },
 };
