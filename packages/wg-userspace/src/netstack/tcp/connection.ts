@@ -3,18 +3,29 @@ import { type Instant, instant } from "../../base/instant.ts";
 import type { AddrPort } from "../../base/ip.ts";
 import type { PacketMemory } from "../../base/ports.ts";
 import { TokenBucket } from "../../base/token-bucket.ts";
-import { ACK, FIN, PSH, RST, SYN, TCP_HEADER_BYTES, type TcpSegment, TIMESTAMPS_BYTES } from "../wire/tcp.ts";
+import { ACK, FIN, RST, SYN, type TcpSegment } from "../wire/tcp.ts";
 import type { OpenCount, PassiveOpen, TcpHandler, TcpHost, TcpInfo, TcpState } from "./contract.ts";
+import { Housekeeping } from "./housekeeping.ts";
 import { tcpInfo } from "./info.ts";
 import { Keepalive } from "./keepalive.ts";
 import { Negotiation } from "./negotiation.ts";
 import type { TcpOptions } from "./options.ts";
-import { PathMtuSearch } from "./path-mtu-search.ts";
+import {
+  EVENT_CLOSED,
+  EVENT_CONNECTED,
+  EVENT_END,
+  EVENT_READABLE,
+  EVENT_WRITABLE,
+  PendingEvents,
+} from "./pending-events.ts";
 import { Receiver } from "./receiver.ts";
+import { SegmentSize } from "./segment-size.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import { SendBuffer } from "./send-buffer.ts";
-import { PLAN_NONE, Sender } from "./sender.ts";
+import { SendLimit } from "./send-limit.ts";
+import { Sender } from "./sender.ts";
 import { positionOf } from "./seq.ts";
+import { afterEnd, afterFinAcknowledged, afterPeerFin, mayWriteIn } from "./states.ts";
 import {
   DELAYED_ACK,
   HOUSEKEEPING,
@@ -26,27 +37,11 @@ import {
   TAIL_PROBE,
   TcpTimers,
 } from "./timers.ts";
+import { Transmitter } from "./transmitter.ts";
 
 export type { PassiveOpen, TcpHandler, TcpHost, TcpInfo, TcpState } from "./contract.ts";
 export type { TcpOptions } from "./options.ts";
 
-export const TRANSMIT_IDLE = 0;
-export const TRANSMIT_SENT = 1;
-export const TRANSMIT_NO_SLOT = 2;
-
-const EVENT_CONNECTED = 1;
-const EVENT_READABLE = 2;
-const EVENT_WRITABLE = 4;
-const EVENT_END = 8;
-const EVENT_CLOSED = 16;
-
-/** RFC 9293 §3.7.1. */
-const DEFAULT_MSS_IPV4 = 536;
-const DEFAULT_MSS_IPV6 = 1220;
-/** A smaller MSS would make us send mostly headers. */
-const MINIMUM_MSS = 64;
-/** Receive memory is released after a pause. */
-const TRIM_AFTER_MS = 1000;
 /** Answers to segments without payload outside the window: enough for every probe, not enough for an ACK war. */
 const OUT_OF_WINDOW_ACK_BURST = 10;
 const OUT_OF_WINDOW_ACKS_PER_SECOND = 10;
@@ -67,24 +62,15 @@ export class TcpConnection {
   readonly #writer: SegmentWriter;
   readonly #negotiation: Negotiation;
   readonly #keepalive: Keepalive;
-  readonly #maxSendBufferBytes: number;
+  readonly #transmitter: Transmitter;
+  readonly #size: SegmentSize;
+  readonly #housekeeping: Housekeeping;
+  readonly #sendLimit: SendLimit;
+  readonly #events = new PendingEvents();
   /** Whether we opened. */
   readonly active: boolean;
 
   #state: TcpState;
-  #events = 0;
-  #error: EngineError | undefined;
-  #closedDelivered = false;
-  #endDelivered = false;
-  #resetPending = false;
-  /** The peer's MSS option. */
-  #peerMss: number;
-  readonly #mtuSearch: PathMtuSearch;
-  #trimAt = Number.POSITIVE_INFINITY;
-  #sendLimit: number;
-  #wantsWritable = false;
-  #windowUpdatePending = false;
-  #challengePending = false;
   #lastDataAt: Instant = instant(Number.NEGATIVE_INFINITY);
   readonly #outOfWindowAcks = new TokenBucket(OUT_OF_WINDOW_ACKS_PER_SECOND, OUT_OF_WINDOW_ACK_BURST);
 
@@ -125,10 +111,7 @@ export class TcpConnection {
       options.keepaliveCount ?? tcp.keepaliveCount,
       now,
     );
-    this.#maxSendBufferBytes = Math.max(options.maxSendBufferBytes ?? tcp.maxSendBufferBytes, 1);
-    this.#sendLimit = Math.min(tcp.initialSendBufferBytes, this.#maxSendBufferBytes);
-    this.#mtuSearch = new PathMtuSearch(host.pathMtu(remote));
-    this.#peerMss = local.address.length === 4 ? DEFAULT_MSS_IPV4 : DEFAULT_MSS_IPV6;
+    this.#sendLimit = new SendLimit(tcp.initialSendBufferBytes, options.maxSendBufferBytes ?? tcp.maxSendBufferBytes);
     this.#receiver = new Receiver(
       tcp.initialReceiveBufferBytes,
       Math.max(options.maxReceiveBufferBytes ?? tcp.maxReceiveBufferBytes, 1),
@@ -140,16 +123,25 @@ export class TcpConnection {
       userTimeoutMs: options.userTimeoutMs ?? tcp.userTimeoutMs,
     });
     this.#writer = new SegmentWriter(host, local, remote, this.#sender, this.#receiver, this.#negotiation);
+    this.#transmitter = new Transmitter(this.#writer, this.#sender, this.#receiver, this.#keepalive, this.#timers);
+    this.#size = new SegmentSize({
+      pathMtu: host,
+      remote,
+      ipHeaderBytes: this.#writer.ipHeaderBytes,
+      sender: this.#sender,
+      negotiation: this.#negotiation,
+    });
+    this.#housekeeping = new Housekeeping(this.#timers, this.#receiver, host.chunks, this.#size);
     if (passive === undefined) {
       this.#state = "SYN_SENT";
     } else {
       this.#state = "SYN_RECEIVED";
       this.#receiver.synchronize(passive.irs);
       this.#sender.startWindow(passive.window, 0);
-      if (passive.mss >= 0) this.#peerMss = passive.mss;
+      if (passive.mss >= 0) this.#size.peerMss = passive.mss;
       this.#negotiate(passive.windowScale, passive.tsValue, now);
     }
-    this.#applyMss();
+    this.#size.apply();
     this.#sender.controller.reset(now);
     this.#timers.set(LIFETIME, now + (options.connectTimeoutMs ?? tcp.connectTimeoutMs));
     host.markReady(this);
@@ -168,10 +160,10 @@ export class TcpConnection {
   /** Bytes that write() would accept now. */
   get writableLength(): number {
     if (!this.#mayWrite()) return 0;
-    return Math.max(0, this.#sendLimit - this.#sender.buffer.length);
+    return Math.max(0, this.#sendLimit.bytes - this.#sender.buffer.length);
   }
   get info(): TcpInfo {
-    return tcpInfo(this.#state, this.#sender, this.#receiver, this.#sendLimit);
+    return tcpInfo(this.#state, this.#sender, this.#receiver, this.#sendLimit.bytes);
   }
 
   /**
@@ -180,10 +172,11 @@ export class TcpConnection {
    */
   read(): Uint8Array | undefined {
     const receiver = this.#receiver;
+    const transmitter = this.#transmitter;
     const chunk = receiver.reassembly.read();
     if (chunk === undefined) return undefined;
-    if (this.open && !this.#windowUpdatePending && receiver.windowUpdateDue()) {
-      this.#windowUpdatePending = true;
+    if (this.open && !transmitter.windowUpdatePending && receiver.windowUpdateDue()) {
+      transmitter.windowUpdatePending = true;
       this.#host.markReady(this);
     }
     if (receiver.finished && receiver.reassembly.readableLength === 0) this.#raise(EVENT_END);
@@ -199,7 +192,7 @@ export class TcpConnection {
   write(bytes: Uint8Array): number {
     const room = this.writableLength;
     const taken = Math.min(room, bytes.length);
-    if (taken < bytes.length) this.#wantsWritable = true;
+    if (taken < bytes.length) this.#sendLimit.isAwaited = true;
     if (taken === 0) return 0;
     this.#sender.buffer.write(taken === bytes.length ? bytes : bytes.subarray(0, taken));
     if (this.#sender.synchronized) this.#host.markReady(this);
@@ -210,10 +203,8 @@ export class TcpConnection {
   end(): void {
     if (!this.#mayWrite()) return;
     this.#sender.finPosition = this.#sender.buffer.end;
-    this.#wantsWritable = false;
-    if (this.#state === "ESTABLISHED") this.#state = "FIN_WAIT_1";
-    else if (this.#state === "CLOSE_WAIT") this.#state = "LAST_ACK";
-    // In the SYN states the FIN follows the handshake; see #established.
+    this.#sendLimit.isAwaited = false;
+    this.#state = afterEnd(this.#state); // in the SYN states the FIN follows the handshake; see #established
     this.#host.markReady(this);
   }
 
@@ -250,38 +241,12 @@ export class TcpConnection {
 
   /** Writes at most one packet into the output. @internal */
   transmit(now: Instant): number {
-    if (this.#resetPending) return this.#transmitReset(now);
-    if (this.#state === "CLOSED") return TRANSMIT_IDLE;
-    const sender = this.#sender;
-    if (this.#state !== "TIME_WAIT") {
-      const plan = sender.plan(now);
-      if (plan !== PLAN_NONE) {
-        if (!this.#transmitPlanned(now)) return TRANSMIT_NO_SLOT;
-        sender.sent(plan, now);
-        return TRANSMIT_SENT;
-      }
-    }
-    return this.#transmitAck(now);
+    return this.#transmitter.transmit(this.#state, now);
   }
 
   /** @internal */
   deliverEvents(): void {
-    const events = this.#events;
-    this.#events = 0;
-    const { handler } = this;
-    if ((events & EVENT_CONNECTED) !== 0) handler.onConnected?.();
-    if ((events & EVENT_READABLE) !== 0 && this.readableLength > 0) handler.onReadable?.();
-    if ((events & EVENT_WRITABLE) !== 0 && this.writableLength > 0) handler.onWritable?.();
-    const drained = this.readableLength === 0;
-    if (this.#receiver.finished && drained && !this.#endDelivered && this.#error === undefined) {
-      this.#endDelivered = true;
-      handler.onEnd?.();
-    }
-    if (this.open || this.#closedDelivered) return;
-    // An orderly end waits for the reader; a failure does not.
-    if (this.#error === undefined && !this.#endDelivered && this.#receiver.finished) return;
-    this.#closedDelivered = true;
-    handler.onClosed?.(this.#error);
+    this.#events.deliver(this, this.#receiver);
   }
 
   /**
@@ -294,7 +259,7 @@ export class TcpConnection {
     this.#sender.kick(now, pathChanged);
     if (pathChanged) {
       this.#sender.tally = this.#host.tallyOf(this.remote); // the peer may have been added again
-      this.#retryMtu();
+      this.#size.retry();
       if (this.#state !== "SYN_SENT" && this.#state !== "SYN_RECEIVED") this.#receiver.ackNow = true;
     }
     this.#host.markReady(this);
@@ -310,9 +275,8 @@ export class TcpConnection {
   /** The path carries a different packet size. `reported`: by a packet-too-big message about one of ours. @internal */
   mtuChanged(mtu: number, reported: boolean, now: Instant): void {
     if (this.#state === "CLOSED" || this.#state === "TIME_WAIT") return;
-    const search = this.#mtuSearch;
-    if (reported ? search.reported(mtu, now) : search.restore(mtu)) this.#applyMss(reported);
-    this.#scheduleHousekeeping();
+    this.#size.pathChanged(mtu, reported, now);
+    this.#housekeeping.schedule();
     this.#host.markReady(this);
   }
 
@@ -359,11 +323,11 @@ export class TcpConnection {
     }
     if ((flags & SYN) === 0) return;
     receiver.synchronize(segment.seq);
-    if (segment.mss >= 0) this.#peerMss = segment.mss;
+    if (segment.mss >= 0) this.#size.peerMss = segment.mss;
     this.#negotiation.answered(segment);
     this.#negotiate(segment.windowScale, segment.tsValue, now);
     sender.startWindow(segment.window, 0);
-    this.#applyMss();
+    this.#size.apply();
     sender.controller.reset(now);
     if (acked) {
       sender.handleAck(segment, 1, 0, this.#negotiation.echoedAt(segment, now), now);
@@ -390,13 +354,7 @@ export class TcpConnection {
       }
     }
     const length = segment.payloadLength + ((flags & SYN) !== 0 ? 1 : 0) + ((flags & FIN) !== 0 ? 1 : 0);
-    // Acceptable: overlaps the window (RFC 9293 §3.10.7.4). The left edge always is, so that a closed window receives
-    // ACKs.
-    const inWindow =
-      position === receiver.next ||
-      (position < receiver.advertisedEdge &&
-        (length === 0 ? position >= receiver.next : position + length > receiver.next));
-    if (!inWindow) {
+    if (!receiver.accepts(position, length)) {
       if ((flags & RST) !== 0) return;
       if (segment.payloadLength > 0 && position + length <= receiver.next && (flags & SYN) === 0)
         receiver.receive(memory.bytes, segment.payloadOffset, segment.payloadLength, position, now);
@@ -460,14 +418,14 @@ export class TcpConnection {
     sender.handleAck(segment, ack, position, this.#negotiation.echoedAt(segment, now), now);
     if (this.#state === "SYN_RECEIVED") this.#established(now);
     if (sender.board.delivered > 0) {
-      this.#growSendBuffer();
-      if (this.#mtuSearch.curious && this.#mtuSearch.onProgress(sender)) this.#retryMtu();
+      this.#sendLimit.grow(sender.controller.cwnd);
+      this.#size.onProgress();
     }
-    if (this.#wantsWritable && this.writableLength >= this.#sendLimit / 3) {
-      this.#wantsWritable = false;
+    if (this.#sendLimit.isAwaited && this.writableLength >= this.#sendLimit.bytes / 3) {
+      this.#sendLimit.isAwaited = false;
       this.#raise(EVENT_WRITABLE);
     }
-    if (sender.finAcknowledged) this.#finAcknowledged(now);
+    if (sender.finAcknowledged) this.#moveTo(afterFinAcknowledged(this.#state), now);
     return this.#state !== "CLOSED";
   }
 
@@ -485,12 +443,12 @@ export class TcpConnection {
       if (receiver.reassembly.readableLength > readable) this.#raise(EVENT_READABLE);
       const ageMs = segment.payloadLength >= this.#sender.mss / 2 ? this.#negotiation.echoAgeMs(segment, now) : -1;
       receiver.tune(ageMs, this.#sender.rtt, now);
-      this.#trimAt = now + TRIM_AFTER_MS;
-      if (!this.#timers.armed(HOUSEKEEPING)) this.#scheduleHousekeeping();
+      this.#housekeeping.dataArrived(now);
     }
     if (receiver.takeFin()) {
       receiver.ackNow = true;
-      this.#finReceived(now);
+      this.#moveTo(afterPeerFin(this.#state), now);
+      this.#raise(EVENT_END);
     } else if (finBefore) {
       receiver.ackNow = true;
       if (this.#state === "TIME_WAIT") this.#timers.set(LIFETIME, now + this.#host.tcp.timeWaitMs);
@@ -499,7 +457,7 @@ export class TcpConnection {
       // Out of order: the sender counts these, so each gets its own acknowledgment (RFC 5681 §4.2). Without a slot it
       // is sent at the next flush.
       receiver.ackNow = true;
-      this.#emitAck(this.#sender.next, now);
+      this.#transmitter.acknowledge(now);
     }
   }
 
@@ -513,17 +471,12 @@ export class TcpConnection {
     this.#raise(EVENT_CONNECTED);
   }
 
-  #finReceived(now: Instant): void {
-    if (this.#state === "ESTABLISHED" || this.#state === "SYN_RECEIVED") this.#state = "CLOSE_WAIT";
-    else if (this.#state === "FIN_WAIT_1") this.#state = "CLOSING";
-    else if (this.#state === "FIN_WAIT_2") this.#enterTimeWait(now);
-    this.#raise(EVENT_END);
-  }
-
-  #finAcknowledged(now: Instant): void {
-    if (this.#state === "FIN_WAIT_1") this.#state = "FIN_WAIT_2";
-    else if (this.#state === "CLOSING") this.#enterTimeWait(now);
-    else if (this.#state === "LAST_ACK") this.#close();
+  /** One direction ended. */
+  #moveTo(state: TcpState, now: Instant): void {
+    if (state === this.#state) return;
+    if (state === "TIME_WAIT") this.#enterTimeWait(now);
+    else if (state === "CLOSED") this.#close();
+    else this.#state = state;
   }
 
   #enterTimeWait(now: Instant): void {
@@ -546,9 +499,9 @@ export class TcpConnection {
   }
 
   #fail(error: EngineError, withReset: boolean): void {
-    if (this.#state !== "TIME_WAIT") this.#error = error;
+    if (this.#state !== "TIME_WAIT") this.#events.error = error;
     if (withReset && this.#state !== "SYN_SENT") {
-      this.#resetPending = true;
+      this.#transmitter.resetPending = true;
       this.#host.markReady(this);
     }
     if (this.handshakePending) this.#host.handshakeOver(this);
@@ -569,8 +522,8 @@ export class TcpConnection {
           this.#timedOut();
           return;
         }
-        if (this.#mtuSearch.onTimeout(sender, now)) this.#applyMss();
-        this.#scheduleHousekeeping();
+        this.#size.onTimeout(now);
+        this.#housekeeping.schedule();
         return;
       case PERSIST:
         if (!sender.onPersistTimeout(now)) this.#timedOut();
@@ -592,7 +545,7 @@ export class TcpConnection {
         );
         return;
       case HOUSEKEEPING:
-        this.#clean(now);
+        this.#housekeeping.onTimeout(now);
         return;
       default:
         return;
@@ -601,27 +554,6 @@ export class TcpConnection {
 
   #timedOut(): void {
     this.#fail(new EngineError("ERR_CONNECTION_TIMEOUT", "peer stopped answering", { retryable: true }), true);
-  }
-
-  #clean(now: Instant): void {
-    if (now >= this.#trimAt) {
-      this.#trimAt = Number.POSITIVE_INFINITY;
-      this.#receiver.reassembly.trim();
-      this.#host.chunks.clear();
-    }
-    if (now >= this.#mtuSearch.retryAt) this.#retryMtu();
-    this.#scheduleHousekeeping();
-  }
-
-  #scheduleHousekeeping(): void {
-    const at = Math.min(this.#trimAt, this.#mtuSearch.retryAt);
-    if (at === Number.POSITIVE_INFINITY) this.#timers.clear(HOUSEKEEPING);
-    else this.#timers.set(HOUSEKEEPING, at);
-  }
-
-  /** Tries the stack's packet size for the path. */
-  #retryMtu(): void {
-    if (this.#mtuSearch.restore(this.#host.pathMtu(this.remote))) this.#applyMss();
   }
 
   #negotiate(windowScale: number, tsValue: number, now: Instant): void {
@@ -636,36 +568,12 @@ export class TcpConnection {
     if (timestamps) receiver.noteTimestamp(tsValue, 0, now);
   }
 
-  /** Effective MSS: the smaller of the peer's and the path's, less our options. */
-  #applyMss(lost = false): void {
-    const pathMss = this.#mtuSearch.mtu - this.#writer.ipHeaderBytes - TCP_HEADER_BYTES;
-    const mss = Math.min(pathMss, this.#peerMss) - (this.#negotiation.timestamps ? TIMESTAMPS_BYTES : 0);
-    this.#sender.setMss(Math.max(mss, MINIMUM_MSS), lost);
-  }
-
-  /** Twice the window: one in flight, one waiting, so that the writer's pauses do not show. */
-  #growSendBuffer(): void {
-    if (this.#sendLimit >= this.#maxSendBufferBytes) return;
-    const { controller } = this.#sender;
-    const wanted = Math.floor(2 * controller.cwnd);
-    if (wanted > this.#sendLimit) this.#sendLimit = Math.min(wanted, this.#maxSendBufferBytes);
-  }
-
   #mayWrite(): boolean {
-    if (this.#sender.finPosition >= 0) return false;
-    switch (this.#state) {
-      case "SYN_SENT":
-      case "SYN_RECEIVED":
-      case "ESTABLISHED":
-      case "CLOSE_WAIT":
-        return true;
-      default:
-        return false;
-    }
+    return this.#sender.finPosition < 0 && mayWriteIn(this.#state);
   }
 
   #raise(event: number): void {
-    this.#events |= event;
+    this.#events.add(event);
     this.#host.markEvents(this);
   }
 
@@ -683,63 +591,6 @@ export class TcpConnection {
   }
 
   #challenge(now: Instant): void {
-    if (this.#host.mayChallenge(now)) this.#challengePending = true;
-  }
-
-  #transmitPlanned(now: Instant): boolean {
-    const sender = this.#sender;
-    const { planStart, planEnd, buffer } = sender;
-    if (planStart === 0) {
-      const flags = this.#state === "SYN_SENT" ? SYN : SYN | ACK;
-      return this.#emit(0, flags, 1, 0, now);
-    }
-    const dataEnd = Math.min(planEnd, buffer.end);
-    const length = Math.max(0, dataEnd - planStart);
-    let flags = ACK;
-    if (sender.finPosition >= 0 && planEnd > sender.finPosition) flags |= FIN;
-    if (length > 0 && dataEnd === buffer.end) flags |= PSH;
-    return this.#emit(planStart, flags, planStart, length, now);
-  }
-
-  #transmitAck(now: Instant): number {
-    const sender = this.#sender;
-    const probing = sender.probeDue || this.#keepalive.probeDue;
-    const owed =
-      this.#receiver.ackNow ||
-      this.#challengePending ||
-      (this.#windowUpdatePending && this.#receiver.windowUpdateDue());
-    if (!probing && !owed) {
-      this.#windowUpdatePending = false;
-      return TRANSMIT_IDLE;
-    }
-    if (this.#state === "SYN_SENT" || this.#state === "SYN_RECEIVED") {
-      this.#receiver.ackNow = this.#challengePending = false;
-      return TRANSMIT_IDLE;
-    }
-    // A probe repeats an acknowledged number, which obliges the peer to answer (RFC 9293 §3.8.4).
-    if (!this.#emitAck(probing ? sender.una - 1 : sender.next, now)) return TRANSMIT_NO_SLOT;
-    sender.probeDue = this.#keepalive.probeDue = false;
-    return TRANSMIT_SENT;
-  }
-
-  #emitAck(position: number, now: Instant): boolean {
-    return this.#emit(position, ACK, 1, 0, now);
-  }
-
-  #transmitReset(now: Instant): number {
-    if (!this.#emit(this.#sender.next, RST | ACK, 1, 0, now)) return TRANSMIT_NO_SLOT;
-    this.#resetPending = false;
-    return TRANSMIT_SENT;
-  }
-
-  #emit(position: number, flags: number, dataPosition: number, dataLength: number, now: Instant): boolean {
-    if (!this.#writer.write(position, flags, dataPosition, dataLength, now)) return false;
-    if ((flags & ACK) !== 0) {
-      this.#receiver.acknowledged();
-      this.#timers.clear(DELAYED_ACK);
-      this.#challengePending = false;
-      this.#windowUpdatePending = false;
-    }
-    return true;
+    if (this.#host.mayChallenge(now)) this.#transmitter.challengePending = true;
   }
 }

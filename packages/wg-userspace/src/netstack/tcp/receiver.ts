@@ -96,6 +96,17 @@ export class Receiver {
   }
 
   /**
+   * Whether a segment overlaps the window (RFC 9293 §3.10.7.4). The left edge always does, so that a closed window receives
+   * ACKs.
+   * @param length In sequence numbers: payload, SYN and FIN.
+   */
+  accepts(position: number, length: number): boolean {
+    if (position === this.next) return true;
+    if (position >= this.advertisedEdge) return false;
+    return length === 0 ? position >= this.next : position + length > this.next;
+  }
+
+  /**
    * Takes the payload of an acceptable segment.
    * @param position Of the first byte; may lie before `next` or reach beyond the window.
    * @returns whether the segment needs an immediate acknowledgment of its own.
