@@ -3,7 +3,7 @@
  * tunnel. A state machine without I/O; answers leave through each peer's sink, synchronously. Semantics:
  * docs/protocols/coordination.md and docs/decisions/004-coordinator.md.
  */
-import { create, equals } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
 import {
@@ -21,16 +21,16 @@ import { KnownKeys } from "./known-keys.ts";
 import type { PeerAuth } from "./peer-auth.ts";
 import {
   goneUpdate,
+  hasAddress,
   isKey,
   type Known,
   keysOf,
   type PeerSink,
   type PeerState,
-  type Response,
   rawKey,
-  reasonOf,
   remoteHolder,
 } from "./peer-state.ts";
+import { PeerUpdates } from "./peer-updates.ts";
 import { TunnelGraph } from "./tunnel-graph.ts";
 
 export interface CoordinatorEvents {
@@ -79,10 +79,12 @@ export class Coordinator {
   readonly #tunnels = new TunnelGraph();
   readonly #keys: KnownKeys;
   readonly #former = new FormerPeers();
+  readonly #updates: PeerUpdates;
 
   constructor(events: CoordinatorEvents = {}) {
     this.#events = events;
     this.#keys = new KnownKeys((key) => this.#events.onKeyGone?.(key));
+    this.#updates = new PeerUpdates(this.#former, (peer, nowMs) => this.#overrun(peer, nowMs));
   }
 
   get peerCount(): number {
@@ -129,12 +131,7 @@ export class Coordinator {
     const prefix = parsePrefix(`${address}/128`);
     if (prefix === undefined) return undefined;
     const wanted = formatIp(prefix.address);
-    const source = this.sourcesOf(id).find((other) =>
-      this.node(other)?.addresses.some((text) => {
-        const own = parsePrefix(text);
-        return own !== undefined && formatIp(own.address) === wanted;
-      }),
-    );
+    const source = this.sourcesOf(id).find((other) => hasAddress(this.node(other), wanted));
     return source === undefined ? undefined : this.#peers.get(source)?.auth;
   }
 
@@ -199,14 +196,15 @@ export class Coordinator {
       node: undefined,
       nodeAtMs: nowMs,
       oldKeys: [],
-      told: new Map(),
+      sentNodes: new Map(),
     };
     this.#peers.set(id, peer);
     for (const to of this.tunnelsOf(id)) this.#record({ kind: "tunnel", from: id, to, gone: false });
     this.#record({ kind: "connected", id, auth });
     const over = this.#former.reminders(id);
-    if (over.length > 0) this.#send(peer, { peerUpdates: over.map((other) => goneUpdate(other, ACCESS_ENDED)) }, nowMs);
-    this.#tell(
+    if (over.length > 0)
+      this.#updates.send(peer, { peerUpdates: over.map((other) => goneUpdate(other, ACCESS_ENDED)) }, nowMs);
+    this.#updates.nodes(
       peer,
       [...this.#tunnels.partners(id)].flatMap((other) => this.#known(other) ?? []),
       nowMs,
@@ -274,7 +272,7 @@ export class Coordinator {
     }
     if (before?.key !== undefined && !isKey(peer.key, before.key))
       this.#keys.release(before.key, remoteHolder(id), nowMs);
-    if (peer.node !== undefined) this.#tellPartners(id, nowMs);
+    if (peer.node !== undefined) this.#informPartners(id, nowMs);
   }
 
   /** A peer of another server is not connected there any more, or that server itself is lost. */
@@ -285,7 +283,7 @@ export class Coordinator {
     const kind = end === "lost" ? Kind.LOST : Kind.DISCONNECTED;
     for (const other of this.#tunnels.partners(id)) {
       const partner = this.#peers.get(other);
-      if (partner !== undefined) this.#tellGone(partner, id, kind, reason, nowMs);
+      if (partner !== undefined) this.#updates.gone(partner, id, kind, reason, nowMs);
     }
   }
 
@@ -298,7 +296,7 @@ export class Coordinator {
         [to, from],
       ] as const) {
         const peer = this.#peers.get(end);
-        if (peer !== undefined) this.#tellGone(peer, other, Kind.DISCONNECTED, "tunnel removed", nowMs);
+        if (peer !== undefined) this.#updates.gone(peer, other, Kind.DISCONNECTED, "tunnel removed", nowMs);
       }
       return;
     }
@@ -392,15 +390,15 @@ export class Coordinator {
       this.#events.onKey?.(rawKey(peer.node));
     }
     this.#record({ kind: "node", id: peer.id, node: peer.node });
-    this.#tellPartners(peer.id, nowMs);
+    this.#informPartners(peer.id, nowMs);
   }
 
-  #tellPartners(id: string, nowMs: number): void {
+  #informPartners(id: string, nowMs: number): void {
     const known = this.#known(id);
     if (known === undefined) return;
     for (const other of this.#tunnels.partners(id)) {
       const partner = this.#peers.get(other);
-      if (partner !== undefined) this.#tell(partner, [known], nowMs);
+      if (partner !== undefined) this.#updates.nodes(partner, [known], nowMs);
     }
   }
 
@@ -428,7 +426,7 @@ export class Coordinator {
     ] as const) {
       const peer = this.#peers.get(end);
       const known = this.#known(other);
-      if (peer !== undefined && known !== undefined) this.#tell(peer, [known], nowMs);
+      if (peer !== undefined && known !== undefined) this.#updates.nodes(peer, [known], nowMs);
     }
   }
 
@@ -437,8 +435,8 @@ export class Coordinator {
     this.#record({ kind: "tunnel", from: peer.id, to, gone: true });
     if (this.#tunnels.areJoined(peer.id, to)) return;
     const destination = this.#peers.get(to);
-    this.#tellGone(peer, to, Kind.DISCONNECTED, reason, nowMs);
-    if (destination !== undefined) this.#tellGone(destination, peer.id, Kind.DISCONNECTED, reason, nowMs);
+    this.#updates.gone(peer, to, Kind.DISCONNECTED, reason, nowMs);
+    if (destination !== undefined) this.#updates.gone(destination, peer.id, Kind.DISCONNECTED, reason, nowMs);
   }
 
   #readyForHandshake(peer: PeerState, to: string): void {
@@ -470,11 +468,11 @@ export class Coordinator {
       this.#record({ kind: "tunnel", from: id, to, gone: true });
       const partner = this.#peers.get(to);
       if (partner !== undefined && !this.#tunnels.areJoined(id, to))
-        this.#tellGone(partner, id, Kind.DISCONNECTED, "tunnel removed", nowMs);
+        this.#updates.gone(partner, id, Kind.DISCONNECTED, "tunnel removed", nowMs);
     }
   }
 
-  /** The peer is no longer connected: partners hear of it, its own tunnels go; tunnels to it stay for its return. */
+  /** The peer is no longer connected: partners are informed, its own tunnels go, tunnels to it stay for its return. */
   #remove(
     peer: PeerState,
     kind: typeof Kind.LOST | typeof Kind.DISCONNECTED,
@@ -495,7 +493,7 @@ export class Coordinator {
     this.#record({ kind: "gone", id: peer.id, end, reason });
     for (const other of partners) {
       const partner = this.#peers.get(other);
-      if (partner !== undefined) this.#tellGone(partner, peer.id, kind, reason, nowMs);
+      if (partner !== undefined) this.#updates.gone(partner, peer.id, kind, reason, nowMs);
     }
     if (kind === Kind.DISCONNECTED) this.#end(this.#former.end(peer.id), reason, nowMs);
     else if (peer.node !== undefined)
@@ -510,52 +508,14 @@ export class Coordinator {
       for (const other of new Set([...partners, ...this.#tunnels.partners(id)])) {
         if (partners.includes(other) || this.#mayKnow(other, id)) this.#former.remind(other, id, nowMs);
         const partner = this.#peers.get(other);
-        if (partner !== undefined) this.#tellGone(partner, id, Kind.DISCONNECTED, reason, nowMs);
+        if (partner !== undefined) this.#updates.gone(partner, id, Kind.DISCONNECTED, reason, nowMs);
       }
     }
   }
 
-  /** Tells `peer` the nodes of others, leaving out what it knows. */
-  #tell(peer: PeerState, others: readonly Known[], nowMs: number): void {
-    const news = others.filter((other) => {
-      const told = peer.told.get(other.id);
-      return told === undefined || told === "lost" || !equals(NodeSchema, told.node, other.node);
-    });
-    if (news.length === 0) return;
-    for (const other of news) {
-      peer.told.set(other.id, { node: other.node });
-      this.#former.isBack(peer.id, other.id);
-    }
-    this.#send(
-      peer,
-      {
-        peerUpdates: news.map((other) => ({
-          id: uuidToBytes(other.id),
-          node: other.node,
-          kind: Kind.NODE,
-          reason: reasonOf(other.sessionId),
-        })),
-      },
-      nowMs,
-    );
-  }
-
-  #tellGone(
-    peer: PeerState,
-    other: string,
-    kind: typeof Kind.LOST | typeof Kind.DISCONNECTED,
-    reason: string,
-    nowMs: number,
-  ): void {
-    const told = peer.told.get(other);
-    if (told === undefined || (told === "lost" && kind === Kind.LOST)) return;
-    if (kind === Kind.LOST) peer.told.set(other, "lost");
-    else peer.told.delete(other);
-    this.#send(peer, { peerUpdates: [{ id: uuidToBytes(other), kind, reason }] }, nowMs);
-  }
-
-  #send(peer: PeerState, response: Response, nowMs: number): void {
-    if (peer.sink.send(response) || this.#peers.get(peer.id) !== peer) return;
+  /** The peer does not keep up with its updates. */
+  #overrun(peer: PeerState, nowMs: number): void {
+    if (this.#peers.get(peer.id) !== peer) return;
     peer.sink.end();
     this.#remove(peer, Kind.DISCONNECTED, "does not keep up with updates", nowMs);
   }
@@ -563,7 +523,7 @@ export class Coordinator {
   /** Whether `other` may have received the node of `id`. For a peer that is away, only its former tunnels are known. */
   #mayKnow(other: string, id: string): boolean {
     const peer = this.#peers.get(other);
-    return peer === undefined ? this.#former.has(other) : peer.told.has(id);
+    return peer === undefined ? this.#former.has(other) : peer.sentNodes.has(id);
   }
 
   /** A peer whose node is known, wherever it is connected. */

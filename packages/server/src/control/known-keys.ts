@@ -22,7 +22,7 @@ export class KnownKeys {
   /** By holder, oldest first: keys in their grace time and when it ends. */
   readonly #graces = new Map<string, Map<string, number>>();
 
-  /** @param onGone Told of every key that may not be used any more. */
+  /** @param onGone Called with every key that may not be used any more. */
   constructor(onGone: (publicKey: Uint8Array) => void) {
     this.#onGone = onGone;
   }

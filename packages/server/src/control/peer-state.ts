@@ -8,6 +8,7 @@ import {
 } from "coder-protocol/gen/tailnet_pb.js";
 import { SESSION_ID_KEY } from "coder-protocol/session-id";
 import { bytesEqual } from "wg-userspace/base/bytes";
+import { formatIp, parsePrefix } from "wg-userspace/base/ip";
 import type { PeerAuth } from "./peer-auth.ts";
 
 export type Response = MessageInitShape<typeof CoordinateResponseSchema>;
@@ -26,12 +27,12 @@ export interface PeerState {
   readonly sink: PeerSink;
   readonly connectedAtMs: number;
   node: Node | undefined;
-  /** When it last told us its node. */
+  /** When it last sent its node. */
   nodeAtMs: number;
   /** Of the keys before that of `node`, the latest. */
   readonly oldKeys: Uint8Array[];
-  /** What this peer was last told about each other peer. */
-  readonly told: Map<string, Told>;
+  /** What this peer was last sent about each other peer. */
+  readonly sentNodes: Map<string, SentNode>;
 }
 
 /** A peer as partners are informed of it, wherever it is connected. */
@@ -42,7 +43,7 @@ export interface Known {
 }
 
 /** A lost peer may still be in the tunnel. Of those that are gone nothing is kept. */
-export type Told = { readonly node: Node } | "lost";
+export type SentNode = { readonly node: Node } | "lost";
 
 /** Without the "np" in front. */
 export function rawKey(node: Node): Uint8Array {
@@ -70,4 +71,14 @@ export function remoteHolder(id: string): string {
 
 export function isKey(key: Uint8Array | undefined, other: Uint8Array): boolean {
   return key !== undefined && bytesEqual(key, other);
+}
+
+/** Whether the node has this address, in the form of formatIp. */
+export function hasAddress(node: Node | undefined, wanted: string): boolean {
+  return (
+    node?.addresses.some((text) => {
+      const own = parsePrefix(text);
+      return own !== undefined && formatIp(own.address) === wanted;
+    }) ?? false
+  );
 }
