@@ -34,12 +34,14 @@ import { DISCO_PADDED_BYTES } from "../disco/message.ts";
 import { needsOpening } from "./address-class.ts";
 import { type Candidate, isBetter } from "./candidate.ts";
 import { CandidateList } from "./candidate-list.ts";
+import { CandidateProbes } from "./candidate-probes.ts";
 import { Doubt } from "./doubt.ts";
 import { MtuSearch } from "./mtu-search.ts";
 import type { UdpPath } from "./path.ts";
 import { type FailureSummary, PathFailures } from "./path-failures.ts";
 import { PathQuality } from "./path-quality.ts";
 import { PathUse } from "./path-use.ts";
+import { PathWatch } from "./path-watch.ts";
 import { FIRST_GAP_MS, SearchRounds, type SearchTurn } from "./search-rounds.ts";
 
 // Candidates.
@@ -63,33 +65,13 @@ const RELAY_HEARTBEAT_MS = 25_000;
 /** After a pause in traffic, a path whose last pong is older than this is suspected at once. */
 const TRUST_MS = 6_500;
 
-// Silence: from an unanswered heartbeat to giving up.
-
-/** A heartbeat without an answer is repeated after this plus two round trips, then at growing intervals. */
-const RETRY_MS = 300;
-const MAX_RETRY_MS = 1_000;
-/** The path is suspected after this plus four round trips of silence, … */
-const SUSPECT_MS = 1_100;
-/** … or, if it was in doubt, after this plus two. */
-const DOUBTED_SUSPECT_MS = 250;
-/** A path that stays suspected this long is given up. */
-const GIVE_UP_MS = 8_000;
-
 // The search: rounds of probes to all candidates.
 
 /** A path in use with a longer round trip than this is worth a round from time to time. */
 const GOOD_ENOUGH_MS = 5;
 const UPGRADE_MS = 60_000;
-/** Least time between two probes to one candidate, … */
-const PROBE_GAP_MS = 350;
-/** … or, if a ping of the peer has just shown that the way is open, this. */
-const ANSWER_GAP_MS = 20;
-/** From this round on small packets are sent as well: they tell a path that carries only those from one that carries nothing. */
+/** From this round on small packets are sent as well. */
 const FIRST_SMALL_ROUND = 2;
-/** Small packets to each candidate, one per round. */
-const SMALL_PROBES = 3;
-/** Hop limit of an opening packet: enough to pass our own router, too small to reach the peer's. */
-const OPENING_TTL = 2;
 /** While a candidate answered this recently, a search is not stuck. */
 const LATELY_MS = 5_000;
 
@@ -122,7 +104,7 @@ export interface Prober<Owner> {
   /** The path in use went silent: what the routers on the way remembered may be gone. */
   suspected(finder: PathFinder<Owner>): void;
   /**
-   * What {@link PathFinder.carrying}, `spare` or `mtu` says has changed.
+   * {@link PathFinder.carrying}, `spare` or `mtu` is another one.
    * @param chosen The path left still works: nothing that is under way is lost.
    */
   pathChanged(finder: PathFinder<Owner>, chosen: boolean): void;
@@ -133,6 +115,7 @@ export class PathFinder<Owner = unknown> {
   /** The endpoint this finder belongs to; for the prober. */
   readonly owner: Owner;
   readonly #prober: Prober<Owner>;
+  readonly #probes: CandidateProbes;
   readonly #candidates = new CandidateList();
   readonly #mtu: MtuSearch;
   readonly #failures = new PathFailures();
@@ -141,11 +124,7 @@ export class PathFinder<Owner = unknown> {
   readonly tally = new SegmentTally();
   readonly #usage = new PathUse();
   #best: Candidate | undefined;
-  #suspectSince: number | undefined;
-  /** First ping to the best candidate that no pong followed. */
-  #unansweredSince: Instant | undefined;
-  #retries = 0;
-  #doubted = false;
+  readonly #watch = new PathWatch();
   readonly #doubt = new Doubt();
   #lastSentAt = Number.NEGATIVE_INFINITY;
   #lastDataAt = Number.NEGATIVE_INFINITY;
@@ -166,6 +145,9 @@ export class PathFinder<Owner = unknown> {
   constructor(owner: Owner, maxMtu: number, turn: SearchTurn, prober: Prober<Owner>) {
     this.owner = owner;
     this.#prober = prober;
+    this.#probes = new CandidateProbes((candidate, payloadBytes, ttl, sample) =>
+      prober.probe(this, candidate, payloadBytes, ttl, sample),
+    );
     this.#rounds = new SearchRounds(turn);
     this.#mtu = new MtuSearch(maxMtu);
   }
@@ -183,11 +165,11 @@ export class PathFinder<Owner = unknown> {
   }
   /** The path that answers. */
   get trusted(): UdpPath | undefined {
-    return this.#suspectSince === undefined ? this.#best?.path : undefined;
+    return this.#watch.isSuspected ? undefined : this.#best?.path;
   }
   /** A path that stopped answering a moment ago: worth a copy of what goes by relay. */
   get spare(): UdpPath | undefined {
-    return this.#suspectSince === undefined || this.quality.prefersRelay ? undefined : this.#best?.path;
+    return !this.#watch.isSuspected || this.quality.prefersRelay ? undefined : this.#best?.path;
   }
   /** Largest inner packet for this peer, whichever path it takes now. */
   get mtu(): number {
@@ -251,9 +233,9 @@ export class PathFinder<Owner = unknown> {
     // A peer with this implementation opened its router before calling; open ours, then send a probe at once.
     this.#holdUntil = Number.NEGATIVE_INFINITY;
     for (const candidate of this.#candidates.all)
-      if (candidate.fromCallMeMaybe && this.#mayPing(candidate, now) && !this.#isHeld(candidate, now)) {
-        if (this.trusted === undefined) this.#open(candidate);
-        this.#ping(candidate, now);
+      if (candidate.fromCallMeMaybe && this.#probes.mayPing(candidate, now) && !this.#isHeld(candidate, now)) {
+        if (this.trusted === undefined) this.#probes.open(candidate);
+        this.#probes.ping(candidate, now);
       }
   }
 
@@ -265,10 +247,8 @@ export class PathFinder<Owner = unknown> {
     candidate.heardAt = now;
     if (known === undefined) this.#verify(now); // the peer is somewhere new
     // What came through shows that the way is open: answer with a probe of our own instead of waiting for the next round.
-    // The one sent a moment ago may have come too early to pass.
     const worthIt = (this.trusted === undefined || candidate.lastPongAt === undefined) && !this.#isHeld(candidate, now);
-    if (worthIt && now - (candidate.lastPingAt ?? Number.NEGATIVE_INFINITY) >= ANSWER_GAP_MS)
-      this.#ping(candidate, now);
+    if (worthIt && this.#probes.mayAnswer(candidate, now)) this.#probes.ping(candidate, now);
   }
 
   /**
@@ -281,7 +261,7 @@ export class PathFinder<Owner = unknown> {
     if (payloadBytes < DISCO_PADDED_BYTES) {
       candidate.smallPongsReceived++;
       // An opening packet that arrived shows an open way, but proves nothing about full-size packets.
-      if (this.trusted === undefined && this.#mayPing(candidate, now)) this.#ping(candidate, now);
+      if (this.trusted === undefined && this.#probes.mayPing(candidate, now)) this.#probes.ping(candidate, now);
       return;
     }
     candidate.lastPongAt = now;
@@ -294,15 +274,14 @@ export class PathFinder<Owner = unknown> {
       this.quality.directPong(rttMs, now);
       this.#confirmed(payloadBytes, now);
     } else if (this.#isHeld(candidate, now)) return;
-    else if (best === undefined || this.#suspectSince !== undefined || isBetter(candidate, best))
-      this.#use(candidate, now);
+    else if (best === undefined || this.#watch.isSuspected || isBetter(candidate, best)) this.#use(candidate, now);
     this.#schedule();
   }
 
   /** A sample ping to `candidate` was not answered in time. */
   sampleLost(candidate: Candidate, payloadBytes: number, sentAt: Instant): void {
     // Counts loss of a working path only, not the silence of a dead one or of one that is too narrow.
-    const lived = candidate === this.#best && this.#suspectSince === undefined && sentAt >= this.#usage.since;
+    const lived = candidate === this.#best && !this.#watch.isSuspected && sentAt >= this.#usage.since;
     if (lived && this.#mtu.isOrdinary(payloadBytes)) candidate.recordOutcome(false);
   }
 
@@ -324,8 +303,8 @@ export class PathFinder<Owner = unknown> {
    * Called per packet.
    */
   doubt(now: Instant): void {
-    if (!this.#doubt.reason(this.#sinceLastPong(now), now) || this.#doubted) return;
-    if (this.#best === undefined || this.#suspectSince !== undefined || !this.#mayPing(this.#best, now)) return;
+    if (!this.#doubt.reason(this.#sinceLastPong(now), now) || this.#watch.isDoubted) return;
+    if (this.#best === undefined || this.#watch.isSuspected || !this.#probes.mayPing(this.#best, now)) return;
     this.#doubt.raised(now);
     this.#verify(now);
   }
@@ -333,11 +312,10 @@ export class PathFinder<Owner = unknown> {
   /** Puts the path in use in doubt: it has to answer within a fraction of the usual time. */
   #verify(now: Instant): void {
     const best = this.#best;
-    if (best === undefined || this.#suspectSince !== undefined || this.#doubted) return;
-    this.#doubted = true;
-    this.#ping(best, now);
-    this.#unansweredSince ??= now;
-    this.#timers.setEarlier("retry", this.#suspectAt());
+    if (best === undefined || this.#watch.isSuspected || this.#watch.isDoubted) return;
+    this.#watch.doubt(now);
+    this.#probes.ping(best, now);
+    this.#timers.setEarlier("retry", this.#watch.suspectAt(best.rttMs ?? 0));
     this.#schedule();
   }
 
@@ -388,7 +366,7 @@ export class PathFinder<Owner = unknown> {
     this.#heartbeatAt = now;
     this.#schedule();
     if (this.#best === undefined) this.#restart(now);
-    else if (this.#sinceLastPong(now) > TRUST_MS && this.#suspectSince === undefined) this.#suspect(now);
+    else if (this.#sinceLastPong(now) > TRUST_MS && !this.#watch.isSuspected) this.#suspect(now);
   }
 
   /** Begins the search with its first round. */
@@ -418,12 +396,9 @@ export class PathFinder<Owner = unknown> {
       if (this.quality.prefersRelay) this.#restart(now);
       this.#prober.pathChanged(this, true);
     }
-    this.#ping(best, now, this.#mtu.heartbeatBytes, this.#suspectSince === undefined);
-    if (this.#unansweredSince === undefined) {
-      this.#unansweredSince = now;
-      this.#retries = 0;
-    }
-    this.#timers.setEarlier("retry", addMs(now, RETRY_MS + 2 * (best.rttMs ?? 0)));
+    this.#probes.ping(best, now, this.#mtu.heartbeatBytes, !this.#watch.isSuspected);
+    this.#watch.beat(now);
+    this.#timers.setEarlier("retry", this.#watch.firstRetryAt(best.rttMs ?? 0, now));
     if (best.rttMs !== undefined && best.rttMs > GOOD_ENOUGH_MS && this.#rounds.sinceLastMs(now) >= UPGRADE_MS) {
       this.#rounds.reset();
       this.#timers.set("round", now);
@@ -434,35 +409,26 @@ export class PathFinder<Owner = unknown> {
   #retry(now: Instant): void {
     this.#timers.clear("retry");
     const best = this.#best;
-    if (best === undefined || this.#unansweredSince === undefined) return;
-    if (this.#suspectSince === undefined && now >= this.#suspectAt()) {
-      if (!this.quality.prefersRelay) this.#usage.failed(this.#unansweredSince);
+    const watch = this.#watch;
+    if (best === undefined || watch.unansweredSince === undefined) return;
+    const roundTripMs = best.rttMs ?? 0;
+    if (!watch.isSuspected && now >= watch.suspectAt(roundTripMs)) {
+      if (!this.quality.prefersRelay) this.#usage.failed(watch.unansweredSince);
       this.#suspect(now);
     }
-    if (this.#suspectSince !== undefined && now - this.#suspectSince >= GIVE_UP_MS) {
+    if (watch.isLost(now)) {
       this.#giveUp(now);
       return;
     }
     // The size every path must carry: a path that only lost its larger packets answers this one.
-    if (this.#ping(best, now)) this.#retries++;
-    const patienceMs = Math.min(MAX_RETRY_MS, RETRY_MS * (1 + this.#retries)) + (best.rttMs ?? 0);
-    this.#timers.set("retry", addMs(now, patienceMs));
-    if (this.#suspectSince === undefined) this.#timers.setEarlier("retry", this.#suspectAt());
-  }
-
-  /** When the silence of the path in use becomes suspicious. */
-  #suspectAt(): Instant {
-    const roundTrip = this.#best?.rttMs ?? 0;
-    const patienceMs = this.#doubted ? DOUBTED_SUSPECT_MS + 2 * roundTrip : SUSPECT_MS + 4 * roundTrip;
-    return addMs(this.#unansweredSince!, patienceMs);
+    if (this.#probes.ping(best, now)) watch.repeated();
+    this.#timers.set("retry", watch.nextRetryAt(roundTripMs, now));
+    if (!watch.isSuspected) this.#timers.setEarlier("retry", watch.suspectAt(roundTripMs));
   }
 
   #confirmed(payloadBytes: number, now: Instant): void {
-    this.#unansweredSince = undefined;
-    this.#doubted = false;
+    const recovered = this.#watch.answered();
     this.#timers.clear("retry");
-    const recovered = this.#suspectSince !== undefined;
-    this.#suspectSince = undefined;
     const mtuChanged = this.#mtu.answered(payloadBytes, now);
     this.#best!.carries = this.#mtu.confirmed;
     this.#timers.set("mtu", this.#mtu.nextProbeAt);
@@ -478,9 +444,7 @@ export class PathFinder<Owner = unknown> {
     this.#best = candidate;
     this.#usage.begin(candidate, now);
     this.quality.pathChanged(candidate, this.tally, now);
-    this.#doubted = false;
-    this.#suspectSince = undefined;
-    this.#unansweredSince = undefined;
+    this.#watch.reset();
     this.#timers.clear("retry");
     this.#mtu.pathChanged(candidate.carries, now);
     this.#timers.set("mtu", this.#mtu.nextProbeAt);
@@ -495,9 +459,8 @@ export class PathFinder<Owner = unknown> {
   }
 
   #suspect(now: Instant): void {
-    this.#suspectSince = now;
-    this.#unansweredSince ??= now;
-    this.#timers.setEarlier("retry", addMs(now, RETRY_MS));
+    this.#watch.suspect(now);
+    this.#timers.setEarlier("retry", this.#watch.firstRetryAt(0, now));
     this.#rounds.reset();
     this.#timers.set("round", now);
     this.#schedule();
@@ -510,7 +473,7 @@ export class PathFinder<Owner = unknown> {
   /** The path in question is silent and the peer is there: remember it. */
   #countFailure(now: Instant): void {
     const best = this.#best;
-    if (this.#suspectSince === undefined || best === undefined) return;
+    if (!this.#watch.isSuspected || best === undefined) return;
     const life = this.#usage.takeFailure();
     if (life === undefined) return;
     this.#failures.add(best.path.address.address, life, now);
@@ -529,8 +492,7 @@ export class PathFinder<Owner = unknown> {
 
   #giveUp(now: Instant): void {
     this.#best = undefined;
-    this.#suspectSince = undefined;
-    this.#unansweredSince = undefined;
+    this.#watch.reset();
     this.#timers.clear("mtu");
     this.#usage.end();
     if (!this.#timers.has("round")) this.#timers.set("round", now);
@@ -553,11 +515,11 @@ export class PathFinder<Owner = unknown> {
         continue;
       }
       free++;
-      if (round >= FIRST_SMALL_ROUND) this.#trySmall(candidate);
-      if (!this.#mayPing(candidate, now)) continue;
+      if (round >= FIRST_SMALL_ROUND) this.#probes.small(candidate);
+      if (!this.#probes.mayPing(candidate, now)) continue;
       if (now < this.#holdUntil && candidate.heardAt === undefined && needsOpening(candidate.path.address.address))
-        this.#open(candidate);
-      else this.#ping(candidate, now);
+        this.#probes.open(candidate);
+      else this.#probes.ping(candidate, now);
     }
     if (free === 0 && this.#candidates.all.length > 0) {
       // There is nothing to look for before one of them may be used again.
@@ -576,34 +538,12 @@ export class PathFinder<Owner = unknown> {
     return this.#candidates.all.length > 0 && !this.#candidates.all.some(answered);
   }
 
-  #trySmall(candidate: Candidate): void {
-    if (!candidate.fromCoordinator || candidate.pongsReceived > 0 || candidate.smallPingsSent >= SMALL_PROBES) return;
-    if (this.#prober.probe(this, candidate, undefined, undefined, false)) candidate.smallPingsSent++;
-  }
-
-  /** Lets our own router learn the flow by a packet that never reaches the peer's. */
-  #open(candidate: Candidate): void {
-    if (needsOpening(candidate.path.address.address))
-      this.#prober.probe(this, candidate, undefined, OPENING_TTL, false);
-  }
-
-  #mayPing(candidate: Candidate, now: Instant): boolean {
-    return candidate.lastPingAt === undefined || now - candidate.lastPingAt >= PROBE_GAP_MS;
-  }
-
-  #ping(candidate: Candidate, now: Instant, payloadBytes = DISCO_PADDED_BYTES, sample = false): boolean {
-    if (!this.#prober.probe(this, candidate, payloadBytes, undefined, sample)) return false;
-    candidate.lastPingAt = now;
-    candidate.pingsSent++;
-    return true;
-  }
-
   #probeMtu(now: Instant): void {
     this.#timers.clear("mtu"); // the next pong of a trusted path arms it again
     if (this.trusted === undefined) return;
     const bytes = this.#mtu.probe(now);
     this.#timers.set("mtu", this.#mtu.nextProbeAt);
-    if (bytes !== undefined) this.#prober.probe(this, this.#best!, bytes, undefined, false);
+    if (bytes !== undefined) this.#probes.size(this.#best!, bytes);
   }
 
   #schedule(): void {
