@@ -39,6 +39,10 @@ export interface ConnectionChoices {
 
 export interface WorkspaceConnectionOptions extends TunnelOptions, ConnectionChoices {
   readonly agentId: string;
+  /** Where the Tailnet service is for these credentials; absent: where users have it. @internal */
+  readonly coordinatePath?: string | undefined;
+  /** A control connection ended: the access may have ended with it. @internal */
+  readonly onCoordinationEnded?: (() => void) | undefined;
 }
 
 export interface WorkspaceUdpHandler {
@@ -105,6 +109,8 @@ export class WorkspaceConnection implements AsyncDisposable {
       deployment,
       agentId,
       node,
+      path: options.coordinatePath,
+      onEnded: options.onCoordinationEnded,
       onRefused: async (refusal) => this.#setupMs !== undefined && (await this.#checkAccess(refusal)),
       logger,
     });

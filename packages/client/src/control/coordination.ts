@@ -23,12 +23,16 @@ export interface CoordinationOptions {
   readonly deployment: Deployment;
   /** The agent to reach; absent: none, and the coordinator only learns of us (our key is then welcome at its relays). */
   readonly agentId?: string;
+  /** Where the Tailnet service is; absent: where users have it. */
+  readonly path?: string | undefined;
   readonly node: TailnetNode;
   /**
    * The deployment refuses us after it had admitted us. Resolves with true when that is final; a tunnel that works without
    * the coordinator goes on, and so does this.
    */
   readonly onRefused?: (error: ClientError) => Promise<boolean>;
+  /** A control connection ended, for whatever reason. */
+  readonly onEnded?: (() => void) | undefined;
   readonly logger?: Logger | undefined;
 }
 
@@ -135,8 +139,7 @@ export class Coordination {
   async #connect(signal: AbortSignal, onConnected: () => void): Promise<void> {
     const { deployment, agentId, node } = this.#options;
     this.#dismissed = false;
-    const path =
-      agentId === undefined ? "/api/v2/tailnet" : `/api/v2/workspaceagents/${encodeURIComponent(agentId)}/coordinate`;
+    const path = this.#options.path ?? pathOf(agentId);
     const connection = await dialRpc(deployment, path, {
       query: { version: TAILNET_API_VERSION, resume_token: this.#resumeToken },
       signal,
@@ -174,6 +177,7 @@ export class Coordination {
       this.#session = undefined;
       this.#connection = undefined;
       node.coordinationLost();
+      this.#options.onEnded?.();
       await connection.close();
     }
   }
@@ -194,6 +198,12 @@ export class Coordination {
       await sleep(Math.min(waitMs, 2 ** 31 - 1), signal);
     }
   }
+}
+
+function pathOf(agentId: string | undefined): string {
+  return agentId === undefined
+    ? "/api/v2/tailnet"
+    : `/api/v2/workspaceagents/${encodeURIComponent(agentId)}/coordinate`;
 }
 
 /** The deployment itself refused, or no WebSocket gets through. */

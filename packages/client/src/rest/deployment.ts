@@ -24,6 +24,8 @@ export interface DeploymentOptions {
   readonly dialer?: Dialer | undefined;
   /** Headers added to every request, WebSocket and relay dial. Called each time, so that short-lived ones stay fresh. */
   readonly extraHeaders?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
+  /** Further credentials, for the deployment's own origin only: relays do not get them. Called each time. */
+  readonly ownHeaders?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
   /** Names what this process does in the logs of server, relay and agent (coder-protocol/session-id). Any text. */
   readonly sessionId?: string | undefined;
   /** Called once when the server's major.minor differs from `clientVersion`. */
@@ -52,6 +54,7 @@ export class Deployment implements RestApi {
   readonly dialer: Dialer;
   readonly sessionId: string | undefined;
   readonly #extraHeaders: () => Promise<Readonly<Record<string, string>>>;
+  readonly #ownHeaders: () => Promise<Readonly<Record<string, string>>>;
   readonly #onVersionMismatch: ((serverVersion: string) => void) | undefined;
   readonly #clientVersion: string | undefined;
   readonly #patience: DeploymentOptions["patience"];
@@ -65,6 +68,7 @@ export class Deployment implements RestApi {
     this.dialer = options.dialer ?? new Dialer();
     this.sessionId = options.sessionId;
     this.#extraHeaders = withBaggage(options.extraHeaders ?? (async () => ({})), options.sessionId);
+    this.#ownHeaders = options.ownHeaders ?? (async () => ({}));
     this.#onVersionMismatch = options.onVersionMismatch;
     this.#clientVersion = options.clientVersion;
     this.#patience = options.patience;
@@ -80,9 +84,9 @@ export class Deployment implements RestApi {
     return resolvePath(this.url, path, query);
   }
 
-  /** Headers for any request to the deployment. The token goes to the deployment's own origin only. */
+  /** Headers for any request to the deployment. Credentials go to the deployment's own origin only. */
   async headers(): Promise<Record<string, string>> {
-    const headers: Record<string, string> = { ...(await this.#extraHeaders()) };
+    const headers: Record<string, string> = { ...(await this.#extraHeaders()), ...(await this.#ownHeaders()) };
     if (this.token !== undefined) headers["Coder-Session-Token"] = this.token;
     return headers;
   }
