@@ -3,6 +3,7 @@
  * come after it. What is bound to a port, and in which order everything ends, is in server.ts.
  */
 import { hostname } from "node:os";
+import { Deployment } from "coder-client/rest/deployment";
 import { hexDecode } from "wg-userspace/base/bytes";
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
@@ -286,19 +287,24 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
 
   if (cluster !== undefined) clusterStateMetrics(metrics.registry, clusterWatch, cluster);
 
+  const ourselves = (token: string, headers: Readonly<Record<string, string>> = {}): Deployment =>
+    new Deployment({
+      url: addresses.ownUrl(),
+      token,
+      dialer: dialerToOurselves(config.tls?.certFiles ?? []),
+      clientVersion: BUILD_VERSION,
+      extraHeaders: async () => headers,
+    });
   const tunnels = new AgentTunnels({
-    ownUrl: () => addresses.ownUrl(),
-    dialer: () => dialerToOurselves(config.tls?.certFiles ?? []),
+    deployment: (token) => ourselves(token, ownClient.marks),
     onError: (error) => log.warn({ err: error }, "closing a tunnel failed"),
-    headers: ownClient.marks,
     connectTimeoutMs: tuning.tunnelConnectMs,
   });
   const agentHttp = new AgentHttp(tunnels, log);
 
   const portShares = new PortShareService({ store, changes, clock, maxLevel, maxDurationMs });
   const appTunnels = new AgentTunnels({
-    ownUrl: () => addresses.ownUrl(),
-    dialer: () => dialerToOurselves(config.tls?.certFiles ?? []),
+    deployment: (token) => ourselves(token),
     onError: (error) => log.warn({ err: error }, "closing a tunnel for apps failed"),
     lingerMs: APP_TUNNEL_LINGER_MS,
     connectionInfo: async () => control.connectionInfo(),

@@ -1,13 +1,10 @@
 /**
  * The server's own way into workspaces, for what browsers cannot reach themselves. A tunnel is made as any client makes
- * one, against our own listener and with the credentials of the person it is for: it can reach nothing that they cannot.
+ * one, at the deployment's control plane and with the credentials it is for: it can reach nothing that they cannot.
  */
-
 import type { WorkspaceConnection } from "coder-client/connection/workspace-connection";
-import type { Dialer } from "coder-client/dial/dialer";
-import { Deployment } from "coder-client/rest/deployment";
+import type { Deployment } from "coder-client/rest/deployment";
 import { orAborted } from "wg-userspace/async/abort";
-import { BUILD_VERSION } from "../base/version.ts";
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 20_000;
 const MAX_TUNNELS = 256;
@@ -29,15 +26,15 @@ export interface Tunnel {
 }
 
 export interface AgentTunnelsOptions {
-  /** Where this very server listens; asked for each time. */
-  readonly ownUrl: () => URL;
-  /** Leads there; asked for each time. */
-  readonly dialer: () => Dialer;
+  /** The deployment as the credentials of a tunnel see it; asked for each time. */
+  readonly deployment: (token: string) => Deployment;
   readonly onError: (error: unknown) => void;
-  /** Headers of every request, besides the credentials. */
-  readonly headers?: Readonly<Record<string, string>>;
   readonly lingerMs?: number;
   readonly connectTimeoutMs?: number | undefined;
+  /** Where the Tailnet service is for these credentials; absent: where users have it. */
+  readonly coordinatePath?: string;
+  /** The right to the tunnels of an agent may have ended: their control connection did, or the agent was taken away. */
+  readonly onDoubt?: (agentId: string) => void;
   /** How agents are reached, where the credentials do not allow to ask; absent: asked. */
   readonly connectionInfo?: () => Promise<unknown>;
 }
@@ -69,6 +66,11 @@ export class AgentTunnels {
       if (this.#entries.size >= MAX_TUNNELS) throw new Error("the server has too many open tunnels, try again later");
       entry = { opening: this.#open(request), users: 0, lingering: undefined };
       this.#entries.set(key, entry);
+      const opened = entry;
+      opened.opening.then(
+        (connection) => this.#endWithAccess(key, opened, connection),
+        () => undefined, // it rejects below
+      );
     }
     entry.users++;
     clearTimeout(entry.lingering);
@@ -94,19 +96,27 @@ export class AgentTunnels {
       import("coder-client/connection/workspace-connection"),
       this.#stop.signal,
     );
-    return WorkspaceConnection.open({
-      deployment: new Deployment({
-        url: this.#options.ownUrl(),
-        token,
-        dialer: this.#options.dialer(),
-        clientVersion: BUILD_VERSION,
-        extraHeaders: async () => this.#options.headers ?? {},
-      }),
+    const { deployment, connectionInfo, coordinatePath, onDoubt } = this.#options;
+    const connection = await WorkspaceConnection.open({
+      deployment: deployment(token),
       agentId,
-      ...(this.#options.connectionInfo === undefined ? {} : { connectionInfo: this.#options.connectionInfo() }),
+      ...(connectionInfo === undefined ? {} : { connectionInfo: connectionInfo() }),
+      coordinatePath,
+      onCoordinationEnded: () => onDoubt?.(agentId),
       signal: this.#stop.signal,
       timeoutMs: this.#options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
     });
+    connection.on((event) => {
+      if (event.kind === "peer-removed" && event.id === agentId) onDoubt?.(agentId);
+    });
+    return connection;
+  }
+
+  /** A tunnel whose right has ended is of no use to the next request. */
+  #endWithAccess(key: string, entry: Entry, { accessSignal }: WorkspaceConnection): void {
+    const end = (): void => this.#end(key, entry);
+    if (accessSignal.aborted) end();
+    else accessSignal.addEventListener("abort", end, { once: true });
   }
 
   #release(key: string, entry: Entry): void {

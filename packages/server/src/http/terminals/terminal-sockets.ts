@@ -1,0 +1,147 @@
+/**
+ * WebSockets of browsers' terminals that were admitted: each is bridged through a tunnel to the reconnecting terminal of the
+ * agent (port 2 of its tunnel), until either side or the right to it ends.
+ */
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import type { PathRef } from "coder-client/node/path-report";
+import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
+import type { TerminalEvent } from "coder-protocol/terminal/events";
+import { TERMINAL_PORT } from "coder-protocol/tunnel-ports";
+import { type WebSocket, WebSocketServer } from "ws";
+import type { Logger } from "../../base/log.ts";
+import type { OpenStreams } from "../../base/open-streams.ts";
+import { CLOSE_GOING_AWAY, CLOSE_POLICY } from "../../base/text-sockets.ts";
+import { BUILD_VERSION } from "../../base/version.ts";
+import type { AgentHttp } from "../../tunnels/agent-http.ts";
+import type { AgentTunnels, Tunnel, TunnelRequest } from "../../tunnels/agent-tunnels.ts";
+import type { PtyQuery } from "./pty-query.ts";
+import { CLOSE_INTERNAL_ERROR, shortened, TerminalBridge } from "./terminal-bridge.ts";
+
+/** The path of an agent's terminal; its first group is the agent's id. */
+export const TERMINAL_PATH =
+  /^\/api\/v2\/workspaceagents\/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\/pty$/;
+/** One message is one input object; the agent takes no longer ones. */
+const MAX_MESSAGE_BYTES = 1024 * 1024;
+const PING_EVERY_MS = 15_000;
+/** An agent that is silent for this long while data waits is gone. */
+const AGENT_TIMEOUT_MS = 60_000;
+
+export interface TerminalSocketsOptions {
+  readonly tunnels: Pick<AgentTunnels, "acquire">;
+  readonly agentHttp: Pick<AgentHttp, "capabilities" | "forgetCapabilities">;
+  readonly streams: OpenStreams;
+  readonly log: Logger;
+}
+
+/** A page that was admitted, and what it asked for. */
+export interface AdmittedTerminal {
+  readonly query: PtyQuery;
+  readonly user: { readonly id: string; readonly username: string };
+  readonly request: TunnelRequest;
+  /** Whether this server never saw the terminal before. */
+  readonly fresh: boolean;
+  /** Calls back when the right ends, with the reason. Returns the way to stop. */
+  readonly watch: (end: (reason: string) => void) => () => void;
+}
+
+export class TerminalSockets {
+  readonly #options: TerminalSocketsOptions;
+  readonly #server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_MESSAGE_BYTES });
+
+  constructor(options: TerminalSocketsOptions) {
+    this.#options = options;
+    this.#server.on("headers", (headers) => headers.push(`${BUILD_VERSION_HEADER}: ${BUILD_VERSION}`));
+  }
+
+  /** Answers the upgrade. */
+  open(request: IncomingMessage, socket: Duplex, head: Buffer, admitted: AdmittedTerminal): void {
+    // ws answers a malformed handshake itself and then never calls back; the socket closes.
+    this.#server.handleUpgrade(request, socket, head, (webSocket) => void this.#serve(webSocket, admitted));
+  }
+
+  /** A page cannot see why an upgrade was refused: any failure from here on is shown in the terminal or beside it. */
+  async #serve(webSocket: WebSocket, admitted: AdmittedTerminal): Promise<void> {
+    const leaveStreams = this.#options.streams.add({
+      end: () => webSocket.close(CLOSE_GOING_AWAY, "server is shutting down"),
+      destroy: () => webSocket.terminate(),
+    });
+    webSocket.on("error", () => undefined); // "close" follows
+    const stopPinging = keepAsking(webSocket);
+    const stopWatching = admitted.watch((reason) => webSocket.close(CLOSE_POLICY, shortened(reason)));
+    const closed = new Promise<void>((resolve) => webSocket.once("close", () => resolve()));
+    webSocket.pause(); // keystrokes wait for the agent
+    try {
+      const tunnel = await this.#options.tunnels.acquire(admitted.request);
+      try {
+        const stopTelling = await this.#bridge(webSocket, tunnel, admitted);
+        webSocket.resume();
+        await closed;
+        stopTelling();
+      } finally {
+        tunnel.release();
+      }
+    } catch (error) {
+      this.#options.log.info(
+        { err: error, agent: admitted.request.agentId },
+        "a browser's terminal could not be opened",
+      );
+      webSocket.resume();
+      refuse(webSocket, admitted.query, error instanceof Error ? error.message : String(error));
+    }
+    await closed;
+    stopPinging();
+    stopWatching();
+    leaveStreams();
+  }
+
+  /** @returns how to stop sending the page events about the path. */
+  async #bridge(webSocket: WebSocket, { connection }: Tunnel, admitted: AdmittedTerminal): Promise<() => void> {
+    const { agentHttp, log } = this.#options;
+    const framed = admitted.query.control && (await agentHttp.capabilities(connection)).terminal_framing >= 1;
+    const stream = await connection.dial(TERMINAL_PORT, { userTimeoutMs: AGENT_TIMEOUT_MS });
+    const bridge = new TerminalBridge(webSocket, stream, {
+      query: admitted.query,
+      user: admitted.user,
+      fresh: admitted.fresh,
+      framed,
+      onMisframed: (problem) => {
+        agentHttp.forgetCapabilities(connection);
+        log.info({ agent: admitted.request.agentId, problem }, "an agent's terminal did not send records");
+      },
+    });
+    const tell = (path: PathRef | undefined): void => {
+      if (path !== undefined) bridge.tell(pathEvent(path, connection.pathReport().relayRttMs));
+    };
+    tell(connection.path);
+    return connection.onPathChange(tell);
+  }
+}
+
+/** Ends the socket when the page no longer answers. Returns the way to stop. */
+function keepAsking(webSocket: WebSocket): () => void {
+  let answered = true;
+  webSocket.on("pong", () => {
+    answered = true;
+  });
+  const pinging = setInterval(() => {
+    // A paused socket receives no pong; it waits for the agent, not for the page.
+    if (!answered && !webSocket.isPaused) webSocket.terminate();
+    answered = false;
+    webSocket.ping();
+  }, PING_EVERY_MS);
+  pinging.unref();
+  return () => clearInterval(pinging);
+}
+
+function refuse(webSocket: WebSocket, { control }: PtyQuery, reason: string): void {
+  if (control) webSocket.send(JSON.stringify({ type: "notice", text: reason } satisfies TerminalEvent));
+  else webSocket.send(Buffer.from(`coder: ${reason}\r\n`));
+  webSocket.close(CLOSE_INTERNAL_ERROR, shortened(control ? reason : "no connection to the workspace"));
+}
+
+function pathEvent(path: PathRef, relayRttMs: number | undefined): TerminalEvent {
+  if (path.kind === "direct") return { type: "path", kind: "direct", region: "" };
+  const latency = relayRttMs === undefined ? {} : { latency_ms: Math.round(relayRttMs) };
+  return { type: "path", kind: "relayed", region: path.region.name, ...latency };
+}
