@@ -415,7 +415,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: "R20",
-        text: "A new token or the deletion of a workspace proxy ends its open connections to the primary within 3 s, and its region leaves the relay map.",
+        text: "A new token or the deletion of a workspace proxy ends its open connections to the primary within 3 s, and with them what browsers have open there; its region leaves the relay map.",
       },
       {
         number: "R21",

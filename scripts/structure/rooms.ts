@@ -92,7 +92,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
       "downloads",
       "install",
     ],
-    proxy: ["base", "config", "auth", "relay", "http"],
+    proxy: ["base", "config", "auth", "relay", "tunnels", "apps", "http"],
     backup: ["base", "state", "db", "auth"],
   },
   cli: {

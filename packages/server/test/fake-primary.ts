@@ -11,13 +11,14 @@ import {
 } from "coder-protocol/rest/workspace-proxies";
 import { type WebSocket, WebSocketServer } from "ws";
 import { z } from "zod";
+import { DEPLOYMENT_ID, type FakeApps } from "./fake-primary-apps.ts";
 
 /** What a stock proxy sends, and our own additions; nothing else. */
 const strictStatement = z.strictObject({
   access_url: z.url(),
-  wildcard_hostname: z.literal(""),
-  derp_enabled: z.literal(true),
-  derp_only: z.literal(true),
+  wildcard_hostname: z.string(),
+  derp_enabled: z.boolean(),
+  derp_only: z.boolean(),
   replica_id: z.guid(),
   hostname: z.string().min(1),
   replica_error: z.string(),
@@ -37,6 +38,8 @@ export class FakePrimary implements AsyncDisposable {
   readonly streams = new Set<WebSocket>();
   token: string;
   isProxy = false;
+  /** Undefined: it knows nothing of apps. */
+  apps: FakeApps | undefined;
   /** Answers in place of a registration. */
   refusal: { readonly status: number; readonly headers?: Record<string, string>; readonly body: string } | undefined;
   registration: RegisterProxyResponse = {
@@ -128,7 +131,12 @@ export class FakePrimary implements AsyncDisposable {
     };
     if (request.headers["coder-session-token"] !== undefined) this.faults.push("a session token");
     if (request.method === "GET" && url === "/api/v2/buildinfo") {
-      reply(200, { version: "v2.26.0", dashboard_url: this.url, workspace_proxy: this.isProxy });
+      reply(200, {
+        version: "v2.26.0",
+        dashboard_url: this.url,
+        workspace_proxy: this.isProxy,
+        deployment_id: DEPLOYMENT_ID,
+      });
     } else if (this.refusal !== undefined) {
       response.writeHead(this.refusal.status, this.refusal.headers ?? VERSION).end(this.refusal.body);
       this.#changed();
@@ -143,8 +151,14 @@ export class FakePrimary implements AsyncDisposable {
       this.deregistered.push(z.strictObject({ replica_id: z.guid() }).parse(JSON.parse(text)).replica_id);
       reply(204, undefined);
     } else {
-      this.faults.push(`${request.method} ${url}`);
-      reply(404, { message: "Route not found." });
+      const answer = this.apps?.answer(request, text);
+      if (answer === undefined) {
+        this.faults.push(`${request.method} ${url}`);
+        reply(404, { message: "Route not found." });
+      } else {
+        response.writeHead(answer.status, { ...VERSION, ...answer.headers }).end(answer.body);
+        this.#changed();
+      }
     }
   }
 }

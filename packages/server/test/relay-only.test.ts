@@ -58,16 +58,17 @@ test("a relay-only process loads no code of a database, of accounts or of the co
   expect(external.filter((path) => /sqlite|kysely|hono|^coder-client/.test(path))).toEqual([]);
 });
 
-test("a workspace proxy loads no code of a database, of accounts, of the coordinator or of the engine", async () => {
+test("a workspace proxy loads no code of a database, of accounts or of the coordinator, and the engine with its first browser", async () => {
   const metafile = await bundled(join(SOURCE, "proxy/run.ts"), { external: ["bufferutil", "koffi", "udp-batch"] });
   const loaded = Object.keys(metafile.inputs);
   expect(loaded).toContain("proxy/workspace-proxy.ts");
-  expect(roomsOf(loaded)).toEqual(["auth", "base", "config", "http", "proxy", "relay"]);
+  expect(roomsOf(loaded)).toEqual(["apps", "auth", "base", "config", "http", "proxy", "relay", "tunnels"]);
   expect(loaded.filter((path) => path.startsWith("auth/"))).toEqual(["auth/hosts.ts"]);
   expect(loaded.filter((path) => /kysely|hono|sqlite|\/pg(-[a-z]+)*@/.test(path))).toEqual([]);
-  expect(
-    loaded.filter((path) => /client\/src\/(node|connection)\/|\/(netstack|wireguard|magicsock)\//.test(path)),
-  ).toEqual([]);
+  const engine = (paths: readonly string[]): string[] =>
+    paths.filter((path) => /client\/src\/(node|connection)\/|\/(netstack|wireguard|magicsock)\//.test(path));
+  expect(engine(loaded)).not.toEqual([]);
+  expect(engine(loadedAtStart(metafile, "proxy/run.ts"))).toEqual([]);
   expect(loaded.filter((path) => /ws@.*\/websocket\.js$/.test(path))).toHaveLength(1);
   expect(externalOf(metafile).filter((path) => /sqlite/.test(path))).toEqual([]);
 });
@@ -87,6 +88,15 @@ async function bundled(entry: string, options: BuildOptions): Promise<Metafile> 
     ...options,
   });
   return metafile!;
+}
+
+/** What an entry imports by itself; the rest comes with the first use of a dynamic import. */
+function loadedAtStart({ inputs }: Metafile, entry: string): string[] {
+  const found = new Set([entry]);
+  for (const path of found)
+    for (const imported of inputs[path]?.imports ?? [])
+      if (imported.kind === "import-statement" && imported.external !== true) found.add(imported.path);
+  return [...found];
 }
 
 /** Of this package, those that any of the files is in. */

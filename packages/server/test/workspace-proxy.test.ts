@@ -54,13 +54,13 @@ test.concurrent("it registers, and its relay serves the clients that the primary
   await Promise.all([a.dial(at.port).ready(), b.dial(at.port).ready()]);
   await a.reaches(b, "hello");
   c.dial(at.port);
-  await vi.waitFor(() => expect(at.proxy.relay.metrics.relay.connections).toBe(3), eventually);
+  await vi.waitFor(() => expect(at.proxy.relay!.metrics.relay.connections).toBe(3), eventually);
   expect(c.connection.state).not.toBe("ready");
   primary.send({ add: [c.key] });
   await c.ready();
   await c.reaches(a, "held until it was named");
   primary.send({ remove: [b.key] });
-  await vi.waitFor(() => expect(at.proxy.relay.isConnected(b.publicKey)).toBe(false), eventually);
+  await vi.waitFor(() => expect(at.proxy.relay!.isConnected(b.publicKey)).toBe(false), eventually);
   await a.reaches(c, "goes on");
   expect(primary.statements[0]).toMatchObject({
     access_url: "http://near.example",
@@ -124,7 +124,7 @@ test.concurrent("clients go on, and known ones come, while the primary is away",
   // The primary has just started: the node of `a` has not connected to it yet.
   await a.reaches(c, "the primary is back");
   primary.send({ remove: [a.key] });
-  await vi.waitFor(() => expect(at.proxy.relay.isConnected(a.publicKey)).toBe(false), eventually);
+  await vi.waitFor(() => expect(at.proxy.relay!.isConnected(a.publicKey)).toBe(false), eventually);
   await c.reaches(b, "goes on");
 });
 
@@ -137,8 +137,8 @@ test.concurrent("a client that the primary does not name within the grace period
   await Promise.all([a.dial(at.port).ready(), b.dial(at.port).ready()]);
   primary.snapshot = [{ snapshot: true, add: [b.key] }];
   for (const stream of primary.streams) stream.close(1001, "restart");
-  await vi.waitFor(() => expect(at.proxy.relay.isConnected(a.publicKey)).toBe(false), eventually);
-  expect(at.proxy.relay.isConnected(b.publicKey)).toBe(true);
+  await vi.waitFor(() => expect(at.proxy.relay!.isConnected(a.publicKey)).toBe(false), eventually);
+  expect(at.proxy.relay!.isConnected(b.publicKey)).toBe(true);
 });
 
 test.concurrent("a token that is replaced: no new clients from then on, known ones go on", async () => {
@@ -153,7 +153,7 @@ test.concurrent("a token that is replaced: no new clients from then on, known on
   for (const stream of primary.streams) stream.close(1008, "the token was replaced");
   await vi.waitFor(() => expect(at.proxy.report().errors.join()).toContain("has not accepted"), eventually);
   c.dial(at.port);
-  await vi.waitFor(() => expect(at.proxy.relay.metrics.relay.connections).toBe(3), eventually);
+  await vi.waitFor(() => expect(at.proxy.relay!.metrics.relay.connections).toBe(3), eventually);
   await a.reaches(b, "still here");
   expect(c.connection.state).not.toBe("ready");
   expect((await get(at, "/healthz-report")).json.errors[0]).toContain("its new token");
@@ -235,8 +235,8 @@ test.concurrent("a primary that names no clients leaves the relay open, which th
   expect(primary.streams.size).toBe(0);
   primary.registration = { ...stock, admission: "stream" };
   primary.snapshot = [{ snapshot: true, add: [a.key] }];
-  await vi.waitFor(() => expect(at.proxy.relay.isConnected(b.publicKey)).toBe(false), eventually);
-  expect(at.proxy.relay.isConnected(a.publicKey)).toBe(true);
+  await vi.waitFor(() => expect(at.proxy.relay!.isConnected(b.publicKey)).toBe(false), eventually);
+  expect(at.proxy.relay!.isConnected(a.publicKey)).toBe(true);
 });
 
 test.concurrent("another region id and WebSockets only are taken over without a restart", async () => {
@@ -275,7 +275,7 @@ test.concurrent("two processes of one proxy carry packets between their clients;
   await Promise.all([a.dial(left.port).ready(), b.dial(right.port).ready()]);
   await a.reaches(b, "to the right");
   await b.reaches(a, "to the left");
-  const members = (at: Started): number => at.proxy.relay.metrics.relay.clients - 1;
+  const members = (at: Started): number => at.proxy.relay!.metrics.relay.clients - 1;
   expect([members(left), members(right)]).toEqual([1, 1]);
   primary.token = `${TOKEN.slice(0, -1)}f`;
   for (const stream of primary.streams) stream.close(1008, "the token was replaced");
@@ -293,7 +293,7 @@ test.concurrent("a message that breaks the protocol ends the stream, and the nex
   await primary.until(() => !primary.streams.has(first!));
   await vi.waitFor(() => expect(primary.streams.size).toBe(1), eventually);
   expect(at.log.text).toContain("not understood");
-  expect(at.proxy.relay.isConnected(a.publicKey)).toBe(true);
+  expect(at.proxy.relay!.isConnected(a.publicKey)).toBe(true);
 });
 
 test.concurrent("the end deregisters first, and tells clients to come back", async () => {
@@ -304,6 +304,6 @@ test.concurrent("the end deregisters first, and tells clients to come back", asy
   await a.dial(at.port).ready();
   await at.proxy.close();
   expect(primary.deregistered).toEqual([at.proxy.replicaId]);
-  expect(at.proxy.relay.metrics.relay.connections).toBe(0);
+  expect(at.proxy.relay!.metrics.relay.connections).toBe(0);
   await primary.until(() => primary.streams.size === 0);
 });

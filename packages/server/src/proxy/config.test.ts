@@ -15,7 +15,6 @@ const enough: ServerFlagValues = {
   "primary-access-url": "https://coder.example.com",
   "access-url": "https://near.example.com",
   "proxy-session-token": token,
-  "derp-only": true,
 };
 
 function problem(values: ServerFlagValues): string {
@@ -54,6 +53,7 @@ test("the table of settings", () => {
       "strict-transport-security CODER_STRICT_TRANSPORT_SECURITY",
       "proxy-trusted-headers CODER_PROXY_TRUSTED_HEADERS",
       "proxy-trusted-origins CODER_PROXY_TRUSTED_ORIGINS",
+      "derp-server-enable CODER_DERP_SERVER_ENABLE",
       "derp-server-relay-url CODER_DERP_SERVER_RELAY_URL",
       "stun-address CODER_STUN_ADDRESS",
       "prometheus-enable CODER_PROMETHEUS_ENABLE",
@@ -75,12 +75,22 @@ test("what is needed is enough", () => {
   expect(config.token.read()).toBe(token);
 });
 
+test("a proxy serves a relay and terminals by default, and announces STUN with its relay alone", () => {
+  expect(parseProxyConfig(enough)).toMatchObject({ relay: true, derpOnly: false });
+  expect(parseProxyConfig({ ...enough, "derp-only": true })).toMatchObject({ relay: true, derpOnly: true });
+  expect(parseProxyConfig({ ...enough, "derp-server-enable": false })).toMatchObject({
+    relay: false,
+    derpOnly: false,
+    stunServer: undefined,
+  });
+});
+
 test.each<[string, ServerFlagValues, string]>([
   ["no primary", { "primary-access-url": "" }, "--primary-access-url is missing"],
   ["no access URL", { "access-url": "" }, "--access-url is missing"],
   ["the primary's own URL", { "access-url": "https://coder.example.com/" }, "must not be that of the deployment"],
   ["a path", { "access-url": "https://near.example.com/relay" }, "must have no path"],
-  ["apps", { "derp-only": false }, "--derp-only is off"],
+  ["nothing to serve", { "derp-only": true, "derp-server-enable": false }, "so there is nothing to serve"],
   ["no token", { "proxy-session-token": "" }, "coder wsproxy create"],
   ["a token of a user", { "proxy-session-token": `${"a".repeat(10)}-${"b".repeat(22)}` }, "is not a proxy's token"],
   ["two tokens", { "proxy-session-token-file": "/token" }, "exclude each other"],

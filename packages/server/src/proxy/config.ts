@@ -14,6 +14,10 @@ export interface ProxyConfig extends ListeningConfig {
   readonly relayUrl: URL | undefined;
   /** Undefined: no STUN server. */
   readonly stunServer: ListenAddress | undefined;
+  /** Whether it has a relay. */
+  readonly relay: boolean;
+  /** Whether it serves nothing but its relay. */
+  readonly derpOnly: boolean;
 }
 
 /** Applies defaults and checks everything. Throws ServerError ERR_CONFIG with one sentence that names the flag. */
@@ -25,15 +29,20 @@ export function parseProxyConfig(values: ServerFlagValues): ProxyConfig {
   if (accessUrl === undefined) throw read.missing("access-url", "clients have to reach the proxy");
   if (accessUrl.origin === primaryUrl.origin)
     throw read.invalid("access-url", "must not be that of the deployment: it leads to the proxy itself");
-  if (!read.boolean("derp-only"))
-    throw read.invalid("derp-only", "is off, but this release's proxies serve a relay only: switch it on");
+  const derpOnly = read.boolean("derp-only");
+  const relay = read.boolean("derp-server-enable");
+  if (derpOnly && !relay)
+    throw read.invalid("derp-server-enable", "is off with --derp-only, so there is nothing to serve");
   return {
     ...listeningConfig(read),
     primaryUrl,
     token: tokenOf(read),
     accessUrl,
     relayUrl: originOf(read, "derp-server-relay-url"),
-    stunServer: read.text("stun-address") === "disable" ? undefined : read.listenAddress("stun-address"),
+    // STUN is announced with the relay.
+    stunServer: !relay || read.text("stun-address") === "disable" ? undefined : read.listenAddress("stun-address"),
+    relay,
+    derpOnly,
   };
 }
 

@@ -15,6 +15,7 @@ const SHARED: Readonly<Record<string, string | undefined>> = {
   "strict-transport-security": undefined,
   "proxy-trusted-headers": undefined,
   "proxy-trusted-origins": undefined,
+  "derp-server-enable": "Run a relay, which clients near the proxy use",
   "derp-server-relay-url": "URL under which other processes of the same proxy reach this one's relay",
   "stun-address": "UDP address of the proxy's own STUN server, announced with its relay; disable switches it off",
   "prometheus-enable": undefined,
@@ -56,7 +57,7 @@ const OWN = [
     env: "CODER_PROXY_DERP_ONLY",
     type: "boolean",
     default: "false",
-    description: "Serve a relay only, no web apps and terminals; this release has no other kind of proxy",
+    description: "Serve a relay only, and no terminals of browsers",
     group: "Networking",
   },
 ] as const satisfies readonly ServerFlag[];

@@ -1,7 +1,18 @@
 /** What a workspace proxy asks the primary deployment. */
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
 import type { ClientError } from "coder-client/base/client-error";
 import type { Dialer } from "coder-client/dial/dialer";
 import { Deployment } from "coder-client/rest/deployment";
+import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
+import {
+  type CryptoKey,
+  cryptoKeysResponse,
+  type IssueAppTokenRequest,
+  issueAppTokenResponse,
+  PROXY_CRYPTO_KEYS_PATH,
+  PROXY_ISSUE_APP_TOKEN_PATH,
+} from "coder-protocol/rest/proxy-apps";
 import {
   PROXY_DEREGISTER_PATH,
   PROXY_REGISTER_PATH,
@@ -11,16 +22,40 @@ import {
   registerProxyResponse,
 } from "coder-protocol/rest/workspace-proxies";
 import { z } from "zod";
+import { parsedJson } from "../base/parsed-json.ts";
+import { textOf } from "../base/text-of.ts";
+import { BUILD_VERSION } from "../base/version.ts";
 import type { ProxyToken } from "./token.ts";
 
 const TIMEOUT_MS = 10_000;
 /** The process ends then, whether the primary knows or not. */
 const DEREGISTER_TIMEOUT_MS = 3_000;
+/** Of an answer for a visitor: a page or JSON. */
+const MAX_ANSWER_BYTES = 256 * 1024;
+/** What of such an answer is for the visitor's browser. */
+const PASSED_HEADERS = [
+  "content-type",
+  "content-security-policy",
+  "cache-control",
+  "referrer-policy",
+  "x-content-type-options",
+  "location",
+  "retry-after",
+  "coder-app-login",
+] as const;
+
+/** What the primary answers a visitor; it is passed on as it is. */
+export interface PassedAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
 
 /** Only what is used: stock deployments have other fields beside it. */
 const primaryInfo = z.object({
   version: z.string(),
   dashboard_url: z.string().default(""),
+  deployment_id: z.string().default(""),
   workspace_proxy: z.boolean().default(false),
 });
 export type PrimaryInfo = z.infer<typeof primaryInfo>;
@@ -34,7 +69,8 @@ export class Primary {
     this.deployment = new Deployment({
       url,
       dialer,
-      extraHeaders: async () => ({ [PROXY_TOKEN_HEADER]: token.read() }),
+      clientVersion: BUILD_VERSION,
+      ownHeaders: async () => ({ [PROXY_TOKEN_HEADER]: token.read() }),
     });
   }
 
@@ -47,6 +83,55 @@ export class Primary {
   async register(request: RegisterProxyRequest, signal: AbortSignal): Promise<RegisterProxyResponse> {
     const options = { method: "POST", body: request, signal, timeoutMs: TIMEOUT_MS } as const;
     return shaped(registerProxyResponse, await this.deployment.call(PROXY_REGISTER_PATH, options), "registering");
+  }
+
+  async cryptoKeys(): Promise<readonly CryptoKey[]> {
+    const query = { feature: "workspace_apps_token" };
+    const body = await this.deployment.call(PROXY_CRYPTO_KEYS_PATH, { query, timeoutMs: TIMEOUT_MS });
+    return shaped(cryptoKeysResponse, body, "the question for keys").crypto_keys;
+  }
+
+  /** @param accept What the visitor's browser takes, for a refusal. */
+  async issueAppToken(
+    request: IssueAppTokenRequest,
+    accept: string,
+  ): Promise<{ readonly token: string } | { readonly refused: PassedAnswer }> {
+    const answer = await this.#answerFor(PROXY_ISSUE_APP_TOKEN_PATH, request, accept);
+    if (answer.status !== 201) return { refused: answer };
+    const body = shaped(issueAppTokenResponse, parsedJson(answer.body), "the question for a right");
+    return { token: body.signed_token_str };
+  }
+
+  /**
+   * One POST on behalf of a visitor. A redirect is an answer like any other. Rejects when the answer is not the primary's own, or
+   * not one about the visitor: the primary is busy, or failed.
+   */
+  async #answerFor(path: string, body: object, accept: string): Promise<PassedAnswer> {
+    const url = this.deployment.resolve(path);
+    const text = Buffer.from(JSON.stringify(body));
+    const headers = {
+      ...(await this.deployment.headers()),
+      Accept: accept,
+      "Content-Type": "application/json",
+      "Content-Length": String(text.length),
+    };
+    const send = url.protocol === "https:" ? httpsRequest : httpRequest;
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const agent = this.deployment.dialer.agentFor(url);
+      const request = send(url, { method: "POST", headers, agent, signal: AbortSignal.timeout(TIMEOUT_MS) }, resolve);
+      request.on("error", reject);
+      request.end(text);
+    });
+    const { statusCode: status = 0 } = response;
+    if (response.headers[BUILD_VERSION_HEADER.toLowerCase()] === undefined || status === 429 || status >= 500) {
+      response.destroy();
+      throw Object.assign(new Error(`HTTP ${status}`), { status });
+    }
+    const passed = PASSED_HEADERS.flatMap((name) => {
+      const value = response.headers[name];
+      return typeof value === "string" ? [[name, value] as const] : [];
+    });
+    return { status, headers: Object.fromEntries(passed), body: await textOf(response, MAX_ANSWER_BYTES) };
   }
 
   async deregister(replicaId: string): Promise<void> {

@@ -10,6 +10,7 @@ const well: ProxyFacts = {
   admission: "listed",
   streamProblem: undefined,
   siblings: { all: 3, failed: 0 },
+  appKeysProblem: undefined,
 };
 
 test("a proxy that is well has nothing to report, nor has one that just began", () => {
@@ -31,6 +32,7 @@ test.each<[string, Partial<ProxyFacts>, "errors" | "warnings", string]>([
   ["a stream that is lost", { streamProblem: "it is silent" }, "warnings", "it is silent"],
   ["a primary without a stream", { admission: "open" }, "warnings", "every client may"],
   ["another release", { primaryVersion: "v2.27.0" }, "warnings", "v2.27.0 of the primary"],
+  ["no keys of tokens", { appKeysProblem: "no answer" }, "warnings", "tokens: no answer"],
   ["siblings out of reach", { siblings: { all: 3, failed: 2 } }, "warnings", "2 of 3 other processes"],
 ])("%s", (_name, facts, list, words) => {
   const report = reportOf({ ...well, ...facts });

@@ -20,10 +20,13 @@ export interface ProxyFacts {
   readonly failure: { readonly why: string; readonly forMs: number } | undefined;
   /** How long the primary has not accepted the token any more. */
   readonly refusedForMs: number | undefined;
-  readonly admission: AdmissionState;
+  /** Undefined without a relay. */
+  readonly admission: AdmissionState | undefined;
   /** Why there is no stream of relay keys, while there is none. */
   readonly streamProblem: string | undefined;
   readonly siblings: SiblingCounts;
+  /** Why there are no new keys of app tokens, if they were asked for and there are none. */
+  readonly appKeysProblem: string | undefined;
 }
 
 export function reportOf(facts: ProxyFacts): ProxyHealthReport {
@@ -52,6 +55,8 @@ export function reportOf(facts: ProxyFacts): ProxyHealthReport {
     warnings.push(
       "The primary does not name the clients that may use this relay: every client may. Update the primary.",
     );
+  if (facts.appKeysProblem !== undefined)
+    warnings.push(`No terminals are opened, as the primary gave no keys for their tokens: ${facts.appKeysProblem}.`);
   if (facts.primaryVersion !== undefined && minorOf(facts.primaryVersion) !== minorOf(facts.version))
     warnings.push(`The versions differ: ${facts.primaryVersion} of the primary, ${facts.version} of the proxy.`);
   if (siblings.failed > 0)

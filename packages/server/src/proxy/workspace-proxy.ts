@@ -1,6 +1,7 @@
 /**
- * A workspace proxy: a relay near its users that belongs to a deployment elsewhere, the primary. It has no store and no
- * state but memory; which clients it admits and which siblings it has comes from the primary. It goes on while the primary is away.
+ * A workspace proxy: a relay near its users, and terminals of browsers, of a deployment elsewhere, the primary. It has no store
+ * and no state but memory: the primary says which clients it admits, which siblings it has, and who may open what. It goes on
+ * while the primary is away.
  */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
@@ -10,9 +11,7 @@ import type {
   RegisterProxyRequest,
   RegisterProxyResponse,
 } from "coder-protocol/rest/workspace-proxies";
-import { clampPrivateKey } from "wg-userspace/base/keys";
 import { monotonicNow } from "wg-userspace/io/host/clock";
-import { nodeCryptoSuite, nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import { Hosts } from "../auth/hosts.ts";
 import { ServerError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
@@ -27,21 +26,20 @@ import { DEFAULT_LIMITS } from "../http/limits.ts";
 import { Listeners } from "../http/listeners.ts";
 import { certificateMetrics, createProcessMetrics } from "../http/process-metrics.ts";
 import { Certificates } from "../http/tls.ts";
-import { RelayListener } from "../relay/relay-listener.ts";
-import { SiblingAddresses } from "../relay/relay-mesh.ts";
+import type { RelayListener } from "../relay/relay-listener.ts";
 import { relayMetrics } from "../relay/relay-metrics.ts";
 import { stunListenAddress } from "../relay/stun-address.ts";
 import { type StunPart, startStun } from "../relay/stun-part.ts";
+import type { AgentTunnels } from "../tunnels/agent-tunnels.ts";
+import { ProxyApps } from "./apps/proxy-apps.ts";
 import type { ProxyConfig } from "./config.ts";
-import { proxyMetrics } from "./metrics.ts";
+import { proxyAppMetrics, proxyMetrics } from "./metrics.ts";
 import { Primary, type PrimaryInfo, reasonOf } from "./primary.ts";
+import { ProxyRelay } from "./proxy-relay.ts";
 import type { RegisterEnd } from "./register-loop.ts";
 import { Registrar } from "./registrar.ts";
-import { RelayKeyStream } from "./relay-key-stream.ts";
-import { type KeyChanges, RelayKeys } from "./relay-keys.ts";
 import { reportOf } from "./report.ts";
 import { proxyRoutes } from "./routes.ts";
-import { SiblingLinks } from "./sibling-links.ts";
 
 export interface ProxyDeps {
   readonly log: Logger;
@@ -51,12 +49,13 @@ export interface ProxyDeps {
   readonly certificateCheckMs?: number;
   /** How long clients stay that the first message of a new stream of relay keys does not name. */
   readonly keyGraceMs?: number;
+  /** In the place of real tunnels to agents. */
+  readonly tunnels?: Pick<AgentTunnels, "acquire" | "close">;
 }
 
 export class WorkspaceProxy implements Bound, AsyncDisposable {
   /** Another one at every start. */
   readonly replicaId = randomUUID();
-  readonly relay: RelayListener;
   /** Resolves when the proxy cannot go on. */
   readonly failed: Promise<ServerError>;
   readonly #config: ProxyConfig;
@@ -70,9 +69,11 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
   readonly #listeners: Listeners;
   readonly #primary: Primary;
   readonly #registrar: Registrar;
-  readonly #keys: RelayKeys;
-  readonly #links: SiblingLinks;
-  #stream: RelayKeyStream | undefined;
+  readonly #streams = new OpenStreams();
+  /** Undefined with --derp-server-enable=false. */
+  readonly #relay: ProxyRelay | undefined;
+  /** Undefined with --derp-only. */
+  readonly #apps: ProxyApps | undefined;
   #primaryInfo: PrimaryInfo | undefined;
   #regionId: number | undefined;
   #problem: string | undefined;
@@ -85,7 +86,6 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
   constructor(config: ProxyConfig, deps: ProxyDeps) {
     this.#config = config;
     this.#deps = deps;
-    this.#keys = new RelayKeys(deps.keyGraceMs === undefined ? {} : { graceMs: deps.keyGraceMs });
     this.#log = deps.log;
     const { promise, resolve } = Promise.withResolvers<ServerError>();
     this.failed = promise;
@@ -93,23 +93,19 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
     this.#dialer = deps.dialer ?? dialerToOthers();
     this.#certificates = config.tls === undefined ? undefined : new Certificates(config.tls, deps.log);
     this.#addresses = new OwnAddresses({ ...config, redirectToAccessUrl: false });
-    const siblings = new SiblingAddresses();
-    const privateKey = clampPrivateKey(nodeRandom.bytes(32));
     const clientAddress = clientAddressReader(config);
-    this.relay = this.#newRelay(privateKey, siblings, clientAddress);
-    this.#links = new SiblingLinks({
-      relay: this.relay,
-      privateKey,
-      dialer: this.#dialer,
-      addresses: siblings,
-      log: deps.log,
-    });
     this.#primary = new Primary({ url: config.primaryUrl, token: config.token, dialer: this.#dialer });
+    this.#relay = config.relay ? this.#newRelay(clientAddress) : undefined;
+    this.#apps = config.derpOnly ? undefined : this.#newApps(clientAddress);
     this.#registrar = this.#newRegistrar();
     this.#listeners = this.#newListeners(clientAddress);
     this.#addMetrics();
   }
 
+  /** Undefined for a proxy without one. */
+  get relay(): RelayListener | undefined {
+    return this.#relay?.listener;
+  }
   get address(): Bound["address"] {
     return this.#bound.address;
   }
@@ -134,7 +130,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
       addresses: this.#addresses,
       certificates: this.#certificates,
       metrics: this.#metrics.registry,
-      whatCrosses: "the relay's clients and their packets' addresses",
+      whatCrosses: "the relay's clients and their packets' addresses, and the contents of terminals,",
       log,
     });
     this.#stopWatchingCertificates = this.#certificates?.watch(this.#deps.certificateCheckMs) ?? (() => undefined);
@@ -151,9 +147,10 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
       registered,
       failure: failure === undefined ? undefined : { why: failure.why, forMs: now - failure.since },
       refusedForMs: refusedAt === undefined ? undefined : now - refusedAt,
-      admission: this.#keys.state(now),
-      streamProblem: this.#stream?.problem,
-      siblings: this.#links.counts(),
+      admission: this.#relay?.admission,
+      streamProblem: this.#relay?.streamProblem,
+      siblings: this.#relay?.siblings() ?? { all: 0, failed: 0 },
+      appKeysProblem: this.#apps?.keysProblem,
     });
   }
 
@@ -176,7 +173,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
   async #close(): Promise<void> {
     const { registered, refusedAt } = this.#registrar.loop;
     await this.#registrar.close();
-    await this.#stream?.close();
+    await this.#relay?.stopFollowing();
     if (registered && refusedAt === undefined) {
       await this.#primary.deregister(this.replicaId).catch((error: unknown) => {
         this.#log.warn(
@@ -187,29 +184,38 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
     }
     this.#stopWatchingCertificates();
     this.#listeners.startClosing();
-    await this.#links.close();
-    await this.relay.close();
+    await this.#apps?.close();
+    await this.#relay?.close();
     await this.#stun?.close();
     await this.#listeners.closed();
     this.#dialer.close();
   }
 
-  #newRelay(
-    privateKey: Uint8Array,
-    siblings: SiblingAddresses,
-    addressOf: ReturnType<typeof clientAddressReader>,
-  ): RelayListener {
-    const connected = (key: Uint8Array): boolean => this.relay.isConnected(key);
-    return new RelayListener({
-      privateKey,
-      crypto: nodeCryptoSuite,
-      random: nodeRandom,
-      clock: monotonicNow,
-      admit: (key) => this.#keys.admits(key, connected, monotonicNow()),
-      // Clients reach the relay before their keys do.
-      holdUnknown: true,
-      isSibling: (address) => siblings.has(address),
-      addressOf,
+  #newRelay(clientAddress: ReturnType<typeof clientAddressReader>): ProxyRelay {
+    return new ProxyRelay({
+      deployment: this.#primary.deployment,
+      dialer: this.#dialer,
+      clientAddress,
+      keyGraceMs: this.#deps.keyGraceMs,
+      onTokenRefused: () => {
+        if (this.#registrar.loop.refusedAt === undefined) this.#registrar.hurry();
+      },
+      log: this.#log,
+    });
+  }
+
+  #newApps(clientAddress: ReturnType<typeof clientAddressReader>): ProxyApps {
+    const { primaryUrl, accessUrl, token } = this.#config;
+    return new ProxyApps({
+      primary: this.#primary,
+      primaryUrl,
+      accessUrl,
+      proxyId: () => token.proxyId(),
+      terminalLimits: DEFAULT_LIMITS.terminals,
+      streams: this.#streams,
+      clientAddress,
+      tunnels: this.#deps.tunnels,
+      log: this.#log,
     });
   }
 
@@ -221,6 +227,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
       statement: () => this.#statement(),
       onIdentified: (info) => {
         this.#primaryInfo = info;
+        this.#apps?.identified(info);
       },
       onRegistered: (registration) => this.#registered(registration),
       onFailed: (why, tokenRefused) => this.#registrationFailed(why, tokenRefused),
@@ -231,14 +238,15 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
   #newListeners(clientAddress: ReturnType<typeof clientAddressReader>): Listeners {
     const { allowedHosts, hstsMaxAgeSeconds, accessUrl } = this.#config;
     const { relay } = this;
+    const apps = this.#apps;
     const routes = proxyRoutes({
       ready: () => this.#registrar.loop.registered && this.#closing === undefined,
       report: () => this.report(),
       buildInfo: () => this.#buildInfo(),
     });
     const door = new FrontDoor({
-      upgradeRoutes: relay.upgradeRoutes,
-      requestRoutes: [...relay.requestRoutes, ...routes],
+      upgradeRoutes: [...(relay?.upgradeRoutes ?? []), ...(apps?.upgradeRoutes ?? [])],
+      requestRoutes: [...(relay?.requestRoutes ?? []), ...routes],
       hosts: new Hosts(() => this.#addresses.accessUrl(), allowedHosts),
       clientAddress,
       settings: { accessUrl, redirectToAccessUrl: false, hstsMaxAgeSeconds },
@@ -246,77 +254,44 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
       log: this.#log,
       recordRequest: this.#metrics.recordRequest,
     });
-    return new Listeners({ door, limits: DEFAULT_LIMITS, streams: new OpenStreams(), log: this.#log });
+    return new Listeners({ door, limits: DEFAULT_LIMITS, streams: this.#streams, log: this.#log });
   }
 
   #addMetrics(): void {
     const { registry } = this.#metrics;
-    relayMetrics(this.relay, registry);
+    const relay = this.#relay;
+    const apps = this.#apps;
+    if (relay !== undefined) relayMetrics(relay.listener, registry);
     if (this.#certificates !== undefined) certificateMetrics(registry, this.#certificates);
-    proxyMetrics(registry, {
-      registerFailures: () => this.#registrar.loop.failures,
-      keys: () => this.#keys.size,
-      keysAgeMs: () => this.#keys.ageMs(monotonicNow()),
-    });
+    proxyMetrics(registry, { registerFailures: () => this.#registrar.loop.failures, keys: relay?.keys });
+    if (apps !== undefined) proxyAppMetrics(registry, apps);
   }
 
   #statement(): RegisterProxyRequest {
     return {
       access_url: this.#config.accessUrl.origin,
       wildcard_hostname: "",
-      derp_enabled: true,
-      derp_only: true,
+      derp_enabled: this.#config.relay,
+      derp_only: this.#config.derpOnly,
       replica_id: this.replicaId,
       hostname: hostname(),
-      replica_error: this.#links.problem(),
-      replica_relay_address: this.#config.relayUrl?.origin ?? "",
+      replica_error: this.#relay?.problem() ?? "",
+      replica_relay_address: (this.#relay === undefined ? undefined : this.#config.relayUrl?.origin) ?? "",
       version: BUILD_VERSION,
       stun_port: this.#stun?.port ?? 0,
     };
   }
 
   #registered(registration: RegisterProxyResponse): void {
-    const { derp_region_id: regionId, derp_force_websockets: webSocketOnly, admission } = registration;
+    const { derp_region_id: regionId } = registration;
     if (this.#problem !== undefined || this.#regionId === undefined)
       this.#log.info({ primary: this.#config.primaryUrl.origin, region: regionId }, "registered with the primary");
     else if (this.#regionId !== regionId)
       this.#log.info({ before: this.#regionId, region: regionId }, "the proxy's relay has another region id");
     this.#problem = undefined;
     this.#regionId = regionId;
-    this.relay.setWebSocketOnly(webSocketOnly);
-    const siblings = registration.sibling_replicas
-      .filter(({ id, relay_address: url }) => id !== this.replicaId && URL.canParse(url))
-      .map(({ id, hostname: name, relay_address: relayUrl }) => ({ id, hostname: name, relayUrl }));
-    this.#links.update(registration.derp_mesh_key, siblings);
-    this.#admitBy(admission === "stream");
-  }
-
-  #admitBy(listed: boolean): void {
-    if (!this.#keys.registered(listed)) return;
-    if (!listed) {
-      const ended = this.#stream;
-      this.#stream = undefined;
-      void ended?.close();
-      this.#log.warn("the primary does not name the clients that may use this relay: every client may");
-      return;
-    }
-    this.#stream = new RelayKeyStream({
-      deployment: this.#primary.deployment,
-      keys: this.#keys,
-      clock: monotonicNow,
-      onChanges: (changes) => this.#keysChanged(changes),
-      onLost: (why, tokenRefused) => {
-        this.#log.info({ why }, "there is no stream of relay keys");
-        if (tokenRefused && this.#registrar.loop.refusedAt === undefined) this.#registrar.hurry();
-      },
-    });
-    this.#stream.start();
-  }
-
-  #keysChanged({ admitted, removed, unnamed }: KeyChanges): void {
-    for (const key of admitted) this.relay.admitHeld(key);
-    for (const key of removed) this.relay.revoke(key);
-    if (unnamed) this.relay.revokeUnadmitted();
+    this.#relay?.registered(registration, this.replicaId);
+    this.#apps?.registered(registration);
   }
 
   #registrationFailed(why: string, tokenRefused: boolean): void {
@@ -326,8 +301,9 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
       "cannot register with the primary; it is tried again",
     );
     this.#problem = why;
-    // A token that was replaced opens no links: its owner has reasons.
-    if (tokenRefused) this.#links.update("", []);
+    if (!tokenRefused) return;
+    this.#relay?.tokenRefused();
+    this.#apps?.tokenRefused();
   }
 
   #buildInfo(): object {

@@ -1,0 +1,96 @@
+/**
+ * The keys of this proxy's app tokens. They rotate: those that are known are asked for again after a while, and when a token
+ * names another one, which bounds how often a stranger's token can make the proxy ask.
+ */
+import type { CryptoKey } from "coder-protocol/rest/proxy-apps";
+import type { Instant } from "wg-userspace/base/instant";
+import {
+  type AppTokenClaims,
+  type AppTokenKey,
+  type AppTokenParties,
+  type AppTokenRefusal,
+  verifyAppToken,
+} from "../../base/app-token.ts";
+
+const REFRESH_MS = 10 * 60_000;
+/** Between two questions about a key that is not known. */
+const UNKNOWN_KEY_GAP_MS = 10_000;
+/** After a question that failed. */
+const FAILED_GAP_MS = 1_000;
+
+export type AppTokenVerdict =
+  | { readonly claims: AppTokenClaims }
+  | { readonly refused: AppTokenRefusal }
+  /** The primary was not asked or did not answer: whether the token counts is not known. */
+  | { readonly unknown: string };
+
+export interface AppKeysOptions {
+  readonly ask: () => Promise<readonly CryptoKey[]>;
+  readonly clock: () => Instant;
+  /** In words that name no host. */
+  readonly reasonOf: (error: unknown) => string;
+}
+
+export class AppKeys {
+  readonly #options: AppKeysOptions;
+  #keys: readonly AppTokenKey[] = [];
+  #asking: Promise<void> | undefined;
+  #askedAt: Instant | undefined;
+  #problem: string | undefined;
+
+  constructor(options: AppKeysOptions) {
+    this.#options = options;
+  }
+
+  /** Why the last question failed, in words that name no host. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** Asks unless it did a while ago. Never rejects. */
+  async freshen(): Promise<void> {
+    if (this.#problem !== undefined || this.#ageMs() >= REFRESH_MS) await this.#ask();
+  }
+
+  /** The primary does not take this proxy's token any more: nothing counts that it signed. */
+  forget(): void {
+    this.#keys = [];
+    this.#askedAt = undefined;
+  }
+
+  async verify(text: string, parties: AppTokenParties): Promise<AppTokenVerdict> {
+    const first = verifyAppToken(text, this.#keys, parties);
+    if (!("refused" in first) || first.refused !== "unknown-key") return first;
+    const gapMs = this.#problem === undefined ? UNKNOWN_KEY_GAP_MS : FAILED_GAP_MS;
+    if (this.#asking !== undefined || this.#ageMs() >= gapMs) await this.#ask();
+    if (this.#problem !== undefined) return { unknown: this.#problem };
+    return verifyAppToken(text, this.#keys, parties);
+  }
+
+  #ageMs(): number {
+    return this.#askedAt === undefined ? Number.POSITIVE_INFINITY : this.#options.clock() - this.#askedAt;
+  }
+
+  #ask(): Promise<void> {
+    this.#asking ??= this.#askOnce().finally(() => {
+      this.#asking = undefined;
+    });
+    return this.#asking;
+  }
+
+  async #askOnce(): Promise<void> {
+    const { ask, clock, reasonOf } = this.#options;
+    this.#askedAt = clock();
+    try {
+      const keys = await ask();
+      this.#keys = keys.map(({ secret, sequence, deletes_at }) => ({
+        secret,
+        sequence,
+        deletesAt: Date.parse(deletes_at),
+      }));
+      this.#problem = undefined;
+    } catch (error) {
+      this.#problem = reasonOf(error);
+    }
+  }
+}

@@ -1,0 +1,99 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { OpenRights, type RightAnswer } from "./open-rights.ts";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const HOLDS: RightAnswer = { holds: true, endsAt: undefined };
+
+function started(options: { agentId?: string; endsAt?: number } = {}) {
+  const rights = new OpenRights(Date.now);
+  const at = { asked: 0, ended: undefined as string | undefined, answer: HOLDS as RightAnswer };
+  const leave = rights.add({
+    agentId: options.agentId ?? "a",
+    endsAt: options.endsAt,
+    ask: async () => {
+      at.asked++;
+      return at.answer;
+    },
+    end: (reason) => {
+      at.ended = reason;
+    },
+  });
+  return { rights, at, leave };
+}
+
+const minutes = (count: number) => vi.advanceTimersByTimeAsync(count * 60_000);
+
+test("the primary is asked once a minute, and its refusal is the end", async () => {
+  const { rights, at } = started();
+  await minutes(3.1);
+  expect([at.asked, at.ended]).toEqual([3, undefined]);
+  at.answer = { holds: false, reason: "access ended" };
+  await minutes(1);
+  expect([at.asked, at.ended, rights.size]).toEqual([4, "access ended", 0]);
+  await minutes(5);
+  expect(at.asked).toBe(4);
+});
+
+test("while the primary does not answer it goes on for fifteen minutes, and for as long again after an answer", async () => {
+  const { at } = started();
+  at.answer = "unknown";
+  await minutes(14.9);
+  expect(at.ended).toBe(undefined);
+  at.answer = HOLDS;
+  await minutes(0.09);
+  at.answer = "unknown";
+  await minutes(14.8);
+  expect(at.ended).toBe(undefined);
+  await minutes(0.3);
+  expect(at.ended).toBe("the deployment did not answer for 15 minutes");
+});
+
+test("what casts doubt on the rights to an agent makes it ask at once, about that agent alone", async () => {
+  const { rights, at } = started();
+  rights.doubt("b");
+  await vi.advanceTimersByTimeAsync(0);
+  expect(at.asked).toBe(0);
+  at.answer = { holds: false, reason: "access ended" };
+  rights.doubt("a");
+  await vi.advanceTimersByTimeAsync(0);
+  expect([at.asked, at.ended]).toEqual([1, "access ended"]);
+});
+
+test("a doubt that comes while the primary is asked is not answered by what it says then", async () => {
+  const rights = new OpenRights(Date.now);
+  const answers = [Promise.withResolvers<RightAnswer>(), Promise.withResolvers<RightAnswer>()];
+  let asked = 0;
+  const end = vi.fn();
+  rights.add({ agentId: "a", endsAt: undefined, ask: () => answers[asked++]!.promise, end });
+  rights.doubt("a");
+  rights.doubt("a");
+  answers[0]!.resolve(HOLDS);
+  await vi.advanceTimersByTimeAsync(500);
+  expect(asked).toBe(2);
+  answers[1]!.resolve({ holds: false, reason: "access ended" });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(end).toHaveBeenCalledExactlyOnceWith("access ended");
+});
+
+test("a login that ends is asked about then, and ends it unless it was renewed", async () => {
+  const endsAt = Date.now() + 10_000;
+  const { at } = started({ endsAt });
+  at.answer = { holds: true, endsAt: endsAt + 10_000 };
+  await vi.advanceTimersByTimeAsync(10_500);
+  expect([at.asked, at.ended]).toEqual([1, undefined]);
+  at.answer = "unknown";
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(at.ended).toBe("access ended");
+});
+
+test("what is over is not asked about, and what no longer counts ends all at once", async () => {
+  const { at, leave, rights } = started();
+  leave();
+  await minutes(2);
+  expect([at.asked, rights.size]).toEqual([0, 0]);
+  const other = started();
+  other.rights.endAll("the proxy stops");
+  expect(other.at.ended).toBe("the proxy stops");
+});

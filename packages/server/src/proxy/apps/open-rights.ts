@@ -1,0 +1,123 @@
+/**
+ * What is open at this proxy by a right that the primary granted: terminals, requests and WebSockets of apps. The primary is
+ * asked again for each once a minute, and at once when something casts doubt on it; its refusal is the end. While the primary
+ * does not answer, what is open goes on for a while: the tunnel below needs no control plane, and an outage ends no sessions.
+ */
+
+const ASK_EVERY_MS = 60_000;
+/** After a question that was not answered. */
+const ASK_AGAIN_MS = 5_000;
+/** As long as a relay serves clients that the primary does not confirm. */
+const UNANSWERED_MS = 15 * 60_000;
+const SWEEP_MS = 500;
+/** Questions that begin in one sweep, the oldest first: an outage that ends must not become a flood. */
+const MAX_ASKED_PER_SWEEP = 100;
+
+export type RightAnswer =
+  /** @param endsAt When it ends if nothing renews it; undefined: it does not by itself. */
+  | { readonly holds: true; readonly endsAt: number | undefined }
+  | { readonly holds: false; readonly reason: string }
+  | "unknown";
+
+export interface OpenRight {
+  readonly agentId: string;
+  readonly endsAt: number | undefined;
+  /** Asks the primary. Never rejects. */
+  ask(): Promise<RightAnswer>;
+  /** Called once. */
+  end(reason: string): void;
+}
+
+interface Entry {
+  readonly right: OpenRight;
+  endsAt: number | undefined;
+  dueAt: number;
+  lastHeldAt: number;
+  asking: boolean;
+  /** Something cast doubt on it while it was asked about. */
+  doubted: boolean;
+}
+
+export class OpenRights {
+  readonly #open = new Set<Entry>();
+  readonly #now: () => number;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param now The time of day in milliseconds. */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Returns the way out; call it when the use is over. */
+  add(right: OpenRight): () => void {
+    const now = this.#now();
+    const { endsAt } = right;
+    const entry = { right, endsAt, dueAt: now + ASK_EVERY_MS, lastHeldAt: now, asking: false, doubted: false };
+    this.#open.add(entry);
+    this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
+    return () => this.#remove(entry);
+  }
+
+  /** The rights to an agent may have ended. */
+  doubt(agentId: string): void {
+    for (const entry of this.#open) {
+      if (entry.right.agentId !== agentId) continue;
+      entry.dueAt = this.#now();
+      entry.doubted = entry.asking;
+    }
+    this.#sweep();
+  }
+
+  /** None counts any more. */
+  endAll(reason: string): void {
+    for (const entry of [...this.#open]) this.#end(entry, reason);
+  }
+
+  #sweep(): void {
+    const now = this.#now();
+    const due: Entry[] = [];
+    for (const entry of this.#open) {
+      const { asking, dueAt, endsAt, lastHeldAt } = entry;
+      if (now - lastHeldAt >= UNANSWERED_MS) this.#end(entry, "the deployment did not answer for 15 minutes");
+      else if (!asking && (dueAt <= now || (endsAt !== undefined && endsAt <= now))) due.push(entry);
+    }
+    due.sort((a, b) => a.dueAt - b.dueAt);
+    for (const entry of due.slice(0, MAX_ASKED_PER_SWEEP)) void this.#ask(entry);
+  }
+
+  async #ask(entry: Entry): Promise<void> {
+    entry.asking = true;
+    const answer = await entry.right.ask();
+    entry.asking = false;
+    if (!this.#open.has(entry)) return;
+    const now = this.#now();
+    if (answer === "unknown") {
+      if (entry.endsAt !== undefined && entry.endsAt <= now) this.#end(entry, "access ended");
+      else entry.dueAt = now + ASK_AGAIN_MS;
+    } else if (answer.holds) {
+      entry.lastHeldAt = now;
+      entry.endsAt = answer.endsAt;
+      entry.dueAt = entry.doubted ? now : now + ASK_EVERY_MS;
+      if (answer.endsAt !== undefined && answer.endsAt <= now) this.#end(entry, "access ended");
+    } else this.#end(entry, answer.reason);
+    entry.doubted = false;
+  }
+
+  #end(entry: Entry, reason: string): void {
+    if (!this.#remove(entry)) return;
+    entry.right.end(reason);
+  }
+
+  #remove(entry: Entry): boolean {
+    const removed = this.#open.delete(entry);
+    if (this.#open.size === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+    return removed;
+  }
+}

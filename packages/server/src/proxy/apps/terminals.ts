@@ -1,0 +1,105 @@
+/**
+ * Terminals of browsers through this proxy: GET /workspaceagents/{id}/pty as a WebSocket, with the token that the primary
+ * issued for it. The token is in the address, since a page can give a WebSocket no headers; it counts for a minute.
+ */
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { SIGNED_APP_TOKEN_PARAMETER } from "coder-protocol/rest/proxy-apps";
+import { APP_TUNNEL_KEY } from "../../apps/app-dialer.ts";
+import type { AppTokenClaims } from "../../base/app-token.ts";
+import { DomainError } from "../../base/domain-error.ts";
+import { type PlaceLimits, Places } from "../../base/places.ts";
+import type { UpgradeRoute } from "../../base/routes.ts";
+import { readPtyQuery } from "../../http/terminals/pty-query.ts";
+import { TerminalOwners } from "../../http/terminals/terminal-owners.ts";
+import { TERMINAL_PATH, TerminalSockets, type TerminalSocketsOptions } from "../../http/terminals/terminal-sockets.ts";
+import type { AppTokens } from "./app-tokens.ts";
+import type { OpenRights, RightAnswer } from "./open-rights.ts";
+
+const NEXT_STEP = "Open the terminal again from the dashboard: it asks for a new token.";
+
+export interface ProxyTerminalsOptions extends TerminalSocketsOptions {
+  readonly tokens: Pick<AppTokens, "verify" | "issue">;
+  readonly rights: Pick<OpenRights, "add">;
+  /** Origins of the pages that may open terminals. */
+  readonly origins: () => ReadonlySet<string>;
+  readonly limits: PlaceLimits;
+  readonly clientAddress: (request: IncomingMessage) => string;
+}
+
+export class ProxyTerminals {
+  readonly #options: ProxyTerminalsOptions;
+  readonly #places: Places;
+  readonly #owners = new TerminalOwners();
+  readonly #sockets: TerminalSockets;
+
+  constructor(options: ProxyTerminalsOptions) {
+    this.#options = options;
+    this.#places = new Places("terminals", options.limits);
+    this.#sockets = new TerminalSockets(options);
+  }
+
+  get route(): UpgradeRoute {
+    return {
+      name: "terminal",
+      upgradeOnly: true,
+      match: (url) => TERMINAL_PATH.test(url.pathname),
+      handle: (request, socket, head) => this.#handle(request, socket, head),
+    };
+  }
+
+  async #handle(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const { origin } = request.headers;
+    // Programs send none.
+    if (origin !== undefined && !this.#options.origins().has(origin))
+      throw new DomainError("forbidden", "Pages of this origin may not open terminals", {
+        detail: "Only the dashboard of the deployment may.",
+      });
+    const url = new URL(request.url ?? "/", "http://unused");
+    const agentId = (TERMINAL_PATH.exec(url.pathname)?.[1] ?? "").toLowerCase();
+    const claims = await this.#claims(url.searchParams.get(SIGNED_APP_TOKEN_PARAMETER));
+    const { visitor } = claims.grant;
+    if (claims.access_method !== "terminal" || claims.agent_id !== agentId || visitor === undefined)
+      throw new DomainError("forbidden", "The token is not for this terminal", { detail: NEXT_STEP });
+    const query = readPtyQuery(url.searchParams);
+    const claim = this.#owners.claim(agentId, query.id, visitor.id);
+    if (claim === "other") throw new DomainError("forbidden", "This terminal belongs to another user");
+    this.#places.takeUntilClosed({ userId: visitor.id, address: this.#options.clientAddress(request) }, socket);
+    if (socket.destroyed) return;
+    this.#sockets.open(request, socket, head, {
+      query,
+      user: { id: visitor.id, username: visitor.username },
+      request: { agentId, keyId: APP_TUNNEL_KEY, token: "" },
+      fresh: claim === "new",
+      watch: (end) =>
+        this.#options.rights.add({ agentId, endsAt: claims.grant.ends_at, ask: () => this.#askAgain(claims), end }),
+    });
+  }
+
+  async #claims(token: string | null): Promise<AppTokenClaims> {
+    if (token === null)
+      throw new DomainError("unauthenticated", "A terminal at a workspace proxy needs a token of the deployment", {
+        detail: NEXT_STEP,
+      });
+    const verdict = await this.#options.tokens.verify(token);
+    if ("claims" in verdict) return verdict.claims;
+    if ("unknown" in verdict)
+      throw new DomainError("unavailable", "The deployment could not be asked", {
+        detail: `${verdict.unknown}. Try again in a moment, or open the terminal at the deployment itself.`,
+        retryAfterSeconds: 5,
+      });
+    throw new DomainError("unauthenticated", `The token of the terminal does not count (${verdict.refused})`, {
+      detail: NEXT_STEP,
+    });
+  }
+
+  /** The token's id stands for the login that it was issued to. */
+  async #askAgain({ agent_id, jti }: AppTokenClaims): Promise<RightAnswer> {
+    const issued = await this.#options.tokens.issue({
+      app_request: { access_method: "terminal", agent_name_or_id: agent_id },
+      session_token: jti,
+    });
+    if ("claims" in issued) return { holds: true, endsAt: issued.claims.grant.ends_at };
+    return "refused" in issued ? { holds: false, reason: "access ended" } : "unknown";
+  }
+}

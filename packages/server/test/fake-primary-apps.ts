@@ -1,0 +1,107 @@
+/** The part of a scripted primary that grants rights to apps and terminals. */
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import {
+  type AppGrant,
+  type AppRequest,
+  type CryptoKey,
+  type IssueAppTokenRequest,
+  issueAppTokenRequest,
+  PROXY_CRYPTO_KEYS_PATH,
+  PROXY_ISSUE_APP_TOKEN_PATH,
+} from "coder-protocol/rest/proxy-apps";
+import { type AppTokenFacts, type AppTokenParties, proxyAudience, signAppToken } from "../src/base/app-token.ts";
+
+export const DEPLOYMENT_ID = "5f9d8c7b-1111-4a4a-8b8b-0123456789ab";
+export const ADA = { id: "11111111-2222-4333-8444-555555555555", username: "ada" };
+export const AGENT_ID = "99999999-8888-4777-8666-555555555555";
+const WORKSPACE = { id: "77777777-6666-4555-8444-333333333333", name: "dev" };
+
+/** What the scripted primary answers in place of a token. */
+export interface Refusal {
+  readonly status: number;
+  readonly headers?: Record<string, string>;
+  readonly body: string;
+}
+
+export class FakeApps {
+  sequence = 7;
+  /** Of keys and of rights, in order. */
+  readonly asked: string[] = [];
+  readonly requests: (Required<IssueAppTokenRequest> & { readonly accept: string })[] = [];
+  /** What is granted, or refused. */
+  issue: (request: IssueAppTokenRequest) => AppTokenFacts | Refusal = () => ({ status: 404, body: "{}" });
+  readonly #proxyId: string;
+
+  constructor(proxyId: string) {
+    this.#proxyId = proxyId;
+  }
+
+  /** A token as the primary signs it; `parties` may be another's. */
+  sign(facts: AppTokenFacts, parties: Partial<AppTokenParties> = {}, sequence = this.sequence): string {
+    const mine = { issuer: DEPLOYMENT_ID, audience: proxyAudience(this.#proxyId), now: Date.now() };
+    return signAppToken(facts, { secret: secretOf(sequence), sequence, deletesAt: Infinity }, { ...mine, ...parties });
+  }
+
+  /** Undefined: the request is none of these. */
+  answer(request: IncomingMessage, text: string): Refusal | undefined {
+    const url = new URL(request.url ?? "/", "http://unused");
+    if (request.method === "GET" && url.pathname === PROXY_CRYPTO_KEYS_PATH) {
+      const feature = url.searchParams.get("feature");
+      this.asked.push(`keys ${feature}`);
+      const body = { crypto_keys: [this.#key(this.sequence)] };
+      return feature === "workspace_apps_token" ? json(200, body) : json(400, {});
+    }
+    if (request.method === "POST" && url.pathname === PROXY_ISSUE_APP_TOKEN_PATH) {
+      const asked = issueAppTokenRequest.parse(JSON.parse(text));
+      this.requests.push({ ...asked, accept: request.headers.accept ?? "" });
+      const answer = this.issue(asked);
+      return "status" in answer ? answer : json(201, { signed_token_str: this.sign(answer) });
+    }
+    return undefined;
+  }
+
+  #key(sequence: number): CryptoKey {
+    const [starts_at, deletes_at] = [-3_600_000, 3_600_000].map((ms) => new Date(Date.now() + ms).toISOString());
+    const feature = "workspace_apps_token";
+    return { feature, secret: secretOf(sequence), sequence, starts_at: starts_at!, deletes_at: deletes_at! };
+  }
+}
+
+/** Everything of a token for ada's agent but what the test is about. */
+export function factsOf(
+  request: Pick<AppRequest, "access_method"> & Partial<AppRequest>,
+  grant: Partial<AppGrant> = {},
+): AppTokenFacts {
+  const visitor = { ...ADA, role: "member", email: "ada@example.com" } as const;
+  return {
+    jti: randomUUID(),
+    base_path: "",
+    app_prefix: "",
+    username_or_id: ADA.username,
+    workspace_name_or_id: WORKSPACE.name,
+    agent_name_or_id: "main",
+    app_slug_or_port: "",
+    ...request,
+    user_id: ADA.id,
+    workspace_id: WORKSPACE.id,
+    agent_id: AGENT_ID,
+    app_url: "",
+    grant: {
+      visitor,
+      owner: ADA,
+      workspace: WORKSPACE,
+      agent: { id: AGENT_ID, name: "main" },
+      state: "running",
+      ...grant,
+    },
+  };
+}
+
+export function json(status: number, body: object): Refusal {
+  return { status, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+}
+
+function secretOf(sequence: number): string {
+  return sequence.toString(16).padStart(2, "0").repeat(32);
+}
