@@ -412,10 +412,15 @@ function clusterFacts(parts: Parts): ClusterDebugFacts {
   const own = parts.replicas()[0]!;
   if (cluster === undefined) return { own, cluster, links, pool: store.pool };
   const { state, mode, waitingRows } = cluster;
-  const { recovered, faults } = clusterWatch;
+  const { recovered, reconciled, faults } = clusterWatch;
   const skewMs = databaseClock?.offsetMs ?? 0;
   const servers = clusterWatch.servers();
-  return { own, cluster: { state, mode, waitingRows, skewMs, servers, recovered, faults }, links, pool: store.pool };
+  return {
+    own,
+    cluster: { state, mode, waitingRows, skewMs, servers, recovered, reconciled, faults },
+    links,
+    pool: store.pool,
+  };
 }
 
 function programSources(

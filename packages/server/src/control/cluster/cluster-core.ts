@@ -3,7 +3,7 @@ import { NodeSchema } from "coder-protocol/gen/tailnet_pb.js";
 import type { Coordinator } from "../coordinator.ts";
 import type { CoordinatorRecord } from "../coordinator-records.ts";
 import { Outbox, type PeerChange } from "./outbox.ts";
-import type { Rows, ServerRow } from "./rows.ts";
+import type { Rows, ServerRow, WholeServer } from "./rows.ts";
 import { ClusterView } from "./view.ts";
 
 /** The coordinator of this server, and what it exchanges with the others: everything but the database itself. */
@@ -82,6 +82,11 @@ export class ClusterCore {
   /** Rows of another server were read, all up to `seen`. */
   read(server: string, rows: Rows, seen: number): void {
     this.view.read(server, rows, seen, this.#now());
+  }
+
+  /** All rows of another server were read; see ClusterView.reconcile. */
+  reconcile(server: string, rows: WholeServer): number {
+    return this.view.reconcile(server, rows, this.#now());
   }
 
   /** Forgets what can matter no longer. Call now and then. */

@@ -1,6 +1,6 @@
 import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import type { Batch } from "./outbox.ts";
-import type { EventRow, NodeRow, Rows, ServerRow } from "./rows.ts";
+import type { EventRow, NodeRow, Rows, ServerRow, WholeServer } from "./rows.ts";
 
 /** A server as its siblings, and administrators, see it. */
 export interface Replica {
@@ -46,7 +46,8 @@ export interface HintListener {
 
 /**
  * The tables that the servers of a cluster share. Every method rejects when the database does not answer in time; the
- * next call dials again. `write`, `heartbeat` and `hint` are called one at a time, and so are `read`, `nodes` and `heads`.
+ * next call dials again. `write`, `heartbeat` and `hint` are called one at a time, and so are `read`,
+ * `readWhole`, `nodes` and `heads`.
  */
 export interface ClusterDatabase extends AsyncDisposable {
   /** Makes this server known. `me` was never used before. */
@@ -65,6 +66,8 @@ export interface ClusterDatabase extends AsyncDisposable {
   hint(me: string, head: number): Promise<void>;
   /** Changes of a server above `after`, up to `upTo`, as many as one statement returns. */
   read(server: string, after: number, upTo: number): Promise<ReadRows>;
+  /** Each row as it is when its turn comes, thus never older than when this began. Undefined: there is no such server. */
+  readWhole(server: string): Promise<WholeServer | undefined>;
   nodes(server: string, ids: readonly string[]): Promise<readonly NodeRow[]>;
   /** Number of the last change of each server. */
   heads(): Promise<ReadonlyMap<string, number>>;

@@ -22,6 +22,9 @@ const SLOW_POLL_MS = 250;
 const QUIET_MS = 60_000;
 const SWEEP_MS = 60_000;
 const REPLICAS_MS = 5_000;
+/** Everything that is known of the others is compared with the database this often, or so soon after a row was not valid. */
+const RECONCILE_MS = 600_000;
+const RECONCILE_BAD_MS = 60_000;
 const FIRST_RETRY_MS = 50;
 const MAX_RETRY_MS = 1_000;
 const LISTEN_RETRY_MS = 1_000;
@@ -46,6 +49,8 @@ export interface ClusterLinkOptions {
   readonly onEvent?: (event: EventRow) => void;
   /** An event that the server which caused it did not publish in time. */
   readonly onAdopted?: (event: AccessOutboxRow) => void;
+  /** So many rows of others were other than what was known of them. */
+  readonly onReconciled?: (differences: number) => void;
   /** Servers that are there, this one among them; called again and again. */
   readonly onReplicas?: (replicas: readonly Replica[]) => void;
 }
@@ -68,6 +73,7 @@ export class ClusterLink implements AsyncDisposable {
   #lastWriteAt = Number.NEGATIVE_INFINITY;
   #lastNewsAt = performance.now();
   #sweptAt = performance.now();
+  #reconcileAt = nextReconciliation();
   #writtenHead = 0;
   #listening = false;
   #replicas: readonly Replica[] = [];
@@ -288,6 +294,7 @@ export class ClusterLink implements AsyncDisposable {
         isolation.isolated();
       },
       back: (isolatedMs) => {
+        this.#reconcileAt = performance.now();
         log.info({ ms: Math.round(isolatedMs) }, "not isolated any more");
         isolation.back(isolatedMs);
       },
@@ -348,15 +355,31 @@ export class ClusterLink implements AsyncDisposable {
       this.#lastNewsAt = performance.now();
       for (const { server, after, upTo } of unread) {
         const { rows, events, seen, bad } = await this.#database.read(server, after, upTo);
-        if (bad > 0) this.#options.log.warn({ server, rows: bad }, "rows of another server are not valid");
+        if (bad > 0) {
+          this.#options.log.warn({ server, rows: bad }, "rows of another server are not valid");
+          this.#reconcileAt = Math.min(this.#reconcileAt, performance.now() + RECONCILE_BAD_MS);
+        }
         this.#core.read(server, rows, seen);
         for (const event of events) this.#options.onEvent?.(event);
       }
       await this.#readNodes();
     }
+    if (performance.now() >= this.#reconcileAt) await this.#reconcile();
     await this.#readNodes();
     this.#isolation?.caughtUp(beganAt);
     this.#armIsolation();
+  }
+
+  /** A difference is a change that was lost, as by a standby that lacked it, or a fault of ours. */
+  async #reconcile(): Promise<void> {
+    for (const server of this.#core.view.servers()) {
+      const rows = await this.#database.readWhole(server);
+      const differences = rows === undefined ? 0 : this.#core.reconcile(server, rows);
+      if (differences === 0) continue;
+      this.#options.log.warn({ server, differences }, "what was known of another server's peers is put right");
+      this.#options.onReconciled?.(differences);
+    }
+    this.#reconcileAt = nextReconciliation();
   }
 
   async #readNodes(): Promise<void> {
@@ -394,4 +417,9 @@ export class ClusterLink implements AsyncDisposable {
     this.#mode = "poll";
     this.#options.log.warn({}, "the database delivers no notifications: changes of other servers are asked for");
   }
+}
+
+/** Not at the same time at every server. */
+function nextReconciliation(): number {
+  return performance.now() + RECONCILE_MS * (0.5 + Math.random());
 }

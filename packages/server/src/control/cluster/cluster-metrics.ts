@@ -98,17 +98,15 @@ export function clusterStateMetrics(registry: Registry, watch: ClusterWatch, lin
   const gauge = (name: string, help: string, value: () => number): void => {
     new Gauge({ name, help, registers, collect: collected(value) });
   };
+  const counted = (name: string, help: string, total: () => number): void => {
+    new Counter({ name, help, registers, collect: totalled(total) });
+  };
   gauge("coder_cluster_isolated", "1 while other servers take this one for lost", () => Number(link.isIsolated));
   gauge("coder_cluster_outbox_rows", "Changes that wait to be written to the database", () => link.waitingRows);
-  new Counter({
-    name: "coder_cluster_recovered_total",
-    help: "Times that a heartbeat, and no hint, brought changes of another server",
-    registers,
-    collect() {
-      this.reset();
-      this.inc(watch.recovered);
-    },
-  });
+  const recovered = "Times that a heartbeat, and no hint, brought changes of another server";
+  counted("coder_cluster_recovered_total", recovered, () => watch.recovered);
+  const reconciled = "Rows of other servers that were other in the database than what was known of them";
+  counted("coder_cluster_reconciled_total", reconciled, () => watch.reconciled);
   new Gauge({
     name: "coder_cluster_mode",
     help: "1 for the way by which changes of other servers are noticed",
@@ -170,5 +168,12 @@ export function clusterStateMetrics(registry: Registry, watch: ClusterWatch, lin
 function collected(value: () => number) {
   return function collect(this: Gauge): void {
     this.set(value());
+  };
+}
+
+function totalled(total: () => number) {
+  return function collect(this: Counter): void {
+    this.reset();
+    this.inc(total());
   };
 }

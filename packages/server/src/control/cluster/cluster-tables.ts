@@ -8,10 +8,12 @@ import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import { endSoon, type OpenConnection } from "../../db/dedicated.ts";
 import type { ClusterDatabase, Heartbeat, HintListener, ReadRows, Replica } from "./cluster-database.ts";
 import type { Batch } from "./outbox.ts";
-import type { EventRow, NodeRow, PeerKind, PeerRow, ServerRow, SignalRow, TunnelRow } from "./rows.ts";
+import type { EventRow, NodeRow, PeerKind, PeerRow, ServerRow, SignalRow, TunnelRow, WholeServer } from "./rows.ts";
 
 const MAX_READ_ROWS = 2_000;
 const PROBE_MS = 2_000;
+/** Greater than the number of every change. */
+const ALL_CHANGES = Number.MAX_SAFE_INTEGER;
 const MAX_REASON_LENGTH = 256;
 const MAX_NODE_BYTES = 8 * 1024;
 const KEY_BYTES = 32;
@@ -142,6 +144,24 @@ export class PostgresClusterDatabase implements ClusterDatabase {
       else read.signals.push({ from, to, rev });
     }
     return { rows: read, events, seen: rows.length < MAX_READ_ROWS ? upTo : rows.at(-1)!.rev, bad };
+  }
+
+  async readWhole(server: string): Promise<WholeServer | undefined> {
+    const peers = new Map<string, PeerRow>();
+    const tunnels = new Map<string, TunnelRow>();
+    // A row that changes meanwhile gets a greater number, and comes again.
+    for (let after = 0; after < ALL_CHANGES; ) {
+      const { rows, seen } = await this.read(server, after, ALL_CHANGES);
+      for (const row of rows.peers) peers.set(row.id, row);
+      for (const row of rows.tunnels) tunnels.set(`${row.from} ${row.to}`, row);
+      after = seen;
+    }
+    const [row] = await this.#reader.run<Pick<HeadRow, "head">>("select head from tailnet_servers where id = $1", [
+      server,
+    ]);
+    return row === undefined
+      ? undefined
+      : { peers: [...peers.values()], tunnels: [...tunnels.values()], head: row.head };
   }
 
   async nodes(server: string, ids: readonly string[]): Promise<readonly NodeRow[]> {

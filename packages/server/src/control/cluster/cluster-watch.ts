@@ -44,6 +44,8 @@ interface Known {
 export class ClusterWatch {
   /** Changes that a heartbeat brought, and no hint. */
   recovered = 0;
+  /** Rows of others that were other in the database than what was known of them. */
+  reconciled = 0;
   readonly #servers = new Map<string, Known>();
   readonly #replicas = new Map<string, Replica>();
   readonly #onNews: (news: ReplicaNews, fields: Readonly<Record<string, unknown>>) => void;

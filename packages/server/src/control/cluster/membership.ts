@@ -34,7 +34,6 @@ export function clusterOf(options: {
   /** What operators see of it. */
   readonly watch: ClusterWatch;
   readonly metrics: ClusterMetrics;
-  /** To siblings. */
   /** Makes what one question to a sibling is asked with: certificates may have been renewed since the last one. */
   readonly dialer: () => Pick<Dialer, "agentFor" | "close">;
   /** What is wrong with this server, as its siblings should know; "" for nothing. */
@@ -65,6 +64,9 @@ export function clusterOf(options: {
     log,
     problem,
     onReplicas,
+    onReconciled: (differences) => {
+      options.watch.reconciled += differences;
+    },
     onEvent: (event) => events.apply(event),
     onAdopted: (event) => events.adopt(event),
     onDatabaseTime: (databaseMs, roundTripMs) => clock.measured(databaseMs, roundTripMs),

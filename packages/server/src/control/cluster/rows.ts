@@ -55,6 +55,12 @@ export interface Rows {
   readonly signals: readonly SignalRow[];
 }
 
+/** All peers and tunnels that the database has of one server. */
+export interface WholeServer extends Omit<Rows, "signals"> {
+  /** Number of its last change, read after the rows. */
+  readonly head: number;
+}
+
 /** A server as the database shows it. */
 export interface ServerRow {
   readonly id: string;

@@ -70,3 +70,63 @@ describe("a server whose own heartbeats had a gap", () => {
     expect(gone).toEqual([58_000]);
   });
 });
+
+describe("a comparison with everything that the database has of a server", () => {
+  const TO = "00000000-0000-4000-8000-000000000002";
+  const row = { id: PEER, rev: 3, state: "here", kind: "client", session: 1, key: undefined, reason: "" } as const;
+  const tunnel = { from: PEER, to: TO, rev: 4, gone: false } as const;
+
+  /** All changes of the other server were read, up to number 4. */
+  function known() {
+    const news: string[] = [];
+    const view = new ClusterView("me", {
+      remotePeer: (id) => void news.push(`here ${id}`),
+      remoteGone: (id, end) => void news.push(`${end} ${id}`),
+      remoteTunnel: (from, to, gone) => void news.push(`${gone ? "no " : ""}tunnel ${from} ${to}`),
+      remoteSignal: () => undefined,
+      moved: () => undefined,
+      tunnelsOf: () => [],
+      concerns: () => false,
+    });
+    view.heartbeats([{ id: DEAD, replicaId: DEAD, head: 4, ageMs: 0, drainingMs: undefined }], 0);
+    view.read(DEAD, { peers: [row], tunnels: [tunnel], signals: [] }, 4, 0);
+    news.length = 0;
+    return { view, news };
+  }
+
+  it("changes nothing where both agree", () => {
+    const { view, news } = known();
+    expect(view.reconcile(DEAD, { peers: [row], tunnels: [tunnel], head: 4 }, 0)).toBe(0);
+    expect(news).toEqual([]);
+  });
+
+  it("leaves changes that are not read yet to the read", () => {
+    const { view, news } = known();
+    const later = { peers: [{ ...row, rev: 5 }], tunnels: [{ ...tunnel, rev: 6, gone: true }], head: 6 };
+    expect(view.reconcile(DEAD, later, 0)).toBe(0);
+    const others = [{ ...row, id: TO, rev: 5 }];
+    expect(view.reconcile(DEAD, { peers: [row, ...others], tunnels: [tunnel], head: 6 }, 0)).toBe(0);
+    expect(news).toEqual([]);
+  });
+
+  it("forgets rows that are not there any more", () => {
+    const { view, news } = known();
+    expect(view.reconcile(DEAD, { peers: [row], tunnels: [], head: 4 }, 0)).toBe(1);
+    expect(news).toEqual([`no tunnel ${PEER} ${TO}`]);
+    expect(view.reconcile(DEAD, { peers: [], tunnels: [], head: 4 }, 0)).toBe(1);
+    expect(news.slice(1)).toEqual([`disconnected ${PEER}`]);
+  });
+
+  it("finds ends and tunnels that were lost on the way", () => {
+    const { view, news } = known();
+    const ended = { ...row, rev: 4, state: "lost", reason: "lost" } as const;
+    expect(view.reconcile(DEAD, { peers: [ended], tunnels: [{ ...tunnel, gone: true }], head: 4 }, 0)).toBe(2);
+    expect(news).toEqual([`lost ${PEER}`, `no tunnel ${PEER} ${TO}`]);
+  });
+
+  it("takes nothing from a database that was restored to an earlier state", () => {
+    const { view, news } = known();
+    expect(view.reconcile(DEAD, { peers: [], tunnels: [], head: 3 }, 0)).toBe(0);
+    expect(news).toEqual([]);
+  });
+});

@@ -7,7 +7,7 @@ import { type Node, NodeSchema } from "coder-protocol/gen/tailnet_pb.js";
 import { nodeFromProto, nodeToProto } from "coder-protocol/tailnet/node";
 import type { PeerEnd, RemotePeer } from "../coordinator-records.ts";
 import { nodeRefusal } from "../peer-auth.ts";
-import type { NodeRow, PeerRow, Rows, ServerRow } from "./rows.ts";
+import type { NodeRow, PeerRow, Rows, ServerRow, TunnelRow, WholeServer } from "./rows.ts";
 
 /** A server whose heartbeat is older is lost: its peers without another server are lost with it. */
 export const LOST_AFTER_MS = 6_000;
@@ -204,6 +204,40 @@ export class ClusterView {
       if (this.#counting(from)?.server === server) this.#local.remoteSignal(from, to);
   }
 
+  /** Other servers whose rows count. */
+  servers(): readonly string[] {
+    return [...this.#servers].flatMap(([server, { state }]) => (state === "expired" ? [] : [server]));
+  }
+
+  /**
+   * Puts right what is held of a server, given all rows that the database has of it: a change that was lost on the way is found
+   * by nothing else. Changes that are still to be read are left to `read`.
+   * @returns the number of differences.
+   */
+  reconcile(server: string, { peers, tunnels, head }: WholeServer, nowMs: number): number {
+    const known = this.#servers.get(server);
+    // A database that was restored has less of the server than was read: the server begins again under another id.
+    if (known === undefined || known.state === "expired" || head < known.seen) return 0;
+    const { seen } = known;
+    const stored = new Set(peers.map(({ id }) => id));
+    const missed = peers.filter(({ id, rev, state }) => {
+      const held = this.#peers.get(id)?.get(server);
+      return rev <= seen && (held === undefined ? state === "here" : held.row.rev < rev);
+    });
+    const gone = [...this.#peers].flatMap(([id, byServer]) =>
+      byServer.get(server)?.row.state === "here" && !stored.has(id) ? [id] : [],
+    );
+    const wrong = this.#wrongTunnels(server, tunnels, seen);
+    this.read(server, { peers: missed, tunnels: wrong, signals: [] }, seen, nowMs);
+    for (const id of gone) {
+      const byServer = this.#peers.get(id);
+      byServer?.delete(server);
+      if (byServer?.size === 0) this.#peers.delete(id);
+      this.#refresh(id);
+    }
+    return missed.length + gone.length + wrong.length;
+  }
+
   /** Of the peers that share a tunnel with one connected here, those whose node is not read yet. */
   wantedNodes(): { readonly server: string; readonly id: string }[] {
     const wanted: { server: string; id: string }[] = [];
@@ -232,6 +266,22 @@ export class ClusterView {
       held.node = checked;
       this.#refresh(id);
     }
+  }
+
+  /** As they should be: tunnels of a server that are held and should not be, and the reverse. */
+  #wrongTunnels(server: string, stored: readonly TunnelRow[], seen: number): TunnelRow[] {
+    const bySource = new Map<string, Map<string, TunnelRow>>();
+    for (const row of stored) inner(bySource, row.from, () => new Map<string, TunnelRow>()).set(row.to, row);
+    const holds = (from: string, to: string): boolean => this.#tunnels.get(from)?.get(server)?.has(to) === true;
+    const missed = [...bySource.values()].flatMap((rows) =>
+      [...rows.values()].filter(({ from, to, rev, gone }) => rev <= seen && holds(from, to) === gone),
+    );
+    const gone = [...this.#tunnels].flatMap(([from, byServer]) =>
+      [...(byServer.get(server) ?? [])].flatMap((to) =>
+        bySource.get(from)?.has(to) === true ? [] : [{ from, to, rev: 0, gone: true }],
+      ),
+    );
+    return [...missed, ...gone];
   }
 
   #dropTunnel(from: string, server: string, to: string): void {

@@ -3,7 +3,7 @@ import type { ClusterDatabase, Heartbeat, HintListener, ReadRows, Replica } from
 import type { ClusterMetrics } from "./cluster-metrics.ts";
 import type { ClusterWatch } from "./cluster-watch.ts";
 import type { Batch } from "./outbox.ts";
-import type { NodeRow } from "./rows.ts";
+import type { NodeRow, WholeServer } from "./rows.ts";
 
 export class WatchedClusterDatabase implements ClusterDatabase {
   readonly #database: ClusterDatabase;
@@ -67,6 +67,10 @@ export class WatchedClusterDatabase implements ClusterDatabase {
     this.#watch.read(server, rows.seen);
     if (rows.bad > 0) this.#watch.failed(`${rows.bad} rows of server ${server} are not valid`, this.#now());
     return rows;
+  }
+
+  readWhole(server: string): Promise<WholeServer | undefined> {
+    return this.#timed("read_whole", () => this.#database.readWhole(server));
   }
 
   nodes(server: string, ids: readonly string[]): Promise<readonly NodeRow[]> {

@@ -17,6 +17,7 @@ export interface ClusterDebugFacts {
         readonly skewMs: number;
         readonly servers: readonly WatchedServer[];
         readonly recovered: number;
+        readonly reconciled: number;
         readonly faults: readonly Fault[];
       }
     | undefined;
@@ -31,6 +32,7 @@ export function clusterDebug({ own, cluster, links, pool }: ClusterDebugFacts) {
     notifications: cluster?.mode ?? null,
     outbox_rows: cluster?.waitingRows ?? 0,
     recovered: cluster?.recovered ?? 0,
+    reconciled: cluster?.reconciled ?? 0,
     skew_ms: cluster?.skewMs ?? 0,
     database_latency_us: own.databaseLatencyUs,
     pool: pool === undefined ? null : { max: pool.max, used: pool.used, idle: pool.idle, waiting: pool.waiting },
