@@ -8,6 +8,7 @@ import { UpgradeSources } from "./base/upgrade-sources.ts";
 import { Catalogue, type ProgramSources } from "./downloads/catalogue.ts";
 import { HealthChecks } from "./health/health-checks.ts";
 import type { DashboardFiles } from "./http/dashboard/build-output.ts";
+import { proxyOrigins } from "./http/dashboard/proxy-origins.ts";
 import { relaySockets } from "./http/dashboard/relay-sockets.ts";
 import { dashboardRoutes } from "./http/dashboard/serve.ts";
 import { FrontDoor } from "./http/front-door.ts";
@@ -171,6 +172,8 @@ export function buildHttpSurface(
           proxies: parts.proxies,
           keys: parts.proxyApps.keys,
           tokens: parts.proxyApps.tokens,
+          signIn: parts.proxyApps.signIn,
+          uses: parts.proxyApps.uses,
           clock,
           bodyBytes,
         }),
@@ -231,6 +234,7 @@ export function buildHttpSurface(
           user,
           authenticator,
           signIn: parts.webApps.signIn,
+          proxySignIn: parts.proxyApps.signIn,
           wildcard: config.wildcardAccessUrl,
           addresses,
         }),
@@ -388,7 +392,10 @@ export function buildHttpSurface(
         users,
         deployment,
         addresses,
-        relayOrigins: () => relayOrigins(control.relayMap(), embeddedRegionId),
+        connectOrigins: () => [
+          ...relayOrigins(control.relayMap(), embeddedRegionId),
+          ...proxyOrigins(parts.appProxies()),
+        ],
         relaySockets: () => relaySockets(control.relayMap()),
         log,
       }),

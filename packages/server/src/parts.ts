@@ -54,6 +54,7 @@ import { relayMetrics } from "./relay/relay-metrics.ts";
 import type { ServerKeys } from "./state/key-file.ts";
 import { AgentHttp } from "./tunnels/agent-http.ts";
 import { AgentTunnels } from "./tunnels/agent-tunnels.ts";
+import { servesApps } from "./workspace-proxies/app-proxies.ts";
 import { ProxyDirectory } from "./workspace-proxies/proxy-directory.ts";
 import { proxyMetrics } from "./workspace-proxies/proxy-metrics.ts";
 import { proxyServices } from "./workspace-proxies/proxy-services.ts";
@@ -332,16 +333,26 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     log,
   });
 
+  const appProxies = () => {
+    const own = { wildcard, accessUrl: addresses.browserUrl() };
+    return proxyDirectory.all.filter((row) => servesApps(row, own));
+  };
   const proxyApps = new ProxyApps({
     store,
     deploymentId: deployment.deploymentId,
     signingKey: keys.signing,
     authenticator,
     policies: connectionPolicies,
+    proxies: appProxies,
+    accessUrl: () => addresses.browserUrl(),
+    maxLevel,
+    pathApps: config.pathApps,
     resolver: webApps.resolver,
     visitors: webApps.visitors,
+    onUse: (workspaceId) => webApps.recordUse(workspaceId),
     clock,
     log,
+    metrics: metrics.registry,
   });
   // After the web apps, which forget what they looked up when an access event comes.
   const proxyTunnels = new ProxyTunnels({
@@ -398,6 +409,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     portShares,
     appTunnels,
     webApps,
+    appProxies,
     proxyApps,
     proxyTunnels,
   };

@@ -1,7 +1,6 @@
 /** What a workspace proxy may do for the terminals that it serves, and what ends it. */
 import { randomUUID } from "node:crypto";
 import {
-  type CryptoKey,
   PROXY_COORDINATE_PATH,
   PROXY_CRYPTO_KEYS_PATH,
   PTY_SIGNED_TOKEN_PATH,
@@ -9,54 +8,10 @@ import {
 } from "coder-protocol/rest/proxy-apps";
 import { PROXY_TOKEN_HEADER } from "coder-protocol/rest/workspace-proxies";
 import { expect, test, vi } from "vitest";
-import { type AppTokenClaims, proxyAudience, verifyAppToken } from "../src/base/app-token.ts";
-import type { HttpLimits } from "../src/http/limits.ts";
-import { addMember, addWorkspace, agentToken, openSocket, send } from "./helpers.ts";
+import { addMember, openSocket, send } from "./helpers.ts";
 import { agentNode, TestPeer } from "./peers.ts";
-import { asProxy, createProxy, type Deployment, FakeProxy, PROXIES, proxyDeployment } from "./proxies.ts";
-
-const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
-
-interface Proxied extends AsyncDisposable {
-  readonly at: Deployment;
-  readonly proxy: { id: string; token: string };
-  readonly process: FakeProxy;
-  /** Owns the workspace. */
-  readonly ada: { token: string; id: string };
-  readonly workspaceId: string;
-  readonly agentId: string;
-  readonly agent: TestPeer;
-}
-
-/** A proxy that serves terminals, and a workspace whose agent is connected. */
-async function proxied(limits: Partial<HttpLimits> = {}): Promise<Proxied> {
-  const at = await proxyDeployment({}, limits);
-  const process = await FakeProxy.start();
-  const proxy = await createProxy(at, "near");
-  const registered = await process.register(at, proxy.token, { derp_only: false });
-  if (registered.status !== 201) throw new Error(registered.text);
-  const ada = await addMember(at.url, at.token, "member");
-  const workspace = await addWorkspace(at.url, ada.token, "dev");
-  const agentId: string = workspace.latest_build.resources[0].agents[0].id;
-  const agent = await TestPeer.open(at.url, await agentToken(at.url, ada.token, workspace.id), AGENT_RPC);
-  agent.send({ updateSelf: { node: agentNode(agentId) } });
-  const row = () => at.server.parts.store.agents.byId(agentId);
-  await vi.waitFor(async () => expect((await row())?.last_connected_at).not.toBeNull(), 30_000);
-  return {
-    at,
-    proxy,
-    process,
-    ada,
-    workspaceId: workspace.id,
-    agentId,
-    agent,
-    [Symbol.asyncDispose]: async () => {
-      await agent[Symbol.asyncDispose]();
-      await process[Symbol.asyncDispose]();
-      await at[Symbol.asyncDispose]();
-    },
-  };
-}
+import { claimsOf, ending, keysOf, type Proxied, proxied, read, tunnelOf } from "./proxied.ts";
+import { asProxy, createProxy, type FakeProxy, PROXIES } from "./proxies.ts";
 
 const wsUrl = (process: FakeProxy, agentId: string) =>
   `${process.url.replace("http", "ws")}/api/v2/workspaceagents/${agentId}/pty`;
@@ -66,36 +21,9 @@ function askForTerminal({ at, process, agentId }: Proxied, token: string, fields
   return send(at.url, "POST", PTY_SIGNED_TOKEN_PATH, { token, body });
 }
 
-async function keysOf(at: Deployment, token: string): Promise<CryptoKey[]> {
-  const headers = { [PROXY_TOKEN_HEADER]: token };
-  const path = `${PROXY_CRYPTO_KEYS_PATH}?feature=workspace_apps_token`;
-  return (await send(at.url, "GET", path, { headers })).json.crypto_keys;
-}
-
-/** What the proxy reads in a token. */
-async function read({ at, proxy }: Pick<Proxied, "at" | "proxy">, text: string, reader = proxy) {
-  const keys = (await keysOf(at, reader.token)).map((key) => ({ ...key, deletesAt: Date.parse(key.deletes_at) }));
-  const issuer = at.server.parts.deployment.deploymentId;
-  return verifyAppToken(text, keys, { issuer, audience: proxyAudience(reader.id), now: Date.now() });
-}
-
-async function claimsOf(on: Proxied, text: string): Promise<AppTokenClaims> {
-  const found = await read(on, text);
-  if ("refused" in found) throw new Error(found.refused);
-  return found.claims;
-}
-
 function issue({ at, proxy, agentId }: Proxied, session: string, as = proxy.token) {
   const question = { app_request: { access_method: "terminal", agent_name_or_id: agentId }, session_token: session };
   return asProxy(at, as, "issue-signed-app-token", question);
-}
-
-/** A control connection of the proxy with a tunnel to the agent. */
-async function tunnelOf(on: Proxied): Promise<TestPeer> {
-  const peer = await TestPeer.ofProxy(on.at.url, on.proxy.token);
-  peer.tunnelTo(on.agentId);
-  expect(await peer.next()).toBe(`node ${on.agentId}`);
-  return peer;
 }
 
 test("a user's page gets a token for a terminal, which the proxy reads and renews", async () => {
@@ -278,11 +206,3 @@ test("security R20: a new token ends the proxy's control connections, keys and g
   again.tunnelTo(on.agentId);
   expect(await again.next()).toContain("not yours to reach");
 });
-
-/** Reads on until the stream or its connection ends. */
-async function ending(peer: TestPeer): Promise<boolean> {
-  for (;;) {
-    const next = await peer.next().catch(() => "end");
-    if (next === "end") return true;
-  }
-}

@@ -1,15 +1,22 @@
 /** Apps and terminals that workspace proxies serve: joins the parts. */
+import type { ShareLevel } from "coder-protocol/rest/apps";
+import type { Registry } from "prom-client";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { WallClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
-import type { ProxyAppGrantRow } from "../db/schema.ts";
+import type { ProxyAppGrantRow, WorkspaceProxyRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { ConnectionPolicies } from "../workspaces/connection-policies.ts";
+import type { PathAppSettings } from "./path-apps.ts";
+import { ProxiedApps } from "./proxied-apps.ts";
 import type { ProxyApp } from "./proxy-app.ts";
 import { ProxyGrants } from "./proxy-grants.ts";
 import { ProxyKeys } from "./proxy-keys.ts";
+import { ProxySignIn } from "./proxy-sign-in.ts";
 import { ProxyTokens } from "./proxy-tokens.ts";
+import { ProxyUses } from "./proxy-uses.ts";
 import type { AppResolver } from "./resolver.ts";
+import { SealedTickets } from "./sealed-tickets.ts";
 import { TerminalRights } from "./terminal-rights.ts";
 import type { Visitors } from "./visitors.ts";
 
@@ -19,21 +26,33 @@ export interface ProxyAppsOptions {
   readonly signingKey: Uint8Array;
   readonly authenticator: Pick<Authenticator, "canReachAgent">;
   readonly policies: Pick<ConnectionPolicies, "terminalRefusal">;
+  /** Proxies that browsers may be sent to. */
+  readonly proxies: () => readonly WorkspaceProxyRow[];
+  readonly accessUrl: () => URL;
+  readonly maxLevel: ShareLevel;
+  readonly pathApps: PathAppSettings;
   readonly resolver: AppResolver;
   readonly visitors: Visitors;
+  /** Called after a use of a workspace by a user who is signed in. */
+  readonly onUse: (workspaceId: string) => void;
   readonly clock: WallClock;
   readonly log: Logger;
+  readonly metrics: Registry;
 }
 
 export class ProxyApps {
   readonly keys: ProxyKeys;
   readonly grants: ProxyGrants;
   readonly tokens: ProxyTokens;
+  readonly signIn: ProxySignIn;
+  readonly uses: ProxyUses;
+  readonly #apps: ProxiedApps;
   readonly #terminals: TerminalRights;
 
   constructor(options: ProxyAppsOptions) {
     const { clock, log, signingKey, store } = options;
     this.keys = new ProxyKeys(signingKey);
+    this.#apps = new ProxiedApps(options);
     this.#terminals = new TerminalRights(options);
     this.grants = new ProxyGrants({
       store,
@@ -41,15 +60,18 @@ export class ProxyApps {
       clock,
       onError: (error) => log.error({ err: error }, "old grants of workspace proxies were not removed"),
     });
-    this.tokens = new ProxyTokens({ ...options, keys: this.keys, grants: this.grants, terminals: this.#terminals });
+    const shared = { ...options, apps: this.#apps };
+    this.tokens = new ProxyTokens({ ...shared, keys: this.keys, grants: this.grants, terminals: this.#terminals });
+    this.uses = new ProxyUses({ ...options, grants: this.grants });
+    this.signIn = new ProxySignIn({ ...shared, tickets: new SealedTickets(signingKey) });
   }
 
   close(): void {
     this.grants.close();
   }
 
-  async #holds({ agent_id: agentId, key_id: keyId }: ProxyAppGrantRow, app: ProxyApp): Promise<boolean> {
-    if (app.method !== "terminal") return false;
-    return "workspace" in (await this.#terminals.decide(keyId, agentId));
+  async #holds(row: ProxyAppGrantRow, app: ProxyApp): Promise<boolean> {
+    if (app.method !== "terminal") return await this.#apps.holds(row, app);
+    return "workspace" in (await this.#terminals.decide(row.key_id, row.agent_id));
   }
 }

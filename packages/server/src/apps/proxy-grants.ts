@@ -101,6 +101,17 @@ export class ProxyGrants {
     return agentIds.filter((agentId) => !granted.has(agentId) || !untouched.has(agentId));
   }
 
+  /** The workspaces that the proxy serves at present, each with the users that it serves it to. */
+  async workspacesOf(proxyId: string): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+    const served = new Map<string, Set<string>>();
+    for (const row of await this.#options.store.proxyAppGrants.recent(proxyId, this.#since)) {
+      if (row.user_id === "") continue;
+      const users = served.get(row.workspace_id) ?? new Set();
+      served.set(row.workspace_id, users.add(row.user_id));
+    }
+    return served;
+  }
+
   close(): void {
     clearInterval(this.#timer);
   }

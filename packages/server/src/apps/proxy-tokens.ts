@@ -8,11 +8,16 @@ import { type AppTokenFacts, proxyAudience, signAppToken } from "../base/app-tok
 import type { WallClock } from "../base/clock.ts";
 import { DomainError } from "../base/domain-error.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
+import { LOGIN_HEADER } from "./names.ts";
+import type { AppAnswer } from "./pages.ts";
+import { type ProxiedApps, type ProxiedPlace, placeOf } from "./proxied-apps.ts";
 import type { ProxyGrants } from "./proxy-grants.ts";
 import type { ProxyKeys } from "./proxy-keys.ts";
+import { appFacts, terminalFacts } from "./proxy-token-facts.ts";
 import type { AppResolver } from "./resolver.ts";
-import type { TerminalRight, TerminalRights } from "./terminal-rights.ts";
-import type { Visitors } from "./visitors.ts";
+import { notFoundAnswer } from "./sign-in.ts";
+import type { TerminalRights } from "./terminal-rights.ts";
+import { type FoundVisitor, placeAt, type Visitors } from "./visitors.ts";
 
 const HANDLE_BYTES = 32;
 
@@ -23,8 +28,12 @@ export interface ProxyTokensOptions {
   readonly keys: ProxyKeys;
   readonly grants: Pick<ProxyGrants, "put" | "byHandle">;
   readonly terminals: TerminalRights;
+  readonly apps: ProxiedApps;
+  readonly accessUrl: () => URL;
+  /** Called after a use of a workspace by a user who is signed in. */
+  readonly onUse: (workspaceId: string) => void;
   readonly resolver: Pick<AppResolver, "state">;
-  readonly visitors: Pick<Visitors, "byToken">;
+  readonly visitors: Pick<Visitors, "byToken" | "bySession">;
   readonly clock: WallClock;
 }
 
@@ -35,14 +44,11 @@ export class ProxyTokens {
     this.#options = options;
   }
 
-  /** Answers a proxy that asks for a visitor. Throws DomainError. */
-  async issue(proxy: WorkspaceProxyRow, question: AppTokenQuestion): Promise<string> {
+  /** Answers a proxy that asks for a visitor: a token, or what the visitor gets instead. Throws DomainError. */
+  async issue(proxy: WorkspaceProxyRow, question: AppTokenQuestion): Promise<{ readonly token: string } | AppAnswer> {
     const { access_method: method, agent_name_or_id: agentId } = question.app_request;
-    if (method !== "terminal")
-      throw new DomainError("invalid", "Workspace proxies of this deployment serve no apps", {
-        detail: "Open the app at the deployment itself.",
-      });
-    return await this.#visitorsTerminal(proxy, agentId.toLowerCase(), question.session_token);
+    if (method !== "terminal") return await this.#app(proxy, question);
+    return { token: await this.#visitorsTerminal(proxy, agentId.toLowerCase(), question.session_token) };
   }
 
   /**
@@ -84,6 +90,46 @@ export class ProxyTokens {
     return await this.terminal(proxy, row.key_id, agentId, credential);
   }
 
+  async #app(proxy: WorkspaceProxyRow, question: AppTokenQuestion): Promise<{ readonly token: string } | AppAnswer> {
+    const { accessUrl, apps, grants, onUse } = this.#options;
+    const host = question.app_hostname.toLowerCase();
+    const place = placeOf(proxy, host, pathOf(question));
+    if ("error" in place || place.app.method !== question.app_request.access_method)
+      return {
+        status: 400,
+        title: "Invalid Application URL",
+        text: `The address is not that of an application: ${"error" in place ? place.error : "its host is of another kind"}.`,
+      };
+    const visitor = await this.#visitor(proxy, host, question.session_token);
+    if (visitor === "invalid") return loginNeeded(place, question);
+    const decided = await apps.decide(place.app, visitor?.visitor);
+    if (decided === "sign-in") return loginNeeded(place, question);
+    if (decided === "not-found") return notFoundAnswer(accessUrl());
+    const { agent, owner, workspace } = decided.found;
+    await grants.put({
+      proxyId: proxy.id,
+      workspace_id: workspace.id,
+      owner_id: owner.id,
+      agent_id: agent.id,
+      visitor: decided.decision.visitor,
+      app: place.app,
+    });
+    if (decided.decision.visitor !== undefined) onUse(workspace.id);
+    return { token: this.#sign(proxy, appFacts(place.app, decided.found, visitor, question.app_request.base_path)) };
+  }
+
+  /** A token that is not valid is refused; a session that is not is none, as a cookie that has ended. */
+  async #visitor(
+    proxy: WorkspaceProxyRow,
+    host: string,
+    credential: string,
+  ): Promise<FoundVisitor | "invalid" | undefined> {
+    const { visitors } = this.#options;
+    if (credential === "") return undefined;
+    if (parseUserToken(credential) !== undefined) return (await visitors.byToken(credential)) ?? "invalid";
+    return await visitors.bySession(credential, placeAt(proxy.id, host));
+  }
+
   #sign(proxy: WorkspaceProxyRow, facts: AppTokenFacts): string {
     const { clock, deploymentId, keys } = this.#options;
     const now = clock.now();
@@ -92,32 +138,21 @@ export class ProxyTokens {
   }
 }
 
-function terminalFacts(
-  { agent, endsAt, owner, user, workspace }: TerminalRight,
-  jti: string,
-  state: AppTokenFacts["grant"]["state"],
-): AppTokenFacts {
+/** The request target of an app below a path, of its names. */
+function pathOf({ app_request: asked }: AppTokenQuestion): string {
+  const agent = asked.agent_name_or_id === "" ? "" : `.${asked.agent_name_or_id}`;
+  return `/@${asked.username_or_id}/${asked.workspace_name_or_id}${agent}/apps/${asked.app_slug_or_port}/`;
+}
+
+/** A proxy sends a navigation to the sign-in by itself. */
+function loginNeeded({ app, origin }: ProxiedPlace, question: AppTokenQuestion): AppAnswer {
+  const url = app.method === "path" ? `${origin}${pathOf(question)}` : `${origin}/`;
   return {
-    jti,
-    access_method: "terminal",
-    base_path: `/api/v2/workspaceagents/${agent.id}/pty`,
-    app_prefix: "",
-    username_or_id: "",
-    workspace_name_or_id: "",
-    agent_name_or_id: agent.id,
-    app_slug_or_port: "",
-    user_id: user.id,
-    workspace_id: workspace.id,
-    agent_id: agent.id,
-    app_url: "",
-    grant: {
-      visitor: { id: user.id, role: user.role, username: user.username, email: user.email },
-      owner: { id: owner.id, username: owner.username },
-      workspace: { id: workspace.id, name: workspace.name },
-      agent: { id: agent.id, name: agent.name },
-      state,
-      ends_at: endsAt,
-    },
+    status: 401,
+    title: "Sign in to this app first",
+    text: `Open ${url} in the browser`,
+    headers: { [LOGIN_HEADER]: url },
+    fields: { url },
   };
 }
 

@@ -63,9 +63,7 @@ export class SignIn {
     const resolved = await resolver.resolve(asked.label);
     const decision = AppDecision.make(resolved?.target, visitor, { maxLevel, now });
     if (!(decision instanceof AppDecision)) return { refused: notFoundAnswer(this.#options.accessUrl()) };
-    const ticket = tickets.issue(visitor, asked.host, state, now);
-    const { href } = asked;
-    return { location: `${href}${href.includes("?") ? "&" : "?"}${TICKET_PARAMETER}=${ticket}` };
+    return { location: withTicket(asked.href, tickets.issue(visitor, asked.host, state, now)) };
   }
 
   /**
@@ -140,15 +138,9 @@ export class SignIn {
   /** The app that a redirect_uri names, or what is wrong with it. Nothing is corrected. */
   #destination(text: string) {
     const { accessUrl, wildcard } = this.#options;
-    // What a URL parser would repair is refused: a later reader might repair it to something else.
-    if (
-      !/^https?:\/\/[A-Za-z0-9._-]+(?::[0-9]{1,5})?\/[\x21-\x7e]*$/.test(text) ||
-      /[\\#]/.test(text) ||
-      !URL.canParse(text)
-    )
-      return "It has to be the address of an app, without a user name or a fragment.";
-    const url = new URL(text);
-    const hostname = url.hostname.toLowerCase();
+    const destination = destinationOf(text);
+    if (destination === undefined) return NO_DESTINATION;
+    const { url, hostname, target } = destination;
     const label = wildcardLabel(wildcard, hostname);
     if (label === undefined) return "Its host is not below the wildcard access URL.";
     if (url.protocol !== accessUrl().protocol) return `It has to begin with ${accessUrl().protocol}//.`;
@@ -156,9 +148,7 @@ export class SignIn {
       return "Its port is not that of the wildcard access URL.";
     const parsed = parseAppLabel(label);
     if ("error" in parsed) return `Its host names no app: ${parsed.error}.`;
-    // The path as it came: a parser would resolve its dot segments.
-    const path = text.slice(text.indexOf("/", text.indexOf("//") + 2));
-    return { label: parsed, host: hostname, href: `${url.origin}${withoutOwnParameters(path)}` };
+    return { label: parsed, host: hostname, href: `${url.origin}${target}` };
   }
 
   #cookie(kind: "session" | "state", value: string, maxAgeSeconds: number): string {
@@ -185,10 +175,32 @@ function besideLabel(what: string, place: AppPlace, { agent, workspace, owner }:
   return appLabel(what, { ...names, alias: agent.app_alias });
 }
 
+export const NO_DESTINATION = "It has to be the address of an app, without a user name or a fragment.";
+
+/** A redirect_uri, read. What a URL parser would repair is refused: a later reader might repair it to something else. */
+export function destinationOf(
+  text: string,
+): { readonly url: URL; readonly hostname: string; readonly target: string } | undefined {
+  if (
+    !/^https?:\/\/[A-Za-z0-9._-]+(?::[0-9]{1,5})?\/[\x21-\x7e]*$/.test(text) ||
+    /[\\#]/.test(text) ||
+    !URL.canParse(text)
+  )
+    return undefined;
+  const url = new URL(text);
+  // The path as it came: a parser would resolve its dot segments.
+  const target = withoutOwnParameters(text.slice(text.indexOf("/", text.indexOf("//") + 2)));
+  return { url, hostname: url.hostname.toLowerCase(), target };
+}
+
+export function withTicket(href: string, ticket: string): string {
+  return `${href}${href.includes("?") ? "&" : "?"}${TICKET_PARAMETER}=${ticket}`;
+}
+
 function redirect(location: string, cookies: readonly string[]): AppAnswer {
   return { status: 303, title: "See Other", text: "", headers: { Location: location }, cookies };
 }
 
-function refused(status: number, title: string, text: string): { refused: AppAnswer } {
+export function refused(status: number, title: string, text: string): { refused: AppAnswer } {
   return { refused: { status, title, text } };
 }

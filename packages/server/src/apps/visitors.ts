@@ -5,6 +5,7 @@ import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { cookieValue } from "../auth/cookies.ts";
 import { equalDigests, hashSecret, parseUserToken } from "../auth/tokens.ts";
 import type { WallClock } from "../base/clock.ts";
+import { isUniqueViolation } from "../db/dialect.ts";
 import type { ApiKeyRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { Visitor } from "./decision.ts";
@@ -61,9 +62,13 @@ export class Visitors {
   /** @param host In lower case, without a port: a session is valid at its own host only. */
   async byCookie(cookie: string | undefined, name: string, host: string): Promise<FoundVisitor | undefined> {
     const id = cookieValue(cookie, name);
-    if (id === undefined || id === "") return undefined;
+    return id === undefined || id === "" ? undefined : await this.bySession(id, host);
+  }
+
+  /** @param id The value of the session's cookie. @param place The host, or that of a proxy: see {@link placeAt}. */
+  async bySession(id: string, place: string): Promise<FoundVisitor | undefined> {
     const hash = hashSecret(id);
-    return this.#unexpired(await this.#found.get(`session ${host} ${hash}`, () => this.#bySession(hash, host)));
+    return this.#unexpired(await this.#found.get(`session ${place} ${hash}`, () => this.#bySession(hash, place)));
   }
 
   async #bySession(hash: string, host: string): Promise<FoundVisitor | undefined> {
@@ -75,30 +80,38 @@ export class Visitors {
   }
 
   /** Whether the visitor's credentials still hold. */
-  async current(visitor: Visitor): Promise<Visitor | undefined> {
+  async current(visitor: Pick<Visitor, "keyId">): Promise<Visitor | undefined> {
     const key = await this.#store.apiKeys.byId(visitor.keyId);
     return key === undefined ? undefined : (await this.#holder(key))?.visitor;
   }
 
-  /** Begins a session at one host. Returns the value of its cookie; undefined when the login has ended since. */
+  /**
+   * Begins a session at one place. Returns the value of its cookie; undefined when the login has ended since, or there is a
+   * session of this id.
+   */
   async begin(
     { userId, keyId }: TicketHolder,
-    host: string,
+    place: string,
+    id = randomBytes(SESSION_BYTES).toString("base64url"),
   ): Promise<{ id: string; maxAgeSeconds: number; visitor: Visitor } | undefined> {
     const now = this.#clock.now();
     const key = await this.#store.apiKeys.byId(keyId);
     const found = key === undefined ? undefined : await this.#holder(key);
     if (found === undefined || found.visitor.userId !== userId) return undefined;
-    const id = randomBytes(SESSION_BYTES).toString("base64url");
     const row = {
       id_hash: hashSecret(id),
       key_id: keyId,
       user_id: userId,
-      host,
+      host: place,
       created_at: now,
       expires_at: now + SESSION_LIFETIME_MS,
     };
-    await this.#store.transaction(({ appSessions }) => appSessions.insert(row, MAX_SESSIONS_PER_KEY));
+    try {
+      await this.#store.transaction(({ appSessions }) => appSessions.insert(row, MAX_SESSIONS_PER_KEY));
+    } catch (error) {
+      if (isUniqueViolation(error)) return undefined;
+      throw error;
+    }
     return { id, maxAgeSeconds: SESSION_LIFETIME_MS / 1000, visitor: found.visitor };
   }
 
@@ -125,4 +138,9 @@ function tokenOf(headers: IncomingHttpHeaders): string | undefined {
   if (typeof own === "string" && own !== "") return own;
   const bearer = /^bearer +(\S+) *$/i.exec(headers.authorization ?? "")?.[1];
   return bearer !== undefined && parseUserToken(bearer) !== undefined ? bearer : undefined;
+}
+
+/** What a session at a host of a workspace proxy is valid for. No host name has a space. */
+export function placeAt(proxyId: string, host: string): string {
+  return `${host} ${proxyId}`;
 }

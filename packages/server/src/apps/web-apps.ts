@@ -86,7 +86,7 @@ export class WebApps {
       requests: new Places("requests to apps", REQUESTS),
       webSockets: new Places("WebSockets of apps", WEB_SOCKETS),
     });
-    const onUse = (workspaceId: string): void => this.#recordUse(workspaceId);
+    const onUse = (workspaceId: string): void => this.recordUse(workspaceId);
     const shared = { accessUrl, maxLevel, resolver, visitors, traffic, onUse, clock };
     this.#paths = new PathApps({ ...shared, settings: options.pathApps, authenticator: options.authenticator });
     if (wildcard !== undefined) {
@@ -142,7 +142,8 @@ export class WebApps {
     this.#pools.close();
   }
 
-  #recordUse(workspaceId: string): void {
+  /** A user who is signed in used an app of the workspace. */
+  recordUse(workspaceId: string): void {
     const { clock, log, store } = this.#options;
     const now = clock.now();
     if (now - (this.#usedAt.get(workspaceId) ?? 0) < RECORD_USE_EVERY_MS) return;

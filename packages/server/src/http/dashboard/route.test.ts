@@ -59,7 +59,7 @@ async function start(secure = false): Promise<string> {
     boot: async () => ({ user: null, ready: true, version: "v1</script>" }),
     relaySockets: () => ["wss://relay.example.net"],
     isSecure: () => secure,
-    relayOrigins: () => ["https://relay.example.com"],
+    connectOrigins: () => ["https://relay.example.com"],
     logReport: (report) => void logged.push(report),
   });
   server = createServer((request, response) => {

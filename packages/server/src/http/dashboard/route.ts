@@ -16,7 +16,7 @@ export interface DashboardParts {
   /** Whether clients reach this server by https, whatever stands between. */
   isSecure(request: IncomingMessage): boolean;
   /** Other origins that pages may ask. */
-  relayOrigins(): readonly string[];
+  connectOrigins(): readonly string[];
   /** Relays as origins of WebSockets, for the worker with a tunnel. */
   relaySockets(): readonly string[];
   /** A browser reports that something violated the policy. */
@@ -92,7 +92,7 @@ async function sendPage(
     "Content-Length": Buffer.byteLength(html),
     "Content-Security-Policy": pagePolicy({
       nonce,
-      connect: [socketOrigin(request, parts.isSecure(request)), ...parts.relayOrigins()],
+      connect: [socketOrigin(request, parts.isSecure(request)), ...parts.connectOrigins()],
     }),
     "Cache-Control": "no-store",
   });

@@ -18,8 +18,8 @@ export interface DashboardDeps {
   readonly users: Store["users"];
   readonly deployment: DeploymentIds;
   readonly addresses: OwnAddresses;
-  /** Origins of relays: pages measure the way there. */
-  readonly relayOrigins: () => readonly string[];
+  /** Origins of relays and workspace proxies: pages measure the way there. */
+  readonly connectOrigins: () => readonly string[];
   /** Relays as origins of WebSockets, for the worker with a tunnel. */
   readonly relaySockets: () => readonly string[];
   readonly log: Logger;
@@ -38,7 +38,7 @@ export function dashboardRoutes(deps: DashboardDeps): RequestRoute[] {
     dashboardRoute({
       output,
       boot: (request) => boot(deps, request),
-      relayOrigins: deps.relayOrigins,
+      connectOrigins: deps.connectOrigins,
       isSecure: ({ socket }) => "encrypted" in socket || addresses.accessUrl().protocol === "https:",
       relaySockets: deps.relaySockets,
       logReport: (report) => log.warn({ report }, "a browser refused something on a page of the dashboard"),

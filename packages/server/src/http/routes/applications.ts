@@ -1,10 +1,11 @@
 import type { ApplicationsHost } from "coder-protocol/rest/apps";
-import { renderAnswer } from "../../apps/pages.ts";
+import type { ProxySignIn } from "../../apps/proxy-sign-in.ts";
 import { AUTH_REDIRECT_PATH, type SignIn } from "../../apps/sign-in.ts";
 import type { Authenticator } from "../../auth/authenticator.ts";
 import { DomainError } from "../../base/domain-error.ts";
 import type { OwnAddresses } from "../../base/own-addresses.ts";
 import { type Wildcard, wildcardHost } from "../../base/wildcard.ts";
+import { answerResponse } from "../app-answer.ts";
 import { HttpFailure } from "../failure.ts";
 import type { Guard, Router } from "../hono.ts";
 
@@ -13,13 +14,15 @@ export interface ApplicationRoutesDeps {
   readonly authenticator: Authenticator;
   /** Undefined without a wildcard access URL. */
   readonly signIn: SignIn | undefined;
+  /** For hosts of workspace proxies. */
+  readonly proxySignIn: ProxySignIn;
   readonly wildcard: Wildcard | undefined;
   readonly addresses: Pick<OwnAddresses, "browserUrl">;
 }
 
 /** What clients and browsers ask about web apps. */
 export function applicationRoutes(router: Router, deps: ApplicationRoutesDeps): void {
-  const { user, authenticator, signIn, wildcard, addresses } = deps;
+  const { user, authenticator, signIn, proxySignIn, wildcard, addresses } = deps;
 
   router.get("/applications/host", user, (c) => {
     const body: ApplicationsHost = { host: applicationsHost(wildcard, addresses.browserUrl()) };
@@ -29,7 +32,7 @@ export function applicationRoutes(router: Router, deps: ApplicationRoutesDeps): 
   // A navigation: the only way from a login to a session with an app.
   router.get(AUTH_REDIRECT_PATH.replace("/api/v2", ""), async (c) => {
     const { incoming } = c.env;
-    if (signIn === undefined)
+    if (signIn === undefined && !proxySignIn.isNeeded)
       throw new HttpFailure(404, "This deployment serves no apps", {
         detail: "An administrator can set --wildcard-access-url",
       });
@@ -43,14 +46,11 @@ export function applicationRoutes(router: Router, deps: ApplicationRoutesDeps): 
     }
     const visitor = { userId: auth.user.id, keyId: auth.key.id, role: auth.user.role };
     const query = new URL(c.req.url).searchParams;
-    const decided = await signIn.decide(visitor, query.get("redirect_uri") ?? "", query.get("state") ?? "");
-    if ("location" in decided) return c.redirect(decided.location, 303);
-    const html = (incoming.headers.accept ?? "").includes("text/html");
-    const rendered = renderAnswer(decided.refused, { html, reloads: false });
-    return new Response(rendered.body, {
-      status: rendered.status,
-      headers: rendered.headers.map(([name, value]): [string, string] => [name, value]),
-    });
+    const [redirectUri, state] = [query.get("redirect_uri") ?? "", query.get("state") ?? ""];
+    const decided =
+      (await proxySignIn.decide(visitor, redirectUri, state)) ?? (await signIn?.decide(visitor, redirectUri, state));
+    if (decided === undefined) throw new HttpFailure(400, "Invalid redirect_uri");
+    return "location" in decided ? c.redirect(decided.location, 303) : answerResponse(incoming, decided.refused);
   });
 }
 

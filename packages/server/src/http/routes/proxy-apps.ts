@@ -1,37 +1,49 @@
 /** What workspace proxies ask for to serve apps and terminals, and what users need to open a terminal there. */
 import {
+  appStatsRequest,
   type CryptoKeysResponse,
   cryptoKeyFeature,
   type IssueAppTokenResponse,
   issueAppTokenRequest,
+  PROXY_APP_STATS_PATH,
   PROXY_CRYPTO_KEYS_PATH,
   PROXY_ISSUE_APP_TOKEN_PATH,
+  PROXY_REDEEM_TICKET_PATH,
   PTY_SIGNED_TOKEN_PATH,
   type PtySignedTokenResponse,
   ptySignedTokenRequest,
+  type RedeemAppTicketResponse,
+  redeemAppTicketRequest,
 } from "coder-protocol/rest/proxy-apps";
 import type { ProxyKeys } from "../../apps/proxy-keys.ts";
+import type { ProxySignIn } from "../../apps/proxy-sign-in.ts";
 import type { ProxyTokens } from "../../apps/proxy-tokens.ts";
+import type { ProxyUses } from "../../apps/proxy-uses.ts";
 import type { WallClock } from "../../base/clock.ts";
 import type { WorkspaceProxyRow } from "../../db/schema.ts";
 import type { ProxyServices } from "../../workspace-proxies/proxy-services.ts";
+import { answerResponse } from "../app-answer.ts";
 import { HttpFailure } from "../failure.ts";
 import type { Guard, Router } from "../hono.ts";
 import { readJson } from "../reply.ts";
 
 const API = "/api/v2";
+/** As many uses as the schema takes. */
+const MAX_STATS_BYTES = 1024 * 1024;
 
 export interface ProxyAppRoutesDeps {
   readonly user: Guard;
   readonly proxies: Pick<ProxyServices, "authenticator" | "directory">;
   readonly keys: ProxyKeys;
   readonly tokens: ProxyTokens;
+  readonly signIn: ProxySignIn;
+  readonly uses: ProxyUses;
   readonly clock: WallClock;
   readonly bodyBytes: number;
 }
 
 export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
-  const { user, keys, tokens, clock, bodyBytes } = deps;
+  const { user, keys, tokens, signIn, uses, clock, bodyBytes } = deps;
   const { authenticator, directory } = deps.proxies;
 
   router.get(PROXY_CRYPTO_KEYS_PATH.slice(API.length), async (c) => {
@@ -48,8 +60,30 @@ export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
   router.post(PROXY_ISSUE_APP_TOKEN_PATH.slice(API.length), async (c) => {
     const proxy = await authenticator.authenticate(c.env.incoming);
     const question = await readJson(c, issueAppTokenRequest, bodyBytes);
-    const body: IssueAppTokenResponse = { signed_token_str: await tokens.issue(proxy, question) };
+    const issued = await tokens.issue(proxy, question);
+    if ("status" in issued) return answerResponse(c.env.incoming, issued);
+    const body: IssueAppTokenResponse = { signed_token_str: issued.token };
     return c.json(body, 201);
+  });
+
+  router.post(PROXY_REDEEM_TICKET_PATH.slice(API.length), async (c) => {
+    const proxy = await authenticator.authenticate(c.env.incoming);
+    const redemption = await readJson(c, redeemAppTicketRequest, bodyBytes);
+    const session = await signIn.redeem(proxy, redemption);
+    if (session === undefined)
+      throw new HttpFailure(
+        400,
+        "The ticket is not valid: it is for another browser or host, has ended, or was used before",
+      );
+    const body: RedeemAppTicketResponse = { session_id: session.id, max_age_seconds: session.maxAgeSeconds };
+    return c.json(body);
+  });
+
+  router.post(PROXY_APP_STATS_PATH.slice(API.length), async (c) => {
+    const proxy = await authenticator.authenticate(c.env.incoming);
+    const { stats } = await readJson(c, appStatsRequest, MAX_STATS_BYTES);
+    await uses.record(proxy, stats);
+    return c.body(null, 204);
   });
 
   router.post(PTY_SIGNED_TOKEN_PATH.slice(API.length), user, async (c) => {

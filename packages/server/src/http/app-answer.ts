@@ -1,0 +1,12 @@
+import type { IncomingMessage } from "node:http";
+import { type AppAnswer, renderAnswer } from "../apps/pages.ts";
+import { wantsHtml } from "../base/wants-html.ts";
+
+/** What a visitor of an app is answered by the API: a page or JSON, as the request takes it. */
+export function answerResponse(request: IncomingMessage, answer: AppAnswer): Response {
+  const rendered = renderAnswer(answer, { html: wantsHtml(request), reloads: false });
+  return new Response(rendered.body, {
+    status: rendered.status,
+    headers: rendered.headers.map(([name, value]): [string, string] => [name, value]),
+  });
+}

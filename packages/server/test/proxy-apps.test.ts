@@ -1,0 +1,271 @@
+/** Web apps at a workspace proxy: the way of a browser into one, and what its session and the proxy's tokens are worth. */
+import { createHash, randomBytes, randomUUID } from "node:crypto";
+import { expect, test, vi } from "vitest";
+import { proxyOrigins } from "../src/http/dashboard/proxy-origins.ts";
+import { addMember, send } from "./helpers.ts";
+import { claimsOf, ending, type Proxied, proxied, read, tunnelOf } from "./proxied.ts";
+import { asProxy, createProxy, PROXIES, until } from "./proxies.ts";
+
+const HOST = "8080--main--dev--member.near.test";
+const AUTH_REDIRECT = "/api/v2/applications/auth-redirect";
+const stateOf = (nonce: string) => createHash("sha256").update(nonce).digest("base64url");
+
+/** The address of the app at the proxy; its port is that of the proxy's access URL. */
+const appUrl = ({ process }: Proxied, path = "/", host = HOST) => `http://${host}:${process.port}${path}`;
+
+function decide({ at }: Proxied, token: string | undefined, redirectUri: string, state: string) {
+  const query = new URLSearchParams({ redirect_uri: redirectUri, state });
+  return send(at.url, "GET", `${AUTH_REDIRECT}?${query}`, token === undefined ? {} : { token });
+}
+
+/** What a browser brings back to the proxy. */
+async function ticketFor(on: Proxied, token: string, url = appUrl(on)) {
+  const nonce = randomBytes(16).toString("base64url");
+  const decided = await decide(on, token, url, stateOf(nonce));
+  if (decided.status !== 303) throw new Error(`${decided.status} ${decided.text}`);
+  const location = new URL(String(decided.headers["location"]));
+  const ticket = location.searchParams.get("coder_application_connect_api_key_35e783") ?? "";
+  return { ticket, host: location.hostname, nonce };
+}
+
+const redeem = ({ at, proxy }: Proxied, redemption: object, as = proxy.token) =>
+  asProxy(at, as, "redeem-app-ticket", redemption);
+
+async function sessionFor(on: Proxied, token: string, url?: string): Promise<string> {
+  const redeemed = await redeem(on, await ticketFor(on, token, url));
+  if (redeemed.status !== 200) throw new Error(redeemed.text);
+  expect(redeemed.json.max_age_seconds).toBe(86_400);
+  return redeemed.json.session_id;
+}
+
+function issue({ at, proxy }: Proxied, session: string, { host = HOST, as = proxy.token, ...request } = {}) {
+  const app_request = { access_method: "subdomain", base_path: "/", ...request };
+  return asProxy(at, as, "issue-signed-app-token", { app_request, app_hostname: host, session_token: session });
+}
+
+const PATH_APP = {
+  access_method: "path",
+  username_or_id: "member",
+  workspace_name_or_id: "dev",
+  agent_name_or_id: "main",
+  app_slug_or_port: "notes",
+  host: "127.0.0.1",
+};
+
+const declare = ({ at, ada, workspaceId }: Proxied, fields: object = {}) =>
+  send(at.url, "POST", `/api/v2/workspaces/${workspaceId}/apps`, {
+    token: ada.token,
+    body: { slug: "notes", url: "http://127.0.0.1:8081/base", subdomain: false, ...fields },
+  });
+
+const share = ({ at, ada, workspaceId }: Proxied, level: string) =>
+  send(at.url, "POST", `/api/v2/workspaces/${workspaceId}/port-share`, {
+    token: ada.token,
+    body: { agent_name: "main", port: 8080, share_level: level, identity_headers: true },
+  });
+
+test("a browser that is logged in gets a session of one host, for which the proxy gets tokens", async () => {
+  await using on = await proxied();
+  await share(on, "authenticated");
+  const session = await sessionFor(on, on.ada.token, appUrl(on, "/a%2Fb?x=1"));
+  const issued = await issue(on, session);
+  expect(issued.status).toBe(201);
+  const claims = await claimsOf(on, issued.json.signed_token_str);
+  expect(claims).toMatchObject({
+    access_method: "subdomain",
+    app_slug_or_port: "8080",
+    username_or_id: "member",
+    user_id: on.ada.id,
+    app_url: "http://127.0.0.1:8080",
+    grant: {
+      target: { agent_id: on.agentId, port: 8080, level: "authenticated", identity_headers: true },
+      visitor: { username: "member", email: "member@example.com" },
+      state: "running",
+      ends_at: expect.any(Number),
+    },
+  });
+  await using peer = await tunnelOf(on);
+  peer.tunnelTo(on.agentId);
+  // A token in a header counts as well, and one that is not valid is refused.
+  expect((await issue(on, on.ada.token)).status).toBe(201);
+  expect((await issue(on, `${"a".repeat(10)}-${"b".repeat(22)}`)).status).toBe(401);
+});
+
+test("an app below a path has a session of the proxy's own host", async () => {
+  await using on = await proxied();
+  expect((await declare(on)).status).toBe(201);
+  const url = `${on.process.url}/@member/dev.main/apps/notes/`;
+  const session = await sessionFor(on, on.ada.token, url);
+  const issued = await issue(on, session, PATH_APP);
+  expect(issued.status).toBe(201);
+  expect(await claimsOf(on, issued.json.signed_token_str)).toMatchObject({
+    access_method: "path",
+    app_slug_or_port: "notes",
+    app_url: "http://127.0.0.1:8081/base",
+  });
+  const anonymous = await issue(on, "", PATH_APP);
+  expect([anonymous.status, anonymous.headers["coder-app-login"]]).toEqual([401, url]);
+  // It is the owner's alone, whatever its level.
+  const bob = await addMember(on.at.url, on.at.token, "bob");
+  expect((await decide(on, bob.token, url, stateOf("x"))).status).toBe(404);
+  expect((await issue(on, session)).status).toBe(401);
+});
+
+test("security R17: a session at a proxy's host is worth nothing at another host, proxy or the primary", async () => {
+  await using on = await proxied();
+  const session = await sessionFor(on, on.ada.token);
+  expect((await issue(on, session, { host: "8081--main--dev--member.near.test" })).status).toBe(401);
+  expect((await issue(on, session, { host: `p---${HOST}` })).status).toBe(401);
+  const other = await createProxy(on.at, "far");
+  const { store } = on.at.server.parts;
+  await store.workspaceProxies.update(other.id, { url: "http://127.0.0.2", wildcard_hostname: "*.near.test" });
+  expect((await issue(on, session, { as: other.token })).status).toBe(401);
+  const me = { headers: { Cookie: `coder_app_session=${session}; coder_session_token=${session}` } };
+  expect((await send(on.at.url, "GET", "/api/v2/users/me", me)).status).toBe(401);
+  const { signed_token_str: text } = (await issue(on, session)).json;
+  expect(await read(on, text, other)).toEqual({ refused: "signature" });
+  expect((await issue(on, session, { host: HOST.replace("near.test", "far.test") })).status).toBe(400);
+});
+
+test("security S10: a ticket for a proxy's host works once, at that host and proxy, and for that browser", async () => {
+  await using on = await proxied();
+  const other = await createProxy(on.at, "far");
+  const redemption = await ticketFor(on, on.ada.token);
+  expect((await redeem(on, redemption, other.token)).status).toBe(400);
+  expect((await redeem(on, { ...redemption, host: `p---${HOST}` })).status).toBe(400);
+  expect((await redeem(on, { ...redemption, nonce: "x" })).status).toBe(400);
+  const race = await Promise.all(Array.from({ length: 10 }, () => redeem(on, redemption)));
+  expect(race.map(({ status }) => status).sort()).toEqual([200, ...Array(9).fill(400)]);
+  const late = await ticketFor(on, on.ada.token);
+  await send(on.at.url, "POST", "/api/v2/users/logout", { token: on.ada.token });
+  expect((await redeem(on, late)).status).toBe(400);
+});
+
+test("security S11: a sign-in leads to hosts of proxies that serve apps and are well, and nowhere else", async () => {
+  await using on = await proxied();
+  const state = stateOf("x");
+  const ask = async (url: string) => (await decide(on, on.ada.token, url, state)).status;
+  expect(await ask(appUrl(on))).toBe(303);
+  expect((await decide(on, on.ada.token, appUrl(on), "short")).status).toBe(400);
+  for (const url of [
+    appUrl(on, "/", "8080--main--dev--member.far.test"),
+    appUrl(on, "/", "member.near.test"),
+    appUrl(on, "/", `x.${HOST}`),
+    `http://${HOST}/`,
+    `https://${HOST}:${on.process.port}/`,
+    `http://member@${HOST}:${on.process.port}/`,
+    `${on.process.url}/`,
+    `${on.process.url}/@member/dev/apps/8080/`,
+  ])
+    expect([url, await ask(url)]).toEqual([url, 400]);
+  const missing = await decide(on, on.ada.token, appUrl(on, "/", "8080--main--none--member.near.test"), state);
+  const bob = await addMember(on.at.url, on.at.token, "bob");
+  const denied = await decide(on, bob.token, appUrl(on), state);
+  expect([missing.status, missing.text]).toEqual([404, denied.text]);
+  const stranger = await decide(on, undefined, appUrl(on), state);
+  expect([stranger.status, String(stranger.headers["location"])]).toEqual([303, expect.stringMatching(/^\/login\?/)]);
+
+  on.process.status = 500;
+  const { directory } = on.at.server.parts.proxies;
+  await until(on.at, () => directory.inMap.length === 0);
+  expect(await ask(appUrl(on))).not.toBe(303);
+});
+
+test("an anonymous visitor gets public apps, and of others the same answer as for none", async () => {
+  await using on = await proxied();
+  const [owned, missing] = await Promise.all([
+    issue(on, ""),
+    issue(on, "", { host: "8080--main--none--member.near.test" }),
+  ]);
+  expect([owned.status, missing.status]).toEqual([401, 401]);
+  expect(owned.headers["coder-app-login"]).toBe(appUrl(on));
+  await share(on, "public");
+  const issued = await issue(on, "");
+  expect(issued.status).toBe(201);
+  const claims = await claimsOf(on, issued.json.signed_token_str);
+  expect([claims.user_id, claims.grant.visitor, claims.grant.ends_at]).toEqual(["", undefined, undefined]);
+
+  await using peer = await tunnelOf(on);
+  await share(on, "owner");
+  expect(await ending(peer)).toBe(true);
+  expect((await issue(on, "")).status).toBe(401);
+});
+
+test.each<[string, (on: Proxied) => Promise<unknown>]>([
+  ["the share of the app is narrowed", (on) => share(on, "owner")],
+  [
+    "the visitor's account is suspended",
+    ({ at }) => send(at.url, "PUT", "/api/v2/users/bob/status/suspend", { token: at.token }),
+  ],
+  [
+    "the workspace is stopped",
+    ({ at, ada, workspaceId }) =>
+      send(at.url, "POST", `/api/v2/workspaces/${workspaceId}/builds`, {
+        token: ada.token,
+        body: { transition: "stop" },
+      }),
+  ],
+])("security R10: a proxy's tunnel for an app ends when %s", async (_name, take) => {
+  await using on = await proxied({ recheckMs: 3_600_000 });
+  await share(on, "authenticated");
+  const bob = await addMember(on.at.url, on.at.token, "bob");
+  const session = await sessionFor(on, bob.token);
+  expect((await issue(on, session)).status).toBe(201);
+  await using peer = await tunnelOf(on);
+  const answer = (await take(on)) as { status: number; text: string };
+  expect([answer.text, Math.floor(answer.status / 100)]).toEqual([answer.text, 2]);
+  expect(await ending(peer)).toBe(true);
+});
+
+test("a browser gets a page, and a program JSON", async () => {
+  await using on = await proxied();
+  const bob = await addMember(on.at.url, on.at.token, "bob");
+  const question = { app_request: { access_method: "subdomain" }, app_hostname: HOST, session_token: bob.token };
+  const ask = (accept: string) =>
+    send(on.at.url, "POST", `${PROXIES}/me/issue-signed-app-token`, {
+      body: question,
+      headers: { "Coder-External-Proxy-Token": on.proxy.token, Accept: accept },
+    });
+  const [page, json] = [await ask("text/html,*/*"), await ask("application/json")];
+  expect([page.status, json.status]).toEqual([404, 404]);
+  expect(page.text).toContain("<title>Application Not Found</title>");
+  expect(json.json).toMatchObject({ message: "Application Not Found" });
+});
+
+test("uses that a proxy reports count for workspaces that it serves to that user", async () => {
+  await using on = await proxied();
+  const { store, metrics } = on.at.server.parts;
+  const used = async () => (await store.workspaces.byId(on.workspaceId))?.last_used_at;
+  const before = await used();
+  const at = new Date().toISOString();
+  const use = {
+    user_id: on.ada.id,
+    workspace_id: on.workspaceId,
+    agent_id: on.agentId,
+    access_method: "subdomain",
+    slug_or_port: "8080",
+    session_id: randomUUID(),
+    session_started_at: at,
+    session_ended_at: at,
+    requests: 3,
+  };
+  const report = (...stats: object[]) => asProxy(on.at, on.proxy.token, "app-stats", { stats });
+  expect((await report(use)).status).toBe(204);
+  expect(await used()).toBe(before);
+  expect((await issue(on, await sessionFor(on, on.ada.token))).status).toBe(201);
+  await vi.waitFor(async () => expect(await used()).not.toBe(before), 30_000); // a token is a use as well
+  expect((await report(use, { ...use, user_id: randomUUID() }, { ...use, workspace_id: randomUUID() })).status).toBe(
+    204,
+  );
+  const counted = await metrics.registry.metrics();
+  expect(counted).toContain('coder_wsproxy_app_uses_total{access_method="subdomain",counted="true"} 1');
+  expect(counted).toContain('coder_wsproxy_app_uses_total{access_method="subdomain",counted="false"} 3');
+  expect((await report({ ...use, requests: -1 })).status).toBe(400);
+});
+
+test("pages of the dashboard may ask proxies that serve apps", () => {
+  expect(proxyOrigins([{ url: "https://near.example.com" }])).toEqual([
+    "https://near.example.com",
+    "wss://near.example.com",
+  ]);
+});
