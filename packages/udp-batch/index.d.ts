@@ -63,7 +63,18 @@ export function receive(
  * full.
  */
 export function send(socket: UdpBatchSocket, records: Int32Array, count: number, addresses: Uint8Array): number;
-/** Sends one datagram that is not in the memory. `hopLimit` 0: the default. Returns false when it was not sent. */
-export function sendOne(socket: UdpBatchSocket, datagram: Uint8Array, address: Uint8Array, hopLimit: number): boolean;
+/** `sendOne` knows `whole`; absent from builds of earlier versions. */
+export const sendsWhole: boolean;
+/**
+ * Sends one datagram that is not in the memory. `hopLimit` 0: the default. `whole` 1: neither this host nor a router may send
+ * it in fragments, so that its arrival shows what the path carries. Returns false when it was not sent.
+ */
+export function sendOne(
+  socket: UdpBatchSocket,
+  datagram: Uint8Array,
+  address: Uint8Array,
+  hopLimit: number,
+  whole: 0 | 1,
+): boolean;
 /** Calls `onWritable` once the kernel accepts datagrams again. */
 export function watchWritable(socket: UdpBatchSocket): void;

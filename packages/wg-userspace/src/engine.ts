@@ -30,9 +30,11 @@ export interface EngineConfig {
   readonly addresses: readonly IpAddress[];
   /**
    * Largest inner packet in bytes, {@link DEFAULT_MTU} by default. With more, a peer that speaks disco gets larger packets
-   * once its path was seen to carry them, and one that does not gets them at once.
+   * once its path was seen to carry them.
    */
   readonly mtu?: number;
+  /** Largest inner packet to a peer that does not speak disco, whose path cannot be measured; default: `mtu`. */
+  readonly unmeasuredMtu?: number;
   /** Finds direct paths by disco. Absent: peers are reached by relay, or where they are configured. */
   readonly disco?: {
     readonly privateKey: DiscoPrivateKey;
@@ -137,6 +139,7 @@ export class Engine {
     if (mtu < 1280 || mtu + 32 > ports.cipher.tx.stride) {
       throw new EngineError("ERR_INVALID_ARGUMENT", `MTU ${mtu} is outside 1280 … ${ports.cipher.tx.stride - 32}`);
     }
+    const unmeasuredMtu = Math.min(mtu, config.unmeasuredMtu ?? mtu);
     this.#now = now;
     this.#cipher = ports.cipher;
     this.#output = output;
@@ -178,7 +181,7 @@ export class Engine {
     this.netstack = new Netstack({
       addresses: config.addresses,
       mtu,
-      routeMtu: (remote) => this.#endpointFor(remote)?.finder?.mtu ?? mtu,
+      routeMtu: (remote) => this.#endpointFor(remote)?.finder?.mtu ?? unmeasuredMtu,
       tallyOf: (remote) => this.#endpointFor(remote)?.finder?.tally,
       random: ports.random,
       output: this.#packetOutput(),

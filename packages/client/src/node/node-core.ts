@@ -65,7 +65,7 @@ export interface NodeCoreOptions {
   readonly goneAfterMs?: number | undefined;
   /** Peers that we asked for, as opposed to peers that asked for us. */
   readonly isDestination: (id: string) => boolean;
-  /** Largest inner packet of ours. */
+  /** Largest inner packet to a peer whose path cannot be measured. */
   readonly mtu: number;
   readonly random: RandomSource;
   readonly logger?: Logger | undefined;

@@ -14,6 +14,8 @@ import { Driver, type NetworkChange } from "wg-userspace/io/driver";
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeRandom } from "wg-userspace/io/host/crypto-suite";
 import type { RelayState } from "wg-userspace/io/relay/relay-connection";
+import { measuresWholePackets } from "wg-userspace/io/udp/udp-batch";
+import { ETHERNET_MTU, JUMBO_MTU } from "wg-userspace/magicsock/mtu-search";
 import type { Path } from "wg-userspace/magicsock/path";
 import type { NetReport } from "wg-userspace/netcheck/report";
 import type { Deployment } from "../rest/deployment.ts";
@@ -23,11 +25,6 @@ import { NodeShell } from "./node-shell.ts";
 import type { DirectBlock, DirectSample, DiscoPong, PathRef, PeerPathReport } from "./path-report.ts";
 import { pathRef } from "./peer-paths.ts";
 
-/**
- * Largest inner packet: what a path over plain Ethernet carries inside WireGuard over IPv6. A peer gets more than 1280 only
- * after its path was seen to carry it.
- */
-const MAX_MTU = 1420;
 const DEFAULT_MAX_PEERS = 1024;
 
 export interface TailnetNodeOptions {
@@ -77,7 +74,8 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
       {
         privateKey: nodePrivateKey(clampPrivateKey(nodeRandom.bytes(32))),
         addresses: options.addresses.map(addressOf),
-        mtu: MAX_MTU,
+        mtu: maxMtu(),
+        unmeasuredMtu: ETHERNET_MTU,
         disco: {
           privateKey: discoPrivateKey(clampPrivateKey(nodeRandom.bytes(32))),
           blockDirect: directBlocked !== undefined,
@@ -144,7 +142,7 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
         maxPeers: options.maxPeers ?? DEFAULT_MAX_PEERS,
         goneAfterMs: options.goneAfterMs,
         isDestination: options.isDestination,
-        mtu: MAX_MTU,
+        mtu: ETHERNET_MTU,
         random: nodeRandom,
         logger,
       },
@@ -290,4 +288,9 @@ function addressOf(text: string): IpAddress {
   const address = parseIp(text);
   if (address === undefined) throw new TypeError(`not an IP address: "${text}"`);
   return address;
+}
+
+/** A peer gets more than 1280 only after its path was seen to carry it. */
+function maxMtu(): number {
+  return measuresWholePackets() ? JUMBO_MTU : ETHERNET_MTU;
 }

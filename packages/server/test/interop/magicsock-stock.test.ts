@@ -394,8 +394,8 @@ function cutDirectPath({ driver }: TailnetNode): () => void {
         ),
       vi
         .spyOn(native, "sendOne")
-        .mockImplementation((socket, datagram, address, hopLimit) =>
-          ports.has(native.port(socket)) ? true : sendOne(socket, datagram, address, hopLimit),
+        .mockImplementation((socket, datagram, address, hopLimit, whole) =>
+          ports.has(native.port(socket)) ? true : sendOne(socket, datagram, address, hopLimit, whole),
         ),
     );
   }

@@ -24,8 +24,12 @@ NAPI_MODULE_INIT() {
       return NULL;
   }
   napi_value has_aead = NULL;
+  napi_value sends_whole = NULL;
   if (!check_status(env, napi_get_boolean(env, aead_available(), &has_aead)) ||
       !check_status(env, napi_set_named_property(env, exports, "hasAead", has_aead)))
+    return NULL;
+  if (!check_status(env, napi_get_boolean(env, true, &sends_whole)) ||
+      !check_status(env, napi_set_named_property(env, exports, "sendsWhole", sends_whole)))
     return NULL;
   if (!set_number(env, exports, "ADDRESS_BYTES", ADDRESS_BYTES) || !set_number(env, exports, "RECORD_WORDS", RECORD_WORDS) ||
       !set_number(env, exports, "MORE", MORE))

@@ -167,19 +167,38 @@ napi_value socket_send(napi_env env, napi_callback_info info) {
   return number_value(env, at);
 }
 
+/*
+ * IP_PMTUDISC_PROBE forbids fragments, here and on the way, and asks no remembered path MTU: the datagram itself measures it.
+ * More than the device carries is refused with EMSGSIZE. What the socket had before stays for everything else.
+ */
+static bool send_whole(const udp_socket_t* socket, const struct msghdr* header) {
+  const bool v4 = socket->family == AF_INET;
+  const int level = v4 ? IPPROTO_IP : IPPROTO_IPV6;
+  const int option = v4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER;
+  const int probe = v4 ? IP_PMTUDISC_PROBE : IPV6_PMTUDISC_PROBE;
+  int usual = 0;
+  socklen_t length = sizeof usual;
+  if (getsockopt(socket->fd, level, option, &usual, &length) != 0) return false;
+  if (setsockopt(socket->fd, level, option, &probe, sizeof probe) != 0) return false;
+  const bool sent = sendmsg(socket->fd, header, 0) >= 0;
+  setsockopt(socket->fd, level, option, &usual, sizeof usual);
+  return sent;
+}
+
 napi_value socket_send_one(napi_env env, napi_callback_info info) {
-  napi_value values[4];
+  napi_value values[5];
   udp_socket_t* socket = NULL;
   uint8_t* bytes = NULL;
   uint8_t* entry = NULL;
   size_t length = 0;
   size_t entry_length = 0;
   int32_t hop_limit = 0;
+  int32_t whole = 0;
   struct sockaddr_storage address;
   socklen_t address_length = 0;
-  if (!read_arguments(env, info, 4, values) || !read_socket(env, values[0], false, &socket) ||
+  if (!read_arguments(env, info, 5, values) || !read_socket(env, values[0], false, &socket) ||
       !read_uint8_array(env, values[1], "datagram", &bytes, &length) || !read_uint8_array(env, values[2], "address", &entry, &entry_length) ||
-      !read_int32(env, values[3], "hopLimit", &hop_limit))
+      !read_int32(env, values[3], "hopLimit", &hop_limit) || !read_int32(env, values[4], "whole", &whole))
     return NULL;
   if (entry_length < ADDRESS_BYTES || hop_limit < 0 || hop_limit > 255) return throw_range(env, "no such address or hop limit"), NULL;
   bool sent = false;
@@ -200,7 +219,7 @@ napi_value socket_send_one(napi_env env, napi_callback_info info) {
       option->cmsg_len = CMSG_LEN(sizeof hop_limit);
       memcpy(CMSG_DATA(option), &hop_limit, sizeof hop_limit);
     }
-    sent = sendmsg(socket->fd, &header, 0) >= 0;
+    sent = whole != 0 ? send_whole(socket, &header) : sendmsg(socket->fd, &header, 0) >= 0;
   }
   napi_value out = NULL;
   return check_status(env, napi_get_boolean(env, sent, &out)) ? out : NULL;

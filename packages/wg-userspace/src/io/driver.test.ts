@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
 import { ip } from "../base/ip.ts";
 import { clampPrivateKey, nodePrivateKey } from "../base/keys.ts";
-import { Driver } from "./driver.ts";
+import { Driver, type DriverOptions } from "./driver.ts";
 import { nodeRandom } from "./host/crypto-suite.ts";
 import { directRelayDialer } from "./relay/relay-dialer.ts";
 import type { TcpStream } from "./sockets/tcp-stream.ts";
@@ -14,8 +14,11 @@ afterEach(async () => {
   for (const driver of open.splice(0)) await driver.close();
 });
 
-async function openDriver(address: string): Promise<Driver> {
+type Sizes = Pick<DriverOptions, "mtu" | "unmeasuredMtu">;
+
+async function openDriver(address: string, sizes: Sizes = {}): Promise<Driver> {
   const driver = await Driver.open({
+    ...sizes,
     privateKey: nodePrivateKey(clampPrivateKey(nodeRandom.bytes(32))),
     addresses: [ip(address)],
     udpPort: 0,
@@ -26,8 +29,8 @@ async function openDriver(address: string): Promise<Driver> {
 }
 
 /** Two drivers that know each other's loopback UDP address. */
-async function pair(a = "fd7a::1", b = "fd7a::2"): Promise<[Driver, Driver]> {
-  const [one, two] = [await openDriver(a), await openDriver(b)];
+async function pair(a = "fd7a::1", b = "fd7a::2", sizes: Sizes = {}): Promise<[Driver, Driver]> {
+  const [one, two] = [await openDriver(a, sizes), await openDriver(b, sizes)];
   const bits = ip(a).length * 8;
   one.setPeer({
     publicKey: two.engine.publicKey,
@@ -71,6 +74,26 @@ describe("Driver over loopback UDP", () => {
     server.end(down);
     expect(await results).toEqual([up, down].map((data) => createHash("sha256").update(data).digest("hex")));
     expect(two.engine.peers()[0]?.path).toMatchObject({ kind: "udp" });
+  });
+
+  it.each([
+    [{}, 1280],
+    [{ mtu: 8920 }, 8920],
+    [{ mtu: 8920, unmeasuredMtu: 1420 }, 1420],
+  ])("sends a peer without disco what %j allows", async (sizes, mtu) => {
+    const [one, two] = await pair("10.9.0.1", "10.9.0.2", sizes);
+    const serverSide = accepted(two, 8080);
+    const to = { address: ip("10.9.0.2"), port: 8080 };
+    const client = await connectTunnelTcp(one, to, { signal: AbortSignal.timeout(10_000) });
+    const received = digest(await serverSide);
+    const data = randomBytes(1024 * 1024);
+    let largest = 0;
+    one.engine.packetTap = (_bytes, _offset, length) => {
+      largest = Math.max(largest, length);
+    };
+    client.end(data);
+    expect(await received).toBe(createHash("sha256").update(data).digest("hex"));
+    expect(largest).toBe(mtu);
   });
 
   it("refuses a connection to a port without a listener", async () => {

@@ -5,8 +5,14 @@ import { DISCO_PADDED_BYTES } from "../disco/message.ts";
 export const BASE_MTU = 1280;
 /** Header and tag of a transport message: what a full inner packet has around it inside its datagram. */
 const WIREGUARD_BYTES = 32;
-/** Sizes worth trying, largest first: jumbo Ethernet, Ethernet, PPPoE and common tunnels. */
-const SIZES = [8920, 1420, 1400, 1340];
+/** Inside WireGuard over IPv6 on plain Ethernet. */
+export const ETHERNET_MTU = 1420;
+/** As above, for jumbo frames of 9000 bytes: data centres, and the loopback interface. */
+export const JUMBO_MTU = 8920;
+/** Sizes worth trying from the base on, largest first: Ethernet, PPPoE and common tunnels. */
+const SIZES = [ETHERNET_MTU, 1400, 1340];
+/** Tried where Ethernet's size was answered, so that on most paths nothing waits for probes of it. */
+const JUMBO_SIZES = [JUMBO_MTU];
 const PROBE_TIMEOUT_MS = 1_000;
 const TRIES = 2;
 /** A path is measured again after this. */
@@ -21,7 +27,8 @@ const MAX_MISSES = 2;
  * Starts at 1280; a size counts only after a ping of that size was answered.
  */
 export class MtuSearch {
-  readonly #sizes: readonly number[];
+  readonly #maxMtu: number;
+  #sizes: readonly number[] = [];
   #mtu = BASE_MTU;
   #index = 0;
   #tries = 0;
@@ -32,7 +39,7 @@ export class MtuSearch {
   nextProbeAt: Instant | undefined;
 
   constructor(maxMtu: number) {
-    this.#sizes = SIZES.filter((size) => size <= maxMtu);
+    this.#maxMtu = maxMtu;
   }
 
   get mtu(): number {
@@ -88,7 +95,8 @@ export class MtuSearch {
       if (payloadBytes !== this.#probeBytes) return false;
       this.#mtu = size;
       this.#misses = 0;
-      this.#rest(now, AGAIN_MS);
+      if (size === ETHERNET_MTU) this.#start(now);
+      else this.#rest(now, AGAIN_MS);
       return true;
     }
     if (this.#mtu === BASE_MTU) return false;
@@ -110,6 +118,7 @@ export class MtuSearch {
     this.#index = 0;
     this.#tries = 0;
     this.#probeBytes = 0;
+    this.#sizes = (this.#mtu < ETHERNET_MTU ? SIZES : JUMBO_SIZES).filter((size) => size <= this.#maxMtu);
     this.nextProbeAt = this.#sizes.length === 0 ? undefined : now;
   }
 

@@ -172,10 +172,46 @@ describe("the packet size search", () => {
   it("accepts only an answer to its own probe, of exactly that size", () => {
     const search = new MtuSearch(8920);
     search.pathChanged(0, now);
-    expect(search.answered(8952, now)).toBe(false);
+    expect(search.answered(1452, now)).toBe(false);
     search.probe(now);
-    expect(search.answered(9000, now)).toBe(false);
+    expect(search.answered(1460, now)).toBe(false);
+    expect(search.answered(8952, now)).toBe(false);
     expect(search.mtu).toBe(1280);
+  });
+
+  it("tries jumbo frames as soon as the size of Ethernet was answered, and keeps that size without an answer", () => {
+    const search = new MtuSearch(8920);
+    search.pathChanged(0, now);
+    expect(search.probe(now)).toBe(1452);
+    expect(search.answered(1452, now)).toBe(true);
+    expect(search.nextProbeAt).toBe(now);
+    expect([search.probe(now), search.probe(now), search.probe(now)]).toEqual([8952, 8952, undefined]);
+    expect(search.mtu).toBe(1420);
+    expect(search.nextProbeAt).toBeGreaterThan(now + 60_000);
+    expect(search.probe(now)).toBe(8952); // the path is measured again
+    expect(search.answered(8952, now)).toBe(true);
+    expect(search.mtu).toBe(8920);
+    expect(search.probe(now)).toBeUndefined();
+  });
+
+  it("does not try jumbo frames where the size of Ethernet is too large", () => {
+    const search = new MtuSearch(8920);
+    search.pathChanged(0, now);
+    expect([search.probe(now), search.probe(now), search.probe(now)]).toEqual([1452, 1452, 1432]);
+    expect(search.answered(1432, now)).toBe(true);
+    expect(search.probe(search.nextProbeAt!)).toBe(1452);
+    expect(search.mtu).toBe(1400);
+  });
+
+  it("begins again with the size of Ethernet after jumbo frames were lost", () => {
+    const search = new MtuSearch(8920);
+    search.pathChanged(8920, now);
+    for (const _ of ["one may be chance", "two are not"]) {
+      expect(search.heartbeatBytes).toBe(8952);
+      search.answered(1310, now);
+    }
+    expect(search.mtu).toBe(1280);
+    expect(search.probe(search.nextProbeAt!)).toBe(1452);
   });
 
   it("falls back when large confirmations are lost while ordinary ones are answered", () => {
@@ -212,13 +248,13 @@ describe("the packet size search", () => {
   });
 
   it("after a fall it looks again a minute later, and after a rise ten minutes later", () => {
-    const search = new MtuSearch(1420);
-    search.pathChanged(1420, now);
+    const search = new MtuSearch(8920);
+    search.pathChanged(8920, now);
     expect(search.nextProbeAt).toBe(now);
     expect(search.probe(now)).toBeUndefined(); // nothing is larger
     expect(search.nextProbeAt).toBe(now + 600_000);
     for (let i = 0; i < 2; i++) {
-      expect(search.heartbeatBytes).toBe(1452);
+      expect(search.heartbeatBytes).toBe(8952);
       search.answered(1310, now);
     }
     expect(search.nextProbeAt).toBe(now + 60_000);
@@ -226,10 +262,26 @@ describe("the packet size search", () => {
     expect(search.probe(later)).toBe(1452);
     expect(search.nextProbeAt).toBe(later + 1_000);
     expect(search.answered(1452, later)).toBe(true);
-    expect([search.mtu, search.confirmed, search.nextProbeAt]).toEqual([1420, 1420, later + 600_000]);
+    expect([search.mtu, search.confirmed, search.nextProbeAt]).toEqual([1420, 1420, later]);
+    expect(search.probe(later)).toBe(8952);
+    expect(search.answered(8952, later)).toBe(true);
+    expect([search.mtu, search.confirmed, search.nextProbeAt]).toEqual([8920, 8920, later + 600_000]);
     // The misses before count no more.
-    expect(search.heartbeatBytes).toBe(1452);
+    expect(search.heartbeatBytes).toBe(8952);
     expect(search.answered(1310, later)).toBe(false);
+  });
+
+  it("looks no further where the largest size of this node is in use", () => {
+    const search = new MtuSearch(1420);
+    search.pathChanged(0, now);
+    expect(search.probe(now)).toBe(1452);
+    expect(search.answered(1452, now)).toBe(true);
+    expect(search.nextProbeAt).toBeUndefined();
+    for (let i = 0; i < 2; i++) {
+      expect(search.heartbeatBytes).toBe(1452);
+      search.answered(1310, now);
+    }
+    expect([search.mtu, search.nextProbeAt]).toEqual([1280, now + 60_000]);
   });
 
   it("a path that carries 1280 and no more confirms nothing", () => {

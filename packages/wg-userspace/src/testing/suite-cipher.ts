@@ -10,16 +10,16 @@ const EMPTY = new Uint8Array(0);
  * The obvious PacketCipher: one call of a CryptoSuite per job, on ordinary memory. Slow; an oracle and a stand-in where no
  * WebAssembly is wanted. Leased slots are filled with 0xa5, so that unwritten bytes show.
  */
-export function suiteCipher(crypto: CryptoSuite, slotsPerPool = 256): PacketCipher {
-  const bytes = new Uint8Array(2 * slotsPerPool * STRIDE);
+export function suiteCipher(crypto: CryptoSuite, slotsPerPool = 256, stride = STRIDE): PacketCipher {
+  const bytes = new Uint8Array(2 * slotsPerPool * stride);
   const memory = { bytes, view: viewOf(bytes) };
   const seals: Job[] = [];
   const opens: Job[] = [];
   let verdicts: boolean[] = [];
   return {
     memory,
-    tx: slotPool(bytes, 0, slotsPerPool),
-    rx: slotPool(bytes, slotsPerPool * STRIDE, slotsPerPool),
+    tx: slotPool(bytes, 0, slotsPerPool, stride),
+    rx: slotPool(bytes, slotsPerPool * stride, slotsPerPool, stride),
     checksum: scalarChecksum,
     queueSeal: (key, low, high, offset, length) => queue(seals, opens, { key: key.slice(), low, high, offset, length }),
     runSeal() {
@@ -65,18 +65,18 @@ function counterOf(job: Job): number {
   return job.high * 2 ** 32 + job.low;
 }
 
-function slotPool(bytes: Uint8Array, base: number, capacity: number): SlotPool {
-  const free = Array.from({ length: capacity }, (_, i) => base + (capacity - 1 - i) * STRIDE);
+function slotPool(bytes: Uint8Array, base: number, capacity: number, stride: number): SlotPool {
+  const free = Array.from({ length: capacity }, (_, i) => base + (capacity - 1 - i) * stride);
   const leased = new Set<number>();
   const take = (reserve: number): number => {
     if (free.length <= reserve) return -1;
     const slot = free.pop()!;
     leased.add(slot);
-    bytes.fill(0xa5, slot, slot + STRIDE);
+    bytes.fill(0xa5, slot, slot + stride);
     return slot;
   };
   return {
-    stride: STRIDE,
+    stride,
     capacity,
     get free() {
       return Math.max(0, free.length - CONTROL_RESERVE);

@@ -152,6 +152,7 @@ export class VirtualNode {
   #stunAt: number;
   #wasFrozen = false;
   readonly #portChanges = new PortChangePolicy();
+  readonly #largest: number;
 
   constructor(net: VirtualTunnel, options: NodeOptions, index: number) {
     this.#net = net;
@@ -160,12 +161,14 @@ export class VirtualNode {
     this.region = options.region ?? 1;
     this.#stunAt = net.now;
     this.host = new UdpHost(options.segment, options.addresses, options.port ?? 41_000 + index);
-    const cipher = suiteCipher(net.crypto, 128);
+    const mtu = options.mtu ?? 1420;
+    const cipher = suiteCipher(net.crypto, 128, mtu > 1420 ? 9216 : 1536);
+    this.#largest = cipher.rx.stride;
     this.engine = new Engine(
       {
         privateKey: nodePrivateKey(clampPrivateKey(net.random.bytes(32))),
         addresses: [this.tunnelAddressOf(index)],
-        mtu: options.mtu ?? 1420,
+        mtu,
         disco: {
           privateKey: discoPrivateKey(clampPrivateKey(net.random.bytes(32))),
           blockDirect: options.blockDirect ?? false,
@@ -292,6 +295,7 @@ export class VirtualNode {
 
   #datagram(payload: Uint8Array, from: AddrPort): void {
     const { now } = this.#net;
+    if (payload.length > this.#largest) return; // as the sockets do
     if (!looksLikeStun(payload)) {
       this.engine.handleDatagram(this.#pathFrom(from), payload, now);
       return;

@@ -186,6 +186,7 @@ for (let round = 0; round < rounds; round++) {
           maybe(new Uint8Array(random(3) === 0 ? random(70_000) : random(1_500))),
           maybe(addresses(port)),
           maybe(random(4) === 0 ? number() : random(256)),
+          maybe(pick([0, 1])),
         ),
       );
       break;

@@ -14,6 +14,7 @@ import { loadUdpBatch, nativeAead } from "../../src/io/udp/udp-batch.ts";
 // The contract of the carriers, here with the native one.
 import "../../src/io/driver.test.ts";
 import "../../src/io/udp/udp-socket.test.ts";
+import { missingTools } from "./namespaces.ts";
 
 const run = promisify(execFile);
 const FUZZ_ROUNDS = 40_000;
@@ -71,6 +72,21 @@ describe("its AEAD", () => {
     );
   });
 });
+
+const missing = missingTools("ip", "unshare");
+
+describe.skipIf(missing.length > 0)(
+  `the size of a path${missing.length > 0 ? ` (needs ${missing.join(", ")})` : ""}`,
+  () => {
+    it.each(["127.0.0.1", "::1"])("is measured by datagrams that are never sent in fragments, %s", async (address) => {
+      const script = join(import.meta.dirname, "whole-datagrams.ts");
+      const command = `ip link set lo mtu 1500 up && exec "${process.execPath}" "${script}" ${address}`;
+      const { stdout } = await run("unshare", ["-n", "sh", "-c", command], { timeout: 60_000 });
+      // The datagram with data went in fragments; so would 3000 bytes have gone.
+      expect(JSON.parse(stdout)).toEqual([1310, 1452, 2900, 10]);
+    });
+  },
+);
 
 describe("hostile arguments", () => {
   it("end in an error or an answer, never outside the memory (address and undefined-behaviour checks)", async () => {

@@ -130,10 +130,13 @@ describe("a transfer", () => {
 });
 
 describe("packet sizes", () => {
-  const overLink = (mtu: number) => {
+  const overLink = (mtu: number, ownMtus: readonly [number, number] = [1420, 1420]) => {
     const sites = new Sites(21, { delayMs: 5, hops: 1, mtu });
-    const a = sites.node(sites.add("home"));
-    const b = sites.node(sites.add("home"));
+    const lan = { delayMs: 0.2, mtu: Math.max(1500, mtu) };
+    const [a, b] = [
+      sites.node(sites.add("home", {}, lan), { mtu: ownMtus[0] }),
+      sites.node(sites.add("home", {}, lan), { mtu: ownMtus[1] }),
+    ];
     sites.net.run(500);
     sites.net.introduce(a, b);
     return { sites, net: sites.net, a, b };
@@ -145,6 +148,29 @@ describe("packet sizes", () => {
     const transfer = new Transfer(net, a, b, 3_000_000, 1);
     expect(net.run(60_000, () => transfer.done)).toBe(true);
     expect(mtuOf(a, b)).toBe(1420);
+    expect(transfer.sink.wrongAt).toBe(-1);
+  });
+
+  it("grow to jumbo frames where the path carries them, and shrink when it stops to", () => {
+    const { sites, net, a, b } = overLink(9000, [8920, 8920]);
+    const transfer = new Transfer(net, a, b, 100_000_000, 1);
+    expect(net.run(10_000, () => bothDirect(a, b) && mtuOf(a, b) === 8920)).toBe(true);
+    expect(net.run(5_000, () => transfer.sink.received > 5_000_000)).toBe(true);
+    sites.internet.core.options = { ...sites.internet.core.options, mtu: 1500 };
+    net.run(50);
+    const received = transfer.sink.received;
+    expect(net.run(6_000, () => transfer.sink.received > received + 1_000_000)).toBe(true);
+    expect(net.run(90_000, () => mtuOf(a, b) === 1420)).toBe(true);
+    expect(transfer.sink.wrongAt).toBe(-1);
+  });
+
+  it("of a peer that takes no jumbo frames stay at those of Ethernet", () => {
+    const { net, a, b } = overLink(9000, [8920, 1420]);
+    const transfer = new Transfer(net, a, b, 3_000_000, 1);
+    expect(net.run(60_000, () => transfer.done)).toBe(true);
+    expect(net.run(60_000, () => mtuOf(a, b) === 1420)).toBe(true);
+    net.run(10_000);
+    expect([mtuOf(a, b), mtuOf(b, a)]).toEqual([1420, 1420]);
     expect(transfer.sink.wrongAt).toBe(-1);
   });
 

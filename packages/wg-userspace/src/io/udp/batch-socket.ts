@@ -1,6 +1,7 @@
 import type { IpAddress } from "../../base/ip.ts";
 import { formatIp } from "../../base/ip.ts";
 import type { PacketCipher } from "../../base/ports.ts";
+import { DISCO_PADDED_BYTES } from "../../disco/message.ts";
 import type { UdpPath } from "../../magicsock/path.ts";
 import { type FamilySocket, SOCKET_BUFFER_BYTES, type UdpSocketHandler } from "./datagram-socket.ts";
 import type { UdpBatch } from "./udp-batch.ts";
@@ -110,7 +111,8 @@ class BatchSocket implements FamilySocket {
     if (this.#closed) return;
     const address = new Uint8Array(ADDRESS_BYTES);
     writeAddress(address, 0, to);
-    this.#native.sendOne(this.#socket, packet, address, ttl ?? 0);
+    const measures = packet.length > DISCO_PADDED_BYTES;
+    this.#native.sendOne(this.#socket, packet, address, ttl ?? 0, measures ? 1 : 0);
   }
 
   close(): void {

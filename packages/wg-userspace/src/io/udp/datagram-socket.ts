@@ -9,7 +9,10 @@ export interface DatagramSocket {
   send(to: UdpPath, slot: number, length: number): void;
   /** Ends a turn: hands everything to the kernel, as far as that has room. */
   flush(): void;
-  /** Sends a copy of a packet that is not bulk data. `ttl`: hop limit of this packet only. */
+  /**
+   * Sends a copy of a packet that is not bulk data. `ttl`: hop limit of this packet only. One that is longer than every usable
+   * path carries measures the path: where the system allows it, it arrives unfragmented or not at all.
+   */
   sendProbe(to: UdpPath, packet: Uint8Array, ttl: number | undefined): void;
   /** Datagrams that the kernel had no room for yet. */
   readonly waiting: number;

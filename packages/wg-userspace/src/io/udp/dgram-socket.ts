@@ -53,7 +53,11 @@ class DgramSocket implements FamilySocket {
     this.#socket = socket;
     this.#cipher = cipher;
     this.#handler = handler;
-    socket.on("message", (datagram, from) => handler.onDatagram(from.address, from.port, datagram));
+    socket.on("message", (datagram, from) => {
+      // Answering a longer ping would promise to receive data of its size.
+      if (datagram.length > cipher.rx.stride) handler.onTooLong();
+      else handler.onDatagram(from.address, from.port, datagram);
+    });
     socket.on("error", (error) =>
       handler.onError(
         new EngineError("ERR_IO", `UDP socket failed: ${error.message}`, { cause: error, retryable: true }),

@@ -36,6 +36,11 @@ export function describeUdpCarrier(): string {
   return `node:dgram; the native module udp-batch is not used: ${why}`;
 }
 
+/** Whether a packet that measures a path is kept from being sent in fragments: without that, a large size proves nothing. */
+export function measuresWholePackets(): boolean {
+  return loadUdpBatch()?.sendsWhole === true;
+}
+
 /** Its AEAD, where this Node has one for native modules. */
 export function nativeAead(): AeadAccelerator | undefined {
   const native = loadUdpBatch();
