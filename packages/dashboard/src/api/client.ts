@@ -36,15 +36,25 @@ export interface CallOptions {
 
 /** `path` is below /api/v2. Throws ApiError, and the signal's reason when it aborts. */
 export async function call<Answer>(method: string, path: string, options: CallOptions = {}): Promise<Answer> {
+  const text = await (await accepted(method, path, options)).text();
+  return (text === "" ? undefined : JSON.parse(text)) as Answer;
+}
+
+/** The same for a GET whose body is not for this page: resolves with the head of an answer in 2xx. */
+export async function callForHead(path: string, signal: AbortSignal): Promise<void> {
+  await accepted("GET", path, { signal });
+}
+
+/** The answer, when its status is in 2xx. */
+async function accepted(method: string, path: string, options: CallOptions): Promise<Response> {
   const limit = AbortSignal.timeout(TIMEOUT_MS);
   const response = await send(method, path, options, limit);
   const version = response.headers.get("X-Coder-Build-Version") ?? "";
   if (version !== "") serverVersion.value = version;
   lastAnswerAt.value = Date.now();
-  const text = await response.text();
-  if (response.ok) return (text === "" ? undefined : JSON.parse(text)) as Answer;
+  if (response.ok) return response;
   if (response.status === 401 && path !== "/users/login") loginEnded.value++;
-  throw new ApiError(response.status, errorBody(text, response.status));
+  throw new ApiError(response.status, errorBody(await response.text(), response.status));
 }
 
 async function send(method: string, path: string, options: CallOptions, limit: AbortSignal): Promise<Response> {

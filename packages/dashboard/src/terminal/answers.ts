@@ -40,6 +40,10 @@ export class Answers {
   }
 
   /** Whether what is parsed from now on is earlier output. */
+  get replaying(): boolean {
+    return this.#replaying;
+  }
+
   set replaying(replaying: boolean) {
     this.#replaying = replaying;
   }

@@ -6,6 +6,7 @@ import { WebLinksAddon } from "@xterm/addon-web-links";
 import { type IDisposable, Terminal } from "@xterm/xterm";
 import type { Settings } from "../session/settings.ts";
 import { Answers } from "./answers.ts";
+import { isNotification } from "./attention.ts";
 import { anchorOf, findAnchor } from "./scroll-anchor.ts";
 import { THEMES } from "./themes.ts";
 import type { TerminalSize } from "./transport.ts";
@@ -29,6 +30,8 @@ export interface ScreenEvents {
   /** OSC 52; what follows the number. */
   clipboard(data: string): void;
   selected(text: string): void;
+  /** A bell or a notification. */
+  attention(): void;
 }
 
 export class Screen {
@@ -78,6 +81,13 @@ export class Screen {
         events.clipboard(data);
         return true;
       }),
+      terminal.onBell(events.attention),
+      ...([9, 777] as const).map((command) =>
+        terminal.parser.registerOscHandler(command, (data) => {
+          if (isNotification(command, data)) events.attention();
+          return true;
+        }),
+      ),
     );
     terminal.open(parent);
     this.fit();

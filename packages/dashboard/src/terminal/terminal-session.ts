@@ -42,6 +42,8 @@ export interface SessionEvents {
   show(change: Partial<View>): void;
   ask(question: Ask): void;
   title(text: string): void;
+  /** The program rang the bell, or sent a notification. */
+  attention(): void;
   restart(): void;
   search(): void;
   files(files: readonly File[]): void;
@@ -178,6 +180,10 @@ export class TerminalSession {
       link: (text, event, hidden) => this.#link(text, event, hidden),
       title: (text) => this.#events.title(plainTitle(text)),
       clipboard: (data) => this.#clipboard.fromProgram(data),
+      attention: () => {
+        // A replay repeats bells of long ago.
+        if (this.#screen?.answers.replaying !== true) this.#events.attention();
+      },
       selected: (text) => {
         if (this.#settings.copyOnSelect) void this.#clipboard.copy(text);
       },

@@ -28,6 +28,8 @@ export interface TerminalViewProps {
   /** The program ended, and a new one is wanted. */
   readonly onRestart: () => void;
   readonly onTitle: (title: string) => void;
+  /** The program asks for the attention of a person. */
+  readonly onAttention: () => void;
   readonly onTab?: (key: TabKey) => void;
 }
 
@@ -121,6 +123,7 @@ function useSession(
         ask.value = question;
       },
       title: (text) => latest.current.onTitle(text),
+      attention: () => latest.current.onAttention(),
       restart: () => latest.current.onRestart(),
       search: () => {
         searching.value = true;

@@ -96,6 +96,14 @@ export function useUploads(agentId: string, terminal: string): Uploads {
   const there = uploads.peek() ?? new Uploads(list, agentId, terminal);
   uploads.value = there;
   useEffect(() => () => there.close(), [there]);
+  const sending = list.value.some(({ state }) => state.kind === "sending");
+  useEffect(() => {
+    if (!sending) return;
+    // A program goes on without the page; a file that is half sent is lost with it.
+    const ask = (event: BeforeUnloadEvent): void => event.preventDefault();
+    addEventListener("beforeunload", ask);
+    return () => removeEventListener("beforeunload", ask);
+  }, [sending]);
   return there;
 }
 

@@ -10,13 +10,14 @@ import { useAgentNetwork } from "../../live/sources.ts";
 import { address, navigate } from "../../router/location.ts";
 import { settings } from "../../session/settings.ts";
 import type { AppPlace } from "../../terminal/link-target.ts";
-import { SessionsMenu } from "../../terminal/sessions-menu.tsx";
 import { closeTab, neighbour, newTab, replaceTab, showTab, type Tab, type Tabs, titled } from "../../terminal/tabs.ts";
 import type { TabKey } from "../../terminal/terminal-session.ts";
 import { TerminalTabs } from "../../terminal/terminal-tabs.tsx";
+import { tabTitle } from "../../terminal/title.ts";
 import type { TerminalTarget } from "../../terminal/transport.ts";
 import { PathBadge, pathOf } from "../../ui/state.tsx";
 import { firstTabs, keepTabs } from "./kept-tabs.ts";
+import { TerminalTools } from "./terminal-tools.tsx";
 
 interface TabbedTerminalProps {
   readonly workspace: Workspace;
@@ -29,12 +30,13 @@ export function TabbedTerminal({ workspace, agent, query }: TabbedTerminalProps)
   const tabs = useKeptTabs(agent.id, query);
   const apps = useAppPlace(workspace, agent);
   const endToEnd = useEndToEnd(workspace, query);
-  const listing = useSignal(false);
   const { shown, list } = tabs.value;
   const title = list.find(({ id }) => id === shown)?.title ?? "";
+  const attention = useAttention();
+  const marked = attention.value;
   useEffect(() => {
-    document.title = `${title === "" ? "Terminal" : title} · ${workspace.name} · Coder`;
-  }, [title, workspace.name]);
+    document.title = tabTitle(title, workspace.name, marked);
+  }, [title, workspace.name, marked]);
   const change = (next: (tabs: Tabs) => Tabs): void => {
     tabs.value = next(tabs.peek());
   };
@@ -52,15 +54,12 @@ export function TabbedTerminal({ workspace, agent, query }: TabbedTerminalProps)
           onClose={(id) => change((now) => closeTab(now, id, fresh()))}
           onNew={() => onTab("new-tab")}
         />
-        <button
-          type="button"
-          class="button small"
-          onClick={() => {
-            listing.value = true;
-          }}
-        >
-          Sessions
-        </button>
+        <TerminalTools
+          agentId={agent.id}
+          terminal={shown}
+          downloads={!endToEnd.on}
+          onOpen={(id, name) => change((now) => showTab(now, { id, known: true, command: "", title: name }))}
+        />
         <span class="push small-text">
           <EndToEndSwitch choice={endToEnd} />
           {agent.status === "connected" && !endToEnd.on ? <AgentPath agentId={agent.id} /> : null}
@@ -76,22 +75,13 @@ export function TabbedTerminal({ workspace, agent, query }: TabbedTerminalProps)
           shown={tab.id === shown}
           apps={() => apps.peek()}
           onTitle={(text) => change((now) => titled(now, tab.id, text))}
+          onAttention={() => {
+            attention.value = document.visibilityState === "hidden";
+          }}
           onRestart={() => change((now) => replaceTab(now, tab.id, fresh()))}
           onTab={onTab}
         />
       ))}
-      {listing.value ? (
-        <SessionsMenu
-          agentId={agent.id}
-          onOpen={(id, name) => {
-            listing.value = false;
-            change((now) => showTab(now, { id, known: true, command: "", title: name }));
-          }}
-          onClose={() => {
-            listing.value = false;
-          }}
-        />
-      ) : null}
     </div>
   );
 }
@@ -120,6 +110,20 @@ function useKeptTabs(agentId: string, query: URLSearchParams): Signal<Tabs> {
   useEffect(() => replaceQuery(value.shown), [value.shown]);
   useEffect(() => keepTabs(agentId, value), [value, agentId]);
   return tabs;
+}
+
+/** Whether a program asked for attention while the page was hidden; a look at the page ends it. */
+function useAttention(): Signal<boolean> {
+  const attention = useSignal(false);
+  useEffect(() => {
+    const life = new AbortController();
+    const seen = (): void => {
+      if (document.visibilityState === "visible") attention.value = false;
+    };
+    document.addEventListener("visibilitychange", seen, { signal: life.signal });
+    return () => life.abort();
+  }, [attention]);
+  return attention;
 }
 
 /** Where links to the workspace's localhost lead; undefined until the deployment has told. */
