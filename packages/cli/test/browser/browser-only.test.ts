@@ -3,7 +3,7 @@ import { once } from "node:events";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
-import { launch, logInByForm, type Misdeeds, missing, screenText, watchedPage } from "./chromium.ts";
+import { launch, logInByForm, type Misdeeds, missing, screenText, seriousFaults, watchedPage } from "./chromium.ts";
 
 describe.skipIf(missing.length > 0)(`browser-only mode (missing here: ${missing.join(", ") || "nothing"})`, () => {
   let deployment: TestDeployment;
@@ -55,5 +55,31 @@ describe.skipIf(missing.length > 0)(`browser-only mode (missing here: ${missing.
     await page.goto(`${deployment.url}/@owner/demo/terminal?test=1`);
     await run("echo new-$((6*7))");
     await screenText(page, (text) => text.includes("new-42"), "a new terminal");
+  });
+
+  it("an owner sets the policy of a workspace and of a user on their pages", async () => {
+    await deployment.addMember("bob");
+    const policyOf = async (path: string): Promise<string | undefined> => {
+      const answer = await deployment.api("GET", path);
+      return ((await answer.json()) as { connection_policy?: string }).connection_policy;
+    };
+    const choose = async (label: string): Promise<void> => {
+      await page.getByRole("radio", { name: label }).check();
+      await page.getByRole("button", { name: "Save", exact: true }).click();
+      await page.getByRole("button", { name: "Save", exact: true, disabled: true }).waitFor();
+    };
+    await page.goto(`${deployment.url}/@owner/demo/settings`);
+    await choose("Exempt from the deployment's default");
+    await expect.poll(() => policyOf("/api/v2/users/owner/workspace/demo"), { timeout: 30_000 }).toBe("any");
+    await choose("Browsers only");
+    await expect.poll(() => policyOf("/api/v2/users/owner/workspace/demo"), { timeout: 30_000 }).toBe("browser_only");
+    expect(await seriousFaults(page)).toEqual([]);
+    await page.reload();
+    expect(await page.getByRole("radio", { name: "Browsers only" }).isChecked()).toBe(true);
+    await page.goto(`${deployment.url}/users/bob`);
+    await choose("Browsers only");
+    await expect.poll(() => policyOf("/api/v2/users/bob"), { timeout: 30_000 }).toBe("browser_only");
+    await choose("Any client");
+    await expect.poll(() => policyOf("/api/v2/users/bob"), { timeout: 30_000 }).toBe("inherit");
   });
 });

@@ -1,6 +1,7 @@
 import { useSignal } from "@preact/signals";
 import type { User } from "coder-protocol/rest/users";
 import type { JSX } from "preact";
+import { setUserPolicy } from "../api/connection-policies.ts";
 import { changePassword, keysOf, removeKeyOf, setRoles, setSuspended, userByName } from "../api/users.ts";
 import { useResource } from "../live/resource.ts";
 import { isOwner, user as self } from "../session/session.ts";
@@ -15,6 +16,8 @@ import { KeyTable } from "./key-table.tsx";
 import { newPassword } from "./new-password.ts";
 import { OwnersOnly } from "./owners-only.tsx";
 import type { PageProps } from "./page-props.ts";
+import { PolicyEditor } from "./policy/policy-editor.tsx";
+import { USER_POLICIES } from "./policy/policy-words.ts";
 
 /** One user: what they may do, and where they are logged in. */
 export function UserPage({ params }: PageProps): JSX.Element {
@@ -63,6 +66,14 @@ function Person({ person, onChange }: { readonly person: User; readonly onChange
       ) : (
         <Actions person={person} owner={owner} suspended={suspended} work={work} onChange={onChange} />
       )}
+      <PolicyEditor
+        options={USER_POLICIES}
+        policy={person.connection_policy}
+        onSave={async (policy) => {
+          await setUserPolicy(person.id, policy);
+          onChange();
+        }}
+      />
       <Keys person={person} work={work} />
     </>
   );

@@ -2,13 +2,18 @@ import { useSignal } from "@preact/signals";
 import { MAX_NAME_LENGTH, validateWorkspaceName } from "coder-protocol/names";
 import type { Workspace } from "coder-protocol/rest/workspaces";
 import type { JSX } from "preact";
+import { setWorkspacePolicy } from "../api/connection-policies.ts";
 import { buildWorkspace, renameWorkspace } from "../api/workspaces.ts";
 import { useWorkspace } from "../live/sources.ts";
 import { navigate } from "../router/location.ts";
+import { isOwner } from "../session/session.ts";
+import { Crumbs } from "../ui/crumbs.tsx";
 import { ConsentButton } from "../ui/dialog.tsx";
 import { Field, Form, useWork } from "../ui/form.tsx";
 import { Problem } from "../ui/problem.tsx";
 import type { PageProps } from "./page-props.ts";
+import { PolicyEditor } from "./policy/policy-editor.tsx";
+import { WORKSPACE_POLICIES } from "./policy/policy-words.ts";
 import { AppsEditor } from "./workspace/apps-editor.tsx";
 
 export function WorkspaceSettings({ params }: PageProps): JSX.Element {
@@ -16,15 +21,19 @@ export function WorkspaceSettings({ params }: PageProps): JSX.Element {
   const { data, error, reload } = useWorkspace(owner, name);
   return (
     <section class="page narrow">
-      <p class="crumbs">
-        <a href="/workspaces">Workspaces</a> / <a href={`/@${owner}/${name}`}>{name}</a>
-      </p>
+      <Crumbs
+        steps={[
+          ["/workspaces", "Workspaces"],
+          [`/@${owner}/${name}`, name],
+        ]}
+      />
       <h1>Settings of {name}</h1>
       {error.value === undefined ? null : <Problem error={error.value} retry={reload} />}
       {data.value === undefined ? null : (
         <>
           <Rename workspace={data.value} />
           <AppsEditor workspace={data.value} />
+          {isOwner.value ? <Policy workspace={data.value} onChange={reload} /> : null}
           <Delete workspace={data.value} />
         </>
       )}
@@ -61,6 +70,25 @@ function Rename({ workspace }: { readonly workspace: Workspace }): JSX.Element {
         />
       </Form>
     </section>
+  );
+}
+
+function Policy({
+  workspace,
+  onChange,
+}: {
+  readonly workspace: Workspace;
+  readonly onChange: () => void;
+}): JSX.Element {
+  return (
+    <PolicyEditor
+      options={WORKSPACE_POLICIES}
+      policy={workspace.connection_policy}
+      onSave={async (policy) => {
+        await setWorkspacePolicy(workspace.id, policy);
+        onChange();
+      }}
+    />
   );
 }
 

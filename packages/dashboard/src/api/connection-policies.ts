@@ -1,0 +1,11 @@
+/** Which clients may connect, as owners of the deployment decide for users and workspaces. */
+import type { ConnectionPolicy } from "coder-protocol/rest/connection-policy";
+import type { User } from "coder-protocol/rest/users";
+import type { Workspace } from "coder-protocol/rest/workspaces";
+import { call } from "./client.ts";
+
+export const setUserPolicy = (user: string, policy: ConnectionPolicy) =>
+  call<User>("PUT", `/users/${user}/connection-policy`, { body: { policy } });
+
+export const setWorkspacePolicy = (workspace: string, policy: ConnectionPolicy) =>
+  call<Workspace>("PUT", `/workspaces/${workspace}/connection-policy`, { body: { policy } });
