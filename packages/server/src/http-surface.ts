@@ -5,6 +5,7 @@ import { EchoTickets } from "./auth/echo-tickets.ts";
 import { Places } from "./base/places.ts";
 import { TextSockets } from "./base/text-sockets.ts";
 import { UpgradeSources } from "./base/upgrade-sources.ts";
+import { BUILD_VERSION } from "./base/version.ts";
 import { Catalogue, type ProgramSources } from "./downloads/catalogue.ts";
 import { HealthChecks } from "./health/health-checks.ts";
 import type { DashboardFiles } from "./http/dashboard/build-output.ts";
@@ -134,6 +135,9 @@ export function buildHttpSurface(
   const proxySources = {
     proxies: () => parts.proxies.directory.all.map((row) => proxyView(row, clock.now())),
     leftOut: () => parts.relayMaps.leftOut,
+    areCurrent: () => parts.proxies.directory.isCurrent,
+    areChecked: () => !parts.proxies.checks.isSuspended,
+    version: BUILD_VERSION,
   };
   const health = new HealthChecks({
     config,

@@ -3,7 +3,7 @@ import type { HealthMessage, HealthSeverity } from "coder-protocol/rest/deployme
 /**
  * Codes of the health report, those of Coder: stock dashboards and support tools look them up.
  * EACS access URL, EDB database, EWS WebSocket, EDERP relay, ESTUN STUN, EIF network interface, EWP workspace proxy. Of our
- * own: EDB03 to EDB05, EWP05, EWILD wildcard access URL, ECOOK cookies, ERPL servers of one deployment. docs/operations/health.md has a section for each.
+ * own: EDB03 to EDB05, EWP03, EWP05, EWILD wildcard access URL, ECOOK cookies, ERPL servers of one deployment. docs/operations/health.md has a section for each.
  */
 export const HEALTH_CODES = [
   "EUNKNOWN",
@@ -23,6 +23,9 @@ export const HEALTH_CODES = [
   "ESTUN01",
   "ESTUN02",
   "EIF01",
+  "EWP01",
+  "EWP02",
+  "EWP03",
   "EWP04",
   "EWP05",
   "EWILD01",

@@ -1,5 +1,6 @@
 /** Section `workspace_proxy` of the health report: what the checks of the proxies found last. */
 import type { WorkspaceProxy } from "coder-protocol/rest/workspace-proxies";
+import { minorVersion } from "../base/minor-version.ts";
 import type { LeftOutProxy } from "../workspace-proxies/proxy-regions.ts";
 import { message, type Section, works } from "./section.ts";
 
@@ -11,17 +12,37 @@ export interface ProxySources {
   /** Without the primary. */
   readonly proxies: () => readonly WorkspaceProxy[];
   readonly leftOut: () => readonly LeftOutProxy[];
+  /** Whether they could be read when that was last tried. */
+  readonly areCurrent: () => boolean;
+  /** Whether they are being checked: not while the results cannot be stored. */
+  readonly areChecked: () => boolean;
+  /** Of this server. */
+  readonly version: string;
 }
 
 /** A proxy that is not well is a warning: what it would carry takes another way. */
-export function checkProxies({ proxies, leftOut }: ProxySources): ProxySection {
-  const regions = proxies();
+export function checkProxies(sources: ProxySources): ProxySection {
+  const regions = sources.proxies();
   const unwell = regions.filter(({ status }) => status.status === "unreachable" || status.status === "unhealthy");
+  const others = regions.filter(
+    ({ version }) => version !== "" && minorVersion(version) !== minorVersion(sources.version),
+  );
   const warnings = [
+    ...(sources.areChecked()
+      ? []
+      : [message("EWP01", "workspace proxies are not checked: what the checks find cannot be stored")]),
+    ...(sources.areCurrent()
+      ? []
+      : [message("EWP02", "the workspace proxies could not be read from the database: they may have changed since")]),
+    ...others.map(({ name, version }) =>
+      message("EWP03", `workspace proxy ${name} runs ${version}, and this server ${sources.version}`),
+    ),
     ...unwell.map(({ name, status }) =>
       message("EWP04", `workspace proxy ${name} is ${[status.status, ...status.report.errors].join(": ")}`),
     ),
-    ...leftOut().map(({ name, why }) => message("EWP05", `workspace proxy ${name} is not in the relay map: ${why}`)),
+    ...sources
+      .leftOut()
+      .map(({ name, why }) => message("EWP05", `workspace proxy ${name} is not in the relay map: ${why}`)),
   ];
   return { ...works(warnings), workspace_proxies: { regions } };
 }

@@ -2,7 +2,9 @@
  * What a workspace proxy reports about itself at `/healthz-report`. Errors take its region out of the map. Anyone may read it:
  * it names no host. The log has the details, and the primary gets those of siblings with each registration. Pure.
  */
+
 import type { ProxyHealthReport } from "coder-protocol/rest/workspace-proxies";
+import { minorVersion } from "../base/minor-version.ts";
 import type { AdmissionState } from "./relay-keys.ts";
 
 /** The other processes of this proxy, and those of them to which the link fails. */
@@ -57,7 +59,7 @@ export function reportOf(facts: ProxyFacts): ProxyHealthReport {
     );
   if (facts.appKeysProblem !== undefined)
     warnings.push(`No terminals are opened, as the primary gave no keys for their tokens: ${facts.appKeysProblem}.`);
-  if (facts.primaryVersion !== undefined && minorOf(facts.primaryVersion) !== minorOf(facts.version))
+  if (facts.primaryVersion !== undefined && minorVersion(facts.primaryVersion) !== minorVersion(facts.version))
     warnings.push(`The versions differ: ${facts.primaryVersion} of the primary, ${facts.version} of the proxy.`);
   if (siblings.failed > 0)
     warnings.push(
@@ -68,8 +70,4 @@ export function reportOf(facts: ProxyFacts): ProxyHealthReport {
 
 function seconds(ms: number): string {
   return `${Math.round(ms / 1000)} s`;
-}
-
-function minorOf(version: string): string {
-  return /^v?(\d+\.\d+)/.exec(version)?.[1] ?? version;
 }

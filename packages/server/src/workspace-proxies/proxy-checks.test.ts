@@ -90,10 +90,11 @@ test("an outage of the store is one line each of checks and directory, and what 
   const before = proxies.reads;
   await vi.waitFor(() => expect(proxies.reads - before).toBeGreaterThan(20), eventually);
   expect([...lines].sort()).toEqual(["a workspace proxy was not checked", "the workspace proxies were not read"]);
-  expect(asked).toBe(0);
+  expect([asked, checks.isSuspended, directory.isCurrent]).toEqual([0, true, false]);
 
   proxies.isAway = false;
   await vi.waitFor(() => expect(proxies.rows.map(({ in_map: inMap }) => inMap)).toEqual([1, 1, 1]), eventually);
+  expect([checks.isSuspended, directory.isCurrent]).toEqual([false, true]);
   await checks.close();
   await directory.close();
   expect(lines.filter((line) => line.startsWith("the workspace proxies"))).toEqual([

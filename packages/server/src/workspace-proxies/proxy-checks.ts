@@ -44,6 +44,11 @@ export class ProxyChecks {
     this.#options = options;
   }
 
+  /** Whether checks wait for the store. */
+  get isSuspended(): boolean {
+    return this.#isSuspended;
+  }
+
   start(): void {
     this.#timer = setInterval(() => this.#look(), Math.min(LOOK_EVERY_MS, this.#options.intervalMs));
     this.#timer.unref();
