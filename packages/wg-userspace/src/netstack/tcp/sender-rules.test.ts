@@ -369,6 +369,23 @@ describe("proportional rate reduction (RFC 6937)", () => {
   });
 });
 
+test("the loss rate counts from the last recovery: one more lost segment is no congestion then", () => {
+  const script = connected();
+  const peer = new Peer(script);
+  script.write(full(200));
+  peer.run(350);
+  script.write(full(200));
+  const first = script.peerAck;
+  for (let i = 0; i < 15; i++) peer.lost.add(first + i * MSS);
+  peer.run(1_500);
+  const { recovery, ssthresh, retransmits } = script.connection.info;
+  expect([recovery, ssthresh < Number.POSITIVE_INFINITY, retransmits]).toEqual(["open", true, 15]);
+  script.write(full(20));
+  peer.lost.add(script.peerAck);
+  peer.run(1_500);
+  expect(script.connection.info).toMatchObject({ recovery: "open", ssthresh, retransmits: 16 });
+});
+
 describe("the paced rate", () => {
   test("is a quarter above the window's after slow start", () => {
     const script = connected(strict);

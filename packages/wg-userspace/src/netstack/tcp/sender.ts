@@ -530,7 +530,6 @@ export class Sender {
     if (this.#mode !== "open" && this.una >= this.#recoverPoint) {
       if (this.#mode === "recovery") controller.onRecovered(now);
       this.#mode = "open";
-      this.#spurious.end();
       this.#path.onRecovered();
       this.#reorderWindow.onRecovered();
     }

@@ -15,10 +15,6 @@ export class SpuriousRecovery {
     this.#retransmitAt = -1;
     this.#needed = 0;
   }
-  /** The episode is over: the answers that are conclusive have arrived. A DSACK may still follow. */
-  end(): void {
-    this.#possible = false;
-  }
   /** The window from before the episode applies no longer. */
   forbid(): void {
     this.#possible = false;
@@ -43,7 +39,7 @@ export class SpuriousRecovery {
   }
 
   /**
-   * New data was acknowledged.
+   * New data was acknowledged, in an episode. Nothing has to end one: each begins afresh.
    * @param echoedAt When the timestamp that the segment echoes was made; -1 without.
    * @param nothingLost Everything deemed lost has arrived in the meantime.
    * @returns whether the answer is to a transmission older than our retransmission, or came without any.
