@@ -153,7 +153,7 @@ export class Engine {
         unixMs: ports.unixMs,
         logger: this.#logger,
         mtu,
-        ...(config.maxPeers === undefined ? {} : { maxPeers: config.maxPeers }),
+        maxPeers: config.maxPeers,
       },
       this.#deviceOutput(),
     );
@@ -187,8 +187,8 @@ export class Engine {
       output: this.#packetOutput(),
       checksum: ports.cipher.checksum,
       logger: this.#logger,
-      ...(config.tcp === undefined ? {} : { tcp: config.tcp }),
-      ...(config.maxConnections === undefined ? {} : { maxConnections: config.maxConnections }),
+      tcp: config.tcp,
+      maxConnections: config.maxConnections,
     });
   }
 
@@ -203,8 +203,8 @@ export class Engine {
       {
         publicKey: config.publicKey,
         allowedIPs: config.allowedIPs,
-        ...(config.presharedKey === undefined ? {} : { presharedKey: config.presharedKey }),
-        ...(config.persistentKeepaliveMs === undefined ? {} : { persistentKeepaliveMs: config.persistentKeepaliveMs }),
+        presharedKey: config.presharedKey,
+        persistentKeepaliveMs: config.persistentKeepaliveMs,
       },
       now,
     );

@@ -81,14 +81,14 @@ export interface DerpClientOptions {
   /** Fast start: the server's key is known from elsewhere, so ClientInfo goes out at once. */
   readonly serverKey?: Uint8Array;
   /** Only for members of a relay mesh. */
-  readonly meshKey?: string;
+  readonly meshKey?: string | undefined;
   /** Bytes that may wait to be sent before packets are dropped. */
-  readonly maxQueuedBytes?: number;
+  readonly maxQueuedBytes?: number | undefined;
   /**
    * Ping this often; without an answer within PING_TIMEOUT_MS, or anything else read, the connection is closed
    * ("ping-timeout"). Absent: only `ping` does.
    */
-  readonly pingIntervalMs?: number;
+  readonly pingIntervalMs?: number | undefined;
 }
 
 export interface DerpClientCounts {
@@ -395,7 +395,7 @@ export class DerpClient {
     this.#state = "server-info";
     this.#greeting = clientInfoFrame(crypto, publicKey, boxKey, random.bytes(NONCE_BYTES), {
       version: PROTOCOL_VERSION,
-      ...(meshKey === undefined ? {} : { meshKey }),
+      meshKey,
       canAckPings: true,
       isProber: false,
     });

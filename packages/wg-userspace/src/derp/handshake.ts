@@ -29,7 +29,7 @@ export const SERVER_INFO_MAX_BYTES = NONCE_BYTES + (1 << 20);
 export interface ClientInfo {
   readonly version: number;
   /** Shared secret of the servers of one region; ordinary clients have none. */
-  readonly meshKey?: string;
+  readonly meshKey?: string | undefined;
   readonly canAckPings: boolean;
   readonly isProber: boolean;
 }

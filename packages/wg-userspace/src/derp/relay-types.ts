@@ -44,15 +44,15 @@ export interface RelayOptions {
   /**
    * Whether a client may use this relay; called after it proved its key. The key is borrowed. Absent: every client may.
    */
-  readonly admit?: (publicKey: Uint8Array) => boolean;
+  readonly admit?: ((publicKey: Uint8Array) => boolean) | undefined;
   /**
    * Holds a client that is not admitted until the handshake's deadline, in case `admitHeld` comes: clients may reach
    * the relay before the relay learns of their keys. No packet of a held client is relayed.
    */
   readonly holdUnknown?: boolean;
   /** Shared secret of the relays of one region. Absent or empty: no mesh. */
-  readonly meshKey?: string;
-  readonly limits?: Partial<RelayLimits>;
+  readonly meshKey?: string | undefined;
+  readonly limits?: Partial<RelayLimits> | undefined;
   readonly logger?: Logger;
 }
 

@@ -54,7 +54,7 @@ export class StunServer {
   readonly #filledAt: Float64Array;
 
   /** @param options.seed Any unpredictable 32-bit number: it decides which sources share a limit. */
-  constructor(options: { readonly seed: number; readonly limits?: Partial<StunServerLimits> }) {
+  constructor(options: { readonly seed: number; readonly limits?: Partial<StunServerLimits> | undefined }) {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     const { slots, burst } = this.#limits;
     if (slots < 1 || (slots & (slots - 1)) !== 0) throw new RangeError(`slots is ${slots}, want a power of two`);

@@ -47,10 +47,10 @@ export type { MessageSource } from "./transport.ts";
 export interface PeerConfig {
   readonly publicKey: NodePublicKey;
   /** 32 bytes, copied; absent means 32 zero bytes. */
-  readonly presharedKey?: Uint8Array;
+  readonly presharedKey?: Uint8Array | undefined;
   readonly allowedIPs: readonly IpPrefix[];
   /** See {@link Peer.setPersistentKeepalive}. */
-  readonly persistentKeepaliveMs?: number;
+  readonly persistentKeepaliveMs?: number | undefined;
 }
 
 export interface DeviceConfig {
@@ -65,7 +65,7 @@ export interface DeviceConfig {
   readonly logger?: Logger;
   /** Largest inner packet, up to which padding may fill. */
   readonly mtu: number;
-  readonly maxPeers?: number;
+  readonly maxPeers?: number | undefined;
   /** Handshake messages per second above which senders must prove their address with a cookie. */
   readonly underLoadInitiationsPerSecond?: number;
   /** For tests of the rules on message counts. */

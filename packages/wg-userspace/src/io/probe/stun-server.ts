@@ -51,7 +51,7 @@ export class StunListener implements AsyncDisposable {
     this.port = socket.address().port;
     this.#server = new StunServer({
       seed: options.random.uint32(),
-      ...(options.limits === undefined ? {} : { limits: options.limits }),
+      limits: options.limits,
     });
     socket.on("message", (datagram, from) => this.#received(datagram, from));
     socket.on("error", (error) => {

@@ -363,9 +363,9 @@ export class RelayConnection implements AsyncDisposable {
         crypto,
         random,
         logger: this.#logger,
-        ...(maxQueuedBytes === undefined ? {} : { maxQueuedBytes }),
-        ...(meshKey === undefined ? {} : { meshKey }),
-        ...(pingIntervalMs === undefined ? {} : { pingIntervalMs }),
+        maxQueuedBytes,
+        meshKey,
+        pingIntervalMs,
         handler: {
           onReady: () => {
             onReady();
