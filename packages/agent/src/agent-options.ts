@@ -18,13 +18,13 @@ export interface AgentOptions {
   /** How long a session outlives a client that does not answer, in ms. */
   readonly sshMaxTimeoutMs: number;
   /** Silence after which a client that vanished without a disconnect counts as gone, in ms; absent: 2 min. */
-  readonly goneAfterMs?: number;
+  readonly goneAfterMs?: number | undefined;
   readonly blockFileTransfer: boolean;
   /** Directory for the output of scripts; default: the system's directory for temporary files. */
   readonly logDirectory?: string;
   /** Addresses of the host, `host:port`, that also serve debug pages and metrics; absent: only the tunnel does. */
-  readonly debugAddress?: string;
-  readonly prometheusAddress?: string;
+  readonly debugAddress?: string | undefined;
+  readonly prometheusAddress?: string | undefined;
   /** Apps that this machine declares, in the form of the API, and a file with more that is followed. */
   readonly apps?: readonly object[];
   readonly appsFile?: string;

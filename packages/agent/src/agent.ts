@@ -139,7 +139,7 @@ export class Agent {
       isDestination: () => false,
       logger,
       ...(this.#options.listenPort === undefined ? {} : { udpPort: this.#options.listenPort }),
-      ...(this.#options.goneAfterMs === undefined ? {} : { goneAfterMs: this.#options.goneAfterMs }),
+      goneAfterMs: this.#options.goneAfterMs,
       ...(manifest.disableDirectConnections ? { directBlocked: "deployment" } : {}),
     });
     this.#node = node;
@@ -218,7 +218,7 @@ export class Agent {
       if (path === undefined || lastReceivedAt === undefined || now - lastReceivedAt > REACHABLE_MS) return [];
       if (path.kind === "relay") return [{ path: "relayed" }];
       const rttMs = endpoint.finder?.best?.rttMs;
-      return [{ path: "direct", ...(rttMs === undefined ? {} : { rttMs }) }];
+      return [{ path: "direct", rttMs }];
     });
   }
 }

@@ -31,7 +31,7 @@ export interface StatsMetric {
 export interface PeerOnPath {
   readonly path: "direct" | "relayed";
   /** Round trip, ms; absent when it was not measured. */
-  readonly rttMs?: number;
+  readonly rttMs?: number | undefined;
 }
 
 export interface StatsSources {

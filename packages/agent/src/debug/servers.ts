@@ -12,8 +12,8 @@ const MAX_CONNECTIONS = 64;
 
 export interface DebugAddresses {
   /** `host:port`. */
-  readonly debugAddress?: string;
-  readonly prometheusAddress?: string;
+  readonly debugAddress?: string | undefined;
+  readonly prometheusAddress?: string | undefined;
   readonly logger: Logger;
 }
 

@@ -82,7 +82,7 @@ export function buildEnvironment(parts: {
   readonly client: Readonly<Record<string, string>>;
   readonly workspace: Readonly<Record<string, string>>;
   readonly endpoints: SessionEndpoints;
-  readonly terminal?: { readonly type: string };
+  readonly terminal?: { readonly type: string } | undefined;
   readonly agentSocket?: string | undefined;
 }): Record<string, string> {
   const { user, endpoints } = parts;

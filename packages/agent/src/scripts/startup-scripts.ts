@@ -142,7 +142,7 @@ export class StartupScripts {
       status,
       exitCode: end.exitCode,
       ms: endedAtMs - startedAtMs,
-      ...(end.error === undefined ? {} : { error: end.error }),
+      error: end.error,
     });
     if (script.id !== "") {
       this.#options.onCompleted({ id: script.id, stage, startedAtMs, endedAtMs, exitCode: end.exitCode, status });

@@ -136,7 +136,7 @@ function conclusion(
     workspace,
     summary: summarize(outcomes),
     verdict: verdictOf(outcomes),
-    ...(timeToDirectMs === undefined ? {} : { timeToDirectMs }),
+    timeToDirectMs,
     peer,
     causes,
   };

@@ -97,7 +97,7 @@ async function runShell(
   return runSshSession({
     ...streams,
     client,
-    ...(plan.command === undefined ? {} : { command: plan.command }),
+    command: plan.command,
     pty: plan.pty,
     environment: plan.environment,
     agentForward: plan.agentSocket !== undefined,

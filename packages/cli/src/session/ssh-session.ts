@@ -7,7 +7,7 @@ import { flushed, type LocalTerminal, readTerminal, windowSize } from "./termina
 export interface SshSessionOptions extends LocalTerminal {
   readonly client: Client;
   /** Absent: a login shell. */
-  readonly command?: string;
+  readonly command?: string | undefined;
   /** Ask for a terminal. Only sensible when stdin is one. */
   readonly pty: boolean;
   readonly environment: Readonly<Record<string, string>>;

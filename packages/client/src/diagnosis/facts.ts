@@ -32,19 +32,19 @@ export interface Facts {
   readonly own: NetReport | undefined;
   readonly agent: NetReport | undefined;
   /** Why there is no report of the agent. */
-  readonly agentMissing?: string;
+  readonly agentMissing?: string | undefined;
   /** How the agent sees its ways to this machine; absent for a stock agent. */
-  readonly agentView?: PeerView;
+  readonly agentView?: PeerView | undefined;
   readonly ownInterfaces: readonly InterfaceFact[];
   readonly agentInterfaces: readonly InterfaceFact[] | undefined;
   /** Whether the relay map names any STUN server. */
   readonly mapHasStun: boolean;
   /** How long the user lets one ping take, ms; absent unless given. */
-  readonly pingTimeoutMs?: number;
+  readonly pingTimeoutMs?: number | undefined;
   /** Probes on the direct path alone, when there is one. */
-  readonly sample?: DirectSample;
+  readonly sample?: DirectSample | undefined;
   /** A prefix that this machine's network translates to IPv4 (NAT64, RFC 7050). */
-  readonly nat64Prefix?: string;
+  readonly nat64Prefix?: string | undefined;
 }
 
 /** States of an address that answers, or did. */

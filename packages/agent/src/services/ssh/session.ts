@@ -277,7 +277,7 @@ export class SshSession {
       workspace: this.#context.environment(),
       endpoints: this.#context.endpoints,
       agentSocket: this.#agentSocket,
-      ...(this.#terminal === undefined ? {} : { terminal: this.#terminal }),
+      terminal: this.#terminal,
     });
   }
 
