@@ -214,7 +214,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const relay = config.derp.serverEnabled
     ? new RelayListener({
         privateKey: relayKey,
-        ...(meshKey === undefined ? {} : { meshKey }),
+        meshKey,
         isSibling,
         crypto: nodeCryptoSuite,
         random: nodeRandom,

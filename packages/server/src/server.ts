@@ -96,9 +96,9 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
       applicationName: `coder ${shortReplicaId(replicaId)}`,
       log,
       onWaiting: (what) => waitingRoom?.wait(what),
-      ...(databaseObserver === undefined ? {} : { observer: databaseObserver }),
-      ...(deps.onQuery === undefined ? {} : { onQuery: deps.onQuery }),
-      ...(deps.signal === undefined ? {} : { signal: deps.signal }),
+      observer: databaseObserver,
+      onQuery: deps.onQuery,
+      signal: deps.signal,
     });
     // Before the schema is touched: a server with other keys writes nothing.
     const stored = await keyFingerprintOf(backend);

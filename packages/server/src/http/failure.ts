@@ -43,8 +43,8 @@ export class HttpFailure extends Error {
     this.headers = options.headers ?? {};
     this.body = {
       message,
-      ...(options.detail === undefined ? {} : { detail: options.detail }),
-      ...(options.validations === undefined ? {} : { validations: options.validations }),
+      detail: options.detail,
+      validations: options.validations,
     };
   }
 }

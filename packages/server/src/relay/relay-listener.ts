@@ -31,7 +31,7 @@ export interface RelayListenerOptions {
   readonly limits?: Partial<RelayListenerLimits>;
   /** Refuse the raw upgrade: clients come back with WebSocket. */
   readonly webSocketOnly?: boolean;
-  readonly meshKey?: string;
+  readonly meshKey?: string | undefined;
   /** Whether a sibling of the mesh is known at this address: some connections from there are exempt from the limits. */
   readonly isSibling?: (address: string) => boolean;
   /** Source address for the limits; behind a trusted proxy, what that proxy says. Default: the peer of the socket. */
@@ -132,10 +132,10 @@ export class RelayListener implements AsyncDisposable {
       crypto: options.crypto,
       random: options.random,
       logger: this.#logger,
-      ...(options.admit === undefined ? {} : { admit: options.admit }),
+      admit: options.admit,
       holdUnknown: options.holdUnknown ?? false,
-      ...(options.meshKey === undefined ? {} : { meshKey: options.meshKey }),
-      ...(options.limits === undefined ? {} : { limits: options.limits }),
+      meshKey: options.meshKey,
+      limits: options.limits,
     });
     this.#admission = new Admission({ ...DEFAULT_ADMISSION, ...options.limits });
     this.#webSockets = new WebSocketServer({

@@ -16,10 +16,10 @@ export interface PostgresOptions {
   readonly maxIdle: number;
   readonly applicationName: string;
   readonly log: Pick<Logger, "warn" | "info" | "debug">;
-  readonly onQuery?: (sql: string) => void;
-  readonly observer?: DatabaseObserver;
+  readonly onQuery?: ((sql: string) => void) | undefined;
+  readonly observer?: DatabaseObserver | undefined;
   /** Ends waiting: for the database at the start, and for another server's migration. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Called while it waits, for the database at the start or for another server's migration. */
   readonly onWaiting?: (what: "waiting for the database" | "migrating") => void;
 }

@@ -21,7 +21,7 @@ const MAX_ATTEMPTS = 10;
 
 interface MigrationOptions {
   readonly log: Pick<Logger, "info" | "warn">;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   readonly onWaiting?: (what: "migrating") => void;
   readonly migrations?: readonly Migration[];
   /** Work on the newest schema in the same transaction. */

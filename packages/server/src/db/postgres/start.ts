@@ -20,7 +20,7 @@ export async function waitForDatabase(
   target: Target,
   options: {
     readonly log: Pick<Logger, "info">;
-    readonly signal?: AbortSignal;
+    readonly signal?: AbortSignal | undefined;
     readonly onWaiting?: (what: "waiting for the database") => void;
     readonly waitMs?: number;
   },

@@ -7,7 +7,7 @@ export interface FeedSource {
   /** Calls `changed` after each change, until the returned function is called. */
   watch?(changed: () => void): () => void;
   /** Read again after this time, changed or not. */
-  readonly everyMs?: number;
+  readonly everyMs?: number | undefined;
 }
 
 /** What a feed reports to a subscriber. */

@@ -146,7 +146,7 @@ export class Topics {
   #watched(watched: Watched, entries: (data: unknown) => Readonly<Record<string, unknown>>): FeedSource {
     return {
       watch: (changed) => this.#options.changes.subscribe(watched.topic, changed),
-      ...(watched.repeatMs === undefined ? {} : { everyMs: watched.repeatMs }),
+      everyMs: watched.repeatMs,
       read: async () => {
         const current = await watched.read();
         return current === undefined ? undefined : entriesOf(entries(current.data));
