@@ -19,7 +19,7 @@ test("a replay never starts inside a character", () => {
       fc.uint16Array({ maxLength: 200 }).map((units) => String.fromCharCode(...units)),
       fc.integer({ min: 8, max: 40 }),
       (raw, capacity) => {
-        const text = raw.replace(/[\u0000-\u001f\u007f]|[\ud800-\udfff](?![\udc00-\udfff])/gu, ".");
+        const text = raw.replace(/[\u0000-\u001f\u007f]|[\ud800-\udfff]/gu, ".");
         const scrollback = new Scrollback(capacity);
         for (const byte of Buffer.from(text)) scrollback.append(Uint8Array.of(byte));
         const shown = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(scrollback.replay());
