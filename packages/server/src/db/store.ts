@@ -62,7 +62,10 @@ export interface StoreOptions {
   readonly onQuery?: (sql: string) => void;
 }
 
-/** The store: the tables on one of the two databases. A promise that resolves is a write that was committed. */
+/**
+ * The store: the tables on one of the two databases. A promise that resolves is a write that was committed. Each table is
+ * named again: fields that a class took from an interface would not be checked for being set.
+ */
 export class Store implements Tables {
   readonly settings: Settings;
   readonly users: Users;

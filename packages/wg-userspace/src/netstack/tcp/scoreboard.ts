@@ -399,6 +399,8 @@ export class Scoreboard {
     this.#seenCount = 0;
   }
 
+  // Both lists link the same records. A list of its own class would reach its ends and the shared arrays, which a resize
+  // replaces, through one more object with every segment: so these two stand twice.
   #pushFlight(index: number): void {
     const slot = index & this.#mask;
     this.#next[slot] = -1;
