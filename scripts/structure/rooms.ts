@@ -139,7 +139,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, readonly str
     regions: ["api", "base"],
     ui: ["api", "base", "session"],
     shell: ["api", "base", "live", "router", "session", "ui"],
-    terminal: ["api", "base", "live", "router", "session", "styles", "ui"],
+    terminal: ["api", "base", "live", "regions", "router", "session", "styles", "ui"],
     e2e: ["base", "live", "terminal", "ui"],
     pages: ["api", "base", "e2e", "live", "regions", "router", "session", "shell", "styles", "terminal", "ui"],
   },

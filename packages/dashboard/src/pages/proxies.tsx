@@ -153,6 +153,10 @@ function NewToken({
       <CommandLine text={made.proxy_token} label="Token" secret />
       <p>Then start the proxy. Its access URL is the address at which clients, agents and this deployment reach it:</p>
       <CommandLine text={startLine(proxy, primaryUrl)} label="Command line that starts the proxy" />
+      <p class="quiet small-text">
+        Browsers can open terminals through it. With <code>--derp-only</code> it is a relay alone, which sees no
+        plaintext.
+      </p>
       <div class="actions">
         <button type="button" class="button" onClick={onSaved}>
           The token is saved

@@ -7,12 +7,12 @@ import { settings } from "../session/settings.ts";
 import { type HeldKey, KeyRow } from "./key-row.tsx";
 import type { AppPlace } from "./link-target.ts";
 import { type Ask, Questions } from "./questions.tsx";
+import { openAtRegion } from "./region-transport.ts";
 import { SearchBox } from "./search-box.tsx";
 import { StateLine } from "./state-line.tsx";
 import { FIRST_VIEW, type TabKey, TerminalSession, type View } from "./terminal-session.ts";
 import type { OpenTransport, TerminalTarget } from "./transport.ts";
 import { UploadLines, type Uploads, useUploads } from "./uploads.tsx";
-import { openWebSocket } from "./web-socket-transport.ts";
 
 export interface TerminalViewProps {
   readonly target: TerminalTarget;
@@ -107,7 +107,7 @@ function useSession(
   parent: RefObject<HTMLDivElement | null>,
   { view, ask, searching, held, uploads }: Shows,
 ): RefObject<TerminalSession | null> {
-  const { target, known, transport = openWebSocket, shown = true } = props;
+  const { target, known, transport = openAtRegion, shown = true } = props;
   const session = useRef<TerminalSession>(null);
   const latest = useRef(props);
   latest.current = props;

@@ -1,7 +1,6 @@
 /** A terminal over the server's WebSocket. A server that knows no control frames ignores the parameters that ask for them. */
 import { parseTerminalEvent } from "coder-protocol/terminal/events";
-import { socketUrl } from "../api/socket-url.ts";
-import type { OpenTransport, TerminalSize, TerminalTarget, TransportEnd } from "./transport.ts";
+import type { TerminalSize, TerminalTarget, TerminalTransport, TransportEnd, TransportEvents } from "./transport.ts";
 
 /** Of RFC 6455 §7.4.1, and one of our own. */
 const ENDS: Readonly<Record<number, TransportEnd>> = {
@@ -13,8 +12,9 @@ const ENDS: Readonly<Record<number, TransportEnd>> = {
 };
 const CLOSE_INTERNAL = 1011;
 
-export const openWebSocket: OpenTransport = (target, size, events) => {
-  const socket = new WebSocket(socketUrl(ptyPath(target, size)));
+/** A terminal at an address of WebSockets. */
+export function openSocket(address: string, events: TransportEvents): TerminalTransport {
+  const socket = new WebSocket(address);
   socket.binaryType = "arraybuffer";
   let over = false;
   socket.onopen = () => {
@@ -50,9 +50,10 @@ export const openWebSocket: OpenTransport = (target, size, events) => {
       socket.close();
     },
   };
-};
+}
 
-function ptyPath(target: TerminalTarget, { cols, rows }: TerminalSize): string {
+/** Below /api/v2. */
+export function ptyPath(target: TerminalTarget, { cols, rows }: TerminalSize): string {
   const query = new URLSearchParams({
     reconnect: target.id,
     width: String(cols),

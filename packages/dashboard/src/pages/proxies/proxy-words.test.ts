@@ -25,14 +25,15 @@ test("a proxy is called by its display name, and its role is unknown before it h
     titleOf({ name: "sydney", display_name: "" }),
     titleOf({ name: "sydney", display_name: "Sydney, AU" }),
   ]).toEqual(["sydney", "Sydney, AU"]);
-  const role = (path_app_url: string, derp_enabled: boolean, derp_only: boolean) =>
-    roleOf({ path_app_url, derp_enabled, derp_only });
+  const role = (path_app_url: string, derp_enabled: boolean, derp_only: boolean, wildcard_hostname = "") =>
+    roleOf({ path_app_url, derp_enabled, derp_only, wildcard_hostname });
   expect([
     role("", false, false),
     role("https://a", true, true),
     role("https://a", true, false),
     role("https://a", false, false),
-  ]).toEqual(["", "Relay only", "Relay, apps and terminals", "Apps and terminals"]);
+    role("https://a", true, false, "*.a"),
+  ]).toEqual(["", "Relay only", "Relay, terminals", "Terminals", "Relay, terminals, apps"]);
 });
 
 test("names that no proxy can have are refused in a sentence", () => {
@@ -48,7 +49,7 @@ test("the line that starts a proxy holds no token, and proposes an address below
   const line = (primary: string, path_app_url = "") => startLine({ name: "sydney", path_app_url }, primary);
   expect(line("https://coder.example.org")).toBe(
     "coder wsproxy server --primary-access-url https://coder.example.org --access-url https://sydney.coder.example.org " +
-      "--proxy-session-token-file proxy-token --derp-only",
+      "--proxy-session-token-file proxy-token",
   );
   for (const primary of [
     "http://10.0.0.1:3000",

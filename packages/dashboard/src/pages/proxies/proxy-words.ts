@@ -1,6 +1,7 @@
 /** Words for workspace proxies, and the line that starts one. */
 import { PRIMARY_PROXY_NAME, proxyNameFault } from "coder-protocol/proxy-names";
 import type { WorkspaceProxy } from "coder-protocol/rest/workspace-proxies";
+import { capital } from "../../base/words.ts";
 import type { Tone } from "../../ui/state.tsx";
 
 export function isPrimary({ name }: Pick<WorkspaceProxy, "name">): boolean {
@@ -31,10 +32,17 @@ export function statusOf({ status }: Pick<WorkspaceProxy, "status">): { readonly
 }
 
 /** What a proxy does; "" while none of its processes has stated it. */
-export function roleOf(proxy: Pick<WorkspaceProxy, "derp_enabled" | "derp_only" | "path_app_url">): string {
+export function roleOf(
+  proxy: Pick<WorkspaceProxy, "derp_enabled" | "derp_only" | "path_app_url" | "wildcard_hostname">,
+): string {
   if (proxy.path_app_url === "") return "";
   if (proxy.derp_only) return "Relay only";
-  return proxy.derp_enabled ? "Relay, apps and terminals" : "Apps and terminals";
+  const roles = [
+    ...(proxy.derp_enabled ? ["relay"] : []),
+    "terminals",
+    ...(proxy.wildcard_hostname === "" ? [] : ["apps"]),
+  ];
+  return capital(roles.join(", "));
 }
 
 /** What is wrong with a name, in a sentence; undefined when a proxy may have it. */
@@ -55,7 +63,6 @@ export function startLine(proxy: Pick<WorkspaceProxy, "name" | "path_app_url">, 
     `--primary-access-url ${quoted(primaryUrl)}`,
     `--access-url ${quoted(accessUrl)}`,
     `--proxy-session-token-file ${TOKEN_FILE}`,
-    "--derp-only",
   ].join(" ");
 }
 

@@ -7,6 +7,7 @@ import { applicationsHost } from "../../api/apps.ts";
 import { EndToEndSwitch, useEndToEnd } from "../../e2e/end-to-end-switch.tsx";
 import { EndToEndTerminal } from "../../e2e/end-to-end-terminal.tsx";
 import { useAgentNetwork } from "../../live/sources.ts";
+import { RegionChooser } from "../../regions/region-chooser.tsx";
 import { address, navigate } from "../../router/location.ts";
 import { settings } from "../../session/settings.ts";
 import type { AppPlace } from "../../terminal/link-target.ts";
@@ -61,6 +62,7 @@ export function TabbedTerminal({ workspace, agent, query }: TabbedTerminalProps)
           onOpen={(id, name) => change((now) => showTab(now, { id, known: true, command: "", title: name }))}
         />
         <span class="push small-text">
+          {endToEnd.on ? null : <RegionChooser />}
           <EndToEndSwitch choice={endToEnd} />
           {agent.status === "connected" && !endToEnd.on ? <AgentPath agentId={agent.id} /> : null}
         </span>
