@@ -79,7 +79,7 @@ test("where nothing can be opened from here, the primary stands in for a minute"
   life.abort();
 });
 
-test("a person's choice holds at once, and the automatic one measures anew", async () => {
+test("a person's choice holds at once, and the automatic one measures again", async () => {
   const { state, follower, life } = followed({ id: "near", by: "latency" });
   await vi.advanceTimersByTimeAsync(0);
   follower.choose("primary");
