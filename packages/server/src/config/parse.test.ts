@@ -230,6 +230,19 @@ describe("a bad value is named in one sentence", () => {
       { "stun-announce": "stun:stun.example.com" },
       '--stun-announce must hold host or host:port, got "stun:stun.example.com"',
     ],
+    [
+      { "stun-announce": "stun.example.com:0" },
+      '--stun-announce must hold host or host:port, got "stun.example.com:0"',
+    ],
+    [{ "stun-announce": "[::1]:65536" }, '--stun-announce must hold host or host:port, got "[::1]:65536"'],
+    [
+      { "stun-announce": "192.0.2.1", "block-direct-connections": true },
+      "--stun-announce and --block-direct-connections exclude each other",
+    ],
+    [
+      { "stun-announce": "192.0.2.1", "derp-server-enable": false, "derp-config-path": "map.json" },
+      "--stun-announce needs the embedded relay, which --derp-server-enable switches off",
+    ],
     [{ "stun-announce": Array(17).fill("192.0.2.1") }, "--stun-announce must hold at most 16 addresses"],
     [{ "http-address": "3000" }, '--http-address must be host:port such as 127.0.0.1:3000, got "3000"'],
     [

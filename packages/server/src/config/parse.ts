@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { ShareLevel } from "coder-protocol/rest/apps";
+import { DEFAULT_STUN_PORT } from "wg-userspace/derp/map";
 import { matchesHost } from "../base/host-pattern.ts";
 import type { ListenAddress } from "../base/listen-address.ts";
 import { isTrial, TRIAL_HOST } from "../base/own-addresses.ts";
@@ -164,13 +165,6 @@ function derpConfig(read: FlagReader): DerpConfig {
       throw read.invalid("derp-server-stun-addresses", `must hold host:port or be "disable", got "${address}"`);
     }
   }
-  const stunAnnounced = read.list("stun-announce");
-  for (const address of stunAnnounced) {
-    if (!/^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+)(:\d{1,5})?$/.test(address))
-      throw read.invalid("stun-announce", `must hold host or host:port, got "${address}"`);
-  }
-  if (stunAnnounced.length > MAX_STUN_ANNOUNCED)
-    throw read.invalid("stun-announce", `must hold at most ${MAX_STUN_ANNOUNCED} addresses`);
   const stunServer = read.text("stun-address") === "disable" ? undefined : read.listenAddress("stun-address");
   const blockDirect = read.boolean("block-direct-connections");
   const serverEnabled = read.boolean("derp-server-enable");
@@ -180,6 +174,14 @@ function derpConfig(read: FlagReader): DerpConfig {
       "is off and there is no --derp-config-url or --derp-config-path, so there is no relay",
     );
   }
+  const stunAnnounced = announcedStun(read);
+  if (stunAnnounced.length > 0 && (blockDirect || !serverEnabled))
+    throw read.invalid(
+      "stun-announce",
+      blockDirect
+        ? "and --block-direct-connections exclude each other"
+        : "needs the embedded relay, which --derp-server-enable switches off",
+    );
   return {
     serverEnabled,
     regionId: read.integer("derp-server-region-id", 1, 65_535),
@@ -194,6 +196,19 @@ function derpConfig(read: FlagReader): DerpConfig {
     configPath: path === "" ? undefined : path,
     blockDirect,
   };
+}
+
+function announcedStun(read: FlagReader): readonly string[] {
+  const addresses = read.list("stun-announce");
+  for (const address of addresses) {
+    const found = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+)(?::(\d{1,5}))?$/.exec(address);
+    const port = Number(found?.[1] ?? DEFAULT_STUN_PORT);
+    if (found === null || port < 1 || port > 65_535)
+      throw read.invalid("stun-announce", `must hold host or host:port, got "${address}"`);
+  }
+  if (addresses.length > MAX_STUN_ANNOUNCED)
+    throw read.invalid("stun-announce", `must hold at most ${MAX_STUN_ANNOUNCED} addresses`);
+  return addresses;
 }
 
 function postgresConfig(read: FlagReader): PostgresConfig | undefined {

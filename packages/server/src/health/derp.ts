@@ -148,7 +148,9 @@ function regionSection(region: Region, reports: readonly NodeReport[]): Section 
       warnings,
     };
   }
-  return works(warnings);
+  // Announced for clients, none of which depends on it.
+  const isSilent = reports.some((report, index) => region.nodes[index]?.stunOnly === true && !report.stun.CanSTUN);
+  return isSilent ? { ...works(warnings), severity: "warning" } : works(warnings);
 }
 
 /** What the first of them says, without its code: that of the region comes first. */

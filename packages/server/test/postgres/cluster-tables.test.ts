@@ -3,7 +3,9 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createLogger } from "../../src/base/log.ts";
 import { PostgresClusterDatabase } from "../../src/control/cluster/cluster-tables.ts";
+import { Comparison } from "../../src/control/cluster/comparison.ts";
 import type { Batch } from "../../src/control/cluster/outbox.ts";
+import type { WholeServer } from "../../src/control/cluster/rows.ts";
 import { openBackend } from "../../src/db/open-backend.ts";
 import { Store } from "../../src/db/store.ts";
 import { temporaryDirectory } from "../helpers.ts";
@@ -35,6 +37,14 @@ const batch = (fields: Partial<Batch>): Batch => ({
 const peer = (id: string, rev: number) =>
   ({ id, rev, state: "here", kind: "client", session: rev, key: undefined, node: undefined, reason: "" }) as const;
 
+async function wholeOf(server: string): Promise<WholeServer> {
+  const comparison = new Comparison([server]);
+  for (;;) {
+    const whole = comparison.page(await database.readWhole(server, comparison.next!.after));
+    if (whole !== undefined) return whole;
+  }
+}
+
 describe("the whole of a server", () => {
   it("has every peer and tunnel once, as it is last, however many statements that takes", async () => {
     const me = randomUUID();
@@ -45,11 +55,11 @@ describe("the whole of a server", () => {
       const part = ids.slice(at, at + 500);
       const peers = part.map((id, i) => peer(id, 2 * (at + i) + 1));
       const tunnels = part.map((from, i) => ({ from, to, rev: 2 * (at + i) + 2, gone: false }));
-      expect(await database.write(me, batch({ peers, tunnels, head: 2 * (at + part.length) }))).toBe(true);
+      expect(await database.write(me, batch({ peers, tunnels, head: 2 * (at + part.length) }), 2 * at)).toBe(true);
     }
     const changed = { ...peer(ids[0]!, 3_001), state: "lost" } as const;
-    await database.write(me, batch({ peers: [changed], head: 3_001 }));
-    const whole = (await database.readWhole(me))!;
+    await database.write(me, batch({ peers: [changed], head: 3_001 }), 3_000);
+    const whole = await wholeOf(me);
     expect(whole.head).toBe(3_001);
     expect(whole.peers.map(({ id }) => id).sort()).toEqual([...ids].sort());
     expect(whole.peers.filter(({ state }) => state !== "here")).toEqual([
@@ -62,6 +72,19 @@ describe("the whole of a server", () => {
   });
 
   it("is nothing where there is no such server", async () => {
-    expect(await database.readWhole(randomUUID())).toBeUndefined();
+    expect(await database.readWhole(randomUUID(), 0)).toMatchObject({ bad: 0, head: undefined });
+  });
+});
+
+describe("a write", () => {
+  it("is refused by a database that lost an earlier one, and leaves no row there", async () => {
+    const me = randomUUID();
+    await database.join(me, randomUUID());
+    const write = (rev: number, written: number) =>
+      database.write(me, batch({ peers: [peer(randomUUID(), rev)], head: rev }), written);
+    expect(await write(1, 0)).toBe(true);
+    expect(await write(3, 2)).toBe(false);
+    expect(await wholeOf(me)).toMatchObject({ head: 1, peers: [{ rev: 1 }] });
+    expect(await write(3, 1)).toBe(true);
   });
 });

@@ -29,6 +29,8 @@ interface StoredServer {
   readonly peers: Map<string, PeerRow & NodeRow>;
   readonly tunnels: Map<string, TunnelRow>;
   readonly signals: SignalRow[];
+  /** As it was before the last commit: a standby may lack that one. */
+  before: StoredServer | undefined;
 }
 
 class World {
@@ -79,6 +81,8 @@ class SimServer {
   readonly core: ClusterCore;
   readonly #world: World;
   #batch: Batch | undefined;
+  /** Number of the last change that was committed. */
+  #written = 0;
   #whole: { readonly server: string; readonly rows: WholeServer }[] | undefined;
   #reads: { readonly server: string; readonly rows: Rows; readonly seen: number }[] = [];
 
@@ -104,6 +108,7 @@ class SimServer {
       peers: new Map(),
       tunnels: new Map(),
       signals: [],
+      before: undefined,
     });
   }
 
@@ -130,6 +135,12 @@ class SimServer {
     this.#batch = undefined;
     if (!this.isCut && outcome !== "fails") {
       const mine = this.#world.database.get(this.id)!;
+      if (mine.head < this.#written) {
+        this.core.outbox.failed();
+        this.#rejoin();
+        return;
+      }
+      mine.before = copyOf(mine);
       for (const row of batch.peers) mine.peers.set(row.id, row);
       for (const row of batch.tunnels) mine.tunnels.set(`${row.from} ${row.to}`, row);
       mine.signals.push(...batch.signals);
@@ -137,12 +148,16 @@ class SimServer {
       mine.heartbeatAt = this.#world.now;
     }
     if (this.isCut || outcome !== "commits") this.core.outbox.failed();
-    else this.core.outbox.committed();
+    else {
+      this.core.outbox.committed();
+      this.#written = batch.head;
+    }
   }
 
   heartbeat(): void {
     if (!this.isUp || this.isCut) return;
     const { now, database } = this.#world;
+    if (database.get(this.id)!.head < this.#written) this.#rejoin();
     database.get(this.id)!.heartbeatAt = now;
     const rows: ServerRow[] = [...database].map(([id, { head, heartbeatAt, drainingAt }]) => ({
       id,
@@ -186,7 +201,12 @@ class SimServer {
       return [
         {
           server,
-          rows: { peers: [...stored.peers.values()], tunnels: [...stored.tunnels.values()], head: stored.head },
+          rows: {
+            peers: [...stored.peers.values()],
+            tunnels: [...stored.tunnels.values()],
+            head: stored.head,
+            isComplete: true,
+          },
         },
       ];
     });
@@ -224,11 +244,27 @@ class SimServer {
   /** The database was restored to a state without this server's rows. */
   loseRows(): void {
     this.#world.database.delete(this.id);
+    this.#rejoin();
+  }
+
+  /** The database is one that lacks this server's last commit. */
+  loseCommit(): void {
+    const { database } = this.#world;
+    const { before } = database.get(this.id)!;
+    if (before !== undefined) database.set(this.id, before);
+  }
+
+  #rejoin(): void {
     this.id = this.#world.nextServerId();
+    this.#written = 0;
     this.#batch = undefined;
     this.#join();
     this.core.restart(this.id);
   }
+}
+
+function copyOf({ peers, tunnels, signals, ...rest }: StoredServer): StoredServer {
+  return { ...rest, peers: new Map(peers), tunnels: new Map(tunnels), signals: [...signals], before: undefined };
 }
 
 /** Rows above `after` and up to `upTo`, as many as one query returns. */
@@ -696,6 +732,7 @@ describe("coordinators of one cluster", () => {
     },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("crash" as const), server: fc.nat(2) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("lose rows" as const), server: fc.nat(2) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("lose commit" as const), server: fc.nat(2) }) },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant("cut" as const), server: fc.nat(2), isCut: fc.boolean() }) },
     { weight: 5, arbitrary: fc.record({ kind: fc.constant("begin flush" as const), server: fc.nat(2) }) },
     {
@@ -750,6 +787,9 @@ describe("coordinators of one cluster", () => {
               break;
             case "lose rows":
               world.servers[taken.server]!.loseRows();
+              break;
+            case "lose commit":
+              world.servers[taken.server]!.loseCommit();
               break;
             case "cut":
               world.servers[taken.server]!.isCut = taken.isCut;

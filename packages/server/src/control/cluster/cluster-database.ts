@@ -1,6 +1,6 @@
 import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import type { Batch } from "./outbox.ts";
-import type { EventRow, NodeRow, Rows, ServerRow, WholeServer } from "./rows.ts";
+import type { EventRow, NodeRow, Rows, ServerRow, WholePage } from "./rows.ts";
 
 /** A server as its siblings, and administrators, see it. */
 export interface Replica {
@@ -55,8 +55,11 @@ export interface ClusterDatabase extends AsyncDisposable {
   heartbeat(me: string): Promise<Heartbeat>;
   /** States how this server is. Returns all that have done so lately, this one among them. */
   replicas(mine: Replica): Promise<readonly Replica[]>;
-  /** Writes a batch in one statement. False: this server's row is gone, and nothing was written. */
-  write(me: string, batch: Batch): Promise<boolean>;
+  /**
+   * Writes a batch in one statement. False: nothing was written, since this server's row is gone, or the database has lost changes
+   * up to `written`, the last one that it confirmed.
+   */
+  write(me: string, batch: Batch, written: number): Promise<boolean>;
   /**
    * Events in `access_outbox` that were not published, for this server to publish: until the batch that has them removes them, no
    * other server gets them for a while.
@@ -66,8 +69,8 @@ export interface ClusterDatabase extends AsyncDisposable {
   hint(me: string, head: number): Promise<void>;
   /** Changes of a server above `after`, up to `upTo`, as many as one statement returns. */
   read(server: string, after: number, upTo: number): Promise<ReadRows>;
-  /** Each row as it is when its turn comes, thus never older than when this began. Undefined: there is no such server. */
-  readWhole(server: string): Promise<WholeServer | undefined>;
+  /** Peers and tunnels of a server with numbers above `after`, as many as one statement returns. */
+  readWhole(server: string, after: number): Promise<WholePage>;
   nodes(server: string, ids: readonly string[]): Promise<readonly NodeRow[]>;
   /** Number of the last change of each server. */
   heads(): Promise<ReadonlyMap<string, number>>;

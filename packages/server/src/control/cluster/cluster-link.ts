@@ -7,6 +7,7 @@ import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import type { CoordinatorRecord } from "../coordinator-records.ts";
 import type { ClusterCore } from "./cluster-core.ts";
 import type { ClusterDatabase, Replica } from "./cluster-database.ts";
+import { Comparison } from "./comparison.ts";
 import { Isolation, type IsolationEvents, type IsolationState } from "./isolation.ts";
 import type { EventChange } from "./outbox.ts";
 import type { EventRow } from "./rows.ts";
@@ -22,9 +23,9 @@ const SLOW_POLL_MS = 250;
 const QUIET_MS = 60_000;
 const SWEEP_MS = 60_000;
 const REPLICAS_MS = 5_000;
-/** Everything that is known of the others is compared with the database this often, or so soon after a row was not valid. */
-const RECONCILE_MS = 600_000;
-const RECONCILE_BAD_MS = 60_000;
+/** Everything that is known of the others is compared with the database this often; so soon after it may be wrong. */
+const COMPARE_MS = 600_000;
+const COMPARE_SOON_MS = 60_000;
 const FIRST_RETRY_MS = 50;
 const MAX_RETRY_MS = 1_000;
 const LISTEN_RETRY_MS = 1_000;
@@ -73,7 +74,8 @@ export class ClusterLink implements AsyncDisposable {
   #lastWriteAt = Number.NEGATIVE_INFINITY;
   #lastNewsAt = performance.now();
   #sweptAt = performance.now();
-  #reconcileAt = nextReconciliation();
+  #compareAt = performance.now() + COMPARE_MS * Math.random();
+  #comparison: Comparison | undefined;
   #writtenHead = 0;
   #listening = false;
   #replicas: readonly Replica[] = [];
@@ -224,14 +226,14 @@ export class ClusterLink implements AsyncDisposable {
     for (let batch = outbox.take(); batch !== undefined; batch = outbox.take()) {
       let isKnown: boolean;
       try {
-        isKnown = await this.#database.write(this.#me, batch);
+        isKnown = await this.#database.write(this.#me, batch, this.#writtenHead);
       } catch (error) {
         outbox.failed();
         throw error;
       }
       if (!isKnown) {
         outbox.failed();
-        await this.#restart("its row is gone from the database");
+        await this.#restart("the database lost what it wrote");
         continue;
       }
       outbox.committed();
@@ -294,7 +296,7 @@ export class ClusterLink implements AsyncDisposable {
         isolation.isolated();
       },
       back: (isolatedMs) => {
-        this.#reconcileAt = performance.now();
+        this.#compareSoon();
         log.info({ ms: Math.round(isolatedMs) }, "not isolated any more");
         isolation.back(isolatedMs);
       },
@@ -357,29 +359,52 @@ export class ClusterLink implements AsyncDisposable {
         const { rows, events, seen, bad } = await this.#database.read(server, after, upTo);
         if (bad > 0) {
           this.#options.log.warn({ server, rows: bad }, "rows of another server are not valid");
-          this.#reconcileAt = Math.min(this.#reconcileAt, performance.now() + RECONCILE_BAD_MS);
+          this.#compareSoon();
         }
         this.#core.read(server, rows, seen);
         for (const event of events) this.#options.onEvent?.(event);
       }
       await this.#readNodes();
     }
-    if (performance.now() >= this.#reconcileAt) await this.#reconcile();
     await this.#readNodes();
     this.#isolation?.caughtUp(beganAt);
     this.#armIsolation();
+    await this.#compare();
+  }
+
+  /** Every server at a time of its own: what troubles one of them often troubles all. */
+  #compareSoon(): void {
+    this.#compareAt = Math.min(this.#compareAt, performance.now() + COMPARE_SOON_MS * Math.random());
+  }
+
+  /** A page of the comparison that is due or under way; the next one follows what else is to be read. */
+  async #compare(): Promise<void> {
+    if (this.#comparison === undefined) {
+      if (performance.now() < this.#compareAt) return;
+      this.#compareAt = performance.now() + COMPARE_MS * (0.5 + Math.random());
+      this.#comparison = new Comparison(this.#core.view.servers());
+    }
+    const { next } = this.#comparison;
+    if (next === undefined) {
+      this.#comparison = undefined;
+      return;
+    }
+    try {
+      const whole = this.#comparison.page(await this.#database.readWhole(next.server, next.after));
+      if (whole !== undefined) this.#compared(next.server, this.#core.reconcile(next.server, whole));
+    } catch (error) {
+      this.#comparison = undefined;
+      this.#compareSoon();
+      throw error;
+    }
+    this.#readerBell.ring();
   }
 
   /** A difference is a change that was lost, as by a standby that lacked it, or a fault of ours. */
-  async #reconcile(): Promise<void> {
-    for (const server of this.#core.view.servers()) {
-      const rows = await this.#database.readWhole(server);
-      const differences = rows === undefined ? 0 : this.#core.reconcile(server, rows);
-      if (differences === 0) continue;
-      this.#options.log.warn({ server, differences }, "what was known of another server's peers is put right");
-      this.#options.onReconciled?.(differences);
-    }
-    this.#reconcileAt = nextReconciliation();
+  #compared(server: string, differences: number): void {
+    if (differences === 0) return;
+    this.#options.log.warn({ server, differences }, "what was known of another server's peers is put right");
+    this.#options.onReconciled?.(differences);
   }
 
   async #readNodes(): Promise<void> {
@@ -417,9 +442,4 @@ export class ClusterLink implements AsyncDisposable {
     this.#mode = "poll";
     this.#options.log.warn({}, "the database delivers no notifications: changes of other servers are asked for");
   }
-}
-
-/** Not at the same time at every server. */
-function nextReconciliation(): number {
-  return performance.now() + RECONCILE_MS * (0.5 + Math.random());
 }

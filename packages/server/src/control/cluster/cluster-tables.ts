@@ -8,12 +8,10 @@ import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import { endSoon, type OpenConnection } from "../../db/dedicated.ts";
 import type { ClusterDatabase, Heartbeat, HintListener, ReadRows, Replica } from "./cluster-database.ts";
 import type { Batch } from "./outbox.ts";
-import type { EventRow, NodeRow, PeerKind, PeerRow, ServerRow, SignalRow, TunnelRow, WholeServer } from "./rows.ts";
+import type { EventRow, NodeRow, PeerKind, PeerRow, ServerRow, SignalRow, TunnelRow, WholePage } from "./rows.ts";
 
 const MAX_READ_ROWS = 2_000;
 const PROBE_MS = 2_000;
-/** Greater than the number of every change. */
-const ALL_CHANGES = Number.MAX_SAFE_INTEGER;
 const MAX_REASON_LENGTH = 256;
 const MAX_NODE_BYTES = 8 * 1024;
 const KEY_BYTES = 32;
@@ -90,7 +88,7 @@ export class PostgresClusterDatabase implements ClusterDatabase {
     return rows.map(replica);
   }
 
-  async write(me: string, { peers, tunnels, signals, events, head }: Batch): Promise<boolean> {
+  async write(me: string, { peers, tunnels, signals, events, head }: Batch, written: number): Promise<boolean> {
     const rows = await this.#writer.run(WRITE, [
       me,
       head,
@@ -113,6 +111,7 @@ export class PostgresClusterDatabase implements ClusterDatabase {
       events.map(({ kind }) => kind),
       events.map(({ body }) => body),
       events.flatMap(({ outboxId }) => outboxId ?? []),
+      written,
     ]);
     return rows.length === 1;
   }
@@ -127,41 +126,19 @@ export class PostgresClusterDatabase implements ClusterDatabase {
 
   async read(server: string, after: number, upTo: number): Promise<ReadRows> {
     const rows = await this.#reader.run<AnyRow>(READ, [server, after, upTo, MAX_READ_ROWS]);
-    const read = { peers: [] as PeerRow[], tunnels: [] as TunnelRow[], signals: [] as SignalRow[] };
-    const events: EventRow[] = [];
-    let bad = 0;
-    for (const row of rows) {
-      const { rev, a: from, b: to } = row;
-      if (row.kind_of_row === "event") {
-        if (row.reason.length > MAX_EVENT_LENGTH) bad++;
-        else events.push({ rev, kind: from, body: row.reason });
-        continue;
-      }
-      const peer = row.kind_of_row === "peer" ? peerRow(row) : undefined;
-      if (!UUID.test(from) || (row.kind_of_row !== "peer" ? !UUID.test(to) : peer === undefined)) bad++;
-      else if (peer !== undefined) read.peers.push(peer);
-      else if (row.kind_of_row === "tunnel") read.tunnels.push({ from, to, rev, gone: row.state !== 0 });
-      else read.signals.push({ from, to, rev });
-    }
+    const { read, events, bad } = readRows(rows);
     return { rows: read, events, seen: rows.length < MAX_READ_ROWS ? upTo : rows.at(-1)!.rev, bad };
   }
 
-  async readWhole(server: string): Promise<WholeServer | undefined> {
-    const peers = new Map<string, PeerRow>();
-    const tunnels = new Map<string, TunnelRow>();
-    // A row that changes meanwhile gets a greater number, and comes again.
-    for (let after = 0; after < ALL_CHANGES; ) {
-      const { rows, seen } = await this.read(server, after, ALL_CHANGES);
-      for (const row of rows.peers) peers.set(row.id, row);
-      for (const row of rows.tunnels) tunnels.set(`${row.from} ${row.to}`, row);
-      after = seen;
-    }
-    const [row] = await this.#reader.run<Pick<HeadRow, "head">>("select head from tailnet_servers where id = $1", [
+  async readWhole(server: string, after: number): Promise<WholePage> {
+    const rows = await this.#reader.run<AnyRow>(READ_WHOLE, [server, after, MAX_READ_ROWS]);
+    const { read, bad } = readRows(rows);
+    const seen = rows.at(-1)?.rev ?? after;
+    if (rows.length === MAX_READ_ROWS) return { rows: read, bad, seen, head: "more" };
+    const heads = await this.#reader.run<Pick<HeadRow, "head">>("select head from tailnet_servers where id = $1", [
       server,
     ]);
-    return row === undefined
-      ? undefined
-      : { peers: [...peers.values()], tunnels: [...tunnels.values()], head: row.head };
+    return { rows: read, bad, seen, head: heads[0]?.head };
   }
 
   async nodes(server: string, ids: readonly string[]): Promise<readonly NodeRow[]> {
@@ -331,11 +308,33 @@ const STATE_REPLICA = `insert into replicas (id, hostname, relay_address, region
   on conflict (id) do update set updated_at = excluded.updated_at, error = excluded.error,
     database_latency_us = excluded.database_latency_us`;
 
+/** Rows as they are, sorted; those that break a limit are counted. */
+function readRows(rows: readonly AnyRow[]) {
+  const read = { peers: [] as PeerRow[], tunnels: [] as TunnelRow[], signals: [] as SignalRow[] };
+  const events: EventRow[] = [];
+  let bad = 0;
+  for (const row of rows) {
+    const { rev, a: from, b: to } = row;
+    if (row.kind_of_row === "event") {
+      if (row.reason.length > MAX_EVENT_LENGTH) bad++;
+      else events.push({ rev, kind: from, body: row.reason });
+      continue;
+    }
+    const peer = row.kind_of_row === "peer" ? peerRow(row) : undefined;
+    if (!UUID.test(from) || (row.kind_of_row !== "peer" ? !UUID.test(to) : peer === undefined)) bad++;
+    else if (peer !== undefined) read.peers.push(peer);
+    else if (row.kind_of_row === "tunnel") read.tunnels.push({ from, to, rev, gone: row.state !== 0 });
+    else read.signals.push({ from, to, rev });
+  }
+  return { read, events, bad };
+}
+
 /**
  * A peer that was lost may be ended later, without its session: the greater one stays. The commit does not wait for the disk,
  * since every peer states its node again after a crash; only this one, as a pooler may lend the connection to others.
  */
-const WRITE = `with me as (update tailnet_servers set head = $2, heartbeat_at = ${NOW} where id = $1 returning id),
+const WRITE = `with me as (update tailnet_servers set head = $2, heartbeat_at = ${NOW} where id = $1 and head >= $22
+    returning id),
   p as (insert into tailnet_peers (server, id, rev, state, kind, session, key, node, reason, changed_at)
     select me.id, x.id, x.rev, x.state, x.kind, x.session, x.key, x.node, x.reason, ${NOW} from me,
       unnest($3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[], $9::bytea[], $10::text[])
@@ -356,6 +355,11 @@ const WRITE = `with me as (update tailnet_servers set head = $2, heartbeat_at = 
       unnest($18::bigint[], $19::text[], $20::text[]) as x (rev, kind, body)),
   o as (delete from access_outbox using me where access_outbox.id = any($21::text[]))
   select id, set_config('synchronous_commit', 'off', true) from me`;
+
+const READ_WHOLE = `select 'peer' as kind_of_row, id as a, '' as b, rev, state, kind, session, key, reason
+    from tailnet_peers where server = $1 and rev > $2
+  union all select 'tunnel', src, dst, rev, gone, 0, 0, null, '' from tailnet_tunnels where server = $1 and rev > $2
+  order by rev limit $3`;
 
 const READ = `select 'peer' as kind_of_row, id as a, '' as b, rev, state, kind, session, key, reason
     from tailnet_peers where server = $1 and rev > $2 and rev <= $3

@@ -55,10 +55,22 @@ export interface Rows {
   readonly signals: readonly SignalRow[];
 }
 
+/** A part of all peers and tunnels that the database has of one server. */
+export interface WholePage {
+  readonly rows: Omit<Rows, "signals">;
+  /** Rows that were left out because they are not valid. */
+  readonly bad: number;
+  /** Number of the last row. */
+  readonly seen: number;
+  /** With the last page the number of the server's last change, read after the rows; undefined: there is no such server. */
+  readonly head: number | "more" | undefined;
+}
+
 /** All peers and tunnels that the database has of one server. */
 export interface WholeServer extends Omit<Rows, "signals"> {
-  /** Number of its last change, read after the rows. */
   readonly head: number;
+  /** No row was left out. */
+  readonly isComplete: boolean;
 }
 
 /** A server as the database shows it. */

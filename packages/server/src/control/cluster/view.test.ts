@@ -96,37 +96,50 @@ describe("a comparison with everything that the database has of a server", () =>
 
   it("changes nothing where both agree", () => {
     const { view, news } = known();
-    expect(view.reconcile(DEAD, { peers: [row], tunnels: [tunnel], head: 4 }, 0)).toBe(0);
+    expect(view.reconcile(DEAD, { peers: [row], tunnels: [tunnel], head: 4, isComplete: true }, 0)).toBe(0);
     expect(news).toEqual([]);
   });
 
   it("leaves changes that are not read yet to the read", () => {
     const { view, news } = known();
-    const later = { peers: [{ ...row, rev: 5 }], tunnels: [{ ...tunnel, rev: 6, gone: true }], head: 6 };
+    const later = {
+      peers: [{ ...row, rev: 5 }],
+      tunnels: [{ ...tunnel, rev: 6, gone: true }],
+      head: 6,
+      isComplete: true,
+    };
     expect(view.reconcile(DEAD, later, 0)).toBe(0);
     const others = [{ ...row, id: TO, rev: 5 }];
-    expect(view.reconcile(DEAD, { peers: [row, ...others], tunnels: [tunnel], head: 6 }, 0)).toBe(0);
+    expect(view.reconcile(DEAD, { peers: [row, ...others], tunnels: [tunnel], head: 6, isComplete: true }, 0)).toBe(0);
     expect(news).toEqual([]);
   });
 
   it("forgets rows that are not there any more", () => {
     const { view, news } = known();
-    expect(view.reconcile(DEAD, { peers: [row], tunnels: [], head: 4 }, 0)).toBe(1);
+    expect(view.reconcile(DEAD, { peers: [row], tunnels: [], head: 4, isComplete: true }, 0)).toBe(1);
     expect(news).toEqual([`no tunnel ${PEER} ${TO}`]);
-    expect(view.reconcile(DEAD, { peers: [], tunnels: [], head: 4 }, 0)).toBe(1);
+    expect(view.reconcile(DEAD, { peers: [], tunnels: [], head: 4, isComplete: true }, 0)).toBe(1);
     expect(news.slice(1)).toEqual([`disconnected ${PEER}`]);
+  });
+
+  it("forgets nothing because a row is not valid", () => {
+    const { view, news } = known();
+    expect(view.reconcile(DEAD, { peers: [], tunnels: [], head: 4, isComplete: false }, 0)).toBe(0);
+    expect(news).toEqual([]);
   });
 
   it("finds ends and tunnels that were lost on the way", () => {
     const { view, news } = known();
     const ended = { ...row, rev: 4, state: "lost", reason: "lost" } as const;
-    expect(view.reconcile(DEAD, { peers: [ended], tunnels: [{ ...tunnel, gone: true }], head: 4 }, 0)).toBe(2);
+    expect(
+      view.reconcile(DEAD, { peers: [ended], tunnels: [{ ...tunnel, gone: true }], head: 4, isComplete: true }, 0),
+    ).toBe(2);
     expect(news).toEqual([`lost ${PEER}`, `no tunnel ${PEER} ${TO}`]);
   });
 
   it("takes nothing from a database that was restored to an earlier state", () => {
     const { view, news } = known();
-    expect(view.reconcile(DEAD, { peers: [], tunnels: [], head: 3 }, 0)).toBe(0);
+    expect(view.reconcile(DEAD, { peers: [], tunnels: [], head: 3, isComplete: true }, 0)).toBe(0);
     expect(news).toEqual([]);
   });
 });

@@ -214,20 +214,21 @@ export class ClusterView {
    * by nothing else. Changes that are still to be read are left to `read`.
    * @returns the number of differences.
    */
-  reconcile(server: string, { peers, tunnels, head }: WholeServer, nowMs: number): number {
+  reconcile(server: string, { peers, tunnels, head, isComplete }: WholeServer, nowMs: number): number {
     const known = this.#servers.get(server);
     // A database that was restored has less of the server than was read: the server begins again under another id.
     if (known === undefined || known.state === "expired" || head < known.seen) return 0;
     const { seen } = known;
-    const stored = new Set(peers.map(({ id }) => id));
     const missed = peers.filter(({ id, rev, state }) => {
       const held = this.#peers.get(id)?.get(server);
       return rev <= seen && (held === undefined ? state === "here" : held.row.rev < rev);
     });
-    const gone = [...this.#peers].flatMap(([id, byServer]) =>
-      byServer.get(server)?.row.state === "here" && !stored.has(id) ? [id] : [],
-    );
-    const wrong = this.#wrongTunnels(server, tunnels, seen);
+    // A row that is not valid is not gone.
+    const gone = isComplete ? this.#gonePeers(server, new Set(peers.map(({ id }) => id))) : [];
+    const wrong = [
+      ...this.#wrongTunnels(server, tunnels, seen),
+      ...(isComplete ? this.#goneTunnels(server, tunnels) : []),
+    ];
     this.read(server, { peers: missed, tunnels: wrong, signals: [] }, seen, nowMs);
     for (const id of gone) {
       const byServer = this.#peers.get(id);
@@ -268,20 +269,26 @@ export class ClusterView {
     }
   }
 
-  /** As they should be: tunnels of a server that are held and should not be, and the reverse. */
-  #wrongTunnels(server: string, stored: readonly TunnelRow[], seen: number): TunnelRow[] {
-    const bySource = new Map<string, Map<string, TunnelRow>>();
-    for (const row of stored) inner(bySource, row.from, () => new Map<string, TunnelRow>()).set(row.to, row);
-    const holds = (from: string, to: string): boolean => this.#tunnels.get(from)?.get(server)?.has(to) === true;
-    const missed = [...bySource.values()].flatMap((rows) =>
-      [...rows.values()].filter(({ from, to, rev, gone }) => rev <= seen && holds(from, to) === gone),
+  #gonePeers(server: string, stored: ReadonlySet<string>): string[] {
+    return [...this.#peers].flatMap(([id, byServer]) =>
+      byServer.get(server)?.row.state === "here" && !stored.has(id) ? [id] : [],
     );
-    const gone = [...this.#tunnels].flatMap(([from, byServer]) =>
+  }
+
+  /** As they should be: tunnels that are held and have ended, and the reverse. */
+  #wrongTunnels(server: string, stored: readonly TunnelRow[], seen: number): TunnelRow[] {
+    const holds = (from: string, to: string): boolean => this.#tunnels.get(from)?.get(server)?.has(to) === true;
+    return stored.filter(({ from, to, rev, gone }) => rev <= seen && holds(from, to) === gone);
+  }
+
+  /** As they should be: tunnels that are held and of which there is no row. */
+  #goneTunnels(server: string, stored: readonly TunnelRow[]): TunnelRow[] {
+    const known = new Set(stored.map(({ from, to }) => `${from} ${to}`));
+    return [...this.#tunnels].flatMap(([from, byServer]) =>
       [...(byServer.get(server) ?? [])].flatMap((to) =>
-        bySource.get(from)?.has(to) === true ? [] : [{ from, to, rev: 0, gone: true }],
+        known.has(`${from} ${to}`) ? [] : [{ from, to, rev: 0, gone: true }],
       ),
     );
-    return [...missed, ...gone];
   }
 
   #dropTunnel(from: string, server: string, to: string): void {

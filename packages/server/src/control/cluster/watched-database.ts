@@ -3,7 +3,7 @@ import type { ClusterDatabase, Heartbeat, HintListener, ReadRows, Replica } from
 import type { ClusterMetrics } from "./cluster-metrics.ts";
 import type { ClusterWatch } from "./cluster-watch.ts";
 import type { Batch } from "./outbox.ts";
-import type { NodeRow, WholeServer } from "./rows.ts";
+import type { NodeRow, WholePage } from "./rows.ts";
 
 export class WatchedClusterDatabase implements ClusterDatabase {
   readonly #database: ClusterDatabase;
@@ -41,9 +41,9 @@ export class WatchedClusterDatabase implements ClusterDatabase {
     return all;
   }
 
-  async write(me: string, batch: Batch): Promise<boolean> {
+  async write(me: string, batch: Batch, written: number): Promise<boolean> {
     const startedAt = performance.now();
-    const isKnown = await this.#timed("write", () => this.#database.write(me, batch));
+    const isKnown = await this.#timed("write", () => this.#database.write(me, batch, written));
     const { peers, tunnels, signals, events } = batch;
     const rows = peers.length + tunnels.length + signals.length + events.length;
     if (isKnown) this.#metrics.wrote(rows, (performance.now() - startedAt) / 1_000);
@@ -69,8 +69,8 @@ export class WatchedClusterDatabase implements ClusterDatabase {
     return rows;
   }
 
-  readWhole(server: string): Promise<WholeServer | undefined> {
-    return this.#timed("read_whole", () => this.#database.readWhole(server));
+  readWhole(server: string, after: number): Promise<WholePage> {
+    return this.#timed("read_whole", () => this.#database.readWhole(server, after));
   }
 
   nodes(server: string, ids: readonly string[]): Promise<readonly NodeRow[]> {
