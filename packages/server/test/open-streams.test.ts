@@ -2,6 +2,7 @@
 import { get, request as httpRequest, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
+import { PROXY_COORDINATE_PATH } from "coder-protocol/rest/proxy-apps";
 import { PROXY_RELAY_KEYS_PATH, PROXY_TOKEN_HEADER } from "coder-protocol/rest/workspace-proxies";
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
@@ -76,6 +77,7 @@ test("every stream ends when the server closes", async () => {
     "watch-inbox": () => webSocket(`${at.url}${api}/notifications/inbox/watch`, ofUser),
     "dashboard-stream": () => webSocket(`${at.url}${api}/dashboard/stream`, ofUser),
     "proxy relay keys": () => webSocket(`${at.url}${PROXY_RELAY_KEYS_PATH}`, ofProxy),
+    "proxy coordinate": () => webSocket(`${at.url}${PROXY_COORDINATE_PATH}?version=2.0`, ofProxy),
     echo: () => webSocket(`${at.url}${api}/debug/ws`, ofUser),
   };
   // A new upgrade route has to be listed here.
