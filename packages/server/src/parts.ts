@@ -344,6 +344,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     authenticator,
     policies: connectionPolicies,
     proxies: appProxies,
+    wildcard,
     accessUrl: () => addresses.browserUrl(),
     maxLevel,
     pathApps: config.pathApps,

@@ -3,6 +3,7 @@ import { type CryptoKey, PROXY_CRYPTO_KEYS_PATH } from "coder-protocol/rest/prox
 import { PROXY_TOKEN_HEADER } from "coder-protocol/rest/workspace-proxies";
 import { expect, vi } from "vitest";
 import { type AppTokenClaims, proxyAudience, verifyAppToken } from "../src/base/app-token.ts";
+import type { ServerFlagValues } from "../src/config/flags.ts";
 import type { HttpLimits } from "../src/http/limits.ts";
 import { addMember, addWorkspace, agentToken, send } from "./helpers.ts";
 import { agentNode, TestPeer } from "./peers.ts";
@@ -22,8 +23,8 @@ export interface Proxied extends AsyncDisposable {
 }
 
 /** A proxy that serves terminals, and a workspace whose agent is connected. */
-export async function proxied(limits: Partial<HttpLimits> = {}): Promise<Proxied> {
-  const at = await proxyDeployment({ "max-share-level": "public" }, limits);
+export async function proxied(limits: Partial<HttpLimits> = {}, flags: ServerFlagValues = {}): Promise<Proxied> {
+  const at = await proxyDeployment({ "max-share-level": "public", ...flags }, limits);
   const process = await FakeProxy.start();
   const proxy = await createProxy(at, "near");
   const registered = await process.register(at, proxy.token, {

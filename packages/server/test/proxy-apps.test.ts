@@ -3,6 +3,7 @@ import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { expect, test, vi } from "vitest";
 import { proxyOrigins } from "../src/http/dashboard/proxy-origins.ts";
 import { addMember, send } from "./helpers.ts";
+import { TestPeer } from "./peers.ts";
 import { claimsOf, ending, type Proxied, proxied, read, tunnelOf } from "./proxied.ts";
 import { asProxy, createProxy, PROXIES, until } from "./proxies.ts";
 
@@ -38,9 +39,14 @@ async function sessionFor(on: Proxied, token: string, url?: string): Promise<str
   return redeemed.json.session_id;
 }
 
-function issue({ at, proxy }: Proxied, session: string, { host = HOST, as = proxy.token, ...request } = {}) {
+function issue(
+  { at, proxy }: Proxied,
+  session: string,
+  { host = HOST, as = proxy.token, app_path = "", app_query = "", ...request } = {},
+) {
   const app_request = { access_method: "subdomain", base_path: "/", ...request };
-  return asProxy(at, as, "issue-signed-app-token", { app_request, app_hostname: host, session_token: session });
+  const question = { app_request, app_path, app_query, app_hostname: host, session_token: session };
+  return asProxy(at, as, "issue-signed-app-token", question);
 }
 
 const PATH_APP = {
@@ -171,7 +177,7 @@ test("security S11: a sign-in leads to hosts of proxies that serve apps and are 
   expect(await ask(appUrl(on))).not.toBe(303);
 });
 
-test("an anonymous visitor gets public apps, and of others the same answer as for none", async () => {
+test("a visitor without a session learns of no app whether there is one", async () => {
   await using on = await proxied();
   const [owned, missing] = await Promise.all([
     issue(on, ""),
@@ -179,20 +185,67 @@ test("an anonymous visitor gets public apps, and of others the same answer as fo
   ]);
   expect([owned.status, missing.status]).toEqual([401, 401]);
   expect(owned.headers["coder-app-login"]).toBe(appUrl(on));
-  await share(on, "public");
-  const issued = await issue(on, "");
-  expect(issued.status).toBe(201);
-  const claims = await claimsOf(on, issued.json.signed_token_str);
-  expect([claims.user_id, claims.grant.visitor, claims.grant.ends_at]).toEqual(["", undefined, undefined]);
+});
 
-  await using peer = await tunnelOf(on);
-  await share(on, "owner");
-  expect(await ending(peer)).toBe(true);
-  expect((await issue(on, "")).status).toBe(401);
+test("security R18: a proxy serves apps only to visitors who may have a shell there; others get them at the deployment", async () => {
+  await using on = await proxied({}, { "wildcard-access-url": "*.apps.test" });
+  const own = `http://8080--main--dev--member.apps.test:${on.at.port}`;
+  const bob = await addMember(on.at.url, on.at.token, "bob");
+  const target = { app_path: "/a%2Fb", app_query: "x=1" };
+  const ofTunnel = async () => {
+    await using peer = await TestPeer.ofProxy(on.at.url, on.proxy.token);
+    peer.tunnelTo(on.agentId);
+    return await peer.next();
+  };
+  await share(on, "authenticated");
+  const signIn = await decide(on, bob.token, appUrl(on, "/a%2Fb?x=1"), stateOf("x"));
+  expect([signIn.status, signIn.headers["location"]]).toEqual([303, `${own}/a%2Fb?x=1`]);
+  const shared = await issue(on, bob.token, target);
+  expect([shared.status, shared.headers["location"]]).toEqual([303, `${own}/a%2Fb?x=1`]);
+
+  await share(on, "public");
+  const anonymous = await issue(on, "", { app_path: "/a b" });
+  expect([anonymous.status, anonymous.headers["location"]]).toEqual([303, `${own}/`]);
+  expect(await ofTunnel()).toContain("not yours to reach");
+
+  // An API token of the owner that is for apps alone opens no terminal.
+  const forApps = await send(on.at.url, "POST", `/api/v2/users/${on.ada.id}/keys/tokens`, {
+    token: on.ada.token,
+    body: { scope: "application_connect", lifetime: 3_600_000_000_000, token_name: "apps" },
+  });
+  expect(forApps.status).toBe(201);
+  expect((await issue(on, forApps.json.key, target)).status).toBe(303);
+  expect(await ofTunnel()).toContain("not yours to reach");
+
+  // The same for a workspace whose terminals the server may not read.
+  expect((await issue(on, on.ada.token)).status).toBe(201);
+  await send(on.at.url, "PUT", `/api/v2/workspaces/${on.workspaceId}/connection-policy`, {
+    token: on.at.token,
+    body: { require_e2e: true },
+  });
+  expect((await issue(on, on.ada.token)).status).toBe(303);
+  expect(await ofTunnel()).toContain("not yours to reach");
+});
+
+test("where the deployment has no host for apps, a visitor who may have no shell finds none", async () => {
+  await using on = await proxied();
+  await share(on, "public");
+  const bob = await addMember(on.at.url, on.at.token, "bob");
+  const answers = [
+    await issue(on, ""),
+    await issue(on, bob.token),
+    await decide(on, bob.token, appUrl(on), stateOf("x")),
+  ];
+  expect(answers.map(({ status, json }) => [status, json?.message])).toEqual(
+    answers.map(() => [404, "Application Not Found"]),
+  );
 });
 
 test.each<[string, (on: Proxied) => Promise<unknown>]>([
-  ["the share of the app is narrowed", (on) => share(on, "owner")],
+  [
+    "the visitor is no owner of the deployment any more",
+    ({ at }) => send(at.url, "PUT", "/api/v2/users/bob/roles", { token: at.token, body: { roles: [] } }),
+  ],
   [
     "the visitor's account is suspended",
     ({ at }) => send(at.url, "PUT", "/api/v2/users/bob/status/suspend", { token: at.token }),
@@ -207,8 +260,8 @@ test.each<[string, (on: Proxied) => Promise<unknown>]>([
   ],
 ])("security R10: a proxy's tunnel for an app ends when %s", async (_name, take) => {
   await using on = await proxied({ recheckMs: 3_600_000 });
-  await share(on, "authenticated");
   const bob = await addMember(on.at.url, on.at.token, "bob");
+  await send(on.at.url, "PUT", "/api/v2/users/bob/roles", { token: on.at.token, body: { roles: ["owner"] } });
   const session = await sessionFor(on, bob.token);
   expect((await issue(on, session)).status).toBe(201);
   await using peer = await tunnelOf(on);

@@ -4,6 +4,7 @@ import type { Registry } from "prom-client";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { WallClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
+import type { Wildcard } from "../base/wildcard.ts";
 import type { ProxyAppGrantRow, WorkspaceProxyRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { ConnectionPolicies } from "../workspaces/connection-policies.ts";
@@ -28,6 +29,8 @@ export interface ProxyAppsOptions {
   readonly policies: Pick<ConnectionPolicies, "terminalRefusal">;
   /** Proxies that browsers may be sent to. */
   readonly proxies: () => readonly WorkspaceProxyRow[];
+  /** Of the deployment itself. */
+  readonly wildcard: Wildcard | undefined;
   readonly accessUrl: () => URL;
   readonly maxLevel: ShareLevel;
   readonly pathApps: PathAppSettings;
@@ -63,7 +66,7 @@ export class ProxyApps {
     const shared = { ...options, apps: this.#apps };
     this.tokens = new ProxyTokens({ ...shared, keys: this.keys, grants: this.grants, terminals: this.#terminals });
     this.uses = new ProxyUses({ ...options, grants: this.grants });
-    this.signIn = new ProxySignIn({ ...shared, tickets: new SealedTickets(signingKey) });
+    this.signIn = new ProxySignIn({ ...shared, terminals: this.#terminals, tickets: new SealedTickets(signingKey) });
   }
 
   close(): void {
@@ -71,7 +74,8 @@ export class ProxyApps {
   }
 
   async #holds(row: ProxyAppGrantRow, app: ProxyApp): Promise<boolean> {
-    if (app.method !== "terminal") return await this.#apps.holds(row, app);
-    return "workspace" in (await this.#terminals.decide(row.key_id, row.agent_id));
+    // What is granted for an app is a tunnel to all of the agent.
+    if (row.key_id === "" || !(await this.#terminals.holds(row.key_id, row.agent_id))) return false;
+    return app.method === "terminal" || (await this.#apps.holds(row, app));
   }
 }

@@ -2,18 +2,20 @@
 import type { WallClock } from "../base/clock.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
 import type { Visitor } from "./decision.ts";
+import { type OwnPlaceOptions, ownPlace } from "./own-place.ts";
 import type { AppAnswer } from "./pages.ts";
 import { type ProxiedApps, placeOf } from "./proxied-apps.ts";
 import type { SealedTickets } from "./sealed-tickets.ts";
 import { destinationOf, notFoundAnswer, refused, withTicket } from "./sign-in.ts";
+import type { TerminalRights } from "./terminal-rights.ts";
 import { isState } from "./tickets.ts";
 import { placeAt, type Visitors } from "./visitors.ts";
 
-export interface ProxySignInOptions {
+export interface ProxySignInOptions extends OwnPlaceOptions {
   /** Those that browsers may be sent to. */
   readonly proxies: () => readonly WorkspaceProxyRow[];
-  readonly accessUrl: () => URL;
   readonly apps: ProxiedApps;
+  readonly terminals: Pick<TerminalRights, "holds">;
   readonly tickets: SealedTickets;
   readonly visitors: Pick<Visitors, "begin">;
   readonly clock: WallClock;
@@ -39,7 +41,7 @@ export class ProxySignIn {
 
   /**
    * On the main host: answers a navigation of a person who is logged in. Undefined: the address is at no proxy.
-   * @returns Where to go on with a ticket, or why not.
+   * @returns Where to go on, with a ticket for the proxy or without one at the deployment itself; or why not.
    */
   async decide(
     visitor: Visitor,
@@ -53,9 +55,14 @@ export class ProxySignIn {
       const place = placeOf(proxy, hostname, target);
       if ("error" in place || place.origin !== url.origin) continue;
       if (!isState(state)) return refused(400, "Invalid state", "Open the app again to start a new sign-in.");
-      if (typeof (await this.#options.apps.decide(place.app, visitor)) === "string")
-        return { refused: notFoundAnswer(this.#options.accessUrl()) };
-      const { clock, tickets } = this.#options;
+      const { accessUrl, apps, clock, terminals, tickets } = this.#options;
+      const decided = await apps.decide(place.app, visitor);
+      if (typeof decided === "string") return { refused: notFoundAnswer(accessUrl()) };
+      // The proxy would get no token for this visitor.
+      if (!(await terminals.holds(visitor.keyId, decided.found.agent.id))) {
+        const location = ownPlace(place.app, target, this.#options);
+        return location === undefined ? { refused: notFoundAnswer(accessUrl()) } : { location };
+      }
       const ticket = tickets.issue(visitor, { proxyId: proxy.id, host: hostname }, state, clock.now());
       return { location: withTicket(`${place.origin}${target}`, ticket) };
     }

@@ -9,8 +9,10 @@ import type { WallClock } from "../base/clock.ts";
 import { DomainError } from "../base/domain-error.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
 import { LOGIN_HEADER } from "./names.ts";
+import { type OwnPlaceOptions, ownPlaceAnswer } from "./own-place.ts";
 import type { AppAnswer } from "./pages.ts";
-import { type ProxiedApps, type ProxiedPlace, placeOf } from "./proxied-apps.ts";
+import { parseAppPath } from "./path-names.ts";
+import { type ProxiedApp, type ProxiedApps, type ProxiedPlace, placeOf } from "./proxied-apps.ts";
 import type { ProxyGrants } from "./proxy-grants.ts";
 import type { ProxyKeys } from "./proxy-keys.ts";
 import { appFacts, terminalFacts } from "./proxy-token-facts.ts";
@@ -23,13 +25,12 @@ const HANDLE_BYTES = 32;
 
 export type AppTokenQuestion = z.output<typeof issueAppTokenRequest>;
 
-export interface ProxyTokensOptions {
+export interface ProxyTokensOptions extends OwnPlaceOptions {
   readonly deploymentId: string;
   readonly keys: ProxyKeys;
   readonly grants: Pick<ProxyGrants, "put" | "byHandle">;
   readonly terminals: TerminalRights;
   readonly apps: ProxiedApps;
-  readonly accessUrl: () => URL;
   /** Called after a use of a workspace by a user who is signed in. */
   readonly onUse: (workspaceId: string) => void;
   readonly resolver: Pick<AppResolver, "state">;
@@ -91,7 +92,7 @@ export class ProxyTokens {
   }
 
   async #app(proxy: WorkspaceProxyRow, question: AppTokenQuestion): Promise<{ readonly token: string } | AppAnswer> {
-    const { accessUrl, apps, grants, onUse } = this.#options;
+    const { accessUrl, apps, grants, onUse, terminals } = this.#options;
     const host = question.app_hostname.toLowerCase();
     const place = placeOf(proxy, host, pathOf(question));
     if ("error" in place || place.app.method !== question.app_request.access_method)
@@ -106,15 +107,19 @@ export class ProxyTokens {
     if (decided === "sign-in") return loginNeeded(place, question);
     if (decided === "not-found") return notFoundAnswer(accessUrl());
     const { agent, owner, workspace } = decided.found;
+    const holder = decided.decision.visitor;
+    // A tunnel leads to every port of the agent, and so to a shell: a visitor who may not have one is served elsewhere.
+    if (holder === undefined || !(await terminals.holds(holder.keyId, agent.id)))
+      return ownPlaceAnswer(place.app, targetOf(place.app, question), this.#options);
     await grants.put({
       proxyId: proxy.id,
       workspace_id: workspace.id,
       owner_id: owner.id,
       agent_id: agent.id,
-      visitor: decided.decision.visitor,
+      visitor: holder,
       app: place.app,
     });
-    if (decided.decision.visitor !== undefined) onUse(workspace.id);
+    onUse(workspace.id);
     return { token: this.#sign(proxy, appFacts(place.app, decided.found, visitor, question.app_request.base_path)) };
   }
 
@@ -142,6 +147,22 @@ export class ProxyTokens {
 function pathOf({ app_request: asked }: AppTokenQuestion): string {
   const agent = asked.agent_name_or_id === "" ? "" : `.${asked.agent_name_or_id}`;
   return `/@${asked.username_or_id}/${asked.workspace_name_or_id}${agent}/apps/${asked.app_slug_or_port}/`;
+}
+
+/** What the browser asked for, as far as it is a request target of this app. */
+function targetOf(app: ProxiedApp, question: AppTokenQuestion): string {
+  const { app_path: path, app_query: query } = question;
+  const target = query === "" ? path : `${path}?${query}`;
+  const isTarget = /^\/[\x21-\x7e]*$/.test(target) && !target.includes("#");
+  if (app.method === "subdomain") return isTarget ? target : "/";
+  const asked = isTarget ? parseAppPath(target) : undefined;
+  const isSame =
+    asked?.kind === "app" &&
+    asked.names.owner === app.owner &&
+    asked.names.workspace === app.workspace &&
+    (asked.names.agent ?? "") === app.agent &&
+    asked.names.slug === app.slug;
+  return isSame ? target : pathOf(question);
 }
 
 /** A proxy sends a navigation to the sign-in by itself. */

@@ -30,6 +30,11 @@ export class TerminalRights {
     this.#options = options;
   }
 
+  /** As {@link decide}, where the reason of a refusal does not matter. */
+  async holds(keyId: string, agentId: string): Promise<boolean> {
+    return "workspace" in (await this.decide(keyId, agentId));
+  }
+
   /** By a login or API token; one for apps alone opens no terminal. */
   async decide(keyId: string, agentId: string): Promise<TerminalRight | DomainError> {
     const { authenticator, clock, policies, store } = this.#options;
