@@ -9,6 +9,9 @@ import {
   issueAppTokenRequest,
   PROXY_CRYPTO_KEYS_PATH,
   PROXY_ISSUE_APP_TOKEN_PATH,
+  PROXY_REDEEM_TICKET_PATH,
+  type RedeemAppTicketRequest,
+  redeemAppTicketRequest,
 } from "coder-protocol/rest/proxy-apps";
 import { type AppTokenFacts, type AppTokenParties, proxyAudience, signAppToken } from "../src/base/app-token.ts";
 
@@ -31,6 +34,8 @@ export class FakeApps {
   readonly requests: (Required<IssueAppTokenRequest> & { readonly accept: string })[] = [];
   /** What is granted, or refused. */
   issue: (request: IssueAppTokenRequest) => AppTokenFacts | Refusal = () => ({ status: 404, body: "{}" });
+  /** The session for a ticket; undefined: it is not valid. */
+  redeem: (request: RedeemAppTicketRequest) => string | undefined = () => undefined;
   readonly #proxyId: string;
 
   constructor(proxyId: string) {
@@ -57,6 +62,10 @@ export class FakeApps {
       this.requests.push({ ...asked, accept: request.headers.accept ?? "" });
       const answer = this.issue(asked);
       return "status" in answer ? answer : json(201, { signed_token_str: this.sign(answer) });
+    }
+    if (request.method === "POST" && url.pathname === PROXY_REDEEM_TICKET_PATH) {
+      const session = this.redeem(redeemAppTicketRequest.parse(JSON.parse(text)));
+      return session === undefined ? json(400, {}) : json(200, { session_id: session, max_age_seconds: 86_400 });
     }
     return undefined;
   }

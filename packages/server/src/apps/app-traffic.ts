@@ -12,13 +12,13 @@ import type { OpenExchanges } from "./open-exchanges.ts";
 import type { AppAnswer } from "./pages.ts";
 import { isRefused, programFailure } from "./program-failure.ts";
 import type { DialApp, ProgramPools } from "./program-pool.ts";
-import type { ResolvedApp } from "./resolver.ts";
+import type { ShownApp } from "./shown-app.ts";
 import { passWebSocket } from "./web-socket.ts";
 
 /** The right of one request to one program, and what is sent on. */
 export interface Admission {
   readonly decision: AppDecision;
-  readonly app: ResolvedApp;
+  readonly app: ShownApp;
   readonly relation: Relation;
   /** Who asks; undefined for anonymous visitors. Sent on only where the app asks for it. */
   readonly identity?: VisitorIdentity | undefined;
@@ -36,7 +36,9 @@ export interface Admission {
 
 export interface AppTrafficOptions {
   readonly accessUrl: () => URL;
-  readonly exchanges: OpenExchanges;
+  /** Of the origins of apps; absent: that of the access URL. */
+  readonly scheme?: "http" | "https" | undefined;
+  readonly exchanges: Pick<OpenExchanges, "add">;
   readonly pools: ProgramPools;
   readonly dial: DialApp;
   /** Ports that programs of an agent's workspace listen on. */
@@ -128,7 +130,7 @@ export class AppTraffic {
       decision,
       onMainHost,
       target,
-      scheme: this.#options.accessUrl().protocol === "https:" ? "https" : "http",
+      scheme: this.#options.scheme ?? (this.#options.accessUrl().protocol === "https:" ? "https" : "http"),
       host: request.headers.host ?? "",
       clientAddress: this.#options.clientAddress(request),
       relation,

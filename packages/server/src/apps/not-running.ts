@@ -1,13 +1,13 @@
 /** What a visitor is answered while the agent of an app is not connected. */
 import type { Visitor } from "./decision.ts";
 import type { AppAnswer } from "./pages.ts";
-import type { ResolvedApp } from "./resolver.ts";
+import type { ShownApp } from "./shown-app.ts";
 
 /**
  * To anyone but the owner nothing is said about the workspace but that it cannot be reached. It is started on its page of the
  * dashboard: a session of an app host is worth nothing beyond the app.
  */
-export function notRunning(app: ResolvedApp, visitor: Visitor | undefined, accessUrl: URL): AppAnswer {
+export function notRunning(app: ShownApp, visitor: Visitor | undefined, accessUrl: URL): AppAnswer {
   const { owner, state, workspace, agent } = app;
   const owns = visitor?.userId === owner.id;
   const links = owns ? [{ href: workspacePage(app, accessUrl), text: "Open the workspace's page" }] : [];
@@ -27,6 +27,6 @@ export function notRunning(app: ResolvedApp, visitor: Visitor | undefined, acces
 }
 
 /** On the dashboard. */
-export function workspacePage({ owner, workspace }: Pick<ResolvedApp, "owner" | "workspace">, accessUrl: URL): string {
+export function workspacePage({ owner, workspace }: Pick<ShownApp, "owner" | "workspace">, accessUrl: URL): string {
   return new URL(`/@${owner.username}/${workspace.name}`, accessUrl).href;
 }

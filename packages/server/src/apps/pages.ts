@@ -15,6 +15,8 @@ export interface AppAnswer {
   readonly headers?: Readonly<Record<string, string>>;
   /** Values of Set-Cookie. */
   readonly cookies?: readonly string[];
+  /** Sent as it is in place of page and JSON; `headers` has its type. */
+  readonly body?: string;
   /** Further fields of the JSON form. */
   readonly fields?: Readonly<Record<string, string>>;
 }
@@ -46,9 +48,11 @@ export interface RenderedAnswer {
 
 export function renderAnswer(answer: AppAnswer, form: { html: boolean; reloads: boolean }): RenderedAnswer {
   const { html } = form;
-  const body = html
-    ? page(answer, form.reloads)
-    : `${JSON.stringify({ message: answer.title, detail: answer.text, ...answer.fields })}\n`;
+  const body =
+    answer.body ??
+    (html
+      ? page(answer, form.reloads)
+      : `${JSON.stringify({ message: answer.title, detail: answer.text, ...answer.fields })}\n`);
   return {
     status: answer.status,
     headers: Object.entries({

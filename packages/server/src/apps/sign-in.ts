@@ -10,14 +10,12 @@ import { type Wildcard, wildcardLabel, wildcardOrigin } from "../base/wildcard.t
 import { AppChains, type ChainStop, chainId } from "./chains.ts";
 import { AppDecision, type Visitor } from "./decision.ts";
 import { type AppLabel, type AppPlace, parseAppLabel, parseProgram } from "./label.ts";
-import { appCookies, queryValue, TICKET_PARAMETER, withoutOwnParameters } from "./names.ts";
+import { queryValue, TICKET_PARAMETER, withoutOwnParameters } from "./names.ts";
 import type { AppAnswer } from "./pages.ts";
 import type { AppResolver, ResolvedApp } from "./resolver.ts";
-import { type AppTickets, isState, newNonce, stateOf } from "./tickets.ts";
+import { badTicket, beginSignIn, seeOther, sessionCookies } from "./sign-in-answers.ts";
+import { type AppTickets, isState } from "./tickets.ts";
 import type { Visitors } from "./visitors.ts";
-
-export const AUTH_REDIRECT_PATH = "/api/v2/applications/auth-redirect";
-const STATE_SECONDS = 300;
 
 export interface SignInOptions {
   readonly wildcard: Wildcard;
@@ -39,11 +37,7 @@ export class SignIn {
 
   /** On an app host: sends a navigation to the main host. */
   begin(origin: string, target: string): AppAnswer {
-    const nonce = newNonce();
-    const to = new URL(AUTH_REDIRECT_PATH, this.#options.accessUrl());
-    to.searchParams.set("redirect_uri", `${origin}${target}`);
-    to.searchParams.set("state", stateOf(nonce));
-    return redirect(to.href, [this.#cookie("state", nonce, STATE_SECONDS)]);
+    return beginSignIn(this.#options.accessUrl(), origin, target);
   }
 
   /**
@@ -83,19 +77,14 @@ export class SignIn {
     const holder = tickets.redeem(ticket, host, nonce, clock.now());
     const session = holder === undefined ? undefined : await visitors.begin(holder, host);
     if (session === undefined) {
-      return {
-        status: 400,
-        title: "Sign-In Link Not Valid",
-        text: "This sign-in link is not for this browser or was used before.",
-        links: [{ href: clean, text: "Sign in again" }],
-      };
+      return badTicket(clean);
     }
-    const cookies = [this.#cookie("session", session.id, session.maxAgeSeconds), this.#cookie("state", "", 0)];
+    const cookies = sessionCookies(session.id, session.maxAgeSeconds, at.origin);
     const stops = chainId(clean) === undefined ? await this.#stops(session.visitor, at.label, host) : [];
     const [first, ...rest] = stops;
-    if (first === undefined) return redirect(clean, cookies);
+    if (first === undefined) return seeOther(clean, cookies);
     const { userId } = session.visitor;
-    return redirect(this.#chains.begin(userId, [first, ...rest], `${at.origin}${clean}`, clock.now()), cookies);
+    return seeOther(this.#chains.begin(userId, [first, ...rest], `${at.origin}${clean}`, clock.now()), cookies);
   }
 
   /** On an app host: whether a chain of sign-ins stops here. */
@@ -106,7 +95,7 @@ export class SignIn {
   /** On an app host: sends a visitor with a session on. Undefined when the chain is another user's. */
   followChain(id: string, { userId }: Visitor): AppAnswer | undefined {
     const next = this.#chains.next(id, userId);
-    return next === undefined ? undefined : redirect(next, []);
+    return next === undefined ? undefined : seeOther(next, []);
   }
 
   /** The hosts that an app names beside itself, as far as the visitor may use them. */
@@ -150,12 +139,6 @@ export class SignIn {
     if ("error" in parsed) return `Its host names no app: ${parsed.error}.`;
     return { label: parsed, host: hostname, href: `${url.origin}${target}` };
   }
-
-  #cookie(kind: "session" | "state", value: string, maxAgeSeconds: number): string {
-    const secure = this.#options.accessUrl().protocol === "https:";
-    const attributes = `Path=/; HttpOnly; SameSite=Lax; Max-Age=${maxAgeSeconds}${secure ? "; Secure" : ""}`;
-    return `${appCookies(secure)[kind]}=${value}; ${attributes}`;
-  }
 }
 
 /** The same for an app that does not exist and for one of somebody else. */
@@ -195,10 +178,6 @@ export function destinationOf(
 
 export function withTicket(href: string, ticket: string): string {
   return `${href}${href.includes("?") ? "&" : "?"}${TICKET_PARAMETER}=${ticket}`;
-}
-
-function redirect(location: string, cookies: readonly string[]): AppAnswer {
-  return { status: 303, title: "See Other", text: "", headers: { Location: location }, cookies };
 }
 
 export function refused(status: number, title: string, text: string): { refused: AppAnswer } {

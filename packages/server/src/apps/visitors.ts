@@ -1,7 +1,6 @@
 /** Who sent a request to an app host: by the session cookie of that host, or by a token in a header. */
 import { randomBytes } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
-import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { cookieValue } from "../auth/cookies.ts";
 import { equalDigests, hashSecret, parseUserToken } from "../auth/tokens.ts";
 import type { WallClock } from "../base/clock.ts";
@@ -9,6 +8,7 @@ import { isUniqueViolation } from "../db/dialect.ts";
 import type { ApiKeyRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { Visitor } from "./decision.ts";
+import { headerToken } from "./header-token.ts";
 import type { VisitorIdentity } from "./headers.ts";
 import { Recent } from "./recent.ts";
 import type { TicketHolder } from "./tickets.ts";
@@ -43,7 +43,7 @@ export class Visitors {
 
   /** By a token in a header, which no page of another origin can send along. "invalid": there is one, and it is refused. */
   async byHeader(headers: IncomingHttpHeaders): Promise<FoundVisitor | "invalid" | undefined> {
-    const text = tokenOf(headers);
+    const text = headerToken(headers);
     return text === undefined ? undefined : ((await this.byToken(text)) ?? "invalid");
   }
 
@@ -130,14 +130,6 @@ export class Visitors {
       endsAt: key.expires_at,
     };
   }
-}
-
-/** A Bearer of another form is the program's own. */
-function tokenOf(headers: IncomingHttpHeaders): string | undefined {
-  const own = headers[SESSION_TOKEN_HEADER.toLowerCase()];
-  if (typeof own === "string" && own !== "") return own;
-  const bearer = /^bearer +(\S+) *$/i.exec(headers.authorization ?? "")?.[1];
-  return bearer !== undefined && parseUserToken(bearer) !== undefined ? bearer : undefined;
 }
 
 /** What a session at a host of a workspace proxy is valid for. No host name has a space. */

@@ -7,13 +7,13 @@ import type { Authenticator } from "../auth/authenticator.ts";
 import type { WallClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import type { OpenStreams } from "../base/open-streams.ts";
-import { type PlaceLimits, Places } from "../base/places.ts";
+import { Places } from "../base/places.ts";
 import { type Wildcard, wildcardLabel } from "../base/wildcard.ts";
 import type { Store } from "../db/store.ts";
 import type { Changes } from "../workspaces/changes.ts";
 import { AppHost } from "./app-host.ts";
+import { APP_REQUESTS, APP_WEB_SOCKETS } from "./app-limits.ts";
 import { AppTraffic } from "./app-traffic.ts";
-
 import { OpenExchanges } from "./open-exchanges.ts";
 import { type PathAppSettings, PathApps } from "./path-apps.ts";
 import { parseAppPath } from "./path-names.ts";
@@ -23,11 +23,10 @@ import { RecentResolver } from "./recent-resolver.ts";
 import type { AppResolver } from "./resolver.ts";
 import { offersWebSocket } from "./send-answer.ts";
 import { SignIn } from "./sign-in.ts";
+import { StoreGate } from "./store-gate.ts";
 import { AppTickets } from "./tickets.ts";
 import { Visitors } from "./visitors.ts";
 
-const REQUESTS: PlaceLimits = { total: 2_000, perUser: 200, perAddress: 500 };
-const WEB_SOCKETS: PlaceLimits = { total: 5_000, perUser: 256, perAddress: 1_250 };
 /** Longest time that the record of a workspace's last use is behind. */
 const RECORD_USE_EVERY_MS = 60_000;
 const MAX_RECORDED = 10_000;
@@ -83,8 +82,8 @@ export class WebApps {
       ...options,
       exchanges: this.#exchanges,
       pools: this.#pools,
-      requests: new Places("requests to apps", REQUESTS),
-      webSockets: new Places("WebSockets of apps", WEB_SOCKETS),
+      requests: new Places("requests to apps", APP_REQUESTS),
+      webSockets: new Places("WebSockets of apps", APP_WEB_SOCKETS),
     });
     const onUse = (workspaceId: string): void => this.recordUse(workspaceId);
     const shared = { accessUrl, maxLevel, resolver, visitors, traffic, onUse, clock };
@@ -92,7 +91,8 @@ export class WebApps {
     if (wildcard !== undefined) {
       const tickets = new AppTickets();
       this.signIn = new SignIn({ wildcard, accessUrl, tickets, visitors, resolver, clock, maxLevel });
-      this.#host = new AppHost({ ...shared, wildcard, signIn: this.signIn });
+      const gate = new StoreGate({ ...shared, signIn: this.signIn });
+      this.#host = new AppHost({ wildcard, accessUrl, deploymentUrl: accessUrl, gate, traffic });
     }
     this.#stop = [
       events.subscribe((event) => {

@@ -1,16 +1,16 @@
 import { join } from "node:path";
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import { DEFAULT_STUN_PORT } from "wg-userspace/derp/map";
-import { matchesHost } from "../base/host-pattern.ts";
 import type { ListenAddress } from "../base/listen-address.ts";
 import { isTrial, TRIAL_HOST } from "../base/own-addresses.ts";
 import { parsePostgresUrl } from "../base/postgres-url.ts";
 import { SHARE_LEVELS } from "../base/share-level.ts";
-import { parseWildcard, type Wildcard } from "../base/wildcard.ts";
+import type { Wildcard } from "../base/wildcard.ts";
 import { parseDuration } from "./durations.ts";
 import { FlagReader } from "./flag-reader.ts";
 import { type ServerFlagValues, serverFlags } from "./flags.ts";
 import { type ListeningConfig, listeningConfig } from "./listening.ts";
+import { wildcardAccessUrl } from "./wildcard-access-url.ts";
 
 const MAX_DRAIN_MS = 60_000;
 /** Clients ask all of them. */
@@ -244,18 +244,6 @@ function stateDirectory(read: FlagReader, surroundings: ConfigSurroundings): str
   const chosen = read.text("state-dir") || read.text("cache-dir");
   if (chosen !== "") return chosen;
   return join(surroundings.stateHome ?? join(surroundings.homeDir, ".local", "state"), "coder-server");
-}
-
-/** Names that lead to the server itself must not cover those of apps: an app would share the server's origin. */
-function wildcardAccessUrl(read: FlagReader, text: string, allowedHosts: readonly string[]): Wildcard | undefined {
-  if (text === "") return undefined;
-  const parsed = parseWildcard(text);
-  if ("error" in parsed) throw read.invalid("wildcard-access-url", parsed.error);
-  const covering = allowedHosts.find((pattern) => matchesHost(pattern, `app${parsed.suffix}`));
-  if (covering !== undefined) {
-    throw read.invalid("allowed-hosts", `must not cover the hosts of --wildcard-access-url, but "${covering}" does`);
-  }
-  return parsed;
 }
 
 /** Part of an ssh host pattern: what could add a line, an option or a pattern to an ssh configuration is refused. */

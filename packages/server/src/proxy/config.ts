@@ -1,7 +1,9 @@
 import type { ListenAddress } from "../base/listen-address.ts";
+import { type Wildcard, wildcardLabel } from "../base/wildcard.ts";
 import { FlagReader } from "../config/flag-reader.ts";
 import type { ServerFlagValues } from "../config/flags.ts";
 import { type ListeningConfig, listeningConfig } from "../config/listening.ts";
+import { wildcardAccessUrl } from "../config/wildcard-access-url.ts";
 import { PROXY_FLAGS } from "./flags.ts";
 import { ProxyToken } from "./token.ts";
 
@@ -18,6 +20,8 @@ export interface ProxyConfig extends ListeningConfig {
   readonly relay: boolean;
   /** Whether it serves nothing but its relay. */
   readonly derpOnly: boolean;
+  /** Host names of apps; undefined: it serves none. */
+  readonly wildcard: Wildcard | undefined;
 }
 
 /** Applies defaults and checks everything. Throws ServerError ERR_CONFIG with one sentence that names the flag. */
@@ -33,8 +37,15 @@ export function parseProxyConfig(values: ServerFlagValues): ProxyConfig {
   const relay = read.boolean("derp-server-enable");
   if (derpOnly && !relay)
     throw read.invalid("derp-server-enable", "is off with --derp-only, so there is nothing to serve");
+  const listening = listeningConfig(read);
+  const wildcard = wildcardAccessUrl(read, read.text("wildcard-access-url"), listening.allowedHosts);
+  if (derpOnly && wildcard !== undefined)
+    throw read.invalid("wildcard-access-url", "is set with --derp-only, which serves no apps");
+  if (wildcard !== undefined && wildcardLabel(wildcard, primaryUrl.hostname) !== undefined)
+    throw read.invalid("wildcard-access-url", "must not cover the host of the deployment");
   return {
-    ...listeningConfig(read),
+    ...listening,
+    wildcard,
     primaryUrl,
     token: tokenOf(read),
     accessUrl,

@@ -4,6 +4,8 @@ import { type ServerFlag, serverFlags } from "../config/flags.ts";
 /** In the order in which help lists them; a description replaces the server's. */
 const SHARED: Readonly<Record<string, string | undefined>> = {
   "access-url": "URL under which clients, agents and the primary reach this proxy; it has no path",
+  "wildcard-access-url":
+    "Host names of web apps at this proxy, such as *.sydney.example.com; empty: it serves no web apps",
   "allowed-hosts":
     "Further host names this proxy answers to besides the access URL's; *.example.com matches subdomains",
   "http-address": undefined,
@@ -57,7 +59,7 @@ const OWN = [
     env: "CODER_PROXY_DERP_ONLY",
     type: "boolean",
     default: "false",
-    description: "Serve a relay only, and no terminals of browsers",
+    description: "Serve a relay only, and no terminals and web apps of browsers",
     group: "Networking",
   },
 ] as const satisfies readonly ServerFlag[];

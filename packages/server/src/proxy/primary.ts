@@ -12,6 +12,10 @@ import {
   issueAppTokenResponse,
   PROXY_CRYPTO_KEYS_PATH,
   PROXY_ISSUE_APP_TOKEN_PATH,
+  PROXY_REDEEM_TICKET_PATH,
+  type RedeemAppTicketRequest,
+  type RedeemAppTicketResponse,
+  redeemAppTicketResponse,
 } from "coder-protocol/rest/proxy-apps";
 import {
   PROXY_DEREGISTER_PATH,
@@ -100,6 +104,15 @@ export class Primary {
     if (answer.status !== 201) return { refused: answer };
     const body = shaped(issueAppTokenResponse, parsedJson(answer.body), "the question for a right");
     return { token: body.signed_token_str };
+  }
+
+  /** Undefined: the ticket is not valid for this browser and host. */
+  async redeemTicket(request: RedeemAppTicketRequest): Promise<RedeemAppTicketResponse | undefined> {
+    const answer = await this.#answerFor(PROXY_REDEEM_TICKET_PATH, request, "application/json");
+    if (answer.status === 400) return undefined;
+    if (answer.status < 200 || answer.status >= 300)
+      throw Object.assign(new Error(`HTTP ${answer.status}`), { status: answer.status });
+    return shaped(redeemAppTicketResponse, parsedJson(answer.body), "the ticket");
   }
 
   /**

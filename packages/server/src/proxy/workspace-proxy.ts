@@ -130,7 +130,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
       addresses: this.#addresses,
       certificates: this.#certificates,
       metrics: this.#metrics.registry,
-      whatCrosses: "the relay's clients and their packets' addresses, and the contents of terminals,",
+      whatCrosses: "the relay's clients and their packets' addresses, and the contents of terminals and apps,",
       log,
     });
     this.#stopWatchingCertificates = this.#certificates?.watch(this.#deps.certificateCheckMs) ?? (() => undefined);
@@ -205,11 +205,12 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
   }
 
   #newApps(clientAddress: ReturnType<typeof clientAddressReader>): ProxyApps {
-    const { primaryUrl, accessUrl, token } = this.#config;
+    const { primaryUrl, accessUrl, token, wildcard } = this.#config;
     return new ProxyApps({
       primary: this.#primary,
       primaryUrl,
       accessUrl,
+      wildcard,
       proxyId: () => token.proxyId(),
       terminalLimits: DEFAULT_LIMITS.terminals,
       streams: this.#streams,
@@ -253,6 +254,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
       limits: DEFAULT_LIMITS,
       log: this.#log,
       recordRequest: this.#metrics.recordRequest,
+      apps,
     });
     return new Listeners({ door, limits: DEFAULT_LIMITS, streams: this.#streams, log: this.#log });
   }
@@ -270,7 +272,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
   #statement(): RegisterProxyRequest {
     return {
       access_url: this.#config.accessUrl.origin,
-      wildcard_hostname: "",
+      wildcard_hostname: this.#config.wildcard?.pattern ?? "",
       derp_enabled: this.#config.relay,
       derp_only: this.#config.derpOnly,
       replica_id: this.replicaId,

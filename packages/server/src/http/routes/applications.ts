@@ -1,6 +1,7 @@
 import type { ApplicationsHost } from "coder-protocol/rest/apps";
 import type { ProxySignIn } from "../../apps/proxy-sign-in.ts";
-import { AUTH_REDIRECT_PATH, type SignIn } from "../../apps/sign-in.ts";
+import type { SignIn } from "../../apps/sign-in.ts";
+import { AUTH_REDIRECT_PATH } from "../../apps/sign-in-answers.ts";
 import type { Authenticator } from "../../auth/authenticator.ts";
 import { DomainError } from "../../base/domain-error.ts";
 import type { OwnAddresses } from "../../base/own-addresses.ts";

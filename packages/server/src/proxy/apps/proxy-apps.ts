@@ -1,26 +1,41 @@
 /** What browsers open at a proxy besides its relay: joins rights, tunnels and terminals, and owns what outlives a request. */
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import type { Deployment } from "coder-client/rest/deployment";
 import { PROXY_COORDINATE_PATH } from "coder-protocol/rest/proxy-apps";
 import type { RegisterProxyResponse } from "coder-protocol/rest/workspace-proxies";
 import { monotonicNow } from "wg-userspace/io/host/clock";
+import { APP_TUNNEL_KEY, appDialer } from "../../apps/app-dialer.ts";
+import { AppHost } from "../../apps/app-host.ts";
+import { APP_REQUESTS, APP_WEB_SOCKETS } from "../../apps/app-limits.ts";
+import { AppTraffic } from "../../apps/app-traffic.ts";
+import { ProgramPools } from "../../apps/program-pool.ts";
+import { offersWebSocket } from "../../apps/send-answer.ts";
 import type { Logger } from "../../base/log.ts";
 import type { OpenStreams } from "../../base/open-streams.ts";
-import type { PlaceLimits } from "../../base/places.ts";
+import { type PlaceLimits, Places } from "../../base/places.ts";
 import type { UpgradeRoute } from "../../base/routes.ts";
+import { type Wildcard, wildcardLabel } from "../../base/wildcard.ts";
+import type { AppHosts } from "../../http/front-door.ts";
 import { AgentHttp } from "../../tunnels/agent-http.ts";
 import { AgentTunnels } from "../../tunnels/agent-tunnels.ts";
 import { type Primary, type PrimaryInfo, publicReasonOf } from "../primary.ts";
+import { AppGrants } from "./app-grants.ts";
 import { AppTokens } from "./app-tokens.ts";
 import { OpenRights } from "./open-rights.ts";
+import { ProxyGate } from "./proxy-gate.ts";
 import { ProxyTerminals } from "./terminals.ts";
 
 const TUNNEL_LINGER_MS = 120_000;
 
 export interface ProxyAppsOptions {
-  readonly primary: Pick<Primary, "cryptoKeys" | "issueAppToken"> & { readonly deployment: Deployment };
+  readonly primary: Pick<Primary, "cryptoKeys" | "issueAppToken" | "redeemTicket"> & {
+    readonly deployment: Deployment;
+  };
   readonly primaryUrl: URL;
   readonly accessUrl: URL;
+  /** Undefined: it serves no apps. */
+  readonly wildcard: Wildcard | undefined;
   readonly proxyId: () => string;
   readonly terminalLimits: PlaceLimits;
   readonly streams: OpenStreams;
@@ -30,12 +45,16 @@ export interface ProxyAppsOptions {
   readonly log: Logger;
 }
 
-export class ProxyApps {
+export class ProxyApps implements AppHosts {
   readonly #options: ProxyAppsOptions;
   readonly #tokens: AppTokens;
   readonly #rights: OpenRights;
   readonly #tunnels: Pick<AgentTunnels, "acquire" | "close">;
   readonly #terminals: ProxyTerminals;
+  readonly #agentHttp: AgentHttp;
+  readonly #pools: ProgramPools;
+  readonly #grants: AppGrants;
+  readonly #host: AppHost | undefined;
   #primaryInfo: PrimaryInfo | undefined;
   #registration: RegisterProxyResponse | undefined;
 
@@ -58,15 +77,24 @@ export class ProxyApps {
         coordinatePath: PROXY_COORDINATE_PATH,
         connectionInfo: async () => this.#connectionInfo(),
         lingerMs: TUNNEL_LINGER_MS,
-        onDoubt: (agentId) => this.#rights.doubt(agentId),
+        onDoubt: (agentId) => {
+          this.#grants.forgetAgent(agentId);
+          this.#rights.doubt(agentId);
+        },
         onError: (error) => log.warn({ err: error }, "closing a tunnel failed"),
       });
+    this.#agentHttp = new AgentHttp(this.#tunnels, log);
+    this.#grants = new AppGrants(this.#tokens, Date.now);
+    // The tunnels have the proxy's own credentials.
+    const dial = appDialer(this.#tunnels, "");
+    this.#pools = new ProgramPools(dial);
+    this.#host = options.wildcard && this.#newHost(options.wildcard, dial);
     this.#terminals = new ProxyTerminals({
       ...options,
       tokens: this.#tokens,
       rights: this.#rights,
       tunnels: this.#tunnels,
-      agentHttp: new AgentHttp(this.#tunnels, log),
+      agentHttp: this.#agentHttp,
       limits: options.terminalLimits,
       origins: () => this.#dashboardOrigins(),
     });
@@ -103,12 +131,82 @@ export class ProxyApps {
   /** The primary does not take this proxy's token any more: it vouches for nothing that the proxy serves. */
   tokenRefused(): void {
     this.#tokens.keys.forget();
+    this.#grants.forgetAll();
     this.#rights.endAll("the deployment does not accept this proxy any more");
   }
 
   async close(): Promise<void> {
     this.#rights.endAll("the proxy stops");
+    this.#pools.close();
     await this.#tunnels.close();
+  }
+
+  /** Whether a host, in lower case and without a port, is one of an app. */
+  isAppHost(hostname: string): boolean {
+    const { wildcard } = this.#options;
+    return wildcard !== undefined && wildcardLabel(wildcard, hostname) !== undefined;
+  }
+
+  /** A proxy serves no apps below paths. */
+  isAppPath(): boolean {
+    return false;
+  }
+
+  async request(request: IncomingMessage, response: ServerResponse, hostname = ""): Promise<void> {
+    await this.#host?.request(request, response, hostname);
+  }
+
+  upgrades(request: IncomingMessage): boolean {
+    return offersWebSocket(request);
+  }
+
+  async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname = ""): Promise<void> {
+    await this.#host?.upgrade(request, socket, head, hostname);
+  }
+
+  #newHost(wildcard: Wildcard, dial: ReturnType<typeof appDialer>): AppHost {
+    const { accessUrl, clientAddress, log, primary, streams } = this.#options;
+    const deploymentUrl = (): URL => this.#deploymentUrl();
+    const gate = new ProxyGate({
+      primary,
+      grants: this.#grants,
+      deploymentUrl,
+      accessUrl,
+      reasonOf: publicReasonOf,
+      now: Date.now,
+    });
+    const traffic = new AppTraffic({
+      accessUrl: deploymentUrl,
+      scheme: accessUrl.protocol === "https:" ? "https" : "http",
+      exchanges: {
+        add: ({ decision, endsAt, end }) => {
+          const leave = streams.add({ end, destroy: end });
+          const { agentId } = decision.target;
+          const over = this.#rights.add({ agentId, endsAt, ask: () => gate.askAgain(decision), end });
+          return () => {
+            over();
+            leave();
+          };
+        },
+      },
+      pools: this.#pools,
+      dial,
+      listeningPorts: async (agentId) => {
+        const { ports } = await this.#agentHttp.listeningPorts({ agentId, keyId: APP_TUNNEL_KEY, token: "" });
+        return ports.map(({ port }) => port);
+      },
+      requests: new Places("requests to apps", APP_REQUESTS),
+      webSockets: new Places("WebSockets of apps", APP_WEB_SOCKETS),
+      clientAddress,
+      log,
+    });
+    return new AppHost({ wildcard, accessUrl: () => accessUrl, deploymentUrl, gate, traffic });
+  }
+
+  /** Where the deployment shows itself to browsers. */
+  #deploymentUrl(): URL {
+    const shown = this.#primaryInfo?.dashboard_url ?? "";
+    return URL.canParse(shown) ? new URL(shown) : this.#options.primaryUrl;
   }
 
   #connectionInfo(): object {

@@ -1,0 +1,5 @@
+/** What is open at a time of the apps that a process serves. */
+import type { PlaceLimits } from "../base/places.ts";
+
+export const APP_REQUESTS: PlaceLimits = { total: 2_000, perUser: 200, perAddress: 500 };
+export const APP_WEB_SOCKETS: PlaceLimits = { total: 5_000, perUser: 256, perAddress: 1_250 };

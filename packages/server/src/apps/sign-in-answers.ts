@@ -1,0 +1,44 @@
+/** The answers of an app host by which a browser gets a session there, the server's own and a workspace proxy's alike. */
+import { appCookies } from "./names.ts";
+import type { AppAnswer } from "./pages.ts";
+import { newNonce, stateOf } from "./tickets.ts";
+
+export const AUTH_REDIRECT_PATH = "/api/v2/applications/auth-redirect";
+const STATE_SECONDS = 300;
+
+/**
+ * Sends a navigation to the deployment.
+ * @param origin Of the app's host. @param target Of the request, as it came.
+ */
+export function beginSignIn(deploymentUrl: URL, origin: string, target: string): AppAnswer {
+  const nonce = newNonce();
+  const to = new URL(AUTH_REDIRECT_PATH, deploymentUrl);
+  to.searchParams.set("redirect_uri", `${origin}${target}`);
+  to.searchParams.set("state", stateOf(nonce));
+  return seeOther(to.href, [cookie("state", nonce, STATE_SECONDS, origin)]);
+}
+
+/** The session of the host, in the place of the state of its sign-in. */
+export function sessionCookies(id: string, maxAgeSeconds: number, origin: string): string[] {
+  return [cookie("session", id, maxAgeSeconds, origin), cookie("state", "", 0, origin)];
+}
+
+/** @param target Of the request, without the ticket. */
+export function badTicket(target: string): AppAnswer {
+  return {
+    status: 400,
+    title: "Sign-In Link Not Valid",
+    text: "This sign-in link is not for this browser or was used before.",
+    links: [{ href: target, text: "Sign in again" }],
+  };
+}
+
+export function seeOther(location: string, cookies: readonly string[]): AppAnswer {
+  return { status: 303, title: "See Other", text: "", headers: { Location: location }, cookies };
+}
+
+function cookie(kind: "session" | "state", value: string, maxAgeSeconds: number, origin: string): string {
+  const secure = origin.startsWith("https:");
+  const attributes = `Path=/; HttpOnly; SameSite=Lax; Max-Age=${maxAgeSeconds}${secure ? "; Secure" : ""}`;
+  return `${appCookies(secure)[kind]}=${value}; ${attributes}`;
+}
