@@ -65,6 +65,7 @@ async function start(program: RequestListener = (_request, response) => void res
       },
       release: () => undefined,
     }),
+    end: () => undefined,
     close: async () => undefined,
   } as unknown as ProxyDeps["tunnels"] & object;
   const config = parseProxyConfig({

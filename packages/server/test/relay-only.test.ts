@@ -63,7 +63,11 @@ test("a workspace proxy loads no code of a database, of accounts or of the coord
   const loaded = Object.keys(metafile.inputs);
   expect(loaded).toContain("proxy/workspace-proxy.ts");
   expect(roomsOf(loaded)).toEqual(["apps", "auth", "base", "config", "http", "proxy", "relay", "tunnels"]);
-  expect(loaded.filter((path) => path.startsWith("auth/"))).toEqual(["auth/hosts.ts"]);
+  expect(loaded.filter((path) => path.startsWith("auth/")).sort()).toEqual([
+    "auth/cookies.ts",
+    "auth/hosts.ts",
+    "auth/tokens.ts",
+  ]);
   expect(loaded.filter((path) => /kysely|hono|sqlite|\/pg(-[a-z]+)*@/.test(path))).toEqual([]);
   const engine = (paths: readonly string[]): string[] =>
     paths.filter((path) => /client\/src\/(node|connection)\/|\/(netstack|wireguard|magicsock)\//.test(path));

@@ -46,6 +46,7 @@ async function start(flags: ServerFlagValues = {}) {
       },
       release: () => undefined,
     }),
+    end: () => undefined,
     close: async () => undefined,
   } as unknown as ProxyDeps["tunnels"] & object;
   const log = new TextCollector();

@@ -50,7 +50,7 @@ export interface ProxyDeps {
   /** How long clients stay that the first message of a new stream of relay keys does not name. */
   readonly keyGraceMs?: number;
   /** In the place of real tunnels to agents. */
-  readonly tunnels?: Pick<AgentTunnels, "acquire" | "close">;
+  readonly tunnels?: Pick<AgentTunnels, "acquire" | "end" | "close">;
 }
 
 export class WorkspaceProxy implements Bound, AsyncDisposable {

@@ -59,7 +59,7 @@ export class AgentTunnels {
   /** Rejects as {@link WorkspaceConnection.open} does, or when there are too many. */
   async acquire(request: TunnelRequest): Promise<Tunnel> {
     this.#stop.signal.throwIfAborted();
-    const key = `${request.keyId} ${request.agentId}`;
+    const key = keyOf(request.keyId, request.agentId);
     let entry = this.#entries.get(key);
     if (entry === undefined) {
       if (this.#entries.size >= MAX_TUNNELS) this.#endUnused();
@@ -82,6 +82,13 @@ export class AgentTunnels {
       this.#end(key, entry); // the next one tries again
       throw error;
     }
+  }
+
+  /** Ends a tunnel that nothing may use any more; the next request gets another one. */
+  end({ keyId, agentId }: Pick<TunnelRequest, "keyId" | "agentId">): void {
+    const key = keyOf(keyId, agentId);
+    const entry = this.#entries.get(key);
+    if (entry !== undefined) this.#end(key, entry);
   }
 
   async close(): Promise<void> {
@@ -139,4 +146,8 @@ export class AgentTunnels {
     this.#closing.add(closing);
     void closing.then(() => this.#closing.delete(closing));
   }
+}
+
+function keyOf(keyId: string, agentId: string): string {
+  return `${keyId} ${agentId}`;
 }

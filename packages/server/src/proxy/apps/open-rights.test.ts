@@ -7,8 +7,13 @@ afterEach(() => void vi.useRealTimers());
 const HOLDS: RightAnswer = { holds: true, endsAt: undefined };
 
 function started(options: { agentId?: string; endsAt?: number } = {}) {
-  const rights = new OpenRights(Date.now);
-  const at = { asked: 0, ended: undefined as string | undefined, answer: HOLDS as RightAnswer };
+  const at = {
+    asked: 0,
+    ended: undefined as string | undefined,
+    answer: HOLDS as RightAnswer,
+    noneLeft: [] as string[],
+  };
+  const rights = new OpenRights(Date.now, (agentId) => at.noneLeft.push(agentId));
   const leave = rights.add({
     agentId: options.agentId ?? "a",
     endsAt: options.endsAt,
@@ -59,10 +64,12 @@ test("what casts doubt on the rights to an agent makes it ask at once, about tha
   rights.doubt("a");
   await vi.advanceTimersByTimeAsync(0);
   expect([at.asked, at.ended]).toEqual([1, "access ended"]);
+  // Of neither is anything open: a tunnel that is left leads nowhere.
+  expect(at.noneLeft).toEqual(["b", "a"]);
 });
 
 test("a doubt that comes while the primary is asked is not answered by what it says then", async () => {
-  const rights = new OpenRights(Date.now);
+  const rights = new OpenRights(Date.now, () => undefined);
   const answers = [Promise.withResolvers<RightAnswer>(), Promise.withResolvers<RightAnswer>()];
   let asked = 0;
   const end = vi.fn();

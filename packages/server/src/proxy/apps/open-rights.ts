@@ -41,11 +41,16 @@ interface Entry {
 export class OpenRights {
   readonly #open = new Set<Entry>();
   readonly #now: () => number;
+  readonly #onNoneLeft: (agentId: string) => void;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param now The time of day in milliseconds. */
-  constructor(now: () => number) {
+  /**
+   * @param now The time of day in milliseconds.
+   * @param onNoneLeft Called when nothing is open of an agent whose rights were refused or doubted.
+   */
+  constructor(now: () => number, onNoneLeft: (agentId: string) => void) {
     this.#now = now;
+    this.#onNoneLeft = onNoneLeft;
   }
 
   get size(): number {
@@ -64,6 +69,7 @@ export class OpenRights {
 
   /** The rights to an agent may have ended. */
   doubt(agentId: string): void {
+    if (!this.#has(agentId)) this.#onNoneLeft(agentId);
     for (const entry of this.#open) {
       if (entry.right.agentId !== agentId) continue;
       entry.dueAt = this.#now();
@@ -110,6 +116,13 @@ export class OpenRights {
   #end(entry: Entry, reason: string): void {
     if (!this.#remove(entry)) return;
     entry.right.end(reason);
+    const { agentId } = entry.right;
+    if (!this.#has(agentId)) this.#onNoneLeft(agentId);
+  }
+
+  #has(agentId: string): boolean {
+    for (const { right } of this.#open) if (right.agentId === agentId) return true;
+    return false;
   }
 
   #remove(entry: Entry): boolean {

@@ -41,7 +41,7 @@ export interface ProxyAppsOptions {
   readonly streams: OpenStreams;
   readonly clientAddress: (request: IncomingMessage) => string;
   /** In the place of real tunnels. */
-  readonly tunnels?: Pick<AgentTunnels, "acquire" | "close"> | undefined;
+  readonly tunnels?: Pick<AgentTunnels, "acquire" | "end" | "close"> | undefined;
   readonly log: Logger;
 }
 
@@ -49,7 +49,7 @@ export class ProxyApps implements AppHosts {
   readonly #options: ProxyAppsOptions;
   readonly #tokens: AppTokens;
   readonly #rights: OpenRights;
-  readonly #tunnels: Pick<AgentTunnels, "acquire" | "close">;
+  readonly #tunnels: Pick<AgentTunnels, "acquire" | "end" | "close">;
   readonly #terminals: ProxyTerminals;
   readonly #agentHttp: AgentHttp;
   readonly #pools: ProgramPools;
@@ -61,7 +61,8 @@ export class ProxyApps implements AppHosts {
   constructor(options: ProxyAppsOptions) {
     const { primary, proxyId, log } = options;
     this.#options = options;
-    this.#rights = new OpenRights(Date.now);
+    // The primary has ended the tunnel, or is about to: a right that is granted later needs another one.
+    this.#rights = new OpenRights(Date.now, (agentId) => this.#tunnels.end({ agentId, keyId: APP_TUNNEL_KEY }));
     this.#tokens = new AppTokens({
       primary,
       proxyId,
