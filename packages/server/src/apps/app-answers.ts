@@ -1,5 +1,5 @@
 /** Answers of the server's own on app hosts. */
-import type { Asked } from "./app-host.ts";
+import type { Asked } from "./app-gate.ts";
 import { siblingHeaders } from "./cross-origin.ts";
 import { LOGIN_HEADER } from "./names.ts";
 import type { AppAnswer } from "./pages.ts";

@@ -2,11 +2,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { type Wildcard, wildcardLabel } from "../base/wildcard.ts";
-import type { AppChoices } from "../db/app-choices.ts";
 import { readable } from "./app-answers.ts";
-import type { Admission, AppTraffic } from "./app-traffic.ts";
+import type { AppGate, Asked } from "./app-gate.ts";
+import type { AppTraffic } from "./app-traffic.ts";
 import {
-  type CorsRule,
   corsRule,
   isPreflight,
   preflightAnswer,
@@ -14,7 +13,7 @@ import {
   type RequestFacts,
   relationOf,
 } from "./cross-origin.ts";
-import { type AppLabel, type AppPlace, parseAppLabel } from "./label.ts";
+import { type AppLabel, parseAppLabel } from "./label.ts";
 import type { AppAnswer } from "./pages.ts";
 import { hasBody, refuseUpgrade, sendAnswer } from "./send-answer.ts";
 
@@ -24,22 +23,6 @@ const RESERVED = /^\/\.coder(?:[/?]|$)/;
 /** Reserved label, which Coder used for a log-out of apps. */
 const LOGOUT_LABEL = "coder-logout";
 
-/** Who may use which program: what the server looks up in its store, and a workspace proxy asks the deployment for. */
-export interface AppGate {
-  /** Whose apps are at a place, in any form that is equal for those of one user; undefined where it is not known. */
-  ownerOf(place: AppPlace): Promise<string | undefined>;
-  /** How the program answers a page of a foreign origin; undefined where that is not known. */
-  choicesFor(asked: UnderstoodRequest): Promise<AppChoices | undefined>;
-  /** Whether the program itself answers preflights of foreign origins: it is public, and has chosen so. */
-  answersPreflights(asked: Asked): Promise<boolean>;
-  /** Whether a request target of the server's own belongs to a sign-in that is under way. */
-  isOfSignIn(target: string, hostname: string): boolean;
-  /** Takes the ticket of a request for a session. Undefined: there is none in it. */
-  redeem(request: IncomingMessage, asked: Asked): Promise<AppAnswer | undefined>;
-  /** Who asks, for what, and whether that is allowed; otherwise the answer. */
-  admit(request: IncomingMessage, asked: Asked): Promise<Admission | AppAnswer>;
-}
-
 export interface AppHostOptions {
   readonly wildcard: Wildcard;
   /** Whose scheme and port the hosts have. */
@@ -48,22 +31,6 @@ export interface AppHostOptions {
   readonly deploymentUrl: () => URL;
   readonly gate: AppGate;
   readonly traffic: AppTraffic;
-}
-
-/** A request that was understood. */
-export interface UnderstoodRequest {
-  readonly facts: RequestFacts;
-  readonly label: AppLabel;
-  /** In lower case, without a port. */
-  readonly hostname: string;
-  /** Scheme, host and port as the client addressed them. */
-  readonly origin: string;
-}
-
-/** The same with how the page that sent it relates to the app. */
-export interface Asked extends UnderstoodRequest {
-  readonly relation: Relation;
-  readonly rule: CorsRule;
 }
 
 export class AppHost {

@@ -5,7 +5,7 @@ import { cookieValue } from "../auth/cookies.ts";
 import type { WallClock } from "../base/clock.ts";
 import type { AppChoices } from "../db/app-choices.ts";
 import { loginNeeded, readable } from "./app-answers.ts";
-import type { AppGate, Asked, UnderstoodRequest } from "./app-host.ts";
+import type { AppGate, Asked, UnderstoodRequest } from "./app-gate.ts";
 import type { Admission } from "./app-traffic.ts";
 import { chainId } from "./chains.ts";
 import { cookieCounts, isNavigation } from "./cross-origin.ts";

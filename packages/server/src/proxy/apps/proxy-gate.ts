@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import type { AppGrantTarget, IssueAppTokenRequest } from "coder-protocol/rest/proxy-apps";
 import { loginNeeded, readable } from "../../apps/app-answers.ts";
-import type { AppGate, Asked, UnderstoodRequest } from "../../apps/app-host.ts";
+import type { AppGate, Asked, UnderstoodRequest } from "../../apps/app-gate.ts";
 import type { Admission } from "../../apps/app-traffic.ts";
 import { cookieCounts, isNavigation } from "../../apps/cross-origin.ts";
 import { AppDecision, type AppTarget, sameProgram } from "../../apps/decision.ts";
@@ -16,7 +16,6 @@ import type { ShownApp } from "../../apps/shown-app.ts";
 import { badTicket, beginSignIn, seeOther, sessionCookies } from "../../apps/sign-in-answers.ts";
 import { cookieValue } from "../../auth/cookies.ts";
 import type { AppTokenClaims } from "../../base/app-token.ts";
-import type { AppChoices } from "../../db/app-choices.ts";
 import type { PassedAnswer, Primary } from "../primary.ts";
 import type { AppGrants } from "./app-grants.ts";
 import type { RightAnswer } from "./open-rights.ts";
@@ -50,7 +49,7 @@ export class ProxyGate implements AppGate {
     return "alias" in place ? this.#aliases.get(place.alias) : place.owner;
   }
 
-  async choicesFor(asked: UnderstoodRequest): Promise<AppChoices | undefined> {
+  async choicesFor(asked: UnderstoodRequest): Promise<AppTarget | undefined> {
     const right = await this.#options.grants.get(this.#question(asked, this.#session(asked)), "application/json");
     return "claims" in right ? targetOf(right.claims) : undefined;
   }
@@ -171,7 +170,7 @@ export class ProxyGate implements AppGate {
       app_hostname: hostname,
       app_path: query < 0 ? target : target.slice(0, query),
       app_query: query < 0 ? "" : target.slice(query + 1),
-      // One that is longer is nobody's, and the primary takes none.
+      // The primary issues none that is longer.
       session_token: credential.length > MAX_CREDENTIAL ? "" : credential,
     };
   }
