@@ -59,7 +59,11 @@ export class TestPeer implements AsyncDisposable {
   }
 
   /** @param token Of a workspace proxy. */
-  static async ofProxy(url: string, token: string, query = { version: "2.0" }): Promise<TestPeer> {
+  static async ofProxy(
+    url: string,
+    token: string,
+    query: Record<string, string> = { version: "2.0" },
+  ): Promise<TestPeer> {
     const deployment = new Deployment({
       url: new URL(url),
       extraHeaders: async () => ({ [PROXY_TOKEN_HEADER]: token }),

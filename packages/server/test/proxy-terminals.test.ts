@@ -1,5 +1,6 @@
 /** What a workspace proxy may do for the terminals that it serves, and what ends it. */
 import { randomUUID } from "node:crypto";
+import { Tailnet } from "coder-protocol/gen/tailnet_pb.js";
 import {
   PROXY_COORDINATE_PATH,
   PROXY_CRYPTO_KEYS_PATH,
@@ -9,9 +10,11 @@ import {
 import { PROXY_TOKEN_HEADER } from "coder-protocol/rest/workspace-proxies";
 import { expect, test, vi } from "vitest";
 import { addMember, openSocket, send } from "./helpers.ts";
-import { agentNode, TestPeer } from "./peers.ts";
+import { agentNode, nodeOf, TestPeer } from "./peers.ts";
 import { claimsOf, ending, keysOf, type Proxied, proxied, read, tunnelOf } from "./proxied.ts";
 import { asProxy, createProxy, type FakeProxy, PROXIES } from "./proxies.ts";
+
+const proxyNode = nodeOf({ id: 77n, fill: 9, addresses: ["fd7a:115c:a1e0::77"] });
 
 const wsUrl = (process: FakeProxy, agentId: string) =>
   `${process.url.replace("http", "ws")}/api/v2/workspaceagents/${agentId}/pty`;
@@ -173,14 +176,57 @@ test("security R10: a proxy's tunnel ends when what it served is not renewed", a
   expect(await ending(peer)).toBe(true);
 });
 
+test.each<[string, (on: Proxied) => Promise<unknown>]>([
+  ["the user logs out", ({ at, ada }) => send(at.url, "POST", "/api/v2/users/logout", { token: ada.token })],
+  [
+    "the proxy's token is replaced",
+    ({ at }) => send(at.url, "PATCH", `${PROXIES}/near`, { token: at.token, body: { regenerate_token: true } }),
+  ],
+  [
+    "what it served is not renewed",
+    ({ at }) => at.server.parts.store.proxyAppGrants.sweep(Number.MAX_SAFE_INTEGER), // as after ten minutes
+  ],
+])("security R10: the tunnel of a proxy whose control connection was lost ends when %s", async (_name, take) => {
+  await using on = await proxied({ recheckMs: 100 });
+  await askForTerminal(on, on.ada.token);
+  const peer = await tunnelOf(on);
+  peer.send({ updateSelf: { node: proxyNode } });
+  expect(await on.agent.next()).toMatch(/^node /);
+  await peer.connection.close();
+  expect(await on.agent.next()).toMatch(/^lost /);
+  await take(on);
+  expect(await on.agent.next()).toMatch(/^disconnected /);
+});
+
+test("security R10: a tunnel that a connection did not take up again ends with the right, and those it did stay", async () => {
+  await using on = await proxied({ recheckMs: 3_600_000 });
+  await askForTerminal(on, on.ada.token);
+  const first = await tunnelOf(on);
+  first.send({ updateSelf: { node: proxyNode } });
+  expect(await on.agent.next()).toMatch(/^node /);
+  const { token: resume } = await first.connection.rpc.unary(Tailnet.method.refreshResumeToken, {});
+  await first.connection.close();
+  expect(await on.agent.next()).toMatch(/^lost /);
+  await using again = await TestPeer.ofProxy(on.at.url, on.proxy.token, { version: "2.0", resume_token: resume });
+  again.send({ updateSelf: { node: proxyNode } });
+  await send(on.at.url, "POST", "/api/v2/users/logout", { token: on.ada.token });
+  expect(await on.agent.next()).toMatch(/^disconnected /);
+});
+
 test("a tunnel stays while another user's terminal rests on it", async () => {
   await using on = await proxied({ recheckMs: 3_600_000 });
   await askForTerminal(on, on.ada.token);
   await askForTerminal(on, on.at.token);
   await using peer = await tunnelOf(on);
-  const looked = vi.spyOn(on.at.server.parts.proxyApps.grants, "workspaceOf");
+  const { grants } = on.at.server.parts.proxyApps;
+  const [concerned, looked] = [vi.spyOn(grants, "concerned"), vi.spyOn(grants, "workspaceOf")];
   await send(on.at.url, "POST", "/api/v2/users/logout", { token: on.ada.token });
-  await vi.waitFor(() => expect(looked.mock.settledResults[0]?.type).toBe("fulfilled"), 30_000);
+  // Other looks may be under way: it is the one that began after the logout.
+  await vi.waitFor(() => {
+    const since = concerned.mock.invocationCallOrder[0] ?? Number.POSITIVE_INFINITY;
+    const at = looked.mock.invocationCallOrder.findIndex((order) => order > since);
+    expect(looked.mock.settledResults[at]?.type).toBe("fulfilled");
+  }, 30_000);
   on.agent.send({ updateSelf: { node: agentNode(on.agentId, 43n) } });
   expect(await peer.next()).toBe(`node ${on.agentId}`);
   await send(on.at.url, "POST", "/api/v2/users/logout", { token: on.at.token });

@@ -49,7 +49,7 @@ export class ProxiedApps {
 
   /** Whether what was granted would be granted now. */
   async holds({ agent_id: agentId, key_id: keyId }: ProxyAppGrantRow, app: ProxiedApp): Promise<boolean> {
-    const visitor = keyId === "" ? undefined : await this.#options.visitors.current({ keyId });
+    const visitor = await this.#options.visitors.current({ keyId });
     const decided = await this.decide(app, visitor);
     return typeof decided !== "string" && decided.found.agent.id === agentId && decided.found.state !== "stopped";
   }

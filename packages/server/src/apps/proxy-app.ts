@@ -2,9 +2,12 @@
 import { z } from "zod";
 import { parsedJson } from "../base/parsed-json.ts";
 
+/** Behind the prefix of a label; see label.ts. */
+const PREFIX_END = "---";
+
 const proxyApp = z.discriminatedUnion("method", [
   z.object({ method: z.literal("terminal") }),
-  /** The label of the host below the proxy's wildcard. */
+  /** The label of the host below the proxy's wildcard; stored without its prefix, which decides nothing. */
   z.object({ method: z.literal("subdomain"), label: z.string() }),
   z.object({
     method: z.literal("path"),
@@ -18,7 +21,10 @@ const proxyApp = z.discriminatedUnion("method", [
 export type ProxyApp = z.infer<typeof proxyApp>;
 
 export function proxyAppText(app: ProxyApp): string {
-  return JSON.stringify(app);
+  if (app.method !== "subdomain") return JSON.stringify(app);
+  const prefixEnd = app.label.lastIndexOf(PREFIX_END);
+  const label = prefixEnd < 0 ? app.label : app.label.slice(prefixEnd + PREFIX_END.length);
+  return JSON.stringify({ ...app, label });
 }
 
 /** Undefined: another release wrote it. */

@@ -5,12 +5,11 @@ import type { Authenticator } from "../auth/authenticator.ts";
 import type { WallClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import type { Wildcard } from "../base/wildcard.ts";
-import type { ProxyAppGrantRow, WorkspaceProxyRow } from "../db/schema.ts";
+import type { WorkspaceProxyRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { ConnectionPolicies } from "../workspaces/connection-policies.ts";
 import type { PathAppSettings } from "./path-apps.ts";
 import { ProxiedApps } from "./proxied-apps.ts";
-import type { ProxyApp } from "./proxy-app.ts";
 import { ProxyGrants } from "./proxy-grants.ts";
 import { ProxyKeys } from "./proxy-keys.ts";
 import { ProxySignIn } from "./proxy-sign-in.ts";
@@ -59,7 +58,8 @@ export class ProxyApps {
     this.#terminals = new TerminalRights(options);
     this.grants = new ProxyGrants({
       store,
-      holds: (row, app) => this.#holds(row, app),
+      mayReach: (keyId, agentId) => this.#terminals.holds(keyId, agentId),
+      holds: (row, app) => this.#apps.holds(row, app),
       clock,
       onError: (error) => log.error({ err: error }, "old grants of workspace proxies were not removed"),
     });
@@ -71,11 +71,5 @@ export class ProxyApps {
 
   close(): void {
     this.grants.close();
-  }
-
-  async #holds(row: ProxyAppGrantRow, app: ProxyApp): Promise<boolean> {
-    // What is granted for an app is a tunnel to all of the agent.
-    if (row.key_id === "" || !(await this.#terminals.holds(row.key_id, row.agent_id))) return false;
-    return app.method === "terminal" || (await this.#apps.holds(row, app));
   }
 }

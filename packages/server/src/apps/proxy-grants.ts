@@ -6,6 +6,7 @@ import { hashSecret } from "../auth/tokens.ts";
 import type { WallClock } from "../base/clock.ts";
 import type { ProxyAppGrantRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
+import type { ProxiedApp } from "./proxied-apps.ts";
 import { type ProxyApp, proxyAppText, readProxyApp } from "./proxy-app.ts";
 
 /** After its last renewal a grant counts for this long. Proxies renew what is in use every minute. */
@@ -14,10 +15,17 @@ export const GRANT_MS = 10 * 60_000;
 const MAX_GRANTS = 256;
 const SWEEP_MS = 60_000;
 
+/** Logins, and apps of one login, that are looked up at once. */
+const IN_PARALLEL = 8;
+
+interface Grant {
+  readonly row: ProxyAppGrantRow;
+  readonly app: ProxyApp;
+}
+
 export interface NewGrant extends Pick<ProxyAppGrantRow, "workspace_id" | "owner_id" | "agent_id"> {
   readonly proxyId: string;
-  /** Undefined for an anonymous visitor. */
-  readonly visitor: { readonly keyId: string; readonly userId: string } | undefined;
+  readonly visitor: { readonly keyId: string; readonly userId: string };
   readonly app: ProxyApp;
   /** What a terminal is renewed by. Apps have none: a login and an app are one grant, however often it is asked for. */
   readonly handle?: string;
@@ -25,8 +33,10 @@ export interface NewGrant extends Pick<ProxyAppGrantRow, "workspace_id" | "owner
 
 export interface ProxyGrantsOptions {
   readonly store: Pick<Store, "proxyAppGrants" | "transaction">;
-  /** Whether the same would be decided now. */
-  readonly holds: (row: ProxyAppGrantRow, app: ProxyApp) => Promise<boolean>;
+  /** Whether the login may have a tunnel to the agent through a proxy. */
+  readonly mayReach: (keyId: string, agentId: string) => Promise<boolean>;
+  /** Whether the same would be decided now of the app. */
+  readonly holds: (row: ProxyAppGrantRow, app: ProxiedApp) => Promise<boolean>;
   readonly clock: WallClock;
   readonly onError: (error: unknown) => void;
 }
@@ -49,15 +59,15 @@ export class ProxyGrants {
     const { proxyId, visitor, app, handle, ...ids } = grant;
     const now = clock.now();
     const text = proxyAppText(app);
-    const keyId = visitor?.keyId ?? "";
-    const idHash = hashSecret(handle ?? JSON.stringify([proxyId, keyId, ids.agent_id, text]));
+    const { keyId, userId } = visitor;
+    const idHash = handle === undefined ? hashOfApp(proxyId, keyId, ids.agent_id, text) : hashOfHandle(handle);
     if (await store.proxyAppGrants.renew(idHash, now - GRANT_MS, now)) return;
     const row: ProxyAppGrantRow = {
       ...ids,
       id_hash: idHash,
       proxy_id: proxyId,
       key_id: keyId,
-      user_id: visitor?.userId ?? "",
+      user_id: userId,
       app: text,
       renewed_at: now,
     };
@@ -66,46 +76,70 @@ export class ProxyGrants {
 
   /** The recent grant of this handle, if it is the proxy's. Whether it still holds is not looked at. */
   async byHandle(proxyId: string, handle: string): Promise<ProxyAppGrantRow | undefined> {
-    const { clock, store } = this.#options;
-    const row = await store.proxyAppGrants.byHash(hashSecret(handle));
-    const counts = row?.proxy_id === proxyId && row.renewed_at > clock.now() - GRANT_MS;
-    return counts ? row : undefined;
+    const row = await this.#options.store.proxyAppGrants.byHash(hashOfHandle(handle));
+    const counts = row?.proxy_id === proxyId && row.renewed_at > this.#since;
+    return counts && readProxyApp(row.app)?.method === "terminal" ? row : undefined;
   }
 
-  /** The workspace of the agent, where a recent grant for it holds now. Those that hold no more go. */
+  /**
+   * The workspace of the agent, where a recent grant for it holds now. Those that hold no more go; those of another release,
+   * which cannot be read here, count for nothing and stay.
+   */
   async workspaceOf(proxyId: string, agentId: string): Promise<string | undefined> {
-    const { store, holds } = this.#options;
+    const { proxyAppGrants } = this.#options.store;
     const ended: string[] = [];
-    let workspaceId: string | undefined;
-    for (const row of await store.proxyAppGrants.recent(proxyId, this.#since, agentId)) {
+    const logins = new Map<string, Grant[]>();
+    for (const row of await proxyAppGrants.recent(proxyId, this.#since, agentId)) {
       const app = readProxyApp(row.app);
-      if (app !== undefined && (await holds(row, app))) {
-        workspaceId = row.workspace_id;
-        break;
-      }
-      ended.push(row.id_hash);
+      if (app === undefined) continue;
+      const grants = logins.get(row.key_id) ?? [];
+      logins.set(row.key_id, grants);
+      grants.push({ row, app });
     }
-    await store.proxyAppGrants.remove(ended);
-    return workspaceId;
+    const all = [...logins.values()];
+    let found: string | undefined;
+    for (let at = 0; at < all.length && found === undefined; at += IN_PARALLEL) {
+      const looked = all.slice(at, at + IN_PARALLEL).map((grants) => this.#workspaceOfLogin(grants, ended));
+      found = (await Promise.all(looked)).find((workspaceId) => workspaceId !== undefined);
+    }
+    await proxyAppGrants.remove(ended);
+    return found;
   }
 
-  /** Of these agents, those whose tunnels a change of the user's rights, or the end of a login, may have ended. */
-  async concerned(proxyId: string, agentIds: readonly string[], userId: string): Promise<string[]> {
-    const rows = await this.#options.store.proxyAppGrants.recent(proxyId, this.#since);
-    const untouched = new Set(agentIds);
-    const granted = new Set<string>();
-    for (const row of rows) {
-      granted.add(row.agent_id);
-      if (row.user_id === userId || row.owner_id === userId) untouched.delete(row.agent_id);
+  /** As {@link workspaceOf}, of the grants of one login. */
+  async #workspaceOfLogin(grants: readonly Grant[], ended: string[]): Promise<string | undefined> {
+    const { holds, mayReach } = this.#options;
+    const [first] = grants;
+    if (first === undefined) return undefined;
+    const { key_id, agent_id, workspace_id } = first.row;
+    if (key_id === "" || !(await mayReach(key_id, agent_id))) {
+      ended.push(...grants.map(({ row }) => row.id_hash));
+      return undefined;
     }
-    return agentIds.filter((agentId) => !granted.has(agentId) || !untouched.has(agentId));
+    if (grants.some(({ app }) => app.method === "terminal")) return workspace_id;
+    for (let at = 0; at < grants.length; at += IN_PARALLEL) {
+      const some = grants.slice(at, at + IN_PARALLEL);
+      const looked = await Promise.all(some.map(({ row, app }) => app.method !== "terminal" && holds(row, app)));
+      for (const [index, { row }] of some.entries()) if (looked[index] !== true) ended.push(row.id_hash);
+      if (looked.includes(true)) return workspace_id;
+    }
+    return undefined;
+  }
+
+  /** Of these agents, those whose tunnels a change of these users' rights, or the end of a login, may have ended. */
+  async concerned(proxyId: string, agentIds: readonly string[], userIds: readonly string[]): Promise<string[]> {
+    const { proxyAppGrants } = this.#options.store;
+    const [granted, touched] = await Promise.all([
+      proxyAppGrants.agents(proxyId, this.#since, agentIds),
+      proxyAppGrants.agents(proxyId, this.#since, agentIds, userIds),
+    ]);
+    return agentIds.filter((agentId) => !granted.has(agentId) || touched.has(agentId));
   }
 
   /** The workspaces that the proxy serves at present, each with the users that it serves it to. */
   async workspacesOf(proxyId: string): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
     const served = new Map<string, Set<string>>();
     for (const row of await this.#options.store.proxyAppGrants.recent(proxyId, this.#since)) {
-      if (row.user_id === "") continue;
       const users = served.get(row.workspace_id) ?? new Set();
       served.set(row.workspace_id, users.add(row.user_id));
     }
@@ -119,4 +153,13 @@ export class ProxyGrants {
   get #since(): number {
     return this.#options.clock.now() - GRANT_MS;
   }
+}
+
+/** The ids of terminals are random and those of apps are not: each kind has hashes of its own. */
+function hashOfHandle(handle: string): string {
+  return hashSecret(`terminal ${handle}`);
+}
+
+function hashOfApp(proxyId: string, keyId: string, agentId: string, app: string): string {
+  return hashSecret(`app ${JSON.stringify([proxyId, keyId, agentId, app])}`);
 }

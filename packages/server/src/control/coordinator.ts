@@ -500,12 +500,19 @@ export class Coordinator {
       this.#end(this.#former.lost(peer.id, peer.auth, knowing, keys, nowMs), "too many lost peers", nowMs);
   }
 
-  /** Informs all peers that may still have a tunnel with these that they are gone. */
+  /** Informs all peers that may still have a tunnel with these that they are gone; of one that is back, those it has none with. */
   #end(peers: readonly Over[], reason: string, nowMs: number): void {
     for (const { id, auth, partners, keys } of peers) {
-      if (!this.#peers.has(id)) this.#record({ kind: "gone", id, end: "expelled", reason });
-      for (const key of keys) this.#keys.forget(key, auth.holder);
-      for (const other of new Set([...partners, ...this.#tunnels.partners(id)])) {
+      const back = this.#peers.get(id);
+      if (back === undefined) this.#record({ kind: "gone", id, end: "expelled", reason });
+      const used = back === undefined ? [] : keysOf(back);
+      for (const key of keys) if (!used.some((other) => isKey(other, key))) this.#keys.forget(key, auth.holder);
+      const joined = this.#tunnels.partners(id);
+      const over =
+        back === undefined
+          ? new Set([...partners, ...joined])
+          : partners.filter((other) => !this.#tunnels.areJoined(id, other));
+      for (const other of over) {
         if (partners.includes(other) || this.#mayKnow(other, id)) this.#former.remind(other, id, nowMs);
         const partner = this.#peers.get(other);
         if (partner !== undefined) this.#updates.gone(partner, id, Kind.DISCONNECTED, reason, nowMs);

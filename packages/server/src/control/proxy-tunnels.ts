@@ -3,6 +3,7 @@
  * to a visitor whose right holds; what takes the right away ends the tunnel.
  */
 import { randomUUID } from "node:crypto";
+import { setTimeout } from "node:timers/promises";
 import { PROXY_COORDINATE_PATH } from "coder-protocol/rest/proxy-apps";
 import { MISSING_TAILNET_VERSION } from "coder-protocol/version";
 import { Counter, type Registry } from "prom-client";
@@ -18,16 +19,18 @@ import type { ControlPlane } from "./control-plane.ts";
 import { clientAuth, type PeerAuth } from "./peer-auth.ts";
 import { requireVersion } from "./require-version.ts";
 import type { ResumeHolder } from "./resume-token.ts";
+import { TunnelLooks } from "./tunnel-looks.ts";
 
 const ACCESS_ENDED = "access ended";
 const TOKEN_ENDED = "the token ended";
+const TOKEN_UNKNOWN = "the token could not be looked up";
 
 /** What a proxy serves at present. */
 export interface ProxyRights {
   /** The workspace of the agent; undefined: the proxy serves nothing of it, or nothing that holds. */
   workspaceOf(proxyId: string, agentId: string): Promise<string | undefined>;
-  /** Of these agents, those whose tunnels a change of the user's rights, or the end of a login, may have ended. */
-  concerned(proxyId: string, agentIds: readonly string[], userId: string): Promise<string[]>;
+  /** Of these agents, those whose tunnels a change of these users' rights, or the end of a login, may have ended. */
+  concerned(proxyId: string, agentIds: readonly string[], userIds: readonly string[]): Promise<string[]>;
 }
 
 export interface ProxyTunnelsOptions {
@@ -53,18 +56,26 @@ interface ProxyPeer {
   end(reason: string): void;
 }
 
-/** Of the agents that a proxy has tunnels to, each with its workspace, those to look at. */
-type Select = (
-  proxyId: string,
-  admitted: ReadonlyMap<string, string>,
-) => readonly string[] | Promise<readonly string[]>;
+/** What is known of the tunnels of one proxy. */
+interface ProxyState {
+  readonly peers: Set<ProxyPeer>;
+  /**
+   * As `admitted`, of connections that were lost: a tunnel goes on by itself, and the agent has to be informed when the right
+   * to it ends. Entries go with that right, at the latest when what the proxy served is not renewed.
+   */
+  readonly lost: Map<string, string>;
+  readonly looks: TunnelLooks;
+  /** As the proxy was when it connected last. */
+  proxy: WorkspaceProxyRow;
+}
 
 export class ProxyTunnels {
   readonly #options: ProxyTunnelsOptions;
   readonly #places: Places;
-  readonly #peers = new Set<ProxyPeer>();
+  readonly #proxies = new Map<string, ProxyState>();
   readonly #refused: Counter;
   readonly #stop: readonly (() => void)[];
+  readonly #stopped = new AbortController();
   /** Counts what may have ended a right. */
   #changes = 0;
   #isLooking = false;
@@ -82,9 +93,10 @@ export class ProxyTunnels {
     timer.unref();
     this.#stop = [
       () => clearInterval(timer),
+      () => this.#stopped.abort(),
       accessEvents.subscribe((event) => this.#onAccessEvent(event)),
       changes.subscribe("workspaces", (change) => {
-        if (change.kind === "workspace") this.#onChange(inWorkspace(change.workspaceId));
+        if (change.kind === "workspace") this.#onWorkspace(change.workspaceId);
       }),
     ];
   }
@@ -99,7 +111,7 @@ export class ProxyTunnels {
         const url = new URL(request.url ?? "/", "http://server");
         const proxy = await this.#options.authenticator.authenticate(request);
         requireVersion(url, MISSING_TAILNET_VERSION);
-        const holder = `proxy ${proxy.id}`;
+        const holder = holderOf(proxy.id);
         const resume: ResumeHolder = { kind: "client", userId: holder, keyId: String(proxy.token_generation) };
         const id = this.#options.control.resumedPeer(url, resume) ?? randomUUID();
         const admitted = new Map<string, string>();
@@ -112,10 +124,13 @@ export class ProxyTunnels {
         });
         if (open === undefined) return;
         const peer: ProxyPeer = { id, proxy, auth, admitted, end: (reason) => open.end(reason) };
-        this.#peers.add(peer);
-        void open.closed.then(() => this.#peers.delete(peer));
-        // A new token between the check and now had no listener.
-        if (!(await this.#options.authenticator.stillHolds(proxy))) open.end(TOKEN_ENDED);
+        this.#add(peer);
+        void open.closed.then(() => this.#lost(peer));
+        // A new token between the check and now had no listener. The handshake is answered: a failure ends the connection.
+        const holds = await this.#options.authenticator
+          .stillHolds(proxy)
+          .catch((error: unknown) => this.#failed(error));
+        if (holds !== true) open.end(holds === false ? TOKEN_ENDED : TOKEN_UNKNOWN);
       },
     };
   }
@@ -140,9 +155,48 @@ export class ProxyTunnels {
         }
         admitted.set(agentId, workspaceId);
         // What changed meanwhile had no tunnel to end; by the time that this has been looked up again there is one.
-        if (changes !== this.#changes) this.#onChange((proxyId) => (proxyId === proxy.id ? [agentId] : []));
+        if (changes !== this.#changes) void this.#proxies.get(proxy.id)?.looks.doubt({ agentIds: [agentId] });
       },
     };
+  }
+
+  #add(peer: ProxyPeer): void {
+    const { proxy } = peer;
+    const state = this.#proxies.get(proxy.id) ?? this.#newState(proxy);
+    this.#proxies.set(proxy.id, state);
+    state.peers.add(peer);
+    state.proxy = proxy;
+  }
+
+  #lost(peer: ProxyPeer): void {
+    const state = this.#proxies.get(peer.proxy.id);
+    if (state?.peers.delete(peer) !== true) return;
+    for (const [agentId, workspaceId] of peer.admitted) state.lost.set(agentId, workspaceId);
+    this.#forgetIfUnused(state);
+  }
+
+  #newState(proxy: WorkspaceProxyRow): ProxyState {
+    const { rights } = this.#options;
+    const { id } = proxy;
+    const state: ProxyState = {
+      proxy,
+      peers: new Set(),
+      lost: new Map(),
+      looks: new TunnelLooks({
+        admitted: () => [...admittedOf(state).keys()],
+        concerned: (agentIds, userIds) => rights.concerned(id, agentIds, userIds),
+        holds: async (agentId) => (await rights.workspaceOf(id, agentId)) !== undefined,
+        end: (agentId) => this.#endTunnels(state, agentId),
+        onError: (error) => this.#failed(error),
+        pause: (ms) => setTimeout(ms, undefined, { signal: this.#stopped.signal }).catch(() => undefined),
+        now: () => performance.now(),
+      }),
+    };
+    return state;
+  }
+
+  #forgetIfUnused({ proxy, peers, lost }: ProxyState): void {
+    if (peers.size + lost.size === 0) this.#proxies.delete(proxy.id);
   }
 
   #onAccessEvent(event: AccessEvent): void {
@@ -150,28 +204,28 @@ export class ProxyTunnels {
       case "key-revoked":
       case "user-gone":
       case "role-changed":
-        this.#onChange((proxyId, admitted) =>
-          this.#options.rights.concerned(proxyId, [...admitted.keys()], event.userId),
-        );
+        this.#changes++;
+        for (const { looks } of this.#proxies.values()) void looks.doubt({ userId: event.userId });
         break;
       case "workspace-deleted":
       case "workspace-stopped":
-        this.#onChange(inWorkspace(event.workspaceId));
+        this.#onWorkspace(event.workspaceId);
+        break;
+      case "proxy-revoked": // ends the connections, and the tunnels of lost ones
+        this.#proxies.get(event.proxyId)?.lost.clear();
         break;
       case "agent-token-rotated":
       case "browser-only":
-      case "proxy-revoked": // ends the whole connection
         break;
     }
   }
 
-  #onChange(select: Select): void {
+  #onWorkspace(workspaceId: string): void {
     this.#changes++;
-    for (const [proxyId, peers] of this.#byProxy())
-      this.#look(proxyId, select).catch((error: unknown) => {
-        this.#failed(error);
-        for (const peer of peers) peer.end(ACCESS_ENDED); // a right that cannot be looked up is none
-      });
+    for (const state of this.#proxies.values()) {
+      const there = [...admittedOf(state)].flatMap(([agentId, where]) => (where === workspaceId ? [agentId] : []));
+      if (there.length > 0) void state.looks.doubt({ agentIds: there });
+    }
   }
 
   /**
@@ -182,13 +236,7 @@ export class ProxyTunnels {
     if (this.#isLooking) return;
     this.#isLooking = true;
     try {
-      for (const [proxyId, peers] of this.#byProxy()) {
-        for (const peer of peers) this.#forgetUnused(peer);
-        const [first] = peers;
-        if (first !== undefined && !(await this.#options.authenticator.stillHolds(first.proxy)))
-          for (const peer of peers) peer.end(TOKEN_ENDED);
-        else await this.#look(proxyId, (_, admitted) => [...admitted.keys()]);
-      }
+      for (const state of [...this.#proxies.values()]) await this.#lookAt(state);
     } catch (error) {
       this.#failed(error);
     } finally {
@@ -196,19 +244,33 @@ export class ProxyTunnels {
     }
   }
 
-  async #look(proxyId: string, select: Select): Promise<void> {
-    const admitted = new Map((this.#byProxy().get(proxyId) ?? []).flatMap((peer) => [...peer.admitted]));
-    for (const agentId of await select(proxyId, admitted))
-      if ((await this.#options.rights.workspaceOf(proxyId, agentId)) === undefined) this.#endTunnels(proxyId, agentId);
+  async #lookAt(state: ProxyState): Promise<void> {
+    const { authenticator, control, clock, rights } = this.#options;
+    for (const peer of state.peers) this.#forgetUnused(peer);
+    if (!(await authenticator.stillHolds(state.proxy))) {
+      const { id } = state.proxy;
+      control.coordinator.revoke((auth) => auth.holder === holderOf(id), TOKEN_ENDED, clock.now());
+      for (const peer of state.peers) peer.end(TOKEN_ENDED);
+      state.lost.clear();
+      this.#forgetIfUnused(state);
+      return;
+    }
+    const over: string[] = [];
+    for (const agentId of admittedOf(state).keys())
+      if ((await rights.workspaceOf(state.proxy.id, agentId)) === undefined) over.push(agentId);
+    for (const agentId of over) this.#endTunnels(state, agentId);
   }
 
-  #endTunnels(proxyId: string, agentId: string): void {
+  #endTunnels(state: ProxyState, agentId: string): void {
     const { control, clock } = this.#options;
-    const lost = (this.#byProxy().get(proxyId) ?? []).filter(({ admitted }) => admitted.delete(agentId));
-    const auths = new Set(lost.map(({ auth }) => auth));
-    control.coordinator.endTunnels((auth, to) => to === agentId && auths.has(auth), ACCESS_ENDED, clock.now());
+    const holder = holderOf(state.proxy.id);
+    state.lost.delete(agentId);
+    const had = [...state.peers].filter(({ admitted }) => admitted.delete(agentId));
+    // Also those of connections that were lost, and of earlier ones that a connection has taken the place of.
+    control.coordinator.endTunnels((auth, to) => to === agentId && auth.holder === holder, ACCESS_ENDED, clock.now());
     // A connection that was for this agent alone ends, by which the proxy notices at once.
-    for (const peer of lost) if (peer.admitted.size === 0) peer.end(ACCESS_ENDED);
+    for (const peer of had) if (peer.admitted.size === 0) peer.end(ACCESS_ENDED);
+    this.#forgetIfUnused(state);
   }
 
   #forgetUnused({ id, admitted }: ProxyPeer): void {
@@ -216,15 +278,15 @@ export class ProxyTunnels {
     for (const agentId of admitted.keys()) if (!used.has(agentId)) admitted.delete(agentId);
   }
 
-  #byProxy(): Map<string, ProxyPeer[]> {
-    return Map.groupBy(this.#peers, ({ proxy }) => proxy.id);
-  }
-
   #failed(error: unknown): void {
     this.#options.log.error({ err: error }, "looking at the tunnels of workspace proxies failed");
   }
 }
 
-function inWorkspace(workspaceId: string): Select {
-  return (_, admitted) => [...admitted].flatMap(([agentId, where]) => (where === workspaceId ? [agentId] : []));
+function holderOf(proxyId: string): string {
+  return `proxy ${proxyId}`;
+}
+
+function admittedOf({ peers, lost }: ProxyState): Map<string, string> {
+  return new Map([...lost, ...[...peers].flatMap(({ admitted }) => [...admitted])]);
 }

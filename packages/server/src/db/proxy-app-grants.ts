@@ -23,6 +23,30 @@ export class ProxyAppGrants {
     return await query.orderBy("renewed_at", "desc").execute();
   }
 
+  /**
+   * Of these agents those with a grant of the proxy that was renewed after `since`.
+   * @param users Only grants to one of these, or for a workspace of one of these.
+   */
+  async agents(
+    proxyId: string,
+    since: number,
+    agentIds: readonly string[],
+    users?: readonly string[],
+  ): Promise<ReadonlySet<string>> {
+    let query = this.#db
+      .selectFrom("proxy_app_grants")
+      .select("agent_id")
+      .distinct()
+      .where("proxy_id", "=", proxyId)
+      .where("renewed_at", ">", since)
+      .where("agent_id", "in", inList(this.#db, agentIds));
+    if (users !== undefined)
+      query = query.where(({ eb, or }) =>
+        or([eb("user_id", "in", inList(this.#db, users)), eb("owner_id", "in", inList(this.#db, users))]),
+      );
+    return new Set((await query.execute()).map(({ agent_id }) => agent_id));
+  }
+
   /** False: there is none of this id that was renewed after `since`. */
   async renew(idHash: string, since: number, now: number): Promise<boolean> {
     const renewed = await this.#db

@@ -1,0 +1,75 @@
+import { expect, test } from "vitest";
+import { type Doubt, TunnelLooks } from "./tunnel-looks.ts";
+
+/** Agents a, b and c; time goes on by pauses alone. */
+function looks(options: {
+  holds?: (agentId: string) => Promise<boolean>;
+  concerned?: () => Promise<readonly string[]>;
+}) {
+  const admitted = new Set(["a", "b", "c"]);
+  const ended: string[] = [];
+  const asked: string[] = [];
+  let now = 0;
+  const subject = new TunnelLooks({
+    admitted: () => [...admitted],
+    concerned: options.concerned ?? (async (agentIds) => agentIds),
+    holds: async (agentId) => {
+      asked.push(agentId);
+      return (await options.holds?.(agentId)) ?? true;
+    },
+    end: (agentId) => {
+      admitted.delete(agentId);
+      ended.push(agentId);
+    },
+    onError: () => undefined,
+    pause: async (ms) => {
+      now += ms;
+    },
+    now: () => now,
+  });
+  return { doubt: (what: Doubt) => subject.doubt(what), ended, asked, at: () => now };
+}
+
+const fails = (): Promise<never> => Promise.reject(new Error("no database"));
+
+test("ends the agents of which nothing holds, and no other", async () => {
+  const on = looks({ holds: async (agentId) => agentId !== "b" });
+  await on.doubt({ userId: "u" });
+  expect(on.ended).toEqual(["b"]);
+});
+
+test("a failure ends the agents in doubt alone, and not before it lasted", async () => {
+  const on = looks({ holds: (agentId) => (agentId === "b" ? fails() : Promise.resolve(true)) });
+  await on.doubt({ agentIds: ["a", "b"] });
+  expect([on.ended, on.at()]).toEqual([["b"], 2_000]);
+  expect(on.asked).not.toContain("c");
+  expect(on.asked.filter((agentId) => agentId === "a")).toHaveLength(1);
+});
+
+test("a failure that passes ends nothing", async () => {
+  let left = 2;
+  const on = looks({ holds: () => (left-- > 0 ? fails() : Promise.resolve(true)) });
+  await on.doubt({ agentIds: ["a"] });
+  expect(on.ended).toEqual([]);
+});
+
+test("where it cannot be found out which agents a user concerns, it is all of them", async () => {
+  const on = looks({ concerned: fails });
+  await on.doubt({ userId: "u" });
+  expect(on.ended).toEqual(["a", "b", "c"]);
+});
+
+test("what is doubted during a look is looked up once, after it", async () => {
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  const on = looks({
+    holds: async () => {
+      await held;
+      return true;
+    },
+  });
+  const first = on.doubt({ agentIds: ["a"] });
+  for (let count = 0; count < 100; count++) void on.doubt({ agentIds: ["a", "b"] });
+  release();
+  await first;
+  expect(on.asked).toEqual(["a", "a", "b"]);
+});
