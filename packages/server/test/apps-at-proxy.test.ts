@@ -222,27 +222,37 @@ test("workspaces that do not run are explained, to their owner with the way to s
   expect(at.dialled).toEqual([]);
 });
 
+/** A right that has ended once the program is reached: the next question is refused when the use has begun. */
+function endsOnce(at: Awaited<ReturnType<typeof start>>, begun: Promise<unknown>): void {
+  at.apps.issue = async () => {
+    if (at.apps.requests.length === 1) return granted({}, { ends_at: Date.now() });
+    await begun;
+    return SIGN_IN;
+  };
+}
+
 test("an open exchange ends when the primary refuses it, and the next request is refused", async () => {
-  const at = await start((_request, response) => void response.write("begins"));
-  at.apps.issue = () => granted({}, { ends_at: Date.now() + 300 });
-  const open = at.ask("/", COOKIE);
-  open.catch(() => undefined); // awaited below
-  await at.primary.until(() => at.apps.requests.length >= 2);
-  at.apps.issue = () => SIGN_IN;
-  await expect(open).rejects.toThrow();
-  await vi.waitFor(async () => expect((await at.ask("/", COOKIE)).status).toBe(401), eventually);
+  const begun = Promise.withResolvers<void>();
+  const at = await start((_request, response) => {
+    response.write("begins");
+    begun.resolve();
+  });
+  endsOnce(at, begun.promise);
+  await expect(at.ask("/", COOKIE)).rejects.toThrow();
+  expect((await at.ask("/", COOKIE)).status).toBe(401);
 });
 
 test("a WebSocket is passed on, and ends with the right", async () => {
   const at = await start();
   const echo = new WebSocketServer({ server: at.server });
   echo.on("connection", (socket) => socket.on("message", (message) => socket.send(String(message))));
-  at.apps.issue = () => granted({}, { ends_at: Date.now() + 300 });
+  const echoed = Promise.withResolvers<void>();
+  endsOnce(at, echoed.promise);
   const opened = await openSocket(at.url, "/ws", { ...COOKIE, Host: HOST, Origin: `http://${HOST}` });
   if ("status" in opened) throw new Error(`refused: ${opened.status}`);
   opened.reader.socket.send("hello");
   expect(await opened.reader.next()).toBe("hello");
-  at.apps.issue = () => SIGN_IN;
+  echoed.resolve();
   expect(await opened.reader.closed).toBe(1006);
   echo.close();
 });

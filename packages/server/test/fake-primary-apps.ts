@@ -33,7 +33,10 @@ export class FakeApps {
   readonly asked: string[] = [];
   readonly requests: (Required<IssueAppTokenRequest> & { readonly accept: string })[] = [];
   /** What is granted, or refused. */
-  issue: (request: IssueAppTokenRequest) => AppTokenFacts | Refusal = () => ({ status: 404, body: "{}" });
+  issue: (request: IssueAppTokenRequest) => AppTokenFacts | Refusal | Promise<AppTokenFacts | Refusal> = () => ({
+    status: 404,
+    body: "{}",
+  });
   /** The session for a ticket; undefined: it is not valid. */
   redeem: (request: RedeemAppTicketRequest) => string | undefined = () => undefined;
   readonly #proxyId: string;
@@ -49,7 +52,7 @@ export class FakeApps {
   }
 
   /** Undefined: the request is none of these. */
-  answer(request: IncomingMessage, text: string): Refusal | undefined {
+  async answer(request: IncomingMessage, text: string): Promise<Refusal | undefined> {
     const url = new URL(request.url ?? "/", "http://unused");
     if (request.method === "GET" && url.pathname === PROXY_CRYPTO_KEYS_PATH) {
       const feature = url.searchParams.get("feature");
@@ -60,7 +63,7 @@ export class FakeApps {
     if (request.method === "POST" && url.pathname === PROXY_ISSUE_APP_TOKEN_PATH) {
       const asked = issueAppTokenRequest.parse(JSON.parse(text));
       this.requests.push({ ...asked, accept: request.headers.accept ?? "" });
-      const answer = this.issue(asked);
+      const answer = await this.issue(asked);
       return "status" in answer ? answer : json(201, { signed_token_str: this.sign(answer) });
     }
     if (request.method === "POST" && url.pathname === PROXY_REDEEM_TICKET_PATH) {

@@ -151,7 +151,7 @@ export class FakePrimary implements AsyncDisposable {
       this.deregistered.push(z.strictObject({ replica_id: z.guid() }).parse(JSON.parse(text)).replica_id);
       reply(204, undefined);
     } else {
-      const answer = this.apps?.answer(request, text);
+      const answer = await this.apps?.answer(request, text);
       if (answer === undefined) {
         this.faults.push(`${request.method} ${url}`);
         reply(404, { message: "Route not found." });
