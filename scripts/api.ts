@@ -92,7 +92,7 @@ function report(library: string): void {
     const { errorCount } = Extractor.invoke(config, {
       compilerState,
       localBuild: true,
-      messageCallback: (message) => {
+      messageCallback: (message: { readonly logLevel: string; handled: boolean }) => {
         message.handled = message.logLevel !== "error";
       },
     });

@@ -20,6 +20,8 @@ it("puts the table of what was kept between the marks of docs/measurements.md, a
           { name: "alone", unit: "ms", value: 5, rounds: [5], better: "lower" },
         ],
         ratios: [{ of: "ours", to: "theirs", value: 0.5, rounds: [0.4, 0.6] }],
+        missing: [],
+        notes: [],
       },
     });
     const after = withTable(page, folder, ["never", "one"]);

@@ -23,8 +23,8 @@ export function stage(folder: string, entries: readonly Entry[]): void {
   for (const { path, mode, content } of entries) {
     const target = join(folder, path);
     mkdirSync(dirname(target), { recursive: true, mode: 0o755 });
-    if (content instanceof Buffer) writeFileSync(target, content);
-    else copyFileSync(content.file, target);
+    if ("file" in content) copyFileSync(content.file, target);
+    else writeFileSync(target, content);
     chmodSync(target, mode);
   }
 }
@@ -53,7 +53,7 @@ export async function zip(entries: readonly Entry[], file: string, date: number,
   const utc = new Date(date * 1000);
   const mtime = new Date(utc.getUTCFullYear(), utc.getUTCMonth(), utc.getUTCDate(), utc.getUTCHours());
   for (const { path, mode, content } of [...entries].sort((a, b) => (a.path < b.path ? -1 : 1))) {
-    const data = content instanceof Buffer ? content : readFileSync(content.file);
+    const data = "file" in content ? readFileSync(content.file) : content;
     archive.addBuffer(data, path, { mtime, mode: 0o100000 | mode, forceDosTimestamp: true });
   }
   archive.end();
