@@ -40,11 +40,6 @@ export async function call<Answer>(method: string, path: string, options: CallOp
   return (text === "" ? undefined : JSON.parse(text)) as Answer;
 }
 
-/** The same for a GET whose body is not for this page: resolves with the head of an answer in 2xx. */
-export async function callForHead(path: string, signal: AbortSignal): Promise<void> {
-  await accepted("GET", path, { signal });
-}
-
 /** The answer, when its status is in 2xx. */
 async function accepted(method: string, path: string, options: CallOptions): Promise<Response> {
   const limit = AbortSignal.timeout(TIMEOUT_MS);

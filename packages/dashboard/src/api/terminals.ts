@@ -1,7 +1,7 @@
 /** Terminals of an agent that run on without viewers, and files into its workspace. */
 import type { ErrorBody } from "coder-protocol/rest/common";
 import type { TerminalsResponse, UploadedFile } from "coder-protocol/rest/terminals";
-import { ApiError, call, callForHead, csrfProof } from "./client.ts";
+import { ApiError, call, csrfProof } from "./client.ts";
 
 export const listTerminals = (agentId: string, signal: AbortSignal) =>
   call<TerminalsResponse>("GET", `/workspaceagents/${agentId}/terminals`, { signal });
@@ -62,13 +62,7 @@ export function downloadAddress({ agentId, path, terminal }: DownloadSource): st
 
 /** Throws ApiError where the workspace refuses the file: a link would save the refusal in the file's place. */
 export async function checkDownload(source: DownloadSource): Promise<void> {
-  const life = new AbortController();
-  const address = downloadAddress(source).slice("/api/v2".length);
-  try {
-    await callForHead(address, life.signal);
-  } finally {
-    life.abort(); // the bytes are for the browser's own download
-  }
+  await call<void>("GET", `${downloadAddress(source).slice("/api/v2".length)}&check=true`);
 }
 
 function parsed(text: string): unknown {

@@ -59,6 +59,29 @@ export class AgentFiles {
     query: URLSearchParams,
     begin: (length: number | undefined) => Writable,
   ): Promise<FileAnswer | undefined> {
+    return await this.#get(request, query, async (response, stall) => {
+      const length = response.headers["content-length"];
+      response.on("data", stall.refresh);
+      await pipeline(response, begin(length === undefined ? undefined : Number(length)));
+    });
+  }
+
+  /**
+   * Asks for a file without its content: agents have no route for that alone, so the transfer ends with its head.
+   * @returns what the agent answers instead of the file.
+   */
+  async check(request: TunnelRequest, query: URLSearchParams): Promise<FileAnswer | undefined> {
+    return await this.#get(request, query, async (response) => {
+      response.destroy();
+    });
+  }
+
+  /** @param use Receives the file; what it leaves of it is not transferred. */
+  async #get(
+    request: TunnelRequest,
+    query: URLSearchParams,
+    use: (file: IncomingMessage, stall: StallLimit) => Promise<void>,
+  ): Promise<FileAnswer | undefined> {
     return await exchangeWithAgent(this.#tunnels, request, async (agent) => {
       const get = send(agent, "GET", query, {});
       const stall = new StallLimit(get);
@@ -68,9 +91,7 @@ export class AgentFiles {
         const response = await answered;
         if (response.statusCode !== 200)
           return { status: response.statusCode ?? 0, text: await textOf(response, MAX_ANSWER_BYTES) };
-        const length = response.headers["content-length"];
-        response.on("data", stall.refresh);
-        await pipeline(response, begin(length === undefined ? undefined : Number(length)));
+        await use(response, stall);
         return undefined;
       } finally {
         stall.stop();

@@ -1,4 +1,6 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { DomainError } from "../../base/domain-error.ts";
@@ -15,13 +17,15 @@ const signedIn = async () => ({ user: { id: "ada" }, key: { id: "k" }, token: "t
 function route({
   authenticateUser = signedIn,
   answer = { status: 201, text: "{}" },
+  check = async () => answer,
 }: {
   authenticateUser?: () => Promise<unknown>;
   answer?: { status: number; text: string };
+  check?: () => Promise<{ status: number; text: string } | undefined>;
 } = {}) {
   return fileRoute({
     authenticator: { authenticateUser, canReachAgent: async () => ({}) },
-    files: { upload: async () => answer, download: async () => answer },
+    files: { upload: async () => answer, download: async () => answer, check },
     maxUploadBytes: 100,
     limits: { total: 1 },
     clientAddress: () => "192.0.2.1",
@@ -68,6 +72,27 @@ test("what is read of a refused body is bounded in time", async () => {
 
 test("an upload may take any time, and a download's body may not", () => {
   expect(route().slowBodies).toEqual(["PUT"]);
+});
+
+test("a download finds the place free that its check had, even the last one", async () => {
+  const files = route({ check: async () => undefined, answer: { status: 404, text: '{"message":"gone since"}' } });
+  const server = createServer((request, response) => {
+    Promise.resolve(files.handle(request, response)).catch(({ message }: Error) => {
+      response.writeHead(500).end(message);
+    });
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}${URL_PATH}`;
+  try {
+    for (let round = 0; round < 20; round++) {
+      const checked = await fetch(`${url}&check=true`);
+      expect([checked.status, await checked.text()]).toEqual([204, ""]);
+      expect(await (await fetch(url)).text()).toBe("gone since");
+    }
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
 });
 
 test.each(["PUT", "GET"])(

@@ -53,6 +53,7 @@ export function fileRoute(deps: FileRoutesDeps): RequestRoute {
         const query = agentQuery(url.searchParams);
         response.setHeader("Cache-Control", "no-store");
         if (request.method === "PUT") await upload(deps, { request, response, tunnel, query });
+        else if (url.searchParams.get("check") === "true") await check(deps, { response, tunnel, query });
         else await download(deps, { response, tunnel, query });
       } catch (error) {
         drain(request);
@@ -147,6 +148,20 @@ async function download(
       return response;
     });
     if (refused !== undefined) throw refusal(refused.status, refused.text);
+  } catch (error) {
+    throw known(deps.log, tunnel, error);
+  }
+}
+
+/** 204 where the download would begin. */
+async function check(
+  deps: FileRoutesDeps,
+  { response, tunnel, query }: Pick<Upload, "response" | "tunnel" | "query">,
+): Promise<void> {
+  try {
+    const refused = await deps.files.check(tunnel, query);
+    if (refused !== undefined) throw refusal(refused.status, refused.text);
+    response.writeHead(204).end();
   } catch (error) {
     throw known(deps.log, tunnel, error);
   }
