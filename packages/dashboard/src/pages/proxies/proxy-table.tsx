@@ -41,7 +41,7 @@ export function ProxyTable({
             <td data-label="Status">
               <Status proxy={proxy} />
             </td>
-            <td data-label="Version" class="short">
+            <td data-label="Version">
               {proxy.version === "" ? <span class="quiet">unknown</span> : <Version text={proxy.version} />}
             </td>
             {actions === undefined ? null : <td class="row-actions">{actions(proxy)}</td>}
@@ -95,8 +95,12 @@ function Version({ text }: { readonly text: string }): JSX.Element {
   const [release = "", ...build] = text.split("+");
   return (
     <>
-      {release}
-      {build.length === 0 ? null : <p class="quiet small-text">+{build.join("+")}</p>}
+      <p class="unbroken">{release}</p>
+      {build.map((part, index) => (
+        <p key={index} class="unbroken quiet small-text">
+          +{part}
+        </p>
+      ))}
     </>
   );
 }
