@@ -51,6 +51,13 @@ describe.skipIf(missing.length > 0)(`workspace proxies (missing here: ${missing.
     await expect.poll(answered, { timeout: 30_000, interval: 200 }).toBe(0);
   };
 
+  const linesOf = (text: Locator): Promise<number> =>
+    text.evaluate((element) => {
+      const range = element.ownerDocument.createRange();
+      range.selectNodeContents(element);
+      return new Set([...range.getClientRects()].map(({ top }) => top)).size;
+    });
+
   const register = (token: string): Promise<Response> =>
     fetch(`${deployment.url}${PROXY_REGISTER_PATH}`, {
       method: "POST",
@@ -118,6 +125,7 @@ describe.skipIf(missing.length > 0)(`workspace proxies (missing here: ${missing.
 
     await page.getByRole("button", { name: "New token: Sydney, Australia" }).click();
     await dialog.getByText("The present token is refused at once").waitFor();
+    await dialog.getByText("Terminals and web apps that are open through it end at once").waitFor();
     await page.keyboard.press("Escape");
     await dialog.waitFor({ state: "detached" });
     expect((await register(token)).status).toBe(201);
@@ -136,6 +144,67 @@ describe.skipIf(missing.length > 0)(`workspace proxies (missing here: ${missing.
     expect((await register(second)).status).toBe(401);
   });
 
+  it("tokens stay until they are saved, and an answer that comes late leaves another dialog open", async () => {
+    await logInByForm(page, deployment);
+    await page.goto(`${deployment.url}/deployment/proxies`);
+    const dialog = page.getByRole("dialog");
+    const add = async (name: string): Promise<void> => {
+      await page.getByRole("button", { name: "Add a proxy" }).click();
+      await dialog.getByLabel("Name", { exact: true }).fill(name);
+      await page.keyboard.press("Enter");
+    };
+    const masked = (title: string): Promise<boolean> =>
+      page
+        .getByRole("region", { name: `Token of ${title}` })
+        .getByRole("region", { name: "Token" })
+        .locator("code")
+        .textContent()
+        .then((text) => /^•+$/.test(text ?? ""));
+    await add("first");
+    const first = await shownToken("first");
+    await add("second");
+    await page.getByRole("region", { name: "Token of second" }).waitFor();
+    expect([await masked("first"), await masked("second")]).toEqual([false, true]);
+
+    await page.getByRole("link", { name: "Shares" }).click();
+    await page.getByRole("heading", { name: "Shares", exact: true }).waitFor();
+    await page.getByRole("link", { name: "Workspace proxies" }).click();
+    expect(await shownToken("first")).toBe(first);
+    const asked = page.waitForEvent("dialog");
+    await page.close({ runBeforeUnload: true });
+    expect((await asked).type()).toBe("beforeunload");
+    expect(misdeeds.dialogs.splice(0)).toHaveLength(1);
+
+    const answer = Promise.withResolvers<void>();
+    const held = Promise.withResolvers<void>();
+    await page.route("**/api/v2/workspaceproxies/*", async (route) => {
+      held.resolve();
+      await answer.promise;
+      await route.continue();
+    });
+    await page.getByRole("button", { name: "Delete: first" }).click();
+    await dialog.getByLabel("Type first to delete it").fill("first");
+    const agree = async (): Promise<boolean> => {
+      await dialog
+        .getByRole("button", { name: "Delete the proxy" })
+        .click({ timeout: 1_000 })
+        .catch(() => {}); // disabled once it runs
+      return await Promise.race([held.promise.then(() => true), page.waitForTimeout(200).then(() => false)]);
+    };
+    await expect.poll(agree, { timeout: 30_000 }).toBe(true);
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Add a proxy" }).click();
+    await dialog.getByLabel("Name", { exact: true }).fill("third");
+    answer.resolve();
+    await rowOf("first").waitFor({ state: "detached" });
+    expect(await dialog.getByLabel("Name", { exact: true }).inputValue()).toBe("third");
+    expect(await page.getByRole("region", { name: "Token of first", includeHidden: true }).count()).toBe(0);
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "The token is saved" }).click();
+    await page.getByRole("region", { name: "Token of second" }).waitFor({ state: "detached" });
+  });
+
   it("has no serious fault of accessibility with its dialogs, and fits 360 pixels", async () => {
     for (const [name, display_name] of [
       ["near", ""],
@@ -147,6 +216,7 @@ describe.skipIf(missing.length > 0)(`workspace proxies (missing here: ${missing.
       await page.emulateMedia({ colorScheme });
       await page.goto(`${deployment.url}/deployment/proxies`);
       await rowOf("near").waitFor();
+      expect(await linesOf(rowOf("Default").getByText(/^\+/))).toBe(1);
       expect([colorScheme, await seriousFaults(page)]).toEqual([colorScheme, []]);
       for (const name of ["Add a proxy", "Edit: near", "New token: near", "Delete: near"]) {
         await page.getByRole("button", { name }).click();

@@ -10,19 +10,17 @@ import { Problem } from "../ui/problem.tsx";
 import { State } from "../ui/state.tsx";
 import { DeploymentFrame } from "./deployment-frame.tsx";
 import { OwnersOnly } from "./owners-only.tsx";
+import { type Asking, afterAnswer, withoutProxy } from "./proxies/after-answer.ts";
 import { CreateProxy, DeleteProxy, EditProxy, ReplaceToken } from "./proxies/proxy-dialogs.tsx";
 import { ProxyTable } from "./proxies/proxy-table.tsx";
 import { isPrimary, startLine, statusOf, TOKEN_FILE, titleOf } from "./proxies/proxy-words.ts";
+import { unsavedTokens } from "./proxies/unsaved-tokens.ts";
 
 const EVERY_MS = 5_000;
 
 export function Proxies(): JSX.Element {
   return isOwner.value ? <Page /> : <OwnersOnly title="Workspace proxies" />;
 }
-
-type Asking =
-  | { readonly what: "create" }
-  | { readonly what: "edit" | "token" | "delete"; readonly proxy: WorkspaceProxy };
 
 function Page(): JSX.Element {
   const { data, error, reload } = useResource("workspace-proxies", {
@@ -35,17 +33,17 @@ function Page(): JSX.Element {
     },
   });
   const asking = useSignal<Asking | undefined>(undefined);
-  const made = useSignal<UpdateWorkspaceProxyResponse | undefined>(undefined);
   const ask = (next: Asking) => (): void => {
-    asking.value = next;
+    asking.value = { ...next }; // one object for each time
   };
-  const done = (answer?: UpdateWorkspaceProxyResponse): void => {
-    if (answer !== undefined) made.value = answer;
-    else if (asking.value?.what === "delete" && made.value?.proxy.id === asking.value.proxy.id) made.value = undefined;
-    asking.value = undefined;
+  const done = (answered: Asking, made?: UpdateWorkspaceProxyResponse): void => {
+    const after = afterAnswer({ asking: asking.value, tokens: unsavedTokens.value }, answered, made);
+    asking.value = after.asking;
+    unsavedTokens.value = after.tokens;
     reload();
   };
   const proxies = data.value;
+  const asked = asking.value;
   return (
     <DeploymentFrame title="Workspace proxies">
       <div class="page-head">
@@ -56,15 +54,16 @@ function Page(): JSX.Element {
           <Icon name="plus" /> Add a proxy
         </button>
       </div>
-      {made.value === undefined ? null : (
+      {unsavedTokens.value.map((made) => (
         <NewToken
-          made={made.value}
+          key={made.proxy_token}
+          made={made}
           proxies={proxies ?? []}
           onSaved={() => {
-            made.value = undefined;
+            unsavedTokens.value = withoutProxy(unsavedTokens.value, made.proxy.id);
           }}
         />
-      )}
+      ))}
       {error.value === undefined ? null : <Problem error={error.value} retry={reload} />}
       {proxies === undefined ? null : (
         <ProxyTable proxies={proxies} actions={(proxy) => <Actions proxy={proxy} ask={ask} />} />
@@ -72,8 +71,8 @@ function Page(): JSX.Element {
       {proxies?.length === 1 ? (
         <p class="quiet">There is no proxy yet: every connection without a direct path goes through the deployment.</p>
       ) : null}
-      {asking.value === undefined ? null : (
-        <Asked asking={asking.value} onClose={() => (asking.value = undefined)} onDone={done} />
+      {asked === undefined ? null : (
+        <Asked asking={asked} onClose={() => (asking.value = undefined)} onDone={(made) => done(asked, made)} />
       )}
     </DeploymentFrame>
   );
@@ -131,7 +130,7 @@ function Actions({
   );
 }
 
-/** The token of a proxy, the only time that it is shown, how to start the proxy with it, and whether it has arrived. */
+/** The token of a proxy, shown until it is saved, how to start the proxy with it, and whether it has arrived. */
 function NewToken({
   made,
   proxies,
@@ -154,8 +153,8 @@ function NewToken({
       <p>Then start the proxy. Its access URL is the address at which clients, agents and this deployment reach it:</p>
       <CommandLine text={startLine(proxy, primaryUrl)} label="Command line that starts the proxy" />
       <p class="quiet small-text">
-        Browsers can open terminals through it. With <code>--derp-only</code> it is a relay alone, which sees no
-        plaintext.
+        With <code>--derp-only</code> it is a relay alone, which sees no plaintext; without it, browsers can open
+        terminals through it.
       </p>
       <div class="actions">
         <button type="button" class="button" onClick={onSaved}>

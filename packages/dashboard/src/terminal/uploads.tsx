@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { ApiError } from "../api/client.ts";
 import { uploadFile } from "../api/terminals.ts";
+import { askBeforeUnload } from "../base/ask-before-unload.ts";
 
 export interface Upload {
   readonly key: number;
@@ -100,9 +101,7 @@ export function useUploads(agentId: string, terminal: string): Uploads {
   useEffect(() => {
     if (!sending) return;
     // A program goes on without the page; a file that is half sent is lost with it.
-    const ask = (event: BeforeUnloadEvent): void => event.preventDefault();
-    addEventListener("beforeunload", ask);
-    return () => removeEventListener("beforeunload", ask);
+    return askBeforeUnload();
   }, [sending]);
   return there;
 }

@@ -5,7 +5,7 @@ export default class WsproxyRegenerateToken extends BaseCommand<typeof WsproxyRe
   static override aliases = ["workspace-proxy:regenerate-token"];
   static override summary = "Give a workspace proxy another token and print it, this once";
   static override description =
-    "The old token is refused from then on, and the proxy's region leaves the relay map until it has registered with the new one. Owners only.";
+    "The old token is refused from then on, and the proxy's region leaves the relay map until it has registered with the new one. Terminals and web apps that are open through it end at once. Owners only.";
   static override examples = [
     "<%= config.bin %> wsproxy regenerate-token sydney",
     "<%= config.bin %> wsproxy regenerate-token sydney --only-token > proxy-token",

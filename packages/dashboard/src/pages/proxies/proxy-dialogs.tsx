@@ -11,7 +11,7 @@ import { createProxy, deleteProxy, editProxy } from "../../api/workspace-proxies
 import { ConsentButton, Dialog } from "../../ui/dialog.tsx";
 import { Field, Form, useWork } from "../../ui/form.tsx";
 import { Problem } from "../../ui/problem.tsx";
-import { isPrimary, nameProblem, titleOf } from "./proxy-words.ts";
+import { END_AT_ONCE, isPrimary, nameProblem, titleOf } from "./proxy-words.ts";
 
 const MAX_NAME = 32;
 const MAX_DISPLAY_NAME = 128;
@@ -163,7 +163,7 @@ export function ReplaceToken({
       <p>The present token is refused at once, and the connections of the proxy to this deployment end.</p>
       <p>
         Its region leaves the relay map and comes back when a process registers with the new token. Sessions that it
-        relays go on for up to 15 minutes.
+        relays go on for up to 15 minutes. {END_AT_ONCE}
       </p>
       <p class="quiet">A running process reads the new token from its token file without a restart.</p>
       {work.error === undefined ? null : <Problem error={work.error} />}
@@ -198,7 +198,7 @@ export function DeleteProxy({
     <Dialog title={`Delete ${titleOf(proxy)}?`} onCancel={onClose}>
       <p>
         Its token is refused at once and its region leaves the relay map for good. Sessions that it relays go on through
-        another relay.
+        another relay. {END_AT_ONCE}
       </p>
       <p class="quiet">The process is not stopped from here: end it on its machine.</p>
       <Field

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { nameProblem, roleOf, startLine, statusOf, titleOf } from "./proxy-words.ts";
+import { nameProblem, roleOf, type StartedProxy, startLine, statusOf, titleOf } from "./proxy-words.ts";
 
 const status = (state: "ok" | "unregistered" | "unreachable" | "unhealthy", warnings: string[] = []) =>
   statusOf({ status: { status: state, report: { errors: [], warnings }, checked_at: "2026-01-01T00:00:00Z" } });
@@ -45,9 +45,22 @@ test("names that no proxy can have are refused in a sentence", () => {
   expect(nameProblem("x".repeat(33))).toBe("The name must have at most 32 characters.");
 });
 
+const startOf = (proxy: Partial<StartedProxy>, primary = "https://coder.example.org") =>
+  startLine(
+    {
+      name: "sydney",
+      path_app_url: "",
+      wildcard_hostname: "",
+      derp_enabled: false,
+      derp_only: false,
+      status: { status: "unregistered", report: { errors: [], warnings: [] }, checked_at: "0001-01-01T00:00:00Z" },
+      ...proxy,
+    },
+    primary,
+  );
+
 test("the line that starts a proxy holds no token, and proposes an address below the deployment's name", () => {
-  const line = (primary: string, path_app_url = "") => startLine({ name: "sydney", path_app_url }, primary);
-  expect(line("https://coder.example.org")).toBe(
+  expect(startOf({})).toBe(
     "coder wsproxy server --primary-access-url https://coder.example.org --access-url https://sydney.coder.example.org " +
       "--proxy-session-token-file proxy-token",
   );
@@ -57,9 +70,40 @@ test("the line that starts a proxy holds no token, and proposes an address below
     "http://localhost:3000",
     "https://corp",
   ])
-    expect(line(primary)).toContain(` --access-url https://sydney.example.com `);
-  expect(line("https://coder.example.org", "https://syd.example.net:8443")).toContain(
+    expect(startOf({}, primary)).toContain(` --access-url https://sydney.example.com `);
+  expect(startOf({ path_app_url: "https://syd.example.net:8443" })).toContain(
     " --access-url https://syd.example.net:8443 ",
   );
-  expect(line("http://[::1]:3000")).toContain(" --primary-access-url 'http://[::1]:3000' ");
+  expect(startOf({}, "http://[::1]:3000")).toContain(" --primary-access-url 'http://[::1]:3000' ");
+});
+
+test("a proxy that is started again serves what it served before", () => {
+  const flags = (derp_enabled: boolean, derp_only: boolean, wildcard_hostname = "", registered = true) => {
+    const status = {
+      status: registered ? ("unreachable" as const) : ("unregistered" as const),
+      report: { errors: [], warnings: [] },
+      checked_at: "2026-01-01T00:00:00Z",
+    };
+    const proxy = { path_app_url: "https://s", derp_enabled, derp_only, wildcard_hostname, status };
+    return / --access-url https:\/\/s (.*)--proxy-session-token-file/.exec(startOf(proxy))?.[1]?.trim();
+  };
+  expect([
+    flags(true, false),
+    flags(true, false, "*.s"),
+    flags(true, true),
+    flags(true, true, "*.s"),
+    flags(false, false),
+    flags(false, false, "*.s"),
+    flags(false, false, "", false),
+    flags(false, false, "*.s", false),
+  ]).toEqual([
+    "",
+    "--wildcard-access-url '*.s'",
+    "--derp-only",
+    "--derp-only",
+    "--derp-server-enable=false",
+    "--wildcard-access-url '*.s' --derp-server-enable=false",
+    "",
+    "--wildcard-access-url '*.s'",
+  ]);
 });

@@ -52,18 +52,39 @@ export function nameProblem(name: string): string | undefined {
   return fault === undefined ? undefined : `The name ${fault}.`;
 }
 
+/** What ends with the token of a proxy. */
+export const END_AT_ONCE = "Terminals and web apps that are open through it end at once.";
+
 /** File that the line of {@link startLine} reads the token from. */
 export const TOKEN_FILE = "proxy-token";
 
-/** The command line that starts a proxy. Its access URL is a proposal where none is known. */
-export function startLine(proxy: Pick<WorkspaceProxy, "name" | "path_app_url">, primaryUrl: string): string {
+/** What {@link startLine} depends on. */
+export type StartedProxy = Pick<
+  WorkspaceProxy,
+  "name" | "path_app_url" | "wildcard_hostname" | "derp_enabled" | "derp_only" | "status"
+>;
+
+/**
+ * The command line that starts a proxy. Its access URL is a proposal where none is known. A proxy that has registered before
+ * keeps what it serves.
+ */
+export function startLine(proxy: StartedProxy, primaryUrl: string): string {
   const accessUrl = proxy.path_app_url === "" ? proposedUrl(proxy.name, primaryUrl) : proxy.path_app_url;
   return [
     "coder wsproxy server",
     `--primary-access-url ${quoted(primaryUrl)}`,
     `--access-url ${quoted(accessUrl)}`,
+    ...servingFlags(proxy),
     `--proxy-session-token-file ${TOKEN_FILE}`,
   ].join(" ");
+}
+
+/** Flags without which the proxy would begin or cease to serve something. */
+function servingFlags({ wildcard_hostname, derp_enabled, derp_only, status }: StartedProxy): readonly string[] {
+  if (derp_only) return ["--derp-only"]; // refused together with a wildcard
+  const apps = wildcard_hostname === "" ? [] : [`--wildcard-access-url ${quoted(wildcard_hostname)}`];
+  const isRelay = derp_enabled || status.status === "unregistered"; // it has stated nothing yet
+  return isRelay ? apps : [...apps, "--derp-server-enable=false"];
 }
 
 function proposedUrl(name: string, primaryUrl: string): string {
