@@ -257,6 +257,30 @@ test("a WebSocket is passed on, and ends with the right", async () => {
   echo.close();
 });
 
+test("strangers cannot make the proxy ask without bound, and what cannot be a session is not asked about", async () => {
+  const at = await start();
+  const answered = Promise.withResolvers<void>();
+  at.apps.issue = async () => {
+    await answered.promise;
+    return SIGN_IN;
+  };
+  const statuses: number[] = [];
+  const strangers = Array.from({ length: 40 }, async (_, number) => {
+    const answer = await at.ask("/", { Cookie: `coder_app_session=${String(number).padStart(43, "s")}` });
+    statuses.push(answer.status);
+    if (answer.status === 503) expect(answer.headers["retry-after"]).toBe("5");
+  });
+  await vi.waitFor(() => expect(statuses).toEqual(Array(8).fill(503)), eventually);
+  answered.resolve();
+  await Promise.all(strangers);
+  expect(statuses.slice(8)).toEqual(Array(32).fill(401));
+  expect(at.apps.requests).toHaveLength(32);
+  const malformed = ["x", "x".repeat(44), `${"x".repeat(42)}!`];
+  for (const value of malformed)
+    expect((await at.ask("/", { Cookie: `coder_app_session=${value}` })).status, value).toBe(401);
+  expect(new Set(at.apps.requests.slice(32).map(({ session_token }) => session_token))).toEqual(new Set([""]));
+});
+
 test("while the primary is away, visitors whom it knew a moment ago are served, and others get 503", async () => {
   const at = await start();
   at.apps.issue = toAda();

@@ -8,6 +8,7 @@ import type { AppAnswer } from "./pages.ts";
 
 /** A request that was understood. */
 export interface UnderstoodRequest {
+  readonly request: IncomingMessage;
   readonly facts: RequestFacts;
   readonly label: AppLabel;
   /** In lower case, without a port. */

@@ -77,7 +77,7 @@ export class AppHost {
     const origin = `${accessUrl().protocol}//${(request.headers.host ?? "").toLowerCase()}`;
     const facts: RequestFacts = { method: request.method ?? "GET", upgrade, headers: request.headers };
     const relation = await this.#relation(facts, origin, label);
-    const understood = { facts, label, hostname, origin };
+    const understood = { request, facts, label, hostname, origin };
     const choices = relation === "foreign" ? await gate.choicesFor(understood) : undefined;
     return { ...understood, relation, rule: corsRule(relation, facts.headers.origin, choices) };
   }

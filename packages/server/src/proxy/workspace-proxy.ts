@@ -197,9 +197,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
       dialer: this.#dialer,
       clientAddress,
       keyGraceMs: this.#deps.keyGraceMs,
-      onTokenRefused: () => {
-        if (this.#registrar.loop.refusedAt === undefined) this.#registrar.hurry();
-      },
+      onTokenRefused: () => this.#tokenDoubted(),
       log: this.#log,
     });
   }
@@ -211,7 +209,8 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
       primaryUrl,
       accessUrl,
       wildcard,
-      proxyId: () => token.proxyId(),
+      proxyToken: () => token.read(),
+      onTokenRefused: () => this.#tokenDoubted(),
       terminalLimits: DEFAULT_LIMITS.terminals,
       streams: this.#streams,
       clientAddress,
@@ -294,6 +293,11 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
     this.#regionId = regionId;
     this.#relay?.registered(registration, this.replicaId);
     this.#apps?.registered(registration);
+  }
+
+  /** Registering finds out whether the primary still takes the token. */
+  #tokenDoubted(): void {
+    if (this.#registrar.loop.refusedAt === undefined) this.#registrar.hurry();
   }
 
   #registrationFailed(why: string, tokenRefused: boolean): void {

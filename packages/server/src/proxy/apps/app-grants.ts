@@ -1,47 +1,72 @@
 /**
  * What the primary granted the visitors of apps a moment ago: a page asks for hundreds of files, and each needs the same right. A
- * grant is kept by the host and the visitor's credential for as long as its token counts.
+ * grant is kept by the host and the visitor's credential for as long as its token counts, a minute at most. That a visitor has to
+ * sign in is kept for a second: such questions cost a stranger nothing.
  */
 import { createHash } from "node:crypto";
 import type { IssueAppTokenRequest } from "coder-protocol/rest/proxy-apps";
-import type { AppTokenClaims } from "../../base/app-token.ts";
+import type { Instant } from "wg-userspace/base/instant";
+import { APP_TOKEN_LIFE_MS, type AppTokenClaims } from "../../base/app-token.ts";
 import type { AppTokens, IssuedRight } from "./app-tokens.ts";
 
 const MAX_GRANTS = 10_000;
+const MAX_REFUSALS = 10_000;
+const REFUSAL_MS = 1_000;
 
 interface Kept {
   readonly claims: AppTokenClaims;
-  readonly untilMs: number;
+  readonly keptAt: Instant;
+}
+
+interface Refused {
+  readonly right: IssuedRight;
+  readonly keptAt: Instant;
+}
+
+export interface AppGrantsOptions {
+  readonly tokens: Pick<AppTokens, "issue">;
+  /** The time of day in milliseconds. */
+  readonly now: () => number;
+  readonly clock: () => Instant;
 }
 
 export class AppGrants {
-  readonly #tokens: Pick<AppTokens, "issue">;
-  readonly #now: () => number;
+  readonly #options: AppGrantsOptions;
   /** The oldest first. */
   readonly #kept = new Map<string, Kept>();
+  /** Of visitors who have to sign in, the oldest first. */
+  readonly #refused = new Map<string, Refused>();
   readonly #asking = new Map<string, Promise<IssuedRight>>();
+  /** What was asked before the last `forget…` is not kept. */
+  #generation = 0;
 
-  /** @param now The time of day in milliseconds. */
-  constructor(tokens: Pick<AppTokens, "issue">, now: () => number) {
-    this.#tokens = tokens;
-    this.#now = now;
+  constructor(options: AppGrantsOptions) {
+    this.#options = options;
   }
 
   get size(): number {
     return this.#kept.size;
   }
 
-  /** @param accept What the visitor's browser takes, for a refusal. Never rejects. */
-  async get(question: IssueAppTokenRequest, accept: string): Promise<IssuedRight> {
-    const kept = this.#kept.get(keyOf(question));
-    if (kept !== undefined && kept.untilMs > this.#now()) return { claims: kept.claims };
-    return await this.ask(question, accept);
+  /**
+   * What is known, or asked already for the same; undefined: the primary has to be asked.
+   * @param accept What the visitor's browser takes, for a refusal.
+   */
+  known(question: IssueAppTokenRequest, accept: string): Promise<IssuedRight> | IssuedRight | undefined {
+    const { clock, now } = this.#options;
+    const key = grantKey(question);
+    const kept = this.#kept.get(key);
+    if (kept !== undefined && clock() - kept.keptAt < APP_TOKEN_LIFE_MS && endOf(kept.claims) > now())
+      return { claims: kept.claims };
+    const refused = this.#refused.get(key);
+    if (refused !== undefined && clock() - refused.keptAt < REFUSAL_MS) return refused.right;
+    return this.#asking.get(askingOf(key, accept));
   }
 
   /** Asks the primary, once for all that ask the same at the same time. Never rejects. */
   ask(question: IssueAppTokenRequest, accept?: string): Promise<IssuedRight> {
-    const key = keyOf(question);
-    const asking = `${key} ${accept ?? ""}`;
+    const key = grantKey(question);
+    const asking = askingOf(key, accept);
     let answer = this.#asking.get(asking);
     if (answer === undefined) {
       const asked = this.#ask(key, question, accept).finally(() => {
@@ -57,27 +82,49 @@ export class AppGrants {
   forgetAgent(agentId: string): void {
     for (const [key, { claims }] of this.#kept) if (claims.agent_id === agentId) this.#kept.delete(key);
     this.#asking.clear();
+    this.#generation++;
   }
 
   forgetAll(): void {
     this.#kept.clear();
+    this.#refused.clear();
     this.#asking.clear();
+    this.#generation++;
   }
 
   async #ask(key: string, question: IssueAppTokenRequest, accept: string | undefined): Promise<IssuedRight> {
-    const right = await this.#tokens.issue(question, accept);
-    if ("unknown" in right) return right;
+    const { clock, tokens } = this.#options;
+    const generation = this.#generation;
+    const right = await tokens.issue(question, accept);
+    if ("unknown" in right || generation !== this.#generation) return right;
     this.#kept.delete(key);
-    if ("refused" in right) return right;
-    this.#kept.set(key, { claims: right.claims, untilMs: right.claims.exp * 1_000 });
-    const [oldest] = this.#kept.keys();
-    if (this.#kept.size > MAX_GRANTS && oldest !== undefined) this.#kept.delete(oldest);
+    this.#refused.delete(key);
+    const keptAt = clock();
+    if ("claims" in right) keep(this.#kept, key, { claims: right.claims, keptAt }, MAX_GRANTS);
+    else if (right.refused.status === 401) keep(this.#refused, key, { right, keptAt }, MAX_REFUSALS);
     return right;
   }
 }
 
-function keyOf({ app_hostname: host, session_token: credential }: IssueAppTokenRequest): string {
-  return `${host} ${createHash("sha256")
-    .update(credential ?? "")
-    .digest("base64url")}`;
+/** When a grant counts no more, by the time of day. */
+function endOf({ exp, grant }: AppTokenClaims): number {
+  return Math.min(exp * 1_000, grant.ends_at ?? Number.POSITIVE_INFINITY);
+}
+
+function keep<Value>(map: Map<string, Value>, key: string, value: Value, max: number): void {
+  map.set(key, value);
+  const [oldest] = map.keys();
+  if (map.size > max && oldest !== undefined) map.delete(oldest);
+}
+
+function askingOf(key: string, accept = ""): string {
+  return `${key} ${accept}`;
+}
+
+/** Of what one answer is about. */
+export function grantKey({
+  app_hostname: host = "",
+  session_token: credential = "",
+}: Omit<IssueAppTokenRequest, "app_request">): string {
+  return `${host} ${createHash("sha256").update(credential).digest("base64url")}`;
 }

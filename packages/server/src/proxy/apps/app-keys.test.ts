@@ -21,12 +21,18 @@ function tokenOf(sequence: number): string {
 }
 
 function started() {
-  const at = { now: 0, asked: 0, answer: (): readonly CryptoKey[] => [keyOf(1)] };
+  const at = {
+    now: 0,
+    asked: 0,
+    token: "first",
+    answer: (): readonly CryptoKey[] | Promise<readonly CryptoKey[]> => [keyOf(1)],
+  };
   const keys = new AppKeys({
     ask: async () => {
       at.asked++;
       return at.answer();
     },
+    token: () => at.token,
     clock: () => instant(at.now),
     reasonOf: () => "no answer",
   });
@@ -80,4 +86,42 @@ test("after the proxy's token was refused no key counts, until the primary gives
     throw new Error("refused");
   };
   expect(await keys.verify(tokenOf(1), PARTIES)).toEqual({ unknown: "no answer" });
+});
+
+test("keys of the proxy's former token count no more, although the new ones have the same number", async () => {
+  const { at, keys } = started();
+  const forged = tokenOf(1);
+  expect(await keys.verify(forged, PARTIES)).toHaveProperty("claims");
+  at.token = "second";
+  at.answer = () => [{ ...keyOf(1), secret: secretOf(2) }];
+  expect(await keys.verify(forged, PARTIES)).toEqual({ refused: "signature" });
+  expect(at.asked).toBe(2);
+});
+
+test("a signature of another key makes it ask, at most once in ten seconds", async () => {
+  const { at, keys } = started();
+  await keys.verify(tokenOf(1), PARTIES);
+  at.answer = () => [{ ...keyOf(1), secret: secretOf(2) }];
+  const other = signAppToken(
+    factsOf({ access_method: "terminal" }),
+    { ...keyOf(1), secret: secretOf(2), deletesAt: Infinity },
+    PARTIES,
+  );
+  expect(await keys.verify(other, PARTIES)).toEqual({ refused: "signature" });
+  at.now += 10_000;
+  expect(await keys.verify(other, PARTIES)).toHaveProperty("claims");
+  for (let i = 0; i < 100; i++) await keys.verify(tokenOf(1), PARTIES);
+  expect(at.asked).toBe(2);
+});
+
+test("keys that arrive after they were forgotten do not count", async () => {
+  const { at, keys } = started();
+  const late = Promise.withResolvers<readonly CryptoKey[]>();
+  at.answer = () => late.promise;
+  const asked = keys.freshen();
+  keys.forget();
+  late.resolve([keyOf(1)]);
+  await asked;
+  at.answer = () => [];
+  expect(await keys.verify(tokenOf(1), PARTIES)).toEqual({ refused: "unknown-key" });
 });

@@ -1,6 +1,7 @@
 /**
- * The keys of this proxy's app tokens. They rotate: those that are known are asked for again after a while, and when a token
- * names another one, which bounds how often a stranger's token can make the proxy ask.
+ * The keys of this proxy's app tokens. They rotate: those that are known are asked for again after a while, and when a token is
+ * signed with another one, at most once in ten seconds, whatever tokens come. Keys belong to the proxy's own token: another
+ * token in its file makes the keys void, although they have the same numbers.
  */
 import type { CryptoKey } from "coder-protocol/rest/proxy-apps";
 import type { Instant } from "wg-userspace/base/instant";
@@ -13,7 +14,7 @@ import {
 } from "../../base/app-token.ts";
 
 const REFRESH_MS = 10 * 60_000;
-/** Between two questions about a key that is not known. */
+/** Between two questions about tokens that the known keys did not sign. */
 const UNKNOWN_KEY_GAP_MS = 10_000;
 /** After a question that failed. */
 const FAILED_GAP_MS = 1_000;
@@ -26,6 +27,8 @@ export type AppTokenVerdict =
 
 export interface AppKeysOptions {
   readonly ask: () => Promise<readonly CryptoKey[]>;
+  /** The proxy's own token, which it asks with. */
+  readonly token: () => string;
   readonly clock: () => Instant;
   /** In words that name no host. */
   readonly reasonOf: (error: unknown) => string;
@@ -37,6 +40,10 @@ export class AppKeys {
   #asking: Promise<void> | undefined;
   #askedAt: Instant | undefined;
   #problem: string | undefined;
+  /** The proxy's token that the keys were asked for with. */
+  #askedWith: string | undefined;
+  /** What was asked before the last `forget` says nothing. */
+  #generation = 0;
 
   constructor(options: AppKeysOptions) {
     this.#options = options;
@@ -49,6 +56,7 @@ export class AppKeys {
 
   /** Asks unless it did a while ago. Never rejects. */
   async freshen(): Promise<void> {
+    this.#forgetOfOtherToken();
     if (this.#problem !== undefined || this.#ageMs() >= REFRESH_MS) await this.#ask();
   }
 
@@ -56,11 +64,14 @@ export class AppKeys {
   forget(): void {
     this.#keys = [];
     this.#askedAt = undefined;
+    this.#asking = undefined;
+    this.#generation++;
   }
 
   async verify(text: string, parties: AppTokenParties): Promise<AppTokenVerdict> {
+    this.#forgetOfOtherToken();
     const first = verifyAppToken(text, this.#keys, parties);
-    if (!("refused" in first) || first.refused !== "unknown-key") return first;
+    if (!("refused" in first) || (first.refused !== "unknown-key" && first.refused !== "signature")) return first;
     const gapMs = this.#problem === undefined ? UNKNOWN_KEY_GAP_MS : FAILED_GAP_MS;
     if (this.#asking !== undefined || this.#ageMs() >= gapMs) await this.#ask();
     if (this.#problem !== undefined) return { unknown: this.#problem };
@@ -71,18 +82,28 @@ export class AppKeys {
     return this.#askedAt === undefined ? Number.POSITIVE_INFINITY : this.#options.clock() - this.#askedAt;
   }
 
+  #forgetOfOtherToken(): void {
+    if (this.#askedWith !== undefined && this.#askedWith !== this.#options.token()) this.forget();
+  }
+
   #ask(): Promise<void> {
-    this.#asking ??= this.#askOnce().finally(() => {
-      this.#asking = undefined;
-    });
+    if (this.#asking === undefined) {
+      const asking = this.#askOnce().finally(() => {
+        if (this.#asking === asking) this.#asking = undefined;
+      });
+      this.#asking = asking;
+    }
     return this.#asking;
   }
 
   async #askOnce(): Promise<void> {
-    const { ask, clock, reasonOf } = this.#options;
+    const { ask, clock, reasonOf, token } = this.#options;
+    const generation = this.#generation;
     this.#askedAt = clock();
+    this.#askedWith = token();
     try {
       const keys = await ask();
+      if (generation !== this.#generation) return;
       this.#keys = keys.map(({ secret, sequence, deletes_at }) => ({
         secret,
         sequence,
@@ -90,7 +111,7 @@ export class AppKeys {
       }));
       this.#problem = undefined;
     } catch (error) {
-      this.#problem = reasonOf(error);
+      if (generation === this.#generation) this.#problem = reasonOf(error);
     }
   }
 }

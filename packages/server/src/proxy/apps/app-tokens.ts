@@ -2,7 +2,7 @@
 import type { CryptoKey, IssueAppTokenRequest } from "coder-protocol/rest/proxy-apps";
 import type { Instant } from "wg-userspace/base/instant";
 import { type AppTokenClaims, proxyAudience } from "../../base/app-token.ts";
-import type { PassedAnswer } from "../primary.ts";
+import { isTokenRefused, type PassedAnswer } from "../primary.ts";
 import { AppKeys, type AppTokenVerdict } from "./app-keys.ts";
 
 export type IssuedRight =
@@ -23,7 +23,10 @@ export interface AppTokensOptions {
   };
   /** Undefined until the primary has said so. */
   readonly issuer: () => string | undefined;
-  readonly proxyId: () => string;
+  /** The proxy's own token. May throw: the one that was read last counts then. */
+  readonly proxyToken: () => string;
+  /** The primary does not take the proxy's token. Called at each such answer. */
+  readonly onTokenRefused: () => void;
   readonly clock: () => Instant;
   readonly wallClock: () => number;
   readonly reasonOf: (error: unknown) => string;
@@ -36,21 +39,27 @@ export class AppTokens {
   /** Rights that were granted, refused, and not answered about. */
   readonly counts = { granted: 0, refused: 0, unknown: 0 };
   readonly #options: AppTokensOptions;
+  #proxyToken = "";
 
   constructor(options: AppTokensOptions) {
     this.#options = options;
-    const { primary, clock, reasonOf } = options;
-    this.keys = new AppKeys({ ask: () => primary.cryptoKeys(), clock, reasonOf });
+    const { primary, clock } = options;
+    this.keys = new AppKeys({
+      ask: () => primary.cryptoKeys(),
+      token: () => this.#token(),
+      clock,
+      reasonOf: (error) => this.#failed(error),
+    });
   }
 
   /** Of a token that a browser brought. Never rejects. */
   async verify(text: string): Promise<AppTokenVerdict> {
-    const { issuer, proxyId, wallClock } = this.#options;
+    const { issuer, wallClock } = this.#options;
     const deployment = issuer();
     if (deployment === undefined) return { unknown: NOT_IDENTIFIED };
     return await this.keys.verify(text, {
       issuer: deployment,
-      audience: proxyAudience(proxyId()),
+      audience: proxyAudience(this.#token().split(":", 1)[0] ?? ""),
       now: wallClock(),
     });
   }
@@ -65,7 +74,7 @@ export class AppTokens {
   }
 
   async #issue(request: IssueAppTokenRequest, accept: string): Promise<IssuedRight> {
-    const { primary, reasonOf } = this.#options;
+    const { primary } = this.#options;
     try {
       const issued = await primary.issueAppToken(request, accept);
       if ("refused" in issued) return issued;
@@ -73,7 +82,21 @@ export class AppTokens {
       if ("refused" in verdict) return { unknown: `the primary's token does not count: ${verdict.refused}` };
       return verdict;
     } catch (error) {
-      return { unknown: reasonOf(error) };
+      return { unknown: this.#failed(error) };
     }
+  }
+
+  #failed(error: unknown): string {
+    if (isTokenRefused(error)) this.#options.onTokenRefused();
+    return this.#options.reasonOf(error);
+  }
+
+  #token(): string {
+    try {
+      this.#proxyToken = this.#options.proxyToken();
+    } catch {
+      // Its file is being replaced, or cannot be read: registering reports that.
+    }
+    return this.#proxyToken;
   }
 }

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { instant } from "wg-userspace/base/instant";
 import { OpenRights, type RightAnswer } from "./open-rights.ts";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -6,17 +7,24 @@ afterEach(() => void vi.useRealTimers());
 
 const HOLDS: RightAnswer = { holds: true, endsAt: undefined };
 
-function started(options: { agentId?: string; endsAt?: number } = {}) {
+/** The clocks go on together unless a test says otherwise. */
+function rightsWith(onNoneLeft: (agentId: string) => void = () => undefined, now = Date.now): OpenRights {
+  return new OpenRights({ clock: () => instant(Date.now()), now, onNoneLeft });
+}
+
+function started(options: { agentId?: string; endsAt?: number; askAfterMs?: number; now?: () => number } = {}) {
   const at = {
     asked: 0,
     ended: undefined as string | undefined,
     answer: HOLDS as RightAnswer,
     noneLeft: [] as string[],
   };
-  const rights = new OpenRights(Date.now, (agentId) => at.noneLeft.push(agentId));
+  const rights = rightsWith((agentId) => at.noneLeft.push(agentId), options.now);
   const leave = rights.add({
     agentId: options.agentId ?? "a",
     endsAt: options.endsAt,
+    askAfterMs: options.askAfterMs ?? 60_000,
+    question: "q",
     ask: async () => {
       at.asked++;
       return at.answer;
@@ -69,12 +77,14 @@ test("what casts doubt on the rights to an agent makes it ask at once, about tha
 });
 
 test("a doubt that comes while the primary is asked is not answered by what it says then", async () => {
-  const rights = new OpenRights(Date.now, () => undefined);
+  const rights = rightsWith();
   const answers = [Promise.withResolvers<RightAnswer>(), Promise.withResolvers<RightAnswer>()];
   let asked = 0;
   const end = vi.fn();
-  rights.add({ agentId: "a", endsAt: undefined, ask: () => answers[asked++]!.promise, end });
+  const ask = () => answers[asked++]!.promise;
+  rights.add({ agentId: "a", endsAt: undefined, askAfterMs: 60_000, question: "q", ask, end });
   rights.doubt("a");
+  await vi.advanceTimersByTimeAsync(0);
   rights.doubt("a");
   answers[0]!.resolve(HOLDS);
   await vi.advanceTimersByTimeAsync(500);
@@ -103,4 +113,48 @@ test("what is over is not asked about, and what no longer counts ends all at onc
   const other = started();
   other.rights.endAll("the proxy stops");
   expect(other.at.ended).toBe("the proxy stops");
+});
+
+test("a right that was decided a while ago is asked about a minute after that", async () => {
+  const { at } = started({ askAfterMs: 0 });
+  await vi.advanceTimersByTimeAsync(500);
+  expect(at.asked).toBe(1);
+  const later = started({ askAfterMs: 20_000 });
+  await vi.advanceTimersByTimeAsync(20_500);
+  expect(later.at.asked).toBe(1);
+});
+
+test("a clock of the day that is set ends nothing and holds back no question", async () => {
+  let offset = 3_600_000;
+  const { at } = started({ now: () => Date.now() + offset });
+  await minutes(1.1);
+  offset = -3_600_000;
+  await minutes(1);
+  expect([at.asked, at.ended]).toEqual([2, undefined]);
+});
+
+test("the end of many control connections at once makes a bounded number of different questions", async () => {
+  const rights = rightsWith();
+  const asked: string[] = [];
+  for (let agent = 0; agent < 150; agent++)
+    for (let use = 0; use < 2; use++)
+      rights.add({
+        agentId: `a${agent}`,
+        endsAt: undefined,
+        askAfterMs: 60_000,
+        question: `q${agent}`,
+        ask: async () => {
+          asked.push(`q${agent}`);
+          return HOLDS;
+        },
+        end: () => undefined,
+      });
+  for (let agent = 0; agent < 150; agent++) rights.doubt(`a${agent}`);
+  await vi.advanceTimersByTimeAsync(1);
+  for (let agent = 0; agent < 150; agent++) rights.doubt(`a${agent}`);
+  await vi.advanceTimersByTimeAsync(1);
+  expect([asked.length, new Set(asked).size]).toEqual([200, 100]);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(new Set(asked).size).toBe(150);
+  rights.endAll("over");
 });

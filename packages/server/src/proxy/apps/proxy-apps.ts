@@ -22,11 +22,13 @@ import { AgentTunnels } from "../../tunnels/agent-tunnels.ts";
 import { type Primary, type PrimaryInfo, publicReasonOf } from "../primary.ts";
 import { AppGrants } from "./app-grants.ts";
 import { AppTokens } from "./app-tokens.ts";
-import { OpenRights } from "./open-rights.ts";
+import { ASK_EVERY_MS, OpenRights, type RightAnswer } from "./open-rights.ts";
 import { ProxyGate } from "./proxy-gate.ts";
 import { ProxyTerminals } from "./terminals.ts";
 
 const TUNNEL_LINGER_MS = 120_000;
+/** Fewer than the primary serves of one address at a time: registering and renewing need some. */
+const APP_QUESTIONS: PlaceLimits = { total: 256, perAddress: 32 };
 
 export interface ProxyAppsOptions {
   readonly primary: Pick<Primary, "cryptoKeys" | "issueAppToken" | "redeemTicket"> & {
@@ -36,7 +38,10 @@ export interface ProxyAppsOptions {
   readonly accessUrl: URL;
   /** Undefined: it serves no apps. */
   readonly wildcard: Wildcard | undefined;
-  readonly proxyId: () => string;
+  /** The proxy's own token. May throw. */
+  readonly proxyToken: () => string;
+  /** The primary does not take the proxy's token. */
+  readonly onTokenRefused: () => void;
   readonly terminalLimits: PlaceLimits;
   readonly streams: OpenStreams;
   readonly clientAddress: (request: IncomingMessage) => string;
@@ -59,13 +64,18 @@ export class ProxyApps implements AppHosts {
   #registration: RegisterProxyResponse | undefined;
 
   constructor(options: ProxyAppsOptions) {
-    const { primary, proxyId, log } = options;
+    const { primary, log } = options;
     this.#options = options;
     // The primary has ended the tunnel, or is about to: a right that is granted later needs another one.
-    this.#rights = new OpenRights(Date.now, (agentId) => this.#tunnels.end({ agentId, keyId: APP_TUNNEL_KEY }));
+    this.#rights = new OpenRights({
+      clock: monotonicNow,
+      now: Date.now,
+      onNoneLeft: (agentId) => this.#tunnels.end({ agentId, keyId: APP_TUNNEL_KEY }),
+    });
     this.#tokens = new AppTokens({
       primary,
-      proxyId,
+      proxyToken: options.proxyToken,
+      onTokenRefused: options.onTokenRefused,
       issuer: () => this.#primaryInfo?.deployment_id,
       clock: monotonicNow,
       wallClock: Date.now,
@@ -85,7 +95,7 @@ export class ProxyApps implements AppHosts {
         onError: (error) => log.warn({ err: error }, "closing a tunnel failed"),
       });
     this.#agentHttp = new AgentHttp(this.#tunnels, log);
-    this.#grants = new AppGrants(this.#tokens, Date.now);
+    this.#grants = new AppGrants({ tokens: this.#tokens, now: Date.now, clock: monotonicNow });
     // The tunnels have the proxy's own credentials.
     const dial = appDialer(this.#tunnels, "");
     this.#pools = new ProgramPools(dial);
@@ -98,6 +108,7 @@ export class ProxyApps implements AppHosts {
       agentHttp: this.#agentHttp,
       limits: options.terminalLimits,
       origins: () => this.#dashboardOrigins(),
+      now: Date.now,
     });
   }
 
@@ -175,6 +186,9 @@ export class ProxyApps implements AppHosts {
       accessUrl,
       reasonOf: publicReasonOf,
       now: Date.now,
+      clock: monotonicNow,
+      questions: new Places("questions about apps", APP_QUESTIONS),
+      clientAddress,
     });
     const traffic = new AppTraffic({
       accessUrl: deploymentUrl,
@@ -183,7 +197,10 @@ export class ProxyApps implements AppHosts {
         add: ({ decision, endsAt, end }) => {
           const leave = streams.add({ end, destroy: end });
           const { agentId } = decision.target;
-          const over = this.#rights.add({ agentId, endsAt, ask: () => gate.askAgain(decision), end });
+          const { ageMs, question } = gate.originOf(decision);
+          const askAfterMs = ASK_EVERY_MS - ageMs;
+          const ask = (): Promise<RightAnswer> => gate.askAgain(decision);
+          const over = this.#rights.add({ agentId, endsAt, askAfterMs, question, ask, end });
           return () => {
             over();
             leave();

@@ -1,6 +1,7 @@
 /** Who may use which app at a host of this proxy: the primary decides, and a browser signs in there. */
 import type { IncomingMessage } from "node:http";
 import type { AppGrantTarget, IssueAppTokenRequest } from "coder-protocol/rest/proxy-apps";
+import type { Instant } from "wg-userspace/base/instant";
 import { loginNeeded, readable } from "../../apps/app-answers.ts";
 import type { AppGate, Asked, UnderstoodRequest } from "../../apps/app-gate.ts";
 import type { Admission } from "../../apps/app-traffic.ts";
@@ -15,12 +16,16 @@ import type { AppAnswer } from "../../apps/pages.ts";
 import type { ShownApp } from "../../apps/shown-app.ts";
 import { badTicket, beginSignIn, seeOther, sessionCookies } from "../../apps/sign-in-answers.ts";
 import { cookieValue } from "../../auth/cookies.ts";
-import type { AppTokenClaims } from "../../base/app-token.ts";
+import { APP_TOKEN_LIFE_MS, type AppTokenClaims } from "../../base/app-token.ts";
+import type { Places } from "../../base/places.ts";
 import type { PassedAnswer, Primary } from "../primary.ts";
-import type { AppGrants } from "./app-grants.ts";
+import { type AppGrants, grantKey } from "./app-grants.ts";
+import type { IssuedRight } from "./app-tokens.ts";
 import type { RightAnswer } from "./open-rights.ts";
 
 const MAX_ALIASES = 10_000;
+/** As the primary issues them. */
+const SESSION = /^[\w-]{43}$/;
 const MAX_CREDENTIAL = 256;
 const ENDED = { holds: false, reason: "access ended" } as const;
 
@@ -31,32 +36,45 @@ export interface ProxyGateOptions {
   readonly deploymentUrl: () => URL;
   readonly accessUrl: URL;
   readonly reasonOf: (error: unknown) => string;
+  /** The time of day in milliseconds. */
   readonly now: () => number;
+  readonly clock: () => Instant;
+  /** For questions to the primary that requests cause. Those about what is open already take none. */
+  readonly questions: Places;
+  readonly clientAddress: (request: IncomingMessage) => string;
+}
+
+/** How a decision came about, to ask for it again. */
+interface Origin {
+  readonly question: IssueAppTokenRequest;
+  /** By the time of day. */
+  readonly decidedAt: number;
 }
 
 export class ProxyGate implements AppGate {
   readonly #options: ProxyGateOptions;
-  /** The owner's name by the alias of an agent, the least recently learned first. */
-  readonly #aliases = new Map<string, string>();
-  /** What was asked for each decision, to ask it again. */
-  readonly #questions = new WeakMap<AppDecision, IssueAppTokenRequest>();
+  /** The owner's name by the alias of an agent, the least recently learned first. It counts as long as a grant. */
+  readonly #aliases = new Map<string, { readonly owner: string; readonly learnedAt: Instant }>();
+  readonly #origins = new WeakMap<AppDecision, Origin>();
 
   constructor(options: ProxyGateOptions) {
     this.#options = options;
   }
 
   async ownerOf(place: AppPlace): Promise<string | undefined> {
-    return "alias" in place ? this.#aliases.get(place.alias) : place.owner;
+    if (!("alias" in place)) return place.owner;
+    const known = this.#aliases.get(place.alias);
+    return known !== undefined && this.#options.clock() - known.learnedAt < APP_TOKEN_LIFE_MS ? known.owner : undefined;
   }
 
   async choicesFor(asked: UnderstoodRequest): Promise<AppTarget | undefined> {
-    const right = await this.#options.grants.get(this.#question(asked, this.#session(asked)), "application/json");
+    const right = await this.#right(asked, this.#question(asked, this.#session(asked)), "application/json");
     return "claims" in right ? targetOf(right.claims) : undefined;
   }
 
   async answersPreflights(asked: Asked): Promise<boolean> {
     if (asked.relation !== "foreign") return false;
-    const right = await this.#options.grants.get(this.#question(asked, ""), "application/json");
+    const right = await this.#right(asked, this.#question(asked, ""), "application/json");
     return "claims" in right && targetOf(right.claims)?.cors === "passthru";
   }
 
@@ -73,12 +91,16 @@ export class ProxyGate implements AppGate {
     const clean = withoutOwnParameters(target);
     const nonce = cookieValue(asked.facts.headers.cookie, appCookies(this.#isSecure).state);
     if (nonce === undefined || Math.max(nonce.length, ticket.length) > MAX_CREDENTIAL) return badTicket(clean);
+    const done = this.#place(asked);
+    if (done === undefined) return busy();
     try {
       const session = await primary.redeemTicket({ ticket, host: asked.hostname, nonce });
       if (session === undefined) return badTicket(clean);
       return seeOther(clean, sessionCookies(session.session_id, session.max_age_seconds, asked.origin));
     } catch (error) {
       return unreached(reasonOf(error));
+    } finally {
+      done();
     }
   }
 
@@ -87,7 +109,8 @@ export class ProxyGate implements AppGate {
     const byHeader = headerToken(facts.headers);
     const credential = byHeader ?? (cookieCounts(facts, rule.relation) ? this.#session(asked) : "");
     const question = this.#question(asked, credential, request.url);
-    const right = await this.#options.grants.get(question, facts.headers.accept ?? "application/json");
+    const right = await this.#right(asked, question, facts.headers.accept ?? "application/json");
+    if ("status" in right) return readable(asked, right);
     if ("unknown" in right) return readable(asked, unreached(right.unknown));
     if ("refused" in right) {
       if (right.refused.status !== 401) return readable(asked, passedOn(right.refused));
@@ -99,15 +122,49 @@ export class ProxyGate implements AppGate {
 
   /** Whether what was decided holds, and until when. Never rejects. */
   async askAgain(decision: AppDecision): Promise<RightAnswer> {
-    const question = this.#questions.get(decision);
-    if (question === undefined) return ENDED;
-    const right = await this.#options.grants.ask(question);
+    const origin = this.#origins.get(decision);
+    if (origin === undefined) return ENDED;
+    const right = await this.#options.grants.ask(origin.question);
     if ("unknown" in right) return "unknown";
     if ("refused" in right) return ENDED;
     const target = targetOf(right.claims);
     const { state, ends_at: endsAt } = right.claims.grant;
     if (target === undefined || state === "stopped" || !sameProgram(target, decision.target)) return ENDED;
     return { holds: true, endsAt };
+  }
+
+  /** How long ago the primary made a decision, and what it was asked. */
+  originOf(decision: AppDecision): { readonly ageMs: number; readonly question: string } {
+    const { question, decidedAt } = this.#origins.get(decision) ?? { question: { app_hostname: "" }, decidedAt: 0 };
+    return { ageMs: this.#options.now() - decidedAt, question: grantKey(question) };
+  }
+
+  /** What is known of the right, or the primary's answer; that there are too many questions, where it has to be asked. */
+  async #right(
+    asked: UnderstoodRequest,
+    question: IssueAppTokenRequest,
+    accept: string,
+  ): Promise<IssuedRight | AppAnswer> {
+    const { grants } = this.#options;
+    const known = grants.known(question, accept);
+    if (known !== undefined) return await known;
+    const done = this.#place(asked);
+    if (done === undefined) return busy();
+    try {
+      return await grants.ask(question, accept);
+    } finally {
+      done();
+    }
+  }
+
+  /** A place for a question. Undefined: there are too many. */
+  #place({ request }: UnderstoodRequest): (() => void) | undefined {
+    const { clientAddress, questions } = this.#options;
+    try {
+      return questions.take({ address: clientAddress(request) });
+    } catch {
+      return undefined; // the visitor gets 503
+    }
   }
 
   #admitted(
@@ -125,7 +182,7 @@ export class ProxyGate implements AppGate {
     if (app.state !== "running") return readable(asked, notRunning(app, decision.visitor, deploymentUrl()));
     const first = firstPage(app.target, "", request);
     if (first !== undefined) return first;
-    this.#questions.set(decision, question);
+    this.#origins.set(decision, { question, decidedAt: claims.iat * 1_000 });
     return {
       decision,
       app,
@@ -142,14 +199,18 @@ export class ProxyGate implements AppGate {
   #learn({ label }: Asked, { owner }: ShownApp): void {
     if (!("alias" in label.place)) return;
     this.#aliases.delete(label.place.alias);
-    this.#aliases.set(label.place.alias, owner.username.toLowerCase());
+    this.#aliases.set(label.place.alias, {
+      owner: owner.username.toLowerCase(),
+      learnedAt: this.#options.clock(),
+    });
     const [oldest] = this.#aliases.keys();
     if (this.#aliases.size > MAX_ALIASES && oldest !== undefined) this.#aliases.delete(oldest);
   }
 
-  /** The session of the host; "" without one. */
+  /** The session of the host; "" without one, or with what cannot be one. */
   #session({ facts }: UnderstoodRequest): string {
-    return cookieValue(facts.headers.cookie, appCookies(this.#isSecure).session) ?? "";
+    const session = cookieValue(facts.headers.cookie, appCookies(this.#isSecure).session) ?? "";
+    return SESSION.test(session) ? session : "";
   }
 
   #question({ hostname, label }: UnderstoodRequest, credential: string, target = "/"): IssueAppTokenRequest {
@@ -216,6 +277,16 @@ function visitorOf({ grant: { visitor } }: AppTokenClaims): AppDecision["visitor
 
 function passedOn({ status, headers, body }: PassedAnswer): AppAnswer {
   return { status, title: "", text: "", headers, body };
+}
+
+function busy(): AppAnswer {
+  return {
+    status: 503,
+    title: "Busy",
+    text: "Too many requests wait for the deployment's answer. Try again in a moment.",
+    headers: { "Retry-After": "5" },
+    reloadSeconds: 5,
+  };
 }
 
 function unreached(why: string): AppAnswer {

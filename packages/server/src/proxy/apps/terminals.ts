@@ -14,8 +14,10 @@ import { readPtyQuery } from "../../http/terminals/pty-query.ts";
 import { TerminalOwners } from "../../http/terminals/terminal-owners.ts";
 import { TERMINAL_PATH, TerminalSockets, type TerminalSocketsOptions } from "../../http/terminals/terminal-sockets.ts";
 import type { AppTokens } from "./app-tokens.ts";
-import type { OpenRights, RightAnswer } from "./open-rights.ts";
+import { ASK_EVERY_MS, type OpenRights, type RightAnswer } from "./open-rights.ts";
 
+/** A page opens its terminal at once. A token that is older may have been found in an address, and its login have ended. */
+const FRESH_TOKEN_MS = 5_000;
 const NEXT_STEP = "Open the terminal again from the dashboard: it asks for a new token.";
 
 export interface ProxyTerminalsOptions extends TerminalSocketsOptions {
@@ -25,6 +27,8 @@ export interface ProxyTerminalsOptions extends TerminalSocketsOptions {
   readonly origins: () => ReadonlySet<string>;
   readonly limits: PlaceLimits;
   readonly clientAddress: (request: IncomingMessage) => string;
+  /** The time of day in milliseconds. */
+  readonly now: () => number;
 }
 
 export class ProxyTerminals {
@@ -66,13 +70,21 @@ export class ProxyTerminals {
     if (claim === "other") throw new DomainError("forbidden", "This terminal belongs to another user");
     this.#places.takeUntilClosed({ userId: visitor.id, address: this.#options.clientAddress(request) }, socket);
     if (socket.destroyed) return;
+    const ageMs = this.#options.now() - claims.iat * 1_000;
     this.#sockets.open(request, socket, head, {
       query,
       user: { id: visitor.id, username: visitor.username },
       request: { agentId, keyId: APP_TUNNEL_KEY, token: "" },
       fresh: claim === "new",
       watch: (end) =>
-        this.#options.rights.add({ agentId, endsAt: claims.grant.ends_at, ask: () => this.#askAgain(claims), end }),
+        this.#options.rights.add({
+          agentId,
+          endsAt: claims.grant.ends_at,
+          askAfterMs: ageMs > FRESH_TOKEN_MS ? 0 : ASK_EVERY_MS - ageMs,
+          question: claims.jti,
+          ask: () => this.#askAgain(claims),
+          end,
+        }),
     });
   }
 
