@@ -411,7 +411,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: "R19",
-        text: "A workspace proxy that registers with another address while the one that is known answers is refused, and the attempt logged.",
+        text: "A workspace proxy that registers with another address while the one that is known answers is refused, and the attempt logged. No proxy gets an address of another or of the deployment, and one that changes its address by itself serves no apps and terminals until an owner confirms it.",
       },
       {
         number: "R20",

@@ -193,7 +193,9 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   });
 
   const probeKeys = new ProbeKeys();
+  const ownHosts = () => ({ accessUrl: addresses.browserUrl(), wildcard: config.wildcardAccessUrl });
   const proxies = proxyServices({
+    ownHosts,
     store,
     directory: proxyDirectory,
     accessEvents,
@@ -334,7 +336,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   });
 
   const appProxies = () => {
-    const own = { wildcard, accessUrl: addresses.browserUrl() };
+    const own = ownHosts();
     return proxyDirectory.all.filter((row) => servesApps(row, own));
   };
   const proxyApps = new ProxyApps({
@@ -359,6 +361,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const proxyTunnels = new ProxyTunnels({
     control,
     authenticator: proxies.authenticator,
+    requireServing: proxies.requireServing,
     rights: proxyApps.grants,
     accessEvents,
     changes,

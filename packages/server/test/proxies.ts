@@ -33,6 +33,13 @@ export async function createProxy(at: Deployment, name: string): Promise<{ id: s
   return { id: answer.json.proxy.id, token: answer.json.proxy_token };
 }
 
+/** As createProxy, with an address at which nothing listens: it has registered before. */
+export async function createOtherProxy(at: Deployment, name: string): Promise<{ id: string; token: string }> {
+  const proxy = await createProxy(at, name);
+  await at.server.parts.store.workspaceProxies.update(proxy.id, { url: "http://127.0.0.2:1" });
+  return proxy;
+}
+
 /** A process that answers GET /healthz-report with what the test set. */
 export class FakeProxy implements AsyncDisposable {
   readonly #server: Server;

@@ -5,7 +5,7 @@ import { proxyOrigins } from "../src/http/dashboard/proxy-origins.ts";
 import { addMember, send } from "./helpers.ts";
 import { TestPeer } from "./peers.ts";
 import { claimsOf, ending, type Proxied, proxied, read, tunnelOf } from "./proxied.ts";
-import { asProxy, createProxy, PROXIES, until } from "./proxies.ts";
+import { asProxy, createOtherProxy, PROXIES, until } from "./proxies.ts";
 
 const HOST = "8080--main--dev--member.near.test";
 const AUTH_REDIRECT = "/api/v2/applications/auth-redirect";
@@ -122,7 +122,7 @@ test("security R17: a session at a proxy's host is worth nothing at another host
   const session = await sessionFor(on, on.ada.token);
   expect((await issue(on, session, { host: "8081--main--dev--member.near.test" })).status).toBe(401);
   expect((await issue(on, session, { host: `p---${HOST}` })).status).toBe(401);
-  const other = await createProxy(on.at, "far");
+  const other = await createOtherProxy(on.at, "far");
   const { store } = on.at.server.parts;
   await store.workspaceProxies.update(other.id, { url: "http://127.0.0.2", wildcard_hostname: "*.near.test" });
   expect((await issue(on, session, { as: other.token })).status).toBe(401);
@@ -133,9 +133,40 @@ test("security R17: a session at a proxy's host is worth nothing at another host
   expect((await issue(on, session, { host: HOST.replace("near.test", "far.test") })).status).toBe(400);
 });
 
+test("security R20: a new token of the proxy ends the sessions at its hosts", async () => {
+  await using on = await proxied();
+  const session = await sessionFor(on, on.ada.token);
+  expect((await issue(on, session)).status).toBe(201);
+  const edited = await send(on.at.url, "PATCH", `${PROXIES}/near`, {
+    token: on.at.token,
+    body: { regenerate_token: true },
+  });
+  const as: string = edited.json.proxy_token;
+  expect((await issue(on, session, { as })).status).toBe(401);
+  expect((await issue(on, on.ada.token, { as })).status).toBe(201);
+});
+
+test("security S10: a ticket that was used is not good again when many sessions follow it", async () => {
+  await using on = await proxied();
+  const { store } = on.at.server.parts;
+  const redemption = await ticketFor(on, on.ada.token);
+  expect((await redeem(on, redemption)).status).toBe(200);
+  const [keyId = ""] = await store.apiKeys.ids(on.ada.id);
+  const now = Date.now();
+  for (let count = 0; count < 300; count++)
+    await store.transaction(({ appSessions }) =>
+      appSessions.insert(
+        { id_hash: `h${count}`, key_id: keyId, user_id: on.ada.id, host: "x", created_at: now, expires_at: now + 1e6 },
+        256,
+        60_000,
+      ),
+    );
+  expect((await redeem(on, redemption)).status).toBe(400);
+});
+
 test("security S10: a ticket for a proxy's host works once, at that host and proxy, and for that browser", async () => {
   await using on = await proxied();
-  const other = await createProxy(on.at, "far");
+  const other = await createOtherProxy(on.at, "far");
   const redemption = await ticketFor(on, on.ada.token);
   expect((await redeem(on, redemption, other.token)).status).toBe(400);
   expect((await redeem(on, { ...redemption, host: `p---${HOST}` })).status).toBe(400);

@@ -263,7 +263,7 @@ describe("processes that state different things", () => {
     await process.register(at, token, { replica_id: second, derp_enabled: false, derp_only: false });
     expect(isOut(at)()).toBe(true);
     await process.register(at, token);
-    expect(await near(at)).toMatchObject({ derp_enabled: false, derp_only: false });
+    expect(await near(at)).toMatchObject({ derp_enabled: false, derp_only: true });
     await asProxy(at, token, "deregister", { replica_id: second });
     await until(at, isIn(at));
   });

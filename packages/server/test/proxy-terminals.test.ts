@@ -12,7 +12,7 @@ import { expect, test, vi } from "vitest";
 import { addMember, openSocket, send } from "./helpers.ts";
 import { agentNode, nodeOf, TestPeer } from "./peers.ts";
 import { claimsOf, ending, keysOf, type Proxied, proxied, read, tunnelOf } from "./proxied.ts";
-import { asProxy, createProxy, type FakeProxy, PROXIES } from "./proxies.ts";
+import { asProxy, createOtherProxy, type FakeProxy, PROXIES } from "./proxies.ts";
 
 const proxyNode = nodeOf({ id: 77n, fill: 9, addresses: ["fd7a:115c:a1e0::77"] });
 
@@ -78,7 +78,7 @@ test("a terminal's token is refused for another address, agent or user", async (
 
 test("security R17: a token that one proxy may read is refused by another and by the primary", async () => {
   await using on = await proxied();
-  const other = await createProxy(on.at, "far");
+  const other = await createOtherProxy(on.at, "far");
   const { signed_token: text } = (await askForTerminal(on, on.ada.token)).json;
   expect(await read(on, text)).toHaveProperty("claims");
   expect(await read(on, text, other)).toEqual({ refused: "signature" });
@@ -104,7 +104,7 @@ test("security R18: a proxy has tunnels only to agents of which it serves someth
 
   await askForTerminal(on, on.ada.token);
   await using peer = await tunnelOf(on);
-  const other = await createProxy(on.at, "far");
+  const other = await createOtherProxy(on.at, "far");
   await using stranger = await TestPeer.ofProxy(on.at.url, other.token);
   stranger.tunnelTo(on.agentId);
   expect(await stranger.next()).toContain("not yours to reach");

@@ -51,32 +51,35 @@ export class ProxySignIn {
     const destination = destinationOf(redirectUri);
     if (destination === undefined) return undefined;
     const { hostname, target, url } = destination;
-    for (const proxy of this.#options.proxies()) {
+    const places = this.#options.proxies().flatMap((proxy) => {
       const place = placeOf(proxy, hostname, target);
-      if ("error" in place || place.origin !== url.origin) continue;
-      if (!isState(state)) return refused(400, "Invalid state", "Open the app again to start a new sign-in.");
-      const { accessUrl, apps, clock, terminals, tickets } = this.#options;
-      const decided = await apps.decide(place.app, visitor);
-      if (typeof decided === "string") return { refused: notFoundAnswer(accessUrl()) };
-      // The proxy would get no token for this visitor.
-      if (!(await terminals.holds(visitor.keyId, decided.found.agent.id))) {
-        const location = ownPlace(place.app, target, this.#options);
-        return location === undefined ? { refused: notFoundAnswer(accessUrl()) } : { location };
-      }
-      const ticket = tickets.issue(visitor, { proxyId: proxy.id, host: hostname }, state, clock.now());
-      return { location: withTicket(`${place.origin}${target}`, ticket) };
+      return "error" in place || place.origin !== url.origin ? [] : [{ proxy, place }];
+    });
+    const [found, ...others] = places;
+    // Two proxies at one address: which of them the ticket is for cannot be known.
+    if (found === undefined || others.length > 0) return undefined;
+    if (!isState(state)) return refused(400, "Invalid state", "Open the app again to start a new sign-in.");
+    const { proxy, place } = found;
+    const { accessUrl, apps, clock, terminals, tickets } = this.#options;
+    const decided = await apps.decide(place.app, visitor);
+    if (typeof decided === "string") return { refused: notFoundAnswer(accessUrl()) };
+    // The proxy would get no token for this visitor.
+    if (!(await terminals.holds(visitor.keyId, decided.found.agent.id))) {
+      const location = ownPlace(place.app, target, this.#options);
+      return location === undefined ? { refused: notFoundAnswer(accessUrl()) } : { location };
     }
-    return undefined;
+    const ticket = tickets.issue(visitor, { proxyId: proxy.id, host: hostname }, state, clock.now());
+    return { location: withTicket(`${place.origin}${target}`, ticket) };
   }
 
   /** For the proxy that the browser brought the ticket to. Undefined: it is not valid there, or was used before. */
   async redeem(
-    { id: proxyId }: WorkspaceProxyRow,
+    proxy: WorkspaceProxyRow,
     { ticket, host, nonce }: Redemption,
   ): Promise<{ readonly id: string; readonly maxAgeSeconds: number } | undefined> {
     const { clock, tickets, visitors } = this.#options;
-    const redeemed = tickets.redeem(ticket, { proxyId, host }, nonce, clock.now());
+    const redeemed = tickets.redeem(ticket, { proxyId: proxy.id, host }, nonce, clock.now());
     if (redeemed === undefined) return undefined;
-    return await visitors.begin(redeemed.holder, placeAt(proxyId, host), redeemed.sessionId);
+    return await visitors.begin(redeemed.holder, placeAt(proxy, host), redeemed.sessionId);
   }
 }

@@ -132,7 +132,7 @@ export class ProxyTokens {
     const { visitors } = this.#options;
     if (credential === "") return undefined;
     if (parseUserToken(credential) !== undefined) return (await visitors.byToken(credential)) ?? "invalid";
-    return await visitors.bySession(credential, placeAt(proxy.id, host));
+    return await visitors.bySession(credential, placeAt(proxy, host));
   }
 
   #sign(proxy: WorkspaceProxyRow, facts: AppTokenFacts): string {

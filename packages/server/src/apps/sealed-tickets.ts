@@ -4,9 +4,8 @@
  * becomes has an id that follows from it, which the store takes once.
  */
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:crypto";
-import { stateOf, type TicketHolder } from "./tickets.ts";
+import { stateOf, TICKET_LIFETIME_MS, type TicketHolder } from "./tickets.ts";
 
-const LIFETIME_MS = 60_000;
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 const MAX_LENGTH = 256;
@@ -38,7 +37,12 @@ export class SealedTickets {
   issue({ keyId, userId }: TicketHolder, place: TicketPlace, state: string, now: number): string {
     const iv = randomBytes(IV_BYTES);
     const cipher = createCipheriv("aes-256-gcm", this.#sealing, iv).setAAD(binding(place, state));
-    const sealed = [iv, cipher.update(`${now + LIFETIME_MS} ${keyId} ${userId}`), cipher.final(), cipher.getAuthTag()];
+    const sealed = [
+      iv,
+      cipher.update(`${now + TICKET_LIFETIME_MS} ${keyId} ${userId}`),
+      cipher.final(),
+      cipher.getAuthTag(),
+    ];
     return Buffer.concat(sealed).toString("base64url");
   }
 

@@ -6,7 +6,7 @@ import { createHash, randomBytes } from "node:crypto";
 
 const TICKET_BYTES = 32;
 const NONCE_BYTES = 16;
-const LIFETIME_MS = 60_000;
+export const TICKET_LIFETIME_MS = 60_000;
 /** The oldest go first. */
 const MAX_TICKETS = 10_000;
 
@@ -27,7 +27,7 @@ export class AppTickets {
   /** @param state What {@link stateOf} makes of the nonce in the cookie of the browser that asks. */
   issue(holder: TicketHolder, host: string, state: string, now: number): string {
     for (const [hash, { madeAt }] of this.#tickets) {
-      if (now - madeAt < LIFETIME_MS && this.#tickets.size < MAX_TICKETS) break;
+      if (now - madeAt < TICKET_LIFETIME_MS && this.#tickets.size < MAX_TICKETS) break;
       this.#tickets.delete(hash);
     }
     const ticket = randomBytes(TICKET_BYTES).toString("base64url");
@@ -41,7 +41,7 @@ export class AppTickets {
     const entry = this.#tickets.get(hash);
     this.#tickets.delete(hash);
     if (entry === undefined || nonce === undefined) return undefined;
-    const valid = now - entry.madeAt < LIFETIME_MS && entry.host === host && entry.state === stateOf(nonce);
+    const valid = now - entry.madeAt < TICKET_LIFETIME_MS && entry.host === host && entry.state === stateOf(nonce);
     return valid ? { userId: entry.userId, keyId: entry.keyId } : undefined;
   }
 }

@@ -5,13 +5,13 @@ import { cookieValue } from "../auth/cookies.ts";
 import { equalDigests, hashSecret, parseUserToken } from "../auth/tokens.ts";
 import type { WallClock } from "../base/clock.ts";
 import { isUniqueViolation } from "../db/dialect.ts";
-import type { ApiKeyRow } from "../db/schema.ts";
+import type { ApiKeyRow, WorkspaceProxyRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { Visitor } from "./decision.ts";
 import { headerToken } from "./header-token.ts";
 import type { VisitorIdentity } from "./headers.ts";
 import { Recent } from "./recent.ts";
-import type { TicketHolder } from "./tickets.ts";
+import { TICKET_LIFETIME_MS, type TicketHolder } from "./tickets.ts";
 
 const SESSION_BYTES = 32;
 const SESSION_LIFETIME_MS = 86_400_000;
@@ -107,7 +107,9 @@ export class Visitors {
       expires_at: now + SESSION_LIFETIME_MS,
     };
     try {
-      await this.#store.transaction(({ appSessions }) => appSessions.insert(row, MAX_SESSIONS_PER_KEY));
+      await this.#store.transaction(({ appSessions }) =>
+        appSessions.insert(row, MAX_SESSIONS_PER_KEY, TICKET_LIFETIME_MS),
+      );
     } catch (error) {
       if (isUniqueViolation(error)) return undefined;
       throw error;
@@ -132,7 +134,7 @@ export class Visitors {
   }
 }
 
-/** What a session at a host of a workspace proxy is valid for. No host name has a space. */
-export function placeAt(proxyId: string, host: string): string {
-  return `${host} ${proxyId}`;
+/** What a session at a host of a workspace proxy is valid for: it ends with the proxy's token. No host name has a space. */
+export function placeAt({ id, token_generation }: WorkspaceProxyRow, host: string): string {
+  return `${host} ${id} ${token_generation}`;
 }

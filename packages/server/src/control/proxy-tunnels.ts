@@ -36,6 +36,8 @@ export interface ProxyRights {
 export interface ProxyTunnelsOptions {
   readonly control: Pick<ControlPlane, "coordinator" | "resumedPeer" | "serveClient" | "throwRefusal">;
   readonly authenticator: ProxyAuthenticator;
+  /** Throws DomainError "forbidden" for a proxy that may serve no apps and terminals. */
+  readonly requireServing: (proxy: WorkspaceProxyRow) => void;
   readonly rights: ProxyRights;
   readonly accessEvents: AccessEvents;
   readonly changes: Changes;
@@ -110,6 +112,7 @@ export class ProxyTunnels {
         this.#options.control.throwRefusal();
         const url = new URL(request.url ?? "/", "http://server");
         const proxy = await this.#options.authenticator.authenticate(request);
+        this.#options.requireServing(proxy);
         requireVersion(url, MISSING_TAILNET_VERSION);
         const holder = holderOf(proxy.id);
         const resume: ResumeHolder = { kind: "client", userId: holder, keyId: String(proxy.token_generation) };

@@ -11,8 +11,11 @@ export class AppSessions {
     return await this.#db.selectFrom("app_sessions").selectAll().where("id_hash", "=", idHash).executeTakeFirst();
   }
 
-  /** Adds a session; those that ended go, and of the same login the oldest beyond `perKey`. Call inside a transaction. */
-  async insert(row: AppSessionRow, perKey: number): Promise<void> {
+  /**
+   * Adds a session; those that ended go, and of the same login the oldest beyond `perKey`, but none that is younger than
+   * `keepMs`: while the ticket that it came from could be used again. Call inside a transaction.
+   */
+  async insert(row: AppSessionRow, perKey: number, keepMs: number): Promise<void> {
     await this.#db.deleteFrom("app_sessions").where("expires_at", "<=", row.created_at).execute();
     const kept = this.#db
       .selectFrom("app_sessions")
@@ -23,6 +26,7 @@ export class AppSessions {
     await this.#db
       .deleteFrom("app_sessions")
       .where("key_id", "=", row.key_id)
+      .where("created_at", "<=", row.created_at - keepMs)
       .where("id_hash", "not in", kept)
       .execute();
     await this.#db.insertInto("app_sessions").values(row).execute();

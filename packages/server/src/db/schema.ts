@@ -307,6 +307,11 @@ export interface WorkspaceProxiesTable {
   /** Its access URL; empty until it has registered. */
   url: string;
   wildcard_hostname: string;
+  /**
+   * 1: address and kind of service are those of its first registration, or an owner set them. 0: it took another address, or
+   * began to serve more than its relay, by itself; it serves no apps and terminals until an owner confirms it.
+   */
+  is_confirmed: Generated<number>;
   derp_enabled: number;
   derp_only: number;
   /** UDP port of its own STUN server; 0: none. */

@@ -1,12 +1,30 @@
-import type { Wildcard } from "../base/wildcard.ts";
+/** Which workspace proxies may serve apps and terminals. */
+import { DomainError } from "../base/domain-error.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
+import { type OwnHosts, overlapsOwn } from "./address-overlap.ts";
 import { healthOf } from "./health-state.ts";
 
-/**
- * Whether browsers may be sent to it: it registered to serve more than its relay, and is well.
- * @param own What the deployment itself has: hosts that are its own are no proxy's.
- */
-export function servesApps(row: WorkspaceProxyRow, own: { wildcard: Wildcard | undefined; accessUrl: URL }): boolean {
-  if (row.url === "" || row.derp_only === 1 || row.deleted_at !== null || healthOf(row).status !== "ok") return false;
-  return row.wildcard_hostname !== own.wildcard?.pattern && new URL(row.url).host !== own.accessUrl.host;
+/** Why the proxy may serve no apps and terminals, as the rest of a sentence; undefined: it may. */
+export function appRefusal(row: WorkspaceProxyRow, own: OwnHosts): string | undefined {
+  if (row.url === "") return "it has not registered";
+  if (row.derp_only === 1) return "it only relays";
+  if (row.is_confirmed === 0) return UNCONFIRMED;
+  if (overlapsOwn(row, own)) return "its address is one of the deployment itself";
+  return undefined;
+}
+
+/** What an owner has to know of a proxy that changed by itself. */
+export const UNCONFIRMED =
+  'its address or what it serves changed without an owner; "coder wsproxy edit" with --access-url and --wildcard-access-url confirms it';
+
+/** Throws DomainError "forbidden". */
+export function requireServing(row: WorkspaceProxyRow, own: OwnHosts): void {
+  const refusal = appRefusal(row, own);
+  if (refusal === undefined) return;
+  throw new DomainError("forbidden", "This workspace proxy may not serve apps and terminals.", { detail: refusal });
+}
+
+/** Whether browsers may be sent to it: it may serve apps and terminals, and is well. */
+export function servesApps(row: WorkspaceProxyRow, own: OwnHosts): boolean {
+  return row.deleted_at === null && appRefusal(row, own) === undefined && healthOf(row).status === "ok";
 }

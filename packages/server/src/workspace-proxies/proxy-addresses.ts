@@ -1,5 +1,7 @@
 import { DomainError } from "../base/domain-error.ts";
 import { parseWildcard } from "../base/wildcard.ts";
+import type { WorkspaceProxyRow } from "../db/schema.ts";
+import { type OwnHosts, overlap, overlapsOwn, type ProxyAddress } from "./address-overlap.ts";
 
 /** The origin of a proxy's access URL. Throws DomainError "invalid" for anything but http(s)://host[:port]. */
 export function checkedAccessUrl(text: string): string {
@@ -27,5 +29,19 @@ export function checkedWildcard(text: string): string {
   if (!("error" in wildcard)) return wildcard.pattern;
   throw new DomainError("invalid", `The wildcard host name ${wildcard.error}.`, {
     validations: [{ field: "wildcard_hostname", detail: wildcard.error }],
+  });
+}
+
+/** Throws DomainError "contested" when the deployment or another proxy has the address or a part of it. */
+export function refuseOverlap(
+  address: ProxyAddress & Pick<WorkspaceProxyRow, "id">,
+  proxies: readonly WorkspaceProxyRow[],
+  own: OwnHosts,
+): void {
+  const other = proxies.find((proxy) => proxy.id !== address.id && overlap(address, proxy) !== undefined);
+  const holder = other === undefined ? "the deployment itself" : `the workspace proxy "${other.name}"`;
+  if (other === undefined && !overlapsOwn(address, own)) return;
+  throw new DomainError("contested", `The address is that of ${holder}.`, {
+    detail: "Each proxy needs an access URL of its own, and a wildcard host name whose hosts are no other's.",
   });
 }

@@ -10,8 +10,9 @@ import { DomainError, notFound } from "../base/domain-error.ts";
 import { isUniqueViolation } from "../db/dialect.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
 import type { Store, Tables } from "../db/store.ts";
+import type { OwnHosts, ProxyAddress } from "./address-overlap.ts";
 import { healthColumns, healthOf, observed } from "./health-state.ts";
-import { checkedAccessUrl, checkedWildcard } from "./proxy-addresses.ts";
+import { checkedAccessUrl, checkedWildcard, refuseOverlap } from "./proxy-addresses.ts";
 import type { ProxyDirectory } from "./proxy-directory.ts";
 import { proxyRegionIdLimit } from "./proxy-regions.ts";
 import { formatProxyToken, mintProxyToken } from "./proxy-token.ts";
@@ -35,6 +36,7 @@ export interface ProxyAdministrationOptions {
   readonly store: Store;
   readonly directory: ProxyDirectory;
   readonly accessChanges: AccessChanges;
+  readonly ownHosts: () => OwnHosts;
   readonly regionIdOf: (regionNumber: number) => number;
   readonly clock: WallClock;
 }
@@ -78,6 +80,7 @@ export class ProxyAdministration {
           region_number: regionNumber,
           url: "",
           wildcard_hostname: "",
+          is_confirmed: 1,
           derp_enabled: 0,
           derp_only: 0,
           stun_port: 0,
@@ -100,7 +103,7 @@ export class ProxyAdministration {
     return { proxy, token };
   }
 
-  /** Empty and missing fields leave the proxy as it is, but an empty wildcard host name clears it. Throws DomainError "invalid", "taken" or "not-found". */
+  /** Empty and missing fields leave the proxy as it is, but an empty wildcard host name clears it. Throws DomainError "invalid", "taken", "contested" or "not-found". */
   async edit(id: string, change: PatchWorkspaceProxyRequest): Promise<ProxyWithToken> {
     const { name = "", display_name = "", icon = "", access_url = "", wildcard_hostname } = change;
     if (name !== "") refuseReserved(name);
@@ -112,16 +115,19 @@ export class ProxyAdministration {
       ...(wildcard_hostname === undefined ? {} : { wildcard_hostname: checkedWildcard(wildcard_hostname) }),
     };
     const made = change.regenerate_token === true ? newToken(id) : undefined;
-    const { accessChanges, directory } = this.#options;
+    const { accessChanges, directory, ownHosts } = this.#options;
     const now = this.#options.clock.now();
     // The row comes from the transaction itself: after its commit the token is shown also when the database is away.
     const proxy = await refusingTaken(name, () =>
       accessChanges.transaction(async (tables, ends) => {
+        const moves = columns.url !== undefined || columns.wildcard_hostname !== undefined;
+        if (moves) await tables.settings.lockDeployment();
         const proxy = await tables.workspaceProxies.locked(id);
         if (proxy === undefined) throw notFound();
+        if (moves) refuseOverlap({ ...proxy, ...columns }, await tables.workspaceProxies.all(), ownHosts());
         const other = name === "" ? undefined : await tables.workspaceProxies.byName(name);
         if (other !== undefined && other.id !== id) throw taken(name);
-        await tables.workspaceProxies.update(id, { ...columns, updated_at: now });
+        await tables.workspaceProxies.update(id, { ...columns, ...confirmation(proxy, columns), updated_at: now });
         if (columns.url !== undefined && columns.url !== proxy.url) {
           await tables.workspaceProxies.removeReplicas(id);
           await goes(tables, proxy, "an owner gave it another access URL", now);
@@ -169,6 +175,15 @@ export class ProxyAdministration {
     const why = proxyRegionIdLimit(id);
     if (why !== undefined) throw new DomainError("limit-reached", `No region is left for another proxy: ${why}.`);
   }
+}
+
+/** An owner who gives the whole address has seen what browsers are sent to. */
+function confirmation(
+  proxy: WorkspaceProxyRow,
+  given: Partial<ProxyAddress>,
+): Partial<Pick<WorkspaceProxyRow, "is_confirmed">> {
+  const isWhole = given.url !== undefined && (given.wildcard_hostname !== undefined || proxy.wildcard_hostname === "");
+  return isWhole ? { is_confirmed: 1 } : {};
 }
 
 /** Its region leaves the map; the first good check after a process of it has registered brings it back. */

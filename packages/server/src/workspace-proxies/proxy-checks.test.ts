@@ -21,6 +21,7 @@ class MemoryProxies {
     region_number: at + 1,
     url: `https://${name}.example.com`,
     wildcard_hostname: "",
+    is_confirmed: 1,
     derp_enabled: 1,
     derp_only: 1,
     stun_port: 0,

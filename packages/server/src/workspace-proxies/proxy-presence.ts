@@ -30,7 +30,8 @@ type Statement = Pick<WorkspaceProxyReplicaRow, "derp_enabled" | "derp_only" | "
 export function jointStatement(known: JointStatement, replicas: readonly Statement[]): JointStatement {
   return {
     derp_enabled: agreed(known.derp_enabled, replicas, "derp_enabled"),
-    derp_only: agreed(known.derp_only, replicas, "derp_only"),
+    // More than a relay is served where all of them serve it.
+    derp_only: replicas.some((replica) => replica.derp_only === 1) ? 1 : agreed(known.derp_only, replicas, "derp_only"),
     stun_port: agreed(known.stun_port, replicas, "stun_port"),
     version: replicas.at(-1)?.version ?? known.version,
   };

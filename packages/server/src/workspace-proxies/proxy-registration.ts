@@ -10,8 +10,10 @@ import { RateLimit } from "../base/rate-limit.ts";
 import { withoutNul } from "../base/text.ts";
 import type { WorkspaceProxyReplicaRow, WorkspaceProxyRow } from "../db/schema.ts";
 import type { Store, Tables } from "../db/store.ts";
+import type { OwnHosts } from "./address-overlap.ts";
+import { UNCONFIRMED } from "./app-proxies.ts";
 import { altered, type HealthColumns, healthColumns, healthOf, observed, unregistered } from "./health-state.ts";
-import { checkedAccessUrl, checkedWildcard } from "./proxy-addresses.ts";
+import { checkedAccessUrl, checkedWildcard, refuseOverlap } from "./proxy-addresses.ts";
 import { invalidToken } from "./proxy-authenticator.ts";
 import type { ProxyChecks } from "./proxy-checks.ts";
 import type { ProxyDirectory } from "./proxy-directory.ts";
@@ -37,6 +39,7 @@ export interface ProxyRegistrationOptions {
   readonly store: Store;
   readonly directory: ProxyDirectory;
   readonly checks: Pick<ProxyChecks, "checkSoon">;
+  readonly ownHosts: () => OwnHosts;
   readonly clock: WallClock;
   readonly log: Pick<Logger, "info" | "warn">;
 }
@@ -51,10 +54,10 @@ export class ProxyRegistration {
 
   /**
    * A process of the proxy is there. Throws DomainError "invalid", "unauthenticated" (the token ended meanwhile), "contested"
-   * (it states another address while the one that is known answers), "limit-reached" or "too-many".
+   * (it states another address while the one that is known answers, or one that is not its own), "limit-reached" or "too-many".
    */
   async register(proxy: WorkspaceProxyRow, request: RegisterProxyRequest): Promise<Registered> {
-    const { store, directory, checks, clock, log } = this.#options;
+    const { store, directory, checks, ownHosts, clock, log } = this.#options;
     const now = clock.now();
     const waitMs = this.#rate.take(proxy.id, now);
     if (waitMs > 0)
@@ -63,18 +66,26 @@ export class ProxyRegistration {
       });
     const stated = statedBy(request);
     const outcome = await store.transaction(async (tables) => {
+      // Before the row: addresses of proxies change one after the other.
+      const seen = isAnother(proxy, stated);
+      if (seen) await tables.settings.lockDeployment();
       const row = await tables.workspaceProxies.locked(proxy.id);
       if (row === undefined || row.token_generation !== proxy.token_generation) throw invalidToken();
       const address = addressOf(row, stated);
-      const moves = row.url !== "" && (row.url !== address.url || row.wildcard_hostname !== address.wildcard_hostname);
+      const changes = isAnother(row, stated);
+      const moves = changes && row.url !== "";
       if (moves && !mayMove(row, now)) return { refused: row };
+      if (changes && !seen) throw changedMeanwhile(row);
+      if (changes) refuseOverlap({ ...address, id: row.id }, await tables.workspaceProxies.all(), ownHosts());
       const leaves = row.url !== "" && row.url !== address.url;
       // Those that are known are at the other address.
       if (leaves) await tables.workspaceProxies.removeReplicas(row.id);
       await putReplica(tables, row, request, stated, now);
       const replicas = await tables.workspaceProxies.replicas(row.id, now - REPLICA_MS);
-      const columns = { ...address, ...joint(leaves ? { ...row, ...forgotten(row, now) } : row, replicas, now) };
+      const joined = joint(leaves ? { ...row, ...forgotten(row, now) } : row, replicas, now);
+      const columns = { ...address, ...joined, is_confirmed: confirmationOf(row, address, joined) };
       await tables.workspaceProxies.update(row.id, { ...columns, last_registered_at: now });
+      if (columns.is_confirmed === 0 || columns.derp_only === 1) await tables.proxyAppGrants.removeOfProxy(row.id);
       return {
         before: row,
         after: { ...row, ...columns },
@@ -91,6 +102,7 @@ export class ProxyRegistration {
     }
     const { before, after, moves, siblings } = outcome;
     if (moves) log.info({ proxy: before.name, from: before.url, to: stated.url }, "a workspace proxy moved");
+    if (after.is_confirmed < before.is_confirmed) log.warn({ proxy: before.name }, `a workspace proxy ${UNCONFIRMED}`);
     this.#logRegion(before, after);
     const isNews = Object.entries(after).some(([name, value]) => before[name as keyof typeof before] !== value);
     if (isNews) await directory.changed();
@@ -148,6 +160,28 @@ function statedBy(request: RegisterProxyRequest) {
 function addressOf(row: WorkspaceProxyRow, stated: Stated): Pick<WorkspaceProxyRow, "url" | "wildcard_hostname"> {
   const statesNone = stated.derp_only === 1 && stated.wildcard_hostname === "";
   return { url: stated.url, wildcard_hostname: statesNone ? row.wildcard_hostname : stated.wildcard_hostname };
+}
+
+function isAnother(row: WorkspaceProxyRow, stated: Stated): boolean {
+  const { url, wildcard_hostname } = addressOf(row, stated);
+  return row.url !== url || row.wildcard_hostname !== wildcard_hostname;
+}
+
+/**
+ * Its first registration is taken as it is: the token was just given to it. From then on what browsers may be sent to changes by
+ * an owner alone.
+ */
+function confirmationOf(
+  row: WorkspaceProxyRow,
+  { url, wildcard_hostname }: ReturnType<typeof addressOf>,
+  { derp_only }: JointStatement,
+): number {
+  // Before it registers an owner may have set a part of the address.
+  const contradicts =
+    (row.url !== "" && row.url !== url) ||
+    (row.url + row.wildcard_hostname !== "" && row.wildcard_hostname !== wildcard_hostname);
+  const servesMore = row.last_registered_at !== null && row.derp_only === 1 && derp_only === 0;
+  return contradicts || servesMore ? 0 : row.is_confirmed;
 }
 
 /** What its running processes determine together. What that alters in the relay map counts as a change of the map. */
@@ -219,6 +253,12 @@ function elsewhere({ name, url }: WorkspaceProxyRow): DomainError {
     detail:
       `It is at ${url}. Stop the proxy there and wait five minutes, or have an owner run ` +
       `"coder wsproxy edit ${name}" with --access-url or --wildcard-access-url.`,
+  });
+}
+
+function changedMeanwhile({ name }: WorkspaceProxyRow): DomainError {
+  return new DomainError("contested", `The address of the workspace proxy "${name}" was changed at the same time.`, {
+    detail: "Register again.",
   });
 }
 

@@ -3,7 +3,10 @@ import type { AccessChanges } from "../auth/access-changes.ts";
 import type { AccessEvents } from "../auth/access-events.ts";
 import type { WallClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
+import type { WorkspaceProxyRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
+import type { OwnHosts } from "./address-overlap.ts";
+import { requireServing } from "./app-proxies.ts";
 import { checkProxy } from "./health-report.ts";
 import { ProxyAdministration } from "./proxy-administration.ts";
 import { ProxyAuthenticator } from "./proxy-authenticator.ts";
@@ -17,6 +20,8 @@ export type ProxyServices = ReturnType<typeof proxyServices>;
 export function proxyServices(options: {
   readonly store: Store;
   readonly directory: ProxyDirectory;
+  /** The deployment's own. */
+  readonly ownHosts: () => OwnHosts;
   readonly accessEvents: AccessEvents;
   readonly accessChanges: AccessChanges;
   readonly regionIdOf: (regionNumber: number) => number;
@@ -27,13 +32,15 @@ export function proxyServices(options: {
   readonly log: Logger;
   readonly onCheck: (seconds: number) => void;
 }) {
-  const { store, directory, accessEvents, clock, log, onCheck, checkIntervalMs: intervalMs } = options;
+  const { store, directory, ownHosts, accessEvents, clock, log, onCheck, checkIntervalMs: intervalMs } = options;
   const checks = new ProxyChecks({ store, directory, intervalMs, check: checkProxy, clock, log, onCheck });
   return {
     directory,
     administration: new ProxyAdministration(options),
     authenticator: new ProxyAuthenticator(store.workspaceProxies),
-    registration: new ProxyRegistration({ store, directory, checks, clock, log }),
+    registration: new ProxyRegistration({ store, directory, checks, ownHosts, clock, log }),
+    /** Throws DomainError "forbidden" for a proxy that may serve no apps and terminals. */
+    requireServing: (proxy: WorkspaceProxyRow): void => requireServing(proxy, ownHosts()),
     checks,
     relayKeys: new RelayKeysStream(options.relayKeys, accessEvents),
   };

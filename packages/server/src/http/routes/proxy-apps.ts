@@ -1,4 +1,5 @@
 /** What workspace proxies ask for to serve apps and terminals, and what users need to open a terminal there. */
+import type { IncomingMessage } from "node:http";
 import {
   appStatsRequest,
   type CryptoKeysResponse,
@@ -33,7 +34,7 @@ const MAX_STATS_BYTES = 1024 * 1024;
 
 export interface ProxyAppRoutesDeps {
   readonly user: Guard;
-  readonly proxies: Pick<ProxyServices, "authenticator" | "directory">;
+  readonly proxies: Pick<ProxyServices, "authenticator" | "directory" | "requireServing">;
   readonly keys: ProxyKeys;
   readonly tokens: ProxyTokens;
   readonly signIn: ProxySignIn;
@@ -44,10 +45,16 @@ export interface ProxyAppRoutesDeps {
 
 export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
   const { user, keys, tokens, signIn, uses, clock, bodyBytes } = deps;
-  const { authenticator, directory } = deps.proxies;
+  const { authenticator, directory, requireServing } = deps.proxies;
+  /** A proxy that may serve apps and terminals. Throws DomainError "unauthenticated" or "forbidden". */
+  const serving = async (request: IncomingMessage): Promise<WorkspaceProxyRow> => {
+    const proxy = await authenticator.authenticate(request);
+    requireServing(proxy);
+    return proxy;
+  };
 
   router.get(PROXY_CRYPTO_KEYS_PATH.slice(API.length), async (c) => {
-    const proxy = await authenticator.authenticate(c.env.incoming);
+    const proxy = await serving(c.env.incoming);
     const feature = cryptoKeyFeature.safeParse(c.req.query("feature"));
     if (!feature.success)
       throw new HttpFailure(400, "Query parameters have invalid values.", {
@@ -58,7 +65,7 @@ export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
   });
 
   router.post(PROXY_ISSUE_APP_TOKEN_PATH.slice(API.length), async (c) => {
-    const proxy = await authenticator.authenticate(c.env.incoming);
+    const proxy = await serving(c.env.incoming);
     const question = await readJson(c, issueAppTokenRequest, bodyBytes);
     const issued = await tokens.issue(proxy, question);
     if ("status" in issued) return answerResponse(c.env.incoming, issued);
@@ -67,7 +74,7 @@ export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
   });
 
   router.post(PROXY_REDEEM_TICKET_PATH.slice(API.length), async (c) => {
-    const proxy = await authenticator.authenticate(c.env.incoming);
+    const proxy = await serving(c.env.incoming);
     const redemption = await readJson(c, redeemAppTicketRequest, bodyBytes);
     const session = await signIn.redeem(proxy, redemption);
     if (session === undefined)
@@ -80,7 +87,7 @@ export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
   });
 
   router.post(PROXY_APP_STATS_PATH.slice(API.length), async (c) => {
-    const proxy = await authenticator.authenticate(c.env.incoming);
+    const proxy = await serving(c.env.incoming);
     const { stats } = await readJson(c, appStatsRequest, MAX_STATS_BYTES);
     await uses.record(proxy, stats);
     return c.body(null, 204);
@@ -90,6 +97,7 @@ export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
     const { url, agentID } = await readJson(c, ptySignedTokenRequest, bodyBytes);
     const agentId = agentID.toLowerCase();
     const proxy = proxyOfTerminal(directory.all, url, agentId);
+    requireServing(proxy);
     const body: PtySignedTokenResponse = {
       signed_token: await tokens.terminal(proxy, c.get("auth").key.id, agentId),
     };
@@ -105,8 +113,9 @@ function proxyOfTerminal(proxies: readonly WorkspaceProxyRow[], text: string, ag
   const path = `${API}/workspaceagents/${agentId}/pty`;
   if (url.pathname.toLowerCase() !== path) throw refusal(`must have the path ${path}`);
   const origin = `${url.protocol === "wss:" ? "https:" : "http:"}//${url.host}`;
-  const proxy = proxies.find((row) => row.url === origin && row.derp_only === 0);
-  if (proxy === undefined) throw refusal("must be at the access URL of a workspace proxy that serves terminals");
+  const [proxy, ...others] = proxies.filter((row) => row.url === origin && row.derp_only === 0);
+  if (proxy === undefined || others.length > 0)
+    throw refusal("must be at the access URL of a workspace proxy that serves terminals");
   return proxy;
 }
 

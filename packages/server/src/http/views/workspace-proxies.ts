@@ -6,6 +6,7 @@ import { formatTime } from "../../base/clock.ts";
 import { BUILD_VERSION } from "../../base/version.ts";
 import type { WorkspaceProxyRow } from "../../db/schema.ts";
 import type { DeploymentIds } from "../../db/store.ts";
+import { UNCONFIRMED } from "../../workspace-proxies/app-proxies.ts";
 import { healthOf, warningsOf } from "../../workspace-proxies/health-state.ts";
 
 export type RegionView = RegionsResponse["regions"][number];
@@ -70,7 +71,10 @@ export function proxyView(row: WorkspaceProxyRow, now: number): WorkspaceProxy {
     version: row.version,
     status: {
       status: health.status,
-      report: { errors: [...health.errors], warnings: [...warningsOf(health, now)] },
+      report: {
+        errors: [...health.errors],
+        warnings: [...warningsOf(health, now), ...(row.is_confirmed === 0 ? [UNCONFIRMED] : [])],
+      },
       checked_at: health.checkedAt === undefined ? ZERO_TIME : formatTime(health.checkedAt),
     },
   };

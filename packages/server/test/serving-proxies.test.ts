@@ -1,0 +1,147 @@
+/** Which workspace proxies may serve apps and terminals, and at which addresses. */
+import { createHash } from "node:crypto";
+import {
+  PROXY_COORDINATE_PATH,
+  PROXY_CRYPTO_KEYS_PATH,
+  PROXY_ISSUE_APP_TOKEN_PATH,
+  PROXY_REDEEM_TICKET_PATH,
+  PTY_SIGNED_TOKEN_PATH,
+} from "coder-protocol/rest/proxy-apps";
+import { PROXY_TOKEN_HEADER } from "coder-protocol/rest/workspace-proxies";
+import { expect, test } from "vitest";
+import { openSocket, send } from "./helpers.ts";
+import { type Proxied, proxied, tunnelOf } from "./proxied.ts";
+import { asProxy, createProxy, type Deployment, FakeProxy, PROXIES, proxyDeployment, until } from "./proxies.ts";
+
+const edit = (at: Deployment, body: object, name = "near") =>
+  send(at.url, "PATCH", `${PROXIES}/${name}`, { token: at.token, body });
+
+const near = async (at: Deployment) => (await send(at.url, "GET", `${PROXIES}/near`, { token: at.token })).json;
+
+/** What a proxy asks for, each with its status. */
+async function asked(at: Deployment, token: string): Promise<number[]> {
+  const headers = { [PROXY_TOKEN_HEADER]: token };
+  const [keys, issued, redeemed, socket] = await Promise.all([
+    send(at.url, "GET", `${PROXY_CRYPTO_KEYS_PATH}?feature=workspace_apps_token`, { headers }),
+    send(at.url, "POST", PROXY_ISSUE_APP_TOKEN_PATH, {
+      headers,
+      body: { app_request: { access_method: "subdomain" }, app_hostname: "x.none.test" },
+    }),
+    send(at.url, "POST", PROXY_REDEEM_TICKET_PATH, { headers, body: { ticket: "x", host: "x", nonce: "x" } }),
+    openSocket(at.url, `${PROXY_COORDINATE_PATH}?version=1.0`, headers), // a version that no proxy may speak
+  ]);
+  return [keys.status, issued.status, redeemed.status, "status" in socket ? socket.status : 101];
+}
+
+const REFUSED = [403, 403, 403, 403];
+const SERVED = [200, 400, 400, 400];
+
+function terminal({ at, process, ada, agentId }: Proxied, port = process.port) {
+  const url = `ws://127.0.0.1:${port}/api/v2/workspaceagents/${agentId}/pty`;
+  return send(at.url, "POST", PTY_SIGNED_TOKEN_PATH, { token: ada.token, body: { url, agentID: agentId } });
+}
+
+function signIn({ at, ada }: Proxied, port: number) {
+  const state = createHash("sha256").update("x").digest("base64url");
+  const query = new URLSearchParams({
+    redirect_uri: `http://8080--main--dev--member.near.test:${port}/`,
+    state,
+  });
+  return send(at.url, "GET", `/api/v2/applications/auth-redirect?${query}`, { token: ada.token });
+}
+
+/** As after five minutes without an answer. */
+const forgetHealth = ({ at, proxy }: Proxied) =>
+  at.server.parts.store.workspaceProxies.update(proxy.id, { health: "", in_map: 0 });
+
+test("security R18: the token of a proxy that only relays opens nothing of apps and terminals", async () => {
+  await using at = await proxyDeployment();
+  await using process = await FakeProxy.start();
+  const { token } = await createProxy(at, "near");
+  expect(await asked(at, token)).toEqual(REFUSED); // it has not registered
+  await process.register(at, token);
+  expect(await asked(at, token)).toEqual(REFUSED);
+
+  // Nor does it by the statement of another process, or of this one.
+  await using second = await FakeProxy.start();
+  const stated = await asProxy(at, token, "register", {
+    ...second.registration({ derp_only: false }),
+    access_url: process.url,
+  });
+  expect(stated.status).toBe(201);
+  expect(await near(at)).toMatchObject({ derp_only: true });
+  await process.register(at, token, { derp_only: false });
+  expect(await near(at)).toMatchObject({ derp_only: false });
+  expect(await asked(at, token)).toEqual(REFUSED);
+  expect((await near(at)).status.report.warnings).toEqual([expect.stringContaining("coder wsproxy edit")]);
+
+  expect((await edit(at, { access_url: process.url })).status).toBe(200);
+  expect((await near(at)).status.report.warnings).toEqual([]);
+  await process.register(at, token, { derp_only: false });
+  expect(await asked(at, token)).toEqual(SERVED);
+});
+
+test("security R19: a proxy that takes another address by itself serves no apps until an owner confirms it", async () => {
+  await using on = await proxied();
+  await using elsewhere = await FakeProxy.start();
+  const { at, proxy } = on;
+  const { directory } = at.server.parts.proxies;
+  const isWell = () => directory.inMap.some(({ url }) => url === elsewhere.url);
+  expect([(await terminal(on)).status, (await signIn(on, on.process.port)).status]).toEqual([200, 303]);
+  await using peer = await tunnelOf(on);
+
+  await forgetHealth(on);
+  const stated = { derp_only: false, wildcard_hostname: "*.near.test" };
+  expect((await elsewhere.register(at, proxy.token, stated)).status).toBe(201);
+  await until(at, isWell);
+  expect((await terminal(on, elsewhere.port)).status).toBe(403);
+  expect((await signIn(on, elsewhere.port)).status).not.toBe(303);
+  expect(await asked(at, proxy.token)).toEqual(REFUSED);
+  expect(await at.server.parts.proxyApps.grants.workspaceOf(proxy.id, on.agentId)).toBeUndefined();
+  expect(at.log.text).toContain("changed without an owner");
+  await peer.connection.close();
+
+  // Of an address that an owner gives in part, the rest is not known to be seen.
+  await edit(at, { access_url: elsewhere.url });
+  expect(await asked(at, proxy.token)).toEqual(REFUSED);
+  await edit(at, { access_url: elsewhere.url, wildcard_hostname: "*.near.test" });
+  expect(await asked(at, proxy.token)).toEqual(SERVED);
+  await until(at, isWell);
+  expect([(await terminal(on, elsewhere.port)).status, (await signIn(on, elsewhere.port)).status]).toEqual([200, 303]);
+});
+
+test("security R19: a proxy gets no address of another proxy or of the deployment", async () => {
+  await using at = await proxyDeployment({ "wildcard-access-url": "*.apps.test" });
+  await using one = await FakeProxy.start();
+  await using other = await FakeProxy.start();
+  const { token } = await createProxy(at, "near");
+  const thief = await createProxy(at, "a-far");
+  const wildcard = (pattern: string) => ({ derp_only: false, wildcard_hostname: pattern });
+  expect((await one.register(at, token, wildcard("*.near.test"))).status).toBe(201);
+
+  const { regions } = (await send(at.url, "GET", "/api/v2/regions", { token: at.token })).json;
+  const own: string = regions[0].path_app_url;
+  const taken = { ...other.registration(), access_url: one.url };
+  expect((await asProxy(at, thief.token, "register", taken)).status).toBe(409);
+  expect((await asProxy(at, thief.token, "register", { ...taken, access_url: own })).status).toBe(409);
+  for (const pattern of ["*.near.test", "*.near.test:444", "*-a.near.test", "*.apps.test", "*-x.apps.test"])
+    expect([pattern, (await other.register(at, thief.token, wildcard(pattern))).status]).toEqual([pattern, 409]);
+  expect((await edit(at, { access_url: one.url }, "a-far")).status).toBe(409);
+  expect((await edit(at, { wildcard_hostname: "*-b.near.test" }, "a-far")).status).toBe(409);
+
+  // Hosts of two labels are not those of one.
+  expect((await other.register(at, thief.token, wildcard("*.far.near.test"))).status).toBe(201);
+  expect((await one.register(at, token, wildcard("*.near.test"))).status).toBe(201);
+});
+
+test("of two proxies at one address, as an earlier release let them be, none gets terminals or tickets", async () => {
+  await using on = await proxied();
+  const { store, proxies } = on.at.server.parts;
+  const other = await createProxy(on.at, "a-far");
+  const row = await store.workspaceProxies.byId(on.proxy.id);
+  const { url = "", wildcard_hostname = "", health = "" } = row ?? {};
+  await store.workspaceProxies.update(other.id, { url, wildcard_hostname, health });
+  await proxies.directory.changed();
+  expect((await terminal(on)).status).toBe(400);
+  expect((await signIn(on, on.process.port)).status).not.toBe(303);
+});
