@@ -188,6 +188,8 @@ export function buildHttpSurface(
           meshKeyOf: parts.proxyMeshKeyOf,
           relayMap: () => control.relayMap(),
           forceWebSockets: config.derp.forceWebsockets,
+          blockDirect: config.derp.blockDirect,
+          clock,
           bodyBytes,
         }),
       (api) =>

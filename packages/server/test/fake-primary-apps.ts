@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import {
+  APP_REFUSAL_HEADER,
   type AppGrant,
   type AppRequest,
   type CryptoKey,
@@ -39,6 +40,8 @@ export class FakeApps {
   });
   /** The session for a ticket; undefined: it is not valid. */
   redeem: (request: RedeemAppTicketRequest) => string | undefined = () => undefined;
+  /** Whether refusals are decisions about visitors. */
+  decides = true;
   readonly #proxyId: string;
 
   constructor(proxyId: string) {
@@ -64,7 +67,9 @@ export class FakeApps {
       const asked = issueAppTokenRequest.parse(JSON.parse(text));
       this.requests.push({ ...asked, accept: request.headers.accept ?? "" });
       const answer = await this.issue(asked);
-      return "status" in answer ? answer : json(201, { signed_token_str: this.sign(answer) });
+      if (!("status" in answer)) return json(201, { signed_token_str: this.sign(answer) });
+      const mark = this.decides ? { [APP_REFUSAL_HEADER]: "1" } : {};
+      return { ...answer, headers: { ...answer.headers, ...mark } };
     }
     if (request.method === "POST" && url.pathname === PROXY_REDEEM_TICKET_PATH) {
       const session = this.redeem(redeemAppTicketRequest.parse(JSON.parse(text)));

@@ -31,6 +31,7 @@ test("a registration names mesh key, region and relay map; the region enters the
   expect(body).toMatchObject({
     derp_region_id: REGION,
     derp_force_websockets: false,
+    disable_direct_connections: false,
     sibling_replicas: [],
     app_security_key: "",
     admission: "stream",

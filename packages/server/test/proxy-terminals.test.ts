@@ -49,7 +49,12 @@ test("a user's page gets a token for a terminal, which the proxy reads and renew
   // A program that has a token of the user but no page asks through the proxy.
   expect((await issue(on, on.ada.token)).status).toBe(201);
   for (const session of ["", "x", randomUUID(), on.proxy.token, `${"a".repeat(10)}-${"b".repeat(22)}`])
-    expect([session, (await issue(on, session)).status]).toEqual([session, 401]);
+    expect([session, await issue(on, session)]).toMatchObject([
+      session,
+      { status: 401, headers: { "coder-app-refusal": "1" } },
+    ]);
+  const bad = await issue(on, on.ada.token, `${on.proxy.id}:${"0".repeat(64)}`);
+  expect([bad.status, bad.headers["coder-app-refusal"]]).toEqual([401, undefined]);
 });
 
 test("a terminal's token is refused for another address, agent or user", async () => {

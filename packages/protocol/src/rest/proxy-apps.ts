@@ -74,7 +74,13 @@ export const issueAppTokenRequest = z.object({
 });
 export type IssueAppTokenRequest = z.input<typeof issueAppTokenRequest>;
 
-/** With status 201. Any other answer is for the visitor: the proxy passes it on as it is. */
+/**
+ * Our addition: marks an answer other than 201 to {@link PROXY_ISSUE_APP_TOKEN_PATH} as the decision about the visitor. One
+ * without it decides nothing: the server does not understand the question, or does not accept the proxy.
+ */
+export const APP_REFUSAL_HEADER = "Coder-App-Refusal";
+
+/** With status 201. Any other answer with {@link APP_REFUSAL_HEADER} is for the visitor: the proxy passes it on as it is. */
 export const issueAppTokenResponse = z.object({ signed_token_str: z.string() });
 export type IssueAppTokenResponse = z.infer<typeof issueAppTokenResponse>;
 

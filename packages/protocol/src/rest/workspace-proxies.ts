@@ -119,6 +119,10 @@ export const registerProxyResponse = z.object({
   /** Tailscale's JSON form of a relay map. */
   derp_map: z.unknown(),
   derp_force_websockets: z.boolean(),
+  /** Our addition: tunnels of the proxy are relayed, as everything of the deployment is. */
+  disable_direct_connections: z.boolean().optional(),
+  /** Our addition: the time of day of the primary. */
+  time: timestamp.optional(),
   /** The other running processes of this proxy. */
   sibling_replicas: z
     .array(replica)

@@ -6,6 +6,7 @@ import type { Dialer } from "coder-client/dial/dialer";
 import { Deployment } from "coder-client/rest/deployment";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
 import {
+  APP_REFUSAL_HEADER,
   type CryptoKey,
   cryptoKeysResponse,
   type IssueAppTokenRequest,
@@ -95,13 +96,14 @@ export class Primary {
     return shaped(cryptoKeysResponse, body, "the question for keys").crypto_keys;
   }
 
-  /** @param accept What the visitor's browser takes, for a refusal. */
+  /** Rejects when what is answered is not about the visitor. @param accept What the visitor's browser takes, for a refusal. */
   async issueAppToken(
     request: IssueAppTokenRequest,
     accept: string,
   ): Promise<{ readonly token: string } | { readonly refused: PassedAnswer }> {
     const answer = await this.#answerFor(PROXY_ISSUE_APP_TOKEN_PATH, request, accept);
-    if (answer.status !== 201) return { refused: answer };
+    if (answer.status !== 201 && answer.isDecision) return { refused: answer };
+    if (answer.status !== 201) throw failedWith(answer.status);
     const body = shaped(issueAppTokenResponse, parsedJson(answer.body), "the question for a right");
     return { token: body.signed_token_str };
   }
@@ -110,16 +112,15 @@ export class Primary {
   async redeemTicket(request: RedeemAppTicketRequest): Promise<RedeemAppTicketResponse | undefined> {
     const answer = await this.#answerFor(PROXY_REDEEM_TICKET_PATH, request, "application/json");
     if (answer.status === 400) return undefined;
-    if (answer.status < 200 || answer.status >= 300)
-      throw Object.assign(new Error(`HTTP ${answer.status}`), { status: answer.status });
+    if (answer.status < 200 || answer.status >= 300) throw failedWith(answer.status);
     return shaped(redeemAppTicketResponse, parsedJson(answer.body), "the ticket");
   }
 
   /**
    * One POST on behalf of a visitor. A redirect is an answer like any other. Rejects when the answer is not the primary's own, or
-   * not one about the visitor: the primary is busy, or failed.
+   * the primary is busy, or failed.
    */
-  async #answerFor(path: string, body: object, accept: string): Promise<PassedAnswer> {
+  async #answerFor(path: string, body: object, accept: string): Promise<PassedAnswer & { isDecision: boolean }> {
     const url = this.deployment.resolve(path);
     const text = Buffer.from(JSON.stringify(body));
     const headers = {
@@ -138,19 +139,30 @@ export class Primary {
     const { statusCode: status = 0 } = response;
     if (response.headers[BUILD_VERSION_HEADER.toLowerCase()] === undefined || status === 429 || status >= 500) {
       response.destroy();
-      throw Object.assign(new Error(`HTTP ${status}`), { status });
+      throw failedWith(status);
     }
     const passed = PASSED_HEADERS.flatMap((name) => {
       const value = response.headers[name];
       return typeof value === "string" ? [[name, value] as const] : [];
     });
-    return { status, headers: Object.fromEntries(passed), body: await textOf(response, MAX_ANSWER_BYTES) };
+    const isDecision = response.headers[APP_REFUSAL_HEADER.toLowerCase()] !== undefined;
+    return {
+      status,
+      headers: Object.fromEntries(passed),
+      body: await textOf(response, MAX_ANSWER_BYTES),
+      isDecision,
+    };
   }
 
   async deregister(replicaId: string): Promise<void> {
     const body = { replica_id: replicaId };
     await this.deployment.call(PROXY_DEREGISTER_PATH, { method: "POST", body, timeoutMs: DEREGISTER_TIMEOUT_MS });
   }
+}
+
+/** An answer that decides nothing about a visitor. With 401 the primary does not accept the proxy. */
+function failedWith(status: number): Error {
+  return Object.assign(new Error(`HTTP ${status}`), { status, ...(status === 401 && { code: "ERR_UNAUTHORIZED" }) });
 }
 
 /** Whether the primary itself, and nothing on the way to it, does not accept the token. */

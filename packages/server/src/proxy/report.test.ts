@@ -11,6 +11,7 @@ const well: ProxyFacts = {
   streamProblem: undefined,
   siblings: { all: 3, failed: 0 },
   appKeysProblem: undefined,
+  clockAheadMs: 2_000,
 };
 
 test("a proxy that is well has nothing to report, nor has one that just began", () => {
@@ -26,6 +27,8 @@ test.each<[string, Partial<ProxyFacts>, "errors" | "warnings", string]>([
     "errors",
     "no answer",
   ],
+  ["a clock that is ahead", { clockAheadMs: 45_000 }, "warnings", "clock is 45 s ahead of that of the primary"],
+  ["a clock that is behind", { clockAheadMs: -3_600_000 }, "warnings", "clock is 3600 s behind that of the primary"],
   ["a primary that is away", { failure: { why: "no answer", forMs: 90_400 } }, "warnings", "for 90 s: no answer"],
   ["a token that is refused", { refusedForMs: 4_000, failure: { why: "no", forMs: 4_000 } }, "errors", "token for 4 s"],
   ["keys not confirmed", { admission: "frozen", streamProblem: "silent" }, "errors", "15 minutes"],

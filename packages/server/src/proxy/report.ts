@@ -29,7 +29,12 @@ export interface ProxyFacts {
   readonly siblings: SiblingCounts;
   /** Why there are no new keys of app tokens, if they were asked for and there are none. */
   readonly appKeysProblem: string | undefined;
+  /** How far the clock is ahead of the primary's; undefined where nothing depends on it, or the primary does not state its own. */
+  readonly clockAheadMs: number | undefined;
 }
+
+/** Half of what app tokens allow for. */
+const MAX_CLOCK_DIFFERENCE_MS = 30_000;
 
 export function reportOf(facts: ProxyFacts): ProxyHealthReport {
   const { registered, failure, refusedForMs, admission, streamProblem, siblings } = facts;
@@ -59,6 +64,12 @@ export function reportOf(facts: ProxyFacts): ProxyHealthReport {
     );
   if (facts.appKeysProblem !== undefined)
     warnings.push(`No terminals are opened, as the primary gave no keys for their tokens: ${facts.appKeysProblem}.`);
+  const { clockAheadMs = 0 } = facts;
+  if (Math.abs(clockAheadMs) >= MAX_CLOCK_DIFFERENCE_MS)
+    warnings.push(
+      `This machine's clock is ${seconds(Math.abs(clockAheadMs))} ${clockAheadMs > 0 ? "ahead of" : "behind"} that of the primary: ` +
+        "with a minute, no terminals and web apps open. Synchronize both.",
+    );
   if (facts.primaryVersion !== undefined && minorVersion(facts.primaryVersion) !== minorVersion(facts.version))
     warnings.push(`The versions differ: ${facts.primaryVersion} of the primary, ${facts.version} of the proxy.`);
   if (siblings.failed > 0)

@@ -76,6 +76,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
   readonly #apps: ProxyApps | undefined;
   #primaryInfo: PrimaryInfo | undefined;
   #regionId: number | undefined;
+  #clockAheadMs: number | undefined;
   #problem: string | undefined;
   #bound = NOT_BOUND;
   #stun: StunPart | undefined;
@@ -151,6 +152,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
       streamProblem: this.#relay?.streamProblem,
       siblings: this.#relay?.siblings() ?? { all: 0, failed: 0 },
       appKeysProblem: this.#apps?.keysProblem,
+      clockAheadMs: this.#apps === undefined ? undefined : this.#clockAheadMs,
     });
   }
 
@@ -284,7 +286,8 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
   }
 
   #registered(registration: RegisterProxyResponse): void {
-    const { derp_region_id: regionId } = registration;
+    const { derp_region_id: regionId, time } = registration;
+    this.#clockAheadMs = time === undefined ? undefined : Date.now() - Date.parse(time);
     if (this.#problem !== undefined || this.#regionId === undefined)
       this.#log.info({ primary: this.#config.primaryUrl.origin, region: regionId }, "registered with the primary");
     else if (this.#regionId !== regionId)

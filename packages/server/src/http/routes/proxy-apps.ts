@@ -1,6 +1,7 @@
 /** What workspace proxies ask for to serve apps and terminals, and what users need to open a terminal there. */
 import type { IncomingMessage } from "node:http";
 import {
+  APP_REFUSAL_HEADER,
   appStatsRequest,
   type CryptoKeysResponse,
   cryptoKeyFeature,
@@ -24,7 +25,7 @@ import type { WallClock } from "../../base/clock.ts";
 import type { WorkspaceProxyRow } from "../../db/schema.ts";
 import type { ProxyServices } from "../../workspace-proxies/proxy-services.ts";
 import { answerResponse } from "../app-answer.ts";
-import { HttpFailure } from "../failure.ts";
+import { failureOf, HttpFailure } from "../failure.ts";
 import type { Guard, Router } from "../hono.ts";
 import { readJson } from "../reply.ts";
 
@@ -67,8 +68,13 @@ export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
   router.post(PROXY_ISSUE_APP_TOKEN_PATH.slice(API.length), async (c) => {
     const proxy = await serving(c.env.incoming);
     const question = await readJson(c, issueAppTokenRequest, bodyBytes);
-    const issued = await tokens.issue(proxy, question);
-    if ("status" in issued) return answerResponse(c.env.incoming, issued);
+    const issued = await tokens.issue(proxy, question).catch((error: unknown) => {
+      throw marked(error);
+    });
+    if ("status" in issued) {
+      const headers = { ...issued.headers, [APP_REFUSAL_HEADER]: "1" };
+      return answerResponse(c.env.incoming, { ...issued, headers });
+    }
     const body: IssueAppTokenResponse = { signed_token_str: issued.token };
     return c.json(body, 201);
   });
@@ -103,6 +109,14 @@ export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
     };
     return c.json(body);
   });
+}
+
+/** A refusal that is the decision about the visitor, for the proxy to tell it from others. */
+function marked(error: unknown): unknown {
+  const failure = failureOf(error);
+  if (failure === undefined) return error;
+  const { status, body, headers } = failure;
+  return new HttpFailure(status, body.message, { ...body, headers: { ...headers, [APP_REFUSAL_HEADER]: "1" } });
 }
 
 /** The proxy at whose access URL a terminal is going to be opened. Throws HttpFailure 400. */

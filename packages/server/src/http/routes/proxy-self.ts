@@ -9,7 +9,7 @@ import {
   registerProxyRequest,
 } from "coder-protocol/rest/workspace-proxies";
 import { type DerpMap, derpMapToJson } from "wg-userspace/derp/map";
-import { formatTime } from "../../base/clock.ts";
+import { formatTime, type WallClock } from "../../base/clock.ts";
 import type { Logger } from "../../base/log.ts";
 import type { OpenStreams } from "../../base/open-streams.ts";
 import { Places } from "../../base/places.ts";
@@ -33,6 +33,8 @@ export interface ProxyRoutesDeps {
   readonly meshKeyOf: (proxyId: string, tokenGeneration: number) => string;
   readonly relayMap: () => DerpMap;
   readonly forceWebSockets: boolean;
+  readonly blockDirect: boolean;
+  readonly clock: WallClock;
   readonly bodyBytes: number;
 }
 
@@ -49,6 +51,8 @@ export function proxyRoutes(router: Router, deps: ProxyRoutesDeps): void {
       derp_region_id: regionId,
       derp_map: derpMapToJson(deps.relayMap()),
       derp_force_websockets: deps.forceWebSockets,
+      disable_direct_connections: deps.blockDirect,
+      time: formatTime(deps.clock.now()),
       sibling_replicas: siblings.map((row) => siblingView(row, regionId)),
       app_security_key: "",
       admission: "stream",

@@ -230,7 +230,8 @@ export class ProxyApps implements AppHosts {
   #connectionInfo(): object {
     const registration = this.#registration;
     if (registration === undefined) throw new Error("the proxy is not registered with the deployment yet");
-    return { derp_map: registration.derp_map, derp_force_websockets: registration.derp_force_websockets };
+    const { derp_map, derp_force_websockets, disable_direct_connections } = registration;
+    return { derp_map, derp_force_websockets, disable_direct_connections };
   }
 
   #dashboardOrigins(): ReadonlySet<string> {
