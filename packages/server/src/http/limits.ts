@@ -38,7 +38,10 @@ export interface HttpLimits {
   readonly mapSockets: PlaceLimits;
   /** Workspace proxies that follow the relay keys; the user is the proxy. Twice the processes that one may have. */
   readonly proxyStreams: PlaceLimits;
-  /** Control connections of workspace proxies; the user is the proxy. Each of its processes has one for each agent. */
+  /**
+   * Control connections of workspace proxies; the user is the proxy. Each of its processes has one for each agent, and the
+   * tunnels of one process are limited (tunnels/agent-tunnels.ts). What a few proxies take leaves room for all others.
+   */
   readonly proxySockets: PlaceLimits;
   /** Requests that are being answered. */
   readonly requests: PlaceLimits;
@@ -68,7 +71,7 @@ export const DEFAULT_LIMITS: HttpLimits = {
   agentSockets: { total: 20_000, perUser: 5_000 },
   mapSockets: { total: 500, perAddress: 16 },
   proxyStreams: { total: 2_048, perUser: 64 },
-  proxySockets: { total: 16_384, perUser: 4_096 },
+  proxySockets: { total: 65_536, perUser: 1_024 },
   requests: { total: 4_096, perUser: 256, perAddress: 1_024 },
   downloads: { total: 128, perAddress: 32 },
 };

@@ -110,6 +110,11 @@ export class TerminalBridge {
 
   #begin(): void {
     const { query, fresh, framed } = this.#options;
+    // The page or its right ended meanwhile: the first message would start its program.
+    if (this.#webSocket.readyState !== this.#webSocket.OPEN) {
+      this.#stream.destroy();
+      return;
+    }
     const json = Buffer.from(JSON.stringify(firstMessage(this.#options)));
     const head = Buffer.alloc(2);
     head.writeUInt16LE(json.length);
@@ -124,7 +129,6 @@ export class TerminalBridge {
         framed: false,
       });
     }
-    if (this.#webSocket.readyState !== this.#webSocket.OPEN) this.#stream.destroy();
   }
 
   #received(chunk: Uint8Array): void {
@@ -177,6 +181,8 @@ export class TerminalBridge {
   }
 
   #message(message: Buffer, isBinary: boolean): void {
+    // A page that does not answer the close frame goes on sending.
+    if (this.#webSocket.readyState !== this.#webSocket.OPEN) return;
     const { control, readOnly } = this.#options.query;
     if (control && !isBinary && this.#control(message)) return;
     if (!readOnly) this.#toAgent(message);

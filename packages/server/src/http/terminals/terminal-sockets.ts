@@ -24,6 +24,8 @@ export const TERMINAL_PATH =
 /** One message is one input object; the agent takes no longer ones. */
 const MAX_MESSAGE_BYTES = 1024 * 1024;
 const PING_EVERY_MS = 15_000;
+/** A page whose right ended has this long to answer the close frame (RFC 6455 §7.1.1). */
+const CLOSE_ANSWER_MS = 1_000;
 /** An agent that is silent for this long while data waits is gone. */
 const AGENT_TIMEOUT_MS = 60_000;
 
@@ -68,13 +70,19 @@ export class TerminalSockets {
     });
     webSocket.on("error", () => undefined); // "close" follows
     const stopPinging = keepAsking(webSocket);
-    const stopWatching = admitted.watch((reason) => webSocket.close(CLOSE_POLICY, shortened(reason)));
+    const over = new AbortController();
+    let giveUp: NodeJS.Timeout | undefined;
+    const stopWatching = admitted.watch((reason) => {
+      webSocket.close(CLOSE_POLICY, shortened(reason));
+      over.abort();
+      giveUp ??= setTimeout(() => webSocket.terminate(), CLOSE_ANSWER_MS).unref();
+    });
     const closed = new Promise<void>((resolve) => webSocket.once("close", () => resolve()));
     webSocket.pause(); // keystrokes wait for the agent
     try {
       const tunnel = await this.#options.tunnels.acquire(admitted.request);
       try {
-        const stopTelling = await this.#bridge(webSocket, tunnel, admitted);
+        const stopTelling = await this.#bridge(webSocket, tunnel, admitted, over.signal);
         webSocket.resume();
         await closed;
         stopTelling();
@@ -90,16 +98,30 @@ export class TerminalSockets {
       refuse(webSocket, admitted.query, error instanceof Error ? error.message : String(error));
     }
     await closed;
+    clearTimeout(giveUp);
     stopPinging();
     stopWatching();
     leaveStreams();
   }
 
-  /** @returns how to stop sending the page events about the path. */
-  async #bridge(webSocket: WebSocket, { connection }: Tunnel, admitted: AdmittedTerminal): Promise<() => void> {
+  /**
+   * Nothing reaches the agent once the page or its right has ended.
+   * @param over Aborts when the right ends.
+   * @returns how to stop sending the page events about the path.
+   */
+  async #bridge(
+    webSocket: WebSocket,
+    { connection }: Tunnel,
+    admitted: AdmittedTerminal,
+    over: AbortSignal,
+  ): Promise<() => void> {
     const { agentHttp, log } = this.#options;
+    const isOpen = (): boolean => webSocket.readyState === webSocket.OPEN;
+    if (!isOpen()) return () => undefined;
     const framed = admitted.query.control && (await agentHttp.capabilities(connection)).terminal_framing >= 1;
+    if (!isOpen()) return () => undefined;
     const stream = await connection.dial(TERMINAL_PORT, { userTimeoutMs: AGENT_TIMEOUT_MS });
+    over.addEventListener("abort", () => stream.destroy(), { once: true });
     const bridge = new TerminalBridge(webSocket, stream, {
       query: admitted.query,
       user: admitted.user,
