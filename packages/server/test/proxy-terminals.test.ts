@@ -177,7 +177,7 @@ test("security R10: a proxy's tunnel ends when what it served is not renewed", a
   await using on = await proxied({ recheckMs: 50 });
   await askForTerminal(on, on.ada.token);
   await using peer = await tunnelOf(on);
-  await on.at.server.parts.store.proxyAppGrants.sweep(Number.MAX_SAFE_INTEGER); // as after ten minutes
+  await on.at.server.parts.store.proxyAppGrants.sweep(Number.MAX_SAFE_INTEGER); // as after 16 minutes
   expect(await ending(peer)).toBe(true);
 });
 
@@ -189,7 +189,7 @@ test.each<[string, (on: Proxied) => Promise<unknown>]>([
   ],
   [
     "what it served is not renewed",
-    ({ at }) => at.server.parts.store.proxyAppGrants.sweep(Number.MAX_SAFE_INTEGER), // as after ten minutes
+    ({ at }) => at.server.parts.store.proxyAppGrants.sweep(Number.MAX_SAFE_INTEGER), // as after 16 minutes
   ],
 ])("security R10: the tunnel of a proxy whose control connection was lost ends when %s", async (_name, take) => {
   await using on = await proxied({ recheckMs: 100 });

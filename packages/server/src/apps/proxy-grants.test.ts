@@ -109,3 +109,15 @@ test("only the handle of a terminal finds its grant: what an app's is made of fi
   expect(await on.grants.byHandle("p", "random")).toMatchObject({ key_id: "k" });
   expect(await on.grants.byHandle("other", "random")).toBeUndefined();
 });
+
+test("a grant outlives the 15 minutes for which a proxy goes on without an answer", async () => {
+  const on = grantsOver([]);
+  await on.grants.put({ ...GRANT, app: TERMINAL, handle: "random" });
+  const renewed = (agoMs: number): void => {
+    for (const one of on.kept.values()) on.kept.set(one.id_hash, { ...one, renewed_at: 1_000 - agoMs });
+  };
+  renewed(15 * 60_000);
+  expect(await on.grants.byHandle("p", "random")).toBeDefined();
+  renewed(16 * 60_000);
+  expect(await on.grants.byHandle("p", "random")).toBeUndefined();
+});

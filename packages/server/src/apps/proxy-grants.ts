@@ -9,8 +9,11 @@ import type { Store } from "../db/store.ts";
 import type { ProxiedApp } from "./proxied-apps.ts";
 import { type ProxyApp, proxyAppText, readProxyApp } from "./proxy-app.ts";
 
-/** After its last renewal a grant counts for this long. Proxies renew what is in use every minute. */
-export const GRANT_MS = 10 * 60_000;
+/**
+ * After its last renewal a grant counts for this long. Proxies renew what is in use every minute, and let it go on for 15 minutes
+ * without an answer: within that time an outage between the two servers ends nothing.
+ */
+export const GRANT_MS = 16 * 60_000;
 /** Of one login, proxy and agent. */
 const MAX_GRANTS = 256;
 const SWEEP_MS = 60_000;
