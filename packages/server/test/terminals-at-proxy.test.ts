@@ -29,7 +29,8 @@ class EchoAgent extends Duplex {
   }
 }
 
-async function start(flags: ServerFlagValues = {}) {
+/** @param failure Of every tunnel. */
+async function start(flags: ServerFlagValues = {}, failure?: Error) {
   const primary = await new FakePrimary(TOKEN).listen();
   primary.apps = new FakeApps(PROXY_ID);
   const agents: { readonly agentId: string; readonly port: number; readonly stream: EchoAgent }[] = [];
@@ -37,6 +38,7 @@ async function start(flags: ServerFlagValues = {}) {
     acquire: async ({ agentId }: { agentId: string }) => ({
       connection: {
         dial: async (port: number) => {
+          if (failure !== undefined) throw failure;
           const stream = new EchoAgent();
           agents.push({ agentId, port, stream });
           return stream;
@@ -160,6 +162,25 @@ test("the primary is asked again for an open terminal, by the id of its token, a
       granted.jti,
     ]);
   await vi.waitFor(() => expect(at.agents[0]!.stream.destroyed).toBe(true), eventually);
+});
+
+test("why there is no connection is in the log, and names no host to the page", async () => {
+  await using at = await start({}, new Error("https://internal.example:3000: connection refused"));
+  const page = await openSocketOrFail(at.url, pathOf(at.apps.sign(facts())), {});
+  const shown = String(await page.next());
+  expect(shown).toContain("the workspace proxy has no connection to the workspace");
+  expect(shown).not.toContain("internal.example");
+  expect(await page.closed).toBe(1011);
+  expect(at.log.text).toContain("https://internal.example:3000: connection refused");
+});
+
+test("a token that is older than a moment is asked about as soon as its terminal is open", async () => {
+  await using at = await start();
+  at.apps.issue = () => json(401, { message: "The session is not valid any more" });
+  const token = at.apps.sign(facts(), { now: Date.now() - 20_000 });
+  const page = await openSocketOrFail(at.url, pathOf(token), {});
+  expect(await page.closed).toBe(1008);
+  expect(at.apps.requests).toHaveLength(1);
 });
 
 test("security R20: a proxy token that is replaced ends open terminals, and no further one opens", async () => {

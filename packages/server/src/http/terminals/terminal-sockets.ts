@@ -33,6 +33,8 @@ export interface TerminalSocketsOptions {
   readonly tunnels: Pick<AgentTunnels, "acquire">;
   readonly agentHttp: Pick<AgentHttp, "capabilities" | "forgetCapabilities">;
   readonly streams: OpenStreams;
+  /** Why a terminal could not be opened, for its page; absent: in the words of the error. */
+  readonly reasonOf?: (error: unknown) => string;
   readonly log: Logger;
 }
 
@@ -95,7 +97,7 @@ export class TerminalSockets {
         "a browser's terminal could not be opened",
       );
       webSocket.resume();
-      refuse(webSocket, admitted.query, error instanceof Error ? error.message : String(error));
+      refuse(webSocket, admitted.query, (this.#options.reasonOf ?? messageOf)(error));
     }
     await closed;
     clearTimeout(giveUp);
@@ -154,6 +156,10 @@ function keepAsking(webSocket: WebSocket): () => void {
   }, PING_EVERY_MS);
   pinging.unref();
   return () => clearInterval(pinging);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function refuse(webSocket: WebSocket, { control }: PtyQuery, reason: string): void {

@@ -18,6 +18,9 @@ import { ASK_EVERY_MS, type OpenRights, type RightAnswer } from "./open-rights.t
 
 /** A page opens its terminal at once. A token that is older may have been found in an address, and its login have ended. */
 const FRESH_TOKEN_MS = 5_000;
+/** Errors of the proxy's own way to the primary name it by an address that may be internal: the log has them. */
+const NO_CONNECTION =
+  "the workspace proxy has no connection to the workspace; open the terminal again, or at the deployment itself";
 const NEXT_STEP = "Open the terminal again from the dashboard: it asks for a new token.";
 
 export interface ProxyTerminalsOptions extends TerminalSocketsOptions {
@@ -40,7 +43,7 @@ export class ProxyTerminals {
   constructor(options: ProxyTerminalsOptions) {
     this.#options = options;
     this.#places = new Places("terminals", options.limits);
-    this.#sockets = new TerminalSockets(options);
+    this.#sockets = new TerminalSockets({ ...options, reasonOf: () => NO_CONNECTION });
   }
 
   get route(): UpgradeRoute {
