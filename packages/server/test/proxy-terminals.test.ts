@@ -203,7 +203,7 @@ test.each<[string, (on: Proxied) => Promise<unknown>]>([
   expect(await on.agent.next()).toMatch(/^disconnected /);
 });
 
-test("security R10: a tunnel that a connection did not take up again ends with the right, and those it did stay", async () => {
+test("security R10: a tunnel that a resumed connection did not take up again ends with the right", async () => {
   await using on = await proxied({ recheckMs: 3_600_000 });
   await askForTerminal(on, on.ada.token);
   const first = await tunnelOf(on);
