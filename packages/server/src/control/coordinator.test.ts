@@ -506,6 +506,26 @@ describe("Coordinator", () => {
       expect(coordinator.remembered.lostPeers).toBe(0);
     });
 
+    it("takes a tunnel of an earlier connection away, and leaves those that the peer has again", () => {
+      const { coordinator, agent, client } = lostTunnel();
+      const other = new Peer(coordinator, OTHER_AGENT, agentAuth(OTHER_AGENT));
+      other.node(agentNode(11, OTHER_AGENT));
+      client.tunnel(OTHER_AGENT);
+      client.lost(MINUTE);
+      const back = new Peer(
+        coordinator,
+        CLIENT,
+        clientAuth(() => true),
+      );
+      back.node(clientNode(1));
+      back.tunnel(AGENT);
+      agent.take();
+      other.take();
+      coordinator.endTunnels((auth, to) => to === OTHER_AGENT && auth.holder === "user ada", "access ended", MINUTE);
+      expect([agent.take(), other.take()]).toEqual([[], ["disconnected client1"]]);
+      expect(coordinator.knowsKey(keyOf(1), MINUTE)).toBe(true);
+    });
+
     it("reaches it hours after the loss, when the relay has long forgotten the key", () => {
       const { coordinator, agent, client } = lostTunnel();
       client.lost(0);
