@@ -17,12 +17,6 @@ export class ProxyToken {
     return this.#text();
   }
 
-  /** The id that the token begins with. Throws as `read`. */
-  proxyId(): string {
-    const token = this.read();
-    return token.slice(0, token.indexOf(":"));
-  }
-
   /** Why the token cannot be used, without the token. */
   problem(): string | undefined {
     let text: string;
