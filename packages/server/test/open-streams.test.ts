@@ -7,7 +7,7 @@ import { PROXY_RELAY_KEYS_PATH, PROXY_TOKEN_HEADER } from "coder-protocol/rest/w
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { addWorkspace, agentToken, firstUser, startServer } from "./helpers.ts";
-import { createProxy } from "./proxies.ts";
+import { createOtherProxy } from "./proxies.ts";
 
 const api = "/api/v2";
 
@@ -59,7 +59,7 @@ test("every stream ends when the server closes", async () => {
   const agentId: string = workspace.latest_build.resources[0].agents[0].id;
   const ofAgent = { [SESSION_TOKEN_HEADER]: await agentToken(at.url, token, workspace.id) };
   const ofUser = { [SESSION_TOKEN_HEADER]: token };
-  const ofProxy = { [PROXY_TOKEN_HEADER]: (await createProxy({ ...at, token }, "near")).token };
+  const ofProxy = { [PROXY_TOKEN_HEADER]: (await createOtherProxy({ ...at, token }, "near")).token };
   const agentPath = `${at.url}${api}/workspaceagents/${agentId}`;
   const reconnect = "3b579bf4-1ed8-4b99-87a8-e9a1e3410411";
   /** Where the server ends the stream by itself, because there is nothing to follow. */
