@@ -28,6 +28,7 @@ const ENTRIES = {
   wsproxy: "packages/cli/src/hosting/workspace-proxy.ts",
   agent: "packages/cli/src/hosting/agent.ts",
   pg: "packages/server/node_modules/pg/lib/index.js",
+  tldts: "packages/server/node_modules/tldts/dist/cjs/index.js",
 };
 
 /** A native module takes milliseconds to load, and only speeds up the relay by WebSocket. */
@@ -57,12 +58,12 @@ const lazyBundles: Plugin = {
   },
 };
 
-/** The driver of PostgreSQL: a server with its store in SQLite loads none of its packages. */
-const databaseDriver: Plugin = {
-  name: "database-driver",
+/** What few servers load: the driver of PostgreSQL, and the list of public suffixes. */
+const ownBundles: Plugin = {
+  name: "own-bundles",
   setup({ onResolve }) {
-    onResolve({ filter: /^pg$/ }, ({ importer }) =>
-      importer.startsWith(join(root, "packages/server/src")) ? { path: "./pg.cjs", external: true } : undefined,
+    onResolve({ filter: /^(?:pg|tldts)$/ }, ({ path, importer }) =>
+      importer.startsWith(join(root, "packages/server/src")) ? { path: `./${path}.cjs`, external: true } : undefined,
     );
   },
 };
@@ -99,7 +100,7 @@ async function bundleAll(options: BuildOptions): Promise<Record<string, string[]
     ...(await bundle({ "ssh-stdio": sshStdio }, { ...options, plugins: [leanDefinitions(root)] }, LEAN)),
     ...(await bundle({ cli }, { ...options, plugins: [lazyBundles, lazyOclif({ bare: true })] })),
     ...(await bundle({ help }, { ...options, plugins: [lazyOclif({ bare: false })] })),
-    ...(await bundle(work, { ...options, plugins: [databaseDriver] })),
+    ...(await bundle(work, { ...options, plugins: [ownBundles] })),
   };
 }
 

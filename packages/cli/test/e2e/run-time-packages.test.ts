@@ -17,6 +17,7 @@ it.each(Object.entries(PROCESSES))("security 41: %s loads at most 25 third-party
   expect(loaded).toContain("@noble/hashes");
   expect(loaded.size, [...loaded].join(" ")).toBeLessThanOrEqual(25);
   expect([...loaded].filter((name) => packages["pg"]!.includes(name))).toEqual([]); // only with a store in PostgreSQL
+  expect(loaded).not.toContain("tldts"); // only with a domain for web apps
   expect(packages["help"]).toContain("@oclif/core"); // and what it brings, which only help and errors of the line load
 });
 
