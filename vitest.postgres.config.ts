@@ -7,7 +7,7 @@ export default defineConfig({
       "**/node_modules/**",
       "packages/server/test/interop/**",
       // They look at files, or need no store.
-      "packages/server/test/{audit,backup,downloads,install-scripts,pages,relay-only,stun,tls,upgrade-header,workspace-proxy}.test.ts",
+      "packages/server/test/{audit,backup,connection-end,downloads,install-scripts,pages,relay-only,stun,tls,upgrade-header,workspace-proxy}.test.ts",
       "packages/server/test/{durability,fuzz,memory}/**",
     ],
     globalSetup: ["scripts/postgres-setup.ts"],

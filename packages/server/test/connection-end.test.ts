@@ -119,14 +119,22 @@ describe("the reason of a loss", () => {
 
   it("silence, which the server's pings find", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"] });
-    const reason = reasonAfter(async ({ transport }) => {
+    const silent = Promise.withResolvers<void>();
+    const reason = reasonAfter(({ transport }) => {
       transport.pause();
-      // The server's reads and writes happen in the turns between.
-      for (let second = 0; second < 60; second++) {
-        vi.advanceTimersByTime(1_000);
-        for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
-      }
+      silent.resolve();
     });
+    let isOver = false;
+    const over = (): void => {
+      isOver = true;
+    };
+    reason.then(over, over);
+    await Promise.race([silent.promise, reason]);
+    while (!isOver) {
+      vi.advanceTimersByTime(1_000);
+      // The server's reads and writes happen in the turns between.
+      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+    }
     expect(await reason).toBe(LOST);
   });
 

@@ -19,7 +19,9 @@ export class EchoSession {
     this.#child.stderr!.on("data", (chunk) => {
       this.#stderr += String(chunk);
     });
+    this.#child.stdin!.on("error", () => undefined); // it ended, which `returned` reports
     this.#writing = setInterval(() => this.#child.stdin!.write(`line ${this.#sent++}\n`), 50);
+    this.#child.once("close", () => clearInterval(this.#writing));
   }
 
   /** Lines that came back; throws when one is missing, twice or out of order, or when the session ended. */

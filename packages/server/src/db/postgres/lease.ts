@@ -9,6 +9,8 @@ export interface ConnectionSource {
   lost(error: unknown): void;
 }
 
+/** A query that nothing depends on yet gets so many other connections, one after the other. */
+const MAX_REPLACED = 3;
 const BEGIN = /^(begin|start transaction)\b/;
 const READ = /^select\b(?!.*\bfor update\b)/is;
 
@@ -37,15 +39,16 @@ export class Lease implements PostgresPoolClient {
       throw this.#failed;
     }
     const repeatable = !this.#inTransaction && (BEGIN.test(sql) || READ.test(sql));
-    try {
-      return await this.#send<Row>(sql, parameters);
-    } catch (error) {
-      if (!repeatable || this.#failed === undefined) throw error;
-      this.#client?.release(true);
-      this.#client = undefined;
-      this.#client = await this.#connections.acquire();
-      this.#failed = undefined;
-      return await this.#send<Row>(sql, parameters);
+    for (let replaced = 0; ; replaced++) {
+      try {
+        return await this.#send<Row>(sql, parameters);
+      } catch (error) {
+        if (!repeatable || this.#failed === undefined || replaced === MAX_REPLACED) throw error;
+        this.#client?.release(true);
+        this.#client = undefined;
+        this.#client = await this.#connections.acquire();
+        this.#failed = undefined;
+      }
     }
   }
 
