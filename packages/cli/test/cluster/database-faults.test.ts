@@ -84,9 +84,13 @@ describe.skipIf(binaries === undefined)(`three servers that lose the database (m
     for (const { updates } of watchers) await vi.waitFor(() => expect(updates).toEqual(["node"]), eventually);
     const { control } = cluster.balancer;
     expect(control.size).toBe(1 + open.length);
+    const ending = new EchoSession(cluster, "demo");
+    await ending.goesOn(5);
     for (const { toDatabase } of cluster.servers) toDatabase.cut();
     for (const server of cluster.servers)
       await vi.waitFor(() => expect(server.log).toContain("isolated: other servers"), eventually);
+    // The agent reports its end to a server that can store nothing.
+    await ending.end();
     for (const session of open) await session.goesOn(40);
     for (const { toDatabase } of cluster.servers) toDatabase.mend();
     for (const index of indices)

@@ -21,11 +21,14 @@ import type { AppPlaceNames } from "../base/app-name.ts";
 import type { AgentState } from "../workspaces/agent-state.ts";
 import type { DeclaredApps } from "../workspaces/declared-apps.ts";
 import { appsForManifest, reportedHealths } from "./manifest-apps.ts";
+import { onceDatabaseAnswers } from "./once-database-answers.ts";
 
 const STATS_INTERVAL_MS = 30_000;
 
 export interface AgentServiceDeps {
   readonly agentState: AgentState;
+  /** Ends with the connection. */
+  readonly over: AbortSignal;
   readonly declaredApps: Pick<DeclaredApps, "ofAgent" | "health">;
   readonly portProxyAddress: (place: AppPlaceNames) => string;
   readonly now: () => number;
@@ -88,6 +91,7 @@ const SCRIPT_STATUSES = {
 export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDeps): RpcServiceImpl {
   const { agent, workspace, owner } = identity;
   const { agentState } = deps;
+  const kept = <Result>(work: () => Promise<Result>): Promise<Result> => onceDatabaseAnswers(work, deps.over);
   return implement(Agent, {
     getManifest: async () => ({
       ...scriptsForManifest(await agentState.scripts(agent.id)),
@@ -108,7 +112,7 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
     updateStats: async (request) => {
       if (request.stats !== undefined) {
         deps.onStats(agent.id, request.stats);
-        if (inUse(request.stats)) await agentState.used(workspace.id);
+        if (inUse(request.stats)) await kept(() => agentState.used(workspace.id));
       }
       return { reportInterval: durationFromMs(STATS_INTERVAL_MS) };
     },
@@ -116,63 +120,57 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
       const lifecycle = request.lifecycle;
       const state = LIFECYCLE[(lifecycle?.state ?? 0) as keyof typeof LIFECYCLE];
       if (lifecycle !== undefined && state !== undefined) {
-        await agentState.lifecycle(
-          agent.id,
-          state,
-          lifecycle.changedAt === undefined ? deps.now() : timestampMs(lifecycle.changedAt),
-        );
+        const at = lifecycle.changedAt === undefined ? deps.now() : timestampMs(lifecycle.changedAt);
+        await kept(() => agentState.lifecycle(agent.id, state, at));
       }
       return lifecycle ?? {};
     },
     updateStartup: async (request) => {
       const startup = request.startup;
-      await agentState.startup(agent.id, {
+      const facts = {
         version: startup?.version ?? "",
         expandedDirectory: startup?.expandedDirectory ?? "",
         subsystems: (startup?.subsystems ?? []).flatMap(
           (subsystem) => SUBSYSTEMS[subsystem as keyof typeof SUBSYSTEMS] ?? [],
         ),
-      });
+      };
+      await kept(() => agentState.startup(agent.id, facts));
       return startup ?? {};
     },
     batchUpdateAppHealths: async ({ updates }) => {
-      await deps.declaredApps.health(agent, reportedHealths(updates));
+      await kept(() => deps.declaredApps.health(agent, reportedHealths(updates)));
       return {};
     },
     batchUpdateMetadata: async (request) => {
-      await agentState.updateMetadata(
-        agent.id,
-        request.metadata.map(({ key, result }) => ({
-          key,
-          value: result?.value ?? "",
-          error: result?.error ?? "",
-          collected_at: result?.collectedAt === undefined ? deps.now() : timestampMs(result.collectedAt),
-        })),
-      );
+      const values = request.metadata.map(({ key, result }) => ({
+        key,
+        value: result?.value ?? "",
+        error: result?.error ?? "",
+        collected_at: result?.collectedAt === undefined ? deps.now() : timestampMs(result.collectedAt),
+      }));
+      await kept(() => agentState.updateMetadata(agent.id, values));
       return {};
     },
     batchCreateLogs: async (request) => {
-      const overflowed = await agentState.appendLogs(
-        agent.id,
-        uuidFromBytes(request.logSourceId),
-        request.logs.map((log) => ({
-          createdAt: log.createdAt === undefined ? deps.now() : timestampMs(log.createdAt),
-          output: log.output,
-          level: LEVELS[log.level] ?? "info",
-        })),
-      );
+      const lines = request.logs.map((log) => ({
+        createdAt: log.createdAt === undefined ? deps.now() : timestampMs(log.createdAt),
+        output: log.output,
+        level: LEVELS[log.level] ?? "info",
+      }));
+      const overflowed = await kept(() => agentState.appendLogs(agent.id, uuidFromBytes(request.logSourceId), lines));
       return { logLimitExceeded: overflowed };
     },
     scriptCompleted: async ({ timing }) => {
       const id = uuidFromBytes(timing?.scriptId ?? new Uint8Array());
       if (timing === undefined || id === undefined) return {};
-      await agentState.scriptCompleted(agent.id, id, {
+      const run = {
         last_started_at: timing.start === undefined ? deps.now() : timestampMs(timing.start),
         last_ended_at: timing.end === undefined ? deps.now() : timestampMs(timing.end),
         last_exit_code: timing.exitCode,
         last_stage: STAGES[timing.stage] ?? "start",
         last_status: SCRIPT_STATUSES[timing.status] ?? "exit_failure",
-      });
+      } as const;
+      await kept(() => agentState.scriptCompleted(agent.id, id, run));
       return {};
     },
     getResourcesMonitoringConfiguration: () => ({ config: { numDatapoints: 0, collectionIntervalSeconds: 0 } }),
@@ -180,7 +178,7 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
     reportConnection: async (request) => {
       const connection = request.connection;
       if (connection === undefined) return {};
-      await agentState.reportConnection({
+      const report = {
         connection_id: uuidFromBytes(connection.id) ?? randomUUID(),
         agent_id: agent.id,
         action: connection.action === Connection_Action.DISCONNECT ? "disconnect" : "connect",
@@ -189,9 +187,10 @@ export function agentService(identity: AuthenticatedAgent, deps: AgentServiceDep
         status_code: connection.statusCode,
         reason: (connection.reason ?? "").slice(0, 256),
         reported_at: connection.timestamp === undefined ? deps.now() : timestampMs(connection.timestamp),
-      });
+      } as const;
+      await kept(() => agentState.reportConnection(report));
       deps.onConnection(agent.id, connection, CONNECTION_TYPES[connection.type] ?? "unspecified");
-      await agentState.used(workspace.id);
+      await kept(() => agentState.used(workspace.id));
       return {};
     },
   });

@@ -432,10 +432,11 @@ export class ControlPlane {
       auth,
       userId: owner.id,
       address,
-      services: (deps) => [
+      services: (deps, over) => [
         tailnetService({ id: agent.id, auth, resume }, deps),
         agentService(identity, {
           agentState,
+          over,
           declaredApps: this.#options.declaredApps,
           portProxyAddress: settings.portProxyAddress,
           now: () => clock.now(),
@@ -506,7 +507,8 @@ export class ControlPlane {
         : { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: AGENT_PING_TIMEOUT_MS - PING_INTERVAL_MS }),
     });
     const unfinished = this.#unfinished.of(session.userId);
-    serveRpc(yamux, session.services(this.#tailnetDeps(end)), {
+    const over = new AbortController();
+    serveRpc(yamux, session.services(this.#tailnetDeps(end), over.signal), {
       budget: unfinished.budget,
       onError: (error, path) => this.#options.log.error({ err: error, rpc: path }, "rpc failed"),
     });
@@ -539,6 +541,7 @@ export class ControlPlane {
       },
       closed: running.closed.then(async (failure) => {
         clearInterval(pings);
+        over.abort();
         const detail = end.byClose ? LOST_BY_CLOSE : (failure?.message ?? "closed");
         this.#connectionLog.clientEnded(session, endedFor, CLEAN_CLOSES.has(closeCode) ? undefined : detail);
         unfinished.leave();

@@ -19,7 +19,8 @@ export interface SessionPlan {
   readonly address: string;
   /** Default: those of agents or clients. */
   readonly places?: Places;
-  readonly services: (deps: TailnetServiceDeps) => RpcServiceImpl[];
+  /** @param over Ends with the connection. */
+  readonly services: (deps: TailnetServiceDeps, over: AbortSignal) => RpcServiceImpl[];
   /** Clients are pinged by WebSocket, agents inside yamux. */
   readonly pingsSocket: boolean;
   /** Runs when the connection is over; the server waits for it before it closes its store. */
