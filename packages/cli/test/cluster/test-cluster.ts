@@ -60,6 +60,7 @@ interface TestServer {
 }
 
 const MAX_LOG = 1 << 20;
+const LAST_LINES = 25;
 /** Of a command that must not use a direct path. */
 export const RELAYED = { CODER_DISABLE_DIRECT_CONNECTIONS: "1" };
 
@@ -185,6 +186,12 @@ export class TestCluster {
     const open = [new EchoSession(this, name), new EchoSession(this, name, RELAYED)];
     for (const session of open) await session.goesOn(5);
     return open;
+  }
+
+  /** The end of each server's log, for the message of a failure. */
+  lastLines(): string {
+    const last = (log: string): string => log.trimEnd().split("\n").slice(-LAST_LINES).join("\n");
+    return this.servers.map(({ log }, index) => `server ${index}:\n${last(log)}`).join("\n");
   }
 
   /** The server to which a peer is connected. */
