@@ -23,7 +23,7 @@ const SLOW_POLL_MS = 250;
 const QUIET_MS = 60_000;
 const SWEEP_MS = 60_000;
 const REPLICAS_MS = 5_000;
-/** Everything that is known of the others is compared with the database this often; so soon after it may be wrong. */
+/** The view of the others is compared with the database this often, and this soon after it may have become wrong. */
 const COMPARE_MS = 600_000;
 const COMPARE_SOON_MS = 60_000;
 const FIRST_RETRY_MS = 50;
@@ -50,7 +50,7 @@ export interface ClusterLinkOptions {
   readonly onEvent?: (event: EventRow) => void;
   /** An event that the server which caused it did not publish in time. */
   readonly onAdopted?: (event: AccessOutboxRow) => void;
-  /** So many rows of others were other than what was known of them. */
+  /** A comparison corrected this many rows of another server. */
   readonly onReconciled?: (differences: number) => void;
   /** Servers that are there, this one among them; called again and again. */
   readonly onReplicas?: (replicas: readonly Replica[]) => void;
@@ -372,7 +372,7 @@ export class ClusterLink implements AsyncDisposable {
     await this.#compare();
   }
 
-  /** Every server at a time of its own: what troubles one of them often troubles all. */
+  /** At a random time: what affects one server often affects all of them at once. */
   #compareSoon(): void {
     this.#compareAt = Math.min(this.#compareAt, performance.now() + COMPARE_SOON_MS * Math.random());
   }
@@ -403,7 +403,7 @@ export class ClusterLink implements AsyncDisposable {
   /** A difference is a change that was lost, as by a standby that lacked it, or a fault of ours. */
   #compared(server: string, differences: number): void {
     if (differences === 0) return;
-    this.#options.log.warn({ server, differences }, "what was known of another server's peers is put right");
+    this.#options.log.warn({ server, differences }, "corrected the view of another server's peers");
     this.#options.onReconciled?.(differences);
   }
 

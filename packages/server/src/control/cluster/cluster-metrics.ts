@@ -105,7 +105,7 @@ export function clusterStateMetrics(registry: Registry, watch: ClusterWatch, lin
   gauge("coder_cluster_outbox_rows", "Changes that wait to be written to the database", () => link.waitingRows);
   const recovered = "Times that a heartbeat, and no hint, brought changes of another server";
   counted("coder_cluster_recovered_total", recovered, () => watch.recovered);
-  const reconciled = "Rows of other servers that were other in the database than what was known of them";
+  const reconciled = "Rows of other servers in which the database differed from this server's view";
   counted("coder_cluster_reconciled_total", reconciled, () => watch.reconciled);
   new Gauge({
     name: "coder_cluster_mode",

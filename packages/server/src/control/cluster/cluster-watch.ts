@@ -44,7 +44,7 @@ interface Known {
 export class ClusterWatch {
   /** Changes that a heartbeat brought, and no hint. */
   recovered = 0;
-  /** Rows of others that were other in the database than what was known of them. */
+  /** Rows of other servers in which the database differed from this server's view. */
   reconciled = 0;
   readonly #servers = new Map<string, Known>();
   readonly #replicas = new Map<string, Replica>();

@@ -1,4 +1,4 @@
-/** Comparing everything that is known of other servers with the database, a page at a time: news is read in between. */
+/** Compares the view of the other servers with the database, a page at a time, so that changes are read in between. */
 import type { PeerRow, TunnelRow, WholePage, WholeServer } from "./rows.ts";
 
 export class Comparison {

@@ -210,8 +210,8 @@ export class ClusterView {
   }
 
   /**
-   * Puts right what is held of a server, given all rows that the database has of it: a change that was lost on the way is found
-   * by nothing else. Changes that are still to be read are left to `read`.
+   * Corrects the view of a server from all rows that the database has of it. This is the only way to find a change that was
+   * lost. Changes that are not read yet are left to `read`.
    * @returns the number of differences.
    */
   reconcile(server: string, { peers, tunnels, head, isComplete }: WholeServer, nowMs: number): number {
@@ -275,13 +275,13 @@ export class ClusterView {
     );
   }
 
-  /** As they should be: tunnels that are held and have ended, and the reverse. */
+  /** Corrections of tunnels: those that are held and have ended, and those that exist and are not held. */
   #wrongTunnels(server: string, stored: readonly TunnelRow[], seen: number): TunnelRow[] {
     const holds = (from: string, to: string): boolean => this.#tunnels.get(from)?.get(server)?.has(to) === true;
     return stored.filter(({ from, to, rev, gone }) => rev <= seen && holds(from, to) === gone);
   }
 
-  /** As they should be: tunnels that are held and of which there is no row. */
+  /** Corrections of tunnels that are held and have no row. */
   #goneTunnels(server: string, stored: readonly TunnelRow[]): TunnelRow[] {
     const known = new Set(stored.map(({ from, to }) => `${from} ${to}`));
     return [...this.#tunnels].flatMap(([from, byServer]) =>
