@@ -73,3 +73,14 @@ test("what is doubted during a look is looked up once, after it", async () => {
   await first;
   expect(on.asked).toEqual(["a", "a", "b"]);
 });
+
+test("what is doubted at whatever moment of a look is looked up", async () => {
+  for (let turns = 0; turns < 40; turns++) {
+    const on = looks({});
+    const first = on.doubt({ agentIds: ["a"] });
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+    await on.doubt({ agentIds: ["b"] });
+    await first;
+    expect([turns, on.asked]).toEqual([turns, ["a", "b"]]);
+  }
+});

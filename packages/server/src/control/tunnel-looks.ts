@@ -43,9 +43,7 @@ export class TunnelLooks {
   doubt(what: Doubt): Promise<void> {
     if ("userId" in what) this.#due.userIds.add(what.userId);
     else for (const agentId of what.agentIds) this.#due.agentIds.add(agentId);
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#run();
     return this.#running;
   }
 
@@ -55,6 +53,8 @@ export class TunnelLooks {
       this.#due = nothing();
       await this.#look(due);
     }
+    // In the same turn as the look at `#due`: what is doubted from here on begins another run.
+    this.#running = undefined;
   }
 
   async #look({ agentIds, userIds }: Due): Promise<void> {
