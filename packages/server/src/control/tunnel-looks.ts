@@ -48,13 +48,16 @@ export class TunnelLooks {
   }
 
   async #run(): Promise<void> {
-    while (this.#due.agentIds.size + this.#due.userIds.size > 0) {
-      const due = this.#due;
-      this.#due = nothing();
-      await this.#look(due);
+    try {
+      while (this.#due.agentIds.size + this.#due.userIds.size > 0) {
+        const due = this.#due;
+        this.#due = nothing();
+        await this.#look(due);
+      }
+    } finally {
+      // In the same turn as the look at `#due`: what is doubted from here on begins another run.
+      this.#running = undefined;
     }
-    // In the same turn as the look at `#due`: what is doubted from here on begins another run.
-    this.#running = undefined;
   }
 
   async #look({ agentIds, userIds }: Due): Promise<void> {

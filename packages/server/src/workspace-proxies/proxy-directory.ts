@@ -61,9 +61,7 @@ export class ProxyDirectory {
   /** Reads the rows again. A failure keeps them as they are; never rejects. */
   refresh(): Promise<void> {
     this.#again = true;
-    this.#reading ??= this.#read().finally(() => {
-      this.#reading = undefined;
-    });
+    this.#reading ??= this.#read();
     return this.#reading;
   }
 
@@ -74,18 +72,27 @@ export class ProxyDirectory {
   }
 
   async #read(): Promise<void> {
-    while (this.#again) {
-      this.#again = false;
-      try {
-        this.#rows = await this.#options.proxies.all();
-      } catch (error) {
-        if (this.#isCurrent) this.#options.log.error({ err: error }, "the workspace proxies were not read");
-        this.#isCurrent = false;
-        return;
+    try {
+      while (this.#again) {
+        this.#again = false;
+        await this.#readOnce();
       }
-      if (!this.#isCurrent) this.#options.log.info("the workspace proxies are read again");
-      this.#isCurrent = true;
-      for (const listener of [...this.#listeners]) listener();
+    } finally {
+      // In the same turn as the look at `#again`: what is asked for from here on begins another reading.
+      this.#reading = undefined;
     }
+  }
+
+  async #readOnce(): Promise<void> {
+    try {
+      this.#rows = await this.#options.proxies.all();
+    } catch (error) {
+      if (this.#isCurrent) this.#options.log.error({ err: error }, "the workspace proxies were not read");
+      this.#isCurrent = false;
+      return;
+    }
+    if (!this.#isCurrent) this.#options.log.info("the workspace proxies are read again");
+    this.#isCurrent = true;
+    for (const listener of [...this.#listeners]) listener();
   }
 }
