@@ -10,3 +10,5 @@ export const SPEEDTEST_PORT = 3;
 export const HTTP_API_PORT = 4;
 /** Ports up to this one are reserved for services inside the tunnel; an agent never relays them to its host. */
 export const RESERVED_PORTS_END = 8;
+/** TCP connections to programs of a workspace that an agent relays for one client at once; it refuses further ones. */
+export const RELAYED_CONNECTIONS_PER_CLIENT = 3072;

@@ -1,5 +1,6 @@
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { RELAYED_CONNECTIONS_PER_CLIENT } from "coder-protocol/tunnel-ports";
 import { formatIp } from "wg-userspace/base/ip";
 import type { Logger } from "wg-userspace/base/ports";
 import { drainInto } from "wg-userspace/io/sockets/drain-into";
@@ -10,7 +11,7 @@ import { type PeerShareLimits, PeerShares } from "./peer-shares.ts";
 const DIAL_TIMEOUT_MS = 5_000;
 const LOOPBACKS = ["127.0.0.1", "::1"] as const;
 /** Connections relayed at once, including those being established; further ones are refused. */
-const CONNECTIONS: PeerShareLimits = { total: 4096, perPeer: 3072 };
+const CONNECTIONS: PeerShareLimits = { total: 4096, perPeer: RELAYED_CONNECTIONS_PER_CLIENT };
 
 export interface PortRelayTunnel {
   accept(request: TcpRequest): Duplex | undefined;

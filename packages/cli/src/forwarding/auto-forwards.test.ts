@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { AutoForwards } from "./auto-forwards.ts";
+import { ForwardPlaces } from "./forward-places.ts";
 
 const QUIET = { level: "error", log: () => undefined } as const;
 const { signal } = new AbortController();
@@ -27,6 +28,7 @@ it("announces a port once, although on one machine it also sees its own listener
     dial: () => Promise.reject(new Error("not dialled here")),
     say: (line) => void said.push(line),
     logger: QUIET,
+    places: new ForwardPlaces(),
   });
   await forwards.look(signal);
   // The program holds its port on this machine, so the forward has another one.

@@ -10,7 +10,7 @@ const POLL_MS = 2_000;
 const MISSING_LIMIT = 2;
 const MAX_FORWARDS = 256;
 
-export interface AutoForwardsOptions extends Pick<TcpForwardOptions, "dial" | "say" | "logger"> {
+export interface AutoForwardsOptions extends Pick<TcpForwardOptions, "dial" | "say" | "logger" | "places"> {
   /** Names the workspace in addresses. */
   readonly workspace: string;
   readonly list: (signal: AbortSignal) => Promise<readonly ListeningPort[]>;
@@ -86,13 +86,19 @@ export class AutoForwards {
   }
 
   async #follow(port: number, processName: string): Promise<void> {
-    const { dial, say, logger, workspace } = this.#options;
+    const { dial, say, logger, places, workspace } = this.#options;
     const target = { port };
-    let forward = new TcpForward({ spec: { protocol: "tcp", port, target }, dial, say, logger });
+    let forward = new TcpForward({ spec: { protocol: "tcp", port, target }, dial, say, logger, places });
     try {
       await forward.start().catch(async () => {
         // Taken on this machine, or not ours to use: any other port will do, the address says which.
-        forward = new TcpForward({ spec: { protocol: "tcp", bind: "127.0.0.1", port: 0, target }, dial, say, logger });
+        forward = new TcpForward({
+          spec: { protocol: "tcp", bind: "127.0.0.1", port: 0, target },
+          dial,
+          say,
+          logger,
+          places,
+        });
         await forward.start();
       });
     } catch (error) {

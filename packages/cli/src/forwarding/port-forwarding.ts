@@ -12,6 +12,7 @@ import { reportConnection } from "../connection/network-info.ts";
 import { dialThrough, SshLink } from "../connection/ssh-client.ts";
 import { reportUsage } from "../connection/usage.ts";
 import { AutoForwards } from "./auto-forwards.ts";
+import { ForwardPlaces } from "./forward-places.ts";
 import { ReverseForwards } from "./reverse-forwards.ts";
 import { type ForwardSpec, type ForwardTarget, formatEnd } from "./spec.ts";
 import { TcpForward } from "./tcp-forward.ts";
@@ -33,6 +34,7 @@ export class PortForwarding {
   readonly #tcp: TcpForward[] = [];
   readonly #udp: UdpForward[] = [];
   readonly #links: SshLink[] = [];
+  readonly #places = new ForwardPlaces();
   #stopReporting: () => void = () => undefined;
   #auto: AutoForwards | undefined;
 
@@ -86,6 +88,7 @@ export class PortForwarding {
           return listeningPorts(await lasting.connection(limit), limit);
         },
         dial,
+        places: this.#places,
         say,
         logger,
       });
@@ -143,7 +146,7 @@ export class PortForwarding {
     const { say, logger } = this.#options;
     let hosts: readonly string[];
     if (spec.protocol === "tcp") {
-      const forward = new TcpForward({ spec, dial, say, logger });
+      const forward = new TcpForward({ spec, dial, say, logger, places: this.#places });
       await forward.start();
       this.#tcp.push(forward);
       hosts = forward.hosts;

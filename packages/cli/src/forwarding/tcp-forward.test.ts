@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { PassThrough } from "node:stream";
 import { expect, it } from "vitest";
+import { ForwardPlaces } from "./forward-places.ts";
 import { TcpForward } from "./tcp-forward.ts";
 
 it("reports the limit once when it is reached", async () => {
@@ -11,7 +12,7 @@ it("reports the limit once when it is reached", async () => {
     dial: async () => new PassThrough(),
     say: (line) => void said.push(line),
     logger: { level: "error", log: () => undefined },
-    maxConnections: 2,
+    places: new ForwardPlaces(2),
   });
   await forward.start();
   const open = () => connect(forward.port, "127.0.0.1").on("error", () => undefined);
@@ -19,7 +20,7 @@ it("reports the limit once when it is reached", async () => {
   await expect.poll(() => forward.openConnections).toBe(2);
   for (let more = 0; more < 3; more++) await once(open(), "close");
   expect(said).toEqual([
-    `Port ${forward.port}: 2 connections are open, the most that one forward holds; further ones are closed`,
+    `Port ${forward.port}: 2 connections are open through this command, the most that a workspace takes from one client; further ones are closed`,
   ]);
   for (const socket of held) socket.destroy();
   await expect.poll(() => forward.openConnections).toBe(0);

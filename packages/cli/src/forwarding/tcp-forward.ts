@@ -3,11 +3,9 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import type { Duplex } from "node:stream";
 import type { Logger } from "wg-userspace/base/ports";
 import { drainInto } from "wg-userspace/io/sockets/drain-into";
+import type { ForwardPlaces } from "./forward-places.ts";
 import { listenAddresses, listenFailure } from "./listen.ts";
 import { type ForwardSpec, type ForwardTarget, formatEnd } from "./spec.ts";
-
-/** Connections of one forward at once: as many as an agent relays. */
-const MAX_CONNECTIONS = 4096;
 
 export interface TcpForwardOptions {
   readonly spec: ForwardSpec;
@@ -17,8 +15,8 @@ export interface TcpForwardOptions {
   readonly dial: (target: ForwardTarget, signal: AbortSignal) => Promise<Duplex>;
   readonly say: (line: string) => void;
   readonly logger: Logger;
-  /** Connections at once; further ones are closed. */
-  readonly maxConnections?: number;
+  /** Shared by the forwards of a command; a connection without a place is closed. */
+  readonly places: ForwardPlaces;
 }
 
 /** Listens on this machine and leads every connection to the workspace. */
@@ -27,12 +25,9 @@ export class TcpForward {
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
   readonly #stop = new AbortController();
-  readonly #limit: number;
-  #toldLimit = false;
 
   constructor(options: TcpForwardOptions) {
     this.#options = options;
-    this.#limit = options.maxConnections ?? MAX_CONNECTIONS;
   }
 
   get openConnections(): number {
@@ -83,13 +78,10 @@ export class TcpForward {
   }
 
   async #relay(socket: Socket): Promise<void> {
-    const { spec, dial, say, logger } = this.#options;
-    if (this.#sockets.size >= this.#limit) {
-      if (!this.#toldLimit)
-        say(
-          `Port ${this.port}: ${this.#limit} connections are open, the most that one forward holds; further ones are closed`,
-        );
-      this.#toldLimit = true;
+    const { spec, dial, say, logger, places } = this.#options;
+    const release = places.take();
+    if (release === undefined) {
+      places.reportFull(this.port, say);
       socket.destroy();
       return;
     }
@@ -112,8 +104,7 @@ export class TcpForward {
     } finally {
       socket.destroy();
       this.#sockets.delete(socket);
-      // Said again when it is reached again, not for every connection beyond it.
-      if (this.#sockets.size < this.#limit / 2) this.#toldLimit = false;
+      release();
     }
   }
 }

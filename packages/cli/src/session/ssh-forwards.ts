@@ -1,16 +1,17 @@
 /** The forwards of `coder ssh`: -L, -D and -R over the session's own SSH connection. They end with it. */
 
 import { once } from "node:events";
-import { connect as connectSocket, createServer, type Server } from "node:net";
+import { connect as connectSocket, createServer, type Server, type Socket } from "node:net";
 import type { Duplex, Writable } from "node:stream";
 import type { AcceptConnection, Client } from "ssh2";
 import type { Logger } from "wg-userspace/base/ports";
 import { printable } from "../base/text.ts";
 import { dialSocketThrough, dialThrough } from "../connection/ssh-client.ts";
 import { UserError } from "../errors/user-error.ts";
+import { ForwardPlaces } from "../forwarding/forward-places.ts";
 import { listenAddresses, listenFailure } from "../forwarding/listen.ts";
 import type { DynamicForward, LocalForward } from "../forwarding/local-forward.ts";
-import { serveSocks } from "../forwarding/socks.ts";
+import { type SocksTarget, serveSocks } from "../forwarding/socks.ts";
 import { joined, reasonOf, TcpForward } from "../forwarding/tcp-forward.ts";
 import type { RemoteForward } from "./remote-forward.ts";
 
@@ -22,9 +23,6 @@ export interface SshForwardsOptions {
   readonly logger: Logger;
 }
 
-/** Clients of one SOCKS listener at once. */
-const MAX_SOCKS_CLIENTS = 1024;
-
 /**
  * Listens, here and in the workspace. Rejects with UserError naming the first that cannot; then none is left.
  * @returns the way to end them.
@@ -34,6 +32,7 @@ export async function startForwards(client: Client, options: SshForwardsOptions)
   const close = (): void => {
     for (const closer of closers) closer();
   };
+  const places = new ForwardPlaces();
   const say = (line: string): void => void options.stderr.write(`coder: ${printable(line)}\r\n`);
   try {
     for (const { bind, port, target } of options.local) {
@@ -47,12 +46,14 @@ export async function startForwards(client: Client, options: SshForwardsOptions)
             : dialThrough(client, target.host, target.port),
         say,
         logger: options.logger,
+        places,
       });
       await forward.start();
       closers.push(() => forward.close());
     }
     for (const { bind, port } of options.dynamic) {
-      closers.push(...(await listenSocks(bind, port, (host, to) => dialThrough(client, host, to), options.logger)));
+      const socks = { dial: (target: SocksTarget) => dialThrough(client, target.host, target.port), places, say };
+      closers.push(...(await listenSocks(bind, port, { ...socks, logger: options.logger })));
     }
     await requestRemote(client, options.remote, say);
   } catch (error) {
@@ -62,16 +63,17 @@ export async function startForwards(client: Client, options: SshForwardsOptions)
   return close;
 }
 
-async function listenSocks(
-  bind: string | undefined,
-  port: number,
-  dial: (host: string, port: number) => Promise<Duplex>,
-  logger: Logger,
-): Promise<(() => void)[]> {
+interface SocksOptions {
+  readonly dial: (target: SocksTarget) => Promise<Duplex>;
+  readonly places: ForwardPlaces;
+  readonly say: (line: string) => void;
+  readonly logger: Logger;
+}
+
+async function listenSocks(bind: string | undefined, port: number, options: SocksOptions): Promise<(() => void)[]> {
   const closers: (() => void)[] = [];
   for (const { host, required } of listenAddresses(bind)) {
     const server: Server = createServer({ allowHalfOpen: true, noDelay: true });
-    server.maxConnections = MAX_SOCKS_CLIENTS;
     server.listen({ host, port });
     try {
       await once(server, "listening");
@@ -80,20 +82,32 @@ async function listenSocks(
       for (const close of closers) close();
       throw listenFailure("tcp", host, port, error as Error);
     }
-    const clients = new Set<{ destroy(): void }>();
-    server.on("connection", (socket) => {
-      clients.add(socket);
-      socket.once("close", () => clients.delete(socket));
-      serveSocks(socket, (target) => dial(target.host, target.port)).catch((error: unknown) => {
-        logger.log("debug", "SOCKS client ended", { error: reasonOf(error) });
-      });
-    });
+    const clients = new Set<Socket>();
+    server.on("connection", (socket) => acceptSocks(socket, port, clients, options));
     closers.push(() => {
       server.close();
       for (const socket of clients) socket.destroy();
     });
   }
   return closers;
+}
+
+function acceptSocks(socket: Socket, port: number, clients: Set<Socket>, options: SocksOptions): void {
+  const { dial, places, say, logger } = options;
+  const release = places.take();
+  if (release === undefined) {
+    places.reportFull(port, say);
+    socket.destroy();
+    return;
+  }
+  clients.add(socket);
+  socket.once("close", () => {
+    clients.delete(socket);
+    release();
+  });
+  serveSocks(socket, dial).catch((error: unknown) => {
+    logger.log("debug", "SOCKS client ended", { error: reasonOf(error) });
+  });
 }
 
 async function requestRemote(
