@@ -29,7 +29,7 @@ import { Transport } from "./transport.ts";
 
 /** A connection ends after this many unanswered keepalives. */
 const MAX_MISSED = 3;
-/** Bound on queued global requests; replies must keep the order of the requests. */
+/** With so many unanswered global requests nothing more is read; replies must keep the order of the requests. */
 const MAX_WAITING_REQUESTS = 64;
 /** Bound on replies queued behind a key exchange that the client started and does not finish. */
 const MAX_QUEUED_MESSAGES = 4096;
@@ -333,14 +333,12 @@ export class SshConnection implements ChannelHost, ChannelOpener {
   }
 
   #globalRequest(name: string, wantReply: boolean, data: unknown): void {
-    if (this.#waitingRequests >= MAX_WAITING_REQUESTS) {
-      this.#fail(new Error("too many global requests at once"));
-      return;
-    }
     this.#waitingRequests++;
+    this.#transport.hold(this.#waitingRequests >= MAX_WAITING_REQUESTS);
     this.#requests = this.#requests.then(async () => {
       const result = this.#authenticated ? await this.#answerGlobal(name, data) : false;
       this.#waitingRequests--;
+      this.#transport.hold(this.#waitingRequests >= MAX_WAITING_REQUESTS);
       if (!wantReply || this.#closed) return;
       if (result === false) this.#protocol.requestFailure();
       else this.#protocol.requestSuccess(result === true ? undefined : result);

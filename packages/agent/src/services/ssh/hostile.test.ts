@@ -126,11 +126,32 @@ test("environment floods are bounded and the session still starts", async () => 
   expect(Number(result.stdout)).toBeLessThan(50);
 });
 
-test("a flood of global requests ends the connection instead of growing a queue", async () => {
+test("of a flood of global requests no more is read than can be answered, and each is", async () => {
+  await using t = new TestService();
+  const [near, far] = duplexPair();
+  t.service.handleConnection(far, { address: "fd7a:115c:a1e0::1", port: 4321 });
+  const client = await t.connectOver(near);
+  let pauses = 0;
+  const pause = far.pause.bind(far);
+  far.pause = () => {
+    pauses++;
+    return pause();
+  };
+  let answers = 0;
+  raw(client)._handlers["REQUEST_FAILURE"] = (() => answers++) as never;
+  for (let i = 0; i < 5_000; i++) raw(client).ping();
+  await eventually("all are answered", () => answers === 5_000);
+  expect(pauses).toBeGreaterThan(0);
+  expect((await run(client, "echo on")).stdout.toString()).toBe("on\n");
+});
+
+test("a burst of forwards, as OpenSSH sends it for a long list of RemoteForward, is served whole", async () => {
   await using t = new TestService();
   const client = await t.connect();
-  for (let i = 0; i < 5_000; i++) raw(client).ping();
-  await dropped(t);
+  let ports = 0;
+  raw(client)._handlers["REQUEST_SUCCESS"] = (() => ports++) as never;
+  for (let i = 0; i < 100; i++) raw(client).tcpipForward("127.0.0.1", 0, true);
+  await eventually("all listen", () => ports === 100);
 });
 
 test("messages for channels that do not exist, twice-closed ones, or after end of file are survived", async () => {

@@ -30,7 +30,7 @@ const DEFAULT_LIMITS: SshLimits = {
   maxConnections: 512,
   maxSessions: 1024,
   maxChannels: 512,
-  maxForwards: 64,
+  maxForwards: 256,
   maxEnvBytes: 64 * 1024,
   loginGraceMs: 120_000,
   killGraceMs: 5_000,

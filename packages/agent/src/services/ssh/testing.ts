@@ -201,6 +201,7 @@ export interface RawProtocol {
   exec(peer: number, command: string, wantReply: boolean): void;
   env(peer: number, name: string, value: string, wantReply: boolean): void;
   ping(): void;
+  tcpipForward(address: string, port: number, wantReply: boolean): void;
   rekey(): void;
   _packetRW: { write: { alloc(bytes: number): Buffer; allocStart: number; finalize(packet: Buffer): Buffer } };
   _cipher: { encrypt(packet: Buffer): void };

@@ -34,7 +34,8 @@ export class Transport {
   #partBytes = 0;
   #scheduled = false;
   #wasFull = false;
-  #paused = false;
+  #flooded = false;
+  #held = false;
   #closed = false;
   #error: Error | undefined;
 
@@ -73,10 +74,17 @@ export class Transport {
     if (this.#closed) return;
     if (bytes.length >= DIRECT_BYTES) this.#writeDirectly(bytes, owned && this.#copiesWrites);
     else this.#join(bytes);
-    if (!this.#paused && this.#queuedBytes > FLOOD_BYTES) {
-      this.#paused = true;
-      this.#stream.pause();
+    if (!this.#flooded && this.#queuedBytes > FLOOD_BYTES) {
+      this.#flooded = true;
+      this.#read();
     }
+  }
+
+  /** Whether reading waits until requests of the client are answered. */
+  hold(held: boolean): void {
+    if (this.#held === held) return;
+    this.#held = held;
+    this.#read();
   }
 
   /** Ends after everything written so far; a client that does not end its half then is disconnected. */
@@ -129,14 +137,19 @@ export class Transport {
   #drained(): void {
     if (this.#closed) return;
     const queued = this.#queuedBytes;
-    if (this.#paused && queued < FLOOD_BYTES / 2) {
-      this.#paused = false;
-      this.#stream.resume();
+    if (this.#flooded && queued < FLOOD_BYTES / 2) {
+      this.#flooded = false;
+      this.#read();
     }
     if (this.#wasFull && queued <= HIGH_WATER_BYTES / 2) {
       this.#wasFull = false;
       this.#events.onWritable();
     }
+  }
+
+  #read(): void {
+    if (this.#flooded || this.#held) this.#stream.pause();
+    else this.#stream.resume();
   }
 
   #close(): void {
