@@ -11,6 +11,7 @@ import { getProxyForUrl } from "proxy-from-env";
 import { abortable, deadline, once } from "wg-userspace/async/abort";
 import { EngineError } from "wg-userspace/base/errors";
 import { isBelowLocalhost, systemName } from "wg-userspace/io/host/local-names";
+import { neededLookup } from "wg-userspace/io/host/needed-lookup";
 import { toEngineError } from "wg-userspace/io/host/node-errors";
 import { optionalLookup } from "wg-userspace/io/host/optional-names";
 import type { RelayDialer } from "wg-userspace/io/relay/relay-dialer";
@@ -257,8 +258,8 @@ function parseProxy(text: string): URL {
 
 async function openSocket(host: string, port: number, signal: AbortSignal, optional = false): Promise<Socket> {
   signal.throwIfAborted();
-  const lookup = optional ? { lookup: optionalLookup(signal) } : {};
-  const socket = connectTcp({ host: systemName(host), port, autoSelectFamily: true, noDelay: true, ...lookup });
+  const lookup = optional ? optionalLookup(signal) : neededLookup(signal);
+  const socket = connectTcp({ host: systemName(host), port, autoSelectFamily: true, noDelay: true, lookup });
   await untilEvent(socket, "connect", signal);
   return socket;
 }

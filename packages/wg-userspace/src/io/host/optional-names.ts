@@ -10,7 +10,7 @@ import { onAbort } from "../../async/abort.ts";
 import { isBelowLocalhost } from "./local-names.ts";
 
 /** Where the system has not answered within this time, name servers are asked without it, all at the same time. */
-const SLOW_MS = 1_000;
+export const SLOW_MS = 1_000;
 const DNS_TIMEOUT_MS = 2_000;
 /** Names that wait at most; a further one is not resolved. */
 const MAX_WAITING = 256;
@@ -98,7 +98,8 @@ export const optionalNames = new OptionalNames({
   nameServers: askNameServers,
 });
 
-async function askNameServers(name: string, signal: AbortSignal): Promise<readonly string[]> {
+/** Addresses by the name servers of the machine alone. Rejects when they do not know the name or do not answer, or at the signal. */
+export async function askNameServers(name: string, signal: AbortSignal): Promise<readonly string[]> {
   const resolver = new dns.Resolver({ timeout: DNS_TIMEOUT_MS, tries: 2 });
   const unwatch = onAbort(signal, () => resolver.cancel());
   try {

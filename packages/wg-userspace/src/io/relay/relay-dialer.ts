@@ -4,6 +4,7 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import { once } from "../../async/abort.ts";
 import type { RelayTarget } from "../../derp/relay-candidates.ts";
 import { systemName } from "../host/local-names.ts";
+import { neededLookup } from "../host/needed-lookup.ts";
 import { toEngineError } from "../host/node-errors.ts";
 import { optionalLookup } from "../host/optional-names.ts";
 import { judgedLater, tlsRefusal } from "./tls-refusal.ts";
@@ -42,7 +43,7 @@ function tcpOptions({ host, port, optional }: RelayTarget, signal: AbortSignal):
     host: systemName(host),
     port,
     noDelay: true,
-    ...(optional === true ? { lookup: optionalLookup(signal) } : {}),
+    lookup: optional === true ? optionalLookup(signal) : neededLookup(signal),
   };
 }
 
