@@ -75,10 +75,14 @@ describe("an agent whose first call is answered", () => {
     [426, OURS, '{"message":"This path takes WebSockets only."}', 'something on the way removes the "Upgrade" header'],
     [307, { ...OURS, Location: "https://coder.test/" }, "", "it redirects to https://coder.test/"],
     [500, OURS, '{"message":"An internal server error occurred."}', "An internal server error occurred."],
-  ])("with %d by something else goes on, with one warning", async (status, headers, body, words) => {
-    const { dials, log } = await agentAnswered(status, headers, body);
-    await vi.waitFor(() => expect(dials()).toBeGreaterThanOrEqual(4), { timeout: 60_000 });
-    const warnings = log.filter(([level]) => level === "warn").map(([, error]) => error);
-    expect(warnings).toEqual([expect.stringContaining(words)]);
-  });
+    [401, { ...OURS, "Retry-After": "1" }, '{"message":"The workspace is stopped"}', "The workspace is stopped"],
+  ])(
+    "with %d by something else, or for the time being, goes on, with one warning",
+    async (status, headers, body, words) => {
+      const { dials, log } = await agentAnswered(status, headers, body);
+      await vi.waitFor(() => expect(dials()).toBeGreaterThanOrEqual(4), { timeout: 60_000 });
+      const warnings = log.filter(([level]) => level === "warn").map(([, error]) => error);
+      expect(warnings).toEqual([expect.stringContaining(words)]);
+    },
+  );
 });

@@ -249,8 +249,9 @@ function isTokenRefusal(error: unknown): boolean {
   return error instanceof ClientError && error.status === UNAUTHORIZED;
 }
 
+/** The deployment names a time for the next try where the token is right and may not be used now. */
 function isFinal(error: unknown): boolean {
-  return error instanceof ClientError && FINAL_STATUSES.has(error.status ?? 0);
+  return error instanceof ClientError && FINAL_STATUSES.has(error.status ?? 0) && error.retryAfterMs === undefined;
 }
 
 function messageOf(error: unknown): string {

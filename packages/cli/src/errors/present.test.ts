@@ -22,7 +22,22 @@ describe("the text of a failed command", () => {
 
   it.each([
     [new ClientError("ERR_NOT_LOGGED_IN", "You are not logged in"), "coder login <url>"],
-    [new ClientError("ERR_UNAUTHORIZED", "x"), "wrong, expired or was removed"],
+    [
+      new ClientError("ERR_UNAUTHORIZED", "The session token has expired"),
+      "The deployment refused the session token: The session token has expired   (ERR_UNAUTHORIZED)\n  Try: coder login",
+    ],
+    [
+      new ClientError("ERR_UNAUTHORIZED", "You are signed out.", { detail: "API key is invalid" }),
+      "The deployment refused the session token: You are signed out; API key is invalid   (ERR_UNAUTHORIZED)\n  Try: coder login",
+    ],
+    [
+      new ClientError("ERR_UNAUTHORIZED", "The account is suspended"),
+      "The account is suspended   (ERR_UNAUTHORIZED)\n  Try: ask an owner of the deployment",
+    ],
+    [
+      new ClientError("ERR_UNAUTHORIZED", 'User is not active (status = "suspended").'),
+      "\n  Try: ask an owner of the deployment",
+    ],
     [new ClientError("ERR_NO_RELAY", "The deployment has no relay"), "administrator"],
     [new EngineError("ERR_CONNECTION_REFUSED", "cannot reach http://h"), "check the URL and that the server runs"],
     [new EngineError("ERR_NAME_NOT_FOUND", "cannot reach http://h"), "check the host name"],

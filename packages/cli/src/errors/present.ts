@@ -5,6 +5,8 @@ import { printable } from "../base/text.ts";
 import type { UsageError } from "../errors/usage-error.ts";
 import { type CancelledError, EXIT, UserError } from "./user-error.ts";
 
+/** What this server and stock ones answer to the token of an account that may not log in: another login changes nothing. */
+const SUSPENDED = /\bsuspended\b|\bnot active\b/i;
 const KNOWN_REGION = "give one of these with --region or CODER_REGION, or auto for the one with the shortest route";
 
 /** Everything a command can fail with, as words for a person. Undefined: our own bug. */
@@ -46,10 +48,10 @@ function presentClientError(error: ClientError): UserError {
     case "ERR_NOT_LOGGED_IN":
       return new UserError("You are not logged in", { ...base, next: ["coder login <url>"] });
     case "ERR_UNAUTHORIZED":
-      return new UserError("The deployment refused the session token: it is wrong, expired or was removed", {
-        code: error.code,
-        cause: error,
-        next: ["coder login"],
+      return new UserError("The deployment refused the session token", {
+        ...base,
+        why: reasonOf(message, why),
+        next: [SUSPENDED.test(message) ? "ask an owner of the deployment to activate the account" : "coder login"],
       });
     case "ERR_NOT_A_CODER_SERVER":
       return new UserError(message, {
@@ -102,6 +104,11 @@ function presentClientError(error: ClientError): UserError {
     case "ERR_BAD_CONFIGURATION":
       return new UserError(message, base);
   }
+}
+
+/** The server's own sentence, as the end of ours. */
+function reasonOf(message: string, detail: string): string {
+  return [message.replace(/[.!]$/, ""), ...(detail === "" ? [] : [detail])].join("; ");
 }
 
 /** The deployment's sentence as it is, and where to go instead. */

@@ -75,13 +75,13 @@ async function startAgent(options: AgentOptions, signal: AbortSignal): Promise<v
     );
   } catch (error) {
     if (!(error instanceof ClientError) || error.code !== "ERR_UNAUTHORIZED") throw error;
-    throw new UserError(
-      "The deployment refused the agent's token: it is wrong, it was replaced, or its workspace was deleted",
-      {
-        next: ['"coder external-workspaces agent-instructions <workspace>" prints the right one'],
-        code: "ERR_UNAUTHORIZED",
-        cause: error,
-      },
-    );
+    throw new UserError("The deployment refused the agent's token", {
+      why: error.message,
+      next: [
+        'if it was replaced, "coder external-workspaces agent-instructions <workspace>" prints the right one; a deleted workspace has none',
+      ],
+      code: "ERR_UNAUTHORIZED",
+      cause: error,
+    });
   }
 }

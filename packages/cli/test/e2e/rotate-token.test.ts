@@ -65,7 +65,10 @@ describe("coder external-workspaces rotate-token", () => {
     await refused;
     expect((await sessionEnd).code).toBe(255);
     const again = await ending(deployment.startAgent(old));
-    expect([again.code, again.stderr]).toEqual([1, expect.stringContaining("it was replaced")]);
+    expect([again.code, again.stderr]).toEqual([
+      1,
+      expect.stringContaining("The deployment refused the agent's token: The agent token is invalid"),
+    ]);
 
     deployment.startAgent(made.auth_token);
     const back = await deployment.run(["ssh", "demo", "--", "echo back"]);

@@ -133,7 +133,7 @@ function isCutShort({ headers, body }: HttpAnswer): boolean {
 }
 
 /** Retry-After in seconds or as a date (RFC 9110 §10.2.3); undefined when there is none. */
-function retryAfterMs(headers: HttpAnswer["headers"]): number | undefined {
+export function retryAfterMs(headers: HttpAnswer["headers"]): number | undefined {
   const text = one(headers, "retry-after");
   if (text === undefined) return undefined;
   const ms = /^[0-9]{1,6}$/.test(text.trim()) ? Number(text) * 1000 : Date.parse(text) - Date.now();

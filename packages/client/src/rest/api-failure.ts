@@ -2,7 +2,7 @@
 
 import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
 import { ClientError, type ClientErrorCode } from "../base/client-error.ts";
-import { foreignAnswer, type HttpAnswer } from "./answerer.ts";
+import { foreignAnswer, type HttpAnswer, retryAfterMs } from "./answerer.ts";
 
 const CODE_BY_STATUS: Readonly<Record<number, ClientErrorCode>> = {
   400: "ERR_BAD_REQUEST",
@@ -48,6 +48,8 @@ export function failureOf(answer: HttpAnswer, what: string, host: string): Clien
     detail,
     validations,
     retryable: answer.status >= 500,
+    // A server that closes names the longest time; its place is often taken at once, which redialing finds out.
+    retryAfterMs: answer.status < 500 ? retryAfterMs(answer.headers) : undefined,
   });
 }
 

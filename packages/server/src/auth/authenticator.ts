@@ -11,6 +11,8 @@ import type { Hosts } from "./hosts.ts";
 import { loginCookie } from "./login-cookie.ts";
 import { equalDigests, hashSecret, isAgentToken, parseUserToken } from "./tokens.ts";
 
+/** After this time an agent that may not connect now asks again. */
+const AGENT_RETRY_S = 5;
 /** Shortest time between two writes of when a key was last used: a busy client does not cost a commit per request. */
 const RECORD_USE_EVERY_MS = 60_000;
 
@@ -123,9 +125,10 @@ export class Authenticator {
     const workspace = await this.#store.workspaces.byId(agent.workspace_id);
     if (workspace === undefined || workspace.deleted_at !== null) return unauthorized("The agent token is invalid");
     const owner = await this.#store.users.byId(workspace.owner_id);
-    if (owner === undefined || owner.status !== "active") return unauthorized("The agent token is invalid");
+    if (owner === undefined) return unauthorized("The agent token is invalid");
+    if (owner.status !== "active") return unauthorizedNow("The workspace's owner is suspended");
     const build = await this.#store.builds.latest(workspace.id);
-    if (build?.transition !== "start") return unauthorized("The workspace is stopped");
+    if (build?.transition !== "start") return unauthorizedNow("The workspace is stopped");
     return { agent, workspace, owner };
   }
 
@@ -228,4 +231,9 @@ function changesState(request: IncomingMessage): boolean {
 
 function unauthorized(message: string): DomainError {
   return new DomainError("unauthenticated", message);
+}
+
+/** The token is right, and will be accepted again: an agent that reads Retry-After waits instead of giving up. */
+function unauthorizedNow(message: string): DomainError {
+  return new DomainError("unauthenticated", message, { retryAfterSeconds: AGENT_RETRY_S });
 }
