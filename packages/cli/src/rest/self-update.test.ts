@@ -30,6 +30,8 @@ let deployment: Deployment;
 let answers: Record<string, string>;
 /** How many bytes of an answer are sent before the connection ends. */
 let cutAfter: number | undefined;
+/** What is answered to everything instead of the deployment's answer. */
+let inItsPlace: { status: number; headers: Record<string, string>; body: string } | undefined;
 let program: UpdatedProgram;
 const name = programName(process);
 const signal = new AbortController().signal;
@@ -37,6 +39,10 @@ const lines: string[] = [];
 
 beforeAll(async () => {
   server = createServer((request, response) => {
+    if (inItsPlace !== undefined) {
+      response.writeHead(inItsPlace.status, inItsPlace.headers).end(inItsPlace.body);
+      return;
+    }
     const body = answers[request.url ?? ""];
     response.setHeader("X-Coder-Build-Version", "v2.26.0");
     if (body === undefined) {
@@ -61,6 +67,7 @@ beforeEach(() => {
   chmodSync(path, 0o755);
   program = { path, single: true, platform: process.platform, arch: process.arch, version: "v1.0.0" };
   cutAfter = undefined;
+  inItsPlace = undefined;
   offer(script("v2.0.0"));
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
@@ -106,6 +113,17 @@ test("a damaged, truncated, unrunnable or missing file is not installed", async 
   expect((await refuses("ERR_NO_PROGRAM")).why).toContain("coder-other-one");
   answers = {};
   expect((await refuses("ERR_NO_PROGRAM")).next[0]).toContain("--binaries-dir");
+});
+
+test.each([
+  [503, { Server: "lb" }, "<title>no backend</title>", "ERR_NOT_A_CODER_SERVER"],
+  [302, { Location: "https://portal.test/" }, "", "ERR_NOT_A_CODER_SERVER"],
+  [200, { "Content-Type": "text/html" }, "<title>Log in</title>", "ERR_NOT_A_CODER_SERVER"],
+  [503, { "X-Coder-Build-Version": "v2.26.0" }, '{"message":"The database does not answer"}', "ERR_SERVER"],
+])("%d %j says nothing about what the deployment hands out", async (status, headers, body, code) => {
+  inItsPlace = { status, headers, body };
+  await expect(update()).rejects.toMatchObject({ code });
+  expect(readdirSync(folder)).toEqual(["coder"]);
 });
 
 test.runIf(process.platform === "linux")("a folder that may not be written to is named", async () => {

@@ -6,6 +6,8 @@ import { basename, dirname, join } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
+import { foreignAnswer } from "coder-client/rest/answerer";
+import { failureOf } from "coder-client/rest/api-failure";
 import type { Deployment } from "coder-client/rest/deployment";
 import { UserError } from "../errors/user-error.ts";
 
@@ -111,6 +113,11 @@ async function announcedSum(deployment: Deployment, name: string, signal: AbortS
   const answer = await deployment.send("/bin/SHA256SUMS", { signal });
   const text = typeof answer.body === "string" && answer.body.length <= MAX_SUMS_BYTES ? answer.body : "";
   if (answer.status !== 200 || !/^[0-9a-f]{64} {2}coder-/m.test(text)) {
+    // A load balancer's 503 or a login page says nothing about what the deployment hands out, nor does its own failure.
+    const foreign = foreignAnswer(answer, host);
+    if (foreign !== undefined) throw foreign;
+    if (answer.status !== 200 && answer.status !== 404)
+      throw failureOf(answer, "The list of coder commands could not be read", host);
     throw new UserError(`${host} hands out no coder command`, {
       next: ["ask its administrator to start the server with --binaries-dir"],
       code: "ERR_NO_PROGRAM",

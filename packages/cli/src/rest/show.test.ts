@@ -1,13 +1,17 @@
 import type { Deployment } from "coder-client/rest/deployment";
 import type { WorkspaceAgent } from "coder-protocol/rest/agents";
 import { describe, expect, it } from "vitest";
-import { agentNetworkText } from "./show.ts";
+import { agentNetworkText, listeningPorts } from "./show.ts";
 
 const signal = new AbortController().signal;
 
+const OURS = { "x-coder-build-version": "v2.26.0" };
+const answering = (status: number, body: unknown, headers: Readonly<Record<string, string>> = OURS) =>
+  ({ url: new URL("https://coder.test"), send: async () => ({ status, headers, body }) }) as unknown as Deployment;
+
 /** What show prints for one answer of the server. */
 const shown = (status: number, body: unknown, latency?: WorkspaceAgent["latency"]) => {
-  const deployment = { send: async () => ({ status, headers: {}, body }) } as unknown as Deployment;
+  const deployment = answering(status, body);
   return agentNetworkText(deployment, { id: "a", latency } as unknown as WorkspaceAgent, signal);
 };
 const counts = (direct: number, relayed: number, unknown: number) => ({ direct, relayed, unknown });
@@ -41,5 +45,16 @@ describe("agentNetworkText", () => {
     for (const body of [null, [], "x", {}, { ...good, clients: [1] }, { ...good, home: { region_name: 7 } }])
       expect(await shown(200, body)).toEqual({ home: "", connections: "" });
     expect((await shown(200, { ...good, connections: { direct: "1" } })).connections).toBe("");
+  });
+});
+
+it.each([
+  ["network", (deployment: Deployment) => agentNetworkText(deployment, { id: "a" } as WorkspaceAgent, signal)],
+  ["ports", (deployment: Deployment) => listeningPorts(deployment, "a", signal)],
+])("an answer in the deployment's place is no empty column: %s", async (_, ask) => {
+  const page = { server: "lb" };
+  await expect(ask(answering(503, "<title>no backend</title>", page))).rejects.toMatchObject({
+    code: "ERR_NOT_A_CODER_SERVER",
+    message: expect.stringContaining('503 Service Unavailable from "lb", with a page "no backend"'),
   });
 });

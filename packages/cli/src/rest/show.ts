@@ -1,3 +1,4 @@
+import { foreignAnswer, type HttpAnswer } from "coder-client/rest/answerer";
 import type { Deployment } from "coder-client/rest/deployment";
 import type { WorkspaceAgent } from "coder-protocol/rest/agents";
 
@@ -14,6 +15,7 @@ export async function agentNetworkText(
   signal: AbortSignal,
 ): Promise<AgentNetworkText> {
   const answer = await deployment.send(`/api/v2/workspaceagents/${agent.id}/network`, { signal });
+  throwForeign(deployment, answer);
   const network = answer.status === 200 ? networkBody(answer.body) : undefined;
   if (network === undefined) return { home: homeOf(agent.latency), connections: "" };
   const { home, connections, clients } = network;
@@ -86,6 +88,7 @@ function connectionsText(counts: NetworkBody["connections"], clients: NetworkBod
 /** Ports that programs in the workspace listen on. A server that cannot tell leaves the column empty. */
 export async function listeningPorts(deployment: Deployment, agentId: string, signal: AbortSignal): Promise<string[]> {
   const answer = await deployment.send(`/api/v2/workspaceagents/${agentId}/listening-ports`, { signal });
+  throwForeign(deployment, answer);
   const ports = (answer.body as { ports?: unknown } | undefined)?.ports;
   return answer.status === 200 && Array.isArray(ports)
     ? ports.map((port) => {
@@ -93,4 +96,10 @@ export async function listeningPorts(deployment: Deployment, agentId: string, si
         return typeof program === "string" && program !== "" ? `${number} (${program})` : String(number);
       })
     : [];
+}
+
+/** An empty column is what the deployment does not know, never what did not come through. */
+function throwForeign(deployment: Deployment, answer: HttpAnswer): void {
+  const foreign = foreignAnswer(answer, deployment.url.host);
+  if (foreign !== undefined) throw foreign;
 }
