@@ -32,18 +32,18 @@ export interface EngineConfig {
    * Largest inner packet in bytes, {@link DEFAULT_MTU} by default. With more, a peer that speaks disco gets larger packets
    * once its path was seen to carry them.
    */
-  readonly mtu?: number;
+  readonly mtu?: number | undefined;
   /** Largest inner packet to a peer that does not speak disco, whose path cannot be measured; default: `mtu`. */
-  readonly unmeasuredMtu?: number;
+  readonly unmeasuredMtu?: number | undefined;
   /** Finds direct paths by disco. Absent: peers are reached by relay, or where they are configured. */
   readonly disco?: {
     readonly privateKey: DiscoPrivateKey;
     /** Forbids direct paths; pings by relay still work. */
-    readonly blockDirect?: boolean;
+    readonly blockDirect?: boolean | undefined;
   };
-  readonly maxPeers?: number;
-  readonly tcp?: Partial<TcpDefaults>;
-  readonly maxConnections?: number;
+  readonly maxPeers?: number | undefined;
+  readonly tcp?: Partial<TcpDefaults> | undefined;
+  readonly maxConnections?: number | undefined;
 }
 
 /** What the shell supplies. The engine reads no clock and draws no entropy of its own. */
@@ -86,16 +86,16 @@ export interface EnginePeer {
   readonly publicKey: NodePublicKey;
   /** Inner addresses the peer may use: what is routed to it and what it may send from. */
   readonly allowedIPs: readonly IpPrefix[];
-  readonly presharedKey?: Uint8Array;
-  readonly persistentKeepaliveMs?: number;
+  readonly presharedKey?: Uint8Array | undefined;
+  readonly persistentKeepaliveMs?: number | undefined;
   /** Relay region the peer listens on; absent for none. */
-  readonly homeRegion?: number;
+  readonly homeRegion?: number | undefined;
   /**
    * UDP addresses where the peer may be. Of a peer with a disco key they are candidates, used once they answered; of any
    * other the first is used at once.
    */
-  readonly udpEndpoints?: readonly AddrPort[];
-  readonly discoKey?: DiscoPublicKey;
+  readonly udpEndpoints?: readonly AddrPort[] | undefined;
+  readonly discoKey?: DiscoPublicKey | undefined;
 }
 
 export type PacketTap = (bytes: Uint8Array, offset: number, length: number) => void;

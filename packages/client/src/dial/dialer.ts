@@ -28,7 +28,7 @@ export interface TlsSettings {
 }
 
 export interface DialerOptions {
-  readonly tls?: TlsSettings;
+  readonly tls?: TlsSettings | undefined;
   /** Where proxy settings come from; `process.env` by default through the usual variables. */
   readonly proxyFor?: (url: string) => string;
   /** Where SSL_CERT_FILE and SSL_CERT_DIR come from; `process.env` by default. */
@@ -44,8 +44,8 @@ export interface DialTarget {
   /** Name the certificate must carry; the host unless it differs. */
   readonly serverName?: string;
   /** Name to expect in the certificate instead of serverName. */
-  readonly certName?: string;
-  readonly insecure?: boolean;
+  readonly certName?: string | undefined;
+  readonly insecure?: boolean | undefined;
   /** Nothing waits for it: resolving its name keeps out of the way of what is needed. */
   readonly optional?: boolean;
 }

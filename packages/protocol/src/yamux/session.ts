@@ -13,17 +13,17 @@ export interface YamuxSessionOptions {
   /** The dialer of the transport is the client. It decides the parity of stream ids, nothing else. */
   readonly role: "client" | "server";
   /** Interval of pings to the peer; 0 disables them. */
-  readonly pingIntervalMs?: number;
+  readonly pingIntervalMs?: number | undefined;
   /** Without an answer for this long the session fails. */
-  readonly pingTimeoutMs?: number;
+  readonly pingTimeoutMs?: number | undefined;
   /** Streams that exist at once, opened by either side. Further ones are refused with RST. */
-  readonly maxStreams?: number;
+  readonly maxStreams?: number | undefined;
   /** Output above which streams accept no more bytes. */
-  readonly maxOutputBytes?: number;
+  readonly maxOutputBytes?: number | undefined;
   /** A stream that we opened must be accepted within this, or the session fails. */
-  readonly openTimeoutMs?: number;
+  readonly openTimeoutMs?: number | undefined;
   /** A stream that we ended, or that lingers, must be ended by the peer within this, or it is reset. */
-  readonly closeTimeoutMs?: number;
+  readonly closeTimeoutMs?: number | undefined;
 }
 
 /** Why a session is over. No `failure`: closed by us, or the transport ended. */

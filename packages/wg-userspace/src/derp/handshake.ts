@@ -37,8 +37,8 @@ export interface ClientInfo {
 export interface ServerInfo {
   readonly version: number;
   /** When set, the client limits its own SendPacket frames to this rate. */
-  readonly tokenBucketBytesPerSecond?: number;
-  readonly tokenBucketBytesBurst?: number;
+  readonly tokenBucketBytesPerSecond?: number | undefined;
+  readonly tokenBucketBytesBurst?: number | undefined;
 }
 
 export function serverKeyFrame(publicKey: Uint8Array): Uint8Array {
@@ -63,9 +63,9 @@ export function clientInfoFrame(
 ): Uint8Array {
   const json = JSON.stringify({
     version: info.version,
-    ...(info.meshKey === undefined || info.meshKey === "" ? {} : { meshKey: info.meshKey }),
+    meshKey: info.meshKey || undefined,
     CanAckPings: info.canAckPings,
-    ...(info.isProber ? { IsProber: true } : {}),
+    IsProber: info.isProber || undefined,
   });
   return frame(FrameType.clientInfo, publicKey, nonce, crypto.sealBox(boxKey, nonce, utf8(json)));
 }
@@ -98,7 +98,7 @@ export function openClientInfo(
     boxKey,
     info: {
       version,
-      ...(typeof meshKey === "string" && meshKey !== "" ? { meshKey } : {}),
+      meshKey: typeof meshKey === "string" && meshKey !== "" ? meshKey : undefined,
       canAckPings: field(json, "CanAckPings") === true,
       isProber: field(json, "IsProber") === true,
     },
@@ -113,8 +113,8 @@ export function serverInfoFrame(
 ): Uint8Array {
   const json = JSON.stringify({
     version: info.version,
-    ...(info.tokenBucketBytesPerSecond ? { TokenBucketBytesPerSecond: info.tokenBucketBytesPerSecond } : {}),
-    ...(info.tokenBucketBytesBurst ? { TokenBucketBytesBurst: info.tokenBucketBytesBurst } : {}),
+    TokenBucketBytesPerSecond: info.tokenBucketBytesPerSecond || undefined,
+    TokenBucketBytesBurst: info.tokenBucketBytesBurst || undefined,
   });
   return frame(FrameType.serverInfo, nonce, crypto.sealBox(boxKey, nonce, utf8(json)));
 }
@@ -135,8 +135,8 @@ export function openServerInfo(
   const burst = field(json, "TokenBucketBytesBurst");
   return {
     version: isCount(version) ? version : 0,
-    ...(isCount(rate) && rate > 0 ? { tokenBucketBytesPerSecond: rate } : {}),
-    ...(isCount(burst) && burst > 0 ? { tokenBucketBytesBurst: burst } : {}),
+    tokenBucketBytesPerSecond: isCount(rate) && rate > 0 ? rate : undefined,
+    tokenBucketBytesBurst: isCount(burst) && burst > 0 ? burst : undefined,
   };
 }
 

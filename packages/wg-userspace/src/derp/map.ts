@@ -152,20 +152,15 @@ export function validateDerpMap(
   return undefined;
 }
 
-/** The JSON form, for JSON.stringify. */
+/** The JSON form, for JSON.stringify, which leaves out the members that are undefined. */
 export function derpMapToJson(map: DerpMap): Record<string, unknown> {
   const regions: Record<string, unknown> = {};
   for (const [id, region] of map.regions) regions[String(id)] = regionToJson(region);
+  const scores = Object.fromEntries([...map.regionScore].map(([id, score]) => [String(id), score]));
   return {
-    ...(map.regionScore.size > 0
-      ? {
-          HomeParams: {
-            RegionScore: Object.fromEntries([...map.regionScore].map(([id, score]) => [String(id), score])),
-          },
-        }
-      : {}),
+    HomeParams: map.regionScore.size > 0 ? { RegionScore: scores } : undefined,
     Regions: regions,
-    ...(map.omitDefaultRegions ? { omitDefaultRegions: true } : {}),
+    omitDefaultRegions: map.omitDefaultRegions || undefined,
   };
 }
 
@@ -278,7 +273,7 @@ function regionToJson(region: Region): Record<string, unknown> {
     RegionID: region.regionId,
     RegionCode: region.regionCode,
     RegionName: region.regionName,
-    ...(region.avoid ? { Avoid: true } : {}),
+    Avoid: region.avoid || undefined,
     Nodes: region.nodes.map(nodeToJson),
   };
 }
@@ -288,16 +283,16 @@ function nodeToJson(node: Node): Record<string, unknown> {
     Name: node.name,
     RegionID: node.regionId,
     HostName: node.hostName,
-    ...(node.certName === "" ? {} : { CertName: node.certName }),
-    ...(node.ipv4 === "" ? {} : { IPv4: node.ipv4 }),
-    ...(node.ipv6 === "" ? {} : { IPv6: node.ipv6 }),
-    ...(node.stunPort === 0 ? {} : { STUNPort: node.stunPort }),
-    ...(node.stunOnly ? { STUNOnly: true } : {}),
-    ...(node.derpPort === 0 ? {} : { DERPPort: node.derpPort }),
-    ...(node.insecureForTests ? { InsecureForTests: true } : {}),
-    ...(node.forceHttp ? { ForceHTTP: true } : {}),
-    ...(node.stunTestIp === "" ? {} : { STUNTestIP: node.stunTestIp }),
-    ...(node.canPort80 ? { CanPort80: true } : {}),
+    CertName: node.certName || undefined,
+    IPv4: node.ipv4 || undefined,
+    IPv6: node.ipv6 || undefined,
+    STUNPort: node.stunPort || undefined,
+    STUNOnly: node.stunOnly || undefined,
+    DERPPort: node.derpPort || undefined,
+    InsecureForTests: node.insecureForTests || undefined,
+    ForceHTTP: node.forceHttp || undefined,
+    STUNTestIP: node.stunTestIp || undefined,
+    CanPort80: node.canPort80 || undefined,
   };
 }
 

@@ -10,9 +10,9 @@ export interface RelayTarget {
   /** Name in SNI and, unless certName is given, in the certificate. */
   readonly serverName: string;
   /** Name to expect in the certificate instead of serverName. */
-  readonly certName?: string;
+  readonly certName?: string | undefined;
   /** Do not verify the certificate: tests only. */
-  readonly insecure?: boolean;
+  readonly insecure?: boolean | undefined;
   /** No operation waits for this connection: resolving its name does not delay the names of others. */
   readonly optional?: boolean;
 }
@@ -50,8 +50,8 @@ function candidate(node: Node, host: string): RelayCandidate {
       port,
       tls: !node.forceHttp,
       serverName: node.hostName === "" ? host : node.hostName,
-      ...(node.certName === "" ? {} : { certName: node.certName }),
-      ...(node.insecureForTests ? { insecure: true } : {}),
+      certName: node.certName || undefined,
+      insecure: node.insecureForTests || undefined,
     },
     hostHeader: port === standardPort ? name : `${name}:${port}`,
     label: `${name}:${port}`,

@@ -425,7 +425,8 @@ export class DerpRelay {
     if (limited) from.rate = new TokenBucket(bytesPerSecond, BURST_SLACK * bytesBurst);
     const info = serverInfoFrame(crypto, boxKey, random.bytes(NONCE_BYTES), {
       version: PROTOCOL_VERSION,
-      ...(limited ? { tokenBucketBytesPerSecond: bytesPerSecond, tokenBucketBytesBurst: bytesBurst } : {}),
+      tokenBucketBytesPerSecond: limited ? bytesPerSecond : undefined,
+      tokenBucketBytesBurst: limited ? bytesBurst : undefined,
     });
     boxKey.fill(0);
     this.#pushControl(from, info);

@@ -34,14 +34,14 @@ const JUMBO_STRIDE = 9216;
 
 export interface DriverOptions extends EngineConfig {
   /** Local UDP port, 0 for any; absent: no UDP socket, relays only. */
-  readonly udpPort?: number;
+  readonly udpPort?: number | undefined;
   readonly relay: {
     readonly dialer: RelayDialer;
     /** Extra headers of relay requests; called at every dial. */
-    readonly headers?: () => Promise<Readonly<Record<string, string>>>;
-    readonly forceWebSocket?: boolean;
+    readonly headers?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
+    readonly forceWebSocket?: boolean | undefined;
   };
-  readonly logger?: Logger;
+  readonly logger?: Logger | undefined;
 }
 
 export type StunListener = (datagram: Uint8Array, address: string, port: number) => void;

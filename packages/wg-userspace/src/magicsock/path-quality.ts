@@ -67,9 +67,9 @@ export interface RelayVerdict {
   /** Of the heartbeats; undefined while unknown. */
   readonly directLoss: number | undefined;
   /** Of TCP segments, when they gave the reason. */
-  readonly resent?: number;
-  readonly directRate?: number;
-  readonly relayRate?: number;
+  readonly resent?: number | undefined;
+  readonly directRate?: number | undefined;
+  readonly relayRate?: number | undefined;
 }
 
 /**
@@ -274,7 +274,9 @@ export class PathQuality {
       directRttMs: this.#directRtt.value,
       relayRttMs: this.#relayRtt.value,
       directLoss: this.#candidate!.loss,
-      ...(byTcp ? { resent: this.#directResent, directRate: this.#directRate, relayRate: this.#relayRate } : {}),
+      resent: byTcp ? this.#directResent : undefined,
+      directRate: byTcp ? this.#directRate : undefined,
+      relayRate: byTcp ? this.#relayRate : undefined,
     };
     this.#mode = "relay";
   }

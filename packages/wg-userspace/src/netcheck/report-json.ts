@@ -31,7 +31,7 @@ export function netReportToJson(report: NetReport): Record<string, unknown> {
     GlobalV6: text(report.globalV6),
     CaptivePortal: report.captivePortal ?? null,
     // Not in Go's report, whose readers ignore it.
-    ...(report.unresolvedNames.length === 0 ? {} : { UnresolvedNames: report.unresolvedNames.slice(0, MAX_NAMES) }),
+    UnresolvedNames: report.unresolvedNames.length === 0 ? undefined : report.unresolvedNames.slice(0, MAX_NAMES),
   };
 }
 

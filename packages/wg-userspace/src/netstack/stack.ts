@@ -326,7 +326,10 @@ export class Netstack {
   }
 
   /** Port 0 picks a free one. @throws EngineError ERR_ADDRESS_IN_USE, ERR_ADDRESS_NOT_AVAILABLE, ERR_LIMIT, ERR_INVALID_ARGUMENT. */
-  bindUdp(options: { readonly port: number; readonly address?: IpAddress }, handler: UdpHandler): UdpSocket {
+  bindUdp(
+    options: { readonly port: number; readonly address?: IpAddress | undefined },
+    handler: UdpHandler,
+  ): UdpSocket {
     return this.#udp.bind(options, handler);
   }
 

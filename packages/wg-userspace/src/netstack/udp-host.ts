@@ -69,7 +69,7 @@ export class UdpHost {
   }
 
   /** Port 0 picks a free one. @throws EngineError ERR_ADDRESS_IN_USE, ERR_ADDRESS_NOT_AVAILABLE, ERR_LIMIT, ERR_INVALID_ARGUMENT. */
-  bind(options: { readonly port: number; readonly address?: IpAddress }, handler: UdpHandler): UdpSocket {
+  bind(options: { readonly port: number; readonly address?: IpAddress | undefined }, handler: UdpHandler): UdpSocket {
     if (this.#sockets.size >= MAX_SOCKETS)
       throw new EngineError("ERR_LIMIT", `already ${this.#sockets.size} UDP sockets`, { retryable: true });
     checkPort(options.port, 0);

@@ -33,7 +33,7 @@ export interface NetcheckOptions {
   readonly map: DerpMap;
   /** Undefined: UDP is not wanted; only relays are measured. */
   readonly socket: StunSocket | undefined;
-  readonly previous?: NetReport;
+  readonly previous?: NetReport | undefined;
   /** Every STUN server instead of the nearest few. */
   readonly full?: boolean;
   readonly dialer: RelayDialer;

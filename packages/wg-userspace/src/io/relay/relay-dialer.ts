@@ -51,7 +51,7 @@ function openTls(target: RelayTarget, signal: AbortSignal): Socket {
   return connectTls({
     ...tcpOptions(target, signal),
     ALPNProtocols: ["http/1.1"],
-    ...(isIP(target.serverName) === 0 ? { servername: target.serverName } : {}),
+    servername: isIP(target.serverName) === 0 ? target.serverName : undefined,
     ...judgedLater(target.certName || target.serverName),
   }).setNoDelay(true);
 }

@@ -18,7 +18,7 @@ export interface TunnelTcpDriver {
 export async function connectTunnelTcp(
   driver: TunnelTcpDriver,
   remote: AddrPort,
-  options: TcpOptions & { readonly signal?: AbortSignal } = {},
+  options: TcpOptions & { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<TcpStream> {
   options.signal?.throwIfAborted();
   if (driver.closed) throw new EngineError("ERR_CLOSED", "the tunnel is closed");

@@ -61,7 +61,7 @@ export class TunnelUdpSocket implements Disposable {
       onDatagram: (payload, from, to) => handler.onMessage(payload, from, to),
       onUnreachable: (remote) => handler.onUnreachable?.(remote),
     };
-    this.#socket = netstack.bindUdp({ port, ...(address === undefined ? {} : { address }) }, core);
+    this.#socket = netstack.bindUdp({ port, address }, core);
   }
 
   /** The bound port. */
