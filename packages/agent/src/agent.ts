@@ -54,8 +54,8 @@ export class Agent {
     const deployment = new Deployment({
       url: options.url,
       token: options.token,
-      ...(options.dialer === undefined ? {} : { dialer: options.dialer }),
-      ...(options.extraHeaders === undefined ? {} : { extraHeaders: options.extraHeaders }),
+      dialer: options.dialer,
+      extraHeaders: options.extraHeaders,
     });
     this.#scripts = new WorkspaceScripts({
       user: resolveUser,
@@ -138,9 +138,9 @@ export class Agent {
       maxPeers: MAX_CLIENTS,
       isDestination: () => false,
       logger,
-      ...(this.#options.listenPort === undefined ? {} : { udpPort: this.#options.listenPort }),
+      udpPort: this.#options.listenPort,
       goneAfterMs: this.#options.goneAfterMs,
-      ...(manifest.disableDirectConnections ? { directBlocked: "deployment" } : {}),
+      directBlocked: manifest.disableDirectConnections ? "deployment" : undefined,
     });
     this.#node = node;
     if (manifest.scripts.length > 0) this.#scriptDirectories = makeScriptDirectories(tmpdir(), id, logger);

@@ -87,7 +87,7 @@ export function buildEnvironment(parts: {
 }): Record<string, string> {
   const { user, endpoints } = parts;
   const { remote, local } = endpoints;
-  return {
+  const variables: Record<string, string> = {
     ...inheritable(parts.inherited),
     PATH: parts.inherited["PATH"] || DEFAULT_PATH,
     HOME: user.home,
@@ -98,9 +98,10 @@ export function buildEnvironment(parts: {
     ...parts.workspace,
     SSH_CLIENT: `${remote.address} ${remote.port} ${local.port}`,
     SSH_CONNECTION: `${remote.address} ${remote.port} ${local.address} ${local.port}`,
-    ...(parts.terminal === undefined ? {} : { TERM: parts.terminal.type }),
-    ...(parts.agentSocket === undefined ? {} : { SSH_AUTH_SOCK: parts.agentSocket }),
   };
+  if (parts.terminal !== undefined) variables["TERM"] = parts.terminal.type;
+  if (parts.agentSocket !== undefined) variables["SSH_AUTH_SOCK"] = parts.agentSocket;
+  return variables;
 }
 
 function inheritable(inherited: NodeJS.ProcessEnv): Record<string, string> {

@@ -125,8 +125,8 @@ export class Pty {
  */
 function start(options: PtyOptions, device: TerminalDevice): ChildProcess {
   const { file, args, directory } = options;
-  const named = options.ttyVariable === undefined ? {} : { [options.ttyVariable]: device.name };
-  const environment = { ...options.environment, PWD: directory, ...named };
+  const environment: Record<string, string> = { ...options.environment, PWD: directory };
+  if (options.ttyVariable !== undefined) environment[options.ttyVariable] = device.name;
   const program = existsSync(SHELL)
     ? { file: SHELL, args: ["-c", 'exec <>"$0" >&0 2>&0 && exec "$@"', device.name, file, ...args] }
     : { file, args };

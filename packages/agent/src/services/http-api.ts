@@ -162,10 +162,7 @@ export class HttpApi {
   async #portsView(probed: readonly string[]): Promise<readonly unknown[]> {
     const listening = await this.#listeningPorts();
     const kinds = await this.#kinds.of(listening, new Set(probed.map(Number)));
-    return listening.map(({ process_name, network, port }) => {
-      const kind = kinds.get(port);
-      return { process_name, network, port, ...(kind === undefined ? {} : { kind }) };
-    });
+    return listening.map(({ process_name, network, port }) => ({ process_name, network, port, kind: kinds.get(port) }));
   }
 
   /** Concurrent queries share one scan. */

@@ -63,7 +63,7 @@ export class BrowserDeployment implements RestApi {
 
   /** A WebSocket's URL. Pages cannot set headers there: a token is in the query, which our server keeps out of its log. */
   webSocketUrl(path: string, query: RequestOptions["query"] = {}): URL {
-    const token = this.#auth === "cookie" ? {} : { coder_session_token: this.#auth.token };
-    return resolvePath(this.url, path, { ...query, ...token });
+    const token = this.#auth === "cookie" ? undefined : this.#auth.token;
+    return resolvePath(this.url, path, { ...query, coder_session_token: token });
   }
 }

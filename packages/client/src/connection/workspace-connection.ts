@@ -146,7 +146,10 @@ export class WorkspaceConnection implements AsyncDisposable {
   }
 
   /** Opens a TCP connection to a port of the workspace. */
-  async dial(port: number, options: TcpOptions & { readonly signal?: AbortSignal } = {}): Promise<TcpStream> {
+  async dial(
+    port: number,
+    options: TcpOptions & { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<TcpStream> {
     const ahead = this.#ahead;
     if (ahead?.port === port) {
       this.#ahead = undefined;
@@ -159,8 +162,7 @@ export class WorkspaceConnection implements AsyncDisposable {
 
   /** As the global fetch, to a program of the workspace that speaks plain HTTP on that port. Follows no redirects. */
   async fetch(port: number, path: string, init: RequestInit = {}): Promise<Response> {
-    const { signal } = init;
-    return fetchOver(await this.dial(port, signal ? { signal } : {}), port, path, init);
+    return fetchOver(await this.dial(port, { signal: init.signal ?? undefined }), port, path, init);
   }
 
   /**

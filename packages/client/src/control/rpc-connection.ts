@@ -25,7 +25,7 @@ export async function dialRpc(
   options: {
     readonly query?: RequestOptions["query"];
     readonly signal: AbortSignal;
-    readonly cookie?: string;
+    readonly cookie?: string | undefined;
     /** The connection may be dead: it was silent for longer than a server that is well. */
     readonly onDoubt?: () => void;
   },

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type Duration, durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   IPFields_IPClass,
   TelemetryEvent_ClientType,
@@ -51,23 +51,26 @@ export function telemetryEvent(report: PeerPathReport, context: TelemetryContext
     status: context.status === "connected" ? TelemetryEvent_Status.CONNECTED : TelemetryEvent_Status.DISCONNECTED,
     clientType: TelemetryEvent_ClientType.CLI,
     clientVersion: context.clientVersion,
-    ...(context.sessionId === undefined ? {} : { clientSessionId: new TextEncoder().encode(context.sessionId) }),
+    clientSessionId: new TextEncoder().encode(context.sessionId ?? ""),
     nodeIdSelf: context.nodeIdSelf,
     nodeIdRemote: context.nodeIdRemote,
     homeDerp: report.ownRegion?.id ?? 0,
     connectionAge: durationFromMs(Math.round(context.connectedForMs)),
-    ...(context.setupMs === undefined ? {} : { connectionSetup: durationFromMs(Math.round(context.setupMs)) }),
-    ...(report.timeToDirectMs === undefined ? {} : { p2pSetup: durationFromMs(Math.round(report.timeToDirectMs)) }),
-    ...(path?.kind === "direct"
-      ? {
-          p2pEndpoint: endpointOf(path.endpoint),
-          ...(inUse?.rttMs === undefined ? {} : { p2pLatency: durationFromMs(Math.max(1, Math.round(inUse.rttMs))) }),
-        }
-      : {}),
-    ...(path?.kind === "relayed"
-      ? { derpLatency: durationFromMs(Math.max(1, Math.round(report.relayRttMs ?? 0))) }
-      : {}),
+    connectionSetup: durationOf(context.setupMs),
+    p2pSetup: durationOf(report.timeToDirectMs),
+    p2pEndpoint: path?.kind === "direct" ? endpointOf(path.endpoint) : undefined,
+    p2pLatency: path?.kind === "direct" ? latencyOf(inUse?.rttMs) : undefined,
+    derpLatency: path?.kind === "relayed" ? latencyOf(report.relayRttMs ?? 0) : undefined,
   };
+}
+
+function durationOf(ms: number | undefined): Duration | undefined {
+  return ms === undefined ? undefined : durationFromMs(Math.round(ms));
+}
+
+/** At least 1 ms. */
+function latencyOf(rttMs: number | undefined): Duration | undefined {
+  return rttMs === undefined ? undefined : durationOf(Math.max(1, rttMs));
 }
 
 function endpointOf(text: string) {

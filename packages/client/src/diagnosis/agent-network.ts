@@ -62,16 +62,15 @@ function peerViewFrom(json: unknown): PeerView | undefined {
         { endpoint, pingsSent: natural(pings_sent), pongsReceived: natural(pongs_received), heard: heard === true },
       ];
     }),
-    ...(natural(count) === 0
-      ? {}
-      : {
-          failures: {
+    failures:
+      natural(count) === 0
+        ? undefined
+        : {
             count: natural(count),
             lifeMs: natural(life_ms),
             heldForMs: natural(held_for_ms),
-            ...(typeof loss === "number" && loss >= 0 && loss <= 1 ? { loss } : {}),
+            loss: typeof loss === "number" && loss >= 0 && loss <= 1 ? loss : undefined,
           },
-        }),
   };
 }
 

@@ -177,10 +177,9 @@ export class NetworkWatch {
     const full = monotonicNow() - this.#fullAt > FULL_INTERVAL_MS;
     await this.#findRoutes();
     const seen: AddrPort[] = [];
-    const previous = this.#report;
     const report = await runNetcheck({
       ...(await this.#netcheckOptions(map, signal)),
-      ...(previous !== undefined && { previous }),
+      previous: this.#report,
       full,
       hairpin: full,
       measureRelays: full,

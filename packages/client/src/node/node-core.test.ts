@@ -273,7 +273,7 @@ describe("peers", () => {
     expect(output.take()).toEqual(["added", "set 1"]);
     expect(output.peers[0]).toMatchObject({ homeRegion: 1, discoKey: parseDiscoKey(`discokey:${"0a".repeat(32)}`) });
     expect(output.peers[0]?.udpEndpoints).toHaveLength(1);
-    expect(output.peers[0]).not.toHaveProperty("persistentKeepaliveMs");
+    expect(output.peers[0]?.persistentKeepaliveMs).toBeUndefined();
     expect(events).toEqual([{ kind: "peer-programmed", id: CLIENT }]);
     // An update is no new peer.
     core.handlePeerUpdates([{ kind: "node", id: CLIENT, node: peer(1, { endpoints: [] }) }], now);

@@ -419,8 +419,8 @@ export class NodeCore {
       allowedIPs,
       homeRegion: node.preferredDerp,
       udpEndpoints: node.endpoints.flatMap((text) => parseAddrPort(text) ?? []),
-      ...(discoKey !== undefined && { discoKey }),
-      ...(isDestination && { persistentKeepaliveMs: PERSISTENT_KEEPALIVE_MS }),
+      discoKey,
+      persistentKeepaliveMs: isDestination ? PERSISTENT_KEEPALIVE_MS : undefined,
     });
     // The route to a workspace has two legs: with the second one known, another relay may be the better home.
     if (isDestination && this.#latencyMs.size > 1) this.#chooseHome(this.#latencyMs, now);

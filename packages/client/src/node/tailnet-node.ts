@@ -39,7 +39,7 @@ export interface TailnetNodeOptions {
   readonly region?: string | undefined;
   readonly onRegionFallback?: ((fallback: RegionFallback) => void) | undefined;
   /** What forbids direct connections, if anything does: then everything goes by relay. */
-  readonly directBlocked?: DirectBlock;
+  readonly directBlocked?: DirectBlock | undefined;
   readonly forceWebSocket?: boolean | undefined;
   readonly maxPeers?: number | undefined;
   /** How long nothing may be heard of a client whose control connection was closed without a goodbye; default: 2 min. */
@@ -85,9 +85,9 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
           headers: () => deployment.extraHeaders(),
           forceWebSocket: options.forceWebSocket ?? false,
         },
-        ...(directBlocked === undefined && { udpPort: options.udpPort ?? 0 }),
-        ...(maxPeers !== undefined && { maxPeers }),
-        ...(logger !== undefined && { logger }),
+        udpPort: directBlocked === undefined ? (options.udpPort ?? 0) : undefined,
+        maxPeers,
+        logger,
       },
       {
         onEngineEvent: (event) => node?.core.handleEngineEvent(event, monotonicNow()),

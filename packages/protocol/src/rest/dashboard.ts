@@ -65,5 +65,5 @@ export interface WorkspaceListAgent {
   readonly version: string;
   /** Of its clients; "none" when there are none. */
   readonly path: "direct" | "relayed" | "mixed" | "unknown" | "none";
-  readonly latency_ms?: number;
+  readonly latency_ms?: number | undefined;
 }

@@ -23,7 +23,7 @@ export type AgentTerminal = z.infer<typeof agentTerminal>;
 
 export const terminalsResponse = z.object({ terminals: z.array(agentTerminal).max(1_024) });
 /** `supported` is false for agents that do not list their terminals. */
-export type TerminalsResponse = z.infer<typeof terminalsResponse> & { readonly supported?: boolean };
+export type TerminalsResponse = z.infer<typeof terminalsResponse> & { readonly supported?: boolean | undefined };
 
 export const patchTerminalRequest = z.object({ title: z.string().max(1_024) });
 

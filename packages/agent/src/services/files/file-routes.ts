@@ -60,11 +60,12 @@ export class FileRoutes {
       const facts = await file.stat();
       if (!facts.isFile()) return refusal(new FileFailure(400, "This is not a regular file."));
       // Files of the kernel have the size 0 and content nevertheless: those end where they end.
-      const length = facts.size === 0 ? {} : { "Content-Length": facts.size };
-      response.writeHead(200, { "Content-Type": "application/octet-stream", ...length, Connection: "close" });
+      const sized = facts.size > 0;
+      if (sized) response.setHeader("Content-Length", facts.size);
+      response.writeHead(200, { "Content-Type": "application/octet-stream", Connection: "close" });
       const content = file.createReadStream({
         autoClose: false,
-        ...(facts.size === 0 ? {} : { end: facts.size - 1 }),
+        end: sized ? facts.size - 1 : Number.POSITIVE_INFINITY,
       });
       content.on("data", onProgress);
       await pipeline(content, response);

@@ -55,11 +55,11 @@ export const MAX_PACKET_BYTES = 256 * 1024;
 const MAX_EXTENDED_ATTRIBUTES = 64;
 
 export interface Attributes {
-  readonly size?: number;
-  readonly owner?: { readonly uid: number; readonly gid: number };
-  readonly mode?: number;
+  readonly size?: number | undefined;
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+  readonly mode?: number | undefined;
   /** Seconds since 1970. */
-  readonly times?: { readonly accessed: number; readonly modified: number };
+  readonly times?: { readonly accessed: number; readonly modified: number } | undefined;
 }
 
 /** Reads fields; running past the end sets {@link failed} and yields zeros and empty strings. */
@@ -102,10 +102,10 @@ export class FieldReader {
 
   attributes(): Attributes {
     const flags = this.u32();
-    const size = flags & ATTR.size ? { size: this.u64() } : {};
-    const owner = flags & ATTR.owner ? { owner: { uid: this.u32(), gid: this.u32() } } : {};
-    const mode = flags & ATTR.permissions ? { mode: this.u32() } : {};
-    const times = flags & ATTR.times ? { times: { accessed: this.u32(), modified: this.u32() } } : {};
+    const size = flags & ATTR.size ? this.u64() : undefined;
+    const owner = flags & ATTR.owner ? { uid: this.u32(), gid: this.u32() } : undefined;
+    const mode = flags & ATTR.permissions ? this.u32() : undefined;
+    const times = flags & ATTR.times ? { accessed: this.u32(), modified: this.u32() } : undefined;
     if (flags & ATTR.extended) {
       const count = this.u32();
       if (count > MAX_EXTENDED_ATTRIBUTES) this.failed = true;
@@ -114,7 +114,7 @@ export class FieldReader {
         this.string();
       }
     }
-    return { ...size, ...owner, ...mode, ...times };
+    return { size, owner, mode, times };
   }
 
   #take(length: number): Buffer | undefined {
