@@ -9,9 +9,9 @@ export interface FileFacts {
   /** As exact as the side has it: SFTP has whole seconds. */
   readonly modifiedMs: number;
   /** User id, where the side has it. */
-  readonly owner?: number;
+  readonly owner?: number | undefined;
   /** Names of the file, where the side counts them. */
-  readonly links?: number;
+  readonly links?: number | undefined;
 }
 
 export interface Entry {

@@ -365,7 +365,7 @@ function factsOf({ mode = 0, size = 0, times, owner }: Attributes): FileFacts {
     size,
     mode: mode & 0o777,
     modifiedMs: (times?.modified ?? 0) * 1000,
-    ...(owner === undefined ? {} : { owner: owner.uid }),
+    owner: owner?.uid,
   };
 }
 

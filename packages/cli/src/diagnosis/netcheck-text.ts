@@ -48,15 +48,18 @@ export function netcheckJson(probe: NetworkProbe, interfaces: readonly Interface
       interfaces,
     },
     // Our addition.
-    ...(probe.proxies !== undefined && { workspace_proxies: probe.proxies.map((proxy) => proxyJson(probe, proxy)) }),
+    workspace_proxies: probe.proxies?.map((proxy) => proxyJson(probe, proxy)),
   };
 }
 
 /** What the relay map and the probe have of a proxy. */
-function proxyRelay({ map, relays }: NetworkProbe, { name }: ProxyRef): { region?: Region; relay?: RelayProbe } {
+function proxyRelay(
+  { map, relays }: NetworkProbe,
+  { name }: ProxyRef,
+): { readonly region: Region | undefined; readonly relay: RelayProbe | undefined } {
   const region = findProxyRegion(map, name);
   const relay = relays.find(({ regionId }) => regionId === region?.regionId);
-  return { ...(region !== undefined && { region }), ...(relay !== undefined && { relay }) };
+  return { region, relay };
 }
 
 function proxyJson(probe: NetworkProbe, proxy: ProxyRef): Record<string, unknown> {
@@ -67,7 +70,7 @@ function proxyJson(probe: NetworkProbe, proxy: ProxyRef): Record<string, unknown
     healthy: proxy.healthy,
     region_id: region?.regionId ?? null,
     latency_ms: relay?.roundTripMs === undefined ? null : Math.round(relay.roundTripMs),
-    ...(relay?.error !== undefined && { error: relay.error }),
+    error: relay?.error,
   };
 }
 
@@ -100,7 +103,7 @@ function regionJson(probe: NetworkProbe, region: Region): Record<string, unknown
     healthy: !failed,
     severity: failed ? "error" : relay?.usesWebSocket ? "warning" : "ok",
     warnings: relay?.usesWebSocket ? [{ code: "EDERP01", message: "reached by WebSocket only" }] : [],
-    ...(failed ? { error: relay.error } : {}),
+    error: relay?.error,
     region: described,
     node_reports: region.nodes.map((node, index) => ({
       healthy: node.stunOnly ? true : !failed,

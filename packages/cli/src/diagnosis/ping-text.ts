@@ -107,7 +107,7 @@ export interface PingSummary {
   readonly avgMs?: number;
   readonly maxMs?: number;
   /** Square milliseconds; absent with fewer than two answers. */
-  readonly varianceMs2?: number;
+  readonly varianceMs2?: number | undefined;
 }
 
 export function summarize(outcomes: readonly PingOutcome[]): PingSummary {
@@ -121,7 +121,7 @@ export function summarize(outcomes: readonly PingOutcome[]): PingSummary {
     minMs: Math.min(...rtts),
     avgMs,
     maxMs: Math.max(...rtts),
-    ...(rtts.length < 2 ? {} : { varianceMs2: spread / (rtts.length - 1) }),
+    varianceMs2: rtts.length < 2 ? undefined : spread / (rtts.length - 1),
   };
 }
 

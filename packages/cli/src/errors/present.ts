@@ -173,7 +173,7 @@ function presentEngineError(error: EngineError): UserError {
   return new UserError(capitalized(error.message), {
     code: error.code,
     cause: error,
-    ...(next === undefined ? {} : { next: [next] }),
+    next: next === undefined ? undefined : [next],
   });
 }
 

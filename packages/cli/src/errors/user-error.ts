@@ -13,7 +13,13 @@ export class UserError extends Error {
 
   constructor(
     title: string,
-    options: { why?: string | undefined; next?: readonly string[]; code?: string; exit?: number; cause?: unknown } = {},
+    options: {
+      why?: string | undefined;
+      next?: readonly string[] | undefined;
+      code?: string | undefined;
+      exit?: number | undefined;
+      cause?: unknown;
+    } = {},
   ) {
     super(title, options.cause === undefined ? undefined : { cause: options.cause });
     this.why = options.why;

@@ -17,7 +17,7 @@ interface CommonOptions {
   readonly summary: string;
   readonly hidden?: boolean;
   /** A variable that is set to nothing counts: that it is off. Others count as not set. */
-  readonly emptyCounts?: boolean;
+  readonly emptyCounts?: boolean | undefined;
 }
 
 interface ValueOptions<T> extends CommonOptions {

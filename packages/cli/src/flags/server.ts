@@ -22,8 +22,8 @@ function definitionsOf(table: readonly ServerFlag[]): Record<string, ToggleFlag 
       const common = {
         env: flag.env,
         summary: mentioned ? `${flag.description} (default ${flag.default})` : flag.description,
-        ...(flag.emptyCounts === true ? { emptyCounts: true } : {}),
-        ...(flag.bare === undefined ? {} : { bare: flag.bare }),
+        emptyCounts: flag.emptyCounts,
+        bare: flag.bare,
       };
       if (flag.type === "boolean") return [name, toggle(common)];
       return [name, flag.type === "strings" ? list(common) : exactText(common)];

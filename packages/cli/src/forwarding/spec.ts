@@ -20,7 +20,7 @@ export type ForwardProtocol = "tcp" | "udp";
 
 export interface ForwardTarget {
   /** Absent: the far machine itself, at its loopback address. */
-  readonly host?: string;
+  readonly host?: string | undefined;
   readonly port: number;
 }
 
@@ -28,7 +28,7 @@ export interface ForwardTarget {
 export interface ForwardSpec {
   readonly protocol: ForwardProtocol;
   /** Address to listen on; absent: loopback. */
-  readonly bind?: string;
+  readonly bind?: string | undefined;
   readonly port: number;
   readonly target: ForwardTarget;
 }
@@ -66,9 +66,9 @@ function parseEntry(protocol: ForwardProtocol, entry: string, flag: string, room
   if (listen.count > room) fail(`that makes more than ${MAX_FORWARDS} forwards; name fewer ports`);
   return Array.from({ length: listen.count }, (_, offset) => ({
     protocol,
-    ...(bind === undefined ? {} : { bind }),
+    bind,
     port: listen.first + offset,
-    target: { ...(host === undefined ? {} : { host }), port: target.first + offset },
+    target: { host, port: target.first + offset },
   }));
 }
 

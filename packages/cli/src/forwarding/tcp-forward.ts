@@ -10,7 +10,7 @@ import { type ForwardSpec, type ForwardTarget, formatEnd } from "./spec.ts";
 export interface TcpForwardOptions {
   readonly spec: ForwardSpec;
   /** How messages call the target; default: by its address. */
-  readonly targetName?: string;
+  readonly targetName?: string | undefined;
   /** Connects in the workspace. Rejects with words for a person, or when the signal aborts. */
   readonly dial: (target: ForwardTarget, signal: AbortSignal) => Promise<Duplex>;
   readonly say: (line: string) => void;

@@ -66,7 +66,7 @@ async function startAgent(options: AgentOptions, signal: AbortSignal): Promise<v
         apps: options.apps,
         appsFile: options.appsFile ?? join(accountHome(), ".config", "coder", "apps.json"),
         logger,
-        ...(logDir === undefined ? {} : { logDirectory: resolve(logDir) }),
+        logDirectory: logDir === undefined ? undefined : resolve(logDir),
         debugAddress,
         prometheusAddress,
         version: VERSION,

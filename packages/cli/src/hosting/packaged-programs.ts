@@ -9,5 +9,5 @@ const RELEASE = "../../../.build/release";
 export function packagedPrograms(): ProgramSources {
   if (!isSea()) return { directories: [fileURLToPath(new URL(RELEASE, import.meta.url))] };
   const platform = platformOfNode(process.platform, process.arch);
-  return { directories: [], ...(platform === undefined ? {} : { own: { path: process.execPath, platform } }) };
+  return { directories: [], own: platform === undefined ? undefined : { path: process.execPath, platform } };
 }

@@ -152,7 +152,6 @@ function megabytes(bytes: number): string {
   return `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
-function surroundings(): { homeDir: string; stateHome?: string } {
-  const stateHome = process.env["XDG_STATE_HOME"];
-  return { homeDir: accountHome(), ...(stateHome === undefined || stateHome === "" ? {} : { stateHome }) };
+function surroundings(): { homeDir: string; stateHome: string | undefined } {
+  return { homeDir: accountHome(), stateHome: process.env["XDG_STATE_HOME"] || undefined };
 }

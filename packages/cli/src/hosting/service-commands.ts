@@ -66,15 +66,13 @@ export async function installAgent({
   const { runAs, print } = options;
   const { CODER_AGENT_TOKEN_FILE: file, ...given } = settingVariables(settings);
   const named = given["CODER_AGENT_TOKEN"] ?? file;
+  const variables: Record<string, string> = { ...proxyVariables(process.env), ...given };
+  if (given["CODER_AGENT_URL"] !== undefined) variables["CODER_AGENT_URL"] = agentUrl(url).href;
+  if (named !== undefined) variables["CODER_AGENT_TOKEN"] = agentToken(token, tokenFile);
   await runInstall({
     ...options,
     service: "agent",
-    variables: {
-      ...proxyVariables(process.env),
-      ...given,
-      ...(given["CODER_AGENT_URL"] === undefined ? {} : { CODER_AGENT_URL: agentUrl(url).href }),
-      ...(named === undefined ? {} : { CODER_AGENT_TOKEN: agentToken(token, tokenFile) }),
-    },
+    variables,
     unit: (text) => {
       const missing = print ? [] : missingVariables(text, ["CODER_AGENT_URL", "CODER_AGENT_TOKEN"]);
       if (missing.includes("CODER_AGENT_URL")) agentUrl(url);

@@ -52,8 +52,7 @@ export async function runDoctor(
     stages.clear();
     if (json) {
       const replica = opened.answeredBy;
-      const answer = replica === undefined ? {} : { replica };
-      const document = { healthy, peer: facts.report, seen_by_peer: facts.agentView ?? null, causes, ...answer };
+      const document = { healthy, peer: facts.report, seen_by_peer: facts.agentView ?? null, causes, replica };
       print(`${ownJson(document, 2)}\n`);
     } else {
       const lines = [...doctorLines(facts.report, causes), ...answeredByLines(opened.answeredBy, undefined)];

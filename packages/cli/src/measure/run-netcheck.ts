@@ -39,8 +39,7 @@ export async function runNetcheck(
     const interfaces = localInterfaces();
     const carrier = describeUdpCarrier();
     const replica = opened.answeredBy;
-    const answer = replica === undefined ? {} : { replica };
-    if (json) print(jsonText({ ...netcheckJson(probe, interfaces), udp_carrier: carrier, ...answer }));
+    if (json) print(jsonText({ ...netcheckJson(probe, interfaces), udp_carrier: carrier, replica }));
     else {
       const lines = [...netcheckLines(probe, interfaces), `UDP is carried by ${carrier}`];
       for (const text of [...lines, ...answeredByLines(replica, probe.map)]) print(`${printable(text)}\n`);

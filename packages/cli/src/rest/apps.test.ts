@@ -4,7 +4,7 @@ import { type AppPlace, type PortShareWish, sharePort } from "./apps.ts";
 
 const place = { workspace: { id: "w", name: "dev", agents: [{ id: "a", name: "main" }] } } as unknown as AppPlace;
 
-/** The body that a share is changed with. */
+/** The body that a share is changed with, as JSON has it. */
 async function sent(wish: Partial<PortShareWish>): Promise<Readonly<Record<string, unknown>>> {
   let body: unknown;
   const deployment = {
@@ -15,7 +15,7 @@ async function sent(wish: Partial<PortShareWish>): Promise<Readonly<Record<strin
   } as unknown as Deployment;
   const whole = { port: 3000, level: "public", secure: false, label: undefined, forMs: undefined, ...wish };
   await sharePort(deployment, place, whole, new AbortController().signal);
-  return body as Readonly<Record<string, unknown>>;
+  return JSON.parse(JSON.stringify(body)) as Readonly<Record<string, unknown>>;
 }
 
 test("a share is sent without the label and the end that are not given", async () => {

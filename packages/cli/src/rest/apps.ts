@@ -82,7 +82,7 @@ export async function addApp(
   app: Readonly<Record<string, unknown>>,
   signal: AbortSignal,
 ): Promise<void> {
-  const body = { ...app, ...(agentName === undefined ? {} : { agent_name: agentName }) };
+  const body = { ...app, agent_name: agentName };
   await call(deployment, workspace, "", { method: "POST", body, signal });
 }
 
@@ -138,8 +138,8 @@ export async function sharePort(
     port: wish.port,
     share_level: wish.level,
     protocol: wish.secure ? "https" : "http",
-    ...(wish.label === undefined ? {} : { label: wish.label }),
-    ...(wish.forMs === undefined ? {} : { expires_at: new Date(Date.now() + wish.forMs).toISOString() }),
+    label: wish.label,
+    expires_at: wish.forMs === undefined ? undefined : new Date(Date.now() + wish.forMs).toISOString(),
   };
   const path = `/api/v2/workspaces/${workspace.id}/port-share`;
   const answer = (await deployment.call(path, { method: "POST", body, signal })) as { expires_at?: unknown } | null;

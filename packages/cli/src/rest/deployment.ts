@@ -73,22 +73,20 @@ export function openDeployment(options: DeploymentOptions): Deployment {
 export function deploymentAt(url: URL, token: string | undefined, options: DeploymentOptions): Deployment {
   return new Deployment({
     url,
-    ...(token === undefined ? {} : { token }),
+    token,
     dialer: dialerOf(withRemembered(options, url)),
     extraHeaders: headerSource(url, options.headers, options.headerCommand),
     clientVersion: VERSION,
     sessionId: clientSessionId(),
-    ...(token === undefined ? {} : { patience: PATIENCE }),
-    ...(!options.versionWarning
-      ? {}
-      : {
-          onVersionMismatch: (server: string) => {
-            say(
-              `version mismatch: this client is ${VERSION}, the deployment is ${server}; to have its client, run: ${updateLine(url)}`,
-            );
-          },
-        }),
+    patience: token === undefined ? undefined : PATIENCE,
+    onVersionMismatch: options.versionWarning ? (server) => warnOfVersion(server, url) : undefined,
   });
+}
+
+function warnOfVersion(server: string, url: URL): void {
+  say(
+    `version mismatch: this client is ${VERSION}, the deployment is ${server}; to have its client, run: ${updateLine(url)}`,
+  );
 }
 
 /** The command that brings the deployment's client: by itself where it can replace itself. */
@@ -136,11 +134,7 @@ function tlsSettings(files: TlsFiles): TlsSettings {
     throw new UserError("--client-cert and --client-key belong together", { code: "ERR_USAGE", exit: 2 });
   }
   if (cert !== undefined && key !== undefined) refuseMismatch(files, cert, key);
-  return {
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-  };
+  return { ca, cert, key };
 }
 
 /** Checked up front, so that the error can name the files; in the middle of a handshake it would be opaque. */

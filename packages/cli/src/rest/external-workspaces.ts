@@ -25,8 +25,8 @@ export async function createExternalWorkspace(
     method: "POST",
     body: {
       name,
-      ...(agentName === undefined ? {} : { agent_name: agentName }),
-      ...(apps.length === 0 ? {} : { apps }),
+      agent_name: agentName,
+      apps: apps.length === 0 ? undefined : apps,
     },
     signal,
   });

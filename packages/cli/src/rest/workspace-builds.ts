@@ -45,7 +45,7 @@ export async function startWorkspace(request: BuildRequest, options: StartOption
   await build(request, workspace, {
     transition: "start",
     reason: options.reason,
-    ...(options.update ? { template_version_id: workspace.template_active_version_id } : {}),
+    template_version_id: options.update ? workspace.template_active_version_id : undefined,
   });
   if (options.noWait) {
     say(`The start of workspace "${workspace.name}" was asked for`);

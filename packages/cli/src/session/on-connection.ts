@@ -101,7 +101,7 @@ async function runShell(
     pty: plan.pty,
     environment: plan.environment,
     agentForward: plan.agentSocket !== undefined,
-    ...(x11 === undefined ? {} : { x11: x11.request }),
+    x11: x11?.request,
   });
 }
 

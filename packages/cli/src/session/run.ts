@@ -43,7 +43,7 @@ export async function runSsh(options: SshOptions, { stages }: Display, signal: A
   try {
     const connected = await connectWorkspace({
       ...options.connect,
-      ...(plan.resume ? {} : { firstPort: SSH_PORT }),
+      firstPort: plan.resume ? undefined : SSH_PORT,
       deployment,
       signal,
       logger,

@@ -38,8 +38,8 @@ export async function startForwards(client: Client, options: SshForwardsOptions)
     for (const { bind, port, target } of options.local) {
       const to = target.kind === "unix" ? { port: 0 } : target;
       const forward = new TcpForward({
-        spec: { protocol: "tcp", ...(bind === undefined ? {} : { bind }), port, target: to },
-        ...(target.kind === "unix" ? { targetName: target.path } : {}),
+        spec: { protocol: "tcp", bind, port, target: to },
+        targetName: target.kind === "unix" ? target.path : undefined,
         dial: () =>
           target.kind === "unix"
             ? dialSocketThrough(client, target.path)

@@ -14,7 +14,7 @@ export interface SshSessionOptions extends LocalTerminal {
   /** The client has an agent to forward. */
   readonly agentForward: boolean;
   /** Asks for a display whose windows appear here. */
-  readonly x11?: X11Options;
+  readonly x11?: X11Options | undefined;
   /** Words for `~#`. */
   readonly describeConnection: () => string;
   /** Receives a function that makes full-screen programs redraw. */
@@ -56,12 +56,9 @@ export function runSshSession(options: SshSessionOptions): Promise<SessionEnd> {
         );
       } else reject(new UserError("The workspace refused the session", { why: error.message, cause: error }));
     };
-    const agentForward = {
-      ...(options.agentForward ? { agentForward: true } : {}),
-      ...(options.x11 === undefined ? {} : { x11: options.x11 }),
-    };
-    if (options.command === undefined) client.shell(pty, { env, ...agentForward }, done);
-    else client.exec(options.command, { ...(pty === false ? {} : { pty }), env, ...agentForward }, done);
+    const forwarded = { agentForward: options.agentForward, x11: options.x11 ?? false };
+    if (options.command === undefined) client.shell(pty, { env, ...forwarded }, done);
+    else client.exec(options.command, { pty, env, ...forwarded }, done);
   });
 }
 

@@ -62,7 +62,7 @@ async function send(method: string, path: string, options: CallOptions, limit: A
       headers,
       credentials: "same-origin",
       signal: options.signal === undefined ? limit : AbortSignal.any([options.signal, limit]),
-      ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+      body: options.body === undefined ? null : JSON.stringify(options.body),
     });
   } catch (error) {
     if (options.signal?.aborted === true) throw error;

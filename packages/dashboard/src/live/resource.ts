@@ -8,7 +8,7 @@ import { ApiError } from "../api/client.ts";
 
 export interface Source<T> {
   /** Absent: all data come from `watch`. */
-  load?(signal: AbortSignal): Promise<T>;
+  readonly load?: ((signal: AbortSignal) => Promise<T>) | undefined;
   /** `load` is only for when `watch` or a person asks for it. */
   readonly watchFirst?: true;
   /** Keeps the data current until the signal aborts. Called at once. */

@@ -13,14 +13,14 @@ export interface Streamed<T> {
   /** Undefined: these data say nothing yet. */
   read(data: Data): T | undefined;
   /** By REST, while the stream is interrupted. Absent: the resource that follows this source has its own. */
-  load?(signal: AbortSignal): Promise<T>;
+  readonly load?: ((signal: AbortSignal) => Promise<T>) | undefined;
   readonly everyMs: number;
 }
 
 /** Data of a topic of the stream, and while that is interrupted, of the API. */
 export function streamed<T>({ subscription, read, load, everyMs }: Streamed<T>): Source<T> {
   return {
-    ...(load === undefined ? {} : { load }),
+    load,
     watchFirst: true,
     watch: ({ deliver, fail, reload }, life) => {
       let leave: (() => void) | undefined;

@@ -56,7 +56,7 @@ function NameStep({ proposed }: { readonly proposed: string }): JSX.Element {
           name: name.value,
           agent_os: os,
           agent_arch: arch,
-          ...(agent === "" ? {} : { agent_name: agent }),
+          agent_name: agent || undefined,
           apps: chosenApps(values),
         });
         navigate(`/workspaces/new?made=${made.name}`, { replace: true });

@@ -10,7 +10,7 @@ export function appearanceOf({ theme, ...terminal }: Settings, font: string): Us
 /** What the account holds, unchecked. An empty theme is no choice. */
 export function settingsOf({ theme_preference: theme, terminal }: UserAppearance): Record<string, unknown> {
   const entries = Object.entries(terminal).map(([name, value]) => [camelCase(name), value]);
-  return { ...Object.fromEntries(entries), ...(theme === "" ? {} : { theme }) };
+  return { ...Object.fromEntries(entries), theme: theme || undefined };
 }
 
 function snakeCase(name: string): string {

@@ -17,10 +17,7 @@ export class Answers {
     const { parser } = terminal;
     const ignore = (): boolean => this.#passive;
     const csi = (final: string, prefix = "", intermediates = ""): IDisposable =>
-      parser.registerCsiHandler(
-        { final, ...(prefix === "" ? {} : { prefix }), ...(intermediates === "" ? {} : { intermediates }) },
-        ignore,
-      );
+      parser.registerCsiHandler({ final, prefix, intermediates }, ignore);
     this.#handlers = [
       csi("c"), // device attributes
       csi("c", ">"),

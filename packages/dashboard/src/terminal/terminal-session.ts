@@ -237,7 +237,7 @@ export class TerminalSession {
 
   #stateIs(state: ConnectionState): void {
     this.#state = state;
-    this.#events.show({ state, ...(state.kind === "open" ? { dropped: false } : {}) });
+    this.#events.show(state.kind === "open" ? { state, dropped: false } : { state });
   }
 
   /** Earlier output comes again, with the queries in it; they are not answered. @param marked Its end is an event. */

@@ -11,8 +11,8 @@ export interface TerminalTarget {
   readonly id: string;
   /** Run by the login shell; empty for the shell itself. */
   readonly command: string;
-  readonly container?: string;
-  readonly containerUser?: string;
+  readonly container?: string | undefined;
+  readonly containerUser?: string | undefined;
   /** How long the program runs on without viewers. */
   readonly keepSeconds: number;
   /** Watches only: keys and sizes go nowhere. */

@@ -37,10 +37,8 @@ export function Field(props: FieldProps): JSX.Element {
         aria-describedby={note === undefined ? undefined : `${id}-note`}
         spellcheck={false}
         autocapitalize="off"
-        {...(value === undefined ? {} : { value })}
-        {...(onInput === undefined
-          ? {}
-          : { onInput: (event: { readonly currentTarget: HTMLInputElement }) => onInput(event.currentTarget.value) })}
+        value={value}
+        onInput={onInput === undefined ? undefined : (event) => onInput(event.currentTarget.value)}
         {...rest}
       />
       {note === undefined ? null : (

@@ -63,7 +63,7 @@ function options(
           label: one.label,
           stroke: colour(one.colour),
           width: 1.5,
-          ...(one.dashed ? { dash: [5, 4] } : {}),
+          dash: one.dashed ? [5, 4] : [],
           points: { show: false },
           value: (_plot, value) => (value === null || value === undefined ? "–" : `${value}${unit}`),
         }),

@@ -49,9 +49,9 @@ const PATH_WORDS: Readonly<Record<PathKind, string>> = {
 
 export function pathOf(network: AgentNetwork): Pick<WorkspaceListAgent, "path" | "latency_ms"> {
   const { direct, relayed, unknown } = network.connections;
-  const latency = network.median_latency_ms === undefined ? {} : { latency_ms: network.median_latency_ms };
-  if (direct > 0) return { path: relayed > 0 ? "mixed" : "direct", ...latency };
-  if (relayed > 0) return { path: "relayed", ...latency };
+  const latency_ms = network.median_latency_ms;
+  if (direct > 0) return { path: relayed > 0 ? "mixed" : "direct", latency_ms };
+  if (relayed > 0) return { path: "relayed", latency_ms };
   return { path: unknown > 0 ? "unknown" : "none" };
 }
 

@@ -93,7 +93,7 @@ export interface ServerConfig extends ListeningConfig {
 export interface ConfigSurroundings {
   readonly homeDir: string;
   /** XDG_STATE_HOME where it is set. */
-  readonly stateHome?: string;
+  readonly stateHome?: string | undefined;
 }
 
 /** Applies defaults and checks everything. Throws ServerError ERR_CONFIG with one sentence that names the flag. */

@@ -14,7 +14,7 @@ export interface ProgramSources {
   /** Folders that may hold files by their names below /bin/, the first that has one counts. Looked at on each request. */
   readonly directories: readonly string[];
   /** The executable that is running, when it is one file with everything in it. */
-  readonly own?: { readonly path: string; readonly platform: Platform };
+  readonly own?: { readonly path: string; readonly platform: Platform } | undefined;
 }
 
 /** An open file, as it was when it was opened. Close it. */

@@ -112,7 +112,7 @@ function factsOf(node: MemoryNode | undefined): FileFacts | undefined {
     size: node.kind === "file" ? node.size : 0,
     mode: node.kind === "link" ? 0o777 : node.mode,
     modifiedMs: node.kind === "file" ? node.modifiedMs : 0,
-    ...(node.kind === "file" ? { owner: node.owner } : {}),
+    owner: node.kind === "file" ? node.owner : undefined,
   };
 }
 

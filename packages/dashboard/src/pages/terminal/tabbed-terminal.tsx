@@ -152,13 +152,9 @@ function targetOf(agentId: string, { id, command }: Tab, query: URLSearchParams)
     command,
     keepSeconds: settings.peek().terminalKeepSeconds,
     readOnly: query.get("readonly") === "1",
-    ...optional("container", query.get("container")),
-    ...optional("containerUser", query.get("container_user")),
+    container: query.get("container") ?? undefined,
+    containerUser: query.get("container_user") ?? undefined,
   };
-}
-
-function optional<Name extends string>(name: Name, value: string | null): { readonly [key in Name]?: string } {
-  return (value === null ? {} : { [name]: value }) as { [key in Name]?: string };
 }
 
 /** The id into the address, so that a reload finds the program; the command out of it, so that none runs it again. */

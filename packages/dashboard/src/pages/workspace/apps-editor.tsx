@@ -128,9 +128,10 @@ function NewApp({ workspace, agentName }: { readonly workspace: Workspace; reado
             display_name: name,
             url,
             icon,
-            ...(check === undefined
-              ? {}
-              : { healthcheck: { url: check, interval: HEALTH_INTERVAL_SECONDS, threshold: HEALTH_THRESHOLD } }),
+            healthcheck:
+              check === undefined
+                ? undefined
+                : { url: check, interval: HEALTH_INTERVAL_SECONDS, threshold: HEALTH_THRESHOLD },
           });
           shown.value++;
         }}

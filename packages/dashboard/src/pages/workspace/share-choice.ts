@@ -47,14 +47,10 @@ export type ChosenShare = Omit<UpsertPortShareRequest, "agent_name" | "port">;
 export function chosenShare(share: PortShare | undefined, choice: ShareChoice, now: number): ChosenShare {
   const { level, protocol, label, localhost } = choice;
   return {
-    ...(share === undefined
-      ? {}
-      : {
-          cors: share.cors,
-          cors_origins: share.cors_origins,
-          also: share.also,
-          identity_headers: share.identity_headers,
-        }),
+    cors: share?.cors,
+    cors_origins: share?.cors_origins,
+    also: share?.also,
+    identity_headers: share?.identity_headers,
     share_level: level,
     protocol,
     label,
