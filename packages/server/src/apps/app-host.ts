@@ -86,10 +86,8 @@ export class AppHost {
     const { facts, relation, rule } = asked;
     if (isPreflight(facts) && relation !== "own" && !(await this.#options.gate.answersPreflights(asked))) {
       const granted = rule.relation === "sibling" ? preflightAnswer(facts.headers) : undefined;
-      response.writeHead(granted === undefined ? 403 : 204, {
-        ...granted,
-        ...(granted === undefined ? { "Content-Length": "0" } : {}),
-      });
+      if (granted === undefined) response.writeHead(403, { "Content-Length": "0" });
+      else response.writeHead(204, granted);
       response.end();
       return undefined;
     }

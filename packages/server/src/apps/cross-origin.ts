@@ -81,13 +81,14 @@ export function preflightAnswer(headers: IncomingHttpHeaders): Record<string, st
   if (headers.origin === undefined || method === undefined || !ALLOWED_METHODS.has(method)) return undefined;
   const names = single(headers["access-control-request-headers"]);
   if (names !== undefined && (names.length > MAX_ASKED_HEADERS || !TOKENS.test(names))) return undefined;
-  return {
+  const answer: Record<string, string> = {
     ...siblingHeaders(headers.origin),
     Vary: "Origin",
     "Access-Control-Allow-Methods": method,
-    ...(names === undefined ? {} : { "Access-Control-Allow-Headers": names }),
     "Access-Control-Max-Age": String(PREFLIGHT_SECONDS),
   };
+  if (names !== undefined) answer["Access-Control-Allow-Headers"] = names;
+  return answer;
 }
 
 /** What lets a page of a sibling read an answer. */

@@ -43,7 +43,7 @@ export interface DecisionRules {
   readonly maxLevel: ShareLevel;
   readonly now: number;
   /** Undefined for an app with a host of its own. */
-  readonly path?: PathRules;
+  readonly path?: PathRules | undefined;
 }
 
 /**

@@ -53,17 +53,19 @@ export function renderAnswer(answer: AppAnswer, form: { html: boolean; reloads: 
     (html
       ? page(answer, form.reloads)
       : `${JSON.stringify({ message: answer.title, detail: answer.text, ...answer.fields })}\n`);
+  const own: Record<string, string> = {
+    "Content-Type": html ? "text/html; charset=utf-8" : "application/json; charset=utf-8",
+    "Content-Length": String(Buffer.byteLength(body)),
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+  };
+  if (html) own["Content-Security-Policy"] = POLICY;
   return {
     status: answer.status,
-    headers: Object.entries({
-      "Content-Type": html ? "text/html; charset=utf-8" : "application/json; charset=utf-8",
-      "Content-Length": String(Buffer.byteLength(body)),
-      "Cache-Control": "no-store",
-      "Referrer-Policy": "no-referrer",
-      "X-Content-Type-Options": "nosniff",
-      ...(html ? { "Content-Security-Policy": POLICY } : {}),
-      ...answer.headers,
-    }).concat((answer.cookies ?? []).map((cookie) => ["Set-Cookie", cookie])),
+    headers: Object.entries({ ...own, ...answer.headers }).concat(
+      (answer.cookies ?? []).map((cookie) => ["Set-Cookie", cookie]),
+    ),
     body,
   };
 }

@@ -41,7 +41,7 @@ export class ProxiedApps {
   ): Promise<{ readonly found: ResolvedApp; readonly decision: AppDecision } | "sign-in" | "not-found"> {
     const { clock, maxLevel, pathApps } = this.#options;
     const found = await this.#resolve(app);
-    const rules = { maxLevel, now: clock.now(), ...(app.method === "path" ? { path: pathApps } : {}) };
+    const rules = { maxLevel, now: clock.now(), path: app.method === "path" ? pathApps : undefined };
     const decision = AppDecision.make(found?.target, visitor, rules);
     if (!(decision instanceof AppDecision)) return decision;
     return found === undefined ? "not-found" : { found, decision };

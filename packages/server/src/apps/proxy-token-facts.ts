@@ -61,9 +61,9 @@ export function appFacts(
     app_url: `${target.secure ? "https" : "http"}://127.0.0.1:${target.port}${target.basePath}${target.query}`,
     grant: {
       target: targetOf(target),
-      ...(visitor === undefined ? {} : { visitor: { ...visitor.identity, role: visitor.visitor.role } }),
+      visitor: visitor === undefined ? undefined : { ...visitor.identity, role: visitor.visitor.role },
       ...namesOf(found),
-      ...(ends.length === 0 ? {} : { ends_at: Math.min(...ends) }),
+      ends_at: ends.length === 0 ? undefined : Math.min(...ends),
     },
   };
 }
@@ -98,7 +98,7 @@ function targetOf(target: AppTarget): AppGrantTarget {
     base_path: target.basePath,
     query: target.query,
     level: target.level,
-    ...(target.shareEndsAt === undefined ? {} : { share_ends_at: target.shareEndsAt }),
+    share_ends_at: target.shareEndsAt,
     host_header: target.hostHeader,
     cors: target.cors,
     cors_origins: [...target.corsOrigins],

@@ -18,7 +18,7 @@ export function dialerToOthers(): Dialer {
  */
 export function dialerToOurselves(certFiles: readonly string[]): Dialer {
   const own = certFiles.map(readIfThere).join("\n");
-  return new Dialer({ proxyFor: () => "", ...(own.trim() === "" ? {} : { tls: { ca: own } }) });
+  return new Dialer({ proxyFor: () => "", tls: own.trim() === "" ? undefined : { ca: own } });
 }
 
 function readIfThere(path: string): string {

@@ -12,9 +12,9 @@ export interface AgentNetwork {
   /** Who counted them: the agent itself, or we from what clients say. */
   readonly counted_by: "agent" | "clients";
   /** Of the agent to its clients; absent when it could not tell. */
-  readonly median_latency_ms?: number;
+  readonly median_latency_ms?: number | undefined;
   /** Other servers may have clients, and reports, that are not known here. */
-  readonly partial?: true;
+  readonly partial?: true | undefined;
   /** Clients that the coordinator knows of; the first {@link MAX_CLIENTS}. */
   readonly clients: readonly ClientPath[];
 }
@@ -23,16 +23,16 @@ export interface HomeRelay {
   readonly region_id: number;
   readonly region_name: string;
   /** Absent when the agent did not measure it. */
-  readonly latency_ms?: number;
+  readonly latency_ms?: number | undefined;
 }
 
 export interface ClientPath {
   /** Set for a web page that is a peer itself. */
-  readonly browser?: boolean;
+  readonly browser?: boolean | undefined;
   readonly path: PathKind;
-  readonly endpoint?: EndpointClass;
-  readonly latency_ms?: number;
-  readonly home_region_name?: string;
+  readonly endpoint?: EndpointClass | undefined;
+  readonly latency_ms?: number | undefined;
+  readonly home_region_name?: string | undefined;
 }
 
 const MAX_CLIENTS = 100;
@@ -57,16 +57,16 @@ export function agentNetwork(agentId: string, sources: NetworkSources): AgentNet
   const clients = coordinator.sourcesOf(agentId).map((id): ClientPath => {
     const report = reports.client(id, node?.id);
     const isBrowser = coordinator.isBrowser(id);
-    const browser = isBrowser ? { browser: true } : {};
+    const browser = isBrowser || undefined;
     // A page has relays only.
-    if (report === undefined) return { path: isBrowser ? "relayed" : "unknown", ...browser };
+    if (report === undefined) return { path: isBrowser ? "relayed" : "unknown", browser };
     if (report.path !== "unknown") newestMs = Math.max(newestMs, report.atMs);
     return {
       path: report.path,
-      ...browser,
-      ...(report.endpoint === undefined ? {} : { endpoint: report.endpoint }),
-      ...(report.latencyMs === undefined ? {} : { latency_ms: report.latencyMs }),
-      ...(report.homeRegion === 0 ? {} : { home_region_name: regionName(map, report.homeRegion) }),
+      browser,
+      endpoint: report.endpoint,
+      latency_ms: report.latencyMs,
+      home_region_name: report.homeRegion === 0 ? undefined : regionName(map, report.homeRegion),
     };
   });
   const report = reports.agent(agentId);
@@ -79,8 +79,8 @@ export function agentNetwork(agentId: string, sources: NetworkSources): AgentNet
     home: homeRelay(node, map),
     connections: counted === undefined ? countPaths(clients) : { ...counted, unknown: 0 },
     counted_by: counted === undefined ? "clients" : "agent",
-    ...(fresh?.medianLatencyMs === undefined ? {} : { median_latency_ms: fresh.medianLatencyMs }),
-    ...(sources.isPartial ? { partial: true } : {}),
+    median_latency_ms: fresh?.medianLatencyMs,
+    partial: sources.isPartial || undefined,
     clients: clients.slice(0, MAX_CLIENTS),
   };
 }
@@ -122,7 +122,7 @@ function homeRelay(
   return {
     region_id: node.preferredDerp,
     region_name: regionName(map, node.preferredDerp),
-    ...(seconds === undefined ? {} : { latency_ms: seconds * 1000 }),
+    latency_ms: seconds === undefined ? undefined : seconds * 1000,
   };
 }
 

@@ -28,7 +28,7 @@ export class ConnectionLog {
     const client = known ?? this.#coordinator.sourceAt(agentId, connection.ip);
     if (!ended && client !== undefined) this.#holders.began(agentId, id, client);
     const who = {
-      ...(client?.sessionId === undefined ? {} : { [SESSION_ID_KEY]: client.sessionId }),
+      [SESSION_ID_KEY]: client?.sessionId,
       holder: client?.holder ?? "unknown",
       agent: agentId,
       connect_type: connection.appName.slice(0, MAX_APP_NAME_LENGTH) || type,

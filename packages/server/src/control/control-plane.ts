@@ -237,7 +237,7 @@ export class ControlPlane {
       derp_map: derpMapToJson(this.relayMap()),
       derp_force_websockets: forceWebSockets,
       disable_direct_connections: blockDirect,
-      ...(hostnameSuffix === "" ? {} : { hostname_suffix: hostnameSuffix }),
+      hostname_suffix: hostnameSuffix || undefined,
     };
   }
 
@@ -502,9 +502,8 @@ export class ControlPlane {
     const yamux = new YamuxSession({
       role: "server",
       maxStreams: MAX_STREAMS,
-      ...(session.pingsSocket
-        ? {}
-        : { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: AGENT_PING_TIMEOUT_MS - PING_INTERVAL_MS }),
+      pingIntervalMs: session.pingsSocket ? undefined : PING_INTERVAL_MS,
+      pingTimeoutMs: session.pingsSocket ? undefined : AGENT_PING_TIMEOUT_MS - PING_INTERVAL_MS,
     });
     const unfinished = this.#unfinished.of(session.userId);
     const over = new AbortController();

@@ -17,11 +17,11 @@ export interface CoordinatorDebug {
 export interface PeerDebug {
   readonly id: string;
   /** owner/workspace.agent; absent for clients. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   readonly connected_for_ms: number;
   /** Since the peer last announced its node; absent before it did. */
-  readonly node_age_ms?: number;
-  readonly node?: NodeDebug;
+  readonly node_age_ms?: number | undefined;
+  readonly node?: NodeDebug | undefined;
 }
 
 export interface NodeDebug {
@@ -41,7 +41,7 @@ export interface TailnetDebug {
   readonly relay_map: unknown;
   readonly agents: readonly {
     readonly id: string;
-    readonly name?: string;
+    readonly name?: string | undefined;
     readonly connections: number | null;
     readonly direct: number | null;
     readonly relayed: number | null;
@@ -97,7 +97,7 @@ export async function tailnetDebug(sources: DebugSources): Promise<TailnetDebug>
       const name = names.get(peer.id);
       agents.push({
         id: peer.id,
-        ...(name === undefined ? {} : { name }),
+        name,
         connections: report?.connectionCount ?? null,
         direct: report?.peers?.direct ?? null,
         relayed: report?.peers?.relayed ?? null,
@@ -126,11 +126,10 @@ export async function tailnetDebug(sources: DebugSources): Promise<TailnetDebug>
 function peerDebug(peer: PeerDescription, sources: DebugSources, name: string | undefined): PeerDebug {
   return {
     id: peer.id,
-    ...(name === undefined ? {} : { name }),
+    name,
     connected_for_ms: sources.nowMs - peer.connectedAtMs,
-    ...(peer.node === undefined
-      ? {}
-      : { node_age_ms: sources.nowMs - peer.nodeAtMs, node: nodeDebug(peer.node, sources) }),
+    node_age_ms: peer.node === undefined ? undefined : sources.nowMs - peer.nodeAtMs,
+    node: peer.node === undefined ? undefined : nodeDebug(peer.node, sources),
   };
 }
 

@@ -20,7 +20,7 @@ export class SqliteBackend implements Backend {
     this.#sqlite = openFile(path);
     this.db = new Kysely<Database>({
       dialect: new SqliteDialect({ database: new NodeSqliteDatabase(this.#sqlite) }),
-      ...(onQuery === undefined ? {} : { log: (event) => onQuery(event.query.sql) }),
+      log: onQuery === undefined ? [] : (event) => onQuery(event.query.sql),
     });
   }
 

@@ -85,9 +85,13 @@ export class Workspaces {
       .execute();
   }
 
+  /** What is undefined stays as it is. */
   async setConnectionPolicy(
     id: string,
-    policy: Partial<Pick<WorkspaceRow, "connection_policy" | "require_e2e">>,
+    policy: {
+      readonly connection_policy: WorkspaceRow["connection_policy"] | undefined;
+      readonly require_e2e: WorkspaceRow["require_e2e"] | undefined;
+    },
     now: number,
   ): Promise<void> {
     await this.#db

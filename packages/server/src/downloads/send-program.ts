@@ -95,10 +95,9 @@ async function sendWhole(
 ): Promise<void> {
   const file = sidecar ?? program;
   const compressed = coding !== "identity" && sidecar === undefined;
-  response.writeHead(200, {
-    ...(coding === "identity" ? {} : { "Content-Encoding": coding }),
-    ...(compressed ? {} : { "Content-Length": file.size }),
-  });
+  if (coding !== "identity") response.setHeader("Content-Encoding", coding);
+  if (!compressed) response.setHeader("Content-Length", file.size);
+  response.writeHead(200);
   if (request.method === "HEAD") {
     response.end();
     return;

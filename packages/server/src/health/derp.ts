@@ -66,7 +66,7 @@ export async function checkDerp(options: DerpCheckOptions): Promise<DerpHealth> 
   }
   return {
     healthy: broken === undefined,
-    ...(broken?.error === undefined ? {} : { error: broken.error }),
+    error: broken?.error,
     severity: worst(severities),
     warnings,
     dismissed: false,

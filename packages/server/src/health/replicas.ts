@@ -176,9 +176,8 @@ export function replicasSection(
   const unhealthy = replicas.slice(1).filter(({ healthy }) => !healthy);
   return {
     ...works(warnings),
-    ...(unhealthy.length === 0
-      ? {}
-      : { error: `reports errors: ${unhealthy.map(({ hostname }) => hostname).join(", ")}` }),
+    error:
+      unhealthy.length === 0 ? undefined : `reports errors: ${unhealthy.map(({ hostname }) => hostname).join(", ")}`,
     healthy: unhealthy.length === 0,
     severity: worst([warnings.length === 0 ? "ok" : "warning", ...replicas.slice(1).map(({ severity }) => severity)]),
     replicas,

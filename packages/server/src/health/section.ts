@@ -46,7 +46,7 @@ export interface Section {
   readonly healthy: boolean;
   readonly severity: HealthSeverity;
   readonly warnings: HealthMessage[];
-  readonly error?: string;
+  readonly error?: string | undefined;
   readonly dismissed: boolean;
 }
 

@@ -28,7 +28,7 @@ export function storedReport(
     warnings: section.warnings
       .slice(0, MAX_WARNINGS)
       .map(({ code, message }) => ({ code, message: message.slice(0, MAX_TEXT) })),
-    ...(section.error === undefined ? {} : { error: section.error.slice(0, MAX_TEXT) }),
+    error: section.error?.slice(0, MAX_TEXT),
   });
   return {
     ...facts,

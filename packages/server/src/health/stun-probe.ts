@@ -21,8 +21,8 @@ const HOSTS_FILE_MS = 1_000;
 const SEND_AT_MS = [0, 300, 1_000];
 
 export interface StunAnswer {
-  readonly v4?: { readonly mapped: AddrPort; readonly rttMs: number };
-  readonly v6?: { readonly mapped: AddrPort; readonly rttMs: number };
+  readonly v4?: { readonly mapped: AddrPort; readonly rttMs: number } | undefined;
+  readonly v6?: { readonly mapped: AddrPort; readonly rttMs: number } | undefined;
   /** Set when no family had an answer. */
   readonly error?: string;
 }
@@ -62,7 +62,7 @@ async function askNode(node: Node, asker: Asker, resolver: Resolver, timeoutMs: 
     asker.has6 ? askFamily(6, node, port, asker, resolver) : "this machine has no IPv6",
   ]);
   if (typeof v4 !== "string" || typeof v6 !== "string") {
-    return { ...(typeof v4 === "string" ? {} : { v4 }), ...(typeof v6 === "string" ? {} : { v6 }) };
+    return { v4: typeof v4 === "string" ? undefined : v4, v6: typeof v6 === "string" ? undefined : v6 };
   }
   const why = asker.has4 ? v4 : v6;
   return { error: why === "" ? `no answer from ${node.hostName}:${port} within ${timeoutMs / 1000} s` : why };

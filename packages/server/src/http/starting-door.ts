@@ -43,13 +43,13 @@ export class StartingDoor implements Door {
   }
 
   #answer(response: ServerResponse, status: number, type: string, body: string): void {
+    if (status === 503) response.setHeader("Retry-After", "1");
     response.writeHead(status, {
       "Content-Type": type,
       "Content-Length": Buffer.byteLength(body),
       Connection: "close",
       "Cache-Control": "no-store",
       [BUILD_VERSION_HEADER]: BUILD_VERSION,
-      ...(status === 503 ? { "Retry-After": "1" } : {}),
     });
     response.end(body);
   }

@@ -162,7 +162,7 @@ export class Primary {
 
 /** An answer that decides nothing about a visitor. With 401 the primary does not accept the proxy. */
 function failedWith(status: number): Error {
-  return Object.assign(new Error(`HTTP ${status}`), { status, ...(status === 401 && { code: "ERR_UNAUTHORIZED" }) });
+  return Object.assign(new Error(`HTTP ${status}`), { status, code: status === 401 ? "ERR_UNAUTHORIZED" : undefined });
 }
 
 /** Whether the primary itself, and nothing on the way to it, does not accept the token. */

@@ -35,7 +35,7 @@ export class ProxyRelay {
   constructor(options: ProxyRelayOptions) {
     const { dialer, clientAddress, keyGraceMs, log } = options;
     this.#options = options;
-    this.#keys = new RelayKeys(keyGraceMs === undefined ? {} : { graceMs: keyGraceMs });
+    this.#keys = new RelayKeys({ graceMs: keyGraceMs });
     const addresses = new SiblingAddresses();
     const privateKey = clampPrivateKey(nodeRandom.bytes(32));
     const connected = (key: Uint8Array): boolean => this.listener.isConnected(key);

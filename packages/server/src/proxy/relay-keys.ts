@@ -52,7 +52,7 @@ export class RelayKeys {
   #complete = false;
   #heardAt: Instant | undefined;
 
-  constructor(options: { readonly maxKeys?: number; readonly graceMs?: number } = {}) {
+  constructor(options: { readonly maxKeys?: number | undefined; readonly graceMs?: number | undefined } = {}) {
     this.#maxKeys = options.maxKeys ?? MAX_KEYS;
     this.#graceMs = options.graceMs ?? GRACE_MS;
   }

@@ -25,7 +25,7 @@ export async function runWorkspaceProxy(config: ProxyConfig, options: RunProxyOp
   markOnMainThread();
   const { signal, dialer, stdout = process.stdout, stderr = process.stderr } = options;
   const log = createLogger({ sink: stderr, level: config.logLevel, format: config.logFormat });
-  const proxy = new WorkspaceProxy(config, { log, ...(dialer === undefined ? {} : { dialer }) });
+  const proxy = new WorkspaceProxy(config, { log, dialer });
   await untilStopped({ signal, onHangUp: () => proxy.reloadCertificates("SIGHUP"), log }, async (ended) => {
     try {
       if (ended.aborted) return;

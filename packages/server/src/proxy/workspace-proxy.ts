@@ -44,7 +44,7 @@ import { proxyRoutes } from "./routes.ts";
 export interface ProxyDeps {
   readonly log: Logger;
   /** To the primary and to siblings. */
-  readonly dialer?: Dialer;
+  readonly dialer?: Dialer | undefined;
   /** How often the files of the TLS certificates are checked for changes. */
   readonly certificateCheckMs?: number;
   /** How long clients stay that the first message of a new stream of relay keys does not name. */

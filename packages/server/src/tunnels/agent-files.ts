@@ -28,7 +28,8 @@ export class AgentFiles {
    */
   async upload(request: TunnelRequest, query: URLSearchParams, body: Readable, length?: number): Promise<FileAnswer> {
     return await exchangeWithAgent(this.#tunnels, request, async (agent) => {
-      const headers = { Expect: "100-continue", ...(length === undefined ? {} : { "Content-Length": length }) };
+      const headers: Record<string, string | number> = { Expect: "100-continue" };
+      if (length !== undefined) headers["Content-Length"] = length;
       const put = send(agent, "PUT", query, headers);
       const stall = new StallLimit(put);
       try {

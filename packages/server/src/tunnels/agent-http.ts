@@ -151,9 +151,10 @@ function ask(agent: Agent, method: string, path: string, body = "", timeoutMs = 
       method,
       path,
       host: "agent",
-      headers: { Accept: "application/json", ...(body === "" ? {} : { "Content-Length": Buffer.byteLength(body) }) },
+      headers: { Accept: "application/json" },
       signal: AbortSignal.timeout(timeoutMs),
     });
+    if (body !== "") request.setHeader("Content-Length", Buffer.byteLength(body));
     request.on("error", reject);
     request.on("response", (response) => {
       textOf(response, MAX_ANSWER_BYTES).then((text) => resolve({ status: response.statusCode ?? 0, text }), reject);

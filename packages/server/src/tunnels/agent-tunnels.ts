@@ -107,7 +107,7 @@ export class AgentTunnels {
     const connection = await WorkspaceConnection.open({
       deployment: deployment(token),
       agentId,
-      ...(connectionInfo === undefined ? {} : { connectionInfo: connectionInfo() }),
+      connectionInfo: connectionInfo?.(),
       coordinatePath,
       onCoordinationEnded: () => onDoubt?.(agentId),
       signal: this.#stop.signal,

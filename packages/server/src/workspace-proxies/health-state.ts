@@ -145,7 +145,7 @@ function endsAtOnce({ kind }: Observation): boolean {
 function moved(health: ProxyHealth, inMap: boolean, now: number): ProxyHealth {
   const changes = [...health.changes, now].slice(-FLAPPING_CHANGES);
   const flaps = !inMap && changes.length >= FLAPPING_CHANGES;
-  return { ...health, inMap, changes, ...(flaps ? { heldUntil: now + FLAPPING_MS } : {}) };
+  return { ...health, inMap, changes, heldUntil: flaps ? now + FLAPPING_MS : health.heldUntil };
 }
 
 const stored = z.object({

@@ -20,6 +20,10 @@ import { formatProxyToken, mintProxyToken } from "./proxy-token.ts";
 /** At a time. A relay map has a region of each, and every client measures the way to all of them. */
 const MAX_PROXIES = 256;
 
+type ProxyColumns = Partial<
+  Pick<WorkspaceProxyRow, "name" | "name_key" | "display_name" | "icon" | "url" | "wildcard_hostname">
+>;
+
 export interface ProxyWithToken {
   readonly proxy: WorkspaceProxyRow;
   /** "" where none was made. */
@@ -105,15 +109,9 @@ export class ProxyAdministration {
 
   /** Empty and missing fields leave the proxy as it is, but an empty wildcard host name clears it. Throws DomainError "invalid", "taken", "contested" or "not-found". */
   async edit(id: string, change: PatchWorkspaceProxyRequest): Promise<ProxyWithToken> {
-    const { name = "", display_name = "", icon = "", access_url = "", wildcard_hostname } = change;
+    const { name = "" } = change;
     if (name !== "") refuseReserved(name);
-    const columns = {
-      ...(name === "" ? {} : { name, name_key: name.toLowerCase() }),
-      ...(display_name === "" ? {} : { display_name }),
-      ...(icon === "" ? {} : { icon }),
-      ...(access_url === "" ? {} : { url: checkedAccessUrl(access_url) }),
-      ...(wildcard_hostname === undefined ? {} : { wildcard_hostname: checkedWildcard(wildcard_hostname) }),
-    };
+    const columns = changedColumns(change);
     const made = change.regenerate_token === true ? newToken(id) : undefined;
     const { accessChanges, directory, ownHosts } = this.#options;
     const now = this.#options.clock.now();
@@ -175,6 +173,21 @@ export class ProxyAdministration {
     const why = proxyRegionIdLimit(id);
     if (why !== undefined) throw new DomainError("limit-reached", `No region is left for another proxy: ${why}.`);
   }
+}
+
+/** Only what changes: the rest of the row is taken as it is when these are laid over it. Throws DomainError "invalid". */
+function changedColumns(change: PatchWorkspaceProxyRequest): ProxyColumns {
+  const { name = "", display_name = "", icon = "", access_url = "", wildcard_hostname } = change;
+  const columns: ProxyColumns = {};
+  if (name !== "") {
+    columns.name = name;
+    columns.name_key = name.toLowerCase();
+  }
+  if (display_name !== "") columns.display_name = display_name;
+  if (icon !== "") columns.icon = icon;
+  if (access_url !== "") columns.url = checkedAccessUrl(access_url);
+  if (wildcard_hostname !== undefined) columns.wildcard_hostname = checkedWildcard(wildcard_hostname);
+  return columns;
 }
 
 /** An owner who gives the whole address has seen what browsers are sent to. */

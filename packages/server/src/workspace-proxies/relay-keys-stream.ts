@@ -121,6 +121,6 @@ class Follower {
     this.#snapshotAt = end;
     const more = end < keys.length;
     if (!more) this.#snapshot = undefined;
-    return { ...(first ? { snapshot: true } : {}), ...(more ? { more } : {}), add };
+    return { snapshot: first || undefined, more: more || undefined, add };
   }
 }

@@ -131,15 +131,12 @@ export class AgentState {
 
   /** `changedAt` is the agent's own clock, in ms. Entering `starting` begins a new run of the start scripts. */
   async lifecycle(agentId: string, state: AgentLifecycle, changedAt: number): Promise<void> {
-    const ready = state === "ready" || state === "start_error" || state === "start_timeout";
     this.#lifecycleStated(agentId);
     await this.#update(agentId, async (agent, { agents, agentLogs }) => {
       if (state === "starting") await agentLogs.beginRun(agentId, changedAt);
       await agents.update(agentId, {
         lifecycle_state: state,
-        ...(state === "starting" ? { started_at: changedAt, ready_at: null } : {}),
-        ...(ready ? { ready_at: changedAt, started_at: agent.started_at ?? changedAt } : {}),
-        ...(state === "created" || state === "off" ? { started_at: null, ready_at: null } : {}),
+        ...startTimes(state, changedAt, agent),
         updated_at: this.#clock.now(),
       });
     });
@@ -255,5 +252,26 @@ export class AgentState {
       return found;
     });
     if (agent !== undefined) this.#changes.publish({ kind: "workspace", workspaceId: agent.workspace_id });
+  }
+}
+
+/** When its start scripts began and ended, of an agent that enters this state; nothing where both stay as they are. */
+function startTimes(
+  state: AgentLifecycle,
+  changedAt: number,
+  agent: AgentRow,
+): Partial<Pick<AgentRow, "started_at" | "ready_at">> {
+  switch (state) {
+    case "starting":
+      return { started_at: changedAt, ready_at: null };
+    case "ready":
+    case "start_error":
+    case "start_timeout":
+      return { started_at: agent.started_at ?? changedAt, ready_at: changedAt };
+    case "created":
+    case "off":
+      return { started_at: null, ready_at: null };
+    default:
+      return {};
   }
 }

@@ -100,9 +100,12 @@ export function planAgentApps(asked: readonly unknown[], present: readonly AppRo
 function agentAppRow(app: NewWorkspaceApp, position: number, before: AppRow | undefined, origin: AppOrigin): AppRow {
   const wanted = app.sharing_level;
   const approved = before !== undefined && before.url === app.url ? before.level : "owner";
+  const row = appRow(app, position, origin);
   return {
-    ...appRow(app, position, origin),
-    ...(before === undefined ? {} : { id: before.id, created_at: before.created_at, health: healthAfter(before, app) }),
+    ...row,
+    id: before?.id ?? row.id,
+    created_at: before?.created_at ?? row.created_at,
+    health: before === undefined ? row.health : healthAfter(before, app),
     level: narrowerLevel(approved, wanted),
     requested_level: wanted,
     source: "agent",

@@ -85,8 +85,8 @@ export class ConnectionPolicies {
     const { accessChanges, clock } = this.#options;
     const { policy, require_e2e: requireE2e } = request;
     const change = {
-      ...(policy === undefined ? {} : { connection_policy: policy }),
-      ...(requireE2e === undefined ? {} : { require_e2e: requireE2e ? 1 : 0 }),
+      connection_policy: policy,
+      require_e2e: requireE2e === undefined ? undefined : Number(requireE2e),
     };
     const stored = await accessChanges.transaction(async ({ workspaces, agents }, ends) => {
       await workspaces.setConnectionPolicy(workspace.id, change, clock.now());

@@ -73,9 +73,9 @@ function tlsOptions(target: PostgresTarget, host: string): ConnectionOptions | f
     checkServerIdentity: (_name, certificate) =>
       tls === "verify-full" ? checkServerIdentity(host, certificate) : undefined,
     minVersion: "TLSv1.2",
-    ...(rootCertFile === undefined || rootCertFile === "system" ? {} : { ca: pem(rootCertFile, "sslrootcert") }),
-    ...(certFile === undefined ? {} : { cert: pem(certFile, "sslcert") }),
-    ...(keyFile === undefined ? {} : { key: pem(keyFile, "sslkey") }),
+    ca: rootCertFile === undefined || rootCertFile === "system" ? undefined : pem(rootCertFile, "sslrootcert"),
+    cert: certFile === undefined ? undefined : pem(certFile, "sslcert"),
+    key: keyFile === undefined ? undefined : pem(keyFile, "sslkey"),
   };
 }
 

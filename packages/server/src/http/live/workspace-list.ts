@@ -101,7 +101,7 @@ function listAgent(agent: WorkspaceAgent, network: AgentNetwork | undefined): Wo
     lifecycle_state: agent.lifecycle_state,
     version: agent.version,
     path: network === undefined ? "none" : pathOf(network.connections),
-    ...(network?.median_latency_ms === undefined ? {} : { latency_ms: network.median_latency_ms }),
+    latency_ms: network?.median_latency_ms,
   };
 }
 

@@ -50,7 +50,7 @@ export function agentRoutes(router: Router, deps: AgentRoutesDeps): void {
 
   const connectionInfo = (browserOnly: boolean): ConnectionInfo => ({
     ...control.connectionInfo(),
-    ...(browserOnly ? { browser_only: true } : {}),
+    browser_only: browserOnly || undefined,
   });
 
   /** `:agent` of the path, if the user may reach it. */

@@ -26,7 +26,7 @@ export function connectionRoutes(
     const rows = await tables.connectionReports.search(query, { limit: count + 1, offset });
     const body: ConnectionLogResponse = {
       connections: rows.slice(0, count).map(connectionLogView),
-      ...(rows.length > count ? { next: String(offset + count) } : {}),
+      next: rows.length > count ? String(offset + count) : undefined,
     };
     return c.json(body);
   });

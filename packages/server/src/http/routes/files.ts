@@ -138,12 +138,12 @@ async function download(
   const name = (query.get("path") ?? "").split("/").at(-1) ?? "";
   try {
     const refused = await deps.files.download(tunnel, query, (length) => {
+      if (length !== undefined) response.setHeader("Content-Length", length);
       response.writeHead(200, {
         "Content-Type": "application/octet-stream",
         "Content-Disposition": attachment(name),
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",
-        ...(length === undefined ? {} : { "Content-Length": length }),
       });
       return response;
     });

@@ -58,7 +58,7 @@ export function terminalRoutes(router: Router, deps: TerminalRoutesDeps): void {
       names.set(owner, isUuid(owner) ? ((await deps.users.byId(owner))?.username ?? "") : "");
     }
     const named = terminals.map((terminal) => ({ ...terminal, owner: names.get(terminal.owner) ?? "" }));
-    const body: TerminalsResponse = { terminals: named, ...(supported === false ? { supported } : {}) };
+    const body: TerminalsResponse = { terminals: named, supported: supported === false ? supported : undefined };
     return c.json(body);
   });
 

@@ -170,6 +170,6 @@ function refuse(webSocket: WebSocket, { control }: PtyQuery, reason: string): vo
 
 function pathEvent(path: PathRef, relayRttMs: number | undefined): TerminalEvent {
   if (path.kind === "direct") return { type: "path", kind: "direct", region: "" };
-  const latency = relayRttMs === undefined ? {} : { latency_ms: Math.round(relayRttMs) };
-  return { type: "path", kind: "relayed", region: path.region.name, ...latency };
+  const latency_ms = relayRttMs === undefined ? undefined : Math.round(relayRttMs);
+  return { type: "path", kind: "relayed", region: path.region.name, latency_ms };
 }

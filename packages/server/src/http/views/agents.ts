@@ -40,11 +40,11 @@ export function agentView(
     parent_id: null,
     created_at: formatTime(agent.created_at),
     updated_at: formatTime(agent.updated_at),
-    ...optionalTime("first_connected_at", agent.first_connected_at),
-    ...optionalTime("last_connected_at", agent.last_connected_at),
-    ...optionalTime("disconnected_at", agent.disconnected_at),
-    ...optionalTime("started_at", agent.started_at),
-    ...optionalTime("ready_at", agent.ready_at),
+    first_connected_at: optionalTime(agent.first_connected_at),
+    last_connected_at: optionalTime(agent.last_connected_at),
+    disconnected_at: optionalTime(agent.disconnected_at),
+    started_at: optionalTime(agent.started_at),
+    ready_at: optionalTime(agent.ready_at),
     status,
     lifecycle_state: agent.lifecycle_state as WorkspaceAgent["lifecycle_state"],
     name: agent.name,
@@ -59,7 +59,7 @@ export function agentView(
     version: agent.version,
     api_version: agent.api_version,
     apps: apps.map((app) => appView(app, facts.maxShareLevel)),
-    ...(latency === undefined ? {} : { latency }),
+    latency,
     connection_timeout_seconds: agent.connection_timeout_seconds,
     troubleshooting_url: "",
     subsystems,
@@ -89,8 +89,8 @@ function scriptView(script: AgentScriptRow): AgentScript {
     start_blocks_login: script.start_blocks_login === 1,
     timeout: script.timeout_seconds * 1e9,
     display_name: script.display_name,
-    ...(script.last_status === null ? {} : { status: script.last_status as NonNullable<AgentScript["status"]> }),
-    ...(script.last_exit_code === null ? {} : { exit_code: script.last_exit_code }),
+    status: (script.last_status ?? undefined) as AgentScript["status"],
+    exit_code: script.last_exit_code ?? undefined,
   };
 }
 
@@ -146,6 +146,6 @@ export function agentLogView(log: AgentLogRow): AgentLog {
   };
 }
 
-function optionalTime<Name extends string>(name: Name, at: number | null): { [key in Name]?: string } {
-  return (at === null ? {} : { [name]: formatTime(at) }) as { [key in Name]?: string };
+function optionalTime(at: number | null): string | undefined {
+  return at === null ? undefined : formatTime(at);
 }

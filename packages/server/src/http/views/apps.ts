@@ -18,7 +18,7 @@ export function appView({ row, place }: PlacedApp, maxLevel: ShareLevel): Worksp
     effective_level: narrowerLevel(row.level, maxLevel),
     health: row.health,
     statuses: [],
-    ...(requested === undefined ? {} : { requested_level: requested }),
+    requested_level: requested,
     source: row.source,
   };
 }

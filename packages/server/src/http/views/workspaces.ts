@@ -122,8 +122,8 @@ export function workspaceView(loaded: LoadedWorkspace, facts: WorkspaceFacts): W
     latest_app_status: null,
     outdated: false,
     name: workspace.name,
-    ...(workspace.autostart_schedule === null ? {} : { autostart_schedule: workspace.autostart_schedule }),
-    ...(workspace.ttl_ms === null ? {} : { ttl_ms: workspace.ttl_ms }),
+    autostart_schedule: workspace.autostart_schedule ?? undefined,
+    ttl_ms: workspace.ttl_ms ?? undefined,
     last_used_at: formatTime(workspace.last_used_at),
     deleting_at: null,
     dormant_at: null,
@@ -135,6 +135,6 @@ export function workspaceView(loaded: LoadedWorkspace, facts: WorkspaceFacts): W
     is_prebuild: false,
     connection_policy: workspace.connection_policy,
     require_e2e: workspace.require_e2e === 1,
-    ...(browserOnly === undefined ? {} : { browser_only_by: browserOnly }),
+    browser_only_by: browserOnly,
   };
 }
