@@ -85,8 +85,8 @@ for (const [name, title, bench] of BENCHES) {
       megabytes,
       rows: values.rows,
       progress: (line) => void process.stderr.write(`${line}\n`),
-      ...(values.profile === undefined ? {} : { profileFolder: join(process.cwd(), values.profile) }),
-      ...(values.beside === undefined ? {} : { beside: resolve(values.beside) }),
+      profileFolder: values.profile === undefined ? undefined : join(process.cwd(), values.profile),
+      beside: values.beside === undefined ? undefined : resolve(values.beside),
     });
     results[name] = { title, date: new Date().toISOString(), machine: machine(), seconds, result };
     // A profiler makes everything slower; another checkout, or a part of the rows, is of interest to this run only.

@@ -123,9 +123,9 @@ export class SimulatedPeer {
     const isAgent = this.#kind === "agent";
     const path = isAgent ? "/api/v2/workspaceagents/me/rpc" : `/api/v2/workspaceagents/${this.id}/coordinate`;
     const connection = await dialRpc(this.#deployment, path, {
-      query: { version: isAgent ? "2.1" : "2.0", ...(isAgent ? {} : { resume_token: this.#resumeToken }) },
+      query: { version: isAgent ? "2.1" : "2.0", resume_token: isAgent ? undefined : this.#resumeToken },
       signal,
-      ...(isAgent ? { cookie: `coder_session_token=${this.#token}` } : {}),
+      cookie: isAgent ? `coder_session_token=${this.#token}` : undefined,
     });
     const over = new AbortController();
     try {

@@ -144,9 +144,12 @@ export class ControlServer implements AsyncDisposable {
 
   /** GET, or POST when there is a body. */
   async #ask<Answer>(path: string, token: string, body?: object): Promise<Answer> {
+    const headers = new Headers({ "Content-Type": "application/json" });
+    if (token !== "") headers.set("Coder-Session-Token", token);
     const answer = await fetch(`${this.url}${path}`, {
-      ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
-      headers: { "Content-Type": "application/json", ...(token === "" ? {} : { "Coder-Session-Token": token }) },
+      method: body === undefined ? "GET" : "POST",
+      body: body === undefined ? null : JSON.stringify(body),
+      headers,
       signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
     });
     if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);

@@ -106,9 +106,9 @@ function workers(
   const start = (index: 0 | 1): Worker =>
     owned.use(
       new Worker("many-peer.ts", {
-        ...(options.native === false ? { environment: { CODER_NO_NATIVE: "1" } } : {}),
-        ...(options.collect === true ? { nodeFlags: ["--expose-gc"] } : {}),
-        ...(options.namespaces === undefined ? {} : { namespace: options.namespaces[index] }),
+        environment: options.native === false ? { CODER_NO_NATIVE: "1" } : undefined,
+        nodeFlags: options.collect === true ? ["--expose-gc"] : undefined,
+        namespace: options.namespaces?.[index],
       }),
     );
   return { near: start(0), far: start(1) };

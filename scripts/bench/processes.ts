@@ -8,16 +8,16 @@ const ANSWER_WITHIN_MS = 60_000;
 
 export interface WorkerOptions {
   /** Path of another program to run instead of Node; the script is then only its name. */
-  readonly program?: string;
+  readonly program?: string | undefined;
   /** Runs inside this network namespace. */
-  readonly namespace?: string;
+  readonly namespace?: string | undefined;
   /** Runs at the highest priority: time spent waiting for a processor is not what is measured. */
-  readonly realTime?: boolean;
+  readonly realTime?: boolean | undefined;
   /** Writes a CPU profile there when the worker ends. */
   readonly profileFolder?: string | undefined;
-  readonly nodeFlags?: readonly string[];
+  readonly nodeFlags?: readonly string[] | undefined;
   /** Added to our own environment. */
-  readonly environment?: Readonly<Record<string, string>>;
+  readonly environment?: Readonly<Record<string, string>> | undefined;
 }
 
 /** A Node script of this folder, or another program, that answers one JSON line per request. */

@@ -7,7 +7,7 @@ export interface Figure {
   /** Every round, in order. */
   readonly rounds: readonly number[];
   /** Target for `value`; `better` gives the direction. */
-  readonly target?: number;
+  readonly target?: number | undefined;
   readonly better: "higher" | "lower";
 }
 
@@ -34,13 +34,13 @@ export interface BenchOptions {
   /** Duration of one throughput measurement. */
   readonly seconds: number;
   /** Folder for CPU profiles of the processes under test; absent: no profiles. */
-  readonly profileFolder?: string;
+  readonly profileFolder?: string | undefined;
   /** Size of one bulk transfer of a command, in MB. */
   readonly megabytes: number;
   /** Only rows whose name contains this are measured, by benches that know rows. */
   readonly rows: string;
   /** Another checkout, built, whose command is measured in the same rounds. */
-  readonly beside?: string;
+  readonly beside?: string | undefined;
   readonly progress: (line: string) => void;
 }
 
@@ -50,10 +50,15 @@ export type Bench = (options: BenchOptions) => Promise<BenchResult>;
 export class Rounds {
   readonly #figures = new Map<
     string,
-    { unit: string; better: "higher" | "lower"; target?: number; rounds: number[] }
+    { unit: string; better: "higher" | "lower"; target?: number | undefined; rounds: number[] }
   >();
 
-  add(name: string, value: number, unit: string, goal: { better: "higher" | "lower"; target?: number }): void {
+  add(
+    name: string,
+    value: number,
+    unit: string,
+    goal: { better: "higher" | "lower"; target?: number | undefined },
+  ): void {
     let figure = this.#figures.get(name);
     if (figure === undefined) {
       figure = { unit, ...goal, rounds: [] };

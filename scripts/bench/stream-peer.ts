@@ -32,8 +32,8 @@ await answerRequests({
       privateKey: nodePrivateKey(clampPrivateKey(nodeRandom.bytes(32))),
       addresses: [ip(String(request["address"]))],
       relay: { dialer: directRelayDialer, forceWebSocket: request["webSocket"] === true },
-      ...(request["relayPort"] === undefined ? { udpPort: 0 } : {}),
-      ...(request["mtu"] === undefined ? {} : { mtu: Number(request["mtu"]) }),
+      udpPort: request["relayPort"] === undefined ? 0 : undefined,
+      mtu: request["mtu"] === undefined ? undefined : Number(request["mtu"]),
     });
     if (request["relayPort"] !== undefined) await useRelay(driver, Number(request["relayPort"]));
     listenTunnelTcp(driver, TUNNEL_PORT, (accepted) => incoming.resolve(accepted));
@@ -46,9 +46,9 @@ await answerRequests({
     driver!.setPeer({
       publicKey: nodePublicKey(hexDecode(String(request["publicKey"]))),
       allowedIPs: [{ address: ip(String(request["address"])), bits: 128 }],
-      ...(udpPort === undefined
-        ? { homeRegion: REGION }
-        : { udpEndpoints: [{ address: ip(String(request["udpHost"])), port: Number(udpPort) }] }),
+      homeRegion: udpPort === undefined ? REGION : undefined,
+      udpEndpoints:
+        udpPort === undefined ? undefined : [{ address: ip(String(request["udpHost"])), port: Number(udpPort) }],
     });
     return {};
   },

@@ -58,9 +58,9 @@ export async function enginePair(options: EnginePairOptions = {}): Promise<Strea
       new Worker("stream-peer.ts", {
         profileFolder,
         realTime,
-        ...(host === undefined ? {} : { namespace: host.name }),
-        ...(native === undefined ? {} : { environment: { CODER_NO_NATIVE: native ? "" : "1" } }),
-        ...(program === undefined ? {} : { program }),
+        namespace: host?.name,
+        environment: native === undefined ? undefined : { CODER_NO_NATIVE: native ? "" : "1" },
+        program,
       }),
     );
   const [near, far] = [start(hosts?.left), start(hosts?.right)];
@@ -92,7 +92,7 @@ export async function plainPair(
   const start = (host: Host | undefined): Worker =>
     opened.use(
       new Worker("stream-peer.ts", {
-        ...(host === undefined ? {} : { namespace: host.name }),
+        namespace: host?.name,
         realTime: options.realTime === true,
       }),
     );

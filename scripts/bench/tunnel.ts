@@ -46,8 +46,7 @@ export const tunnelBench: Bench = async ({ rounds, seconds, profileFolder, progr
       for (const [name, pair] of pairs) {
         const rate = await pair.measure(direction, seconds);
         const own = OURS.find((one) => one.name === name);
-        const target = own?.target === undefined ? {} : { target: own.target };
-        measured.add(name, rate.gbitPerSecond, "Gbit/s", { ...goal, ...target });
+        measured.add(name, rate.gbitPerSecond, "Gbit/s", { ...goal, target: own?.target });
         if (own === undefined) continue;
         measured.add(`${name}: CPU of the sender`, rate.sender, "s/GB", { better: "lower" });
         measured.add(`${name}: CPU of the receiver`, rate.receiver, "s/GB", { better: "lower" });

@@ -113,9 +113,7 @@ function finish(library: string, folder: string, used: ReadonlySet<string>): voi
     ]),
     files: ["dist", ...parts.filter((part) => part === "examples")],
     dependencies: publishedDependencies(dependencies),
-    ...(optionalDependencies === undefined
-      ? {}
-      : { optionalDependencies: publishedDependencies(optionalDependencies) }),
+    optionalDependencies: optionalDependencies && publishedDependencies(optionalDependencies),
   });
   writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
 }

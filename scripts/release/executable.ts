@@ -98,9 +98,8 @@ function nativesOf(platform: Platform, { packages, udpBatch }: Ingredients): Rec
   // There is no build for Linux on arm64, where the relay does without it.
   const prebuilds = join(dirname(cliPackage.resolve("bufferutil/package.json")), "prebuilds");
   const bufferutil = join(prebuilds, `${platform.os}-${platform.arch}`, "bufferutil.node");
-  return {
-    koffi,
-    ...(udpBatch === undefined ? {} : { "udp-batch": udpBatch }),
-    ...(existsSync(bufferutil) ? { bufferutil } : {}),
-  };
+  const files: Record<string, string> = { koffi };
+  if (udpBatch !== undefined) files["udp-batch"] = udpBatch;
+  if (existsSync(bufferutil)) files["bufferutil"] = bufferutil;
+  return files;
 }
