@@ -1,10 +1,19 @@
-/** The structure of the packages: layers inside and between them, no circles, no test code at run time. */
+/** The structure of the packages: layers inside and between them, no circles, no test code at run time; and how objects are built. */
+import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { conditionalSpreadsIn } from "./conditional-spreads.ts";
 import { circlesIn, type Module, modulesOf, specifiersIn } from "./modules.ts";
 import { ROOMS } from "./rooms.ts";
 
-const modules = modulesOf(join(import.meta.dirname, "../../packages"));
+const root = join(import.meta.dirname, "../..");
+const modules = modulesOf(join(root, "packages"));
+
+/** Files that may use conditional spreads, each with its reason. */
+const MAY_SPREAD_CONDITIONALLY: Readonly<Record<string, string>> = {
+  "scripts/structure/conditional-spreads.ts": "looks for their first characters",
+  "scripts/structure/structure.test.ts": "has them as examples",
+};
 
 describe("the packages' modules", () => {
   it.each(Object.keys(ROOMS))("of %s import only what their room may import", (name) => {
@@ -31,6 +40,47 @@ describe("the packages' modules", () => {
       .filter(({ path }) => !isTestKit(path))
       .flatMap(({ path, imports }) => imports.filter(isTestKit).map((target) => `${path} imports ${target}`));
     expect(wrong).toEqual([]);
+  });
+});
+
+describe("the sources", () => {
+  it("add members without conditional spreads: types of options accept undefined, JSON leaves it out", () => {
+    const files = globSync(["packages/*/src/**/*.{ts,tsx}", "scripts/**/*.{ts,mjs}"], { cwd: root })
+      .map((file) => file.replaceAll("\\", "/"))
+      .filter((file) => !file.endsWith(".test.ts") || file.startsWith("scripts/"));
+    expect(files.length).toBeGreaterThan(500);
+    const found = files
+      .map((file) => ({ file, lines: conditionalSpreadsIn(readFileSync(join(root, file), "utf8")) }))
+      .filter(({ lines }) => lines.length > 0);
+    expect(
+      found.filter(({ file }) => !(file in MAY_SPREAD_CONDITIONALLY)).map(({ file, lines }) => `${file}:${lines}`),
+    ).toEqual([]);
+    expect(Object.keys(MAY_SPREAD_CONDITIONALLY).filter((file) => !found.some((one) => one.file === file))).toEqual([]);
+  });
+});
+
+describe("reading the sources", () => {
+  it.each([
+    "{ ...(x === undefined ? {} : { x }) }",
+    "{ ...(given ? { x: f(1) } : {}) }",
+    "{ ...(given && { x }) }",
+    "{ ...(one?.given && (two ?? three) && { x }) }",
+    "{ a: 1, ...(\n  given\n    ? {\n        x,\n      }\n    : {}\n) }",
+    '{ ...(text === ")" ? {} : { text }) }',
+  ])("finds a conditional spread in %j", (code) => {
+    expect(conditionalSpreadsIn(`const a = 1;\nreturn ${code};`)).toEqual([2]);
+  });
+
+  it.each([
+    "{ ...(rows.get(port) ?? closed(port)) }",
+    "{ ...(share === undefined ? NONE : choicesOf(share)) }",
+    "[...(given ? [1] : []), ...(others ?? [])]",
+    "[...(given && other?.listed ? [1] : [])]",
+    "{ ...(await load({ x: a && b })), ...rest }",
+    "{ ...(given ? { x } : { y: {} }) }",
+    "f(...(values as {}[]))",
+  ])("finds none in %j", (code) => {
+    expect(conditionalSpreadsIn(code)).toEqual([]);
   });
 });
 
