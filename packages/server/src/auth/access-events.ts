@@ -51,8 +51,8 @@ export interface AccessHolder {
   readonly userId: string;
   readonly keyId: string;
   /** Set when the socket concerns one workspace or agent. */
-  readonly workspaceId?: string;
-  readonly agentId?: string;
+  readonly workspaceId?: string | undefined;
+  readonly agentId?: string | undefined;
 }
 
 /** Whether `event` leaves the user's connections to the agent to browsers. */

@@ -192,7 +192,7 @@ export function mayUse(user: UserRow, workspace: WorkspaceRow): boolean {
 
 export function holderOf(
   auth: AuthenticatedUser,
-  concerns: { workspaceId?: string; agentId?: string } = {},
+  concerns: Pick<AccessHolder, "workspaceId" | "agentId"> = {},
 ): AccessHolder {
   return { userId: auth.user.id, keyId: auth.key.id, ...concerns };
 }

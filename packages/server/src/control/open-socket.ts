@@ -8,6 +8,7 @@ import type { TailnetServiceDeps } from "./tailnet-service.ts";
 
 /** Why connections are released when the server stops. */
 export const RESTARTING = "restarting";
+export const ACCESS_REVOKED = "access revoked";
 
 export interface SessionPlan {
   readonly id: string;
@@ -23,8 +24,11 @@ export interface SessionPlan {
   readonly services: (deps: TailnetServiceDeps, over: AbortSignal) => RpcServiceImpl[];
   /** Clients are pinged by WebSocket, agents inside yamux. */
   readonly pingsSocket: boolean;
-  /** Runs when the connection is over; the server waits for it before it closes its store. */
-  readonly onClosed?: () => Promise<void>;
+  /**
+   * Runs when the connection is over; the server waits for it before it closes its store.
+   * @param isLast Whether no other connection has this id.
+   */
+  readonly onClosed?: (isLast: boolean) => Promise<void>;
 }
 
 /** A client that is no user's. */

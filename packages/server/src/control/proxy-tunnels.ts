@@ -34,7 +34,7 @@ export interface ProxyRights {
 }
 
 export interface ProxyTunnelsOptions {
-  readonly control: Pick<ControlPlane, "coordinator" | "resumedPeer" | "serveClient" | "throwRefusal">;
+  readonly control: Pick<ControlPlane, "coordinator" | "clients" | "throwRefusal">;
   readonly authenticator: ProxyAuthenticator;
   /** Throws DomainError "forbidden" for a proxy that may serve no apps and terminals. */
   readonly requireServing: (proxy: WorkspaceProxyRow) => void;
@@ -116,10 +116,10 @@ export class ProxyTunnels {
         requireVersion(url, MISSING_TAILNET_VERSION);
         const holder = holderOf(proxy.id);
         const resume: ResumeHolder = { kind: "client", userId: holder, keyId: String(proxy.token_generation) };
-        const id = this.#options.control.resumedPeer(url, resume) ?? randomUUID();
+        const id = this.#options.control.clients.resumedPeer(url, resume) ?? randomUUID();
         const admitted = new Map<string, string>();
         const auth = this.#authOf(proxy, holder, admitted);
-        const open = this.#options.control.serveClient(request, socket, head, {
+        const open = this.#options.control.clients.serveKnown(request, socket, head, {
           id,
           auth,
           resume,

@@ -20,7 +20,7 @@ export interface ResumeHolder {
   /** The login; of an agent, its token's generation. */
   readonly keyId: string;
   /** Of a connection that is for one agent only. */
-  readonly agentId?: string;
+  readonly agentId?: string | undefined;
 }
 
 export class ResumeTokens {

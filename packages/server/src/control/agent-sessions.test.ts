@@ -1,0 +1,75 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { AgentSessions, type AgentSessionsOptions } from "./agent-sessions.ts";
+import { type OpenSocket, OpenSockets, type SessionPlan } from "./open-socket.ts";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** One agent whose arrival is stored when `stored` resolves. */
+class Arrival {
+  readonly stored = Promise.withResolvers<void>();
+  readonly heartbeats: string[] = [];
+  readonly disconnected: string[] = [];
+  session: SessionPlan | undefined;
+  readonly #sessions = new AgentSessions({
+    sockets: {
+      open: new OpenSockets(),
+      throwRefusal: () => undefined,
+      serve: (_request: unknown, _socket: unknown, _head: unknown, session: SessionPlan) => {
+        this.session = session;
+        return {} as OpenSocket;
+      },
+    },
+    authenticator: { authenticateAgent: async () => ({ agent: { id: "a" }, workspace: {}, owner: { id: "o" } }) },
+    agentState: {
+      connected: () => this.stored.promise,
+      heartbeat: async (id: string) => void this.heartbeats.push(id),
+      disconnected: async (id: string) => void this.disconnected.push(id),
+    },
+    reports: { forget: () => undefined },
+    clientAddress: () => "192.0.2.1",
+  } as unknown as AgentSessionsOptions);
+
+  async comes(): Promise<void> {
+    const request = { url: "/api/v2/workspaceagents/me/rpc?version=2.1" } as IncomingMessage;
+    await this.#sessions.route.handle(request, {} as Duplex, Buffer.alloc(0));
+  }
+}
+
+test("an agent that is connected has a heartbeat until its connection is over", async () => {
+  const arrival = new Arrival();
+  arrival.stored.resolve();
+  await arrival.comes();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(arrival.heartbeats.length).toBeGreaterThan(1);
+  await arrival.session?.onClosed?.(true);
+  const before = arrival.heartbeats.length;
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([arrival.heartbeats.length, arrival.disconnected]).toEqual([before, ["a"]]);
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+test("one that is gone before its arrival is stored has none", async () => {
+  const arrival = new Arrival();
+  const comes = arrival.comes();
+  await vi.waitUntil(() => arrival.session !== undefined);
+  await arrival.session?.onClosed?.(true);
+  arrival.stored.resolve();
+  await comes;
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([arrival.heartbeats, vi.getTimerCount()]).toEqual([[], 0]);
+});
+
+test("one that another connection replaced stays connected", async () => {
+  const arrival = new Arrival();
+  arrival.stored.resolve();
+  await arrival.comes();
+  await arrival.session?.onClosed?.(false);
+  expect([arrival.disconnected, vi.getTimerCount()]).toEqual([[], 0]);
+});

@@ -1,0 +1,163 @@
+/** The control connections of agents: whose they are, who stays when several agents have one token, and their sign of life. */
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { MISSING_AGENT_VERSION } from "coder-protocol/version";
+import type { DerpMap } from "wg-userspace/derp/map";
+import { endsAgentSession } from "../auth/access-events.ts";
+import type { AuthenticatedAgent, Authenticator } from "../auth/authenticator.ts";
+import type { WallClock } from "../base/clock.ts";
+import { DomainError } from "../base/domain-error.ts";
+import type { Logger } from "../base/log.ts";
+import type { UpgradeRoute } from "../base/routes.ts";
+import type { AgentState } from "../workspaces/agent-state.ts";
+import type { Changes } from "../workspaces/changes.ts";
+import type { DeclaredApps } from "../workspaces/declared-apps.ts";
+import { agentService } from "./agent-service.ts";
+import { PING_INTERVAL_MS } from "./connection-end.ts";
+import type { ConnectionLog } from "./connection-log.ts";
+import type { ControlSettings } from "./control-settings.ts";
+import type { ControlSockets } from "./control-sockets.ts";
+import { ACCESS_REVOKED, type OpenSocket } from "./open-socket.ts";
+import { agentAuth } from "./peer-auth.ts";
+import type { PeerReports } from "./peer-reports.ts";
+import { requireVersion } from "./require-version.ts";
+import type { ResumeHolder } from "./resume-token.ts";
+import { tailnetService } from "./tailnet-service.ts";
+import { TokenContests } from "./token-contests.ts";
+
+export interface AgentSessionsOptions {
+  readonly sockets: ControlSockets;
+  readonly connectionLog: ConnectionLog;
+  readonly reports: PeerReports;
+  readonly authenticator: Authenticator;
+  readonly agentState: AgentState;
+  readonly declaredApps: DeclaredApps;
+  readonly changes: Changes;
+  readonly settings: ControlSettings;
+  readonly relayMap: () => DerpMap;
+  readonly clientAddress: (request: IncomingMessage) => string;
+  readonly clock: WallClock;
+  readonly log: Logger;
+}
+
+export class AgentSessions {
+  readonly route: UpgradeRoute = {
+    name: "agent rpc",
+    upgradeOnly: true,
+    match: ({ pathname }) => pathname === "/api/v2/workspaceagents/me/rpc",
+    handle: (...args) => this.#agent(...args),
+  };
+  readonly #options: AgentSessionsOptions;
+  readonly #contests = new TokenContests();
+
+  constructor(options: AgentSessionsOptions) {
+    this.#options = options;
+  }
+
+  /** Where the agents are that contest one token; undefined when none do. */
+  contest(agentId: string): readonly string[] | undefined {
+    return this.#contests.addresses(agentId, this.#options.clock.now());
+  }
+
+  /** Forgets contests that are over. */
+  sweep(): void {
+    this.#contests.sweep(this.#options.clock.now());
+  }
+
+  async #agent(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const { sockets, authenticator, agentState, log } = this.#options;
+    sockets.throwRefusal();
+    const url = new URL(request.url ?? "/", "http://server");
+    const identity = await authenticator.authenticateAgent(request);
+    if (identity instanceof DomainError) throw identity;
+    requireVersion(url, MISSING_AGENT_VERSION);
+    const { agent } = identity;
+    const address = this.#options.clientAddress(request);
+    this.#refuseContest(identity, address);
+    const connectionId = randomUUID();
+    const over = new AbortController();
+    const open = this.#serve(request, socket, head, {
+      identity,
+      address,
+      onClosed: async (isLast) => {
+        over.abort();
+        if (!isLast) return;
+        this.#options.reports.forget(agent.id);
+        await agentState.disconnected(agent.id, connectionId);
+      },
+    });
+    if (open === undefined) return;
+    if ((await authenticator.authenticateAgent(request)) instanceof DomainError) return open.end(ACCESS_REVOKED);
+    await agentState.connected(agent.id, url.searchParams.get("version") ?? MISSING_AGENT_VERSION, connectionId);
+    // It may have ended while that was stored.
+    if (over.signal.aborted) return;
+    const heartbeat = setInterval(() => {
+      agentState.heartbeat(agent.id).catch((error: unknown) => log.error({ err: error }, "heartbeat not stored"));
+    }, PING_INTERVAL_MS);
+    over.signal.addEventListener("abort", () => clearInterval(heartbeat), { once: true });
+  }
+
+  #serve(request: IncomingMessage, socket: Duplex, head: Buffer, session: AgentSession): OpenSocket | undefined {
+    const { sockets, reports, connectionLog, settings, clock } = this.#options;
+    const { identity, address, onClosed } = session;
+    const { agent, owner } = identity;
+    const auth = agentAuth(agent.id, (event) => endsAgentSession(event, { agentId: agent.id, ownerId: owner.id }));
+    const resume: ResumeHolder = {
+      kind: "agent",
+      userId: owner.id,
+      keyId: String(agent.token_generation),
+      agentId: agent.id,
+    };
+    return sockets.serve(request, socket, head, {
+      id: agent.id,
+      auth,
+      userId: owner.id,
+      address,
+      services: (deps, over) => [
+        tailnetService({ id: agent.id, auth, resume }, deps),
+        agentService(identity, {
+          agentState: this.#options.agentState,
+          over,
+          declaredApps: this.#options.declaredApps,
+          portProxyAddress: settings.portProxyAddress,
+          now: () => clock.now(),
+          relayMap: this.#options.relayMap,
+          disableDirectConnections: settings.blockDirect,
+          forceWebSockets: settings.forceWebSockets,
+          onConnection: (agentId, connection, type) => connectionLog.reported(agentId, connection, type),
+          onStats: (agentId, stats) => reports.stats(agentId, stats, clock.now()),
+        }),
+      ],
+      pingsSocket: false,
+      onClosed,
+    });
+  }
+
+  /** Throws DomainError "contested" for an agent when others with its token were connected before, again and again. */
+  #refuseContest({ agent, workspace }: AuthenticatedAgent, address: string): void {
+    const { sockets, log, changes } = this.#options;
+    if (sockets.open.countOf(agent.id) === 0) return;
+    const others = [...sockets.open].filter((open) => open.id === agent.id).map((open) => open.address);
+    const isNews = this.contest(agent.id) === undefined;
+    if (this.#contests.mayTakeOver(agent.id, [...others, address], this.#options.clock.now())) return;
+    if (isNews) {
+      log.warn(
+        { workspace: workspace.name, agent: agent.name, agentId: agent.id, addresses: this.contest(agent.id) },
+        "several agents use one token: the one that is connected stays, the others are refused",
+      );
+      changes.publish({ kind: "workspace", workspaceId: workspace.id });
+    }
+    const where = [...new Set(others)].join(", ");
+    throw new DomainError("contested", "Another agent with the same token is connected.", {
+      detail: `It is at ${where}. Stop one of the two, or give this one a workspace and a token of its own.`,
+      retryAfterSeconds: 10,
+    });
+  }
+}
+
+interface AgentSession {
+  readonly identity: AuthenticatedAgent;
+  readonly address: string;
+  readonly onClosed: (isLast: boolean) => Promise<void>;
+}

@@ -1,0 +1,188 @@
+/** Which clients may open a control connection, as which peer, and what ends it. */
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { isUuid } from "coder-protocol/addresses";
+import { NON_BROWSER_REFUSED } from "coder-protocol/browser-only";
+import { sessionIdOfBaggage } from "coder-protocol/session-id";
+import { MISSING_TAILNET_VERSION } from "coder-protocol/version";
+import { endsAccess } from "../auth/access-events.ts";
+import { type AuthenticatedUser, type Authenticator, holderOf } from "../auth/authenticator.ts";
+import type { OwnClient } from "../auth/own-client.ts";
+import type { WallClock } from "../base/clock.ts";
+import { DomainError, notFound } from "../base/domain-error.ts";
+import { Places } from "../base/places.ts";
+import type { UpgradeRoute } from "../base/routes.ts";
+import type { Tables } from "../db/store.ts";
+import type { ConnectionPolicies } from "../workspaces/connection-policies.ts";
+import type { ControlSockets } from "./control-sockets.ts";
+import { ACCESS_REVOKED, type KnownClient, type OpenSocket } from "./open-socket.ts";
+import { lookedUpClientAuth, ownClientAuth, type PeerAuth } from "./peer-auth.ts";
+import type { PeerReports } from "./peer-reports.ts";
+import { requireVersion } from "./require-version.ts";
+import type { ResumeHolder, ResumeTokens } from "./resume-token.ts";
+import { tailnetService } from "./tailnet-service.ts";
+
+/** Tabs that are peers themselves. */
+const BROWSER_PEERS = { total: 4_096, perUser: 8 };
+
+export interface ClientSessionsOptions {
+  readonly sockets: ControlSockets;
+  readonly resumeTokens: ResumeTokens;
+  readonly reports: PeerReports;
+  readonly authenticator: Authenticator;
+  readonly ownClient: OwnClient;
+  readonly connectionPolicies: ConnectionPolicies;
+  readonly users: Tables["users"];
+  readonly clientAddress: (request: IncomingMessage) => string;
+  readonly clock: WallClock;
+}
+
+export class ClientSessions {
+  /** `/workspaceagents/{id}/coordinate` for one agent, `/tailnet` for all that the user may reach. */
+  readonly routes: readonly UpgradeRoute[];
+  readonly #options: ClientSessionsOptions;
+  readonly #browserPlaces = new Places("tunnels of web pages", BROWSER_PEERS);
+
+  constructor(options: ClientSessionsOptions) {
+    this.#options = options;
+    this.routes = [
+      {
+        name: "coordinate",
+        upgradeOnly: true,
+        match: ({ pathname }) => agentOfPath(pathname) !== undefined,
+        handle: (...args) => this.#client(...args),
+      },
+      {
+        name: "tailnet",
+        upgradeOnly: true,
+        match: ({ pathname }) => pathname === "/api/v2/tailnet",
+        handle: (...args) => this.#client(...args),
+      },
+    ];
+  }
+
+  /** The Tailnet service for a client that the caller knows. @returns undefined when the handshake failed. */
+  serveKnown(request: IncomingMessage, socket: Duplex, head: Buffer, client: KnownClient): OpenSocket | undefined {
+    const { sockets, reports, clientAddress } = this.#options;
+    const { id, auth, resume, places } = client;
+    return sockets.serve(request, socket, head, {
+      id,
+      auth,
+      userId: auth.holder,
+      address: clientAddress(request),
+      places,
+      services: (deps) => [tailnetService({ id, auth, resume }, deps)],
+      pingsSocket: true,
+      onClosed: async (isLast) => void (isLast && reports.forget(id)),
+    });
+  }
+
+  /** The peer that a request comes back as; undefined: another one. Throws DomainError "unauthenticated". */
+  resumedPeer(url: URL, holder: ResumeHolder): string | undefined {
+    const token = url.searchParams.get("resume_token");
+    if (token === null || token === "") return undefined;
+    const peer = this.#options.resumeTokens.verify(token, holder, this.#options.clock.now());
+    if (peer === "ignored") return undefined;
+    if (peer !== undefined) return peer;
+    throw new DomainError("unauthenticated", "Invalid resume token", {
+      validations: [{ field: "resume_token", detail: "the token is malformed, expired or of another login" }],
+    });
+  }
+
+  async #client(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const { sockets, authenticator, ownClient, connectionPolicies } = this.#options;
+    sockets.throwRefusal();
+    const url = new URL(request.url ?? "/", "http://server");
+    const only = agentOfPath(url.pathname);
+    if (only !== undefined && ownClient.isSender(request)) return this.#ownClient(request, socket, head, only);
+    const identity = await authenticator.authenticateUser(request);
+    if (identity instanceof DomainError) throw identity;
+    const { user } = identity;
+    if (only !== undefined && (!isUuid(only) || (await authenticator.canReachAgent(user, only)) === undefined)) {
+      throw notFound();
+    }
+    requireVersion(url, MISSING_TAILNET_VERSION);
+    // The server's tunnels for the pages of this user: what they carry came from a browser.
+    const forPages = ownClient.isMarked(request);
+    const refusal = only === undefined || forPages ? undefined : await connectionPolicies.refusal(user, only);
+    if (refusal !== undefined) throw refusal;
+    const isBrowser = url.searchParams.get("client") === "browser";
+    if (isBrowser) socket.once("close", this.#browserPlaces.take({ userId: user.id }));
+    const open = this.#serveUser(request, socket, head, { identity, url, only, forPages, isBrowser });
+    // A revocation between the check and now had no listener.
+    if (open === undefined) return;
+    if (!(await authenticator.stillHolds(holderOf(identity, { agentId: only })))) return open.end(ACCESS_REVOKED);
+    if (only === undefined || forPages) return;
+    const current = await this.#options.users.byId(user.id);
+    if (current !== undefined && (await connectionPolicies.refusal(current, only)) !== undefined)
+      open.end(NON_BROWSER_REFUSED);
+  }
+
+  #serveUser(request: IncomingMessage, socket: Duplex, head: Buffer, client: UserClient): OpenSocket | undefined {
+    const { sockets, reports, clientAddress } = this.#options;
+    const { identity, url, only } = client;
+    const { user } = identity;
+    const resume: ResumeHolder = { kind: "client", ...holderOf(identity, { agentId: only }) };
+    const id = this.resumedPeer(url, resume) ?? randomUUID();
+    const auth = this.#authOf(client, sessionIdOfBaggage(request.headers["baggage"]?.toString()));
+    const mayFollow = (ownerId: string): boolean => only === undefined && ownerId === user.id;
+    return sockets.serve(request, socket, head, {
+      id,
+      auth,
+      onlyAgent: only,
+      userId: user.id,
+      address: clientAddress(request),
+      services: (deps) => [tailnetService({ id, auth, resume, mayFollow }, deps)],
+      pingsSocket: true,
+      onClosed: async (isLast) => void (isLast && reports.forget(id)),
+    });
+  }
+
+  /** Rights are looked up at every request: what a user may reach changes while the connection lasts. */
+  #authOf({ identity, only, forPages, isBrowser }: UserClient, sessionId: string | undefined): PeerAuth {
+    const { authenticator, connectionPolicies, users } = this.#options;
+    const { user } = identity;
+    const holder = holderOf(identity, { agentId: only });
+    return lookedUpClientAuth(
+      async (agentId) => {
+        if (only !== undefined && agentId !== only) return "denied";
+        const current = await users.byId(user.id);
+        if (current === undefined || (await authenticator.canReachAgent(current, agentId)) === undefined)
+          return "denied";
+        if (forPages) return "allowed";
+        return (await connectionPolicies.refusal(current, agentId)) === undefined ? "allowed" : "browsers-only";
+      },
+      {
+        holder: `user ${user.id}`,
+        userId: forPages ? undefined : user.id,
+        endedBy: (event) => endsAccess(event, holder),
+        sessionId,
+        isBrowser,
+      },
+    );
+  }
+
+  /** The server's own client, for web apps: what it may dial is decided per request, by the visitor's right. */
+  #ownClient(request: IncomingMessage, socket: Duplex, head: Buffer, agentId: string): void {
+    const auth = ownClientAuth(agentId);
+    const resume: ResumeHolder = { kind: "client", userId: auth.holder, keyId: auth.holder, agentId };
+    const places = this.#options.sockets.clientPlaces;
+    this.serveKnown(request, socket, head, { id: randomUUID(), auth, resume, places });
+  }
+}
+
+/** A client with a user's token. */
+interface UserClient {
+  readonly identity: AuthenticatedUser;
+  readonly url: URL;
+  /** The one agent that it may reach; undefined: all that the user may. */
+  readonly only: string | undefined;
+  /** The server's own client, for pages of this user. */
+  readonly forPages: boolean;
+  readonly isBrowser: boolean;
+}
+
+function agentOfPath(pathname: string): string | undefined {
+  return /^\/api\/v2\/workspaceagents\/([^/]+)\/coordinate$/.exec(pathname)?.[1];
+}
