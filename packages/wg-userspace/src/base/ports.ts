@@ -83,7 +83,7 @@ export type ChecksumFunction = (bytes: Uint8Array, offset: number, length: numbe
 export const CIPHER_BATCH = 32;
 
 /**
- * ChaCha20-Poly1305 for transport packets, in place and in batches, over slots of its own memory (datapath design).
+ * ChaCha20-Poly1305 for transport packets, in place and in batches, over slots of its own memory.
  * A batch is either sealing or opening. Nonce = 4 zero bytes ‖ counter (u64 LE), no additional data.
  */
 export interface PacketCipher {

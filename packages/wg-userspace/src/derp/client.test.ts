@@ -33,22 +33,22 @@ const serverKeyFrame = (bytes = MAGIC.length + KEY_BYTES): Uint8Array => {
 
 /** A client whose handler records every callback. */
 function open(options: Partial<DerpClientOptions> = {}) {
-  const told: unknown[] = [];
+  const events: unknown[] = [];
   const handler: DerpClientHandler = {
-    onReady: (info) => told.push(["ready", info.version]),
-    onPacket: (key, _bytes, _offset, length) => told.push(["packet", key[0], length]),
-    onPeerGone: (key, reason) => told.push(["gone", key[0], reason]),
-    onPeerPresent: (key) => told.push(["present", key[0]]),
-    onHealth: (text) => told.push(["health", text]),
-    onRestarting: (inMs, forMs) => told.push(["restarting", inMs, forMs]),
-    onPong: (rttMs) => told.push(["pong", rttMs]),
-    onClosed: (reason) => told.push(["closed", reason]),
+    onReady: (info) => events.push(["ready", info.version]),
+    onPacket: (key, _bytes, _offset, length) => events.push(["packet", key[0], length]),
+    onPeerGone: (key, reason) => events.push(["gone", key[0], reason]),
+    onPeerPresent: (key) => events.push(["present", key[0]]),
+    onHealth: (text) => events.push(["health", text]),
+    onRestarting: (inMs, forMs) => events.push(["restarting", inMs, forMs]),
+    onPong: (rttMs) => events.push(["pong", rttMs]),
+    onClosed: (reason) => events.push(["closed", reason]),
   };
   const client = new DerpClient(
     { privateKey, publicKey, crypto, random: new LinkRandom(3), handler, ...options },
     START,
   );
-  return { client, told };
+  return { client, events };
 }
 
 function ready(options: Partial<DerpClientOptions> = {}, info: ServerInfo = { version: 2 }) {
@@ -57,7 +57,7 @@ function ready(options: Partial<DerpClientOptions> = {}, info: ServerInfo = { ve
   opened.client.takeOutput();
   opened.client.handleBytes(serverInfoFrame(crypto, boxKey, nonce, info), START);
   expect(opened.client.ready).toBe(true);
-  opened.told.length = 0;
+  opened.events.length = 0;
   return opened;
 }
 
@@ -77,22 +77,22 @@ describe("until the server has proved its key", () => {
     [SERVER_KEY_MAX_BYTES + 1, "not-a-relay"],
     [MAGIC.length + KEY_BYTES - 1, "not-a-relay"],
   ])("a server key frame of %i bytes: %s", (bytes, reason) => {
-    const { client, told } = open();
+    const { client, events } = open();
     const whole = serverKeyFrame(Math.max(bytes, MAGIC.length + KEY_BYTES));
     new DataView(whole.buffer, whole.byteOffset).setUint32(1, bytes);
     client.handleBytes(whole.subarray(0, HEADER_BYTES + bytes), START);
-    expect(told).toEqual(reason === undefined ? [] : [["closed", reason]]);
+    expect(events).toEqual(reason === undefined ? [] : [["closed", reason]]);
     expect(client.serverKey).toEqual(reason === undefined ? serverPublic : undefined);
   });
 
   it("any other first frame does not come from a relay, and a packet before the server's info is malformed", () => {
     const first = open();
     first.client.handleBytes(frame(FrameType.keepAlive), START);
-    expect(first.told).toEqual([["closed", "not-a-relay"]]);
+    expect(first.events).toEqual([["closed", "not-a-relay"]]);
     const early = open();
     early.client.handleBytes(serverKeyFrame(), START);
     early.client.handleBytes(frame(FrameType.recvPacket, KEY), START);
-    expect(early.told).toEqual([["closed", "malformed-frame"]]);
+    expect(early.events).toEqual([["closed", "malformed-frame"]]);
   });
 
   it("the greeting leaves before queued packets, in one chunk; with a known key it leaves at once", () => {
@@ -107,20 +107,20 @@ describe("until the server has proved its key", () => {
   });
 
   it("gives up at the handshake deadline, and not earlier", () => {
-    const { client, told } = open();
+    const { client, events } = open();
     expect(client.nextTimeout()).toBe(addMs(START, HANDSHAKE_TIMEOUT_MS));
     client.handleTimeout(addMs(START, HANDSHAKE_TIMEOUT_MS - 1));
-    expect(told).toEqual([]);
+    expect(events).toEqual([]);
     client.handleTimeout(addMs(START, HANDSHAKE_TIMEOUT_MS));
-    expect(told).toEqual([["closed", "handshake-timeout"]]);
+    expect(events).toEqual([["closed", "handshake-timeout"]]);
     expect(client.nextTimeout()).toBeUndefined();
   });
 
   it("info under another key is refused", () => {
-    const { client, told } = open();
+    const { client, events } = open();
     client.handleBytes(serverKeyFrame(), START);
     client.handleBytes(serverInfoFrame(crypto, OTHER, nonce, { version: 2 }), START);
-    expect(told).toEqual([["closed", "bad-server-info"]]);
+    expect(events).toEqual([["closed", "bad-server-info"]]);
   });
 });
 
@@ -143,20 +143,20 @@ describe("frames of the server", () => {
     ["a long word on health, cut", FrameType.health, 5_000, ["health", "\u0007".repeat(4_096)]],
     ["more than any frame", FrameType.keepAlive, MAX_FRAME_BYTES + 1, ["closed", "frame-too-long"]],
   ])("%s", (_what, type, length, expected) => {
-    const { client, told } = ready();
+    const { client, events } = ready();
     client.handleBytes(frame(type, new Uint8Array(length).fill(7)), START);
-    expect(told).toEqual([expected]);
+    expect(events).toEqual([expected]);
   });
 
   it("without a meaning for clients are skipped; unknown ones are counted", () => {
-    const { client, told } = ready();
+    const { client, events } = ready();
     for (const type of [FrameType.keepAlive, FrameType.serverKey, FrameType.serverInfo])
       client.handleBytes(frame(type, new Uint8Array(60)), START);
     expect(client.counts.unknownFrames).toBe(0);
     client.handleBytes(frame(0x77, KEY), START);
     expect(client.counts.unknownFrames).toBe(1);
     client.handleBytes(frame(FrameType.recvPacket, KEY), START);
-    expect(told).toEqual([["packet", 7, 0]]);
+    expect(events).toEqual([["packet", 7, 0]]);
     expect(client.counts.packetsReceived).toBe(1);
   });
 
@@ -248,11 +248,11 @@ describe("what is sent", () => {
   });
 
   it("stops once the client is closed, which is reported once", () => {
-    const { client, told } = ready();
+    const { client, events } = ready();
     client.sendPacket(KEY, KEY, 0, 32, START);
     client.close();
     client.close("read-timeout");
-    expect(told).toEqual([["closed", "closed"]]);
+    expect(events).toEqual([["closed", "closed"]]);
     expect([client.closed, client.ready, client.queuedBytes, client.takeOutput()]).toEqual([true, false, 0, undefined]);
     expect(client.sendPacket(KEY, KEY, 0, 32, START)).toBe(false);
     expect(client.forwardPacket(KEY, OTHER, KEY, 0, 32)).toBe(false);
@@ -260,7 +260,7 @@ describe("what is sent", () => {
     client.ping(START);
     client.handleBytes(frame(FrameType.ping, KEY), START);
     client.handleTimeout(addMs(START, READ_TIMEOUT_MS));
-    expect([client.queuedBytes, told.length, client.counts.packetsSent]).toEqual([0, 1, 1]);
+    expect([client.queuedBytes, events.length, client.counts.packetsSent]).toEqual([0, 1, 1]);
   });
 });
 
@@ -268,7 +268,7 @@ describe("signs of life", () => {
   const payloadOf = (client: DerpClient): Uint8Array => client.takeOutput()!.subarray(HEADER_BYTES);
 
   it("only the answer to the ping under way counts, once", () => {
-    const { client, told } = ready();
+    const { client, events } = ready();
     client.handleBytes(frame(FrameType.pong, new Uint8Array(8)), START);
     client.ping(START);
     const payload = payloadOf(client);
@@ -281,14 +281,14 @@ describe("signs of life", () => {
       ),
       addMs(START, 20),
     );
-    expect(told).toEqual([]);
+    expect(events).toEqual([]);
     client.handleBytes(frame(FrameType.pong, payload), addMs(START, 30));
     client.handleBytes(frame(FrameType.pong, payload), addMs(START, 40));
-    expect(told).toEqual([["pong", 30]]);
+    expect(events).toEqual([["pong", 30]]);
   });
 
   it("a ping without a deadline expires", () => {
-    const { client, told } = ready();
+    const { client, events } = ready();
     client.ping(START);
     client.takeOutput();
     client.handleTimeout(addMs(START, PING_TIMEOUT_MS - 1));
@@ -297,31 +297,31 @@ describe("signs of life", () => {
     client.handleTimeout(addMs(START, PING_TIMEOUT_MS));
     client.ping(addMs(START, PING_TIMEOUT_MS));
     expect(client.queuedBytes).toBeGreaterThan(0);
-    expect(told).toEqual([]);
+    expect(events).toEqual([]);
   });
 
   it("of repeated requests the earliest deadline applies; any input meanwhile satisfies it", () => {
-    const { client, told } = ready();
+    const { client, events } = ready();
     client.ping(START, 1_000);
     client.ping(addMs(START, 500), 1_000);
     client.handleTimeout(addMs(START, 999));
-    expect(told).toEqual([]);
+    expect(events).toEqual([]);
     client.handleTimeout(addMs(START, 1_000));
-    expect(told).toEqual([["closed", "ping-timeout"]]);
+    expect(events).toEqual([["closed", "ping-timeout"]]);
     const lucky = ready();
     lucky.client.ping(START, 1_000);
     lucky.client.handleBytes(frame(FrameType.keepAlive), addMs(START, 1));
     lucky.client.handleTimeout(addMs(START, 1_000));
-    expect(lucky.told).toEqual([]);
+    expect(lucky.events).toEqual([]);
   });
 
   it("without any frame the connection is dead", () => {
-    const { client, told } = ready();
+    const { client, events } = ready();
     client.handleBytes(frame(FrameType.keepAlive), addMs(START, 5_000));
     expect(client.nextTimeout()).toBe(addMs(START, 5_000 + READ_TIMEOUT_MS));
     client.handleTimeout(addMs(START, 5_000 + READ_TIMEOUT_MS - 1));
-    expect(told).toEqual([]);
+    expect(events).toEqual([]);
     client.handleTimeout(addMs(START, 5_000 + READ_TIMEOUT_MS));
-    expect(told).toEqual([["closed", "read-timeout"]]);
+    expect(events).toEqual([["closed", "read-timeout"]]);
   });
 });

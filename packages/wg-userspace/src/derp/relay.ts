@@ -1,4 +1,3 @@
-import { hexEncode } from "../base/bytes.ts";
 import { looksLikeDisco } from "../base/disco-marker.ts";
 import { addMs, type Instant } from "../base/instant.ts";
 import { type Logger, silentLogger } from "../base/ports.ts";
@@ -26,6 +25,7 @@ import {
   serverInfoFrame,
   serverKeyFrame,
 } from "./handshake.ts";
+import { HeldClients } from "./held-clients.ts";
 import { KeyTable } from "./key-table.ts";
 import { MeshSecret } from "./mesh-secret.ts";
 import { RelayConnectionState } from "./relay-client.ts";
@@ -75,8 +75,7 @@ export class DerpRelay {
   readonly #serverKeyFrame: Uint8Array;
   readonly #meshSecret: MeshSecret;
   readonly #connections = new Map<ConnectionId, RelayConnectionState>();
-  /** By key in hexadecimal: after a restart every client is held until its key becomes known. */
-  readonly #held = new Map<string, Set<RelayConnectionState>>();
+  readonly #held = new HeldClients();
   readonly #peers: KeyTable<RelayPeer<RelayConnectionState>>;
   readonly #watchers = new Set<RelayConnectionState>();
   readonly #sink: FrameSink;
@@ -250,14 +249,8 @@ export class DerpRelay {
   /** A key may use the relay from now on: clients held for it proceed. */
   admitHeld(publicKey: Uint8Array, now: Instant): void {
     this.#now = now;
-    const connections = this.#held.get(hexEncode(publicKey)) ?? [];
-    this.#held.delete(hexEncode(publicKey));
-    for (const connection of connections) {
-      const { held } = connection;
-      if (held === undefined) continue;
-      connection.held = undefined;
+    for (const [connection, held] of this.#held.release(publicKey))
       this.#welcome(connection, held.publicKey, held.boxKey);
-    }
   }
 
   /** Another relay of the mesh has this key. The one registered first is used. */
@@ -362,7 +355,7 @@ export class DerpRelay {
       return;
     }
     this.#drop("unknown-destination");
-    if (looksLikeDisco(bytes, packetAt, packetBytes)) this.#sayNotHere(from, bytes.subarray(offset, packetAt));
+    if (looksLikeDisco(bytes, packetAt, packetBytes)) this.#answerNotHere(from, bytes.subarray(offset, packetAt));
   }
 
   /** From a mesh member, for a client of ours: never forwarded again. */
@@ -391,7 +384,7 @@ export class DerpRelay {
     this.#announce(to);
   }
 
-  #sayNotHere(to: RelayConnectionState, key: Uint8Array): void {
+  #answerNotHere(to: RelayConnectionState, key: Uint8Array): void {
     to.notHereRate ??= new TokenBucket(NOT_HERE_PER_SECOND, NOT_HERE_BURST);
     if (to.notHereRate.take(this.#now)) this.#sendPeerGone(to, key, PeerGoneReason.notHere);
   }
@@ -409,8 +402,7 @@ export class DerpRelay {
         this.#close(from, "not-admitted");
         return;
       }
-      from.held = { publicKey: copyOf(opened.publicKey, 0, opened.publicKey.length), boxKey: opened.boxKey };
-      this.#hold(from, hexEncode(from.held.publicKey));
+      this.#held.hold(from, opened.publicKey, opened.boxKey);
       return;
     }
     this.#welcome(from, opened.publicKey, opened.boxKey);
@@ -452,7 +444,7 @@ export class DerpRelay {
   #remove(connection: RelayConnectionState): void {
     this.#connections.delete(connection.id);
     this.#watchers.delete(connection);
-    if (connection.held !== undefined) this.#letGo(connection, connection.held);
+    this.#held.remove(connection);
     connection.decoder.stop();
     const undelivered = connection.data.frames + connection.disco.frames;
     for (let i = 0; i < undelivered; i++) this.#drop("connection-closed");
@@ -474,20 +466,6 @@ export class DerpRelay {
         for (const to of other.connections) this.#sendPeerGone(to, peer.key, PeerGoneReason.disconnected);
     for (const watcher of this.#watchers) this.#sendPeerGone(watcher, peer.key, PeerGoneReason.disconnected);
     this.#dropIfUnused(peer);
-  }
-
-  #hold(connection: RelayConnectionState, key: string): void {
-    const others = this.#held.get(key);
-    if (others === undefined) this.#held.set(key, new Set([connection]));
-    else others.add(connection);
-  }
-
-  #letGo(connection: RelayConnectionState, held: NonNullable<RelayConnectionState["held"]>): void {
-    const key = hexEncode(held.publicKey);
-    const others = this.#held.get(key);
-    others?.delete(connection);
-    if (others?.size === 0) this.#held.delete(key);
-    held.boxKey.fill(0);
   }
 
   #peerFor(publicKey: Uint8Array): RelayPeer<RelayConnectionState> {
