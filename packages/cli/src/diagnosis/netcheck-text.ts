@@ -166,18 +166,18 @@ function natWords(report: NetReport): string {
   if (report.mappingVariesByDestIp === false) return "easy: one public port for all destinations";
   if (report.udp)
     return "unknown: it takes two STUN servers to tell; an administrator adds them with --derp-server-stun-addresses";
-  return askedNobody(report)
+  return sentNoProbe(report)
     ? "unknown: no STUN server could be asked"
     : "unknown: no answer over UDP; a firewall that lets UDP out makes direct connections possible";
 }
 
 /** Names were the problem, and UDP was never tried. */
-function askedNobody({ unresolvedNames, ipv4CanSend, ipv6CanSend }: NetReport): boolean {
+function sentNoProbe({ unresolvedNames, ipv4CanSend, ipv6CanSend }: NetReport): boolean {
   return unresolvedNames.length > 0 && !ipv4CanSend && !ipv6CanSend;
 }
 
 function stunSilence(report: NetReport): string {
-  return askedNobody(report)
+  return sentNoProbe(report)
     ? "Not tried: no name of a STUN server was resolved, see DNS"
     : "No STUN server answered over UDP";
 }
@@ -226,7 +226,7 @@ function expectations({ report, relays, directBlocked }: NetworkProbe, varies: b
   const lines = [relayed ? "Relayed connections will work." : "Relayed connections will NOT work: no relay answers."];
   if (directBlocked === "deployment") lines.push("Direct connections: the administrator does not allow them.");
   else if (directBlocked === "this-client") lines.push("Direct connections: you switched them off.");
-  else if (askedNobody(report))
+  else if (sentNoProbe(report))
     lines.push(
       "Direct connections: only to workspaces on the same network, until the names of STUN servers are resolved.",
     );

@@ -48,7 +48,7 @@ export function loadNative(module: NativeModule, around: Surroundings): LoadedMo
     }
     try {
       const path = unpacked(module, folder, around.uid);
-      return { exports: around.open(path), origin: told(path, refused) };
+      return { exports: around.open(path), origin: originOf(path, refused) };
     } catch (error) {
       refused.push(`${folder}: ${firstLine(error)}`);
     }
@@ -76,7 +76,7 @@ function loadUnkept(module: NativeModule, around: Surroundings, refused: readonl
   const folder = mkdtempSync(join(around.temporary, "coder-native-"));
   try {
     const path = unpacked(module, folder, around.uid);
-    return { exports: around.open(path), origin: `${told(dirname(path), refused)}; not kept` };
+    return { exports: around.open(path), origin: `${originOf(dirname(path), refused)}; not kept` };
   } finally {
     // Windows keeps what is loaded; there the profile folder is writable, so this place is not reached.
     rmSync(folder, { recursive: true, force: true, maxRetries: 1 });
@@ -126,7 +126,7 @@ function removeOld(folder: string, file: string): void {
   }
 }
 
-function told(path: string, refused: readonly string[]): string {
+function originOf(path: string, refused: readonly string[]): string {
   return refused.length === 0 ? path : `${path} (not from ${refused.join("; ")})`;
 }
 

@@ -30,7 +30,7 @@ export class AutoForwards {
   readonly #refused = new Set<number>();
   /** Ports of ours that were closed in the last look. */
   readonly #closing = new Set<number>();
-  #toldFailure = false;
+  #reportedFailure = false;
 
   constructor(options: AutoForwardsOptions) {
     this.#options = options;
@@ -47,12 +47,12 @@ export class AutoForwards {
     while (!signal.aborted) {
       try {
         await this.look(signal);
-        this.#toldFailure = false;
+        this.#reportedFailure = false;
       } catch (error) {
         if (signal.aborted) break;
-        if (!this.#toldFailure)
+        if (!this.#reportedFailure)
           this.#options.say(`The workspace does not say which ports it listens on: ${(error as Error).message}`);
-        this.#toldFailure = true;
+        this.#reportedFailure = true;
       }
       await sleep(POLL_MS, signal).catch(() => undefined); // aborted: the loop's condition ends it
     }

@@ -39,15 +39,15 @@ export class ReverseForwards {
       await closed(client, signal);
       if (signal.aborted) return;
       const backoff = new Backoff({ firstMs: 250, limitMs: 5_000 });
-      for (let told = false; ; ) {
+      for (let reported = false; ; ) {
         try {
           client = await this.#request(signal);
           break;
         } catch (error) {
           if (signal.aborted) return;
-          if (!told && error instanceof UserError && error.code === "ERR_REVERSE_REFUSED") {
+          if (!reported && error instanceof UserError && error.code === "ERR_REVERSE_REFUSED") {
             say(`${error.message}${error.why === undefined ? "" : `: ${error.why}`}; trying again`);
-            told = true;
+            reported = true;
           } else logger.log("debug", "reverse forwards are not back yet", { error: String(error) });
         }
         if ((await sleep(backoff.next(), signal).catch(() => "aborted")) === "aborted") return;

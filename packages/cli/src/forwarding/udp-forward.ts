@@ -44,8 +44,8 @@ export class UdpForward {
   readonly #senders = new Map<string, Sender>();
   readonly #idleMs: number;
   #timer: NodeJS.Timeout | undefined;
-  #toldUnreachable = false;
-  #toldTooLong = false;
+  #reportedUnreachable = false;
+  #reportedTooLong = false;
 
   constructor(options: UdpForwardOptions) {
     this.#options = options;
@@ -135,8 +135,8 @@ export class UdpForward {
   }
 
   #unreachable(): void {
-    if (this.#toldUnreachable) return;
-    this.#toldUnreachable = true;
+    if (this.#reportedUnreachable) return;
+    this.#reportedUnreachable = true;
     const { spec, say } = this.#options;
     say(`Nothing listens on ${formatEnd("udp", "127.0.0.1", spec.target.port)} in the workspace yet`);
   }
@@ -144,13 +144,13 @@ export class UdpForward {
   #sendFailed(key: string, sender: Sender, length: number, error: unknown): void {
     if (!(error instanceof EngineError)) throw error;
     if (error.code === "ERR_MESSAGE_TOO_LARGE") {
-      if (!this.#toldTooLong) {
+      if (!this.#reportedTooLong) {
         const { spec, say } = this.#options;
         say(
           `A datagram of ${length} bytes for UDP port ${spec.target.port} is too long for the tunnel and was dropped`,
         );
       }
-      this.#toldTooLong = true;
+      this.#reportedTooLong = true;
       return;
     }
     this.#options.logger.log("debug", "UDP flow ended", { error: error.message });

@@ -30,8 +30,8 @@ async function agent(serve: (socket: Socket) => void): Promise<Socket> {
 const never = new AbortController().signal;
 
 test("bytes are cut into intervals of a second at least, and the rest is the last one", () => {
-  const told: SpeedtestInterval[] = [];
-  const counter = new IntervalCounter(1_000, (interval) => told.push(interval));
+  const reported: SpeedtestInterval[] = [];
+  const counter = new IntervalCounter(1_000, (interval) => reported.push(interval));
   counter.add(10, 1_400);
   counter.add(20, 2_100);
   counter.add(40, 5_000);
@@ -43,7 +43,7 @@ test("bytes are cut into intervals of a second at least, and the rest is the las
     { startSeconds: 1.1, endSeconds: 4, bytes: 40 },
     { startSeconds: 4, endSeconds: 4.6, bytes: 80 },
   ]);
-  expect(told).toEqual(result.intervals);
+  expect(reported).toEqual(result.intervals);
 });
 
 test("a download counts everything after the answer, also what came with it", async () => {

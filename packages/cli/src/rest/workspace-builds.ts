@@ -114,13 +114,13 @@ async function build(request: BuildRequest, workspace: Workspace, body: object):
 
 /** The workspace once no build is under way. */
 async function settled(request: BuildRequest): Promise<Workspace> {
-  let told = "";
+  let reported = "";
   for (;;) {
     const workspace = await fetchWorkspace(request);
     const { status } = workspace.latest_build;
     if (!MOVING.test(status)) return workspace;
-    if (status !== told) request.say(`Workspace "${workspace.name}" is ${status}`);
-    told = status;
+    if (status !== reported) request.say(`Workspace "${workspace.name}" is ${status}`);
+    reported = status;
     await sleep(POLL_MS, request.signal);
   }
 }

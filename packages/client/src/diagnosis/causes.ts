@@ -89,8 +89,8 @@ function natCauses({ report, own, agent, mapHasStun }: Facts): Cause[] {
   const sides = [["client", "this machine", own] as const, ["agent", "workspace", agent] as const];
   for (const [scope, side, net] of sides) {
     if (net === undefined) continue;
-    const askedNobody = !net.ipv4CanSend && !net.ipv6CanSend && net.unresolvedNames.length > 0;
-    if (mapHasStun && !net.udp && askedNobody) {
+    const sentNoProbe = !net.ipv4CanSend && !net.ipv6CanSend && net.unresolvedNames.length > 0;
+    if (mapHasStun && !net.udp && sentNoProbe) {
       causes.push({
         code: "names-not-resolved",
         side,

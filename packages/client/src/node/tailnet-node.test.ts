@@ -31,14 +31,14 @@ it("a new UDP port is reported to the control plane and is not a network change:
   expect(node.self()!.endpoints.some((text) => text.endsWith(`:${before}`))).toBe(true);
   const events: TailnetNodeEvent["kind"][] = [];
   node.on(({ kind }) => events.push(kind));
-  let told = 0;
-  node.onSelfChanged(() => told++);
+  let changes = 0;
+  node.onSelfChanged(() => changes++);
 
   await node.driver.rebind();
 
   const after = node.driver.udpPorts.ipv4!;
   expect(after).not.toBe(before);
-  expect(told).toBeGreaterThan(0);
+  expect(changes).toBeGreaterThan(0);
   expect(node.self()!.endpoints.every((text) => !text.endsWith(`:${before}`))).toBe(true);
   expect(node.self()!.endpoints.some((text) => text.endsWith(`:${after}`))).toBe(true);
   expect(events).not.toContain("moved");

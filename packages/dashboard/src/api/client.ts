@@ -22,7 +22,7 @@ export class ApiError extends Error {
 
 /** Version of the server, from its latest answer. */
 export const serverVersion = signal("");
-/** When the server last told something, ms since 1970. */
+/** When the server last answered, ms since 1970. */
 export const lastAnswerAt = signal(Date.now());
 /** Raised by an answer that says that the login has ended. */
 export const loginEnded = signal(0);

@@ -10,7 +10,7 @@ export interface PeerAuth {
   readonly holder: string;
   /** A web page that is a peer itself. */
   readonly isBrowser?: boolean | undefined;
-  /** Of the client, where it told one; valid. */
+  /** Of the client, where it announced one; valid. */
   readonly sessionId?: string | undefined;
   /** Whether this takes away what the peer's tunnels rest on. */
   endedBy(event: AccessEvent): boolean;

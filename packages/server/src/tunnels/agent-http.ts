@@ -67,7 +67,7 @@ export class AgentHttp {
     return found;
   }
 
-  /** The agent behaves otherwise than it told, as after another version of it was started: it is asked again. */
+  /** What the agent announced no longer holds, as after another version of it was started: it is asked again. */
   forgetCapabilities(connection: AgentDialer): void {
     this.#capabilities.delete(connection);
   }

@@ -128,7 +128,7 @@ function useAttention(): Signal<boolean> {
   return attention;
 }
 
-/** Where links to the workspace's localhost lead; undefined until the deployment has told. */
+/** Where links to the workspace's localhost lead; undefined until the deployment has answered. */
 function useAppPlace(workspace: Workspace, agent: WorkspaceAgent): Signal<AppPlace | undefined> {
   const place = useSignal<AppPlace | undefined>(undefined);
   useEffect(() => {

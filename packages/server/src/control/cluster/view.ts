@@ -63,7 +63,7 @@ interface OwnSession {
   readonly endedAtMs: number | undefined;
 }
 
-/** What the coordinator was last told of a peer. */
+/** What the coordinator last learned of a peer. */
 interface Shown {
   readonly server: string;
   readonly rev: number;

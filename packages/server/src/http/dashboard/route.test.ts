@@ -150,14 +150,14 @@ describe("files", () => {
     const base = await start();
     const ask = (encoding: string) =>
       fetch(`${base}/assets/main-1.js`, { method: "HEAD", headers: { "Accept-Encoding": encoding } });
-    const told = async (encoding: string) => {
+    const headersFor = async (encoding: string) => {
       const { headers } = await ask(encoding);
       return [headers.get("content-encoding"), headers.get("vary"), headers.get("etag")];
     };
     const tag = (form: string) => `"${"a".repeat(32)}-${form}"`;
-    expect(await told("gzip, deflate, br")).toEqual(["br", "Accept-Encoding", tag("br")]);
-    expect(await told("br;q=0, gzip")).toEqual(["gzip", "Accept-Encoding", tag("gzip")]);
-    expect(await told("identity")).toEqual([null, "Accept-Encoding", tag("identity")]);
+    expect(await headersFor("gzip, deflate, br")).toEqual(["br", "Accept-Encoding", tag("br")]);
+    expect(await headersFor("br;q=0, gzip")).toEqual(["gzip", "Accept-Encoding", tag("gzip")]);
+    expect(await headersFor("identity")).toEqual([null, "Accept-Encoding", tag("identity")]);
     expect(await (await fetch(`${base}/assets/main-1.js`)).text()).toBe(SCRIPT);
     expect(gunzipSync(FILES["assets/main-1.js.gz"]!).toString()).toBe(SCRIPT);
   });
