@@ -9,6 +9,12 @@ import { ROOMS } from "./rooms.ts";
 const root = join(import.meta.dirname, "../..");
 const modules = modulesOf(join(root, "packages"));
 
+/** Rooms of `cli` that do what a command is for. */
+const COMMANDS_WORK = [
+  ...["rest", "connection", "session", "forwarding", "copy", "ssh-config", "open", "measure", "diagnosis"],
+  ...["hosting", "systemd"],
+];
+
 /** Files that may use conditional spreads, each with its reason. */
 const MAY_SPREAD_CONDITIONALLY: Readonly<Record<string, string>> = {
   "scripts/structure/conditional-spreads.ts": "looks for their first characters",
@@ -33,6 +39,15 @@ describe("the packages' modules", () => {
 
   it("do not import each other in a circle, types included", () => {
     expect(circlesIn(modules)).toEqual([]);
+  });
+
+  it("of the command's work print nothing: what is printed goes through a Display", () => {
+    const prints = /\bprocess\.std(?:out|err)\.write\b|\bconsole\.\w|\/say\.ts"/;
+    const wrong = modules
+      .filter(({ path }) => packageOf(path) === "cli" && COMMANDS_WORK.includes(roomOf(path)) && !isTestKit(path))
+      .map(({ path }) => path)
+      .filter((path) => prints.test(readFileSync(join(root, "packages", path), "utf8")));
+    expect(wrong).toEqual([]);
   });
 
   it("import no test kit", () => {

@@ -50,6 +50,7 @@ async function stdio(argv: readonly string[], signal: AbortSignal): Promise<void
     signal,
     logger,
     onStage: (text) => logger.log("debug", text),
+    warn: say,
     onStartupLog: (text) => void process.stderr.write(`${text}\n`),
   });
   const stopReporting = reportConnection({

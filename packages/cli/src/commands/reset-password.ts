@@ -17,6 +17,7 @@ export default class ResetPassword extends BaseCommand<typeof ResetPassword> {
       stateDirOf(this.flags),
       this.args.username,
       () => newPassword(this.display.ask, signal),
+      this.display,
       signal,
     );
   }

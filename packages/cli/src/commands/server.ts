@@ -14,6 +14,6 @@ export default class Server extends BaseCommand<typeof Server> {
 
   protected override async execute(signal: AbortSignal): Promise<number> {
     const { runServerCommand } = await import("../hosting/server.ts");
-    return runServerCommand(givenServerFlags(this.flags, this.origins), this.flags.verbose, signal);
+    return runServerCommand(givenServerFlags(this.flags, this.origins), this.flags.verbose, this.display, signal);
   }
 }

@@ -7,11 +7,10 @@ import type { RegionFallback } from "coder-client/node/node-core";
 import type { Deployment } from "coder-client/rest/deployment";
 import { parseWorkspaceName } from "coder-protocol/names";
 import type { Logger } from "wg-userspace/base/ports";
-import { say } from "../base/say.ts";
 import { printableLog } from "../base/text.ts";
 import { UserError } from "../errors/user-error.ts";
 
-/** As a region: the one with the shortest route, also where CODER_REGION names another one. */
+/** A value of --region: the region with the shortest route, also where CODER_REGION names another one. */
 const AUTOMATIC = "auto";
 
 export interface ConnectRequest extends Omit<ConnectChoices, "onStage" | "onRegionFallback"> {
@@ -27,11 +26,13 @@ export interface ConnectRequest extends Omit<ConnectChoices, "onStage" | "onRegi
   readonly logger: Logger;
   /** Called with a sentence for each stage that is being waited for. */
   readonly onStage: (text: string) => void;
+  /** Takes a line about what is not as it was asked for, or not as it should be. */
+  readonly warn: (text: string) => void;
 }
 
 /** From a typed name to a connection that answers. Every wait says what it waits for, and ends at the limit. */
 export async function connectWorkspace(request: ConnectRequest): Promise<ConnectedWorkspace> {
-  const { deployment, name, hostPrefix, hostnameSuffix, onStage, onStartupLog, region, ...choices } = request;
+  const { deployment, name, hostPrefix, hostnameSuffix, onStage, onStartupLog, warn, region, ...choices } = request;
   let latest: ConnectStage | undefined;
   let connecting = true;
   try {
@@ -40,13 +41,14 @@ export async function connectWorkspace(request: ConnectRequest): Promise<Connect
       region: region === "" || region?.toLowerCase() === AUTOMATIC ? undefined : region,
       // Later a program of the workspace may have the terminal: then the log and the reports name the region.
       onRegionFallback: (fallback) => {
-        if (connecting) say(fallbackText(fallback));
+        if (connecting) warn(fallbackText(fallback));
       },
       onStage: (stage) => {
         latest = stage;
         const text = stageText(stage);
         if (text !== undefined) onStage(text);
-        if (stage.kind === "agent-ready") warnAboutStart(stage.agent.lifecycleState);
+        const problem = stage.kind === "agent-ready" ? startProblem(stage.agent.lifecycleState) : undefined;
+        if (problem !== undefined) warn(problem);
       },
       onStartupLog: onStartupLog === undefined ? undefined : (line) => onStartupLog(printableLog(line)),
     });
@@ -92,12 +94,13 @@ function agentText(agent: string, waitingFor: AgentWait): string {
   }
 }
 
-function warnAboutStart(lifecycleState: string): void {
-  if (lifecycleState === "start_error") say("warning: a startup script of the workspace failed");
-  if (lifecycleState === "start_timeout") say("warning: a startup script of the workspace ran out of time");
+function startProblem(lifecycleState: string): string | undefined {
+  if (lifecycleState === "start_error") return "warning: a startup script of the workspace failed";
+  if (lifecycleState === "start_timeout") return "warning: a startup script of the workspace ran out of time";
+  return undefined;
 }
 
-/** What to do about an agent that was waited for in vain. */
+/** What to do when the wait for an agent has failed. */
 const AGENT_HINTS: Partial<Readonly<Record<AgentWait, string>>> = {
   "first-connection": `: start it on the workspace's machine, "coder external-workspaces agent-instructions" says how`,
   "startup-scripts": "; --wait=no skips them",

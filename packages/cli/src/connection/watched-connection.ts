@@ -8,7 +8,7 @@ import { type ConnectRequest, connectWorkspace } from "./connect.ts";
 import { watchConnection } from "./stop-watch.ts";
 
 export interface WatchedRequest
-  extends Omit<ConnectRequest, "deployment" | "logger" | "onStage" | "onStartupLog" | "signal"> {
+  extends Omit<ConnectRequest, "deployment" | "logger" | "onStage" | "onStartupLog" | "signal" | "warn"> {
   readonly deployment: DeploymentOptions;
   readonly verbose: boolean;
 }
@@ -25,7 +25,7 @@ export interface WatchedConnection extends AsyncDisposable {
 
 export async function openWatched(
   { deployment: options, verbose, ...request }: WatchedRequest,
-  { stages }: Pick<Display, "stages">,
+  { stages, say }: Pick<Display, "stages" | "say">,
   signal: AbortSignal,
 ): Promise<WatchedConnection> {
   const deployment = openDeployment(options);
@@ -36,6 +36,7 @@ export async function openWatched(
     signal,
     logger,
     onStage: (text) => stages.set(text),
+    warn: say,
   }).finally(() => stages.clear());
   const watch = watchConnection({ deployment, workspace, connection, signal, logger });
   return {

@@ -29,7 +29,7 @@ export interface TransferOptions {
 
 export interface TransferFile {
   readonly source: string;
-  /** As a list has them, which may be of long ago. */
+  /** From the listing of its directory, which may be old. */
   readonly facts: FileFacts;
   readonly destination: string;
   /** The directory was made by this copy: there is nothing to look for. */

@@ -187,7 +187,7 @@ function wantsClientCertificate(error: EngineError): boolean {
   );
 }
 
-/** As a sentence begins; an address or a flag at its beginning stays as it is. */
+/** With a capital at its beginning; an address or a flag there stays as it is. */
 function capitalized(text: string): string {
   return /^[a-z]+(?![a-z]*:\/\/)\b/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
 }

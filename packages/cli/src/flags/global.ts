@@ -1,4 +1,5 @@
 import { defaultConfigDir } from "../base/config-dir.ts";
+import { say } from "../base/say.ts";
 import type { DeploymentOptions } from "../rest/deployment.ts";
 import type { FlagValues } from "./kinds.ts";
 import { list, text, toggle } from "./kinds.ts";
@@ -94,6 +95,7 @@ export function deploymentOptions(flags: GlobalValues): DeploymentOptions {
     headerCommand: flags["header-command"],
     tls: { "ca-file": flags["ca-file"], "client-cert": flags["client-cert"], "client-key": flags["client-key"] },
     versionWarning: !flags["no-version-warning"],
+    say,
   };
 }
 

@@ -53,6 +53,7 @@ export async function runPortForward(
       signal: until,
       logger,
       onStage: (text) => stages.set(text),
+      warn: say,
     }).finally(() => stages.clear());
   const first = await connect(request.timeoutMs, signal);
   const forwarding = new PortForwarding({

@@ -1,16 +1,20 @@
 import { presentServerError, ServerError } from "coder-server/base/errors";
-import { say } from "../base/say.ts";
 import { reportFailure } from "../errors/report.ts";
 import { EXIT } from "../errors/user-error.ts";
+import type { Display } from "../ui/display.ts";
 
 /** Does the work and returns the exit code, after saying what went wrong: callers in other bundles do not know its errors. */
-export async function reported(signal: AbortSignal, work: () => Promise<void>): Promise<number> {
+export async function reported(
+  { say }: Pick<Display, "say">,
+  signal: AbortSignal,
+  work: () => Promise<void>,
+): Promise<number> {
   try {
     await work();
     return EXIT.ok;
   } catch (error) {
     if (!(error instanceof ServerError)) return reportFailure(error, signal);
-    say(`${presentServerError(error)}`);
+    say(presentServerError(error));
     return EXIT.failure;
   }
 }

@@ -16,9 +16,9 @@ import {
   writeNewKeys,
 } from "coder-server";
 import { accountHome } from "../base/config-dir.ts";
-import { say } from "../base/say.ts";
 import { EXIT, UserError } from "../errors/user-error.ts";
 import { askHealth } from "../rest/server-health.ts";
+import type { Display } from "../ui/display.ts";
 import { dashboardFiles } from "./dashboard-files.ts";
 import { packagedPrograms } from "./packaged-programs.ts";
 import { reported } from "./reported.ts";
@@ -30,28 +30,33 @@ import { reported } from "./reported.ts";
 export async function runServerCommand(
   values: ServerFlagValues,
   verbose: boolean,
+  display: Display,
   signal: AbortSignal,
 ): Promise<number> {
-  return reported(signal, async () => {
+  return reported(display, signal, async () => {
     const config = parseServerConfig(verbose ? { ...values, verbose: true } : values, surroundings());
     await runServer(config, { signal, deps: { packaged: packagedPrograms(), dashboard: dashboardFiles() } });
   });
 }
 
 /** Asks the server that listens where this line says. Returns the exit code. */
-export async function runHealth(values: ServerFlagValues, signal: AbortSignal): Promise<number> {
-  return reported(signal, async () => {
+export async function runHealth(values: ServerFlagValues, display: Display, signal: AbortSignal): Promise<number> {
+  return reported(display, signal, async () => {
     const { http, tls } = parseServerConfig(values, surroundings());
     const target = http ?? tls?.address;
     if (target === undefined)
       throw new UserError("The server listens nowhere", { code: "ERR_USAGE", exit: EXIT.usage });
-    process.stdout.write(`${await askHealth({ secure: http === undefined, ...target }, signal)} is well\n`);
+    display.print(`${await askHealth({ secure: http === undefined, ...target }, signal)} is well\n`);
   });
 }
 
 /** Whether a server could be started by this line, as far as its flags tell. Returns the exit code, after saying what is wrong. */
-export async function checkServerFlags(values: ServerFlagValues, signal: AbortSignal): Promise<number> {
-  return reported(signal, async () => void parseServerConfig(values, surroundings()));
+export async function checkServerFlags(
+  values: ServerFlagValues,
+  display: Display,
+  signal: AbortSignal,
+): Promise<number> {
+  return reported(display, signal, async () => void parseServerConfig(values, surroundings()));
 }
 
 /** Changes a password in the store of the server that is started with the same values. Returns the exit code. */
@@ -59,22 +64,28 @@ export async function runResetPassword(
   values: ServerFlagValues,
   username: string,
   password: () => Promise<string>,
+  display: Display,
   signal: AbortSignal,
 ): Promise<number> {
-  return reported(signal, async () => {
+  return reported(display, signal, async () => {
     await resetPassword(storePlaceOf(parseServerConfig(values, surroundings())), username, password);
-    say(`Password has been reset for user ${username}!`);
+    display.say(`Password has been reset for user ${username}!`);
   });
 }
 
 /** Copies that server's state to a new folder. Returns the exit code. */
-export async function runBackup(values: ServerFlagValues, to: string, signal: AbortSignal): Promise<number> {
-  return reported(signal, async () => {
+export async function runBackup(
+  values: ServerFlagValues,
+  to: string,
+  display: Display,
+  signal: AbortSignal,
+): Promise<number> {
+  return reported(display, signal, async () => {
     const { stateDir } = filesOnly(values);
     const { files } = await backUp(stateDir, to, { now: Date.now(), signal });
     const bytes = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
-    say(`Backed up "${stateDir}" to "${to}": ${megabytes(bytes)}`);
-    say("TLS certificates and the server's options are not in it.");
+    display.say(`Backed up "${stateDir}" to "${to}": ${megabytes(bytes)}`);
+    display.say("TLS certificates and the server's options are not in it.");
   });
 }
 
@@ -83,14 +94,16 @@ export async function runRestore(
   values: ServerFlagValues,
   from: string,
   replace: boolean,
+  display: Display,
   signal: AbortSignal,
 ): Promise<number> {
-  return reported(signal, async () => {
+  return reported(display, signal, async () => {
     const { stateDir } = filesOnly(values);
     const { manifest, movedTo } = await restore(from, stateDir, { now: Date.now(), signal, replace });
-    say(`Restored "${stateDir}" as it was on ${manifest.created_at}`);
-    if (movedTo !== undefined) say(`What was there before is in "${movedTo}"; remove it when you need it no more`);
-    say("Next: start the server again");
+    display.say(`Restored "${stateDir}" as it was on ${manifest.created_at}`);
+    if (movedTo !== undefined)
+      display.say(`What was there before is in "${movedTo}"; remove it when you need it no more`);
+    display.say("Next: start the server again");
   });
 }
 
@@ -98,25 +111,28 @@ export async function runRestore(
 export async function runMigrateStore(
   line: { readonly from: string; readonly to: string; readonly dryRun: boolean },
   confirmed: (question: string) => Promise<boolean>,
+  display: Display,
   signal: AbortSignal,
 ): Promise<number> {
-  return reported(signal, async () => {
+  return reported(display, signal, async () => {
     const { dryRun } = line;
     const [from, to] = [parseStoreEnd(line.from, "--from"), parseStoreEnd(line.to, "--to")];
     const [source, target] = [storeEndText(from), storeEndText(to)];
     if (!(await confirmed(`Move the store from ${source} to ${target}?`))) {
-      say("Nothing was moved");
+      display.say("Nothing was moved");
       return;
     }
     const log = createLogger({ sink: process.stderr, level: "info", format: "human" });
     const copies = await migrateStore({ from, to, dryRun, now: Date.now(), signal, log });
-    for (const { table, rows, sha256 } of copies) say(`${table}: ${rows} rows, ${sha256.slice(0, 16)}`);
+    for (const { table, rows, sha256 } of copies) display.say(`${table}: ${rows} rows, ${sha256.slice(0, 16)}`);
     if (dryRun) {
-      say("All rows arrived and are equal. Nothing was kept: leave out --dry-run to move the store.");
+      display.say("All rows arrived and are equal. Nothing was kept: leave out --dry-run to move the store.");
       return;
     }
-    say(`Moved the store from ${source} to ${target}`);
-    say("stateDir" in from ? keysToCopy(from.stateDir) : `Next: put keys.json of a server into the state directory`);
+    display.say(`Moved the store from ${source} to ${target}`);
+    display.say(
+      "stateDir" in from ? keysToCopy(from.stateDir) : `Next: put keys.json of a server into the state directory`,
+    );
   });
 }
 
@@ -125,8 +141,8 @@ function keysToCopy(stateDir: string): string {
 }
 
 /** Writes a new key file. Returns the exit code. */
-export async function runGenerateKeys(path: string, signal: AbortSignal): Promise<number> {
-  return reported(signal, async () => {
+export async function runGenerateKeys(path: string, display: Display, signal: AbortSignal): Promise<number> {
+  return reported(display, signal, async () => {
     if (existsSync(path)) {
       throw new ServerError("ERR_KEY_FILE", `"${path}" exists already`, {
         why: "a key file is never overwritten: agents would lose their tokens",
@@ -134,7 +150,7 @@ export async function runGenerateKeys(path: string, signal: AbortSignal): Promis
       });
     }
     writeNewKeys(path);
-    say(`Wrote new keys to "${path}"`);
+    display.say(`Wrote new keys to "${path}"`);
   });
 }
 

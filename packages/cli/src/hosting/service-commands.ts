@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import { lastingSelfCommand } from "coder-client/base/self-command";
 import { accountHome, defaultConfigDir } from "../base/config-dir.ts";
-import { say } from "../base/say.ts";
 import { UserError } from "../errors/user-error.ts";
 import { type ServicePlaces, servicePlaces } from "../systemd/places.ts";
 import { installService, readIfThere, uninstallService } from "../systemd/service.ts";
@@ -17,6 +16,7 @@ import {
 import { Systemctl } from "../systemd/systemctl.ts";
 import { withVariables } from "../systemd/unit-text.ts";
 import { type ServiceName, type UnitOptions, unitText } from "../systemd/units.ts";
+import type { Display } from "../ui/display.ts";
 import { agentToken, agentUrl } from "./agent-identity.ts";
 
 export interface InstallOptions {
@@ -46,8 +46,8 @@ interface ServiceRequest extends Omit<InstallOptions, "settings"> {
   readonly unit: (settings: string) => Pick<UnitOptions, "runAs" | "lowPort">;
 }
 
-export async function installServer({ settings, ...options }: InstallOptions): Promise<void> {
-  await runInstall({
+export async function installServer({ settings, ...options }: InstallOptions, display: Display): Promise<void> {
+  await runInstall(display, {
     ...options,
     service: "server",
     variables: settingVariables(settings),
@@ -56,20 +56,17 @@ export async function installServer({ settings, ...options }: InstallOptions): P
 }
 
 /** The token itself is kept, wherever it was given. Throws what the agent itself would when something is missing. */
-export async function installAgent({
-  settings,
-  url,
-  token,
-  tokenFile,
-  ...options
-}: AgentInstallOptions): Promise<void> {
+export async function installAgent(
+  { settings, url, token, tokenFile, ...options }: AgentInstallOptions,
+  display: Display,
+): Promise<void> {
   const { runAs, print } = options;
   const { CODER_AGENT_TOKEN_FILE: file, ...given } = settingVariables(settings);
   const named = given["CODER_AGENT_TOKEN"] ?? file;
   const variables: Record<string, string> = { ...proxyVariables(process.env), ...given };
   if (given["CODER_AGENT_URL"] !== undefined) variables["CODER_AGENT_URL"] = agentUrl(url).href;
   if (named !== undefined) variables["CODER_AGENT_TOKEN"] = agentToken(token, tokenFile);
-  await runInstall({
+  await runInstall(display, {
     ...options,
     service: "agent",
     variables,
@@ -82,7 +79,8 @@ export async function installAgent({
   });
 }
 
-async function runInstall({ service, user, now, print, variables, unit }: ServiceRequest): Promise<void> {
+async function runInstall({ print, say }: Display, request: ServiceRequest): Promise<void> {
+  const { service, user, now, variables, unit } = request;
   const places = placesOf(service, user);
   const settings = withVariables(readIfThere(places.environment) ?? emptySettings(service), variables);
   const program = lastingSelfCommand(process.env["PATH"]);
@@ -92,8 +90,8 @@ async function runInstall({ service, user, now, print, variables, unit }: Servic
     scope: places.scope,
     ...unit(settings),
   });
-  if (print) {
-    process.stdout.write(text);
+  if (request.print) {
+    print(text);
     return;
   }
   const systemctl = new Systemctl(places);
@@ -108,8 +106,11 @@ async function runInstall({ service, user, now, print, variables, unit }: Servic
   if (own) say("To keep it while you are logged out: loginctl enable-linger");
 }
 
-/** @param forgets Whether its settings go as well. */
-export async function runUninstall(service: ServiceName, user: boolean, forgets: boolean): Promise<void> {
+/** `forgets`: its settings go as well. */
+export async function runUninstall(
+  { service, user, forgets }: { readonly service: ServiceName; readonly user: boolean; readonly forgets: boolean },
+  { say }: Display,
+): Promise<void> {
   const places = placesOf(service, user);
   const systemctl = new Systemctl(places);
   await systemctl.check(`remove ${places.unit} and ${places.environment} by hand, if they are there`);

@@ -33,7 +33,7 @@ export interface DoctorOptions {
 /** Exit code 0 when the connection is direct and healthy. */
 export async function runDoctor(
   { deployment, connect, verbose, json }: DoctorOptions,
-  { stages, print }: Display,
+  { stages, print, say }: Display,
   signal: AbortSignal,
 ): Promise<number> {
   try {
@@ -44,6 +44,7 @@ export async function runDoctor(
       signal,
       logger: createLogger({ verbose, logDir: undefined }),
       onStage: (text) => stages.set(text),
+      warn: say,
     });
     await using _closing = connection;
     const facts = await examine(connection, stages, signal);

@@ -41,6 +41,7 @@ export async function runSupportBundle(
     ]),
     logger: log.logger,
     ownLog: log.text,
+    warn: say,
     signal,
     onPart: (name) => stages.set(`Collecting ${name}`),
   }).finally(() => stages.clear());

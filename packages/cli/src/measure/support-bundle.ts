@@ -34,6 +34,8 @@ export interface BundleRequest {
   readonly ownLog: () => string;
   readonly signal: AbortSignal;
   readonly onPart: (name: string) => void;
+  /** Takes a line for the person. */
+  readonly warn: (text: string) => void;
 }
 
 export interface BundlePart {
@@ -140,6 +142,7 @@ async function addWorkspace(
     signal: bundle.signal,
     logger: bundle.logger,
     onStage: (text) => bundle.logger.log("info", text),
+    warn: bundle.warn,
   });
   let connected: ConnectedWorkspace | undefined;
   await add("agent/connect.txt", async () => {

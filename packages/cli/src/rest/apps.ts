@@ -18,7 +18,7 @@ export async function findAppPlace(deployment: Deployment, name: string, signal:
   return { workspace: await findWorkspace(deployment, parsed, { signal }), agentName: parsed.agent };
 }
 
-/** Those of one agent where the name has one. */
+/** The apps of the workspace, or of one agent where the name has one. */
 export async function listApps(
   deployment: Deployment,
   { workspace, agentName }: AppPlace,

@@ -8,17 +8,13 @@ import { ClientError } from "coder-client/base/client-error";
 import { Dialer, type TlsSettings } from "coder-client/dial/dialer";
 import { Deployment } from "coder-client/rest/deployment";
 import { readConfig, removeConfig, writeConfig } from "../base/config-dir.ts";
-import { say } from "../base/say.ts";
 import { clientSessionId } from "../base/session-id.ts";
 import { VERSION } from "../base/version.ts";
 import { UserError } from "../errors/user-error.ts";
 
 const HEADER_COMMAND_TIMEOUT_MS = 10_000;
 /** A rollout behind a load balancer takes seconds. Before a login it is unknown whether the URL belongs to a deployment at all. */
-const PATIENCE = {
-  limitMs: 8_000,
-  onWait: (error: ClientError): void => say(`warning: ${error.message}; trying again`),
-};
+const PATIENCE_MS = 8_000;
 
 /** Which deployment, with whose login, and how it is dialled; undefined is what the stored login says. */
 export interface DeploymentOptions {
@@ -33,6 +29,8 @@ export interface DeploymentOptions {
   readonly tls: TlsFiles;
   /** Whether to warn when the versions differ. */
   readonly versionWarning: boolean;
+  /** Takes a line for the person. */
+  readonly say: (text: string) => void;
 }
 
 /** Files of TLS by the names of their options; a login remembers them for its deployment. */
@@ -71,6 +69,8 @@ export function openDeployment(options: DeploymentOptions): Deployment {
 }
 
 export function deploymentAt(url: URL, token: string | undefined, options: DeploymentOptions): Deployment {
+  const { say } = options;
+  const onWait = (error: ClientError): void => say(`warning: ${error.message}; trying again`);
   return new Deployment({
     url,
     token,
@@ -78,15 +78,13 @@ export function deploymentAt(url: URL, token: string | undefined, options: Deplo
     extraHeaders: headerSource(url, options.headers, options.headerCommand),
     clientVersion: VERSION,
     sessionId: clientSessionId(),
-    patience: token === undefined ? undefined : PATIENCE,
-    onVersionMismatch: options.versionWarning ? (server) => warnOfVersion(server, url) : undefined,
+    patience: token === undefined ? undefined : { limitMs: PATIENCE_MS, onWait },
+    onVersionMismatch: options.versionWarning ? (server) => say(mismatchText(server, url)) : undefined,
   });
 }
 
-function warnOfVersion(server: string, url: URL): void {
-  say(
-    `version mismatch: this client is ${VERSION}, the deployment is ${server}; to have its client, run: ${updateLine(url)}`,
-  );
+function mismatchText(server: string, url: URL): string {
+  return `version mismatch: this client is ${VERSION}, the deployment is ${server}; to have its client, run: ${updateLine(url)}`;
 }
 
 /** The command that brings the deployment's client: by itself where it can replace itself. */

@@ -9,7 +9,7 @@ export async function listWorkspaces(deployment: Deployment, query: string, sign
     signal,
   })) as { workspaces?: unknown } | undefined;
   if (!Array.isArray(body?.workspaces)) {
-    throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's answer has no list of workspaces");
+    throw new ClientError("ERR_NOT_A_CODER_SERVER", "unexpected answer: expected a list of workspaces");
   }
   return body.workspaces as Workspace[];
 }

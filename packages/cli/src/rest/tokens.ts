@@ -28,7 +28,7 @@ export async function listTokens(
   const body = await deployment.call("/api/v2/users/me/keys/tokens", { query: { include_all: all }, signal });
   if (body === null || body === undefined) return [];
   if (Array.isArray(body)) return body as ApiKeyWithOwner[];
-  throw new ClientError("ERR_NOT_A_CODER_SERVER", "the deployment's answer is no list of tokens");
+  throw new ClientError("ERR_NOT_A_CODER_SERVER", "unexpected answer: expected a list of tokens");
 }
 
 /** By name, id or whole token. Rejects with ERR_NOT_FOUND when none matches. */

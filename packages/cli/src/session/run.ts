@@ -36,7 +36,11 @@ export interface SshOptions {
 }
 
 /** Returns the remote program's exit code. */
-export async function runSsh(options: SshOptions, { stages }: Display, signal: AbortSignal): Promise<number> {
+export async function runSsh(
+  options: SshOptions,
+  { stages, say, sayPainted }: Display,
+  signal: AbortSignal,
+): Promise<number> {
   const plan = planSession(options.session);
   const logger = createLogger({ verbose: options.verbose, logDir: options.logDir });
   const deployment = openDeployment(options.deployment);
@@ -48,9 +52,10 @@ export async function runSsh(options: SshOptions, { stages }: Display, signal: A
       signal,
       logger,
       onStage: (text) => stages.set(text),
+      warn: say,
       onStartupLog: (text) => {
         stages.clear();
-        process.stderr.write(`${text}\n`);
+        sayPainted(text);
       },
     });
     const { connection, workspace } = connected;

@@ -27,7 +27,7 @@ export function storedLines(options: StoredOptions): string[] {
   return entriesOf(options).map(([key, value]) => `# :${key}=${value}`);
 }
 
-/** The same for people. */
+/** One line for each option that is not the default, for people. */
 export function describeStored(options: StoredOptions): string[] {
   const lines = entriesOf(options).map(([key, value]) => `* ${key}: ${value}`);
   return lines.length === 0 ? ["* none"] : lines;

@@ -39,15 +39,18 @@ export default class AgentInstall extends BaseCommand<typeof AgentInstall> {
     if (runAs !== undefined && !/^[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?$/.test(runAs))
       throw new UsageError(`--run-as is "${runAs}"; it takes the name of an account`);
     const { installAgent } = await import("../../hosting/service-commands.ts");
-    await installAgent({
-      user: flags.user,
-      now: flags.now,
-      print: flags.print,
-      runAs: runAs ?? (process.env["SUDO_USER"] || "root"),
-      url: flags["agent-url"],
-      token: flags["agent-token"],
-      tokenFile: flags["agent-token-file"],
-      settings: givenSettings({ ...KEPT, ...COMMON }, flags, this.origins),
-    });
+    await installAgent(
+      {
+        user: flags.user,
+        now: flags.now,
+        print: flags.print,
+        runAs: runAs ?? (process.env["SUDO_USER"] || "root"),
+        url: flags["agent-url"],
+        token: flags["agent-token"],
+        tokenFile: flags["agent-token-file"],
+        settings: givenSettings({ ...KEPT, ...COMMON }, flags, this.origins),
+      },
+      this.display,
+    );
   }
 }

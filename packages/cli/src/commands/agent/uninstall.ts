@@ -8,6 +8,6 @@ export default class AgentUninstall extends BaseCommand<typeof AgentUninstall> {
 
   protected override async execute(): Promise<undefined> {
     const { runUninstall } = await import("../../hosting/service-commands.ts");
-    await runUninstall("agent", this.flags.user, true);
+    await runUninstall({ service: "agent", user: this.flags.user, forgets: true }, this.display);
   }
 }

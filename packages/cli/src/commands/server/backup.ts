@@ -20,6 +20,6 @@ export default class ServerBackup extends BaseCommand<typeof ServerBackup> {
     const to = this.flags.to;
     if (to === undefined) throw new UsageError("--to is missing: the folder to write");
     const { runBackup } = await import("../../hosting/server.ts");
-    return runBackup(stateDirOf(this.flags), to, signal);
+    return runBackup(stateDirOf(this.flags), to, this.display, signal);
   }
 }

@@ -19,6 +19,6 @@ export default class ServerHealth extends BaseCommand<typeof ServerHealth> {
 
   protected override async execute(signal: AbortSignal): Promise<number> {
     const { runHealth } = await import("../../hosting/server.ts");
-    return runHealth(givenServerFlags(this.flags, this.origins), signal);
+    return runHealth(givenServerFlags(this.flags, this.origins), this.display, signal);
   }
 }

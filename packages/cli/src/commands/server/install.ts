@@ -16,15 +16,11 @@ export default class ServerInstall extends BaseCommand<typeof ServerInstall> {
   protected override async execute(signal: AbortSignal): Promise<number> {
     const { flags, origins } = this;
     const { checkServerFlags } = await import("../../hosting/server.ts");
-    const wrong = await checkServerFlags(givenServerFlags(flags, origins), signal);
+    const wrong = await checkServerFlags(givenServerFlags(flags, origins), this.display, signal);
     if (wrong !== 0) return wrong;
     const { installServer } = await import("../../hosting/service-commands.ts");
-    await installServer({
-      user: flags.user,
-      now: flags.now,
-      print: flags.print,
-      settings: givenSettings(SERVER_FLAGS, flags, origins),
-    });
+    const settings = givenSettings(SERVER_FLAGS, flags, origins);
+    await installServer({ user: flags.user, now: flags.now, print: flags.print, settings }, this.display);
     return 0;
   }
 }

@@ -25,6 +25,6 @@ export default class ServerMigrateStore extends BaseCommand<typeof ServerMigrate
     if (to === undefined) throw new UsageError("--to is missing: where to move the store");
     const { runMigrateStore } = await import("../../hosting/server.ts");
     const confirmed = yes || dryRun ? async () => true : (question: string) => this.confirm(question, signal);
-    return runMigrateStore({ from, to, dryRun }, confirmed, signal);
+    return runMigrateStore({ from, to, dryRun }, confirmed, this.display, signal);
   }
 }

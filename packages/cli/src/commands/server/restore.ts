@@ -21,6 +21,6 @@ export default class ServerRestore extends BaseCommand<typeof ServerRestore> {
     const from = this.flags.from;
     if (from === undefined) throw new UsageError("--from is missing: the backup to restore");
     const { runRestore } = await import("../../hosting/server.ts");
-    return runRestore(stateDirOf(this.flags), from, this.flags.replace, signal);
+    return runRestore(stateDirOf(this.flags), from, this.flags.replace, this.display, signal);
   }
 }

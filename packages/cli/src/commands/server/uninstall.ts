@@ -8,6 +8,6 @@ export default class ServerUninstall extends BaseCommand<typeof ServerUninstall>
 
   protected override async execute(): Promise<undefined> {
     const { runUninstall } = await import("../../hosting/service-commands.ts");
-    await runUninstall("server", this.flags.user, false);
+    await runUninstall({ service: "server", user: this.flags.user, forgets: false }, this.display);
   }
 }

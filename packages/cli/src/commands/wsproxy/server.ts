@@ -18,6 +18,7 @@ export default class WsproxyServer extends BaseCommand<typeof WsproxyServer> {
   protected override async execute(signal: AbortSignal): Promise<number> {
     const { runProxyCommand } = await import("../../hosting/workspace-proxy.ts");
     const values = givenProxyFlags(this.flags, this.origins);
-    return runProxyCommand({ values, verbose: this.flags.verbose, tls: deploymentOptions(this.flags).tls }, signal);
+    const line = { values, verbose: this.flags.verbose, tls: deploymentOptions(this.flags).tls };
+    return runProxyCommand(line, this.display, signal);
   }
 }

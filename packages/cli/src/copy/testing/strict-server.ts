@@ -369,7 +369,7 @@ function attributes(node: MemoryNode): Buffer {
   });
 }
 
-/** The same order in every run. */
+/** Seeded: each run has the same order. */
 function shuffle(items: unknown[]): void {
   let seed = 12345;
   for (let i = items.length - 1; i > 0; i--) {

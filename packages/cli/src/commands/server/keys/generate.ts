@@ -12,6 +12,6 @@ export default class ServerKeysGenerate extends BaseCommand<typeof ServerKeysGen
 
   protected override async execute(signal: AbortSignal): Promise<number> {
     const { runGenerateKeys } = await import("../../../hosting/server.ts");
-    return runGenerateKeys(this.flags.out ?? "keys.json", signal);
+    return runGenerateKeys(this.flags.out ?? "keys.json", this.display, signal);
   }
 }
