@@ -14,7 +14,7 @@ const REASONS: Readonly<Record<number, string>> = {
   404: "the workspace or its agent does not exist any more",
 };
 
-/** Resolves with the reason, undefined when the agent answers nevertheless. Never rejects. */
+/** Resolves with the reason, undefined when the agent still answers. Never rejects. */
 export async function accessEnd(
   refusal: ClientError,
   ping: (options: { readonly signal: AbortSignal }) => Promise<unknown>,

@@ -12,7 +12,7 @@ const MIN_SAMPLE = 10;
 const USED: readonly string[] = ["in-use", "worse-than-relay", "held-off"];
 /** A path may die once. */
 const MIN_FAILURES = 2;
-/** A sample whose last probes were all in vain, this many of them, after hardly any was: that is an end, not loss. */
+/** This many unanswered probes at the end of a sample, after hardly any before: the path ended, it did not lose packets. */
 const MIN_SILENT_PROBES = 10;
 const MAX_LOSS_BEFORE_END = 0.2;
 /** A path that lost this much over all its lives falls silent by chance; a flow that is ended lost next to nothing before. */

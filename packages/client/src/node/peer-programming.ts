@@ -31,7 +31,7 @@ export type PeerAction =
       /** The process behind it is over: its connections can never go on. */
       readonly over: boolean;
     }
-  /** The process behind it is gone, so its connections end. It can still use the tunnel if it is alive nevertheless. */
+  /** The process behind it is gone, so its connections end. If it is alive after all, it can still use the tunnel. */
   | { readonly kind: "hang-up"; readonly id: string; readonly node: NodeInfo };
 
 interface PeerState {

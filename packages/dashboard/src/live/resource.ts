@@ -13,7 +13,7 @@ export interface Source<T> {
   readonly watchFirst?: true;
   /** Keeps the data current until the signal aborts. Called at once. */
   watch?(changes: Changes<T>, signal: AbortSignal): void;
-  /** The same, called after the first load with what it found. */
+  /** Keeps the data current like `watch`, but is called after the first load, with what it found. */
   follow?(changes: Changes<T>, signal: AbortSignal, first: T): void;
 }
 

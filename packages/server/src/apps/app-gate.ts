@@ -17,7 +17,7 @@ export interface UnderstoodRequest {
   readonly origin: string;
 }
 
-/** The same with how the page that sent it relates to the app. */
+/** An understood request, and how the page that sent it relates to the app. */
 export interface Asked extends UnderstoodRequest {
   readonly relation: Relation;
   readonly rule: CorsRule;

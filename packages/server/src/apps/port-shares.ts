@@ -39,7 +39,7 @@ export class PortShareService {
     return this.#counted(rows, now);
   }
 
-  /** Those of all workspaces that have not expired. */
+  /** The shares of all workspaces that have not expired. */
   async all(): Promise<NamedShareRow[]> {
     const now = this.#options.clock.now();
     return this.#counted(await this.#options.store.portShares.all(now), now);

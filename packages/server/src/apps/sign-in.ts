@@ -141,7 +141,7 @@ export class SignIn {
   }
 }
 
-/** The same for an app that does not exist and for one of somebody else. */
+/** One answer for an app that does not exist and for an app of another person: a visitor cannot tell them apart. */
 export function notFoundAnswer(accessUrl: URL): AppAnswer {
   return {
     status: 404,

@@ -115,7 +115,7 @@ export class AgentLogs {
     return true;
   }
 
-  /** Those of several agents; of each, in the order they were added. */
+  /** The sources of several agents; of each agent, in the order in which they were added. */
   async sourcesOf(agentIds: readonly string[]): Promise<AgentLogSourceRow[]> {
     return await this.#db
       .selectFrom("agent_log_sources")

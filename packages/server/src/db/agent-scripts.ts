@@ -32,7 +32,7 @@ export class AgentScripts {
       .execute();
   }
 
-  /** Those of several agents; of each, in the order they were given. */
+  /** The scripts of several agents; of each agent, in the order in which they were given. */
   async listOf(agentIds: readonly string[]): Promise<AgentScriptRow[]> {
     return await this.#db
       .selectFrom("agent_scripts")

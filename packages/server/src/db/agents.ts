@@ -45,7 +45,7 @@ export class Agents {
       .execute();
   }
 
-  /** Those of several workspaces; of each, in the order they were created. */
+  /** The agents of several workspaces; of each workspace, in the order in which they were created. */
   async ofWorkspaces(workspaceIds: readonly string[]): Promise<AgentRow[]> {
     return await this.#db
       .selectFrom("agents")

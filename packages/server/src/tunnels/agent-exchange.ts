@@ -41,7 +41,7 @@ export async function exchangeWithAgent<Result>(
   }
 }
 
-/** The same over a tunnel that the caller holds. */
+/** An exchange over a tunnel that the caller holds. */
 export async function exchangeOver<Result>(
   connection: AgentDialer,
   use: (agent: Agent) => Promise<Result>,

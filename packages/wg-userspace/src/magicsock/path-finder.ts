@@ -97,7 +97,7 @@ export interface Prober<Owner> {
   /** The finder's deadline moved to an earlier time. */
   wakeAt(at: number): void;
   /**
-   * The search has been in vain for a while although there is something to find. A router that took early packets for its own
+   * The search has found nothing for a while although there is something to find. A router that took early packets for its own
    * traffic stays confused for as long as they come: another local port starts afresh.
    */
   stuck(finder: PathFinder<Owner>): void;
@@ -175,7 +175,7 @@ export class PathFinder<Owner = unknown> {
   get mtu(): number {
     return this.#mtu.mtu;
   }
-  /** Attempts since the last success: how long the search has been in vain. */
+  /** Attempts since the last success. */
   get attempts(): number {
     return this.#rounds.count;
   }

@@ -59,7 +59,7 @@ export class FileRoutes {
     try {
       const facts = await file.stat();
       if (!facts.isFile()) return refusal(new FileFailure(400, "This is not a regular file."));
-      // Files of the kernel have the size 0 and content nevertheless: those end where they end.
+      // Files of the kernel report the size 0 but have content: they are read to their end.
       const sized = facts.size > 0;
       if (sized) response.setHeader("Content-Length", facts.size);
       response.writeHead(200, { "Content-Type": "application/octet-stream", Connection: "close" });
