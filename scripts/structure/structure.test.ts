@@ -62,7 +62,7 @@ describe("the sources", () => {
   it("add members without conditional spreads: types of options accept undefined, JSON leaves it out", () => {
     const files = globSync(["packages/*/src/**/*.{ts,tsx}", "scripts/**/*.{ts,mjs}"], { cwd: root })
       .map((file) => file.replaceAll("\\", "/"))
-      .filter((file) => !file.endsWith(".test.ts") || file.startsWith("scripts/"));
+      .filter((file) => !file.includes("node_modules"));
     expect(files.length).toBeGreaterThan(500);
     const found = files
       .map((file) => ({ file, lines: conditionalSpreadsIn(readFileSync(join(root, file), "utf8")) }))

@@ -94,7 +94,6 @@ function causesOf(
   more: { pingTimeoutMs?: number; nat64Prefix?: string; sample?: DirectSample } = {},
 ) {
   const { path, endpoint } = client.engine.peerStatus(workspace.engine.publicKey)!;
-  const choice = relayChoice(endpoint.finder);
   const there = workspace.engine.peerStatus(client.engine.publicKey)!.endpoint.finder;
   return findCauses({
     report: {
@@ -102,8 +101,8 @@ function causesOf(
       path: pathRef(path, undefined),
       candidates: candidateReports(endpoint.finder, net.now),
       peerRegion: { id: 1, name: "R" },
-      ...(endpoint.relayRttMs === undefined ? {} : { relayRttMs: endpoint.relayRttMs }),
-      ...(choice === undefined ? {} : { relayChoice: choice }),
+      relayRttMs: endpoint.relayRttMs,
+      relayChoice: relayChoice(endpoint.finder),
       peerEndpoints: endpointTexts(workspace.endpoints),
       ownRegion: { id: 1, name: "R" },
       ownEndpoints: endpointTexts(client.endpoints),

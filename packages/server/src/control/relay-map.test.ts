@@ -47,7 +47,7 @@ async function open(
     addresses: { accessUrl: () => new URL("https://coder.example.com"), stunPort: () => options.stunPort },
     log: createLogger({ sink: { write: (line) => void log.push(line) }, level: "debug", format: "json" }),
     intervalMs: options.intervalMs ?? 3_600_000,
-    ...(options.fetchTimeoutMs === undefined ? {} : { fetchTimeoutMs: options.fetchTimeoutMs }),
+    fetchTimeoutMs: options.fetchTimeoutMs,
   });
   return { maps, log, [Symbol.dispose]: () => maps.close() };
 }

@@ -49,7 +49,7 @@ export interface RelayMapOptions {
   readonly proxies?: ProxySource;
   readonly log: Logger;
   readonly intervalMs?: number;
-  readonly fetchTimeoutMs?: number;
+  readonly fetchTimeoutMs?: number | undefined;
 }
 
 export class RelayMaps {

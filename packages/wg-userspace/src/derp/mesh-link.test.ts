@@ -40,7 +40,7 @@ class Mesh {
         random: new LinkRandom(from * 10 + to),
         send: (source, destination, bytes, offset, length) =>
           this.links.get(name)?.client?.client.forwardPacket(source, destination, bytes, offset, length) ?? false,
-        ...(this.#maxKeys === undefined ? {} : { maxKeys: this.#maxKeys }),
+        maxKeys: this.#maxKeys,
       });
       entry = { link, client: undefined };
       this.links.set(name, entry);

@@ -31,7 +31,7 @@ export interface MeshLinkOptions {
   readonly random: RandomSource;
   /** Queues a packet for the sibling; everything is borrowed. False: it was dropped. */
   readonly send: (...packet: Parameters<PacketForwarder["forwardPacket"]>) => boolean;
-  readonly maxKeys?: number;
+  readonly maxKeys?: number | undefined;
 }
 
 export class MeshLink implements PacketForwarder {

@@ -314,7 +314,7 @@ export class Netstack {
 
   /** @throws EngineError ERR_ADDRESS_IN_USE, ERR_INVALID_ARGUMENT. */
   listenTcp(
-    options: { readonly port: number; readonly address?: IpAddress; readonly backlog?: number },
+    options: { readonly port: number; readonly address?: IpAddress | undefined; readonly backlog?: number },
     handler: TcpRequestHandler,
   ): TcpListener {
     return this.#synBacklog.listen(options, handler);

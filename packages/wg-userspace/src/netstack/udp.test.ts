@@ -122,10 +122,7 @@ describe("ports", () => {
     const peer = new Host("fd00::9");
     const heard: string[] = [];
     const bind = (name: string, address?: IpAddress) =>
-      host.stack.bindUdp(
-        { port: 7, ...(address === undefined ? {} : { address }) },
-        { onDatagram: () => void heard.push(name) },
-      );
+      host.stack.bindUdp({ port: 7, address }, { onDatagram: () => void heard.push(name) });
     const any = bind("any");
     const own = bind("own", ip("fd00::1"));
     expect(() => bind("again")).toThrow(expect.objectContaining({ code: "ERR_ADDRESS_IN_USE" }));
@@ -167,8 +164,7 @@ describe("ports", () => {
 
   test("a listener to one address stands beside one to all, and closing makes room", () => {
     const host = new Host("fd00::1");
-    const listen = (address?: IpAddress) =>
-      host.stack.listenTcp({ port: 80, ...(address === undefined ? {} : { address }) }, { onRequest: () => undefined });
+    const listen = (address?: IpAddress) => host.stack.listenTcp({ port: 80, address }, { onRequest: () => undefined });
     const own = listen(host.address);
     listen();
     expect(() => listen(host.address)).toThrow(expect.objectContaining({ code: "ERR_ADDRESS_IN_USE" }));

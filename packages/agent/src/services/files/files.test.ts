@@ -156,7 +156,7 @@ test("over HTTP: into a terminal's directory and back, with a status for each re
     const got = await fetch(at("~/work/b.bin"));
     expect([got.status, (await got.arrayBuffer()).byteLength]).toEqual([200, 300_000]);
     const statuses = async (method: string, path: string) =>
-      (await fetch(at(path), { method, ...(method === "PUT" ? { body: "x" } : {}) })).status;
+      (await fetch(at(path), { method, body: method === "PUT" ? "x" : null })).status;
     expect(await statuses("PUT", "work/b.bin")).toBe(409);
     expect(await statuses("PUT", "nowhere/b.bin")).toBe(404);
     expect(await statuses("PUT", "work/b.bin/c")).toBe(404);

@@ -55,7 +55,8 @@ describe("tail loss probe (RFC 8985 §7)", () => {
     script.write(full(1));
     script.out();
     later(script, 100);
-    script.send({ ack: edge(acknowledged), ...(dsack ? { sack: [[edge(2), edge(3)]] as const } : {}) });
+    const ack = edge(acknowledged);
+    script.send(dsack ? { ack, sack: [[edge(2), edge(3)]] } : { ack });
     expect(script.connection.info.ssthresh !== Number.POSITIVE_INFINITY).toBe(reduced);
   });
 });

@@ -42,7 +42,7 @@ export class SynBacklog {
 
   /** @throws EngineError ERR_ADDRESS_IN_USE, ERR_INVALID_ARGUMENT. */
   listen(
-    options: { readonly port: number; readonly address?: IpAddress; readonly backlog?: number },
+    options: { readonly port: number; readonly address?: IpAddress | undefined; readonly backlog?: number },
     handler: TcpRequestHandler,
   ): TcpListener {
     const { port, address } = options;
