@@ -18,6 +18,43 @@ export function seal(memory: ArrayBuffer, jobs: number): void;
  */
 export function open(memory: ArrayBuffer, jobs: number): number;
 
+/** One key and one direction of an SSH connection; its keys are wiped when it is closed or collected. */
+export interface SshCipher {
+  readonly __sshCipher: never;
+}
+
+/** Whether the ciphers of SSH packets are offered: as {@link hasAead}. Absent from builds of earlier versions. */
+export const hasSshCiphers: boolean;
+/**
+ * 0: aes128-gcm, 1: aes256-gcm (nonces of 12 bytes), 2: chacha20-poly1305@openssh.com (keys of 64 bytes, the text's first;
+ * nonces of 8, the packet's number). A packet is its length (4 bytes, big-endian), the text and a tag of 16.
+ */
+export function sshCipher(kind: 0 | 1 | 2, key: Uint8Array, sealing: 0 | 1): SshCipher;
+/** Safe to call twice; every other function throws afterwards. */
+export function sshClose(cipher: SshCipher): void;
+/** Seals in place: the packet has its length, its text and room for the tag. */
+export function sshSeal(cipher: SshCipher, nonce: Uint8Array, packet: Uint8Array): void;
+/** The length of the packet that begins at `at`; not authentic yet. */
+export function sshLength(cipher: SshCipher, nonce: Uint8Array, bytes: Uint8Array, at: number): number;
+/**
+ * Opens the packet at `at`, whose text fills `text` exactly.
+ * @returns whether it is authentic; `text` is zeroed if not.
+ */
+export function sshOpen(cipher: SshCipher, nonce: Uint8Array, bytes: Uint8Array, at: number, text: Uint8Array): boolean;
+/** Begins a packet of which parts are there; its length lies at `at`. */
+export function sshStart(cipher: SshCipher, nonce: Uint8Array, bytes: Uint8Array, at: number): void;
+/** Opens `count` bytes of its text into `text` at `textAt`; nothing vouches for them before {@link sshEnd}. */
+export function sshContinue(
+  cipher: SshCipher,
+  bytes: Uint8Array,
+  at: number,
+  count: number,
+  text: Uint8Array,
+  textAt: number,
+): void;
+/** Ends it. @returns whether its tag, at `at`, is right. */
+export function sshEnd(cipher: SshCipher, tag: Uint8Array, at: number): boolean;
+
 export interface BindOptions {
   readonly family: 4 | 6;
   /** 0: chosen by the system. */

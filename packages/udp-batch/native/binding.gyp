@@ -3,7 +3,7 @@
   "targets": [
     {
       "target_name": "udp_batch",
-      "sources": ["src/module.c", "src/arguments.c", "src/aead.c", "src/socket.c", "src/receive.c", "src/send.c"],
+      "sources": ["src/module.c", "src/arguments.c", "src/aead.c", "src/ssh_cipher.c", "src/socket.c", "src/receive.c", "src/send.c"],
       "defines": ["NAPI_VERSION=9", "_GNU_SOURCE"],
       "cflags": ["-std=c11", "-O3", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-fvisibility=hidden"],
       "conditions": [

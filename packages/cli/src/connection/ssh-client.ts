@@ -1,5 +1,6 @@
 /** An SSH connection to the workspace's SSH server, through the tunnel. */
 import type { Duplex } from "node:stream";
+import { useNativeCiphers } from "coder-agent/services/ssh/native-ciphers";
 import { Client, type ClientChannel, type ConnectConfig } from "ssh2";
 import { lenderOf } from "wg-userspace/io/sockets/owned-buffers";
 import { UserError } from "../errors/user-error.ts";
@@ -18,6 +19,7 @@ const KEEPALIVE_MS = 15_000;
  * @param agentSocket Local SSH agent to forward.
  */
 export function connectSsh(stream: Duplex, agentSocket?: string): Promise<Client> {
+  useNativeCiphers();
   const client = new Client();
   const config: ConnectConfig = {
     sock: stream,

@@ -74,6 +74,17 @@ bool aead_available(void);
 napi_value aead_seal(napi_env env, napi_callback_info info);
 napi_value aead_open(napi_env env, napi_callback_info info);
 
+/* ssh_cipher.c */
+bool ssh_ciphers_available(void);
+napi_value ssh_cipher_create(napi_env env, napi_callback_info info);
+napi_value ssh_cipher_close(napi_env env, napi_callback_info info);
+napi_value ssh_cipher_seal(napi_env env, napi_callback_info info);
+napi_value ssh_cipher_length(napi_env env, napi_callback_info info);
+napi_value ssh_cipher_start(napi_env env, napi_callback_info info);
+napi_value ssh_cipher_continue(napi_env env, napi_callback_info info);
+napi_value ssh_cipher_end(napi_env env, napi_callback_info info);
+napi_value ssh_cipher_open(napi_env env, napi_callback_info info);
+
 /* socket.c */
 napi_value socket_bind(napi_env env, napi_callback_info info);
 napi_value socket_port(napi_env env, napi_callback_info info);

@@ -96,6 +96,53 @@ function jobs(): void {
   }
 }
 
+type SshCipher = ReturnType<typeof native.sshCipher>;
+const ciphers: SshCipher[] = [];
+
+/** One call of a cipher for SSH packets, over arrays and offsets that mostly fit. */
+function sshCall(): void {
+  const kind = pick([0, 1, 2] as const);
+  const bytes = new Uint8Array(random(4) === 0 ? random(40) : 20 + random(40_000));
+  const at = (): number => maybe(random(8) === 0 ? number() : random(Math.max(1, bytes.length - 20)));
+  const nonce = maybe(new Uint8Array(random(6) === 0 ? random(20) : pick([8, 12])));
+  const cipher = maybe(random(30) === 0 ? (pick(open) as unknown as SshCipher) : pick(ciphers));
+  switch (random(9)) {
+    case 0: {
+      const key = maybe(new Uint8Array(random(8) === 0 ? random(80) : [16, 32, 64][kind]!));
+      attempt("sshCipher", () => ciphers.push(native.sshCipher(maybe(kind), key, maybe(pick([0, 1])))));
+      if (ciphers.length > 12) ciphers.splice(random(12), 1);
+      break;
+    }
+    case 1:
+      if (random(4) === 0) attempt("sshClose", () => native.sshClose(cipher));
+      break;
+    case 2:
+      attempt("sshSeal", () => native.sshSeal(cipher, nonce, maybe(bytes)));
+      break;
+    case 3:
+      attempt("sshLength", () => native.sshLength(cipher, nonce, maybe(bytes), at()));
+      break;
+    case 4:
+      attempt("sshStart", () => native.sshStart(cipher, nonce, maybe(bytes), at()));
+      break;
+    case 5:
+    case 6: {
+      const text = maybe(new Uint8Array(random(bytes.length + 1)));
+      const count = maybe(random(8) === 0 ? number() : random(Math.min(bytes.length, 100)));
+      attempt("sshContinue", () => native.sshContinue(cipher, maybe(bytes), at(), count, text, random(100)));
+      break;
+    }
+    case 7:
+      attempt("sshEnd", () => native.sshEnd(cipher, maybe(bytes), at()));
+      break;
+    case 8: {
+      const text = maybe(new Uint8Array(random(Math.max(1, bytes.length - 20))));
+      attempt("sshOpen", () => native.sshOpen(cipher, nonce, maybe(bytes), at() % 64, text));
+      break;
+    }
+  }
+}
+
 const sink = createSocket("udp4");
 sink.bind(0, "127.0.0.1");
 await once(sink, "listening");
@@ -130,6 +177,7 @@ for (let round = 0; round < rounds; round++) {
     }
   });
   const port = random(2) === 0 ? sinkPort : (pick(ports) ?? sinkPort);
+  if (random(3) === 0) sshCall();
   switch (random(9)) {
     case 0:
       jobs();
@@ -217,6 +265,10 @@ const last = native.bind({
 structuredClone(gone, { transfer: [gone] });
 attempt("detached", () => native.send(last, Int32Array.of(0, 100, 0), 1, addresses(sinkPort)));
 native.close(last);
+const packet = new Uint8Array(64);
+const sealing = native.sshCipher(0, new Uint8Array(16), 1);
+structuredClone(packet.buffer, { transfer: [packet.buffer] });
+attempt("detached packet", () => native.sshSeal(sealing, new Uint8Array(12), packet));
 sink.close();
 await turn();
 process.stdout.write(`${JSON.stringify({ heard, ...Object.fromEntries(counts) })}\n`);

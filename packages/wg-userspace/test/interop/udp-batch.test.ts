@@ -113,7 +113,12 @@ describe("hostile arguments", () => {
       expect(counts[name]!.returned, name).toBeGreaterThan(50);
       expect(counts[name]!.threw, name).toBeGreaterThan(50);
     }
+    for (const name of ["sshCipher", "sshSeal", "sshLength", "sshStart", "sshContinue", "sshEnd", "sshOpen"]) {
+      expect(counts[name]!.returned, name).toBeGreaterThan(20);
+      expect(counts[name]!.threw, name).toBeGreaterThan(50);
+    }
     expect(counts["detached"]).toEqual({ returned: 0, threw: 1 });
+    expect(counts["detached packet"]).toEqual({ returned: 0, threw: 1 });
   });
 });
 

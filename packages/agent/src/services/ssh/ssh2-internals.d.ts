@@ -25,6 +25,44 @@ declare module "ssh2/lib/protocol/keyParser.js" {
 }
 
 declare module "ssh2/lib/protocol/crypto.js" {
-  const crypto: { readonly init: Promise<void>; releasePayload(data: Uint8Array): void };
+  /** The part of our patch that lets ciphers of others in, and tells who owns which memory. */
+  namespace crypto {
+    interface Outbound {
+      readonly seqno: number;
+      readonly cipherInfo: { readonly sslName: string };
+      readonly cipherKey: Buffer;
+      readonly cipherIV: Buffer;
+      readonly onWrite: (packet: Buffer, owned: boolean) => void;
+      /** ssh2's own cipher is wanted. */
+      readonly forceNative?: boolean;
+    }
+    interface Inbound {
+      readonly seqno: number;
+      readonly decipherInfo: { readonly sslName: string };
+      readonly decipherKey: Buffer;
+      readonly decipherIV: Buffer;
+      readonly onPayload: (payload: Buffer) => number | false | undefined;
+      readonly forceNative?: boolean;
+    }
+    interface CipherFactory {
+      createCipher(config: Outbound): object | undefined;
+      createDecipher(config: Inbound): object | undefined;
+    }
+  }
+  const crypto: {
+    readonly init: Promise<void>;
+    readonly CIPHER_INFO: Readonly<Record<string, { sslName: string; keyLen: number; ivLen: number }>>;
+    createCipher(config: { outbound: crypto.Outbound }): object;
+    createDecipher(config: { inbound: crypto.Inbound }): object;
+    /** Asked first for every cipher; where it returns undefined, ssh2 makes its own. */
+    useCiphers(factory: crypto.CipherFactory): void;
+    /** `takeBack` gets the packet's memory when {@link releaseWhole} is called with it. */
+    lend(packet: Buffer, takeBack: (memory: ArrayBuffer) => void): void;
+    /** The payload of a decrypted packet without its length, which nothing else reads. */
+    ownedPayload(packet: Buffer): Buffer;
+    /** Gives a cipher's output back. To be called by its last user. */
+    releaseWhole(packet: Uint8Array): void;
+    releasePayload(data: Uint8Array): void;
+  };
   export = crypto;
 }

@@ -7,6 +7,7 @@ import sshCrypto from "ssh2/lib/protocol/crypto.js";
 import kex from "ssh2/lib/protocol/kex.js";
 import keyParser from "ssh2/lib/protocol/keyParser.js";
 import Protocol from "ssh2/lib/protocol/Protocol.js";
+import { useNativeCiphers } from "./native-ciphers.ts";
 import { HYBRID_KEX, hybridKexSupported, OFFERED_KEX, useHybridKex } from "./post-quantum-kex.ts";
 
 export const DISCONNECT = { protocolError: 2, byApplication: 11 } as const;
@@ -121,6 +122,7 @@ export function parseHostKey(key: string | Uint8Array): HostKeys {
 }
 
 export function createServerProtocol(options: ProtocolOptions): ServerProtocol {
+  useNativeCiphers();
   const hostKeyTypes = Object.keys(options.hostKeys);
   const protocol = new Protocol({
     server: true,
@@ -155,6 +157,11 @@ export function copiesInput(protocol: ServerProtocol): boolean {
 /** The data of a channel message is not read any more: its memory is freed, if the message had it for itself. */
 export function releaseData(data: Uint8Array): void {
   sshCrypto.releasePayload(data);
+}
+
+/** What a protocol wrote as owned is not read any more. */
+export function releaseWritten(bytes: Uint8Array): void {
+  sshCrypto.releaseWhole(bytes);
 }
 
 function state(protocol: unknown): ProtocolState {

@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
-import { copiesWrites, freeWhole, lenderOf } from "wg-userspace/io/sockets/owned-buffers";
+import { copiesWrites, lenderOf } from "wg-userspace/io/sockets/owned-buffers";
+import { releaseWritten } from "./ssh2-protocol.ts";
 
 /** Bulk data waits while more than this is queued on the stream. */
 const HIGH_WATER_BYTES = 512 * 1024;
@@ -68,7 +69,7 @@ export class Transport {
   /**
    * Small pieces are written at the end of the turn, with the others.
    * @param bytes Nothing changes them any more.
-   * @param owned Nothing else reads them, either: their memory is freed when the stream has copied them.
+   * @param owned Nothing else reads them, either: their memory is given back when the stream has copied them.
    */
   write(bytes: Buffer, owned: boolean): void {
     if (this.#closed) return;
@@ -120,7 +121,7 @@ export class Transport {
     this.#flush();
     if (this.#stream.writableEnded) return;
     this.#stream.write(bytes, (error) => {
-      if (free && !error) freeWhole(bytes);
+      if (free && !error) releaseWritten(bytes);
       this.#drained();
     });
   }
