@@ -1,7 +1,8 @@
 /** An SSH connection to the workspace's SSH server, through the tunnel. */
 import type { Duplex } from "node:stream";
 import { useNativeCiphers } from "coder-agent/services/ssh/native-ciphers";
-import { Client, type ClientChannel, type ConnectConfig } from "ssh2";
+import type { Client, ClientChannel, ConnectConfig } from "ssh2";
+import SshClient from "ssh2/lib/client.js";
 import { lenderOf } from "wg-userspace/io/sockets/owned-buffers";
 import { UserError } from "../errors/user-error.ts";
 
@@ -20,7 +21,7 @@ const KEEPALIVE_MS = 15_000;
  */
 export function connectSsh(stream: Duplex, agentSocket?: string): Promise<Client> {
   useNativeCiphers();
-  const client = new Client();
+  const client = new SshClient();
   const config: ConnectConfig = {
     sock: stream,
     username: "coder",

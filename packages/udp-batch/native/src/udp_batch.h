@@ -1,4 +1,4 @@
-/* Node-API module: batched UDP over an engine's packet memory, and its AEAD. One thread: the loop's. */
+/* Node-API module: batched UDP over an engine's packet memory, its AEAD, and ciphers of SSH packets. One thread: the loop's. */
 #ifndef UDP_BATCH_H
 #define UDP_BATCH_H
 

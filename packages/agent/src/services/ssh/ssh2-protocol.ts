@@ -168,7 +168,7 @@ function state(protocol: unknown): ProtocolState {
   return protocol as ProtocolState;
 }
 
-/** The client's order decides. Without native code AES-GCM costs about 60 % of ChaCha20 here. */
+/** The client's order decides. AES-GCM costs less than half of ChaCha20 here, with the native module and without. */
 const CIPHERS = [
   "aes128-gcm@openssh.com",
   "aes256-gcm@openssh.com",

@@ -1,0 +1,10 @@
+/** Bytes through real processes, there and back, with slow readers, as in the unit tier: here with the native module's ciphers. */
+
+import { expect, it } from "vitest";
+import { loadUdpBatch } from "wg-userspace/io/udp/udp-batch";
+import "../e2e/bulk-bytes.test.ts";
+
+it("is what every test in this file runs with", () => {
+  expect(process.env["CODER_NO_NATIVE"] ?? "").toBe("");
+  expect(loadUdpBatch()?.hasSshCiphers).toBe(true);
+});
