@@ -387,9 +387,13 @@ export class Engine {
     this.netstack.handleTimeout(now);
   }
 
-  nextTimeout(): Instant | undefined {
-    const below = earliest(this.#device.nextTimeout(), this.#discovery?.nextTimeout());
-    return earliest(below, this.netstack.nextTimeout());
+  /**
+   * When to call {@link handleTimeout}; may be early, never late.
+   * @param exact It is not early either, which costs more than every turn can afford: for who sleeps until then.
+   */
+  nextTimeout(exact = false): Instant | undefined {
+    const below = earliest(this.#device.nextTimeout(exact), this.#discovery?.nextTimeout(exact));
+    return earliest(below, this.netstack.nextTimeout(exact));
   }
 
   #receive(path: Path, bytes: Uint8Array, offset: number, length: number, now: Instant): void {

@@ -1,4 +1,4 @@
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ClientError } from "coder-client/base/client-error";
@@ -23,7 +23,10 @@ function deployment(answer: () => unknown = () => ({ apps: [], ignored: [] })) {
   };
 }
 
-function started(at: ReturnType<typeof deployment>, options: { given?: object[]; file?: string } = {}) {
+function started(
+  at: ReturnType<typeof deployment>,
+  options: { given?: object[]; file?: string; lookEveryMs?: number } = {},
+) {
   const log: string[] = [];
   const stop = new AbortController();
   const declarations = new AppDeclarations({
@@ -32,7 +35,7 @@ function started(at: ReturnType<typeof deployment>, options: { given?: object[];
     file: options.file,
     logger: { ...silentLogger, log: (level, message) => void log.push(`${level} ${message}`) },
     onDeclared: () => void log.push("declared"),
-    lookEveryMs: 5,
+    lookEveryMs: options.lookEveryMs ?? 5,
   });
   const running = declarations.run(stop.signal);
   return {
@@ -75,6 +78,39 @@ test("apps of the line and of the file are declared, again when the file changes
     [{ slug: "line" }, { slug: "other" }],
     [{ slug: "line" }],
   ]);
+});
+
+test("a change is noticed without looking again and again, also after the file was replaced", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "coder-apps-"));
+  const file = join(folder, "apps.json");
+  const at = deployment();
+  const first = at.next();
+  const run = started(at, { file, lookEveryMs: 3_600_000 });
+  await first;
+  for (const slug of ["one", "two", "three"]) {
+    const next = at.next();
+    write(file, JSON.stringify([{ slug }]));
+    await next;
+  }
+  await run.end();
+  rmSync(folder, { recursive: true });
+  expect(at.sent).toEqual([[], [{ slug: "one" }], [{ slug: "two" }], [{ slug: "three" }]]);
+});
+
+test("a folder that cannot be watched is looked at", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "coder-apps-"));
+  const file = join(folder, "later", "apps.json");
+  const at = deployment();
+  const first = at.next();
+  const run = started(at, { file });
+  await first;
+  const next = at.next();
+  mkdirSync(join(folder, "later"));
+  write(file, JSON.stringify([{ slug: "late" }]));
+  await next;
+  await run.end();
+  rmSync(folder, { recursive: true });
+  expect(at.sent.at(-1)).toEqual([{ slug: "late" }]);
 });
 
 test("a file that cannot be used leaves what was declared, and is named once", async () => {

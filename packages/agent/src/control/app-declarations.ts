@@ -2,15 +2,21 @@
  * Apps that the machine declares by itself: those of the command line and of a file, which is read again when it changes. They
  * replace what this agent declared before.
  */
+import { type FSWatcher, watch } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { ClientError } from "coder-client/base/client-error";
 import type { Deployment } from "coder-client/rest/deployment";
 import { MAX_AGENT_APPS_BYTES } from "coder-protocol/rest/workspace-apps";
-import { sleep } from "wg-userspace/async/abort";
+import { abortable } from "wg-userspace/async/abort";
 import type { Logger } from "wg-userspace/base/ports";
 
 const PATH = "/api/v2/workspaceagents/me/apps";
-const LOOK_EVERY_MS = 5_000;
+/** The system reports changes in the folder; this is for folders that it does not watch, or that come later. */
+const LOOK_EVERY_MS = 60_000;
+/** After a report, for what belongs together; and before a deployment that did not answer is asked again. */
+const SETTLE_MS = 100;
+const AGAIN_MS = 5_000;
 const NOT_FOUND = 404;
 /** The deployment refuses what it was sent; sending it again would change nothing. */
 const REFUSALS: ReadonlySet<number> = new Set([400, 413, 422]);
@@ -23,7 +29,7 @@ export interface AppDeclarationsOptions {
   readonly logger: Logger;
   /** The deployment took a list. */
   readonly onDeclared: () => void;
-  /** Between two looks at the file. */
+  /** Between two looks at the file without a report of the system. */
   readonly lookEveryMs?: number;
 }
 
@@ -33,6 +39,9 @@ const NO_FILE: FileState = { seen: "", apps: [] };
 export class AppDeclarations {
   readonly #options: AppDeclarationsOptions;
   #file: FileState = NO_FILE;
+  #watcher: FSWatcher | undefined;
+  #changed = false;
+  #wake: () => void = () => undefined;
 
   constructor(options: AppDeclarationsOptions) {
     this.#options = options;
@@ -41,16 +50,60 @@ export class AppDeclarations {
   /** Runs until the signal, or until the deployment turns out to know no such declarations. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     let declared: FileState | undefined;
-    while (!signal.aborted) {
-      this.#file = await this.#look();
-      if (declared !== this.#file) {
-        const current = this.#file;
-        const outcome = await this.#declare(current.apps, signal);
-        if (outcome === "unknown") return;
-        if (outcome === "done") declared = current;
+    const { lookEveryMs = LOOK_EVERY_MS } = this.#options;
+    try {
+      while (!signal.aborted) {
+        this.#watch();
+        this.#file = await this.#look();
+        if (declared !== this.#file) {
+          const current = this.#file;
+          const outcome = await this.#declare(current.apps, signal);
+          if (outcome === "unknown") return;
+          if (outcome === "done") declared = current;
+        }
+        await this.#nextLook(declared === this.#file ? lookEveryMs : Math.min(lookEveryMs, AGAIN_MS), signal);
       }
-      await sleep(this.#options.lookEveryMs ?? LOOK_EVERY_MS, signal).catch(() => undefined); // aborted: the loop ends
+    } finally {
+      this.#watcher?.close();
     }
+  }
+
+  /** Before the look that follows, so that nothing is missed between the two. */
+  #watch(): void {
+    const { file } = this.#options;
+    if (this.#watcher !== undefined || file === undefined) return;
+    const stop = (): void => {
+      this.#watcher?.close();
+      this.#watcher = undefined;
+    };
+    try {
+      this.#watcher = watch(dirname(file), { persistent: false }, (event) => {
+        this.#changed = true;
+        this.#wake();
+        // The folder itself may be another one now.
+        if (event === "rename") stop();
+      }).on("error", stop);
+    } catch {
+      // There is no such folder, or the system watches no more of them: it is looked at now and then.
+    }
+  }
+
+  /** Resolves after `ms`, or soon after the system reported a change, or at the signal. */
+  async #nextLook(ms: number, signal: AbortSignal): Promise<void> {
+    await abortable<void>(signal, (resolve) => {
+      let timer = setTimeout(resolve, ms).unref();
+      this.#wake = () => {
+        this.#wake = () => undefined;
+        clearTimeout(timer);
+        timer = setTimeout(resolve, SETTLE_MS).unref();
+      };
+      if (this.#changed) this.#wake();
+      return () => {
+        clearTimeout(timer);
+        this.#wake = () => undefined;
+      };
+    }).catch(() => undefined); // aborted: the loop ends
+    this.#changed = false;
   }
 
   /** The file as it is now; the same object while it did not change. What cannot be read leaves what was there. */

@@ -150,6 +150,7 @@ export class ControlSession {
       signal,
       cookie: `coder_session_token=${this.#options.token}`,
       onDoubt: () => this.#node?.doubt(),
+      onHeard: () => this.#node?.awake(),
     });
     onOpened();
     const over = new AbortController();

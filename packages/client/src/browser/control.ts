@@ -1,7 +1,7 @@
 /** The control connection of a page: WebSocket → yamux → dRPC, dialed again for as long as it is wanted. */
 import { createRpcSession } from "coder-protocol/drpc/async";
 import { TAILNET_API_VERSION } from "coder-protocol/version";
-import { YamuxSession } from "coder-protocol/yamux/session";
+import { DIALLER_PINGS, YamuxSession } from "coder-protocol/yamux/session";
 import { silentLogger } from "wg-userspace/base/ports";
 import { TailnetSession } from "../control/tailnet-session.ts";
 import type { CoordinatedNode } from "../node/coordinated-node.ts";
@@ -40,7 +40,7 @@ async function coordinateOnce(
     signal,
   );
   onOpened();
-  const yamux = new YamuxSession({ role: "client" });
+  const yamux = new YamuxSession({ role: "client", ...DIALLER_PINGS });
   const rpc = createRpcSession(yamux);
   const { promise: closed, reject: ended } = Promise.withResolvers<never>();
   closed.catch(() => undefined); // heard by the race below

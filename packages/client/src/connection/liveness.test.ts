@@ -52,6 +52,20 @@ describe("liveness", () => {
     stop();
   });
 
+  it("is not woken by a peer that sends more often than it would be asked", async () => {
+    let looks = 0;
+    const stop = watchLiveness({
+      target: { heardAgeMs: () => 0 * ++looks, ping: async () => undefined },
+      askAfterMs: 15_000,
+      silentAfterMs: 20_000,
+      onSilent: () => undefined,
+      onHeard: () => undefined,
+    });
+    await vi.advanceTimersByTimeAsync(3_600_000);
+    expect(looks).toBeLessThanOrEqual(240);
+    stop();
+  });
+
   it("reports a silence once, and its end with its length", async () => {
     const { state, events, stop } = peer();
     state.reachable = false;

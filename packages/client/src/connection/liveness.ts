@@ -18,9 +18,10 @@ export interface LivenessOptions {
   readonly onHeard: (afterMs: number) => void;
 }
 
+/** While the peer is asked or silent. */
 const LOOK_EVERY_MS = 1_000;
 
-/** Looks every second. Returns the way to stop. */
+/** Looks when the peer may have been silent for long enough, and every second from then on. Returns the way to stop. */
 export function watchLiveness(options: LivenessOptions): () => void {
   const { target } = options;
   let silentSince: number | undefined;
@@ -35,8 +36,15 @@ export function watchLiveness(options: LivenessOptions): () => void {
     clearTimeout(late);
     if (asking === question) asking = undefined;
   };
-  const timer = setInterval(() => {
+  let timer: NodeJS.Timeout | undefined;
+  const look = (): void => {
     const age = target.heardAgeMs();
+    judge(age);
+    const quietMs = age === undefined ? 0 : options.askAfterMs - age;
+    timer = setTimeout(look, Math.max(LOOK_EVERY_MS, Math.ceil(quietMs)));
+    timer.unref();
+  };
+  const judge = (age: number | undefined): void => {
     if (age === undefined) return;
     if (age >= options.askAfterMs && asking === undefined) void ask();
     if (silentSince === undefined && age >= options.silentAfterMs) {
@@ -47,10 +55,11 @@ export function watchLiveness(options: LivenessOptions): () => void {
       silentSince = undefined;
       options.onHeard(afterMs);
     }
-  }, LOOK_EVERY_MS);
+  };
+  timer = setTimeout(look, LOOK_EVERY_MS);
   timer.unref();
   return () => {
-    clearInterval(timer);
+    clearTimeout(timer);
     asking?.abort();
   };
 }

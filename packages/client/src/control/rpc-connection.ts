@@ -1,10 +1,10 @@
 /** A control connection: WebSocket → yamux → dRPC. The dialing side calls, the control plane answers. */
 import { createRpcSession, type RpcSession } from "coder-protocol/drpc/async";
-import { YamuxSession } from "coder-protocol/yamux/session";
+import { DIALLER_PINGS, YamuxSession } from "coder-protocol/yamux/session";
 import type { RequestOptions } from "../rest/api.ts";
 import type { Deployment } from "../rest/deployment.ts";
 import { openWebSocket } from "./open-web-socket.ts";
-import { abandon, runYamux } from "./yamux-websocket.ts";
+import { abandon, runYamux, type YamuxListeners } from "./yamux-websocket.ts";
 
 /** A control message is at most 4 MiB; a WebSocket message may hold several pieces of the stream. */
 const MAX_PAYLOAD_BYTES = 16 * 1024 * 1024;
@@ -26,9 +26,7 @@ export async function dialRpc(
     readonly query?: RequestOptions["query"];
     readonly signal: AbortSignal;
     readonly cookie?: string | undefined;
-    /** The connection may be dead: it was silent for longer than a server that is well. */
-    readonly onDoubt?: () => void;
-  },
+  } & YamuxListeners,
 ): Promise<RpcConnection> {
   const { query, signal, cookie } = options;
   const socket = await openWebSocket(deployment, path, {
@@ -38,9 +36,9 @@ export async function dialRpc(
     maxPayload: MAX_PAYLOAD_BYTES,
     what: "the control connection",
   });
-  const yamux = new YamuxSession({ role: "client" });
+  const yamux = new YamuxSession({ role: "client", ...DIALLER_PINGS });
   const rpc = createRpcSession(yamux);
-  const running = runYamux(socket, yamux, options.onDoubt);
+  const running = runYamux(socket, yamux, options);
   socket.resume();
   return {
     rpc,

@@ -29,8 +29,18 @@ export function abandon(socket: WebSocket, reason: string): void {
   socket.terminate();
 }
 
-/** @param onDoubt The other side was silent for longer than it should be: whatever shares its way may be dead, too. */
-export function runYamux(socket: WebSocket, yamux: YamuxSession, onDoubt?: () => void): RunningYamux {
+export interface YamuxListeners {
+  /** The other side was silent for longer than it should be: whatever shares its way may be dead, too. */
+  readonly onDoubt?: (() => void) | undefined;
+  /** The other side sent anything at all: this process is awake, and may do what it would wake up for soon. */
+  readonly onHeard?: (() => void) | undefined;
+}
+
+export function runYamux(
+  socket: WebSocket,
+  yamux: YamuxSession,
+  { onDoubt, onHeard }: YamuxListeners = {},
+): RunningYamux {
   const { promise: closed, resolve } = Promise.withResolvers<Error | undefined>();
   let timer: NodeJS.Timeout | undefined;
   let scheduled = false;
@@ -44,6 +54,7 @@ export function runYamux(socket: WebSocket, yamux: YamuxSession, onDoubt?: () =>
     // Moved rather than left to fire: an idle process is not woken for it.
     if (asking) listen();
     else alarmTimer?.refresh();
+    onHeard?.();
   };
   const listen = (): void => {
     clearTimeout(alarmTimer);

@@ -1,6 +1,6 @@
 /**
  * Keeps a node's picture of its own network fresh: public addresses by STUN, port mappings, the latency of relays. Measures
- * at start, when the network or the relay map changes, and while peers are connected.
+ * at start, when the network or the relay map changes, and while there are peers that may look for a direct path.
  */
 import { networkInterfaces } from "node:os";
 import { type AddrPort, formatAddrPort, formatIp, type IpAddress, ip, isIpv4 } from "wg-userspace/base/ip";
@@ -16,7 +16,7 @@ import type { NetReport } from "wg-userspace/netcheck/report";
 import type { Deployment } from "../rest/deployment.ts";
 import { OwnEndpoints } from "./own-endpoints.ts";
 
-/** While the node is in use; spread, so that many nodes do not ask at once. */
+/** While the node is looked for; spread, so that many nodes do not ask at once. */
 const ACTIVE_INTERVAL_MS = 20_000;
 const ACTIVE_SPREAD_MS = 6_000;
 const IDLE_INTERVAL_MS = 5 * 60_000;
@@ -36,8 +36,11 @@ export interface NetworkWatchOptions {
   /** No direct paths: STUN is not asked and no endpoint is named. */
   readonly blockDirect: boolean;
   readonly fixedPort: boolean;
-  /** Whether peers are in the tunnel: then mappings are looked at more often. */
-  readonly inUse: () => boolean;
+  /**
+   * Whether there are peers without a direct path: then mappings are looked at more often. A path that is in use keeps its own
+   * mapping, and asks for a look when it goes silent; a peer that comes does so, too.
+   */
+  readonly isLookedFor: () => boolean;
   /** `guesses`: what a hard NAT with a habit may use for the next peer. */
   readonly onEndpoints: (endpoints: readonly AddrPort[], guesses: readonly AddrPort[]) => void;
   /** Latencies are empty when nothing could be measured. */
@@ -117,6 +120,7 @@ export class NetworkWatch {
   /** A peer is about to look for us: what we published should be true now. */
   freshen(): void {
     if (monotonicNow() - this.#startedAt > FRESH_MS) this.#start();
+    else this.#startLater();
   }
 
   /** A direct path went silent. If a router restarted, our public endpoints are others now: peers are to know at once. */
@@ -201,7 +205,13 @@ export class NetworkWatch {
       this.#fullAt = monotonicNow();
       this.#options.onLatencies(report.regionLatencyMs);
     }
-    const wait = this.#options.inUse() ? ACTIVE_INTERVAL_MS + Math.random() * ACTIVE_SPREAD_MS : IDLE_INTERVAL_MS;
+    this.#startLater();
+  }
+
+  #startLater(): void {
+    clearTimeout(this.#timer);
+    if (this.#closed) return;
+    const wait = this.#options.isLookedFor() ? ACTIVE_INTERVAL_MS + Math.random() * ACTIVE_SPREAD_MS : IDLE_INTERVAL_MS;
     this.#timer = setTimeout(() => this.#start(), wait);
     this.#timer.unref();
   }

@@ -191,6 +191,15 @@ export class NodeCore {
     return this.#programming.programmed().length > 0;
   }
 
+  /** Peers to which no direct path is in use: those need to know where we are. */
+  get hasRelayedPeers(): boolean {
+    return this.#programming.programmed().some((id) => {
+      const node = this.#programming.node(id);
+      const status = node === undefined ? undefined : this.#status.peerStatus(nodePublicKey(node.key));
+      return status?.path?.kind !== "udp";
+    });
+  }
+
   isProgrammed(id: string): boolean {
     return this.#programming.programmed().includes(id);
   }

@@ -154,7 +154,7 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
       deployment,
       blockDirect: options.directBlocked !== undefined,
       fixedPort,
-      inUse: () => core.hasPeers,
+      isLookedFor: () => core.hasRelayedPeers,
       onEndpoints: (endpoints, guesses) => core.setEndpoints(endpoints, guesses),
       onLatencies: (latencyMs) => core.setLatencies(latencyMs, monotonicNow()),
       logger,
@@ -188,6 +188,11 @@ export class TailnetNode extends NodeShell<OwnEvent> implements AsyncDisposable 
    */
   doubt(): void {
     this.driver.relays.prove();
+  }
+
+  /** The process is awake for another reason: {@link Driver.awake}. */
+  awake(): void {
+    this.driver.awake();
   }
 
   /** What the coordinator last sent about a peer. */

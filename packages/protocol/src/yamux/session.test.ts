@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { hex, Link, seededCut, toHex } from "../../test/link.ts";
 import { Flag, FrameType, INITIAL_WINDOW_BYTES, writeHeader } from "./frame.ts";
-import { ACCEPT_BACKLOG, YamuxSession, type YamuxSessionOptions } from "./session.ts";
+import { ACCEPT_BACKLOG, DIALLER_PINGS, YamuxSession, type YamuxSessionOptions } from "./session.ts";
 import type { StreamCloseReason, YamuxStream } from "./stream.ts";
 
 const QUIET = { pingIntervalMs: 0 } as const;
@@ -443,6 +443,22 @@ describe("time", () => {
     server.handleTimeout(15_000);
     expect(server.nextTimeout()).toBe(45_000);
     expect(alone("server").nextTimeout()).toBeUndefined();
+  });
+
+  test("the side that dialled pings only a peer that sends nothing", () => {
+    const session = new YamuxSession({ role: "client", ...DIALLER_PINGS });
+    session.handleTimeout(0);
+    for (let now = 30_000; now <= 300_000; now += 30_000) {
+      session.handleBytes(writeHeader(FrameType.ping, Flag.syn, 0, 1), now);
+      expect(output(session)).toBe("000200020000000000000001"); // the answer alone
+      session.handleTimeout(now);
+    }
+    expect([output(session), session.nextTimeout()]).toEqual(["", 335_000]);
+    session.handleTimeout(335_000);
+    expect(output(session)).toBe("000200010000000000000001");
+    expect(session.nextTimeout()).toBe(345_000);
+    session.handleBytes(writeHeader(FrameType.ping, Flag.ack, 0, 1), 335_040);
+    expect(session.nextTimeout()).toBe(370_040);
   });
 
   test("a ping is answered with its value", () => {

@@ -14,6 +14,8 @@ export interface YamuxSessionOptions {
   readonly role: "client" | "server";
   /** Interval of pings to the peer; 0 disables them. */
   readonly pingIntervalMs?: number | undefined;
+  /** The peer is pinged only after it sent nothing for the interval: one that pings by itself costs no pings of ours. */
+  readonly pingsOnlySilence?: boolean | undefined;
   /** Without an answer for this long the session fails. */
   readonly pingTimeoutMs?: number | undefined;
   /** Streams that exist at once, opened by either side. Further ones are refused with RST. */
@@ -25,6 +27,12 @@ export interface YamuxSessionOptions {
   /** A stream that we ended, or that lingers, must be ended by the peer within this, or it is reset. */
   readonly closeTimeoutMs?: number | undefined;
 }
+
+/**
+ * Of the side that dialled. Servers ping by themselves, every 15 or 30 s: a little later than the slower of them, so that only
+ * one of the two sides pings.
+ */
+export const DIALLER_PINGS = { pingIntervalMs: 35_000, pingsOnlySilence: true } as const;
 
 /** Why a session is over. No `failure`: closed by us, or the transport ended. */
 export interface YamuxEnd {
@@ -45,6 +53,7 @@ export class YamuxSession {
   readonly role: "client" | "server";
   readonly #pingIntervalMs: number;
   readonly #pingTimeoutMs: number;
+  readonly #pingsOnlySilence: boolean;
   readonly #maxStreams: number;
   readonly #maxOutputBytes: number;
   readonly #openTimeoutMs: number;
@@ -87,6 +96,7 @@ export class YamuxSession {
     this.#nextStreamId = options.role === "client" ? 1 : 2;
     this.#pingIntervalMs = options.pingIntervalMs ?? 30_000;
     this.#pingTimeoutMs = options.pingTimeoutMs ?? 10_000;
+    this.#pingsOnlySilence = options.pingsOnlySilence ?? false;
     this.#maxStreams = options.maxStreams ?? 512;
     this.#maxOutputBytes = options.maxOutputBytes ?? 1024 * 1024;
     this.#openTimeoutMs = options.openTimeoutMs ?? 75_000;
@@ -142,6 +152,7 @@ export class YamuxSession {
   /** @param chunk Borrowed; any part of the peer's byte stream, however fragmented. Never throws on its content. */
   handleBytes(chunk: Uint8Array, now: number): void {
     this.#now = now;
+    if (this.#pingsOnlySilence) this.#pingAt = now + this.#pingIntervalMs;
     let at = 0;
     while (at < chunk.length && this.#ended === undefined) {
       if (this.#payloadLeft > 0) {

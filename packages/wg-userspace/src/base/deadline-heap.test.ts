@@ -20,7 +20,7 @@ describe("DeadlineHeap", () => {
       gone: fc.boolean(),
     });
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), fc.nat(110), (steps, until) => {
+      fc.property(fc.array(step, { maxLength: 60 }), fc.nat(110), fc.boolean(), (steps, until, exactly) => {
         const heap = new DeadlineHeap<Item>();
         const items = Array.from({ length: 10 }, () => new Item());
         for (const { item, at, gone } of steps) {
@@ -35,6 +35,7 @@ describe("DeadlineHeap", () => {
         }
         const earliestAt = Math.min(...items.map((item) => item.at));
         expect(heap.next() ?? Number.POSITIVE_INFINITY).toBeLessThanOrEqual(earliestAt);
+        if (exactly) expect(heap.next(true) ?? Number.POSITIVE_INFINITY).toBe(earliestAt);
         const expected = items.filter((item) => item.at <= until);
         const taken: Item[] = [];
         for (;;) {

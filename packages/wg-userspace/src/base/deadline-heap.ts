@@ -20,10 +20,17 @@ export class DeadlineHeap<T extends Deadlined> {
     return this.#items.length;
   }
 
-  /** May be early, never late. */
-  next(): Instant | undefined {
-    const first = this.#items[0];
-    return first === undefined ? undefined : instant(first.heapAt);
+  /**
+   * May be early, never late.
+   * @param exact It is not early either: what moved back is put in its place first. For who sleeps until then.
+   */
+  next(exact = false): Instant | undefined {
+    for (let first = this.#items[0]; first !== undefined; first = this.#items[0]) {
+      if (!exact || first.nextTimeout() <= first.heapAt) return instant(first.heapAt);
+      this.remove(first);
+      this.update(first);
+    }
+    return undefined;
   }
 
   /** Must be called whenever the item's deadline may have moved closer. */

@@ -21,9 +21,14 @@ import { bindUdpSocket } from "./udp/udp-socket.ts";
 
 /** Datagrams handled before the batch is opened. */
 const RECEIVE_BATCH = 32;
-/** How often interfaces, relays and the clock are checked: with peers, and without any to lose contact with. */
-const CHECK_MS = 1_000;
-const CHECK_ALONE_MS = 5_000;
+/**
+ * How often interfaces, relays and the clock are checked: while something happens, with peers of which nothing is heard, and
+ * without any to lose contact with. The last is a little more than the pause between two signs of life of a server, which
+ * cause a check ({@link Driver.awake}).
+ */
+const CHECK_BUSY_MS = 1_000;
+const CHECK_MS = 5_000;
+const CHECK_ALONE_MS = 18_000;
 /** A timer that fires this much too early costs less than setting it again after every turn. */
 const EARLY_MS = 500;
 /** Header and tag of a transport message. */
@@ -84,6 +89,9 @@ export class Driver implements AsyncDisposable {
   readonly relays: Relays;
   readonly #wakeDetector = new WakeDetector();
   #checkTimer: NodeJS.Timeout | undefined;
+  #checkedAt = monotonicNow();
+  /** What the timer waits for: the longest time between two checks. */
+  #checkWaitMs = CHECK_ALONE_MS;
   readonly #stunListeners = new Set<StunListener>();
   readonly #turn = (): void => this.#runTurn();
   readonly #wake = (): void => this.#schedule();
@@ -245,6 +253,14 @@ export class Driver implements AsyncDisposable {
     return this.#closed;
   }
 
+  /** The process is awake for another reason: what is checked now needs no wake-up of its own soon. */
+  awake(): void {
+    if (this.#closed || monotonicNow() - this.#checkedAt < this.#checkWaitMs / 2) return;
+    clearTimeout(this.#checkTimer);
+    this.#checkSurroundings();
+    this.#checkLater();
+  }
+
   /** Ends a turn soon. For callers that used `engine.netstack` directly. */
   wake(): void {
     this.#schedule();
@@ -328,16 +344,18 @@ export class Driver implements AsyncDisposable {
   }
 
   #checkLater(): void {
-    const waitMs = this.engine.peerCount > 0 ? CHECK_MS : CHECK_ALONE_MS;
+    this.#checkWaitMs = this.engine.peerCount > 0 ? CHECK_MS : CHECK_ALONE_MS;
     this.#checkTimer = setTimeout(() => {
-      this.#checkSurroundings(waitMs);
+      this.#checkSurroundings();
       if (!this.#closed) this.#checkLater();
-    }, waitMs);
+    }, this.#checkWaitMs);
     this.#checkTimer.unref();
   }
 
   /** Checks whether the machine slept, the network changed, or a relay is silent. */
-  #checkSurroundings(waitedMs: number): void {
+  #checkSurroundings(): void {
+    if (this.#closed) return;
+    this.#checkedAt = monotonicNow();
     this.#relays.checkSilence();
     const interfaces = interfaceFingerprint();
     if (interfaces !== this.#interfaces) {
@@ -347,7 +365,7 @@ export class Driver implements AsyncDisposable {
       this.networkChanged(moved);
       this.#events.onNetworkChange?.(moved ? "moved" : "added");
     }
-    const away = this.#wakeDetector.tick(waitedMs);
+    const away = this.#wakeDetector.tick(this.#checkWaitMs);
     if (away === 0) return;
     this.#logger.log("info", "woke up", { awayMs: Math.round(away) });
     this.#events.onWake?.(away);
@@ -367,22 +385,37 @@ export class Driver implements AsyncDisposable {
     this.#turnAt = undefined;
     if (this.#closed) return;
     const now = monotonicNow();
-    const due = this.engine.nextTimeout();
+    // In a turn of its own: the owner may answer by closing what this turn uses.
+    if (now - this.#checkedAt >= CHECK_BUSY_MS) {
+      this.#checkedAt = now;
+      setImmediate(() => this.#checkSurroundings());
+    }
+    let due = this.engine.nextTimeout();
     if (due !== undefined && due <= now) this.engine.handleTimeout(now);
-    const more = this.engine.flush(now);
+    let more = this.engine.flush(now);
+    due = this.engine.nextTimeout();
+    if (due !== undefined && due <= now) {
+      // What was sent made something due at once, as the heartbeat beside the first data: it leaves with it.
+      this.engine.handleTimeout(now);
+      more = this.engine.flush(now) || more;
+      due = this.engine.nextTimeout();
+    }
     this.#relays.flush();
     this.#udp?.flush();
     // Where a carrier is full, its drain starts the next turn.
     if (more && !(this.#udp !== undefined && this.#udp.waiting > 0)) this.#schedule();
-    this.#rearm(this.engine.nextTimeout(), now);
+    this.#rearm(due, now);
   }
 
   /** One timer for everything. A deadline that is a little later leaves it as it is: an early turn is harmless. */
-  #rearm(deadline: Instant | undefined, now: Instant): void {
-    if (deadline === undefined) return;
+  #rearm(due: Instant | undefined, now: Instant): void {
+    if (due === undefined) return;
     const at = this.#timerAt;
-    if (this.#timer !== undefined && at > now && at <= deadline && deadline < at + EARLY_MS) return;
+    if (this.#timer !== undefined && at > now && at <= due && due < at + EARLY_MS) return;
     clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const deadline = this.engine.nextTimeout(true);
+    if (deadline === undefined) return;
     this.#timerAt = deadline;
     this.#timer = setTimeout(
       () => {

@@ -14,7 +14,8 @@ const LOSS_GAP = 0.15;
 
 /** One UDP address where a peer may be, and how it answered so far. */
 export class Candidate {
-  readonly path: UdpPath;
+  /** The object that messages from there have as well, once one was seen: {@link PathTable}. */
+  path: UdpPath;
   /** Named in the node message of the coordinator. */
   fromCoordinator = false;
   /** Named in the peer's latest CallMeMaybe. */

@@ -16,12 +16,11 @@ import { LinkRandom } from "../testing/link.ts";
 import { MAX_CANDIDATES } from "./candidate-list.ts";
 import { Discovery, type PongResult } from "./discovery.ts";
 import { Endpoint } from "./endpoint.ts";
-import { relayPath, type UdpPath, udpPath } from "./path.ts";
+import { PathTable, relayPath, type UdpPath } from "./path.ts";
 import { PROBE_BURST, PROBES_PER_SECOND } from "./probe-budget.ts";
 
 const crypto = nodeCryptoSuite;
 const random = new LinkRandom(5);
-const at = (text: string): UdpPath => udpPath(parseAddrPort(text)!);
 const REGION = 1;
 
 /** A party with keys that can write disco packets. */
@@ -40,6 +39,7 @@ class Peer {
 
 /** One Discovery whose output is recorded, with one peer at one candidate address. */
 class Bench {
+  readonly #paths = new PathTable();
   now: Instant = instant(1_000);
   readonly drops = new Drops();
   readonly probes: {
@@ -95,8 +95,13 @@ class Bench {
     return current === undefined ? "none" : current.kind === "udp" ? formatAddrPort(current.address) : "relay";
   }
 
+  /** The path of what arrives from there: always the same object, as the engine has it. */
+  from(text: string): UdpPath {
+    const address = parseAddrPort(text)!;
+    return this.#paths.udp(text, address.port, () => address.address)!;
+  }
   byUdp(from: string, packet: Uint8Array): void {
-    this.discovery.handleDatagram(at(from), packet, this.now);
+    this.discovery.handleDatagram(this.from(from), packet, this.now);
   }
   byRelay(packet: Uint8Array): void {
     this.discovery.handleRelayPacket(this.endpoint, relayPath(REGION, this.peer.node), REGION, packet, this.now);
@@ -562,7 +567,7 @@ describe("meaningless packets", () => {
   it("from the path in use are opened beyond that", () => {
     const bench = new Bench();
     bench.pass(50);
-    const path = bench.endpoint.finder!.candidates[0]!.path;
+    const path = bench.from("192.168.1.2:7000");
     for (const id of txIds.slice(-4)) bench.answerPing("192.168.1.2:7000", id);
     const ping = () => bench.peer.seal(bench.discovery.publicKey, encodePing(random.bytes(12), bench.peer.node));
     for (let i = 0; i < 600; i++) bench.byUdp("198.51.100.7:1", ping());
@@ -570,6 +575,18 @@ describe("meaningless packets", () => {
     bench.discovery.handleDatagram(path, ping(), bench.now);
     expect(bench.opens).toBe(1);
   });
+});
+
+it("what arrives on the path in use casts no doubt on it, also where the peer's address was named", () => {
+  const bench = new Bench().connect();
+  bench.pass(2_000);
+  for (const id of txIds.slice(-2)) bench.answerPing("192.168.1.2:7000", id);
+  bench.now = addMs(bench.now, 500); // no ping may be sent again at once
+  bench.probes.length = 0;
+  expect(bench.endpoint.heard(bench.from("192.168.1.2:7000"), bench.now)).toBe(false);
+  expect(bench.probes).toEqual([]);
+  bench.endpoint.heard(bench.from("192.168.1.3:7000"), bench.now);
+  expect(bench.probes.map(({ to }) => to)).toEqual(["192.168.1.2:7000"]);
 });
 
 it("a key whose secret would be zero is no peer", () => {

@@ -1,7 +1,7 @@
 import { bytesEqual, hexEncode } from "../base/bytes.ts";
 import type { Drops } from "../base/errors.ts";
 import type { Instant } from "../base/instant.ts";
-import type { AddrPort } from "../base/ip.ts";
+import { type AddrPort, addrPortEqual } from "../base/ip.ts";
 import { type DiscoPrivateKey, type DiscoPublicKey, discoPublicKey, keyId, type NodePublicKey } from "../base/keys.ts";
 import type { CryptoSuite, RandomSource } from "../base/ports.ts";
 import { TokenBucket } from "../base/token-bucket.ts";
@@ -98,6 +98,8 @@ export class Discovery implements Prober<Endpoint> {
   #guesses: readonly AddrPort[] = [];
   #nextGuess = 0;
   #wakeAt = Number.POSITIVE_INFINITY;
+  /** What {@link #wakeAt} was set for may be over. */
+  #mayBeEarly = false;
   readonly #unusedPathOpens = new TokenBucket(UNUSED_PATH_OPENS_PER_SECOND, UNUSED_PATH_OPENS_PER_SECOND);
   #now: Instant;
 
@@ -275,7 +277,9 @@ export class Discovery implements Prober<Endpoint> {
     for (const finder of this.#finders) finder.portChanged(now);
   }
 
-  nextTimeout(): Instant | undefined {
+  /** @param exact See {@link Engine.nextTimeout}. */
+  nextTimeout(exact = false): Instant | undefined {
+    if (exact && this.#mayBeEarly) this.#findNext();
     return this.#wakeAt === Number.POSITIVE_INFINITY ? undefined : (this.#wakeAt as Instant);
   }
 
@@ -284,13 +288,19 @@ export class Discovery implements Prober<Endpoint> {
     if (now < this.#wakeAt) return;
     this.#forgetLostPings(now);
     for (const finder of this.#finders) if (finder.deadline <= now) finder.handleTimeout(now);
-    // What the finders announced on the way is out of date: ask each for the outcome.
-    this.#wakeAt = Number.POSITIVE_INFINITY;
-    for (const finder of this.#finders) this.wakeAt(finder.deadline);
+    this.#findNext();
+  }
+
+  /** What the finders announced on the way is out of date: asks each for the outcome. */
+  #findNext(): void {
+    let next = Number.POSITIVE_INFINITY;
+    for (const finder of this.#finders) next = Math.min(next, finder.deadline);
     for (const { sentAt } of this.#pending.values()) {
-      this.wakeAt(sentAt + PING_TIMEOUT_MS);
+      next = Math.min(next, sentAt + PING_TIMEOUT_MS);
       break; // insertion order is time order
     }
+    this.#wakeAt = next;
+    this.#mayBeEarly = false;
   }
 
   /** {@link Prober} */
@@ -336,6 +346,7 @@ export class Discovery implements Prober<Endpoint> {
   /** {@link Prober} */
   wakeAt(at: number): void {
     if (at < this.#wakeAt) this.#wakeAt = at;
+    else this.#mayBeEarly = true;
   }
 
   /** {@link Prober} */
@@ -376,8 +387,10 @@ export class Discovery implements Prober<Endpoint> {
       return;
     }
     this.#pending.delete(id);
+    this.#mayBeEarly = true;
     const rttMs = this.#now - ping.sentAt;
     if (ping.candidate !== undefined && from.kind === "udp") {
+      this.#sameObject(ping.endpoint, ping.candidate, from);
       ping.endpoint.finder!.pongReceived(ping.candidate, rttMs, ping.payloadBytes, ping.sample, this.#now);
       ping.onPong?.({ rttMs, path: ping.candidate.path });
     } else if (ping.candidate === undefined && from.kind === "relay") {
@@ -385,6 +398,16 @@ export class Discovery implements Prober<Endpoint> {
       ping.endpoint.finder!.relayPong(rttMs, this.#now);
       ping.onPong?.({ rttMs, path: from });
     }
+  }
+
+  /**
+   * A candidate that was named has a path of its own making. From the first pong on it has the one of what arrives, or every
+   * message on the path in use would look as if it came another way.
+   */
+  #sameObject(endpoint: Endpoint, candidate: Candidate, from: UdpPath): void {
+    if (candidate.path === from || !addrPortEqual(candidate.path.address, from.address)) return;
+    candidate.path = from;
+    endpoint.choose();
   }
 
   #sendPing(

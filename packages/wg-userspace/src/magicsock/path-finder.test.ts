@@ -150,7 +150,7 @@ describe("the search", () => {
     bench.send();
     bench.pass(44_500);
     expect(bench.calls).toEqual(ATTEMPTS.filter((ms) => ms !== 400));
-    expect(bench.relayPings).toEqual([0, 27_000]); // with a heartbeat of 3 s
+    expect(bench.relayPings).toEqual([0, 30_000]); // with a heartbeat of 15 s
   });
 
   it("tries small packets from the third attempt on, three to each candidate that the coordinator named", () => {
@@ -367,7 +367,7 @@ describe("a pong", () => {
 
   it("of any candidate is accepted while the path is under suspicion", () => {
     const bench = new Bench({ named: [LAN, LAN2] }).connected(1);
-    bench.pass(6_000);
+    bench.pass(18_000);
     expect(bench.finder.trusted).toBeUndefined();
     bench.pong(LAN2, 500);
     expect(bench.finder.trusted).toBe(bench.candidate(LAN2).path);
@@ -387,59 +387,60 @@ describe("a pong", () => {
     lost(LAN, PADDED, addMs(bench.now, -1)); // before this life began
     lost(LAN, 1452, bench.now); // too large for the path
     expect([bench.candidate(LAN).outcomes, bench.candidate(LAN2).outcomes]).toEqual([2, 0]);
-    bench.pass(6_000); // silent
+    bench.pass(18_000); // silent
     lost(LAN, PADDED, bench.now);
     expect(bench.candidate(LAN).outcomes).toBe(2);
   });
 });
 
 describe("the path in use", () => {
-  it("is asked every second while data flows, every 3 s otherwise, and the outcome is a sample", () => {
+  it("is asked every second while data flows, every 15 s otherwise, and the outcome is a sample", () => {
     const bench = new Bench().connected(0, true);
     bench.answersAfterMs = 0;
-    bench.pass(14_000);
-    expect(bench.times("1310")).toEqual([1_000, 2_000, 3_000, 4_000, 5_000, 8_000, 11_000, 14_000]);
+    for (let i = 0; i < 30; i++) {
+      bench.pass(100);
+      bench.send(true);
+    }
+    bench.pass(21_000);
+    expect(bench.times("1310")).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 23].map((second) => second * 1_000));
     expect(bench.probes.every(({ sample }) => sample)).toBe(true);
-    expect(bench.candidate(LAN).outcomes).toBe(8);
+    expect(bench.candidate(LAN).outcomes).toBe(9);
   });
 
-  it("is asked sooner when data begins to flow: within a second, or at once after a second without answer", () => {
-    const soon = new Bench().connected();
-    soon.answersAfterMs = 0;
-    soon.pass(3_000);
-    soon.send();
-    soon.pass(500);
-    soon.forget();
-    soon.send(true);
-    soon.pass(1_000);
-    expect(soon.times("1310")).toEqual([4_500]);
-    const now = new Bench().connected();
-    now.answersAfterMs = 0;
-    now.pass(4_001);
-    now.forget();
-    now.send(true);
-    now.pass(0);
-    expect(now.times("1310")).toEqual([4_001]);
-    now.send(true); // flowing already
-    now.pass(999);
-    expect(now.times("1310")).toEqual([4_001]);
+  it("is asked at once when data leaves, and within a second of the last time otherwise", () => {
+    const bench = new Bench().connected();
+    bench.answersAfterMs = 0;
+    bench.pass(4_000);
+    bench.send(); // no data
+    bench.pass(0);
+    expect(bench.probes).toEqual([]);
+    bench.send(true);
+    bench.pass(0);
+    expect(bench.times("1310")).toEqual([4_000]);
+    bench.pass(200);
+    bench.send(true); // belongs to the same exchange
+    bench.pass(1_000);
+    expect(bench.times("1310")).toEqual([4_000]);
+    bench.send(true);
+    bench.pass(10_000);
+    expect(bench.times("1310")).toEqual([4_000, 5_200]);
   });
 
   it("is under suspicion 1.1 s plus four round trips after a ping without answer, and given up 8 s later", () => {
     const bench = new Bench().connected(10);
     const path = bench.finder.trusted;
-    bench.pass(3_000);
-    expect(bench.times("1310")).toEqual([3_000]); // heartbeat
+    bench.pass(15_000);
+    expect(bench.times("1310")).toEqual([15_000]); // heartbeat
     bench.pass(1_139);
     expect(bench.finder.trusted).toBe(path);
-    expect(bench.times("1310")).toEqual([3_000, 3_320, 3_930]); // 300 + 2 × 10, then 600 + 10
+    expect(bench.times("1310")).toEqual([15_000, 15_320, 15_930]); // 300 + 2 × 10, then 600 + 10
     bench.pass(1);
     expect([bench.finder.trusted, bench.finder.carrying]).toEqual([undefined, undefined]);
     expect([bench.finder.spare, bench.finder.best?.path]).toEqual([path, path]);
-    expect([bench.suspected, bench.changes]).toEqual([[4_140], [[4_140, false]]]);
+    expect([bench.suspected, bench.changes]).toEqual([[16_140], [[16_140, false]]]);
     expect(bench.probes.map(({ sample }) => sample)).toEqual([true, false, false, false]); // the heartbeat alone
-    expect(bench.relayPings).toEqual([4_140]); // is the peer there at all?
-    expect(bench.calls).toEqual([4_140]); // and a search
+    expect(bench.relayPings).toEqual([16_140]); // is the peer there at all?
+    expect(bench.calls).toEqual([16_140]); // and a search
     bench.pass(7_999);
     expect(bench.finder.best).toBeDefined();
     bench.pass(1_010);
@@ -449,16 +450,16 @@ describe("the path in use", () => {
 
   it("recovers with the next pong", () => {
     const bench = new Bench().connected();
-    bench.pass(5_000);
+    bench.pass(17_000);
     expect(bench.finder.trusted).toBeUndefined();
     bench.forget();
     bench.pong();
     expect(bench.finder.trusted).toBeDefined();
-    expect(bench.changes).toEqual([[5_000, false]]);
+    expect(bench.changes).toEqual([[17_000, false]]);
     bench.answersAfterMs = 0;
-    bench.pass(2_000);
+    bench.pass(14_000);
     expect(bench.calls).toEqual([]);
-    bench.finder.sampleLost(bench.candidate(LAN), PADDED, addMs(bench.start, 4_999));
+    bench.finder.sampleLost(bench.candidate(LAN), PADDED, addMs(bench.start, 16_999));
     expect(bench.candidate(LAN).loss).toBe(0);
   });
 
@@ -470,12 +471,28 @@ describe("the path in use", () => {
     expect(bench.finder.trusted).toBeDefined();
     bench.answersAfterMs = undefined;
     const { lastPongAt } = bench.candidate(LAN);
-    expect(lastPongAt).toBe(bench.start + 42_000);
+    expect(lastPongAt).toBe(bench.start + 30_000);
     bench.forget();
     bench.send();
     expect([bench.finder.trusted, bench.suspected]).toEqual([undefined, [100_000]]);
     bench.pass(0);
     expect([bench.calls, bench.times("1310")]).toEqual([[100_000], [100_000]]);
+  });
+
+  it.each([
+    [15_999, 100_250],
+    [16_000, 100_000],
+  ])("has to answer within a quarter of a second then if the peer asked on it %i ms ago", (heardMsAgo, suspectedAt) => {
+    const bench = new Bench().connected();
+    bench.answersAfterMs = 0;
+    bench.pass(100_000 - heardMsAgo);
+    bench.answersAfterMs = undefined;
+    bench.finder.pingReceived(at(LAN), bench.now);
+    bench.pass(heardMsAgo);
+    bench.forget();
+    bench.send(true);
+    bench.pass(250);
+    expect([bench.times("1310")[0], bench.suspected]).toEqual([100_000, [suspectedAt]]);
   });
 
   it("that is slower than 5 ms is compared with the others again after a minute", () => {
@@ -594,7 +611,7 @@ describe("candidates", () => {
       bench.pass(1_000);
     }
     expect(bench.names).toEqual([LAN, "10.0.0.9:9", LAN2]);
-    bench.pass(3_000);
+    bench.pass(15_000);
     expect(bench.names).toEqual([LAN, LAN2]);
   });
 
@@ -717,11 +734,10 @@ describe("failures", () => {
   /** The path dies after some time, and the relay says that the peer is there. */
   function die(bench: Bench, afterMs: number): void {
     bench.answersAfterMs = 1;
-    bench.send();
-    bench.pass(afterMs);
+    for (const end = bench.ms + afterMs; bench.ms < end; bench.pass(1_000)) bench.send(true);
     bench.answersAfterMs = undefined;
     for (let i = 0; i < 100 && bench.finder.trusted !== undefined; i++) {
-      bench.send();
+      bench.send(true);
       bench.pass(100);
     }
     bench.finder.relayPong(10, bench.now);
@@ -732,7 +748,7 @@ describe("failures", () => {
     expect(bench.finder.failuresOf(bench.candidate(LAN), bench.now)).toBeUndefined();
     die(bench, 20_000);
     const failed = bench.finder.failuresOf(bench.candidate(LAN), bench.now);
-    expect(failed).toMatchObject({ count: 1, lifeMs: 21_000, loss: 0 });
+    expect(failed).toMatchObject({ count: 1, lifeMs: 20_000, loss: 0 });
     expect(bench.finder.best).toBeDefined(); // once may happen to any path
     bench.finder.relayPong(10, bench.now);
     expect(bench.finder.failuresOf(bench.candidate(LAN), bench.now)).toMatchObject({ count: 1 });
@@ -740,7 +756,7 @@ describe("failures", () => {
 
   it("are none when the relay is silent too", () => {
     const bench = new Bench().connected(1);
-    bench.pass(20_000);
+    bench.pass(27_000);
     expect(bench.finder.best).toBeUndefined();
     bench.finder.relayPong(10, bench.now);
     expect(bench.finder.failuresOf(bench.candidate(LAN), bench.now)).toBeUndefined();
@@ -803,7 +819,7 @@ describe("packet sizes", () => {
     bench.pong(LAN, 5, 1452);
     expect([bench.finder.mtu, bench.changes]).toEqual([1420, [[5, false]]]);
     expect(bench.candidate(LAN).carries).toBe(1420);
-    bench.pass(3_000);
+    bench.pass(15_000);
     expect(bench.probes.slice(1).map(({ what }) => what)).toEqual(["1452"]);
     bench.pass(400);
     expect(bench.probes.slice(2).map(({ what }) => what)).toEqual(["1310"]); // the size that every path must carry
@@ -811,7 +827,9 @@ describe("packet sizes", () => {
 
   it("are not tried while the path is under suspicion", () => {
     const bench = new Bench({ maxMtu: 1420 }).connected();
-    bench.pass(4_000);
+    bench.pass(3_100);
+    bench.send(true); // and a heartbeat, which is not answered either
+    bench.pass(900);
     expect(bench.times("1452")).toEqual([0, 1_000]);
     expect(bench.times("1432")).toEqual([2_000, 3_000]);
     expect(bench.times("1372")).toEqual([4_000]);
@@ -828,9 +846,15 @@ describe("the relay by choice", () => {
     const bench = new Bench({ named: [LAN, LAN2] }).connected(300);
     bench.answersAfterMs = 300;
     for (let i = 0; i < 2; i++) bench.finder.relayPong(10, bench.now);
-    bench.pass(14_999);
+    for (let i = 0; i < 4; i++) {
+      bench.pass(3_000);
+      bench.send(true);
+    }
+    bench.pass(2_999);
     expect(bench.finder.carrying).toBeDefined();
-    bench.pass(1); // the heartbeat after the fourth round trip
+    bench.pass(1);
+    bench.send(true);
+    bench.pass(0); // the heartbeat after the fourth round trip
     expect(bench.finder.quality.verdict?.reason).toBe("latency");
     expect([bench.finder.carrying, bench.finder.spare]).toEqual([undefined, undefined]);
     expect(bench.finder.trusted).toBe(bench.candidate(LAN).path);
@@ -851,7 +875,8 @@ describe("the relay by choice", () => {
     const bench = new Bench().connected(300);
     bench.answersAfterMs = 300;
     for (let i = 0; i < 2; i++) bench.finder.relayPong(10, bench.now);
-    bench.pass(16_000);
+    for (let i = 0; i < 5; i++, bench.send(true)) bench.pass(3_000);
+    bench.pass(1_000);
     expect(bench.finder.carrying).toBeUndefined();
     bench.answersAfterMs = undefined;
     bench.pass(6_000);
@@ -868,5 +893,5 @@ it("announces every earlier deadline", () => {
   bench.pass(0);
   expect([bench.wakeAt, bench.finder.deadline]).toEqual([bench.now + 400, bench.now + 400]);
   bench.pong();
-  expect(bench.wakeAt).toBe(bench.now + 3_000);
+  expect(bench.wakeAt).toBe(bench.now + 15_000);
 });

@@ -14,7 +14,7 @@
  * - *Searching*: rounds of probes to all candidates, at growing gaps. Towards public IPv4 addresses the first round sends
  *   opening packets, whose hop limit ends behind our own router: a probe that reaches a router which takes it for its own
  *   traffic spoils the flow for as long as both sides send. The peer is asked by relay to do the same.
- * - *In use*: a heartbeat every second while data flows. A heartbeat without an answer is repeated.
+ * - *In use*: a heartbeat every second while data flows, with single messages, and now and then without. One without an answer is repeated.
  * - *Suspected*: after about a second of silence. Traffic goes by relay, and a copy by the silent path in case it still
  *   works; the search starts again. A pong ends the suspicion, 8 s of silence give the path up.
  *
@@ -55,15 +55,25 @@ const ANSWERED_MS = 45_000;
 const ACTIVE_MS = 45_000;
 /** Data is flowing this long after the last data packet. */
 const BUSY_MS = 5_000;
+/** So many of them between two heartbeats are a flow, fewer are a question and its answer. */
+const FLOW_PACKETS = 8;
 
 // Heartbeats of the path in use.
 
+/** In a flow. Other data is covered by a heartbeat within this time, … */
 const BUSY_HEARTBEAT_MS = 1_000;
-const IDLE_HEARTBEAT_MS = 3_000;
+/** … or by one that left this shortly before: an exchange of two packets costs one. What is lost then is sent again, later. */
+const COVERED_MS = 200;
+/** Without data. Routers remember a flow for 30 s at least, those of which we know; a dead path is found by what is sent next. */
+const IDLE_HEARTBEAT_MS = 15_000;
+/** Without data, while the relay is preferred: how the direct path answers decides whether that lasts. */
+const COMPARING_HEARTBEAT_MS = 3_000;
 /** Pings by relay while the peer is active: traffic moves there when the direct path dies, so it must be ready. */
 const RELAY_HEARTBEAT_MS = 25_000;
-/** After a pause in traffic, a path whose last pong is older than this is suspected at once. */
+/** After a pause in traffic, a path whose last pong is older than this is suspected at once, … */
 const TRUST_MS = 6_500;
+/** … or has to answer at once, if the peer asked on it this recently: it beats while we rest. */
+const HEARD_MS = IDLE_HEARTBEAT_MS + 1_000;
 
 // The search: rounds of probes to all candidates.
 
@@ -94,7 +104,7 @@ export interface Prober<Owner> {
   pingRelay(finder: PathFinder<Owner>): boolean;
   /** Asks the peer through its relay to probe our endpoints. */
   callMeMaybe(finder: PathFinder<Owner>): void;
-  /** The finder's deadline moved to an earlier time. */
+  /** The finder's deadline is this now; Infinity for never. */
   wakeAt(at: number): void;
   /**
    * The search has found nothing for a while although there is something to find. A router that took early packets for its own
@@ -128,12 +138,17 @@ export class PathFinder<Owner = unknown> {
   readonly #doubt = new Doubt();
   #lastSentAt = Number.NEGATIVE_INFINITY;
   #lastDataAt = Number.NEGATIVE_INFINITY;
+  /** Data packets since the last heartbeat. */
+  #dataPackets = 0;
+  #flowsUntil = Number.NEGATIVE_INFINITY;
   #relayHeartbeatAt = Number.NEGATIVE_INFINITY;
   readonly #rounds: SearchRounds;
   /** Until then, candidates behind routers get no probe that could arrive: the peer opens its own router first. */
   #holdUntil = Number.NEGATIVE_INFINITY;
   /** Infinity while the peer is inactive. A number of its own beside the table, because every packet compares it. */
   #heartbeatAt = Number.POSITIVE_INFINITY;
+  /** The last heartbeat. */
+  #beatAt = Number.NEGATIVE_INFINITY;
   readonly #timers = new TimerTable<Timer>();
   /** The earliest of the heartbeat and the timers; Infinity: never. */
   deadline = Number.POSITIVE_INFINITY;
@@ -194,15 +209,19 @@ export class PathFinder<Owner = unknown> {
   noteSent(data: boolean, now: Instant): void {
     this.#lastSentAt = now;
     if (data) {
-      const wasIdle = now - this.#lastDataAt > BUSY_MS;
       this.#lastDataAt = now;
-      const isBeating = this.#heartbeatAt !== Number.POSITIVE_INFINITY;
-      if (wasIdle && isBeating && this.#heartbeatAt > now + BUSY_HEARTBEAT_MS) {
-        this.#heartbeatAt = this.#sinceLastPong(now) > BUSY_HEARTBEAT_MS ? now : addMs(now, BUSY_HEARTBEAT_MS);
-        this.#schedule();
-      }
+      this.#dataPackets++;
+      if (now > this.#beatAt + COVERED_MS) this.#coverData(now);
     }
     if (this.#heartbeatAt === Number.POSITIVE_INFINITY) this.#wakeUp(now);
+  }
+
+  /** Data left that the last heartbeat says nothing about. Called per packet. */
+  #coverData(now: Instant): void {
+    const at = Math.max(now, this.#beatAt + BUSY_HEARTBEAT_MS);
+    if (this.#heartbeatAt === Number.POSITIVE_INFINITY || this.#heartbeatAt <= at) return;
+    this.#heartbeatAt = at;
+    this.#schedule();
   }
 
   /** Replaces the endpoints that the coordinator names. */
@@ -365,8 +384,15 @@ export class PathFinder<Owner = unknown> {
   #wakeUp(now: Instant): void {
     this.#heartbeatAt = now;
     this.#schedule();
-    if (this.#best === undefined) this.#restart(now);
-    else if (this.#sinceLastPong(now) > TRUST_MS && !this.#watch.isSuspected) this.#suspect(now);
+    const best = this.#best;
+    if (best === undefined) this.#restart(now);
+    else if (this.#sinceLastPong(now) <= TRUST_MS || this.#watch.isSuspected) return;
+    else if (best.heardAt === undefined || now - best.heardAt >= HEARD_MS) this.#suspect(now);
+    else {
+      this.#beatAt = now;
+      this.#heartbeatAt = addMs(now, IDLE_HEARTBEAT_MS);
+      this.#verify(now);
+    }
   }
 
   /** Begins the search with its first round. */
@@ -383,7 +409,11 @@ export class PathFinder<Owner = unknown> {
       return;
     }
     const busy = now - this.#lastDataAt < BUSY_MS;
-    this.#heartbeatAt = addMs(now, busy ? BUSY_HEARTBEAT_MS : IDLE_HEARTBEAT_MS);
+    if (this.#dataPackets >= FLOW_PACKETS) this.#flowsUntil = now + BUSY_MS;
+    this.#dataPackets = 0;
+    const flows = now < this.#flowsUntil;
+    this.#beatAt = now;
+    this.#heartbeatAt = addMs(now, flows ? BUSY_HEARTBEAT_MS : IDLE_HEARTBEAT_MS);
     this.#candidates.expire(this.#best, now);
     if (now >= this.#relayHeartbeatAt || this.quality.wantsRelayPing(now, busy)) this.#pingRelay(now);
     const best = this.#best;
@@ -396,6 +426,7 @@ export class PathFinder<Owner = unknown> {
       if (this.quality.prefersRelay) this.#restart(now);
       this.#prober.pathChanged(this, true);
     }
+    if (this.quality.prefersRelay && !flows) this.#heartbeatAt = addMs(now, COMPARING_HEARTBEAT_MS);
     this.#probes.ping(best, now, this.#mtu.heartbeatBytes, !this.#watch.isSuspected);
     this.#watch.beat(now);
     this.#timers.setEarlier("retry", this.#watch.firstRetryAt(best.rttMs ?? 0, now));
@@ -548,6 +579,6 @@ export class PathFinder<Owner = unknown> {
 
   #schedule(): void {
     this.deadline = Math.min(this.#heartbeatAt, this.#timers.next() ?? Number.POSITIVE_INFINITY);
-    if (this.deadline !== Number.POSITIVE_INFINITY) this.#prober.wakeAt(this.deadline);
+    this.#prober.wakeAt(this.deadline);
   }
 }

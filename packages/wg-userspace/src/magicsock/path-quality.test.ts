@@ -503,6 +503,17 @@ describe("a return to the direct path", () => {
     expect(bench.second(40, 10, 1_000)).toBe(false); // after 60 s
   });
 
+  it("lost heartbeats beside a flow are no reason, as long as TCP loses little itself", () => {
+    const loaded = new Bench();
+    loaded.outcomes("0".repeat(12));
+    expect(loaded.second(100, 0, 2_500)).toBe(false);
+    loaded.pass(3_000);
+    loaded.relay(20, 1);
+    expect(loaded.beat()).toBe(false);
+    loaded.pass(1);
+    expect([loaded.beat(), loaded.quality.verdict?.reason]).toEqual([true, "loss"]);
+  });
+
   it("on probation ends with lost heartbeats too, and the verdict then contains no TCP figures", () => {
     back();
     bench.outcomes("0".repeat(12));

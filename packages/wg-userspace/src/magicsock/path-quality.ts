@@ -28,6 +28,11 @@ const LOSSY_SHARE = 0.25;
 const CLEAN_OUTCOMES = 16;
 const CLEAN_ANSWERED = 15;
 
+/**
+ * Heartbeats that are lost beside a flow may be lost to that flow, as at a policer: this soon after a complete sample TCP alone
+ * decides, by a trial.
+ */
+const LOADED_MS = 3_000;
 /** A sample of TCP's fate covers at least this many segments, or is thrown away after this long. */
 const SAMPLE_SEGMENTS = 20;
 const SAMPLE_MS = 10_000;
@@ -77,7 +82,7 @@ export interface RelayVerdict {
  * in which they send, from what they measure anyway:
  *
  * - **Latency**: smallest round trip of the heartbeats against that of the pings by relay. Two thresholds keep it from flapping.
- * - **Loss of heartbeats**: a path that loses every fourth is left; fifteen of sixteen answered bring it back.
+ * - **Loss of heartbeats**: a path that loses every fourth is left, unless TCP loads it; fifteen of sixteen answered bring it back.
  * - **What TCP experiences** ({@link SegmentTally}) tells of losses that only show under load, as a policer's. It is too
  *   ambiguous to act upon, since every full queue loses: it starts a *trial*. Traffic takes the relay for three seconds, and the
  *   rates delivered before and then decide. A trial in vain is repeated after 30 s, then ever more rarely, 10 min at last.
@@ -101,6 +106,8 @@ export class PathQuality {
   #sentBefore = 0;
   #resentBefore = 0;
   #deliveredBefore = 0;
+  /** The last sample was complete: TCP itself loads the path. */
+  #loadedAt = Number.NEGATIVE_INFINITY;
   // Bad samples in a row, or the measured beats of a trial.
   #count = 0;
   #sent = 0;
@@ -208,7 +215,8 @@ export class PathQuality {
     }
     if (!this.#relayFresh(now) || this.#relayOverdue(now)) return;
     if (this.#seemsSlow() && this.#relayRtt.count >= MIN_RELAY_RTTS) this.#toRelay("latency", now);
-    else if (this.#losesHeartbeats()) this.#toRelay("loss", now);
+    else if (this.#losesHeartbeats() && (now - this.#loadedAt > LOADED_MS || now < this.#probationUntil))
+      this.#toRelay("loss", now);
     else if (bad && now < this.#probationUntil) {
       const slower = this.#delivered / this.#elapsedMs < NEARLY_AS_MUCH * this.#relayRate;
       if (this.#count >= PROBATION_AFTER && slower) {
@@ -323,6 +331,7 @@ export class PathQuality {
       }
       return false;
     }
+    this.#loadedAt = now;
     const resent = tally.resent - this.#resentBefore;
     const limited = tally.limitedAt >= this.#sampleAt;
     const bad = resent >= RESENT * sent || (limited && resent >= LIMITED_RESENT * sent);

@@ -254,8 +254,8 @@ export class Netstack {
     this.#synBacklog.handleTimeout(now);
   }
 
-  nextTimeout(): Instant | undefined {
-    return earliest(this.#heap.next(), this.#synBacklog.nextTimeout());
+  nextTimeout(exact = false): Instant | undefined {
+    return earliest(this.#heap.next(exact), this.#synBacklog.nextTimeout());
   }
 
   /**

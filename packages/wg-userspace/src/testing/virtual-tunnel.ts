@@ -25,8 +25,11 @@ const EPOCH_UNIX_MS = 1_700_000_000_000;
 /** A relay connection with more than this waiting is full. */
 const RELAY_QUEUE_MS = 200;
 const MAX_STEPS = 2_000_000;
-/** As the shells do: while somebody is connected, mappings are looked at again this often. */
+/** As the shells do: mappings are looked at again this often while a peer has no direct path, and otherwise. */
 const STUN_INTERVAL_MS = 23_000;
+const STUN_IDLE_MS = 5 * 60_000;
+/** A peer that is new is met with mappings that are not older. */
+const STUN_FRESH_MS = 27_000;
 const STUN_RETRY_MS = 300;
 
 export interface NodeOptions {
@@ -37,6 +40,8 @@ export interface NodeOptions {
   readonly publishEndpoints?: boolean;
   readonly mtu?: number;
   readonly port?: number;
+  /** What clients set for the agents that they asked for. */
+  readonly persistentKeepaliveMs?: number;
 }
 
 /** Nodes, relays and STUN servers, and the clock that moves them. */
@@ -105,6 +110,7 @@ export class VirtualTunnel {
     this.internet.at(this.#relayFreeAt + (this.relayDelayMs.get(region) ?? 15), () => {
       const target = this.nodes.find((node) => hexEncode(node.engine.publicKey) === key);
       if (target === undefined || target.relayCut || target.host.frozen || this.relaysDown.has(region)) return;
+      target.woken();
       target.engine.handleRelayPacket(region, from.engine.publicKey, bytes, 0, bytes.length, this.now);
     });
   }
@@ -143,6 +149,9 @@ export class VirtualNode {
   relayCut = false;
   region: number;
   sentDatagrams = 0;
+  /** Moments at which a process would have been woken, by a deadline or by what arrived. */
+  wakes = 0;
+  #wokenAt: number | undefined;
   readonly #net: VirtualTunnel;
   readonly #options: NodeOptions;
   readonly #stunPending = new Map<string, AddrPort>();
@@ -150,6 +159,7 @@ export class VirtualNode {
   #stunTries = 0;
   readonly #mapped = new Map<string, AddrPort>();
   #stunAt: number;
+  #stunnedAt = Number.NEGATIVE_INFINITY;
   #wasFrozen = false;
   readonly #portChanges = new PortChangePolicy();
   readonly #largest: number;
@@ -220,6 +230,8 @@ export class VirtualNode {
   }
 
   program(peer: VirtualNode): void {
+    const isNew = this.engine.peerStatus(peer.engine.publicKey) === undefined;
+    if (isNew && this.#net.now - this.#stunnedAt > STUN_FRESH_MS) this.restun();
     this.engine.setPeer(
       {
         publicKey: peer.engine.publicKey,
@@ -227,6 +239,7 @@ export class VirtualNode {
         homeRegion: peer.region,
         udpEndpoints: peer.endpoints,
         discoKey: peer.engine.discoKey!,
+        persistentKeepaliveMs: this.#options.persistentKeepaliveMs,
       },
       this.#net.now,
     );
@@ -257,7 +270,14 @@ export class VirtualNode {
 
   nextTimeout(): number {
     if (this.host.frozen) return Number.POSITIVE_INFINITY;
-    return Math.min(this.#stunAt, this.engine.nextTimeout() ?? Number.POSITIVE_INFINITY);
+    return Math.min(this.#stunAt, this.engine.nextTimeout(true) ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** Counts {@link wakes}. */
+  woken(): void {
+    if (this.#wokenAt === this.#net.now) return;
+    this.#wokenAt = this.#net.now;
+    this.wakes++;
   }
 
   turn(): void {
@@ -266,6 +286,7 @@ export class VirtualNode {
       return;
     }
     const { now } = this.#net;
+    if (this.nextTimeout() <= now) this.woken();
     if (this.#wasFrozen) {
       this.#wasFrozen = false;
       this.#portChanges.reset();
@@ -281,7 +302,9 @@ export class VirtualNode {
     if (this.#stunTries === 0) this.#stunAnswered.clear();
     this.#stunTries++;
     const last = this.#stunTries >= stunTries || this.#stunAnswered.size === this.#net.stunServers.length;
-    this.#stunAt = now + (last ? STUN_INTERVAL_MS : STUN_RETRY_MS);
+    const isLookedFor = this.engine.peers().some(({ path }) => path?.kind !== "udp");
+    this.#stunAt = now + (!last ? STUN_RETRY_MS : isLookedFor ? STUN_INTERVAL_MS : STUN_IDLE_MS);
+    this.#stunnedAt = now;
     if (last) this.#stunTries = 0;
     this.#stunPending.clear();
     for (const server of this.#net.stunServers) {
@@ -295,6 +318,7 @@ export class VirtualNode {
 
   #datagram(payload: Uint8Array, from: AddrPort): void {
     const { now } = this.#net;
+    this.woken();
     if (payload.length > this.#largest) return; // as the sockets do
     if (!looksLikeStun(payload)) {
       this.engine.handleDatagram(this.#pathFrom(from), payload, now);

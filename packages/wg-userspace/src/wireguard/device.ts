@@ -313,8 +313,8 @@ export class Device {
   }
 
   /** May be a little early, never late. */
-  nextTimeout(): Instant | undefined {
-    return this.#deadlines.next();
+  nextTimeout(exact = false): Instant | undefined {
+    return this.#deadlines.next(exact);
   }
 
   // Sending

@@ -28,6 +28,16 @@ describe("WakeDetector", () => {
     expect(detector.tick(5_000)).toBe(0);
   });
 
+  it("notices a suspend also at a tick that comes long before the next one is due", () => {
+    const detector = new WakeDetector();
+    vi.advanceTimersByTime(2_000);
+    vi.setSystemTime(Date.now() + 4_000);
+    expect(detector.tick(18_000)).toBe(0);
+    vi.advanceTimersByTime(2_000);
+    vi.setSystemTime(Date.now() + 4_001);
+    expect(detector.tick(18_000)).toBe(6_001);
+  });
+
   it("notices a suspend that stopped the monotonic clock", () => {
     const detector = new WakeDetector();
     vi.setSystemTime(Date.now() + 60_000);

@@ -15,19 +15,25 @@ const SLEEP_THRESHOLD_MS = 4_000;
 
 /**
  * Notices that the machine slept or the process was stopped. Linux stops the monotonic clock during suspend, so both
- * clocks are watched: a jump of either counts.
+ * clocks are watched: a jump of either counts, and so does one that leaves the other behind.
  */
 export class WakeDetector {
   #monotonic = performance.now();
   #wall = Date.now();
 
-  /** @param expectedMs Since the last tick, or the start. Returns how long the process was away in ms, 0 when it was not. */
+  /**
+   * @param expectedMs Since the last tick, or the start, at most: a tick may come early.
+   * @returns how long the process was away in ms, 0 when it was not.
+   */
   tick(expectedMs: number): number {
     const monotonic = performance.now();
     const wall = Date.now();
-    const away = Math.max(monotonic - this.#monotonic, wall - this.#wall);
+    const monotonicMs = monotonic - this.#monotonic;
+    const wallMs = wall - this.#wall;
     this.#monotonic = monotonic;
     this.#wall = wall;
-    return away > expectedMs + SLEEP_THRESHOLD_MS ? away : 0;
+    const awayMs = Math.max(monotonicMs, wallMs);
+    const isLate = awayMs > expectedMs + SLEEP_THRESHOLD_MS;
+    return isLate || wallMs - monotonicMs > SLEEP_THRESHOLD_MS ? awayMs : 0;
   }
 }

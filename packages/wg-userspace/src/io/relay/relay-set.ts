@@ -73,7 +73,8 @@ export class RelaySet implements Relays {
   readonly #options: RelaySetOptions;
   readonly #handler: RelaySetHandler;
   readonly #open = new Map<number, Entry>();
-  readonly #idleTimer: NodeJS.Timeout;
+  /** Runs while there are connections that may be idle. */
+  #idleTimer: NodeJS.Timeout | undefined;
   #map: DerpMap | undefined;
   #home = 0;
   #closed = false;
@@ -81,8 +82,6 @@ export class RelaySet implements Relays {
   constructor(options: RelaySetOptions, handler: RelaySetHandler) {
     this.#options = options;
     this.#handler = handler;
-    this.#idleTimer = setInterval(() => this.#closeIdle(), IDLE_CHECK_MS);
-    this.#idleTimer.unref();
   }
 
   /** Regions that are no longer in the map lose their connection; changed ones use their new nodes from the next dial on. */
@@ -100,6 +99,7 @@ export class RelaySet implements Relays {
     this.#home = regionId;
     this.#connect(regionId);
     for (const [id, { connection }] of this.#open) connection.notePreferred(id === regionId);
+    this.#watchIdle();
   }
 
   get homeState(): RelayState {
@@ -163,7 +163,7 @@ export class RelaySet implements Relays {
     for (const { connection } of this.#open.values()) connection.redial();
   }
 
-  /** Call about once a second: finds dead connections whose socket reports nothing. */
+  /** Call about once a second while packets are sent: finds dead connections whose socket reports nothing. */
   checkSilence(): void {
     const now = monotonicNow();
     for (const entry of this.#open.values()) {
@@ -213,6 +213,7 @@ export class RelaySet implements Relays {
     connection.notePreferred(regionId === this.#home);
     entry = { connection, lastSentAt: monotonicNow(), lastHeardAt: monotonicNow(), waiters: new Set() };
     this.#open.set(regionId, entry);
+    this.#watchIdle();
     return entry;
   }
 
@@ -241,6 +242,19 @@ export class RelaySet implements Relays {
     const now = monotonicNow();
     for (const [regionId, { lastSentAt }] of this.#open) {
       if (regionId !== this.#home && addMs(lastSentAt, IDLE_CLOSE_MS) < now) this.#close(regionId);
+    }
+    this.#watchIdle();
+  }
+
+  /** The home is never idle: an agent that is connected there only is not woken to look. */
+  #watchIdle(): void {
+    const isNeeded = [...this.#open.keys()].some((regionId) => regionId !== this.#home);
+    if (isNeeded && this.#idleTimer === undefined) {
+      this.#idleTimer = setInterval(() => this.#closeIdle(), IDLE_CHECK_MS);
+      this.#idleTimer.unref();
+    } else if (!isNeeded) {
+      clearInterval(this.#idleTimer);
+      this.#idleTimer = undefined;
     }
   }
 }
