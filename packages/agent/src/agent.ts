@@ -15,6 +15,7 @@ import { WorkspaceScripts } from "./control/workspace-scripts.ts";
 import { RecentLog } from "./debug/recent-log.ts";
 import { DebugServers } from "./debug/servers.ts";
 import { manifestView, metricsText, networkView } from "./debug/views.ts";
+import { IdleMemory } from "./host/idle-memory.ts";
 import { readMotd } from "./host/motd.ts";
 import { sessionEnvironment } from "./host/session-environment.ts";
 import { homeDirectory, resolveUser } from "./host/user.ts";
@@ -35,6 +36,7 @@ export class Agent {
   readonly #control: ControlSession;
   readonly #scripts: WorkspaceScripts;
   readonly #apps: AppDeclarations;
+  readonly #memory = new IdleMemory();
   #scriptDirectories: ScriptDirectories | undefined;
   #manifest: Manifest | undefined;
   #banners: readonly string[] = [];
@@ -77,7 +79,12 @@ export class Agent {
       version: options.version,
       logger: options.logger,
       expandDirectory,
-      takeStats: () => stats.take(),
+      takeStats: () => {
+        const report = stats.take();
+        // With the report the process is awake anyway.
+        this.#memory.note(Object.values(this.#sessions()).reduce((sum, count) => sum + count, 0));
+        return report;
+      },
       reports: this.#scripts.reports,
       onBanners: (banners) => {
         this.#banners = banners;

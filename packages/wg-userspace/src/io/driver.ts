@@ -23,12 +23,12 @@ import { bindUdpSocket } from "./udp/udp-socket.ts";
 const RECEIVE_BATCH = 32;
 /**
  * How often interfaces, relays and the clock are checked: while something happens, with peers of which nothing is heard, and
- * without any to lose contact with. The last is a little more than the pause between two signs of life of a server, which
- * cause a check ({@link Driver.awake}).
+ * without any to lose contact with. The last is what a server may be silent for: its signs of life, every 15 s,
+ * cause a check ({@link Driver.awake}), so that no timer fires for it while the server is well.
  */
 const CHECK_BUSY_MS = 1_000;
 const CHECK_MS = 5_000;
-const CHECK_ALONE_MS = 18_000;
+const CHECK_ALONE_MS = 19_000;
 /** A timer that fires this much too early costs less than setting it again after every turn. */
 const EARLY_MS = 500;
 /** Header and tag of a transport message. */

@@ -49,7 +49,7 @@ function ask({ net, client, agent }: Pair, limitMs: number): number | undefined 
 }
 
 describe("an idle session", () => {
-  it("on a direct path wakes nobody more than some times a minute, and the path is kept", () => {
+  it("on a direct path wakes neither side more than some times a minute, and the path is kept", () => {
     const one = pair("home");
     expectRest(one, { client: 16, agent: 14 });
     expect(bothDirect(one.client, one.agent)).toBe(true);
