@@ -54,7 +54,7 @@ import { relayMetrics } from "./relay/relay-metrics.ts";
 import type { ServerKeys } from "./state/key-file.ts";
 import { AgentHttp } from "./tunnels/agent-http.ts";
 import { AgentTunnels } from "./tunnels/agent-tunnels.ts";
-import { servesApps } from "./workspace-proxies/app-proxies.ts";
+import { appProxies } from "./workspace-proxies/app-proxies.ts";
 import { ProxyDirectory } from "./workspace-proxies/proxy-directory.ts";
 import { proxyMetrics } from "./workspace-proxies/proxy-metrics.ts";
 import { proxyServices } from "./workspace-proxies/proxy-services.ts";
@@ -316,6 +316,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   const appAgents = new AgentHttp(usedTunnels, log);
   const webApps = new WebApps({
     wildcard,
+    signingKey: keys.signing,
     pathApps: config.pathApps,
     authenticator,
     accessUrl: () => addresses.browserUrl(),
@@ -335,17 +336,14 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     log,
   });
 
-  const appProxies = () => {
-    const own = ownHosts();
-    return proxyDirectory.all.filter((row) => servesApps(row, own));
-  };
+  const servingProxies = () => appProxies(proxyDirectory.all, ownHosts());
   const proxyApps = new ProxyApps({
     store,
     deploymentId: deployment.deploymentId,
     signingKey: keys.signing,
     authenticator,
     policies: connectionPolicies,
-    proxies: appProxies,
+    proxies: servingProxies,
     wildcard,
     accessUrl: () => addresses.browserUrl(),
     maxLevel,
@@ -413,7 +411,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
     portShares,
     appTunnels,
     webApps,
-    appProxies,
+    appProxies: servingProxies,
     proxyApps,
     proxyTunnels,
   };

@@ -2,7 +2,7 @@
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { expect, test, vi } from "vitest";
 import { proxyOrigins } from "../src/http/dashboard/proxy-origins.ts";
-import { addMember, send } from "./helpers.ts";
+import { addMember, addWorkspace, send } from "./helpers.ts";
 import { TestPeer } from "./peers.ts";
 import { claimsOf, ending, type Proxied, proxied, read, tunnelOf } from "./proxied.ts";
 import { asProxy, createOtherProxy, PROXIES, until } from "./proxies.ts";
@@ -122,6 +122,11 @@ test("security R17: a session at a proxy's host is worth nothing at another host
   const session = await sessionFor(on, on.ada.token);
   expect((await issue(on, session, { host: "8081--main--dev--member.near.test" })).status).toBe(401);
   expect((await issue(on, session, { host: `p---${HOST}` })).status).toBe(401);
+  // Nor is that of the proxy's own host, at whatever path, at a host of an app.
+  expect((await declare(on)).status).toBe(201);
+  const below = await sessionFor(on, on.ada.token, `${on.process.url}/@member/dev.main/apps/notes/`);
+  expect((await issue(on, below, PATH_APP)).status).toBe(201);
+  expect([(await issue(on, below)).status, (await issue(on, session, PATH_APP)).status]).toEqual([401, 401]);
   const other = await createOtherProxy(on.at, "far");
   const { store } = on.at.server.parts;
   await store.workspaceProxies.update(other.id, { url: "http://127.0.0.2", wildcard_hostname: "*.near.test" });
@@ -206,6 +211,98 @@ test("security S11: a sign-in leads to hosts of proxies that serve apps and are 
   const { directory } = on.at.server.parts.proxies;
   await until(on.at, () => directory.inMap.length === 0);
   expect(await ask(appUrl(on))).not.toBe(303);
+});
+
+test("a sign-in at a proxy opens the apps that are named beside it, one after the other", async () => {
+  await using on = await proxied();
+  const names = { agent_name: "main", share_level: "authenticated" };
+  const share = (body: object) =>
+    send(on.at.url, "POST", `/api/v2/workspaces/${on.workspaceId}/port-share`, {
+      token: on.ada.token,
+      body: { ...names, ...body },
+    });
+  expect((await share({ port: 8080, also: ["8081", "8082", "nothing"] })).status).toBe(200);
+  const host = (port: number) => HOST.replace("8080", String(port));
+  const at = (port: number, path: string) => appUrl(on, path, host(port));
+  /** What a browser does at a host: brings the ticket, and the target that it goes on to. */
+  const visit = async (url: string, token = on.ada.token) => {
+    const { pathname, search } = new URL(url);
+    return await redeem(on, { ...(await ticketFor(on, token, url)), target: pathname + search });
+  };
+  const begun = (await visit(at(8080, "/page?a=%2F"))).json;
+  expect(begun.next).toMatch(new RegExp(`^${at(8081, "/.coder/chain/")}[\\w-]+$`));
+  const second = (await visit(begun.next)).json;
+  expect(second.next).toMatch(new RegExp(`^${at(8082, "/.coder/chain/")}[\\w-]+$`));
+  const last = (await visit(second.next)).json;
+  expect(last.next).toBe(at(8080, "/page?a=%2F"));
+  for (const [port, { session_id }] of [
+    [8080, begun],
+    [8081, second],
+    [8082, last],
+  ] as const)
+    expect([port, (await issue(on, session_id, { host: host(port) })).status]).toEqual([port, 201]);
+  // A proxy that does not say where the browser goes on knows of no chains.
+  expect((await redeem(on, await ticketFor(on, on.ada.token))).json.next).toBeUndefined();
+
+  // A chain is of one user, at its host.
+  const state = stateOf("x");
+  const bob = await addMember(on.at.url, on.at.token, "bob");
+  await send(on.at.url, "PUT", "/api/v2/users/bob/roles", { token: on.at.token, body: { roles: ["owner"] } });
+  expect((await decide(on, bob.token, begun.next, state)).status).toBe(404);
+  expect((await decide(on, on.ada.token, begun.next.replace("8081--", "8082--"), state)).status).toBe(404);
+  expect((await decide(on, on.ada.token, begun.next, state)).status).toBe(303);
+});
+
+test("a sign-in at a proxy opens no app beside it that its visitor is not served there", async () => {
+  await using on = await proxied({}, { "wildcard-access-url": "*.apps.test" });
+  const other = await addWorkspace(on.at.url, on.ada.token, "other");
+  const declared = await send(on.at.url, "POST", `/api/v2/workspaces/${on.workspaceId}/port-share`, {
+    token: on.ada.token,
+    body: { agent_name: "main", port: 8080, share_level: "authenticated", also: ["8081"] },
+  });
+  expect([declared.status, other.name]).toEqual([200, "other"]);
+  const url = appUrl(on);
+  const visited = await redeem(on, { ...(await ticketFor(on, on.ada.token, url)), target: "/" });
+  expect(visited.json.next).toContain("8081--");
+  // From here on the terminals of the workspace, and with them its apps, are not the proxy's to serve.
+  const late = { ...(await ticketFor(on, on.ada.token, url)), target: "/" };
+  await send(on.at.url, "PUT", `/api/v2/workspaces/${on.workspaceId}/connection-policy`, {
+    token: on.at.token,
+    body: { require_e2e: true },
+  });
+  const answer = await redeem(on, late);
+  expect([answer.status, answer.json.next]).toEqual([200, undefined]);
+});
+
+test("where the deployment serves no apps below paths, its proxies serve none", async () => {
+  await using on = await proxied({}, { "disable-path-apps": "true" });
+  expect((await declare(on)).status).toBe(201);
+  const url = `${on.process.url}/@member/dev.main/apps/notes/`;
+  const answers = [
+    await decide(on, on.ada.token, url, stateOf("x")),
+    await issue(on, "", PATH_APP),
+    await issue(on, on.ada.token, PATH_APP),
+  ];
+  expect(answers.map(({ status, text }) => [status, text.includes("--disable-path-apps")])).toEqual(
+    answers.map(() => [403, true]),
+  );
+});
+
+test("security R18: below a path as well, a proxy serves those alone who may have a shell there", async () => {
+  await using on = await proxied({}, { "dangerous-allow-path-app-sharing": "true" });
+  expect((await declare(on, { sharing_level: "authenticated" })).status).toBe(201);
+  const bob = await addMember(on.at.url, on.at.token, "bob");
+  const path = "/@member/dev.main/apps/notes/a?x=1";
+  const elsewhere = await issue(on, bob.token, { ...PATH_APP, app_path: path.split("?")[0]!, app_query: "x=1" });
+  expect([elsewhere.status, elsewhere.headers["location"]]).toEqual([
+    303,
+    `http://coder.localhost:${on.at.port}${path}`,
+  ]);
+  const signIn = await decide(on, bob.token, `${on.process.url}${path}`, stateOf("x"));
+  expect([signIn.status, signIn.headers["location"]]).toEqual([303, `http://coder.localhost:${on.at.port}${path}`]);
+  await using peer = await TestPeer.ofProxy(on.at.url, on.proxy.token);
+  peer.tunnelTo(on.agentId);
+  expect(await peer.next()).toContain("not yours to reach");
 });
 
 test("a visitor without a session learns of no app whether there is one", async () => {

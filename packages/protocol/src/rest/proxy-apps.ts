@@ -108,6 +108,8 @@ export const redeemAppTicketRequest = z.object({
   host: z.string().max(MAX_HOST_LENGTH),
   /** Of the state cookie that the browser sent to the host; the ticket was asked for with its digest. */
   nonce: z.string().max(MAX_TOKEN_LENGTH),
+  /** The request target that the browser brought the ticket to, without the ticket: it goes on there. */
+  target: z.string().max(MAX_PATH_LENGTH).optional(),
 });
 export type RedeemAppTicketRequest = z.infer<typeof redeemAppTicketRequest>;
 
@@ -115,6 +117,8 @@ export type RedeemAppTicketRequest = z.infer<typeof redeemAppTicketRequest>;
 export const redeemAppTicketResponse = z.object({
   session_id: z.string().max(MAX_TOKEN_LENGTH),
   max_age_seconds: z.number().int().positive(),
+  /** Where the browser goes on in place of `target`: to the next host that is signed in to. */
+  next: z.string().max(MAX_PATH_LENGTH).optional(),
 });
 export type RedeemAppTicketResponse = z.infer<typeof redeemAppTicketResponse>;
 

@@ -1,15 +1,16 @@
 /**
  * Hosts that a browser visits one after the other behind a sign-in, so that each gets a session of its own: an app and the APIs
- * that its pages call. What is left to visit is kept here; the browser carries an id. After a restart the chain has ended, and
- * what is left is signed in to by its first visit.
+ * that its pages call. The browser carries what is left to visit, sealed and bound to the host that is next: its requests may reach
+ * any server of the deployment, or a workspace proxy.
  */
-import { randomBytes } from "node:crypto";
+import { z } from "zod";
+import { parsedJson } from "../base/parsed-json.ts";
+import { Sealing } from "./sealing.ts";
 
-const ID_BYTES = 16;
 const LIFETIME_MS = 60_000;
-/** The oldest go first. */
-const MAX_CHAINS = 10_000;
-const PATH = /^\/\.coder\/chain\/([A-Za-z0-9_-]{22})(?:\?|$)/;
+/** Of what is sealed. A longer address has no chain: the other hosts are signed in to by their first visit. */
+const MAX_CONTENT = 2_048;
+const PATH = /^\/\.coder\/chain\/([A-Za-z0-9_-]{40,4096})(?:\?|$)/;
 
 export interface ChainStop {
   /** In lower case, without a port. */
@@ -17,50 +18,56 @@ export interface ChainStop {
   readonly origin: string;
 }
 
-interface Chain {
-  readonly userId: string;
-  readonly stops: ChainStop[];
-  readonly finalUrl: string;
-  readonly madeAt: number;
-}
+const chain = z.object({
+  userId: z.string(),
+  endsAt: z.number(),
+  /** Behind the host that it is bound to. */
+  origins: z.array(z.string()),
+  finalUrl: z.string(),
+});
+type Chain = z.infer<typeof chain>;
 
 export class AppChains {
-  readonly #chains = new Map<string, Chain>();
+  readonly #sealing: Sealing;
 
-  /** Returns where to go first. */
-  begin(userId: string, stops: readonly [ChainStop, ...ChainStop[]], finalUrl: string, now: number): string {
-    for (const [id, { madeAt }] of this.#chains) {
-      if (now - madeAt < LIFETIME_MS && this.#chains.size < MAX_CHAINS) break;
-      this.#chains.delete(id);
-    }
-    const id = randomBytes(ID_BYTES).toString("base64url");
-    this.#chains.set(id, { userId, stops: [...stops], finalUrl, madeAt: now });
-    return `${stops[0].origin}${chainPath(id)}`;
+  /** @param shared The deployment's signing key, the same at all of its servers. */
+  constructor(shared: Uint8Array) {
+    this.#sealing = new Sealing(shared, "app chain");
   }
 
-  /** Whether the chain stops at this host next. */
-  stopsAt(id: string, hostname: string, now: number): boolean {
-    const chain = this.#chains.get(id);
-    return chain !== undefined && now - chain.madeAt < LIFETIME_MS && chain.stops[0]?.hostname === hostname;
+  /** Returns where to go first; undefined where there is no place to go, or the address is too long to be carried. */
+  begin(userId: string, stops: readonly ChainStop[], finalUrl: string, now: number): string | undefined {
+    const origins = stops.map(({ origin }) => origin);
+    return this.#next({ userId, endsAt: now + LIFETIME_MS, origins, finalUrl });
   }
 
-  /** Where to go on; undefined when the chain is another user's. A host may have a session of an older login of the user. */
-  next(id: string, userId: string): string | undefined {
-    const chain = this.#chains.get(id);
-    if (chain === undefined || chain.userId !== userId) return undefined;
-    chain.stops.shift();
-    const [stop] = chain.stops;
-    if (stop !== undefined) return `${stop.origin}${chainPath(id)}`;
-    this.#chains.delete(id);
-    return chain.finalUrl;
+  /** Whether it is a chain whose next stop is this host. */
+  stopsAt(sealed: string, hostname: string, now: number): boolean {
+    return this.#open(sealed, hostname, now) !== undefined;
+  }
+
+  /** Where the user goes on from this host; undefined when it is not the chain's next stop, or the chain is another user's. */
+  next(sealed: string, hostname: string, userId: string, now: number): string | undefined {
+    const found = this.#open(sealed, hostname, now);
+    if (found === undefined || found.userId !== userId) return undefined;
+    return this.#next(found) ?? found.finalUrl;
+  }
+
+  #next({ origins: [origin, ...origins], ...rest }: Chain): string | undefined {
+    if (origin === undefined) return undefined;
+    const content = JSON.stringify({ ...rest, origins });
+    if (content.length > MAX_CONTENT) return undefined;
+    return `${origin}/.coder/chain/${this.#sealing.seal(content, [new URL(origin).hostname])}`;
+  }
+
+  #open(sealed: string, hostname: string, now: number): Chain | undefined {
+    const content = this.#sealing.open(sealed, [hostname]);
+    const read = content === undefined ? undefined : chain.safeParse(parsedJson(content)).data;
+    return read === undefined || read.endsAt <= now ? undefined : read;
   }
 }
 
-/** The id in a request target; undefined for any other target. */
+/** The chain in a request target; undefined for any other target. */
 export function chainId(target: string): string | undefined {
   return PATH.exec(target)?.[1];
-}
-
-function chainPath(id: string): string {
-  return `/.coder/chain/${id}`;
 }

@@ -5,10 +5,10 @@ import { parseWildcard, wildcardLabel, wildcardOrigin } from "../base/wildcard.t
 import type { ProxyAppGrantRow, WorkspaceProxyRow } from "../db/schema.ts";
 import { AppDecision, type Visitor } from "./decision.ts";
 import { parseAppLabel } from "./label.ts";
-import type { PathAppSettings } from "./path-apps.ts";
 import { parseAppPath } from "./path-names.ts";
 import type { ProxyApp } from "./proxy-app.ts";
 import type { AppResolver, ResolvedApp } from "./resolver.ts";
+import type { PathAppSettings } from "./store-path-gate.ts";
 import type { Visitors } from "./visitors.ts";
 
 export type ProxiedApp = Exclude<ProxyApp, { method: "terminal" }>;
@@ -45,6 +45,12 @@ export class ProxiedApps {
     const decision = AppDecision.make(found?.target, visitor, rules);
     if (!(decision instanceof AppDecision)) return decision;
     return found === undefined ? "not-found" : { found, decision };
+  }
+
+  /** Whether the visitor may use an app with a host of its own. */
+  admits({ target }: ResolvedApp, visitor: Visitor): boolean {
+    const { clock, maxLevel } = this.#options;
+    return AppDecision.make(target, visitor, { maxLevel, now: clock.now() }) instanceof AppDecision;
   }
 
   /** Whether what was granted would be granted now. */

@@ -8,7 +8,7 @@ import type { Wildcard } from "../base/wildcard.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { ConnectionPolicies } from "../workspaces/connection-policies.ts";
-import type { PathAppSettings } from "./path-apps.ts";
+import { AppChains } from "./chains.ts";
 import { ProxiedApps } from "./proxied-apps.ts";
 import { ProxyGrants } from "./proxy-grants.ts";
 import { ProxyKeys } from "./proxy-keys.ts";
@@ -17,6 +17,7 @@ import { ProxyTokens } from "./proxy-tokens.ts";
 import { ProxyUses } from "./proxy-uses.ts";
 import type { AppResolver } from "./resolver.ts";
 import { SealedTickets } from "./sealed-tickets.ts";
+import type { PathAppSettings } from "./store-path-gate.ts";
 import { TerminalRights } from "./terminal-rights.ts";
 import type { Visitors } from "./visitors.ts";
 
@@ -66,7 +67,8 @@ export class ProxyApps {
     const shared = { ...options, apps: this.#apps };
     this.tokens = new ProxyTokens({ ...shared, keys: this.keys, grants: this.grants, terminals: this.#terminals });
     this.uses = new ProxyUses({ ...options, grants: this.grants });
-    this.signIn = new ProxySignIn({ ...shared, terminals: this.#terminals, tickets: new SealedTickets(signingKey) });
+    const [tickets, chains] = [new SealedTickets(signingKey), new AppChains(signingKey)];
+    this.signIn = new ProxySignIn({ ...shared, terminals: this.#terminals, tickets, chains });
   }
 
   close(): void {

@@ -1,15 +1,25 @@
 /** How a browser with a login at the main host gets a session at a host of a workspace proxy. */
 import type { WallClock } from "../base/clock.ts";
+import { parseWildcard } from "../base/wildcard.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
+import { stopsBeside } from "./beside.ts";
+import { type AppChains, type ChainStop, chainId } from "./chains.ts";
 import type { Visitor } from "./decision.ts";
+import { parseAppLabel } from "./label.ts";
 import { type OwnPlaceOptions, ownPlace } from "./own-place.ts";
 import type { AppAnswer } from "./pages.ts";
-import { type ProxiedApps, placeOf } from "./proxied-apps.ts";
+import { pathAppsDisabled } from "./path-host.ts";
+import { type ProxiedApps, type ProxiedPlace, placeOf } from "./proxied-apps.ts";
+import type { AppResolver, ResolvedApp } from "./resolver.ts";
 import type { SealedTickets } from "./sealed-tickets.ts";
 import { destinationOf, notFoundAnswer, refused, withTicket } from "./sign-in.ts";
+import type { PathAppSettings } from "./store-path-gate.ts";
 import type { TerminalRights } from "./terminal-rights.ts";
 import { isState } from "./tickets.ts";
 import { placeAt, type Visitors } from "./visitors.ts";
+
+/** A request target that may be put behind an origin. */
+const TARGET = /^\/[\x21\x22\x24-\x7e]*$/;
 
 export interface ProxySignInOptions extends OwnPlaceOptions {
   /** Those that browsers may be sent to. */
@@ -17,6 +27,9 @@ export interface ProxySignInOptions extends OwnPlaceOptions {
   readonly apps: ProxiedApps;
   readonly terminals: Pick<TerminalRights, "holds">;
   readonly tickets: SealedTickets;
+  readonly chains: AppChains;
+  readonly resolver: Pick<AppResolver, "resolve">;
+  readonly pathApps: Pick<PathAppSettings, "disabled">;
   readonly visitors: Pick<Visitors, "begin">;
   readonly clock: WallClock;
 }
@@ -25,6 +38,15 @@ export interface Redemption {
   readonly ticket: string;
   readonly host: string;
   readonly nonce: string;
+  /** Where the browser goes on: a request target without the ticket. Absent: the proxy knows of no chains. */
+  readonly target?: string | undefined;
+}
+
+export interface ProxySession {
+  readonly id: string;
+  readonly maxAgeSeconds: number;
+  /** Where the browser goes on in place of its target. */
+  readonly next: string | undefined;
 }
 
 export class ProxySignIn {
@@ -60,7 +82,11 @@ export class ProxySignIn {
     if (found === undefined || others.length > 0) return undefined;
     if (!isState(state)) return refused(400, "Invalid state", "Open the app again to start a new sign-in.");
     const { proxy, place } = found;
-    const { accessUrl, apps, clock, terminals, tickets } = this.#options;
+    const { accessUrl, apps, chains, clock, pathApps, terminals, tickets } = this.#options;
+    if (place.app.method === "path" && pathApps.disabled) return { refused: pathAppsDisabled("deployment") };
+    const chain = chainId(target);
+    if (chain !== undefined && chains.next(chain, hostname, visitor.userId, clock.now()) === undefined)
+      return refused(404, "Sign-In Ended", "Open the app again to start a new sign-in.");
     const decided = await apps.decide(place.app, visitor);
     if (typeof decided === "string") return { refused: notFoundAnswer(accessUrl()) };
     // The proxy would get no token for this visitor.
@@ -75,11 +101,41 @@ export class ProxySignIn {
   /** For the proxy that the browser brought the ticket to. Undefined: it is not valid there, or was used before. */
   async redeem(
     proxy: WorkspaceProxyRow,
-    { ticket, host, nonce }: Redemption,
-  ): Promise<{ readonly id: string; readonly maxAgeSeconds: number } | undefined> {
+    { ticket, host, nonce, target }: Redemption,
+  ): Promise<ProxySession | undefined> {
     const { clock, tickets, visitors } = this.#options;
     const redeemed = tickets.redeem(ticket, { proxyId: proxy.id, host }, nonce, clock.now());
-    if (redeemed === undefined) return undefined;
-    return await visitors.begin(redeemed.holder, placeAt(proxy, host), redeemed.sessionId);
+    const session = redeemed && (await visitors.begin(redeemed.holder, placeAt(proxy, host), redeemed.sessionId));
+    if (session === undefined) return undefined;
+    const next = target === undefined ? undefined : await this.#next(proxy, host, target, session.visitor);
+    return { id: session.id, maxAgeSeconds: session.maxAgeSeconds, next };
+  }
+
+  /** Where a browser that has signed in at a host goes on, if that is not what it asked for. */
+  async #next(proxy: WorkspaceProxyRow, host: string, target: string, visitor: Visitor): Promise<string | undefined> {
+    const { chains, clock } = this.#options;
+    const now = clock.now();
+    const chain = chainId(target);
+    if (chain !== undefined) return chains.next(chain, host, visitor.userId, now);
+    const place = placeOf(proxy, host, target);
+    // An app below a path has the session of all apps there.
+    if ("error" in place || place.app.method === "path" || !TARGET.test(target)) return undefined;
+    return chains.begin(
+      visitor.userId,
+      await this.#stops(proxy, place, host, visitor),
+      `${place.origin}${target}`,
+      now,
+    );
+  }
+
+  /** The hosts at the proxy that an app names beside itself, as far as the visitor is served there. */
+  async #stops(proxy: WorkspaceProxyRow, { app }: ProxiedPlace, host: string, visitor: Visitor): Promise<ChainStop[]> {
+    const { apps, resolver, terminals } = this.#options;
+    const label = app.method === "subdomain" ? parseAppLabel(app.label) : undefined;
+    const wildcard = parseWildcard(proxy.wildcard_hostname);
+    if (label === undefined || "error" in label || "error" in wildcard) return [];
+    const admits = async (beside: ResolvedApp): Promise<boolean> =>
+      apps.admits(beside, visitor) && (await terminals.holds(visitor.keyId, beside.agent.id));
+    return await stopsBeside(label, host, { resolver, wildcard, accessUrl: new URL(proxy.url), admits });
   }
 }

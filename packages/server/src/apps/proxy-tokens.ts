@@ -11,6 +11,7 @@ import type { WorkspaceProxyRow } from "../db/schema.ts";
 import { LOGIN_HEADER } from "./names.ts";
 import { type OwnPlaceOptions, ownPlaceAnswer } from "./own-place.ts";
 import type { AppAnswer } from "./pages.ts";
+import { pathAppsDisabled } from "./path-host.ts";
 import { parseAppPath } from "./path-names.ts";
 import { type ProxiedApp, type ProxiedApps, type ProxiedPlace, placeOf } from "./proxied-apps.ts";
 import type { ProxyGrants } from "./proxy-grants.ts";
@@ -18,6 +19,7 @@ import type { ProxyKeys } from "./proxy-keys.ts";
 import { appFacts, terminalFacts } from "./proxy-token-facts.ts";
 import type { AppResolver } from "./resolver.ts";
 import { notFoundAnswer } from "./sign-in.ts";
+import type { PathAppSettings } from "./store-path-gate.ts";
 import type { TerminalRights } from "./terminal-rights.ts";
 import { type FoundVisitor, placeAt, type Visitors } from "./visitors.ts";
 
@@ -31,6 +33,7 @@ export interface ProxyTokensOptions extends OwnPlaceOptions {
   readonly grants: Pick<ProxyGrants, "put" | "byHandle">;
   readonly terminals: TerminalRights;
   readonly apps: ProxiedApps;
+  readonly pathApps: Pick<PathAppSettings, "disabled">;
   /** Called after a use of a workspace by a user who is signed in. */
   readonly onUse: (workspaceId: string) => void;
   readonly resolver: Pick<AppResolver, "state">;
@@ -92,7 +95,7 @@ export class ProxyTokens {
   }
 
   async #app(proxy: WorkspaceProxyRow, question: AppTokenQuestion): Promise<{ readonly token: string } | AppAnswer> {
-    const { accessUrl, apps, grants, onUse, terminals } = this.#options;
+    const { accessUrl, apps, grants, onUse, pathApps, terminals } = this.#options;
     const host = question.app_hostname.toLowerCase();
     const place = placeOf(proxy, host, pathOf(question));
     if ("error" in place || place.app.method !== question.app_request.access_method)
@@ -101,6 +104,7 @@ export class ProxyTokens {
         title: "Invalid Application URL",
         text: `The address is not that of an application: ${"error" in place ? place.error : "its host is of another kind"}.`,
       };
+    if (place.app.method === "path" && pathApps.disabled) return pathAppsDisabled("deployment");
     const visitor = await this.#visitor(proxy, host, question.session_token);
     if (visitor === "invalid") return loginNeeded(place, question);
     const decided = await apps.decide(place.app, visitor?.visitor);

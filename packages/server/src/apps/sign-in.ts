@@ -4,23 +4,25 @@
  */
 
 import type { ShareLevel } from "coder-protocol/rest/apps";
-import { appLabel } from "../base/app-name.ts";
 import type { WallClock } from "../base/clock.ts";
 import { type Wildcard, wildcardLabel, wildcardOrigin } from "../base/wildcard.ts";
-import { AppChains, type ChainStop, chainId } from "./chains.ts";
+import { stopsBeside } from "./beside.ts";
+import { type AppChains, type ChainStop, chainId } from "./chains.ts";
 import { AppDecision, type Visitor } from "./decision.ts";
-import { type AppLabel, type AppPlace, parseAppLabel, parseProgram } from "./label.ts";
+import { type AppLabel, parseAppLabel } from "./label.ts";
 import { queryValue, TICKET_PARAMETER, withoutOwnParameters } from "./names.ts";
 import type { AppAnswer } from "./pages.ts";
 import type { AppResolver, ResolvedApp } from "./resolver.ts";
+import { NO_PROXY, type SealedTickets } from "./sealed-tickets.ts";
 import { badTicket, beginSignIn, seeOther, sessionCookies } from "./sign-in-answers.ts";
-import { type AppTickets, isState } from "./tickets.ts";
+import { isState } from "./tickets.ts";
 import type { Visitors } from "./visitors.ts";
 
 export interface SignInOptions {
   readonly wildcard: Wildcard;
   readonly accessUrl: () => URL;
-  readonly tickets: AppTickets;
+  readonly tickets: SealedTickets;
+  readonly chains: AppChains;
   readonly visitors: Visitors;
   readonly resolver: AppResolver;
   readonly clock: WallClock;
@@ -29,7 +31,6 @@ export interface SignInOptions {
 
 export class SignIn {
   readonly #options: SignInOptions;
-  readonly #chains = new AppChains();
 
   constructor(options: SignInOptions) {
     this.#options = options;
@@ -57,7 +58,7 @@ export class SignIn {
     const resolved = await resolver.resolve(asked.label);
     const decision = AppDecision.make(resolved?.target, visitor, { maxLevel, now });
     if (!(decision instanceof AppDecision)) return { refused: notFoundAnswer(this.#options.accessUrl()) };
-    return { location: withTicket(asked.href, tickets.issue(visitor, asked.host, state, now)) };
+    return { location: withTicket(asked.href, tickets.issue(visitor, placeAt(asked.host), state, now)) };
   }
 
   /**
@@ -73,55 +74,38 @@ export class SignIn {
     const ticket = queryValue(target, TICKET_PARAMETER);
     if (ticket === undefined) return undefined;
     const clean = withoutOwnParameters(target);
-    const { clock, tickets, visitors } = this.#options;
-    const holder = tickets.redeem(ticket, host, nonce, clock.now());
-    const session = holder === undefined ? undefined : await visitors.begin(holder, host);
-    if (session === undefined) {
-      return badTicket(clean);
-    }
+    const { chains, clock, tickets, visitors } = this.#options;
+    const redeemed = nonce === undefined ? undefined : tickets.redeem(ticket, placeAt(host), nonce, clock.now());
+    const session = redeemed && (await visitors.begin(redeemed.holder, host, redeemed.sessionId));
+    if (session === undefined) return badTicket(clean);
     const cookies = sessionCookies(session.id, session.maxAgeSeconds, at.origin);
     const stops = chainId(clean) === undefined ? await this.#stops(session.visitor, at.label, host) : [];
-    const [first, ...rest] = stops;
-    if (first === undefined) return seeOther(clean, cookies);
-    const { userId } = session.visitor;
-    return seeOther(this.#chains.begin(userId, [first, ...rest], `${at.origin}${clean}`, clock.now()), cookies);
+    const first = chains.begin(session.visitor.userId, stops, `${at.origin}${clean}`, clock.now());
+    return seeOther(first ?? clean, cookies);
   }
 
   /** On an app host: whether a chain of sign-ins stops here. */
   chainStops(id: string, hostname: string): boolean {
-    return this.#chains.stopsAt(id, hostname, this.#options.clock.now());
+    return this.#options.chains.stopsAt(id, hostname, this.#options.clock.now());
   }
 
   /** On an app host: sends a visitor with a session on. Undefined when the chain is another user's. */
-  followChain(id: string, { userId }: Visitor): AppAnswer | undefined {
-    const next = this.#chains.next(id, userId);
+  followChain(id: string, hostname: string, { userId }: Visitor): AppAnswer | undefined {
+    const { chains, clock } = this.#options;
+    const next = chains.next(id, hostname, userId, clock.now());
     return next === undefined ? undefined : seeOther(next, []);
   }
 
   /** The hosts that an app names beside itself, as far as the visitor may use them. */
   async #stops(visitor: Visitor, label: AppLabel, host: string): Promise<ChainStop[]> {
-    const { resolver, wildcard } = this.#options;
-    const app = await resolver.resolve(label);
-    const stops: ChainStop[] = [];
-    for (const what of app?.target.also ?? []) {
-      const program = parseProgram(what);
-      if ("error" in program) continue;
-      const beside = await resolver.resolve({ ...label, prefix: "", program });
-      if (beside === undefined || !this.#admits(beside, visitor)) continue;
-      const name = besideLabel(what, label.place, beside);
-      const stop = { hostname: `${name}${wildcard.suffix}`, origin: this.#originOf(name) };
-      if (stop.hostname !== host) stops.push(stop);
-    }
-    return stops;
+    const { accessUrl, resolver, wildcard } = this.#options;
+    const admits = (app: ResolvedApp): boolean => this.#admits(app, visitor);
+    return await stopsBeside(label, host, { resolver, wildcard, accessUrl: accessUrl(), admits });
   }
 
   #admits(app: ResolvedApp, visitor: Visitor): boolean {
     const { clock, maxLevel } = this.#options;
     return AppDecision.make(app.target, visitor, { maxLevel, now: clock.now() }) instanceof AppDecision;
-  }
-
-  #originOf(label: string): string {
-    return wildcardOrigin(this.#options.wildcard, label, this.#options.accessUrl());
   }
 
   /** The app that a redirect_uri names, or what is wrong with it. Nothing is corrected. */
@@ -141,6 +125,10 @@ export class SignIn {
   }
 }
 
+function placeAt(host: string) {
+  return { proxyId: NO_PROXY, host };
+}
+
 /** One answer for an app that does not exist and for an app of another person: a visitor cannot tell them apart. */
 export function notFoundAnswer(accessUrl: URL): AppAnswer {
   return {
@@ -149,13 +137,6 @@ export function notFoundAnswer(accessUrl: URL): AppAnswer {
     text: "The application does not exist, or you do not have access to it.",
     links: [{ href: accessUrl.href, text: "Back to the deployment" }],
   };
-}
-
-/** The label of an app beside one at `place`, by the alias where that one is named by it. */
-function besideLabel(what: string, place: AppPlace, { agent, workspace, owner }: ResolvedApp): string {
-  if ("alias" in place) return `${what}--${place.alias}`;
-  const names = { agent: agent.name, workspace: workspace.name, owner: owner.username };
-  return appLabel(what, { ...names, alias: agent.app_alias });
 }
 
 export const NO_DESTINATION = "It has to be the address of an app, without a user name or a fragment.";

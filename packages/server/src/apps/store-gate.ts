@@ -76,7 +76,13 @@ export class StoreGate implements AppGate {
     const decision = this.#decide(app, found?.visitor);
     const chain = chainId(request.url ?? "/");
     if (chain !== undefined && found !== undefined)
-      return this.#options.signIn.followChain(chain, found.visitor) ?? { status: 404, title: "Not found", text: "" };
+      return (
+        this.#options.signIn.followChain(chain, hostname, found.visitor) ?? {
+          status: 404,
+          title: "Not found",
+          text: "",
+        }
+      );
     if (decision === "sign-in" || chain !== undefined) {
       if (isNavigation(facts)) return this.#options.signIn.begin(origin, request.url ?? "/");
       return loginNeeded(asked);

@@ -14,17 +14,19 @@ import type { Changes } from "../workspaces/changes.ts";
 import { AppHost } from "./app-host.ts";
 import { APP_REQUESTS, APP_WEB_SOCKETS } from "./app-limits.ts";
 import { AppTraffic } from "./app-traffic.ts";
+import { AppChains } from "./chains.ts";
 import { OpenExchanges } from "./open-exchanges.ts";
-import { type PathAppSettings, PathApps } from "./path-apps.ts";
+import { PathHost, pathAppsDisabled } from "./path-host.ts";
 import { parseAppPath } from "./path-names.ts";
 import type { PortShareService } from "./port-shares.ts";
 import { type DialApp, ProgramPools } from "./program-pool.ts";
 import { RecentResolver } from "./recent-resolver.ts";
 import type { AppResolver } from "./resolver.ts";
+import { SealedTickets } from "./sealed-tickets.ts";
 import { offersWebSocket } from "./send-answer.ts";
 import { SignIn } from "./sign-in.ts";
 import { StoreGate } from "./store-gate.ts";
-import { AppTickets } from "./tickets.ts";
+import { type PathAppSettings, StorePathGate } from "./store-path-gate.ts";
 import { Visitors } from "./visitors.ts";
 
 /** Longest time that the record of a workspace's last use is behind. */
@@ -34,6 +36,8 @@ const MAX_RECORDED = 10_000;
 export interface WebAppsOptions {
   /** Undefined: no app has a host of its own. */
   readonly wildcard: Wildcard | undefined;
+  /** The same at all servers of the deployment. */
+  readonly signingKey: Uint8Array;
   readonly pathApps: PathAppSettings;
   readonly authenticator: Authenticator;
   readonly accessUrl: () => URL;
@@ -58,7 +62,7 @@ export class WebApps {
   readonly visitors: Visitors;
   readonly #options: WebAppsOptions;
   readonly #host: AppHost | undefined;
-  readonly #paths: PathApps;
+  readonly #paths: PathHost;
   readonly #exchanges: OpenExchanges;
   readonly #pools: ProgramPools;
   readonly #usedAt = new Map<string, number>();
@@ -87,10 +91,16 @@ export class WebApps {
     });
     const onUse = (workspaceId: string): void => this.recordUse(workspaceId);
     const shared = { accessUrl, maxLevel, resolver, visitors, traffic, onUse, clock };
-    this.#paths = new PathApps({ ...shared, settings: options.pathApps, authenticator: options.authenticator });
+    const { authenticator, pathApps } = options;
+    this.#paths = new PathHost({
+      refusal: pathApps.disabled ? pathAppsDisabled("deployment") : undefined,
+      accessUrl,
+      gate: new StorePathGate({ ...shared, settings: pathApps, authenticator }),
+      traffic,
+    });
     if (wildcard !== undefined) {
-      const tickets = new AppTickets();
-      this.signIn = new SignIn({ wildcard, accessUrl, tickets, visitors, resolver, clock, maxLevel });
+      const [tickets, chains] = [new SealedTickets(options.signingKey), new AppChains(options.signingKey)];
+      this.signIn = new SignIn({ wildcard, accessUrl, tickets, chains, visitors, resolver, clock, maxLevel });
       const gate = new StoreGate({ ...shared, signIn: this.signIn });
       this.#host = new AppHost({ wildcard, accessUrl, deploymentUrl: accessUrl, gate, traffic });
     }

@@ -1,7 +1,7 @@
 /** Which workspace proxies may serve apps and terminals. */
 import { DomainError } from "../base/domain-error.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
-import { type OwnHosts, overlapsOwn } from "./address-overlap.ts";
+import { type OwnHosts, overlap, overlapsOwn } from "./address-overlap.ts";
 import { healthOf } from "./health-state.ts";
 
 /** Why the proxy may serve no apps and terminals, as the rest of a sentence; undefined: it may. */
@@ -24,7 +24,15 @@ export function requireServing(row: WorkspaceProxyRow, own: OwnHosts): void {
   throw new DomainError("forbidden", "This workspace proxy may not serve apps and terminals.", { detail: refusal });
 }
 
-/** Whether browsers may be sent to it: it may serve apps and terminals, and is well. */
-export function servesApps(row: WorkspaceProxyRow, own: OwnHosts): boolean {
-  return row.deleted_at === null && appRefusal(row, own) === undefined && healthOf(row).status === "ok";
+/**
+ * Those that browsers may be sent to: they may serve apps and terminals, are well, and share no host with another proxy, as an
+ * earlier release let them: which of the two a browser reaches is not known, whichever is well.
+ */
+export function appProxies(rows: readonly WorkspaceProxyRow[], own: OwnHosts): WorkspaceProxyRow[] {
+  return rows.filter(
+    (row) =>
+      appRefusal(row, own) === undefined &&
+      healthOf(row).status === "ok" &&
+      !rows.some((other) => other.id !== row.id && overlap(row, other) !== undefined),
+  );
 }

@@ -19,7 +19,7 @@ import {
 } from "coder-protocol/rest/proxy-apps";
 import type { ProxyKeys } from "../../apps/proxy-keys.ts";
 import type { ProxySignIn } from "../../apps/proxy-sign-in.ts";
-import type { ProxyTokens } from "../../apps/proxy-tokens.ts";
+import type { AppTokenQuestion, ProxyTokens } from "../../apps/proxy-tokens.ts";
 import type { ProxyUses } from "../../apps/proxy-uses.ts";
 import type { WallClock } from "../../base/clock.ts";
 import type { WorkspaceProxyRow } from "../../db/schema.ts";
@@ -54,6 +54,16 @@ export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
     return proxy;
   };
 
+  /** That a proxy may serve nothing is a decision about its visitors as well: what it has open for them ends. */
+  const decided = async (proxy: WorkspaceProxyRow, question: AppTokenQuestion) => {
+    try {
+      requireServing(proxy);
+      return await tokens.issue(proxy, question);
+    } catch (error) {
+      throw marked(error);
+    }
+  };
+
   router.get(PROXY_CRYPTO_KEYS_PATH.slice(API.length), async (c) => {
     const proxy = await serving(c.env.incoming);
     const feature = cryptoKeyFeature.safeParse(c.req.query("feature"));
@@ -66,11 +76,9 @@ export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
   });
 
   router.post(PROXY_ISSUE_APP_TOKEN_PATH.slice(API.length), async (c) => {
-    const proxy = await serving(c.env.incoming);
+    const proxy = await authenticator.authenticate(c.env.incoming);
     const question = await readJson(c, issueAppTokenRequest, bodyBytes);
-    const issued = await tokens.issue(proxy, question).catch((error: unknown) => {
-      throw marked(error);
-    });
+    const issued = await decided(proxy, question);
     if ("status" in issued) {
       const headers = { ...issued.headers, [APP_REFUSAL_HEADER]: "1" };
       return answerResponse(c.env.incoming, { ...issued, headers });
@@ -88,7 +96,8 @@ export function proxyAppRoutes(router: Router, deps: ProxyAppRoutesDeps): void {
         400,
         "The ticket is not valid: it is for another browser or host, has ended, or was used before",
       );
-    const body: RedeemAppTicketResponse = { session_id: session.id, max_age_seconds: session.maxAgeSeconds };
+    const { id, maxAgeSeconds, next } = session;
+    const body: RedeemAppTicketResponse = { session_id: id, max_age_seconds: maxAgeSeconds, next };
     return c.json(body);
   });
 
