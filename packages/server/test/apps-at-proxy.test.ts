@@ -1,119 +1,14 @@
 /** Web apps at the hosts of a workspace proxy, with a scripted primary and real programs. */
-import { createServer, request as httpRequest, type IncomingHttpHeaders, type RequestListener } from "node:http";
-import { type AddressInfo, connect } from "node:net";
-import type { AppGrantTarget, IssueAppTokenRequest } from "coder-protocol/rest/proxy-apps";
-import { expect, onTestFinished, test, vi } from "vitest";
+import type { AppGrantTarget } from "coder-protocol/rest/proxy-apps";
+import { expect, test, vi } from "vitest";
 import { WebSocketServer } from "ws";
 import { stateOf } from "../src/apps/tickets.ts";
-import type { AppTokenFacts } from "../src/base/app-token.ts";
-import { createLogger } from "../src/base/log.ts";
-import { parseProxyConfig } from "../src/proxy/config.ts";
-import { type ProxyDeps, WorkspaceProxy } from "../src/proxy/workspace-proxy.ts";
-import { FakePrimary } from "./fake-primary.ts";
-import { ADA, AGENT_ID, FakeApps, factsOf, json, type Refusal } from "./fake-primary-apps.ts";
-import { openSocket, send, TextCollector } from "./helpers.ts";
-
-const PROXY_ID = "0b4f42b9-3a9c-4d0e-8f52-6f6f0c7f9d11";
-const TOKEN = `${PROXY_ID}:${"5e".repeat(32)}`;
-const HOST = "8080--main--dev--ada.near.example";
-const SESSION = "S".repeat(43);
-const COOKIE = { Cookie: `coder_app_session=${SESSION}` };
-const eventually = { timeout: 25_000, interval: 25 };
-
-const TARGET: AppGrantTarget = {
-  workspace_id: "77777777-6666-4555-8444-333333333333",
-  owner_id: ADA.id,
-  agent_id: AGENT_ID,
-  port: 8080,
-  secure: false,
-  base_path: "",
-  query: "",
-  level: "owner",
-  host_header: "preserve",
-  cors: "simple",
-  cors_origins: [],
-  also: [],
-  identity_headers: false,
-};
-
-const SIGN_IN = json(401, { message: "Sign in to this app first" });
-
-function granted(target: Partial<AppGrantTarget> = {}, grant: Parameters<typeof factsOf>[1] = {}): AppTokenFacts {
-  return factsOf({ access_method: "subdomain" }, { target: { ...TARGET, ...target }, ...grant });
-}
-
-/** Ada's app, for those who have her session. */
-function toAda(target: Partial<AppGrantTarget> = {}) {
-  return ({ session_token }: IssueAppTokenRequest): AppTokenFacts | Refusal =>
-    session_token === SESSION ? granted(target) : SIGN_IN;
-}
-
-async function start(program: RequestListener = (_request, response) => void response.end("an app")) {
-  const server = createServer(program);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port: programPort } = server.address() as AddressInfo;
-  const primary = await new FakePrimary(TOKEN).listen();
-  primary.apps = new FakeApps(PROXY_ID);
-  const dialled: { readonly agentId: string; readonly port: number }[] = [];
-  const tunnels = {
-    acquire: async ({ agentId }: { agentId: string }) => ({
-      connection: {
-        dial: async (port: number) => {
-          dialled.push({ agentId, port });
-          return connect(programPort, "127.0.0.1");
-        },
-      },
-      release: () => undefined,
-    }),
-    end: () => undefined,
-    close: async () => undefined,
-  } as unknown as ProxyDeps["tunnels"] & object;
-  const config = parseProxyConfig({
-    "primary-access-url": primary.url,
-    "access-url": "http://proxy.example",
-    "wildcard-access-url": "*.near.example",
-    "proxy-session-token": TOKEN,
-    "http-address": "127.0.0.1:0",
-    "stun-address": "disable",
-  });
-  const log = new TextCollector();
-  const proxy = new WorkspaceProxy(config, {
-    log: createLogger({ sink: log, level: "debug", format: "json" }),
-    tunnels,
-  });
-  await proxy.listen();
-  onTestFinished(async () => {
-    await proxy.close();
-    await primary[Symbol.asyncDispose]();
-    server.closeAllConnections();
-    server.close();
-  });
-  const { port } = proxy.address!;
-  const url = `http://127.0.0.1:${port}`;
-  await vi.waitFor(async () => expect((await send(url, "GET", "/readyz")).status).toBe(200), eventually);
-  const ask = (path: string, headers: Record<string, string> = {}, method = "GET") =>
-    askAt(port, path, headers, method);
-  return { primary, apps: primary.apps, proxy, server, url, ask, dialled, log };
-}
-
-function askAt(port: number, path: string, headers: Record<string, string>, method: string) {
-  return new Promise<{ status: number; headers: IncomingHttpHeaders; text: string }>((resolve, reject) => {
-    const request = httpRequest({ host: "127.0.0.1", port, path, method, headers: { Host: HOST, ...headers } });
-    request.on("error", reject);
-    request.on("response", (response) => {
-      let text = "";
-      response.on("data", (chunk) => {
-        text += String(chunk);
-      });
-      response.on("error", reject);
-      response.on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }));
-    });
-    request.end();
-  });
-}
+import { ADA, AGENT_ID } from "./fake-primary-apps.ts";
+import { openSocket } from "./helpers.ts";
+import { COOKIE, eventually, granted, HOST, SESSION, SIGN_IN, startProxy, TARGET, toAda } from "./proxy-of-apps.ts";
 
 test("a visitor with a session reaches the program, whose host and request the primary was asked about once", async () => {
-  const at = await start((request, response) => void response.end(`${request.url} ${request.headers.cookie}`));
+  const at = await startProxy((request, response) => void response.end(`${request.url} ${request.headers.cookie}`));
   at.apps.issue = toAda();
   const cookie = { Cookie: `${COOKIE.Cookie}; theme=dark` };
   expect(await at.ask("/a?b=c", cookie)).toMatchObject({ status: 200, text: "/a?b=c theme=dark" });
@@ -138,7 +33,7 @@ test("a visitor with a session reaches the program, whose host and request the p
 });
 
 test("a person without a session is sent to the primary, and comes back with a ticket that is taken for one", async () => {
-  const at = await start();
+  const at = await startProxy();
   at.apps.issue = toAda();
   const navigation = { "Sec-Fetch-Mode": "navigate", Accept: "text/html" };
   const away = await at.ask("/a?b=c", navigation);
@@ -164,14 +59,63 @@ test("a person without a session is sent to the primary, and comes back with a t
   expect((await at.ask(`${parameter}bad`, state)).status).toBe(400);
   expect((await at.ask(`${parameter}good`, navigation)).status).toBe(400); // another browser
   expect(redeemed).toEqual([
-    { ticket: "good", host: HOST, nonce },
-    { ticket: "bad", host: HOST, nonce },
+    { ticket: "good", host: HOST, nonce, target: "/a?b=c" },
+    { ticket: "bad", host: HOST, nonce, target: "/" },
   ]);
   expect(at.dialled).toEqual([]);
 });
 
+test("a sign-in goes on to the hosts that the primary names, each of which signs in as well", async () => {
+  const at = await startProxy();
+  const navigation = { "Sec-Fetch-Mode": "navigate", Accept: "text/html" };
+  at.apps.issue = toAda();
+  at.apps.redeem = () => SESSION;
+  const beside = "http://8081--main--dev--ada.near.example/.coder/chain/next";
+  at.apps.next = ({ target }) => (target === "/page" ? beside : undefined);
+  const state = { ...navigation, Cookie: "coder_app_state=nonce" };
+  const parameter = "coder_application_connect_api_key_35e783=good";
+  const signedIn = await at.ask(`/page?${parameter}`, state);
+  expect([signedIn.status, signedIn.headers.location]).toEqual([303, beside]);
+  const chain = `/.coder/chain/${"c".repeat(100)}`;
+  // With a session as well: where the chain goes on is the primary's to say.
+  for (const cookie of [{}, COOKIE]) {
+    const stop = await at.ask(chain, { ...navigation, ...cookie });
+    expect([stop.status, new URL(stop.headers.location!).searchParams.get("redirect_uri")]).toEqual([
+      303,
+      `http://${HOST}${chain}`,
+    ]);
+  }
+  // A chain that the primary does not continue is over, and does not begin again.
+  const over = await at.ask(`${chain}?${parameter}`, state);
+  expect([over.status, over.headers.location]).toEqual([303, "/"]);
+  expect([(await at.ask(chain, COOKIE)).status, (await at.ask("/.coder/chain/x", navigation)).status]).toEqual([
+    401, 404,
+  ]);
+  expect(at.dialled).toEqual([]);
+});
+
+test("who used which app is reported to the primary, at the latest when the proxy ends", async () => {
+  const at = await startProxy();
+  at.apps.issue = toAda();
+  for (const path of ["/", "/style.css", "/script.js"]) await at.ask(path, COOKIE);
+  await at.ask("/"); // a stranger
+  expect(at.apps.uses).toEqual([]);
+  await at.proxy.close();
+  expect(at.apps.uses).toMatchObject([
+    {
+      user_id: ADA.id,
+      workspace_id: TARGET.workspace_id,
+      agent_id: AGENT_ID,
+      access_method: "subdomain",
+      slug_or_port: "8080",
+      requests: 3,
+    },
+  ]);
+  expect(at.primary.faults).toEqual([]);
+});
+
 test("what is no navigation gets 401, and a refusal of the primary is passed on as it is", async () => {
-  const at = await start();
+  const at = await startProxy();
   at.apps.issue = toAda();
   const refused = await at.ask("/api");
   expect([refused.status, refused.headers["coder-app-login"]]).toEqual([401, `http://${HOST}/`]);
@@ -191,7 +135,7 @@ test("what is no navigation gets 401, and a refusal of the primary is passed on 
 });
 
 test("a page of another origin cannot use the session, one of the same owner can", async () => {
-  const at = await start();
+  const at = await startProxy();
   at.apps.issue = toAda();
   const origins: [string, number][] = [
     ["http://evil.example", 401],
@@ -204,7 +148,7 @@ test("a page of another origin cannot use the session, one of the same owner can
 });
 
 test("an app that answers other origins itself does so at a proxy, and its session counts for those that it lists", async () => {
-  const at = await start();
+  const at = await startProxy();
   const open: Partial<AppGrantTarget> = { cors: "passthru", cors_origins: ["http://friend.example"], level: "public" };
   at.apps.issue = ({ session_token }) => granted(open, session_token === SESSION ? {} : { visitor: undefined });
   const preflight = { Origin: "http://any.example", "Access-Control-Request-Method": "PUT" };
@@ -214,7 +158,7 @@ test("an app that answers other origins itself does so at a proxy, and its sessi
 });
 
 test("workspaces that do not run are explained, to their owner with the way to start them", async () => {
-  const at = await start();
+  const at = await startProxy();
   at.apps.issue = () => granted({}, { state: "stopped" });
   const stopped = await at.ask("/", { ...COOKIE, Accept: "text/html" });
   expect(stopped.status).toBe(503);
@@ -223,7 +167,7 @@ test("workspaces that do not run are explained, to their owner with the way to s
 });
 
 /** A right that has ended once the program is reached: the next question is refused when the use has begun. */
-function endsOnce(at: Awaited<ReturnType<typeof start>>, begun: Promise<unknown>): void {
+function endsOnce(at: Awaited<ReturnType<typeof startProxy>>, begun: Promise<unknown>): void {
   at.apps.issue = async () => {
     if (at.apps.requests.length === 1) return granted({}, { ends_at: Date.now() });
     await begun;
@@ -233,7 +177,7 @@ function endsOnce(at: Awaited<ReturnType<typeof start>>, begun: Promise<unknown>
 
 test("an open exchange ends when the primary refuses it, and the next request is refused", async () => {
   const begun = Promise.withResolvers<void>();
-  const at = await start((_request, response) => {
+  const at = await startProxy((_request, response) => {
     response.write("begins");
     begun.resolve();
   });
@@ -243,7 +187,7 @@ test("an open exchange ends when the primary refuses it, and the next request is
 });
 
 test("a WebSocket is passed on, and ends with the right", async () => {
-  const at = await start();
+  const at = await startProxy();
   const echo = new WebSocketServer({ server: at.server });
   echo.on("connection", (socket) => socket.on("message", (message) => socket.send(String(message))));
   const echoed = Promise.withResolvers<void>();
@@ -258,7 +202,7 @@ test("a WebSocket is passed on, and ends with the right", async () => {
 });
 
 test("strangers cannot make the proxy ask without bound, and what cannot be a session is not asked about", async () => {
-  const at = await start();
+  const at = await startProxy();
   const answered = Promise.withResolvers<void>();
   at.apps.issue = async () => {
     await answered.promise;
@@ -282,7 +226,7 @@ test("strangers cannot make the proxy ask without bound, and what cannot be a se
 });
 
 test("while the primary is away, visitors whom it knew a moment ago are served, and others get 503", async () => {
-  const at = await start();
+  const at = await startProxy();
   at.apps.issue = toAda();
   expect((await at.ask("/", COOKIE)).status).toBe(200);
   await at.primary.goAway();
@@ -292,19 +236,19 @@ test("while the primary is away, visitors whom it knew a moment ago are served, 
   expect(other.text).not.toContain(at.primary.url);
 });
 
-test("hosts of apps have no routes of the proxy, and the proxy's own host has no apps", async () => {
-  const at = await start();
+test("hosts of apps have no routes of the proxy, and the proxy's own host has no apps where a wildcard is set", async () => {
+  const at = await startProxy();
   at.apps.issue = toAda();
   for (const path of ["/healthz", "/derp", "/buildinfo"])
     expect(await at.ask(path, COOKIE)).toMatchObject({ status: 200, text: "an app" });
   expect((await at.ask("/.coder/x", COOKIE)).status).toBe(404);
-  expect((await at.ask("/@ada/dev/apps/code/", { ...COOKIE, Host: "proxy.example" })).status).toBe(404);
+  expect((await at.ask("/@ada/dev/apps/code/", { ...COOKIE, Host: "proxy.example" })).status).toBe(403);
   const logout = await at.ask("/", { Host: "coder-logout.near.example" });
   expect([logout.status, logout.headers.location]).toEqual([303, `${at.primary.url}/`]);
 });
 
 test("a port on which nothing listens is explained, and the owner is shown others", async () => {
-  const at = await start();
+  const at = await startProxy();
   at.apps.issue = toAda();
   at.server.close();
   at.server.closeAllConnections();

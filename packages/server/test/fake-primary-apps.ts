@@ -5,9 +5,12 @@ import {
   APP_REFUSAL_HEADER,
   type AppGrant,
   type AppRequest,
+  type AppUse,
+  appStatsRequest,
   type CryptoKey,
   type IssueAppTokenRequest,
   issueAppTokenRequest,
+  PROXY_APP_STATS_PATH,
   PROXY_CRYPTO_KEYS_PATH,
   PROXY_ISSUE_APP_TOKEN_PATH,
   PROXY_REDEEM_TICKET_PATH,
@@ -40,6 +43,14 @@ export class FakeApps {
   });
   /** The session for a ticket; undefined: it is not valid. */
   redeem: (request: RedeemAppTicketRequest) => string | undefined = () => undefined;
+  /** Where the browser goes on from a sign-in; undefined: to its target. */
+  next: (request: RedeemAppTicketRequest) => string | undefined = () => undefined;
+  /** Uses of apps that were reported. */
+  readonly uses: AppUse[] = [];
+  /** The answer to a report of uses. */
+  usesStatus = 204;
+  /** Until it resolves, there is no answer about keys. */
+  keysHeld: Promise<void> | undefined;
   /** Whether refusals are decisions about visitors. */
   decides = true;
   readonly #proxyId: string;
@@ -60,6 +71,7 @@ export class FakeApps {
     if (request.method === "GET" && url.pathname === PROXY_CRYPTO_KEYS_PATH) {
       const feature = url.searchParams.get("feature");
       this.asked.push(`keys ${feature}`);
+      await this.keysHeld;
       const body = { crypto_keys: [this.#key(this.sequence)] };
       return feature === "workspace_apps_token" ? json(200, body) : json(400, {});
     }
@@ -72,8 +84,15 @@ export class FakeApps {
       return { ...answer, headers: { ...answer.headers, ...mark } };
     }
     if (request.method === "POST" && url.pathname === PROXY_REDEEM_TICKET_PATH) {
-      const session = this.redeem(redeemAppTicketRequest.parse(JSON.parse(text)));
-      return session === undefined ? json(400, {}) : json(200, { session_id: session, max_age_seconds: 86_400 });
+      const redemption = redeemAppTicketRequest.parse(JSON.parse(text));
+      const session = this.redeem(redemption);
+      const body = { session_id: session, max_age_seconds: 86_400, next: this.next(redemption) };
+      return session === undefined ? json(400, {}) : json(200, body);
+    }
+    if (request.method === "POST" && url.pathname === PROXY_APP_STATS_PATH) {
+      const { stats } = appStatsRequest.parse(JSON.parse(text));
+      if (this.usesStatus === 204) this.uses.push(...stats);
+      return { status: this.usesStatus, body: this.usesStatus === 204 ? "" : "{}" };
     }
     return undefined;
   }

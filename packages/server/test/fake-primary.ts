@@ -19,6 +19,7 @@ const strictStatement = z.strictObject({
   wildcard_hostname: z.string(),
   derp_enabled: z.boolean(),
   derp_only: z.boolean(),
+  path_apps: z.boolean(),
   replica_id: z.guid(),
   hostname: z.string().min(1),
   replica_error: z.string(),

@@ -129,6 +129,11 @@ test("security R16: the routes of apps and terminals take a proxy's token alone,
       send(on.at.url, "POST", `${PROXIES}/me/issue-signed-app-token`, { token, body: {} }),
     ]);
     expect([get.status, post.status]).toEqual([401, 401]);
+    for (const [route, body] of [
+      ["app-stats", { stats: [] }],
+      ["redeem-app-ticket", { ticket: "x", host: "x", nonce: "x" }],
+    ] as const)
+      expect((await send(on.at.url, "POST", `${PROXIES}/me/${route}`, { token, body })).status).toBe(401);
     const coordinate = await openSocket(on.at.url, `${PROXY_COORDINATE_PATH}?version=2.0`, {
       "Coder-Session-Token": token,
     });

@@ -8,7 +8,7 @@ import {
   PTY_SIGNED_TOKEN_PATH,
 } from "coder-protocol/rest/proxy-apps";
 import { PROXY_TOKEN_HEADER } from "coder-protocol/rest/workspace-proxies";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { openSocket, send } from "./helpers.ts";
 import { type Proxied, proxied, tunnelOf } from "./proxied.ts";
 import { asProxy, createProxy, type Deployment, FakeProxy, PROXIES, proxyDeployment, until } from "./proxies.ts";
@@ -108,6 +108,50 @@ test("security R19: a proxy that takes another address by itself serves no apps 
   expect(await asked(at, proxy.token)).toEqual(SERVED);
   await until(at, isWell);
   expect([(await terminal(on, elsewhere.port)).status, (await signIn(on, elsewhere.port)).status]).toEqual([200, 303]);
+});
+
+test("security R19: what an unconfirmed proxy has open ends by a refusal that is marked, and browsers are not led there", async () => {
+  await using on = await proxied();
+  await using elsewhere = await FakeProxy.start();
+  const { at, proxy, ada } = on;
+  const region = async () => {
+    const { regions } = (await send(at.url, "GET", "/api/v2/regions", { token: ada.token })).json;
+    return regions.find(({ name }: { name: string }) => name === "near");
+  };
+  const { signed_token: token } = (await terminal(on)).json;
+  const jti = JSON.parse(Buffer.from(token.split(".")[1], "base64url").toString()).jti;
+  const renew = () =>
+    asProxy(at, proxy.token, "issue-signed-app-token", {
+      app_request: { access_method: "terminal", agent_name_or_id: on.agentId },
+      session_token: jti,
+    });
+  expect([(await renew()).status, (await region()).healthy]).toEqual([201, true]);
+  await forgetHealth(on);
+  await elsewhere.register(at, proxy.token, { derp_only: false, wildcard_hostname: "*.near.test" });
+  await until(at, () => at.server.parts.proxies.directory.inMap.some(({ url }) => url === elsewhere.url));
+  const refused = await renew();
+  expect([refused.status, refused.headers["coder-app-refusal"]]).toEqual([403, "1"]);
+  expect(await region()).toMatchObject({ path_app_url: elsewhere.url, healthy: false });
+});
+
+test("a region states whether apps are served below paths, where all of the proxy's processes serve them", async () => {
+  await using on = await proxied();
+  const { at, proxy, process } = on;
+  const second = await FakeProxy.start();
+  onTestFinished(() => second[Symbol.asyncDispose]());
+  const stated = { derp_only: false, wildcard_hostname: "*.near.test" };
+  const served = async () =>
+    (await send(at.url, "GET", "/api/v2/regions", { token: at.token })).json.regions.map(
+      ({ path_apps }: { path_apps: boolean }) => path_apps,
+    );
+  expect(await served()).toEqual([true, false]);
+  await process.register(at, proxy.token, { ...stated, path_apps: true });
+  expect(await served()).toEqual([true, true]);
+  const other = { ...second.registration(), ...stated, access_url: process.url };
+  await asProxy(at, proxy.token, "register", other);
+  expect(await served()).toEqual([true, false]);
+  await asProxy(at, proxy.token, "register", { ...other, path_apps: true });
+  expect(await served()).toEqual([true, true]);
 });
 
 test("security R19: a proxy gets no address of another proxy or of the deployment", async () => {

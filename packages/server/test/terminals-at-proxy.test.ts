@@ -99,6 +99,33 @@ test("a terminal with the primary's token reaches the agent, as the user that th
   expect(at.log.text).not.toContain(token);
 });
 
+test("while keys are asked for, upgrades of one address have a bounded number of places", async () => {
+  await using at = await start();
+  const held = Promise.withResolvers<void>();
+  at.apps.keysHeld = held.promise;
+  at.apps.sequence++; // signed with a key that the proxy does not know yet
+  const statuses: number[] = [];
+  const strangers = Array.from({ length: 40 }, async () => {
+    const answer = await openSocket(at.url, pathOf(at.apps.sign(facts(), { audience: "another proxy" })), {});
+    statuses.push("status" in answer ? answer.status : 101);
+  });
+  await vi.waitFor(() => expect(statuses).toEqual(Array(8).fill(429)), eventually);
+  held.resolve();
+  await Promise.all(strangers);
+  expect(statuses.slice(8)).toEqual(Array(32).fill(401));
+  await openSocketOrFail(at.url, pathOf(at.apps.sign(facts())), {});
+});
+
+test("the use of a terminal is reported to the primary", async () => {
+  await using at = await start();
+  await openSocketOrFail(at.url, pathOf(at.apps.sign(facts())), {});
+  await vi.waitFor(() => expect(at.agents).toHaveLength(1), eventually);
+  await at.proxy.close();
+  expect(at.apps.uses).toMatchObject([
+    { user_id: ADA.id, agent_id: AGENT_ID, access_method: "terminal", slug_or_port: "", requests: 1 },
+  ]);
+});
+
 test("security R17: a token that is not the primary's for this proxy, this agent and a terminal opens nothing", async () => {
   const began = performance.now();
   await using at = await start();

@@ -114,7 +114,7 @@ test("members see the regions, and may use none of the proxies' routes", async (
   const { regions } = (await as(at, "GET", "/api/v2/regions", undefined, member.token)).json;
   expect(namesOf(regions)).toEqual(["primary", "near"]);
   expect(Object.keys(regions[1]).sort()).toEqual(
-    ["display_name", "healthy", "icon_url", "id", "name", "path_app_url", "wildcard_hostname"].sort(),
+    ["display_name", "healthy", "icon_url", "id", "name", "path_app_url", "path_apps", "wildcard_hostname"].sort(),
   );
   for (const [method, path, body] of [
     ["GET", PROXIES],

@@ -87,6 +87,8 @@ export const region = z.object({
   wildcard_hostname: z.string(),
   /** Our addition, where it was asked for by `?derp_only=true`: a proxy without web apps. */
   derp_only: z.boolean().optional(),
+  /** Our addition: whether apps are served below paths of `path_app_url`. */
+  path_apps: z.boolean().optional(),
 });
 export const regionsResponse = z.object({ regions: z.array(region) });
 export type RegionsResponse = z.infer<typeof regionsResponse>;

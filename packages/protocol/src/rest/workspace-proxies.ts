@@ -99,6 +99,8 @@ export const registerProxyRequest = z.object({
   wildcard_hostname: z.string().max(MAX_HOST_LENGTH).default(""),
   derp_enabled: z.boolean(),
   derp_only: z.boolean(),
+  /** Our addition: whether it serves apps below paths of its access URL. */
+  path_apps: z.boolean().optional(),
   /** Another one at every start of the process. */
   replica_id: z.string().max(64),
   hostname: z.string().max(MAX_TEXT_LENGTH).default(""),

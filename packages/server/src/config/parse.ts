@@ -10,6 +10,7 @@ import { parseDuration } from "./durations.ts";
 import { FlagReader } from "./flag-reader.ts";
 import { type ServerFlagValues, serverFlags } from "./flags.ts";
 import { type ListeningConfig, listeningConfig } from "./listening.ts";
+import { pathAppsAreOff } from "./path-apps.ts";
 import { wildcardAccessUrl } from "./wildcard-access-url.ts";
 
 const MAX_DRAIN_MS = 60_000;
@@ -125,7 +126,7 @@ export function parseServerConfig(values: ServerFlagValues, surroundings: Config
     defaultTokenLifetimeMs,
     maxTokenLifetimeMs,
     pathApps: {
-      disabled: read.isGiven("disable-path-apps") ? read.boolean("disable-path-apps") : wildcard !== "",
+      disabled: pathAppsAreOff(read, wildcard !== ""),
       sharing: read.boolean("dangerous-allow-path-app-sharing"),
       siteOwnerAccess: read.boolean("dangerous-allow-path-app-site-owner-access"),
     },

@@ -314,6 +314,8 @@ export interface WorkspaceProxiesTable {
   is_confirmed: Generated<number>;
   derp_enabled: number;
   derp_only: number;
+  /** 1: it serves apps below paths of its access URL. */
+  path_apps: Generated<number>;
   /** UDP port of its own STUN server; 0: none. */
   stun_port: number;
   version: string;
@@ -362,6 +364,8 @@ export interface WorkspaceProxyReplicasTable {
   derp_enabled: number | null;
   derp_only: number | null;
   stun_port: number | null;
+  /** 1: it serves apps below paths; null: an older program wrote the row, or runs there. */
+  path_apps: number | null;
   started_at: number;
   updated_at: number;
   stopped_at: number | null;

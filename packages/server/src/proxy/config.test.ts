@@ -44,6 +44,7 @@ test("the table of settings", () => {
       "derp-only CODER_PROXY_DERP_ONLY",
       "access-url CODER_ACCESS_URL",
       "wildcard-access-url CODER_WILDCARD_ACCESS_URL",
+      "disable-path-apps CODER_DISABLE_PATH_APPS",
       "allowed-hosts CODER_ALLOWED_HOSTS",
       "http-address CODER_HTTP_ADDRESS",
       "tls-enable CODER_TLS_ENABLE",

@@ -3,6 +3,7 @@ import { type Wildcard, wildcardLabel } from "../base/wildcard.ts";
 import { FlagReader } from "../config/flag-reader.ts";
 import type { ServerFlagValues } from "../config/flags.ts";
 import { type ListeningConfig, listeningConfig } from "../config/listening.ts";
+import { pathAppsAreOff } from "../config/path-apps.ts";
 import { wildcardAccessUrl } from "../config/wildcard-access-url.ts";
 import { PROXY_FLAGS } from "./flags.ts";
 import { ProxyToken } from "./token.ts";
@@ -20,8 +21,10 @@ export interface ProxyConfig extends ListeningConfig {
   readonly relay: boolean;
   /** Whether it serves nothing but its relay. */
   readonly derpOnly: boolean;
-  /** Host names of apps; undefined: it serves none. */
+  /** Host names of apps; undefined: none has a host of its own. */
   readonly wildcard: Wildcard | undefined;
+  /** Whether it serves apps below paths of its access URL. */
+  readonly pathApps: boolean;
 }
 
 /** Applies defaults and checks everything. Throws ServerError ERR_CONFIG with one sentence that names the flag. */
@@ -43,9 +46,12 @@ export function parseProxyConfig(values: ServerFlagValues): ProxyConfig {
     throw read.invalid("wildcard-access-url", "is set with --derp-only, which serves no apps");
   if (wildcard !== undefined && wildcardLabel(wildcard, primaryUrl.hostname) !== undefined)
     throw read.invalid("wildcard-access-url", "must not cover the host of the deployment");
+  if (derpOnly && read.isGiven("disable-path-apps") && !read.boolean("disable-path-apps"))
+    throw read.invalid("disable-path-apps", "is off with --derp-only, which serves no apps");
   return {
     ...listening,
     wildcard,
+    pathApps: !derpOnly && !pathAppsAreOff(read, wildcard !== undefined),
     primaryUrl,
     token: tokenOf(read),
     accessUrl,

@@ -6,6 +6,8 @@ const SHARED: Readonly<Record<string, string | undefined>> = {
   "access-url": "URL under which clients, agents and the primary reach this proxy; it has no path",
   "wildcard-access-url":
     "Host names of web apps at this proxy, such as *.sydney.example.com; empty: it serves no web apps",
+  "disable-path-apps":
+    "Serve no apps below /@owner/workspace/apps/ at the access URL. Default: on with --wildcard-access-url, off without",
   "allowed-hosts":
     "Further host names this proxy answers to besides the access URL's; *.example.com matches subdomains",
   "http-address": undefined,

@@ -45,7 +45,7 @@ export function proxyMetrics(
 }
 
 /** What browsers have open at a proxy, and what the primary answered about it. */
-export function proxyAppMetrics(registry: Registry, apps: Pick<ProxyApps, "openCount" | "counts">): void {
+export function proxyAppMetrics(registry: Registry, apps: Pick<ProxyApps, "openCount" | "counts" | "useCounts">): void {
   const registers = [registry];
   new Gauge({
     name: "coder_wsproxy_open_rights",
@@ -63,6 +63,16 @@ export function proxyAppMetrics(registry: Registry, apps: Pick<ProxyApps, "openC
     collect(this: Counter) {
       this.reset();
       for (const [answer, count] of Object.entries(apps.counts)) this.inc({ answer }, count);
+    },
+  });
+  new Counter({
+    name: "coder_wsproxy_app_use_reports_total",
+    help: "Requests to apps and terminals whose use was reported to the primary, and could not be within 15 minutes",
+    labelNames: ["outcome"],
+    registers,
+    collect(this: Counter) {
+      this.reset();
+      for (const [outcome, count] of Object.entries(apps.useCounts)) this.inc({ outcome }, count);
     },
   });
 }

@@ -7,10 +7,12 @@ import { Deployment } from "coder-client/rest/deployment";
 import { BUILD_VERSION_HEADER } from "coder-protocol/rest/common";
 import {
   APP_REFUSAL_HEADER,
+  type AppUse,
   type CryptoKey,
   cryptoKeysResponse,
   type IssueAppTokenRequest,
   issueAppTokenResponse,
+  PROXY_APP_STATS_PATH,
   PROXY_CRYPTO_KEYS_PATH,
   PROXY_ISSUE_APP_TOKEN_PATH,
   PROXY_REDEEM_TICKET_PATH,
@@ -152,6 +154,12 @@ export class Primary {
       body: await textOf(response, MAX_ANSWER_BYTES),
       isDecision,
     };
+  }
+
+  /** @param isLast The process ends: it waits no longer than for deregistering. */
+  async reportUses(stats: readonly AppUse[], isLast: boolean): Promise<void> {
+    const timeoutMs = isLast ? DEREGISTER_TIMEOUT_MS : TIMEOUT_MS;
+    await this.deployment.call(PROXY_APP_STATS_PATH, { method: "POST", body: { stats }, timeoutMs });
   }
 
   async deregister(replicaId: string): Promise<void> {

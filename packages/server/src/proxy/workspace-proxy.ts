@@ -205,12 +205,13 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
   }
 
   #newApps(clientAddress: ReturnType<typeof clientAddressReader>): ProxyApps {
-    const { primaryUrl, accessUrl, token, wildcard } = this.#config;
+    const { primaryUrl, accessUrl, pathApps, token, wildcard } = this.#config;
     return new ProxyApps({
       primary: this.#primary,
       primaryUrl,
       accessUrl,
       wildcard,
+      pathApps,
       proxyToken: () => token.read(),
       onTokenRefused: () => this.#tokenDoubted(),
       terminalLimits: DEFAULT_LIMITS.terminals,
@@ -276,6 +277,7 @@ export class WorkspaceProxy implements Bound, AsyncDisposable {
       wildcard_hostname: this.#config.wildcard?.pattern ?? "",
       derp_enabled: this.#config.relay,
       derp_only: this.#config.derpOnly,
+      path_apps: this.#config.pathApps,
       replica_id: this.replicaId,
       hostname: hostname(),
       replica_error: this.#relay?.problem() ?? "",

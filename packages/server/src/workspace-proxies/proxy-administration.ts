@@ -87,6 +87,7 @@ export class ProxyAdministration {
           is_confirmed: 1,
           derp_enabled: 0,
           derp_only: 0,
+          path_apps: 0,
           stun_port: 0,
           version: "",
           created_at: now,

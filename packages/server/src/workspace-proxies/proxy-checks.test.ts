@@ -24,6 +24,7 @@ class MemoryProxies {
     is_confirmed: 1,
     derp_enabled: 1,
     derp_only: 1,
+    path_apps: 0,
     stun_port: 0,
     version: "",
     created_at: 0,

@@ -15,7 +15,7 @@ test.each<[string, number[], boolean, boolean]>([
 });
 
 describe("what processes state together", () => {
-  const known = { derp_enabled: 1, derp_only: 1, stun_port: 3478, version: "v1" };
+  const known = { derp_enabled: 1, derp_only: 1, path_apps: 1, stun_port: 3478, version: "v1" };
   const process = (fields: Partial<typeof known> = {}) => ({ ...known, ...fields });
 
   test("is what all of them state, in whatever order they registered", () => {
@@ -33,6 +33,7 @@ describe("what processes state together", () => {
       derp_enabled: 0,
       derp_only: 1,
     });
+    expect(jointStatement(known, [one, process({ path_apps: 0 })]).path_apps).toBe(0);
     expect(jointStatement(known, [process({ derp_only: 0 })])).toMatchObject({ derp_only: 0 });
     expect(jointStatement(known, [other])).toEqual(other);
   });
@@ -42,9 +43,9 @@ describe("what processes state together", () => {
   });
 
   test("is what was known where none is there, or where an older program wrote their rows", () => {
-    const old = { derp_enabled: null, derp_only: null, stun_port: null, version: "v0" };
+    const old = { derp_enabled: null, derp_only: null, path_apps: null, stun_port: null, version: "v0" };
     expect(jointStatement(known, [])).toEqual(known);
-    expect(jointStatement(known, [old])).toEqual({ ...known, version: "v0" });
+    expect(jointStatement(known, [old])).toEqual({ ...known, path_apps: 0, version: "v0" });
     expect(jointStatement(known, [old, process({ stun_port: 0 })])).toMatchObject({ derp_enabled: 1, stun_port: 0 });
   });
 });

@@ -18,8 +18,9 @@ export function isAttended(inMap: boolean, replicas: readonly Seen[], now: numbe
   return replicas.some(({ updated_at: registeredAt }) => registeredAt > since);
 }
 
-export type JointStatement = Pick<WorkspaceProxyRow, "derp_enabled" | "derp_only" | "stun_port" | "version">;
-type Statement = Pick<WorkspaceProxyReplicaRow, "derp_enabled" | "derp_only" | "stun_port" | "version">;
+type Stated = "derp_enabled" | "derp_only" | "path_apps" | "stun_port" | "version";
+export type JointStatement = Pick<WorkspaceProxyRow, Stated>;
+type Statement = Pick<WorkspaceProxyReplicaRow, Stated>;
 
 /**
  * What the proxy has. A client may reach any of its processes at the one address: a relay and a STUN server count where all
@@ -32,6 +33,8 @@ export function jointStatement(known: JointStatement, replicas: readonly Stateme
     derp_enabled: agreed(known.derp_enabled, replicas, "derp_enabled"),
     // More than a relay is served where all of them serve it.
     derp_only: replicas.some((replica) => replica.derp_only === 1) ? 1 : agreed(known.derp_only, replicas, "derp_only"),
+    // A program that states nothing of them serves none.
+    path_apps: replicas.length === 0 ? known.path_apps : Number(replicas.every((replica) => replica.path_apps === 1)),
     stun_port: agreed(known.stun_port, replicas, "stun_port"),
     version: replicas.at(-1)?.version ?? known.version,
   };

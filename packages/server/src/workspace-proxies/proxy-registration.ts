@@ -151,6 +151,7 @@ function statedBy(request: RegisterProxyRequest) {
     wildcard_hostname: checkedWildcard(request.wildcard_hostname ?? ""),
     derp_enabled: derpEnabled ? 1 : 0,
     derp_only: derpOnly ? 1 : 0,
+    path_apps: request.path_apps === true && !derpOnly ? 1 : 0,
     stun_port: request.stun_port ?? 0,
     version: withoutNul(request.version ?? ""),
   };
@@ -207,7 +208,7 @@ async function putReplica(
   { workspaceProxies }: Tables,
   { id: proxyId }: WorkspaceProxyRow,
   request: RegisterProxyRequest,
-  { replicaId: id, derp_enabled, derp_only, stun_port, version }: Stated,
+  { replicaId: id, derp_enabled, derp_only, path_apps, stun_port, version }: Stated,
   now: number,
 ): Promise<void> {
   const known = await workspaceProxies.replica(id);
@@ -228,6 +229,7 @@ async function putReplica(
     error: withoutNul(request.replica_error ?? ""),
     derp_enabled,
     derp_only,
+    path_apps,
     stun_port,
     started_at: known?.started_at ?? now,
     updated_at: now,

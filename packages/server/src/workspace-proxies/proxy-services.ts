@@ -6,7 +6,7 @@ import type { Logger } from "../base/log.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { OwnHosts } from "./address-overlap.ts";
-import { requireServing } from "./app-proxies.ts";
+import { appRefusal, requireServing } from "./app-proxies.ts";
 import { checkProxy } from "./health-report.ts";
 import { ProxyAdministration } from "./proxy-administration.ts";
 import { ProxyAuthenticator } from "./proxy-authenticator.ts";
@@ -41,6 +41,8 @@ export function proxyServices(options: {
     registration: new ProxyRegistration({ store, directory, checks, ownHosts, clock, log }),
     /** Throws DomainError "forbidden" for a proxy that may serve no apps and terminals. */
     requireServing: (proxy: WorkspaceProxyRow): void => requireServing(proxy, ownHosts()),
+    /** Whether it may serve apps and terminals, as far as is known without asking it. */
+    mayServe: (proxy: WorkspaceProxyRow): boolean => appRefusal(proxy, ownHosts()) === undefined,
     checks,
     relayKeys: new RelayKeysStream(options.relayKeys, accessEvents),
   };

@@ -15,6 +15,7 @@ import { replicaHealth } from "./015-replica-health.ts";
 import { proxyStatements } from "./016-proxy-statements.ts";
 import { proxyAppGrants } from "./017-proxy-app-grants.ts";
 import { confirmedProxies } from "./018-confirmed-proxies.ts";
+import { pathAppsOfProxies } from "./019-path-apps-of-proxies.ts";
 
 export interface Migration {
   /** Ascending; numbers may be left out. A released migration never changes. */
@@ -46,6 +47,7 @@ export const migrations: readonly Migration[] = [
   { version: 16, name: "proxy statements", compatibleFrom: 9, up: proxyStatements },
   { version: 17, name: "app grants of proxies", compatibleFrom: 9, up: proxyAppGrants },
   { version: 18, name: "confirmed proxies", compatibleFrom: 9, up: confirmedProxies },
+  { version: 19, name: "path apps of proxies", compatibleFrom: 9, up: pathAppsOfProxies },
 ];
 
 /** Of the schema that this release writes; it reads older ones, and brings them up to date. */

@@ -28,6 +28,7 @@ import {
   primaryRegionView,
   proxyRegionView,
   proxyView,
+  type RegionView,
 } from "../views/workspace-proxies.ts";
 import { applicationsHost } from "./applications.ts";
 
@@ -35,9 +36,9 @@ const PRIMARY_DISPLAY_NAME = "Default";
 
 export interface WorkspaceProxyRoutesDeps {
   readonly user: Guard;
-  readonly proxies: Pick<ProxyServices, "administration" | "directory">;
+  readonly proxies: Pick<ProxyServices, "administration" | "directory" | "mayServe">;
   readonly settings: Settings;
-  readonly config: Pick<ServerConfig, "wildcardAccessUrl" | "derp">;
+  readonly config: Pick<ServerConfig, "wildcardAccessUrl" | "derp" | "pathApps">;
   readonly deployment: DeploymentIds;
   readonly addresses: Pick<OwnAddresses, "browserUrl">;
   readonly audit: RequestAudit;
@@ -47,7 +48,7 @@ export interface WorkspaceProxyRoutesDeps {
 
 export function workspaceProxyRoutes(router: Router, deps: WorkspaceProxyRoutesDeps): void {
   const { user, settings, config, deployment, addresses, audit, clock, bodyBytes } = deps;
-  const { administration, directory } = deps.proxies;
+  const { administration, directory, mayServe } = deps.proxies;
 
   const primary = async (): Promise<PrimaryRegion> => ({
     deployment,
@@ -57,6 +58,17 @@ export function workspaceProxyRoutes(router: Router, deps: WorkspaceProxyRoutesD
     wildcardHostname: applicationsHost(config.wildcardAccessUrl, addresses.browserUrl()),
     derpEnabled: config.derp.serverEnabled,
   });
+  /** A proxy serves apps below paths where the deployment lets them be served at all. */
+  const belowPaths = !config.pathApps.disabled;
+  const proxyRegion = (row: WorkspaceProxyRow): RegionView => ({
+    ...proxyRegionView(row),
+    path_apps: belowPaths && row.path_apps === 1,
+  });
+  /** Browsers are not led to a proxy that an owner has not confirmed. */
+  const regionOfApps = (row: WorkspaceProxyRow): RegionView => {
+    const region = proxyRegion(row);
+    return { ...region, healthy: region.healthy && mayServe(row) };
+  };
   const answer = (proxy: WorkspaceProxyRow, token: string): UpdateWorkspaceProxyResponse => ({
     proxy: proxyView(proxy, clock.now()),
     proxy_token: token,
@@ -77,9 +89,10 @@ export function workspaceProxyRoutes(router: Router, deps: WorkspaceProxyRoutesD
     // Proxies that only relay have no apps to be chosen for; commands ask for them as regions of the relay map.
     const listed =
       c.req.query("derp_only") === "true"
-        ? directory.all.map((row) => ({ ...proxyRegionView(row), derp_only: row.derp_only === 1 }))
-        : directory.all.filter(({ derp_only: derpOnly }) => derpOnly === 0).map(proxyRegionView);
-    const body: RegionsResponse = { regions: [primaryRegionView(await primary()), ...listed] };
+        ? directory.all.map((row) => ({ ...proxyRegion(row), derp_only: row.derp_only === 1 }))
+        : directory.all.filter(({ derp_only: derpOnly }) => derpOnly === 0).map(regionOfApps);
+    const own = { ...primaryRegionView(await primary()), path_apps: belowPaths };
+    const body: RegionsResponse = { regions: [own, ...listed] };
     return c.json(body);
   });
 

@@ -1,6 +1,6 @@
 /**
  * What the primary granted the visitors of apps a moment ago: a page asks for hundreds of files, and each needs the same right. A
- * grant is kept by the host and the visitor's credential for as long as its token counts, a minute at most. That a visitor has to
+ * grant is kept by the app and the visitor's credential for as long as its token counts, a minute at most. That a visitor has to
  * sign in is kept for a second: such questions cost a stranger nothing.
  */
 import { createHash } from "node:crypto";
@@ -121,10 +121,14 @@ function askingOf(key: string, accept = ""): string {
   return `${key} ${accept}`;
 }
 
-/** Of what one answer is about. */
+/** Of what one answer is about. A host stands for its app, but for the proxy's own host, which has all apps below paths. */
 export function grantKey({
+  app_request: named,
   app_hostname: host = "",
   session_token: credential = "",
-}: Omit<IssueAppTokenRequest, "app_request">): string {
-  return `${host} ${createHash("sha256").update(credential).digest("base64url")}`;
+}: IssueAppTokenRequest): string {
+  const { access_method: method, username_or_id, workspace_name_or_id, agent_name_or_id, app_slug_or_port } = named;
+  const app = [username_or_id, workspace_name_or_id, agent_name_or_id, app_slug_or_port];
+  const place = method === "path" ? `${host} ${JSON.stringify(app)}` : host;
+  return `${place} ${createHash("sha256").update(credential).digest("base64url")}`;
 }

@@ -1,14 +1,18 @@
 /** What browsers open at a proxy besides its relay: joins rights, tunnels and terminals, and owns what outlives a request. */
+import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Deployment } from "coder-client/rest/deployment";
-import { PROXY_COORDINATE_PATH } from "coder-protocol/rest/proxy-apps";
+import { type IssueAppTokenRequest, PROXY_COORDINATE_PATH } from "coder-protocol/rest/proxy-apps";
 import type { RegisterProxyResponse } from "coder-protocol/rest/workspace-proxies";
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import { APP_TUNNEL_KEY, appDialer } from "../../apps/app-dialer.ts";
 import { AppHost } from "../../apps/app-host.ts";
 import { APP_REQUESTS, APP_WEB_SOCKETS } from "../../apps/app-limits.ts";
 import { AppTraffic } from "../../apps/app-traffic.ts";
+import type { AppDecision } from "../../apps/decision.ts";
+import { PathHost, pathAppsDisabled } from "../../apps/path-host.ts";
+import { parseAppPath } from "../../apps/path-names.ts";
 import { ProgramPools } from "../../apps/program-pool.ts";
 import { offersWebSocket } from "../../apps/send-answer.ts";
 import type { Logger } from "../../base/log.ts";
@@ -19,25 +23,31 @@ import { type Wildcard, wildcardLabel } from "../../base/wildcard.ts";
 import type { AppHosts } from "../../http/front-door.ts";
 import { AgentHttp } from "../../tunnels/agent-http.ts";
 import { AgentTunnels } from "../../tunnels/agent-tunnels.ts";
-import { type Primary, type PrimaryInfo, publicReasonOf } from "../primary.ts";
-import { AppGrants } from "./app-grants.ts";
+import { isTokenRefused, type Primary, type PrimaryInfo, publicReasonOf, reasonOf } from "../primary.ts";
+import { AppGrants, grantKey } from "./app-grants.ts";
+import { AppQuestions } from "./app-questions.ts";
 import { AppTokens } from "./app-tokens.ts";
+import { AppUses, type UsedApp } from "./app-uses.ts";
 import { ASK_EVERY_MS, OpenRights, type RightAnswer } from "./open-rights.ts";
 import { ProxyGate } from "./proxy-gate.ts";
+import { ProxyPathGate } from "./proxy-path-gate.ts";
 import { ProxyTerminals } from "./terminals.ts";
+import { UseReports } from "./use-reports.ts";
 
 const TUNNEL_LINGER_MS = 120_000;
 /** Fewer than the primary serves of one address at a time: registering and renewing need some. */
 const APP_QUESTIONS: PlaceLimits = { total: 256, perAddress: 32 };
 
 export interface ProxyAppsOptions {
-  readonly primary: Pick<Primary, "cryptoKeys" | "issueAppToken" | "redeemTicket"> & {
+  readonly primary: Pick<Primary, "cryptoKeys" | "issueAppToken" | "redeemTicket" | "reportUses"> & {
     readonly deployment: Deployment;
   };
   readonly primaryUrl: URL;
   readonly accessUrl: URL;
-  /** Undefined: it serves no apps. */
+  /** Undefined: no app has a host of its own here. */
   readonly wildcard: Wildcard | undefined;
+  /** Whether it serves apps below paths. */
+  readonly pathApps: boolean;
   /** The proxy's own token. May throw. */
   readonly proxyToken: () => string;
   /** The primary does not take the proxy's token. */
@@ -60,6 +70,9 @@ export class ProxyApps implements AppHosts {
   readonly #pools: ProgramPools;
   readonly #grants: AppGrants;
   readonly #host: AppHost | undefined;
+  readonly #paths: PathHost;
+  readonly #uses = new AppUses(randomUUID);
+  readonly #reports: UseReports;
   #primaryInfo: PrimaryInfo | undefined;
   #registration: RegisterProxyResponse | undefined;
 
@@ -99,9 +112,27 @@ export class ProxyApps implements AppHosts {
     // The tunnels have the proxy's own credentials.
     const dial = appDialer(this.#tunnels, "");
     this.#pools = new ProgramPools(dial);
-    this.#host = options.wildcard && this.#newHost(options.wildcard, dial);
+    const questions = this.#newQuestions();
+    const traffic = this.#newTraffic(questions, dial);
+    const { accessUrl, pathApps, wildcard } = options;
+    const deploymentUrl = (): URL => this.#deploymentUrl();
+    const gate = new ProxyGate({ questions, clock: monotonicNow });
+    const shared = { accessUrl: () => accessUrl, traffic };
+    this.#host = wildcard && new AppHost({ ...shared, wildcard, deploymentUrl, gate });
+    this.#paths = new PathHost({
+      ...shared,
+      refusal: pathApps ? undefined : pathAppsDisabled("workspace proxy"),
+      gate: new ProxyPathGate(questions),
+    });
+    this.#reports = new UseReports({
+      uses: this.#uses,
+      tell: (stats, isLast) => primary.reportUses(stats, isLast),
+      now: Date.now,
+      onError: (error) => this.#reportFailed(error),
+    });
     this.#terminals = new ProxyTerminals({
       ...options,
+      onUse: (app) => this.#used(app),
       tokens: this.#tokens,
       rights: this.#rights,
       tunnels: this.#tunnels,
@@ -124,6 +155,11 @@ export class ProxyApps implements AppHosts {
   /** How often the primary granted a right, refused it, and did not answer. */
   get counts(): AppTokens["counts"] {
     return this.#tokens.counts;
+  }
+
+  /** Requests whose use was reported, and that were dropped. */
+  get useCounts(): AppUses["counts"] {
+    return this.#uses.counts;
   }
 
   /** Why there are no new keys of tokens, if they were asked for and there are none. */
@@ -150,7 +186,7 @@ export class ProxyApps implements AppHosts {
   async close(): Promise<void> {
     this.#rights.endAll("the proxy stops");
     this.#pools.close();
-    await this.#tunnels.close();
+    await Promise.all([this.#tunnels.close(), this.#reports.close()]);
   }
 
   /** Whether a host, in lower case and without a port, is one of an app. */
@@ -159,51 +195,58 @@ export class ProxyApps implements AppHosts {
     return wildcard !== undefined && wildcardLabel(wildcard, hostname) !== undefined;
   }
 
-  /** A proxy serves no apps below paths. */
-  isAppPath(): boolean {
-    return false;
+  /** Whether a request target, as it came, is for an app below a path. */
+  isAppPath(target: string): boolean {
+    return parseAppPath(target) !== undefined;
   }
 
-  async request(request: IncomingMessage, response: ServerResponse, hostname = ""): Promise<void> {
-    await this.#host?.request(request, response, hostname);
+  /** @param hostname Undefined: the proxy's own host, at the path of an app. */
+  async request(request: IncomingMessage, response: ServerResponse, hostname: string | undefined): Promise<void> {
+    if (hostname === undefined) await this.#paths.request(request, response);
+    else await this.#host?.request(request, response, hostname);
   }
 
   upgrades(request: IncomingMessage): boolean {
     return offersWebSocket(request);
   }
 
-  async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname = ""): Promise<void> {
-    await this.#host?.upgrade(request, socket, head, hostname);
+  async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, hostname: string | undefined): Promise<void> {
+    if (hostname === undefined) await this.#paths.upgrade(request, socket, head);
+    else await this.#host?.upgrade(request, socket, head, hostname);
   }
 
-  #newHost(wildcard: Wildcard, dial: ReturnType<typeof appDialer>): AppHost {
-    const { accessUrl, clientAddress, log, primary, streams } = this.#options;
-    const deploymentUrl = (): URL => this.#deploymentUrl();
-    const gate = new ProxyGate({
+  #newQuestions(): AppQuestions {
+    const { accessUrl, clientAddress, primary } = this.#options;
+    return new AppQuestions({
       primary,
       grants: this.#grants,
-      deploymentUrl,
+      deploymentUrl: () => this.#deploymentUrl(),
       accessUrl,
       reasonOf: publicReasonOf,
       now: Date.now,
-      clock: monotonicNow,
-      questions: new Places("questions about apps", APP_QUESTIONS),
+      places: new Places("questions about apps", APP_QUESTIONS),
       clientAddress,
     });
-    const traffic = new AppTraffic({
-      accessUrl: deploymentUrl,
+  }
+
+  #newTraffic(questions: AppQuestions, dial: ReturnType<typeof appDialer>): AppTraffic {
+    const { accessUrl, clientAddress, log, streams } = this.#options;
+    return new AppTraffic({
+      accessUrl: () => this.#deploymentUrl(),
       scheme: accessUrl.protocol === "https:" ? "https" : "http",
       exchanges: {
         add: ({ decision, endsAt, end }) => {
           const leave = streams.add({ end, destroy: end });
           const { agentId } = decision.target;
-          const { ageMs, question } = gate.originOf(decision);
+          const { ageMs, question } = questions.originOf(decision);
           const askAfterMs = ASK_EVERY_MS - ageMs;
-          const ask = (): Promise<RightAnswer> => gate.askAgain(decision);
-          const over = this.#rights.add({ agentId, endsAt, askAfterMs, question, ask, end });
+          const ask = (): Promise<RightAnswer> => questions.askAgain(decision);
+          const over = this.#rights.add({ agentId, endsAt, askAfterMs, question: grantKey(question), ask, end });
+          const unused = this.#useOf(decision, question.app_request);
           return () => {
             over();
             leave();
+            unused();
           };
         },
       },
@@ -218,7 +261,29 @@ export class ProxyApps implements AppHosts {
       clientAddress,
       log,
     });
-    return new AppHost({ wildcard, accessUrl: () => accessUrl, deploymentUrl, gate, traffic });
+  }
+
+  /** A request or WebSocket of a visitor who is signed in. Returns the way out. */
+  #useOf(
+    { target, visitor }: AppDecision,
+    { access_method: method, app_slug_or_port }: IssueAppTokenRequest["app_request"],
+  ): () => void {
+    if (visitor === undefined) return () => undefined;
+    const { agentId, workspaceId } = target;
+    return this.#used({ userId: visitor.userId, workspaceId, agentId, method, slugOrPort: app_slug_or_port ?? "" });
+  }
+
+  #used(app: UsedApp): () => void {
+    const over = this.#uses.begin(app, Date.now());
+    return () => over(Date.now());
+  }
+
+  #reportFailed(error: unknown): void {
+    if (isTokenRefused(error)) this.#options.onTokenRefused();
+    this.#options.log.debug(
+      { why: reasonOf(error) },
+      "uses of apps were not reported to the primary; it is tried again",
+    );
   }
 
   /** Where the deployment shows itself to browsers. */

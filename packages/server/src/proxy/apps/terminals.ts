@@ -13,7 +13,9 @@ import type { UpgradeRoute } from "../../base/routes.ts";
 import { readPtyQuery } from "../../http/terminals/pty-query.ts";
 import { TerminalOwners } from "../../http/terminals/terminal-owners.ts";
 import { TERMINAL_PATH, TerminalSockets, type TerminalSocketsOptions } from "../../http/terminals/terminal-sockets.ts";
+import type { AppTokenVerdict } from "./app-keys.ts";
 import type { AppTokens } from "./app-tokens.ts";
+import type { UsedApp } from "./app-uses.ts";
 import { ASK_EVERY_MS, type OpenRights, type RightAnswer } from "./open-rights.ts";
 
 /** A page opens its terminal at once. A token that is older may have been found in an address, and its login have ended. */
@@ -21,11 +23,15 @@ const FRESH_TOKEN_MS = 5_000;
 /** Errors of the proxy's own way to the primary name it by an address that may be internal: the log has them. */
 const NO_CONNECTION =
   "the workspace proxy has no connection to the workspace; open the terminal again, or at the deployment itself";
+/** Fewer than a primary that does not answer would let wait otherwise; a token of known keys takes no time. */
+const CHECKS: PlaceLimits = { total: 256, perAddress: 32 };
 const NEXT_STEP = "Open the terminal again from the dashboard: it asks for a new token.";
 
 export interface ProxyTerminalsOptions extends TerminalSocketsOptions {
   readonly tokens: Pick<AppTokens, "verify" | "issue">;
   readonly rights: Pick<OpenRights, "add">;
+  /** A terminal is open. Returns the way out. */
+  readonly onUse: (app: UsedApp) => () => void;
   /** Origins of the pages that may open terminals. */
   readonly origins: () => ReadonlySet<string>;
   readonly limits: PlaceLimits;
@@ -37,6 +43,8 @@ export interface ProxyTerminalsOptions extends TerminalSocketsOptions {
 export class ProxyTerminals {
   readonly #options: ProxyTerminalsOptions;
   readonly #places: Places;
+  /** Of upgrades whose token is being looked at. */
+  readonly #checks = new Places("terminals whose token is being checked", CHECKS);
   readonly #owners = new TerminalOwners();
   readonly #sockets: TerminalSockets;
 
@@ -64,14 +72,15 @@ export class ProxyTerminals {
       });
     const url = new URL(request.url ?? "/", "http://unused");
     const agentId = (TERMINAL_PATH.exec(url.pathname)?.[1] ?? "").toLowerCase();
-    const claims = await this.#claims(url.searchParams.get(SIGNED_APP_TOKEN_PARAMETER));
+    const address = this.#options.clientAddress(request);
+    const claims = await this.#claims(url.searchParams.get(SIGNED_APP_TOKEN_PARAMETER), address);
     const { visitor } = claims.grant;
     if (claims.access_method !== "terminal" || claims.agent_id !== agentId || visitor === undefined)
       throw new DomainError("forbidden", "The token is not for this terminal", { detail: NEXT_STEP });
     const query = readPtyQuery(url.searchParams);
     const claim = this.#owners.claim(agentId, query.id, visitor.id);
     if (claim === "other") throw new DomainError("forbidden", "This terminal belongs to another user");
-    this.#places.takeUntilClosed({ userId: visitor.id, address: this.#options.clientAddress(request) }, socket);
+    this.#places.takeUntilClosed({ userId: visitor.id, address }, socket);
     if (socket.destroyed) return;
     const ageMs = this.#options.now() - claims.iat * 1_000;
     this.#sockets.open(request, socket, head, {
@@ -79,24 +88,32 @@ export class ProxyTerminals {
       user: { id: visitor.id, username: visitor.username },
       request: { agentId, keyId: APP_TUNNEL_KEY, token: "" },
       fresh: claim === "new",
-      watch: (end) =>
-        this.#options.rights.add({
+      watch: (end) => {
+        const over = this.#options.rights.add({
           agentId,
           endsAt: claims.grant.ends_at,
           askAfterMs: ageMs > FRESH_TOKEN_MS ? 0 : ASK_EVERY_MS - ageMs,
           question: claims.jti,
           ask: () => this.#askAgain(claims),
           end,
-        }),
+        });
+        const workspaceId = claims.grant.workspace.id;
+        const used = { userId: visitor.id, workspaceId, agentId, method: "terminal", slugOrPort: "" } as const;
+        const unused = this.#options.onUse(used);
+        return () => {
+          over();
+          unused();
+        };
+      },
     });
   }
 
-  async #claims(token: string | null): Promise<AppTokenClaims> {
+  async #claims(token: string | null, address: string): Promise<AppTokenClaims> {
     if (token === null)
       throw new DomainError("unauthenticated", "A terminal at a workspace proxy needs a token of the deployment", {
         detail: NEXT_STEP,
       });
-    const verdict = await this.#options.tokens.verify(token);
+    const verdict = await this.#verdict(token, address);
     if ("claims" in verdict) return verdict.claims;
     if ("unknown" in verdict)
       throw new DomainError("unavailable", "The deployment could not be asked", {
@@ -106,6 +123,16 @@ export class ProxyTerminals {
     throw new DomainError("unauthenticated", `The token of the terminal does not count (${verdict.refused})`, {
       detail: NEXT_STEP,
     });
+  }
+
+  /** A token of unknown keys makes the proxy ask for them: a stranger may bring any number of these. */
+  async #verdict(token: string, address: string): Promise<AppTokenVerdict> {
+    const done = this.#checks.take({ address });
+    try {
+      return await this.#options.tokens.verify(token);
+    } finally {
+      done();
+    }
   }
 
   /** The token's id stands for the login that it was issued to. */

@@ -1,0 +1,150 @@
+/**
+ * Who used which app at this proxy since the last report to the primary. Pure. A use is a session: it begins with a request and goes on
+ * while something is open; what is reported twice has the same id. What cannot be reported is kept, in a bounded number of sessions and for
+ * as long as the primary would count it; beyond that it is dropped and counted.
+ */
+import type { AppAccessMethod, AppUse } from "coder-protocol/rest/proxy-apps";
+
+/** In one report. */
+const MAX_BATCH = 1_024;
+const MAX_SESSIONS = 4_096;
+/** The primary counts what it granted within the last 16 minutes. */
+const KEEP_MS = 15 * 60_000;
+
+export interface UsedApp {
+  readonly userId: string;
+  readonly workspaceId: string;
+  readonly agentId: string;
+  readonly method: AppAccessMethod;
+  /** "" for a terminal. */
+  readonly slugOrPort: string;
+}
+
+interface Session {
+  readonly id: string;
+  readonly app: UsedApp;
+  readonly startedAt: number;
+  lastAt: number;
+  open: number;
+  /** That were not reported. */
+  requests: number;
+  /** Of these, those in the report that is under way. */
+  sent: number;
+  /** When the first of what was not reported happened. */
+  unreportedSince: number;
+}
+
+export class AppUses {
+  /** By app and user; those that were reported last at the end. */
+  readonly #sessions = new Map<string, Session>();
+  readonly #newId: () => string;
+  #underWay: readonly Session[] = [];
+  /** Requests that were reported, and that were dropped. */
+  readonly counts = { reported: 0, dropped: 0 };
+
+  constructor(newId: () => string) {
+    this.#newId = newId;
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /** @param now The time of day, as of the other functions. Returns the way out; call it once, when the use is over. */
+  begin(app: UsedApp, now: number): (now: number) => void {
+    const key = keyOf(app);
+    let session = this.#sessions.get(key);
+    if (session === undefined && this.#sessions.size >= MAX_SESSIONS) {
+      this.counts.dropped++;
+      return () => undefined;
+    }
+    if (session === undefined) {
+      session = {
+        id: this.#newId(),
+        app,
+        startedAt: now,
+        lastAt: now,
+        open: 0,
+        requests: 0,
+        sent: 0,
+        unreportedSince: now,
+      };
+      this.#sessions.set(key, session);
+    }
+    const used = session;
+    if (used.requests === 0) used.unreportedSince = now;
+    used.requests++;
+    used.open++;
+    used.lastAt = now;
+    return (at) => {
+      used.open--;
+      used.lastAt = at;
+    };
+  }
+
+  /**
+   * The next report, with those first that were reported longest ago; empty: there is nothing. One of the three functions below
+   * has to follow.
+   */
+  take(now: number, max = MAX_BATCH): AppUse[] {
+    this.#dropOld(now);
+    const batch = [...this.#sessions.values()].slice(0, Math.min(max, MAX_BATCH));
+    for (const session of batch) session.sent = session.requests;
+    this.#underWay = batch;
+    return batch.map((session) => useOf(session, now));
+  }
+
+  /** The primary has it. */
+  reported(): void {
+    for (const session of this.#underWay) this.#settle(session, "reported");
+    this.#underWay = [];
+  }
+
+  /** The primary does not want it. */
+  refused(): void {
+    for (const session of this.#underWay) this.#settle(session, "dropped");
+    this.#underWay = [];
+  }
+
+  /** Whether the primary has it is not known: it is reported again. */
+  failed(): void {
+    for (const session of this.#underWay) session.sent = 0;
+    this.#underWay = [];
+  }
+
+  #settle(session: Session, as: "reported" | "dropped"): void {
+    this.counts[as] += session.sent;
+    session.requests -= session.sent;
+    session.sent = 0;
+    const key = keyOf(session.app);
+    this.#sessions.delete(key);
+    if (session.open > 0 || session.requests > 0) this.#sessions.set(key, session);
+  }
+
+  #dropOld(now: number): void {
+    for (const [key, session] of this.#sessions) {
+      if (session.requests === 0 || now - session.unreportedSince < KEEP_MS) continue;
+      this.counts.dropped += session.requests;
+      session.requests = 0;
+      if (session.open === 0) this.#sessions.delete(key);
+    }
+  }
+}
+
+function useOf({ app, id, lastAt, open, requests, startedAt }: Session, now: number): AppUse {
+  return {
+    user_id: app.userId,
+    workspace_id: app.workspaceId,
+    agent_id: app.agentId,
+    access_method: app.method,
+    slug_or_port: app.slugOrPort,
+    session_id: id,
+    session_started_at: new Date(startedAt).toISOString(),
+    session_ended_at: new Date(open > 0 ? now : lastAt).toISOString(),
+    requests,
+  };
+}
+
+function keyOf({ userId, workspaceId, agentId, method, slugOrPort }: UsedApp): string {
+  return JSON.stringify([userId, workspaceId, agentId, method, slugOrPort]);
+}

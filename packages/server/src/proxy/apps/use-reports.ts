@@ -1,0 +1,72 @@
+/** Reports the uses of apps to the primary: one report at a time, at an interval, and a last one at the end. */
+import type { ClientError } from "coder-client/base/client-error";
+import type { AppUse } from "coder-protocol/rest/proxy-apps";
+import type { AppUses } from "./app-uses.ts";
+
+const REPORT_EVERY_MS = 30_000;
+/** More than the sessions that are kept fill. */
+const MAX_REPORTS_AT_ONCE = 8;
+/** Refusals that may end: of a token that is being replaced, of a proxy that is not confirmed yet, and of a busy primary. */
+const PASSING: ReadonlySet<number> = new Set([401, 403, 408, 429]);
+
+export interface UseReportsOptions {
+  readonly uses: AppUses;
+  /** Rejects as a request to the primary does. */
+  readonly tell: (stats: readonly AppUse[], isLast: boolean) => Promise<void>;
+  /** The time of day in milliseconds. */
+  readonly now: () => number;
+  /** Of each failure, which is tried again. */
+  readonly onError: (error: unknown) => void;
+}
+
+export class UseReports {
+  readonly #options: UseReportsOptions;
+  readonly #timer: NodeJS.Timeout;
+  #underWay: Promise<void> | undefined;
+
+  constructor(options: UseReportsOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => void this.report(), REPORT_EVERY_MS).unref();
+  }
+
+  /** Reports what there is, unless that is under way. Never rejects. */
+  report(): Promise<void> {
+    this.#underWay ??= this.#tellAll(false).finally(() => {
+      this.#underWay = undefined;
+    });
+    return this.#underWay;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#underWay;
+    await this.#tellAll(true);
+  }
+
+  async #tellAll(isLast: boolean): Promise<void> {
+    const { uses, now } = this.#options;
+    // A session that is open is reported once.
+    let left = uses.size;
+    for (let reports = 0; reports < MAX_REPORTS_AT_ONCE && left > 0; reports++) {
+      const stats = uses.take(now(), left);
+      left -= stats.length;
+      if (stats.length === 0 || !(await this.#tell(stats, isLast))) return;
+    }
+  }
+
+  /** Whether the primary answered. */
+  async #tell(stats: readonly AppUse[], isLast: boolean): Promise<boolean> {
+    const { uses, tell, onError } = this.#options;
+    try {
+      await tell(stats, isLast);
+      uses.reported();
+      return true;
+    } catch (error) {
+      const { status } = (error ?? {}) as Partial<ClientError>;
+      if (status !== undefined && status >= 400 && status < 500 && !PASSING.has(status)) uses.refused();
+      else uses.failed();
+      onError(error);
+      return false;
+    }
+  }
+}
