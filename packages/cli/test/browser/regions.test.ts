@@ -45,7 +45,7 @@ describe.skipIf(missing.length > 0)(`regions of browsers (missing here: ${missin
     await page.goto(`${deployment.url}/@owner/demo/terminal?test=1`);
     await opened();
     expect(hosts).toEqual([own]);
-    const chooser = page.getByRole("combobox", { name: "Region of new terminals" });
+    const chooser = page.getByRole("combobox", { name: "Region of terminals and apps" });
     expect(await chooser.count()).toBe(0);
 
     const port = await freePort();

@@ -6,7 +6,7 @@ import { useEffect } from "preact/hooks";
 import { buildWorkspace, reportUsage } from "../api/workspaces.ts";
 import { visible } from "../base/words.ts";
 import { useWorkspace } from "../live/sources.ts";
-import { regions } from "../regions/regions.ts";
+import { useRegions } from "../regions/use-regions.ts";
 import { navigate } from "../router/location.ts";
 import { ConsentButton, Dialog } from "../ui/dialog.tsx";
 import { useWork } from "../ui/form.tsx";
@@ -21,11 +21,7 @@ const USAGE_EVERY_MS = 60_000;
 export function Terminal({ params, query }: PageProps): JSX.Element {
   const { owner = "", workspace: name = "", agent: agentName } = params;
   const { data, error, reload } = useWorkspace(owner, name);
-  useEffect(() => {
-    const life = new AbortController();
-    regions.start(life.signal);
-    return () => life.abort();
-  }, []);
+  useRegions();
   const workspace = data.value;
   const agents = workspace === undefined ? [] : agentsOf(workspace);
   const agent = agentName === undefined ? agents[0] : agents.find((one) => one.name === agentName);

@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { buildWorkspace } from "../api/workspaces.ts";
 import { capital } from "../base/words.ts";
 import { useWorkspace } from "../live/sources.ts";
+import { useRegions } from "../regions/use-regions.ts";
 import { Crumbs } from "../ui/crumbs.tsx";
 import { useWork } from "../ui/form.tsx";
 import { Icon } from "../ui/icon.tsx";
@@ -24,6 +25,7 @@ import { Scripts } from "./workspace/scripts.tsx";
 export function WorkspacePage({ params }: PageProps): JSX.Element {
   const { owner = "", workspace: name = "" } = params;
   const { data, error, reload } = useWorkspace(owner, name);
+  useRegions();
   const workspace = data.value;
   return (
     <section class="page">

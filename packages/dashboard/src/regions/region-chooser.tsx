@@ -3,7 +3,7 @@ import type { Region } from "../api/regions.ts";
 import { milliseconds } from "../base/words.ts";
 import { regions } from "./regions.ts";
 
-/** Which region carries the terminals that are opened from now on; nothing where there is only one. */
+/** Which region carries the terminals and apps that are opened from now on; nothing where there is only one. */
 export function RegionChooser(): JSX.Element | null {
   const list = regions.list.value;
   if (list.length < 2) return null;
@@ -12,8 +12,8 @@ export function RegionChooser(): JSX.Element | null {
   return (
     <select
       class="region-chooser"
-      aria-label="Region of new terminals"
-      title="Carries the terminals that are opened from now on"
+      aria-label="Region of terminals and apps"
+      title="Carries the terminals and apps that are opened from now on"
       value={choice?.by === "person" ? choice.id : ""}
       onFocus={() => void regions.measure()}
       onPointerEnter={() => void regions.measure()}

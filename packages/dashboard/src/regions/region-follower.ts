@@ -62,6 +62,11 @@ export class RegionFollower {
     await Promise.race([this.#first.promise, late]);
     clearTimeout(timer);
     this.#decide();
+    return this.proxy;
+  }
+
+  /** The same as far as it is known now; who reads it while rendering is rendered again when it changes. */
+  get proxy(): Region | undefined {
     const [, ...proxies] = this.list.value;
     return proxies.find(({ id }) => id === this.active.value);
   }

@@ -1,7 +1,8 @@
 import { ClientError } from "coder-client/base/client-error";
 import { externalAddressProblem } from "coder-protocol/app-addresses";
 import { parseWorkspaceName } from "coder-protocol/names";
-import { word } from "../../flags/kinds.ts";
+import { PRIMARY_PROXY_NAME } from "coder-protocol/proxy-names";
+import { text, word } from "../../flags/kinds.ts";
 import { BaseCommand } from "../base-command.ts";
 
 interface App {
@@ -16,7 +17,21 @@ interface App {
 export default class OpenApp extends BaseCommand<typeof OpenApp> {
   static override aliases = ["apps:open"];
   static override summary = "Open an app of a workspace in the browser";
-  static override examples = ["<%= config.bin %> open app dev", "<%= config.bin %> open app dev code-server"];
+  static override description =
+    "Opens the app at the deployment itself, or at a workspace proxy that --region names. A proxy that is not well, or does not serve this app, is passed over with one line.";
+  static override examples = [
+    "<%= config.bin %> open app dev",
+    "<%= config.bin %> open app dev code-server",
+    "<%= config.bin %> open app --region sydney dev code-server",
+  ];
+  static override flags = {
+    "app-region": text({
+      env: "CODER_OPEN_APP_REGION",
+      helpValue: "<name>",
+      default: PRIMARY_PROXY_NAME,
+      summary: "Region to open it at: primary, or a workspace proxy by its name; a --region in the line counts first",
+    }),
+  };
   static override args = {
     workspace: word({ required: true, description: "[owner/]workspace[.agent]" }),
     app: word({ description: "its name; without one, the apps there are listed" }),
@@ -24,7 +39,7 @@ export default class OpenApp extends BaseCommand<typeof OpenApp> {
 
   protected override async execute(signal: AbortSignal): Promise<undefined> {
     const { printable } = await import("../../base/text.ts");
-    const { appAddress, applicationsHost } = await import("../../rest/app-address.ts");
+    const { openedAt } = await import("../../rest/app-region.ts");
     const { noApp } = await import("../../rest/apps.ts");
     const { openAddress } = await import("../../open/open-editor.ts");
     const { fetchWorkspace } = await import("../../rest/workspace-builds.ts");
@@ -43,8 +58,14 @@ export default class OpenApp extends BaseCommand<typeof OpenApp> {
     }
     const app = apps.find(({ slug }) => slug === wanted) ?? noApp(workspace.name, wanted, apps);
     const { owner_name: owner, name: workspaceName } = workspace;
-    const host = app.url === undefined && app.subdomainName !== "" ? await applicationsHost(deployment, signal) : "";
-    const address = app.url ?? appAddress(deployment.url, host, { ...app, owner, workspace: workspaceName });
+    const placed = { ...app, owner, workspace: workspaceName, label: app.subdomainName };
+    // CODER_REGION is about relays, of which most are no place for apps.
+    const region = (this.origins["region"] === "flag" ? this.flags.region : undefined) ?? this.flags["app-region"];
+    const { address, note } =
+      app.url === undefined
+        ? await openedAt(deployment, placed, { region, signal })
+        : { address: app.url, note: undefined };
+    if (note !== undefined) this.display.say(note);
     const problem = app.url === undefined ? undefined : externalAddressProblem(address);
     if (problem !== undefined)
       throw new ClientError(

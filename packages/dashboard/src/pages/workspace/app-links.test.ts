@@ -26,6 +26,17 @@ test("an app is opened at a host of its own, below a path, or in the terminal", 
   });
 });
 
+test("an app is opened at the workspace proxy that the browser uses, where that one serves it", () => {
+  const near = { path_app_url: "https://near.example.com", wildcard_hostname: "", path_apps: true };
+  const href = (region: object, fields: Partial<WorkspaceApp> = {}) =>
+    appLink(app(fields), { ...place, region: { ...near, ...region } });
+  expect(href({})).toEqual({ href: "https://near.example.com/@ada/dev.main/apps/web/", belowPath: false });
+  expect(href({ wildcard_hostname: "*.near.example.com" }).href).toBe("https://web--main--dev--ada.near.example.com/");
+  expect(href({ path_apps: false }).href).toBe("https://web--main--dev--ada.apps.example.com:8443/");
+  expect(href({}, { url: "", command: "htop" }).href).toBe("/@ada/dev.main/terminal?command=htop");
+  expect(href({}, { external: true, url: "https://example.com/" }).href).toBe("https://example.com/");
+});
+
 test("security S24: an external app opens web pages and editors, and takes no token along", () => {
   const href = (url: string) => appLink(app({ external: true, url }), place).href;
   expect(href("https://example.com/?t=$SESSION_TOKEN")).toBe("https://example.com/?t=$SESSION_TOKEN");

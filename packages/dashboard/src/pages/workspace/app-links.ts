@@ -1,5 +1,6 @@
 /** What a page shows of declared apps. Pure. */
 import { externalAddressProblem } from "coder-protocol/app-addresses";
+import { type AppRegion, appAddressIn } from "coder-protocol/app-regions";
 import type { WorkspaceAgent } from "coder-protocol/rest/agents";
 import type { WorkspaceApp } from "coder-protocol/rest/workspace-apps";
 
@@ -11,6 +12,8 @@ export interface AppPlace {
   readonly host: string;
   /** Scheme of the deployment, with its colon. */
   readonly protocol: string;
+  /** The workspace proxy that this browser uses; undefined: the deployment itself. */
+  readonly region?: AppRegion | undefined;
 }
 
 export interface AppLink {
@@ -26,6 +29,10 @@ export function appLink(app: WorkspaceApp, place: AppPlace): AppLink {
   const { agent, host, owner, workspace } = place;
   const base = `/@${owner}/${workspace}.${agent}`;
   if (app.url === "") return { href: `${base}/terminal?command=${encodeURIComponent(app.command)}`, belowPath: false };
+  const named = { owner, workspace, agent, slug: app.slug, label: app.subdomain_name };
+  const away = place.region && appAddressIn(place.region, named);
+  // Its pages have another origin than this one.
+  if (away !== undefined) return { href: away.href, belowPath: false };
   if (host !== "" && app.subdomain_name !== "")
     return { href: `${place.protocol}//${host.replace("*", app.subdomain_name)}/`, belowPath: false };
   return { href: `${base}/apps/${app.slug}/`, belowPath: true };

@@ -5,6 +5,8 @@ import type { Workspace } from "coder-protocol/rest/workspaces";
 import type { JSX } from "preact";
 import { applicationsHost, changeApp } from "../../api/apps.ts";
 import { useResource } from "../../live/resource.ts";
+import { RegionChooser } from "../../regions/region-chooser.tsx";
+import { regions } from "../../regions/regions.ts";
 import { ConsentButton, Dialog } from "../../ui/dialog.tsx";
 import { useWork } from "../../ui/form.tsx";
 import { Problem } from "../../ui/problem.tsx";
@@ -42,6 +44,9 @@ export function Apps({
   return (
     <section>
       <h3>Apps</h3>
+      <p class="small-text">
+        <RegionChooser />
+      </p>
       {work.error === undefined ? null : <Problem error={work.error} />}
       <table class="list compact">
         <thead>
@@ -95,7 +100,7 @@ function Row({
   readonly onApprove: () => void;
 }): JSX.Element {
   const { protocol } = window.location;
-  const link = host === undefined ? undefined : appLink(app, { ...place, host, protocol });
+  const link = host === undefined ? undefined : appLink(app, { ...place, host, protocol, region: regions.proxy });
   const health = HEALTH[app.health];
   return (
     <tr>
