@@ -134,7 +134,10 @@ beforeAll(async () => {
   const url = `http://127.0.0.1:${port}`;
   const words = ["--primary-access-url", deployment.url, "--access-url", url, "--http-address", `127.0.0.1:${port}`];
   proxy = deployment.spawn(
-    ["wsproxy", "server", ...words, "--wildcard-access-url", "*.near.localhost", "--stun-address", "disable"],
+    [
+      ...["wsproxy", "server", ...words, "--wildcard-access-url", "*.near.localhost"],
+      ...["--disable-path-apps=false", "--stun-address", "disable"],
+    ],
     {
       CODER_PROXY_SESSION_TOKEN: token,
     },
@@ -190,6 +193,40 @@ it("an app is signed in to at the deployment and served by the proxy, until its 
   await expect(open).rejects.toThrow();
   await vi.waitFor(async () => expect((await askApp("/", { Cookie })).status).toBe(401), eventually);
 }, 120_000);
+
+it("an app below a path is signed in to at the deployment and served by the proxy", async () => {
+  const listening = (program.address() as AddressInfo).port;
+  const added = await deployment.run(["apps", "add", "demo", "web", "--app-url", `http://127.0.0.1:${listening}`]);
+  expect(added.code, added.stderr).toBe(0);
+  const own = { Host: `127.0.0.1:${port}` };
+  const path = "/@owner/demo.main/apps/web/page?a=1";
+  const first = await askApp(path, { ...own, ...NAVIGATION });
+  expect(first.status).toBe(303);
+  const to = new URL(first.headers.location!);
+  const decided = await fetch(to, { redirect: "manual", headers: { "Coder-Session-Token": deployment.ownerToken } });
+  const back = new URL(decided.headers.get("location")!);
+  expect(back.host).toBe(`127.0.0.1:${port}`);
+  const signedIn = await askApp(`${back.pathname}${back.search}`, { ...own, ...NAVIGATION, Cookie: cookieOf(first) });
+  expect([signedIn.status, signedIn.headers.location]).toEqual([303, path]);
+  const Cookie = cookieOf(signedIn);
+  expect(await askApp(path, { ...own, Cookie })).toMatchObject({ status: 200, text: "an app at /page?a=1" });
+  expect((await askApp(path, own)).status).toBe(401);
+  expect(await report()).toEqual({ errors: [], warnings: [] });
+}, 120_000);
+
+it("coder open app opens an app at the region that is named", async () => {
+  const open = async (args: string[], environment: Record<string, string> = {}) =>
+    await deployment.run(["open", "app", ...args, "demo", "web"], { environment: { PATH: "", ...environment } });
+  const near = `http://web--main--demo--owner.near.localhost:${port}/\n`;
+  expect((await open(["--region", "near"])).stdout).toBe(near);
+  expect((await open([], { CODER_OPEN_APP_REGION: "near" })).stdout).toBe(near);
+  const own = (await open(["--region", "primary"], { CODER_OPEN_APP_REGION: "near" })).stdout;
+  expect(own).toContain(new URL(deployment.url).port);
+  // Variables about relays say nothing of apps.
+  expect((await open([], { CODER_REGION: "near" })).stdout).toBe(own);
+  const unknown = await open(["--region", "nowhere"]);
+  expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining("it has: primary, near")]);
+}, 60_000);
 
 it("a terminal runs commands in the workspace, and the proxy is listed as one that serves browsers", async () => {
   await opened();
