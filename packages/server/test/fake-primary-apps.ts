@@ -49,8 +49,6 @@ export class FakeApps {
   readonly uses: AppUse[] = [];
   /** The answer to a report of uses. */
   usesStatus = 204;
-  /** Until it resolves, there is no answer about keys. */
-  keysHeld: Promise<void> | undefined;
   /** Whether refusals are decisions about visitors. */
   decides = true;
   readonly #proxyId: string;
@@ -71,7 +69,6 @@ export class FakeApps {
     if (request.method === "GET" && url.pathname === PROXY_CRYPTO_KEYS_PATH) {
       const feature = url.searchParams.get("feature");
       this.asked.push(`keys ${feature}`);
-      await this.keysHeld;
       const body = { crypto_keys: [this.#key(this.sequence)] };
       return feature === "workspace_apps_token" ? json(200, body) : json(400, {});
     }

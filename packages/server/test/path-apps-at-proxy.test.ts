@@ -1,6 +1,7 @@
 /** Web apps below paths of a workspace proxy's own host, with a scripted primary and a real program. */
+import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { IssueAppTokenRequest } from "coder-protocol/rest/proxy-apps";
+import { type IssueAppTokenRequest, SIGNED_APP_TOKEN_PARAMETER } from "coder-protocol/rest/proxy-apps";
 import { expect, test } from "vitest";
 import { WebSocketServer } from "ws";
 import { stateOf } from "../src/apps/tickets.ts";
@@ -139,6 +140,18 @@ test("security S7: pages of other origins use a path app at a proxy anonymously"
   expect(await status({ Origin: "http://evil.example" }, "POST")).toBe(401);
   expect(await status({ "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors" })).toBe(401);
   expect(await status({ Origin: "http://evil.example", "Access-Control-Request-Method": "POST" }, "OPTIONS")).toBe(403);
+});
+
+test("a page of an app below a path opens no terminal, whatever token it found", async () => {
+  const terminal = `/api/v2/workspaceagents/${AGENT_ID}/pty?reconnect=${randomUUID()}&${SIGNED_APP_TOKEN_PARAMETER}=`;
+  for (const [wildcard, status] of [
+    ["", 403],
+    ["*.near.example", 401],
+  ] as const) {
+    const at = await start(echo, { "wildcard-access-url": wildcard });
+    const refused = await openSocket(at.url, `${terminal}x`, { ...SIGNED_IN, Origin: "http://proxy.example" });
+    expect([wildcard, "status" in refused && refused.status]).toEqual([wildcard, status]);
+  }
 });
 
 test("path apps are off at a proxy with a wildcard, and as --disable-path-apps says", async () => {

@@ -299,9 +299,11 @@ export class ProxyApps implements AppHosts {
     return { derp_map, derp_force_websockets, disable_direct_connections };
   }
 
+  /** Where programs of workspaces have the proxy's own origin, that one is none. */
   #dashboardOrigins(): ReadonlySet<string> {
-    const { primaryUrl, accessUrl } = this.#options;
+    const { primaryUrl, accessUrl, pathApps } = this.#options;
     const shown = this.#primaryInfo?.dashboard_url ?? "";
-    return new Set([primaryUrl.origin, accessUrl.origin, ...(URL.canParse(shown) ? [new URL(shown).origin] : [])]);
+    const origins = [primaryUrl.origin, ...(URL.canParse(shown) ? [new URL(shown).origin] : [])];
+    return new Set(pathApps ? origins : [...origins, accessUrl.origin]);
   }
 }
