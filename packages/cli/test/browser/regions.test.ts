@@ -1,5 +1,7 @@
-/** Web terminals through a workspace proxy that this browser chose, and through the deployment while the proxy is away. */
+/** Web terminals and apps through a workspace proxy that this browser chose, and through the deployment while the proxy is away. */
 import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestDeployment } from "../e2e/deployment.ts";
@@ -12,6 +14,9 @@ describe.skipIf(missing.length > 0)(`regions of browsers (missing here: ${missin
   let context: BrowserContext;
   let page: Page;
   let misdeeds: Misdeeds;
+  let address: string;
+  /** Of the workspace: the agent runs on this machine. */
+  const program = createServer((_request, response) => response.end("an app"));
   /** Hosts of the terminals that were opened, in their order. */
   const hosts: string[] = [];
 
@@ -19,6 +24,9 @@ describe.skipIf(missing.length > 0)(`regions of browsers (missing here: ${missin
     [deployment, browser] = await Promise.all([TestDeployment.start(), launch()]);
     deployment.startAgent(await deployment.createWorkspace("demo"), { PS1: "$ ", SHELL: "/bin/sh" });
     expect((await deployment.run(["ssh", "demo", "--", "true"])).code).toBe(0);
+    program.listen(0, "127.0.0.1");
+    await once(program, "listening");
+    address = `http://127.0.0.1:${(program.address() as AddressInfo).port}`;
     context = await browser.newContext();
     ({ page, misdeeds } = await watchedPage(context, deployment.url));
     page.on("websocket", (socket) => {
@@ -29,6 +37,8 @@ describe.skipIf(missing.length > 0)(`regions of browsers (missing here: ${missin
   afterAll(async () => {
     await browser?.close();
     await deployment?.close();
+    program.closeAllConnections();
+    program.close();
   });
 
   const opened = (): Promise<void> =>
@@ -82,11 +92,26 @@ describe.skipIf(missing.length > 0)(`regions of browsers (missing here: ${missin
     await run("here=kept; echo by-$((40+2))");
     await screenText(page, (text) => text.includes("by-42"), "the answer of the shell");
 
+    // Apps are opened there as well, below a path: the proxy has no wildcard.
+    const added = await deployment.run(["apps", "add", "demo", "web", "--app-url", address]);
+    expect(added.code, added.stderr).toBe(0);
+    const workspace = await context.newPage();
+    await workspace.goto(`${deployment.url}/@owner/demo`);
+    const link = workspace.getByRole("link", { name: "Open web" });
+    const path = "/@owner/demo.main/apps/web/";
+    await expect.poll(() => link.getAttribute("href"), { timeout: 60_000 }).toBe(`${url}${path}`);
+    expect(await seriousFaults(workspace)).toEqual([]);
+    const app = await context.newPage();
+    await app.goto(`${url}${path}`);
+    expect([app.url(), await app.textContent("body")]).toEqual([`${url}${path}`, "an app"]);
+    await app.close();
+
     const gone = once(proxy, "exit");
     proxy.kill("SIGKILL");
     await gone;
     await expect.poll(() => hosts.at(-1), { timeout: 60_000 }).toBe(own);
     await opened();
+    await expect.poll(() => link.getAttribute("href"), { timeout: 60_000 }).toBe(path);
     await run("echo still-$here");
     await screenText(page, (text) => text.includes("still-kept"), "the variable of the same shell");
     expect(misdeeds).toMatchObject({ violations: [], errors: [], dialogs: [] });
