@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TestDeployment } from "../../packages/cli/test/e2e/deployment.ts";
-import { type Bench, median, Rounds } from "./report.ts";
+import { type Bench, median, quantile, Rounds } from "./report.ts";
 import { freePort } from "./sshd.ts";
 
 const APP = "web app";
@@ -186,9 +186,4 @@ async function eventDelays(way: Way, seconds: number): Promise<number[]> {
   await sleep(seconds * 1000);
   request.destroy();
   return delays;
-}
-
-function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }

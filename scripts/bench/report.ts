@@ -90,6 +90,12 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+/** @param share 0.5: the median, 0.99: what 1 of 100 exceeds. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}
+
 export function formatResult(title: string, result: BenchResult): string {
   const lines = [`── ${title}`];
   const width = Math.max(0, ...result.figures.map(({ name }) => name.length));

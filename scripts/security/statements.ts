@@ -229,7 +229,7 @@ export const CHAPTERS: readonly Chapter[] = [
     statements: [
       {
         number: "S1",
-        text: "No program of a workspace sets a cookie of the server or one that reaches beyond its own host: names of ours and nameless cookies are dropped, `Domain` is removed, and so are `Clear-Site-Data` and `Alt-Svc`. On https every cookie of the server has the prefix `__Host-`, and a browser's login counts under that name alone.",
+        text: "Neither a program of a workspace nor its page sets a cookie of the server or of another app, replaces one or reads one. From programs names of ours and nameless cookies are dropped, `Domain` is removed, and so are `Clear-Site-Data` and `Alt-Svc`. On https every cookie of the server has the prefix `__Host-`, and a browser's login counts under that name alone.",
       },
       {
         number: "S2",
@@ -253,11 +253,11 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: "S7",
-        text: "A page of another owner's app, or of any other site, cannot use a visitor's session with an app or with the API, not even for a reading request: form, fetch, image, script, frame.",
+        text: "A page of another owner's app, or of any other site, cannot use a visitor's session with an app or with the API, not even for a reading request: form, fetch, image, script, style, beacon, frame, window, event stream, WebSocket.",
       },
       {
         number: "S8",
-        text: "A WebSocket to an app counts a session cookie only with an `Origin` of the app or of another app of the same owner.",
+        text: "An upgrade counts a cookie only with an `Origin` that may use it: the deployment's own on each of its routes, and for an app one of the same owner's apps. Commands follow logs with a cookie and without an `Origin`, which a browser always sends.",
       },
       {
         number: "S9",
@@ -277,7 +277,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: "S13",
-        text: "Logout, suspension, unsharing, expiry, rename, stop and deletion end what is open, and the next request is refused.",
+        text: "Logout, suspension, deletion, another role or password, unsharing, expiry, rename, stop and browser-only mode end each open connection that rests on the right, of every kind, within 5 s and no other, and the next request is refused.",
       },
       {
         number: "S14",
@@ -317,6 +317,10 @@ export const CHAPTERS: readonly Chapter[] = [
         text: "Texts of workspaces, agents and users are text on every page, and icons are pictures of this deployment or small embedded ones: none runs script, opens a dialog or asks another host.",
       },
       {
+        number: "S22",
+        text: "The output of a program in a terminal runs no script, opens no window, reads no clipboard, types nothing and freezes no page; pasted text does not leave its brackets.",
+      },
+      {
         number: "S23",
         text: "Every page and every script has a policy without `unsafe-inline` and `unsafe-eval`, and pages require Trusted Types.",
       },
@@ -330,7 +334,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: "S26",
-        text: "No app below a path registers a service worker.",
+        text: "No app registers a service worker for the deployment's own pages: the server hands out no script for one, and an app below a path has none.",
       },
       {
         number: "S27",

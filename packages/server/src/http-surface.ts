@@ -1,6 +1,7 @@
 /** Everything that the server answers over HTTP: gives each group of routes the parts that it uses, and puts all behind one front door. */
 import { getRequestListener } from "@hono/node-server";
 import { AgentPorts } from "./apps/agent-ports.ts";
+import { AgentTerminals } from "./apps/agent-terminals.ts";
 import { EchoTickets } from "./auth/echo-tickets.ts";
 import { Places } from "./base/places.ts";
 import { TextSockets } from "./base/text-sockets.ts";
@@ -111,6 +112,7 @@ export function buildHttpSurface(
     accessUrl: () => addresses.browserUrl(),
     clock,
   });
+  const agentTerminals = new AgentTerminals({ agents: store.agents, users: store.users, agentHttp, clock, log });
   const watchables = new Watchables({ tables: store, presenter, clock, repeatMetadataMs: limits.repeatMetadataMs });
   const watches = new Watches({ changes, access, eventStreams, clientAddress, log });
   const logs = new LogFollowers({ agentLogs: store.agentLogs, changes, access });
@@ -234,7 +236,7 @@ export function buildHttpSurface(
           clock,
           limits,
         }),
-      (api) => terminalRoutes(api, { user, authenticator, users, agentHttp, clock, bodyBytes, log }),
+      (api) => terminalRoutes(api, { user, authenticator, agentTerminals, agentHttp, clock, bodyBytes, log }),
       (api) =>
         applicationRoutes(api, {
           user,
@@ -318,6 +320,7 @@ export function buildHttpSurface(
     watchables,
     changes,
     agentPorts,
+    agentTerminals,
     maxShareLevel,
     network: (agentId) => control.agentNetwork(agentId),
     health: async () => {

@@ -94,6 +94,8 @@ test("topics are refused to those who may not read them, with the answer of what
     ["agent-logs", { agent: at.ownAgent }],
     ["ports", { agent: at.ownAgent }],
     ["ports", { agent: nowhere }],
+    ["terminals", { agent: at.ownAgent }],
+    ["terminals", { agent: nowhere }],
     ["health", {}],
   ] as const;
   const texts = new Set<string>();
@@ -129,6 +131,10 @@ test("every topic of an own agent has data; logs arrive as they are written, nam
   await at.server.parts.agentState.appendLogs(at.bobsAgent, "00000000-0000-0000-0000-000000000000", log("first"));
   const line = await bob.until(({ id }) => id === 5);
   expect(Object.values(line.set)).toMatchObject([{ output: "first" }]);
+  // The agent is not connected: nobody can be asked.
+  bob.send({ op: "sub", id: 7, topic: "terminals", args: { agent: at.bobsAgent } });
+  const terminals = await bob.until(({ id }) => id === 7);
+  expect(terminals.data).toEqual({ terminals: [], supported: true, reachable: false });
   bob.send({ op: "sub", id: 6, topic: "me" });
   expect((await bob.until(({ id }) => id === 6)).data).toMatchObject({ user: { username: "bob" } });
   await send(at.url, "PUT", "/api/v2/users/me/profile", {

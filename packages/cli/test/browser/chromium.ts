@@ -2,17 +2,18 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
-import { PASSWORD, type TestDeployment } from "../e2e/deployment.ts";
+import { PASSWORD } from "../e2e/deployment.ts";
 
 const EXECUTABLE = "/usr/bin/chromium";
 
 /** What is missing here, in words; empty: nothing. */
 export const missing: readonly string[] = existsSync(EXECUTABLE) ? [] : ["chromium"];
 
-export function launch(): Promise<Browser> {
+/** @param args Further ones of the browser. */
+export function launch(args: readonly string[] = []): Promise<Browser> {
   return chromium.launch({
     executablePath: EXECUTABLE,
-    args: ["--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader"],
+    args: ["--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader", ...args],
   });
 }
 
@@ -52,7 +53,7 @@ export async function watchedPage(
   return { page, misdeeds };
 }
 
-export async function logInByForm(page: Page, deployment: TestDeployment, user = "owner"): Promise<void> {
+export async function logInByForm(page: Page, deployment: { readonly url: string }, user = "owner"): Promise<void> {
   await page.goto(`${deployment.url}/login`);
   await page.getByLabel("E-mail").fill(`${user}@example.com`);
   await page.getByLabel("Password").fill(PASSWORD);

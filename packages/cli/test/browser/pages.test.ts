@@ -53,7 +53,7 @@ describe.skipIf(missing.length > 0)(`the dashboard (missing here: ${missing.join
     expect(await page.title()).toBe("Workspaces · Coder");
   });
 
-  it("S11: a login leads to pages of this origin only", async () => {
+  it("security S11: a login leads to pages of this origin only", async () => {
     const evil = createServer((_request, response) => response.end("evil")).listen(0, "127.0.0.1");
     await once(evil, "listening");
     const host = `127.0.0.1:${(evil.address() as AddressInfo).port}`;
@@ -135,6 +135,13 @@ describe.skipIf(missing.length > 0)(`the dashboard (missing here: ${missing.join
     await page.keyboard.press("g");
     await page.keyboard.press("h");
     await page.getByRole("heading", { name: "Health", exact: true }).waitFor();
+  });
+
+  it("security S3: the page of health names a host that others on this machine share, and what to use instead", async () => {
+    await logInByForm(page, deployment);
+    await page.goto(`${deployment.url}/health`);
+    const finding = page.locator(".problem", { hasText: "ECOOK01" });
+    await finding.getByText("coder.localhost").waitFor();
   });
 
   it("T13: no serious fault of accessibility, in both themes and at 360 pixels", async () => {

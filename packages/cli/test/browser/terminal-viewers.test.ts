@@ -114,7 +114,7 @@ describe.skipIf(missing.length > 0)(`viewers of terminals (missing here: ${missi
     await second.locator(".terminal-screen:not(.away)").waitFor();
   });
 
-  it("T6: a flood leaves page and server small, and Ctrl-C ends it", async () => {
+  it("security S22: T6: a flood leaves page and server small, and Ctrl-C ends it", async () => {
     await openTerminal(page);
     const rssKiB = (): number =>
       Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${deployment.server!.pid}/status`, "utf8"))?.[1]);
@@ -135,7 +135,7 @@ describe.skipIf(missing.length > 0)(`viewers of terminals (missing here: ${missi
     expect(grown).toBeLessThan(128 * 1024);
   });
 
-  it("T9: a foreign page opens neither the socket nor a frame of the terminal", async () => {
+  it("security S8, S20: T9: a foreign page opens neither the socket nor a frame of the terminal", async () => {
     await openTerminal(page);
     const { searchParams } = new URL(page.url());
     const { id: agentId } = await page.evaluate<{ id: string }>(

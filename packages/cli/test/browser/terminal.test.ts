@@ -66,7 +66,7 @@ describe.skipIf(missing.length > 0)(`the web terminal (missing here: ${missing.j
     for (const size of sizes) expect(size).not.toMatch(/=0x|x0$/);
   });
 
-  it("T3: a reload finds the same shell, and nothing is typed into it", async () => {
+  it("security S22: T3: a reload finds the same shell, and nothing is typed into it", async () => {
     await openTerminal();
     await run("echo shell=$$=");
     const before = /shell=(\d+)=/.exec(await screenText(page, (text) => /shell=\d+=/.test(text), "the shell"))![1];
@@ -94,7 +94,7 @@ describe.skipIf(missing.length > 0)(`the web terminal (missing here: ${missing.j
     expect(after).toBe(before);
   });
 
-  it("T8: a command in a link waits for an answer", async () => {
+  it("security S24: T8: a command in a link waits for an answer", async () => {
     const file = `${deployment.folder}/ran`;
     const command = `touch ${file}; echo done-$((1+1)); sleep 600`;
     await page.goto(
@@ -140,7 +140,7 @@ describe.skipIf(missing.length > 0)(`the web terminal (missing here: ${missing.j
     expect(new URL(page.url()).searchParams.get("reconnect")).not.toBe(first);
   });
 
-  it("T7, S22, S23: hostile output does nothing", async () => {
+  it("security S22, S23: T7: hostile output does nothing", async () => {
     await openTerminal();
     await run(
       "printf '\\033]0;<img src=x onerror=alert(1)>\\007\\033]8;;javascript:alert(1)\\007link\\033]8;;\\007\\033]52;c;?\\007'; cat",
@@ -155,7 +155,7 @@ describe.skipIf(missing.length > 0)(`the web terminal (missing here: ${missing.j
     expect(await page.getByRole("dialog").count()).toBe(0);
   });
 
-  it("T11: pasted text stays inside its brackets, and long text is asked about", async () => {
+  it("security S22: T11: pasted text stays inside its brackets, and long text is asked about", async () => {
     await openTerminal();
     const paste = (text: string) =>
       page.evaluate(
@@ -188,7 +188,7 @@ describe.skipIf(missing.length > 0)(`the web terminal (missing here: ${missing.j
     await page.locator(".xterm-rows", { hasText: "gpu-2" }).waitFor({ state: "attached" });
   });
 
-  it("T10: logging out elsewhere closes the terminal, and the page says so", async () => {
+  it("security S13: T10: logging out elsewhere closes the terminal, and the page says so", async () => {
     await openTerminal();
     const other = await context.newPage();
     await other.goto(`${deployment.url}/workspaces`);

@@ -148,9 +148,9 @@ export class TestDeployment {
     await this.logIn(user);
   }
 
-  /** A request of the owner. */
+  /** A request of the owner, to the server itself: Node resolves no name below localhost. */
   async api(method: string, path: string, body?: unknown): Promise<Response> {
-    return fetch(`${this.url}${path}`, {
+    return fetch(`${this.directUrl}${path}`, {
       method,
       headers: { "Coder-Session-Token": this.ownerToken, "Content-Type": "application/json" },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -192,9 +192,15 @@ export class TestDeployment {
     );
   }
 
-  /** A program of this machine that ends with the deployment. */
+  /** A script for Node that ends with the deployment. */
   spawnProgram(script: string): ChildProcess {
-    return this.#own(spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] }));
+    return this.spawnCommand(process.execPath, ["-e", script]);
+  }
+
+  /** A program of this machine that ends with the deployment. */
+  spawnCommand(command: string, args: readonly string[], environment: NodeJS.ProcessEnv = {}): ChildProcess {
+    const env = { ...process.env, ...environment };
+    return this.#own(spawn(command, args, { env, stdio: ["ignore", "pipe", "inherit"] }));
   }
 
   /** Runs a command to its end. */

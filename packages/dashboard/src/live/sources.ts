@@ -2,8 +2,10 @@
 import type { AgentLog, AgentMetadata, ListeningPortsResponse } from "coder-protocol/rest/agents";
 import type { PortShare, ShareLevel } from "coder-protocol/rest/apps";
 import type { WorkspaceListRow } from "coder-protocol/rest/dashboard";
+import type { AgentTerminal } from "coder-protocol/rest/terminals";
 import type { Workspace } from "coder-protocol/rest/workspaces";
 import { ApiError } from "../api/client.ts";
+import { listTerminals } from "../api/terminals.ts";
 import {
   type AgentNetwork,
   agentLogs,
@@ -82,6 +84,30 @@ export function useOpenPorts(workspaceId: string, agent: { id: string; name: str
         ]);
         const shares = shared.shares.filter(({ agent_name: name }) => name === agent.name);
         return { ports, address, ...shared, shares };
+      },
+      everyMs: PORTS_EVERY_MS,
+    }),
+  );
+}
+
+export interface RunningTerminals {
+  readonly terminals: readonly AgentTerminal[];
+  /** False for agents that do not list their terminals. */
+  readonly supported: boolean;
+  /** False while the agent cannot be asked. */
+  readonly reachable: boolean;
+}
+
+/** Terminals of the workspace that run, whether or not they are shown anywhere. */
+export function useTerminals(agentId: string): Resource<RunningTerminals> {
+  return useResource(
+    `terminals:${agentId}`,
+    streamed({
+      subscription: { topic: "terminals", args: { agent: agentId } },
+      read: (data) => ("terminals" in data ? (data as unknown as RunningTerminals) : undefined),
+      load: async (signal) => {
+        const { terminals, supported = true } = await listTerminals(agentId, signal);
+        return { terminals, supported, reachable: true };
       },
       everyMs: PORTS_EVERY_MS,
     }),

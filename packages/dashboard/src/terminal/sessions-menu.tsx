@@ -1,8 +1,7 @@
-import { useSignal } from "@preact/signals";
 import type { AgentTerminal } from "coder-protocol/rest/terminals";
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
-import { endTerminal, listTerminals } from "../api/terminals.ts";
+import { endTerminal } from "../api/terminals.ts";
+import { useTerminals } from "../live/sources.ts";
 import { user } from "../session/session.ts";
 import { Dialog } from "../ui/dialog.tsx";
 import { useWork } from "../ui/form.tsx";
@@ -17,33 +16,28 @@ export interface SessionsMenuProps {
 
 /** Terminals of the workspace that run, whether or not they are shown anywhere. */
 export function SessionsMenu({ agentId, onOpen, onClose }: SessionsMenuProps): JSX.Element {
-  const found = useSignal<{ readonly list: readonly AgentTerminal[]; readonly supported: boolean } | undefined>(
-    undefined,
-  );
+  const found = useTerminals(agentId);
   const work = useWork();
-  const load = async (signal: AbortSignal): Promise<void> => {
-    const { terminals, supported } = await listTerminals(agentId, signal);
-    found.value = { list: terminals, supported: supported !== false };
-  };
-  useEffect(() => {
-    const life = new AbortController();
-    work.run(() => load(life.signal));
-    return () => life.abort();
-  }, [agentId]);
   const end = (id: string): void =>
     work.run(async () => {
       await endTerminal(agentId, id);
-      await load(AbortSignal.timeout(10_000));
+      found.reload();
     });
-  const { value } = found;
+  const value = found.data.value;
+  const error = work.error ?? (value === undefined ? found.error.value : undefined);
   return (
     <Dialog title="Running sessions" onCancel={onClose}>
-      {work.error === undefined ? null : <Problem error={work.error} />}
-      {value === undefined && work.error === undefined ? <p class="quiet">Asking the agent…</p> : null}
+      {error === undefined ? null : <Problem error={error} />}
+      {value === undefined && error === undefined ? <p class="quiet">Asking the agent…</p> : null}
+      {value?.reachable === false ? (
+        <p class="quiet">The workspace does not answer. The list comes when it does.</p>
+      ) : null}
       {value?.supported === false ? <p class="quiet">This workspace's agent does not list its terminals.</p> : null}
-      {value?.supported === true && value.list.length === 0 ? <p class="quiet">No terminal is running.</p> : null}
-      {value === undefined || value.list.length === 0 ? null : (
-        <Sessions list={value.list} busy={work.running} onOpen={onOpen} onEnd={end} />
+      {value?.supported === true && value.reachable && value.terminals.length === 0 ? (
+        <p class="quiet">No terminal is running.</p>
+      ) : null}
+      {value === undefined || value.terminals.length === 0 ? null : (
+        <Sessions list={value.terminals} busy={work.running} onOpen={onOpen} onEnd={end} />
       )}
       <div class="actions">
         <button type="button" class="button" onClick={onClose}>

@@ -8,6 +8,7 @@ export const DASHBOARD_TOPICS = [
   "agent-metadata",
   "agent-logs",
   "ports",
+  "terminals",
   "health",
   "me",
 ] as const;

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 import { matchesHost } from "../base/host-pattern.ts";
+import { isLoopback } from "../base/listen-address.ts";
 
 /**
  * Which Host and Origin values are ours. Against DNS rebinding: a page of another name that resolves to this server
@@ -37,11 +38,16 @@ export class Hosts {
     return name === "localhost" && (local === "::1" || local.startsWith("127."));
   }
 
-  /** Whether a page of this origin is one of ours: the access URL's, or the one this very request addresses. */
+  /**
+   * Whether a page of this origin is one of ours: the access URL's, or the one this very request addresses. Where browsers use https,
+   * a page that came over http is anybody's who was on its way, unless it came from this machine.
+   */
   isOurOrigin(origin: string, request: IncomingMessage): boolean {
     if (!URL.canParse(origin)) return false;
     const url = new URL(origin);
     if (url.origin === this.#accessUrl().origin || url.origin === this.#browserUrl().origin) return true;
+    const onThisMachine = isLoopback(unbracket(url.hostname));
+    if (url.protocol === "http:" && this.#browserUrl().protocol === "https:" && !onThisMachine) return false;
     const host = request.headers.host;
     return host !== undefined && url.host === host.toLowerCase() && this.isOurs(request);
   }

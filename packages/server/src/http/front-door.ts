@@ -277,6 +277,9 @@ export class FrontDoor {
     if (text.length > this.#options.limits.urlLength) return new HttpFailure(414, "The URL is too long");
     if (this.#closing) return closing();
     if (headBytes(request) > this.#options.limits.headerBytes) return new HttpFailure(431, "The headers are too long");
+    // Pages of apps below a path have this origin: a worker of theirs would answer for the dashboard, whatever its script.
+    if (request.headers["service-worker"] !== undefined)
+      return new HttpFailure(403, "There are no service workers here");
     if (!text.startsWith("/") || !URL.canParse(`http://unused${text}`)) return new HttpFailure(400, "Bad URL");
     return new URL(`http://unused${text}`);
   }

@@ -1,6 +1,7 @@
 import type { ShareLevel } from "coder-protocol/rest/apps";
 import type { DashboardTopic } from "coder-protocol/rest/dashboard";
 import type { AgentPorts } from "../../apps/agent-ports.ts";
+import type { AgentTerminals } from "../../apps/agent-terminals.ts";
 import type { AuthenticatedUser, Authenticator } from "../../auth/authenticator.ts";
 import { DomainError, notFound } from "../../base/domain-error.ts";
 import type { AgentNetwork } from "../../control/agent-network.ts";
@@ -12,9 +13,9 @@ import { parseWorkspaceQuery } from "../../workspaces/workspace-query.ts";
 import type { Watchables, Watched } from "../streams/watched.ts";
 import { portShareView } from "../views/port-shares.ts";
 import { AgentLogLines } from "./agent-log-lines.ts";
+import { AskedSource } from "./asked-source.ts";
 import { type Entries, entriesOf } from "./entries.ts";
 import type { FeedSource, Feeds } from "./feed.ts";
-import { OpenPorts } from "./open-ports.ts";
 import type { OpenedTopic, TopicArguments } from "./subscriptions.ts";
 import { MAX_ROWS, WorkspaceList, type WorkspaceListDeps } from "./workspace-list.ts";
 
@@ -28,6 +29,7 @@ export interface TopicsOptions extends WorkspaceListDeps {
   readonly watchables: Watchables;
   readonly changes: Changes;
   readonly agentPorts: Pick<AgentPorts, "listening" | "shares">;
+  readonly agentTerminals: Pick<AgentTerminals, "follow">;
   readonly maxShareLevel: ShareLevel;
   /** For owners of the deployment. */
   readonly health: () => Promise<Readonly<Record<string, unknown>>>;
@@ -98,28 +100,40 @@ export class Topics {
         const source = { logs: tables.agentLogs, changes, agentId: agent.id, after };
         return this.#opened(`${key}:${after}`, concerns, () => new AgentLogLines(source));
       }
+      case "terminals":
+        return this.#asked(auth, agent, key, () => new AskedSource(async (request) => await this.#terminals(request)));
       default:
-        return this.#ports(auth, agent);
+        return this.#asked(auth, agent, key, () => this.#ports(agent));
     }
   }
 
-  #ports(auth: AuthenticatedUser, agent: AgentRow): OpenedTopic {
+  async #terminals(request: TunnelRequest | undefined): Promise<Readonly<Record<string, unknown>>> {
+    return request === undefined ? {} : { ...(await this.#options.agentTerminals.follow(request)) };
+  }
+
+  #ports(agent: AgentRow): AskedSource {
     const { agentPorts, changes, maxShareLevel } = this.#options;
-    const concerns = { agentId: agent.id, workspaceId: agent.workspace_id };
-    const shares = async () => ({
-      shares: (await agentPorts.shares(agent)).map((row) => portShareView(row, maxShareLevel)),
-      max_share_level: maxShareLevel,
-    });
-    const ask = async (request: TunnelRequest) =>
-      await agentPorts.listening(agent, request, { shared: true, ports: [] });
-    const watch = (changed: () => void) => changes.subscribe(`workspace:${agent.workspace_id}`, changed);
+    return new AskedSource(
+      async (request) => ({
+        ...(request === undefined
+          ? { ports: [] }
+          : await agentPorts.listening(agent, request, { shared: true, ports: [] })),
+        shares: (await agentPorts.shares(agent)).map((row) => portShareView(row, maxShareLevel)),
+        max_share_level: maxShareLevel,
+      }),
+      (changed) => changes.subscribe(`workspace:${agent.workspace_id}`, changed),
+    );
+  }
+
+  /** The agent is asked with the credentials of one of those who follow. */
+  #asked(auth: AuthenticatedUser, agent: AgentRow, key: string, source: () => AskedSource): OpenedTopic {
     const request = { agentId: agent.id, keyId: auth.key.id, token: auth.token };
     let leave: (() => void) | undefined;
     return {
-      concerns,
+      concerns: { agentId: agent.id, workspaceId: agent.workspace_id },
       feed: () => {
-        const feed = this.#options.feeds.open(`ports:${agent.id}`, () => new OpenPorts({ ask, shares, watch }));
-        if (feed.source instanceof OpenPorts) leave = feed.source.askAs(request);
+        const feed = this.#options.feeds.open(key, source);
+        if (feed.source instanceof AskedSource) leave = feed.source.askAs(request);
         return feed;
       },
       close: () => leave?.(),

@@ -2,11 +2,11 @@
 import { isUuid } from "coder-protocol/addresses";
 import { patchTerminalRequest, type TerminalsResponse } from "coder-protocol/rest/terminals";
 import type { Context } from "hono";
+import type { AgentTerminals } from "../../apps/agent-terminals.ts";
 import type { Authenticator } from "../../auth/authenticator.ts";
 import type { WallClock } from "../../base/clock.ts";
 import { notFound } from "../../base/domain-error.ts";
 import type { Logger } from "../../base/log.ts";
-import type { Store } from "../../db/store.ts";
 import type { AgentHttp } from "../../tunnels/agent-http.ts";
 import type { TunnelRequest } from "../../tunnels/agent-tunnels.ts";
 import { agentStatus } from "../../workspaces/agent-state.ts";
@@ -17,7 +17,7 @@ import { readJson, uuidParam } from "../reply.ts";
 export interface TerminalRoutesDeps {
   readonly user: Guard;
   readonly authenticator: Authenticator;
-  readonly users: Pick<Store["users"], "byId">;
+  readonly agentTerminals: Pick<AgentTerminals, "list">;
   readonly agentHttp: AgentHttp;
   readonly clock: WallClock;
   readonly bodyBytes: number;
@@ -51,14 +51,8 @@ export function terminalRoutes(router: Router, deps: TerminalRoutesDeps): void {
 
   router.get("/workspaceagents/:agent/terminals", user, async (c) => {
     const request = await pathAgent(c);
-    const { terminals, supported } = await askAgent(request, agentHttp.terminals(request));
-    const names = new Map<string, string>();
-    for (const { owner } of terminals) {
-      if (owner === "" || names.has(owner)) continue;
-      names.set(owner, isUuid(owner) ? ((await deps.users.byId(owner))?.username ?? "") : "");
-    }
-    const named = terminals.map((terminal) => ({ ...terminal, owner: names.get(terminal.owner) ?? "" }));
-    const body: TerminalsResponse = { terminals: named, supported: supported === false ? supported : undefined };
+    const { terminals, supported } = await askAgent(request, deps.agentTerminals.list(request));
+    const body: TerminalsResponse = { terminals, supported: supported ? undefined : false };
     return c.json(body);
   });
 

@@ -1,0 +1,33 @@
+/** Ends TLS in front of a server, with a certificate that nobody vouches for. */
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { type AddressInfo, connect } from "node:net";
+import { join } from "node:path";
+import { createServer } from "node:tls";
+
+export interface TlsFront {
+  readonly port: number;
+  /** The file of the certificate, for clients that are to trust it. */
+  readonly certificate: string;
+  close(): void;
+}
+
+/** @param port Of the server. @param names That the certificate is for. */
+export async function tlsFront(port: number, folder: string, names: readonly string[]): Promise<TlsFront> {
+  const [key, certificate] = [join(folder, "front-key.pem"), join(folder, "front.pem")];
+  const made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=front -addext";
+  const alternatives = `subjectAltName=${names.map((name) => `DNS:${name}`).join(",")}`;
+  execFileSync("openssl", [...made.split(" "), alternatives, "-keyout", key, "-out", certificate], { stdio: "ignore" });
+  const front = createServer(
+    { cert: readFileSync(certificate), key: readFileSync(key), ALPNProtocols: ["http/1.1"] },
+    (client) => {
+      const server = connect(port, "127.0.0.1");
+      server.on("error", () => client.destroy());
+      client.on("error", () => server.destroy());
+      client.pipe(server).pipe(client);
+    },
+  );
+  await once(front.listen(0, "127.0.0.1"), "listening");
+  return { port: (front.address() as AddressInfo).port, certificate, close: () => front.close() };
+}
