@@ -76,7 +76,7 @@ export async function connectProgram(dial: DialApp, decision: AppDecision): Prom
 
 class ProgramPool extends Agent {
   readonly #dial: DialApp;
-  readonly #idle = new Map<Duplex, { timer: NodeJS.Timeout; onData: () => void; onClose: () => void }>();
+  readonly #idle = new Map<Duplex, { timer: NodeJS.Timeout; end: () => void; onClose: () => void }>();
 
   constructor(dial: DialApp) {
     super({ keepAlive: true, maxSockets: MAX_AT_ONCE, maxFreeSockets: MAX_IDLE } satisfies AgentOptions);
@@ -95,15 +95,20 @@ class ProgramPool extends Agent {
     return undefined;
   }
 
-  /** Bytes that arrive between two answers belong to neither: the connection is not used again. */
+  /**
+   * Bytes that arrive between two answers belong to neither: the connection is not used again. Nor is one that the program ended:
+   * a stream of the tunnel stays open for writing, and what is written there may never be answered.
+   */
   override keepSocketAlive(stream: Duplex): boolean {
     const end = (): void => void stream.destroy();
     const onClose = (): void => this.#awake(stream);
     const timer = setTimeout(end, IDLE_MS);
     timer.unref();
     stream.on("data", end);
+    stream.once("end", end);
     stream.once("close", onClose);
-    this.#idle.set(stream, { timer, onData: end, onClose });
+    stream.resume(); // an end is noticed by reading
+    this.#idle.set(stream, { timer, end, onClose });
     return true;
   }
 
@@ -116,7 +121,8 @@ class ProgramPool extends Agent {
     const idle = this.#idle.get(stream);
     if (idle === undefined) return;
     clearTimeout(idle.timer);
-    stream.removeListener("data", idle.onData);
+    stream.removeListener("data", idle.end);
+    stream.removeListener("end", idle.end);
     stream.removeListener("close", idle.onClose);
     this.#idle.delete(stream);
   }

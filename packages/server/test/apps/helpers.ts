@@ -6,7 +6,8 @@ import {
   type RequestListener,
   type Server,
 } from "node:http";
-import { type AddressInfo, connect, type Server as NetServer } from "node:net";
+import { type AddressInfo, connect, type Server as NetServer, type Socket } from "node:net";
+import { type Duplex, duplexPair } from "node:stream";
 import type { ServerFlagValues } from "../../src/config/flags.ts";
 import type { ServerDeps } from "../../src/server.ts";
 import { addMember, addWorkspace, firstUser, startServer, type TestServer } from "../helpers.ts";
@@ -60,9 +61,9 @@ export async function startApps(
           connection: {
             dial: async (port) => {
               dialled.push({ agentId, port });
-              const socket = connect(ports.get(port) ?? 1, "127.0.0.1");
+              const socket = connect({ port: ports.get(port) ?? 1, host: "127.0.0.1", allowHalfOpen: true });
               await new Promise((resolve, reject) => socket.once("connect", resolve).once("error", reject));
-              return socket;
+              return tunnelStream(socket);
             },
           },
           release: () => undefined,
@@ -130,6 +131,16 @@ export async function startApps(
       await test[Symbol.asyncDispose]();
     },
   };
+}
+
+/** As a stream of the tunnel: no socket of the system, and either side ends by itself. */
+function tunnelStream(socket: Socket): Duplex {
+  const [near, far] = duplexPair({ allowHalfOpen: true });
+  socket.on("error", (error) => near.destroy(error)).on("close", () => far.destroy());
+  near.on("close", () => socket.destroy());
+  far.on("error", () => undefined); // "close" follows
+  socket.pipe(far).pipe(socket);
+  return near;
 }
 
 /** Sends bytes as they are and returns all that comes back until the server closes. */

@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { request as httpRequest, type IncomingMessage } from "node:http";
-import { connect, createServer as createNetServer } from "node:net";
+import { connect, createServer as createNetServer, type Socket } from "node:net";
 import { expect, test } from "vitest";
 import { addWorkspace, send } from "../helpers.ts";
 import { raw, startApps } from "./helpers.ts";
@@ -323,6 +323,30 @@ test("a kept connection that the program closed meanwhile costs no request", asy
   expect((await apps.send(apps.host(8080), "/", { token })).text).toBe("ok");
   program.closeAllConnections();
   expect((await apps.send(apps.host(8080), "/", { token })).text).toBe("ok");
+});
+
+test("a kept connection that the program ended, and of which it says no more, is not used again", async () => {
+  await using apps = await startApps();
+  const answers = ["first", "again"];
+  const connections: Socket[] = [];
+  await apps.listen(
+    8080,
+    createNetServer({ allowHalfOpen: true }, (socket) => {
+      const text = answers.shift();
+      connections.push(socket);
+      socket.on("error", () => undefined);
+      // Whatever comes later is neither answered nor refused, as where a relay is in between.
+      socket.once("data", () => {
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n${text}`);
+        socket.resume();
+      });
+    }),
+  );
+  const { token } = apps.ada;
+  expect((await apps.send(apps.host(8080), "/", { token })).text).toBe("first");
+  await new Promise<void>((resolve) => connections[0]!.end(resolve));
+  await apps.send(`127.0.0.1:${apps.test.port}`, "/healthz");
+  expect((await apps.send(apps.host(8080), "/", { token })).text).toBe("again");
 });
 
 test("security S17: a program is dialled at its own agent and port, whatever the request says", async () => {
