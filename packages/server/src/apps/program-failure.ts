@@ -59,8 +59,12 @@ export function programFailure(error: unknown, { target, origin, path, forOwner 
       ],
     };
   }
+  const other = withProgram(origin, `${target.port}${target.secure ? "" : "s"}`);
+  const switched =
+    other === undefined
+      ? []
+      : [{ href: `${other}${path}`, text: target.secure ? "Switch to HTTP" : "Switch to HTTPS" }];
   if (code === "EPROTO" || code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "HPE_INVALID_CONSTANT") {
-    const other = withProgram(origin, `${target.port}${target.secure ? "" : "s"}`);
     const change = other === undefined ? " The address of the app says which of them is meant." : "";
     return {
       status: 502,
@@ -68,14 +72,16 @@ export function programFailure(error: unknown, { target, origin, path, forOwner 
       text: target.secure
         ? `The program does not speak https.${change}`
         : `The program does not speak http; it may speak https.${change}`,
-      links: [
-        ...(other === undefined
-          ? []
-          : [{ href: `${other}${path}`, text: target.secure ? "Switch to HTTP" : "Switch to HTTPS" }]),
-        retry,
-      ],
+      links: [...switched, retry],
     };
   }
+  if (code === "ECONNRESET" && !target.secure)
+    return {
+      status: 502,
+      title: "Bad Gateway",
+      text: "The program closed the connection without an answer. Programs that speak https alone do so when they are asked in http.",
+      links: [retry, ...switched],
+    };
   return {
     status: 502,
     title: "Bad Gateway",
