@@ -14,7 +14,6 @@ import { appsBench } from "./bench/apps.ts";
 import { commandBench } from "./bench/command.ts";
 import { concurrencyBench } from "./bench/concurrency.ts";
 import { controlPlaneBench } from "./bench/control-plane.ts";
-import { dashboardBench } from "./bench/dashboard.ts";
 import { fairnessBench } from "./bench/fairness.ts";
 import { idleBench } from "./bench/idle.ts";
 import { latencyBench } from "./bench/latency.ts";
@@ -41,7 +40,6 @@ const BENCHES: readonly (readonly [name: string, title: string, bench: Bench])[]
   ["control-plane", "One control plane with thousands of agents and clients", controlPlaneBench],
   ["idle", "An agent that has nothing to do", idleBench],
   ["apps", "Web apps through the server", appsBench],
-  ["dashboard", "The pages in a browser", dashboardBench],
   ["command", "Start of the command", commandBench],
   ["user", "Sessions, copies and forwards beside OpenSSH", userBench],
 ];

@@ -131,7 +131,7 @@ test("every topic of an own agent has data; logs arrive as they are written, nam
   await at.server.parts.agentState.appendLogs(at.bobsAgent, "00000000-0000-0000-0000-000000000000", log("first"));
   const line = await bob.until(({ id }) => id === 5);
   expect(Object.values(line.set)).toMatchObject([{ output: "first" }]);
-  // The agent is not connected: nobody can be asked.
+  // The agent is not connected, and cannot be asked.
   bob.send({ op: "sub", id: 7, topic: "terminals", args: { agent: at.bobsAgent } });
   const terminals = await bob.until(({ id }) => id === 7);
   expect(terminals.data).toEqual({ terminals: [], supported: true, reachable: false });

@@ -15,7 +15,7 @@ type Worth =
   | "login of commands"
   /** Nothing: the route wants a token of another kind. */
   | "nothing"
-  /** Nothing: the route asks nobody who they are. */
+  /** Nothing: the route has no login. */
   | "anonymous";
 
 interface Ids {
@@ -120,7 +120,7 @@ test("security S8: where browsers use https, a page that came over http is forei
     });
   expect((await logIn("http://coder.example.com")).status).toBe(403);
   expect((await logIn("https://coder.example.com")).status).toBe(201);
-  // On this machine nobody is on the way.
+  // What came from this machine was changed by no one on its way.
   const local = `127.0.0.1:${test.port}`;
   expect(await upgrade(`http://${local}`, { Host: local })).toBe(101);
 });

@@ -1,6 +1,6 @@
 /**
  * Programs as people run them, unchanged, behind hosts of their own in a real browser. The names of the apps end in no `localhost`,
- * which development servers trust without being told.
+ * which development servers trust by themselves.
  */
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
@@ -109,7 +109,7 @@ import.meta.hot.accept();`,
     expect(await page.evaluate("window.loadedOnce")).toBe(true);
   };
 
-  it("Vite refuses a name that it was not told of, and runs with `localhost` for a Host, live changes included", async () => {
+  it("Vite refuses a name that is not in its list, and runs with `localhost` for a Host, live changes included", async () => {
     const { port, edit } = await vite("vite-plain", {});
     const answer = await page.goto(`${originOf(port)}/`);
     expect(await page.locator("body").textContent()).toContain("Blocked request");
@@ -118,7 +118,7 @@ import.meta.hot.accept();`,
     await followsEdits(port, edit);
   });
 
-  it("Vite that was told of the name runs with its public Host, live changes included", async () => {
+  it("Vite with the name in its list runs with its public Host, live changes included", async () => {
     const { port, edit } = await vite("vite-told", { server: { allowedHosts: [`.${SUFFIX}`] } });
     await followsEdits(port, edit);
   });

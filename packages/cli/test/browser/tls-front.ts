@@ -1,4 +1,4 @@
-/** Ends TLS in front of a server, with a certificate that nobody vouches for. */
+/** Ends TLS in front of a server, with a certificate that no authority signed. */
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 /** The terminals of an agent that run on between connections, for users who may connect to it. */
 import { isUuid } from "coder-protocol/addresses";
-import type { TerminalsResponse } from "coder-protocol/rest/terminals";
+import type { AgentTerminal } from "coder-protocol/rest/terminals";
 import type { WallClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import type { Store } from "../db/store.ts";
@@ -16,8 +16,16 @@ export interface AgentTerminalsOptions {
   readonly log: Logger;
 }
 
+export interface ListedTerminals {
+  readonly terminals: AgentTerminal[];
+  /** False for agents that do not list their terminals. */
+  readonly supported: boolean;
+}
+
 /** What a page follows: as long as the agent cannot be asked, that. */
-export type FollowedTerminals = Required<TerminalsResponse> & { readonly reachable: boolean };
+export interface FollowedTerminals extends ListedTerminals {
+  readonly reachable: boolean;
+}
 
 const UNREACHABLE: FollowedTerminals = { terminals: [], supported: true, reachable: false };
 
@@ -29,7 +37,7 @@ export class AgentTerminals {
   }
 
   /** With the names of their owners. Throws when the agent cannot be asked. */
-  async list(request: TunnelRequest): Promise<Required<TerminalsResponse>> {
+  async list(request: TunnelRequest): Promise<ListedTerminals> {
     const { agentHttp, users } = this.#options;
     const { terminals, supported = true } = await agentHttp.terminals(request);
     const names = new Map<string, string>();

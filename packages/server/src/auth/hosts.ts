@@ -40,7 +40,7 @@ export class Hosts {
 
   /**
    * Whether a page of this origin is one of ours: the access URL's, or the one this very request addresses. Where browsers use https,
-   * a page that came over http is anybody's who was on its way, unless it came from this machine.
+   * a page that came over http may have been changed on its way, unless it came from this machine.
    */
   isOurOrigin(origin: string, request: IncomingMessage): boolean {
     if (!URL.canParse(origin)) return false;
