@@ -166,16 +166,24 @@ export interface FoundCommand {
   readonly argv: readonly string[];
 }
 
+/** Words of the longest name: `server keys generate`. */
+const LONGEST_NAME = 3;
+
 /** The command that the first words name. Global flags may stand between the words of a topic. */
 export function findCommand(argv: readonly string[]): FoundCommand | undefined {
-  const [first, ...rest] = argv;
-  if (first === undefined) return undefined;
-  // The longer name first: `login` is a command, and `login token` another.
-  const [second, ...behind] = rotateGlobalFlags(rest);
-  const double = second === undefined ? undefined : idOf(`${first}:${second}`);
-  if (double !== undefined) return { id: double, argv: behind };
-  const single = idOf(first);
-  return single === undefined ? undefined : { id: single, argv: rest };
+  const words: string[] = [];
+  let found: FoundCommand | undefined;
+  let left = argv;
+  while (words.length < LONGEST_NAME) {
+    const [word, ...behind] = words.length === 0 ? left : rotateGlobalFlags(left);
+    if (word === undefined) break;
+    words.push(word);
+    left = behind;
+    // The longest name counts: `login` is a command, and `login token` another.
+    const id = idOf(words.join(":"));
+    if (id !== undefined) found = { id, argv: behind };
+  }
+  return found;
 }
 
 function idOf(name: string): string | undefined {
