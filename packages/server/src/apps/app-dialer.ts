@@ -21,7 +21,9 @@ export function appDialer(tunnels: AppTunnels, token: string): DialApp {
     const tunnel = await unlessAborted(acquiring, signal, (late) => late.release());
     try {
       const stream = await tunnel.connection.dial(target.port, { signal });
-      stream.once("close", () => tunnel.release());
+      // It may have been reset in the turn in which it was opened: then its "close" has been emitted.
+      if (stream.destroyed) tunnel.release();
+      else stream.once("close", () => tunnel.release());
       return stream;
     } catch (error) {
       tunnel.release();

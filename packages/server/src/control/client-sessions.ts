@@ -108,7 +108,7 @@ export class ClientSessions {
     const refusal = only === undefined || forPages ? undefined : await connectionPolicies.refusal(user, only);
     if (refusal !== undefined) throw refusal;
     const isBrowser = url.searchParams.get("client") === "browser";
-    if (isBrowser) socket.once("close", this.#browserPlaces.take({ userId: user.id }));
+    if (isBrowser) this.#browserPlaces.takeUntilClosed({ userId: user.id }, socket);
     const open = this.#serveUser(request, socket, head, { identity, url, only, forPages, isBrowser });
     // A revocation between the check and now had no listener.
     if (open === undefined) return;

@@ -81,7 +81,7 @@ export class ControlSockets {
     if (agentSockets >= MAX_SOCKETS_PER_AGENT)
       throw new DomainError("too-many", "Too many connections with this agent's token are open.");
     const places = session.places ?? (session.auth.kind === "agent" ? this.#agentPlaces : this.clientPlaces);
-    socket.once("close", places.take({ userId: session.userId, address: session.address }));
+    places.takeUntilClosed({ userId: session.userId, address: session.address }, socket);
     let open: OpenSocket | undefined;
     this.#upgrades.handleUpgrade(request, socket, head, (webSocket) => {
       open = this.#run(webSocket, session, watchEnd(webSocket, socket));

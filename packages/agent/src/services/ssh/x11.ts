@@ -100,8 +100,12 @@ export class X11Display {
       socket.on("error", () => socket.destroy());
       const origin = { address: "127.0.0.1", port: socket.remotePort ?? 0 };
       void options.opener.openX11(origin).then((channel) => {
-        if (channel === undefined) socket.destroy();
-        else joinStreams(channel, socket);
+        if (channel !== undefined && !socket.destroyed) {
+          joinStreams(channel, socket);
+          return;
+        }
+        socket.destroy();
+        channel?.destroy();
       });
     });
   }

@@ -52,7 +52,7 @@ async function handle(
   }
   const name = parseDownloadPath(new URL(`http://unused${request.url ?? "/"}`).pathname);
   if (name === undefined) throw await missing(undefined, catalogue);
-  response.once("close", places.take({ address: clientAddress(request) }));
+  places.takeUntilClosed({ address: clientAddress(request) }, response);
   if (name.kind !== "program") {
     const text = name.kind === "sums" ? await orBusy(catalogue.sums()) : await catalogue.signature(name);
     if (text === undefined) throw await missing(name, catalogue);

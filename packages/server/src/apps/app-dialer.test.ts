@@ -1,0 +1,28 @@
+import { once } from "node:events";
+import { PassThrough } from "node:stream";
+import { expect, test } from "vitest";
+import { appDialer } from "./app-dialer.ts";
+import type { AppDecision } from "./decision.ts";
+
+const decision = { target: { agentId: "a", port: 80 } } as unknown as AppDecision;
+
+test("a tunnel is given back when its connection ends, also one that was reset in the turn in which it was opened", async () => {
+  let users = 0;
+  const streams = [new PassThrough(), new PassThrough().destroy()];
+  const dial = appDialer(
+    {
+      acquire: async () => {
+        users++;
+        return { connection: { dial: async () => streams.shift()! }, release: () => void users-- };
+      },
+    },
+    "token",
+  );
+  const open = await dial(decision, AbortSignal.timeout(10_000));
+  expect(users).toBe(1);
+  await once(streams[0]!, "close");
+  await dial(decision, AbortSignal.timeout(10_000));
+  expect(users).toBe(1);
+  await once(open.destroy(), "close");
+  expect(users).toBe(0);
+});
