@@ -1,7 +1,8 @@
 /** An unsupported `Upgrade` is ignored (RFC 9110 §7.8): HTTP clients offer h2c with an ordinary request. */
 import { connect } from "node:net";
+import { SESSION_TOKEN_COOKIE } from "coder-protocol/rest/common";
 import { expect, test } from "vitest";
-import { PASSWORD, startServer } from "./helpers.ts";
+import { firstUser, PASSWORD, startServer } from "./helpers.ts";
 
 /** Sends the first, the next when something came back, and reads until the server closes. */
 function raw(port: number, ...requests: string[]): Promise<string> {
@@ -56,4 +57,21 @@ test("an unknown path stays 404, and a path of a WebSocket stays one for those w
   expect(
     await raw(at.port, request("GET /api/v2/tailnet", at.port, "Connection: Upgrade\r\nUpgrade: WebSocket\r\n")),
   ).toMatch(/^HTTP\/1\.1 401 /);
+});
+
+test.each([
+  ["h2c", "Connection: Upgrade, close\r\nUpgrade: h2c\r\n"],
+  ["a WebSocket", "Connection: Upgrade, close\r\nUpgrade: websocket\r\n"],
+])("security 5: a token in the query does not count where an offer of %s is ignored", async (_name, headers) => {
+  await using at = await startServer();
+  const { token } = await firstUser(at.url);
+  for (const name of [SESSION_TOKEN_COOKIE, "access_token"]) {
+    for (const line of ["GET /api/v2/users/me", "POST /api/v2/users/me/keys"]) {
+      const answer = await raw(at.port, request(`${line}?${name}=${token}`, at.port, headers));
+      expect(answer).toMatch(/^HTTP\/1\.1 401 /);
+    }
+  }
+  expect(
+    await raw(at.port, request("GET /api/v2/users/me", at.port, `${headers}Coder-Session-Token: ${token}\r\n`)),
+  ).toMatch(/^HTTP\/1\.1 200 /);
 });

@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { CSRF_HEADER, SESSION_TOKEN_COOKIE, SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import type { WallClock } from "../base/clock.ts";
 import { DomainError } from "../base/domain-error.ts";
+import { isServedAsUpgrade } from "../base/served-upgrades.ts";
 import type { AgentRow, ApiKeyRow, UserRow, WorkspaceRow } from "../db/schema.ts";
 import type { Store } from "../db/store.ts";
 import type { AccessHolder } from "./access-events.ts";
@@ -160,7 +161,7 @@ export class Authenticator {
 
   #refuseOrigin(request: IncomingMessage, options: AuthenticateOptions): DomainError | undefined {
     const origin = request.headers.origin;
-    const upgrade = request.headers.upgrade !== undefined;
+    const upgrade = isServedAsUpgrade(request);
     if (!mayReadWithCookie(request, options.navigation === true))
       return new DomainError("forbidden", "Requests with a cookie are not accepted from other sites");
     if (origin === undefined) {
@@ -199,7 +200,7 @@ export function holderOf(
 
 /**
  * The token of a request: cookie, query, Coder-Session-Token, Authorization, in Coder's order. The first that is
- * present counts. The query forms count on WebSocket upgrades only, where a browser cannot set a header.
+ * present counts. The query forms count on what is served as an upgrade only, where a browser cannot set a header.
  */
 function requestToken(
   request: IncomingMessage,
@@ -207,8 +208,7 @@ function requestToken(
 ): { token: string; source: TokenSource } | undefined {
   const cookie = loginCookie(request, secureCookies);
   if (cookie !== undefined) return { token: cookie, source: "cookie" };
-  const query =
-    request.headers.upgrade === undefined ? undefined : new URLSearchParams((request.url ?? "").split("?")[1] ?? "");
+  const query = isServedAsUpgrade(request) ? new URLSearchParams((request.url ?? "").split("?")[1] ?? "") : undefined;
   const named = query?.get(SESSION_TOKEN_COOKIE);
   if (named !== undefined && named !== null && named !== "") return { token: named, source: "query" };
   const own = header(request, SESSION_TOKEN_HEADER);

@@ -7,6 +7,7 @@ import { expectsContinue } from "../base/expect-continue.ts";
 import type { Logger } from "../base/log.ts";
 import { Places } from "../base/places.ts";
 import type { RequestRoute, UpgradeRoute } from "../base/routes.ts";
+import { serveAsUpgrade } from "../base/served-upgrades.ts";
 import type { UpgradeSources } from "../base/upgrade-sources.ts";
 import { BUILD_VERSION } from "../base/version.ts";
 import { wantsHtml } from "../base/wants-html.ts";
@@ -151,6 +152,7 @@ export class FrontDoor {
     socket.on("error", () => socket.destroy());
     this.#upgraded.add(socket);
     socket.once("close", () => this.#upgraded.delete(socket));
+    serveAsUpgrade(request);
     const { apps } = this.#options;
     const host = hostRoute(request, this.#options.hosts, apps);
     if (typeof host === "object" && apps !== undefined) {
