@@ -140,6 +140,10 @@ export class NodeCore {
       lastHandshakeAt: (peer) => status.peerStatus(nodePublicKey(peer.key))?.lastHandshakeAt,
       lastReceivedAt: (peer) => status.peerStatus(nodePublicKey(peer.key))?.lastReceivedAt,
       maxPeers: options.maxPeers,
+      onFull: () =>
+        options.logger?.log("warn", "as many peers are connected as this node can have: further ones are not added", {
+          peers: options.maxPeers,
+        }),
       goneAfterMs: options.goneAfterMs,
     });
   }

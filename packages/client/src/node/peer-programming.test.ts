@@ -23,8 +23,13 @@ function node(key: number, preferredDerp = 999): NodeInfo {
 }
 
 const never = () => undefined;
-function setup(lastHandshakeAt: () => Instant | undefined = never, lastReceivedAt: () => Instant | undefined = never) {
-  return new PeerProgramming({ isDestination: (id) => id === AGENT, lastHandshakeAt, lastReceivedAt, maxPeers: 3 });
+function setup(
+  lastHandshakeAt: () => Instant | undefined = never,
+  lastReceivedAt: (node: NodeInfo) => Instant | undefined = never,
+  onFull?: () => void,
+) {
+  const isDestination = (id: string) => id === AGENT;
+  return new PeerProgramming({ isDestination, lastHandshakeAt, lastReceivedAt, maxPeers: 3, onFull });
 }
 const at = (ms: number) => instant(ms);
 const kinds = (actions: readonly { kind: string }[]) => actions.map(({ kind }) => kind);
@@ -97,10 +102,41 @@ describe("PeerProgramming", () => {
     expect(peers.programmed()).toEqual([CLIENT]);
   });
 
-  it("drops updates about more peers than it may keep", () => {
+  it("drops updates about more connected peers than it may keep, and reports that once", () => {
+    let reports = 0;
+    const peers = setup(never, never, () => reports++);
+    for (const id of ["a", "b", "c", "d", "e"]) peers.handle({ kind: "node", id, node: node(1) }, at(0));
+    expect([peers.programmed(), reports]).toEqual([["a", "b", "c"], 1]);
+    peers.handle({ kind: "disconnected", id: "b" }, at(1));
+    for (const id of ["d", "e"]) peers.handle({ kind: "node", id, node: node(1) }, at(2));
+    expect([peers.programmed(), reports]).toEqual([["a", "c", "d"], 2]);
+  });
+
+  it("gives the place of the lost peer that has been silent longest to a new one", () => {
+    // The first that was lost, "b", has a session that goes on.
+    const peers = setup(never, (peer) => (peer.key[0] === 2 ? at(9_000) : undefined));
+    for (const [index, id] of ["a", "b", "c"].entries())
+      peers.handle({ kind: "node", id, node: node(index + 1) }, at(0));
+    peers.handle({ kind: "lost", id: "b", byClose: false }, at(1_000));
+    peers.handle({ kind: "lost", id: "c", byClose: true }, at(2_000));
+    expect(peers.handle({ kind: "node", id: "d", node: node(4) }, at(10_000))).toMatchObject([
+      { kind: "remove", id: "c", over: false },
+      { kind: "program", id: "d" },
+    ]);
+    expect(peers.handle({ kind: "ready", id: "e" }, at(10_001))).toMatchObject([{ kind: "remove", id: "b" }]);
+    expect(peers.handle({ kind: "node", id: "f", node: node(6) }, at(10_002))).toEqual([]);
+    expect(peers.programmed()).toEqual(["a", "d"]);
+  });
+
+  it("is reached by a new client when as many as it may keep were killed", () => {
     const peers = setup();
-    for (const id of ["a", "b", "c", "d"]) peers.handle({ kind: "node", id, node: node(1) }, at(0));
-    expect(peers.programmed()).toEqual(["a", "b", "c"]);
+    for (let client = 0; client < 10; client++) {
+      expect(kinds(peers.handle({ kind: "node", id: `${client}`, node: node(client) }, at(client)))).toContain(
+        "program",
+      );
+      peers.handle({ kind: "lost", id: `${client}`, byClose: true }, at(client));
+    }
+    expect(peers.programmed()).toEqual(["7", "8", "9"]);
   });
 });
 

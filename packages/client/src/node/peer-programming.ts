@@ -53,13 +53,16 @@ export interface PeerProgrammingOptions {
   readonly lastReceivedAt: (node: NodeInfo) => Instant | undefined;
   /** Default: two minutes, four keepalives and more. */
   readonly goneAfterMs?: number | undefined;
-  /** Peers kept at most; updates about further ones are dropped. */
+  /** Peers kept at most. A further one takes the place of the lost one that has been silent longest; without such it is dropped. */
   readonly maxPeers: number;
+  /** A peer is dropped because all places are taken by connected ones. Once, until there is a place again. */
+  readonly onFull?: (() => void) | undefined;
 }
 
 export class PeerProgramming {
   readonly #peers = new Map<string, PeerState>();
   readonly #options: PeerProgrammingOptions;
+  #isFull = false;
 
   constructor(options: PeerProgrammingOptions) {
     this.#options = options;
@@ -133,11 +136,12 @@ export class PeerProgramming {
     const known = this.#peers.get(id);
     if (known !== undefined) known.closedAt = undefined;
     if (node.preferredDerp === 0) return []; // not reachable yet: another update will follow
+    const actions = this.#makeRoom(id);
     const peer = this.#peer(id);
     if (peer === undefined) return [];
     const restarted = peer.programmed !== undefined && !bytesEqual(peer.programmed.key, node.key);
-    const actions: PeerAction[] = restarted ? [{ kind: "remove", id, node: peer.programmed!, over: true }] : [];
     if (restarted) {
+      actions.push({ kind: "remove", id, node: peer.programmed!, over: true });
       peer.programmed = undefined;
       peer.ready = false;
     }
@@ -151,10 +155,13 @@ export class PeerProgramming {
   }
 
   #handleReady(id: string): PeerAction[] {
+    const actions = this.#makeRoom(id);
     const peer = this.#peer(id);
     if (peer === undefined) return [];
     peer.ready = true;
-    return peer.node === undefined || peer.programmed !== undefined ? [] : this.#program(id, peer);
+    return peer.node === undefined || peer.programmed !== undefined
+      ? actions
+      : [...actions, ...this.#program(id, peer)];
   }
 
   #program(id: string, peer: PeerState): PeerAction[] {
@@ -204,10 +211,31 @@ export class PeerProgramming {
     return peer?.programmed === undefined ? [] : [{ kind: "remove", id, node: peer.programmed, over }];
   }
 
+  /** Clients that were killed leave lost peers behind: many of those must not keep a new one out. */
+  #makeRoom(id: string): PeerAction[] {
+    if (this.#peers.has(id) || this.#peers.size < this.#options.maxPeers) return [];
+    let silent: { readonly id: string; readonly since: Instant } | undefined;
+    for (const [other, peer] of this.#peers) {
+      const since = this.#silentSince(peer);
+      if (since !== undefined && (silent === undefined || since < silent.since)) silent = { id: other, since };
+    }
+    return silent === undefined ? [] : this.#remove(silent.id, false);
+  }
+
+  /** Of a lost peer; its sessions may go on nevertheless. */
+  #silentSince({ lostAt, programmed }: PeerState): Instant | undefined {
+    if (lostAt === undefined || programmed === undefined) return lostAt;
+    const heard = this.#options.lastReceivedAt(programmed);
+    return heard !== undefined && heard > lostAt ? heard : lostAt;
+  }
+
   #peer(id: string): PeerState | undefined {
     let peer = this.#peers.get(id);
     if (peer === undefined) {
-      if (this.#peers.size >= this.#options.maxPeers) return undefined;
+      const isFull = this.#peers.size >= this.#options.maxPeers;
+      if (isFull && !this.#isFull) this.#options.onFull?.();
+      this.#isFull = isFull;
+      if (isFull) return undefined;
       peer = {
         node: undefined,
         programmed: undefined,
