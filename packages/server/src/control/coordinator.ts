@@ -291,6 +291,8 @@ export class Coordinator {
   remoteTunnel(from: string, to: string, gone: boolean, nowMs: number): void {
     if (gone) {
       if (!this.#tunnels.drop(from, to) || this.#tunnels.areJoined(from, to)) return;
+      // A peer that is not connected took nothing back: its partners have been informed of its loss or its end.
+      if (!this.#peers.has(from) && !this.#remote.has(from)) return;
       for (const [end, other] of [
         [from, to],
         [to, from],
@@ -486,11 +488,12 @@ export class Coordinator {
     this.#releaseKeys(peer, nowMs);
     const partners = [...this.#tunnels.partners(peer.id)];
     const knowing = partners.filter((other) => this.#mayKnow(other, peer.id));
+    // First, or another server that has read no further would take the tunnels for removed by a peer that is well.
+    this.#record({ kind: "gone", id: peer.id, end, reason });
     for (const to of this.tunnelsOf(peer.id)) {
       this.#tunnels.drop(peer.id, to);
       this.#record({ kind: "tunnel", from: peer.id, to, gone: true });
     }
-    this.#record({ kind: "gone", id: peer.id, end, reason });
     for (const other of partners) {
       const partner = this.#peers.get(other);
       if (partner !== undefined) this.#updates.gone(partner, peer.id, kind, reason, nowMs);

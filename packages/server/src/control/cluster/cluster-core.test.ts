@@ -455,6 +455,29 @@ describe("coordinators of one cluster", () => {
     expect(b.coordinator.isConnected(agent.id)).toBe(true);
   });
 
+  it("lose a client of another server whose connection breaks, and are rid of one that says goodbye or wants no tunnel", () => {
+    const { world, agent, client, a, b } = inCluster();
+    agent.connect(a);
+    const again = (): void => {
+      client.connect(b);
+      client.tunnel(agent.id, false);
+      world.settle();
+      expect([...agent.known.values()]).toEqual([hexEncode(client.key!)]);
+    };
+    again();
+    client.leave(false);
+    world.settle();
+    expect([...agent.known]).toEqual([[client.id, "lost"]]);
+    again();
+    client.leave(true);
+    world.settle();
+    expect([...agent.known]).toEqual([]);
+    again();
+    client.tunnel(agent.id, true);
+    world.settle();
+    expect([...agent.known]).toEqual([]);
+  });
+
   it("lose the peers of a server that dies, once, and have them back from another one", () => {
     const { world, agent, client, a, b } = inCluster();
     agent.connect(a);
