@@ -358,6 +358,7 @@ export async function buildParts(foundations: Foundations, tuning: PartsTuning) 
   // After the web apps, which forget what they looked up when an access event comes.
   const proxyTunnels = new ProxyTunnels({
     control,
+    proxies: store.workspaceProxies,
     authenticator: proxies.authenticator,
     requireServing: proxies.requireServing,
     rights: proxyApps.grants,

@@ -13,9 +13,10 @@ import {
 } from "coder-protocol/gen/tailnet_pb.js";
 import { SESSION_ID_KEY, sessionIdOfReason } from "coder-protocol/session-id";
 import { derpMapFromProto } from "coder-protocol/tailnet/derp-map";
-import { nodeToProto, peerUpdateFromProto } from "coder-protocol/tailnet/node";
+import { MAX_LOST_PEERS, nodeToProto, peerUpdateFromProto } from "coder-protocol/tailnet/node";
 import type { Logger } from "wg-userspace/base/ports";
 import type { CoordinatedNode } from "../node/coordinated-node.ts";
+import type { LostPeer } from "../node/peer-programming.ts";
 
 /** After our disconnect message the coordinator has this long to end the stream. */
 const GOODBYE_MS = 1_000;
@@ -50,6 +51,8 @@ export class TailnetSession {
     for (const id of options.destinations) this.#send({ addTunnel: { id: uuidToBytes(id) } });
     this.#stopSelf = options.node.onSelfChanged(() => this.#updateSelf());
     this.#updateSelf();
+    // A coordinator that has restarted knows none of them, and would not report the end of their rights.
+    this.#stateLost(options.node.lostPeers());
   }
 
   /** Resolves when the coordinator ended the stream, rejects when the connection broke. */
@@ -91,6 +94,9 @@ export class TailnetSession {
       if (this.#options.announcesReady && programmed.length > 0) {
         this.#send({ readyForHandshake: programmed.map((id) => ({ id: uuidToBytes(id) })) });
       }
+      const lost = new Set(updates.flatMap(({ kind, id }) => (kind === "lost" ? [id] : [])));
+      // The server that they were connected to may be lost itself, and with it the memory of them.
+      if (lost.size > 0) this.#stateLost(this.#options.node.lostPeers().filter(({ id }) => lost.has(id)));
     }
   }
 
@@ -118,6 +124,13 @@ export class TailnetSession {
     if (self === undefined || this.#leaving) return;
     this.#send({ updateSelf: { node: nodeToProto(self) } });
     this.#options.node.selfSent();
+  }
+
+  #stateLost(peers: readonly LostPeer[]): void {
+    for (let begin = 0; begin < peers.length; begin += MAX_LOST_PEERS) {
+      const lostPeers = peers.slice(begin, begin + MAX_LOST_PEERS);
+      this.#send({ lostPeers: lostPeers.map(({ id, right }) => ({ id: uuidToBytes(id), right })) });
+    }
   }
 
   /** Updates are few and the latest one counts: a slow control connection never queues them beyond its bound. */

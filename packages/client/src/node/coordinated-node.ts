@@ -1,6 +1,6 @@
 import type { NodeInfo } from "coder-protocol/tailnet/node";
 import type { DerpMap } from "wg-userspace/derp/map";
-import type { PeerUpdate } from "./peer-programming.ts";
+import type { LostPeer, PeerUpdate } from "./peer-programming.ts";
 
 /** A node as the control connection sees it: what it publishes, and what it is sent. */
 export interface CoordinatedNode {
@@ -12,6 +12,8 @@ export interface CoordinatedNode {
   selfSent(): void;
   /** Returns the ids that were programmed now. */
   handlePeerUpdates(updates: readonly PeerUpdate[]): string[];
+  /** Lost peers that are still in the tunnel. */
+  lostPeers(): LostPeer[];
   setDerpMap(map: DerpMap): void;
   /** The control connection ended. */
   coordinationLost(): void;

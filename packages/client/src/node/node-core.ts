@@ -26,7 +26,7 @@ import { AbsentPeers } from "./absent-peers.ts";
 import { HomeOutage, type OutageStep } from "./home-outage.ts";
 import type { DirectBlock, PeerPathReport, RegionRef } from "./path-report.ts";
 import { endpointTexts, peerPathReport, regionRef } from "./peer-paths.ts";
-import { type PeerAction, PeerProgramming, type PeerUpdate } from "./peer-programming.ts";
+import { type LostPeer, type PeerAction, PeerProgramming, type PeerUpdate } from "./peer-programming.ts";
 import { type FallbackReason, type PreferenceChange, RegionPreference } from "./region-preference.ts";
 import { routeLatencies } from "./relay-choice.ts";
 
@@ -268,6 +268,11 @@ export class NodeCore {
       }
     }
     return programmed;
+  }
+
+  /** {@link PeerProgramming.lostPeers} */
+  lostPeers(): LostPeer[] {
+    return this.#programming.lostPeers();
   }
 
   /** The control connection ended: peers stay, and count as lost from now on. */

@@ -5,7 +5,7 @@ import type { DerpMap } from "wg-userspace/derp/map";
 import { Listeners } from "../base/listeners.ts";
 import type { CoordinatedNode } from "./coordinated-node.ts";
 import type { NodeCore, NodeEvent } from "./node-core.ts";
-import type { PeerUpdate } from "./peer-programming.ts";
+import type { LostPeer, PeerUpdate } from "./peer-programming.ts";
 
 /** @typeParam OwnEvent What this shell reports besides the events of the core. */
 export abstract class NodeShell<OwnEvent> implements CoordinatedNode {
@@ -54,6 +54,10 @@ export abstract class NodeShell<OwnEvent> implements CoordinatedNode {
     const programmed = this.core.handlePeerUpdates(updates, this.#now());
     this.#rearm();
     return programmed;
+  }
+
+  lostPeers(): LostPeer[] {
+    return this.core.lostPeers();
   }
 
   coordinationLost(): void {

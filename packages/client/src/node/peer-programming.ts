@@ -16,7 +16,7 @@ const GONE_AFTER_MS = 2 * 60_000;
 const AWAY_MS = 4_000;
 
 export type PeerUpdate =
-  | { readonly kind: "node"; readonly id: string; readonly node: NodeInfo }
+  | { readonly kind: "node"; readonly id: string; readonly node: NodeInfo; readonly right?: Uint8Array | undefined }
   | { readonly kind: "disconnected"; readonly id: string }
   | { readonly kind: "lost"; readonly id: string; readonly byClose: boolean }
   | { readonly kind: "ready"; readonly id: string };
@@ -34,8 +34,15 @@ export type PeerAction =
   /** The process behind it is gone, so its connections end. If it is alive after all, it can still use the tunnel. */
   | { readonly kind: "hang-up"; readonly id: string; readonly node: NodeInfo };
 
+/** A lost peer that is in the tunnel, and what the coordinator said its tunnels rest on. */
+export interface LostPeer {
+  readonly id: string;
+  readonly right: Uint8Array;
+}
+
 interface PeerState {
   node: NodeInfo | undefined;
+  right: Uint8Array | undefined;
   programmed: NodeInfo | undefined;
   ready: boolean;
   programAt: Instant | undefined;
@@ -83,10 +90,17 @@ export class PeerProgramming {
     return this.#peers.get(id)?.node;
   }
 
+  /** Those whose rights the coordinator has to watch over: it may have forgotten them. */
+  lostPeers(): LostPeer[] {
+    return [...this.#peers].flatMap(([id, { lostAt, programmed, right }]) =>
+      lostAt === undefined || programmed === undefined || right === undefined ? [] : [{ id, right }],
+    );
+  }
+
   handle(update: PeerUpdate, now: Instant): PeerAction[] {
     switch (update.kind) {
       case "node":
-        return this.#handleNode(update.id, update.node, now);
+        return this.#handleNode(update, now);
       case "ready":
         return this.#handleReady(update.id);
       case "disconnected":
@@ -132,7 +146,7 @@ export class PeerProgramming {
     return next;
   }
 
-  #handleNode(id: string, node: NodeInfo, now: Instant): PeerAction[] {
+  #handleNode({ id, node, right }: PeerUpdate & { readonly kind: "node" }, now: Instant): PeerAction[] {
     const known = this.#peers.get(id);
     if (known !== undefined) known.closedAt = undefined;
     if (node.preferredDerp === 0) return []; // not reachable yet: another update will follow
@@ -146,6 +160,7 @@ export class PeerProgramming {
       peer.ready = false;
     }
     peer.node = node;
+    peer.right = right;
     peer.lostAt = undefined;
     if (peer.programmed !== undefined || peer.ready || !this.#options.isDestination(id)) {
       return [...actions, ...this.#program(id, peer)];
@@ -238,6 +253,7 @@ export class PeerProgramming {
       if (isFull) return undefined;
       peer = {
         node: undefined,
+        right: undefined,
         programmed: undefined,
         ready: false,
         programAt: undefined,

@@ -34,7 +34,13 @@ export interface NodeInfo {
 
 /** The coordinator's report about a peer, whose id is a UUID in text form. */
 export type PeerUpdateInfo =
-  | { readonly kind: "node"; readonly id: string; readonly node: NodeInfo }
+  | {
+      readonly kind: "node";
+      readonly id: string;
+      readonly node: NodeInfo;
+      /** What the peer's tunnels rest on, sealed; to be repeated to the coordinator when the peer is lost. */
+      readonly right?: Uint8Array | undefined;
+    }
   | { readonly kind: "disconnected"; readonly id: string }
   | {
       readonly kind: "lost";
@@ -55,6 +61,11 @@ export const MAX_PREFIXES = 64;
 const MAX_REGIONS = 256;
 const MAX_REASON_LENGTH = 64;
 const MAX_REGION_ID = 65535;
+
+/** A longer right is none. */
+export const MAX_RIGHT_BYTES = 256;
+/** Lost peers in one message; further ones are ignored. */
+export const MAX_LOST_PEERS = 256;
 
 const KEY_BYTES = 32;
 /** "np" before the key. */
@@ -115,7 +126,14 @@ export function peerUpdateFromProto(update: CoordinateResponse_PeerUpdate): Peer
     case CoordinateResponse_PeerUpdate_Kind.NODE: {
       if (update.node === undefined) return undefined;
       const node = nodeFromProto(update.node);
-      return "error" in node ? undefined : { kind: "node", id, node };
+      if ("error" in node) return undefined;
+      const { right } = update;
+      return {
+        kind: "node",
+        id,
+        node,
+        right: right.length === 0 || right.length > MAX_RIGHT_BYTES ? undefined : right,
+      };
     }
     case CoordinateResponse_PeerUpdate_Kind.DISCONNECTED:
       return { kind: "disconnected", id };

@@ -21,6 +21,7 @@ import { lookedUpClientAuth, ownClientAuth, type PeerAuth } from "./peer-auth.ts
 import type { PeerReports } from "./peer-reports.ts";
 import { requireVersion } from "./require-version.ts";
 import type { ResumeHolder, ResumeTokens } from "./resume-token.ts";
+import type { SealedRights } from "./sealed-rights.ts";
 import { tailnetService } from "./tailnet-service.ts";
 
 /** Tabs that are peers themselves. */
@@ -29,6 +30,7 @@ const BROWSER_PEERS = { total: 4_096, perUser: 8 };
 export interface ClientSessionsOptions {
   readonly sockets: ControlSockets;
   readonly resumeTokens: ResumeTokens;
+  readonly rights: SealedRights;
   readonly reports: PeerReports;
   readonly authenticator: Authenticator;
   readonly ownClient: OwnClient;
@@ -125,7 +127,7 @@ export class ClientSessions {
     const { user } = identity;
     const resume: ResumeHolder = { kind: "client", ...holderOf(identity, { agentId: only }) };
     const id = this.resumedPeer(url, resume) ?? randomUUID();
-    const auth = this.#authOf(client, sessionIdOfBaggage(request.headers["baggage"]?.toString()));
+    const auth = this.#authOf(client, id, sessionIdOfBaggage(request.headers["baggage"]?.toString()));
     const mayFollow = (ownerId: string): boolean => only === undefined && ownerId === user.id;
     return sockets.serve(request, socket, head, {
       id,
@@ -140,8 +142,12 @@ export class ClientSessions {
   }
 
   /** Rights are looked up at every request: what a user may reach changes while the connection lasts. */
-  #authOf({ identity, only, forPages, isBrowser }: UserClient, sessionId: string | undefined): PeerAuth {
-    const { authenticator, connectionPolicies, users } = this.#options;
+  #authOf(
+    { identity, only, forPages, isBrowser }: UserClient,
+    id: string,
+    sessionId: string | undefined,
+  ): PeerAuth {
+    const { authenticator, connectionPolicies, rights, users } = this.#options;
     const { user } = identity;
     const holder = holderOf(identity, { agentId: only });
     return lookedUpClientAuth(
@@ -159,16 +165,18 @@ export class ClientSessions {
         endedBy: (event) => endsAccess(event, holder),
         sessionId,
         isBrowser,
+        right: rights.seal(id, { kind: "user", ...holder, agentId: only, forPages }),
       },
     );
   }
 
   /** The server's own client, for web apps: what it may dial is decided per request, by the visitor's right. */
   #ownClient(request: IncomingMessage, socket: Duplex, head: Buffer, agentId: string): void {
-    const auth = ownClientAuth(agentId);
+    const id = randomUUID();
+    const auth = ownClientAuth(agentId, this.#options.rights.seal(id, { kind: "server", agentId }));
     const resume: ResumeHolder = { kind: "client", userId: auth.holder, keyId: auth.holder, agentId };
     const places = this.#options.sockets.clientPlaces;
-    this.serveKnown(request, socket, head, { id: randomUUID(), auth, resume, places });
+    this.serveKnown(request, socket, head, { id, auth, resume, places });
   }
 }
 

@@ -37,11 +37,13 @@ import {
 } from "./debug.ts";
 import { KeyWaits } from "./key-waits.ts";
 import { legacyMapRoute } from "./legacy-map-route.ts";
+import { LostPeers } from "./lost-peers.ts";
 import { ACCESS_REVOKED, type Release } from "./open-socket.ts";
 import type { PeerAuth } from "./peer-auth.ts";
 import { PeerReports } from "./peer-reports.ts";
 import type { RelayMaps } from "./relay-map.ts";
 import { ResumeTokens } from "./resume-token.ts";
+import { SealedRights } from "./sealed-rights.ts";
 import { WorkspaceUpdates } from "./workspace-updates.ts";
 
 const SWEEP_MS = 60_000;
@@ -82,6 +84,8 @@ export class ControlPlane {
   readonly upgradeRoutes: readonly UpgradeRoute[];
   readonly coordinator: Coordinator;
   readonly clients: ClientSessions;
+  readonly rights: SealedRights;
+  readonly lostPeers: LostPeers;
   readonly #agents: AgentSessions;
   readonly #sockets: ControlSockets;
   readonly #options: ControlPlaneOptions;
@@ -97,6 +101,8 @@ export class ControlPlane {
   constructor(options: ControlPlaneOptions) {
     this.#options = options;
     this.coordinator = this.#newCoordinator();
+    this.rights = new SealedRights(options.signingKey);
+    this.lostPeers = new LostPeers({ ...options, coordinator: this.coordinator, rights: this.rights });
     const { relayMaps, clock } = options;
     const reports = this.#reports;
     const relayMap = (): DerpMap => this.relayMap();
@@ -111,6 +117,7 @@ export class ControlPlane {
         relayMap,
         onRelayMapChange,
         workspaceUpdates: new WorkspaceUpdates(options.store, options.changes),
+        onLostPeers: (peerId, lost) => this.lostPeers.stated(peerId, lost),
         onTelemetry: (peerId, events) => this.#telemetryOf(peerId, events),
       },
       connectionLog,
@@ -118,7 +125,14 @@ export class ControlPlane {
       log: options.log,
     });
     this.#sockets = sockets;
-    this.clients = new ClientSessions({ ...options, sockets, resumeTokens, reports, users: options.store.users });
+    this.clients = new ClientSessions({
+      ...options,
+      sockets,
+      resumeTokens,
+      rights: this.rights,
+      reports,
+      users: options.store.users,
+    });
     this.#agents = new AgentSessions({ ...options, sockets, connectionLog, reports, relayMap });
     this.upgradeRoutes = [
       ...this.clients.routes,

@@ -19,6 +19,8 @@ export interface RemotePeer {
   /** Undefined while it is not known here. */
   readonly node: Node | undefined;
   readonly sessionId: string | undefined;
+  /** What its tunnels rest on, sealed. */
+  readonly right: Uint8Array | undefined;
 }
 
 /** Who passes on what becomes of the coordinator's own peers. */

@@ -239,6 +239,27 @@ export class Coordinator {
     this.#end(this.#former.endAll(isOver), reason, nowMs);
   }
 
+  /** Whether `partner` learns of the end of the right of `id`. */
+  watchesOver(id: string, partner: string): boolean {
+    const isConnected = this.#peers.has(id) || this.#remote.has(id);
+    return (isConnected && this.#tunnels.areJoined(id, partner)) || this.#former.watches(id, partner);
+  }
+
+  /** `partner` still has a lost peer in its tunnel that was not known here: from now on it is watched over like any lost one. */
+  remember(id: string, auth: PeerAuth, partner: string, nowMs: number): void {
+    this.#peers.get(partner)?.sentNodes.set(id, "lost");
+    this.#end(this.#former.lost(id, auth, [partner], [], nowMs), "too many lost peers", nowMs);
+  }
+
+  /** The right of a lost peer to its tunnel with `partner` does not hold. */
+  endLost(id: string, partner: string, reason: string, nowMs: number): void {
+    this.#former.rejoined(id, partner);
+    const peer = this.#peers.get(partner);
+    if (peer === undefined) return;
+    peer.sentNodes.set(id, "lost");
+    this.#updates.gone(peer, id, Kind.DISCONNECTED, reason, nowMs);
+  }
+
   /**
    * Ends the stream of a peer that is expected back, here or at another server, because this one stops or cannot serve it.
    * Nothing is recorded and no partner is informed: what the peer had stays as it is.
@@ -539,9 +560,11 @@ export class Coordinator {
   /** A peer whose node is known, wherever it is connected. */
   #known(id: string): Known | undefined {
     const local = this.#peers.get(id);
-    const { node } = local ?? this.#remote.get(id) ?? {};
+    const remote = this.#remote.get(id);
+    const { node } = local ?? remote ?? {};
     if (node === undefined) return undefined;
-    return { id, node, sessionId: local === undefined ? this.#remote.get(id)?.sessionId : local.auth.sessionId };
+    const { sessionId, right } = local?.auth ?? remote ?? {};
+    return { id, node, sessionId, right };
   }
 
   #forgetRemote(id: string, remote: RemotePeer, nowMs: number): void {

@@ -44,6 +44,11 @@ export class FormerPeers {
     return this.#former.has(id);
   }
 
+  /** Whether `partner` is informed when the right of `id` ends. */
+  watches(id: string, partner: string): boolean {
+    return this.#former.get(id)?.partners.has(partner) === true;
+  }
+
   /** A peer was lost. Returns whose turn it is to be over because there are too many. */
   lost(id: string, auth: PeerAuth, partners: readonly string[], keys: readonly Uint8Array[], nowMs: number): Over[] {
     const before = this.#former.get(id);
@@ -63,7 +68,7 @@ export class FormerPeers {
     return this.end(oldest!);
   }
 
-  /** A tunnel between the two is known to the coordinator again. */
+  /** A tunnel between the two is known to the coordinator again, or its end is. */
   rejoined(id: string, partner: string): void {
     this.#former.get(id)?.partners.delete(partner);
   }

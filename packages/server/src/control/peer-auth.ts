@@ -12,6 +12,8 @@ export interface PeerAuth {
   readonly isBrowser?: boolean | undefined;
   /** Of the client, where it announced one; valid. */
   readonly sessionId?: string | undefined;
+  /** What its tunnels rest on, sealed; its partners are given it with its node. */
+  readonly right?: Uint8Array | undefined;
   /** Whether this takes away what the peer's tunnels rest on. */
   endedBy(event: AccessEvent): boolean;
   checkNode(node: NodeInfo): string | undefined;
@@ -28,7 +30,7 @@ export interface PeerAuth {
 const HOST_BITS = 128;
 
 /** Whose a client is, and what ends its rights. */
-export type ClientRights = Pick<PeerAuth, "holder" | "endedBy" | "sessionId" | "isBrowser">;
+export type ClientRights = Pick<PeerAuth, "holder" | "endedBy" | "sessionId" | "isBrowser" | "right">;
 
 /** A user's client: tunnels only to agents it may reach; any addresses, as long as they are single ones. */
 export function clientAuth(mayReach: (agentId: string) => boolean, rights: ClientRights): PeerAuth {
@@ -42,11 +44,26 @@ export function clientAuth(mayReach: (agentId: string) => boolean, rights: Clien
 }
 
 /** The server's own client: one agent, whose user decides nothing here. */
-export function ownClientAuth(agentId: string): PeerAuth {
+export function ownClientAuth(agentId: string, right?: Uint8Array): PeerAuth {
   return clientAuth((to) => to === agentId, {
     holder: "server",
     endedBy: (event) => event.kind === "workspace-deleted" && event.agentIds.includes(agentId),
+    right,
   });
+}
+
+/** A workspace proxy's client: tunnels to the agents of which the proxy serves something. */
+export function proxyAuth(proxyId: string, mayReach: (agentId: string) => boolean, right?: Uint8Array): PeerAuth {
+  return clientAuth(mayReach, {
+    holder: proxyHolder(proxyId),
+    endedBy: (event) => event.kind === "proxy-revoked" && event.proxyId === proxyId,
+    right,
+  });
+}
+
+/** Who answers for the peers of a workspace proxy. */
+export function proxyHolder(proxyId: string): string {
+  return `proxy ${proxyId}`;
 }
 
 export type Reach = "allowed" | "denied" | "browsers-only";

@@ -40,6 +40,8 @@ export interface Known {
   readonly id: string;
   readonly node: Node;
   readonly sessionId: string | undefined;
+  /** What its tunnels rest on, sealed. */
+  readonly right: Uint8Array | undefined;
 }
 
 /** A lost peer may still be in the tunnel. Of those that are gone nothing is kept. */

@@ -31,6 +31,7 @@ export class PeerUpdates {
       node: other.node,
       kind: Kind.NODE,
       reason: reasonOf(other.sessionId),
+      right: other.right ?? new Uint8Array(),
     }));
     this.send(peer, { peerUpdates }, nowMs);
   }

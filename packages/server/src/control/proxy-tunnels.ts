@@ -13,10 +13,12 @@ import type { Logger } from "../base/log.ts";
 import { type PlaceLimits, Places } from "../base/places.ts";
 import type { UpgradeRoute } from "../base/routes.ts";
 import type { WorkspaceProxyRow } from "../db/schema.ts";
+import type { WorkspaceProxies } from "../db/workspace-proxies.ts";
 import type { ProxyAuthenticator } from "../workspace-proxies/proxy-authenticator.ts";
 import type { Changes } from "../workspaces/changes.ts";
 import type { ControlPlane } from "./control-plane.ts";
-import { clientAuth, type PeerAuth } from "./peer-auth.ts";
+import type { ProxyRight } from "./lost-peers.ts";
+import { type PeerAuth, proxyAuth, proxyHolder } from "./peer-auth.ts";
 import { requireVersion } from "./require-version.ts";
 import type { ResumeHolder } from "./resume-token.ts";
 import { TunnelLooks } from "./tunnel-looks.ts";
@@ -34,7 +36,8 @@ export interface ProxyRights {
 }
 
 export interface ProxyTunnelsOptions {
-  readonly control: Pick<ControlPlane, "coordinator" | "clients" | "throwRefusal">;
+  readonly control: Pick<ControlPlane, "coordinator" | "clients" | "lostPeers" | "rights" | "throwRefusal">;
+  readonly proxies: Pick<WorkspaceProxies, "byId">;
   readonly authenticator: ProxyAuthenticator;
   /** Throws DomainError "forbidden" for a proxy that may serve no apps and terminals. */
   readonly requireServing: (proxy: WorkspaceProxyRow) => void;
@@ -93,6 +96,7 @@ export class ProxyTunnels {
     });
     const timer = setInterval(() => void this.#lookAtAll(), limits.recheckMs);
     timer.unref();
+    options.control.lostPeers.onProxy((right, agentId) => this.#watch(right, agentId));
     this.#stop = [
       () => clearInterval(timer),
       () => this.#stopped.abort(),
@@ -114,11 +118,11 @@ export class ProxyTunnels {
         const proxy = await this.#options.authenticator.authenticate(request);
         this.#options.requireServing(proxy);
         requireVersion(url, MISSING_TAILNET_VERSION);
-        const holder = holderOf(proxy.id);
+        const holder = proxyHolder(proxy.id);
         const resume: ResumeHolder = { kind: "client", userId: holder, keyId: String(proxy.token_generation) };
         const id = this.#options.control.clients.resumedPeer(url, resume) ?? randomUUID();
         const admitted = new Map<string, string>();
-        const auth = this.#authOf(proxy, holder, admitted);
+        const auth = this.#authOf(proxy, id, admitted);
         const open = this.#options.control.clients.serveKnown(request, socket, head, {
           id,
           auth,
@@ -142,12 +146,32 @@ export class ProxyTunnels {
     for (const stop of this.#stop) stop();
   }
 
-  #authOf(proxy: WorkspaceProxyRow, holder: string, admitted: Map<string, string>): PeerAuth {
+  /**
+   * An agent has a tunnel with a client of the proxy that was lost and is not known here: as if it had been lost here.
+   * @returns false when the right to it is over.
+   */
+  async #watch({ proxyId, generation }: ProxyRight, agentId: string): Promise<boolean> {
+    const proxy = await this.#options.proxies.byId(proxyId);
+    if (proxy?.token_generation !== generation) return false;
+    const changes = this.#changes;
+    const workspaceId = await this.#options.rights.workspaceOf(proxyId, agentId);
+    if (workspaceId === undefined) return false;
+    const state = this.#proxies.get(proxyId) ?? this.#newState(proxy);
+    this.#proxies.set(proxyId, state);
+    state.lost.set(agentId, workspaceId);
+    // What changed meanwhile had no tunnel to end.
+    if (changes !== this.#changes) void state.looks.doubt({ agentIds: [agentId] });
+    return true;
+  }
+
+  #authOf(proxy: WorkspaceProxyRow, id: string, admitted: Map<string, string>): PeerAuth {
+    const right = this.#options.control.rights.seal(id, {
+      kind: "proxy",
+      proxyId: proxy.id,
+      generation: proxy.token_generation,
+    });
     return {
-      ...clientAuth((agentId) => admitted.has(agentId), {
-        holder,
-        endedBy: (event) => event.kind === "proxy-revoked" && event.proxyId === proxy.id,
-      }),
+      ...proxyAuth(proxy.id, (agentId) => admitted.has(agentId), right),
       beforeTunnel: async (agentId) => {
         const changes = this.#changes;
         const workspaceId = await this.#options.rights.workspaceOf(proxy.id, agentId);
@@ -252,7 +276,7 @@ export class ProxyTunnels {
     for (const peer of state.peers) this.#forgetUnused(peer);
     if (!(await authenticator.stillHolds(state.proxy))) {
       const { id } = state.proxy;
-      control.coordinator.revoke((auth) => auth.holder === holderOf(id), TOKEN_ENDED, clock.now());
+      control.coordinator.revoke((auth) => auth.holder === proxyHolder(id), TOKEN_ENDED, clock.now());
       for (const peer of state.peers) peer.end(TOKEN_ENDED);
       state.lost.clear();
       this.#forgetIfUnused(state);
@@ -266,7 +290,7 @@ export class ProxyTunnels {
 
   #endTunnels(state: ProxyState, agentId: string): void {
     const { control, clock } = this.#options;
-    const holder = holderOf(state.proxy.id);
+    const holder = proxyHolder(state.proxy.id);
     state.lost.delete(agentId);
     const had = [...state.peers].filter(({ admitted }) => admitted.delete(agentId));
     // Also those of connections that were lost, and of earlier ones that a connection has taken the place of.
@@ -284,10 +308,6 @@ export class ProxyTunnels {
   #failed(error: unknown): void {
     this.#options.log.error({ err: error }, "looking at the tunnels of workspace proxies failed");
   }
-}
-
-function holderOf(proxyId: string): string {
-  return `proxy ${proxyId}`;
 }
 
 function admittedOf({ peers, lost }: ProxyState): Map<string, string> {

@@ -1,7 +1,12 @@
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { uuidFromBytes, uuidToBytes } from "coder-protocol/addresses";
 import { DrpcError, implement, type RpcServiceImpl } from "coder-protocol/drpc/async";
-import { type CoordinateRequest, Tailnet, type TelemetryEvent } from "coder-protocol/gen/tailnet_pb.js";
+import {
+  type CoordinateRequest,
+  type CoordinateRequest_LostPeer,
+  Tailnet,
+  type TelemetryEvent,
+} from "coder-protocol/gen/tailnet_pb.js";
 import { derpMapToProto } from "coder-protocol/tailnet/derp-map";
 import type { DerpMap } from "wg-userspace/derp/map";
 import type { Coordinator } from "./coordinator.ts";
@@ -32,6 +37,8 @@ export interface TailnetServiceDeps {
   readonly workspaceUpdates: WorkspaceUpdates;
   /** Whether the connection below ended as if the peer's process had been killed. */
   readonly endedByClose: () => boolean;
+  /** The peer keeps these lost ones in its tunnel. */
+  readonly onLostPeers: (peerId: string, lost: readonly CoordinateRequest_LostPeer[]) => Promise<void>;
   readonly onTelemetry: (peerId: string, events: readonly TelemetryEvent[]) => void;
 }
 
@@ -108,6 +115,7 @@ export function tailnetService(peer: TailnetPeer, deps: TailnetServiceDeps): Rpc
           const destination = request.addTunnel === undefined ? undefined : uuidFromBytes(request.addTunnel.id);
           if (destination !== undefined) await peer.auth.beforeTunnel?.(destination);
           handle.handle(request, deps.now());
+          if (request.lostPeers.length > 0) await deps.onLostPeers(peer.id, request.lostPeers);
         }
         resolve();
       })();

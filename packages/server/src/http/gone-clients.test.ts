@@ -81,6 +81,7 @@ describe("no control connection", () => {
       connectionPolicies: { refusal: async () => undefined },
       accessEvents: new AccessEvents(),
       changes: new Changes(),
+      store: {},
       relayMaps: { close: () => undefined },
       signingKey: new Uint8Array(32),
       settings: {},
@@ -111,7 +112,7 @@ describe("no control connection", () => {
     const control = controlPlane();
     const places = new Places("control connections of workspace proxies", { total: 1 });
     const client = { id: agentId, auth: ownClientAuth(agentId), places } as unknown as KnownClient;
-    expect(control.serveClient(request, await gone(), Buffer.of(), client)).toBeUndefined();
+    expect(control.clients.serveKnown(request, await gone(), Buffer.of(), client)).toBeUndefined();
     expect(places.taken).toBe(0);
     await control.close();
   });

@@ -23,6 +23,7 @@ import {
   temporaryDirectory,
 } from "../helpers.ts";
 import { agentNode, nodeOf, TestPeer } from "../peers.ts";
+import { TestAgent } from "../test-agent.ts";
 import { freePort } from "./cluster-servers.ts";
 
 const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
@@ -92,6 +93,29 @@ describe("two servers", () => {
     // Before the server took up the stream the reason has no stream to go by.
     expect(await client.next().catch(String)).toMatch(/access revoked|the connection ended/);
     expect((await send(b.url, "GET", "/api/v2/users/me", { token: bob })).status).toBe(401);
+  });
+
+  it("security 16: end the tunnel of a lost client whose right ends after its server has", async () => {
+    const { servers, token, agentId, agentToken: secret } = await cluster(2);
+    const [a, b] = servers as [TestServer, TestServer];
+    const { token: bob } = await addMember(a.url, token, "bob");
+    await send(a.url, "PUT", "/api/v2/users/bob/roles", { token, body: { roles: ["owner"] } });
+    const client = await peer(a, bob, TAILNET);
+    client.send({ updateSelf: { node: clientNode(9) } });
+    client.tunnelTo(agentId);
+    const agent = new TestAgent(agentId, secret);
+    await agent.connect(b.url);
+    cleanups.push(() => agent.cut());
+    await agent.hasClients(1);
+    client.connection.abandon();
+    await agent.hasClients(1, 1);
+    await vi.waitFor(
+      () => expect(b.server.parts.control.coordinator.watchesOver(agent.clients[0]!, agentId)).toBe(true),
+      eventually,
+    );
+    await a.server.close();
+    await send(b.url, "PUT", "/api/v2/users/bob/status/suspend", { token });
+    await agent.hasClients(0);
   });
 
   it("wake the followers of a workspace and of its logs at both", async () => {

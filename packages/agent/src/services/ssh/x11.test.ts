@@ -15,6 +15,8 @@ test("a channel that the client opened for a program that is gone is closed", as
     environment: {},
     logger: silentLogger,
     opener: {
+      openForwardedTcp: async () => undefined,
+      openForwardedSocket: async () => undefined,
       openAgent: async () => undefined,
       openX11: () => {
         opening.resolve();

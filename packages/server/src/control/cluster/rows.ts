@@ -15,7 +15,7 @@ export interface PeerRow {
   /** Database time in ms of the connection: of several rows of one id the greatest counts. */
   readonly session: number;
   readonly key: Uint8Array | undefined;
-  /** Of a peer that is here the session that the client named, otherwise why it ended. */
+  /** Of a peer that is here what {@link hereText} makes of it, otherwise why it ended. */
   readonly reason: string;
 }
 
@@ -84,4 +84,23 @@ export interface ServerRow {
   readonly ageMs: number;
   /** Since it began to end; undefined: it goes on. */
   readonly drainingMs: number | undefined;
+}
+
+/** The session that a client named, and the sealed right to its tunnels. */
+export interface HereFacts {
+  readonly sessionId?: string | undefined;
+  readonly right?: Uint8Array | undefined;
+}
+
+/** Session and right with a space between them; releases before it had the session alone. */
+export function hereText({ sessionId = "", right }: HereFacts): string {
+  return right === undefined ? sessionId : `${sessionId} ${Buffer.from(right).toString("base64url")}`;
+}
+
+export function hereFacts(text: string): HereFacts {
+  const [sessionId = "", right] = text.split(" ", 2);
+  return {
+    sessionId: sessionId === "" ? undefined : sessionId,
+    right: right === undefined ? undefined : Buffer.from(right, "base64url"),
+  };
 }

@@ -7,7 +7,15 @@ import { type Node, NodeSchema } from "coder-protocol/gen/tailnet_pb.js";
 import { nodeFromProto, nodeToProto } from "coder-protocol/tailnet/node";
 import type { PeerEnd, RemotePeer } from "../coordinator-records.ts";
 import { nodeRefusal } from "../peer-auth.ts";
-import type { NodeRow, PeerRow, Rows, ServerRow, TunnelRow, WholeServer } from "./rows.ts";
+import {
+  hereFacts,
+  type NodeRow,
+  type PeerRow,
+  type Rows,
+  type ServerRow,
+  type TunnelRow,
+  type WholeServer,
+} from "./rows.ts";
 
 /** A server whose heartbeat is older is lost: its peers without another server are lost with it. */
 export const LOST_AFTER_MS = 6_000;
@@ -403,7 +411,8 @@ function endOf(row: PeerRow, serverIsAlive: boolean): [PeerEnd, string] {
 }
 
 function remotePeer(row: PeerRow, node: Node | undefined): RemotePeer {
-  return { key: row.key, node, sessionId: row.reason === "" ? undefined : row.reason };
+  const { sessionId, right } = hereFacts(row.reason);
+  return { key: row.key, node, sessionId, right };
 }
 
 /** With equal times the greater server id counts, at every server the same. */
