@@ -3,13 +3,30 @@
  * provider picks as many addresses as they like.
  */
 export function addressBlock(address: string): string {
+  return ipv4(address) ?? `${groupsOf(address).join(":")}::/64`;
+}
+
+/** As addressBlock, with the /56 of an IPv6 address: the most that one line of a provider usually has, 256 networks. */
+export function siteBlock(address: string): string {
+  const site = ipv4(address);
+  if (site !== undefined) return site;
+  const [first, second, third, fourth = "0"] = groupsOf(address);
+  return `${first}:${second}:${third}:${(Number.parseInt(fourth, 16) & 0xff00).toString(16)}::/56`;
+}
+
+function ipv4(address: string): string | undefined {
   if (address.startsWith("::ffff:") && address.includes(".")) return address.slice("::ffff:".length);
-  if (!address.includes(":")) return address;
+  return address.includes(":") ? undefined : address;
+}
+
+/** The first four. */
+function groupsOf(address: string): string[] {
   const [head = "", tail] = address.split("%")[0]!.split("::");
   const groups = head === "" ? [] : head.split(":");
-  if (tail !== undefined) while (groups.length < 4) groups.push("0");
-  return `${groups
-    .slice(0, 4)
-    .map((group) => group.toLowerCase().replace(/^0+(?=.)/, ""))
-    .join(":")}::/64`;
+  if (tail !== undefined) {
+    const last = tail === "" ? [] : tail.split(":");
+    while (groups.length + last.length < 8) groups.push("0");
+    groups.push(...last);
+  }
+  return groups.slice(0, 4).map((group) => group.toLowerCase().replace(/^0+(?=.)/, ""));
 }

@@ -1,4 +1,4 @@
-import { addressBlock } from "./address-block.ts";
+import { addressBlock, siteBlock } from "./address-block.ts";
 import { DomainError, type DomainErrorCode } from "./domain-error.ts";
 
 export interface PlaceLimits {
@@ -6,7 +6,7 @@ export interface PlaceLimits {
   readonly total: number;
   /** Of one user; absent: no share. */
   readonly perUser?: number;
-  /** Of one client address, in IPv6 of one /64; absent: no share. */
+  /** Of one client address, in IPv6 of one /64; a /56 has twice as much. Absent: no share. */
   readonly perAddress?: number;
 }
 
@@ -56,9 +56,14 @@ export class Places {
       keys.push(key);
     }
     if (perAddress !== undefined && holder.address !== undefined) {
-      const key = `address ${addressBlock(holder.address)}`;
-      if (this.#of(key) >= perAddress) throw this.#full("too-many", `from this address, at most ${perAddress}`);
-      keys.push(key);
+      const [block, site] = [addressBlock(holder.address), siteBlock(holder.address)];
+      const shares: [string, number][] = [[block, perAddress]];
+      if (site !== block) shares.push([site, perAddress * 2]);
+      for (const [source, share] of shares) {
+        const key = `address ${source}`;
+        if (this.#of(key) >= share) throw this.#full("too-many", `from this address, at most ${share}`);
+        keys.push(key);
+      }
     }
     if (this.#taken >= total) throw this.#full("busy", "at this server");
     this.#taken++;

@@ -5,9 +5,9 @@ import { isSessionId, SESSION_ID_KEY, sessionIdOfBaggage } from "coder-protocol/
 import { type Hosts, hostname, plainAddress } from "../auth/hosts.ts";
 import { expectsContinue } from "../base/expect-continue.ts";
 import type { Logger } from "../base/log.ts";
-import { Places } from "../base/places.ts";
 import type { RequestRoute, UpgradeRoute } from "../base/routes.ts";
 import { serveAsUpgrade } from "../base/served-upgrades.ts";
+import { UnknownSenders } from "../base/unknown-senders.ts";
 import type { UpgradeSources } from "../base/upgrade-sources.ts";
 import { BUILD_VERSION } from "../base/version.ts";
 import { wantsHtml } from "../base/wants-html.ts";
@@ -61,12 +61,12 @@ export interface AppHosts {
 export class FrontDoor {
   readonly #options: FrontDoorOptions;
   readonly #upgraded = new Set<Duplex>();
-  readonly #requests: Places;
+  readonly #senders: UnknownSenders;
   #closing = false;
 
   constructor(options: FrontDoorOptions) {
     this.#options = options;
-    this.#requests = new Places("requests", options.limits.requests);
+    this.#senders = new UnknownSenders(options.limits.requests);
   }
 
   request(request: IncomingMessage, response: ServerResponse): void {
@@ -117,7 +117,7 @@ export class FrontDoor {
     }
     Promise.resolve()
       .then(() => {
-        this.#requests.takeUntilClosed({ address: this.#options.clientAddress(request) }, response);
+        this.#senders.admit(request, response, this.#options.clientAddress(request));
         if (!takesSlowBody && expectsContinue(request)) response.writeContinue();
         if (route !== undefined) return route.handle(request, response);
         if (this.#options.rest === undefined) throw routeNotFound();

@@ -43,7 +43,7 @@ export interface HttpLimits {
    * tunnels of one process are limited (tunnels/agent-tunnels.ts). What a few proxies take leaves room for all others.
    */
   readonly proxySockets: PlaceLimits;
-  /** Requests that are being answered. */
+  /** Requests that are being answered: by address and in total those whose sender is not known, and as many of users. */
   readonly requests: PlaceLimits;
   /** Executables that are being sent. */
   readonly downloads: PlaceLimits;
