@@ -40,7 +40,7 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: 5,
-        text: "A token in a query string counts on WebSocket upgrades only, where a web page cannot set headers. No token appears in a URL that is logged.",
+        text: "A token in a query string counts only where a WebSocket is served, where a web page cannot set headers; an `Upgrade` header that is ignored does not make it count. No token appears in a URL that is logged.",
       },
       {
         number: 6,
@@ -66,7 +66,7 @@ export const CHAPTERS: readonly Chapter[] = [
       {
         number: 10,
         text: "Every HTML page has a content security policy without `unsafe-inline` and with `frame-ancestors 'none'`. Output of a program that is shown in a page is inert: no HTML, no `javascript:` links by OSC 8, no reads of the clipboard by OSC 52.",
-        note: "The part about the output of programs comes with the web terminal; today no page of the server shows any.",
+        note: "The part about the output of programs is shown by `packages/dashboard/src/terminal/clipboard-write.test.ts` and `packages/dashboard/src/terminal/link-target.test.ts`, and in a real browser by `packages/cli/test/browser/hostile-texts.test.ts` and `packages/cli/test/browser/terminal.test.ts`.",
       },
     ],
   },
@@ -95,7 +95,8 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: 16,
-        text: "When a user loses the right to a workspace, an existing tunnel ends within 5 s: both sides drop the peer, and the relay drops the key.",
+        text: "When a user loses the right to a workspace, an existing tunnel ends within 5 s: both sides drop the peer, and the relay drops the key. So does one whose client's control connection was lost before, also when the server has restarted meanwhile.",
+        note: "The last part needs an agent of ours, which states its lost clients. While a server of several ends, what becomes of its clients is decided after up to 36 s (docs/decisions/031), and a workspace proxy may go on for up to 60 s with an app that another visitor may still use (docs/decisions/041).",
       },
     ],
   },
@@ -211,7 +212,8 @@ export const CHAPTERS: readonly Chapter[] = [
       },
       {
         number: 40,
-        text: "URL, headers, body, WebSocket messages and nested protobuf have limits. A client that sends one byte at a time is disconnected.",
+        text: "URL, headers, body, WebSocket messages and nested protobuf have limits. A client that sends one byte at a time is disconnected, and slow requests of a few addresses keep no other out.",
+        note: "WebSockets of apps are passed on as bytes: the server keeps none of their messages, so they have no limit of its own.",
       },
       {
         number: 41,

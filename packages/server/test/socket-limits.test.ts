@@ -1,9 +1,16 @@
 /** Every WebSocket of the server: the limit of a message, the end by unanswered pings, and shares of places. */
-import { connect } from "node:net";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { PassThrough } from "node:stream";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
+import { PROXY_TOKEN_HEADER } from "coder-protocol/rest/workspace-proxies";
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
+import { OpenStreams } from "../src/base/open-streams.ts";
 import type { HttpLimits } from "../src/http/limits.ts";
+import { readPtyQuery } from "../src/http/terminals/pty-query.ts";
+import { TerminalSockets, type TerminalSocketsOptions } from "../src/http/terminals/terminal-sockets.ts";
 import {
   addMember,
   addWorkspace,
@@ -50,29 +57,51 @@ async function scene(limits: Partial<HttpLimits> = {}) {
 
 type Scene = Awaited<ReturnType<typeof scene>>;
 
-const SOCKETS: [name: string, longest: number, open: (at: Scene) => [path: string, headers: Record<string, string>]][] =
+type Target = [path: string, headers: Record<string, string>];
+
+const SOCKETS: [name: string, longest: number, open: (at: Scene) => Target | Promise<Target>][] = [
+  ["the relay map", 1024, () => ["/derp-map", {}]],
+  ["a workspace's watch", 1024, (at) => [`/workspaces/${at.workspace.id}/watch-ws`, at.as(at.ada.token)]],
+  ["metadata", 1024, (at) => [`/workspaceagents/${at.agentOf(at.workspace)}/watch-metadata-ws`, at.as(at.ada.token)]],
+  ["logs", 1024, (at) => [`/workspaceagents/${at.agentOf(at.workspace)}/logs?follow`, at.as(at.ada.token)]],
+  ["the echo", 1024, (at) => ["/debug/ws", at.as(at.ada.token)]],
+  ["the inbox", 1024, (at) => ["/notifications/inbox/watch", at.as(at.ada.token)]],
+  ["a dashboard", 64 * 1024, (at) => ["/dashboard/stream", at.as(at.ada.token)]],
   [
-    ["the relay map", 1024, () => ["/derp-map", {}]],
-    ["a workspace's watch", 1024, (at) => [`/workspaces/${at.workspace.id}/watch-ws`, at.as(at.ada.token)]],
-    ["metadata", 1024, (at) => [`/workspaceagents/${at.agentOf(at.workspace)}/watch-metadata-ws`, at.as(at.ada.token)]],
-    ["logs", 1024, (at) => [`/workspaceagents/${at.agentOf(at.workspace)}/logs?follow`, at.as(at.ada.token)]],
-    ["the echo", 1024, (at) => ["/debug/ws", at.as(at.ada.token)]],
-    ["a client's control connection", 257 * 1024, (at) => ["/tailnet?version=2.0", at.as(at.ada.token)]],
-    [
-      "a client's, for one agent",
-      257 * 1024,
-      (at) => [`/workspaceagents/${at.agentOf(at.workspace)}/coordinate?version=2.0`, at.as(at.ada.token)],
-    ],
-    ["an agent's control connection", 257 * 1024, (at) => ["/workspaceagents/me/rpc?version=2.0", at.as(at.agents)]],
-  ];
+    "a proxy's relay keys",
+    1024,
+    async (at) => {
+      const { token } = at.ada;
+      const { json } = await send(at.url, "POST", "/api/v2/workspaceproxies", { token, body: { name: "far" } });
+      return ["/workspaceproxies/me/relay-keys", { [PROXY_TOKEN_HEADER]: json.proxy_token }];
+    },
+  ],
+  ["a client's control connection", 257 * 1024, (at) => ["/tailnet?version=2.0", at.as(at.ada.token)]],
+  [
+    "a client's, for one agent",
+    257 * 1024,
+    (at) => [`/workspaceagents/${at.agentOf(at.workspace)}/coordinate?version=2.0`, at.as(at.ada.token)],
+  ],
+  ["an agent's control connection", 257 * 1024, (at) => ["/workspaceagents/me/rpc?version=2.0", at.as(at.agents)]],
+];
 
 test.each(SOCKETS)(
-  "security 40: %s is closed by the first byte of a message over %i bytes",
+  "security 40: %s takes a message of %i bytes, and is closed by the first byte of a longer one",
   async (_name, longest, open) => {
     await using at = await scene();
-    const [path, headers] = open(at);
-    const reader = await openSocketOrFail(at.url, `/api/v2${path}`, headers);
-    reader.socket.on("error", () => undefined);
+    const [path, headers] = await open(at);
+    const connect = async () => {
+      const reader = await openSocketOrFail(at.url, `/api/v2${path}`, headers);
+      reader.socket.on("error", () => undefined);
+      return reader;
+    };
+    // What a message of zeros means is another question: it may end its socket, but not for its length.
+    const taken = await connect();
+    const answered = new Promise<string>((resolve) => taken.socket.once("pong", () => resolve("pong")));
+    taken.socket.send(Buffer.alloc(longest));
+    taken.socket.ping();
+    expect(await Promise.race([answered, taken.closed])).not.toBe(TOO_LARGE);
+    const reader = await connect();
     // The head of a masked frame that announces one byte more; none of it follows.
     const head = Buffer.alloc(14);
     head[0] = 0x82;
@@ -80,12 +109,72 @@ test.each(SOCKETS)(
     head.writeBigUInt64BE(BigInt(longest + 1), 2);
     (reader.socket as unknown as { _socket: { write(bytes: Buffer): void } })._socket.write(head);
     expect(await reader.closed).toBe(TOO_LARGE);
+    expect((await send(at.url, "GET", "/healthz")).status).toBe(200);
   },
 );
 
-test.each(SOCKETS.slice(0, 5))("%s ends when its client answers no ping", async (_name, _longest, open) => {
+test("security 40: a terminal takes a message of 1 MiB, and is closed by the first byte of a longer one", async () => {
+  for (const [length, isTaken] of [
+    [1024 * 1024, true],
+    [1024 * 1024 + 1, false],
+  ] as const) {
+    await using at = await terminal();
+    const socket = new WebSocket(at.url);
+    socket.on("error", () => undefined);
+    const closed = new Promise<number>((resolve) => socket.once("close", resolve));
+    await once(socket, "open");
+    await at.dialled;
+    const answered = new Promise<string>((resolve) => socket.once("pong", () => resolve("pong")));
+    socket.send(Buffer.alloc(length, " "));
+    socket.ping();
+    expect(await Promise.race([answered, closed])).toBe(isTaken ? "pong" : TOO_LARGE);
+    socket.terminate();
+    await closed;
+  }
+});
+
+/** Serves terminals of an agent that reads and says nothing. */
+async function terminal() {
+  const dialled = Promise.withResolvers<void>();
+  const stream = new PassThrough().resume();
+  const connection = {
+    dial: async () => {
+      dialled.resolve();
+      return stream;
+    },
+    path: undefined,
+    onPathChange: () => () => undefined,
+  };
+  const sockets = new TerminalSockets({
+    tunnels: { acquire: async () => ({ connection, release: () => undefined }) },
+    agentHttp: { capabilities: async () => ({ terminal_framing: 0 }), forgetCapabilities: () => undefined },
+    streams: new OpenStreams(),
+    log: { info: () => undefined },
+  } as unknown as TerminalSocketsOptions);
+  const server = createServer();
+  server.on("upgrade", (request, socket, head) =>
+    sockets.open(request, socket, head, {
+      query: readPtyQuery(new URLSearchParams({ reconnect: crypto.randomUUID() })),
+      user: { id: "ada", username: "ada" },
+      request: { agentId: "a", keyId: "k", token: "t" },
+      fresh: true,
+      watch: () => () => undefined,
+    }),
+  );
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `ws://127.0.0.1:${port}`,
+    dialled: dialled.promise,
+    [Symbol.asyncDispose]: async () => {
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+test.each(SOCKETS.slice(0, 8))("%s ends when its client answers no ping", async (_name, _longest, open) => {
   await using at = await scene({ heartbeatMs: 50 });
-  const [path, headers] = open(at);
+  const [path, headers] = await open(at);
   const url = new URL(`/api/v2${path}`, at.url);
   url.protocol = "ws:";
   const socket = new WebSocket(url, { headers, autoPong: false });
@@ -155,7 +244,7 @@ function slowRequest(port: number, from: string) {
   return { socket, ended: new Promise<string>((resolve) => socket.once("close", () => resolve(answer))) };
 }
 
-test("security 40: slow requests of a few addresses keep nobody out, logged in or not", async () => {
+test("security 40: slow requests of a few addresses keep no other out, logged in or not", async () => {
   await using at = await scene({ requests: { total: 6, perUser: 100, perAddress: 3 } });
   const slow = [1, 1, 1, 2, 2, 2].map((source) => slowRequest(at.port, `192.0.2.${source}`));
   const ask = async (path: string, headers: Record<string, string>) =>

@@ -26,7 +26,7 @@ function setup(total: number, perAddress: number) {
   return { senders, from };
 }
 
-test("security 40: slow requests of few sources keep nobody out: the one with the most gives up its oldest", () => {
+test("security 40: slow requests of few sources keep no other out: the one with the most gives up its oldest", () => {
   const { senders, from } = setup(7, 4);
   const slow = [...from("192.0.2.1", 3), ...from("192.0.2.2", 4)];
   from("192.0.2.3");

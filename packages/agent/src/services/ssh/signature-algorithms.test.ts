@@ -1,0 +1,34 @@
+import { once } from "node:events";
+import { Client } from "ssh2";
+import { expect, test } from "vitest";
+import { duplexPair, raw, TestService } from "./testing.ts";
+
+/** OpenSSH takes what it finds between two commas: names that run into each other are no algorithm at all. */
+test("clients learn, name by name, which signatures are accepted (RFC 8308 §3.1)", async () => {
+  await using t = new TestService();
+  const [near, far] = duplexPair();
+  t.service.handleConnection(far, { address: "fd7a:115c:a1e0::1", port: 4321 });
+  const client = new Client();
+  client.on("error", () => undefined);
+  client.connect({ username: "any-name", sock: near });
+  const told = new Promise<unknown>((resolve) => {
+    raw(client)._handlers["EXT_INFO"] = ((_self: unknown, extensions: unknown) => resolve(extensions)) as never;
+  });
+  await once(client, "ready");
+  expect(await told).toEqual([
+    {
+      name: "server-sig-algs",
+      algs: [
+        "ssh-ed25519",
+        "ecdsa-sha2-nistp256",
+        "ecdsa-sha2-nistp384",
+        "ecdsa-sha2-nistp521",
+        "rsa-sha2-512",
+        "rsa-sha2-256",
+        "ssh-rsa",
+        "ssh-dss",
+      ],
+    },
+  ]);
+  client.destroy();
+});
