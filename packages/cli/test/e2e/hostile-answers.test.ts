@@ -16,7 +16,15 @@ const ID = "11111111-1111-4111-8111-111111111111";
 const TIME = "2026-01-01T00:00:00Z";
 
 /** Commands that print nothing of what they are answered. */
-const SILENT = new Set(["users show bob", "external-workspaces list"]);
+const SILENT = new Set([
+  "users show bob",
+  "external-workspaces list",
+  "apps list dev",
+  "apps edit dev x --share owner",
+  "apps approve dev x",
+  "apps remove dev x",
+  "update-cli",
+]);
 
 const user = {
   id: ID,
@@ -52,6 +60,37 @@ const workspace = {
     job: { error: EVIL },
     resources: [{ agents: [agent] }],
   },
+};
+
+const PROXY = {
+  id: ID,
+  name: EVIL,
+  display_name: EVIL,
+  icon_url: EVIL,
+  healthy: false,
+  path_app_url: EVIL,
+  wildcard_hostname: EVIL,
+  version: EVIL,
+  created_at: TIME,
+  updated_at: TIME,
+  deleted: false,
+  derp_enabled: true,
+  derp_only: true,
+  status: { status: EVIL, report: { errors: [EVIL], warnings: [EVIL] }, checked_at: EVIL },
+};
+const TERMINAL = {
+  id: EVIL,
+  command: EVIL,
+  title: EVIL,
+  started_at: TIME,
+  last_attached_at: TIME,
+  viewers: 1,
+  viewer_names: [EVIL],
+  foreground: EVIL,
+  cols: 80,
+  rows: 24,
+  kept_until: null,
+  owner: EVIL,
 };
 
 describe("hostile answers", () => {
@@ -119,6 +158,27 @@ describe("hostile answers", () => {
     "external-workspaces agent-instructions -o json dev",
     "external-workspaces rotate-token --yes dev",
     "external-workspaces rotate-token dev",
+    "apps list dev",
+    "apps ports dev",
+    "apps add dev x --app-url http://127.0.0.1:80",
+    "apps edit dev x --share owner",
+    "apps share dev 3000 --level owner",
+    "apps approve dev x",
+    "apps remove dev x",
+    "wsproxy list",
+    "wsproxy list -o json",
+    "wsproxy create --name far",
+    "wsproxy edit far --display-name y",
+    "wsproxy delete --yes far",
+    "wsproxy regenerate-token far",
+    "terminals list dev",
+    "terminals list dev -o json",
+    "terminals end dev x",
+    "doctor dev",
+    "status dev",
+    "update-cli",
+    "users edit-connection-policy alice inherit",
+    "external-workspaces edit-connection-policy dev inherit",
   ])("coder %s", async (line) => {
     const done = await run([...line.split(" "), ...(line.startsWith("login") ? [url] : [])]);
     expect(done.stdout, "stdout").not.toMatch(DANGEROUS);
@@ -148,6 +208,12 @@ describe("hostile answers", () => {
       return method === "GET"
         ? { status: 200, body: [{ id: EVIL, token_name: EVIL, last_used: TIME, expires_at: EVIL, created_at: EVIL }] }
         : { status: 403, body: { message: EVIL, detail: EVIL } };
+    const proxies = { status: 200, body: { regions: [PROXY] } };
+    if (path.endsWith("/workspaceproxies"))
+      return method === "GET" ? proxies : { status: 409, body: { message: EVIL } };
+    if (path.includes("/workspaceproxies/"))
+      return method === "GET" ? { status: 200, body: PROXY } : { status: 409, body: { message: EVIL, detail: EVIL } };
+    if (path.endsWith("/terminals")) return { status: 200, body: { terminals: [TERMINAL] } };
     if (path.endsWith("/keys")) return { status: 201, body: { key: "abcdefghij-abcdefghijabcdefghijab" } };
     if (path.endsWith("/deployment/ssh"))
       return {
