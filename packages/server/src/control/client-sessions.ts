@@ -142,11 +142,7 @@ export class ClientSessions {
   }
 
   /** Rights are looked up at every request: what a user may reach changes while the connection lasts. */
-  #authOf(
-    { identity, only, forPages, isBrowser }: UserClient,
-    id: string,
-    sessionId: string | undefined,
-  ): PeerAuth {
+  #authOf({ identity, only, forPages, isBrowser }: UserClient, id: string, sessionId: string | undefined): PeerAuth {
     const { authenticator, connectionPolicies, rights, users } = this.#options;
     const { user } = identity;
     const holder = holderOf(identity, { agentId: only });
