@@ -388,6 +388,10 @@ export const CHAPTERS: readonly Chapter[] = [
         text: "A right that was taken away ends what is open at every server, also when the server that took it away ended before it informed the others.",
       },
       {
+        number: "R11",
+        text: "An agent token that was replaced connects to no server any more: what the agent has open ends at every server, and its key leaves every relay.",
+      },
+      {
         number: "R12",
         text: "A node that a server reads from the database has the addresses of its agent, or is left out.",
       },

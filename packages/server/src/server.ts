@@ -7,6 +7,7 @@ import type { Logger } from "./base/log.ts";
 import { shortReplicaId } from "./base/replica-id.ts";
 import type { ServerConfig } from "./config/parse.ts";
 import { requireRelayAddress } from "./control/cluster/membership.ts";
+import { requireNearProtocols } from "./control/cluster/protocol.ts";
 import { RESTARTING } from "./control/open-socket.ts";
 import type { Backend } from "./db/backend.ts";
 import { openBackend, storePlaceOf } from "./db/open-backend.ts";
@@ -31,6 +32,8 @@ import { acquireStateDir, type StateDir } from "./state/state-dir.ts";
 
 /** Longer than the row of a server that was killed looks alive. */
 const SIBLING_WAIT = { everyMs: 500, tries: 50 };
+/** Longer than the heartbeat of a server that was killed looks fresh. */
+const FAR_SERVER_WAIT = { everyMs: 500, tries: 16 };
 /** Of a request to an app; the server's own routes take less. */
 const APP_HEAD_BYTES = 64 * 1024;
 const EXPIRED_KEYS_EVERY_MS = 3_600_000;
@@ -104,6 +107,8 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
     const stored = await keyFingerprintOf(backend);
     const { keys, isNew } = loadServerKeys(config.keysFile ?? stateDir.keysPath, stored !== undefined);
     if (stored !== undefined && stored !== keys.fingerprint) throw foreignKeys();
+    if (config.postgres !== undefined)
+      await requireNearProtocols(backend.db, { ...FAR_SERVER_WAIT, signal: deps.signal });
     const store = await Store.on(backend, clock.now(), { onTransaction: metrics.recordTransaction });
     // A file that is lost leaves its keys behind; keys for a database that is new are there first.
     const mayBegin = isNew || config.postgres !== undefined;

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { findPgBouncer, startPgBouncer } from "./pooler.ts";
 import { findPostgres } from "./postgres-server.ts";
 import { RELAYED, TestCluster } from "./test-cluster.ts";
+import { Watcher } from "./watcher.ts";
 
 const SERVERS = 3;
 const RUNS = 3;
@@ -45,6 +46,20 @@ describe.skipIf(missing !== "nothing")(
         async () => expect(await cluster.peers()).toEqual({ agents: [agentId], clients: 0 }),
         eventually,
       );
+    });
+
+    it("security R10: end what a login has open at each of them once it is revoked at one", async () => {
+      const headers = { "Content-Type": "application/json" };
+      const body = JSON.stringify({ token_name: "watch" });
+      const made = await cluster.api(0, "/api/v2/users/me/keys/tokens", { method: "POST", headers, body });
+      const { key } = (await made.json()) as { key: string };
+      const watchers = await Promise.all(
+        [...cluster.servers.keys()].map((index) => Watcher.open(cluster.serverUrl(index), key, agentId)),
+      );
+      for (const { updates } of watchers) await vi.waitFor(() => expect(updates).toContain("node"), eventually);
+      const revoked = await cluster.api(0, `/api/v2/users/me/keys/${key.split("-")[0]}`, { method: "DELETE" });
+      expect(revoked.ok).toBe(true);
+      for (const { updates } of watchers) await vi.waitFor(() => expect(updates.at(-1)).toBe("end"), eventually);
     });
 
     it("leave no lock behind in the connections that it lends", async () => {

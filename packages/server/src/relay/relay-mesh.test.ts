@@ -7,7 +7,7 @@ import { copyOf } from "wg-userspace/derp/frame";
 import { relayNode } from "wg-userspace/derp/map";
 import { monotonicNow } from "wg-userspace/io/host/clock";
 import { nodeCryptoSuite as crypto, nodeRandom as random } from "wg-userspace/io/host/crypto-suite";
-import { RelayConnection } from "wg-userspace/io/relay/relay-connection";
+import { RelayConnection, type RelayConnectionOptions } from "wg-userspace/io/relay/relay-connection";
 import { directRelayDialer } from "wg-userspace/io/relay/relay-dialer";
 import { RelayListener, type RelayListenerOptions } from "./relay-listener.ts";
 import { RelayMesh, type Sibling, SiblingAddresses } from "./relay-mesh.ts";
@@ -88,10 +88,14 @@ async function joined(...replicas: readonly Replica[]): Promise<void> {
   }, eventually);
 }
 
-async function connectClient(replica: Replica) {
+async function connectClient(
+  replica: Replica,
+  options: Pick<RelayConnectionOptions, "meshKey" | "forceWebSocket"> = {},
+) {
   const privateKey = random.bytes(32).slice();
   const publicKey = crypto.publicKey(privateKey);
   const received: { readonly source: string; readonly bytes: Uint8Array }[] = [];
+  const present: string[] = [];
   const { port } = new URL(replica.sibling.relayUrl);
   const node = relayNode({ name: "1", regionId: 1, hostName: "127.0.0.1", derpPort: Number(port), forceHttp: true });
   const connection = new RelayConnection({
@@ -105,11 +109,13 @@ async function connectClient(replica: Replica) {
     handler: {
       onPacket: (_region, source, bytes, offset, length) =>
         received.push({ source: hexEncode(source), bytes: copyOf(bytes, offset, length) }),
+      onPeerPresent: (key) => present.push(hexEncode(key)),
     },
+    ...options,
   });
   cleanups.push(() => connection.close());
   await vi.waitFor(() => expect(connection.state).toBe("ready"), eventually);
-  return { connection, publicKey, received };
+  return { connection, publicKey, received, present };
 }
 
 type Client = Awaited<ReturnType<typeof connectClient>>;
@@ -202,6 +208,16 @@ describe("relays of one region", () => {
     }, eventually);
     expect(a.mesh.status()[0]).toMatchObject({ state: "down", keys: 0 });
     expect(stranger.mesh.status()[0]).toMatchObject({ keys: 0 });
+  });
+
+  it("security R6: list their clients by WebSocket too to those alone who have the mesh key", async () => {
+    const a = await startReplica("a");
+    const client = await connectClient(a);
+    const stranger = await connectClient(a, { meshKey: "another key", forceWebSocket: true });
+    await vi.waitFor(() => expect(a.listener.metrics.relay.closes["not-a-mesh-member"]).toBeGreaterThan(0), eventually);
+    expect(stranger.present).toEqual([]);
+    const member = await connectClient(a, { meshKey: MESH_KEY, forceWebSocket: true });
+    await vi.waitFor(() => expect(member.present).toContain(hexEncode(client.publicKey)), eventually);
   });
 
   it("keep places for siblings when their address has used up its own", async () => {

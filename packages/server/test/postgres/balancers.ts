@@ -5,17 +5,24 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Balancer, freePort } from "./cluster-servers.ts";
+import { freePort } from "./free-port.ts";
 
 const FOLDER = join(import.meta.dirname, "../../../../deploy/cluster");
+
+export interface Balancer extends AsyncDisposable {
+  readonly url: string;
+}
+
+/** Of nginx, while nothing else is needed: one that is passed on takes two. */
+const CONNECTIONS = 512;
 
 export interface BalancerProgram {
   readonly program: string;
   readonly file: string;
   /** The file with `port` and `servers` in it. */
   configure(text: string, port: number, servers: readonly number[]): string;
-  /** The command line that runs it in the foreground, or checks the file. */
-  command(folder: string, file: string, check: boolean): readonly string[];
+  /** The command line that runs it in the foreground, or checks the file. `connections` are those it may have open. */
+  command(folder: string, file: string, check: boolean, connections: number): readonly string[];
 }
 
 export const BALANCERS: readonly BalancerProgram[] = [
@@ -33,12 +40,13 @@ export const BALANCERS: readonly BalancerProgram[] = [
         [/^ {2}ssl_.*\n {2}ssl_.*\n {2}ssl_.*\n/m, ""],
         [/server_name coder\.example\.com;/, "server_name localhost;"],
       ]),
-    command: (folder, file, check) => {
+    command: (folder, file, check, connections) => {
       const main = join(folder, "main.conf");
       const kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
       const temporary = kinds.map((kind) => `  ${kind}_temp_path ${folder}/${kind};\n`).join("");
       const http = `http {\n  access_log off;\n${temporary}  include ${file};\n}\n`;
-      writeFileSync(main, `daemon off;\npid ${folder}/pid;\nerror_log stderr error;\nevents {}\n${http}`);
+      const events = `worker_rlimit_nofile ${connections + 512};\nevents { worker_connections ${connections}; }\n`;
+      writeFileSync(main, `daemon off;\npid ${folder}/pid;\nerror_log stderr error;\n${events}${http}`);
       return ["-p", folder, "-c", main, ...(check ? ["-t"] : [])];
     },
   },
@@ -67,20 +75,25 @@ export const INSTALLED: ReadonlySet<string> = new Set(
 );
 
 /** Checks the file with the program itself, and runs it before the servers. */
-export async function startProgram(kind: BalancerProgram, servers: readonly number[]): Promise<Balancer> {
+export async function startProgram(
+  kind: BalancerProgram,
+  servers: readonly number[],
+  connections = CONNECTIONS,
+): Promise<Balancer & { readonly pid: number }> {
   const folder = mkdtempSync(join(tmpdir(), `${kind.program}-`));
   const port = await freePort();
   const file = join(folder, kind.file);
   writeFileSync(file, kind.configure(readFileSync(join(FOLDER, kind.file), "utf8"), port, servers));
-  const checked = spawnSync(kind.program, kind.command(folder, file, true), { encoding: "utf8" });
+  const checked = spawnSync(kind.program, kind.command(folder, file, true, connections), { encoding: "utf8" });
   if (checked.status !== 0) throw new Error(`${kind.program} refuses the file: ${checked.stderr}`);
-  const child = spawn(kind.program, kind.command(folder, file, false), { stdio: "ignore" });
+  const child = spawn(kind.program, kind.command(folder, file, false, connections), { stdio: "ignore" });
   const ended = once(child, "exit");
   while (!(await answers(port))) {
     if (child.exitCode !== null) throw new Error(`${kind.program} ended with ${child.exitCode}`);
   }
   return {
     url: `http://127.0.0.1:${port}`,
+    pid: child.pid!,
     [Symbol.asyncDispose]: async () => {
       child.kill();
       await ended;

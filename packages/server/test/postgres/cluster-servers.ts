@@ -1,34 +1,11 @@
 /** Servers on one database, and a balancer before them. */
-import { randomInt } from "node:crypto";
-import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import type { ServerFlagValues } from "../../src/config/flags.ts";
 import { firstUser, startServer, type TestServer, temporaryDirectory } from "../helpers.ts";
+import type { Balancer } from "./balancers.ts";
+import { freePort } from "./free-port.ts";
 import { dropTestDatabase } from "./test-database.ts";
-
-/** Below the ports that systems give to outgoing connections: none of those takes one that a server is about to bind. */
-const LOWEST_PORT = 10_000;
-const HIGHEST_PORT = 32_000;
-
-/** A port of the loopback interface that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(LOWEST_PORT, HIGHEST_PORT);
-    const probe = createServer();
-    probe.listen(port, "127.0.0.1");
-    const isFree = await once(probe, "listening").then(
-      () => true,
-      (error: NodeJS.ErrnoException) => {
-        if (error.code !== "EADDRINUSE") throw error;
-        return false;
-      },
-    );
-    if (!isFree) continue;
-    await new Promise((resolve) => probe.close(resolve));
-    return port;
-  }
-}
 
 /** Gives each connection to the next of `ports`. */
 export async function startBalancer(ports: readonly number[]): Promise<Balancer> {
@@ -67,10 +44,6 @@ export interface ClusterOptions {
   readonly lastFlags?: ServerFlagValues;
   /** Starts what stands before the servers at these ports, which listen later. Default: startBalancer. */
   readonly balancer?: (ports: readonly number[]) => Promise<Balancer>;
-}
-
-export interface Balancer extends AsyncDisposable {
-  readonly url: string;
 }
 
 export interface TestCluster extends AsyncDisposable {

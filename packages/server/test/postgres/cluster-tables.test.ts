@@ -1,6 +1,6 @@
 /** The statements of the cluster's coordinator on a real PostgreSQL. */
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createLogger } from "../../src/base/log.ts";
 import { PostgresClusterDatabase } from "../../src/control/cluster/cluster-tables.ts";
 import { Comparison } from "../../src/control/cluster/comparison.ts";
@@ -86,5 +86,80 @@ describe("a write", () => {
     expect(await write(3, 2)).toBe(false);
     expect(await wholeOf(me)).toMatchObject({ head: 1, peers: [{ rev: 1 }] });
     expect(await write(3, 1)).toBe(true);
+  });
+});
+
+describe("hints", () => {
+  it("are heard with what a later protocol says behind them, and others are not", async () => {
+    const heard: [string, number][] = [];
+    expect(await database.listen({ onHint: (...hint) => heard.push(hint), onLost: () => undefined })).toBe(true);
+    const client = await store.openConnection!(10_000);
+    const other = randomUUID();
+    const hints = [`${other} 5`, `${other}`, `${other} five`, `x ${other} 6`, `${other} 7x`, `${other} 8 and more`];
+    for (const hint of hints) await client.query("select pg_notify('coder_tn', $1)", [hint]);
+    await vi.waitFor(() => expect(heard.at(-1)).toEqual([other, 8]), { timeout: 20_000 });
+    expect(heard).toEqual([
+      [other, 5],
+      [other, 8],
+    ]);
+    await client.end();
+  });
+});
+
+describe("rows of another server", () => {
+  it("security R24: that break a limit or make no sense are left out and counted, and those behind them are read", async () => {
+    const other = randomUUID();
+    const good = { peer: randomUUID(), other: randomUUID() };
+    await database.join(other, randomUUID());
+    const client = await store.openConnection!(10_000);
+    let rev = 0;
+    const insertPeer = (fields: {
+      id?: string;
+      state?: number;
+      kind?: number;
+      key?: number;
+      node?: number;
+      reason?: string;
+    }) =>
+      client.query("insert into tailnet_peers values ($1, $2, $3, $4, $5, 1, $6, $7, $8, 0)", [
+        other,
+        fields.id ?? randomUUID(),
+        ++rev,
+        fields.state ?? 0,
+        fields.kind ?? 1,
+        Buffer.alloc(fields.key ?? 32),
+        Buffer.alloc(fields.node ?? 16),
+        fields.reason ?? "",
+      ]);
+    const insertTunnel = (to: string) =>
+      client.query("insert into tailnet_tunnels values ($1, $2, $3, $4, 0, 0)", [other, good.peer, to, ++rev]);
+    const insertEvent = (body: string) =>
+      client.query("insert into cluster_events values ($1, $2, 'access', $3, 0)", [other, ++rev, body]);
+    try {
+      await insertPeer({ reason: "x".repeat(257) });
+      await insertPeer({ key: 31 });
+      await insertPeer({ state: 99 });
+      await insertPeer({ state: -1 });
+      await insertPeer({ kind: -1 });
+      await insertPeer({ id: "not-an-id" });
+      await insertTunnel("not-an-id");
+      await client.query("insert into tailnet_signals values ($1, $2, 'x', 'y', 0)", [other, ++rev]);
+      await insertEvent("x".repeat(4_097));
+      const bad = rev;
+      const large = randomUUID();
+      await insertPeer({ id: large, node: 8 * 1024 + 1 });
+      await insertPeer({ id: good.peer, node: 8 * 1024, reason: "x".repeat(256) });
+      await insertTunnel(good.other);
+      await insertEvent("x".repeat(4_096));
+      const read = await database.read(other, 0, rev);
+      expect({ bad: read.bad, seen: read.seen }).toEqual({ bad, seen: rev });
+      expect(read.rows.peers.map(({ id }) => id)).toEqual([large, good.peer]);
+      expect(read.rows.tunnels.map(({ to }) => to)).toEqual([good.other]);
+      expect(read.rows.signals).toEqual([]);
+      expect(read.events).toHaveLength(1);
+      expect((await database.nodes(other, [large, good.peer])).map(({ id }) => id)).toEqual([good.peer]);
+    } finally {
+      await client.end();
+    }
   });
 });

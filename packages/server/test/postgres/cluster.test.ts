@@ -24,7 +24,7 @@ import {
 } from "../helpers.ts";
 import { agentNode, nodeOf, TestPeer } from "../peers.ts";
 import { TestAgent } from "../test-agent.ts";
-import { freePort } from "./cluster-servers.ts";
+import { freePort } from "./free-port.ts";
 
 const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";
 const TAILNET = "/api/v2/tailnet";
@@ -44,7 +44,7 @@ async function cluster(count: number, flags: ServerFlagValues = {}) {
   const workspace = await addWorkspace(servers[0]!.url, token, "dev");
   const agentId = workspace.latest_build.resources[0].agents[0].id as string;
   const secret = await agentToken(servers[0]!.url, token, workspace.id);
-  return { stateDir, servers, token, agentId, agentToken: secret };
+  return { stateDir, servers, token, agentId, agentToken: secret, workspaceId: workspace.id as string };
 }
 
 async function replica(stateDir: string, keep: boolean, flags: ServerFlagValues): Promise<TestServer> {
@@ -116,6 +116,30 @@ describe("two servers", () => {
     await a.server.close();
     await send(b.url, "PUT", "/api/v2/users/bob/status/suspend", { token });
     await agent.hasClients(0);
+  });
+
+  it("security R11: end what an agent has open at the other one, and its relay connections at both, with its token", async () => {
+    const { servers, token, agentId, agentToken: secret, workspaceId } = await cluster(2);
+    const [a, b] = servers as [TestServer, TestServer];
+    const agent = await peer(b, secret, AGENT_RPC);
+    // One key for both relays.
+    const relayed = [await relayClient(a)];
+    relayed.push(await relayClient(b, relayed[0]!.privateKey));
+    const key = Uint8Array.of(0x6e, 0x70, ...relayed[0]!.publicKey);
+    agent.send({ updateSelf: { node: { ...agentNode(agentId), key } } });
+    await vi.waitFor(
+      () => expect(relayed.map(({ connection }) => connection.state)).toEqual(["ready", "ready"]),
+      eventually,
+    );
+    const path = `/api/v2/workspaces/${workspaceId}/external-agent/main/rotate`;
+    expect((await send(a.url, "POST", path, { token })).status).toBe(201);
+    expect(await agent.next().catch(String)).toMatch(/access revoked|the connection ended/);
+    for (const { connection } of relayed)
+      await vi.waitFor(() => expect(connection.state).not.toBe("ready"), eventually);
+    for (const { url, server } of servers) {
+      await vi.waitFor(() => expect(server.parts.control.knowsKey(relayed[0]!.publicKey)).toBe(false), eventually);
+      await expect(TestPeer.open(url, secret, AGENT_RPC)).rejects.toMatchObject({ status: 401 });
+    }
   });
 
   it("wake the followers of a workspace and of its logs at both", async () => {
@@ -276,8 +300,7 @@ describe("a server that is stopped while others run", () => {
 });
 
 /** A client of a server's relay, whose key no peer has announced yet. */
-async function relayClient(server: TestServer) {
-  const privateKey = random.bytes(32).slice();
+async function relayClient(server: TestServer, privateKey = random.bytes(32).slice()) {
   const publicKey = crypto.publicKey(privateKey);
   const received: { readonly source: string; readonly bytes: Uint8Array }[] = [];
   const { port } = server;
@@ -296,5 +319,5 @@ async function relayClient(server: TestServer) {
     },
   });
   cleanups.push(() => connection.close());
-  return { connection, publicKey, received };
+  return { connection, privateKey, publicKey, received };
 }

@@ -12,7 +12,7 @@ import {
   temporaryDirectory,
 } from "../helpers.ts";
 import { agentNode, nodeOf, TestPeer } from "../peers.ts";
-import { freePort } from "./cluster-servers.ts";
+import { freePort } from "./free-port.ts";
 import { testDatabase } from "./test-database.ts";
 
 const AGENT_RPC = "/api/v2/workspaceagents/me/rpc";

@@ -8,6 +8,7 @@ import type { AccessOutboxRow } from "../../db/access-outbox.ts";
 import { endSoon, type OpenConnection } from "../../db/dedicated.ts";
 import type { ClusterDatabase, Heartbeat, HintListener, ReadRows, Replica } from "./cluster-database.ts";
 import type { Batch } from "./outbox.ts";
+import { CLUSTER_PROTOCOL } from "./protocol.ts";
 import type { EventRow, NodeRow, PeerKind, PeerRow, ServerRow, SignalRow, TunnelRow, WholePage } from "./rows.ts";
 
 const MAX_READ_ROWS = 2_000;
@@ -33,7 +34,8 @@ const SWEEP_LOCK = 3;
 /** A connection whose other end is silent costs a heartbeat this long: less than after which others take this server for lost. */
 const QUERY_MS = 3_000;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-const HINT = /^([0-9a-f-]{36}) ([0-9]{1,15})$/;
+/** A later protocol may say more behind it. */
+const HINT = /^([0-9a-f-]{36}) ([0-9]{1,15})(?: |$)/;
 
 /** Their numbers are stored. */
 const STATES: readonly PeerRow["state"][] = ["here", "disconnected", "lost", "expelled"];
@@ -54,8 +56,8 @@ export class PostgresClusterDatabase implements ClusterDatabase {
 
   async join(me: string, replicaId: string): Promise<void> {
     await this.#writer.run(
-      `insert into tailnet_servers (id, replica_id, protocol, head, heartbeat_at) values ($1, $2, 1, 0, ${NOW})`,
-      [me, replicaId],
+      `insert into tailnet_servers (id, replica_id, protocol, head, heartbeat_at) values ($1, $2, $3, 0, ${NOW})`,
+      [me, replicaId, CLUSTER_PROTOCOL],
     );
   }
 
@@ -320,6 +322,8 @@ function readRows(rows: readonly AnyRow[]) {
       else events.push({ rev, kind: from, body: row.reason });
       continue;
     }
+    // Of a kind that a later protocol added: no peer here may have a tunnel to it.
+    if (row.kind_of_row === "peer" && row.kind >= KINDS.length) continue;
     const peer = row.kind_of_row === "peer" ? peerRow(row) : undefined;
     if (!UUID.test(from) || (row.kind_of_row !== "peer" ? !UUID.test(to) : peer === undefined)) bad++;
     else if (peer !== undefined) read.peers.push(peer);
