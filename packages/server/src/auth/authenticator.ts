@@ -133,23 +133,35 @@ export class Authenticator {
     return { agent, workspace, owner };
   }
 
+  /** Whether an agent that authenticateAgent found may still be connected. */
+  async agentStillHolds({ agent }: AuthenticatedAgent): Promise<boolean> {
+    return await this.#store.agents.mayConnect(agent.id, agent.token_generation);
+  }
+
   /** Whether what an open socket rests on still holds. For checks now and then, besides the events. */
   async stillHolds(holder: AccessHolder): Promise<boolean> {
+    return (await this.held(holder)) !== undefined;
+  }
+
+  /** As stillHolds, with the user, and the workspace where the socket is for one or for an agent of it. */
+  async held(holder: AccessHolder): Promise<{ user: UserRow; workspace: WorkspaceRow | undefined } | undefined> {
     const key = await this.#store.apiKeys.byId(holder.keyId);
-    if (key === undefined || key.expires_at <= this.#clock.now()) return false;
+    if (key === undefined || key.expires_at <= this.#clock.now()) return undefined;
     const user = await this.#store.users.byId(holder.userId);
-    if (user === undefined || user.status !== "active") return false;
-    if (holder.workspaceId !== undefined)
-      return (await this.reachableWorkspace(user, holder.workspaceId)) !== undefined;
-    if (holder.agentId !== undefined) return (await this.canReachAgent(user, holder.agentId)) !== undefined;
-    return true;
+    if (user === undefined || user.status !== "active") return undefined;
+    const { workspaceId, agentId } = holder;
+    if (workspaceId === undefined && agentId === undefined) return { user, workspace: undefined };
+    const workspace =
+      workspaceId !== undefined
+        ? await this.reachableWorkspace(user, workspaceId)
+        : await this.reachableWorkspaceOf(user, agentId!);
+    return workspace === undefined ? undefined : { user, workspace };
   }
 
   /** The workspace, if `user` may see and use it: its owner or an owner of the deployment. Not when it is deleted. */
   async reachableWorkspace(user: UserRow, workspaceId: string): Promise<WorkspaceRow | undefined> {
     const workspace = await this.#store.workspaces.byId(workspaceId);
-    if (workspace === undefined || workspace.deleted_at !== null) return undefined;
-    return mayUse(user, workspace) ? workspace : undefined;
+    return workspace !== undefined && mayReach(user, workspace) ? workspace : undefined;
   }
 
   /** The agent, if `user` may connect to it. Undefined says nothing about whether it exists. */
@@ -157,6 +169,12 @@ export class Authenticator {
     const agent = await this.#store.agents.byId(agentId);
     if (agent === undefined) return undefined;
     return (await this.reachableWorkspace(user, agent.workspace_id)) === undefined ? undefined : agent;
+  }
+
+  /** The workspace of an agent that `user` may connect to, as canReachAgent. */
+  async reachableWorkspaceOf(user: UserRow, agentId: string): Promise<WorkspaceRow | undefined> {
+    const workspace = await this.#store.workspaces.ofAgent(agentId);
+    return workspace !== undefined && mayReach(user, workspace) ? workspace : undefined;
   }
 
   #refuseOrigin(request: IncomingMessage, options: AuthenticateOptions): DomainError | undefined {
@@ -185,6 +203,11 @@ export class Authenticator {
       await users.touch(user.id, now);
     });
   }
+}
+
+/** As mayUse, for what is reached through a connection: a deleted workspace has none. */
+function mayReach(user: UserRow, workspace: WorkspaceRow): boolean {
+  return workspace.deleted_at === null && mayUse(user, workspace);
 }
 
 export function mayUse(user: UserRow, workspace: WorkspaceRow): boolean {

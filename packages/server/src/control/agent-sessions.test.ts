@@ -26,7 +26,10 @@ class Arrival {
         return {} as OpenSocket;
       },
     },
-    authenticator: { authenticateAgent: async () => ({ agent: { id: "a" }, workspace: {}, owner: { id: "o" } }) },
+    authenticator: {
+      authenticateAgent: async () => ({ agent: { id: "a" }, workspace: {}, owner: { id: "o" } }),
+      agentStillHolds: async () => true,
+    },
     agentState: {
       connected: () => this.stored.promise,
       heartbeat: async (id: string) => void this.heartbeats.push(id),

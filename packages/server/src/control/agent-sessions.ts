@@ -88,7 +88,7 @@ export class AgentSessions {
       },
     });
     if (open === undefined) return;
-    if ((await authenticator.authenticateAgent(request)) instanceof DomainError) return open.end(ACCESS_REVOKED);
+    if (!(await authenticator.agentStillHolds(identity))) return open.end(ACCESS_REVOKED);
     await agentState.connected(agent.id, url.searchParams.get("version") ?? MISSING_AGENT_VERSION, connectionId);
     // It may have ended while that was stored.
     if (over.signal.aborted) return;

@@ -101,24 +101,24 @@ export class ClientSessions {
     const identity = await authenticator.authenticateUser(request);
     if (identity instanceof DomainError) throw identity;
     const { user } = identity;
-    if (only !== undefined && (!isUuid(only) || (await authenticator.canReachAgent(user, only)) === undefined)) {
-      throw notFound();
-    }
+    const workspace =
+      only !== undefined && isUuid(only) ? await authenticator.reachableWorkspaceOf(user, only) : undefined;
+    if (only !== undefined && workspace === undefined) throw notFound();
     requireVersion(url, MISSING_TAILNET_VERSION);
     // The server's tunnels for the pages of this user: what they carry came from a browser.
     const forPages = ownClient.isMarked(request);
-    const refusal = only === undefined || forPages ? undefined : await connectionPolicies.refusal(user, only);
+    const refusal =
+      workspace === undefined || forPages ? undefined : await connectionPolicies.refusalAt(user, workspace);
     if (refusal !== undefined) throw refusal;
     const isBrowser = url.searchParams.get("client") === "browser";
     if (isBrowser) this.#browserPlaces.takeUntilClosed({ userId: user.id }, socket);
     const open = this.#serveUser(request, socket, head, { identity, url, only, forPages, isBrowser });
     // A revocation between the check and now had no listener.
     if (open === undefined) return;
-    if (!(await authenticator.stillHolds(holderOf(identity, { agentId: only })))) return open.end(ACCESS_REVOKED);
-    if (only === undefined || forPages) return;
-    const current = await this.#options.users.byId(user.id);
-    if (current !== undefined && (await connectionPolicies.refusal(current, only)) !== undefined)
-      open.end(NON_BROWSER_REFUSED);
+    const held = await authenticator.held(holderOf(identity, { agentId: only }));
+    if (held === undefined) return open.end(ACCESS_REVOKED);
+    if (held.workspace === undefined || forPages) return;
+    if ((await connectionPolicies.refusalAt(held.user, held.workspace)) !== undefined) open.end(NON_BROWSER_REFUSED);
   }
 
   #serveUser(request: IncomingMessage, socket: Duplex, head: Buffer, client: UserClient): OpenSocket | undefined {
@@ -150,10 +150,11 @@ export class ClientSessions {
       async (agentId) => {
         if (only !== undefined && agentId !== only) return "denied";
         const current = await users.byId(user.id);
-        if (current === undefined || (await authenticator.canReachAgent(current, agentId)) === undefined)
-          return "denied";
+        const workspace =
+          current === undefined ? undefined : await authenticator.reachableWorkspaceOf(current, agentId);
+        if (current === undefined || workspace === undefined) return "denied";
         if (forPages) return "allowed";
-        return (await connectionPolicies.refusal(current, agentId)) === undefined ? "allowed" : "browsers-only";
+        return (await connectionPolicies.refusalAt(current, workspace)) === undefined ? "allowed" : "browsers-only";
       },
       {
         holder: `user ${user.id}`,

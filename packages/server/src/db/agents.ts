@@ -1,7 +1,7 @@
 import type { Kysely, Updateable } from "kysely";
 import { appAlias } from "../base/app-alias.ts";
 import type { AppPlaceNames } from "../base/app-name.ts";
-import { inList, lockOnly } from "./dialect.ts";
+import { inList, lockOnly, lockRow } from "./dialect.ts";
 import type { AgentRow, AgentsTable, Database, NewAgent } from "./schema.ts";
 
 export class Agents {
@@ -30,8 +30,37 @@ export class Agents {
     await lockOnly(this.#db, this.#db.selectFrom("agents").select("id").where("id", "=", id));
   }
 
+  /** As byId, and as lock. */
+  async locked(id: string): Promise<AgentRow | undefined> {
+    return await lockRow(this.#db, this.#db.selectFrom("agents").selectAll().where("id", "=", id)).executeTakeFirst();
+  }
+
   async byTokenHash(hash: string): Promise<AgentRow | undefined> {
     return await this.#db.selectFrom("agents").selectAll().where("token_hash", "=", hash).executeTakeFirst();
+  }
+
+  /** Whether the agent still has the token of that generation, its workspace runs, and its owner may use it. */
+  async mayConnect(id: string, tokenGeneration: number): Promise<boolean> {
+    const row = await this.#db
+      .selectFrom("agents")
+      .innerJoin("workspaces", "workspaces.id", "agents.workspace_id")
+      .innerJoin("users", "users.id", "workspaces.owner_id")
+      .select((query) =>
+        query
+          .selectFrom("workspace_builds")
+          .select("transition")
+          .whereRef("workspace_builds.workspace_id", "=", "workspaces.id")
+          .orderBy("build_number", "desc")
+          .limit(1)
+          .as("transition"),
+      )
+      .where("agents.id", "=", id)
+      .where("agents.token_generation", "=", tokenGeneration)
+      .where("workspaces.deleted_at", "is", null)
+      .where("users.deleted_at", "is", null)
+      .where("users.status", "=", "active")
+      .executeTakeFirst();
+    return row?.transition === "start";
   }
 
   /** In the order they were created. */

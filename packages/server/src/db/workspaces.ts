@@ -27,6 +27,16 @@ export class Workspaces {
     return await this.#db.selectFrom("workspaces").selectAll().where("id", "=", id).executeTakeFirst();
   }
 
+  /** As byId, by the id of one of its agents. */
+  async ofAgent(agentId: string): Promise<WorkspaceRow | undefined> {
+    return await this.#db
+      .selectFrom("workspaces")
+      .innerJoin("agents", "agents.workspace_id", "workspaces.id")
+      .selectAll("workspaces")
+      .where("agents.id", "=", agentId)
+      .executeTakeFirst();
+  }
+
   /** Until the end of the transaction no other one changes what belongs to the workspace. */
   async lock(id: string): Promise<void> {
     await lockOnly(this.#db, this.#db.selectFrom("workspaces").select("id").where("id", "=", id));

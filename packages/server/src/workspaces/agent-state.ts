@@ -246,8 +246,7 @@ export class AgentState {
   /** Does nothing for an agent that is gone. */
   async #update(agentId: string, work: (agent: AgentRow, tables: Tables) => Promise<void>): Promise<void> {
     const agent = await this.#store.commits.add(async (tables) => {
-      await tables.agents.lock(agentId);
-      const found = await tables.agents.byId(agentId);
+      const found = await tables.agents.locked(agentId);
       if (found !== undefined) await work(found, tables);
       return found;
     });

@@ -49,10 +49,14 @@ export class ConnectionPolicies {
 
   /** The refusal of a client that is no browser; undefined when it may connect, or the agent does not exist. */
   async refusal(user: UserRow, agentId: string): Promise<DomainError | undefined> {
+    const workspace = await this.#options.store.workspaces.ofAgent(agentId);
+    return workspace === undefined ? undefined : await this.refusalAt(user, workspace);
+  }
+
+  /** As {@link refusal}, for an agent of that workspace. */
+  async refusalAt(user: UserRow, workspace: WorkspaceRow): Promise<DomainError | undefined> {
     const { store, pagesUrl } = this.#options;
-    const agent = await store.agents.byId(agentId);
-    const workspace = agent === undefined ? undefined : await store.workspaces.byId(agent.workspace_id);
-    if (workspace === undefined || this.by(user, workspace) === undefined) return undefined;
+    if (this.by(user, workspace) === undefined) return undefined;
     const pages = pagesUrl();
     if (pages === undefined) return new DomainError("browser-only", NON_BROWSER_REFUSED);
     const owner = (await store.users.shownOf([workspace.owner_id])).get(workspace.owner_id)?.username ?? "me";
