@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- NAME... --rounds N --seconds N --megabytes N --rows TEXT --beside CHECKOUT --json --profile FOLDER]`:
+ * `npm run bench [-- NAME... --rounds N --seconds N --megabytes N --rows TEXT --peers N --beside CHECKOUT --json --profile FOLDER]`:
  * throughput and latency of the system and of alternatives, in turn in one run. The machine is never idle: read the
  * ratios. The last whole run of every bench is kept in bench/results/, and the tables of docs/measurements.md are
  * generated from them.
@@ -11,6 +11,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { aeadBench } from "./bench/aead.ts";
 import { appsBench } from "./bench/apps.ts";
+import { clusterBench } from "./bench/cluster.ts";
 import { commandBench } from "./bench/command.ts";
 import { concurrencyBench } from "./bench/concurrency.ts";
 import { controlPlaneBench } from "./bench/control-plane.ts";
@@ -38,6 +39,7 @@ const BENCHES: readonly (readonly [name: string, title: string, bench: Bench])[]
   ["relay", "Tunnel through a relay", relayBench],
   ["relay-load", "One relay under load, and what its connections cost", relayLoadBench],
   ["control-plane", "One control plane with thousands of agents and clients", controlPlaneBench],
+  ["cluster", "Three servers on PostgreSQL behind nginx, beside one on SQLite", clusterBench],
   ["idle", "An agent that has nothing to do", idleBench],
   ["apps", "Web apps through the server", appsBench],
   ["command", "Start of the command", commandBench],
@@ -52,6 +54,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: "string", default: "2.5" },
     megabytes: { type: "string", default: "100" },
     rows: { type: "string", default: "" },
+    peers: { type: "string", default: "1000" },
     beside: { type: "string" },
     profile: { type: "string" },
   },
@@ -59,10 +62,18 @@ const { values, positionals } = parseArgs({
 const names = BENCHES.map(([name]) => name);
 const unknown = positionals.filter((name) => !names.includes(name));
 const [rounds, seconds, megabytes] = [Number(values.rounds), Number(values.seconds), Number(values.megabytes)];
-const sizesRight = seconds >= 1 && seconds <= 20 && megabytes >= 1 && megabytes <= 2000;
+const peers = Number(values.peers);
+const sizesRight =
+  seconds >= 1 &&
+  seconds <= 20 &&
+  megabytes >= 1 &&
+  megabytes <= 2000 &&
+  Number.isInteger(peers) &&
+  peers >= 10 &&
+  peers <= 5000;
 if (unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1 || !sizesRight) {
   process.stderr.write(
-    `usage: bench [NAME...] [--rounds 1…] [--seconds 1…20] [--megabytes 1…2000] [--rows TEXT] [--beside CHECKOUT] [--json] [--profile FOLDER]\nNAME: ${names.join(", ")}; all by default\n`,
+    `usage: bench [NAME...] [--rounds 1…] [--seconds 1…20] [--megabytes 1…2000] [--rows TEXT] [--peers 10…5000] [--beside CHECKOUT] [--json] [--profile FOLDER]\nNAME: ${names.join(", ")}; all by default\n`,
   );
   process.exit(2);
 }
@@ -84,6 +95,7 @@ for (const [name, title, bench] of BENCHES) {
       seconds,
       megabytes,
       rows: values.rows,
+      peers,
       progress: (line) => void process.stderr.write(`${line}\n`),
       profileFolder: values.profile === undefined ? undefined : join(process.cwd(), values.profile),
       beside: values.beside === undefined ? undefined : resolve(values.beside),

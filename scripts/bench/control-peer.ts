@@ -1,5 +1,4 @@
 /** One agent or client as the control plane sees it: the messages of a real one's control connection, and no more. */
-
 import { Backoff } from "../../packages/client/src/base/backoff.ts";
 import { dialRpc, type RpcConnection } from "../../packages/client/src/control/rpc-connection.ts";
 import { Deployment } from "../../packages/client/src/rest/deployment.ts";
@@ -14,8 +13,9 @@ import {
 } from "../../packages/protocol/src/gen/tailnet_pb.ts";
 import { nodeToProto } from "../../packages/protocol/src/tailnet/node.ts";
 import { sleep } from "../../packages/wg-userspace/src/async/abort.ts";
+import { hexEncode } from "../../packages/wg-userspace/src/base/bytes.ts";
 import { nodeRandom } from "../../packages/wg-userspace/src/io/host/crypto-suite.ts";
-import type { AgentLogin } from "./control-server.ts";
+import type { AgentLogin } from "./registration.ts";
 
 const STATS_EVERY_MS = 30_000;
 
@@ -26,26 +26,42 @@ export interface Site {
 
 export class SimulatedPeer {
   static #errors = new Map<string, number>();
+  static #count = 0;
+  static #lost = 0;
   /** Id of the agent, also when this is a client. */
   readonly id: string;
   readonly #site: Site;
   readonly #kind: "agent" | "client";
   readonly #token: string;
   readonly #deployment: Deployment;
-  readonly #key = nodeRandom.bytes(32);
-  readonly #heard = new Map<string, (at: number) => void>();
+  readonly #key: Uint8Array;
+  readonly #waiting = new Map<string, (at: number) => void>();
+  /** The time in the last node of each other peer, by key. */
+  readonly #heard = new Map<string, number>();
   #coordinate: RpcDuplex<typeof CoordinateRequestSchema, typeof CoordinateResponseSchema> | undefined;
   #resumeToken: string | undefined;
   #version = 0;
   /** When the other side's node arrived on this connection; 0: not yet. */
   #pairedAt = 0;
+  #lastMark = 0;
+  #sentMark = 0;
+  #isReady = false;
+  /** Called when something changed of what it sent, heard, or is connected to. */
+  onChange: () => void = () => undefined;
 
-  static agent(site: Site, { agentId, token }: AgentLogin): SimulatedPeer {
-    return new SimulatedPeer(site, agentId, "agent", token);
+  static agent(site: Site, { agentId, token }: AgentLogin, key = nodeRandom.bytes(32)): SimulatedPeer {
+    return new SimulatedPeer(site, agentId, "agent", token, key);
   }
 
-  static client(site: Site, { agentId, ownerToken }: AgentLogin): SimulatedPeer {
-    return new SimulatedPeer(site, agentId, "client", ownerToken);
+  static client(site: Site, { agentId, ownerToken }: AgentLogin, key = nodeRandom.bytes(32)): SimulatedPeer {
+    return new SimulatedPeer(site, agentId, "client", ownerToken, key);
+  }
+
+  /** How often a peer was informed since the last call that another one is lost. */
+  static takeLost(): number {
+    const taken = SimulatedPeer.#lost;
+    SimulatedPeer.#lost = 0;
+    return taken;
   }
 
   /** Failed dials and lost connections of all peers since the last call, by error message. */
@@ -55,12 +71,36 @@ export class SimulatedPeer {
     return taken;
   }
 
-  private constructor(site: Site, id: string, kind: "agent" | "client", token: string) {
+  private constructor(site: Site, id: string, kind: "agent" | "client", token: string, key: Uint8Array) {
     this.id = id;
     this.#site = site;
     this.#kind = kind;
     this.#token = token;
-    this.#deployment = new Deployment({ url: new URL(site.url), token });
+    this.#key = key;
+    const number = SimulatedPeer.#count++;
+    // Servers count places of an address: here each peer has its own, as behind a proxy.
+    const address = `10.${process.pid & 0x7f}.${number >> 8}.${number & 0xff}`;
+    const extraHeaders = async () => ({ "X-Forwarded-For": address });
+    this.#deployment = new Deployment({ url: new URL(site.url), token, extraHeaders });
+  }
+
+  get key(): string {
+    return hexEncode(this.#key);
+  }
+
+  /** The time in the last node that it announced on this connection; 0: none yet. No two nodes of a peer have the same. */
+  get sentMark(): number {
+    return this.#sentMark;
+  }
+
+  /** The other one has said on this connection that it is ready for the handshake. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** The time in the last node of the peer with this key; undefined while that one is not known. */
+  heardMark(key: string): number | undefined {
+    return this.#heard.get(key);
   }
 
   get paired(): boolean {
@@ -78,9 +118,10 @@ export class SimulatedPeer {
 
   changeNode(addresses: readonly string[]): void {
     const prefixes = addresses.map((address) => `${address}/128`);
+    this.#lastMark = Math.max(Date.now(), this.#lastMark + 1);
     const node = nodeToProto({
       id: 1n,
-      asOfUnixMs: Date.now(),
+      asOfUnixMs: this.#lastMark,
       key: this.#key,
       disco: `discokey:${"5a".repeat(32)}`,
       preferredDerp: 999,
@@ -90,14 +131,17 @@ export class SimulatedPeer {
       allowedIps: prefixes,
       endpoints: ["203.0.113.9:4321", "192.0.2.17:4321", "[2001:db8::17]:4321"],
     });
-    this.#coordinate?.send({ updateSelf: { node } });
+    if (this.#coordinate === undefined) return;
+    this.#coordinate.send({ updateSelf: { node } });
+    this.#sentMark = this.#lastMark;
+    this.onChange();
   }
 
   /** Resolves with the time when that peer's next node arrives. */
   nextNode(id: string, signal: AbortSignal): Promise<number> {
     return new Promise((resolve, reject) => {
       signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-      this.#heard.set(id, resolve);
+      this.#waiting.set(id, resolve);
     });
   }
 
@@ -114,6 +158,9 @@ export class SimulatedPeer {
         SimulatedPeer.#errors.set(text, (SimulatedPeer.#errors.get(text) ?? 0) + 1);
       }
       this.#pairedAt = 0;
+      this.#sentMark = 0;
+      this.#isReady = false;
+      this.onChange();
       if (performance.now() - startedAt > 10_000) backoff.reset();
       await sleep(backoff.next(), signal).catch(() => undefined); // aborted: the loop condition ends it
     }
@@ -158,14 +205,20 @@ export class SimulatedPeer {
     for await (const response of this.#coordinate!.messages) {
       if (response.error !== "") throw new Error(`coordinator: ${response.error}`);
       for (const update of response.peerUpdates) {
+        if (update.kind === Kind.LOST) SimulatedPeer.#lost++;
+        if (update.kind === Kind.READY_FOR_HANDSHAKE) this.#isReady = true;
         if (update.kind !== Kind.NODE) continue;
         const at = performance.now();
         if (this.#pairedAt === 0) this.#pairedAt = at;
+        const { key, asOf } = update.node!;
+        if (asOf !== undefined)
+          this.#heard.set(hexEncode(key.subarray(2)), Number(asOf.seconds) * 1000 + Math.round(asOf.nanos / 1e6));
         if (isAgent) this.#coordinate?.send({ readyForHandshake: [{ id: update.id }] });
         const id = uuidFromBytes(update.id)!;
-        this.#heard.get(id)?.(at);
-        this.#heard.delete(id);
+        this.#waiting.get(id)?.(at);
+        this.#waiting.delete(id);
       }
+      this.onChange();
     }
   }
 

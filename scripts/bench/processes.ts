@@ -50,9 +50,9 @@ export class Worker implements AsyncDisposable {
     return this.#child.pid;
   }
 
-  async ask<Answer>(request: Readonly<Record<string, unknown>>): Promise<Answer> {
+  async ask<Answer>(request: Readonly<Record<string, unknown>>, withinMs = ANSWER_WITHIN_MS): Promise<Answer> {
     this.#child.stdin!.write(`${JSON.stringify(request)}\n`);
-    const deadline = setTimeout(() => this.#child.kill("SIGKILL"), ANSWER_WITHIN_MS);
+    const deadline = setTimeout(() => this.#child.kill("SIGKILL"), withinMs);
     const line = await this.#lines.next();
     clearTimeout(deadline);
     if (line.done === true)

@@ -39,6 +39,8 @@ export interface BenchOptions {
   readonly megabytes: number;
   /** Only rows whose name contains this are measured, by benches that know rows. */
   readonly rows: string;
+  /** Agents, and as many clients, of the case "cluster". */
+  readonly peers: number;
   /** Another checkout, built, whose command is measured in the same rounds. */
   readonly beside?: string | undefined;
   readonly progress: (line: string) => void;

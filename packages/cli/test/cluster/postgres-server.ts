@@ -10,6 +10,8 @@ export interface TestPostgres {
   /** Of the administrator, without a password. */
   readonly url: string;
   readonly port: number;
+  /** Of the process whose children serve, while it runs. */
+  readonly pid: number;
   /** As `pg_ctl stop -m fast`; `start` begins again with the same data on the same port. */
   halt(): Promise<void>;
   /** As `pg_ctl stop -m immediate`: nothing is written any more, nothing more is sent to a standby. */
@@ -91,6 +93,9 @@ async function launch(
   return {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
     port,
+    get pid() {
+      return server!.pid!;
+    },
     halt: () => ended(server, "SIGINT"),
     crash: () => ended(server, "SIGQUIT"),
     start,
