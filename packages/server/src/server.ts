@@ -88,6 +88,8 @@ export async function createServer(config: ServerConfig, deps: ServerDeps): Prom
   try {
     if (config.postgres === undefined) refuseMoved(stateDir.path);
     const { log } = deps;
+    if (stateDir.exposure !== undefined)
+      log.warn({ directory: stateDir.path }, `the state directory is open: ${stateDir.exposure}`);
     const databaseClock = config.postgres === undefined ? undefined : new DatabaseClock(systemClock);
     const clock = deps.clock ?? databaseClock ?? systemClock;
     const certificates = config.tls === undefined ? undefined : new Certificates(config.tls, log);

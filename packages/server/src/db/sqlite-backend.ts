@@ -1,7 +1,7 @@
-import { chmodSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { Kysely, SqliteDialect } from "kysely";
 import { isDiskFull, ServerError } from "../base/errors.ts";
+import { narrowOwn } from "../base/private-mode.ts";
 import type { Backend } from "./backend.ts";
 import { migrate } from "./migrate.ts";
 import { NodeSqliteDatabase } from "./node-sqlite.ts";
@@ -66,7 +66,7 @@ function openFile(path: string): DatabaseSync {
     throw damaged(path, "it cannot be opened", cause);
   }
   try {
-    chmodSync(path, 0o600);
+    narrowOwn(path, 0o600);
     sqlite.exec(
       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000",
     );

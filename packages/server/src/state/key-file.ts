@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from "node:crypto";
-import { chmodSync, existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, type Stats } from "node:fs";
 import { basename, dirname } from "node:path";
 import { z } from "zod";
-import { ServerError } from "../base/errors.ts";
+import { nodeErrorCode, ServerError } from "../base/errors.ts";
+import { narrowOwn } from "../base/private-mode.ts";
 import { writePrivateFile } from "./state-dir.ts";
 
 /**
@@ -58,22 +59,40 @@ export function writeNewKeys(path: string): void {
   writePrivateFile(dirname(path), basename(path), `${JSON.stringify(content, undefined, 2)}\n`);
 }
 
-/** Reads a key file, and narrows its mode to 0600. Throws ServerError ERR_KEY_FILE. */
+/**
+ * Reads a key file. One of this process is narrowed to 0600; that of another account has to be private already. Throws
+ * ServerError ERR_KEY_FILE.
+ */
 export function readServerKeys(path: string): ServerKeys {
+  let found: Stats;
+  let text: string;
+  try {
+    found = narrowOwn(path, 0o600);
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    const code = nodeErrorCode(cause);
+    const denied = code === "EACCES" || code === "EPERM";
+    throw unusable(path, denied ? "this user may not read it" : `${code ?? "it cannot be read"}`, {
+      nextSteps: [denied ? "make it readable for this user, and for no other" : FROM_BACKUP],
+      cause,
+    });
+  }
+  refuseOpenFile(path, found);
   let content: unknown;
   try {
-    if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
-    content = JSON.parse(readFileSync(path, "utf8"));
+    content = JSON.parse(text);
   } catch (cause) {
-    throw damaged(path, "it cannot be read as JSON", cause);
+    throw unusable(path, "it cannot be read as JSON", { nextSteps: [FROM_BACKUP], cause });
   }
   const parsed = keyFile.safeParse(content);
-  if (!parsed.success) throw damaged(path, "it does not hold four 32-byte keys", parsed.error);
+  if (!parsed.success) {
+    throw unusable(path, "it does not hold four 32-byte keys", { nextSteps: [FROM_BACKUP], cause: parsed.error });
+  }
   const { agent_token, signing, csrf, derp_private } = parsed.data;
   const texts = [agent_token, signing, csrf, derp_private];
   // A predictable or repeated key would make every token forgeable: better not to start.
   if (texts.some((text) => /^(..)\1*$/.test(text)) || new Set(texts).size !== texts.length) {
-    throw damaged(path, "its keys are not random", undefined);
+    throw unusable(path, "its keys are not random", { nextSteps: [FROM_BACKUP] });
   }
   return {
     agentToken: Buffer.from(agent_token, "hex"),
@@ -84,12 +103,27 @@ export function readServerKeys(path: string): ServerKeys {
   };
 }
 
-function damaged(path: string, why: string, cause: unknown): ServerError {
-  return new ServerError("ERR_KEY_FILE", `Cannot use the key file "${path}"`, {
-    why,
+/**
+ * Refuses a file whose keys others may have read. A group is allowed where root chose it, as for a secret that Kubernetes mounts
+ * for the group of a pod, or where this process owns the file and the file system keeps its mode.
+ */
+function refuseOpenFile(path: string, { mode, uid }: Stats): void {
+  if (process.geteuid === undefined) return;
+  const everyone = (mode & 0o007) !== 0;
+  const group = (mode & 0o070) !== 0 && uid !== 0 && uid !== process.geteuid();
+  if (!everyone && !group) return;
+  const whose = uid === process.geteuid() ? "its file system keeps that mode" : `it belongs to another user (${uid})`;
+  throw unusable(path, `${everyone ? "every user of this machine" : "its group"} may reach it, and ${whose}`, {
     nextSteps: [
-      "put back the file from a backup; removing it makes a new one, and every agent token must be issued again",
+      `chmod ${everyone ? "o" : "g"}= "${path}"`,
+      "for a secret of Kubernetes: defaultMode: 0440 in its volume",
     ],
-    cause,
   });
+}
+
+const FROM_BACKUP =
+  "put back the file from a backup; removing it makes a new one, and every agent token must be issued again";
+
+function unusable(path: string, why: string, options: { nextSteps: readonly string[]; cause?: unknown }): ServerError {
+  return new ServerError("ERR_KEY_FILE", `Cannot use the key file "${path}"`, { why, ...options });
 }

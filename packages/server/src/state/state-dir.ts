@@ -1,19 +1,22 @@
 import { randomBytes } from "node:crypto";
 import {
-  chmodSync,
   closeSync,
   existsSync,
   fsyncSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readFileSync,
   renameSync,
+  rmdirSync,
+  type Stats,
   writeFileSync,
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { isDiskFull, nodeErrorCode, ServerError } from "../base/errors.ts";
+import { narrowOwn } from "../base/private-mode.ts";
 
 /**
  * The directory that holds everything the server must keep: coder.db, keys.json, server.lock. Owned by one process
@@ -23,19 +26,25 @@ export interface StateDir {
   readonly path: string;
   readonly databasePath: string;
   readonly keysPath: string;
+  /** Why other users can reach into it although it could not be narrowed; undefined when they cannot. */
+  readonly exposure: string | undefined;
   /** Gives the directory back. Safe to call twice. */
   release(): void;
 }
 
 /**
- * Creates the directory (mode 0700) and takes it. Throws ServerError ERR_STATE_DIR or ERR_STATE_DIR_IN_USE.
+ * Creates the directory (mode 0700) and takes it. One that belongs to another account, such as the root of a container's volume,
+ * is used as it is when this process may write to it. Throws ServerError ERR_STATE_DIR or ERR_STATE_DIR_IN_USE.
  * @param use "shared": it holds no database, and other servers may use it at the same time.
  */
 export function acquireStateDir(path: string, use: "exclusive" | "shared" = "exclusive"): StateDir {
+  let found: Stats;
   try {
     makeDirectories(path);
     // A directory from before with a wider mode is narrowed; so is one made under a permissive umask.
-    chmodSync(path, 0o700);
+    found = narrowOwn(path, 0o700);
+    // Without a lock nothing else would show that this user may not write here.
+    if (use === "shared") rmdirSync(mkdtempSync(join(path, ".try-")));
   } catch (error) {
     throw unusable(path, error);
   }
@@ -44,10 +53,20 @@ export function acquireStateDir(path: string, use: "exclusive" | "shared" = "exc
     path,
     databasePath: join(path, "coder.db"),
     keysPath: join(path, "keys.json"),
+    exposure: exposureOf(found),
     release: () => {
       if (lock?.isOpen) lock.close();
     },
   };
+}
+
+/** Files in the directory are for their owner only; its own mode decides who may list and replace them. */
+function exposureOf({ mode, uid }: Stats): string | undefined {
+  if (process.geteuid === undefined) return undefined;
+  if (uid !== process.geteuid() && uid !== 0)
+    return `it belongs to another user (${uid}), who may replace what is in it`;
+  if ((mode & 0o002) !== 0) return "every user of this machine may replace what is in it";
+  return (mode & 0o005) === 0 ? undefined : "every user of this machine may list what is in it";
 }
 
 /**
@@ -76,7 +95,7 @@ function takeLock(path: string): DatabaseSync {
   try {
     const lockPath = join(path, "server.lock");
     closeSync(openSync(lockPath, "a", 0o600));
-    chmodSync(lockPath, 0o600);
+    narrowOwn(lockPath, 0o600);
     lock = new DatabaseSync(lockPath, { timeout: 0 });
     lock.exec("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE");
   } catch (error) {
