@@ -3,13 +3,13 @@ import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzip, stage, tar } from "./archive.ts";
-import type { Entry } from "./contents.ts";
+import type { Entry, Licences } from "./contents.ts";
 
 export interface ImageOptions {
   readonly executable: string;
   readonly version: string;
   readonly date: number;
-  readonly licenses: Readonly<Record<string, Buffer>>;
+  readonly licences: Licences;
   readonly work: string;
   readonly output: string;
 }
@@ -59,10 +59,10 @@ export async function buildImage(architecture: Architecture, options: ImageOptio
   mkdirSync(blobs, { recursive: true });
   const program: Entry[] = [
     { path: "usr/bin/coder", mode: 0o755, content: { file: options.executable } },
-    ...Object.entries(options.licenses).map(([name, content]) => ({
+    ...Object.entries(options.licences).map(([name, content]) => ({
       path: `usr/share/doc/coder/${name}`,
       mode: 0o644,
-      content,
+      content: Buffer.from(content),
     })),
   ];
   const layers = [
@@ -87,6 +87,8 @@ export async function buildImage(architecture: Architecture, options: ImageOptio
       Env: [
         "PATH=/usr/bin",
         "HOME=/home/coder",
+        // A folder of its own: others may write to /tmp, and the home may be read-only.
+        "XDG_CACHE_HOME=/tmp/cache",
         `SSL_CERT_FILE=${CERTIFICATES}`,
         "CODER_HTTP_ADDRESS=0.0.0.0:3000",
         "CODER_STATE_DIRECTORY=/var/lib/coder",
