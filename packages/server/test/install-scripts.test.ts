@@ -1,10 +1,12 @@
 import { spawnSync } from "node:child_process";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { agentCommand } from "../src/install/agent-command.ts";
 import { installScriptForWindows } from "../src/install/install-ps1.ts";
 import { installScript } from "../src/install/install-sh.ts";
 import { powershellQuote, shellQuote } from "../src/install/quoting.ts";
-import { send, startServer } from "./helpers.ts";
+import { send, startServer, temporaryDirectory } from "./helpers.ts";
 
 const TOKEN = "0f0e0d0c-1111-4222-8333-944455556666";
 const PATHS = ["/install.sh", "/install.ps1", "/api/v2/init-script/linux/amd64", "/api/v2/init-script/windows/amd64"];
@@ -65,11 +67,40 @@ test("the line of a workspace: no token among the words of a command, none in a 
   const url = new URL("https://coder.example.com");
   const line = (operating_system: string) =>
     agentCommand(url, { operating_system, architecture: "arm64" } as Parameters<typeof agentCommand>[1], TOKEN);
+  const script = `'${url.href}api/v2/init-script/linux/arm64'`;
   expect(line("linux")).toBe(
-    ` if command -v curl >/dev/null; then curl -fsSL '${url.href}api/v2/init-script/linux/arm64'; ` +
-      `else wget -qO- '${url.href}api/v2/init-script/linux/arm64'; fi | CODER_AGENT_TOKEN='${TOKEN}' sh`,
+    ` { if command -v curl >/dev/null; then curl -fsSL ${script}; elif command -v wget >/dev/null; then wget -qO- ${script}; ` +
+      "else echo 'error: neither curl nor wget is installed: install one of them, such as by: apt-get install curl' >&2; false; " +
+      `fi || echo 'echo error: the install script did not arrive >&2; exit 1'; } | CODER_AGENT_TOKEN='${TOKEN}' sh`,
   );
   expect(line("windows")).toBe(
     ` $env:CODER_AGENT_TOKEN='${TOKEN}'; iwr -useb '${url.href}api/v2/init-script/windows/arm64' | iex`,
   );
+});
+
+test("the line of a workspace fails, with the reason, where no script arrives", () => {
+  const bin = temporaryDirectory();
+  const line = agentCommand(new URL("http://127.0.0.1:1"), { operating_system: "", architecture: "" } as never, TOKEN);
+  const run = () => spawnSync("/bin/sh", ["-c", line], { env: { PATH: bin }, encoding: "utf8" });
+  const program = (name: string, body: string) =>
+    writeFileSync(join(bin, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+  try {
+    program("sh", 'exec /bin/sh "$@"');
+    expect(run()).toMatchObject({ status: 1, stderr: expect.stringContaining("neither curl nor wget is installed") });
+    program("wget", "exit 4");
+    expect(run()).toMatchObject({ status: 1, stderr: "error: the install script did not arrive\n" });
+    // The beginning of a script that was cut on its way, whose end would have run it.
+    program("curl", 'echo "main() {"; echo "echo ran"; exit 18');
+    expect(run()).toMatchObject({ status: expect.not.toBeOneOf([0]), stdout: "" });
+    program("curl", 'echo "echo ran"');
+    expect(run()).toMatchObject({ status: 0, stdout: "ran\n" });
+  } finally {
+    rmSync(bin, { recursive: true, force: true });
+  }
+});
+
+test("every Windows gets the one build that there is", () => {
+  const text = installScriptForWindows({ accessUrl: new URL("https://coder.example.com"), agent: false });
+  expect([...new Set(text.match(/coder-windows-\w+\.exe/g))]).toEqual(["coder-windows-amd64.exe"]);
+  expect(text).not.toContain("$arch");
 });

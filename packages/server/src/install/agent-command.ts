@@ -8,7 +8,7 @@ interface Machine {
 
 /**
  * One line that makes a machine the workspace: fetches the script of /init-script, which installs the command and starts the
- * agent. The token is passed in the environment, where other users of the machine do not see it; the leading blank keeps the line
+ * agent. Without a script, because nothing can fetch it or the fetching failed, the line fails. The token is passed in the environment, where other users of the machine do not see it; the leading blank keeps the line
  * out of the history of shells that are configured so (HISTCONTROL).
  */
 export function agentCommand(accessUrl: URL, agent: Machine, token: string): string {
@@ -20,6 +20,12 @@ export function agentCommand(accessUrl: URL, agent: Machine, token: string): str
     return ` $env:CODER_AGENT_TOKEN=${powershellQuote(token)}; iwr -useb ${powershellQuote(script)} | iex`;
   }
   const url = shellQuote(script);
-  const fetch = `if command -v curl >/dev/null; then curl -fsSL ${url}; else wget -qO- ${url}; fi`;
-  return ` ${fetch} | CODER_AGENT_TOKEN=${shellQuote(token)} sh`;
+  const nothing = "error: neither curl nor wget is installed: install one of them, such as by: apt-get install curl";
+  const fetch = [
+    `if command -v curl >/dev/null; then curl -fsSL ${url}`,
+    `elif command -v wget >/dev/null; then wget -qO- ${url}`,
+    `else echo ${shellQuote(nothing)} >&2; false`,
+    "fi || echo 'echo error: the install script did not arrive >&2; exit 1'",
+  ].join("; ");
+  return ` { ${fetch}; } | CODER_AGENT_TOKEN=${shellQuote(token)} sh`;
 }

@@ -38,9 +38,7 @@ EOT
 parse() {
   PREFIX=
   WANTED=
-  CA=\${CURL_CA_BUNDLE:-\${SSL_CERT_FILE:-}}
-  AGENT_CA=\${CODER_CA_FILE:-}
-  [ -z "$AGENT_CA" ] || CA=$AGENT_CA
+  CA=\${CODER_CA_FILE:-\${CURL_CA_BUNDLE:-\${SSL_CERT_FILE:-}}}
   GPG_KEY=
   ACTION=install
   DRY=no
@@ -59,7 +57,7 @@ parse() {
     case $1 in
       --prefix) PREFIX=$2; shift ;;
       --version) WANTED=$2; shift ;;
-      --ca-file) CA=$(absolute "$2"); AGENT_CA=$CA; shift ;;
+      --ca-file) CA=$2; shift ;;
       --gpg-key) GPG_KEY=$2; shift ;;
       --uninstall) ACTION=uninstall ;;
       --dry-run) DRY=yes ;;
@@ -71,6 +69,8 @@ parse() {
     esac
     shift
   done
+  # The agent, and a service with another working folder, trust the same file.
+  [ -z "$CA" ] || CA=$(absolute "$CA")
   [ -z "$CA" ] || [ -r "$CA" ] || fail "cannot read the certificates in $CA"
   [ -z "$GPG_KEY" ] || [ -r "$GPG_KEY" ] || fail "cannot read the key $GPG_KEY"
   [ -z "$GPG_KEY" ] || have gpg || fail "gpg is missing, which checks the signature" "install gnupg, or leave --gpg-key out"
@@ -126,6 +126,14 @@ choose_tools() {
     FETCH=wget
     # Of busybox, which knows neither certificates nor the options of GNU.
     wget --help 2>&1 | grep -q -- --ca-certificate || FETCH=small_wget
+    # It waits without end. Few builds have an option against that; else the whole download has a limit.
+    PATIENCE=
+    LIMIT=
+    if wget --help 2>&1 | grep -q -e '-T '; then
+      PATIENCE='-T 60'
+    elif timeout 5 sh -c : 2>/dev/null; then
+      LIMIT='timeout 3600'
+    fi
   else
     fail "neither curl nor wget is installed" "install one of them, such as by: apt-get install curl"
   fi
@@ -148,11 +156,11 @@ choose_tools() {
   [ -n "\${no_proxy:-}" ] || [ -z "\${NO_PROXY:-}" ] || export no_proxy="$NO_PROXY"
 }
 
-# fetch PATH FILE; what the program says goes to the file "said".
+# fetch PATH FILE; what the program says goes to the file "said". Without a byte for a minute it fails.
 fetch_once() {
   case $FETCH in
     curl)
-      set -- "$BASE$1" -o "$2" -fsSL --connect-timeout 20
+      set -- "$BASE$1" -o "$2" -fsSL --connect-timeout 20 --speed-limit 1 --speed-time 60
       [ -z "$CA" ] || set -- "$@" --cacert "$CA"
       if curl -V 2>/dev/null | grep -q libz; then set -- "$@" --compressed; fi
       curl "$@" 2>"$WORK/said" ;;
@@ -161,13 +169,16 @@ fetch_once() {
       [ -z "$CA" ] || set -- "$@" --ca-certificate="$CA"
       wget "$@" 2>"$WORK/said" ;;
     small_wget)
-      wget -q -O "$2" "$BASE$1" 2>"$WORK/said" ;;
+      # shellcheck disable=SC2086 # two words, or none
+      $LIMIT wget -q $PATIENCE -O "$2" "$BASE$1" 2>"$WORK/said" ;;
   esac
 }
 
 fetch() {
   for pause in 2 5 0; do
-    fetch_once "$1" "$2" && return 0
+    CODE=0
+    fetch_once "$1" "$2" || CODE=$?
+    [ "$CODE" -ne 0 ] || return 0
     # Not there, or not to be trusted: asking again changes nothing.
     if said_missing || said_untrusted; then return 1; fi
     if [ $pause -gt 0 ]; then sleep $pause; fi
@@ -176,7 +187,13 @@ fetch() {
 }
 
 said_missing() { grep -q -E '(error: |ERROR |HTTP/1[.][01] )404' "$WORK/said"; }
-said_untrusted() { grep -q -i -e 'certificate' -e 'ssl' "$WORK/said"; }
+# A connection that broke inside TLS is none of these. 60: not trusted; 77: the file of authorities is of no use.
+said_untrusted() {
+  case $FETCH in
+    curl) [ "$CODE" -eq 60 ] || [ "$CODE" -eq 77 ] ;;
+    *) grep -q -i 'certificate' "$WORK/said" ;;
+  esac
+}
 
 fetch_or_fail() {
   fetch "$1" "$2" && return 0
@@ -208,7 +225,11 @@ cannot_run() {
     *libatomic*) set -- "$@" "install libatomic1 (Debian, Ubuntu) or libatomic (Fedora, RHEL)" ;;
     *libstdc++*) set -- "$@" "install libstdc++6 (Debian, Ubuntu) or libstdc++ (Fedora, RHEL, Alpine)" ;;
     *GLIBC*) set -- "$@" "this system is older than glibc 2.28" ;;
-    *"not found"*) [ ! -x "$FILE" ] || set -- "$@" "its loader is missing: this system has no glibc, such as one with musl" ;;
+    *"not found"*) if [ -x "$FILE" ]; then
+      set -- "$@" "its loader is missing: this system has no glibc, such as Alpine, which has musl" \\
+        "install Node 22.13 or newer and npm, then: npm install -g @coder-network/cli"
+      [ "$WITH_AGENT" = no ] || set -- "$@" "then run this line again with CODER_BINARY=coder in front of its sh"
+    fi ;;
   esac
   fail "the executable of $BASE does not run on this machine" "$@"
 }
@@ -317,6 +338,8 @@ uninstall() {
 }
 
 main() {
+  # What is installed is for all users; what the agent creates is as its user wants it.
+  UMASK=$(umask)
   umask 022
   parse "$@"
   if [ "$WITH_AGENT" = yes ] && [ -n "\${CODER_BINARY:-}" ]; then

@@ -26,10 +26,11 @@ start_agent() {
   CODER_AGENT_URL=$BASE
   CODER_AGENT_TOKEN=$TOKEN
   export CODER_AGENT_URL CODER_AGENT_TOKEN
-  if [ -n "$AGENT_CA" ]; then
-    CODER_CA_FILE=$AGENT_CA
+  if [ -n "$CA" ]; then
+    CODER_CA_FILE=$CA
     export CODER_CA_FILE
   fi
+  umask "$UMASK"
   have "$TARGET" || fail "$TARGET is not installed on this machine"
   if [ "$SERVICE" = yes ]; then exec "$TARGET" agent install </dev/null; fi
   exec "$TARGET" agent </dev/null

@@ -10,10 +10,12 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { platformOfNode, programFile } from "../../src/downloads/names.ts";
 import { send, startServer, type TestServer, temporaryDirectory } from "../helpers.ts";
+import { ForwardProxy } from "./forward-proxy.ts";
 
 const isThere = (name: string) => spawnSync("sh", ["-c", `command -v ${name}`]).status === 0;
 const missing = ["dash", "busybox", "curl", "wget", "gpg", "openssl", "unshare", "setpriv", "shellcheck"].filter(
@@ -32,7 +34,7 @@ const SEEN = "$CODER_AGENT_URL $CODER_AGENT_TOKEN $CODER_CA_FILE";
 const coder = (version: string) => `#!/bin/sh
 case "$1" in
   version) echo "Coder ${version} (a script)" ;;
-  agent) echo "agent\${2:+ $2} of ${SEEN}" ;;
+  agent) echo "agent\${2:+ $2} of ${SEEN}"; [ -z "$SHOW_UMASK" ] || umask ;;
 esac
 `;
 
@@ -196,20 +198,107 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
       const byOption = await dash(text, ["--prefix", home(), "--ca-file", "cert.pem"], env, path);
       expect(byOption).toMatchObject({ code: 0, stdout: `agent of ${url} ${TOKEN} ${certificate}\n` });
       for (const name of ["CURL_CA_BUNDLE", "SSL_CERT_FILE", "CODER_CA_FILE"])
-        expect(await dash(text, ["--prefix", home()], { ...env, [name]: certificate }, path)).toMatchObject({
+        expect(await dash(text, ["--prefix", home()], { ...env, [name]: "cert.pem" }, path)).toMatchObject({
           code: 0,
+          stdout: `agent of ${url} ${TOKEN} ${certificate}\n`,
         });
     }
     const blind = await dash(text, ["--prefix", home(), "--ca-file", certificate], env, paths.busybox);
     expect(blind).toMatchObject({ code: 1, stderr: expect.stringContaining("cannot check the certificate") });
   });
 
-  test("a proxy is used", async () => {
-    const text = (await script("/install.sh")).replace(plain.url, "http://coder.invalid:1234");
-    const env = { http_proxy: "http://127.0.0.1:1", no_proxy: "" };
-    const done = await dash(text.replace("2 5 0", "0"), ["--prefix", home()], env);
-    expect(done).toMatchObject({ code: 1, stderr: expect.stringContaining("127.0.0.1") });
-    expect(done.stderr).toContain("set https_proxy");
+  test.each(Object.entries(paths))("a proxy is used, by %s", async (_program, path) => {
+    offer("v9.1.2+one");
+    const base = "http://coder.invalid:1234";
+    const text = (await script("/install.sh")).replaceAll(plain.url, base);
+    const refused = await dash(
+      text.replace("2 5 0", "0"),
+      ["--prefix", home()],
+      { http_proxy: "http://127.0.0.1:1" },
+      path,
+    );
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining("set https_proxy") });
+    expect(refused.stderr).toMatch(/127\.0\.0\.1|Connection refused/);
+    await using proxy = await ForwardProxy.start(plain.port);
+    const done = await dash(text, ["--prefix", home()], { http_proxy: proxy.url }, path);
+    expect(done).toMatchObject({ code: 0, stderr: expect.stringContaining("(v9.1.2+one)") });
+    expect(proxy.asked).toEqual([`GET ${base}/bin/SHA256SUMS`, `GET ${base}/bin/${PROGRAM}`]);
+  });
+
+  test.each([
+    ["curl", "https_proxy"],
+    ["curl", "HTTPS_PROXY"],
+    ["wget", "https_proxy"],
+    ["wget", "HTTPS_PROXY"],
+  ] as const)("https goes through a proxy's tunnel, by %s with %s", async (program, variable) => {
+    offer("v9.1.2+one");
+    const port = secure.server.tlsAddress?.port ?? 0;
+    const text = await script("/install.sh", secure);
+    await using proxy = await ForwardProxy.start(port);
+    const env = { [variable]: proxy.url, CODER_CA_FILE: certificate };
+    const done = await dash(text, ["--prefix", home()], env, paths[program]);
+    expect(done).toMatchObject({ code: 0, stderr: expect.stringContaining("(v9.1.2+one)") });
+    expect([...new Set(proxy.asked)]).toEqual([`CONNECT 127.0.0.1:${port}`]);
+  });
+
+  test.each(Object.entries(paths))("a download that stands still ends, by %s", async (_program, path) => {
+    const silent = createServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n");
+    });
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    try {
+      const { port } = silent.address() as AddressInfo;
+      const text = (await script("/install.sh"))
+        .replaceAll(plain.url, `http://127.0.0.1:${port}`)
+        .replace("2 5 0", "0")
+        .replace("--speed-time 60", "--speed-time 1")
+        .replace("--timeout=60", "--timeout=1")
+        .replace("-T 60", "-T 1")
+        .replace("timeout 3600", "timeout 1");
+      const done = await dash(text, ["--prefix", home()], {}, path);
+      expect(done).toMatchObject({ code: 1, stderr: expect.stringContaining("cannot fetch") });
+    } finally {
+      silent.close();
+    }
+  });
+
+  test.each([
+    [56, "curl: (56) OpenSSL SSL_read: Connection reset by peer, errno 104", "cannot fetch", 3],
+    [35, "curl: (35) OpenSSL SSL_connect: SSL_ERROR_SYSCALL in connection to x:443", "cannot fetch", 3],
+    [60, "curl: (60) SSL certificate problem: self-signed certificate", "is not trusted", 1],
+    [77, "curl: (77) error setting certificate file: own.pem", "is not trusted", 1],
+  ])(
+    "what curl calls %i: the right reason, and another attempt only where it may help",
+    async (code, said, reason, times) => {
+      const path = home();
+      for (const tool of readdirSync(paths.curl))
+        if (tool !== "curl") symlinkSync(join(paths.curl, tool), join(path, tool));
+      const asked = join(path, "asked");
+      writeFileSync(
+        join(path, "curl"),
+        `#!/bin/sh\n[ "$1" = -V ] && exit\necho >>'${asked}'\necho '${said}' >&2\nexit ${code}\n`,
+        {
+          mode: 0o755,
+        },
+      );
+      const text = (await script("/install.sh")).replace("2 5 0", "0 0 0");
+      const done = await dash(text, ["--prefix", home()], {}, path);
+      expect(done).toMatchObject({ code: 1, stderr: expect.stringContaining(reason) });
+      expect(done.stderr).toContain(said);
+      expect(readFileSync(asked, "utf8")).toHaveLength(times);
+    },
+  );
+
+  test("the agent has the umask that the script was started with, and the command is for all users", async () => {
+    offer("v9.1.2+one");
+    writeFileSync(join(folder, "agent.sh"), await script(AGENT));
+    const prefix = home();
+    const env = { PATH: paths.curl, HOME: folder, CODER_AGENT_TOKEN: TOKEN, SHOW_UMASK: "1" };
+    const words = ["sh", "-c", `umask 077; exec dash agent.sh --prefix '${prefix}'`];
+    const done = await run(words, "", [], env);
+    expect(done).toMatchObject({ code: 0, stdout: `agent of ${plain.url} ${TOKEN} \n0077\n` });
+    expect(statSync(join(prefix, "bin", "coder")).mode & 0o777).toBe(0o755);
   });
 
   test("damage, signatures, what is missing: each with its reason, and nothing is left behind", async () => {
@@ -253,6 +342,7 @@ describe.skipIf(missing.length > 0)(`install scripts (missing here: ${missing.jo
     rmSync(join(binaries, "coder-darwin-arm64"));
     writeFileSync(join(binaries, PROGRAM), "#!/no/such/loader\n");
     await refuses("its loader is missing");
+    await refuses("npm install -g @coder-network/cli");
   });
 
   test("a truncated script does nothing", async () => {
