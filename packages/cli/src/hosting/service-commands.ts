@@ -10,8 +10,8 @@ import {
   type GivenSetting,
   listensLow,
   missingVariables,
-  proxyVariables,
   settingVariables,
+  surroundingVariables,
 } from "../systemd/settings.ts";
 import { Systemctl } from "../systemd/systemctl.ts";
 import { withVariables } from "../systemd/unit-text.ts";
@@ -63,7 +63,7 @@ export async function installAgent(
   const { runAs, print } = options;
   const { CODER_AGENT_TOKEN_FILE: file, ...given } = settingVariables(settings);
   const named = given["CODER_AGENT_TOKEN"] ?? file;
-  const variables: Record<string, string> = { ...proxyVariables(process.env), ...given };
+  const variables: Record<string, string> = { ...surroundingVariables(process.env), ...given };
   if (given["CODER_AGENT_URL"] !== undefined) variables["CODER_AGENT_URL"] = agentUrl(url).href;
   if (named !== undefined) variables["CODER_AGENT_TOKEN"] = agentToken(token, tokenFile);
   await runInstall(display, {

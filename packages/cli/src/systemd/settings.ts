@@ -1,11 +1,13 @@
 /** The settings of a service: the variables of its environment file, from a command line. Pure but for the current folder. */
-import { resolve } from "node:path";
+import { delimiter, resolve } from "node:path";
 import { splitList } from "../base/split-list.ts";
 import { UsageError } from "../errors/usage-error.ts";
 import { setsVariable } from "./unit-text.ts";
 import type { ServiceName } from "./units.ts";
 
 const PROXIES = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"].flatMap((name) => [name, name.toUpperCase()]);
+
+const TRUST_FILES = ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"];
 
 /** What stands in a file of settings before anything is set. */
 export function emptySettings(service: ServiceName): string {
@@ -30,9 +32,21 @@ export function settingVariables(given: readonly GivenSetting[]): Record<string,
   return Object.fromEntries(given.map((setting) => [setting.variable, textOf(setting)]));
 }
 
-/** The way through a proxy, which a service would not know. */
-export function proxyVariables(environment: NodeJS.ProcessEnv): Record<string, string> {
-  return Object.fromEntries(PROXIES.flatMap((name) => (environment[name] ? [[name, environment[name]]] : [])));
+/** The way through a proxy, and whom to trust, which a service would not know. Paths become absolute. */
+export function surroundingVariables(environment: NodeJS.ProcessEnv): Record<string, string> {
+  const found = (names: readonly string[], valueOf: (text: string) => string) =>
+    names.flatMap((name) => (environment[name] ? [[name, valueOf(environment[name])] as const] : []));
+  const absolute = (paths: string) =>
+    paths
+      .split(delimiter)
+      .filter((path) => path !== "")
+      .map((path) => resolve(path))
+      .join(delimiter);
+  return Object.fromEntries([
+    ...found(PROXIES, (text) => text),
+    ...found(TRUST_FILES, (path) => resolve(path)),
+    ...found(["SSL_CERT_DIR"], absolute),
+  ]);
 }
 
 export function missingVariables(settings: string, wanted: readonly string[]): string[] {

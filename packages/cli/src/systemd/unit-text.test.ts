@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { UsageError } from "../errors/usage-error.ts";
 import { duration, exactText, list, text, toggle } from "../flags/kinds.ts";
 import { givenSettings } from "../flags/service.ts";
-import { emptySettings, listensLow, missingVariables, proxyVariables, settingVariables } from "./settings.ts";
+import { emptySettings, listensLow, missingVariables, settingVariables, surroundingVariables } from "./settings.ts";
 import { environmentLine, setsVariable, unitCommand, unitValue, withVariables } from "./unit-text.ts";
 import { unitText } from "./units.ts";
 
@@ -72,8 +72,21 @@ test("settings come from flags and variables, not from defaults; paths are absol
   });
   const comma = givenSettings(definitions, { "tls-cert-file": ["a,b"] }, { "tls-cert-file": "flag" });
   expect(() => settingVariables(comma)).toThrow("comma");
-  expect(proxyVariables({ HTTPS_PROXY: "http://p:1", no_proxy: "", PATH: "/bin" })).toEqual({
+});
+
+test("a service takes proxies and authorities of where it was installed, by absolute paths", () => {
+  const environment = {
     HTTPS_PROXY: "http://p:1",
+    no_proxy: "",
+    PATH: "/bin",
+    SSL_CERT_FILE: "own.pem",
+    SSL_CERT_DIR: "certs::/etc/certs",
+    NODE_EXTRA_CA_CERTS: "",
+  };
+  expect(surroundingVariables(environment)).toEqual({
+    HTTPS_PROXY: "http://p:1",
+    SSL_CERT_FILE: `${process.cwd()}/own.pem`,
+    SSL_CERT_DIR: `${process.cwd()}/certs:/etc/certs`,
   });
 });
 
