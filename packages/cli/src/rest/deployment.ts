@@ -11,6 +11,7 @@ import { readConfig, removeConfig, writeConfig } from "../base/config-dir.ts";
 import { clientSessionId } from "../base/session-id.ts";
 import { VERSION } from "../base/version.ts";
 import { UserError } from "../errors/user-error.ts";
+import { ownProgram, packagedBy } from "./packaged-by.ts";
 
 const HEADER_COMMAND_TIMEOUT_MS = 10_000;
 /** A rollout behind a load balancer takes seconds. Before a login it is unknown whether the URL belongs to a deployment at all. */
@@ -84,13 +85,20 @@ export function deploymentAt(url: URL, token: string | undefined, options: Deplo
 }
 
 function mismatchText(server: string, url: URL): string {
-  return `version mismatch: this client is ${VERSION}, the deployment is ${server}; to have its client, run: ${updateLine(url)}`;
+  const single = isSea();
+  const line = updateLine(url, { path: ownProgram(single), single, platform: process.platform });
+  return `version mismatch: this client is ${VERSION}, the deployment is ${server}; to have its client, run: ${line}`;
 }
 
-/** The command that brings the deployment's client: by itself where it can replace itself. */
-function updateLine(url: URL): string {
-  if (isSea()) return "coder update-cli";
-  return process.platform === "win32"
+/** What brings the deployment's client: the command itself where it can replace itself, else what keeps it, else the install script. */
+export function updateLine(
+  url: URL,
+  { path, single, platform }: { readonly path: string; readonly single: boolean; readonly platform: NodeJS.Platform },
+): string {
+  const packaged = packagedBy(path);
+  if (packaged !== undefined) return packaged.next;
+  if (single) return "coder update-cli";
+  return platform === "win32"
     ? `iwr -useb ${url.origin}/install.ps1 | iex`
     : `curl -fsSL ${url.origin}/install.sh | sh`;
 }

@@ -10,6 +10,7 @@ import { foreignAnswer } from "coder-client/rest/answerer";
 import { failureOf } from "coder-client/rest/api-failure";
 import type { Deployment } from "coder-client/rest/deployment";
 import { UserError } from "../errors/user-error.ts";
+import { packagedBy } from "./packaged-by.ts";
 
 /** Larger than any executable there is. */
 const MAX_PROGRAM_BYTES = 1024 * 1024 * 1024;
@@ -58,32 +59,10 @@ export async function updateProgram(
   }
 }
 
-/** Folders that package managers keep, and how each updates. */
-const PACKAGED: readonly { readonly where: RegExp; readonly by: string; readonly next: string }[] = [
-  { where: /^\/nix\/store\//, by: "Nix", next: "update it there" },
-  { where: /^\/snap\//, by: "snap", next: "snap refresh coder" },
-  { where: /\/(Cellar|homebrew|linuxbrew)\//, by: "Homebrew", next: "brew upgrade coder" },
-  {
-    where: /[/\\]node_modules[/\\]/,
-    by: "npm",
-    next: "npm install --global @coder-network/cli@latest, or what you installed it by",
-  },
-  {
-    where: /^\/usr\/(bin|lib|libexec|sbin)\/|^\/s?bin\//,
-    by: "the system's package manager",
-    next: "apt-get install --only-upgrade coder, or dnf upgrade coder",
-  },
-];
-
-/** By which package manager a file was installed, if it lies where one keeps its files. */
-export function packagedBy(path: string): { readonly by: string; readonly next: string } | undefined {
-  return PACKAGED.find(({ where }) => where.test(path));
-}
-
 async function ownPath(program: UpdatedProgram, installLine: string): Promise<string> {
   // Package managers put links to what they keep where programs are looked for.
   const path = await realpath(program.path);
-  const packaged = packagedBy(path);
+  const packaged = packagedBy(path, program.arch);
   if (!program.single) {
     throw new UserError("This coder is not an executable of its own, so it cannot replace itself", {
       why: packaged === undefined ? "it runs from a checkout" : `it was installed by ${packaged.by}`,
