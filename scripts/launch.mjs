@@ -1,5 +1,5 @@
-// Entry of every npm script. Runs on the Node that npm runs on (20 or newer), installs what is missing with the pinned
-// pnpm, then continues on the Node that the project brings along. Plain JavaScript: nothing is installed yet.
+// What launch.cjs starts for every npm script. Runs on the Node that npm runs on (20 or newer), installs what is missing with
+// the pinned pnpm, then continues on the Node that the project brings along. Plain JavaScript: nothing is installed yet.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
