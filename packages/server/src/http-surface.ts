@@ -7,7 +7,7 @@ import { Places } from "./base/places.ts";
 import { TextSockets } from "./base/text-sockets.ts";
 import { UpgradeSources } from "./base/upgrade-sources.ts";
 import { BUILD_VERSION } from "./base/version.ts";
-import { Catalogue, type ProgramSources } from "./downloads/catalogue.ts";
+import { Catalogue, type ProgramSources, programSources } from "./downloads/catalogue.ts";
 import { HealthChecks } from "./health/health-checks.ts";
 import type { DashboardFiles } from "./http/dashboard/build-output.ts";
 import { proxyOrigins } from "./http/dashboard/proxy-origins.ts";
@@ -437,11 +437,4 @@ function clusterFacts(parts: Parts): ClusterDebugFacts {
     links,
     pool: store.pool,
   };
-}
-
-function programSources(
-  binariesDir: string | undefined,
-  packaged: ProgramSources = { directories: [] },
-): ProgramSources {
-  return binariesDir === undefined ? packaged : { ...packaged, directories: [binariesDir] };
 }

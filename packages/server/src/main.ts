@@ -3,6 +3,8 @@ import type { DrainTimes } from "./base/drain-times.ts";
 import { createLogger, type Logger, type TextSink } from "./base/log.ts";
 import { untilStopped } from "./base/until-stopped.ts";
 import type { ServerConfig } from "./config/parse.ts";
+import { Catalogue, type ProgramSources, programSources } from "./downloads/catalogue.ts";
+import { platformOfNode } from "./downloads/names.ts";
 import { boundLines } from "./http/bind-configured.ts";
 import { markOnMainThread } from "./relay/garbage-collection.ts";
 import { createServer, type ServerDeps } from "./server.ts";
@@ -39,6 +41,7 @@ export async function runServer(config: ServerConfig, options: RunServerOptions 
       if (ended.aborted) return;
       await server.listen();
       stdout.write(await greeting(server, config));
+      await warnOfMissingProgram(config, options.deps?.packaged, log);
       await aborted(ended);
       late = exitLate(server.drainTimes(), log);
       await server.drain();
@@ -55,6 +58,26 @@ function exitLate({ exitMs }: DrainTimes, log: Logger): NodeJS.Timeout | undefin
     log.warn({ ms: exitMs }, "the stop took too long: the process ends");
     process.exit(1);
   }, exitMs);
+}
+
+/** Otherwise the first to find out is the person whose install line fails. */
+async function warnOfMissingProgram(
+  { binariesDir }: ServerConfig,
+  packaged: ProgramSources | undefined,
+  log: Logger,
+): Promise<void> {
+  const own = platformOfNode(process.platform, process.arch);
+  if (own === undefined) return;
+  try {
+    const file = await new Catalogue(programSources(binariesDir, packaged)).missing(own);
+    if (file === undefined) return;
+    log.warn(
+      { file },
+      "this server has no coder command to hand out to machines like its own: their install lines fail; put one into the folder that --binaries-dir names",
+    );
+  } catch (error) {
+    log.warn({ err: error }, "the executables to hand out cannot be read");
+  }
 }
 
 async function greeting(server: Awaited<ReturnType<typeof createServer>>, config: ServerConfig): Promise<string> {

@@ -1,11 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { rmSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SESSION_TOKEN_HEADER } from "coder-protocol/rest/common";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { ServerFlagValues } from "../src/config/flags.ts";
 import { parseServerConfig } from "../src/config/parse.ts";
 import { databaseBusy } from "../src/db/postgres/failures.ts";
 import { Users } from "../src/db/users.ts";
+import { platformOfNode, programFile } from "../src/downloads/names.ts";
 import { runServer } from "../src/main.ts";
 import { acquireStateDir } from "../src/state/state-dir.ts";
 import { firstUser, send, TextCollector, temporaryDirectory } from "./helpers.ts";
@@ -38,6 +41,26 @@ test("it prints its addresses, its state directory and the first step, and stops
   expect(process.listenerCount("SIGTERM")).toBe(signals);
   await expect(send(url, "GET", "/healthz")).rejects.toThrow(/ECONNREFUSED/);
   acquireStateDir(directory).release();
+});
+
+test("a server that cannot hand out the command to machines like its own says so when it starts", async () => {
+  const own = programFile(platformOfNode(process.platform, process.arch)!);
+  const started = async (flags: ServerFlagValues): Promise<string> => {
+    const values = { "http-address": "127.0.0.1:0", "state-dir": directory, "stun-address": "disable", ...flags };
+    const stop = new AbortController();
+    const [stdout, stderr] = [new TextCollector(), new TextCollector()];
+    const config = parseServerConfig(values, { homeDir: directory });
+    const running = runServer(config, { signal: stop.signal, stdout, stderr });
+    await until(() => /Listening on (http:\S+)/.exec(stdout.text)?.[1]);
+    stop.abort();
+    await running;
+    return stderr.text;
+  };
+  expect(await started({})).toMatch(new RegExp(`WARN.*no coder command.*--binaries-dir.*file=${own}`));
+  const binaries = join(directory, "binaries");
+  mkdirSync(binaries);
+  writeFileSync(join(binaries, own), "a program");
+  expect(await started({ "binaries-dir": binaries })).not.toContain("no coder command");
 });
 
 test("a database that is busy when the server has begun to listen does not end it", async () => {

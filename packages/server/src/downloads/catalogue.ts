@@ -17,6 +17,14 @@ export interface ProgramSources {
   readonly own?: { readonly path: string; readonly platform: Platform } | undefined;
 }
 
+/** @param packaged What the server came with. */
+export function programSources(
+  binariesDir: string | undefined,
+  packaged: ProgramSources = { directories: [] },
+): ProgramSources {
+  return binariesDir === undefined ? packaged : { ...packaged, directories: [binariesDir] };
+}
+
 /** An open file, as it was when it was opened. Close it. */
 export interface OpenFile {
   readonly handle: FileHandle;
@@ -90,6 +98,14 @@ export class Catalogue {
       await file.handle.close();
     }
     return names;
+  }
+
+  /** Name of the program of this platform, when it is not there: the next machine is most likely one of the same kind. */
+  async missing(platform: Platform): Promise<string | undefined> {
+    const name = programFile(platform);
+    const file = await this.#find(name, platform);
+    await file?.handle.close();
+    return file === undefined ? name : undefined;
   }
 
   /** SHA256SUMS of the programs that are handed out. Undefined when there are none. Throws FileChanged. */
