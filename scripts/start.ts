@@ -1,19 +1,21 @@
 /**
  * `npm start`: the whole system on this machine. A control plane on loopback, a workspace "demo" with its agent, and the
  * CLI logged in to it in a folder of its own. On a terminal it opens a shell in the workspace; without one it shows that
- * the tunnel carries data both ways and exits. Everything it started is gone when it ends.
+ * the tunnel carries data both ways and exits. Everything it started is gone when it ends. CODER_DEMO_DIR is another folder
+ * for its state; its port is then any that is free.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { chmodSync, createWriteStream, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { buildCli } from "./build.ts";
 
 const root = join(import.meta.dirname, "..");
-const stateDir = join(root, ".coder-demo");
+const otherDir = process.env["CODER_DEMO_DIR"];
+const stateDir = resolve(otherDir || join(root, ".coder-demo"));
 const configDir = join(stateDir, "config");
 const secretFile = join(stateDir, "password");
 const coder = join(root, "packages/cli/dist/coder.cjs");
@@ -62,11 +64,11 @@ async function main(): Promise<number> {
   if (process.stdin.isTTY && process.stdout.isTTY) {
     introduce(url);
     const code = await foreground(["ssh", "demo"]);
-    say(`\nYou left the workspace; what was started for it ends now.\n${installLine(url)}`);
+    say(`\nYou left the workspace; what was started for it ends now.\n${installLine()}`);
     return code;
   }
   const code = await showTransfers();
-  say(installLine(url));
+  say(installLine());
   return code;
 }
 
@@ -88,15 +90,12 @@ In a browser: ${url}
 `);
 }
 
-/** How other machines get the command: from a server that has executables to offer. */
-function installLine(url: string): string {
-  if (existsSync(join(root, ".build/release")))
-    return `To install the command on a machine, while a server runs:\n  curl -fsSL ${url}/install.sh | sh`;
-  return (
-    "To install the command on other machines, from a server of yours:\n" +
-    "  curl -fsSL https://SERVER/install.sh | sh\n" +
-    "Here, this makes what a server hands out: npm run release -- --platform linux-x64"
-  );
+/** How other machines get the command: from a server that stays, unlike the one of this demonstration. */
+function installLine(): string {
+  const made = existsSync(join(root, ".build/release"))
+    ? "A server of this checkout hands out what is in .build/release: ./coder server --help"
+    : "Here, this makes what a server hands out: npm run release -- --platform linux-x64";
+  return `To install the command on other machines, from a server of yours:\n  curl -fsSL https://SERVER/install.sh | sh\n${made}`;
 }
 
 function logIn(url: string): void {
@@ -222,7 +221,8 @@ function freePort(): Promise<number> {
         server.close(() => resolve(typeof address === "object" && address !== null ? address.port : port));
       });
     });
-  return probe(PREFERRED_PORT).catch(() => probe(0));
+  // Two that start at once would both find the usual one free.
+  return otherDir ? probe(0) : probe(PREFERRED_PORT).catch(() => probe(0));
 }
 
 /** Asks every process to end, then makes sure. Sessions of the agent end with the agent. */

@@ -1,4 +1,4 @@
-/** A command of the built CLI on a terminal of its own, as a user runs it. */
+/** A command of the built CLI, or another program of Node, on a terminal of its own, as a user runs it. */
 import { constants } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -20,13 +20,14 @@ export class PtyCommand {
     env: NodeJS.ProcessEnv,
     size = { rows: 24, cols: 80 },
     modes: TerminalModes = {},
+    program = coder,
   ) {
     const device = new TerminalDevice();
     device.setModes(modes);
     const defined = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
     const options = {
       file: process.execPath,
-      args: [coder, ...args],
+      args: [program, ...args],
       directory: process.cwd(),
       environment: defined as Record<string, string>,
       size: { rows: size.rows, columns: size.cols },
