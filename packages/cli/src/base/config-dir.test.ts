@@ -15,6 +15,24 @@ function temporary(): string {
 }
 
 describe("the stored login", () => {
+  it.skipIf(process.geteuid?.() !== 0)(
+    "is kept in the folder of another account that lets this one write (as root)",
+    () => {
+      const parent = temporary();
+      chmodSync(parent, 0o755);
+      const dir = join(parent, "volume");
+      mkdirSync(dir);
+      chmodSync(dir, 0o777);
+      process.seteuid!(1000);
+      try {
+        writeConfig(dir, "session", "secret");
+      } finally {
+        process.seteuid!(0);
+      }
+      expect([statSync(dir).mode & 0o777, statSync(join(dir, "session")).mode & 0o777]).toEqual([0o777, 0o600]);
+    },
+  );
+
   it("security 1: is 0600 in a 0700 folder even under umask 000, and a wider mode is narrowed", () => {
     const dir = join(temporary(), "coderv2");
     const umask = process.umask(0);

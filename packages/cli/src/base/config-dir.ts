@@ -38,10 +38,15 @@ export function readConfig(dir: string, file: ConfigFile): string | undefined {
   }
 }
 
-/** Writes by rename, private from the first byte on: folder 0700, file 0600, wider modes are narrowed. */
+/**
+ * Writes by rename, private from the first byte on: folder 0700, file 0600, wider modes are narrowed. The folder of another
+ * account, such as the root of a container's volume, keeps its mode.
+ */
 export function writeConfig(dir: string, file: ConfigFile, value: string): void {
   makeDirectories(dir);
-  if ((statSync(dir).mode & 0o077) !== 0) chmodSync(dir, 0o700);
+  const { mode, uid } = statSync(dir);
+  const own = process.geteuid === undefined || uid === process.geteuid();
+  if (own && (mode & 0o077) !== 0) chmodSync(dir, 0o700);
   const temporary = join(dir, `.${file}.${process.pid}.tmp`);
   rmSync(temporary, { force: true });
   writeFileSync(temporary, value, { mode: 0o600, flag: "wx" });
