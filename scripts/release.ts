@@ -1,19 +1,22 @@
 /**
  * `npm run release [-- --platform NAME…] [--packages-for NAME…] [--output FOLDER]`: builds an executable for each
- * platform (all, unless some are named), from it an archive and, for Linux, packages and an image; then checksums, a
- * bill of materials, and signatures by the gpg key that CODER_RELEASE_KEY names. Runs on Linux on x64. Equal sources
- * give equal files. If a part could not be completed, names it and fails at the end.
+ * platform (all, unless some are named), from it an archive and, for Linux, packages and an image; then a bill of
+ * materials, checksums, a table of everything, and signatures by the gpg key that CODER_RELEASE_KEY names. Runs on Linux
+ * on x64. Equal sources give equal files. If a part could not be completed, names it and fails at the end.
  */
 import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { LICENCES_ASSET } from "../packages/cli/src/hosting/licences.ts";
 import { BUILD_VERSION } from "../packages/protocol/src/version.ts";
 import { bundleForExecutable } from "./build.ts";
+import { type Artefact, artefactTable, sizeText } from "./release/artefacts.ts";
+import { executableFaults } from "./release/check-executable.ts";
 import { writeCodeCaches } from "./release/code-cache.ts";
 import { compiler } from "./release/compiler.ts";
-import { companions } from "./release/contents.ts";
+import { companions, releaseLicences } from "./release/contents.ts";
 import { distribute } from "./release/distribute.ts";
 import { buildExecutable } from "./release/executable.ts";
 import { PLATFORMS, type Platform } from "./release/platforms.ts";
@@ -69,7 +72,9 @@ async function release(): Promise<string[]> {
   step("bundles");
   const bundles = join(work, "bundles");
   rmSync(bundles, { recursive: true, force: true });
-  const bundled = await bundleForExecutable(bundles);
+  const bundled = [...new Set(Object.values(await bundleForExecutable(bundles)).flat())].sort();
+  const licences = releaseLicences(packages, bundled);
+  writeFileSync(join(bundles, LICENCES_ASSET), Object.values(licences).join("\n\n"));
   const names = filesBelow(bundles);
   const compiled = chosen.some(({ name }) => name === OWN_PLATFORM) ? await writeCodeCaches(bundles) : [];
   step("native module");
@@ -80,8 +85,15 @@ async function release(): Promise<string[]> {
   rmSync(output, { recursive: true, force: true });
   mkdirSync(output, { recursive: true });
   const date = await sourceDate(process.env);
-  const parts = await companions(BUILD_VERSION, date, packages);
-  const hashes = new Map<string, string>();
+  const parts = await companions(BUILD_VERSION, date, licences);
+  const artefacts: Artefact[] = [];
+  const add = (file: string): Artefact => {
+    const path = join(output, file);
+    const artefact = { file, bytes: statSync(path).size, sha256: sha256(path) };
+    artefacts.push(artefact);
+    process.stderr.write(`${file}: ${sizeText(artefact.bytes)}\n`);
+    return artefact;
+  };
   for (const platform of chosen) {
     step(platform.name);
     const file = await buildExecutable(platform, work, {
@@ -99,31 +111,41 @@ async function release(): Promise<string[]> {
     }
     const target = join(output, platform.file);
     copyFileSync(file, target);
-    hashes.set(platform.file, sha256(target));
-    say(platform.file, statSync(target).size);
+    add(platform.file);
+    const modules = readdirSync(join(work, platform.name))
+      .filter((name) => name.endsWith(".node"))
+      .map((name) => [name.replace(/-[0-9a-f]+\.node$/, ""), readFileSync(join(work, platform.name, name))] as const);
+    for (const fault of executableFaults(platform, readFileSync(target), Object.fromEntries(modules)))
+      wrong.push(`${platform.file} is not as it should be: ${fault}`);
     if (!packagesFor.includes(platform.name)) continue;
     const made = await distribute(platform, target, { output, work, packages, parts, date });
     wrong.push(...made.wrong);
-    for (const name of made.files) {
-      const { size } = statSync(join(output, name));
-      hashes.set(name, sha256(join(output, name)));
-      say(name, size);
-      if (size > MAX_COMPRESSED_BYTES) wrong.push(`${name} is larger than ${megabytes(MAX_COMPRESSED_BYTES)}`);
-    }
+    for (const { file, bytes } of made.files.map(add))
+      if (bytes > MAX_COMPRESSED_BYTES) wrong.push(`${file} is larger than ${sizeText(MAX_COMPRESSED_BYTES)}`);
   }
-  writeFileSync(join(output, "SHA256SUMS"), [...hashes].map(([file, hash]) => `${hash}  ${file}\n`).join(""));
-  const others = [...new Set(Object.values(bundled).flat())]
-    .filter((name) => name !== "koffi" && name !== "udp-batch")
-    .sort();
-  writeFileSync(
-    join(output, "sbom.cdx.json"),
-    billOfMaterials({ packages, version: BUILD_VERSION, bundled: others, platforms: chosen, hashes }),
-  );
-  if (key !== "")
-    for (const file of [...hashes.keys(), "SHA256SUMS"])
-      await run("gpg", ["--batch", "--yes", "--local-user", key, "--armor", "--detach-sign", join(output, file)]);
-  process.stdout.write(readFileSync(join(output, "SHA256SUMS"), "utf8"));
+  await list(artefacts, bundled, add);
   return wrong;
+}
+
+/** Writes what describes the release: the bill of materials, checksums and the table; and signs everything. */
+async function list(
+  artefacts: readonly Artefact[],
+  bundled: readonly string[],
+  add: (file: string) => void,
+): Promise<void> {
+  // Native modules are listed by the packages of each platform.
+  const components = bundled.filter((name) => name !== "koffi" && name !== "udp-batch");
+  const bill = { packages, version: BUILD_VERSION, bundled: components, platforms: chosen, artefacts };
+  writeFileSync(join(output, "sbom.cdx.json"), billOfMaterials(bill));
+  add("sbom.cdx.json");
+  const sums = artefacts.map(({ file, sha256 }) => `${sha256}  ${file}\n`).join("");
+  writeFileSync(join(output, "SHA256SUMS"), sums);
+  if (key !== "")
+    for (const file of [...artefacts.map(({ file }) => file), "SHA256SUMS"])
+      await run("gpg", ["--batch", "--yes", "--local-user", key, "--armor", "--detach-sign", join(output, file)]);
+  const table = artefactTable(BUILD_VERSION, artefacts);
+  writeFileSync(join(output, "artefacts.md"), table);
+  process.stdout.write(table);
 }
 
 function hasKey(): Promise<boolean> {
@@ -153,14 +175,6 @@ async function fetchPackages(): Promise<void> {
 
 function sha256(file: string): string {
   return createHash("sha256").update(readFileSync(file)).digest("hex");
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1_000_000).toFixed(1)} MB`;
-}
-
-function say(name: string, bytes: number): void {
-  process.stdout.write(`${name}: ${megabytes(bytes)}\n`);
 }
 
 function step(title: string): void {

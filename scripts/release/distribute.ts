@@ -59,8 +59,8 @@ export async function distribute(
     await make(`coder-${version}.${rpmArchitecture}.rpm`, (output) =>
       buildRpm(rpmArchitecture, { ...options, output }),
     );
-    const licenses = { LICENSE: parts.license, "LICENSE.node": parts.nodeLicense };
-    await make(`${folder}.oci.tar`, (output) => buildImage(architecture, { ...options, licenses, output }));
+    const { licences } = parts;
+    await make(`${folder}.oci.tar`, (output) => buildImage(architecture, { ...options, licences, output }));
   }
   rmSync(place, { recursive: true });
   return { files, wrong };

@@ -1,9 +1,9 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { embedFunction, stripped } from "./elf.ts";
+import { embedFunction, neededVersions, newestGlibc, stripped } from "./elf.ts";
 
 /** Returns 7 for every input. */
 const SEVEN = Buffer.from("b807000000c3", "hex");
@@ -24,6 +24,18 @@ describe.skipIf(process.platform !== "linux" || process.arch !== "x64")("the edi
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
+  });
+
+  it("reads the versions that a program needs", () => {
+    expect(newestGlibc(node)).toBe(28);
+    expect([...neededVersions(node).keys()]).toContain("libc.so.6");
+  });
+
+  it.skipIf(!existsSync("/usr/bin/readelf"))("reads the versions that readelf lists (skipped without binutils)", () => {
+    const listed = execFileSync("readelf", ["--version-info", "--wide", process.execPath], { encoding: "utf8" });
+    const needs = listed.slice(listed.indexOf("Version needs section"));
+    const names = [...needs.matchAll(/Name: (\w+\.[\d.]+)/g)].map(([, name]) => name);
+    expect([...neededVersions(node).values()].flat()).toEqual(names);
   });
 
   it("refuses files that it cannot edit correctly", () => {

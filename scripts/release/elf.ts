@@ -95,6 +95,33 @@ export function embedFunction(
   file.writeUInt32LE(file.readUInt32LE(verneed.at + 44) - 1, verneed.at + 44);
 }
 
+/** The symbol versions that a file needs, by library: `GLIBC_2.28` of `libc.so.6`. */
+export function neededVersions(file: Buffer): ReadonlyMap<string, readonly string[]> {
+  const sections = sectionsOf(file);
+  const needed = new Map<string, string[]>();
+  const verneed = sections.find(({ type }) => type === SECTION.verneed);
+  if (verneed === undefined) return needed;
+  const strings = only(sections, ({ name }) => name === ".dynstr", ".dynstr");
+  const stringAt = (at: number): string => cString(file, strings.offset + file.readUInt32LE(at));
+  for (let at = verneed.offset, next = -1; next !== 0; at += next) {
+    const versions: string[] = [];
+    let one = at + file.readUInt32LE(at + 8);
+    for (let left = file.readUInt16LE(at + 2); left > 0; left--) {
+      versions.push(stringAt(one + 8));
+      one += file.readUInt32LE(one + 12);
+    }
+    needed.set(stringAt(at + 4), versions);
+    next = file.readUInt32LE(at + 12);
+  }
+  return needed;
+}
+
+/** The minor number of the newest `GLIBC_2.x` that the file needs; 0 when it needs none. */
+export function newestGlibc(file: Buffer): number {
+  const versions = [...neededVersions(file).values()].flat();
+  return Math.max(0, ...versions.map((version) => Number(/^GLIBC_2\.(\d+)/.exec(version)?.[1] ?? 0)));
+}
+
 /** @returns the code of a relocatable file, which must not refer to anything outside it. */
 export function codeOf(object: Buffer): Buffer {
   const sections = sectionsOf(object);

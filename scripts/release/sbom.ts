@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import type { Artefact } from "./artefacts.ts";
 import { bundledPackage } from "./bundled-package.ts";
 import type { Platform } from "./platforms.ts";
 
@@ -14,11 +15,10 @@ interface Release {
   readonly version: string;
   readonly bundled: readonly string[];
   readonly platforms: readonly Platform[];
-  /** By file name. */
-  readonly hashes: ReadonlyMap<string, string>;
+  readonly artefacts: readonly Artefact[];
 }
 
-export function billOfMaterials({ packages, version, bundled, platforms, hashes }: Release): string {
+export function billOfMaterials({ packages, version, bundled, platforms, artefacts }: Release): string {
   const { Models, Enums, Serialize, Spec } = library(packages);
   const product = new Models.Component(Enums.ComponentType.Application, "coder", { version, bomRef: "coder" });
   const bom = new Models.Bom({ metadata: new Models.Metadata({ component: product }) });
@@ -44,11 +44,11 @@ export function billOfMaterials({ packages, version, bundled, platforms, hashes 
       const found = manifest(join(packages, name));
       add(name, found.version, found.license);
     }
-  for (const [file, hash] of hashes)
+  for (const { file, sha256 } of artefacts)
     bom.components.add(
       new Models.Component(Enums.ComponentType.File, file, {
         bomRef: file,
-        hashes: new Models.HashDictionary([[Enums.HashAlgorithm["SHA-256"], hash]]),
+        hashes: new Models.HashDictionary([[Enums.HashAlgorithm["SHA-256"], sha256]]),
       }),
     );
   const serializer = new Serialize.JsonSerializer(new Serialize.JSON.Normalize.Factory(Spec.Spec1dot6));

@@ -1,4 +1,5 @@
 import { originAtRunTime } from "wg-userspace/io/host/run-time-require";
+import { toggle } from "../flags/kinds.ts";
 import { TEXT_OUTPUT_FLAG } from "../flags/output.ts";
 import { BaseCommand } from "./base-command.ts";
 
@@ -9,9 +10,15 @@ export default class Version extends BaseCommand<typeof Version> {
   static override examples = ["<%= config.bin %> version", "<%= config.bin %> version --output json"];
   static override flags = {
     output: TEXT_OUTPUT_FLAG,
+    licenses: toggle({ summary: "Print the licenses of everything that this program consists of" }),
   };
 
   protected override async execute(): Promise<undefined> {
+    if (this.flags.licenses) {
+      const { licencesText } = await import("../hosting/licences.ts");
+      this.display.print(licencesText());
+      return;
+    }
     const { versionJson, versionLine } = await import("../hosting/version-text.ts");
     if (this.flags.output === "json") {
       this.display.print(versionJson());

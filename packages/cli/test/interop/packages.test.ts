@@ -47,12 +47,17 @@ describe.skipIf(missing.length > 0)(`the artefacts of a release${without(missing
       .trim()
       .split("\n")
       .map((line) => line.slice(66));
-    const others = ["SHA256SUMS", "sbom.cdx.json", "run-of-tests"];
+    const others = ["SHA256SUMS", "artefacts.md", "run-of-tests"];
     expect(listed.sort()).toEqual(
       readdirSync(release)
         .filter((name) => !others.includes(name))
         .sort(),
     );
+    const rows = readFileSync(join(release, "artefacts.md"), "utf8").matchAll(
+      /^\| `(\S+)` \| [\d.]+ [kM]B \| `([0-9a-f]{64})` \|$/gm,
+    );
+    const sums = [...rows].map(([, file, sha256]) => `${sha256}  ${file}\n`).join("");
+    expect(sums).toBe(readFileSync(join(release, "SHA256SUMS"), "utf8"));
   });
 
   it("a .deb installs beside what it depends on, keeps edited settings, and goes without a trace of itself", async () => {
@@ -77,6 +82,7 @@ describe.skipIf(missing.length > 0)(`the artefacts of a release${without(missing
     writeFileSync(join(status, "status"), installed.join("\n"));
     await dpkg("--install", deb);
     expect((await run("chroot", [root, "/usr/bin/coder", "version"], { env })).stdout).toMatch(/^Coder v/);
+    expectLicences(join(root, "usr/share/doc/coder"));
     const settings = join(root, "etc/coder/server.env");
     expect(statSync(settings).mode & 0o777).toBe(0o600);
     appendFileSync(settings, 'CODER_ACCESS_URL="https://coder.example.com"\n');
@@ -94,6 +100,7 @@ describe.skipIf(missing.length > 0)(`the artefacts of a release${without(missing
     const rpm = (...words: string[]) => run("rpm", [`--root=${root}`, "--dbpath=/var/lib/rpm", ...words], { env });
     await rpm("--install", "--nodeps", only(/\.x86_64\.rpm$/));
     expect((await run("chroot", [root, "/usr/bin/coder", "version"], { env })).stdout).toMatch(/^Coder v/);
+    expectLicences(join(root, "usr/share/licenses/coder"));
     expect((await rpm("-q", "--configfiles", "coder")).stdout).toBe("/etc/coder/server.env\n");
     expect((await rpm("-q", "--requires", "coder")).stdout).toContain("glibc >= 2.28");
     await rpm("--verify", "--nodeps", "coder");
@@ -114,11 +121,13 @@ describe.skipIf(missing.length > 0)(`the artefacts of a release${without(missing
       "LICENSE",
       "LICENSE.node",
       "README.md",
+      "THIRD-PARTY-LICENSES.txt",
       "coder",
       "completions",
       "man",
       "systemd",
     ]);
+    expectLicences(inside);
     expect((await run(join(inside, "coder"), ["version"])).stdout).toMatch(/^Coder v/);
     expect(readdirSync(join(inside, "man/man1"))).toContain("coder-agent-install.1");
     await run("bash", ["-n", join(inside, "completions/coder.bash")]);
@@ -138,24 +147,26 @@ describe.skipIf(missing.length > 0)(`the artefacts of a release${without(missing
     expect(level).toBeLessThanOrEqual(1.5);
   });
 
-  it("an image matches its digests, and its server answers as process 1, as a person, with nothing writable but its state", async () => {
+  it("an image matches its digests, and its server answers as process 1, as a person, on volumes as Kubernetes mounts them", async () => {
     const { root, config } = await unpackImage(only(/amd64\.oci\.tar$/));
     expect(config.config).toMatchObject({ User: "1000:1000", Entrypoint: ["/usr/bin/coder"], Cmd: ["server"] });
     expect(existsSync(join(root, "bin/sh"))).toBe(false);
+    expectLicences(join(root, "usr/share/doc/coder"));
     const variables = [...config.config.Env, "CODER_STUN_ADDRESS=disable", "CODER_DERP_SERVER_STUN_ADDRESSES=disable"];
     const inside = ["env", "-i", ...variables, find("chroot")!, "--userspec=1000:1000", root];
     const words = (command: readonly string[]) => command.map((word) => `'${word}'`).join(" ");
     const script = [
       "ip link set lo up",
       `mount --bind ${root} ${root} && mount -o remount,ro,bind ${root}`,
-      `mount -t tmpfs -o mode=1777 none ${root}/tmp`,
-      `mount -t tmpfs -o mode=0700,uid=1000,gid=1000 none ${root}/var/lib/coder`,
+      // Without a sticky bit, and the state belongs to root with the pod's group.
+      `mount -t tmpfs -o mode=0777 none ${root}/tmp`,
+      `mount -t tmpfs -o mode=2777,uid=0,gid=1000 none ${root}/var/lib/coder`,
       `unshare --pid --fork --kill-child ${words([...inside, "/usr/bin/coder", "server"])} >${folder}/server.log 2>&1 &`,
-      `${words([...inside, "/usr/bin/coder", "version"])}`,
+      `${words([...inside, "/usr/bin/coder", "version", "-v"])}`,
       `tries=0; until curl -fsS http://127.0.0.1:3000/healthz 2>/dev/null; do tries=$((tries + 1)); [ $tries -lt 300 ] || exit 1; sleep 0.2; done`,
       `echo; ${words([...inside, "/usr/bin/coder", "server", "health"])}`,
       // The namespace's process 1 is the server: it ends by itself, not by the namespace.
-      `pid=$(pgrep -u 1000 -x node-MainThread | head -n 1); kill $pid; wait; tail -n 1 ${folder}/server.log`,
+      `pid=$(pgrep -u 1000 -x node-MainThread | head -n 1); kill $pid; wait; cat ${folder}/server.log`,
     ].join("\n");
     const space = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-eu", "-c", script];
     const { stdout } = await run("unshare", space, { env, timeout: 200_000 }).catch(
@@ -166,10 +177,19 @@ describe.skipIf(missing.length > 0)(`the artefacts of a release${without(missing
       },
     );
     expect(stdout).toMatch(/^Coder v[^\n]+\n/);
+    expect(stdout).toContain("Terminals: by koffi, from /tmp/cache/coder/native/koffi-");
+    expect(stdout).toContain("the state directory is open: every user of this machine may replace what is in it");
     expect(stdout).toContain("OK\nhttp://127.0.0.1:3000/healthz is well\n");
     expect(stdout).toMatch(/stopping|stopped/);
   });
 });
+
+/** Of packages in the bundles, and of those whose native modules are inside. */
+function expectLicences(folder: string): void {
+  const text = readFileSync(join(folder, "THIRD-PARTY-LICENSES.txt"), "utf8");
+  for (const name of ["ws", "koffi", "bufferutil", "preact"]) expect(text).toMatch(new RegExp(`^${name} \\d`, "m"));
+  expect(existsSync(join(folder, "LICENSE.node"))).toBe(true);
+}
 
 /** With busybox for what maintainers' scripts use, and the libraries of the executable. */
 function packageRoot(name: string): string {

@@ -129,6 +129,12 @@ describe.skipIf(missing.length > 0)(`a single executable${without(missing)}`, ()
     expect(readdirSync(temporary)).toEqual([]);
   });
 
+  it("prints the licenses of what is in it", async () => {
+    const { stdout } = await inBareRoot("coder version --licenses");
+    for (const title of [/Apache License/, /^ws \d/m, /^koffi \d/m, /Node\.js is licensed for use as follows/])
+      expect(stdout).toMatch(title);
+  });
+
   it("is listed with its checksum and a bill of materials", async () => {
     await run("sha256sum", ["--check", "--strict", "SHA256SUMS"], { cwd: release });
     const bill = JSON.parse(readFileSync(join(release, "sbom.cdx.json"), "utf8")) as {
@@ -180,9 +186,12 @@ describe.skipIf(missing.length + signersMissing.length > 0)(
       const file = join(again, "coder-linux-amd64");
       expect(readFileSync(file).equals(readFileSync(coder))).toBe(true);
       await run("sha256sum", ["--check", "--strict", "SHA256SUMS"], { cwd: again });
-      const sums = readFileSync(join(again, "SHA256SUMS"), "utf8");
-      expect(readFileSync(join(release, "SHA256SUMS"), "utf8")).toContain(sums);
-      for (const signed of [file, join(again, "SHA256SUMS")]) await gpg("--verify", `${signed}.asc`, signed);
+      const sums = readFileSync(join(again, "SHA256SUMS"), "utf8").split("\n");
+      // The bill of materials lists the files of its own release.
+      expect(sums.map((line) => line.slice(66))).toEqual(["coder-linux-amd64", "sbom.cdx.json", ""]);
+      expect(readFileSync(join(release, "SHA256SUMS"), "utf8").split("\n")).toContain(sums[0]);
+      for (const name of ["coder-linux-amd64", "sbom.cdx.json", "SHA256SUMS"])
+        await gpg("--verify", join(again, `${name}.asc`), join(again, name));
       appendFileSync(join(again, "SHA256SUMS"), "0");
       await expect(gpg("--verify", join(again, "SHA256SUMS.asc"), join(again, "SHA256SUMS"))).rejects.toMatchObject({
         stderr: expect.stringContaining("BAD signature"),
