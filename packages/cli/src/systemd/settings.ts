@@ -34,8 +34,8 @@ export function settingVariables(given: readonly GivenSetting[]): Record<string,
 
 /** The way through a proxy, and whom to trust, which a service would not know. Paths become absolute. */
 export function surroundingVariables(environment: NodeJS.ProcessEnv): Record<string, string> {
-  const found = (names: readonly string[], valueOf: (text: string) => string) =>
-    names.flatMap((name) => (environment[name] ? [[name, valueOf(environment[name])] as const] : []));
+  const found = (names: readonly string[], written: (text: string) => string) =>
+    names.flatMap((name) => (environment[name] ? [[name, written(environment[name])] as const] : []));
   const absolute = (paths: string) =>
     paths
       .split(delimiter)

@@ -86,14 +86,14 @@ describe.skipIf(!isRoot)(`state on a volume${isRoot ? "" : ": skipped without ro
     },
   );
 
-  it("a database that root copied there is used as it is", () => {
+  it("a database that root copied there is used as it is", async () => {
     const path = join(volume(0, 0o2770), "coder.db");
-    new SqliteBackend(path).db.destroy();
+    await new SqliteBackend(path).close();
     chownSync(path, 0, USER);
     chmodSync(path, 0o660);
     const backend = asUser(() => new SqliteBackend(path));
     expect(modeOf(path)).toBe(0o660);
-    return backend.close();
+    await backend.close();
   });
 });
 
