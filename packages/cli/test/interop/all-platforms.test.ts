@@ -61,7 +61,7 @@ describe.skipIf(missing.length > 0)(`executables for every platform${without(mis
   );
 });
 
-/** The files of this checkout, and links to what was fetched for it. */
+/** The files of this checkout, and what was fetched for it. */
 function copyCheckout(to: string): void {
   const words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
   const names = execFileSync("git", words, { cwd: repository, encoding: "utf8" }).split("\0");
@@ -70,11 +70,12 @@ function copyCheckout(to: string): void {
     cpSync(join(repository, name), join(to, name));
   }
   mkdirSync(join(to, ".build"));
-  for (const name of ["node_modules", ".build/zig"]) symlinkSync(join(repository, name), join(to, name));
-  // Links to packages beside them, which lead into the copy.
-  for (const name of readdirSync(join(repository, "packages"))) {
-    const own = join("packages", name, "node_modules");
-    if (existsSync(join(repository, own)))
-      cpSync(join(repository, own), join(to, own), { recursive: true, verbatimSymlinks: true });
-  }
+  symlinkSync(join(repository, ".build/zig"), join(to, ".build/zig"));
+  // No link to the whole: bundles name modules by their path from the checkout.
+  const folders = [
+    "node_modules",
+    ...readdirSync(join(repository, "packages")).map((name) => `packages/${name}/node_modules`),
+  ];
+  for (const name of folders.filter((name) => existsSync(join(repository, name))))
+    execFileSync("cp", ["-a", join(repository, name), join(to, name)]);
 }
