@@ -167,6 +167,22 @@ describe.each(CIPHERS)("%s", (name) => {
     }
   });
 
+  it("opens nothing after a packet that it refused", () => {
+    for (const piece of [1e9, 13])
+      for (const damage of [0, 4, -1]) {
+        const both = ends(name, {});
+        send(both, randomBytes(100));
+        const genuine = both.sealed[0]!;
+        const damaged = Buffer.from(genuine);
+        damaged[damage < 0 ? damaged.length + damage : damage]! ^= 0x80;
+        both.sealed[0] = damaged;
+        expect(() => pass(both, [piece])).toThrow(/Invalid MAC|Bad packet length/);
+        both.sealed.push(genuine);
+        pass(both, [piece]);
+        expect(both.opened).toEqual([]);
+      }
+  });
+
   it("fills padding with bytes that never repeat", () => {
     const both = ends(name, {});
     const paddings = Array.from({ length: 2000 }, () => both.sealer.allocPacket(1).subarray(6, 10).toString("hex"));

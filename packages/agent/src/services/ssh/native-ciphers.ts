@@ -115,7 +115,12 @@ class PacketSealer {
 
   encrypt(packet: Buffer): void {
     if (this.#dead) return;
-    this.#native.sshSeal(this.#handle, this.#nonce.bytes, packet);
+    try {
+      this.#native.sshSeal(this.#handle, this.#nonce.bytes, packet);
+    } catch (error) {
+      this.free(); // a later packet in the place of this one would hide that it is missing
+      throw error;
+    }
     this.#nonce.advance();
     this.outSeqno = (this.outSeqno + 1) >>> 0;
     const owned = packet.length >= MIN_OWN_BYTES;
@@ -150,6 +155,7 @@ class PacketOpener {
   #textBytes = 0;
   readonly #tag = new Uint8Array(TAG_BYTES);
   #tagBytes = 0;
+  #next = 0;
   #dead = false;
 
   constructor(native: UdpBatch, kind: Kind, config: sshCrypto.Inbound) {
@@ -170,20 +176,38 @@ class PacketOpener {
   /**
    * Opens what lies between `at` and `end`, and passes on each packet that is complete.
    * @returns where the owner of the rest has to continue; undefined when all of it was taken.
-   * @throws when a packet is malformed or not authentic.
+   * @throws when a packet is malformed or not authentic. Whatever follows it is taken and dropped.
    */
   decrypt(data: Uint8Array, at: number, end: number): number | undefined {
     let next = at;
     while (next < end && !this.#dead) {
-      const whole = this.#headerBytes === 0 ? this.#openWhole(data, next, end) : undefined;
-      if (whole !== undefined) next += LENGTH_BYTES + whole.length + TAG_BYTES;
-      else next = this.#takeParts(data, next, end);
-      const text = whole ?? this.#finished();
+      const text = this.#opened(data, next, end);
+      next = this.#next;
       if (text === undefined) continue;
-      const result = this.#deliver(text);
+      const result = this._onPayload(sshCrypto.ownedPayload(text));
       if (result !== undefined) return result === false ? next : result;
     }
     return undefined;
+  }
+
+  /** The text of the next packet, once it is complete, authentic and well formed. Leaves in #next where it was read to. */
+  #opened(data: Uint8Array, at: number, end: number): Buffer | undefined {
+    try {
+      const whole = this.#headerBytes === 0 ? this.#openWhole(data, at, end) : undefined;
+      if (whole !== undefined) this.#next = at + LENGTH_BYTES + whole.length + TAG_BYTES;
+      else this.#next = this.#takeParts(data, at, end);
+      const text = whole ?? this.#finished();
+      if (text === undefined) return undefined;
+      if (text[0]! < MIN_PADDING_BYTES || text[0]! + 1 > text.length) throw new Error("Bad packet padding");
+      this.#nonce.advance();
+      this.inSeqno = (this.inSeqno + 1) >>> 0;
+      return text;
+    } catch (error) {
+      this.#text?.fill(0);
+      this.#text = undefined;
+      this.free();
+      throw error;
+    }
   }
 
   /** Undefined when the packet ends in a later chunk. */
@@ -234,13 +258,6 @@ class PacketOpener {
       throw new Error("Bad packet length");
     }
     return length;
-  }
-
-  #deliver(text: Buffer): number | false | undefined {
-    if (text[0]! < MIN_PADDING_BYTES || text[0]! + 1 > text.length) throw new Error("Bad packet padding");
-    this.#nonce.advance();
-    this.inSeqno = (this.inSeqno + 1) >>> 0;
-    return this._onPayload(sshCrypto.ownedPayload(text));
   }
 }
 
