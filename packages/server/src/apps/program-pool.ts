@@ -81,6 +81,10 @@ class ProgramPool extends Agent {
   constructor(dial: DialApp) {
     super({ keepAlive: true, maxSockets: MAX_AT_ONCE, maxFreeSockets: MAX_IDLE } satisfies AgentOptions);
     this.#dial = dial;
+    // Before Node's own listener, which hands the connection to a request that waits, or keeps it.
+    this.prependListener("free", (stream: Duplex) => {
+      if (stream.readableEnded) stream.destroy();
+    });
   }
 
   get isUnused(): boolean {
@@ -100,6 +104,7 @@ class ProgramPool extends Agent {
    * a stream of the tunnel stays open for writing, and what is written there may never be answered.
    */
   override keepSocketAlive(stream: Duplex): boolean {
+    if (stream.readableEnded || stream.destroyed) return false;
     const end = (): void => void stream.destroy();
     const onClose = (): void => this.#awake(stream);
     const timer = setTimeout(end, IDLE_MS);

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { instant } from "wg-userspace/base/instant";
 import { AGENT_ID, factsOf } from "../../../test/fake-primary-apps.ts";
 import type { AppTokenClaims } from "../../base/app-token.ts";
@@ -80,4 +80,32 @@ test("that a visitor has to sign in is known for a second, and other refusals ar
   at.answer = () => ({ refused: { status: 404, headers: {}, body: "" } });
   await grants.ask(QUESTION, ACCEPT);
   expect(grants.known(QUESTION, ACCEPT)).toBe(undefined);
+});
+
+test("an answer that leads to the address that one visitor asked for is given to no visitor of another address", async () => {
+  const asked: string[] = [];
+  const answers: (() => void)[] = [];
+  const grants = new AppGrants({
+    tokens: {
+      issue: async ({ app_path: path }) => {
+        asked.push(path!);
+        await new Promise<void>((resolve) => answers.push(resolve));
+        return { refused: { status: 303, headers: { location: `https://elsewhere${path}` }, body: "" } };
+      },
+    },
+    now: () => 0,
+    clock: () => instant(0),
+  });
+  const at = (path: string) => ({ ...QUESTION, app_path: path, app_query: "" });
+  const first = grants.ask(at("/first"), ACCEPT);
+  const known = grants.known(at("/second"), ACCEPT);
+  const others = [grants.ask(at("/second"), ACCEPT), grants.ask(at("/second"), ACCEPT)];
+  answers.shift()!();
+  expect(await known).toBe(undefined);
+  expect(await first).toMatchObject({ refused: { headers: { location: "https://elsewhere/first" } } });
+  await vi.waitFor(() => expect(answers).toHaveLength(1));
+  answers.shift()!();
+  for (const other of others)
+    expect(await other).toMatchObject({ refused: { headers: { location: "https://elsewhere/second" } } });
+  expect(asked).toEqual(["/first", "/second"]);
 });

@@ -49,10 +49,10 @@ export class AppGrants {
   }
 
   /**
-   * What is known, or asked already for the same; undefined: the primary has to be asked.
+   * What is known, or is being asked for the same; undefined: the primary has to be asked.
    * @param accept What the visitor's browser takes, for a refusal.
    */
-  known(question: IssueAppTokenRequest, accept: string): Promise<IssuedRight> | IssuedRight | undefined {
+  known(question: IssueAppTokenRequest, accept: string): Promise<IssuedRight | undefined> | IssuedRight | undefined {
     const { clock, now } = this.#options;
     const key = grantKey(question);
     const kept = this.#kept.get(key);
@@ -60,22 +60,30 @@ export class AppGrants {
       return { claims: kept.claims };
     const refused = this.#refused.get(key);
     if (refused !== undefined && clock() - refused.keptAt < REFUSAL_MS) return refused.right;
-    return this.#asking.get(askingOf(key, accept));
+    return this.#asking.get(askingOf(key, accept))?.then((right) => (isForAll(right) ? right : undefined));
   }
 
-  /** Asks the primary, once for all that ask the same at the same time. Never rejects. */
-  ask(question: IssueAppTokenRequest, accept?: string): Promise<IssuedRight> {
-    const key = grantKey(question);
-    const asking = askingOf(key, accept);
-    let answer = this.#asking.get(asking);
-    if (answer === undefined) {
-      const asked = this.#ask(key, question, accept).finally(() => {
-        if (this.#asking.get(asking) === asked) this.#asking.delete(asking);
-      });
-      answer = asked;
-      this.#asking.set(asking, answer);
-    }
-    return answer;
+  /**
+   * Asks the primary, once for all that ask the same at the same time. An answer that leads elsewhere holds the address that was asked
+   * for, and is given to those alone who asked for the same. Never rejects.
+   */
+  async ask(question: IssueAppTokenRequest, accept?: string): Promise<IssuedRight> {
+    const asking = askingOf(grantKey(question), accept);
+    const others = this.#asking.get(asking);
+    if (others === undefined) return await this.#askOnce(asking, question, accept);
+    const right = await others;
+    if (isForAll(right)) return right;
+    return await this.#askOnce(`${asking} ${question.app_path}?${question.app_query}`, question, accept);
+  }
+
+  #askOnce(asking: string, question: IssueAppTokenRequest, accept: string | undefined): Promise<IssuedRight> {
+    const others = this.#asking.get(asking);
+    if (others !== undefined) return others;
+    const asked = this.#ask(grantKey(question), question, accept).finally(() => {
+      if (this.#asking.get(asking) === asked) this.#asking.delete(asking);
+    });
+    this.#asking.set(asking, asked);
+    return asked;
   }
 
   /** Rights to the agent may have ended: what was granted or asked before says nothing about it. */
@@ -115,6 +123,11 @@ function keep<Value>(map: Map<string, Value>, key: string, value: Value, max: nu
   map.set(key, value);
   const [oldest] = map.keys();
   if (map.size > max && oldest !== undefined) map.delete(oldest);
+}
+
+/** Whether an answer depends on the app and the visitor alone. */
+function isForAll(right: IssuedRight): boolean {
+  return !("refused" in right) || right.refused.status < 300 || right.refused.status >= 400;
 }
 
 function askingOf(key: string, accept = ""): string {

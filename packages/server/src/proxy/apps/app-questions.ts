@@ -100,14 +100,14 @@ export class AppQuestions {
     if (ticket === undefined) return undefined;
     const clean = withoutOwnParameters(target);
     const nonce = cookieValue(facts.headers.cookie, appCookies(this.#isSecure).state);
-    if (nonce === undefined || Math.max(nonce.length, ticket.length) > MAX_CREDENTIAL) return badTicket(clean);
+    if (nonce === undefined || Math.max(nonce.length, ticket.length) > MAX_CREDENTIAL) return badTicket(origin, clean);
     const done = this.#place(request);
     if (done === undefined) return busy();
     try {
       const session = await primary.redeemTicket({ ticket, host: hostname, nonce, target: clean });
-      if (session === undefined) return badTicket(clean);
+      if (session === undefined) return badTicket(origin, clean);
       // A chain that the primary does not continue is over.
-      const next = session.next ?? (chainId(clean) === undefined ? clean : "/");
+      const next = session.next ?? `${origin}${chainId(clean) === undefined ? clean : "/"}`;
       return seeOther(next, sessionCookies(session.session_id, session.max_age_seconds, origin));
     } catch (error) {
       return unreached(reasonOf(error));
@@ -165,8 +165,8 @@ export class AppQuestions {
     accept: string,
   ): Promise<IssuedRight | AppAnswer> {
     const { grants } = this.#options;
-    const known = grants.known(question, accept);
-    if (known !== undefined) return await known;
+    const known = await grants.known(question, accept);
+    if (known !== undefined) return known;
     const done = this.#place(request);
     if (done === undefined) return busy();
     try {

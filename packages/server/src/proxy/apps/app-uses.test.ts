@@ -95,3 +95,21 @@ test("sessions are bounded, and a report has at most 1024, those that were repor
   }
   expect(uses.size).toBe(0);
 });
+
+test("a use that never pauses is reported whole, however long it lasts", () => {
+  const uses = started();
+  let begun = 0;
+  const request = (at: number): void => {
+    begun++;
+    uses.begin(app(), at)(at);
+  };
+  for (let minute = 0; minute < 60; minute++) {
+    request(NOW + minute * MINUTE);
+    uses.take(NOW + minute * MINUTE + 1);
+    request(NOW + minute * MINUTE + 2);
+    uses.reported();
+  }
+  uses.take(NOW + 60 * MINUTE);
+  uses.reported();
+  expect(uses.counts).toEqual({ reported: begun, dropped: 0 });
+});

@@ -39,6 +39,8 @@ export class AppUses {
   readonly #sessions = new Map<string, Session>();
   readonly #newId: () => string;
   #underWay: readonly Session[] = [];
+  /** When the report that is under way was taken. */
+  #takenAt = 0;
   /** Requests that were reported, and that were dropped. */
   readonly counts = { reported: 0, dropped: 0 };
 
@@ -91,6 +93,7 @@ export class AppUses {
     const batch = [...this.#sessions.values()].slice(0, Math.min(max, MAX_BATCH));
     for (const session of batch) session.sent = session.requests;
     this.#underWay = batch;
+    this.#takenAt = now;
     return batch.map((session) => useOf(session, now));
   }
 
@@ -116,6 +119,7 @@ export class AppUses {
     this.counts[as] += session.sent;
     session.requests -= session.sent;
     session.sent = 0;
+    session.unreportedSince = this.#takenAt;
     const key = keyOf(session.app);
     this.#sessions.delete(key);
     if (session.open > 0 || session.requests > 0) this.#sessions.set(key, session);
