@@ -50,7 +50,7 @@ test("a person without a session is sent to the primary, and comes back with a t
   };
   const state = { ...navigation, Cookie: `coder_app_state=${nonce}` };
   const back = await at.ask("/a?b=c&coder_application_connect_api_key_35e783=good", state);
-  expect([back.status, back.headers.location]).toEqual([303, "/a?b=c"]);
+  expect([back.status, back.headers.location]).toEqual([303, `http://${HOST}/a?b=c`]);
   expect(back.headers["set-cookie"]).toEqual([
     `coder_app_session=${SESSION}; Path=/; HttpOnly; SameSite=Lax; Max-Age=86400`,
     "coder_app_state=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0",
@@ -87,7 +87,7 @@ test("a sign-in goes on to the hosts that the primary names, each of which signs
   }
   // A chain that the primary does not continue is over, and does not begin again.
   const over = await at.ask(`${chain}?${parameter}`, state);
-  expect([over.status, over.headers.location]).toEqual([303, "/"]);
+  expect([over.status, over.headers.location]).toEqual([303, `http://${HOST}/`]);
   expect([(await at.ask(chain, COOKIE)).status, (await at.ask("/.coder/chain/x", navigation)).status]).toEqual([
     401, 404,
   ]);

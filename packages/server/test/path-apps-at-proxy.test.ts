@@ -90,7 +90,7 @@ test("a person without a session signs in at the primary and comes back to the p
     ...navigation,
     Cookie: `coder_app_state=${nonce}`,
   });
-  expect([back.status, back.headers.location]).toEqual([303, `${BASE}/a?b=c`]);
+  expect([back.status, back.headers.location]).toEqual([303, `http://proxy.example${BASE}/a?b=c`]);
   expect(back.headers["set-cookie"]![0]).toBe(
     `coder_app_session=${SESSION}; Path=/; HttpOnly; SameSite=Lax; Max-Age=86400`,
   );

@@ -23,16 +23,21 @@ export function sessionCookies(id: string, maxAgeSeconds: number, origin: string
   return [cookie("session", id, maxAgeSeconds, origin), cookie("state", "", 0, origin)];
 }
 
-/** @param target Of the request, without the ticket. */
-export function badTicket(target: string): AppAnswer {
+/**
+ * @param origin Of the app's host: a target such as `//elsewhere/` alone would be another host's address.
+ * @param target Of the request, without the ticket.
+ */
+export function badTicket(origin: string, target: string): AppAnswer {
   return {
     status: 400,
     title: "Sign-In Link Not Valid",
     text: "This sign-in link is not for this browser or was used before.",
-    links: [{ href: target, text: "Sign in again" }],
+    headers: { "Cross-Origin-Opener-Policy": "same-origin" },
+    links: [{ href: `${origin}${target}`, text: "Sign in again" }],
   };
 }
 
+/** @param location Absolute: a path may be read as another host's address. */
 export function seeOther(location: string, cookies: readonly string[]): AppAnswer {
   return { status: 303, title: "See Other", text: "", headers: { Location: location }, cookies };
 }

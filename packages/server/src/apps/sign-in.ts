@@ -77,11 +77,12 @@ export class SignIn {
     const { chains, clock, tickets, visitors } = this.#options;
     const redeemed = nonce === undefined ? undefined : tickets.redeem(ticket, placeAt(host), nonce, clock.now());
     const session = redeemed && (await visitors.begin(redeemed.holder, host, redeemed.sessionId));
-    if (session === undefined) return badTicket(clean);
+    if (session === undefined) return badTicket(at.origin, clean);
     const cookies = sessionCookies(session.id, session.maxAgeSeconds, at.origin);
     const stops = chainId(clean) === undefined ? await this.#stops(session.visitor, at.label, host) : [];
-    const first = chains.begin(session.visitor.userId, stops, `${at.origin}${clean}`, clock.now());
-    return seeOther(first ?? clean, cookies);
+    const destination = `${at.origin}${clean}`;
+    const first = chains.begin(session.visitor.userId, stops, destination, clock.now());
+    return seeOther(first ?? destination, cookies);
   }
 
   /** On an app host: whether a chain of sign-ins stops here. */
@@ -147,7 +148,7 @@ export function destinationOf(
 ): { readonly url: URL; readonly hostname: string; readonly target: string } | undefined {
   if (
     !/^https?:\/\/[A-Za-z0-9._-]+(?::[0-9]{1,5})?\/[\x21-\x7e]*$/.test(text) ||
-    /[\\#]/.test(text) ||
+    /^[^?]*\\|#/.test(text) ||
     !URL.canParse(text)
   )
     return undefined;

@@ -24,6 +24,16 @@ async function ticketFor(apps: AppServer, host: string, path: string, token: str
   return { first, state, decided, target: pathOf(decided.headers.location) };
 }
 
+test("security S11: a path that a browser could read as another host stays a path of the app's host", async () => {
+  await using apps = await started();
+  const host = apps.host(8080);
+  const { state, target } = await ticketFor(apps, host, "//evil.example/", apps.ada.token);
+  const back = await apps.send(host, target, { headers: { ...NAVIGATE, Cookie: state } });
+  expect([back.status, back.headers.location]).toEqual([303, `http://${host}//evil.example/`]);
+  const stranger = await apps.send(host, target, { headers: NAVIGATE });
+  expect([stranger.status, stranger.text.includes(`href="http://${host}//evil.example/"`)]).toEqual([400, true]);
+});
+
 test("a browser that is logged in gets a session of one host, and the address that it asked for", async () => {
   await using apps = await started();
   const host = apps.host(8080);
@@ -34,11 +44,12 @@ test("a browser that is logged in gets a session of one host, and the address th
   );
   expect(decided.status).toBe(303);
   expect(decided.headers).toMatchObject({ "cache-control": "no-store", "referrer-policy": "no-referrer" });
+  expect(decided.headers["cross-origin-opener-policy"]).toBe("same-origin");
   expect(decided.headers.location).toMatch(
     new RegExp(`^http://${host}/a%2Fb\\?x=1&&y=%41&coder_application_connect_api_key_35e783=[\\w-]{100,140}$`),
   );
   const back = await apps.send(host, target, { headers: { ...NAVIGATE, Cookie: state } });
-  expect([back.status, back.headers.location]).toEqual([303, "/a%2Fb?x=1&&y=%41"]);
+  expect([back.status, back.headers.location]).toEqual([303, `http://${host}/a%2Fb?x=1&&y=%41`]);
   expect(back.headers["set-cookie"]?.[0]).toMatch(
     /^coder_app_session=[\w-]{43}; Path=\/; HttpOnly; SameSite=Lax; Max-Age=86400$/,
   );

@@ -72,7 +72,7 @@ test("security S10: a ticket that one server issued is taken at every server, an
   );
   expect(race.map(({ status }) => status).sort()).toEqual([303, 400, 400, 400, 400, 400]);
   const taken = race.find(({ status }) => status === 303)!;
-  expect(taken.headers.location).toBe("/page");
+  expect(taken.headers.location).toBe(`http://${host}/page`);
   // The agent is not connected, which those who are admitted see.
   for (const at of [here, there]) {
     expect((await navigate(at, host, "/", { Cookie: cookieOf(taken) })).status).toBe(502);

@@ -40,6 +40,8 @@ export function applicationRoutes(router: Router, deps: ApplicationRoutesDeps): 
     if (incoming.headers["sec-fetch-dest"] === "iframe")
       throw new HttpFailure(403, "A sign-in is not shown in a frame");
     c.header("Referrer-Policy", "no-referrer");
+    // A page that opened this window could read the ticket from the address of an answer of its own origin.
+    c.header("Cross-Origin-Opener-Policy", "same-origin");
     const auth = await authenticator.authenticateUser(incoming, { navigation: true });
     if (auth instanceof DomainError) {
       if (auth.code !== "unauthenticated") throw auth;
