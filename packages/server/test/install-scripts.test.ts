@@ -71,7 +71,7 @@ test("the line of a workspace: no token among the words of a command, none in a 
   expect(line("linux")).toBe(
     ` { if command -v curl >/dev/null; then curl -fsSL ${script}; elif command -v wget >/dev/null; then wget -qO- ${script}; ` +
       "else echo 'error: neither curl nor wget is installed: install one of them, such as by: apt-get install curl' >&2; false; " +
-      `fi || echo 'echo error: the install script did not arrive >&2; exit 1'; } | CODER_AGENT_TOKEN='${TOKEN}' sh`,
+      `fi || printf '\\necho error: the install script did not arrive >&2; exit 1\\n'; } | CODER_AGENT_TOKEN='${TOKEN}' sh`,
   );
   expect(line("windows")).toBe(
     ` $env:CODER_AGENT_TOKEN='${TOKEN}'; iwr -useb '${url.href}api/v2/init-script/windows/arm64' | iex`,
@@ -92,6 +92,8 @@ test("the line of a workspace fails, with the reason, where no script arrives", 
     // The beginning of a script that was cut on its way, whose end would have run it.
     program("curl", 'echo "main() {"; echo "echo ran"; exit 18');
     expect(run()).toMatchObject({ status: expect.not.toBeOneOf([0]), stdout: "" });
+    program("curl", 'printf "# a comment that was c"; exit 18');
+    expect(run()).toMatchObject({ status: 1, stdout: "", stderr: "error: the install script did not arrive\n" });
     program("curl", 'echo "echo ran"');
     expect(run()).toMatchObject({ status: 0, stdout: "ran\n" });
   } finally {

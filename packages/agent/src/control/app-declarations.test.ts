@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ClientError } from "coder-client/base/client-error";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { silentLogger } from "wg-userspace/base/ports";
 import { AppDeclarations } from "./app-declarations.ts";
 
@@ -156,4 +156,24 @@ test("a deployment that is away is asked again, and what it refuses is not sent 
     "declared",
     "warn the deployment ignores an app that this machine declares",
   ]);
+});
+
+test("a deployment that is away is not asked more often because the file changes", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "coder-apps-"));
+  const file = join(folder, "apps.json");
+  const at = deployment(() => {
+    throw new Error("connection refused");
+  });
+  const first = at.next();
+  const run = started(at, { file, lookEveryMs: 3_600_000 });
+  await first;
+  // That it was looked at shows in the log; what would be sent for the first is sent before the second look.
+  for (const text of ["{", "[[["]) {
+    const before = run.log.length;
+    write(file, text);
+    await vi.waitFor(() => expect(run.log.slice(before).join()).toContain("warn"), 20_000);
+  }
+  await run.end();
+  rmSync(folder, { recursive: true });
+  expect(at.sent).toHaveLength(1);
 });

@@ -4,7 +4,7 @@
  */
 import { type FSWatcher, watch } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { ClientError } from "coder-client/base/client-error";
 import type { Deployment } from "coder-client/rest/deployment";
 import { MAX_AGENT_APPS_BYTES } from "coder-protocol/rest/workspace-apps";
@@ -50,18 +50,23 @@ export class AppDeclarations {
   /** Runs until the signal, or until the deployment turns out to know no such declarations. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     let declared: FileState | undefined;
+    let notBefore = 0;
     const { lookEveryMs = LOOK_EVERY_MS } = this.#options;
+    const againMs = Math.min(lookEveryMs, AGAIN_MS);
     try {
       while (!signal.aborted) {
         this.#watch();
         this.#file = await this.#look();
-        if (declared !== this.#file) {
+        // However often the file changes, a deployment that refuses or does not answer is left alone for a while.
+        if (declared !== this.#file && performance.now() >= notBefore) {
           const current = this.#file;
           const outcome = await this.#declare(current.apps, signal);
           if (outcome === "unknown") return;
           if (outcome === "done") declared = current;
+          else notBefore = performance.now() + againMs;
         }
-        await this.#nextLook(declared === this.#file ? lookEveryMs : Math.min(lookEveryMs, AGAIN_MS), signal);
+        const waitMs = declared === this.#file ? lookEveryMs : notBefore - performance.now();
+        await this.#nextLook(Math.max(0, Math.ceil(waitMs)), signal);
       }
     } finally {
       this.#watcher?.close();
@@ -77,7 +82,9 @@ export class AppDeclarations {
       this.#watcher = undefined;
     };
     try {
-      this.#watcher = watch(dirname(file), { persistent: false }, (event) => {
+      const own = new Set([basename(file), basename(dirname(file))]);
+      this.#watcher = watch(dirname(file), { persistent: false }, (event, name) => {
+        if (name !== null && !own.has(name)) return; // a neighbour
         this.#changed = true;
         this.#wake();
         // The folder itself may be another one now.

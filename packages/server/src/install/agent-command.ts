@@ -25,7 +25,8 @@ export function agentCommand(accessUrl: URL, agent: Machine, token: string): str
     `if command -v curl >/dev/null; then curl -fsSL ${url}`,
     `elif command -v wget >/dev/null; then wget -qO- ${url}`,
     `else echo ${shellQuote(nothing)} >&2; false`,
-    "fi || echo 'echo error: the install script did not arrive >&2; exit 1'",
+    // A line of its own: what was cut may have ended in a comment.
+    "fi || printf '\\necho error: the install script did not arrive >&2; exit 1\\n'",
   ].join("; ");
   return ` { ${fetch}; } | CODER_AGENT_TOKEN=${shellQuote(token)} sh`;
 }

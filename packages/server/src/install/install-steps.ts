@@ -39,6 +39,7 @@ parse() {
   PREFIX=
   WANTED=
   CA=\${CODER_CA_FILE:-\${CURL_CA_BUNDLE:-\${SSL_CERT_FILE:-}}}
+  CHOSEN_CA=\${CODER_CA_FILE:-}
   GPG_KEY=
   ACTION=install
   DRY=no
@@ -57,7 +58,7 @@ parse() {
     case $1 in
       --prefix) PREFIX=$2; shift ;;
       --version) WANTED=$2; shift ;;
-      --ca-file) CA=$2; shift ;;
+      --ca-file) CA=$2 CHOSEN_CA=$2; shift ;;
       --gpg-key) GPG_KEY=$2; shift ;;
       --uninstall) ACTION=uninstall ;;
       --dry-run) DRY=yes ;;

@@ -26,9 +26,13 @@ start_agent() {
   CODER_AGENT_URL=$BASE
   CODER_AGENT_TOKEN=$TOKEN
   export CODER_AGENT_URL CODER_AGENT_TOKEN
-  if [ -n "$CA" ]; then
+  # The agent does not start without a file of its setting; one that the environment named is dropped with a warning.
+  if [ -n "$CHOSEN_CA" ]; then
     CODER_CA_FILE=$CA
     export CODER_CA_FILE
+  elif [ -n "$CA" ]; then
+    SSL_CERT_FILE=$CA
+    export SSL_CERT_FILE
   fi
   umask "$UMASK"
   have "$TARGET" || fail "$TARGET is not installed on this machine"

@@ -112,12 +112,12 @@ function refuseOpenFile(path: string, { mode, uid }: Stats): void {
   const everyone = (mode & 0o007) !== 0;
   const group = (mode & 0o070) !== 0 && uid !== 0 && uid !== process.geteuid();
   if (!everyone && !group) return;
-  const whose = uid === process.geteuid() ? "its file system keeps that mode" : `it belongs to another user (${uid})`;
+  const isOurs = uid === process.geteuid();
+  const whose = isOurs ? "its file system keeps that mode" : `it belongs to another user (${uid})`;
   throw unusable(path, `${everyone ? "every user of this machine" : "its group"} may reach it, and ${whose}`, {
-    nextSteps: [
-      `chmod ${everyone ? "o" : "g"}= "${path}"`,
-      "for a secret of Kubernetes: defaultMode: 0440 in its volume",
-    ],
+    nextSteps: isOurs
+      ? ["choose a folder on a file system that has modes, or mount this one so (WSL: metadata; CIFS: file_mode=0600)"]
+      : [`chmod ${everyone ? "o" : "g"}= "${path}"`, "for a secret of Kubernetes: defaultMode: 0440 in its volume"],
   });
 }
 
