@@ -12,3 +12,5 @@ export const HTTP_API_PORT = 4;
 export const RESERVED_PORTS_END = 8;
 /** TCP connections to programs of a workspace that an agent relays for one client at once; it refuses further ones. */
 export const RELAYED_CONNECTIONS_PER_CLIENT = 3072;
+/** Channels of one SSH connection at once: sessions, forwarded connections, the agent's and X11's. */
+export const CHANNELS_PER_SSH_CONNECTION = 512;

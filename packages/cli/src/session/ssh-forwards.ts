@@ -3,6 +3,7 @@
 import { once } from "node:events";
 import { connect as connectSocket, createServer, type Server, type Socket } from "node:net";
 import type { Duplex, Writable } from "node:stream";
+import { CHANNELS_PER_SSH_CONNECTION } from "coder-protocol/tunnel-ports";
 import type { AcceptConnection, Client } from "ssh2";
 import type { Logger } from "wg-userspace/base/ports";
 import { printable } from "../base/text.ts";
@@ -32,7 +33,8 @@ export async function startForwards(client: Client, options: SshForwardsOptions)
   const close = (): void => {
     for (const closer of closers) closer();
   };
-  const places = new ForwardPlaces();
+  // One channel is the session.
+  const places = new ForwardPlaces(CHANNELS_PER_SSH_CONNECTION - 1);
   const say = (line: string): void => void options.stderr.write(`coder: ${printable(line)}\r\n`);
   try {
     for (const { bind, port, target } of options.local) {

@@ -41,7 +41,7 @@ export function watchLiveness(options: LivenessOptions): () => void {
     const age = target.heardAgeMs();
     judge(age);
     const quietMs = age === undefined ? 0 : options.askAfterMs - age;
-    timer = setTimeout(look, Math.max(LOOK_EVERY_MS, Math.ceil(quietMs)));
+    timer = setTimeout(look, quietMs > 0 ? Math.ceil(quietMs) + 1 : LOOK_EVERY_MS);
     timer.unref();
   };
   const judge = (age: number | undefined): void => {

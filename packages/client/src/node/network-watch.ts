@@ -126,6 +126,7 @@ export class NetworkWatch {
   /** A direct path went silent. If a router restarted, our public endpoints are others now: peers are to know at once. */
   doubtMappings(): void {
     if (monotonicNow() - this.#startedAt > DOUBT_GAP_MS) this.#start();
+    else this.#startLater();
   }
 
   /** Takes a port mapping back, for which the router gets half a second. */

@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import { CHANNELS_PER_SSH_CONNECTION } from "coder-protocol/tunnel-ports";
 import type { Logger } from "wg-userspace/base/ports";
 import { ProcessSessions } from "../../host/processes.ts";
 import type { SessionUser } from "../../host/user.ts";
@@ -29,7 +30,7 @@ export interface SshLimits {
 const DEFAULT_LIMITS: SshLimits = {
   maxConnections: 512,
   maxSessions: 1024,
-  maxChannels: 512,
+  maxChannels: CHANNELS_PER_SSH_CONNECTION,
   maxForwards: 256,
   maxEnvBytes: 64 * 1024,
   loginGraceMs: 120_000,
