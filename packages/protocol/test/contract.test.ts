@@ -47,7 +47,7 @@ test("paths of the Agent service, all unary, up to 2.14", () => {
 
 test("numbers that are easy to get wrong", () => {
   expect(fields(CoordinateRequestSchema)).toBe(
-    "1 update_self, 2 disconnect, 3 add_tunnel, 4 remove_tunnel, 5 ready_for_handshake",
+    "1 update_self, 2 disconnect, 3 add_tunnel, 4 remove_tunnel, 5 ready_for_handshake, " + "1000 lost_peers",
   );
   expect(fields(BatchUpdateMetadataRequestSchema)).toBe("2 metadata");
   expect(fields(ManifestSchema)).toBe(

@@ -69,7 +69,7 @@ it("the printed line makes a machine the workspace", async () => {
   const made = await deployment.run(["external-workspaces", "create", "box"]);
   expect(made.stdout).toContain('Run this line on the machine that becomes workspace "box"');
   const line = made.stdout.split("\n").find((text) => text.includes("/api/v2/init-script/"))!;
-  expect(line).toMatch(/^ {5}if command -v curl/);
+  expect(line).toMatch(/^ {5}\{ if command -v curl/);
   expect(made.stdout).toContain("coder ssh box");
 });
 

@@ -26,7 +26,11 @@ describe("coder ssh refuses", () => {
     [["ssh", "demo.other"], 1, 'Workspace "demo" has no agent "other": it has: main'],
     [["ssh", "bad name"], 2, "is not valid"],
     [["ssh"], 2, '"workspace" is missing'],
-    [["--token", "aaaaaaaaaa-bbbbbbbbbbbbbbbbbbbbbb", "ssh", "demo"], 1, "wrong, expired or was removed"],
+    [
+      ["--token", "aaaaaaaaaa-bbbbbbbbbbbbbbbbbbbbbb", "ssh", "demo"],
+      1,
+      "The deployment refused the session token: The session token is invalid",
+    ],
     [["--url", "http://127.0.0.1:1", "ssh", "demo"], 1, "connection refused"],
     [["frobnicate"], 2, 'There is no command "frobnicate"'],
   ])("answers %j with exit %i and one clear sentence", async (args, code, words) => {

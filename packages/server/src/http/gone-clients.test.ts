@@ -75,10 +75,10 @@ describe("no control connection", () => {
       authenticator: {
         authenticateUser: async () => auth,
         authenticateAgent: async () => agent,
-        canReachAgent: async () => ({}),
+        reachableWorkspaceOf: async () => ({ id: "w" }),
       },
       ownClient: { isSender: () => false, isMarked: () => false },
-      connectionPolicies: { refusal: async () => undefined },
+      connectionPolicies: { refusalAt: async () => undefined },
       accessEvents: new AccessEvents(),
       changes: new Changes(),
       store: {},
