@@ -5,6 +5,7 @@ import { nodeErrorCode, ServerError } from "../base/errors.ts";
 import { formatListenAddress, type ListenAddress } from "../base/listen-address.ts";
 import type { Logger } from "../base/log.ts";
 import type { OpenStreams } from "../base/open-streams.ts";
+import { closeResponses } from "./closed-responses.ts";
 import { limitConnections } from "./descriptor-limit.ts";
 import type { FrontDoor } from "./front-door.ts";
 import type { HttpLimits } from "./limits.ts";
@@ -99,6 +100,7 @@ function createListener(certificates: Certificates | undefined, limits: Listener
     shouldUpgradeCallback: (request) => door.upgrades(request),
   };
   const server = certificates === undefined ? createHttpServer(options) : createTlsServer(options, certificates);
+  closeResponses(server);
   server.on("request", (request, response) => door.request(request, response));
   // 100 Continue is sent once it is known that the body is taken.
   server.on("checkContinue", (request, response) => door.request(request, response));
