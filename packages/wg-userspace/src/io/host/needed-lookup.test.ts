@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { neededLookup } from "./needed-lookup.ts";
+import { addressesIn, neededLookup } from "./needed-lookup.ts";
 
 const signal = new AbortController().signal;
 
@@ -7,16 +7,17 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 function lookup(sources: {
+  signal?: AbortSignal;
   system: (done: (...result: unknown[]) => void) => void;
   nameServers: (until: AbortSignal) => Promise<readonly string[]>;
   family?: number;
   all?: boolean;
 }) {
   const done = vi.fn();
-  const function_ = neededLookup(signal, {
+  const function_ = neededLookup(sources.signal ?? signal, {
     system: ((_name: string, _options: object, callback: (...result: unknown[]) => void) =>
       sources.system(callback)) as never,
-    nameServers: (_name, until) => sources.nameServers(until),
+    others: (_name, until) => sources.nameServers(until),
   });
   function_("relay.test", { all: sources.all ?? true, family: sources.family ?? 0 }, done);
   return done;
@@ -38,7 +39,7 @@ it("takes the answer of the name servers while the system hangs, and ignores the
     },
     nameServers: async () => ["192.0.2.7", "2001:db8::7"],
   });
-  await vi.advanceTimersByTimeAsync(999);
+  await vi.advanceTimersByTimeAsync(3_999);
   expect(done).not.toHaveBeenCalled();
   await vi.advanceTimersByTimeAsync(1);
   late(new Error("ENOTFOUND"));
@@ -60,7 +61,7 @@ it("gives one address of the wanted family where one is asked for", async () => 
     family: 6,
     all: false,
   });
-  await vi.advanceTimersByTimeAsync(1_000);
+  await vi.advanceTimersByTimeAsync(4_000);
   expect(done.mock.calls).toEqual([[null, "2001:db8::7", 6]]);
 });
 
@@ -85,4 +86,20 @@ it.each([
   late(failure);
   expect(done.mock.calls).toEqual([[failure, undefined, undefined]]);
   expect(asked?.aborted).toBe(true);
+});
+
+it("asks no one else once the connection is not wanted any more", async () => {
+  const nameServers = vi.fn();
+  const stop = new AbortController();
+  lookup({ signal: stop.signal, system: () => undefined, nameServers });
+  stop.abort();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(nameServers).not.toHaveBeenCalled();
+});
+
+it("reads hosts files", () => {
+  const hosts =
+    "127.0.0.1 localhost\n# 192.0.2.1 coder.test\n 192.0.2.2\tother Coder.Test # 3\n2001:db8::2 coder.test\nx coder.test\n";
+  expect(addressesIn(hosts, "coder.test")).toEqual(["192.0.2.2", "2001:db8::2"]);
+  expect(addressesIn(hosts, "coder")).toEqual([]);
 });

@@ -1,38 +1,37 @@
 /**
  * Addresses of names that a connection waits for: the deployment, its relays, a proxy. Lookups of others that hang, such as
  * those of hosts that a browser reaches through the workspace, hold the threads of the system's resolver for as long as
- * it tries; then the answer of the name servers counts.
+ * it tries; then the hosts file counts, and the name servers where it does not have the name. They know nothing of what else the
+ * system is set up for, such as the resolver of a VPN: so only a system that is late enough to be held up is passed over.
  */
 import { lookup as systemLookup } from "node:dns";
+import { readFile } from "node:fs/promises";
 import { isIP, type LookupFunction } from "node:net";
 import { onAbort } from "../../async/abort.ts";
-import { askNameServers, type OptionalNamesOptions, SLOW_MS } from "./optional-names.ts";
+import { askNameServers } from "./optional-names.ts";
+
+/** A resolver that works answers well before; one whose name servers are away tries for ten seconds and more. */
+const HELD_UP_MS = 4_000;
+const HOSTS_FILE = "/etc/hosts";
+const MAX_HOSTS_BYTES = 1024 * 1024;
 
 interface Sources {
   readonly system: typeof systemLookup;
-  readonly nameServers: OptionalNamesOptions["nameServers"];
+  /** What is asked while the system is held up. Rejects when the name is not known, or at the signal. */
+  readonly others: (name: string, signal: AbortSignal) => Promise<readonly string[]>;
 }
 
 type Done = Parameters<LookupFunction>[2];
 
-const PROCESS: Sources = { system: systemLookup, nameServers: askNameServers };
+const PROCESS: Sources = { system: systemLookup, others: askOthers };
 
 /** For the `lookup` option of a socket. Fails with what the system says. */
-export function neededLookup(signal: AbortSignal, { system, nameServers }: Sources = PROCESS): LookupFunction {
+export function neededLookup(signal: AbortSignal, { system, others }: Sources = PROCESS): LookupFunction {
   return (name, options, done) => {
     const over = new AbortController();
-    const unwatch = onAbort(signal, () => over.abort());
     let answered = false;
-    const answer = (...result: Parameters<Done>): void => {
-      if (answered) return;
-      answered = true;
-      clearTimeout(slow);
-      unwatch();
-      over.abort();
-      done(...result);
-    };
     const slow = setTimeout(() => {
-      nameServers(name, over.signal).then(
+      others(name, over.signal).then(
         (addresses) => {
           const found = addresses
             .map((address) => ({ address, family: isIP(address) }))
@@ -44,7 +43,37 @@ export function neededLookup(signal: AbortSignal, { system, nameServers }: Sourc
         },
         () => undefined, // the system may still know it
       );
-    }, SLOW_MS);
+    }, HELD_UP_MS);
+    const end = (): void => {
+      clearTimeout(slow);
+      over.abort();
+    };
+    const unwatch = onAbort(signal, end);
+    const answer = (...result: Parameters<Done>): void => {
+      if (answered) return;
+      answered = true;
+      unwatch();
+      end();
+      done(...result);
+    };
     system(name, options, (error, found, family) => answer(error, found, family));
   };
+}
+
+async function askOthers(name: string, signal: AbortSignal): Promise<readonly string[]> {
+  const listed = addressesIn(await readFile(HOSTS_FILE, { encoding: "utf8", signal }).catch(() => ""), name);
+  // No name server is the right one to ask for a name of this network alone.
+  if (listed.length > 0 || !name.includes(".") || name.endsWith(".local")) return listed;
+  return await askNameServers(name, signal);
+}
+
+/** The addresses of a name in a hosts file (hosts(5)). */
+export function addressesIn(hosts: string, name: string): string[] {
+  const wanted = name.toLowerCase();
+  const found: string[] = [];
+  for (const line of hosts.slice(0, MAX_HOSTS_BYTES).split("\n")) {
+    const [address = "", ...names] = line.replace(/#.*/, "").trim().split(/\s+/);
+    if (isIP(address) !== 0 && names.some((one) => one.toLowerCase() === wanted)) found.push(address);
+  }
+  return found;
 }

@@ -10,7 +10,7 @@ import { onAbort } from "../../async/abort.ts";
 import { isBelowLocalhost } from "./local-names.ts";
 
 /** Where the system has not answered within this time, name servers are asked without it, all at the same time. */
-export const SLOW_MS = 1_000;
+const SLOW_MS = 1_000;
 const DNS_TIMEOUT_MS = 2_000;
 /** Names that wait at most; a further one is not resolved. */
 const MAX_WAITING = 256;
