@@ -7,7 +7,7 @@ import { addMs, type Instant } from "wg-userspace/base/instant";
 
 /** The server's 15 s, and time for a retransmission or two. */
 const PATIENCE_MS = 19_000;
-/** For a server that turned out to be one that says nothing by itself: its answers to our own pings come every 30 s. */
+/** For a server that turned out to be one that says nothing by itself: its answers to our own pings come every 35 s. */
 const LONG_PATIENCE_MS = 45_000;
 const ANSWER_MS = 5_000;
 
