@@ -141,7 +141,7 @@ describe.skipIf(missing.length > 0)(`the dashboard (missing here: ${missing.join
     await logInByForm(page, deployment);
     await page.goto(`${deployment.url}/health`);
     const finding = page.locator(".problem", { hasText: "ECOOK01" });
-    await finding.getByText("coder.localhost").waitFor();
+    await finding.getByText("Open the deployment at a name of its own, such as coder.localhost").waitFor();
   });
 
   it("T13: no serious fault of accessibility, in both themes and at 360 pixels", async () => {
