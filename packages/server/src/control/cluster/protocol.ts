@@ -21,13 +21,16 @@ interface FarServer {
 
 /**
  * Refuses to run beside a server that is two protocols away, before this one writes anything. The row of a server that was killed
- * looks alive for a while; only one that outlasts that time counts. Throws ServerError ERR_CLUSTER_PROTOCOL.
+ * looks alive for a while; only one that outlasts that time counts. Throws ServerError ERR_CLUSTER_PROTOCOL, or
+ * `wait.signal.reason`.
  */
 export async function requireNearProtocols(
   db: Kysely<Database>,
   wait: { readonly everyMs: number; readonly tries: number; readonly signal?: AbortSignal | undefined },
 ): Promise<void> {
-  for (let left = wait.tries; wait.signal?.aborted !== true; left--) {
+  for (let left = wait.tries; ; left--) {
+    // A server that is stopped has not found out who is beside it: it must not go on to the schema.
+    wait.signal?.throwIfAborted();
     const [far] = await farServers(db);
     if (far === undefined) return;
     if (left === 0) throw tooFar(far);
