@@ -25,6 +25,7 @@ import {
   isKey,
   type Known,
   keysOf,
+  type PeerDescription,
   type PeerSink,
   type PeerState,
   rawKey,
@@ -49,17 +50,6 @@ const MAX_OLD_KEYS_PER_PEER = 2;
 const ACCESS_ENDED = "access ended";
 /** Error for a peer whose id belongs to another peer. */
 const NOT_YOUR_ID = "peer ID belongs to somebody else";
-
-/** One connected peer as debug pages show it. */
-export interface PeerDescription {
-  readonly id: string;
-  readonly kind: PeerAuth["kind"];
-  readonly connectedAtMs: number;
-  readonly node: Node | undefined;
-  readonly nodeAtMs: number;
-  /** Destinations, connected or not. */
-  readonly tunnelsTo: readonly string[];
-}
 
 /** One connected peer, as its service holds it. */
 export interface PeerHandle {
@@ -528,14 +518,15 @@ export class Coordinator {
   #end(peers: readonly Over[], reason: string, nowMs: number): void {
     for (const { id, auth, partners, keys } of peers) {
       const back = this.#peers.get(id);
-      if (back === undefined) this.#record({ kind: "gone", id, end: "expelled", reason });
+      const isBack = back !== undefined || this.#remote.has(id);
+      // One that is back at another server is judged there.
+      if (!isBack) this.#record({ kind: "gone", id, end: "expelled", reason });
       const used = back === undefined ? [] : keysOf(back);
       for (const key of keys) if (!used.some((other) => isKey(other, key))) this.#keys.forget(key, auth.holder);
       const joined = this.#tunnels.partners(id);
-      const over =
-        back === undefined
-          ? new Set([...partners, ...joined])
-          : partners.filter((other) => !this.#tunnels.areJoined(id, other));
+      const over = isBack
+        ? partners.filter((other) => !this.#tunnels.areJoined(id, other))
+        : new Set([...partners, ...joined]);
       for (const other of over) {
         if (partners.includes(other) || this.#mayKnow(other, id)) this.#former.remind(other, id, nowMs);
         const partner = this.#peers.get(other);

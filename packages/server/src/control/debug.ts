@@ -4,7 +4,7 @@ import type { Node } from "coder-protocol/gen/tailnet_pb.js";
 import { derpMapToJson } from "wg-userspace/derp/map";
 import type { Agents } from "../db/agents.ts";
 import { type NetworkSources, regionName } from "./agent-network.ts";
-import type { PeerDescription } from "./coordinator.ts";
+import type { PeerDescription } from "./peer-state.ts";
 
 export interface CoordinatorDebug {
   readonly agents: readonly PeerDebug[];

@@ -3,11 +3,12 @@
  * has to remember whom to tell when the right to it ends: this does. It also remembers who has to hear that a peer is over when
  * it connects the next time, since what is said into a connection that is dying may never arrive.
  */
+import { GRACE_MS } from "./known-keys.ts";
 import type { PeerAuth } from "./peer-auth.ts";
 
 /** As long as a connection inside a tunnel lasts without a word. */
 const KEEP_MS = 72 * 3_600_000;
-/** Lost peers remembered for one user or agent; the tunnels of further ones end, oldest first. */
+/** Lost peers remembered for one user or agent; beyond it, the oldest of the partner that has the most of them ends. */
 export const MAX_FORMER_PER_HOLDER = 1024;
 /** Endings that wait for one receiver, and receivers. */
 const MAX_ENDINGS = 256;
@@ -28,7 +29,7 @@ interface Former {
   readonly auth: PeerAuth;
   readonly partners: Set<string>;
   readonly keys: readonly Uint8Array[];
-  readonly until: number;
+  until: number;
 }
 
 export class FormerPeers {
@@ -63,14 +64,16 @@ export class FormerPeers {
     const ids = this.#holders.get(auth.holder) ?? new Set<string>();
     this.#holders.set(auth.holder, ids);
     ids.add(id);
-    if (ids.size <= MAX_FORMER_PER_HOLDER) return [];
-    const [oldest] = ids;
-    return this.end(oldest!);
+    return ids.size <= MAX_FORMER_PER_HOLDER ? [] : this.#endWatched(this.#surplus(ids));
   }
 
   /** A tunnel between the two is known to the coordinator again, or its end is. */
   rejoined(id: string, partner: string): void {
-    this.#former.get(id)?.partners.delete(partner);
+    const former = this.#former.get(id);
+    if (former?.partners.delete(partner) !== true || former.partners.size > 0) return;
+    // Nobody is left to inform, but its keys may still be used.
+    if (former.keys.length === 0) this.#forget(id);
+    else former.until += GRACE_MS - KEEP_MS;
   }
 
   /** Takes a peer out; empty when it is not here. */
@@ -104,7 +107,7 @@ export class FormerPeers {
       for (const [id, until] of endings) if (until <= nowMs) endings.delete(id);
       if (endings.size === 0) this.#endings.delete(receiver);
     }
-    return [...this.#former].filter(([, { until }]) => until <= nowMs).flatMap(([id]) => this.end(id));
+    return [...this.#former].filter(([, { until }]) => until <= nowMs).flatMap(([id]) => this.#endWatched(id));
   }
 
   /** `receiver` has to hear that `id` is over, now and when it connects the next time. */
@@ -127,6 +130,21 @@ export class FormerPeers {
   isBack(receiver: string, id: string): void {
     const endings = this.#endings.get(receiver);
     if (endings?.delete(id) === true && endings.size === 0) this.#endings.delete(receiver);
+  }
+
+  /** Of one holder's peers the one that makes room: a partner that states ever more of them takes none from other partners. */
+  #surplus(ids: ReadonlySet<string>): string {
+    const counts = new Map<string, number>();
+    for (const id of ids)
+      for (const partner of this.#former.get(id)!.partners) counts.set(partner, (counts.get(partner) ?? 0) + 1);
+    const [most] = [...counts].reduce((a, b) => (b[1] > a[1] ? b : a), ["", 0]);
+    const [oldest] = ids;
+    return [...ids].find((id) => [...this.#former.get(id)!.partners].every((other) => other === most)) ?? oldest!;
+  }
+
+  /** As end; one that nobody has to hear of is only forgotten: wherever it is, it is not over. */
+  #endWatched(id: string): Over[] {
+    return this.end(id).filter(({ partners }) => partners.length > 0);
   }
 
   #forget(id: string): void {

@@ -5,7 +5,7 @@
 import { hexDecode, hexEncode } from "wg-userspace/base/bytes";
 
 /** A key may go on using the relay this long after its control connection was lost. */
-const GRACE_MS = 15 * 60_000;
+export const GRACE_MS = 15 * 60_000;
 /** Keys of lost peers that one user or agent has at most; beyond it the oldest ends early. */
 export const MAX_GRACE_KEYS_PER_HOLDER = 256;
 

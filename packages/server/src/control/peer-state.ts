@@ -35,6 +35,17 @@ export interface PeerState {
   readonly sentNodes: Map<string, SentNode>;
 }
 
+/** One connected peer as debug pages show it. */
+export interface PeerDescription {
+  readonly id: string;
+  readonly kind: PeerAuth["kind"];
+  readonly connectedAtMs: number;
+  readonly node: Node | undefined;
+  readonly nodeAtMs: number;
+  /** Destinations, connected or not. */
+  readonly tunnelsTo: readonly string[];
+}
+
 /** A peer as partners are informed of it, wherever it is connected. */
 export interface Known {
   readonly id: string;
