@@ -90,11 +90,12 @@ test("security 16: a peer whose right was made up is no longer wanted, and other
   await expect.poll(() => coordinator.remembered.lostPeers).toBe(2);
   const [bob, carol] = agent.clients as [string, string];
   const { lostPeers } = server.server.parts.control;
-  // One that is watched over is not judged by what is stated once more.
-  await lostPeers.stated(agentId, [statement(bob, new Uint8Array(40))]);
+  // Without a lookup. One that is watched over is not judged by what is stated once more.
+  const { signal } = new AbortController();
+  lostPeers.statements(agentId, signal)([statement(bob, new Uint8Array(40))]);
   expect(coordinator.watchesOver(bob, agentId)).toBe(true);
   const other = "6b0f8f4e-1c7a-4d6e-9a31-2f1b7a0c5d11";
-  await lostPeers.stated(other, [statement(carol, new Uint8Array(40))]);
+  lostPeers.statements(other, signal)([statement(carol, new Uint8Array(40))]);
   expect([coordinator.watchesOver(carol, agentId), coordinator.watchesOver(carol, other)]).toEqual([true, false]);
   await agent.hasClients(2, 2);
   await agent.cut();

@@ -117,7 +117,7 @@ export class ControlPlane {
         relayMap,
         onRelayMapChange,
         workspaceUpdates: new WorkspaceUpdates(options.store, options.changes),
-        onLostPeers: (peerId, lost) => this.lostPeers.stated(peerId, lost),
+        lostPeersOf: (peerId, over) => this.lostPeers.statements(peerId, over),
         onTelemetry: (peerId, events) => this.#telemetryOf(peerId, events),
       },
       connectionLog,

@@ -16,7 +16,7 @@ import { LOST, LOST_BY_CLOSE, nodeFromProto, nodeToProto } from "coder-protocol/
 import { bytesEqual } from "wg-userspace/base/bytes";
 import { formatIp, parsePrefix } from "wg-userspace/base/ip";
 import type { CoordinatorRecord, PeerEnd, RemotePeer } from "./coordinator-records.ts";
-import { FormerPeers, type Over } from "./former-peers.ts";
+import { FormerPeers, type Over, type RightWatch } from "./former-peers.ts";
 import { KnownKeys } from "./known-keys.ts";
 import type { PeerAuth } from "./peer-auth.ts";
 import {
@@ -233,6 +233,11 @@ export class Coordinator {
   watchesOver(id: string, partner: string): boolean {
     const isConnected = this.#peers.has(id) || this.#remote.has(id);
     return (isConnected && this.#tunnels.areJoined(id, partner)) || this.#former.watches(id, partner);
+  }
+
+  /** Notes what ends the right of `auth` to a tunnel with `partner` while that is being looked up. */
+  watchRight(auth: PeerAuth, partner: string): RightWatch {
+    return this.#former.watchRight(auth, partner);
   }
 
   /** `partner` still has a lost peer in its tunnel that was not known here: from now on it is watched over like any lost one. */

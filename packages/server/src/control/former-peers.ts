@@ -25,6 +25,13 @@ export interface Over {
   readonly keys: readonly Uint8Array[];
 }
 
+/** The right to one tunnel while it is being looked up. */
+export interface RightWatch {
+  /** Whether something ended it since the watch began. */
+  readonly isOver: boolean;
+  stop(): void;
+}
+
 interface Former {
   readonly auth: PeerAuth;
   readonly partners: Set<string>;
@@ -35,6 +42,7 @@ interface Former {
 export class FormerPeers {
   readonly #former = new Map<string, Former>();
   readonly #holders = new Map<string, Set<string>>();
+  readonly #watches = new Set<{ readonly auth: PeerAuth; readonly partner: string; isOver: boolean }>();
   readonly #endings = new Map<string, Map<string, number>>();
 
   get size(): number {
@@ -67,6 +75,12 @@ export class FormerPeers {
     return ids.size <= MAX_FORMER_PER_HOLDER ? [] : this.#endWatched(this.#surplus(ids));
   }
 
+  watchRight(auth: PeerAuth, partner: string): RightWatch {
+    const watch = { auth, partner, isOver: false, stop: () => void this.#watches.delete(watch) };
+    this.#watches.add(watch);
+    return watch;
+  }
+
   /** A tunnel between the two is known to the coordinator again, or its end is. */
   rejoined(id: string, partner: string): void {
     const former = this.#former.get(id);
@@ -86,11 +100,13 @@ export class FormerPeers {
 
   /** Takes out the peers whose right is over. */
   endAll(isOver: (auth: PeerAuth) => boolean): Over[] {
+    for (const watch of this.#watches) if (isOver(watch.auth)) watch.isOver = true;
     return [...this.#former].filter(([, { auth }]) => isOver(auth)).flatMap(([id]) => this.end(id));
   }
 
   /** Takes single tunnels of lost peers out, each as the end of its peer for that partner alone. */
   endTunnels(isOver: (auth: PeerAuth, partner: string) => boolean): Over[] {
+    for (const watch of this.#watches) if (isOver(watch.auth, watch.partner)) watch.isOver = true;
     return [...this.#former].flatMap(([id, { auth, partners, keys }]) => {
       const over = [...partners].filter((partner) => isOver(auth, partner));
       if (over.length === 0) return [];

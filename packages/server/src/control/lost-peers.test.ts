@@ -6,11 +6,12 @@ import {
   CoordinateResponse_PeerUpdate_Kind as Kind,
 } from "coder-protocol/gen/tailnet_pb.js";
 import { nodeToProto } from "coder-protocol/tailnet/node";
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import type { AccessEvent } from "../auth/access-events.ts";
 import { DomainError } from "../base/domain-error.ts";
+import { DatabaseAway } from "../db/postgres/failures.ts";
 import { Coordinator } from "./coordinator.ts";
-import { LostPeers, type LostPeersOptions } from "./lost-peers.ts";
+import { LostPeers, type LostPeersOptions, MAX_WAITING_PEERS } from "./lost-peers.ts";
 import { agentAuth, clientAuth } from "./peer-auth.ts";
 import type { Response } from "./peer-state.ts";
 import { SealedRights, type TunnelRight } from "./sealed-rights.ts";
@@ -34,6 +35,7 @@ function setup(facts: Partial<Facts> = {}) {
   const { loginHolds, browsersOnly, agentExists, proxyHolds } = { ...all, ...facts };
   const coordinator = new Coordinator();
   const told: string[] = [];
+  const failures: unknown[] = [];
   const sink = {
     send: ({ peerUpdates = [] }: Response) => {
       for (const { id, kind } of peerUpdates) if (kind === Kind.DISCONNECTED) told.push(uuidFromBytes(id!)!);
@@ -54,10 +56,20 @@ function setup(facts: Partial<Facts> = {}) {
     store: { users: { byId: async () => ({}) }, agents: { byId: async () => (agentExists ? {} : undefined) } },
     connectionPolicies: { refusal: async () => (browsersOnly ? new DomainError("forbidden", "no") : undefined) },
     clock: { now: () => 0 },
+    log: { error: ({ err }: { readonly err: unknown }) => failures.push(err) },
   } as unknown as LostPeersOptions);
   lostPeers.onProxy(async () => proxyHolds);
-  return { coordinator, told, lostPeers };
+  const over = new AbortController();
+  const states = lostPeers.statements(AGENT, over.signal);
+  return { coordinator, told, lostPeers, failures, over, states };
 }
+
+/** What is looked up without a wait is decided by then. */
+const decided = () => new Promise((resolve) => setImmediate(resolve));
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 const stated = (right: TunnelRight, id = CLIENT) =>
   create(CoordinateRequest_LostPeerSchema, { id: uuidToBytes(id), right: rights.seal(id, right) });
@@ -72,8 +84,9 @@ test.each<[string, TunnelRight, AccessEvent]>([
   ["the server", server, deleted],
   ["a workspace proxy", proxy, { kind: "proxy-revoked", proxyId: "p" }],
 ])("security 16: a stated client of %s is watched over until its right ends", async (_name, right, event) => {
-  const { coordinator, told, lostPeers } = setup();
-  await lostPeers.stated(AGENT, [stated(right)]);
+  const { coordinator, told, states } = setup();
+  states([stated(right)]);
+  await decided();
   expect([coordinator.watchesOver(CLIENT, AGENT), told]).toEqual([true, []]);
   coordinator.revoke((auth) => auth.endedBy({ kind: "user-gone", userId: "somebody else" }), "over", 0);
   expect(told).toEqual([]);
@@ -89,36 +102,147 @@ test.each<[string, TunnelRight, Partial<Facts>]>([
   ["an agent that is gone", server, { agentExists: false }],
   ["a proxy that serves nothing of the agent", proxy, { proxyHolds: false }],
 ])("security 16: the agent is informed at once of the end of a right of %s", async (_name, right, facts) => {
-  const { coordinator, told, lostPeers } = setup(facts);
-  await lostPeers.stated(AGENT, [stated(right)]);
+  const { coordinator, told, states } = setup(facts);
+  states([stated(right)]);
+  await decided();
   expect([coordinator.watchesOver(CLIENT, AGENT), told]).toEqual([false, [CLIENT]]);
+  expect(coordinator.remembered.lostPeers).toBe(0);
 });
 
 test("pages keep their tunnel where only browsers may have one", async () => {
-  const { told, lostPeers } = setup({ browsersOnly: true });
-  await lostPeers.stated(AGENT, [stated({ ...user, forPages: true })]);
+  const { told, states } = setup({ browsersOnly: true });
+  states([stated({ ...user, forPages: true })]);
+  await decided();
   expect(told).toEqual([]);
 });
 
 test("a right of another peer, or of none, is over for the agent that states it", async () => {
-  const { told, lostPeers } = setup();
+  const { told, states } = setup();
   const foreign = create(CoordinateRequest_LostPeerSchema, {
     id: uuidToBytes(CLIENT),
     right: rights.seal(OTHER_AGENT, user),
   });
-  await lostPeers.stated(AGENT, [foreign, create(CoordinateRequest_LostPeerSchema, { id: new Uint8Array(3) })]);
+  states([foreign, create(CoordinateRequest_LostPeerSchema, { id: new Uint8Array(3) })]);
+  await decided();
   expect(told).toEqual([CLIENT]);
 });
 
-test("nothing is decided while the database does not answer, and what was stated is watched over", async () => {
-  const { coordinator, told, lostPeers } = setup();
-  lostPeers.onProxy(() => Promise.reject(new Error("no database")));
-  await expect(lostPeers.stated(AGENT, [stated(proxy)])).rejects.toThrow("no database");
-  expect([coordinator.watchesOver(CLIENT, AGENT), told]).toEqual([true, []]);
+test("nothing is decided while the database does not answer; then, what was stated is", async () => {
+  vi.useFakeTimers();
+  const { coordinator, told, lostPeers, states } = setup();
+  const lookUp = vi.fn((): Promise<boolean> => Promise.reject(new DatabaseAway(undefined)));
+  lostPeers.onProxy(lookUp);
+  states([stated(proxy)]);
+  await vi.advanceTimersByTimeAsync(60_000);
+  states([stated(proxy)]);
+  expect([coordinator.watchesOver(CLIENT, AGENT), coordinator.remembered.lostPeers, told]).toEqual([false, 0, []]);
+  lookUp.mockResolvedValue(false);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(told).toEqual([CLIENT]);
+});
+
+test("what could not be looked up is looked up when it is stated again", async () => {
+  const { told, lostPeers, failures, states } = setup();
+  lostPeers.onProxy(() => Promise.reject(new Error("a bug")));
+  states([stated(proxy)]);
+  await decided();
+  expect([failures, told]).toEqual([[new Error("a bug")], []]);
+  lostPeers.onProxy(async () => false);
+  states([stated(proxy)]);
+  await decided();
+  expect(told).toEqual([CLIENT]);
+});
+
+test("security 16: a right that ends while it is looked up is over", async () => {
+  const { coordinator, told, lostPeers, states } = setup();
+  const lookup = Promise.withResolvers<boolean>();
+  lostPeers.onProxy(() => lookup.promise);
+  states([stated(proxy)]);
+  coordinator.revoke((auth) => auth.endedBy({ kind: "proxy-revoked", proxyId: "p" }), "over", 0);
+  lookup.resolve(true);
+  await decided();
+  expect([coordinator.remembered.lostPeers, told]).toEqual([0, [CLIENT]]);
+});
+
+test("a stream that ended decides nothing, and leaves no lookup behind", async () => {
+  vi.useFakeTimers();
+  const { coordinator, told, lostPeers, failures, over, states } = setup();
+  lostPeers.onProxy(() => Promise.reject(new DatabaseAway(undefined)));
+  states([stated(proxy)]);
+  await vi.advanceTimersByTimeAsync(10_000);
+  over.abort();
+  await vi.advanceTimersByTimeAsync(0);
+  states([stated(proxy)]);
+  expect([vi.getTimerCount(), coordinator.remembered.lostPeers, told, failures]).toEqual([0, 0, [], []]);
+});
+
+const peerId = (n: number) => `6b0f8f4e-1c7a-4d6e-9a31-${n.toString(16).padStart(12, "0")}`;
+
+test("a right is looked up once for all its peers, and few rights at a time", async () => {
+  const { coordinator, lostPeers, states } = setup();
+  let [running, most] = [0, 0];
+  const lookUp = vi.fn(async () => {
+    most = Math.max(most, ++running);
+    await decided();
+    running--;
+    return true;
+  });
+  lostPeers.onProxy(lookUp);
+  states(Array.from({ length: 100 }, (_, n) => stated({ ...proxy, proxyId: `p${n % 50}` }, peerId(n))));
+  await vi.waitUntil(() => coordinator.remembered.lostPeers === 100);
+  expect([lookUp.mock.calls.length, most]).toEqual([50, 8]);
+});
+
+test("one that is stated while its right is looked up for another one is decided with it", async () => {
+  const { told, lostPeers, states } = setup();
+  const lookup = Promise.withResolvers<boolean>();
+  const lookUp = vi.fn(() => lookup.promise);
+  lostPeers.onProxy(lookUp);
+  for (const n of [1, 2]) states([stated(proxy, peerId(n))]);
+  lookup.resolve(false);
+  await decided();
+  expect([lookUp.mock.calls.length, told]).toEqual([1, [peerId(1), peerId(2)]]);
+});
+
+test("one that is stated just after a right was decided is looked up anew", async () => {
+  const { told, lostPeers, states } = setup();
+  const lookup = Promise.withResolvers<boolean>();
+  lostPeers.onProxy(() => lookup.promise);
+  states([stated(proxy, peerId(1))]);
+  lookup.resolve(false);
+  // Whichever turn of the queue it comes in, it is decided.
+  for (let n = 2; n < 40; n++) {
+    await Promise.resolve();
+    states([stated(proxy, peerId(n))]);
+  }
+  await decided();
+  expect(told.toSorted()).toEqual(Array.from({ length: 39 }, (_, n) => peerId(n + 1)).toSorted());
+});
+
+test("partners take turns", async () => {
+  const { lostPeers, states } = setup();
+  const asked: string[] = [];
+  lostPeers.onProxy(async (_right, agentId) => {
+    asked.push(agentId);
+    await decided();
+    return true;
+  });
+  states(Array.from({ length: 50 }, (_, n) => stated({ ...proxy, proxyId: `p${n}` }, peerId(n))));
+  lostPeers.statements(OTHER_AGENT, new AbortController().signal)([stated(proxy)]);
+  await vi.waitUntil(() => asked.length === 51);
+  expect(asked.indexOf(OTHER_AGENT)).toBe(9);
+});
+
+test("of one stream, a bounded number of peers waits; more are over", async () => {
+  const { told, lostPeers, states } = setup();
+  lostPeers.onProxy(() => new Promise(() => undefined));
+  const all = Array.from({ length: MAX_WAITING_PEERS + 1 }, (_, n) => stated(proxy, peerId(n)));
+  for (let begin = 0; begin < all.length; begin += 256) states(all.slice(begin, begin + 256));
+  expect(told).toEqual([peerId(MAX_WAITING_PEERS)]);
 });
 
 test("a client that is connected is not judged by what an agent states", async () => {
-  const { coordinator, told, lostPeers } = setup({ loginHolds: false });
+  const { coordinator, told, states } = setup({ loginHolds: false });
   const auth = clientAuth(() => true, { holder: "user ada", endedBy: () => false });
   const client = coordinator.connect(CLIENT, auth, { send: () => true, end: () => undefined }, 0);
   const node = nodeToProto({
@@ -134,6 +258,7 @@ test("a client that is connected is not judged by what an agent states", async (
     endpoints: [],
   });
   client.handle(create(CoordinateRequestSchema, { updateSelf: { node }, addTunnel: { id: uuidToBytes(AGENT) } }), 0);
-  await lostPeers.stated(AGENT, [stated(user)]);
+  states([stated(user)]);
+  await decided();
   expect(told).toEqual([]);
 });

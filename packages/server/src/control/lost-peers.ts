@@ -8,13 +8,19 @@ import { MAX_LOST_PEERS } from "coder-protocol/tailnet/node";
 import { endsAccess } from "../auth/access-events.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { WallClock } from "../base/clock.ts";
+import type { Logger } from "../base/log.ts";
 import type { Store } from "../db/store.ts";
 import type { ConnectionPolicies } from "../workspaces/connection-policies.ts";
 import type { Coordinator } from "./coordinator.ts";
+import { onceDatabaseAnswers } from "./once-database-answers.ts";
 import { lookedUpClientAuth, ownClientAuth, type PeerAuth, proxyAuth } from "./peer-auth.ts";
 import type { SealedRights, TunnelRight } from "./sealed-rights.ts";
 
 const ACCESS_ENDED = "access ended";
+/** Of all partners together. */
+const MAX_LOOKUPS = 8;
+/** Lost peers of one stream that are being looked up, or wait for it. */
+export const MAX_WAITING_PEERS = 1024;
 
 export interface LostPeersOptions {
   readonly coordinator: Coordinator;
@@ -23,13 +29,33 @@ export interface LostPeersOptions {
   readonly store: Pick<Store, "users" | "agents">;
   readonly connectionPolicies: Pick<ConnectionPolicies, "refusal">;
   readonly clock: WallClock;
+  readonly log: Pick<Logger, "error">;
 }
 
 type UserRight = TunnelRight & { readonly kind: "user" };
 export type ProxyRight = TunnelRight & { readonly kind: "proxy" };
 
+/** One right, and the peers it was stated for. */
+interface Stated {
+  readonly right: TunnelRight;
+  readonly ids: Set<string>;
+}
+
+/** What a partner states over one stream; both maps by right. */
+interface Stream {
+  readonly partner: string;
+  readonly over: AbortSignal;
+  readonly waiting: Map<string, Stated>;
+  readonly running: Map<string, Stated>;
+  /** In both. */
+  peers: number;
+}
+
 export class LostPeers {
   readonly #options: LostPeersOptions;
+  /** Streams of which something waits; the next one first. */
+  readonly #ready = new Set<Stream>();
+  #lookups = 0;
   #watchProxy: (right: ProxyRight, agentId: string) => Promise<boolean> = async () => false;
 
   constructor(options: LostPeersOptions) {
@@ -42,19 +68,73 @@ export class LostPeers {
   }
 
   /**
-   * `partner` has these lost peers in its tunnel. It is informed of the end of each whose right does not hold, now or later.
-   * Rejects when the database does not answer: the partner has to state them again.
+   * Takes the lost peers that `partner` states over one stream to have in its tunnel. It is informed of the end of each whose
+   * right does not hold, now or later; while the database does not answer, nothing is decided.
+   * @param over Ends with the stream. What is undecided by then is dropped: the partner states it again over its next one.
    */
-  async stated(partner: string, lost: readonly CoordinateRequest_LostPeer[]): Promise<void> {
+  statements(partner: string, over: AbortSignal): (lost: readonly CoordinateRequest_LostPeer[]) => void {
+    const stream: Stream = { partner, over, waiting: new Map(), running: new Map(), peers: 0 };
+    over.addEventListener("abort", () => this.#ready.delete(stream), { once: true });
+    return (lost) => {
+      if (!over.aborted) this.#stated(stream, lost);
+    };
+  }
+
+  #stated(stream: Stream, lost: readonly CoordinateRequest_LostPeer[]): void {
     const { coordinator, rights, clock } = this.#options;
+    const { partner } = stream;
     for (const peer of lost.slice(0, MAX_LOST_PEERS)) {
       const id = uuidFromBytes(peer.id);
       if (id === undefined || coordinator.watchesOver(id, partner)) continue;
       const right = rights.open(id, peer.right);
-      // It is looked up once the events of its end are heard.
-      if (right !== undefined) coordinator.remember(id, authOf(right), partner, clock.now());
-      if (right === undefined || !(await this.#holds(right, partner)))
-        coordinator.endLost(id, partner, ACCESS_ENDED, clock.now());
+      if (right === undefined) coordinator.endLost(id, partner, ACCESS_ENDED, clock.now());
+      else if (!addTo(stream, id, right)) coordinator.endLost(id, partner, "too many lost peers", clock.now());
+    }
+    if (stream.waiting.size > 0) this.#ready.add(stream);
+    this.#lookUp();
+  }
+
+  /** Streams take turns. */
+  #lookUp(): void {
+    while (this.#lookups < MAX_LOOKUPS) {
+      const [stream] = this.#ready;
+      if (stream === undefined) return;
+      this.#ready.delete(stream);
+      const [next] = stream.waiting;
+      if (next === undefined) continue;
+      const [key, stated] = next;
+      stream.waiting.delete(key);
+      stream.running.set(key, stated);
+      if (stream.waiting.size > 0) this.#ready.add(stream);
+      this.#lookups++;
+      void this.#decide(stream, key, stated).finally(() => {
+        this.#lookups--;
+        this.#lookUp();
+      });
+    }
+  }
+
+  async #decide(stream: Stream, key: string, { right, ids }: Stated): Promise<void> {
+    const { coordinator, clock, log } = this.#options;
+    const { partner, over } = stream;
+    const auth = authOf(right);
+    // From before the lookup: what ends the right meanwhile may have come too late for it.
+    const watch = coordinator.watchRight(auth, partner);
+    try {
+      const holds = await onceDatabaseAnswers(() => this.#holds(right, partner), over);
+      if (over.aborted) return;
+      for (const id of ids) {
+        if (coordinator.watchesOver(id, partner)) continue; // it came back meanwhile
+        if (holds && !watch.isOver) coordinator.remember(id, auth, partner, clock.now());
+        else coordinator.endLost(id, partner, ACCESS_ENDED, clock.now());
+      }
+    } catch (error) {
+      if (!over.aborted) log.error({ err: error, partner }, "the right of a lost peer could not be looked up");
+    } finally {
+      watch.stop();
+      // At once: what is stated from here on is looked up anew.
+      stream.running.delete(key);
+      stream.peers -= ids.size;
     }
   }
 
@@ -78,6 +158,18 @@ export class LostPeers {
     const user = await store.users.byId(userId);
     return user !== undefined && (await connectionPolicies.refusal(user, agentId)) === undefined;
   }
+}
+
+/** Also while its right is being looked up: the outcome is that of every peer it is stated for. False when there are too many. */
+function addTo(stream: Stream, id: string, right: TunnelRight): boolean {
+  const key = JSON.stringify(right);
+  const stated = stream.running.get(key) ?? stream.waiting.get(key) ?? { right, ids: new Set() };
+  if (stated.ids.has(id)) return true;
+  if (stream.peers >= MAX_WAITING_PEERS) return false;
+  if (!stream.running.has(key)) stream.waiting.set(key, stated);
+  stated.ids.add(id);
+  stream.peers++;
+  return true;
 }
 
 /** As while the peer was connected: who answers for it, and what ends its right. */

@@ -37,8 +37,8 @@ export interface TailnetServiceDeps {
   readonly workspaceUpdates: WorkspaceUpdates;
   /** Whether the connection below ended as if the peer's process had been killed. */
   readonly endedByClose: () => boolean;
-  /** The peer keeps these lost ones in its tunnel. */
-  readonly onLostPeers: (peerId: string, lost: readonly CoordinateRequest_LostPeer[]) => Promise<void>;
+  /** Takes the lost peers that this one states over a stream to keep in its tunnel. @param over Ends with the stream. */
+  readonly lostPeersOf: (peerId: string, over: AbortSignal) => (lost: readonly CoordinateRequest_LostPeer[]) => void;
   readonly onTelemetry: (peerId: string, events: readonly TelemetryEvent[]) => void;
 }
 
@@ -110,18 +110,21 @@ export function tailnetService(peer: TailnetPeer, deps: TailnetServiceDeps): Rpc
       const authorised = await stillAuthorised(peer, deps.coordinator);
       if (context.cancelled) return;
       const handle = deps.coordinator.connect(peer.id, peer.auth, sink, deps.now(), authorised);
+      const over = new AbortController();
+      const onLostPeers = deps.lostPeersOf(peer.id, over.signal);
       const reading = (async (): Promise<void> => {
         for await (const request of requests as AsyncIterable<CoordinateRequest>) {
           const destination = request.addTunnel === undefined ? undefined : uuidFromBytes(request.addTunnel.id);
           if (destination !== undefined) await peer.auth.beforeTunnel?.(destination);
           handle.handle(request, deps.now());
-          if (request.lostPeers.length > 0) await deps.onLostPeers(peer.id, request.lostPeers);
+          if (request.lostPeers.length > 0) onLostPeers(request.lostPeers);
         }
         resolve();
       })();
       try {
         await Promise.race([ended, reading]);
       } finally {
+        over.abort();
         handle.lost(deps.now(), deps.endedByClose());
         reading.catch(() => undefined); // the caller went away: "lost" has said so
       }
