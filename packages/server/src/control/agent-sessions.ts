@@ -14,6 +14,7 @@ import type { AgentState } from "../workspaces/agent-state.ts";
 import type { Changes } from "../workspaces/changes.ts";
 import type { DeclaredApps } from "../workspaces/declared-apps.ts";
 import { agentService } from "./agent-service.ts";
+import { checkAgain } from "./check-again.ts";
 import { PING_INTERVAL_MS } from "./connection-end.ts";
 import type { ConnectionLog } from "./connection-log.ts";
 import type { ControlSettings } from "./control-settings.ts";
@@ -76,26 +77,28 @@ export class AgentSessions {
     const address = this.#options.clientAddress(request);
     this.#refuseContest(identity, address);
     const connectionId = randomUUID();
-    const over = new AbortController();
     const open = this.#serve(request, socket, head, {
       identity,
       address,
       onClosed: async (isLast) => {
-        over.abort();
         if (!isLast) return;
         this.#options.reports.forget(agent.id);
         await agentState.disconnected(agent.id, connectionId);
       },
     });
     if (open === undefined) return;
-    if (!(await authenticator.agentStillHolds(identity))) return open.end(ACCESS_REVOKED);
-    await agentState.connected(agent.id, url.searchParams.get("version") ?? MISSING_AGENT_VERSION, connectionId);
-    // It may have ended while that was stored.
-    if (over.signal.aborted) return;
+    const version = url.searchParams.get("version") ?? MISSING_AGENT_VERSION;
+    const stays = await checkAgain(open, log, async () => {
+      if (!(await authenticator.agentStillHolds(identity))) return ACCESS_REVOKED;
+      // Its end is stored by now: nothing would end it again.
+      if (!open.over.aborted) await agentState.connected(agent.id, version, connectionId);
+      return undefined;
+    });
+    if (!stays) return;
     const heartbeat = setInterval(() => {
       agentState.heartbeat(agent.id).catch((error: unknown) => log.error({ err: error }, "heartbeat not stored"));
     }, PING_INTERVAL_MS);
-    over.signal.addEventListener("abort", () => clearInterval(heartbeat), { once: true });
+    open.over.addEventListener("abort", () => clearInterval(heartbeat), { once: true });
   }
 
   #serve(request: IncomingMessage, socket: Duplex, head: Buffer, session: AgentSession): OpenSocket | undefined {

@@ -11,10 +11,12 @@ import { type AuthenticatedUser, type Authenticator, holderOf } from "../auth/au
 import type { OwnClient } from "../auth/own-client.ts";
 import type { WallClock } from "../base/clock.ts";
 import { DomainError, notFound } from "../base/domain-error.ts";
+import type { Logger } from "../base/log.ts";
 import { Places } from "../base/places.ts";
 import type { UpgradeRoute } from "../base/routes.ts";
 import type { Tables } from "../db/store.ts";
 import type { ConnectionPolicies } from "../workspaces/connection-policies.ts";
+import { checkAgain } from "./check-again.ts";
 import type { ControlSockets } from "./control-sockets.ts";
 import { ACCESS_REVOKED, type KnownClient, type OpenSocket } from "./open-socket.ts";
 import { lookedUpClientAuth, ownClientAuth, type PeerAuth } from "./peer-auth.ts";
@@ -38,6 +40,7 @@ export interface ClientSessionsOptions {
   readonly users: Tables["users"];
   readonly clientAddress: (request: IncomingMessage) => string;
   readonly clock: WallClock;
+  readonly log: Pick<Logger, "error">;
 }
 
 export class ClientSessions {
@@ -93,7 +96,7 @@ export class ClientSessions {
   }
 
   async #client(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const { sockets, authenticator, ownClient, connectionPolicies } = this.#options;
+    const { sockets, authenticator, ownClient, connectionPolicies, log } = this.#options;
     sockets.throwRefusal();
     const url = new URL(request.url ?? "/", "http://server");
     const only = agentOfPath(url.pathname);
@@ -115,10 +118,13 @@ export class ClientSessions {
     const open = this.#serveUser(request, socket, head, { identity, url, only, forPages, isBrowser });
     // A revocation between the check and now had no listener.
     if (open === undefined) return;
-    const held = await authenticator.held(holderOf(identity, { agentId: only }));
-    if (held === undefined) return open.end(ACCESS_REVOKED);
-    if (held.workspace === undefined || forPages) return;
-    if ((await connectionPolicies.refusalAt(held.user, held.workspace)) !== undefined) open.end(NON_BROWSER_REFUSED);
+    await checkAgain(open, log, async () => {
+      const held = await authenticator.held(holderOf(identity, { agentId: only }));
+      if (held === undefined) return ACCESS_REVOKED;
+      if (held.workspace === undefined || forPages) return undefined;
+      const isRefused = (await connectionPolicies.refusalAt(held.user, held.workspace)) !== undefined;
+      return isRefused ? NON_BROWSER_REFUSED : undefined;
+    });
   }
 
   #serveUser(request: IncomingMessage, socket: Duplex, head: Buffer, client: UserClient): OpenSocket | undefined {

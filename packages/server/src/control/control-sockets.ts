@@ -126,6 +126,7 @@ export class ControlSockets {
       address: session.address,
       auth: session.auth,
       onlyAgent: session.onlyAgent,
+      over: over.signal,
       end: (reason) => {
         endedFor ??= reason;
         tailnet.coordinator.expel(session.id, reason, tailnet.now());

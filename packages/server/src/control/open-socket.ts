@@ -48,6 +48,8 @@ export interface OpenSocket {
   end(reason: string): void;
   /** This server stops or cannot serve it: its peer is expected back. @param error What its Coordinate stream ends with, if anything. */
   release(reason: string, error?: string): void;
+  /** Ends with the connection. */
+  readonly over: AbortSignal;
   readonly closed: Promise<void>;
 }
 
